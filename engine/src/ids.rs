@@ -1,0 +1,317 @@
+//! Names of things. A slot's id is made of its museum, route and start; the ids of holds and tickets contain their slot's id, so that any id finds its way
+//! to the actor that owns it without an index. In text, ids are lower-case Crockford base 32, zero-padded: 13 characters for 64 bits, 26 for 128.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::time::Timestamp;
+
+const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
+const MICROS_PER_MINUTE: i64 = 60_000_000;
+
+/// Text that is not an id of the expected kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not an id: {0} characters of base 32 are expected")]
+pub struct BadId(usize);
+
+fn write_base32(f: &mut fmt::Formatter<'_>, value: u128, characters: usize) -> fmt::Result {
+    let mut text = [0_u8; 26];
+    for (i, byte) in text[..characters].iter_mut().rev().enumerate() {
+        *byte = ALPHABET[((value >> (5 * i)) & 31) as usize];
+    }
+    f.write_str(std::str::from_utf8(&text[..characters]).map_err(|_| fmt::Error)?)
+}
+
+fn read_base32(text: &str, characters: usize, bits: u32) -> Result<u128, BadId> {
+    let bad = BadId(characters);
+    if text.len() != characters {
+        return Err(bad);
+    }
+    let mut value: u128 = 0;
+    for byte in text.bytes() {
+        let digit = ALPHABET.iter().position(|&a| a == byte).ok_or(bad)? as u128;
+        if value >> (123) != 0 {
+            return Err(bad);
+        }
+        value = value << 5 | digit;
+    }
+    if bits < 128 && value >> bits != 0 { Err(bad) } else { Ok(value) }
+}
+
+macro_rules! text_form {
+    ($name:ident, $inner:ty, $characters:expr) => {
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write_base32(f, u128::from(self.0), $characters)
+            }
+        }
+        impl FromStr for $name {
+            type Err = BadId;
+            fn from_str(text: &str) -> Result<Self, BadId> {
+                let value = read_base32(text, $characters, <$inner>::BITS)?;
+                Ok(Self(<$inner>::try_from(value).map_err(|_| BadId($characters))?))
+            }
+        }
+        impl $name {
+            /// The id as a number, for storage.
+            #[must_use]
+            pub const fn get(self) -> $inner {
+                self.0
+            }
+        }
+    };
+}
+
+/// A museum or other site; the number is given when it is registered, its slug is for people.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct MuseumId(pub u16);
+
+/// A route or product within a museum: one kind of visit with its own slots.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct RouteId(pub u16);
+
+/// A timeslot: museum (16 bits), route (16 bits), start in whole minutes since 1970 UTC (32 bits). Ids of one museum and route sort by start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct SlotId(u64);
+text_form!(SlotId, u64, 13);
+
+impl SlotId {
+    /// The id of the slot that starts at `start`, cut to the minute. Instants before 1970 or after the year 10000 do not occur in plans and are clamped.
+    #[must_use]
+    pub fn new(museum: MuseumId, route: RouteId, start: Timestamp) -> Self {
+        let minutes = (start.as_micros().div_euclid(MICROS_PER_MINUTE)).clamp(0, i64::from(u32::MAX)) as u64;
+        Self(u64::from(museum.0) << 48 | u64::from(route.0) << 32 | minutes)
+    }
+
+    /// From the stored number.
+    #[must_use]
+    pub const fn from_raw(raw: u64) -> Self {
+        Self(raw)
+    }
+
+    /// The museum that the slot belongs to.
+    #[must_use]
+    pub const fn museum(self) -> MuseumId {
+        MuseumId((self.0 >> 48) as u16)
+    }
+
+    /// The route that the slot belongs to.
+    #[must_use]
+    pub const fn route(self) -> RouteId {
+        RouteId((self.0 >> 32) as u16)
+    }
+
+    /// When the slot starts.
+    #[must_use]
+    pub const fn start(self) -> Timestamp {
+        Timestamp::from_micros((self.0 & 0xffff_ffff) as i64 * MICROS_PER_MINUTE)
+    }
+}
+
+/// A hold, and the sale that it becomes: slot (64 bits), random (48 bits), then 16 zero bits where its tickets are numbered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct HoldId(u128);
+text_form!(HoldId, u128, 26);
+
+impl HoldId {
+    /// A hold in `slot`; only the low 48 bits of `random` count. Uniqueness within the slot is checked when the hold is taken.
+    #[must_use]
+    pub const fn new(slot: SlotId, random: u64) -> Self {
+        Self((slot.0 as u128) << 64 | ((random & 0xffff_ffff_ffff) as u128) << 16)
+    }
+
+    /// From the stored number; bits where tickets are numbered are cleared.
+    #[must_use]
+    pub const fn from_raw(raw: u128) -> Self {
+        Self(raw & !0xffff)
+    }
+
+    /// The slot whose places are held.
+    #[must_use]
+    pub const fn slot(self) -> SlotId {
+        SlotId((self.0 >> 64) as u64)
+    }
+
+    /// The ticket with the given number (from 0) of the sale that this hold becomes.
+    #[must_use]
+    pub const fn ticket(self, number: u16) -> TicketId {
+        TicketId(self.0 | number as u128)
+    }
+}
+
+/// One person's ticket: the id of its sale with the ticket's number (from 0) in the low 16 bits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct TicketId(u128);
+text_form!(TicketId, u128, 26);
+
+impl TicketId {
+    /// From the stored number.
+    #[must_use]
+    pub const fn from_raw(raw: u128) -> Self {
+        Self(raw)
+    }
+
+    /// The sale that the ticket belongs to.
+    #[must_use]
+    pub const fn sale(self) -> HoldId {
+        HoldId::from_raw(self.0)
+    }
+
+    /// The slot that the ticket is for.
+    #[must_use]
+    pub const fn slot(self) -> SlotId {
+        SlotId((self.0 >> 64) as u64)
+    }
+
+    /// The number of the ticket in its sale, from 0.
+    #[must_use]
+    pub const fn number(self) -> u16 {
+        self.0 as u16
+    }
+}
+
+/// An order: what a buyer puts together, over one slot or several.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct OrderId(pub u128);
+text_form!(OrderId, u128, 26);
+
+/// A person whose contact data is kept apart, encrypted; the journal knows only this opaque number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct PersonId(pub u128);
+text_form!(PersonId, u128, 26);
+
+/// The API key (or inner part of the system: 0) that gave a command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct KeyId(pub u64);
+text_form!(KeyId, u64, 13);
+
+impl KeyId {
+    /// The system itself: expiries, plans.
+    pub const SYSTEM: Self = Self(0);
+}
+
+/// The longest [`Code`], in bytes.
+pub const CODE_MAX: usize = 23;
+
+/// A short name given by people: a tariff category, a gate, a till, a sensor, an account. 1 to 23 characters of `a-z 0-9 - _ .`, the first a letter or digit.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Code {
+    bytes: [u8; CODE_MAX],
+    length: u8,
+}
+
+/// Text that is not a [`Code`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not a code: 1 to 23 characters of a-z, 0-9, '-', '_', '.' are expected, the first a letter or digit")]
+pub struct BadCode;
+
+impl Code {
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.bytes[..usize::from(self.length)]).unwrap_or_default()
+    }
+}
+
+impl FromStr for Code {
+    type Err = BadCode;
+    fn from_str(text: &str) -> Result<Self, BadCode> {
+        let allowed = |(i, b): (usize, u8)| b.is_ascii_lowercase() || b.is_ascii_digit() || (i > 0 && matches!(b, b'-' | b'_' | b'.'));
+        if text.is_empty() || text.len() > CODE_MAX || !text.bytes().enumerate().all(allowed) {
+            return Err(BadCode);
+        }
+        let mut bytes = [0; CODE_MAX];
+        bytes[..text.len()].copy_from_slice(text.as_bytes());
+        Ok(Self { bytes, length: text.len() as u8 })
+    }
+}
+
+impl fmt::Display for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl fmt::Debug for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self.as_str(), f)
+    }
+}
+
+impl Serialize for Code {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+impl<'de> Deserialize<'de> for Code {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Text;
+        impl serde::de::Visitor<'_> for Text {
+            type Value = Code;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("1 to 23 characters of a-z, 0-9, '-', '_', '.'")
+            }
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Code, E> {
+                text.parse().map_err(E::custom)
+            }
+        }
+        deserializer.deserialize_str(Text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn ids_carry_their_slot_and_survive_text(museum: u16, route: u16, minutes: u32, random: u64, number: u16) {
+            let start = Timestamp::from_micros(i64::from(minutes) * MICROS_PER_MINUTE);
+            let slot = SlotId::new(MuseumId(museum), RouteId(route), start);
+            prop_assert_eq!((slot.museum(), slot.route(), slot.start()), (MuseumId(museum), RouteId(route), start));
+            prop_assert_eq!(slot.to_string().parse(), Ok(slot));
+            let hold = HoldId::new(slot, random);
+            let ticket = hold.ticket(number);
+            prop_assert_eq!((hold.slot(), ticket.slot(), ticket.sale(), ticket.number()), (slot, slot, hold, number));
+            prop_assert_eq!(ticket.to_string().parse(), Ok(ticket));
+        }
+
+        #[test]
+        fn no_text_makes_an_id_panic(text in "\\PC{0,40}") {
+            let _ = text.parse::<TicketId>();
+            let _ = text.parse::<SlotId>();
+            let _ = text.parse::<Code>();
+        }
+    }
+
+    #[test]
+    fn an_id_of_another_length_or_too_large_is_refused() {
+        for text in ["", "0", "zzzzzzzzzzzzz", "000000000000u", "0000000000000000"] {
+            assert!(text.parse::<SlotId>().is_err(), "{text}");
+        }
+        assert!("zzzzzzzzzzzzzzzzzzzzzzzzzz".parse::<TicketId>().is_err());
+        assert_eq!("0000000000001".parse::<SlotId>().map(SlotId::get), Ok(1));
+    }
+
+    #[test]
+    fn codes_are_short_lower_case_names() {
+        for good in ["a", "full", "reduced-18-25", "7", "desk_1.b", "abcdefghijklmnopqrstuvw"] {
+            assert_eq!(good.parse::<Code>().map(|c| c.to_string()), Ok(good.to_owned()));
+        }
+        for bad in ["", "-a", "A", "é", "a b", "abcdefghijklmnopqrstuvwx"] {
+            assert!(bad.parse::<Code>().is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,16 @@
+//! The core of Tornello: what a museum timeslot is and what it decides.
+//!
+//! Everything here is synchronous, total and deterministic: no clock, no I/O, no randomness. Whatever comes from outside (the time, ids, prices) is carried
+//! inside the command. Start reading at [`slot`]; `actors` is the shell that gives it a mailbox, a journal and a clock.
+
+pub mod calendar;
+pub mod channel;
+pub mod envelope;
+pub mod ids;
+pub mod money;
+pub mod museum;
+pub mod plan;
+pub mod slot;
+pub mod tariff;
+pub mod ticket;
+pub mod time;
