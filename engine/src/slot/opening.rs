@@ -1,0 +1,112 @@
+//! How a slot is when nobody has touched it yet: what the museum's plan says of it. The slot's first event writes it down, so that a later plan cannot
+//! change what was sold under this one.
+
+use serde::{Deserialize, Serialize};
+
+use crate::channel::Channel;
+use crate::ids::SlotId;
+use crate::time::Timestamp;
+
+/// A slot as planned.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Opening {
+    /// Which slot; its start is part of the id.
+    pub slot: SlotId,
+    /// The revision of the museum's plan that this comes from.
+    pub revision: u32,
+    /// When the slot ends; the next one of the same route usually starts then.
+    pub end: Timestamp,
+    /// Places to sell.
+    pub capacity: u32,
+    /// Each channel's share, in the order of [`Channel::ALL`].
+    pub quotas: [Quota; Channel::COUNT],
+    /// How the slot is sold and entered.
+    pub policy: Policy,
+}
+
+/// A channel's share of a slot, until its release time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Quota {
+    /// Places kept for this channel: no other channel may take them before the release.
+    #[serde(default)]
+    pub reserved: u32,
+    /// The most that this channel may take before the release; none: all that others have not reserved.
+    #[serde(default)]
+    pub limit: Option<u32>,
+    /// Seconds before the slot's start at which the quota ends and what is unsold returns to all.
+    #[serde(default)]
+    pub release_s: u32,
+}
+
+/// How a slot is sold and entered. All times are seconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Policy {
+    /// How long before the start sales open.
+    pub sale_opens_s: u32,
+    /// How long before the start sales of channels other than the box office close; the box office sells until the slot ends.
+    pub sale_closes_s: u32,
+    /// How long a hold lives.
+    pub hold_ttl_s: u32,
+    /// By how much the one extension of a hold prolongs it.
+    pub hold_extend_s: u32,
+    /// The largest party of one hold.
+    pub party_max: u16,
+    /// How long before the start the gate lets a ticket in.
+    pub admit_early_s: u32,
+    /// How long after the end the gate still lets a ticket in.
+    pub admit_late_s: u32,
+    /// Coming back after leaving.
+    pub reentry: Reentry,
+    /// What is paid back on a cancellation by the visitor.
+    pub refund: Refund,
+    /// The most people who may be inside the building at once; none: sensors do not limit sales.
+    pub ceiling: Option<u32>,
+    /// How long a visitor stays, on average; decides how far ahead people inside now limit sales.
+    pub dwell_s: u32,
+    /// A sensor's word older than this is not believed: the plan counts again.
+    pub stale_after_s: u32,
+}
+
+/// Whether somebody who left may come back on the same ticket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Reentry {
+    /// How many times; 0: never.
+    pub times_max: u8,
+    /// For how long after the first admission.
+    pub within_s: u32,
+}
+
+/// What is paid back when a visitor cancels: everything until `full_until_s` before the start, then `part_percent` until `part_until_s`, then nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Refund {
+    /// Seconds before the start until which all is paid back.
+    pub full_until_s: u32,
+    /// Whole percent paid back after that (0 to 100).
+    pub part_percent: u8,
+    /// Seconds before the start until which that part is paid back.
+    pub part_until_s: u32,
+}
+
+impl Default for Policy {
+    /// Sensible values for a state museum; each site sets its own.
+    fn default() -> Self {
+        Self {
+            sale_opens_s: 90 * 86_400,
+            sale_closes_s: 0,
+            hold_ttl_s: 900,
+            hold_extend_s: 600,
+            party_max: 30,
+            admit_early_s: 900,
+            admit_late_s: 900,
+            reentry: Reentry { times_max: 0, within_s: 0 },
+            refund: Refund { full_until_s: 2 * 86_400, part_percent: 50, part_until_s: 86_400 },
+            ceiling: None,
+            dwell_s: 5_400,
+            stale_after_s: 900,
+        }
+    }
+}
