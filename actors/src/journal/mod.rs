@@ -1,0 +1,150 @@
+//! The journal: the only truth. A batch is what one flush writes: the records of many streams, chained by hash to the batch before. The stores behind the
+//! [`Journal`] trait know nothing of what records mean; `wire` gives them their bytes, `writer` collects them.
+
+pub mod memory;
+pub mod sqlite;
+pub mod wire;
+pub mod writer;
+
+#[cfg(test)]
+mod conformance;
+
+use std::fmt;
+
+use futures_util::future::BoxFuture;
+use sha2::{Digest as _, Sha256};
+use tornello_engine::ids::{MuseumId, SlotId};
+use tornello_engine::time::Timestamp;
+
+/// The owner of some records. In bytes: its kind, then its key big-endian, so that streams of a kind sort by key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum StreamId {
+    /// A museum: plans, tariffs, ceilings.
+    Museum(MuseumId),
+    /// A timeslot.
+    Slot(SlotId),
+}
+
+impl StreamId {
+    /// The stored form.
+    #[must_use]
+    pub fn to_bytes(self) -> Vec<u8> {
+        match self {
+            Self::Museum(museum) => [&[1][..], &museum.0.to_be_bytes()].concat(),
+            Self::Slot(slot) => [&[2][..], &slot.get().to_be_bytes()].concat(),
+        }
+    }
+
+    /// From the stored form; none if it is of no known kind or length.
+    #[must_use]
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let (kind, key) = bytes.split_first()?;
+        match kind {
+            1 => Some(Self::Museum(MuseumId(u16::from_be_bytes(key.try_into().ok()?)))),
+            2 => Some(Self::Slot(SlotId::from_raw(u64::from_be_bytes(key.try_into().ok()?)))),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for StreamId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Museum(museum) => write!(f, "museum {}", museum.0),
+            Self::Slot(slot) => write!(f, "slot {slot}"),
+        }
+    }
+}
+
+/// The records of one stream within a batch: `first..=last`, numbered without gaps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Span {
+    /// Whose records.
+    pub stream: StreamId,
+    /// Number of the first.
+    pub first: u64,
+    /// Number of the last.
+    pub last: u64,
+}
+
+/// What one flush writes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Batch {
+    /// From 1 without gaps.
+    pub number: u64,
+    /// The hash of the batch before; zeros for the first.
+    pub previous: [u8; 32],
+    /// When it was written.
+    pub at: Timestamp,
+    /// Framed records, see `wire`.
+    pub records: Vec<u8>,
+    /// Which streams' records are inside.
+    pub spans: Vec<Span>,
+}
+
+impl Batch {
+    /// The hash that chains the next batch to this one: SHA-256 over number, time, previous hash and records.
+    #[must_use]
+    pub fn hash(&self) -> [u8; 32] {
+        let mut hasher = Sha256::new();
+        hasher.update(self.number.to_be_bytes());
+        hasher.update(self.at.as_micros().to_be_bytes());
+        hasher.update(self.previous);
+        hasher.update(&self.records);
+        hasher.finalize().into()
+    }
+}
+
+/// The end of the chain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Head {
+    /// Number of the last batch; 0 for an empty journal.
+    pub number: u64,
+    /// Its hash; zeros for an empty journal.
+    pub hash: [u8; 32],
+    /// When it was written.
+    pub at: Timestamp,
+}
+
+impl Head {
+    /// The head of an empty journal.
+    pub const EMPTY: Self = Self { number: 0, hash: [0; 32], at: Timestamp::MIN };
+}
+
+/// What can go wrong with a journal.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum JournalError {
+    /// Another owner has written these records of the stream. Nothing was written.
+    #[error("{0} has another owner who was faster")]
+    Conflict(StreamId),
+    /// There is no room. Nothing was written.
+    #[error("no room on the disk for the journal: {0}")]
+    Full(String),
+    /// The journal cannot be written or read; whether a write took place is unknown.
+    #[error("the journal cannot be reached: {0}")]
+    Unreachable(String),
+    /// What is stored is not what was written.
+    #[error("batch {batch} of the journal is damaged: {what}")]
+    Corrupt {
+        /// The first damaged batch.
+        batch: u64,
+        /// What was seen.
+        what: String,
+    },
+}
+
+/// A store of batches. `append` is called by one writer at a time; reads come from anywhere.
+pub trait Journal: Send + Sync + 'static {
+    /// Writes one batch, durably, whole or not at all. A batch that does not follow the last one, or a span whose first record exists, is a conflict.
+    fn append<'a>(&'a self, batch: &'a Batch) -> BoxFuture<'a, Result<(), JournalError>>;
+    /// The end of the chain as it is stored now.
+    fn head(&self) -> BoxFuture<'_, Result<Head, JournalError>>;
+    /// Up to `limit` batches after the one numbered `after`, in order, with their stored hashes checked.
+    fn batches(&self, after: u64, limit: u32) -> BoxFuture<'_, Result<Vec<Batch>, JournalError>>;
+    /// All batches that hold records of `stream` numbered above `after`, in order.
+    fn batches_of(&self, stream: StreamId, after: u64) -> BoxFuture<'_, Result<Vec<Batch>, JournalError>>;
+    /// The one batch that holds record `seq` of `stream`.
+    fn batch_with(&self, stream: StreamId, seq: u64) -> BoxFuture<'_, Result<Option<Batch>, JournalError>>;
+    /// Whether the store is sound after a failed append: puts it in order for the next one, if it can.
+    fn recover(&self) -> BoxFuture<'_, Result<Head, JournalError>>;
+}

@@ -1,0 +1,213 @@
+//! The bytes of a record. Everything in the journal carries its kind and version, so that old journals are read for ever: kinds are never reordered or reused,
+//! and when an event's fields change, its old form is kept here under its old version and raised to the new one on reading.
+//!
+//! Frame: length (u32) and CRC-32C (u32) of the body, then the body. Body: length (u8) and bytes of the stream, number (u64), time (i64 microseconds),
+//! envelope (version u16, postcard), count (u16) of events, each as kind (u16), version (u16), length (u32), postcard. All integers are little-endian.
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use tornello_engine::envelope::Envelope;
+use tornello_engine::record::Record;
+use tornello_engine::slot;
+use tornello_engine::time::Timestamp;
+
+use super::StreamId;
+
+const ENVELOPE_VERSION: u16 = 1;
+
+/// Bytes that are not a record that this program can read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum WireError {
+    /// The bytes end too early or say something impossible.
+    #[error("a record is cut off or malformed at byte {0}")]
+    Malformed(usize),
+    /// The checksum does not fit.
+    #[error("a record's checksum is wrong at byte {0}")]
+    Checksum(usize),
+    /// A newer program wrote this.
+    #[error("kind {kind} in version {version} is not known: a newer program wrote it")]
+    Unknown {
+        /// The event's kind.
+        kind: u16,
+        /// Its version.
+        version: u16,
+    },
+}
+
+/// An event that the journal can keep.
+pub trait Wire: Sized {
+    /// The kind, never reused, and the version of its fields.
+    fn tag(&self) -> (u16, u16);
+    /// Appends the fields.
+    fn write(&self, out: &mut Vec<u8>);
+    /// Reads the fields; older versions are raised to the current one.
+    fn read(kind: u16, version: u16, bytes: &[u8]) -> Option<Self>;
+}
+
+/// A record whose events have not been read.
+#[derive(Debug, Clone, Copy)]
+pub struct Framed<'a> {
+    /// Whose record.
+    pub stream: StreamId,
+    /// Its number.
+    pub seq: u64,
+    /// Its time.
+    pub at: Timestamp,
+    rest: &'a [u8],
+}
+
+/// Appends a framed record.
+pub fn encode<E: Wire>(stream: StreamId, record: &Record<E>, out: &mut Vec<u8>) {
+    let frame = out.len();
+    out.extend_from_slice(&[0; 8]);
+    let name = stream.to_bytes();
+    out.push(name.len() as u8);
+    out.extend_from_slice(&name);
+    out.extend_from_slice(&record.seq.to_le_bytes());
+    out.extend_from_slice(&record.at.as_micros().to_le_bytes());
+    out.extend_from_slice(&ENVELOPE_VERSION.to_le_bytes());
+    put(&record.envelope, out);
+    out.extend_from_slice(&(record.events.len() as u16).to_le_bytes());
+    for event in &record.events {
+        let (kind, version) = event.tag();
+        out.extend_from_slice(&kind.to_le_bytes());
+        out.extend_from_slice(&version.to_le_bytes());
+        let length = out.len();
+        out.extend_from_slice(&[0; 4]);
+        event.write(out);
+        let written = (out.len() - length - 4) as u32;
+        out[length..length + 4].copy_from_slice(&written.to_le_bytes());
+    }
+    let body = (out.len() - frame - 8) as u32;
+    let crc = crc32c::crc32c(&out[frame + 8..]);
+    out[frame..frame + 4].copy_from_slice(&body.to_le_bytes());
+    out[frame + 4..frame + 8].copy_from_slice(&crc.to_le_bytes());
+}
+
+/// The records of a batch, in order, each with its checksum checked.
+pub fn frames(batch: &[u8]) -> impl Iterator<Item = Result<Framed<'_>, WireError>> {
+    let mut offset = 0;
+    std::iter::from_fn(move || {
+        if offset >= batch.len() {
+            return None;
+        }
+        let frame = frame(batch, offset);
+        offset = frame.as_ref().map_or(batch.len(), |(_, next)| *next);
+        Some(frame.map(|(frame, _)| frame))
+    })
+}
+
+fn frame(batch: &[u8], offset: usize) -> Result<(Framed<'_>, usize), WireError> {
+    let malformed = || WireError::Malformed(offset);
+    let mut header = Bytes(&batch[offset..]);
+    let length = header.u32().ok_or_else(malformed)? as usize;
+    let crc = header.u32().ok_or_else(malformed)?;
+    let body = header.take(length).ok_or_else(malformed)?;
+    if crc32c::crc32c(body) != crc {
+        return Err(WireError::Checksum(offset));
+    }
+    let mut body = Bytes(body);
+    let name = body.u8().and_then(|length| body.take(usize::from(length))).ok_or_else(malformed)?;
+    let stream = StreamId::from_bytes(name).ok_or_else(malformed)?;
+    let seq = body.u64().ok_or_else(malformed)?;
+    let at = Timestamp::from_micros(body.u64().ok_or_else(malformed)? as i64);
+    Ok((Framed { stream, seq, at, rest: body.0 }, offset + 8 + length))
+}
+
+impl Framed<'_> {
+    /// Reads the envelope and the events.
+    pub fn record<E: Wire>(&self) -> Result<Record<E>, WireError> {
+        let malformed = || WireError::Malformed(0);
+        let mut bytes = Bytes(self.rest);
+        let version = bytes.u16().ok_or_else(malformed)?;
+        if version != ENVELOPE_VERSION {
+            return Err(WireError::Unknown { kind: 0, version });
+        }
+        let (envelope, rest) = postcard::take_from_bytes::<Option<Envelope>>(bytes.0).map_err(|_| malformed())?;
+        let mut bytes = Bytes(rest);
+        let count = bytes.u16().ok_or_else(malformed)?;
+        let mut events = Vec::with_capacity(usize::from(count));
+        for _ in 0..count {
+            let kind = bytes.u16().ok_or_else(malformed)?;
+            let version = bytes.u16().ok_or_else(malformed)?;
+            let fields = bytes.u32().and_then(|length| bytes.take(length as usize)).ok_or_else(malformed)?;
+            events.push(E::read(kind, version, fields).ok_or(WireError::Unknown { kind, version })?);
+        }
+        Ok(Record { seq: self.seq, at: self.at, envelope, events })
+    }
+}
+
+struct Bytes<'a>(&'a [u8]);
+
+impl<'a> Bytes<'a> {
+    fn take(&mut self, length: usize) -> Option<&'a [u8]> {
+        let (taken, rest) = self.0.split_at_checked(length)?;
+        self.0 = rest;
+        Some(taken)
+    }
+    fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
+        self.take(N)?.try_into().ok()
+    }
+    fn u8(&mut self) -> Option<u8> {
+        self.array().map(u8::from_le_bytes)
+    }
+    fn u16(&mut self) -> Option<u16> {
+        self.array().map(u16::from_le_bytes)
+    }
+    fn u32(&mut self) -> Option<u32> {
+        self.array().map(u32::from_le_bytes)
+    }
+    fn u64(&mut self) -> Option<u64> {
+        self.array().map(u64::from_le_bytes)
+    }
+}
+
+fn put(value: &impl Serialize, out: &mut Vec<u8>) {
+    // Writing plain data into memory cannot fail; a record without its fields would be found by the reader as malformed.
+    if let Ok(bytes) = postcard::to_extend(value, std::mem::take(out)) {
+        *out = bytes;
+    }
+}
+
+fn get<T: DeserializeOwned>(bytes: &[u8]) -> Option<T> {
+    match postcard::take_from_bytes(bytes) {
+        Ok((value, [])) => Some(value),
+        _ => None,
+    }
+}
+
+/// A table of kinds and versions: the whole of what a stream's events look like in the journal.
+macro_rules! wire {
+    ($event:path { $($kind:literal $version:literal $variant:ident($fields:ty)),* $(,)? }) => {
+        impl Wire for $event {
+            fn tag(&self) -> (u16, u16) {
+                match self { $(Self::$variant(_) => ($kind, $version),)* }
+            }
+            fn write(&self, out: &mut Vec<u8>) {
+                match self { $(Self::$variant(fields) => put(fields, out),)* }
+            }
+            fn read(kind: u16, version: u16, bytes: &[u8]) -> Option<Self> {
+                match (kind, version) { $(($kind, $version) => get::<$fields>(bytes).map(Self::$variant),)* _ => None }
+            }
+        }
+    };
+}
+
+wire!(slot::Event {
+    1 1 Opened(slot::Opened),
+    2 1 Held(slot::Held),
+    3 1 Extended(slot::Extended),
+    4 1 Released(slot::Released),
+    5 1 Expired(slot::Expired),
+    6 1 Sold(slot::Sold),
+    7 1 Cancelled(slot::Cancelled),
+    8 1 Blocked(slot::Blocked),
+    9 1 Unblocked(slot::Unblocked),
+    10 1 Admitted(slot::Admitted),
+    11 1 Exited(slot::Exited),
+    12 1 CapacitySet(slot::CapacitySet),
+    13 1 QuotasSet(slot::QuotasSet),
+    14 1 Closed(slot::Closed),
+    15 1 Reopened(slot::Reopened),
+    16 1 Observed(slot::Observed),
+});

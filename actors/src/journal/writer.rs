@@ -1,0 +1,280 @@
+//! The one writer: collects the records of all streams, writes them in one batch with one flush, and answers when they are on the disk. While a batch is
+//! flushed the next one gathers. It owns the order of things: a stream's records are written in the order in which they were queued, and once one of them
+//! fails, every later one of the same lease fails too.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::{Batch, Head, Journal, JournalError, Span, StreamId};
+use crate::clock::Clock;
+
+/// The right of one incarnation of a stream's owner to write. A new one ends the old.
+#[derive(Debug)]
+pub struct Lease {
+    /// Which stream.
+    pub stream: StreamId,
+    ended: AtomicBool,
+    committed: AtomicU64,
+}
+
+impl Lease {
+    /// Whether nothing more can be written under this lease: an append failed, or there is a newer owner.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.ended.load(Ordering::Acquire)
+    }
+
+    /// Ends the lease: what is queued under it will not be written.
+    pub fn end(&self) {
+        self.ended.store(true, Ordering::Release);
+    }
+
+    /// Number of the last record known to be on the disk.
+    #[must_use]
+    pub fn committed(&self) -> u64 {
+        self.committed.load(Ordering::Acquire)
+    }
+}
+
+/// Why a queued record was not written, or not knowably.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Lost {
+    /// Surely not written.
+    NotWritten(String),
+    /// Nobody knows.
+    Unknown,
+}
+
+/// A record on its way to the disk, with what to do afterwards.
+pub trait Pending: Send {
+    /// Under whose right.
+    fn lease(&self) -> &Arc<Lease>;
+    /// The record's number.
+    fn seq(&self) -> u64;
+    /// Appends the framed record.
+    fn encode(&self, out: &mut Vec<u8>);
+    /// It is on the disk, in that batch: answer and tell.
+    fn committed(self: Box<Self>, batch: u64);
+    /// It is not, or nobody knows.
+    fn lost(self: Box<Self>, lost: Lost);
+}
+
+enum Job {
+    Write(Box<dyn Pending>),
+    /// Runs when everything queued before is settled; with whether the lease still stands.
+    Settle(Arc<Lease>, Box<dyn FnOnce(bool) + Send>),
+    /// A new owner of a stream: ends the old lease.
+    Lease(StreamId, oneshot::Sender<Arc<Lease>>),
+}
+
+/// Where the owners of streams queue their records. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Queue {
+    jobs: mpsc::Sender<Job>,
+    committed: watch::Receiver<Head>,
+}
+
+impl std::fmt::Debug for Job {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Job")
+    }
+}
+
+/// Room for one record, taken before anything is decided, so that nothing ever has to be taken back.
+#[derive(Debug)]
+pub struct Permit<'a>(mpsc::Permit<'a, Job>);
+
+impl Permit<'_> {
+    /// Queues the record.
+    pub fn write(self, pending: Box<dyn Pending>) {
+        self.0.send(Job::Write(pending));
+    }
+}
+
+impl Queue {
+    /// Room for one record; none if the queue is full or the writer has stopped.
+    #[must_use]
+    pub fn permit(&self) -> Option<Permit<'_>> {
+        self.jobs.try_reserve().ok().map(Permit)
+    }
+
+    /// Runs `then` when everything queued so far is settled, with whether the lease still stands. False if the queue is full.
+    #[must_use]
+    pub fn settle(&self, lease: &Arc<Lease>, then: impl FnOnce(bool) + Send + 'static) -> bool {
+        self.jobs.try_send(Job::Settle(Arc::clone(lease), Box::new(then))).is_ok()
+    }
+
+    /// Becomes the owner of a stream: everything queued for it before is settled when this answers. None if the writer has stopped.
+    pub async fn lease(&self, stream: StreamId) -> Option<Arc<Lease>> {
+        let (answer, lease) = oneshot::channel();
+        self.jobs.send(Job::Lease(stream, answer)).await.ok()?;
+        lease.await.ok()
+    }
+
+    /// Follows the end of the journal: changes after each commit.
+    #[must_use]
+    pub fn committed(&self) -> watch::Receiver<Head> {
+        self.committed.clone()
+    }
+}
+
+/// How large batches get.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// The most records that wait; more callers are told `Busy`.
+    pub queue: usize,
+    /// The most records in one batch.
+    pub batch: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { queue: 16_384, batch: 4_096 }
+    }
+}
+
+/// Starts the writer on a thread of its own, which ends when all queues are dropped and what was queued is settled.
+pub fn start(journal: Arc<dyn Journal>, head: Head, clock: Arc<dyn Clock>, limits: Limits) -> std::io::Result<(Queue, std::thread::JoinHandle<()>)> {
+    let (sender, jobs) = mpsc::channel(limits.queue);
+    let (committed, follow) = watch::channel(head);
+    let writer = Writer { journal, clock, head, broken: false, committed, leases: HashMap::new(), leases_swept: 1024 };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let thread = std::thread::Builder::new().name("journal".into()).spawn(move || runtime.block_on(writer.run(jobs, limits.batch)))?;
+    Ok((Queue { jobs: sender, committed: follow }, thread))
+}
+
+struct Writer {
+    journal: Arc<dyn Journal>,
+    clock: Arc<dyn Clock>,
+    head: Head,
+    /// Whether the last append failed and the store has not been recovered since.
+    broken: bool,
+    committed: watch::Sender<Head>,
+    leases: HashMap<StreamId, Weak<Lease>>,
+    leases_swept: usize,
+}
+
+impl Writer {
+    async fn run(mut self, mut jobs: mpsc::Receiver<Job>, batch_max: usize) {
+        let mut gathered = Vec::with_capacity(batch_max);
+        while jobs.recv_many(&mut gathered, batch_max).await > 0 {
+            let mut records = Vec::with_capacity(gathered.len());
+            let mut after = Vec::new();
+            for job in gathered.drain(..) {
+                match job {
+                    Job::Write(pending) => records.push(pending),
+                    other => after.push(other),
+                }
+            }
+            // What is asked for after a commit waits for all records of this round, which include those queued before it.
+            self.write(records).await;
+            for job in after {
+                self.answer(job);
+            }
+        }
+    }
+
+    fn answer(&mut self, job: Job) {
+        match job {
+            Job::Settle(lease, then) => then(!lease.has_ended()),
+            Job::Lease(stream, answer) => {
+                let lease = Arc::new(Lease { stream, ended: AtomicBool::new(false), committed: AtomicU64::new(0) });
+                if let Some(old) = self.leases.insert(stream, Arc::downgrade(&lease)).and_then(|old| old.upgrade()) {
+                    old.end();
+                }
+                if self.leases.len() > self.leases_swept {
+                    self.leases.retain(|_, lease| lease.strong_count() > 0);
+                    self.leases_swept = 1024 + 2 * self.leases.len();
+                }
+                // Nobody waits any more: the lease is dropped with the answer.
+                let _ = answer.send(lease);
+            }
+            Job::Write(pending) => pending.lost(Lost::NotWritten("queued out of order".into())),
+        }
+    }
+
+    async fn write(&mut self, mut records: Vec<Box<dyn Pending>>) {
+        if records.is_empty() {
+            return;
+        }
+        if self.broken && !self.recover().await {
+            return lose(records, &Lost::NotWritten("the store has not come back".into()));
+        }
+        let (live, late): (Vec<_>, Vec<_>) = records.drain(..).partition(|pending| !pending.lease().has_ended());
+        lose(late, &Lost::NotWritten("the stream has a newer owner".into()));
+        if live.is_empty() {
+            return;
+        }
+        let batch = self.gather(&live);
+        match self.journal.append(&batch).await {
+            Ok(()) => {
+                self.head = Head { number: batch.number, hash: batch.hash(), at: batch.at };
+                for pending in live {
+                    pending.lease().committed.store(pending.seq(), Ordering::Release);
+                    pending.committed(batch.number);
+                }
+                self.committed.send_replace(self.head);
+            }
+            Err(error) => self.failed(error, live).await,
+        }
+    }
+
+    fn gather(&self, records: &[Box<dyn Pending>]) -> Batch {
+        let mut bytes = Vec::with_capacity(records.len() * 256);
+        let mut spans: Vec<Span> = Vec::new();
+        let mut index: HashMap<StreamId, usize> = HashMap::new();
+        for pending in records {
+            pending.encode(&mut bytes);
+            let stream = pending.lease().stream;
+            let at = *index.entry(stream).or_insert_with(|| {
+                spans.push(Span { stream, first: pending.seq(), last: pending.seq() });
+                spans.len() - 1
+            });
+            assert!(pending.seq() == spans[at].last || pending.seq() == spans[at].last + 1, "records of {stream} are queued with a gap");
+            spans[at].last = pending.seq();
+        }
+        let at = self.clock.now().max(self.head.at);
+        Batch { number: self.head.number + 1, previous: self.head.hash, at, records: bytes, spans }
+    }
+
+    async fn failed(&mut self, error: JournalError, records: Vec<Box<dyn Pending>>) {
+        tracing::error!(%error, records = records.len(), "a batch was not written; its streams will be rebuilt from the journal");
+        self.broken = true;
+        let lost = match &error {
+            JournalError::Full(_) | JournalError::Conflict(_) => Lost::NotWritten(error.to_string()),
+            JournalError::Unreachable(_) | JournalError::Corrupt { .. } => Lost::Unknown,
+        };
+        for pending in &records {
+            pending.lease().end();
+        }
+        lose(records, &lost);
+        self.recover().await;
+    }
+
+    /// Asks the store where it ends now: the failed batch may be in it after all.
+    async fn recover(&mut self) -> bool {
+        match self.journal.recover().await {
+            Ok(head) => {
+                self.head = head;
+                self.broken = false;
+                self.committed.send_replace(head);
+                true
+            }
+            Err(error) => {
+                tracing::error!(%error, "the store cannot be recovered yet");
+                false
+            }
+        }
+    }
+}
+
+fn lose(records: Vec<Box<dyn Pending>>, lost: &Lost) {
+    for pending in records {
+        pending.lease().end();
+        pending.lost(lost.clone());
+    }
+}
+

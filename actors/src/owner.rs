@@ -1,0 +1,338 @@
+//! The shell around one stream: an actor that owns an aggregate, gives it commands one at a time and queues what it decides. Plumbing only.
+//!
+//! A command goes: permit, decide, apply and check, append, answer, tell. The mailbox is never held while the disk works: the caller's answer travels with the
+//! record and is given by the writer when the record is on the disk. There is no roll-back: when an append fails or an invariant breaks, the lease ends, the
+//! actor stops, and the registry builds a new one from the journal.
+
+use std::fmt;
+use std::sync::Arc;
+
+use actix::{Actor, ActorContext, Context, Handler, Message};
+use tokio::sync::oneshot;
+use tornello_engine::aggregate::Aggregate;
+use tornello_engine::envelope::Envelope;
+use tornello_engine::recall::Recall;
+use tornello_engine::record::Record;
+use tornello_engine::time::Timestamp;
+
+use crate::failure::Failure;
+use crate::journal::wire::{self, Wire};
+use crate::journal::writer::{Lease, Lost, Pending, Queue};
+
+/// How many commands wait in one mailbox before callers are told `Busy`.
+pub const MAILBOX: usize = 8_192;
+/// The most records of due deadlines that one command ends before it is decided.
+const DUE_RECORDS_MAX: usize = 64;
+
+/// What the rest of the house wants to know of a stream's commits; called by the writer, in order.
+pub trait Tell<A: Aggregate>: Send + Sync + 'static {
+    /// What is kept of the state at that record.
+    type View: Send;
+    /// Looks at the state right after the record was applied.
+    fn view(&self, state: &A) -> Self::View;
+    /// The record is on the disk, in that batch.
+    fn committed(&self, stream: &Lease, record: &Record<A::Event>, view: Self::View, batch: u64);
+}
+
+/// What a caller gets: the record that the command became, now or the first time it was given.
+pub type Answer<A> = Result<Record<<A as Aggregate>::Event>, Failure<<A as Aggregate>::Refusal>>;
+
+/// A command with its caller waiting.
+pub struct Ask<A: Aggregate> {
+    /// When it was given.
+    pub at: Timestamp,
+    /// After this nobody waits for the answer any more: it is not decided.
+    pub deadline: Timestamp,
+    /// By whom, under which key.
+    pub envelope: Envelope,
+    /// What is asked.
+    pub command: A::Command,
+    /// Where the answer goes.
+    pub answer: oneshot::Sender<Answer<A>>,
+}
+
+impl<A: Aggregate> Message for Ask<A> {
+    type Result = ();
+}
+
+/// A look at the state, answered when everything that it shows is on the disk.
+pub struct Look<A>(pub Box<dyn FnOnce(Seen<'_, A>) + Send>);
+
+impl<A> Message for Look<A> {
+    type Result = ();
+}
+
+/// What a look sees: the state, or nothing because the stream is being rebuilt.
+pub struct Seen<'a, A> {
+    /// The state, with everything that was asked before.
+    pub state: &'a A,
+    /// Where to wait until it is true.
+    pub queue: &'a Queue,
+    /// Under which lease.
+    pub lease: &'a Arc<Lease>,
+}
+
+/// Ends what is due. Sent by the registry when a deadline has come.
+pub struct Wake(pub Timestamp);
+
+impl Message for Wake {
+    type Result = ();
+}
+
+/// Says whether the owner may be retired: nothing of its stream is on the way, and nobody asked since the last time.
+pub struct MayRetire<A>(pub oneshot::Sender<Option<A>>);
+
+impl<A> Message for MayRetire<A> {
+    type Result = ();
+}
+
+/// The owner of one stream.
+pub struct Owner<A: Aggregate, T: Tell<A>> {
+    state: A,
+    lease: Arc<Lease>,
+    queue: Queue,
+    tell: Arc<T>,
+    read: Arc<dyn ReadBack<A>>,
+    used: bool,
+}
+
+/// Reads a record that was written before, for the repeat of a key.
+pub trait ReadBack<A: Aggregate>: Send + Sync + 'static {
+    /// Finds record `seq` of the lease's stream and answers with it.
+    fn read_back(&self, lease: &Arc<Lease>, seq: u64, answer: oneshot::Sender<Answer<A>>);
+}
+
+impl<A: Aggregate, T: Tell<A>> fmt::Debug for Owner<A, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "owner of {}", self.lease.stream)
+    }
+}
+
+impl<A: Aggregate, T: Tell<A>> Owner<A, T>
+where
+    A::Event: Wire,
+{
+    /// Takes over a stream whose state has been rebuilt up to the last record.
+    pub fn new(state: A, lease: Arc<Lease>, queue: Queue, tell: Arc<T>, read: Arc<dyn ReadBack<A>>) -> Self {
+        Self { state, lease, queue, tell, read, used: true }
+    }
+
+    /// Decides, applies, checks and queues one command. The answer goes to the caller from here (a refusal) or from the writer (what happened).
+    fn ask(&mut self, ask: Ask<A>) -> Result<(), Stop> {
+        let Ask { at, deadline: _, envelope, command, answer } = ask;
+        let refuse = |answer: oneshot::Sender<Answer<A>>, failure| drop(answer.send(Err(failure)));
+        match self.state.recall(&envelope) {
+            Recall::New => {}
+            Recall::OtherBody => {
+                refuse(answer, Failure::KeyReused);
+                return Ok(());
+            }
+            Recall::Done { seq } => {
+                self.repeat(seq, answer);
+                return Ok(());
+            }
+        }
+        if !self.end_due(at)? {
+            refuse(answer, Failure::Busy);
+            return Ok(());
+        }
+        let events = match self.state.decide(at, &command) {
+            Ok(events) => events,
+            Err(refusal) => {
+                refuse(answer, Failure::Refused(refusal));
+                return Ok(());
+            }
+        };
+        if events.is_empty() {
+            let record = self.state.record(at, Some(envelope), events);
+            let record = Record { seq: record.seq - 1, ..record };
+            self.settled(move |stands| drop(answer.send(if stands { Ok(record) } else { Err(Failure::OutcomeUnknown) })));
+            return Ok(());
+        }
+        self.append(at, Some(envelope), events, Some(answer))
+    }
+
+    /// Ends what is due at `now`; false if there is no room in the queue.
+    fn end_due(&mut self, now: Timestamp) -> Result<bool, Stop> {
+        for _ in 0..DUE_RECORDS_MAX {
+            if self.state.wake_at().is_none_or(|due| due > now) {
+                return Ok(true);
+            }
+            if self.queue.permit().is_none() {
+                return Ok(false);
+            }
+            let events = self.state.due(now);
+            if events.is_empty() {
+                return Ok(true);
+            }
+            self.append(now, None, events, None)?;
+        }
+        Ok(false)
+    }
+
+    fn append(
+        &mut self,
+        now: Timestamp,
+        envelope: Option<Envelope>,
+        events: Vec<A::Event>,
+        answer: Option<oneshot::Sender<Answer<A>>>,
+    ) -> Result<(), Stop> {
+        let Some(permit) = self.queue.permit() else {
+            if let Some(answer) = answer {
+                let _ = answer.send(Err(Failure::Busy));
+            }
+            return Ok(());
+        };
+        let record = self.state.record(now, envelope, events);
+        self.state.apply(&record);
+        if let Err(broken) = self.state.check() {
+            tracing::error!(stream = %self.lease.stream, seq = record.seq, %broken, "an invariant broke; nothing was written, the stream is rebuilt");
+            if let Some(answer) = answer {
+                let _ = answer.send(Err(Failure::OutOfOrder(broken.to_string())));
+            }
+            return Err(Stop);
+        }
+        let view = self.tell.view(&self.state);
+        permit.write(Box::new(Append { lease: Arc::clone(&self.lease), record, view, tell: Arc::clone(&self.tell), answer }));
+        Ok(())
+    }
+
+    /// Answers a repeated key with the record that the command became the first time, once it is on the disk.
+    fn repeat(&self, seq: u64, answer: oneshot::Sender<Answer<A>>) {
+        let (read, lease) = (Arc::clone(&self.read), Arc::clone(&self.lease));
+        self.settled(move |stands| {
+            if stands {
+                read.read_back(&lease, seq, answer);
+            } else {
+                drop(answer.send(Err(Failure::OutcomeUnknown)));
+            }
+        });
+    }
+
+    /// Runs `then` when all that this stream has queued is settled; if the queue is full `then` is dropped, and its caller told to ask again.
+    fn settled(&self, then: impl FnOnce(bool) + Send + 'static) {
+        settled(&self.state, &self.queue, &self.lease, then);
+    }
+
+    fn run(&mut self, ctx: &mut Context<Self>, what: impl FnOnce(&mut Self) -> Result<(), Stop>) {
+        self.used = true;
+        if self.lease.has_ended() || what(self).is_err() {
+            self.lease.end();
+            ctx.stop();
+        }
+    }
+}
+
+/// Runs `then` at once if the whole state is on the disk, else when it is.
+pub fn settled<A: Aggregate>(state: &A, queue: &Queue, lease: &Arc<Lease>, then: impl FnOnce(bool) + Send + 'static) {
+    if state.seq() <= lease.committed() {
+        then(!lease.has_ended());
+    } else {
+        let _ = queue.settle(lease, then);
+    }
+}
+
+/// The actor must stop: its state is not to be trusted.
+struct Stop;
+
+impl<A: Aggregate, T: Tell<A>> Actor for Owner<A, T>
+where
+    A::Event: Wire,
+{
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        ctx.set_mailbox_capacity(MAILBOX);
+    }
+}
+
+impl<A: Aggregate, T: Tell<A>> Handler<Ask<A>> for Owner<A, T>
+where
+    A::Event: Wire,
+{
+    type Result = ();
+
+    fn handle(&mut self, ask: Ask<A>, ctx: &mut Self::Context) {
+        self.run(ctx, |owner| owner.ask(ask));
+    }
+}
+
+impl<A: Aggregate, T: Tell<A>> Handler<Look<A>> for Owner<A, T>
+where
+    A::Event: Wire,
+{
+    type Result = ();
+
+    fn handle(&mut self, look: Look<A>, ctx: &mut Self::Context) {
+        self.run(ctx, |owner| {
+            (look.0)(Seen { state: &owner.state, queue: &owner.queue, lease: &owner.lease });
+            Ok(())
+        });
+    }
+}
+
+impl<A: Aggregate, T: Tell<A>> Handler<Wake> for Owner<A, T>
+where
+    A::Event: Wire,
+{
+    type Result = ();
+
+    fn handle(&mut self, wake: Wake, ctx: &mut Self::Context) {
+        self.run(ctx, |owner| owner.end_due(wake.0).map(drop));
+    }
+}
+
+impl<A: Aggregate, T: Tell<A>> Handler<MayRetire<A>> for Owner<A, T>
+where
+    A::Event: Wire,
+{
+    type Result = ();
+
+    fn handle(&mut self, ask: MayRetire<A>, _: &mut Self::Context) {
+        let idle = !std::mem::take(&mut self.used) && self.state.seq() <= self.lease.committed();
+        let _ = ask.0.send(idle.then(|| self.state.clone()));
+    }
+}
+
+/// A record on its way to the disk.
+struct Append<A: Aggregate, T: Tell<A>> {
+    lease: Arc<Lease>,
+    record: Record<A::Event>,
+    view: T::View,
+    tell: Arc<T>,
+    answer: Option<oneshot::Sender<Answer<A>>>,
+}
+
+impl<A: Aggregate, T: Tell<A>> Pending for Append<A, T>
+where
+    A::Event: Wire,
+{
+    fn lease(&self) -> &Arc<Lease> {
+        &self.lease
+    }
+
+    fn seq(&self) -> u64 {
+        self.record.seq
+    }
+
+    fn encode(&self, out: &mut Vec<u8>) {
+        wire::encode(self.lease.stream, &self.record, out);
+    }
+
+    fn committed(self: Box<Self>, batch: u64) {
+        let Self { lease, record, view, tell, answer } = *self;
+        tell.committed(&lease, &record, view, batch);
+        if let Some(answer) = answer {
+            let _ = answer.send(Ok(record));
+        }
+    }
+
+    fn lost(self: Box<Self>, lost: Lost) {
+        if let Some(answer) = self.answer {
+            let _ = answer.send(Err(match lost {
+                Lost::NotWritten(why) => Failure::Journal(why),
+                Lost::Unknown => Failure::OutcomeUnknown,
+            }));
+        }
+    }
+}

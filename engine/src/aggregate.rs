@@ -1,0 +1,52 @@
+//! The contract of the core: what every stream of truth can do, so that one shell gives all of them a mailbox, a journal and a clock.
+
+use std::fmt;
+
+use crate::envelope::Envelope;
+use crate::recall::Recall;
+use crate::record::Record;
+use crate::time::Timestamp;
+
+/// A unit of truth: the owner of one stream of records.
+pub trait Aggregate: Clone + Send + Sync + 'static {
+    /// What can be asked.
+    type Command: fmt::Debug + Send + 'static;
+    /// What can happen.
+    type Event: fmt::Debug + Clone + Send + Sync + 'static;
+    /// Why not.
+    type Refusal: fmt::Debug + Clone + Send + 'static;
+
+    /// Whether a command was seen before, by its key. Asked before [`Aggregate::decide`].
+    fn recall(&self, envelope: &Envelope) -> Recall;
+
+    /// What happens if this command comes now, or why not. All rules are here; an empty answer means that nothing has to happen.
+    fn decide(&self, now: Timestamp, command: &Self::Command) -> Result<Vec<Self::Event>, Self::Refusal>;
+
+    /// What has to happen because its time has come; empty if nothing is due.
+    fn due(&self, now: Timestamp) -> Vec<Self::Event>;
+
+    /// The record that a decision becomes: the next of this stream.
+    fn record(&self, now: Timestamp, envelope: Option<Envelope>, events: Vec<Self::Event>) -> Record<Self::Event>;
+
+    /// Takes in what happened: no rule, no failure.
+    fn apply(&mut self, record: &Record<Self::Event>);
+
+    /// Whether the state is sound, in O(1): asked before a record may be written.
+    fn check(&self) -> Result<(), Broken>;
+
+    /// When [`Aggregate::due`] next has something to say, if ever.
+    fn wake_at(&self) -> Option<Timestamp>;
+
+    /// Number of the last record; 0 before the first.
+    fn seq(&self) -> u64;
+}
+
+/// An invariant that does not hold: the state must not be written, the stream must be rebuilt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("invariant {invariant} is broken: {what}")]
+pub struct Broken {
+    /// Its number, as in the aggregate's documentation.
+    pub invariant: &'static str,
+    /// What was seen.
+    pub what: &'static str,
+}

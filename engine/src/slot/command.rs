@@ -1,0 +1,137 @@
+//! What can be asked of a slot. A command carries all that comes from outside: ids, prices, who acts for whom.
+
+use serde::{Deserialize, Serialize};
+
+use super::event::{CancelCause, Line, Settlement};
+use super::opening::Quota;
+use crate::channel::Channel;
+use crate::ids::{Code, HoldId, KeyId, MuseumId, PersonId, TicketId};
+use crate::time::Timestamp;
+
+/// One command to one slot. `owner` fields: when given, the hold or sale must have been made by that key, else it is unknown to the caller; staff give none.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Command {
+    /// Keep places for a while, all or nothing, at the prices given.
+    Hold {
+        /// The new hold's id.
+        hold: HoldId,
+        /// Through which channel.
+        channel: Channel,
+        /// Categories, counts and prices.
+        lines: Vec<Line>,
+    },
+    /// Prolong a hold, once.
+    Extend {
+        /// Which hold.
+        hold: HoldId,
+        /// Whose hold it must be.
+        owner: Option<KeyId>,
+    },
+    /// Give held places back.
+    Release {
+        /// Which hold.
+        hold: HoldId,
+        /// Whose hold it must be.
+        owner: Option<KeyId>,
+    },
+    /// Make a hold a sale.
+    Sell {
+        /// Which hold.
+        hold: HoldId,
+        /// Whose hold it must be.
+        owner: Option<KeyId>,
+        /// How it was paid.
+        settlement: Settlement,
+        /// Contact data, kept apart under this number.
+        contact: Option<PersonId>,
+    },
+    /// Sell without a hold before it, as at the desk.
+    SellDirect {
+        /// The new sale's id.
+        sale: HoldId,
+        /// Through which channel.
+        channel: Channel,
+        /// Categories, counts and prices.
+        lines: Vec<Line>,
+        /// How it was paid.
+        settlement: Settlement,
+        /// Contact data, kept apart under this number.
+        contact: Option<PersonId>,
+    },
+    /// Cancel a whole sale, or some of its tickets.
+    Cancel {
+        /// Which sale.
+        sale: HoldId,
+        /// Whose sale it must be.
+        owner: Option<KeyId>,
+        /// Ticket numbers; empty: all that still stand.
+        tickets: Vec<u16>,
+        /// Why, which decides the refund.
+        cause: CancelCause,
+    },
+    /// Keep tickets from being admitted.
+    Block {
+        /// Which sale.
+        sale: HoldId,
+        /// Ticket numbers; empty: all that still stand.
+        tickets: Vec<u16>,
+        /// Why, in one word; shown at the gate.
+        reason: Code,
+    },
+    /// Lift a block.
+    Unblock {
+        /// Which sale.
+        sale: HoldId,
+        /// Ticket numbers; empty: all that are blocked.
+        tickets: Vec<u16>,
+    },
+    /// Let a ticket in at a gate.
+    Admit {
+        /// Which ticket.
+        ticket: TicketId,
+        /// The issue number on the code that was shown; none: the gate typed the ticket's id.
+        issue: Option<u16>,
+        /// Which gate.
+        gate: Code,
+        /// The museum where the gate stands.
+        museum: MuseumId,
+    },
+    /// Note that a ticket's holder left.
+    Exit {
+        /// Which ticket.
+        ticket: TicketId,
+        /// Which gate.
+        gate: Code,
+        /// The museum where the gate stands.
+        museum: MuseumId,
+    },
+    /// Change the number of places; a cut below what is taken is accepted and never sold into.
+    SetCapacity {
+        /// The new number of places.
+        capacity: u32,
+    },
+    /// Change the channels' shares.
+    SetQuotas {
+        /// In the order of [`Channel::ALL`].
+        quotas: [Quota; Channel::COUNT],
+    },
+    /// Stop selling; what was sold stays sold and may be cancelled with a full refund.
+    Close {
+        /// Why, in one word.
+        reason: Code,
+    },
+    /// Sell again.
+    Reopen,
+    /// What sensors say of the people inside the building.
+    Observe {
+        /// Which sensor or estimate.
+        source: Code,
+        /// People inside.
+        inside: u32,
+        /// Its standard deviation, in people, rounded up.
+        sd: u32,
+        /// When it was measured.
+        measured_at: Timestamp,
+    },
+}

@@ -1,0 +1,53 @@
+//! What staff and sensors change: closing and reopening, and the live cap that follows from the people inside.
+
+use super::event::{Closed, Event, Observed, Reopened};
+use super::{Refusal, Slot};
+use crate::ids::Code;
+use crate::time::Timestamp;
+
+/// How far a sensor's clock may be ahead, in seconds.
+const CLOCK_AHEAD_S: i64 = 60;
+
+impl Slot {
+    pub(super) fn close(&self, reason: Code) -> Result<Vec<Event>, Refusal> {
+        Ok(if self.places.closed == Some(reason) { Vec::new() } else { vec![Event::Closed(Closed { reason })] })
+    }
+
+    pub(super) fn reopen(&self) -> Result<Vec<Event>, Refusal> {
+        Ok(if self.places.closed.is_some() { vec![Event::Reopened(Reopened {})] } else { Vec::new() })
+    }
+
+    /// A reading, and what follows for this slot. Readings count in the order in which they were measured; a late one is refused, never mixed in.
+    pub(super) fn observe(&self, now: Timestamp, source: Code, inside: u32, sd: u32, measured_at: Timestamp) -> Result<Vec<Event>, Refusal> {
+        if measured_at > now.plus_seconds(CLOCK_AHEAD_S) {
+            return Err(Refusal::ReadingInFuture);
+        }
+        if self.places.live.is_some_and(|live| measured_at <= live.measured_at) {
+            return Err(Refusal::ReadingOutOfOrder);
+        }
+        let until = measured_at.plus_seconds(i64::from(self.opening.policy.stale_after_s));
+        if until <= now {
+            return Err(Refusal::ReadingStale);
+        }
+        let upper = inside.saturating_add(sd.saturating_mul(2));
+        let sellable = self.opening.policy.ceiling.and_then(|ceiling| self.live_cap(now, upper, ceiling));
+        Ok(vec![Event::Observed(Observed { source, inside, sd, measured_at, sellable, until })])
+    }
+
+    /// The most places of this slot that may be taken, given the upper bound of the people inside the building now. Who has a ticket of this slot and is not
+    /// in yet will come; so beyond those already let in, only the room that is left may be taken. For a slot that has not begun, the people inside now are
+    /// taken to have come in evenly over one dwell time, so that the share `(dwell - wait) / dwell` of them is still inside when it starts. None when the
+    /// slot is over, or begins so late that nobody who is inside now will be.
+    fn live_cap(&self, now: Timestamp, upper: u32, ceiling: u32) -> Option<u32> {
+        if now >= self.opening.end {
+            return None;
+        }
+        let dwell_us = i128::from(self.opening.policy.dwell_s) * 1_000_000;
+        let wait_us = i128::from(self.opening.slot.start().micros_since(now).max(0));
+        if wait_us > 0 && wait_us >= dwell_us {
+            return None;
+        }
+        let staying = if wait_us == 0 { upper } else { ((i128::from(upper) * (dwell_us - wait_us) + dwell_us - 1) / dwell_us) as u32 };
+        Some(self.places.admitted.saturating_add(ceiling.saturating_sub(staying)))
+    }
+}

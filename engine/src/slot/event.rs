@@ -1,0 +1,293 @@
+//! What happened to a slot: the journal's words. Each event is a fact that `apply` takes as it is; no rule is needed to understand it. An answer to a caller
+//! is always built from events, so that a repeat of the same key gives the same answer for as long as the journal exists.
+
+use serde::{Deserialize, Serialize};
+
+use super::opening::{Opening, Quota};
+use crate::channel::Channel;
+use crate::ids::{Code, HoldId, PersonId, TicketId};
+use crate::money::Cents;
+use crate::tariff::Proof;
+use crate::time::Timestamp;
+
+/// Some places of one category at one price, frozen when they were held.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Line {
+    /// The tariff's category.
+    pub category: Code,
+    /// How many people.
+    pub count: u16,
+    /// For each of them.
+    pub price_cents: Cents,
+    /// What the gate has to look at.
+    pub proof: Proof,
+}
+
+/// How a sale was paid. Money stands in one stream only: desk and account money is a fact of the slot.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Settlement {
+    /// Nothing was due.
+    Free,
+    /// Paid at a desk or kiosk.
+    Desk {
+        /// Which till.
+        till: Code,
+        /// With what.
+        method: DeskMethod,
+        /// Receipt or terminal reference, as the desk knows it.
+        reference: String,
+    },
+    /// To be invoiced to a reseller or group.
+    OnAccount {
+        /// Which account.
+        account: Code,
+    },
+}
+
+/// What was handed over at a desk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DeskMethod {
+    /// Notes and coins.
+    Cash,
+    /// A card on the desk's terminal.
+    Card,
+}
+
+/// Why tickets were cancelled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CancelCause {
+    /// The visitor asked: the refund policy decides.
+    Visitor,
+    /// The museum cannot keep its word: all is paid back.
+    Museum,
+}
+
+/// The slot was touched for the first time: how it was planned.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Opened {
+    /// As planned at that moment.
+    pub opening: Opening,
+}
+
+/// Places are kept.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Held {
+    /// The new hold.
+    pub hold: HoldId,
+    /// Through which channel.
+    pub channel: Channel,
+    /// What is held, at which prices.
+    pub lines: Vec<Line>,
+    /// When the hold ends by itself.
+    pub expires_at: Timestamp,
+}
+
+/// A hold lives longer.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Extended {
+    /// Which hold.
+    pub hold: HoldId,
+    /// When it ends by itself now.
+    pub expires_at: Timestamp,
+}
+
+/// A hold was given back.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Released {
+    /// Which hold.
+    pub hold: HoldId,
+}
+
+/// A hold's time was over.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Expired {
+    /// Which hold.
+    pub hold: HoldId,
+}
+
+/// Places were sold; one ticket for each person, numbered from 0 in the order of the lines.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Sold {
+    /// The sale: the id of the hold that it was.
+    pub sale: HoldId,
+    /// Whether there was a hold before.
+    pub held: bool,
+    /// Through which channel.
+    pub channel: Channel,
+    /// What was sold, at which prices.
+    pub lines: Vec<Line>,
+    /// How it was paid.
+    pub settlement: Settlement,
+    /// Contact data, kept apart under this number.
+    pub contact: Option<PersonId>,
+}
+
+/// Tickets were cancelled.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Cancelled {
+    /// Of which sale.
+    pub sale: HoldId,
+    /// Their numbers, ascending.
+    pub tickets: Vec<u16>,
+    /// What is to be paid back.
+    pub refund_cents: Cents,
+    /// Why.
+    pub cause: CancelCause,
+}
+
+/// Tickets may not be admitted until the block is lifted.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Blocked {
+    /// Of which sale.
+    pub sale: HoldId,
+    /// Their numbers, ascending.
+    pub tickets: Vec<u16>,
+    /// Why, in one word.
+    pub reason: Code,
+}
+
+/// A block was lifted.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Unblocked {
+    /// Of which sale.
+    pub sale: HoldId,
+    /// Their numbers, ascending.
+    pub tickets: Vec<u16>,
+}
+
+/// Somebody went in.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Admitted {
+    /// On which ticket.
+    pub ticket: TicketId,
+    /// Through which gate.
+    pub gate: Code,
+    /// The how-manieth time, from 1.
+    pub entry: u8,
+    /// The ticket's category.
+    pub category: Code,
+    /// What the gate has to look at.
+    pub proof: Proof,
+}
+
+/// Somebody left.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Exited {
+    /// On which ticket.
+    pub ticket: TicketId,
+    /// Through which gate.
+    pub gate: Code,
+}
+
+/// The number of places was changed.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct CapacitySet {
+    /// The new number of places.
+    pub capacity: u32,
+}
+
+/// The channels' shares were changed.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct QuotasSet {
+    /// In the order of [`Channel::ALL`].
+    pub quotas: [Quota; Channel::COUNT],
+}
+
+/// Sales stopped.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Closed {
+    /// Why, in one word.
+    pub reason: Code,
+}
+
+/// Sales go on.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Reopened {}
+
+/// People were counted.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Observed {
+    /// Which sensor or estimate: the cause of the change.
+    pub source: Code,
+    /// People inside.
+    pub inside: u32,
+    /// Its standard deviation, in people.
+    pub sd: u32,
+    /// When it was measured.
+    pub measured_at: Timestamp,
+    /// What follows for this slot: the most places that may be taken; none: no limit from sensors.
+    pub sellable: Option<u32>,
+    /// Until when this is believed.
+    pub until: Timestamp,
+}
+
+/// Everything that can happen to a slot.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Event {
+    /// See [`Opened`].
+    Opened(Opened),
+    /// See [`Held`].
+    Held(Held),
+    /// See [`Extended`].
+    Extended(Extended),
+    /// See [`Released`].
+    Released(Released),
+    /// See [`Expired`].
+    Expired(Expired),
+    /// See [`Sold`].
+    Sold(Sold),
+    /// See [`Cancelled`].
+    Cancelled(Cancelled),
+    /// See [`Blocked`].
+    Blocked(Blocked),
+    /// See [`Unblocked`].
+    Unblocked(Unblocked),
+    /// See [`Admitted`].
+    Admitted(Admitted),
+    /// See [`Exited`].
+    Exited(Exited),
+    /// See [`CapacitySet`].
+    CapacitySet(CapacitySet),
+    /// See [`QuotasSet`].
+    QuotasSet(QuotasSet),
+    /// See [`Closed`].
+    Closed(Closed),
+    /// See [`Reopened`].
+    Reopened(Reopened),
+    /// See [`Observed`].
+    Observed(Observed),
+}
+
+impl Event {
+    /// Whether this event changes how many places there are, rather than who has them: only such an event may leave more places taken than there are.
+    #[must_use]
+    pub const fn is_about_capacity(&self) -> bool {
+        matches!(self, Self::Opened(_) | Self::CapacitySet(_) | Self::QuotasSet(_) | Self::Closed(_) | Self::Reopened(_) | Self::Observed(_))
+    }
+}
+
+/// How many people the lines are for.
+#[must_use]
+pub fn people(lines: &[Line]) -> u32 {
+    lines.iter().map(|line| u32::from(line.count)).sum()
+}
+
+/// What the lines cost together.
+#[must_use]
+pub fn total(lines: &[Line]) -> Cents {
+    lines.iter().map(|line| line.price_cents.times(u32::from(line.count))).sum()
+}
+
+/// The line that the ticket with the given number belongs to.
+#[must_use]
+pub fn line_of(lines: &[Line], number: u16) -> Option<&Line> {
+    let mut before = 0_u32;
+    lines.iter().find(|line| {
+        before += u32::from(line.count);
+        u32::from(number) < before
+    })
+}

@@ -1,0 +1,104 @@
+//! Rules of holds: places kept for a while, all or nothing, that end once. A hold is to a sale what a two-phase transfer's first phase is to its second.
+
+use super::event::{Event, Expired, Extended, Held, Line, Released, people};
+use super::state::End;
+use super::{Refusal, Slot, sale_opens_at};
+use crate::channel::Channel;
+use crate::ids::{HoldId, KeyId};
+use crate::time::Timestamp;
+
+/// The most lines of one hold.
+const LINES_MAX: usize = 16;
+/// The highest price of one place: 10,000 euros.
+const PRICE_CENTS_MAX: i64 = 1_000_000;
+/// The most holds that one record ends, so that a record stays small; the shell asks again while more are due.
+const EXPIRIES_MAX: usize = 256;
+
+impl Slot {
+    pub(super) fn hold(&self, now: Timestamp, id: HoldId, channel: Channel, lines: &[Line]) -> Result<Vec<Event>, Refusal> {
+        let party = self.party(id, lines)?;
+        self.on_sale(now, channel)?;
+        self.places_for(now, channel, party)?;
+        // A hold does not outlive the sales of its channel: confirming it later would be refused.
+        let expires_at = now.plus_seconds(i64::from(self.opening.policy.hold_ttl_s)).min(self.sale_ends_at(channel));
+        Ok(vec![Event::Held(Held { hold: id, channel, lines: lines.to_vec(), expires_at })])
+    }
+
+    pub(super) fn extend(&self, now: Timestamp, id: HoldId, owner: Option<KeyId>) -> Result<Vec<Event>, Refusal> {
+        let hold = self.live_hold(now, id, owner)?;
+        self.on_sale(now, hold.channel)?;
+        if hold.extended {
+            return Err(Refusal::AlreadyExtended);
+        }
+        let expires_at = hold.expires_at.plus_seconds(i64::from(self.opening.policy.hold_extend_s)).min(self.sale_ends_at(hold.channel));
+        Ok(vec![Event::Extended(Extended { hold: id, expires_at })])
+    }
+
+    pub(super) fn release(&self, now: Timestamp, id: HoldId, owner: Option<KeyId>) -> Result<Vec<Event>, Refusal> {
+        self.live_hold(now, id, owner)?;
+        Ok(vec![Event::Released(Released { hold: id })])
+    }
+
+    pub(super) fn expire(&self, now: Timestamp) -> Vec<Event> {
+        self.ledger.due(now, EXPIRIES_MAX).map(|hold| Event::Expired(Expired { hold })).collect()
+    }
+
+    /// The shape of a new hold or sale; answers how many people it is for.
+    pub(super) fn party(&self, id: HoldId, lines: &[Line]) -> Result<u32, Refusal> {
+        let repeated = |i: usize, line: &Line| lines[..i].iter().any(|earlier| earlier.category == line.category);
+        let bad = |(i, line): (usize, &Line)| repeated(i, line) || !(0..=PRICE_CENTS_MAX).contains(&line.price_cents.get());
+        if lines.is_empty() || lines.len() > LINES_MAX || lines.iter().enumerate().any(bad) {
+            return Err(Refusal::BadLines);
+        }
+        let party = people(lines);
+        if lines.iter().any(|line| line.count == 0) {
+            return Err(Refusal::PartyEmpty);
+        }
+        if party > u32::from(self.opening.policy.party_max) {
+            return Err(Refusal::PartyTooLarge { max: self.opening.policy.party_max });
+        }
+        let known = self.ledger.holds.contains_key(&id) || self.ledger.sales.contains_key(&id) || self.ledger.ended.contains_key(&id);
+        if known || id.slot() != self.opening.slot { Err(Refusal::IdTaken) } else { Ok(party) }
+    }
+
+    /// The live hold of that id. One whose time is over is gone even if nobody has noted it yet.
+    pub(super) fn live_hold(&self, now: Timestamp, id: HoldId, owner: Option<KeyId>) -> Result<&super::Hold, Refusal> {
+        if let Some(hold) = self.ledger.holds.get(&id) {
+            return match owner {
+                Some(owner) if owner != hold.who => Err(Refusal::UnknownHold),
+                _ if hold.expires_at <= now => Err(Refusal::HoldExpired { at: hold.expires_at }),
+                _ => Ok(hold),
+            };
+        }
+        if let Some(sale) = self.ledger.sales.get(&id) {
+            return Err(if owner.is_none_or(|owner| owner == sale.who) { Refusal::HoldSold } else { Refusal::UnknownHold });
+        }
+        Err(match self.ledger.ended.get(&id) {
+            Some((End::Released, _)) => Refusal::HoldReleased,
+            Some((End::Expired, at)) => Refusal::HoldExpired { at: *at },
+            None => Refusal::UnknownHold,
+        })
+    }
+
+    /// Whether the channel may take places now.
+    pub(super) fn on_sale(&self, now: Timestamp, channel: Channel) -> Result<(), Refusal> {
+        if let Some(reason) = self.places.closed {
+            return Err(Refusal::SlotClosed { reason });
+        }
+        let opens_at = sale_opens_at(&self.opening);
+        if now < opens_at {
+            return Err(Refusal::SaleNotOpen { opens_at });
+        }
+        if now >= self.opening.end {
+            return Err(Refusal::SlotOver { ended_at: self.opening.end });
+        }
+        let closed_at = self.sale_ends_at(channel);
+        if now >= closed_at { Err(Refusal::SaleOver { closed_at }) } else { Ok(()) }
+    }
+
+    /// Whether the channel may have as many places, all or nothing. Holds that are due still count: the shell ends them before it asks for a decision.
+    pub(super) fn places_for(&self, now: Timestamp, channel: Channel, asked: u32) -> Result<(), Refusal> {
+        let (available, limited_by) = self.places.available(channel, now);
+        if asked > available { Err(Refusal::NotEnoughPlaces { asked, available, limited_by }) } else { Ok(()) }
+    }
+}

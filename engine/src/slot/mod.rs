@@ -1,0 +1,326 @@
+//! A timeslot: the unit of truth. It owns its places, holds, sales and tickets, and decides every command about them alone.
+//!
+//! Four functions, synchronous, total and deterministic (STYLE: the contract of the core): [`Slot::decide`] holds all rules, [`Slot::apply`] none,
+//! [`Slot::check`] asserts the invariants in O(1), [`Slot::wake_at`] names the next deadline. The invariants:
+//!
+//! - SL-1: an event that takes places leaves no more taken than there are, nor takes places that are kept for another channel; only an event about capacity
+//!   may leave an excess, and no later event increases it.
+//! - SL-2: a hold ends once: it is live, or sold, or released, or expired, and never two of these.
+//! - SL-3: a ticket is inside at most once, and a cancelled ticket never.
+//! - SL-4: replay equals live: the records of a slot, applied in order, give the same state to the byte.
+//! - SL-5: the counters equal a full recount of holds and tickets.
+//! - SL-6: what is refunded of a sale is never more than what it cost.
+//! - SL-7: the time of a record never goes backwards within a slot.
+//! - SL-8: every live hold has its deadline, so that it neither lives for ever nor ends unseen.
+//!
+//! The rules of each command are in `hold`, `sale`, `gate` and `desk` (what staff and sensors change).
+
+mod capacity;
+mod command;
+mod desk;
+mod event;
+mod gate;
+mod hold;
+mod opening;
+mod refusal;
+mod sale;
+mod state;
+#[cfg(test)]
+mod tests;
+
+pub use capacity::{Live, Places};
+pub use command::Command;
+pub use event::*;
+pub use opening::{Opening, Policy, Quota, Reentry, Refund};
+pub use refusal::{LimitedBy, Refusal};
+pub use state::{Hold, Sale, Ticket, TicketState};
+
+use serde::{Deserialize, Serialize};
+
+use crate::aggregate::{Aggregate, Broken};
+use crate::channel::Channel;
+use crate::envelope::Envelope;
+use crate::ids::{HoldId, SlotId, TicketId};
+use crate::money::Cents;
+use crate::recall::{Keys, Recall};
+use crate::record::Record;
+use crate::time::Timestamp;
+use state::Ledger;
+
+/// A timeslot. Build it as planned with [`Slot::planned`], or from its records with [`Slot::replay`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Slot {
+    opening: Opening,
+    /// Whether the slot has been written to: its first event says how it was planned.
+    opened: bool,
+    places: Places,
+    ledger: Ledger,
+    keys: Keys,
+    /// Number of the last record; records of a stream are numbered from 1.
+    seq: u64,
+    /// Time of the last record.
+    last_at: Timestamp,
+    /// The excess that the last event about capacity left, lowered by every event since (SL-1).
+    over_allowed: u32,
+    promised_over_allowed: u32,
+}
+
+impl Aggregate for Slot {
+    type Command = Command;
+    type Event = Event;
+    type Refusal = Refusal;
+
+    /// Whether a command was seen before, by its key. Ask before [`Slot::decide`].
+    fn recall(&self, envelope: &Envelope) -> Recall {
+        self.keys.recall(envelope)
+    }
+
+    /// What happens if this command comes now, or why not. An empty answer means that nothing has to happen. Time never goes backwards: `now` counts as at
+    /// least the time of the last record.
+    fn decide(&self, now: Timestamp, command: &Command) -> Result<Vec<Event>, Refusal> {
+        let now = self.at_least(now);
+        let mut events = match command {
+            Command::Hold { hold, channel, lines } => self.hold(now, *hold, *channel, lines),
+            Command::Extend { hold, owner } => self.extend(now, *hold, *owner),
+            Command::Release { hold, owner } => self.release(now, *hold, *owner),
+            Command::Sell { hold, owner, settlement, contact } => self.sell(now, *hold, *owner, settlement, *contact),
+            Command::SellDirect { sale, channel, lines, settlement, contact } => self.sell_direct(now, *sale, *channel, lines, settlement, *contact),
+            Command::Cancel { sale, owner, tickets, cause } => self.cancel(now, *sale, *owner, tickets, *cause),
+            Command::Block { sale, tickets, reason } => self.block(*sale, tickets, *reason),
+            Command::Unblock { sale, tickets } => self.unblock(*sale, tickets),
+            Command::Admit { ticket, issue, gate, museum } => self.admit(now, *ticket, *issue, *gate, *museum),
+            Command::Exit { ticket, gate, museum } => self.exit(*ticket, *gate, *museum),
+            Command::SetCapacity { capacity } => Ok(vec![Event::CapacitySet(CapacitySet { capacity: *capacity })]),
+            Command::SetQuotas { quotas } => Ok(vec![Event::QuotasSet(QuotasSet { quotas: *quotas })]),
+            Command::Close { reason } => self.close(*reason),
+            Command::Reopen => self.reopen(),
+            Command::Observe { source, inside, sd, measured_at } => self.observe(now, *source, *inside, *sd, *measured_at),
+        }?;
+        if !self.opened && !events.is_empty() {
+            events.insert(0, Event::Opened(Opened { opening: self.opening.clone() }));
+        }
+        Ok(events)
+    }
+
+    /// The expiries whose time has come, a bounded number of them.
+    fn due(&self, now: Timestamp) -> Vec<Event> {
+        self.expire(self.at_least(now))
+    }
+
+    /// The record that a decision becomes: the next of this slot's records.
+    fn record(&self, now: Timestamp, envelope: Option<Envelope>, events: Vec<Event>) -> Record<Event> {
+        Record { seq: self.seq + 1, at: self.at_least(now), envelope, events }
+    }
+
+    /// Takes in what happened. There is no rule here and nothing can fail; an event about something unknown changes nothing.
+    fn apply(&mut self, record: &Record<Event>) {
+        self.seq = record.seq;
+        self.last_at = record.at;
+        if let Some(envelope) = &record.envelope {
+            self.keys.remember(envelope.who, envelope.key, envelope.body, record.seq, record.at);
+        }
+        let mut about_capacity = false;
+        for event in &record.events {
+            about_capacity |= event.is_about_capacity();
+            self.apply_event(record, event);
+        }
+        let (over, promised) = (self.places.over(record.at), self.places.promised_over(record.at));
+        self.over_allowed = if about_capacity { over } else { over.min(self.over_allowed) };
+        self.promised_over_allowed = if about_capacity { promised } else { promised.min(self.promised_over_allowed) };
+    }
+
+    /// Whether the state after the last record is sound, in O(1). The shell asks before a record may be written.
+    fn check(&self) -> Result<(), Broken> {
+        let broken = |invariant, what| Err(Broken { invariant, what });
+        if self.places.over(self.last_at) > self.over_allowed {
+            return broken("SL-1", "more places are taken than there are");
+        }
+        if self.places.promised_over(self.last_at) > self.promised_over_allowed {
+            return broken("SL-1", "places kept for another channel were taken");
+        }
+        if !self.ledger.holds_have_deadlines() {
+            return broken("SL-8", "a hold has no deadline");
+        }
+        if self.places.inside > self.places.admitted {
+            return broken("SL-3", "more tickets are inside than were let in");
+        }
+        Ok(())
+    }
+
+    /// When the slot next wants [`Command::Expire`], if ever.
+    fn wake_at(&self) -> Option<Timestamp> {
+        self.ledger.next_deadline()
+    }
+
+    /// Number of the last record; 0 before the first.
+    fn seq(&self) -> u64 {
+        self.seq
+    }
+}
+
+impl Slot {
+    /// The slot as planned, not yet written to.
+    #[must_use]
+    pub fn planned(opening: Opening) -> Self {
+        let places = Places::untouched(opening.slot.start(), opening.capacity, opening.quotas);
+        let mut slot = Self {
+            opening,
+            opened: false,
+            places,
+            ledger: Ledger::default(),
+            keys: Keys::default(),
+            seq: 0,
+            last_at: Timestamp::MIN,
+            over_allowed: 0,
+            promised_over_allowed: 0,
+        };
+        slot.promised_over_allowed = slot.places.promised_over(Timestamp::MIN);
+        slot
+    }
+
+    /// Rebuilds a slot from all its records; none if the first one does not open it.
+    #[must_use]
+    pub fn replay<'a>(records: impl IntoIterator<Item = &'a Record<Event>>) -> Option<Self> {
+        let mut records = records.into_iter();
+        let first = records.next()?;
+        let Some(Event::Opened(opened)) = first.events.first() else { return None };
+        let mut slot = Self::planned(opened.opening.clone());
+        slot.apply(first);
+        records.for_each(|record| slot.apply(record));
+        Some(slot)
+    }
+
+    fn apply_event(&mut self, record: &Record<Event>, event: &Event) {
+        match event {
+            Event::Opened(opened) => {
+                self.opened = true;
+                self.places = Places::untouched(opened.opening.slot.start(), opened.opening.capacity, opened.opening.quotas);
+                self.opening = opened.opening.clone();
+            }
+            Event::Held(held) => self.ledger.held(&mut self.places, held, record),
+            Event::Extended(extended) => self.ledger.extended(extended),
+            Event::Released(released) => self.ledger.ended(&mut self.places, released.hold, state::End::Released, record.at),
+            Event::Expired(expired) => self.ledger.ended(&mut self.places, expired.hold, state::End::Expired, record.at),
+            Event::Sold(sold) => self.ledger.sold(&mut self.places, sold, record),
+            Event::Cancelled(cancelled) => self.ledger.cancelled(&mut self.places, cancelled),
+            Event::Blocked(blocked) => self.ledger.blocked(blocked.sale, &blocked.tickets, Some(blocked.reason)),
+            Event::Unblocked(unblocked) => self.ledger.blocked(unblocked.sale, &unblocked.tickets, None),
+            Event::Admitted(admitted) => self.ledger.admitted(&mut self.places, admitted, record.at),
+            Event::Exited(exited) => self.ledger.exited(&mut self.places, exited, record.at),
+            Event::CapacitySet(set) => self.places.capacity = set.capacity,
+            Event::QuotasSet(set) => self.places.quotas = set.quotas,
+            Event::Closed(closed) => self.places.closed = Some(closed.reason),
+            Event::Reopened(_) => self.places.closed = None,
+            Event::Observed(observed) => {
+                self.places.live = Some(Live {
+                    source: observed.source,
+                    people: observed.inside,
+                    sd: observed.sd,
+                    measured_at: observed.measured_at,
+                    until: observed.until,
+                    sellable: observed.sellable,
+                    inside_then: self.places.inside,
+                });
+            }
+        }
+    }
+
+    /// Whether the counters equal a recount of everything (SL-2, SL-3, SL-5, SL-6): for tests and after a replay, as it walks all holds and tickets.
+    pub fn recount(&self) -> Result<(), Broken> {
+        self.check()?;
+        self.ledger.recount(&self.places)
+    }
+
+    /// Which slot this is.
+    #[must_use]
+    pub const fn id(&self) -> SlotId {
+        self.opening.slot
+    }
+
+    /// How it was planned.
+    #[must_use]
+    pub const fn opening(&self) -> &Opening {
+        &self.opening
+    }
+
+    /// Whether it has been written to.
+    #[must_use]
+    pub const fn is_opened(&self) -> bool {
+        self.opened
+    }
+
+    /// Its places, counted.
+    #[must_use]
+    pub const fn places(&self) -> &Places {
+        &self.places
+    }
+
+    /// Time of the last record.
+    #[must_use]
+    pub const fn last_at(&self) -> Timestamp {
+        self.last_at
+    }
+
+    /// A live hold.
+    #[must_use]
+    pub fn hold_of(&self, hold: HoldId) -> Option<&Hold> {
+        self.ledger.holds.get(&hold)
+    }
+
+    /// A sale.
+    #[must_use]
+    pub fn sale_of(&self, sale: HoldId) -> Option<&Sale> {
+        self.ledger.sales.get(&sale)
+    }
+
+    /// A ticket with its sale.
+    #[must_use]
+    pub fn ticket_of(&self, ticket: TicketId) -> Option<(&Sale, &Ticket)> {
+        let sale = self.sale_of(ticket.sale())?;
+        Some((sale, sale.tickets.get(usize::from(ticket.number()))?))
+    }
+
+    /// All sales, in no order.
+    pub fn sales(&self) -> impl ExactSizeIterator<Item = (&HoldId, &Sale)> {
+        self.ledger.sales.iter()
+    }
+
+    /// All live holds, in no order.
+    pub fn holds(&self) -> impl ExactSizeIterator<Item = (&HoldId, &Hold)> {
+        self.ledger.holds.iter()
+    }
+
+    /// Money taken and paid back: what the sales of this slot cost, and what of it was refunded.
+    #[must_use]
+    pub fn money(&self) -> (Cents, Cents) {
+        self.ledger
+            .sales
+            .values()
+            .fold((Cents::ZERO, Cents::ZERO), |(sold, back), sale| (sold.plus(total(&sale.lines)), back.plus(sale.refunded_cents)))
+    }
+
+    /// When sales end for a channel: the box office sells until the slot is over, the others until the policy's cut-off.
+    #[must_use]
+    pub const fn sale_ends_at(&self, channel: Channel) -> Timestamp {
+        sale_ends_at(&self.opening, channel)
+    }
+
+    fn at_least(&self, now: Timestamp) -> Timestamp {
+        now.max(self.last_at)
+    }
+}
+
+/// When sales of a planned slot end for a channel.
+#[must_use]
+pub const fn sale_ends_at(opening: &Opening, channel: Channel) -> Timestamp {
+    match channel {
+        Channel::BoxOffice | Channel::Kiosk => opening.end,
+        Channel::Web | Channel::Group | Channel::Reseller => opening.slot.start().plus_seconds(-(opening.policy.sale_closes_s as i64)),
+    }
+}
+
+/// When sales of a planned slot begin.
+#[must_use]
+pub const fn sale_opens_at(opening: &Opening) -> Timestamp {
+    opening.slot.start().plus_seconds(-(opening.policy.sale_opens_s as i64))
+}

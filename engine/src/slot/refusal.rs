@@ -1,0 +1,198 @@
+//! Why a slot says no. Codes are stable: callers match on them.
+//!
+//! Precedence, first match wins; within a command, cheapest and most specific first:
+//! 1. the shape of what is asked: `bad_lines`, `party_empty`, `party_too_large`, `id_taken`;
+//! 2. the thing named: `unknown_hold`, `hold_sold`, `hold_released`, `hold_expired`, `unknown_sale`, `unknown_ticket`;
+//! 3. the state of the slot: `slot_closed`, `sale_not_open`, `sale_over`, `slot_over`;
+//! 4. the state of the thing: `already_extended`, `ticket_cancelled`, `ticket_used`, `not_blocked`;
+//! 5. money: `settlement_mismatch`, `settlement_not_allowed`;
+//! 6. places: `not_enough_places`.
+//!
+//! At the gate: `wrong_museum`, `unknown_ticket`, `code_outdated`, `ticket_cancelled`, `ticket_blocked`, `ticket_inside`, `too_early`, `too_late`, `ticket_used`,
+//! `not_inside`, `wait`. Readings: `reading_in_future`, `reading_out_of_order`, `reading_stale`.
+
+use serde::{Deserialize, Serialize};
+
+use crate::channel::Channel;
+use crate::ids::Code;
+use crate::money::Cents;
+use crate::time::Timestamp;
+
+/// Why not.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Refusal {
+    /// Lines that cannot be: none, more than 16, a category twice, a negative price or one above 10,000 euros.
+    BadLines,
+    /// Nobody is in the party.
+    PartyEmpty,
+    /// The party is larger than one hold may be.
+    PartyTooLarge {
+        /// The most people of one hold.
+        max: u16,
+    },
+    /// The id chosen for a new hold or sale is in use; choose another.
+    IdTaken,
+    /// There is no such hold, or not for this caller.
+    UnknownHold,
+    /// The hold has become a sale.
+    HoldSold,
+    /// The hold was given back.
+    HoldReleased,
+    /// The hold ended by itself.
+    HoldExpired {
+        /// When.
+        at: Timestamp,
+    },
+    /// There is no such sale, or not for this caller.
+    UnknownSale,
+    /// There is no such ticket.
+    UnknownTicket,
+    /// The slot is closed for sale.
+    SlotClosed {
+        /// Why, in one word.
+        reason: Code,
+    },
+    /// Sales have not begun.
+    SaleNotOpen {
+        /// When they will.
+        opens_at: Timestamp,
+    },
+    /// Sales have ended.
+    SaleOver {
+        /// When they did.
+        closed_at: Timestamp,
+    },
+    /// The slot is over.
+    SlotOver {
+        /// When it ended.
+        ended_at: Timestamp,
+    },
+    /// A hold is prolonged once only.
+    AlreadyExtended,
+    /// The ticket was cancelled.
+    TicketCancelled,
+    /// The ticket was admitted, and may not be again (or be cancelled any more).
+    TicketUsed {
+        /// When it was admitted.
+        at: Timestamp,
+    },
+    /// None of these tickets is blocked.
+    NotBlocked,
+    /// The settlement does not fit what is due: `free` is for nothing, anything else for something.
+    SettlementMismatch {
+        /// What is due.
+        due_cents: Cents,
+    },
+    /// This channel may not settle like that.
+    SettlementNotAllowed {
+        /// The channel of the hold.
+        channel: Channel,
+    },
+    /// Fewer places are left, for this channel and now, than people.
+    NotEnoughPlaces {
+        /// How many people.
+        asked: u32,
+        /// How many places this channel may still have.
+        available: u32,
+        /// What holds the places back.
+        limited_by: LimitedBy,
+    },
+    /// The ticket is for another museum.
+    WrongMuseum,
+    /// The code was issued before the ticket was moved or renamed: ask for the new one.
+    CodeOutdated {
+        /// The issue number that counts now.
+        issue: u16,
+    },
+    /// The ticket is blocked.
+    TicketBlocked {
+        /// Why, in one word.
+        reason: Code,
+    },
+    /// The ticket's holder is inside.
+    TicketInside {
+        /// Since when.
+        since: Timestamp,
+    },
+    /// The gate is not open for this slot yet.
+    TooEarly {
+        /// When it will be.
+        opens_at: Timestamp,
+    },
+    /// The gate is closed for this slot.
+    TooLate {
+        /// When it closed.
+        closed_at: Timestamp,
+    },
+    /// The ticket's holder is not inside.
+    NotInside,
+    /// The building is full: wait for people to leave. The ticket stays good.
+    Wait {
+        /// People inside, as estimated, at the upper bound.
+        inside: u32,
+        /// How many may be.
+        ceiling: u32,
+    },
+    /// A reading from the future: check the sensor's clock.
+    ReadingInFuture,
+    /// A newer reading is known.
+    ReadingOutOfOrder,
+    /// The reading is older than the policy believes.
+    ReadingStale,
+}
+
+/// What holds places back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LimitedBy {
+    /// All places are taken.
+    Capacity,
+    /// The rest is kept for other channels until their release.
+    OtherQuotas,
+    /// This channel has reached its own limit.
+    OwnLimit,
+    /// Too many people are inside the building.
+    LiveCap,
+}
+
+impl Refusal {
+    /// The stable code.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::BadLines => "bad_lines",
+            Self::PartyEmpty => "party_empty",
+            Self::PartyTooLarge { .. } => "party_too_large",
+            Self::IdTaken => "id_taken",
+            Self::UnknownHold => "unknown_hold",
+            Self::HoldSold => "hold_sold",
+            Self::HoldReleased => "hold_released",
+            Self::HoldExpired { .. } => "hold_expired",
+            Self::UnknownSale => "unknown_sale",
+            Self::UnknownTicket => "unknown_ticket",
+            Self::SlotClosed { .. } => "slot_closed",
+            Self::SaleNotOpen { .. } => "sale_not_open",
+            Self::SaleOver { .. } => "sale_over",
+            Self::SlotOver { .. } => "slot_over",
+            Self::AlreadyExtended => "already_extended",
+            Self::TicketCancelled => "ticket_cancelled",
+            Self::TicketUsed { .. } => "ticket_used",
+            Self::NotBlocked => "not_blocked",
+            Self::SettlementMismatch { .. } => "settlement_mismatch",
+            Self::SettlementNotAllowed { .. } => "settlement_not_allowed",
+            Self::NotEnoughPlaces { .. } => "not_enough_places",
+            Self::WrongMuseum => "wrong_museum",
+            Self::CodeOutdated { .. } => "code_outdated",
+            Self::TicketBlocked { .. } => "ticket_blocked",
+            Self::TicketInside { .. } => "ticket_inside",
+            Self::TooEarly { .. } => "too_early",
+            Self::TooLate { .. } => "too_late",
+            Self::NotInside => "not_inside",
+            Self::Wait { .. } => "wait",
+            Self::ReadingInFuture => "reading_in_future",
+            Self::ReadingOutOfOrder => "reading_out_of_order",
+            Self::ReadingStale => "reading_stale",
+        }
+    }
+}

@@ -1,0 +1,542 @@
+//! Given what was done, when this is asked, then this happens: one table per command. Below, random commands against a naive model (`model`).
+
+mod model;
+
+use super::*;
+use crate::envelope::Digest;
+use crate::ids::{Code, KeyId, MuseumId, RouteId};
+use crate::tariff::Proof;
+
+pub(super) const S: i64 = 1;
+pub(super) const MIN: i64 = 60;
+pub(super) const HOUR: i64 = 3600;
+pub(super) const DAY: i64 = 24 * HOUR;
+/// The slot of the tests starts here and lasts half an hour; all times below are seconds relative to it.
+pub(super) const START: i64 = 1_780_000_020;
+const MUSEUM: MuseumId = MuseumId(7);
+
+pub(super) fn code(text: &str) -> Code {
+    text.parse().unwrap()
+}
+
+pub(super) fn at(s: i64) -> Timestamp {
+    Timestamp::from_seconds(START + s)
+}
+
+pub(super) fn id(n: u64) -> HoldId {
+    HoldId::new(SlotId::new(MUSEUM, RouteId(1), at(0)), n)
+}
+
+pub(super) fn opening(capacity: u32) -> Opening {
+    let policy = Policy {
+        reentry: Reentry { times_max: 1, within_s: 7200 },
+        ceiling: Some(100),
+        party_max: 10,
+        sale_closes_s: 600,
+        refund: Refund { full_until_s: 86_400, part_percent: 50, part_until_s: 3600 },
+        ..Policy::default()
+    };
+    Opening { slot: id(0).slot(), revision: 3, end: at(30 * MIN), capacity, quotas: [Quota::default(); 5], policy }
+}
+
+pub(super) fn full(count: u16) -> Line {
+    Line { category: code("full"), count, price_cents: Cents::new(1601), proof: Proof::None }
+}
+
+pub(super) fn free(count: u16) -> Line {
+    Line { category: code("free"), count, price_cents: Cents::ZERO, proof: Proof::Age }
+}
+
+pub(super) fn hold(n: u64, channel: Channel, lines: &[Line]) -> Command {
+    Command::Hold { hold: id(n), channel, lines: lines.to_vec() }
+}
+
+pub(super) fn desk() -> Settlement {
+    Settlement::Desk { till: code("desk-1"), method: DeskMethod::Cash, reference: "R1".into() }
+}
+
+fn account() -> Settlement {
+    Settlement::OnAccount { account: code("tours") }
+}
+
+fn sell(n: u64, settlement: Settlement) -> Command {
+    Command::Sell { hold: id(n), owner: None, settlement, contact: None }
+}
+
+pub(super) fn direct(n: u64, lines: &[Line], settlement: Settlement) -> Command {
+    Command::SellDirect { sale: id(n), channel: Channel::BoxOffice, lines: lines.to_vec(), settlement, contact: None }
+}
+
+fn cancel(n: u64, tickets: &[u16]) -> Command {
+    Command::Cancel { sale: id(n), owner: None, tickets: tickets.to_vec(), cause: CancelCause::Visitor }
+}
+
+pub(super) fn admit(n: u64, ticket: u16) -> Command {
+    Command::Admit { ticket: id(n).ticket(ticket), issue: Some(1), gate: code("north"), museum: MUSEUM }
+}
+
+fn exit(n: u64, ticket: u16) -> Command {
+    Command::Exit { ticket: id(n).ticket(ticket), gate: code("north"), museum: MUSEUM }
+}
+
+fn observe(inside: u32, sd: u32, measured: i64) -> Command {
+    Command::Observe { source: code("door"), inside, sd, measured_at: at(measured) }
+}
+
+fn quotas(entries: &[(Channel, u32, Option<u32>, u32)]) -> [Quota; 5] {
+    let mut quotas = [Quota::default(); 5];
+    for (channel, reserved, limit, release_s) in entries {
+        quotas[channel.index()] = Quota { reserved: *reserved, limit: *limit, release_s: *release_s };
+    }
+    quotas
+}
+
+pub(super) fn envelope(who: u64, key: u128, body: u128) -> Envelope {
+    Envelope { who: KeyId(who), key: Digest(key), body: Digest(body), parties: Vec::new(), assessment: None, order: None }
+}
+
+/// Does one command as the shell does: ends what is due, decides, applies, checks everything.
+pub(super) fn step(
+    slot: &mut Slot,
+    records: &mut Vec<Record<Event>>,
+    now: Timestamp,
+    by: Option<Envelope>,
+    command: &Command,
+) -> Result<Vec<Event>, Refusal> {
+    while slot.wake_at().is_some_and(|due| due <= now) {
+        let events = slot.due(now);
+        put(slot, records, now, None, events);
+    }
+    let events = slot.decide(now, command)?;
+    if !events.is_empty() {
+        put(slot, records, now, by, events.clone());
+    }
+    Ok(events)
+}
+
+fn put(slot: &mut Slot, records: &mut Vec<Record<Event>>, now: Timestamp, by: Option<Envelope>, events: Vec<Event>) {
+    let before = slot.last_at();
+    let record = slot.record(now, by, events);
+    assert!(record.at >= before, "SL-7: the time of a record went backwards");
+    slot.apply(&record);
+    records.push(record);
+    assert_eq!(slot.recount(), Ok(()), "SL-1, SL-2, SL-3, SL-5, SL-6, SL-8 after {:?}", records.last());
+}
+
+struct World {
+    slot: Slot,
+    records: Vec<Record<Event>>,
+    next_key: u128,
+}
+
+/// A slot of 20 places where these commands were done, each of which must succeed.
+fn given(done: &[(i64, Command)]) -> World {
+    given_capacity(20, done)
+}
+
+fn given_capacity(capacity: u32, done: &[(i64, Command)]) -> World {
+    let mut world = World { slot: Slot::planned(opening(capacity)), records: Vec::new(), next_key: 0 };
+    for (time, command) in done {
+        let events = world.ask(*time, command);
+        assert!(events.is_ok(), "given {command:?} at {time}: {events:?}");
+    }
+    world
+}
+
+impl World {
+    fn ask(&mut self, time: i64, command: &Command) -> Result<Vec<Event>, Refusal> {
+        self.next_key += 1;
+        step(&mut self.slot, &mut self.records, at(time), Some(envelope(1, self.next_key, 0)), command)
+    }
+
+    /// Then: the last event, or the refusal.
+    fn then(mut self, time: i64, command: Command, expected: Result<Event, Refusal>) {
+        let answer = self.ask(time, &command).map(|mut events| events.pop().expect("something happens"));
+        assert_eq!(answer, expected, "{command:?} at {time}");
+        assert_eq!(Slot::replay(&self.records).unwrap_or_else(|| Slot::planned(self.slot.opening().clone())), self.slot, "SL-4: replay equals live");
+    }
+
+    fn refuses(self, time: i64, command: Command, refusal: Refusal) {
+        self.then(time, command, Err(refusal));
+    }
+
+    fn left(&self, time: i64, channel: Channel) -> u32 {
+        self.slot.places().available(channel, at(time)).0
+    }
+}
+
+fn held(n: u64, channel: Channel, lines: &[Line], expires: i64) -> Event {
+    Event::Held(Held { hold: id(n), channel, lines: lines.to_vec(), expires_at: at(expires) })
+}
+
+#[test]
+fn holds() {
+    let web = |n, count| hold(n, Channel::Web, &[full(count)]);
+    given(&[]).then(-DAY, web(1, 2), Ok(held(1, Channel::Web, &[full(2)], -DAY + 900)));
+    given(&[]).then(-15 * MIN, web(1, 2), Ok(held(1, Channel::Web, &[full(2)], -10 * MIN)));
+    given(&[(-DAY, web(1, 10)), (-DAY, web(2, 9))]).then(-DAY, web(3, 1), Ok(held(3, Channel::Web, &[full(1)], -DAY + 900)));
+    let short = Refusal::NotEnoughPlaces { asked: 2, available: 1, limited_by: LimitedBy::Capacity };
+    given(&[(-DAY, web(1, 10)), (-DAY, web(2, 9))]).refuses(-DAY, web(3, 2), short);
+    given(&[]).refuses(-DAY, hold(1, Channel::Web, &[]), Refusal::BadLines);
+    given(&[]).refuses(-DAY, hold(1, Channel::Web, &[full(1), full(2)]), Refusal::BadLines);
+    let cheap = Line { price_cents: Cents::new(-1), ..full(1) };
+    given(&[]).refuses(-DAY, hold(1, Channel::Web, &[cheap]), Refusal::BadLines);
+    given(&[]).refuses(-DAY, hold(1, Channel::Web, &[full(1), free(0)]), Refusal::PartyEmpty);
+    given(&[]).refuses(-DAY, web(1, 11), Refusal::PartyTooLarge { max: 10 });
+    given(&[(-DAY, web(1, 1))]).refuses(-DAY, web(1, 1), Refusal::IdTaken);
+    let elsewhere = HoldId::new(SlotId::new(MUSEUM, RouteId(2), at(0)), 1);
+    given(&[]).refuses(-DAY, Command::Hold { hold: elsewhere, channel: Channel::Web, lines: vec![full(1)] }, Refusal::IdTaken);
+    given(&[]).refuses(-91 * DAY, web(1, 1), Refusal::SaleNotOpen { opens_at: at(-90 * DAY) });
+    given(&[]).refuses(-10 * MIN, web(1, 1), Refusal::SaleOver { closed_at: at(-10 * MIN) });
+    given(&[]).refuses(30 * MIN, web(1, 1), Refusal::SlotOver { ended_at: at(30 * MIN) });
+    let late = hold(1, Channel::BoxOffice, &[full(1)]);
+    given(&[]).then(29 * MIN, late, Ok(held(1, Channel::BoxOffice, &[full(1)], 30 * MIN)));
+    given(&[(-DAY, Command::Close { reason: code("strike") })]).refuses(-DAY, web(1, 1), Refusal::SlotClosed { reason: code("strike") });
+}
+
+#[test]
+fn the_first_event_opens_the_slot_as_planned() {
+    let mut world = given(&[]);
+    let events = world.ask(-DAY, &hold(1, Channel::Web, &[full(1)])).unwrap();
+    assert!(matches!(&events[..], [Event::Opened(opened), Event::Held(_)] if opened.opening == opening(20)));
+    let events = world.ask(-DAY, &hold(2, Channel::Web, &[full(1)])).unwrap();
+    assert!(matches!(&events[..], [Event::Held(_)]));
+}
+
+#[test]
+fn extends() {
+    let taken = [(-DAY, hold(1, Channel::Web, &[full(2)]))];
+    let extend = |owner| Command::Extend { hold: id(1), owner };
+    let extended = Event::Extended(Extended { hold: id(1), expires_at: at(-DAY + 1500) });
+    given(&taken).then(-DAY + 899, extend(None), Ok(extended));
+    given(&taken).refuses(-DAY + 900, extend(None), Refusal::HoldExpired { at: at(-DAY + 900) });
+    given(&taken).refuses(-DAY, extend(Some(KeyId(2))), Refusal::UnknownHold);
+    given(&[]).refuses(-DAY, extend(None), Refusal::UnknownHold);
+    let mut twice = given(&taken);
+    assert!(twice.ask(-DAY, &extend(Some(KeyId(1)))).is_ok());
+    twice.refuses(-DAY, extend(None), Refusal::AlreadyExtended);
+}
+
+#[test]
+fn release_and_expire_give_the_places_back_once() {
+    let taken = [(-DAY, hold(1, Channel::Web, &[full(5)])), (-DAY + 10, hold(2, Channel::Web, &[full(3)]))];
+    let release = Command::Release { hold: id(1), owner: Some(KeyId(1)) };
+    let mut world = given(&taken);
+    assert_eq!((world.left(-DAY, Channel::Web), world.slot.wake_at()), (12, Some(at(-DAY + 900))));
+    assert!(world.ask(-DAY + 20, &release).is_ok());
+    assert_eq!((world.left(-DAY, Channel::Web), world.slot.wake_at()), (17, Some(at(-DAY + 910))));
+    assert_eq!(world.ask(-DAY + 21, &release), Err(Refusal::HoldReleased));
+    assert_eq!(world.ask(-DAY + 910, &sell(2, Settlement::Free)), Err(Refusal::HoldExpired { at: at(-DAY + 910) }));
+    assert_eq!((world.left(-DAY, Channel::Web), world.slot.wake_at()), (20, None));
+    world.refuses(-DAY + 911, sell(1, Settlement::Free), Refusal::HoldReleased);
+    given(&taken).refuses(-DAY, Command::Release { hold: id(1), owner: Some(KeyId(9)) }, Refusal::UnknownHold);
+}
+
+#[test]
+fn a_hold_that_is_due_is_gone_even_if_nobody_noted_it() {
+    let world = given(&[(-DAY, hold(1, Channel::Reseller, &[full(5)]))]);
+    let refusal = Refusal::HoldExpired { at: at(-DAY + 900) };
+    assert_eq!(world.slot.decide(at(-DAY + 900), &sell(1, account())), Err(refusal));
+    assert!(world.slot.decide(at(-DAY + 899), &sell(1, account())).is_ok());
+}
+
+#[test]
+fn a_clock_that_jumps_back_neither_revives_nor_rewrites() {
+    let mut world = given(&[(-DAY, hold(1, Channel::Reseller, &[full(5)])), (-DAY + 950, hold(2, Channel::Web, &[full(1)]))]);
+    assert_eq!(world.ask(-2 * DAY, &sell(1, account())), Err(Refusal::HoldExpired { at: at(-DAY + 950) }));
+    assert!(world.ask(-2 * DAY, &Command::Release { hold: id(2), owner: None }).is_ok());
+    assert_eq!(world.slot.last_at(), at(-DAY + 950));
+}
+
+#[test]
+fn sells() {
+    let sold = |held, channel, lines: &[Line], settlement| {
+        Ok(Event::Sold(Sold { sale: id(1), held, channel, lines: lines.to_vec(), settlement, contact: None }))
+    };
+    let reseller = [(-DAY, hold(1, Channel::Reseller, &[full(2), free(1)]))];
+    let web_free = [(-DAY, hold(1, Channel::Web, &[free(2)]))];
+    given(&reseller).then(-DAY + 60, sell(1, account()), sold(true, Channel::Reseller, &[full(2), free(1)], account()));
+    given(&web_free).then(-DAY + 60, sell(1, Settlement::Free), sold(true, Channel::Web, &[free(2)], Settlement::Free));
+    given(&reseller).refuses(-DAY + 60, sell(1, Settlement::Free), Refusal::SettlementMismatch { due_cents: Cents::new(3202) });
+    given(&web_free).refuses(-DAY + 60, sell(1, account()), Refusal::SettlementMismatch { due_cents: Cents::ZERO });
+    given(&reseller).refuses(-DAY + 60, sell(1, desk()), Refusal::SettlementNotAllowed { channel: Channel::Reseller });
+    let kiosk = [(-DAY, hold(1, Channel::Kiosk, &[full(1)]))];
+    given(&kiosk).refuses(-DAY + 60, sell(1, account()), Refusal::SettlementNotAllowed { channel: Channel::Kiosk });
+    given(&kiosk).then(-DAY + 60, sell(1, desk()), sold(true, Channel::Kiosk, &[full(1)], desk()));
+    given(&[]).refuses(-DAY, sell(1, desk()), Refusal::UnknownHold);
+    let other = Command::Sell { hold: id(1), owner: Some(KeyId(5)), settlement: account(), contact: None };
+    given(&reseller).refuses(-DAY, other.clone(), Refusal::UnknownHold);
+    let mut twice = given(&reseller);
+    assert!(twice.ask(-DAY, &sell(1, account())).is_ok());
+    assert_eq!(twice.ask(-DAY, &other), Err(Refusal::UnknownHold));
+    twice.refuses(-DAY, sell(1, account()), Refusal::HoldSold);
+    let mut closed = given(&reseller);
+    assert!(closed.ask(-DAY, &Command::Close { reason: code("strike") }).is_ok());
+    closed.refuses(-DAY, sell(1, account()), Refusal::SlotClosed { reason: code("strike") });
+    given(&[]).then(25 * MIN, direct(1, &[full(2)], desk()), sold(false, Channel::BoxOffice, &[full(2)], desk()));
+    given(&[(-DAY, direct(1, &[full(2)], desk()))]).refuses(-DAY, direct(1, &[full(2)], desk()), Refusal::IdTaken);
+    given(&[]).refuses(25 * MIN, direct(1, &[full(2)], Settlement::Free), Refusal::SettlementMismatch { due_cents: Cents::new(3202) });
+    let short = Refusal::NotEnoughPlaces { asked: 6, available: 5, limited_by: LimitedBy::Capacity };
+    given_capacity(5, &[]).refuses(0, direct(1, &[full(6)], desk()), short);
+}
+
+#[test]
+fn a_full_slot_still_sells_what_it_holds() {
+    let holds = [(-DAY, hold(1, Channel::Reseller, &[full(10)])), (-DAY, hold(2, Channel::Reseller, &[full(10)]))];
+    let mut world = given(&holds);
+    assert!(world.ask(-DAY, &Command::SetCapacity { capacity: 10 }).is_ok());
+    assert!(world.ask(-DAY, &sell(1, account())).is_ok());
+    assert!(world.ask(-DAY, &sell(2, account())).is_ok());
+    assert_eq!(world.slot.places().over(at(-DAY)), 10);
+}
+
+#[test]
+fn cancels() {
+    let sold = [(-3 * DAY, direct(1, &[full(3), free(1)], desk()))];
+    let cancelled = |tickets: &[u16], cents| {
+        Ok(Event::Cancelled(Cancelled { sale: id(1), tickets: tickets.to_vec(), refund_cents: Cents::new(cents), cause: CancelCause::Visitor }))
+    };
+    given(&sold).then(-2 * DAY, cancel(1, &[]), cancelled(&[0, 1, 2, 3], 4803));
+    given(&sold).then(-DAY, cancel(1, &[3, 0, 0]), cancelled(&[0, 3], 1601));
+    given(&sold).then(-DAY + 1, cancel(1, &[1, 2]), cancelled(&[1, 2], 1600));
+    given(&sold).then(-HOUR + 1, cancel(1, &[1]), cancelled(&[1], 0));
+    given(&sold).refuses(30 * MIN, cancel(1, &[]), Refusal::SlotOver { ended_at: at(30 * MIN) });
+    given(&sold).refuses(-DAY, cancel(1, &[4]), Refusal::UnknownTicket);
+    given(&sold).refuses(-DAY, cancel(2, &[]), Refusal::UnknownSale);
+    let other = Command::Cancel { sale: id(1), owner: Some(KeyId(2)), tickets: vec![], cause: CancelCause::Visitor };
+    given(&sold).refuses(-DAY, other, Refusal::UnknownSale);
+    let museum = Command::Cancel { sale: id(1), owner: None, tickets: vec![], cause: CancelCause::Museum };
+    let all = Cancelled { sale: id(1), tickets: vec![0, 1, 2, 3], refund_cents: Cents::new(4803), cause: CancelCause::Museum };
+    given(&sold).then(DAY, museum, Ok(Event::Cancelled(all)));
+    let mut closed = given(&sold);
+    assert!(closed.ask(-HOUR, &Command::Close { reason: code("strike") }).is_ok());
+    closed.then(-60, cancel(1, &[]), cancelled(&[0, 1, 2, 3], 4803));
+    let mut part = given(&sold);
+    assert!(part.ask(-2 * DAY, &cancel(1, &[0])).is_ok());
+    assert_eq!(part.left(-2 * DAY, Channel::Web), 17);
+    assert_eq!(part.ask(-2 * DAY, &cancel(1, &[0])), Err(Refusal::TicketCancelled));
+    assert_eq!(part.slot.money(), (Cents::new(4803), Cents::new(1601)));
+    part.then(-2 * DAY, cancel(1, &[]), cancelled(&[1, 2, 3], 3202));
+    let mut used = given(&sold);
+    assert!(used.ask(0, &admit(1, 0)).is_ok());
+    assert_eq!(used.ask(1, &cancel(1, &[])), Err(Refusal::TicketUsed { at: at(0) }));
+    used.then(1, cancel(1, &[1]), cancelled(&[1], 0));
+    let mut gone = given(&sold);
+    assert!(gone.ask(-2 * DAY, &cancel(1, &[])).is_ok());
+    gone.refuses(-2 * DAY, cancel(1, &[]), Refusal::TicketCancelled);
+}
+
+#[test]
+fn admits_and_exits() {
+    let sold = [(-DAY, direct(1, &[full(1), free(1)], desk()))];
+    let admitted = |ticket, entry, category: &str, proof| {
+        Ok(Event::Admitted(Admitted { ticket: id(1).ticket(ticket), gate: code("north"), entry, category: code(category), proof }))
+    };
+    given(&sold).then(-15 * MIN, admit(1, 0), admitted(0, 1, "full", Proof::None));
+    given(&sold).then(45 * MIN, admit(1, 1), admitted(1, 1, "free", Proof::Age));
+    given(&sold).refuses(-15 * MIN - 1, admit(1, 0), Refusal::TooEarly { opens_at: at(-15 * MIN) });
+    given(&sold).refuses(45 * MIN + 1, admit(1, 0), Refusal::TooLate { closed_at: at(45 * MIN) });
+    given(&sold).refuses(0, admit(1, 2), Refusal::UnknownTicket);
+    given(&sold).refuses(0, admit(2, 0), Refusal::UnknownTicket);
+    let elsewhere = Command::Admit { ticket: id(1).ticket(0), issue: Some(1), gate: code("north"), museum: MuseumId(8) };
+    given(&sold).refuses(0, elsewhere, Refusal::WrongMuseum);
+    let old = Command::Admit { ticket: id(1).ticket(0), issue: Some(2), gate: code("north"), museum: MUSEUM };
+    given(&sold).refuses(0, old, Refusal::CodeOutdated { issue: 1 });
+    let mut once = given(&sold);
+    assert!(once.ask(0, &admit(1, 0)).is_ok());
+    assert_eq!(once.ask(5, &admit(1, 0)), Err(Refusal::TicketInside { since: at(0) }));
+    assert!(once.ask(10, &exit(1, 0)).is_ok());
+    assert_eq!(once.ask(11, &exit(1, 0)), Err(Refusal::NotInside));
+    assert_eq!((once.slot.places().admitted, once.slot.places().inside), (1, 0));
+    assert_eq!(once.ask(20, &admit(1, 0)).map(|events| events.len()), Ok(1));
+    assert!(once.ask(30, &exit(1, 0)).is_ok());
+    once.refuses(40, admit(1, 0), Refusal::TicketUsed { at: at(0) });
+    let mut last_moment = given(&sold);
+    assert!(last_moment.ask(0, &admit(1, 0)).is_ok() && last_moment.ask(10, &exit(1, 0)).is_ok());
+    assert!(last_moment.ask(7200, &admit(1, 0)).is_ok());
+    let mut late = given(&sold);
+    assert!(late.ask(0, &admit(1, 0)).is_ok() && late.ask(10, &exit(1, 0)).is_ok());
+    late.refuses(7201, admit(1, 0), Refusal::TicketUsed { at: at(0) });
+    let mut gone = given(&sold);
+    assert!(gone.ask(-DAY, &cancel(1, &[0])).is_ok());
+    gone.refuses(0, admit(1, 0), Refusal::TicketCancelled);
+    given(&sold).refuses(0, exit(1, 0), Refusal::NotInside);
+    given(&sold).refuses(0, Command::Exit { ticket: id(1).ticket(0), gate: code("north"), museum: MuseumId(8) }, Refusal::WrongMuseum);
+}
+
+#[test]
+fn blocks_and_unblocks() {
+    let sold = [(-DAY, direct(1, &[full(3)], desk()))];
+    let block = |tickets: &[u16]| Command::Block { sale: id(1), tickets: tickets.to_vec(), reason: code("chargeback") };
+    let unblock = |tickets: &[u16]| Command::Unblock { sale: id(1), tickets: tickets.to_vec() };
+    let mut world = given(&sold);
+    assert!(world.ask(-HOUR, &block(&[1])).is_ok());
+    assert_eq!(world.ask(0, &admit(1, 1)), Err(Refusal::TicketBlocked { reason: code("chargeback") }));
+    assert!(world.ask(0, &admit(1, 0)).is_ok());
+    assert_eq!(world.ask(0, &unblock(&[0])), Err(Refusal::NotBlocked));
+    assert_eq!(world.ask(0, &unblock(&[])), Ok(vec![Event::Unblocked(Unblocked { sale: id(1), tickets: vec![1] })]));
+    assert!(world.ask(0, &admit(1, 1)).is_ok());
+    given(&[]).refuses(0, block(&[]), Refusal::UnknownSale);
+    given(&[]).refuses(0, unblock(&[]), Refusal::UnknownSale);
+    given(&sold).refuses(0, block(&[7]), Refusal::UnknownTicket);
+    let mut gone = given(&sold);
+    assert!(gone.ask(-DAY, &cancel(1, &[0])).is_ok());
+    assert_eq!(gone.ask(-HOUR, &block(&[0])), Err(Refusal::TicketCancelled));
+    gone.then(-HOUR, block(&[]), Ok(Event::Blocked(Blocked { sale: id(1), tickets: vec![1, 2], reason: code("chargeback") })));
+}
+
+#[test]
+fn a_cut_below_what_is_taken_is_accepted_and_never_sold_into() {
+    let mut world = given(&[(-DAY, direct(1, &[full(10)], desk())), (-DAY, Command::SetCapacity { capacity: 6 })]);
+    assert_eq!((world.slot.places().over(at(-DAY)), world.left(-DAY, Channel::Web)), (4, 0));
+    let short = |available| Refusal::NotEnoughPlaces { asked: 1, available, limited_by: LimitedBy::Capacity };
+    assert_eq!(world.ask(-DAY, &hold(2, Channel::Web, &[full(1)])), Err(short(0)));
+    assert!(world.ask(-DAY, &cancel(1, &[0, 1, 2, 3])).is_ok());
+    assert_eq!(world.slot.places().over(at(-DAY)), 0);
+    assert_eq!(world.ask(-DAY, &hold(2, Channel::Web, &[full(1)])), Err(short(0)));
+    assert!(world.ask(-DAY, &cancel(1, &[4])).is_ok());
+    assert!(world.ask(-DAY, &hold(2, Channel::Web, &[full(1)])).is_ok());
+    assert!(world.ask(-DAY, &Command::SetCapacity { capacity: 0 }).is_ok());
+    assert!(world.ask(-DAY, &Command::SetCapacity { capacity: 30 }).is_ok());
+    assert_eq!(world.left(-DAY, Channel::Web), 24);
+}
+
+#[test]
+fn closing_and_reopening_say_something_once() {
+    let mut world = given(&[(-DAY, Command::Close { reason: code("strike") })]);
+    assert_eq!(world.ask(-DAY, &Command::Close { reason: code("strike") }), Ok(vec![]));
+    assert_eq!(world.left(-DAY, Channel::Web), 0);
+    assert_eq!(world.ask(-DAY, &Command::Reopen), Ok(vec![Event::Reopened(Reopened {})]));
+    assert_eq!(world.ask(-DAY, &Command::Reopen), Ok(vec![]));
+    assert_eq!(world.left(-DAY, Channel::Web), 20);
+}
+
+#[test]
+fn quotas_keep_places_until_their_release() {
+    let shares = quotas(&[(Channel::Group, 8, None, 86_400), (Channel::Reseller, 4, Some(6), 3600)]);
+    let set = (-3 * DAY, Command::SetQuotas { quotas: shares });
+    let world = given(&[set.clone()]);
+    for (time, web, group, reseller) in [(-2 * DAY, 8, 16, 6), (-DAY, 16, 16, 6), (-HOUR, 20, 20, 20)] {
+        let left = (world.left(time, Channel::Web), world.left(time, Channel::Group), world.left(time, Channel::Reseller));
+        assert_eq!(left, (web, group, reseller), "at {time}");
+    }
+    let web = |n, count| hold(n, Channel::Web, &[full(count)]);
+    let mut full_web = given(&[set.clone(), (-2 * DAY, web(1, 8))]);
+    let others = Refusal::NotEnoughPlaces { asked: 1, available: 0, limited_by: LimitedBy::OtherQuotas };
+    assert_eq!(full_web.ask(-2 * DAY, &web(2, 1)), Err(others));
+    assert!(full_web.ask(-2 * DAY, &hold(3, Channel::Group, &[full(8)])).is_ok());
+    assert!(full_web.ask(-2 * DAY, &hold(4, Channel::Reseller, &[full(4)])).is_ok());
+    let own = Refusal::NotEnoughPlaces { asked: 7, available: 6, limited_by: LimitedBy::OwnLimit };
+    given(&[set.clone()]).refuses(-2 * DAY, hold(1, Channel::Reseller, &[full(7)]), own);
+    // A group that takes more than its share takes it from the common places only.
+    let mut group = given(&[set, (-2 * DAY, hold(1, Channel::Group, &[full(10)]))]);
+    assert_eq!((group.left(-2 * DAY, Channel::Web), group.left(-2 * DAY, Channel::Group)), (6, 6));
+    assert!(group.ask(-2 * DAY, &Command::Release { hold: id(1), owner: None }).is_ok());
+    assert_eq!(group.left(-2 * DAY, Channel::Web), 8);
+    // Shares larger than the slot leave nothing to others, and harm nobody.
+    let mut greedy = given(&[(-3 * DAY, Command::SetQuotas { quotas: quotas(&[(Channel::Group, 50, None, 0)]) })]);
+    assert_eq!((greedy.left(-DAY, Channel::Web), greedy.left(-DAY, Channel::Group)), (0, 20));
+    assert!(greedy.ask(-DAY, &hold(1, Channel::Group, &[full(10)])).is_ok());
+}
+
+#[test]
+fn people_inside_limit_what_may_be_sold_and_who_may_enter() {
+    // 100 may be inside; at the slot's start 84 are, give or take 3: 10 places are left for who is not in yet.
+    let world = given(&[(-DAY, direct(1, &[full(6)], desk())), (0, observe(84, 3, 0))]);
+    assert_eq!(world.left(0, Channel::BoxOffice), 4);
+    let capped = Refusal::NotEnoughPlaces { asked: 5, available: 4, limited_by: LimitedBy::LiveCap };
+    world.refuses(0, direct(2, &[full(5)], desk()), capped);
+    // Somebody let in after the reading changes nothing: the place was counted.
+    let mut entered = given(&[(-DAY, direct(1, &[full(6)], desk())), (0, observe(84, 3, 0)), (1, admit(1, 0))]);
+    assert_eq!(entered.left(2, Channel::BoxOffice), 4);
+    assert_eq!(entered.slot.places().people_upper(at(2)), Some(91));
+    // A new reading after it: one more inside, one fewer still to come.
+    assert!(entered.ask(3, &observe(85, 3, 3)).is_ok());
+    assert_eq!(entered.left(3, Channel::BoxOffice), 4);
+    // Old words are not believed: the plan counts again.
+    assert_eq!(entered.left(3 + 900, Channel::BoxOffice), 14);
+    // A full building: the ticket stays good, the visitor waits.
+    let mut full_house = given(&[(-DAY, direct(1, &[full(2)], desk())), (0, observe(90, 5, 0))]);
+    assert_eq!(full_house.ask(1, &admit(1, 0)), Err(Refusal::Wait { inside: 100, ceiling: 100 }));
+    assert!(full_house.ask(60, &observe(88, 5, 60)).is_ok());
+    assert!(full_house.ask(61, &admit(1, 0)).is_ok());
+    assert!(full_house.ask(62, &admit(1, 1)).is_ok());
+    // An excess by sensors is shown and never sold into.
+    let over = given(&[(-DAY, direct(1, &[full(10)], desk())), (0, observe(95, 2, 0))]);
+    assert_eq!((over.slot.places().over(at(0)), over.left(0, Channel::BoxOffice)), (9, 0));
+    // Before the start, those who will have left by then do not count: 45 of 90 minutes ahead, half of them.
+    let ahead = given(&[(-45 * MIN, observe(180, 0, -45 * MIN))]);
+    assert_eq!(ahead.left(-45 * MIN, Channel::BoxOffice), 10);
+    let far = given(&[(-90 * MIN, observe(180, 0, -90 * MIN))]);
+    assert_eq!(far.left(-90 * MIN, Channel::BoxOffice), 20);
+    given(&[(0, observe(5, 0, 0))]).refuses(1, observe(5, 0, 0), Refusal::ReadingOutOfOrder);
+    given(&[]).refuses(0, observe(5, 0, 61), Refusal::ReadingInFuture);
+    given(&[]).refuses(0, observe(5, 0, -900), Refusal::ReadingStale);
+    given(&[]).then(
+        0,
+        observe(u32::MAX, u32::MAX, -S),
+        Ok(Event::Observed(Observed {
+            source: code("door"),
+            inside: u32::MAX,
+            sd: u32::MAX,
+            measured_at: at(-S),
+            sellable: Some(0),
+            until: at(899),
+        })),
+    );
+}
+
+#[test]
+fn a_key_finds_its_first_answer_and_no_other_body() {
+    let mut slot = Slot::planned(opening(20));
+    let mut records = Vec::new();
+    let first = envelope(1, 77, 1);
+    assert_eq!(slot.recall(&first), Recall::New);
+    step(&mut slot, &mut records, at(-DAY), Some(first.clone()), &hold(1, Channel::Web, &[full(1)])).unwrap();
+    for slot in [&slot, &Slot::replay(&records).unwrap()] {
+        assert_eq!(slot.recall(&first), Recall::Done { seq: 1 });
+        assert_eq!(slot.recall(&envelope(1, 77, 2)), Recall::OtherBody);
+        assert_eq!(slot.recall(&envelope(2, 77, 2)), Recall::New);
+    }
+    // A refusal is not kept under its key: it is decided anew.
+    let refused = envelope(1, 78, 1);
+    assert!(step(&mut slot, &mut records, at(-DAY), Some(refused.clone()), &direct(2, &[full(21)], desk())).is_err());
+    assert_eq!(slot.recall(&refused), Recall::New);
+}
+
+#[test]
+fn check_sees_what_a_wrong_event_would_do() {
+    let corrupt = |events: Vec<Event>| {
+        let mut world = given(&[(-DAY, direct(1, &[full(10)], desk()))]);
+        let record = world.slot.record(at(-DAY), None, events);
+        world.slot.apply(&record);
+        world.slot.check().map_err(|broken| broken.invariant)
+    };
+    let oversold = Sold { sale: id(2), held: false, channel: Channel::Web, lines: vec![full(11)], settlement: desk(), contact: None };
+    assert_eq!(corrupt(vec![Event::Sold(oversold)]), Err("SL-1"));
+    let mut stolen = given(&[(-DAY, Command::SetQuotas { quotas: quotas(&[(Channel::Group, 15, None, 0)]) })]);
+    let record = stolen.slot.record(at(-DAY), None, vec![held(3, Channel::Web, &[full(6)], 0)]);
+    stolen.slot.apply(&record);
+    assert_eq!(stolen.slot.check().map_err(|broken| broken.invariant), Err("SL-1"));
+    let twice = vec![held(3, Channel::Web, &[full(1)], 0), held(3, Channel::Web, &[full(1)], 5)];
+    assert_eq!(corrupt(twice), Err("SL-8"));
+}
+
+#[test]
+fn a_snapshot_gives_the_same_state_and_the_same_bytes() {
+    let done = [
+        (-DAY, hold(1, Channel::Web, &[full(2)])),
+        (-DAY, hold(2, Channel::Web, &[free(1)])),
+        (-DAY, hold(3, Channel::Web, &[full(2)])),
+        (-DAY, Command::Release { hold: id(3), owner: None }),
+        (-DAY, direct(4, &[full(2), free(2)], desk())),
+        (-DAY, sell(2, Settlement::Free)),
+    ];
+    let world = given(&done);
+    let bytes = postcard::to_allocvec(&world.slot).unwrap();
+    let back: Slot = postcard::from_bytes(&bytes).unwrap();
+    assert_eq!(back, world.slot);
+    assert_eq!(back.recount(), Ok(()));
+    assert_eq!(postcard::to_allocvec(&back).unwrap(), bytes);
+    assert_eq!(back.wake_at(), world.slot.wake_at());
+}

@@ -1,0 +1,340 @@
+//! Random commands against a naive model: a list of parties, recounted from scratch for each question, that knows nothing of the slot's code.
+
+use proptest::prelude::*;
+use proptest_state_machine::{ReferenceStateMachine, StateMachineTest, prop_state_machine};
+
+use super::*;
+
+/// One party and what became of it.
+#[derive(Debug, Clone, PartialEq)]
+enum Fate {
+    Held { until: i64, extended: bool },
+    Sold,
+    Gone,
+}
+
+#[derive(Debug, Clone)]
+struct Party {
+    n: u64,
+    channel: Channel,
+    people: u16,
+    fate: Fate,
+    cancelled: Vec<u16>,
+    inside: Vec<u16>,
+    left: Vec<(u16, i64)>,
+    blocked: Vec<u16>,
+}
+
+/// What is asked; times are seconds after the one before.
+#[derive(Debug, Clone)]
+enum Ask {
+    Hold { channel: Channel, people: u16 },
+    Direct { people: u16 },
+    Extend(usize),
+    Release(usize),
+    Sell(usize),
+    Cancel(usize, u16),
+    Admit(usize, u16),
+    Exit(usize, u16),
+    Block(usize, u16, bool),
+    Capacity(u32),
+    Quota { reserved: u32, limit: Option<u32> },
+    Close(bool),
+    Observe { inside: u32 },
+}
+
+#[derive(Debug, Clone)]
+pub struct Naive {
+    now: i64,
+    capacity: u32,
+    closed: bool,
+    group: (u32, Option<u32>),
+    observed: Option<(i64, u32, u32)>,
+    parties: Vec<Party>,
+    next: u64,
+    /// What the model says of the last question: whether it is granted.
+    granted: bool,
+}
+
+/// The group's share ends this long before the start.
+const RELEASE: i64 = 4 * HOUR;
+
+impl Naive {
+    fn expire(&mut self) {
+        let now = self.now;
+        for party in &mut self.parties {
+            if matches!(party.fate, Fate::Held { until, .. } if until <= now) {
+                party.fate = Fate::Gone;
+            }
+        }
+    }
+
+    fn taken(&self, channel: Option<Channel>) -> u32 {
+        let counted = |party: &&Party| channel.is_none_or(|channel| channel == party.channel) && party.fate != Fate::Gone;
+        self.parties.iter().filter(counted).map(|party| u32::from(party.people) - party.cancelled.len() as u32).sum()
+    }
+
+    fn fits(&self, channel: Channel, people: u16) -> bool {
+        let sale_end = if channel == Channel::BoxOffice { 30 * MIN } else { -10 * MIN };
+        if self.closed || self.now >= sale_end || self.now < -90 * DAY || people > 10 {
+            return false;
+        }
+        let mut room = i64::from(self.capacity);
+        if let Some((at, _, cap)) = self.observed
+            && self.now < at + 900
+        {
+            room = room.min(i64::from(cap));
+        }
+        room -= i64::from(self.taken(None));
+        if self.now < -RELEASE {
+            let of_group = self.taken(Some(Channel::Group));
+            if channel == Channel::Group {
+                if let Some(limit) = self.group.1 {
+                    room = room.min(i64::from(limit) - i64::from(of_group));
+                }
+            } else {
+                room -= (i64::from(self.group.0) - i64::from(of_group)).max(0);
+            }
+        }
+        i64::from(people) <= room
+    }
+
+    fn add(&mut self, channel: Channel, people: u16, fate: Fate) -> bool {
+        let n = self.next;
+        self.next += 1;
+        if !self.fits(channel, people) {
+            return false;
+        }
+        self.parties.push(Party { n, channel, people, fate, cancelled: vec![], inside: vec![], left: vec![], blocked: vec![] });
+        true
+    }
+
+    fn admitted(&self) -> u32 {
+        self.parties.iter().map(|party| (party.inside.len() + party.left.iter().filter(|(n, _)| !party.inside.contains(n)).count()) as u32).sum()
+    }
+
+    fn inside(&self) -> u32 {
+        self.parties.iter().map(|party| party.inside.len() as u32).sum()
+    }
+
+    fn answer(&mut self, ask: &Ask) -> bool {
+        let (now, closed) = (self.now, self.closed);
+        let selling = |party: &Party| !closed && now < if party.channel == Channel::BoxOffice { 30 * MIN } else { -10 * MIN };
+        let sale_end = |channel| if channel == Channel::BoxOffice { 30 * MIN } else { -10 * MIN };
+        match *ask {
+            Ask::Hold { channel, people } => self.add(channel, people, Fate::Held { until: (now + 900).min(sale_end(channel)), extended: false }),
+            Ask::Direct { people } => self.add(Channel::BoxOffice, people, Fate::Sold),
+            Ask::Extend(i) => {
+                let Some(party) = self.parties.get_mut(i).filter(|party| selling(party)) else { return false };
+                let Fate::Held { until, extended: false } = party.fate else { return false };
+                party.fate = Fate::Held { until: (until + 600).min(sale_end(party.channel)), extended: true };
+                true
+            }
+            Ask::Release(i) => {
+                let Some(party) = self.parties.get_mut(i).filter(|party| matches!(party.fate, Fate::Held { .. })) else { return false };
+                party.fate = Fate::Gone;
+                true
+            }
+            Ask::Sell(i) => {
+                let Some(party) = self.parties.get_mut(i).filter(|party| matches!(party.fate, Fate::Held { .. }) && selling(party)) else {
+                    return false;
+                };
+                party.fate = Fate::Sold;
+                true
+            }
+            Ask::Cancel(i, ticket) => {
+                let Some(party) = self.parties.get_mut(i).filter(|party| party.fate == Fate::Sold && ticket < party.people && now < 30 * MIN) else {
+                    return false;
+                };
+                let used = party.inside.contains(&ticket) || party.left.iter().any(|(n, _)| *n == ticket);
+                if used || party.cancelled.contains(&ticket) {
+                    return false;
+                }
+                party.cancelled.push(ticket);
+                true
+            }
+            Ask::Admit(i, ticket) => {
+                let inside = self.inside();
+                let full = self.observed.is_some_and(|(at, people, _)| now < at + 900 && people + inside >= 100);
+                let Some(party) = self.parties.get_mut(i).filter(|party| party.fate == Fate::Sold && ticket < party.people) else { return false };
+                let first = !party.left.iter().any(|(n, _)| *n == ticket);
+                let may = if first {
+                    (-15 * MIN..=45 * MIN).contains(&now)
+                } else {
+                    // One return, within two hours of the first admission, which `left` keeps.
+                    party.left.iter().filter(|(n, _)| *n == ticket).count() == 1
+                        && party.left.iter().any(|(n, first_at)| *n == ticket && now <= first_at + 7200)
+                };
+                if !may || full || party.inside.contains(&ticket) || party.cancelled.contains(&ticket) || party.blocked.contains(&ticket) {
+                    return false;
+                }
+                party.inside.push(ticket);
+                party.left.push((ticket, now));
+                true
+            }
+            Ask::Exit(i, ticket) => {
+                let Some(party) = self.parties.get_mut(i) else { return false };
+                let before = party.inside.len();
+                party.inside.retain(|n| *n != ticket);
+                before != party.inside.len()
+            }
+            Ask::Block(i, ticket, block) => {
+                let Some(party) = self.parties.get_mut(i).filter(|party| party.fate == Fate::Sold && ticket < party.people) else { return false };
+                let was = party.blocked.contains(&ticket);
+                party.blocked.retain(|n| *n != ticket);
+                if block && !party.cancelled.contains(&ticket) {
+                    party.blocked.push(ticket);
+                    return true;
+                }
+                if was && block {
+                    party.blocked.push(ticket);
+                }
+                was && !block
+            }
+            Ask::Capacity(capacity) => {
+                self.capacity = capacity;
+                true
+            }
+            Ask::Quota { reserved, limit } => {
+                self.group = (reserved, limit);
+                true
+            }
+            Ask::Close(close) => {
+                self.closed = close;
+                true
+            }
+            Ask::Observe { inside } => {
+                if self.observed.is_some_and(|(at, ..)| at >= now) {
+                    return false;
+                }
+                let wait = (-now).max(0);
+                let staying = if wait == 0 { i64::from(inside) } else { (i64::from(inside) * (5400 - wait).max(0) + 5399) / 5400 };
+                let cap = if now >= 30 * MIN || wait >= 5400 { u32::MAX } else { self.admitted() + (100 - staying).max(0) as u32 };
+                // People seen are those of other slots too: what counts at the gate is the reading plus this slot's comings and goings since.
+                self.observed = Some((now, inside.saturating_sub(self.inside()), cap));
+                true
+            }
+        }
+    }
+
+    fn command(&self, ask: &Ask) -> Command {
+        let n = |i: usize| self.parties.get(i).map_or(9999, |party| party.n);
+        match *ask {
+            Ask::Hold { channel, people } => hold(self.next, channel, &[full(people)]),
+            Ask::Direct { people } => direct(self.next, &[full(people)], desk()),
+            Ask::Extend(i) => Command::Extend { hold: id(n(i)), owner: None },
+            Ask::Release(i) => Command::Release { hold: id(n(i)), owner: None },
+            Ask::Sell(i) => {
+                let channel = self.parties.get(i).map_or(Channel::Group, |party| party.channel);
+                let settlement = if channel == Channel::BoxOffice { desk() } else { account() };
+                Command::Sell { hold: id(n(i)), owner: None, settlement, contact: None }
+            }
+            Ask::Cancel(i, ticket) => cancel(n(i), &[ticket]),
+            Ask::Admit(i, ticket) => admit(n(i), ticket),
+            Ask::Exit(i, ticket) => exit(n(i), ticket),
+            Ask::Block(i, ticket, true) => Command::Block { sale: id(n(i)), tickets: vec![ticket], reason: code("review") },
+            Ask::Block(i, ticket, false) => Command::Unblock { sale: id(n(i)), tickets: vec![ticket] },
+            Ask::Capacity(capacity) => Command::SetCapacity { capacity },
+            Ask::Quota { reserved, limit } => Command::SetQuotas { quotas: quotas(&[(Channel::Group, reserved, limit, RELEASE as u32)]) },
+            Ask::Close(true) => Command::Close { reason: code("strike") },
+            Ask::Close(false) => Command::Reopen,
+            Ask::Observe { inside } => observe(inside, 0, self.now),
+        }
+    }
+}
+
+#[derive(Debug, Clone)]
+pub struct Step {
+    later_s: i64,
+    ask: Ask,
+    command: Command,
+}
+
+fn asks() -> impl Strategy<Value = (i64, Ask)> {
+    let later = prop_oneof![6 => 0..120_i64, 2 => 120..1200_i64, 1 => 1200..3 * HOUR];
+    let channel = prop_oneof![Just(Channel::Group), Just(Channel::Reseller), Just(Channel::BoxOffice)];
+    let ask = prop_oneof![
+        6 => (channel, 1..6_u16).prop_map(|(channel, people)| Ask::Hold { channel, people }),
+        3 => (1..6_u16).prop_map(|people| Ask::Direct { people }),
+        1 => (0..30_usize).prop_map(Ask::Extend),
+        1 => (0..30_usize).prop_map(Ask::Release),
+        5 => (0..30_usize).prop_map(Ask::Sell),
+        2 => (0..30_usize, 0..6_u16).prop_map(|(i, ticket)| Ask::Cancel(i, ticket)),
+        6 => (0..30_usize, 0..6_u16).prop_map(|(i, ticket)| Ask::Admit(i, ticket)),
+        3 => (0..30_usize, 0..6_u16).prop_map(|(i, ticket)| Ask::Exit(i, ticket)),
+        1 => (0..30_usize, 0..6_u16, any::<bool>()).prop_map(|(i, ticket, block)| Ask::Block(i, ticket, block)),
+        1 => (0..30_u32).prop_map(Ask::Capacity),
+        1 => (0..12_u32, prop::option::of(0..15_u32)).prop_map(|(reserved, limit)| Ask::Quota { reserved, limit }),
+        1 => prop::bool::weighted(0.2).prop_map(Ask::Close),
+        2 => (0..110_u32).prop_map(|inside| Ask::Observe { inside }),
+    ];
+    (later, ask)
+}
+
+impl ReferenceStateMachine for Naive {
+    type State = Naive;
+    type Transition = Step;
+
+    fn init_state() -> BoxedStrategy<Self::State> {
+        let start = prop_oneof![Just(-6 * HOUR), Just(-2 * HOUR), Just(-20 * MIN)];
+        start
+            .prop_map(|now| Naive { now, capacity: 20, closed: false, group: (0, None), observed: None, parties: vec![], next: 1, granted: true })
+            .boxed()
+    }
+
+    fn transitions(state: &Self::State) -> BoxedStrategy<Self::Transition> {
+        let state = state.clone();
+        asks()
+            .prop_map(move |(later_s, ask)| {
+                let mut then = state.clone();
+                then.now += later_s;
+                let command = then.command(&ask);
+                Step { later_s, ask, command }
+            })
+            .boxed()
+    }
+
+    fn apply(mut state: Self::State, step: &Self::Transition) -> Self::State {
+        state.now += step.later_s;
+        state.expire();
+        state.granted = state.answer(&step.ask);
+        state
+    }
+}
+
+pub struct Real {
+    slot: Slot,
+    records: Vec<Record<Event>>,
+    now: i64,
+}
+
+impl StateMachineTest for Real {
+    type SystemUnderTest = Real;
+    type Reference = Naive;
+
+    fn init_test(naive: &Naive) -> Real {
+        Real { slot: Slot::planned(opening(20)), records: Vec::new(), now: naive.now }
+    }
+
+    fn apply(mut real: Real, naive: &Naive, transition: Step) -> Real {
+        real.now += transition.later_s;
+        let now = at(real.now);
+        let by = Some(envelope(1, real.records.len() as u128, 0));
+        let answer = step(&mut real.slot, &mut real.records, now, by, &transition.command);
+        assert_eq!(answer.is_ok(), naive.granted, "{transition:?} at {}: {answer:?}", real.now);
+        let places = real.slot.places();
+        assert_eq!((places.taken(), places.admitted, places.inside), (naive.taken(None), naive.admitted(), naive.inside()));
+        real
+    }
+
+    fn teardown(real: Real, _: Naive) {
+        assert_eq!(Slot::replay(&real.records).unwrap_or_else(|| Slot::planned(opening(20))), real.slot, "SL-4: replay equals live");
+    }
+}
+
+prop_state_machine! {
+    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+    /// The slot and the naive model grant the same questions and count the same people, whatever is asked.
+    #[test]
+    fn the_slot_agrees_with_a_naive_model(sequential 1..120 => Real);
+}
