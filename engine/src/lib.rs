@@ -10,6 +10,7 @@ pub mod ids;
 pub mod money;
 pub mod museum;
 pub mod plan;
+pub mod recall;
 pub mod slot;
 pub mod tariff;
 pub mod ticket;
