@@ -3,6 +3,7 @@
 //! Everything here is synchronous, total and deterministic: no clock, no I/O, no randomness. Whatever comes from outside (the time, ids, prices) is carried
 //! inside the command. Start reading at [`slot`]; `actors` is the shell that gives it a mailbox, a journal and a clock.
 
+pub mod aggregate;
 pub mod calendar;
 pub mod channel;
 pub mod envelope;
