@@ -33,6 +33,16 @@ pub enum LoadError {
         /// What is wrong with it.
         problem: String,
     },
+    /// A civil date that the time zone cannot place, or no time zone at all.
+    #[error("placing {what} in {zone}")]
+    CivilTime {
+        /// What was to be placed.
+        what: String,
+        /// The time zone.
+        zone: &'static str,
+        /// What the calendar said.
+        source: jiff::Error,
+    },
 }
 
 impl LoadError {

@@ -157,7 +157,7 @@ impl Museum {
         if self.close <= self.open {
             return Err(("invented_close", format!("{} is not after {}", self.close, self.open)));
         }
-        if self.slot_minutes == 0 || (minutes(self.close) - minutes(self.open)) % self.slot_minutes != 0 {
+        if self.slot_minutes == 0 || !(minutes(self.close) - minutes(self.open)).is_multiple_of(self.slot_minutes) {
             return Err(("invented_slot_minutes", format!("{} does not divide the opening hours", self.slot_minutes)));
         }
         if self.capacity == 0 {
