@@ -187,7 +187,8 @@ impl SigningKeys {
 
     fn save(&self) -> Result<(), SigningError> {
         let stored: Vec<Stored> = self.seeds().map(Stored::of).collect();
-        let body = postcard::to_stdvec(&stored).map_err(|_| SigningError::Damaged { path: self.path.clone(), what: "the keys cannot be written down" })?;
+        let body =
+            postcard::to_stdvec(&stored).map_err(|_| SigningError::Damaged { path: self.path.clone(), what: "the keys cannot be written down" })?;
         let body = Zeroizing::new(body);
         let bytes = Zeroizing::new([HEADER, &body, Sha256::digest(&*body).as_slice()].concat());
         Ok(secret_file::replace(&self.path, &bytes)?)
