@@ -2,7 +2,7 @@
 //! second file, wrapped under the master key. Erasing someone overwrites their key and their contact: no file yields either afterwards, and a backup of
 //! `people.db` alone never did. [`Pseudonymiser`] makes the pseudonyms that commands carry.
 //!
-//! Nothing here knows what a contact is for, nor the time: callers pass it in. The reasons for the unusual settings of SQLite are beside [`SCHEMA`].
+//! Nothing here knows what a contact is for, nor the time: callers pass it in. The reasons for the unusual settings of SQLite are beside `SCHEMA`.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -42,6 +42,9 @@ pub enum PeopleError {
     /// The master key's file, or a database file, could not be made or read.
     #[error("cannot open the store of people")]
     File(#[source] Arc<SecretFileError>),
+    /// SQLite takes names of files in UTF-8 only.
+    #[error("cannot keep people in {}: the name of the folder must be UTF-8", .0.display())]
+    FolderName(PathBuf),
     /// The master key's file has another length.
     #[error("{} holds {found} bytes where a master key has 32; put the right file back: without it no contact can be read", path.display())]
     MasterKeyLength {
@@ -352,6 +355,7 @@ impl People {
     /// If the master key is not the one that the keys were wrapped under, or the disk fails.
     pub async fn open(folder: &Path, master: MasterKey) -> Result<Self, PeopleError> {
         let (people, keys) = (folder.join("people.db"), folder.join("people-keys.db"));
+        let attached: Arc<str> = keys.to_str().ok_or_else(|| PeopleError::FolderName(folder.to_owned()))?.into();
         for path in [&people, &keys] {
             secret_file::ensure_private(path).map_err(|error| PeopleError::File(Arc::new(error)))?;
         }
@@ -361,14 +365,13 @@ impl People {
             .synchronous(SqliteSynchronous::Full)
             .pragma("secure_delete", "ON")
             .pragma("temp_store", "MEMORY");
-        let keys: Arc<str> = keys.to_string_lossy().into();
         let pool = SqlitePoolOptions::new()
             .max_connections(1)
             .test_before_acquire(false)
             .after_connect(move |connection, _| {
-                let keys = Arc::clone(&keys);
+                let attached = Arc::clone(&attached);
                 Box::pin(async move {
-                    sqlx::query("ATTACH DATABASE ? AS keys").bind(&*keys).execute(&mut *connection).await?;
+                    sqlx::query("ATTACH DATABASE ? AS keys").bind(&*attached).execute(&mut *connection).await?;
                     for pragma in ["PRAGMA keys.journal_mode = TRUNCATE", "PRAGMA keys.synchronous = FULL", "PRAGMA keys.secure_delete = ON"] {
                         sqlx::query(pragma).execute(&mut *connection).await?;
                     }
