@@ -15,5 +15,6 @@ pub mod recall;
 pub mod record;
 pub mod slot;
 pub mod tariff;
+pub mod text;
 pub mod ticket;
 pub mod time;

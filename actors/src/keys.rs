@@ -1,0 +1,775 @@
+//! API keys: who may call, in which role, for which museums. A key's text is shown once, when it is made; the database keeps its SHA-256 only, which is
+//! enough since the text is 260 random bits. [`Keys::authenticate`] works on a copy in memory and never waits for the disk.
+//!
+//! The command line may revoke a key while the server runs: the server calls [`Keys::refresh`] every half second, and that copies the table again when it
+//! has changed. What a role may do is decided in `api`; this file only says who calls.
+
+use std::collections::{BTreeSet, HashMap};
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use parking_lot::RwLock;
+use rand::TryRng;
+use rand::rngs::SysRng;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use sqlx::Row;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteRow, SqliteSynchronous};
+use subtle::ConstantTimeEq;
+use tornello_engine::ids::{Code, KeyId, MuseumId};
+use tornello_engine::time::Timestamp;
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
+
+use crate::signing::secret_file::{self, SecretFileError};
+
+const PREFIX: &str = "tn_";
+const ID_CHARACTERS: usize = 13;
+const SECRET_CHARACTERS: usize = 52;
+const TEXT_CHARACTERS: usize = PREFIX.len() + ID_CHARACTERS + 1 + SECRET_CHARACTERS;
+const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
+const NAME_CHARACTERS_MAX: usize = 100;
+
+/// Why keys cannot be read or changed.
+#[derive(Debug, thiserror::Error)]
+pub enum KeysError {
+    /// The database file could not be made.
+    #[error("cannot open the keys")]
+    File(#[source] SecretFileError),
+    /// The database failed.
+    #[error("cannot {attempted}")]
+    Store {
+        /// What was attempted.
+        attempted: &'static str,
+        /// The cause.
+        source: sqlx::Error,
+    },
+    /// A name that nobody could tell from another.
+    #[error("name: 1 to {NAME_CHARACTERS_MAX} characters are expected, no control characters")]
+    Name,
+    /// A key that would open nothing.
+    #[error("museums: at least one is expected, or all")]
+    NoMuseum,
+    /// A key that would never have been good.
+    #[error("expires_at: an instant after now is expected")]
+    ExpiresInThePast,
+    /// No key has that id.
+    #[error("no key {0}")]
+    NoSuchKey(KeyId),
+    /// The operating system gave no random bytes.
+    #[error("cannot draw a key: the operating system gives no random bytes")]
+    Random,
+}
+
+fn store(attempted: &'static str) -> impl FnOnce(sqlx::Error) -> KeysError {
+    move |source| KeysError::Store { attempted, source }
+}
+
+/// What the holder of a key is. The names are stored and published: append only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// The public web shop.
+    Web,
+    /// A totem.
+    Kiosk,
+    /// A desk that sells.
+    BoxOffice,
+    /// The office that serves groups.
+    GroupOffice,
+    /// A partner that sells on.
+    Reseller,
+    /// A turnstile or a reader in a hand.
+    Gate,
+    /// A counter or microcell.
+    Sensor,
+    /// Someone who reviews suspected fraud.
+    Analyst,
+    /// Someone who runs a museum.
+    Manager,
+    /// Someone who looks over all museums.
+    Ministry,
+    /// Someone who runs the system.
+    Admin,
+}
+
+impl Role {
+    /// Every role.
+    pub const ALL: [Self; 11] = [
+        Self::Web,
+        Self::Kiosk,
+        Self::BoxOffice,
+        Self::GroupOffice,
+        Self::Reseller,
+        Self::Gate,
+        Self::Sensor,
+        Self::Analyst,
+        Self::Manager,
+        Self::Ministry,
+        Self::Admin,
+    ];
+
+    /// The stored and published name.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Web => "web",
+            Self::Kiosk => "kiosk",
+            Self::BoxOffice => "box_office",
+            Self::GroupOffice => "group_office",
+            Self::Reseller => "reseller",
+            Self::Gate => "gate",
+            Self::Sensor => "sensor",
+            Self::Analyst => "analyst",
+            Self::Manager => "manager",
+            Self::Ministry => "ministry",
+            Self::Admin => "admin",
+        }
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// Text that names no role.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not a role: web, kiosk, box_office, group_office, reseller, gate, sensor, analyst, manager, ministry or admin is expected")]
+pub struct BadRole;
+
+impl FromStr for Role {
+    type Err = BadRole;
+    fn from_str(text: &str) -> Result<Self, BadRole> {
+        Self::ALL.into_iter().find(|role| role.as_str() == text).ok_or(BadRole)
+    }
+}
+
+/// The museums that a key is good for: `"all"` or `{"only": [3, 17]}`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Museums {
+    /// Every museum, also those to come.
+    All,
+    /// These.
+    Only(Vec<MuseumId>),
+}
+
+impl Museums {
+    /// Whether the key is good for `museum`.
+    #[must_use]
+    pub fn allows(&self, museum: MuseumId) -> bool {
+        match self {
+            Self::All => true,
+            Self::Only(museums) => museums.contains(&museum),
+        }
+    }
+
+    fn sorted(self) -> Self {
+        match self {
+            Self::All => Self::All,
+            Self::Only(museums) => Self::Only(museums.into_iter().collect::<BTreeSet<_>>().into_iter().collect()),
+        }
+    }
+}
+
+/// `all`, or the numbers with commas between them: the stored form, and that of the command line.
+impl fmt::Display for Museums {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::All => f.write_str("all"),
+            Self::Only(museums) => museums.iter().enumerate().try_for_each(|(i, museum)| write!(f, "{}{}", if i > 0 { "," } else { "" }, museum.0)),
+        }
+    }
+}
+
+/// Text that names no museums.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not a list of museums: all, or numbers with commas between them, are expected")]
+pub struct BadMuseums;
+
+impl FromStr for Museums {
+    type Err = BadMuseums;
+    fn from_str(text: &str) -> Result<Self, BadMuseums> {
+        if text == "all" {
+            return Ok(Self::All);
+        }
+        let numbers = text.split(',').map(|number| number.trim().parse().map(MuseumId));
+        Ok(Self::Only(numbers.collect::<Result<_, _>>().map_err(|_| BadMuseums)?).sorted())
+    }
+}
+
+/// What is asked of a key to be made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewKey {
+    /// For people: whose it is, and where it is used.
+    pub name: String,
+    /// What the holder is.
+    pub role: Role,
+    /// Where it is good.
+    pub museums: Museums,
+    /// The account of a reseller or group, if it acts for one.
+    #[serde(default)]
+    pub account: Option<Code>,
+    /// From when on it is not good any more; never, if none.
+    #[serde(default)]
+    pub expires_at: Option<Timestamp>,
+}
+
+/// What is known of a key: all but its secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Key {
+    /// The number that commands carry.
+    pub id: KeyId,
+    /// For people: whose it is, and where it is used.
+    pub name: String,
+    /// What the holder is.
+    pub role: Role,
+    /// Where it is good.
+    pub museums: Museums,
+    /// The account of a reseller or group, if it acts for one.
+    pub account: Option<Code>,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// From when on it is not good any more.
+    pub expires_at: Option<Timestamp>,
+    /// When it was revoked.
+    pub revoked_at: Option<Timestamp>,
+    /// When it was last used, as far as this process and the database know. Of [`Keys::authenticate`]'s answer: as of the last copy of the table.
+    pub last_used_at: Option<Timestamp>,
+}
+
+/// The text of a new key, to be shown once. Printing it for debugging shows its id only.
+#[derive(Clone, PartialEq, Eq, Zeroize, ZeroizeOnDrop)]
+pub struct ApiKey(String);
+
+impl ApiKey {
+    /// The text: `tn_`, the id, `_`, 52 characters of secret.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for ApiKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ApiKey({}..)", &self.0[..PREFIX.len() + ID_CHARACTERS + 1])
+    }
+}
+
+/// Why a caller is not let in. Only who holds the right secret learns that a key was revoked or has expired.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
+pub enum Denied {
+    /// Not the text of a key at all.
+    #[error("not an API key: tn_, 13 characters, _ and 52 characters are expected")]
+    Malformed,
+    /// No key has this id, or the secret is another.
+    #[error("unknown API key")]
+    Unknown,
+    /// The key was revoked.
+    #[error("this API key was revoked")]
+    Revoked,
+    /// The key's time is over.
+    #[error("this API key has expired")]
+    Expired,
+}
+
+impl Denied {
+    /// Every reason.
+    pub const ALL: [Self; 4] = [Self::Malformed, Self::Unknown, Self::Revoked, Self::Expired];
+
+    /// The published code.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Malformed => "key_malformed",
+            Self::Unknown => "key_unknown",
+            Self::Revoked => "key_revoked",
+            Self::Expired => "key_expired",
+        }
+    }
+}
+
+/// The keys of the installation: the table on disk, and a copy of it in memory that answers.
+pub struct Keys {
+    path: PathBuf,
+    /// One connection: whoever holds it is the only one who writes, or who puts a new copy in place.
+    pool: SqlitePool,
+    known: RwLock<Known>,
+}
+
+/// The table as it was at one revision.
+#[derive(Default)]
+struct Known {
+    revision: i64,
+    entries: HashMap<KeyId, Entry>,
+}
+
+#[derive(Clone)]
+struct Entry {
+    key: Arc<Key>,
+    hash: [u8; 32],
+    used: Arc<Used>,
+}
+
+/// When a key was last used, in memory: handed on from copy to copy.
+struct Used {
+    at: AtomicI64,
+    flushed: AtomicI64,
+}
+
+const NEVER: i64 = i64::MIN;
+
+impl Used {
+    fn new(stored: Option<Timestamp>) -> Self {
+        let stored = stored.map_or(NEVER, Timestamp::as_micros);
+        Self { at: AtomicI64::new(stored), flushed: AtomicI64::new(stored) }
+    }
+
+    fn at(&self) -> Option<Timestamp> {
+        Some(self.at.load(Ordering::Relaxed)).filter(|&at| at != NEVER).map(Timestamp::from_micros)
+    }
+}
+
+impl fmt::Debug for Keys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Keys").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+const SCHEMA: [&str; 3] = [
+    "CREATE TABLE IF NOT EXISTS keys (id INTEGER PRIMARY KEY, hash BLOB NOT NULL, name TEXT NOT NULL, role TEXT NOT NULL, museums TEXT NOT NULL, \
+     account TEXT, created_at INTEGER NOT NULL, expires_at INTEGER, revoked_at INTEGER, last_used_at INTEGER)",
+    // Counts what matters to `authenticate`, so that writing down uses makes nobody copy the table.
+    "CREATE TABLE IF NOT EXISTS revision (one INTEGER PRIMARY KEY CHECK (one = 1), number INTEGER NOT NULL)",
+    "INSERT OR IGNORE INTO revision (one, number) VALUES (1, 1)",
+];
+
+impl Keys {
+    /// Opens the database of keys in `path`, which is made if there is none, and copies it to memory.
+    ///
+    /// # Errors
+    /// If the disk fails.
+    pub async fn open(path: impl Into<PathBuf>) -> Result<Self, KeysError> {
+        let path = path.into();
+        secret_file::ensure_private(&path).map_err(KeysError::File)?;
+        let pool = SqlitePoolOptions::new()
+            .max_connections(1)
+            .test_before_acquire(false)
+            .connect_with(options(&path))
+            .await
+            .map_err(store("open the keys"))?;
+        let keys = Self { path, pool, known: RwLock::default() };
+        let mut tx = keys.pool.begin_with("BEGIN IMMEDIATE").await.map_err(store("prepare the keys"))?;
+        for statement in SCHEMA {
+            sqlx::query(statement).execute(&mut *tx).await.map_err(store("prepare the keys"))?;
+        }
+        tx.commit().await.map_err(store("prepare the keys"))?;
+        keys.refresh().await?;
+        Ok(keys)
+    }
+
+    /// Makes a key, good at once. The text is nowhere else: who loses it needs another key.
+    ///
+    /// # Errors
+    /// If what is asked makes no sense, or the disk fails.
+    pub async fn create(&self, new: NewKey, now: Timestamp) -> Result<(ApiKey, Key), KeysError> {
+        let NewKey { name, role, museums, account, expires_at } = new;
+        let name = name.trim().to_owned();
+        if !(1..=NAME_CHARACTERS_MAX).contains(&name.chars().count()) || name.chars().any(char::is_control) {
+            return Err(KeysError::Name);
+        }
+        if museums == Museums::Only(Vec::new()) {
+            return Err(KeysError::NoMuseum);
+        }
+        if expires_at.is_some_and(|expiry| expiry <= now) {
+            return Err(KeysError::ExpiresInThePast);
+        }
+        let (id, text) = draw()?;
+        let key = Key { id, name, role, museums: museums.sorted(), account, created_at: now, expires_at, revoked_at: None, last_used_at: None };
+        let mut tx = self.pool.begin_with("BEGIN IMMEDIATE").await.map_err(store("store a key"))?;
+        sqlx::query("INSERT INTO keys (id, hash, name, role, museums, account, created_at, expires_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)")
+            .bind(key.id.get().cast_signed())
+            .bind(hash(text.expose()).to_vec())
+            .bind(key.name.clone())
+            .bind(key.role.as_str())
+            .bind(key.museums.to_string())
+            .bind(key.account.map(|account| account.to_string()))
+            .bind(now.as_micros())
+            .bind(expires_at.map(Timestamp::as_micros))
+            .execute(&mut *tx)
+            .await
+            .map_err(store("store a key"))?;
+        count_up(&mut tx).await.map_err(store("store a key"))?;
+        tx.commit().await.map_err(store("store a key"))?;
+        self.refresh().await?;
+        Ok((text, key))
+    }
+
+    /// Revokes a key, here at once and in other processes at their next [`refresh`](Self::refresh). A key revoked before keeps its first date.
+    ///
+    /// # Errors
+    /// If there is no such key, or the disk fails.
+    pub async fn revoke(&self, id: KeyId, now: Timestamp) -> Result<Key, KeysError> {
+        let mut tx = self.pool.begin_with("BEGIN IMMEDIATE").await.map_err(store("revoke a key"))?;
+        let found = sqlx::query("UPDATE keys SET revoked_at = coalesce(revoked_at, ?) WHERE id = ?")
+            .bind(now.as_micros())
+            .bind(id.get().cast_signed())
+            .execute(&mut *tx)
+            .await
+            .map_err(store("revoke a key"))?;
+        if found.rows_affected() == 0 {
+            return Err(KeysError::NoSuchKey(id));
+        }
+        count_up(&mut tx).await.map_err(store("revoke a key"))?;
+        tx.commit().await.map_err(store("revoke a key"))?;
+        self.refresh().await?;
+        self.known.read().entries.get(&id).map(Entry::as_used).ok_or(KeysError::NoSuchKey(id))
+    }
+
+    /// Every key, revoked and expired ones too, oldest first; as of the last copy of the table.
+    #[must_use]
+    pub fn list(&self) -> Vec<Key> {
+        let mut keys: Vec<Key> = self.known.read().entries.values().map(Entry::as_used).collect();
+        keys.sort_by_key(|key| (key.created_at, key.id));
+        keys
+    }
+
+    /// Who holds the key with this text. Works in memory, does the same for a wrong secret as for an unknown id, and notes that the key was used.
+    ///
+    /// # Errors
+    /// The reason why the caller is not let in.
+    pub fn authenticate(&self, text: &str, now: Timestamp) -> Result<Arc<Key>, Denied> {
+        let id = id_of(text).ok_or(Denied::Malformed)?;
+        let given = hash(text);
+        let entry = self.known.read().entries.get(&id).cloned();
+        let kept = entry.as_ref().map_or(&[0; 32], |entry| &entry.hash);
+        let same = bool::from(kept.ct_eq(&given));
+        let entry = entry.filter(|_| same).ok_or(Denied::Unknown)?;
+        // Whatever the date says: the clock of the one who revoked may run ahead of ours.
+        if entry.key.revoked_at.is_some() {
+            return Err(Denied::Revoked);
+        }
+        if entry.key.expires_at.is_some_and(|expiry| now >= expiry) {
+            return Err(Denied::Expired);
+        }
+        entry.used.at.fetch_max(now.as_micros(), Ordering::Relaxed);
+        Ok(entry.key)
+    }
+
+    /// Copies the table again if any process has made or revoked a key; true if so. If it fails, the copy at hand goes on answering: call again soon.
+    ///
+    /// # Errors
+    /// If the disk fails.
+    pub async fn refresh(&self) -> Result<bool, KeysError> {
+        // Everything in one transaction: the revision is that of the rows, and nobody puts an older copy in place of a newer one.
+        let mut tx = self.pool.begin().await.map_err(store("look for changed keys"))?;
+        let revision: i64 = sqlx::query_scalar("SELECT number FROM revision").fetch_one(&mut *tx).await.map_err(store("look for changed keys"))?;
+        if revision == self.known.read().revision {
+            return Ok(false);
+        }
+        let rows = sqlx::query("SELECT * FROM keys").fetch_all(&mut *tx).await.map_err(store("copy the keys"))?;
+        let mut entries: HashMap<KeyId, Entry> = rows.iter().filter_map(entry).map(|entry| (entry.key.id, entry)).collect();
+        let mut known = self.known.write();
+        for (id, entry) in &mut entries {
+            if let Some(before) = known.entries.get(id) {
+                entry.used = Arc::clone(&before.used);
+            }
+        }
+        *known = Known { revision, entries };
+        drop(known);
+        Ok(true)
+    }
+
+    /// Writes down when keys were last used, those that were since the last call; returns how many. To be called now and then, and before the end.
+    ///
+    /// # Errors
+    /// If the disk fails; the next call tries again.
+    pub async fn flush_last_used(&self) -> Result<usize, KeysError> {
+        let changed: Vec<(KeyId, Arc<Used>, i64)> = {
+            let known = self.known.read();
+            let uses = known.entries.iter().map(|(id, entry)| (*id, Arc::clone(&entry.used), entry.used.at.load(Ordering::Relaxed)));
+            uses.filter(|(_, used, at)| *at > used.flushed.load(Ordering::Relaxed)).collect()
+        };
+        if changed.is_empty() {
+            return Ok(0);
+        }
+        let mut tx = self.pool.begin_with("BEGIN IMMEDIATE").await.map_err(store("write down uses of keys"))?;
+        for (id, _, at) in &changed {
+            sqlx::query("UPDATE keys SET last_used_at = max(coalesce(last_used_at, ?1), ?1) WHERE id = ?2")
+                .bind(at)
+                .bind(id.get().cast_signed())
+                .execute(&mut *tx)
+                .await
+                .map_err(store("write down uses of keys"))?;
+        }
+        tx.commit().await.map_err(store("write down uses of keys"))?;
+        for (_, used, at) in &changed {
+            used.flushed.fetch_max(*at, Ordering::Relaxed);
+        }
+        Ok(changed.len())
+    }
+
+    /// Closes the file.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+}
+
+impl Entry {
+    fn as_used(&self) -> Key {
+        Key { last_used_at: self.used.at(), ..Key::clone(&self.key) }
+    }
+}
+
+fn options(path: &Path) -> SqliteConnectOptions {
+    SqliteConnectOptions::new().filename(path).journal_mode(SqliteJournalMode::Wal).synchronous(SqliteSynchronous::Full)
+}
+
+async fn count_up(connection: &mut SqliteConnection) -> sqlx::Result<()> {
+    sqlx::query("UPDATE revision SET number = number + 1").execute(connection).await.map(drop)
+}
+
+/// A row as an entry. One that cannot be understood, say a role of a later version, lets nobody in: better one key lost than every revocation unseen.
+fn entry(row: &SqliteRow) -> Option<Entry> {
+    let understood = || -> Result<Entry, Box<dyn std::error::Error>> {
+        let instant = |column| row.try_get::<Option<i64>, _>(column).map(|instant| instant.map(Timestamp::from_micros));
+        let key = Key {
+            id: KeyId(row.try_get::<i64, _>("id")?.cast_unsigned()),
+            name: row.try_get("name")?,
+            role: row.try_get::<&str, _>("role")?.parse()?,
+            museums: row.try_get::<&str, _>("museums")?.parse()?,
+            account: row.try_get::<Option<&str>, _>("account")?.map(str::parse).transpose()?,
+            created_at: Timestamp::from_micros(row.try_get("created_at")?),
+            expires_at: instant("expires_at")?,
+            revoked_at: instant("revoked_at")?,
+            last_used_at: instant("last_used_at")?,
+        };
+        let used = Arc::new(Used::new(key.last_used_at));
+        Ok(Entry { hash: row.try_get::<&[u8], _>("hash")?.try_into()?, used, key: Arc::new(key) })
+    };
+    let id = row.try_get::<i64, _>("id").unwrap_or_default().cast_unsigned();
+    understood().inspect_err(|error| tracing::error!(key = id, %error, "a stored key is not understood and lets nobody in")).ok()
+}
+
+fn draw() -> Result<(KeyId, ApiKey), KeysError> {
+    let mut bytes = Zeroizing::new([0_u8; 8 + SECRET_CHARACTERS]);
+    SysRng.try_fill_bytes(&mut *bytes).map_err(|_| KeysError::Random)?;
+    let (id, secret) = bytes.split_at(8);
+    // Number 0 is the system's own.
+    let id = KeyId(id.iter().fold(0, |id, &byte| id << 8 | u64::from(byte)).max(1));
+    let mut text = String::with_capacity(TEXT_CHARACTERS);
+    text.push_str(PREFIX);
+    text.push_str(&id.to_string());
+    text.push('_');
+    text.extend(secret.iter().map(|byte| char::from(ALPHABET[usize::from(byte & 31)])));
+    Ok((id, ApiKey(text)))
+}
+
+/// The id in the text of a key; none unless the whole text has the form of one.
+fn id_of(text: &str) -> Option<KeyId> {
+    let (id, secret) = text.strip_prefix(PREFIX)?.split_at_checked(ID_CHARACTERS)?;
+    let secret = secret.strip_prefix('_')?;
+    let well_formed = secret.len() == SECRET_CHARACTERS && secret.bytes().all(|byte| ALPHABET.contains(&byte));
+    id.parse().ok().filter(|_| well_formed)
+}
+
+fn hash(text: &str) -> [u8; 32] {
+    Sha256::digest(text).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_seconds(1_800_000_000 + seconds)
+    }
+
+    fn new_key() -> NewKey {
+        NewKey {
+            name: "Totem at the south entrance".to_owned(),
+            role: Role::Kiosk,
+            museums: Museums::Only(vec![MuseumId(17), MuseumId(3), MuseumId(17)]),
+            account: None,
+            expires_at: None,
+        }
+    }
+
+    async fn fresh() -> (tempfile::TempDir, Keys) {
+        let folder = tempfile::tempdir().unwrap();
+        let keys = Keys::open(folder.path().join("keys.db")).await.unwrap();
+        (folder, keys)
+    }
+
+    /// The same text with one character of the secret changed.
+    fn spoilt(text: &str) -> String {
+        let last = if text.ends_with('0') { "1" } else { "0" };
+        format!("{}{last}", &text[..text.len() - 1])
+    }
+
+    #[tokio::test]
+    async fn a_key_opens_what_it_was_made_for() {
+        let (folder, keys) = fresh().await;
+        let account: Code = "tour-1".parse().unwrap();
+        let (text, made) =
+            keys.create(NewKey { role: Role::Reseller, account: Some(account), name: " Tours ".to_owned(), ..new_key() }, at(0)).await.unwrap();
+        assert_eq!((text.expose().len(), made.name.as_str()), (TEXT_CHARACTERS, "Tours"));
+        for keys in [&keys, &Keys::open(folder.path().join("keys.db")).await.unwrap()] {
+            let key = keys.authenticate(text.expose(), at(1)).unwrap();
+            assert_eq!(*key, made);
+            assert_eq!((key.role, key.account), (Role::Reseller, Some(account)));
+            assert!(key.museums.allows(MuseumId(3)) && key.museums.allows(MuseumId(17)) && !key.museums.allows(MuseumId(4)));
+        }
+        assert!(Museums::All.allows(MuseumId(4)));
+    }
+
+    #[tokio::test]
+    async fn who_is_not_let_in_learns_no_more_than_is_due() {
+        let (_folder, keys) = fresh().await;
+        let (text, key) = keys.create(NewKey { expires_at: Some(at(100)), ..new_key() }, at(0)).await.unwrap();
+        let (other, _) = keys.create(new_key(), at(0)).await.unwrap();
+        let text = text.expose();
+        let crossed = format!("{}{}", &text[..17], &other.expose()[17..]);
+        let ask = |text: &str, now| keys.authenticate(text, now).map(|key| key.id);
+
+        assert_eq!(ask(text, at(99)), Ok(key.id));
+        assert_eq!(ask(text, Timestamp::from_micros(at(100).as_micros() - 1)), Ok(key.id));
+        assert_eq!(ask(text, at(100)), Err(Denied::Expired), "the instant itself is past it");
+        assert_eq!(ask(&spoilt(text), at(100)), Err(Denied::Unknown), "expiry is told only to the holder");
+        assert_eq!(ask(&crossed, at(1)), Err(Denied::Unknown));
+        assert_eq!(ask(&text.replace(&key.id.to_string(), "0000000000001"), at(1)), Err(Denied::Unknown));
+        keys.revoke(key.id, at(1)).await.unwrap();
+        assert_eq!(ask(text, at(0)), Err(Denied::Revoked), "even where the clock is behind");
+        assert_eq!(ask(&spoilt(text), at(2)), Err(Denied::Unknown));
+        for malformed in ["", "tn_", "tn__", &text[1..], &text[..68], &format!("{text}0"), &text.to_uppercase(), &text.replace('_', "-"), "Bearer x"]
+        {
+            assert_eq!(ask(malformed, at(1)), Err(Denied::Malformed), "{malformed}");
+        }
+        let codes: BTreeSet<_> = Denied::ALL.map(Denied::code).into();
+        assert_eq!(codes, ["key_expired", "key_malformed", "key_revoked", "key_unknown"].into());
+    }
+
+    #[tokio::test]
+    async fn another_process_sees_a_revocation_at_its_next_refresh() {
+        let (folder, server) = fresh().await;
+        let operator = Keys::open(folder.path().join("keys.db")).await.unwrap();
+        let (text, key) = operator.create(new_key(), at(0)).await.unwrap();
+        assert_eq!(server.authenticate(text.expose(), at(1)), Err(Denied::Unknown));
+        assert!(server.refresh().await.unwrap() && !server.refresh().await.unwrap());
+        assert!(server.authenticate(text.expose(), at(2)).is_ok());
+
+        assert_eq!(operator.revoke(key.id, at(3)).await.unwrap().revoked_at, Some(at(3)));
+        assert_eq!(operator.revoke(key.id, at(4)).await.unwrap().revoked_at, Some(at(3)));
+        assert!(server.refresh().await.unwrap());
+        assert_eq!(server.authenticate(text.expose(), at(5)), Err(Denied::Revoked));
+        assert_eq!(server.list()[0].last_used_at, Some(at(2)), "uses outlive a new copy, and a refusal is no use");
+        assert!(matches!(operator.revoke(KeyId(5), at(3)).await, Err(KeysError::NoSuchKey(KeyId(5)))));
+    }
+
+    #[tokio::test]
+    async fn uses_are_written_down_in_one_go() {
+        let (folder, keys) = fresh().await;
+        let (first, _) = keys.create(new_key(), at(0)).await.unwrap();
+        let (second, _) = keys.create(new_key(), at(1)).await.unwrap();
+        for seconds in [5, 9, 7] {
+            keys.authenticate(first.expose(), at(seconds)).unwrap();
+        }
+        assert_eq!(keys.flush_last_used().await.unwrap(), 1);
+        assert_eq!(keys.flush_last_used().await.unwrap(), 0);
+        assert!(!keys.refresh().await.unwrap(), "a use is no reason to copy the table");
+        keys.authenticate(second.expose(), at(10)).unwrap();
+        keys.authenticate(first.expose(), at(8)).unwrap();
+        assert_eq!(keys.flush_last_used().await.unwrap(), 1);
+        let again = Keys::open(folder.path().join("keys.db")).await.unwrap();
+        assert_eq!(again.list().iter().map(|key| key.last_used_at).collect::<Vec<_>>(), [Some(at(9)), Some(at(10))]);
+    }
+
+    #[tokio::test]
+    async fn no_file_and_no_print_shows_the_secret() {
+        let (folder, keys) = fresh().await;
+        let (text, key) = keys.create(new_key(), at(0)).await.unwrap();
+        let secret = &text.expose()[17..];
+        let files: Vec<u8> = std::fs::read_dir(folder.path()).unwrap().flat_map(|file| std::fs::read(file.unwrap().path()).unwrap()).collect();
+        let found = |part: &[u8]| files.windows(part.len()).any(|window| window == part);
+        assert!(found(&hash(text.expose())) && found(b"Totem"));
+        for part in secret.as_bytes().chunks_exact(13) {
+            assert!(!found(part));
+        }
+        let printed = format!("{text:?} {key:?} {keys:?}");
+        assert!(printed.contains(&key.id.to_string()) && !printed.contains(&secret[..8]), "{printed}");
+        #[cfg(unix)]
+        assert_eq!(std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&keys.path).unwrap().permissions()) & 0o777, 0o600);
+    }
+
+    #[tokio::test]
+    async fn what_makes_no_sense_is_not_made() {
+        let (_folder, keys) = fresh().await;
+        for name in ["", "  ", "a\nb", &"x".repeat(101)] {
+            assert!(matches!(keys.create(NewKey { name: name.to_owned(), ..new_key() }, at(0)).await, Err(KeysError::Name)), "{name}");
+        }
+        assert!(matches!(keys.create(NewKey { museums: Museums::Only(Vec::new()), ..new_key() }, at(0)).await, Err(KeysError::NoMuseum)));
+        assert!(matches!(keys.create(NewKey { expires_at: Some(at(0)), ..new_key() }, at(0)).await, Err(KeysError::ExpiresInThePast)));
+        assert!(keys.list().is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_row_of_a_later_version_lets_nobody_in_and_hinders_nobody() {
+        let (folder, keys) = fresh().await;
+        let (odd, odd_key) = keys.create(new_key(), at(0)).await.unwrap();
+        let (good, _) = keys.create(new_key(), at(0)).await.unwrap();
+        sqlx::query("UPDATE keys SET role = 'astronaut' WHERE id = ?").bind(odd_key.id.get().cast_signed()).execute(&keys.pool).await.unwrap();
+        let again = Keys::open(folder.path().join("keys.db")).await.unwrap();
+        assert_eq!(again.authenticate(odd.expose(), at(1)), Err(Denied::Unknown));
+        assert!(again.authenticate(good.expose(), at(1)).is_ok());
+    }
+
+    #[test]
+    fn roles_and_museums_survive_text() {
+        for role in Role::ALL {
+            assert_eq!(role.as_str().parse(), Ok(role));
+        }
+        assert_eq!("Admin".parse::<Role>(), Err(BadRole));
+        for (text, museums) in
+            [("all", Museums::All), ("3", Museums::Only(vec![MuseumId(3)])), ("3,17", Museums::Only(vec![MuseumId(3), MuseumId(17)]))]
+        {
+            assert_eq!(text.parse(), Ok(museums.clone()));
+            assert_eq!(museums.to_string(), text);
+        }
+        assert_eq!("17, 3,17".parse(), Ok(Museums::Only(vec![MuseumId(3), MuseumId(17)])));
+        for bad in ["", "ALL", "3,", "-1", "65536", "uffizi"] {
+            assert_eq!(bad.parse::<Museums>(), Err(BadMuseums), "{bad}");
+        }
+    }
+
+    #[test]
+    fn texts_are_long_and_never_the_same() {
+        let drawn: BTreeSet<String> = (0..200).map(|_| draw().unwrap().1.expose().to_owned()).collect();
+        assert_eq!(drawn.len(), 200);
+        for text in &drawn {
+            assert_eq!(id_of(text).map(|id| id.to_string()).as_deref(), Some(&text[3..16]));
+        }
+        let letters: BTreeSet<char> = drawn.iter().flat_map(|text| text[17..].chars()).collect();
+        assert_eq!(letters.len(), 32, "every character of the alphabet is drawn");
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_it_panic(text in "\\PC{0,90}", near in "tn_[0-9a-zé_]{10,16}_[0-9a-zé]{48,54}") {
+            let _ = id_of(&text);
+            let _ = id_of(&near);
+            let _ = text.parse::<Museums>();
+        }
+
+        #[test]
+        fn museums_survive_text(numbers in proptest::collection::vec(any::<u16>(), 1..20)) {
+            let museums = Museums::Only(numbers.into_iter().map(MuseumId).collect()).sorted();
+            prop_assert_eq!(museums.to_string().parse(), Ok(museums));
+        }
+    }
+}

@@ -1,0 +1,783 @@
+//! Contacts of people, apart from the journal, which knows them only as a [`PersonId`]. Each contact is encrypted under a key of its own; the keys are in a
+//! second file, wrapped under the master key. Erasing someone overwrites their key and their contact: no file yields either afterwards, and a backup of
+//! `people.db` alone never did. [`Pseudonymiser`] makes the pseudonyms that commands carry.
+//!
+//! Nothing here knows what a contact is for, nor the time: callers pass it in. The reasons for the unusual settings of SQLite are beside `SCHEMA`.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use chacha20poly1305::aead::{Aead, Payload};
+use chacha20poly1305::{KeyInit, XChaCha20Poly1305, XNonce};
+use hmac::{Hmac, Mac};
+use parking_lot::Mutex;
+use rand::TryRng;
+use rand::rngs::SysRng;
+use serde::{Deserialize, Serialize};
+use sha2::Sha256;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
+use tokio::sync::oneshot;
+use tornello_engine::envelope::{Digest, Party, PartyKind};
+use tornello_engine::ids::PersonId;
+use tornello_engine::time::{MICROS_PER_S, Timestamp};
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
+
+use crate::signing::secret_file::{self, SecretFileError};
+
+/// Every contact is padded to this length, so that its length says nothing and its place on disk always fits.
+const PADDED_BYTES: usize = 512;
+const NONCE_BYTES: usize = 24;
+const TAG_BYTES: usize = 16;
+const WRAPPED_BYTES: usize = NONCE_BYTES + 32 + TAG_BYTES;
+const SEALED_BYTES: usize = NONCE_BYTES + PADDED_BYTES + TAG_BYTES;
+const CONTACT_VERSION: u8 = 1;
+const WAITING_MAX: usize = 4_096;
+const BATCH_MAX: usize = 256;
+
+/// Why a contact cannot be stored, read or erased.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum PeopleError {
+    /// The master key's file, or a database file, could not be made or read.
+    #[error("cannot open the store of people")]
+    File(#[source] Arc<SecretFileError>),
+    /// SQLite takes names of files in UTF-8 only.
+    #[error("cannot keep people in {}: the name of the folder must be UTF-8", .0.display())]
+    FolderName(PathBuf),
+    /// The master key's file has another length.
+    #[error("{} holds {found} bytes where a master key has 32; put the right file back: without it no contact can be read", path.display())]
+    MasterKeyLength {
+        /// The file.
+        path: PathBuf,
+        /// Its length.
+        found: usize,
+    },
+    /// The folder's keys were wrapped under another master key.
+    #[error("the keys of people were wrapped under another master key; put the right master key back")]
+    WrongMasterKey,
+    /// The operating system gave no random bytes.
+    #[error("cannot encrypt a contact: the operating system gives no random bytes")]
+    Random,
+    /// A database failed.
+    #[error("cannot {attempted}")]
+    Store {
+        /// What was attempted.
+        attempted: &'static str,
+        /// The cause.
+        source: Arc<sqlx::Error>,
+    },
+    /// The person was erased.
+    #[error("person {0} was erased: nothing can be stored under that id again")]
+    Erased(PersonId),
+    /// What is stored is not what was written.
+    #[error("cannot read the contact of person {person}: {what}")]
+    Damaged {
+        /// Whose contact.
+        person: PersonId,
+        /// What is wrong.
+        what: &'static str,
+    },
+    /// Too many writes are waiting; nothing was done.
+    #[error("cannot store the contact: too many are waiting")]
+    Busy,
+    /// The write was cut short by the end of the process; it may have happened.
+    #[error("cannot tell whether the contact was stored or erased")]
+    OutcomeUnknown,
+}
+
+impl PeopleError {
+    /// Whether the same call may succeed later; all calls may be repeated without harm.
+    #[must_use]
+    pub const fn is_retryable(&self) -> bool {
+        matches!(self, Self::Store { .. } | Self::Busy | Self::OutcomeUnknown | Self::Random)
+    }
+}
+
+fn store(attempted: &'static str) -> impl FnOnce(sqlx::Error) -> PeopleError {
+    move |source| PeopleError::Store { attempted, source: Arc::new(source) }
+}
+
+/// A contact as it comes in, not yet examined. Never printed.
+#[derive(Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ContactForm {
+    /// Given name or names; a school's contact person has one too.
+    pub given_name: String,
+    /// Family name.
+    pub family_name: String,
+    /// Electronic mail address.
+    pub email: String,
+    /// Telephone, with the international prefix if it has one.
+    #[serde(default)]
+    pub phone: Option<String>,
+    /// Language to write in, as `it` or `de-AT`.
+    #[serde(default)]
+    pub language: Option<String>,
+}
+
+impl fmt::Debug for ContactForm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ContactForm(..)")
+    }
+}
+
+/// What to put right in a contact.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum ContactError {
+    /// The given name is missing, too long or has control characters.
+    #[error("given_name: 1 to 100 characters are expected, no control characters")]
+    GivenName,
+    /// The family name is missing, too long or has control characters.
+    #[error("family_name: 1 to 100 characters are expected, no control characters")]
+    FamilyName,
+    /// The address cannot be one.
+    #[error("email: an address such as name@example.it is expected, at most 254 characters, one @, no spaces")]
+    Email,
+    /// The telephone number cannot be one.
+    #[error("phone: 5 to 15 digits are expected, with + in front if international; spaces, dots, hyphens and brackets are allowed")]
+    Phone,
+    /// The language is not a language tag.
+    #[error("language: a tag such as it, en or de-AT is expected")]
+    Language,
+    /// Each part is well but together they are too long.
+    #[error("the names and the email are too long together: at most 460 bytes")]
+    TooLong,
+}
+
+/// Name and addresses of a person, examined and trimmed. Never printed.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "ContactForm")]
+pub struct Contact {
+    given_name: String,
+    family_name: String,
+    email: String,
+    phone: Option<String>,
+    language: Option<String>,
+}
+
+impl Contact {
+    /// Given name or names.
+    #[must_use]
+    pub fn given_name(&self) -> &str {
+        &self.given_name
+    }
+
+    /// Family name.
+    #[must_use]
+    pub fn family_name(&self) -> &str {
+        &self.family_name
+    }
+
+    /// Electronic mail address, as it was written.
+    #[must_use]
+    pub fn email(&self) -> &str {
+        &self.email
+    }
+
+    /// Telephone, if known.
+    #[must_use]
+    pub fn phone(&self) -> Option<&str> {
+        self.phone.as_deref()
+    }
+
+    /// Language to write in, if known.
+    #[must_use]
+    pub fn language(&self) -> Option<&str> {
+        self.language.as_deref()
+    }
+}
+
+impl fmt::Debug for Contact {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Contact(..)")
+    }
+}
+
+impl TryFrom<ContactForm> for Contact {
+    type Error = ContactError;
+    fn try_from(form: ContactForm) -> Result<Self, ContactError> {
+        let examined = |text: &str, good: fn(&str) -> bool, error| {
+            let text = text.trim();
+            if good(text) { Ok(text.to_owned()) } else { Err(error) }
+        };
+        // A field left empty in a web form means that there is none.
+        let optional = |text: &Option<String>, good, error| match text.as_deref().map(str::trim) {
+            None | Some("") => Ok(None),
+            Some(text) => examined(text, good, error).map(Some),
+        };
+        let contact = Self {
+            given_name: examined(&form.given_name, is_name, ContactError::GivenName)?,
+            family_name: examined(&form.family_name, is_name, ContactError::FamilyName)?,
+            email: examined(&form.email, is_email, ContactError::Email)?,
+            phone: optional(&form.phone, is_phone, ContactError::Phone)?,
+            language: optional(&form.language, is_language, ContactError::Language)?,
+        };
+        let bytes = contact.given_name.len() + contact.family_name.len() + contact.email.len();
+        if bytes > 460 { Err(ContactError::TooLong) } else { Ok(contact) }
+    }
+}
+
+fn is_name(text: &str) -> bool {
+    (1..=100).contains(&text.chars().count()) && !text.chars().any(char::is_control)
+}
+
+fn is_email(text: &str) -> bool {
+    let Some((local, domain)) = text.split_once('@') else { return false };
+    let labels_good = domain.contains('.') && domain.split('.').all(|label| !label.is_empty() && !label.starts_with('-') && !label.ends_with('-'));
+    let characters_good = !text.chars().any(|c| c.is_control() || c.is_whitespace() || "<>()[],;:\\\"".contains(c));
+    text.len() <= 254 && (1..=64).contains(&local.len()) && !domain.contains('@') && labels_good && characters_good
+}
+
+fn is_phone(text: &str) -> bool {
+    let digits = text.chars().filter(char::is_ascii_digit).count();
+    let rest = text.strip_prefix('+').unwrap_or(text);
+    text.len() <= 24 && (5..=15).contains(&digits) && rest.chars().all(|c| c.is_ascii_digit() || " .-()/".contains(c))
+}
+
+fn is_language(text: &str) -> bool {
+    let mut parts = text.split('-');
+    let first = parts.next().unwrap_or_default();
+    let first_good = (2..=3).contains(&first.len()) && first.bytes().all(|b| b.is_ascii_alphabetic());
+    text.len() <= 11 && first_good && parts.all(|part| (2..=8).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_alphanumeric()))
+}
+
+/// The installation's master key: it wraps the keys of people and is the root of all pseudonyms. It belongs in a backup of its own.
+#[derive(Clone, Zeroize, ZeroizeOnDrop)]
+pub struct MasterKey([u8; 32]);
+
+impl MasterKey {
+    /// From bytes kept elsewhere, such as a vault or a credential of the service manager.
+    #[must_use]
+    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// Reads the 32 bytes in `path`; if there is no such file, draws a key and writes it there for its owner alone. Blocks on the disk: for start-up.
+    ///
+    /// # Errors
+    /// If others may read the file, it has another length, or the disk fails.
+    pub fn load_or_create(path: &Path) -> Result<Self, PeopleError> {
+        let file = |error| PeopleError::File(Arc::new(error));
+        let _lock = secret_file::lock(path).map_err(file)?;
+        if let Some(bytes) = secret_file::read(path, 4_096).map_err(file)? {
+            let wrong = |_| PeopleError::MasterKeyLength { path: path.to_owned(), found: bytes.len() };
+            return Ok(Self(bytes.as_slice().try_into().map_err(wrong)?));
+        }
+        let key = Self(random()?);
+        secret_file::replace(path, &key.0).map_err(file)?;
+        Ok(key)
+    }
+
+    /// A key for one purpose. The master key is uniformly random, so a keyed hash of the purpose is all the derivation that it needs.
+    fn derive(&self, purpose: &[u8]) -> Zeroizing<[u8; 32]> {
+        keyed_hash(&self.0, &[purpose])
+    }
+}
+
+impl fmt::Debug for MasterKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("MasterKey(..)")
+    }
+}
+
+/// Whether [`People::erase`] found anything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Erased {
+    /// There was a contact, and now there is none. False if the person was unknown or erased before.
+    pub was_there: bool,
+}
+
+/// The store of contacts. Cloning it is cheap and gives the same store.
+#[derive(Clone)]
+pub struct People {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    /// One connection: whoever holds it is the only writer.
+    pool: SqlitePool,
+    wrapping: XChaCha20Poly1305,
+    waiting: Mutex<VecDeque<Waiting>>,
+}
+
+struct Waiting {
+    job: Job,
+    answer: oneshot::Sender<Result<Done, PeopleError>>,
+}
+
+enum Job {
+    Put { person: PersonId, wrapped: Vec<u8>, sealed: Vec<u8>, now: Timestamp, erase_after: Option<Timestamp> },
+    Erase { person: PersonId, now: Timestamp },
+}
+
+enum Done {
+    Put,
+    Erased(Erased),
+    Refused(PersonId),
+}
+
+impl fmt::Debug for People {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("People(..)")
+    }
+}
+
+/// What makes erasure true on disk:
+///
+/// * Secrets stand alone in rows of one size, numbered upwards, that are never deleted nor resized: SQLite then overwrites them where they are. Were they
+///   rows of any size that come and go, a page split could copy one to a second page and leave the first copy in a gap that `secure_delete` does not clear
+///   (tried: up to 5 of 1,000 rows were still in the file after they had been deleted).
+/// * `secure_delete` clears everything else that is freed.
+/// * `journal_mode=TRUNCATE`, `synchronous=FULL`: the old page is in the rollback journal only until the commit, which cuts it to nothing and flushes that.
+///   A write-ahead log would keep old and new pages until it happens to wrap around; DELETE does not flush the removal, so a power loss after the answer
+///   could bring the key back; PERSIST leaves the old pages in the file.
+/// * Both files are one connection's, so a transaction over both is all or nothing, which a write-ahead log cannot promise either.
+///
+/// What the disk itself keeps of freed or remapped blocks is out of reach from here: it is ciphertext, or a key wrapped under the master key.
+const SCHEMA: [&str; 5] = [
+    "CREATE TABLE IF NOT EXISTS main.vault (row INTEGER PRIMARY KEY, sealed BLOB NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS main.vacant (row INTEGER PRIMARY KEY)",
+    "CREATE TABLE IF NOT EXISTS main.people (person BLOB PRIMARY KEY, row INTEGER, created_at INTEGER NOT NULL, erase_after INTEGER, erased_at INTEGER) \
+     WITHOUT ROWID",
+    "CREATE INDEX IF NOT EXISTS main.people_due ON people (erase_after) WHERE erase_after IS NOT NULL",
+    // A destroyed key stays as a row of zeros: the tombstone that a restored copy of people.db cannot undo. Row 1 tells a wrong master key.
+    "CREATE TABLE IF NOT EXISTS keys.person_keys (row INTEGER PRIMARY KEY, person BLOB NOT NULL UNIQUE, wrapped BLOB NOT NULL)",
+];
+
+/// Stands for the master key itself where keys are kept; real ids are random.
+const MASTER_CHECK: PersonId = PersonId(u128::MAX);
+
+impl People {
+    /// Opens `people.db` and `people-keys.db` in `folder`, which must exist, and makes them if there are none.
+    ///
+    /// # Errors
+    /// If the master key is not the one that the keys were wrapped under, or the disk fails.
+    pub async fn open(folder: &Path, master: MasterKey) -> Result<Self, PeopleError> {
+        let (people, keys) = (folder.join("people.db"), folder.join("people-keys.db"));
+        let attached: Arc<str> = keys.to_str().ok_or_else(|| PeopleError::FolderName(folder.to_owned()))?.into();
+        for path in [&people, &keys] {
+            secret_file::ensure_private(path).map_err(|error| PeopleError::File(Arc::new(error)))?;
+        }
+        let options = SqliteConnectOptions::new()
+            .filename(&people)
+            .journal_mode(SqliteJournalMode::Truncate)
+            .synchronous(SqliteSynchronous::Full)
+            .pragma("secure_delete", "ON")
+            .pragma("temp_store", "MEMORY");
+        let pool = SqlitePoolOptions::new()
+            .max_connections(1)
+            .test_before_acquire(false)
+            .after_connect(move |connection, _| {
+                let attached = Arc::clone(&attached);
+                Box::pin(async move {
+                    sqlx::query("ATTACH DATABASE ? AS keys").bind(&*attached).execute(&mut *connection).await?;
+                    for pragma in ["PRAGMA keys.journal_mode = TRUNCATE", "PRAGMA keys.synchronous = FULL", "PRAGMA keys.secure_delete = ON"] {
+                        sqlx::query(pragma).execute(&mut *connection).await?;
+                    }
+                    Ok(())
+                })
+            })
+            .connect_with(options)
+            .await
+            .map_err(store("open the store of people"))?;
+        let wrapping = cipher(&master.derive(b"tornello: wrap the keys of people, 1"));
+        let people = Self { inner: Arc::new(Inner { pool, wrapping, waiting: Mutex::default() }) };
+        people.prepare().await?;
+        Ok(people)
+    }
+
+    async fn prepare(&self) -> Result<(), PeopleError> {
+        let mut tx = self.inner.pool.begin_with("BEGIN IMMEDIATE").await.map_err(store("prepare the store of people"))?;
+        for statement in SCHEMA {
+            sqlx::query(statement).execute(&mut *tx).await.map_err(store("prepare the store of people"))?;
+        }
+        let check: Option<Vec<u8>> = sqlx::query_scalar("SELECT wrapped FROM keys.person_keys WHERE row = 1")
+            .fetch_optional(&mut *tx)
+            .await
+            .map_err(store("check the master key"))?;
+        match check {
+            Some(check) => drop(unseal(&self.inner.wrapping, MASTER_CHECK, &check).ok_or(PeopleError::WrongMasterKey)?),
+            None => {
+                sqlx::query("INSERT INTO keys.person_keys (row, person, wrapped) VALUES (1, ?, ?)")
+                    .bind(blob(MASTER_CHECK))
+                    .bind(seal(&self.inner.wrapping, MASTER_CHECK, &[0; 32])?)
+                    .execute(&mut *tx)
+                    .await
+                    .map_err(store("record the master key"))?;
+            }
+        }
+        tx.commit().await.map_err(store("prepare the store of people"))
+    }
+
+    /// Stores a contact, in the place of an earlier one if there is one, under a new key; durable when it returns. `erase_after` replaces the earlier date.
+    /// Calls that arrive together share one flush of the disk.
+    ///
+    /// # Errors
+    /// [`PeopleError::Erased`] if the person was erased; `Busy`, or the disk.
+    pub async fn put(&self, person: PersonId, contact: &Contact, now: Timestamp, erase_after: Option<Timestamp>) -> Result<(), PeopleError> {
+        let key: Zeroizing<[u8; 32]> = Zeroizing::new(random()?);
+        let wrapped = seal(&self.inner.wrapping, person, &*key)?;
+        let sealed = seal(&cipher(&key), person, &*written(person, contact)?)?;
+        match self.write(Job::Put { person, wrapped, sealed, now, erase_after }).await? {
+            Done::Refused(person) => Err(PeopleError::Erased(person)),
+            Done::Put | Done::Erased(_) => Ok(()),
+        }
+    }
+
+    /// The contact of a person; none if unknown or erased.
+    ///
+    /// # Errors
+    /// If what is stored was changed, its key is missing, or the disk fails.
+    pub async fn get(&self, person: PersonId) -> Result<Option<Contact>, PeopleError> {
+        let found: Option<(Vec<u8>, Option<Vec<u8>>)> = sqlx::query_as(
+            "SELECT sealed, wrapped FROM people JOIN vault ON vault.row = people.row LEFT JOIN keys.person_keys AS k ON k.person = people.person \
+             WHERE people.person = ? AND erased_at IS NULL",
+        )
+        .bind(blob(person))
+        .fetch_optional(&self.inner.pool)
+        .await
+        .map_err(store("read a contact"))?;
+        let damaged = |what| PeopleError::Damaged { person, what };
+        let Some((sealed, wrapped)) = found else { return Ok(None) };
+        let wrapped = wrapped.ok_or_else(|| damaged("its key is missing; put people-keys.db back"))?;
+        if wrapped.iter().all(|&byte| byte == 0) {
+            return Ok(None);
+        }
+        let key = unseal(&self.inner.wrapping, person, &wrapped).ok_or_else(|| damaged("its key was changed on disk"))?;
+        let key: &[u8; 32] = key.as_slice().try_into().map_err(|_| damaged("its key has another length"))?;
+        let plain = unseal(&cipher(key), person, &sealed).ok_or_else(|| damaged("it was changed on disk"))?;
+        read(&plain).ok_or_else(|| damaged("it was written by another version")).map(Some)
+    }
+
+    /// Destroys a person's key and contact, for good: the id cannot be used again. Doing it twice does no harm.
+    ///
+    /// # Errors
+    /// `Busy`, or the disk; the person is then to be erased again.
+    pub async fn erase(&self, person: PersonId, now: Timestamp) -> Result<Erased, PeopleError> {
+        match self.write(Job::Erase { person, now }).await? {
+            Done::Erased(erased) => Ok(erased),
+            Done::Put | Done::Refused(_) => Ok(Erased { was_there: false }),
+        }
+    }
+
+    /// Erases everyone whose `erase_after` has come; returns how many.
+    ///
+    /// # Errors
+    /// If the disk fails; those already erased stay erased.
+    pub async fn erase_due(&self, now: Timestamp) -> Result<u64, PeopleError> {
+        let due = "SELECT person FROM people WHERE erase_after IS NOT NULL AND erase_after <= ? ORDER BY erase_after LIMIT ?";
+        self.erase_found(due, now.as_micros(), now).await
+    }
+
+    /// Erases again whoever an older copy of `people.db` brought back: contacts whose key was destroyed. To be called after such a copy was put back.
+    ///
+    /// # Errors
+    /// If the disk fails; those already erased stay erased.
+    pub async fn erase_returned(&self, now: Timestamp) -> Result<u64, PeopleError> {
+        let returned = "SELECT people.person FROM people JOIN keys.person_keys AS k ON k.person = people.person \
+                        WHERE erased_at IS NULL AND k.wrapped = zeroblob(?) LIMIT ?";
+        self.erase_found(returned, WRAPPED_BYTES as i64, now).await
+    }
+
+    async fn erase_found(&self, select: &'static str, argument: i64, now: Timestamp) -> Result<u64, PeopleError> {
+        let mut count = 0;
+        loop {
+            let mut tx = self.inner.pool.begin_with("BEGIN IMMEDIATE").await.map_err(store("erase people"))?;
+            let found: Vec<Vec<u8>> = sqlx::query_scalar(select)
+                .bind(argument)
+                .bind(BATCH_MAX as i64)
+                .fetch_all(&mut *tx)
+                .await
+                .map_err(store("look for people to erase"))?;
+            for person in found.iter().filter_map(|bytes| bytes.as_slice().try_into().ok()) {
+                let person = PersonId(u128::from_be_bytes(person));
+                erase(&mut tx, person, now).await.map_err(store("erase people"))?;
+                count += 1;
+            }
+            tx.commit().await.map_err(store("erase people"))?;
+            if found.len() < BATCH_MAX {
+                return Ok(count);
+            }
+        }
+    }
+
+    /// Waits for writes in progress and closes the files.
+    pub async fn close(&self) {
+        self.inner.pool.close().await;
+    }
+
+    /// Queues a job and sees that someone commits it: whoever gets the connection first takes every job that waits. The work runs in a task of its own, so a
+    /// caller that goes away cannot break up the batch of the others.
+    async fn write(&self, job: Job) -> Result<Done, PeopleError> {
+        let (answer, answered) = oneshot::channel();
+        {
+            let mut waiting = self.inner.waiting.lock();
+            if waiting.len() >= WAITING_MAX {
+                return Err(PeopleError::Busy);
+            }
+            waiting.push_back(Waiting { job, answer });
+        }
+        let inner = Arc::clone(&self.inner);
+        tokio::spawn(async move { inner.commit_waiting().await });
+        answered.await.unwrap_or(Err(PeopleError::OutcomeUnknown))
+    }
+}
+
+impl Inner {
+    async fn commit_waiting(&self) {
+        let begun = self.pool.begin_with("BEGIN IMMEDIATE").await.map_err(store("begin to write contacts"));
+        let batch: Vec<Waiting> = {
+            let mut waiting = self.waiting.lock();
+            let count = waiting.len().min(BATCH_MAX);
+            waiting.drain(..count).collect()
+        };
+        let (jobs, answers): (Vec<Job>, Vec<_>) = batch.into_iter().map(|waiting| (waiting.job, waiting.answer)).unzip();
+        if jobs.is_empty() {
+            return;
+        }
+        let outcome = async {
+            let mut tx = begun?;
+            let mut done = Vec::with_capacity(jobs.len());
+            for job in jobs {
+                done.push(job.perform(&mut tx).await.map_err(store("write contacts"))?);
+            }
+            tx.commit().await.map_err(store("commit contacts"))?;
+            Ok(done)
+        };
+        match outcome.await {
+            Ok(done) => answers.into_iter().zip(done).for_each(|(answer, done)| drop(answer.send(Ok(done)))),
+            Err(error) => {
+                let error: PeopleError = error;
+                answers.into_iter().for_each(|answer| drop(answer.send(Err(error.clone()))));
+            }
+        }
+    }
+}
+
+impl Job {
+    async fn perform(self, connection: &mut SqliteConnection) -> sqlx::Result<Done> {
+        match self {
+            Self::Put { person, wrapped, sealed, now, erase_after } => put(connection, person, wrapped, sealed, now, erase_after).await,
+            Self::Erase { person, now } => erase(connection, person, now).await.map(Done::Erased),
+        }
+    }
+}
+
+async fn put(
+    connection: &mut SqliteConnection,
+    person: PersonId,
+    wrapped: Vec<u8>,
+    sealed: Vec<u8>,
+    now: Timestamp,
+    erase_after: Option<Timestamp>,
+) -> sqlx::Result<Done> {
+    let known: Option<(Option<i64>, bool)> =
+        sqlx::query_as("SELECT row, erased_at IS NOT NULL FROM people WHERE person = ?").bind(blob(person)).fetch_optional(&mut *connection).await?;
+    let destroyed: Option<bool> = sqlx::query_scalar("SELECT wrapped = zeroblob(?) FROM keys.person_keys WHERE person = ?")
+        .bind(WRAPPED_BYTES as i64)
+        .bind(blob(person))
+        .fetch_optional(&mut *connection)
+        .await?;
+    if destroyed == Some(true) || matches!(known, Some((_, true))) || person == MASTER_CHECK {
+        return Ok(Done::Refused(person));
+    }
+    let keep_key = match destroyed {
+        Some(_) => "UPDATE keys.person_keys SET wrapped = ? WHERE person = ?",
+        None => "INSERT INTO keys.person_keys (wrapped, person) VALUES (?, ?)",
+    };
+    sqlx::query(keep_key).bind(wrapped).bind(blob(person)).execute(&mut *connection).await?;
+    let own = known.and_then(|(row, _)| row);
+    let row = match own {
+        Some(row) => Some(row),
+        None => {
+            sqlx::query_scalar("DELETE FROM vacant WHERE row = (SELECT min(row) FROM vacant) RETURNING row").fetch_optional(&mut *connection).await?
+        }
+    };
+    let row = match row {
+        Some(row) => {
+            sqlx::query("UPDATE vault SET sealed = ? WHERE row = ?").bind(sealed).bind(row).execute(&mut *connection).await?;
+            row
+        }
+        None => sqlx::query("INSERT INTO vault (sealed) VALUES (?)").bind(sealed).execute(&mut *connection).await?.last_insert_rowid(),
+    };
+    sqlx::query(
+        "INSERT INTO people (person, row, created_at, erase_after) VALUES (?, ?, ?, ?) \
+         ON CONFLICT (person) DO UPDATE SET row = excluded.row, erase_after = excluded.erase_after",
+    )
+    .bind(blob(person))
+    .bind(row)
+    .bind(now.as_micros())
+    .bind(erase_after.map(Timestamp::as_micros))
+    .execute(&mut *connection)
+    .await?;
+    Ok(Done::Put)
+}
+
+async fn erase(connection: &mut SqliteConnection, person: PersonId, now: Timestamp) -> sqlx::Result<Erased> {
+    if person == MASTER_CHECK {
+        return Ok(Erased { was_there: false });
+    }
+    let key = sqlx::query("UPDATE keys.person_keys SET wrapped = zeroblob(?) WHERE person = ? AND wrapped <> zeroblob(?)")
+        .bind(WRAPPED_BYTES as i64)
+        .bind(blob(person))
+        .bind(WRAPPED_BYTES as i64)
+        .execute(&mut *connection)
+        .await?;
+    let row: Option<Option<i64>> =
+        sqlx::query_scalar("SELECT row FROM people WHERE person = ?").bind(blob(person)).fetch_optional(&mut *connection).await?;
+    let row = row.flatten();
+    if let Some(row) = row {
+        sqlx::query("UPDATE vault SET sealed = zeroblob(?) WHERE row = ?").bind(SEALED_BYTES as i64).bind(row).execute(&mut *connection).await?;
+        sqlx::query("INSERT INTO vacant (row) VALUES (?)").bind(row).execute(&mut *connection).await?;
+    }
+    let was_there = row.is_some() || key.rows_affected() > 0;
+    if was_there {
+        sqlx::query(
+            "INSERT INTO people (person, created_at, erased_at) VALUES (?1, ?2, ?2) \
+             ON CONFLICT (person) DO UPDATE SET row = NULL, erase_after = NULL, erased_at = excluded.erased_at",
+        )
+        .bind(blob(person))
+        .bind(now.as_micros())
+        .execute(&mut *connection)
+        .await?;
+    }
+    Ok(Erased { was_there })
+}
+
+fn blob(person: PersonId) -> Vec<u8> {
+    person.get().to_be_bytes().to_vec()
+}
+
+/// The written form of a contact, apart from [`Contact`]: its fields are never reordered. A version byte stands before it, zeros fill up after it.
+type Written<'a> = (&'a str, &'a str, &'a str, Option<&'a str>, Option<&'a str>);
+
+fn written(person: PersonId, contact: &Contact) -> Result<Zeroizing<[u8; PADDED_BYTES]>, PeopleError> {
+    let mut plain = Zeroizing::new([0; PADDED_BYTES]);
+    plain[0] = CONTACT_VERSION;
+    let contact: Written<'_> = (&contact.given_name, &contact.family_name, &contact.email, contact.phone.as_deref(), contact.language.as_deref());
+    postcard::to_slice(&contact, &mut plain[1..]).map_err(|_| PeopleError::Damaged { person, what: "it is too long" })?;
+    Ok(plain)
+}
+
+fn read(plain: &[u8]) -> Option<Contact> {
+    let (&CONTACT_VERSION, body) = plain.split_first()? else { return None };
+    let (given_name, family_name, email, phone, language): Written<'_> = postcard::take_from_bytes(body).ok()?.0;
+    Some(Contact {
+        given_name: given_name.to_owned(),
+        family_name: family_name.to_owned(),
+        email: email.to_owned(),
+        phone: phone.map(str::to_owned),
+        language: language.map(str::to_owned),
+    })
+}
+
+fn random<const N: usize>() -> Result<[u8; N], PeopleError> {
+    let mut bytes = [0; N];
+    SysRng.try_fill_bytes(&mut bytes).map_err(|_| PeopleError::Random)?;
+    Ok(bytes)
+}
+
+fn cipher(key: &[u8; 32]) -> XChaCha20Poly1305 {
+    XChaCha20Poly1305::new(key.into())
+}
+
+/// A random nonce, then the ciphertext; it opens only for the same person.
+fn seal(cipher: &XChaCha20Poly1305, person: PersonId, plain: &[u8]) -> Result<Vec<u8>, PeopleError> {
+    let nonce: [u8; NONCE_BYTES] = random()?;
+    let payload = Payload { msg: plain, aad: &blob(person) };
+    let ciphertext = cipher.encrypt(&XNonce::from(nonce), payload).map_err(|_| PeopleError::Damaged { person, what: "it cannot be encrypted" })?;
+    Ok([&nonce[..], &ciphertext].concat())
+}
+
+fn unseal(cipher: &XChaCha20Poly1305, person: PersonId, sealed: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+    let (nonce, ciphertext) = sealed.split_first_chunk::<NONCE_BYTES>()?;
+    cipher.decrypt(&XNonce::from(*nonce), Payload { msg: ciphertext, aad: &blob(person) }).ok().map(Zeroizing::new)
+}
+
+fn keyed_hash(key: &[u8; 32], parts: &[&[u8]]) -> Zeroizing<[u8; 32]> {
+    // `new` takes a key of the hash's block length: shorter keys are filled up with zeros, as HMAC says.
+    let mut block = Zeroizing::new([0_u8; 64]);
+    block[..32].copy_from_slice(key);
+    let mut mac = <Hmac<Sha256> as KeyInit>::new((&*block).into());
+    parts.iter().for_each(|part| mac.update(part));
+    Zeroizing::new(mac.finalize().into_bytes().into())
+}
+
+/// A calendar month of UTC: pseudonyms change with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Month(i32);
+
+impl Month {
+    /// The month of an instant.
+    #[must_use]
+    pub fn of(instant: Timestamp) -> Self {
+        // Days since 0000-03-01, in eras of 400 years; years begin in March, so that leap days come last (Hinnant, "chrono-compatible low-level date algorithms").
+        let days = instant.as_micros().div_euclid(86_400 * MICROS_PER_S) + 719_468;
+        let (era, day) = (days.div_euclid(146_097), days.rem_euclid(146_097));
+        let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
+        let day_of_year = day - (365 * year + year / 4 - year / 100);
+        let months_since_march = (5 * day_of_year + 2) / 153;
+        Self(((era * 400 + year) * 12 + months_since_march + 2) as i32)
+    }
+
+    /// The month before, to recognise a party across the turn of the month.
+    #[must_use]
+    pub const fn previous(self) -> Self {
+        Self(self.0 - 1)
+    }
+}
+
+/// `2026-11`.
+impl fmt::Display for Month {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:04}-{:02}", self.0.div_euclid(12), self.0.rem_euclid(12) + 1)
+    }
+}
+
+/// Makes pseudonyms of parties. The key changes every month, so nobody without the master key can follow a party through the years; whoever holds the master
+/// key can, which is why it stays with the installation.
+#[derive(Clone, Zeroize, ZeroizeOnDrop)]
+pub struct Pseudonymiser([u8; 32]);
+
+impl fmt::Debug for Pseudonymiser {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Pseudonymiser(..)")
+    }
+}
+
+impl Pseudonymiser {
+    /// Its keys are derived from the master key.
+    #[must_use]
+    pub fn new(master: &MasterKey) -> Self {
+        Self(*master.derive(b"tornello: pseudonyms, 1"))
+    }
+
+    /// A party under its pseudonym of the month of `now`. `raw` is what the channel gave: an address, a device's id, a card's token, an account.
+    #[must_use]
+    pub fn party(&self, kind: PartyKind, raw: &str, now: Timestamp) -> Party {
+        self.party_in(kind, raw, Month::of(now))
+    }
+
+    /// A party under its pseudonym of a given month.
+    #[must_use]
+    pub fn party_in(&self, kind: PartyKind, raw: &str, month: Month) -> Party {
+        // The numbers are part of the pseudonym: never change them.
+        let number = match kind {
+            PartyKind::Buyer => 0,
+            PartyKind::Device => 1,
+            PartyKind::Card => 2,
+            PartyKind::Account => 3,
+        };
+        let raw = raw.trim();
+        // Buyers are addresses, which people write in any case; tokens of devices and cards tell upper from lower.
+        let raw = Zeroizing::new(if kind == PartyKind::Buyer { raw.to_lowercase() } else { raw.to_owned() });
+        let key = keyed_hash(&self.0, &[&month.0.to_be_bytes()]);
+        let hash = keyed_hash(&key, &[&[number], raw.as_bytes()]);
+        let (first, _) = hash.split_at(16);
+        Party { kind, pseudonym: Digest(first.iter().fold(0, |value, &byte| value << 8 | u128::from(byte))) }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,395 @@
+//! The promises of `people`: what goes in comes back, and what is erased is in no file any more.
+
+use super::*;
+use std::collections::HashSet;
+
+const MASTER: [u8; 32] = *b"a master key, for the tests only";
+
+fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_seconds(1_800_000_000 + seconds)
+}
+
+fn form() -> ContactForm {
+    ContactForm {
+        given_name: "Artemisia".to_owned(),
+        family_name: "Gentileschi-Lomi".to_owned(),
+        email: "artemisia.gentileschi@scuola.example.it".to_owned(),
+        phone: Some("+39 055 294883".to_owned()),
+        language: Some("it".to_owned()),
+    }
+}
+
+fn contact() -> Contact {
+    form().try_into().unwrap()
+}
+
+fn person(number: u128) -> PersonId {
+    // Spread as random ids are, so that pages split in the middle.
+    PersonId((number + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835))
+}
+
+async fn open(folder: &Path) -> People {
+    People::open(folder, MasterKey::from_bytes(MASTER)).await.unwrap()
+}
+
+async fn stored(people: &People, person: PersonId) -> (Vec<u8>, Vec<u8>) {
+    sqlx::query_as("SELECT sealed, wrapped FROM people JOIN vault USING (row) JOIN keys.person_keys AS k USING (person) WHERE person = ?")
+        .bind(blob(person))
+        .fetch_one(&people.inner.pool)
+        .await
+        .unwrap()
+}
+
+fn all_bytes(folder: &Path) -> Vec<u8> {
+    std::fs::read_dir(folder).unwrap().flat_map(|entry| std::fs::read(entry.unwrap().path()).unwrap()).collect()
+}
+
+fn contains(bytes: &[u8], part: &[u8]) -> bool {
+    bytes.windows(part.len()).any(|window| window == part)
+}
+
+#[tokio::test]
+async fn a_contact_comes_back_as_it_went_in() {
+    let folder = tempfile::tempdir().unwrap();
+    let people = open(folder.path()).await;
+    let plain = Contact::try_from(ContactForm { phone: None, language: Some(" ".to_owned()), ..form() }).unwrap();
+    people.put(person(1), &contact(), at(0), None).await.unwrap();
+    people.put(person(2), &plain, at(0), Some(at(9))).await.unwrap();
+    assert_eq!(people.get(person(1)).await.unwrap(), Some(contact()));
+    assert_eq!(people.get(person(2)).await.unwrap().unwrap().language(), None);
+    assert_eq!(people.get(person(3)).await.unwrap(), None);
+
+    people.put(person(1), &plain, at(1), None).await.unwrap();
+    people.close().await;
+    let people = open(folder.path()).await;
+    assert_eq!(people.get(person(1)).await.unwrap(), Some(plain));
+}
+
+#[tokio::test]
+async fn another_master_key_is_refused_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    open(folder.path()).await.close().await;
+    let other = People::open(folder.path(), MasterKey::from_bytes([7; 32])).await;
+    assert!(matches!(other, Err(PeopleError::WrongMasterKey)));
+    open(folder.path()).await;
+}
+
+#[tokio::test]
+async fn after_erasure_no_file_yields_the_person() {
+    let folder = tempfile::tempdir().unwrap();
+    let people = open(folder.path()).await;
+    people.put(person(1), &contact(), at(0), None).await.unwrap();
+    people.put(person(2), &contact(), at(0), None).await.unwrap();
+    let (sealed, wrapped) = stored(&people, person(1)).await;
+    let before = all_bytes(folder.path());
+    assert!(contains(&before, &sealed) && contains(&before, &wrapped));
+    for plain in ["Artemisia", "Gentileschi", "scuola.example", "294883"] {
+        assert!(!contains(&before, plain.as_bytes()), "{plain} stands in a file");
+    }
+
+    assert_eq!(people.erase(person(1), at(1)).await.unwrap(), Erased { was_there: true });
+    for when in ["at once", "after closing"] {
+        let after = all_bytes(folder.path());
+        for part in sealed.chunks_exact(16).chain(wrapped.chunks_exact(8)) {
+            assert!(!contains(&after, part), "part of the key or contact is in a file {when}");
+        }
+        people.close().await;
+    }
+    let people = open(folder.path()).await;
+    assert_eq!(people.get(person(1)).await.unwrap(), None);
+    assert_eq!(people.get(person(2)).await.unwrap(), Some(contact()));
+}
+
+/// With many people pages split and rows are put again: the moment when copies would be left behind.
+#[tokio::test]
+async fn erasure_leaves_nothing_among_thousands_either() {
+    let folder = tempfile::tempdir().unwrap();
+    let people = open(folder.path()).await;
+    let (people_ref, contact) = (&people, &contact());
+    let mut seen: Vec<(u128, Vec<u8>, Vec<u8>)> = Vec::new();
+    for round in 0..3 {
+        let numbers = (0..1_500_u128).filter(|number| round == 0 || number % 5 == round);
+        futures_util::future::join_all(numbers.map(|number| async move {
+            people_ref.put(person(number), contact, at(0), (number % 3 == 0).then_some(at(10))).await.unwrap();
+        }))
+        .await;
+        for number in 0..1_500 {
+            let (sealed, wrapped) = stored(&people, person(number)).await;
+            seen.push((number, sealed, wrapped));
+        }
+    }
+    let last: HashSet<Vec<u8>> = seen[3_000..].iter().filter(|(number, ..)| number % 3 != 0).flat_map(|(_, a, b)| [a.clone(), b.clone()]).collect();
+    assert_eq!(people.erase_due(at(9)).await.unwrap(), 0);
+    assert_eq!(people.erase_due(at(10)).await.unwrap(), 500);
+    assert_eq!(people.erase_due(at(10)).await.unwrap(), 0);
+
+    let bytes = all_bytes(folder.path());
+    let windows: HashSet<&[u8]> = bytes.windows(16).collect();
+    for (number, sealed, wrapped) in &seen {
+        for secret in [sealed, wrapped] {
+            let found = secret.chunks_exact(16).filter(|part| windows.contains(part)).count();
+            let expected = if last.contains(secret) { secret.len() / 16 } else { 0 };
+            assert_eq!(found, expected, "person {number}");
+        }
+    }
+    assert_eq!(people.get(person(3)).await.unwrap(), None);
+    assert_eq!(people.get(person(4)).await.unwrap(), Some(contact.clone()));
+}
+
+#[tokio::test]
+async fn an_erased_person_stays_erased_and_erasing_twice_does_no_harm() {
+    let folder = tempfile::tempdir().unwrap();
+    let people = open(folder.path()).await;
+    assert_eq!(people.erase(person(1), at(0)).await.unwrap(), Erased { was_there: false });
+    people.put(person(1), &contact(), at(0), None).await.unwrap();
+    assert_eq!(people.erase(person(1), at(1)).await.unwrap(), Erased { was_there: true });
+    assert_eq!(people.erase(person(1), at(2)).await.unwrap(), Erased { was_there: false });
+    people.close().await;
+    let people = open(folder.path()).await;
+    let again = people.put(person(1), &contact(), at(3), None).await;
+    assert!(matches!(again, Err(PeopleError::Erased(who)) if who == person(1)));
+    assert_eq!(people.get(person(1)).await.unwrap(), None);
+    let erased_at: i64 = sqlx::query_scalar("SELECT erased_at FROM people").fetch_one(&people.inner.pool).await.unwrap();
+    assert_eq!(erased_at, at(1).as_micros());
+
+    people.put(person(2), &contact(), at(4), None).await.unwrap();
+    let rows: i64 = sqlx::query_scalar("SELECT count(*) FROM vault").fetch_one(&people.inner.pool).await.unwrap();
+    assert_eq!(rows, 1, "the place of an erased contact is used again");
+}
+
+#[tokio::test]
+async fn an_older_copy_of_the_contacts_brings_nobody_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let (database, copy) = (folder.path().join("people.db"), folder.path().join("copy"));
+    let people = open(folder.path()).await;
+    people.put(person(1), &contact(), at(0), None).await.unwrap();
+    people.put(person(2), &contact(), at(0), None).await.unwrap();
+    people.close().await;
+    std::fs::copy(&database, &copy).unwrap();
+    let people = open(folder.path()).await;
+    people.erase(person(1), at(1)).await.unwrap();
+    people.close().await;
+    std::fs::rename(&copy, &database).unwrap();
+
+    let people = open(folder.path()).await;
+    assert_eq!(people.get(person(1)).await.unwrap(), None);
+    assert!(matches!(people.put(person(1), &contact(), at(2), None).await, Err(PeopleError::Erased(_))));
+    assert_eq!(people.erase_returned(at(3)).await.unwrap(), 1);
+    assert_eq!(people.erase_returned(at(3)).await.unwrap(), 0);
+    assert_eq!(people.get(person(2)).await.unwrap(), Some(contact()));
+}
+
+#[tokio::test]
+async fn a_changed_byte_is_an_error_and_not_garbage() {
+    let folder = tempfile::tempdir().unwrap();
+    let people = open(folder.path()).await;
+    people.put(person(1), &contact(), at(0), None).await.unwrap();
+    people.put(person(2), &contact(), at(0), None).await.unwrap();
+    let (sealed, wrapped) = stored(&people, person(1)).await;
+    let (other_sealed, other_wrapped) = stored(&people, person(2)).await;
+    let write = async |sealed: &[u8], wrapped: &[u8]| {
+        sqlx::query("UPDATE vault SET sealed = ? WHERE row = 1").bind(sealed.to_vec()).execute(&people.inner.pool).await.unwrap();
+        sqlx::query("UPDATE keys.person_keys SET wrapped = ? WHERE person = ?")
+            .bind(wrapped.to_vec())
+            .bind(blob(person(1)))
+            .execute(&people.inner.pool)
+            .await
+            .unwrap();
+    };
+    let damaged = async || matches!(people.get(person(1)).await, Err(PeopleError::Damaged { person: who, .. }) if who == person(1));
+    for i in (0..SEALED_BYTES).step_by(23) {
+        let mut bad = sealed.clone();
+        bad[i] ^= 0x10;
+        write(&bad, &wrapped).await;
+        assert!(damaged().await, "byte {i} of the contact");
+    }
+    for i in 0..WRAPPED_BYTES {
+        let mut bad = wrapped.clone();
+        bad[i] ^= 1;
+        write(&sealed, &bad).await;
+        assert!(damaged().await, "byte {i} of the key");
+    }
+    write(&other_sealed, &other_wrapped).await;
+    assert!(damaged().await, "another person's contact and key in the place of one's own");
+    write(&[], &wrapped).await;
+    assert!(damaged().await);
+    write(&sealed, &wrapped).await;
+    assert_eq!(people.get(person(1)).await.unwrap(), Some(contact()));
+    sqlx::query("DELETE FROM keys.person_keys WHERE person = ?").bind(blob(person(1))).execute(&people.inner.pool).await.unwrap();
+    assert!(damaged().await, "a key that is missing, and was not destroyed");
+}
+
+#[tokio::test]
+async fn a_caller_that_goes_away_breaks_nobodys_batch() {
+    let folder = tempfile::tempdir().unwrap();
+    let people = open(folder.path()).await;
+    let contact = &contact();
+    let mut idle = std::task::Context::from_waker(std::task::Waker::noop());
+    let held = people.inner.pool.acquire().await.unwrap();
+    for number in 0..8 {
+        let mut put = Box::pin(people.put(person(number), contact, at(0), None));
+        assert!(put.as_mut().poll(&mut idle).is_pending());
+    }
+    let mut last = Box::pin(people.put(person(8), contact, at(0), None));
+    assert!(last.as_mut().poll(&mut idle).is_pending());
+    drop(held);
+    last.await.unwrap();
+    for number in 0..9 {
+        assert!(people.get(person(number)).await.unwrap().is_some(), "{number}");
+    }
+}
+
+#[tokio::test]
+async fn both_files_are_set_so_that_nothing_lingers() {
+    let folder = tempfile::tempdir().unwrap();
+    let people = open(folder.path()).await;
+    let pool = &people.inner.pool;
+    for pragma in ["PRAGMA main.journal_mode", "PRAGMA keys.journal_mode"] {
+        assert_eq!(sqlx::query_scalar::<_, String>(pragma).fetch_one(pool).await.unwrap(), "truncate");
+    }
+    for (pragma, value) in
+        [("PRAGMA main.synchronous", 2), ("PRAGMA keys.synchronous", 2), ("PRAGMA main.secure_delete", 1), ("PRAGMA keys.secure_delete", 1)]
+    {
+        assert_eq!(sqlx::query_scalar::<_, i64>(pragma).fetch_one(pool).await.unwrap(), value, "{pragma}");
+    }
+    #[cfg(unix)]
+    for name in ["people.db", "people-keys.db"] {
+        use std::os::unix::fs::PermissionsExt;
+        assert_eq!(std::fs::metadata(folder.path().join(name)).unwrap().permissions().mode() & 0o777, 0o600, "{name}");
+    }
+}
+
+#[test]
+fn the_master_key_is_made_once_and_kept_private() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("master.key");
+    let first = MasterKey::load_or_create(&path).unwrap();
+    assert_eq!(std::fs::read(&path).unwrap(), first.0);
+    assert_eq!(MasterKey::load_or_create(&path).unwrap().0, first.0);
+    assert_eq!(format!("{first:?}"), "MasterKey(..)");
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).unwrap();
+        assert!(matches!(MasterKey::load_or_create(&path), Err(PeopleError::File(_))));
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+    }
+    std::fs::write(&path, b"too short").unwrap();
+    assert!(matches!(MasterKey::load_or_create(&path), Err(PeopleError::MasterKeyLength { found: 9, .. })));
+}
+
+type Case<'a> = (fn(&mut ContactForm, &str), ContactError, &'a [&'a str]);
+
+#[test]
+fn a_contact_is_examined_field_by_field() {
+    let long = "x".repeat(101);
+    let wide = "\u{5f20}".repeat(100);
+    let cases: [Case<'_>; 5] = [
+        (|form, text| form.given_name = text.to_owned(), ContactError::GivenName, &["", "  ", "a\nb", &long]),
+        (|form, text| form.family_name = text.to_owned(), ContactError::FamilyName, &["", "a\u{0}b", &long]),
+        (
+            |form, text| form.email = text.to_owned(),
+            ContactError::Email,
+            &[
+                "",
+                "a",
+                "a@",
+                "@b.it",
+                "a@b",
+                "a@@b.it",
+                "a@b@c.it",
+                "a b@c.it",
+                "a@b..it",
+                "a@.it",
+                "a@b.it.",
+                "a@b.it\nbcc:x@y.it",
+                "a,b@c.it",
+                "a@-b.it",
+            ],
+        ),
+        (|form, text| form.phone = Some(text.to_owned()), ContactError::Phone, &["1234", "12345x", "++12345", "1234567890123456", "tel 055294883"]),
+        (|form, text| form.language = Some(text.to_owned()), ContactError::Language, &["i", "italian", "it_IT", "it-", "12"]),
+    ];
+    for (set, error, bad) in cases {
+        for text in bad {
+            let mut form = form();
+            set(&mut form, text);
+            assert_eq!(Contact::try_from(form), Err(error), "{text:?}");
+        }
+    }
+    let too_long = ContactForm { given_name: wide.clone(), family_name: wide, ..form() };
+    assert_eq!(Contact::try_from(too_long), Err(ContactError::TooLong));
+
+    for email in ["o'hara+musei@xn--fsq.it", " a@b.it ", "dirigente@istruzione.example.it"] {
+        assert_eq!(Contact::try_from(ContactForm { email: email.to_owned(), ..form() }).unwrap().email(), email.trim());
+    }
+    assert_eq!(format!("{:?} {:?}", form(), contact()), "ContactForm(..) Contact(..)");
+}
+
+#[test]
+fn the_longest_contact_fits() {
+    let longest = ContactForm {
+        given_name: "\u{e8}".repeat(100),
+        family_name: "x".repeat(6),
+        email: format!("{}@{}.it", "l".repeat(64), "d".repeat(186)),
+        phone: Some("+12345 67890 12345 (..)-".to_owned()),
+        language: Some("zho-Hant-TW".to_owned()),
+    };
+    let contact = Contact::try_from(longest).unwrap();
+    assert_eq!(contact.given_name.len() + contact.family_name.len() + contact.email.len(), 460);
+    assert_eq!(read(&*written(person(1), &contact).unwrap()), Some(contact));
+}
+
+#[test]
+fn pseudonyms_change_with_kind_text_month_and_master_key() {
+    let month = |text: &str| text.parse().map(Month::of).unwrap();
+    let november = month("2026-11-21T10:00:00Z");
+    let maker = Pseudonymiser::new(&MasterKey::from_bytes(MASTER));
+    let buyer = maker.party_in(PartyKind::Buyer, " Anna@Example.IT ", november);
+    assert_eq!(buyer, maker.party(PartyKind::Buyer, "anna@example.it", "2026-11-01T00:00:00Z".parse().unwrap()));
+    let others = [
+        maker.party_in(PartyKind::Buyer, "anna@example.com", november),
+        maker.party_in(PartyKind::Account, "anna@example.it", november),
+        maker.party_in(PartyKind::Buyer, "anna@example.it", november.previous()),
+        maker.party_in(PartyKind::Card, "tok_A", november),
+        maker.party_in(PartyKind::Card, "tok_a", november),
+        Pseudonymiser::new(&MasterKey::from_bytes([1; 32])).party_in(PartyKind::Buyer, "anna@example.it", november),
+    ];
+    let distinct: HashSet<_> = others.iter().map(|party| party.pseudonym).chain([buyer.pseudonym]).collect();
+    assert_eq!(distinct.len(), 7);
+    // Written in journals: this value never changes.
+    assert_eq!(format!("{:032x}", buyer.pseudonym.0), "9f2cb9af58e2254533ac27a2761ec21d");
+}
+
+#[test]
+fn the_keyed_hash_is_hmac_sha256() {
+    // RFC 4231, test case 4 has a key of 25 bytes; filled up with zeros to 32 it is the same HMAC.
+    let mut key = [0; 32];
+    key[..25].copy_from_slice(&std::array::from_fn::<u8, 25, _>(|i| i as u8 + 1));
+    let hash = keyed_hash(&key, &[&[0xcd; 20], &[0xcd; 30]]);
+    let hex: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!(hex, "82558a389a443c0ea4cc819899f2083a85f0faa3e578f8077a2e3ff46729665b");
+}
+
+#[test]
+fn months_are_those_of_the_calendar() {
+    for (instant, month) in [
+        ("1969-12-31T23:59:59.999999Z", "1969-12"),
+        ("1970-01-01T00:00:00Z", "1970-01"),
+        ("2000-02-29T12:00:00Z", "2000-02"),
+        ("2024-02-29T23:59:59Z", "2024-02"),
+        ("2024-03-01T00:00:00Z", "2024-03"),
+        ("2026-12-31T23:59:59Z", "2026-12"),
+        ("2027-01-01T00:00:00Z", "2027-01"),
+    ] {
+        assert_eq!(Month::of(instant.parse().unwrap()).to_string(), month);
+    }
+    for day in -800_000..800_000_i64 {
+        let instant = Timestamp::from_seconds(day * 86_400);
+        if day % 97 == 0 {
+            assert!(instant.to_string().starts_with(&Month::of(instant).to_string()) || day < -719_162, "{instant}");
+        }
+    }
+    assert_eq!(Month::of("2027-01-15T00:00:00Z".parse().unwrap()).previous().to_string(), "2026-12");
+}

@@ -1,0 +1,486 @@
+//! The keys that sign ticket codes: a few Ed25519 seeds in one private file of the data folder. The newest signs; the older ones stay, so that gates go on
+//! accepting the codes that they signed. A rotation is a new file put in place at once, so a crash leaves either the old file or the new one.
+//!
+//! What a code says, and how it is checked, is the business of `engine::ticket`; this file knows bytes and dates. [`secret_file`] is how any secret of the
+//! installation is kept on disk, also the master key of `people`. Everything here blocks briefly on the disk: it is for start-up and for rare commands.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use rand::TryRng;
+use rand::rngs::SysRng;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use tornello_engine::time::Timestamp;
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
+
+use self::secret_file::SecretFileError;
+
+const HEADER: &[u8] = b"tornello signing keys 1\n";
+const CHECKSUM_BYTES: usize = 32;
+const FILE_BYTES_MAX: u64 = 1 << 20;
+
+/// Why the signing keys cannot be had or changed.
+#[derive(Debug, thiserror::Error)]
+pub enum SigningError {
+    /// The file could not be read or written.
+    #[error("cannot keep the ticket signing keys")]
+    File(#[from] SecretFileError),
+    /// The file is not what was written: nothing of it is used.
+    #[error("{} is damaged ({what}); put a good copy back, since codes signed with a lost key cannot be verified any more", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: &'static str,
+    },
+    /// The file was there and is gone.
+    #[error("{} is gone since it was loaded; put it back before rotating", .0.display())]
+    Gone(PathBuf),
+    /// The operating system gave no random bytes.
+    #[error("cannot draw a new signing key: the operating system gives no random bytes")]
+    Random,
+    /// The current key cannot be forgotten.
+    #[error("signing key {0} is the current one; rotate before forgetting it")]
+    Current(u32),
+}
+
+/// One Ed25519 key of the installation. The seed is secret and never printed.
+#[derive(Clone, PartialEq, Eq, Zeroize, ZeroizeOnDrop)]
+pub struct SigningKey {
+    /// The number that ticket codes carry.
+    #[zeroize(skip)]
+    pub id: u32,
+    /// The secret half.
+    pub seed: [u8; 32],
+    /// When it was drawn.
+    #[zeroize(skip)]
+    pub created_at: Timestamp,
+    /// When a newer key took its place; none for the current key.
+    #[zeroize(skip)]
+    pub retired_at: Option<Timestamp>,
+}
+
+impl SigningKey {
+    /// The public half, which gates keep.
+    #[must_use]
+    pub fn public_key(&self) -> [u8; 32] {
+        ed25519_dalek::SigningKey::from_bytes(&self.seed).verifying_key().to_bytes()
+    }
+}
+
+impl fmt::Debug for SigningKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { id, seed: _, created_at, retired_at } = self;
+        f.debug_struct("SigningKey").field("id", id).field("created_at", created_at).field("retired_at", retired_at).finish_non_exhaustive()
+    }
+}
+
+/// All the signing keys of the installation, oldest first; there is always a current one, the last.
+#[derive(Debug)]
+pub struct SigningKeys {
+    path: PathBuf,
+    older: Vec<SigningKey>,
+    current: SigningKey,
+}
+
+impl SigningKeys {
+    /// Reads the keys in `path`; if there is no such file, draws a first key and writes it.
+    ///
+    /// # Errors
+    /// If the file is damaged, readable by others, or the disk fails. A damaged file is never replaced.
+    pub fn load_or_create(path: impl Into<PathBuf>, now: Timestamp) -> Result<Self, SigningError> {
+        let path = path.into();
+        let _lock = secret_file::lock(&path)?;
+        if let Some(keys) = Self::load(&path)? {
+            return Ok(keys);
+        }
+        let keys = Self { older: Vec::new(), current: draw(1, now)?, path };
+        keys.save()?;
+        Ok(keys)
+    }
+
+    /// The key that signs: its number and its seed.
+    #[must_use]
+    pub fn current(&self) -> (u32, [u8; 32]) {
+        (self.current.id, self.current.seed)
+    }
+
+    /// Every key with its dates, oldest first.
+    pub fn seeds(&self) -> impl Iterator<Item = &SigningKey> {
+        self.older.iter().chain(std::iter::once(&self.current))
+    }
+
+    /// The public half of every key, oldest first: what a gate needs to verify codes offline.
+    #[must_use]
+    pub fn public_keys(&self) -> Vec<(u32, [u8; 32])> {
+        self.seeds().map(|key| (key.id, key.public_key())).collect()
+    }
+
+    /// Draws a new current key and keeps the others for verification; returns its number. What another process wrote meanwhile is kept.
+    ///
+    /// # Errors
+    /// If the file cannot be read back or replaced; the keys in use then stay as they were.
+    pub fn rotate(&mut self, now: Timestamp) -> Result<u32, SigningError> {
+        self.change(|keys| {
+            let id = keys.current.id.checked_add(1).ok_or(SigningError::Damaged { path: keys.path.clone(), what: "the key numbers are used up" })?;
+            let mut retired = std::mem::replace(&mut keys.current, draw(id, now)?);
+            retired.retired_at = Some(now.max(retired.created_at));
+            keys.older.push(retired);
+            Ok(id)
+        })
+    }
+
+    /// Removes an older key, for one that leaked or whose codes are all past; codes that it signed stop verifying. False if there is no such key.
+    ///
+    /// # Errors
+    /// If it is the current key, or the file cannot be read back or replaced.
+    pub fn forget(&mut self, id: u32) -> Result<bool, SigningError> {
+        self.change(|keys| {
+            if keys.current.id == id {
+                return Err(SigningError::Current(id));
+            }
+            let before = keys.older.len();
+            keys.older.retain(|key| key.id != id);
+            Ok(keys.older.len() < before)
+        })
+    }
+
+    /// Reads the file again, to take up what another process wrote; true if anything changed.
+    ///
+    /// # Errors
+    /// If the file is gone, damaged or unreadable; the keys in use then stay as they were.
+    pub fn reload(&mut self) -> Result<bool, SigningError> {
+        let found = Self::load(&self.path)?.ok_or_else(|| SigningError::Gone(self.path.clone()))?;
+        let changed = !found.seeds().eq(self.seeds());
+        *self = found;
+        Ok(changed)
+    }
+
+    /// Changes what is in the file, not what was once read from it, so that two processes cannot lose each other's key.
+    fn change<T>(&mut self, change: impl FnOnce(&mut Self) -> Result<T, SigningError>) -> Result<T, SigningError> {
+        let _lock = secret_file::lock(&self.path)?;
+        let mut keys = Self::load(&self.path)?.ok_or_else(|| SigningError::Gone(self.path.clone()))?;
+        let done = change(&mut keys)?;
+        keys.save()?;
+        *self = keys;
+        Ok(done)
+    }
+
+    fn load(path: &Path) -> Result<Option<Self>, SigningError> {
+        let Some(bytes) = secret_file::read(path, FILE_BYTES_MAX)? else { return Ok(None) };
+        let damaged = |what| SigningError::Damaged { path: path.to_owned(), what };
+        let body = bytes.strip_prefix(HEADER).ok_or_else(|| damaged("not a file of signing keys of a known version"))?;
+        let (body, checksum) = body.split_last_chunk::<CHECKSUM_BYTES>().ok_or_else(|| damaged("cut off"))?;
+        if Sha256::digest(body).as_slice() != checksum {
+            return Err(damaged("the checksum does not fit"));
+        }
+        let stored: Vec<Stored> = postcard::from_bytes(body).map_err(|_| damaged("not readable"))?;
+        let mut older: Vec<SigningKey> = stored.iter().map(Stored::key).collect();
+        let current = older.pop().ok_or_else(|| damaged("no key in it"))?;
+        let sound = current.retired_at.is_none() && older.iter().all(|key| key.retired_at.is_some() && key.id < current.id);
+        if !sound || !older.is_sorted_by(|a, b| a.id < b.id) {
+            return Err(damaged("the keys are not in order"));
+        }
+        Ok(Some(Self { path: path.to_owned(), older, current }))
+    }
+
+    fn save(&self) -> Result<(), SigningError> {
+        let stored: Vec<Stored> = self.seeds().map(Stored::of).collect();
+        let body =
+            postcard::to_stdvec(&stored).map_err(|_| SigningError::Damaged { path: self.path.clone(), what: "the keys cannot be written down" })?;
+        let body = Zeroizing::new(body);
+        let bytes = Zeroizing::new([HEADER, &body, Sha256::digest(&*body).as_slice()].concat());
+        Ok(secret_file::replace(&self.path, &bytes)?)
+    }
+}
+
+fn draw(id: u32, now: Timestamp) -> Result<SigningKey, SigningError> {
+    let mut key = SigningKey { id, seed: [0; 32], created_at: now, retired_at: None };
+    SysRng.try_fill_bytes(&mut key.seed).map_err(|_| SigningError::Random)?;
+    Ok(key)
+}
+
+/// The written form, apart from [`SigningKey`]: its fields are never reordered.
+#[derive(Serialize, Deserialize, Zeroize, ZeroizeOnDrop)]
+struct Stored {
+    id: u32,
+    seed: [u8; 32],
+    created_at: i64,
+    retired_at: Option<i64>,
+}
+
+impl Stored {
+    fn of(key: &SigningKey) -> Self {
+        Self { id: key.id, seed: key.seed, created_at: key.created_at.as_micros(), retired_at: key.retired_at.map(Timestamp::as_micros) }
+    }
+
+    fn key(&self) -> SigningKey {
+        SigningKey {
+            id: self.id,
+            seed: self.seed,
+            created_at: Timestamp::from_micros(self.created_at),
+            retired_at: self.retired_at.map(Timestamp::from_micros),
+        }
+    }
+}
+
+/// Files that only their owner may read, replaced as a whole.
+pub mod secret_file {
+    use std::fs::{File, OpenOptions};
+    use std::io::{self, Read, Write};
+    use std::path::{Path, PathBuf};
+
+    use zeroize::Zeroizing;
+
+    /// Why a secret cannot be kept in a file.
+    #[derive(Debug, thiserror::Error)]
+    pub enum SecretFileError {
+        /// The disk or the operating system said no.
+        #[error("cannot {attempted} {}", path.display())]
+        Io {
+            /// What was attempted.
+            attempted: &'static str,
+            /// On which file.
+            path: PathBuf,
+            /// The cause.
+            source: io::Error,
+        },
+        /// Somebody else may read the file.
+        #[error("{} may be read by others (mode {mode:03o}); run `chmod 600` on it, and if others use this machine, replace the secret", path.display())]
+        Exposed {
+            /// The file.
+            path: PathBuf,
+            /// Its permission bits.
+            mode: u32,
+        },
+        /// The file is larger than any secret.
+        #[error("{} is larger than {limit} bytes, so it is not the expected file", path.display())]
+        TooLarge {
+            /// The file.
+            path: PathBuf,
+            /// The limit.
+            limit: u64,
+        },
+    }
+
+    fn failed(attempted: &'static str, path: &Path) -> impl FnOnce(io::Error) -> SecretFileError {
+        move |source| SecretFileError::Io { attempted, path: path.to_owned(), source }
+    }
+
+    fn beside(path: &Path, suffix: &str) -> PathBuf {
+        let mut name = path.file_name().unwrap_or_default().to_owned();
+        name.push(suffix);
+        path.with_file_name(name)
+    }
+
+    fn private() -> OpenOptions {
+        let mut options = OpenOptions::new();
+        options.write(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        options
+    }
+
+    /// Holds off other processes that change the same secret until the returned file is dropped. The empty lock file stays behind.
+    pub(crate) fn lock(path: &Path) -> Result<File, SecretFileError> {
+        let path = beside(path, ".lock");
+        let file = private().create(true).truncate(false).open(&path).map_err(failed("open", &path))?;
+        file.lock().map_err(failed("lock", &path))?;
+        Ok(file)
+    }
+
+    /// The bytes of the file, or none if there is no file. Refused if its permissions let anyone but the owner read it.
+    pub(crate) fn read(path: &Path, limit: u64) -> Result<Option<Zeroizing<Vec<u8>>>, SecretFileError> {
+        let file = match File::open(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            opened => opened.map_err(failed("open", path))?,
+        };
+        // Asked of the open file: asking by name would leave time to swap it.
+        let metadata = file.metadata().map_err(failed("examine", path))?;
+        #[cfg(unix)]
+        {
+            let mode = std::os::unix::fs::PermissionsExt::mode(&metadata.permissions()) & 0o777;
+            if mode & 0o077 != 0 {
+                return Err(SecretFileError::Exposed { path: path.to_owned(), mode });
+            }
+        }
+        if metadata.len() > limit {
+            return Err(SecretFileError::TooLarge { path: path.to_owned(), limit });
+        }
+        // Room for everything at once: a vector that grows would leave copies behind in memory.
+        let mut bytes = Zeroizing::new(Vec::with_capacity(metadata.len() as usize + 1));
+        file.take(limit).read_to_end(&mut bytes).map_err(failed("read", path))?;
+        Ok(Some(bytes))
+    }
+
+    /// Puts `bytes` in the place of the file, whole or not at all: written beside it, flushed, renamed, and the folder flushed.
+    pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<(), SecretFileError> {
+        let beside = beside(path, ".new");
+        // A leftover of a crash may have other permissions; it is made anew.
+        match std::fs::remove_file(&beside) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed("remove", &beside)(error)),
+            _ => {}
+        }
+        let mut file = private().create_new(true).open(&beside).map_err(failed("create", &beside))?;
+        file.write_all(bytes).map_err(failed("write", &beside))?;
+        file.sync_all().map_err(failed("flush", &beside))?;
+        drop(file);
+        std::fs::rename(&beside, path).map_err(failed("put in place", path))?;
+        flush_folder(path)
+    }
+
+    /// Makes the file if there is none, readable by its owner alone, for a database that is to be opened there.
+    pub(crate) fn ensure_private(path: &Path) -> Result<(), SecretFileError> {
+        match private().create_new(true).open(path) {
+            Ok(_) => flush_folder(path),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            Err(error) => Err(failed("create", path)(error)),
+        }
+    }
+
+    #[cfg(unix)]
+    fn flush_folder(path: &Path) -> Result<(), SecretFileError> {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed("flush the folder of", path))
+    }
+
+    #[cfg(not(unix))]
+    fn flush_folder(_: &Path) -> Result<(), SecretFileError> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ed25519_dalek::{Signer, Verifier, VerifyingKey};
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_seconds(seconds)
+    }
+
+    fn fresh() -> (tempfile::TempDir, PathBuf) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("signing.keys");
+        (folder, path)
+    }
+
+    fn sign(keys: &SigningKeys, text: &[u8]) -> (u32, ed25519_dalek::Signature) {
+        let (id, seed) = keys.current();
+        (id, ed25519_dalek::SigningKey::from_bytes(&seed).sign(text))
+    }
+
+    fn verifies(keys: &SigningKeys, text: &[u8], (id, signature): (u32, ed25519_dalek::Signature)) -> bool {
+        let public = keys.public_keys().into_iter().find(|(known, _)| *known == id);
+        public.is_some_and(|(_, key)| VerifyingKey::from_bytes(&key).unwrap().verify(text, &signature).is_ok())
+    }
+
+    #[test]
+    fn a_rotation_drill_keeps_old_codes_good() {
+        let (_folder, path) = fresh();
+        let mut keys = SigningKeys::load_or_create(&path, at(1)).unwrap();
+        let first = sign(&keys, b"ticket");
+        assert_eq!(keys.rotate(at(10)).unwrap(), 2);
+        let second = sign(&keys, b"ticket");
+        assert_eq!((first.0, second.0), (1, 2));
+
+        let mut keys = SigningKeys::load_or_create(&path, at(99)).unwrap();
+        assert_eq!(keys.current().0, 2);
+        assert!(verifies(&keys, b"ticket", first) && verifies(&keys, b"ticket", second));
+        assert!(!verifies(&keys, b"another", first) && !verifies(&keys, b"ticket", (2, first.1)));
+        let dates: Vec<_> = keys.seeds().map(|key| (key.id, key.created_at, key.retired_at)).collect();
+        assert_eq!(dates, [(1, at(1), Some(at(10))), (2, at(10), None)]);
+
+        assert!(matches!(keys.forget(2), Err(SigningError::Current(2))));
+        assert!(keys.forget(1).unwrap() && !keys.forget(1).unwrap());
+        assert!(!verifies(&keys, b"ticket", first) && verifies(&keys, b"ticket", second));
+        assert_eq!(keys.rotate(at(5)).unwrap(), 3, "a forgotten number is not used again");
+        assert_eq!(keys.seeds().next().unwrap().retired_at, Some(at(10)), "a clock that went back retires no key before its birth");
+    }
+
+    #[test]
+    fn two_processes_do_not_lose_each_others_key() {
+        let (_folder, path) = fresh();
+        let mut server = SigningKeys::load_or_create(&path, at(1)).unwrap();
+        let mut operator = SigningKeys::load_or_create(&path, at(1)).unwrap();
+        assert_eq!(server.current(), operator.current());
+        operator.rotate(at(2)).unwrap();
+        assert!(server.reload().unwrap() && !server.reload().unwrap());
+        operator.rotate(at(3)).unwrap();
+        assert_eq!(server.rotate(at(4)).unwrap(), 4);
+        assert_eq!(server.public_keys().len(), 4);
+    }
+
+    #[test]
+    fn a_file_left_by_a_crash_is_not_taken_for_the_keys() {
+        let (folder, path) = fresh();
+        let mut keys = SigningKeys::load_or_create(&path, at(1)).unwrap();
+        let before = std::fs::read(&path).unwrap();
+        std::fs::write(folder.path().join("signing.keys.new"), b"half writ").unwrap();
+        assert_eq!(SigningKeys::load_or_create(&path, at(2)).unwrap().current(), keys.current());
+        assert_eq!(std::fs::read(&path).unwrap(), before);
+        keys.rotate(at(3)).unwrap();
+        let mut names: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        assert_eq!(names, ["signing.keys", "signing.keys.lock"]);
+    }
+
+    #[test]
+    fn a_failed_rotation_changes_nothing() {
+        let (folder, path) = fresh();
+        let mut keys = SigningKeys::load_or_create(&path, at(1)).unwrap();
+        let before = keys.current();
+        std::fs::create_dir(folder.path().join("signing.keys.new")).unwrap();
+        assert!(matches!(keys.rotate(at(2)), Err(SigningError::File(_))));
+        assert_eq!(keys.current(), before);
+        std::fs::remove_file(&path).unwrap();
+        assert!(matches!(keys.rotate(at(2)), Err(SigningError::Gone(_))));
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn any_changed_or_missing_byte_is_a_clear_error() {
+        let (_folder, path) = fresh();
+        SigningKeys::load_or_create(&path, at(1)).unwrap().rotate(at(2)).unwrap();
+        let good = std::fs::read(&path).unwrap();
+        for i in 0..good.len() {
+            let mut bad = good.clone();
+            bad[i] ^= 1;
+            secret_file::replace(&path, &bad).unwrap();
+            let error = SigningKeys::load_or_create(&path, at(3)).unwrap_err();
+            assert!(matches!(error, SigningError::Damaged { .. }), "byte {i}: {error}");
+            assert!(error.to_string().contains("signing.keys is damaged"), "{error}");
+        }
+        for length in 0..good.len() {
+            secret_file::replace(&path, &good[..length]).unwrap();
+            assert!(matches!(SigningKeys::load_or_create(&path, at(3)), Err(SigningError::Damaged { .. })), "{length} bytes");
+        }
+        assert_eq!(std::fs::read(&path).unwrap().len(), good.len() - 1, "a damaged file is left for the operator");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn only_the_owner_may_read_the_file() {
+        use std::os::unix::fs::PermissionsExt;
+        let (_folder, path) = fresh();
+        let mut keys = SigningKeys::load_or_create(&path, at(1)).unwrap();
+        keys.rotate(at(2)).unwrap();
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        for mode in [0o640, 0o604, 0o644, 0o620] {
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+            let error = SigningKeys::load_or_create(&path, at(3)).unwrap_err();
+            assert!(matches!(error, SigningError::File(SecretFileError::Exposed { mode: found, .. }) if found == mode), "{error}");
+        }
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o400)).unwrap();
+        assert!(SigningKeys::load_or_create(&path, at(3)).is_ok());
+    }
+
+    #[test]
+    fn a_seed_is_never_printed() {
+        let (_folder, path) = fresh();
+        let keys = SigningKeys::load_or_create(&path, at(1)).unwrap();
+        let printed = format!("{keys:?}");
+        assert!(printed.contains("id: 1") && !printed.contains("seed"), "{printed}");
+    }
+}
