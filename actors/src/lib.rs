@@ -1,1 +1,22 @@
-//! placeholder
+//! The shell of Tornello: it gives the pure core mailboxes, a journal, a clock and neighbours. Start reading at [`node`], which puts everything together.
+//!
+//! The cast: one [`owner`] for each stream in use, found and rebuilt by the [`registry`]; the journal's one [`journal::writer`], on its own thread; the
+//! [`board`] that the writer keeps, from which everybody reads counters; the [`views`] that follow the journal; [`sensors`] that turn readings into commands.
+
+pub mod availability;
+pub mod board;
+pub mod clock;
+pub mod digest;
+pub mod failure;
+pub mod journal;
+pub mod keys;
+pub mod museums;
+pub mod node;
+pub mod owner;
+pub mod people;
+pub mod registry;
+pub mod sensors;
+pub mod signing;
+pub mod start;
+pub mod streams;
+pub mod views;

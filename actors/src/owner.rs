@@ -15,6 +15,7 @@ use tornello_engine::recall::Recall;
 use tornello_engine::record::Record;
 use tornello_engine::time::Timestamp;
 
+use crate::clock::Clock;
 use crate::failure::Failure;
 use crate::journal::wire::{self, Wire};
 use crate::journal::writer::{Lease, Lost, Pending, Queue};
@@ -56,7 +57,10 @@ impl<A: Aggregate> Message for Ask<A> {
 }
 
 /// A look at the state, answered when everything that it shows is on the disk.
-pub struct Look<A>(pub Box<dyn FnOnce(Seen<'_, A>) + Send>);
+pub struct Look<A>(pub Looking<A>);
+
+/// What a look does with what it sees.
+pub type Looking<A> = Box<dyn FnOnce(Seen<'_, A>) + Send>;
 
 impl<A> Message for Look<A> {
     type Result = ();
@@ -93,6 +97,7 @@ pub struct Owner<A: Aggregate, T: Tell<A>> {
     queue: Queue,
     tell: Arc<T>,
     read: Arc<dyn ReadBack<A>>,
+    clock: Arc<dyn Clock>,
     used: bool,
 }
 
@@ -113,14 +118,18 @@ where
     A::Event: Wire,
 {
     /// Takes over a stream whose state has been rebuilt up to the last record.
-    pub fn new(state: A, lease: Arc<Lease>, queue: Queue, tell: Arc<T>, read: Arc<dyn ReadBack<A>>) -> Self {
-        Self { state, lease, queue, tell, read, used: true }
+    pub fn new(state: A, lease: Arc<Lease>, queue: Queue, tell: Arc<T>, read: Arc<dyn ReadBack<A>>, clock: Arc<dyn Clock>) -> Self {
+        Self { state, lease, queue, tell, read, clock, used: true }
     }
 
     /// Decides, applies, checks and queues one command. The answer goes to the caller from here (a refusal) or from the writer (what happened).
     fn ask(&mut self, ask: Ask<A>) -> Result<(), Stop> {
-        let Ask { at, deadline: _, envelope, command, answer } = ask;
+        let Ask { at, deadline, envelope, command, answer } = ask;
         let refuse = |answer: oneshot::Sender<Answer<A>>, failure| drop(answer.send(Err(failure)));
+        if self.clock.now() > deadline {
+            refuse(answer, Failure::Busy);
+            return Ok(());
+        }
         match self.state.recall(&envelope) {
             Recall::New => {}
             Recall::OtherBody => {

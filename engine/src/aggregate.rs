@@ -8,7 +8,7 @@ use crate::record::Record;
 use crate::time::Timestamp;
 
 /// A unit of truth: the owner of one stream of records.
-pub trait Aggregate: Clone + Send + Sync + 'static {
+pub trait Aggregate: Clone + Send + Sync + Unpin + 'static {
     /// What can be asked.
     type Command: fmt::Debug + Send + 'static;
     /// What can happen.

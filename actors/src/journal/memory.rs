@@ -71,6 +71,16 @@ impl Journal for MemoryJournal {
         ready(Ok(self.stored.lock().of(stream, |first, last| (first..=last).contains(&seq)).pop())).boxed()
     }
 
+    fn cut_last(&self, number: u64) -> BoxFuture<'_, Result<(), JournalError>> {
+        let mut stored = self.stored.lock();
+        if stored.batches.last().is_some_and(|batch| batch.number == number) {
+            stored.batches.pop();
+            let batches = stored.batches.len();
+            stored.spans.values_mut().for_each(|spans| spans.retain(|(.., index)| *index < batches));
+        }
+        ready(Ok(())).boxed()
+    }
+
     fn recover(&self) -> BoxFuture<'_, Result<Head, JournalError>> {
         self.head()
     }

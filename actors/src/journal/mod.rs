@@ -145,6 +145,8 @@ pub trait Journal: Send + Sync + 'static {
     fn batches_of(&self, stream: StreamId, after: u64) -> BoxFuture<'_, Result<Vec<Batch>, JournalError>>;
     /// The one batch that holds record `seq` of `stream`.
     fn batch_with(&self, stream: StreamId, seq: u64) -> BoxFuture<'_, Result<Option<Batch>, JournalError>>;
+    /// Takes the last batch away, which must have this number: it was torn.
+    fn cut_last(&self, number: u64) -> BoxFuture<'_, Result<(), JournalError>>;
     /// Whether the store is sound after a failed append: puts it in order for the next one, if it can.
     fn recover(&self) -> BoxFuture<'_, Result<Head, JournalError>>;
 }

@@ -61,7 +61,9 @@ impl SqliteJournal {
         let mut writer = connect(&options).await?;
         let version: i64 = sqlx::query_scalar("PRAGMA user_version").fetch_one(&mut writer).await.map_err(unreachable)?;
         match version {
-            0 => drop(sqlx::raw_sql(SCHEMA).execute(&mut writer).await.map_err(unreachable)?),
+            0 => {
+                sqlx::raw_sql(SCHEMA).execute(&mut writer).await.map_err(unreachable)?;
+            }
             FORMAT => {}
             other => return Err(JournalError::Unreachable(format!("{} has format {other}; this program reads format {FORMAT}", path.display()))),
         }
@@ -75,6 +77,14 @@ impl SqliteJournal {
         if let Some(writer) = self.writer.lock().await.take() {
             let _ = sqlx::Connection::close(writer).await;
         }
+    }
+
+    /// How the writing connection keeps its word: its journal mode and its level of `synchronous`.
+    pub async fn durability(&self) -> (String, i64) {
+        let mut slot = self.writer.lock().await;
+        let Some(writer) = slot.as_mut() else { return Default::default() };
+        let mode = sqlx::query_scalar("PRAGMA journal_mode").fetch_one(&mut *writer).await.unwrap_or_default();
+        (mode, sqlx::query_scalar("PRAGMA synchronous").fetch_one(writer).await.unwrap_or_default())
     }
 
     /// Which stream of the batch has its first record written already.
@@ -129,13 +139,8 @@ fn read_spans(text: &str) -> Option<Vec<Span>> {
         .map(|entry| {
             let mut fields = entry?.split(',');
             let hex = fields.next()?.trim_matches('"').as_bytes();
-            let bytes: Option<Vec<u8>> =
-                hex.chunks(2).map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()).collect();
-            Some(Span {
-                stream: StreamId::from_bytes(&bytes?)?,
-                first: fields.next()?.parse().ok()?,
-                last: fields.next()?.parse().ok()?,
-            })
+            let bytes: Option<Vec<u8>> = hex.chunks(2).map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()).collect();
+            Some(Span { stream: StreamId::from_bytes(&bytes?)?, first: fields.next()?.parse().ok()?, last: fields.next()?.parse().ok()? })
         })
         .collect()
 }
@@ -208,6 +213,20 @@ impl Journal for SqliteJournal {
              WHERE s.stream = ? AND s.first <= ? AND s.last >= ?";
         let query = sqlx::query(QUERY).bind(stream.to_bytes()).bind(as_stored(seq)).bind(as_stored(seq));
         Box::pin(async move { Ok(self.select(query).await?.pop()) })
+    }
+
+    fn cut_last(&self, number: u64) -> BoxFuture<'_, Result<(), JournalError>> {
+        const CUT: &str = "DELETE FROM batch WHERE number = (SELECT max(number) FROM batch) AND number = ?";
+        Box::pin(async move {
+            let mut slot = self.writer.lock().await;
+            let writer = slot.as_mut().ok_or_else(|| JournalError::Unreachable("a write failed before; not recovered yet".into()))?;
+            let mut tx = sqlx::Connection::begin(writer).await.map_err(unreachable)?;
+            let cut = sqlx::query(CUT).bind(as_stored(number)).execute(&mut *tx).await.map_err(unreachable)?;
+            if cut.rows_affected() == 1 {
+                sqlx::query("DELETE FROM span WHERE batch = ?").bind(as_stored(number)).execute(&mut *tx).await.map_err(unreachable)?;
+            }
+            tx.commit().await.map_err(unreachable)
+        })
     }
 
     fn recover(&self) -> BoxFuture<'_, Result<Head, JournalError>> {

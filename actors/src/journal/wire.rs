@@ -4,9 +4,10 @@
 //! Frame: length (u32) and CRC-32C (u32) of the body, then the body. Body: length (u8) and bytes of the stream, number (u64), time (i64 microseconds),
 //! envelope (version u16, postcard), count (u16) of events, each as kind (u16), version (u16), length (u32), postcard. All integers are little-endian.
 
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 use tornello_engine::envelope::Envelope;
+use tornello_engine::museum;
 use tornello_engine::record::Record;
 use tornello_engine::slot;
 use tornello_engine::time::Timestamp;
@@ -210,4 +211,11 @@ wire!(slot::Event {
     14 1 Closed(slot::Closed),
     15 1 Reopened(slot::Reopened),
     16 1 Observed(slot::Observed),
+});
+
+wire!(museum::Event {
+    1 1 Registered(museum::Registered),
+    2 1 PlanSet(museum::PlanSet),
+    3 1 TariffSet(museum::TariffSet),
+    4 1 CeilingSet(museum::CeilingSet),
 });

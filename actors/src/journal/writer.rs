@@ -32,6 +32,11 @@ impl Lease {
         self.ended.store(true, Ordering::Release);
     }
 
+    /// Notes the last record on the disk, as found when the stream was rebuilt under this lease.
+    pub fn rebuilt(&self, seq: u64) {
+        self.committed.fetch_max(seq, Ordering::Release);
+    }
+
     /// Number of the last record known to be on the disk.
     #[must_use]
     pub fn committed(&self) -> u64 {
@@ -277,4 +282,3 @@ fn lose(records: Vec<Box<dyn Pending>>, lost: &Lost) {
         pending.lost(lost.clone());
     }
 }
-

@@ -85,7 +85,7 @@ impl Slot {
         if let Some(reason) = self.places.closed {
             return Err(Refusal::SlotClosed { reason });
         }
-        let opens_at = sale_opens_at(&self.opening);
+        let opens_at = sale_opens_at(self.opening.slot, &self.opening.policy);
         if now < opens_at {
             return Err(Refusal::SaleNotOpen { opens_at });
         }

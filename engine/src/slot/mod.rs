@@ -299,10 +299,8 @@ impl Slot {
             .fold((Cents::ZERO, Cents::ZERO), |(sold, back), sale| (sold.plus(total(&sale.lines)), back.plus(sale.refunded_cents)))
     }
 
-    /// When sales end for a channel: the box office sells until the slot is over, the others until the policy's cut-off.
-    #[must_use]
-    pub const fn sale_ends_at(&self, channel: Channel) -> Timestamp {
-        sale_ends_at(&self.opening, channel)
+    const fn sale_ends_at(&self, channel: Channel) -> Timestamp {
+        sale_ends_at(self.opening.slot, self.opening.end, &self.opening.policy, channel)
     }
 
     fn at_least(&self, now: Timestamp) -> Timestamp {
@@ -310,17 +308,17 @@ impl Slot {
     }
 }
 
-/// When sales of a planned slot end for a channel.
+/// When sales of a slot end for a channel: the channels on site sell until the slot is over, the others until the policy's cut-off.
 #[must_use]
-pub const fn sale_ends_at(opening: &Opening, channel: Channel) -> Timestamp {
+pub const fn sale_ends_at(slot: SlotId, end: Timestamp, policy: &Policy, channel: Channel) -> Timestamp {
     match channel {
-        Channel::BoxOffice | Channel::Kiosk => opening.end,
-        Channel::Web | Channel::Group | Channel::Reseller => opening.slot.start().plus_seconds(-(opening.policy.sale_closes_s as i64)),
+        Channel::BoxOffice | Channel::Kiosk => end,
+        Channel::Web | Channel::Group | Channel::Reseller => slot.start().plus_seconds(-(policy.sale_closes_s as i64)),
     }
 }
 
-/// When sales of a planned slot begin.
+/// When sales of a slot begin.
 #[must_use]
-pub const fn sale_opens_at(opening: &Opening) -> Timestamp {
-    opening.slot.start().plus_seconds(-(opening.policy.sale_opens_s as i64))
+pub const fn sale_opens_at(slot: SlotId, policy: &Policy) -> Timestamp {
+    slot.start().plus_seconds(-(policy.sale_opens_s as i64))
 }

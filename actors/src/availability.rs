@@ -1,0 +1,132 @@
+//! What can be booked: the plan's slots with the counters of those that have been written to, without asking any owner.
+
+use std::collections::BTreeMap;
+
+use jiff::civil::Date;
+use tornello_engine::calendar;
+use tornello_engine::channel::Channel;
+use tornello_engine::ids::{RouteId, SlotId};
+use tornello_engine::slot::{LimitedBy, Places, Policy, sale_ends_at, sale_opens_at};
+use tornello_engine::time::Timestamp;
+
+use crate::board::Board;
+use crate::museums::Known;
+
+/// Whether a channel may book a slot now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Status {
+    /// Places are left.
+    Available,
+    /// Fewer than one place in ten is left.
+    Few,
+    /// Places are left, but not for this channel.
+    Reserved,
+    /// None is left.
+    SoldOut,
+    /// Closed by staff.
+    Closed,
+    /// Sales have not begun.
+    NotOpen,
+    /// Sales have ended.
+    Over,
+}
+
+/// A slot as one channel sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SlotAvailability {
+    /// Which slot.
+    pub slot: SlotId,
+    /// When it ends.
+    pub end: Timestamp,
+    /// How it is sold.
+    pub policy: Policy,
+    /// Its places, counted.
+    pub places: Places,
+    /// How many this channel may still take.
+    pub available: u32,
+    /// What holds back the rest.
+    pub limited_by: LimitedBy,
+    /// Whether this channel may book now.
+    pub status: Status,
+    /// Time of the last record; none if nobody has touched the slot.
+    pub changed_at: Option<Timestamp>,
+}
+
+/// The slots of a museum whose sessions open from `from` to `to`, both included: those that are planned, and those that were opened under an older plan.
+#[must_use]
+pub fn of_museum(
+    known: &Known,
+    board: &Board,
+    from: Date,
+    to: Date,
+    route: Option<RouteId>,
+    channel: Channel,
+    now: Timestamp,
+) -> Vec<SlotAvailability> {
+    let mut slots: BTreeMap<(Timestamp, SlotId), SlotAvailability> = BTreeMap::new();
+    let wanted = |id: RouteId| route.is_none_or(|route| route == id);
+    let mut routes: Vec<RouteId> = Vec::new();
+    let mut date = Some(from);
+    while let Some(day) = date.filter(|day| *day <= to) {
+        for opening in known.day(day).iter().filter(|opening| wanted(opening.slot.route())) {
+            let places = Places::untouched(opening.slot.start(), opening.capacity, opening.quotas);
+            let seen = seen(opening.slot, opening.end, opening.policy, places, None, channel, now);
+            slots.insert((opening.slot.start(), opening.slot), seen);
+            if !routes.contains(&opening.slot.route()) {
+                routes.push(opening.slot.route());
+            }
+        }
+        date = day.tomorrow().ok();
+    }
+    let first = calendar::instant(from.at(0, 0, 0, 0));
+    let next_day = to.tomorrow().unwrap_or(to);
+    let last = slots.last_key_value().map_or(first, |((start, _), _)| *start).max(calendar::instant(next_day.at(0, 0, 0, 0)).plus_seconds(-1));
+    let heads = match route {
+        Some(route) => board.heads(known.museum.id(), route, first, last),
+        None => board.heads_of(known.museum.id()),
+    };
+    for (slot, head) in heads.into_iter().filter(|(slot, _)| (first..=last).contains(&slot.start())) {
+        slots.insert((slot.start(), slot), seen(slot, head.end, head.policy, head.places, Some(head.at), channel, now));
+    }
+    slots.into_values().collect()
+}
+
+/// One slot, if it is planned or has been written to.
+#[must_use]
+pub fn of_slot(known: &Known, board: &Board, slot: SlotId, channel: Channel, now: Timestamp) -> Option<SlotAvailability> {
+    if let Some(head) = board.head(slot) {
+        return Some(seen(slot, head.end, head.policy, head.places, Some(head.at), channel, now));
+    }
+    let opening = known.museum.opening(slot)?;
+    let places = Places::untouched(slot.start(), opening.capacity, opening.quotas);
+    Some(seen(slot, opening.end, opening.policy, places, None, channel, now))
+}
+
+fn seen(
+    slot: SlotId,
+    end: Timestamp,
+    policy: Policy,
+    places: Places,
+    changed_at: Option<Timestamp>,
+    channel: Channel,
+    now: Timestamp,
+) -> SlotAvailability {
+    let (available, limited_by) = places.available(channel, now);
+    let status = if places.closed.is_some() {
+        Status::Closed
+    } else if now < sale_opens_at(slot, &policy) {
+        Status::NotOpen
+    } else if now >= sale_ends_at(slot, end, &policy, channel) {
+        Status::Over
+    } else if available == 0 && places.sellable(now) > places.taken() {
+        Status::Reserved
+    } else if available == 0 {
+        Status::SoldOut
+    } else if u64::from(available) * 10 < u64::from(places.capacity) {
+        Status::Few
+    } else {
+        Status::Available
+    };
+    let sold = matches!(status, Status::Available | Status::Few);
+    SlotAvailability { slot, end, policy, places, available: if sold { available } else { 0 }, limited_by, status, changed_at }
+}

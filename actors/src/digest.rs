@@ -1,0 +1,18 @@
+//! Digests of what callers send: idempotency keys and bodies are known to the core as 128 bits of SHA-256.
+
+use sha2::{Digest as _, Sha256};
+use tornello_engine::envelope::Digest;
+
+/// The digest of some parts; their borders count.
+#[must_use]
+pub fn digest(parts: &[&[u8]]) -> Digest {
+    let mut hasher = Sha256::new();
+    for part in parts {
+        hasher.update((part.len() as u64).to_be_bytes());
+        hasher.update(part);
+    }
+    let hash: [u8; 32] = hasher.finalize().into();
+    let mut first = [0; 16];
+    first.copy_from_slice(&hash[..16]);
+    Digest(u128::from_be_bytes(first))
+}

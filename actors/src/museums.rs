@@ -1,0 +1,104 @@
+//! Every museum's plans and tariffs in memory, as last committed, with the slots of its days worked out once. Read by all, changed by the museums' streams.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use jiff::civil::Date;
+use parking_lot::{Mutex, RwLock};
+use tornello_engine::aggregate::Aggregate;
+use tornello_engine::ids::{Code, MuseumId, SlotId};
+use tornello_engine::museum::{Event, Museum};
+use tornello_engine::record::Record;
+use tornello_engine::slot::Opening;
+
+use crate::journal::writer::Lease;
+use crate::owner::Tell;
+
+/// The most days of one museum that are kept worked out.
+const DAYS_MAX: usize = 800;
+
+/// A museum as last committed.
+#[derive(Debug)]
+pub struct Known {
+    /// The museum.
+    pub museum: Museum,
+    days: Mutex<HashMap<Date, Arc<[Opening]>>>,
+}
+
+impl Known {
+    fn new(museum: Museum) -> Self {
+        Self { museum, days: Mutex::default() }
+    }
+
+    /// The planned slots of the sessions that open on `date`, ordered by start, then route.
+    #[must_use]
+    pub fn day(&self, date: Date) -> Arc<[Opening]> {
+        if let Some(known) = self.days.lock().get(&date) {
+            return Arc::clone(known);
+        }
+        let day: Arc<[Opening]> = self.museum.openings(date, date).into();
+        let mut days = self.days.lock();
+        if days.len() >= DAYS_MAX {
+            days.clear();
+        }
+        days.insert(date, Arc::clone(&day));
+        day
+    }
+}
+
+/// All museums.
+#[derive(Debug, Default)]
+pub struct Museums {
+    known: RwLock<HashMap<MuseumId, Arc<Known>>>,
+    slugs: RwLock<HashMap<Code, MuseumId>>,
+}
+
+impl Museums {
+    /// Puts a museum's new state in place of the old one.
+    pub fn put(&self, museum: Museum) {
+        if let Some(profile) = museum.profile() {
+            self.slugs.write().insert(profile.slug, museum.id());
+        }
+        self.known.write().insert(museum.id(), Arc::new(Known::new(museum)));
+    }
+
+    /// A museum.
+    #[must_use]
+    pub fn get(&self, museum: MuseumId) -> Option<Arc<Known>> {
+        self.known.read().get(&museum).cloned()
+    }
+
+    /// The museum with this slug.
+    #[must_use]
+    pub fn by_slug(&self, slug: Code) -> Option<Arc<Known>> {
+        let museum = self.slugs.read().get(&slug).copied()?;
+        self.get(museum)
+    }
+
+    /// All museums, by number.
+    #[must_use]
+    pub fn all(&self) -> Vec<Arc<Known>> {
+        let mut all: Vec<_> = self.known.read().values().cloned().collect();
+        all.sort_unstable_by_key(|known| known.museum.id());
+        all
+    }
+
+    /// The planned slot with this id.
+    #[must_use]
+    pub fn opening(&self, slot: SlotId) -> Option<Opening> {
+        self.get(slot.museum())?.museum.opening(slot)
+    }
+}
+
+impl Tell<Museum> for Museums {
+    type View = Museum;
+
+    fn view(&self, state: &Museum) -> Museum {
+        state.clone()
+    }
+
+    fn committed(&self, _: &Lease, record: &Record<Event>, view: Museum, _: u64) {
+        debug_assert_eq!(record.seq, view.seq());
+        self.put(view);
+    }
+}

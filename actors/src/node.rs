@@ -1,0 +1,488 @@
+//! One running installation: journal, owners, read models and clocks put together, with what callers may ask of them. `api` knows nothing below this.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::Arbiter;
+use tokio::sync::watch;
+use tornello_engine::envelope::Envelope;
+use tornello_engine::ids::{KeyId, MuseumId, SlotId};
+use tornello_engine::museum::{self, Museum};
+use tornello_engine::record::Record;
+use tornello_engine::slot::{self, Slot};
+use tornello_engine::time::Timestamp;
+
+use crate::board::{Board, SlotHead};
+use crate::clock::{Clock, RealClock};
+use crate::failure::Failure;
+use crate::journal::memory::MemoryJournal;
+use crate::journal::sqlite::SqliteJournal;
+use crate::journal::writer::{self, Lease, Limits};
+use crate::journal::{Head, Journal, JournalError, StreamId};
+use crate::keys::{Keys, KeysError};
+use crate::museums::Museums;
+use crate::owner::{Answer, Tell};
+use crate::people::{MasterKey, People, PeopleError, Pseudonymiser};
+use crate::registry::Registry;
+use crate::sensors::{Occupancy, Reading, Rejected, Sensors};
+use crate::signing::{SigningError, SigningKeys};
+use crate::start::{self, Checked, Memory};
+use crate::streams::Streams;
+use crate::views::{Views, ViewsError};
+
+/// A wall clock this far behind the journal's last record is wrong.
+const BEHIND_S: i64 = 60;
+/// A wall clock this far ahead of it may be wrong.
+const AHEAD_S: i64 = 366 * 86_400;
+/// Owners that nobody asked for so long are retired.
+const RETIRE_EVERY: Duration = Duration::from_secs(60);
+/// Slots that ended so long ago leave the board.
+const FORGET_AFTER_S: i64 = 3 * 86_400;
+/// How long a stop waits for what was asked.
+const STOP_WITHIN: Duration = Duration::from_secs(10);
+const KEYS_EVERY: Duration = Duration::from_millis(500);
+
+/// Where things are kept and how.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The data folder.
+    pub data: PathBuf,
+    /// How many threads run owners.
+    pub arbiters: usize,
+    /// How large batches and queues get.
+    pub limits: Limits,
+    /// Starts even if the wall clock is far from the journal's last record.
+    pub accept_clock: bool,
+}
+
+impl Settings {
+    /// The usual settings for a data folder.
+    #[must_use]
+    pub fn new(data: impl Into<PathBuf>) -> Self {
+        Self { data: data.into(), arbiters: 1, limits: Limits::default(), accept_clock: false }
+    }
+}
+
+/// Why an installation does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The data folder cannot be used.
+    #[error("the data folder {folder} cannot be used: {source}")]
+    Folder {
+        /// Which.
+        folder: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Another process uses it.
+    #[error("another process uses the data folder {0}: stop it first, or choose another folder with --data")]
+    InUse(PathBuf),
+    /// The journal is damaged or cannot be read.
+    #[error("the journal does not allow a start: {0}")]
+    Journal(#[from] JournalError),
+    /// The read models cannot be used.
+    #[error(transparent)]
+    Views(#[from] ViewsError),
+    /// Keys cannot be read.
+    #[error(transparent)]
+    Keys(#[from] KeysError),
+    /// Contacts cannot be read.
+    #[error(transparent)]
+    People(#[from] PeopleError),
+    /// Signing keys cannot be read.
+    #[error(transparent)]
+    Signing(#[from] SigningError),
+    /// The wall clock and the journal disagree.
+    #[error("the wall clock says {wall}, the journal's last record is of {last}: set the clock, or start with --accept-clock if it is right")]
+    Clock {
+        /// The wall clock.
+        wall: Timestamp,
+        /// The journal.
+        last: Timestamp,
+    },
+    /// A thread cannot be started.
+    #[error("a thread cannot be started: {0}")]
+    Thread(std::io::Error),
+}
+
+/// Publishes what slots have become.
+#[derive(Debug)]
+pub struct SlotTell(Arc<Board>);
+
+impl Tell<Slot> for SlotTell {
+    type View = SlotHead;
+
+    fn view(&self, state: &Slot) -> SlotHead {
+        SlotHead::of(state)
+    }
+
+    fn committed(&self, stream: &Lease, _: &Record<slot::Event>, view: SlotHead, _: u64) {
+        if let StreamId::Slot(slot) = stream.stream {
+            self.0.publish(slot, view);
+        }
+    }
+}
+
+/// A running installation.
+pub struct Node {
+    clock: Arc<dyn Clock>,
+    board: Arc<Board>,
+    museums: Arc<Museums>,
+    slots: Registry<Slot, SlotTell>,
+    museum_owners: Registry<Museum, Museums>,
+    sensors: Sensors,
+    arbiters: Arc<[Arbiter]>,
+    committed: watch::Receiver<Head>,
+    journal: Arc<dyn Journal>,
+    started: Checked,
+    /// What a data folder holds beside the journal; none in memory.
+    files: Option<Files>,
+}
+
+/// What a data folder holds beside the journal.
+pub struct Files {
+    /// Read models.
+    pub views: Views,
+    /// API keys.
+    pub keys: Keys,
+    /// Contacts.
+    pub people: People,
+    /// Makes pseudonyms of what channels know of parties.
+    pub pseudonymiser: Pseudonymiser,
+    /// Where the keys that sign ticket codes are.
+    pub signing: parking_lot::RwLock<SigningKeys>,
+    sqlite: Arc<SqliteJournal>,
+    _lock: std::fs::File,
+}
+
+/// What is left to do when a node stops.
+pub struct Running {
+    node: Arc<Node>,
+    writer: std::thread::JoinHandle<()>,
+    following: Option<tokio::task::JoinHandle<()>>,
+    tasks: Vec<tokio::task::JoinHandle<()>>,
+}
+
+impl Node {
+    /// Starts on a data folder. Call inside an actix system.
+    pub async fn start(settings: &Settings, clock: Arc<dyn Clock>, progress: impl FnMut(u64)) -> Result<Running, StartError> {
+        let data = &settings.data;
+        let folder = |source| StartError::Folder { folder: data.clone(), source };
+        std::fs::create_dir_all(data).map_err(folder)?;
+        let lock = lock(data)?;
+        let sqlite = Arc::new(SqliteJournal::open(&data.join("journal.db")).await?);
+        let views = Views::open(&data.join("views.db")).await?;
+        let keys = Keys::open(data.join("keys.db")).await?;
+        let master = MasterKey::load_or_create(&data.join("master.key"))?;
+        let pseudonymiser = Pseudonymiser::new(&master);
+        let people = People::open(data, master).await?;
+        let signing = SigningKeys::load_or_create(data.join("signing.keys"), clock.now())?;
+        let files =
+            Files { views, keys, people, pseudonymiser, signing: parking_lot::RwLock::new(signing), sqlite: Arc::clone(&sqlite), _lock: lock };
+        Self::assemble(sqlite, Some(files), settings, clock, progress).await
+    }
+
+    /// Starts with a journal in memory and no files: for tests and rehearsals.
+    pub async fn start_in_memory(clock: Arc<dyn Clock>, limits: Limits) -> Result<Running, StartError> {
+        Self::start_on(Arc::new(MemoryJournal::default()), clock, limits).await
+    }
+
+    /// Starts on any journal, without files.
+    pub async fn start_on(journal: Arc<dyn Journal>, clock: Arc<dyn Clock>, limits: Limits) -> Result<Running, StartError> {
+        let settings = Settings { limits, accept_clock: true, ..Settings::new("") };
+        Self::assemble(journal, None, &settings, clock, |_| {}).await
+    }
+
+    async fn assemble(
+        journal: Arc<dyn Journal>,
+        files: Option<Files>,
+        settings: &Settings,
+        clock: Arc<dyn Clock>,
+        progress: impl FnMut(u64),
+    ) -> Result<Running, StartError> {
+        let (board, museums) = (Arc::new(Board::default()), Arc::new(Museums::default()));
+        let views = files.as_ref().map(|files| files.views.clone());
+        let (snapshots, writing) = views.as_ref().map(Views::snapshots).unzip();
+        let runtime = tokio::runtime::Handle::current();
+        let streams = Streams::new(Arc::clone(&journal), snapshots, Arc::clone(&museums), Arc::clone(&board), runtime);
+        let started = rebuild(journal.as_ref(), views.as_ref(), &streams, &board, &museums, progress).await?;
+        check_clock(&started.head, clock.now(), settings.accept_clock)?;
+        board.forget(clock.now().plus_seconds(-FORGET_AFTER_S));
+        let sensors = Sensors::default();
+        sensors.restore(&board, &museums);
+
+        let (queue, thread) = writer::start(Arc::clone(&journal), started.head, Arc::clone(&clock), settings.limits).map_err(StartError::Thread)?;
+        let committed = queue.committed();
+        let arbiters: Arc<[Arbiter]> = (0..settings.arbiters.max(1)).map(|_| Arbiter::new()).collect();
+        let streams = Arc::new(streams);
+        let parts = || (Arc::clone(&arbiters), queue.clone(), Arc::clone(&clock));
+        let (threads, jobs, time) = parts();
+        let slots = Registry::new(threads, jobs, time, Arc::clone(&streams) as _, Arc::new(SlotTell(Arc::clone(&board))), Arc::clone(&streams) as _);
+        let (threads, jobs, time) = parts();
+        let museum_owners = Registry::new(threads, jobs, time, Arc::clone(&streams) as _, Arc::clone(&museums), streams as _);
+        drop(queue);
+
+        let following = views.map(|views| {
+            tokio::spawn({
+                let (journal, board, committed) = (Arc::clone(&journal), Arc::clone(&board), committed.clone());
+                async move { views.follow(journal, board, committed).await }
+            })
+        });
+        let mut tasks: Vec<_> = writing.map(tokio::spawn).into_iter().collect();
+        let node = Arc::new(Self { clock, board, museums, slots, museum_owners, sensors, arbiters, committed, journal, started, files });
+        tasks.extend([tokio::spawn(Self::keep_deadlines(Arc::clone(&node))), tokio::spawn(Self::keep_house(Arc::clone(&node)))]);
+        Ok(Running { node, writer: thread, following, tasks })
+    }
+
+    /// Gives a command to a slot; answers when what it did is on the disk.
+    pub async fn slot(&self, slot: SlotId, envelope: Envelope, command: slot::Command) -> Answer<Slot> {
+        self.slots.ask(StreamId::Slot(slot), envelope, command).await
+    }
+
+    /// As [`Node::slot`], for a caller that gives many commands in order: the command is queued when this returns, if the slot is in memory.
+    pub fn send_slot(
+        &self,
+        slot: SlotId,
+        at: Timestamp,
+        envelope: Envelope,
+        command: slot::Command,
+    ) -> Result<impl Future<Output = Answer<Slot>> + '_, Failure<slot::Refusal>> {
+        self.slots.send(StreamId::Slot(slot), at, envelope, command)
+    }
+
+    /// Looks at a slot; answers when all that was seen is on the disk.
+    pub async fn look<R: Send + 'static>(
+        &self,
+        slot: SlotId,
+        look: impl Fn(&Slot) -> R + Clone + Send + 'static,
+    ) -> Result<R, Failure<slot::Refusal>> {
+        self.slots.look(StreamId::Slot(slot), look).await
+    }
+
+    /// Gives a command to a museum.
+    pub async fn museum(&self, museum: MuseumId, envelope: Envelope, command: museum::Command) -> Answer<Museum> {
+        self.museum_owners.ask(StreamId::Museum(museum), envelope, command).await
+    }
+
+    /// Takes a reading in; answers the estimate when the slots that it concerns have written it down. A slot that refuses a reading keeps its last one.
+    pub async fn read(&self, reading: Reading, who: KeyId) -> Result<Occupancy, Rejected> {
+        let (occupancy, told) = self.sensors.take(reading, who, self.clock.now(), &self.museums, &self.board)?;
+        for told in told {
+            if let Err(failure) = self.slot(told.slot, told.envelope, told.command).await {
+                tracing::debug!(slot = %told.slot, %failure, "a slot did not take a reading");
+            }
+        }
+        Ok(occupancy)
+    }
+
+    /// Now.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// The counters of all slots.
+    #[must_use]
+    pub fn board(&self) -> &Board {
+        &self.board
+    }
+
+    /// All museums.
+    #[must_use]
+    pub fn museums(&self) -> &Museums {
+        &self.museums
+    }
+
+    /// The estimates of people inside.
+    #[must_use]
+    pub const fn sensors(&self) -> &Sensors {
+        &self.sensors
+    }
+
+    /// What the data folder holds beside the journal; none in memory.
+    #[must_use]
+    pub const fn files(&self) -> Option<&Files> {
+        self.files.as_ref()
+    }
+
+    /// The end of the journal.
+    #[must_use]
+    pub fn head(&self) -> Head {
+        *self.committed.borrow()
+    }
+
+    /// What the check at start found.
+    #[must_use]
+    pub const fn started(&self) -> &Checked {
+        &self.started
+    }
+
+    /// How many slots have an owner in memory.
+    #[must_use]
+    pub fn owners(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// The journal itself, to read.
+    #[must_use]
+    pub fn journal(&self) -> &Arc<dyn Journal> {
+        &self.journal
+    }
+
+    /// Wakes every slot whose deadline has come, now: what the clock does by itself, for tests and replays that set it.
+    pub async fn wake_due(&self) {
+        let now = self.clock.now();
+        for slot in self.board.due(now) {
+            if let Err(failure) = self.slots.wake(StreamId::Slot(slot), now).await {
+                tracing::warn!(%slot, %failure, "a slot could not be woken");
+            }
+        }
+    }
+
+    async fn keep_deadlines(node: Arc<Self>) {
+        loop {
+            let next = node.board.next_wake();
+            tokio::select! {
+                () = node.board.sooner() => {}
+                () = async { match next { Some(at) => node.clock.sleep_until(at).await, None => std::future::pending().await } } => {
+                    node.wake_due().await;
+                    // What was woken is off the index when its record is on the disk; a slot that cannot write is asked again soon, not at once.
+                    let _ = tokio::time::timeout(Duration::from_millis(50), node.board.sooner()).await;
+                }
+            }
+        }
+    }
+
+    async fn keep_house(node: Arc<Self>) {
+        let mut last_retired = tokio::time::Instant::now();
+        loop {
+            tokio::time::sleep(KEYS_EVERY).await;
+            if let Some(files) = &node.files
+                && let Err(error) = files.keys.refresh().await
+            {
+                tracing::error!(%error, "the API keys cannot be read again");
+            }
+            if last_retired.elapsed() >= RETIRE_EVERY {
+                last_retired = tokio::time::Instant::now();
+                node.slots.retire_idle().await;
+                node.museum_owners.retire_idle().await;
+                node.board.forget(node.clock.now().plus_seconds(-FORGET_AFTER_S));
+                if let Some(files) = &node.files {
+                    if let Err(error) = files.keys.flush_last_used().await {
+                        tracing::warn!(%error, "when keys were last used was not saved");
+                    }
+                    if let Err(error) = files.people.erase_due(node.clock.now()).await {
+                        tracing::error!(%error, "contacts that are due were not erased");
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl Running {
+    /// The node.
+    #[must_use]
+    pub const fn node(&self) -> &Arc<Node> {
+        &self.node
+    }
+
+    /// Stops: what was asked is finished and on the disk, snapshots and heads are saved. Callers must have stopped asking. The node itself goes when its last
+    /// holder drops it.
+    pub async fn stop(self) {
+        let Self { node, writer, following, tasks } = self;
+        // The first call notes who is idle, the second retires them; commands on their way are settled in between by the journal.
+        for _ in 0..2 {
+            node.slots.retire_idle().await;
+        }
+        tasks.iter().for_each(tokio::task::JoinHandle::abort);
+        for task in tasks {
+            let _ = task.await;
+        }
+        let (files, committed) = (node.files.as_ref().map(|files| (files.views.clone(), Arc::clone(&files.sqlite))), node.committed.clone());
+        if let Some(files) = &node.files {
+            let _ = files.keys.flush_last_used().await;
+            files.people.close().await;
+            files.keys.close().await;
+        }
+        drop(committed);
+        // Owners and registries hold the journal's queue: with the last of them the writer ends, after what was queued.
+        let arbiters = Arc::clone(&node.arbiters);
+        drop(node);
+        let ended = tokio::task::spawn_blocking(move || writer.join().is_ok());
+        if !matches!(tokio::time::timeout(STOP_WITHIN, ended).await, Ok(Ok(true))) {
+            tracing::error!("the journal's writer did not end in time, or ended badly");
+        }
+        for arbiter in arbiters.iter() {
+            arbiter.stop();
+        }
+        if let Some(following) = following {
+            let _ = tokio::time::timeout(STOP_WITHIN, following).await;
+        }
+        if let Some((views, sqlite)) = files {
+            views.close().await;
+            sqlite.close().await;
+        }
+    }
+}
+
+async fn rebuild(
+    journal: &dyn Journal,
+    views: Option<&Views>,
+    streams: &Streams,
+    board: &Board,
+    museums: &Museums,
+    progress: impl FnMut(u64),
+) -> Result<Checked, StartError> {
+    let (mut complete, mut heads) = match views {
+        Some(views) => views.heads().await?,
+        None => (0, Vec::new()),
+    };
+    let end = journal.head().await.map(|head| head.number);
+    if end.is_ok_and(|end| end < complete) {
+        // The journal was replaced by an older one: nothing that was projected from the other counts.
+        if let Some(views) = views {
+            views.clear().await?;
+        }
+        (complete, heads) = (0, Vec::new());
+    }
+    for (slot, head) in heads {
+        board.restore(slot, head);
+    }
+    let mut memory = Memory::default();
+    let checked = start::check(journal, true, |batch| memory.take_in(batch, complete), progress).await?;
+    memory.restore(streams, board, museums).await?;
+    Ok(checked)
+}
+
+fn check_clock(head: &Head, wall: Timestamp, accept: bool) -> Result<(), StartError> {
+    let apart_us = wall.micros_since(head.at);
+    if head.number == 0 || accept || (-BEHIND_S * 1_000_000..=AHEAD_S * 1_000_000).contains(&apart_us) {
+        return Ok(());
+    }
+    Err(StartError::Clock { wall, last: head.at })
+}
+
+fn lock(data: &Path) -> Result<std::fs::File, StartError> {
+    let folder = |source| StartError::Folder { folder: data.to_owned(), source };
+    let file = std::fs::File::create(data.join("lock")).map_err(folder)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(std::fs::TryLockError::WouldBlock) => Err(StartError::InUse(data.to_owned())),
+        Err(std::fs::TryLockError::Error(error)) => Err(folder(error)),
+    }
+}
+
+/// Slews the real clock once a second and reports jumps of the wall clock. Runs until dropped.
+pub async fn keep_time(clock: Arc<RealClock>) {
+    let mut jumped = false;
+    loop {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let apart_us = clock.slew();
+        if let Some(apart_us) = apart_us.filter(|_| !jumped) {
+            tracing::error!(apart_us, "the wall clock has jumped; it is not followed: set it right, or restart to take it over");
+        }
+        jumped = apart_us.is_some();
+    }
+}

@@ -1,0 +1,152 @@
+//! What happens before the first command: the journal is checked, a torn tail cut, and everything that lives in memory built from it.
+
+use std::collections::{HashMap, HashSet};
+
+use tornello_engine::aggregate::Aggregate;
+use tornello_engine::ids::{MuseumId, SlotId};
+use tornello_engine::museum::{self, Museum};
+use tornello_engine::slot::{self, Slot};
+
+use crate::board::{Board, SlotHead};
+use crate::journal::wire;
+use crate::journal::{Batch, Head, Journal, JournalError, StreamId};
+use crate::streams::{Streams, corrupt};
+
+/// How many batches are read at once.
+const ROUND: u32 = 1_024;
+
+/// What a check of the journal found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Checked {
+    /// The end of the chain.
+    pub head: Head,
+    /// How many records it holds.
+    pub records: u64,
+    /// The last batch, if it was torn and has been cut off.
+    pub cut: Option<u64>,
+}
+
+/// Checks every batch and its place in the chain. A last batch that is damaged is torn: it is cut off if `cut` says so, and reported. Damage before that is an
+/// error, and nothing is skipped. `each` sees every sound batch in order; `progress` is told how far the check is.
+pub async fn check(
+    journal: &dyn Journal,
+    cut: bool,
+    mut each: impl FnMut(&Batch) -> Result<(), JournalError>,
+    mut progress: impl FnMut(u64),
+) -> Result<Checked, JournalError> {
+    let mut checked = Checked { head: Head::EMPTY, records: 0, cut: None };
+    loop {
+        let batches = match journal.batches(checked.head.number, ROUND).await {
+            Ok(batches) => batches,
+            // One of these is damaged: go on one by one, to name it and to see whether it is the last.
+            Err(JournalError::Corrupt { .. }) => match journal.batches(checked.head.number, 1).await {
+                Ok(batches) => batches,
+                Err(JournalError::Corrupt { batch, what }) => return torn(journal, cut, checked, batch, what).await,
+                Err(error) => return Err(error),
+            },
+            Err(error) => return Err(error),
+        };
+        if batches.is_empty() {
+            return Ok(checked);
+        }
+        for batch in &batches {
+            if let Err(error) = follows(&checked.head, batch).and_then(|()| sound(batch)) {
+                let JournalError::Corrupt { batch, what } = error else { return Err(error) };
+                return torn(journal, cut, checked, batch, what).await;
+            }
+            each(batch)?;
+            checked.head = Head { number: batch.number, hash: batch.hash(), at: batch.at };
+            checked.records += batch.spans.iter().map(|span| span.last - span.first + 1).sum::<u64>();
+        }
+        progress(checked.head.number);
+    }
+}
+
+/// A damaged batch: the end of the journal if nothing stands behind it, else an error.
+async fn torn(journal: &dyn Journal, cut: bool, mut checked: Checked, batch: u64, what: String) -> Result<Checked, JournalError> {
+    let last = journal.head().await.map_or(u64::MAX, |head| head.number);
+    if batch != last || batch != checked.head.number + 1 || !cut {
+        return Err(JournalError::Corrupt { batch, what });
+    }
+    journal.cut_last(batch).await?;
+    tracing::warn!(batch, %what, "the last batch of the journal was torn and has been cut off; what it held was never readable again");
+    checked.cut = Some(batch);
+    Ok(checked)
+}
+
+fn follows(head: &Head, batch: &Batch) -> Result<(), JournalError> {
+    if batch.number == head.number + 1 && batch.previous == head.hash {
+        return Ok(());
+    }
+    let what = format!("it does not follow batch {}", head.number);
+    Err(JournalError::Corrupt { batch: batch.number, what })
+}
+
+/// Whether every record of a batch can be read and the index names exactly what is inside.
+fn sound(batch: &Batch) -> Result<(), JournalError> {
+    let mut seen: HashMap<StreamId, (u64, u64)> = HashMap::new();
+    let bad = |what: &str| JournalError::Corrupt { batch: batch.number, what: what.to_owned() };
+    for frame in wire::frames(&batch.records) {
+        let frame = frame.map_err(|error| corrupt(batch, &error))?;
+        let span = seen.entry(frame.stream).or_insert((frame.seq, frame.seq - 1));
+        if frame.seq != span.1 + 1 {
+            return Err(bad("records of a stream are out of order"));
+        }
+        span.1 = frame.seq;
+    }
+    let named = batch.spans.iter().all(|span| seen.get(&span.stream) == Some(&(span.first, span.last)));
+    if named && seen.len() == batch.spans.len() { Ok(()) } else { Err(bad("its index does not name what is inside")) }
+}
+
+/// Everything in memory that follows from the journal.
+#[derive(Debug, Default)]
+pub struct Memory {
+    museums: HashMap<MuseumId, Museum>,
+    /// Slots whose records have been seen from the first on.
+    slots: HashMap<SlotId, Slot>,
+    /// Slots of which only the end has been seen.
+    touched: HashSet<SlotId>,
+}
+
+impl Memory {
+    /// Takes in a batch. Of slots, only records in batches after `heads_complete` count: what was before is in the saved heads.
+    pub fn take_in(&mut self, batch: &Batch, heads_complete: u64) -> Result<(), JournalError> {
+        for frame in wire::frames(&batch.records) {
+            let frame = frame.map_err(|error| corrupt(batch, &error))?;
+            match frame.stream {
+                StreamId::Museum(id) => {
+                    let record = frame.record::<museum::Event>().map_err(|error| corrupt(batch, &error))?;
+                    self.museums.entry(id).or_insert_with(|| Museum::new(id)).apply(&record);
+                }
+                StreamId::Slot(id) if batch.number > heads_complete && !self.touched.contains(&id) => {
+                    let record = frame.record::<slot::Event>().map_err(|error| corrupt(batch, &error))?;
+                    match self.slots.get_mut(&id) {
+                        Some(slot) => slot.apply(&record),
+                        None => match Slot::replay([&record]) {
+                            Some(slot) if record.seq == 1 => drop(self.slots.insert(id, slot)),
+                            _ => drop(self.touched.insert(id)),
+                        },
+                    }
+                }
+                StreamId::Slot(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Hands everything over; slots of which only the end was seen are read back whole.
+    pub async fn restore(self, streams: &Streams, board: &Board, museums: &crate::museums::Museums) -> Result<(), JournalError> {
+        self.museums.into_values().for_each(|museum| museums.put(museum));
+        for (id, slot) in &self.slots {
+            board.restore(*id, SlotHead::of(slot));
+            board.not_saved(*id);
+        }
+        for id in self.touched {
+            if let Some(slot) = streams.slot(id).await? {
+                board.restore(id, SlotHead::of(&slot));
+                board.not_saved(id);
+            }
+        }
+        Ok(())
+    }
+}

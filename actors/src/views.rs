@@ -1,0 +1,479 @@
+//! Read models in one SQLite file: sales and tickets to list and search, the heads of all slots for a quick start, snapshots of slots. A projection of the
+//! journal: delete the file and it is built again. Nothing here is ever the truth.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Serialize;
+use sqlx::Row;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteRow, SqliteSynchronous};
+use tokio::sync::{mpsc, watch};
+use tornello_engine::aggregate::Aggregate;
+use tornello_engine::ids::{HoldId, MuseumId, SlotId};
+use tornello_engine::record::Record;
+use tornello_engine::slot::{self, Event, Settlement, Slot};
+use tornello_engine::time::Timestamp;
+
+use crate::board::{Board, SlotHead};
+use crate::journal::wire;
+use crate::journal::{Batch, Head, Journal, JournalError, StreamId};
+use crate::streams::corrupt;
+
+/// Raised whenever a table, a head or a snapshot changes its form: an older file is thrown away and built again.
+const FORMAT: i64 = 1;
+/// How many batches one round takes in.
+const ROUND: u32 = 512;
+/// How many snapshots wait to be written; more are left out, which costs a longer replay and nothing else.
+const SNAPSHOTS_WAITING: usize = 1_024;
+/// How often the heads are saved.
+const HEADS_EVERY: Duration = Duration::from_secs(2);
+
+const SCHEMA: &str = "
+    DROP TABLE IF EXISTS position; DROP TABLE IF EXISTS head; DROP TABLE IF EXISTS snapshot; DROP TABLE IF EXISTS sale; DROP TABLE IF EXISTS ticket;
+    CREATE TABLE position (name TEXT PRIMARY KEY, batch INTEGER NOT NULL) STRICT;
+    INSERT INTO position VALUES ('rows', 0), ('heads', 0);
+    CREATE TABLE head (slot TEXT PRIMARY KEY, data BLOB NOT NULL) STRICT, WITHOUT ROWID;
+    CREATE TABLE snapshot (stream BLOB PRIMARY KEY, seq INTEGER NOT NULL, crc INTEGER NOT NULL, state BLOB NOT NULL) STRICT;
+    CREATE TABLE sale (
+        sale TEXT PRIMARY KEY, slot TEXT NOT NULL, museum INTEGER NOT NULL, starts INTEGER NOT NULL, sold_at INTEGER NOT NULL, channel TEXT NOT NULL,
+        who TEXT NOT NULL, settlement TEXT NOT NULL, reference TEXT NOT NULL, account TEXT NOT NULL, people INTEGER NOT NULL, total_cents INTEGER NOT NULL,
+        refunded_cents INTEGER NOT NULL, cancelled INTEGER NOT NULL, admitted INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX sale_by_museum ON sale (museum, sold_at, sale);
+    CREATE INDEX sale_by_slot ON sale (slot, sale);
+    CREATE INDEX sale_by_reference ON sale (reference, sale) WHERE reference <> '';
+    CREATE TABLE ticket (
+        ticket TEXT PRIMARY KEY, sale TEXT NOT NULL, slot TEXT NOT NULL, category TEXT NOT NULL, state TEXT NOT NULL, changed_at INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX ticket_by_slot ON ticket (slot, ticket);
+    PRAGMA user_version = 1;";
+
+/// What can go wrong with the read models.
+#[derive(Debug, thiserror::Error)]
+pub enum ViewsError {
+    /// The file cannot be read or written.
+    #[error("the read models cannot be reached: {0}")]
+    Store(#[from] sqlx::Error),
+    /// The journal that they are built from cannot be read.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+}
+
+/// The read models.
+#[derive(Debug, Clone)]
+pub struct Views {
+    pool: SqlitePool,
+    rows: watch::Receiver<u64>,
+    rows_sender: Arc<watch::Sender<u64>>,
+}
+
+/// Snapshots of slots: a shorter replay, never the truth.
+#[derive(Debug, Clone)]
+pub struct Snapshots {
+    pool: SqlitePool,
+    waiting: mpsc::Sender<(StreamId, Slot)>,
+}
+
+/// A sale in a list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct SaleRow {
+    /// Its id.
+    pub sale: HoldId,
+    /// Its slot.
+    pub slot: SlotId,
+    /// When it was sold.
+    pub sold_at: Timestamp,
+    /// Through which channel.
+    pub channel: String,
+    /// Which key sold it.
+    pub who: String,
+    /// `free`, `desk` or `on_account`.
+    pub settlement: String,
+    /// The desk's reference; empty if none.
+    pub reference: String,
+    /// The account or till; empty if none.
+    pub account: String,
+    /// For how many people.
+    pub people: u32,
+    /// What it cost.
+    pub total_cents: i64,
+    /// What was paid back.
+    pub refunded_cents: i64,
+    /// How many of its tickets are cancelled.
+    pub cancelled: u32,
+    /// How many of its tickets were let in.
+    pub admitted: u32,
+}
+
+/// A ticket in a list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct TicketRow {
+    /// Its id.
+    pub ticket: String,
+    /// Its sale.
+    pub sale: String,
+    /// Its category.
+    pub category: String,
+    /// `valid`, `blocked`, `inside`, `outside` or `cancelled`.
+    pub state: String,
+    /// When that began.
+    pub changed_at: Timestamp,
+}
+
+/// Which sales to list; all conditions hold together.
+#[derive(Debug, Clone, Default)]
+pub struct SaleFilter {
+    /// Only of these museums; none: of all.
+    pub museums: Option<Vec<MuseumId>>,
+    /// Only of this slot.
+    pub slot: Option<SlotId>,
+    /// Only with this desk reference.
+    pub reference: Option<String>,
+    /// Only by this key.
+    pub who: Option<String>,
+    /// Only after this sale, in the order of ids.
+    pub after: Option<HoldId>,
+}
+
+impl Views {
+    /// Opens the read models; a file of another format is emptied.
+    pub async fn open(path: &Path) -> Result<Self, ViewsError> {
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Normal)
+            .busy_timeout(Duration::from_secs(10));
+        let pool = SqlitePoolOptions::new().max_connections(4).connect_with(options).await?;
+        let version: i64 = sqlx::query_scalar("PRAGMA user_version").fetch_one(&pool).await?;
+        let (rows_sender, rows) = watch::channel(0);
+        let views = Self { pool, rows, rows_sender: Arc::new(rows_sender) };
+        if version != FORMAT {
+            views.clear().await?;
+        }
+        views.rows_sender.send_replace(views.position("rows").await?);
+        Ok(views)
+    }
+
+    /// Throws everything away, to be built again from the journal.
+    pub async fn clear(&self) -> Result<(), ViewsError> {
+        sqlx::raw_sql(SCHEMA).execute(&self.pool).await?;
+        self.rows_sender.send_replace(0);
+        Ok(())
+    }
+
+    /// Closes the file.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+
+    async fn position(&self, name: &str) -> Result<u64, ViewsError> {
+        let batch: i64 = sqlx::query_scalar("SELECT batch FROM position WHERE name = ?").bind(name).fetch_one(&self.pool).await?;
+        Ok(batch.unsigned_abs())
+    }
+
+    /// The last batch whose sales and tickets are in the lists.
+    #[must_use]
+    pub fn as_of_batch(&self) -> u64 {
+        *self.rows.borrow()
+    }
+
+    /// Waits until the lists show everything up to that batch.
+    pub async fn reach(&self, batch: u64) {
+        let mut rows = self.rows.clone();
+        let _ = rows.wait_for(|rows| *rows >= batch).await;
+    }
+
+    /// The saved heads of all slots, with the batch up to which they are complete.
+    pub async fn heads(&self) -> Result<(u64, Vec<(SlotId, SlotHead)>), ViewsError> {
+        let rows = sqlx::query("SELECT slot, data FROM head").fetch_all(&self.pool).await?;
+        let read = |row: &SqliteRow| {
+            let slot = row.try_get::<String, _>(0).ok()?.parse().ok()?;
+            Some((slot, postcard::from_bytes(&row.try_get::<Vec<u8>, _>(1).ok()?).ok()?))
+        };
+        match rows.iter().map(read).collect::<Option<Vec<_>>>() {
+            Some(heads) => Ok((self.position("heads").await?, heads)),
+            // A head that cannot be read: build all of them again.
+            None => Ok((0, Vec::new())),
+        }
+    }
+
+    /// Saves heads that are complete up to `batch`.
+    pub async fn save_heads(&self, heads: &[(SlotId, SlotHead)], batch: u64) -> Result<(), ViewsError> {
+        let mut tx = self.pool.begin().await?;
+        for (slot, head) in heads {
+            let Ok(data) = postcard::to_allocvec(head) else { continue };
+            sqlx::query("INSERT INTO head (slot, data) VALUES (?, ?) ON CONFLICT (slot) DO UPDATE SET data = excluded.data")
+                .bind(slot.to_string())
+                .bind(data)
+                .execute(&mut *tx)
+                .await?;
+        }
+        sqlx::query("UPDATE position SET batch = ? WHERE name = 'heads'").bind(stored(batch)).execute(&mut *tx).await?;
+        Ok(tx.commit().await?)
+    }
+
+    /// Sales in the order of their ids, at most `limit`.
+    pub async fn sales(&self, filter: &SaleFilter, limit: u32) -> Result<Vec<SaleRow>, ViewsError> {
+        const QUERY: &str =
+            "SELECT sale, slot, sold_at, channel, who, settlement, reference, account, people, total_cents, refunded_cents, cancelled, admitted
+            FROM sale WHERE (?1 IS NULL OR museum IN (SELECT value FROM json_each(?1))) AND (?2 IS NULL OR slot = ?2)
+            AND (?3 IS NULL OR reference = ?3) AND (?4 IS NULL OR who = ?4) AND sale > ?5 ORDER BY sale LIMIT ?6";
+        let museums = filter.museums.as_ref().map(json);
+        let rows = sqlx::query(QUERY)
+            .bind(museums)
+            .bind(filter.slot.map(|slot| slot.to_string()))
+            .bind(filter.reference.clone())
+            .bind(filter.who.clone())
+            .bind(filter.after.map(|after| after.to_string()).unwrap_or_default())
+            .bind(i64::from(limit))
+            .fetch_all(&self.pool)
+            .await?;
+        rows.iter().map(|row| sale_row(row).map_err(ViewsError::Store)).collect()
+    }
+
+    /// The tickets of a slot in the order of their ids, after `after`, at most `limit`.
+    pub async fn tickets(&self, slot: SlotId, after: &str, limit: u32) -> Result<Vec<TicketRow>, ViewsError> {
+        const QUERY: &str = "SELECT ticket, sale, category, state, changed_at FROM ticket WHERE slot = ? AND ticket > ? ORDER BY ticket LIMIT ?";
+        let rows = sqlx::query(QUERY).bind(slot.to_string()).bind(after).bind(i64::from(limit)).fetch_all(&self.pool).await?;
+        let read = |row: &SqliteRow| {
+            Ok(TicketRow {
+                ticket: row.try_get(0)?,
+                sale: row.try_get(1)?,
+                category: row.try_get(2)?,
+                state: row.try_get(3)?,
+                changed_at: Timestamp::from_micros(row.try_get(4)?),
+            })
+        };
+        rows.iter().map(read).collect()
+    }
+
+    /// The place of snapshots in this file, and the task that writes them.
+    pub fn snapshots(&self) -> (Snapshots, impl Future<Output = ()> + Send + 'static) {
+        let (waiting, mut arriving) = mpsc::channel::<(StreamId, Slot)>(SNAPSHOTS_WAITING);
+        let pool = self.pool.clone();
+        let writing = async move {
+            while let Some((stream, slot)) = arriving.recv().await {
+                if let Err(error) = save_snapshot(&pool, stream, &slot).await {
+                    tracing::warn!(%error, %stream, "a snapshot was not saved");
+                }
+            }
+        };
+        (Snapshots { pool: self.pool.clone(), waiting }, writing)
+    }
+
+    /// Follows the journal: takes in every batch, and saves the heads now and then. Ends when the journal's writer has ended and all is taken in.
+    pub async fn follow(&self, journal: Arc<dyn Journal>, board: Arc<Board>, mut committed: watch::Receiver<Head>) {
+        let mut saved = tokio::time::Instant::now();
+        loop {
+            let end = committed.borrow_and_update().number;
+            match self.take_in(journal.as_ref(), end).await {
+                Ok(()) => {}
+                Err(error) => {
+                    tracing::error!(%error, "the read models fall behind");
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                }
+            }
+            let ended = committed.has_changed().is_err();
+            if ended || saved.elapsed() >= HEADS_EVERY {
+                let heads = board.take_unsaved();
+                if let Err(error) = self.save_heads(&heads, end).await {
+                    tracing::error!(%error, "the heads of the slots were not saved");
+                    heads.iter().for_each(|(slot, _)| board.not_saved(*slot));
+                }
+                saved = tokio::time::Instant::now();
+            }
+            if ended {
+                return;
+            }
+            let _ = tokio::time::timeout(HEADS_EVERY, committed.changed()).await;
+        }
+    }
+
+    async fn take_in(&self, journal: &dyn Journal, end: u64) -> Result<(), ViewsError> {
+        loop {
+            let position = self.as_of_batch();
+            if position >= end {
+                return Ok(());
+            }
+            let batches = journal.batches(position, ROUND).await?;
+            let Some(last) = batches.last() else { return Ok(()) };
+            let mut rows = Rows::default();
+            for batch in &batches {
+                rows.read(batch)?;
+            }
+            rows.write(&self.pool, last.number).await?;
+            self.rows_sender.send_replace(last.number);
+        }
+    }
+}
+
+fn stored(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+fn json(value: &impl Serialize) -> String {
+    serde_json::to_string(value).unwrap_or_default()
+}
+
+fn sale_row(row: &SqliteRow) -> Result<SaleRow, sqlx::Error> {
+    let id = |index| row.try_get::<String, _>(index);
+    let bad = |error: tornello_engine::ids::BadId| sqlx::Error::Decode(error.into());
+    Ok(SaleRow {
+        sale: id(0)?.parse().map_err(bad)?,
+        slot: id(1)?.parse().map_err(bad)?,
+        sold_at: Timestamp::from_micros(row.try_get(2)?),
+        channel: row.try_get(3)?,
+        who: row.try_get(4)?,
+        settlement: row.try_get(5)?,
+        reference: row.try_get(6)?,
+        account: row.try_get(7)?,
+        people: row.try_get(8)?,
+        total_cents: row.try_get(9)?,
+        refunded_cents: row.try_get(10)?,
+        cancelled: row.try_get(11)?,
+        admitted: row.try_get(12)?,
+    })
+}
+
+async fn save_snapshot(pool: &SqlitePool, stream: StreamId, slot: &Slot) -> Result<(), sqlx::Error> {
+    let Ok(state) = postcard::to_allocvec(slot) else { return Ok(()) };
+    sqlx::query(
+        "INSERT INTO snapshot (stream, seq, crc, state) VALUES (?1, ?2, ?3, ?4) ON CONFLICT (stream) DO UPDATE SET seq = ?2, crc = ?3, state = ?4",
+    )
+    .bind(stream.to_bytes())
+    .bind(stored(slot.seq()))
+    .bind(i64::from(crc32c::crc32c(&state)))
+    .bind(state)
+    .execute(pool)
+    .await?;
+    Ok(())
+}
+
+impl Snapshots {
+    /// Queues a snapshot; when too many wait it is left out.
+    pub fn save(&self, stream: StreamId, slot: Slot) {
+        let _ = self.waiting.try_send((stream, slot));
+    }
+
+    /// The snapshot of a slot, if there is a sound one.
+    pub async fn load(&self, stream: StreamId) -> Option<Slot> {
+        let row = sqlx::query("SELECT crc, state FROM snapshot WHERE stream = ?").bind(stream.to_bytes()).fetch_optional(&self.pool).await.ok()??;
+        let (crc, state): (i64, Vec<u8>) = (row.try_get(0).ok()?, row.try_get(1).ok()?);
+        if crc != i64::from(crc32c::crc32c(&state)) {
+            tracing::warn!(%stream, "a snapshot is damaged; the stream is replayed from the journal");
+            return None;
+        }
+        postcard::from_bytes(&state).ok()
+    }
+}
+
+/// What some batches change in the lists, gathered so that each table needs one statement.
+#[derive(Debug, Default)]
+struct Rows {
+    sales: Vec<serde_json::Value>,
+    tickets: Vec<serde_json::Value>,
+    /// (sale, refunded, cancelled, admitted) to add.
+    changes: Vec<serde_json::Value>,
+    /// (ticket, state, time); an empty state lifts a block.
+    states: Vec<serde_json::Value>,
+}
+
+impl Rows {
+    fn read(&mut self, batch: &Batch) -> Result<(), JournalError> {
+        for frame in wire::frames(&batch.records) {
+            let frame = frame.map_err(|error| corrupt(batch, &error))?;
+            if let StreamId::Slot(slot) = frame.stream {
+                let record = frame.record::<Event>().map_err(|error| corrupt(batch, &error))?;
+                record.events.iter().for_each(|event| self.event(slot, &record, event));
+            }
+        }
+        Ok(())
+    }
+
+    fn event(&mut self, slot: SlotId, record: &Record<Event>, event: &Event) {
+        use serde_json::json;
+        let at = record.at.as_micros();
+        match event {
+            Event::Sold(sold) => {
+                let (settlement, reference, account) = match &sold.settlement {
+                    Settlement::Free => ("free", String::new(), String::new()),
+                    Settlement::Desk { till, reference, .. } => ("desk", reference.clone(), till.to_string()),
+                    Settlement::OnAccount { account } => ("on_account", String::new(), account.to_string()),
+                };
+                let who = record.envelope.as_ref().map(|envelope| envelope.who.to_string()).unwrap_or_default();
+                let (people, total) = (slot::people(&sold.lines), slot::total(&sold.lines).get());
+                let sale = sold.sale.to_string();
+                self.sales.push(json!([
+                    sale,
+                    slot.to_string(),
+                    slot.museum().0,
+                    slot.start().as_micros(),
+                    at,
+                    sold.channel.name(),
+                    who,
+                    settlement,
+                    reference,
+                    account,
+                    people,
+                    total
+                ]));
+                for number in 0..people as u16 {
+                    let category = slot::line_of(&sold.lines, number).map(|line| line.category.to_string()).unwrap_or_default();
+                    self.tickets.push(json!([sold.sale.ticket(number).to_string(), sale, slot.to_string(), category, at]));
+                }
+            }
+            Event::Cancelled(cancelled) => {
+                self.changes.push(json!([cancelled.sale.to_string(), cancelled.refund_cents.get(), cancelled.tickets.len(), 0]));
+                self.each(cancelled.sale, &cancelled.tickets, "cancelled", at);
+            }
+            Event::Blocked(blocked) => self.each(blocked.sale, &blocked.tickets, "blocked", at),
+            Event::Unblocked(unblocked) => self.each(unblocked.sale, &unblocked.tickets, "valid", at),
+            Event::Admitted(admitted) => {
+                self.changes.push(json!([admitted.ticket.sale().to_string(), 0, 0, u32::from(admitted.entry == 1)]));
+                self.states.push(json!([admitted.ticket.to_string(), "inside", at]));
+            }
+            Event::Exited(exited) => self.states.push(json!([exited.ticket.to_string(), "outside", at])),
+            Event::Opened(_)
+            | Event::Held(_)
+            | Event::Extended(_)
+            | Event::Released(_)
+            | Event::Expired(_)
+            | Event::CapacitySet(_)
+            | Event::QuotasSet(_)
+            | Event::Closed(_)
+            | Event::Reopened(_)
+            | Event::Observed(_) => {}
+        }
+    }
+
+    fn each(&mut self, sale: HoldId, tickets: &[u16], state: &str, at: i64) {
+        self.states.extend(tickets.iter().map(|&number| serde_json::json!([sale.ticket(number).to_string(), state, at])));
+    }
+
+    /// Everything and the new position in one transaction, so that nothing is taken in twice.
+    async fn write(&self, pool: &SqlitePool, batch: u64) -> Result<(), sqlx::Error> {
+        const SALES: &str = "INSERT INTO sale
+            SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7, value ->> 8, value ->> 9,
+                value ->> 10, value ->> 11, 0, 0, 0 FROM json_each(?)";
+        const TICKETS: &str = "INSERT INTO ticket
+            SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, 'valid', value ->> 4 FROM json_each(?)";
+        const CHANGES: &str = "UPDATE sale SET refunded_cents = refunded_cents + change.refunded, cancelled = cancelled + change.cancelled,
+            admitted = admitted + change.admitted
+            FROM (SELECT value ->> 0 AS of, sum(value ->> 1) AS refunded, sum(value ->> 2) AS cancelled, sum(value ->> 3) AS admitted
+                FROM json_each(?) GROUP BY 1) AS change WHERE sale.sale = change.of";
+        // Of several changes of one ticket the last one counts: SQLite takes the bare columns from the row that has the maximum.
+        const STATES: &str = "UPDATE ticket SET state = change.state, changed_at = change.at
+            FROM (SELECT value ->> 0 AS of, value ->> 1 AS state, value ->> 2 AS at, max(key) FROM json_each(?) GROUP BY 1) AS change
+            WHERE ticket.ticket = change.of";
+        let mut tx = pool.begin_with("BEGIN IMMEDIATE").await?;
+        for (query, rows) in [(SALES, &self.sales), (TICKETS, &self.tickets), (CHANGES, &self.changes), (STATES, &self.states)] {
+            if !rows.is_empty() {
+                sqlx::query(query).bind(json(rows)).execute(&mut *tx).await?;
+            }
+        }
+        sqlx::query("UPDATE position SET batch = ? WHERE name = 'rows'").bind(stored(batch)).execute(&mut *tx).await?;
+        tx.commit().await
+    }
+}
