@@ -1,1 +1,9 @@
-//! placeholder
+//! The face of Tornello: HTTP, the command line, and nothing that decides. Handlers parse, authorise, ask the node and answer. Start reading at [`server`], then
+//! [`routes`], the table of everything that can be asked.
+
+pub mod auth;
+pub mod openapi;
+pub mod problem;
+pub mod request;
+pub mod routes;
+pub mod server;

@@ -1,0 +1,117 @@
+//! Who calls, and what they may. A key carries a role and its museums; a role opens scopes; every handler names the one scope that it needs, in its code and in
+//! the published contract, and a test holds the two against each other for every role.
+
+use std::future::{Ready, ready};
+use std::sync::Arc;
+
+use actix_web::dev::Payload;
+use actix_web::{FromRequest, HttpMessage, HttpRequest};
+use tornello_actors::keys::{Key, Role};
+use tornello_engine::channel::Channel;
+use tornello_engine::ids::{KeyId, MuseumId};
+
+use crate::problem::Problem;
+
+/// What a role may be allowed to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Scope {
+    /// Museums, plans, tariffs, slots, availability, occupancy.
+    Read,
+    /// Hold places, confirm, extend and release one's own holds; read and cancel one's own sales.
+    Book,
+    /// Sell at once, and serve the holds and sales of everybody.
+    Desk,
+    /// Admit and let out.
+    Gate,
+    /// Send readings.
+    Sense,
+    /// Change plans, tariffs, ceilings, capacities and quotas; close and reopen slots; block tickets.
+    Manage,
+    /// Register museums, erase people.
+    Administer,
+}
+
+impl Scope {
+    /// Every scope.
+    pub const ALL: [Self; 7] = [Self::Read, Self::Book, Self::Desk, Self::Gate, Self::Sense, Self::Manage, Self::Administer];
+
+    /// The name in the published contract.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Book => "book",
+            Self::Desk => "desk",
+            Self::Gate => "gate",
+            Self::Sense => "sense",
+            Self::Manage => "manage",
+            Self::Administer => "administer",
+        }
+    }
+
+    /// Whether a role has this scope.
+    #[must_use]
+    pub const fn is_open_to(self, role: Role) -> bool {
+        use Role::{Admin, BoxOffice, Gate, GroupOffice, Kiosk, Manager, Reseller, Sensor, Web};
+        match self {
+            Self::Read => !matches!(role, Sensor),
+            Self::Book => matches!(role, Web | Kiosk | BoxOffice | GroupOffice | Reseller | Manager | Admin),
+            Self::Desk => matches!(role, BoxOffice | GroupOffice | Manager | Admin),
+            Self::Gate => matches!(role, Gate | BoxOffice | Manager | Admin),
+            Self::Sense => matches!(role, Sensor | Admin),
+            Self::Manage => matches!(role, Manager | Admin),
+            Self::Administer => matches!(role, Admin),
+        }
+    }
+}
+
+/// The caller of a request, known by its key.
+#[derive(Debug, Clone)]
+pub struct Caller(pub Arc<Key>);
+
+impl Caller {
+    /// Asserts that the caller has a scope.
+    pub fn may(&self, scope: Scope) -> Result<(), Problem> {
+        if scope.is_open_to(self.0.role) { Ok(()) } else { Err(Problem::forbidden(scope)) }
+    }
+
+    /// Asserts that the caller has a scope and the museum is one of its own. Another museum's things do not exist for it.
+    pub fn may_at(&self, scope: Scope, museum: MuseumId) -> Result<(), Problem> {
+        self.may(scope)?;
+        if self.0.museums.allows(museum) { Ok(()) } else { Err(Problem::not_found()) }
+    }
+
+    /// The caller's number.
+    #[must_use]
+    pub fn id(&self) -> KeyId {
+        self.0.id
+    }
+
+    /// Whose holds and sales the caller may touch: its own, or with desk rights everybody's.
+    #[must_use]
+    pub fn owner(&self) -> Option<KeyId> {
+        if Scope::Desk.is_open_to(self.0.role) { None } else { Some(self.0.id) }
+    }
+
+    /// The channel through which the caller sells, or looks at availability.
+    #[must_use]
+    pub fn channel(&self) -> Channel {
+        match self.0.role {
+            Role::Kiosk => Channel::Kiosk,
+            Role::BoxOffice | Role::Gate | Role::Manager => Channel::BoxOffice,
+            Role::GroupOffice => Channel::Group,
+            Role::Reseller => Channel::Reseller,
+            Role::Web | Role::Sensor | Role::Analyst | Role::Ministry | Role::Admin => Channel::Web,
+        }
+    }
+}
+
+/// The middleware has looked at the key; a request without one is nobody's.
+impl FromRequest for Caller {
+    type Error = Problem;
+    type Future = Ready<Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(request.extensions().get::<Self>().cloned().ok_or_else(Problem::unauthorized))
+    }
+}

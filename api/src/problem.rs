@@ -1,0 +1,282 @@
+//! What a caller is told when something does not work: `application/problem+json` (RFC 9457) with a stable `code`. The one place where failures become
+//! statuses; details of the inside stay in the log.
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::{self, HeaderValue};
+use actix_web::{HttpResponse, ResponseError};
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+use tornello_actors::failure::Failure;
+use tornello_engine::museum;
+use tornello_engine::slot;
+use tornello_engine::tariff::PriceError;
+
+use crate::auth::Scope;
+
+/// Why something does not work, as a caller may see it.
+#[derive(Debug, Clone)]
+pub struct Problem(Box<Body>);
+
+/// A problem, as published. Beside these members it carries the data of its code, such as `available` or `opens_at`.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+#[schema(as = Problem)]
+pub struct Body {
+    /// Where the code is explained.
+    #[serde(rename = "type")]
+    #[schema(examples("/docs/problems#not_enough_places"))]
+    kind: String,
+    /// The status once more.
+    #[schema(minimum = 400, maximum = 599)]
+    status: u16,
+    /// A stable code to match on.
+    #[schema(examples("not_enough_places"))]
+    code: &'static str,
+    /// For people: what is the matter.
+    title: String,
+    /// For people: what to do.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    detail: String,
+    /// The data of the code.
+    #[serde(flatten)]
+    #[schema(value_type = Object)]
+    data: Map<String, Value>,
+    #[serde(skip)]
+    retry_after_s: Option<u32>,
+}
+
+impl std::fmt::Display for Problem {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {}: {}", self.0.status, self.0.code, self.0.title)
+    }
+}
+
+impl Problem {
+    /// A problem with a stable code.
+    #[must_use]
+    pub fn new(status: StatusCode, code: &'static str, title: impl Into<String>) -> Self {
+        let kind = format!("/docs/problems#{code}");
+        let title = title.into();
+        Self(Box::new(Body { kind, status: status.as_u16(), code, title, detail: String::new(), data: Map::new(), retry_after_s: None }))
+    }
+
+    /// Says what to do.
+    #[must_use]
+    pub fn detail(mut self, detail: impl Into<String>) -> Self {
+        self.0.detail = detail.into();
+        self
+    }
+
+    /// Adds a datum.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: impl Serialize) -> Self {
+        self.0.data.insert(name.to_owned(), json!(value));
+        self
+    }
+
+    /// Says when to try again.
+    #[must_use]
+    pub fn retry_after(mut self, seconds: u32) -> Self {
+        self.0.retry_after_s = Some(seconds);
+        self
+    }
+
+    /// The stable code.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        self.0.code
+    }
+
+    /// Something in the request cannot be read.
+    #[must_use]
+    pub fn malformed(what: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "malformed", what)
+    }
+
+    /// Something in the request can be read but not be done.
+    #[must_use]
+    pub fn invalid(what: impl Into<String>) -> Self {
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid", what)
+    }
+
+    /// No key, or none that is good.
+    #[must_use]
+    pub fn unauthorized() -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, "unauthorized", "an API key is needed")
+            .detail("Send `Authorization: Bearer tn_...`. Keys are made with `tornello keys create`.")
+    }
+
+    /// A good key whose role does not have the scope.
+    #[must_use]
+    pub fn forbidden(scope: Scope) -> Self {
+        Self::new(StatusCode::FORBIDDEN, "forbidden", "this key may not do that").with("scope", scope.name())
+    }
+
+    /// Nothing there, or nothing for this caller.
+    #[must_use]
+    pub fn not_found() -> Self {
+        Self::new(StatusCode::NOT_FOUND, "not_found", "there is no such thing here")
+    }
+
+    /// The inside failed; what it was stands in the log.
+    #[must_use]
+    pub fn unavailable(what: &str) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", what).retry_after(1)
+    }
+}
+
+impl ResponseError for Problem {
+    fn status_code(&self) -> StatusCode {
+        StatusCode::from_u16(self.0.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        let mut response = HttpResponse::build(self.status_code());
+        if let Some(seconds) = self.0.retry_after_s {
+            response.insert_header((header::RETRY_AFTER, seconds.to_string()));
+        }
+        if self.0.status == StatusCode::UNAUTHORIZED.as_u16() {
+            response.insert_header((header::WWW_AUTHENTICATE, "Bearer"));
+        }
+        let mut response = response.json(&self.0);
+        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        response
+    }
+}
+
+/// What each refusal is to HTTP: the thing is not there (404), the state of things is against it (409), the request itself cannot be (422), or come back later
+/// (503 for a full house at the gate).
+fn refusal_status(refusal: &slot::Refusal) -> StatusCode {
+    use slot::Refusal as R;
+    match refusal {
+        R::UnknownHold | R::UnknownSale | R::UnknownTicket => StatusCode::NOT_FOUND,
+        R::HoldReleased | R::HoldExpired { .. } => StatusCode::GONE,
+        R::BadLines | R::PartyEmpty | R::PartyTooLarge { .. } | R::SettlementMismatch { .. } | R::SettlementNotAllowed { .. } => {
+            StatusCode::UNPROCESSABLE_ENTITY
+        }
+        R::ReadingInFuture | R::ReadingOutOfOrder | R::ReadingStale => StatusCode::UNPROCESSABLE_ENTITY,
+        R::IdTaken
+        | R::HoldSold
+        | R::SlotClosed { .. }
+        | R::SaleNotOpen { .. }
+        | R::SaleOver { .. }
+        | R::SlotOver { .. }
+        | R::AlreadyExtended
+        | R::TicketCancelled
+        | R::TicketUsed { .. }
+        | R::NotBlocked
+        | R::NotEnoughPlaces { .. }
+        | R::WrongMuseum
+        | R::CodeOutdated { .. }
+        | R::TicketBlocked { .. }
+        | R::TicketInside { .. }
+        | R::TooEarly { .. }
+        | R::TooLate { .. }
+        | R::NotInside
+        | R::Wait { .. } => StatusCode::CONFLICT,
+    }
+}
+
+/// What a visitor or clerk is told.
+fn refusal_title(refusal: &slot::Refusal) -> &'static str {
+    use slot::Refusal as R;
+    match refusal {
+        R::BadLines => "name 1 to 16 different categories, each once",
+        R::PartyEmpty => "nobody is in the party",
+        R::PartyTooLarge { .. } => "the party is too large for one booking",
+        R::IdTaken => "this booking exists already",
+        R::UnknownHold => "there is no such hold",
+        R::HoldSold => "the hold has become a sale",
+        R::HoldReleased => "the hold was given back",
+        R::HoldExpired { .. } => "the hold has expired",
+        R::UnknownSale => "there is no such sale",
+        R::UnknownTicket => "there is no such ticket",
+        R::SlotClosed { .. } => "the slot is closed for sale",
+        R::SaleNotOpen { .. } => "sales have not begun",
+        R::SaleOver { .. } => "sales have ended",
+        R::SlotOver { .. } => "the slot is over",
+        R::AlreadyExtended => "a hold can be extended once only",
+        R::TicketCancelled => "the ticket was cancelled",
+        R::TicketUsed { .. } => "the ticket has been used",
+        R::NotBlocked => "none of these tickets is blocked",
+        R::SettlementMismatch { .. } => "the settlement does not fit what is due",
+        R::SettlementNotAllowed { .. } => "this channel cannot settle like that",
+        R::NotEnoughPlaces { .. } => "there are not enough places",
+        R::WrongMuseum => "the ticket is for another museum",
+        R::CodeOutdated { .. } => "the code is outdated: a newer one was issued",
+        R::TicketBlocked { .. } => "the ticket is blocked",
+        R::TicketInside { .. } => "the ticket's holder is inside already",
+        R::TooEarly { .. } => "too early",
+        R::TooLate { .. } => "too late",
+        R::NotInside => "the ticket's holder is not inside",
+        R::Wait { .. } => "the building is full: wait, the ticket stays good",
+        R::ReadingInFuture => "the reading is from the future: check the sensor's clock",
+        R::ReadingOutOfOrder => "a newer reading is known",
+        R::ReadingStale => "the reading is too old",
+    }
+}
+
+impl From<slot::Refusal> for Problem {
+    fn from(refusal: slot::Refusal) -> Self {
+        let mut problem = Self::new(refusal_status(&refusal), refusal.code(), refusal_title(&refusal));
+        // A refusal with data is written as {"code": {data}}.
+        if let Ok(Value::Object(written)) = serde_json::to_value(&refusal)
+            && let Some(Value::Object(data)) = written.into_iter().next().map(|(_, data)| data)
+        {
+            problem.0.data = data.into_iter().map(|(name, value)| readable(name, value)).collect();
+        }
+        problem
+    }
+}
+
+/// Instants inside refusals are written as RFC 3339.
+fn readable(name: String, value: Value) -> (String, Value) {
+    let is_instant = name.ends_with("_at") || name == "at" || name == "since";
+    match value.as_i64().filter(|_| is_instant) {
+        Some(micros) => (name, json!(tornello_engine::time::Timestamp::from_micros(micros).to_string())),
+        None => (name, value),
+    }
+}
+
+impl From<museum::Refusal> for Problem {
+    fn from(refusal: museum::Refusal) -> Self {
+        let status = match refusal {
+            museum::Refusal::NotRegistered => StatusCode::NOT_FOUND,
+            museum::Refusal::AlreadyRegistered | museum::Refusal::TooManyVersions => StatusCode::CONFLICT,
+            museum::Refusal::InvalidProfile
+            | museum::Refusal::ValidFromPast { .. }
+            | museum::Refusal::InvalidPlan(_)
+            | museum::Refusal::InvalidTariff(_)
+            | museum::Refusal::InvalidCeiling => StatusCode::UNPROCESSABLE_ENTITY,
+        };
+        Self::new(status, refusal.code(), refusal.to_string())
+    }
+}
+
+impl<R: Into<Self>> From<Failure<R>> for Problem {
+    fn from(failure: Failure<R>) -> Self {
+        match failure {
+            Failure::Refused(refusal) => refusal.into(),
+            Failure::KeyReused => {
+                Self::new(StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused", "this Idempotency-Key was used for another request")
+                    .detail("Use a new key for a new request; repeat a request with its own key and body.")
+            }
+            Failure::UnknownSlot(_) => Self::not_found(),
+            Failure::Busy => Self::new(StatusCode::SERVICE_UNAVAILABLE, "busy", "too much to do: nothing was changed").retry_after(1),
+            Failure::Journal(_) => {
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "journal_unavailable", "nothing can be written now: nothing was changed").retry_after(2)
+            }
+            Failure::OutcomeUnknown => Self::new(StatusCode::SERVICE_UNAVAILABLE, "outcome_unknown", "whether this was done is not known")
+                .detail("Repeat the request with the same Idempotency-Key: it is done at most once.")
+                .retry_after(1),
+            Failure::OutOfOrder(_) => {
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "out_of_order", "this slot is out of order until an operator looks at it").retry_after(60)
+            }
+        }
+    }
+}
+
+impl From<PriceError> for Problem {
+    fn from(error: PriceError) -> Self {
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, error.code(), error.to_string())
+    }
+}

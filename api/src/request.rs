@@ -1,0 +1,91 @@
+//! What all requests that change something have in common: the idempotency key, the digest of what was asked, the parties.
+
+use std::future::{Ready, ready};
+
+use actix_web::dev::Payload;
+use actix_web::{FromRequest, HttpRequest};
+use serde::{Deserialize, Serialize};
+use tornello_actors::digest::digest;
+use tornello_actors::node::Node;
+use tornello_engine::envelope::{Envelope, PartyKind};
+use tornello_engine::ids::OrderId;
+
+use crate::auth::Caller;
+use crate::problem::Problem;
+
+/// The most parties of one command.
+const PARTIES_MAX: usize = 8;
+/// The longest text that names a party, in bytes.
+const PARTY_MAX: usize = 256;
+
+/// The `Idempotency-Key` header: 1 to 255 visible ASCII characters, bare or as a quoted string. Repeating a request with its key and body gives the first answer
+/// for at least 24 hours, also after a restart.
+#[derive(Debug, Clone)]
+pub struct IdempotencyKey(String);
+
+impl FromRequest for IdempotencyKey {
+    type Error = Problem;
+    type Future = Ready<Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let missing = || {
+            Problem::new(actix_web::http::StatusCode::BAD_REQUEST, "idempotency_key_missing", "the header Idempotency-Key is needed")
+                .detail("Choose a new random value for each request, and the same value when you repeat one.")
+        };
+        let Some(header) = request.headers().get("Idempotency-Key") else { return ready(Err(missing())) };
+        let text = header.to_str().unwrap_or_default();
+        let text = text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(text);
+        let good = (1..=255).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\');
+        ready(if good {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(Problem::malformed("Idempotency-Key must be 1 to 255 visible ASCII characters without quotes and backslashes"))
+        })
+    }
+}
+
+/// Somebody who takes part, as the channel knows them. Only a keyed, rotating pseudonym of the value is kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PartyForm {
+    /// `buyer`, `device`, `card` or `account`.
+    #[schema(value_type = String, examples("buyer"))]
+    pub kind: PartyKind,
+    /// The e-mail address, device id, card token or account.
+    #[schema(max_length = 256, examples("maria.rossi@example.it"))]
+    pub value: String,
+}
+
+/// Makes the envelope of a command: `what` names the operation and its target, `body` is what was asked.
+pub fn envelope(
+    node: &Node,
+    caller: &Caller,
+    key: &IdempotencyKey,
+    what: &[&str],
+    body: &impl Serialize,
+    parties: &[PartyForm],
+    order: Option<OrderId>,
+) -> Result<Envelope, Problem> {
+    if parties.len() > PARTIES_MAX || parties.iter().any(|party| party.value.is_empty() || party.value.len() > PARTY_MAX) {
+        return Err(Problem::invalid("at most 8 parties, each with a value of 1 to 256 bytes"));
+    }
+    let body = serde_json::to_vec(body).map_err(|_| Problem::malformed("the body cannot be read"))?;
+    let mut asked: Vec<&[u8]> = what.iter().map(|part| part.as_bytes()).collect();
+    asked.push(&body);
+    let now = node.now();
+    let pseudonym = |party: &PartyForm| Some(node.files()?.pseudonymiser.party(party.kind, &party.value, now));
+    Ok(Envelope {
+        who: caller.id(),
+        key: digest(&[key.0.as_bytes()]),
+        body: digest(&asked),
+        parties: parties.iter().filter_map(pseudonym).collect(),
+        assessment: None,
+        order,
+    })
+}
+
+/// Random bits for a new id. Uniqueness within the slot is checked by the slot.
+#[must_use]
+pub fn random() -> u64 {
+    rand::random()
+}

@@ -1,0 +1,196 @@
+//! Holds: places kept for a while, then sold or given back.
+
+use actix_web::{HttpResponse, delete, get, post, web};
+use serde::{Deserialize, Serialize};
+use tornello_actors::node::Node;
+use tornello_engine::calendar;
+use tornello_engine::channel::Channel;
+use tornello_engine::ids::{Code, HoldId, OrderId, SlotId};
+use tornello_engine::slot::{Command, Event, Hold, Line, people, total};
+use tornello_engine::time::Timestamp;
+
+use crate::auth::{Caller, Scope};
+use crate::problem::Problem;
+use crate::request::{IdempotencyKey, PartyForm, envelope, random};
+use crate::routes::alternatives;
+
+/// How many people of one category.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LineForm {
+    /// A category of the museum's tariff.
+    #[schema(value_type = String, max_length = 23, examples("full"))]
+    pub category: Code,
+    /// How many people.
+    #[schema(minimum = 1, maximum = 1000)]
+    pub count: u16,
+}
+
+/// Places asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct HoldForm {
+    /// Categories and counts, each category once.
+    #[schema(min_items = 1, max_items = 16)]
+    pub lines: Vec<LineForm>,
+    /// Who takes part, the buyer first.
+    #[serde(default)]
+    #[schema(max_items = 8)]
+    pub parties: Vec<PartyForm>,
+    /// The order that the hold belongs to, if there is one: 26 characters.
+    #[serde(default)]
+    #[schema(value_type = Option<String>, max_length = 26)]
+    pub order: Option<String>,
+}
+
+/// How many people of one category, at which price.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+pub struct LineView {
+    /// The category.
+    #[schema(value_type = String)]
+    category: Code,
+    /// How many people.
+    count: u16,
+    /// For each of them, in euro cents.
+    price_cents: i64,
+}
+
+impl From<&Line> for LineView {
+    fn from(line: &Line) -> Self {
+        Self { category: line.category, count: line.count, price_cents: line.price_cents.get() }
+    }
+}
+
+/// Places kept.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+pub struct HoldView {
+    /// Its id.
+    #[schema(value_type = String)]
+    hold: String,
+    /// The slot.
+    slot: String,
+    /// The channel that asked.
+    #[schema(value_type = String)]
+    channel: Channel,
+    /// What is held.
+    lines: Vec<LineView>,
+    /// For how many people.
+    people: u32,
+    /// What is due, in euro cents.
+    total_cents: i64,
+    /// When the hold ends by itself (RFC 3339, UTC).
+    expires_at: String,
+}
+
+impl HoldView {
+    fn new(hold: HoldId, channel: Channel, lines: &[Line], expires_at: Timestamp) -> Self {
+        Self {
+            hold: hold.to_string(),
+            slot: hold.slot().to_string(),
+            channel,
+            lines: lines.iter().map(LineView::from).collect(),
+            people: people(lines),
+            total_cents: total(lines).get(),
+            expires_at: expires_at.to_string(),
+        }
+    }
+}
+
+/// A hold's new end.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+pub struct ExtendedView {
+    /// Its id.
+    hold: String,
+    /// When the hold ends by itself now (RFC 3339, UTC).
+    expires_at: String,
+}
+
+/// Prices of lines by the tariff of the slot's day.
+pub fn priced(node: &Node, slot: SlotId, channel: Channel, lines: &[LineForm]) -> Result<Vec<Line>, Problem> {
+    let known = node.museums().get(slot.museum()).ok_or_else(Problem::not_found)?;
+    let date = calendar::local_day(slot.start());
+    let (_, tariff) = known.museum.tariff_on(date).ok_or_else(|| Problem::invalid("this museum has no tariff for that day"))?;
+    let line = |form: &LineForm| {
+        let price = tariff.quote(date, channel, form.category).map_err(|error| Problem::from(error).with("category", form.category))?;
+        Ok(Line { category: form.category, count: form.count, price_cents: price.total(), proof: price.proof })
+    };
+    lines.iter().map(line).collect()
+}
+
+/// Keep places.
+///
+/// All or nothing, at today's prices, for the time that the museum sets. Where places are short the answer names the nearest slots that have them.
+#[utoipa::path(
+    tag = "Holds", operation_id = "create_hold", security(("key" = ["book"])), request_body = HoldForm,
+    params(("slot" = String, Path, description = "The slot"), ("Idempotency-Key" = String, Header, description = "A new value for each request")),
+    responses((status = 201, description = "The places are kept", body = HoldView), crate::openapi::Problems),
+)]
+#[post("/slots/{slot}/holds")]
+pub async fn create(
+    node: web::Data<Node>,
+    caller: Caller,
+    key: IdempotencyKey,
+    slot: web::Path<SlotId>,
+    form: web::Json<HoldForm>,
+) -> Result<HttpResponse, Problem> {
+    let slot = slot.into_inner();
+    caller.may_at(Scope::Book, slot.museum())?;
+    let channel = caller.channel();
+    let order = form.order.as_deref().map(str::parse::<OrderId>).transpose().map_err(|error| Problem::invalid(error.to_string()))?;
+    let envelope = envelope(&node, &caller, &key, &["hold", &slot.to_string()], &*form, &form.parties, order)?;
+    let lines = priced(&node, slot, channel, &form.lines)?;
+    let command = Command::Hold { hold: HoldId::new(slot, random()), channel, lines };
+    let record = node.slot(slot, envelope, command).await.map_err(|failure| alternatives(&node, slot, channel, failure))?;
+    let held = record.events.iter().find_map(|event| if let Event::Held(held) = event { Some(held) } else { None });
+    let held = held.ok_or_else(|| Problem::unavailable("the answer cannot be rebuilt"))?;
+    let view = HoldView::new(held.hold, held.channel, &held.lines, held.expires_at);
+    Ok(HttpResponse::Created().insert_header(("Location", format!("/v1/holds/{}", held.hold))).json(view))
+}
+
+/// Read a hold.
+#[utoipa::path(
+    tag = "Holds", operation_id = "get_hold", security(("key" = ["book"])),
+    params(("hold" = String, Path, description = "The hold")),
+    responses((status = 200, description = "The hold lives", body = HoldView), crate::openapi::Problems),
+)]
+#[get("/holds/{hold}")]
+pub async fn get(node: web::Data<Node>, caller: Caller, hold: web::Path<HoldId>) -> Result<HttpResponse, Problem> {
+    let (id, owner) = (hold.into_inner(), caller.owner());
+    caller.may_at(Scope::Book, id.slot().museum())?;
+    let found: Option<Hold> =
+        node.look(id.slot(), move |slot| slot.hold_of(id).filter(|hold| owner.is_none_or(|owner| owner == hold.who)).cloned()).await?;
+    let hold = found.ok_or_else(Problem::not_found)?;
+    Ok(HttpResponse::Ok().json(HoldView::new(id, hold.channel, &hold.lines, hold.expires_at)))
+}
+
+/// Extend a hold, once.
+#[utoipa::path(
+    tag = "Holds", operation_id = "extend_hold", security(("key" = ["book"])),
+    params(("hold" = String, Path, description = "The hold"), ("Idempotency-Key" = String, Header, description = "A new value for each request")),
+    responses((status = 200, description = "The hold lives longer", body = ExtendedView), crate::openapi::Problems),
+)]
+#[post("/holds/{hold}/extend")]
+pub async fn extend(node: web::Data<Node>, caller: Caller, key: IdempotencyKey, hold: web::Path<HoldId>) -> Result<HttpResponse, Problem> {
+    let hold = hold.into_inner();
+    caller.may_at(Scope::Book, hold.slot().museum())?;
+    let envelope = envelope(&node, &caller, &key, &["extend", &hold.to_string()], &(), &[], None)?;
+    let record = node.slot(hold.slot(), envelope, Command::Extend { hold, owner: caller.owner() }).await?;
+    let extended = record.events.iter().find_map(|event| if let Event::Extended(extended) = event { Some(extended) } else { None });
+    let extended = extended.ok_or_else(|| Problem::unavailable("the answer cannot be rebuilt"))?;
+    Ok(HttpResponse::Ok().json(ExtendedView { hold: hold.to_string(), expires_at: extended.expires_at.to_string() }))
+}
+
+/// Give held places back.
+#[utoipa::path(
+    tag = "Holds", operation_id = "release_hold", security(("key" = ["book"])),
+    params(("hold" = String, Path, description = "The hold"), ("Idempotency-Key" = String, Header, description = "A new value for each request")),
+    responses((status = 204, description = "The places are free"), crate::openapi::Problems),
+)]
+#[delete("/holds/{hold}")]
+pub async fn release(node: web::Data<Node>, caller: Caller, key: IdempotencyKey, hold: web::Path<HoldId>) -> Result<HttpResponse, Problem> {
+    let hold = hold.into_inner();
+    caller.may_at(Scope::Book, hold.slot().museum())?;
+    let envelope = envelope(&node, &caller, &key, &["release", &hold.to_string()], &(), &[], None)?;
+    node.slot(hold.slot(), envelope, Command::Release { hold, owner: caller.owner() }).await?;
+    Ok(HttpResponse::NoContent().finish())
+}

@@ -1,0 +1,198 @@
+//! The HTTP server: middleware, limits, wiring. Used by the binary and by tests alike.
+
+use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::body::{BoxBody, MessageBody};
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::error::JsonPayloadError;
+use actix_web::http::StatusCode;
+use actix_web::http::header::{self, HeaderName, HeaderValue};
+use actix_web::middleware::{Compress, Next, from_fn};
+use actix_web::{App, Error, HttpMessage, HttpResponse, HttpServer, ResponseError, web};
+use governor::middleware::StateInformationMiddleware;
+use governor::state::keyed::DefaultKeyedStateStore;
+use governor::{Quota, RateLimiter, clock::DefaultClock};
+use tornello_actors::node::Node;
+use utoipa_actix_web::AppExt;
+
+use crate::auth::Caller;
+use crate::problem::Problem;
+use crate::{openapi, routes};
+
+/// The largest body of an ordinary request, in bytes.
+const BODY_MAX: usize = 64 * 1024;
+
+/// How the server listens and whom it limits.
+#[derive(Debug, Clone)]
+pub struct ServerSettings {
+    /// Where.
+    pub listen: SocketAddr,
+    /// How many threads answer.
+    pub workers: usize,
+    /// Requests per second of one key, on average.
+    pub per_second: NonZeroU32,
+    /// Requests that one key may send at once.
+    pub burst: NonZeroU32,
+}
+
+impl ServerSettings {
+    /// The usual settings.
+    #[must_use]
+    pub fn new(listen: SocketAddr) -> Self {
+        const PER_SECOND: NonZeroU32 = NonZeroU32::new(2_000).expect("not zero");
+        const BURST: NonZeroU32 = NonZeroU32::new(4_000).expect("not zero");
+        Self { listen, workers: std::thread::available_parallelism().map_or(2, usize::from), per_second: PER_SECOND, burst: BURST }
+    }
+}
+
+/// Whom a limit counts: a key, or for callers without one the address (of IPv6 the /64).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Limited {
+    Key(u64),
+    Address(IpAddr),
+}
+
+type Limiter = RateLimiter<Limited, DefaultKeyedStateStore<Limited>, DefaultClock, StateInformationMiddleware>;
+
+/// What every worker shares.
+#[derive(Clone)]
+pub struct Shared {
+    node: web::Data<Node>,
+    limiter: Arc<Limiter>,
+    burst: u32,
+}
+
+impl Shared {
+    /// For a node, with limits.
+    #[must_use]
+    pub fn new(node: Arc<Node>, settings: &ServerSettings) -> Self {
+        let quota = Quota::per_second(settings.per_second).allow_burst(settings.burst);
+        let limiter = Arc::new(RateLimiter::keyed(quota).with_middleware());
+        Self { node: web::Data::from(node), limiter, burst: settings.burst.get() }
+    }
+}
+
+/// How bodies, paths and queries are read, and what is said when they cannot be.
+fn limits(config: &mut web::ServiceConfig) {
+    let json = web::JsonConfig::default().limit(BODY_MAX).error_handler(|error, _| {
+        let problem = match &error {
+            JsonPayloadError::ContentType => {
+                Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", "send the body as application/json")
+            }
+            JsonPayloadError::OverflowKnownLength { .. } | JsonPayloadError::Overflow { .. } => {
+                Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", "the body is too large").with("limit_bytes", BODY_MAX)
+            }
+            JsonPayloadError::Deserialize(error) if error.is_data() => Problem::invalid(error.to_string()),
+            other => Problem::malformed(other.to_string()),
+        };
+        problem.into()
+    });
+    let path = web::PathConfig::default().error_handler(|_, _| Problem::not_found().into());
+    let query = web::QueryConfig::default().error_handler(|error, _| Problem::malformed(error.to_string()).into());
+    config.app_data(json).app_data(path).app_data(query).app_data(web::PayloadConfig::new(BODY_MAX));
+}
+
+/// Knows the caller by its key and holds it to its limit. A key that is not good is refused here, before anything is read.
+async fn known_and_limited(
+    shared: web::ThinData<Shared>,
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, Error> {
+    let caller = match authenticate(&shared, &request) {
+        Ok(caller) => caller,
+        Err(problem) => return Ok(request.into_response(problem.error_response())),
+    };
+    let limited = match &caller {
+        Some(caller) => Limited::Key(caller.id().0),
+        None => Limited::Address(prefix(request.peer_addr().map_or(IpAddr::from([0, 0, 0, 0]), |peer| peer.ip()))),
+    };
+    if let Some(caller) = caller {
+        request.extensions_mut().insert(caller);
+    }
+    let (mut response, remaining, reset_s) = match shared.limiter.check_key(&limited) {
+        Ok(state) => (next.call(request).await?.map_into_boxed_body(), state.remaining_burst_capacity(), 0),
+        Err(until) => {
+            let wait = until.wait_time_from(governor::clock::Clock::now(&DefaultClock::default()));
+            let seconds = u32::try_from(wait.as_secs()).unwrap_or(u32::MAX).saturating_add(1);
+            let problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, "too_many_requests", "too many requests").retry_after(seconds);
+            (request.into_response(problem.error_response()), 0, seconds)
+        }
+    };
+    let headers = response.headers_mut();
+    for (name, value) in [("ratelimit-limit", shared.burst), ("ratelimit-remaining", remaining), ("ratelimit-reset", reset_s)] {
+        headers.insert(HeaderName::from_static(name), HeaderValue::from(value));
+    }
+    if !headers.contains_key(header::CACHE_CONTROL) {
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    }
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    Ok(response)
+}
+
+fn authenticate(shared: &Shared, request: &ServiceRequest) -> Result<Option<Caller>, Problem> {
+    let Some(header) = request.headers().get(header::AUTHORIZATION) else { return Ok(None) };
+    let text = header.to_str().ok().and_then(|text| text.strip_prefix("Bearer ")).ok_or_else(Problem::unauthorized)?;
+    let files = shared.node.files().ok_or_else(Problem::unauthorized)?;
+    match files.keys.authenticate(text.trim(), shared.node.now()) {
+        Ok(key) => Ok(Some(Caller(key))),
+        Err(denied) => Err(Problem::unauthorized().with("reason", denied.code())),
+    }
+}
+
+/// Callers without a key are counted by address; of IPv6 a network of 2^64 addresses is one household.
+fn prefix(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(_) => address,
+        IpAddr::V6(v6) => {
+            let [a, b, c, d, ..] = v6.segments();
+            IpAddr::from([a, b, c, d, 0, 0, 0, 0])
+        }
+    }
+}
+
+/// The published contract of this version.
+#[must_use]
+pub fn contract() -> utoipa::openapi::OpenApi {
+    App::new().into_utoipa_app().openapi(openapi::frame()).configure(routes::all).split_for_parts().1
+}
+
+/// Binds the address and starts the workers; runs when awaited, until it is told to stop. Answers the server and where it listens.
+pub fn start(node: Arc<Node>, settings: &ServerSettings) -> std::io::Result<(actix_web::dev::Server, SocketAddr)> {
+    let listener = TcpListener::bind(settings.listen)?;
+    let address = listener.local_addr()?;
+    let shared = Shared::new(node, settings);
+    let limiter = Arc::clone(&shared.limiter);
+    let contract = web::Data::new(contract());
+    let server = HttpServer::new(move || {
+        let (app, _) = App::new().into_utoipa_app().openapi(openapi::frame()).configure(routes::all).split_for_parts();
+        app.app_data(shared.node.clone())
+            .app_data(web::ThinData(shared.clone()))
+            .app_data(contract.clone())
+            .configure(limits)
+            .configure(routes::unpublished)
+            .default_service(web::to(|| async { HttpResponse::from_error(Problem::not_found()) }))
+            .wrap(from_fn(known_and_limited))
+            .wrap(Compress::default())
+            .wrap(tracing_actix_web::TracingLogger::default())
+    })
+    .workers(settings.workers.max(1))
+    .shutdown_timeout(10)
+    .listen(listener)?
+    .run();
+    actix_web::rt::spawn(async move {
+        // Callers that have not been seen for a while need no memory.
+        loop {
+            tokio::time::sleep(Duration::from_secs(60)).await;
+            limiter.retain_recent();
+        }
+    });
+    Ok((server, address))
+}
+
+/// Serves until Ctrl-C or SIGTERM, then finishes what runs.
+pub async fn serve(node: Arc<Node>, settings: ServerSettings) -> std::io::Result<()> {
+    start(node, &settings)?.0.await
+}
