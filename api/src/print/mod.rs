@@ -1,17 +1,17 @@
 //! Tickets as people take them along: QR codes for screens and mails, and a PDF to print at home.
 //!
 //! Pure functions: no I/O, no clock, and the same input gives the same bytes. The caller looks everything up and hands over a [`PrintedTicket`]; whether the
-//! ticket is paid, cancelled or used is not asked here. [`qr`] draws one code, [`pdf`] lays out and writes the pages, `text` fits sentences into boxes.
+//! ticket is paid, cancelled or used is not asked here. `qr` draws one code, `pdf` lays out and writes the pages, `text` fits sentences into boxes.
 
-pub mod pdf;
-pub mod qr;
+mod pdf;
+mod qr;
 mod text;
 
 use jiff::civil::{Date, Time};
 use tornello_engine::money::Cents;
 
 pub use pdf::tickets_pdf;
-pub use qr::{qr_png, qr_svg};
+pub use qr::{CODE_LENGTH_MAX, qr_png, qr_svg};
 
 /// How many tickets one PDF may have: two school classes with their teachers.
 pub const TICKETS_MAX: usize = 60;
@@ -58,7 +58,7 @@ pub struct PrintedTicket {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PrintError {
     /// The text is empty, too long or has characters outside QR's compact alphabet.
-    #[error("the text cannot be a ticket code: 1 to {} characters of digits, capitals and $%*+-./: or space are expected", qr::CODE_LENGTH_MAX)]
+    #[error("the text cannot be a ticket code: 1 to {} characters of digits, capitals and $%*+-./: or space are expected", CODE_LENGTH_MAX)]
     NotACode,
     /// A PDF without a ticket.
     #[error("there is no ticket to print")]

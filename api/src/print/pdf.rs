@@ -1,6 +1,6 @@
 //! Tickets on A4 paper, two to a sheet, to print at home, fold and show where there is no network: Italian first, English below.
 //!
-//! [`arrange`] says what stands where, in millimetres, and is all that the layout tests look at; the rest writes it down as PDF/UA-1, so that a screen reader
+//! `arrange` says what stands where, in millimetres, and is all that the layout tests look at; the rest writes it down as PDF/UA-1, so that a screen reader
 //! reads it in order and in the right languages. Every text has a box of its own and cannot leave it. Black on white with one dark blue, which prints as
 //! black; nothing is said by colour. No date of creation: the same tickets give the same file.
 
@@ -120,13 +120,14 @@ struct Style {
 }
 
 impl Style {
-    const NAME: Self = Self { is_bold: true, color: ACCENT, sizes_pt: &[20.0, 16.0, 13.0] };
+    const NAME: Self = Self { is_bold: true, color: ACCENT, sizes_pt: &[18.0, 15.0, 12.5] };
     const CLOCK: Self = Self { is_bold: true, color: INK, sizes_pt: &[25.0] };
     const STRONG: Self = Self { is_bold: true, color: INK, sizes_pt: &[13.0, 10.0, 8.0] };
     const VALUE: Self = Self { is_bold: true, color: INK, sizes_pt: &[10.5, 9.0, 8.0] };
     const PLAIN: Self = Self { is_bold: false, color: INK, sizes_pt: &[10.5, 9.0, 8.0] };
-    const SENTENCE: Self = Self { is_bold: false, color: INK, sizes_pt: &[10.0, 9.0, 8.0] };
+    const SENTENCE: Self = Self { is_bold: false, color: INK, sizes_pt: &[9.5, 8.5, 7.5] };
     const BELOW: Self = Self { is_bold: false, color: MUTED, sizes_pt: &[9.0, 8.0, 7.5] };
+    const SENTENCE_BELOW: Self = Self { is_bold: false, color: MUTED, sizes_pt: &[8.5, 7.5] };
     const LABEL: Self = Self { is_bold: true, color: MUTED, sizes_pt: &[7.5] };
     const LABEL_BELOW: Self = Self { is_bold: false, color: MUTED, sizes_pt: &[7.5] };
     const ID: Self = Self { is_bold: false, color: INK, sizes_pt: &[8.5, 7.5] };
@@ -175,6 +176,16 @@ enum Block {
     Heading(Vec<Line>),
     Paragraph(Vec<Line>),
     Code,
+}
+
+#[cfg(test)]
+impl Block {
+    fn lines(&self) -> &[Line] {
+        match self {
+            Self::Heading(lines) | Self::Paragraph(lines) => lines,
+            Self::Code => &[],
+        }
+    }
 }
 
 impl Faces {
@@ -227,9 +238,9 @@ fn heading(ticket: &PrintedTicket, faces: &Faces) -> Vec<Block> {
     let place = Place { width_mm: 122.0, lines_max: 2, ..Place::left(20.0) };
     let mut museum = faces.set(Any, Style::NAME, place, &ticket.museum);
     if museum.len() > 1 {
-        museum.iter_mut().for_each(|line| line.baseline_mm -= 4.0);
+        museum.iter_mut().for_each(|line| line.baseline_mm -= 5.0);
     }
-    let city_mm = museum.last().map_or(place.baseline_mm, |line| line.baseline_mm) + 5.5;
+    let city_mm = museum.last().map_or(place.baseline_mm, |line| line.baseline_mm) + 5.3;
     let city = faces.set(Any, Style::PLAIN, Place { baseline_mm: city_mm, lines_max: 1, ..place }, &ticket.city);
     let corner = |baseline_mm| Place::full(baseline_mm, 1).part(125.0, FULL_WIDTH_MM - 125.0);
     let (number, count) = (ticket.number, ticket.count);
@@ -275,18 +286,25 @@ fn visit(ticket: &PrintedTicket, faces: &Faces) -> Vec<Block> {
 /// In the box and below it: what to show besides the code, what to quote, what the code is good for.
 fn entrance(ticket: &PrintedTicket, faces: &Faces) -> Vec<Block> {
     let inside = |baseline_mm| Place::full(baseline_mm, 2).part(INDENT_MM, FULL_WIDTH_MM - 2.0 * INDENT_MM);
-    let needs_nothing = ticket.show_it.trim().is_empty() && ticket.show_en.trim().is_empty();
-    let (it, en) = if needs_nothing { ("Basta questo codice.", "This code is all you need.") } else { (&*ticket.show_it, &*ticket.show_en) };
-    let first_mm = BOX_MM.0 + 9.8;
-    let it = faces.set(Italian, Style::SENTENCE, inside(first_mm), it);
-    let next_mm = it.last().map_or(first_mm, |line| line.baseline_mm + leading_mm(line.size_pt));
-    let en = faces.set(English, Style::BELOW, inside(next_mm), en);
-    let mut blocks = vec![paragraph([faces.label(inside(BOX_MM.0 + 5.0), "Da mostrare all'ingresso", "To show at the entrance"), it, en])];
+    let first_mm = BOX_MM.0 + 9.5;
+    let sentences = |it: &str, en: &str| {
+        let it = faces.set(Italian, Style::SENTENCE, inside(first_mm), it);
+        let next_mm = it.last().map_or(first_mm, |line| line.baseline_mm + leading_mm(line.size_pt));
+        (it, faces.set(English, Style::SENTENCE_BELOW, inside(next_mm), en))
+    };
+    let (mut it, mut en) = sentences(&ticket.show_it, &ticket.show_en);
+    if it.is_empty() && en.is_empty() {
+        (it, en) = sentences("Basta questo codice.", "This code is all you need.");
+    }
+    let mut blocks = vec![paragraph([faces.label(inside(BOX_MM.0 + 4.8), "Da mostrare all'ingresso", "To show at the entrance"), it, en])];
     for (offset_mm, it, en, id) in [(0.0, "Riferimento", "Reference", &ticket.reference), (92.0, "Biglietto", "Ticket", &ticket.ticket)] {
         let place = Place::full(126.0, 1).part(offset_mm, FULL_WIDTH_MM - 92.0);
         let label = faces.label(place, it, en);
         let used_mm = used_mm(&label, place) + 2.0;
-        blocks.push(paragraph([label, faces.set(Any, Style::ID, place.part(used_mm, place.width_mm - used_mm), id)]));
+        let id = faces.set(Any, Style::ID, place.part(used_mm, place.width_mm - used_mm), id);
+        if !id.is_empty() {
+            blocks.push(paragraph([label, id]));
+        }
     }
     blocks.push(paragraph([faces.set(Italian, Style::NOTE, Place::full(132.0, 2), NOTES_IT)]));
     blocks.push(paragraph([faces.set(English, Style::NOTE, Place::full(138.7, 2), NOTES_EN)]));
@@ -468,6 +486,7 @@ fn euros(price: Cents) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::qr::QUIET_ZONE;
     use super::*;
     use jiff::civil::{date, time};
     use tornello_engine::tariff::Proof;
@@ -493,31 +512,162 @@ mod tests {
         }
     }
 
+    /// Every text as bad as it gets: `worst` as the text of each field.
+    fn a_ticket_of(worst: &str) -> PrintedTicket {
+        let [museum, city, route, category_it, category_en, show_it, show_en, reference, ticket] = std::array::from_fn(|_| worst.to_owned());
+        let (price, number, count, code) = (Cents::new(i64::MIN), u32::MAX, u32::MAX, crate::print::qr::tests::a_code());
+        let (enter_from, enter_until) = (Time::MIN, Time::MAX);
+        PrintedTicket {
+            museum,
+            city,
+            route,
+            day: Date::MIN,
+            enter_from,
+            enter_until,
+            category_it,
+            category_en,
+            price,
+            show_it,
+            show_en,
+            reference,
+            ticket,
+            number,
+            count,
+            code,
+        }
+    }
+
+    fn tickets_to_try() -> Vec<PrintedTicket> {
+        let proofs = Proof::ALL.into_iter().map(|proof| a_ticket(1, proof));
+        let museums = ["Galleria degli Uffizi", "", "Complesso monumentale di Santa Maria della Pilotta e Teatro Farnese di Parma (Italia)"];
+        let museums =
+            museums.map(|museum| PrintedTicket { museum: museum.into(), route: String::new(), price: Cents::ZERO, ..a_ticket(2, Proof::None) });
+        let hostile = [
+            "",
+            " \t\r\n\u{85}\u{2029} ",
+            "\0\u{1}\u{7f}\u{9b}",
+            &"W".repeat(3_000),
+            &"Ùg ".repeat(1_000),
+            "متحف مصر שלום \u{202e}nwod edispu\u{2066}",
+            "🎟\u{fe0f}👩\u{200d}🚀🇮🇹",
+            &format!("a{}", "\u{301}".repeat(600)),
+            "(\\)<>[]{}/% endstream endobj",
+            "\u{feff}\u{fffe}\u{ffff}\u{e000}\u{10ffff}",
+        ];
+        proofs.chain(museums).chain(hostile.map(a_ticket_of)).collect()
+    }
+
+    /// Left, top, right and bottom of a line with its tallest letters, accents aside.
+    fn ink(line: &Line) -> [f32; 4] {
+        let em_mm = line.size_pt / PT_PER_MM;
+        [line.left_mm, line.baseline_mm - 0.72 * em_mm, line.left_mm + line.width_mm, line.baseline_mm + 0.24 * em_mm]
+    }
+
+    fn overlap(a: [f32; 4], b: [f32; 4]) -> bool {
+        a[0] < b[2] && b[0] < a[2] && a[1] < b[3] && b[1] < a[3]
+    }
+
     #[test]
-    fn a_sample_to_look_at() {
-        let plain = PrintedTicket {
-            museum: "Galleria degli Uffizi".into(),
-            city: "Firenze".into(),
-            route: String::new(),
-            price: Cents::ZERO,
-            ..a_ticket(3, Proof::None)
-        };
-        let hostile = PrintedTicket {
-            museum: "Wörter ".repeat(60),
-            city: "M".repeat(300),
-            route: "🎟שלום\u{202e}".repeat(40),
-            category_it: "Ù".repeat(200),
-            category_en: "W".repeat(200),
-            price: Cents::new(i64::MAX),
-            show_it: "W ".repeat(400),
-            show_en: "W".repeat(900),
-            reference: "m".repeat(100),
-            ticket: "\0".repeat(10),
-            number: u32::MAX,
-            count: u32::MAX,
-            ..a_ticket(4, Proof::None)
-        };
-        let file = tickets_pdf(&[a_ticket(1, Proof::EuAge18To25), a_ticket(2, Proof::Age), plain, hostile]).unwrap();
-        std::fs::write("/tmp/sample.pdf", file).unwrap();
+    fn no_text_overlaps_another_or_the_code_or_leaves_its_half() {
+        let faces = Faces { regular: Face::regular().unwrap(), bold: Face::bold().unwrap() };
+        let quiet_mm = QR_MM / 53.0 * QUIET_ZONE as f32;
+        let code = [QR_AT_MM.0 - quiet_mm, QR_AT_MM.1 - quiet_mm, QR_AT_MM.0 + QR_MM + quiet_mm, QR_AT_MM.1 + QR_MM + quiet_mm];
+        let edge = |top_mm: f32| [LEFT_MM, top_mm, LEFT_MM + FULL_WIDTH_MM, top_mm];
+        let obstacles = [code, edge(RULE_MM), edge(RULE_MM + 0.5), edge(BOX_MM.0), edge(BOX_MM.0 + BOX_MM.1)];
+        for ticket in tickets_to_try() {
+            let blocks = arrange(&ticket, &faces);
+            let lines: Vec<&Line> = blocks.iter().flat_map(Block::lines).collect();
+            for (i, line) in lines.iter().enumerate() {
+                let [left, top, right, bottom] = ink(line);
+                assert!(left >= LEFT_MM && right <= LEFT_MM + FULL_WIDTH_MM + 0.01 && top >= 8.0 && bottom <= HALF_MM - 5.0, "{line:?}");
+                assert!(!obstacles.iter().any(|obstacle| overlap(ink(line), *obstacle)), "{line:?}");
+                assert!(!line.text.trim().is_empty(), "{line:?}");
+                for other in &lines[i + 1..] {
+                    assert!(!overlap(ink(line), ink(other)), "{line:?} over {other:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn nothing_that_we_say_is_cut() {
+        let faces = Faces { regular: Face::regular().unwrap(), bold: Face::bold().unwrap() };
+        for ticket in Proof::ALL.into_iter().map(|proof| a_ticket(1, proof)) {
+            let blocks = arrange(&ticket, &faces);
+            let text = blocks.iter().flat_map(Block::lines).map(|line| &*line.text).collect::<Vec<_>>().join(" ");
+            for said in [&ticket.museum, &ticket.route, &ticket.category_it, &ticket.show_it, &ticket.show_en, &ticket.reference, &ticket.ticket] {
+                assert!(text.contains(&**said), "{said} in {text}");
+            }
+            assert!(text.contains("08:45–09:45") && text.contains("mercoledì 10 giugno 2026") && text.contains("Wednesday 10 June 2026"));
+            assert!(text.contains(NOTES_IT) && text.contains(NOTES_EN) && text.contains("2,00 €") && !text.contains('…'), "{text}");
+            assert_eq!(text.contains("Basta questo codice."), ticket.show_it.is_empty());
+        }
+    }
+
+    #[test]
+    fn any_text_can_be_printed() {
+        let tickets = tickets_to_try();
+        for some in tickets.chunks(TICKETS_MAX) {
+            assert_eq!(pages(&tickets_pdf(some).unwrap()), some.len().div_ceil(2));
+        }
+        // Every character there is, 450 at a time.
+        let all: Vec<char> = ('\0'..='\u{ffff}').chain('\u{1f300}'..='\u{1faff}').chain('\u{e0000}'..='\u{e01ff}').collect();
+        let texts = all.chunks(3 * 150).map(|some| {
+            let [a, b, c] = [0, 150, 300].map(|from| some.iter().skip(from).take(150).collect::<String>());
+            PrintedTicket { show_it: a, show_en: b, museum: c, ..a_ticket(1, Proof::None) }
+        });
+        let tickets: Vec<_> = texts.collect();
+        for some in tickets.chunks(TICKETS_MAX) {
+            tickets_pdf(some).unwrap();
+        }
+    }
+
+    #[test]
+    fn the_same_tickets_give_the_same_file() {
+        let tickets = [a_ticket(1, Proof::Age), a_ticket(2, Proof::EuAge18To25), a_ticket(3, Proof::None)];
+        let file = tickets_pdf(&tickets).unwrap();
+        assert_eq!(file, tickets_pdf(&tickets).unwrap());
+        assert!(!contains(&file, b"CreationDate") && !contains(&file, b"CreateDate"));
+        assert_ne!(file, tickets_pdf(&tickets[..2]).unwrap());
+    }
+
+    #[test]
+    fn the_file_is_an_accessible_pdf_with_its_fonts() {
+        let file = tickets_pdf(&[a_ticket(1, Proof::Age), a_ticket(2, Proof::Age), a_ticket(3, Proof::Age)]).unwrap();
+        assert!(file.starts_with(b"%PDF-1.7") && file.trim_ascii_end().ends_with(b"%%EOF"));
+        assert_eq!(pages(&file), 2);
+        for part in [&b"pdfuaid:part"[..], b"/StructTreeRoot", b"/Lang", b"/Outlines", b"/FontFile2", b"NotoSans-Bold", b"/Figure"] {
+            assert!(contains(&file, part), "{}", String::from_utf8_lossy(part));
+        }
+        let tail = String::from_utf8_lossy(&file[file.len() - 64..]).into_owned();
+        let xref: usize = tail.split("startxref").nth(1).unwrap().split_whitespace().next().unwrap().parse().unwrap();
+        assert!(file[xref..].starts_with(b"xref"));
+    }
+
+    #[test]
+    fn files_have_1_to_60_tickets_and_every_code_is_one() {
+        let many = vec![a_ticket(1, Proof::None); TICKETS_MAX + 1];
+        assert_eq!(pages(&tickets_pdf(&many[1..]).unwrap()), TICKETS_MAX / 2);
+        assert_eq!(tickets_pdf(&many), Err(PrintError::TooMany { count: 61 }));
+        assert_eq!(tickets_pdf(&[]), Err(PrintError::Nothing));
+        let bad = PrintedTicket { code: "no code".into(), ..a_ticket(2, Proof::None) };
+        assert_eq!(tickets_pdf(&[a_ticket(1, Proof::None), bad]), Err(PrintError::NotACode));
+    }
+
+    #[test]
+    fn days_and_prices_are_written_as_people_write_them() {
+        assert_eq!((day_it(date(2026, 11, 1)), day_en(date(2026, 11, 1))), ("domenica 1º novembre 2026".into(), "Sunday 1 November 2026".into()));
+        assert_eq!((day_it(date(2027, 3, 8)), day_en(date(2027, 3, 8))), ("lunedì 8 marzo 2027".into(), "Monday 8 March 2027".into()));
+        assert_eq!((clock(time(9, 5, 0, 0)), euros(Cents::new(1_650))), ("09:05".into(), "16,50 €".into()));
+    }
+
+    fn contains(file: &[u8], part: &[u8]) -> bool {
+        file.windows(part.len()).any(|window| window == part)
+    }
+
+    fn pages(file: &[u8]) -> usize {
+        let is_page =
+            |window: &[u8]| window.starts_with(b"/Type/Page") && window[10] != b's' || window.starts_with(b"/Type /Page") && window[11] != b's';
+        file.windows(12).filter(|window| is_page(window)).count()
     }
 }

@@ -1,4 +1,4 @@
-//! One ticket code as a QR code: as SVG for pages, as PNG for mails and wallets, as runs of modules for [`super::pdf`].
+//! One ticket code as a QR code: as SVG for pages, as PNG for mails and wallets, as runs of modules for `pdf`.
 //!
 //! Always the alphanumeric mode (what ticket codes are made for) at level Q: a quarter of the codewords may be lost to a fold or a bad printer. Every image
 //! carries its own quiet zone. A page that shows one gives it its label: the image has none.
@@ -13,7 +13,7 @@ use super::PrintError;
 /// The longest text that is drawn: what fits version 10 at level Q. Longer ones would have modules too small to scan in the size that we print.
 pub const CODE_LENGTH_MAX: usize = 221;
 /// The white frame that readers need, in modules (ISO/IEC 18004, 9.1).
-pub const QUIET_ZONE: usize = 4;
+pub(super) const QUIET_ZONE: usize = 4;
 
 const ALPHABET: &[u8] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ $%*+-./:";
 const MODULE_PX_MAX: u32 = 32;
