@@ -3,6 +3,7 @@
 
 pub mod auth;
 pub mod openapi;
+pub mod print;
 pub mod problem;
 pub mod request;
 pub mod routes;
