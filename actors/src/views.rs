@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 use sqlx::Row;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteRow, SqliteSynchronous};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteRow, SqliteSynchronous};
 use tokio::sync::{mpsc, watch};
 use tornello_engine::aggregate::Aggregate;
 use tornello_engine::ids::{HoldId, MuseumId, SlotId};
@@ -31,8 +31,8 @@ const HEADS_EVERY: Duration = Duration::from_secs(2);
 
 const SCHEMA: &str = "
     DROP TABLE IF EXISTS position; DROP TABLE IF EXISTS head; DROP TABLE IF EXISTS snapshot; DROP TABLE IF EXISTS sale; DROP TABLE IF EXISTS ticket;
-    CREATE TABLE position (name TEXT PRIMARY KEY, batch INTEGER NOT NULL) STRICT;
-    INSERT INTO position VALUES ('rows', 0), ('heads', 0);
+    CREATE TABLE position (name TEXT PRIMARY KEY, batch INTEGER NOT NULL, hash BLOB NOT NULL) STRICT;
+    INSERT INTO position VALUES ('rows', 0, zeroblob(32)), ('heads', 0, zeroblob(32));
     CREATE TABLE head (slot TEXT PRIMARY KEY, data BLOB NOT NULL) STRICT, WITHOUT ROWID;
     CREATE TABLE snapshot (stream BLOB PRIMARY KEY, seq INTEGER NOT NULL, crc INTEGER NOT NULL, state BLOB NOT NULL) STRICT;
     CREATE TABLE sale (
@@ -152,7 +152,7 @@ impl Views {
         if version != FORMAT {
             views.clear().await?;
         }
-        views.rows_sender.send_replace(views.position("rows").await?);
+        views.rows_sender.send_replace(views.position("rows").await?.0);
         Ok(views)
     }
 
@@ -168,9 +168,14 @@ impl Views {
         self.pool.close().await;
     }
 
-    async fn position(&self, name: &str) -> Result<u64, ViewsError> {
-        let batch: i64 = sqlx::query_scalar("SELECT batch FROM position WHERE name = ?").bind(name).fetch_one(&self.pool).await?;
-        Ok(batch.unsigned_abs())
+    async fn position(&self, name: &str) -> Result<(u64, Vec<u8>), ViewsError> {
+        let row = sqlx::query("SELECT batch, hash FROM position WHERE name = ?").bind(name).fetch_one(&self.pool).await?;
+        Ok((row.try_get::<i64, _>(0)?.unsigned_abs(), row.try_get(1)?))
+    }
+
+    /// The batches up to which lists and heads were built, with their hashes: a journal that does not hold them is another one.
+    pub async fn positions(&self) -> Result<[(u64, Vec<u8>); 2], ViewsError> {
+        Ok([self.position("rows").await?, self.position("heads").await?])
     }
 
     /// The last batch whose sales and tickets are in the lists.
@@ -193,14 +198,14 @@ impl Views {
             Some((slot, postcard::from_bytes(&row.try_get::<Vec<u8>, _>(1).ok()?).ok()?))
         };
         match rows.iter().map(read).collect::<Option<Vec<_>>>() {
-            Some(heads) => Ok((self.position("heads").await?, heads)),
+            Some(heads) => Ok((self.position("heads").await?.0, heads)),
             // A head that cannot be read: build all of them again.
             None => Ok((0, Vec::new())),
         }
     }
 
-    /// Saves heads that are complete up to `batch`.
-    pub async fn save_heads(&self, heads: &[(SlotId, SlotHead)], batch: u64) -> Result<(), ViewsError> {
+    /// Saves heads that are complete up to the batch at `end`.
+    pub async fn save_heads(&self, heads: &[(SlotId, SlotHead)], end: &Head) -> Result<(), ViewsError> {
         let mut tx = self.pool.begin().await?;
         for (slot, head) in heads {
             let Ok(data) = postcard::to_allocvec(head) else { continue };
@@ -210,7 +215,7 @@ impl Views {
                 .execute(&mut *tx)
                 .await?;
         }
-        sqlx::query("UPDATE position SET batch = ? WHERE name = 'heads'").bind(stored(batch)).execute(&mut *tx).await?;
+        move_on(&mut tx, "heads", end.number, &end.hash).await?;
         Ok(tx.commit().await?)
     }
 
@@ -267,8 +272,8 @@ impl Views {
     pub async fn follow(&self, journal: Arc<dyn Journal>, board: Arc<Board>, mut committed: watch::Receiver<Head>) {
         let mut saved = tokio::time::Instant::now();
         loop {
-            let end = committed.borrow_and_update().number;
-            match self.take_in(journal.as_ref(), end).await {
+            let end = *committed.borrow_and_update();
+            match self.take_in(journal.as_ref(), end.number).await {
                 Ok(()) => {}
                 Err(error) => {
                     tracing::error!(%error, "the read models fall behind");
@@ -278,7 +283,7 @@ impl Views {
             let ended = committed.has_changed().is_err();
             if ended || saved.elapsed() >= HEADS_EVERY {
                 let heads = board.take_unsaved();
-                if let Err(error) = self.save_heads(&heads, end).await {
+                if let Err(error) = self.save_heads(&heads, &end).await {
                     tracing::error!(%error, "the heads of the slots were not saved");
                     heads.iter().for_each(|(slot, _)| board.not_saved(*slot));
                 }
@@ -303,10 +308,15 @@ impl Views {
             for batch in &batches {
                 rows.read(batch)?;
             }
-            rows.write(&self.pool, last.number).await?;
+            rows.write(&self.pool, last).await?;
             self.rows_sender.send_replace(last.number);
         }
     }
+}
+
+async fn move_on(connection: &mut SqliteConnection, name: &str, batch: u64, hash: &[u8; 32]) -> Result<(), sqlx::Error> {
+    let update = sqlx::query("UPDATE position SET batch = ?, hash = ? WHERE name = ?").bind(stored(batch)).bind(&hash[..]).bind(name);
+    update.execute(connection).await.map(drop)
 }
 
 fn stored(number: u64) -> i64 {
@@ -453,7 +463,7 @@ impl Rows {
     }
 
     /// Everything and the new position in one transaction, so that nothing is taken in twice.
-    async fn write(&self, pool: &SqlitePool, batch: u64) -> Result<(), sqlx::Error> {
+    async fn write(&self, pool: &SqlitePool, last: &Batch) -> Result<(), sqlx::Error> {
         const SALES: &str = "INSERT INTO sale
             SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7, value ->> 8, value ->> 9,
                 value ->> 10, value ->> 11, 0, 0, 0 FROM json_each(?)";
@@ -473,7 +483,7 @@ impl Rows {
                 sqlx::query(query).bind(json(rows)).execute(&mut *tx).await?;
             }
         }
-        sqlx::query("UPDATE position SET batch = ? WHERE name = 'rows'").bind(stored(batch)).execute(&mut *tx).await?;
+        move_on(&mut tx, "rows", last.number, &last.hash()).await?;
         tx.commit().await
     }
 }
