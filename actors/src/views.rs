@@ -44,7 +44,8 @@ const SCHEMA: &str = "
     CREATE INDEX sale_by_slot ON sale (slot, sale);
     CREATE INDEX sale_by_reference ON sale (reference, sale) WHERE reference <> '';
     CREATE TABLE ticket (
-        ticket TEXT PRIMARY KEY, sale TEXT NOT NULL, slot TEXT NOT NULL, category TEXT NOT NULL, state TEXT NOT NULL, changed_at INTEGER NOT NULL
+        ticket TEXT PRIMARY KEY, sale TEXT NOT NULL, slot TEXT NOT NULL, category TEXT NOT NULL, state TEXT NOT NULL, blocked INTEGER NOT NULL,
+        changed_at INTEGER NOT NULL
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX ticket_by_slot ON ticket (slot, ticket);
     PRAGMA user_version = 1;";
@@ -240,7 +241,8 @@ impl Views {
 
     /// The tickets of a slot in the order of their ids, after `after`, at most `limit`.
     pub async fn tickets(&self, slot: SlotId, after: &str, limit: u32) -> Result<Vec<TicketRow>, ViewsError> {
-        const QUERY: &str = "SELECT ticket, sale, category, state, changed_at FROM ticket WHERE slot = ? AND ticket > ? ORDER BY ticket LIMIT ?";
+        const QUERY: &str = "SELECT ticket, sale, category, CASE WHEN blocked AND state <> 'cancelled' THEN 'blocked' ELSE state END, changed_at
+            FROM ticket WHERE slot = ? AND ticket > ? ORDER BY ticket LIMIT ?";
         let rows = sqlx::query(QUERY).bind(slot.to_string()).bind(after).bind(i64::from(limit)).fetch_all(&self.pool).await?;
         let read = |row: &SqliteRow| {
             Ok(TicketRow {
@@ -386,8 +388,10 @@ struct Rows {
     tickets: Vec<serde_json::Value>,
     /// (sale, refunded, cancelled, admitted) to add.
     changes: Vec<serde_json::Value>,
-    /// (ticket, state, time); an empty state lifts a block.
+    /// (ticket, state, time).
     states: Vec<serde_json::Value>,
+    /// (ticket, whether it is blocked, time).
+    blocks: Vec<serde_json::Value>,
 }
 
 impl Rows {
@@ -436,10 +440,11 @@ impl Rows {
             }
             Event::Cancelled(cancelled) => {
                 self.changes.push(json!([cancelled.sale.to_string(), cancelled.refund_cents.get(), cancelled.tickets.len(), 0]));
-                self.each(cancelled.sale, &cancelled.tickets, "cancelled", at);
+                let each = cancelled.tickets.iter().map(|&number| cancelled.sale.ticket(number).to_string());
+                self.states.extend(each.map(|ticket| json!([ticket, "cancelled", at])));
             }
-            Event::Blocked(blocked) => self.each(blocked.sale, &blocked.tickets, "blocked", at),
-            Event::Unblocked(unblocked) => self.each(unblocked.sale, &unblocked.tickets, "valid", at),
+            Event::Blocked(blocked) => self.block(blocked.sale, &blocked.tickets, true, at),
+            Event::Unblocked(unblocked) => self.block(unblocked.sale, &unblocked.tickets, false, at),
             Event::Admitted(admitted) => {
                 self.changes.push(json!([admitted.ticket.sale().to_string(), 0, 0, u32::from(admitted.entry == 1)]));
                 self.states.push(json!([admitted.ticket.to_string(), "inside", at]));
@@ -458,8 +463,8 @@ impl Rows {
         }
     }
 
-    fn each(&mut self, sale: HoldId, tickets: &[u16], state: &str, at: i64) {
-        self.states.extend(tickets.iter().map(|&number| serde_json::json!([sale.ticket(number).to_string(), state, at])));
+    fn block(&mut self, sale: HoldId, tickets: &[u16], blocked: bool, at: i64) {
+        self.blocks.extend(tickets.iter().map(|&number| serde_json::json!([sale.ticket(number).to_string(), u8::from(blocked), at])));
     }
 
     /// Everything and the new position in one transaction, so that nothing is taken in twice.
@@ -468,17 +473,22 @@ impl Rows {
             SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7, value ->> 8, value ->> 9,
                 value ->> 10, value ->> 11, 0, 0, 0 FROM json_each(?)";
         const TICKETS: &str = "INSERT INTO ticket
-            SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, 'valid', value ->> 4 FROM json_each(?)";
-        const CHANGES: &str = "UPDATE sale SET refunded_cents = refunded_cents + change.refunded, cancelled = cancelled + change.cancelled,
-            admitted = admitted + change.admitted
+            SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, 'valid', 0, value ->> 4 FROM json_each(?)";
+        const CHANGES: &str = "UPDATE sale SET refunded_cents = sale.refunded_cents + change.refunded, cancelled = sale.cancelled + change.cancelled,
+            admitted = sale.admitted + change.admitted
             FROM (SELECT value ->> 0 AS of, sum(value ->> 1) AS refunded, sum(value ->> 2) AS cancelled, sum(value ->> 3) AS admitted
                 FROM json_each(?) GROUP BY 1) AS change WHERE sale.sale = change.of";
         // Of several changes of one ticket the last one counts: SQLite takes the bare columns from the row that has the maximum.
         const STATES: &str = "UPDATE ticket SET state = change.state, changed_at = change.at
             FROM (SELECT value ->> 0 AS of, value ->> 1 AS state, value ->> 2 AS at, max(key) FROM json_each(?) GROUP BY 1) AS change
             WHERE ticket.ticket = change.of";
+        const BLOCKS: &str = "UPDATE ticket SET blocked = change.blocked, changed_at = change.at
+            FROM (SELECT value ->> 0 AS of, value ->> 1 AS blocked, value ->> 2 AS at, max(key) FROM json_each(?) GROUP BY 1) AS change
+            WHERE ticket.ticket = change.of";
         let mut tx = pool.begin_with("BEGIN IMMEDIATE").await?;
-        for (query, rows) in [(SALES, &self.sales), (TICKETS, &self.tickets), (CHANGES, &self.changes), (STATES, &self.states)] {
+        for (query, rows) in
+            [(SALES, &self.sales), (TICKETS, &self.tickets), (CHANGES, &self.changes), (STATES, &self.states), (BLOCKS, &self.blocks)]
+        {
             if !rows.is_empty() {
                 sqlx::query(query).bind(json(rows)).execute(&mut *tx).await?;
             }

@@ -398,6 +398,34 @@ async fn a_snapshot_is_used_and_a_damaged_one_is_not() {
     house.running.stop().await;
 }
 
+#[actix_rt::test]
+async fn the_lists_follow_what_becomes_of_tickets() {
+    let folder = TempDir::new().unwrap();
+    let house = House::in_folder(&folder).await.unwrap();
+    let sale = HoldId::new(tomorrow(), 1);
+    let gate = code("north");
+    let admit = Command::Admit { ticket: sale.ticket(0), issue: None, gate, museum: MUSEUM };
+    let steps = [
+        (now(), sell(1, 3), ["valid", "valid", "valid"]),
+        (now(), Command::Cancel { sale, owner: None, tickets: vec![2], cause: slot::CancelCause::Visitor }, ["valid", "valid", "cancelled"]),
+        (tomorrow().start(), admit, ["inside", "valid", "cancelled"]),
+        (tomorrow().start(), Command::Block { sale, tickets: vec![], reason: code("review") }, ["blocked", "blocked", "cancelled"]),
+        (tomorrow().start(), Command::Unblock { sale, tickets: vec![] }, ["inside", "valid", "cancelled"]),
+        (tomorrow().start(), Command::Exit { ticket: sale.ticket(0), gate, museum: MUSEUM }, ["outside", "valid", "cancelled"]),
+    ];
+    let views = house.node().files().unwrap().views.clone();
+    for (key, (at, command, expected)) in (1..).zip(steps) {
+        house.clock.set(at);
+        house.ask(key, command.clone()).await.unwrap();
+        views.reach(house.node().head().number).await;
+        let states: Vec<String> = views.tickets(tomorrow(), "", 10).await.unwrap().into_iter().map(|ticket| ticket.state).collect();
+        assert_eq!(states, expected, "after {command:?}");
+    }
+    let row = views.sales(&SaleFilter { slot: Some(tomorrow()), ..SaleFilter::default() }, 10).await.unwrap().remove(0);
+    assert_eq!((row.people, row.cancelled, row.admitted, row.refunded_cents), (3, 1, 1, 600));
+    house.running.stop().await;
+}
+
 async fn change(folder: &TempDir, file: &str, sql: &'static str) {
     let options = sqlx::sqlite::SqliteConnectOptions::new().filename(folder.path().join(file));
     let mut connection = options.connect().await.unwrap();
