@@ -459,8 +459,8 @@ impl Rows {
                 value ->> 10, value ->> 11, 0, 0, 0 FROM json_each(?)";
         const TICKETS: &str = "INSERT INTO ticket
             SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, 'valid', value ->> 4 FROM json_each(?)";
-        const CHANGES: &str = "UPDATE sale SET refunded_cents = refunded_cents + change.refunded, cancelled = cancelled + change.cancelled,
-            admitted = admitted + change.admitted
+        const CHANGES: &str = "UPDATE sale SET refunded_cents = sale.refunded_cents + change.refunded, cancelled = sale.cancelled + change.cancelled,
+            admitted = sale.admitted + change.admitted
             FROM (SELECT value ->> 0 AS of, sum(value ->> 1) AS refunded, sum(value ->> 2) AS cancelled, sum(value ->> 3) AS admitted
                 FROM json_each(?) GROUP BY 1) AS change WHERE sale.sale = change.of";
         // Of several changes of one ticket the last one counts: SQLite takes the bare columns from the row that has the maximum.
