@@ -1,1 +1,4 @@
 //! placeholder
+
+pub mod demo;
+pub mod replay;
