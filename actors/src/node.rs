@@ -341,6 +341,14 @@ impl Node {
         }
     }
 
+    /// Retires the owners that nobody has asked since the last time, and takes slots that ended days ago off the board: what the node does by itself once a
+    /// minute, for replays whose years are minutes.
+    pub async fn tidy(&self) {
+        self.slots.retire_idle().await;
+        self.museum_owners.retire_idle().await;
+        self.board.forget(self.clock.now().plus_seconds(-FORGET_AFTER_S));
+    }
+
     async fn keep_deadlines(node: Arc<Self>) {
         loop {
             let next = node.board.next_wake();
@@ -366,9 +374,7 @@ impl Node {
             }
             if last_retired.elapsed() >= RETIRE_EVERY {
                 last_retired = tokio::time::Instant::now();
-                node.slots.retire_idle().await;
-                node.museum_owners.retire_idle().await;
-                node.board.forget(node.clock.now().plus_seconds(-FORGET_AFTER_S));
+                node.tidy().await;
                 if let Some(files) = &node.files {
                     if let Err(error) = files.keys.flush_last_used().await {
                         tracing::warn!(%error, "when keys were last used was not saved");
@@ -477,7 +483,8 @@ fn check_clock(head: &Head, wall: Timestamp, accept: bool) -> Result<(), StartEr
     Err(StartError::Clock { wall, last: head.at })
 }
 
-fn lock(data: &Path) -> Result<std::fs::File, StartError> {
+/// Takes the data folder for this process alone, until the returned file is dropped; what [`Node::start`] does first.
+pub fn lock(data: &Path) -> Result<std::fs::File, StartError> {
     let folder = |source| StartError::Folder { folder: data.to_owned(), source };
     let file = std::fs::File::create(data.join("lock")).map_err(folder)?;
     match file.try_lock() {

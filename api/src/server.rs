@@ -191,8 +191,3 @@ pub fn start(node: Arc<Node>, settings: &ServerSettings) -> std::io::Result<(act
     });
     Ok((server, address))
 }
-
-/// Serves until Ctrl-C or SIGTERM, then finishes what runs.
-pub async fn serve(node: Arc<Node>, settings: ServerSettings) -> std::io::Result<()> {
-    start(node, &settings)?.0.await
-}
