@@ -1,0 +1,190 @@
+//! A whole Tornello for one test: node and server on a free port, a folder of its own, a clock that stands still, a key for every role and two museums. The
+//! first, `torre`, has 20 places in every slot of an hour, a ceiling of 60 people and the tariff of state museums at 12 euros; `mare` is like it, without a
+//! ceiling.
+
+#![allow(dead_code, reason = "each suite uses its own part of this")]
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use actix_web::dev::ServerHandle;
+use jiff::civil::{Date, time};
+use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
+use serde_json::Value;
+use tempfile::TempDir;
+use tornello_actors::clock::ManualClock;
+use tornello_actors::keys::{Museums, NewKey, Role};
+use tornello_actors::node::{Node, Running, Settings};
+use tornello_api::server::{self, ServerSettings};
+use tornello_engine::calendar;
+use tornello_engine::envelope::{Digest, Envelope};
+use tornello_engine::ids::{Code, KeyId, MuseumId, RouteId, SlotId};
+use tornello_engine::money::Cents;
+use tornello_engine::museum::{Command, Profile};
+use tornello_engine::plan::{OpeningPlan, Route, Session};
+use tornello_engine::slot::Policy;
+use tornello_engine::tariff::Tariff;
+use tornello_engine::text::Text;
+use tornello_engine::time::Timestamp;
+
+/// When every test begins: a Monday in November, half past nine in Rome; the first slot of the day runs.
+pub const NOW: &str = "2026-11-23T08:30:00Z";
+/// The number of `torre`.
+pub const TORRE: MuseumId = MuseumId(1);
+/// The number of `mare`.
+pub const MARE: MuseumId = MuseumId(2);
+
+/// A running installation.
+pub struct App {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// Speaks HTTP.
+    pub client: Client,
+    /// Set it to let time pass.
+    pub clock: Arc<ManualClock>,
+    running: Running,
+    server: ServerHandle,
+    serving: actix_web::rt::task::JoinHandle<std::io::Result<()>>,
+    folder: TempDir,
+}
+
+impl App {
+    /// Starts with `torre` and `mare`.
+    pub async fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let clock = Arc::new(ManualClock::new(NOW.parse().unwrap()));
+        let running = Node::start(&Settings::new(folder.path()), Arc::clone(&clock) as _, |_| {}).await.unwrap();
+        for (number, slug, ceiling) in [(TORRE, "torre", Some(60)), (MARE, "mare", None)] {
+            register(running.node(), number, slug, ceiling).await;
+        }
+        let settings = ServerSettings { workers: 1, ..ServerSettings::new(SocketAddr::from(([127, 0, 0, 1], 0))) };
+        let (server, address) = server::start(Arc::clone(running.node()), &settings).unwrap();
+        let handle = server.handle();
+        let serving = actix_web::rt::spawn(server);
+        Self { address, client: Client::new(), clock, running, server: handle, serving, folder }
+    }
+
+    /// Stops as a server does: what was asked is on the disk.
+    pub async fn stop(self) {
+        drop(self.client);
+        self.server.stop(true).await;
+        self.serving.await.unwrap().unwrap();
+        self.running.stop().await;
+        self.folder.close().unwrap();
+    }
+
+    /// The node behind it. Do not keep it beyond [`App::stop`].
+    pub fn node(&self) -> &Node {
+        self.running.node()
+    }
+
+    /// Lets time pass, and ends what is due.
+    pub async fn pass(&self, seconds: i64) {
+        self.clock.set(self.node().now().plus_seconds(seconds));
+        self.node().wake_due().await;
+    }
+
+    /// A new key of a role for all museums; resellers sell on the account `tour-op`.
+    pub async fn key(&self, role: Role) -> String {
+        self.key_for(role, Museums::All).await
+    }
+
+    /// A new key of a role for some museums.
+    pub async fn key_for(&self, role: Role, museums: Museums) -> String {
+        let account = (role == Role::Reseller).then(|| code("tour-op"));
+        let new = NewKey { name: format!("{role} of a test"), role, museums, account, expires_at: None };
+        let (text, _) = self.node().files().unwrap().keys.create(new, self.node().now()).await.unwrap();
+        text.expose().to_owned()
+    }
+
+    /// A request with a key; an empty key sends none.
+    pub fn request(&self, method: Method, path: &str, key: &str) -> RequestBuilder {
+        let request = self.client.request(method, format!("http://{}{path}", self.address));
+        if key.is_empty() { request } else { request.bearer_auth(key) }
+    }
+
+    /// Reads something that must be there.
+    pub async fn get(&self, path: &str, key: &str) -> Value {
+        let response = self.request(Method::GET, path, key).send().await.unwrap();
+        expect(response, StatusCode::OK).await
+    }
+
+    /// Asks for a change under an idempotency key, and answers status and body.
+    pub async fn ask(&self, method: Method, path: &str, key: &str, idempotency_key: &str, body: &Value) -> (StatusCode, Value) {
+        let request = self.request(method, path, key).header("Idempotency-Key", idempotency_key).json(body);
+        let response = request.send().await.unwrap();
+        (response.status(), body_of(response).await)
+    }
+
+    /// As [`App::ask`] with POST.
+    pub async fn post(&self, path: &str, key: &str, idempotency_key: &str, body: &Value) -> (StatusCode, Value) {
+        self.ask(Method::POST, path, key, idempotency_key, body).await
+    }
+}
+
+/// The body of a response that must have this status.
+pub async fn expect(response: Response, status: StatusCode) -> Value {
+    let (found, url) = (response.status(), response.url().clone());
+    let body = body_of(response).await;
+    assert_eq!(found, status, "{url}: {body}");
+    body
+}
+
+/// A body as JSON; null if it is empty.
+pub async fn body_of(response: Response) -> Value {
+    let text = response.text().await.unwrap();
+    if text.is_empty() { Value::Null } else { serde_json::from_str(&text).unwrap_or(Value::String(text)) }
+}
+
+/// The slot of the main route that starts today at that hour in Rome.
+pub fn slot(museum: MuseumId, hour: i8) -> SlotId {
+    SlotId::new(museum, RouteId(1), calendar::instant(today().at(hour, 0, 0, 0)))
+}
+
+/// The day on which every test begins.
+pub fn today() -> Date {
+    calendar::local_day(NOW.parse::<Timestamp>().unwrap())
+}
+
+/// A code that is known to be one.
+pub fn code(text: &str) -> Code {
+    text.parse().unwrap()
+}
+
+/// Open every day from 9 to 19, in slots of an hour, with 20 places each.
+pub fn plan() -> OpeningPlan {
+    let at = |hour: i8| time(hour, 0, 0, 0);
+    let session = Session { opens: at(9), closes: at(19), slot_minutes: 60, last_entry: at(18), capacity: 20, quotas: Default::default() };
+    let route = Route {
+        id: RouteId(1),
+        code: code("main"),
+        name: Text::new("Percorso di visita", "Main route"),
+        week: std::array::from_fn(|_| vec![session.clone()]),
+        exceptions: Vec::new(),
+        policy: Policy::default(),
+    };
+    OpeningPlan { routes: vec![route] }
+}
+
+async fn register(node: &Node, number: MuseumId, slug: &str, ceiling: Option<u32>) {
+    let profile = Profile {
+        slug: code(slug),
+        name: format!("Museo {slug}"),
+        city: "Roma".to_owned(),
+        region: "Lazio".to_owned(),
+        latitude_microdeg: 41_900_000,
+        longitude_microdeg: 12_480_000,
+        patron: None,
+    };
+    let valid_from = today();
+    let commands = [
+        Command::Register { profile },
+        Command::SetPlan { valid_from, plan: plan() },
+        Command::SetTariff { valid_from, tariff: Tariff::state_museum(Cents::new(1_200)) },
+        Command::SetCeiling { valid_from, ceiling },
+    ];
+    for (step, command) in (1..).zip(commands) {
+        let envelope = Envelope { who: KeyId::SYSTEM, key: Digest(step), body: Digest(step), parties: Vec::new(), assessment: None, order: None };
+        node.museum(number, envelope, command).await.unwrap();
+    }
+}
