@@ -15,6 +15,9 @@ use super::Data;
 /// Where a demo listens.
 const DEMO: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
 
+/// How often a long start says how far it is.
+const TOLD_EVERY_US: i64 = 2_000_000;
+
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     #[command(flatten)]
@@ -53,7 +56,15 @@ pub(super) async fn serve(arguments: Arguments) -> anyhow::Result<()> {
     let arbiters = arguments.workers().div_ceil(2);
     let settings = Settings { arbiters, accept_clock: arguments.accept_clock, ..Settings::new(data) };
     let started = clock.now();
-    let running = Node::start(&settings, Arc::clone(&clock) as _, |batch| tracing::info!(batch, "checking the journal")).await?;
+    let mut told = started;
+    let progress = |batch| {
+        let now = clock.now();
+        if now.micros_since(told) >= TOLD_EVERY_US {
+            told = now;
+            tracing::info!(batch, "checking the journal");
+        }
+    };
+    let running = Node::start(&settings, Arc::clone(&clock) as _, progress).await?;
     let keeping_time = tokio::spawn(node::keep_time(Arc::clone(&clock)));
     let node = Arc::clone(running.node());
     let checked = node.started();

@@ -1,6 +1,6 @@
 //! What a replay says at its end: the figures of each museum, and whether the recount and the journal agree with every one of them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Write as _};
 
 use serde_json::{Value, json};
@@ -175,7 +175,7 @@ impl fmt::Display for Report {
             let add = |a: Count, b: Count| Count { visits: a.visits + b.visits, people: a.people + b.people };
             row(f, name, cells(&|total| text(of(total)), text(self.totals.iter().map(of).fold(Count::default(), add))))?;
             if name == "refused" {
-                let codes: std::collections::BTreeSet<_> = self.refused_by.iter().flat_map(BTreeMap::keys).collect();
+                let codes: BTreeSet<_> = self.refused_by.iter().flat_map(BTreeMap::keys).collect();
                 for code in codes {
                     let of = |index: usize| self.refused_by.get(index).and_then(|by| by.get(code)).copied().unwrap_or(0);
                     let all = (0..COUNT).map(of).sum();
