@@ -70,13 +70,16 @@ pub(super) async fn serve(arguments: Arguments) -> anyhow::Result<()> {
     let checked = node.started();
     let (records, ms) = (checked.records, clock.now().micros_since(started) / 1_000);
     tracing::info!(records, batches = checked.head.number, museums = node.museums().all().len(), ms, "the journal is sound");
-    if arguments.demo {
+    let keys = if arguments.demo {
         demo::seed(&node).await?;
-    }
+        development_keys(&node, data).await?
+    } else {
+        Vec::new()
+    };
     let (server, listen) = start_server(Arc::clone(&node), listen, arguments.workers())?;
     eprintln!("Tornello {} on http://{listen}, data in {}", env!("CARGO_PKG_VERSION"), data.display());
     if arguments.demo {
-        print_keys(&development_keys(&node, data).await?, &data.join(demo::KEYS_FILE), listen);
+        print_keys(&keys, &data.join(demo::KEYS_FILE), listen);
     } else if node.files().is_some_and(|files| files.keys.list().is_empty()) {
         eprintln!("There is no API key yet: make one with `tornello keys create --data {} --name NAME --role admin`", data.display());
     }
@@ -88,9 +91,13 @@ pub(super) async fn serve(arguments: Arguments) -> anyhow::Result<()> {
 }
 
 /// The HTTP server on a node, and where it listens. When awaited it serves until it is told to stop, and ends after what runs is finished.
-pub(super) fn start_server(node: Arc<Node>, listen: SocketAddr, workers: usize) -> anyhow::Result<(actix_web::dev::Server, SocketAddr)> {
+pub(super) fn start_server(
+    node: Arc<Node>,
+    listen: SocketAddr,
+    workers: usize,
+) -> anyhow::Result<(impl Future<Output = std::io::Result<()>> + use<>, SocketAddr)> {
     let settings = ServerSettings { workers, ..ServerSettings::new(listen) };
-    server::start(node, &settings).with_context(|| format!("cannot serve on {listen}"))
+    server::serve(node, &settings).with_context(|| format!("cannot serve on {listen}"))
 }
 
 /// Whether the address is free, asked before anything is made; the server itself asks again.
