@@ -367,9 +367,12 @@ impl Node {
     }
 
     async fn keep_house(node: Arc<Self>) {
-        let mut last_retired = tokio::time::Instant::now();
+        let (mut look, mut retire) = (tokio::time::interval(KEYS_EVERY), tokio::time::interval(RETIRE_EVERY));
         loop {
-            tokio::time::sleep(KEYS_EVERY).await;
+            let retire_now = tokio::select! {
+                _ = look.tick() => false,
+                _ = retire.tick() => true,
+            };
             if let Some(files) = &node.files {
                 if let Err(error) = files.keys.refresh().await {
                     tracing::error!(%error, "the API keys cannot be read again");
@@ -378,8 +381,7 @@ impl Node {
                     tracing::error!(%error, "the keys that sign tickets cannot be read again");
                 }
             }
-            if last_retired.elapsed() >= RETIRE_EVERY {
-                last_retired = tokio::time::Instant::now();
+            if retire_now {
                 node.tidy().await;
                 if let Some(files) = &node.files {
                     if let Err(error) = files.keys.flush_last_used().await {

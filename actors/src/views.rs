@@ -272,7 +272,8 @@ impl Views {
 
     /// Follows the journal: takes in every batch, and saves the heads now and then. Ends when the journal's writer has ended and all is taken in.
     pub async fn follow(&self, journal: Arc<dyn Journal>, board: Arc<Board>, mut committed: watch::Receiver<Head>) {
-        let mut saved = tokio::time::Instant::now();
+        let mut save = tokio::time::interval(HEADS_EVERY);
+        let mut is_due = false;
         loop {
             let end = *committed.borrow_and_update();
             match self.take_in(journal.as_ref(), end.number).await {
@@ -283,18 +284,20 @@ impl Views {
                 }
             }
             let ended = committed.has_changed().is_err();
-            if ended || saved.elapsed() >= HEADS_EVERY {
+            if ended || is_due {
                 let heads = board.take_unsaved();
                 if let Err(error) = self.save_heads(&heads, &end).await {
                     tracing::error!(%error, "the heads of the slots were not saved");
                     heads.iter().for_each(|(slot, _)| board.not_saved(*slot));
                 }
-                saved = tokio::time::Instant::now();
             }
             if ended {
                 return;
             }
-            let _ = tokio::time::timeout(HEADS_EVERY, committed.changed()).await;
+            is_due = tokio::select! {
+                _ = committed.changed() => false,
+                _ = save.tick() => true,
+            };
         }
     }
 

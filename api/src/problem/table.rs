@@ -23,7 +23,7 @@ pub struct Known {
 }
 
 /// Problems that do not come from a refusal, or whose text there names a case.
-const OTHERS: [(&str, u16, &str, &str); 33] = [
+const OTHERS: [(&str, u16, &str, &str); 40] = [
     ("malformed", 400, "something in the request cannot be read", "The title says what; it is a fault in the program that asks."),
     (
         "idempotency_key_missing",
@@ -59,6 +59,13 @@ const OTHERS: [(&str, u16, &str, &str); 33] = [
     ("invalid_tariff", 422, "the tariff cannot be used", "The title says where and why."),
     ("invalid_ceiling", 422, "the ceiling is nobody, or more than any building holds", "Let it be 1 to 1000000 people, or none."),
     ("unknown_category", 422, "the tariff of that day has no such category", "Read the museum's tariff."),
+    ("invalid_contact", 422, "the contact cannot be written to", "The title says which part."),
+    ("not_a_code", 422, "what was scanned is not a ticket code", "Scan again, or type the ticket's id."),
+    ("unknown_version", 422, "a ticket code of a newer version", "Update the gate."),
+    ("unknown_key", 422, "a ticket code signed with an unknown key", "Fetch the ticket keys again; else it is not one of ours."),
+    ("bad_signature", 422, "a ticket code whose signature is wrong", "It is damaged or forged."),
+    ("key_not_valid", 422, "a ticket code whose key does not sign tickets of that time", "It is forged, or the gate's keys are old."),
+    ("unknown_proof", 422, "a ticket code that asks for an unknown document", "Update the gate."),
     ("group_only", 422, "only the group office books this category", ""),
     ("no_booking_on_free_day", 422, "nothing can be booked on that day: entry is free", "Tickets are given on site."),
     (
@@ -167,6 +174,7 @@ mod tests {
             include_str!("../../../engine/src/slot/refusal.rs"),
             include_str!("../../../engine/src/museum.rs"),
             include_str!("../../../engine/src/tariff.rs"),
+            include_str!("../../../engine/src/ticket.rs"),
             include_str!("../../../actors/src/sensors.rs"),
         ] {
             let (_, after) = text.split_once("fn code(").unwrap();
