@@ -29,6 +29,9 @@ pub const KEYS_FILE: &str = "development-keys.txt";
 const KEYS_FILE_BYTES_MAX: u64 = 16 * 1_024;
 const HOUR_S: u32 = 3_600;
 const DAY_S: u32 = 24 * HOUR_S;
+/// The museum that has the route for trying things out, and that route's number.
+const REHEARSED: u16 = 1;
+const REHEARSAL: u16 = 99;
 /// A building for at least so many people opens on 1 January, if that is not its weekly closing day.
 const OPEN_ON_NEW_YEAR_FROM: u32 = 1_000;
 
@@ -132,7 +135,21 @@ fn plan(museum: &Museum, today: Date) -> Option<OpeningPlan> {
         let (code, name) = (slug.parse().ok()?, route_name(slug));
         Some(Route { id: RouteId(number), code, name, week: week.clone(), exceptions: exceptions(museum, today), policy: policy() })
     };
-    Some(OpeningPlan { routes: (1..).zip(&museum.routes).map(route).collect::<Option<_>>()? })
+    let mut routes: Vec<Route> = (1..).zip(&museum.routes).map(route).collect::<Option<_>>()?;
+    if museum.number == REHEARSED {
+        routes.push(rehearsal()?);
+    }
+    Some(OpeningPlan { routes })
+}
+
+/// A route that is open around the clock, so that a ticket can be sold, shown at a gate and let in at any hour of the day or night when one tries things out.
+fn rehearsal() -> Option<Route> {
+    let midnight = jiff::civil::Time::midnight();
+    let session =
+        Session { opens: midnight, closes: midnight, slot_minutes: 60, last_entry: jiff::civil::time(23, 0, 0, 0), capacity: 50, quotas: quotas(50) };
+    let week = std::array::from_fn(|_| vec![session.clone()]);
+    let name = Text::new("Prova generale", "Rehearsal");
+    Some(Route { id: RouteId(REHEARSAL), code: "prova".parse().ok()?, name, week, exceptions: Vec::new(), policy: policy() })
 }
 
 /// The box office always has something to sell, groups plan long before, resellers give back early.
@@ -255,12 +272,15 @@ mod tests {
             assert_eq!(seed(node).await.unwrap(), 0);
             for museum in tornello_datasets::museums::load().unwrap() {
                 let known = node.museums().by_slug(museum.slug.parse().unwrap()).unwrap();
+                let rehearsed = museum.number == REHEARSED;
                 let per_day = museum.slots_per_day() as usize * museum.routes.len();
                 for day in (0..800).map(|ahead| date(2027, 3, 10).saturating_add(ahead.days())) {
                     let christmas = (day.month(), day.day()) == (12, 25) && day < date(2029, 3, 11);
                     let new_year = (day.month(), day.day()) == (1, 1) && museum.ceiling < OPEN_ON_NEW_YEAR_FROM && day < date(2029, 3, 11);
                     let open = museum.closed_weekday != Some(day.weekday()) && !christmas && !new_year;
-                    assert_eq!(known.day(day).len(), if open { per_day } else { 0 }, "{} on {day}", museum.slug);
+                    let hours = known.day(day).iter().filter(|slot| slot.slot.route() == RouteId(REHEARSAL)).count();
+                    assert_eq!(hours > 22, rehearsed, "{} on {day}", museum.slug);
+                    assert_eq!(known.day(day).len() - hours, if open { per_day } else { 0 }, "{} on {day}", museum.slug);
                 }
                 let reserved: u32 = quotas(museum.capacity).iter().map(|quota| quota.reserved).sum();
                 assert!(reserved <= museum.capacity / 4, "{}", museum.slug);

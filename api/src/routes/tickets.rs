@@ -69,10 +69,10 @@ impl Issued {
         Ok(files(node)?.codes.sign(&payload))
     }
 
-    /// What is printed on it.
+    /// What is printed on it: the slot's own times, as they were booked; what the gate allows before and after stays its own.
     fn printed(&self, node: &Node, known: &Known) -> Result<PrintedTicket, Problem> {
         let (profile, slot) = (known.museum.profile().ok_or_else(Problem::not_found)?, self.id.slot());
-        let (from, until) = (calendar::local(self.valid_from()), calendar::local(self.valid_until()));
+        let (from, until) = (calendar::local(slot.start()), calendar::local(self.opening.end));
         let day = calendar::local_day(slot.start());
         let route = known.museum.plan_on(day).and_then(|(_, plan)| plan.route(slot.route()));
         let category = category_name(known, slot, self.line.category);
