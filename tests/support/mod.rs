@@ -78,6 +78,11 @@ impl App {
         self.running.node()
     }
 
+    /// The node, for a second server on it.
+    pub fn shared_node(&self) -> Arc<Node> {
+        Arc::clone(self.running.node())
+    }
+
     /// Lets time pass, and ends what is due.
     pub async fn pass(&self, seconds: i64) {
         self.clock.set(self.node().now().plus_seconds(seconds));
