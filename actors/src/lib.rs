@@ -6,6 +6,7 @@
 pub mod availability;
 pub mod board;
 pub mod clock;
+pub mod codes;
 pub mod digest;
 pub mod failure;
 pub mod journal;

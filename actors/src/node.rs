@@ -15,6 +15,7 @@ use tornello_engine::time::Timestamp;
 
 use crate::board::{Board, SlotHead};
 use crate::clock::{Clock, RealClock};
+use crate::codes::{Codes, CodesError};
 use crate::failure::Failure;
 use crate::journal::memory::MemoryJournal;
 use crate::journal::sqlite::SqliteJournal;
@@ -93,6 +94,9 @@ pub enum StartError {
     /// Signing keys cannot be read.
     #[error(transparent)]
     Signing(#[from] SigningError),
+    /// Signing keys cannot be used.
+    #[error(transparent)]
+    Codes(#[from] CodesError),
     /// The wall clock and the journal disagree.
     #[error("the wall clock says {wall}, the journal's last record is of {last}: set the clock, or start with --accept-clock if it is right")]
     Clock {
@@ -150,8 +154,8 @@ pub struct Files {
     pub people: People,
     /// Makes pseudonyms of what channels know of parties.
     pub pseudonymiser: Pseudonymiser,
-    /// Where the keys that sign ticket codes are.
-    pub signing: parking_lot::RwLock<SigningKeys>,
+    /// Signs and verifies ticket codes.
+    pub codes: Codes,
     sqlite: Arc<SqliteJournal>,
     _lock: std::fs::File,
 }
@@ -177,9 +181,8 @@ impl Node {
         let master = MasterKey::load_or_create(&data.join("master.key"))?;
         let pseudonymiser = Pseudonymiser::new(&master);
         let people = People::open(data, master).await?;
-        let signing = SigningKeys::load_or_create(data.join("signing.keys"), clock.now())?;
-        let files =
-            Files { views, keys, people, pseudonymiser, signing: parking_lot::RwLock::new(signing), sqlite: Arc::clone(&sqlite), _lock: lock };
+        let codes = Codes::new(SigningKeys::load_or_create(data.join("signing.keys"), clock.now())?, clock.now())?;
+        let files = Files { views, keys, people, pseudonymiser, codes, sqlite: Arc::clone(&sqlite), _lock: lock };
         Self::assemble(sqlite, Some(files), settings, clock, progress).await
     }
 
@@ -358,10 +361,13 @@ impl Node {
         let mut last_retired = tokio::time::Instant::now();
         loop {
             tokio::time::sleep(KEYS_EVERY).await;
-            if let Some(files) = &node.files
-                && let Err(error) = files.keys.refresh().await
-            {
-                tracing::error!(%error, "the API keys cannot be read again");
+            if let Some(files) = &node.files {
+                if let Err(error) = files.keys.refresh().await {
+                    tracing::error!(%error, "the API keys cannot be read again");
+                }
+                if let Err(error) = files.codes.refresh(node.clock.now()) {
+                    tracing::error!(%error, "the keys that sign tickets cannot be read again");
+                }
             }
             if last_retired.elapsed() >= RETIRE_EVERY {
                 last_retired = tokio::time::Instant::now();

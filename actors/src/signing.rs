@@ -77,7 +77,7 @@ impl fmt::Debug for SigningKey {
 }
 
 /// All the signing keys of the installation, oldest first; there is always a current one, the last.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct SigningKeys {
     path: PathBuf,
     older: Vec<SigningKey>,
@@ -144,6 +144,13 @@ impl SigningKeys {
             keys.older.retain(|key| key.id != id);
             Ok(keys.older.len() < before)
         })
+    }
+
+    /// When the file was put in place and how long it is: what changes whenever another process rotates or forgets a key.
+    #[must_use]
+    pub fn stamp(&self) -> Option<(std::time::SystemTime, u64)> {
+        let metadata = std::fs::metadata(&self.path).ok()?;
+        Some((metadata.modified().ok()?, metadata.len()))
     }
 
     /// Reads the file again, to take up what another process wrote; true if anything changed.

@@ -11,12 +11,16 @@ use actix_web::{HttpResponse, ResponseError};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use tornello_actors::failure::Failure;
+use tornello_actors::people::{ContactError, PeopleError};
 use tornello_actors::sensors::Rejected;
+use tornello_actors::views::ViewsError;
 use tornello_engine::museum;
 use tornello_engine::slot;
 use tornello_engine::tariff::PriceError;
+use tornello_engine::ticket::CodeError;
 
 use crate::auth::Scope;
+use crate::print::PrintError;
 
 /// Why something does not work, as a caller may see it.
 #[derive(Debug, Clone)]
@@ -313,6 +317,39 @@ impl<R: Into<Self>> From<Failure<R>> for Problem {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, "out_of_order", "this slot is out of order until an operator looks at it").retry_after(60)
             }
         }
+    }
+}
+
+impl From<CodeError> for Problem {
+    fn from(error: CodeError) -> Self {
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, error.code(), error.to_string())
+    }
+}
+
+impl From<ContactError> for Problem {
+    fn from(error: ContactError) -> Self {
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_contact", error.to_string())
+    }
+}
+
+impl From<PeopleError> for Problem {
+    fn from(error: PeopleError) -> Self {
+        tracing::error!(%error, "contacts cannot be reached");
+        Self::unavailable("contacts cannot be reached now")
+    }
+}
+
+impl From<ViewsError> for Problem {
+    fn from(error: ViewsError) -> Self {
+        tracing::error!(%error, "the lists cannot be read");
+        Self::unavailable("the lists cannot be read now")
+    }
+}
+
+impl From<PrintError> for Problem {
+    fn from(error: PrintError) -> Self {
+        tracing::error!(%error, "a ticket cannot be printed");
+        Self::unavailable("the ticket cannot be printed now")
     }
 }
 

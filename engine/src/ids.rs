@@ -1,10 +1,12 @@
 //! Names of things. A slot's id is made of its museum, route and start; the ids of holds and tickets contain their slot's id, so that any id finds its way
-//! to the actor that owns it without an index. In text, ids are lower-case Crockford base 32, zero-padded: 13 characters for 64 bits, 26 for 128.
+//! to the actor that owns it without an index. In text, also in JSON and addresses, ids are lower-case Crockford base 32, zero-padded: 13 characters for 64
+//! bits, 26 for 128. In the journal they are numbers.
 
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::time::Timestamp;
 
@@ -54,6 +56,20 @@ macro_rules! text_form {
                 Ok(Self(<$inner>::try_from(value).map_err(|_| BadId($characters))?))
             }
         }
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                if serializer.is_human_readable() { serializer.collect_str(self) } else { self.0.serialize(serializer) }
+            }
+        }
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                if deserializer.is_human_readable() {
+                    String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+                } else {
+                    <$inner>::deserialize(deserializer).map(Self)
+                }
+            }
+        }
         impl $name {
             /// The id as a number, for storage.
             #[must_use]
@@ -75,8 +91,7 @@ pub struct MuseumId(pub u16);
 pub struct RouteId(pub u16);
 
 /// A timeslot: museum (16 bits), route (16 bits), start in whole minutes since 1970 UTC (32 bits). Ids of one museum and route sort by start.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SlotId(u64);
 text_form!(SlotId, u64, 13);
 
@@ -114,8 +129,7 @@ impl SlotId {
 }
 
 /// A hold, and the sale that it becomes: slot (64 bits), random (48 bits), then 16 zero bits where its tickets are numbered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct HoldId(u128);
 text_form!(HoldId, u128, 26);
 
@@ -146,8 +160,7 @@ impl HoldId {
 }
 
 /// One person's ticket: the id of its sale with the ticket's number (from 0) in the low 16 bits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TicketId(u128);
 text_form!(TicketId, u128, 26);
 
@@ -178,20 +191,17 @@ impl TicketId {
 }
 
 /// An order: what a buyer puts together, over one slot or several.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct OrderId(pub u128);
 text_form!(OrderId, u128, 26);
 
 /// A person whose contact data is kept apart, encrypted; the journal knows only this opaque number.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PersonId(pub u128);
 text_form!(PersonId, u128, 26);
 
 /// The API key (or inner part of the system: 0) that gave a command.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct KeyId(pub u64);
 text_form!(KeyId, u64, 13);
 
@@ -249,13 +259,13 @@ impl fmt::Debug for Code {
 }
 
 impl Serialize for Code {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(self.as_str())
     }
 }
 
 impl<'de> Deserialize<'de> for Code {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Text;
         impl serde::de::Visitor<'_> for Text {
             type Value = Code;

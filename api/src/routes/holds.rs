@@ -6,13 +6,15 @@ use tornello_actors::node::Node;
 use tornello_engine::calendar;
 use tornello_engine::channel::Channel;
 use tornello_engine::ids::{Code, HoldId, OrderId, SlotId};
-use tornello_engine::slot::{Command, Event, Hold, Line, people, total};
+use tornello_engine::slot::{Command, Event, Hold, Line, Slot, people as people_of, total};
 use tornello_engine::time::Timestamp;
 
 use crate::auth::{Caller, Scope};
 use crate::problem::Problem;
 use crate::request::{IdempotencyKey, PartyForm, envelope, random};
-use crate::routes::alternatives;
+use crate::routes::people::{self, ContactForm};
+use crate::routes::sales::{self, SaleView, SettlementForm};
+use crate::routes::{alternatives, not_rebuilt};
 
 /// How many people of one category.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -89,7 +91,7 @@ impl HoldView {
             slot: hold.slot().to_string(),
             channel,
             lines: lines.iter().map(LineView::from).collect(),
-            people: people(lines),
+            people: people_of(lines),
             total_cents: total(lines).get(),
             expires_at: expires_at.to_string(),
         }
@@ -142,7 +144,7 @@ pub async fn create(
     let command = Command::Hold { hold: HoldId::new(slot, random()), channel, lines };
     let record = node.slot(slot, envelope, command).await.map_err(|failure| alternatives(&node, slot, channel, failure))?;
     let held = record.events.iter().find_map(|event| if let Event::Held(held) = event { Some(held) } else { None });
-    let held = held.ok_or_else(|| Problem::unavailable("the answer cannot be rebuilt"))?;
+    let held = held.ok_or_else(not_rebuilt)?;
     let view = HoldView::new(held.hold, held.channel, &held.lines, held.expires_at);
     Ok(HttpResponse::Created().insert_header(("Location", format!("/v1/holds/{}", held.hold))).json(view))
 }
@@ -176,8 +178,48 @@ pub async fn extend(node: web::Data<Node>, caller: Caller, key: IdempotencyKey, 
     let envelope = envelope(&node, &caller, &key, &["extend", &hold.to_string()], &(), &[], None)?;
     let record = node.slot(hold.slot(), envelope, Command::Extend { hold, owner: caller.owner() }).await?;
     let extended = record.events.iter().find_map(|event| if let Event::Extended(extended) = event { Some(extended) } else { None });
-    let extended = extended.ok_or_else(|| Problem::unavailable("the answer cannot be rebuilt"))?;
+    let extended = extended.ok_or_else(not_rebuilt)?;
     Ok(HttpResponse::Ok().json(ExtendedView { hold: hold.to_string(), expires_at: extended.expires_at.to_string() }))
+}
+
+/// How a hold becomes a sale.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ConfirmForm {
+    /// How it is paid.
+    pub settlement: SettlementForm,
+    /// Whom to write to. It is kept apart, encrypted, until 90 days after the visit.
+    #[serde(default)]
+    pub contact: Option<ContactForm>,
+}
+
+/// Make a hold a sale.
+///
+/// Web shops settle what is free; desks and kiosks what they were paid; resellers and the group office on their account. Payments through gateways do not exist
+/// yet: whatever else is due is refused with `settlement_not_allowed`.
+#[utoipa::path(
+    tag = "Holds", operation_id = "confirm_hold", security(("key" = ["book"])), request_body = ConfirmForm,
+    params(("hold" = String, Path, description = "The hold"), ("Idempotency-Key" = String, Header, description = "A new value for each request")),
+    responses((status = 201, description = "The places are sold", body = SaleView), crate::openapi::Problems),
+)]
+#[post("/holds/{hold}/confirm")]
+pub async fn confirm(
+    node: web::Data<Node>,
+    caller: Caller,
+    key: IdempotencyKey,
+    hold: web::Path<HoldId>,
+    form: web::Json<ConfirmForm>,
+) -> Result<HttpResponse, Problem> {
+    let (hold, owner) = (hold.into_inner(), caller.owner());
+    caller.may_at(Scope::Book, hold.slot().museum())?;
+    let settlement = form.settlement.by(&caller)?;
+    let envelope = envelope(&node, &caller, &key, &["confirm", &hold.to_string()], &*form, &[], None)?;
+    // A contact is stored for a hold that lives and is the caller's. A repeat finds it sold, and the contact where the first request put it.
+    let lives = move |slot: &Slot| slot.hold_of(hold).is_some_and(|hold| owner.is_none_or(|owner| owner == hold.who));
+    let wanted = form.contact.is_some() && node.look(hold.slot(), lives).await?;
+    let contact = people::keep(&node, hold.slot(), &envelope, form.contact.as_ref(), wanted).await?;
+    let record = node.slot(hold.slot(), envelope, Command::Sell { hold, owner, settlement, contact }).await?;
+    sales::answer(&record)
 }
 
 /// Give held places back.

@@ -2,14 +2,18 @@
 
 pub mod availability;
 pub mod docs;
+pub mod gates;
 pub mod health;
 pub mod holds;
 pub mod live;
 pub mod museums;
+pub mod people;
 pub mod plans;
 pub mod readings;
+pub mod sales;
 pub mod slots;
 pub mod tariffs;
+pub mod tickets;
 
 use std::sync::Arc;
 
@@ -17,7 +21,7 @@ use serde::Serialize;
 use tornello_actors::availability::{Status, of_museum};
 use tornello_actors::failure::Failure;
 use tornello_actors::museums::Known;
-use tornello_actors::node::Node;
+use tornello_actors::node::{Files, Node};
 use tornello_engine::calendar;
 use tornello_engine::channel::Channel;
 use tornello_engine::ids::{MuseumId, SlotId};
@@ -28,6 +32,10 @@ use utoipa_actix_web::service_config::ServiceConfig;
 use crate::auth::{Caller, Scope};
 use crate::problem::Problem;
 
+/// How many items a page of a list has if the caller does not say.
+const PAGE: u32 = 50;
+/// The most items of a page.
+const PAGE_MAX: u32 = 200;
 /// How many alternatives a refusal names.
 const ALTERNATIVES_MAX: usize = 3;
 
@@ -44,7 +52,12 @@ fn v1(routes: &mut ServiceConfig<'_>) {
     routes.service(tariffs::get_tariff).service(tariffs::set_tariff).service(tariffs::get_ceiling).service(tariffs::set_ceiling);
     routes.service(availability::list_slots).service(availability::list_days);
     routes.service(slots::get).service(slots::set_capacity).service(slots::set_quotas).service(slots::close).service(slots::reopen);
-    routes.service(holds::create).service(holds::get).service(holds::extend).service(holds::release);
+    routes.service(holds::create).service(holds::get).service(holds::extend).service(holds::release).service(holds::confirm);
+    routes.service(sales::create).service(sales::list).service(sales::get).service(sales::cancel).service(sales::block).service(sales::unblock);
+    routes.service(tickets::keys).service(tickets::of_slot).service(tickets::of_sale_pdf);
+    routes.service(tickets::get).service(tickets::svg).service(tickets::png).service(tickets::pdf);
+    routes.service(gates::admit).service(gates::exit);
+    routes.service(people::get).service(people::erase);
     routes.service(readings::send).service(readings::get_occupancy);
     routes.service(live::follow);
 }
@@ -52,20 +65,6 @@ fn v1(routes: &mut ServiceConfig<'_>) {
 /// What is not part of the contract: the contract itself, its readable form.
 pub fn unpublished(routes: &mut actix_web::web::ServiceConfig) {
     docs::routes(routes);
-}
-
-/// The museum that a path or body names, by its slug or its number.
-pub fn museum_of(node: &Node, name: &str) -> Result<Arc<Known>, Problem> {
-    let by_number = name.parse().ok().and_then(|number| node.museums().get(MuseumId(number)));
-    by_number.or_else(|| node.museums().by_slug(name.parse().ok()?)).ok_or_else(Problem::not_found)
-}
-
-/// As [`museum_of`], for a caller who needs this scope there.
-pub fn museum_for(node: &Node, caller: &Caller, scope: Scope, name: &str) -> Result<Arc<Known>, Problem> {
-    caller.may(scope)?;
-    let known = museum_of(node, name)?;
-    caller.may_at(scope, known.museum.id())?;
-    Ok(known)
 }
 
 /// An instant as the clocks in Rome show it, with its offset: `2026-11-23T09:00:00+01:00`.
@@ -101,4 +100,39 @@ pub fn alternatives(node: &Node, slot: SlotId, channel: Channel, failure: Failur
         .map(|other| Alternative { slot: other.slot.to_string(), starts_at: other.slot.start().to_string(), available: other.available })
         .collect();
     problem.with("alternatives", nearest)
+}
+
+/// What the data folder holds; a node without one has no keys either, so nobody gets here.
+fn files(node: &Node) -> Result<&Files, Problem> {
+    node.files().ok_or_else(|| Problem::unavailable("this installation has no data folder"))
+}
+
+/// The museum that a caller names by slug or number, if it has the scope there.
+fn museum_of(node: &Node, caller: &Caller, scope: Scope, name: &str) -> Result<Arc<Known>, Problem> {
+    caller.may(scope)?;
+    let known = match name.parse() {
+        Ok(number) => node.museums().get(MuseumId(number)),
+        Err(_) => name.parse().ok().and_then(|slug| node.museums().by_slug(slug)),
+    };
+    let known = known.ok_or_else(Problem::not_found)?;
+    caller.may_at(scope, known.museum.id())?;
+    Ok(known)
+}
+
+/// How many items to answer with.
+fn page_size(limit: Option<u32>) -> Result<u32, Problem> {
+    let limit = limit.unwrap_or(PAGE);
+    if (1..=PAGE_MAX).contains(&limit) { Ok(limit) } else { Err(Problem::invalid(format!("limit: 1 to {PAGE_MAX} are expected"))) }
+}
+
+/// One page of rows that were read with one more than its size, and whether others follow.
+fn page<T>(mut rows: Vec<T>, size: u32) -> (Vec<T>, bool) {
+    let more = rows.len() > size as usize;
+    rows.truncate(size as usize);
+    (rows, more)
+}
+
+/// A record that does not hold what its command always does: it cannot be answered from.
+fn not_rebuilt() -> Problem {
+    Problem::unavailable("the answer cannot be rebuilt")
 }

@@ -1,0 +1,147 @@
+//! People: whom to write to about a sale. Contacts are kept apart from the journal, encrypted; a sale knows an opaque number. Erasing a person destroys the key
+//! of the contact for good.
+
+use std::fmt;
+
+use actix_web::{HttpResponse, delete, get, web};
+use serde::{Deserialize, Serialize};
+use tornello_actors::digest::digest;
+use tornello_actors::node::Node;
+use tornello_actors::people::{self, Contact, PeopleError};
+use tornello_engine::envelope::Envelope;
+use tornello_engine::ids::{MuseumId, PersonId, SlotId};
+
+use crate::auth::{Caller, Scope};
+use crate::problem::Problem;
+use crate::routes::files;
+
+/// How long after the visit a contact is kept, for refunds and questions; then it is erased. 90 days, in seconds.
+pub const RETENTION_S: i64 = 90 * 86_400;
+
+/// Whom to write to.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ContactForm {
+    /// Given name or names.
+    #[schema(min_length = 1, max_length = 100, examples("Maria"))]
+    pub given_name: String,
+    /// Family name.
+    #[schema(min_length = 1, max_length = 100, examples("Rossi"))]
+    pub family_name: String,
+    /// Electronic mail address.
+    #[schema(max_length = 254, examples("maria.rossi@example.it"))]
+    pub email: String,
+    /// Telephone, with the international prefix if it has one.
+    #[serde(default)]
+    #[schema(max_length = 24, examples("+39 06 1234567"))]
+    pub phone: Option<String>,
+    /// Language to write in (ISO 639-1, or a language tag).
+    #[serde(default)]
+    #[schema(max_length = 11, examples("it"))]
+    pub language: Option<String>,
+}
+
+/// Never printed.
+impl fmt::Debug for ContactForm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ContactForm(..)")
+    }
+}
+
+/// Whom to write to, as it is kept.
+#[derive(Clone, Serialize, utoipa::ToSchema)]
+pub struct PersonView {
+    /// The person's number.
+    person: String,
+    /// Given name or names.
+    given_name: String,
+    /// Family name.
+    family_name: String,
+    /// Electronic mail address.
+    email: String,
+    /// Telephone, if known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    phone: Option<String>,
+    /// Language to write in, if known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    language: Option<String>,
+}
+
+impl PersonView {
+    fn new(person: PersonId, contact: &Contact) -> Self {
+        Self {
+            person: person.to_string(),
+            given_name: contact.given_name().to_owned(),
+            family_name: contact.family_name().to_owned(),
+            email: contact.email().to_owned(),
+            phone: contact.phone().map(str::to_owned),
+            language: contact.language().map(str::to_owned),
+        }
+    }
+}
+
+/// The number of the person whom a request names. It follows from who asked what under which key: a repeated request makes no second person, and a key that is
+/// reused for something else changes nobody's contact. Its first 16 bits are the museum's, whose staff alone may see the contact.
+fn person_of(museum: MuseumId, envelope: &Envelope) -> PersonId {
+    let Envelope { who, key, body, .. } = envelope;
+    let opaque = digest(&[b"person", &who.get().to_be_bytes(), &key.0.to_be_bytes(), &body.0.to_be_bytes()]);
+    PersonId(u128::from(museum.0) << 112 | opaque.0 >> 16)
+}
+
+const fn museum_of(person: PersonId) -> MuseumId {
+    MuseumId((person.0 >> 112) as u16)
+}
+
+/// Examines the contact of a request and, if it is `wanted`, stores it before the sale is made; it is durable when this returns. Only the number that it answers
+/// goes into the command.
+pub async fn keep(node: &Node, slot: SlotId, envelope: &Envelope, form: Option<&ContactForm>, wanted: bool) -> Result<Option<PersonId>, Problem> {
+    let Some(ContactForm { given_name, family_name, email, phone, language }) = form.cloned() else { return Ok(None) };
+    let contact = Contact::try_from(people::ContactForm { given_name, family_name, email, phone, language })?;
+    let person = person_of(slot.museum(), envelope);
+    if wanted {
+        let planned = || node.museums().opening(slot).map(|opening| opening.end);
+        let end = node.board().head(slot).map(|head| head.end).or_else(planned).ok_or_else(Problem::not_found)?;
+        match files(node)?.people.put(person, &contact, node.now(), Some(end.plus_seconds(RETENTION_S))).await {
+            // The person was erased after the first request, of which this one is a repeat: the sale stands, the contact stays erased.
+            Ok(()) | Err(PeopleError::Erased(_)) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(Some(person))
+}
+
+/// The contact of a person; none if there is none or it was erased.
+pub async fn known(node: &Node, person: PersonId) -> Result<Option<PersonView>, Problem> {
+    Ok(files(node)?.people.get(person).await?.map(|contact| PersonView::new(person, &contact)))
+}
+
+/// Read a contact.
+#[utoipa::path(
+    tag = "People", operation_id = "get_person", security(("key" = ["desk"])),
+    params(("person" = String, Path, description = "The person, as a sale names it")),
+    responses((status = 200, description = "The contact", body = PersonView), crate::openapi::Problems),
+)]
+#[get("/people/{person}")]
+pub async fn get(node: web::Data<Node>, caller: Caller, person: web::Path<PersonId>) -> Result<HttpResponse, Problem> {
+    let person = person.into_inner();
+    caller.may_at(Scope::Desk, museum_of(person))?;
+    let found = known(&node, person).await?.ok_or_else(Problem::not_found)?;
+    Ok(HttpResponse::Ok().json(found))
+}
+
+/// Erase a person.
+///
+/// The key of the contact is destroyed: neither the files nor the journal nor a copy of the database bring it back. Sales and tickets stay. Doing it twice does
+/// no harm.
+#[utoipa::path(
+    tag = "People", operation_id = "erase_person", security(("key" = ["administer"])),
+    params(("person" = String, Path, description = "The person, as a sale names it")),
+    responses((status = 204, description = "There is no such contact any more"), crate::openapi::Problems),
+)]
+#[delete("/people/{person}")]
+pub async fn erase(node: web::Data<Node>, caller: Caller, person: web::Path<PersonId>) -> Result<HttpResponse, Problem> {
+    let person = person.into_inner();
+    caller.may_at(Scope::Administer, museum_of(person))?;
+    files(&node)?.people.erase(person, node.now()).await?;
+    Ok(HttpResponse::NoContent().finish())
+}

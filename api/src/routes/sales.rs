@@ -1,0 +1,598 @@
+//! Sales: made from a hold or at once, listed, read, cancelled, blocked. What a sale became is asked of its slot; lists come from the read models.
+
+use actix_web::{HttpResponse, get, post, web};
+use serde::{Deserialize, Serialize};
+use tornello_actors::keys::Museums;
+use tornello_actors::node::Node;
+use tornello_actors::views::{SaleFilter, SaleRow};
+use tornello_engine::channel::Channel;
+use tornello_engine::ids::{Code, HoldId, SlotId};
+use tornello_engine::record::Record;
+use tornello_engine::slot::{CancelCause, Command, DeskMethod, Event, Line, Refusal, Sale, Settlement, Ticket, TicketState, line_of, people, total};
+use tornello_engine::text::is_line;
+use tornello_engine::time::Timestamp;
+
+use crate::auth::{Caller, Scope};
+use crate::problem::Problem;
+use crate::request::{IdempotencyKey, envelope, random};
+use crate::routes::holds::{LineForm, LineView, priced};
+use crate::routes::people::{self as contacts, ContactForm, PersonView};
+use crate::routes::{alternatives, files, museum_of, not_rebuilt, page, page_size};
+
+/// The longest reference of a desk, in characters.
+const REFERENCE_MAX: usize = 64;
+
+/// How a sale is paid.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum SettlementForm {
+    /// Nothing is due.
+    Free {},
+    /// Paid at a desk or kiosk.
+    Desk {
+        /// Which till.
+        #[schema(value_type = String, max_length = 23, examples("till-1"))]
+        till: Code,
+        /// `cash` or `card`.
+        #[schema(value_type = String, examples("card"))]
+        method: DeskMethod,
+        /// Receipt or terminal reference: printable characters, no name of a person.
+        #[schema(min_length = 1, max_length = 64, examples("R-2026-000123"))]
+        reference: String,
+    },
+    /// To be invoiced to a reseller or group.
+    OnAccount {
+        /// Which account: the key's own, if it has no desk rights.
+        #[schema(value_type = String, max_length = 23)]
+        account: Code,
+    },
+}
+
+impl SettlementForm {
+    /// What the slot is told. Whether the channel may settle like that is the slot's to say; whose account it is only the key knows.
+    pub fn by(&self, caller: &Caller) -> Result<Settlement, Problem> {
+        match self {
+            Self::Free {} => Ok(Settlement::Free),
+            Self::Desk { reference, .. } if !is_line(reference) || reference.chars().count() > REFERENCE_MAX => {
+                Err(Problem::invalid("settlement.desk.reference: 1 to 64 printable characters are expected"))
+            }
+            Self::Desk { till, method, reference } => Ok(Settlement::Desk { till: *till, method: *method, reference: reference.clone() }),
+            Self::OnAccount { account } if caller.owner().is_some() && caller.0.account != Some(*account) => {
+                let refusal = Refusal::SettlementNotAllowed { channel: caller.channel() };
+                Err(Problem::from(refusal).detail("The account is not this key's own."))
+            }
+            Self::OnAccount { account } => Ok(Settlement::OnAccount { account: *account }),
+        }
+    }
+}
+
+impl From<&Settlement> for SettlementForm {
+    fn from(settlement: &Settlement) -> Self {
+        match settlement {
+            Settlement::Free => Self::Free {},
+            Settlement::Desk { till, method, reference } => Self::Desk { till: *till, method: *method, reference: reference.clone() },
+            Settlement::OnAccount { account } => Self::OnAccount { account: *account },
+        }
+    }
+}
+
+/// A sale without a hold before it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SaleForm {
+    /// Categories and counts, each category once.
+    #[schema(min_items = 1, max_items = 16)]
+    pub lines: Vec<LineForm>,
+    /// How it is paid.
+    pub settlement: SettlementForm,
+    /// Whom to write to. It is kept apart, encrypted, until 90 days after the visit.
+    #[serde(default)]
+    pub contact: Option<ContactForm>,
+}
+
+/// One person's ticket, as it was sold.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+pub struct SoldTicketView {
+    /// Its id.
+    ticket: String,
+    /// Its number in the sale, from 0.
+    number: u16,
+    /// Its category.
+    #[schema(value_type = String)]
+    category: Code,
+    /// What it cost, in euro cents.
+    price_cents: i64,
+    /// What to show at the gate, in Italian; empty if the code is enough.
+    proof_it: &'static str,
+    /// What to show at the gate, in English; empty if the code is enough.
+    proof_en: &'static str,
+}
+
+/// Places sold.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+pub struct SaleView {
+    /// Its id: that of the hold, if there was one.
+    sale: String,
+    /// The slot.
+    slot: String,
+    /// The channel that sold.
+    #[schema(value_type = String)]
+    channel: Channel,
+    /// What was sold.
+    lines: Vec<LineView>,
+    /// For how many people.
+    people: u32,
+    /// One for each person.
+    tickets: Vec<SoldTicketView>,
+    /// What was due, in euro cents.
+    total_cents: i64,
+    /// How it was paid.
+    settlement: SettlementForm,
+    /// When (RFC 3339, UTC).
+    sold_at: String,
+}
+
+/// What became of a ticket.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+pub struct TicketStateView {
+    /// Its id.
+    ticket: String,
+    /// Its number in the sale, from 0.
+    number: u16,
+    /// Its category.
+    #[schema(value_type = String)]
+    category: Code,
+    /// What it cost, in euro cents.
+    price_cents: i64,
+    /// `valid`, `blocked`, `inside`, `outside` or `cancelled`.
+    state: &'static str,
+    /// Why it is blocked, if it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    reason: Option<Code>,
+    /// How many times it was let in.
+    entries: u8,
+}
+
+/// A sale, and what became of it.
+#[derive(Clone, Serialize, utoipa::ToSchema)]
+pub struct SaleNowView {
+    /// Its id.
+    sale: String,
+    /// The slot.
+    slot: String,
+    /// The channel that sold.
+    #[schema(value_type = String)]
+    channel: Channel,
+    /// What was sold.
+    lines: Vec<LineView>,
+    /// For how many people.
+    people: u32,
+    /// One for each person, as they are now.
+    tickets: Vec<TicketStateView>,
+    /// What was due, in euro cents.
+    total_cents: i64,
+    /// What of it was paid back, or is to be, in euro cents.
+    refunded_cents: i64,
+    /// How it was paid.
+    settlement: SettlementForm,
+    /// When (RFC 3339, UTC).
+    sold_at: String,
+    /// The order that it belongs to, if there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    order: Option<String>,
+    /// Whom to write to, for callers with desk rights, while it is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    contact: Option<PersonView>,
+}
+
+impl SaleNowView {
+    fn new(id: HoldId, sale: &Sale, contact: Option<PersonView>) -> Self {
+        let ticket = |(number, ticket): (u16, &Ticket)| {
+            let line = line_of(&sale.lines, number)?;
+            let (state, reason) = state_of(ticket);
+            Some(TicketStateView {
+                ticket: id.ticket(number).to_string(),
+                number,
+                category: line.category,
+                price_cents: line.price_cents.get(),
+                state,
+                reason,
+                entries: entries_of(ticket),
+            })
+        };
+        Self {
+            sale: id.to_string(),
+            slot: id.slot().to_string(),
+            channel: sale.channel,
+            lines: sale.lines.iter().map(LineView::from).collect(),
+            people: people(&sale.lines),
+            tickets: (0..).zip(&sale.tickets).filter_map(ticket).collect(),
+            total_cents: total(&sale.lines).get(),
+            refunded_cents: sale.refunded_cents.get(),
+            settlement: SettlementForm::from(&sale.settlement),
+            sold_at: sale.sold_at.to_string(),
+            order: sale.order.map(|order| order.to_string()),
+            contact,
+        }
+    }
+}
+
+/// The state of a ticket in one word, with the reason of a block.
+pub fn state_of(ticket: &Ticket) -> (&'static str, Option<Code>) {
+    match (ticket.state, ticket.blocked) {
+        (TicketState::Cancelled, _) => ("cancelled", None),
+        (_, Some(reason)) => ("blocked", Some(reason)),
+        (TicketState::Valid, None) => ("valid", None),
+        (TicketState::Inside { .. }, None) => ("inside", None),
+        (TicketState::Outside { .. }, None) => ("outside", None),
+    }
+}
+
+/// How many times a ticket was let in.
+pub const fn entries_of(ticket: &Ticket) -> u8 {
+    match ticket.state {
+        TicketState::Inside { entries, .. } | TicketState::Outside { entries, .. } => entries,
+        TicketState::Valid | TicketState::Cancelled => 0,
+    }
+}
+
+fn sold_tickets(sale: HoldId, lines: &[Line]) -> Vec<SoldTicketView> {
+    let lines = lines.iter().flat_map(|line| std::iter::repeat_n(line, usize::from(line.count)));
+    let ticket = |(number, line): (u16, &Line)| SoldTicketView {
+        ticket: sale.ticket(number).to_string(),
+        number,
+        category: line.category,
+        price_cents: line.price_cents.get(),
+        proof_it: line.proof.show_it(),
+        proof_en: line.proof.show_en(),
+    };
+    (0..).zip(lines).map(ticket).collect()
+}
+
+/// The answer to whoever made a sale, from what the slot wrote down.
+pub fn answer(record: &Record<Event>) -> Result<HttpResponse, Problem> {
+    let sold = record.events.iter().find_map(|event| if let Event::Sold(sold) = event { Some(sold) } else { None }).ok_or_else(not_rebuilt)?;
+    let view = SaleView {
+        sale: sold.sale.to_string(),
+        slot: sold.sale.slot().to_string(),
+        channel: sold.channel,
+        lines: sold.lines.iter().map(LineView::from).collect(),
+        people: people(&sold.lines),
+        tickets: sold_tickets(sold.sale, &sold.lines),
+        total_cents: total(&sold.lines).get(),
+        settlement: SettlementForm::from(&sold.settlement),
+        sold_at: record.at.to_string(),
+    };
+    Ok(HttpResponse::Created().insert_header(("Location", format!("/v1/sales/{}", sold.sale))).json(view))
+}
+
+/// Sell at once.
+///
+/// As at a desk, without a hold before it: all or nothing, at today's prices. Where places are short the answer names the nearest slots that have them.
+#[utoipa::path(
+    tag = "Sales", operation_id = "create_sale", security(("key" = ["desk"])), request_body = SaleForm,
+    params(("slot" = String, Path, description = "The slot"), ("Idempotency-Key" = String, Header, description = "A new value for each request")),
+    responses((status = 201, description = "The places are sold", body = SaleView), crate::openapi::Problems),
+)]
+#[post("/slots/{slot}/sales")]
+pub async fn create(
+    node: web::Data<Node>,
+    caller: Caller,
+    key: IdempotencyKey,
+    slot: web::Path<SlotId>,
+    form: web::Json<SaleForm>,
+) -> Result<HttpResponse, Problem> {
+    let (slot, channel) = (slot.into_inner(), caller.channel());
+    caller.may_at(Scope::Desk, slot.museum())?;
+    let settlement = form.settlement.by(&caller)?;
+    let envelope = envelope(&node, &caller, &key, &["sell", &slot.to_string()], &*form, &[], None)?;
+    let lines = priced(&node, slot, channel, &form.lines)?;
+    let contact = contacts::keep(&node, slot, &envelope, form.contact.as_ref(), true).await?;
+    let command = Command::SellDirect { sale: HoldId::new(slot, random()), channel, lines, settlement, contact };
+    let record = node.slot(slot, envelope, command).await.map_err(|failure| alternatives(&node, slot, channel, failure))?;
+    answer(&record)
+}
+
+/// Which sales to list; all conditions hold together.
+#[derive(Debug, Clone, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct SalesQuery {
+    /// Only of this museum: its slug or number.
+    museum: Option<String>,
+    /// Only of this slot.
+    #[param(value_type = Option<String>)]
+    slot: Option<SlotId>,
+    /// Only with this desk reference.
+    reference: Option<String>,
+    /// Only one's own; without desk rights always so.
+    #[serde(default)]
+    mine: bool,
+    /// Where the page before said to go on.
+    #[param(value_type = Option<String>)]
+    cursor: Option<HoldId>,
+    /// How many at most: 50 if not said.
+    #[param(minimum = 1, maximum = 200)]
+    limit: Option<u32>,
+}
+
+impl SalesQuery {
+    fn filter(&self, node: &Node, caller: &Caller) -> Result<SaleFilter, Problem> {
+        if let Some(slot) = self.slot {
+            caller.may_at(Scope::Book, slot.museum())?;
+        }
+        let museums = match (&self.museum, &caller.0.museums) {
+            (Some(name), _) => Some(vec![museum_of(node, caller, Scope::Book, name)?.museum.id()]),
+            (None, Museums::Only(museums)) => Some(museums.clone()),
+            (None, Museums::All) => None,
+        };
+        let who = if self.mine { Some(caller.id()) } else { caller.owner() };
+        Ok(SaleFilter { museums, slot: self.slot, reference: self.reference.clone(), who: who.map(|who| who.to_string()), after: self.cursor })
+    }
+}
+
+/// A sale in a list.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+pub struct SaleItem {
+    /// Its id.
+    sale: String,
+    /// Its slot.
+    slot: String,
+    /// When it was sold (RFC 3339, UTC).
+    sold_at: String,
+    /// Through which channel.
+    channel: String,
+    /// `free`, `desk` or `on_account`.
+    settlement: String,
+    /// The desk's reference; empty if none.
+    reference: String,
+    /// The account or till; empty if none.
+    account: String,
+    /// For how many people.
+    people: u32,
+    /// What was due, in euro cents.
+    total_cents: i64,
+    /// What of it was paid back, or is to be, in euro cents.
+    refunded_cents: i64,
+    /// How many of its tickets are cancelled.
+    cancelled: u32,
+    /// How many of its tickets were let in.
+    admitted: u32,
+}
+
+impl From<SaleRow> for SaleItem {
+    fn from(row: SaleRow) -> Self {
+        Self {
+            sale: row.sale.to_string(),
+            slot: row.slot.to_string(),
+            sold_at: row.sold_at.to_string(),
+            channel: row.channel,
+            settlement: row.settlement,
+            reference: row.reference,
+            account: row.account,
+            people: row.people,
+            total_cents: row.total_cents,
+            refunded_cents: row.refunded_cents,
+            cancelled: row.cancelled,
+            admitted: row.admitted,
+        }
+    }
+}
+
+/// A page of sales.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+pub struct SalePage {
+    /// The sales, in the order of their ids.
+    items: Vec<SaleItem>,
+    /// Where to go on; none on the last page.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_cursor: Option<String>,
+    /// The journal's batch up to which the list is complete.
+    as_of_batch: u64,
+}
+
+/// List sales.
+///
+/// From the read models, which follow the journal within moments: `as_of_batch` says how far. Callers without desk rights see their own.
+#[utoipa::path(
+    tag = "Sales", operation_id = "list_sales", security(("key" = ["book"])), params(SalesQuery),
+    responses((status = 200, description = "A page of sales", body = SalePage), crate::openapi::Problems),
+)]
+#[get("/sales")]
+pub async fn list(node: web::Data<Node>, caller: Caller, query: web::Query<SalesQuery>) -> Result<HttpResponse, Problem> {
+    caller.may(Scope::Book)?;
+    let (filter, size, views) = (query.filter(&node, &caller)?, page_size(query.limit)?, &files(&node)?.views);
+    let as_of_batch = views.as_of_batch();
+    let (rows, more) = page(views.sales(&filter, size + 1).await?, size);
+    let next_cursor = rows.last().filter(|_| more).map(|row| row.sale.to_string());
+    Ok(HttpResponse::Ok().json(SalePage { items: rows.into_iter().map(SaleItem::from).collect(), next_cursor, as_of_batch }))
+}
+
+/// A sale that the caller may see.
+pub async fn seen<R: Send + 'static>(
+    node: &Node,
+    caller: &Caller,
+    id: HoldId,
+    read: impl Fn(&tornello_engine::slot::Slot, &Sale) -> R + Clone + Send + 'static,
+) -> Result<R, Problem> {
+    let owner = caller.owner();
+    let found = node.look(id.slot(), move |slot| {
+        let sale = slot.sale_of(id).filter(|sale| owner.is_none_or(|owner| owner == sale.who))?;
+        Some(read(slot, sale))
+    });
+    found.await?.ok_or_else(Problem::not_found)
+}
+
+/// Read a sale.
+///
+/// As it is now: every ticket with its state, what was paid and paid back.
+#[utoipa::path(
+    tag = "Sales", operation_id = "get_sale", security(("key" = ["book"])),
+    params(("sale" = String, Path, description = "The sale")),
+    responses((status = 200, description = "The sale", body = SaleNowView), crate::openapi::Problems),
+)]
+#[get("/sales/{sale}")]
+pub async fn get(node: web::Data<Node>, caller: Caller, sale: web::Path<HoldId>) -> Result<HttpResponse, Problem> {
+    let id = sale.into_inner();
+    caller.may_at(Scope::Book, id.slot().museum())?;
+    let sale = seen(&node, &caller, id, |_, sale| sale.clone()).await?;
+    let contact = match sale.contact.filter(|_| caller.owner().is_none()) {
+        Some(person) => contacts::known(&node, person).await?,
+        None => None,
+    };
+    Ok(HttpResponse::Ok().json(SaleNowView::new(id, &sale, contact)))
+}
+
+/// What to cancel.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CancelForm {
+    /// Numbers of tickets, from 0; empty: all that still stand.
+    #[serde(default)]
+    #[schema(max_items = 1000)]
+    pub tickets: Vec<u16>,
+    /// `visitor`: the refund policy decides. `museum`: all is paid back; needs desk rights.
+    #[schema(value_type = String, examples("visitor"))]
+    pub cause: CancelCause,
+}
+
+/// Tickets were cancelled.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+pub struct CancelledView {
+    /// Of which sale.
+    sale: String,
+    /// Their numbers, ascending.
+    tickets: Vec<u16>,
+    /// What is to be paid back, in euro cents.
+    refund_cents: i64,
+    /// Why.
+    #[schema(value_type = String)]
+    cause: CancelCause,
+    /// When (RFC 3339, UTC).
+    cancelled_at: String,
+}
+
+/// Cancel a sale, or some of its tickets.
+///
+/// All or nothing: a ticket that was let in cannot be cancelled. The answer says what is to be paid back.
+#[utoipa::path(
+    tag = "Sales", operation_id = "cancel_sale", security(("key" = ["book"])), request_body = CancelForm,
+    params(("sale" = String, Path, description = "The sale"), ("Idempotency-Key" = String, Header, description = "A new value for each request")),
+    responses((status = 200, description = "The tickets are cancelled", body = CancelledView), crate::openapi::Problems),
+)]
+#[post("/sales/{sale}/cancel")]
+pub async fn cancel(
+    node: web::Data<Node>,
+    caller: Caller,
+    key: IdempotencyKey,
+    sale: web::Path<HoldId>,
+    form: web::Json<CancelForm>,
+) -> Result<HttpResponse, Problem> {
+    let sale = sale.into_inner();
+    caller.may_at(Scope::Book, sale.slot().museum())?;
+    if form.cause == CancelCause::Museum {
+        caller.may(Scope::Desk)?;
+    }
+    let envelope = envelope(&node, &caller, &key, &["cancel", &sale.to_string()], &*form, &[], None)?;
+    let CancelForm { tickets, cause } = form.into_inner();
+    let record = node.slot(sale.slot(), envelope, Command::Cancel { sale, owner: caller.owner(), tickets, cause }).await?;
+    let cancelled = record.events.iter().find_map(|event| if let Event::Cancelled(cancelled) = event { Some(cancelled) } else { None });
+    let cancelled = cancelled.ok_or_else(not_rebuilt)?;
+    Ok(HttpResponse::Ok().json(CancelledView {
+        sale: sale.to_string(),
+        tickets: cancelled.tickets.clone(),
+        refund_cents: cancelled.refund_cents.get(),
+        cause: cancelled.cause,
+        cancelled_at: record.at.to_string(),
+    }))
+}
+
+/// What to block.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BlockForm {
+    /// Numbers of tickets, from 0; empty: all that still stand.
+    #[serde(default)]
+    #[schema(max_items = 1000)]
+    pub tickets: Vec<u16>,
+    /// Why, in one word; shown at the gate.
+    #[schema(value_type = String, max_length = 23, examples("resold"))]
+    pub reason: Code,
+}
+
+/// What to unblock.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct UnblockForm {
+    /// Numbers of tickets, from 0; empty: all that are blocked.
+    #[serde(default)]
+    #[schema(max_items = 1000)]
+    pub tickets: Vec<u16>,
+}
+
+/// Tickets were blocked, or are no longer.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+pub struct BlockedView {
+    /// Of which sale.
+    sale: String,
+    /// Their numbers, ascending.
+    tickets: Vec<u16>,
+    /// Whether they are blocked now.
+    blocked: bool,
+    /// When that began (RFC 3339, UTC).
+    changed_at: String,
+}
+
+impl BlockedView {
+    fn answer(sale: HoldId, tickets: &[u16], blocked: bool, at: Timestamp) -> HttpResponse {
+        HttpResponse::Ok().json(Self { sale: sale.to_string(), tickets: tickets.to_vec(), blocked, changed_at: at.to_string() })
+    }
+}
+
+/// Block tickets.
+///
+/// The gate refuses a blocked ticket and shows the reason.
+#[utoipa::path(
+    tag = "Sales", operation_id = "block_tickets", security(("key" = ["manage"])), request_body = BlockForm,
+    params(("sale" = String, Path, description = "The sale"), ("Idempotency-Key" = String, Header, description = "A new value for each request")),
+    responses((status = 200, description = "The tickets are blocked", body = BlockedView), crate::openapi::Problems),
+)]
+#[post("/sales/{sale}/block")]
+pub async fn block(
+    node: web::Data<Node>,
+    caller: Caller,
+    key: IdempotencyKey,
+    sale: web::Path<HoldId>,
+    form: web::Json<BlockForm>,
+) -> Result<HttpResponse, Problem> {
+    let sale = sale.into_inner();
+    caller.may_at(Scope::Manage, sale.slot().museum())?;
+    let envelope = envelope(&node, &caller, &key, &["block", &sale.to_string()], &*form, &[], None)?;
+    let BlockForm { tickets, reason } = form.into_inner();
+    let record = node.slot(sale.slot(), envelope, Command::Block { sale, tickets, reason }).await?;
+    let blocked = record.events.iter().find_map(|event| if let Event::Blocked(blocked) = event { Some(blocked) } else { None });
+    Ok(BlockedView::answer(sale, &blocked.ok_or_else(not_rebuilt)?.tickets, true, record.at))
+}
+
+/// Unblock tickets.
+#[utoipa::path(
+    tag = "Sales", operation_id = "unblock_tickets", security(("key" = ["manage"])), request_body = UnblockForm,
+    params(("sale" = String, Path, description = "The sale"), ("Idempotency-Key" = String, Header, description = "A new value for each request")),
+    responses((status = 200, description = "The tickets are good again", body = BlockedView), crate::openapi::Problems),
+)]
+#[post("/sales/{sale}/unblock")]
+pub async fn unblock(
+    node: web::Data<Node>,
+    caller: Caller,
+    key: IdempotencyKey,
+    sale: web::Path<HoldId>,
+    form: web::Json<UnblockForm>,
+) -> Result<HttpResponse, Problem> {
+    let sale = sale.into_inner();
+    caller.may_at(Scope::Manage, sale.slot().museum())?;
+    let envelope = envelope(&node, &caller, &key, &["unblock", &sale.to_string()], &*form, &[], None)?;
+    let record = node.slot(sale.slot(), envelope, Command::Unblock { sale, tickets: form.into_inner().tickets }).await?;
+    let unblocked = record.events.iter().find_map(|event| if let Event::Unblocked(unblocked) = event { Some(unblocked) } else { None });
+    Ok(BlockedView::answer(sale, &unblocked.ok_or_else(not_rebuilt)?.tickets, false, record.at))
+}
