@@ -1,6 +1,5 @@
 //! Watching live: first how things are, then a hold as it happens; the stream ends with its key.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,7 +7,6 @@ use futures_util::StreamExt;
 use reqwest::{Method, Response, StatusCode};
 use serde_json::{Value, json};
 use tornello_actors::keys::Role;
-use tornello_api::server::{self, ServerSettings};
 
 use crate::support::{App, TORRE, slot};
 
@@ -37,6 +35,16 @@ impl Events {
         }
     }
 
+    /// The next event that is not a comment.
+    async fn named(&mut self) -> (String, Value) {
+        loop {
+            match self.next().await.expect("the stream goes on") {
+                (name, _) if name.is_empty() => {}
+                event => return event,
+            }
+        }
+    }
+
     async fn until(&mut self, wanted: impl Fn(&str, &Value) -> bool) -> Value {
         loop {
             let (name, data) = self.next().await.expect("the stream goes on");
@@ -59,15 +67,14 @@ async fn a_watcher_sees_the_day_and_then_what_happens() {
         assert_eq!(response.headers()[name], value);
     }
     let mut events = Events::new(response);
-    assert_eq!(events.next().await.unwrap().0, "");
     for hour in 9..19 {
-        let (name, data) = events.next().await.unwrap();
+        let (name, data) = events.named().await;
         assert_eq!((name.as_str(), &data["slot"], &data["seq"]), ("slot", &json!(slot(TORRE, hour).to_string()), &json!(0)));
     }
     let fifteen = slot(TORRE, 15).to_string();
     let (status, _) = app.post(&format!("/v1/slots/{fifteen}/holds"), &web, "h", &json!({"lines": [{"category": "full", "count": 4}]})).await;
     assert_eq!(status, StatusCode::CREATED);
-    let (name, change) = events.next().await.unwrap();
+    let (name, change) = events.named().await;
     assert_eq!((name.as_str(), &change["slot"], &change["held"], &change["available"]), ("slot", &json!(fifteen), &json!(4), &json!(16)));
     assert_eq!((&change["seq"], &change["at"]), (&json!(1), &json!("2026-11-23T08:30:00Z")));
     let reading = json!({"museum": "torre", "sensor": "door-1", "at": "2026-11-23T08:30:00Z", "inside": {"people": 9}});
@@ -82,11 +89,7 @@ async fn a_watcher_sees_the_day_and_then_what_happens() {
 async fn it_beats_and_ends_when_the_key_is_revoked() {
     let app = App::start().await;
     let web = app.key(Role::Web).await;
-    let settings = ServerSettings { workers: 1, heartbeat: Duration::from_millis(20), ..ServerSettings::new(SocketAddr::from(([127, 0, 0, 1], 0))) };
-    let (server, address) = server::start(app.shared_node(), &settings).unwrap();
-    let handle = server.handle();
-    let serving = actix_web::rt::spawn(server);
-    let response = app.client.get(format!("http://{address}/v1/live?museum=mare")).bearer_auth(&web).send().await.unwrap();
+    let response = app.request(Method::GET, "/v1/live?museum=mare", &web).send().await.unwrap();
     let mut events = Events::new(response);
     // The first comment is the pause before a new try, the second one a heartbeat.
     events.until(|name, _| name.is_empty()).await;
@@ -96,9 +99,6 @@ async fn it_beats_and_ends_when_the_key_is_revoked() {
     keys.revoke(key.id, app.node().now()).await.unwrap();
     assert_eq!(events.until(|name, _| name == "end").await, json!({"reason": "key_revoked"}));
     assert!(events.next().await.is_none());
-    drop(events);
-    handle.stop(true).await;
-    serving.await.unwrap().unwrap();
     app.stop().await;
 }
 

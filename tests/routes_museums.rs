@@ -57,7 +57,7 @@ async fn plans_tariffs_and_ceilings_are_set_as_the_contract_shows() {
         let read = app.get(&format!("{path}?on=2027-05-05"), &manager).await;
         assert_eq!(read, set);
         let again = json!({"valid_from": "2027-06-01", kind: read[kind]});
-        let (status, set) = app.ask(Method::PUT, &path, &manager, &format!("{kind} again"), &again).await;
+        let (status, set) = app.ask(Method::PUT, &path, &manager, &format!("{kind}-again"), &again).await;
         assert_eq!((status, &set["revision"]), (StatusCode::OK, &json!(3)), "{set}");
         assert_eq!(set[kind], read[kind]);
         // Today's is as before.
@@ -103,7 +103,7 @@ async fn what_is_wrong_with_a_plan_is_told() {
         ("/week/tuesday/0/slot_minutes", json!(1), "invalid_plan"),
         ("/week/tuesday/0/opens", json!("25:00"), "invalid"),
         ("/week/tuesday/0/quotas/0/channel", json!("pigeon"), "invalid"),
-        ("/policy/refund_part_percent", json!(101), "invalid_plan"),
+        ("/policy", json!({"refund_part_percent": 101}), "invalid_plan"),
         ("/policy", json!({"ceiling": 5}), "invalid"),
     ] {
         let mut body = good.clone();

@@ -9,7 +9,7 @@ use tornello_api::server;
 use crate::support::{App, MARE, TORRE, slot};
 
 /// Open to everybody, and published.
-const PUBLIC: [&str; 2] = ["get_metrics", "get_status"];
+const PUBLIC: [&str; 3] = ["get_metrics", "get_status", "list_ticket_keys"];
 /// Open to everybody, and not part of the contract.
 const UNPUBLISHED: [&str; 4] = ["/docs/", "/docs/problems", "/docs/swagger-ui.css", "/openapi.json"];
 
