@@ -15,7 +15,7 @@ async fn every_operation_says_all_that_a_caller_needs() {
     for (path, item) in contract["paths"].as_object().unwrap() {
         for (method, operation) in item.as_object().unwrap() {
             let mut want = |good: bool, what: &str| missing.extend((!good).then(|| format!("{method} {path}: {what}")));
-            for what in ["summary", "operationId"] {
+            for what in ["summary", "description", "operationId"] {
                 want(operation[what].is_string(), what);
             }
             want(operation["tags"].as_array().is_some_and(|tags| tags.len() == 1), "one tag");

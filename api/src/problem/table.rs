@@ -23,7 +23,7 @@ pub struct Known {
 }
 
 /// Problems that do not come from a refusal, or whose text there names a case.
-const OTHERS: [(&str, u16, &str, &str); 33] = [
+const OTHERS: [(&str, u16, &str, &str); 34] = [
     ("malformed", 400, "something in the request cannot be read", "The title says what; it is a fault in the program that asks."),
     (
         "idempotency_key_missing",
@@ -54,6 +54,7 @@ const OTHERS: [(&str, u16, &str, &str); 33] = [
         "the profile cannot be shown, or is not on earth",
         "Give name, city and region of 1 to 200 bytes, latitude and longitude.",
     ),
+    ("invalid_contact", 422, "the contact cannot be used", "The title says which member, and why."),
     ("valid_from_past", 422, "the past cannot be changed", "Let a version hold from today at the earliest."),
     ("invalid_plan", 422, "the plan cannot be followed", "The title says where and why."),
     ("invalid_tariff", 422, "the tariff cannot be used", "The title says where and why."),

@@ -263,7 +263,7 @@ fn fresh(view: impl Serialize) -> HttpResponse {
     tag = "Availability", operation_id = "list_availability", security(("key" = ["read"])),
     params(("museum" = String, Path, description = "Slug or number", max_length = 23, example = "torre"), Span),
     responses((status = 200, description = "The slots", body = AvailabilityView,
-        headers(("Age" = u32, description = "Seconds since `as_of`"), ("Cache-Control" = String, description = "For how long this is good enough"),
+        headers(("Age" = u32, description = "Seconds since `as_of`"), ("Cache-Control" = String, description = "`private, max-age=1`: good enough for a second, for this key only"),
             ("Vary" = String, description = "What else the answer depends on"))), crate::openapi::Problems),
 )]
 #[get("/museums/{museum}/availability")]
@@ -281,7 +281,7 @@ pub async fn list_slots(node: web::Data<Node>, caller: Caller, museum: web::Path
     tag = "Availability", operation_id = "get_calendar", security(("key" = ["read"])),
     params(("museum" = String, Path, description = "Slug or number", max_length = 23, example = "torre"), Span),
     responses((status = 200, description = "The days", body = CalendarView,
-        headers(("Age" = u32, description = "Seconds since `as_of`"), ("Cache-Control" = String, description = "For how long this is good enough"),
+        headers(("Age" = u32, description = "Seconds since `as_of`"), ("Cache-Control" = String, description = "`private, max-age=1`: good enough for a second, for this key only"),
             ("Vary" = String, description = "What else the answer depends on"))), crate::openapi::Problems),
 )]
 #[get("/museums/{museum}/calendar")]

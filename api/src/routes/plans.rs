@@ -452,7 +452,8 @@ pub fn matches(request: &HttpRequest, revision: Option<u32>, says_so_already: bo
     tag = "Museums", operation_id = "get_plan", security(("key" = ["read"])),
     params(("museum" = String, Path, description = "Slug or number", max_length = 23, example = "torre"), On,
         ("If-None-Match" = Option<String>, Header, description = "The `ETag` that you have")),
-    responses((status = 200, description = "The plan", body = PlanView, headers(("ETag" = String, description = "The revision"))),
+    responses((status = 200, description = "The plan", body = PlanView, headers(("ETag" = String, description = "The revision"),
+        ("Cache-Control" = String, description = "`private, no-cache`: keep it, and ask with `If-None-Match` whether it still holds"))),
         (status = 304, description = "You have it"), crate::openapi::Problems),
 )]
 #[get("/museums/{museum}/plan")]

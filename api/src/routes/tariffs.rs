@@ -170,7 +170,8 @@ pub struct CeilingView {
     tag = "Museums", operation_id = "get_tariff", security(("key" = ["read"])),
     params(("museum" = String, Path, description = "Slug or number", max_length = 23, example = "torre"), On,
         ("If-None-Match" = Option<String>, Header, description = "The `ETag` that you have")),
-    responses((status = 200, description = "The tariff", body = TariffView, headers(("ETag" = String, description = "The revision"))),
+    responses((status = 200, description = "The tariff", body = TariffView, headers(("ETag" = String, description = "The revision"),
+        ("Cache-Control" = String, description = "`private, no-cache`: keep it, and ask with `If-None-Match` whether it still holds"))),
         (status = 304, description = "You have it"), crate::openapi::Problems),
 )]
 #[get("/museums/{museum}/tariff")]
@@ -242,7 +243,8 @@ pub async fn set_tariff(
     tag = "Museums", operation_id = "get_ceiling", security(("key" = ["read"])),
     params(("museum" = String, Path, description = "Slug or number", max_length = 23, example = "torre"), On,
         ("If-None-Match" = Option<String>, Header, description = "The `ETag` that you have")),
-    responses((status = 200, description = "The ceiling", body = CeilingView, headers(("ETag" = String, description = "The revision"))),
+    responses((status = 200, description = "The ceiling", body = CeilingView, headers(("ETag" = String, description = "The revision"),
+        ("Cache-Control" = String, description = "`private, no-cache`: keep it, and ask with `If-None-Match` whether it still holds"))),
         (status = 304, description = "You have it"), crate::openapi::Problems),
 )]
 #[get("/museums/{museum}/ceiling")]
