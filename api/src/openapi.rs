@@ -44,15 +44,18 @@ impl IntoResponses for Problems {
 }
 
 /// What is asked for under which heading, in the order of a visit.
-const TAGS: [(&str, &str); 8] = [
+const TAGS: [(&str, &str); 11] = [
     ("Museums", "Museums with their plans, tariffs and ceilings."),
     ("Availability", "What can be booked."),
     ("Slots", "One slot: its counters, and what staff change."),
     ("Holds", "Places kept for a while."),
+    ("Sales", "Places sold, cancelled and blocked."),
+    ("Tickets", "One for each person, with a signed code, on screen or paper."),
+    ("Gates", "In and out."),
+    ("People", "Contacts, kept apart and erased in time."),
     ("Readings", "What sensors say, and the people inside."),
     ("Live", "What happens now."),
     ("Health", "Whether all is well. For the inside network."),
-    ("Problems", "All codes are explained at /docs/problems."),
 ];
 
 /// The frame that the handlers fill.
@@ -86,10 +89,14 @@ pub fn frame() -> OpenApi {
     api
 }
 
-/// Adds to what the handlers say of themselves what holds for all of them: the headers that every answer carries.
+/// Adds to what the handlers say of themselves what holds for all of them: the headers that every answer carries. An operation whose summary says all has it as
+/// its description too.
 #[must_use]
 pub fn finished(mut api: OpenApi) -> OpenApi {
     for operation in api.paths.paths.values_mut().flat_map(operations) {
+        if operation.description.as_ref().is_none_or(String::is_empty) {
+            operation.description = operation.summary.clone();
+        }
         for (status, response) in &mut operation.responses.responses {
             let RefOr::T(response) = response else { continue };
             for (name, description) in [
@@ -98,6 +105,9 @@ pub fn finished(mut api: OpenApi) -> OpenApi {
                 ("RateLimit-Reset", "Seconds until there are more"),
             ] {
                 response.headers.insert(name.to_owned(), RefOr::T(number(description)));
+            }
+            if status.starts_with('2') {
+                response.headers.entry("Cache-Control".to_owned()).or_insert_with(|| RefOr::T(words("`no-store`: nothing is kept by caches")));
             }
             if ["429", "503"].contains(&status.as_str()) {
                 response.headers.insert("Retry-After".to_owned(), RefOr::T(number("Seconds to wait")));
@@ -109,6 +119,13 @@ pub fn finished(mut api: OpenApi) -> OpenApi {
 
 fn operations(path: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
     [&mut path.get, &mut path.put, &mut path.post, &mut path.delete].into_iter().flatten()
+}
+
+fn words(description: &str) -> Header {
+    HeaderBuilder::new()
+        .schema(Some(ObjectBuilder::new().schema_type(Type::String).max_length(Some(64)).build()))
+        .description(Some(description))
+        .build()
 }
 
 fn number(description: &str) -> Header {

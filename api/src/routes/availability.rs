@@ -20,7 +20,7 @@ use tornello_engine::time::Timestamp;
 
 use crate::auth::{Caller, Scope};
 use crate::problem::Problem;
-use crate::routes::{local, museum_for};
+use crate::routes::{local, museum_of};
 
 /// The most days of slots.
 const SLOT_DAYS_MAX: i32 = 31;
@@ -263,12 +263,12 @@ fn fresh(view: impl Serialize) -> HttpResponse {
     tag = "Availability", operation_id = "list_availability", security(("key" = ["read"])),
     params(("museum" = String, Path, description = "Slug or number", max_length = 23, example = "torre"), Span),
     responses((status = 200, description = "The slots", body = AvailabilityView,
-        headers(("Age" = u32, description = "Seconds since `as_of`"), ("Cache-Control" = String, description = "For how long this is good enough"),
+        headers(("Age" = u32, description = "Seconds since `as_of`"), ("Cache-Control" = String, description = "`private, max-age=1`: good enough for a second, for this key only"),
             ("Vary" = String, description = "What else the answer depends on"))), crate::openapi::Problems),
 )]
 #[get("/museums/{museum}/availability")]
 pub async fn list_slots(node: web::Data<Node>, caller: Caller, museum: web::Path<String>, span: web::Query<Span>) -> Result<HttpResponse, Problem> {
-    let known = museum_for(&node, &caller, Scope::Read, &museum)?;
+    let known = museum_of(&node, &caller, Scope::Read, &museum)?;
     let asked = Asked::read(&node, &caller, &known, &span, SLOT_DAYS_MAX)?;
     let items = asked.slots(&node, &known).iter().map(|seen| line(&known, seen)).collect();
     Ok(fresh(AvailabilityView { museum: known.museum.id().0, channel: asked.channel, as_of: asked.now.to_string(), items }))
@@ -281,12 +281,12 @@ pub async fn list_slots(node: web::Data<Node>, caller: Caller, museum: web::Path
     tag = "Availability", operation_id = "get_calendar", security(("key" = ["read"])),
     params(("museum" = String, Path, description = "Slug or number", max_length = 23, example = "torre"), Span),
     responses((status = 200, description = "The days", body = CalendarView,
-        headers(("Age" = u32, description = "Seconds since `as_of`"), ("Cache-Control" = String, description = "For how long this is good enough"),
+        headers(("Age" = u32, description = "Seconds since `as_of`"), ("Cache-Control" = String, description = "`private, max-age=1`: good enough for a second, for this key only"),
             ("Vary" = String, description = "What else the answer depends on"))), crate::openapi::Problems),
 )]
 #[get("/museums/{museum}/calendar")]
 pub async fn list_days(node: web::Data<Node>, caller: Caller, museum: web::Path<String>, span: web::Query<Span>) -> Result<HttpResponse, Problem> {
-    let known = museum_for(&node, &caller, Scope::Read, &museum)?;
+    let known = museum_of(&node, &caller, Scope::Read, &museum)?;
     let asked = Asked::read(&node, &caller, &known, &span, CALENDAR_DAYS_MAX)?;
     let (museum, on_its_thread) = (known.museum.id().0, (node.clone(), Arc::clone(&known)));
     // A year of slots is worked out away from the threads that answer.

@@ -33,7 +33,7 @@ async fn problems() -> HttpResponse {
 fn page() -> String {
     let row = |problem: problem::Known| {
         let problem::Known { code, status, title, detail } = problem;
-        let (title, detail) = (escaped(&title), escaped(&detail));
+        let (title, detail) = (text(&title), text(&detail));
         format!("<tr id=\"{code}\"><td><a href=\"#{code}\"><code>{code}</code></a></td><td>{status}</td><td>{title}</td><td>{detail}</td></tr>\n")
     };
     let rows: String = problem::all().into_iter().map(row).collect();
@@ -50,6 +50,9 @@ fn page() -> String {
     )
 }
 
-fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+/// Text as HTML; what stands between backquotes is code.
+fn text(text: &str) -> String {
+    let escaped = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;");
+    let parts = escaped.split('`').enumerate();
+    parts.map(|(i, part)| if i % 2 == 1 { format!("<code>{part}</code>") } else { part.to_owned() }).collect()
 }
