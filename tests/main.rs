@@ -2,6 +2,11 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod journeys;
+mod routes_gates;
+mod routes_people;
+mod routes_sales;
+mod routes_tickets;
 mod support;
 
 use support::App;

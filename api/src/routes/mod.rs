@@ -47,6 +47,20 @@ fn v1(routes: &mut ServiceConfig<'_>) {
 /// What is not part of the contract: the contract itself, its readable form.
 pub fn unpublished(_: &mut actix_web::web::ServiceConfig) {}
 
+/// The museum that a path or body names, by its slug or its number.
+pub fn museum_of(node: &Node, name: &str) -> Result<Arc<Known>, Problem> {
+    let by_number = name.parse().ok().and_then(|number| node.museums().get(MuseumId(number)));
+    by_number.or_else(|| node.museums().by_slug(name.parse().ok()?)).ok_or_else(Problem::not_found)
+}
+
+/// As [`museum_of`], for a caller who needs this scope there.
+pub fn museum_for(node: &Node, caller: &Caller, scope: Scope, name: &str) -> Result<Arc<Known>, Problem> {
+    caller.may(scope)?;
+    let known = museum_of(node, name)?;
+    caller.may_at(scope, known.museum.id())?;
+    Ok(known)
+}
+
 /// A slot that has the places that another one has not.
 #[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
 pub struct Alternative {
@@ -79,18 +93,6 @@ pub fn alternatives(node: &Node, slot: SlotId, channel: Channel, failure: Failur
 /// What the data folder holds; a node without one has no keys either, so nobody gets here.
 fn files(node: &Node) -> Result<&Files, Problem> {
     node.files().ok_or_else(|| Problem::unavailable("this installation has no data folder"))
-}
-
-/// The museum that a caller names by slug or number, if it has the scope there.
-fn museum_of(node: &Node, caller: &Caller, scope: Scope, name: &str) -> Result<Arc<Known>, Problem> {
-    caller.may(scope)?;
-    let known = match name.parse() {
-        Ok(number) => node.museums().get(MuseumId(number)),
-        Err(_) => name.parse().ok().and_then(|slug| node.museums().by_slug(slug)),
-    };
-    let known = known.ok_or_else(Problem::not_found)?;
-    caller.may_at(scope, known.museum.id())?;
-    Ok(known)
 }
 
 /// How many items to answer with.
