@@ -312,7 +312,8 @@ async fn a_hold_ends_by_itself_and_then_cannot_be_confirmed() {
     app.pass(899).await;
     app.get(&format!("/v1/holds/{hold}"), &web).await;
     app.pass(1).await;
-    assert_eq!(app.node().board().head(slot).unwrap().places.held.iter().sum::<u32>(), 0, "nobody asked, and the places are free");
+    let held = app.node().look(slot, |slot| slot.places().held.iter().sum::<u32>()).await.unwrap();
+    assert_eq!(held, 0, "nobody asked, and the places are free");
     let contact = json!({"given_name": "Ada", "family_name": "Neri", "email": "ada@example.it"});
     let body = json!({"settlement": {"free": {}}, "contact": contact});
     let (status, problem) = app.post(&format!("/v1/holds/{hold}/confirm"), &web, "late", &body).await;
