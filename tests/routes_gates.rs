@@ -42,11 +42,7 @@ async fn every_verdict_of_the_gate_has_its_status_and_code() {
     let far = Payload::new(id, 1, Proof::None, now, now.plus_seconds(500 * 86_400));
     // The last two bits of the text are padding: one of them is set here.
     let mut padded = good.clone().into_bytes();
-    padded[157] = match padded[157] {
-        b'0'..=b'8' => padded[157] + 1,
-        b'C' | b'G' | b'R' | b'W' => padded[157] + 1,
-        other => panic!("{} ends a code", char::from(other)),
-    };
+    padded[157] += 1;
     let mut other_signature = good.clone().into_bytes();
     other_signature[100] = if other_signature[100] == b'0' { b'1' } else { b'0' };
     let stranger = SigningKey::new(77, &[7; 32]);
