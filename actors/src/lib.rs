@@ -20,4 +20,5 @@ pub mod sensors;
 pub mod signing;
 pub mod start;
 pub mod streams;
+pub mod verify;
 pub mod views;

@@ -20,7 +20,7 @@ use crate::failure::Failure;
 use crate::journal::memory::MemoryJournal;
 use crate::journal::sqlite::SqliteJournal;
 use crate::journal::writer::{self, Lease, Limits};
-use crate::journal::{Head, Journal, JournalError, StreamId};
+use crate::journal::{Batch, Head, Journal, JournalError, StreamId};
 use crate::keys::{Keys, KeysError};
 use crate::museums::Museums;
 use crate::owner::{Answer, Tell};
@@ -164,7 +164,8 @@ pub struct Files {
 pub struct Running {
     node: Arc<Node>,
     writer: std::thread::JoinHandle<()>,
-    following: Option<tokio::task::JoinHandle<()>>,
+    /// The tasks that end by themselves when the journal's queue and the owners are gone: the read models, the snapshots.
+    ending: Vec<tokio::task::JoinHandle<()>>,
     tasks: Vec<tokio::task::JoinHandle<()>>,
 }
 
@@ -226,16 +227,16 @@ impl Node {
         let museum_owners = Registry::new(threads, jobs, time, Arc::clone(&streams) as _, Arc::clone(&museums), streams as _);
         drop(queue);
 
-        let following = views.map(|views| {
+        let mut ending: Vec<_> = writing.map(tokio::spawn).into_iter().collect();
+        ending.extend(views.map(|views| {
             tokio::spawn({
                 let (journal, board, committed) = (Arc::clone(&journal), Arc::clone(&board), committed.clone());
                 async move { views.follow(journal, board, committed).await }
             })
-        });
-        let mut tasks: Vec<_> = writing.map(tokio::spawn).into_iter().collect();
+        }));
         let node = Arc::new(Self { clock, board, museums, slots, museum_owners, sensors, arbiters, committed, journal, started, files });
-        tasks.extend([tokio::spawn(Self::keep_deadlines(Arc::clone(&node))), tokio::spawn(Self::keep_house(Arc::clone(&node)))]);
-        Ok(Running { node, writer: thread, following, tasks })
+        let tasks = vec![tokio::spawn(Self::keep_deadlines(Arc::clone(&node))), tokio::spawn(Self::keep_house(Arc::clone(&node)))];
+        Ok(Running { node, writer: thread, ending, tasks })
     }
 
     /// Gives a command to a slot; answers when what it did is on the disk.
@@ -343,6 +344,14 @@ impl Node {
         }
     }
 
+    /// Retires the owners that nobody has asked since the last time, and takes slots that ended days ago off the board: what the node does by itself once a
+    /// minute, for replays whose years are minutes.
+    pub async fn tidy(&self) {
+        self.slots.retire_idle().await;
+        self.museum_owners.retire_idle().await;
+        self.board.forget(self.clock.now().plus_seconds(-FORGET_AFTER_S));
+    }
+
     async fn keep_deadlines(node: Arc<Self>) {
         loop {
             let next = node.board.next_wake();
@@ -358,9 +367,12 @@ impl Node {
     }
 
     async fn keep_house(node: Arc<Self>) {
-        let mut last_retired = tokio::time::Instant::now();
+        let (mut look, mut retire) = (tokio::time::interval(KEYS_EVERY), tokio::time::interval(RETIRE_EVERY));
         loop {
-            tokio::time::sleep(KEYS_EVERY).await;
+            let retire_now = tokio::select! {
+                _ = look.tick() => false,
+                _ = retire.tick() => true,
+            };
             if let Some(files) = &node.files {
                 if let Err(error) = files.keys.refresh().await {
                     tracing::error!(%error, "the API keys cannot be read again");
@@ -369,11 +381,8 @@ impl Node {
                     tracing::error!(%error, "the keys that sign tickets cannot be read again");
                 }
             }
-            if last_retired.elapsed() >= RETIRE_EVERY {
-                last_retired = tokio::time::Instant::now();
-                node.slots.retire_idle().await;
-                node.museum_owners.retire_idle().await;
-                node.board.forget(node.clock.now().plus_seconds(-FORGET_AFTER_S));
+            if retire_now {
+                node.tidy().await;
                 if let Some(files) = &node.files {
                     if let Err(error) = files.keys.flush_last_used().await {
                         tracing::warn!(%error, "when keys were last used was not saved");
@@ -397,7 +406,7 @@ impl Running {
     /// Stops: what was asked is finished and on the disk, snapshots and heads are saved. Callers must have stopped asking. The node itself goes when its last
     /// holder drops it.
     pub async fn stop(self) {
-        let Self { node, writer, following, tasks } = self;
+        let Self { node, writer, ending, tasks } = self;
         // The first call notes who is idle, the second retires them; commands on their way are settled in between by the journal.
         for _ in 0..2 {
             node.slots.retire_idle().await;
@@ -423,8 +432,8 @@ impl Running {
         for arbiter in arbiters.iter() {
             arbiter.stop();
         }
-        if let Some(following) = following {
-            let _ = tokio::time::timeout(STOP_WITHIN, following).await;
+        for task in ending {
+            let _ = tokio::time::timeout(STOP_WITHIN, task).await;
         }
         if let Some((views, sqlite)) = files {
             views.close().await;
@@ -433,33 +442,45 @@ impl Running {
     }
 }
 
+/// Checks the journal and builds everything in memory from it. Read models that were built from another journal, or from batches that this one no longer has,
+/// are thrown away and built again.
 async fn rebuild(
     journal: &dyn Journal,
     views: Option<&Views>,
     streams: &Streams,
     board: &Board,
     museums: &Museums,
-    progress: impl FnMut(u64),
+    mut progress: impl FnMut(u64),
 ) -> Result<Checked, StartError> {
-    let (mut complete, mut heads) = match views {
-        Some(views) => views.heads().await?,
-        None => (0, Vec::new()),
-    };
-    let end = journal.head().await.map(|head| head.number);
-    if end.is_ok_and(|end| end < complete) {
-        // The journal was replaced by an older one: nothing that was projected from the other counts.
-        if let Some(views) = views {
+    let mut cut = None;
+    loop {
+        let (complete, heads) = match views {
+            Some(views) => views.heads().await?,
+            None => (0, Vec::new()),
+        };
+        let mut built_from: Vec<(u64, Vec<u8>)> = match views {
+            Some(views) => views.positions().await?.into_iter().filter(|(batch, _)| *batch > 0).collect(),
+            None => Vec::new(),
+        };
+        let mut memory = Memory::default();
+        let take_in = |batch: &Batch| {
+            built_from.retain(|(number, hash)| *number != batch.number || hash[..] != batch.hash());
+            memory.take_in(batch, complete)
+        };
+        let checked = start::check(journal, true, take_in, &mut progress).await?;
+        cut = cut.or(checked.cut);
+        // A head or snapshot may know more than its position says, so after a cut none is trusted.
+        if let Some(views) = views.filter(|_| checked.cut.is_some() || !built_from.is_empty()) {
+            tracing::warn!("the read models do not belong to this journal; they are built again");
             views.clear().await?;
+            continue;
         }
-        (complete, heads) = (0, Vec::new());
+        for (slot, head) in heads {
+            board.restore(slot, head);
+        }
+        memory.restore(streams, board, museums).await?;
+        return Ok(Checked { cut, ..checked });
     }
-    for (slot, head) in heads {
-        board.restore(slot, head);
-    }
-    let mut memory = Memory::default();
-    let checked = start::check(journal, true, |batch| memory.take_in(batch, complete), progress).await?;
-    memory.restore(streams, board, museums).await?;
-    Ok(checked)
 }
 
 fn check_clock(head: &Head, wall: Timestamp, accept: bool) -> Result<(), StartError> {
@@ -470,7 +491,8 @@ fn check_clock(head: &Head, wall: Timestamp, accept: bool) -> Result<(), StartEr
     Err(StartError::Clock { wall, last: head.at })
 }
 
-fn lock(data: &Path) -> Result<std::fs::File, StartError> {
+/// Takes the data folder for this process alone, until the returned file is dropped; what [`Node::start`] does first.
+pub fn lock(data: &Path) -> Result<std::fs::File, StartError> {
     let folder = |source| StartError::Folder { folder: data.to_owned(), source };
     let file = std::fs::File::create(data.join("lock")).map_err(folder)?;
     match file.try_lock() {
@@ -492,3 +514,6 @@ pub async fn keep_time(clock: Arc<RealClock>) {
         jumped = apart_us.is_some();
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -202,7 +202,7 @@ where
             return Err(Stop);
         }
         let view = self.tell.view(&self.state);
-        permit.write(Box::new(Append { lease: Arc::clone(&self.lease), record, view, tell: Arc::clone(&self.tell), answer }));
+        permit.write(Box::new(Append { lease: Arc::clone(&self.lease), record, view: Some(view), tell: Arc::clone(&self.tell), answer }));
         Ok(())
     }
 
@@ -307,7 +307,7 @@ where
 struct Append<A: Aggregate, T: Tell<A>> {
     lease: Arc<Lease>,
     record: Record<A::Event>,
-    view: T::View,
+    view: Option<T::View>,
     tell: Arc<T>,
     answer: Option<oneshot::Sender<Answer<A>>>,
 }
@@ -328,11 +328,15 @@ where
         wire::encode(self.lease.stream, &self.record, out);
     }
 
-    fn committed(self: Box<Self>, batch: u64) {
-        let Self { lease, record, view, tell, answer } = *self;
-        tell.committed(&lease, &record, view, batch);
-        if let Some(answer) = answer {
-            let _ = answer.send(Ok(record));
+    fn tell(&mut self, batch: u64) {
+        if let Some(view) = self.view.take() {
+            self.tell.committed(&self.lease, &self.record, view, batch);
+        }
+    }
+
+    fn answer(self: Box<Self>) {
+        if let Some(answer) = self.answer {
+            let _ = answer.send(Ok(self.record));
         }
     }
 

@@ -298,7 +298,10 @@ pub mod secret_file {
     }
 
     /// The bytes of the file, or none if there is no file. Refused if its permissions let anyone but the owner read it.
-    pub(crate) fn read(path: &Path, limit: u64) -> Result<Option<Zeroizing<Vec<u8>>>, SecretFileError> {
+    ///
+    /// # Errors
+    /// If others may read the file, it is larger than `limit` bytes, or the disk fails.
+    pub fn read(path: &Path, limit: u64) -> Result<Option<Zeroizing<Vec<u8>>>, SecretFileError> {
         let file = match File::open(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             opened => opened.map_err(failed("open", path))?,
@@ -322,7 +325,10 @@ pub mod secret_file {
     }
 
     /// Puts `bytes` in the place of the file, whole or not at all: written beside it, flushed, renamed, and the folder flushed.
-    pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<(), SecretFileError> {
+    ///
+    /// # Errors
+    /// If the disk fails; the old file then stands.
+    pub fn replace(path: &Path, bytes: &[u8]) -> Result<(), SecretFileError> {
         let beside = beside(path, ".new");
         // A leftover of a crash may have other permissions; it is made anew.
         match std::fs::remove_file(&beside) {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 use sqlx::Row;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteRow, SqliteSynchronous};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteRow, SqliteSynchronous};
 use tokio::sync::{mpsc, watch};
 use tornello_engine::aggregate::Aggregate;
 use tornello_engine::ids::{HoldId, MuseumId, SlotId};
@@ -31,8 +31,8 @@ const HEADS_EVERY: Duration = Duration::from_secs(2);
 
 const SCHEMA: &str = "
     DROP TABLE IF EXISTS position; DROP TABLE IF EXISTS head; DROP TABLE IF EXISTS snapshot; DROP TABLE IF EXISTS sale; DROP TABLE IF EXISTS ticket;
-    CREATE TABLE position (name TEXT PRIMARY KEY, batch INTEGER NOT NULL) STRICT;
-    INSERT INTO position VALUES ('rows', 0), ('heads', 0);
+    CREATE TABLE position (name TEXT PRIMARY KEY, batch INTEGER NOT NULL, hash BLOB NOT NULL) STRICT;
+    INSERT INTO position VALUES ('rows', 0, zeroblob(32)), ('heads', 0, zeroblob(32));
     CREATE TABLE head (slot TEXT PRIMARY KEY, data BLOB NOT NULL) STRICT, WITHOUT ROWID;
     CREATE TABLE snapshot (stream BLOB PRIMARY KEY, seq INTEGER NOT NULL, crc INTEGER NOT NULL, state BLOB NOT NULL) STRICT;
     CREATE TABLE sale (
@@ -44,7 +44,8 @@ const SCHEMA: &str = "
     CREATE INDEX sale_by_slot ON sale (slot, sale);
     CREATE INDEX sale_by_reference ON sale (reference, sale) WHERE reference <> '';
     CREATE TABLE ticket (
-        ticket TEXT PRIMARY KEY, sale TEXT NOT NULL, slot TEXT NOT NULL, category TEXT NOT NULL, state TEXT NOT NULL, changed_at INTEGER NOT NULL
+        ticket TEXT PRIMARY KEY, sale TEXT NOT NULL, slot TEXT NOT NULL, category TEXT NOT NULL, state TEXT NOT NULL, blocked INTEGER NOT NULL,
+        changed_at INTEGER NOT NULL
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX ticket_by_slot ON ticket (slot, ticket);
     PRAGMA user_version = 1;";
@@ -152,7 +153,7 @@ impl Views {
         if version != FORMAT {
             views.clear().await?;
         }
-        views.rows_sender.send_replace(views.position("rows").await?);
+        views.rows_sender.send_replace(views.position("rows").await?.0);
         Ok(views)
     }
 
@@ -168,9 +169,14 @@ impl Views {
         self.pool.close().await;
     }
 
-    async fn position(&self, name: &str) -> Result<u64, ViewsError> {
-        let batch: i64 = sqlx::query_scalar("SELECT batch FROM position WHERE name = ?").bind(name).fetch_one(&self.pool).await?;
-        Ok(batch.unsigned_abs())
+    async fn position(&self, name: &str) -> Result<(u64, Vec<u8>), ViewsError> {
+        let row = sqlx::query("SELECT batch, hash FROM position WHERE name = ?").bind(name).fetch_one(&self.pool).await?;
+        Ok((row.try_get::<i64, _>(0)?.unsigned_abs(), row.try_get(1)?))
+    }
+
+    /// The batches up to which lists and heads were built, with their hashes: a journal that does not hold them is another one.
+    pub async fn positions(&self) -> Result<[(u64, Vec<u8>); 2], ViewsError> {
+        Ok([self.position("rows").await?, self.position("heads").await?])
     }
 
     /// The last batch whose sales and tickets are in the lists.
@@ -193,14 +199,14 @@ impl Views {
             Some((slot, postcard::from_bytes(&row.try_get::<Vec<u8>, _>(1).ok()?).ok()?))
         };
         match rows.iter().map(read).collect::<Option<Vec<_>>>() {
-            Some(heads) => Ok((self.position("heads").await?, heads)),
+            Some(heads) => Ok((self.position("heads").await?.0, heads)),
             // A head that cannot be read: build all of them again.
             None => Ok((0, Vec::new())),
         }
     }
 
-    /// Saves heads that are complete up to `batch`.
-    pub async fn save_heads(&self, heads: &[(SlotId, SlotHead)], batch: u64) -> Result<(), ViewsError> {
+    /// Saves heads that are complete up to the batch at `end`.
+    pub async fn save_heads(&self, heads: &[(SlotId, SlotHead)], end: &Head) -> Result<(), ViewsError> {
         let mut tx = self.pool.begin().await?;
         for (slot, head) in heads {
             let Ok(data) = postcard::to_allocvec(head) else { continue };
@@ -210,7 +216,7 @@ impl Views {
                 .execute(&mut *tx)
                 .await?;
         }
-        sqlx::query("UPDATE position SET batch = ? WHERE name = 'heads'").bind(stored(batch)).execute(&mut *tx).await?;
+        move_on(&mut tx, "heads", end.number, &end.hash).await?;
         Ok(tx.commit().await?)
     }
 
@@ -235,7 +241,8 @@ impl Views {
 
     /// The tickets of a slot in the order of their ids, after `after`, at most `limit`.
     pub async fn tickets(&self, slot: SlotId, after: &str, limit: u32) -> Result<Vec<TicketRow>, ViewsError> {
-        const QUERY: &str = "SELECT ticket, sale, category, state, changed_at FROM ticket WHERE slot = ? AND ticket > ? ORDER BY ticket LIMIT ?";
+        const QUERY: &str = "SELECT ticket, sale, category, CASE WHEN blocked AND state <> 'cancelled' THEN 'blocked' ELSE state END, changed_at
+            FROM ticket WHERE slot = ? AND ticket > ? ORDER BY ticket LIMIT ?";
         let rows = sqlx::query(QUERY).bind(slot.to_string()).bind(after).bind(i64::from(limit)).fetch_all(&self.pool).await?;
         let read = |row: &SqliteRow| {
             Ok(TicketRow {
@@ -265,10 +272,11 @@ impl Views {
 
     /// Follows the journal: takes in every batch, and saves the heads now and then. Ends when the journal's writer has ended and all is taken in.
     pub async fn follow(&self, journal: Arc<dyn Journal>, board: Arc<Board>, mut committed: watch::Receiver<Head>) {
-        let mut saved = tokio::time::Instant::now();
+        let mut save = tokio::time::interval(HEADS_EVERY);
+        let mut is_due = false;
         loop {
-            let end = committed.borrow_and_update().number;
-            match self.take_in(journal.as_ref(), end).await {
+            let end = *committed.borrow_and_update();
+            match self.take_in(journal.as_ref(), end.number).await {
                 Ok(()) => {}
                 Err(error) => {
                     tracing::error!(%error, "the read models fall behind");
@@ -276,18 +284,20 @@ impl Views {
                 }
             }
             let ended = committed.has_changed().is_err();
-            if ended || saved.elapsed() >= HEADS_EVERY {
+            if ended || is_due {
                 let heads = board.take_unsaved();
-                if let Err(error) = self.save_heads(&heads, end).await {
+                if let Err(error) = self.save_heads(&heads, &end).await {
                     tracing::error!(%error, "the heads of the slots were not saved");
                     heads.iter().for_each(|(slot, _)| board.not_saved(*slot));
                 }
-                saved = tokio::time::Instant::now();
             }
             if ended {
                 return;
             }
-            let _ = tokio::time::timeout(HEADS_EVERY, committed.changed()).await;
+            is_due = tokio::select! {
+                _ = committed.changed() => false,
+                _ = save.tick() => true,
+            };
         }
     }
 
@@ -303,10 +313,15 @@ impl Views {
             for batch in &batches {
                 rows.read(batch)?;
             }
-            rows.write(&self.pool, last.number).await?;
+            rows.write(&self.pool, last).await?;
             self.rows_sender.send_replace(last.number);
         }
     }
+}
+
+async fn move_on(connection: &mut SqliteConnection, name: &str, batch: u64, hash: &[u8; 32]) -> Result<(), sqlx::Error> {
+    let update = sqlx::query("UPDATE position SET batch = ?, hash = ? WHERE name = ?").bind(stored(batch)).bind(&hash[..]).bind(name);
+    update.execute(connection).await.map(drop)
 }
 
 fn stored(number: u64) -> i64 {
@@ -376,8 +391,10 @@ struct Rows {
     tickets: Vec<serde_json::Value>,
     /// (sale, refunded, cancelled, admitted) to add.
     changes: Vec<serde_json::Value>,
-    /// (ticket, state, time); an empty state lifts a block.
+    /// (ticket, state, time).
     states: Vec<serde_json::Value>,
+    /// (ticket, whether it is blocked, time).
+    blocks: Vec<serde_json::Value>,
 }
 
 impl Rows {
@@ -426,10 +443,11 @@ impl Rows {
             }
             Event::Cancelled(cancelled) => {
                 self.changes.push(json!([cancelled.sale.to_string(), cancelled.refund_cents.get(), cancelled.tickets.len(), 0]));
-                self.each(cancelled.sale, &cancelled.tickets, "cancelled", at);
+                let each = cancelled.tickets.iter().map(|&number| cancelled.sale.ticket(number).to_string());
+                self.states.extend(each.map(|ticket| json!([ticket, "cancelled", at])));
             }
-            Event::Blocked(blocked) => self.each(blocked.sale, &blocked.tickets, "blocked", at),
-            Event::Unblocked(unblocked) => self.each(unblocked.sale, &unblocked.tickets, "valid", at),
+            Event::Blocked(blocked) => self.block(blocked.sale, &blocked.tickets, true, at),
+            Event::Unblocked(unblocked) => self.block(unblocked.sale, &unblocked.tickets, false, at),
             Event::Admitted(admitted) => {
                 self.changes.push(json!([admitted.ticket.sale().to_string(), 0, 0, u32::from(admitted.entry == 1)]));
                 self.states.push(json!([admitted.ticket.to_string(), "inside", at]));
@@ -448,32 +466,37 @@ impl Rows {
         }
     }
 
-    fn each(&mut self, sale: HoldId, tickets: &[u16], state: &str, at: i64) {
-        self.states.extend(tickets.iter().map(|&number| serde_json::json!([sale.ticket(number).to_string(), state, at])));
+    fn block(&mut self, sale: HoldId, tickets: &[u16], blocked: bool, at: i64) {
+        self.blocks.extend(tickets.iter().map(|&number| serde_json::json!([sale.ticket(number).to_string(), u8::from(blocked), at])));
     }
 
     /// Everything and the new position in one transaction, so that nothing is taken in twice.
-    async fn write(&self, pool: &SqlitePool, batch: u64) -> Result<(), sqlx::Error> {
+    async fn write(&self, pool: &SqlitePool, last: &Batch) -> Result<(), sqlx::Error> {
         const SALES: &str = "INSERT INTO sale
             SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7, value ->> 8, value ->> 9,
                 value ->> 10, value ->> 11, 0, 0, 0 FROM json_each(?)";
         const TICKETS: &str = "INSERT INTO ticket
-            SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, 'valid', value ->> 4 FROM json_each(?)";
-        const CHANGES: &str = "UPDATE sale SET refunded_cents = refunded_cents + change.refunded, cancelled = cancelled + change.cancelled,
-            admitted = admitted + change.admitted
+            SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, 'valid', 0, value ->> 4 FROM json_each(?)";
+        const CHANGES: &str = "UPDATE sale SET refunded_cents = sale.refunded_cents + change.refunded, cancelled = sale.cancelled + change.cancelled,
+            admitted = sale.admitted + change.admitted
             FROM (SELECT value ->> 0 AS of, sum(value ->> 1) AS refunded, sum(value ->> 2) AS cancelled, sum(value ->> 3) AS admitted
                 FROM json_each(?) GROUP BY 1) AS change WHERE sale.sale = change.of";
         // Of several changes of one ticket the last one counts: SQLite takes the bare columns from the row that has the maximum.
         const STATES: &str = "UPDATE ticket SET state = change.state, changed_at = change.at
             FROM (SELECT value ->> 0 AS of, value ->> 1 AS state, value ->> 2 AS at, max(key) FROM json_each(?) GROUP BY 1) AS change
             WHERE ticket.ticket = change.of";
+        const BLOCKS: &str = "UPDATE ticket SET blocked = change.blocked, changed_at = change.at
+            FROM (SELECT value ->> 0 AS of, value ->> 1 AS blocked, value ->> 2 AS at, max(key) FROM json_each(?) GROUP BY 1) AS change
+            WHERE ticket.ticket = change.of";
         let mut tx = pool.begin_with("BEGIN IMMEDIATE").await?;
-        for (query, rows) in [(SALES, &self.sales), (TICKETS, &self.tickets), (CHANGES, &self.changes), (STATES, &self.states)] {
+        for (query, rows) in
+            [(SALES, &self.sales), (TICKETS, &self.tickets), (CHANGES, &self.changes), (STATES, &self.states), (BLOCKS, &self.blocks)]
+        {
             if !rows.is_empty() {
                 sqlx::query(query).bind(json(rows)).execute(&mut *tx).await?;
             }
         }
-        sqlx::query("UPDATE position SET batch = ? WHERE name = 'rows'").bind(stored(batch)).execute(&mut *tx).await?;
+        move_on(&mut tx, "rows", last.number, &last.hash()).await?;
         tx.commit().await
     }
 }

@@ -2,9 +2,11 @@
 //! [`routes`], the table of everything that can be asked.
 
 pub mod auth;
+pub mod demo;
 pub mod openapi;
 pub mod print;
 pub mod problem;
+pub mod replay;
 pub mod request;
 pub mod routes;
 pub mod server;

@@ -2,8 +2,15 @@
 
 use std::collections::BTreeMap;
 
+use utoipa::openapi::extensions::Extensions;
+use utoipa::openapi::header::HeaderBuilder;
+use utoipa::openapi::path::{Operation, PathItem};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
-use utoipa::openapi::{ContactBuilder, InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder, RefOr, Response, ResponseBuilder, Server};
+use utoipa::openapi::tag::TagBuilder;
+use utoipa::openapi::{
+    ContactBuilder, InfoBuilder, LicenseBuilder, ObjectBuilder, OpenApi, OpenApiBuilder, Ref, RefOr, Response, ResponseBuilder, Server,
+};
+use utoipa::openapi::{Header, KnownFormat, SchemaFormat, Type};
 use utoipa::{IntoResponses, PartialSchema};
 
 use crate::problem;
@@ -14,7 +21,7 @@ pub struct Problems;
 impl IntoResponses for Problems {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
         let problem = |description: &str| {
-            let content = utoipa::openapi::ContentBuilder::new().schema(Some(problem::Body::schema())).build();
+            let content = utoipa::openapi::ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build();
             ResponseBuilder::new().description(description).content("application/problem+json", content).build()
         };
         [
@@ -36,21 +43,75 @@ impl IntoResponses for Problems {
     }
 }
 
+/// What is asked for under which heading, in the order of a visit.
+const TAGS: [(&str, &str); 8] = [
+    ("Museums", "Museums with their plans, tariffs and ceilings."),
+    ("Availability", "What can be booked."),
+    ("Slots", "One slot: its counters, and what staff change."),
+    ("Holds", "Places kept for a while."),
+    ("Readings", "What sensors say, and the people inside."),
+    ("Live", "What happens now."),
+    ("Health", "Whether all is well. For the inside network."),
+    ("Problems", "All codes are explained at /docs/problems."),
+];
+
 /// The frame that the handlers fill.
 #[must_use]
 pub fn frame() -> OpenApi {
+    let summary = Extensions::builder().add("x-summary", "Real-time capacity of museums").build();
     let info = InfoBuilder::new()
         .title("Tornello")
         .version(env!("CARGO_PKG_VERSION"))
-        .description(Some("Real-time capacity of museums: timeslots, holds, sales, tickets, admissions and people inside."))
+        .description(Some(
+            "Real-time capacity of museums: timeslots, holds, sales, tickets, admissions and people inside.\n\n\
+            Send your key as `Authorization: Bearer tn_...`. Every request that changes something carries an `Idempotency-Key`: repeat it with the same key and \
+            body, and it is done at most once and answered the same. What does not work is answered as `application/problem+json` with a stable `code`, \
+            explained at [/docs/problems](/docs/problems). Money is in euro cents, instants are UTC (RFC 3339), dates are those of Rome.",
+        ))
+        .terms_of_service(Some("https://interoperable-europe.ec.europa.eu/collection/eupl/eupl-text-eupl-12"))
         .license(Some(LicenseBuilder::new().name("EUPL-1.2").identifier(Some("EUPL-1.2")).build()))
-        .contact(Some(ContactBuilder::new().name(Some("Tornello")).build()));
+        .contact(Some(ContactBuilder::new().name(Some("Tornello")).url(Some("https://github.com/tornello/tornello")).build()))
+        .extensions(Some(summary));
     let mut server = Server::new("/");
     server.description = Some("This installation".into());
-    let mut api = OpenApiBuilder::new().info(info.build()).servers(Some([server])).build();
+    // It says of itself what the guidelines would otherwise ask of an address that is not known here: https.
+    server.extensions = Some(Extensions::builder().add("x-sandbox", true).build());
+    let tags = TAGS.map(|(name, description)| TagBuilder::new().name(name).description(Some(description)).build());
+    let mut api = OpenApiBuilder::new().info(info.build()).servers(Some([server])).tags(Some(tags)).build();
     let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("tn_...").description(Some("An API key")).build();
     let mut components = utoipa::openapi::Components::new();
     components.add_security_scheme("key", SecurityScheme::Http(scheme));
+    components.schemas.insert("Problem".to_owned(), problem::Body::schema());
     api.components = Some(components);
     api
+}
+
+/// Adds to what the handlers say of themselves what holds for all of them: the headers that every answer carries.
+#[must_use]
+pub fn finished(mut api: OpenApi) -> OpenApi {
+    for operation in api.paths.paths.values_mut().flat_map(operations) {
+        for (status, response) in &mut operation.responses.responses {
+            let RefOr::T(response) = response else { continue };
+            for (name, description) in [
+                ("RateLimit-Limit", "Requests that this key may send at once"),
+                ("RateLimit-Remaining", "How many of them are left"),
+                ("RateLimit-Reset", "Seconds until there are more"),
+            ] {
+                response.headers.insert(name.to_owned(), RefOr::T(number(description)));
+            }
+            if ["429", "503"].contains(&status.as_str()) {
+                response.headers.insert("Retry-After".to_owned(), RefOr::T(number("Seconds to wait")));
+            }
+        }
+    }
+    api
+}
+
+fn operations(path: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
+    [&mut path.get, &mut path.put, &mut path.post, &mut path.delete].into_iter().flatten()
+}
+
+fn number(description: &str) -> Header {
+    let schema = ObjectBuilder::new().schema_type(Type::Integer).format(Some(SchemaFormat::KnownFormat(KnownFormat::Int32))).minimum(Some(0));
+    HeaderBuilder::new().schema(Some(schema.build())).description(Some(description)).build()
 }

@@ -1,6 +1,10 @@
 //! What a caller is told when something does not work: `application/problem+json` (RFC 9457) with a stable `code`. The one place where failures become
 //! statuses; details of the inside stay in the log.
 
+mod table;
+
+pub use table::{Known, all};
+
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderValue};
 use actix_web::{HttpResponse, ResponseError};
@@ -8,6 +12,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 use tornello_actors::failure::Failure;
 use tornello_actors::people::{ContactError, PeopleError};
+use tornello_actors::sensors::Rejected;
 use tornello_actors::views::ViewsError;
 use tornello_engine::museum;
 use tornello_engine::slot;
@@ -90,6 +95,12 @@ impl Problem {
         self.0.code
     }
 
+    /// For people: what is the matter.
+    #[must_use]
+    pub fn title(&self) -> &str {
+        &self.0.title
+    }
+
     /// Something in the request cannot be read.
     #[must_use]
     pub fn malformed(what: impl Into<String>) -> Self {
@@ -100,6 +111,24 @@ impl Problem {
     #[must_use]
     pub fn invalid(what: impl Into<String>) -> Self {
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid", what)
+    }
+
+    /// JSON that cannot be read, or can be and says something else than expected.
+    #[must_use]
+    pub fn of_json(error: &serde_json::Error) -> Self {
+        if error.is_data() { Self::invalid(error.to_string()) } else { Self::malformed(error.to_string()) }
+    }
+
+    /// A body of another type than asked for.
+    #[must_use]
+    pub fn unsupported(what: &str) -> Self {
+        Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", what)
+    }
+
+    /// A body beyond the limit.
+    #[must_use]
+    pub fn too_large(limit_bytes: usize) -> Self {
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", "the body is too large").with("limit_bytes", limit_bytes)
     }
 
     /// No key, or none that is good.
@@ -157,7 +186,7 @@ fn refusal_status(refusal: &slot::Refusal) -> StatusCode {
         R::BadLines | R::PartyEmpty | R::PartyTooLarge { .. } | R::SettlementMismatch { .. } | R::SettlementNotAllowed { .. } => {
             StatusCode::UNPROCESSABLE_ENTITY
         }
-        R::ReadingInFuture | R::ReadingOutOfOrder | R::ReadingStale => StatusCode::UNPROCESSABLE_ENTITY,
+        R::ReadingInFuture | R::ReadingStale => StatusCode::UNPROCESSABLE_ENTITY,
         R::IdTaken
         | R::HoldSold
         | R::SlotClosed { .. }
@@ -176,6 +205,7 @@ fn refusal_status(refusal: &slot::Refusal) -> StatusCode {
         | R::TooEarly { .. }
         | R::TooLate { .. }
         | R::NotInside
+        | R::ReadingOutOfOrder
         | R::Wait { .. } => StatusCode::CONFLICT,
     }
 }
@@ -238,6 +268,17 @@ fn readable(name: String, value: Value) -> (String, Value) {
     match value.as_i64().filter(|_| is_instant) {
         Some(micros) => (name, json!(tornello_engine::time::Timestamp::from_micros(micros).to_string())),
         None => (name, value),
+    }
+}
+
+impl From<Rejected> for Problem {
+    fn from(rejected: Rejected) -> Self {
+        let status = match rejected {
+            Rejected::UnknownMuseum => StatusCode::NOT_FOUND,
+            Rejected::OutOfOrder => StatusCode::CONFLICT,
+            Rejected::InFuture | Rejected::Old => StatusCode::UNPROCESSABLE_ENTITY,
+        };
+        Self::new(status, rejected.code(), rejected.to_string())
     }
 }
 

@@ -3,7 +3,11 @@
 use std::future::{Ready, ready};
 
 use actix_web::dev::Payload;
-use actix_web::{FromRequest, HttpRequest};
+use actix_web::http::StatusCode;
+use actix_web::{FromRequest, HttpMessage, HttpRequest};
+use futures_util::StreamExt;
+use futures_util::future::LocalBoxFuture;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tornello_actors::digest::digest;
 use tornello_actors::node::Node;
@@ -17,6 +21,8 @@ use crate::problem::Problem;
 const PARTIES_MAX: usize = 8;
 /// The longest text that names a party, in bytes.
 const PARTY_MAX: usize = 256;
+/// The largest body of those requests that carry a whole plan or many readings, in bytes.
+pub const LARGE_BODY_MAX: usize = 1024 * 1024;
 
 /// The `Idempotency-Key` header: 1 to 255 visible ASCII characters, bare or as a quoted string. Repeating a request with its key and body gives the first answer
 /// for at least 24 hours, also after a restart.
@@ -29,7 +35,7 @@ impl FromRequest for IdempotencyKey {
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let missing = || {
-            Problem::new(actix_web::http::StatusCode::BAD_REQUEST, "idempotency_key_missing", "the header Idempotency-Key is needed")
+            Problem::new(StatusCode::BAD_REQUEST, "idempotency_key_missing", "the header Idempotency-Key is needed")
                 .detail("Choose a new random value for each request, and the same value when you repeat one.")
         };
         let Some(header) = request.headers().get("Idempotency-Key") else { return ready(Err(missing())) };
@@ -84,6 +90,34 @@ pub fn envelope(
         assessment: None,
         order,
     })
+}
+
+/// A body of JSON that may be larger than others: up to [`LARGE_BODY_MAX`].
+#[derive(Debug)]
+pub struct Large<T>(pub T);
+
+impl<T: DeserializeOwned + 'static> FromRequest for Large<T> {
+    type Error = Problem;
+    type Future = LocalBoxFuture<'static, Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let is_json = request.content_type().eq_ignore_ascii_case("application/json");
+        let mut payload = payload.take();
+        Box::pin(async move {
+            if !is_json {
+                return Err(Problem::unsupported("send the body as application/json"));
+            }
+            let mut body = Vec::new();
+            while let Some(chunk) = payload.next().await {
+                let chunk = chunk.map_err(|_| Problem::malformed("the body cannot be read to its end"))?;
+                if body.len() + chunk.len() > LARGE_BODY_MAX {
+                    return Err(Problem::too_large(LARGE_BODY_MAX));
+                }
+                body.extend_from_slice(&chunk);
+            }
+            serde_json::from_slice(&body).map(Self).map_err(|error| Problem::of_json(&error))
+        })
+    }
 }
 
 /// Random bits for a new id. Uniqueness within the slot is checked by the slot.

@@ -15,11 +15,14 @@ use actix_web::{App, Error, HttpMessage, HttpResponse, HttpServer, ResponseError
 use governor::middleware::StateInformationMiddleware;
 use governor::state::keyed::DefaultKeyedStateStore;
 use governor::{Quota, RateLimiter, clock::DefaultClock};
+use tokio::sync::watch;
 use tornello_actors::node::Node;
 use utoipa_actix_web::AppExt;
 
 use crate::auth::Caller;
 use crate::problem::Problem;
+use crate::routes::health;
+use crate::routes::live::Pulse;
 use crate::{openapi, routes};
 
 /// The largest body of an ordinary request, in bytes.
@@ -36,6 +39,8 @@ pub struct ServerSettings {
     pub per_second: NonZeroU32,
     /// Requests that one key may send at once.
     pub burst: NonZeroU32,
+    /// How often those who watch hear that the server is there.
+    pub heartbeat: Duration,
 }
 
 impl ServerSettings {
@@ -44,7 +49,8 @@ impl ServerSettings {
     pub fn new(listen: SocketAddr) -> Self {
         const PER_SECOND: NonZeroU32 = NonZeroU32::new(2_000).expect("not zero");
         const BURST: NonZeroU32 = NonZeroU32::new(4_000).expect("not zero");
-        Self { listen, workers: std::thread::available_parallelism().map_or(2, usize::from), per_second: PER_SECOND, burst: BURST }
+        let workers = std::thread::available_parallelism().map_or(2, usize::from);
+        Self { listen, workers, per_second: PER_SECOND, burst: BURST, heartbeat: Duration::from_secs(15) }
     }
 }
 
@@ -79,13 +85,9 @@ impl Shared {
 fn limits(config: &mut web::ServiceConfig) {
     let json = web::JsonConfig::default().limit(BODY_MAX).error_handler(|error, _| {
         let problem = match &error {
-            JsonPayloadError::ContentType => {
-                Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", "send the body as application/json")
-            }
-            JsonPayloadError::OverflowKnownLength { .. } | JsonPayloadError::Overflow { .. } => {
-                Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", "the body is too large").with("limit_bytes", BODY_MAX)
-            }
-            JsonPayloadError::Deserialize(error) if error.is_data() => Problem::invalid(error.to_string()),
+            JsonPayloadError::ContentType => Problem::unsupported("send the body as application/json"),
+            JsonPayloadError::OverflowKnownLength { .. } | JsonPayloadError::Overflow { .. } => Problem::too_large(BODY_MAX),
+            JsonPayloadError::Deserialize(error) => Problem::of_json(error),
             other => Problem::malformed(other.to_string()),
         };
         problem.into()
@@ -156,43 +158,77 @@ fn prefix(address: IpAddr) -> IpAddr {
 /// The published contract of this version.
 #[must_use]
 pub fn contract() -> utoipa::openapi::OpenApi {
-    App::new().into_utoipa_app().openapi(openapi::frame()).configure(routes::all).split_for_parts().1
+    openapi::finished(App::new().into_utoipa_app().openapi(openapi::frame()).configure(routes::all).split_for_parts().1)
 }
 
-/// Binds the address and starts the workers; runs when awaited, until it is told to stop. Answers the server and where it listens.
+/// Binds the address and starts the workers; runs when awaited, until it is told to stop. Answers the server and where it listens. Who watches live holds a
+/// graceful stop up for its whole time: [`serve`] sends them away first.
 pub fn start(node: Arc<Node>, settings: &ServerSettings) -> std::io::Result<(actix_web::dev::Server, SocketAddr)> {
+    // Without its sender the flag never changes.
+    start_until(node, settings, watch::channel(false).1, false)
+}
+
+fn start_until(
+    node: Arc<Node>,
+    settings: &ServerSettings,
+    stopping: watch::Receiver<bool>,
+    own_signals: bool,
+) -> std::io::Result<(actix_web::dev::Server, SocketAddr)> {
     let listener = TcpListener::bind(settings.listen)?;
     let address = listener.local_addr()?;
     let shared = Shared::new(node, settings);
     let limiter = Arc::clone(&shared.limiter);
     let contract = web::Data::new(contract());
+    let pulse = Pulse { heartbeat: settings.heartbeat, stopping };
+    let figures = health::recorder();
     let server = HttpServer::new(move || {
         let (app, _) = App::new().into_utoipa_app().openapi(openapi::frame()).configure(routes::all).split_for_parts();
         app.app_data(shared.node.clone())
             .app_data(web::ThinData(shared.clone()))
             .app_data(contract.clone())
+            .app_data(web::ThinData(pulse.clone()))
             .configure(limits)
             .configure(routes::unpublished)
             .default_service(web::to(|| async { HttpResponse::from_error(Problem::not_found()) }))
             .wrap(from_fn(known_and_limited))
+            .wrap(from_fn(health::measured))
             .wrap(Compress::default())
             .wrap(tracing_actix_web::TracingLogger::default())
     })
     .workers(settings.workers.max(1))
-    .shutdown_timeout(10)
-    .listen(listener)?
-    .run();
+    .shutdown_timeout(10);
+    let server = if own_signals { server.disable_signals() } else { server };
+    let server = server.listen(listener)?.run();
     actix_web::rt::spawn(async move {
-        // Callers that have not been seen for a while need no memory.
+        // Callers that have not been seen for a while need no memory, nor do figures that were read.
         loop {
-            tokio::time::sleep(Duration::from_secs(60)).await;
+            tokio::time::sleep(Duration::from_secs(10)).await;
             limiter.retain_recent();
+            figures.run_upkeep();
         }
     });
     Ok((server, address))
 }
 
-/// Serves until Ctrl-C or SIGTERM, then finishes what runs.
-pub async fn serve(node: Arc<Node>, settings: ServerSettings) -> std::io::Result<()> {
-    start(node, &settings)?.0.await
+/// Listens, and serves when awaited until Ctrl-C or SIGTERM, then sends those away who watch, and finishes what runs. Answers where it listens as well.
+pub fn serve(node: Arc<Node>, settings: &ServerSettings) -> std::io::Result<(impl Future<Output = std::io::Result<()>> + use<>, SocketAddr)> {
+    let (stop, stopping) = watch::channel(false);
+    let (server, address) = start_until(node, settings, stopping, true)?;
+    let handle = server.handle();
+    actix_web::rt::spawn(async move {
+        let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()).ok();
+        let terminated = async {
+            match &mut terminate {
+                Some(signal) => signal.recv().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            _ = tokio::signal::ctrl_c() => {}
+            _ = terminated => {}
+        }
+        stop.send_replace(true);
+        handle.stop(true).await;
+    });
+    Ok((server, address))
 }

@@ -8,6 +8,8 @@ use crate::LoadError;
 
 const FILE: &str = "museums.csv";
 const EMBEDDED: &str = include_str!("../data/museums.csv");
+/// The longest slug, in bytes: that of a code in addresses and ids.
+const SLUG_MAX: usize = 23;
 
 /// A state museum and the plan invented for it. Every day that is not the closing day has the same hours; a slot starts every `slot_minutes` from `open`
 /// and the last one ends at `close`.
@@ -15,7 +17,7 @@ const EMBEDDED: &str = include_str!("../data/museums.csv");
 pub struct Museum {
     /// Its number, from 1, in the order of the file.
     pub number: u16,
-    /// Its name in addresses: lower-case letters, digits and hyphens.
+    /// Its name in addresses: at most 23 lower-case letters, digits and hyphens.
     pub slug: String,
     /// Its Italian name.
     pub name: String,
@@ -178,7 +180,7 @@ fn bad(column: &'static str, text: &str) -> Problem {
 }
 
 fn is_slug(text: &str) -> bool {
-    !text.is_empty() && text.split('-').all(|word| !word.is_empty() && word.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit()))
+    text.len() <= SLUG_MAX && text.split('-').all(|word| !word.is_empty() && word.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit()))
 }
 
 fn minutes(time: Time) -> u16 {
@@ -247,6 +249,7 @@ mod tests {
             ("2,parco-pompei", "3,parco-pompei", "row 2: number is 3"),
             ("2,parco-pompei", "2,parco-colosseo", "row 2: slug \"parco-colosseo\" is taken"),
             ("2,parco-pompei", "2,Parco Pompei", "row 2: slug"),
+            ("2,parco-pompei", "2,parco-archeologico-di-pompei", "row 2: slug"),
             ("2,parco-pompei", "two,parco-pompei", "row 2: not readable"),
             (",Pompei,NA,", ",,NA,", "row 2: city"),
             (",Pompei,NA,", ",Pompei,na,", "row 2: province"),

@@ -422,10 +422,28 @@ impl Museum {
         self.plans.on(date).map(|version| (version.revision, &version.what))
     }
 
+    /// The day from which the plan in force on `date` holds.
+    #[must_use]
+    pub fn plan_since(&self, date: Date) -> Option<Date> {
+        self.plans.on(date).map(|version| version.valid_from)
+    }
+
     /// The tariff in force for visits on `date` in Rome, with its revision.
     #[must_use]
     pub fn tariff_on(&self, date: Date) -> Option<(u32, &Tariff)> {
         self.tariffs.on(date).map(|version| (version.revision, &version.what))
+    }
+
+    /// The day from which the tariff in force on `date` holds.
+    #[must_use]
+    pub fn tariff_since(&self, date: Date) -> Option<Date> {
+        self.tariffs.on(date).map(|version| version.valid_from)
+    }
+
+    /// The revision of the ceiling in force on `date`, and the day from which it holds; none if nobody has set one, or none.
+    #[must_use]
+    pub fn ceiling_since(&self, date: Date) -> Option<(u32, Date)> {
+        self.ceilings.on(date).map(|version| (version.revision, version.valid_from))
     }
 
     /// The most people who may be inside at once on `date` in Rome; none: no ceiling.

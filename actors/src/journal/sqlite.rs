@@ -121,28 +121,22 @@ fn as_stored(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
+/// The index of a batch: `[["stream in hex", first, last], ...]`.
 fn spans_json(spans: &[Span]) -> String {
-    let entries: Vec<String> = spans
-        .iter()
-        .map(|span| {
-            let stream: String = span.stream.to_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
-            format!(r#"["{stream}",{},{}]"#, span.first, span.last)
-        })
-        .collect();
-    format!("[{}]", entries.join(","))
+    let hex = |stream: StreamId| stream.to_bytes().iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let entries: Vec<(String, u64, u64)> = spans.iter().map(|span| (hex(span.stream), span.first, span.last)).collect();
+    // Text and numbers in memory can always be written.
+    serde_json::to_string(&entries).unwrap_or_default()
 }
 
 fn read_spans(text: &str) -> Option<Vec<Span>> {
-    let text = text.strip_prefix('[')?.strip_suffix(']')?;
-    let entries = text.split_inclusive(']').map(|entry| entry.trim_start_matches(',').strip_prefix('[')?.strip_suffix(']'));
-    entries
-        .map(|entry| {
-            let mut fields = entry?.split(',');
-            let hex = fields.next()?.trim_matches('"').as_bytes();
-            let bytes: Option<Vec<u8>> = hex.chunks(2).map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()).collect();
-            Some(Span { stream: StreamId::from_bytes(&bytes?)?, first: fields.next()?.parse().ok()?, last: fields.next()?.parse().ok()? })
-        })
-        .collect()
+    let entries: Vec<(String, u64, u64)> = serde_json::from_str(text).ok()?;
+    let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
+    let span = |(hex, first, last): (String, u64, u64)| {
+        let bytes: Option<Vec<u8>> = hex.as_bytes().chunks(2).map(byte).collect();
+        Some(Span { stream: StreamId::from_bytes(&bytes?)?, first, last })
+    };
+    entries.into_iter().map(span).collect()
 }
 
 /// A stored batch, with its hash compared to the stored one, so that any changed byte is found.

@@ -61,8 +61,10 @@ pub trait Pending: Send {
     fn seq(&self) -> u64;
     /// Appends the framed record.
     fn encode(&self, out: &mut Vec<u8>);
-    /// It is on the disk, in that batch: answer and tell.
-    fn committed(self: Box<Self>, batch: u64);
+    /// It is on the disk, in that batch: tell the house. All of a batch are told before anybody is answered.
+    fn tell(&mut self, batch: u64);
+    /// It is on the disk, and everybody knows: answer.
+    fn answer(self: Box<Self>);
     /// It is not, or nobody knows.
     fn lost(self: Box<Self>, lost: Lost);
 }
@@ -208,7 +210,7 @@ impl Writer {
         if self.broken && !self.recover().await {
             return lose(records, &Lost::NotWritten("the store has not come back".into()));
         }
-        let (live, late): (Vec<_>, Vec<_>) = records.drain(..).partition(|pending| !pending.lease().has_ended());
+        let (mut live, late): (Vec<_>, Vec<_>) = records.drain(..).partition(|pending| !pending.lease().has_ended());
         lose(late, &Lost::NotWritten("the stream has a newer owner".into()));
         if live.is_empty() {
             return;
@@ -217,11 +219,14 @@ impl Writer {
         match self.journal.append(&batch).await {
             Ok(()) => {
                 self.head = Head { number: batch.number, hash: batch.hash(), at: batch.at };
-                for pending in live {
+                for pending in &mut live {
                     pending.lease().committed.store(pending.seq(), Ordering::Release);
-                    pending.committed(batch.number);
+                    pending.tell(batch.number);
                 }
                 self.committed.send_replace(self.head);
+                for pending in live {
+                    pending.answer();
+                }
             }
             Err(error) => self.failed(error, live).await,
         }

@@ -1,15 +1,24 @@
 //! Everything that can be asked over HTTP, one line each. A handler is ten lines: parse, authorise, ask, answer; rules live in `engine`.
 
+pub mod availability;
+pub mod docs;
 pub mod gates;
+pub mod health;
 pub mod holds;
+pub mod live;
+pub mod museums;
 pub mod people;
+pub mod plans;
+pub mod readings;
 pub mod sales;
+pub mod slots;
+pub mod tariffs;
 pub mod tickets;
 
 use std::sync::Arc;
 
 use serde::Serialize;
-use tornello_actors::availability::{self, Status};
+use tornello_actors::availability::{Status, of_museum};
 use tornello_actors::failure::Failure;
 use tornello_actors::museums::Known;
 use tornello_actors::node::{Files, Node};
@@ -17,6 +26,7 @@ use tornello_engine::calendar;
 use tornello_engine::channel::Channel;
 use tornello_engine::ids::{MuseumId, SlotId};
 use tornello_engine::slot::Refusal;
+use tornello_engine::time::Timestamp;
 use utoipa_actix_web::service_config::ServiceConfig;
 
 use crate::auth::{Caller, Scope};
@@ -32,10 +42,18 @@ const ALTERNATIVES_MAX: usize = 3;
 /// Everything that is published in the contract.
 pub fn all(routes: &mut ServiceConfig<'_>) {
     routes.service(utoipa_actix_web::scope("/v1").configure(v1));
+    routes.service(health::status).service(health::figures);
 }
 
 /// The native interface.
 fn v1(routes: &mut ServiceConfig<'_>) {
+    routes.service(museums::list).service(museums::get).service(museums::register);
+    routes.service(plans::get_plan).service(plans::set_plan);
+    routes.service(tariffs::get_tariff).service(tariffs::set_tariff).service(tariffs::get_ceiling).service(tariffs::set_ceiling);
+    routes.service(availability::list_slots).service(availability::list_days);
+    routes.service(slots::get).service(slots::set_capacity).service(slots::set_quotas).service(slots::close).service(slots::reopen);
+    routes.service(readings::send).service(readings::get_occupancy);
+    routes.service(live::follow);
     routes.service(holds::create).service(holds::get).service(holds::extend).service(holds::release).service(holds::confirm);
     routes.service(sales::create).service(sales::list).service(sales::get).service(sales::cancel).service(sales::block).service(sales::unblock);
     routes.service(tickets::keys).service(tickets::of_slot).service(tickets::of_sale_pdf);
@@ -45,7 +63,29 @@ fn v1(routes: &mut ServiceConfig<'_>) {
 }
 
 /// What is not part of the contract: the contract itself, its readable form.
-pub fn unpublished(_: &mut actix_web::web::ServiceConfig) {}
+pub fn unpublished(routes: &mut actix_web::web::ServiceConfig) {
+    docs::routes(routes);
+}
+
+/// The museum that a path or body names, by its slug or its number.
+pub fn museum_of(node: &Node, name: &str) -> Result<Arc<Known>, Problem> {
+    let by_number = name.parse().ok().and_then(|number| node.museums().get(MuseumId(number)));
+    by_number.or_else(|| node.museums().by_slug(name.parse().ok()?)).ok_or_else(Problem::not_found)
+}
+
+/// As [`museum_of`], for a caller who needs this scope there.
+pub fn museum_for(node: &Node, caller: &Caller, scope: Scope, name: &str) -> Result<Arc<Known>, Problem> {
+    caller.may(scope)?;
+    let known = museum_of(node, name)?;
+    caller.may_at(scope, known.museum.id())?;
+    Ok(known)
+}
+
+/// An instant as the clocks in Rome show it, with its offset: `2026-11-23T09:00:00+01:00`.
+#[must_use]
+pub fn local(instant: Timestamp) -> String {
+    instant.to_jiff().to_zoned(calendar::rome().clone()).strftime("%Y-%m-%dT%H:%M:%S%:z").to_string()
+}
 
 /// The museum that a path or body names, by its slug or its number.
 pub fn museum_of(node: &Node, name: &str) -> Result<Arc<Known>, Problem> {
@@ -79,7 +119,7 @@ pub fn alternatives(node: &Node, slot: SlotId, channel: Channel, failure: Failur
     let Some(known) = node.museums().get(slot.museum()) else { return problem };
     let date = calendar::local_day(slot.start());
     let (from, to) = (date.yesterday().unwrap_or(date), date.tomorrow().unwrap_or(date));
-    let mut others = availability::of_museum(&known, node.board(), from, to, Some(slot.route()), channel, node.now());
+    let mut others = of_museum(&known, node.board(), from, to, Some(slot.route()), channel, node.now());
     others.retain(|other| other.slot != slot && other.available >= asked && matches!(other.status, Status::Available | Status::Few));
     others.sort_by_key(|other| other.slot.start().micros_since(slot.start()).abs());
     let nearest: Vec<Alternative> = others

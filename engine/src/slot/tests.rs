@@ -415,7 +415,7 @@ fn closing_and_reopening_say_something_once() {
 fn quotas_keep_places_until_their_release() {
     let shares = quotas(&[(Channel::Group, 8, None, 86_400), (Channel::Reseller, 4, Some(6), 3600)]);
     let set = (-3 * DAY, Command::SetQuotas { quotas: shares });
-    let world = given(&[set.clone()]);
+    let world = given(std::slice::from_ref(&set));
     for (time, web, group, reseller) in [(-2 * DAY, 8, 16, 6), (-DAY, 16, 16, 6), (-HOUR, 20, 20, 20)] {
         let left = (world.left(time, Channel::Web), world.left(time, Channel::Group), world.left(time, Channel::Reseller));
         assert_eq!(left, (web, group, reseller), "at {time}");
@@ -427,7 +427,7 @@ fn quotas_keep_places_until_their_release() {
     assert!(full_web.ask(-2 * DAY, &hold(3, Channel::Group, &[full(8)])).is_ok());
     assert!(full_web.ask(-2 * DAY, &hold(4, Channel::Reseller, &[full(4)])).is_ok());
     let own = Refusal::NotEnoughPlaces { asked: 7, available: 6, limited_by: LimitedBy::OwnLimit };
-    given(&[set.clone()]).refuses(-2 * DAY, hold(1, Channel::Reseller, &[full(7)]), own);
+    given(std::slice::from_ref(&set)).refuses(-2 * DAY, hold(1, Channel::Reseller, &[full(7)]), own);
     // A group that takes more than its share takes it from the common places only.
     let mut group = given(&[set, (-2 * DAY, hold(1, Channel::Group, &[full(10)]))]);
     assert_eq!((group.left(-2 * DAY, Channel::Web), group.left(-2 * DAY, Channel::Group)), (6, 6));

@@ -1,0 +1,577 @@
+//! A whole node on a manual clock: what callers are promised when things go well, and when the journal fails, stalls, lies or is damaged.
+
+use std::collections::VecDeque;
+
+use futures_util::future::{BoxFuture, join_all};
+use parking_lot::Mutex;
+use sqlx::{ConnectOptions, Connection};
+use tempfile::TempDir;
+use tornello_engine::aggregate::Aggregate;
+use tornello_engine::calendar;
+use tornello_engine::channel::Channel;
+use tornello_engine::envelope::Digest;
+use tornello_engine::ids::{Code, HoldId, RouteId};
+use tornello_engine::money::Cents;
+use tornello_engine::plan::{OpeningPlan, Route, Session};
+use tornello_engine::slot::{Command, DeskMethod, Event, Line, Policy, Refusal, Settlement};
+use tornello_engine::tariff::{Proof, Tariff};
+use tornello_engine::text::Text;
+
+use super::*;
+use crate::clock::ManualClock;
+use crate::journal::Batch;
+use crate::sensors::Measured;
+use crate::views::SaleFilter;
+
+const MUSEUM: MuseumId = MuseumId(1);
+const NOW: &str = "2026-06-10T08:00:00Z";
+
+fn now() -> Timestamp {
+    NOW.parse().unwrap()
+}
+
+/// A slot of the day after, of 20 places.
+fn tomorrow() -> SlotId {
+    SlotId::new(MUSEUM, RouteId(1), "2026-06-11T08:00:00Z".parse().unwrap())
+}
+
+fn by(key: u128) -> Envelope {
+    Envelope { who: KeyId(7), key: Digest(key), body: Digest(key), parties: Vec::new(), assessment: None, order: None }
+}
+
+fn code(text: &str) -> Code {
+    text.parse().unwrap()
+}
+
+fn lines(count: u16) -> Vec<Line> {
+    vec![Line { category: code("full"), count, price_cents: Cents::new(1_200), proof: Proof::None }]
+}
+
+fn hold(n: u64, count: u16) -> Command {
+    Command::Hold { hold: HoldId::new(tomorrow(), n), channel: Channel::Web, lines: lines(count) }
+}
+
+fn sell(n: u64, count: u16) -> Command {
+    let settlement = Settlement::Desk { till: code("desk-1"), method: DeskMethod::Card, reference: format!("R-{n}") };
+    Command::SellDirect { sale: HoldId::new(tomorrow(), n), channel: Channel::BoxOffice, lines: lines(count), settlement, contact: None }
+}
+
+fn plan() -> OpeningPlan {
+    let at = |hour| jiff::civil::time(hour, 0, 0, 0);
+    let session = Session { opens: at(9), closes: at(18), slot_minutes: 60, last_entry: at(17), capacity: 20, quotas: Default::default() };
+    let week = std::array::from_fn(|_| vec![session.clone()]);
+    let route =
+        Route { id: RouteId(1), code: code("main"), name: Text::new("Percorso", "Route"), week, exceptions: Vec::new(), policy: Policy::default() };
+    OpeningPlan { routes: vec![route] }
+}
+
+async fn open_museum(node: &Node) {
+    let profile = museum::Profile {
+        slug: code("torre"),
+        name: "Museo della Torre".into(),
+        city: "Torrechiara".into(),
+        region: "Emilia-Romagna".into(),
+        latitude_microdeg: 44_655_000,
+        longitude_microdeg: 10_275_000,
+        patron: None,
+    };
+    let valid_from = calendar::local_day(now());
+    let commands = [
+        museum::Command::Register { profile },
+        museum::Command::SetPlan { valid_from, plan: plan() },
+        museum::Command::SetTariff { valid_from, tariff: Tariff::state_museum(Cents::new(1_200)) },
+        museum::Command::SetCeiling { valid_from, ceiling: Some(30) },
+    ];
+    for (key, command) in (1_000..).zip(commands) {
+        node.museum(MUSEUM, by(key), command).await.unwrap();
+    }
+}
+
+struct House {
+    running: Running,
+    clock: Arc<ManualClock>,
+}
+
+impl House {
+    async fn on(journal: Arc<dyn Journal>) -> Self {
+        let clock = Arc::new(ManualClock::new(now()));
+        let running = Node::start_on(journal, Arc::clone(&clock) as _, Limits::default()).await.unwrap();
+        Self { running, clock }
+    }
+
+    async fn new() -> Self {
+        let house = Self::on(Arc::new(MemoryJournal::default())).await;
+        open_museum(house.node()).await;
+        house
+    }
+
+    async fn in_folder(folder: &TempDir) -> Result<Self, StartError> {
+        let clock = Arc::new(ManualClock::new(now()));
+        let running = Node::start(&Settings::new(folder.path()), Arc::clone(&clock) as _, |_| {}).await?;
+        if running.node().museums().all().is_empty() {
+            open_museum(running.node()).await;
+        }
+        Ok(Self { running, clock })
+    }
+
+    fn node(&self) -> &Arc<Node> {
+        self.running.node()
+    }
+
+    async fn ask(&self, key: u128, command: Command) -> Answer<Slot> {
+        self.node().slot(tomorrow(), by(key), command).await
+    }
+
+    fn taken(&self) -> u32 {
+        self.node().board().head(tomorrow()).map_or(0, |head| head.places.taken())
+    }
+}
+
+#[actix_rt::test]
+async fn of_many_callers_as_many_are_served_as_there_are_places() {
+    let house = House::new().await;
+    let answers = join_all((0..100).map(|n| house.ask(u128::from(n), hold(n, 1)))).await;
+    assert_eq!(answers.iter().filter(|answer| answer.is_ok()).count(), 20);
+    let short = |answer: &&Answer<Slot>| matches!(answer, Err(Failure::Refused(Refusal::NotEnoughPlaces { available: 0, .. })));
+    assert_eq!(answers.iter().filter(short).count(), 80);
+    assert_eq!(house.taken(), 20);
+    house.running.stop().await;
+}
+
+#[actix_rt::test]
+async fn a_repeated_key_gives_the_first_answer_also_after_a_restart() {
+    let journal: Arc<dyn Journal> = Arc::new(MemoryJournal::default());
+    let house = House::on(Arc::clone(&journal)).await;
+    open_museum(house.node()).await;
+    let first = house.ask(1, hold(1, 2)).await.unwrap();
+    house.ask(2, Command::Release { hold: HoldId::new(tomorrow(), 1), owner: None }).await.unwrap();
+    assert_eq!(house.ask(1, hold(99, 2)).await, Ok(first.clone()), "the answer is of then, whatever became of the hold");
+    let other = Envelope { body: Digest(5), ..by(1) };
+    assert_eq!(house.node().slot(tomorrow(), other.clone(), hold(98, 2)).await, Err(Failure::KeyReused));
+    house.running.stop().await;
+    let again = House::on(journal).await;
+    assert_eq!(again.ask(1, hold(97, 2)).await, Ok(first));
+    assert_eq!(again.node().slot(tomorrow(), other, hold(96, 2)).await, Err(Failure::KeyReused));
+    again.running.stop().await;
+}
+
+#[actix_rt::test]
+async fn two_of_one_key_at_once_are_done_once() {
+    let house = House::new().await;
+    let answers = join_all((0..10).map(|n| house.ask(1, hold(n, 2)))).await;
+    let first = answers[0].clone().unwrap();
+    assert!(answers.iter().all(|answer| answer.as_ref() == Ok(&first)), "{answers:?}");
+    assert_eq!(house.taken(), 2);
+    house.running.stop().await;
+}
+
+#[actix_rt::test]
+async fn a_hold_expires_on_time_though_its_owner_is_not_in_memory() {
+    let house = House::new().await;
+    house.ask(1, hold(1, 5)).await.unwrap();
+    for _ in 0..2 {
+        house.node().slots.retire_idle().await;
+    }
+    assert_eq!((house.node().owners(), house.taken()), (0, 5));
+    let mut changes = house.node().board().watch();
+    house.clock.set(now().plus_seconds(900));
+    let change = tokio::time::timeout(Duration::from_secs(5), changes.recv()).await.expect("the clock wakes the slot").unwrap();
+    assert_eq!((change.slot, change.head.places.taken(), change.head.wake_at), (tomorrow(), 0, None));
+    house.running.stop().await;
+}
+
+#[actix_rt::test]
+async fn slots_that_nobody_planned_do_not_exist_and_leave_nothing_behind() {
+    let house = House::new().await;
+    let midnight = SlotId::new(MUSEUM, RouteId(1), "2026-06-11T00:00:00Z".parse().unwrap());
+    let answer = house.node().slot(midnight, by(1), hold(1, 1)).await;
+    assert_eq!(answer, Err(Failure::UnknownSlot(midnight)));
+    assert_eq!(house.node().owners(), 0);
+    // A refused command opens no slot.
+    assert!(house.ask(2, hold(1, 21)).await.is_err());
+    assert_eq!(house.node().board().head(tomorrow()), None);
+    house.running.stop().await;
+}
+
+/// What the next append does instead of succeeding.
+#[derive(Debug, Clone)]
+enum Fault {
+    /// Nothing is written, and everybody knows.
+    Full,
+    /// Nothing is written, but nobody knows.
+    Lost,
+    /// It is written, but nobody knows.
+    Written,
+}
+
+#[derive(Default)]
+struct Faulty {
+    inner: MemoryJournal,
+    faults: Mutex<VecDeque<Fault>>,
+    /// While this is held, appends wait.
+    stall: tokio::sync::Mutex<()>,
+}
+
+impl Journal for Faulty {
+    fn append<'a>(&'a self, batch: &'a Batch) -> BoxFuture<'a, Result<(), JournalError>> {
+        Box::pin(async move {
+            let _stalled = self.stall.lock().await;
+            let fault = self.faults.lock().pop_front();
+            match fault {
+                None => self.inner.append(batch).await,
+                Some(Fault::Full) => Err(JournalError::Full("no space left on device".into())),
+                Some(Fault::Lost) => Err(JournalError::Unreachable("input/output error".into())),
+                Some(Fault::Written) => {
+                    self.inner.append(batch).await?;
+                    Err(JournalError::Unreachable("input/output error".into()))
+                }
+            }
+        })
+    }
+    fn head(&self) -> BoxFuture<'_, Result<Head, JournalError>> {
+        self.inner.head()
+    }
+    fn batches(&self, after: u64, limit: u32) -> BoxFuture<'_, Result<Vec<Batch>, JournalError>> {
+        self.inner.batches(after, limit)
+    }
+    fn batches_of(&self, stream: StreamId, after: u64) -> BoxFuture<'_, Result<Vec<Batch>, JournalError>> {
+        self.inner.batches_of(stream, after)
+    }
+    fn batch_with(&self, stream: StreamId, seq: u64) -> BoxFuture<'_, Result<Option<Batch>, JournalError>> {
+        self.inner.batch_with(stream, seq)
+    }
+    fn cut_last(&self, number: u64) -> BoxFuture<'_, Result<(), JournalError>> {
+        self.inner.cut_last(number)
+    }
+    fn recover(&self) -> BoxFuture<'_, Result<Head, JournalError>> {
+        self.inner.recover()
+    }
+}
+
+#[actix_rt::test]
+async fn a_failed_append_is_told_honestly_and_the_slot_goes_on_from_the_journal() {
+    let cases = [
+        (Fault::Full, Failure::Journal("no room on the disk for the journal: no space left on device".into()), 2),
+        (Fault::Lost, Failure::OutcomeUnknown, 2),
+        (Fault::Written, Failure::OutcomeUnknown, 5),
+    ];
+    for (fault, told, taken_after) in cases {
+        let journal = Arc::new(Faulty::default());
+        let house = House::on(Arc::clone(&journal) as _).await;
+        open_museum(house.node()).await;
+        house.ask(1, hold(1, 2)).await.unwrap();
+        journal.faults.lock().push_back(fault.clone());
+        assert_eq!(house.ask(2, hold(2, 3)).await, Err(told), "{fault:?}");
+        // The next caller finds a slot that knows what is on the disk, no more and no less.
+        house.ask(3, hold(3, 1)).await.unwrap();
+        assert_eq!(house.taken(), taken_after + 1, "{fault:?}");
+        // The same key again: done once in all.
+        house.ask(2, hold(22, 3)).await.unwrap();
+        assert_eq!(house.taken(), 6, "{fault:?}");
+        let replayed = start::check(journal.as_ref(), false, |_| Ok(()), |_| {}).await.unwrap();
+        assert_eq!(replayed.head, house.node().head(), "{fault:?}");
+        house.running.stop().await;
+    }
+}
+
+#[actix_rt::test]
+async fn what_was_queued_behind_a_failed_record_of_the_same_slot_fails_too() {
+    let journal = Arc::new(Faulty::default());
+    let house = House::on(Arc::clone(&journal) as _).await;
+    open_museum(house.node()).await;
+    house.ask(1, hold(1, 1)).await.unwrap();
+    let stall = journal.stall.lock().await;
+    journal.faults.lock().push_back(Fault::Lost);
+    let waiting: Vec<_> = (2..8).map(|n| house.ask(n, hold(n as u64, 1))).collect();
+    let (answers, ()) = tokio::join!(join_all(waiting), async {
+        // All are in the mailbox; let the writer meet them.
+        tokio::task::yield_now().await;
+        drop(stall);
+    });
+    // Each caller was either told that its outcome is open, or was served anew by the rebuilt slot: the counters tell which, and nobody was counted twice.
+    let served = answers.iter().filter(|answer| answer.is_ok()).count() as u32;
+    assert!(answers.iter().any(|answer| answer == &Err(Failure::OutcomeUnknown)), "{answers:?}");
+    house.ask(9, hold(9, 1)).await.unwrap();
+    assert_eq!(house.taken(), served + 2);
+    house.running.stop().await;
+}
+
+#[actix_rt::test]
+async fn when_the_queue_is_full_callers_are_told_so_and_nothing_changes() {
+    let journal = Arc::new(Faulty::default());
+    let clock = Arc::new(ManualClock::new(now()));
+    let limits = Limits { queue: 4, batch: 2 };
+    let running = Node::start_on(Arc::clone(&journal) as _, clock, limits).await.unwrap();
+    open_museum(running.node()).await;
+    let node = running.node();
+    node.slot(tomorrow(), by(0), hold(1_000, 1)).await.unwrap();
+    let stall = journal.stall.lock().await;
+    let asked = (1..=15).map(|n| node.slot(tomorrow(), by(n), hold(n as u64, 1)));
+    let release = async {
+        // The writer holds at most one batch, the queue four more: somebody is told `Busy` while the disk stands still.
+        let mut taken = node.board().watch();
+        tokio::task::yield_now().await;
+        drop(stall);
+        let _ = tokio::time::timeout(Duration::from_secs(5), taken.recv()).await;
+    };
+    let (answers, ()) = tokio::join!(join_all(asked), release);
+    let done = answers.iter().filter(|answer| answer.is_ok()).count();
+    assert!(answers.iter().all(|answer| answer.is_ok() || answer == &Err(Failure::Busy)), "{answers:?}");
+    assert_eq!(node.board().head(tomorrow()).map(|head| head.places.taken()), Some(done as u32 + 1));
+    running.stop().await;
+}
+
+#[actix_rt::test]
+async fn a_panic_ends_one_owner_and_the_next_caller_finds_it_rebuilt() {
+    let house = House::new().await;
+    house.ask(1, hold(1, 2)).await.unwrap();
+    let looked: Result<(), _> = house.node().look(tomorrow(), |_| panic!("a fault in a handler")).await;
+    assert!(looked.is_err());
+    assert_eq!(house.node().look(tomorrow(), |slot| slot.places().taken()).await, Ok(2));
+    house.ask(2, hold(2, 2)).await.unwrap();
+    assert_eq!(house.taken(), 4);
+    house.running.stop().await;
+}
+
+#[actix_rt::test]
+async fn a_reading_limits_the_running_slot_and_is_written_down() {
+    let house = House::new().await;
+    let running = SlotId::new(MUSEUM, RouteId(1), now());
+    let reading = Reading { museum: MUSEUM, sensor: code("door"), at: now(), measured: Measured::Inside { people: 22, sd: Some(2) } };
+    let occupancy = house.node().read(reading, KeyId(3)).await.unwrap();
+    assert_eq!((occupancy.inside.people, occupancy.inside.sd), (22, 2));
+    let head = house.node().board().head(running).expect("the running slot was told");
+    assert_eq!(head.places.available(Channel::BoxOffice, now()).0, 4);
+    assert_eq!(house.node().read(reading, KeyId(3)).await, Err(Rejected::OutOfOrder));
+    assert_eq!(house.node().read(Reading { museum: MuseumId(9), ..reading }, KeyId(3)).await, Err(Rejected::UnknownMuseum));
+    house.running.stop().await;
+}
+
+#[actix_rt::test]
+async fn everything_is_there_after_a_restart_with_and_without_the_read_models() {
+    let folder = TempDir::new().unwrap();
+    let house = House::in_folder(&folder).await.unwrap();
+    house.ask(1, hold(1, 2)).await.unwrap();
+    house.ask(2, sell(2, 3)).await.unwrap();
+    house.ask(3, sell(3, 1)).await.unwrap();
+    let digest = |slot: &Slot| postcard::to_allocvec(slot).unwrap();
+    let (state, head) = (house.node().look(tomorrow(), digest).await.unwrap(), house.node().board().head(tomorrow()));
+    let views = house.node().files().unwrap().views.clone();
+    views.reach(house.node().head().number).await;
+    let sales = views.sales(&SaleFilter::default(), 10).await.unwrap();
+    assert_eq!(
+        sales.iter().map(|sale| (sale.people, sale.total_cents, sale.reference.as_str())).collect::<Vec<_>>(),
+        [(3, 3_600, "R-2"), (1, 1_200, "R-3")]
+    );
+    house.running.stop().await;
+    for drop_views in [false, true] {
+        if drop_views {
+            std::fs::remove_file(folder.path().join("views.db")).unwrap();
+        }
+        let house = House::in_folder(&folder).await.unwrap();
+        assert_eq!(house.node().board().head(tomorrow()), head, "views dropped: {drop_views}");
+        assert_eq!(house.node().look(tomorrow(), digest).await.unwrap(), state);
+        let views = house.node().files().unwrap().views.clone();
+        views.reach(house.node().head().number).await;
+        assert_eq!(views.sales(&SaleFilter::default(), 10).await.unwrap(), sales);
+        let by_reference = SaleFilter { reference: Some("R-3".into()), ..SaleFilter::default() };
+        assert_eq!(views.sales(&by_reference, 10).await.unwrap(), sales[1..]);
+        assert_eq!(views.tickets(tomorrow(), "", 10).await.unwrap().len(), 4);
+        house.running.stop().await;
+    }
+}
+
+#[actix_rt::test]
+async fn a_snapshot_is_used_and_a_damaged_one_is_not() {
+    let folder = TempDir::new().unwrap();
+    let house = House::in_folder(&folder).await.unwrap();
+    house.ask(1, sell(1, 3)).await.unwrap();
+    house.running.stop().await;
+    let views = Views::open(&folder.path().join("views.db")).await.unwrap();
+    let (snapshots, _) = views.snapshots();
+    assert_eq!(snapshots.load(StreamId::Slot(tomorrow())).await.map(|slot| slot.seq()), Some(1));
+    views.close().await;
+    change(&folder, "views.db", "UPDATE snapshot SET state = zeroblob(length(state))").await;
+    let house = House::in_folder(&folder).await.unwrap();
+    house.ask(2, sell(2, 1)).await.unwrap();
+    assert_eq!(house.taken(), 4);
+    house.running.stop().await;
+}
+
+#[actix_rt::test]
+async fn the_lists_follow_what_becomes_of_tickets() {
+    let folder = TempDir::new().unwrap();
+    let house = House::in_folder(&folder).await.unwrap();
+    let sale = HoldId::new(tomorrow(), 1);
+    let gate = code("north");
+    let admit = Command::Admit { ticket: sale.ticket(0), issue: None, gate, museum: MUSEUM };
+    let steps = [
+        (now(), sell(1, 3), ["valid", "valid", "valid"]),
+        (now(), Command::Cancel { sale, owner: None, tickets: vec![2], cause: slot::CancelCause::Visitor }, ["valid", "valid", "cancelled"]),
+        (tomorrow().start(), admit, ["inside", "valid", "cancelled"]),
+        (tomorrow().start(), Command::Block { sale, tickets: vec![], reason: code("review") }, ["blocked", "blocked", "cancelled"]),
+        (tomorrow().start(), Command::Unblock { sale, tickets: vec![] }, ["inside", "valid", "cancelled"]),
+        (tomorrow().start(), Command::Exit { ticket: sale.ticket(0), gate, museum: MUSEUM }, ["outside", "valid", "cancelled"]),
+    ];
+    let views = house.node().files().unwrap().views.clone();
+    for (key, (at, command, expected)) in (1..).zip(steps) {
+        house.clock.set(at);
+        house.ask(key, command.clone()).await.unwrap();
+        views.reach(house.node().head().number).await;
+        let states: Vec<String> = views.tickets(tomorrow(), "", 10).await.unwrap().into_iter().map(|ticket| ticket.state).collect();
+        assert_eq!(states, expected, "after {command:?}");
+    }
+    let row = views.sales(&SaleFilter { slot: Some(tomorrow()), ..SaleFilter::default() }, 10).await.unwrap().remove(0);
+    assert_eq!((row.people, row.cancelled, row.admitted, row.refunded_cents), (3, 1, 1, 600));
+    house.running.stop().await;
+}
+
+async fn change(folder: &TempDir, file: &str, sql: &'static str) {
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(folder.path().join(file));
+    let mut connection = options.connect().await.unwrap();
+    sqlx::raw_sql(sql).execute(&mut connection).await.unwrap();
+    connection.close().await.unwrap();
+}
+
+#[actix_rt::test]
+async fn a_torn_tail_is_cut_and_damage_before_it_stops_the_start() {
+    let folder = TempDir::new().unwrap();
+    let house = House::in_folder(&folder).await.unwrap();
+    house.ask(1, sell(1, 3)).await.unwrap();
+    house.ask(2, sell(2, 2)).await.unwrap();
+    let last = house.node().head().number;
+    house.running.stop().await;
+    // The last batch is torn: what it held is gone, and said so; the rest is there.
+    change(
+        &folder,
+        "journal.db",
+        "UPDATE batch SET records = substr(records, 1, length(records) - 7) WHERE number = (SELECT max(number) FROM batch)",
+    )
+    .await;
+    let house = House::in_folder(&folder).await.unwrap();
+    assert_eq!((house.node().started().cut, house.node().head().number, house.taken()), (Some(last), last - 1, 3));
+    house.ask(3, sell(3, 1)).await.unwrap();
+    house.running.stop().await;
+    // Damage in the middle, of any column, names the batch and starts nothing.
+    let damages = [
+        (
+            "UPDATE batch SET records = zeroblob(length(records)) WHERE number = 2",
+            "batch 2 of the journal is damaged: its hash is not the stored one",
+        ),
+        ("UPDATE batch SET previous = zeroblob(32) WHERE number = 3", "batch 3 of the journal is damaged: its hash is not the stored one"),
+        ("UPDATE batch SET spans = '[]' WHERE number = 1", "batch 1 of the journal is damaged: its index does not name what is inside"),
+        ("DELETE FROM batch WHERE number = 2", "batch 3 of the journal is damaged: it does not follow batch 1"),
+    ];
+    for (sql, told) in damages {
+        let copy = TempDir::new().unwrap();
+        for entry in std::fs::read_dir(folder.path()).unwrap() {
+            let path = entry.unwrap().path();
+            std::fs::copy(&path, copy.path().join(path.file_name().unwrap())).unwrap();
+        }
+        change(&copy, "journal.db", sql).await;
+        let refused = House::in_folder(&copy).await.err().map(|error| error.to_string()).unwrap_or_default();
+        assert!(refused.ends_with(told), "{sql}: {refused}");
+    }
+}
+
+#[actix_rt::test]
+async fn one_process_at_a_time_and_a_clock_that_fits_the_journal() {
+    let folder = TempDir::new().unwrap();
+    let house = House::in_folder(&folder).await.unwrap();
+    assert!(matches!(House::in_folder(&folder).await.err(), Some(StartError::InUse(_))));
+    house.running.stop().await;
+    for apart_s in [-BEHIND_S - 1, AHEAD_S + 1] {
+        let clock = || Arc::new(ManualClock::new(now().plus_seconds(apart_s)));
+        let mut settings = Settings::new(folder.path());
+        assert!(matches!(Node::start(&settings, clock(), |_| {}).await.err(), Some(StartError::Clock { .. })), "{apart_s}");
+        settings.accept_clock = true;
+        Node::start(&settings, clock(), |_| {}).await.unwrap().stop().await;
+    }
+}
+
+/// The journal of the first released layout, as bytes. It is never written again: a program that cannot read it to the same state has lost a museum's past.
+#[actix_rt::test]
+async fn the_golden_journal_replays_to_its_state() {
+    use sha2::{Digest as _, Sha256};
+    let golden = include_str!("../testdata/golden-1.txt");
+    let journal = Arc::new(MemoryJournal::default());
+    let mut head = Head::EMPTY;
+    let mut lines = golden.lines().filter(|line| !line.starts_with('#'));
+    let expected = lines.next().expect("the state's hash stands first");
+    for line in lines {
+        let (at, records) = line.split_once(' ').unwrap();
+        let records: Vec<u8> = (0..records.len()).step_by(2).map(|i| u8::from_str_radix(&records[i..i + 2], 16).unwrap()).collect();
+        let mut spans: Vec<crate::journal::Span> = Vec::new();
+        for frame in crate::journal::wire::frames(&records) {
+            let frame = frame.unwrap();
+            match spans.iter_mut().find(|span| span.stream == frame.stream) {
+                Some(span) => span.last = frame.seq,
+                None => spans.push(crate::journal::Span { stream: frame.stream, first: frame.seq, last: frame.seq }),
+            }
+        }
+        let batch = Batch { number: head.number + 1, previous: head.hash, at: Timestamp::from_micros(at.parse().unwrap()), records, spans };
+        journal.append(&batch).await.unwrap();
+        head = Head { number: batch.number, hash: batch.hash(), at: batch.at };
+    }
+    let house = House::on(journal).await;
+    let slot = house.node().look(tomorrow(), |slot| postcard::to_allocvec(slot).unwrap()).await.unwrap();
+    let museum = postcard::to_allocvec(&house.node().museums().get(MUSEUM).unwrap().museum).unwrap();
+    let hash: String = Sha256::new().chain_update(slot).chain_update(museum).finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!(hash, expected, "the state after the golden journal is another one");
+    house.running.stop().await;
+}
+
+/// Every kind of event of a slot and of a museum, through a node, as lines for a golden file.
+async fn every_event() -> Arc<MemoryJournal> {
+    let journal = Arc::new(MemoryJournal::default());
+    let house = House::on(Arc::clone(&journal) as _).await;
+    open_museum(house.node()).await;
+    let id = |n| HoldId::new(tomorrow(), n);
+    let quotas = [Some(4), None, None, Some(6), None].map(|limit| slot::Quota { reserved: 2, limit, release_s: 3_600 });
+    let account = Settlement::OnAccount { account: code("tours") };
+    let reseller = Command::Hold { hold: id(5), channel: Channel::Reseller, lines: lines(2) };
+    let gate = |n| (id(n).ticket(0), code("north"));
+    let start = tomorrow().start();
+    let script = [
+        (now(), hold(1, 2)),
+        (now(), Command::Extend { hold: id(1), owner: None }),
+        (now(), hold(2, 1)),
+        (now(), Command::Release { hold: id(2), owner: None }),
+        (now().plus_seconds(3_000), sell(3, 3)),
+        (now().plus_seconds(3_000), Command::Cancel { sale: id(3), owner: None, tickets: vec![1], cause: slot::CancelCause::Visitor }),
+        (now().plus_seconds(3_000), Command::Block { sale: id(3), tickets: vec![0], reason: code("review") }),
+        (now().plus_seconds(3_000), Command::Unblock { sale: id(3), tickets: vec![] }),
+        (now().plus_seconds(3_000), Command::SetCapacity { capacity: 25 }),
+        (now().plus_seconds(3_000), Command::SetQuotas { quotas }),
+        (now().plus_seconds(3_000), Command::Close { reason: code("strike") }),
+        (now().plus_seconds(3_000), Command::Reopen),
+        (now().plus_seconds(3_000), reseller),
+        (
+            now().plus_seconds(3_000),
+            Command::Sell { hold: id(5), owner: None, settlement: account, contact: Some(tornello_engine::ids::PersonId(9)) },
+        ),
+        (start, Command::Observe { source: code("door"), inside: 9, sd: 3, measured_at: start }),
+        (start, Command::Admit { ticket: gate(3).0, issue: Some(1), gate: gate(3).1, museum: MUSEUM }),
+        (start, Command::Exit { ticket: gate(3).0, gate: gate(3).1, museum: MUSEUM }),
+    ];
+    for (key, (at, command)) in (1..).zip(script) {
+        house.clock.set(at);
+        house.ask(key, command).await.unwrap();
+    }
+    house.running.stop().await;
+    journal
+}
+
+#[actix_rt::test]
+async fn the_golden_journal_holds_every_kind_of_event() {
+    let mut live = std::collections::BTreeSet::new();
+    for batch in every_event().await.batches(0, u32::MAX).await.unwrap() {
+        for frame in crate::journal::wire::frames(&batch.records).map(Result::unwrap) {
+            if let StreamId::Slot(_) = frame.stream {
+                let record = frame.record::<Event>().unwrap();
+                live.extend(record.events.iter().map(|event| crate::journal::wire::Wire::tag(event).0));
+            }
+        }
+    }
+    assert_eq!(live.into_iter().collect::<Vec<_>>(), (1..=16).collect::<Vec<u16>>());
+}

@@ -1,0 +1,94 @@
+//! `tornello keys`: API keys are made, listed and revoked in their own file, beside a running server too.
+
+use anyhow::{Context, bail};
+use jiff::civil::Date;
+use tornello_actors::clock::RealClock;
+use tornello_actors::keys::{Keys, Museums, NewKey, Role};
+use tornello_engine::calendar;
+use tornello_engine::ids::{Code, KeyId};
+use tornello_engine::time::Timestamp;
+
+use super::Data;
+
+const FILE: &str = "keys.db";
+
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum Command {
+    /// Make a key; its text is printed once, and kept nowhere
+    Create {
+        #[command(flatten)]
+        data: Data,
+        /// Whose it is and where it is used
+        #[arg(long)]
+        name: String,
+        /// web, kiosk, box_office, group_office, reseller, gate, sensor, analyst, manager, ministry or admin
+        #[arg(long)]
+        role: Role,
+        /// all, or the numbers of museums with commas between them
+        #[arg(long, default_value = "all")]
+        museums: Museums,
+        /// The account of a reseller or group for whom it acts
+        #[arg(long)]
+        account: Option<Code>,
+        /// The first day, in Rome, on which it is not good any more
+        #[arg(long, value_name = "DATE")]
+        expires: Option<Date>,
+    },
+    /// List all keys, without their secrets
+    List {
+        #[command(flatten)]
+        data: Data,
+    },
+    /// Revoke a key, for good
+    Revoke {
+        #[command(flatten)]
+        data: Data,
+        /// The 13 characters after tn_
+        id: String,
+    },
+}
+
+pub(super) async fn run(command: Command) -> anyhow::Result<()> {
+    let now = RealClock::wall();
+    match command {
+        Command::Create { data, name, role, museums, account, expires } => {
+            std::fs::create_dir_all(&data.folder).with_context(|| format!("cannot make {}", data.folder.display()))?;
+            let keys = Keys::open(data.folder.join(FILE)).await?;
+            let expires_at = expires.map(|day| calendar::instant(day.to_datetime(jiff::civil::Time::midnight())));
+            let (text, key) = keys.create(NewKey { name, role, museums, account, expires_at }, now).await?;
+            keys.close().await;
+            eprintln!("{} key {} for {}; this is the only time that it is shown:", key.role, key.id, key.name);
+            println!("{}", text.expose());
+        }
+        Command::List { data } => {
+            let keys = Keys::open(data.with(FILE)?.join(FILE)).await?;
+            let date = |at: Option<Timestamp>| at.map_or_else(|| "-".to_owned(), |at| at.to_string());
+            let state = |revoked: Option<Timestamp>, expires: Option<Timestamp>| match (revoked, expires) {
+                (Some(at), _) => format!("revoked {at}"),
+                (None, Some(at)) if at <= now => format!("expired {at}"),
+                (None, Some(at)) => format!("until {at}"),
+                (None, None) => "good".to_owned(),
+            };
+            let rows: Vec<_> = keys
+                .list()
+                .into_iter()
+                .map(|key| {
+                    let account = key.account.map_or_else(|| "-".to_owned(), |account| account.to_string());
+                    let (state, used) = (state(key.revoked_at, key.expires_at), date(key.last_used_at));
+                    [key.id.to_string(), key.role.to_string(), key.museums.to_string(), account, state, used, key.name]
+                })
+                .collect();
+            super::print_table(["id", "role", "museums", "account", "state", "last used", "name"], &rows);
+            keys.close().await;
+        }
+        Command::Revoke { data, id } => {
+            let folder = data.with(FILE)?;
+            let Ok(id) = id.strip_prefix("tn_").unwrap_or(&id).parse::<KeyId>() else { bail!("{id} is no id of a key: see `tornello keys list`") };
+            let keys = Keys::open(folder.join(FILE)).await?;
+            let key = keys.revoke(id, now).await?;
+            keys.close().await;
+            println!("{} key {} ({}) is revoked", key.role, key.id, key.name);
+        }
+    }
+    Ok(())
+}

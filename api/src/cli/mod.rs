@@ -1,0 +1,136 @@
+//! The command line: what can be asked of the program, one file for each command. Without a command it starts a demo on this machine.
+//!
+//! Results go to the standard output, everything else to the standard error. Secrets are printed by the commands that make them, and never logged.
+
+mod keys;
+mod replay;
+mod serve;
+mod tend;
+mod verify;
+
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, bail};
+use clap::{Parser, Subcommand, ValueEnum};
+use tracing_subscriber::EnvFilter;
+
+/// Real-time capacity for museums: places held in milliseconds, tickets sold and admitted once, people inside now.
+///
+/// Without a command, starts a demo: 25 museums under data/, on 127.0.0.1:8080, with development keys.
+#[derive(Debug, Parser)]
+#[command(name = "tornello", version)]
+struct Cli {
+    /// How to write the log; RUST_LOG says how much.
+    #[arg(long, global = true, value_enum, env = "TORNELLO_LOG", default_value_t = LogFormat::Text)]
+    log: LogFormat,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum LogFormat {
+    /// Lines for people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve a data folder: the production way; makes no museums and no keys unless asked
+    Serve(serve::Arguments),
+    /// Play real bookings through the actors into a fresh folder, and count them a second time
+    Replay(replay::Arguments),
+    /// Make, list and revoke API keys; a running server takes it up within a second
+    #[command(subcommand)]
+    Keys(keys::Command),
+    /// Check a whole journal while no server runs: chain, records, and every stream replayed
+    Verify(verify::Arguments),
+    /// Tend the read models
+    #[command(subcommand)]
+    Views(tend::Views),
+    /// Tend the contacts of people
+    #[command(subcommand)]
+    People(tend::People),
+    /// Tend the keys that sign ticket codes
+    #[command(subcommand)]
+    Signing(tend::Signing),
+    /// Print the version
+    Version,
+}
+
+/// Where the data is.
+#[derive(Debug, clap::Args)]
+struct Data {
+    /// The data folder
+    #[arg(long = "data", value_name = "DIR", env = "TORNELLO_DATA", default_value = "data")]
+    folder: PathBuf,
+}
+
+impl Data {
+    /// The folder, if there is one with a file of this name in it: what is not there is not made by commands that tend it.
+    fn with(&self, file: &str) -> anyhow::Result<&Path> {
+        if !self.folder.join(file).is_file() {
+            bail!("there is no {file} in {}: say with --data where the installation is", self.folder.display());
+        }
+        Ok(&self.folder)
+    }
+}
+
+/// Does what the command line says; the exit code is 0 if it went well, 1 if not, 2 if nobody knows what was meant.
+pub fn run() -> ExitCode {
+    let Cli { log, command } = Cli::parse();
+    // A replay draws a progress bar over what is logged: only what is wrong is said there.
+    start_log(log, if matches!(command, Some(Command::Replay(_))) { "warn" } else { "info" });
+    let done = match command {
+        None => block_on(serve::serve(serve::Arguments::demo())),
+        Some(Command::Serve(arguments)) => block_on(serve::serve(arguments)),
+        Some(Command::Replay(arguments)) => block_on(replay::replay(arguments)),
+        Some(Command::Keys(command)) => block_on(keys::run(command)),
+        Some(Command::Verify(arguments)) => block_on(verify::verify(arguments)),
+        Some(Command::Views(command)) => block_on(tend::views(command)),
+        Some(Command::People(command)) => block_on(tend::people(command)),
+        Some(Command::Signing(command)) => tend::signing(&command),
+        Some(Command::Version) => {
+            println!("tornello {}", env!("CARGO_PKG_VERSION"));
+            Ok(())
+        }
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Runs inside an actix system whose tasks share all cores.
+fn block_on(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("the runtime does not start")?;
+    actix_rt::System::with_tokio_rt(|| runtime).block_on(work)
+}
+
+fn start_log(format: LogFormat, level: &str) {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match format {
+        LogFormat::Text => builder.with_ansi(std::io::stderr().is_terminal()).init(),
+        LogFormat::Json => builder.json().init(),
+    }
+}
+
+/// Prints a table with a line under its head, columns as wide as they need to be.
+fn print_table<const N: usize>(head: [&str; N], rows: &[[String; N]]) {
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).chain([head[column].chars().count()]).max().unwrap_or(0);
+    let widths: [usize; N] = std::array::from_fn(width);
+    let print = |cells: [&str; N]| {
+        let line: String = cells.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}  ")).collect();
+        println!("{}", line.trim_end());
+    };
+    print(head);
+    println!("{}", "-".repeat(widths.iter().sum::<usize>() + 2 * (N - 1)));
+    rows.iter().for_each(|row| print(std::array::from_fn(|column| row[column].as_str())));
+}

@@ -1,0 +1,127 @@
+//! `tornello serve`, and the demo that starts without a command.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::{Context, bail};
+use tornello_actors::clock::{Clock, RealClock};
+use tornello_actors::node::{self, Node, Settings};
+use tornello_api::demo::{self, DevelopmentKey};
+use tornello_api::server::{self, ServerSettings};
+
+use super::Data;
+
+/// Where a demo listens.
+const DEMO: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
+
+/// How often a long start says how far it is.
+const TOLD_EVERY_US: i64 = 2_000_000;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    data: Data,
+    /// The address to listen on
+    #[arg(long, value_name = "ADDR", env = "TORNELLO_LISTEN", default_value_t = DEMO)]
+    listen: SocketAddr,
+    /// Make the 25 demo museums and one development key for each role, and print the keys
+    #[arg(long)]
+    demo: bool,
+    /// Start even if the wall clock is far from the journal's last record
+    #[arg(long)]
+    accept_clock: bool,
+    /// How many threads answer requests [default: one for each core]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1_024))]
+    workers: Option<u16>,
+}
+
+impl Arguments {
+    /// What a start without any argument means.
+    pub(super) fn demo() -> Self {
+        Self { data: Data { folder: PathBuf::from("data") }, listen: DEMO, demo: true, accept_clock: false, workers: None }
+    }
+
+    fn workers(&self) -> usize {
+        self.workers.map_or_else(|| std::thread::available_parallelism().map_or(1, usize::from), usize::from)
+    }
+}
+
+/// Serves until it is told to stop.
+pub(super) async fn serve(arguments: Arguments) -> anyhow::Result<()> {
+    let (data, listen) = (&arguments.data.folder, arguments.listen);
+    can_listen(listen)?;
+    let clock = Arc::new(RealClock::start());
+    // Owners have threads of their own; they wait for nothing, so they need fewer than those that answer.
+    let arbiters = arguments.workers().div_ceil(2);
+    let settings = Settings { arbiters, accept_clock: arguments.accept_clock, ..Settings::new(data) };
+    let started = clock.now();
+    let mut told = started;
+    let progress = |batch| {
+        let now = clock.now();
+        if now.micros_since(told) >= TOLD_EVERY_US {
+            told = now;
+            tracing::info!(batch, "checking the journal");
+        }
+    };
+    let running = Node::start(&settings, Arc::clone(&clock) as _, progress).await?;
+    let keeping_time = tokio::spawn(node::keep_time(Arc::clone(&clock)));
+    let node = Arc::clone(running.node());
+    let checked = node.started();
+    let (records, ms) = (checked.records, clock.now().micros_since(started) / 1_000);
+    tracing::info!(records, batches = checked.head.number, museums = node.museums().all().len(), ms, "the journal is sound");
+    let keys = if arguments.demo {
+        demo::seed(&node).await?;
+        development_keys(&node, data).await?
+    } else {
+        Vec::new()
+    };
+    let (server, listen) = start_server(Arc::clone(&node), listen, arguments.workers())?;
+    eprintln!("Tornello {} on http://{listen}, data in {}", env!("CARGO_PKG_VERSION"), data.display());
+    if arguments.demo {
+        print_keys(&keys, &data.join(demo::KEYS_FILE), listen);
+    } else if node.files().is_some_and(|files| files.keys.list().is_empty()) {
+        eprintln!("There is no API key yet: make one with `tornello keys create --data {} --name NAME --role admin`", data.display());
+    }
+    drop(node);
+    let served = server.await;
+    keeping_time.abort();
+    running.stop().await;
+    Ok(served?)
+}
+
+/// The HTTP server on a node, and where it listens. When awaited it serves until it is told to stop, and ends after what runs is finished.
+pub(super) fn start_server(
+    node: Arc<Node>,
+    listen: SocketAddr,
+    workers: usize,
+) -> anyhow::Result<(impl Future<Output = std::io::Result<()>> + use<>, SocketAddr)> {
+    let settings = ServerSettings { workers, ..ServerSettings::new(listen) };
+    server::serve(node, &settings).with_context(|| format!("cannot serve on {listen}"))
+}
+
+/// Whether the address is free, asked before anything is made; the server itself asks again.
+pub(super) fn can_listen(listen: SocketAddr) -> anyhow::Result<()> {
+    match std::net::TcpListener::bind(listen) {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {
+            let other = SocketAddr::new(listen.ip(), listen.port().saturating_add(1));
+            bail!("{listen} is in use: listen elsewhere, as with `tornello serve --demo --listen {other}`")
+        }
+        Err(error) => Err(error).with_context(|| format!("cannot listen on {listen}")),
+    }
+}
+
+/// The development keys of a data folder.
+pub(super) async fn development_keys(node: &Node, data: &std::path::Path) -> anyhow::Result<Vec<DevelopmentKey>> {
+    let files = node.files().context("development keys need a data folder")?;
+    Ok(demo::development_keys(&files.keys, &data.join(demo::KEYS_FILE), RealClock::wall()).await?)
+}
+
+pub(super) fn print_keys(keys: &[DevelopmentKey], path: &std::path::Path, listen: SocketAddr) {
+    println!("Development keys, also in {} (secret; good for all museums):\n", path.display());
+    let rows: Vec<_> = keys.iter().map(|key| [key.role.to_string(), key.text.clone()]).collect();
+    super::print_table(["role", "key"], &rows);
+    println!("\nThe museums are real, their plans, capacities and prices are invented. Try:\n");
+    println!("  curl -H \"Authorization: Bearer KEY\" http://{listen}/v1/museums\n");
+}

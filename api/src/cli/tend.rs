@@ -1,0 +1,91 @@
+//! The rarer chores: read models built again, a person's contact erased, a new key for ticket codes.
+
+use std::sync::Arc;
+
+use anyhow::{Context, bail};
+use tornello_actors::clock::{ManualClock, RealClock};
+use tornello_actors::journal::Journal;
+use tornello_actors::journal::sqlite::SqliteJournal;
+use tornello_actors::node::{self, Node, Settings};
+use tornello_actors::people::{MasterKey, People as Contacts};
+use tornello_actors::signing::SigningKeys;
+use tornello_engine::ids::PersonId;
+
+use super::Data;
+
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum Views {
+    /// Throw the read models away and build them again from the journal, while no server runs
+    Rebuild {
+        #[command(flatten)]
+        data: Data,
+    },
+}
+
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum People {
+    /// Destroy a person's key and contact, for good
+    Erase {
+        #[command(flatten)]
+        data: Data,
+        /// The person's 26 characters
+        id: String,
+    },
+}
+
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum Signing {
+    /// Sign new ticket codes with a new key; codes signed before stay good. A running server takes it up when it starts again
+    Rotate {
+        #[command(flatten)]
+        data: Data,
+    },
+}
+
+pub(super) async fn views(command: Views) -> anyhow::Result<()> {
+    let Views::Rebuild { data } = command;
+    let folder = data.with("journal.db")?;
+    let alone = node::lock(folder)?;
+    let journal = SqliteJournal::open(&folder.join("journal.db")).await?;
+    let head = journal.head().await?;
+    journal.close().await;
+    for name in ["views.db", "views.db-wal", "views.db-shm"] {
+        match std::fs::remove_file(folder.join(name)) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error).with_context(|| format!("cannot remove {name}")),
+            _ => {}
+        }
+    }
+    drop(alone);
+    // The clock stands at the last record, so that nothing happens but the building.
+    let settings = Settings { accept_clock: true, ..Settings::new(folder) };
+    let running = Node::start(&settings, Arc::new(ManualClock::new(head.at)), |_| {}).await?;
+    if let Some(files) = running.node().files() {
+        files.views.reach(running.node().head().number).await;
+    }
+    println!("the read models show all {} batches", running.node().head().number);
+    running.stop().await;
+    Ok(())
+}
+
+pub(super) async fn people(command: People) -> anyhow::Result<()> {
+    let People::Erase { data, id } = command;
+    let folder = data.with("people.db")?;
+    data.with("master.key")?;
+    let Ok(person) = id.parse::<PersonId>() else { bail!("{id} is no id of a person: 26 characters are expected") };
+    let people = Contacts::open(folder, MasterKey::load_or_create(&folder.join("master.key"))?).await?;
+    let erased = people.erase(person, RealClock::wall()).await;
+    people.close().await;
+    println!(
+        "{}",
+        if erased?.was_there { "the contact is erased" } else { "there was no contact: nothing to erase, and none can be stored under this id" }
+    );
+    Ok(())
+}
+
+pub(super) fn signing(command: &Signing) -> anyhow::Result<()> {
+    let Signing::Rotate { data } = command;
+    let mut keys = SigningKeys::load_or_create(data.with("signing.keys")?.join("signing.keys"), RealClock::wall())?;
+    let id = keys.rotate(RealClock::wall())?;
+    println!("new codes are signed with key {id}; restart the server to use it, and give gates the new list of public keys");
+    Ok(())
+}

@@ -1,0 +1,66 @@
+//! `tornello verify`: is the journal what was written, and does it still add up?
+
+use anyhow::{Context, bail};
+use tornello_actors::journal::JournalError;
+use tornello_actors::journal::sqlite::SqliteJournal;
+use tornello_actors::node;
+use tornello_actors::verify::Verified;
+use tornello_api::replay::report::{hex, thousands};
+
+use super::Data;
+
+const FILE: &str = "journal.db";
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    data: Data,
+    /// Cut off a last batch that was torn, as a start of the server does
+    #[arg(long)]
+    cut_torn_tail: bool,
+}
+
+pub(super) async fn verify(arguments: Arguments) -> anyhow::Result<()> {
+    let folder = arguments.data.with(FILE)?;
+    let path = folder.join(FILE);
+    let _alone = node::lock(folder)?;
+    let journal = SqliteJournal::open(&path).await.with_context(|| format!("cannot open {}", path.display()))?;
+    let verified = tornello_actors::verify::verify(&journal, arguments.cut_torn_tail, |_| {}).await;
+    let end = tornello_actors::journal::Journal::head(&journal).await;
+    journal.close().await;
+    match verified {
+        Ok(verified) => {
+            print(&verified);
+            Ok(())
+        }
+        Err(JournalError::Corrupt { batch, what }) => {
+            let last = end.is_ok_and(|head| head.number == batch);
+            let advice = if last && !arguments.cut_torn_tail {
+                "it is the last one: if a crash tore it, cut it off with --cut-torn-tail (a start of the server does so too)"
+            } else {
+                "nothing was changed: put a backup in its place"
+            };
+            bail!("{}: batch {batch} is damaged: {what}; {advice}", path.display())
+        }
+        Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
+    }
+}
+
+fn print(verified: &Verified) {
+    let Verified { checked, state_hash, museums } = verified;
+    if let Some(batch) = checked.cut {
+        println!("torn batch {batch} was cut off");
+    }
+    let sales: u64 = museums.values().map(|sums| sums.sales).sum();
+    for (name, value) in [
+        ("batches", thousands(checked.head.number.cast_signed())),
+        ("records", thousands(checked.records.cast_signed())),
+        ("streams", thousands(verified.streams().cast_signed())),
+        ("sales", thousands(sales.cast_signed())),
+        ("head", hex(&checked.head.hash)),
+        ("state", hex(state_hash)),
+    ] {
+        println!("{name:<8} {value}");
+    }
+    println!("the journal is sound");
+}

@@ -1,0 +1,230 @@
+//! Every problem there is, for the page that explains them: one of each refusal, turned into a problem as for a caller, and those that `api` itself gives. A test
+//! reads the sources and holds this table against them.
+
+use tornello_engine::channel::Channel;
+use tornello_engine::ids::Code;
+use tornello_engine::money::Cents;
+use tornello_engine::slot::{self, LimitedBy};
+use tornello_engine::time::Timestamp;
+
+use super::Problem;
+
+/// A problem that may occur.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Known {
+    /// The stable code.
+    pub code: &'static str,
+    /// The status.
+    pub status: u16,
+    /// What is the matter.
+    pub title: String,
+    /// What to do; may be empty.
+    pub detail: String,
+}
+
+/// Problems that do not come from a refusal, or whose text there names a case.
+const OTHERS: [(&str, u16, &str, &str); 40] = [
+    ("malformed", 400, "something in the request cannot be read", "The title says what; it is a fault in the program that asks."),
+    (
+        "idempotency_key_missing",
+        400,
+        "the header Idempotency-Key is needed",
+        "Choose a new random value for each request, and the same when you repeat one.",
+    ),
+    ("unauthorized", 401, "an API key is needed", "Send the key as a bearer token. `reason` says what is wrong with the one sent."),
+    ("forbidden", 403, "this key may not do that", "`scope` names what the key's role lacks."),
+    ("not_found", 404, "there is no such thing here", "Or it belongs to a museum that this key is not good for."),
+    ("unknown_museum", 404, "there is no such museum", ""),
+    ("not_registered", 404, "the museum is not registered", "Register it first."),
+    ("slug_taken", 409, "another museum has this slug", "`number` is that museum. Choose another slug."),
+    ("already_registered", 409, "the museum is registered already", ""),
+    ("too_many_versions", 409, "400 versions of this kind wait for their day", "Replace one of them: set another with the same day."),
+    (
+        "precondition_failed",
+        412,
+        "another revision is in force on that day",
+        "Read it again, and change what you have read. `revision` is the one in force.",
+    ),
+    ("body_too_large", 413, "the body is too large", "`limit_bytes` is the most. What a batch says was accepted stays accepted."),
+    ("unsupported_media_type", 415, "the body has another type than expected", ""),
+    ("invalid", 422, "something can be read but not be done", "The title says what."),
+    (
+        "invalid_profile",
+        422,
+        "the profile cannot be shown, or is not on earth",
+        "Give name, city and region of 1 to 200 bytes, latitude and longitude.",
+    ),
+    ("valid_from_past", 422, "the past cannot be changed", "Let a version hold from today at the earliest."),
+    ("invalid_plan", 422, "the plan cannot be followed", "The title says where and why."),
+    ("invalid_tariff", 422, "the tariff cannot be used", "The title says where and why."),
+    ("invalid_ceiling", 422, "the ceiling is nobody, or more than any building holds", "Let it be 1 to 1000000 people, or none."),
+    ("unknown_category", 422, "the tariff of that day has no such category", "Read the museum's tariff."),
+    ("invalid_contact", 422, "the contact cannot be written to", "The title says which part."),
+    ("not_a_code", 422, "what was scanned is not a ticket code", "Scan again, or type the ticket's id."),
+    ("unknown_version", 422, "a ticket code of a newer version", "Update the gate."),
+    ("unknown_key", 422, "a ticket code signed with an unknown key", "Fetch the ticket keys again; else it is not one of ours."),
+    ("bad_signature", 422, "a ticket code whose signature is wrong", "It is damaged or forged."),
+    ("key_not_valid", 422, "a ticket code whose key does not sign tickets of that time", "It is forged, or the gate's keys are old."),
+    ("unknown_proof", 422, "a ticket code that asks for an unknown document", "Update the gate."),
+    ("group_only", 422, "only the group office books this category", ""),
+    ("no_booking_on_free_day", 422, "nothing can be booked on that day: entry is free", "Tickets are given on site."),
+    (
+        "idempotency_key_reused",
+        422,
+        "this Idempotency-Key was used for another request",
+        "Use a new key for a new request; repeat a request with its own key and body.",
+    ),
+    ("reading_in_future", 422, "the reading is from the future", "Check the sensor's clock."),
+    ("reading_stale", 422, "the reading is too old to say anything about now", ""),
+    ("reading_out_of_order", 409, "a reading of this instant or a later one is known", "Nothing has to be done."),
+    ("too_many_requests", 429, "too many requests", "Wait as long as Retry-After says."),
+    ("unavailable", 503, "not now", "Repeat after Retry-After, with the same Idempotency-Key."),
+    ("busy", 503, "too much to do: nothing was changed", "Repeat after Retry-After, with the same Idempotency-Key."),
+    ("journal_unavailable", 503, "nothing can be written now: nothing was changed", "Repeat after Retry-After, with the same Idempotency-Key."),
+    ("outcome_unknown", 503, "whether this was done is not known", "Repeat with the same Idempotency-Key: it is done at most once."),
+    ("out_of_order", 503, "this slot is out of order until an operator looks at it", ""),
+    ("wait", 409, "the building is full", "Wait for people to leave: the ticket stays good."),
+];
+
+/// One of each refusal of a slot.
+fn refusals() -> Vec<slot::Refusal> {
+    use slot::Refusal as R;
+    let (at, word) = (Timestamp::from_seconds(0), "reason".parse::<Code>());
+    let mut all = vec![
+        R::BadLines,
+        R::PartyEmpty,
+        R::PartyTooLarge { max: 0 },
+        R::IdTaken,
+        R::UnknownHold,
+        R::HoldSold,
+        R::HoldReleased,
+        R::HoldExpired { at },
+        R::UnknownSale,
+        R::UnknownTicket,
+        R::SaleNotOpen { opens_at: at },
+        R::SaleOver { closed_at: at },
+        R::SlotOver { ended_at: at },
+        R::AlreadyExtended,
+        R::TicketCancelled,
+        R::TicketUsed { at },
+        R::NotBlocked,
+        R::SettlementMismatch { due_cents: Cents::ZERO },
+        R::SettlementNotAllowed { channel: Channel::Web },
+        R::NotEnoughPlaces { asked: 0, available: 0, limited_by: LimitedBy::Capacity },
+        R::WrongMuseum,
+        R::CodeOutdated { issue: 0 },
+        R::TicketInside { since: at },
+        R::TooEarly { opens_at: at },
+        R::TooLate { closed_at: at },
+        R::NotInside,
+    ];
+    all.extend(word.iter().flat_map(|reason| [R::SlotClosed { reason: *reason }, R::TicketBlocked { reason: *reason }]));
+    all
+}
+
+/// All problems, by code.
+#[must_use]
+pub fn all() -> Vec<Known> {
+    let other =
+        |(code, status, title, detail): (&'static str, u16, &str, &str)| Known { code, status, title: title.to_owned(), detail: detail.to_owned() };
+    let known = |problem: Problem| Known { code: problem.0.code, status: problem.0.status, title: problem.0.title, detail: problem.0.detail };
+    let mut all: Vec<Known> = OTHERS.into_iter().map(other).collect();
+    all.extend(refusals().into_iter().map(|refusal| known(refusal.into())));
+    all.sort_by_key(|problem| problem.code);
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+    use std::path::Path;
+
+    use super::*;
+    use tornello_actors::failure::Failure;
+    use tornello_actors::sensors::Rejected;
+    use tornello_engine::ids::SlotId;
+    use tornello_engine::tariff::PriceError;
+
+    /// Every text of code form that follows `before` within a few characters.
+    fn codes<'a>(text: &'a str, before: &str) -> Vec<&'a str> {
+        let after = text.split(before).skip(1).filter_map(|rest| rest.split_once('"').filter(|(gap, _)| gap.len() < 60)?.1.split_once('"'));
+        after
+            .map(|(code, _)| code)
+            .filter(|code| !code.is_empty() && code.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_'))
+            .collect()
+    }
+
+    fn sources(folder: &Path, texts: &mut Vec<String>) {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                sources(&path, texts);
+            } else if path.extension().is_some_and(|extension| extension == "rs") && !path.ends_with("table.rs") {
+                texts.push(std::fs::read_to_string(path).unwrap());
+            }
+        }
+    }
+
+    #[test]
+    fn every_code_is_in_the_table_and_no_other() {
+        let mut texts = Vec::new();
+        sources(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src")), &mut texts);
+        let mut expected: BTreeSet<&str> = texts.iter().flat_map(|text| [codes(text, "Problem::new("), codes(text, "Self::new(")].concat()).collect();
+        for text in [
+            include_str!("../../../engine/src/slot/refusal.rs"),
+            include_str!("../../../engine/src/museum.rs"),
+            include_str!("../../../engine/src/tariff.rs"),
+            include_str!("../../../engine/src/ticket.rs"),
+            include_str!("../../../actors/src/sensors.rs"),
+        ] {
+            let (_, after) = text.split_once("fn code(").unwrap();
+            let body = after.split_once("\n    }\n").unwrap().0;
+            expected.extend(codes(body, "=>"));
+        }
+        let all = all();
+        let found: BTreeSet<&str> = all.iter().map(|problem| problem.code).collect();
+        assert_eq!(found, expected);
+        assert_eq!(found.len(), all.len(), "a code stands twice");
+    }
+
+    #[test]
+    fn the_table_says_what_callers_get() {
+        let word = "x".parse().unwrap();
+        let told: Vec<Problem> = vec![
+            Problem::malformed(""),
+            Problem::invalid(""),
+            Problem::unsupported(""),
+            Problem::too_large(0),
+            Problem::unauthorized(),
+            Problem::forbidden(crate::auth::Scope::Read),
+            Problem::not_found(),
+            Problem::unavailable(""),
+            Failure::<slot::Refusal>::KeyReused.into(),
+            Failure::<slot::Refusal>::UnknownSlot(SlotId::from_raw(0)).into(),
+            Failure::<slot::Refusal>::Busy.into(),
+            Failure::<slot::Refusal>::Journal(String::new()).into(),
+            Failure::<slot::Refusal>::OutcomeUnknown.into(),
+            Failure::<slot::Refusal>::OutOfOrder(String::new()).into(),
+            Rejected::UnknownMuseum.into(),
+            Rejected::InFuture.into(),
+            Rejected::Old.into(),
+            Rejected::OutOfOrder.into(),
+            PriceError::UnknownCategory { category: word }.into(),
+            PriceError::GroupOnly { category: word }.into(),
+            tornello_engine::museum::Refusal::InvalidCeiling.into(),
+            tornello_engine::museum::Refusal::NotRegistered.into(),
+            tornello_engine::museum::Refusal::AlreadyRegistered.into(),
+            tornello_engine::museum::Refusal::TooManyVersions.into(),
+            tornello_engine::museum::Refusal::InvalidProfile.into(),
+            slot::Refusal::ReadingInFuture.into(),
+            slot::Refusal::ReadingOutOfOrder.into(),
+            slot::Refusal::ReadingStale.into(),
+            slot::Refusal::Wait { inside: 0, ceiling: 0 }.into(),
+        ];
+        let all: BTreeMap<&str, u16> = all().into_iter().map(|problem| (problem.code, problem.status)).collect();
+        for problem in told {
+            // A slot says of its own readings what the intake says of those at the door, with the same code.
+            assert_eq!(all.get(problem.0.code), Some(&problem.0.status), "{problem}");
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! The contract itself, and its readable forms: Swagger UI, served from here without a call to anybody else, and a page of all problems. Public.
+
+use actix_web::http::header;
+use actix_web::middleware::DefaultHeaders;
+use actix_web::{HttpResponse, get, web};
+use utoipa::openapi::OpenApi;
+use utoipa_swagger_ui::{Config, SwaggerUi};
+
+use crate::problem;
+
+/// What the pages may load: their own files and nothing else. Swagger UI sets styles in its elements and draws its icons as `data:` images.
+const POLICY: &str = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'none'";
+
+/// All of it.
+pub fn routes(routes: &mut web::ServiceConfig) {
+    let config = Config::new(["/openapi.json"]).validator_url("none").doc_expansion("none").filter(true).display_request_duration(true);
+    let pages = web::scope("/docs").wrap(DefaultHeaders::new().add((header::CONTENT_SECURITY_POLICY, POLICY))).service(problems);
+    routes.service(contract).service(web::redirect("/docs", "/docs/")).service(pages.service(SwaggerUi::new("/{_:.*}").config(config)));
+}
+
+/// The contract.
+#[get("/openapi.json")]
+async fn contract(contract: web::Data<OpenApi>) -> HttpResponse {
+    HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "public, max-age=300")).json(contract)
+}
+
+/// Every code that a problem may have.
+#[get("/problems")]
+async fn problems() -> HttpResponse {
+    HttpResponse::Ok().content_type("text/html; charset=utf-8").body(page())
+}
+
+fn page() -> String {
+    let row = |problem: problem::Known| {
+        let problem::Known { code, status, title, detail } = problem;
+        let (title, detail) = (escaped(&title), escaped(&detail));
+        format!("<tr id=\"{code}\"><td><a href=\"#{code}\"><code>{code}</code></a></td><td>{status}</td><td>{title}</td><td>{detail}</td></tr>\n")
+    };
+    let rows: String = problem::all().into_iter().map(row).collect();
+    format!(
+        "<!doctype html>\n<html lang=\"en\">\n<head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\">\
+         <title>Problems - Tornello</title>\n<style>\n\
+         body {{ font: 1rem/1.5 system-ui, sans-serif; color: #17324d; max-width: 70rem; margin: 2rem auto; padding: 0 1rem }}\n\
+         table {{ border-collapse: collapse; width: 100% }}\nth, td {{ text-align: left; vertical-align: top; padding: .5rem; border-bottom: 1px solid #d9dadb }}\n\
+         tr:target {{ background: #e6f0fa }}\na {{ color: #0059b3 }}\n</style></head>\n<body>\n<h1>Problems</h1>\n\
+         <p>What does not work is answered as <code>application/problem+json</code> (RFC 9457). Match on <code>code</code>: it is stable. \
+         Beside it stand the data of the code, such as <code>available</code> or <code>opens_at</code>. The interface: <a href=\"/docs/\">/docs</a>.</p>\n\
+         <table>\n<thead><tr><th scope=\"col\">Code</th><th scope=\"col\">Status</th><th scope=\"col\">Meaning</th><th scope=\"col\">What to do</th></tr></thead>\n\
+         <tbody>\n{rows}</tbody>\n</table>\n</body>\n</html>\n"
+    )
+}
+
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}

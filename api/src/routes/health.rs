@@ -1,0 +1,190 @@
+//! Whether all is well, for probes, and figures for Prometheus. Both are open to whoever reaches the port: keep them inside the network (the proxy in front does
+//! not pass them on). Nothing here is about a person.
+
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use actix_web::body::MessageBody;
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::{Method, StatusCode};
+use actix_web::middleware::Next;
+use actix_web::{Error, HttpResponse, get, web};
+use metrics::{counter, gauge, histogram};
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use serde::Serialize;
+use tornello_actors::node::Node;
+
+use crate::problem::Problem;
+
+/// How long the journal may take to say where it ends.
+const JOURNAL_WITHIN: Duration = Duration::from_secs(2);
+/// Upper bounds of the latency histogram, in seconds.
+const BUCKETS: [f64; 12] = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.5, 10.0];
+
+/// The end of the journal.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+pub struct JournalView {
+    /// Number of the last batch.
+    batch: u64,
+    /// Its hash, which chains it to all before.
+    #[schema(max_length = 64)]
+    hash: String,
+    /// When it was written; absent if the journal is empty (RFC 3339, UTC).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(format = DateTime)]
+    at: Option<String>,
+}
+
+/// What the check at start found.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+pub struct StartedView {
+    /// Number of the last sound batch.
+    batch: u64,
+    /// How many records were checked.
+    records: u64,
+    /// The last batch, if it was torn and has been cut off.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cut: Option<u64>,
+}
+
+/// How things are. It has the form of a problem, as the Italian guidelines ask, also when there is none.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+pub struct StatusView {
+    /// Always `about:blank`.
+    #[serde(rename = "type")]
+    #[schema(max_length = 32)]
+    kind: &'static str,
+    /// 200 if it works.
+    #[schema(minimum = 200, maximum = 599)]
+    status: u16,
+    /// In a word.
+    #[schema(max_length = 32)]
+    title: &'static str,
+    /// The version that runs.
+    #[schema(max_length = 32)]
+    version: &'static str,
+    /// What time it is here (RFC 3339, UTC).
+    #[schema(format = DateTime)]
+    now: String,
+    /// The end of the journal.
+    journal: JournalView,
+    /// What the check at start found.
+    started: StartedView,
+    /// By how many batches the lists of sales and tickets are behind.
+    views_lag_batches: u64,
+}
+
+/// Whether it works.
+///
+/// 200 if the journal can be reached, 503 if not.
+#[utoipa::path(
+    tag = "Health", operation_id = "get_status", security(()),
+    responses((status = 200, description = "It works", body = StatusView, content_type = "application/problem+json"),
+        (status = 503, description = "It does not", body = StatusView, content_type = "application/problem+json"),
+        (status = 429, description = "Too many requests; see Retry-After", body = crate::problem::Body, content_type = "application/problem+json")),
+)]
+#[get("/status")]
+pub async fn status(node: web::Data<Node>) -> HttpResponse {
+    let reached = tokio::time::timeout(JOURNAL_WITHIN, node.journal().head()).await;
+    let works = matches!(reached, Ok(Ok(_)));
+    let (head, started) = (node.head(), node.started());
+    let status = if works { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let view = StatusView {
+        kind: "about:blank",
+        status: status.as_u16(),
+        title: if works { "it works" } else { "the journal cannot be reached" },
+        version: env!("CARGO_PKG_VERSION"),
+        now: node.now().to_string(),
+        journal: JournalView {
+            batch: head.number,
+            hash: head.hash.iter().map(|byte| format!("{byte:02x}")).collect(),
+            at: (head.number > 0).then(|| head.at.to_string()),
+        },
+        started: StartedView { batch: started.head.number, records: started.records, cut: started.cut },
+        views_lag_batches: views_lag(&node),
+    };
+    let mut response = HttpResponse::build(status);
+    if !works {
+        response.insert_header(("Retry-After", "5"));
+    }
+    let body = serde_json::to_vec(&view).unwrap_or_default();
+    response.content_type("application/problem+json").body(body)
+}
+
+fn views_lag(node: &Node) -> u64 {
+    node.files().map_or(0, |files| node.head().number.saturating_sub(files.views.as_of_batch()))
+}
+
+/// Read figures.
+///
+/// In the text form of Prometheus. For the inside network only.
+#[utoipa::path(
+    tag = "Health", operation_id = "get_metrics", security(()),
+    responses((status = 200, description = "The figures", body = String, content_type = "text/plain"),
+        (status = 429, description = "Too many requests; see Retry-After", body = crate::problem::Body, content_type = "application/problem+json"),
+        (status = 503, description = "Not now; see Retry-After", body = crate::problem::Body, content_type = "application/problem+json")),
+)]
+#[get("/metrics")]
+pub async fn figures(node: web::Data<Node>) -> HttpResponse {
+    let figure = |count: usize| u32::try_from(count).map_or(f64::INFINITY, f64::from);
+    counter!("tornello_journal_batches_total").absolute(node.head().number);
+    counter!("tornello_journal_records_at_start_total").absolute(node.started().records);
+    gauge!("tornello_slot_owners").set(figure(node.owners()));
+    gauge!("tornello_slots_on_board").set(figure(node.board().len()));
+    gauge!("tornello_views_lag_batches").set(figure(usize::try_from(views_lag(&node)).unwrap_or(usize::MAX)));
+    for known in node.museums().all() {
+        let museum = known.museum.id();
+        if let Some(occupancy) = node.sensors().occupancy(museum) {
+            gauge!("tornello_people_inside", "museum" => museum.0.to_string()).set(f64::from(occupancy.inside.people));
+        }
+    }
+    HttpResponse::Ok().content_type("text/plain; version=0.0.4; charset=utf-8").body(recorder().render())
+}
+
+/// Where figures are collected: one place in the process, made at the first call.
+pub fn recorder() -> &'static PrometheusHandle {
+    static RECORDER: OnceLock<PrometheusHandle> = OnceLock::new();
+    RECORDER.get_or_init(|| {
+        let builder = PrometheusBuilder::new().set_buckets(&BUCKETS).unwrap_or_default();
+        let recorder = builder.build_recorder();
+        let handle = recorder.handle();
+        if metrics::set_global_recorder(recorder).is_err() {
+            tracing::warn!("figures are collected elsewhere: /metrics stays empty");
+        }
+        handle
+    })
+}
+
+/// Counts every request by its route's template, and what became of every change that was asked for.
+pub async fn measured(
+    node: web::Data<Node>,
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<impl MessageBody>, Error> {
+    let begun = node.now();
+    let changes = !request.method().is_safe();
+    let method = method_name(request.method());
+    let response = next.call(request).await?;
+    let route = response.request().match_pattern().unwrap_or_else(|| "none".to_owned());
+    let problem = response.response().error().and_then(|error| error.as_error::<Problem>()).map(Problem::code);
+    if changes {
+        counter!("tornello_commands_total", "route" => route.clone(), "outcome" => problem.unwrap_or("done")).increment(1);
+    }
+    let seconds = Duration::from_micros(node.now().micros_since(begun).max(0).unsigned_abs()).as_secs_f64();
+    histogram!("http_request_seconds", "method" => method, "route" => route.clone()).record(seconds);
+    counter!("http_requests_total", "method" => method, "route" => route, "status" => response.status().as_u16().to_string()).increment(1);
+    Ok(response)
+}
+
+/// One of few names: what a caller makes up is no label.
+fn method_name(method: &Method) -> &'static str {
+    match method.as_str() {
+        "GET" => "GET",
+        "HEAD" => "HEAD",
+        "POST" => "POST",
+        "PUT" => "PUT",
+        "DELETE" => "DELETE",
+        "OPTIONS" => "OPTIONS",
+        _ => "other",
+    }
+}

@@ -1,0 +1,272 @@
+//! What happens now, as server-sent events: first how things are, then every change as it is committed. A watcher who is too slow is told so and shown anew how
+//! things are; nobody who sells ever waits for one.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use actix_web::http::header;
+use actix_web::web::Bytes;
+use actix_web::{HttpResponse, get, web};
+use futures_util::{Stream, stream};
+use serde::{Deserialize, Serialize};
+use tokio::sync::broadcast::Receiver;
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::{Semaphore, SemaphorePermit, watch};
+use tornello_actors::availability;
+use tornello_actors::board::{Change, SlotHead};
+use tornello_actors::node::Node;
+use tornello_actors::sensors::Occupancy;
+use tornello_engine::calendar;
+use tornello_engine::ids::{MuseumId, SlotId};
+
+use crate::auth::{Caller, Scope};
+use crate::problem::Problem;
+use crate::routes::availability::status_name;
+use crate::routes::museum_for;
+use crate::routes::readings::{OccupancyView, estimate};
+
+/// How many may watch at once.
+const WATCHERS_MAX: usize = 2_000;
+/// The most museums of one watcher.
+const MUSEUMS_MAX: usize = 50;
+
+static WATCHERS: Semaphore = Semaphore::const_new(WATCHERS_MAX);
+
+/// What a stream of events needs to know of its server.
+#[derive(Debug, Clone)]
+pub struct Pulse {
+    /// How often a comment keeps the connection alive, and the key is looked at again.
+    pub heartbeat: Duration,
+    /// Becomes true when the server stops.
+    pub stopping: watch::Receiver<bool>,
+}
+
+/// Which museums.
+#[derive(Debug, Clone, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct Which {
+    /// Slugs or numbers with commas between them, at most 50.
+    #[param(max_length = 1200, example = "torre,mare")]
+    museum: String,
+}
+
+/// A slot right after a commit: the data of a `slot` event.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+pub struct SlotEvent {
+    /// The slot.
+    #[schema(max_length = 13)]
+    slot: String,
+    /// The museum's number.
+    museum: u16,
+    /// When it starts (RFC 3339, UTC).
+    #[schema(format = DateTime)]
+    starts_at: String,
+    /// Its places.
+    capacity: u32,
+    /// Places in live holds.
+    held: u32,
+    /// Places sold and not cancelled.
+    sold: u32,
+    /// Tickets let in at least once.
+    admitted: u32,
+    /// Tickets whose holders are inside.
+    inside: u32,
+    /// How many places the key's channel may take now.
+    available: u32,
+    /// As in the list of availability.
+    #[schema(max_length = 16)]
+    status: &'static str,
+    /// Counts the slot's records: a smaller number is older news. 0: nothing has happened yet.
+    seq: u64,
+    /// When it was committed; absent if nothing has happened yet (RFC 3339, UTC).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(format = DateTime)]
+    at: Option<String>,
+}
+
+/// How many changes were lost: the data of a `lagged` event. How things are follows it.
+#[derive(Debug, Clone, Copy, Serialize)]
+struct Lagged {
+    lost: u64,
+}
+
+/// Why nothing follows: the data of an `end` event.
+#[derive(Debug, Clone, Copy, Serialize)]
+struct End {
+    reason: &'static str,
+}
+
+struct Watcher {
+    node: web::Data<Node>,
+    caller: Caller,
+    museums: Vec<MuseumId>,
+    changes: Receiver<Change>,
+    estimates: Receiver<Occupancy>,
+    pulse: Pulse,
+    beat: tokio::time::Interval,
+    ready: VecDeque<Bytes>,
+    ended: bool,
+    _place: SemaphorePermit<'static>,
+}
+
+/// What a watcher waits for.
+enum Heard {
+    Change(Box<Change>),
+    Estimate(Occupancy),
+    Lagged(u64),
+    Beat,
+    Stopping,
+}
+
+fn heard<T>(received: Result<T, RecvError>, what: impl FnOnce(T) -> Heard) -> Heard {
+    match received {
+        Ok(received) => what(received),
+        Err(RecvError::Lagged(lost)) => Heard::Lagged(lost),
+        Err(RecvError::Closed) => Heard::Stopping,
+    }
+}
+
+fn event(name: &str, data: &impl Serialize) -> Bytes {
+    let data = serde_json::to_string(data).unwrap_or_default();
+    Bytes::from(format!("event: {name}\ndata: {data}\n\n"))
+}
+
+impl Watcher {
+    fn slot_event(&self, slot: SlotId, head: Option<SlotHead>) -> Option<SlotEvent> {
+        let known = self.node.museums().get(slot.museum())?;
+        let seen = availability::of_slot(&known, self.node.board(), slot, self.caller.channel(), self.node.now())?;
+        let places = head.map_or(seen.places, |head| head.places);
+        Some(SlotEvent {
+            slot: slot.to_string(),
+            museum: slot.museum().0,
+            starts_at: slot.start().to_string(),
+            capacity: places.capacity,
+            held: places.held.iter().sum(),
+            sold: places.sold.iter().sum(),
+            admitted: places.admitted,
+            inside: places.inside,
+            available: seen.available,
+            status: status_name(seen.status),
+            seq: head.map_or(0, |head| head.seq),
+            at: head.map(|head| head.at.to_string()),
+        })
+    }
+
+    /// How things are: today's slots, and who is inside.
+    fn show_all(&mut self) {
+        let today = calendar::local_day(self.node.now());
+        for museum in self.museums.clone() {
+            let Some(known) = self.node.museums().get(museum) else { continue };
+            for seen in availability::of_museum(&known, self.node.board(), today, today, None, self.caller.channel(), self.node.now()) {
+                let head = self.node.board().head(seen.slot);
+                self.ready.extend(self.slot_event(seen.slot, head).map(|data| event("slot", &data)));
+            }
+            self.ready.extend(estimate(&self.node, museum).map(|data| event("occupancy", &data)));
+        }
+    }
+
+    fn end(&mut self, reason: &'static str) {
+        self.ready.push_back(event("end", &End { reason }));
+        self.ended = true;
+    }
+
+    /// Why the key may not watch any more.
+    fn barred(&self) -> Option<&'static str> {
+        let key = self.node.files()?.keys.list().into_iter().find(|key| key.id == self.caller.id());
+        match key {
+            Some(key) if key.revoked_at.is_some() => Some("key_revoked"),
+            Some(key) if key.expires_at.is_some_and(|expiry| self.node.now() >= expiry) => Some("key_expired"),
+            Some(_) => None,
+            None => Some("key_unknown"),
+        }
+    }
+
+    async fn hear(&mut self) -> Heard {
+        let stopping = async {
+            // A server that cannot be told to stop like this never says so.
+            if self.pulse.stopping.wait_for(|stopping| *stopping).await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        };
+        tokio::select! {
+            change = self.changes.recv() => heard(change, |change| Heard::Change(Box::new(change))),
+            estimate = self.estimates.recv() => heard(estimate, Heard::Estimate),
+            _ = self.beat.tick() => Heard::Beat,
+            () = stopping => Heard::Stopping,
+        }
+    }
+
+    fn tell(&mut self, heard: Heard) {
+        match heard {
+            Heard::Change(change) if self.museums.contains(&change.slot.museum()) => {
+                let data = self.slot_event(change.slot, Some(change.head));
+                self.ready.extend(data.map(|data| event("slot", &data)));
+            }
+            Heard::Estimate(occupancy) if self.museums.contains(&occupancy.museum) => {
+                self.ready.push_back(event("occupancy", &OccupancyView::new(&self.node, &occupancy)));
+            }
+            Heard::Change(_) | Heard::Estimate(_) => {}
+            Heard::Lagged(lost) => {
+                self.ready.push_back(event("lagged", &Lagged { lost }));
+                self.show_all();
+            }
+            Heard::Beat => match self.barred() {
+                Some(reason) => self.end(reason),
+                None => self.ready.push_back(Bytes::from_static(b": still here\n\n")),
+            },
+            Heard::Stopping => self.end("stopping"),
+        }
+    }
+
+    fn events(self) -> impl Stream<Item = Result<Bytes, actix_web::Error>> {
+        stream::unfold(self, |mut watcher| async move {
+            loop {
+                if let Some(next) = watcher.ready.pop_front() {
+                    return Some((Ok(next), watcher));
+                }
+                if watcher.ended {
+                    return None;
+                }
+                let heard = watcher.hear().await;
+                watcher.tell(heard);
+            }
+        })
+    }
+}
+
+/// Watch museums live.
+///
+/// Server-sent events. First how things are: a `slot` event for each of today's slots and an `occupancy` event for each museum with sensors; then the same
+/// events as things change, of slots of any day. `lagged` says that changes were lost, and how things are follows again. A comment comes every 15 seconds; the
+/// stream ends with an `end` event when the key is revoked or the server stops.
+#[utoipa::path(
+    tag = "Live", operation_id = "watch_live", security(("key" = ["read"])), params(Which),
+    responses((status = 200, description = "Events without end; the data of `slot` events is described here", body = SlotEvent,
+        content_type = "text/event-stream"), crate::openapi::Problems),
+)]
+#[get("/live")]
+pub async fn follow(node: web::Data<Node>, caller: Caller, which: web::Query<Which>, pulse: web::ThinData<Pulse>) -> Result<HttpResponse, Problem> {
+    caller.may(Scope::Read)?;
+    let names: Vec<&str> = which.museum.split(',').map(str::trim).collect();
+    if names.len() > MUSEUMS_MAX {
+        return Err(Problem::invalid("at most 50 museums"));
+    }
+    let museums = names.iter().map(|name| Ok(museum_for(&node, &caller, Scope::Read, name)?.museum.id())).collect::<Result<Vec<_>, Problem>>()?;
+    let place = WATCHERS.try_acquire().map_err(|_| Problem::unavailable("too many watch at once"))?;
+    // Changes count from here on, before the first look: what happens in between comes twice, not never.
+    let (changes, estimates) = (node.board().watch(), node.sensors().watch());
+    let mut beat = tokio::time::interval(pulse.heartbeat);
+    beat.reset();
+    let pulse = pulse.0;
+    let mut watcher = Watcher { node, caller, museums, changes, estimates, pulse, beat, ready: VecDeque::new(), ended: false, _place: place };
+    watcher.ready.push_back(Bytes::from_static(b"retry: 2000\n\n"));
+    watcher.show_all();
+    Ok(HttpResponse::Ok()
+        .content_type("text/event-stream")
+        .insert_header((header::CACHE_CONTROL, "no-store"))
+        // As it is: compression would hold events back.
+        .insert_header((header::CONTENT_ENCODING, "identity"))
+        .insert_header(("X-Accel-Buffering", "no"))
+        .streaming(watcher.events()))
+}

@@ -1,0 +1,180 @@
+//! Museums: who and where they are. Their plans are in [`super::plans`], their tariffs and ceilings in [`super::tariffs`].
+
+use actix_web::http::StatusCode;
+use actix_web::{HttpResponse, get, post, web};
+use serde::{Deserialize, Serialize};
+use tornello_actors::node::Node;
+use tornello_engine::calendar::MonthDay;
+use tornello_engine::ids::{Code, MuseumId};
+use tornello_engine::museum::{Command, Event, Profile};
+
+use crate::auth::{Caller, Scope};
+use crate::problem::Problem;
+use crate::request::{IdempotencyKey, envelope};
+use crate::routes::museum_for;
+
+/// The most museums of one page, and the usual number.
+const LIMIT_MAX: u16 = 500;
+
+/// Who and where a museum is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ProfileForm {
+    /// Its short name in addresses: 1 to 23 of `a-z 0-9 - _ .`, not digits alone.
+    #[schema(value_type = String, max_length = 23, examples("torre"))]
+    pub slug: Code,
+    /// Its name, as it calls itself.
+    #[schema(max_length = 200, examples("Museo della Torre"))]
+    pub name: String,
+    /// The municipality.
+    #[schema(max_length = 200, examples("Parma"))]
+    pub city: String,
+    /// The region.
+    #[schema(max_length = 200, examples("Emilia-Romagna"))]
+    pub region: String,
+    /// Degrees north (WGS 84), in millionths.
+    #[schema(minimum = -90_000_000, maximum = 90_000_000, examples(44_655_000))]
+    pub latitude_microdeg: i32,
+    /// Degrees east (WGS 84), in millionths.
+    #[schema(minimum = -180_000_000, maximum = 180_000_000, examples(10_275_000))]
+    pub longitude_microdeg: i32,
+    /// The feast of the town's patron saint, month first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, pattern = "^[0-9]{2}-[0-9]{2}$", examples("01-13"))]
+    pub patron: Option<MonthDay>,
+}
+
+impl From<ProfileForm> for Profile {
+    fn from(form: ProfileForm) -> Self {
+        let ProfileForm { slug, name, city, region, latitude_microdeg, longitude_microdeg, patron } = form;
+        Self { slug, name, city, region, latitude_microdeg, longitude_microdeg, patron }
+    }
+}
+
+impl From<Profile> for ProfileForm {
+    fn from(profile: Profile) -> Self {
+        let Profile { slug, name, city, region, latitude_microdeg, longitude_microdeg, patron } = profile;
+        Self { slug, name, city, region, latitude_microdeg, longitude_microdeg, patron }
+    }
+}
+
+/// A museum to take in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct MuseumForm {
+    /// Its number, part of the ids of its slots.
+    #[schema(minimum = 1, maximum = 65_535, examples(17))]
+    pub number: u16,
+    /// Who it is.
+    pub profile: ProfileForm,
+}
+
+/// A museum.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+pub struct MuseumView {
+    /// Its number.
+    #[schema(minimum = 1, maximum = 65_535)]
+    number: u16,
+    /// Who it is.
+    #[serde(flatten)]
+    profile: ProfileForm,
+}
+
+/// A page of museums.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+pub struct MuseumsView {
+    /// By number.
+    #[schema(max_items = 500)]
+    items: Vec<MuseumView>,
+    /// Where the next page begins; absent on the last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_cursor: Option<String>,
+}
+
+/// Which page.
+#[derive(Debug, Clone, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct Page {
+    /// `next_cursor` of the page before; absent for the first page.
+    #[param(value_type = Option<String>, max_length = 5, pattern = "^[0-9]{1,5}$")]
+    cursor: Option<u16>,
+    /// The most museums to answer.
+    #[param(minimum = 1, maximum = 500)]
+    limit: Option<u16>,
+}
+
+/// List museums.
+///
+/// Those that the key is good for, by number, in pages.
+#[utoipa::path(
+    tag = "Museums", operation_id = "list_museums", security(("key" = ["read"])), params(Page),
+    responses((status = 200, description = "A page of museums", body = MuseumsView), crate::openapi::Problems),
+)]
+#[get("/museums")]
+pub async fn list(node: web::Data<Node>, caller: Caller, page: web::Query<Page>) -> Result<HttpResponse, Problem> {
+    caller.may(Scope::Read)?;
+    let limit = page.limit.unwrap_or(LIMIT_MAX);
+    if !(1..=LIMIT_MAX).contains(&limit) {
+        return Err(Problem::invalid("limit must be 1 to 500"));
+    }
+    let (limit, after) = (usize::from(limit), page.cursor);
+    let mut items: Vec<MuseumView> = (node.museums().all().iter())
+        .filter(|known| after.is_none_or(|after| known.museum.id().0 > after) && caller.may_at(Scope::Read, known.museum.id()).is_ok())
+        .filter_map(|known| Some(MuseumView { number: known.museum.id().0, profile: known.museum.profile()?.clone().into() }))
+        .take(limit + 1)
+        .collect();
+    let more = items.len() > limit;
+    items.truncate(limit);
+    let next_cursor = items.last().filter(|_| more).map(|last| last.number.to_string());
+    Ok(HttpResponse::Ok().json(MuseumsView { items, next_cursor }))
+}
+
+/// Read a museum.
+///
+/// By its slug or its number.
+#[utoipa::path(
+    tag = "Museums", operation_id = "get_museum", security(("key" = ["read"])),
+    params(("museum" = String, Path, description = "Slug or number", max_length = 23, example = "torre")),
+    responses((status = 200, description = "The museum", body = MuseumView), crate::openapi::Problems),
+)]
+#[get("/museums/{museum}")]
+pub async fn get(node: web::Data<Node>, caller: Caller, museum: web::Path<String>) -> Result<HttpResponse, Problem> {
+    let known = museum_for(&node, &caller, Scope::Read, &museum)?;
+    let profile = known.museum.profile().ok_or_else(Problem::not_found)?.clone().into();
+    Ok(HttpResponse::Ok().json(MuseumView { number: known.museum.id().0, profile }))
+}
+
+/// Register a museum.
+///
+/// It opens and sells when it has a plan and a tariff. Number and slug are for good.
+#[utoipa::path(
+    tag = "Museums", operation_id = "register_museum", security(("key" = ["administer"])), request_body = MuseumForm,
+    params(("Idempotency-Key" = String, Header, description = "A new value for each request")),
+    responses((status = 201, description = "The museum is registered", body = MuseumView), crate::openapi::Problems),
+)]
+#[post("/museums")]
+pub async fn register(node: web::Data<Node>, caller: Caller, key: IdempotencyKey, form: web::Json<MuseumForm>) -> Result<HttpResponse, Problem> {
+    caller.may_at(Scope::Administer, MuseumId(form.number))?;
+    let number = form.number;
+    is_free(&node, number, form.profile.slug)?;
+    let envelope = envelope(&node, &caller, &key, &["register"], &*form, &[], None)?;
+    let record = node.museum(MuseumId(number), envelope, Command::Register { profile: form.into_inner().profile.into() }).await?;
+    let registered = record.events.into_iter().find_map(|event| if let Event::Registered(registered) = event { Some(registered) } else { None });
+    let profile = registered.ok_or_else(|| Problem::unavailable("the answer cannot be rebuilt"))?.profile;
+    let location = format!("/v1/museums/{}", profile.slug);
+    Ok(HttpResponse::Created().insert_header(("Location", location)).json(MuseumView { number, profile: profile.into() }))
+}
+
+/// Whether a new museum may have this number and slug: what no museum's own stream can know. Museums are registered by one administrator at a time.
+fn is_free(node: &Node, number: u16, slug: Code) -> Result<(), Problem> {
+    if number == 0 || slug.as_str().bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(Problem::invalid("the number must be 1 to 65535, and the slug not of digits alone"));
+    }
+    match node.museums().by_slug(slug) {
+        Some(other) if other.museum.id() != MuseumId(number) => {
+            Err(Problem::new(StatusCode::CONFLICT, "slug_taken", "another museum has this slug").with("number", other.museum.id().0))
+        }
+        _ => Ok(()),
+    }
+}

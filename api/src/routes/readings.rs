@@ -1,0 +1,312 @@
+//! What sensors say, one by one or many at once, and the people inside that follow from it. A reading is known by its sensor and its instant: to send it again
+//! does no harm, so no idempotency key is needed.
+
+use actix_web::{HttpMessage, HttpRequest, HttpResponse, get, post, web};
+use futures_util::{StreamExt, stream};
+use serde::{Deserialize, Serialize};
+use tornello_actors::node::Node;
+use tornello_actors::sensors::{Measured, Occupancy, Reading, Rejected};
+use tornello_engine::calendar;
+use tornello_engine::ids::{Code, MuseumId};
+use tornello_engine::museum::CEILING_MAX;
+use tornello_engine::slot::Policy;
+use tornello_engine::time::Timestamp;
+
+use crate::auth::{Caller, Scope};
+use crate::problem::Problem;
+use crate::request::LARGE_BODY_MAX;
+use crate::routes::{museum_for, museum_of};
+
+/// The most lines of a batch.
+const LINES_MAX: usize = 10_000;
+/// How many readings of a batch are on their way to the disk at once.
+const AT_ONCE: usize = 64;
+
+/// A museum by its slug or its number.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(untagged)]
+pub enum MuseumName {
+    /// Its number.
+    Number(u16),
+    /// Its slug, or its number in text.
+    Slug(String),
+}
+
+impl MuseumName {
+    fn text(&self) -> String {
+        match self {
+            Self::Number(number) => number.to_string(),
+            Self::Slug(slug) => slug.clone(),
+        }
+    }
+}
+
+/// People inside.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct InsideForm {
+    /// How many.
+    #[schema(maximum = 1_000_000, examples(42))]
+    pub people: u32,
+    /// The standard deviation; absent: what is usual for a counter.
+    #[serde(default)]
+    #[schema(maximum = 1_000_000, examples(3))]
+    pub sd: Option<u32>,
+}
+
+/// People who came in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct EntriesForm {
+    /// How many since the sensor's last reading.
+    #[schema(maximum = 1_000_000, examples(7))]
+    pub people: u32,
+}
+
+/// What a sensor says: `inside` or `entries`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ReadingForm {
+    /// Of which museum.
+    pub museum: MuseumName,
+    /// Which sensor.
+    #[schema(value_type = String, max_length = 23, examples("door-1"))]
+    pub sensor: Code,
+    /// When it was measured (RFC 3339); for a count of entries, the end of its interval.
+    #[schema(format = DateTime, max_length = 40, examples("2027-01-16T09:30:00Z"))]
+    pub at: String,
+    /// People inside.
+    #[serde(default)]
+    pub inside: Option<InsideForm>,
+    /// People who came in since the sensor's last reading.
+    #[serde(default)]
+    pub entries: Option<EntriesForm>,
+}
+
+/// People inside a museum.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+pub struct OccupancyView {
+    /// The museum's number.
+    museum: u16,
+    /// The estimate.
+    inside: u32,
+    /// Its standard deviation.
+    sd: u32,
+    /// The upper bound that limits sales: two standard deviations above.
+    upper: u32,
+    /// When it was measured (RFC 3339, UTC).
+    #[schema(format = DateTime)]
+    at: String,
+    /// By which sensor.
+    #[schema(value_type = String, max_length = 23)]
+    sensor: Code,
+    /// How long ago, in whole seconds.
+    age_s: i64,
+    /// Whether it is too old to limit sales.
+    stale: bool,
+    /// The most people inside at once today; absent: no ceiling.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ceiling: Option<u32>,
+}
+
+impl OccupancyView {
+    /// An estimate as of now.
+    #[must_use]
+    pub fn new(node: &Node, occupancy: &Occupancy) -> Self {
+        let (now, inside) = (node.now(), occupancy.inside);
+        let today = calendar::local_day(now);
+        let known = node.museums().get(occupancy.museum);
+        let age_s = now.micros_since(occupancy.at).max(0) / 1_000_000;
+        let patience = known.as_ref().and_then(|known| known.museum.plan_on(today)?.1.routes.iter().map(|route| route.policy.stale_after_s).min());
+        Self {
+            museum: occupancy.museum.0,
+            inside: inside.people,
+            sd: inside.sd,
+            upper: inside.people.saturating_add(inside.sd.saturating_mul(2)),
+            at: occupancy.at.to_string(),
+            sensor: occupancy.sensor,
+            age_s,
+            stale: age_s >= i64::from(patience.unwrap_or(Policy::default().stale_after_s)),
+            ceiling: known.and_then(|known| known.museum.ceiling_on(today)),
+        }
+    }
+}
+
+/// A line that was not taken.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+pub struct RejectedLine {
+    /// Its number, from 1.
+    #[schema(minimum = 1, maximum = 10_000)]
+    line: u32,
+    /// Why, as a stable code.
+    #[schema(max_length = 32, examples("reading_stale"))]
+    code: &'static str,
+    /// Why, for people.
+    #[schema(max_length = 500)]
+    detail: String,
+}
+
+/// What became of a batch.
+#[derive(Debug, Clone, Default, Serialize, utoipa::ToSchema)]
+pub struct BatchView {
+    /// How many readings were taken.
+    accepted: u32,
+    /// Those that were not.
+    #[schema(max_items = 10_000)]
+    rejected: Vec<RejectedLine>,
+}
+
+/// What a reading is answered with: the estimate, or what became of the lines.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+#[serde(untagged)]
+pub enum TakenView {
+    /// Of one reading.
+    One(OccupancyView),
+    /// Of a batch.
+    Batch(BatchView),
+}
+
+fn read(node: &Node, caller: &Caller, form: &ReadingForm) -> Result<Reading, Problem> {
+    let museum = museum_of(node, &form.museum.text())?.museum.id();
+    caller.may_at(Scope::Sense, museum)?;
+    let at: Timestamp = form.at.parse().map_err(|_| Problem::invalid("at: an RFC 3339 instant is expected"))?;
+    let measured = match (&form.inside, &form.entries) {
+        (Some(inside), None) if inside.people <= CEILING_MAX && inside.sd.is_none_or(|sd| sd <= CEILING_MAX) => {
+            Measured::Inside { people: inside.people, sd: inside.sd }
+        }
+        (None, Some(entries)) if entries.people <= CEILING_MAX => Measured::Entries { people: entries.people },
+        _ => return Err(Problem::invalid("give either inside or entries, of at most 1000000 people")),
+    };
+    Ok(Reading { museum, sensor: form.sensor, at, measured })
+}
+
+/// Takes one reading in. The very last one sent again is known already, and answered as it was.
+async fn take_one(node: &Node, caller: &Caller, form: &ReadingForm) -> Result<Occupancy, Problem> {
+    let reading = read(node, caller, form)?;
+    match node.read(reading, caller.id()).await {
+        Ok(occupancy) => Ok(occupancy),
+        Err(Rejected::OutOfOrder) => {
+            let last = node.sensors().occupancy(reading.museum);
+            last.filter(|last| (last.sensor, last.at) == (reading.sensor, reading.at)).ok_or_else(|| Rejected::OutOfOrder.into())
+        }
+        Err(rejected) => Err(rejected.into()),
+    }
+}
+
+/// The lines of a batch as they come in.
+struct Batch<'a> {
+    node: &'a Node,
+    caller: &'a Caller,
+    rest: Vec<u8>,
+    bytes: usize,
+    lines: u32,
+    became: BatchView,
+}
+
+impl Batch<'_> {
+    async fn take(&mut self, chunk: &[u8]) -> Result<(), Problem> {
+        self.bytes += chunk.len();
+        if self.bytes > LARGE_BODY_MAX {
+            return Err(self.cut_off(Problem::too_large(LARGE_BODY_MAX)));
+        }
+        self.rest.extend_from_slice(chunk);
+        let Some(end) = self.rest.iter().rposition(|byte| *byte == b'\n') else { return Ok(()) };
+        let rest = self.rest.split_off(end + 1);
+        let lines = std::mem::replace(&mut self.rest, rest);
+        self.take_lines(&lines).await
+    }
+
+    async fn take_lines(&mut self, lines: &[u8]) -> Result<(), Problem> {
+        let (node, caller) = (self.node, self.caller);
+        let room = LINES_MAX.saturating_sub(self.lines as usize);
+        let lines: Vec<&[u8]> = lines.strip_suffix(b"\n").unwrap_or(lines).split(|byte| *byte == b'\n').collect();
+        let numbered = (self.lines + 1..).zip(lines.iter().take(room).copied());
+        let written = numbered.filter(|(_, line)| !line.trim_ascii().is_empty());
+        let taken = written.map(|(number, line)| async move {
+            let form = serde_json::from_slice::<ReadingForm>(line).map_err(|error| Problem::of_json(&error));
+            (number, async { take_one(node, caller, &form?).await }.await)
+        });
+        // In order: of one sensor's readings a later one makes an earlier one worthless.
+        let mut taken = stream::iter(taken).buffered(AT_ONCE);
+        while let Some((line, taken)) = taken.next().await {
+            match taken {
+                Ok(_) => self.became.accepted += 1,
+                Err(problem) => self.became.rejected.push(RejectedLine { line, code: problem.code(), detail: problem.title().to_owned() }),
+            }
+        }
+        drop(taken);
+        self.lines += u32::try_from(lines.len().min(room)).unwrap_or(u32::MAX);
+        if lines.len() > room { Err(self.cut_off(Problem::too_large(LARGE_BODY_MAX).with("limit_lines", LINES_MAX))) } else { Ok(()) }
+    }
+
+    /// What was taken before the limit stays taken; the caller is told how much that is.
+    fn cut_off(&self, problem: Problem) -> Problem {
+        let problem = problem.detail("The lines up to `lines` were taken or rejected as in a smaller batch: send those after it in another one.");
+        problem.with("lines", self.lines).with("accepted", self.became.accepted).with("rejected", &self.became.rejected)
+    }
+}
+
+/// Send readings.
+///
+/// One as `application/json`, answered with the new estimate; or up to 10,000 lines and 1 MiB as `application/x-ndjson`, each judged on its own, answered with
+/// how many were accepted and which were not. Accepted readings stay accepted. Sensor and `at` identify a reading: no `Idempotency-Key` is needed.
+#[utoipa::path(
+    tag = "Readings", operation_id = "send_readings", security(("key" = ["sense"])),
+    request_body(description = "One reading, or one on each line", content(
+        (ReadingForm = "application/json", example = json!({"museum": "torre", "sensor": "door-1", "at": "2027-01-16T09:30:00Z", "inside": {"people": 42, "sd": 3}})),
+        (String = "application/x-ndjson", example = json!("{\"museum\":\"torre\",\"sensor\":\"door-1\",\"at\":\"2027-01-16T09:30:00Z\",\"entries\":{\"people\":7}}\n")),
+    )),
+    responses((status = 200, description = "What became of it", body = TakenView), crate::openapi::Problems),
+)]
+#[post("/readings")]
+pub async fn send(node: web::Data<Node>, caller: Caller, request: HttpRequest, mut payload: web::Payload) -> Result<HttpResponse, Problem> {
+    caller.may(Scope::Sense)?;
+    let unread = |_| Problem::malformed("the body cannot be read to its end");
+    let one = request.content_type().eq_ignore_ascii_case("application/json");
+    if !one && !request.content_type().eq_ignore_ascii_case("application/x-ndjson") {
+        return Err(Problem::unsupported("send one reading as application/json, or lines of readings as application/x-ndjson"));
+    }
+    let mut batch = Batch { node: &node, caller: &caller, rest: Vec::new(), bytes: 0, lines: 0, became: BatchView::default() };
+    let mut single = Vec::new();
+    while let Some(chunk) = payload.next().await {
+        let chunk = chunk.map_err(unread)?;
+        if !one {
+            batch.take(&chunk).await?;
+        } else if single.len() + chunk.len() > LARGE_BODY_MAX {
+            return Err(Problem::too_large(LARGE_BODY_MAX));
+        } else {
+            single.extend_from_slice(&chunk);
+        }
+    }
+    if one {
+        let form = serde_json::from_slice(&single).map_err(|error| Problem::of_json(&error))?;
+        let occupancy = take_one(&node, &caller, &form).await?;
+        return Ok(HttpResponse::Ok().json(TakenView::One(OccupancyView::new(&node, &occupancy))));
+    }
+    let last = std::mem::take(&mut batch.rest);
+    if !last.is_empty() {
+        batch.take_lines(&last).await?;
+    }
+    Ok(HttpResponse::Ok().json(TakenView::Batch(batch.became)))
+}
+
+/// Read how many people are inside.
+///
+/// The last estimate of a museum, with its age; none before the first reading.
+#[utoipa::path(
+    tag = "Readings", operation_id = "get_occupancy", security(("key" = ["read"])),
+    params(("museum" = String, Path, description = "Slug or number", max_length = 23, example = "torre")),
+    responses((status = 200, description = "The estimate", body = OccupancyView), crate::openapi::Problems),
+)]
+#[get("/museums/{museum}/occupancy")]
+pub async fn get_occupancy(node: web::Data<Node>, caller: Caller, museum: web::Path<String>) -> Result<HttpResponse, Problem> {
+    let known = museum_for(&node, &caller, Scope::Read, &museum)?;
+    let found = estimate(&node, known.museum.id());
+    Ok(HttpResponse::Ok().json(found.ok_or_else(|| Problem::not_found().detail("No sensor of this museum has said anything yet."))?))
+}
+
+/// The last estimate of a museum.
+#[must_use]
+pub fn estimate(node: &Node, museum: MuseumId) -> Option<OccupancyView> {
+    node.sensors().occupancy(museum).map(|occupancy| OccupancyView::new(node, &occupancy))
+}
