@@ -3,19 +3,16 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod journeys;
+mod routes_availability;
+mod routes_docs;
 mod routes_gates;
+mod routes_health;
+mod routes_live;
+mod routes_museums;
 mod routes_people;
+mod routes_readings;
 mod routes_sales;
+mod routes_scopes;
+mod routes_slots;
 mod routes_tickets;
 mod support;
-
-use support::App;
-use tornello_actors::keys::Role;
-
-#[actix_rt::test]
-async fn it_starts_and_stops() {
-    let app = App::start().await;
-    let key = app.key(Role::Web).await;
-    assert_eq!(app.request(reqwest::Method::GET, "/v1/nothing", &key).send().await.unwrap().status(), 404);
-    app.stop().await;
-}

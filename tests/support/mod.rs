@@ -7,6 +7,7 @@
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix_web::dev::ServerHandle;
 use jiff::civil::{Date, time};
@@ -62,7 +63,7 @@ impl App {
     /// Starts on a folder, whatever it holds.
     async fn open(folder: TempDir, clock: Arc<ManualClock>) -> Self {
         let running = Node::start(&Settings::new(folder.path()), Arc::clone(&clock) as _, |_| {}).await.unwrap();
-        let settings = ServerSettings { workers: 1, ..ServerSettings::new(SocketAddr::from(([127, 0, 0, 1], 0))) };
+        let settings = settings();
         let (server, address) = server::start(Arc::clone(running.node()), &settings).unwrap();
         let handle = server.handle();
         let serving = actix_web::rt::spawn(server);
@@ -97,10 +98,21 @@ impl App {
         self.running.node()
     }
 
+    /// The node, for a second server on it.
+    pub fn shared_node(&self) -> Arc<Node> {
+        Arc::clone(self.running.node())
+    }
+
     /// Lets time pass, and ends what is due.
     pub async fn pass(&self, seconds: i64) {
-        self.clock.set(self.node().now().plus_seconds(seconds));
+        let now = self.node().now().plus_seconds(seconds);
+        let due = self.node().board().due(now);
+        self.clock.set(now);
         self.node().wake_due().await;
+        for slot in due {
+            // A look is answered when all that it sees is on the disk, and so on the board.
+            self.node().look(slot, |_| ()).await.unwrap();
+        }
     }
 
     /// A new key of a role for all museums; resellers sell on the account `tour-op`.
@@ -183,6 +195,12 @@ pub fn plan() -> OpeningPlan {
         policy: Policy::default(),
     };
     OpeningPlan { routes: vec![route] }
+}
+
+/// One worker on a free port, and a quick heartbeat: a server sees that a watcher has gone when it next writes.
+pub fn settings() -> ServerSettings {
+    let address = SocketAddr::from(([127, 0, 0, 1], 0));
+    ServerSettings { workers: 1, heartbeat: Duration::from_millis(50), ..ServerSettings::new(address) }
 }
 
 async fn register(node: &Node, number: MuseumId, slug: &str, ceiling: Option<u32>) {

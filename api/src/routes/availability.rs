@@ -20,7 +20,7 @@ use tornello_engine::time::Timestamp;
 
 use crate::auth::{Caller, Scope};
 use crate::problem::Problem;
-use crate::routes::{local, museum_for};
+use crate::routes::{local, museum_of};
 
 /// The most days of slots.
 const SLOT_DAYS_MAX: i32 = 31;
@@ -268,7 +268,7 @@ fn fresh(view: impl Serialize) -> HttpResponse {
 )]
 #[get("/museums/{museum}/availability")]
 pub async fn list_slots(node: web::Data<Node>, caller: Caller, museum: web::Path<String>, span: web::Query<Span>) -> Result<HttpResponse, Problem> {
-    let known = museum_for(&node, &caller, Scope::Read, &museum)?;
+    let known = museum_of(&node, &caller, Scope::Read, &museum)?;
     let asked = Asked::read(&node, &caller, &known, &span, SLOT_DAYS_MAX)?;
     let items = asked.slots(&node, &known).iter().map(|seen| line(&known, seen)).collect();
     Ok(fresh(AvailabilityView { museum: known.museum.id().0, channel: asked.channel, as_of: asked.now.to_string(), items }))
@@ -286,7 +286,7 @@ pub async fn list_slots(node: web::Data<Node>, caller: Caller, museum: web::Path
 )]
 #[get("/museums/{museum}/calendar")]
 pub async fn list_days(node: web::Data<Node>, caller: Caller, museum: web::Path<String>, span: web::Query<Span>) -> Result<HttpResponse, Problem> {
-    let known = museum_for(&node, &caller, Scope::Read, &museum)?;
+    let known = museum_of(&node, &caller, Scope::Read, &museum)?;
     let asked = Asked::read(&node, &caller, &known, &span, CALENDAR_DAYS_MAX)?;
     let (museum, on_its_thread) = (known.museum.id().0, (node.clone(), Arc::clone(&known)));
     // A year of slots is worked out away from the threads that answer.

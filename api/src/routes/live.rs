@@ -22,7 +22,7 @@ use tornello_engine::ids::{MuseumId, SlotId};
 use crate::auth::{Caller, Scope};
 use crate::problem::Problem;
 use crate::routes::availability::status_name;
-use crate::routes::museum_for;
+use crate::routes::museum_of;
 use crate::routes::readings::{OccupancyView, estimate};
 
 /// How many may watch at once.
@@ -252,7 +252,7 @@ pub async fn follow(node: web::Data<Node>, caller: Caller, which: web::Query<Whi
     if names.len() > MUSEUMS_MAX {
         return Err(Problem::invalid("at most 50 museums"));
     }
-    let museums = names.iter().map(|name| Ok(museum_for(&node, &caller, Scope::Read, name)?.museum.id())).collect::<Result<Vec<_>, Problem>>()?;
+    let museums = names.iter().map(|name| Ok(museum_of(&node, &caller, Scope::Read, name)?.museum.id())).collect::<Result<Vec<_>, Problem>>()?;
     let place = WATCHERS.try_acquire().map_err(|_| Problem::unavailable("too many watch at once"))?;
     // Changes count from here on, before the first look: what happens in between comes twice, not never.
     let (changes, estimates) = (node.board().watch(), node.sensors().watch());

@@ -52,14 +52,14 @@ fn v1(routes: &mut ServiceConfig<'_>) {
     routes.service(tariffs::get_tariff).service(tariffs::set_tariff).service(tariffs::get_ceiling).service(tariffs::set_ceiling);
     routes.service(availability::list_slots).service(availability::list_days);
     routes.service(slots::get).service(slots::set_capacity).service(slots::set_quotas).service(slots::close).service(slots::reopen);
-    routes.service(readings::send).service(readings::get_occupancy);
-    routes.service(live::follow);
     routes.service(holds::create).service(holds::get).service(holds::extend).service(holds::release).service(holds::confirm);
     routes.service(sales::create).service(sales::list).service(sales::get).service(sales::cancel).service(sales::block).service(sales::unblock);
     routes.service(tickets::keys).service(tickets::of_slot).service(tickets::of_sale_pdf);
     routes.service(tickets::get).service(tickets::svg).service(tickets::png).service(tickets::pdf);
     routes.service(gates::admit).service(gates::exit);
     routes.service(people::get).service(people::erase);
+    routes.service(readings::send).service(readings::get_occupancy);
+    routes.service(live::follow);
 }
 
 /// What is not part of the contract: the contract itself, its readable form.
@@ -67,38 +67,10 @@ pub fn unpublished(routes: &mut actix_web::web::ServiceConfig) {
     docs::routes(routes);
 }
 
-/// The museum that a path or body names, by its slug or its number.
-pub fn museum_of(node: &Node, name: &str) -> Result<Arc<Known>, Problem> {
-    let by_number = name.parse().ok().and_then(|number| node.museums().get(MuseumId(number)));
-    by_number.or_else(|| node.museums().by_slug(name.parse().ok()?)).ok_or_else(Problem::not_found)
-}
-
-/// As [`museum_of`], for a caller who needs this scope there.
-pub fn museum_for(node: &Node, caller: &Caller, scope: Scope, name: &str) -> Result<Arc<Known>, Problem> {
-    caller.may(scope)?;
-    let known = museum_of(node, name)?;
-    caller.may_at(scope, known.museum.id())?;
-    Ok(known)
-}
-
 /// An instant as the clocks in Rome show it, with its offset: `2026-11-23T09:00:00+01:00`.
 #[must_use]
 pub fn local(instant: Timestamp) -> String {
     instant.to_jiff().to_zoned(calendar::rome().clone()).strftime("%Y-%m-%dT%H:%M:%S%:z").to_string()
-}
-
-/// The museum that a path or body names, by its slug or its number.
-pub fn museum_of(node: &Node, name: &str) -> Result<Arc<Known>, Problem> {
-    let by_number = name.parse().ok().and_then(|number| node.museums().get(MuseumId(number)));
-    by_number.or_else(|| node.museums().by_slug(name.parse().ok()?)).ok_or_else(Problem::not_found)
-}
-
-/// As [`museum_of`], for a caller who needs this scope there.
-pub fn museum_for(node: &Node, caller: &Caller, scope: Scope, name: &str) -> Result<Arc<Known>, Problem> {
-    caller.may(scope)?;
-    let known = museum_of(node, name)?;
-    caller.may_at(scope, known.museum.id())?;
-    Ok(known)
 }
 
 /// A slot that has the places that another one has not.
@@ -133,6 +105,18 @@ pub fn alternatives(node: &Node, slot: SlotId, channel: Channel, failure: Failur
 /// What the data folder holds; a node without one has no keys either, so nobody gets here.
 fn files(node: &Node) -> Result<&Files, Problem> {
     node.files().ok_or_else(|| Problem::unavailable("this installation has no data folder"))
+}
+
+/// The museum that a caller names by slug or number, if it has the scope there.
+fn museum_of(node: &Node, caller: &Caller, scope: Scope, name: &str) -> Result<Arc<Known>, Problem> {
+    caller.may(scope)?;
+    let known = match name.parse() {
+        Ok(number) => node.museums().get(MuseumId(number)),
+        Err(_) => name.parse().ok().and_then(|slug| node.museums().by_slug(slug)),
+    };
+    let known = known.ok_or_else(Problem::not_found)?;
+    caller.may_at(scope, known.museum.id())?;
+    Ok(known)
 }
 
 /// How many items to answer with.

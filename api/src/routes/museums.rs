@@ -11,10 +11,7 @@ use tornello_engine::museum::{Command, Event, Profile};
 use crate::auth::{Caller, Scope};
 use crate::problem::Problem;
 use crate::request::{IdempotencyKey, envelope};
-use crate::routes::museum_for;
-
-/// The most museums of one page, and the usual number.
-const LIMIT_MAX: u16 = 500;
+use crate::routes::{museum_of, not_rebuilt, page, page_size};
 
 /// Who and where a museum is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -84,7 +81,7 @@ pub struct MuseumView {
 #[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
 pub struct MuseumsView {
     /// By number.
-    #[schema(max_items = 500)]
+    #[schema(max_items = 200)]
     items: Vec<MuseumView>,
     /// Where the next page begins; absent on the last.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -99,9 +96,9 @@ pub struct Page {
     /// `next_cursor` of the page before; absent for the first page.
     #[param(value_type = Option<String>, max_length = 5, pattern = "^[0-9]{1,5}$")]
     cursor: Option<u16>,
-    /// The most museums to answer.
-    #[param(minimum = 1, maximum = 500)]
-    limit: Option<u16>,
+    /// How many; absent: 50.
+    #[param(minimum = 1, maximum = 200)]
+    limit: Option<u32>,
 }
 
 /// List museums.
@@ -112,20 +109,15 @@ pub struct Page {
     responses((status = 200, description = "A page of museums", body = MuseumsView), crate::openapi::Problems),
 )]
 #[get("/museums")]
-pub async fn list(node: web::Data<Node>, caller: Caller, page: web::Query<Page>) -> Result<HttpResponse, Problem> {
+pub async fn list(node: web::Data<Node>, caller: Caller, asked: web::Query<Page>) -> Result<HttpResponse, Problem> {
     caller.may(Scope::Read)?;
-    let limit = page.limit.unwrap_or(LIMIT_MAX);
-    if !(1..=LIMIT_MAX).contains(&limit) {
-        return Err(Problem::invalid("limit must be 1 to 500"));
-    }
-    let (limit, after) = (usize::from(limit), page.cursor);
-    let mut items: Vec<MuseumView> = (node.museums().all().iter())
+    let (size, after) = (page_size(asked.limit)?, asked.cursor);
+    let rows: Vec<MuseumView> = (node.museums().all().iter())
         .filter(|known| after.is_none_or(|after| known.museum.id().0 > after) && caller.may_at(Scope::Read, known.museum.id()).is_ok())
         .filter_map(|known| Some(MuseumView { number: known.museum.id().0, profile: known.museum.profile()?.clone().into() }))
-        .take(limit + 1)
+        .take(size as usize + 1)
         .collect();
-    let more = items.len() > limit;
-    items.truncate(limit);
+    let (items, more) = page(rows, size);
     let next_cursor = items.last().filter(|_| more).map(|last| last.number.to_string());
     Ok(HttpResponse::Ok().json(MuseumsView { items, next_cursor }))
 }
@@ -140,7 +132,7 @@ pub async fn list(node: web::Data<Node>, caller: Caller, page: web::Query<Page>)
 )]
 #[get("/museums/{museum}")]
 pub async fn get(node: web::Data<Node>, caller: Caller, museum: web::Path<String>) -> Result<HttpResponse, Problem> {
-    let known = museum_for(&node, &caller, Scope::Read, &museum)?;
+    let known = museum_of(&node, &caller, Scope::Read, &museum)?;
     let profile = known.museum.profile().ok_or_else(Problem::not_found)?.clone().into();
     Ok(HttpResponse::Ok().json(MuseumView { number: known.museum.id().0, profile }))
 }
@@ -161,7 +153,7 @@ pub async fn register(node: web::Data<Node>, caller: Caller, key: IdempotencyKey
     let envelope = envelope(&node, &caller, &key, &["register"], &*form, &[], None)?;
     let record = node.museum(MuseumId(number), envelope, Command::Register { profile: form.into_inner().profile.into() }).await?;
     let registered = record.events.into_iter().find_map(|event| if let Event::Registered(registered) = event { Some(registered) } else { None });
-    let profile = registered.ok_or_else(|| Problem::unavailable("the answer cannot be rebuilt"))?.profile;
+    let profile = registered.ok_or_else(not_rebuilt)?.profile;
     let location = format!("/v1/museums/{}", profile.slug);
     Ok(HttpResponse::Created().insert_header(("Location", location)).json(MuseumView { number, profile: profile.into() }))
 }

@@ -17,7 +17,7 @@ use tornello_engine::text::Text;
 use crate::auth::{Caller, Scope};
 use crate::problem::Problem;
 use crate::request::{IdempotencyKey, Large, envelope};
-use crate::routes::museum_for;
+use crate::routes::{museum_of, not_rebuilt};
 
 /// Changes of plans, tariffs and ceilings go one after the other, so that nothing comes between `If-Match` and the change.
 pub static ONE_EDIT: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
@@ -463,7 +463,7 @@ pub async fn get_plan(
     on: web::Query<On>,
     request: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
-    let known = museum_for(&node, &caller, Scope::Read, &museum)?;
+    let known = museum_of(&node, &caller, Scope::Read, &museum)?;
     let date = on.day(&node);
     let in_force = known.museum.plan_on(date).zip(known.museum.plan_since(date));
     let ((revision, plan), valid_from) = in_force.ok_or_else(Problem::not_found)?;
@@ -502,18 +502,18 @@ pub async fn set_plan(
     request: HttpRequest,
     form: Large<PlanForm>,
 ) -> Result<HttpResponse, Problem> {
-    let id = museum_for(&node, &caller, Scope::Manage, &museum)?.museum.id();
+    let id = museum_of(&node, &caller, Scope::Manage, &museum)?.museum.id();
     let envelope = envelope(&node, &caller, &key, &["plan"], &form.0, &[], None)?;
     let PlanForm { valid_from, plan } = form.0;
     let plan = OpeningPlan::try_from(plan)?;
     let _one = ONE_EDIT.lock().await;
-    let known = museum_for(&node, &caller, Scope::Manage, &museum)?;
+    let known = museum_of(&node, &caller, Scope::Manage, &museum)?;
     let in_force = known.museum.plan_on(valid_from);
     let same = in_force.is_some_and(|(_, other)| *other == plan) && known.museum.plan_since(valid_from) == Some(valid_from);
     matches(&request, in_force.map(|(revision, _)| revision), same)?;
     let record = node.museum(id, envelope, Command::SetPlan { valid_from, plan }).await?;
     let set = record.events.iter().find_map(|event| if let Event::PlanSet(set) = event { Some(set) } else { None });
-    let set = set.ok_or_else(|| Problem::unavailable("the answer cannot be rebuilt"))?;
+    let set = set.ok_or_else(not_rebuilt)?;
     let view = PlanView { revision: set.revision, valid_from: set.valid_from, plan: PlanBody::from(&set.plan) };
     Ok(HttpResponse::Ok().insert_header((header::ETAG, etag(set.revision))).json(view))
 }

@@ -15,7 +15,7 @@ use tornello_engine::time::Timestamp;
 use crate::auth::{Caller, Scope};
 use crate::problem::Problem;
 use crate::request::LARGE_BODY_MAX;
-use crate::routes::{museum_for, museum_of};
+use crate::routes::museum_of;
 
 /// The most lines of a batch.
 const LINES_MAX: usize = 10_000;
@@ -167,8 +167,7 @@ pub enum TakenView {
 }
 
 fn read(node: &Node, caller: &Caller, form: &ReadingForm) -> Result<Reading, Problem> {
-    let museum = museum_of(node, &form.museum.text())?.museum.id();
-    caller.may_at(Scope::Sense, museum)?;
+    let museum = museum_of(node, caller, Scope::Sense, &form.museum.text())?.museum.id();
     let at: Timestamp = form.at.parse().map_err(|_| Problem::invalid("at: an RFC 3339 instant is expected"))?;
     let measured = match (&form.inside, &form.entries) {
         (Some(inside), None) if inside.people <= CEILING_MAX && inside.sd.is_none_or(|sd| sd <= CEILING_MAX) => {
@@ -300,7 +299,7 @@ pub async fn send(node: web::Data<Node>, caller: Caller, request: HttpRequest, m
 )]
 #[get("/museums/{museum}/occupancy")]
 pub async fn get_occupancy(node: web::Data<Node>, caller: Caller, museum: web::Path<String>) -> Result<HttpResponse, Problem> {
-    let known = museum_for(&node, &caller, Scope::Read, &museum)?;
+    let known = museum_of(&node, &caller, Scope::Read, &museum)?;
     let found = estimate(&node, known.museum.id());
     Ok(HttpResponse::Ok().json(found.ok_or_else(|| Problem::not_found().detail("No sensor of this museum has said anything yet."))?))
 }

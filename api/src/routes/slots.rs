@@ -16,8 +16,8 @@ use crate::auth::{Caller, Scope};
 use crate::problem::Problem;
 use crate::request::{IdempotencyKey, envelope};
 use crate::routes::availability::{route_code, sees_all_channels, status_name};
-use crate::routes::local;
 use crate::routes::plans::{PolicyForm, QuotaForm, quota_forms, quotas};
+use crate::routes::{local, not_rebuilt};
 
 /// The most places of one slot.
 const CAPACITY_MAX: u32 = 100_000;
@@ -342,7 +342,7 @@ pub async fn set_capacity(
     }
     let record = change(&node, &caller, &key, slot, "capacity", &*form, Command::SetCapacity { capacity: form.capacity }).await?;
     let set = record.events.iter().find_map(|event| if let Event::CapacitySet(set) = event { Some(set.capacity) } else { None });
-    let capacity = set.ok_or_else(|| Problem::unavailable("the answer cannot be rebuilt"))?;
+    let capacity = set.ok_or_else(not_rebuilt)?;
     Ok(HttpResponse::Ok().json(CapacityView { slot: slot.to_string(), capacity, at: record.at.to_string() }))
 }
 
@@ -368,7 +368,7 @@ pub async fn set_quotas(
     let command = Command::SetQuotas { quotas: quotas(&form.quotas)? };
     let record = change(&node, &caller, &key, slot, "quotas", &*form, command).await?;
     let set = record.events.iter().find_map(|event| if let Event::QuotasSet(set) = event { Some(set.quotas) } else { None });
-    let quotas = quota_forms(&set.ok_or_else(|| Problem::unavailable("the answer cannot be rebuilt"))?);
+    let quotas = quota_forms(&set.ok_or_else(not_rebuilt)?);
     Ok(HttpResponse::Ok().json(QuotasView { slot: slot.to_string(), quotas, at: record.at.to_string() }))
 }
 

@@ -13,8 +13,8 @@ use tornello_engine::tariff::{Category, FreeDayBooking, FreeDays, Kind, Proof, T
 use crate::auth::{Caller, Scope};
 use crate::problem::Problem;
 use crate::request::{IdempotencyKey, Large, envelope};
-use crate::routes::museum_for;
 use crate::routes::plans::{ONE_EDIT, On, TextForm, etag, matches, versioned};
+use crate::routes::{museum_of, not_rebuilt};
 
 /// One kind of ticket.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -181,7 +181,7 @@ pub async fn get_tariff(
     on: web::Query<On>,
     request: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
-    let known = museum_for(&node, &caller, Scope::Read, &museum)?;
+    let known = museum_of(&node, &caller, Scope::Read, &museum)?;
     let date = on.day(&node);
     let in_force = known.museum.tariff_on(date).zip(known.museum.tariff_since(date));
     let ((revision, tariff), valid_from) = in_force.ok_or_else(Problem::not_found)?;
@@ -220,17 +220,17 @@ pub async fn set_tariff(
     request: HttpRequest,
     form: Large<TariffForm>,
 ) -> Result<HttpResponse, Problem> {
-    let id = museum_for(&node, &caller, Scope::Manage, &museum)?.museum.id();
+    let id = museum_of(&node, &caller, Scope::Manage, &museum)?.museum.id();
     let envelope = envelope(&node, &caller, &key, &["tariff"], &form.0, &[], None)?;
     let (valid_from, tariff) = (form.0.valid_from, Tariff::from(form.0.tariff));
     let _one = ONE_EDIT.lock().await;
-    let known = museum_for(&node, &caller, Scope::Manage, &museum)?;
+    let known = museum_of(&node, &caller, Scope::Manage, &museum)?;
     let in_force = known.museum.tariff_on(valid_from);
     let same = in_force.is_some_and(|(_, other)| *other == tariff) && known.museum.tariff_since(valid_from) == Some(valid_from);
     matches(&request, in_force.map(|(revision, _)| revision), same)?;
     let record = node.museum(id, envelope, Command::SetTariff { valid_from, tariff }).await?;
     let set = record.events.iter().find_map(|event| if let Event::TariffSet(set) = event { Some(set) } else { None });
-    let set = set.ok_or_else(|| Problem::unavailable("the answer cannot be rebuilt"))?;
+    let set = set.ok_or_else(not_rebuilt)?;
     let view = TariffView { revision: set.revision, valid_from: set.valid_from, tariff: TariffBody::from(&set.tariff) };
     Ok(HttpResponse::Ok().insert_header((header::ETAG, etag(set.revision))).json(view))
 }
@@ -253,7 +253,7 @@ pub async fn get_ceiling(
     on: web::Query<On>,
     request: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
-    let known = museum_for(&node, &caller, Scope::Read, &museum)?;
+    let known = museum_of(&node, &caller, Scope::Read, &museum)?;
     let date = on.day(&node);
     let (revision, valid_from) = known.museum.ceiling_since(date).ok_or_else(Problem::not_found)?;
     Ok(versioned(&request, revision, CeilingView { revision, valid_from, ceiling: known.museum.ceiling_on(date) }))
@@ -281,17 +281,17 @@ pub async fn set_ceiling(
     request: HttpRequest,
     form: web::Json<CeilingForm>,
 ) -> Result<HttpResponse, Problem> {
-    let id = museum_for(&node, &caller, Scope::Manage, &museum)?.museum.id();
+    let id = museum_of(&node, &caller, Scope::Manage, &museum)?.museum.id();
     let envelope = envelope(&node, &caller, &key, &["ceiling"], &*form, &[], None)?;
     let CeilingForm { valid_from, ceiling } = *form;
     let _one = ONE_EDIT.lock().await;
-    let known = museum_for(&node, &caller, Scope::Manage, &museum)?;
+    let known = museum_of(&node, &caller, Scope::Manage, &museum)?;
     let in_force = known.museum.ceiling_since(valid_from);
     let same = in_force.is_some_and(|(_, since)| since == valid_from) && known.museum.ceiling_on(valid_from) == ceiling;
     matches(&request, in_force.map(|(revision, _)| revision), same)?;
     let record = node.museum(id, envelope, Command::SetCeiling { valid_from, ceiling }).await?;
     let set = record.events.iter().find_map(|event| if let Event::CeilingSet(set) = event { Some(set) } else { None });
-    let set = set.ok_or_else(|| Problem::unavailable("the answer cannot be rebuilt"))?;
+    let set = set.ok_or_else(not_rebuilt)?;
     let view = CeilingView { revision: set.revision, valid_from: set.valid_from, ceiling: set.ceiling };
     Ok(HttpResponse::Ok().insert_header((header::ETAG, etag(set.revision))).json(view))
 }

@@ -1,0 +1,86 @@
+//! What can be booked: it agrees with what was sold, at once, and each channel sees its own.
+
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+use tornello_actors::keys::Role;
+
+use crate::support::{App, TORRE, slot};
+
+async fn line(app: &App, key: &str, hour: i8) -> Value {
+    let list = app.get("/v1/museums/torre/availability", key).await;
+    let slot = slot(TORRE, hour).to_string();
+    list["items"].as_array().unwrap().iter().find(|line| line["slot"] == slot.as_str()).unwrap().clone()
+}
+
+#[actix_rt::test]
+async fn a_day_is_listed_and_agrees_with_what_was_held() {
+    let app = App::start().await;
+    let web = app.key(Role::Web).await;
+    let day = app.get("/v1/museums/torre/availability", &web).await;
+    let items = day["items"].as_array().unwrap();
+    assert_eq!((items.len(), &day["channel"], &day["as_of"]), (10, &json!("web"), &json!("2026-11-23T08:30:00Z")));
+    // Half past nine: the web shop's sales of the slot that runs are over, those of the next one are not.
+    assert_eq!((&items[0]["local_start"], &items[0]["status"]), (&json!("2026-11-23T09:00:00+01:00"), &json!("over")));
+    assert_eq!((&items[1]["available"], &items[1]["status"], &items[1]["route"]), (&json!(20), &json!("available"), &json!("main")));
+    assert!(items[1].get("changed_at").is_none());
+    let path = format!("/v1/slots/{}/holds", slot(TORRE, 15));
+    for (left, people, status) in [(1, 19, "few"), (0, 1, "sold_out")] {
+        let (made, hold) = app.post(&path, &web, &format!("{people}"), &json!({"lines": [{"category": "full", "count": people}]})).await;
+        assert_eq!(made, StatusCode::CREATED, "{hold}");
+        let line = line(&app, &web, 15).await;
+        assert_eq!((&line["available"], &line["status"]), (&json!(left), &json!(status)), "fresh after each hold");
+    }
+    assert_eq!(line(&app, &web, 15).await["limited_by"], "capacity");
+    app.pass(901).await;
+    let (made, _) = app.post(&path, &web, "after", &json!({"lines": [{"category": "full", "count": 20}]})).await;
+    assert_eq!(made, StatusCode::CREATED, "holds have expired");
+    app.stop().await;
+}
+
+#[actix_rt::test]
+async fn a_channel_sees_its_own_and_staff_see_all() {
+    let app = App::start().await;
+    let (web, desk, manager) = (app.key(Role::Web).await, app.key(Role::BoxOffice).await, app.key(Role::Manager).await);
+    let quotas = json!({"quotas": [{"channel": "group", "reserved": 15}]});
+    let (status, set) = app.ask(Method::PUT, &format!("/v1/slots/{}/quotas", slot(TORRE, 15)), &manager, "q", &quotas).await;
+    assert_eq!(status, StatusCode::OK, "{set}");
+    assert_eq!(line(&app, &web, 15).await["available"], 5);
+    let other = app.request(Method::GET, "/v1/museums/torre/availability?channel=group", &web).send().await.unwrap();
+    assert_eq!(other.status(), StatusCode::FORBIDDEN);
+    let groups = app.get("/v1/museums/torre/availability?channel=group", &desk).await;
+    assert_eq!(groups["items"][6]["available"], 20);
+    app.stop().await;
+}
+
+#[actix_rt::test]
+async fn a_calendar_has_a_line_for_each_day() {
+    let app = App::start().await;
+    let web = app.key(Role::Web).await;
+    let response = app.request(Method::GET, "/v1/museums/torre/calendar?from=2026-12-05&to=2027-03-31", &web).send().await.unwrap();
+    for (name, value) in [("age", "0"), ("cache-control", "private, max-age=1"), ("vary", "Authorization")] {
+        assert_eq!(response.headers()[name], value);
+    }
+    let calendar: Value = serde_json::from_str(&response.text().await.unwrap()).unwrap();
+    let days = calendar["items"].as_array().unwrap();
+    assert_eq!(days.len(), 117);
+    assert_eq!(days[0], json!({"date": "2026-12-05", "slots": 10, "capacity": 200, "available": 200, "status": "available"}));
+    assert_eq!(days[1]["free_day"], "first_sunday");
+    assert_eq!((&days[116]["status"], &days[116]["available"]), (&json!("not_open"), &json!(0)), "sales begin 90 days before");
+    let year = app.get("/v1/museums/torre/calendar?from=2026-12-01&to=2028-01-04&route=main", &web).await;
+    assert_eq!(year["items"].as_array().unwrap().len(), 400);
+    for query in [
+        "calendar?from=2026-12-01&to=2028-01-05",
+        "calendar?from=2026-12-02&to=2026-12-01",
+        "availability?from=2026-12-01&to=2027-01-01",
+        "availability?route=nowhere",
+        "availability?from=-009999-01-01&to=9999-12-31",
+    ] {
+        let response = app.request(Method::GET, &format!("/v1/museums/torre/{query}"), &web).send().await.unwrap();
+        assert_eq!(response.status(), StatusCode::UNPROCESSABLE_ENTITY, "{query}");
+    }
+    for query in ["availability?from=yesterday", "availability?day=2026-12-01", "availability?channel=pigeon"] {
+        let response = app.request(Method::GET, &format!("/v1/museums/torre/{query}"), &web).send().await.unwrap();
+        assert_eq!(response.status(), StatusCode::BAD_REQUEST, "{query}");
+    }
+    app.stop().await;
+}

@@ -1,0 +1,69 @@
+//! The contract: complete, in the form that the Italian guidelines ask for, readable without a call to anybody else.
+
+use reqwest::Method;
+use serde_json::Value;
+
+use crate::support::App;
+
+#[actix_rt::test]
+async fn every_operation_says_all_that_a_caller_needs() {
+    let app = App::start().await;
+    let contract = app.get("/openapi.json", "").await;
+    assert_eq!(contract["openapi"], "3.1.0");
+    assert!(contract["info"]["x-summary"].is_string() && contract["info"]["contact"]["url"].is_string());
+    let mut missing = Vec::new();
+    for (path, item) in contract["paths"].as_object().unwrap() {
+        for (method, operation) in item.as_object().unwrap() {
+            let mut want = |good: bool, what: &str| missing.extend((!good).then(|| format!("{method} {path}: {what}")));
+            for what in ["summary", "operationId"] {
+                want(operation[what].is_string(), what);
+            }
+            want(operation["tags"].as_array().is_some_and(|tags| tags.len() == 1), "one tag");
+            want(operation["security"].is_array(), "security");
+            for status in ["429", "503"] {
+                let headers = &operation["responses"][status]["headers"];
+                want(headers["Retry-After"].is_object(), &format!("Retry-After of {status}"));
+            }
+            // A reading is known by its sensor and instant; to erase somebody twice changes nothing.
+            let changes = ["post", "put", "delete"].contains(&method.as_str()) && !["/v1/readings", "/v1/people/{person}"].contains(&path.as_str());
+            let keyed = operation["parameters"].as_array().into_iter().flatten().any(|parameter| parameter["name"] == "Idempotency-Key");
+            want(changes == keyed, "an Idempotency-Key where something is changed");
+            for (status, response) in operation["responses"].as_object().unwrap() {
+                want(response["headers"]["RateLimit-Limit"].is_object(), &format!("RateLimit-Limit of {status}"));
+            }
+        }
+    }
+    numbers_have_formats(&contract, "", &mut missing);
+    assert!(missing.is_empty(), "{}", missing.join("\n"));
+    app.stop().await;
+}
+
+fn numbers_have_formats(value: &Value, at: &str, missing: &mut Vec<String>) {
+    match value {
+        Value::Object(members) => {
+            let is_number = |kind: &Value| kind == "integer" || kind == "number";
+            let kind = &value["type"];
+            if (is_number(kind) || kind.as_array().is_some_and(|kinds| kinds.iter().any(is_number))) && !value["format"].is_string() {
+                missing.push(format!("{at}: a number without a format"));
+            }
+            members.iter().for_each(|(name, member)| numbers_have_formats(member, &format!("{at}/{name}"), missing));
+        }
+        Value::Array(items) => items.iter().for_each(|item| numbers_have_formats(item, at, missing)),
+        _ => {}
+    }
+}
+
+#[actix_rt::test]
+async fn the_pages_load_nothing_from_elsewhere() {
+    let app = App::start().await;
+    for page in ["/docs/", "/docs/swagger-initializer.js", "/docs/problems"] {
+        let response = app.request(Method::GET, page, "").send().await.unwrap();
+        assert_eq!(response.status(), 200, "{page}");
+        assert!(response.headers()["content-security-policy"].to_str().unwrap().starts_with("default-src 'self'"), "{page}");
+        let text = response.text().await.unwrap();
+        assert!(!text.contains("src=\"http") && !text.contains("<link rel=\"stylesheet\" href=\"http"), "{page}");
+    }
+    let problems = app.request(Method::GET, "/docs/problems", "").send().await.unwrap().text().await.unwrap();
+    assert!(problems.contains("<tr id=\"not_enough_places\">") && problems.contains("<tr id=\"outcome_unknown\">"));
+    app.stop().await;
+}

@@ -1,0 +1,46 @@
+//! Probes and figures.
+
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+use tornello_actors::keys::Role;
+
+use crate::support::{App, TORRE, slot};
+
+#[actix_rt::test]
+async fn status_says_where_the_journal_ends() {
+    let app = App::start().await;
+    let response = app.request(Method::GET, "/status", "").send().await.unwrap();
+    assert_eq!((response.status(), &response.headers()["content-type"]), (StatusCode::OK, &"application/problem+json".parse().unwrap()));
+    let status: Value = serde_json::from_str(&response.text().await.unwrap()).unwrap();
+    assert_eq!((&status["status"], &status["title"]), (&json!(200), &json!("it works")));
+    assert_eq!(status["journal"]["batch"], app.node().head().number);
+    assert_eq!(status["journal"]["hash"].as_str().unwrap().len(), 64);
+    assert_eq!(status["started"], json!({"batch": 0, "records": 0}));
+    app.stop().await;
+}
+
+#[actix_rt::test]
+async fn figures_count_requests_by_route_and_commands_by_outcome() {
+    let app = App::start().await;
+    let web = app.key(Role::Web).await;
+    let path = format!("/v1/slots/{}/holds", slot(TORRE, 15));
+    for (people, status) in [(1, StatusCode::CREATED), (20, StatusCode::CONFLICT)] {
+        let (found, _) = app.post(&path, &web, &people.to_string(), &json!({"lines": [{"category": "full", "count": people}]})).await;
+        assert_eq!(found, status);
+    }
+    let text = app.request(Method::GET, "/metrics", "").send().await.unwrap().text().await.unwrap();
+    for figure in [
+        "http_requests_total{method=\"POST\",route=\"/v1/slots/{slot}/holds\",status=\"201\"}",
+        "http_request_seconds_bucket{method=\"POST\",route=\"/v1/slots/{slot}/holds\",le=\"0.01\"}",
+        "tornello_commands_total{route=\"/v1/slots/{slot}/holds\",outcome=\"done\"}",
+        "tornello_commands_total{route=\"/v1/slots/{slot}/holds\",outcome=\"not_enough_places\"}",
+        "tornello_journal_batches_total",
+        "tornello_slot_owners",
+        "tornello_slots_on_board",
+        "tornello_views_lag_batches",
+    ] {
+        assert!(text.contains(figure), "{figure} is missing in:\n{text}");
+    }
+    assert!(!text.contains(&web[3..16]), "no key is a label");
+    app.stop().await;
+}

@@ -1,0 +1,126 @@
+//! Watching live: first how things are, then a hold as it happens; the stream ends with its key.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use reqwest::{Method, Response, StatusCode};
+use serde_json::{Value, json};
+use tornello_actors::keys::Role;
+
+use crate::support::{App, TORRE, slot};
+
+/// Reads events one by one, each within some seconds.
+struct Events {
+    response: std::pin::Pin<Box<dyn futures_util::Stream<Item = Vec<u8>>>>,
+    rest: String,
+}
+
+impl Events {
+    fn new(response: Response) -> Self {
+        Self { response: Box::pin(response.bytes_stream().map(|chunk| chunk.unwrap().to_vec())), rest: String::new() }
+    }
+
+    /// The next event as name and data; a comment has no name. None at the end.
+    async fn next(&mut self) -> Option<(String, Value)> {
+        loop {
+            if let Some((block, rest)) = self.rest.split_once("\n\n") {
+                let field = |name: &str| block.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default().to_owned();
+                let event = (field("event: "), serde_json::from_str(&field("data: ")).unwrap_or(Value::Null));
+                self.rest = rest.to_owned();
+                return Some(event);
+            }
+            let chunk = tokio::time::timeout(Duration::from_secs(10), self.response.next()).await.expect("an event in time")?;
+            self.rest.push_str(std::str::from_utf8(&chunk).unwrap());
+        }
+    }
+
+    /// The next event that is not a comment.
+    async fn named(&mut self) -> (String, Value) {
+        loop {
+            match self.next().await.expect("the stream goes on") {
+                (name, _) if name.is_empty() => {}
+                event => return event,
+            }
+        }
+    }
+
+    async fn until(&mut self, wanted: impl Fn(&str, &Value) -> bool) -> Value {
+        loop {
+            let (name, data) = self.next().await.expect("the stream goes on");
+            if wanted(&name, &data) {
+                return data;
+            }
+        }
+    }
+}
+
+#[actix_rt::test]
+async fn a_watcher_sees_the_day_and_then_what_happens() {
+    let app = App::start().await;
+    let (web, sensor) = (app.key(Role::Web).await, app.key(Role::Sensor).await);
+    // Compression would hold events back: it is offered here, and not taken.
+    let request = app.request(Method::GET, "/v1/live?museum=torre", &web).header("Accept-Encoding", "gzip");
+    let response = request.send().await.unwrap();
+    assert_eq!(response.status(), StatusCode::OK);
+    for (name, value) in [("content-type", "text/event-stream"), ("x-accel-buffering", "no"), ("content-encoding", "identity")] {
+        assert_eq!(response.headers()[name], value);
+    }
+    let mut events = Events::new(response);
+    for hour in 9..19 {
+        let (name, data) = events.named().await;
+        assert_eq!((name.as_str(), &data["slot"], &data["seq"]), ("slot", &json!(slot(TORRE, hour).to_string()), &json!(0)));
+    }
+    let fifteen = slot(TORRE, 15).to_string();
+    let (status, _) = app.post(&format!("/v1/slots/{fifteen}/holds"), &web, "h", &json!({"lines": [{"category": "full", "count": 4}]})).await;
+    assert_eq!(status, StatusCode::CREATED);
+    let (name, change) = events.named().await;
+    assert_eq!((name.as_str(), &change["slot"], &change["held"], &change["available"]), ("slot", &json!(fifteen), &json!(4), &json!(16)));
+    assert_eq!((&change["seq"], &change["at"]), (&json!(1), &json!("2026-11-23T08:30:00Z")));
+    let reading = json!({"museum": "torre", "sensor": "door-1", "at": "2026-11-23T08:30:00Z", "inside": {"people": 9}});
+    assert_eq!(app.post("/v1/readings", &sensor, "r", &reading).await.0, StatusCode::OK);
+    let occupancy = events.until(|name, _| name == "occupancy").await;
+    assert_eq!((&occupancy["inside"], &occupancy["museum"]), (&json!(9), &json!(1)));
+    drop(events);
+    app.stop().await;
+}
+
+#[actix_rt::test]
+async fn it_beats_and_ends_when_the_key_is_revoked() {
+    let app = App::start().await;
+    let web = app.key(Role::Web).await;
+    let response = app.request(Method::GET, "/v1/live?museum=mare", &web).send().await.unwrap();
+    let mut events = Events::new(response);
+    // The first comment is the pause before a new try, the second one a heartbeat.
+    events.until(|name, _| name.is_empty()).await;
+    events.until(|name, _| name.is_empty()).await;
+    let keys = &app.node().files().unwrap().keys;
+    let key = keys.authenticate(&web, app.node().now()).unwrap();
+    keys.revoke(key.id, app.node().now()).await.unwrap();
+    assert_eq!(events.until(|name, _| name == "end").await, json!({"reason": "key_revoked"}));
+    assert!(events.next().await.is_none());
+    app.stop().await;
+}
+
+#[actix_rt::test]
+async fn a_watcher_who_is_too_slow_is_told_and_shown_anew() {
+    let app = App::start().await;
+    let web = app.key(Role::Web).await;
+    let response = app.request(Method::GET, "/v1/live?museum=torre", &web).send().await.unwrap();
+    let node = Arc::clone(&app.shared_node());
+    let fifteen = slot(TORRE, 15);
+    let known = node.museums().get(TORRE).unwrap();
+    let head = tornello_actors::board::SlotHead::of(&tornello_engine::slot::Slot::planned(known.museum.opening(fifteen).unwrap()));
+    // Published faster than anybody reads: buffers of the connection fill, then the feed.
+    for _ in 0..40_000 {
+        node.board().publish(fifteen, head);
+    }
+    drop((known, node));
+    let mut events = Events::new(response);
+    let lagged = events.until(|name, _| name == "lagged").await;
+    assert!(lagged["lost"].as_u64().unwrap() > 0);
+    let first = events.until(|name, _| name == "slot").await;
+    assert_eq!(first["slot"], slot(TORRE, 9).to_string(), "how things are follows");
+    drop(events);
+    app.stop().await;
+}

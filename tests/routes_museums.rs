@@ -1,0 +1,125 @@
+//! Museums, their plans, tariffs and ceilings: the examples of the contract work when copied, a repeat gives the first answer, nobody overwrites unseen.
+
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+use tornello_actors::keys::Role;
+use tornello_api::server;
+
+use crate::support::{App, expect};
+
+fn example(path: &str, method: &str) -> Value {
+    let contract = serde_json::to_value(server::contract()).unwrap();
+    contract["paths"][path][method]["requestBody"]["content"]["application/json"]["example"].clone()
+}
+
+#[actix_rt::test]
+async fn museums_are_registered_read_and_listed_in_pages() {
+    let app = App::start().await;
+    let (admin, web) = (app.key(Role::Admin).await, app.key(Role::Web).await);
+    let profile = json!({"slug": "colle", "name": "Museo del Colle", "city": "Siena", "region": "Toscana",
+        "latitude_microdeg": 43_318_000, "longitude_microdeg": 11_330_000, "patron": "12-01"});
+    let body = json!({"number": 7, "profile": profile});
+    let (status, made) = app.post("/v1/museums", &admin, "one", &body).await;
+    assert_eq!(status, StatusCode::CREATED, "{made}");
+    assert_eq!((&made["number"], &made["slug"], &made["patron"]), (&json!(7), &json!("colle"), &json!("12-01")));
+    assert_eq!(app.post("/v1/museums", &admin, "one", &body).await, (status, made.clone()), "a repeat gives the first answer");
+    for (body, expected, code) in [
+        (body.clone(), 409, "already_registered"),
+        (json!({"number": 8, "profile": profile}), 409, "slug_taken"),
+        (json!({"number": 0, "profile": profile}), 422, "invalid"),
+        (json!({"number": 9, "profile": profile, "more": 1}), 422, "invalid"),
+    ] {
+        let (status, problem) = app.post("/v1/museums", &admin, "two", &body).await;
+        assert_eq!((status.as_u16(), &problem["code"]), (expected, &json!(code)), "{problem}");
+    }
+    assert_eq!(app.get("/v1/museums/colle", &web).await, made);
+    assert_eq!(app.get("/v1/museums/7", &web).await, made);
+    let first = app.get("/v1/museums?limit=2", &web).await;
+    assert_eq!(first["items"].as_array().unwrap().len(), 2);
+    let cursor = first["next_cursor"].as_str().unwrap();
+    let second = app.get(&format!("/v1/museums?limit=2&cursor={cursor}"), &web).await;
+    assert_eq!(second, json!({"items": [made]}));
+    app.stop().await;
+}
+
+#[actix_rt::test]
+async fn plans_tariffs_and_ceilings_are_set_as_the_contract_shows() {
+    let app = App::start().await;
+    let manager = app.key(Role::Manager).await;
+    for kind in ["plan", "tariff", "ceiling"] {
+        let path = format!("/v1/museums/torre/{kind}");
+        let body = example(&format!("/v1/museums/{{museum}}/{kind}"), "put");
+        let (status, set) = app.ask(Method::PUT, &path, &manager, kind, &body).await;
+        assert_eq!(status, StatusCode::OK, "{set}");
+        assert_eq!((&set["revision"], &set["valid_from"]), (&json!(2), &body["valid_from"]));
+        assert_eq!(app.ask(Method::PUT, &path, &manager, kind, &body).await, (status, set.clone()), "a repeat gives the first answer");
+        // What is read is what was set, and may be sent back as it is.
+        let read = app.get(&format!("{path}?on=2027-05-05"), &manager).await;
+        assert_eq!(read, set);
+        let again = json!({"valid_from": "2027-06-01", kind: read[kind]});
+        let (status, set) = app.ask(Method::PUT, &path, &manager, &format!("{kind}-again"), &again).await;
+        assert_eq!((status, &set["revision"]), (StatusCode::OK, &json!(3)), "{set}");
+        assert_eq!(set[kind], read[kind]);
+        // Today's is as before.
+        assert_eq!(app.get(&path, &manager).await["revision"], 1);
+        let past = json!({"valid_from": "2020-01-01", kind: read[kind]});
+        let (status, problem) = app.ask(Method::PUT, &path, &manager, "past", &past).await;
+        assert_eq!((status.as_u16(), &problem["code"]), (422, &json!("valid_from_past")));
+    }
+    app.stop().await;
+}
+
+#[actix_rt::test]
+async fn nobody_overwrites_what_they_have_not_seen() {
+    let app = App::start().await;
+    let manager = app.key(Role::Manager).await;
+    let path = "/v1/museums/mare/tariff";
+    let response = app.request(Method::GET, path, &manager).send().await.unwrap();
+    let tag = response.headers()["etag"].to_str().unwrap().to_owned();
+    let seen = expect(response, StatusCode::OK).await;
+    let known = app.request(Method::GET, path, &manager).header("If-None-Match", &tag).send().await.unwrap();
+    assert_eq!(known.status(), StatusCode::NOT_MODIFIED);
+    let put = |key: &'static str, fee: i64| {
+        let mut tariff = seen["tariff"].clone();
+        tariff["booking_fee_cents"] = json!(fee);
+        let body = json!({"valid_from": seen["valid_from"], "tariff": tariff});
+        app.request(Method::PUT, path, &manager).header("If-Match", &tag).header("Idempotency-Key", key).json(&body)
+    };
+    let first = expect(put("a", 100).send().await.unwrap(), StatusCode::OK).await;
+    let late = expect(put("b", 200).send().await.unwrap(), StatusCode::PRECONDITION_FAILED).await;
+    assert_eq!((&late["code"], &late["revision"]), (&json!("precondition_failed"), &json!(2)));
+    // The answer was lost: the repeat is the same change, not a late one.
+    assert_eq!(expect(put("a", 100).send().await.unwrap(), StatusCode::OK).await, first);
+    app.stop().await;
+}
+
+#[actix_rt::test]
+async fn what_is_wrong_with_a_plan_is_told() {
+    let app = App::start().await;
+    let manager = app.key(Role::Manager).await;
+    let good = example("/v1/museums/{museum}/plan", "put");
+    let route = "/plan/routes/0";
+    for (pointer, value, code) in [
+        ("/week/tuesday/0/slot_minutes", json!(1), "invalid_plan"),
+        ("/week/tuesday/0/opens", json!("25:00"), "invalid"),
+        ("/week/tuesday/0/quotas/0/channel", json!("pigeon"), "invalid"),
+        ("/policy", json!({"refund_part_percent": 101}), "invalid_plan"),
+        ("/policy", json!({"ceiling": 5}), "invalid"),
+    ] {
+        let mut body = good.clone();
+        *body.pointer_mut(&format!("{route}{pointer}")).unwrap() = value;
+        let (status, problem) = app.ask(Method::PUT, "/v1/museums/torre/plan", &manager, pointer, &body).await;
+        assert_eq!((status.as_u16(), &problem["code"]), (422, &json!(code)), "{pointer}: {problem}");
+    }
+    // Larger than an ordinary body, as a year of exceptions may be.
+    let mut large = good.clone();
+    let exceptions = (0..900).map(|day| {
+        json!({"date": jiff::civil::date(2027, 1, 1).saturating_add(jiff::Span::new().days(day)).to_string(),
+        "reason": "Chiuso per lavori, ci scusiamo con i visitatori"})
+    });
+    large["plan"]["routes"][0]["exceptions"] = exceptions.collect();
+    assert!(large.to_string().len() > 64 * 1024);
+    let (status, set) = app.ask(Method::PUT, "/v1/museums/torre/plan", &manager, "large", &large).await;
+    assert_eq!(status, StatusCode::OK, "{set}");
+    app.stop().await;
+}
