@@ -186,7 +186,7 @@ async fn every_refusal_of_holds_and_sales_has_its_status_and_code() {
     refuses(&app, &[("cancel a used one", path.clone(), &web, cancel(&[0, 1]), 409, "ticket_used")]).await;
     assert_eq!(app.post(&path, &web, "cancel-0", &cancel(&[0])).await.0, StatusCode::OK);
     refuses(&app, &[("cancel twice", path.clone(), &web, cancel(&[0]), 409, "ticket_cancelled")]).await;
-    // 10:00 in Rome, and past the end of the slot: the reseller's hold has ended with the sales of its channel.
+    // The slot is over.
     app.pass(3 * 3_600).await;
     let late = [
         ("expired", confirm(&dear), web.as_str(), free(), 410, "hold_expired"),
