@@ -2,12 +2,17 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod journeys;
 mod routes_availability;
 mod routes_docs;
+mod routes_gates;
 mod routes_health;
 mod routes_live;
 mod routes_museums;
+mod routes_people;
 mod routes_readings;
+mod routes_sales;
 mod routes_scopes;
 mod routes_slots;
+mod routes_tickets;
 mod support;

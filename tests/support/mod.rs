@@ -5,6 +5,7 @@
 #![allow(dead_code, reason = "each suite uses its own part of this")]
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -52,12 +53,16 @@ pub struct App {
 impl App {
     /// Starts with `torre` and `mare`.
     pub async fn start() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let clock = Arc::new(ManualClock::new(NOW.parse().unwrap()));
-        let running = Node::start(&Settings::new(folder.path()), Arc::clone(&clock) as _, |_| {}).await.unwrap();
+        let app = Self::open(tempfile::tempdir().unwrap(), Arc::new(ManualClock::new(NOW.parse().unwrap()))).await;
         for (number, slug, ceiling) in [(TORRE, "torre", Some(60)), (MARE, "mare", None)] {
-            register(running.node(), number, slug, ceiling).await;
+            register(app.node(), number, slug, ceiling).await;
         }
+        app
+    }
+
+    /// Starts on a folder, whatever it holds.
+    async fn open(folder: TempDir, clock: Arc<ManualClock>) -> Self {
+        let running = Node::start(&Settings::new(folder.path()), Arc::clone(&clock) as _, |_| {}).await.unwrap();
         let settings = settings();
         let (server, address) = server::start(Arc::clone(running.node()), &settings).unwrap();
         let handle = server.handle();
@@ -72,6 +77,20 @@ impl App {
         self.serving.await.unwrap().unwrap();
         self.running.stop().await;
         self.folder.close().unwrap();
+    }
+
+    /// Stops, and starts again on the same folder.
+    pub async fn restart(self) -> Self {
+        drop(self.client);
+        self.server.stop(true).await;
+        self.serving.await.unwrap().unwrap();
+        self.running.stop().await;
+        Self::open(self.folder, self.clock).await
+    }
+
+    /// Its data folder.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     /// The node behind it. Do not keep it beyond [`App::stop`].

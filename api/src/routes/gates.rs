@@ -12,7 +12,7 @@ use crate::auth::{Caller, Scope};
 use crate::problem::Problem;
 use crate::request::{IdempotencyKey, envelope};
 use crate::routes::tickets::category_name;
-use crate::routes::{files, museum_for, not_rebuilt};
+use crate::routes::{files, museum_of, not_rebuilt};
 
 /// A ticket at a gate: its `code`, as it was scanned, or its id in `ticket`, as it was typed; one of the two.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -110,7 +110,7 @@ pub struct ExitView {
 )]
 #[post("/admissions")]
 pub async fn admit(node: web::Data<Node>, caller: Caller, key: IdempotencyKey, form: web::Json<GateForm>) -> Result<HttpResponse, Problem> {
-    let museum = museum_for(&node, &caller, Scope::Gate, &form.museum)?;
+    let museum = museum_of(&node, &caller, Scope::Gate, &form.museum)?;
     let (ticket, issue) = form.shown(&node)?;
     let envelope = envelope(&node, &caller, &key, &["admit"], &*form, &[], None)?;
     let command = Command::Admit { ticket, issue, gate: form.gate, museum: museum.museum.id() };
@@ -140,7 +140,7 @@ pub async fn admit(node: web::Data<Node>, caller: Caller, key: IdempotencyKey, f
 )]
 #[post("/exits")]
 pub async fn exit(node: web::Data<Node>, caller: Caller, key: IdempotencyKey, form: web::Json<GateForm>) -> Result<HttpResponse, Problem> {
-    let museum = museum_for(&node, &caller, Scope::Gate, &form.museum)?.museum.id();
+    let museum = museum_of(&node, &caller, Scope::Gate, &form.museum)?.museum.id();
     let (ticket, _) = form.shown(&node)?;
     let envelope = envelope(&node, &caller, &key, &["exit"], &*form, &[], None)?;
     let record = node.slot(ticket.slot(), envelope, Command::Exit { ticket, gate: form.gate, museum }).await.map_err(verdict)?;

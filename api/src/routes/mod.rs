@@ -107,6 +107,18 @@ fn files(node: &Node) -> Result<&Files, Problem> {
     node.files().ok_or_else(|| Problem::unavailable("this installation has no data folder"))
 }
 
+/// The museum that a caller names by slug or number, if it has the scope there.
+fn museum_of(node: &Node, caller: &Caller, scope: Scope, name: &str) -> Result<Arc<Known>, Problem> {
+    caller.may(scope)?;
+    let known = match name.parse() {
+        Ok(number) => node.museums().get(MuseumId(number)),
+        Err(_) => name.parse().ok().and_then(|slug| node.museums().by_slug(slug)),
+    };
+    let known = known.ok_or_else(Problem::not_found)?;
+    caller.may_at(scope, known.museum.id())?;
+    Ok(known)
+}
+
 /// How many items to answer with.
 fn page_size(limit: Option<u32>) -> Result<u32, Problem> {
     let limit = limit.unwrap_or(PAGE);

@@ -17,7 +17,7 @@ use crate::problem::Problem;
 use crate::request::{IdempotencyKey, envelope, random};
 use crate::routes::holds::{LineForm, LineView, priced};
 use crate::routes::people::{self as contacts, ContactForm, PersonView};
-use crate::routes::{alternatives, files, museum_for, not_rebuilt, page, page_size};
+use crate::routes::{alternatives, files, museum_of, not_rebuilt, page, page_size};
 
 /// The longest reference of a desk, in characters.
 const REFERENCE_MAX: usize = 64;
@@ -323,7 +323,7 @@ impl SalesQuery {
             caller.may_at(Scope::Book, slot.museum())?;
         }
         let museums = match (&self.museum, &caller.0.museums) {
-            (Some(name), _) => Some(vec![museum_for(node, caller, Scope::Book, name)?.museum.id()]),
+            (Some(name), _) => Some(vec![museum_of(node, caller, Scope::Book, name)?.museum.id()]),
             (None, Museums::Only(museums)) => Some(museums.clone()),
             (None, Museums::All) => None,
         };

@@ -386,7 +386,7 @@ pub struct TicketKeysView {
 /// The keys that verify ticket codes.
 ///
 /// Gates keep them, so that they can verify codes without a network; ask once a day. A code is `TN1.` and 96 bytes in upper-case Crockford base 32 (154
-/// characters, the last five bits padded with zeros). The bytes, numbers big-endian: version (u8, 1), key id (u32), ticket id (u128), issue (u16), what to check
+/// characters, the last two bits zero). The bytes, numbers big-endian: version (u8, 1), key id (u32), ticket id (u128), issue (u16), what to check
 /// (u8), valid from and valid until (u32 each, whole minutes since 1970 UTC, the second not included), then 64 bytes of Ed25519 signature. It signs the 24 bytes
 /// `tornello ticket code v1\0` and the 32 bytes before it. A code is good if the key is known and its times lie within those of the key. The number of the
 /// slot is the first 64 bits of the ticket id, the museum's the first 16. Whether a ticket was cancelled, blocked or used is not in the code.

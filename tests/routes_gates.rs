@@ -1,0 +1,104 @@
+//! Tickets at a gate: every verdict once, with its status and code.
+
+use reqwest::StatusCode;
+use serde_json::{Value, json};
+use tornello_actors::keys::{Museums, Role};
+use tornello_engine::ids::{HoldId, TicketId};
+use tornello_engine::slot::Command;
+use tornello_engine::tariff::Proof;
+use tornello_engine::ticket::{Payload, SigningKey, TicketCode};
+
+use crate::routes_sales::{desk, refuses, sell, tell, ticket};
+use crate::support::{App, MARE, TORRE, code, slot};
+
+fn shown(what: &str, value: &str) -> Value {
+    json!({what: value, "gate": "north", "museum": "torre"})
+}
+
+#[actix_rt::test]
+async fn every_verdict_of_the_gate_has_its_status_and_code() {
+    let app = App::start().await;
+    let (gate, office, web) = (app.key(Role::Gate).await, app.key(Role::BoxOffice).await, app.key(Role::Web).await);
+    let manager = app.key(Role::Manager).await;
+    let (nine, ten) = (slot(TORRE, 9), slot(TORRE, 10));
+    let body = json!({"lines": [{"category": "full", "count": 5}], "settlement": desk("R")});
+    let sale = app.post(&format!("/v1/slots/{nine}/sales"), &office, "sell", &body).await.1["sale"].as_str().unwrap().to_owned();
+    let later = sell(&app, &web, ten, 1, "later").await["sale"].as_str().unwrap().to_owned();
+    let at_mare = sell(&app, &web, slot(MARE, 10), 1, "mare").await["sale"].as_str().unwrap().to_owned();
+    let block = json!({"tickets": [1], "reason": "resold"});
+    assert_eq!(app.post(&format!("/v1/sales/{sale}/block"), &manager, "block", &block).await.0, StatusCode::OK);
+    let cancel = json!({"tickets": [2], "cause": "museum"});
+    assert_eq!(app.post(&format!("/v1/sales/{sale}/cancel"), &office, "cancel", &cancel).await.0, StatusCode::OK);
+
+    let id: TicketId = ticket(&sale, 3).parse().unwrap();
+    let now = app.node().now();
+    let codes = &app.node().files().unwrap().codes;
+    let payload = |issue| Payload::new(id, issue, Proof::None, now, now.plus_seconds(3_600));
+    let good = codes.sign(&payload(1));
+    let (status, answer) = app.post("/v1/admissions", &gate, "good", &json!({"code": format!("{good}\n"), "gate": "north", "museum": "1"})).await;
+    assert_eq!((status, &answer["verdict"], &answer["entry"]), (StatusCode::OK, &json!("admitted"), &json!(1)), "{answer}");
+    assert_eq!((&answer["category_it"], &answer["category_en"], &answer["proof_it"]), (&json!("Intero"), &json!("Full price"), &json!("")));
+
+    let far = Payload::new(id, 1, Proof::None, now, now.plus_seconds(500 * 86_400));
+    // The last two bits of the text are padding: one of them is set here.
+    let mut padded = good.clone().into_bytes();
+    padded[157] += 1;
+    let mut other_signature = good.clone().into_bytes();
+    other_signature[100] = if other_signature[100] == b'0' { b'1' } else { b'0' };
+    let stranger = SigningKey::new(77, &[7; 32]);
+    let nobody = HoldId::new(nine, 1).ticket(0).to_string();
+    let admissions = || "/v1/admissions".to_owned();
+    let cases = [
+        ("nonsense", "code", "hello".to_owned(), 422, "not_a_code"),
+        ("another version", "code", good.replacen("TN1.", "TN2.", 1), 422, "unknown_version"),
+        ("another's key", "code", TicketCode::sign(&stranger, &payload(1)), 422, "unknown_key"),
+        ("forged", "code", String::from_utf8(other_signature).unwrap(), 422, "bad_signature"),
+        ("padding", "code", String::from_utf8(padded).unwrap(), 422, "not_a_code"),
+        ("beyond the key", "code", codes.sign(&far), 422, "key_not_valid"),
+        ("an old issue", "code", codes.sign(&payload(0)), 409, "code_outdated"),
+        ("inside", "code", good.clone(), 409, "ticket_inside"),
+        ("blocked", "ticket", ticket(&sale, 1), 409, "ticket_blocked"),
+        ("cancelled", "ticket", ticket(&sale, 2), 409, "ticket_cancelled"),
+        ("unknown", "ticket", nobody, 404, "unknown_ticket"),
+        ("unknown slot", "ticket", "0".repeat(26), 404, "unknown_ticket"),
+        ("too early", "ticket", ticket(&later, 0), 409, "too_early"),
+        ("another museum's", "ticket", ticket(&at_mare, 0), 409, "wrong_museum"),
+    ];
+    for (what, field, value, status, code) in cases {
+        let (found, problem) = app.post("/v1/admissions", &gate, &what.replace(' ', "-"), &shown(field, &value)).await;
+        assert_eq!((found.as_u16(), problem["code"].as_str()), (status, Some(code)), "{what}: {problem}");
+        assert_eq!(problem["verdict"], "refused", "{what}");
+    }
+    let at_torre_only = app.key_for(Role::Gate, Museums::Only(vec![TORRE])).await;
+    let at_mare_gate = json!({"code": good, "gate": "north", "museum": "mare"});
+    refuses(
+        &app,
+        &[
+            ("both", admissions(), &gate, json!({"code": good, "ticket": ticket(&sale, 0), "gate": "n", "museum": "1"}), 422, "invalid"),
+            ("neither", admissions(), &gate, json!({"gate": "n", "museum": "1"}), 422, "invalid"),
+            ("unknown field", admissions(), &gate, json!({"code": good, "gate": "n", "museum": "1", "force": true}), 422, "invalid"),
+            ("no such museum", admissions(), &gate, json!({"code": good, "gate": "n", "museum": "louvre"}), 404, "not_found"),
+            ("not this gate's museum", admissions(), &at_torre_only, at_mare_gate.clone(), 404, "not_found"),
+            ("right code at the wrong museum", admissions(), &gate, at_mare_gate, 409, "wrong_museum"),
+            ("web at the gate", admissions(), &web, shown("code", &good), 403, "forbidden"),
+            ("not inside", "/v1/exits".to_owned(), &gate, shown("ticket", &ticket(&sale, 0)), 409, "not_inside"),
+            ("exit unknown", "/v1/exits".to_owned(), &gate, shown("ticket", &HoldId::new(nine, 2).ticket(0).to_string()), 404, "unknown_ticket"),
+        ],
+    )
+    .await;
+    let (status, left) = app.post("/v1/exits", &gate, "out", &shown("code", &good)).await;
+    assert_eq!((status, &left["verdict"]), (StatusCode::OK, &json!("left")));
+    refuses(&app, &[("back again", admissions(), &gate, shown("code", &good), 409, "ticket_used")]).await;
+
+    // The building is full: wait, the ticket stays good.
+    tell(&app, nine, 60, Command::Observe { source: code("door"), inside: 60, sd: 0, measured_at: now }).await;
+    let waiting = shown("ticket", &ticket(&sale, 0));
+    let (status, problem) = app.post("/v1/admissions", &gate, "wait", &waiting).await;
+    assert_eq!((status, &problem["code"], &problem["verdict"]), (StatusCode::CONFLICT, &json!("wait"), &json!("wait")), "{problem}");
+    app.pass(901).await;
+    let (status, answer) = app.post("/v1/admissions", &gate, "wait", &waiting).await;
+    assert_eq!(status, StatusCode::OK, "a refusal is decided anew, under the same key: {answer}");
+    app.pass(2 * 3_600).await;
+    refuses(&app, &[("too late", admissions(), &gate, shown("ticket", &ticket(&sale, 4)), 409, "too_late")]).await;
+    app.stop().await;
+}

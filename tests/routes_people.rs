@@ -1,0 +1,108 @@
+//! Contacts: kept apart, shown to the museum's own staff, gone for good when erased.
+
+use std::path::Path;
+
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+use tornello_actors::keys::{Museums, Role};
+
+use crate::routes_sales::hold;
+use crate::support::{App, MARE, TORRE, slot};
+
+const CANARIES: [&str; 4] = ["Zebedea", "Canarini", "zebedea.canarini", "3290099887"];
+
+fn contact() -> Value {
+    json!({"given_name": "Zebedea", "family_name": "Canarini", "email": "zebedea.canarini@example.org", "phone": "+39 3290099887", "language": "it"})
+}
+
+/// The files of a folder in which one of the canaries can be read.
+fn sightings(folder: &Path) -> Vec<String> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let bytes = if path.is_file() { std::fs::read(&path).unwrap() } else { Vec::new() };
+        found.extend(
+            CANARIES
+                .iter()
+                .filter(|canary| bytes.windows(canary.len()).any(|window| window == canary.as_bytes()))
+                .map(|canary| format!("{canary} in {}", path.display())),
+        );
+    }
+    found
+}
+
+#[actix_rt::test]
+async fn an_erased_person_is_nowhere_and_does_not_come_back() {
+    let mut app = App::start().await;
+    let (web, office, admin) = (app.key(Role::Web).await, app.key(Role::BoxOffice).await, app.key(Role::Admin).await);
+    let held = hold(&app, &web, slot(TORRE, 11), "under-18", 1, "hold").await;
+    let (confirm, body) = (format!("/v1/holds/{held}/confirm"), json!({"settlement": {"free": {}}, "contact": contact()}));
+    let (status, sale) = app.post(&confirm, &web, "confirm", &body).await;
+    assert_eq!(status, StatusCode::CREATED);
+
+    // Whoever sold does not read it back; the desk does.
+    let path = format!("/v1/sales/{held}");
+    assert_eq!(app.get(&path, &web).await.get("contact"), None);
+    let shown = app.get(&path, &office).await["contact"].clone();
+    let person = format!("/v1/people/{}", shown["person"].as_str().unwrap());
+    assert_eq!(shown["email"], "zebedea.canarini@example.org");
+    assert_eq!(app.get(&person, &office).await, shown);
+    assert_eq!(app.post(&confirm, &web, "confirm", &body).await, (status, sale.clone()), "a repeat makes no second person");
+    assert_eq!(app.get(&path, &office).await["contact"]["person"], shown["person"]);
+    let status_of = async |app: &App, method: Method, path: &str, key: &str| app.request(method, path, key).send().await.unwrap().status().as_u16();
+    let elsewhere = app.key_for(Role::BoxOffice, Museums::Only(vec![MARE])).await;
+    for (method, path, key, status) in [
+        (Method::GET, &person, &web, 403),
+        (Method::GET, &person, &elsewhere, 404),
+        (Method::DELETE, &person, &office, 403),
+        (Method::GET, &"/v1/people/x".to_owned(), &office, 404),
+    ] {
+        assert_eq!(status_of(&app, method, path, key).await, status, "{path}");
+    }
+    assert_eq!(sightings(app.folder()), Vec::<String>::new(), "while it is kept");
+
+    for _ in 0..2 {
+        assert_eq!(status_of(&app, Method::DELETE, &person, &admin).await, 204);
+        assert_eq!(status_of(&app, Method::GET, &person, &office).await, 404);
+    }
+    assert_eq!(sightings(app.folder()), Vec::<String>::new(), "when it is erased");
+    // The journal is replayed: the sale is there, the person is not.
+    app = app.restart().await;
+    assert_eq!(status_of(&app, Method::GET, &person, &office).await, 404);
+    assert_eq!(app.get(&path, &office).await.get("contact"), None);
+    assert_eq!(app.post(&confirm, &web, "confirm", &body).await, (status, sale), "the first answer still stands");
+    assert_eq!(status_of(&app, Method::GET, &person, &office).await, 404, "and a repeat brings nobody back");
+    assert_eq!(sightings(app.folder()), Vec::<String>::new(), "after a restart");
+    app.stop().await;
+}
+
+#[actix_rt::test]
+async fn a_contact_is_erased_ninety_days_after_the_visit() {
+    let app = App::start().await;
+    let (office, eleven) = (app.key(Role::BoxOffice).await, slot(TORRE, 11));
+    let body = json!({"lines": [{"category": "under-18", "count": 1}], "settlement": {"free": {}}, "contact": contact()});
+    let (_, sale) = app.post(&format!("/v1/slots/{eleven}/sales"), &office, "sell", &body).await;
+    let path = format!("/v1/sales/{}", sale["sale"].as_str().unwrap());
+    let people = &app.node().files().unwrap().people;
+    let end = eleven.start().plus_seconds(3_600);
+    assert_eq!(people.erase_due(end.plus_seconds(90 * 86_400 - 1)).await.unwrap(), 0);
+    assert!(app.get(&path, &office).await.get("contact").is_some());
+    assert_eq!(people.erase_due(end.plus_seconds(90 * 86_400)).await.unwrap(), 1);
+    assert_eq!(app.get(&path, &office).await.get("contact"), None);
+    app.stop().await;
+}
+
+#[actix_rt::test]
+async fn a_reused_key_changes_nobodys_contact() {
+    let app = App::start().await;
+    let (office, eleven) = (app.key(Role::BoxOffice).await, slot(TORRE, 11));
+    let path = format!("/v1/slots/{eleven}/sales");
+    let mut body = json!({"lines": [{"category": "under-18", "count": 1}], "settlement": {"free": {}}, "contact": contact()});
+    let (_, sale) = app.post(&path, &office, "key", &body).await;
+    body["contact"]["email"] = json!("somebody.else@example.org");
+    let (status, problem) = app.post(&path, &office, "key", &body).await;
+    assert_eq!((status.as_u16(), problem["code"].as_str()), (422, Some("idempotency_key_reused")));
+    let now = app.get(&format!("/v1/sales/{}", sale["sale"].as_str().unwrap()), &office).await;
+    assert_eq!(now["contact"]["email"], "zebedea.canarini@example.org");
+    app.stop().await;
+}
