@@ -73,7 +73,7 @@ pub fn frame() -> OpenApi {
         ))
         .terms_of_service(Some("https://interoperable-europe.ec.europa.eu/collection/eupl/eupl-text-eupl-12"))
         .license(Some(LicenseBuilder::new().name("EUPL-1.2").identifier(Some("EUPL-1.2")).build()))
-        .contact(Some(ContactBuilder::new().name(Some("Tornello")).url(Some("https://github.com/tornello/tornello")).build()))
+        .contact(Some(ContactBuilder::new().name(Some("Tornello")).url(Some("https://example.org/tornello")).build()))
         .extensions(Some(summary));
     let mut server = Server::new("/");
     server.description = Some("This installation".into());
