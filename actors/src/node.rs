@@ -19,7 +19,7 @@ use crate::codes::{Codes, CodesError};
 use crate::failure::Failure;
 use crate::journal::memory::MemoryJournal;
 use crate::journal::sqlite::SqliteJournal;
-use crate::journal::writer::{self, Lease, Limits};
+use crate::journal::writer::{self, Health, Lease, Limits};
 use crate::journal::{Batch, Head, Journal, JournalError, StreamId};
 use crate::keys::{Keys, KeysError};
 use crate::museums::Museums;
@@ -138,6 +138,7 @@ pub struct Node {
     sensors: Sensors,
     arbiters: Arc<[Arbiter]>,
     committed: watch::Receiver<Head>,
+    health: watch::Receiver<Health>,
     journal: Arc<dyn Journal>,
     started: Checked,
     /// What a data folder holds beside the journal; none in memory.
@@ -217,7 +218,7 @@ impl Node {
         sensors.restore(&board, &museums);
 
         let (queue, thread) = writer::start(Arc::clone(&journal), started.head, Arc::clone(&clock), settings.limits).map_err(StartError::Thread)?;
-        let committed = queue.committed();
+        let (committed, health) = (queue.committed(), queue.health());
         let arbiters: Arc<[Arbiter]> = (0..settings.arbiters.max(1)).map(|_| Arbiter::new()).collect();
         let streams = Arc::new(streams);
         let parts = || (Arc::clone(&arbiters), queue.clone(), Arc::clone(&clock));
@@ -234,7 +235,7 @@ impl Node {
                 async move { views.follow(journal, board, committed).await }
             })
         }));
-        let node = Arc::new(Self { clock, board, museums, slots, museum_owners, sensors, arbiters, committed, journal, started, files });
+        let node = Arc::new(Self { clock, board, museums, slots, museum_owners, sensors, arbiters, committed, health, journal, started, files });
         let tasks = vec![tokio::spawn(Self::keep_deadlines(Arc::clone(&node))), tokio::spawn(Self::keep_house(Arc::clone(&node)))];
         Ok(Running { node, writer: thread, ending, tasks })
     }
@@ -314,6 +315,12 @@ impl Node {
     #[must_use]
     pub fn head(&self) -> Head {
         *self.committed.borrow()
+    }
+
+    /// How the journal's writer is.
+    #[must_use]
+    pub fn health(&self) -> Health {
+        *self.health.borrow()
     }
 
     /// What the check at start found.

@@ -123,6 +123,9 @@ pub enum JournalError {
     /// The journal cannot be written or read; whether a write took place is unknown.
     #[error("the journal cannot be reached: {0}")]
     Unreachable(String),
+    /// A flush failed. The kernel may have dropped what it could not write and say nothing the next time, so nothing may be built on this until a restart.
+    #[error("the disk did not flush the journal: {0}")]
+    FlushFailed(String),
     /// What is stored is not what was written.
     #[error("batch {batch} of the journal is damaged: {what}")]
     Corrupt {

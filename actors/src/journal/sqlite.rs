@@ -111,7 +111,9 @@ async fn connect(options: &SqliteConnectOptions) -> Result<SqliteConnection, Jou
 #[allow(clippy::needless_pass_by_value, reason = "it is the shape that map_err wants")]
 fn unreachable(error: sqlx::Error) -> JournalError {
     match error.as_database_error().and_then(|error| error.code()).as_deref() {
+        // SQLITE_FULL; SQLITE_IOERR_FSYNC and SQLITE_IOERR_DIR_FSYNC.
         Some("13") => JournalError::Full(error.to_string()),
+        Some("1034" | "1290") => JournalError::FlushFailed(error.to_string()),
         _ => JournalError::Unreachable(error.to_string()),
     }
 }

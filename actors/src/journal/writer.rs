@@ -77,11 +77,23 @@ enum Job {
     Lease(StreamId, oneshot::Sender<Arc<Lease>>),
 }
 
+/// How the writer is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Health {
+    /// What is queued is written.
+    Writing,
+    /// The last append failed; the store is asked again at the next one.
+    Recovering,
+    /// A flush failed: nothing is written until a restart.
+    Stopped,
+}
+
 /// Where the owners of streams queue their records. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Queue {
     jobs: mpsc::Sender<Job>,
     committed: watch::Receiver<Head>,
+    health: watch::Receiver<Health>,
 }
 
 impl std::fmt::Debug for Job {
@@ -121,6 +133,12 @@ impl Queue {
         lease.await.ok()
     }
 
+    /// How the writer is, as it changes.
+    #[must_use]
+    pub fn health(&self) -> watch::Receiver<Health> {
+        self.health.clone()
+    }
+
     /// Follows the end of the journal: changes after each commit.
     #[must_use]
     pub fn committed(&self) -> watch::Receiver<Head> {
@@ -147,18 +165,18 @@ impl Default for Limits {
 pub fn start(journal: Arc<dyn Journal>, head: Head, clock: Arc<dyn Clock>, limits: Limits) -> std::io::Result<(Queue, std::thread::JoinHandle<()>)> {
     let (sender, jobs) = mpsc::channel(limits.queue);
     let (committed, follow) = watch::channel(head);
-    let writer = Writer { journal, clock, head, broken: false, committed, leases: HashMap::new(), leases_swept: 1024 };
+    let (health, feel) = watch::channel(Health::Writing);
+    let writer = Writer { journal, clock, head, health, committed, leases: HashMap::new(), leases_swept: 1024 };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let thread = std::thread::Builder::new().name("journal".into()).spawn(move || runtime.block_on(writer.run(jobs, limits.batch)))?;
-    Ok((Queue { jobs: sender, committed: follow }, thread))
+    Ok((Queue { jobs: sender, committed: follow, health: feel }, thread))
 }
 
 struct Writer {
     journal: Arc<dyn Journal>,
     clock: Arc<dyn Clock>,
     head: Head,
-    /// Whether the last append failed and the store has not been recovered since.
-    broken: bool,
+    health: watch::Sender<Health>,
     committed: watch::Sender<Head>,
     leases: HashMap<StreamId, Weak<Lease>>,
     leases_swept: usize,
@@ -207,8 +225,12 @@ impl Writer {
         if records.is_empty() {
             return;
         }
-        if self.broken && !self.recover().await {
-            return lose(records, &Lost::NotWritten("the store has not come back".into()));
+        let health = *self.health.borrow();
+        match health {
+            Health::Writing => {}
+            Health::Recovering if self.recover().await => {}
+            Health::Recovering => return lose(records, &Lost::NotWritten("the store has not come back".into())),
+            Health::Stopped => return lose(records, &Lost::NotWritten("the disk failed: check it, then restart the program".into())),
         }
         let (mut live, late): (Vec<_>, Vec<_>) = records.drain(..).partition(|pending| !pending.lease().has_ended());
         lose(late, &Lost::NotWritten("the stream has a newer owner".into()));
@@ -252,16 +274,19 @@ impl Writer {
 
     async fn failed(&mut self, error: JournalError, records: Vec<Box<dyn Pending>>) {
         tracing::error!(%error, records = records.len(), "a batch was not written; its streams will be rebuilt from the journal");
-        self.broken = true;
         let lost = match &error {
             JournalError::Full(_) | JournalError::Conflict(_) => Lost::NotWritten(error.to_string()),
-            JournalError::Unreachable(_) | JournalError::Corrupt { .. } => Lost::Unknown,
+            JournalError::Unreachable(_) | JournalError::FlushFailed(_) | JournalError::Corrupt { .. } => Lost::Unknown,
         };
+        let stopped = matches!(error, JournalError::FlushFailed(_));
+        self.health.send_replace(if stopped { Health::Stopped } else { Health::Recovering });
         for pending in &records {
             pending.lease().end();
         }
         lose(records, &lost);
-        self.recover().await;
+        if !stopped {
+            self.recover().await;
+        }
     }
 
     /// Asks the store where it ends now: the failed batch may be in it after all.
@@ -269,7 +294,7 @@ impl Writer {
         match self.journal.recover().await {
             Ok(head) => {
                 self.head = head;
-                self.broken = false;
+                self.health.send_replace(Health::Writing);
                 self.committed.send_replace(head);
                 true
             }

@@ -202,6 +202,8 @@ enum Fault {
     Lost,
     /// It is written, but nobody knows.
     Written,
+    /// The disk did not flush.
+    Flush,
 }
 
 #[derive(Default)]
@@ -221,6 +223,7 @@ impl Journal for Faulty {
                 None => self.inner.append(batch).await,
                 Some(Fault::Full) => Err(JournalError::Full("no space left on device".into())),
                 Some(Fault::Lost) => Err(JournalError::Unreachable("input/output error".into())),
+                Some(Fault::Flush) => Err(JournalError::FlushFailed("input/output error".into())),
                 Some(Fault::Written) => {
                     self.inner.append(batch).await?;
                     Err(JournalError::Unreachable("input/output error".into()))
@@ -272,6 +275,24 @@ async fn a_failed_append_is_told_honestly_and_the_slot_goes_on_from_the_journal(
         assert_eq!(replayed.head, house.node().head(), "{fault:?}");
         house.running.stop().await;
     }
+}
+
+#[actix_rt::test]
+async fn after_a_flush_that_failed_nothing_is_written_until_a_restart() {
+    let journal = Arc::new(Faulty::default());
+    let house = House::on(Arc::clone(&journal) as _).await;
+    open_museum(house.node()).await;
+    house.ask(1, hold(1, 2)).await.unwrap();
+    let before = house.node().head();
+    journal.faults.lock().push_back(Fault::Flush);
+    assert_eq!(house.ask(2, hold(2, 3)).await, Err(Failure::OutcomeUnknown));
+    assert!(matches!(house.ask(3, hold(3, 1)).await, Err(Failure::Journal(_))));
+    assert_eq!((house.node().head(), house.taken(), house.node().health()), (before, 2, Health::Stopped));
+    house.running.stop().await;
+    let again = House::on(journal).await;
+    again.ask(2, hold(22, 3)).await.unwrap();
+    assert_eq!(again.taken(), 5);
+    again.running.stop().await;
 }
 
 #[actix_rt::test]

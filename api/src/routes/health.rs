@@ -12,6 +12,7 @@ use actix_web::{Error, HttpResponse, get, web};
 use metrics::{counter, gauge, histogram};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use serde::Serialize;
+use tornello_actors::journal::writer::Health;
 use tornello_actors::node::Node;
 
 use crate::problem::Problem;
@@ -76,7 +77,7 @@ pub struct StatusView {
 
 /// Whether it works.
 ///
-/// 200 if the journal can be reached, 503 if not.
+/// 200 if the journal can be reached and written, 503 if not.
 #[utoipa::path(
     tag = "Health", operation_id = "get_status", security(()),
     responses((status = 200, description = "It works", body = StatusView, content_type = "application/problem+json"),
@@ -86,13 +87,18 @@ pub struct StatusView {
 #[get("/status")]
 pub async fn status(node: web::Data<Node>) -> HttpResponse {
     let reached = tokio::time::timeout(JOURNAL_WITHIN, node.journal().head()).await;
-    let works = matches!(reached, Ok(Ok(_)));
+    let (reached, health) = (matches!(reached, Ok(Ok(_))), node.health());
+    let works = reached && health == Health::Writing;
     let (head, started) = (node.head(), node.started());
     let status = if works { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let view = StatusView {
         kind: "about:blank",
         status: status.as_u16(),
-        title: if works { "it works" } else { "the journal cannot be reached" },
+        title: match health {
+            Health::Writing if reached => "it works",
+            Health::Writing | Health::Recovering => "the journal cannot be reached",
+            Health::Stopped => "the disk failed: restart",
+        },
         version: env!("CARGO_PKG_VERSION"),
         now: node.now().to_string(),
         journal: JournalView {
