@@ -287,13 +287,18 @@ impl From<museum::Refusal> for Problem {
         let status = match refusal {
             museum::Refusal::NotRegistered => StatusCode::NOT_FOUND,
             museum::Refusal::AlreadyRegistered | museum::Refusal::TooManyVersions => StatusCode::CONFLICT,
+            museum::Refusal::PreconditionFailed { .. } => StatusCode::PRECONDITION_FAILED,
             museum::Refusal::InvalidProfile
             | museum::Refusal::ValidFromPast { .. }
             | museum::Refusal::InvalidPlan(_)
             | museum::Refusal::InvalidTariff(_)
             | museum::Refusal::InvalidCeiling => StatusCode::UNPROCESSABLE_ENTITY,
         };
-        Self::new(status, refusal.code(), refusal.to_string())
+        let problem = Self::new(status, refusal.code(), refusal.to_string());
+        match refusal {
+            museum::Refusal::PreconditionFailed { revision } => problem.with("revision", revision),
+            _ => problem,
+        }
     }
 }
 

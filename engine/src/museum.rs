@@ -86,6 +86,13 @@ pub enum Command {
         /// How many; none: no ceiling.
         ceiling: Option<u32>,
     },
+    /// Set a plan, tariff or ceiling only if what is in force on its first day is what the caller has read.
+    OnlyIf {
+        /// The revision that the caller has read.
+        revision: u32,
+        /// What to set.
+        set: Box<Command>,
+    },
 }
 
 /// What happened to a museum. Numbers are written in the journal: append only.
@@ -154,6 +161,12 @@ pub enum Refusal {
     /// A name that cannot be shown, or a place that is not on earth.
     #[error("give name, city and region of 1 to 200 bytes without control characters, and a latitude and longitude on earth")]
     InvalidProfile,
+    /// Somebody was faster.
+    #[error("another revision is in force on that day: read it again, and change what you have read")]
+    PreconditionFailed {
+        /// The one in force; 0: none.
+        revision: u32,
+    },
     /// The past cannot be changed.
     #[error("a version holds from {today} at the earliest")]
     ValidFromPast {
@@ -182,6 +195,7 @@ impl Refusal {
             Self::AlreadyRegistered => "already_registered",
             Self::NotRegistered => "not_registered",
             Self::InvalidProfile => "invalid_profile",
+            Self::PreconditionFailed { .. } => "precondition_failed",
             Self::ValidFromPast { .. } => "valid_from_past",
             Self::TooManyVersions => "too_many_versions",
             Self::InvalidPlan(_) => "invalid_plan",
@@ -285,6 +299,14 @@ impl Aggregate for Museum {
             (Command::Register { profile }, None) if !profile.is_sound() => return Err(Refusal::InvalidProfile),
             (Command::Register { profile }, None) => Event::Registered(Registered { profile: profile.clone() }),
             (_, None) => return Err(Refusal::NotRegistered),
+            (Command::OnlyIf { revision, set }, _) => {
+                let in_force = self.revision_under(set);
+                return if in_force == Some(*revision) {
+                    self.decide(now, set)
+                } else {
+                    Err(Refusal::PreconditionFailed { revision: in_force.unwrap_or(0) })
+                };
+            }
             (Command::SetPlan { valid_from, plan }, _) => {
                 let (revision, valid_from) = (self.plans.next(today, *valid_from)?, *valid_from);
                 plan.validate().and_then(|()| self.fits_in(valid_from, plan)).map_err(Refusal::InvalidPlan)?;
@@ -374,6 +396,16 @@ impl Museum {
         let mut museum = Self::new(id);
         records.into_iter().for_each(|record| museum.apply(record));
         museum
+    }
+
+    /// The revision in force on the first day of what a command would set.
+    fn revision_under(&self, set: &Command) -> Option<u32> {
+        match set {
+            Command::SetPlan { valid_from, .. } => self.plans.on(*valid_from).map(|version| version.revision),
+            Command::SetTariff { valid_from, .. } => self.tariffs.on(*valid_from).map(|version| version.revision),
+            Command::SetCeiling { valid_from, .. } => self.ceilings.on(*valid_from).map(|version| version.revision),
+            Command::Register { .. } | Command::OnlyIf { .. } => None,
+        }
     }
 
     /// Whether a plan may follow the one in force before `valid_from` and be followed by the next one (MU-3).
@@ -569,6 +601,27 @@ mod tests {
 
     fn set_ceiling(valid_from: Date, ceiling: Option<u32>) -> Command {
         Command::SetCeiling { valid_from, ceiling }
+    }
+
+    #[test]
+    fn who_changes_what_he_has_read_is_told_when_somebody_was_faster() {
+        let mut museum = Museum::new(ID);
+        let mut ask = |command: &Command| {
+            let events = museum.decide(now(), command)?;
+            museum.apply(&museum.record(now(), None, events));
+            Ok(())
+        };
+        let set = |ceiling| Command::SetCeiling { valid_from: LATER, ceiling: Some(ceiling) };
+        let only_if = |revision, ceiling| Command::OnlyIf { revision, set: Box::new(set(ceiling)) };
+        assert_eq!(ask(&only_if(1, 5)), Err(Refusal::NotRegistered));
+        assert_eq!(ask(&Command::Register { profile: profile() }), Ok(()));
+        assert_eq!(ask(&only_if(1, 5)), Err(Refusal::PreconditionFailed { revision: 0 }));
+        assert_eq!(ask(&set(5)), Ok(()));
+        assert_eq!(ask(&only_if(1, 6)), Ok(()));
+        assert_eq!(ask(&only_if(1, 7)), Err(Refusal::PreconditionFailed { revision: 2 }));
+        let nested = Command::OnlyIf { revision: 2, set: Box::new(only_if(2, 8)) };
+        assert_eq!(ask(&nested), Err(Refusal::PreconditionFailed { revision: 0 }));
+        assert_eq!(museum.ceiling_on(LATER), Some(6));
     }
 
     #[test]

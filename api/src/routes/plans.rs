@@ -1,6 +1,5 @@
 //! Opening plans as callers write them: hours by the day of the week, exceptions, quotas by channel. What makes a plan sound is known to `engine::plan`.
 
-use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderMap, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse, get, put, web};
 use jiff::civil::{Date, Time};
@@ -18,9 +17,6 @@ use crate::auth::{Caller, Scope};
 use crate::problem::Problem;
 use crate::request::{IdempotencyKey, Large, envelope};
 use crate::routes::{museum_of, not_rebuilt};
-
-/// Changes of plans, tariffs and ceilings go one after the other, so that nothing comes between `If-Match` and the change.
-pub static ONE_EDIT: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
 /// A short text in two languages.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -432,17 +428,12 @@ pub fn versioned(request: &HttpRequest, revision: u32, view: impl Serialize) -> 
     if known { response.finish() } else { response.json(view) }
 }
 
-/// Whether a change meets what its caller knows: `If-Match` names the revision in force on the first day, or that revision already says what is asked, as after
-/// an answer that was lost.
-pub fn matches(request: &HttpRequest, revision: Option<u32>, says_so_already: bool) -> Result<(), Problem> {
-    if !request.headers().contains_key(header::IF_MATCH) || says_so_already {
-        return Ok(());
-    }
-    if revision.is_some_and(|revision| names(request.headers(), header::IF_MATCH, revision)) {
-        return Ok(());
-    }
-    let problem = Problem::new(StatusCode::PRECONDITION_FAILED, "precondition_failed", "another revision is in force on that day");
-    Err(problem.with("revision", revision.unwrap_or(0)).detail("Read it again, and change what you have read."))
+/// The command that sets something, on the condition that the caller gives with `If-Match`: one `ETag`, or `*` for none in particular.
+pub fn only_if(request: &HttpRequest, set: Command) -> Result<Command, Problem> {
+    let Some(tag) = request.headers().get(header::IF_MATCH).filter(|tag| tag.as_bytes() != b"*") else { return Ok(set) };
+    let revision = tag.to_str().ok().and_then(|tag| tag.trim().strip_prefix('"')?.strip_suffix('"')?.parse().ok());
+    let revision = revision.ok_or_else(|| Problem::malformed("If-Match: the `ETag` of what was read is expected, as \"3\""))?;
+    Ok(Command::OnlyIf { revision, set: Box::new(set) })
 }
 
 /// Read the opening plan.
@@ -507,12 +498,7 @@ pub async fn set_plan(
     let envelope = envelope(&node, &caller, &key, &["plan"], &form.0, &[], None)?;
     let PlanForm { valid_from, plan } = form.0;
     let plan = OpeningPlan::try_from(plan)?;
-    let _one = ONE_EDIT.lock().await;
-    let known = museum_of(&node, &caller, Scope::Manage, &museum)?;
-    let in_force = known.museum.plan_on(valid_from);
-    let same = in_force.is_some_and(|(_, other)| *other == plan) && known.museum.plan_since(valid_from) == Some(valid_from);
-    matches(&request, in_force.map(|(revision, _)| revision), same)?;
-    let record = node.museum(id, envelope, Command::SetPlan { valid_from, plan }).await?;
+    let record = node.museum(id, envelope, only_if(&request, Command::SetPlan { valid_from, plan })?).await?;
     let set = record.events.iter().find_map(|event| if let Event::PlanSet(set) = event { Some(set) } else { None });
     let set = set.ok_or_else(not_rebuilt)?;
     let view = PlanView { revision: set.revision, valid_from: set.valid_from, plan: PlanBody::from(&set.plan) };

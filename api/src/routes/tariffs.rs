@@ -13,7 +13,7 @@ use tornello_engine::tariff::{Category, FreeDayBooking, FreeDays, Kind, Proof, T
 use crate::auth::{Caller, Scope};
 use crate::problem::Problem;
 use crate::request::{IdempotencyKey, Large, envelope};
-use crate::routes::plans::{ONE_EDIT, On, TextForm, etag, matches, versioned};
+use crate::routes::plans::{On, TextForm, etag, only_if, versioned};
 use crate::routes::{museum_of, not_rebuilt};
 
 /// One kind of ticket.
@@ -224,12 +224,7 @@ pub async fn set_tariff(
     let id = museum_of(&node, &caller, Scope::Manage, &museum)?.museum.id();
     let envelope = envelope(&node, &caller, &key, &["tariff"], &form.0, &[], None)?;
     let (valid_from, tariff) = (form.0.valid_from, Tariff::from(form.0.tariff));
-    let _one = ONE_EDIT.lock().await;
-    let known = museum_of(&node, &caller, Scope::Manage, &museum)?;
-    let in_force = known.museum.tariff_on(valid_from);
-    let same = in_force.is_some_and(|(_, other)| *other == tariff) && known.museum.tariff_since(valid_from) == Some(valid_from);
-    matches(&request, in_force.map(|(revision, _)| revision), same)?;
-    let record = node.museum(id, envelope, Command::SetTariff { valid_from, tariff }).await?;
+    let record = node.museum(id, envelope, only_if(&request, Command::SetTariff { valid_from, tariff })?).await?;
     let set = record.events.iter().find_map(|event| if let Event::TariffSet(set) = event { Some(set) } else { None });
     let set = set.ok_or_else(not_rebuilt)?;
     let view = TariffView { revision: set.revision, valid_from: set.valid_from, tariff: TariffBody::from(&set.tariff) };
@@ -286,12 +281,7 @@ pub async fn set_ceiling(
     let id = museum_of(&node, &caller, Scope::Manage, &museum)?.museum.id();
     let envelope = envelope(&node, &caller, &key, &["ceiling"], &*form, &[], None)?;
     let CeilingForm { valid_from, ceiling } = *form;
-    let _one = ONE_EDIT.lock().await;
-    let known = museum_of(&node, &caller, Scope::Manage, &museum)?;
-    let in_force = known.museum.ceiling_since(valid_from);
-    let same = in_force.is_some_and(|(_, since)| since == valid_from) && known.museum.ceiling_on(valid_from) == ceiling;
-    matches(&request, in_force.map(|(revision, _)| revision), same)?;
-    let record = node.museum(id, envelope, Command::SetCeiling { valid_from, ceiling }).await?;
+    let record = node.museum(id, envelope, only_if(&request, Command::SetCeiling { valid_from, ceiling })?).await?;
     let set = record.events.iter().find_map(|event| if let Event::CeilingSet(set) = event { Some(set) } else { None });
     let set = set.ok_or_else(not_rebuilt)?;
     let view = CeilingView { revision: set.revision, valid_from: set.valid_from, ceiling: set.ceiling };
