@@ -275,6 +275,9 @@ impl Node {
         let (occupancy, told) = self.sensors.take(reading, who, self.clock.now(), &self.museums, &self.board)?;
         for told in told {
             if let Err(failure) = self.slot(told.slot, told.envelope, told.command).await {
+                if failure.is_retryable() {
+                    self.sensors.not_told(told.slot);
+                }
                 tracing::debug!(slot = %told.slot, %failure, "a slot did not take a reading");
             }
         }

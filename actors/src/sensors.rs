@@ -177,6 +177,11 @@ impl Sensors {
         Ok((occupancy, told))
     }
 
+    /// Notes that a slot could not be told, so that it is told of the next reading whatever that says.
+    pub fn not_told(&self, slot: SlotId) {
+        self.state.lock().told.remove(&slot);
+    }
+
     /// The last estimate of a museum.
     #[must_use]
     pub fn occupancy(&self, museum: MuseumId) -> Option<Occupancy> {

@@ -17,6 +17,7 @@ use governor::state::keyed::DefaultKeyedStateStore;
 use governor::{Quota, RateLimiter, clock::DefaultClock};
 use tokio::sync::watch;
 use tornello_actors::node::Node;
+use tracing_actix_web::RequestId;
 use utoipa_actix_web::AppExt;
 
 use crate::auth::Caller;
@@ -114,6 +115,7 @@ async fn known_and_limited(
     if let Some(caller) = caller {
         request.extensions_mut().insert(caller);
     }
+    let id = request.extensions().get::<RequestId>().map(RequestId::to_string);
     let (mut response, remaining, reset_s) = match shared.limiter.check_key(&limited) {
         Ok(state) => (next.call(request).await?.map_into_boxed_body(), state.remaining_burst_capacity(), 0),
         Err(until) => {
@@ -129,6 +131,9 @@ async fn known_and_limited(
     }
     if !headers.contains_key(header::CACHE_CONTROL) {
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    }
+    if let Some(id) = id.and_then(|id| HeaderValue::try_from(id).ok()) {
+        headers.insert(HeaderName::from_static("request-id"), id);
     }
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     Ok(response)
