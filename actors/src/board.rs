@@ -88,9 +88,15 @@ impl Board {
         }
     }
 
-    /// Puts a head in its place without telling anybody, as at start.
+    /// Puts a head in its place without telling anybody, as at start. A head that is older than the known one changes nothing.
     pub fn restore(&self, slot: SlotId, head: SlotHead) {
-        let before = self.shard(slot.museum()).write().insert(slot, head);
+        let before = {
+            let mut shard = self.shard(slot.museum()).write();
+            if shard.get(&slot).is_some_and(|known| known.seq > head.seq) {
+                return;
+            }
+            shard.insert(slot, head)
+        };
         let woke_at = before.and_then(|before| before.wake_at);
         if woke_at != head.wake_at {
             let mut wakes = self.wakes.lock();
@@ -177,11 +183,13 @@ impl Board {
 
     /// Forgets slots that ended before `before` and have no deadline. They are found in the journal when somebody asks for them.
     pub fn forget(&self, before: Timestamp) -> usize {
+        // What is not saved yet stays, or an older head would be all that a restart finds.
+        let unsaved = self.unsaved.lock();
         let mut forgotten = 0;
         for shard in &self.shards {
             let mut shard = shard.write();
             let known = shard.len();
-            shard.retain(|_, head| head.end >= before || head.wake_at.is_some());
+            shard.retain(|slot, head| head.end >= before || head.wake_at.is_some() || unsaved.contains(slot));
             forgotten += known - shard.len();
         }
         forgotten
@@ -232,7 +240,10 @@ mod tests {
         assert_eq!(board.take_unsaved().len(), 5);
         assert_eq!(board.take_unsaved().len(), 0);
         board.publish(slot(1, 1, 9), head(1, Some(5_000)));
-        assert_eq!(board.forget(Timestamp::from_seconds(1_001)), 5);
+        board.publish(slot(1, 1, 8), head(1, None));
+        assert_eq!(board.forget(Timestamp::from_seconds(1_001)), 5, "a head that is not saved stays");
+        assert_eq!(board.take_unsaved().len(), 2);
+        assert_eq!(board.forget(Timestamp::from_seconds(1_001)), 1);
         assert_eq!(board.len(), 1);
     }
 

@@ -22,6 +22,8 @@ pub struct RealClock {
     started: Instant,
     /// Microseconds to add to the monotonic time since `started`.
     base_us: AtomicI64,
+    /// The latest answer.
+    latest_us: AtomicI64,
 }
 
 /// The most that one second of slewing moves the clock.
@@ -35,7 +37,7 @@ impl RealClock {
     /// Starts at the wall clock's time.
     #[must_use]
     pub fn start() -> Self {
-        Self { started: Instant::now(), base_us: AtomicI64::new(Self::wall().as_micros()) }
+        Self { started: Instant::now(), base_us: AtomicI64::new(Self::wall().as_micros()), latest_us: AtomicI64::new(i64::MIN) }
     }
 
     /// What the machine's wall clock says, whatever it is worth.
@@ -59,7 +61,8 @@ impl RealClock {
 impl Clock for RealClock {
     fn now(&self) -> Timestamp {
         let elapsed = i64::try_from(self.started.elapsed().as_micros()).unwrap_or(i64::MAX);
-        Timestamp::from_micros(self.base_us.load(Ordering::Relaxed).saturating_add(elapsed))
+        let now = self.base_us.load(Ordering::Relaxed).saturating_add(elapsed);
+        Timestamp::from_micros(self.latest_us.fetch_max(now, Ordering::Relaxed).max(now))
     }
 
     fn sleep_until(&self, at: Timestamp) -> BoxFuture<'_, ()> {
@@ -134,10 +137,14 @@ mod tests {
     fn a_real_clock_follows_a_small_difference_slowly_and_a_jump_not_at_all() {
         let clock = RealClock::start();
         clock.base_us.fetch_sub(1_000_000, Ordering::Relaxed);
+        clock.latest_us.store(i64::MIN, Ordering::Relaxed);
         let before = clock.base_us.load(Ordering::Relaxed);
         assert_eq!(clock.slew(), None);
         assert_eq!(clock.base_us.load(Ordering::Relaxed) - before, SLEW_US_PER_TICK);
         clock.base_us.fetch_sub(3_600_000_000, Ordering::Relaxed);
+        let before_jump = clock.now();
+        assert!(clock.now() >= before_jump, "an answer never goes back");
+        clock.latest_us.store(i64::MIN, Ordering::Relaxed);
         let before = clock.base_us.load(Ordering::Relaxed);
         assert!(clock.slew().is_some_and(|apart| apart > 3_600_000_000 - 1_000_000));
         assert_eq!(clock.base_us.load(Ordering::Relaxed), before);

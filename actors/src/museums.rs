@@ -54,8 +54,11 @@ pub struct Museums {
 }
 
 impl Museums {
-    /// Puts a museum's new state in place of the old one.
+    /// Puts a museum's new state in place of an older one.
     pub fn put(&self, museum: Museum) {
+        if self.get(museum.id()).is_some_and(|known| known.museum.seq() > museum.seq()) {
+            return;
+        }
         if let Some(profile) = museum.profile() {
             self.slugs.write().insert(profile.slug, museum.id());
         }
@@ -100,5 +103,11 @@ impl Tell<Museum> for Museums {
     fn committed(&self, _: &Lease, record: &Record<Event>, view: Museum, _: u64) {
         debug_assert_eq!(record.seq, view.seq());
         self.put(view);
+    }
+
+    fn rebuilt(&self, _: &Lease, state: &Museum) {
+        if state.seq() > 0 {
+            self.put(state.clone());
+        }
     }
 }

@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use actix::Arbiter;
 use tokio::sync::watch;
+use tornello_engine::aggregate::Aggregate;
 use tornello_engine::envelope::Envelope;
 use tornello_engine::ids::{KeyId, MuseumId, SlotId};
 use tornello_engine::museum::{self, Museum};
+use tornello_engine::recall::Recall;
 use tornello_engine::record::Record;
 use tornello_engine::slot::{self, Slot};
 use tornello_engine::time::Timestamp;
@@ -42,6 +44,9 @@ const RETIRE_EVERY: Duration = Duration::from_secs(60);
 const FORGET_AFTER_S: i64 = 3 * 86_400;
 /// How long a stop waits for what was asked.
 const STOP_WITHIN: Duration = Duration::from_secs(10);
+/// How soon slots are woken again whose deadline still stands, when the journal writes and when it does not.
+const WAKE_AGAIN: Duration = Duration::from_millis(50);
+const WAKE_AGAIN_BROKEN: Duration = Duration::from_secs(1);
 const KEYS_EVERY: Duration = Duration::from_millis(500);
 
 /// Where things are kept and how.
@@ -124,6 +129,15 @@ impl Tell<Slot> for SlotTell {
     fn committed(&self, stream: &Lease, _: &Record<slot::Event>, view: SlotHead, _: u64) {
         if let StreamId::Slot(slot) = stream.stream {
             self.0.publish(slot, view);
+        }
+    }
+
+    fn rebuilt(&self, stream: &Lease, state: &Slot) {
+        if let StreamId::Slot(slot) = stream.stream
+            && state.is_opened()
+            && self.0.head(slot) != Some(SlotHead::of(state))
+        {
+            self.0.publish(slot, SlotHead::of(state));
         }
     }
 }
@@ -265,6 +279,22 @@ impl Node {
         self.slots.look(StreamId::Slot(slot), look).await
     }
 
+    /// Whether a slot has seen a command by its key: its repeat is answered from what was written, whatever it says now.
+    pub async fn knows(&self, slot: SlotId, envelope: &Envelope) -> Result<bool, Failure<slot::Refusal>> {
+        let envelope = envelope.clone();
+        self.look(slot, move |slot| slot.recall(&envelope) != Recall::New).await
+    }
+
+    /// Whether a slot would do a command now, without doing it.
+    pub async fn rehearse(&self, slot: SlotId, envelope: &Envelope, command: &slot::Command) -> Result<(), Failure<slot::Refusal>> {
+        let (envelope, command, now) = (envelope.clone(), command.clone(), self.clock.now());
+        let decide = move |slot: &Slot| match slot.recall(&envelope) {
+            Recall::New => slot.decide(now, &command).map(drop),
+            Recall::Done { .. } | Recall::OtherBody => Ok(()),
+        };
+        self.look(slot, decide).await?.map_err(Failure::Refused)
+    }
+
     /// Gives a command to a museum.
     pub async fn museum(&self, museum: MuseumId, envelope: Envelope, command: museum::Command) -> Answer<Museum> {
         self.museum_owners.ask(StreamId::Museum(museum), envelope, command).await
@@ -323,7 +353,8 @@ impl Node {
     /// How the journal's writer is.
     #[must_use]
     pub fn health(&self) -> Health {
-        *self.health.borrow()
+        // Without its sender the writer's thread is gone.
+        if self.health.has_changed().is_err() { Health::Stopped } else { *self.health.borrow() }
     }
 
     /// What the check at start found.
@@ -370,7 +401,8 @@ impl Node {
                 () = async { match next { Some(at) => node.clock.sleep_until(at).await, None => std::future::pending().await } } => {
                     node.wake_due().await;
                     // What was woken is off the index when its record is on the disk; a slot that cannot write is asked again soon, not at once.
-                    let _ = tokio::time::timeout(Duration::from_millis(50), node.board.sooner()).await;
+                    let again = if node.health() == Health::Writing { WAKE_AGAIN } else { WAKE_AGAIN_BROKEN };
+                    let _ = tokio::time::timeout(again, node.board.sooner()).await;
                 }
             }
         }

@@ -8,7 +8,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use actix::{Actor, ActorContext, Context, Handler, Message};
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tornello_engine::aggregate::Aggregate;
 use tornello_engine::envelope::Envelope;
 use tornello_engine::recall::Recall;
@@ -18,9 +18,10 @@ use tornello_engine::time::Timestamp;
 use crate::clock::Clock;
 use crate::failure::Failure;
 use crate::journal::wire::{self, Wire};
-use crate::journal::writer::{Lease, Lost, Pending, Queue};
+use crate::journal::writer::{Lease, Lost, Pending, Permit, Queue};
 
-/// How many commands wait in one mailbox before callers are told `Busy`.
+/// How many commands and looks wait in one mailbox before callers are told `Busy`. The places are counted by the registry: actix bounds a mailbox for each copy
+/// of its address only, and every caller has one of its own.
 pub const MAILBOX: usize = 8_192;
 /// The most records of due deadlines that one command ends before it is decided.
 const DUE_RECORDS_MAX: usize = 64;
@@ -33,6 +34,8 @@ pub trait Tell<A: Aggregate>: Send + Sync + 'static {
     fn view(&self, state: &A) -> Self::View;
     /// The record is on the disk, in that batch.
     fn committed(&self, stream: &Lease, record: &Record<A::Event>, view: Self::View, batch: u64);
+    /// The stream was read back from the disk: what was published of it before may be older.
+    fn rebuilt(&self, stream: &Lease, state: &A);
 }
 
 /// What a caller gets: the record that the command became, now or the first time it was given.
@@ -50,14 +53,16 @@ pub struct Ask<A: Aggregate> {
     pub command: A::Command,
     /// Where the answer goes.
     pub answer: oneshot::Sender<Answer<A>>,
+    /// Its place in the mailbox, free again when the command is decided.
+    pub place: OwnedSemaphorePermit,
 }
 
 impl<A: Aggregate> Message for Ask<A> {
     type Result = ();
 }
 
-/// A look at the state, answered when everything that it shows is on the disk.
-pub struct Look<A>(pub Looking<A>);
+/// A look at the state, with its place in the mailbox.
+pub struct Look<A>(pub Looking<A>, pub OwnedSemaphorePermit);
 
 /// What a look does with what it sees.
 pub type Looking<A> = Box<dyn FnOnce(Seen<'_, A>) + Send>;
@@ -66,7 +71,7 @@ impl<A> Message for Look<A> {
     type Result = ();
 }
 
-/// What a look sees: the state, or nothing because the stream is being rebuilt.
+/// What a look sees.
 pub struct Seen<'a, A> {
     /// The state, with everything that was asked before.
     pub state: &'a A,
@@ -105,6 +110,8 @@ pub struct Owner<A: Aggregate, T: Tell<A>> {
 pub trait ReadBack<A: Aggregate>: Send + Sync + 'static {
     /// Finds record `seq` of the lease's stream and answers with it.
     fn read_back(&self, lease: &Arc<Lease>, seq: u64, answer: oneshot::Sender<Answer<A>>);
+    /// Whether the state still follows from what it was made of. One that nothing was written to is made of a plan, which may have changed since.
+    fn is_current(&self, state: &A) -> bool;
 }
 
 impl<A: Aggregate, T: Tell<A>> fmt::Debug for Owner<A, T> {
@@ -124,11 +131,15 @@ where
 
     /// Decides, applies, checks and queues one command. The answer goes to the caller from here (a refusal) or from the writer (what happened).
     fn ask(&mut self, ask: Ask<A>) -> Result<(), Stop> {
-        let Ask { at, deadline, envelope, command, answer } = ask;
+        let Ask { at, deadline, envelope, command, answer, place: _place } = ask;
         let refuse = |answer: oneshot::Sender<Answer<A>>, failure| drop(answer.send(Err(failure)));
         if self.clock.now() > deadline {
             refuse(answer, Failure::Busy);
             return Ok(());
+        }
+        if !self.read.is_current(&self.state) {
+            // The caller's answer is dropped with the command: it is given to the next owner.
+            return Err(Stop);
         }
         match self.state.recall(&envelope) {
             Recall::New => {}
@@ -152,12 +163,6 @@ where
                 return Ok(());
             }
         };
-        if events.is_empty() {
-            let record = self.state.record(at, Some(envelope), events);
-            let record = Record { seq: record.seq - 1, ..record };
-            self.settled(move |stands| drop(answer.send(if stands { Ok(record) } else { Err(Failure::OutcomeUnknown) })));
-            return Ok(());
-        }
         self.append(at, Some(envelope), events, Some(answer))
     }
 
@@ -208,19 +213,18 @@ where
 
     /// Answers a repeated key with the record that the command became the first time, once it is on the disk.
     fn repeat(&self, seq: u64, answer: oneshot::Sender<Answer<A>>) {
+        let Some(settling) = Settling::of(&self.state, &self.queue, &self.lease) else {
+            let _ = answer.send(Err(Failure::Busy));
+            return;
+        };
         let (read, lease) = (Arc::clone(&self.read), Arc::clone(&self.lease));
-        self.settled(move |stands| {
+        settling.then(&self.lease, move |stands| {
             if stands {
                 read.read_back(&lease, seq, answer);
             } else {
                 drop(answer.send(Err(Failure::OutcomeUnknown)));
             }
         });
-    }
-
-    /// Runs `then` when all that this stream has queued is settled; if the queue is full `then` is dropped, and its caller told to ask again.
-    fn settled(&self, then: impl FnOnce(bool) + Send + 'static) {
-        settled(&self.state, &self.queue, &self.lease, then);
     }
 
     fn run(&mut self, ctx: &mut Context<Self>, what: impl FnOnce(&mut Self) -> Result<(), Stop>) {
@@ -232,12 +236,21 @@ where
     }
 }
 
-/// Runs `then` at once if the whole state is on the disk, else when it is.
-pub fn settled<A: Aggregate>(state: &A, queue: &Queue, lease: &Arc<Lease>, then: impl FnOnce(bool) + Send + 'static) {
-    if state.seq() <= lease.committed() {
-        then(!lease.has_ended());
-    } else {
-        let _ = queue.settle(lease, then);
+/// The way to wait until a whole state is on the disk.
+pub struct Settling<'a>(Option<Permit<'a>>);
+
+impl<'a> Settling<'a> {
+    /// Nothing to wait for, or a place in the queue; none if the queue is full.
+    pub fn of<A: Aggregate>(state: &A, queue: &'a Queue, lease: &Lease) -> Option<Self> {
+        if state.seq() <= lease.committed() { Some(Self(None)) } else { queue.permit().map(|permit| Self(Some(permit))) }
+    }
+
+    /// Runs `then` at once, or when all is settled; with whether the lease still stands.
+    pub fn then(self, lease: &Arc<Lease>, then: impl FnOnce(bool) + Send + 'static) {
+        match self.0 {
+            None => then(!lease.has_ended()),
+            Some(permit) => permit.settle(lease, then),
+        }
     }
 }
 
@@ -249,10 +262,6 @@ where
     A::Event: Wire,
 {
     type Context = Context<Self>;
-
-    fn started(&mut self, ctx: &mut Self::Context) {
-        ctx.set_mailbox_capacity(MAILBOX);
-    }
 }
 
 impl<A: Aggregate, T: Tell<A>> Handler<Ask<A>> for Owner<A, T>
@@ -340,8 +349,8 @@ where
         }
     }
 
-    fn lost(self: Box<Self>, lost: Lost) {
-        if let Some(answer) = self.answer {
+    fn lost(&mut self, lost: Lost) {
+        if let Some(answer) = self.answer.take() {
             let _ = answer.send(Err(match lost {
                 Lost::NotWritten(why) => Failure::Journal(why),
                 Lost::Unknown => Failure::OutcomeUnknown,

@@ -5,11 +5,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix::dev::ToEnvelope;
-use actix::{Actor, Addr, Arbiter, Context, Handler};
+use actix::{Actor, Addr, Arbiter};
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
-use tokio::sync::{OnceCell, oneshot};
+use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore, oneshot};
 use tornello_engine::aggregate::Aggregate;
 use tornello_engine::envelope::Envelope;
 use tornello_engine::time::Timestamp;
@@ -19,10 +18,14 @@ use crate::failure::Failure;
 use crate::journal::StreamId;
 use crate::journal::wire::Wire;
 use crate::journal::writer::{Lease, Queue};
-use crate::owner::{Answer, Ask, Look, MayRetire, Owner, ReadBack, Seen, Tell, Wake, settled};
+use crate::owner::{Answer, Ask, Look, MAILBOX, MayRetire, Owner, ReadBack, Seen, Settling, Tell, Wake};
 
 /// How long a caller waits for an answer.
 pub const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+/// How many owners in turn a caller asks before it is told that the outcome is unknown.
+const ATTEMPTS: usize = 3;
+/// How many streams are read back at once.
+const STARTING: usize = 8;
 /// How often a stream is rebuilt in a row before it is out of order.
 const REBUILDS_MAX: u32 = 5;
 /// After so long without a failure, the count of rebuilds starts again.
@@ -47,6 +50,7 @@ where
 {
     owners: Mutex<HashMap<StreamId, Cell<A, T>>>,
     rebuilds: Mutex<HashMap<StreamId, (u32, Timestamp)>>,
+    starting: Semaphore,
     arbiters: Arc<[Arbiter]>,
     queue: Queue,
     clock: Arc<dyn Clock>,
@@ -64,6 +68,41 @@ where
 {
     owner: Addr<Owner<A, T>>,
     lease: Arc<Lease>,
+    /// The places in its mailbox.
+    places: Arc<Semaphore>,
+}
+
+impl<A: Aggregate, T: Tell<A>> Clone for Started<A, T>
+where
+    A::Event: Wire,
+{
+    fn clone(&self) -> Self {
+        Self { owner: self.owner.clone(), lease: Arc::clone(&self.lease), places: Arc::clone(&self.places) }
+    }
+}
+
+impl<A: Aggregate, T: Tell<A>> Started<A, T>
+where
+    A::Event: Wire,
+{
+    fn has_stopped(&self) -> bool {
+        !self.owner.connected() || self.lease.has_ended()
+    }
+
+    fn place(&self) -> Result<OwnedSemaphorePermit, Failure<A::Refusal>> {
+        Arc::clone(&self.places).try_acquire_owned().map_err(|_| Failure::Busy)
+    }
+
+    /// Puts a command into the mailbox. If the owner has stopped the answer's sender is dropped with it, and the caller asks its successor.
+    fn give(&self, at: Timestamp, envelope: &Envelope, command: &A::Command) -> Result<oneshot::Receiver<Answer<A>>, Failure<A::Refusal>>
+    where
+        A::Command: Clone,
+    {
+        let (answer, waiting) = oneshot::channel();
+        let (deadline, place) = (at.plus_seconds(ANSWER_WITHIN.as_secs().cast_signed()), self.place()?);
+        self.owner.do_send(Ask { at, deadline, envelope: envelope.clone(), command: command.clone(), answer, place });
+        Ok(waiting)
+    }
 }
 
 impl<A: Aggregate, T: Tell<A>> Registry<A, T>
@@ -80,7 +119,7 @@ where
         tell: Arc<T>,
         read: Arc<dyn ReadBack<A>>,
     ) -> Self {
-        Self { owners: Mutex::default(), rebuilds: Mutex::default(), arbiters, queue, clock, source, tell, read }
+        Self { owners: Mutex::default(), rebuilds: Mutex::default(), starting: Semaphore::new(STARTING), arbiters, queue, clock, source, tell, read }
     }
 
     /// Gives a command and waits until what it did is on the disk. If the owner stops meanwhile, the command is given once more to its successor, which knows
@@ -98,21 +137,23 @@ where
         envelope: Envelope,
         command: A::Command,
     ) -> Result<impl Future<Output = Answer<A>> + '_, Failure<A::Refusal>> {
-        let deadline = at.plus_seconds(ANSWER_WITHIN.as_secs().cast_signed());
-        let first = self.started(stream).map(|owner| give(&owner, at, deadline, &envelope, &command)).transpose()?;
+        let first = match self.started(stream) {
+            Some(started) => Some((started.give(at, &envelope, &command)?, started)),
+            None => None,
+        };
         Ok(async move {
             let mut waiting = first;
-            for _ in 0..2 {
-                let answer = match waiting.take() {
-                    Some(answer) => answer,
+            for _ in 0..ATTEMPTS {
+                let (answer, started) = match waiting.take() {
+                    Some(waiting) => waiting,
                     None => {
-                        let owner = self.owner(stream).await?;
-                        give(&owner, at, deadline, &envelope, &command)?
+                        let started = self.owner(stream).await?;
+                        (started.give(at, &envelope, &command)?, started)
                     }
                 };
                 match tokio::time::timeout(ANSWER_WITHIN, answer).await {
                     Ok(Ok(answer)) => return answer,
-                    Ok(Err(_)) => self.forget_stopped(stream)?,
+                    Ok(Err(_)) => self.forget_stopped(&started)?,
                     Err(_) => return Err(Failure::OutcomeUnknown),
                 }
             }
@@ -122,42 +163,35 @@ where
 
     /// Looks at a stream's state, and answers when all that was seen is on the disk.
     pub async fn look<R: Send + 'static>(&self, stream: StreamId, look: impl Fn(&A) -> R + Clone + Send + 'static) -> Result<R, Failure<A::Refusal>> {
-        for _ in 0..2 {
-            let owner = self.owner(stream).await?;
+        for _ in 0..ATTEMPTS {
+            let started = self.owner(stream).await?;
             let (answer, seen) = oneshot::channel();
             let look = look.clone();
-            let message = Look(Box::new(move |Seen { state, queue, lease }: Seen<'_, A>| {
-                let result = look(state);
-                settled(state, queue, lease, move |stands| {
-                    if stands {
-                        let _ = answer.send(result);
-                    }
-                });
-            }));
-            match owner.try_send(message) {
-                Ok(()) | Err(actix::dev::SendError::Closed(_)) => {}
-                Err(actix::dev::SendError::Full(_)) => return Err(Failure::Busy),
-            }
+            let looking = Box::new(move |Seen { state, queue, lease }: Seen<'_, A>| match Settling::of(state, queue, lease) {
+                None => drop(answer.send(Err(Failure::Busy))),
+                Some(settling) => {
+                    let result = look(state);
+                    settling.then(lease, move |stands| {
+                        if stands {
+                            let _ = answer.send(Ok(result));
+                        }
+                    });
+                }
+            });
+            started.owner.do_send(Look(looking, started.place()?));
             match tokio::time::timeout(ANSWER_WITHIN, seen).await {
-                Ok(Ok(result)) => return Ok(result),
-                Ok(Err(_)) => self.forget_stopped(stream)?,
+                Ok(Ok(result)) => return result,
+                Ok(Err(_)) => self.forget_stopped(&started)?,
                 Err(_) => return Err(Failure::Busy),
             }
         }
         Err(Failure::Busy)
     }
 
-    /// Tells a stream's owner that a deadline has come.
+    /// Tells a stream's owner that a deadline has come. The wake index is the one caller, and asks again.
     pub async fn wake(&self, stream: StreamId, now: Timestamp) -> Result<(), Failure<A::Refusal>> {
-        let owner = self.owner(stream).await?;
-        match owner.try_send(Wake(now)) {
-            Ok(()) => Ok(()),
-            Err(actix::dev::SendError::Full(_)) => Err(Failure::Busy),
-            Err(actix::dev::SendError::Closed(_)) => {
-                self.forget_stopped(stream)?;
-                Err(Failure::Busy)
-            }
-        }
+        self.owner(stream).await?.owner.do_send(Wake(now));
+        Ok(())
     }
 
     /// How many owners are in memory.
@@ -172,15 +206,15 @@ where
 
     /// Retires the owners that nobody has asked since the last call, keeping their states as snapshots. Answers how many.
     pub async fn retire_idle(&self) -> usize {
-        let started: Vec<_> = self.owners.lock().iter().filter_map(|(stream, cell)| Some((*stream, cell.get()?.owner.clone()))).collect();
+        let started: Vec<_> = self.owners.lock().iter().filter_map(|(stream, cell)| Some((*stream, cell.get()?.clone()))).collect();
         let mut retired = 0;
-        for (stream, owner) in started {
+        for (stream, started) in started {
             let (answer, idle) = oneshot::channel();
-            if owner.try_send(MayRetire(answer)).is_err() {
-                continue;
-            }
+            started.owner.do_send(MayRetire(answer));
             if let Ok(Some(state)) = idle.await {
-                self.owners.lock().remove(&stream);
+                // Whoever found this owner just before asks the next one.
+                started.lease.end();
+                self.drop_stopped(stream);
                 self.source.retired(stream, state);
                 retired += 1;
             }
@@ -189,15 +223,14 @@ where
     }
 
     /// The owner, if it is in memory.
-    fn started(&self, stream: StreamId) -> Option<Addr<Owner<A, T>>> {
+    fn started(&self, stream: StreamId) -> Option<Started<A, T>> {
         let owners = self.owners.lock();
-        let started = owners.get(&stream)?.get()?;
-        (started.owner.connected() && !started.lease.has_ended()).then(|| started.owner.clone())
+        owners.get(&stream)?.get().filter(|started| !started.has_stopped()).cloned()
     }
 
-    async fn owner(&self, stream: StreamId) -> Result<Addr<Owner<A, T>>, Failure<A::Refusal>> {
-        if let Some(owner) = self.started(stream) {
-            return Ok(owner);
+    async fn owner(&self, stream: StreamId) -> Result<Started<A, T>, Failure<A::Refusal>> {
+        if let Some(started) = self.started(stream) {
+            return Ok(started);
         }
         if !self.source.exists(stream).await? {
             return Err(self.source.unknown(stream));
@@ -211,39 +244,45 @@ where
                 owners.remove(&stream);
             }
         }
-        started.map(|started| started.owner.clone())
+        started.cloned()
     }
 
     /// A new owner: first the barrier, so that everything queued for the stream is settled, then the state as it is on the disk.
     async fn start(&self, stream: StreamId) -> Result<Started<A, T>, Failure<A::Refusal>> {
+        // Many streams at once would read many batches at once.
+        let _turn = self.starting.acquire().await;
         let lease = self.queue.lease(stream).await.ok_or(Failure::Journal("the journal's writer has stopped".into()))?;
         let state = self.source.load(stream).await?;
         lease.rebuilt(state.seq());
+        self.tell.rebuilt(&lease, &state);
         let owner =
             Owner::new(state, Arc::clone(&lease), self.queue.clone(), Arc::clone(&self.tell), Arc::clone(&self.read), Arc::clone(&self.clock));
         let arbiter = &self.arbiters[spread(stream) % self.arbiters.len()];
         let owner = Owner::start_in_arbiter(&arbiter.handle(), |_| owner);
-        Ok(Started { owner, lease })
+        Ok(Started { owner, lease, places: Arc::new(Semaphore::new(MAILBOX)) })
     }
 
     fn drop_stopped(&self, stream: StreamId) {
         let mut owners = self.owners.lock();
-        let stopped = |started: &Started<A, T>| !started.owner.connected() || started.lease.has_ended();
-        if owners.get(&stream).and_then(|cell| cell.get()).is_some_and(stopped) {
+        if owners.get(&stream).and_then(|cell| cell.get()).is_some_and(Started::has_stopped) {
             owners.remove(&stream);
         }
     }
 
-    /// Forgets an owner that has stopped, so that the next caller makes a new one; refuses if that happens again and again.
-    fn forget_stopped(&self, stream: StreamId) -> Result<(), Failure<A::Refusal>> {
+    /// Forgets an owner that has stopped, so that the next caller makes a new one; refuses if that happens again and again. Of all callers that waited for it, the
+    /// first one counts.
+    fn forget_stopped(&self, stopped: &Started<A, T>) -> Result<(), Failure<A::Refusal>> {
+        // Whatever ended it, nothing more is written by it.
+        stopped.lease.end();
+        let stream = stopped.lease.stream;
         {
-            let owners = self.owners.lock();
-            if let Some(started) = owners.get(&stream).and_then(|cell| cell.get()) {
-                // Whatever ended it, nothing more is written by it.
-                started.lease.end();
+            let mut owners = self.owners.lock();
+            let registered = owners.get(&stream).and_then(|cell| cell.get());
+            if !registered.is_some_and(|registered| Arc::ptr_eq(&registered.lease, &stopped.lease)) {
+                return Ok(());
             }
+            owners.remove(&stream);
         }
-        self.drop_stopped(stream);
         let now = self.clock.now();
         let mut rebuilds = self.rebuilds.lock();
         rebuilds.retain(|_, (_, last)| now.micros_since(*last) < REBUILDS_FORGOTTEN_S * 1_000_000);
@@ -252,27 +291,6 @@ where
         *last = now;
         tracing::warn!(%stream, rebuilds = *count, "the owner of a stream has stopped; it is rebuilt from the journal");
         if *count > REBUILDS_MAX { Err(Failure::OutOfOrder(format!("{stream} stops again and again"))) } else { Ok(()) }
-    }
-}
-
-fn give<A: Aggregate, T: Tell<A>>(
-    owner: &Addr<Owner<A, T>>,
-    at: Timestamp,
-    deadline: Timestamp,
-    envelope: &Envelope,
-    command: &A::Command,
-) -> Result<oneshot::Receiver<Answer<A>>, Failure<A::Refusal>>
-where
-    A::Event: Wire,
-    A::Command: Clone,
-    Owner<A, T>: Handler<Ask<A>> + Actor<Context = Context<Owner<A, T>>>,
-    Context<Owner<A, T>>: ToEnvelope<Owner<A, T>, Ask<A>>,
-{
-    let (answer, waiting) = oneshot::channel();
-    match owner.try_send(Ask { at, deadline, envelope: envelope.clone(), command: command.clone(), answer }) {
-        // A closed mailbox drops the answer's sender: the caller sees it and asks the successor.
-        Ok(()) | Err(actix::dev::SendError::Closed(_)) => Ok(waiting),
-        Err(actix::dev::SendError::Full(_)) => Err(Failure::Busy),
     }
 }
 

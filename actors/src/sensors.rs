@@ -1,7 +1,7 @@
 //! Readings come in, people inside go out: an estimate for each museum in memory, and a command to each slot that it concerns. A slot hears of a change that
 //! matters to it, or that its last word is getting old; not of every reading.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use jiff::ToSpan;
 use parking_lot::Mutex;
@@ -22,6 +22,8 @@ use crate::museums::{Known, Museums};
 const AHEAD_S: i64 = 60;
 /// A reading older than this says nothing about now.
 const OLD_S: i64 = 3_600;
+/// The most doors of one museum.
+const DOORS_MAX: usize = 256;
 /// How many changes a slow watcher may be behind.
 const FEED: usize = 1_024;
 
@@ -80,9 +82,12 @@ pub enum Rejected {
     /// Too old to say anything about now.
     #[error("the reading is more than an hour old")]
     Old,
-    /// A newer one of the same museum is known.
+    /// A newer one is known: of the building, or of entries through the same door.
     #[error("a reading of this instant or a later one is known")]
     OutOfOrder,
+    /// More doors than any building has.
+    #[error("256 sensors of this museum have counted entries lately: use one name for each door")]
+    TooManySensors,
 }
 
 impl Rejected {
@@ -94,6 +99,7 @@ impl Rejected {
             Self::InFuture => "reading_in_future",
             Self::Old => "reading_stale",
             Self::OutOfOrder => "reading_out_of_order",
+            Self::TooManySensors => "too_many_sensors",
         }
     }
 }
@@ -111,10 +117,44 @@ pub struct Told {
 
 #[derive(Debug, Default)]
 struct State {
-    estimators: HashMap<(MuseumId, Code), Entries>,
-    occupancy: HashMap<MuseumId, Occupancy>,
+    sites: HashMap<MuseumId, Site>,
     /// What each slot was told last: when, and the upper bound.
     told: HashMap<SlotId, (Timestamp, u32)>,
+}
+
+/// What is known of one museum's building.
+#[derive(Debug, Default)]
+struct Site {
+    /// Those who came in, door by door.
+    doors: HashMap<Code, Entries>,
+    /// Those who were inside when the program started, as if they had all just come in.
+    before: Option<Entries>,
+    occupancy: Option<Occupancy>,
+}
+
+impl Site {
+    /// Takes a reading in; answers the people inside at that moment. People inside as measured replace what was known; entries add up over all doors.
+    fn take(&mut self, reading: Reading) -> Result<Inside, Rejected> {
+        let newest = self.occupancy.map_or(Timestamp::MIN, |occupancy| occupancy.at);
+        match reading.measured {
+            Measured::Inside { .. } if reading.at <= newest => Err(Rejected::OutOfOrder),
+            Measured::Inside { people, sd } => Ok(Inside { people, sd: sd.unwrap_or(Inside::counted(people).sd) }),
+            Measured::Entries { people } => {
+                let at_s = reading.at.max(newest).as_seconds();
+                self.doors.retain(|sensor, door| *sensor == reading.sensor || people_of(door, at_s) > 0);
+                if !self.doors.contains_key(&reading.sensor) && self.doors.len() >= DOORS_MAX {
+                    return Err(Rejected::TooManySensors);
+                }
+                let door = self.doors.entry(reading.sensor).or_insert_with(|| Entries::new(Dwell::default()));
+                door.push(reading.at.as_seconds(), people).map_err(|error| match error {
+                    ModelError::Repeated { .. } | ModelError::TimeWentBack { .. } | ModelError::BadDwell { .. } => Rejected::OutOfOrder,
+                })?;
+                let before = self.before.iter().map(|before| people_of(before, at_s));
+                let doors = self.doors.values().map(|door| people_of(door, at_s));
+                Ok(Inside::counted(doors.chain(before).fold(0, u32::saturating_add)))
+            }
+        }
+    }
 }
 
 /// The estimates of all museums.
@@ -141,34 +181,26 @@ impl Sensors {
             return Err(Rejected::Old);
         }
         let mut state = self.state.lock();
-        if state.occupancy.get(&reading.museum).is_some_and(|last| last.sensor == reading.sensor && reading.at <= last.at) {
-            return Err(Rejected::OutOfOrder);
-        }
-        let inside = match reading.measured {
-            Measured::Inside { people, sd } => Inside { people, sd: sd.unwrap_or(Inside::counted(people).sd) },
-            Measured::Entries { people } => {
-                let before = state.occupancy.get(&reading.museum).copied();
-                let estimator = state.estimators.entry((reading.museum, reading.sensor)).or_insert_with(|| begun(before));
-                estimator.push(reading.at.as_seconds(), people).map_err(|error| match error {
-                    ModelError::Repeated { .. } | ModelError::TimeWentBack { .. } | ModelError::BadDwell { .. } => Rejected::OutOfOrder,
-                })?
-            }
-        };
-        let occupancy = Occupancy { museum: reading.museum, inside, at: reading.at, sensor: reading.sensor };
-        state.occupancy.insert(reading.museum, occupancy);
+        let site = state.sites.entry(reading.museum).or_default();
+        let inside = site.take(reading)?;
+        // A door that is a little behind the others changes the sum, not the time of it.
+        let at = site.occupancy.map_or(reading.at, |last| last.at.max(reading.at));
+        let occupancy = Occupancy { museum: reading.museum, inside, at, sensor: reading.sensor };
+        site.occupancy = Some(occupancy);
+        let ceiling = known.museum.ceiling_on(calendar::local_day(now));
         let told = concerned(&known, board, now)
             .into_iter()
             .filter_map(|(slot, policy)| {
                 let upper = inside.people.saturating_add(inside.sd.saturating_mul(2));
-                let ceiling = policy.ceiling?;
+                let limit = ceiling?;
                 if let Some((at, before)) = state.told.get(&slot) {
-                    let matters = upper.abs_diff(*before) >= (ceiling / 100).max(1);
+                    let matters = upper.abs_diff(*before) >= (limit / 100).max(1);
                     if !matters && now.micros_since(*at) < i64::from(policy.stale_after_s) * 1_000_000 / 3 {
                         return None;
                     }
                 }
                 state.told.insert(slot, (now, upper));
-                Some(tell(slot, occupancy, who))
+                Some(tell(slot, occupancy, ceiling, who))
             })
             .collect();
         state.told.retain(|slot, (at, _)| slot.museum() != reading.museum || now.micros_since(*at) < 86_400_000_000);
@@ -185,7 +217,7 @@ impl Sensors {
     /// The last estimate of a museum.
     #[must_use]
     pub fn occupancy(&self, museum: MuseumId) -> Option<Occupancy> {
-        self.state.lock().occupancy.get(&museum).copied()
+        self.state.lock().sites.get(&museum)?.occupancy
     }
 
     /// Follows the estimates from now on.
@@ -202,41 +234,44 @@ impl Sensors {
             let last = board.heads_of(museum).into_iter().filter_map(|(_, head)| head.places.live).max_by_key(|live| live.measured_at);
             if let Some(live) = last {
                 let inside = Inside { people: live.people, sd: live.sd };
-                state.occupancy.insert(museum, Occupancy { museum, inside, at: live.measured_at, sensor: live.source });
+                let site = state.sites.entry(museum).or_default();
+                site.occupancy = Some(Occupancy { museum, inside, at: live.measured_at, sensor: live.source });
+                site.before = Some(begun(inside, live.measured_at));
             }
         }
     }
 }
 
-/// An estimator that begins with the people known to be inside as if they had all just come in.
-fn begun(before: Option<Occupancy>) -> Entries {
+/// Those who came in by one door and are still inside; no door is asked for a time before its last count.
+fn people_of(door: &Entries, at_s: i64) -> u32 {
+    door.inside(at_s).map_or(0, |inside| inside.people)
+}
+
+/// An estimator that begins with people who are inside as if they had all just come in.
+fn begun(inside: Inside, at: Timestamp) -> Entries {
     let mut entries = Entries::new(Dwell::default());
-    if let Some(before) = before {
-        // An empty estimator takes any first count.
-        let _ = entries.push(before.at.as_seconds(), before.inside.people);
-    }
+    // An empty estimator takes any first count.
+    let _ = entries.push(at.as_seconds(), inside.people);
     entries
 }
 
-/// The slots that people inside now concern: those that run, and those that begin before everybody has left.
+/// The slots that people inside now concern: those that run, and those that begin before everybody has left; as planned, or as they were opened.
 fn concerned(known: &Known, board: &Board, now: Timestamp) -> Vec<(SlotId, Policy)> {
     let today = calendar::local_day(now);
     let matters = |slot: SlotId, end: Timestamp, policy: &Policy| now < end && slot.start() < now.plus_seconds(i64::from(policy.dwell_s));
-    let mut slots = Vec::new();
+    let mut slots = BTreeMap::new();
     for date in [today.saturating_sub(1.day()), today, today.saturating_add(1.day())] {
-        for opening in known.day(date).iter().filter(|opening| matters(opening.slot, opening.end, &opening.policy)) {
-            // A slot that was opened follows the policy under which it was.
-            let policy = board.head(opening.slot).map_or(opening.policy, |head| head.policy);
-            slots.push((opening.slot, policy));
-        }
+        slots.extend(known.day(date).iter().map(|opening| (opening.slot, (opening.end, opening.policy))));
     }
-    slots
+    slots.extend(board.heads_of(known.museum.id()).into_iter().map(|(slot, head)| (slot, (head.end, head.policy))));
+    slots.into_iter().filter(|(slot, (end, policy))| matters(*slot, *end, policy)).map(|(slot, (_, policy))| (slot, policy)).collect()
 }
 
-fn tell(slot: SlotId, occupancy: Occupancy, who: KeyId) -> Told {
+fn tell(slot: SlotId, occupancy: Occupancy, ceiling: Option<u32>, who: KeyId) -> Told {
     let Occupancy { inside, at, sensor, .. } = occupancy;
-    let key = digest(&[b"reading", sensor.as_str().as_bytes(), &at.as_micros().to_be_bytes(), &slot.get().to_be_bytes()]);
-    let body = digest(&[&inside.people.to_be_bytes(), &inside.sd.to_be_bytes()]);
+    let key =
+        digest(&[b"reading", sensor.as_str().as_bytes(), &at.as_micros().to_be_bytes(), &inside.people.to_be_bytes(), &slot.get().to_be_bytes()]);
+    let body = digest(&[&inside.people.to_be_bytes(), &inside.sd.to_be_bytes(), &ceiling.unwrap_or(u32::MAX).to_be_bytes()]);
     let envelope = Envelope { who, key, body, parties: Vec::new(), assessment: None, order: None };
-    Told { slot, envelope, command: Command::Observe { source: sensor, inside: inside.people, sd: inside.sd, measured_at: at } }
+    Told { slot, envelope, command: Command::Observe { source: sensor, inside: inside.people, sd: inside.sd, measured_at: at, ceiling } }
 }

@@ -69,7 +69,7 @@ async fn torn(journal: &dyn Journal, cut: bool, mut checked: Checked, batch: u64
         return Err(JournalError::Corrupt { batch, what });
     }
     journal.cut_last(batch).await?;
-    tracing::warn!(batch, %what, "the last batch of the journal was torn and has been cut off; what it held was never readable again");
+    tracing::warn!(batch, %what, "the last batch of the journal was torn and has been cut off; what it held is lost");
     checked.cut = Some(batch);
     Ok(checked)
 }
@@ -88,8 +88,8 @@ fn sound(batch: &Batch) -> Result<(), JournalError> {
     let bad = |what: &str| JournalError::Corrupt { batch: batch.number, what: what.to_owned() };
     for frame in wire::frames(&batch.records) {
         let frame = frame.map_err(|error| corrupt(batch, &error))?;
-        let span = seen.entry(frame.stream).or_insert((frame.seq, frame.seq - 1));
-        if frame.seq != span.1 + 1 {
+        let span = seen.entry(frame.stream).or_insert((frame.seq, frame.seq.wrapping_sub(1)));
+        if frame.seq == 0 || frame.seq != span.1 + 1 {
             return Err(bad("records of a stream are out of order"));
         }
         span.1 = frame.seq;

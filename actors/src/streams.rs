@@ -23,11 +23,16 @@ use crate::views::Snapshots;
 
 /// The records of one stream in some batches, from `after` on.
 pub fn records<E: Wire>(batches: &[Batch], stream: StreamId, after: u64) -> Result<Vec<Record<E>>, JournalError> {
-    let mut records = Vec::new();
+    let mut records: Vec<Record<E>> = Vec::new();
     for batch in batches {
         for frame in wire::frames(&batch.records) {
             let frame = frame.map_err(|error| corrupt(batch, &error))?;
             if frame.stream == stream && frame.seq > after {
+                let last = records.last().map_or(after, |record| record.seq);
+                if frame.seq != last + 1 {
+                    let what = format!("{stream} goes on with record {} after record {last}: the index of the journal is damaged", frame.seq);
+                    return Err(JournalError::Corrupt { batch: batch.number, what });
+                }
                 records.push(frame.record().map_err(|error| corrupt(batch, &error))?);
             }
         }
@@ -95,15 +100,37 @@ impl Streams {
     }
 }
 
+/// What a stream is made of before anything was written to it.
+pub trait Planned: Aggregate {
+    /// Whether the museums' plans still say the same of it.
+    fn is_current(&self, museums: &Museums) -> bool;
+}
+
+impl Planned for Slot {
+    fn is_current(&self, museums: &Museums) -> bool {
+        self.is_opened() || museums.opening(self.id()).as_ref() == Some(self.opening())
+    }
+}
+
+impl Planned for Museum {
+    fn is_current(&self, _: &Museums) -> bool {
+        true
+    }
+}
+
 fn read_failed<R>(error: &JournalError) -> Failure<R> {
     tracing::error!(%error, "a stream cannot be read");
     Failure::Journal(error.to_string())
 }
 
-impl<A: Aggregate> ReadBack<A> for Streams
+impl<A: Planned> ReadBack<A> for Streams
 where
     A::Event: Wire,
 {
+    fn is_current(&self, state: &A) -> bool {
+        state.is_current(&self.museums)
+    }
+
     fn read_back(&self, lease: &Arc<Lease>, seq: u64, answer: oneshot::Sender<Answer<A>>) {
         let (this, stream) = (self.clone(), lease.stream);
         self.runtime.spawn(async move {
@@ -133,6 +160,11 @@ impl Source<Slot> for Streams {
             let StreamId::Slot(id) = stream else { return Err(Source::<Slot>::unknown(self, stream)) };
             match self.slot(id).await {
                 Ok(Some(slot)) => {
+                    let known = self.board.head(id).map_or(0, |head| head.seq);
+                    if slot.seq() < known {
+                        let what = format!("slot {id} ends at record {}, but record {known} is known", slot.seq());
+                        return Err(read_failed(&JournalError::Corrupt { batch: 0, what }));
+                    }
                     slot.recount().map_err(|broken| Failure::OutOfOrder(broken.to_string()))?;
                     Ok(slot)
                 }

@@ -276,7 +276,7 @@ impl From<Rejected> for Problem {
         let status = match rejected {
             Rejected::UnknownMuseum => StatusCode::NOT_FOUND,
             Rejected::OutOfOrder => StatusCode::CONFLICT,
-            Rejected::InFuture | Rejected::Old => StatusCode::UNPROCESSABLE_ENTITY,
+            Rejected::InFuture | Rejected::Old | Rejected::TooManySensors => StatusCode::UNPROCESSABLE_ENTITY,
         };
         Self::new(status, rejected.code(), rejected.to_string())
     }

@@ -19,7 +19,7 @@ pub trait Aggregate: Clone + Send + Sync + Unpin + 'static {
     /// Whether a command was seen before, by its key. Asked before [`Aggregate::decide`].
     fn recall(&self, envelope: &Envelope) -> Recall;
 
-    /// What happens if this command comes now, or why not. All rules are here; an empty answer means that nothing has to happen.
+    /// What happens if this command comes now, or why not. All rules are here.
     fn decide(&self, now: Timestamp, command: &Self::Command) -> Result<Vec<Self::Event>, Self::Refusal>;
 
     /// What has to happen because its time has come; empty if nothing is due.

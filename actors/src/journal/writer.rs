@@ -65,8 +65,8 @@ pub trait Pending: Send {
     fn tell(&mut self, batch: u64);
     /// It is on the disk, and everybody knows: answer.
     fn answer(self: Box<Self>);
-    /// It is not, or nobody knows.
-    fn lost(self: Box<Self>, lost: Lost);
+    /// It is not, or nobody knows: answer that. If it is found to be on the disk after all, the house is told later.
+    fn lost(&mut self, lost: Lost);
 }
 
 enum Job {
@@ -111,6 +111,11 @@ impl Permit<'_> {
     pub fn write(self, pending: Box<dyn Pending>) {
         self.0.send(Job::Write(pending));
     }
+
+    /// Runs `then` when everything queued so far is settled, with whether the lease still stands.
+    pub fn settle(self, lease: &Arc<Lease>, then: impl FnOnce(bool) + Send + 'static) {
+        self.0.send(Job::Settle(Arc::clone(lease), Box::new(then)));
+    }
 }
 
 impl Queue {
@@ -118,12 +123,6 @@ impl Queue {
     #[must_use]
     pub fn permit(&self) -> Option<Permit<'_>> {
         self.jobs.try_reserve().ok().map(Permit)
-    }
-
-    /// Runs `then` when everything queued so far is settled, with whether the lease still stands. False if the queue is full.
-    #[must_use]
-    pub fn settle(&self, lease: &Arc<Lease>, then: impl FnOnce(bool) + Send + 'static) -> bool {
-        self.jobs.try_send(Job::Settle(Arc::clone(lease), Box::new(then))).is_ok()
     }
 
     /// Becomes the owner of a stream: everything queued for it before is settled when this answers. None if the writer has stopped.
@@ -166,7 +165,7 @@ pub fn start(journal: Arc<dyn Journal>, head: Head, clock: Arc<dyn Clock>, limit
     let (sender, jobs) = mpsc::channel(limits.queue);
     let (committed, follow) = watch::channel(head);
     let (health, feel) = watch::channel(Health::Writing);
-    let writer = Writer { journal, clock, head, health, committed, leases: HashMap::new(), leases_swept: 1024 };
+    let writer = Writer { journal, clock, head, health, doubtful: None, committed, leases: HashMap::new(), leases_swept: 1024 };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let thread = std::thread::Builder::new().name("journal".into()).spawn(move || runtime.block_on(writer.run(jobs, limits.batch)))?;
     Ok((Queue { jobs: sender, committed: follow, health: feel }, thread))
@@ -177,6 +176,8 @@ struct Writer {
     clock: Arc<dyn Clock>,
     head: Head,
     health: watch::Sender<Health>,
+    /// A batch of which nobody knows whether it was written, with its records: if it was, the house has not been told.
+    doubtful: Option<(Head, Vec<Box<dyn Pending>>)>,
     committed: watch::Sender<Head>,
     leases: HashMap<StreamId, Weak<Lease>>,
     leases_swept: usize,
@@ -217,7 +218,7 @@ impl Writer {
                 // Nobody waits any more: the lease is dropped with the answer.
                 let _ = answer.send(lease);
             }
-            Job::Write(pending) => pending.lost(Lost::NotWritten("queued out of order".into())),
+            Job::Write(mut pending) => pending.lost(Lost::NotWritten("queued out of order".into())),
         }
     }
 
@@ -229,11 +230,11 @@ impl Writer {
         match health {
             Health::Writing => {}
             Health::Recovering if self.recover().await => {}
-            Health::Recovering => return lose(records, &Lost::NotWritten("the store has not come back".into())),
-            Health::Stopped => return lose(records, &Lost::NotWritten("the disk failed: check it, then restart the program".into())),
+            Health::Recovering => return lose(&mut records, &Lost::NotWritten("the store has not come back".into())),
+            Health::Stopped => return lose(&mut records, &Lost::NotWritten("the disk failed: check it, then restart the program".into())),
         }
-        let (mut live, late): (Vec<_>, Vec<_>) = records.drain(..).partition(|pending| !pending.lease().has_ended());
-        lose(late, &Lost::NotWritten("the stream has a newer owner".into()));
+        let (mut live, mut late): (Vec<_>, Vec<_>) = records.drain(..).partition(|pending| !pending.lease().has_ended());
+        lose(&mut late, &Lost::NotWritten("the stream has a newer owner".into()));
         if live.is_empty() {
             return;
         }
@@ -250,7 +251,7 @@ impl Writer {
                     pending.answer();
                 }
             }
-            Err(error) => self.failed(error, live).await,
+            Err(error) => self.failed(error, &batch, live).await,
         }
     }
 
@@ -272,7 +273,7 @@ impl Writer {
         Batch { number: self.head.number + 1, previous: self.head.hash, at, records: bytes, spans }
     }
 
-    async fn failed(&mut self, error: JournalError, records: Vec<Box<dyn Pending>>) {
+    async fn failed(&mut self, error: JournalError, batch: &Batch, mut records: Vec<Box<dyn Pending>>) {
         tracing::error!(%error, records = records.len(), "a batch was not written; its streams will be rebuilt from the journal");
         let lost = match &error {
             JournalError::Full(_) | JournalError::Conflict(_) => Lost::NotWritten(error.to_string()),
@@ -280,10 +281,10 @@ impl Writer {
         };
         let stopped = matches!(error, JournalError::FlushFailed(_));
         self.health.send_replace(if stopped { Health::Stopped } else { Health::Recovering });
-        for pending in &records {
-            pending.lease().end();
+        lose(&mut records, &lost);
+        if lost == Lost::Unknown {
+            self.doubtful = Some((Head { number: batch.number, hash: batch.hash(), at: batch.at }, records));
         }
-        lose(records, &lost);
         if !stopped {
             self.recover().await;
         }
@@ -294,6 +295,12 @@ impl Writer {
         match self.journal.recover().await {
             Ok(head) => {
                 self.head = head;
+                if let Some((_, records)) = self.doubtful.take().filter(|(doubtful, _)| *doubtful == head) {
+                    tracing::warn!(batch = head.number, "a batch was written although its append failed");
+                    for mut pending in records {
+                        pending.tell(head.number);
+                    }
+                }
                 self.health.send_replace(Health::Writing);
                 self.committed.send_replace(head);
                 true
@@ -306,7 +313,7 @@ impl Writer {
     }
 }
 
-fn lose(records: Vec<Box<dyn Pending>>, lost: &Lost) {
+fn lose(records: &mut [Box<dyn Pending>], lost: &Lost) {
     for pending in records {
         pending.lease().end();
         pending.lost(lost.clone());

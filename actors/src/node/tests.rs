@@ -510,6 +510,99 @@ async fn one_process_at_a_time_and_a_clock_that_fits_the_journal() {
     }
 }
 
+#[actix_rt::test]
+async fn when_an_owner_stops_all_who_waited_for_it_are_served_by_the_next() {
+    let house = House::new().await;
+    house.ask(1, hold(1, 1)).await.unwrap();
+    let stopped: Result<(), _> = house.node().look(tomorrow(), |_| panic!("a fault in a handler")).await;
+    assert!(stopped.is_err(), "a fault that stays is told");
+    let node = house.node();
+    let panic_once = Arc::new(std::sync::atomic::AtomicBool::new(true));
+    let fault = node.look(tomorrow(), move |_| assert!(!panic_once.swap(false, std::sync::atomic::Ordering::Relaxed), "once"));
+    let (fault, answers) = tokio::join!(fault, join_all((2..17).map(|n| house.ask(n, hold(n as u64, 1)))));
+    assert!(fault.is_ok() && answers.iter().all(Result::is_ok), "{answers:?}");
+    assert_eq!(house.taken(), 16);
+    house.running.stop().await;
+}
+
+#[actix_rt::test]
+async fn a_full_queue_hurts_nobody_who_is_in_it() {
+    let journal = Arc::new(Faulty::default());
+    let clock = Arc::new(ManualClock::new(now()));
+    let running = Node::start_on(Arc::clone(&journal) as _, clock, Limits { queue: 4, batch: 2 }).await.unwrap();
+    open_museum(running.node()).await;
+    let node = running.node();
+    node.slot(tomorrow(), by(0), hold(1_000, 1)).await.unwrap();
+    let stall = journal.stall.lock().await;
+    let holds = join_all((1..=5).map(|n| node.slot(tomorrow(), by(n), hold(n as u64, 1))));
+    let repeats = join_all((0..5).map(|_| node.slot(tomorrow(), by(0), hold(1_000, 1))));
+    let looks = join_all((0..5).map(|_| node.look(tomorrow(), |slot| slot.places().taken())));
+    let release = async {
+        tokio::task::yield_now().await;
+        drop(stall);
+    };
+    let (holds, repeats, looks, ()) = tokio::join!(holds, repeats, looks, release);
+    assert!(holds.iter().chain(&repeats).all(|answer| matches!(answer, Ok(_) | Err(Failure::Busy))), "{holds:?} {repeats:?}");
+    assert!(looks.iter().all(|look| matches!(look, Ok(_) | Err(Failure::Busy))), "{looks:?}");
+    let done = 1 + holds.iter().filter(|answer| answer.is_ok()).count() as u32;
+    assert_eq!(node.board().head(tomorrow()).map(|head| head.places.taken()), Some(done));
+    running.stop().await;
+}
+
+#[actix_rt::test]
+async fn a_slot_that_nobody_has_touched_follows_the_plan_as_it_changes() {
+    let house = House::new().await;
+    // Somebody is refused: the slot is in memory, as planned then.
+    assert!(house.ask(1, hold(1, 21)).await.is_err());
+    let mut smaller = plan();
+    smaller.routes[0].week.iter_mut().flatten().for_each(|session| session.capacity = 5);
+    let valid_from = calendar::local_day(now());
+    house.node().museum(MUSEUM, by(2_000), museum::Command::SetPlan { valid_from, plan: smaller }).await.unwrap();
+    assert!(matches!(house.ask(2, hold(2, 10)).await, Err(Failure::Refused(Refusal::NotEnoughPlaces { available: 5, .. }))));
+    // One that was sold from keeps the plan under which it was.
+    house.ask(3, hold(3, 2)).await.unwrap();
+    house.node().museum(MUSEUM, by(2_001), museum::Command::SetPlan { valid_from, plan: plan() }).await.unwrap();
+    assert!(house.ask(4, hold(4, 4)).await.is_err());
+    house.running.stop().await;
+}
+
+#[actix_rt::test]
+async fn a_batch_that_was_written_though_its_append_failed_is_told_to_the_house() {
+    let journal = Arc::new(Faulty::default());
+    let house = House::on(Arc::clone(&journal) as _).await;
+    open_museum(house.node()).await;
+    journal.faults.lock().push_back(Fault::Written);
+    assert_eq!(house.ask(1, hold(1, 3)).await, Err(Failure::OutcomeUnknown));
+    assert_eq!(house.ask(1, hold(2, 3)).await.map(|record| record.seq), Ok(1));
+    assert_eq!((house.taken(), house.node().board().next_wake()), (3, Some(now().plus_seconds(900))));
+    house.running.stop().await;
+}
+
+#[actix_rt::test]
+async fn doors_add_up_and_todays_ceiling_reaches_slots_that_were_opened_before() {
+    let house = House::new().await;
+    let running = SlotId::new(MUSEUM, RouteId(1), now());
+    let entries = |sensor: &str, at_s: i64, people| {
+        let at = now().plus_seconds(at_s);
+        Reading { museum: MUSEUM, sensor: code(sensor), at, measured: Measured::Entries { people } }
+    };
+    for (sensor, at_s, people, inside) in [("north", 0, 10, 10), ("south", 0, 7, 17), ("south", 5, 1, 18), ("north", 5, 2, 20)] {
+        let occupancy = house.node().read(entries(sensor, at_s, people), KeyId(3)).await.unwrap();
+        assert_eq!(occupancy.inside.people, inside, "{sensor} at {at_s}");
+    }
+    assert_eq!(house.node().read(entries("north", 5, 2), KeyId(3)).await, Err(Rejected::OutOfOrder));
+    let live = house.node().board().head(running).and_then(|head| head.places.live).expect("the running slot was told");
+    assert_eq!((live.people, live.ceiling), (20, Some(30)));
+    let valid_from = calendar::local_day(now());
+    house.node().museum(MUSEUM, by(2_000), museum::Command::SetCeiling { valid_from, ceiling: Some(12) }).await.unwrap();
+    house.node().read(entries("north", 10, 1), KeyId(3)).await.unwrap();
+    let head = house.node().board().head(running).unwrap();
+    assert_eq!((head.places.live.and_then(|live| live.ceiling), head.places.available(Channel::BoxOffice, now()).0), (Some(12), 0));
+    let old = Reading { museum: MUSEUM, sensor: code("camera"), at: now().plus_seconds(-60), measured: Measured::Inside { people: 1, sd: None } };
+    assert_eq!(house.node().read(old, KeyId(3)).await, Err(Rejected::OutOfOrder), "an older word of another sensor does not count");
+    house.running.stop().await;
+}
+
 /// The journal of the first released layout, as bytes. It is never written again: a program that cannot read it to the same state has lost a museum's past.
 #[actix_rt::test]
 async fn the_golden_journal_replays_to_its_state() {
@@ -571,7 +664,7 @@ async fn every_event() -> Arc<MemoryJournal> {
             now().plus_seconds(3_000),
             Command::Sell { hold: id(5), owner: None, settlement: account, contact: Some(tornello_engine::ids::PersonId(9)) },
         ),
-        (start, Command::Observe { source: code("door"), inside: 9, sd: 3, measured_at: start }),
+        (start, Command::Observe { source: code("door"), inside: 9, sd: 3, measured_at: start, ceiling: Some(30) }),
         (start, Command::Admit { ticket: gate(3).0, issue: Some(1), gate: gate(3).1, museum: MUSEUM }),
         (start, Command::Exit { ticket: gate(3).0, gate: gate(3).1, museum: MUSEUM }),
     ];

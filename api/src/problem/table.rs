@@ -23,7 +23,7 @@ pub struct Known {
 }
 
 /// Problems that do not come from a refusal, or whose text there names a case.
-const OTHERS: [(&str, u16, &str, &str); 40] = [
+const OTHERS: [(&str, u16, &str, &str); 41] = [
     ("malformed", 400, "something in the request cannot be read", "The title says what; it is a fault in the program that asks."),
     (
         "idempotency_key_missing",
@@ -75,6 +75,7 @@ const OTHERS: [(&str, u16, &str, &str); 40] = [
         "Use a new key for a new request; repeat a request with its own key and body.",
     ),
     ("reading_in_future", 422, "the reading is from the future", "Check the sensor's clock."),
+    ("too_many_sensors", 422, "more sensors of this museum have counted entries lately than a building has doors", "Use one name for each door."),
     ("reading_stale", 422, "the reading is too old to say anything about now", ""),
     ("reading_out_of_order", 409, "a reading of this instant or a later one is known", "Nothing has to be done."),
     ("too_many_requests", 429, "too many requests", "Wait as long as Retry-After says."),

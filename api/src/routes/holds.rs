@@ -2,9 +2,11 @@
 
 use actix_web::{HttpResponse, delete, get, post, web};
 use serde::{Deserialize, Serialize};
+use tornello_actors::failure::Failure;
 use tornello_actors::node::Node;
 use tornello_engine::calendar;
 use tornello_engine::channel::Channel;
+use tornello_engine::envelope::Envelope;
 use tornello_engine::ids::{Code, HoldId, OrderId, SlotId};
 use tornello_engine::slot::{Command, Event, Hold, Line, Slot, people as people_of, total};
 use tornello_engine::time::Timestamp;
@@ -107,8 +109,22 @@ pub struct ExtendedView {
     expires_at: String,
 }
 
-/// Prices of lines by the tariff of the slot's day.
-pub fn priced(node: &Node, slot: SlotId, channel: Channel, lines: &[LineForm]) -> Result<Vec<Line>, Problem> {
+/// Prices of lines by the tariff of the slot's day. A request that was done before needs none: it is answered from what was written then, whatever the tariff has
+/// become.
+pub async fn priced(node: &Node, slot: SlotId, channel: Channel, lines: &[LineForm], envelope: &Envelope) -> Result<Vec<Line>, Problem> {
+    match by_tariff(node, slot, channel, lines) {
+        Ok(lines) => Ok(lines),
+        Err(problem) => {
+            if node.knows(slot, envelope).await? {
+                Ok(Vec::new())
+            } else {
+                Err(problem)
+            }
+        }
+    }
+}
+
+fn by_tariff(node: &Node, slot: SlotId, channel: Channel, lines: &[LineForm]) -> Result<Vec<Line>, Problem> {
     let known = node.museums().get(slot.museum()).ok_or_else(Problem::not_found)?;
     let date = calendar::local_day(slot.start());
     let (_, tariff) = known.museum.tariff_on(date).ok_or_else(|| Problem::invalid("this museum has no tariff for that day"))?;
@@ -140,7 +156,7 @@ pub async fn create(
     let channel = caller.channel();
     let order = form.order.as_deref().map(str::parse::<OrderId>).transpose().map_err(|error| Problem::invalid(error.to_string()))?;
     let envelope = envelope(&node, &caller, &key, &["hold", &slot.to_string()], &*form, &form.parties, order)?;
-    let lines = priced(&node, slot, channel, &form.lines)?;
+    let lines = priced(&node, slot, channel, &form.lines, &envelope).await?;
     let command = Command::Hold { hold: HoldId::new(slot, random()), channel, lines };
     let record = node.slot(slot, envelope, command).await.map_err(|failure| alternatives(&node, slot, channel, failure))?;
     let held = record.events.iter().find_map(|event| if let Event::Held(held) = event { Some(held) } else { None });
@@ -217,8 +233,16 @@ pub async fn confirm(
     // A contact is stored for a hold that lives and is the caller's. A repeat finds it sold, and the contact where the first request put it.
     let lives = move |slot: &Slot| slot.hold_of(hold).is_some_and(|hold| owner.is_none_or(|owner| owner == hold.who));
     let wanted = form.contact.is_some() && node.look(hold.slot(), lives).await?;
+    let command = |contact| Command::Sell { hold, owner, settlement: settlement.clone(), contact };
+    if wanted {
+        node.rehearse(hold.slot(), &envelope, &command(None)).await?;
+    }
     let contact = people::keep(&node, hold.slot(), &envelope, form.contact.as_ref(), wanted).await?;
-    let record = node.slot(hold.slot(), envelope, Command::Sell { hold, owner, settlement, contact }).await?;
+    let record = node.slot(hold.slot(), envelope, command(contact)).await;
+    if matches!(record, Err(Failure::Refused(_))) {
+        people::drop_unsold(&node, contact.filter(|_| wanted)).await?;
+    }
+    let record = record?;
     sales::answer(&record)
 }
 

@@ -110,6 +110,13 @@ pub async fn keep(node: &Node, slot: SlotId, envelope: &Envelope, form: Option<&
     Ok(Some(person))
 }
 
+/// Erases a contact that was stored for a sale that was refused after all, as when the last place went in between: nobody would ever name it again.
+pub async fn drop_unsold(node: &Node, person: Option<PersonId>) -> Result<(), Problem> {
+    let Some(person) = person else { return Ok(()) };
+    files(node)?.people.erase(person, node.now()).await?;
+    Ok(())
+}
+
 /// The contact of a person; none if there is none or it was erased.
 pub async fn known(node: &Node, person: PersonId) -> Result<Option<PersonView>, Problem> {
     Ok(files(node)?.people.get(person).await?.map(|contact| PersonView::new(person, &contact)))

@@ -2,6 +2,7 @@
 
 use actix_web::{HttpResponse, get, post, web};
 use serde::{Deserialize, Serialize};
+use tornello_actors::failure::Failure;
 use tornello_actors::keys::Museums;
 use tornello_actors::node::Node;
 use tornello_actors::views::{SaleFilter, SaleRow};
@@ -287,11 +288,19 @@ pub async fn create(
     caller.may_at(Scope::Desk, slot.museum())?;
     let settlement = form.settlement.by(&caller)?;
     let envelope = envelope(&node, &caller, &key, &["sell", &slot.to_string()], &*form, &[], None)?;
-    let lines = priced(&node, slot, channel, &form.lines)?;
+    let lines = priced(&node, slot, channel, &form.lines, &envelope).await?;
+    let sale = HoldId::new(slot, random());
+    let command = |contact| Command::SellDirect { sale, channel, lines: lines.clone(), settlement: settlement.clone(), contact };
+    let refused = |failure| alternatives(&node, slot, channel, failure);
+    if form.contact.is_some() {
+        node.rehearse(slot, &envelope, &command(None)).await.map_err(refused)?;
+    }
     let contact = contacts::keep(&node, slot, &envelope, form.contact.as_ref(), true).await?;
-    let command = Command::SellDirect { sale: HoldId::new(slot, random()), channel, lines, settlement, contact };
-    let record = node.slot(slot, envelope, command).await.map_err(|failure| alternatives(&node, slot, channel, failure))?;
-    answer(&record)
+    let record = node.slot(slot, envelope, command(contact)).await;
+    if matches!(record, Err(Failure::Refused(_))) {
+        contacts::drop_unsold(&node, contact).await?;
+    }
+    answer(&record.map_err(refused)?)
 }
 
 /// Which sales to list; all conditions hold together.

@@ -45,6 +45,8 @@ pub struct Live {
     pub measured_at: Timestamp,
     /// Until when it is believed.
     pub until: Timestamp,
+    /// The most people who may be inside at once, as the museum said then; none: no limit.
+    pub ceiling: Option<u32>,
     /// The most places of this slot that may be taken; none: no limit.
     pub sellable: Option<u32>,
     /// This slot's `inside` at that moment, to follow who came and went since.
@@ -69,13 +71,13 @@ impl Places {
     /// Places held or sold.
     #[must_use]
     pub fn taken(&self) -> u32 {
-        (0..Channel::COUNT).map(|i| self.held[i] + self.sold[i]).sum()
+        sum(Channel::ALL.map(|channel| self.taken_by(channel)))
     }
 
     /// Places held or sold by one channel.
     #[must_use]
     pub const fn taken_by(&self, channel: Channel) -> u32 {
-        self.held[channel.index()] + self.sold[channel.index()]
+        self.held[channel.index()].saturating_add(self.sold[channel.index()])
     }
 
     /// The reading that counts now, if one is fresh.
@@ -112,7 +114,7 @@ impl Places {
     pub fn available(&self, channel: Channel, now: Timestamp) -> (u32, LimitedBy) {
         let sellable = self.sellable(now);
         let left = sellable.saturating_sub(self.taken());
-        let kept: u32 = Channel::ALL.iter().filter(|&&other| other != channel).map(|&other| self.reserve(other, now)).sum();
+        let kept = sum(Channel::ALL.map(|other| if other == channel { 0 } else { self.reserve(other, now) }));
         let open = left.saturating_sub(kept);
         let quota = &self.quotas[channel.index()];
         let own = match quota.limit {
@@ -140,7 +142,7 @@ impl Places {
     /// kept for another channel raises it.
     #[must_use]
     pub fn promised_over(&self, now: Timestamp) -> u32 {
-        let kept: u32 = Channel::ALL.iter().map(|&channel| self.reserve(channel, now)).sum();
+        let kept = sum(Channel::ALL.map(|channel| self.reserve(channel, now)));
         self.taken().saturating_add(kept).saturating_sub(self.sellable(now))
     }
 
@@ -149,4 +151,9 @@ impl Places {
     pub fn people_upper(&self, now: Timestamp) -> Option<u32> {
         self.live_at(now).map(|live| live.upper().saturating_add(self.inside).saturating_sub(live.inside_then))
     }
+}
+
+/// The sum, at most the largest number: shares may be absurd, and still nothing wraps.
+fn sum(counts: [u32; Channel::COUNT]) -> u32 {
+    counts.into_iter().fold(0, u32::saturating_add)
 }

@@ -65,7 +65,7 @@ pub enum Command {
         sale: HoldId,
         /// Whose sale it must be.
         owner: Option<KeyId>,
-        /// Ticket numbers; empty: all that still stand.
+        /// Ticket numbers; empty: all that are neither used nor cancelled.
         tickets: Vec<u16>,
         /// Why, which decides the refund.
         cause: CancelCause,
@@ -133,5 +133,7 @@ pub enum Command {
         sd: u32,
         /// When it was measured.
         measured_at: Timestamp,
+        /// The most people who may be inside the building at once, as the museum says today; none: readings limit nothing.
+        ceiling: Option<u32>,
     },
 }

@@ -10,19 +10,27 @@ const CLOCK_AHEAD_S: i64 = 60;
 
 impl Slot {
     pub(super) fn close(&self, reason: Code) -> Result<Vec<Event>, Refusal> {
-        Ok(if self.places.closed == Some(reason) { Vec::new() } else { vec![Event::Closed(Closed { reason })] })
+        Ok(vec![Event::Closed(Closed { reason })])
     }
 
     pub(super) fn reopen(&self) -> Result<Vec<Event>, Refusal> {
-        Ok(if self.places.closed.is_some() { vec![Event::Reopened(Reopened {})] } else { Vec::new() })
+        Ok(vec![Event::Reopened(Reopened {})])
     }
 
-    /// A reading, and what follows for this slot. Readings count in the order in which they were measured; a late one is refused, never mixed in.
-    pub(super) fn observe(&self, now: Timestamp, source: Code, inside: u32, sd: u32, measured_at: Timestamp) -> Result<Vec<Event>, Refusal> {
+    /// A reading, and what follows for this slot. Readings count in the order in which they were measured, of the same instant the one that comes last; a late
+    /// one is refused, never mixed in. The ceiling is today's: a slot may have been opened months ago, under another one.
+    pub(super) fn observe(
+        &self,
+        now: Timestamp,
+        source: Code,
+        (inside, sd): (u32, u32),
+        measured_at: Timestamp,
+        ceiling: Option<u32>,
+    ) -> Result<Vec<Event>, Refusal> {
         if measured_at > now.plus_seconds(CLOCK_AHEAD_S) {
             return Err(Refusal::ReadingInFuture);
         }
-        if self.places.live.is_some_and(|live| measured_at <= live.measured_at) {
+        if self.places.live.is_some_and(|live| measured_at < live.measured_at) {
             return Err(Refusal::ReadingOutOfOrder);
         }
         let until = measured_at.plus_seconds(i64::from(self.opening.policy.stale_after_s));
@@ -30,8 +38,8 @@ impl Slot {
             return Err(Refusal::ReadingStale);
         }
         let upper = inside.saturating_add(sd.saturating_mul(2));
-        let sellable = self.opening.policy.ceiling.and_then(|ceiling| self.live_cap(now, upper, ceiling));
-        Ok(vec![Event::Observed(Observed { source, inside, sd, measured_at, sellable, until })])
+        let sellable = ceiling.and_then(|ceiling| self.live_cap(now, upper, ceiling));
+        Ok(vec![Event::Observed(Observed { source, inside, sd, measured_at, ceiling, sellable, until })])
     }
 
     /// The most places of this slot that may be taken, given the upper bound of the people inside the building now. Who has a ticket of this slot and is not

@@ -218,6 +218,8 @@ pub struct Observed {
     pub sd: u32,
     /// When it was measured.
     pub measured_at: Timestamp,
+    /// The most people who may be inside at once, as the museum said then.
+    pub ceiling: Option<u32>,
     /// What follows for this slot: the most places that may be taken; none: no limit from sensors.
     pub sellable: Option<u32>,
     /// Until when this is believed.

@@ -33,7 +33,8 @@ impl Slot {
                 entries.saturating_add(1)
             }
         };
-        if let (Some(inside), Some(ceiling)) = (self.places.people_upper(now), self.opening.policy.ceiling)
+        if let Some(inside) = self.places.people_upper(now)
+            && let Some(ceiling) = self.places.live.and_then(|live| live.ceiling)
             && inside >= ceiling
         {
             return Err(Refusal::Wait { inside, ceiling });

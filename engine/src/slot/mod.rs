@@ -75,8 +75,7 @@ impl Aggregate for Slot {
         self.keys.recall(envelope)
     }
 
-    /// What happens if this command comes now, or why not. An empty answer means that nothing has to happen. Time never goes backwards: `now` counts as at
-    /// least the time of the last record.
+    /// What happens if this command comes now, or why not. Time never goes backwards: `now` counts as at least the time of the last record.
     fn decide(&self, now: Timestamp, command: &Command) -> Result<Vec<Event>, Refusal> {
         let now = self.at_least(now);
         let mut events = match command {
@@ -94,7 +93,7 @@ impl Aggregate for Slot {
             Command::SetQuotas { quotas } => Ok(vec![Event::QuotasSet(QuotasSet { quotas: *quotas })]),
             Command::Close { reason } => self.close(*reason),
             Command::Reopen => self.reopen(),
-            Command::Observe { source, inside, sd, measured_at } => self.observe(now, *source, *inside, *sd, *measured_at),
+            Command::Observe { source, inside, sd, measured_at, ceiling } => self.observe(now, *source, (*inside, *sd), *measured_at, *ceiling),
         }?;
         if !self.opened && !events.is_empty() {
             events.insert(0, Event::Opened(Opened { opening: self.opening.clone() }));
@@ -119,14 +118,13 @@ impl Aggregate for Slot {
         if let Some(envelope) = &record.envelope {
             self.keys.remember(envelope.who, envelope.key, envelope.body, record.seq, record.at);
         }
-        let mut about_capacity = false;
         for event in &record.events {
-            about_capacity |= event.is_about_capacity();
             self.apply_event(record, event);
+            let (over, promised) = (self.places.over(record.at), self.places.promised_over(record.at));
+            let about_capacity = event.is_about_capacity();
+            self.over_allowed = if about_capacity { over } else { over.min(self.over_allowed) };
+            self.promised_over_allowed = if about_capacity { promised } else { promised.min(self.promised_over_allowed) };
         }
-        let (over, promised) = (self.places.over(record.at), self.places.promised_over(record.at));
-        self.over_allowed = if about_capacity { over } else { over.min(self.over_allowed) };
-        self.promised_over_allowed = if about_capacity { promised } else { promised.min(self.promised_over_allowed) };
     }
 
     /// Whether the state after the last record is sound, in O(1). The shell asks before a record may be written.
@@ -147,7 +145,7 @@ impl Aggregate for Slot {
         Ok(())
     }
 
-    /// When the slot next wants [`Command::Expire`], if ever.
+    /// When the slot next wants [`Slot::due`], if ever.
     fn wake_at(&self) -> Option<Timestamp> {
         self.ledger.next_deadline()
     }
@@ -218,6 +216,7 @@ impl Slot {
                     sd: observed.sd,
                     measured_at: observed.measured_at,
                     until: observed.until,
+                    ceiling: observed.ceiling,
                     sellable: observed.sellable,
                     inside_then: self.places.inside,
                 });

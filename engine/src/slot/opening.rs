@@ -45,7 +45,7 @@ pub struct Quota {
 pub struct Policy {
     /// How long before the start sales open.
     pub sale_opens_s: u32,
-    /// How long before the start sales of channels other than the box office close; the box office sells until the slot ends.
+    /// How long before the start sales close on web, group and reseller; the channels on site (box office, kiosk) sell until the slot ends.
     pub sale_closes_s: u32,
     /// How long a hold lives.
     pub hold_ttl_s: u32,
@@ -61,7 +61,7 @@ pub struct Policy {
     pub reentry: Reentry,
     /// What is paid back on a cancellation by the visitor.
     pub refund: Refund,
-    /// The most people who may be inside the building at once; none: sensors do not limit sales.
+    /// The most people who may be inside the building at once, as planned when the slot was opened. What limits sales is the ceiling that comes with a reading.
     pub ceiling: Option<u32>,
     /// How long a visitor stays, on average; decides how far ahead people inside now limit sales.
     pub dwell_s: u32,

@@ -38,7 +38,8 @@ impl Slot {
         Ok(vec![sold(id, false, channel, lines, settlement, contact)])
     }
 
-    /// A visitor cancels until the slot is over; the museum at any time. Tickets that were let in are used and stay.
+    /// A visitor cancels until the slot is over; the museum at any time. Tickets that were let in are used and stay: a whole sale is cancelled without them, and
+    /// whoever names one is refused.
     pub(super) fn cancel(
         &self,
         now: Timestamp,
@@ -51,7 +52,7 @@ impl Slot {
         if cause == CancelCause::Visitor && now >= self.opening.end {
             return Err(Refusal::SlotOver { ended_at: self.opening.end });
         }
-        let numbers = chosen(sale, tickets, |ticket| ticket.state != TicketState::Cancelled)?;
+        let numbers = chosen(sale, tickets, |ticket| ticket.state == TicketState::Valid)?;
         for &number in &numbers {
             match sale.tickets[usize::from(number)].state {
                 TicketState::Valid => {}
@@ -60,7 +61,12 @@ impl Slot {
             }
         }
         if numbers.is_empty() {
-            return Err(Refusal::TicketCancelled);
+            // Nothing stands any more: the first ticket says why.
+            let used = sale.tickets.iter().find_map(|ticket| match ticket.state {
+                TicketState::Inside { first_at, .. } | TicketState::Outside { first_at, .. } => Some(Refusal::TicketUsed { at: first_at }),
+                TicketState::Valid | TicketState::Cancelled => None,
+            });
+            return Err(used.unwrap_or(Refusal::TicketCancelled));
         }
         let percent = self.refund_percent(now, cause);
         let refund_cents =

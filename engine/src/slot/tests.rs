@@ -80,7 +80,7 @@ fn exit(n: u64, ticket: u16) -> Command {
 }
 
 fn observe(inside: u32, sd: u32, measured: i64) -> Command {
-    Command::Observe { source: code("door"), inside, sd, measured_at: at(measured) }
+    Command::Observe { source: code("door"), inside, sd, measured_at: at(measured), ceiling: Some(100) }
 }
 
 fn quotas(entries: &[(Channel, u32, Option<u32>, u32)]) -> [Quota; 5] {
@@ -319,8 +319,10 @@ fn cancels() {
     part.then(-2 * DAY, cancel(1, &[]), cancelled(&[1, 2, 3], 3202));
     let mut used = given(&sold);
     assert!(used.ask(0, &admit(1, 0)).is_ok());
-    assert_eq!(used.ask(1, &cancel(1, &[])), Err(Refusal::TicketUsed { at: at(0) }));
-    used.then(1, cancel(1, &[1]), cancelled(&[1], 0));
+    assert_eq!(used.ask(1, &cancel(1, &[0, 1])), Err(Refusal::TicketUsed { at: at(0) }));
+    assert!(used.ask(1, &cancel(1, &[1])).is_ok());
+    assert!(used.ask(1, &cancel(1, &[])).is_ok());
+    used.refuses(1, cancel(1, &[]), Refusal::TicketUsed { at: at(0) });
     let mut gone = given(&sold);
     assert!(gone.ask(-2 * DAY, &cancel(1, &[])).is_ok());
     gone.refuses(-2 * DAY, cancel(1, &[]), Refusal::TicketCancelled);
@@ -402,12 +404,13 @@ fn a_cut_below_what_is_taken_is_accepted_and_never_sold_into() {
 }
 
 #[test]
-fn closing_and_reopening_say_something_once() {
+fn closing_and_reopening_may_be_said_twice() {
     let mut world = given(&[(-DAY, Command::Close { reason: code("strike") })]);
-    assert_eq!(world.ask(-DAY, &Command::Close { reason: code("strike") }), Ok(vec![]));
+    assert!(world.ask(-DAY, &Command::Close { reason: code("storm") }).is_ok());
+    assert_eq!(world.slot.places().closed, Some(code("storm")));
     assert_eq!(world.left(-DAY, Channel::Web), 0);
     assert_eq!(world.ask(-DAY, &Command::Reopen), Ok(vec![Event::Reopened(Reopened {})]));
-    assert_eq!(world.ask(-DAY, &Command::Reopen), Ok(vec![]));
+    assert_eq!(world.ask(-DAY, &Command::Reopen), Ok(vec![Event::Reopened(Reopened {})]));
     assert_eq!(world.left(-DAY, Channel::Web), 20);
 }
 
@@ -469,7 +472,15 @@ fn people_inside_limit_what_may_be_sold_and_who_may_enter() {
     assert_eq!(ahead.left(-45 * MIN, Channel::BoxOffice), 10);
     let far = given(&[(-90 * MIN, observe(180, 0, -90 * MIN))]);
     assert_eq!(far.left(-90 * MIN, Channel::BoxOffice), 20);
-    given(&[(0, observe(5, 0, 0))]).refuses(1, observe(5, 0, 0), Refusal::ReadingOutOfOrder);
+    given(&[(0, observe(5, 0, 0))]).refuses(1, observe(5, 0, -1), Refusal::ReadingOutOfOrder);
+    // The museum's ceiling of today counts, whatever it was when the slot was opened.
+    let lowered = Command::Observe { source: code("door"), inside: 4, sd: 0, measured_at: at(0), ceiling: Some(5) };
+    let mut narrow = given(&[(-DAY, direct(1, &[full(2)], desk())), (0, lowered)]);
+    assert_eq!(narrow.left(0, Channel::BoxOffice), 0);
+    assert!(narrow.ask(1, &admit(1, 0)).is_ok());
+    assert_eq!(narrow.ask(2, &admit(1, 1)), Err(Refusal::Wait { inside: 5, ceiling: 5 }));
+    let unlimited = Command::Observe { source: code("door"), inside: 9_000, sd: 0, measured_at: at(0), ceiling: None };
+    assert_eq!(given(&[(0, unlimited)]).left(0, Channel::BoxOffice), 20);
     given(&[]).refuses(0, observe(5, 0, 61), Refusal::ReadingInFuture);
     given(&[]).refuses(0, observe(5, 0, -900), Refusal::ReadingStale);
     given(&[]).then(
@@ -480,6 +491,7 @@ fn people_inside_limit_what_may_be_sold_and_who_may_enter() {
             inside: u32::MAX,
             sd: u32::MAX,
             measured_at: at(-S),
+            ceiling: Some(100),
             sellable: Some(0),
             until: at(899),
         })),
@@ -513,7 +525,12 @@ fn check_sees_what_a_wrong_event_would_do() {
         world.slot.check().map_err(|broken| broken.invariant)
     };
     let oversold = Sold { sale: id(2), held: false, channel: Channel::Web, lines: vec![full(11)], settlement: desk(), contact: None };
-    assert_eq!(corrupt(vec![Event::Sold(oversold)]), Err("SL-1"));
+    assert_eq!(corrupt(vec![Event::Sold(oversold.clone())]), Err("SL-1"));
+    // Also when the record that oversells is the slot's first.
+    let mut fresh = Slot::planned(opening(10));
+    let first = fresh.record(at(-DAY), None, vec![Event::Opened(Opened { opening: opening(10) }), Event::Sold(oversold)]);
+    fresh.apply(&first);
+    assert_eq!(fresh.check().map_err(|broken| broken.invariant), Err("SL-1"));
     let mut stolen = given(&[(-DAY, Command::SetQuotas { quotas: quotas(&[(Channel::Group, 15, None, 0)]) })]);
     let record = stolen.slot.record(at(-DAY), None, vec![held(3, Channel::Web, &[full(6)], 0)]);
     stolen.slot.apply(&record);

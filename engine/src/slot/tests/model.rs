@@ -204,7 +204,7 @@ impl Naive {
                 true
             }
             Ask::Observe { inside } => {
-                if self.observed.is_some_and(|(at, ..)| at >= now) {
+                if self.observed.is_some_and(|(at, ..)| at > now) {
                     return false;
                 }
                 let wait = (-now).max(0);
