@@ -176,16 +176,19 @@ impl ResponseError for Problem {
     }
 }
 
-/// What each refusal is to HTTP: the thing is not there (404), the state of things is against it (409), the request itself cannot be (422), or come back later
-/// (503 for a full house at the gate).
+/// What each refusal is to HTTP: the thing is not there (404), the state of things is against it (409), the request itself cannot be (422). A full house
+/// at the gate is a state of things.
 fn refusal_status(refusal: &slot::Refusal) -> StatusCode {
     use slot::Refusal as R;
     match refusal {
         R::UnknownHold | R::UnknownSale | R::UnknownTicket => StatusCode::NOT_FOUND,
         R::HoldReleased | R::HoldExpired { .. } => StatusCode::GONE,
-        R::BadLines | R::PartyEmpty | R::PartyTooLarge { .. } | R::SettlementMismatch { .. } | R::SettlementNotAllowed { .. } => {
-            StatusCode::UNPROCESSABLE_ENTITY
-        }
+        R::BadLines
+        | R::PartyEmpty
+        | R::PartyTooLarge { .. }
+        | R::SettlementMismatch { .. }
+        | R::SettlementNotAllowed { .. }
+        | R::QuotasTooLarge { .. } => StatusCode::UNPROCESSABLE_ENTITY,
         R::ReadingInFuture | R::ReadingStale => StatusCode::UNPROCESSABLE_ENTITY,
         R::IdTaken
         | R::HoldSold
@@ -235,6 +238,7 @@ fn refusal_title(refusal: &slot::Refusal) -> &'static str {
         R::SettlementMismatch { .. } => "the settlement does not fit what is due",
         R::SettlementNotAllowed { .. } => "this channel cannot settle like that",
         R::NotEnoughPlaces { .. } => "there are not enough places",
+        R::QuotasTooLarge { .. } => "the quotas reserve more places than there are",
         R::WrongMuseum => "the ticket is for another museum",
         R::CodeOutdated { .. } => "the code is outdated: a newer one was issued",
         R::TicketBlocked { .. } => "the ticket is blocked",
@@ -249,9 +253,47 @@ fn refusal_title(refusal: &slot::Refusal) -> &'static str {
     }
 }
 
+/// What they can do about it.
+fn refusal_detail(refusal: &slot::Refusal) -> &'static str {
+    use slot::Refusal as R;
+    match refusal {
+        R::BadLines => "Prices come from the tariff: give categories and counts only.",
+        R::PartyEmpty => "Count at least one person in each line.",
+        R::PartyTooLarge { .. } => "Split the party: `max` people at a time, or ask the group office.",
+        R::IdTaken => "Repeat with the same Idempotency-Key.",
+        R::UnknownHold | R::UnknownSale | R::UnknownTicket => "Check the id; it may belong to another caller.",
+        R::HoldSold => "Read the sale of the same id.",
+        R::HoldReleased | R::HoldExpired { .. } => "Hold places again.",
+        R::SlotClosed { .. } => "`reason` says why; what was sold can be cancelled with a full refund. Choose another slot.",
+        R::SaleNotOpen { .. } => "Come back at `opens_at`.",
+        R::SaleOver { .. } => "The desks on site may still sell. Choose another slot.",
+        R::SlotOver { .. } => "Choose another slot.",
+        R::AlreadyExtended => "Confirm the hold, or hold places again when it has ended.",
+        R::TicketCancelled => "Sell a new ticket.",
+        R::TicketUsed { .. } => "It was let in at `at`; a used ticket is neither let in again nor paid back.",
+        R::NotBlocked => "Nothing has to be done.",
+        R::SettlementMismatch { .. } => "`due_cents` is due: settle `free` if that is 0, and at the desk or on account if not.",
+        R::SettlementNotAllowed { .. } => {
+            "Desks and kiosks settle at the desk, resellers and groups on their account; payments through gateways do not exist yet."
+        }
+        R::NotEnoughPlaces { .. } => "`available` places are left for this channel; `alternatives` names the nearest slots with enough.",
+        R::QuotasTooLarge { .. } => "Reserve at most `capacity` places in all.",
+        R::WrongMuseum => "Send the visitor to the museum on the ticket.",
+        R::CodeOutdated { .. } => "Ask for the newest code: issue `issue` counts.",
+        R::TicketBlocked { .. } => "Send the visitor to the desk: `reason` says why.",
+        R::TicketInside { .. } => "Somebody was let in with it at `since`: send the visitor to the desk.",
+        R::TooEarly { .. } => "Let the visitor come back at `opens_at`.",
+        R::TooLate { .. } => "The gate closed for this slot at `closed_at`: send the visitor to the desk.",
+        R::NotInside => "Count the exit without a ticket.",
+        R::Wait { .. } => "Let in the next when somebody leaves.",
+        R::ReadingInFuture => "Set the sensor's clock.",
+        R::ReadingOutOfOrder | R::ReadingStale => "Nothing has to be done: newer readings count.",
+    }
+}
+
 impl From<slot::Refusal> for Problem {
     fn from(refusal: slot::Refusal) -> Self {
-        let mut problem = Self::new(refusal_status(&refusal), refusal.code(), refusal_title(&refusal));
+        let mut problem = Self::new(refusal_status(&refusal), refusal.code(), refusal_title(&refusal)).detail(refusal_detail(&refusal));
         // A refusal with data is written as {"code": {data}}.
         if let Ok(Value::Object(written)) = serde_json::to_value(&refusal)
             && let Some(Value::Object(data)) = written.into_iter().next().map(|(_, data)| data)

@@ -104,20 +104,28 @@ async fn known_and_limited(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
-    let caller = match authenticate(&shared, &request) {
-        Ok(caller) => caller,
-        Err(problem) => return Ok(request.into_response(problem.error_response())),
-    };
+    let caller = authenticate(&shared, &request);
     let limited = match &caller {
-        Some(caller) => Limited::Key(caller.id().0),
-        None => Limited::Address(prefix(request.peer_addr().map_or(IpAddr::from([0, 0, 0, 0]), |peer| peer.ip()))),
+        Ok(Some(caller)) => Limited::Key(caller.id().0),
+        Ok(None) | Err(_) => Limited::Address(prefix(request.peer_addr().map_or(IpAddr::from([0, 0, 0, 0]), |peer| peer.ip()))),
     };
-    if let Some(caller) = caller {
-        request.extensions_mut().insert(caller);
-    }
+    let denied = match caller {
+        Ok(Some(caller)) => {
+            request.extensions_mut().insert(caller);
+            None
+        }
+        Ok(None) => None,
+        Err(problem) => Some(problem),
+    };
     let id = request.extensions().get::<RequestId>().map(RequestId::to_string);
     let (mut response, remaining, reset_s) = match shared.limiter.check_key(&limited) {
-        Ok(state) => (next.call(request).await?.map_into_boxed_body(), state.remaining_burst_capacity(), 0),
+        Ok(state) => {
+            let response = match denied {
+                Some(problem) => request.into_response(problem.error_response()),
+                None => next.call(request).await?.map_into_boxed_body(),
+            };
+            (response, state.remaining_burst_capacity(), 0)
+        }
         Err(until) => {
             let wait = until.wait_time_from(governor::clock::Clock::now(&DefaultClock::default()));
             let seconds = u32::try_from(wait.as_secs()).unwrap_or(u32::MAX).saturating_add(1);
@@ -141,7 +149,8 @@ async fn known_and_limited(
 
 fn authenticate(shared: &Shared, request: &ServiceRequest) -> Result<Option<Caller>, Problem> {
     let Some(header) = request.headers().get(header::AUTHORIZATION) else { return Ok(None) };
-    let text = header.to_str().ok().and_then(|text| text.strip_prefix("Bearer ")).ok_or_else(Problem::unauthorized)?;
+    let text = header.to_str().ok().and_then(|text| text.split_once(' ')).filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
+    let (_, text) = text.ok_or_else(Problem::unauthorized)?;
     let files = shared.node.files().ok_or_else(Problem::unauthorized)?;
     match files.keys.authenticate(text.trim(), shared.node.now()) {
         Ok(key) => Ok(Some(Caller(key))),

@@ -26,7 +26,7 @@ pub(super) struct Arguments {
     /// Play against the wall clock, this many seconds in one: 86400 plays a day a second
     #[arg(long, value_name = "N", value_parser = speed)]
     speed: Option<f64>,
-    /// Only from this day on; what is before passes at full speed
+    /// Only from this day on; what is before passes at full speed [default: the first day with door counts]
     #[arg(long, value_name = "DATE", requires = "speed")]
     from: Option<Date>,
     /// Serve the folder meanwhile, with development keys, until told to stop
@@ -55,7 +55,7 @@ pub(super) async fn replay(arguments: Arguments) -> anyhow::Result<()> {
     let replay = replay::load(arguments.limit.map(|limit| limit as usize))?;
     let (running, clock) = replay::open(&arguments.data, &replay).await?;
     let acks = arguments.acks.as_deref().map_or_else(|| Ok(Acks::none()), Acks::to)?;
-    let pace = arguments.speed.map(|speed| Pace { speed, from: arguments.from });
+    let pace = arguments.speed.map(|speed| Pace { speed, from: arguments.from.or(Some(replay::DOORS_FROM)) });
     let node = running.node();
     let bar = Bar::new(replay.visits.len() as u64);
     let play = async {

@@ -79,6 +79,7 @@ pub(super) async fn serve(arguments: Arguments) -> anyhow::Result<()> {
     let (server, listen) = start_server(Arc::clone(&node), listen, arguments.workers())?;
     eprintln!("Tornello {} on http://{listen}, data in {}", env!("CARGO_PKG_VERSION"), data.display());
     if arguments.demo {
+        println!("The museums are real; their hours, capacities and prices are invented.\n");
         print_keys(&keys, &data.join(demo::KEYS_FILE), listen);
     } else if node.files().is_some_and(|files| files.keys.list().is_empty()) {
         eprintln!("There is no API key yet: make one with `tornello keys create --data {} --name NAME --role admin`", data.display());
@@ -106,7 +107,7 @@ pub(super) fn can_listen(listen: SocketAddr) -> anyhow::Result<()> {
         Ok(_) => Ok(()),
         Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {
             let other = SocketAddr::new(listen.ip(), listen.port().saturating_add(1));
-            bail!("{listen} is in use: listen elsewhere, as with `tornello serve --demo --listen {other}`")
+            bail!("{listen} is in use: listen elsewhere, as with `--listen {other}`")
         }
         Err(error) => Err(error).with_context(|| format!("cannot listen on {listen}")),
     }
@@ -122,6 +123,6 @@ pub(super) fn print_keys(keys: &[DevelopmentKey], path: &std::path::Path, listen
     println!("Development keys, also in {} (secret; good for all museums):\n", path.display());
     let rows: Vec<_> = keys.iter().map(|key| [key.role.to_string(), key.text.clone()]).collect();
     super::print_table(["role", "key"], &rows);
-    println!("\nThe museums are real, their plans, capacities and prices are invented. Try:\n");
-    println!("  curl -H \"Authorization: Bearer KEY\" http://{listen}/v1/museums\n");
+    println!("\nTry:\n");
+    println!("  curl -H \"Authorization: Bearer KEY\" http://{listen}/v1/museums\n\nAll that can be asked: http://{listen}/docs\n");
 }

@@ -112,6 +112,7 @@ fn refusals() -> Vec<slot::Refusal> {
         R::SettlementMismatch { due_cents: Cents::ZERO },
         R::SettlementNotAllowed { channel: Channel::Web },
         R::NotEnoughPlaces { asked: 0, available: 0, limited_by: LimitedBy::Capacity },
+        R::QuotasTooLarge { reserved: 0, capacity: 0 },
         R::WrongMuseum,
         R::CodeOutdated { issue: 0 },
         R::TicketInside { since: at },

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use jiff::SignedDuration;
+use jiff::civil::{Date, date};
 use tornello_actors::clock::ManualClock;
 use tornello_actors::failure::Failure;
 use tornello_actors::journal::JournalError;
@@ -32,6 +33,8 @@ use crate::demo;
 
 /// The one route of each museum of the replay.
 pub const ROUTE: RouteId = RouteId(1);
+/// The first day with door counts: from there on bookings, visits and counts all move.
+pub const DOORS_FROM: Date = date(2016, 7, 24);
 /// More people than any door here counts: sensors are heard and never limit sales, since the recount knows of none.
 const CEILING: u32 = 10_000;
 /// Counts come every half hour; one that is missing is noticed.

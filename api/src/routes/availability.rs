@@ -261,7 +261,7 @@ fn fresh(view: impl Serialize) -> HttpResponse {
 /// sees the sale here. The final word is the hold's.
 #[utoipa::path(
     tag = "Availability", operation_id = "list_availability", security(("key" = ["read"])),
-    params(("museum" = String, Path, description = "Slug or number", max_length = 23, example = "torre"), Span),
+    params(("museum" = String, Path, description = "Slug or number", max_length = 23, example = "parco-colosseo"), Span),
     responses((status = 200, description = "The slots", body = AvailabilityView,
         headers(("Age" = u32, description = "Seconds since `as_of`"), ("Cache-Control" = String, description = "`private, max-age=1`: good enough for a second, for this key only"),
             ("Vary" = String, description = "What else the answer depends on"))), crate::openapi::Problems),
@@ -279,7 +279,7 @@ pub async fn list_slots(node: web::Data<Node>, caller: Caller, museum: web::Path
 /// One line for each day (at most 400; absent: today): how much is left, whether entry is free for all.
 #[utoipa::path(
     tag = "Availability", operation_id = "get_calendar", security(("key" = ["read"])),
-    params(("museum" = String, Path, description = "Slug or number", max_length = 23, example = "torre"), Span),
+    params(("museum" = String, Path, description = "Slug or number", max_length = 23, example = "parco-colosseo"), Span),
     responses((status = 200, description = "The days", body = CalendarView,
         headers(("Age" = u32, description = "Seconds since `as_of`"), ("Cache-Control" = String, description = "`private, max-age=1`: good enough for a second, for this key only"),
             ("Vary" = String, description = "What else the answer depends on"))), crate::openapi::Problems),

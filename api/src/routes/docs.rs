@@ -15,7 +15,11 @@ const POLICY: &str = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-
 pub fn routes(routes: &mut web::ServiceConfig) {
     let config = Config::new(["/openapi.json"]).validator_url("none").doc_expansion("none").filter(true).display_request_duration(true);
     let pages = web::scope("/docs").wrap(DefaultHeaders::new().add((header::CONTENT_SECURITY_POLICY, POLICY))).service(problems);
-    routes.service(contract).service(web::redirect("/docs", "/docs/")).service(pages.service(SwaggerUi::new("/{_:.*}").config(config)));
+    routes
+        .service(contract)
+        .service(web::redirect("/", "/docs/"))
+        .service(web::redirect("/docs", "/docs/"))
+        .service(pages.service(SwaggerUi::new("/{_:.*}").config(config)));
 }
 
 /// The contract.

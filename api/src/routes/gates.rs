@@ -11,6 +11,7 @@ use tornello_engine::slot::{Command, Event, Refusal};
 use crate::auth::{Caller, Scope};
 use crate::problem::Problem;
 use crate::request::{IdempotencyKey, envelope};
+use crate::routes::readings::MuseumName;
 use crate::routes::tickets::category_name;
 use crate::routes::{files, museum_of, not_rebuilt};
 
@@ -30,8 +31,7 @@ pub struct GateForm {
     #[schema(value_type = String, max_length = 23, examples("north"))]
     pub gate: Code,
     /// The museum where the gate stands: its slug or number.
-    #[schema(max_length = 23, examples("uffizi"))]
-    pub museum: String,
+    pub museum: MuseumName,
 }
 
 impl GateForm {
@@ -104,13 +104,13 @@ pub struct ExitView {
 /// Once only, unless the museum lets people come back. A refusal has a `code` that says why and a `verdict`: `refused`, or `wait` if the building is full and the
 /// ticket stays good.
 #[utoipa::path(
-    tag = "Gates", operation_id = "admit", security(("key" = ["gate"])), request_body = GateForm,
+    tag = "Gates", operation_id = "admit", security(("key" = ["gate"])), request_body(content = GateForm, example = json!({"ticket": "00040660e8j8e9zteyv8dmw000", "gate": "north", "museum": "parco-colosseo"})),
     params(("Idempotency-Key" = String, Header, description = "A new value for each request")),
     responses((status = 200, description = "Let them in", body = AdmissionView), crate::openapi::Problems),
 )]
 #[post("/admissions")]
 pub async fn admit(node: web::Data<Node>, caller: Caller, key: IdempotencyKey, form: web::Json<GateForm>) -> Result<HttpResponse, Problem> {
-    let museum = museum_of(&node, &caller, Scope::Gate, &form.museum)?;
+    let museum = museum_of(&node, &caller, Scope::Gate, &form.museum.text())?;
     let (ticket, issue) = form.shown(&node)?;
     let envelope = envelope(&node, &caller, &key, &["admit"], &*form, &[], None)?;
     let command = Command::Admit { ticket, issue, gate: form.gate, museum: museum.museum.id() };
@@ -134,13 +134,13 @@ pub async fn admit(node: web::Data<Node>, caller: Caller, key: IdempotencyKey, f
 
 /// Note that somebody left.
 #[utoipa::path(
-    tag = "Gates", operation_id = "exit", security(("key" = ["gate"])), request_body = GateForm,
+    tag = "Gates", operation_id = "exit", security(("key" = ["gate"])), request_body(content = GateForm, example = json!({"ticket": "00040660e8j8e9zteyv8dmw000", "gate": "north", "museum": "parco-colosseo"})),
     params(("Idempotency-Key" = String, Header, description = "A new value for each request")),
     responses((status = 200, description = "They have left", body = ExitView), crate::openapi::Problems),
 )]
 #[post("/exits")]
 pub async fn exit(node: web::Data<Node>, caller: Caller, key: IdempotencyKey, form: web::Json<GateForm>) -> Result<HttpResponse, Problem> {
-    let museum = museum_of(&node, &caller, Scope::Gate, &form.museum)?.museum.id();
+    let museum = museum_of(&node, &caller, Scope::Gate, &form.museum.text())?.museum.id();
     let (ticket, _) = form.shown(&node)?;
     let envelope = envelope(&node, &caller, &key, &["exit"], &*form, &[], None)?;
     let record = node.slot(ticket.slot(), envelope, Command::Exit { ticket, gate: form.gate, museum }).await.map_err(verdict)?;

@@ -8,13 +8,15 @@ use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::Next;
-use actix_web::{Error, HttpResponse, get, web};
+use actix_web::{Error, HttpMessage, HttpResponse, get, web};
 use metrics::{counter, gauge, histogram};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use serde::Serialize;
 use tornello_actors::journal::writer::Health;
 use tornello_actors::node::Node;
+use tracing_actix_web::RequestId;
 
+use crate::auth::Caller;
 use crate::problem::Problem;
 
 /// How long the journal may take to say where it ends.
@@ -176,7 +178,11 @@ pub async fn measured(
     if changes {
         counter!("tornello_commands_total", "route" => route.clone(), "outcome" => problem.unwrap_or("done")).increment(1);
     }
+    let caller = response.request().extensions().get::<Caller>().map(|caller| caller.id().to_string()).unwrap_or_default();
+    let id = response.request().extensions().get::<RequestId>().map(RequestId::to_string).unwrap_or_default();
     let seconds = Duration::from_micros(node.now().micros_since(begun).max(0).unsigned_abs()).as_secs_f64();
+    // At `debug`: a line for each request costs as much as the request. The query stays out, it may name a desk's reference.
+    tracing::debug!(target: "tornello::access", request_id = id, method, route, status = response.status().as_u16(), problem, seconds, key = caller);
     histogram!("http_request_seconds", "method" => method, "route" => route.clone()).record(seconds);
     counter!("http_requests_total", "method" => method, "route" => route, "status" => response.status().as_u16().to_string()).increment(1);
     Ok(response)

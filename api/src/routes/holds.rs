@@ -7,7 +7,7 @@ use tornello_actors::node::Node;
 use tornello_engine::calendar;
 use tornello_engine::channel::Channel;
 use tornello_engine::envelope::Envelope;
-use tornello_engine::ids::{Code, HoldId, OrderId, SlotId};
+use tornello_engine::ids::{BadId, Code, HoldId, OrderId, SlotId};
 use tornello_engine::slot::{Command, Event, Hold, Line, Slot, people as people_of, total};
 use tornello_engine::time::Timestamp;
 
@@ -135,11 +135,17 @@ fn by_tariff(node: &Node, slot: SlotId, channel: Channel, lines: &[LineForm]) ->
     lines.iter().map(line).collect()
 }
 
+/// The order that a request names.
+pub fn order_of(order: Option<&str>) -> Result<Option<OrderId>, Problem> {
+    order.map(str::parse).transpose().map_err(|error: BadId| Problem::invalid(format!("order: {error}")))
+}
+
 /// Keep places.
 ///
 /// All or nothing, at today's prices, for the time that the museum sets. Where places are short the answer names the nearest slots that have them.
 #[utoipa::path(
-    tag = "Holds", operation_id = "create_hold", security(("key" = ["book"])), request_body = HoldForm,
+    tag = "Holds", operation_id = "create_hold", security(("key" = ["book"])),
+    request_body(content = HoldForm, example = json!({"lines": [{"category": "full", "count": 2}, {"category": "under-18", "count": 1}]})),
     params(("slot" = String, Path, description = "The slot"), ("Idempotency-Key" = String, Header, description = "A new value for each request")),
     responses((status = 201, description = "The places are kept", body = HoldView), crate::openapi::Problems),
 )]
@@ -154,8 +160,7 @@ pub async fn create(
     let slot = slot.into_inner();
     caller.may_at(Scope::Book, slot.museum())?;
     let channel = caller.channel();
-    let order = form.order.as_deref().map(str::parse::<OrderId>).transpose().map_err(|error| Problem::invalid(error.to_string()))?;
-    let envelope = envelope(&node, &caller, &key, &["hold", &slot.to_string()], &*form, &form.parties, order)?;
+    let envelope = envelope(&node, &caller, &key, &["hold", &slot.to_string()], &*form, &form.parties, order_of(form.order.as_deref())?)?;
     let lines = priced(&node, slot, channel, &form.lines, &envelope).await?;
     let command = Command::Hold { hold: HoldId::new(slot, random()), channel, lines };
     let record = node.slot(slot, envelope, command).await.map_err(|failure| alternatives(&node, slot, channel, failure))?;
@@ -207,6 +212,10 @@ pub struct ConfirmForm {
     /// Whom to write to. It is kept apart, encrypted, until 90 days after the visit.
     #[serde(default)]
     pub contact: Option<ContactForm>,
+    /// Who takes part, the buyer first.
+    #[serde(default)]
+    #[schema(max_items = 8)]
+    pub parties: Vec<PartyForm>,
 }
 
 /// Make a hold a sale.
@@ -214,7 +223,8 @@ pub struct ConfirmForm {
 /// Web shops settle what is free; desks and kiosks what they were paid; resellers and the group office on their account. Payments through gateways do not exist
 /// yet: whatever else is due is refused with `settlement_not_allowed`.
 #[utoipa::path(
-    tag = "Holds", operation_id = "confirm_hold", security(("key" = ["book"])), request_body = ConfirmForm,
+    tag = "Holds", operation_id = "confirm_hold", security(("key" = ["book"])),
+    request_body(content = ConfirmForm, example = json!({"settlement": {"desk": {"till": "till-1", "method": "card", "reference": "R-1"}}})),
     params(("hold" = String, Path, description = "The hold"), ("Idempotency-Key" = String, Header, description = "A new value for each request")),
     responses((status = 201, description = "The places are sold", body = SaleView), crate::openapi::Problems),
 )]
@@ -229,7 +239,7 @@ pub async fn confirm(
     let (hold, owner) = (hold.into_inner(), caller.owner());
     caller.may_at(Scope::Book, hold.slot().museum())?;
     let settlement = form.settlement.by(&caller)?;
-    let envelope = envelope(&node, &caller, &key, &["confirm", &hold.to_string()], &*form, &[], None)?;
+    let envelope = envelope(&node, &caller, &key, &["confirm", &hold.to_string()], &*form, &form.parties, None)?;
     // A contact is stored for a hold that lives and is the caller's. A repeat finds it sold, and the contact where the first request put it.
     let lives = move |slot: &Slot| slot.hold_of(hold).is_some_and(|hold| owner.is_none_or(|owner| owner == hold.who));
     let wanted = form.contact.is_some() && node.look(hold.slot(), lives).await?;

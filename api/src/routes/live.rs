@@ -47,7 +47,7 @@ pub struct Pulse {
 #[into_params(parameter_in = Query)]
 pub struct Which {
     /// Slugs or numbers with commas between them, at most 50.
-    #[param(max_length = 1200, example = "torre,mare")]
+    #[param(max_length = 1200, example = "parco-colosseo,parco-pompei")]
     museum: String,
 }
 

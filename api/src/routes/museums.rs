@@ -127,7 +127,7 @@ pub async fn list(node: web::Data<Node>, caller: Caller, asked: web::Query<Page>
 /// By its slug or its number.
 #[utoipa::path(
     tag = "Museums", operation_id = "get_museum", security(("key" = ["read"])),
-    params(("museum" = String, Path, description = "Slug or number", max_length = 23, example = "torre")),
+    params(("museum" = String, Path, description = "Slug or number", max_length = 23, example = "parco-colosseo")),
     responses((status = 200, description = "The museum", body = MuseumView), crate::openapi::Problems),
 )]
 #[get("/museums/{museum}")]

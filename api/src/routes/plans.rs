@@ -441,7 +441,7 @@ pub fn only_if(request: &HttpRequest, set: Command) -> Result<Command, Problem> 
 /// The one in force on a day. `ETag` is its revision.
 #[utoipa::path(
     tag = "Museums", operation_id = "get_plan", security(("key" = ["read"])),
-    params(("museum" = String, Path, description = "Slug or number", max_length = 23, example = "torre"), On,
+    params(("museum" = String, Path, description = "Slug or number", max_length = 23, example = "parco-colosseo"), On,
         ("If-None-Match" = Option<String>, Header, description = "The `ETag` that you have")),
     responses((status = 200, description = "The plan", body = PlanView, headers(("ETag" = String, description = "The revision"),
         ("Cache-Control" = String, description = "`private, no-cache`: keep it, and ask with `If-None-Match` whether it still holds"))),
@@ -478,7 +478,7 @@ pub async fn get_plan(
         "exceptions": [{"date": "2027-12-25", "sessions": [], "reason": "Natale"}],
         "policy": {"party_max": 25, "reentry_times_max": 1, "reentry_within_s": 7200}
     }]}})),
-    params(("museum" = String, Path, description = "Slug or number", max_length = 23, example = "torre"),
+    params(("museum" = String, Path, description = "Slug or number", max_length = 23, example = "parco-colosseo"),
         ("Idempotency-Key" = String, Header, description = "A new value for each request"),
         ("If-Match" = Option<String>, Header, description = "The `ETag` of what you change")),
     responses((status = 200, description = "The plan is set", body = PlanView, headers(("ETag" = String, description = "The revision"))),

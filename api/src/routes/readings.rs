@@ -33,7 +33,8 @@ pub enum MuseumName {
 }
 
 impl MuseumName {
-    fn text(&self) -> String {
+    /// As in an address.
+    pub fn text(&self) -> String {
         match self {
             Self::Number(number) => number.to_string(),
             Self::Slug(slug) => slug.clone(),
@@ -252,8 +253,8 @@ impl Batch<'_> {
 #[utoipa::path(
     tag = "Readings", operation_id = "send_readings", security(("key" = ["sense"])),
     request_body(description = "One reading, or one on each line", content(
-        (ReadingForm = "application/json", example = json!({"museum": "torre", "sensor": "door-1", "at": "2027-01-16T09:30:00Z", "inside": {"people": 42, "sd": 3}})),
-        (String = "application/x-ndjson", example = json!("{\"museum\":\"torre\",\"sensor\":\"door-1\",\"at\":\"2027-01-16T09:30:00Z\",\"entries\":{\"people\":7}}\n")),
+        (ReadingForm = "application/json", example = json!({"museum": "parco-colosseo", "sensor": "door-1", "at": "2027-01-16T09:30:00Z", "inside": {"people": 42, "sd": 3}})),
+        (String = "application/x-ndjson", example = json!("{\"museum\":\"parco-colosseo\",\"sensor\":\"door-1\",\"at\":\"2027-01-16T09:30:00Z\",\"entries\":{\"people\":7}}\n")),
     )),
     responses((status = 200, description = "What became of it", body = TakenView), crate::openapi::Problems),
 )]
@@ -294,7 +295,7 @@ pub async fn send(node: web::Data<Node>, caller: Caller, request: HttpRequest, m
 /// The last estimate of a museum, with its age; none before the first reading.
 #[utoipa::path(
     tag = "Readings", operation_id = "get_occupancy", security(("key" = ["read"])),
-    params(("museum" = String, Path, description = "Slug or number", max_length = 23, example = "torre")),
+    params(("museum" = String, Path, description = "Slug or number", max_length = 23, example = "parco-colosseo")),
     responses((status = 200, description = "The estimate", body = OccupancyView), crate::openapi::Problems),
 )]
 #[get("/museums/{museum}/occupancy")]

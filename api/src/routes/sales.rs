@@ -15,8 +15,8 @@ use tornello_engine::time::Timestamp;
 
 use crate::auth::{Caller, Scope};
 use crate::problem::Problem;
-use crate::request::{IdempotencyKey, envelope, random};
-use crate::routes::holds::{LineForm, LineView, priced};
+use crate::request::{IdempotencyKey, PartyForm, envelope, random};
+use crate::routes::holds::{LineForm, LineView, order_of, priced};
 use crate::routes::people::{self as contacts, ContactForm, PersonView};
 use crate::routes::{alternatives, files, museum_of, not_rebuilt, page, page_size};
 
@@ -89,6 +89,14 @@ pub struct SaleForm {
     /// Whom to write to. It is kept apart, encrypted, until 90 days after the visit.
     #[serde(default)]
     pub contact: Option<ContactForm>,
+    /// Who takes part, the buyer first.
+    #[serde(default)]
+    #[schema(max_items = 8)]
+    pub parties: Vec<PartyForm>,
+    /// The order that the sale belongs to, if there is one: 26 characters.
+    #[serde(default)]
+    #[schema(value_type = Option<String>, max_length = 26)]
+    pub order: Option<String>,
 }
 
 /// One person's ticket, as it was sold.
@@ -272,7 +280,9 @@ pub fn answer(record: &Record<Event>) -> Result<HttpResponse, Problem> {
 ///
 /// As at a desk, without a hold before it: all or nothing, at today's prices. Where places are short the answer names the nearest slots that have them.
 #[utoipa::path(
-    tag = "Sales", operation_id = "create_sale", security(("key" = ["desk"])), request_body = SaleForm,
+    tag = "Sales", operation_id = "create_sale", security(("key" = ["desk"])), 
+    request_body(content = SaleForm, example = json!({"lines": [{"category": "full", "count": 2}],
+        "settlement": {"desk": {"till": "till-1", "method": "card", "reference": "R-1"}}})),
     params(("slot" = String, Path, description = "The slot"), ("Idempotency-Key" = String, Header, description = "A new value for each request")),
     responses((status = 201, description = "The places are sold", body = SaleView), crate::openapi::Problems),
 )]
@@ -287,7 +297,7 @@ pub async fn create(
     let (slot, channel) = (slot.into_inner(), caller.channel());
     caller.may_at(Scope::Desk, slot.museum())?;
     let settlement = form.settlement.by(&caller)?;
-    let envelope = envelope(&node, &caller, &key, &["sell", &slot.to_string()], &*form, &[], None)?;
+    let envelope = envelope(&node, &caller, &key, &["sell", &slot.to_string()], &*form, &form.parties, order_of(form.order.as_deref())?)?;
     let lines = priced(&node, slot, channel, &form.lines, &envelope).await?;
     let sale = HoldId::new(slot, random());
     let command = |contact| Command::SellDirect { sale, channel, lines: lines.clone(), settlement: settlement.clone(), contact };

@@ -168,7 +168,7 @@ pub struct CeilingView {
 /// The one in force for visits on a day. `ETag` is its revision.
 #[utoipa::path(
     tag = "Museums", operation_id = "get_tariff", security(("key" = ["read"])),
-    params(("museum" = String, Path, description = "Slug or number", max_length = 23, example = "torre"), On,
+    params(("museum" = String, Path, description = "Slug or number", max_length = 23, example = "parco-colosseo"), On,
         ("If-None-Match" = Option<String>, Header, description = "The `ETag` that you have")),
     responses((status = 200, description = "The tariff", body = TariffView, headers(("ETag" = String, description = "The revision"),
         ("Cache-Control" = String, description = "`private, no-cache`: keep it, and ask with `If-None-Match` whether it still holds"))),
@@ -205,7 +205,7 @@ pub async fn get_tariff(
         "free_day_booking": "recommended",
         "booking_fee_cents": 0
     }})),
-    params(("museum" = String, Path, description = "Slug or number", max_length = 23, example = "torre"),
+    params(("museum" = String, Path, description = "Slug or number", max_length = 23, example = "parco-colosseo"),
         ("Idempotency-Key" = String, Header, description = "A new value for each request"),
         ("If-Match" = Option<String>, Header, description = "The `ETag` of what you change")),
     responses((status = 200, description = "The tariff is set", body = TariffView, headers(("ETag" = String, description = "The revision"))),
@@ -236,7 +236,7 @@ pub async fn set_tariff(
 /// The most people who may be inside at once on a day. `ETag` is its revision.
 #[utoipa::path(
     tag = "Museums", operation_id = "get_ceiling", security(("key" = ["read"])),
-    params(("museum" = String, Path, description = "Slug or number", max_length = 23, example = "torre"), On,
+    params(("museum" = String, Path, description = "Slug or number", max_length = 23, example = "parco-colosseo"), On,
         ("If-None-Match" = Option<String>, Header, description = "The `ETag` that you have")),
     responses((status = 200, description = "The ceiling", body = CeilingView, headers(("ETag" = String, description = "The revision"),
         ("Cache-Control" = String, description = "`private, no-cache`: keep it, and ask with `If-None-Match` whether it still holds"))),
@@ -262,7 +262,7 @@ pub async fn get_ceiling(
 #[utoipa::path(
     tag = "Museums", operation_id = "set_ceiling", security(("key" = ["manage"])),
     request_body(content = CeilingForm, example = json!({"valid_from": "2027-01-01", "ceiling": 400})),
-    params(("museum" = String, Path, description = "Slug or number", max_length = 23, example = "torre"),
+    params(("museum" = String, Path, description = "Slug or number", max_length = 23, example = "parco-colosseo"),
         ("Idempotency-Key" = String, Header, description = "A new value for each request"),
         ("If-Match" = Option<String>, Header, description = "The `ETag` of what you change")),
     responses((status = 200, description = "The ceiling is set", body = CeilingView, headers(("ETag" = String, description = "The revision"))),

@@ -1,7 +1,8 @@
 //! What staff and sensors change: closing and reopening, and the live cap that follows from the people inside.
 
-use super::event::{Closed, Event, Observed, Reopened};
-use super::{Refusal, Slot};
+use super::event::{Closed, Event, Observed, QuotasSet, Reopened};
+use super::{Quota, Refusal, Slot};
+use crate::channel::Channel;
 use crate::ids::Code;
 use crate::time::Timestamp;
 
@@ -9,6 +10,11 @@ use crate::time::Timestamp;
 const CLOCK_AHEAD_S: i64 = 60;
 
 impl Slot {
+    pub(super) fn set_quotas(&self, quotas: [Quota; Channel::COUNT]) -> Result<Vec<Event>, Refusal> {
+        let (reserved, capacity) = (quotas.iter().fold(0_u32, |sum, quota| sum.saturating_add(quota.reserved)), self.places.capacity);
+        if reserved > capacity { Err(Refusal::QuotasTooLarge { reserved, capacity }) } else { Ok(vec![Event::QuotasSet(QuotasSet { quotas })]) }
+    }
+
     pub(super) fn close(&self, reason: Code) -> Result<Vec<Event>, Refusal> {
         Ok(vec![Event::Closed(Closed { reason })])
     }

@@ -90,7 +90,7 @@ impl Aggregate for Slot {
             Command::Admit { ticket, issue, gate, museum } => self.admit(now, *ticket, *issue, *gate, *museum),
             Command::Exit { ticket, gate, museum } => self.exit(*ticket, *gate, *museum),
             Command::SetCapacity { capacity } => Ok(vec![Event::CapacitySet(CapacitySet { capacity: *capacity })]),
-            Command::SetQuotas { quotas } => Ok(vec![Event::QuotasSet(QuotasSet { quotas: *quotas })]),
+            Command::SetQuotas { quotas } => self.set_quotas(*quotas),
             Command::Close { reason } => self.close(*reason),
             Command::Reopen => self.reopen(),
             Command::Observe { source, inside, sd, measured_at, ceiling } => self.observe(now, *source, (*inside, *sd), *measured_at, *ceiling),

@@ -6,7 +6,7 @@
 //! 3. the state of the slot: `slot_closed`, `sale_not_open`, `sale_over`, `slot_over`;
 //! 4. the state of the thing: `already_extended`, `ticket_cancelled`, `ticket_used`, `not_blocked`;
 //! 5. money: `settlement_mismatch`, `settlement_not_allowed`;
-//! 6. places: `not_enough_places`.
+//! 6. places: `not_enough_places`; of staff: `quotas_too_large`.
 //!
 //! At the gate: `wrong_museum`, `unknown_ticket`, `code_outdated`, `ticket_cancelled`, `ticket_blocked`, `ticket_inside`, `too_early`, `too_late`, `ticket_used`,
 //! `not_inside`, `wait`. Readings: `reading_in_future`, `reading_out_of_order`, `reading_stale`.
@@ -98,6 +98,13 @@ pub enum Refusal {
         /// What holds the places back.
         limited_by: LimitedBy,
     },
+    /// The channels' shares together are more than the slot has places.
+    QuotasTooLarge {
+        /// What they reserve together.
+        reserved: u32,
+        /// How many places there are.
+        capacity: u32,
+    },
     /// The ticket is for another museum.
     WrongMuseum,
     /// The code was issued before the ticket was moved or renamed: ask for the new one.
@@ -182,6 +189,7 @@ impl Refusal {
             Self::SettlementMismatch { .. } => "settlement_mismatch",
             Self::SettlementNotAllowed { .. } => "settlement_not_allowed",
             Self::NotEnoughPlaces { .. } => "not_enough_places",
+            Self::QuotasTooLarge { .. } => "quotas_too_large",
             Self::WrongMuseum => "wrong_museum",
             Self::CodeOutdated { .. } => "code_outdated",
             Self::TicketBlocked { .. } => "ticket_blocked",

@@ -436,8 +436,11 @@ fn quotas_keep_places_until_their_release() {
     assert_eq!((group.left(-2 * DAY, Channel::Web), group.left(-2 * DAY, Channel::Group)), (6, 6));
     assert!(group.ask(-2 * DAY, &Command::Release { hold: id(1), owner: None }).is_ok());
     assert_eq!(group.left(-2 * DAY, Channel::Web), 8);
-    // Shares larger than the slot leave nothing to others, and harm nobody.
-    let mut greedy = given(&[(-3 * DAY, Command::SetQuotas { quotas: quotas(&[(Channel::Group, 50, None, 0)]) })]);
+    let greedy = Command::SetQuotas { quotas: quotas(&[(Channel::Group, 20, None, 0), (Channel::Web, u32::MAX, None, 0)]) };
+    given(&[]).refuses(-DAY, greedy, Refusal::QuotasTooLarge { reserved: u32::MAX, capacity: 20 });
+    // Shares that a cut made larger than the slot leave nothing to others, and harm nobody.
+    let shares = Command::SetQuotas { quotas: quotas(&[(Channel::Group, 50, None, 0)]) };
+    let mut greedy = given_capacity(50, &[(-3 * DAY, shares), (-3 * DAY, Command::SetCapacity { capacity: 20 })]);
     assert_eq!((greedy.left(-DAY, Channel::Web), greedy.left(-DAY, Channel::Group)), (0, 20));
     assert!(greedy.ask(-DAY, &hold(1, Channel::Group, &[full(10)])).is_ok());
 }

@@ -196,8 +196,11 @@ impl Naive {
                 true
             }
             Ask::Quota { reserved, limit } => {
-                self.group = (reserved, limit);
-                true
+                let fits = reserved <= self.capacity;
+                if fits {
+                    self.group = (reserved, limit);
+                }
+                fits
             }
             Ask::Close(close) => {
                 self.closed = close;
