@@ -44,3 +44,24 @@ async fn figures_count_requests_by_route_and_commands_by_outcome() {
     assert!(!text.contains(&web[3..16]), "no key is a label");
     app.stop().await;
 }
+
+#[actix_rt::test]
+async fn callers_with_a_bad_key_are_counted_and_every_answer_has_its_headers() {
+    let app = App::start().await;
+    let good = app.key(Role::Web).await;
+    for key in ["tn_nonsense", "tn_nonsense", good.as_str()] {
+        let response = app.request(Method::GET, "/v1/museums", key).send().await.unwrap();
+        assert_eq!(response.status() == StatusCode::OK, key == good, "{key}");
+        let headers = response.headers();
+        assert!(
+            ["request-id", "cache-control", "x-content-type-options", "ratelimit-limit", "ratelimit-reset"]
+                .iter()
+                .all(|name| headers.contains_key(*name))
+        );
+        let figure = |name| headers[name].to_str().unwrap().parse::<u32>().unwrap();
+        assert!(figure("ratelimit-remaining") < figure("ratelimit-limit"), "{key} counts");
+    }
+    let door = app.request(Method::GET, "/", &good).send().await.unwrap();
+    assert!(door.url().path().starts_with("/docs/"), "the front door leads to the docs, not to {}", door.url());
+    app.stop().await;
+}

@@ -106,3 +106,22 @@ async fn a_reused_key_changes_nobodys_contact() {
     assert_eq!(now["contact"]["email"], "zebedea.canarini@example.org");
     app.stop().await;
 }
+
+#[actix_rt::test]
+async fn a_sale_that_is_refused_leaves_no_contact_behind() {
+    let app = App::start().await;
+    let (office, eleven) = (app.key(Role::BoxOffice).await, slot(TORRE, 11));
+    let path = format!("/v1/slots/{eleven}/sales");
+    let people = |folder: &Path| std::fs::metadata(folder.join("people.db")).unwrap().len();
+    let before = people(app.folder());
+    for (key, count, settlement) in
+        [("crowd", 21, json!({"free": {}})), ("paid", 1, json!({"desk": {"till": "t", "method": "cash", "reference": "R"}}))]
+    {
+        let body = json!({"lines": [{"category": "under-18", "count": count}], "settlement": settlement, "contact": contact()});
+        let (status, problem) = app.post(&path, &office, key, &body).await;
+        assert!(status.is_client_error(), "{problem}");
+    }
+    let stored = app.node().files().unwrap().people.erase_due(app.node().now().plus_seconds(10 * 365 * 86_400)).await.unwrap();
+    assert_eq!((stored, people(app.folder())), (0, before));
+    app.stop().await;
+}

@@ -465,3 +465,21 @@ async fn forty_race_for_twenty_places_and_exactly_twenty_are_sold() {
     assert_eq!((places.sold.iter().sum::<u32>(), places.held.iter().sum::<u32>()), (20, 0));
     app.stop().await;
 }
+
+#[actix_rt::test]
+async fn a_repeat_is_answered_like_the_first_whatever_the_tariff_has_become() {
+    let app = App::start().await;
+    let (web, office, eleven) = (app.key(Role::Web).await, app.key(Role::BoxOffice).await, slot(TORRE, 11));
+    let held = (format!("/v1/slots/{eleven}/holds"), json!({"lines": [{"category": "full", "count": 2}]}));
+    let sold = (format!("/v1/slots/{eleven}/sales"), json!({"lines": [{"category": "full", "count": 1}], "settlement": desk("R1")}));
+    let first = [app.post(&held.0, &web, "h", &held.1).await, app.post(&sold.0, &office, "s", &sold.1).await];
+    assert!(first.iter().all(|(status, _)| *status == StatusCode::CREATED), "{first:?}");
+    let mut tariff = app.node().museums().get(TORRE).unwrap().museum.tariff_on(today()).unwrap().1.clone();
+    tariff.categories.iter_mut().filter(|category| category.code == code("full")).for_each(|category| category.code = code("intero"));
+    let envelope = Envelope { who: KeyId::SYSTEM, key: Digest(98), body: Digest(98), parties: vec![], assessment: None, order: None };
+    app.node().museum(TORRE, envelope, museum::Command::SetTariff { valid_from: today(), tariff }).await.unwrap();
+    let again = [app.post(&held.0, &web, "h", &held.1).await, app.post(&sold.0, &office, "s", &sold.1).await];
+    assert_eq!(again, first);
+    assert_eq!(app.post(&held.0, &web, "new", &held.1).await.1["code"], "unknown_category");
+    app.stop().await;
+}
