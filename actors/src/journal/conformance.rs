@@ -55,6 +55,9 @@ async fn batches_come_back_as_they_went_in_by_number_and_by_stream() {
         assert_eq!(journal.batch_with(stream(2), 5).await, Ok(Some(third)), "{name}");
         assert_eq!(journal.batch_with(museum, 1).await, Ok(Some(first)), "{name}");
         assert_eq!(journal.batch_with(stream(2), 10).await, Ok(None), "{name}");
+        assert_eq!(journal.indexed().await, Ok((6, 16)), "{name}");
+        journal.reindex().await.unwrap();
+        assert_eq!(journal.indexed().await, Ok((6, 16)), "{name}");
     }
 }
 

@@ -148,6 +148,10 @@ pub trait Journal: Send + Sync + 'static {
     fn batches_of(&self, stream: StreamId, after: u64) -> BoxFuture<'_, Result<Vec<Batch>, JournalError>>;
     /// The one batch that holds record `seq` of `stream`.
     fn batch_with(&self, stream: StreamId, seq: u64) -> BoxFuture<'_, Result<Option<Batch>, JournalError>>;
+    /// How many spans the index by stream holds, and how many records they name.
+    fn indexed(&self) -> BoxFuture<'_, Result<(u64, u64), JournalError>>;
+    /// Makes the index by stream anew from the batches, which are the truth.
+    fn reindex(&self) -> BoxFuture<'_, Result<(), JournalError>>;
     /// Takes the last batch away, which must have this number: it was torn.
     fn cut_last(&self, number: u64) -> BoxFuture<'_, Result<(), JournalError>>;
     /// Whether the store is sound after a failed append: puts it in order for the next one, if it can.

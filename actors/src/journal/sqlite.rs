@@ -211,6 +211,28 @@ impl Journal for SqliteJournal {
         Box::pin(async move { Ok(self.select(query).await?.pop()) })
     }
 
+    fn indexed(&self) -> BoxFuture<'_, Result<(u64, u64), JournalError>> {
+        Box::pin(async move {
+            let query = sqlx::query("SELECT count(*), coalesce(sum(last - first + 1), 0) FROM span");
+            let row = query.fetch_one(&self.readers).await.map_err(unreachable)?;
+            let figure = |index| row.try_get::<i64, _>(index).map(i64::unsigned_abs).map_err(unreachable);
+            Ok((figure(0)?, figure(1)?))
+        })
+    }
+
+    fn reindex(&self) -> BoxFuture<'_, Result<(), JournalError>> {
+        const FILE: &str = "INSERT INTO span (stream, first, last, batch)
+            SELECT unhex(value ->> 0), value ->> 1, value ->> 2, number FROM batch, json_each(batch.spans)";
+        Box::pin(async move {
+            let mut slot = self.writer.lock().await;
+            let writer = slot.as_mut().ok_or_else(|| JournalError::Unreachable("a write failed before; not recovered yet".into()))?;
+            let mut tx = sqlx::Connection::begin(writer).await.map_err(unreachable)?;
+            sqlx::query("DELETE FROM span").execute(&mut *tx).await.map_err(unreachable)?;
+            sqlx::query(FILE).execute(&mut *tx).await.map_err(unreachable)?;
+            tx.commit().await.map_err(unreachable)
+        })
+    }
+
     fn cut_last(&self, number: u64) -> BoxFuture<'_, Result<(), JournalError>> {
         const CUT: &str = "DELETE FROM batch WHERE number = (SELECT max(number) FROM batch) AND number = ?";
         Box::pin(async move {

@@ -243,6 +243,12 @@ impl Journal for Faulty {
     fn batch_with(&self, stream: StreamId, seq: u64) -> BoxFuture<'_, Result<Option<Batch>, JournalError>> {
         self.inner.batch_with(stream, seq)
     }
+    fn indexed(&self) -> BoxFuture<'_, Result<(u64, u64), JournalError>> {
+        self.inner.indexed()
+    }
+    fn reindex(&self) -> BoxFuture<'_, Result<(), JournalError>> {
+        self.inner.reindex()
+    }
     fn cut_last(&self, number: u64) -> BoxFuture<'_, Result<(), JournalError>> {
         self.inner.cut_last(number)
     }
@@ -492,6 +498,23 @@ async fn a_torn_tail_is_cut_and_damage_before_it_stops_the_start() {
         change(&copy, "journal.db", sql).await;
         let refused = House::in_folder(&copy).await.err().map(|error| error.to_string()).unwrap_or_default();
         assert!(refused.ends_with(told), "{sql}: {refused}");
+    }
+}
+
+#[actix_rt::test]
+async fn a_damaged_index_by_stream_is_made_anew_and_loses_nothing() {
+    for sql in ["DELETE FROM span", "DELETE FROM span WHERE stream = unhex('02' || hex(substr(stream, 2)))", "UPDATE span SET last = last + 1"] {
+        let folder = TempDir::new().unwrap();
+        let house = House::in_folder(&folder).await.unwrap();
+        house.ask(1, sell(1, 3)).await.unwrap();
+        house.ask(2, sell(2, 2)).await.unwrap();
+        house.running.stop().await;
+        change(&folder, "journal.db", sql).await;
+        std::fs::remove_file(folder.path().join("views.db")).unwrap();
+        let house = House::in_folder(&folder).await.unwrap();
+        assert_eq!(house.node().look(tomorrow(), |slot| slot.places().taken()).await, Ok(5), "{sql}");
+        house.ask(3, sell(3, 1)).await.unwrap();
+        house.running.stop().await;
     }
 }
 
