@@ -14,7 +14,7 @@ use std::time::Duration;
 use reqwest::{Client, StatusCode};
 use serde_json::{Value, json};
 
-const CYCLES: u64 = 3;
+const CYCLES: usize = 3;
 const CLIENTS: u64 = 24;
 /// The server is killed when it has answered so many sales of a cycle.
 const KILLED_AFTER: u64 = 150;
@@ -71,13 +71,13 @@ async fn sell(client: &Client, server: &str, key: &str, slot: &str, asked: &Aske
     Some((status, response.json().await.ok()?))
 }
 
-/// The first slot of a day ahead, where nobody has bought yet, with its capacity.
-async fn free_slot(client: &Client, server: &str, key: &str, days_ahead: u64) -> (String, u64) {
-    let ahead = jiff::Span::new().days(i64::try_from(days_ahead).expect("a few days"));
-    let date = jiff::Zoned::now().date().saturating_add(ahead).to_string();
-    let url = format!("{server}/v1/museums/parco-pompei/availability?from={date}&to={date}");
+/// A slot of the next days where nobody has bought yet, with its capacity; another one for each number.
+async fn free_slot(client: &Client, server: &str, key: &str, number: usize) -> (String, u64) {
+    let ahead = |days: i64| jiff::Zoned::now().date().saturating_add(jiff::Span::new().days(days));
+    // Ten days: some of them the museum is open, whatever the season.
+    let url = format!("{server}/v1/museums/parco-pompei/availability?from={}&to={}", ahead(2), ahead(12));
     let answer: Value = client.get(url).bearer_auth(key).send().await.unwrap().json().await.unwrap();
-    let slot = answer["items"].as_array().and_then(|slots| slots.first()).unwrap_or_else(|| panic!("no slot on {date}: {answer}"));
+    let slot = answer["items"].as_array().and_then(|slots| slots.get(number)).unwrap_or_else(|| panic!("no slot: {answer}"));
     (slot["slot"].as_str().unwrap().to_owned(), slot["capacity"].as_u64().unwrap())
 }
 
@@ -88,7 +88,7 @@ async fn nothing_that_was_answered_is_lost_and_nothing_is_done_twice() {
     let mut server = Server::start(folder.path());
     let key = key_of(folder.path(), "box_office");
     for cycle in 0..CYCLES {
-        let (slot, capacity) = free_slot(&client, &server.base, &key, cycle + 2).await;
+        let (slot, capacity) = free_slot(&client, &server.base, &key, cycle).await;
         let log: Arc<Mutex<HashMap<String, Asked>>> = Arc::default();
         let answered = Arc::new(AtomicU64::new(0));
         let (enough, killed) = tokio::sync::oneshot::channel();
