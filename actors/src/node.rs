@@ -85,8 +85,8 @@ pub enum StartError {
     #[error("another process uses the data folder {0}: stop it first, or choose another folder with --data")]
     InUse(PathBuf),
     /// The journal is damaged or cannot be read.
-    #[error("the journal does not allow a start: {0}")]
-    Journal(#[from] JournalError),
+    #[error("the journal does not allow a start: {0}: `tornello verify` tells more; put a backup in its place")]
+    Journal(JournalError),
     /// The read models cannot be used.
     #[error(transparent)]
     Views(#[from] ViewsError),
@@ -113,6 +113,12 @@ pub enum StartError {
     /// A thread cannot be started.
     #[error("a thread cannot be started: {0}")]
     Thread(std::io::Error),
+}
+
+impl From<JournalError> for StartError {
+    fn from(error: JournalError) -> Self {
+        Self::Journal(error)
+    }
 }
 
 /// Publishes what slots have become.

@@ -497,7 +497,7 @@ async fn a_torn_tail_is_cut_and_damage_before_it_stops_the_start() {
         }
         change(&copy, "journal.db", sql).await;
         let refused = House::in_folder(&copy).await.err().map(|error| error.to_string()).unwrap_or_default();
-        assert!(refused.ends_with(told), "{sql}: {refused}");
+        assert!(refused.contains(told), "{sql}: {refused}");
     }
 }
 

@@ -52,6 +52,9 @@ pub(super) async fn run(command: Command) -> anyhow::Result<()> {
     let now = RealClock::wall();
     match command {
         Command::Create { data, name, role, museums, account, expires } => {
+            if role == Role::Reseller && account.is_none() {
+                bail!("a reseller settles on its account: name it with --account CODE");
+            }
             std::fs::create_dir_all(&data.folder).with_context(|| format!("cannot make {}", data.folder.display()))?;
             let keys = Keys::open(data.folder.join(FILE)).await?;
             let expires_at = expires.map(|day| calendar::instant(day.to_datetime(jiff::civil::Time::midnight())));
