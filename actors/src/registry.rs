@@ -283,6 +283,10 @@ where
             }
             owners.remove(&stream);
         }
+        if stopped.lease.committed() == 0 {
+            // Nothing was ever written: it is made anew of the plan, as when that has changed.
+            return Ok(());
+        }
         let now = self.clock.now();
         let mut rebuilds = self.rebuilds.lock();
         rebuilds.retain(|_, (_, last)| now.micros_since(*last) < REBUILDS_FORGOTTEN_S * 1_000_000);

@@ -12,8 +12,8 @@ use crate::journal::wire;
 use crate::journal::{Batch, Head, Journal, JournalError, StreamId};
 use crate::streams::{Streams, corrupt};
 
-/// How many batches are read at once.
-const ROUND: u32 = 1_024;
+/// How many batches are read at once; a full one has about a megabyte.
+const ROUND: u32 = 64;
 
 /// What a check of the journal found.
 #[derive(Debug, Clone, PartialEq, Eq)]

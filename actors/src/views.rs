@@ -22,8 +22,8 @@ use crate::streams::corrupt;
 
 /// Raised whenever a table, a head or a snapshot changes its form: an older file is thrown away and built again.
 const FORMAT: i64 = 1;
-/// How many batches one round takes in.
-const ROUND: u32 = 512;
+/// How many batches one round takes in; a full one has about a megabyte.
+const ROUND: u32 = 64;
 /// How many snapshots wait to be written; more are left out, which costs a longer replay and nothing else.
 const SNAPSHOTS_WAITING: usize = 1_024;
 /// How often the heads are saved.
