@@ -1,9 +1,11 @@
 //! The contract: complete, in the form that the Italian guidelines ask for, readable without a call to anybody else.
 
-use reqwest::Method;
+use reqwest::{Method, StatusCode};
 use serde_json::Value;
+use tornello_actors::keys::Role;
 
-use crate::support::App;
+use crate::routes_museums::example;
+use crate::support::{App, TORRE, slot};
 
 #[actix_rt::test]
 async fn every_operation_says_all_that_a_caller_needs() {
@@ -65,5 +67,20 @@ async fn the_pages_load_nothing_from_elsewhere() {
     }
     let problems = app.request(Method::GET, "/docs/problems", "").send().await.unwrap().text().await.unwrap();
     assert!(problems.contains("<tr id=\"not_enough_places\">") && problems.contains("<tr id=\"outcome_unknown\">"));
+    app.stop().await;
+}
+
+#[actix_rt::test]
+async fn the_examples_of_holding_and_selling_work_as_they_stand() {
+    let app = App::start().await;
+    let (kiosk, office, eleven) = (app.key(Role::Kiosk).await, app.key(Role::BoxOffice).await, slot(TORRE, 11));
+    let held = app.post(&format!("/v1/slots/{eleven}/holds"), &kiosk, "h", &example("/v1/slots/{slot}/holds", "post")).await;
+    assert_eq!(held.0, StatusCode::CREATED, "{held:?}");
+    let confirm = format!("/v1/holds/{}/confirm", held.1["hold"].as_str().unwrap());
+    let sold = [
+        app.post(&confirm, &kiosk, "c", &example("/v1/holds/{hold}/confirm", "post")).await,
+        app.post(&format!("/v1/slots/{eleven}/sales"), &office, "s", &example("/v1/slots/{slot}/sales", "post")).await,
+    ];
+    assert!(sold.iter().all(|(status, _)| *status == StatusCode::CREATED), "{sold:?}");
     app.stop().await;
 }

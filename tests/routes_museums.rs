@@ -7,7 +7,8 @@ use tornello_api::server;
 
 use crate::support::{App, expect};
 
-fn example(path: &str, method: &str) -> Value {
+/// The body that the contract shows for an operation.
+pub fn example(path: &str, method: &str) -> Value {
     let contract = serde_json::to_value(server::contract()).unwrap();
     contract["paths"][path][method]["requestBody"]["content"]["application/json"]["example"].clone()
 }
