@@ -43,7 +43,15 @@ impl Server {
         Self { child, base: base.expect("the server says where it listens") }
     }
 
-    fn kill(mut self) {
+    /// SIGKILL, and the end of it.
+    fn kill(self) {
+        drop(self);
+    }
+}
+
+/// Also when the test fails, no server is left behind.
+impl Drop for Server {
+    fn drop(&mut self) {
         self.child.kill().expect("SIGKILL is sent");
         self.child.wait().expect("the killed server is gone");
     }
