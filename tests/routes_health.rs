@@ -65,3 +65,20 @@ async fn callers_with_a_bad_key_are_counted_and_every_answer_has_its_headers() {
     assert!(door.url().path().starts_with("/docs/"), "the front door leads to the docs, not to {}", door.url());
     app.stop().await;
 }
+
+#[actix_rt::test]
+async fn a_wrong_method_is_told_apart_from_nothing_there() {
+    let app = App::start().await;
+    let manager = app.key(Role::Manager).await;
+    for (method, path, status, allow) in [
+        (Method::DELETE, "/v1/museums", 405, Some("GET, POST")),
+        (Method::POST, "/v1/museums/torre/plan", 405, Some("GET, PUT")),
+        (Method::GET, "/v1/museums/torre/plans", 404, None),
+        (Method::GET, "/v1/", 404, None),
+    ] {
+        let response = app.request(method.clone(), path, &manager).send().await.unwrap();
+        let told = response.headers().get("allow").map(|allow| allow.to_str().unwrap().to_owned());
+        assert_eq!((response.status().as_u16(), told.as_deref()), (status, allow), "{method} {path}");
+    }
+    app.stop().await;
+}

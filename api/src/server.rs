@@ -11,13 +11,14 @@ use actix_web::error::JsonPayloadError;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderName, HeaderValue};
 use actix_web::middleware::{Compress, Next, from_fn};
-use actix_web::{App, Error, HttpMessage, HttpResponse, HttpServer, ResponseError, web};
+use actix_web::{App, Error, HttpMessage, HttpRequest, HttpResponse, HttpServer, ResponseError, web};
 use governor::middleware::StateInformationMiddleware;
 use governor::state::keyed::DefaultKeyedStateStore;
 use governor::{Quota, RateLimiter, clock::DefaultClock};
 use tokio::sync::watch;
 use tornello_actors::node::Node;
 use tracing_actix_web::RequestId;
+use utoipa::openapi::{OpenApi, PathItem};
 use utoipa_actix_web::AppExt;
 
 use crate::auth::Caller;
@@ -169,9 +170,39 @@ fn prefix(address: IpAddr) -> IpAddr {
     }
 }
 
+/// What no route takes: a path of the contract with another method, or nothing that there is.
+async fn nowhere(request: HttpRequest, contract: web::Data<OpenApi>) -> HttpResponse {
+    let Some(methods) = contract.paths.paths.iter().find(|(template, _)| fits(template, request.path())).map(|(_, item)| methods(item)) else {
+        return Problem::not_found().error_response();
+    };
+    let problem = Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "this cannot be done to that").with("allow", &methods);
+    let mut response = problem.error_response();
+    if let Ok(allow) = HeaderValue::try_from(methods.join(", ")) {
+        response.headers_mut().insert(header::ALLOW, allow);
+    }
+    response
+}
+
+/// Whether a path has the form of a template, where `{name}` stands for any one part.
+fn fits(template: &str, path: &str) -> bool {
+    let (mut parts, mut given) = (template.split('/'), path.split('/'));
+    loop {
+        match (parts.next(), given.next()) {
+            (None, None) => return true,
+            (Some(part), Some(given)) if part == given || part.starts_with('{') && !given.is_empty() => {}
+            _ => return false,
+        }
+    }
+}
+
+fn methods(item: &PathItem) -> Vec<&'static str> {
+    let all = [("GET", &item.get), ("POST", &item.post), ("PUT", &item.put), ("DELETE", &item.delete), ("PATCH", &item.patch)];
+    all.into_iter().filter(|(_, operation)| operation.is_some()).map(|(name, _)| name).collect()
+}
+
 /// The published contract of this version.
 #[must_use]
-pub fn contract() -> utoipa::openapi::OpenApi {
+pub fn contract() -> OpenApi {
     openapi::finished(App::new().into_utoipa_app().openapi(openapi::frame()).configure(routes::all).split_for_parts().1)
 }
 
@@ -203,7 +234,7 @@ fn start_until(
             .app_data(web::ThinData(pulse.clone()))
             .configure(limits)
             .configure(routes::unpublished)
-            .default_service(web::to(|| async { HttpResponse::from_error(Problem::not_found()) }))
+            .default_service(web::to(nowhere))
             .wrap(from_fn(known_and_limited))
             .wrap(from_fn(health::measured))
             .wrap(Compress::default())

@@ -23,7 +23,7 @@ pub struct Known {
 }
 
 /// Problems that do not come from a refusal, or whose text there names a case.
-const OTHERS: [(&str, u16, &str, &str); 41] = [
+const OTHERS: [(&str, u16, &str, &str); 42] = [
     ("malformed", 400, "something in the request cannot be read", "The title says what; it is a fault in the program that asks."),
     (
         "idempotency_key_missing",
@@ -34,6 +34,7 @@ const OTHERS: [(&str, u16, &str, &str); 41] = [
     ("unauthorized", 401, "an API key is needed", "Send the key as a bearer token. `reason` says what is wrong with the one sent."),
     ("forbidden", 403, "this key may not do that", "`scope` names what the key's role lacks."),
     ("not_found", 404, "there is no such thing here", "Or it belongs to a museum that this key is not good for."),
+    ("method_not_allowed", 405, "this cannot be done to that", "`allow` names what can."),
     ("unknown_museum", 404, "there is no such museum", ""),
     ("not_registered", 404, "the museum is not registered", "Register it first."),
     ("slug_taken", 409, "another museum has this slug", "`number` is that museum. Choose another slug."),
