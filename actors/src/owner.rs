@@ -137,10 +137,6 @@ where
             refuse(answer, Failure::Busy);
             return Ok(());
         }
-        if !self.read.is_current(&self.state) {
-            // The caller's answer is dropped with the command: it is given to the next owner.
-            return Err(Stop);
-        }
         match self.state.recall(&envelope) {
             Recall::New => {}
             Recall::OtherBody => {
@@ -229,7 +225,8 @@ where
 
     fn run(&mut self, ctx: &mut Context<Self>, what: impl FnOnce(&mut Self) -> Result<(), Stop>) {
         self.used = true;
-        if self.lease.has_ended() || what(self).is_err() {
+        // Whoever asked an owner that stops here asks the next one: the answer's sender is dropped with the message.
+        if self.lease.has_ended() || !self.read.is_current(&self.state) || what(self).is_err() {
             self.lease.end();
             ctx.stop();
         }

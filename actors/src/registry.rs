@@ -122,8 +122,8 @@ where
         Self { owners: Mutex::default(), rebuilds: Mutex::default(), starting: Semaphore::new(STARTING), arbiters, queue, clock, source, tell, read }
     }
 
-    /// Gives a command and waits until what it did is on the disk. If the owner stops meanwhile, the command is given once more to its successor, which knows
-    /// by the key whether it was done.
+    /// Gives a command and waits until what it did is on the disk. If the owner stops meanwhile, the command is given to its successor, which knows by the
+    /// key whether it was done.
     pub async fn ask(&self, stream: StreamId, envelope: Envelope, command: A::Command) -> Answer<A> {
         self.send(stream, self.clock.now(), envelope, command)?.await
     }

@@ -581,6 +581,7 @@ async fn a_slot_that_nobody_has_touched_follows_the_plan_as_it_changes() {
     smaller.routes[0].week.iter_mut().flatten().for_each(|session| session.capacity = 5);
     let valid_from = calendar::local_day(now());
     house.node().museum(MUSEUM, by(2_000), museum::Command::SetPlan { valid_from, plan: smaller }).await.unwrap();
+    assert_eq!(house.node().look(tomorrow(), |slot| slot.places().capacity).await, Ok(5), "also who only looks sees the plan in force");
     assert!(matches!(house.ask(2, hold(2, 10)).await, Err(Failure::Refused(Refusal::NotEnoughPlaces { available: 5, .. }))));
     // One that was sold from keeps the plan under which it was.
     house.ask(3, hold(3, 2)).await.unwrap();
