@@ -1,5 +1,5 @@
 //! How many durable hold-and-sell pairs does one hot slot take in a second, without HTTP, from 1, 16, 64 and 256 callers? In memory, where only mailboxes and
-//! threads cost, and on SQLite, where each pair is on the disk twice before it is answered.
+//! threads cost, and in its file, where each pair is on the disk twice before it is answered.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -19,8 +19,8 @@ use crate::board::{Board, SlotHead};
 use crate::clock::{Clock, RealClock};
 use crate::codes::{Codes, CodesError};
 use crate::failure::Failure;
+use crate::journal::file::{self, FileJournal};
 use crate::journal::memory::MemoryJournal;
-use crate::journal::sqlite::SqliteJournal;
 use crate::journal::writer::{self, Health, Lease, Limits};
 use crate::journal::{Batch, Head, Journal, JournalError, StreamId};
 use crate::keys::{Keys, KeysError};
@@ -177,7 +177,6 @@ pub struct Files {
     pub pseudonymiser: Pseudonymiser,
     /// Signs and verifies ticket codes.
     pub codes: Codes,
-    sqlite: Arc<SqliteJournal>,
     _lock: std::fs::File,
 }
 
@@ -197,15 +196,15 @@ impl Node {
         let folder = |source| StartError::Folder { folder: data.clone(), source };
         std::fs::create_dir_all(data).map_err(folder)?;
         let lock = lock(data)?;
-        let sqlite = Arc::new(SqliteJournal::open(&data.join("journal.db")).await?);
+        let journal = Arc::new(FileJournal::open(&data.join(file::FILE)).await?);
         let views = Views::open(&data.join("views.db")).await?;
         let keys = Keys::open(data.join("keys.db")).await?;
         let master = MasterKey::load_or_create(&data.join("master.key"))?;
         let pseudonymiser = Pseudonymiser::new(&master);
         let people = People::open(data, master).await?;
         let codes = Codes::new(SigningKeys::load_or_create(data.join("signing.keys"), clock.now())?, clock.now())?;
-        let files = Files { views, keys, people, pseudonymiser, codes, sqlite: Arc::clone(&sqlite), _lock: lock };
-        Self::assemble(sqlite, Some(files), settings, clock, progress).await
+        let files = Files { views, keys, people, pseudonymiser, codes, _lock: lock };
+        Self::assemble(journal, Some(files), settings, clock, progress).await
     }
 
     /// Starts with a journal in memory and no files: for tests and rehearsals.
@@ -463,7 +462,7 @@ impl Running {
         for task in tasks {
             let _ = task.await;
         }
-        let (files, committed) = (node.files.as_ref().map(|files| (files.views.clone(), Arc::clone(&files.sqlite))), node.committed.clone());
+        let (views, committed) = (node.files.as_ref().map(|files| files.views.clone()), node.committed.clone());
         if let Some(files) = &node.files {
             let _ = files.keys.flush_last_used().await;
             files.people.close().await;
@@ -483,9 +482,8 @@ impl Running {
         for task in ending {
             let _ = tokio::time::timeout(STOP_WITHIN, task).await;
         }
-        if let Some((views, sqlite)) = files {
+        if let Some(views) = views {
             views.close().await;
-            sqlite.close().await;
         }
     }
 }

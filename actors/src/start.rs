@@ -35,7 +35,6 @@ pub async fn check(
     mut progress: impl FnMut(u64),
 ) -> Result<Checked, JournalError> {
     let mut checked = Checked { head: Head::EMPTY, records: 0, cut: None };
-    let mut spans = 0;
     loop {
         let batches = match journal.batches(checked.head.number, ROUND).await {
             Ok(batches) => batches,
@@ -48,7 +47,6 @@ pub async fn check(
             Err(error) => return Err(error),
         };
         if batches.is_empty() {
-            index_is_whole(journal, cut, spans, checked.records).await?;
             return Ok(checked);
         }
         for batch in &batches {
@@ -58,24 +56,10 @@ pub async fn check(
             }
             each(batch)?;
             checked.head = Head { number: batch.number, hash: batch.hash(), at: batch.at };
-            spans += batch.spans.len() as u64;
             checked.records += batch.spans.iter().map(|span| span.last - span.first + 1).sum::<u64>();
         }
         progress(checked.head.number);
     }
-}
-
-/// Whether the index by stream names as much as the batches hold. It follows from them, so it is made anew where `repair` allows.
-async fn index_is_whole(journal: &dyn Journal, repair: bool, spans: u64, records: u64) -> Result<(), JournalError> {
-    if journal.indexed().await? == (spans, records) {
-        return Ok(());
-    }
-    if repair {
-        tracing::warn!("the journal's index by stream was damaged and is made anew from its batches");
-        journal.reindex().await?;
-    }
-    let whole = repair && journal.indexed().await? == (spans, records);
-    if whole { Ok(()) } else { Err(JournalError::Corrupt { batch: 0, what: "the index by stream does not name what the batches hold".into() }) }
 }
 
 /// A damaged batch: the end of the journal if nothing stands behind it, else an error.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use tornello_actors::clock::ManualClock;
 use tornello_actors::journal::Journal;
-use tornello_actors::journal::sqlite::SqliteJournal;
+use tornello_actors::journal::file::FileJournal;
 use tornello_actors::node::{Node, Settings};
 use tornello_actors::views::{SaleFilter, SaleRow};
 use tornello_api::replay::acks::Acks;
@@ -80,7 +80,7 @@ fn the_command_reports_the_same_every_time_and_verify_finds_a_changed_byte() {
     let folder = folders[0].path();
     let sound = run(&["verify"], folder);
     assert!(sound.status.success() && text(&sound.stdout).contains(first["journal"]["state_hash"].as_str().unwrap()), "{}", text(&sound.stderr));
-    let path = folder.join("journal.db");
+    let path = folder.join("journal.log");
     let mut bytes = std::fs::read(&path).unwrap();
     let at = bytes.windows(8).position(|window| window == b"agent-24").unwrap();
     bytes[at] ^= 1;
@@ -143,9 +143,8 @@ fn what_a_killed_replay_acknowledged_is_there_after_a_restart() {
 }
 
 async fn there_after_a_restart(data: &Path, acknowledged: Acknowledged) {
-    let journal = SqliteJournal::open(&data.join("journal.db")).await.expect("the journal opens");
+    let journal = FileJournal::open(&data.join("journal.log")).await.expect("the journal opens");
     let head = journal.head().await.expect("the journal has an end");
-    journal.close().await;
     let running = Node::start(&Settings::new(data), Arc::new(ManualClock::new(head.at)), |_| {}).await.expect("the installation starts again");
     let node = running.node();
     let mut slots: BTreeMap<SlotId, Acknowledged> = BTreeMap::new();

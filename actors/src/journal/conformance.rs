@@ -6,8 +6,8 @@ use tempfile::TempDir;
 use tornello_engine::ids::{MuseumId, RouteId, SlotId};
 use tornello_engine::time::Timestamp;
 
+use super::file::FileJournal;
 use super::memory::MemoryJournal;
-use super::sqlite::SqliteJournal;
 use super::{Batch, Head, Journal, JournalError, Span, StreamId};
 
 fn stream(minute: i64) -> StreamId {
@@ -27,8 +27,8 @@ fn after(batch: &Batch) -> Head {
 /// Each store with the folder that it lives in.
 async fn stores() -> Vec<(&'static str, Arc<dyn Journal>, Option<TempDir>)> {
     let folder = TempDir::new().unwrap();
-    let sqlite = SqliteJournal::open(&folder.path().join("journal.db")).await.unwrap();
-    vec![("memory", Arc::new(MemoryJournal::default()), None), ("sqlite", Arc::new(sqlite), Some(folder))]
+    let file = FileJournal::open(&folder.path().join("journal.log")).await.unwrap();
+    vec![("memory", Arc::new(MemoryJournal::default()), None), ("file", Arc::new(file), Some(folder))]
 }
 
 #[tokio::test]
@@ -55,9 +55,6 @@ async fn batches_come_back_as_they_went_in_by_number_and_by_stream() {
         assert_eq!(journal.batch_with(stream(2), 5).await, Ok(Some(third)), "{name}");
         assert_eq!(journal.batch_with(museum, 1).await, Ok(Some(first)), "{name}");
         assert_eq!(journal.batch_with(stream(2), 10).await, Ok(None), "{name}");
-        assert_eq!(journal.indexed().await, Ok((6, 16)), "{name}");
-        journal.reindex().await.unwrap();
-        assert_eq!(journal.indexed().await, Ok((6, 16)), "{name}");
     }
 }
 
@@ -101,17 +98,4 @@ async fn only_the_last_batch_can_be_cut() {
         assert_eq!(journal.head().await, Ok(after(&first)), "{name}");
         assert_eq!(journal.append(&second).await, Ok(()), "{name}: what was cut can be written again");
     }
-}
-
-#[tokio::test]
-async fn sqlite_keeps_what_was_committed_and_says_how() {
-    let folder = TempDir::new().unwrap();
-    let path = folder.path().join("journal.db");
-    let first = next(&Head::EMPTY, &[(stream(1), 1, 1)]);
-    let journal = SqliteJournal::open(&path).await.unwrap();
-    assert_eq!(journal.durability().await, ("wal".to_owned(), 2), "WAL, and synchronous=FULL (2)");
-    journal.append(&first).await.unwrap();
-    journal.close().await;
-    let journal = SqliteJournal::open(&path).await.unwrap();
-    assert_eq!(journal.batches(0, 10).await, Ok(vec![first]));
 }

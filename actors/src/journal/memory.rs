@@ -71,24 +71,6 @@ impl Journal for MemoryJournal {
         ready(Ok(self.stored.lock().of(stream, |first, last| (first..=last).contains(&seq)).pop())).boxed()
     }
 
-    fn indexed(&self) -> BoxFuture<'_, Result<(u64, u64), JournalError>> {
-        let stored = self.stored.lock();
-        let spans = stored.spans.values().flatten();
-        ready(Ok(spans.fold((0, 0), |(spans, records), (first, last, _)| (spans + 1, records + last - first + 1)))).boxed()
-    }
-
-    fn reindex(&self) -> BoxFuture<'_, Result<(), JournalError>> {
-        let mut stored = self.stored.lock();
-        let mut spans: HashMap<StreamId, Vec<(u64, u64, usize)>> = HashMap::new();
-        for (index, batch) in stored.batches.iter().enumerate() {
-            for span in &batch.spans {
-                spans.entry(span.stream).or_default().push((span.first, span.last, index));
-            }
-        }
-        stored.spans = spans;
-        ready(Ok(())).boxed()
-    }
-
     fn cut_last(&self, number: u64) -> BoxFuture<'_, Result<(), JournalError>> {
         let mut stored = self.stored.lock();
         if stored.batches.last().is_some_and(|batch| batch.number == number) {

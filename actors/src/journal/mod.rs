@@ -1,8 +1,8 @@
 //! The journal: the only truth. A batch is what one flush writes: the records of many streams, chained by hash to the batch before. The stores behind the
 //! [`Journal`] trait know nothing of what records mean; `wire` gives them their bytes, `writer` collects them.
 
+pub mod file;
 pub mod memory;
-pub mod sqlite;
 pub mod wire;
 pub mod writer;
 
@@ -142,16 +142,12 @@ pub trait Journal: Send + Sync + 'static {
     fn append<'a>(&'a self, batch: &'a Batch) -> BoxFuture<'a, Result<(), JournalError>>;
     /// The end of the chain as it is stored now.
     fn head(&self) -> BoxFuture<'_, Result<Head, JournalError>>;
-    /// Up to `limit` batches after the one numbered `after`, in order, with their stored hashes checked.
+    /// Up to `limit` batches after the one numbered `after`, in order, with their stored hashes checked. Damage is an error when nothing sound stands before it.
     fn batches(&self, after: u64, limit: u32) -> BoxFuture<'_, Result<Vec<Batch>, JournalError>>;
     /// All batches that hold records of `stream` numbered above `after`, in order.
     fn batches_of(&self, stream: StreamId, after: u64) -> BoxFuture<'_, Result<Vec<Batch>, JournalError>>;
     /// The one batch that holds record `seq` of `stream`.
     fn batch_with(&self, stream: StreamId, seq: u64) -> BoxFuture<'_, Result<Option<Batch>, JournalError>>;
-    /// How many spans the index by stream holds, and how many records they name.
-    fn indexed(&self) -> BoxFuture<'_, Result<(u64, u64), JournalError>>;
-    /// Makes the index by stream anew from the batches, which are the truth.
-    fn reindex(&self) -> BoxFuture<'_, Result<(), JournalError>>;
     /// Takes the last batch away, which must have this number: it was torn.
     fn cut_last(&self, number: u64) -> BoxFuture<'_, Result<(), JournalError>>;
     /// Whether the store is sound after a failed append: puts it in order for the next one, if it can.

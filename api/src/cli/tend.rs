@@ -5,7 +5,7 @@ use std::sync::Arc;
 use anyhow::{Context, bail};
 use tornello_actors::clock::{ManualClock, RealClock};
 use tornello_actors::journal::Journal;
-use tornello_actors::journal::sqlite::SqliteJournal;
+use tornello_actors::journal::file::FileJournal;
 use tornello_actors::node::{self, Node, Settings};
 use tornello_actors::people::{MasterKey, People as Contacts};
 use tornello_actors::signing::SigningKeys;
@@ -44,11 +44,10 @@ pub(super) enum Signing {
 
 pub(super) async fn views(command: Views) -> anyhow::Result<()> {
     let Views::Rebuild { data } = command;
-    let folder = data.with("journal.db")?;
+    let folder = data.with("journal.log")?;
     let alone = node::lock(folder)?;
-    let journal = SqliteJournal::open(&folder.join("journal.db")).await?;
+    let journal = FileJournal::open(&folder.join("journal.log")).await?;
     let head = journal.head().await?;
-    journal.close().await;
     for name in ["views.db", "views.db-wal", "views.db-shm"] {
         match std::fs::remove_file(folder.join(name)) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error).with_context(|| format!("cannot remove {name}")),

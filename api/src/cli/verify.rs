@@ -2,14 +2,14 @@
 
 use anyhow::{Context, bail};
 use tornello_actors::journal::JournalError;
-use tornello_actors::journal::sqlite::SqliteJournal;
+use tornello_actors::journal::file::FileJournal;
 use tornello_actors::node;
 use tornello_actors::verify::Verified;
 use tornello_api::replay::report::{hex, thousands};
 
 use super::Data;
 
-const FILE: &str = "journal.db";
+const FILE: &str = "journal.log";
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
@@ -24,10 +24,9 @@ pub(super) async fn verify(arguments: Arguments) -> anyhow::Result<()> {
     let folder = arguments.data.with(FILE)?;
     let path = folder.join(FILE);
     let _alone = node::lock(folder)?;
-    let journal = SqliteJournal::open(&path).await.with_context(|| format!("cannot open {}", path.display()))?;
+    let journal = FileJournal::open(&path).await.with_context(|| format!("cannot open {}", path.display()))?;
     let verified = tornello_actors::verify::verify(&journal, arguments.cut_torn_tail, |_| {}).await;
     let end = tornello_actors::journal::Journal::head(&journal).await;
-    journal.close().await;
     match verified {
         Ok(verified) => {
             print(&verified);
