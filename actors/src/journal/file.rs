@@ -161,7 +161,7 @@ impl State {
         for (span, _) in &header.index {
             let stream = self.streams.entry(span.stream).or_insert(Stream { place: NONE, seq: 0, batches: 0 });
             *stream = Stream { place: header.place, seq: span.last, batches: stream.batches + 1 };
-            if stream.batches % MARK_EVERY == 0 {
+            if stream.batches.is_multiple_of(MARK_EVERY) {
                 self.stream_marks.entry(span.stream).or_default().push((span.first, header.place));
             }
         }
@@ -320,7 +320,8 @@ impl<'a> Window<'a> {
 
     /// The bytes at a place; none if the file ends before.
     fn bytes(&mut self, place: u64, length: usize) -> io::Result<Option<&[u8]>> {
-        let skip = place.checked_sub(self.at).and_then(|skip| usize::try_from(skip).ok()).filter(|skip| skip.saturating_add(length) <= self.bytes.len());
+        let skip =
+            place.checked_sub(self.at).and_then(|skip| usize::try_from(skip).ok()).filter(|skip| skip.saturating_add(length) <= self.bytes.len());
         if let Some(skip) = skip {
             return Ok(Some(&self.bytes[skip..skip + length]));
         }
@@ -450,7 +451,12 @@ impl Inner {
     }
 
     /// Walks back over the batches of a stream, from the last one or the first mark behind record `seq`, until `each` has enough.
-    fn walk_back(&self, stream: StreamId, seq: u64, mut each: impl FnMut(&Span, Header, &mut Window<'_>) -> Result<bool, JournalError>) -> Result<(), JournalError> {
+    fn walk_back(
+        &self,
+        stream: StreamId,
+        seq: u64,
+        mut each: impl FnMut(&Span, Header, &mut Window<'_>) -> Result<bool, JournalError>,
+    ) -> Result<(), JournalError> {
         let Some(mut place) = self.begin(stream, seq) else { return Ok(()) };
         let mut window = Window::new(&self.file, READ_ONE);
         while place != NONE {
