@@ -92,6 +92,6 @@ fn main() {
         let clock = || Arc::new(RealClock::start()) as Arc<dyn Clock>;
         run("memory", Node::start_in_memory(clock(), Limits::default()).await.expect("started")).await;
         let folder = TempDir::new().expect("a folder");
-        run("sqlite", Node::start(&Settings::new(folder.path()), clock(), |_| {}).await.expect("started")).await;
+        run("file", Node::start(&Settings::new(folder.path()), clock(), |_| {}).await.expect("started")).await;
     });
 }

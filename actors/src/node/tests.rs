@@ -496,7 +496,7 @@ async fn a_torn_tail_is_cut_and_damage_before_it_stops_the_start() {
 }
 
 /// Where the batches of a journal begin.
-fn begins(journal: &std::path::Path) -> Vec<u64> {
+fn begins(journal: &Path) -> Vec<u64> {
     let bytes = std::fs::read(journal).unwrap();
     bytes.windows(8).enumerate().filter(|(_, seen)| *seen == b"\xfftrnlo\x01\n").map(|(place, _)| place as u64).collect()
 }
