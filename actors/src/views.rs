@@ -26,6 +26,8 @@ const FORMAT: i64 = 1;
 const ROUND: u32 = 64;
 /// How many snapshots wait to be written; more are left out, which costs a longer replay and nothing else.
 const SNAPSHOTS_WAITING: usize = 1_024;
+/// The rest that the lists take between two rounds while the journal goes on growing: a rush of sales has the processor to itself, and the lists follow it.
+const REST: Duration = Duration::from_millis(100);
 /// How often the heads are saved.
 const HEADS_EVERY: Duration = Duration::from_secs(2);
 
@@ -276,7 +278,7 @@ impl Views {
         let mut is_due = false;
         loop {
             let end = *committed.borrow_and_update();
-            match self.take_in(journal.as_ref(), end.number).await {
+            match self.take_in(journal.as_ref(), end.number, &committed).await {
                 Ok(()) => {}
                 Err(error) => {
                     tracing::error!(%error, "the read models fall behind");
@@ -301,7 +303,7 @@ impl Views {
         }
     }
 
-    async fn take_in(&self, journal: &dyn Journal, end: u64) -> Result<(), ViewsError> {
+    async fn take_in(&self, journal: &dyn Journal, end: u64, committed: &watch::Receiver<Head>) -> Result<(), ViewsError> {
         loop {
             let position = self.as_of_batch();
             if position >= end {
@@ -315,6 +317,9 @@ impl Views {
             }
             rows.write(&self.pool, last).await?;
             self.rows_sender.send_replace(last.number);
+            if committed.has_changed().is_ok_and(|changed| changed) {
+                tokio::time::sleep(REST).await;
+            }
         }
     }
 }

@@ -74,6 +74,8 @@ struct State {
     stream_marks: HashMap<StreamId, Vec<(u64, u64)>>,
     /// The places of the batches 1, 1 + `MARK_EVERY`, ...
     marks: Vec<u64>,
+    /// Number and place of the batch after the last one that was read in order: who follows the journal goes on there.
+    read_on: (u64, u64),
     /// What stands behind the last batch and is none.
     damage: Option<Damage>,
 }
@@ -132,9 +134,9 @@ impl State {
     /// Walks from header to header up to the end, or to the first that is none. Answers the length of the file as well.
     fn read(file: &File) -> io::Result<(Self, u64)> {
         let (streams, stream_marks) = Default::default();
-        let mut state = Self { head: Head::EMPTY, end: 0, last: 0, streams, stream_marks, marks: Vec::new(), damage: None };
+        let mut state = Self { head: Head::EMPTY, end: 0, last: 0, streams, stream_marks, marks: Vec::new(), read_on: (0, 0), damage: None };
         let filled = file.metadata()?.len();
-        let mut window = Window::new(file, READ_ON);
+        let mut window = Window::new(file, filled, READ_ON);
         loop {
             let next = state.head.number + 1;
             let what = match Header::at(&mut window, state.end)? {
@@ -308,17 +310,19 @@ impl<'a> Fields<'a> {
 /// A part of the file in memory, so that many small readings are few large ones.
 struct Window<'a> {
     file: &'a File,
+    /// Nothing is read from here on.
+    end: u64,
     at_once: usize,
     at: u64,
     bytes: Vec<u8>,
 }
 
 impl<'a> Window<'a> {
-    const fn new(file: &'a File, at_once: usize) -> Self {
-        Self { file, at_once, at: 0, bytes: Vec::new() }
+    const fn new(file: &'a File, end: u64, at_once: usize) -> Self {
+        Self { file, end, at_once, at: 0, bytes: Vec::new() }
     }
 
-    /// The bytes at a place; none if the file ends before.
+    /// The bytes at a place; none if they reach beyond the end.
     fn bytes(&mut self, place: u64, length: usize) -> io::Result<Option<&[u8]>> {
         let skip =
             place.checked_sub(self.at).and_then(|skip| usize::try_from(skip).ok()).filter(|skip| skip.saturating_add(length) <= self.bytes.len());
@@ -326,7 +330,7 @@ impl<'a> Window<'a> {
             return Ok(Some(&self.bytes[skip..skip + length]));
         }
         // A length that damage made up must not become memory.
-        let left = self.file.metadata()?.len().saturating_sub(place);
+        let left = self.end.saturating_sub(place);
         if length as u64 > left {
             return Ok(None);
         }
@@ -417,6 +421,9 @@ impl Inner {
         if number == 0 || number > state.head.number {
             return None;
         }
+        if state.read_on.0 == number {
+            return Some(state.read_on.1);
+        }
         state.marks.get(((number - 1) / MARK_EVERY) as usize).copied()
     }
 
@@ -427,19 +434,26 @@ impl Inner {
             return damage.map_or(Ok(batches), |damage| Err(JournalError::Corrupt { batch: damage.batch, what: damage.what.to_owned() }));
         };
         let end = self.state.lock().end;
-        let mut window = Window::new(&self.file, READ_ON);
+        let mut window = Window::new(&self.file, end, READ_ON);
         while place < end && batches.len() < limit as usize {
             let header = self.header(&mut window, place)?;
-            place = header.end();
-            if header.number <= after {
+            let (number, next) = (header.number, header.end());
+            if number <= after {
+                place = next;
                 continue;
             }
             match header.batch(&mut window) {
-                Ok(batch) => batches.push(batch),
+                Ok(batch) => {
+                    batches.push(batch);
+                    place = next;
+                }
                 // What is sound before the damage is read first.
                 Err(_) if !batches.is_empty() => break,
                 Err(error) => return Err(error),
             }
+        }
+        if let Some(last) = batches.last() {
+            self.state.lock().read_on = (last.number + 1, place);
         }
         Ok(batches)
     }
@@ -458,7 +472,7 @@ impl Inner {
         mut each: impl FnMut(&Span, Header, &mut Window<'_>) -> Result<bool, JournalError>,
     ) -> Result<(), JournalError> {
         let Some(mut place) = self.begin(stream, seq) else { return Ok(()) };
-        let mut window = Window::new(&self.file, READ_ONE);
+        let mut window = Window::new(&self.file, self.state.lock().end, READ_ONE);
         while place != NONE {
             let header = self.header(&mut window, place)?;
             let lost = || JournalError::Corrupt { batch: header.number, what: format!("its index does not name {stream}") };

@@ -32,7 +32,7 @@ impl Stored {
             return Err(JournalError::Unreachable(format!("batch {} does not follow batch {}", batch.number, head.number)));
         }
         for span in &batch.spans {
-            if self.spans.get(&span.stream).is_some_and(|spans| spans.iter().any(|(first, ..)| *first == span.first)) {
+            if self.spans.get(&span.stream).is_some_and(|spans| spans.last().is_some_and(|(_, last, _)| span.first <= *last)) {
                 return Err(JournalError::Conflict(span.stream));
             }
         }
