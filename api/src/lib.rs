@@ -3,6 +3,7 @@
 
 pub mod auth;
 pub mod demo;
+pub mod entrance;
 pub mod openapi;
 pub mod print;
 pub mod problem;

@@ -1,27 +1,21 @@
 //! The HTTP server: middleware, limits, wiring. Used by the binary and by tests alike.
 
-use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener};
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix_web::body::{BoxBody, MessageBody};
-use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::error::JsonPayloadError;
 use actix_web::http::StatusCode;
-use actix_web::http::header::{self, HeaderName, HeaderValue};
-use actix_web::middleware::{Compress, Next, from_fn};
-use actix_web::{App, Error, HttpMessage, HttpRequest, HttpResponse, HttpServer, ResponseError, web};
-use governor::middleware::StateInformationMiddleware;
-use governor::state::keyed::DefaultKeyedStateStore;
-use governor::{Quota, RateLimiter, clock::DefaultClock};
+use actix_web::http::header::{self, HeaderValue};
+use actix_web::middleware::{Compress, from_fn};
+use actix_web::{App, HttpRequest, HttpResponse, HttpServer, ResponseError, web};
 use tokio::sync::watch;
 use tornello_actors::node::Node;
-use tracing_actix_web::RequestId;
 use utoipa::openapi::{OpenApi, PathItem};
 use utoipa_actix_web::AppExt;
 
-use crate::auth::Caller;
+use crate::entrance::{self, Shared};
 use crate::problem::Problem;
 use crate::routes::health;
 use crate::routes::live::Pulse;
@@ -56,33 +50,6 @@ impl ServerSettings {
     }
 }
 
-/// Whom a limit counts: a key, or for callers without one the address (of IPv6 the /64).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Limited {
-    Key(u64),
-    Address(IpAddr),
-}
-
-type Limiter = RateLimiter<Limited, DefaultKeyedStateStore<Limited>, DefaultClock, StateInformationMiddleware>;
-
-/// What every worker shares.
-#[derive(Clone)]
-pub struct Shared {
-    node: web::Data<Node>,
-    limiter: Arc<Limiter>,
-    burst: u32,
-}
-
-impl Shared {
-    /// For a node, with limits.
-    #[must_use]
-    pub fn new(node: Arc<Node>, settings: &ServerSettings) -> Self {
-        let quota = Quota::per_second(settings.per_second).allow_burst(settings.burst);
-        let limiter = Arc::new(RateLimiter::keyed(quota).with_middleware());
-        Self { node: web::Data::from(node), limiter, burst: settings.burst.get() }
-    }
-}
-
 /// How bodies, paths and queries are read, and what is said when they cannot be.
 fn limits(config: &mut web::ServiceConfig) {
     let json = web::JsonConfig::default().limit(BODY_MAX).error_handler(|error, _| {
@@ -97,77 +64,6 @@ fn limits(config: &mut web::ServiceConfig) {
     let path = web::PathConfig::default().error_handler(|_, _| Problem::not_found().into());
     let query = web::QueryConfig::default().error_handler(|error, _| Problem::malformed(error.to_string()).into());
     config.app_data(json).app_data(path).app_data(query).app_data(web::PayloadConfig::new(BODY_MAX));
-}
-
-/// Knows the caller by its key and holds it to its limit. A key that is not good is refused here, before anything is read.
-async fn known_and_limited(
-    shared: web::ThinData<Shared>,
-    request: ServiceRequest,
-    next: Next<impl MessageBody + 'static>,
-) -> Result<ServiceResponse<BoxBody>, Error> {
-    let caller = authenticate(&shared, &request);
-    let limited = match &caller {
-        Ok(Some(caller)) => Limited::Key(caller.id().0),
-        Ok(None) | Err(_) => Limited::Address(prefix(request.peer_addr().map_or(IpAddr::from([0, 0, 0, 0]), |peer| peer.ip()))),
-    };
-    let denied = match caller {
-        Ok(Some(caller)) => {
-            request.extensions_mut().insert(caller);
-            None
-        }
-        Ok(None) => None,
-        Err(problem) => Some(problem),
-    };
-    let id = request.extensions().get::<RequestId>().map(RequestId::to_string);
-    let (mut response, remaining, reset_s) = match shared.limiter.check_key(&limited) {
-        Ok(state) => {
-            let response = match denied {
-                Some(problem) => request.into_response(problem.error_response()),
-                None => next.call(request).await?.map_into_boxed_body(),
-            };
-            (response, state.remaining_burst_capacity(), 0)
-        }
-        Err(until) => {
-            let wait = until.wait_time_from(governor::clock::Clock::now(&DefaultClock::default()));
-            let seconds = u32::try_from(wait.as_secs()).unwrap_or(u32::MAX).saturating_add(1);
-            let problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, "too_many_requests", "too many requests").retry_after(seconds);
-            (request.into_response(problem.error_response()), 0, seconds)
-        }
-    };
-    let headers = response.headers_mut();
-    for (name, value) in [("ratelimit-limit", shared.burst), ("ratelimit-remaining", remaining), ("ratelimit-reset", reset_s)] {
-        headers.insert(HeaderName::from_static(name), HeaderValue::from(value));
-    }
-    if !headers.contains_key(header::CACHE_CONTROL) {
-        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    }
-    if let Some(id) = id.and_then(|id| HeaderValue::try_from(id).ok()) {
-        headers.insert(HeaderName::from_static("request-id"), id);
-    }
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    Ok(response)
-}
-
-fn authenticate(shared: &Shared, request: &ServiceRequest) -> Result<Option<Caller>, Problem> {
-    let Some(header) = request.headers().get(header::AUTHORIZATION) else { return Ok(None) };
-    let text = header.to_str().ok().and_then(|text| text.split_once(' ')).filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
-    let (_, text) = text.ok_or_else(Problem::unauthorized)?;
-    let files = shared.node.files().ok_or_else(Problem::unauthorized)?;
-    match files.keys.authenticate(text.trim(), shared.node.now()) {
-        Ok(key) => Ok(Some(Caller(key))),
-        Err(denied) => Err(Problem::unauthorized().with("reason", denied.code())),
-    }
-}
-
-/// Callers without a key are counted by address; of IPv6 a network of 2^64 addresses is one household.
-fn prefix(address: IpAddr) -> IpAddr {
-    match address {
-        IpAddr::V4(_) => address,
-        IpAddr::V6(v6) => {
-            let [a, b, c, d, ..] = v6.segments();
-            IpAddr::from([a, b, c, d, 0, 0, 0, 0])
-        }
-    }
 }
 
 /// What no route takes: a path of the contract with another method, or nothing that there is.
@@ -222,23 +118,21 @@ fn start_until(
     let listener = TcpListener::bind(settings.listen)?;
     let address = listener.local_addr()?;
     let shared = Shared::new(node, settings);
-    let limiter = Arc::clone(&shared.limiter);
+    let limiter = shared.limiter();
     let contract = web::Data::new(contract());
     let pulse = Pulse { heartbeat: settings.heartbeat, stopping };
     let figures = health::recorder();
     let server = HttpServer::new(move || {
         let (app, _) = App::new().into_utoipa_app().openapi(openapi::frame()).configure(routes::all).split_for_parts();
-        app.app_data(shared.node.clone())
+        app.app_data(shared.node())
             .app_data(web::ThinData(shared.clone()))
             .app_data(contract.clone())
             .app_data(web::ThinData(pulse.clone()))
             .configure(limits)
             .configure(routes::unpublished)
             .default_service(web::to(nowhere))
-            .wrap(from_fn(known_and_limited))
-            .wrap(from_fn(health::measured))
             .wrap(Compress::default())
-            .wrap(tracing_actix_web::TracingLogger::default())
+            .wrap(from_fn(entrance::pass))
     })
     .workers(settings.workers.max(1))
     .shutdown_timeout(10);

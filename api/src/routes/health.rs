@@ -4,20 +4,13 @@
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use actix_web::body::MessageBody;
-use actix_web::dev::{ServiceRequest, ServiceResponse};
-use actix_web::http::{Method, StatusCode};
-use actix_web::middleware::Next;
-use actix_web::{Error, HttpMessage, HttpResponse, get, web};
-use metrics::{counter, gauge, histogram};
+use actix_web::http::StatusCode;
+use actix_web::{HttpResponse, get, web};
+use metrics::{counter, gauge};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use serde::Serialize;
 use tornello_actors::journal::writer::Health;
 use tornello_actors::node::Node;
-use tracing_actix_web::RequestId;
-
-use crate::auth::Caller;
-use crate::problem::Problem;
 
 /// How long the journal may take to say where it ends.
 const JOURNAL_WITHIN: Duration = Duration::from_secs(2);
@@ -161,42 +154,4 @@ pub fn recorder() -> &'static PrometheusHandle {
         }
         handle
     })
-}
-
-/// Counts every request by its route's template, and what became of every change that was asked for.
-pub async fn measured(
-    node: web::Data<Node>,
-    request: ServiceRequest,
-    next: Next<impl MessageBody + 'static>,
-) -> Result<ServiceResponse<impl MessageBody>, Error> {
-    let begun = node.now();
-    let changes = !request.method().is_safe();
-    let method = method_name(request.method());
-    let response = next.call(request).await?;
-    let route = response.request().match_pattern().unwrap_or_else(|| "none".to_owned());
-    let problem = response.response().error().and_then(|error| error.as_error::<Problem>()).map(Problem::code);
-    if changes {
-        counter!("tornello_commands_total", "route" => route.clone(), "outcome" => problem.unwrap_or("done")).increment(1);
-    }
-    let caller = response.request().extensions().get::<Caller>().map(|caller| caller.id().to_string()).unwrap_or_default();
-    let id = response.request().extensions().get::<RequestId>().map(RequestId::to_string).unwrap_or_default();
-    let seconds = Duration::from_micros(node.now().micros_since(begun).max(0).unsigned_abs()).as_secs_f64();
-    // At `debug`: a line for each request costs as much as the request. The query stays out, it may name a desk's reference.
-    tracing::debug!(target: "tornello::access", request_id = id, method, route, status = response.status().as_u16(), problem, seconds, key = caller);
-    histogram!("http_request_seconds", "method" => method, "route" => route.clone()).record(seconds);
-    counter!("http_requests_total", "method" => method, "route" => route, "status" => response.status().as_u16().to_string()).increment(1);
-    Ok(response)
-}
-
-/// One of few names: what a caller makes up is no label.
-fn method_name(method: &Method) -> &'static str {
-    match method.as_str() {
-        "GET" => "GET",
-        "HEAD" => "HEAD",
-        "POST" => "POST",
-        "PUT" => "PUT",
-        "DELETE" => "DELETE",
-        "OPTIONS" => "OPTIONS",
-        _ => "other",
-    }
 }

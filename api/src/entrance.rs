@@ -1,0 +1,209 @@
+//! What every request passes on its way in and out, in one layer because each costs: it gets a number, its caller is known by the key and held to its limit,
+//! and what became of it is counted.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::body::{BoxBody, MessageBody};
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::header::{self, HeaderName, HeaderValue};
+use actix_web::http::{Method, StatusCode};
+use actix_web::middleware::Next;
+use actix_web::{Error, HttpMessage, ResponseError, web};
+use governor::middleware::StateInformationMiddleware;
+use governor::state::keyed::DefaultKeyedStateStore;
+use governor::{Quota, RateLimiter, clock::DefaultClock};
+use metrics::{Counter, Histogram, counter, histogram};
+use tornello_actors::node::Node;
+
+use crate::auth::Caller;
+use crate::problem::Problem;
+use crate::server::ServerSettings;
+
+/// Whom a limit counts: a key, or for callers without one the address (of IPv6 the /64).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Limited {
+    /// A key's number.
+    Key(u64),
+    /// Where the caller is.
+    Address(IpAddr),
+}
+
+/// Counts requests by caller.
+pub type Limiter = RateLimiter<Limited, DefaultKeyedStateStore<Limited>, DefaultClock, StateInformationMiddleware>;
+
+/// What every worker shares.
+#[derive(Clone)]
+pub struct Shared {
+    node: web::Data<Node>,
+    limiter: Arc<Limiter>,
+    burst: u32,
+}
+
+impl Shared {
+    /// For a node, with limits.
+    #[must_use]
+    pub fn new(node: Arc<Node>, settings: &ServerSettings) -> Self {
+        let quota = Quota::per_second(settings.per_second).allow_burst(settings.burst);
+        let limiter = Arc::new(RateLimiter::keyed(quota).with_middleware());
+        Self { node: web::Data::from(node), limiter, burst: settings.burst.get() }
+    }
+
+    /// The installation.
+    #[must_use]
+    pub fn node(&self) -> web::Data<Node> {
+        self.node.clone()
+    }
+
+    /// Who asked how much lately.
+    #[must_use]
+    pub fn limiter(&self) -> Arc<Limiter> {
+        Arc::clone(&self.limiter)
+    }
+}
+
+/// The layer. A key that is not good is refused here, before anything is read.
+pub async fn pass(
+    shared: web::ThinData<Shared>,
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, Error> {
+    let begun = shared.node.now();
+    let method = method_name(request.method());
+    let changes = !request.method().is_safe();
+    let caller = authenticate(&shared, &request);
+    let limited = match &caller {
+        Ok(Some(caller)) => Limited::Key(caller.id().0),
+        Ok(None) | Err(_) => Limited::Address(prefix(request.peer_addr().map_or(IpAddr::from([0, 0, 0, 0]), |peer| peer.ip()))),
+    };
+    let denied = match caller {
+        Ok(Some(caller)) => {
+            request.extensions_mut().insert(caller);
+            None
+        }
+        Ok(None) => None,
+        Err(problem) => Some(problem),
+    };
+    let (mut response, remaining, reset_s) = match shared.limiter.check_key(&limited) {
+        Ok(state) => {
+            let response = match denied {
+                Some(problem) => request.into_response(problem.error_response()),
+                None => next.call(request).await?.map_into_boxed_body(),
+            };
+            (response, state.remaining_burst_capacity(), 0)
+        }
+        Err(until) => {
+            let wait = until.wait_time_from(governor::clock::Clock::now(&DefaultClock::default()));
+            let seconds = u32::try_from(wait.as_secs()).unwrap_or(u32::MAX).saturating_add(1);
+            let problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, "too_many_requests", "too many requests").retry_after(seconds);
+            (request.into_response(problem.error_response()), 0, seconds)
+        }
+    };
+    // Nobody can guess it, so what a caller quotes is what it was told.
+    let number = format!("{:032x}", rand::random::<u128>());
+    let seconds = Duration::from_micros(shared.node.now().micros_since(begun).max(0).unsigned_abs()).as_secs_f64();
+    count(&response, method, changes, seconds, &number);
+    let headers = response.headers_mut();
+    for (name, value) in [(LIMIT, shared.burst), (REMAINING, remaining), (RESET, reset_s)] {
+        headers.insert(name, HeaderValue::from(value));
+    }
+    if !headers.contains_key(header::CACHE_CONTROL) {
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    }
+    if let Ok(number) = HeaderValue::try_from(number) {
+        headers.insert(REQUEST_ID, number);
+    }
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    Ok(response)
+}
+
+const LIMIT: HeaderName = HeaderName::from_static("ratelimit-limit");
+const REMAINING: HeaderName = HeaderName::from_static("ratelimit-remaining");
+const RESET: HeaderName = HeaderName::from_static("ratelimit-reset");
+const REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
+
+fn authenticate(shared: &Shared, request: &ServiceRequest) -> Result<Option<Caller>, Problem> {
+    let Some(header) = request.headers().get(header::AUTHORIZATION) else { return Ok(None) };
+    let text = header.to_str().ok().and_then(|text| text.split_once(' ')).filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
+    let (_, text) = text.ok_or_else(Problem::unauthorized)?;
+    let files = shared.node.files().ok_or_else(Problem::unauthorized)?;
+    match files.keys.authenticate(text.trim(), shared.node.now()) {
+        Ok(key) => Ok(Some(Caller(key))),
+        Err(denied) => Err(Problem::unauthorized().with("reason", denied.code())),
+    }
+}
+
+/// Callers without a key are counted by address; of IPv6 a network of 2^64 addresses is one household.
+fn prefix(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(_) => address,
+        IpAddr::V6(v6) => {
+            let [a, b, c, d, ..] = v6.segments();
+            IpAddr::from([a, b, c, d, 0, 0, 0, 0])
+        }
+    }
+}
+
+/// The figures of one kind of request with one kind of answer.
+struct Figures {
+    seconds: Histogram,
+    requests: Counter,
+    commands: Option<Counter>,
+}
+
+/// Method, status and outcome.
+type Answered = (&'static str, u16, &'static str);
+
+thread_local! {
+    /// The figures that this worker has counted before, by template of the route, then by method, status and outcome: looking them up by their names costs as much as
+    /// a small answer.
+    static FIGURES: RefCell<HashMap<String, HashMap<Answered, Figures>>> = RefCell::default();
+}
+
+/// Counts a request by its route's template, and what became of a change that was asked for.
+fn count(response: &ServiceResponse<BoxBody>, method: &'static str, changes: bool, seconds: f64, number: &str) {
+    let route = response.request().match_pattern().unwrap_or_else(|| "none".to_owned());
+    let (status, problem) =
+        (response.status().as_u16(), response.response().error().and_then(|error| error.as_error::<Problem>()).map(Problem::code));
+    // A line for each request costs as much as the request. The query stays out, it may name a desk's reference.
+    if tracing::enabled!(target: "tornello::access", tracing::Level::DEBUG) {
+        let key = response.request().extensions().get::<Caller>().map(|caller| caller.id().to_string());
+        tracing::debug!(target: "tornello::access", request_id = number, method, route, status, problem, seconds, key);
+    }
+    if status >= 500 {
+        tracing::warn!(request_id = number, method, route, status, problem, "a request was not served");
+    }
+    FIGURES.with_borrow_mut(|known| {
+        if !known.contains_key(&route) {
+            known.insert(route.clone(), HashMap::new());
+        }
+        let Some(known) = known.get_mut(&route) else { return };
+        let outcome = problem.unwrap_or("done");
+        let figures = known.entry((method, status, outcome)).or_insert_with(|| Figures {
+            seconds: histogram!("http_request_seconds", "method" => method, "route" => route.clone()),
+            requests: counter!("http_requests_total", "method" => method, "route" => route.clone(), "status" => status.to_string()),
+            commands: changes.then(|| counter!("tornello_commands_total", "route" => route.clone(), "outcome" => outcome)),
+        });
+        figures.seconds.record(seconds);
+        figures.requests.increment(1);
+        if let Some(commands) = &figures.commands {
+            commands.increment(1);
+        }
+    });
+}
+
+/// One of few names: what a caller makes up is no label.
+fn method_name(method: &Method) -> &'static str {
+    match method.as_str() {
+        "GET" => "GET",
+        "HEAD" => "HEAD",
+        "POST" => "POST",
+        "PUT" => "PUT",
+        "DELETE" => "DELETE",
+        "OPTIONS" => "OPTIONS",
+        _ => "other",
+    }
+}
