@@ -10,6 +10,7 @@ use jiff::civil::Date;
 use tornello_api::replay::acks::Acks;
 use tornello_api::replay::drive::{self, Pace, Progress};
 use tornello_api::replay::report::Report;
+use tornello_api::server::ServerSettings;
 use tornello_api::{demo, replay};
 use tornello_engine::calendar;
 
@@ -72,7 +73,8 @@ pub(super) async fn replay(arguments: Arguments) -> anyhow::Result<()> {
     let agrees = match arguments.listen {
         None => play.await,
         Some(listen) => {
-            let (server, listen) = serve::start_server(std::sync::Arc::clone(node), listen, 1)?;
+            let settings = ServerSettings { workers: 1, ..ServerSettings::new(listen) };
+            let (server, listen) = serve::start_server(std::sync::Arc::clone(node), &settings)?;
             serve::print_keys(&serve::development_keys(node, &arguments.data).await?, &arguments.data.join(demo::KEYS_FILE), listen);
             let mut serving = pin!(server);
             let played = tokio::select! {

@@ -1,6 +1,7 @@
 //! `tornello serve`, and the demo that starts without a command.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -14,6 +15,9 @@ use super::Data;
 
 /// Where a demo listens.
 const DEMO: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
+
+/// How many requests one key may send at once, as a multiple of those per second.
+const TWICE: NonZeroU32 = NonZeroU32::new(2).expect("not zero");
 
 /// How often a long start says how far it is.
 const TOLD_EVERY_US: i64 = 2_000_000;
@@ -34,16 +38,24 @@ pub(super) struct Arguments {
     /// How many threads answer requests [default: one for each core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1_024))]
     workers: Option<u16>,
+    /// How many requests per second one key may send, on average; twice as many at once [default: 2000]
+    #[arg(long, value_name = "N")]
+    per_key: Option<NonZeroU32>,
 }
 
 impl Arguments {
     /// What a start without any argument means.
     pub(super) fn demo() -> Self {
-        Self { data: Data { folder: PathBuf::from("data") }, listen: DEMO, demo: true, accept_clock: false, workers: None }
+        Self { data: Data { folder: PathBuf::from("data") }, listen: DEMO, demo: true, accept_clock: false, workers: None, per_key: None }
     }
 
     fn workers(&self) -> usize {
         self.workers.map_or_else(|| std::thread::available_parallelism().map_or(1, usize::from), usize::from)
+    }
+
+    fn settings(&self) -> ServerSettings {
+        let usual = ServerSettings { workers: self.workers(), ..ServerSettings::new(self.listen) };
+        self.per_key.map_or(usual.clone(), |per_second| ServerSettings { per_second, burst: per_second.saturating_mul(TWICE), ..usual })
     }
 }
 
@@ -76,7 +88,7 @@ pub(super) async fn serve(arguments: Arguments) -> anyhow::Result<()> {
     } else {
         Vec::new()
     };
-    let (server, listen) = start_server(Arc::clone(&node), listen, arguments.workers())?;
+    let (server, listen) = start_server(Arc::clone(&node), &arguments.settings())?;
     eprintln!("Tornello {} on http://{listen}, data in {}", env!("CARGO_PKG_VERSION"), data.display());
     if arguments.demo {
         println!("The museums are real; their hours, capacities and prices are invented.\n");
@@ -94,11 +106,9 @@ pub(super) async fn serve(arguments: Arguments) -> anyhow::Result<()> {
 /// The HTTP server on a node, and where it listens. When awaited it serves until it is told to stop, and ends after what runs is finished.
 pub(super) fn start_server(
     node: Arc<Node>,
-    listen: SocketAddr,
-    workers: usize,
+    settings: &ServerSettings,
 ) -> anyhow::Result<(impl Future<Output = std::io::Result<()>> + use<>, SocketAddr)> {
-    let settings = ServerSettings { workers, ..ServerSettings::new(listen) };
-    server::serve(node, &settings).with_context(|| format!("cannot serve on {listen}"))
+    server::serve(node, settings).with_context(|| format!("cannot serve on {}", settings.listen))
 }
 
 /// Whether the address is free, asked before anything is made; the server itself asks again.

@@ -1,0 +1,47 @@
+//! What does a sale cost over HTTP, with authentication, idempotency and the flush, and what would it cost elsewhere? The load generator, the servers that Tornello
+//! is measured against, and the table of all figures. `benches/README.md` says how to run it.
+
+mod front;
+mod generator;
+mod histogram;
+mod http;
+mod process;
+mod round;
+mod script;
+mod target;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Debug, Parser)]
+#[command(name = "load")]
+struct Cli {
+    /// Given by `cargo bench`.
+    #[arg(long, hide = true, global = true)]
+    bench: bool,
+    #[command(flatten)]
+    place: target::Place,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Load one target for a while; prints what came of it as one line of JSON
+    Round(round::Arguments),
+    /// Serve as one of the servers that Tornello is measured against
+    #[command(hide = true)]
+    Front {
+        #[arg(long)]
+        workers: usize,
+        #[command(subcommand)]
+        backend: front::Backend,
+    },
+}
+
+fn main() -> anyhow::Result<()> {
+    let Cli { place, command, .. } = Cli::parse();
+    match command {
+        Command::Round(arguments) => round::one(&arguments, &place),
+        Command::Front { workers, backend } => front::serve(&backend, workers),
+    }
+}

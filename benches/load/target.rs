@@ -1,0 +1,343 @@
+//! What is measured: Tornello on a fresh folder, or a front with what stands behind it; started on free ports, stopped when dropped.
+
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use rustix::process::Signal;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::front::{self, postgres};
+use crate::http::must;
+use crate::process::Process;
+
+/// The most places that a slot can have.
+pub const PLACES: u64 = 100_000;
+/// More requests than any key sends.
+const PER_KEY: &str = "1000000000";
+/// How long a server may take until it listens.
+const START_WITHIN: Duration = Duration::from_secs(60);
+
+/// Which server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Which {
+    Tornello,
+    Ceiling,
+    Postgres,
+    Redis,
+}
+
+/// Where things are on this machine.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Place {
+    /// The folder under which data is kept, on the disk that is to be measured [default: the folder for temporary files]
+    #[arg(long, value_name = "DIR", global = true)]
+    folder: Option<PathBuf>,
+    /// The program that is measured [default: the `tornello` beside this program]
+    #[arg(long, value_name = "FILE", global = true)]
+    tornello: Option<PathBuf>,
+    /// How many threads answer in each server [default: one for each core]
+    #[arg(long, value_name = "N", global = true)]
+    workers: Option<usize>,
+    /// How many connections the front over PostgreSQL has
+    #[arg(long, value_name = "N", global = true, default_value_t = 32)]
+    connections: usize,
+}
+
+impl Place {
+    /// A new empty folder.
+    pub fn folder(&self) -> anyhow::Result<TempDir> {
+        let under = self.folder.clone().unwrap_or_else(std::env::temp_dir);
+        tempfile::Builder::new().prefix("tornello-bench-").tempdir_in(&under).with_context(|| format!("no folder under {}", under.display()))
+    }
+
+    /// The program.
+    pub fn tornello(&self) -> anyhow::Result<PathBuf> {
+        let found = match &self.tornello {
+            Some(path) => path.clone(),
+            // This program stands in target/release/deps.
+            None => std::env::current_exe()?.parent().and_then(Path::parent).context("no folder above")?.join("tornello"),
+        };
+        if !found.is_file() {
+            bail!("there is no {}: build it with `cargo build --release`, or name it with --tornello", found.display());
+        }
+        Ok(found)
+    }
+
+    /// How many threads answer.
+    pub fn workers(&self) -> usize {
+        self.workers.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from))
+    }
+
+    /// The connections of the front over PostgreSQL.
+    pub fn connections(&self) -> usize {
+        self.connections
+    }
+}
+
+/// A server that runs.
+pub struct Target {
+    pub which: Which,
+    pub address: SocketAddr,
+    /// What sells.
+    pub seller: String,
+    /// Slots that nobody has used, with [`PLACES`] each.
+    slots: Vec<String>,
+    made: usize,
+    // Dropped in this order: who asks before who answers, and the folder last.
+    pub front: Process,
+    behind: Option<Process>,
+    _folder: TempDir,
+}
+
+impl Target {
+    /// Starts one.
+    pub fn start(which: Which, place: &Place) -> anyhow::Result<Self> {
+        if which == Which::Tornello {
+            let installed = Installed::new(place)?;
+            installed.open_museum(1, 1)?;
+            let slots = installed.free_slots(1)?;
+            let Installed { front, address, box_office, folder, .. } = installed;
+            return Ok(Self { which, address, seller: box_office, slots, made: 0, front, behind: None, _folder: folder });
+        }
+        let folder = place.folder()?;
+        let (behind, arguments) = match which {
+            Which::Postgres => {
+                let postgres = start_postgres(folder.path())?;
+                (Some(postgres), vec!["postgres".into(), folder.path().display().to_string(), place.connections.to_string()])
+            }
+            Which::Redis => {
+                let (redis, socket) = start_redis(folder.path())?;
+                (Some(redis), vec!["redis".into(), socket])
+            }
+            Which::Ceiling | Which::Tornello => (None, vec!["ceiling".into()]),
+        };
+        let mut command = Command::new(std::env::current_exe()?);
+        command.arg("front").args(["--workers", &place.workers().to_string()]).args(arguments).stdin(Stdio::null());
+        let (reader, writer) = std::io::pipe()?;
+        let front = Process::start(command.stdout(writer), Signal::TERM)?;
+        drop(command);
+        let mut line = String::new();
+        BufReader::new(reader).read_line(&mut line)?;
+        let address = line.trim().parse().context("the front does not say where it listens")?;
+        Ok(Self { which, address, seller: front::BEARER.to_owned(), slots: Vec::new(), made: 0, front, behind, _folder: folder })
+    }
+
+    /// The processes of which the cost counts.
+    pub fn processes(&self) -> Vec<u32> {
+        [Some(&self.front), self.behind.as_ref()].into_iter().flatten().map(Process::id).collect()
+    }
+
+    /// A slot with [`PLACES`] places of which nobody has taken one.
+    pub fn fresh_slot(&mut self) -> anyhow::Result<String> {
+        if self.which == Which::Tornello {
+            return self.slots.pop().context("no fresh slot is left");
+        }
+        self.made += 1;
+        let slot = format!("{:013}", self.made);
+        if self.which != Which::Ceiling {
+            must(self.address, "PUT", &format!("/v1/slots/{slot}/capacity"), &self.seller, Some(&json!({"capacity": PLACES})))?;
+        }
+        Ok(slot)
+    }
+
+    /// How many places of a slot are sold; nothing if it keeps no count.
+    pub fn sold(&self, slot: &str) -> anyhow::Result<Option<u64>> {
+        if self.which == Which::Ceiling {
+            return Ok(None);
+        }
+        let seen = must(self.address, "GET", &format!("/v1/slots/{slot}"), &self.seller, None)?;
+        Ok(Some(seen["sold"].as_u64().with_context(|| format!("no count of what is sold: {seen}"))?))
+    }
+}
+
+/// A Tornello with keys and nothing else.
+pub struct Installed {
+    pub front: Process,
+    pub address: SocketAddr,
+    pub admin: String,
+    pub box_office: String,
+    pub gate: String,
+    pub sensor: String,
+    /// From the start of the process until it said that it listens.
+    pub started_in: Duration,
+    pub folder: TempDir,
+}
+
+impl Installed {
+    /// Makes keys in a fresh folder and starts.
+    pub fn new(place: &Place) -> anyhow::Result<Self> {
+        let folder = place.folder()?;
+        let program = place.tornello()?;
+        let key = |role: &str| {
+            let mut command = Command::new(&program);
+            let made = command.args(["keys", "create", "--name", "bench", "--role", role, "--data"]).arg(folder.path()).output()?;
+            if !made.status.success() {
+                bail!("no key: {}", String::from_utf8_lossy(&made.stderr));
+            }
+            Ok(String::from_utf8(made.stdout)?.trim().to_owned())
+        };
+        let (admin, box_office, gate, sensor) = (key("admin")?, key("box_office")?, key("gate")?, key("sensor")?);
+        let (front, address, started_in) = start_tornello(place, folder.path())?;
+        Ok(Self { front, address, admin, box_office, gate, sensor, started_in, folder })
+    }
+
+    /// Starts again on the same folder after a stop.
+    pub fn restart(self, place: &Place) -> anyhow::Result<Self> {
+        let Self { front, admin, box_office, gate, sensor, folder, .. } = self;
+        drop(front);
+        let (front, address, started_in) = start_tornello(place, folder.path())?;
+        Ok(Self { front, address, admin, box_office, gate, sensor, started_in, folder })
+    }
+
+    /// Registers a museum that is open around the clock, in slots of half an hour with [`PLACES`] places, for full price only.
+    pub fn open_museum(&self, number: u16, routes: u16) -> anyhow::Result<()> {
+        let today = today()?;
+        let profile = json!({"slug": format!("bench-{number}"), "name": format!("Bench {number}"), "city": "Roma", "region": "Lazio",
+            "latitude_microdeg": 41_900_000, "longitude_microdeg": 12_480_000});
+        must(self.address, "POST", "/v1/museums", &self.admin, Some(&json!({"number": number, "profile": profile})))?;
+        let session = json!([{"opens": "00:00", "closes": "00:00", "slot_minutes": 30, "last_entry": "23:30", "capacity": PLACES}]);
+        let days = ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"];
+        let week: Value = days.into_iter().map(|day| (day.to_owned(), session.clone())).collect::<serde_json::Map<_, _>>().into();
+        let policy = json!({"party_max": 1_000, "sale_opens_s": 365 * 86_400});
+        let route =
+            |n: u16| json!({"number": n, "code": format!("route-{n}"), "name": {"it": "Percorso", "en": "Route"}, "week": week, "policy": policy});
+        let plan = json!({"valid_from": today, "plan": {"routes": (1..=routes).map(route).collect::<Vec<_>>()}});
+        must(self.address, "PUT", &format!("/v1/museums/{number}/plan"), &self.admin, Some(&plan))?;
+        let full = json!({"code": "full", "name": {"it": "Intero", "en": "Full"}, "kind": "full", "price_cents": 1_200});
+        let tariff = json!({"valid_from": today, "tariff": {"categories": [full], "free_day_booking": "recommended"}});
+        must(self.address, "PUT", &format!("/v1/museums/{number}/tariff"), &self.admin, Some(&tariff))?;
+        Ok(())
+    }
+
+    /// Slots of the next days in which nothing has happened.
+    pub fn free_slots(&self, museum: u16) -> anyhow::Result<Vec<String>> {
+        let (from, to) = (days_ahead(2)?, days_ahead(12)?);
+        let seen = must(self.address, "GET", &format!("/v1/museums/{museum}/availability?from={from}&to={to}"), &self.box_office, None)?;
+        let slots: Vec<String> = seen["items"].as_array().into_iter().flatten().filter_map(|slot| slot["slot"].as_str().map(str::to_owned)).collect();
+        if slots.is_empty() {
+            bail!("no slots: {seen}");
+        }
+        Ok(slots)
+    }
+}
+
+/// The day in Rome.
+fn today() -> anyhow::Result<jiff::civil::Date> {
+    Ok(jiff::Zoned::now().in_tz("Europe/Rome")?.date())
+}
+
+/// The day in Rome, some days on.
+pub fn days_ahead(days: i64) -> anyhow::Result<jiff::civil::Date> {
+    Ok(today()?.checked_add(jiff::Span::new().days(days))?)
+}
+
+fn start_tornello(place: &Place, data: &Path) -> anyhow::Result<(Process, SocketAddr, Duration)> {
+    let log = data.join("bench.log");
+    let mut command = Command::new(place.tornello()?);
+    command.args(["serve", "--listen", "127.0.0.1:0", "--per-key", PER_KEY, "--workers", &place.workers().to_string(), "--data"]).arg(data);
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(File::create(&log)?).env_remove("RUST_LOG");
+    let started = Instant::now();
+    let mut front = Process::start(&mut command, Signal::TERM)?;
+    while started.elapsed() < START_WITHIN {
+        let said = fs::read_to_string(&log)?;
+        let address = said.lines().find_map(|line| line.strip_prefix("Tornello ")?.split_once(" on http://")?.1.split_once(',')?.0.parse().ok());
+        if let Some(address) = address {
+            return Ok((front, address, started.elapsed()));
+        }
+        front.alive().with_context(|| said)?;
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    bail!("it does not listen: {}", fs::read_to_string(&log)?)
+}
+
+/// A user that is not root: PostgreSQL insists on it.
+fn ordinary_user() -> anyhow::Result<Option<(u32, u32)>> {
+    if !rustix::process::geteuid().is_root() {
+        return Ok(None);
+    }
+    let users = fs::read_to_string("/etc/passwd")?;
+    let found = ["postgres", "nobody"].into_iter().find_map(|name| {
+        let fields: Vec<&str> = users.lines().find(|line| line.starts_with(&format!("{name}:")))?.split(':').collect();
+        Some((fields.get(2)?.parse().ok()?, fields.get(3)?.parse().ok()?))
+    });
+    found.map(Some).context("PostgreSQL does not run as root, and there is neither a user `postgres` nor `nobody`")
+}
+
+/// A cluster of its own, reached through a socket in the folder.
+fn start_postgres(folder: &Path) -> anyhow::Result<Process> {
+    let user = ordinary_user()?;
+    let as_user = |program: &str| {
+        let mut command = Command::new(program);
+        command.current_dir(folder).stdin(Stdio::null());
+        if let Some((uid, gid)) = user {
+            command.uid(uid).gid(gid);
+        }
+        command
+    };
+    if let Some((uid, gid)) = user {
+        std::os::unix::fs::chown(folder, Some(uid), Some(gid))?;
+    }
+    let cluster = folder.join("cluster");
+    let made = as_user("initdb").args(["--auth=trust", "--username=bench", "--encoding=UTF8", "--locale=C", "-D"]).arg(&cluster).output();
+    let made = made.context("is PostgreSQL installed, and initdb on the path?")?;
+    if !made.status.success() {
+        bail!("initdb: {}", String::from_utf8_lossy(&made.stderr));
+    }
+    // What one sets who has little memory and writes much; durable as a sale must be.
+    let settings = [
+        "listen_addresses=",
+        "max_connections=300",
+        "shared_buffers=512MB",
+        "synchronous_commit=on",
+        "fsync=on",
+        "wal_buffers=16MB",
+        "max_wal_size=4GB",
+        "checkpoint_timeout=15min",
+        "autovacuum_naptime=10s",
+        "jit=off",
+        "logging_collector=off",
+        "log_min_messages=fatal",
+    ];
+    let mut command = as_user("postgres");
+    command.arg("-D").arg(&cluster).arg("-k").arg(folder).args(settings.iter().flat_map(|setting| ["-c", setting]));
+    let mut postgres = Process::start(command.stdout(Stdio::null()).stderr(File::create(folder.join("postgres.log"))?), Signal::INT)?;
+    let socket = folder.display().to_string();
+    let started = Instant::now();
+    loop {
+        let made = actix_web::rt::System::new().block_on(async {
+            let session = postgres::session(&socket).await?;
+            anyhow::Ok(session.batch_execute(postgres::SCHEMA).await?)
+        });
+        match made {
+            Ok(()) => return Ok(postgres),
+            Err(error) if started.elapsed() > START_WITHIN => return Err(error.context("PostgreSQL cannot be reached")),
+            Err(_) => postgres.alive()?,
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// A server of its own, every write flushed before it is answered; answers its socket as well.
+fn start_redis(folder: &Path) -> anyhow::Result<(Process, String)> {
+    let socket = folder.join("redis.sock");
+    let mut command = Command::new("redis-server");
+    command.args(["--port", "0", "--appendonly", "yes", "--appendfsync", "always", "--save", "", "--auto-aof-rewrite-percentage", "0"]);
+    command.arg("--unixsocket").arg(&socket).arg("--dir").arg(folder).stdin(Stdio::null()).stdout(Stdio::null());
+    let mut redis = Process::start(&mut command, Signal::TERM).context("is Redis installed, and redis-server on the path?")?;
+    let started = Instant::now();
+    while !socket.exists() {
+        redis.alive()?;
+        if started.elapsed() > START_WITHIN {
+            bail!("Redis does not listen");
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    Ok((redis, socket.display().to_string()))
+}
