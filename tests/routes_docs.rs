@@ -84,3 +84,14 @@ async fn the_examples_of_holding_and_selling_work_as_they_stand() {
     assert!(sold.iter().all(|(status, _)| *status == StatusCode::CREATED), "{sold:?}");
     app.stop().await;
 }
+
+#[actix_rt::test]
+async fn long_answers_are_compressed_for_who_asks() {
+    let app = App::start().await;
+    let web = app.key(Role::Web).await;
+    for path in ["/openapi.json", "/v1/museums", "/v1/museums/torre/availability?from=2026-11-23&to=2026-11-24"] {
+        let answer = app.request(Method::GET, path, &web).header("Accept-Encoding", "gzip").send().await.unwrap();
+        assert_eq!((answer.status(), answer.headers()["content-encoding"].to_str().unwrap()), (StatusCode::OK, "gzip"), "{path}");
+    }
+    app.stop().await;
+}

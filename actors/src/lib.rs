@@ -20,5 +20,6 @@ pub mod sensors;
 pub mod signing;
 pub mod start;
 pub mod streams;
+pub mod threads;
 pub mod verify;
 pub mod views;

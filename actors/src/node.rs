@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix::Arbiter;
+use actix::ArbiterHandle;
 use tokio::sync::watch;
 use tornello_engine::aggregate::Aggregate;
 use tornello_engine::envelope::Envelope;
@@ -32,6 +32,7 @@ use crate::sensors::{Occupancy, Reading, Rejected, Sensors};
 use crate::signing::{SigningError, SigningKeys};
 use crate::start::{self, Checked, Memory};
 use crate::streams::Streams;
+use crate::threads::Threads;
 use crate::views::{Views, ViewsError};
 
 /// A wall clock this far behind the journal's last record is wrong.
@@ -54,7 +55,7 @@ const KEYS_EVERY: Duration = Duration::from_millis(500);
 pub struct Settings {
     /// The data folder.
     pub data: PathBuf,
-    /// How many threads run owners.
+    /// How many threads of their own owners have, see [`Threads`].
     pub arbiters: usize,
     /// How large batches and queues get.
     pub limits: Limits,
@@ -156,7 +157,7 @@ pub struct Node {
     slots: Registry<Slot, SlotTell>,
     museum_owners: Registry<Museum, Museums>,
     sensors: Sensors,
-    arbiters: Arc<[Arbiter]>,
+    threads: Arc<Threads>,
     committed: watch::Receiver<Head>,
     health: watch::Receiver<Health>,
     journal: Arc<dyn Journal>,
@@ -238,25 +239,30 @@ impl Node {
 
         let (queue, thread) = writer::start(Arc::clone(&journal), started.head, Arc::clone(&clock), settings.limits).map_err(StartError::Thread)?;
         let (committed, health) = (queue.committed(), queue.health());
-        let arbiters: Arc<[Arbiter]> = (0..settings.arbiters.max(1)).map(|_| Arbiter::new()).collect();
+        let threads = Arc::new(Threads::start(settings.arbiters));
         let streams = Arc::new(streams);
-        let parts = || (Arc::clone(&arbiters), queue.clone(), Arc::clone(&clock));
-        let (threads, jobs, time) = parts();
-        let slots = Registry::new(threads, jobs, time, Arc::clone(&streams) as _, Arc::new(SlotTell(Arc::clone(&board))), Arc::clone(&streams) as _);
-        let (threads, jobs, time) = parts();
-        let museum_owners = Registry::new(threads, jobs, time, Arc::clone(&streams) as _, Arc::clone(&museums), streams as _);
+        let parts = || (Arc::clone(&threads), queue.clone(), Arc::clone(&clock));
+        let (run_on, jobs, time) = parts();
+        let slots = Registry::new(run_on, jobs, time, Arc::clone(&streams) as _, Arc::new(SlotTell(Arc::clone(&board))), Arc::clone(&streams) as _);
+        let (run_on, jobs, time) = parts();
+        let museum_owners = Registry::new(run_on, jobs, time, Arc::clone(&streams) as _, Arc::clone(&museums), streams as _);
         drop(queue);
 
         let mut ending: Vec<_> = writing.map(tokio::spawn).into_iter().collect();
         ending.extend(views.map(|views| {
             tokio::spawn({
-                let (journal, board, committed) = (Arc::clone(&journal), Arc::clone(&board), committed.clone());
-                async move { views.follow(journal, board, committed).await }
+                let (journal, board, clock, committed) = (Arc::clone(&journal), Arc::clone(&board), Arc::clone(&clock), committed.clone());
+                async move { views.follow(journal, board, clock, committed).await }
             })
         }));
-        let node = Arc::new(Self { clock, board, museums, slots, museum_owners, sensors, arbiters, committed, health, journal, started, files });
+        let node = Arc::new(Self { clock, board, museums, slots, museum_owners, sensors, threads, committed, health, journal, started, files });
         let tasks = vec![tokio::spawn(Self::keep_deadlines(Arc::clone(&node))), tokio::spawn(Self::keep_house(Arc::clone(&node)))];
         Ok(Running { node, writer: thread, ending, tasks })
+    }
+
+    /// Lends a thread to the owners, see [`Threads`].
+    pub fn lend(&self, thread: ArbiterHandle) {
+        self.threads.lend(thread);
     }
 
     /// Gives a command to a slot; answers when what it did is on the disk.
@@ -470,15 +476,13 @@ impl Running {
         }
         drop(committed);
         // Owners and registries hold the journal's queue: with the last of them the writer ends, after what was queued.
-        let arbiters = Arc::clone(&node.arbiters);
+        let threads = Arc::clone(&node.threads);
         drop(node);
         let ended = tokio::task::spawn_blocking(move || writer.join().is_ok());
         if !matches!(tokio::time::timeout(STOP_WITHIN, ended).await, Ok(Ok(true))) {
             tracing::error!("the journal's writer did not end in time, or ended badly");
         }
-        for arbiter in arbiters.iter() {
-            arbiter.stop();
-        }
+        threads.stop();
         for task in ending {
             let _ = tokio::time::timeout(STOP_WITHIN, task).await;
         }

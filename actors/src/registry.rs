@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix::{Actor, Addr, Arbiter};
+use actix::{Actor, Addr};
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore, oneshot};
@@ -19,6 +19,7 @@ use crate::journal::StreamId;
 use crate::journal::wire::Wire;
 use crate::journal::writer::{Lease, Queue};
 use crate::owner::{Answer, Ask, Look, MAILBOX, MayRetire, Owner, ReadBack, Seen, Settling, Tell, Wake};
+use crate::threads::Threads;
 
 /// How long a caller waits for an answer.
 pub const ANSWER_WITHIN: Duration = Duration::from_secs(10);
@@ -51,7 +52,7 @@ where
     owners: Mutex<HashMap<StreamId, Cell<A, T>>>,
     rebuilds: Mutex<HashMap<StreamId, (u32, Timestamp)>>,
     starting: Semaphore,
-    arbiters: Arc<[Arbiter]>,
+    threads: Arc<Threads>,
     queue: Queue,
     clock: Arc<dyn Clock>,
     source: Arc<dyn Source<A>>,
@@ -110,16 +111,16 @@ where
     A::Event: Wire,
     A::Command: Clone,
 {
-    /// An empty registry; owners run on `arbiters`, spread by stream.
+    /// An empty registry; owners run on `threads`, spread by stream.
     pub fn new(
-        arbiters: Arc<[Arbiter]>,
+        threads: Arc<Threads>,
         queue: Queue,
         clock: Arc<dyn Clock>,
         source: Arc<dyn Source<A>>,
         tell: Arc<T>,
         read: Arc<dyn ReadBack<A>>,
     ) -> Self {
-        Self { owners: Mutex::default(), rebuilds: Mutex::default(), starting: Semaphore::new(STARTING), arbiters, queue, clock, source, tell, read }
+        Self { owners: Mutex::default(), rebuilds: Mutex::default(), starting: Semaphore::new(STARTING), threads, queue, clock, source, tell, read }
     }
 
     /// Gives a command and waits until what it did is on the disk. If the owner stops meanwhile, the command is given to its successor, which knows by the
@@ -257,8 +258,7 @@ where
         self.tell.rebuilt(&lease, &state);
         let owner =
             Owner::new(state, Arc::clone(&lease), self.queue.clone(), Arc::clone(&self.tell), Arc::clone(&self.read), Arc::clone(&self.clock));
-        let arbiter = &self.arbiters[spread(stream) % self.arbiters.len()];
-        let owner = Owner::start_in_arbiter(&arbiter.handle(), |_| owner);
+        let owner = Owner::start_in_arbiter(&self.threads.pick(spread(stream)), |_| owner);
         Ok(Started { owner, lease, places: Arc::new(Semaphore::new(MAILBOX)) })
     }
 

@@ -16,6 +16,7 @@ use tornello_engine::slot::{self, Event, Settlement, Slot};
 use tornello_engine::time::Timestamp;
 
 use crate::board::{Board, SlotHead};
+use crate::clock::Clock;
 use crate::journal::wire;
 use crate::journal::{Batch, Head, Journal, JournalError, StreamId};
 use crate::streams::corrupt;
@@ -26,8 +27,10 @@ const FORMAT: i64 = 1;
 const ROUND: u32 = 64;
 /// How many snapshots wait to be written; more are left out, which costs a longer replay and nothing else.
 const SNAPSHOTS_WAITING: usize = 1_024;
-/// The rest that the lists take between two rounds while the journal goes on growing: a rush of sales has the processor to itself, and the lists follow it.
-const REST: Duration = Duration::from_millis(100);
+/// While the journal grows, the lists rest so many times as long as their last round took: a rush of sales has the processor to itself, and the lists follow it.
+const REST: i64 = 9;
+/// The longest such rest, in microseconds.
+const REST_MAX_US: i64 = 2_000_000;
 /// How often the heads are saved.
 const HEADS_EVERY: Duration = Duration::from_secs(2);
 
@@ -273,12 +276,12 @@ impl Views {
     }
 
     /// Follows the journal: takes in every batch, and saves the heads now and then. Ends when the journal's writer has ended and all is taken in.
-    pub async fn follow(&self, journal: Arc<dyn Journal>, board: Arc<Board>, mut committed: watch::Receiver<Head>) {
+    pub async fn follow(&self, journal: Arc<dyn Journal>, board: Arc<Board>, clock: Arc<dyn Clock>, mut committed: watch::Receiver<Head>) {
         let mut save = tokio::time::interval(HEADS_EVERY);
         let mut is_due = false;
         loop {
             let end = *committed.borrow_and_update();
-            match self.take_in(journal.as_ref(), end.number, &committed).await {
+            match self.take_in(journal.as_ref(), clock.as_ref(), end.number, &committed).await {
                 Ok(()) => {}
                 Err(error) => {
                     tracing::error!(%error, "the read models fall behind");
@@ -303,8 +306,9 @@ impl Views {
         }
     }
 
-    async fn take_in(&self, journal: &dyn Journal, end: u64, committed: &watch::Receiver<Head>) -> Result<(), ViewsError> {
+    async fn take_in(&self, journal: &dyn Journal, clock: &dyn Clock, end: u64, committed: &watch::Receiver<Head>) -> Result<(), ViewsError> {
         loop {
+            let begun = clock.now();
             let position = self.as_of_batch();
             if position >= end {
                 return Ok(());
@@ -318,7 +322,8 @@ impl Views {
             rows.write(&self.pool, last).await?;
             self.rows_sender.send_replace(last.number);
             if committed.has_changed().is_ok_and(|changed| changed) {
-                tokio::time::sleep(REST).await;
+                let took_us = clock.now().micros_since(begun).max(0);
+                tokio::time::sleep(Duration::from_micros((took_us * REST).min(REST_MAX_US).unsigned_abs())).await;
             }
         }
     }

@@ -4,6 +4,10 @@ use std::process::ExitCode;
 
 mod cli;
 
+/// Requests are made on one thread and freed on another, which the system's allocator pays for with locks.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     cli::run()
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use actix_web::error::JsonPayloadError;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderValue};
-use actix_web::middleware::{Compress, from_fn};
+use actix_web::middleware::from_fn;
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, ResponseError, web};
 use tokio::sync::watch;
 use tornello_actors::node::Node;
@@ -31,6 +31,8 @@ pub struct ServerSettings {
     pub listen: SocketAddr,
     /// How many threads answer.
     pub workers: usize,
+    /// Whether slots run on the threads that answer, rather than on threads of their own.
+    pub lend_threads: bool,
     /// Requests per second of one key, on average.
     pub per_second: NonZeroU32,
     /// Requests that one key may send at once.
@@ -46,7 +48,7 @@ impl ServerSettings {
         const PER_SECOND: NonZeroU32 = NonZeroU32::new(2_000).expect("not zero");
         const BURST: NonZeroU32 = NonZeroU32::new(4_000).expect("not zero");
         let workers = std::thread::available_parallelism().map_or(2, usize::from);
-        Self { listen, workers, per_second: PER_SECOND, burst: BURST, heartbeat: Duration::from_secs(15) }
+        Self { listen, workers, lend_threads: false, per_second: PER_SECOND, burst: BURST, heartbeat: Duration::from_secs(15) }
     }
 }
 
@@ -122,7 +124,11 @@ fn start_until(
     let contract = web::Data::new(contract());
     let pulse = Pulse { heartbeat: settings.heartbeat, stopping };
     let figures = health::recorder();
+    let lend_threads = settings.lend_threads;
     let server = HttpServer::new(move || {
+        if lend_threads {
+            shared.node().lend(actix_rt::Arbiter::current());
+        }
         let (app, _) = App::new().into_utoipa_app().openapi(openapi::frame()).configure(routes::all).split_for_parts();
         app.app_data(shared.node())
             .app_data(web::ThinData(shared.clone()))
@@ -131,7 +137,6 @@ fn start_until(
             .configure(limits)
             .configure(routes::unpublished)
             .default_service(web::to(nowhere))
-            .wrap(Compress::default())
             .wrap(from_fn(entrance::pass))
     })
     .workers(settings.workers.max(1))

@@ -38,6 +38,10 @@ pub(super) struct Arguments {
     /// How many threads answer requests [default: one for each core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1_024))]
     workers: Option<u16>,
+    /// How many threads run the slots apart from those that answer; 0: none, they run where requests are answered [default: 0 on one or two cores, else one for
+    /// every two threads that answer]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(0..=1_024))]
+    slot_threads: Option<u16>,
     /// How many requests per second one key may send, on average; twice as many at once [default: 2000]
     #[arg(long, value_name = "N")]
     per_key: Option<NonZeroU32>,
@@ -46,15 +50,29 @@ pub(super) struct Arguments {
 impl Arguments {
     /// What a start without any argument means.
     pub(super) fn demo() -> Self {
-        Self { data: Data { folder: PathBuf::from("data") }, listen: DEMO, demo: true, accept_clock: false, workers: None, per_key: None }
+        Self {
+            data: Data { folder: PathBuf::from("data") },
+            listen: DEMO,
+            demo: true,
+            accept_clock: false,
+            workers: None,
+            slot_threads: None,
+            per_key: None,
+        }
     }
 
     fn workers(&self) -> usize {
         self.workers.map_or_else(|| std::thread::available_parallelism().map_or(1, usize::from), usize::from)
     }
 
+    /// On two cores a command crosses no thread but the journal's; on more, slots do not wait behind requests.
+    fn slot_threads(&self) -> usize {
+        let workers = self.workers();
+        self.slot_threads.map_or(if workers > 2 { workers.div_ceil(2) } else { 0 }, usize::from)
+    }
+
     fn settings(&self) -> ServerSettings {
-        let usual = ServerSettings { workers: self.workers(), ..ServerSettings::new(self.listen) };
+        let usual = ServerSettings { workers: self.workers(), lend_threads: self.slot_threads() == 0, ..ServerSettings::new(self.listen) };
         self.per_key.map_or(usual.clone(), |per_second| ServerSettings { per_second, burst: per_second.saturating_mul(TWICE), ..usual })
     }
 }
@@ -64,9 +82,7 @@ pub(super) async fn serve(arguments: Arguments) -> anyhow::Result<()> {
     let (data, listen) = (&arguments.data.folder, arguments.listen);
     can_listen(listen)?;
     let clock = Arc::new(RealClock::start());
-    // Owners have threads of their own; they wait for nothing, so they need fewer than those that answer.
-    let arbiters = arguments.workers().div_ceil(2);
-    let settings = Settings { arbiters, accept_clock: arguments.accept_clock, ..Settings::new(data) };
+    let settings = Settings { arbiters: arguments.slot_threads(), accept_clock: arguments.accept_clock, ..Settings::new(data) };
     let started = clock.now();
     let mut told = started;
     let progress = |batch| {

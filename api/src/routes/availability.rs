@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use actix_web::http::header::{self, HeaderName};
+use actix_web::middleware::Compress;
 use actix_web::{HttpResponse, get, web};
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
@@ -266,7 +267,7 @@ fn fresh(view: impl Serialize) -> HttpResponse {
         headers(("Age" = u32, description = "Seconds since `as_of`"), ("Cache-Control" = String, description = "`private, max-age=1`: good enough for a second, for this key only"),
             ("Vary" = String, description = "What else the answer depends on"))), crate::openapi::Problems),
 )]
-#[get("/museums/{museum}/availability")]
+#[get("/museums/{museum}/availability", wrap = "Compress::default()")]
 pub async fn list_slots(node: web::Data<Node>, caller: Caller, museum: web::Path<String>, span: web::Query<Span>) -> Result<HttpResponse, Problem> {
     let known = museum_of(&node, &caller, Scope::Read, &museum)?;
     let asked = Asked::read(&node, &caller, &known, &span, SLOT_DAYS_MAX)?;
@@ -284,7 +285,7 @@ pub async fn list_slots(node: web::Data<Node>, caller: Caller, museum: web::Path
         headers(("Age" = u32, description = "Seconds since `as_of`"), ("Cache-Control" = String, description = "`private, max-age=1`: good enough for a second, for this key only"),
             ("Vary" = String, description = "What else the answer depends on"))), crate::openapi::Problems),
 )]
-#[get("/museums/{museum}/calendar")]
+#[get("/museums/{museum}/calendar", wrap = "Compress::default()")]
 pub async fn list_days(node: web::Data<Node>, caller: Caller, museum: web::Path<String>, span: web::Query<Span>) -> Result<HttpResponse, Problem> {
     let known = museum_of(&node, &caller, Scope::Read, &museum)?;
     let asked = Asked::read(&node, &caller, &known, &span, CALENDAR_DAYS_MAX)?;

@@ -1,7 +1,7 @@
 //! The contract itself, and its readable forms: Swagger UI, served from here without a call to anybody else, and a page of all problems. Public.
 
 use actix_web::http::header;
-use actix_web::middleware::DefaultHeaders;
+use actix_web::middleware::{Compress, DefaultHeaders};
 use actix_web::{HttpResponse, get, web};
 use utoipa::openapi::OpenApi;
 use utoipa_swagger_ui::{Config, SwaggerUi};
@@ -23,7 +23,7 @@ pub fn routes(routes: &mut web::ServiceConfig) {
 }
 
 /// The contract.
-#[get("/openapi.json")]
+#[get("/openapi.json", wrap = "Compress::default()")]
 async fn contract(contract: web::Data<OpenApi>) -> HttpResponse {
     HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "public, max-age=300")).json(contract)
 }

@@ -1,6 +1,7 @@
 //! Museums: who and where they are. Their plans are in [`super::plans`], their tariffs and ceilings in [`super::tariffs`].
 
 use actix_web::http::StatusCode;
+use actix_web::middleware::Compress;
 use actix_web::{HttpResponse, get, post, web};
 use serde::{Deserialize, Serialize};
 use tornello_actors::node::Node;
@@ -108,7 +109,7 @@ pub struct Page {
     tag = "Museums", operation_id = "list_museums", security(("key" = ["read"])), params(Page),
     responses((status = 200, description = "A page of museums", body = MuseumsView), crate::openapi::Problems),
 )]
-#[get("/museums")]
+#[get("/museums", wrap = "Compress::default()")]
 pub async fn list(node: web::Data<Node>, caller: Caller, asked: web::Query<Page>) -> Result<HttpResponse, Problem> {
     caller.may(Scope::Read)?;
     let (size, after) = (page_size(asked.limit)?, asked.cursor);

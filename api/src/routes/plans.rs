@@ -1,6 +1,7 @@
 //! Opening plans as callers write them: hours by the day of the week, exceptions, quotas by channel. What makes a plan sound is known to `engine::plan`.
 
 use actix_web::http::header::{self, HeaderMap, HeaderValue};
+use actix_web::middleware::Compress;
 use actix_web::{HttpRequest, HttpResponse, get, put, web};
 use jiff::civil::{Date, Time};
 use serde::{Deserialize, Serialize};
@@ -447,7 +448,7 @@ pub fn only_if(request: &HttpRequest, set: Command) -> Result<Command, Problem> 
         ("Cache-Control" = String, description = "`private, no-cache`: keep it, and ask with `If-None-Match` whether it still holds"))),
         (status = 304, description = "You have it"), crate::openapi::Problems),
 )]
-#[get("/museums/{museum}/plan")]
+#[get("/museums/{museum}/plan", wrap = "Compress::default()")]
 pub async fn get_plan(
     node: web::Data<Node>,
     caller: Caller,

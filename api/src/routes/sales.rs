@@ -1,5 +1,6 @@
 //! Sales: made from a hold or at once, listed, read, cancelled, blocked. What a sale became is asked of its slot; lists come from the read models.
 
+use actix_web::middleware::Compress;
 use actix_web::{HttpResponse, get, post, web};
 use serde::{Deserialize, Serialize};
 use tornello_actors::failure::Failure;
@@ -418,7 +419,7 @@ pub struct SalePage {
     tag = "Sales", operation_id = "list_sales", security(("key" = ["book"])), params(SalesQuery),
     responses((status = 200, description = "A page of sales", body = SalePage), crate::openapi::Problems),
 )]
-#[get("/sales")]
+#[get("/sales", wrap = "Compress::default()")]
 pub async fn list(node: web::Data<Node>, caller: Caller, query: web::Query<SalesQuery>) -> Result<HttpResponse, Problem> {
     caller.may(Scope::Book)?;
     let (filter, size, views) = (query.filter(&node, &caller)?, page_size(query.limit)?, &files(&node)?.views);

@@ -2,6 +2,7 @@
 //! read, with the current key; it is stored nowhere.
 
 use actix_web::http::header;
+use actix_web::middleware::Compress;
 use actix_web::{HttpResponse, get, web};
 use serde::{Deserialize, Serialize};
 use tornello_actors::museums::Known;
@@ -331,7 +332,7 @@ pub struct TicketPage {
     params(("slot" = String, Path, description = "The slot"), TicketsQuery),
     responses((status = 200, description = "A page of tickets", body = TicketPage), crate::openapi::Problems),
 )]
-#[get("/slots/{slot}/tickets")]
+#[get("/slots/{slot}/tickets", wrap = "Compress::default()")]
 pub async fn of_slot(
     node: web::Data<Node>,
     caller: Caller,
