@@ -332,7 +332,7 @@ fn cancels() {
 fn admits_and_exits() {
     let sold = [(-DAY, direct(1, &[full(1), free(1)], desk()))];
     let admitted = |ticket, entry, category: &str, proof| {
-        Ok(Event::Admitted(Admitted { ticket: id(1).ticket(ticket), gate: code("north"), entry, category: code(category), proof }))
+        Ok(Event::Admitted(Admitted { ticket: id(1).ticket(ticket), gate: code("north"), entry, category: code(category), proof, scanned_at: None }))
     };
     given(&sold).then(-15 * MIN, admit(1, 0), admitted(0, 1, "full", Proof::None));
     given(&sold).then(45 * MIN, admit(1, 1), admitted(1, 1, "free", Proof::Age));
