@@ -1,7 +1,7 @@
 //! Rules at the gate: the right museum and time, once only unless the policy lets people come back, not cancelled, not blocked, and room in the building. What
 //! a ticket lets its holder do is said in `verdict`; here it becomes events, also long after, when the scans of a gate without a network come in.
 
-use super::event::{Admitted, AdmissionConflict, Blocked, ConflictReason, Direction, Event, Exited, Scan, Unblocked, line_of};
+use super::event::{AdmissionConflict, Admitted, Blocked, ConflictReason, Direction, Event, Exited, Scan, Unblocked, line_of};
 use super::sale::chosen;
 use super::verdict::{self, Room, Shown, Window};
 use super::{Refusal, Slot, TicketState};

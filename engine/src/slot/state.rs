@@ -7,7 +7,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::capacity::Places;
 use super::event::{
-    Admitted, AdmissionConflict, Cancelled, ConflictReason, Direction, Event, Exited, Extended, Held, Line, Scan, Settlement, Sold, people, total,
+    AdmissionConflict, Admitted, Cancelled, ConflictReason, Direction, Event, Exited, Extended, Held, Line, Scan, Settlement, Sold, people, total,
 };
 use super::{Broken, Channel};
 use crate::ids::{Code, HoldId, KeyId, OrderId, PersonId};
