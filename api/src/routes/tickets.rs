@@ -349,7 +349,8 @@ pub async fn of_slot(
 }
 
 /// A public key.
-#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct TicketKeyView {
     /// Its number, which every code that it signed carries.
     key_id: u32,
@@ -357,7 +358,8 @@ pub struct TicketKeyView {
     #[schema(min_length = 64, max_length = 64)]
     public_key: String,
     /// `Ed25519`.
-    algorithm: &'static str,
+    #[schema(max_length = 16)]
+    algorithm: String,
     /// It is good for tickets that may enter from then on (RFC 3339, UTC).
     valid_from: String,
     /// It is good for tickets that may enter until then at the latest (RFC 3339, UTC).
@@ -369,10 +371,26 @@ impl From<PublicKey> for TicketKeyView {
         Self {
             key_id: key.id,
             public_key: key.bytes.iter().map(|byte| format!("{byte:02x}")).collect(),
-            algorithm: "Ed25519",
+            algorithm: "Ed25519".to_owned(),
             valid_from: key.from.to_string(),
             valid_until: key.until.to_string(),
         }
+    }
+}
+
+impl TicketKeyView {
+    /// The key itself, if it can be read.
+    #[must_use]
+    pub fn public(&self) -> Option<PublicKey> {
+        let digits = self.public_key.as_bytes();
+        if digits.len() != 64 || !digits.iter().all(u8::is_ascii_hexdigit) || self.algorithm != "Ed25519" {
+            return None;
+        }
+        let mut bytes = [0; 32];
+        for (byte, digits) in bytes.iter_mut().zip(digits.chunks(2)) {
+            *byte = u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?;
+        }
+        Some(PublicKey { id: self.key_id, bytes, from: self.valid_from.parse().ok()?, until: self.valid_until.parse().ok()? })
     }
 }
 

@@ -3,10 +3,10 @@
 //!
 //! Pure functions of what was shown, what is known and the time; nothing is changed here.
 
-use super::opening::{Opening, Reentry};
+use super::opening::{Opening, Policy, Reentry};
 use super::refusal::Refusal;
 use super::state::{Ticket, TicketState};
-use crate::ids::{MuseumId, TicketId};
+use crate::ids::{MuseumId, SlotId, TicketId};
 use crate::time::Timestamp;
 
 /// When the tickets of a slot let in: what a gate needs of its plan and policy.
@@ -24,10 +24,15 @@ impl Window {
     /// The window of a slot as it was planned.
     #[must_use]
     pub const fn of(opening: &Opening) -> Self {
-        let policy = &opening.policy;
+        Self::planned(opening.slot, opening.end, &opening.policy)
+    }
+
+    /// The window of a slot that ends at `end` under a policy.
+    #[must_use]
+    pub const fn planned(slot: SlotId, end: Timestamp, policy: &Policy) -> Self {
         Self {
-            opens_at: opening.slot.start().plus_seconds(-(policy.admit_early_s as i64)),
-            closes_at: opening.end.plus_seconds(policy.admit_late_s as i64),
+            opens_at: slot.start().plus_seconds(-(policy.admit_early_s as i64)),
+            closes_at: end.plus_seconds(policy.admit_late_s as i64),
             reentry: policy.reentry,
         }
     }
