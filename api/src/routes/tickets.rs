@@ -9,6 +9,7 @@ use tornello_actors::node::Node;
 use tornello_actors::views::TicketRow;
 use tornello_engine::calendar;
 use tornello_engine::ids::{Code, HoldId, SlotId, TicketId};
+use tornello_engine::slot::verdict::Window;
 use tornello_engine::slot::{Line, Opening, Refusal, Sale, Ticket, TicketState, line_of};
 use tornello_engine::text::Text;
 use tornello_engine::ticket::{Payload, PublicKey};
@@ -53,11 +54,11 @@ impl Issued {
     }
 
     fn valid_from(&self) -> Timestamp {
-        self.opening.slot.start().plus_seconds(-i64::from(self.opening.policy.admit_early_s))
+        Window::of(&self.opening).opens_at
     }
 
     fn valid_until(&self) -> Timestamp {
-        self.opening.end.plus_seconds(i64::from(self.opening.policy.admit_late_s))
+        Window::of(&self.opening).closes_at
     }
 
     /// The text of its code, signed now. A cancelled ticket has none.
@@ -129,6 +130,10 @@ pub struct TicketView {
     reason: Option<Code>,
     /// How many times it was let in.
     entries: u8,
+    /// When it was first let in, if it was (RFC 3339, UTC).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(format = DateTime)]
+    admitted_at: Option<String>,
     /// When it may first enter (RFC 3339, UTC).
     valid_from: String,
     /// Until when it may first enter (RFC 3339, UTC).
@@ -167,6 +172,7 @@ pub async fn get(node: web::Data<Node>, caller: Caller, ticket: web::Path<Ticket
         state,
         reason,
         entries: entries_of(&issued.ticket),
+        admitted_at: issued.ticket.state.first_at().map(|at| at.to_string()),
         valid_from: issued.valid_from().to_string(),
         valid_until: issued.valid_until().to_string(),
         code: issued.code(&node).ok(),

@@ -98,6 +98,15 @@ pub enum TicketState {
 }
 
 impl TicketState {
+    /// When the ticket was first let in, if it was.
+    #[must_use]
+    pub const fn first_at(self) -> Option<Timestamp> {
+        match self {
+            Self::Inside { first_at, .. } | Self::Outside { first_at, .. } => Some(first_at),
+            Self::Valid | Self::Cancelled => None,
+        }
+    }
+
     /// What becomes of the ticket when its holder is let in at `at` for the `entry`th time.
     #[must_use]
     pub const fn entered(self, at: Timestamp, entry: u8) -> Self {
