@@ -2,7 +2,7 @@
 //! does is on the disk before it is said, in a file that can be sent to `/v1/admissions/batch` as it is. The verdicts are those of `engine::offline`.
 
 use std::fs::File;
-use std::io::{BufRead, Read, Seek, Write};
+use std::io::{BufRead, Read, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
@@ -95,7 +95,7 @@ impl Scans {
         let whole = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
         if whole < text.len() {
             eprintln!("the last line of {} was cut off: nobody was let in by it", path.display());
-            file.set_len(whole as u64).and_then(|()| file.seek(std::io::SeekFrom::End(0))).with_context(named)?;
+            file.set_len(whole as u64).with_context(named)?;
         }
         // The file's name must survive a crash as well as what is in it.
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));

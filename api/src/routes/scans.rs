@@ -186,6 +186,9 @@ impl MergedView {
     }
 }
 
+/// A line's number, and what stands on it.
+type Line = (u32, Result<ScanForm, Problem>);
+
 /// A scan on its way to its slot.
 struct Asked {
     line: u32,
@@ -223,7 +226,7 @@ fn line(line: u32, scan: Option<u64>, outcome: Outcome, problem: Option<&Problem
 }
 
 /// Takes a batch in: tickets beside each other, the scans of one ticket in the order in which they happened.
-async fn take(node: &Node, caller: &Caller, forms: Vec<(u32, Result<ScanForm, Problem>)>) -> MergedView {
+async fn take(node: &Node, caller: &Caller, forms: Vec<Line>) -> MergedView {
     let mut lines = Vec::with_capacity(forms.len());
     let mut tickets: BTreeMap<TicketId, Vec<Asked>> = BTreeMap::new();
     for (number, form) in forms {
@@ -250,7 +253,7 @@ async fn take(node: &Node, caller: &Caller, forms: Vec<(u32, Result<ScanForm, Pr
 }
 
 /// The scans of a body: lines, or one JSON array.
-fn read(body: &[u8], is_array: bool) -> Result<Vec<(u32, Result<ScanForm, Problem>)>, Problem> {
+fn read(body: &[u8], is_array: bool) -> Result<Vec<Line>, Problem> {
     let forms: Vec<Option<Result<ScanForm, serde_json::Error>>> = if is_array {
         let values: Vec<serde_json::Value> = serde_json::from_slice(body).map_err(|error| Problem::of_json(&error))?;
         values.into_iter().map(|value| Some(serde_json::from_value(value))).collect()

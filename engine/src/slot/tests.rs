@@ -462,6 +462,22 @@ fn a_scan_that_cannot_stand_is_a_conflict_and_counts_nobody_twice() {
 }
 
 #[test]
+fn a_gate_gone_mad_fills_no_memory() {
+    let mut world = given(&[(-DAY, direct(1, &[full(1)], desk())), (-HOUR, cancel(1, &[]))]);
+    let again = |n: i64| {
+        let scanned_at = Timestamp::from_micros(at(0).as_micros() + n);
+        merge(Scan { scanned_at, ..scan(1, 0, "pda", Direction::In, 0) })
+    };
+    for n in 0..10_000 {
+        let record = world.slot.record(at(DAY), None, world.slot.decide(at(DAY), &again(n)).unwrap());
+        world.slot.apply(&record);
+    }
+    assert_eq!((world.slot.recount(), world.slot.places().conflicts), (Ok(()), 10_000));
+    assert_eq!(world.slot.decide(at(DAY), &again(10_000)), Err(Refusal::TooManyConflicts));
+    assert_eq!(world.slot.decide(at(DAY), &again(0)), Err(Refusal::ScanKnown));
+}
+
+#[test]
 fn who_came_in_before_a_reading_was_counted_by_it() {
     let world = |s| given(&[(-DAY, direct(1, &[full(2)], desk())), (MIN, observe(50, 0, MIN)), (2 * MIN, merge_in("pda", s))]);
     assert_eq!(world(0).slot.places().people_upper(at(2 * MIN)), Some(50));
