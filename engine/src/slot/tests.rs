@@ -433,31 +433,33 @@ fn a_scan_that_cannot_stand_is_a_conflict_and_counts_nobody_twice() {
     let blocked = (-HOUR, Command::Block { sale: id(1), tickets: vec![0], reason: code("review") });
     let (entered, left) = ((0, admit(1, 0)), (10 * MIN, exit(1, 0)));
     let old = Command::Merge { scan: scan(1, 0, "pda", Direction::In, 0), issue: Some(0), museum: MUSEUM };
+    let visited = vec![entered.clone(), left.clone()];
+    let twice = vec![entered.clone(), left, (11 * MIN, admit(1, 0)), (12 * MIN, exit(1, 0))];
     // What was done before, what comes in, what speaks against it, how many are admitted and inside then.
-    let cases: &[(&[(i64, Command)], Command, ConflictReason, u32, u32)] = &[
-        (&[entered.clone()], merge_in("pda", 5), R::TicketInside, 1, 1),
-        (&[(0, merge_in("pda-2", -5))], merge_in("pda", 5), R::TicketInside, 1, 1),
-        (&[(0, merge_in("pda", 5))], merge_in("pda-2", -5), R::TicketInside, 1, 1),
-        (&[entered.clone(), left.clone()], merge_in("pda", 5), R::TicketInside, 1, 0),
-        (&[entered.clone(), left.clone()], merge_in("pda", -5), R::TicketInside, 1, 0),
-        (&[entered.clone(), left.clone(), (11 * MIN, admit(1, 0)), (12 * MIN, exit(1, 0))], merge_in("pda", 13 * MIN), R::TicketUsed, 1, 0),
-        (std::slice::from_ref(&cancelled), merge_in("pda", 0), R::TicketCancelled, 0, 0),
-        (&[], old, R::CodeOutdated, 0, 0),
+    let cases = [
+        (vec![entered], merge_in("pda", 5), R::TicketInside, 1, 1),
+        (vec![(0, merge_in("pda-2", -5))], merge_in("pda", 5), R::TicketInside, 1, 1),
+        (vec![(0, merge_in("pda", 5))], merge_in("pda-2", -5), R::TicketInside, 1, 1),
+        (visited.clone(), merge_in("pda", 5), R::TicketInside, 1, 0),
+        (visited, merge_in("pda", -5), R::TicketInside, 1, 0),
+        (twice, merge_in("pda", 13 * MIN), R::TicketUsed, 1, 0),
+        (vec![cancelled], merge_in("pda", 0), R::TicketCancelled, 0, 0),
+        (vec![], old, R::CodeOutdated, 0, 0),
         // The ticket had not been used: it is now.
-        (std::slice::from_ref(&blocked), merge_in("pda", 0), R::TicketBlocked, 1, 1),
-        (&[], merge_in("pda", -15 * MIN - 1), R::TooEarly, 1, 1),
-        (&[], merge_in("pda", 45 * MIN + 1), R::TooLate, 1, 1),
+        (vec![blocked], merge_in("pda", 0), R::TicketBlocked, 1, 1),
+        (vec![], merge_in("pda", -15 * MIN - 1), R::TooEarly, 1, 1),
+        (vec![], merge_in("pda", 45 * MIN + 1), R::TooLate, 1, 1),
     ];
     for (done, asked, reason, admitted, inside) in cases {
-        let mut world = given(&[std::slice::from_ref(&sold), done].concat());
-        let Command::Merge { scan, .. } = *asked else { unreachable!("only scans come in") };
-        let events = world.ask(DAY, asked).unwrap();
-        let conflict = AdmissionConflict { ticket: scan.ticket, gate: scan.gate, scanned_at: scan.scanned_at, reason: *reason };
+        let mut world = given(&[vec![sold.clone()], done.clone()].concat());
+        let Command::Merge { scan, .. } = asked else { unreachable!("only scans come in") };
+        let events = world.ask(DAY, &asked).unwrap();
+        let conflict = AdmissionConflict { ticket: scan.ticket, gate: scan.gate, scanned_at: scan.scanned_at, reason };
         assert_eq!(events.last(), Some(&Event::AdmissionConflict(conflict)), "{asked:?}");
         let places = world.slot.places();
-        assert_eq!((places.admitted, places.inside, places.conflicts), (*admitted, *inside, 1), "{asked:?} after {done:?}");
-        assert_eq!(world.slot.conflicts().collect::<Vec<_>>(), [(&scan, *reason)]);
-        world.refuses(DAY, asked.clone(), Refusal::ScanKnown);
+        assert_eq!((places.admitted, places.inside, places.conflicts), (admitted, inside, 1), "{asked:?} after {done:?}");
+        assert_eq!(world.slot.conflicts().collect::<Vec<_>>(), [(&scan, reason)]);
+        world.refuses(DAY, asked, Refusal::ScanKnown);
     }
 }
 
