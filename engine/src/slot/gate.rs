@@ -4,7 +4,7 @@
 use super::event::{AdmissionConflict, Admitted, Blocked, ConflictReason, Direction, Event, Exited, Scan, Unblocked, line_of};
 use super::sale::chosen;
 use super::verdict::{self, Room, Shown, Window};
-use super::{Refusal, Slot, TicketState};
+use super::{Refusal, Sale, Slot, TicketState};
 use crate::ids::{Code, HoldId, MuseumId, TicketId};
 use crate::time::Timestamp;
 
@@ -21,11 +21,12 @@ impl Slot {
         let inside = self.places.people_upper(now);
         let room = inside.zip(self.places.live.and_then(|live| live.ceiling)).map(|(inside, ceiling)| Room { inside, ceiling });
         let entry = verdict::admission(shown, found.map(|(_, ticket)| (Window::of(&self.opening), ticket)), room, now)?;
-        Ok(vec![self.admitted(shown.ticket, gate, entry, None)?])
+        let (sale, _) = found.ok_or(Refusal::UnknownTicket)?;
+        Ok(vec![Self::admitted(sale, shown.ticket, gate, entry, None)?])
     }
 
-    fn admitted(&self, ticket: TicketId, gate: Code, entry: u8, scanned_at: Option<Timestamp>) -> Result<Event, Refusal> {
-        let line = self.ticket_of(ticket).and_then(|(sale, _)| line_of(&sale.lines, ticket.number())).ok_or(Refusal::UnknownTicket)?;
+    fn admitted(sale: &Sale, ticket: TicketId, gate: Code, entry: u8, scanned_at: Option<Timestamp>) -> Result<Event, Refusal> {
+        let line = line_of(&sale.lines, ticket.number()).ok_or(Refusal::UnknownTicket)?;
         Ok(Event::Admitted(Admitted { ticket, gate, entry, category: line.category, proof: line.proof, scanned_at }))
     }
 
@@ -41,7 +42,7 @@ impl Slot {
     pub(super) fn merge(&self, now: Timestamp, scan: Scan, issue: Option<u16>, museum: MuseumId) -> Result<Vec<Event>, Refusal> {
         let Scan { ticket: id, scanned_at, gate, direction } = scan;
         let shown = Shown { ticket: id, issue, museum };
-        let (_, ticket) = shown.look_up(self.ticket_of(id))?;
+        let (sale, ticket) = shown.look_up(self.ticket_of(id))?;
         if self.ledger.scans.contains_key(&scan) {
             return Err(Refusal::ScanKnown);
         }
@@ -56,7 +57,7 @@ impl Slot {
             return Ok(vec![Event::Exited(Exited { ticket: id, gate, scanned_at: Some(scanned_at) })]);
         }
         let refusal = match verdict::admission(shown, Some((Window::of(&self.opening), ticket)), None, scanned_at) {
-            Ok(entry) => return Ok(vec![self.admitted(id, gate, entry, Some(scanned_at))?]),
+            Ok(entry) => return Ok(vec![Self::admitted(sale, id, gate, entry, Some(scanned_at))?]),
             Err(refusal) => refusal,
         };
         let reason = ConflictReason::of(&refusal).ok_or(refusal)?;
@@ -65,7 +66,7 @@ impl Slot {
         }
         let mut events = Vec::with_capacity(2);
         if ticket.state == TicketState::Valid && reason != ConflictReason::CodeOutdated {
-            events.push(self.admitted(id, gate, 1, Some(scanned_at))?);
+            events.push(Self::admitted(sale, id, gate, 1, Some(scanned_at))?);
         }
         events.push(Event::AdmissionConflict(AdmissionConflict { ticket: id, gate, scanned_at, reason }));
         Ok(events)
