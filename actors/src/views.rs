@@ -22,7 +22,7 @@ use crate::journal::{Batch, Head, Journal, JournalError, StreamId};
 use crate::streams::corrupt;
 
 /// Raised whenever a table, a head or a snapshot changes its form: an older file is thrown away and built again.
-const FORMAT: i64 = 1;
+const FORMAT: i64 = 2;
 /// How many batches one round takes in; a full one has about a megabyte.
 const ROUND: u32 = 64;
 /// How many snapshots wait to be written; more are left out, which costs a longer replay and nothing else.
@@ -53,7 +53,7 @@ const SCHEMA: &str = "
         changed_at INTEGER NOT NULL
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX ticket_by_slot ON ticket (slot, ticket);
-    PRAGMA user_version = 1;";
+    PRAGMA user_version = 2;";
 
 /// What can go wrong with the read models.
 #[derive(Debug, thiserror::Error)]
@@ -422,6 +422,7 @@ impl Rows {
     fn event(&mut self, slot: SlotId, record: &Record<Event>, event: &Event) {
         use serde_json::json;
         let at = record.at.as_micros();
+        let happened = |scanned_at: Option<Timestamp>| scanned_at.map_or(at, |scanned_at| scanned_at.as_micros().min(at));
         match event {
             Event::Sold(sold) => {
                 let (settlement, reference, account) = match &sold.settlement {
@@ -460,9 +461,9 @@ impl Rows {
             Event::Unblocked(unblocked) => self.block(unblocked.sale, &unblocked.tickets, false, at),
             Event::Admitted(admitted) => {
                 self.changes.push(json!([admitted.ticket.sale().to_string(), 0, 0, u32::from(admitted.entry == 1)]));
-                self.states.push(json!([admitted.ticket.to_string(), "inside", at]));
+                self.states.push(json!([admitted.ticket.to_string(), "inside", happened(admitted.scanned_at)]));
             }
-            Event::Exited(exited) => self.states.push(json!([exited.ticket.to_string(), "outside", at])),
+            Event::Exited(exited) => self.states.push(json!([exited.ticket.to_string(), "outside", happened(exited.scanned_at)])),
             Event::Opened(_)
             | Event::Held(_)
             | Event::Extended(_)
@@ -472,7 +473,8 @@ impl Rows {
             | Event::QuotasSet(_)
             | Event::Closed(_)
             | Event::Reopened(_)
-            | Event::Observed(_) => {}
+            | Event::Observed(_)
+            | Event::AdmissionConflict(_) => {}
         }
     }
 

@@ -95,6 +95,12 @@ impl Problem {
         self.0.code
     }
 
+    /// All that a caller sees of it.
+    #[must_use]
+    pub const fn body(&self) -> &Body {
+        &self.0
+    }
+
     /// For people: what is the matter.
     #[must_use]
     pub fn title(&self) -> &str {
@@ -189,7 +195,7 @@ fn refusal_status(refusal: &slot::Refusal) -> StatusCode {
         | R::SettlementMismatch { .. }
         | R::SettlementNotAllowed { .. }
         | R::QuotasTooLarge { .. } => StatusCode::UNPROCESSABLE_ENTITY,
-        R::ReadingInFuture | R::ReadingStale => StatusCode::UNPROCESSABLE_ENTITY,
+        R::ReadingInFuture | R::ReadingStale | R::ScanInFuture | R::ScanTooOld => StatusCode::UNPROCESSABLE_ENTITY,
         R::IdTaken
         | R::HoldSold
         | R::SlotClosed { .. }
@@ -209,7 +215,9 @@ fn refusal_status(refusal: &slot::Refusal) -> StatusCode {
         | R::TooLate { .. }
         | R::NotInside
         | R::ReadingOutOfOrder
-        | R::Wait { .. } => StatusCode::CONFLICT,
+        | R::Wait { .. }
+        | R::ScanKnown
+        | R::TooManyConflicts => StatusCode::CONFLICT,
     }
 }
 
@@ -250,6 +258,10 @@ fn refusal_title(refusal: &slot::Refusal) -> &'static str {
         R::ReadingInFuture => "the reading is from the future: check the sensor's clock",
         R::ReadingOutOfOrder => "a newer reading is known",
         R::ReadingStale => "the reading is too old",
+        R::ScanKnown => "the scan is known",
+        R::ScanInFuture => "the scan is from the future: check the gate's clock",
+        R::ScanTooOld => "the scan is more than 7 days old",
+        R::TooManyConflicts => "the slot keeps as many conflicts as it can",
     }
 }
 
@@ -288,6 +300,10 @@ fn refusal_detail(refusal: &slot::Refusal) -> &'static str {
         R::Wait { .. } => "Let in the next when somebody leaves.",
         R::ReadingInFuture => "Set the sensor's clock.",
         R::ReadingOutOfOrder | R::ReadingStale => "Nothing has to be done: newer readings count.",
+        R::ScanKnown => "Nothing has to be done: it was taken in before.",
+        R::ScanInFuture => "Set the gate's clock. Its scans can be sent when their time has come.",
+        R::ScanTooOld => "Keep it for the record: it is not counted any more.",
+        R::TooManyConflicts => "Look at those that there are: something is wrong with the gate.",
     }
 }
 

@@ -10,6 +10,7 @@ pub mod envelope;
 pub mod ids;
 pub mod money;
 pub mod museum;
+pub mod offline;
 pub mod plan;
 pub mod recall;
 pub mod record;

@@ -211,6 +211,7 @@ wire!(slot::Event {
     14 1 Closed(slot::Closed),
     15 1 Reopened(slot::Reopened),
     16 1 Observed(slot::Observed),
+    26 1 AdmissionConflict(slot::AdmissionConflict),
 });
 
 wire!(museum::Event {

@@ -659,6 +659,10 @@ async fn every_event() -> Arc<MemoryJournal> {
     let reseller = Command::Hold { hold: id(5), channel: Channel::Reseller, lines: lines(2) };
     let gate = |n| (id(n).ticket(0), code("north"));
     let start = tomorrow().start();
+    let merge = |gate: &str, s, direction| {
+        let scan = slot::Scan { ticket: id(5).ticket(0), scanned_at: start.plus_seconds(s), gate: code(gate), direction };
+        Command::Merge { scan, issue: Some(1), museum: MUSEUM }
+    };
     let script = [
         (now(), hold(1, 2)),
         (now(), Command::Extend { hold: id(1), owner: None }),
@@ -680,6 +684,9 @@ async fn every_event() -> Arc<MemoryJournal> {
         (start, Command::Observe { source: code("door"), inside: 9, sd: 3, measured_at: start, ceiling: Some(30) }),
         (start, Command::Admit { ticket: gate(3).0, issue: Some(1), gate: gate(3).1, museum: MUSEUM }),
         (start, Command::Exit { ticket: gate(3).0, gate: gate(3).1, museum: MUSEUM }),
+        (start.plus_seconds(3_600), merge("pda-1", 60, slot::Direction::In)),
+        (start.plus_seconds(3_600), merge("pda-2", 90, slot::Direction::In)),
+        (start.plus_seconds(3_600), merge("pda-1", 120, slot::Direction::Out)),
     ];
     for (key, (at, command)) in (1..).zip(script) {
         house.clock.set(at);
@@ -700,5 +707,5 @@ async fn the_golden_journal_holds_every_kind_of_event() {
             }
         }
     }
-    assert_eq!(live.into_iter().collect::<Vec<_>>(), (1..=16).collect::<Vec<u16>>());
+    assert_eq!(live.into_iter().collect::<Vec<_>>(), (1..=16).chain([26]).collect::<Vec<u16>>());
 }

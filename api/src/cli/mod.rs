@@ -2,6 +2,7 @@
 //!
 //! Results go to the standard output, everything else to the standard error. Secrets are printed by the commands that make them, and never logged.
 
+mod gate;
 mod keys;
 mod replay;
 mod serve;
@@ -57,6 +58,8 @@ enum Command {
     /// Tend the keys that sign ticket codes
     #[command(subcommand)]
     Signing(tend::Signing),
+    /// Let people in and out without a network, by a manifest: scans come on the standard input, verdicts go to the standard output
+    Gate(gate::Arguments),
     /// Print the version
     Version,
 }
@@ -93,6 +96,7 @@ pub fn run() -> ExitCode {
         Some(Command::Views(command)) => block_on(tend::views(command)),
         Some(Command::People(command)) => block_on(tend::people(command)),
         Some(Command::Signing(command)) => tend::signing(&command),
+        Some(Command::Gate(arguments)) => gate::run(&arguments),
         Some(Command::Version) => {
             println!("tornello {}", env!("CARGO_PKG_VERSION"));
             Ok(())

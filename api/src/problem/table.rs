@@ -120,6 +120,10 @@ fn refusals() -> Vec<slot::Refusal> {
         R::TooEarly { opens_at: at },
         R::TooLate { closed_at: at },
         R::NotInside,
+        R::ScanKnown,
+        R::ScanInFuture,
+        R::ScanTooOld,
+        R::TooManyConflicts,
     ];
     all.extend(word.iter().flat_map(|reason| [R::SlotClosed { reason: *reason }, R::TicketBlocked { reason: *reason }]));
     all

@@ -6,11 +6,13 @@ pub mod gates;
 pub mod health;
 pub mod holds;
 pub mod live;
+pub mod manifests;
 pub mod museums;
 pub mod people;
 pub mod plans;
 pub mod readings;
 pub mod sales;
+pub mod scans;
 pub mod slots;
 pub mod tariffs;
 pub mod tickets;
@@ -61,6 +63,7 @@ fn v1(routes: &mut ServiceConfig<'_>) {
     routes.service(people::get).service(people::erase);
     routes.service(readings::send).service(readings::get_occupancy);
     routes.service(live::follow);
+    routes.service(manifests::get).service(scans::merge).service(scans::conflicts);
 }
 
 /// What is not part of the contract: the contract itself, its readable form.

@@ -120,6 +120,8 @@ pub struct SlotView {
     admitted: u32,
     /// Tickets whose holders are inside.
     inside: u32,
+    /// Scans of gates without a network that could not stand beside what was known.
+    conflicts: u32,
     /// How many places the key's channel may take now.
     available: u32,
     /// The channels: all for desks, managers and the ministry, its own for another key.
@@ -278,6 +280,7 @@ impl SlotView {
             over: places.over(now),
             admitted: places.admitted,
             inside: places.inside,
+            conflicts: places.conflicts,
             available: seen.available,
             channels: Channel::ALL.iter().filter(|other| shown(other)).map(|other| channel_view(seen, *other, now)).collect(),
             policy: PolicyForm::from(policy),

@@ -10,6 +10,7 @@ use tornello_actors::node::Node;
 use tornello_actors::views::TicketRow;
 use tornello_engine::calendar;
 use tornello_engine::ids::{Code, HoldId, SlotId, TicketId};
+use tornello_engine::slot::verdict::Window;
 use tornello_engine::slot::{Line, Opening, Refusal, Sale, Ticket, TicketState, line_of};
 use tornello_engine::text::Text;
 use tornello_engine::ticket::{Payload, PublicKey};
@@ -54,11 +55,11 @@ impl Issued {
     }
 
     fn valid_from(&self) -> Timestamp {
-        self.opening.slot.start().plus_seconds(-i64::from(self.opening.policy.admit_early_s))
+        Window::of(&self.opening).opens_at
     }
 
     fn valid_until(&self) -> Timestamp {
-        self.opening.end.plus_seconds(i64::from(self.opening.policy.admit_late_s))
+        Window::of(&self.opening).closes_at
     }
 
     /// The text of its code, signed now. A cancelled ticket has none.
@@ -130,6 +131,10 @@ pub struct TicketView {
     reason: Option<Code>,
     /// How many times it was let in.
     entries: u8,
+    /// When it was first let in, if it was (RFC 3339, UTC).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(format = DateTime)]
+    admitted_at: Option<String>,
     /// When it may first enter (RFC 3339, UTC).
     valid_from: String,
     /// Until when it may first enter (RFC 3339, UTC).
@@ -168,6 +173,7 @@ pub async fn get(node: web::Data<Node>, caller: Caller, ticket: web::Path<Ticket
         state,
         reason,
         entries: entries_of(&issued.ticket),
+        admitted_at: issued.ticket.state.first_at().map(|at| at.to_string()),
         valid_from: issued.valid_from().to_string(),
         valid_until: issued.valid_until().to_string(),
         code: issued.code(&node).ok(),
@@ -350,7 +356,8 @@ pub async fn of_slot(
 }
 
 /// A public key.
-#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct TicketKeyView {
     /// Its number, which every code that it signed carries.
     key_id: u32,
@@ -358,7 +365,8 @@ pub struct TicketKeyView {
     #[schema(min_length = 64, max_length = 64)]
     public_key: String,
     /// `Ed25519`.
-    algorithm: &'static str,
+    #[schema(max_length = 16)]
+    algorithm: String,
     /// It is good for tickets that may enter from then on (RFC 3339, UTC).
     valid_from: String,
     /// It is good for tickets that may enter until then at the latest (RFC 3339, UTC).
@@ -370,10 +378,26 @@ impl From<PublicKey> for TicketKeyView {
         Self {
             key_id: key.id,
             public_key: key.bytes.iter().map(|byte| format!("{byte:02x}")).collect(),
-            algorithm: "Ed25519",
+            algorithm: "Ed25519".to_owned(),
             valid_from: key.from.to_string(),
             valid_until: key.until.to_string(),
         }
+    }
+}
+
+impl TicketKeyView {
+    /// The key itself, if it can be read.
+    #[must_use]
+    pub fn public(&self) -> Option<PublicKey> {
+        let digits = self.public_key.as_bytes();
+        if digits.len() != 64 || !digits.iter().all(u8::is_ascii_hexdigit) || self.algorithm != "Ed25519" {
+            return None;
+        }
+        let mut bytes = [0; 32];
+        for (byte, digits) in bytes.iter_mut().zip(digits.chunks(2)) {
+            *byte = u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?;
+        }
+        Some(PublicKey { id: self.key_id, bytes, from: self.valid_from.parse().ok()?, until: self.valid_until.parse().ok()? })
     }
 }
 

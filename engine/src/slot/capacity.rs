@@ -30,6 +30,8 @@ pub struct Places {
     pub inside: u32,
     /// What sensors said last.
     pub live: Option<Live>,
+    /// Scans of gates without a network that could not stand beside what was known.
+    pub conflicts: u32,
 }
 
 /// What sensors said last, and what follows for this slot.
@@ -65,7 +67,7 @@ impl Places {
     /// The places of a slot that nobody has touched.
     #[must_use]
     pub const fn untouched(start: Timestamp, capacity: u32, quotas: [Quota; Channel::COUNT]) -> Self {
-        Self { start, capacity, closed: None, quotas, held: [0; 5], sold: [0; 5], admitted: 0, inside: 0, live: None }
+        Self { start, capacity, closed: None, quotas, held: [0; 5], sold: [0; 5], admitted: 0, inside: 0, live: None, conflicts: 0 }
     }
 
     /// Places held or sold.

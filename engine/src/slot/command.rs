@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::event::{CancelCause, Line, Settlement};
+use super::event::{CancelCause, Line, Scan, Settlement};
 use super::opening::Quota;
 use crate::channel::Channel;
 use crate::ids::{Code, HoldId, KeyId, MuseumId, PersonId, TicketId};
@@ -135,5 +135,14 @@ pub enum Command {
         measured_at: Timestamp,
         /// The most people who may be inside the building at once, as the museum says today; none: readings limit nothing.
         ceiling: Option<u32>,
+    },
+    /// Take in what a gate without a network has let in or out.
+    Merge {
+        /// What was scanned, where and when.
+        scan: Scan,
+        /// The issue number on the code that was shown; none: the gate typed the ticket's id.
+        issue: Option<u16>,
+        /// The museum where the gate stands.
+        museum: MuseumId,
     },
 }

@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::opening::{Opening, Quota};
+use super::refusal::Refusal;
 use crate::channel::Channel;
 use crate::ids::{Code, HoldId, PersonId, TicketId};
 use crate::money::Cents;
@@ -171,6 +172,8 @@ pub struct Admitted {
     pub category: Code,
     /// What the gate has to look at.
     pub proof: Proof,
+    /// When a gate without a network let them in; none: at the time of the record.
+    pub scanned_at: Option<Timestamp>,
 }
 
 /// Somebody left.
@@ -180,6 +183,8 @@ pub struct Exited {
     pub ticket: TicketId,
     /// Through which gate.
     pub gate: Code,
+    /// When a gate without a network saw them leave; none: at the time of the record.
+    pub scanned_at: Option<Timestamp>,
 }
 
 /// The number of places was changed.
@@ -226,6 +231,93 @@ pub struct Observed {
     pub until: Timestamp,
 }
 
+/// A ticket at a gate without a network. It is known by all its parts: the same scan sent again is the same scan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Scan {
+    /// Which ticket.
+    pub ticket: TicketId,
+    /// When, by the gate's clock.
+    pub scanned_at: Timestamp,
+    /// At which gate.
+    pub gate: Code,
+    /// In or out.
+    pub direction: Direction,
+}
+
+/// Through a gate, one way or the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Direction {
+    /// Into the building.
+    In,
+    /// Out of it.
+    Out,
+}
+
+/// Why a scan that a gate without a network let in cannot stand beside what is known: what would have been said online.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ConflictReason {
+    /// Somebody else is, or then was, inside on the same ticket.
+    TicketInside,
+    /// The ticket had been used.
+    TicketUsed,
+    /// The ticket was cancelled.
+    TicketCancelled,
+    /// The ticket is blocked.
+    TicketBlocked,
+    /// The code is of an older issue: the ticket was issued anew.
+    CodeOutdated,
+    /// The gate was not open for the slot yet.
+    TooEarly,
+    /// The gate was closed for the slot.
+    TooLate,
+}
+
+impl ConflictReason {
+    /// What a refusal at a gate says of somebody who is inside already; none if it is about the request.
+    #[must_use]
+    pub const fn of(refusal: &Refusal) -> Option<Self> {
+        match refusal {
+            Refusal::TicketInside { .. } => Some(Self::TicketInside),
+            Refusal::TicketUsed { .. } => Some(Self::TicketUsed),
+            Refusal::TicketCancelled => Some(Self::TicketCancelled),
+            Refusal::TicketBlocked { .. } => Some(Self::TicketBlocked),
+            Refusal::CodeOutdated { .. } => Some(Self::CodeOutdated),
+            Refusal::TooEarly { .. } => Some(Self::TooEarly),
+            Refusal::TooLate { .. } => Some(Self::TooLate),
+            _ => None,
+        }
+    }
+
+    /// The stable code: that of the refusal.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::TicketInside => "ticket_inside",
+            Self::TicketUsed => "ticket_used",
+            Self::TicketCancelled => "ticket_cancelled",
+            Self::TicketBlocked => "ticket_blocked",
+            Self::CodeOutdated => "code_outdated",
+            Self::TooEarly => "too_early",
+            Self::TooLate => "too_late",
+        }
+    }
+}
+
+/// A gate without a network let somebody in who should not have been. It is a signal of fraud, and changes no counter of people.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct AdmissionConflict {
+    /// On which ticket.
+    pub ticket: TicketId,
+    /// Through which gate.
+    pub gate: Code,
+    /// When, by the gate's clock.
+    pub scanned_at: Timestamp,
+    /// What speaks against it.
+    pub reason: ConflictReason,
+}
+
 /// Everything that can happen to a slot.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -262,6 +354,8 @@ pub enum Event {
     Reopened(Reopened),
     /// See [`Observed`].
     Observed(Observed),
+    /// See [`AdmissionConflict`].
+    AdmissionConflict(AdmissionConflict),
 }
 
 impl Event {

@@ -1,71 +1,75 @@
-//! Rules at the gate: the right museum and time, once only unless the policy lets people come back, not cancelled, not blocked, and room in the building.
+//! Rules at the gate: the right museum and time, once only unless the policy lets people come back, not cancelled, not blocked, and room in the building. What
+//! a ticket lets its holder do is said in `verdict`; here it becomes events, also long after, when the scans of a gate without a network come in.
 
-use super::event::{Admitted, Blocked, Event, Exited, Unblocked, line_of};
+use super::event::{AdmissionConflict, Admitted, Blocked, ConflictReason, Direction, Event, Exited, Scan, Unblocked, line_of};
 use super::sale::chosen;
-use super::{Refusal, Slot, TicketState};
+use super::verdict::{self, Room, Shown, Window};
+use super::{Refusal, Sale, Slot, TicketState};
 use crate::ids::{Code, HoldId, MuseumId, TicketId};
 use crate::time::Timestamp;
 
+/// How far the clock of a gate without a network may be ahead, in seconds.
+const CLOCK_AHEAD_S: i64 = 60;
+/// How old a scan may be that comes in, in seconds: 7 days.
+const SCAN_AGE_MAX_S: i64 = 7 * 86_400;
+/// The most conflicts that a slot keeps: beyond it something else is wrong than a few tickets.
+const CONFLICTS_MAX: u32 = 10_000;
+
 impl Slot {
-    pub(super) fn admit(&self, now: Timestamp, id: TicketId, issue: Option<u16>, gate: Code, museum: MuseumId) -> Result<Vec<Event>, Refusal> {
-        if id.slot().museum() != museum {
-            return Err(Refusal::WrongMuseum);
+    pub(super) fn admit(&self, now: Timestamp, shown: Shown, gate: Code) -> Result<Vec<Event>, Refusal> {
+        let found = self.ticket_of(shown.ticket);
+        let inside = self.places.people_upper(now);
+        let room = inside.zip(self.places.live.and_then(|live| live.ceiling)).map(|(inside, ceiling)| Room { inside, ceiling });
+        let entry = verdict::admission(shown, found.map(|(_, ticket)| (Window::of(&self.opening), ticket)), room, now)?;
+        let (sale, _) = found.ok_or(Refusal::UnknownTicket)?;
+        Ok(vec![Self::admitted(sale, shown.ticket, gate, entry, None)?])
+    }
+
+    fn admitted(sale: &Sale, ticket: TicketId, gate: Code, entry: u8, scanned_at: Option<Timestamp>) -> Result<Event, Refusal> {
+        let line = line_of(&sale.lines, ticket.number()).ok_or(Refusal::UnknownTicket)?;
+        Ok(Event::Admitted(Admitted { ticket, gate, entry, category: line.category, proof: line.proof, scanned_at }))
+    }
+
+    pub(super) fn exit(&self, now: Timestamp, id: TicketId, gate: Code, museum: MuseumId) -> Result<Vec<Event>, Refusal> {
+        let shown = Shown { ticket: id, issue: None, museum };
+        verdict::exit(shown, self.ticket_of(id).map(|(_, ticket)| ticket), now)?;
+        Ok(vec![Event::Exited(Exited { ticket: id, gate, scanned_at: None })])
+    }
+
+    /// A scan that a gate without a network has acted on already, judged by the time of the scan. What cannot stand beside what is known is a conflict: it
+    /// happened, so it is written down. It counts as an admission all the same if the ticket had not been used in this issue: whoever holds it is inside, and
+    /// nobody else comes in on it (SL-3).
+    pub(super) fn merge(&self, now: Timestamp, scan: Scan, issue: Option<u16>, museum: MuseumId) -> Result<Vec<Event>, Refusal> {
+        let Scan { ticket: id, scanned_at, gate, direction } = scan;
+        let shown = Shown { ticket: id, issue, museum };
+        let (sale, ticket) = shown.look_up(self.ticket_of(id))?;
+        if self.ledger.scans.contains_key(&scan) {
+            return Err(Refusal::ScanKnown);
         }
-        let (sale, ticket) = self.ticket_of(id).ok_or(Refusal::UnknownTicket)?;
-        if issue.is_some_and(|issue| issue != ticket.issue) {
-            return Err(Refusal::CodeOutdated { issue: ticket.issue });
+        if scanned_at > now.plus_seconds(CLOCK_AHEAD_S) {
+            return Err(Refusal::ScanInFuture);
         }
-        if let Some(reason) = ticket.blocked.filter(|_| ticket.state != TicketState::Cancelled) {
-            return Err(Refusal::TicketBlocked { reason });
+        if scanned_at < now.plus_seconds(-SCAN_AGE_MAX_S) {
+            return Err(Refusal::ScanTooOld);
         }
-        let entry = match ticket.state {
-            TicketState::Cancelled => return Err(Refusal::TicketCancelled),
-            TicketState::Inside { since, .. } => return Err(Refusal::TicketInside { since }),
-            TicketState::Valid => {
-                self.gate_open(now)?;
-                1
-            }
-            TicketState::Outside { first_at, entries, .. } => {
-                let reentry = &self.opening.policy.reentry;
-                if entries > reentry.times_max || now > first_at.plus_seconds(i64::from(reentry.within_s)) {
-                    return Err(Refusal::TicketUsed { at: first_at });
-                }
-                entries.saturating_add(1)
-            }
+        if direction == Direction::Out {
+            verdict::exit(shown, Some(ticket), scanned_at)?;
+            return Ok(vec![Event::Exited(Exited { ticket: id, gate, scanned_at: Some(scanned_at) })]);
+        }
+        let refusal = match verdict::admission(shown, Some((Window::of(&self.opening), ticket)), None, scanned_at) {
+            Ok(entry) => return Ok(vec![Self::admitted(sale, id, gate, entry, Some(scanned_at))?]),
+            Err(refusal) => refusal,
         };
-        if let Some(inside) = self.places.people_upper(now)
-            && let Some(ceiling) = self.places.live.and_then(|live| live.ceiling)
-            && inside >= ceiling
-        {
-            return Err(Refusal::Wait { inside, ceiling });
+        let reason = ConflictReason::of(&refusal).ok_or(refusal)?;
+        if self.places.conflicts >= CONFLICTS_MAX {
+            return Err(Refusal::TooManyConflicts);
         }
-        let line = line_of(&sale.lines, id.number()).ok_or(Refusal::UnknownTicket)?;
-        Ok(vec![Event::Admitted(Admitted { ticket: id, gate, entry, category: line.category, proof: line.proof })])
-    }
-
-    /// The time window of a first admission.
-    fn gate_open(&self, now: Timestamp) -> Result<(), Refusal> {
-        let policy = &self.opening.policy;
-        let opens_at = self.opening.slot.start().plus_seconds(-i64::from(policy.admit_early_s));
-        let closed_at = self.opening.end.plus_seconds(i64::from(policy.admit_late_s));
-        if now < opens_at {
-            Err(Refusal::TooEarly { opens_at })
-        } else if now > closed_at {
-            Err(Refusal::TooLate { closed_at })
-        } else {
-            Ok(())
+        let mut events = Vec::with_capacity(2);
+        if ticket.state == TicketState::Valid && reason != ConflictReason::CodeOutdated {
+            events.push(Self::admitted(sale, id, gate, 1, Some(scanned_at))?);
         }
-    }
-
-    pub(super) fn exit(&self, id: TicketId, gate: Code, museum: MuseumId) -> Result<Vec<Event>, Refusal> {
-        if id.slot().museum() != museum {
-            return Err(Refusal::WrongMuseum);
-        }
-        let (_, ticket) = self.ticket_of(id).ok_or(Refusal::UnknownTicket)?;
-        match ticket.state {
-            TicketState::Inside { .. } => Ok(vec![Event::Exited(Exited { ticket: id, gate })]),
-            _ => Err(Refusal::NotInside),
-        }
+        events.push(Event::AdmissionConflict(AdmissionConflict { ticket: id, gate, scanned_at, reason }));
+        Ok(events)
     }
 
     pub(super) fn block(&self, id: HoldId, tickets: &[u16], reason: Code) -> Result<Vec<Event>, Refusal> {

@@ -13,7 +13,7 @@
 //! - SL-7: the time of a record never goes backwards within a slot.
 //! - SL-8: every live hold has its deadline, so that it neither lives for ever nor ends unseen.
 //!
-//! The rules of each command are in `hold`, `sale`, `gate` and `desk` (what staff and sensors change).
+//! The rules of each command are in `hold`, `sale`, `gate` and `desk` (what staff and sensors change); what a gate says of a ticket is in [`verdict`].
 
 mod capacity;
 mod command;
@@ -27,6 +27,7 @@ mod sale;
 mod state;
 #[cfg(test)]
 mod tests;
+pub mod verdict;
 
 pub use capacity::{Live, Places};
 pub use command::Command;
@@ -46,6 +47,7 @@ use crate::recall::{Keys, Recall};
 use crate::record::Record;
 use crate::time::Timestamp;
 use state::Ledger;
+use verdict::Shown;
 
 /// A timeslot. Build it as planned with [`Slot::planned`], or from its records with [`Slot::replay`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -87,13 +89,14 @@ impl Aggregate for Slot {
             Command::Cancel { sale, owner, tickets, cause } => self.cancel(now, *sale, *owner, tickets, *cause),
             Command::Block { sale, tickets, reason } => self.block(*sale, tickets, *reason),
             Command::Unblock { sale, tickets } => self.unblock(*sale, tickets),
-            Command::Admit { ticket, issue, gate, museum } => self.admit(now, *ticket, *issue, *gate, *museum),
-            Command::Exit { ticket, gate, museum } => self.exit(*ticket, *gate, *museum),
+            Command::Admit { ticket, issue, gate, museum } => self.admit(now, Shown { ticket: *ticket, issue: *issue, museum: *museum }, *gate),
+            Command::Exit { ticket, gate, museum } => self.exit(now, *ticket, *gate, *museum),
             Command::SetCapacity { capacity } => Ok(vec![Event::CapacitySet(CapacitySet { capacity: *capacity })]),
             Command::SetQuotas { quotas } => self.set_quotas(*quotas),
             Command::Close { reason } => self.close(*reason),
             Command::Reopen => self.reopen(),
             Command::Observe { source, inside, sd, measured_at, ceiling } => self.observe(now, *source, (*inside, *sd), *measured_at, *ceiling),
+            Command::Merge { scan, issue, museum } => self.merge(now, *scan, *issue, *museum),
         }?;
         if !self.opened && !events.is_empty() {
             events.insert(0, Event::Opened(Opened { opening: self.opening.clone() }));
@@ -221,6 +224,7 @@ impl Slot {
                     inside_then: self.places.inside,
                 });
             }
+            Event::AdmissionConflict(conflict) => self.ledger.conflicted(&mut self.places, conflict),
         }
     }
 
@@ -287,6 +291,11 @@ impl Slot {
     /// All live holds, in no order.
     pub fn holds(&self) -> impl ExactSizeIterator<Item = (&HoldId, &Hold)> {
         self.ledger.holds.iter()
+    }
+
+    /// What gates without a network let in and should not have, in the order of the tickets: which scan, and what speaks against it.
+    pub fn conflicts(&self) -> impl Iterator<Item = (&Scan, ConflictReason)> {
+        self.ledger.scans.iter().filter_map(|(scan, conflict)| Some((scan, (*conflict)?)))
     }
 
     /// Money taken and paid back: what the sales of this slot cost, and what of it was refunded.

@@ -9,7 +9,8 @@
 //! 6. places: `not_enough_places`; of staff: `quotas_too_large`.
 //!
 //! At the gate: `wrong_museum`, `unknown_ticket`, `code_outdated`, `ticket_cancelled`, `ticket_blocked`, `ticket_inside`, `too_early`, `too_late`, `ticket_used`,
-//! `not_inside`, `wait`. Readings: `reading_in_future`, `reading_out_of_order`, `reading_stale`.
+//! `not_inside`, `wait`. Scans that come in later: `wrong_museum`, `unknown_ticket`, `scan_known`, `scan_in_future`, `scan_too_old`, `not_inside`,
+//! `too_many_conflicts`. Readings: `reading_in_future`, `reading_out_of_order`, `reading_stale`.
 
 use serde::{Deserialize, Serialize};
 
@@ -147,6 +148,14 @@ pub enum Refusal {
     ReadingOutOfOrder,
     /// The reading is older than the policy believes.
     ReadingStale,
+    /// The scan is known: it was sent before.
+    ScanKnown,
+    /// A scan from the future: check the gate's clock.
+    ScanInFuture,
+    /// The scan is too old to be taken in.
+    ScanTooOld,
+    /// The slot keeps as many conflicts as it can.
+    TooManyConflicts,
 }
 
 /// What holds places back.
@@ -201,6 +210,10 @@ impl Refusal {
             Self::ReadingInFuture => "reading_in_future",
             Self::ReadingOutOfOrder => "reading_out_of_order",
             Self::ReadingStale => "reading_stale",
+            Self::ScanKnown => "scan_known",
+            Self::ScanInFuture => "scan_in_future",
+            Self::ScanTooOld => "scan_too_old",
+            Self::TooManyConflicts => "too_many_conflicts",
         }
     }
 }

@@ -1,12 +1,14 @@
 //! Holds, sales and tickets of a slot, and how events change them together with the counted places. No rules here: `apply` ends in these functions.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::hash::{BuildHasherDefault, Hasher};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::capacity::Places;
-use super::event::{Admitted, Cancelled, Event, Exited, Extended, Held, Line, Settlement, Sold, people, total};
+use super::event::{
+    AdmissionConflict, Admitted, Cancelled, ConflictReason, Direction, Event, Exited, Extended, Held, Line, Scan, Settlement, Sold, people, total,
+};
 use super::{Broken, Channel};
 use crate::ids::{Code, HoldId, KeyId, OrderId, PersonId};
 use crate::money::Cents;
@@ -95,6 +97,36 @@ pub enum TicketState {
     Cancelled,
 }
 
+impl TicketState {
+    /// When the ticket was first let in, if it was.
+    #[must_use]
+    pub const fn first_at(self) -> Option<Timestamp> {
+        match self {
+            Self::Inside { first_at, .. } | Self::Outside { first_at, .. } => Some(first_at),
+            Self::Valid | Self::Cancelled => None,
+        }
+    }
+
+    /// What becomes of the ticket when its holder is let in at `at` for the `entry`th time.
+    #[must_use]
+    pub const fn entered(self, at: Timestamp, entry: u8) -> Self {
+        let first_at = match self {
+            Self::Outside { first_at, .. } => first_at,
+            _ => at,
+        };
+        Self::Inside { first_at, since: at, entries: entry }
+    }
+
+    /// What becomes of the ticket when its holder leaves at `at`.
+    #[must_use]
+    pub const fn left(self, at: Timestamp) -> Self {
+        match self {
+            Self::Inside { first_at, entries, .. } => Self::Outside { first_at, left_at: at, entries },
+            other => other,
+        }
+    }
+}
+
 /// How a hold ended without a sale.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum End {
@@ -132,6 +164,8 @@ pub(super) struct Ledger {
     pub(super) ended: ById<(End, Timestamp)>,
     ended_order: VecDeque<HoldId>,
     deadlines: BTreeSet<(Timestamp, HoldId)>,
+    /// The scans of gates without a network that were taken in, and what speaks against those that should not have been: a scan is taken in once.
+    pub(super) scans: BTreeMap<Scan, Option<ConflictReason>>,
 }
 
 impl Ledger {
@@ -223,24 +257,44 @@ impl Ledger {
     pub(super) fn admitted(&mut self, places: &mut Places, admitted: &Admitted, at: Timestamp) {
         let Some(sale) = self.sales.get_mut(&admitted.ticket.sale()) else { return };
         let Some(ticket) = sale.tickets.get_mut(usize::from(admitted.ticket.number())) else { return };
-        let first_at = match ticket.state {
-            TicketState::Outside { first_at, .. } => first_at,
-            _ => {
-                places.admitted += 1;
-                at
-            }
-        };
+        places.admitted += u32::from(!matches!(ticket.state, TicketState::Outside { .. }));
         places.inside += 1;
-        ticket.state = TicketState::Inside { first_at, since: at, entries: admitted.entry };
+        let Some(scanned_at) = admitted.scanned_at else {
+            ticket.state = ticket.state.entered(at, admitted.entry);
+            return;
+        };
+        ticket.state = ticket.state.entered(scanned_at.min(at), admitted.entry);
+        if let Some(live) = places.live.as_mut().filter(|live| scanned_at <= live.measured_at) {
+            // The sensors had counted them.
+            live.inside_then += 1;
+        }
+        let Admitted { ticket, gate, .. } = *admitted;
+        self.scans.insert(Scan { ticket, scanned_at, gate, direction: Direction::In }, None);
     }
 
     pub(super) fn exited(&mut self, places: &mut Places, exited: &Exited, at: Timestamp) {
         let Some(sale) = self.sales.get_mut(&exited.ticket.sale()) else { return };
         let Some(ticket) = sale.tickets.get_mut(usize::from(exited.ticket.number())) else { return };
-        if let TicketState::Inside { first_at, entries, .. } = ticket.state {
-            places.inside -= 1;
-            ticket.state = TicketState::Outside { first_at, left_at: at, entries };
+        let TicketState::Inside { .. } = ticket.state else { return };
+        places.inside -= 1;
+        let Some(scanned_at) = exited.scanned_at else {
+            ticket.state = ticket.state.left(at);
+            return;
+        };
+        ticket.state = ticket.state.left(scanned_at.min(at));
+        if let Some(live) = places.live.as_mut().filter(|live| scanned_at <= live.measured_at) {
+            // The sensors had counted them out.
+            live.inside_then = live.inside_then.saturating_sub(1);
         }
+        let Exited { ticket, gate, .. } = *exited;
+        self.scans.insert(Scan { ticket, scanned_at, gate, direction: Direction::Out }, None);
+    }
+
+    /// The ticket stays as it is: what the conflict says of people is not counted.
+    pub(super) fn conflicted(&mut self, places: &mut Places, conflict: &AdmissionConflict) {
+        let AdmissionConflict { ticket, gate, scanned_at, reason } = *conflict;
+        let before = self.scans.insert(Scan { ticket, scanned_at, gate, direction: Direction::In }, Some(reason));
+        places.conflicts += u32::from(before.flatten().is_none());
     }
 
     /// The holds whose time is over at `now`, at most `limit` of them, earliest first.
@@ -282,6 +336,9 @@ impl Ledger {
                 inside += u32::from(matches!(ticket.state, TicketState::Inside { .. }));
             }
         }
+        if self.scans.values().flatten().count() != places.conflicts as usize {
+            return broken("SL-5", "the counted conflicts are not those of the scans");
+        }
         if (held, sold) != (places.held, places.sold) {
             return broken("SL-5", "the counted places are not those of the holds and tickets");
         }
@@ -298,10 +355,11 @@ fn by(record: &Record<Event>) -> (KeyId, Option<OrderId>) {
 
 /// The written form of a [`Ledger`]: sorted, so that equal states are equal bytes; what follows from the rest is left out.
 #[derive(Serialize, Deserialize)]
-struct Written<H, S> {
+struct Written<H, S, C> {
     holds: Vec<(HoldId, H)>,
     sales: Vec<(HoldId, S)>,
     ended: Vec<(HoldId, End, Timestamp)>,
+    scans: C,
 }
 
 fn sorted<T>(map: &ById<T>) -> Vec<(HoldId, &T)> {
@@ -313,19 +371,20 @@ fn sorted<T>(map: &ById<T>) -> Vec<(HoldId, &T)> {
 impl Serialize for Ledger {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let ended = self.ended_order.iter().filter_map(|id| self.ended.get(id).map(|(end, at)| (*id, *end, *at))).collect();
-        Written { holds: sorted(&self.holds), sales: sorted(&self.sales), ended }.serialize(serializer)
+        Written { holds: sorted(&self.holds), sales: sorted(&self.sales), ended, scans: &self.scans }.serialize(serializer)
     }
 }
 
 impl<'de> Deserialize<'de> for Ledger {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let written = Written::<Hold, Sale>::deserialize(deserializer)?;
+        let written = Written::<Hold, Sale, _>::deserialize(deserializer)?;
         Ok(Self {
             deadlines: written.holds.iter().map(|(id, hold)| (hold.expires_at, *id)).collect(),
             holds: written.holds.into_iter().collect(),
             sales: written.sales.into_iter().collect(),
             ended_order: written.ended.iter().map(|(id, ..)| *id).collect(),
             ended: written.ended.into_iter().map(|(id, end, at)| (id, (end, at))).collect(),
+            scans: written.scans,
         })
     }
 }

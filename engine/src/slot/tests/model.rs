@@ -23,13 +23,20 @@ struct Party {
     inside: Vec<u16>,
     left: Vec<(u16, i64)>,
     blocked: Vec<u16>,
+    /// When tickets were last let in or out: (ticket, last in, last out).
+    moved: Vec<(u16, i64, i64)>,
 }
 
 /// What is asked; times are seconds after the one before.
 #[derive(Debug, Clone)]
 enum Ask {
-    Hold { channel: Channel, people: u16 },
-    Direct { people: u16 },
+    Hold {
+        channel: Channel,
+        people: u16,
+    },
+    Direct {
+        people: u16,
+    },
     Extend(usize),
     Release(usize),
     Sell(usize),
@@ -38,9 +45,21 @@ enum Ask {
     Exit(usize, u16),
     Block(usize, u16, bool),
     Capacity(u32),
-    Quota { reserved: u32, limit: Option<u32> },
+    Quota {
+        reserved: u32,
+        limit: Option<u32>,
+    },
     Close(bool),
-    Observe { inside: u32 },
+    Observe {
+        inside: u32,
+    },
+    /// A scan of a gate without a network, some seconds ago.
+    Merge {
+        party: usize,
+        ticket: u16,
+        ago: i64,
+        out: bool,
+    },
 }
 
 #[derive(Debug, Clone)]
@@ -52,6 +71,9 @@ pub struct Naive {
     observed: Option<(i64, u32, u32)>,
     parties: Vec<Party>,
     next: u64,
+    /// Scans that came in, and how many of them were conflicts.
+    scans: Vec<(usize, u16, i64, bool)>,
+    conflicts: u32,
     /// What the model says of the last question: whether it is granted.
     granted: bool,
 }
@@ -105,7 +127,7 @@ impl Naive {
         if !self.fits(channel, people) {
             return false;
         }
-        self.parties.push(Party { n, channel, people, fate, cancelled: vec![], inside: vec![], left: vec![], blocked: vec![] });
+        self.parties.push(Party { n, channel, people, fate, cancelled: vec![], inside: vec![], left: vec![], blocked: vec![], moved: vec![] });
         true
     }
 
@@ -168,15 +190,48 @@ impl Naive {
                 if !may || full || party.inside.contains(&ticket) || party.cancelled.contains(&ticket) || party.blocked.contains(&ticket) {
                     return false;
                 }
-                party.inside.push(ticket);
-                party.left.push((ticket, now));
+                party.enter(ticket, now);
                 true
             }
             Ask::Exit(i, ticket) => {
                 let Some(party) = self.parties.get_mut(i) else { return false };
-                let before = party.inside.len();
-                party.inside.retain(|n| *n != ticket);
-                before != party.inside.len()
+                let was_inside = party.inside.contains(&ticket);
+                party.leave(ticket, now);
+                was_inside
+            }
+            Ask::Merge { party: i, ticket, ago, out } => {
+                let t = now - ago;
+                let Some(party) = self.parties.get_mut(i).filter(|party| party.fate == Fate::Sold && ticket < party.people) else { return false };
+                if self.scans.contains(&(i, ticket, t, out)) {
+                    return false;
+                }
+                let (_, came, went) = party.moved.iter().find(|(n, ..)| *n == ticket).copied().unwrap_or((ticket, i64::MIN, i64::MIN));
+                let (inside, entries) = (party.inside.contains(&ticket), party.left.iter().filter(|(n, _)| *n == ticket).count());
+                if out && (!inside || t < came) {
+                    return false;
+                }
+                self.scans.push((i, ticket, t, out));
+                let seen = self.observed.is_some_and(|(measured, ..)| t <= measured);
+                let cancelled = party.cancelled.contains(&ticket);
+                let good = match entries {
+                    0 => !cancelled && !party.blocked.contains(&ticket) && (-15 * MIN..=45 * MIN).contains(&t),
+                    1 => {
+                        let back = party.left.iter().any(|(n, first_at)| *n == ticket && t <= first_at + 7200);
+                        !inside && !party.blocked.contains(&ticket) && t >= went && back
+                    }
+                    _ => false,
+                };
+                if out {
+                    party.leave(ticket, t);
+                } else if good || (entries == 0 && !cancelled) {
+                    party.enter(ticket, t);
+                }
+                let counted = out || good || (entries == 0 && !cancelled);
+                self.conflicts += u32::from(!out && !good);
+                if let Some((_, others, _)) = self.observed.as_mut().filter(|_| counted && seen) {
+                    *others = if out { *others + 1 } else { others.saturating_sub(1) };
+                }
+                true
             }
             Ask::Block(i, ticket, block) => {
                 let Some(party) = self.parties.get_mut(i).filter(|party| party.fate == Fate::Sold && ticket < party.people) else { return false };
@@ -242,6 +297,27 @@ impl Naive {
             Ask::Close(true) => Command::Close { reason: code("strike") },
             Ask::Close(false) => Command::Reopen,
             Ask::Observe { inside } => observe(inside, 0, self.now),
+            Ask::Merge { party, ticket, ago, out } => {
+                let direction = if out { Direction::Out } else { Direction::In };
+                merge(scan(n(party), ticket, "pda", direction, self.now - ago))
+            }
+        }
+    }
+}
+
+impl Party {
+    fn enter(&mut self, ticket: u16, at: i64) {
+        self.inside.push(ticket);
+        self.left.push((ticket, at));
+        let went = self.moved.iter().find(|(n, ..)| *n == ticket).map_or(i64::MIN, |(.., went)| *went);
+        self.moved.retain(|(n, ..)| *n != ticket);
+        self.moved.push((ticket, at, went));
+    }
+
+    fn leave(&mut self, ticket: u16, at: i64) {
+        if self.inside.contains(&ticket) {
+            self.inside.retain(|n| *n != ticket);
+            self.moved.iter_mut().filter(|(n, ..)| *n == ticket).for_each(|(.., went)| *went = at);
         }
     }
 }
@@ -270,6 +346,8 @@ fn asks() -> impl Strategy<Value = (i64, Ask)> {
         1 => (0..12_u32, prop::option::of(0..15_u32)).prop_map(|(reserved, limit)| Ask::Quota { reserved, limit }),
         1 => prop::bool::weighted(0.2).prop_map(Ask::Close),
         2 => (0..110_u32).prop_map(|inside| Ask::Observe { inside }),
+        4 => (0..30_usize, 0..6_u16, prop_oneof![Just(0_i64), 1..600_i64, 600..2 * HOUR], prop::bool::weighted(0.4))
+            .prop_map(|(party, ticket, ago, out)| Ask::Merge { party, ticket, ago, out }),
     ];
     (later, ask)
 }
@@ -281,7 +359,18 @@ impl ReferenceStateMachine for Naive {
     fn init_state() -> BoxedStrategy<Self::State> {
         let start = prop_oneof![Just(-6 * HOUR), Just(-2 * HOUR), Just(-20 * MIN)];
         start
-            .prop_map(|now| Naive { now, capacity: 20, closed: false, group: (0, None), observed: None, parties: vec![], next: 1, granted: true })
+            .prop_map(|now| Naive {
+                now,
+                capacity: 20,
+                closed: false,
+                group: (0, None),
+                observed: None,
+                parties: vec![],
+                next: 1,
+                scans: vec![],
+                conflicts: 0,
+                granted: true,
+            })
             .boxed()
     }
 
@@ -327,6 +416,7 @@ impl StateMachineTest for Real {
         assert_eq!(answer.is_ok(), naive.granted, "{transition:?} at {}: {answer:?}", real.now);
         let places = real.slot.places();
         assert_eq!((places.taken(), places.admitted, places.inside), (naive.taken(None), naive.admitted(), naive.inside()));
+        assert_eq!(places.conflicts, naive.conflicts);
         real
     }
 

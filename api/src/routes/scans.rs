@@ -1,0 +1,353 @@
+//! What gates without a network have done, sent in when there is one again, and the conflicts that came of it. A scan is known by its ticket, gate, time and
+//! direction: to send it again does no harm, so no idempotency key is needed.
+
+use std::collections::BTreeMap;
+
+use actix_web::{HttpMessage, HttpRequest, HttpResponse, get, post, web};
+use futures_util::{StreamExt, stream};
+use metrics::counter;
+use serde::{Deserialize, Serialize};
+use tornello_actors::digest::digest;
+use tornello_actors::failure::Failure;
+use tornello_actors::node::Node;
+use tornello_engine::envelope::Envelope;
+use tornello_engine::ids::{Code, MuseumId, SlotId, TicketId};
+use tornello_engine::offline::Noted;
+use tornello_engine::slot::{Command, Direction, Event, Refusal, Scan};
+use tornello_engine::time::Timestamp;
+
+use crate::auth::{Caller, Scope};
+use crate::problem::Problem;
+use crate::request::random;
+use crate::routes::readings::MuseumName;
+use crate::routes::{files, museum_of};
+
+/// The most scans of one batch.
+const LINES_MAX: usize = 10_000;
+/// The largest batch, in bytes.
+const BATCH_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// How many tickets of a batch are on their way to the disk at once.
+const AT_ONCE: usize = 64;
+
+/// A scan: `code` as it was scanned, or `ticket` and the `issue` on its code (none if the id was typed).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ScanForm {
+    /// The gate's own number of the scan, given back with what became of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scan: Option<u64>,
+    /// The text of the ticket's code.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(max_length = 200)]
+    pub code: Option<String>,
+    /// The ticket's id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, max_length = 26)]
+    pub ticket: Option<TicketId>,
+    /// The issue number that stood in the code.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub issue: Option<u16>,
+    /// Which gate.
+    #[schema(value_type = String, max_length = 23, examples("north"))]
+    pub gate: Code,
+    /// The museum where the gate stands: its slug or number.
+    pub museum: MuseumName,
+    /// When, by the gate's clock (RFC 3339): at most 60 seconds ahead of now, and 7 days ago.
+    #[schema(format = DateTime, max_length = 40, examples("2027-01-16T09:30:00.123456Z"))]
+    pub scanned_at: String,
+    /// `in` or `out`.
+    #[schema(value_type = String, examples("in"))]
+    pub direction: Direction,
+}
+
+impl ScanForm {
+    /// What a gate has noted, as its `number`th scan.
+    #[must_use]
+    pub fn new(number: u64, museum: MuseumId, noted: &Noted) -> Self {
+        let Noted { scan: Scan { ticket, scanned_at, gate, direction }, issue } = *noted;
+        Self {
+            scan: Some(number),
+            code: None,
+            ticket: Some(ticket),
+            issue,
+            gate,
+            museum: MuseumName::Number(museum.0),
+            scanned_at: scanned_at.to_string(),
+            direction,
+        }
+    }
+
+    /// What a gate had noted; none if the scan names no ticket, or no instant.
+    #[must_use]
+    pub fn noted(&self) -> Option<Noted> {
+        Some(Noted { scan: self.scan_of(self.ticket?).ok()?, issue: self.issue })
+    }
+
+    fn scan_of(&self, ticket: TicketId) -> Result<Scan, Problem> {
+        let scanned_at: Timestamp = self.scanned_at.parse().map_err(|_| Problem::invalid("scanned_at: an RFC 3339 instant is expected"))?;
+        Ok(Scan { ticket, scanned_at, gate: self.gate, direction: self.direction })
+    }
+
+    /// What to ask of the ticket's slot.
+    fn read(&self, node: &Node, caller: &Caller) -> Result<(Scan, Command), Problem> {
+        let museum = museum_of(node, caller, Scope::Gate, &self.museum.text())?.museum.id();
+        let (ticket, issue) = match (&self.code, self.ticket, self.issue) {
+            (Some(code), None, None) => files(node)?.codes.verify(code.trim()).map(|payload| (payload.ticket, Some(payload.issue)))?,
+            (None, Some(ticket), issue) => (ticket, issue),
+            _ => return Err(Problem::invalid("give either the code, or the ticket and its issue")),
+        };
+        let scan = self.scan_of(ticket)?;
+        Ok((scan, Command::Merge { scan, issue, museum }))
+    }
+}
+
+/// What became of a scan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// It is an admission or an exit, with the time of the scan.
+    Merged,
+    /// It was taken in before, with whatever came of it.
+    Duplicate,
+    /// Somebody was let in who should not have been: it is kept as a conflict, `code` says why.
+    Conflict,
+    /// It cannot be taken in; `code` says why.
+    Refused,
+    /// Not now: send it again.
+    Failed,
+}
+
+impl Outcome {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Merged => "merged",
+            Self::Duplicate => "duplicate",
+            Self::Conflict => "conflict",
+            Self::Refused => "refused",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// A line of a batch, and what became of it.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+pub struct MergedLine {
+    /// Its number, from 1.
+    #[schema(minimum = 1, maximum = 10_000)]
+    line: u32,
+    /// The gate's own number of the scan.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scan: Option<u64>,
+    /// What became of it.
+    outcome: Outcome,
+    /// Why it is a conflict, was refused or failed, as a stable code.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(max_length = 32, examples("ticket_inside"))]
+    code: Option<&'static str>,
+    /// Why, for people.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(max_length = 500)]
+    detail: Option<String>,
+}
+
+/// What became of a batch of scans.
+#[derive(Debug, Clone, Default, Serialize, utoipa::ToSchema)]
+pub struct MergedView {
+    /// How many are admissions and exits now.
+    merged: u32,
+    /// How many had been taken in before.
+    duplicates: u32,
+    /// How many are conflicts.
+    conflicts: u32,
+    /// How many were refused.
+    refused: u32,
+    /// How many have to be sent again.
+    failed: u32,
+    /// One for each scan, in the order of the batch.
+    #[schema(max_items = 10_000)]
+    items: Vec<MergedLine>,
+}
+
+impl MergedView {
+    fn of(mut items: Vec<MergedLine>) -> Self {
+        items.sort_by_key(|item| item.line);
+        let mut view = Self::default();
+        for item in &items {
+            counter!("tornello_offline_scans_total", "outcome" => item.outcome.name()).increment(1);
+            *match item.outcome {
+                Outcome::Merged => &mut view.merged,
+                Outcome::Duplicate => &mut view.duplicates,
+                Outcome::Conflict => &mut view.conflicts,
+                Outcome::Refused => &mut view.refused,
+                Outcome::Failed => &mut view.failed,
+            } += 1;
+        }
+        Self { items, ..view }
+    }
+}
+
+/// A line's number, and what stands on it.
+type Line = (u32, Result<ScanForm, Problem>);
+
+/// A scan on its way to its slot.
+struct Asked {
+    line: u32,
+    number: Option<u64>,
+    scan: Scan,
+    command: Command,
+}
+
+/// Takes one scan in. Its key is of this request alone: the slot itself knows a scan that it has seen.
+async fn take_one(node: &Node, caller: &Caller, nonce: [u64; 2], asked: Asked) -> MergedLine {
+    let key = digest(&[b"scan", &nonce[0].to_be_bytes(), &nonce[1].to_be_bytes(), &asked.line.to_be_bytes()]);
+    let envelope = Envelope { who: caller.id(), key, body: key, parties: Vec::new(), assessment: None, order: None };
+    let (outcome, problem) = match node.slot(asked.scan.ticket.slot(), envelope, asked.command).await {
+        Ok(record) => {
+            let conflict = record.events.iter().find_map(|event| if let Event::AdmissionConflict(conflict) = event { Some(conflict) } else { None });
+            let code = conflict.map(|conflict| conflict.reason.code());
+            return MergedLine {
+                line: asked.line,
+                scan: asked.number,
+                outcome: if code.is_some() { Outcome::Conflict } else { Outcome::Merged },
+                code,
+                detail: None,
+            };
+        }
+        Err(Failure::Refused(Refusal::ScanKnown)) => (Outcome::Duplicate, None),
+        Err(Failure::Refused(refusal)) => (Outcome::Refused, Some(Problem::from(refusal))),
+        Err(Failure::UnknownSlot(_)) => (Outcome::Refused, Some(Problem::from(Refusal::UnknownTicket))),
+        Err(failure) => (Outcome::Failed, Some(Problem::from(failure))),
+    };
+    line(asked.line, asked.number, outcome, problem.as_ref())
+}
+
+fn line(line: u32, scan: Option<u64>, outcome: Outcome, problem: Option<&Problem>) -> MergedLine {
+    MergedLine { line, scan, outcome, code: problem.map(Problem::code), detail: problem.map(|problem| problem.title().to_owned()) }
+}
+
+/// Takes a batch in: tickets beside each other, the scans of one ticket in the order in which they happened.
+async fn take(node: &Node, caller: &Caller, forms: Vec<Line>) -> MergedView {
+    let mut lines = Vec::with_capacity(forms.len());
+    let mut tickets: BTreeMap<TicketId, Vec<Asked>> = BTreeMap::new();
+    for (number, form) in forms {
+        let scan = form.as_ref().ok().and_then(|form| form.scan);
+        match form.and_then(|form| form.read(node, caller)) {
+            Ok((read, command)) => tickets.entry(read.ticket).or_default().push(Asked { line: number, number: scan, scan: read, command }),
+            Err(problem) => lines.push(line(number, scan, Outcome::Refused, Some(&problem))),
+        }
+    }
+    let nonce = [random(), random()];
+    let taken = tickets.into_values().map(|mut asked| async move {
+        asked.sort_by_key(|asked| (asked.scan.scanned_at, asked.line));
+        let mut became = Vec::with_capacity(asked.len());
+        for asked in asked {
+            became.push(take_one(node, caller, nonce, asked).await);
+        }
+        became
+    });
+    let mut taken = stream::iter(taken).buffer_unordered(AT_ONCE);
+    while let Some(became) = taken.next().await {
+        lines.extend(became);
+    }
+    MergedView::of(lines)
+}
+
+/// The scans of a body: lines, or one JSON array.
+fn read(body: &[u8], is_array: bool) -> Result<Vec<Line>, Problem> {
+    let forms: Vec<Option<Result<ScanForm, serde_json::Error>>> = if is_array {
+        let values: Vec<serde_json::Value> = serde_json::from_slice(body).map_err(|error| Problem::of_json(&error))?;
+        values.into_iter().map(|value| Some(serde_json::from_value(value))).collect()
+    } else {
+        let lines = body.strip_suffix(b"\n").unwrap_or(body).split(|byte| *byte == b'\n');
+        lines.map(|line| (!line.trim_ascii().is_empty()).then(|| serde_json::from_slice(line))).collect()
+    };
+    if forms.len() > LINES_MAX {
+        return Err(Problem::too_large(BATCH_BYTES_MAX).with("limit_lines", LINES_MAX).detail("Nothing was taken in: send it in several batches."));
+    }
+    let written = (1..).zip(forms).filter_map(|(number, form)| Some((number, form?)));
+    Ok(written.map(|(number, form)| (number, form.map_err(|error| Problem::of_json(&error)))).collect())
+}
+
+/// Send in what a gate without a network has done.
+///
+/// Up to 10,000 scans and 4 MiB, a JSON array or one on each line: what `tornello gate` writes is what is sent here. Each is judged by its own time, the scans of a
+/// ticket in the order in which they happened, and is merged, or kept as a conflict if somebody was let in who should not have been: that happened, and
+/// `/v1/slots/{slot}/conflicts` lists it. A scan is known by ticket, gate, `scanned_at` and direction, so a batch may be sent again: no `Idempotency-Key` is needed.
+#[utoipa::path(
+    tag = "Gates", operation_id = "send_scans", security(("key" = ["gate"])),
+    request_body(description = "The scans", content(
+        (Vec<ScanForm> = "application/json", example = json!([{"scan": 1, "ticket": "00040660e8j8e9zteyv8dmw000", "issue": 1, "gate": "north", "museum": "parco-colosseo", "scanned_at": "2027-01-16T09:30:00.123456Z", "direction": "in"}])),
+        (String = "application/x-ndjson", example = json!("{\"scan\":1,\"ticket\":\"00040660e8j8e9zteyv8dmw000\",\"issue\":1,\"gate\":\"north\",\"museum\":1,\"scanned_at\":\"2027-01-16T09:30:00.123456Z\",\"direction\":\"in\"}\n")),
+    )),
+    responses((status = 200, description = "What became of each", body = MergedView), crate::openapi::Problems),
+)]
+#[post("/admissions/batch")]
+pub async fn merge(node: web::Data<Node>, caller: Caller, request: HttpRequest, mut payload: web::Payload) -> Result<HttpResponse, Problem> {
+    caller.may(Scope::Gate)?;
+    let is_array = request.content_type().eq_ignore_ascii_case("application/json");
+    if !is_array && !request.content_type().eq_ignore_ascii_case("application/x-ndjson") {
+        return Err(Problem::unsupported("send an array of scans as application/json, or lines of scans as application/x-ndjson"));
+    }
+    // The whole before the first: the scans of a ticket may stand in any order.
+    let mut body = Vec::new();
+    while let Some(chunk) = payload.next().await {
+        let chunk = chunk.map_err(|_| Problem::malformed("the body cannot be read to its end"))?;
+        if body.len() + chunk.len() > BATCH_BYTES_MAX {
+            return Err(Problem::too_large(BATCH_BYTES_MAX).detail("Nothing was taken in: send it in several batches."));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(HttpResponse::Ok().json(take(&node, &caller, read(&body, is_array)?).await))
+}
+
+/// Somebody whom a gate without a network let in and should not have.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+pub struct ConflictView {
+    /// On which ticket.
+    #[schema(max_length = 26)]
+    ticket: String,
+    /// Through which gate.
+    #[schema(value_type = String, max_length = 23)]
+    gate: Code,
+    /// When, by the gate's clock (RFC 3339, UTC).
+    #[schema(format = DateTime)]
+    scanned_at: String,
+    /// What speaks against it: what would have been said online.
+    #[schema(max_length = 32, examples("ticket_inside"))]
+    reason: &'static str,
+}
+
+/// The conflicts of a slot.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+pub struct ConflictsView {
+    /// The slot.
+    #[schema(max_length = 13)]
+    slot: String,
+    /// The conflicts, in the order in which they happened.
+    #[schema(max_items = 10_000)]
+    items: Vec<ConflictView>,
+}
+
+/// List the conflicts of a slot.
+///
+/// Whom gates without a network let in and should not have: two people on one ticket, a ticket that was cancelled or blocked, an old code. Each is a signal of
+/// fraud, or of a gate whose list or clock is wrong.
+#[utoipa::path(
+    tag = "Gates", operation_id = "list_conflicts", security(("key" = ["desk"])),
+    params(("slot" = String, Path, description = "The slot")),
+    responses((status = 200, description = "The conflicts", body = ConflictsView), crate::openapi::Problems),
+)]
+#[get("/slots/{slot}/conflicts")]
+pub async fn conflicts(node: web::Data<Node>, caller: Caller, slot: web::Path<SlotId>) -> Result<HttpResponse, Problem> {
+    let id = slot.into_inner();
+    caller.may_at(Scope::Desk, id.museum())?;
+    let mut found = node.look(id, |slot| slot.conflicts().map(|(scan, reason)| (*scan, reason)).collect::<Vec<_>>()).await?;
+    found.sort_unstable_by_key(|(scan, _)| (scan.scanned_at, scan.ticket));
+    let view = |(scan, reason): (Scan, tornello_engine::slot::ConflictReason)| ConflictView {
+        ticket: scan.ticket.to_string(),
+        gate: scan.gate,
+        scanned_at: scan.scanned_at.to_string(),
+        reason: reason.code(),
+    };
+    Ok(HttpResponse::Ok().json(ConflictsView { slot: id.to_string(), items: found.into_iter().map(view).collect() }))
+}

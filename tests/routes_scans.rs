@@ -1,0 +1,172 @@
+//! What gates without a network have done, sent in later: merged with its own times, known when it comes again, a conflict if it cannot stand.
+
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+use tornello_actors::keys::{Museums, Role};
+use tornello_engine::ids::HoldId;
+
+use crate::routes_sales::{desk, ticket};
+use crate::support::{App, MARE, TORRE, expect, slot};
+
+async fn send(app: &App, key: &str, scans: &[Value]) -> Value {
+    let lines: String = scans.iter().map(|scan| format!("{scan}\n")).collect();
+    let request = app.request(Method::POST, "/v1/admissions/batch", key).header("Content-Type", "application/x-ndjson").body(lines);
+    expect(request.send().await.unwrap(), StatusCode::OK).await
+}
+
+/// Outcome and code of each line.
+fn outcomes(answer: &Value) -> Vec<(&str, Option<&str>)> {
+    let items = answer["items"].as_array().unwrap();
+    assert!(items.is_sorted_by_key(|item| item["line"].as_u64().unwrap()), "{answer}");
+    items.iter().map(|item| (item["outcome"].as_str().unwrap(), item["code"].as_str())).collect()
+}
+
+fn scan(ticket: &str, gate: &str, at: &str, direction: &str) -> Value {
+    json!({"ticket": ticket, "issue": 1, "gate": gate, "museum": "torre", "scanned_at": format!("2026-11-23T{at}Z"), "direction": direction})
+}
+
+/// Sells `count` tickets for nine o'clock and answers the sale.
+async fn sell(app: &App, count: u16) -> String {
+    let office = app.key(Role::BoxOffice).await;
+    let body = json!({"lines": [{"category": "full", "count": count}], "settlement": desk("R")});
+    app.post(&format!("/v1/slots/{}/sales", slot(TORRE, 9)), &office, "sell", &body).await.1["sale"].as_str().unwrap().to_owned()
+}
+
+#[actix_rt::test]
+async fn a_batch_is_merged_with_the_times_of_its_scans_and_may_be_sent_again() {
+    let app = App::start().await;
+    let (gate, office) = (app.key(Role::Gate).await, app.key(Role::BoxOffice).await);
+    let sale = sell(&app, 4).await;
+    let id = |number| ticket(&sale, number);
+    let shown = app.get(&format!("/v1/tickets/{}", id(1)), &office).await["code"].as_str().unwrap().to_owned();
+    app.pass(3 * 3_600).await;
+    let by_code = json!({"scan": 7, "code": shown, "gate": "pda", "museum": 1, "scanned_at": "2026-11-23T08:41:00Z", "direction": "in"});
+    // The exit stands before the admission: a ticket's scans are taken in the order in which they happened.
+    let batch = [
+        scan(&id(0), "pda", "09:10:00.5", "out"),
+        scan(&id(0), "pda", "08:40:00.25", "in"),
+        by_code,
+        scan(&id(2), "pda", "09:15:00", "in"),
+        scan(&HoldId::new(slot(TORRE, 9), 1).ticket(0).to_string(), "pda", "08:40:00", "in"),
+        scan(&id(3), "pda", "11:31:01", "in"),
+        json!({"gate": "pda", "museum": "torre", "scanned_at": "2026-11-23T08:40:00Z", "direction": "in"}),
+        json!("hello"),
+        scan(&id(3), "pda", "08:50:00", "out"),
+        json!({"ticket": id(3), "gate": "pda", "museum": "torre", "scanned_at": "yesterday", "direction": "in"}),
+        scan(&"0".repeat(26), "pda", "08:40:00", "in"),
+        json!({"code": "TN1.X", "gate": "pda", "museum": "torre", "scanned_at": "2026-11-23T08:40:00Z", "direction": "in"}),
+        json!({"ticket": id(3), "gate": "pda", "museum": "mare", "scanned_at": "2026-11-23T08:40:00Z", "direction": "in"}),
+        json!({"ticket": id(3), "gate": "pda", "museum": "torre", "scanned_at": "2026-11-16T11:29:59Z", "direction": "in"}),
+    ];
+    let answer = send(&app, &gate, &batch).await;
+    let expected = [
+        ("merged", None),
+        ("merged", None),
+        ("merged", None),
+        ("merged", None),
+        ("refused", Some("unknown_ticket")),
+        ("refused", Some("scan_in_future")),
+        ("refused", Some("invalid")),
+        ("refused", Some("invalid")),
+        ("refused", Some("not_inside")),
+        ("refused", Some("invalid")),
+        ("refused", Some("unknown_ticket")),
+        ("refused", Some("not_a_code")),
+        ("refused", Some("wrong_museum")),
+        ("refused", Some("scan_too_old")),
+    ];
+    assert_eq!(outcomes(&answer), expected, "{answer}");
+    assert_eq!((&answer["merged"], &answer["refused"], &answer["items"][2]["scan"]), (&json!(4), &json!(10), &json!(7)));
+
+    // The original times, in the ticket and in the list.
+    let read = app.get(&format!("/v1/tickets/{}", id(0)), &office).await;
+    assert_eq!((&read["state"], &read["entries"], &read["admitted_at"]), (&json!("outside"), &json!(1), &json!("2026-11-23T08:40:00.25Z")));
+    let reached = app.node().head().number;
+    app.node().files().unwrap().views.reach(reached).await;
+    let listed = app.get(&format!("/v1/slots/{}/tickets", slot(TORRE, 9)), &office).await;
+    let changed: Vec<_> = listed["items"].as_array().unwrap().iter().map(|item| (item["state"].as_str(), item["changed_at"].as_str())).collect();
+    assert_eq!(changed[0], (Some("outside"), Some("2026-11-23T09:10:00.5Z")));
+    assert_eq!(changed[1], (Some("inside"), Some("2026-11-23T08:41:00Z")));
+
+    // Again, as a JSON array too, and after a restart: nothing changes.
+    let again = send(&app, &gate, &batch).await;
+    assert_eq!((&again["duplicates"], &again["merged"], &again["conflicts"]), (&json!(4), &json!(0), &json!(0)), "{again}");
+    let app = app.restart().await;
+    let request = app.request(Method::POST, "/v1/admissions/batch", &gate).json(&batch);
+    let again = expect(request.send().await.unwrap(), StatusCode::OK).await;
+    assert_eq!((&again["duplicates"], &again["refused"], again["items"].as_array().unwrap().len()), (&json!(4), &json!(10), 14), "{again}");
+    assert_eq!(app.node().head().number, reached, "nothing is written");
+    let counted = app.get(&format!("/v1/slots/{}", slot(TORRE, 9)), &office).await;
+    assert_eq!((&counted["admitted"], &counted["inside"], &counted["conflicts"]), (&json!(3), &json!(2), &json!(0)));
+    app.stop().await;
+}
+
+#[actix_rt::test]
+async fn two_gates_on_one_ticket_are_one_admission_and_one_conflict_in_either_order() {
+    for order in [[0, 1], [1, 0]] {
+        let app = App::start().await;
+        let (gate, office) = (app.key(Role::Gate).await, app.key(Role::BoxOffice).await);
+        let sale = sell(&app, 2).await;
+        let id = ticket(&sale, 0);
+        let logs = [scan(&id, "pda-1", "08:31:00", "in"), scan(&id, "pda-2", "08:32:00", "in")];
+        app.pass(600).await;
+        let first = send(&app, &gate, &[logs[order[0]].clone()]).await;
+        assert_eq!(outcomes(&first), [("merged", None)]);
+        let second = send(&app, &gate, &[logs[order[1]].clone()]).await;
+        assert_eq!(outcomes(&second), [("conflict", Some("ticket_inside"))]);
+        assert_eq!(outcomes(&send(&app, &gate, &logs).await), [("duplicate", None), ("duplicate", None)]);
+        let counted = app.get(&format!("/v1/slots/{}", slot(TORRE, 9)), &office).await;
+        assert_eq!((&counted["admitted"], &counted["inside"], &counted["conflicts"]), (&json!(1), &json!(1), &json!(1)));
+        let late = &logs[order[1]];
+        let conflict = json!({"ticket": id, "gate": late["gate"], "scanned_at": late["scanned_at"], "reason": "ticket_inside"});
+        let path = format!("/v1/slots/{}/conflicts", slot(TORRE, 9));
+        let app = app.restart().await;
+        assert_eq!(app.get(&path, &office).await["items"], json!([conflict]));
+        app.stop().await;
+    }
+}
+
+#[actix_rt::test]
+async fn what_was_cancelled_or_blocked_after_the_manifest_is_a_conflict() {
+    let app = App::start().await;
+    let (gate, office, manager) = (app.key(Role::Gate).await, app.key(Role::BoxOffice).await, app.key(Role::Manager).await);
+    let sale = sell(&app, 3).await;
+    let cancel = json!({"tickets": [0], "cause": "museum"});
+    assert_eq!(app.post(&format!("/v1/sales/{sale}/cancel"), &office, "cancel", &cancel).await.0, StatusCode::OK);
+    let block = json!({"tickets": [1], "reason": "resold"});
+    assert_eq!(app.post(&format!("/v1/sales/{sale}/block"), &manager, "block", &block).await.0, StatusCode::OK);
+    let mut old = scan(&ticket(&sale, 2), "pda", "08:30:02", "in");
+    old["issue"] = json!(0);
+    let batch = [scan(&ticket(&sale, 0), "pda", "08:30:00", "in"), scan(&ticket(&sale, 1), "pda", "08:30:01", "in"), old];
+    let answer = send(&app, &gate, &batch).await;
+    let expected = [("conflict", Some("ticket_cancelled")), ("conflict", Some("ticket_blocked")), ("conflict", Some("code_outdated"))];
+    assert_eq!(outcomes(&answer), expected);
+    let counted = app.get(&format!("/v1/slots/{}", slot(TORRE, 9)), &office).await;
+    assert_eq!((&counted["admitted"], &counted["conflicts"]), (&json!(1), &json!(3)), "the blocked ticket is used");
+
+    let (web, elsewhere) = (app.key(Role::Web).await, app.key_for(Role::Manager, Museums::Only(vec![MARE])).await);
+    let path = format!("/v1/slots/{}/conflicts", slot(TORRE, 9));
+    for (key, status) in [(&web, 403), (&gate, 403), (&elsewhere, 404)] {
+        assert_eq!(app.request(Method::GET, &path, key).send().await.unwrap().status().as_u16(), status);
+    }
+    // A key of another museum sends nothing here.
+    let gate = app.key_for(Role::Gate, Museums::Only(vec![MARE])).await;
+    assert_eq!(outcomes(&send(&app, &gate, &batch[..1]).await), [("refused", Some("not_found"))]);
+    let mut at_mare = batch[0].clone();
+    at_mare["museum"] = json!("mare");
+    assert_eq!(outcomes(&send(&app, &gate, &[at_mare]).await), [("refused", Some("wrong_museum"))]);
+
+    let many: String = (0..10_001).map(|_| "{}\n").collect();
+    for (kind, body, status, code) in [
+        ("application/x-ndjson", many, 413, "body_too_large"),
+        ("application/x-ndjson", " ".repeat(4 * 1024 * 1024 + 1), 413, "body_too_large"),
+        ("application/json", "{}".to_owned(), 422, "invalid"),
+        ("application/json", "[".to_owned(), 400, "malformed"),
+        ("text/plain", String::new(), 415, "unsupported_media_type"),
+    ] {
+        let request = app.request(Method::POST, "/v1/admissions/batch", &gate).header("Content-Type", kind).body(body);
+        let problem = expect(request.send().await.unwrap(), StatusCode::from_u16(status).unwrap()).await;
+        assert_eq!(problem["code"], code, "{kind}: {problem}");
+    }
+    app.stop().await;
+}
