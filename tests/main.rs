@@ -17,4 +17,5 @@ mod routes_scans;
 mod routes_scopes;
 mod routes_slots;
 mod routes_tickets;
+mod routes_waiting;
 mod support;

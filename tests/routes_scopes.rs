@@ -54,7 +54,7 @@ fn nowhere(path: &str, operation: &Value) -> String {
                 let id = match name {
                     "slot" => "000a000102r4e".to_owned(),
                     "museum" => "nowhere".to_owned(),
-                    "hold" | "sale" | "ticket" | "person" | "order" => "000a000102r4e0000000000000".to_owned(),
+                    "hold" | "sale" | "ticket" | "person" | "order" | "entry" => "000a000102r4e0000000000000".to_owned(),
                     _ => "nothing".to_owned(),
                 };
                 filled = filled.replace(&format!("{{{name}}}"), &id);

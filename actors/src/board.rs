@@ -25,6 +25,8 @@ pub struct SlotHead {
     pub places: Places,
     /// When it next has something to do.
     pub wake_at: Option<Timestamp>,
+    /// How many parties wait for places.
+    pub waiting: u32,
 }
 
 impl SlotHead {
@@ -33,7 +35,15 @@ impl SlotHead {
     pub fn of(slot: &Slot) -> Self {
         use tornello_engine::aggregate::Aggregate;
         let opening = slot.opening();
-        Self { seq: slot.seq(), at: slot.last_at(), end: opening.end, policy: opening.policy, places: *slot.places(), wake_at: slot.wake_at() }
+        Self {
+            seq: slot.seq(),
+            at: slot.last_at(),
+            end: opening.end,
+            policy: opening.policy,
+            places: *slot.places(),
+            wake_at: slot.wake_at(),
+            waiting: slot.waiting().len() as u32,
+        }
     }
 }
 
@@ -212,6 +222,7 @@ mod tests {
             policy: Policy::default(),
             places: Places::untouched(Timestamp::from_seconds(0), 5, Default::default()),
             wake_at: wake_s.map(Timestamp::from_seconds),
+            waiting: 0,
         }
     }
 

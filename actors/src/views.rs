@@ -474,7 +474,11 @@ impl Rows {
             | Event::Closed(_)
             | Event::Reopened(_)
             | Event::Observed(_)
-            | Event::AdmissionConflict(_) => {}
+            | Event::AdmissionConflict(_)
+            | Event::Waited(_)
+            | Event::WaitingLeft(_)
+            | Event::Offered(_)
+            | Event::WaitingEnded(_) => {}
         }
     }
 

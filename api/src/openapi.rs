@@ -30,7 +30,7 @@ impl IntoResponses for Problems {
             ("403", "The key's role may not do that"),
             ("404", "There is no such thing here"),
             ("409", "The state of things is against it; `code` says what"),
-            ("410", "The hold has ended"),
+            ("410", "The hold or entry has ended"),
             ("413", "The body is too large"),
             ("415", "The body is not JSON"),
             ("422", "It can be read but not be done; `code` says why"),
@@ -44,11 +44,12 @@ impl IntoResponses for Problems {
 }
 
 /// What is asked for under which heading, in the order of a visit.
-const TAGS: [(&str, &str); 11] = [
+const TAGS: [(&str, &str); 12] = [
     ("Museums", "Museums with their plans, tariffs and ceilings."),
     ("Availability", "What can be booked."),
     ("Slots", "One slot: its counters, and what staff change."),
     ("Holds", "Places kept for a while."),
+    ("Waiting", "Parties that wait for places, served in order."),
     ("Sales", "Places sold, cancelled and blocked."),
     ("Tickets", "One for each person, with a signed code, on screen or paper."),
     ("Gates", "In and out."),

@@ -211,6 +211,10 @@ wire!(slot::Event {
     14 1 Closed(slot::Closed),
     15 1 Reopened(slot::Reopened),
     16 1 Observed(slot::Observed),
+    17 1 Waited(slot::Waited),
+    18 1 WaitingLeft(slot::WaitingLeft),
+    19 1 Offered(slot::Offered),
+    20 1 WaitingEnded(slot::WaitingEnded),
     26 1 AdmissionConflict(slot::AdmissionConflict),
 });
 

@@ -124,6 +124,10 @@ fn refusals() -> Vec<slot::Refusal> {
         R::ScanInFuture,
         R::ScanTooOld,
         R::TooManyConflicts,
+        R::PlacesAvailable { available: 0 },
+        R::WaitingListFull { max: 0 },
+        R::UnknownEntry,
+        R::EntryEnded { how: slot::WaitingEnd::Left, at },
     ];
     all.extend(word.iter().flat_map(|reason| [R::SlotClosed { reason: *reason }, R::TicketBlocked { reason: *reason }]));
     all

@@ -87,7 +87,8 @@ pub struct HoldView {
 }
 
 impl HoldView {
-    fn new(hold: HoldId, channel: Channel, lines: &[Line], expires_at: Timestamp) -> Self {
+    /// A hold as callers see it.
+    pub fn new(hold: HoldId, channel: Channel, lines: &[Line], expires_at: Timestamp) -> Self {
         Self {
             hold: hold.to_string(),
             slot: hold.slot().to_string(),
@@ -142,7 +143,8 @@ pub fn order_of(order: Option<&str>) -> Result<Option<OrderId>, Problem> {
 
 /// Keep places.
 ///
-/// All or nothing, at today's prices, for the time that the museum sets. Where places are short the answer names the nearest slots that have them.
+/// All or nothing, at today's prices, for the time that the museum sets. Where places are short the answer names the nearest slots that have them,
+/// and the waiting list.
 #[utoipa::path(
     tag = "Holds", operation_id = "create_hold", security(("key" = ["book"])),
     request_body(content = HoldForm, example = json!({"lines": [{"category": "full", "count": 2}, {"category": "under-18", "count": 1}]})),

@@ -16,11 +16,12 @@ pub mod scans;
 pub mod slots;
 pub mod tariffs;
 pub mod tickets;
+pub mod waiting;
 
 use std::sync::Arc;
 
 use serde::Serialize;
-use tornello_actors::availability::{Status, of_museum};
+use tornello_actors::availability::{Status, of_museum, of_slot};
 use tornello_actors::failure::Failure;
 use tornello_actors::museums::Known;
 use tornello_actors::node::{Files, Node};
@@ -64,6 +65,7 @@ fn v1(routes: &mut ServiceConfig<'_>) {
     routes.service(readings::send).service(readings::get_occupancy);
     routes.service(live::follow);
     routes.service(manifests::get).service(scans::merge).service(scans::conflicts);
+    routes.service(waiting::join).service(waiting::list).service(waiting::get).service(waiting::leave);
 }
 
 /// What is not part of the contract: the contract itself, its readable form.
@@ -88,11 +90,15 @@ pub struct Alternative {
     available: u32,
 }
 
-/// A failure as a problem; where places are short, with the nearest slots of the same route that have them, from the published counters.
+/// A failure as a problem; where places are short, with the nearest slots of the same route that have them, from the published counters, and
+/// with the address of the waiting list, if the slot has that many places at all.
 pub fn alternatives(node: &Node, slot: SlotId, channel: Channel, failure: Failure<Refusal>) -> Problem {
     let Failure::Refused(Refusal::NotEnoughPlaces { asked, .. }) = failure else { return failure.into() };
-    let problem = Problem::from(failure);
+    let mut problem = Problem::from(failure);
     let Some(known) = node.museums().get(slot.museum()) else { return problem };
+    if of_slot(&known, node.board(), slot, channel, node.now()).is_some_and(|seen| asked <= seen.places.capacity) {
+        problem = problem.with("waiting_list", format!("/v1/slots/{slot}/waiting"));
+    }
     let date = calendar::local_day(slot.start());
     let (from, to) = (date.yesterday().unwrap_or(date), date.tomorrow().unwrap_or(date));
     let mut others = of_museum(&known, node.board(), from, to, Some(slot.route()), channel, node.now());

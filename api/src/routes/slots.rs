@@ -124,6 +124,8 @@ pub struct SlotView {
     conflicts: u32,
     /// How many places the key's channel may take now.
     available: u32,
+    /// How many parties wait for places.
+    waiting: u32,
     /// The channels: all for desks, managers and the ministry, its own for another key.
     #[schema(max_items = 5)]
     channels: Vec<ChannelView>,
@@ -282,6 +284,7 @@ impl SlotView {
             inside: places.inside,
             conflicts: places.conflicts,
             available: seen.available,
+            waiting: node.board().head(seen.slot).map_or(0, |head| head.waiting),
             channels: Channel::ALL.iter().filter(|other| shown(other)).map(|other| channel_view(seen, *other, now)).collect(),
             policy: PolicyForm::from(policy),
             ceiling: policy.ceiling,

@@ -145,4 +145,20 @@ pub enum Command {
         /// The museum where the gate stands.
         museum: MuseumId,
     },
+    /// Wait for places that are not to be had now, all or nothing, at the prices given.
+    Wait {
+        /// The new entry's id; an offer will be a hold of the same id.
+        entry: HoldId,
+        /// Through which channel.
+        channel: Channel,
+        /// Categories, counts and prices.
+        lines: Vec<Line>,
+    },
+    /// Wait no longer; an offer is given back.
+    LeaveWaiting {
+        /// Which entry.
+        entry: HoldId,
+        /// Whose entry it must be.
+        owner: Option<KeyId>,
+    },
 }

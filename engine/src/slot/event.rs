@@ -318,6 +318,51 @@ pub struct AdmissionConflict {
     pub reason: ConflictReason,
 }
 
+/// A party waits for places, all or nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Waited {
+    /// The new entry.
+    pub entry: HoldId,
+    /// The how-manieth to join the list, from 1: the order of the list.
+    pub number: u64,
+    /// Through which channel.
+    pub channel: Channel,
+    /// For what it waits, at which prices.
+    pub lines: Vec<Line>,
+    /// How many parties waited when it joined.
+    pub parties_ahead: u32,
+    /// How many people those were.
+    pub people_ahead: u32,
+}
+
+/// A party waits no longer, by its own will.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct WaitingLeft {
+    /// Which entry.
+    pub entry: HoldId,
+}
+
+/// Places are kept for a party that waited: a hold of the entry's id, with its channel, lines and prices.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Offered {
+    /// Which entry.
+    pub entry: HoldId,
+    /// When the offer lapses.
+    pub expires_at: Timestamp,
+    /// How many places each channel through which somebody waited might have taken just before, in the order of [`Channel::ALL`]: why it was this party, and not
+    /// a larger one that joined earlier.
+    pub free: [u32; Channel::COUNT],
+    /// How many parties that joined earlier go on waiting, because they did not fit.
+    pub passed_over: u32,
+}
+
+/// A party waited in vain: sales of its channel have ended.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct WaitingEnded {
+    /// Which entry.
+    pub entry: HoldId,
+}
+
 /// Everything that can happen to a slot.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -356,6 +401,14 @@ pub enum Event {
     Observed(Observed),
     /// See [`AdmissionConflict`].
     AdmissionConflict(AdmissionConflict),
+    /// See [`Waited`].
+    Waited(Waited),
+    /// See [`WaitingLeft`].
+    WaitingLeft(WaitingLeft),
+    /// See [`Offered`].
+    Offered(Offered),
+    /// See [`WaitingEnded`].
+    WaitingEnded(WaitingEnded),
 }
 
 impl Event {

@@ -2,11 +2,12 @@
 //!
 //! Precedence, first match wins; within a command, cheapest and most specific first:
 //! 1. the shape of what is asked: `bad_lines`, `party_empty`, `party_too_large`, `id_taken`;
-//! 2. the thing named: `unknown_hold`, `hold_sold`, `hold_released`, `hold_expired`, `unknown_sale`, `unknown_ticket`;
+//! 2. the thing named: `unknown_hold`, `hold_sold`, `hold_released`, `hold_expired`, `unknown_sale`, `unknown_ticket`, `unknown_entry`,
+//!    `entry_ended`;
 //! 3. the state of the slot: `slot_closed`, `sale_not_open`, `sale_over`, `slot_over`;
 //! 4. the state of the thing: `already_extended`, `ticket_cancelled`, `ticket_used`, `not_blocked`;
 //! 5. money: `settlement_mismatch`, `settlement_not_allowed`;
-//! 6. places: `not_enough_places`; of staff: `quotas_too_large`.
+//! 6. places: `not_enough_places`; of staff: `quotas_too_large`; of those who would wait: `places_available`, `waiting_list_full`.
 //!
 //! At the gate: `wrong_museum`, `unknown_ticket`, `code_outdated`, `ticket_cancelled`, `ticket_blocked`, `ticket_inside`, `too_early`, `too_late`, `ticket_used`,
 //! `not_inside`, `wait`. Scans that come in later: `wrong_museum`, `unknown_ticket`, `scan_known`, `scan_in_future`, `scan_too_old`, `not_inside`,
@@ -14,6 +15,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::waiting_list::WaitingEnd;
 use crate::channel::Channel;
 use crate::ids::Code;
 use crate::money::Cents;
@@ -156,6 +158,25 @@ pub enum Refusal {
     ScanTooOld,
     /// The slot keeps as many conflicts as it can.
     TooManyConflicts,
+    /// Nobody has to wait: these places can be held now.
+    PlacesAvailable {
+        /// How many places this channel may have.
+        available: u32,
+    },
+    /// Too many wait already.
+    WaitingListFull {
+        /// The most parties that wait for one slot.
+        max: u32,
+    },
+    /// There is no such entry of the waiting list, or not for this caller.
+    UnknownEntry,
+    /// The entry is over.
+    EntryEnded {
+        /// How it ended.
+        how: WaitingEnd,
+        /// When.
+        at: Timestamp,
+    },
 }
 
 /// What holds places back.
@@ -214,6 +235,10 @@ impl Refusal {
             Self::ScanInFuture => "scan_in_future",
             Self::ScanTooOld => "scan_too_old",
             Self::TooManyConflicts => "too_many_conflicts",
+            Self::PlacesAvailable { .. } => "places_available",
+            Self::WaitingListFull { .. } => "waiting_list_full",
+            Self::UnknownEntry => "unknown_entry",
+            Self::EntryEnded { .. } => "entry_ended",
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Given what was done, when this is asked, then this happens: one table per command. Below, random commands against a naive model (`model`).
 
 mod model;
+mod waiting;
 
 use super::*;
 use crate::envelope::Digest;
@@ -103,15 +104,21 @@ pub(super) fn step(
     by: Option<Envelope>,
     command: &Command,
 ) -> Result<Vec<Event>, Refusal> {
-    while slot.wake_at().is_some_and(|due| due <= now) {
-        let events = slot.due(now);
-        put(slot, records, now, None, events);
-    }
+    end_due(slot, records, now);
     let events = slot.decide(now, command)?;
     if !events.is_empty() {
         put(slot, records, now, by, events.clone());
     }
     Ok(events)
+}
+
+/// Ends and offers what is due, as the shell does.
+fn end_due(slot: &mut Slot, records: &mut Vec<Record<Event>>, now: Timestamp) {
+    while slot.wake_at().is_some_and(|due| due <= now) {
+        let events = slot.due(now);
+        assert!(!events.is_empty(), "the slot was woken for nothing");
+        put(slot, records, now, None, events);
+    }
 }
 
 fn put(slot: &mut Slot, records: &mut Vec<Record<Event>>, now: Timestamp, by: Option<Envelope>, events: Vec<Event>) {
@@ -120,7 +127,7 @@ fn put(slot: &mut Slot, records: &mut Vec<Record<Event>>, now: Timestamp, by: Op
     assert!(record.at >= before, "SL-7: the time of a record went backwards");
     slot.apply(&record);
     records.push(record);
-    assert_eq!(slot.recount(), Ok(()), "SL-1, SL-2, SL-3, SL-5, SL-6, SL-8 after {:?}", records.last());
+    assert_eq!(slot.recount(), Ok(()), "SL-1, SL-2, SL-3, SL-5, SL-6, SL-8, SL-9 after {:?}", records.last());
 }
 
 struct World {

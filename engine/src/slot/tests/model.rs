@@ -1,4 +1,5 @@
-//! Random commands against a naive model: a list of parties, recounted from scratch for each question, that knows nothing of the slot's code.
+//! Random commands against a naive model: a list of parties, recounted from scratch for each question and asked one after the
+//! other when they wait, that knows nothing of the slot's code.
 
 use proptest::prelude::*;
 use proptest_state_machine::{ReferenceStateMachine, StateMachineTest, prop_state_machine};
@@ -8,6 +9,7 @@ use super::*;
 /// One party and what became of it.
 #[derive(Debug, Clone, PartialEq)]
 enum Fate {
+    Waiting,
     Held { until: i64, extended: bool },
     Sold,
     Gone,
@@ -18,6 +20,8 @@ struct Party {
     n: u64,
     channel: Channel,
     people: u16,
+    /// Whether it came by the waiting list.
+    listed: bool,
     fate: Fate,
     cancelled: Vec<u16>,
     inside: Vec<u16>,
@@ -60,6 +64,11 @@ enum Ask {
         ago: i64,
         out: bool,
     },
+    Wait {
+        channel: Channel,
+        people: u16,
+    },
+    Leave(usize),
 }
 
 #[derive(Debug, Clone)]
@@ -81,24 +90,34 @@ pub struct Naive {
 /// The group's share ends this long before the start.
 const RELEASE: i64 = 4 * HOUR;
 
+fn sale_end(channel: Channel) -> i64 {
+    if channel == Channel::BoxOffice { 30 * MIN } else { -10 * MIN }
+}
+
 impl Naive {
     fn expire(&mut self) {
         let now = self.now;
         for party in &mut self.parties {
-            if matches!(party.fate, Fate::Held { until, .. } if until <= now) {
+            if matches!(party.fate, Fate::Held { until, .. } if until <= now) || (party.fate == Fate::Waiting && sale_end(party.channel) <= now) {
                 party.fate = Fate::Gone;
+            }
+        }
+        // Parties stand in the order in which they came: who waits is asked one after the other.
+        for i in 0..self.parties.len() {
+            let Party { channel, people, ref fate, .. } = self.parties[i];
+            if *fate == Fate::Waiting && self.fits(channel, people) {
+                self.parties[i].fate = Fate::Held { until: (now + 900).min(sale_end(channel)), extended: false };
             }
         }
     }
 
     fn taken(&self, channel: Option<Channel>) -> u32 {
-        let counted = |party: &&Party| channel.is_none_or(|channel| channel == party.channel) && party.fate != Fate::Gone;
+        let counted = |party: &&Party| channel.is_none_or(|channel| channel == party.channel) && !matches!(party.fate, Fate::Gone | Fate::Waiting);
         self.parties.iter().filter(counted).map(|party| u32::from(party.people) - party.cancelled.len() as u32).sum()
     }
 
     fn fits(&self, channel: Channel, people: u16) -> bool {
-        let sale_end = if channel == Channel::BoxOffice { 30 * MIN } else { -10 * MIN };
-        if self.closed || self.now >= sale_end || self.now < -90 * DAY || people > 10 {
+        if self.closed || self.now >= sale_end(channel) || self.now < -90 * DAY || people > 10 {
             return false;
         }
         let mut room = i64::from(self.capacity);
@@ -127,8 +146,51 @@ impl Naive {
         if !self.fits(channel, people) {
             return false;
         }
-        self.parties.push(Party { n, channel, people, fate, cancelled: vec![], inside: vec![], left: vec![], blocked: vec![], moved: vec![] });
+        self.parties.push(Party {
+            n,
+            channel,
+            people,
+            listed: false,
+            fate,
+            cancelled: vec![],
+            inside: vec![],
+            left: vec![],
+            blocked: vec![],
+            moved: vec![],
+        });
         true
+    }
+
+    fn join(&mut self, channel: Channel, people: u16) -> bool {
+        let may = !self.closed && self.now < sale_end(channel) && !self.fits(channel, people) && u32::from(people) <= self.capacity;
+        let n = self.next;
+        self.next += 1;
+        if may {
+            let fate = Fate::Waiting;
+            self.parties.push(Party {
+                n,
+                channel,
+                people,
+                listed: true,
+                fate,
+                cancelled: vec![],
+                inside: vec![],
+                left: vec![],
+                blocked: vec![],
+                moved: vec![],
+            });
+        }
+        may
+    }
+
+    /// Who waits, in order.
+    fn waiting(&self) -> Vec<HoldId> {
+        self.parties.iter().filter(|party| party.fate == Fate::Waiting).map(|party| id(party.n)).collect()
+    }
+
+    /// Which of those who waited have an offer.
+    fn offered(&self) -> Vec<HoldId> {
+        self.parties.iter().filter(|party| party.listed && matches!(party.fate, Fate::Held { .. })).map(|party| id(party.n)).collect()
     }
 
     fn admitted(&self) -> u32 {
@@ -141,8 +203,7 @@ impl Naive {
 
     fn answer(&mut self, ask: &Ask) -> bool {
         let (now, closed) = (self.now, self.closed);
-        let selling = |party: &Party| !closed && now < if party.channel == Channel::BoxOffice { 30 * MIN } else { -10 * MIN };
-        let sale_end = |channel| if channel == Channel::BoxOffice { 30 * MIN } else { -10 * MIN };
+        let selling = |party: &Party| !closed && now < sale_end(party.channel);
         match *ask {
             Ask::Hold { channel, people } => self.add(channel, people, Fate::Held { until: (now + 900).min(sale_end(channel)), extended: false }),
             Ask::Direct { people } => self.add(Channel::BoxOffice, people, Fate::Sold),
@@ -272,6 +333,13 @@ impl Naive {
                 self.observed = Some((now, inside.saturating_sub(self.inside()), cap));
                 true
             }
+            Ask::Wait { channel, people } => self.join(channel, people),
+            Ask::Leave(i) => {
+                let goes = |party: &&mut Party| party.listed && matches!(party.fate, Fate::Waiting | Fate::Held { .. });
+                let Some(party) = self.parties.get_mut(i).filter(goes) else { return false };
+                party.fate = Fate::Gone;
+                true
+            }
         }
     }
 
@@ -297,6 +365,8 @@ impl Naive {
             Ask::Close(true) => Command::Close { reason: code("strike") },
             Ask::Close(false) => Command::Reopen,
             Ask::Observe { inside } => observe(inside, 0, self.now),
+            Ask::Wait { channel, people } => Command::Wait { entry: id(self.next), channel, lines: vec![full(people)] },
+            Ask::Leave(i) => Command::LeaveWaiting { entry: id(n(i)), owner: None },
             Ask::Merge { party, ticket, ago, out } => {
                 let direction = if out { Direction::Out } else { Direction::In };
                 merge(scan(n(party), ticket, "pda", direction, self.now - ago))
@@ -333,7 +403,7 @@ fn asks() -> impl Strategy<Value = (i64, Ask)> {
     let later = prop_oneof![6 => 0..120_i64, 2 => 120..1200_i64, 1 => 1200..3 * HOUR];
     let channel = prop_oneof![Just(Channel::Group), Just(Channel::Reseller), Just(Channel::BoxOffice)];
     let ask = prop_oneof![
-        6 => (channel, 1..6_u16).prop_map(|(channel, people)| Ask::Hold { channel, people }),
+        6 => (channel.clone(), 1..6_u16).prop_map(|(channel, people)| Ask::Hold { channel, people }),
         3 => (1..6_u16).prop_map(|people| Ask::Direct { people }),
         1 => (0..30_usize).prop_map(Ask::Extend),
         1 => (0..30_usize).prop_map(Ask::Release),
@@ -348,6 +418,8 @@ fn asks() -> impl Strategy<Value = (i64, Ask)> {
         2 => (0..110_u32).prop_map(|inside| Ask::Observe { inside }),
         4 => (0..30_usize, 0..6_u16, prop_oneof![Just(0_i64), 1..600_i64, 600..2 * HOUR], prop::bool::weighted(0.4))
             .prop_map(|(party, ticket, ago, out)| Ask::Merge { party, ticket, ago, out }),
+        6 => (channel, 1..9_u16).prop_map(|(channel, people)| Ask::Wait { channel, people }),
+        2 => (0..30_usize).prop_map(Ask::Leave),
     ];
     (later, ask)
 }
@@ -394,6 +466,14 @@ impl ReferenceStateMachine for Naive {
     }
 }
 
+/// The slot is woken when something is due, not a microsecond later and never for nothing.
+fn wakes_on_time(slot: &Slot) {
+    let (wake_at, last_at) = (slot.wake_at(), slot.last_at());
+    let before = wake_at.map_or(at(DAY), |wake_at| Timestamp::from_micros(wake_at.as_micros() - 1));
+    assert!(wake_at.is_none_or(|wake_at| !slot.due(wake_at).is_empty()), "at {wake_at:?} nothing is due");
+    assert!(wake_at.is_some_and(|wake_at| wake_at <= last_at) || slot.due(before).is_empty(), "something is due before {wake_at:?}");
+}
+
 pub struct Real {
     slot: Slot,
     records: Vec<Record<Event>>,
@@ -417,6 +497,12 @@ impl StateMachineTest for Real {
         let places = real.slot.places();
         assert_eq!((places.taken(), places.admitted, places.inside), (naive.taken(None), naive.admitted(), naive.inside()));
         assert_eq!(places.conflicts, naive.conflicts);
+        let waiting: Vec<HoldId> = real.slot.waiting().map(|party| party.entry).collect();
+        let has_offer = |id: &&HoldId| matches!(real.slot.standing_of(**id), Some(Standing::Offered(_)));
+        let mut offered: Vec<HoldId> = real.slot.holds().map(|(id, _)| id).filter(has_offer).copied().collect();
+        offered.sort_unstable();
+        assert_eq!((waiting, offered), (naive.waiting(), naive.offered()), "who waits, in order, and who has an offer, after {transition:?}");
+        wakes_on_time(&real.slot);
         real
     }
 
