@@ -7,6 +7,7 @@ mod routes_availability;
 mod routes_docs;
 mod routes_gates;
 mod routes_health;
+mod routes_history;
 mod routes_live;
 mod routes_museums;
 mod routes_people;

@@ -4,6 +4,7 @@ pub mod availability;
 pub mod docs;
 pub mod gates;
 pub mod health;
+pub mod history;
 pub mod holds;
 pub mod live;
 pub mod museums;
@@ -55,6 +56,7 @@ fn v1(routes: &mut ServiceConfig<'_>) {
     routes.service(plans::get_plan).service(plans::set_plan);
     routes.service(tariffs::get_tariff).service(tariffs::set_tariff).service(tariffs::get_ceiling).service(tariffs::set_ceiling);
     routes.service(slots::get).service(slots::set_capacity).service(slots::set_quotas).service(slots::close).service(slots::reopen);
+    routes.service(history::get);
     routes.service(sales::create).service(sales::list).service(sales::get).service(sales::cancel).service(sales::block).service(sales::unblock);
     routes.service(tickets::keys).service(tickets::of_slot).service(tickets::of_sale_pdf);
     routes.service(tickets::get).service(tickets::svg).service(tickets::png).service(tickets::pdf);

@@ -32,7 +32,7 @@ pub use capacity::{Live, Places};
 pub use command::Command;
 pub use event::*;
 pub use opening::{Opening, Policy, Quota, Reentry, Refund};
-pub use refusal::{LimitedBy, Refusal};
+pub use refusal::{LimitedBy, Refusal, STEPS, STEPS_AT_GATE};
 pub use state::{Hold, Sale, Ticket, TicketState};
 
 use serde::{Deserialize, Serialize};
