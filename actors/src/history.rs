@@ -69,6 +69,10 @@ pub async fn of_slot(journal: &dyn Journal, id: SlotId, at: Timestamp, page: Pag
                 kept.push_back(record);
             }
         }
+        if past.as_ref().is_none_or(|past| past.seq == after) {
+            let what = format!("its index names record {} of {stream}, which is not in it", after + 1);
+            return Err(JournalError::Corrupt { batch: batch.number, what });
+        }
     }
     if let Some(past) = &mut past {
         past.records = kept.into();

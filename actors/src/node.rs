@@ -34,6 +34,7 @@ use crate::signing::{SigningError, SigningKeys};
 use crate::start::{self, Checked, Memory};
 use crate::streams::{Streams, read_failed};
 use crate::views::{Views, ViewsError};
+use grants::Grants;
 
 /// A wall clock this far behind the journal's last record is wrong.
 const BEHIND_S: i64 = 60;
@@ -159,6 +160,7 @@ pub struct Node {
     slots: Registry<Slot, SlotTell>,
     museum_owners: Registry<Museum, Museums>,
     sensors: Sensors,
+    grants: Grants,
     arbiters: Arc<[Arbiter]>,
     committed: watch::Receiver<Head>,
     health: watch::Receiver<Health>,
@@ -265,6 +267,7 @@ impl Node {
             slots,
             museum_owners,
             sensors,
+            grants: Grants::default(),
             arbiters,
             committed,
             health,
@@ -333,17 +336,11 @@ impl Node {
         self.museum_owners.ask(StreamId::Museum(museum), envelope, command).await
     }
 
-    /// Takes a reading in; answers the estimate when the slots that it concerns have written it down. A slot that refuses a reading keeps its last one.
+    /// Takes a reading in; answers the estimate when the slots that it concerns have written down what follows for them. A slot that refuses a reading keeps its
+    /// last one.
     pub async fn read(&self, reading: Reading, who: KeyId) -> Result<Occupancy, Rejected> {
-        let (occupancy, told) = self.sensors.take(reading, who, self.clock.now(), &self.museums, &self.board)?;
-        for told in told {
-            if let Err(failure) = self.slot(told.slot, told.envelope, told.command).await {
-                if failure.is_retryable() {
-                    self.sensors.not_told(told.slot);
-                }
-                tracing::debug!(slot = %told.slot, %failure, "a slot did not take a reading");
-            }
-        }
+        let occupancy = self.sensors.take(reading, who, self.clock.now(), &self.museums)?;
+        self.share_out(reading.museum).await;
         Ok(occupancy)
     }
 
@@ -589,5 +586,6 @@ pub async fn keep_time(clock: Arc<RealClock>) {
     }
 }
 
+mod grants;
 #[cfg(test)]
 mod tests;

@@ -93,7 +93,9 @@ impl Aggregate for Slot {
             Command::SetQuotas { quotas } => self.set_quotas(*quotas),
             Command::Close { reason } => self.close(*reason),
             Command::Reopen => self.reopen(),
-            Command::Observe { source, inside, sd, measured_at, ceiling } => self.observe(now, *source, (*inside, *sd), *measured_at, *ceiling),
+            Command::Observe { source, inside, sd, measured_at, ceiling, grant } => {
+                self.observe(now, *source, (*inside, *sd), *measured_at, *ceiling, *grant)
+            }
         }?;
         if !self.opened && !events.is_empty() {
             events.insert(0, Event::Opened(Opened { opening: self.opening.clone() }));
