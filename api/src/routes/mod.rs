@@ -113,13 +113,17 @@ fn files(node: &Node) -> Result<&Files, Problem> {
 /// The museum that a caller names by slug or number, if it has the scope there.
 fn museum_of(node: &Node, caller: &Caller, scope: Scope, name: &str) -> Result<Arc<Known>, Problem> {
     caller.may(scope)?;
-    let known = match name.parse() {
-        Ok(number) => node.museums().get(MuseumId(number)),
-        Err(_) => name.parse().ok().and_then(|slug| node.museums().by_slug(slug)),
-    };
-    let known = known.ok_or_else(Problem::not_found)?;
+    let known = known_by_name(node, name).ok_or_else(Problem::not_found)?;
     caller.may_at(scope, known.museum.id())?;
     Ok(known)
+}
+
+/// The museum with this slug or number.
+pub fn known_by_name(node: &Node, name: &str) -> Option<Arc<Known>> {
+    match name.parse() {
+        Ok(number) => node.museums().get(MuseumId(number)),
+        Err(_) => name.parse().ok().and_then(|slug| node.museums().by_slug(slug)),
+    }
 }
 
 /// How many items to answer with.
