@@ -187,7 +187,7 @@ pub async fn follow(node: Arc<Node>, broker: Broker, prefix: Prefix, link: Link)
                 }
             }
             Ok(Event::Incoming(Packet::SubAck(answer))) if answer.return_codes.contains(&SubscribeReasonCode::Failure) => {
-                tracing::error!(%broker, "the broker does not let this key follow readings: allow it to read {}/+/readings/+", follower.prefix);
+                tracing::error!(%broker, "the broker does not let this login follow readings: allow it to read {}/+/readings/+", follower.prefix);
             }
             Ok(Event::Incoming(Packet::SubAck(_))) => {
                 tracing::info!(%broker, "readings are followed over MQTT");

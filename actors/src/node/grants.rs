@@ -21,9 +21,12 @@ use crate::digest::digest;
 use crate::museums::Known;
 use crate::sensors::Occupancy;
 
-/// What slots were told last, by museum. Whoever holds a museum's lock is its one allocator.
+/// The turn of a museum: whoever holds it is the one allocator, and knows what the slots were told last.
+type Turn = Arc<tokio::sync::Mutex<HashMap<SlotId, Told>>>;
+
+/// The turns of all museums.
 #[derive(Debug, Default)]
-pub(super) struct Grants(Mutex<HashMap<MuseumId, Arc<tokio::sync::Mutex<HashMap<SlotId, Told>>>>>);
+pub(super) struct Grants(Mutex<HashMap<MuseumId, Turn>>);
 
 /// What a slot was told last.
 #[derive(Debug, Clone, Copy)]
