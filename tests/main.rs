@@ -3,10 +3,12 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod journeys;
+mod mqtt;
 mod routes_availability;
 mod routes_docs;
 mod routes_gates;
 mod routes_health;
+mod routes_history;
 mod routes_live;
 mod routes_manifests;
 mod routes_museums;

@@ -9,6 +9,7 @@ pub mod clock;
 pub mod codes;
 pub mod digest;
 pub mod failure;
+pub mod history;
 pub mod journal;
 pub mod keys;
 pub mod museums;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::ArbiterHandle;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tornello_engine::aggregate::Aggregate;
 use tornello_engine::envelope::Envelope;
 use tornello_engine::ids::{KeyId, MuseumId, SlotId};
@@ -19,6 +19,7 @@ use crate::board::{Board, SlotHead};
 use crate::clock::{Clock, RealClock};
 use crate::codes::{Codes, CodesError};
 use crate::failure::Failure;
+use crate::history::{self, Page, Past};
 use crate::journal::file::{self, FileJournal};
 use crate::journal::memory::MemoryJournal;
 use crate::journal::writer::{self, Health, Lease, Limits};
@@ -31,9 +32,10 @@ use crate::registry::Registry;
 use crate::sensors::{Occupancy, Reading, Rejected, Sensors};
 use crate::signing::{SigningError, SigningKeys};
 use crate::start::{self, Checked, Memory};
-use crate::streams::Streams;
+use crate::streams::{Streams, read_failed};
 use crate::threads::Threads;
 use crate::views::{Views, ViewsError};
+use grants::Grants;
 
 /// A wall clock this far behind the journal's last record is wrong.
 const BEHIND_S: i64 = 60;
@@ -49,6 +51,8 @@ const STOP_WITHIN: Duration = Duration::from_secs(10);
 const WAKE_AGAIN: Duration = Duration::from_millis(50);
 const WAKE_AGAIN_BROKEN: Duration = Duration::from_secs(1);
 const KEYS_EVERY: Duration = Duration::from_millis(500);
+/// How many slots are replayed to an earlier moment at once: each is as large in memory as when it is in use.
+const HISTORIES: usize = 2;
 
 /// Where things are kept and how.
 #[derive(Debug, Clone)]
@@ -157,10 +161,12 @@ pub struct Node {
     slots: Registry<Slot, SlotTell>,
     museum_owners: Registry<Museum, Museums>,
     sensors: Sensors,
+    grants: Grants,
     threads: Arc<Threads>,
     committed: watch::Receiver<Head>,
     health: watch::Receiver<Health>,
     journal: Arc<dyn Journal>,
+    histories: Semaphore,
     started: Checked,
     /// What a data folder holds beside the journal; none in memory.
     files: Option<Files>,
@@ -255,7 +261,22 @@ impl Node {
                 async move { views.follow(journal, board, clock, committed).await }
             })
         }));
-        let node = Arc::new(Self { clock, board, museums, slots, museum_owners, sensors, threads, committed, health, journal, started, files });
+        let node = Arc::new(Self {
+            clock,
+            board,
+            museums,
+            slots,
+            museum_owners,
+            sensors,
+            grants: Grants::default(),
+            threads,
+            committed,
+            health,
+            journal,
+            histories: Semaphore::new(HISTORIES),
+            started,
+            files,
+        });
         let tasks = vec![tokio::spawn(Self::keep_deadlines(Arc::clone(&node))), tokio::spawn(Self::keep_house(Arc::clone(&node)))];
         Ok(Running { node, writer: thread, ending, tasks })
     }
@@ -306,22 +327,26 @@ impl Node {
         self.look(slot, decide).await?.map_err(Failure::Refused)
     }
 
+    /// A slot as it was at a moment, with a page of the records that led there. It is read from the journal; the slot itself is not asked.
+    pub async fn history(&self, slot: SlotId, at: Timestamp, page: Page) -> Result<Past, Failure<slot::Refusal>> {
+        let _turn = self.histories.acquire().await;
+        match history::of_slot(self.journal.as_ref(), slot, at, page).await {
+            Ok(Some(past)) => Ok(past),
+            Ok(None) => self.museums.opening(slot).map(Past::planned).ok_or(Failure::UnknownSlot(slot)),
+            Err(error) => Err(read_failed(&error)),
+        }
+    }
+
     /// Gives a command to a museum.
     pub async fn museum(&self, museum: MuseumId, envelope: Envelope, command: museum::Command) -> Answer<Museum> {
         self.museum_owners.ask(StreamId::Museum(museum), envelope, command).await
     }
 
-    /// Takes a reading in; answers the estimate when the slots that it concerns have written it down. A slot that refuses a reading keeps its last one.
+    /// Takes a reading in; answers the estimate when the slots that it concerns have written down what follows for them. A slot that refuses a reading keeps its
+    /// last one.
     pub async fn read(&self, reading: Reading, who: KeyId) -> Result<Occupancy, Rejected> {
-        let (occupancy, told) = self.sensors.take(reading, who, self.clock.now(), &self.museums, &self.board)?;
-        for told in told {
-            if let Err(failure) = self.slot(told.slot, told.envelope, told.command).await {
-                if failure.is_retryable() {
-                    self.sensors.not_told(told.slot);
-                }
-                tracing::debug!(slot = %told.slot, %failure, "a slot did not take a reading");
-            }
-        }
+        let occupancy = self.sensors.take(reading, who, self.clock.now(), &self.museums)?;
+        self.share_out(reading.museum).await;
         Ok(occupancy)
     }
 
@@ -565,5 +590,6 @@ pub async fn keep_time(clock: Arc<RealClock>) {
     }
 }
 
+mod grants;
 #[cfg(test)]
 mod tests;

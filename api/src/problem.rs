@@ -107,6 +107,12 @@ impl Problem {
         &self.0.title
     }
 
+    /// As it is published, inside another answer.
+    #[must_use]
+    pub fn into_body(self) -> Body {
+        *self.0
+    }
+
     /// Something in the request cannot be read.
     #[must_use]
     pub fn malformed(what: impl Into<String>) -> Self {

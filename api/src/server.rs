@@ -16,6 +16,7 @@ use utoipa::openapi::{OpenApi, PathItem};
 use utoipa_actix_web::AppExt;
 
 use crate::entrance::{self, Shared};
+use crate::mqtt::Link;
 use crate::problem::Problem;
 use crate::routes::health;
 use crate::routes::live::Pulse;
@@ -39,6 +40,8 @@ pub struct ServerSettings {
     pub burst: NonZeroU32,
     /// How often those who watch hear that the server is there.
     pub heartbeat: Duration,
+    /// How readings over MQTT go, if they are followed: for `/status`.
+    pub mqtt: Option<Link>,
 }
 
 impl ServerSettings {
@@ -48,7 +51,7 @@ impl ServerSettings {
         const PER_SECOND: NonZeroU32 = NonZeroU32::new(2_000).expect("not zero");
         const BURST: NonZeroU32 = NonZeroU32::new(4_000).expect("not zero");
         let workers = std::thread::available_parallelism().map_or(2, usize::from);
-        Self { listen, workers, lend_threads: false, per_second: PER_SECOND, burst: BURST, heartbeat: Duration::from_secs(15) }
+        Self { listen, workers, lend_threads: false, per_second: PER_SECOND, burst: BURST, heartbeat: Duration::from_secs(15), mqtt: None }
     }
 }
 
@@ -125,6 +128,7 @@ fn start_until(
     let pulse = Pulse { heartbeat: settings.heartbeat, stopping };
     let figures = health::recorder();
     let lend_threads = settings.lend_threads;
+    let mqtt = settings.mqtt.clone();
     let server = HttpServer::new(move || {
         if lend_threads {
             shared.node().lend(actix_rt::Arbiter::current());
@@ -134,6 +138,7 @@ fn start_until(
             .app_data(web::ThinData(shared.clone()))
             .app_data(contract.clone())
             .app_data(web::ThinData(pulse.clone()))
+            .app_data(web::ThinData(mqtt.clone()))
             .configure(limits)
             .configure(routes::unpublished)
             .default_service(web::to(nowhere))

@@ -1,6 +1,6 @@
 //! A whole node on a manual clock: what callers are promised when things go well, and when the journal fails, stalls, lies or is damaged.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 
 use futures_util::future::{BoxFuture, join_all};
 use parking_lot::Mutex;
@@ -10,6 +10,7 @@ use tornello_engine::aggregate::Aggregate;
 use tornello_engine::calendar;
 use tornello_engine::channel::Channel;
 use tornello_engine::envelope::Digest;
+use tornello_engine::grant::Grant;
 use tornello_engine::ids::{Code, HoldId, RouteId};
 use tornello_engine::money::Cents;
 use tornello_engine::plan::{OpeningPlan, Route, Session};
@@ -746,6 +747,8 @@ async fn every_event() -> Arc<MemoryJournal> {
         let scan = slot::Scan { ticket: id(5).ticket(0), scanned_at: start.plus_seconds(s), gate: code(gate), direction };
         Command::Merge { scan, issue: Some(1), museum: MUSEUM }
     };
+    let grant = Some(Grant { admitted: 0, share: 12 });
+    let observed = Command::Observe { source: code("door"), inside: 9, sd: 3, measured_at: start, ceiling: Some(30), grant };
     let script = [
         (now(), hold(1, 2)),
         (now(), Command::Extend { hold: id(1), owner: None }),
@@ -770,7 +773,7 @@ async fn every_event() -> Arc<MemoryJournal> {
             now().plus_seconds(3_000),
             Command::Sell { hold: id(5), owner: None, settlement: account, contact: Some(tornello_engine::ids::PersonId(9)) },
         ),
-        (start, Command::Observe { source: code("door"), inside: 9, sd: 3, measured_at: start, ceiling: Some(30) }),
+        (start, observed),
         (start, Command::Admit { ticket: gate(3).0, issue: Some(1), gate: gate(3).1, museum: MUSEUM }),
         (start, Command::Exit { ticket: gate(3).0, gate: gate(3).1, museum: MUSEUM }),
         (start.plus_seconds(3_600), merge("pda-1", 60, slot::Direction::In)),
@@ -797,4 +800,110 @@ async fn the_golden_journal_holds_every_kind_of_event() {
         }
     }
     assert_eq!(live.into_iter().collect::<Vec<_>>(), (1..=20).chain([26]).collect::<Vec<u16>>());
+}
+
+/// Two routes whose slots run at the same hours, in a building for 100 people.
+async fn open_two_routes(node: &Node) {
+    open_museum(node).await;
+    let mut plan = plan();
+    let second = Route { id: RouteId(2), code: code("tower"), ..plan.routes[0].clone() };
+    plan.routes.push(second);
+    let valid_from = calendar::local_day(now());
+    node.museum(MUSEUM, by(3_000), museum::Command::SetPlan { valid_from, plan }).await.unwrap();
+    node.museum(MUSEUM, by(3_001), museum::Command::SetCeiling { valid_from, ceiling: Some(100) }).await.unwrap();
+}
+
+/// The slots of both routes that run now.
+fn both() -> [SlotId; 2] {
+    [1, 2].map(|route| SlotId::new(MUSEUM, RouteId(route), now()))
+}
+
+fn sell_in(slot: SlotId, n: u64, count: u16) -> Command {
+    let settlement = Settlement::Desk { till: code("desk-1"), method: DeskMethod::Card, reference: format!("R-{n}") };
+    Command::SellDirect { sale: HoldId::new(slot, n), channel: Channel::BoxOffice, lines: lines(count), settlement, contact: None }
+}
+
+async fn people(node: &Node, at_s: i64, people: u32) {
+    let reading = Reading { museum: MUSEUM, sensor: code("door"), at: now().plus_seconds(at_s), measured: Measured::Inside { people, sd: Some(0) } };
+    node.read(reading, KeyId(3)).await.unwrap();
+}
+
+/// What the running slots may still sell.
+fn left(node: &Node) -> [u32; 2] {
+    both().map(|slot| node.board().head(slot).map_or(20, |head| head.places.available(Channel::BoxOffice, now()).0))
+}
+
+#[actix_rt::test]
+async fn two_routes_that_run_at_once_share_the_room_and_readings_do_not_race_with_sales() {
+    let house = House::on(Arc::new(MemoryJournal::default())).await;
+    let node = house.node();
+    open_two_routes(node).await;
+    people(node, 0, 90).await;
+    assert_eq!(left(node), [5, 5]);
+    let seqs = || both().map(|slot| node.board().head(slot).map(|head| head.seq));
+    let before = seqs();
+    people(node, 1, 90).await;
+    assert_eq!(seqs(), before, "nothing has changed, nothing is written");
+    let sales = join_all((0..60_u64).map(|n| {
+        let slot = both()[n as usize % 2];
+        node.slot(slot, by(u128::from(n)), sell_in(slot, n, 1))
+    }));
+    let readings = async {
+        for i in 2..20 {
+            people(node, i, 90 + i as u32 % 4).await;
+        }
+    };
+    let (sold, ()) = futures_util::future::join(sales, readings).await;
+    let sold = sold.iter().filter(|answer| answer.is_ok()).count();
+    assert!(sold <= 10, "{sold} were sold, for 10 people there is room");
+    people(node, 30, 90).await;
+    let more = join_all((100..160_u64).map(|n| {
+        let slot = both()[n as usize % 2];
+        node.slot(slot, by(u128::from(n)), sell_in(slot, n, 1))
+    }));
+    let more = more.await.iter().filter(|answer| answer.is_ok()).count();
+    assert_eq!((sold + more, left(node)), (10, [0, 0]), "all the room is used, and no more");
+    house.running.stop().await;
+}
+
+#[actix_rt::test]
+async fn a_cut_is_on_the_disk_before_another_slots_raise() {
+    let journal = Arc::new(Faulty::default());
+    let house = House::on(Arc::clone(&journal) as _).await;
+    open_two_routes(house.node()).await;
+    let [first, second] = both();
+    house.node().slot(second, by(1), Command::Close { reason: code("strike") }).await.unwrap();
+    people(house.node(), 0, 90).await;
+    assert_eq!(left(house.node()), [10, 0], "who is closed needs no room");
+    house.node().slot(second, by(2), Command::Reopen).await.unwrap();
+    assert_eq!(left(house.node()), [10, 0], "what is granted stays until the next reading");
+    // The journal takes nothing: the first slot keeps its ten, so the second one gets none.
+    journal.faults.lock().extend(vec![Fault::Full; 50]);
+    people(house.node(), 1, 90).await;
+    journal.faults.lock().clear();
+    assert_eq!(left(house.node()), [10, 0]);
+    house.running.stop().await;
+    // What is in force stands in the journal.
+    let house = House::on(Arc::clone(&journal) as _).await;
+    assert_eq!(left(house.node()), [10, 0]);
+    people(house.node(), 2, 90).await;
+    assert_eq!(left(house.node()), [5, 5]);
+    house.running.stop().await;
+    // In no prefix of the journal may both together sell more than ten, from the first grants on.
+    let (mut in_force, mut sums) = (HashMap::new(), Vec::new());
+    for batch in journal.batches(0, u32::MAX).await.unwrap() {
+        for frame in crate::journal::wire::frames(&batch.records).map(Result::unwrap) {
+            let StreamId::Slot(slot) = frame.stream else { continue };
+            for event in frame.record::<Event>().unwrap().events {
+                if let Event::Observed(observed) = event
+                    && [first, second].contains(&slot)
+                {
+                    in_force.insert(slot, observed.share.unwrap());
+                    sums.push((batch.number, in_force.values().sum::<u32>()));
+                }
+            }
+        }
+    }
+    assert!(sums.iter().all(|(_, sum)| *sum <= 10), "{sums:?}");
+    assert!(sums[sums.len() - 2].0 < sums[sums.len() - 1].0, "the cut and the raise stand in different batches: {sums:?}");
 }

@@ -12,6 +12,8 @@ use serde::Serialize;
 use tornello_actors::journal::writer::Health;
 use tornello_actors::node::Node;
 
+use crate::mqtt::Link;
+
 /// How long the journal may take to say where it ends.
 const JOURNAL_WITHIN: Duration = Duration::from_secs(2);
 /// Upper bounds of the latency histogram, in seconds.
@@ -68,6 +70,10 @@ pub struct StatusView {
     started: StartedView,
     /// By how many batches the lists of sales and tickets are behind.
     views_lag_batches: u64,
+    /// Whether the MQTT broker sends readings: `connected` or `disconnected`; absent if none is followed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(max_length = 16)]
+    mqtt: Option<&'static str>,
 }
 
 /// Whether it works.
@@ -80,7 +86,7 @@ pub struct StatusView {
         (status = 429, description = "Too many requests; see Retry-After", body = crate::problem::Body, content_type = "application/problem+json")),
 )]
 #[get("/status")]
-pub async fn status(node: web::Data<Node>) -> HttpResponse {
+pub async fn status(node: web::Data<Node>, mqtt: web::ThinData<Option<Link>>) -> HttpResponse {
     let reached = tokio::time::timeout(JOURNAL_WITHIN, node.journal().head()).await;
     let (reached, health) = (matches!(reached, Ok(Ok(_))), node.health());
     let works = reached && health == Health::Writing;
@@ -103,6 +109,7 @@ pub async fn status(node: web::Data<Node>) -> HttpResponse {
         },
         started: StartedView { batch: started.head.number, records: started.records, cut: started.cut },
         views_lag_batches: views_lag(&node),
+        mqtt: mqtt.0.as_ref().map(|link| if link.figures().connected { "connected" } else { "disconnected" }),
     };
     let mut response = HttpResponse::build(status);
     if !works {
@@ -126,13 +133,16 @@ fn views_lag(node: &Node) -> u64 {
         (status = 503, description = "Not now; see Retry-After", body = crate::problem::Body, content_type = "application/problem+json")),
 )]
 #[get("/metrics")]
-pub async fn figures(node: web::Data<Node>) -> HttpResponse {
+pub async fn figures(node: web::Data<Node>, mqtt: web::ThinData<Option<Link>>) -> HttpResponse {
     let figure = |count: usize| u32::try_from(count).map_or(f64::INFINITY, f64::from);
     counter!("tornello_journal_batches_total").absolute(node.head().number);
     counter!("tornello_journal_records_at_start_total").absolute(node.started().records);
     gauge!("tornello_slot_owners").set(figure(node.owners()));
     gauge!("tornello_slots_on_board").set(figure(node.board().len()));
     gauge!("tornello_views_lag_batches").set(figure(usize::try_from(views_lag(&node)).unwrap_or(usize::MAX)));
+    if let Some(link) = &mqtt.0 {
+        gauge!("tornello_mqtt_connected").set(if link.figures().connected { 1.0 } else { 0.0 });
+    }
     for known in node.museums().all() {
         let museum = known.museum.id();
         if let Some(occupancy) = node.sensors().occupancy(museum) {

@@ -125,7 +125,8 @@ pub async fn priced(node: &Node, slot: SlotId, channel: Channel, lines: &[LineFo
     }
 }
 
-fn by_tariff(node: &Node, slot: SlotId, channel: Channel, lines: &[LineForm]) -> Result<Vec<Line>, Problem> {
+/// Prices of lines by the tariff of the slot's day, as it is today.
+pub fn by_tariff(node: &Node, slot: SlotId, channel: Channel, lines: &[LineForm]) -> Result<Vec<Line>, Problem> {
     let known = node.museums().get(slot.museum()).ok_or_else(Problem::not_found)?;
     let date = calendar::local_day(slot.start());
     let (_, tariff) = known.museum.tariff_on(date).ok_or_else(|| Problem::invalid("this museum has no tariff for that day"))?;

@@ -4,6 +4,7 @@ pub mod availability;
 pub mod docs;
 pub mod gates;
 pub mod health;
+pub mod history;
 pub mod holds;
 pub mod live;
 pub mod manifests;
@@ -58,6 +59,7 @@ fn v1(routes: &mut ServiceConfig<'_>) {
     routes.service(plans::get_plan).service(plans::set_plan);
     routes.service(tariffs::get_tariff).service(tariffs::set_tariff).service(tariffs::get_ceiling).service(tariffs::set_ceiling);
     routes.service(slots::get).service(slots::set_capacity).service(slots::set_quotas).service(slots::close).service(slots::reopen);
+    routes.service(history::get);
     routes.service(sales::create).service(sales::list).service(sales::get).service(sales::cancel).service(sales::block).service(sales::unblock);
     routes.service(tickets::keys).service(tickets::of_slot).service(tickets::of_sale_pdf);
     routes.service(tickets::get).service(tickets::svg).service(tickets::png).service(tickets::pdf);
@@ -120,13 +122,17 @@ fn files(node: &Node) -> Result<&Files, Problem> {
 /// The museum that a caller names by slug or number, if it has the scope there.
 fn museum_of(node: &Node, caller: &Caller, scope: Scope, name: &str) -> Result<Arc<Known>, Problem> {
     caller.may(scope)?;
-    let known = match name.parse() {
-        Ok(number) => node.museums().get(MuseumId(number)),
-        Err(_) => name.parse().ok().and_then(|slug| node.museums().by_slug(slug)),
-    };
-    let known = known.ok_or_else(Problem::not_found)?;
+    let known = known_by_name(node, name).ok_or_else(Problem::not_found)?;
     caller.may_at(scope, known.museum.id())?;
     Ok(known)
+}
+
+/// The museum with this slug or number.
+pub fn known_by_name(node: &Node, name: &str) -> Option<Arc<Known>> {
+    match name.parse() {
+        Ok(number) => node.museums().get(MuseumId(number)),
+        Err(_) => name.parse().ok().and_then(|slug| node.museums().by_slug(slug)),
+    }
 }
 
 /// How many items to answer with.

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::event::{CancelCause, Line, Scan, Settlement};
 use super::opening::Quota;
 use crate::channel::Channel;
+use crate::grant::Grant;
 use crate::ids::{Code, HoldId, KeyId, MuseumId, PersonId, TicketId};
 use crate::time::Timestamp;
 
@@ -135,6 +136,8 @@ pub enum Command {
         measured_at: Timestamp,
         /// The most people who may be inside the building at once, as the museum says today; none: readings limit nothing.
         ceiling: Option<u32>,
+        /// This slot's part of the room that the reading leaves, where the museum shares it out; none: all of it.
+        grant: Option<Grant>,
     },
     /// Take in what a gate without a network has let in or out.
     Merge {

@@ -225,6 +225,8 @@ pub struct Observed {
     pub measured_at: Timestamp,
     /// The most people who may be inside at once, as the museum said then.
     pub ceiling: Option<u32>,
+    /// How many people might come in by this slot from then on: its share of the room; none: no share was given.
+    pub share: Option<u32>,
     /// What follows for this slot: the most places that may be taken; none: no limit from sensors.
     pub sellable: Option<u32>,
     /// Until when this is believed.

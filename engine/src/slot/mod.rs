@@ -37,7 +37,7 @@ pub use capacity::{Live, Places};
 pub use command::Command;
 pub use event::*;
 pub use opening::{Opening, Policy, Quota, Reentry, Refund};
-pub use refusal::{LimitedBy, Refusal};
+pub use refusal::{LimitedBy, Refusal, STEPS, STEPS_AT_GATE, STEPS_OF_SCANS};
 pub use state::{Hold, Sale, Ticket, TicketState};
 pub use waiting_list::{EntryEnd, Offer, Standing, Waiting, WaitingEnd};
 
@@ -100,7 +100,9 @@ impl Aggregate for Slot {
             Command::SetQuotas { quotas } => self.set_quotas(*quotas),
             Command::Close { reason } => self.close(*reason),
             Command::Reopen => self.reopen(),
-            Command::Observe { source, inside, sd, measured_at, ceiling } => self.observe(now, *source, (*inside, *sd), *measured_at, *ceiling),
+            Command::Observe { source, inside, sd, measured_at, ceiling, grant } => {
+                self.observe(now, *source, (*inside, *sd), *measured_at, *ceiling, *grant)
+            }
             Command::Merge { scan, issue, museum } => self.merge(now, *scan, *issue, *museum),
             Command::Wait { entry, channel, lines } => self.wait(now, *entry, *channel, lines),
             Command::LeaveWaiting { entry, owner } => self.leave_waiting(now, *entry, *owner),

@@ -21,6 +21,38 @@ use crate::ids::Code;
 use crate::money::Cents;
 use crate::time::Timestamp;
 
+/// The order of the checks within a command, as above: what is looked at, and the codes of what may be wrong with it.
+pub const STEPS: [(&str, &[&str]); 6] = [
+    ("the shape of what is asked", &["bad_lines", "party_empty", "party_too_large", "id_taken"]),
+    (
+        "the thing named",
+        &["unknown_hold", "hold_sold", "hold_released", "hold_expired", "unknown_sale", "unknown_ticket", "unknown_entry", "entry_ended"],
+    ),
+    ("the state of the slot", &["slot_closed", "sale_not_open", "sale_over", "slot_over"]),
+    ("the state of the thing", &["already_extended", "ticket_cancelled", "ticket_used", "not_blocked"]),
+    ("money", &["settlement_mismatch", "settlement_not_allowed"]),
+    ("places", &["not_enough_places", "quotas_too_large", "places_available", "waiting_list_full"]),
+];
+
+/// The order of the checks at the gate, as above, by their codes.
+pub const STEPS_AT_GATE: [&str; 11] = [
+    "wrong_museum",
+    "unknown_ticket",
+    "code_outdated",
+    "ticket_cancelled",
+    "ticket_blocked",
+    "ticket_inside",
+    "too_early",
+    "too_late",
+    "ticket_used",
+    "not_inside",
+    "wait",
+];
+
+/// The order of the checks of a scan that comes in later, as above, by their codes.
+pub const STEPS_OF_SCANS: [&str; 7] =
+    ["wrong_museum", "unknown_ticket", "scan_known", "scan_in_future", "scan_too_old", "not_inside", "too_many_conflicts"];
+
 /// Why not.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -240,5 +272,19 @@ impl Refusal {
             Self::UnknownEntry => "unknown_entry",
             Self::EntryEnded { .. } => "entry_ended",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_documented_order_is_the_published_one() {
+        let heading = |line: &&str| line.starts_with("//!");
+        let documented: Vec<&str> = include_str!("refusal.rs").lines().filter(heading).flat_map(|line| line.split('`').skip(1).step_by(2)).collect();
+        let published: Vec<&str> = STEPS.iter().flat_map(|(_, codes)| codes.iter().copied()).chain(STEPS_AT_GATE).chain(STEPS_OF_SCANS).collect();
+        let readings = [Refusal::ReadingInFuture, Refusal::ReadingOutOfOrder, Refusal::ReadingStale].map(|refusal| refusal.code());
+        assert_eq!(documented, [published, readings.to_vec()].concat());
     }
 }

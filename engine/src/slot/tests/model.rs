@@ -56,6 +56,7 @@ enum Ask {
     Close(bool),
     Observe {
         inside: u32,
+        share: Option<u32>,
     },
     /// A scan of a gate without a network, some seconds ago.
     Merge {
@@ -322,13 +323,14 @@ impl Naive {
                 self.closed = close;
                 true
             }
-            Ask::Observe { inside } => {
+            Ask::Observe { inside, share } => {
                 if self.observed.is_some_and(|(at, ..)| at > now) {
                     return false;
                 }
                 let wait = (-now).max(0);
                 let staying = if wait == 0 { i64::from(inside) } else { (i64::from(inside) * (5400 - wait).max(0) + 5399) / 5400 };
                 let cap = if now >= 30 * MIN || wait >= 5400 { u32::MAX } else { self.admitted() + (100 - staying).max(0) as u32 };
+                let cap = if cap == u32::MAX { cap } else { cap.min(share.map_or(u32::MAX, |share| self.admitted() + share)) };
                 // People seen are those of other slots too: what counts at the gate is the reading plus this slot's comings and goings since.
                 self.observed = Some((now, inside.saturating_sub(self.inside()), cap));
                 true
@@ -364,7 +366,14 @@ impl Naive {
             Ask::Quota { reserved, limit } => Command::SetQuotas { quotas: quotas(&[(Channel::Group, reserved, limit, RELEASE as u32)]) },
             Ask::Close(true) => Command::Close { reason: code("strike") },
             Ask::Close(false) => Command::Reopen,
-            Ask::Observe { inside } => observe(inside, 0, self.now),
+            Ask::Observe { inside, share } => Command::Observe {
+                source: code("door"),
+                inside,
+                sd: 0,
+                measured_at: at(self.now),
+                ceiling: Some(100),
+                grant: share.map(|share| Grant { admitted: self.admitted(), share }),
+            },
             Ask::Wait { channel, people } => Command::Wait { entry: id(self.next), channel, lines: vec![full(people)] },
             Ask::Leave(i) => Command::LeaveWaiting { entry: id(n(i)), owner: None },
             Ask::Merge { party, ticket, ago, out } => {
@@ -415,7 +424,7 @@ fn asks() -> impl Strategy<Value = (i64, Ask)> {
         1 => (0..30_u32).prop_map(Ask::Capacity),
         1 => (0..12_u32, prop::option::of(0..15_u32)).prop_map(|(reserved, limit)| Ask::Quota { reserved, limit }),
         1 => prop::bool::weighted(0.2).prop_map(Ask::Close),
-        2 => (0..110_u32).prop_map(|inside| Ask::Observe { inside }),
+        2 => (0..110_u32, prop::option::of(0..25_u32)).prop_map(|(inside, share)| Ask::Observe { inside, share }),
         4 => (0..30_usize, 0..6_u16, prop_oneof![Just(0_i64), 1..600_i64, 600..2 * HOUR], prop::bool::weighted(0.4))
             .prop_map(|(party, ticket, ago, out)| Ask::Merge { party, ticket, ago, out }),
         6 => (channel, 1..9_u16).prop_map(|(channel, people)| Ask::Wait { channel, people }),
