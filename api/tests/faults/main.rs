@@ -7,8 +7,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-
-
+mod disk;
 mod killed;
-
+mod mount;
 mod server;
