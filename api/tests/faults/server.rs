@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{Arc, Condvar, Mutex, mpsc};
+use std::sync::{Arc, Condvar, Mutex, PoisonError, mpsc};
 use std::time::Duration;
 
 use reqwest::header::RETRY_AFTER;
@@ -161,6 +161,9 @@ impl Server {
 /// Also when the test fails, no server is left behind.
 impl Drop for Server {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("the server's log ends with:\n{}", self.log.lines.lock().unwrap_or_else(PoisonError::into_inner).iter().rev().take(20).rev().cloned().collect::<Vec<_>>().join("\n"));
+        }
         // One that has ended by itself cannot be killed.
         let _ = self.child.kill();
         let _ = self.child.wait();
