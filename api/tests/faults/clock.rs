@@ -29,7 +29,11 @@ fn faketime() -> PathBuf {
 /// A server whose wall clock is ahead by what the file says, in seconds.
 fn under(clock: &Path, data: &Path) -> Command {
     let mut command = serve(tornello(), data);
-    command.env("LD_PRELOAD", faketime()).env("FAKETIME_TIMESTAMP_FILE", clock).env("FAKETIME_NO_CACHE", "1").env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
+    command
+        .env("LD_PRELOAD", faketime())
+        .env("FAKETIME_TIMESTAMP_FILE", clock)
+        .env("FAKETIME_NO_CACHE", "1")
+        .env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
     command
 }
 

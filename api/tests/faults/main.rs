@@ -8,6 +8,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod clock;
+mod damage;
 mod disk;
 mod killed;
 mod mount;

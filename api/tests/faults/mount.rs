@@ -42,7 +42,13 @@ impl Mount {
             }
             let mut unshare = Command::new("unshare");
             unshare.args(if by_user { &["--user", "--map-root-user", "--mount"][..] } else { &["--mount"] });
-            let child = unshare.args(["sh", "-c", &hold, "sh"]).arg(folder.path()).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+            let child = unshare
+                .args(["sh", "-c", &hold, "sh"])
+                .arg(folder.path())
+                .stdin(Stdio::piped())
+                .stdout(Stdio::piped())
+                .stderr(Stdio::piped())
+                .spawn();
             let mut holder = child.unwrap_or_else(|error| panic!("`unshare` of util-linux is needed to mount a disk for this test: {error}"));
             let mut line = String::new();
             BufReader::new(holder.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
@@ -52,7 +58,11 @@ impl Mount {
             let output = holder.wait_with_output().unwrap();
             said = format!("{said}{}\n", String::from_utf8_lossy(&output.stderr).trim_end());
         }
-        let how = if user_will_do { "run the tests as root, or allow user namespaces" } else { "run the tests as root, where loop devices and mkfs.ext4 are" };
+        let how = if user_will_do {
+            "run the tests as root, or allow user namespaces"
+        } else {
+            "run the tests as root, where loop devices and mkfs.ext4 are"
+        };
         panic!("this test needs a disk of its own and cannot mount one: {how}\n{said}");
     }
 

@@ -162,7 +162,10 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            eprintln!("the server's log ends with:\n{}", self.log.lines.lock().unwrap_or_else(PoisonError::into_inner).iter().rev().take(20).rev().cloned().collect::<Vec<_>>().join("\n"));
+            eprintln!(
+                "the server's log ends with:\n{}",
+                self.log.lines.lock().unwrap_or_else(PoisonError::into_inner).iter().rev().take(20).rev().cloned().collect::<Vec<_>>().join("\n")
+            );
         }
         // One that has ended by itself cannot be killed.
         let _ = self.child.kill();
@@ -196,7 +199,9 @@ pub fn key_of(data: &Path, role: &str) -> String {
 
 /// The slots of the demo's route that is open around the clock, for some days from today on.
 pub async fn slots(server: &Server, key: &str, days: std::ops::Range<i64>) -> Vec<Value> {
-    let ahead = |days: i64| jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::get("Europe/Rome").unwrap()).date().saturating_add(jiff::Span::new().days(days));
+    let ahead = |days: i64| {
+        jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::get("Europe/Rome").unwrap()).date().saturating_add(jiff::Span::new().days(days))
+    };
     let path = format!("/v1/museums/parco-colosseo/availability?route=prova&from={}&to={}", ahead(days.start), ahead(days.end - 1));
     let mut answer = server.get(&path, key).await.expect(StatusCode::OK);
     answer["items"].as_array_mut().unwrap().drain(..).collect()
