@@ -222,7 +222,7 @@ async fn fill(data: &Path) {
         node.museum(museum, envelope(n), command).await.unwrap();
     }
     for n in 10..10 + COMMANDS {
-        let slot = SlotId::new(museum, RouteId(1), calendar::instant(today.to_datetime(at(9 + (n / 5 % 10) as i8))));
+        let slot = SlotId::new(museum, RouteId(1), calendar::instant(today.tomorrow().unwrap().to_datetime(at(9 + (n / 5 % 10) as i8))));
         let (first, lines) =
             (HoldId::new(slot, n / 5), vec![Line { category: code("full"), count: 2, price_cents: Cents::new(1_200), proof: Proof::None }]);
         let command = match n % 5 {
