@@ -7,7 +7,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use crate::mount::Mount;
-use crate::server::{Answer, Server, counters, key_of, running, serve, slots};
+use crate::server::{Answer, Server, charge_every_day, counters, key_of, running, serve, slots};
 
 /// How long a recovery may take: the store is asked again by the next command.
 const WITHIN: Duration = Duration::from_secs(30);
@@ -42,6 +42,7 @@ impl Shop {
         let server = Server::run(serve(mount.tornello(), &data)).unwrap_or_else(|(status, log)| panic!("{status}:\n{log}"));
         let keys = mount.outside().join("data");
         let (key, manager) = (key_of(&keys, "box_office"), key_of(&keys, "manager"));
+        charge_every_day(&server, &manager).await;
         let slot = running(&slots(&server, &key, 0..2).await);
         let path = format!("/v1/slots/{slot}/capacity");
         server.ask(Method::PUT, &path, &manager, "places", &json!({"capacity": SALES_MAX})).await.expect(StatusCode::OK);

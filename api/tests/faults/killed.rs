@@ -280,11 +280,12 @@ async fn nothing_that_was_answered_is_lost_and_nothing_is_done_twice() {
     let mut server = Server::start(folder.path());
     let (key, manager) = (key_of(folder.path(), "box_office"), key_of(folder.path(), "manager"));
     let mut slot_sums: HashMap<String, Sums> = HashMap::new();
+    server::charge_every_day(&server, &manager).await;
     let (begun, mut steps, mut unanswered) = (Instant::now(), 0, 0);
     for cycle in 0..kills {
         // Scarce is another slot in each cycle, days ahead; the one that runs is the same for an hour.
-        let day = 3 + (cycle / 24) as i64;
-        let scarce = slots(&server, &key, day..day + 1).await.swap_remove(cycle % 24)["slot"].as_str().unwrap().to_owned();
+        let day = 3 + (cycle / 23) as i64;
+        let scarce = slots(&server, &key, day..day + 1).await.swap_remove(cycle % 23)["slot"].as_str().unwrap().to_owned();
         let now = server::running(&slots(&server, &key, 0..2).await);
         for (slot, capacity) in [(&scarce, SCARCE), (&now, PLENTY)] {
             let path = format!("/v1/slots/{slot}/capacity");

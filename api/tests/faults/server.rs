@@ -8,7 +8,10 @@ use std::time::Duration;
 
 use reqwest::header::RETRY_AFTER;
 use reqwest::{Client, Method, StatusCode};
-use serde_json::Value;
+use serde_json::{Value, json};
+use tornello_actors::clock::RealClock;
+use tornello_engine::calendar;
+use tornello_engine::time::Timestamp;
 
 /// A running server.
 pub struct Server {
@@ -162,10 +165,8 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            eprintln!(
-                "the server's log ends with:\n{}",
-                self.log.lines.lock().unwrap_or_else(PoisonError::into_inner).iter().rev().take(20).rev().cloned().collect::<Vec<_>>().join("\n")
-            );
+            let lines = self.log.lines.lock().unwrap_or_else(PoisonError::into_inner);
+            eprintln!("the server's log ends with:\n{}", lines[lines.len().saturating_sub(20)..].join("\n"));
         }
         // One that has ended by itself cannot be killed.
         let _ = self.child.kill();
@@ -197,11 +198,22 @@ pub fn key_of(data: &Path, role: &str) -> String {
     line.split_whitespace().nth(1).expect("the key's text").to_owned()
 }
 
+/// Prices that hold on every day: on days of free entry nothing could be settled at a desk.
+pub async fn charge_every_day(server: &Server, manager: &str) {
+    let path = "/v1/museums/parco-colosseo/tariff";
+    let mut tariff = server.get(path, manager).await.expect(StatusCode::OK)["tariff"].take();
+    tariff["free_days"] = json!({"first_sunday": false, "national": false, "dates": []});
+    server.ask(Method::PUT, path, manager, "every-day", &json!({"valid_from": today(), "tariff": tariff})).await.expect(StatusCode::OK);
+}
+
+/// Today in Rome.
+pub fn today() -> jiff::civil::Date {
+    calendar::local_day(RealClock::wall())
+}
+
 /// The slots of the demo's route that is open around the clock, for some days from today on.
 pub async fn slots(server: &Server, key: &str, days: std::ops::Range<i64>) -> Vec<Value> {
-    let ahead = |days: i64| {
-        jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::get("Europe/Rome").unwrap()).date().saturating_add(jiff::Span::new().days(days))
-    };
+    let ahead = |days: i64| today().saturating_add(jiff::Span::new().days(days));
     let path = format!("/v1/museums/parco-colosseo/availability?route=prova&from={}&to={}", ahead(days.start), ahead(days.end - 1));
     let mut answer = server.get(&path, key).await.expect(StatusCode::OK);
     answer["items"].as_array_mut().unwrap().drain(..).collect()
@@ -209,8 +221,8 @@ pub async fn slots(server: &Server, key: &str, days: std::ops::Range<i64>) -> Ve
 
 /// The one of these slots that runs now.
 pub fn running(slots: &[Value]) -> String {
-    let now = jiff::Timestamp::now();
-    let at = |slot: &Value, name: &str| slot[name].as_str().unwrap().parse::<jiff::Timestamp>().unwrap();
+    let now = RealClock::wall();
+    let at = |slot: &Value, name: &str| slot[name].as_str().unwrap().parse::<Timestamp>().unwrap();
     let slot = slots.iter().find(|slot| at(slot, "starts_at") <= now && now < at(slot, "ends_at"));
     slot.expect("a slot of the route around the clock runs now")["slot"].as_str().unwrap().to_owned()
 }
