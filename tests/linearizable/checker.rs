@@ -132,6 +132,9 @@ mod tests {
     const DONE: Option<Answer> = Some(Answer::Done);
     const REFUSED: Option<Answer> = Some(Answer::Refused);
 
+    /// The call, its answer, when it was asked and answered.
+    type Line = (Call, Option<Answer>, u64, u64);
+
     fn counters(held: u32, sold: u32) -> Option<Answer> {
         Some(Answer::Counters { held, sold })
     }
@@ -140,8 +143,8 @@ mod tests {
         Some(Answer::TooFew { available })
     }
 
-    /// Whether a slot of three places can have answered this; each line: the call, its answer, when it was asked and answered.
-    fn check(lines: &[(Call, Option<Answer>, u64, u64)]) -> bool {
+    /// Whether a slot of three places can have answered this.
+    fn check(lines: &[Line]) -> bool {
         let history: Vec<Operation> = lines
             .iter()
             .map(|(call, answer, asked, answered)| Operation { call: *call, answer: *answer, asked: *asked, answered: *answered })
@@ -151,7 +154,7 @@ mod tests {
 
     #[test]
     fn what_can_have_happened_is_accepted() {
-        let right: [&[(Call, Option<Answer>, u64, u64)]; 8] = [
+        let right: [&[Line]; 8] = [
             &[],
             &[(HOLD, DONE, 1, 2), (Call::Read, counters(2, 0), 3, 4), (Call::Confirm { hold: 0 }, DONE, 5, 6), (Call::Read, counters(0, 2), 7, 8)],
             // At the same time, in either order.
@@ -170,7 +173,7 @@ mod tests {
 
     #[test]
     fn what_cannot_have_happened_is_rejected() {
-        let wrong: [(&str, &[(Call, Option<Answer>, u64, u64)]); 11] = [
+        let wrong: [(&str, &[Line]); 11] = [
             ("oversold", &[(HOLD, DONE, 1, 2), (Call::Sell { people: 2 }, DONE, 3, 4)]),
             ("oversold at the same time", &[(HOLD, DONE, 1, 4), (HOLD, DONE, 2, 3)]),
             ("refused without a reason", &[(HOLD, too_few(1), 1, 2)]),

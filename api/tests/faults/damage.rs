@@ -179,7 +179,7 @@ async fn the_binary_says_so_too() {
         (output.status.code(), String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap())
     };
     let says = |(code, said): (Option<i32>, String), expected: Option<i32>, words: &str| {
-        assert!(code == expected && said.contains(words), "{code:?} {said}")
+        assert!(code == expected && said.contains(words), "{code:?} {said}");
     };
     says(verify(&[]), Some(0), &format!("head     {head}\n"));
     says(verify(&["--head", &head]), Some(0), "it goes on from the head");
