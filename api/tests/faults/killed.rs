@@ -336,6 +336,9 @@ async fn nothing_that_was_answered_is_lost_and_nothing_is_done_twice() {
             assert_eq!(found, [sums.sold, sums.held, sums.admitted], "cycle {cycle}: sold, held and admitted of {slot}");
             assert!(found[0] + found[1] <= capacity, "cycle {cycle}: {slot} is oversold: {found:?}");
         }
+        if (cycle + 1) % 50 == 0 {
+            println!("{} kills in {:.0?}", cycle + 1, begun.elapsed());
+        }
     }
     server.kill();
     println!("{kills} kills in {:.0?}: {steps} steps compared, {unanswered} of them unanswered when the server died", begun.elapsed());
