@@ -160,6 +160,9 @@ async fn histories_of_a_slot_are_linearizable() {
         unknown += history.iter().filter(|operation| operation.answer.is_none()).count();
         let lines = || history.iter().enumerate().map(|(n, operation)| format!("{n:3} {operation:?}")).collect::<Vec<_>>().join("\n");
         assert!(is_linearizable(CAPACITY, &history), "history {number} is not linearizable:\n{}", lines());
+        if (number + 1) % 100 == 0 {
+            println!("{} histories, {operations} operations, {unknown} of them without an answer", number + 1);
+        }
     }
     println!("{histories} histories, {operations} operations, {unknown} of them without an answer");
     app.stop().await;
