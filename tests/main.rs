@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod journeys;
+mod linearizable;
 mod mqtt;
 mod routes_availability;
 mod routes_docs;

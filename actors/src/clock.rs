@@ -14,6 +14,8 @@ pub trait Clock: Send + Sync + 'static {
     fn now(&self) -> Timestamp;
     /// Ends when `now` has reached `at`.
     fn sleep_until(&self, at: Timestamp) -> BoxFuture<'_, ()>;
+    /// By how many microseconds the machine's wall clock is ahead of `now`, as it was last looked at; of interest when it has jumped.
+    fn wall_ahead_us(&self) -> i64;
 }
 
 /// The machine's time.
@@ -24,6 +26,8 @@ pub struct RealClock {
     base_us: AtomicI64,
     /// The latest answer.
     latest_us: AtomicI64,
+    /// By how much the wall clock was ahead.
+    wall_ahead_us: AtomicI64,
 }
 
 /// The most that one second of slewing moves the clock.
@@ -37,7 +41,8 @@ impl RealClock {
     /// Starts at the wall clock's time.
     #[must_use]
     pub fn start() -> Self {
-        Self { started: Instant::now(), base_us: AtomicI64::new(Self::wall().as_micros()), latest_us: AtomicI64::new(i64::MIN) }
+        let base_us = AtomicI64::new(Self::wall().as_micros());
+        Self { started: Instant::now(), base_us, latest_us: AtomicI64::new(i64::MIN), wall_ahead_us: AtomicI64::new(0) }
     }
 
     /// What the machine's wall clock says, whatever it is worth.
@@ -50,6 +55,7 @@ impl RealClock {
     /// Moves towards the wall clock by at most half a millisecond; call once a second. Answers by how many microseconds the wall clock has jumped away.
     pub fn slew(&self) -> Option<i64> {
         let apart = Self::wall().micros_since(self.now());
+        self.wall_ahead_us.store(apart, Ordering::Relaxed);
         if apart.abs() > JUMP_US {
             return Some(apart);
         }
@@ -75,6 +81,10 @@ impl Clock for RealClock {
                 tokio::time::sleep(Duration::from_micros(left_us.unsigned_abs()).min(SLEEP_MAX)).await;
             }
         })
+    }
+
+    fn wall_ahead_us(&self) -> i64 {
+        self.wall_ahead_us.load(Ordering::Relaxed)
     }
 }
 
@@ -113,6 +123,10 @@ impl Clock for ManualClock {
             let _ = now.wait_for(|now| *now >= at).await;
         })
     }
+
+    fn wall_ahead_us(&self) -> i64 {
+        0
+    }
 }
 
 #[cfg(test)]
@@ -146,7 +160,9 @@ mod tests {
         assert!(clock.now() >= before_jump, "an answer never goes back");
         clock.latest_us.store(i64::MIN, Ordering::Relaxed);
         let before = clock.base_us.load(Ordering::Relaxed);
-        assert!(clock.slew().is_some_and(|apart| apart > 3_600_000_000 - 1_000_000));
+        let apart = clock.slew().unwrap();
+        assert!(apart > 3_600_000_000 - 1_000_000);
+        assert_eq!(clock.wall_ahead_us(), apart);
         assert_eq!(clock.base_us.load(Ordering::Relaxed), before);
     }
 }

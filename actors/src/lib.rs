@@ -19,6 +19,7 @@ pub mod people;
 pub mod registry;
 pub mod sensors;
 pub mod signing;
+mod sqlite;
 pub mod start;
 pub mod streams;
 pub mod threads;

@@ -50,6 +50,8 @@ const STOP_WITHIN: Duration = Duration::from_secs(10);
 /// How soon slots are woken again whose deadline still stands, when the journal writes and when it does not.
 const WAKE_AGAIN: Duration = Duration::from_millis(50);
 const WAKE_AGAIN_BROKEN: Duration = Duration::from_secs(1);
+/// A wall clock that has moved by so much since it was last reported has jumped again.
+const TOLD_AGAIN_US: i64 = 1_000_000;
 const KEYS_EVERY: Duration = Duration::from_millis(500);
 /// How many slots are replayed to an earlier moment at once: each is as large in memory as when it is in use.
 const HISTORIES: usize = 2;
@@ -356,6 +358,12 @@ impl Node {
         self.clock.now()
     }
 
+    /// By how many microseconds the machine's wall clock is ahead of [`Node::now`]: it has jumped if that is more than moments.
+    #[must_use]
+    pub fn wall_ahead_us(&self) -> i64 {
+        self.clock.wall_ahead_us()
+    }
+
     /// The counters of all slots.
     #[must_use]
     pub fn board(&self) -> &Board {
@@ -579,14 +587,19 @@ pub fn lock(data: &Path) -> Result<std::fs::File, StartError> {
 
 /// Slews the real clock once a second and reports jumps of the wall clock. Runs until dropped.
 pub async fn keep_time(clock: Arc<RealClock>) {
-    let mut jumped = false;
+    let mut told_us = 0;
     loop {
         tokio::time::sleep(Duration::from_secs(1)).await;
-        let apart_us = clock.slew();
-        if let Some(apart_us) = apart_us.filter(|_| !jumped) {
-            tracing::error!(apart_us, "the wall clock has jumped; it is not followed: set it right, or restart to take it over");
+        let apart_us = clock.slew().unwrap_or(0);
+        // Each jump once, and the last one back too.
+        if (apart_us - told_us).abs() > TOLD_AGAIN_US {
+            told_us = apart_us;
+            if apart_us == 0 {
+                tracing::info!("the wall clock is right again");
+            } else {
+                tracing::error!(apart_us, "the wall clock has jumped; it is not followed: set it right, or restart to take it over");
+            }
         }
-        jumped = apart_us.is_some();
     }
 }
 

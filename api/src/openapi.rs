@@ -90,13 +90,20 @@ pub fn frame() -> OpenApi {
     api
 }
 
-/// Adds to what the handlers say of themselves what holds for all of them: the headers that every answer carries. An operation whose summary says all has it as
+/// Adds to what the handlers say of themselves what holds for all of them: the headers that every answer carries, the form of idempotency keys. An operation whose summary says all has it as
 /// its description too.
 #[must_use]
 pub fn finished(mut api: OpenApi) -> OpenApi {
     for operation in api.paths.paths.values_mut().flat_map(operations) {
         if operation.description.as_ref().is_none_or(String::is_empty) {
             operation.description = operation.summary.clone();
+        }
+        for parameter in operation.parameters.iter_mut().flatten() {
+            if let RefOr::T(parameter) = parameter
+                && parameter.name == "Idempotency-Key"
+            {
+                parameter.schema = Some(idempotency_key().into());
+            }
         }
         for (status, response) in &mut operation.responses.responses {
             let RefOr::T(response) = response else { continue };
@@ -120,6 +127,12 @@ pub fn finished(mut api: OpenApi) -> OpenApi {
 
 fn operations(path: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
     [&mut path.get, &mut path.put, &mut path.post, &mut path.delete].into_iter().flatten()
+}
+
+/// Visible ASCII without quotes and backslashes, bare or quoted: what [`crate::request::IdempotencyKey`] reads.
+fn idempotency_key() -> ObjectBuilder {
+    const PATTERN: &str = r#"^([!#-\[\]-~]{1,255}|"[!#-\[\]-~]{1,255}")$"#;
+    ObjectBuilder::new().schema_type(Type::String).min_length(Some(1)).max_length(Some(257)).pattern(Some(PATTERN))
 }
 
 fn words(description: &str) -> Header {

@@ -161,20 +161,16 @@ fn start_until(
 
 /// Listens, and serves when awaited until Ctrl-C or SIGTERM, then sends those away who watch, and finishes what runs. Answers where it listens as well.
 pub fn serve(node: Arc<Node>, settings: &ServerSettings) -> std::io::Result<(impl Future<Output = std::io::Result<()>> + use<>, SocketAddr)> {
+    use tokio::signal::unix::{SignalKind, signal};
+    // Before anybody can know that it listens, so that an early signal is not the end of the process.
+    let (mut interrupted, mut terminated) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     let (stop, stopping) = watch::channel(false);
     let (server, address) = start_until(node, settings, stopping, true)?;
     let handle = server.handle();
     actix_web::rt::spawn(async move {
-        let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()).ok();
-        let terminated = async {
-            match &mut terminate {
-                Some(signal) => signal.recv().await,
-                None => std::future::pending().await,
-            }
-        };
         tokio::select! {
-            _ = tokio::signal::ctrl_c() => {}
-            _ = terminated => {}
+            _ = interrupted.recv() => {}
+            _ = terminated.recv() => {}
         }
         stop.send_replace(true);
         handle.stop(true).await;

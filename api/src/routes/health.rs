@@ -64,6 +64,9 @@ pub struct StatusView {
     /// What time it is here (RFC 3339, UTC).
     #[schema(format = DateTime)]
     now: String,
+    /// By how many milliseconds the machine's wall clock is ahead of that (behind, if negative): if it is more than moments, it has jumped and is not followed
+    /// until a restart.
+    wall_clock_ahead_ms: i64,
     /// The end of the journal.
     journal: JournalView,
     /// What the check at start found.
@@ -102,6 +105,7 @@ pub async fn status(node: web::Data<Node>, mqtt: web::ThinData<Option<Link>>) ->
         },
         version: env!("CARGO_PKG_VERSION"),
         now: node.now().to_string(),
+        wall_clock_ahead_ms: node.wall_ahead_us() / 1_000,
         journal: JournalView {
             batch: head.number,
             hash: head.hash.iter().map(|byte| format!("{byte:02x}")).collect(),
@@ -143,6 +147,7 @@ pub async fn figures(node: web::Data<Node>, mqtt: web::ThinData<Option<Link>>) -
     if let Some(link) = &mqtt.0 {
         gauge!("tornello_mqtt_connected").set(if link.figures().connected { 1.0 } else { 0.0 });
     }
+    gauge!("tornello_wall_clock_ahead_seconds").set(node.wall_ahead_us() as f64 / 1e6);
     for known in node.museums().all() {
         let museum = known.museum.id();
         if let Some(occupancy) = node.sensors().occupancy(museum) {
