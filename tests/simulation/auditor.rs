@@ -99,9 +99,10 @@ impl Auditor {
         if let Some(envelope) = &record.envelope {
             let last = naive.records.last().map_or(Timestamp::MIN, |last| last.at);
             let sendings = self.by_key.get(&(slot, envelope.who, envelope.key)).map(Vec::as_slice).unwrap_or_default();
-            let asked = sendings.iter().map(|index| &self.sendings[*index]).any(|sending| {
-                sending.envelope == *envelope && sending.at.max(last) == record.at && did(&sending.command, &record.events)
-            });
+            let asked = sendings
+                .iter()
+                .map(|index| &self.sendings[*index])
+                .any(|sending| sending.envelope == *envelope && sending.at.max(last) == record.at && did(&sending.command, &record.events));
             rule(asked, "something happened that nobody asked for, or not when it was asked").map_err(|wrong| format!("{wrong}: {record:?}"))?;
         }
         naive.take(record).map_err(|wrong| format!("slot {slot}: {wrong}"))
@@ -174,8 +175,7 @@ fn did(command: &Command, events: &[Event]) -> bool {
         (Command::Close { reason }, Event::Closed(closed)) => *reason == closed.reason,
         (Command::Reopen, Event::Reopened(_)) => true,
         (Command::Observe { source, inside, sd, measured_at, ceiling }, Event::Observed(observed)) => {
-            (source, inside, sd, measured_at, ceiling)
-                == (&observed.source, &observed.inside, &observed.sd, &observed.measured_at, &observed.ceiling)
+            (source, inside, sd, measured_at, ceiling) == (&observed.source, &observed.inside, &observed.sd, &observed.measured_at, &observed.ceiling)
         }
         // A new kind of command is held against its event here.
         _ => false,

@@ -9,6 +9,7 @@ use tornello_engine::tariff::Proof;
 use tornello_engine::time::Timestamp;
 
 use super::dice::Dice;
+use super::naive::{Fate, Naive};
 
 /// What can be asked, with how often. A new command gets a line here, an arm in [`Callers::ask`], and its rule in `naive.rs` and `auditor.rs`.
 const ASKS: [(u64, Ask); 15] = [
@@ -90,12 +91,18 @@ pub fn quotas(dice: &mut Dice, capacity: u32) -> [Quota; Channel::COUNT] {
 }
 
 impl Callers {
-    /// A new command for a slot.
-    pub fn ask(&mut self, dice: &mut Dice, slot: SlotId, who: KeyId, now: Timestamp) -> Command {
+    /// A new command for a slot, as the auditor knows it.
+    pub fn ask(&mut self, dice: &mut Dice, slot: SlotId, who: KeyId, now: Timestamp, naive: Option<&Naive>) -> Command {
         let ask = dice.weighted(&ASKS);
-        let Some(party) = self.recent(dice, slot) else { return self.hold(dice, slot, who) };
+        let sensible = dice.chance(75);
+        let fits = |id: HoldId| match ask {
+            Ask::Sell | Ask::Extend | Ask::Release => naive.is_none_or(|naive| naive.holds.get(&id).is_some_and(|hold| hold.fate == Fate::Live)),
+            _ => naive.is_none_or(|naive| naive.sales.contains_key(&id)),
+        };
+        let party = self.recent(dice, slot, |id| !sensible || fits(id)).or_else(|| self.recent(dice, slot, |_| true));
+        let Some(party) = party else { return self.hold(dice, slot, who) };
         let owner = dice.chance(50).then_some(if dice.chance(90) { party.who } else { who });
-        let number = dice.below(3) as u16;
+        let number = dice.pick(&[0, 0, 0, 1, 2]);
         let tickets = if dice.chance(40) { Vec::new() } else { vec![number] };
         let (gate, museum) = (code(dice.pick(&["north", "south"])), slot.museum());
         match ask {
@@ -171,8 +178,8 @@ impl Callers {
         party
     }
 
-    fn recent(&self, dice: &mut Dice, slot: SlotId) -> Option<Party> {
-        let recent: Vec<&Party> = self.parties.iter().rev().filter(|party| party.id.slot() == slot).take(RECENT).collect();
+    fn recent(&self, dice: &mut Dice, slot: SlotId, fits: impl Fn(HoldId) -> bool) -> Option<Party> {
+        let recent: Vec<&Party> = self.parties.iter().rev().filter(|party| party.id.slot() == slot && fits(party.id)).take(RECENT).collect();
         if recent.is_empty() { None } else { Some(dice.pick(&recent).clone()) }
     }
 }

@@ -54,7 +54,10 @@ fn run(seed: u64) -> Result<History, (String, Vec<String>)> {
 
 fn report(seed: u64, wrong: &str, lines: &[String]) -> String {
     let last = &lines[lines.len().saturating_sub(LAST_LINES)..];
-    format!("seed {seed} fails: {wrong}\nrun it alone with TORNELLO_SEED={seed}; its history ends with\n{}\nseed {seed} fails: {wrong}", last.join("\n"))
+    format!(
+        "seed {seed} fails: {wrong}\nrun it alone with TORNELLO_SEED={seed}; its history ends with\n{}\nseed {seed} fails: {wrong}",
+        last.join("\n")
+    )
 }
 
 #[test]
@@ -101,11 +104,11 @@ fn the_engine_keeps_its_promises_whatever_happens() {
 #[test]
 fn the_same_seed_has_the_same_history() {
     quiet_about_planned_panics();
-    for seed in 0..10 {
+    for seed in 0..setting("TORNELLO_SEEDS").map_or(10, |seeds| seeds / 30) {
         let [first, second] = [(); 2].map(|()| run(seed).unwrap_or_else(|(wrong, lines)| panic!("{}", report(seed, &wrong, &lines))));
-        for (line, again) in first.lines.iter().zip(&second.lines) {
+        for (line, again) in first.lines[..first.decided.0].iter().zip(&second.lines) {
             assert_eq!(line, again, "seed {seed}");
         }
-        assert_eq!((first.head, first.lines.len()), (second.head, second.lines.len()), "seed {seed}");
+        assert_eq!(first.decided, second.decided, "seed {seed}");
     }
 }

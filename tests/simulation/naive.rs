@@ -225,8 +225,7 @@ impl Naive {
                 rule(observed.sellable == self.cap(at, observed), "a reading limits sales otherwise than it says")?;
                 self.reading = Some(Reading { event: observed.clone(), inside_then: self.inside() });
                 Ok(())
-            }
-            // A new kind of event is taken in here, with its rule.
+            } // A new kind of event is taken in here, with its rule.
         }
     }
 

@@ -7,8 +7,8 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -24,7 +24,7 @@ use tornello_actors::verify::verify;
 use tornello_engine::calendar;
 use tornello_engine::channel::Channel;
 use tornello_engine::envelope::Envelope;
-use tornello_engine::ids::{MuseumId, RouteId, SlotId};
+use tornello_engine::ids::{HoldId, MuseumId, RouteId, SlotId};
 use tornello_engine::museum::{self, Museum, Profile};
 use tornello_engine::plan::{OpeningPlan, Route, Session};
 use tornello_engine::slot::{Command, Policy, Reentry, Refund, Refusal, Slot};
@@ -47,7 +47,7 @@ const PLUG: MuseumId = MUSEUMS[2];
 /// When runs begin: an ordinary day, the days on which the clocks change, the day before a leap day.
 const STARTS: [&str; 4] = ["2026-06-10T07:20:00Z", "2026-03-28T23:20:00Z", "2026-10-24T23:20:00Z", "2028-02-28T22:20:00Z"];
 /// Nothing takes so long, so whoever waits longer waits for ever.
-const HANGS: Duration = Duration::from_secs(60);
+const HANGS: Duration = Duration::from_secs(20);
 
 /// Why a step ends early.
 enum Halt {
@@ -62,11 +62,11 @@ impl From<String> for Halt {
     }
 }
 
-/// What a run did, and where its journal ended before the node was left to itself.
+/// What a run did.
 pub struct History {
     pub lines: Vec<String>,
-    pub head: Head,
-    /// Sendings, of which were carried out; crashes; faults of the journal; panics.
+    /// How many lines and which journal there were when the node was left to itself.
+    pub decided: (usize, Head),
     pub counts: Counts,
 }
 
@@ -98,7 +98,7 @@ pub async fn run(seed: u64) -> Result<History, (String, Vec<String>)> {
     let mut world = World::new(seed).await;
     let ended = world.run().await;
     match ended {
-        Ok(head) => Ok(History { lines: world.lines, head, counts: world.counts }),
+        Ok(decided) => Ok(History { lines: world.lines, decided, counts: world.counts }),
         Err(wrong) => Err((wrong, world.lines)),
     }
 }
@@ -178,7 +178,7 @@ impl World {
         world
     }
 
-    async fn run(&mut self) -> Result<Head, String> {
+    async fn run(&mut self) -> Result<(usize, Head), String> {
         match self.open_museums().await {
             Ok(()) => {}
             Err(Halt::Wrong(wrong)) => return Err(wrong),
@@ -193,7 +193,7 @@ impl World {
             }
         }
         match self.end().await {
-            Ok(head) => Ok(head),
+            Ok(decided) => Ok(decided),
             Err(Halt::Wrong(wrong)) => Err(wrong),
             Err(Halt::Crashed) => Err("a crash that was not drawn".into()),
         }
@@ -297,6 +297,10 @@ impl World {
     async fn act(&mut self) -> Result<(), Halt> {
         match self.dice.below(100) {
             0..8 => {
+                if self.life.standing.is_none() {
+                    // Nothing that becomes due could be ended now.
+                    return Ok(());
+                }
                 let seconds = self.dice.weighted(&[(40, 1), (30, 45), (20, 400), (8, 1_000), (2, HOUR_S)]);
                 let seconds = self.dice.within(0, seconds);
                 self.pass(seconds);
@@ -341,7 +345,7 @@ impl World {
             slot = known.slot;
             envelope = Envelope { body: envelope.body, ..known.envelope.clone() };
         }
-        let command = self.callers.ask(&mut self.dice, slot, envelope.who, now);
+        let command = self.callers.ask(&mut self.dice, slot, envelope.who, now, self.auditor.slots.get(&slot));
         (slot, envelope, command)
     }
 
@@ -392,12 +396,9 @@ impl World {
     /// Ends when a slot's owner has taken all that it was sent.
     async fn wait_for_owner(&mut self, slot: SlotId) -> Result<(), Halt> {
         let (reached, mut signal) = mpsc::unbounded_channel();
-        let look = self.node().look(slot, move |_| reached.send(()).is_ok());
-        // A queue that is full answers at once: then the look was taken too, and with it all before.
-        within(async {
-            tokio::select! { _ = look => {} _ = signal.recv() => {} }
-        })
-        .await
+        let (token, node) = (Token(reached), Arc::clone(self.node()));
+        let mut look = async move { node.look(slot, move |_| token.look()).await }.boxed_local();
+        reaches(&mut look, &mut signal).await
     }
 
     /// A look, driven to its end.
@@ -461,7 +462,10 @@ impl World {
             Verdict::Written => until(|| node.head().number >= number).await?,
             Verdict::FlushFailed { .. } => until(|| node.health() == Health::Stopped).await?,
             _ => {
-                rule(matches!(within(self.life.doing.recv()).await?, Some(Doing::Recovering)), "a failed append is not followed by a look at the store")?;
+                rule(
+                    matches!(within(self.life.doing.recv()).await?, Some(Doing::Recovering)),
+                    "a failed append is not followed by a look at the store",
+                )?;
                 if !self.disk.outage.load(Ordering::SeqCst) {
                     until(|| node.health() == Health::Writing).await?;
                 }
@@ -546,38 +550,43 @@ impl World {
         self.late.push(pending.sending);
     }
 
-    /// The clock wakes every slot whose deadline has come.
+    /// The clock wakes a slot whose deadline has come, while the journal stands still. (Of several, the threads would decide which one writes first.)
     async fn wake(&mut self) -> Result<(), Halt> {
-        if self.life.standing.is_none() {
-            return self.end_due(true).await;
-        }
-        if !self.down.is_empty() {
+        let due = self.node().board().due(self.now());
+        let [slot] = due[..] else { return Ok(()) };
+        if self.life.standing.is_none() || self.down.contains(&slot) {
             return Ok(());
         }
-        let due = self.node().board().due(self.now());
-        self.line(format_args!("{} slots are woken", due.len()));
+        self.line(format_args!("slot {slot} is woken"));
         rule(self.node().wake_due().now_or_never().is_some(), "a wake waits for an owner that is there")?;
-        for slot in due {
-            self.wait_for_owner(slot).await?;
+        self.wait_for_owner(slot).await
+    }
+
+    /// Asks each slot whose deadline has come for something that is not there: it ends what is due before it refuses.
+    async fn end_due(&mut self, faults: bool) -> Result<(), Halt> {
+        for slot in self.node().board().due(self.now()) {
+            let (node, envelope) = (Arc::clone(self.node()), callers::envelope(&mut self.dice));
+            let command = Command::Release { hold: HoldId::new(slot, 0), owner: None };
+            let answer = self.drive(async move { node.slot(slot, envelope, command).await }.boxed_local(), faults).await?;
+            rule(answer.is_err(), "what was never held is released")?;
+            let _ = self.look_at(slot, faults, |_| ()).await?;
         }
         Ok(())
     }
 
-    /// As the clock does, until nothing is due or nothing can be written.
-    async fn end_due(&mut self, faults: bool) -> Result<(), Halt> {
-        for _ in 0..3 {
-            let due = self.node().board().due(self.now());
-            if due.is_empty() || self.node().health() != Health::Writing {
-                break;
-            }
-            // One slot at a time, so that each record is a batch of its own.
-            let node = Arc::clone(self.node());
-            self.drive(async move { node.wake_due().await }.boxed_local(), false).await?;
-            for slot in due {
-                let _ = self.look_at(slot, faults, |_| ()).await?;
-            }
-        }
-        Ok(())
+    /// Makes an owner wait, and its thread with it, until what this answers is dropped.
+    async fn hold_up(&self, slot: SlotId) -> Result<std::sync::mpsc::Sender<()>, Halt> {
+        let (go_on, gate) = gate();
+        let (reached, mut signal) = mpsc::unbounded_channel();
+        let (token, node) = (Token(reached.clone()), Arc::clone(self.node()));
+        let held = move |_: &Slot| {
+            token.look();
+            let _ = reached.send(());
+            gate.pass();
+        };
+        // If the queue was full, nothing waits.
+        reaches(&mut async move { node.look(slot, held).await }.boxed_local(), &mut signal).await?;
+        Ok(go_on)
     }
 
     /// A handler panics. Whoever looked finds the next owner, or has stopped waiting.
@@ -588,21 +597,26 @@ impl World {
         }
         self.line(format_args!("a handler of slot {slot} panics"));
         self.counts.panics += 1;
-        let (first, node) = (Arc::new(AtomicBool::new(true)), Arc::clone(self.node()));
+        let (panicked, node) = (Arc::new(AtomicBool::new(false)), Arc::clone(self.node()));
         let (reached, mut signal) = mpsc::unbounded_channel();
+        let (token, once, (go_on, gate)) = (Token(reached), Arc::clone(&panicked), gate());
         let mut look = async move {
             let panics = move |_: &Slot| {
-                let _ = reached.send(());
-                assert!(!first.swap(false, Ordering::SeqCst), "{PANIC}");
+                token.look();
+                gate.pass();
+                assert!(once.swap(true, Ordering::SeqCst), "{PANIC}");
             };
             node.look(slot, panics).await
         }
         .boxed_local();
-        let full = within(async {
-            tokio::select! { biased; _ = &mut look => true, _ = signal.recv() => false }
-        })
-        .await?;
-        if full {
+        // Not before the one who looks waits for it: else it would ask for the next owner at once, or not, as the threads have it.
+        let seen_at_once = (&mut look).now_or_never().is_some();
+        drop(go_on);
+        if !seen_at_once {
+            within(signal.recv()).await?;
+        }
+        if !panicked.load(Ordering::SeqCst) {
+            // The queue was full.
             return Ok(());
         }
         // The fence's owner lives on the same thread: when it has been reached the other one is gone.
@@ -613,6 +627,7 @@ impl World {
         self.down.insert(slot);
         if self.dice.chance(50) {
             // It sees its owner gone, and asks for the next one, which ends the right of the old one to write.
+            self.line(format_args!("who looked asks for the next owner"));
             rule((&mut look).now_or_never().is_none(), "an owner is made while the journal stands still")?;
         }
         Ok(())
@@ -624,25 +639,7 @@ impl World {
         if self.down.contains(&slot) || self.life.standing.is_none() {
             return Ok(());
         }
-        let (go_on, wait) = std::sync::mpsc::channel::<()>();
-        let wait = Arc::new(std::sync::Mutex::new(wait));
-        let (reached, mut signal) = mpsc::unbounded_channel();
-        let node = Arc::clone(self.node());
-        let mut look = async move {
-            let slow = move |_: &Slot| {
-                let _ = reached.send(());
-                let _ = wait.lock().map(|wait| wait.recv());
-            };
-            node.look(slot, slow).await
-        }
-        .boxed_local();
-        let full = within(async {
-            tokio::select! { biased; _ = &mut look => true, _ = signal.recv() => false }
-        })
-        .await?;
-        if full {
-            return Ok(());
-        }
+        let go_on = self.hold_up(slot).await?;
         self.line(format_args!("slot {slot} is slow"));
         let mut requests: Vec<_> = (0..2 + self.dice.below(4)).map(|_| self.request()).filter(|(other, ..)| *other == slot).collect();
         if let Some(twice) = requests.first().cloned() {
@@ -718,9 +715,9 @@ impl World {
             let sending = &mut self.auditor.sendings[pending.sending];
             if sending.outcome == Outcome::Pending {
                 sending.outcome = Outcome::Unknown;
-                if self.dice.chance(70) {
-                    self.late.push(pending.sending);
-                }
+            }
+            if self.dice.chance(70) {
+                self.late.push(pending.sending);
             }
         }
         Err(Halt::Crashed)
@@ -786,7 +783,7 @@ impl World {
     }
 
     /// The end: the clock goes on and wakes what is due by itself; the journal is verified, and a last start finds the same.
-    async fn end(&mut self) -> Result<Head, Halt> {
+    async fn end(&mut self) -> Result<(usize, Head), Halt> {
         self.disk.outage.store(false, Ordering::SeqCst);
         self.disk.unreadable.store(false, Ordering::SeqCst);
         if self.node().health() != Health::Writing {
@@ -794,9 +791,11 @@ impl World {
             self.restart().await?;
         }
         self.compare().await?;
-        let head = self.node().head();
+        let decided = (self.lines.len(), self.node().head());
         self.life.clock.let_wake();
-        self.pass(3 * 24 * HOUR_S);
+        // The wall clock may have been set back by days.
+        let last = self.auditor.slots.values().flat_map(Naive::live).map(|(_, hold)| hold.expires_at).max();
+        self.pass(last.map_or(0, |last| last.micros_since(self.now()) / 1_000_000) + 1);
         let node = Arc::clone(self.node());
         self.drive(async move { until(|| node.board().due(node.now()).is_empty()).await }.boxed_local(), false).await??;
         let live = self.auditor.slots.values().flat_map(Naive::live).count();
@@ -817,7 +816,7 @@ impl World {
         self.restart().await?;
         self.compare().await?;
         self.stop().await?;
-        Ok(head)
+        Ok(decided)
     }
 
     fn ask_museum(&mut self, museum: MuseumId, command: museum::Command) -> LocalBoxFuture<'static, Answer<Museum>> {
@@ -877,6 +876,46 @@ fn policy(dice: &mut Dice) -> Policy {
 /// The hour in which an instant lies, or one so many hours later.
 const fn hour_of(at: Timestamp, later: i64) -> Timestamp {
     Timestamp::from_seconds((at.as_seconds().div_euclid(HOUR_S) + later) * HOUR_S)
+}
+
+/// Goes into a look, and says so when the owner has done with its copy: it has looked, or panicked, or found the queue full.
+#[derive(Clone)]
+struct Token(mpsc::UnboundedSender<()>);
+
+impl Token {
+    /// Keeps the token in the look.
+    const fn look(&self) {}
+}
+
+impl Drop for Token {
+    fn drop(&mut self) {
+        // Without a receiver nobody waits any more.
+        let _ = self.0.send(());
+    }
+}
+
+/// Where an owner waits until the run goes on.
+#[derive(Clone)]
+struct Gate(Arc<Mutex<std::sync::mpsc::Receiver<()>>>);
+
+fn gate() -> (std::sync::mpsc::Sender<()>, Gate) {
+    let (go_on, wait) = std::sync::mpsc::channel();
+    (go_on, Gate(Arc::new(Mutex::new(wait))))
+}
+
+impl Gate {
+    /// Ends when the other end is dropped.
+    fn pass(&self) {
+        let _ = self.0.lock().map(|wait| wait.recv());
+    }
+}
+
+/// Sends a look and waits for its signal. What becomes of the look then is not touched: it would ask for the next owner if this one has stopped meanwhile.
+async fn reaches<T>(look: &mut LocalBoxFuture<'static, T>, signal: &mut mpsc::UnboundedReceiver<()>) -> Result<(), Halt> {
+    if look.now_or_never().is_none() {
+        within(signal.recv()).await?;
+    }
+    Ok(())
 }
 
 async fn within<T>(future: impl Future<Output = T>) -> Result<T, Halt> {
