@@ -94,13 +94,17 @@ impl Callers {
     /// A new command for a slot, as the auditor knows it.
     pub fn ask(&mut self, dice: &mut Dice, slot: SlotId, who: KeyId, now: Timestamp, naive: Option<&Naive>) -> Command {
         let ask = dice.weighted(&ASKS);
-        let sensible = dice.chance(75);
+        let sensible = dice.chance(85);
         let fits = |id: HoldId| match ask {
             Ask::Sell | Ask::Extend | Ask::Release => naive.is_none_or(|naive| naive.holds.get(&id).is_some_and(|hold| hold.fate == Fate::Live)),
             _ => naive.is_none_or(|naive| naive.sales.contains_key(&id)),
         };
-        let party = self.recent(dice, slot, |id| !sensible || fits(id)).or_else(|| self.recent(dice, slot, |_| true));
-        let Some(party) = party else { return self.hold(dice, slot, who) };
+        let party = match self.recent(dice, slot, |id| !sensible || fits(id)) {
+            Some(party) => party,
+            // What is to be sold must be held before, and what is to be admitted must be sold.
+            None if matches!(ask, Ask::Sell | Ask::Extend | Ask::Release) => return self.hold(dice, slot, who),
+            None => return self.sell_direct(dice, slot, who),
+        };
         let owner = dice.chance(50).then_some(if dice.chance(90) { party.who } else { who });
         let number = dice.pick(&[0, 0, 0, 1, 2]);
         let tickets = if dice.chance(40) { Vec::new() } else { vec![number] };
@@ -111,11 +115,7 @@ impl Callers {
                 let settlement = settlement(dice, party.channel, &party.lines);
                 Command::Sell { hold: party.id, owner, settlement, contact: None }
             }
-            Ask::SellDirect => {
-                let party = self.party(dice, slot, who);
-                let settlement = settlement(dice, party.channel, &party.lines);
-                Command::SellDirect { sale: party.id, channel: party.channel, lines: party.lines, settlement, contact: None }
-            }
+            Ask::SellDirect => self.sell_direct(dice, slot, who),
             Ask::Extend => Command::Extend { hold: party.id, owner },
             Ask::Release => Command::Release { hold: party.id, owner },
             Ask::Cancel => {
@@ -160,6 +160,12 @@ impl Callers {
         Command::Hold { hold: party.id, channel: party.channel, lines: party.lines }
     }
 
+    fn sell_direct(&mut self, dice: &mut Dice, slot: SlotId, who: KeyId) -> Command {
+        let party = self.party(dice, slot, who);
+        let settlement = settlement(dice, party.channel, &party.lines);
+        Command::SellDirect { sale: party.id, channel: party.channel, lines: party.lines, settlement, contact: None }
+    }
+
     fn party(&mut self, dice: &mut Dice, slot: SlotId, who: KeyId) -> Party {
         let mut line = |category, prices: &[i64]| Line {
             category: code(category),
@@ -172,7 +178,8 @@ impl Callers {
         if dice.chance(25) {
             lines.push(second);
         }
-        let channel = dice.pick(&Channel::ALL);
+        let [web, kiosk, box_office, group, reseller] = Channel::ALL;
+        let channel = dice.pick(&[web, web, kiosk, box_office, box_office, group, reseller]);
         let party = Party { id: HoldId::new(slot, dice.next()), who, channel, lines };
         self.parties.push(party.clone());
         party

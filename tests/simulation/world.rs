@@ -260,7 +260,7 @@ impl World {
             }
         }
         self.plug().await?;
-        for _ in 0..3 + self.dice.below(8) {
+        for _ in 0..6 + self.dice.below(14) {
             self.act().await?;
         }
         self.finish().await?;
@@ -307,13 +307,13 @@ impl World {
                 Ok(())
             }
             8..12 => self.wake().await,
-            12..15 => self.panic_in_an_owner().await,
-            15..18 => self.pile_up().await,
-            18..21 => {
+            12..14 => self.panic_in_an_owner().await,
+            14..17 => self.pile_up().await,
+            17..19 => {
                 self.stop_waiting();
                 Ok(())
             }
-            21..23 => {
+            19..20 => {
                 self.line(format_args!("the node is killed"));
                 self.crash()
             }
@@ -592,7 +592,7 @@ impl World {
     /// A handler panics. Whoever looked finds the next owner, or has stopped waiting.
     async fn panic_in_an_owner(&mut self) -> Result<(), Halt> {
         let slot = self.dice.pick(&self.slots);
-        if self.down.contains(&slot) || self.down.contains(&self.fence) {
+        if self.life.standing.is_none() || self.down.contains(&slot) || self.down.contains(&self.fence) {
             return Ok(());
         }
         self.line(format_args!("a handler of slot {slot} panics"));
@@ -621,9 +621,6 @@ impl World {
         }
         // The fence's owner lives on the same thread: when it has been reached the other one is gone.
         self.wait_for_owner(self.fence).await?;
-        if self.life.standing.is_none() {
-            return self.drive(look, true).await.map(drop);
-        }
         self.down.insert(slot);
         if self.dice.chance(50) {
             // It sees its owner gone, and asks for the next one, which ends the right of the old one to write.
