@@ -18,6 +18,7 @@ use super::naive::Naive;
 use super::rule;
 
 /// What became of one sending of a command.
+#[allow(clippy::large_enum_variant, reason = "most sendings are answered, and are kept to the end of the run")]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
     /// On its way.
