@@ -175,6 +175,7 @@ impl Naive {
             Event::Blocked(blocked) => self.block(blocked.sale, &blocked.tickets, true),
             Event::Unblocked(unblocked) => self.block(unblocked.sale, &unblocked.tickets, false),
             Event::Admitted(admitted) => {
+                rule(admitted.scanned_at.is_none(), "an admission of another time, though every gate has a network")?;
                 rule(self.people_upper(at).is_none_or(|(upper, ceiling)| upper < ceiling), "a full building lets somebody in")?;
                 let (from, to) = (self.opening.slot.start(), self.opening.end);
                 let (from, to) = (from.plus_seconds(-i64::from(policy.admit_early_s)), to.plus_seconds(policy.admit_late_s.into()));
@@ -225,7 +226,9 @@ impl Naive {
                 rule(observed.sellable == self.cap(at, observed), "a reading limits sales otherwise than it says")?;
                 self.reading = Some(Reading { event: observed.clone(), inside_then: self.inside() });
                 Ok(())
-            } // A new kind of event is taken in here, with its rule.
+            }
+            // A new kind of event is taken in above, with its rule.
+            _ => Err("an event of a kind that the auditor does not know".into()),
         }
     }
 
