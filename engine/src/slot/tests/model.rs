@@ -516,7 +516,10 @@ impl StateMachineTest for Real {
     }
 
     fn teardown(real: Real, _: Naive) {
-        assert_eq!(Slot::replay(&real.records).unwrap_or_else(|| Slot::planned(opening(20))), real.slot, "SL-4: replay equals live");
+        let replayed = Slot::replay(&real.records).unwrap_or_else(|| Slot::planned(opening(20)));
+        assert_eq!(replayed, real.slot, "SL-4: replay equals live");
+        let bytes = |slot: &Slot| postcard::to_allocvec(slot).unwrap();
+        assert_eq!(bytes(&replayed), bytes(&real.slot), "SL-4: to the byte");
     }
 }
 
