@@ -1,6 +1,6 @@
 //! The HTTP server: middleware, limits, wiring. Used by the binary and by tests alike.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,6 +22,8 @@ use crate::routes::health;
 use crate::routes::live::Pulse;
 use crate::{openapi, routes};
 
+/// How many connections may wait to be taken. When sales open everybody comes in the same second, and who finds no room is kept waiting for seconds by TCP.
+const BACKLOG: u32 = 4_096;
 /// The largest body of an ordinary request, in bytes.
 const BODY_MAX: usize = 64 * 1024;
 
@@ -120,8 +122,6 @@ fn start_until(
     stopping: watch::Receiver<bool>,
     own_signals: bool,
 ) -> std::io::Result<(actix_web::dev::Server, SocketAddr)> {
-    let listener = TcpListener::bind(settings.listen)?;
-    let address = listener.local_addr()?;
     let shared = Shared::new(node, settings);
     let limiter = shared.limiter();
     let contract = web::Data::new(contract());
@@ -147,7 +147,9 @@ fn start_until(
     .workers(settings.workers.max(1))
     .shutdown_timeout(10);
     let server = if own_signals { server.disable_signals() } else { server };
-    let server = server.listen(listener)?.run();
+    let server = server.backlog(BACKLOG).bind(settings.listen)?;
+    let address = server.addrs().first().copied().unwrap_or(settings.listen);
+    let server = server.run();
     actix_web::rt::spawn(async move {
         // Callers that have not been seen for a while need no memory, nor do figures that were read.
         loop {

@@ -175,7 +175,7 @@ fn did(command: &Command, events: &[Event]) -> bool {
         (Command::SetQuotas { quotas }, Event::QuotasSet(set)) => *quotas == set.quotas,
         (Command::Close { reason }, Event::Closed(closed)) => *reason == closed.reason,
         (Command::Reopen, Event::Reopened(_)) => true,
-        (Command::Observe { source, inside, sd, measured_at, ceiling }, Event::Observed(observed)) => {
+        (Command::Observe { source, inside, sd, measured_at, ceiling, .. }, Event::Observed(observed)) => {
             (source, inside, sd, measured_at, ceiling) == (&observed.source, &observed.inside, &observed.sd, &observed.measured_at, &observed.ceiling)
         }
         // A new kind of command is held against its event here.

@@ -139,6 +139,7 @@ impl Callers {
                 sd: dice.below(4) as u32,
                 measured_at: now.plus_seconds(dice.within(-600, 90)),
                 ceiling: dice.chance(80).then(|| 15 + dice.below(20) as u32),
+                grant: None,
             },
         }
     }

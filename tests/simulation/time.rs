@@ -78,4 +78,8 @@ impl Clock for SimulatedClock {
             let _ = waking.wait_for(|waking| *waking && self.now() >= at).await;
         })
     }
+
+    fn wall_ahead_us(&self) -> i64 {
+        0
+    }
 }
