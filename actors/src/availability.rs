@@ -1,8 +1,10 @@
 //! What can be booked: the plan's slots with the counters of those that have been written to, without asking any owner.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use jiff::civil::Date;
+use parking_lot::Mutex;
 use tornello_engine::calendar;
 use tornello_engine::channel::Channel;
 use tornello_engine::ids::{RouteId, SlotId};
@@ -89,6 +91,53 @@ pub fn of_museum(
         slots.insert((slot.start(), slot), seen(slot, head.end, head.policy, head.places, Some(head.at), channel, now));
     }
     slots.into_values().collect()
+}
+
+/// Where else there are places: what many who are refused at once are told is worked out once and holds for a moment.
+#[derive(Debug, Default)]
+pub struct Nearby {
+    known: Mutex<HashMap<(SlotId, Channel), Worked>>,
+}
+
+/// When it was worked out, and what.
+type Worked = (Timestamp, Arc<[Near]>);
+
+/// Another slot of the same route with places.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Near {
+    /// Which.
+    pub slot: SlotId,
+    /// How many a channel may take.
+    pub available: u32,
+}
+
+impl Nearby {
+    /// How long it holds.
+    const HOLDS_US: i64 = 250_000;
+    /// For how many slots it is kept; of more, all are forgotten.
+    const SLOTS_MAX: usize = 4_096;
+
+    /// The slots of the same route on the day before, the same and the next that have places for a channel, nearest first.
+    #[must_use]
+    pub fn of(&self, known: &Known, board: &Board, slot: SlotId, channel: Channel, now: Timestamp) -> Arc<[Near]> {
+        if let Some((at, near)) = self.known.lock().get(&(slot, channel))
+            && (0..Self::HOLDS_US).contains(&now.micros_since(*at))
+        {
+            return Arc::clone(near);
+        }
+        let date = calendar::local_day(slot.start());
+        let (from, to) = (date.yesterday().unwrap_or(date), date.tomorrow().unwrap_or(date));
+        let mut others = of_museum(known, board, from, to, Some(slot.route()), channel, now);
+        others.retain(|other| other.slot != slot && other.available > 0 && matches!(other.status, Status::Available | Status::Few));
+        others.sort_by_key(|other| other.slot.start().micros_since(slot.start()).abs());
+        let near: Arc<[Near]> = others.into_iter().map(|other| Near { slot: other.slot, available: other.available }).collect();
+        let mut kept = self.known.lock();
+        if kept.len() >= Self::SLOTS_MAX {
+            kept.clear();
+        }
+        kept.insert((slot, channel), (now, Arc::clone(&near)));
+        near
+    }
 }
 
 /// One slot, if it is planned or has been written to.

@@ -2,6 +2,7 @@
 //! of changes for those who watch. All of it can be rebuilt from the journal.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::{Mutex, RwLock};
 use serde::{Deserialize, Serialize};
@@ -65,6 +66,8 @@ const FEED: usize = 4_096;
 pub struct Board {
     /// By museum, so that a range of days of one museum is one range of one map.
     shards: [RwLock<BTreeMap<SlotId, SlotHead>>; SHARDS],
+    /// How often each shard has changed.
+    changes: [AtomicU64; SHARDS],
     wakes: Mutex<BTreeSet<(Timestamp, SlotId)>>,
     sooner: Notify,
     /// Slots that changed since they were last saved.
@@ -76,6 +79,7 @@ impl Default for Board {
     fn default() -> Self {
         Self {
             shards: std::array::from_fn(|_| RwLock::default()),
+            changes: std::array::from_fn(|_| AtomicU64::new(0)),
             wakes: Mutex::default(),
             sooner: Notify::new(),
             unsaved: Mutex::default(),
@@ -87,6 +91,12 @@ impl Default for Board {
 impl Board {
     fn shard(&self, museum: MuseumId) -> &RwLock<BTreeMap<SlotId, SlotHead>> {
         &self.shards[usize::from(museum.0) % SHARDS]
+    }
+
+    /// A number that has grown whenever a head of this museum has changed: what was worked out of its heads holds as long as the number does.
+    #[must_use]
+    pub fn changes(&self, museum: MuseumId) -> u64 {
+        self.changes[usize::from(museum.0) % SHARDS].load(Ordering::Acquire)
     }
 
     /// Publishes a slot's new head. Called in the order of commits.
@@ -105,7 +115,9 @@ impl Board {
             if shard.get(&slot).is_some_and(|known| known.seq > head.seq) {
                 return;
             }
-            shard.insert(slot, head)
+            let before = shard.insert(slot, head);
+            self.changes[usize::from(slot.museum().0) % SHARDS].fetch_add(1, Ordering::Release);
+            before
         };
         let woke_at = before.and_then(|before| before.wake_at);
         if woke_at != head.wake_at {
@@ -196,10 +208,13 @@ impl Board {
         // What is not saved yet stays, or an older head would be all that a restart finds.
         let unsaved = self.unsaved.lock();
         let mut forgotten = 0;
-        for shard in &self.shards {
+        for (shard, changes) in self.shards.iter().zip(&self.changes) {
             let mut shard = shard.write();
             let known = shard.len();
             shard.retain(|slot, head| head.end >= before || head.wake_at.is_some() || unsaved.contains(slot));
+            if shard.len() < known {
+                changes.fetch_add(1, Ordering::Release);
+            }
             forgotten += known - shard.len();
         }
         forgotten
@@ -229,8 +244,10 @@ mod tests {
     #[test]
     fn the_wake_index_follows_the_heads() {
         let board = Board::default();
+        let before = (board.changes(MuseumId(1)), board.changes(MuseumId(2)));
         board.publish(slot(1, 1, 1), head(1, Some(50)));
         board.publish(slot(1, 1, 2), head(1, Some(30)));
+        assert!(board.changes(MuseumId(1)) > before.0 && board.changes(MuseumId(2)) == before.1);
         assert_eq!(board.next_wake(), Some(Timestamp::from_seconds(30)));
         assert_eq!(board.due(Timestamp::from_seconds(49)), [slot(1, 1, 2)]);
         board.publish(slot(1, 1, 2), head(2, None));

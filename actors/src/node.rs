@@ -7,6 +7,7 @@ use std::time::Duration;
 use actix::ArbiterHandle;
 use tokio::sync::{Semaphore, watch};
 use tornello_engine::aggregate::Aggregate;
+use tornello_engine::channel::Channel;
 use tornello_engine::envelope::Envelope;
 use tornello_engine::ids::{KeyId, MuseumId, SlotId};
 use tornello_engine::museum::{self, Museum};
@@ -15,6 +16,7 @@ use tornello_engine::record::Record;
 use tornello_engine::slot::{self, Slot};
 use tornello_engine::time::Timestamp;
 
+use crate::availability::{Near, Nearby};
 use crate::board::{Board, SlotHead};
 use crate::clock::{Clock, RealClock};
 use crate::codes::{Codes, CodesError};
@@ -164,6 +166,7 @@ pub struct Node {
     museum_owners: Registry<Museum, Museums>,
     sensors: Sensors,
     grants: Grants,
+    nearby: Nearby,
     threads: Arc<Threads>,
     committed: watch::Receiver<Head>,
     health: watch::Receiver<Health>,
@@ -271,6 +274,7 @@ impl Node {
             museum_owners,
             sensors,
             grants: Grants::default(),
+            nearby: Nearby::default(),
             threads,
             committed,
             health,
@@ -362,6 +366,13 @@ impl Node {
     #[must_use]
     pub fn wall_ahead_us(&self) -> i64 {
         self.clock.wall_ahead_us()
+    }
+
+    /// Where else there are places, nearest first; see [`Nearby`].
+    #[must_use]
+    pub fn near(&self, slot: SlotId, channel: Channel) -> Arc<[Near]> {
+        let Some(known) = self.museums.get(slot.museum()) else { return Arc::default() };
+        self.nearby.of(&known, &self.board, slot, channel, self.clock.now())
     }
 
     /// The counters of all slots.

@@ -18,6 +18,16 @@ const MICROS_PER_MINUTE: i64 = 60_000_000;
 #[error("not an id: {0} characters of base 32 are expected")]
 pub struct BadId(usize);
 
+/// The value of each character; 255: none.
+const DIGITS: [u8; 256] = {
+    let (mut digits, mut value) = ([255; 256], 0);
+    while value < ALPHABET.len() {
+        digits[ALPHABET[value] as usize] = value as u8;
+        value += 1;
+    }
+    digits
+};
+
 fn write_base32(f: &mut fmt::Formatter<'_>, value: u128, characters: usize) -> fmt::Result {
     let mut text = [0_u8; 26];
     for (i, byte) in text[..characters].iter_mut().rev().enumerate() {
@@ -33,11 +43,11 @@ fn read_base32(text: &str, characters: usize, bits: u32) -> Result<u128, BadId> 
     }
     let mut value: u128 = 0;
     for byte in text.bytes() {
-        let digit = ALPHABET.iter().position(|&a| a == byte).ok_or(bad)? as u128;
-        if value >> (123) != 0 {
+        let digit = DIGITS[usize::from(byte)];
+        if digit == 255 || value >> 123 != 0 {
             return Err(bad);
         }
-        value = value << 5 | digit;
+        value = value << 5 | u128::from(digit);
     }
     if bits < 128 && value >> bits != 0 { Err(bad) } else { Ok(value) }
 }

@@ -1,10 +1,12 @@
 //! What can be booked, slot by slot and day by day, from the published counters: nobody's mailbox is asked. What a counter means is known to `engine`.
 
-use std::collections::BTreeMap;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use actix_web::http::header::{self, HeaderName};
+use actix_web::http::header::{self, ContentType, HeaderName};
 use actix_web::middleware::Compress;
+use actix_web::web::Bytes;
 use actix_web::{HttpResponse, get, web};
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
@@ -14,7 +16,7 @@ use tornello_actors::museums::Known;
 use tornello_actors::node::Node;
 use tornello_engine::calendar;
 use tornello_engine::channel::Channel;
-use tornello_engine::ids::{Code, RouteId};
+use tornello_engine::ids::{Code, MuseumId, RouteId};
 use tornello_engine::slot::LimitedBy;
 use tornello_engine::tariff::FreeDay;
 use tornello_engine::time::Timestamp;
@@ -138,6 +140,7 @@ pub struct CalendarView {
 /// What was asked, read.
 #[derive(Debug, Clone, Copy)]
 struct Asked {
+    museum: MuseumId,
     from: Date,
     to: Date,
     route: Option<RouteId>,
@@ -179,7 +182,11 @@ impl Asked {
             return Err(Problem::forbidden(Scope::Desk));
         }
         let route = span.route.map(|code| route_of(known, from, to, code).ok_or_else(|| Problem::invalid("there is no such route in these days")));
-        Ok(Self { from, to, route: route.transpose()?, channel, now })
+        Ok(Self { museum: known.museum.id(), from, to, route: route.transpose()?, channel, now })
+    }
+
+    const fn key(&self) -> AskedOf {
+        (self.museum, self.from, self.to, self.route, self.channel)
     }
 
     /// The slots that start on these days; a night's session begins on the day before.
@@ -248,12 +255,58 @@ fn day_line(known: &Known, date: Date, slots: &[SlotAvailability]) -> DayLine {
 }
 
 /// An answer that is true now, and for a second good enough.
-fn fresh(view: impl Serialize) -> HttpResponse {
+fn fresh(body: Bytes) -> HttpResponse {
     HttpResponse::Ok()
         .insert_header((header::CACHE_CONTROL, "private, max-age=1"))
         .insert_header((header::VARY, "Authorization"))
         .insert_header((HeaderName::from_static("age"), "0"))
-        .json(view)
+        .content_type(ContentType::json())
+        .body(body)
+}
+
+fn written(view: &impl Serialize) -> Result<Bytes, Problem> {
+    serde_json::to_vec(view).map(Bytes::from).map_err(|_| Problem::unavailable("the answer could not be written"))
+}
+
+/// Answers that were given before and are still true: nothing of the museum has changed since, neither its counters nor its plan, and hardly any time has passed.
+#[derive(Debug, Default)]
+struct Remembered(HashMap<AskedOf, Answer>);
+
+/// Museum, days, route and channel.
+type AskedOf = (MuseumId, Date, Date, Option<RouteId>, Channel);
+
+#[derive(Debug)]
+struct Answer {
+    known: Arc<Known>,
+    changes: u64,
+    at: Timestamp,
+    body: Bytes,
+}
+
+impl Remembered {
+    /// Sales open and quotas end by the clock.
+    const HOLDS_US: i64 = 250_000;
+    /// Of more answers, all are forgotten.
+    const ANSWERS_MAX: usize = 512;
+
+    fn get(&self, asked: &Asked, known: &Arc<Known>, changes: u64) -> Option<Bytes> {
+        let answer = self.0.get(&asked.key())?;
+        let holds =
+            answer.changes == changes && Arc::ptr_eq(&answer.known, known) && (0..Self::HOLDS_US).contains(&asked.now.micros_since(answer.at));
+        holds.then(|| answer.body.clone())
+    }
+
+    fn put(&mut self, asked: &Asked, answer: Answer) {
+        if self.0.len() >= Self::ANSWERS_MAX {
+            self.0.clear();
+        }
+        self.0.insert(asked.key(), answer);
+    }
+}
+
+thread_local! {
+    /// Each thread that answers has its own.
+    static REMEMBERED: RefCell<Remembered> = RefCell::default();
 }
 
 /// What can be booked.
@@ -271,8 +324,16 @@ fn fresh(view: impl Serialize) -> HttpResponse {
 pub async fn list_slots(node: web::Data<Node>, caller: Caller, museum: web::Path<String>, span: web::Query<Span>) -> Result<HttpResponse, Problem> {
     let known = museum_of(&node, &caller, Scope::Read, &museum)?;
     let asked = Asked::read(&node, &caller, &known, &span, SLOT_DAYS_MAX)?;
+    // Taken before the counters are read: what changes in between is seen by the next one who asks.
+    let changes = node.board().changes(asked.museum);
+    if let Some(body) = REMEMBERED.with_borrow(|remembered| remembered.get(&asked, &known, changes)) {
+        return Ok(fresh(body));
+    }
     let items = asked.slots(&node, &known).iter().map(|seen| line(&known, seen)).collect();
-    Ok(fresh(AvailabilityView { museum: known.museum.id().0, channel: asked.channel, as_of: asked.now.to_string(), items }))
+    let body = written(&AvailabilityView { museum: asked.museum.0, channel: asked.channel, as_of: asked.now.to_string(), items })?;
+    let answer = Answer { known, changes, at: asked.now, body: body.clone() };
+    REMEMBERED.with_borrow_mut(|remembered| remembered.put(&asked, answer));
+    Ok(fresh(body))
 }
 
 /// A calendar.
@@ -293,5 +354,5 @@ pub async fn list_days(node: web::Data<Node>, caller: Caller, museum: web::Path<
     // A year of slots is worked out away from the threads that answer.
     let days = web::block(move || asked.days(&on_its_thread.0, &on_its_thread.1)).await;
     let items = days.map_err(|_| Problem::unavailable("the calendar could not be worked out"))?;
-    Ok(fresh(CalendarView { museum, channel: asked.channel, as_of: asked.now.to_string(), items }))
+    Ok(fresh(written(&CalendarView { museum, channel: asked.channel, as_of: asked.now.to_string(), items })?))
 }

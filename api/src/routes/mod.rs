@@ -22,7 +22,7 @@ pub mod waiting;
 use std::sync::Arc;
 
 use serde::Serialize;
-use tornello_actors::availability::{Status, of_museum, of_slot};
+use tornello_actors::availability::of_slot;
 use tornello_actors::failure::Failure;
 use tornello_actors::museums::Known;
 use tornello_actors::node::{Files, Node};
@@ -101,13 +101,10 @@ pub fn alternatives(node: &Node, slot: SlotId, channel: Channel, failure: Failur
     if of_slot(&known, node.board(), slot, channel, node.now()).is_some_and(|seen| asked <= seen.places.capacity) {
         problem = problem.with("waiting_list", format!("/v1/slots/{slot}/waiting"));
     }
-    let date = calendar::local_day(slot.start());
-    let (from, to) = (date.yesterday().unwrap_or(date), date.tomorrow().unwrap_or(date));
-    let mut others = of_museum(&known, node.board(), from, to, Some(slot.route()), channel, node.now());
-    others.retain(|other| other.slot != slot && other.available >= asked && matches!(other.status, Status::Available | Status::Few));
-    others.sort_by_key(|other| other.slot.start().micros_since(slot.start()).abs());
-    let nearest: Vec<Alternative> = others
-        .into_iter()
+    let nearest: Vec<Alternative> = node
+        .near(slot, channel)
+        .iter()
+        .filter(|other| other.available >= asked)
         .take(ALTERNATIVES_MAX)
         .map(|other| Alternative { slot: other.slot.to_string(), starts_at: other.slot.start().to_string(), available: other.available })
         .collect();
