@@ -9,6 +9,7 @@ mod routes_gates;
 mod routes_health;
 mod routes_live;
 mod routes_manifests;
+mod routes_moves;
 mod routes_museums;
 mod routes_people;
 mod routes_readings;

@@ -16,7 +16,7 @@ fn contact() -> Value {
 }
 
 /// The files of a folder in which one of the canaries can be read.
-fn sightings(folder: &Path) -> Vec<String> {
+pub fn sightings(folder: &Path) -> Vec<String> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();

@@ -25,6 +25,8 @@ pub struct SlotHead {
     pub places: Places,
     /// When it next has something to do.
     pub wake_at: Option<Timestamp>,
+    /// How many moves to other slots are under way: somebody has to see to it that they end.
+    pub moving: u32,
 }
 
 impl SlotHead {
@@ -33,7 +35,8 @@ impl SlotHead {
     pub fn of(slot: &Slot) -> Self {
         use tornello_engine::aggregate::Aggregate;
         let opening = slot.opening();
-        Self { seq: slot.seq(), at: slot.last_at(), end: opening.end, policy: opening.policy, places: *slot.places(), wake_at: slot.wake_at() }
+        let (end, policy, places) = (opening.end, opening.policy, *slot.places());
+        Self { seq: slot.seq(), at: slot.last_at(), end, policy, places, wake_at: slot.wake_at(), moving: slot.moving() }
     }
 }
 
@@ -57,6 +60,8 @@ pub struct Board {
     shards: [RwLock<BTreeMap<SlotId, SlotHead>>; SHARDS],
     wakes: Mutex<BTreeSet<(Timestamp, SlotId)>>,
     sooner: Notify,
+    /// Slots that tickets are leaving.
+    moving: Mutex<BTreeSet<SlotId>>,
     /// Slots that changed since they were last saved.
     unsaved: Mutex<BTreeSet<SlotId>>,
     feed: broadcast::Sender<Change>,
@@ -68,6 +73,7 @@ impl Default for Board {
             shards: std::array::from_fn(|_| RwLock::default()),
             wakes: Mutex::default(),
             sooner: Notify::new(),
+            moving: Mutex::default(),
             unsaved: Mutex::default(),
             feed: broadcast::channel(FEED).0,
         }
@@ -97,6 +103,14 @@ impl Board {
             }
             shard.insert(slot, head)
         };
+        if before.map_or(0, |before| before.moving) != head.moving {
+            let mut moving = self.moving.lock();
+            if head.moving > 0 {
+                moving.insert(slot)
+            } else {
+                moving.remove(&slot)
+            };
+        }
         let woke_at = before.and_then(|before| before.wake_at);
         if woke_at != head.wake_at {
             let mut wakes = self.wakes.lock();
@@ -164,6 +178,12 @@ impl Board {
         self.wakes.lock().iter().take_while(|(at, _)| *at <= now).map(|(_, slot)| *slot).collect()
     }
 
+    /// The slots that tickets are leaving: moves under way that have not ended yet.
+    #[must_use]
+    pub fn moving(&self) -> Vec<SlotId> {
+        self.moving.lock().iter().copied().collect()
+    }
+
     /// Ends when the next deadline has changed.
     pub async fn sooner(&self) {
         self.sooner.notified().await;
@@ -181,7 +201,7 @@ impl Board {
         self.unsaved.lock().insert(slot);
     }
 
-    /// Forgets slots that ended before `before` and have no deadline. They are found in the journal when somebody asks for them.
+    /// Forgets slots that ended before `before` and have nothing left to do. They are found in the journal when somebody asks for them.
     pub fn forget(&self, before: Timestamp) -> usize {
         // What is not saved yet stays, or an older head would be all that a restart finds.
         let unsaved = self.unsaved.lock();
@@ -189,7 +209,7 @@ impl Board {
         for shard in &self.shards {
             let mut shard = shard.write();
             let known = shard.len();
-            shard.retain(|slot, head| head.end >= before || head.wake_at.is_some() || unsaved.contains(slot));
+            shard.retain(|slot, head| head.end >= before || head.wake_at.is_some() || head.moving > 0 || unsaved.contains(slot));
             forgotten += known - shard.len();
         }
         forgotten
@@ -212,6 +232,7 @@ mod tests {
             policy: Policy::default(),
             places: Places::untouched(Timestamp::from_seconds(0), 5, Default::default()),
             wake_at: wake_s.map(Timestamp::from_seconds),
+            moving: 0,
         }
     }
 
@@ -226,6 +247,20 @@ mod tests {
         assert_eq!(board.due(Timestamp::from_seconds(50)), [slot(1, 1, 1)]);
         board.publish(slot(1, 1, 1), head(2, Some(80)));
         assert_eq!(board.due(Timestamp::from_seconds(79)), []);
+    }
+
+    #[test]
+    fn slots_that_tickets_are_leaving_are_known_and_not_forgotten() {
+        let board = Board::default();
+        board.publish(slot(1, 1, 1), SlotHead { moving: 2, ..head(1, None) });
+        board.restore(slot(1, 1, 2), SlotHead { moving: 1, ..head(1, None) });
+        board.publish(slot(1, 1, 3), head(1, None));
+        assert_eq!(board.moving(), [slot(1, 1, 1), slot(1, 1, 2)]);
+        drop(board.take_unsaved());
+        assert_eq!((board.forget(Timestamp::from_seconds(1_001)), board.len()), (1, 2));
+        board.publish(slot(1, 1, 1), SlotHead { moving: 1, ..head(2, None) });
+        board.publish(slot(1, 1, 2), head(2, None));
+        assert_eq!(board.moving(), [slot(1, 1, 1)]);
     }
 
     #[test]

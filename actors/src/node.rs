@@ -24,6 +24,7 @@ use crate::journal::memory::MemoryJournal;
 use crate::journal::writer::{self, Health, Lease, Limits};
 use crate::journal::{Batch, Head, Journal, JournalError, StreamId};
 use crate::keys::{Keys, KeysError};
+use crate::moves::{self, Driving};
 use crate::museums::Museums;
 use crate::owner::{Answer, Tell};
 use crate::people::{MasterKey, People, PeopleError, Pseudonymiser};
@@ -157,6 +158,7 @@ pub struct Node {
     slots: Registry<Slot, SlotTell>,
     museum_owners: Registry<Museum, Museums>,
     sensors: Sensors,
+    driving: Driving,
     threads: Arc<Threads>,
     committed: watch::Receiver<Head>,
     health: watch::Receiver<Health>,
@@ -255,8 +257,12 @@ impl Node {
                 async move { views.follow(journal, board, clock, committed).await }
             })
         }));
-        let node = Arc::new(Self { clock, board, museums, slots, museum_owners, sensors, threads, committed, health, journal, started, files });
-        let tasks = vec![tokio::spawn(Self::keep_deadlines(Arc::clone(&node))), tokio::spawn(Self::keep_house(Arc::clone(&node)))];
+        let driving = Driving::default();
+        let node =
+            Arc::new(Self { clock, board, museums, slots, museum_owners, sensors, driving, threads, committed, health, journal, started, files });
+        let mut tasks = vec![tokio::spawn(Self::keep_deadlines(Arc::clone(&node))), tokio::spawn(Self::keep_house(Arc::clone(&node)))];
+        let moving = Arc::clone(&node);
+        tasks.push(tokio::spawn(async move { moves::keep_moving(&moving).await }));
         Ok(Running { node, writer: thread, ending, tasks })
     }
 
@@ -341,6 +347,11 @@ impl Node {
     #[must_use]
     pub fn museums(&self) -> &Museums {
         &self.museums
+    }
+
+    /// Who drives moves between slots.
+    pub(crate) const fn driving(&self) -> &Driving {
+        &self.driving
     }
 
     /// The estimates of people inside.

@@ -187,7 +187,7 @@ impl ResponseError for Problem {
 fn refusal_status(refusal: &slot::Refusal) -> StatusCode {
     use slot::Refusal as R;
     match refusal {
-        R::UnknownHold | R::UnknownSale | R::UnknownTicket => StatusCode::NOT_FOUND,
+        R::UnknownHold | R::UnknownSale | R::UnknownTicket | R::UnknownSlot => StatusCode::NOT_FOUND,
         R::HoldReleased | R::HoldExpired { .. } => StatusCode::GONE,
         R::BadLines
         | R::PartyEmpty
@@ -195,7 +195,7 @@ fn refusal_status(refusal: &slot::Refusal) -> StatusCode {
         | R::SettlementMismatch { .. }
         | R::SettlementNotAllowed { .. }
         | R::QuotasTooLarge { .. } => StatusCode::UNPROCESSABLE_ENTITY,
-        R::ReadingInFuture | R::ReadingStale | R::ScanInFuture | R::ScanTooOld => StatusCode::UNPROCESSABLE_ENTITY,
+        R::ReadingInFuture | R::ReadingStale | R::ScanInFuture | R::ScanTooOld | R::SameSlot | R::OtherMuseum => StatusCode::UNPROCESSABLE_ENTITY,
         R::IdTaken
         | R::HoldSold
         | R::SlotClosed { .. }
@@ -217,7 +217,13 @@ fn refusal_status(refusal: &slot::Refusal) -> StatusCode {
         | R::ReadingOutOfOrder
         | R::Wait { .. }
         | R::ScanKnown
-        | R::TooManyConflicts => StatusCode::CONFLICT,
+        | R::TooManyConflicts
+        | R::NotSoldThere { .. }
+        | R::PriceDiffers { .. }
+        | R::TicketMoving
+        | R::TicketMoved { .. }
+        | R::NotMoving
+        | R::IssuesUsedUp => StatusCode::CONFLICT,
     }
 }
 
@@ -262,6 +268,15 @@ fn refusal_title(refusal: &slot::Refusal) -> &'static str {
         R::ScanInFuture => "the scan is from the future: check the gate's clock",
         R::ScanTooOld => "the scan is more than 7 days old",
         R::TooManyConflicts => "the slot keeps as many conflicts as it can",
+        R::SameSlot => "the tickets are for that slot already",
+        R::OtherMuseum => "tickets do not move to another museum",
+        R::UnknownSlot => "there is no such slot to move to",
+        R::NotSoldThere { .. } => "the other slot does not sell this category",
+        R::PriceDiffers { .. } => "the tickets cost something else in the other slot",
+        R::TicketMoving => "the ticket is on its way to another slot",
+        R::TicketMoved { .. } => "the ticket was moved to another slot",
+        R::NotMoving => "nothing is on its way under that id",
+        R::IssuesUsedUp => "the ticket was issued anew too often",
     }
 }
 
@@ -304,6 +319,15 @@ fn refusal_detail(refusal: &slot::Refusal) -> &'static str {
         R::ScanInFuture => "Set the gate's clock. Its scans can be sent when their time has come.",
         R::ScanTooOld => "Keep it for the record: it is not counted any more.",
         R::TooManyConflicts => "Look at those that there are: something is wrong with the gate.",
+        R::SameSlot => "Choose another slot.",
+        R::OtherMuseum => "Choose a slot of the same museum, or cancel and book anew.",
+        R::UnknownSlot => "Look for slots in the museum's availability.",
+        R::NotSoldThere { .. } => "Move the other tickets without those of `category`, or cancel and book anew.",
+        R::PriceDiffers { .. } => "`paid_cents` was paid and `price_cents` would be due: cancel and book anew.",
+        R::TicketMoving => "Ask again in a moment: it will stand here or there.",
+        R::TicketMoved { .. } => "`to` is the ticket that counts now: read it for its slot and its code.",
+        R::NotMoving => "Nothing has to be done.",
+        R::IssuesUsedUp => "Cancel the ticket and sell a new one.",
     }
 }
 

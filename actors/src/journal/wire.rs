@@ -211,6 +211,11 @@ wire!(slot::Event {
     14 1 Closed(slot::Closed),
     15 1 Reopened(slot::Reopened),
     16 1 Observed(slot::Observed),
+    21 1 MoveBegun(slot::MoveBegun),
+    22 1 Arrived(slot::Arrived),
+    23 1 MovedOut(slot::MovedOut),
+    24 1 MoveUndone(slot::MoveUndone),
+    25 1 Renamed(slot::Renamed),
     26 1 AdmissionConflict(slot::AdmissionConflict),
 });
 

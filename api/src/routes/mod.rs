@@ -7,6 +7,7 @@ pub mod health;
 pub mod holds;
 pub mod live;
 pub mod manifests;
+pub mod moves;
 pub mod museums;
 pub mod people;
 pub mod plans;
@@ -64,6 +65,7 @@ fn v1(routes: &mut ServiceConfig<'_>) {
     routes.service(readings::send).service(readings::get_occupancy);
     routes.service(live::follow);
     routes.service(manifests::get).service(scans::merge).service(scans::conflicts);
+    routes.service(moves::to_slot).service(moves::rename);
 }
 
 /// What is not part of the contract: the contract itself, its readable form.

@@ -25,6 +25,23 @@ struct Party {
     blocked: Vec<u16>,
     /// When tickets were last let in or out: (ticket, last in, last out).
     moved: Vec<(u16, i64, i64)>,
+    /// On their way to another slot, each under the number of what it is to become.
+    moving: Vec<(u16, u64)>,
+    gone: Vec<u16>,
+    /// One entry for each time that a ticket was renamed.
+    renamed: Vec<u16>,
+}
+
+impl Party {
+    /// Whether a ticket was sold and is neither used, cancelled nor on its way or gone.
+    fn stands(&self, ticket: u16) -> bool {
+        let used = self.inside.contains(&ticket) || self.left.iter().any(|(n, _)| *n == ticket);
+        self.fate == Fate::Sold && ticket < self.people && !used && !self.cancelled.contains(&ticket) && !self.is_away(ticket)
+    }
+
+    fn is_away(&self, ticket: u16) -> bool {
+        self.gone.contains(&ticket) || self.moving.iter().any(|(n, _)| *n == ticket)
+    }
 }
 
 /// What is asked; times are seconds after the one before.
@@ -60,6 +77,13 @@ enum Ask {
         ago: i64,
         out: bool,
     },
+    BeginMove(usize, u16),
+    EndMove(usize, bool),
+    Arrive {
+        channel: Channel,
+        people: u16,
+    },
+    Rename(usize, u16),
 }
 
 #[derive(Debug, Clone)]
@@ -93,11 +117,11 @@ impl Naive {
 
     fn taken(&self, channel: Option<Channel>) -> u32 {
         let counted = |party: &&Party| channel.is_none_or(|channel| channel == party.channel) && party.fate != Fate::Gone;
-        self.parties.iter().filter(counted).map(|party| u32::from(party.people) - party.cancelled.len() as u32).sum()
+        self.parties.iter().filter(counted).map(|party| u32::from(party.people) - (party.cancelled.len() + party.gone.len()) as u32).sum()
     }
 
-    fn fits(&self, channel: Channel, people: u16) -> bool {
-        let sale_end = if channel == Channel::BoxOffice { 30 * MIN } else { -10 * MIN };
+    fn fits(&self, channel: Channel, via: Channel, people: u16) -> bool {
+        let sale_end = if via == Channel::BoxOffice { 30 * MIN } else { -10 * MIN };
         if self.closed || self.now >= sale_end || self.now < -90 * DAY || people > 10 {
             return false;
         }
@@ -121,13 +145,27 @@ impl Naive {
         i64::from(people) <= room
     }
 
-    fn add(&mut self, channel: Channel, people: u16, fate: Fate) -> bool {
+    fn add(&mut self, channel: Channel, via: Channel, people: u16, fate: Fate) -> bool {
         let n = self.next;
         self.next += 1;
-        if !self.fits(channel, people) {
+        if !self.fits(channel, via, people) {
             return false;
         }
-        self.parties.push(Party { n, channel, people, fate, cancelled: vec![], inside: vec![], left: vec![], blocked: vec![], moved: vec![] });
+        let party = Party {
+            n,
+            channel,
+            people,
+            fate,
+            cancelled: vec![],
+            inside: vec![],
+            left: vec![],
+            blocked: vec![],
+            moved: vec![],
+            moving: vec![],
+            gone: vec![],
+            renamed: vec![],
+        };
+        self.parties.push(party);
         true
     }
 
@@ -144,8 +182,10 @@ impl Naive {
         let selling = |party: &Party| !closed && now < if party.channel == Channel::BoxOffice { 30 * MIN } else { -10 * MIN };
         let sale_end = |channel| if channel == Channel::BoxOffice { 30 * MIN } else { -10 * MIN };
         match *ask {
-            Ask::Hold { channel, people } => self.add(channel, people, Fate::Held { until: (now + 900).min(sale_end(channel)), extended: false }),
-            Ask::Direct { people } => self.add(Channel::BoxOffice, people, Fate::Sold),
+            Ask::Hold { channel, people } => {
+                self.add(channel, channel, people, Fate::Held { until: (now + 900).min(sale_end(channel)), extended: false })
+            }
+            Ask::Direct { people } => self.add(Channel::BoxOffice, Channel::BoxOffice, people, Fate::Sold),
             Ask::Extend(i) => {
                 let Some(party) = self.parties.get_mut(i).filter(|party| selling(party)) else { return false };
                 let Fate::Held { until, extended: false } = party.fate else { return false };
@@ -165,13 +205,7 @@ impl Naive {
                 true
             }
             Ask::Cancel(i, ticket) => {
-                let Some(party) = self.parties.get_mut(i).filter(|party| party.fate == Fate::Sold && ticket < party.people && now < 30 * MIN) else {
-                    return false;
-                };
-                let used = party.inside.contains(&ticket) || party.left.iter().any(|(n, _)| *n == ticket);
-                if used || party.cancelled.contains(&ticket) {
-                    return false;
-                }
+                let Some(party) = self.parties.get_mut(i).filter(|party| party.stands(ticket) && now < 30 * MIN) else { return false };
                 party.cancelled.push(ticket);
                 true
             }
@@ -187,7 +221,13 @@ impl Naive {
                     party.left.iter().filter(|(n, _)| *n == ticket).count() == 1
                         && party.left.iter().any(|(n, first_at)| *n == ticket && now <= first_at + 7200)
                 };
-                if !may || full || party.inside.contains(&ticket) || party.cancelled.contains(&ticket) || party.blocked.contains(&ticket) {
+                if !may
+                    || full
+                    || party.inside.contains(&ticket)
+                    || party.cancelled.contains(&ticket)
+                    || party.blocked.contains(&ticket)
+                    || party.is_away(ticket)
+                {
                     return false;
                 }
                 party.enter(ticket, now);
@@ -212,12 +252,13 @@ impl Naive {
                 }
                 self.scans.push((i, ticket, t, out));
                 let seen = self.observed.is_some_and(|(measured, ..)| t <= measured);
-                let cancelled = party.cancelled.contains(&ticket);
+                // A ticket that has gone elsewhere, or was issued anew since, lets nobody in either.
+                let cancelled = party.cancelled.contains(&ticket) || party.is_away(ticket) || party.renamed.contains(&ticket);
                 let good = match entries {
                     0 => !cancelled && !party.blocked.contains(&ticket) && (-15 * MIN..=45 * MIN).contains(&t),
                     1 => {
                         let back = party.left.iter().any(|(n, first_at)| *n == ticket && t <= first_at + 7200);
-                        !inside && !party.blocked.contains(&ticket) && t >= went && back
+                        !cancelled && !inside && !party.blocked.contains(&ticket) && t >= went && back
                     }
                     _ => false,
                 };
@@ -237,7 +278,7 @@ impl Naive {
                 let Some(party) = self.parties.get_mut(i).filter(|party| party.fate == Fate::Sold && ticket < party.people) else { return false };
                 let was = party.blocked.contains(&ticket);
                 party.blocked.retain(|n| *n != ticket);
-                if block && !party.cancelled.contains(&ticket) {
+                if block && !party.cancelled.contains(&ticket) && !party.is_away(ticket) {
                     party.blocked.push(ticket);
                     return true;
                 }
@@ -272,6 +313,29 @@ impl Naive {
                 self.observed = Some((now, inside.saturating_sub(self.inside()), cap));
                 true
             }
+            Ask::BeginMove(i, ticket) => {
+                let arrival = self.next;
+                self.next += 1;
+                let may = |party: &&mut Party| party.stands(ticket) && now < 30 * MIN && !party.blocked.contains(&ticket);
+                let Some(party) = self.parties.get_mut(i).filter(may) else { return false };
+                party.moving.push((ticket, arrival));
+                true
+            }
+            Ask::EndMove(i, done) => {
+                let Some(party) = self.parties.get_mut(i).filter(|party| !party.moving.is_empty()) else { return false };
+                let (ticket, _) = party.moving.remove(0);
+                if done {
+                    party.gone.push(ticket);
+                }
+                true
+            }
+            Ask::Arrive { channel, people } => self.add(channel, Channel::BoxOffice, people, Fate::Sold),
+            Ask::Rename(i, ticket) => {
+                let may = |party: &&mut Party| party.stands(ticket) && now < 30 * MIN && !party.blocked.contains(&ticket);
+                let Some(party) = self.parties.get_mut(i).filter(may) else { return false };
+                party.renamed.push(ticket);
+                true
+            }
         }
     }
 
@@ -288,7 +352,10 @@ impl Naive {
                 Command::Sell { hold: id(n(i)), owner: None, settlement, contact: None }
             }
             Ask::Cancel(i, ticket) => cancel(n(i), &[ticket]),
-            Ask::Admit(i, ticket) => admit(n(i), ticket),
+            Ask::Admit(i, ticket) => {
+                let renamed = self.parties.get(i).map_or(0, |party| party.renamed.iter().filter(|n| **n == ticket).count());
+                Command::Admit { ticket: id(n(i)).ticket(ticket), issue: Some(1 + renamed as u16), gate: code("north"), museum: MUSEUM }
+            }
             Ask::Exit(i, ticket) => exit(n(i), ticket),
             Ask::Block(i, ticket, true) => Command::Block { sale: id(n(i)), tickets: vec![ticket], reason: code("review") },
             Ask::Block(i, ticket, false) => Command::Unblock { sale: id(n(i)), tickets: vec![ticket] },
@@ -297,6 +364,17 @@ impl Naive {
             Ask::Close(true) => Command::Close { reason: code("strike") },
             Ask::Close(false) => Command::Reopen,
             Ask::Observe { inside } => observe(inside, 0, self.now),
+            Ask::BeginMove(i, ticket) => begin_move(n(i), &[ticket], self.next),
+            Ask::EndMove(i, done) => {
+                let arrival = there(self.parties.get(i).and_then(|party| party.moving.first()).map_or(9999, |(_, arrival)| *arrival));
+                if done { Command::FinishMove { arrival } } else { Command::UndoMove { arrival, why: Refusal::UnknownSlot } }
+            }
+            Ask::Arrive { channel, people } => {
+                Command::Arrive { arrived: Box::new(Arrived { channel, ..arrived(self.next, &[full(people)]) }), via: Channel::BoxOffice }
+            }
+            Ask::Rename(i, ticket) => {
+                Command::Rename { sale: id(n(i)), owner: None, tickets: vec![ticket], holder: Some(PersonId(self.next.into())) }
+            }
             Ask::Merge { party, ticket, ago, out } => {
                 let direction = if out { Direction::Out } else { Direction::In };
                 merge(scan(n(party), ticket, "pda", direction, self.now - ago))
@@ -331,9 +409,9 @@ pub struct Step {
 
 fn asks() -> impl Strategy<Value = (i64, Ask)> {
     let later = prop_oneof![6 => 0..120_i64, 2 => 120..1200_i64, 1 => 1200..3 * HOUR];
-    let channel = prop_oneof![Just(Channel::Group), Just(Channel::Reseller), Just(Channel::BoxOffice)];
+    let channel = || prop_oneof![Just(Channel::Group), Just(Channel::Reseller), Just(Channel::BoxOffice)];
     let ask = prop_oneof![
-        6 => (channel, 1..6_u16).prop_map(|(channel, people)| Ask::Hold { channel, people }),
+        6 => (channel(), 1..6_u16).prop_map(|(channel, people)| Ask::Hold { channel, people }),
         3 => (1..6_u16).prop_map(|people| Ask::Direct { people }),
         1 => (0..30_usize).prop_map(Ask::Extend),
         1 => (0..30_usize).prop_map(Ask::Release),
@@ -348,6 +426,10 @@ fn asks() -> impl Strategy<Value = (i64, Ask)> {
         2 => (0..110_u32).prop_map(|inside| Ask::Observe { inside }),
         4 => (0..30_usize, 0..6_u16, prop_oneof![Just(0_i64), 1..600_i64, 600..2 * HOUR], prop::bool::weighted(0.4))
             .prop_map(|(party, ticket, ago, out)| Ask::Merge { party, ticket, ago, out }),
+        3 => (0..30_usize, 0..6_u16).prop_map(|(i, ticket)| Ask::BeginMove(i, ticket)),
+        3 => (0..30_usize, any::<bool>()).prop_map(|(i, done)| Ask::EndMove(i, done)),
+        1 => (channel(), 1..6_u16).prop_map(|(channel, people)| Ask::Arrive { channel, people }),
+        1 => (0..30_usize, 0..6_u16).prop_map(|(i, ticket)| Ask::Rename(i, ticket)),
     ];
     (later, ask)
 }
@@ -417,6 +499,7 @@ impl StateMachineTest for Real {
         let places = real.slot.places();
         assert_eq!((places.taken(), places.admitted, places.inside), (naive.taken(None), naive.admitted(), naive.inside()));
         assert_eq!(places.conflicts, naive.conflicts);
+        assert_eq!(real.slot.moving() as usize, naive.parties.iter().map(|party| party.moving.len()).sum::<usize>());
         real
     }
 
