@@ -3,10 +3,13 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod journeys;
+mod linearizable;
+mod mqtt;
 mod routes_availability;
 mod routes_docs;
 mod routes_gates;
 mod routes_health;
+mod routes_history;
 mod routes_live;
 mod routes_manifests;
 mod routes_moves;
@@ -18,4 +21,5 @@ mod routes_scans;
 mod routes_scopes;
 mod routes_slots;
 mod routes_tickets;
+mod routes_waiting;
 mod support;

@@ -91,7 +91,7 @@ async fn every_verdict_of_the_gate_has_its_status_and_code() {
     refuses(&app, &[("back again", admissions(), &gate, shown("code", &good), 409, "ticket_used")]).await;
 
     // The building is full: wait, the ticket stays good.
-    tell(&app, nine, 60, Command::Observe { source: code("door"), inside: 60, sd: 0, measured_at: now, ceiling: Some(60) }).await;
+    tell(&app, nine, 60, Command::Observe { source: code("door"), inside: 60, sd: 0, measured_at: now, ceiling: Some(60), grant: None }).await;
     let waiting = shown("ticket", &ticket(&sale, 0));
     let (status, problem) = app.post("/v1/admissions", &gate, "wait", &waiting).await;
     assert_eq!((status, &problem["code"], &problem["verdict"]), (StatusCode::CONFLICT, &json!("wait"), &json!("wait")), "{problem}");

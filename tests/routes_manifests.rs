@@ -86,7 +86,7 @@ async fn it_is_sent_again_only_when_tickets_or_keys_have_changed() {
     assert!(first.starts_with("W/\""), "{first}");
     app.pass(60).await;
     let now = app.node().now();
-    tell(&app, nine, 60, Command::Observe { source: code("door"), inside: 5, sd: 0, measured_at: now, ceiling: Some(60) }).await;
+    tell(&app, nine, 60, Command::Observe { source: code("door"), inside: 5, sd: 0, measured_at: now, ceiling: Some(60), grant: None }).await;
     let (status, tag, body) = ask(&app, PATH, &gate, &format!("\"other\", {first}")).await;
     assert_eq!((status, &tag, body), (StatusCode::NOT_MODIFIED, &first, Value::Null), "what sensors say does not matter to it");
     assert_eq!(app.post(&format!("/v1/slots/{nine}/sales"), &office, "second", &sell).await.0, StatusCode::CREATED);

@@ -54,7 +54,7 @@ fn nowhere(path: &str, operation: &Value) -> String {
                 let id = match name {
                     "slot" => "000a000102r4e".to_owned(),
                     "museum" => "nowhere".to_owned(),
-                    "hold" | "sale" | "ticket" | "person" | "order" => "000a000102r4e0000000000000".to_owned(),
+                    "hold" | "sale" | "ticket" | "person" | "order" | "entry" => "000a000102r4e0000000000000".to_owned(),
                     _ => "nothing".to_owned(),
                 };
                 filled = filled.replace(&format!("{{{name}}}"), &id);
@@ -152,6 +152,7 @@ async fn the_things_of_another_museum_do_not_exist() {
         ("/v1/museums/1/plan".to_owned(), "/v1/museums/2/plan".to_owned()),
         ("/v1/museums/torre/availability".to_owned(), "/v1/museums/mare/availability".to_owned()),
         (format!("/v1/slots/{theirs}"), format!("/v1/slots/{ours}")),
+        (format!("/v1/slots/{theirs}/history"), format!("/v1/slots/{ours}/history")),
         ("/v1/live?museum=mare,torre".to_owned(), "/v1/live?museum=mare".to_owned()),
     ] {
         assert_eq!(app.request(Method::GET, &there, &manager).send().await.unwrap().status(), 404, "{there}");

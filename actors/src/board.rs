@@ -25,6 +25,8 @@ pub struct SlotHead {
     pub places: Places,
     /// When it next has something to do.
     pub wake_at: Option<Timestamp>,
+    /// How many parties wait for places.
+    pub waiting: u32,
     /// How many moves to other slots are under way: somebody has to see to it that they end.
     pub moving: u32,
 }
@@ -35,8 +37,16 @@ impl SlotHead {
     pub fn of(slot: &Slot) -> Self {
         use tornello_engine::aggregate::Aggregate;
         let opening = slot.opening();
-        let (end, policy, places) = (opening.end, opening.policy, *slot.places());
-        Self { seq: slot.seq(), at: slot.last_at(), end, policy, places, wake_at: slot.wake_at(), moving: slot.moving() }
+        Self {
+            seq: slot.seq(),
+            at: slot.last_at(),
+            end: opening.end,
+            policy: opening.policy,
+            places: *slot.places(),
+            wake_at: slot.wake_at(),
+            waiting: slot.waiting().len() as u32,
+            moving: slot.moving(),
+        }
     }
 }
 
@@ -232,6 +242,7 @@ mod tests {
             policy: Policy::default(),
             places: Places::untouched(Timestamp::from_seconds(0), 5, Default::default()),
             wake_at: wake_s.map(Timestamp::from_seconds),
+            waiting: 0,
             moving: 0,
         }
     }

@@ -14,13 +14,15 @@ pub trait Clock: Send + Sync + 'static {
     fn now(&self) -> Timestamp;
     /// Ends when `now` has reached `at`.
     fn sleep_until(&self, at: Timestamp) -> BoxFuture<'_, ()>;
+    /// By how many microseconds the machine's wall clock is ahead of `now`, as it was last looked at; of interest when it has jumped.
+    fn wall_ahead_us(&self) -> i64;
 }
 
-/// The machine's time.
+/// The rules of a clock that a house can build on, whatever its sources say: it starts at the wall clock's time, goes on with the monotonic clock, follows the
+/// wall clock slowly, does not follow a jump, and never goes back. The sources are given with each call.
 #[derive(Debug)]
-pub struct RealClock {
-    started: Instant,
-    /// Microseconds to add to the monotonic time since `started`.
+pub struct Steady {
+    /// Microseconds to add to the monotonic time since the start.
     base_us: AtomicI64,
     /// The latest answer.
     latest_us: AtomicI64,
@@ -33,11 +35,44 @@ const JUMP_US: i64 = 2_000_000;
 /// The longest single sleep, so that slewing is not missed.
 const SLEEP_MAX: Duration = Duration::from_secs(60);
 
+impl Steady {
+    /// Starts at the wall clock's time.
+    #[must_use]
+    pub const fn start(wall: Timestamp) -> Self {
+        Self { base_us: AtomicI64::new(wall.as_micros()), latest_us: AtomicI64::new(i64::MIN) }
+    }
+
+    /// Now, so many microseconds of monotonic time after the start; never earlier than an answer given before.
+    pub fn now(&self, elapsed_us: i64) -> Timestamp {
+        let now = self.base_us.load(Ordering::Relaxed).saturating_add(elapsed_us);
+        Timestamp::from_micros(self.latest_us.fetch_max(now, Ordering::Relaxed).max(now))
+    }
+
+    /// Moves towards the wall clock by at most half a millisecond; call once a second. Answers by how many microseconds the wall clock has jumped away.
+    pub fn slew(&self, elapsed_us: i64, wall: Timestamp) -> Option<i64> {
+        let apart = wall.micros_since(self.now(elapsed_us));
+        if apart.abs() > JUMP_US {
+            return Some(apart);
+        }
+        self.base_us.fetch_add(apart.clamp(-SLEW_US_PER_TICK, SLEW_US_PER_TICK), Ordering::Relaxed);
+        None
+    }
+}
+
+/// The machine's time.
+#[derive(Debug)]
+pub struct RealClock {
+    started: Instant,
+    steady: Steady,
+    /// By how much the wall clock was ahead when it was last looked at.
+    wall_ahead_us: AtomicI64,
+}
+
 impl RealClock {
     /// Starts at the wall clock's time.
     #[must_use]
     pub fn start() -> Self {
-        Self { started: Instant::now(), base_us: AtomicI64::new(Self::wall().as_micros()), latest_us: AtomicI64::new(i64::MIN) }
+        Self { started: Instant::now(), steady: Steady::start(Self::wall()), wall_ahead_us: AtomicI64::new(0) }
     }
 
     /// What the machine's wall clock says, whatever it is worth.
@@ -49,20 +84,19 @@ impl RealClock {
 
     /// Moves towards the wall clock by at most half a millisecond; call once a second. Answers by how many microseconds the wall clock has jumped away.
     pub fn slew(&self) -> Option<i64> {
-        let apart = Self::wall().micros_since(self.now());
-        if apart.abs() > JUMP_US {
-            return Some(apart);
-        }
-        self.base_us.fetch_add(apart.clamp(-SLEW_US_PER_TICK, SLEW_US_PER_TICK), Ordering::Relaxed);
-        None
+        let wall = Self::wall();
+        self.wall_ahead_us.store(wall.micros_since(self.now()), Ordering::Relaxed);
+        self.steady.slew(self.elapsed_us(), wall)
+    }
+
+    fn elapsed_us(&self) -> i64 {
+        i64::try_from(self.started.elapsed().as_micros()).unwrap_or(i64::MAX)
     }
 }
 
 impl Clock for RealClock {
     fn now(&self) -> Timestamp {
-        let elapsed = i64::try_from(self.started.elapsed().as_micros()).unwrap_or(i64::MAX);
-        let now = self.base_us.load(Ordering::Relaxed).saturating_add(elapsed);
-        Timestamp::from_micros(self.latest_us.fetch_max(now, Ordering::Relaxed).max(now))
+        self.steady.now(self.elapsed_us())
     }
 
     fn sleep_until(&self, at: Timestamp) -> BoxFuture<'_, ()> {
@@ -75,6 +109,10 @@ impl Clock for RealClock {
                 tokio::time::sleep(Duration::from_micros(left_us.unsigned_abs()).min(SLEEP_MAX)).await;
             }
         })
+    }
+
+    fn wall_ahead_us(&self) -> i64 {
+        self.wall_ahead_us.load(Ordering::Relaxed)
     }
 }
 
@@ -113,6 +151,10 @@ impl Clock for ManualClock {
             let _ = now.wait_for(|now| *now >= at).await;
         })
     }
+
+    fn wall_ahead_us(&self) -> i64 {
+        0
+    }
 }
 
 #[cfg(test)]
@@ -134,19 +176,34 @@ mod tests {
     }
 
     #[test]
-    fn a_real_clock_follows_a_small_difference_slowly_and_a_jump_not_at_all() {
+    fn a_steady_clock_follows_a_small_difference_slowly_and_a_jump_not_at_all() {
+        const SECOND: i64 = 1_000_000;
+        let steady = Steady::start(Timestamp::from_seconds(1_000));
+        let wall = |seconds, apart_us| Timestamp::from_micros((1_000 + seconds) * SECOND + apart_us);
+        // (wall clock beside the monotonic one, what is reported, how far the clock is off afterwards)
+        let seconds = [
+            (0, None, 0),
+            (300, None, 300),
+            (SECOND, None, 300 + SLEW_US_PER_TICK),
+            (-SECOND, None, 300),
+            (3_600 * SECOND, Some(3_600 * SECOND - 300), 300),
+            (-3_600 * SECOND, Some(-3_600 * SECOND - 300), 300),
+            (86_400 * SECOND, Some(86_400 * SECOND - 300), 300),
+            (-86_400 * SECOND, Some(-86_400 * SECOND - 300), 300),
+            (0, None, 0),
+        ];
+        for (second, (apart_us, reported, off_us)) in (1..).zip(seconds) {
+            assert_eq!(steady.slew(second * SECOND, wall(second, apart_us)), reported, "second {second}");
+            assert_eq!(steady.now((second + 1) * SECOND), wall(second + 1, off_us), "second {second}");
+        }
+        let latest = steady.now(20 * SECOND);
+        assert_eq!(steady.now(10 * SECOND), latest, "an answer never goes back");
+    }
+
+    #[test]
+    fn the_real_clock_stands_by_the_wall_clock_at_its_start() {
         let clock = RealClock::start();
-        clock.base_us.fetch_sub(1_000_000, Ordering::Relaxed);
-        clock.latest_us.store(i64::MIN, Ordering::Relaxed);
-        let before = clock.base_us.load(Ordering::Relaxed);
+        assert!(clock.now().micros_since(RealClock::wall()).abs() < JUMP_US);
         assert_eq!(clock.slew(), None);
-        assert_eq!(clock.base_us.load(Ordering::Relaxed) - before, SLEW_US_PER_TICK);
-        clock.base_us.fetch_sub(3_600_000_000, Ordering::Relaxed);
-        let before_jump = clock.now();
-        assert!(clock.now() >= before_jump, "an answer never goes back");
-        clock.latest_us.store(i64::MIN, Ordering::Relaxed);
-        let before = clock.base_us.load(Ordering::Relaxed);
-        assert!(clock.slew().is_some_and(|apart| apart > 3_600_000_000 - 1_000_000));
-        assert_eq!(clock.base_us.load(Ordering::Relaxed), before);
     }
 }

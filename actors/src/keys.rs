@@ -17,7 +17,7 @@ use rand::rngs::SysRng;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use sqlx::Row;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteRow, SqliteSynchronous};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqliteRow, SqliteSynchronous};
 use subtle::ConstantTimeEq;
 use tornello_engine::ids::{Code, KeyId, MuseumId};
 use tornello_engine::time::Timestamp;
@@ -357,12 +357,8 @@ impl Keys {
     pub async fn open(path: impl Into<PathBuf>) -> Result<Self, KeysError> {
         let path = path.into();
         secret_file::ensure_private(&path).map_err(KeysError::File)?;
-        let pool = SqlitePoolOptions::new()
-            .max_connections(1)
-            .test_before_acquire(false)
-            .connect_with(options(&path))
-            .await
-            .map_err(store("open the keys"))?;
+        let pool =
+            crate::sqlite::pool().max_connections(1).test_before_acquire(false).connect_with(options(&path)).await.map_err(store("open the keys"))?;
         let keys = Self { path, pool, known: RwLock::default() };
         let mut tx = keys.pool.begin_with("BEGIN IMMEDIATE").await.map_err(store("prepare the keys"))?;
         for statement in SCHEMA {

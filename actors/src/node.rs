@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::ArbiterHandle;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tornello_engine::aggregate::Aggregate;
 use tornello_engine::envelope::Envelope;
 use tornello_engine::ids::{KeyId, MuseumId, SlotId};
@@ -19,6 +19,7 @@ use crate::board::{Board, SlotHead};
 use crate::clock::{Clock, RealClock};
 use crate::codes::{Codes, CodesError};
 use crate::failure::Failure;
+use crate::history::{self, Page, Past};
 use crate::journal::file::{self, FileJournal};
 use crate::journal::memory::MemoryJournal;
 use crate::journal::writer::{self, Health, Lease, Limits};
@@ -32,9 +33,10 @@ use crate::registry::Registry;
 use crate::sensors::{Occupancy, Reading, Rejected, Sensors};
 use crate::signing::{SigningError, SigningKeys};
 use crate::start::{self, Checked, Memory};
-use crate::streams::Streams;
+use crate::streams::{Streams, read_failed};
 use crate::threads::Threads;
 use crate::views::{Views, ViewsError};
+use grants::Grants;
 
 /// A wall clock this far behind the journal's last record is wrong.
 const BEHIND_S: i64 = 60;
@@ -49,7 +51,11 @@ const STOP_WITHIN: Duration = Duration::from_secs(10);
 /// How soon slots are woken again whose deadline still stands, when the journal writes and when it does not.
 const WAKE_AGAIN: Duration = Duration::from_millis(50);
 const WAKE_AGAIN_BROKEN: Duration = Duration::from_secs(1);
+/// A wall clock that has moved by so much since it was last reported has jumped again.
+const TOLD_AGAIN_US: i64 = 1_000_000;
 const KEYS_EVERY: Duration = Duration::from_millis(500);
+/// How many slots are replayed to an earlier moment at once: each is as large in memory as when it is in use.
+const HISTORIES: usize = 2;
 
 /// Where things are kept and how.
 #[derive(Debug, Clone)]
@@ -158,11 +164,13 @@ pub struct Node {
     slots: Registry<Slot, SlotTell>,
     museum_owners: Registry<Museum, Museums>,
     sensors: Sensors,
+    grants: Grants,
     driving: Driving,
     threads: Arc<Threads>,
     committed: watch::Receiver<Head>,
     health: watch::Receiver<Health>,
     journal: Arc<dyn Journal>,
+    histories: Semaphore,
     started: Checked,
     /// What a data folder holds beside the journal; none in memory.
     files: Option<Files>,
@@ -257,9 +265,23 @@ impl Node {
                 async move { views.follow(journal, board, clock, committed).await }
             })
         }));
-        let driving = Driving::default();
-        let node =
-            Arc::new(Self { clock, board, museums, slots, museum_owners, sensors, driving, threads, committed, health, journal, started, files });
+        let node = Arc::new(Self {
+            clock,
+            board,
+            museums,
+            slots,
+            museum_owners,
+            sensors,
+            grants: Grants::default(),
+            driving: Driving::default(),
+            threads,
+            committed,
+            health,
+            journal,
+            histories: Semaphore::new(HISTORIES),
+            started,
+            files,
+        });
         let mut tasks = vec![tokio::spawn(Self::keep_deadlines(Arc::clone(&node))), tokio::spawn(Self::keep_house(Arc::clone(&node)))];
         let moving = Arc::clone(&node);
         tasks.push(tokio::spawn(async move { moves::keep_moving(&moving).await }));
@@ -302,14 +324,25 @@ impl Node {
         self.look(slot, move |slot| slot.recall(&envelope) != Recall::New).await
     }
 
-    /// Whether a slot would do a command now, without doing it.
+    /// Whether a slot would do a command now, without doing it; of one that was done it would say the same again.
     pub async fn rehearse(&self, slot: SlotId, envelope: &Envelope, command: &slot::Command) -> Result<(), Failure<slot::Refusal>> {
         let (envelope, command, now) = (envelope.clone(), command.clone(), self.clock.now());
         let decide = move |slot: &Slot| match slot.recall(&envelope) {
-            Recall::New => slot.decide(now, &command).map(drop),
-            Recall::Done { .. } | Recall::OtherBody => Ok(()),
+            Recall::New => slot.decide(now, &command).map(drop).map_err(Failure::Refused),
+            Recall::Done { .. } => Ok(()),
+            Recall::OtherBody => Err(Failure::KeyReused),
         };
-        self.look(slot, decide).await?.map_err(Failure::Refused)
+        self.look(slot, decide).await?
+    }
+
+    /// A slot as it was at a moment, with a page of the records that led there. It is read from the journal; the slot itself is not asked.
+    pub async fn history(&self, slot: SlotId, at: Timestamp, page: Page) -> Result<Past, Failure<slot::Refusal>> {
+        let _turn = self.histories.acquire().await;
+        match history::of_slot(self.journal.as_ref(), slot, at, page).await {
+            Ok(Some(past)) => Ok(past),
+            Ok(None) => self.museums.opening(slot).map(Past::planned).ok_or(Failure::UnknownSlot(slot)),
+            Err(error) => Err(read_failed(&error)),
+        }
     }
 
     /// Gives a command to a museum.
@@ -317,17 +350,11 @@ impl Node {
         self.museum_owners.ask(StreamId::Museum(museum), envelope, command).await
     }
 
-    /// Takes a reading in; answers the estimate when the slots that it concerns have written it down. A slot that refuses a reading keeps its last one.
+    /// Takes a reading in; answers the estimate when the slots that it concerns have written down what follows for them. A slot that refuses a reading keeps its
+    /// last one.
     pub async fn read(&self, reading: Reading, who: KeyId) -> Result<Occupancy, Rejected> {
-        let (occupancy, told) = self.sensors.take(reading, who, self.clock.now(), &self.museums, &self.board)?;
-        for told in told {
-            if let Err(failure) = self.slot(told.slot, told.envelope, told.command).await {
-                if failure.is_retryable() {
-                    self.sensors.not_told(told.slot);
-                }
-                tracing::debug!(slot = %told.slot, %failure, "a slot did not take a reading");
-            }
-        }
+        let occupancy = self.sensors.take(reading, who, self.clock.now(), &self.museums)?;
+        self.share_out(reading.museum).await;
         Ok(occupancy)
     }
 
@@ -335,6 +362,12 @@ impl Node {
     #[must_use]
     pub fn now(&self) -> Timestamp {
         self.clock.now()
+    }
+
+    /// By how many microseconds the machine's wall clock is ahead of [`Node::now`]: it has jumped if that is more than moments.
+    #[must_use]
+    pub fn wall_ahead_us(&self) -> i64 {
+        self.clock.wall_ahead_us()
     }
 
     /// The counters of all slots.
@@ -565,16 +598,22 @@ pub fn lock(data: &Path) -> Result<std::fs::File, StartError> {
 
 /// Slews the real clock once a second and reports jumps of the wall clock. Runs until dropped.
 pub async fn keep_time(clock: Arc<RealClock>) {
-    let mut jumped = false;
+    let mut told_us = 0;
     loop {
         tokio::time::sleep(Duration::from_secs(1)).await;
-        let apart_us = clock.slew();
-        if let Some(apart_us) = apart_us.filter(|_| !jumped) {
-            tracing::error!(apart_us, "the wall clock has jumped; it is not followed: set it right, or restart to take it over");
+        let apart_us = clock.slew().unwrap_or(0);
+        // Each jump once, and the last one back too.
+        if (apart_us - told_us).abs() > TOLD_AGAIN_US {
+            told_us = apart_us;
+            if apart_us == 0 {
+                tracing::info!("the wall clock is right again");
+            } else {
+                tracing::error!(apart_us, "the wall clock has jumped; it is not followed: set it right, or restart to take it over");
+            }
         }
-        jumped = apart_us.is_some();
     }
 }
 
+mod grants;
 #[cfg(test)]
 mod tests;

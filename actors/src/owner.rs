@@ -155,7 +155,7 @@ where
         let events = match self.state.decide(at, &command) {
             Ok(events) => events,
             Err(refusal) => {
-                refuse(answer, Failure::Refused(refusal));
+                self.refuse(refusal, answer);
                 return Ok(());
             }
         };
@@ -205,6 +205,18 @@ where
         let view = self.tell.view(&self.state);
         permit.write(Box::new(Append { lease: Arc::clone(&self.lease), record, view: Some(view), tell: Arc::clone(&self.tell), answer }));
         Ok(())
+    }
+
+    /// Refuses when that from which the refusal follows is on the disk. Before, the counters do not show it yet, and it may never come true: the next command
+    /// could be done that this one was told cannot be.
+    fn refuse(&self, refusal: A::Refusal, answer: oneshot::Sender<Answer<A>>) {
+        let Some(settling) = Settling::of(&self.state, &self.queue, &self.lease) else {
+            let _ = answer.send(Err(Failure::Busy));
+            return;
+        };
+        settling.then(&self.lease, move |stands| {
+            let _ = answer.send(Err(if stands { Failure::Refused(refusal) } else { Failure::Busy }));
+        });
     }
 
     /// Answers a repeated key with the record that the command became the first time, once it is on the disk.

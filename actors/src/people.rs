@@ -17,7 +17,7 @@ use rand::TryRng;
 use rand::rngs::SysRng;
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqliteSynchronous};
 use tokio::sync::oneshot;
 use tornello_engine::envelope::{Digest, Party, PartyKind};
 use tornello_engine::ids::PersonId;
@@ -384,7 +384,7 @@ impl People {
             .synchronous(SqliteSynchronous::Full)
             .pragma("secure_delete", "ON")
             .pragma("temp_store", "MEMORY");
-        let pool = SqlitePoolOptions::new()
+        let pool = crate::sqlite::pool()
             .max_connections(1)
             .test_before_acquire(false)
             .after_connect(move |connection, _| {

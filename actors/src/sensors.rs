@@ -1,22 +1,16 @@
-//! Readings come in, people inside go out: an estimate for each museum in memory, and a command to each slot that it concerns. A slot hears of a change that
-//! matters to it, or that its last word is getting old; not of every reading.
+//! Readings come in, people inside go out: an estimate for each museum in memory. What follows for the slots is shared out by the node.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
-use jiff::ToSpan;
 use parking_lot::Mutex;
 use tokio::sync::broadcast;
-use tornello_engine::calendar;
-use tornello_engine::envelope::Envelope;
-use tornello_engine::ids::{Code, KeyId, MuseumId, SlotId};
-use tornello_engine::slot::{Command, Policy};
+use tornello_engine::ids::{Code, KeyId, MuseumId};
 use tornello_engine::time::Timestamp;
 use tornello_models::ModelError;
 use tornello_models::dwell::{Dwell, Entries, Inside};
 
 use crate::board::Board;
-use crate::digest::digest;
-use crate::museums::{Known, Museums};
+use crate::museums::Museums;
 
 /// How far a sensor's clock may be ahead, in seconds; as in the slot.
 const AHEAD_S: i64 = 60;
@@ -68,6 +62,8 @@ pub struct Occupancy {
     pub at: Timestamp,
     /// By which sensor.
     pub sensor: Code,
+    /// Under which key the reading came; after a restart the system's.
+    pub who: KeyId,
 }
 
 /// Why a reading was not taken.
@@ -102,24 +98,6 @@ impl Rejected {
             Self::TooManySensors => "too_many_sensors",
         }
     }
-}
-
-/// A command that follows from a reading.
-#[derive(Debug, Clone)]
-pub struct Told {
-    /// To which slot.
-    pub slot: SlotId,
-    /// Under which key: the same reading makes the same key.
-    pub envelope: Envelope,
-    /// [`Command::Observe`].
-    pub command: Command,
-}
-
-#[derive(Debug, Default)]
-struct State {
-    sites: HashMap<MuseumId, Site>,
-    /// What each slot was told last: when, and the upper bound.
-    told: HashMap<SlotId, (Timestamp, u32)>,
 }
 
 /// What is known of one museum's building.
@@ -160,64 +138,42 @@ impl Site {
 /// The estimates of all museums.
 #[derive(Debug)]
 pub struct Sensors {
-    state: Mutex<State>,
+    sites: Mutex<HashMap<MuseumId, Site>>,
     feed: broadcast::Sender<Occupancy>,
 }
 
 impl Default for Sensors {
     fn default() -> Self {
-        Self { state: Mutex::default(), feed: broadcast::channel(FEED).0 }
+        Self { sites: Mutex::default(), feed: broadcast::channel(FEED).0 }
     }
 }
 
 impl Sensors {
-    /// Takes a reading in. Answers the new estimate and the commands that follow from it.
-    pub fn take(&self, reading: Reading, who: KeyId, now: Timestamp, museums: &Museums, board: &Board) -> Result<(Occupancy, Vec<Told>), Rejected> {
-        let known = museums.get(reading.museum).ok_or(Rejected::UnknownMuseum)?;
+    /// Takes a reading in. Answers the new estimate.
+    pub fn take(&self, reading: Reading, who: KeyId, now: Timestamp, museums: &Museums) -> Result<Occupancy, Rejected> {
+        museums.get(reading.museum).ok_or(Rejected::UnknownMuseum)?;
         if reading.at > now.plus_seconds(AHEAD_S) {
             return Err(Rejected::InFuture);
         }
         if reading.at <= now.plus_seconds(-OLD_S) {
             return Err(Rejected::Old);
         }
-        let mut state = self.state.lock();
-        let site = state.sites.entry(reading.museum).or_default();
+        let mut sites = self.sites.lock();
+        let site = sites.entry(reading.museum).or_default();
         let inside = site.take(reading)?;
         // A door that is a little behind the others changes the sum, not the time of it.
         let at = site.occupancy.map_or(reading.at, |last| last.at.max(reading.at));
-        let occupancy = Occupancy { museum: reading.museum, inside, at, sensor: reading.sensor };
+        let occupancy = Occupancy { museum: reading.museum, inside, at, sensor: reading.sensor, who };
         site.occupancy = Some(occupancy);
-        let ceiling = known.museum.ceiling_on(calendar::local_day(now));
-        let told = concerned(&known, board, now)
-            .into_iter()
-            .filter_map(|(slot, policy)| {
-                let upper = inside.people.saturating_add(inside.sd.saturating_mul(2));
-                let limit = ceiling?;
-                if let Some((at, before)) = state.told.get(&slot) {
-                    let matters = upper.abs_diff(*before) >= (limit / 100).max(1);
-                    if !matters && now.micros_since(*at) < i64::from(policy.stale_after_s) * 1_000_000 / 3 {
-                        return None;
-                    }
-                }
-                state.told.insert(slot, (now, upper));
-                Some(tell(slot, occupancy, ceiling, who))
-            })
-            .collect();
-        state.told.retain(|slot, (at, _)| slot.museum() != reading.museum || now.micros_since(*at) < 86_400_000_000);
-        drop(state);
+        drop(sites);
         let _ = self.feed.send(occupancy);
-        Ok((occupancy, told))
-    }
-
-    /// Notes that a slot could not be told, so that it is told of the next reading whatever that says.
-    pub fn not_told(&self, slot: SlotId) {
-        self.state.lock().told.remove(&slot);
+        Ok(occupancy)
     }
 
     /// The last estimate of a museum.
     #[must_use]
     pub fn occupancy(&self, museum: MuseumId) -> Option<Occupancy> {
-        self.state.lock().sites.get(&museum)?.occupancy
+        self.sites.lock().get(&museum)?.occupancy
     }
 
     /// Follows the estimates from now on.
@@ -228,14 +184,14 @@ impl Sensors {
 
     /// Starts from what the slots were told last: after a restart nobody has left meanwhile, which errs on the safe side.
     pub fn restore(&self, board: &Board, museums: &Museums) {
-        let mut state = self.state.lock();
+        let mut sites = self.sites.lock();
         for known in museums.all() {
             let museum = known.museum.id();
             let last = board.heads_of(museum).into_iter().filter_map(|(_, head)| head.places.live).max_by_key(|live| live.measured_at);
             if let Some(live) = last {
                 let inside = Inside { people: live.people, sd: live.sd };
-                let site = state.sites.entry(museum).or_default();
-                site.occupancy = Some(Occupancy { museum, inside, at: live.measured_at, sensor: live.source });
+                let site = sites.entry(museum).or_default();
+                site.occupancy = Some(Occupancy { museum, inside, at: live.measured_at, sensor: live.source, who: KeyId::SYSTEM });
                 site.before = Some(begun(inside, live.measured_at));
             }
         }
@@ -253,25 +209,4 @@ fn begun(inside: Inside, at: Timestamp) -> Entries {
     // An empty estimator takes any first count.
     let _ = entries.push(at.as_seconds(), inside.people);
     entries
-}
-
-/// The slots that people inside now concern: those that run, and those that begin before everybody has left; as planned, or as they were opened.
-fn concerned(known: &Known, board: &Board, now: Timestamp) -> Vec<(SlotId, Policy)> {
-    let today = calendar::local_day(now);
-    let matters = |slot: SlotId, end: Timestamp, policy: &Policy| now < end && slot.start() < now.plus_seconds(i64::from(policy.dwell_s));
-    let mut slots = BTreeMap::new();
-    for date in [today.saturating_sub(1.day()), today, today.saturating_add(1.day())] {
-        slots.extend(known.day(date).iter().map(|opening| (opening.slot, (opening.end, opening.policy))));
-    }
-    slots.extend(board.heads_of(known.museum.id()).into_iter().map(|(slot, head)| (slot, (head.end, head.policy))));
-    slots.into_iter().filter(|(slot, (end, policy))| matters(*slot, *end, policy)).map(|(slot, (_, policy))| (slot, policy)).collect()
-}
-
-fn tell(slot: SlotId, occupancy: Occupancy, ceiling: Option<u32>, who: KeyId) -> Told {
-    let Occupancy { inside, at, sensor, .. } = occupancy;
-    let key =
-        digest(&[b"reading", sensor.as_str().as_bytes(), &at.as_micros().to_be_bytes(), &inside.people.to_be_bytes(), &slot.get().to_be_bytes()]);
-    let body = digest(&[&inside.people.to_be_bytes(), &inside.sd.to_be_bytes(), &ceiling.unwrap_or(u32::MAX).to_be_bytes()]);
-    let envelope = Envelope { who, key, body, parties: Vec::new(), assessment: None, order: None };
-    Told { slot, envelope, command: Command::Observe { source: sensor, inside: inside.people, sd: inside.sd, measured_at: at, ceiling } }
 }

@@ -118,7 +118,8 @@ impl Planned for Museum {
     }
 }
 
-fn read_failed<R>(error: &JournalError) -> Failure<R> {
+/// A stream that cannot be read, as its caller is told.
+pub fn read_failed<R>(error: &JournalError) -> Failure<R> {
     tracing::error!(%error, "a stream cannot be read");
     Failure::Journal(error.to_string())
 }

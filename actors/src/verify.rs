@@ -2,6 +2,8 @@
 //! each record and a full recount at the end. Uses nothing but the journal: no snapshot, no read model, no saved head.
 
 use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
 
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
@@ -14,7 +16,7 @@ use tornello_engine::slot::{Slot, TicketState};
 use tornello_engine::time::Timestamp;
 
 use crate::journal::wire::{self, Framed, Wire};
-use crate::journal::{Batch, Journal, JournalError, StreamId};
+use crate::journal::{Batch, Head, Journal, JournalError, StreamId};
 use crate::start::{self, Checked};
 use crate::streams::corrupt;
 
@@ -58,6 +60,76 @@ pub struct Sums {
     pub paid_cents: Cents,
     /// What was paid back.
     pub refunded_cents: Cents,
+}
+
+/// The end of a journal as it was written down elsewhere, to be compared with later: `120:5f0c...`, the number of the last batch and its hash in hexadecimal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Exported {
+    /// Number of the last batch.
+    pub number: u64,
+    /// Its hash.
+    pub hash: [u8; 32],
+}
+
+impl From<&Head> for Exported {
+    fn from(head: &Head) -> Self {
+        Self { number: head.number, hash: head.hash }
+    }
+}
+
+impl fmt::Display for Exported {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:", self.number)?;
+        self.hash.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl FromStr for Exported {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, &'static str> {
+        const EXPECTED: &str = "the number of a batch, a colon and 64 hexadecimal digits are expected";
+        let (number, digits) = text.split_once(':').ok_or(EXPECTED)?;
+        if digits.len() != 64 || !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+            return Err(EXPECTED);
+        }
+        let mut hash = [0; 32];
+        for (byte, at) in hash.iter_mut().zip((0..).step_by(2)) {
+            *byte = u8::from_str_radix(&digits[at..at + 2], 16).map_err(|_| EXPECTED)?;
+        }
+        Ok(Self { number: number.parse().map_err(|_| EXPECTED)?, hash })
+    }
+}
+
+/// Why a journal is not the one whose end was written down, grown or not.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Departed {
+    /// It ends before: batches are missing that no check of the journal alone can miss.
+    #[error("the journal ends at batch {last}: {missing} of the {expected} batches up to that head are missing", missing = expected - last)]
+    Short {
+        /// Its last batch.
+        last: u64,
+        /// The batch that was written down.
+        expected: u64,
+    },
+    /// Another batch has that number.
+    #[error("batch {0} is another one than that of the head: this is not that journal, or it was written anew")]
+    Other(u64),
+    /// It cannot be read.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+}
+
+/// Whether a journal that was checked goes on from an end that was written down before. A tail cut off where a batch ends is seen by nothing else.
+pub async fn goes_on_from(journal: &dyn Journal, checked: &Checked, exported: &Exported) -> Result<(), Departed> {
+    if exported.number > checked.head.number {
+        return Err(Departed::Short { last: checked.head.number, expected: exported.number });
+    }
+    let found = match exported.number.checked_sub(1) {
+        Some(before) => journal.batches(before, 1).await?.first().map(Batch::hash),
+        None => Some(Head::EMPTY.hash),
+    };
+    if found == Some(exported.hash) { Ok(()) } else { Err(Departed::Other(exported.number)) }
 }
 
 /// Checks everything. Damage is an error that names the first batch in which it shows; a torn last batch is cut off if `cut` says so, else it is damage.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 use sqlx::Row;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteRow, SqliteSynchronous};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqliteRow, SqliteSynchronous};
 use tokio::sync::{mpsc, watch};
 use tornello_engine::aggregate::Aggregate;
 use tornello_engine::channel::Channel;
@@ -23,7 +23,7 @@ use crate::journal::{Batch, Head, Journal, JournalError, StreamId};
 use crate::streams::corrupt;
 
 /// Raised whenever a table, a head or a snapshot changes its form: an older file is thrown away and built again.
-const FORMAT: i64 = 2;
+const FORMAT: i64 = 5;
 /// How many batches one round takes in; a full one has about a megabyte.
 const ROUND: u32 = 64;
 /// How many snapshots wait to be written; more are left out, which costs a longer replay and nothing else.
@@ -54,7 +54,7 @@ const SCHEMA: &str = "
         changed_at INTEGER NOT NULL
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX ticket_by_slot ON ticket (slot, ticket);
-    PRAGMA user_version = 2;";
+    PRAGMA user_version = 5;";
 
 /// What can go wrong with the read models.
 #[derive(Debug, thiserror::Error)]
@@ -156,7 +156,7 @@ impl Views {
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Normal)
             .busy_timeout(Duration::from_secs(10));
-        let pool = SqlitePoolOptions::new().max_connections(4).connect_with(options).await?;
+        let pool = crate::sqlite::pool().max_connections(4).connect_with(options).await?;
         let version: i64 = sqlx::query_scalar("PRAGMA user_version").fetch_one(&pool).await?;
         let (rows_sender, rows) = watch::channel(0);
         let views = Self { pool, rows, rows_sender: Arc::new(rows_sender) };
@@ -472,6 +472,10 @@ impl Rows {
             | Event::Reopened(_)
             | Event::Observed(_)
             | Event::AdmissionConflict(_)
+            | Event::Waited(_)
+            | Event::WaitingLeft(_)
+            | Event::Offered(_)
+            | Event::WaitingEnded(_)
             | Event::Renamed(_) => {}
         }
     }

@@ -4,6 +4,7 @@
 pub mod auth;
 pub mod demo;
 pub mod entrance;
+pub mod mqtt;
 pub mod openapi;
 pub mod print;
 pub mod problem;

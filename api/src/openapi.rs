@@ -30,7 +30,7 @@ impl IntoResponses for Problems {
             ("403", "The key's role may not do that"),
             ("404", "There is no such thing here"),
             ("409", "The state of things is against it; `code` says what"),
-            ("410", "The hold has ended"),
+            ("410", "The hold or entry has ended"),
             ("413", "The body is too large"),
             ("415", "The body is not JSON"),
             ("422", "It can be read but not be done; `code` says why"),
@@ -44,11 +44,12 @@ impl IntoResponses for Problems {
 }
 
 /// What is asked for under which heading, in the order of a visit.
-const TAGS: [(&str, &str); 11] = [
+const TAGS: [(&str, &str); 12] = [
     ("Museums", "Museums with their plans, tariffs and ceilings."),
     ("Availability", "What can be booked."),
     ("Slots", "One slot: its counters, and what staff change."),
     ("Holds", "Places kept for a while."),
+    ("Waiting", "Parties that wait for places, served in order."),
     ("Sales", "Places sold, cancelled and blocked."),
     ("Tickets", "One for each person, with a signed code, on screen or paper."),
     ("Gates", "In and out."),
@@ -89,13 +90,20 @@ pub fn frame() -> OpenApi {
     api
 }
 
-/// Adds to what the handlers say of themselves what holds for all of them: the headers that every answer carries. An operation whose summary says all has it as
+/// Adds to what the handlers say of themselves what holds for all of them: the headers that every answer carries, the form of idempotency keys. An operation whose summary says all has it as
 /// its description too.
 #[must_use]
 pub fn finished(mut api: OpenApi) -> OpenApi {
     for operation in api.paths.paths.values_mut().flat_map(operations) {
         if operation.description.as_ref().is_none_or(String::is_empty) {
             operation.description = operation.summary.clone();
+        }
+        for parameter in operation.parameters.iter_mut().flatten() {
+            if let RefOr::T(parameter) = parameter
+                && parameter.name == "Idempotency-Key"
+            {
+                parameter.schema = Some(idempotency_key().into());
+            }
         }
         for (status, response) in &mut operation.responses.responses {
             let RefOr::T(response) = response else { continue };
@@ -119,6 +127,12 @@ pub fn finished(mut api: OpenApi) -> OpenApi {
 
 fn operations(path: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
     [&mut path.get, &mut path.put, &mut path.post, &mut path.delete].into_iter().flatten()
+}
+
+/// Visible ASCII without quotes and backslashes, bare or quoted: what [`crate::request::IdempotencyKey`] reads.
+fn idempotency_key() -> ObjectBuilder {
+    const PATTERN: &str = r#"^([!#-\[\]-~]{1,255}|"[!#-\[\]-~]{1,255}")$"#;
+    ObjectBuilder::new().schema_type(Type::String).min_length(Some(1)).max_length(Some(257)).pattern(Some(PATTERN))
 }
 
 fn words(description: &str) -> Header {

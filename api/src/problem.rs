@@ -107,6 +107,12 @@ impl Problem {
         &self.0.title
     }
 
+    /// As it is published, inside another answer.
+    #[must_use]
+    pub fn into_body(self) -> Body {
+        *self.0
+    }
+
     /// Something in the request cannot be read.
     #[must_use]
     pub fn malformed(what: impl Into<String>) -> Self {
@@ -187,8 +193,8 @@ impl ResponseError for Problem {
 fn refusal_status(refusal: &slot::Refusal) -> StatusCode {
     use slot::Refusal as R;
     match refusal {
-        R::UnknownHold | R::UnknownSale | R::UnknownTicket | R::UnknownSlot => StatusCode::NOT_FOUND,
-        R::HoldReleased | R::HoldExpired { .. } => StatusCode::GONE,
+        R::UnknownHold | R::UnknownSale | R::UnknownTicket | R::UnknownEntry | R::UnknownSlot => StatusCode::NOT_FOUND,
+        R::HoldReleased | R::HoldExpired { .. } | R::EntryEnded { .. } => StatusCode::GONE,
         R::BadLines
         | R::PartyEmpty
         | R::PartyTooLarge { .. }
@@ -218,6 +224,8 @@ fn refusal_status(refusal: &slot::Refusal) -> StatusCode {
         | R::Wait { .. }
         | R::ScanKnown
         | R::TooManyConflicts
+        | R::PlacesAvailable { .. }
+        | R::WaitingListFull { .. }
         | R::NotSoldThere { .. }
         | R::PriceDiffers { .. }
         | R::TicketMoving
@@ -268,6 +276,10 @@ fn refusal_title(refusal: &slot::Refusal) -> &'static str {
         R::ScanInFuture => "the scan is from the future: check the gate's clock",
         R::ScanTooOld => "the scan is more than 7 days old",
         R::TooManyConflicts => "the slot keeps as many conflicts as it can",
+        R::PlacesAvailable { .. } => "nobody has to wait: there are places",
+        R::WaitingListFull { .. } => "the waiting list is full",
+        R::UnknownEntry => "there is no such entry of the waiting list",
+        R::EntryEnded { .. } => "the entry of the waiting list has ended",
         R::SameSlot => "the tickets are for that slot already",
         R::OtherMuseum => "tickets do not move to another museum",
         R::UnknownSlot => "there is no such slot to move to",
@@ -288,7 +300,7 @@ fn refusal_detail(refusal: &slot::Refusal) -> &'static str {
         R::PartyEmpty => "Count at least one person in each line.",
         R::PartyTooLarge { .. } => "Split the party: `max` people at a time, or ask the group office.",
         R::IdTaken => "Repeat with the same Idempotency-Key.",
-        R::UnknownHold | R::UnknownSale | R::UnknownTicket => "Check the id; it may belong to another caller.",
+        R::UnknownHold | R::UnknownSale | R::UnknownTicket | R::UnknownEntry => "Check the id; it may belong to another caller.",
         R::HoldSold => "Read the sale of the same id.",
         R::HoldReleased | R::HoldExpired { .. } => "Hold places again.",
         R::SlotClosed { .. } => "`reason` says why; what was sold can be cancelled with a full refund. Choose another slot.",
@@ -303,7 +315,9 @@ fn refusal_detail(refusal: &slot::Refusal) -> &'static str {
         R::SettlementNotAllowed { .. } => {
             "Desks and kiosks settle at the desk, resellers and groups on their account; payments through gateways do not exist yet."
         }
-        R::NotEnoughPlaces { .. } => "`available` places are left for this channel; `alternatives` names the nearest slots with enough.",
+        R::NotEnoughPlaces { .. } => {
+            "`available` places are left for this channel; `alternatives` names the nearest slots with enough; or POST the lines to `waiting_list`, if it is there."
+        }
         R::QuotasTooLarge { .. } => "Reserve at most `capacity` places in all.",
         R::WrongMuseum => "Send the visitor to the museum on the ticket.",
         R::CodeOutdated { .. } => "Ask for the newest code: issue `issue` counts.",
@@ -319,6 +333,9 @@ fn refusal_detail(refusal: &slot::Refusal) -> &'static str {
         R::ScanInFuture => "Set the gate's clock. Its scans can be sent when their time has come.",
         R::ScanTooOld => "Keep it for the record: it is not counted any more.",
         R::TooManyConflicts => "Look at those that there are: something is wrong with the gate.",
+        R::PlacesAvailable { .. } => "Hold them: `available` places are left for this channel.",
+        R::WaitingListFull { .. } => "`max` parties wait already. Choose another slot.",
+        R::EntryEnded { .. } => "`how` says how: an entry that was `taken` is a sale of the same id. Join again, or choose another slot.",
         R::SameSlot => "Choose another slot.",
         R::OtherMuseum => "Choose a slot of the same museum, or cancel and book anew.",
         R::UnknownSlot => "Look for slots in the museum's availability.",

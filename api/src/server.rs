@@ -1,6 +1,6 @@
 //! The HTTP server: middleware, limits, wiring. Used by the binary and by tests alike.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,11 +16,14 @@ use utoipa::openapi::{OpenApi, PathItem};
 use utoipa_actix_web::AppExt;
 
 use crate::entrance::{self, Shared};
+use crate::mqtt::Link;
 use crate::problem::Problem;
 use crate::routes::health;
 use crate::routes::live::Pulse;
 use crate::{openapi, routes};
 
+/// How many connections may wait to be taken. When sales open everybody comes in the same second, and who finds no room is kept waiting for seconds by TCP.
+const BACKLOG: u32 = 4_096;
 /// The largest body of an ordinary request, in bytes.
 const BODY_MAX: usize = 64 * 1024;
 
@@ -39,6 +42,8 @@ pub struct ServerSettings {
     pub burst: NonZeroU32,
     /// How often those who watch hear that the server is there.
     pub heartbeat: Duration,
+    /// How readings over MQTT go, if they are followed: for `/status`.
+    pub mqtt: Option<Link>,
 }
 
 impl ServerSettings {
@@ -48,7 +53,7 @@ impl ServerSettings {
         const PER_SECOND: NonZeroU32 = NonZeroU32::new(2_000).expect("not zero");
         const BURST: NonZeroU32 = NonZeroU32::new(4_000).expect("not zero");
         let workers = std::thread::available_parallelism().map_or(2, usize::from);
-        Self { listen, workers, lend_threads: false, per_second: PER_SECOND, burst: BURST, heartbeat: Duration::from_secs(15) }
+        Self { listen, workers, lend_threads: false, per_second: PER_SECOND, burst: BURST, heartbeat: Duration::from_secs(15), mqtt: None }
     }
 }
 
@@ -117,14 +122,13 @@ fn start_until(
     stopping: watch::Receiver<bool>,
     own_signals: bool,
 ) -> std::io::Result<(actix_web::dev::Server, SocketAddr)> {
-    let listener = TcpListener::bind(settings.listen)?;
-    let address = listener.local_addr()?;
     let shared = Shared::new(node, settings);
     let limiter = shared.limiter();
     let contract = web::Data::new(contract());
     let pulse = Pulse { heartbeat: settings.heartbeat, stopping };
     let figures = health::recorder();
     let lend_threads = settings.lend_threads;
+    let mqtt = settings.mqtt.clone();
     let server = HttpServer::new(move || {
         if lend_threads {
             shared.node().lend(actix_rt::Arbiter::current());
@@ -134,6 +138,7 @@ fn start_until(
             .app_data(web::ThinData(shared.clone()))
             .app_data(contract.clone())
             .app_data(web::ThinData(pulse.clone()))
+            .app_data(web::ThinData(mqtt.clone()))
             .configure(limits)
             .configure(routes::unpublished)
             .default_service(web::to(nowhere))
@@ -142,7 +147,9 @@ fn start_until(
     .workers(settings.workers.max(1))
     .shutdown_timeout(10);
     let server = if own_signals { server.disable_signals() } else { server };
-    let server = server.listen(listener)?.run();
+    let server = server.backlog(BACKLOG).bind(settings.listen)?;
+    let address = server.addrs().first().copied().unwrap_or(settings.listen);
+    let server = server.run();
     actix_web::rt::spawn(async move {
         // Callers that have not been seen for a while need no memory, nor do figures that were read.
         loop {
@@ -156,20 +163,16 @@ fn start_until(
 
 /// Listens, and serves when awaited until Ctrl-C or SIGTERM, then sends those away who watch, and finishes what runs. Answers where it listens as well.
 pub fn serve(node: Arc<Node>, settings: &ServerSettings) -> std::io::Result<(impl Future<Output = std::io::Result<()>> + use<>, SocketAddr)> {
+    use tokio::signal::unix::{SignalKind, signal};
+    // Before anybody can know that it listens, so that an early signal is not the end of the process.
+    let (mut interrupted, mut terminated) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     let (stop, stopping) = watch::channel(false);
     let (server, address) = start_until(node, settings, stopping, true)?;
     let handle = server.handle();
     actix_web::rt::spawn(async move {
-        let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()).ok();
-        let terminated = async {
-            match &mut terminate {
-                Some(signal) => signal.recv().await,
-                None => std::future::pending().await,
-            }
-        };
         tokio::select! {
-            _ = tokio::signal::ctrl_c() => {}
-            _ = terminated => {}
+            _ = interrupted.recv() => {}
+            _ = terminated.recv() => {}
         }
         stop.send_replace(true);
         handle.stop(true).await;

@@ -10,11 +10,12 @@ pub mod redis;
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::Write;
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use actix_web::http::StatusCode;
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
@@ -114,6 +115,10 @@ struct SaleView<'a> {
     sold_at: &'a str,
 }
 
+/// A free port of this machine.
+const ANYWHERE: (Ipv4Addr, u16) = (Ipv4Addr::LOCALHOST, 0);
+/// How many connections may wait to be taken, as in Tornello.
+const BACKLOG: u32 = 4_096;
 const AT: &str = "2026-11-23T08:30:00.123456Z";
 const PRICE_CENTS: i64 = 1_200;
 
@@ -211,11 +216,11 @@ async fn bare_answer(length: web::Path<usize>, form: web::Json<serde_json::Value
 }
 
 /// The caller's idempotency key, made one with the caller's number; or why not.
-fn key_of(request: &HttpRequest, callers: &Callers) -> Result<String, HttpResponse> {
+fn key_of(request: &HttpRequest, callers: &Callers) -> Result<String, StatusCode> {
     let header = |name| request.headers().get(name).and_then(|value| value.to_str().ok());
     let caller = header("authorization").and_then(|text| text.strip_prefix("Bearer ")).and_then(|key| callers.get(key));
-    let Some(caller) = caller else { return Err(HttpResponse::Unauthorized().finish()) };
-    let Some(key) = header("idempotency-key") else { return Err(HttpResponse::BadRequest().finish()) };
+    let Some(caller) = caller else { return Err(StatusCode::UNAUTHORIZED) };
+    let Some(key) = header("idempotency-key") else { return Err(StatusCode::BAD_REQUEST) };
     Ok(format!("{caller}:{key}"))
 }
 
@@ -233,7 +238,7 @@ async fn hold(
 ) -> HttpResponse {
     let key = match key_of(&request, &callers) {
         Ok(key) => key,
-        Err(denied) => return denied,
+        Err(denied) => return HttpResponse::new(denied),
     };
     let people = form.lines.iter().map(|line| u32::from(line.count)).sum();
     let asked = Asked { key: &key, digest: digest(&("hold", slot.as_str(), &*form)), slot: &slot, hold: &id(), people, settlement: "" };
@@ -253,7 +258,7 @@ async fn sale(
 ) -> HttpResponse {
     let key = match key_of(&request, &callers) {
         Ok(key) => key,
-        Err(denied) => return denied,
+        Err(denied) => return HttpResponse::new(denied),
     };
     let Ok(settlement) = serde_json::to_string(&form.settlement) else { return HttpResponse::BadRequest().finish() };
     let asked = Asked { key: &key, digest: digest(&("sale", hold.as_str(), &*form)), slot: "", hold: &hold, people: 0, settlement: &settlement };
@@ -282,11 +287,14 @@ async fn read(store: web::Data<Store>, slot: web::Path<String>) -> HttpResponse 
     sold.map_or_else(|error| failed(&error), |sold| HttpResponse::Ok().json(serde_json::json!({"sold": sold})))
 }
 
+/// Says where it listens.
+fn say(addresses: &[SocketAddr]) -> anyhow::Result<()> {
+    println!("{}", addresses.first().context("it listens nowhere")?);
+    Ok(std::io::stdout().flush()?)
+}
+
 /// Serves until it is told to stop; says on the standard output where.
 pub fn serve(backend: &Backend, workers: usize) -> anyhow::Result<()> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-    println!("{}", listener.local_addr()?);
-    std::io::stdout().flush()?;
     let backend = backend.clone();
     let callers: Callers = Arc::new(HashMap::from([(BEARER.to_owned(), 1)]));
     actix_web::rt::System::new().block_on(async move {
@@ -298,7 +306,9 @@ pub fn serve(backend: &Backend, workers: usize) -> anyhow::Result<()> {
                     .route("/bytes/{length}", web::get().to(bare_read))
                     .route("/bytes/{length}", web::post().to(bare_answer))
             };
-            return HttpServer::new(app).workers(workers).listen(listener)?.run().await.context("the ceiling stopped");
+            let server = HttpServer::new(app).workers(workers).backlog(BACKLOG).bind(ANYWHERE)?;
+            say(&server.addrs())?;
+            return server.run().await.context("the ceiling stopped");
         }
         let app = move || {
             let (backend, callers) = (backend.clone(), Arc::clone(&callers));
@@ -322,6 +332,8 @@ pub fn serve(backend: &Backend, workers: usize) -> anyhow::Result<()> {
                 .route("/v1/slots/{slot}/capacity", web::put().to(open))
                 .route("/v1/slots/{slot}", web::get().to(read))
         };
-        HttpServer::new(app).workers(workers).listen(listener)?.run().await.context("the front stopped")
+        let server = HttpServer::new(app).workers(workers).backlog(BACKLOG).bind(ANYWHERE)?;
+        say(&server.addrs())?;
+        server.run().await.context("the front stopped")
     })
 }

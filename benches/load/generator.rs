@@ -8,13 +8,17 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use rustix::event::Timespec;
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 
 use crate::histogram::Histogram;
 use crate::http;
 
+/// A connection that was not used for so long is made anew: servers close those that they have not heard of for a few seconds.
+const FRESH: Duration = Duration::from_secs(2);
+/// What a server says to a connection on which nothing is asked, before it closes it.
+const REQUEST_TIMEOUT: u16 = 408;
 /// How long answers are awaited after the last request.
 const DRAIN: Duration = Duration::from_secs(10);
 
@@ -81,20 +85,6 @@ pub struct Tally {
 }
 
 impl Tally {
-    /// Adds what another generator counted in the same time.
-    pub fn merge(&mut self, other: &Self) {
-        self.seconds = self.seconds.max(other.seconds);
-        self.done += other.done;
-        self.shed += other.shed;
-        self.answers += other.answers;
-        self.done_ever += other.done_ever;
-        self.unsent += other.unsent;
-        for (status, count) in &other.statuses {
-            *self.statuses.entry(*status).or_default() += count;
-        }
-        self.latency.merge(&other.latency);
-    }
-
     /// Units done per second.
     pub fn rate(&self) -> f64 {
         self.done as f64 / self.seconds.max(1e-9)
@@ -109,6 +99,7 @@ struct Connection {
     unwritten: Vec<u8>,
     /// When the request that runs was to begin, if one runs.
     since: Option<u64>,
+    used: Instant,
 }
 
 struct Generator<'a, S> {
@@ -133,7 +124,14 @@ struct Generator<'a, S> {
 /// Runs to the end. `at` is called when the measured time begins and ends. Anything unexpected, be it an answer or a broken connection, is an error.
 pub fn run<S: Script>(run: &Run, script: &mut S, mut at: impl FnMut(Edge)) -> anyhow::Result<Tally> {
     let epoll = epoll::create(CreateFlags::CLOEXEC)?;
-    let connections = (0..run.connections).map(|n| connect(&epoll, run.address, n)).collect::<anyhow::Result<Vec<_>>>()?;
+    let mut connections = Vec::with_capacity(run.connections);
+    for number in 0..run.connections {
+        connections.push(connect(&epoll, run.address, number)?);
+        // A crowd at the door is not what is measured: the server has time to let them in.
+        if number % 64 == 63 {
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
     let from = run.warm_up.as_nanos() as u64;
     let mut generator = Generator {
         run,
@@ -168,7 +166,7 @@ fn connect(epoll: &rustix::fd::OwnedFd, address: SocketAddr, number: usize) -> a
     stream.set_nodelay(true)?;
     stream.set_nonblocking(true)?;
     epoll::add(epoll, &stream, EventData::new_u64(number as u64), EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET)?;
-    Ok(Connection { stream, read: Vec::new(), unwritten: Vec::new(), since: None })
+    Ok(Connection { stream, read: Vec::new(), unwritten: Vec::new(), since: None, used: Instant::now() })
 }
 
 impl<S: Script> Generator<'_, S> {
@@ -259,6 +257,9 @@ impl<S: Script> Generator<'_, S> {
         self.out.clear();
         if self.script.begin(client, &mut self.out) {
             self.busy += 1;
+            if self.connections[client].used.elapsed() > FRESH {
+                self.connections[client] = connect(&self.epoll, self.run.address, client)?;
+            }
             self.send(client, since)
         } else {
             self.out_of_work = true;
@@ -353,7 +354,10 @@ impl<S: Script> Generator<'_, S> {
 
     fn answered(&mut self, client: usize, status: u16, body: &[u8]) -> anyhow::Result<()> {
         let now = self.now();
-        let since = self.connections[client].since.take().context("an answer that nobody asked for")?;
+        let Some(since) = self.connections[client].since.take() else {
+            ensure!(status == REQUEST_TIMEOUT, "an answer that nobody asked for: {status}");
+            return Ok(());
+        };
         *self.tally.statuses.entry(status).or_default() += 1;
         self.out.clear();
         let verdict = self.script.answered(client, status, body, &mut self.out);
@@ -372,6 +376,7 @@ impl<S: Script> Generator<'_, S> {
             Verdict::Wrong => bail!("unexpected answer: {status} {}", String::from_utf8_lossy(body)),
         }
         self.busy -= 1;
+        self.connections[client].used = Instant::now();
         if matches!(self.run.pace, Loop::Closed) && now < self.to && !self.out_of_work {
             return self.begin(client, now);
         }

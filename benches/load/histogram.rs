@@ -24,18 +24,6 @@ impl Histogram {
         self.max = self.max.max(ns);
     }
 
-    /// Counts all of another.
-    pub fn merge(&mut self, other: &Self) {
-        if other.counts.len() > self.counts.len() {
-            self.counts.resize(other.counts.len(), 0);
-        }
-        for (count, more) in self.counts.iter_mut().zip(&other.counts) {
-            *count += more;
-        }
-        self.total += other.total;
-        self.max = self.max.max(other.max);
-    }
-
     /// The duration in milliseconds that a share of all (0 to 1) did not exceed; the upper end of its bucket. 0 if there are none.
     pub fn at_ms(&self, share: f64) -> f64 {
         let wanted = (share * self.total as f64).ceil().max(1.0) as u64;

@@ -7,7 +7,9 @@ mod histogram;
 mod http;
 mod process;
 mod round;
+mod rows;
 mod script;
+mod table;
 mod target;
 
 use clap::{Parser, Subcommand};
@@ -26,6 +28,8 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Measure the rows of the table, all of them if none is named, and print it
+    Table(table::Arguments),
     /// Load one target for a while; prints what came of it as one line of JSON
     Round(round::Arguments),
     /// Serve as one of the servers that Tornello is measured against
@@ -41,6 +45,7 @@ enum Command {
 fn main() -> anyhow::Result<()> {
     let Cli { place, command, .. } = Cli::parse();
     match command {
+        Command::Table(arguments) => table::run(&arguments, &place),
         Command::Round(arguments) => round::one(&arguments, &place),
         Command::Front { workers, backend } => front::serve(&backend, workers),
     }

@@ -37,13 +37,6 @@ impl Process {
         }
     }
 
-    /// Ends it at once, as a crash would.
-    pub fn kill(mut self) -> anyhow::Result<()> {
-        self.child.kill()?;
-        self.child.wait()?;
-        Ok(())
-    }
-
     /// The memory that it has, in MiB.
     pub fn memory_mib(&self) -> anyhow::Result<f64> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.id()))?;

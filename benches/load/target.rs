@@ -21,11 +21,13 @@ use crate::process::Process;
 pub const PLACES: u64 = 100_000;
 /// More requests than any key sends.
 const PER_KEY: &str = "1000000000";
+/// Where it writes its log, in the data folder.
+const LOG: &str = "bench.log";
 /// How long a server may take until it listens.
 const START_WITHIN: Duration = Duration::from_secs(60);
 
 /// Which server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
 pub enum Which {
     Tornello,
     Ceiling,
@@ -75,9 +77,9 @@ impl Place {
         self.workers.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from))
     }
 
-    /// The connections of the front over PostgreSQL.
-    pub fn connections(&self) -> usize {
-        self.connections
+    /// The same with another number of connections to PostgreSQL.
+    pub fn with_connections(&self, connections: usize) -> Self {
+        Self { connections, ..self.clone() }
     }
 }
 
@@ -101,7 +103,7 @@ impl Target {
     pub fn start(which: Which, place: &Place) -> anyhow::Result<Self> {
         if which == Which::Tornello {
             let installed = Installed::new(place)?;
-            installed.open_museum(1, 1)?;
+            installed.open_museum(1, 1, true)?;
             let slots = installed.free_slots(1)?;
             let Installed { front, address, box_office, folder, .. } = installed;
             return Ok(Self { which, address, seller: box_office, slots, made: 0, front, behind: None, _folder: folder });
@@ -190,19 +192,33 @@ impl Installed {
 
     /// Starts again on the same folder after a stop.
     pub fn restart(self, place: &Place) -> anyhow::Result<Self> {
+        self.stopped(|_| Ok(()), place)
+    }
+
+    /// Stops, does something with the data folder, and starts again.
+    pub fn stopped(self, act: impl FnOnce(&Path) -> anyhow::Result<()>, place: &Place) -> anyhow::Result<Self> {
         let Self { front, admin, box_office, gate, sensor, folder, .. } = self;
         drop(front);
+        act(folder.path())?;
         let (front, address, started_in) = start_tornello(place, folder.path())?;
         Ok(Self { front, address, admin, box_office, gate, sensor, started_in, folder })
     }
 
-    /// Registers a museum that is open around the clock, in slots of half an hour with [`PLACES`] places, for full price only.
-    pub fn open_museum(&self, number: u16, routes: u16) -> anyhow::Result<()> {
+    /// How many records it found in the journal when it started, as its log says.
+    pub fn records(&self) -> anyhow::Result<u64> {
+        let log = fs::read_to_string(self.folder.path().join(LOG))?;
+        let said = log.lines().find_map(|line| line.split_once("records=")?.1.split(' ').next()?.parse().ok());
+        said.with_context(|| format!("the log does not say how many records there are: {log}"))
+    }
+
+    /// Registers a museum that is open from 9 to 19 or around the clock, in slots of half an hour with [`PLACES`] places, for full price only.
+    pub fn open_museum(&self, number: u16, routes: u16, all_day: bool) -> anyhow::Result<()> {
         let today = today()?;
         let profile = json!({"slug": format!("bench-{number}"), "name": format!("Bench {number}"), "city": "Roma", "region": "Lazio",
             "latitude_microdeg": 41_900_000, "longitude_microdeg": 12_480_000});
         must(self.address, "POST", "/v1/museums", &self.admin, Some(&json!({"number": number, "profile": profile})))?;
-        let session = json!([{"opens": "00:00", "closes": "00:00", "slot_minutes": 30, "last_entry": "23:30", "capacity": PLACES}]);
+        let (opens, closes, last) = if all_day { ("00:00", "00:00", "23:30") } else { ("09:00", "19:00", "18:30") };
+        let session = json!([{"opens": opens, "closes": closes, "slot_minutes": 30, "last_entry": last, "capacity": PLACES}]);
         let days = ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"];
         let week: Value = days.into_iter().map(|day| (day.to_owned(), session.clone())).collect::<serde_json::Map<_, _>>().into();
         let policy = json!({"party_max": 1_000, "sale_opens_s": 365 * 86_400});
@@ -239,7 +255,7 @@ pub fn days_ahead(days: i64) -> anyhow::Result<jiff::civil::Date> {
 }
 
 fn start_tornello(place: &Place, data: &Path) -> anyhow::Result<(Process, SocketAddr, Duration)> {
-    let log = data.join("bench.log");
+    let log = data.join(LOG);
     let mut command = Command::new(place.tornello()?);
     command.args(["serve", "--listen", "127.0.0.1:0", "--per-key", PER_KEY, "--workers", &place.workers().to_string(), "--data"]).arg(data);
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(File::create(&log)?).env_remove("RUST_LOG");
@@ -300,7 +316,7 @@ fn start_postgres(folder: &Path) -> anyhow::Result<Process> {
         "wal_buffers=16MB",
         "max_wal_size=4GB",
         "checkpoint_timeout=15min",
-        "autovacuum_naptime=10s",
+        "autovacuum=off",
         "jit=off",
         "logging_collector=off",
         "log_min_messages=fatal",

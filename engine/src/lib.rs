@@ -7,6 +7,7 @@ pub mod aggregate;
 pub mod calendar;
 pub mod channel;
 pub mod envelope;
+pub mod grant;
 pub mod ids;
 pub mod money;
 pub mod museum;

@@ -397,22 +397,31 @@ impl Inner {
             ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge | ErrorKind::ReadOnlyFilesystem | ErrorKind::PermissionDenied
         );
         // What stands behind the end now would be taken for a torn batch: away with it, now or before the next write.
-        let _ = self.put_in_order(writing);
+        let _ = self.cut_behind_the_end(writing);
         let what = format!("{}: {error}", self.path.display());
         if known { JournalError::Full(what) } else { JournalError::Unreachable(what) }
     }
 
+    /// After a failed write: cuts off what it left, and takes the room ahead. Without that room the next write would fail as well, and whoever asks whether all
+    /// is well would be told a lie.
     fn put_in_order(&self, writing: &mut Writing) -> Result<(), JournalError> {
         match &writing.trouble {
             Trouble::None => Ok(()),
             Trouble::Flush(what) => Err(JournalError::FlushFailed(what.clone())),
             Trouble::Write => {
-                let end = self.state.lock().end;
-                self.file.set_len(end).map_err(unreachable)?;
-                *writing = Writing { filled: end, trouble: Trouble::None };
+                let end = self.cut_behind_the_end(writing).map_err(unreachable)?;
+                self.file.write_all_at(&vec![0; AHEAD as usize], end).map_err(unreachable)?;
+                *writing = Writing { filled: end + AHEAD, trouble: Trouble::None };
                 Ok(())
             }
         }
+    }
+
+    fn cut_behind_the_end(&self, writing: &mut Writing) -> io::Result<u64> {
+        let end = self.state.lock().end;
+        self.file.set_len(end)?;
+        writing.filled = end;
+        Ok(end)
     }
 
     /// Where to begin to look for a batch: its place, or that of one before it; none behind the last.
@@ -651,7 +660,7 @@ mod tests {
     /// A limit of the process on the size of files would be simpler to set than a full disk, but is of the whole process. A file opened for reading only
     /// refuses writes as a disk does that was mounted for reading only.
     #[tokio::test]
-    async fn after_a_failed_write_the_file_ends_where_it_did() {
+    async fn after_a_failed_write_the_batches_end_where_they_did() {
         let folder = TempDir::new().unwrap();
         let path = folder.path().join(FILE);
         let mut journal = FileJournal::open(&path).await.unwrap();
@@ -666,7 +675,8 @@ mod tests {
         writable.write_all_at(&[7; 50], journal.inner.state.lock().end).unwrap();
         Arc::get_mut(&mut journal.inner).unwrap().file = writable;
         assert_eq!(journal.recover().await, Ok(head));
-        assert_eq!(std::fs::metadata(&path).unwrap().len(), journal.inner.state.lock().end);
+        let (bytes, end) = (std::fs::read(&path).unwrap(), journal.inner.state.lock().end as usize);
+        assert_eq!((bytes.len(), bytes[end..].iter().all(|byte| *byte == 0)), (end + AHEAD as usize, true));
         assert_eq!(journal.append(&batch).await, Ok(()));
         let again = FileJournal::open(&path).await.unwrap();
         assert_eq!(again.head().await.map(|head| head.number), Ok(3));

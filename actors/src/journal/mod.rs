@@ -150,6 +150,6 @@ pub trait Journal: Send + Sync + 'static {
     fn batch_with(&self, stream: StreamId, seq: u64) -> BoxFuture<'_, Result<Option<Batch>, JournalError>>;
     /// Takes the last batch away, which must have this number: it was torn.
     fn cut_last(&self, number: u64) -> BoxFuture<'_, Result<(), JournalError>>;
-    /// Whether the store is sound after a failed append: puts it in order for the next one, if it can.
+    /// Puts the store in order after a failed append, and answers its end if it takes batches again: a full disk is an error until there is room.
     fn recover(&self) -> BoxFuture<'_, Result<Head, JournalError>>;
 }

@@ -5,11 +5,15 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{Batch, Head, Journal, JournalError, Span, StreamId};
 use crate::clock::Clock;
+
+/// How soon a store that failed is asked again when there is nothing to write.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
 
 /// The right of one incarnation of a stream's owner to write. A new one ends the old.
 #[derive(Debug)]
@@ -82,7 +86,7 @@ enum Job {
 pub enum Health {
     /// What is queued is written.
     Writing,
-    /// The last append failed; the store is asked again at the next one.
+    /// The last append failed; the store is asked again at the next one, and once a second.
     Recovering,
     /// A flush failed: nothing is written until a restart.
     Stopped,
@@ -186,7 +190,21 @@ struct Writer {
 impl Writer {
     async fn run(mut self, mut jobs: mpsc::Receiver<Job>, batch_max: usize) {
         let mut gathered = Vec::with_capacity(batch_max);
-        while jobs.recv_many(&mut gathered, batch_max).await > 0 {
+        loop {
+            let gather = jobs.recv_many(&mut gathered, batch_max);
+            let count = if *self.health.borrow() == Health::Recovering {
+                // Nobody may ask for anything until the store is said to be back: whoever spreads the load sends nothing here.
+                let Ok(count) = tokio::time::timeout(ASK_AGAIN, gather).await else {
+                    self.recover().await;
+                    continue;
+                };
+                count
+            } else {
+                gather.await
+            };
+            if count == 0 {
+                return;
+            }
             let mut records = Vec::with_capacity(gathered.len());
             let mut after = Vec::new();
             for job in gathered.drain(..) {

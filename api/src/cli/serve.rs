@@ -9,6 +9,7 @@ use anyhow::{Context, bail};
 use tornello_actors::clock::{Clock, RealClock};
 use tornello_actors::node::{self, Node, Settings};
 use tornello_api::demo::{self, DevelopmentKey};
+use tornello_api::mqtt::{self, Broker, Link, Prefix};
 use tornello_api::server::{self, ServerSettings};
 
 use super::Data;
@@ -45,6 +46,12 @@ pub(super) struct Arguments {
     /// How many requests per second one key may send, on average; twice as many at once [default: 2000]
     #[arg(long, value_name = "N")]
     per_key: Option<NonZeroU32>,
+    /// Follow the readings that sensors publish at this broker, as mqtt://[user:password@]host[:port]
+    #[arg(long, value_name = "URL", env = "TORNELLO_MQTT", hide_env_values = true)]
+    mqtt: Option<Broker>,
+    /// What the topics of readings begin with
+    #[arg(long, value_name = "TOPIC", env = "TORNELLO_MQTT_PREFIX", default_value_t)]
+    mqtt_prefix: Prefix,
 }
 
 impl Arguments {
@@ -58,6 +65,8 @@ impl Arguments {
             workers: None,
             slot_threads: None,
             per_key: None,
+            mqtt: None,
+            mqtt_prefix: Prefix::default(),
         }
     }
 
@@ -104,7 +113,10 @@ pub(super) async fn serve(arguments: Arguments) -> anyhow::Result<()> {
     } else {
         Vec::new()
     };
-    let (server, listen) = start_server(Arc::clone(&node), &arguments.settings())?;
+    let mqtt = arguments.mqtt.clone().map(|broker| (broker, Link::default()));
+    let settings = ServerSettings { mqtt: mqtt.as_ref().map(|(_, link)| link.clone()), ..arguments.settings() };
+    let (server, listen) = start_server(Arc::clone(&node), &settings)?;
+    let following = mqtt.map(|(broker, link)| tokio::spawn(mqtt::follow(Arc::clone(&node), broker, arguments.mqtt_prefix, link)));
     eprintln!("Tornello {} on http://{listen}, data in {}", env!("CARGO_PKG_VERSION"), data.display());
     if arguments.demo {
         println!("The museums are real; their hours, capacities and prices are invented.\n");
@@ -115,6 +127,11 @@ pub(super) async fn serve(arguments: Arguments) -> anyhow::Result<()> {
     drop(node);
     let served = server.await;
     keeping_time.abort();
+    if let Some(following) = following {
+        following.abort();
+        // What it asked last is answered or dropped with it, before the node stops.
+        let _ = following.await;
+    }
     running.stop().await;
     Ok(served?)
 }

@@ -4,7 +4,7 @@ use anyhow::{Context, bail};
 use tornello_actors::journal::JournalError;
 use tornello_actors::journal::file::FileJournal;
 use tornello_actors::node;
-use tornello_actors::verify::Verified;
+use tornello_actors::verify::{Exported, Verified, goes_on_from};
 use tornello_api::replay::report::{hex, thousands};
 
 use super::Data;
@@ -18,6 +18,9 @@ pub(super) struct Arguments {
     /// Cut off a last batch that was torn, as a start of the server does
     #[arg(long)]
     cut_torn_tail: bool,
+    /// The head of an earlier check, or batch and hash of `/status`: whether the journal goes on from there, so that a missing end is seen
+    #[arg(long, value_name = "NUMBER:HASH")]
+    head: Option<Exported>,
 }
 
 pub(super) async fn verify(arguments: Arguments) -> anyhow::Result<()> {
@@ -30,6 +33,10 @@ pub(super) async fn verify(arguments: Arguments) -> anyhow::Result<()> {
     match verified {
         Ok(verified) => {
             print(&verified);
+            if let Some(head) = &arguments.head {
+                goes_on_from(&journal, &verified.checked, head).await.with_context(|| path.display().to_string())?;
+                println!("it goes on from the head of batch {}", head.number);
+            }
             Ok(())
         }
         Err(JournalError::Corrupt { batch, what }) => {
@@ -56,7 +63,7 @@ fn print(verified: &Verified) {
         ("records", thousands(checked.records.cast_signed())),
         ("streams", thousands(verified.streams().cast_signed())),
         ("sales", thousands(sales.cast_signed())),
-        ("head", hex(&checked.head.hash)),
+        ("head", Exported::from(&checked.head).to_string()),
         ("state", hex(state_hash)),
     ] {
         println!("{name:<8} {value}");

@@ -12,6 +12,8 @@ use serde::Serialize;
 use tornello_actors::journal::writer::Health;
 use tornello_actors::node::Node;
 
+use crate::mqtt::Link;
+
 /// How long the journal may take to say where it ends.
 const JOURNAL_WITHIN: Duration = Duration::from_secs(2);
 /// Upper bounds of the latency histogram, in seconds.
@@ -62,12 +64,19 @@ pub struct StatusView {
     /// What time it is here (RFC 3339, UTC).
     #[schema(format = DateTime)]
     now: String,
+    /// By how many milliseconds the machine's wall clock is ahead of that (behind, if negative): if it is more than moments, it has jumped and is not followed
+    /// until a restart.
+    wall_clock_ahead_ms: i64,
     /// The end of the journal.
     journal: JournalView,
     /// What the check at start found.
     started: StartedView,
     /// By how many batches the lists of sales and tickets are behind.
     views_lag_batches: u64,
+    /// Whether the MQTT broker sends readings: `connected` or `disconnected`; absent if none is followed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(max_length = 16)]
+    mqtt: Option<&'static str>,
 }
 
 /// Whether it works.
@@ -80,7 +89,7 @@ pub struct StatusView {
         (status = 429, description = "Too many requests; see Retry-After", body = crate::problem::Body, content_type = "application/problem+json")),
 )]
 #[get("/status")]
-pub async fn status(node: web::Data<Node>) -> HttpResponse {
+pub async fn status(node: web::Data<Node>, mqtt: web::ThinData<Option<Link>>) -> HttpResponse {
     let reached = tokio::time::timeout(JOURNAL_WITHIN, node.journal().head()).await;
     let (reached, health) = (matches!(reached, Ok(Ok(_))), node.health());
     let works = reached && health == Health::Writing;
@@ -96,6 +105,7 @@ pub async fn status(node: web::Data<Node>) -> HttpResponse {
         },
         version: env!("CARGO_PKG_VERSION"),
         now: node.now().to_string(),
+        wall_clock_ahead_ms: node.wall_ahead_us() / 1_000,
         journal: JournalView {
             batch: head.number,
             hash: head.hash.iter().map(|byte| format!("{byte:02x}")).collect(),
@@ -103,6 +113,7 @@ pub async fn status(node: web::Data<Node>) -> HttpResponse {
         },
         started: StartedView { batch: started.head.number, records: started.records, cut: started.cut },
         views_lag_batches: views_lag(&node),
+        mqtt: mqtt.0.as_ref().map(|link| if link.figures().connected { "connected" } else { "disconnected" }),
     };
     let mut response = HttpResponse::build(status);
     if !works {
@@ -126,13 +137,17 @@ fn views_lag(node: &Node) -> u64 {
         (status = 503, description = "Not now; see Retry-After", body = crate::problem::Body, content_type = "application/problem+json")),
 )]
 #[get("/metrics")]
-pub async fn figures(node: web::Data<Node>) -> HttpResponse {
+pub async fn figures(node: web::Data<Node>, mqtt: web::ThinData<Option<Link>>) -> HttpResponse {
     let figure = |count: usize| u32::try_from(count).map_or(f64::INFINITY, f64::from);
     counter!("tornello_journal_batches_total").absolute(node.head().number);
     counter!("tornello_journal_records_at_start_total").absolute(node.started().records);
     gauge!("tornello_slot_owners").set(figure(node.owners()));
     gauge!("tornello_slots_on_board").set(figure(node.board().len()));
     gauge!("tornello_views_lag_batches").set(figure(usize::try_from(views_lag(&node)).unwrap_or(usize::MAX)));
+    if let Some(link) = &mqtt.0 {
+        gauge!("tornello_mqtt_connected").set(if link.figures().connected { 1.0 } else { 0.0 });
+    }
+    gauge!("tornello_wall_clock_ahead_seconds").set(node.wall_ahead_us() as f64 / 1e6);
     for known in node.museums().all() {
         let museum = known.museum.id();
         if let Some(occupancy) = node.sensors().occupancy(museum) {

@@ -87,7 +87,8 @@ pub struct HoldView {
 }
 
 impl HoldView {
-    fn new(hold: HoldId, channel: Channel, lines: &[Line], expires_at: Timestamp) -> Self {
+    /// A hold as callers see it.
+    pub fn new(hold: HoldId, channel: Channel, lines: &[Line], expires_at: Timestamp) -> Self {
         Self {
             hold: hold.to_string(),
             slot: hold.slot().to_string(),
@@ -124,7 +125,8 @@ pub async fn priced(node: &Node, slot: SlotId, channel: Channel, lines: &[LineFo
     }
 }
 
-fn by_tariff(node: &Node, slot: SlotId, channel: Channel, lines: &[LineForm]) -> Result<Vec<Line>, Problem> {
+/// Prices of lines by the tariff of the slot's day, as it is today.
+pub fn by_tariff(node: &Node, slot: SlotId, channel: Channel, lines: &[LineForm]) -> Result<Vec<Line>, Problem> {
     let known = node.museums().get(slot.museum()).ok_or_else(Problem::not_found)?;
     let date = calendar::local_day(slot.start());
     let (_, tariff) = known.museum.tariff_on(date).ok_or_else(|| Problem::invalid("this museum has no tariff for that day"))?;
@@ -142,7 +144,8 @@ pub fn order_of(order: Option<&str>) -> Result<Option<OrderId>, Problem> {
 
 /// Keep places.
 ///
-/// All or nothing, at today's prices, for the time that the museum sets. Where places are short the answer names the nearest slots that have them.
+/// All or nothing, at today's prices, for the time that the museum sets. Where places are short the answer names the nearest slots that have them,
+/// and the waiting list.
 #[utoipa::path(
     tag = "Holds", operation_id = "create_hold", security(("key" = ["book"])),
     request_body(content = HoldForm, example = json!({"lines": [{"category": "full", "count": 2}, {"category": "under-18", "count": 1}]})),
@@ -249,7 +252,7 @@ pub async fn confirm(
     }
     let contact = people::keep(&node, hold.slot(), &envelope, form.contact.as_ref(), wanted).await?;
     let record = node.slot(hold.slot(), envelope, command(contact)).await;
-    if matches!(record, Err(Failure::Refused(_))) {
+    if matches!(record, Err(Failure::Refused(_) | Failure::KeyReused)) {
         people::drop_unsold(&node, contact.filter(|_| wanted)).await?;
     }
     let record = record?;

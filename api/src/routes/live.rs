@@ -77,6 +77,8 @@ pub struct SlotEvent {
     /// As in the list of availability.
     #[schema(max_length = 16)]
     status: &'static str,
+    /// How many parties wait for places.
+    waiting: u32,
     /// Counts the slot's records: a smaller number is older news. 0: nothing has happened yet.
     seq: u64,
     /// When it was committed; absent if nothing has happened yet (RFC 3339, UTC).
@@ -148,6 +150,7 @@ impl Watcher {
             inside: places.inside,
             available: seen.available,
             status: status_name(seen.status),
+            waiting: head.map_or(0, |head| head.waiting),
             seq: head.map_or(0, |head| head.seq),
             at: head.map(|head| head.at.to_string()),
         })

@@ -4,6 +4,7 @@ pub mod availability;
 pub mod docs;
 pub mod gates;
 pub mod health;
+pub mod history;
 pub mod holds;
 pub mod live;
 pub mod manifests;
@@ -17,11 +18,12 @@ pub mod scans;
 pub mod slots;
 pub mod tariffs;
 pub mod tickets;
+pub mod waiting;
 
 use std::sync::Arc;
 
 use serde::Serialize;
-use tornello_actors::availability::{Status, of_museum};
+use tornello_actors::availability::{Status, of_museum, of_slot};
 use tornello_actors::failure::Failure;
 use tornello_actors::museums::Known;
 use tornello_actors::node::{Files, Node};
@@ -58,6 +60,7 @@ fn v1(routes: &mut ServiceConfig<'_>) {
     routes.service(plans::get_plan).service(plans::set_plan);
     routes.service(tariffs::get_tariff).service(tariffs::set_tariff).service(tariffs::get_ceiling).service(tariffs::set_ceiling);
     routes.service(slots::get).service(slots::set_capacity).service(slots::set_quotas).service(slots::close).service(slots::reopen);
+    routes.service(history::get);
     routes.service(sales::create).service(sales::list).service(sales::get).service(sales::cancel).service(sales::block).service(sales::unblock);
     routes.service(tickets::keys).service(tickets::of_slot).service(tickets::of_sale_pdf);
     routes.service(tickets::get).service(tickets::svg).service(tickets::png).service(tickets::pdf);
@@ -65,6 +68,7 @@ fn v1(routes: &mut ServiceConfig<'_>) {
     routes.service(readings::send).service(readings::get_occupancy);
     routes.service(live::follow);
     routes.service(manifests::get).service(scans::merge).service(scans::conflicts);
+    routes.service(waiting::join).service(waiting::list).service(waiting::get).service(waiting::leave);
     routes.service(moves::to_slot).service(moves::rename);
 }
 
@@ -90,11 +94,15 @@ pub struct Alternative {
     available: u32,
 }
 
-/// A failure as a problem; where places are short, with the nearest slots of the same route that have them, from the published counters.
+/// A failure as a problem; where places are short, with the nearest slots of the same route that have them, from the published counters, and
+/// with the address of the waiting list, if the slot has that many places at all.
 pub fn alternatives(node: &Node, slot: SlotId, channel: Channel, failure: Failure<Refusal>) -> Problem {
     let Failure::Refused(Refusal::NotEnoughPlaces { asked, .. }) = failure else { return failure.into() };
-    let problem = Problem::from(failure);
+    let mut problem = Problem::from(failure);
     let Some(known) = node.museums().get(slot.museum()) else { return problem };
+    if of_slot(&known, node.board(), slot, channel, node.now()).is_some_and(|seen| asked <= seen.places.capacity) {
+        problem = problem.with("waiting_list", format!("/v1/slots/{slot}/waiting"));
+    }
     let date = calendar::local_day(slot.start());
     let (from, to) = (date.yesterday().unwrap_or(date), date.tomorrow().unwrap_or(date));
     let mut others = of_museum(&known, node.board(), from, to, Some(slot.route()), channel, node.now());
@@ -116,13 +124,17 @@ fn files(node: &Node) -> Result<&Files, Problem> {
 /// The museum that a caller names by slug or number, if it has the scope there.
 fn museum_of(node: &Node, caller: &Caller, scope: Scope, name: &str) -> Result<Arc<Known>, Problem> {
     caller.may(scope)?;
-    let known = match name.parse() {
-        Ok(number) => node.museums().get(MuseumId(number)),
-        Err(_) => name.parse().ok().and_then(|slug| node.museums().by_slug(slug)),
-    };
-    let known = known.ok_or_else(Problem::not_found)?;
+    let known = known_by_name(node, name).ok_or_else(Problem::not_found)?;
     caller.may_at(scope, known.museum.id())?;
     Ok(known)
+}
+
+/// The museum with this slug or number.
+pub fn known_by_name(node: &Node, name: &str) -> Option<Arc<Known>> {
+    match name.parse() {
+        Ok(number) => node.museums().get(MuseumId(number)),
+        Err(_) => name.parse().ok().and_then(|slug| node.museums().by_slug(slug)),
+    }
 }
 
 /// How many items to answer with.

@@ -49,13 +49,6 @@ impl From<ProfileForm> for Profile {
     }
 }
 
-impl From<Profile> for ProfileForm {
-    fn from(profile: Profile) -> Self {
-        let Profile { slug, name, city, region, latitude_microdeg, longitude_microdeg, patron } = profile;
-        Self { slug, name, city, region, latitude_microdeg, longitude_microdeg, patron }
-    }
-}
-
 /// A museum to take in.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -73,9 +66,35 @@ pub struct MuseumView {
     /// Its number.
     #[schema(minimum = 1, maximum = 65_535)]
     number: u16,
-    /// Who it is.
-    #[serde(flatten)]
-    profile: ProfileForm,
+    /// Its short name in addresses.
+    #[schema(value_type = String, max_length = 23, examples("torre"))]
+    slug: Code,
+    /// Its name, as it calls itself.
+    #[schema(max_length = 200, examples("Museo della Torre"))]
+    name: String,
+    /// The municipality.
+    #[schema(max_length = 200, examples("Parma"))]
+    city: String,
+    /// The region.
+    #[schema(max_length = 200, examples("Emilia-Romagna"))]
+    region: String,
+    /// Degrees north (WGS 84), in millionths.
+    #[schema(minimum = -90_000_000, maximum = 90_000_000, examples(44_655_000))]
+    latitude_microdeg: i32,
+    /// Degrees east (WGS 84), in millionths.
+    #[schema(minimum = -180_000_000, maximum = 180_000_000, examples(10_275_000))]
+    longitude_microdeg: i32,
+    /// The feast of the town's patron saint, month first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, pattern = "^[0-9]{2}-[0-9]{2}$", examples("01-13"))]
+    patron: Option<MonthDay>,
+}
+
+impl MuseumView {
+    fn new(MuseumId(number): MuseumId, profile: Profile) -> Self {
+        let Profile { slug, name, city, region, latitude_microdeg, longitude_microdeg, patron } = profile;
+        Self { number, slug, name, city, region, latitude_microdeg, longitude_microdeg, patron }
+    }
 }
 
 /// A page of museums.
@@ -115,7 +134,7 @@ pub async fn list(node: web::Data<Node>, caller: Caller, asked: web::Query<Page>
     let (size, after) = (page_size(asked.limit)?, asked.cursor);
     let rows: Vec<MuseumView> = (node.museums().all().iter())
         .filter(|known| after.is_none_or(|after| known.museum.id().0 > after) && caller.may_at(Scope::Read, known.museum.id()).is_ok())
-        .filter_map(|known| Some(MuseumView { number: known.museum.id().0, profile: known.museum.profile()?.clone().into() }))
+        .filter_map(|known| Some(MuseumView::new(known.museum.id(), known.museum.profile()?.clone())))
         .take(size as usize + 1)
         .collect();
     let (items, more) = page(rows, size);
@@ -134,8 +153,8 @@ pub async fn list(node: web::Data<Node>, caller: Caller, asked: web::Query<Page>
 #[get("/museums/{museum}")]
 pub async fn get(node: web::Data<Node>, caller: Caller, museum: web::Path<String>) -> Result<HttpResponse, Problem> {
     let known = museum_of(&node, &caller, Scope::Read, &museum)?;
-    let profile = known.museum.profile().ok_or_else(Problem::not_found)?.clone().into();
-    Ok(HttpResponse::Ok().json(MuseumView { number: known.museum.id().0, profile }))
+    let profile = known.museum.profile().ok_or_else(Problem::not_found)?.clone();
+    Ok(HttpResponse::Ok().json(MuseumView::new(known.museum.id(), profile)))
 }
 
 /// Register a museum.
@@ -156,7 +175,7 @@ pub async fn register(node: web::Data<Node>, caller: Caller, key: IdempotencyKey
     let registered = record.events.into_iter().find_map(|event| if let Event::Registered(registered) = event { Some(registered) } else { None });
     let profile = registered.ok_or_else(not_rebuilt)?.profile;
     let location = format!("/v1/museums/{}", profile.slug);
-    Ok(HttpResponse::Created().insert_header(("Location", location)).json(MuseumView { number, profile: profile.into() }))
+    Ok(HttpResponse::Created().insert_header(("Location", location)).json(MuseumView::new(MuseumId(number), profile)))
 }
 
 /// Whether a new museum may have this number and slug: what no museum's own stream can know. Museums are registered by one administrator at a time.

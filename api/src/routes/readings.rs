@@ -18,7 +18,7 @@ use crate::request::LARGE_BODY_MAX;
 use crate::routes::museum_of;
 
 /// The most lines of a batch.
-const LINES_MAX: usize = 10_000;
+pub const LINES_MAX: usize = 10_000;
 /// How many readings of a batch are on their way to the disk at once.
 const AT_ONCE: usize = 64;
 
@@ -169,15 +169,20 @@ pub enum TakenView {
 
 fn read(node: &Node, caller: &Caller, form: &ReadingForm) -> Result<Reading, Problem> {
     let museum = museum_of(node, caller, Scope::Sense, &form.museum.text())?.museum.id();
-    let at: Timestamp = form.at.parse().map_err(|_| Problem::invalid("at: an RFC 3339 instant is expected"))?;
-    let measured = match (&form.inside, &form.entries) {
+    reading(museum, form.sensor, &form.at, form.inside.as_ref(), form.entries.as_ref())
+}
+
+/// A reading as it was written.
+pub fn reading(museum: MuseumId, sensor: Code, at: &str, inside: Option<&InsideForm>, entries: Option<&EntriesForm>) -> Result<Reading, Problem> {
+    let at: Timestamp = at.parse().map_err(|_| Problem::invalid("at: an RFC 3339 instant is expected"))?;
+    let measured = match (inside, entries) {
         (Some(inside), None) if inside.people <= CEILING_MAX && inside.sd.is_none_or(|sd| sd <= CEILING_MAX) => {
             Measured::Inside { people: inside.people, sd: inside.sd }
         }
         (None, Some(entries)) if entries.people <= CEILING_MAX => Measured::Entries { people: entries.people },
         _ => return Err(Problem::invalid("give either inside or entries, of at most 1000000 people")),
     };
-    Ok(Reading { museum, sensor: form.sensor, at, measured })
+    Ok(Reading { museum, sensor, at, measured })
 }
 
 /// Takes one reading in. The very last one sent again is known already, and answered as it was.

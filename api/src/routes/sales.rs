@@ -361,7 +361,7 @@ pub async fn create(
     }
     let contact = contacts::keep(&node, slot, &envelope, form.contact.as_ref(), true).await?;
     let record = node.slot(slot, envelope, command(contact)).await;
-    if matches!(record, Err(Failure::Refused(_))) {
+    if matches!(record, Err(Failure::Refused(_) | Failure::KeyReused)) {
         contacts::drop_unsold(&node, contact).await?;
     }
     answer(&record.map_err(refused)?)

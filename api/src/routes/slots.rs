@@ -9,7 +9,7 @@ use tornello_engine::calendar;
 use tornello_engine::channel::Channel;
 use tornello_engine::ids::{Code, SlotId};
 use tornello_engine::record::Record;
-use tornello_engine::slot::{Command, Event, sale_ends_at, sale_opens_at};
+use tornello_engine::slot::{Command, Event, Live, sale_ends_at, sale_opens_at};
 use tornello_engine::time::Timestamp;
 
 use crate::auth::{Caller, Scope};
@@ -64,6 +64,22 @@ pub struct LiveView {
     /// The most places that may be taken because of it; absent: no limit.
     #[serde(skip_serializing_if = "Option::is_none")]
     sellable: Option<u32>,
+}
+
+impl LiveView {
+    /// What sensors said last, as of `now`.
+    #[must_use]
+    pub fn new(live: &Live, now: Timestamp) -> Self {
+        Self {
+            sensor: live.source,
+            inside: live.people,
+            sd: live.sd,
+            upper: live.upper(),
+            at: live.measured_at.to_string(),
+            stale: now >= live.until,
+            sellable: live.sellable,
+        }
+    }
 }
 
 /// A slot, counted.
@@ -124,6 +140,8 @@ pub struct SlotView {
     conflicts: u32,
     /// How many places the key's channel may take now.
     available: u32,
+    /// How many parties wait for places.
+    waiting: u32,
     /// The channels: all for desks, managers and the ministry, its own for another key.
     #[schema(max_items = 5)]
     channels: Vec<ChannelView>,
@@ -251,15 +269,7 @@ impl SlotView {
         let start = seen.slot.start();
         let known = node.museums().get(seen.slot.museum());
         let shown = |other: &Channel| *other == channel || sees_all_channels(caller);
-        let live = places.live.map(|live| LiveView {
-            sensor: live.source,
-            inside: live.people,
-            sd: live.sd,
-            upper: live.upper(),
-            at: live.measured_at.to_string(),
-            stale: now >= live.until,
-            sellable: live.sellable,
-        });
+        let live = places.live.as_ref().map(|live| LiveView::new(live, now));
         Self {
             slot: seen.slot.to_string(),
             museum: seen.slot.museum().0,
@@ -282,6 +292,7 @@ impl SlotView {
             inside: places.inside,
             conflicts: places.conflicts,
             available: seen.available,
+            waiting: node.board().head(seen.slot).map_or(0, |head| head.waiting),
             channels: Channel::ALL.iter().filter(|other| shown(other)).map(|other| channel_view(seen, *other, now)).collect(),
             policy: PolicyForm::from(policy),
             ceiling: policy.ceiling,

@@ -6,6 +6,7 @@ use super::event::{Arrived, CancelCause, Line, Scan, Settlement};
 use super::opening::Quota;
 use super::refusal::Refusal;
 use crate::channel::Channel;
+use crate::grant::Grant;
 use crate::ids::{Code, HoldId, KeyId, MuseumId, PersonId, TicketId};
 use crate::money::Cents;
 use crate::time::Timestamp;
@@ -137,6 +138,8 @@ pub enum Command {
         measured_at: Timestamp,
         /// The most people who may be inside the building at once, as the museum says today; none: readings limit nothing.
         ceiling: Option<u32>,
+        /// This slot's part of the room that the reading leaves, where the museum shares it out; none: all of it.
+        grant: Option<Grant>,
     },
     /// Take in what a gate without a network has let in or out.
     Merge {
@@ -146,6 +149,22 @@ pub enum Command {
         issue: Option<u16>,
         /// The museum where the gate stands.
         museum: MuseumId,
+    },
+    /// Wait for places that are not to be had now, all or nothing, at the prices given.
+    Wait {
+        /// The new entry's id; an offer will be a hold of the same id.
+        entry: HoldId,
+        /// Through which channel.
+        channel: Channel,
+        /// Categories, counts and prices.
+        lines: Vec<Line>,
+    },
+    /// Wait no longer; an offer is given back.
+    LeaveWaiting {
+        /// Which entry.
+        entry: HoldId,
+        /// Whose entry it must be.
+        owner: Option<KeyId>,
     },
     /// Send tickets on their way to another slot of the museum: the first step of a move.
     BeginMove {

@@ -3,6 +3,7 @@
 use super::event::{Closed, Event, Observed, QuotasSet, Reopened};
 use super::{Quota, Refusal, Slot};
 use crate::channel::Channel;
+use crate::grant::{self, Grant};
 use crate::ids::Code;
 use crate::time::Timestamp;
 
@@ -24,7 +25,8 @@ impl Slot {
     }
 
     /// A reading, and what follows for this slot. Readings count in the order in which they were measured, of the same instant the one that comes last; a late
-    /// one is refused, never mixed in. The ceiling is today's: a slot may have been opened months ago, under another one.
+    /// one is refused, never mixed in. The ceiling is today's: a slot may have been opened months ago, under another one. Of the room that is left the slot has
+    /// what the museum grants it.
     pub(super) fn observe(
         &self,
         now: Timestamp,
@@ -32,6 +34,7 @@ impl Slot {
         (inside, sd): (u32, u32),
         measured_at: Timestamp,
         ceiling: Option<u32>,
+        grant: Option<Grant>,
     ) -> Result<Vec<Event>, Refusal> {
         if measured_at > now.plus_seconds(CLOCK_AHEAD_S) {
             return Err(Refusal::ReadingInFuture);
@@ -44,24 +47,20 @@ impl Slot {
             return Err(Refusal::ReadingStale);
         }
         let upper = inside.saturating_add(sd.saturating_mul(2));
-        let sellable = ceiling.and_then(|ceiling| self.live_cap(now, upper, ceiling));
-        Ok(vec![Event::Observed(Observed { source, inside, sd, measured_at, ceiling, sellable, until })])
+        let room = ceiling.and_then(|ceiling| self.live_cap(now, upper, ceiling));
+        let sellable = room.map(|places| grant.map_or(places, |grant| places.min(grant.places())));
+        let share = grant.map(|grant| grant.share);
+        Ok(vec![Event::Observed(Observed { source, inside, sd, measured_at, ceiling, share, sellable, until })])
     }
 
     /// The most places of this slot that may be taken, given the upper bound of the people inside the building now. Who has a ticket of this slot and is not
-    /// in yet will come; so beyond those already let in, only the room that is left may be taken. For a slot that has not begun, the people inside now are
-    /// taken to have come in evenly over one dwell time, so that the share `(dwell - wait) / dwell` of them is still inside when it starts. None when the
-    /// slot is over, or begins so late that nobody who is inside now will be.
+    /// in yet will come; so beyond those already let in, only the room that is left may be taken. None when the slot is over, or begins so late that nobody who
+    /// is inside now will be.
     fn live_cap(&self, now: Timestamp, upper: u32, ceiling: u32) -> Option<u32> {
         if now >= self.opening.end {
             return None;
         }
-        let dwell_us = i128::from(self.opening.policy.dwell_s) * 1_000_000;
-        let wait_us = i128::from(self.opening.slot.start().micros_since(now).max(0));
-        if wait_us > 0 && wait_us >= dwell_us {
-            return None;
-        }
-        let staying = if wait_us == 0 { upper } else { ((i128::from(upper) * (dwell_us - wait_us) + dwell_us - 1) / dwell_us) as u32 };
-        Some(self.places.admitted.saturating_add(ceiling.saturating_sub(staying)))
+        let room = grant::room(ceiling, upper, self.opening.slot.start().micros_since(now), self.opening.policy.dwell_s)?;
+        Some(self.places.admitted.saturating_add(room))
     }
 }

@@ -230,6 +230,8 @@ pub struct Observed {
     pub measured_at: Timestamp,
     /// The most people who may be inside at once, as the museum said then.
     pub ceiling: Option<u32>,
+    /// How many people might come in by this slot from then on: its share of the room; none: no share was given.
+    pub share: Option<u32>,
     /// What follows for this slot: the most places that may be taken; none: no limit from sensors.
     pub sellable: Option<u32>,
     /// Until when this is believed.
@@ -329,6 +331,51 @@ pub struct AdmissionConflict {
     pub scanned_at: Timestamp,
     /// What speaks against it.
     pub reason: ConflictReason,
+}
+
+/// A party waits for places, all or nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Waited {
+    /// The new entry.
+    pub entry: HoldId,
+    /// The how-manieth to join the list, from 1: the order of the list.
+    pub number: u64,
+    /// Through which channel.
+    pub channel: Channel,
+    /// For what it waits, at which prices.
+    pub lines: Vec<Line>,
+    /// How many parties waited when it joined.
+    pub parties_ahead: u32,
+    /// How many people those were.
+    pub people_ahead: u32,
+}
+
+/// A party waits no longer, by its own will.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct WaitingLeft {
+    /// Which entry.
+    pub entry: HoldId,
+}
+
+/// Places are kept for a party that waited: a hold of the entry's id, with its channel, lines and prices.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Offered {
+    /// Which entry.
+    pub entry: HoldId,
+    /// When the offer lapses.
+    pub expires_at: Timestamp,
+    /// How many places each channel through which somebody waited might have taken just before, in the order of [`Channel::ALL`]: why it was this party, and not
+    /// a larger one that joined earlier.
+    pub free: [u32; Channel::COUNT],
+    /// How many parties that joined earlier go on waiting, because they did not fit.
+    pub passed_over: u32,
+}
+
+/// A party waited in vain: sales of its channel have ended.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct WaitingEnded {
+    /// Which entry.
+    pub entry: HoldId,
 }
 
 /// Tickets are on their way to another slot: they are good nowhere until it is known whether they arrived.
@@ -448,6 +495,14 @@ pub enum Event {
     Observed(Observed),
     /// See [`AdmissionConflict`].
     AdmissionConflict(AdmissionConflict),
+    /// See [`Waited`].
+    Waited(Waited),
+    /// See [`WaitingLeft`].
+    WaitingLeft(WaitingLeft),
+    /// See [`Offered`].
+    Offered(Offered),
+    /// See [`WaitingEnded`].
+    WaitingEnded(WaitingEnded),
     /// See [`MoveBegun`].
     MoveBegun(MoveBegun),
     /// See [`Arrived`].

@@ -19,9 +19,12 @@ impl Slot {
         let party = self.party(id, lines)?;
         self.on_sale(now, channel)?;
         self.places_for(now, channel, party)?;
-        // A hold does not outlive the sales of its channel: confirming it later would be refused.
-        let expires_at = now.plus_seconds(i64::from(self.opening.policy.hold_ttl_s)).min(self.sale_ends_at(channel));
-        Ok(vec![Event::Held(Held { hold: id, channel, lines: lines.to_vec(), expires_at })])
+        Ok(vec![Event::Held(Held { hold: id, channel, lines: lines.to_vec(), expires_at: self.hold_until(now, channel) })])
+    }
+
+    /// When a hold of now ends. It does not outlive the sales of its channel: confirming it later would be refused.
+    pub(super) fn hold_until(&self, now: Timestamp, channel: Channel) -> Timestamp {
+        now.plus_seconds(i64::from(self.opening.policy.hold_ttl_s)).min(self.sale_ends_at(channel))
     }
 
     pub(super) fn extend(&self, now: Timestamp, id: HoldId, owner: Option<KeyId>) -> Result<Vec<Event>, Refusal> {
@@ -57,8 +60,11 @@ impl Slot {
         if party > u32::from(self.opening.policy.party_max) {
             return Err(Refusal::PartyTooLarge { max: self.opening.policy.party_max });
         }
-        let known = self.ledger.holds.contains_key(&id) || self.ledger.sales.contains_key(&id) || self.ledger.ended.contains_key(&id);
-        if known || id.slot() != self.opening.slot { Err(Refusal::IdTaken) } else { Ok(party) }
+        if self.ledger.knows(id) || self.ledger.list.standing(id).is_some() || id.slot() != self.opening.slot {
+            Err(Refusal::IdTaken)
+        } else {
+            Ok(party)
+        }
     }
 
     /// The live hold of that id. One whose time is over is gone even if nobody has noted it yet.
@@ -96,9 +102,10 @@ impl Slot {
         if now >= closed_at { Err(Refusal::SaleOver { closed_at }) } else { Ok(()) }
     }
 
-    /// Whether the channel may have as many places, all or nothing. Holds that are due still count: the shell ends them before it asks for a decision.
+    /// Whether the channel may have as many places, all or nothing, beside what is due to those who wait. Holds that are due still count: the shell ends them
+    /// before it asks for a decision.
     pub(super) fn places_for(&self, now: Timestamp, channel: Channel, asked: u32) -> Result<(), Refusal> {
-        let (available, limited_by) = self.places.available(channel, now);
+        let (available, limited_by) = self.left_for(now, channel);
         if asked > available { Err(Refusal::NotEnoughPlaces { asked, available, limited_by }) } else { Ok(()) }
     }
 }

@@ -12,9 +12,10 @@
 //! - SL-6: what is refunded of a sale, or carried to other slots with its tickets, is never more than what it cost.
 //! - SL-7: the time of a record never goes backwards within a slot.
 //! - SL-8: every live hold has its deadline, so that it neither lives for ever nor ends unseen.
+//! - SL-9: an entry of the waiting list waits, or has an offer, or has ended, and never two of these; an offer is a live hold of the entry's id.
 //!
-//! The rules of each command are in `hold`, `sale`, `moves` (to another slot, to another person), `gate` and `desk` (what staff and sensors change); what a gate
-//! says of a ticket is in [`verdict`].
+//! The rules of each command are in `hold`, `sale`, `moves` (to another slot, to another person), `gate`, `desk` (what staff and sensors change) and `waiting`;
+//! what a gate says of a ticket is in [`verdict`].
 
 mod capacity;
 mod command;
@@ -30,14 +31,17 @@ mod state;
 #[cfg(test)]
 mod tests;
 pub mod verdict;
+mod waiting;
+mod waiting_list;
 
 pub use capacity::{Live, Places};
 pub use command::Command;
 pub use event::*;
 pub use moves::MoveFate;
 pub use opening::{Opening, Policy, Quota, Reentry, Refund};
-pub use refusal::{LimitedBy, Refusal};
+pub use refusal::{LimitedBy, Refusal, STEPS, STEPS_AT_GATE, STEPS_OF_SCANS};
 pub use state::{Hold, Move, Sale, Ticket, TicketState};
+pub use waiting_list::{EntryEnd, Offer, Standing, Waiting, WaitingEnd};
 
 use serde::{Deserialize, Serialize};
 
@@ -98,8 +102,12 @@ impl Aggregate for Slot {
             Command::SetQuotas { quotas } => self.set_quotas(*quotas),
             Command::Close { reason } => self.close(*reason),
             Command::Reopen => self.reopen(),
-            Command::Observe { source, inside, sd, measured_at, ceiling } => self.observe(now, *source, (*inside, *sd), *measured_at, *ceiling),
+            Command::Observe { source, inside, sd, measured_at, ceiling, grant } => {
+                self.observe(now, *source, (*inside, *sd), *measured_at, *ceiling, *grant)
+            }
             Command::Merge { scan, issue, museum } => self.merge(now, *scan, *issue, *museum),
+            Command::Wait { entry, channel, lines } => self.wait(now, *entry, *channel, lines),
+            Command::LeaveWaiting { entry, owner } => self.leave_waiting(now, *entry, *owner),
             Command::BeginMove { sale, owner, tickets, arrival, via, prices } => {
                 self.begin_move(now, (*sale, *owner), tickets, (*arrival, *via), prices)
             }
@@ -114,9 +122,11 @@ impl Aggregate for Slot {
         Ok(events)
     }
 
-    /// The expiries whose time has come, a bounded number of them.
+    /// The expiries whose time has come, then what is due of the waiting list, a bounded number of them.
     fn due(&self, now: Timestamp) -> Vec<Event> {
-        self.expire(self.at_least(now))
+        let now = self.at_least(now);
+        let expired = self.expire(now);
+        if expired.is_empty() && !self.ledger.list.is_empty() { self.serve(now) } else { expired }
     }
 
     /// The record that a decision becomes: the next of this slot's records.
@@ -152,6 +162,9 @@ impl Aggregate for Slot {
         if !self.ledger.holds_have_deadlines() {
             return broken("SL-8", "a hold has no deadline");
         }
+        if !self.ledger.list.is_sound(self.ledger.holds.len()) {
+            return broken("SL-9", "an entry of the waiting list stands twice");
+        }
         if self.places.inside > self.places.admitted {
             return broken("SL-3", "more tickets are inside than were let in");
         }
@@ -160,7 +173,7 @@ impl Aggregate for Slot {
 
     /// When the slot next wants [`Slot::due`], if ever.
     fn wake_at(&self) -> Option<Timestamp> {
-        self.ledger.next_deadline()
+        self.ledger.next_deadline().into_iter().chain(self.serve_at()).min()
     }
 
     /// Number of the last record; 0 before the first.
@@ -235,6 +248,10 @@ impl Slot {
                 });
             }
             Event::AdmissionConflict(conflict) => self.ledger.conflicted(&mut self.places, conflict),
+            Event::Waited(waited) => self.ledger.waited(waited, record),
+            Event::WaitingLeft(left) => self.ledger.list.leave(left.entry, WaitingEnd::Left, record.at),
+            Event::Offered(offered) => self.ledger.offered(&mut self.places, offered, record.at),
+            Event::WaitingEnded(ended) => self.ledger.list.leave(ended.entry, WaitingEnd::SalesEnded, record.at),
             Event::MoveBegun(begun) => self.ledger.move_begun(begun),
             Event::Arrived(arrived) => self.ledger.arrived(&mut self.places, arrived, record.at),
             Event::MovedOut(moved) => self.ledger.moved_out(&mut self.places, moved),
@@ -243,7 +260,7 @@ impl Slot {
         }
     }
 
-    /// Whether the counters equal a recount of everything (SL-2, SL-3, SL-5, SL-6): for tests and after a replay, as it walks all holds and tickets.
+    /// Whether the counters equal a recount of everything (SL-2, SL-3, SL-5, SL-6, SL-9): for tests and after a replay, as it walks all holds and tickets.
     pub fn recount(&self) -> Result<(), Broken> {
         self.check()?;
         self.ledger.recount(&self.places)
@@ -311,6 +328,28 @@ impl Slot {
     /// What gates without a network let in and should not have, in the order of the tickets: which scan, and what speaks against it.
     pub fn conflicts(&self) -> impl Iterator<Item = (&Scan, ConflictReason)> {
         self.ledger.scans.iter().filter_map(|(scan, conflict)| Some((scan, (*conflict)?)))
+    }
+
+    /// Those who wait, in the order in which they joined.
+    pub fn waiting(&self) -> impl ExactSizeIterator<Item = &Waiting> {
+        self.ledger.list.iter()
+    }
+
+    /// What has become of an entry of the waiting list; none if there is none of that id, or it ended more than a day ago.
+    #[must_use]
+    pub fn standing_of(&self, entry: HoldId) -> Option<Standing<'_>> {
+        self.ledger.list.standing(entry)
+    }
+
+    /// How many parties, and how many people, wait before somebody who waits.
+    #[must_use]
+    pub fn ahead_of(&self, party: &Waiting) -> (u32, u32) {
+        self.ledger.list.ahead_of(party.number)
+    }
+
+    /// Who joined later than somebody who waits and was served all the same: offers, in the order of joining. Each says what was free: less than this party needs.
+    pub fn overtakers_of(&self, party: &Waiting) -> impl DoubleEndedIterator<Item = &Offer> {
+        self.ledger.list.overtakers_of(party.number)
     }
 
     /// Money taken and paid back: what the sales of this slot cost without what stands in other slots by now, and what of it was refunded.

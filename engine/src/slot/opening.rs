@@ -39,6 +39,14 @@ pub struct Quota {
     pub release_s: u32,
 }
 
+impl Quota {
+    /// Whether it keeps or limits anything.
+    #[must_use]
+    pub const fn is_set(&self) -> bool {
+        self.reserved > 0 || self.limit.is_some()
+    }
+}
+
 /// How a slot is sold and entered. All times are seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -2,23 +2,73 @@
 //!
 //! Precedence, first match wins; within a command, cheapest and most specific first:
 //! 1. the shape of what is asked: `bad_lines`, `party_empty`, `party_too_large`, `same_slot`, `other_museum`, `id_taken`;
-//! 2. the thing named: `unknown_hold`, `hold_sold`, `hold_released`, `hold_expired`, `unknown_sale`, `unknown_ticket`, `not_moving`;
+//! 2. the thing named: `unknown_hold`, `hold_sold`, `hold_released`, `hold_expired`, `unknown_sale`, `unknown_ticket`, `unknown_entry`,
+//!    `entry_ended`, `unknown_slot`, `not_moving`;
 //! 3. the state of the slot: `slot_closed`, `sale_not_open`, `sale_over`, `slot_over`;
 //! 4. the state of the thing: `already_extended`, `ticket_cancelled`, `ticket_used`, `ticket_moving`, `ticket_moved`, `ticket_blocked`, `not_blocked`,
 //!    `issues_used_up`;
 //! 5. money: `settlement_mismatch`, `settlement_not_allowed`, `not_sold_there`, `price_differs`;
-//! 6. places: `not_enough_places`; of staff: `quotas_too_large`.
+//! 6. places: `not_enough_places`; of staff: `quotas_too_large`; of those who would wait: `places_available`, `waiting_list_full`.
 //!
-//! At the gate: `wrong_museum`, `unknown_ticket`, `code_outdated`, `ticket_blocked`, `ticket_cancelled`, `ticket_moving`, `ticket_moved`, `ticket_inside`, `too_early`,
-//! `too_late`, `ticket_used`, `not_inside`, `wait`. Scans that come in later: `wrong_museum`, `unknown_ticket`, `scan_known`, `scan_in_future`, `scan_too_old`, `not_inside`,
-//! `too_many_conflicts`. Readings: `reading_in_future`, `reading_out_of_order`, `reading_stale`.
+//! At the gate: `wrong_museum`, `unknown_ticket`, `code_outdated`, `ticket_cancelled`, `ticket_blocked`, `ticket_moving`, `ticket_moved`, `ticket_inside`,
+//! `too_early`, `too_late`, `ticket_used`, `not_inside`, `wait`. Scans that come in later: `wrong_museum`, `unknown_ticket`, `scan_known`, `scan_in_future`,
+//! `scan_too_old`, `not_inside`, `too_many_conflicts`. Readings: `reading_in_future`, `reading_out_of_order`, `reading_stale`.
 
 use serde::{Deserialize, Serialize};
 
+use super::waiting_list::WaitingEnd;
 use crate::channel::Channel;
 use crate::ids::{Code, TicketId};
 use crate::money::Cents;
 use crate::time::Timestamp;
+
+/// The order of the checks within a command, as above: what is looked at, and the codes of what may be wrong with it.
+pub const STEPS: [(&str, &[&str]); 6] = [
+    ("the shape of what is asked", &["bad_lines", "party_empty", "party_too_large", "same_slot", "other_museum", "id_taken"]),
+    (
+        "the thing named",
+        &[
+            "unknown_hold",
+            "hold_sold",
+            "hold_released",
+            "hold_expired",
+            "unknown_sale",
+            "unknown_ticket",
+            "unknown_entry",
+            "entry_ended",
+            "unknown_slot",
+            "not_moving",
+        ],
+    ),
+    ("the state of the slot", &["slot_closed", "sale_not_open", "sale_over", "slot_over"]),
+    (
+        "the state of the thing",
+        &["already_extended", "ticket_cancelled", "ticket_used", "ticket_moving", "ticket_moved", "ticket_blocked", "not_blocked", "issues_used_up"],
+    ),
+    ("money", &["settlement_mismatch", "settlement_not_allowed", "not_sold_there", "price_differs"]),
+    ("places", &["not_enough_places", "quotas_too_large", "places_available", "waiting_list_full"]),
+];
+
+/// The order of the checks at the gate, as above, by their codes.
+pub const STEPS_AT_GATE: [&str; 13] = [
+    "wrong_museum",
+    "unknown_ticket",
+    "code_outdated",
+    "ticket_cancelled",
+    "ticket_blocked",
+    "ticket_moving",
+    "ticket_moved",
+    "ticket_inside",
+    "too_early",
+    "too_late",
+    "ticket_used",
+    "not_inside",
+    "wait",
+];
+
+/// The order of the checks of a scan that comes in later, as above, by their codes.
+pub const STEPS_OF_SCANS: [&str; 7] =
+    ["wrong_museum", "unknown_ticket", "scan_known", "scan_in_future", "scan_too_old", "not_inside", "too_many_conflicts"];
 
 /// Why not.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -157,6 +207,25 @@ pub enum Refusal {
     ScanTooOld,
     /// The slot keeps as many conflicts as it can.
     TooManyConflicts,
+    /// Nobody has to wait: these places can be held now.
+    PlacesAvailable {
+        /// How many places this channel may have.
+        available: u32,
+    },
+    /// Too many wait already.
+    WaitingListFull {
+        /// The most parties that wait for one slot.
+        max: u32,
+    },
+    /// There is no such entry of the waiting list, or not for this caller.
+    UnknownEntry,
+    /// The entry is over.
+    EntryEnded {
+        /// How it ended.
+        how: WaitingEnd,
+        /// When.
+        at: Timestamp,
+    },
     /// A move to the slot where the tickets are.
     SameSlot,
     /// A move to another museum.
@@ -244,6 +313,10 @@ impl Refusal {
             Self::ScanInFuture => "scan_in_future",
             Self::ScanTooOld => "scan_too_old",
             Self::TooManyConflicts => "too_many_conflicts",
+            Self::PlacesAvailable { .. } => "places_available",
+            Self::WaitingListFull { .. } => "waiting_list_full",
+            Self::UnknownEntry => "unknown_entry",
+            Self::EntryEnded { .. } => "entry_ended",
             Self::SameSlot => "same_slot",
             Self::OtherMuseum => "other_museum",
             Self::UnknownSlot => "unknown_slot",
@@ -254,5 +327,19 @@ impl Refusal {
             Self::NotMoving => "not_moving",
             Self::IssuesUsedUp => "issues_used_up",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_documented_order_is_the_published_one() {
+        let heading = |line: &&str| line.starts_with("//!");
+        let documented: Vec<&str> = include_str!("refusal.rs").lines().filter(heading).flat_map(|line| line.split('`').skip(1).step_by(2)).collect();
+        let published: Vec<&str> = STEPS.iter().flat_map(|(_, codes)| codes.iter().copied()).chain(STEPS_AT_GATE).chain(STEPS_OF_SCANS).collect();
+        let readings = [Refusal::ReadingInFuture, Refusal::ReadingOutOfOrder, Refusal::ReadingStale].map(|refusal| refusal.code());
+        assert_eq!(documented, [published, readings.to_vec()].concat());
     }
 }

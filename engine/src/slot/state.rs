@@ -8,8 +8,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use super::capacity::Places;
 use super::event::{
     AdmissionConflict, Admitted, Arrived, Cancelled, ConflictReason, Direction, Event, Exited, Extended, Held, Line, MoveBegun, MoveUndone, MovedOut,
-    Renamed, Scan, Settlement, Sold, line_of, people, total,
+    Offered, Renamed, Scan, Settlement, Sold, Waited, line_of, people, total,
 };
+use super::waiting_list::{Waiting, WaitingEnd, WaitingList};
 use super::{Broken, Channel, Refusal};
 use crate::ids::{Code, HoldId, KeyId, OrderId, PersonId, TicketId};
 use crate::money::Cents;
@@ -223,6 +224,7 @@ pub(super) struct Ledger {
     deadlines: BTreeSet<(Timestamp, HoldId)>,
     /// The scans of gates without a network that were taken in, and what speaks against those that should not have been: a scan is taken in once.
     pub(super) scans: BTreeMap<Scan, Option<ConflictReason>>,
+    pub(super) list: WaitingList,
     /// Moves under way: what the tickets are to become, and of which sale they are.
     pub(super) moving: BTreeMap<HoldId, HoldId>,
     /// Moves that were undone, oldest first, for a day: who repeats the request is told why.
@@ -230,14 +232,35 @@ pub(super) struct Ledger {
 }
 
 impl Ledger {
+    /// Whether there is or was a hold or sale of that id.
+    pub(super) fn knows(&self, id: HoldId) -> bool {
+        self.holds.contains_key(&id) || self.sales.contains_key(&id) || self.ended.contains_key(&id)
+    }
+
     pub(super) fn held(&mut self, places: &mut Places, held: &Held, record: &Record<Event>) {
-        places.held[held.channel.index()] += people(&held.lines);
-        self.deadlines.insert((held.expires_at, held.hold));
         let (who, order) = by(record);
-        self.holds.insert(
-            held.hold,
-            Hold { who, channel: held.channel, lines: held.lines.clone(), order, held_at: record.at, expires_at: held.expires_at, extended: false },
-        );
+        let hold =
+            Hold { who, channel: held.channel, lines: held.lines.clone(), order, held_at: record.at, expires_at: held.expires_at, extended: false };
+        self.keep(places, held.hold, hold);
+    }
+
+    fn keep(&mut self, places: &mut Places, id: HoldId, hold: Hold) {
+        places.held[hold.channel.index()] += people(&hold.lines);
+        self.deadlines.insert((hold.expires_at, id));
+        self.holds.insert(id, hold);
+    }
+
+    pub(super) fn waited(&mut self, waited: &Waited, record: &Record<Event>) {
+        let (who, order) = by(record);
+        let Waited { entry, number, channel, ref lines, .. } = *waited;
+        self.list.join(Waiting { entry, number, who, channel, lines: lines.clone(), order, since: record.at });
+    }
+
+    /// An offer is a hold of the entry's id, of the one who waited.
+    pub(super) fn offered(&mut self, places: &mut Places, offered: &Offered, at: Timestamp) {
+        let Some(party) = self.list.offer(offered.entry, at, offered.free, offered.passed_over) else { return };
+        let Waiting { who, channel, lines, order, .. } = party;
+        self.keep(places, offered.entry, Hold { who, channel, lines, order, held_at: at, expires_at: offered.expires_at, extended: false });
     }
 
     pub(super) fn extended(&mut self, extended: &Extended) {
@@ -257,9 +280,8 @@ impl Ledger {
     }
 
     pub(super) fn ended(&mut self, places: &mut Places, id: HoldId, end: End, at: Timestamp) {
-        if self.take_hold(places, id).is_none() {
-            return;
-        }
+        let Some(hold) = self.take_hold(places, id) else { return };
+        self.list.hold_ended(id, hold.who, if end == End::Released { WaitingEnd::Declined } else { WaitingEnd::Lapsed }, at);
         while let Some(oldest) = self.ended_order.front() {
             if self.ended.get(oldest).is_some_and(|(_, ended_at)| at.micros_since(*ended_at) <= REMEMBERED_S * MICROS_PER_S) {
                 break;
@@ -276,6 +298,7 @@ impl Ledger {
         if let Some(hold) = self.take_hold(places, sold.sale) {
             who = hold.who;
             order = order.or(hold.order);
+            self.list.hold_ended(sold.sale, who, WaitingEnd::Taken, record.at);
         }
         places.sold[sold.channel.index()] += people(&sold.lines);
         let sale = Sale::new(who, sold.channel, &sold.lines, sold.settlement.clone(), record.at);
@@ -439,6 +462,9 @@ impl Ledger {
         if (admitted, inside) != (places.admitted, places.inside) {
             return broken("SL-3", "the counted admissions are not those of the tickets");
         }
+        if !self.list.recount(|id| self.holds.contains_key(&id), |id| self.knows(id)) {
+            return broken("SL-9", "an entry of the waiting list is not what it is counted as");
+        }
         if self.sales.values().flat_map(|sale| &sale.moves).filter(|found| !found.is_done).count() != self.moving.len() {
             return broken("SL-5", "the moves under way are not those of the sales");
         }
@@ -490,15 +516,16 @@ fn by(record: &Record<Event>) -> (KeyId, Option<OrderId>) {
 
 /// The written form of a [`Ledger`]: sorted, so that equal states are equal bytes; what follows from the rest is left out.
 #[derive(Serialize, Deserialize)]
-struct Written<H, S, C> {
+struct Written<H, S, C, L, U> {
     holds: Vec<(HoldId, H)>,
     sales: Vec<(HoldId, S)>,
     ended: Vec<(HoldId, End, Timestamp)>,
     scans: C,
-    undone: VecDeque<(HoldId, Refusal, Timestamp)>,
+    list: L,
+    undone: U,
 }
 
-fn sorted<T>(map: &ById<T>) -> Vec<(HoldId, &T)> {
+pub(super) fn sorted<T>(map: &ById<T>) -> Vec<(HoldId, &T)> {
     let mut entries: Vec<_> = map.iter().map(|(id, value)| (*id, value)).collect();
     entries.sort_unstable_by_key(|(id, _)| *id);
     entries
@@ -507,14 +534,14 @@ fn sorted<T>(map: &ById<T>) -> Vec<(HoldId, &T)> {
 impl Serialize for Ledger {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let ended = self.ended_order.iter().filter_map(|id| self.ended.get(id).map(|(end, at)| (*id, *end, *at))).collect();
-        Written { holds: sorted(&self.holds), sales: sorted(&self.sales), ended, scans: &self.scans, undone: self.undone.clone() }
+        Written { holds: sorted(&self.holds), sales: sorted(&self.sales), ended, scans: &self.scans, list: &self.list, undone: &self.undone }
             .serialize(serializer)
     }
 }
 
 impl<'de> Deserialize<'de> for Ledger {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let written = Written::<Hold, Sale, _>::deserialize(deserializer)?;
+        let written = Written::<Hold, Sale, _, WaitingList, _>::deserialize(deserializer)?;
         let under_way = |(id, sale): &(HoldId, Sale)| {
             let id = *id;
             sale.moves.iter().filter(|found| !found.is_done).map(move |found| (found.begun.arrival, id)).collect::<Vec<_>>()
@@ -528,6 +555,7 @@ impl<'de> Deserialize<'de> for Ledger {
             ended_order: written.ended.iter().map(|(id, ..)| *id).collect(),
             ended: written.ended.into_iter().map(|(id, end, at)| (id, (end, at))).collect(),
             scans: written.scans,
+            list: written.list,
         })
     }
 }

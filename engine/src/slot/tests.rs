@@ -1,9 +1,11 @@
 //! Given what was done, when this is asked, then this happens: one table per command. Below, random commands against a naive model (`model`).
 
 mod model;
+mod waiting;
 
 use super::*;
 use crate::envelope::Digest;
+use crate::grant::Grant;
 use crate::ids::{Code, KeyId, MuseumId, PersonId, RouteId};
 use crate::tariff::Proof;
 
@@ -121,7 +123,7 @@ fn rename(n: u64, tickets: &[u16], holder: u128) -> Command {
 }
 
 fn observe(inside: u32, sd: u32, measured: i64) -> Command {
-    Command::Observe { source: code("door"), inside, sd, measured_at: at(measured), ceiling: Some(100) }
+    Command::Observe { source: code("door"), inside, sd, measured_at: at(measured), ceiling: Some(100), grant: None }
 }
 
 fn quotas(entries: &[(Channel, u32, Option<u32>, u32)]) -> [Quota; 5] {
@@ -144,15 +146,21 @@ pub(super) fn step(
     by: Option<Envelope>,
     command: &Command,
 ) -> Result<Vec<Event>, Refusal> {
-    while slot.wake_at().is_some_and(|due| due <= now) {
-        let events = slot.due(now);
-        put(slot, records, now, None, events);
-    }
+    end_due(slot, records, now);
     let events = slot.decide(now, command)?;
     if !events.is_empty() {
         put(slot, records, now, by, events.clone());
     }
     Ok(events)
+}
+
+/// Ends and offers what is due, as the shell does.
+fn end_due(slot: &mut Slot, records: &mut Vec<Record<Event>>, now: Timestamp) {
+    while slot.wake_at().is_some_and(|due| due <= now) {
+        let events = slot.due(now);
+        assert!(!events.is_empty(), "the slot was woken for nothing");
+        put(slot, records, now, None, events);
+    }
 }
 
 fn put(slot: &mut Slot, records: &mut Vec<Record<Event>>, now: Timestamp, by: Option<Envelope>, events: Vec<Event>) {
@@ -161,7 +169,7 @@ fn put(slot: &mut Slot, records: &mut Vec<Record<Event>>, now: Timestamp, by: Op
     assert!(record.at >= before, "SL-7: the time of a record went backwards");
     slot.apply(&record);
     records.push(record);
-    assert_eq!(slot.recount(), Ok(()), "SL-1, SL-2, SL-3, SL-5, SL-6, SL-8 after {:?}", records.last());
+    assert_eq!(slot.recount(), Ok(()), "SL-1, SL-2, SL-3, SL-5, SL-6, SL-8, SL-9 after {:?}", records.last());
 }
 
 struct World {
@@ -644,13 +652,26 @@ fn people_inside_limit_what_may_be_sold_and_who_may_enter() {
     assert_eq!(far.left(-90 * MIN, Channel::BoxOffice), 20);
     given(&[(0, observe(5, 0, 0))]).refuses(1, observe(5, 0, -1), Refusal::ReadingOutOfOrder);
     // The museum's ceiling of today counts, whatever it was when the slot was opened.
-    let lowered = Command::Observe { source: code("door"), inside: 4, sd: 0, measured_at: at(0), ceiling: Some(5) };
+    let lowered = Command::Observe { source: code("door"), inside: 4, sd: 0, measured_at: at(0), ceiling: Some(5), grant: None };
     let mut narrow = given(&[(-DAY, direct(1, &[full(2)], desk())), (0, lowered)]);
     assert_eq!(narrow.left(0, Channel::BoxOffice), 0);
     assert!(narrow.ask(1, &admit(1, 0)).is_ok());
     assert_eq!(narrow.ask(2, &admit(1, 1)), Err(Refusal::Wait { inside: 5, ceiling: 5 }));
-    let unlimited = Command::Observe { source: code("door"), inside: 9_000, sd: 0, measured_at: at(0), ceiling: None };
+    let unlimited = Command::Observe { source: code("door"), inside: 9_000, sd: 0, measured_at: at(0), ceiling: None, grant: None };
     assert_eq!(given(&[(0, unlimited)]).left(0, Channel::BoxOffice), 20);
+    // Of the room the slot has what it is granted, beyond those who were in when that was said; never more than all of it.
+    for (admitted, share, left) in [(1, 4, 2), (0, 4, 1), (1, 0, 0), (1, 40, 8)] {
+        let granted = Command::Observe {
+            source: code("door"),
+            inside: 90,
+            sd: 0,
+            measured_at: at(2),
+            ceiling: Some(100),
+            grant: Some(Grant { admitted, share }),
+        };
+        let world = given(&[(-DAY, direct(1, &[full(3)], desk())), (1, admit(1, 0)), (2, granted)]);
+        assert_eq!(world.left(2, Channel::BoxOffice), left, "{share} beyond {admitted}");
+    }
     given(&[]).refuses(0, observe(5, 0, 61), Refusal::ReadingInFuture);
     given(&[]).refuses(0, observe(5, 0, -900), Refusal::ReadingStale);
     given(&[]).then(
@@ -662,6 +683,7 @@ fn people_inside_limit_what_may_be_sold_and_who_may_enter() {
             sd: u32::MAX,
             measured_at: at(-S),
             ceiling: Some(100),
+            share: None,
             sellable: Some(0),
             until: at(899),
         })),

@@ -88,8 +88,8 @@ pub struct Room {
 /// ticket; `room` is none where nobody knows it, and then nobody waits.
 ///
 /// # Errors
-/// The first that holds of: `wrong_museum`, `unknown_ticket`, `code_outdated`, `ticket_blocked`, `ticket_cancelled`, `ticket_moving`, `ticket_moved`, `ticket_inside`, `too_early`, `too_late`,
-/// `ticket_used`, `wait`.
+/// The first that holds of: `wrong_museum`, `unknown_ticket`, `code_outdated`, `ticket_cancelled`, `ticket_blocked`, `ticket_moving`, `ticket_moved`,
+/// `ticket_inside`, `too_early`, `too_late`, `ticket_used`, `wait`.
 pub fn admission(shown: Shown, known: Option<(Window, &Ticket)>, room: Option<Room>, at: Timestamp) -> Result<u8, Refusal> {
     let (window, ticket) = shown.look_up(known)?;
     if shown.issue.is_some_and(|issue| issue != ticket.issue) {

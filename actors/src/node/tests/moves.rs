@@ -1,7 +1,7 @@
 //! Moves between slots: stopped after every step in turn they end wholly moved or wholly undone; of several at once one wins; places and cents are counted once.
 
 use tornello_engine::ids::PersonId;
-use tornello_engine::slot::{CancelCause, MoveFate, TicketState};
+use tornello_engine::slot::{CancelCause, MoveFate, Standing, TicketState};
 
 use super::*;
 use crate::moves::{self, Moved, advance, move_tickets};
@@ -88,6 +88,39 @@ async fn a_move_that_cannot_be_is_refused_before_anything_is_written() {
         assert_eq!(ask_to_move(node, 3, &tickets, to).await, Err(Failure::Refused(expected)));
     }
     assert_eq!(node.head().number, before);
+    house.running.stop().await;
+}
+
+#[actix_rt::test]
+async fn who_waits_has_what_a_move_frees_and_is_not_overtaken_by_one() {
+    let house = House::new().await;
+    let node = house.node();
+    let wait = |slot, n, count| Command::Wait { entry: HoldId::new(slot, n), channel: Channel::BoxOffice, lines: lines(count) };
+    let cancel = |tickets| Command::Cancel { sale: HoldId::new(later(), 2), owner: None, tickets, cause: CancelCause::Museum };
+    let ended = |slot: SlotId| node.slot(slot, by(u128::from(slot.start() == later().start()) + 90), Command::Reopen);
+    for (key, slot, command) in [
+        (1, tomorrow(), sell(1, 3)),
+        (2, tomorrow(), sell_in(tomorrow(), 2, 17)),
+        (3, tomorrow(), wait(tomorrow(), 3, 3)),
+        (4, later(), sell_in(later(), 2, 20)),
+        (5, later(), wait(later(), 3, 4)),
+        (6, later(), cancel(vec![0, 1, 2, 3])),
+    ] {
+        node.slot(slot, by(key), command).await.unwrap();
+    }
+    let seq = async || node.look(tomorrow(), Slot::seq).await.unwrap();
+    let before = seq().await;
+    let short = Refusal::NotEnoughPlaces { asked: 3, available: 0, limited_by: slot::LimitedBy::Capacity };
+    assert_eq!(ask_to_move(node, 7, &[], arrival(7)).await, Err(Failure::Refused(short)), "four are free, and four wait");
+    assert_eq!(seq().await, before, "so nothing was begun");
+    // Three more are of no use to anybody who waits there.
+    node.slot(later(), by(8), cancel(vec![4, 5, 6])).await.unwrap();
+    ask_to_move(node, 9, &[], arrival(8)).await.unwrap();
+    for (slot, left) in [(tomorrow(), 17 + 3), (later(), 13 + 4 + 3)] {
+        ended(slot).await.unwrap();
+        let offered = node.look(slot, move |slot| matches!(slot.standing_of(HoldId::new(slot.id(), 3)), Some(Standing::Offered(_)))).await.unwrap();
+        assert_eq!((offered, counted(node, slot).await.0), (true, left), "{slot}");
+    }
     house.running.stop().await;
 }
 

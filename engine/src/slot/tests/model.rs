@@ -1,4 +1,5 @@
-//! Random commands against a naive model: a list of parties, recounted from scratch for each question, that knows nothing of the slot's code.
+//! Random commands against a naive model: a list of parties, recounted from scratch for each question and asked one after the
+//! other when they wait, that knows nothing of the slot's code.
 
 use proptest::prelude::*;
 use proptest_state_machine::{ReferenceStateMachine, StateMachineTest, prop_state_machine};
@@ -8,6 +9,7 @@ use super::*;
 /// One party and what became of it.
 #[derive(Debug, Clone, PartialEq)]
 enum Fate {
+    Waiting,
     Held { until: i64, extended: bool },
     Sold,
     Gone,
@@ -18,6 +20,8 @@ struct Party {
     n: u64,
     channel: Channel,
     people: u16,
+    /// Whether it came by the waiting list.
+    listed: bool,
     fate: Fate,
     cancelled: Vec<u16>,
     inside: Vec<u16>,
@@ -33,6 +37,24 @@ struct Party {
 }
 
 impl Party {
+    fn new(n: u64, channel: Channel, people: u16, fate: Fate) -> Self {
+        Self {
+            n,
+            channel,
+            people,
+            listed: false,
+            fate,
+            cancelled: vec![],
+            inside: vec![],
+            left: vec![],
+            blocked: vec![],
+            moved: vec![],
+            moving: vec![],
+            gone: vec![],
+            renamed: vec![],
+        }
+    }
+
     /// Whether a ticket was sold and is neither used, cancelled nor on its way or gone.
     fn stands(&self, ticket: u16) -> bool {
         let used = self.inside.contains(&ticket) || self.left.iter().any(|(n, _)| *n == ticket);
@@ -69,6 +91,7 @@ enum Ask {
     Close(bool),
     Observe {
         inside: u32,
+        share: Option<u32>,
     },
     /// A scan of a gate without a network, some seconds ago.
     Merge {
@@ -77,6 +100,11 @@ enum Ask {
         ago: i64,
         out: bool,
     },
+    Wait {
+        channel: Channel,
+        people: u16,
+    },
+    Leave(usize),
     BeginMove(usize, u16),
     EndMove(usize, bool),
     Arrive {
@@ -105,24 +133,34 @@ pub struct Naive {
 /// The group's share ends this long before the start.
 const RELEASE: i64 = 4 * HOUR;
 
+fn sale_end(channel: Channel) -> i64 {
+    if channel == Channel::BoxOffice { 30 * MIN } else { -10 * MIN }
+}
+
 impl Naive {
     fn expire(&mut self) {
         let now = self.now;
         for party in &mut self.parties {
-            if matches!(party.fate, Fate::Held { until, .. } if until <= now) {
+            if matches!(party.fate, Fate::Held { until, .. } if until <= now) || (party.fate == Fate::Waiting && sale_end(party.channel) <= now) {
                 party.fate = Fate::Gone;
+            }
+        }
+        // Parties stand in the order in which they came: who waits is asked one after the other.
+        for i in 0..self.parties.len() {
+            let Party { channel, people, ref fate, .. } = self.parties[i];
+            if *fate == Fate::Waiting && self.fits(channel, channel, people) {
+                self.parties[i].fate = Fate::Held { until: (now + 900).min(sale_end(channel)), extended: false };
             }
         }
     }
 
     fn taken(&self, channel: Option<Channel>) -> u32 {
-        let counted = |party: &&Party| channel.is_none_or(|channel| channel == party.channel) && party.fate != Fate::Gone;
+        let counted = |party: &&Party| channel.is_none_or(|channel| channel == party.channel) && !matches!(party.fate, Fate::Gone | Fate::Waiting);
         self.parties.iter().filter(counted).map(|party| u32::from(party.people) - (party.cancelled.len() + party.gone.len()) as u32).sum()
     }
 
     fn fits(&self, channel: Channel, via: Channel, people: u16) -> bool {
-        let sale_end = if via == Channel::BoxOffice { 30 * MIN } else { -10 * MIN };
-        if self.closed || self.now >= sale_end || self.now < -90 * DAY || people > 10 {
+        if self.closed || self.now >= sale_end(via) || self.now < -90 * DAY || people > 10 {
             return false;
         }
         let mut room = i64::from(self.capacity);
@@ -151,22 +189,28 @@ impl Naive {
         if !self.fits(channel, via, people) {
             return false;
         }
-        let party = Party {
-            n,
-            channel,
-            people,
-            fate,
-            cancelled: vec![],
-            inside: vec![],
-            left: vec![],
-            blocked: vec![],
-            moved: vec![],
-            moving: vec![],
-            gone: vec![],
-            renamed: vec![],
-        };
-        self.parties.push(party);
+        self.parties.push(Party::new(n, channel, people, fate));
         true
+    }
+
+    fn join(&mut self, channel: Channel, people: u16) -> bool {
+        let may = !self.closed && self.now < sale_end(channel) && !self.fits(channel, channel, people) && u32::from(people) <= self.capacity;
+        let n = self.next;
+        self.next += 1;
+        if may {
+            self.parties.push(Party { listed: true, ..Party::new(n, channel, people, Fate::Waiting) });
+        }
+        may
+    }
+
+    /// Who waits, in order.
+    fn waiting(&self) -> Vec<HoldId> {
+        self.parties.iter().filter(|party| party.fate == Fate::Waiting).map(|party| id(party.n)).collect()
+    }
+
+    /// Which of those who waited have an offer.
+    fn offered(&self) -> Vec<HoldId> {
+        self.parties.iter().filter(|party| party.listed && matches!(party.fate, Fate::Held { .. })).map(|party| id(party.n)).collect()
     }
 
     fn admitted(&self) -> u32 {
@@ -179,8 +223,7 @@ impl Naive {
 
     fn answer(&mut self, ask: &Ask) -> bool {
         let (now, closed) = (self.now, self.closed);
-        let selling = |party: &Party| !closed && now < if party.channel == Channel::BoxOffice { 30 * MIN } else { -10 * MIN };
-        let sale_end = |channel| if channel == Channel::BoxOffice { 30 * MIN } else { -10 * MIN };
+        let selling = |party: &Party| !closed && now < sale_end(party.channel);
         match *ask {
             Ask::Hold { channel, people } => {
                 self.add(channel, channel, people, Fate::Held { until: (now + 900).min(sale_end(channel)), extended: false })
@@ -302,15 +345,23 @@ impl Naive {
                 self.closed = close;
                 true
             }
-            Ask::Observe { inside } => {
+            Ask::Observe { inside, share } => {
                 if self.observed.is_some_and(|(at, ..)| at > now) {
                     return false;
                 }
                 let wait = (-now).max(0);
                 let staying = if wait == 0 { i64::from(inside) } else { (i64::from(inside) * (5400 - wait).max(0) + 5399) / 5400 };
                 let cap = if now >= 30 * MIN || wait >= 5400 { u32::MAX } else { self.admitted() + (100 - staying).max(0) as u32 };
+                let cap = if cap == u32::MAX { cap } else { cap.min(share.map_or(u32::MAX, |share| self.admitted() + share)) };
                 // People seen are those of other slots too: what counts at the gate is the reading plus this slot's comings and goings since.
                 self.observed = Some((now, inside.saturating_sub(self.inside()), cap));
+                true
+            }
+            Ask::Wait { channel, people } => self.join(channel, people),
+            Ask::Leave(i) => {
+                let goes = |party: &&mut Party| party.listed && matches!(party.fate, Fate::Waiting | Fate::Held { .. });
+                let Some(party) = self.parties.get_mut(i).filter(goes) else { return false };
+                party.fate = Fate::Gone;
                 true
             }
             Ask::BeginMove(i, ticket) => {
@@ -363,7 +414,16 @@ impl Naive {
             Ask::Quota { reserved, limit } => Command::SetQuotas { quotas: quotas(&[(Channel::Group, reserved, limit, RELEASE as u32)]) },
             Ask::Close(true) => Command::Close { reason: code("strike") },
             Ask::Close(false) => Command::Reopen,
-            Ask::Observe { inside } => observe(inside, 0, self.now),
+            Ask::Observe { inside, share } => Command::Observe {
+                source: code("door"),
+                inside,
+                sd: 0,
+                measured_at: at(self.now),
+                ceiling: Some(100),
+                grant: share.map(|share| Grant { admitted: self.admitted(), share }),
+            },
+            Ask::Wait { channel, people } => Command::Wait { entry: id(self.next), channel, lines: vec![full(people)] },
+            Ask::Leave(i) => Command::LeaveWaiting { entry: id(n(i)), owner: None },
             Ask::BeginMove(i, ticket) => begin_move(n(i), &[ticket], self.next),
             Ask::EndMove(i, done) => {
                 let arrival = there(self.parties.get(i).and_then(|party| party.moving.first()).map_or(9999, |(_, arrival)| *arrival));
@@ -423,9 +483,11 @@ fn asks() -> impl Strategy<Value = (i64, Ask)> {
         1 => (0..30_u32).prop_map(Ask::Capacity),
         1 => (0..12_u32, prop::option::of(0..15_u32)).prop_map(|(reserved, limit)| Ask::Quota { reserved, limit }),
         1 => prop::bool::weighted(0.2).prop_map(Ask::Close),
-        2 => (0..110_u32).prop_map(|inside| Ask::Observe { inside }),
+        2 => (0..110_u32, prop::option::of(0..25_u32)).prop_map(|(inside, share)| Ask::Observe { inside, share }),
         4 => (0..30_usize, 0..6_u16, prop_oneof![Just(0_i64), 1..600_i64, 600..2 * HOUR], prop::bool::weighted(0.4))
             .prop_map(|(party, ticket, ago, out)| Ask::Merge { party, ticket, ago, out }),
+        6 => (channel(), 1..9_u16).prop_map(|(channel, people)| Ask::Wait { channel, people }),
+        2 => (0..30_usize).prop_map(Ask::Leave),
         3 => (0..30_usize, 0..6_u16).prop_map(|(i, ticket)| Ask::BeginMove(i, ticket)),
         3 => (0..30_usize, any::<bool>()).prop_map(|(i, done)| Ask::EndMove(i, done)),
         1 => (channel(), 1..6_u16).prop_map(|(channel, people)| Ask::Arrive { channel, people }),
@@ -476,6 +538,14 @@ impl ReferenceStateMachine for Naive {
     }
 }
 
+/// The slot is woken when something is due, not a microsecond later and never for nothing.
+fn wakes_on_time(slot: &Slot) {
+    let (wake_at, last_at) = (slot.wake_at(), slot.last_at());
+    let before = wake_at.map_or(at(DAY), |wake_at| Timestamp::from_micros(wake_at.as_micros() - 1));
+    assert!(wake_at.is_none_or(|wake_at| !slot.due(wake_at).is_empty()), "at {wake_at:?} nothing is due");
+    assert!(wake_at.is_some_and(|wake_at| wake_at <= last_at) || slot.due(before).is_empty(), "something is due before {wake_at:?}");
+}
+
 pub struct Real {
     slot: Slot,
     records: Vec<Record<Event>>,
@@ -499,12 +569,21 @@ impl StateMachineTest for Real {
         let places = real.slot.places();
         assert_eq!((places.taken(), places.admitted, places.inside), (naive.taken(None), naive.admitted(), naive.inside()));
         assert_eq!(places.conflicts, naive.conflicts);
+        let waiting: Vec<HoldId> = real.slot.waiting().map(|party| party.entry).collect();
+        let has_offer = |id: &&HoldId| matches!(real.slot.standing_of(**id), Some(Standing::Offered(_)));
+        let mut offered: Vec<HoldId> = real.slot.holds().map(|(id, _)| id).filter(has_offer).copied().collect();
+        offered.sort_unstable();
+        assert_eq!((waiting, offered), (naive.waiting(), naive.offered()), "who waits, in order, and who has an offer, after {transition:?}");
+        wakes_on_time(&real.slot);
         assert_eq!(real.slot.moving() as usize, naive.parties.iter().map(|party| party.moving.len()).sum::<usize>());
         real
     }
 
     fn teardown(real: Real, _: Naive) {
-        assert_eq!(Slot::replay(&real.records).unwrap_or_else(|| Slot::planned(opening(20))), real.slot, "SL-4: replay equals live");
+        let replayed = Slot::replay(&real.records).unwrap_or_else(|| Slot::planned(opening(20)));
+        assert_eq!(replayed, real.slot, "SL-4: replay equals live");
+        let bytes = |slot: &Slot| postcard::to_allocvec(slot).unwrap();
+        assert_eq!(bytes(&replayed), bytes(&real.slot), "SL-4: to the byte");
     }
 }
 

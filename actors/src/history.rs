@@ -1,0 +1,101 @@
+//! A slot as it was at some moment, and the records that led there, read from the journal. Neither the slot's owner nor its snapshot is asked: what is on the
+//! disk is the truth of every moment. Memory holds the slot and one page of records, however long the history is.
+
+use std::collections::VecDeque;
+
+use tornello_engine::aggregate::Aggregate;
+use tornello_engine::ids::SlotId;
+use tornello_engine::record::Record;
+use tornello_engine::slot::{Event, Opening, Slot};
+use tornello_engine::time::Timestamp;
+
+use crate::journal::{Journal, JournalError, StreamId};
+use crate::streams::records;
+
+/// Which of the records that led to a moment are wanted: the last ones.
+#[derive(Debug, Clone, Copy)]
+pub struct Page {
+    /// Only records before this one; none: up to the moment.
+    pub before: Option<u64>,
+    /// At most so many.
+    pub limit: usize,
+}
+
+/// A slot at some moment.
+#[derive(Debug, Clone)]
+pub struct Past {
+    /// As it was, with what was due by then ended; as planned if nothing had been written.
+    pub slot: Slot,
+    /// Number of the last record of that moment; 0 if there was none.
+    pub seq: u64,
+    /// The records that were asked for, in order.
+    pub records: Vec<Record<Event>>,
+    /// Whether there are earlier ones.
+    pub more: bool,
+}
+
+impl Past {
+    /// A slot that nobody had written to.
+    #[must_use]
+    pub fn planned(opening: Opening) -> Self {
+        Self { slot: Slot::planned(opening), seq: 0, records: Vec::new(), more: false }
+    }
+}
+
+/// The slot at `at`, records of that very instant included; before its first record, as that record opened it. None if nothing was ever written to it.
+pub async fn of_slot(journal: &dyn Journal, id: SlotId, at: Timestamp, page: Page) -> Result<Option<Past>, JournalError> {
+    let stream = StreamId::Slot(id);
+    let mut past: Option<Past> = None;
+    let mut kept = VecDeque::new();
+    // One batch after the other: all of a busy slot's together may be more than memory holds.
+    'batches: loop {
+        let after = past.as_ref().map_or(0, |past| past.seq);
+        let Some(batch) = journal.batch_with(stream, after + 1).await? else { break };
+        for record in records::<Event>(std::slice::from_ref(&batch), stream, after)? {
+            let past = match &mut past {
+                Some(past) => past,
+                none => none.insert(opened(id, &record)?),
+            };
+            if record.at > at {
+                break 'batches;
+            }
+            past.slot.apply(&record);
+            past.seq = record.seq;
+            if page.before.is_none_or(|before| record.seq < before) {
+                if kept.len() == page.limit {
+                    kept.pop_front();
+                    past.more = true;
+                }
+                kept.push_back(record);
+            }
+        }
+        if past.as_ref().is_none_or(|past| past.seq == after) {
+            let what = format!("its index names record {} of {stream}, which is not in it", after + 1);
+            return Err(JournalError::Corrupt { batch: batch.number, what });
+        }
+    }
+    if let Some(past) = &mut past {
+        past.records = kept.into();
+        end_due(&mut past.slot, at);
+    }
+    Ok(past)
+}
+
+fn opened(id: SlotId, first: &Record<Event>) -> Result<Past, JournalError> {
+    match first.events.first() {
+        Some(Event::Opened(opened)) => Ok(Past::planned(opened.opening.clone())),
+        _ => Err(JournalError::Corrupt { batch: 0, what: format!("the first record of slot {id} does not open it") }),
+    }
+}
+
+/// Ends what was due, as the owner does before it decides anything: its records may have been written a little later.
+fn end_due(slot: &mut Slot, at: Timestamp) {
+    while slot.wake_at().is_some_and(|due| due <= at) {
+        let events = slot.due(at);
+        if events.is_empty() {
+            return;
+        }
+        let record = slot.record(at, None, events);
+        slot.apply(&record);
+    }
+}

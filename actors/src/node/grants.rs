@@ -1,0 +1,184 @@
+//! After each reading a museum shares the room in its building out among its slots, one reading at a time: first the slots whose part shrinks write that down, and
+//! only then those whose part grows. So the parts in force never grow beyond the room, whatever fails in between. Nothing is kept here that a restart would miss:
+//! what is in force stands in the slots' heads.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use futures_util::future::join_all;
+use jiff::ToSpan;
+use parking_lot::Mutex;
+use tornello_engine::calendar;
+use tornello_engine::envelope::Envelope;
+use tornello_engine::grant::{self, Claim, Grant};
+use tornello_engine::ids::{MuseumId, SlotId};
+use tornello_engine::slot::{Command, Places, Policy};
+use tornello_engine::time::{MICROS_PER_S, Timestamp};
+
+use super::Node;
+use crate::board::Board;
+use crate::digest::digest;
+use crate::museums::Known;
+use crate::sensors::Occupancy;
+
+/// The turn of a museum: whoever holds it is the one allocator, and knows what the slots were told last.
+type Turn = Arc<tokio::sync::Mutex<HashMap<SlotId, Told>>>;
+
+/// The turns of all museums.
+#[derive(Debug, Default)]
+pub(super) struct Grants(Mutex<HashMap<MuseumId, Turn>>);
+
+/// What a slot was told last.
+#[derive(Debug, Clone, Copy)]
+struct Told {
+    at: Timestamp,
+    upper: u32,
+    ceiling: u32,
+    size: u32,
+}
+
+/// A slot that concerns the building now.
+#[derive(Debug, Clone, Copy)]
+struct Standing {
+    slot: SlotId,
+    end: Timestamp,
+    policy: Policy,
+    /// As last committed when the reading came. `admitted` of this moment is what all parts of this reading are counted from.
+    places: Places,
+    room: u32,
+}
+
+impl Standing {
+    /// The places for sale, if it is: a change of them is a reason to share out anew.
+    fn size(&self) -> u32 {
+        if self.places.closed.is_some() { 0 } else { self.places.capacity }
+    }
+
+    fn claim(&self, now: Timestamp) -> Claim {
+        let (taken, sells) = (self.places.taken(), now < self.end);
+        Claim {
+            room: self.room,
+            promised: taken.saturating_sub(self.places.admitted),
+            left: if sells { self.size().saturating_sub(taken) } else { 0 },
+            sells,
+        }
+    }
+
+    /// Whether it takes a reading of that time: it is not over, and its policy still believes it.
+    fn hears(&self, measured_at: Timestamp, now: Timestamp) -> bool {
+        now < self.end && measured_at.plus_seconds(i64::from(self.policy.stale_after_s)) > now
+    }
+
+    /// How many people may come in by it as things are on the board, counted from the same moment as its part.
+    fn has(&self, board: &Board, now: Timestamp) -> u32 {
+        let places = board.head(self.slot).map_or(self.places, |head| head.places);
+        let most = if now < self.end { in_force(&places, now).unwrap_or(places.capacity) } else { 0 };
+        most.max(places.taken()).saturating_sub(self.places.admitted)
+    }
+}
+
+/// The most places that a slot may take by the last reading; none: its plan counts.
+fn in_force(places: &Places, now: Timestamp) -> Option<u32> {
+    places.live_at(now).and_then(|live| live.sellable)
+}
+
+impl Node {
+    /// Shares the room of a museum out by its newest reading, if that matters or the slots' last word is getting old. Whoever comes while another shares out finds
+    /// that done.
+    pub(super) async fn share_out(&self, museum: MuseumId) {
+        let turn = Arc::clone(self.grants.0.lock().entry(museum).or_default());
+        let mut told = turn.lock().await;
+        let (Some(known), Some(occupancy)) = (self.museums.get(museum), self.sensors.occupancy(museum)) else { return };
+        let now = self.clock.now();
+        let Some(ceiling) = known.museum.ceiling_on(calendar::local_day(now)) else { return };
+        let upper = occupancy.inside.people.saturating_add(occupancy.inside.sd.saturating_mul(2));
+        let standings = standings(&known, &self.board, now, ceiling, upper);
+        let due = |standing: &Standing| {
+            standing.hears(occupancy.at, now)
+                && told.get(&standing.slot).is_none_or(|told| {
+                    upper.abs_diff(told.upper) >= (ceiling / 100).max(1)
+                        || (told.ceiling, told.size) != (ceiling, standing.size())
+                        || now.micros_since(told.at) >= i64::from(standing.policy.stale_after_s) * MICROS_PER_S / 3
+                })
+        };
+        if !standings.iter().any(due) {
+            return;
+        }
+        told.retain(|slot, _| standings.iter().any(|standing| standing.slot == *slot));
+
+        let shares = grant::shares(&standings.iter().map(|standing| standing.claim(now)).collect::<Vec<_>>());
+        let heard = || standings.iter().enumerate().filter(|(_, standing)| standing.hears(occupancy.at, now));
+        let part = |i: usize, share: u32| Grant { admitted: standings[i].places.admitted, share };
+        let grows = |i: usize| in_force(&standings[i].places, now).is_some_and(|before| part(i, shares[i]).places() > before);
+
+        let cuts: Vec<_> = heard().filter(|(i, _)| !grows(*i)).map(|(i, _)| (i, part(i, shares[i]))).collect();
+        let written = self.tell_all(&standings, cuts, &occupancy, ceiling).await;
+        let cut_is_lost = |&(i, written): &(usize, bool)| !written && in_force(&standings[i].places, now) != Some(part(i, shares[i]).places());
+        let all_cut = !written.iter().any(cut_is_lost);
+        let mut outcomes = written;
+        if all_cut {
+            // What was sold meanwhile under an older part is sold: the raises get what is there now.
+            let mut has: Vec<_> = standings.iter().map(|standing| (standing.room, standing.has(&self.board, now))).collect();
+            let mut raises = Vec::new();
+            for (i, _) in heard().filter(|(i, _)| grows(*i)) {
+                let share = shares[i].min(grant::spare(&has, i)).max(has[i].1);
+                has[i].1 = share;
+                raises.push((i, part(i, share)));
+            }
+            outcomes.extend(self.tell_all(&standings, raises, &occupancy, ceiling).await);
+        }
+        for (i, standing) in heard() {
+            // Who has not heard it is told of the next reading, whatever that says.
+            match outcomes.contains(&(i, true)) {
+                true => told.insert(standing.slot, Told { at: now, upper, ceiling, size: standing.size() }),
+                false => told.remove(&standing.slot),
+            };
+        }
+    }
+
+    /// Tells some slots at once; answers for each whether it has written that down.
+    async fn tell_all(&self, standings: &[Standing], parts: Vec<(usize, Grant)>, occupancy: &Occupancy, ceiling: u32) -> Vec<(usize, bool)> {
+        let tell = |(i, part): (usize, Grant)| async move {
+            let slot = standings[i].slot;
+            let (envelope, command) = told(slot, occupancy, ceiling, part);
+            let answer = self.slot(slot, envelope, command).await;
+            if let Err(failure) = &answer {
+                tracing::debug!(%slot, %failure, "a slot did not take a reading");
+            }
+            (i, answer.is_ok())
+        };
+        join_all(parts.into_iter().map(tell)).await
+    }
+}
+
+/// The slots that people inside now concern, in the order of their starts: those that run, those that begin before everybody has left, and those that are over
+/// but still let late visitors in; as planned, or as they were opened.
+fn standings(known: &Known, board: &Board, now: Timestamp, ceiling: u32, upper: u32) -> Vec<Standing> {
+    let today = calendar::local_day(now);
+    let mut slots = BTreeMap::new();
+    for date in [today.saturating_sub(1.day()), today, today.saturating_add(1.day())] {
+        for opening in known.day(date).iter().filter(|opening| now < opening.end) {
+            let places = Places::untouched(opening.slot.start(), opening.capacity, opening.quotas);
+            slots.insert((opening.slot.start(), opening.slot), (opening.end, opening.policy, places));
+        }
+    }
+    let heads = board.heads_of(known.museum.id()).into_iter();
+    slots.extend(heads.map(|(slot, head)| ((slot.start(), slot), (head.end, head.policy, head.places))));
+    let standing = |((start, slot), (end, policy, places)): ((Timestamp, SlotId), (Timestamp, Policy, Places))| {
+        let concerns = now <= end.plus_seconds(i64::from(policy.admit_late_s)) && start < now.plus_seconds(i64::from(policy.dwell_s));
+        let room = grant::room(ceiling, upper, start.micros_since(now), policy.dwell_s)?;
+        concerns.then_some(Standing { slot, end, policy, places, room })
+    };
+    slots.into_iter().filter_map(standing).collect()
+}
+
+/// What a slot is told: under one key for one reading and one part of the room.
+fn told(slot: SlotId, occupancy: &Occupancy, ceiling: u32, part: Grant) -> (Envelope, Command) {
+    let Occupancy { inside, at, sensor, who, .. } = *occupancy;
+    let numbers = [inside.people, inside.sd, ceiling, part.admitted, part.share].map(u32::to_be_bytes).concat();
+    let key = digest(&[b"reading", sensor.as_str().as_bytes(), &at.as_micros().to_be_bytes(), &numbers, &slot.get().to_be_bytes()]);
+    let envelope = Envelope { who, key, body: key, parties: Vec::new(), assessment: None, order: None };
+    let command =
+        Command::Observe { source: sensor, inside: inside.people, sd: inside.sd, measured_at: at, ceiling: Some(ceiling), grant: Some(part) };
+    (envelope, command)
+}

@@ -1,0 +1,350 @@
+//! The waiting list of a slot: parties join it, see where they stand and why, and leave it. An offer is a hold with the entry's id: it is confirmed, extended and
+//! given back like any other.
+
+use actix_web::{HttpResponse, delete, get, post, web};
+use serde::{Deserialize, Serialize};
+use tornello_actors::node::Node;
+use tornello_engine::channel::Channel;
+use tornello_engine::ids::{HoldId, SlotId};
+use tornello_engine::slot::{Command, Event, Line, Offer, Slot, Standing, Waiting, WaitingEnd, people as people_of, total};
+
+use crate::auth::{Caller, Scope};
+use crate::problem::Problem;
+use crate::request::{IdempotencyKey, PartyForm, envelope, random};
+use crate::routes::holds::{HoldView, LineForm, LineView, order_of, priced};
+use crate::routes::{alternatives, not_rebuilt, page, page_size};
+
+/// The most overtakings that an entry shows, the latest ones.
+const OVERTAKINGS_SHOWN: usize = 20;
+
+/// A party that would wait.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct WaitForm {
+    /// Categories and counts, each category once.
+    #[schema(min_items = 1, max_items = 16)]
+    pub lines: Vec<LineForm>,
+    /// Who takes part, the buyer first.
+    #[serde(default)]
+    #[schema(max_items = 8)]
+    pub parties: Vec<PartyForm>,
+    /// The order that the entry, and the hold that it becomes, belongs to, if there is one: 26 characters.
+    #[serde(default)]
+    #[schema(value_type = Option<String>, max_length = 26)]
+    pub order: Option<String>,
+}
+
+/// A party that has joined the list.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+pub struct JoinedView {
+    /// The new entry: its id, and that of the hold which it becomes.
+    #[schema(max_length = 26)]
+    entry: String,
+    /// The slot.
+    #[schema(max_length = 13)]
+    slot: String,
+    /// The how-manieth to join the list of this slot, from 1: parties are served in this order, each as soon as it fits wholly.
+    number: u64,
+    /// Where it stood in the list when it joined, from 1.
+    position: u32,
+    /// How many people waited before it then.
+    people_ahead: u32,
+    /// The channel.
+    #[schema(value_type = String, max_length = 16)]
+    channel: Channel,
+    /// For what it waits.
+    #[schema(max_items = 16)]
+    lines: Vec<LineView>,
+    /// How many people they are.
+    people: u32,
+    /// What will be due, in euro cents: prices are those of when it joined.
+    total_cents: i64,
+    /// Since when it waits (RFC 3339, UTC).
+    #[schema(format = DateTime)]
+    since: String,
+}
+
+/// Why somebody who joined later was served before: so many places were free for this entry's channel then, fewer than it needs.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+pub struct OvertakingView {
+    /// The how-manieth to join the list the other party was.
+    number: u64,
+    /// How many people it was.
+    people: u32,
+    /// How many places this entry's channel might have taken then.
+    free: u32,
+    /// When it was served (RFC 3339, UTC).
+    #[schema(format = DateTime)]
+    at: String,
+}
+
+/// Where an entry stands.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+pub struct EntryView {
+    /// The entry.
+    #[schema(max_length = 26)]
+    entry: String,
+    /// The slot.
+    #[schema(max_length = 13)]
+    slot: String,
+    /// `waiting`, `offered`; or how it ended: `left`, `sales_ended`, `taken` (the sale has the same id), `declined`, `lapsed`.
+    #[schema(max_length = 16, examples("waiting"))]
+    state: &'static str,
+    /// Since when (RFC 3339, UTC).
+    #[schema(format = DateTime)]
+    since: String,
+    /// The how-manieth to join the list; absent when it has ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    number: Option<u64>,
+    /// Where it stands in the list, from 1; absent when it does not wait.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    position: Option<u32>,
+    /// How many people wait before it; absent when it does not wait.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    people_ahead: Option<u32>,
+    /// For what it waits; absent when it does not wait.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(max_items = 16)]
+    lines: Option<Vec<LineView>>,
+    /// How many parties that joined later were served while it waited, because this one did not fit; absent when it does not wait.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    overtaken: Option<u32>,
+    /// The last of them to join, at most 20; absent when it does not wait.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(max_items = 20)]
+    overtaken_by: Option<Vec<OvertakingView>>,
+    /// How many parties that joined earlier went on waiting when it had its offer, because they did not fit; absent before and after.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    passed_over: Option<u32>,
+    /// The offer: a hold to confirm, extend or give back; absent when there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hold: Option<HoldView>,
+}
+
+impl EntryView {
+    fn bare(entry: HoldId, state: &'static str, since: impl ToString) -> Self {
+        Self {
+            entry: entry.to_string(),
+            slot: entry.slot().to_string(),
+            state,
+            since: since.to_string(),
+            number: None,
+            position: None,
+            people_ahead: None,
+            lines: None,
+            overtaken: None,
+            overtaken_by: None,
+            passed_over: None,
+            hold: None,
+        }
+    }
+
+    fn of(slot: &Slot, entry: HoldId, standing: Standing<'_>) -> Self {
+        match standing {
+            Standing::Waiting(party) => Self::waiting(slot, party),
+            Standing::Offered(offer) => Self::offered(slot, entry, offer),
+            Standing::Ended(end) => Self::bare(entry, end_name(end.how), end.at),
+        }
+    }
+
+    fn waiting(slot: &Slot, party: &Waiting) -> Self {
+        let (parties_ahead, people_ahead) = slot.ahead_of(party);
+        let why = |offer: &Offer| OvertakingView {
+            number: offer.number,
+            people: offer.people,
+            free: offer.free[party.channel.index()],
+            at: offer.at.to_string(),
+        };
+        Self {
+            number: Some(party.number),
+            position: Some(parties_ahead + 1),
+            people_ahead: Some(people_ahead),
+            lines: Some(party.lines.iter().map(LineView::from).collect()),
+            overtaken: Some(slot.overtakers_of(party).count() as u32),
+            overtaken_by: Some(slot.overtakers_of(party).rev().take(OVERTAKINGS_SHOWN).map(why).collect()),
+            ..Self::bare(party.entry, "waiting", party.since)
+        }
+    }
+
+    fn offered(slot: &Slot, entry: HoldId, offer: &Offer) -> Self {
+        let hold = slot.hold_of(entry).map(|hold| HoldView::new(entry, hold.channel, &hold.lines, hold.expires_at));
+        Self { number: Some(offer.number), passed_over: Some(offer.passed_over), hold, ..Self::bare(entry, "offered", offer.at) }
+    }
+}
+
+const fn end_name(how: WaitingEnd) -> &'static str {
+    match how {
+        WaitingEnd::Left => "left",
+        WaitingEnd::SalesEnded => "sales_ended",
+        WaitingEnd::Taken => "taken",
+        WaitingEnd::Declined => "declined",
+        WaitingEnd::Lapsed => "lapsed",
+    }
+}
+
+/// A party in the list, as staff see it.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+pub struct QueueItem {
+    /// The entry.
+    #[schema(max_length = 26)]
+    entry: String,
+    /// The how-manieth to join.
+    number: u64,
+    /// The channel.
+    #[schema(value_type = String, max_length = 16)]
+    channel: Channel,
+    /// How many people they are.
+    people: u32,
+    /// Which key joined for them.
+    #[schema(max_length = 13)]
+    who: String,
+    /// Since when they wait (RFC 3339, UTC).
+    #[schema(format = DateTime)]
+    since: String,
+}
+
+impl From<&Waiting> for QueueItem {
+    fn from(party: &Waiting) -> Self {
+        Self {
+            entry: party.entry.to_string(),
+            number: party.number,
+            channel: party.channel,
+            people: party.people(),
+            who: party.who.to_string(),
+            since: party.since.to_string(),
+        }
+    }
+}
+
+/// A page of the list.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+pub struct QueuePage {
+    /// Those who wait, in the order in which they are served.
+    #[schema(max_items = 200)]
+    items: Vec<QueueItem>,
+    /// Where to go on; none on the last page.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_cursor: Option<u64>,
+}
+
+/// Which part of the list.
+#[derive(Debug, Clone, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct QueueQuery {
+    /// Go on after the page that gave this.
+    #[param(minimum = 0)]
+    cursor: Option<u64>,
+    /// How many on a page, 1 to 200; 50 if absent.
+    #[param(minimum = 1, maximum = 200)]
+    limit: Option<u32>,
+}
+
+/// Wait for places.
+///
+/// All or nothing, at today's prices. Whenever places come free the list is gone through from the front, in the order of joining, and each party that fits wholly
+/// in what its channel may take has an offer: a hold with the entry's id, which lives as long as any hold of this museum and is confirmed, extended and given
+/// back like one. A party that does not fit keeps its place and is passed over. An offer that lapses or is given back ends the entry; so does the end of sales.
+/// Refused with `places_available` when the places can be held at once. Read the entry now and then to see the offer, or watch `/v1/live` for changes of the slot.
+#[utoipa::path(
+    tag = "Waiting", operation_id = "join_waiting_list", security(("key" = ["book"])),
+    request_body(content = WaitForm, example = json!({"lines": [{"category": "full", "count": 2}, {"category": "under-18", "count": 1}]})),
+    params(("slot" = String, Path, description = "The slot", max_length = 13, example = "0009000102r4e"),
+        ("Idempotency-Key" = String, Header, description = "A new value for each request")),
+    responses((status = 201, description = "The party waits", body = JoinedView), crate::openapi::Problems),
+)]
+#[post("/slots/{slot}/waiting")]
+pub async fn join(
+    node: web::Data<Node>,
+    caller: Caller,
+    key: IdempotencyKey,
+    slot: web::Path<SlotId>,
+    form: web::Json<WaitForm>,
+) -> Result<HttpResponse, Problem> {
+    let slot = slot.into_inner();
+    caller.may_at(Scope::Book, slot.museum())?;
+    let channel = caller.channel();
+    let envelope = envelope(&node, &caller, &key, &["wait", &slot.to_string()], &*form, &form.parties, order_of(form.order.as_deref())?)?;
+    let lines: Vec<Line> = priced(&node, slot, channel, &form.lines, &envelope).await?;
+    let command = Command::Wait { entry: HoldId::new(slot, random()), channel, lines };
+    let record = node.slot(slot, envelope, command).await.map_err(|failure| alternatives(&node, slot, channel, failure))?;
+    let waited = record.events.iter().find_map(|event| if let Event::Waited(waited) = event { Some(waited) } else { None });
+    let waited = waited.ok_or_else(not_rebuilt)?;
+    let view = JoinedView {
+        entry: waited.entry.to_string(),
+        slot: slot.to_string(),
+        number: waited.number,
+        position: waited.parties_ahead + 1,
+        people_ahead: waited.people_ahead,
+        channel: waited.channel,
+        lines: waited.lines.iter().map(LineView::from).collect(),
+        people: people_of(&waited.lines),
+        total_cents: total(&waited.lines).get(),
+        since: record.at.to_string(),
+    };
+    Ok(HttpResponse::Created().insert_header(("Location", format!("/v1/waiting/{}", waited.entry))).json(view))
+}
+
+/// List those who wait for a slot.
+///
+/// In the order in which they are served, as it is now.
+#[utoipa::path(
+    tag = "Waiting", operation_id = "list_waiting", security(("key" = ["desk"])),
+    params(("slot" = String, Path, description = "The slot", max_length = 13, example = "0009000102r4e"), QueueQuery),
+    responses((status = 200, description = "A page of the list", body = QueuePage), crate::openapi::Problems),
+)]
+#[get("/slots/{slot}/waiting")]
+pub async fn list(node: web::Data<Node>, caller: Caller, slot: web::Path<SlotId>, query: web::Query<QueueQuery>) -> Result<HttpResponse, Problem> {
+    let slot = slot.into_inner();
+    caller.may_at(Scope::Desk, slot.museum())?;
+    let (size, after) = (page_size(query.limit)?, query.cursor.unwrap_or(0));
+    let read = move |slot: &Slot| -> Vec<QueueItem> {
+        slot.waiting().filter(|party| party.number > after).take(size as usize + 1).map(QueueItem::from).collect()
+    };
+    let (items, more) = page(node.look(slot, read).await?, size);
+    let next_cursor = items.last().filter(|_| more).map(|item| item.number);
+    Ok(HttpResponse::Ok().json(QueuePage { items, next_cursor }))
+}
+
+/// Read an entry of a waiting list.
+///
+/// Where it stands and who was served before it although they joined later, with the reason; its offer; or how it ended, for a day.
+#[utoipa::path(
+    tag = "Waiting", operation_id = "get_waiting", security(("key" = ["book"])),
+    params(("entry" = String, Path, description = "The entry", max_length = 26)),
+    responses((status = 200, description = "Where the entry stands", body = EntryView), crate::openapi::Problems),
+)]
+#[get("/waiting/{entry}")]
+pub async fn get(node: web::Data<Node>, caller: Caller, entry: web::Path<HoldId>) -> Result<HttpResponse, Problem> {
+    let (entry, owner) = (entry.into_inner(), caller.owner());
+    caller.may_at(Scope::Book, entry.slot().museum())?;
+    let read = move |slot: &Slot| {
+        let standing = slot.standing_of(entry)?;
+        let who = match standing {
+            Standing::Waiting(party) => party.who,
+            Standing::Offered(_) => slot.hold_of(entry)?.who,
+            Standing::Ended(end) => end.who,
+        };
+        owner.is_none_or(|owner| owner == who).then(|| EntryView::of(slot, entry, standing))
+    };
+    let view = node.look(entry.slot(), read).await?.ok_or_else(Problem::not_found)?;
+    Ok(HttpResponse::Ok().json(view))
+}
+
+/// Leave a waiting list.
+///
+/// An offer is given back with it.
+#[utoipa::path(
+    tag = "Waiting", operation_id = "leave_waiting_list", security(("key" = ["book"])),
+    params(("entry" = String, Path, description = "The entry", max_length = 26),
+        ("Idempotency-Key" = String, Header, description = "A new value for each request")),
+    responses((status = 204, description = "The party waits no longer"), crate::openapi::Problems),
+)]
+#[delete("/waiting/{entry}")]
+pub async fn leave(node: web::Data<Node>, caller: Caller, key: IdempotencyKey, entry: web::Path<HoldId>) -> Result<HttpResponse, Problem> {
+    let entry = entry.into_inner();
+    caller.may_at(Scope::Book, entry.slot().museum())?;
+    let envelope = envelope(&node, &caller, &key, &["leave", &entry.to_string()], &(), &[], None)?;
+    node.slot(entry.slot(), envelope, Command::LeaveWaiting { entry, owner: caller.owner() }).await?;
+    Ok(HttpResponse::NoContent().finish())
+}

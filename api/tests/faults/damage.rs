@@ -1,0 +1,250 @@
+//! The journal's file cut at every byte of its last 4 KiB and changed in 1,000 places. A check finds it, or nothing that counts has changed, or only a tail is
+//! gone, and then the head that was written down before says how much. A start does the same check. Most of it calls the check itself; some of it the binary.
+
+use std::collections::BTreeMap;
+use std::fs::OpenOptions;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tempfile::TempDir;
+use tornello_actors::clock::ManualClock;
+use tornello_actors::journal::file::{FILE, FileJournal};
+use tornello_actors::journal::{Batch, Journal, JournalError};
+use tornello_actors::node::{Node, Settings};
+use tornello_actors::start::check;
+use tornello_actors::verify::{Departed, Exported, Verified, goes_on_from, verify};
+use tornello_engine::calendar;
+use tornello_engine::channel::Channel;
+use tornello_engine::envelope::{Digest, Envelope};
+use tornello_engine::ids::{Code, HoldId, KeyId, MuseumId, RouteId, SlotId};
+use tornello_engine::money::Cents;
+use tornello_engine::museum::{self, Profile};
+use tornello_engine::plan::{OpeningPlan, Route, Session};
+use tornello_engine::slot::{CancelCause, Command, DeskMethod, Line, Policy, Settlement};
+use tornello_engine::tariff::Proof;
+use tornello_engine::text::Text;
+use tornello_engine::time::Timestamp;
+
+use crate::server::{Server, serve, tornello};
+
+/// How many bytes are cut off, one more each time.
+const CUT: u64 = 4_096;
+/// How many bytes are changed, each alone.
+const FLIPS: u64 = 1_000;
+/// How many commands the journal is made of.
+const COMMANDS: u64 = 150;
+/// How many of the zeros behind the last batch are kept: of half a megabyte, a debug build reads slowly.
+const ZEROS: u64 = 1_024;
+
+/// A journal, sound to begin with.
+struct Subject {
+    folder: TempDir,
+    bytes: Vec<u8>,
+    /// Where its last batch ends; zeros follow.
+    end: u64,
+    sound: Verified,
+    /// The hash of each batch, from the first on.
+    hashes: Vec<[u8; 32]>,
+}
+
+impl Subject {
+    async fn new() -> Self {
+        // In memory, where there is such a folder: what is tested is not the disk.
+        let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
+        fill(folder.path()).await;
+        let path = folder.path().join(FILE);
+        let journal = FileJournal::open(&path).await.unwrap();
+        let sound = verify(&journal, false, |_| {}).await.unwrap();
+        assert!(sound.checked.records > COMMANDS, "{sound:?}");
+        let hashes = journal.batches(0, u32::MAX).await.unwrap().iter().map(Batch::hash).collect();
+        let mut bytes = std::fs::read(path).unwrap();
+        let end = bytes.iter().rposition(|byte| *byte != 0).unwrap() as u64 + 1;
+        assert!(end > 2 * CUT && bytes.len() as u64 > end + ZEROS, "the journal has {end} bytes");
+        bytes.truncate((end + ZEROS) as usize);
+        Self { folder, bytes, end, sound, hashes }
+    }
+
+    fn path(&self) -> PathBuf {
+        self.folder.path().join(FILE)
+    }
+
+    fn head(&self) -> Exported {
+        Exported::from(&self.sound.checked.head)
+    }
+
+    /// The file with that many bytes, and one of them changed.
+    fn write(&self, length: u64, flip: Option<(u64, u8)>) {
+        let file = OpenOptions::new().write(true).create(true).truncate(false).open(self.path()).unwrap();
+        let kept = &self.bytes[..length as usize];
+        file.write_all_at(kept, 0).unwrap();
+        file.set_len(length).unwrap();
+        if let Some((at, bit)) = flip {
+            file.write_all_at(&[kept[at as usize] ^ bit], at).unwrap();
+        }
+    }
+
+    /// What is left, by a check that repairs nothing and, if that finds the end torn, by one that cuts it off, as a start does. None: damage, for which nothing
+    /// was changed. What is left is the journal up to some batch: its head is in the chain, and nothing is missing without the old head saying so.
+    async fn left(&self, states: &mut BTreeMap<u64, [u8; 32]>) -> Option<u64> {
+        let before = std::fs::metadata(self.path()).unwrap().len();
+        let mut journal = self.open().await;
+        let mut checked = check(&journal, false, |_| Ok(()), |_| {}).await;
+        if matches!(checked, Err(JournalError::Corrupt { .. })) {
+            journal = self.open().await;
+            checked = check(&journal, true, |_| Ok(()), |_| {}).await;
+        }
+        let checked = match checked {
+            Ok(checked) => checked,
+            Err(JournalError::Corrupt { .. }) => {
+                assert_eq!(std::fs::metadata(self.path()).unwrap().len(), before, "damage was not left alone");
+                return None;
+            }
+            Err(error) => panic!("{error}"),
+        };
+        let (last, whole) = (checked.head.number, self.sound.checked.head.number);
+        assert!(last == 0 || checked.head.hash == self.hashes[last as usize - 1], "batch {last} is another one");
+        // Equal heads have equal batches before them: the state is worked out where nothing was cut off, and once for each head.
+        if checked.cut.is_none() || !states.contains_key(&last) {
+            let state = verify(&self.open().await, false, |_| {}).await.unwrap().state_hash;
+            assert_eq!(states.entry(last).or_insert(state), &state, "two states at batch {last}");
+        }
+        let compared = goes_on_from(&journal, &checked, &self.head()).await;
+        assert_eq!(compared, if last == whole { Ok(()) } else { Err(Departed::Short { last, expected: whole }) });
+        Some(last)
+    }
+
+    async fn open(&self) -> FileJournal {
+        FileJournal::open(&self.path()).await.unwrap()
+    }
+
+    fn states(&self) -> BTreeMap<u64, [u8; 32]> {
+        BTreeMap::from([(self.sound.checked.head.number, self.sound.state_hash)])
+    }
+}
+
+#[actix_web::test]
+async fn every_cut_of_the_end_takes_whole_batches_and_the_old_head_says_how_many() {
+    let subject = Subject::new().await;
+    let mut states = subject.states();
+    let whole = subject.sound.checked.head.number;
+    for length in [subject.bytes.len() as u64, subject.bytes.len() as u64 - 1, subject.end + 1] {
+        subject.write(length, None);
+        assert_eq!(subject.left(&mut states).await, Some(whole), "zeros at the end are nothing");
+    }
+    let mut last = whole;
+    for cut in 1..=CUT {
+        subject.write(subject.end - cut, None);
+        let left = subject.left(&mut states).await.unwrap_or_else(|| panic!("{cut} bytes cut off are taken for damage in the middle"));
+        assert!(left == last || left + 1 == last, "{cut} bytes cut off: {left} batches are left after {last}");
+        last = left;
+    }
+    assert!(whole - last > 2, "{last} of {whole} batches");
+}
+
+#[actix_web::test]
+async fn every_changed_byte_is_found_or_changes_nothing_or_costs_the_last_batch_only() {
+    let subject = Subject::new().await;
+    let mut states = subject.states();
+    let whole = subject.sound.checked.head.number;
+    let (mut found, mut harmless, mut tail) = (0, 0, 0);
+    let mut chance = 0x9e37_79b9_7f4a_7c15_u64;
+    for _ in 0..FLIPS {
+        // Xorshift of 64 bits.
+        chance ^= chance << 13;
+        chance ^= chance >> 7;
+        chance ^= chance << 17;
+        // Now and then in the zeros that follow.
+        let flip = (chance % (subject.end + 512), 1 << (chance >> 61));
+        subject.write(subject.bytes.len() as u64, Some(flip));
+        match subject.left(&mut states).await {
+            None => found += 1,
+            Some(left) if left == whole => harmless += 1,
+            Some(left) => {
+                assert_eq!(left + 1, whole, "byte {}: more than the last batch is gone", flip.0);
+                tail += 1;
+            }
+        }
+    }
+    println!("of {FLIPS} changed bytes {found} are damage, {harmless} change nothing, {tail} cost the last batch");
+    assert!(found > FLIPS / 2 && tail > 0, "{found} {harmless} {tail}");
+}
+
+#[actix_web::test]
+async fn the_binary_says_so_too() {
+    let subject = Subject::new().await;
+    let head = subject.head().to_string();
+    let verify = |arguments: &[&str]| {
+        let output = tornello().arg("verify").args(arguments).arg("--data").arg(subject.folder.path()).output().unwrap();
+        (output.status.code(), String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap())
+    };
+    let says = |(code, said): (Option<i32>, String), expected: Option<i32>, words: &str| {
+        assert!(code == expected && said.contains(words), "{code:?} {said}");
+    };
+    says(verify(&[]), Some(0), &format!("head     {head}\n"));
+    says(verify(&["--head", &head]), Some(0), "it goes on from the head");
+    says(verify(&["--head", "12:beef"]), Some(2), "64 hexadecimal digits are expected");
+    let other = format!("{}:{}", subject.head().number - 1, &head.split_once(':').unwrap().1);
+    says(verify(&["--head", &other]), Some(1), "is another one than that of the head");
+
+    subject.write(subject.end - 1, None);
+    says(verify(&["--head", &head]), Some(1), "--cut-torn-tail");
+    says(verify(&["--head", &head, "--cut-torn-tail"]), Some(1), &format!("1 of the {} batches up to that head are missing", subject.head().number));
+    // Now it ends where a batch ends, and is sound by itself.
+    says(verify(&[]), Some(0), "the journal is sound");
+    says(verify(&["--head", &head]), Some(1), "are missing");
+
+    subject.write(subject.bytes.len() as u64, Some((subject.end / 2, 4)));
+    says(verify(&["--cut-torn-tail"]), Some(1), "put a backup in its place");
+    assert!(refuses(subject.folder.path()).contains("put a backup in its place"));
+    assert_eq!(std::fs::read(subject.path()).unwrap().len(), subject.bytes.len(), "nothing was changed");
+}
+
+/// A museum, and slots where places are held, sold, released, cancelled and let in; each command is a batch.
+async fn fill(data: &Path) {
+    let now: Timestamp = "2026-11-23T08:30:00Z".parse().unwrap();
+    let running = Node::start(&Settings::new(data), Arc::new(ManualClock::new(now)), |_| {}).await.unwrap();
+    let (node, museum, today) = (running.node(), MuseumId(1), calendar::local_day(now));
+    let code = |text: &str| text.parse::<Code>().unwrap();
+    let envelope = |n: u64| {
+        let digest = Digest(n.into());
+        Envelope { who: KeyId::SYSTEM, key: digest, body: digest, parties: Vec::new(), assessment: None, order: None }
+    };
+    let at = |hour: i8| jiff::civil::time(hour, 0, 0, 0);
+    let session = Session { opens: at(9), closes: at(19), slot_minutes: 60, last_entry: at(18), capacity: 20, quotas: Default::default() };
+    let (week, name) = (std::array::from_fn(|_| vec![session.clone()]), Text::new("Percorso", "Route"));
+    let route = Route { id: RouteId(1), code: code("main"), name, week, exceptions: Vec::new(), policy: Policy::default() };
+    let (name, city, region) = ("Torre".to_owned(), "Parma".to_owned(), "Emilia-Romagna".to_owned());
+    let profile = Profile { slug: code("torre"), name, city, region, latitude_microdeg: 44_655_000, longitude_microdeg: 10_275_000, patron: None };
+    let of_museum =
+        [museum::Command::Register { profile }, museum::Command::SetPlan { valid_from: today, plan: OpeningPlan { routes: vec![route] } }];
+    for (n, command) in (0..).zip(of_museum) {
+        node.museum(museum, envelope(n), command).await.unwrap();
+    }
+    for n in 10..10 + COMMANDS {
+        let slot = SlotId::new(museum, RouteId(1), calendar::instant(today.tomorrow().unwrap().to_datetime(at(9 + (n / 5 % 10) as i8))));
+        let (first, lines) =
+            (HoldId::new(slot, n / 5), vec![Line { category: code("full"), count: 2, price_cents: Cents::new(1_200), proof: Proof::None }]);
+        let command = match n % 5 {
+            0 => Command::Hold { hold: first, channel: Channel::Kiosk, lines },
+            1 => {
+                let settlement = Settlement::Desk { till: code("till-1"), method: DeskMethod::Card, reference: format!("R-{n}") };
+                Command::Sell { hold: first, owner: None, settlement, contact: None }
+            }
+            2 => Command::Cancel { sale: first, owner: None, tickets: vec![0], cause: CancelCause::Visitor },
+            3 => Command::Hold { hold: HoldId::new(slot, n), channel: Channel::Web, lines },
+            _ => Command::Release { hold: HoldId::new(slot, n - 1), owner: None },
+        };
+        node.slot(slot, envelope(n), command).await.unwrap();
+    }
+    running.stop().await;
+}
+
+/// A server that must not start; what it says.
+fn refuses(data: &Path) -> String {
+    let mut command = serve(tornello(), data);
+    command.arg("--accept-clock");
+    let (status, log) = Server::run(command).err().expect("a damaged journal allows no start");
+    assert_eq!(status.code(), Some(1), "{log}");
+    log
+}

@@ -1,0 +1,164 @@
+//! A full disk, and one that fails and takes no more writes. What cannot be written is answered with 503 and Retry-After, what was written can be read, and a
+//! gate is never told that somebody may go in if that cannot be written down. When there is room again all goes on, without a restart.
+
+use std::time::Duration;
+
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+
+use crate::mount::Mount;
+use crate::server::{Answer, Server, charge_every_day, counters, key_of, running, serve, slots};
+
+/// How long a recovery may take: the store is asked again once a second.
+const WITHIN: Duration = Duration::from_secs(30);
+/// More sales than any file that is made larger in advance can take.
+const SALES_MAX: usize = 100_000;
+
+/// What these tests do to a server on a disk.
+struct Shop {
+    server: Server,
+    key: String,
+    /// The slot that runs now.
+    slot: String,
+    /// Tickets that were sold before anything happened; the first is inside.
+    tickets: Vec<Value>,
+    first: Value,
+    /// How many sales of one ticket were acknowledged.
+    sold: u64,
+}
+
+fn sale(contact: bool) -> Value {
+    let settlement = json!({"desk": {"till": "till-1", "method": "card", "reference": "R-1"}});
+    let mut sale = json!({"lines": [{"category": "full", "count": 1}], "settlement": settlement});
+    if contact {
+        sale["contact"] = json!({"given_name": "Maria", "family_name": "Rossi", "email": "maria.rossi@example.it"});
+    }
+    sale
+}
+
+impl Shop {
+    async fn open(mount: &Mount) -> Self {
+        let data = mount.inside().join("data");
+        let server = Server::run(serve(mount.tornello(), &data)).unwrap_or_else(|(status, log)| panic!("{status}:\n{log}"));
+        let keys = mount.outside().join("data");
+        let (key, manager) = (key_of(&keys, "box_office"), key_of(&keys, "manager"));
+        charge_every_day(&server, &manager).await;
+        let slot = running(&slots(&server, &key, 0..2).await);
+        let path = format!("/v1/slots/{slot}/capacity");
+        server.ask(Method::PUT, &path, &manager, "places", &json!({"capacity": SALES_MAX})).await.expect(StatusCode::OK);
+        let mut shop = Self { server, key, slot, tickets: Vec::new(), first: Value::Null, sold: 0 };
+        for n in 0..3 {
+            let sold = shop.sell(&format!("before-{n}"), n == 0).await.expect(StatusCode::CREATED);
+            shop.tickets.push(sold["tickets"][0]["ticket"].clone());
+            if n == 0 {
+                shop.first = sold;
+            }
+        }
+        shop.admit("in-0", 0).await.expect(StatusCode::OK);
+        shop
+    }
+
+    async fn sell(&mut self, idempotency_key: &str, contact: bool) -> Answer {
+        let answer = self.server.post(&format!("/v1/slots/{}/sales", self.slot), &self.key, idempotency_key, &sale(contact)).await;
+        self.sold += u64::from(answer.status == StatusCode::CREATED);
+        answer
+    }
+
+    async fn admit(&self, idempotency_key: &str, ticket: usize) -> Answer {
+        let shown = json!({"ticket": self.tickets[ticket], "gate": "north", "museum": "parco-colosseo"});
+        self.server.post("/v1/admissions", &self.key, idempotency_key, &shown).await
+    }
+
+    /// Sells until nothing can be written any more; the key of the sale that was not.
+    async fn sell_until_full(&mut self) -> String {
+        for n in 0..SALES_MAX {
+            let idempotency_key = format!("fill-{n}");
+            let answer = self.sell(&idempotency_key, false).await;
+            if answer.status != StatusCode::CREATED {
+                answer.is_not_now();
+                return idempotency_key;
+            }
+        }
+        panic!("the full disk took {SALES_MAX} sales");
+    }
+
+    /// What holds while nothing can be written: changes are refused for now, everything can be read, and the gate still judges.
+    async fn only_reads(&mut self) {
+        self.sell("while-1", false).await.is_not_now();
+        self.sell("while-2", true).await.is_not_now();
+        self.admit("while-in-1", 1).await.is_not_now();
+        // What needs no writing is said: this ticket's holder is inside already.
+        let twice = self.admit("while-in-0", 0).await;
+        if twice.status == StatusCode::SERVICE_UNAVAILABLE {
+            twice.is_not_now();
+        } else {
+            assert_eq!((twice.status, twice.code(), &twice.body["verdict"]), (StatusCode::CONFLICT, "ticket_inside", &json!("refused")));
+        }
+        let first = self.server.get(&format!("/v1/sales/{}", self.first["sale"].as_str().unwrap()), &self.key).await.expect(StatusCode::OK);
+        assert_eq!((&first["tickets"][0]["state"], &first["total_cents"]), (&json!("inside"), &self.first["total_cents"]));
+        let ticket = self.server.get(&format!("/v1/tickets/{}", self.tickets[1].as_str().unwrap()), &self.key).await.expect(StatusCode::OK);
+        assert_eq!((&ticket["state"], ticket["code"].is_string()), (&json!("valid"), true), "{ticket}");
+        assert_eq!(counters(&self.server, &self.key, &self.slot).await, [self.sold, 0, 1]);
+        slots(&self.server, &self.key, 0..2).await;
+        assert!(self.server.text("/metrics").await.contains("tornello_journal_batches_total"));
+        self.server.get("/status", &self.key).await.is_not_now();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_disk_stops_changes_until_there_is_room_and_nothing_else() {
+    let mount = Mount::small(128);
+    let mut shop = Shop::open(&mount).await;
+    mount.fill();
+    let unwritten = shop.sell_until_full().await;
+    shop.only_reads().await;
+
+    mount.make_room();
+    // Nobody has to ask for a change first: whoever spreads the load waits for this.
+    let recovered = async { while shop.server.get("/status", &shop.key).await.status != StatusCode::OK {} };
+    tokio::time::timeout(WITHIN, recovered).await.expect("the server recovers without a restart");
+    let sold = shop.sell(&unwritten, false).await;
+    assert_eq!(sold.status, StatusCode::CREATED, "{}", sold.body);
+    let again = shop.server.post(&format!("/v1/slots/{}/sales", shop.slot), &shop.key, &unwritten, &sale(false)).await;
+    assert_eq!(again, sold, "the sale that was not written is done once");
+    shop.sell("while-1", false).await.expect(StatusCode::CREATED);
+    shop.sell("while-2", true).await.expect(StatusCode::CREATED);
+    shop.admit("while-in-1", 1).await.expect(StatusCode::OK);
+    assert_eq!(counters(&shop.server, &shop.key, &shop.slot).await, [shop.sold, 0, 2]);
+    let caught_up = async { while shop.server.get("/status", &shop.key).await.expect(StatusCode::OK)["views_lag_batches"] != 0 {} };
+    tokio::time::timeout(WITHIN, caught_up).await.expect("the lists follow again");
+
+    assert!(shop.server.stop().success());
+    let verified = mount.tornello().args(["verify", "--data"]).arg(mount.inside().join("data")).output().unwrap();
+    assert!(verified.status.success(), "{}", String::from_utf8_lossy(&verified.stderr));
+    let sales = format!("sales    {}", tornello_api::replay::report::thousands(shop.sold as i64));
+    assert!(String::from_utf8_lossy(&verified.stdout).contains(&sales), "{sales}: {}", String::from_utf8_lossy(&verified.stdout));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_disk_that_fails_stops_changes_and_loses_nothing_and_no_start_pretends_otherwise() {
+    let mount = Mount::image(128);
+    let mut shop = Shop::open(&mount).await;
+    mount.fail();
+    shop.sell("first", false).await.is_not_now();
+    shop.only_reads().await;
+    // It is up to whoever runs it to put in another disk; the server ends when it is told to.
+    shop.server.stop();
+    refuses_to_start(&mount);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_start_on_a_read_only_disk_says_so() {
+    let mount = Mount::small(128);
+    Shop::open(&mount).await.server.kill();
+    mount.read_only();
+    refuses_to_start(&mount);
+}
+
+fn refuses_to_start(mount: &Mount) {
+    let data = mount.inside().join("data");
+    let (status, log) = Server::run(serve(mount.tornello(), &data)).err().expect("a server does not start where it cannot write");
+    assert_eq!(status.code(), Some(1), "{log}");
+    let said = log.lines().last().unwrap_or_default();
+    assert!(said.starts_with("error: ") && said.contains(data.to_str().unwrap()) && said.contains("Read-only file system"), "{log}");
+}

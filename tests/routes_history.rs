@@ -1,0 +1,184 @@
+//! What a slot was, what led there, and what it would have said: a refusal of yesterday is explained today.
+
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+use tornello_actors::keys::{Museums, Role};
+use tornello_engine::ids::SlotId;
+
+use crate::support::{App, MARE, NOW, TORRE, expect, slot};
+
+/// Tomorrow at ten.
+fn tomorrow() -> SlotId {
+    SlotId::new(TORRE, slot(TORRE, 10).route(), slot(TORRE, 10).start().plus_seconds(86_400))
+}
+
+fn kinds(history: &Value) -> Vec<(u64, &str)> {
+    let records = history["records"].as_array().unwrap();
+    let events = |record: &'_ Value| record["seq"].as_u64().unwrap();
+    records
+        .iter()
+        .flat_map(|record| record["events"].as_array().unwrap().iter().map(move |event| (events(record), event["kind"].as_str().unwrap())))
+        .collect()
+}
+
+#[actix_rt::test]
+async fn a_hold_refused_yesterday_is_explained_though_places_are_free_now() {
+    let app = App::start().await;
+    let (web, manager) = (app.key(Role::Web).await, app.key(Role::Manager).await);
+    let path = format!("/v1/slots/{}", tomorrow());
+    let history = format!("{path}/history");
+    let planned = app.get(&history, &manager).await;
+    assert_eq!((&planned["seq"], &planned["state"]["opened"], &planned["state"]["sellable"]), (&json!(0), &json!(false), &json!(20)));
+    assert_eq!(planned["records"], json!([]));
+
+    app.pass(60).await;
+    let (status, held) = app.post(&format!("{path}/holds"), &web, "a", &json!({"lines": [{"category": "full", "count": 18}]})).await;
+    assert_eq!(status, StatusCode::CREATED, "{held}");
+    app.pass(60).await;
+    let refused_at = app.node().now().to_string();
+    let (status, refused) = app.post(&format!("{path}/holds"), &web, "b", &json!({"lines": [{"category": "full", "count": 3}]})).await;
+    assert_eq!((status, &refused["code"]), (StatusCode::CONFLICT, &json!("not_enough_places")));
+    app.pass(12 * 3600).await;
+    assert_eq!(app.get(&path, &manager).await["available"], 20, "the hold has ended");
+
+    let ask = "command=hold&channel=web&people=3";
+    let then = app.get(&format!("{history}?at={refused_at}&{ask}"), &manager).await;
+    assert_eq!((&then["seq"], &then["state"]["held"], &then["state"]["live_holds"]), (&json!(1), &json!(18), &json!(1)));
+    assert_eq!(then["state"]["holds"][0]["hold"], held["hold"]);
+    assert_eq!((&then["state"]["channels"][0]["available"], &then["state"]["channels"][0]["limited_by"]), (&json!(2), &json!("capacity")));
+    assert_eq!(kinds(&then), [(1, "opened"), (1, "held")]);
+    let record = &then["records"][0];
+    assert_eq!((&record["at"], record["key"].is_string()), (&json!("2026-11-23T08:31:00Z"), true));
+    assert_eq!(record["events"][1]["fields"]["expires_at"], held["expires_at"]);
+    let decision = &then["decision"];
+    assert_eq!(decision["outcome"], "refused");
+    let told = ["code", "title", "detail", "asked", "available", "limited_by", "status"].map(|name| &decision["problem"][name]);
+    assert_eq!(told, ["code", "title", "detail", "asked", "available", "limited_by", "status"].map(|name| &refused[name]), "as the caller was told");
+    let sentence = "Step 6 of 6, places: there are not enough places (2 left for 3 people: all places are taken).";
+    assert_eq!(decision["rule"], json!({"step": 6, "steps": 6, "sentence": sentence}));
+
+    let today = app.get(&format!("{history}?{ask}&category=full"), &manager).await;
+    assert_eq!(kinds(&today), [(1, "opened"), (1, "held"), (2, "expired")]);
+    assert_eq!(today["records"][1].get("key"), None, "nobody asked for that");
+    assert_eq!((&today["decision"]["outcome"], &today["decision"]["events"][0]["kind"]), (&json!("accepted"), &json!("held")));
+    assert_eq!(today["decision"]["events"][0]["fields"]["lines"][0]["price_cents"], 1_200);
+    assert_eq!(app.get(&path, &manager).await["held"], 0, "nothing was done");
+
+    let before = app.get(&format!("{history}?at={NOW}&{ask}"), &manager).await;
+    assert_eq!((&before["seq"], &before["state"]["held"], &before["decision"]["outcome"]), (&json!(0), &json!(0), &json!("accepted")));
+    assert_eq!(before["records"], json!([]));
+    // The hold was over when its time was, not when somebody noted it.
+    let ended = app.get(&format!("{history}?at={}", held["expires_at"].as_str().unwrap()), &manager).await;
+    assert_eq!((&ended["seq"], &ended["state"]["held"]), (&json!(1), &json!(0)));
+    app.stop().await;
+}
+
+#[actix_rt::test]
+async fn what_a_sale_and_a_ticket_would_have_been_told() {
+    let app = App::start().await;
+    let (desk, gate, manager) = (app.key(Role::BoxOffice).await, app.key(Role::Gate).await, app.key(Role::Manager).await);
+    let nine = slot(TORRE, 9);
+    let sale = json!({"lines": [{"category": "full", "count": 1}], "settlement": {"desk": {"till": "t", "method": "cash", "reference": "R"}}});
+    let (status, sold) = app.post(&format!("/v1/slots/{nine}/sales"), &desk, "a", &sale).await;
+    assert_eq!(status, StatusCode::CREATED, "{sold}");
+    let sold_at = app.node().now();
+    let (ticket, sale) = (sold["tickets"][0]["ticket"].as_str().unwrap(), sold["sale"].as_str().unwrap());
+    app.pass(60).await;
+    let (status, body) = app.post("/v1/admissions", &gate, "b", &json!({"ticket": ticket, "gate": "north", "museum": "torre"})).await;
+    assert_eq!(status, StatusCode::OK, "{body}");
+    let history = format!("/v1/slots/{nine}/history");
+    for (when, command, outcome, code, step) in [
+        (format!("at={sold_at}&"), format!("admit&ticket={ticket}"), "accepted", Value::Null, Value::Null),
+        (String::new(), format!("admit&ticket={ticket}"), "refused", json!("ticket_inside"), json!(8)),
+        (format!("at={sold_at}&"), format!("cancel&sale={sale}"), "accepted", Value::Null, Value::Null),
+        (String::new(), format!("cancel&sale={sale}"), "refused", json!("ticket_used"), json!(4)),
+        (String::new(), format!("cancel&sale={sale}&key=0000000000000"), "refused", json!("unknown_sale"), json!(2)),
+        (String::new(), format!("confirm&hold={sale}"), "refused", json!("hold_sold"), json!(2)),
+        (String::new(), format!("exit&ticket={ticket}"), "accepted", Value::Null, Value::Null),
+        (String::new(), "sell&channel=web&people=1&category=full".to_owned(), "refused", json!("sale_over"), json!(3)),
+        (String::new(), "sell&channel=box_office&people=1&category=full".to_owned(), "accepted", Value::Null, Value::Null),
+    ] {
+        let said = app.get(&format!("{history}?{when}command={command}"), &manager).await;
+        let decision = &said["decision"];
+        assert_eq!(
+            (&decision["outcome"], &decision["problem"]["code"], &decision["rule"]["step"]),
+            (&json!(outcome), &code, &step),
+            "{when}{command}"
+        );
+    }
+    app.stop().await;
+}
+
+#[actix_rt::test]
+async fn a_move_and_a_rename_are_told_in_both_slots() {
+    let app = App::start().await;
+    let (desk, manager) = (app.key(Role::BoxOffice).await, app.key(Role::Manager).await);
+    let (eleven, twelve) = (slot(TORRE, 11), slot(TORRE, 12));
+    let sale = json!({"lines": [{"category": "full", "count": 2}], "settlement": {"desk": {"till": "t", "method": "cash", "reference": "R"}}});
+    let (_, sold) = app.post(&format!("/v1/slots/{eleven}/sales"), &desk, "a", &sale).await;
+    let from = sold["sale"].as_str().unwrap();
+    let holder = json!({"holder": {"given_name": "Ada", "family_name": "Neri"}});
+    let (status, renamed) = app.post(&format!("/v1/tickets/{from}/rename"), &desk, "b", &holder).await;
+    assert_eq!(status, StatusCode::OK, "{renamed}");
+    let (status, moved) = app.post(&format!("/v1/sales/{from}/move"), &desk, "c", &json!({"slot": twelve.to_string()})).await;
+    assert_eq!(status, StatusCode::OK, "{moved}");
+    let of = async |slot: SlotId| app.get(&format!("/v1/slots/{slot}/history"), &manager).await;
+    let (here, there) = (of(eleven).await, of(twelve).await);
+    assert_eq!(kinds(&here), [(1, "opened"), (1, "sold"), (2, "renamed"), (3, "move_begun"), (4, "moved_out")]);
+    assert_eq!(kinds(&there), [(1, "opened"), (1, "arrived")]);
+    let fields = |history: &Value, record: usize, event: usize| history["records"][record]["events"][event]["fields"].clone();
+    assert_eq!(fields(&here, 1, 0)["tickets"], json!([[0, 2]]), "ticket and issue");
+    let begun = fields(&here, 2, 0);
+    assert_eq!((&begun["arrival"], &begun["tickets"], &begun["via"]), (&moved["sale"], &json!([0, 1]), &json!("box_office")));
+    assert_eq!((&fields(&here, 3, 0)["carried_cents"], &fields(&there, 0, 1)["from"]), (&json!(2_400), &json!(from)));
+    app.stop().await;
+}
+
+#[actix_rt::test]
+async fn a_long_history_comes_in_pages_and_only_for_those_who_manage() {
+    let app = App::start().await;
+    let manager = app.key_for(Role::Manager, Museums::Only(vec![TORRE])).await;
+    let path = format!("/v1/slots/{}", tomorrow());
+    for n in 1..=7 {
+        let (status, body) = app.ask(Method::PUT, &format!("{path}/capacity"), &manager, &format!("k{n}"), &json!({"capacity": n})).await;
+        assert_eq!(status, StatusCode::OK, "{body}");
+    }
+    let history = format!("{path}/history");
+    let (mut cursor, mut found) = (String::new(), Vec::new());
+    loop {
+        let page = app.get(&format!("{history}?limit=3{cursor}"), &manager).await;
+        assert_eq!((&page["seq"], &page["state"]["capacity"]), (&json!(7), &json!(7)), "every page shows the same moment");
+        found.push(page["records"].as_array().unwrap().iter().map(|record| record["seq"].as_u64().unwrap()).collect::<Vec<_>>());
+        let Some(next) = page["next_cursor"].as_u64() else { break };
+        cursor = format!("&cursor={next}");
+    }
+    assert_eq!(found, [vec![5, 6, 7], vec![2, 3, 4], vec![1]]);
+    let app = app.restart().await;
+    assert_eq!(app.get(&history, &manager).await["seq"], 7);
+
+    let bad = [
+        ("limit=0", 422),
+        ("limit=1001", 422),
+        ("at=noon", 422),
+        ("at=2027-01-01T00:00:00Z", 422),
+        ("command=hold", 422),
+        ("command=confirm", 422),
+        ("command=admit&ticket=0001000102r4e0000000000000", 422),
+        ("command=hold&channel=web&people=1&category=nobody", 422),
+        ("command=steal", 400),
+        ("people=-1", 400),
+    ];
+    for (query, status) in bad {
+        let response = app.request(Method::GET, &format!("{history}?{query}"), &manager).send().await.unwrap();
+        assert_eq!(response.status().as_u16(), status, "{query}");
+    }
+    let clerk = app.key(Role::BoxOffice).await;
+    for (path, key, status) in [
+        (history.clone(), &clerk, StatusCode::FORBIDDEN),
+        (format!("/v1/slots/{}/history", slot(MARE, 10)), &manager, StatusCode::NOT_FOUND),
+        (format!("/v1/slots/{}/history", slot(TORRE, 3)), &manager, StatusCode::NOT_FOUND),
+    ] {
+        expect(app.request(Method::GET, &path, key).send().await.unwrap(), status).await;
+    }
+    app.stop().await;
+}

@@ -1,0 +1,189 @@
+//! The auditor: reads the journal's bytes for itself after every step and holds them against what callers were told. It believes nobody: what was acknowledged is
+//! in the journal exactly once as it was answered, what was refused is not, and of what nobody knows there is at most one.
+
+use std::collections::BTreeMap;
+
+use tornello_actors::failure::Failure;
+use tornello_actors::journal::wire::frames;
+use tornello_actors::journal::{Batch, Head, StreamId};
+use tornello_actors::owner::Answer;
+use tornello_engine::envelope::{Digest, Envelope};
+use tornello_engine::ids::{KeyId, MuseumId, SlotId};
+use tornello_engine::museum::{self, Museum};
+use tornello_engine::record::Record;
+use tornello_engine::slot::{Command, Event, Slot};
+use tornello_engine::time::Timestamp;
+
+use super::naive::Naive;
+use super::rule;
+
+/// What became of one sending of a command.
+#[allow(clippy::large_enum_variant, reason = "most sendings are answered, and are kept to the end of the run")]
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// On its way.
+    Pending,
+    /// Nobody can tell the caller: it stopped waiting, or the node died.
+    Unknown,
+    Answered(Answer<Slot>),
+}
+
+impl Outcome {
+    /// Whether it may have been carried out without the caller knowing.
+    const fn is_open(&self) -> bool {
+        matches!(self, Self::Pending | Self::Unknown | Self::Answered(Err(Failure::OutcomeUnknown)))
+    }
+}
+
+/// One sending of a command. Another one with the same key asks for the same.
+pub struct Sending {
+    pub slot: SlotId,
+    pub envelope: Envelope,
+    pub command: Command,
+    pub at: Timestamp,
+    pub outcome: Outcome,
+}
+
+#[derive(Default)]
+pub struct Auditor {
+    pub sendings: Vec<Sending>,
+    /// The sendings of each key.
+    by_key: BTreeMap<(SlotId, KeyId, Digest), Vec<usize>>,
+    read: usize,
+    head: Option<Head>,
+    pub slots: BTreeMap<SlotId, Naive>,
+    museums: BTreeMap<MuseumId, Vec<Record<museum::Event>>>,
+    acknowledged: Vec<(MuseumId, Record<museum::Event>)>,
+}
+
+impl Auditor {
+    pub fn sent(&mut self, slot: SlotId, envelope: Envelope, command: Command, at: Timestamp) -> usize {
+        self.by_key.entry((slot, envelope.who, envelope.key)).or_default().push(self.sendings.len());
+        self.sendings.push(Sending { slot, envelope, command, at, outcome: Outcome::Pending });
+        self.sendings.len() - 1
+    }
+
+    pub fn museum_answered(&mut self, museum: MuseumId, answer: Answer<Museum>) {
+        self.acknowledged.extend(answer.ok().map(|record| (museum, record)));
+    }
+
+    /// How many batches were read.
+    pub const fn read(&self) -> usize {
+        self.read
+    }
+
+    /// Reads the batches that are new and checks everything.
+    pub fn step(&mut self, new: &[Batch]) -> Result<(), String> {
+        for batch in new {
+            let head = self.head.unwrap_or(Head::EMPTY);
+            rule((batch.number, batch.previous) == (head.number + 1, head.hash) && batch.at >= head.at, "the chain of batches is broken")?;
+            self.head = Some(Head { number: batch.number, hash: batch.hash(), at: batch.at });
+            self.read += 1;
+            for frame in frames(&batch.records) {
+                let frame = frame.map_err(|error| error.to_string())?;
+                match frame.stream {
+                    StreamId::Slot(slot) => self.take(slot, frame.record().map_err(|error| error.to_string())?)?,
+                    StreamId::Museum(museum) => {
+                        self.museums.entry(museum).or_default().push(frame.record().map_err(|error| error.to_string())?);
+                    }
+                }
+            }
+        }
+        self.callers_were_told_the_truth()
+    }
+
+    fn take(&mut self, slot: SlotId, record: Record<Event>) -> Result<(), String> {
+        let naive = match self.slots.entry(slot) {
+            std::collections::btree_map::Entry::Occupied(known) => known.into_mut(),
+            std::collections::btree_map::Entry::Vacant(new) => new.insert(Naive::open(slot, &record)?),
+        };
+        if let Some(envelope) = &record.envelope {
+            let last = naive.records.last().map_or(Timestamp::MIN, |last| last.at);
+            let sendings = self.by_key.get(&(slot, envelope.who, envelope.key)).map(Vec::as_slice).unwrap_or_default();
+            let asked = sendings
+                .iter()
+                .map(|index| &self.sendings[*index])
+                .any(|sending| sending.envelope == *envelope && sending.at.max(last) == record.at && did(&sending.command, &record.events));
+            rule(asked, "something happened that nobody asked for, or not when it was asked").map_err(|wrong| format!("{wrong}: {record:?}"))?;
+        }
+        naive.take(record).map_err(|wrong| format!("slot {slot}: {wrong}"))
+    }
+
+    fn callers_were_told_the_truth(&self) -> Result<(), String> {
+        for ((slot, who, key), indices) in &self.by_key {
+            let naive = self.slots.get(slot);
+            let written = naive.and_then(|naive| naive.keys.get(&(*who, *key))).map(Vec::as_slice).unwrap_or_default();
+            let sendings = || indices.iter().map(|index| &self.sendings[*index]);
+            for sending in sendings() {
+                let told = |wrong: &str| format!("{wrong}: {:?} to slot {slot} was answered {:?}", sending.command, sending.outcome);
+                match &sending.outcome {
+                    Outcome::Answered(Ok(record)) => {
+                        let kept = naive.and_then(|naive| naive.records.get(usize::try_from(record.seq).ok()?.checked_sub(1)?));
+                        rule(kept == Some(record), "what was acknowledged is not in the journal").map_err(|wrong| told(&wrong))?;
+                        rule(written.contains(&record.seq), "the answer is that of another key").map_err(|wrong| told(&wrong))?;
+                        let body = record.envelope.as_ref().map(|envelope| envelope.body);
+                        rule(body == Some(sending.envelope.body), "the answer is that of another body").map_err(|wrong| told(&wrong))?;
+                    }
+                    Outcome::Answered(Err(Failure::OutOfOrder(why))) => {
+                        rule(why.ends_with("stops again and again"), "an invariant broke").map_err(|wrong| told(&wrong))?;
+                    }
+                    Outcome::Answered(Err(Failure::UnknownSlot(_))) => return Err(told("a planned slot is not known")),
+                    Outcome::Answered(Err(_)) | Outcome::Pending | Outcome::Unknown => {}
+                }
+            }
+            for seq in written {
+                let record = &naive.ok_or("a key of no slot")?.records[*seq as usize - 1];
+                let answered = sendings().any(|sending| matches!(&sending.outcome, Outcome::Answered(Ok(answer)) if answer.seq == *seq));
+                let open = sendings().any(|sending| sending.outcome.is_open() && Some(&sending.envelope) == record.envelope.as_ref());
+                rule(answered || open, "what callers were told was not done is in the journal").map_err(|wrong| format!("{wrong}: {record:?}"))?;
+            }
+        }
+        for (museum, record) in &self.acknowledged {
+            let kept = self.museums.get(museum).and_then(|records| records.get(usize::try_from(record.seq).ok()? - 1));
+            rule(kept == Some(record), "what a museum was told is not in the journal")?;
+        }
+        Ok(())
+    }
+}
+
+/// Whether these events are what a command asks for, by kind and by name.
+fn did(command: &Command, events: &[Event]) -> bool {
+    let event = match events {
+        [event] | [Event::Opened(_), event] => event,
+        _ => return false,
+    };
+    match (command, event) {
+        (Command::Hold { hold, channel, lines }, Event::Held(held)) => (hold, channel, lines) == (&held.hold, &held.channel, &held.lines),
+        (Command::Extend { hold, .. }, Event::Extended(extended)) => *hold == extended.hold,
+        (Command::Release { hold, .. }, Event::Released(released)) => *hold == released.hold,
+        (Command::Sell { hold, settlement, contact, .. }, Event::Sold(sold)) => {
+            sold.held && (hold, settlement, contact) == (&sold.sale, &sold.settlement, &sold.contact)
+        }
+        (Command::SellDirect { sale, channel, lines, settlement, contact }, Event::Sold(sold)) => {
+            !sold.held && (sale, channel, lines, settlement, contact) == (&sold.sale, &sold.channel, &sold.lines, &sold.settlement, &sold.contact)
+        }
+        (Command::Cancel { sale, tickets, cause, .. }, Event::Cancelled(cancelled)) => {
+            (sale, cause) == (&cancelled.sale, &cancelled.cause) && named(tickets, &cancelled.tickets)
+        }
+        (Command::Block { sale, tickets, reason }, Event::Blocked(blocked)) => {
+            (sale, reason) == (&blocked.sale, &blocked.reason) && named(tickets, &blocked.tickets)
+        }
+        (Command::Unblock { sale, tickets }, Event::Unblocked(unblocked)) => *sale == unblocked.sale && named(tickets, &unblocked.tickets),
+        (Command::Admit { ticket, gate, .. }, Event::Admitted(admitted)) => (ticket, gate) == (&admitted.ticket, &admitted.gate),
+        (Command::Exit { ticket, gate, .. }, Event::Exited(exited)) => (ticket, gate) == (&exited.ticket, &exited.gate),
+        (Command::SetCapacity { capacity }, Event::CapacitySet(set)) => *capacity == set.capacity,
+        (Command::SetQuotas { quotas }, Event::QuotasSet(set)) => *quotas == set.quotas,
+        (Command::Close { reason }, Event::Closed(closed)) => *reason == closed.reason,
+        (Command::Reopen, Event::Reopened(_)) => true,
+        (Command::Observe { source, inside, sd, measured_at, ceiling, .. }, Event::Observed(observed)) => {
+            (source, inside, sd, measured_at, ceiling) == (&observed.source, &observed.inside, &observed.sd, &observed.measured_at, &observed.ceiling)
+        }
+        // A new kind of command is held against its event here.
+        _ => false,
+    }
+}
+
+/// Whether just the tickets that were named, if any were, are those that changed.
+fn named(asked: &[u16], changed: &[u16]) -> bool {
+    asked.is_empty() || changed.iter().all(|number| asked.contains(number))
+}

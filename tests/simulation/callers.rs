@@ -1,0 +1,208 @@
+//! What callers ask: random commands about a few slots, so that they get in each other's way; most make sense, some do not.
+
+use tornello_engine::channel::Channel;
+use tornello_engine::envelope::{Digest, Envelope};
+use tornello_engine::ids::{Code, HoldId, KeyId, SlotId};
+use tornello_engine::money::Cents;
+use tornello_engine::slot::{CancelCause, Command, DeskMethod, Line, Quota, Settlement};
+use tornello_engine::tariff::Proof;
+use tornello_engine::time::Timestamp;
+
+use super::dice::Dice;
+use super::naive::{Fate, Naive};
+
+/// What can be asked, with how often. A new command gets a line here, an arm in [`Callers::ask`], and its rule in `naive.rs` and `auditor.rs`.
+const ASKS: [(u64, Ask); 15] = [
+    (24, Ask::Hold),
+    (14, Ask::Sell),
+    (12, Ask::SellDirect),
+    (4, Ask::Extend),
+    (4, Ask::Release),
+    (6, Ask::Cancel),
+    (3, Ask::Block),
+    (3, Ask::Unblock),
+    (14, Ask::Admit),
+    (7, Ask::Exit),
+    (3, Ask::SetCapacity),
+    (3, Ask::SetQuotas),
+    (1, Ask::Close),
+    (3, Ask::Reopen),
+    (4, Ask::Observe),
+];
+
+#[derive(Clone, Copy)]
+enum Ask {
+    Hold,
+    Sell,
+    SellDirect,
+    Extend,
+    Release,
+    Cancel,
+    Block,
+    Unblock,
+    Admit,
+    Exit,
+    SetCapacity,
+    SetQuotas,
+    Close,
+    Reopen,
+    Observe,
+}
+
+/// How many holds of a slot are talked about at once.
+const RECENT: usize = 10;
+
+/// A hold or sale that somebody asked for, whatever became of it.
+#[derive(Clone)]
+struct Party {
+    id: HoldId,
+    who: KeyId,
+    channel: Channel,
+    lines: Vec<Line>,
+}
+
+#[derive(Default)]
+pub struct Callers {
+    parties: Vec<Party>,
+}
+
+pub fn code(text: &str) -> Code {
+    text.parse().expect("the simulation's codes are codes")
+}
+
+/// A caller with a key that nobody has used.
+pub fn envelope(dice: &mut Dice) -> Envelope {
+    let mut digest = || Digest(u128::from(dice.next()) << 64 | u128::from(dice.next()));
+    let (key, body) = (digest(), digest());
+    Envelope { who: KeyId(1 + dice.below(4)), key, body, parties: Vec::new(), assessment: None, order: None }
+}
+
+pub fn quotas(dice: &mut Dice, capacity: u32) -> [Quota; Channel::COUNT] {
+    let mut quotas = [Quota::default(); Channel::COUNT];
+    let mut left = capacity;
+    for _ in 0..dice.below(3) {
+        let reserved = dice.below(u64::from(left) / 2 + 1) as u32;
+        left -= reserved;
+        let limit = dice.chance(50).then(|| reserved + dice.below(3) as u32);
+        quotas[dice.index(Channel::COUNT)] = Quota { reserved, limit, release_s: dice.pick(&[0, 600, 3_600, 90_000]) };
+    }
+    // Two draws for one channel: the later one counts, and reserves less.
+    quotas
+}
+
+impl Callers {
+    /// A new command for a slot, as the auditor knows it.
+    pub fn ask(&mut self, dice: &mut Dice, slot: SlotId, who: KeyId, now: Timestamp, naive: Option<&Naive>) -> Command {
+        let ask = dice.weighted(&ASKS);
+        let sensible = dice.chance(85);
+        let fits = |id: HoldId| match ask {
+            Ask::Sell | Ask::Extend | Ask::Release => naive.is_none_or(|naive| naive.holds.get(&id).is_some_and(|hold| hold.fate == Fate::Live)),
+            _ => naive.is_none_or(|naive| naive.sales.contains_key(&id)),
+        };
+        let party = match self.recent(dice, slot, |id| !sensible || fits(id)) {
+            Some(party) => party,
+            // What is to be sold must be held before, and what is to be admitted must be sold.
+            None if matches!(ask, Ask::Sell | Ask::Extend | Ask::Release) => return self.hold(dice, slot, who),
+            None => return self.sell_direct(dice, slot, who),
+        };
+        let owner = dice.chance(50).then_some(if dice.chance(90) { party.who } else { who });
+        let number = dice.pick(&[0, 0, 0, 1, 2]);
+        let tickets = if dice.chance(40) { Vec::new() } else { vec![number] };
+        let (gate, museum) = (code(dice.pick(&["north", "south"])), slot.museum());
+        match ask {
+            Ask::Hold => self.hold(dice, slot, who),
+            Ask::Sell => {
+                let settlement = settlement(dice, party.channel, &party.lines);
+                Command::Sell { hold: party.id, owner, settlement, contact: None }
+            }
+            Ask::SellDirect => self.sell_direct(dice, slot, who),
+            Ask::Extend => Command::Extend { hold: party.id, owner },
+            Ask::Release => Command::Release { hold: party.id, owner },
+            Ask::Cancel => {
+                let cause = if dice.chance(80) { CancelCause::Visitor } else { CancelCause::Museum };
+                Command::Cancel { sale: party.id, owner, tickets, cause }
+            }
+            Ask::Block => Command::Block { sale: party.id, tickets, reason: code("review") },
+            Ask::Unblock => Command::Unblock { sale: party.id, tickets },
+            Ask::Admit => {
+                let issue = dice.chance(70).then_some(if dice.chance(95) { 1 } else { 2 });
+                Command::Admit { ticket: party.id.ticket(number), issue, gate, museum }
+            }
+            Ask::Exit => Command::Exit { ticket: party.id.ticket(number), gate, museum },
+            Ask::SetCapacity => Command::SetCapacity { capacity: dice.below(12) as u32 },
+            Ask::SetQuotas => Command::SetQuotas { quotas: quotas(dice, 6) },
+            Ask::Close => Command::Close { reason: code("strike") },
+            Ask::Reopen => Command::Reopen,
+            Ask::Observe => Command::Observe {
+                source: code("door"),
+                inside: dice.below(30) as u32,
+                sd: dice.below(4) as u32,
+                measured_at: now.plus_seconds(dice.within(-600, 90)),
+                ceiling: dice.chance(80).then(|| 15 + dice.below(20) as u32),
+                grant: None,
+            },
+        }
+    }
+
+    /// The same request once more, as an interface would make it: the names of new things are drawn anew.
+    pub fn again(&mut self, dice: &mut Dice, slot: SlotId, who: KeyId, command: &Command) -> Command {
+        let mut again = command.clone();
+        if dice.chance(50)
+            && let Command::Hold { hold: id, channel, lines } | Command::SellDirect { sale: id, channel, lines, .. } = &mut again
+        {
+            *id = HoldId::new(slot, dice.next());
+            self.parties.push(Party { id: *id, who, channel: *channel, lines: lines.clone() });
+        }
+        again
+    }
+
+    fn hold(&mut self, dice: &mut Dice, slot: SlotId, who: KeyId) -> Command {
+        let party = self.party(dice, slot, who);
+        Command::Hold { hold: party.id, channel: party.channel, lines: party.lines }
+    }
+
+    fn sell_direct(&mut self, dice: &mut Dice, slot: SlotId, who: KeyId) -> Command {
+        let party = self.party(dice, slot, who);
+        let settlement = settlement(dice, party.channel, &party.lines);
+        Command::SellDirect { sale: party.id, channel: party.channel, lines: party.lines, settlement, contact: None }
+    }
+
+    fn party(&mut self, dice: &mut Dice, slot: SlotId, who: KeyId) -> Party {
+        let mut line = |category, prices: &[i64]| Line {
+            category: code(category),
+            count: dice.pick(&[1, 1, 1, 2, 3]),
+            price_cents: Cents::new(dice.pick(prices)),
+            proof: Proof::None,
+        };
+        let mut lines = vec![line("full", &[1_200, 1_201, 0])];
+        let second = line("reduced", &[0, 333]);
+        if dice.chance(25) {
+            lines.push(second);
+        }
+        let [web, kiosk, box_office, group, reseller] = Channel::ALL;
+        let channel = dice.pick(&[web, web, kiosk, box_office, box_office, group, reseller]);
+        let party = Party { id: HoldId::new(slot, dice.next()), who, channel, lines };
+        self.parties.push(party.clone());
+        party
+    }
+
+    fn recent(&self, dice: &mut Dice, slot: SlotId, fits: impl Fn(HoldId) -> bool) -> Option<Party> {
+        let recent: Vec<&Party> = self.parties.iter().rev().filter(|party| party.id.slot() == slot && fits(party.id)).take(RECENT).collect();
+        if recent.is_empty() { None } else { Some(dice.pick(&recent).clone()) }
+    }
+}
+
+/// Mostly the one that fits.
+fn settlement(dice: &mut Dice, channel: Channel, lines: &[Line]) -> Settlement {
+    let due = lines.iter().any(|line| line.price_cents > Cents::ZERO);
+    let desk = Settlement::Desk { till: code("desk-1"), method: DeskMethod::Card, reference: "R-1".into() };
+    let account = Settlement::OnAccount { account: code("tours") };
+    if dice.chance(5) {
+        return dice.pick(&[&Settlement::Free, &desk, &account]).clone();
+    }
+    match channel {
+        _ if !due => Settlement::Free,
+        Channel::BoxOffice | Channel::Kiosk => desk,
+        Channel::Web | Channel::Group | Channel::Reseller => account,
+    }
+}

@@ -1,0 +1,202 @@
+//! The simulated journal. Every append stands still until the run says what becomes of it, so that the run and not the threads decide what is gathered meanwhile.
+//! What is on the disk survives the node; a dead node's handle writes nothing more.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, ready};
+use tokio::sync::{mpsc, oneshot};
+use tornello_actors::journal::{Batch, Head, Journal, JournalError, StreamId};
+
+/// What becomes of an append.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    Written,
+    /// There is no room, and everybody knows.
+    Full,
+    /// Another owner was faster, and everybody knows.
+    Conflict,
+    /// Nothing is written, but nobody knows.
+    Lost,
+    /// It is written, but the answer is lost.
+    AnswerLost,
+    /// The flush fails; whether the batch is on the disk turns out at the next start.
+    FlushFailed {
+        written: bool,
+    },
+}
+
+impl Verdict {
+    const fn writes(self) -> bool {
+        matches!(self, Self::Written | Self::AnswerLost | Self::FlushFailed { written: true })
+    }
+}
+
+/// What a crash leaves of a batch that was on its way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Remains {
+    Nothing,
+    All,
+    /// Its stored hash does not fit.
+    Damaged,
+    /// Its end is missing.
+    Short,
+}
+
+/// What the writer does, as the run sees it.
+pub enum Doing {
+    /// It appends, and waits.
+    Appending(Appending),
+    /// It asks where the journal ends.
+    Recovering,
+}
+
+pub struct Appending {
+    pub batch: Batch,
+    verdict: oneshot::Sender<Verdict>,
+}
+
+impl Appending {
+    pub fn end(self, verdict: Verdict) {
+        // Without a receiver the writer is gone, which the run notices.
+        let _ = self.verdict.send(verdict);
+    }
+}
+
+#[derive(Default)]
+pub struct Disk {
+    batches: Mutex<Vec<Batch>>,
+    /// Whether the last batch's stored hash does not fit.
+    damaged: AtomicBool,
+    /// How often the node has died.
+    life: AtomicU64,
+    /// Whether the store cannot be recovered now.
+    pub outage: AtomicBool,
+    /// Whether streams cannot be read now.
+    pub unreadable: AtomicBool,
+}
+
+impl Disk {
+    /// The journal as the node of this life sees it, and what its writer does.
+    pub fn mount(self: &Arc<Self>) -> (Arc<Mount>, mpsc::UnboundedReceiver<Doing>) {
+        let (doing, seen) = mpsc::unbounded_channel();
+        (Arc::new(Mount { disk: Arc::clone(self), life: self.life.load(Ordering::SeqCst), doing }), seen)
+    }
+
+    /// The node dies.
+    pub fn crash(&self, on_its_way: Option<(Batch, Remains)>) {
+        self.life.fetch_add(1, Ordering::SeqCst);
+        let Some((mut batch, remains)) = on_its_way else { return };
+        let mut batches = self.lock();
+        match remains {
+            Remains::Nothing => return,
+            Remains::All => {}
+            Remains::Damaged => self.damaged.store(true, Ordering::SeqCst),
+            Remains::Short => batch.records.truncate(batch.records.len() - 1 - batch.records.len() / 3),
+        }
+        batches.push(batch);
+    }
+
+    pub fn length(&self) -> usize {
+        self.lock().len()
+    }
+
+    /// The batches from this index on.
+    pub fn since(&self, index: usize) -> Vec<Batch> {
+        self.lock()[index..].to_vec()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Batch>> {
+        self.batches.lock().expect("nobody panics with the disk in hand")
+    }
+
+    fn head(&self) -> Head {
+        self.lock().last().map_or(Head::EMPTY, |batch| Head { number: batch.number, hash: batch.hash(), at: batch.at })
+    }
+
+    fn of(&self, stream: StreamId, wanted: impl Fn(u64, u64) -> bool) -> Result<Vec<Batch>, JournalError> {
+        if self.unreadable.load(Ordering::SeqCst) {
+            return Err(JournalError::Unreachable("input/output error".into()));
+        }
+        let holds = |batch: &&Batch| batch.spans.iter().any(|span| span.stream == stream && wanted(span.first, span.last));
+        Ok(self.lock().iter().filter(holds).cloned().collect())
+    }
+}
+
+/// The journal of one life of the node.
+pub struct Mount {
+    disk: Arc<Disk>,
+    life: u64,
+    doing: mpsc::UnboundedSender<Doing>,
+}
+
+impl Mount {
+    fn is_dead(&self) -> bool {
+        self.disk.life.load(Ordering::SeqCst) != self.life
+    }
+
+    async fn append(&self, batch: &Batch) -> Result<(), JournalError> {
+        let lost = || JournalError::Unreachable("input/output error".into());
+        let (verdict, decided) = oneshot::channel();
+        let _ = self.doing.send(Doing::Appending(Appending { batch: batch.clone(), verdict }));
+        let verdict = decided.await.map_err(|_| lost())?;
+        if self.is_dead() {
+            return Err(lost());
+        }
+        if verdict.writes() {
+            let head = self.disk.head();
+            assert_eq!((batch.number, batch.previous), (head.number + 1, head.hash), "a batch does not follow the one before");
+            self.disk.lock().push(batch.clone());
+        }
+        match verdict {
+            Verdict::Written => Ok(()),
+            Verdict::Full => Err(JournalError::Full("no space left on device".into())),
+            Verdict::Conflict => Err(JournalError::Conflict(batch.spans[0].stream)),
+            Verdict::Lost | Verdict::AnswerLost => Err(lost()),
+            Verdict::FlushFailed { .. } => Err(JournalError::FlushFailed("input/output error".into())),
+        }
+    }
+}
+
+impl Journal for Mount {
+    fn append<'a>(&'a self, batch: &'a Batch) -> BoxFuture<'a, Result<(), JournalError>> {
+        self.append(batch).boxed()
+    }
+
+    fn head(&self) -> BoxFuture<'_, Result<Head, JournalError>> {
+        ready(Ok(self.disk.head())).boxed()
+    }
+
+    fn batches(&self, after: u64, limit: u32) -> BoxFuture<'_, Result<Vec<Batch>, JournalError>> {
+        let batches = self.disk.lock();
+        let skip = usize::try_from(after).unwrap_or(usize::MAX);
+        let mut some: Vec<Batch> = batches.iter().skip(skip).take(limit as usize).cloned().collect();
+        let damaged = self.disk.damaged.load(Ordering::SeqCst) && some.last().map(|batch| batch.number) == batches.last().map(|batch| batch.number);
+        if damaged && let Some(batch) = some.pop().filter(|_| some.is_empty()) {
+            return ready(Err(JournalError::Corrupt { batch: batch.number, what: "its hash does not fit".into() })).boxed();
+        }
+        ready(Ok(some)).boxed()
+    }
+
+    fn batches_of(&self, stream: StreamId, after: u64) -> BoxFuture<'_, Result<Vec<Batch>, JournalError>> {
+        ready(self.disk.of(stream, |_, last| last > after)).boxed()
+    }
+
+    fn batch_with(&self, stream: StreamId, seq: u64) -> BoxFuture<'_, Result<Option<Batch>, JournalError>> {
+        ready(self.disk.of(stream, |first, last| (first..=last).contains(&seq)).map(|mut batches| batches.pop())).boxed()
+    }
+
+    fn cut_last(&self, number: u64) -> BoxFuture<'_, Result<(), JournalError>> {
+        let mut batches = self.disk.lock();
+        assert_eq!(batches.pop().map(|batch| batch.number), Some(number), "another batch than the last one is cut off");
+        self.disk.damaged.store(false, Ordering::SeqCst);
+        ready(Ok(())).boxed()
+    }
+
+    fn recover(&self) -> BoxFuture<'_, Result<Head, JournalError>> {
+        let _ = self.doing.send(Doing::Recovering);
+        let reachable = !self.is_dead() && !self.disk.outage.load(Ordering::SeqCst);
+        ready(if reachable { Ok(self.disk.head()) } else { Err(JournalError::Unreachable("input/output error".into())) }).boxed()
+    }
+}

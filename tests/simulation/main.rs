@@ -1,0 +1,114 @@
+//! The whole engine on a simulated journal and clock, against an auditor that counts for itself. A seed decides everything: slots, callers, commands, the order
+//! in which they come and come again, time, faults of the journal, panics, crashes. `world` runs a seed, `callers` ask, `disk` and `time` are simulated, `auditor`
+//! and `naive` check after every step.
+//!
+//! `cargo test -p tornello-tests --test simulation` runs 300 seeds. `TORNELLO_SEEDS=10000` before it runs so many, `TORNELLO_SEED=n` that one and prints its history;
+//! a seed that fails prints itself and the end of its history.
+
+mod auditor;
+mod callers;
+mod dice;
+mod disk;
+mod naive;
+mod time;
+mod world;
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use futures_util::FutureExt;
+use world::{Counts, History};
+
+/// What a handler says that is made to panic.
+const PANIC: &str = "a handler panics, as it was told";
+/// How many lines of a failing seed's history are printed.
+const LAST_LINES: usize = 60;
+
+/// A rule of the auditor: that it does not hold is what a run ends with.
+fn rule(holds: bool, wrong: &str) -> Result<(), String> {
+    if holds { Ok(()) } else { Err(wrong.to_owned()) }
+}
+
+fn setting(name: &str) -> Option<u64> {
+    std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name} is a number")))
+}
+
+fn quiet_about_planned_panics() {
+    static ONCE: std::sync::Once = std::sync::Once::new();
+    ONCE.call_once(|| {
+        let usual = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info| {
+            if info.payload_as_str() != Some(PANIC) {
+                usual(info);
+            }
+        }));
+    });
+}
+
+/// Runs one seed on this thread.
+fn run(seed: u64) -> Result<History, (String, Vec<String>)> {
+    let run = AssertUnwindSafe(tokio::task::unconstrained(world::run(seed))).catch_unwind();
+    actix_rt::System::new().block_on(run).unwrap_or_else(|_| Err(("the simulation panics".into(), Vec::new())))
+}
+
+fn report(seed: u64, wrong: &str, lines: &[String]) -> String {
+    let last = &lines[lines.len().saturating_sub(LAST_LINES)..];
+    format!(
+        "seed {seed} fails: {wrong}\nrun it alone with TORNELLO_SEED={seed}; its history ends with\n{}\nseed {seed} fails: {wrong}",
+        last.join("\n")
+    )
+}
+
+#[test]
+fn the_engine_keeps_its_promises_whatever_happens() {
+    quiet_about_planned_panics();
+    if let Some(seed) = setting("TORNELLO_SEED") {
+        match run(seed) {
+            Ok(history) => println!("{}\n{:?}", history.lines.join("\n"), history.counts),
+            Err((wrong, lines)) => panic!("{}\nseed {seed} fails: {wrong}", lines.join("\n")),
+        }
+        return;
+    }
+    let seeds = setting("TORNELLO_SEEDS").unwrap_or(300);
+    let (next, failed) = (AtomicU64::new(0), AtomicBool::new(false));
+    let (failures, total) = (Mutex::new(Vec::new()), Mutex::new(Counts::default()));
+    let threads = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                while !failed.load(Ordering::Relaxed) {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= seeds {
+                        break;
+                    }
+                    match run(seed) {
+                        Ok(history) => total.lock().unwrap().add(&history.counts),
+                        Err((wrong, lines)) => {
+                            failed.store(true, Ordering::Relaxed);
+                            failures.lock().unwrap().push(report(seed, &wrong, &lines));
+                        }
+                    }
+                }
+            });
+        }
+    });
+    let failures = failures.into_inner().unwrap();
+    assert!(failures.is_empty(), "{}", failures.join("\n\n"));
+    let total = total.into_inner().unwrap();
+    println!("{seeds} seeds: {total:?}");
+    // A simulation in which nothing happens proves nothing.
+    assert!(total.done * 5 > total.sent && total.crashes > 0 && total.faults > 0 && total.panics > 0 && total.compared > seeds, "{total:?}");
+}
+
+#[test]
+fn the_same_seed_has_the_same_history() {
+    quiet_about_planned_panics();
+    for seed in 0..setting("TORNELLO_SEEDS").map_or(10, |seeds| seeds / 30) {
+        let [first, second] = [(); 2].map(|()| run(seed).unwrap_or_else(|(wrong, lines)| panic!("{}", report(seed, &wrong, &lines))));
+        for (line, again) in first.lines[..first.decided.0].iter().zip(&second.lines) {
+            assert_eq!(line, again, "seed {seed}");
+        }
+        assert_eq!(first.decided, second.decided, "seed {seed}");
+    }
+}

@@ -1,0 +1,396 @@
+//! A slot as a layman would keep it: lists of holds and sales, filled from the journal's records and recounted from scratch for each question. Every event is
+//! held against the rules as it is taken in. It shares no code with the engine's slot but the words of the events.
+
+use std::collections::{BTreeMap, HashMap};
+
+use tornello_engine::channel::Channel;
+use tornello_engine::envelope::Digest;
+use tornello_engine::ids::{HoldId, KeyId, SlotId, TicketId};
+use tornello_engine::record::Record;
+use tornello_engine::slot::{CancelCause, Event, Line, Observed, Opening, Policy, Quota, Settlement};
+use tornello_engine::time::Timestamp;
+
+use super::rule;
+
+/// Seconds for which a key is remembered.
+pub const DAY_S: i64 = 86_400;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    Live,
+    Sold,
+    Released,
+    Expired,
+}
+
+pub struct Hold {
+    pub channel: Channel,
+    pub lines: Vec<Line>,
+    pub expires_at: Timestamp,
+    pub extended: bool,
+    pub fate: Fate,
+}
+
+pub struct Ticket {
+    line: Line,
+    cancelled: bool,
+    blocked: bool,
+    inside: bool,
+    entries: u8,
+    first_at: Timestamp,
+}
+
+pub struct Sale {
+    channel: Channel,
+    pub tickets: Vec<Ticket>,
+    refunded: i64,
+}
+
+struct Reading {
+    event: Observed,
+    /// People of this slot inside at that moment.
+    inside_then: u32,
+}
+
+pub struct Naive {
+    pub opening: Opening,
+    pub capacity: u32,
+    pub quotas: [Quota; Channel::COUNT],
+    pub closed: bool,
+    reading: Option<Reading>,
+    pub holds: BTreeMap<HoldId, Hold>,
+    pub sales: BTreeMap<HoldId, Sale>,
+    pub records: Vec<Record<Event>>,
+    /// The records that each key became.
+    pub keys: HashMap<(KeyId, Digest), Vec<u64>>,
+}
+
+impl Naive {
+    /// A slot as its first record opens it.
+    pub fn open(slot: SlotId, first: &Record<Event>) -> Result<Self, String> {
+        let Some(Event::Opened(opened)) = first.events.first() else { return Err("a slot begins without being opened".into()) };
+        rule(opened.opening.slot == slot, "a slot opens as another one")?;
+        Ok(Self {
+            opening: opened.opening.clone(),
+            capacity: opened.opening.capacity,
+            quotas: opened.opening.quotas,
+            closed: false,
+            reading: None,
+            holds: BTreeMap::new(),
+            sales: BTreeMap::new(),
+            records: Vec::new(),
+            keys: HashMap::new(),
+        })
+    }
+
+    /// Takes a record in.
+    pub fn take(&mut self, record: Record<Event>) -> Result<(), String> {
+        let (last, at) = (self.records.last().map_or(Timestamp::MIN, |last| last.at), record.at);
+        rule(record.seq == self.records.len() as u64 + 1, "records are not numbered without gaps")?;
+        rule(at >= last, "time goes backwards within a slot (SL-7)")?;
+        rule(!record.events.is_empty(), "a record without events")?;
+        match &record.envelope {
+            None => {
+                rule(record.events.iter().all(|event| matches!(event, Event::Expired(_))), "something but an expiry without a caller")?;
+            }
+            Some(envelope) => {
+                // A command finds everything ended whose time is over.
+                rule(self.live().all(|(_, hold)| hold.expires_at > at), "a command was decided before a hold that was due had ended (SL-8)")?;
+                let seqs = self.keys.entry((envelope.who, envelope.key)).or_default();
+                if let Some(before) = seqs.last().map(|seq| self.records[*seq as usize - 1].at) {
+                    rule(at.micros_since(before) > DAY_S * 1_000_000, "a key was carried out twice")?;
+                }
+                seqs.push(record.seq);
+            }
+        }
+        for (place, event) in record.events.iter().enumerate() {
+            self.happen(at, record.seq == 1 && place == 0, event).map_err(|wrong| format!("{wrong}: record {} with {event:?}", record.seq))?;
+        }
+        self.records.push(record);
+        Ok(())
+    }
+
+    fn happen(&mut self, at: Timestamp, first: bool, event: &Event) -> Result<(), String> {
+        let policy = self.opening.policy;
+        match event {
+            Event::Opened(_) => rule(first, "a slot is opened twice"),
+            Event::Held(held) => {
+                self.on_sale(at, held.channel)?;
+                self.has_room(at, held.hold, held.channel, &held.lines)?;
+                let expires_at = at.plus_seconds(policy.hold_ttl_s.into()).min(self.sale_end(held.channel));
+                rule(held.expires_at == expires_at, "a hold ends at another time than promised")?;
+                let hold = Hold { channel: held.channel, lines: held.lines.clone(), expires_at, extended: false, fate: Fate::Live };
+                self.holds.insert(held.hold, hold);
+                Ok(())
+            }
+            Event::Extended(extended) => {
+                let end = self.live_hold(at, extended.hold).map(|hold| self.sale_end(hold.channel))?;
+                let hold = self.live_hold_mut(at, extended.hold)?;
+                rule(!hold.extended, "a hold was prolonged twice")?;
+                rule(extended.expires_at == hold.expires_at.plus_seconds(policy.hold_extend_s.into()).min(end), "a hold is prolonged wrongly")?;
+                (hold.extended, hold.expires_at) = (true, extended.expires_at);
+                Ok(())
+            }
+            Event::Released(released) => {
+                self.live_hold_mut(at, released.hold)?.fate = Fate::Released;
+                Ok(())
+            }
+            Event::Expired(expired) => {
+                let hold = self.holds.get_mut(&expired.hold).ok_or("an unknown hold expires")?;
+                rule(hold.fate == Fate::Live, "a hold ends twice (SL-2)")?;
+                rule(hold.expires_at <= at, "a hold expires before its time")?;
+                hold.fate = Fate::Expired;
+                Ok(())
+            }
+            Event::Sold(sold) => {
+                self.on_sale(at, sold.channel)?;
+                settles(sold.channel, &sold.lines, &sold.settlement)?;
+                if sold.held {
+                    let hold = self.live_hold_mut(at, sold.sale)?;
+                    rule((&hold.lines, hold.channel) == (&sold.lines, sold.channel), "something else is sold than was held")?;
+                    hold.fate = Fate::Sold;
+                } else {
+                    self.has_room(at, sold.sale, sold.channel, &sold.lines)?;
+                }
+                let of_line = |line: &Line| (0..line.count).map(|_| Ticket::new(line)).collect::<Vec<_>>();
+                let sale = Sale { channel: sold.channel, tickets: sold.lines.iter().flat_map(of_line).collect(), refunded: 0 };
+                rule(self.sales.insert(sold.sale, sale).is_none(), "something is sold twice")
+            }
+            Event::Cancelled(cancelled) => {
+                rule(cancelled.cause == CancelCause::Museum || at < self.opening.end, "a visitor cancels when the slot is over")?;
+                let percent = self.percent(at, cancelled.cause);
+                let sale = self.sales.get_mut(&cancelled.sale).ok_or("an unknown sale is cancelled")?;
+                rule(!cancelled.tickets.is_empty() && cancelled.tickets.is_sorted(), "tickets are not cancelled in order")?;
+                let mut refund = 0;
+                for number in &cancelled.tickets {
+                    let ticket = sale.tickets.get_mut(usize::from(*number)).ok_or("an unknown ticket is cancelled")?;
+                    rule(!ticket.cancelled && ticket.entries == 0, "a ticket that does not stand is cancelled")?;
+                    ticket.cancelled = true;
+                    refund += ticket.line.price_cents.get() * percent / 100;
+                }
+                rule(cancelled.refund_cents.get() == refund, "another sum is paid back than is due")?;
+                sale.refunded += refund;
+                Ok(())
+            }
+            Event::Blocked(blocked) => self.block(blocked.sale, &blocked.tickets, true),
+            Event::Unblocked(unblocked) => self.block(unblocked.sale, &unblocked.tickets, false),
+            Event::Admitted(admitted) => {
+                rule(admitted.scanned_at.is_none(), "an admission of another time, though every gate has a network")?;
+                rule(self.people_upper(at).is_none_or(|(upper, ceiling)| upper < ceiling), "a full building lets somebody in")?;
+                let (from, to) = (self.opening.slot.start(), self.opening.end);
+                let (from, to) = (from.plus_seconds(-i64::from(policy.admit_early_s)), to.plus_seconds(policy.admit_late_s.into()));
+                let ticket = self.ticket(admitted.ticket)?;
+                rule(!ticket.inside, "a ticket is admitted twice (SL-3)")?;
+                rule(!ticket.cancelled, "a cancelled ticket is admitted (SL-3)")?;
+                rule(!ticket.blocked, "a blocked ticket is admitted")?;
+                let line = &ticket.line;
+                rule((line.category, line.proof) == (admitted.category, admitted.proof), "the gate is told another category or proof")?;
+                rule(admitted.entry == ticket.entries + 1, "entries are not counted one by one")?;
+                if ticket.entries == 0 {
+                    rule((from..=to).contains(&at), "a ticket is admitted at another time than its slot's")?;
+                    ticket.first_at = at;
+                } else {
+                    let until = ticket.first_at.plus_seconds(policy.reentry.within_s.into());
+                    rule(ticket.entries <= policy.reentry.times_max && at <= until, "a used ticket is admitted again (SL-3)")?;
+                }
+                (ticket.inside, ticket.entries) = (true, admitted.entry);
+                Ok(())
+            }
+            Event::Exited(exited) => {
+                let ticket = self.ticket(exited.ticket)?;
+                rule(ticket.inside, "somebody leaves who is not inside")?;
+                ticket.inside = false;
+                Ok(())
+            }
+            Event::CapacitySet(set) => {
+                self.capacity = set.capacity;
+                Ok(())
+            }
+            Event::QuotasSet(set) => {
+                rule(set.quotas.iter().map(|quota| quota.reserved).sum::<u32>() <= self.capacity, "more is reserved than there is")?;
+                self.quotas = set.quotas;
+                Ok(())
+            }
+            Event::Closed(_) => {
+                self.closed = true;
+                Ok(())
+            }
+            Event::Reopened(_) => {
+                self.closed = false;
+                Ok(())
+            }
+            Event::Observed(observed) => {
+                rule(self.reading.as_ref().is_none_or(|last| last.event.measured_at <= observed.measured_at), "an older reading counts")?;
+                let until = observed.measured_at.plus_seconds(policy.stale_after_s.into());
+                rule(observed.until == until && at < until && observed.measured_at <= at.plus_seconds(60), "a reading of another time counts")?;
+                rule(observed.sellable == self.cap(at, observed), "a reading limits sales otherwise than it says")?;
+                self.reading = Some(Reading { event: observed.clone(), inside_then: self.inside() });
+                Ok(())
+            }
+            // A new kind of event is taken in above, with its rule.
+            _ => Err("an event of a kind that the auditor does not know".into()),
+        }
+    }
+
+    /// Held, not sold and not ended.
+    pub fn live(&self) -> impl Iterator<Item = (&HoldId, &Hold)> {
+        self.holds.iter().filter(|(_, hold)| hold.fate == Fate::Live)
+    }
+
+    pub fn held_by(&self, channel: Channel) -> u32 {
+        self.live().filter(|(_, hold)| hold.channel == channel).map(|(_, hold)| people(&hold.lines)).sum()
+    }
+
+    pub fn sold_by(&self, channel: Channel) -> u32 {
+        let sales = self.sales.values().filter(|sale| sale.channel == channel);
+        sales.flat_map(|sale| &sale.tickets).filter(|ticket| !ticket.cancelled).count() as u32
+    }
+
+    fn taken_by(&self, channel: Channel) -> u32 {
+        self.held_by(channel) + self.sold_by(channel)
+    }
+
+    fn tickets(&self) -> impl Iterator<Item = &Ticket> {
+        self.sales.values().flat_map(|sale| &sale.tickets)
+    }
+
+    pub fn inside(&self) -> u32 {
+        self.tickets().filter(|ticket| ticket.inside).count() as u32
+    }
+
+    pub fn admitted(&self) -> u32 {
+        self.tickets().filter(|ticket| ticket.entries > 0).count() as u32
+    }
+
+    /// Cents paid, and paid back.
+    pub fn money(&self) -> (i64, i64) {
+        (self.tickets().map(|ticket| ticket.line.price_cents.get()).sum(), self.sales.values().map(|sale| sale.refunded).sum())
+    }
+
+    /// How many places a channel may still take.
+    pub fn room(&self, at: Timestamp, channel: Channel) -> u32 {
+        if self.closed {
+            return 0;
+        }
+        let before_release = |channel: Channel| {
+            let quota = self.quotas[channel.index()];
+            (at < self.opening.slot.start().plus_seconds(-i64::from(quota.release_s))).then_some(quota)
+        };
+        let taken = |channel| i64::from(self.taken_by(channel));
+        let cap = self.reading.as_ref().filter(|reading| at < reading.event.until).and_then(|reading| reading.event.sellable);
+        let mut room = i64::from(cap.unwrap_or(u32::MAX).min(self.capacity)) - Channel::ALL.into_iter().map(taken).sum::<i64>();
+        for other in Channel::ALL.into_iter().filter(|other| *other != channel) {
+            room -= before_release(other).map_or(0, |quota| (i64::from(quota.reserved) - taken(other)).max(0));
+        }
+        if let Some(limit) = before_release(channel).and_then(|quota| quota.limit) {
+            room = room.min(i64::from(limit) - taken(channel));
+        }
+        room.max(0) as u32
+    }
+
+    fn has_room(&self, at: Timestamp, id: HoldId, channel: Channel, lines: &[Line]) -> Result<(), String> {
+        rule(id.slot() == self.opening.slot, "places of another slot are taken")?;
+        rule(!self.holds.contains_key(&id) && !self.sales.contains_key(&id), "one id stands for two things")?;
+        rule((1..=u32::from(self.opening.policy.party_max)).contains(&people(lines)), "a party of a size that may not be")?;
+        let room = self.room(at, channel);
+        rule(people(lines) <= room, "more places are taken than there are (SL-1)").map_err(|wrong| format!("{wrong}, {room} were left"))
+    }
+
+    fn sale_end(&self, channel: Channel) -> Timestamp {
+        match channel {
+            Channel::BoxOffice | Channel::Kiosk => self.opening.end,
+            Channel::Web | Channel::Group | Channel::Reseller => {
+                self.opening.slot.start().plus_seconds(-i64::from(self.opening.policy.sale_closes_s))
+            }
+        }
+    }
+
+    fn on_sale(&self, at: Timestamp, channel: Channel) -> Result<(), String> {
+        let opens_at = self.opening.slot.start().plus_seconds(-i64::from(self.opening.policy.sale_opens_s));
+        rule(!self.closed, "a closed slot sells")?;
+        rule(opens_at <= at && at < self.sale_end(channel), "a slot sells outside its time")
+    }
+
+    fn live_hold(&self, at: Timestamp, id: HoldId) -> Result<&Hold, String> {
+        let hold = self.holds.get(&id).ok_or("an unknown hold changes")?;
+        rule(hold.fate == Fate::Live, "a hold that has ended changes (SL-2)")?;
+        rule(at < hold.expires_at, "a hold is used after its time")?;
+        Ok(hold)
+    }
+
+    fn live_hold_mut(&mut self, at: Timestamp, id: HoldId) -> Result<&mut Hold, String> {
+        self.live_hold(at, id)?;
+        self.holds.get_mut(&id).ok_or_else(|| "an unknown hold changes".into())
+    }
+
+    fn ticket(&mut self, id: TicketId) -> Result<&mut Ticket, String> {
+        let sale = self.sales.get_mut(&id.sale()).ok_or("a ticket of no sale")?;
+        Ok(sale.tickets.get_mut(usize::from(id.number())).ok_or("a ticket that was never sold")?)
+    }
+
+    fn block(&mut self, sale: HoldId, numbers: &[u16], blocked: bool) -> Result<(), String> {
+        rule(!numbers.is_empty(), "no ticket is blocked or unblocked")?;
+        for number in numbers {
+            let ticket = self.ticket(sale.ticket(*number))?;
+            rule(blocked || ticket.blocked, "a ticket is unblocked that was not blocked")?;
+            rule(!(blocked && ticket.cancelled), "a cancelled ticket is blocked")?;
+            ticket.blocked = blocked;
+        }
+        Ok(())
+    }
+
+    /// The percentage that is paid back.
+    fn percent(&self, at: Timestamp, cause: CancelCause) -> i64 {
+        let Policy { refund, .. } = self.opening.policy;
+        let left_us = self.opening.slot.start().micros_since(at);
+        if cause == CancelCause::Museum || self.closed || left_us >= i64::from(refund.full_until_s) * 1_000_000 {
+            100
+        } else if left_us >= i64::from(refund.part_until_s) * 1_000_000 {
+            i64::from(refund.part_percent)
+        } else {
+            0
+        }
+    }
+
+    /// How many places may be taken by a reading: those let in, and the room that those leave who will still be inside.
+    fn cap(&self, at: Timestamp, observed: &Observed) -> Option<u32> {
+        let dwell_s = i64::from(self.opening.policy.dwell_s);
+        let wait_us = self.opening.slot.start().micros_since(at).max(0);
+        let ceiling = i64::from(observed.ceiling?);
+        if at >= self.opening.end || (wait_us > 0 && wait_us >= dwell_s * 1_000_000) {
+            return None;
+        }
+        let upper = i64::from(observed.inside + 2 * observed.sd);
+        let staying = if wait_us == 0 { upper } else { (upper * (dwell_s * 1_000_000 - wait_us) + dwell_s * 1_000_000 - 1) / (dwell_s * 1_000_000) };
+        Some((i64::from(self.admitted()) + (ceiling - staying).max(0)) as u32)
+    }
+
+    /// The most people who may be inside now by a fresh reading, and how many may be.
+    fn people_upper(&self, at: Timestamp) -> Option<(u32, u32)> {
+        let reading = self.reading.as_ref().filter(|reading| at < reading.event.until)?;
+        let upper = reading.event.inside + 2 * reading.event.sd + self.inside();
+        Some((upper.saturating_sub(reading.inside_then), reading.event.ceiling?))
+    }
+}
+
+impl Ticket {
+    fn new(line: &Line) -> Self {
+        Self { line: line.clone(), cancelled: false, blocked: false, inside: false, entries: 0, first_at: Timestamp::MIN }
+    }
+}
+
+fn people(lines: &[Line]) -> u32 {
+    lines.iter().map(|line| u32::from(line.count)).sum()
+}
+
+fn settles(channel: Channel, lines: &[Line], settlement: &Settlement) -> Result<(), String> {
+    let due: i64 = lines.iter().map(|line| i64::from(line.count) * line.price_cents.get()).sum();
+    let fits = match settlement {
+        Settlement::Free => due == 0,
+        Settlement::Desk { .. } => due > 0 && matches!(channel, Channel::BoxOffice | Channel::Kiosk),
+        Settlement::OnAccount { .. } => due > 0 && matches!(channel, Channel::Group | Channel::Reseller),
+        // Nobody sells like that: it is how tickets of another slot arrive.
+        Settlement::Moved { .. } => false,
+    };
+    rule(fits, "something is sold that is not paid as it must be")
+}
