@@ -12,6 +12,7 @@ mod routes_health;
 mod routes_history;
 mod routes_live;
 mod routes_manifests;
+mod routes_moves;
 mod routes_museums;
 mod routes_people;
 mod routes_readings;

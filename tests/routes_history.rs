@@ -89,7 +89,7 @@ async fn what_a_sale_and_a_ticket_would_have_been_told() {
     let history = format!("/v1/slots/{nine}/history");
     for (when, command, outcome, code, step) in [
         (format!("at={sold_at}&"), format!("admit&ticket={ticket}"), "accepted", Value::Null, Value::Null),
-        (String::new(), format!("admit&ticket={ticket}"), "refused", json!("ticket_inside"), json!(6)),
+        (String::new(), format!("admit&ticket={ticket}"), "refused", json!("ticket_inside"), json!(8)),
         (format!("at={sold_at}&"), format!("cancel&sale={sale}"), "accepted", Value::Null, Value::Null),
         (String::new(), format!("cancel&sale={sale}"), "refused", json!("ticket_used"), json!(4)),
         (String::new(), format!("cancel&sale={sale}&key=0000000000000"), "refused", json!("unknown_sale"), json!(2)),
@@ -106,6 +106,31 @@ async fn what_a_sale_and_a_ticket_would_have_been_told() {
             "{when}{command}"
         );
     }
+    app.stop().await;
+}
+
+#[actix_rt::test]
+async fn a_move_and_a_rename_are_told_in_both_slots() {
+    let app = App::start().await;
+    let (desk, manager) = (app.key(Role::BoxOffice).await, app.key(Role::Manager).await);
+    let (eleven, twelve) = (slot(TORRE, 11), slot(TORRE, 12));
+    let sale = json!({"lines": [{"category": "full", "count": 2}], "settlement": {"desk": {"till": "t", "method": "cash", "reference": "R"}}});
+    let (_, sold) = app.post(&format!("/v1/slots/{eleven}/sales"), &desk, "a", &sale).await;
+    let from = sold["sale"].as_str().unwrap();
+    let holder = json!({"holder": {"given_name": "Ada", "family_name": "Neri"}});
+    let (status, renamed) = app.post(&format!("/v1/tickets/{from}/rename"), &desk, "b", &holder).await;
+    assert_eq!(status, StatusCode::OK, "{renamed}");
+    let (status, moved) = app.post(&format!("/v1/sales/{from}/move"), &desk, "c", &json!({"slot": twelve.to_string()})).await;
+    assert_eq!(status, StatusCode::OK, "{moved}");
+    let of = async |slot: SlotId| app.get(&format!("/v1/slots/{slot}/history"), &manager).await;
+    let (here, there) = (of(eleven).await, of(twelve).await);
+    assert_eq!(kinds(&here), [(1, "opened"), (1, "sold"), (2, "renamed"), (3, "move_begun"), (4, "moved_out")]);
+    assert_eq!(kinds(&there), [(1, "opened"), (1, "arrived")]);
+    let fields = |history: &Value, record: usize, event: usize| history["records"][record]["events"][event]["fields"].clone();
+    assert_eq!(fields(&here, 1, 0)["tickets"], json!([[0, 2]]), "ticket and issue");
+    let begun = fields(&here, 2, 0);
+    assert_eq!((&begun["arrival"], &begun["tickets"], &begun["via"]), (&moved["sale"], &json!([0, 1]), &json!("box_office")));
+    assert_eq!((&fields(&here, 3, 0)["carried_cents"], &fields(&there, 0, 1)["from"]), (&json!(2_400), &json!(from)));
     app.stop().await;
 }
 

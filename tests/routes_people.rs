@@ -16,7 +16,7 @@ fn contact() -> Value {
 }
 
 /// The files of a folder in which one of the canaries can be read.
-fn sightings(folder: &Path) -> Vec<String> {
+pub fn sightings(folder: &Path) -> Vec<String> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
@@ -104,6 +104,13 @@ async fn a_reused_key_changes_nobodys_contact() {
     assert_eq!((status.as_u16(), problem["code"].as_str()), (422, Some("idempotency_key_reused")));
     let now = app.get(&format!("/v1/sales/{}", sale["sale"].as_str().unwrap()), &office).await;
     assert_eq!(now["contact"]["email"], "zebedea.canarini@example.org");
+    // Nor is anybody kept for a request that was never carried out, whatever the key was used for before.
+    let held = hold(&app, &office, eleven, "under-18", 1, "hold").await;
+    let confirm = json!({"settlement": {"free": {}}, "contact": contact()});
+    let (status, problem) = app.post(&format!("/v1/holds/{held}/confirm"), &office, "hold", &confirm).await;
+    assert_eq!((status.as_u16(), problem["code"].as_str()), (422, Some("idempotency_key_reused")));
+    let stored = app.node().files().unwrap().people.erase_due(app.node().now().plus_seconds(10 * 365 * 86_400)).await.unwrap();
+    assert_eq!(stored, 1, "the buyer's contact and no other");
     app.stop().await;
 }
 

@@ -28,6 +28,8 @@ pub struct SlotHead {
     pub wake_at: Option<Timestamp>,
     /// How many parties wait for places.
     pub waiting: u32,
+    /// How many moves to other slots are under way: somebody has to see to it that they end.
+    pub moving: u32,
 }
 
 impl SlotHead {
@@ -44,6 +46,7 @@ impl SlotHead {
             places: *slot.places(),
             wake_at: slot.wake_at(),
             waiting: slot.waiting().len() as u32,
+            moving: slot.moving(),
         }
     }
 }
@@ -70,6 +73,8 @@ pub struct Board {
     changes: [AtomicU64; SHARDS],
     wakes: Mutex<BTreeSet<(Timestamp, SlotId)>>,
     sooner: Notify,
+    /// Slots that tickets are leaving.
+    moving: Mutex<BTreeSet<SlotId>>,
     /// Slots that changed since they were last saved.
     unsaved: Mutex<BTreeSet<SlotId>>,
     feed: broadcast::Sender<Change>,
@@ -82,6 +87,7 @@ impl Default for Board {
             changes: std::array::from_fn(|_| AtomicU64::new(0)),
             wakes: Mutex::default(),
             sooner: Notify::new(),
+            moving: Mutex::default(),
             unsaved: Mutex::default(),
             feed: broadcast::channel(FEED).0,
         }
@@ -119,6 +125,14 @@ impl Board {
             self.changes[usize::from(slot.museum().0) % SHARDS].fetch_add(1, Ordering::Release);
             before
         };
+        if before.map_or(0, |before| before.moving) != head.moving {
+            let mut moving = self.moving.lock();
+            if head.moving > 0 {
+                moving.insert(slot)
+            } else {
+                moving.remove(&slot)
+            };
+        }
         let woke_at = before.and_then(|before| before.wake_at);
         if woke_at != head.wake_at {
             let mut wakes = self.wakes.lock();
@@ -186,6 +200,12 @@ impl Board {
         self.wakes.lock().iter().take_while(|(at, _)| *at <= now).map(|(_, slot)| *slot).collect()
     }
 
+    /// The slots that tickets are leaving: moves under way that have not ended yet.
+    #[must_use]
+    pub fn moving(&self) -> Vec<SlotId> {
+        self.moving.lock().iter().copied().collect()
+    }
+
     /// Ends when the next deadline has changed.
     pub async fn sooner(&self) {
         self.sooner.notified().await;
@@ -203,7 +223,7 @@ impl Board {
         self.unsaved.lock().insert(slot);
     }
 
-    /// Forgets slots that ended before `before` and have no deadline. They are found in the journal when somebody asks for them.
+    /// Forgets slots that ended before `before` and have nothing left to do. They are found in the journal when somebody asks for them.
     pub fn forget(&self, before: Timestamp) -> usize {
         // What is not saved yet stays, or an older head would be all that a restart finds.
         let unsaved = self.unsaved.lock();
@@ -211,7 +231,7 @@ impl Board {
         for (shard, changes) in self.shards.iter().zip(&self.changes) {
             let mut shard = shard.write();
             let known = shard.len();
-            shard.retain(|slot, head| head.end >= before || head.wake_at.is_some() || unsaved.contains(slot));
+            shard.retain(|slot, head| head.end >= before || head.wake_at.is_some() || head.moving > 0 || unsaved.contains(slot));
             if shard.len() < known {
                 changes.fetch_add(1, Ordering::Release);
             }
@@ -238,6 +258,7 @@ mod tests {
             places: Places::untouched(Timestamp::from_seconds(0), 5, Default::default()),
             wake_at: wake_s.map(Timestamp::from_seconds),
             waiting: 0,
+            moving: 0,
         }
     }
 
@@ -254,6 +275,20 @@ mod tests {
         assert_eq!(board.due(Timestamp::from_seconds(50)), [slot(1, 1, 1)]);
         board.publish(slot(1, 1, 1), head(2, Some(80)));
         assert_eq!(board.due(Timestamp::from_seconds(79)), []);
+    }
+
+    #[test]
+    fn slots_that_tickets_are_leaving_are_known_and_not_forgotten() {
+        let board = Board::default();
+        board.publish(slot(1, 1, 1), SlotHead { moving: 2, ..head(1, None) });
+        board.restore(slot(1, 1, 2), SlotHead { moving: 1, ..head(1, None) });
+        board.publish(slot(1, 1, 3), head(1, None));
+        assert_eq!(board.moving(), [slot(1, 1, 1), slot(1, 1, 2)]);
+        drop(board.take_unsaved());
+        assert_eq!((board.forget(Timestamp::from_seconds(1_001)), board.len()), (1, 2));
+        board.publish(slot(1, 1, 1), SlotHead { moving: 1, ..head(2, None) });
+        board.publish(slot(1, 1, 2), head(2, None));
+        assert_eq!(board.moving(), [slot(1, 1, 1)]);
     }
 
     #[test]

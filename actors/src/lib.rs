@@ -1,7 +1,8 @@
 //! The shell of Tornello: it gives the pure core mailboxes, a journal, a clock and neighbours. Start reading at [`node`], which puts everything together.
 //!
 //! The cast: one [`owner`] for each stream in use, found and rebuilt by the [`registry`]; the journal's one [`journal::writer`], on its own thread; the
-//! [`board`] that the writer keeps, from which everybody reads counters; the [`views`] that follow the journal; [`sensors`] that turn readings into commands.
+//! [`board`] that the writer keeps, from which everybody reads counters; the [`views`] that follow the journal; [`sensors`] that turn readings into commands; [`moves`] that lead
+//! tickets from one slot to another.
 
 pub mod availability;
 pub mod board;
@@ -12,6 +13,7 @@ pub mod failure;
 pub mod history;
 pub mod journal;
 pub mod keys;
+pub mod moves;
 pub mod museums;
 pub mod node;
 pub mod owner;

@@ -27,6 +27,7 @@ use crate::journal::memory::MemoryJournal;
 use crate::journal::writer::{self, Health, Lease, Limits};
 use crate::journal::{Batch, Head, Journal, JournalError, StreamId};
 use crate::keys::{Keys, KeysError};
+use crate::moves::{self, Driving};
 use crate::museums::Museums;
 use crate::owner::{Answer, Tell};
 use crate::people::{MasterKey, People, PeopleError, Pseudonymiser};
@@ -167,6 +168,7 @@ pub struct Node {
     sensors: Sensors,
     grants: Grants,
     nearby: Nearby,
+    driving: Driving,
     threads: Arc<Threads>,
     committed: watch::Receiver<Head>,
     health: watch::Receiver<Health>,
@@ -275,6 +277,7 @@ impl Node {
             sensors,
             grants: Grants::default(),
             nearby: Nearby::default(),
+            driving: Driving::default(),
             threads,
             committed,
             health,
@@ -283,7 +286,9 @@ impl Node {
             started,
             files,
         });
-        let tasks = vec![tokio::spawn(Self::keep_deadlines(Arc::clone(&node))), tokio::spawn(Self::keep_house(Arc::clone(&node)))];
+        let mut tasks = vec![tokio::spawn(Self::keep_deadlines(Arc::clone(&node))), tokio::spawn(Self::keep_house(Arc::clone(&node)))];
+        let moving = Arc::clone(&node);
+        tasks.push(tokio::spawn(async move { moves::keep_moving(&moving).await }));
         Ok(Running { node, writer: thread, ending, tasks })
     }
 
@@ -323,14 +328,15 @@ impl Node {
         self.look(slot, move |slot| slot.recall(&envelope) != Recall::New).await
     }
 
-    /// Whether a slot would do a command now, without doing it.
+    /// Whether a slot would do a command now, without doing it; of one that was done it would say the same again.
     pub async fn rehearse(&self, slot: SlotId, envelope: &Envelope, command: &slot::Command) -> Result<(), Failure<slot::Refusal>> {
         let (envelope, command, now) = (envelope.clone(), command.clone(), self.clock.now());
         let decide = move |slot: &Slot| match slot.recall(&envelope) {
-            Recall::New => slot.decide(now, &command).map(drop),
-            Recall::Done { .. } | Recall::OtherBody => Ok(()),
+            Recall::New => slot.decide(now, &command).map(drop).map_err(Failure::Refused),
+            Recall::Done { .. } => Ok(()),
+            Recall::OtherBody => Err(Failure::KeyReused),
         };
-        self.look(slot, decide).await?.map_err(Failure::Refused)
+        self.look(slot, decide).await?
     }
 
     /// A slot as it was at a moment, with a page of the records that led there. It is read from the journal; the slot itself is not asked.
@@ -385,6 +391,11 @@ impl Node {
     #[must_use]
     pub fn museums(&self) -> &Museums {
         &self.museums
+    }
+
+    /// Who drives moves between slots.
+    pub(crate) const fn driving(&self) -> &Driving {
+        &self.driving
     }
 
     /// The estimates of people inside.

@@ -34,6 +34,8 @@ const WRAPPED_BYTES: usize = NONCE_BYTES + 32 + TAG_BYTES;
 const SEALED_BYTES: usize = NONCE_BYTES + PADDED_BYTES + TAG_BYTES;
 const CONTACT_VERSION: u8 = 1;
 const WAITING_MAX: usize = 4_096;
+/// How long after the visit a contact is kept, for refunds and questions; then it is erased. 90 days, in seconds.
+pub const RETENTION_S: i64 = 90 * 86_400;
 const BATCH_MAX: usize = 256;
 
 /// Why a contact cannot be stored, read or erased.
@@ -157,6 +159,21 @@ pub struct Contact {
 }
 
 impl Contact {
+    /// Somebody of whom only the name is known: the holder of a ticket.
+    ///
+    /// # Errors
+    /// If a name is missing, too long or has control characters.
+    pub fn holder(given_name: &str, family_name: &str) -> Result<Self, ContactError> {
+        let given_name = examined(given_name, is_name, ContactError::GivenName)?;
+        let family_name = examined(family_name, is_name, ContactError::FamilyName)?;
+        let contact = Self { given_name, family_name, email: String::new(), phone: None, language: None };
+        if contact.is_too_long() { Err(ContactError::TooLong) } else { Ok(contact) }
+    }
+
+    const fn is_too_long(&self) -> bool {
+        self.given_name.len() + self.family_name.len() + self.email.len() > 460
+    }
+
     /// Given name or names.
     #[must_use]
     pub fn given_name(&self) -> &str {
@@ -169,7 +186,7 @@ impl Contact {
         &self.family_name
     }
 
-    /// Electronic mail address, as it was written.
+    /// Electronic mail address, as it was written; empty if only the name is known.
     #[must_use]
     pub fn email(&self) -> &str {
         &self.email
@@ -197,10 +214,6 @@ impl fmt::Debug for Contact {
 impl TryFrom<ContactForm> for Contact {
     type Error = ContactError;
     fn try_from(form: ContactForm) -> Result<Self, ContactError> {
-        let examined = |text: &str, good: fn(&str) -> bool, error| {
-            let text = text.trim();
-            if good(text) { Ok(text.to_owned()) } else { Err(error) }
-        };
         // A field left empty in a web form means that there is none.
         let optional = |text: &Option<String>, good, error| match text.as_deref().map(str::trim) {
             None | Some("") => Ok(None),
@@ -213,9 +226,13 @@ impl TryFrom<ContactForm> for Contact {
             phone: optional(&form.phone, is_phone, ContactError::Phone)?,
             language: optional(&form.language, is_language, ContactError::Language)?,
         };
-        let bytes = contact.given_name.len() + contact.family_name.len() + contact.email.len();
-        if bytes > 460 { Err(ContactError::TooLong) } else { Ok(contact) }
+        if contact.is_too_long() { Err(ContactError::TooLong) } else { Ok(contact) }
     }
+}
+
+fn examined(text: &str, good: fn(&str) -> bool, error: ContactError) -> Result<String, ContactError> {
+    let text = text.trim();
+    if good(text) { Ok(text.to_owned()) } else { Err(error) }
 }
 
 fn is_name(text: &str) -> bool {
@@ -309,10 +326,12 @@ struct Waiting {
 enum Job {
     Put { person: PersonId, wrapped: Vec<u8>, sealed: Vec<u8>, now: Timestamp, erase_after: Option<Timestamp> },
     Erase { person: PersonId, now: Timestamp },
+    Keep { person: PersonId, until: Timestamp },
 }
 
 enum Done {
     Put,
+    Kept,
     Erased(Erased),
     Refused(PersonId),
 }
@@ -421,7 +440,7 @@ impl People {
         let sealed = seal(&cipher(&key), person, &*written(person, contact)?)?;
         match self.write(Job::Put { person, wrapped, sealed, now, erase_after }).await? {
             Done::Refused(person) => Err(PeopleError::Erased(person)),
-            Done::Put | Done::Erased(_) => Ok(()),
+            Done::Put | Done::Kept | Done::Erased(_) => Ok(()),
         }
     }
 
@@ -457,8 +476,16 @@ impl People {
     pub async fn erase(&self, person: PersonId, now: Timestamp) -> Result<Erased, PeopleError> {
         match self.write(Job::Erase { person, now }).await? {
             Done::Erased(erased) => Ok(erased),
-            Done::Put | Done::Refused(_) => Ok(Erased { was_there: false }),
+            Done::Put | Done::Kept | Done::Refused(_) => Ok(Erased { was_there: false }),
         }
+    }
+
+    /// Sees to it that a contact is not erased by its date before `until`. A later date, a contact without one and one that was erased stay as they are.
+    ///
+    /// # Errors
+    /// `Busy`, or the disk.
+    pub async fn keep_until(&self, person: PersonId, until: Timestamp) -> Result<(), PeopleError> {
+        self.write(Job::Keep { person, until }).await.map(drop)
     }
 
     /// Erases everyone whose `erase_after` has come; returns how many.
@@ -560,6 +587,11 @@ impl Job {
         match self {
             Self::Put { person, wrapped, sealed, now, erase_after } => put(connection, person, wrapped, sealed, now, erase_after).await,
             Self::Erase { person, now } => erase(connection, person, now).await.map(Done::Erased),
+            Self::Keep { person, until } => {
+                let keep = "UPDATE people SET erase_after = max(erase_after, ?) WHERE person = ? AND erased_at IS NULL AND erase_after IS NOT NULL";
+                sqlx::query(keep).bind(until.as_micros()).bind(blob(person)).execute(connection).await?;
+                Ok(Done::Kept)
+            }
         }
     }
 }

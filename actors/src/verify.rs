@@ -54,6 +54,8 @@ pub struct Sums {
     pub cancelled: u64,
     /// Tickets let in at least once.
     pub admitted: u64,
+    /// Tickets that have become tickets of other slots, where they are counted again.
+    pub moved: u64,
     /// What the sales cost.
     pub paid_cents: Cents,
     /// What was paid back.
@@ -247,7 +249,8 @@ impl Sums {
             self.tickets += sale.tickets.len() as u64;
             for ticket in &sale.tickets {
                 match ticket.state {
-                    TicketState::Valid => {}
+                    TicketState::Valid | TicketState::Moving => {}
+                    TicketState::Moved => self.moved += 1,
                     TicketState::Cancelled => self.cancelled += 1,
                     TicketState::Inside { .. } | TicketState::Outside { .. } => self.admitted += 1,
                 }

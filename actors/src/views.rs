@@ -10,9 +10,10 @@ use sqlx::Row;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqliteRow, SqliteSynchronous};
 use tokio::sync::{mpsc, watch};
 use tornello_engine::aggregate::Aggregate;
+use tornello_engine::channel::Channel;
 use tornello_engine::ids::{HoldId, MuseumId, SlotId};
 use tornello_engine::record::Record;
-use tornello_engine::slot::{self, Event, Settlement, Slot};
+use tornello_engine::slot::{self, Event, Line, Settlement, Slot};
 use tornello_engine::time::Timestamp;
 
 use crate::board::{Board, SlotHead};
@@ -22,7 +23,7 @@ use crate::journal::{Batch, Head, Journal, JournalError, StreamId};
 use crate::streams::corrupt;
 
 /// Raised whenever a table, a head or a snapshot changes its form: an older file is thrown away and built again.
-const FORMAT: i64 = 4;
+const FORMAT: i64 = 5;
 /// How many batches one round takes in; a full one has about a megabyte.
 const ROUND: u32 = 64;
 /// How many snapshots wait to be written; more are left out, which costs a longer replay and nothing else.
@@ -43,7 +44,7 @@ const SCHEMA: &str = "
     CREATE TABLE sale (
         sale TEXT PRIMARY KEY, slot TEXT NOT NULL, museum INTEGER NOT NULL, starts INTEGER NOT NULL, sold_at INTEGER NOT NULL, channel TEXT NOT NULL,
         who TEXT NOT NULL, settlement TEXT NOT NULL, reference TEXT NOT NULL, account TEXT NOT NULL, people INTEGER NOT NULL, total_cents INTEGER NOT NULL,
-        refunded_cents INTEGER NOT NULL, cancelled INTEGER NOT NULL, admitted INTEGER NOT NULL
+        refunded_cents INTEGER NOT NULL, cancelled INTEGER NOT NULL, admitted INTEGER NOT NULL, carried_cents INTEGER NOT NULL, moved INTEGER NOT NULL
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX sale_by_museum ON sale (museum, sold_at, sale);
     CREATE INDEX sale_by_slot ON sale (slot, sale);
@@ -53,7 +54,7 @@ const SCHEMA: &str = "
         changed_at INTEGER NOT NULL
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX ticket_by_slot ON ticket (slot, ticket);
-    PRAGMA user_version = 4;";
+    PRAGMA user_version = 5;";
 
 /// What can go wrong with the read models.
 #[derive(Debug, thiserror::Error)]
@@ -94,7 +95,7 @@ pub struct SaleRow {
     pub channel: String,
     /// Which key sold it.
     pub who: String,
-    /// `free`, `desk` or `on_account`.
+    /// `free`, `desk`, `on_account` or `moved`.
     pub settlement: String,
     /// The desk's reference; empty if none.
     pub reference: String,
@@ -110,6 +111,10 @@ pub struct SaleRow {
     pub cancelled: u32,
     /// How many of its tickets were let in.
     pub admitted: u32,
+    /// What of it stands in other slots, because tickets have moved there.
+    pub carried_cents: i64,
+    /// How many of its tickets have moved to other slots.
+    pub moved: u32,
 }
 
 /// A ticket in a list.
@@ -121,7 +126,7 @@ pub struct TicketRow {
     pub sale: String,
     /// Its category.
     pub category: String,
-    /// `valid`, `blocked`, `inside`, `outside` or `cancelled`.
+    /// `valid`, `blocked`, `inside`, `outside`, `cancelled`, `moving` or `moved`.
     pub state: String,
     /// When that began.
     pub changed_at: Timestamp,
@@ -228,8 +233,8 @@ impl Views {
     /// Sales in the order of their ids, at most `limit`.
     pub async fn sales(&self, filter: &SaleFilter, limit: u32) -> Result<Vec<SaleRow>, ViewsError> {
         const QUERY: &str =
-            "SELECT sale, slot, sold_at, channel, who, settlement, reference, account, people, total_cents, refunded_cents, cancelled, admitted
-            FROM sale WHERE (?1 IS NULL OR museum IN (SELECT value FROM json_each(?1))) AND (?2 IS NULL OR slot = ?2)
+            "SELECT sale, slot, sold_at, channel, who, settlement, reference, account, people, total_cents, refunded_cents, cancelled, admitted,
+                carried_cents, moved FROM sale WHERE (?1 IS NULL OR museum IN (SELECT value FROM json_each(?1))) AND (?2 IS NULL OR slot = ?2)
             AND (?3 IS NULL OR reference = ?3) AND (?4 IS NULL OR who = ?4) AND sale > ?5 ORDER BY sale LIMIT ?6";
         let museums = filter.museums.as_ref().map(json);
         let rows = sqlx::query(QUERY)
@@ -359,6 +364,8 @@ fn sale_row(row: &SqliteRow) -> Result<SaleRow, sqlx::Error> {
         refunded_cents: row.try_get(10)?,
         cancelled: row.try_get(11)?,
         admitted: row.try_get(12)?,
+        carried_cents: row.try_get(13)?,
+        moved: row.try_get(14)?,
     })
 }
 
@@ -399,7 +406,7 @@ impl Snapshots {
 struct Rows {
     sales: Vec<serde_json::Value>,
     tickets: Vec<serde_json::Value>,
-    /// (sale, refunded, cancelled, admitted) to add.
+    /// (sale, refunded, cancelled, admitted, carried, moved) to add.
     changes: Vec<serde_json::Value>,
     /// (ticket, state, time).
     states: Vec<serde_json::Value>,
@@ -411,15 +418,15 @@ impl Rows {
     fn read(&mut self, batch: &Batch) -> Result<(), JournalError> {
         for frame in wire::frames(&batch.records) {
             let frame = frame.map_err(|error| corrupt(batch, &error))?;
-            if let StreamId::Slot(slot) = frame.stream {
+            if let StreamId::Slot(_) = frame.stream {
                 let record = frame.record::<Event>().map_err(|error| corrupt(batch, &error))?;
-                record.events.iter().for_each(|event| self.event(slot, &record, event));
+                record.events.iter().for_each(|event| self.event(&record, event));
             }
         }
         Ok(())
     }
 
-    fn event(&mut self, slot: SlotId, record: &Record<Event>, event: &Event) {
+    fn event(&mut self, record: &Record<Event>, event: &Event) {
         use serde_json::json;
         let at = record.at.as_micros();
         let happened = |scanned_at: Option<Timestamp>| scanned_at.map_or(at, |scanned_at| scanned_at.as_micros().min(at));
@@ -429,38 +436,28 @@ impl Rows {
                     Settlement::Free => ("free", String::new(), String::new()),
                     Settlement::Desk { till, reference, .. } => ("desk", reference.clone(), till.to_string()),
                     Settlement::OnAccount { account } => ("on_account", String::new(), account.to_string()),
+                    Settlement::Moved { .. } => ("moved", String::new(), String::new()),
                 };
                 let who = record.envelope.as_ref().map(|envelope| envelope.who.to_string()).unwrap_or_default();
-                let (people, total) = (slot::people(&sold.lines), slot::total(&sold.lines).get());
-                let sale = sold.sale.to_string();
-                self.sales.push(json!([
-                    sale,
-                    slot.to_string(),
-                    slot.museum().0,
-                    slot.start().as_micros(),
-                    at,
-                    sold.channel.name(),
-                    who,
-                    settlement,
-                    reference,
-                    account,
-                    people,
-                    total
-                ]));
-                for number in 0..people as u16 {
-                    let category = slot::line_of(&sold.lines, number).map(|line| line.category.to_string()).unwrap_or_default();
-                    self.tickets.push(json!([sold.sale.ticket(number).to_string(), sale, slot.to_string(), category, at]));
-                }
+                self.sale((sold.sale, sold.channel, &sold.lines), [&who, settlement, &reference, &account], at);
             }
+            Event::Arrived(arrived) => {
+                self.sale((arrived.sale, arrived.channel, &arrived.lines), [&arrived.who.to_string(), "moved", "", ""], at);
+            }
+            Event::MoveBegun(begun) => self.turn(begun.sale, &begun.tickets, "moving", at),
+            Event::MovedOut(moved) => {
+                self.changes.push(json!([moved.sale.to_string(), 0, 0, 0, moved.carried_cents.get(), moved.tickets.len()]));
+                self.turn(moved.sale, &moved.tickets, "moved", at);
+            }
+            Event::MoveUndone(undone) => self.turn(undone.sale, &undone.tickets, "valid", at),
             Event::Cancelled(cancelled) => {
-                self.changes.push(json!([cancelled.sale.to_string(), cancelled.refund_cents.get(), cancelled.tickets.len(), 0]));
-                let each = cancelled.tickets.iter().map(|&number| cancelled.sale.ticket(number).to_string());
-                self.states.extend(each.map(|ticket| json!([ticket, "cancelled", at])));
+                self.changes.push(json!([cancelled.sale.to_string(), cancelled.refund_cents.get(), cancelled.tickets.len(), 0, 0, 0]));
+                self.turn(cancelled.sale, &cancelled.tickets, "cancelled", at);
             }
             Event::Blocked(blocked) => self.block(blocked.sale, &blocked.tickets, true, at),
             Event::Unblocked(unblocked) => self.block(unblocked.sale, &unblocked.tickets, false, at),
             Event::Admitted(admitted) => {
-                self.changes.push(json!([admitted.ticket.sale().to_string(), 0, 0, u32::from(admitted.entry == 1)]));
+                self.changes.push(json!([admitted.ticket.sale().to_string(), 0, 0, u32::from(admitted.entry == 1), 0, 0]));
                 self.states.push(json!([admitted.ticket.to_string(), "inside", happened(admitted.scanned_at)]));
             }
             Event::Exited(exited) => self.states.push(json!([exited.ticket.to_string(), "outside", happened(exited.scanned_at)])),
@@ -478,8 +475,25 @@ impl Rows {
             | Event::Waited(_)
             | Event::WaitingLeft(_)
             | Event::Offered(_)
-            | Event::WaitingEnded(_) => {}
+            | Event::WaitingEnded(_)
+            | Event::Renamed(_) => {}
         }
+    }
+
+    /// A new sale with its tickets, and the words for who sold it, how it was paid, under which reference, on which account or till.
+    fn sale(&mut self, (sale, channel, lines): (HoldId, Channel, &[Line]), [who, settlement, reference, account]: [&str; 4], at: i64) {
+        use serde_json::json;
+        let (people, total, slot) = (slot::people(lines), slot::total(lines).get(), sale.slot());
+        let (id, slot_id, museum, starts) = (sale.to_string(), slot.to_string(), slot.museum().0, slot.start().as_micros());
+        for number in 0..people as u16 {
+            let category = slot::line_of(lines, number).map(|line| line.category.to_string()).unwrap_or_default();
+            self.tickets.push(json!([sale.ticket(number).to_string(), id, slot_id, category, at]));
+        }
+        self.sales.push(json!([id, slot_id, museum, starts, at, channel.name(), who, settlement, reference, account, people, total]));
+    }
+
+    fn turn(&mut self, sale: HoldId, tickets: &[u16], state: &str, at: i64) {
+        self.states.extend(tickets.iter().map(|&number| serde_json::json!([sale.ticket(number).to_string(), state, at])));
     }
 
     fn block(&mut self, sale: HoldId, tickets: &[u16], blocked: bool, at: i64) {
@@ -490,13 +504,13 @@ impl Rows {
     async fn write(&self, pool: &SqlitePool, last: &Batch) -> Result<(), sqlx::Error> {
         const SALES: &str = "INSERT INTO sale
             SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7, value ->> 8, value ->> 9,
-                value ->> 10, value ->> 11, 0, 0, 0 FROM json_each(?)";
+                value ->> 10, value ->> 11, 0, 0, 0, 0, 0 FROM json_each(?)";
         const TICKETS: &str = "INSERT INTO ticket
             SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, 'valid', 0, value ->> 4 FROM json_each(?)";
         const CHANGES: &str = "UPDATE sale SET refunded_cents = sale.refunded_cents + change.refunded, cancelled = sale.cancelled + change.cancelled,
-            admitted = sale.admitted + change.admitted
-            FROM (SELECT value ->> 0 AS of, sum(value ->> 1) AS refunded, sum(value ->> 2) AS cancelled, sum(value ->> 3) AS admitted
-                FROM json_each(?) GROUP BY 1) AS change WHERE sale.sale = change.of";
+            admitted = sale.admitted + change.admitted, carried_cents = sale.carried_cents + change.carried, moved = sale.moved + change.moved
+            FROM (SELECT value ->> 0 AS of, sum(value ->> 1) AS refunded, sum(value ->> 2) AS cancelled, sum(value ->> 3) AS admitted,
+                    sum(value ->> 4) AS carried, sum(value ->> 5) AS moved FROM json_each(?) GROUP BY 1) AS change WHERE sale.sale = change.of";
         // Of several changes of one ticket the last one counts: SQLite takes the bare columns from the row that has the maximum.
         const STATES: &str = "UPDATE ticket SET state = change.state, changed_at = change.at
             FROM (SELECT value ->> 0 AS of, value ->> 1 AS state, value ->> 2 AS at, max(key) FROM json_each(?) GROUP BY 1) AS change

@@ -193,7 +193,7 @@ impl ResponseError for Problem {
 fn refusal_status(refusal: &slot::Refusal) -> StatusCode {
     use slot::Refusal as R;
     match refusal {
-        R::UnknownHold | R::UnknownSale | R::UnknownTicket | R::UnknownEntry => StatusCode::NOT_FOUND,
+        R::UnknownHold | R::UnknownSale | R::UnknownTicket | R::UnknownEntry | R::UnknownSlot => StatusCode::NOT_FOUND,
         R::HoldReleased | R::HoldExpired { .. } | R::EntryEnded { .. } => StatusCode::GONE,
         R::BadLines
         | R::PartyEmpty
@@ -201,7 +201,7 @@ fn refusal_status(refusal: &slot::Refusal) -> StatusCode {
         | R::SettlementMismatch { .. }
         | R::SettlementNotAllowed { .. }
         | R::QuotasTooLarge { .. } => StatusCode::UNPROCESSABLE_ENTITY,
-        R::ReadingInFuture | R::ReadingStale | R::ScanInFuture | R::ScanTooOld => StatusCode::UNPROCESSABLE_ENTITY,
+        R::ReadingInFuture | R::ReadingStale | R::ScanInFuture | R::ScanTooOld | R::SameSlot | R::OtherMuseum => StatusCode::UNPROCESSABLE_ENTITY,
         R::IdTaken
         | R::HoldSold
         | R::SlotClosed { .. }
@@ -225,7 +225,13 @@ fn refusal_status(refusal: &slot::Refusal) -> StatusCode {
         | R::ScanKnown
         | R::TooManyConflicts
         | R::PlacesAvailable { .. }
-        | R::WaitingListFull { .. } => StatusCode::CONFLICT,
+        | R::WaitingListFull { .. }
+        | R::NotSoldThere { .. }
+        | R::PriceDiffers { .. }
+        | R::TicketMoving
+        | R::TicketMoved { .. }
+        | R::NotMoving
+        | R::IssuesUsedUp => StatusCode::CONFLICT,
     }
 }
 
@@ -274,6 +280,15 @@ fn refusal_title(refusal: &slot::Refusal) -> &'static str {
         R::WaitingListFull { .. } => "the waiting list is full",
         R::UnknownEntry => "there is no such entry of the waiting list",
         R::EntryEnded { .. } => "the entry of the waiting list has ended",
+        R::SameSlot => "the tickets are for that slot already",
+        R::OtherMuseum => "tickets do not move to another museum",
+        R::UnknownSlot => "there is no such slot to move to",
+        R::NotSoldThere { .. } => "the other slot does not sell this category",
+        R::PriceDiffers { .. } => "the tickets cost something else in the other slot",
+        R::TicketMoving => "the ticket is on its way to another slot",
+        R::TicketMoved { .. } => "the ticket was moved to another slot",
+        R::NotMoving => "nothing is on its way under that id",
+        R::IssuesUsedUp => "the ticket was issued anew too often",
     }
 }
 
@@ -321,6 +336,15 @@ fn refusal_detail(refusal: &slot::Refusal) -> &'static str {
         R::PlacesAvailable { .. } => "Hold them: `available` places are left for this channel.",
         R::WaitingListFull { .. } => "`max` parties wait already. Choose another slot.",
         R::EntryEnded { .. } => "`how` says how: an entry that was `taken` is a sale of the same id. Join again, or choose another slot.",
+        R::SameSlot => "Choose another slot.",
+        R::OtherMuseum => "Choose a slot of the same museum, or cancel and book anew.",
+        R::UnknownSlot => "Look for slots in the museum's availability.",
+        R::NotSoldThere { .. } => "Move the other tickets without those of `category`, or cancel and book anew.",
+        R::PriceDiffers { .. } => "`paid_cents` was paid and `price_cents` would be due: cancel and book anew.",
+        R::TicketMoving => "Ask again in a moment: it will stand here or there.",
+        R::TicketMoved { .. } => "`to` is the ticket that counts now: read it for its slot and its code.",
+        R::NotMoving => "Nothing has to be done.",
+        R::IssuesUsedUp => "Cancel the ticket and sell a new one.",
     }
 }
 

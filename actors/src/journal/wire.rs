@@ -215,6 +215,11 @@ wire!(slot::Event {
     18 1 WaitingLeft(slot::WaitingLeft),
     19 1 Offered(slot::Offered),
     20 1 WaitingEnded(slot::WaitingEnded),
+    21 1 MoveBegun(slot::MoveBegun),
+    22 1 Arrived(slot::Arrived),
+    23 1 MovedOut(slot::MovedOut),
+    24 1 MoveUndone(slot::MoveUndone),
+    25 1 Renamed(slot::Renamed),
     26 1 AdmissionConflict(slot::AdmissionConflict),
 });
 

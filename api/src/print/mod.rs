@@ -38,6 +38,8 @@ pub struct PrintedTicket {
     pub category_en: String,
     /// What was paid for this ticket.
     pub price: Cents,
+    /// Whose name stands on it; empty if nobody's does.
+    pub holder: String,
     /// What to show at the gate, in Italian; empty if the code is enough.
     pub show_it: String,
     /// What to show at the gate, in English; empty if the code is enough.

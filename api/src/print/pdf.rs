@@ -260,6 +260,11 @@ fn visit(ticket: &PrintedTicket, faces: &Faces) -> Vec<Block> {
         ]),
         paragraph([faces.label(Place::left(55.0), "Orario di ingresso", "Entry time"), faces.set(Any, Style::CLOCK, Place::left(64.5), &window)]),
     ];
+    let holder = |baseline_mm, lines_max| Place { lines_max, ..Place::left(baseline_mm) }.part(60.0, LEFT_WIDTH_MM - 60.0);
+    let name = faces.set(Any, Style::VALUE, holder(60.0, 2), &ticket.holder);
+    if !name.is_empty() {
+        blocks.push(paragraph([faces.label(holder(55.0, 1), "Nominativo", "Name"), name]));
+    }
     // Without a route the category moves up.
     let mut top_mm = 72.0;
     let route = faces.set(Any, Style::VALUE, Place::left(top_mm + 4.7), &ticket.route);
@@ -502,6 +507,7 @@ mod tests {
             category_it: "Agevolato 18–25 anni".into(),
             category_en: "Reduced, aged 18 to 25".into(),
             price: Cents::new(200),
+            holder: "Maria Antonietta Zanichelli de' Pazzi".into(),
             show_it: proof.show_it().into(),
             show_en: proof.show_en().into(),
             reference: "000g00g1rksp84hmasw9nf000c".into(),
@@ -514,7 +520,7 @@ mod tests {
 
     /// Every text as bad as it gets: `worst` as the text of each field.
     fn a_ticket_of(worst: &str) -> PrintedTicket {
-        let [museum, city, route, category_it, category_en, show_it, show_en, reference, ticket] = std::array::from_fn(|_| worst.to_owned());
+        let [museum, city, route, category_it, category_en, holder, show_it, show_en, reference, ticket] = std::array::from_fn(|_| worst.to_owned());
         let (price, number, count, code) = (Cents::new(i64::MIN), u32::MAX, u32::MAX, crate::print::qr::tests::a_code());
         let (enter_from, enter_until) = (Time::MIN, Time::MAX);
         PrintedTicket {
@@ -527,6 +533,7 @@ mod tests {
             category_it,
             category_en,
             price,
+            holder,
             show_it,
             show_en,
             reference,
@@ -540,8 +547,13 @@ mod tests {
     fn tickets_to_try() -> Vec<PrintedTicket> {
         let proofs = Proof::ALL.into_iter().map(|proof| a_ticket(1, proof));
         let museums = ["Galleria degli Uffizi", "", "Complesso monumentale di Santa Maria della Pilotta e Teatro Farnese di Parma (Italia)"];
-        let museums =
-            museums.map(|museum| PrintedTicket { museum: museum.into(), route: String::new(), price: Cents::ZERO, ..a_ticket(2, Proof::None) });
+        let museums = museums.map(|museum| PrintedTicket {
+            museum: museum.into(),
+            route: String::new(),
+            holder: String::new(),
+            price: Cents::ZERO,
+            ..a_ticket(2, Proof::None)
+        });
         let hostile = [
             "",
             " \t\r\n\u{85}\u{2029} ",
@@ -598,7 +610,12 @@ mod tests {
             for said in [&ticket.museum, &ticket.route, &ticket.category_it, &ticket.show_it, &ticket.show_en, &ticket.reference, &ticket.ticket] {
                 assert!(text.contains(&**said), "{said} in {text}");
             }
-            assert!(text.contains("08:45–09:45") && text.contains("mercoledì 10 giugno 2026") && text.contains("Wednesday 10 June 2026"));
+            assert!(
+                text.contains("Zanichelli de' Pazzi")
+                    && text.contains("08:45–09:45")
+                    && text.contains("mercoledì 10 giugno 2026")
+                    && text.contains("Wednesday 10 June 2026")
+            );
             assert!(text.contains(NOTES_IT) && text.contains(NOTES_EN) && text.contains("2,00 €") && !text.contains('…'), "{text}");
             assert_eq!(text.contains("Basta questo codice."), ticket.show_it.is_empty());
         }

@@ -2,7 +2,7 @@
 //! reads the sources and holds this table against them.
 
 use tornello_engine::channel::Channel;
-use tornello_engine::ids::Code;
+use tornello_engine::ids::{Code, TicketId};
 use tornello_engine::money::Cents;
 use tornello_engine::slot::{self, LimitedBy};
 use tornello_engine::time::Timestamp;
@@ -128,8 +128,17 @@ fn refusals() -> Vec<slot::Refusal> {
         R::WaitingListFull { max: 0 },
         R::UnknownEntry,
         R::EntryEnded { how: slot::WaitingEnd::Left, at },
+        R::SameSlot,
+        R::OtherMuseum,
+        R::UnknownSlot,
+        R::PriceDiffers { paid_cents: Cents::ZERO, price_cents: Cents::ZERO },
+        R::TicketMoving,
+        R::TicketMoved { to: Some(TicketId::from_raw(0)) },
+        R::NotMoving,
+        R::IssuesUsedUp,
     ];
-    all.extend(word.iter().flat_map(|reason| [R::SlotClosed { reason: *reason }, R::TicketBlocked { reason: *reason }]));
+    let of_word = |word: &Code| [R::SlotClosed { reason: *word }, R::TicketBlocked { reason: *word }, R::NotSoldThere { category: *word }];
+    all.extend(word.iter().flat_map(of_word));
     all
 }
 

@@ -252,7 +252,7 @@ pub async fn confirm(
     }
     let contact = people::keep(&node, hold.slot(), &envelope, form.contact.as_ref(), wanted).await?;
     let record = node.slot(hold.slot(), envelope, command(contact)).await;
-    if matches!(record, Err(Failure::Refused(_))) {
+    if matches!(record, Err(Failure::Refused(_) | Failure::KeyReused)) {
         people::drop_unsold(&node, contact.filter(|_| wanted)).await?;
     }
     let record = record?;

@@ -56,6 +56,10 @@ pub enum StateView {
     Outside,
     /// It counts no more.
     Cancelled,
+    /// On its way to another slot.
+    Moving,
+    /// It has become a ticket of another slot.
+    Moved,
 }
 
 /// A ticket. What is usual is left out: the first issue, `valid`, no proof, not blocked.
@@ -116,6 +120,8 @@ impl From<Listed> for ManifestTicket {
             TicketState::Inside { first_at, since, entries } => (StateView::Inside, Some(since), Some(first_at), entries),
             TicketState::Outside { first_at, left_at, entries } => (StateView::Outside, Some(left_at), Some(first_at), entries),
             TicketState::Cancelled => (StateView::Cancelled, None, None, 0),
+            TicketState::Moving => (StateView::Moving, None, None, 0),
+            TicketState::Moved => (StateView::Moved, None, None, 0),
         };
         let text = |at: Option<Timestamp>| at.map(|at| at.to_string());
         Self { ticket: id, issue, category, proof, state, since: text(since), first_at: text(first_at), entries, blocked }
@@ -130,6 +136,8 @@ impl ManifestTicket {
             StateView::Inside => TicketState::Inside { first_at: at(self.first_at)?, since: at(self.since)?, entries: self.entries },
             StateView::Outside => TicketState::Outside { first_at: at(self.first_at)?, left_at: at(self.since)?, entries: self.entries },
             StateView::Cancelled => TicketState::Cancelled,
+            StateView::Moving => TicketState::Moving,
+            StateView::Moved => TicketState::Moved,
         };
         let ticket = Ticket { issue: self.issue, state, blocked: self.blocked };
         Ok(Listed { id: self.ticket, ticket, category: self.category, proof: self.proof })

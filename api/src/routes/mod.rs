@@ -8,6 +8,7 @@ pub mod history;
 pub mod holds;
 pub mod live;
 pub mod manifests;
+pub mod moves;
 pub mod museums;
 pub mod people;
 pub mod plans;
@@ -68,6 +69,7 @@ fn v1(routes: &mut ServiceConfig<'_>) {
     routes.service(live::follow);
     routes.service(manifests::get).service(scans::merge).service(scans::conflicts);
     routes.service(waiting::join).service(waiting::list).service(waiting::get).service(waiting::leave);
+    routes.service(moves::to_slot).service(moves::rename);
 }
 
 /// What is not part of the contract: the contract itself, its readable form.

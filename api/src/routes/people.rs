@@ -7,16 +7,13 @@ use actix_web::{HttpResponse, delete, get, web};
 use serde::{Deserialize, Serialize};
 use tornello_actors::digest::digest;
 use tornello_actors::node::Node;
-use tornello_actors::people::{self, Contact, PeopleError};
+use tornello_actors::people::{self, Contact, PeopleError, RETENTION_S};
 use tornello_engine::envelope::Envelope;
 use tornello_engine::ids::{MuseumId, PersonId, SlotId};
 
 use crate::auth::{Caller, Scope};
 use crate::problem::Problem;
 use crate::routes::files;
-
-/// How long after the visit a contact is kept, for refunds and questions; then it is erased. 90 days, in seconds.
-pub const RETENTION_S: i64 = 90 * 86_400;
 
 /// Whom to write to.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -48,6 +45,25 @@ impl fmt::Debug for ContactForm {
     }
 }
 
+/// Whose name stands on a ticket.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct HolderForm {
+    /// Given name or names.
+    #[schema(min_length = 1, max_length = 100, examples("Maria"))]
+    pub given_name: String,
+    /// Family name.
+    #[schema(min_length = 1, max_length = 100, examples("Rossi"))]
+    pub family_name: String,
+}
+
+/// Never printed.
+impl fmt::Debug for HolderForm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("HolderForm(..)")
+    }
+}
+
 /// Whom to write to, as it is kept.
 #[derive(Clone, Serialize, utoipa::ToSchema)]
 pub struct PersonView {
@@ -57,8 +73,9 @@ pub struct PersonView {
     given_name: String,
     /// Family name.
     family_name: String,
-    /// Electronic mail address.
-    email: String,
+    /// Electronic mail address; of the holder of a ticket only the name is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    email: Option<String>,
     /// Telephone, if known.
     #[serde(skip_serializing_if = "Option::is_none")]
     phone: Option<String>,
@@ -73,7 +90,7 @@ impl PersonView {
             person: person.to_string(),
             given_name: contact.given_name().to_owned(),
             family_name: contact.family_name().to_owned(),
-            email: contact.email().to_owned(),
+            email: Some(contact.email()).filter(|email| !email.is_empty()).map(str::to_owned),
             phone: contact.phone().map(str::to_owned),
             language: contact.language().map(str::to_owned),
         }
@@ -97,23 +114,33 @@ const fn museum_of(person: PersonId) -> MuseumId {
 pub async fn keep(node: &Node, slot: SlotId, envelope: &Envelope, form: Option<&ContactForm>, wanted: bool) -> Result<Option<PersonId>, Problem> {
     let Some(ContactForm { given_name, family_name, email, phone, language }) = form.cloned() else { return Ok(None) };
     let contact = Contact::try_from(people::ContactForm { given_name, family_name, email, phone, language })?;
+    store(node, slot, envelope, &contact, wanted).await.map(Some)
+}
+
+/// As [`keep`], for the holder of a ticket.
+pub async fn keep_holder(node: &Node, slot: SlotId, envelope: &Envelope, holder: &HolderForm) -> Result<PersonId, Problem> {
+    store(node, slot, envelope, &Contact::holder(&holder.given_name, &holder.family_name)?, true).await
+}
+
+async fn store(node: &Node, slot: SlotId, envelope: &Envelope, contact: &Contact, wanted: bool) -> Result<PersonId, Problem> {
     let person = person_of(slot.museum(), envelope);
     if wanted {
         let planned = || node.museums().opening(slot).map(|opening| opening.end);
         let end = node.board().head(slot).map(|head| head.end).or_else(planned).ok_or_else(Problem::not_found)?;
-        match files(node)?.people.put(person, &contact, node.now(), Some(end.plus_seconds(RETENTION_S))).await {
+        match files(node)?.people.put(person, contact, node.now(), Some(end.plus_seconds(RETENTION_S))).await {
             // The person was erased after the first request, of which this one is a repeat: the sale stands, the contact stays erased.
             Ok(()) | Err(PeopleError::Erased(_)) => {}
             Err(error) => return Err(error.into()),
         }
     }
-    Ok(Some(person))
+    Ok(person)
 }
 
-/// Erases a contact that was stored for a sale that was refused after all, as when the last place went in between: nobody would ever name it again.
-pub async fn drop_unsold(node: &Node, person: Option<PersonId>) -> Result<(), Problem> {
-    let Some(person) = person else { return Ok(()) };
-    files(node)?.people.erase(person, node.now()).await?;
+/// Erases people whom no sale or ticket names: stored for a sale that was refused after all, as when the last place went in between, or replaced by another.
+pub async fn drop_unsold(node: &Node, people: impl IntoIterator<Item = PersonId>) -> Result<(), Problem> {
+    for person in people {
+        files(node)?.people.erase(person, node.now()).await?;
+    }
     Ok(())
 }
 

@@ -8,7 +8,7 @@ use tornello_actors::keys::Museums;
 use tornello_actors::node::Node;
 use tornello_actors::views::{SaleFilter, SaleRow};
 use tornello_engine::channel::Channel;
-use tornello_engine::ids::{Code, HoldId, SlotId};
+use tornello_engine::ids::{Code, HoldId, SlotId, TicketId};
 use tornello_engine::record::Record;
 use tornello_engine::slot::{CancelCause, Command, DeskMethod, Event, Line, Refusal, Sale, Settlement, Ticket, TicketState, line_of, people, total};
 use tornello_engine::text::is_line;
@@ -68,12 +68,43 @@ impl SettlementForm {
     }
 }
 
-impl From<&Settlement> for SettlementForm {
+/// How a sale was paid.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SettlementView {
+    /// Nothing was due.
+    Free {},
+    /// Paid at a desk or kiosk.
+    Desk {
+        /// Which till.
+        #[schema(value_type = String)]
+        till: Code,
+        /// `cash` or `card`.
+        #[schema(value_type = String)]
+        method: DeskMethod,
+        /// Receipt or terminal reference.
+        reference: String,
+    },
+    /// To be invoiced to a reseller or group.
+    OnAccount {
+        /// Which account.
+        #[schema(value_type = String)]
+        account: Code,
+    },
+    /// Paid in another slot, from which the tickets have moved.
+    Moved {
+        /// The sale there.
+        from: String,
+    },
+}
+
+impl From<&Settlement> for SettlementView {
     fn from(settlement: &Settlement) -> Self {
         match settlement {
             Settlement::Free => Self::Free {},
             Settlement::Desk { till, method, reference } => Self::Desk { till: *till, method: *method, reference: reference.clone() },
             Settlement::OnAccount { account } => Self::OnAccount { account: *account },
+            Settlement::Moved { from } => Self::Moved { from: from.to_string() },
         }
     }
 }
@@ -137,7 +168,7 @@ pub struct SaleView {
     /// What was due, in euro cents.
     total_cents: i64,
     /// How it was paid.
-    settlement: SettlementForm,
+    settlement: SettlementView,
     /// When (RFC 3339, UTC).
     sold_at: String,
 }
@@ -154,12 +185,15 @@ pub struct TicketStateView {
     category: Code,
     /// What it cost, in euro cents.
     price_cents: i64,
-    /// `valid`, `blocked`, `inside`, `outside` or `cancelled`.
+    /// `valid`, `blocked`, `inside`, `outside`, `cancelled`, `moving` or `moved`.
     state: &'static str,
     /// Why it is blocked, if it is.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     reason: Option<Code>,
+    /// The ticket of another slot that it has become, if it was moved.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    moved_to: Option<String>,
     /// How many times it was let in.
     entries: u8,
 }
@@ -184,8 +218,10 @@ pub struct SaleNowView {
     total_cents: i64,
     /// What of it was paid back, or is to be, in euro cents.
     refunded_cents: i64,
+    /// What of it stands in other slots, because tickets have moved there, in euro cents.
+    carried_cents: i64,
     /// How it was paid.
-    settlement: SettlementForm,
+    settlement: SettlementView,
     /// When (RFC 3339, UTC).
     sold_at: String,
     /// The order that it belongs to, if there is one.
@@ -208,6 +244,7 @@ impl SaleNowView {
                 price_cents: line.price_cents.get(),
                 state,
                 reason,
+                moved_to: moved_to(sale, number).map(|to| to.to_string()),
                 entries: entries_of(ticket),
             })
         };
@@ -220,7 +257,8 @@ impl SaleNowView {
             tickets: (0..).zip(&sale.tickets).filter_map(ticket).collect(),
             total_cents: total(&sale.lines).get(),
             refunded_cents: sale.refunded_cents.get(),
-            settlement: SettlementForm::from(&sale.settlement),
+            carried_cents: sale.carried_cents.get(),
+            settlement: SettlementView::from(&sale.settlement),
             sold_at: sale.sold_at.to_string(),
             order: sale.order.map(|order| order.to_string()),
             contact,
@@ -232,6 +270,8 @@ impl SaleNowView {
 pub fn state_of(ticket: &Ticket) -> (&'static str, Option<Code>) {
     match (ticket.state, ticket.blocked) {
         (TicketState::Cancelled, _) => ("cancelled", None),
+        (TicketState::Moving, _) => ("moving", None),
+        (TicketState::Moved, _) => ("moved", None),
         (_, Some(reason)) => ("blocked", Some(reason)),
         (TicketState::Valid, None) => ("valid", None),
         (TicketState::Inside { .. }, None) => ("inside", None),
@@ -239,11 +279,17 @@ pub fn state_of(ticket: &Ticket) -> (&'static str, Option<Code>) {
     }
 }
 
+/// The ticket of another slot that a ticket has become, if it has.
+pub fn moved_to(sale: &Sale, number: u16) -> Option<TicketId> {
+    let has_moved = sale.tickets.get(usize::from(number)).is_some_and(|ticket| ticket.state == TicketState::Moved);
+    if has_moved { sale.moved_to(number) } else { None }
+}
+
 /// How many times a ticket was let in.
 pub const fn entries_of(ticket: &Ticket) -> u8 {
     match ticket.state {
         TicketState::Inside { entries, .. } | TicketState::Outside { entries, .. } => entries,
-        TicketState::Valid | TicketState::Cancelled => 0,
+        TicketState::Valid | TicketState::Cancelled | TicketState::Moving | TicketState::Moved => 0,
     }
 }
 
@@ -260,20 +306,27 @@ fn sold_tickets(sale: HoldId, lines: &[Line]) -> Vec<SoldTicketView> {
     (0..).zip(lines).map(ticket).collect()
 }
 
+impl SaleView {
+    /// What was sold, at which time, as the slot wrote it down.
+    pub fn new(sale: HoldId, channel: Channel, lines: &[Line], settlement: &Settlement, sold_at: Timestamp) -> Self {
+        Self {
+            sale: sale.to_string(),
+            slot: sale.slot().to_string(),
+            channel,
+            lines: lines.iter().map(LineView::from).collect(),
+            people: people(lines),
+            tickets: sold_tickets(sale, lines),
+            total_cents: total(lines).get(),
+            settlement: SettlementView::from(settlement),
+            sold_at: sold_at.to_string(),
+        }
+    }
+}
+
 /// The answer to whoever made a sale, from what the slot wrote down.
 pub fn answer(record: &Record<Event>) -> Result<HttpResponse, Problem> {
     let sold = record.events.iter().find_map(|event| if let Event::Sold(sold) = event { Some(sold) } else { None }).ok_or_else(not_rebuilt)?;
-    let view = SaleView {
-        sale: sold.sale.to_string(),
-        slot: sold.sale.slot().to_string(),
-        channel: sold.channel,
-        lines: sold.lines.iter().map(LineView::from).collect(),
-        people: people(&sold.lines),
-        tickets: sold_tickets(sold.sale, &sold.lines),
-        total_cents: total(&sold.lines).get(),
-        settlement: SettlementForm::from(&sold.settlement),
-        sold_at: record.at.to_string(),
-    };
+    let view = SaleView::new(sold.sale, sold.channel, &sold.lines, &sold.settlement, record.at);
     Ok(HttpResponse::Created().insert_header(("Location", format!("/v1/sales/{}", sold.sale))).json(view))
 }
 
@@ -308,7 +361,7 @@ pub async fn create(
     }
     let contact = contacts::keep(&node, slot, &envelope, form.contact.as_ref(), true).await?;
     let record = node.slot(slot, envelope, command(contact)).await;
-    if matches!(record, Err(Failure::Refused(_))) {
+    if matches!(record, Err(Failure::Refused(_) | Failure::KeyReused)) {
         contacts::drop_unsold(&node, contact).await?;
     }
     answer(&record.map_err(refused)?)
@@ -363,7 +416,7 @@ pub struct SaleItem {
     sold_at: String,
     /// Through which channel.
     channel: String,
-    /// `free`, `desk` or `on_account`.
+    /// `free`, `desk`, `on_account` or `moved`.
     settlement: String,
     /// The desk's reference; empty if none.
     reference: String,
@@ -379,6 +432,10 @@ pub struct SaleItem {
     cancelled: u32,
     /// How many of its tickets were let in.
     admitted: u32,
+    /// What of it stands in other slots, because tickets have moved there, in euro cents.
+    carried_cents: i64,
+    /// How many of its tickets have moved to other slots.
+    moved: u32,
 }
 
 impl From<SaleRow> for SaleItem {
@@ -396,6 +453,8 @@ impl From<SaleRow> for SaleItem {
             refunded_cents: row.refunded_cents,
             cancelled: row.cancelled,
             admitted: row.admitted,
+            carried_cents: row.carried_cents,
+            moved: row.moved,
         }
     }
 }

@@ -9,7 +9,7 @@ use tornello_actors::museums::Known;
 use tornello_actors::node::Node;
 use tornello_actors::views::TicketRow;
 use tornello_engine::calendar;
-use tornello_engine::ids::{Code, HoldId, SlotId, TicketId};
+use tornello_engine::ids::{Code, HoldId, PersonId, SlotId, TicketId};
 use tornello_engine::slot::verdict::Window;
 use tornello_engine::slot::{Line, Opening, Refusal, Sale, Ticket, TicketState, line_of};
 use tornello_engine::text::Text;
@@ -19,7 +19,8 @@ use tornello_engine::time::Timestamp;
 use crate::auth::{Caller, Scope};
 use crate::print::{PrintError, PrintedTicket, TICKETS_MAX, qr_png, qr_svg, tickets_pdf};
 use crate::problem::Problem;
-use crate::routes::sales::{entries_of, seen, state_of};
+use crate::routes::people::{self, PersonView};
+use crate::routes::sales::{entries_of, moved_to, seen, state_of};
 use crate::routes::{files, page, page_size};
 
 /// The side of one module of a QR code in a PNG, in pixels: 61 modules with the quiet zone are about 500 pixels.
@@ -33,24 +34,28 @@ pub fn category_name(known: &Known, slot: SlotId, category: Code) -> Text {
 }
 
 /// A ticket with what is needed to show it.
-struct Issued {
+pub struct Issued {
     id: TicketId,
     ticket: Ticket,
     line: Line,
     /// How many tickets its sale has.
     count: usize,
     opening: Opening,
+    moved_to: Option<TicketId>,
+    /// Whose name stands on it, if somebody's does.
+    holder: Option<PersonId>,
 }
 
 impl Issued {
     fn of(opening: &Opening, sale: &Sale, id: TicketId) -> Option<Self> {
         let ticket = sale.tickets.get(usize::from(id.number()))?.clone();
         let line = line_of(&sale.lines, id.number())?.clone();
-        Some(Self { id, ticket, line, count: sale.tickets.len(), opening: opening.clone() })
+        let (moved_to, holder) = (moved_to(sale, id.number()), sale.holders.get(&id.number()).copied());
+        Some(Self { id, ticket, line, count: sale.tickets.len(), opening: opening.clone(), moved_to, holder })
     }
 
     /// A ticket that the caller may see.
-    async fn find(node: &Node, caller: &Caller, id: TicketId) -> Result<Self, Problem> {
+    pub async fn find(node: &Node, caller: &Caller, id: TicketId) -> Result<Self, Problem> {
         seen(node, caller, id.sale(), move |slot, sale| Self::of(slot.opening(), sale, id)).await?.ok_or_else(Problem::not_found)
     }
 
@@ -62,17 +67,31 @@ impl Issued {
         Window::of(&self.opening).closes_at
     }
 
-    /// The text of its code, signed now. A cancelled ticket has none.
+    /// The text of its code, signed now. A ticket that does not stand has none.
     fn code(&self, node: &Node) -> Result<String, Problem> {
-        if self.ticket.state == TicketState::Cancelled {
-            return Err(Refusal::TicketCancelled.into());
+        match (self.ticket.state, self.moved_to) {
+            (TicketState::Cancelled, _) => Err(Refusal::TicketCancelled.into()),
+            (TicketState::Moving, _) => Err(Refusal::TicketMoving.into()),
+            (TicketState::Moved, to) => Err(Refusal::TicketMoved { to }.into()),
+            _ => self.code_of(node, self.ticket.issue),
         }
-        let payload = Payload::new(self.id, self.ticket.issue, self.line.proof, self.valid_from(), self.valid_until());
+    }
+
+    /// The text of the code of an issue, signed now.
+    pub fn code_of(&self, node: &Node, issue: u16) -> Result<String, Problem> {
+        let payload = Payload::new(self.id, issue, self.line.proof, self.valid_from(), self.valid_until());
         Ok(files(node)?.codes.sign(&payload))
     }
 
+    /// The name that stands on it, if one does and it is still known.
+    async fn name(&self, node: &Node) -> Result<String, Problem> {
+        let Some(person) = self.holder else { return Ok(String::new()) };
+        let contact = files(node)?.people.get(person).await?;
+        Ok(contact.map(|contact| format!("{} {}", contact.given_name(), contact.family_name())).unwrap_or_default())
+    }
+
     /// What is printed on it: the slot's own times, as they were booked; what the gate allows before and after stays its own.
-    fn printed(&self, node: &Node, known: &Known) -> Result<PrintedTicket, Problem> {
+    async fn printed(&self, node: &Node, known: &Known) -> Result<PrintedTicket, Problem> {
         let (profile, slot) = (known.museum.profile().ok_or_else(Problem::not_found)?, self.id.slot());
         let (from, until) = (calendar::local(slot.start()), calendar::local(self.opening.end));
         let day = calendar::local_day(slot.start());
@@ -88,6 +107,7 @@ impl Issued {
             category_it: category.it,
             category_en: category.en,
             price: self.line.price_cents,
+            holder: self.name(node).await?,
             show_it: self.line.proof.show_it().to_owned(),
             show_en: self.line.proof.show_en().to_owned(),
             reference: self.id.sale().to_string(),
@@ -100,7 +120,7 @@ impl Issued {
 }
 
 /// A ticket.
-#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+#[derive(Clone, Serialize, utoipa::ToSchema)]
 pub struct TicketView {
     /// Its id, for a gate that cannot read the code.
     ticket: String,
@@ -123,7 +143,7 @@ pub struct TicketView {
     proof_it: &'static str,
     /// What to show at the gate, in English; empty if the code is enough.
     proof_en: &'static str,
-    /// `valid`, `blocked`, `inside`, `outside` or `cancelled`.
+    /// `valid`, `blocked`, `inside`, `outside`, `cancelled`, `moving` or `moved`.
     state: &'static str,
     /// Why it is blocked, if it is.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -139,7 +159,15 @@ pub struct TicketView {
     valid_from: String,
     /// Until when it may first enter (RFC 3339, UTC).
     valid_until: String,
-    /// The text of its QR code; a cancelled ticket has none.
+    /// Which issue of its code counts: a new name brings a new one.
+    issue: u16,
+    /// The ticket of another slot that it has become, if it was moved.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    moved_to: Option<String>,
+    /// Whose name stands on it, for callers with desk rights, if somebody's does and it is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    holder: Option<PersonView>,
+    /// The text of its QR code; a ticket that is cancelled, moving or moved has none.
     #[serde(skip_serializing_if = "Option::is_none")]
     code: Option<String>,
 }
@@ -158,6 +186,10 @@ pub async fn get(node: web::Data<Node>, caller: Caller, ticket: web::Path<Ticket
     caller.may_at(Scope::Book, id.slot().museum())?;
     let issued = Issued::find(&node, &caller, id).await?;
     let known = node.museums().get(id.slot().museum()).ok_or_else(Problem::not_found)?;
+    let holder = match issued.holder.filter(|_| caller.owner().is_none()) {
+        Some(person) => people::known(&node, person).await?,
+        None => None,
+    };
     let (name, (state, reason)) = (category_name(&known, id.slot(), issued.line.category), state_of(&issued.ticket));
     Ok(HttpResponse::Ok().json(TicketView {
         ticket: id.to_string(),
@@ -176,6 +208,9 @@ pub async fn get(node: web::Data<Node>, caller: Caller, ticket: web::Path<Ticket
         admitted_at: issued.ticket.state.first_at().map(|at| at.to_string()),
         valid_from: issued.valid_from().to_string(),
         valid_until: issued.valid_until().to_string(),
+        issue: issued.ticket.issue,
+        moved_to: issued.moved_to.map(|to| to.to_string()),
+        holder,
         code: issued.code(&node).ok(),
     }))
 }
@@ -234,7 +269,7 @@ pub async fn pdf(node: web::Data<Node>, caller: Caller, ticket: web::Path<Ticket
     let id = ticket.into_inner();
     caller.may_at(Scope::Book, id.slot().museum())?;
     let known = node.museums().get(id.slot().museum()).ok_or_else(Problem::not_found)?;
-    let printed = Issued::find(&node, &caller, id).await?.printed(&node, &known)?;
+    let printed = Issued::find(&node, &caller, id).await?.printed(&node, &known).await?;
     Ok(document(&id.to_string(), drawn(move || tickets_pdf(&[printed])).await?))
 }
 
@@ -268,14 +303,21 @@ pub async fn of_sale_pdf(
     let known = node.museums().get(id.slot().museum()).ok_or_else(Problem::not_found)?;
     let standing = move |opening: &Opening, sale: &Sale| {
         let all = (from..).take(sale.tickets.len()).filter_map(|number| Issued::of(opening, sale, id.ticket(number)));
-        all.filter(|issued| issued.ticket.state != TicketState::Cancelled).take(TICKETS_MAX + 1).collect::<Vec<_>>()
+        all.filter(|issued| !matches!(issued.ticket.state, TicketState::Cancelled | TicketState::Moving | TicketState::Moved))
+            .take(TICKETS_MAX + 1)
+            .collect::<Vec<_>>()
     };
     let mut issued = seen(&node, &caller, id, move |slot, sale| standing(slot.opening(), sale)).await?;
     let next = issued.get(TICKETS_MAX).map(|next| format!("</v1/sales/{id}/tickets.pdf?from={}>; rel=\"next\"", next.id.number()));
     issued.truncate(TICKETS_MAX);
-    let printed = issued.iter().map(|issued| issued.printed(&node, &known)).collect::<Result<Vec<_>, _>>()?;
-    if printed.is_empty() {
-        return Err(Refusal::TicketCancelled.into());
+    if issued.is_empty() {
+        // Nothing is left to print: the first ticket says why.
+        let why = Issued::find(&node, &caller, id.ticket(from)).await?.code(&node).err();
+        return Err(why.unwrap_or_else(|| Refusal::TicketCancelled.into()));
+    }
+    let mut printed = Vec::with_capacity(issued.len());
+    for issued in &issued {
+        printed.push(issued.printed(&node, &known).await?);
     }
     let mut response = document(&id.to_string(), drawn(move || tickets_pdf(&printed)).await?);
     if let Some(link) = next.and_then(|link| header::HeaderValue::from_str(&link).ok()) {
@@ -306,7 +348,7 @@ pub struct TicketItem {
     sale: String,
     /// Its category.
     category: String,
-    /// `valid`, `blocked`, `inside`, `outside` or `cancelled`.
+    /// `valid`, `blocked`, `inside`, `outside`, `cancelled`, `moving` or `moved`.
     state: String,
     /// When that began (RFC 3339, UTC).
     changed_at: String,

@@ -2,11 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::event::{CancelCause, Line, Scan, Settlement};
+use super::event::{Arrived, CancelCause, Line, Scan, Settlement};
 use super::opening::Quota;
+use super::refusal::Refusal;
 use crate::channel::Channel;
 use crate::grant::Grant;
 use crate::ids::{Code, HoldId, KeyId, MuseumId, PersonId, TicketId};
+use crate::money::Cents;
 use crate::time::Timestamp;
 
 /// One command to one slot. `owner` fields: when given, the hold or sale must have been made by that key, else it is unknown to the caller; staff give none.
@@ -163,5 +165,50 @@ pub enum Command {
         entry: HoldId,
         /// Whose entry it must be.
         owner: Option<KeyId>,
+    },
+    /// Send tickets on their way to another slot of the museum: the first step of a move.
+    BeginMove {
+        /// Which sale.
+        sale: HoldId,
+        /// Whose sale it must be.
+        owner: Option<KeyId>,
+        /// Ticket numbers; empty: all that are neither used nor cancelled.
+        tickets: Vec<u16>,
+        /// The id of the new sale, and with it the other slot.
+        arrival: HoldId,
+        /// The channel of whoever moves them.
+        via: Channel,
+        /// What each category of the sale costs in the other slot, for the channel that sold; those that it does not have are left out.
+        prices: Vec<(Code, Cents)>,
+    },
+    /// Take tickets of another slot in: the second step.
+    Arrive {
+        /// What would have happened then.
+        arrived: Box<Arrived>,
+        /// The channel of whoever moves them.
+        via: Channel,
+    },
+    /// Let go of tickets that have arrived in the other slot: the third step.
+    FinishMove {
+        /// The sale that they became.
+        arrival: HoldId,
+    },
+    /// Let tickets stand again that the other slot did not take: the undo of the first step.
+    UndoMove {
+        /// The sale that they did not become.
+        arrival: HoldId,
+        /// Why not.
+        why: Refusal,
+    },
+    /// Issue the codes of tickets anew, for another holder.
+    Rename {
+        /// Which sale.
+        sale: HoldId,
+        /// Whose sale it must be.
+        owner: Option<KeyId>,
+        /// Ticket numbers; empty: all that are neither used nor cancelled.
+        tickets: Vec<u16>,
+        /// Whose name stands on them, kept apart under this number; none: nobody's.
+        holder: Option<PersonId>,
     },
 }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::opening::{Opening, Quota};
 use super::refusal::Refusal;
 use crate::channel::Channel;
-use crate::ids::{Code, HoldId, PersonId, TicketId};
+use crate::ids::{Code, HoldId, KeyId, OrderId, PersonId, TicketId};
 use crate::money::Cents;
 use crate::tariff::Proof;
 use crate::time::Timestamp;
@@ -43,6 +43,11 @@ pub enum Settlement {
     OnAccount {
         /// Which account.
         account: Code,
+    },
+    /// Paid for in another slot, whose sale carried the amount out when its tickets moved here.
+    Moved {
+        /// The sale there.
+        from: HoldId,
     },
 }
 
@@ -274,6 +279,10 @@ pub enum ConflictReason {
     TooEarly,
     /// The gate was closed for the slot.
     TooLate,
+    /// The ticket is on its way to another slot.
+    TicketMoving,
+    /// The ticket was moved to another slot.
+    TicketMoved,
 }
 
 impl ConflictReason {
@@ -288,6 +297,8 @@ impl ConflictReason {
             Refusal::CodeOutdated { .. } => Some(Self::CodeOutdated),
             Refusal::TooEarly { .. } => Some(Self::TooEarly),
             Refusal::TooLate { .. } => Some(Self::TooLate),
+            Refusal::TicketMoving => Some(Self::TicketMoving),
+            Refusal::TicketMoved { .. } => Some(Self::TicketMoved),
             _ => None,
         }
     }
@@ -303,6 +314,8 @@ impl ConflictReason {
             Self::CodeOutdated => "code_outdated",
             Self::TooEarly => "too_early",
             Self::TooLate => "too_late",
+            Self::TicketMoving => "ticket_moving",
+            Self::TicketMoved => "ticket_moved",
         }
     }
 }
@@ -365,6 +378,85 @@ pub struct WaitingEnded {
     pub entry: HoldId,
 }
 
+/// Tickets are on their way to another slot: they are good nowhere until it is known whether they arrived.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct MoveBegun {
+    /// Of which sale.
+    pub sale: HoldId,
+    /// The sale that they become in the other slot, whose id is part of it.
+    pub arrival: HoldId,
+    /// Their numbers, ascending; there they are numbered from 0 in this order.
+    pub tickets: Vec<u16>,
+    /// What moves, at the prices that were paid.
+    pub lines: Vec<Line>,
+    /// The channel of whoever moves them: until when the other slot takes them is asked for this one.
+    pub via: Channel,
+    /// How many percent a visitor who cancelled at that moment would have been paid back: a move makes it no more.
+    pub refund_percent: u8,
+}
+
+/// Tickets of another slot have moved here: places were taken, and there is a new ticket for each person.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Arrived {
+    /// The new sale.
+    pub sale: HoldId,
+    /// The sale that the tickets were of.
+    pub from: HoldId,
+    /// Whose sale it is, as before.
+    pub who: KeyId,
+    /// The order that it belongs to, as before.
+    pub order: Option<OrderId>,
+    /// The channel that sold, as before: its places are taken.
+    pub channel: Channel,
+    /// What moved, at the prices that were paid.
+    pub lines: Vec<Line>,
+    /// Contact data, kept apart under this number.
+    pub contact: Option<PersonId>,
+    /// Whose names stand on tickets, by the tickets' new numbers.
+    pub holders: Vec<(u16, PersonId)>,
+    /// The most percent that a cancellation by the visitor pays back.
+    pub refund_percent: u8,
+}
+
+/// The tickets have arrived in the other slot: their places here are free, and their money stands there.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct MovedOut {
+    /// Of which sale.
+    pub sale: HoldId,
+    /// The sale that they became.
+    pub arrival: HoldId,
+    /// Their numbers, ascending.
+    pub tickets: Vec<u16>,
+    /// What of this sale's money stands there now.
+    pub carried_cents: Cents,
+}
+
+/// The other slot did not take the tickets: they stand as before.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct MoveUndone {
+    /// Of which sale.
+    pub sale: HoldId,
+    /// The sale that they did not become.
+    pub arrival: HoldId,
+    /// Their numbers, ascending.
+    pub tickets: Vec<u16>,
+    /// Why not.
+    pub why: Refusal,
+}
+
+/// Tickets have another holder, or none that is known: their codes were issued anew, and the old ones are good no more.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Renamed {
+    /// Of which sale.
+    pub sale: HoldId,
+    /// Their numbers, ascending, each with the issue that counts now.
+    pub tickets: Vec<(u16, u16)>,
+    /// Whose name stands on them now, kept apart under this number.
+    pub holder: Option<PersonId>,
+    /// Whose names stand on no ticket of this sale any more.
+    pub replaced: Vec<PersonId>,
+}
+
 /// Everything that can happen to a slot.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -411,6 +503,16 @@ pub enum Event {
     Offered(Offered),
     /// See [`WaitingEnded`].
     WaitingEnded(WaitingEnded),
+    /// See [`MoveBegun`].
+    MoveBegun(MoveBegun),
+    /// See [`Arrived`].
+    Arrived(Arrived),
+    /// See [`MovedOut`].
+    MovedOut(MovedOut),
+    /// See [`MoveUndone`].
+    MoveUndone(MoveUndone),
+    /// See [`Renamed`].
+    Renamed(Renamed),
 }
 
 impl Event {

@@ -2,9 +2,9 @@
 //! a ticket lets its holder do is said in `verdict`; here it becomes events, also long after, when the scans of a gate without a network come in.
 
 use super::event::{AdmissionConflict, Admitted, Blocked, ConflictReason, Direction, Event, Exited, Scan, Unblocked, line_of};
-use super::sale::chosen;
+use super::sale::{chosen, fallen};
 use super::verdict::{self, Room, Shown, Window};
-use super::{Refusal, Sale, Slot, TicketState};
+use super::{Refusal, Sale, Slot, Ticket, TicketState};
 use crate::ids::{Code, HoldId, MuseumId, TicketId};
 use crate::time::Timestamp;
 
@@ -20,7 +20,11 @@ impl Slot {
         let found = self.ticket_of(shown.ticket);
         let inside = self.places.people_upper(now);
         let room = inside.zip(self.places.live.and_then(|live| live.ceiling)).map(|(inside, ceiling)| Room { inside, ceiling });
-        let entry = verdict::admission(shown, found.map(|(_, ticket)| (Window::of(&self.opening), ticket)), room, now)?;
+        let entry = verdict::admission(shown, found.map(|(_, ticket)| (Window::of(&self.opening), ticket)), room, now);
+        let entry = entry.map_err(|refusal| match (refusal, found) {
+            (Refusal::TicketMoved { .. }, Some((sale, _))) => Refusal::TicketMoved { to: sale.moved_to(shown.ticket.number()) },
+            (refusal, _) => refusal,
+        })?;
         let (sale, _) = found.ok_or(Refusal::UnknownTicket)?;
         Ok(vec![Self::admitted(sale, shown.ticket, gate, entry, None)?])
     }
@@ -74,9 +78,17 @@ impl Slot {
 
     pub(super) fn block(&self, id: HoldId, tickets: &[u16], reason: Code) -> Result<Vec<Event>, Refusal> {
         let sale = self.ledger.sales.get(&id).ok_or(Refusal::UnknownSale)?;
-        let tickets = chosen(sale, tickets, |ticket| ticket.state != TicketState::Cancelled)?;
-        if tickets.is_empty() || tickets.iter().any(|&number| sale.tickets[usize::from(number)].state == TicketState::Cancelled) {
-            return Err(Refusal::TicketCancelled);
+        let counts = |ticket: &Ticket| !matches!(ticket.state, TicketState::Cancelled | TicketState::Moved);
+        let tickets = chosen(sale, tickets, counts)?;
+        let gone = |number: &u16| match fallen(sale, *number) {
+            None | Some(Refusal::TicketUsed { .. }) => None,
+            gone => gone,
+        };
+        if tickets.is_empty() {
+            return Err(fallen(sale, 0).unwrap_or(Refusal::TicketCancelled));
+        }
+        if let Some(gone) = tickets.iter().find_map(gone) {
+            return Err(gone);
         }
         Ok(vec![Event::Blocked(Blocked { sale: id, tickets, reason })])
     }

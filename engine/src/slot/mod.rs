@@ -6,16 +6,16 @@
 //! - SL-1: an event that takes places leaves no more taken than there are, nor takes places that are kept for another channel; only an event about capacity
 //!   may leave an excess, and no later event increases it.
 //! - SL-2: a hold ends once: it is live, or sold, or released, or expired, and never two of these.
-//! - SL-3: a ticket is inside at most once, and a cancelled ticket never.
+//! - SL-3: a ticket is inside at most once, and a cancelled or moved ticket never.
 //! - SL-4: replay equals live: the records of a slot, applied in order, give the same state to the byte.
 //! - SL-5: the counters equal a full recount of holds and tickets.
-//! - SL-6: what is refunded of a sale is never more than what it cost.
+//! - SL-6: what is refunded of a sale, or carried to other slots with its tickets, is never more than what it cost.
 //! - SL-7: the time of a record never goes backwards within a slot.
 //! - SL-8: every live hold has its deadline, so that it neither lives for ever nor ends unseen.
 //! - SL-9: an entry of the waiting list waits, or has an offer, or has ended, and never two of these; an offer is a live hold of the entry's id.
 //!
-//! The rules of each command are in `hold`, `sale`, `gate`, `desk` (what staff and sensors change) and `waiting`; what a gate says of a ticket is in
-//! [`verdict`].
+//! The rules of each command are in `hold`, `sale`, `moves` (to another slot, to another person), `gate`, `desk` (what staff and sensors change) and `waiting`;
+//! what a gate says of a ticket is in [`verdict`].
 
 mod capacity;
 mod command;
@@ -23,6 +23,7 @@ mod desk;
 mod event;
 mod gate;
 mod hold;
+mod moves;
 mod opening;
 mod refusal;
 mod sale;
@@ -36,9 +37,10 @@ mod waiting_list;
 pub use capacity::{Live, Places};
 pub use command::Command;
 pub use event::*;
+pub use moves::MoveFate;
 pub use opening::{Opening, Policy, Quota, Reentry, Refund};
 pub use refusal::{LimitedBy, Refusal, STEPS, STEPS_AT_GATE, STEPS_OF_SCANS};
-pub use state::{Hold, Sale, Ticket, TicketState};
+pub use state::{Hold, Move, Sale, Ticket, TicketState};
 pub use waiting_list::{EntryEnd, Offer, Standing, Waiting, WaitingEnd};
 
 use serde::{Deserialize, Serialize};
@@ -106,6 +108,13 @@ impl Aggregate for Slot {
             Command::Merge { scan, issue, museum } => self.merge(now, *scan, *issue, *museum),
             Command::Wait { entry, channel, lines } => self.wait(now, *entry, *channel, lines),
             Command::LeaveWaiting { entry, owner } => self.leave_waiting(now, *entry, *owner),
+            Command::BeginMove { sale, owner, tickets, arrival, via, prices } => {
+                self.begin_move(now, (*sale, *owner), tickets, (*arrival, *via), prices)
+            }
+            Command::Arrive { arrived, via } => self.arrive(now, arrived, *via),
+            Command::FinishMove { arrival } => self.finish_move(*arrival),
+            Command::UndoMove { arrival, why } => self.undo_move(*arrival, why),
+            Command::Rename { sale, owner, tickets, holder } => self.rename(now, *sale, *owner, tickets, *holder),
         }?;
         if !self.opened && !events.is_empty() {
             events.insert(0, Event::Opened(Opened { opening: self.opening.clone() }));
@@ -243,6 +252,11 @@ impl Slot {
             Event::WaitingLeft(left) => self.ledger.list.leave(left.entry, WaitingEnd::Left, record.at),
             Event::Offered(offered) => self.ledger.offered(&mut self.places, offered, record.at),
             Event::WaitingEnded(ended) => self.ledger.list.leave(ended.entry, WaitingEnd::SalesEnded, record.at),
+            Event::MoveBegun(begun) => self.ledger.move_begun(begun),
+            Event::Arrived(arrived) => self.ledger.arrived(&mut self.places, arrived, record.at),
+            Event::MovedOut(moved) => self.ledger.moved_out(&mut self.places, moved),
+            Event::MoveUndone(undone) => self.ledger.move_undone(undone, record.at),
+            Event::Renamed(renamed) => self.ledger.renamed(renamed),
         }
     }
 
@@ -338,13 +352,12 @@ impl Slot {
         self.ledger.list.overtakers_of(party.number)
     }
 
-    /// Money taken and paid back: what the sales of this slot cost, and what of it was refunded.
+    /// Money taken and paid back: what the sales of this slot cost without what stands in other slots by now, and what of it was refunded.
     #[must_use]
     pub fn money(&self) -> (Cents, Cents) {
-        self.ledger
-            .sales
-            .values()
-            .fold((Cents::ZERO, Cents::ZERO), |(sold, back), sale| (sold.plus(total(&sale.lines)), back.plus(sale.refunded_cents)))
+        let add =
+            |(sold, back): (Cents, Cents), sale: &Sale| (sold.plus(total(&sale.lines)).minus(sale.carried_cents), back.plus(sale.refunded_cents));
+        self.ledger.sales.values().fold((Cents::ZERO, Cents::ZERO), add)
     }
 
     const fn sale_ends_at(&self, channel: Channel) -> Timestamp {

@@ -1,46 +1,63 @@
-//! Why a slot says no. Codes are stable: callers match on them.
+//! Why a slot says no. Codes are stable: callers match on them. The journal keeps the refusal that undid a move, so variants and their fields are append only.
 //!
 //! Precedence, first match wins; within a command, cheapest and most specific first:
-//! 1. the shape of what is asked: `bad_lines`, `party_empty`, `party_too_large`, `id_taken`;
+//! 1. the shape of what is asked: `bad_lines`, `party_empty`, `party_too_large`, `same_slot`, `other_museum`, `id_taken`;
 //! 2. the thing named: `unknown_hold`, `hold_sold`, `hold_released`, `hold_expired`, `unknown_sale`, `unknown_ticket`, `unknown_entry`,
-//!    `entry_ended`;
+//!    `entry_ended`, `unknown_slot`, `not_moving`;
 //! 3. the state of the slot: `slot_closed`, `sale_not_open`, `sale_over`, `slot_over`;
-//! 4. the state of the thing: `already_extended`, `ticket_cancelled`, `ticket_used`, `not_blocked`;
-//! 5. money: `settlement_mismatch`, `settlement_not_allowed`;
+//! 4. the state of the thing: `already_extended`, `ticket_cancelled`, `ticket_used`, `ticket_moving`, `ticket_moved`, `ticket_blocked`, `not_blocked`,
+//!    `issues_used_up`;
+//! 5. money: `settlement_mismatch`, `settlement_not_allowed`, `not_sold_there`, `price_differs`;
 //! 6. places: `not_enough_places`; of staff: `quotas_too_large`; of those who would wait: `places_available`, `waiting_list_full`.
 //!
-//! At the gate: `wrong_museum`, `unknown_ticket`, `code_outdated`, `ticket_cancelled`, `ticket_blocked`, `ticket_inside`, `too_early`, `too_late`, `ticket_used`,
-//! `not_inside`, `wait`. Scans that come in later: `wrong_museum`, `unknown_ticket`, `scan_known`, `scan_in_future`, `scan_too_old`, `not_inside`,
-//! `too_many_conflicts`. Readings: `reading_in_future`, `reading_out_of_order`, `reading_stale`.
+//! At the gate: `wrong_museum`, `unknown_ticket`, `code_outdated`, `ticket_cancelled`, `ticket_blocked`, `ticket_moving`, `ticket_moved`, `ticket_inside`,
+//! `too_early`, `too_late`, `ticket_used`, `not_inside`, `wait`. Scans that come in later: `wrong_museum`, `unknown_ticket`, `scan_known`, `scan_in_future`,
+//! `scan_too_old`, `not_inside`, `too_many_conflicts`. Readings: `reading_in_future`, `reading_out_of_order`, `reading_stale`.
 
 use serde::{Deserialize, Serialize};
 
 use super::waiting_list::WaitingEnd;
 use crate::channel::Channel;
-use crate::ids::Code;
+use crate::ids::{Code, TicketId};
 use crate::money::Cents;
 use crate::time::Timestamp;
 
 /// The order of the checks within a command, as above: what is looked at, and the codes of what may be wrong with it.
 pub const STEPS: [(&str, &[&str]); 6] = [
-    ("the shape of what is asked", &["bad_lines", "party_empty", "party_too_large", "id_taken"]),
+    ("the shape of what is asked", &["bad_lines", "party_empty", "party_too_large", "same_slot", "other_museum", "id_taken"]),
     (
         "the thing named",
-        &["unknown_hold", "hold_sold", "hold_released", "hold_expired", "unknown_sale", "unknown_ticket", "unknown_entry", "entry_ended"],
+        &[
+            "unknown_hold",
+            "hold_sold",
+            "hold_released",
+            "hold_expired",
+            "unknown_sale",
+            "unknown_ticket",
+            "unknown_entry",
+            "entry_ended",
+            "unknown_slot",
+            "not_moving",
+        ],
     ),
     ("the state of the slot", &["slot_closed", "sale_not_open", "sale_over", "slot_over"]),
-    ("the state of the thing", &["already_extended", "ticket_cancelled", "ticket_used", "not_blocked"]),
-    ("money", &["settlement_mismatch", "settlement_not_allowed"]),
+    (
+        "the state of the thing",
+        &["already_extended", "ticket_cancelled", "ticket_used", "ticket_moving", "ticket_moved", "ticket_blocked", "not_blocked", "issues_used_up"],
+    ),
+    ("money", &["settlement_mismatch", "settlement_not_allowed", "not_sold_there", "price_differs"]),
     ("places", &["not_enough_places", "quotas_too_large", "places_available", "waiting_list_full"]),
 ];
 
 /// The order of the checks at the gate, as above, by their codes.
-pub const STEPS_AT_GATE: [&str; 11] = [
+pub const STEPS_AT_GATE: [&str; 13] = [
     "wrong_museum",
     "unknown_ticket",
     "code_outdated",
     "ticket_cancelled",
     "ticket_blocked",
+    "ticket_moving",
+    "ticket_moved",
     "ticket_inside",
     "too_early",
     "too_late",
@@ -209,6 +226,35 @@ pub enum Refusal {
         /// When.
         at: Timestamp,
     },
+    /// A move to the slot where the tickets are.
+    SameSlot,
+    /// A move to another museum.
+    OtherMuseum,
+    /// There is no such slot to move to.
+    UnknownSlot,
+    /// The other slot does not sell this category.
+    NotSoldThere {
+        /// Which.
+        category: Code,
+    },
+    /// The same categories cost something else in the other slot: cancel, and book anew.
+    PriceDiffers {
+        /// What was paid for these tickets.
+        paid_cents: Cents,
+        /// What they cost there.
+        price_cents: Cents,
+    },
+    /// The ticket is on its way to another slot, for a moment.
+    TicketMoving,
+    /// The ticket was moved to another slot.
+    TicketMoved {
+        /// The ticket that it became, where that is known.
+        to: Option<TicketId>,
+    },
+    /// Nothing is on its way under that id.
+    NotMoving,
+    /// The ticket's code was issued anew so often that there is no number left.
+    IssuesUsedUp,
 }
 
 /// What holds places back.
@@ -271,6 +317,15 @@ impl Refusal {
             Self::WaitingListFull { .. } => "waiting_list_full",
             Self::UnknownEntry => "unknown_entry",
             Self::EntryEnded { .. } => "entry_ended",
+            Self::SameSlot => "same_slot",
+            Self::OtherMuseum => "other_museum",
+            Self::UnknownSlot => "unknown_slot",
+            Self::NotSoldThere { .. } => "not_sold_there",
+            Self::PriceDiffers { .. } => "price_differs",
+            Self::TicketMoving => "ticket_moving",
+            Self::TicketMoved { .. } => "ticket_moved",
+            Self::NotMoving => "not_moving",
+            Self::IssuesUsedUp => "issues_used_up",
         }
     }
 }

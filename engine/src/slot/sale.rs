@@ -52,39 +52,29 @@ impl Slot {
         if cause == CancelCause::Visitor && now >= self.opening.end {
             return Err(Refusal::SlotOver { ended_at: self.opening.end });
         }
-        let numbers = chosen(sale, tickets, |ticket| ticket.state == TicketState::Valid)?;
-        for &number in &numbers {
-            match sale.tickets[usize::from(number)].state {
-                TicketState::Valid => {}
-                TicketState::Cancelled => return Err(Refusal::TicketCancelled),
-                TicketState::Inside { first_at, .. } | TicketState::Outside { first_at, .. } => return Err(Refusal::TicketUsed { at: first_at }),
-            }
-        }
-        if numbers.is_empty() {
-            // Nothing stands any more: the first ticket says why.
-            let used = sale.tickets.iter().find_map(|ticket| match ticket.state {
-                TicketState::Inside { first_at, .. } | TicketState::Outside { first_at, .. } => Some(Refusal::TicketUsed { at: first_at }),
-                TicketState::Valid | TicketState::Cancelled => None,
-            });
-            return Err(used.unwrap_or(Refusal::TicketCancelled));
-        }
-        let percent = self.refund_percent(now, cause);
+        let numbers = standing(sale, tickets)?;
+        let percent = self.refund_percent(now, sale, cause);
         let refund_cents =
             numbers.iter().filter_map(|&number| line_of(&sale.lines, number)).map(|line| line.price_cents.percent(percent)).sum::<Cents>();
         Ok(vec![Event::Cancelled(Cancelled { sale: id, tickets: numbers, refund_cents, cause })])
     }
 
-    /// How many percent of a price are paid back: all if the museum is the cause or the slot is closed, else by policy.
-    fn refund_percent(&self, now: Timestamp, cause: CancelCause) -> u8 {
+    /// How many percent of a price are paid back: all if the museum is the cause or the slot is closed, else by policy, and no more than where the tickets came
+    /// from, or a move would buy back a refund that was lost.
+    pub(super) fn refund_percent(&self, now: Timestamp, sale: &Sale, cause: CancelCause) -> u8 {
         let refund = &self.opening.policy.refund;
         let until = |before_s: u32| now <= self.opening.slot.start().plus_seconds(-i64::from(before_s));
-        if cause == CancelCause::Museum || self.places.closed.is_some() || until(refund.full_until_s) {
+        if cause == CancelCause::Museum || self.places.closed.is_some() {
+            return 100;
+        }
+        let by_policy = if until(refund.full_until_s) {
             100
         } else if until(refund.part_until_s) {
             refund.part_percent.min(100)
         } else {
             0
-        }
+        };
+        by_policy.min(sale.refund_percent_max)
     }
 }
 
@@ -95,6 +85,7 @@ fn settles(channel: Channel, lines: &[Line], settlement: &Settlement) -> Result<
         Settlement::Free => true,
         Settlement::Desk { .. } => matches!(channel, Channel::BoxOffice | Channel::Kiosk),
         Settlement::OnAccount { .. } => matches!(channel, Channel::Group | Channel::Reseller),
+        Settlement::Moved { .. } => false,
     };
     if matches!(settlement, Settlement::Free) != due_cents.is_zero() {
         Err(Refusal::SettlementMismatch { due_cents })
@@ -107,6 +98,34 @@ fn settles(channel: Channel, lines: &[Line], settlement: &Settlement) -> Result<
 
 fn sold(sale: HoldId, held: bool, channel: Channel, lines: &[Line], settlement: &Settlement, contact: Option<PersonId>) -> Event {
     Event::Sold(Sold { sale, held, channel, lines: lines.to_vec(), settlement: settlement.clone(), contact })
+}
+
+/// The ticket numbers meant, each of which stands: those named, or all that are neither used nor cancelled nor gone. While one of them is on its way nobody knows
+/// where it will stand, so nothing is done to it.
+pub(super) fn standing(sale: &Sale, named: &[u16]) -> Result<Vec<u16>, Refusal> {
+    let numbers = chosen(sale, named, |ticket| matches!(ticket.state, TicketState::Valid | TicketState::Moving))?;
+    if let Some(fallen) = numbers.iter().find_map(|&number| fallen(sale, number)) {
+        return Err(fallen);
+    }
+    if numbers.is_empty() {
+        // Nothing stands any more: a ticket that was used says why, else the first.
+        let mut reasons: Vec<Refusal> = (0_u16..).zip(&sale.tickets).filter_map(|(number, _)| fallen(sale, number)).collect();
+        reasons.sort_by_key(|reason| !matches!(reason, Refusal::TicketUsed { .. }));
+        return Err(reasons.into_iter().next().unwrap_or(Refusal::TicketCancelled));
+    }
+    Ok(numbers)
+}
+
+/// Why a ticket does not stand, if it does not.
+pub(super) fn fallen(sale: &Sale, number: u16) -> Option<Refusal> {
+    match sale.tickets.get(usize::from(number)).map(|ticket| ticket.state) {
+        Some(TicketState::Valid) => None,
+        Some(TicketState::Cancelled) => Some(Refusal::TicketCancelled),
+        Some(TicketState::Inside { first_at, .. } | TicketState::Outside { first_at, .. }) => Some(Refusal::TicketUsed { at: first_at }),
+        Some(TicketState::Moving) => Some(Refusal::TicketMoving),
+        Some(TicketState::Moved) => Some(Refusal::TicketMoved { to: sale.moved_to(number) }),
+        None => Some(Refusal::UnknownTicket),
+    }
 }
 
 /// The ticket numbers meant: those named, sorted and each once, or all that `standing` accepts.

@@ -7,12 +7,12 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::capacity::Places;
 use super::event::{
-    AdmissionConflict, Admitted, Cancelled, ConflictReason, Direction, Event, Exited, Extended, Held, Line, Offered, Scan, Settlement, Sold, Waited,
-    people, total,
+    AdmissionConflict, Admitted, Arrived, Cancelled, ConflictReason, Direction, Event, Exited, Extended, Held, Line, MoveBegun, MoveUndone, MovedOut,
+    Offered, Renamed, Scan, Settlement, Sold, Waited, line_of, people, total,
 };
 use super::waiting_list::{Waiting, WaitingEnd, WaitingList};
-use super::{Broken, Channel};
-use crate::ids::{Code, HoldId, KeyId, OrderId, PersonId};
+use super::{Broken, Channel, Refusal};
+use crate::ids::{Code, HoldId, KeyId, OrderId, PersonId, TicketId};
 use crate::money::Cents;
 use crate::recall::REMEMBERED_S;
 use crate::record::Record;
@@ -58,6 +58,58 @@ pub struct Sale {
     pub refunded_cents: Cents,
     /// One for each person, in the order of the lines.
     pub tickets: Vec<Ticket>,
+    /// What of it stands in other slots, because tickets have moved there.
+    pub carried_cents: Cents,
+    /// The most percent that a cancellation by the visitor pays back: 100, unless the tickets came from a slot that would have paid back less.
+    pub refund_percent_max: u8,
+    /// Moves of its tickets to other slots, under way or done, in the order in which they began.
+    pub moves: Vec<Move>,
+    /// Whose names stand on tickets, kept apart, by the tickets' numbers.
+    pub holders: BTreeMap<u16, PersonId>,
+}
+
+impl Sale {
+    /// The ticket that one of this sale became, or is to become, in another slot.
+    #[must_use]
+    pub fn moved_to(&self, number: u16) -> Option<TicketId> {
+        // An undone move is not kept, so a ticket is in one at most.
+        self.moves.iter().find_map(|moved| moved.begun.ticket(number))
+    }
+
+    fn new(who: KeyId, channel: Channel, lines: &[Line], settlement: Settlement, at: Timestamp) -> Self {
+        Self {
+            who,
+            channel,
+            lines: lines.to_vec(),
+            settlement,
+            contact: None,
+            order: None,
+            sold_at: at,
+            refunded_cents: Cents::ZERO,
+            tickets: vec![Ticket { issue: 1, state: TicketState::Valid, blocked: None }; people(lines) as usize],
+            carried_cents: Cents::ZERO,
+            refund_percent_max: 100,
+            moves: Vec::new(),
+            holders: BTreeMap::new(),
+        }
+    }
+}
+
+/// A move of tickets to another slot, unless it was undone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Move {
+    /// What was begun.
+    pub begun: MoveBegun,
+    /// Whether the tickets have arrived.
+    pub is_done: bool,
+}
+
+impl MoveBegun {
+    /// The ticket that the one with this number becomes.
+    #[must_use]
+    pub fn ticket(&self, number: u16) -> Option<TicketId> {
+        self.tickets.binary_search(&number).ok().map(|place| self.arrival.ticket(place as u16))
+    }
 }
 
 /// One person's ticket.
@@ -97,6 +149,10 @@ pub enum TicketState {
     },
     /// It counts no more.
     Cancelled,
+    /// It is on its way to another slot, and good nowhere meanwhile.
+    Moving,
+    /// It has become a ticket of another slot.
+    Moved,
 }
 
 impl TicketState {
@@ -105,7 +161,7 @@ impl TicketState {
     pub const fn first_at(self) -> Option<Timestamp> {
         match self {
             Self::Inside { first_at, .. } | Self::Outside { first_at, .. } => Some(first_at),
-            Self::Valid | Self::Cancelled => None,
+            Self::Valid | Self::Cancelled | Self::Moving | Self::Moved => None,
         }
     }
 
@@ -169,6 +225,10 @@ pub(super) struct Ledger {
     /// The scans of gates without a network that were taken in, and what speaks against those that should not have been: a scan is taken in once.
     pub(super) scans: BTreeMap<Scan, Option<ConflictReason>>,
     pub(super) list: WaitingList,
+    /// Moves under way: what the tickets are to become, and of which sale they are.
+    pub(super) moving: BTreeMap<HoldId, HoldId>,
+    /// Moves that were undone, oldest first, for a day: who repeats the request is told why.
+    pub(super) undone: VecDeque<(HoldId, Refusal, Timestamp)>,
 }
 
 impl Ledger {
@@ -240,22 +300,54 @@ impl Ledger {
             order = order.or(hold.order);
             self.list.hold_ended(sold.sale, who, WaitingEnd::Taken, record.at);
         }
-        let count = people(&sold.lines);
-        places.sold[sold.channel.index()] += count;
-        self.sales.insert(
-            sold.sale,
-            Sale {
-                who,
-                channel: sold.channel,
-                lines: sold.lines.clone(),
-                settlement: sold.settlement.clone(),
-                contact: sold.contact,
-                order,
-                sold_at: record.at,
-                refunded_cents: Cents::ZERO,
-                tickets: vec![Ticket { issue: 1, state: TicketState::Valid, blocked: None }; count as usize],
-            },
-        );
+        places.sold[sold.channel.index()] += people(&sold.lines);
+        let sale = Sale::new(who, sold.channel, &sold.lines, sold.settlement.clone(), record.at);
+        self.sales.insert(sold.sale, Sale { contact: sold.contact, order, ..sale });
+    }
+
+    pub(super) fn arrived(&mut self, places: &mut Places, arrived: &Arrived, at: Timestamp) {
+        places.sold[arrived.channel.index()] += people(&arrived.lines);
+        let sale = Sale::new(arrived.who, arrived.channel, &arrived.lines, Settlement::Moved { from: arrived.from }, at);
+        let (refund_percent_max, holders) = (arrived.refund_percent, arrived.holders.iter().copied().collect());
+        self.sales.insert(arrived.sale, Sale { contact: arrived.contact, order: arrived.order, refund_percent_max, holders, ..sale });
+    }
+
+    pub(super) fn move_begun(&mut self, begun: &MoveBegun) {
+        let Some(sale) = self.sales.get_mut(&begun.sale) else { return };
+        turn(sale, &begun.tickets, TicketState::Valid, TicketState::Moving);
+        sale.moves.push(Move { begun: begun.clone(), is_done: false });
+        self.moving.insert(begun.arrival, begun.sale);
+    }
+
+    pub(super) fn moved_out(&mut self, places: &mut Places, moved: &MovedOut) {
+        let Some(sale) = self.moving.remove(&moved.arrival).and_then(|sale| self.sales.get_mut(&sale)) else { return };
+        let Some(found) = sale.moves.iter_mut().find(|found| found.begun.arrival == moved.arrival) else { return };
+        found.is_done = true;
+        places.sold[sale.channel.index()] -= turn(sale, &moved.tickets, TicketState::Moving, TicketState::Moved);
+        sale.holders.retain(|number, _| moved.tickets.binary_search(number).is_err());
+        sale.carried_cents = sale.carried_cents.plus(moved.carried_cents);
+    }
+
+    pub(super) fn move_undone(&mut self, undone: &MoveUndone, at: Timestamp) {
+        let Some(sale) = self.moving.remove(&undone.arrival).and_then(|sale| self.sales.get_mut(&sale)) else { return };
+        sale.moves.retain(|found| found.begun.arrival != undone.arrival);
+        turn(sale, &undone.tickets, TicketState::Moving, TicketState::Valid);
+        while self.undone.front().is_some_and(|(.., undone_at)| at.micros_since(*undone_at) > REMEMBERED_S * MICROS_PER_S) {
+            self.undone.pop_front();
+        }
+        self.undone.push_back((undone.arrival, undone.why.clone(), at));
+    }
+
+    pub(super) fn renamed(&mut self, renamed: &Renamed) {
+        let Some(sale) = self.sales.get_mut(&renamed.sale) else { return };
+        for &(number, issue) in &renamed.tickets {
+            let Some(ticket) = sale.tickets.get_mut(usize::from(number)) else { continue };
+            ticket.issue = issue;
+            match renamed.holder {
+                Some(holder) => sale.holders.insert(number, holder),
+                None => sale.holders.remove(&number),
+            };
+        }
     }
 
     pub(super) fn cancelled(&mut self, places: &mut Places, cancelled: &Cancelled) {
@@ -351,11 +443,12 @@ impl Ledger {
             if self.ended.contains_key(id) {
                 return broken("SL-2", "a hold was both sold and ended");
             }
-            if sale.refunded_cents > total(&sale.lines) {
-                return broken("SL-6", "more was refunded than paid");
+            if sale.refunded_cents.plus(sale.carried_cents) > total(&sale.lines) {
+                return broken("SL-6", "more was refunded or carried out than paid");
             }
+            self.recount_moves(*id, sale)?;
             for ticket in &sale.tickets {
-                sold[sale.channel.index()] += u32::from(ticket.state != TicketState::Cancelled);
+                sold[sale.channel.index()] += u32::from(!matches!(ticket.state, TicketState::Cancelled | TicketState::Moved));
                 admitted += u32::from(matches!(ticket.state, TicketState::Inside { .. } | TicketState::Outside { .. }));
                 inside += u32::from(matches!(ticket.state, TicketState::Inside { .. }));
             }
@@ -372,8 +465,49 @@ impl Ledger {
         if !self.list.recount(|id| self.holds.contains_key(&id), |id| self.knows(id)) {
             return broken("SL-9", "an entry of the waiting list is not what it is counted as");
         }
+        if self.sales.values().flat_map(|sale| &sale.moves).filter(|found| !found.is_done).count() != self.moving.len() {
+            return broken("SL-5", "the moves under way are not those of the sales");
+        }
         Ok(())
     }
+
+    /// Whether the tickets of a sale that are moving or have moved are those of its moves, and took their money with them.
+    fn recount_moves(&self, id: HoldId, sale: &Sale) -> Result<(), Broken> {
+        let broken = |invariant, what| Err(Broken { invariant, what });
+        for found in &sale.moves {
+            let expected = if found.is_done { TicketState::Moved } else { TicketState::Moving };
+            let state = |number: &u16| sale.tickets.get(usize::from(*number)).map(|ticket| ticket.state);
+            if found.begun.tickets.iter().any(|number| state(number) != Some(expected)) {
+                return broken("SL-5", "a ticket's state is not that of its move");
+            }
+            if !found.is_done && self.moving.get(&found.begun.arrival) != Some(&id) {
+                return broken("SL-5", "the moves under way are not those of the sales");
+            }
+        }
+        let gone = |(number, ticket): (u16, &Ticket)| matches!(ticket.state, TicketState::Moving | TicketState::Moved).then_some(number);
+        let mut carried = Cents::ZERO;
+        for number in (0..).zip(&sale.tickets).filter_map(gone) {
+            if sale.moved_to(number).is_none() {
+                return broken("SL-5", "a ticket moves nowhere");
+            }
+            if sale.tickets[usize::from(number)].state == TicketState::Moved {
+                carried = carried.plus(line_of(&sale.lines, number).map_or(Cents::ZERO, |line| line.price_cents));
+            }
+        }
+        if carried == sale.carried_cents { Ok(()) } else { broken("SL-6", "what was carried out is not what the moved tickets cost") }
+    }
+}
+
+/// Turns those of the tickets that are in one state into another; answers how many.
+fn turn(sale: &mut Sale, tickets: &[u16], from: TicketState, to: TicketState) -> u32 {
+    let mut turned = 0;
+    for &number in tickets {
+        if let Some(ticket) = sale.tickets.get_mut(usize::from(number)).filter(|ticket| ticket.state == from) {
+            ticket.state = to;
+            turned += 1;
+        }
+    }
+    turned
 }
 
 fn by(record: &Record<Event>) -> (KeyId, Option<OrderId>) {
@@ -382,12 +516,13 @@ fn by(record: &Record<Event>) -> (KeyId, Option<OrderId>) {
 
 /// The written form of a [`Ledger`]: sorted, so that equal states are equal bytes; what follows from the rest is left out.
 #[derive(Serialize, Deserialize)]
-struct Written<H, S, C, L> {
+struct Written<H, S, C, L, U> {
     holds: Vec<(HoldId, H)>,
     sales: Vec<(HoldId, S)>,
     ended: Vec<(HoldId, End, Timestamp)>,
     scans: C,
     list: L,
+    undone: U,
 }
 
 pub(super) fn sorted<T>(map: &ById<T>) -> Vec<(HoldId, &T)> {
@@ -399,14 +534,21 @@ pub(super) fn sorted<T>(map: &ById<T>) -> Vec<(HoldId, &T)> {
 impl Serialize for Ledger {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let ended = self.ended_order.iter().filter_map(|id| self.ended.get(id).map(|(end, at)| (*id, *end, *at))).collect();
-        Written { holds: sorted(&self.holds), sales: sorted(&self.sales), ended, scans: &self.scans, list: &self.list }.serialize(serializer)
+        Written { holds: sorted(&self.holds), sales: sorted(&self.sales), ended, scans: &self.scans, list: &self.list, undone: &self.undone }
+            .serialize(serializer)
     }
 }
 
 impl<'de> Deserialize<'de> for Ledger {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let written = Written::<Hold, Sale, _, WaitingList>::deserialize(deserializer)?;
+        let written = Written::<Hold, Sale, _, WaitingList, _>::deserialize(deserializer)?;
+        let under_way = |(id, sale): &(HoldId, Sale)| {
+            let id = *id;
+            sale.moves.iter().filter(|found| !found.is_done).map(move |found| (found.begun.arrival, id)).collect::<Vec<_>>()
+        };
         Ok(Self {
+            moving: written.sales.iter().flat_map(under_way).collect(),
+            undone: written.undone,
             deadlines: written.holds.iter().map(|(id, hold)| (hold.expires_at, *id)).collect(),
             holds: written.holds.into_iter().collect(),
             sales: written.sales.into_iter().collect(),

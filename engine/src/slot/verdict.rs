@@ -88,8 +88,8 @@ pub struct Room {
 /// ticket; `room` is none where nobody knows it, and then nobody waits.
 ///
 /// # Errors
-/// The first that holds of: `wrong_museum`, `unknown_ticket`, `code_outdated`, `ticket_blocked`, `ticket_cancelled`, `ticket_inside`, `too_early`, `too_late`,
-/// `ticket_used`, `wait`.
+/// The first that holds of: `wrong_museum`, `unknown_ticket`, `code_outdated`, `ticket_cancelled`, `ticket_blocked`, `ticket_moving`, `ticket_moved`,
+/// `ticket_inside`, `too_early`, `too_late`, `ticket_used`, `wait`.
 pub fn admission(shown: Shown, known: Option<(Window, &Ticket)>, room: Option<Room>, at: Timestamp) -> Result<u8, Refusal> {
     let (window, ticket) = shown.look_up(known)?;
     if shown.issue.is_some_and(|issue| issue != ticket.issue) {
@@ -100,6 +100,9 @@ pub fn admission(shown: Shown, known: Option<(Window, &Ticket)>, room: Option<Ro
     }
     let entry = match ticket.state {
         TicketState::Cancelled => return Err(Refusal::TicketCancelled),
+        TicketState::Moving => return Err(Refusal::TicketMoving),
+        // What it became, the slot adds.
+        TicketState::Moved => return Err(Refusal::TicketMoved { to: None }),
         TicketState::Inside { since, .. } => return Err(Refusal::TicketInside { since }),
         // A scan that comes to light late: its holder had not left yet.
         TicketState::Outside { first_at, left_at, .. } if at < left_at => return Err(Refusal::TicketInside { since: first_at }),

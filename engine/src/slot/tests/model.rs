@@ -29,6 +29,41 @@ struct Party {
     blocked: Vec<u16>,
     /// When tickets were last let in or out: (ticket, last in, last out).
     moved: Vec<(u16, i64, i64)>,
+    /// On their way to another slot, each under the number of what it is to become.
+    moving: Vec<(u16, u64)>,
+    gone: Vec<u16>,
+    /// One entry for each time that a ticket was renamed.
+    renamed: Vec<u16>,
+}
+
+impl Party {
+    fn new(n: u64, channel: Channel, people: u16, fate: Fate) -> Self {
+        Self {
+            n,
+            channel,
+            people,
+            listed: false,
+            fate,
+            cancelled: vec![],
+            inside: vec![],
+            left: vec![],
+            blocked: vec![],
+            moved: vec![],
+            moving: vec![],
+            gone: vec![],
+            renamed: vec![],
+        }
+    }
+
+    /// Whether a ticket was sold and is neither used, cancelled nor on its way or gone.
+    fn stands(&self, ticket: u16) -> bool {
+        let used = self.inside.contains(&ticket) || self.left.iter().any(|(n, _)| *n == ticket);
+        self.fate == Fate::Sold && ticket < self.people && !used && !self.cancelled.contains(&ticket) && !self.is_away(ticket)
+    }
+
+    fn is_away(&self, ticket: u16) -> bool {
+        self.gone.contains(&ticket) || self.moving.iter().any(|(n, _)| *n == ticket)
+    }
 }
 
 /// What is asked; times are seconds after the one before.
@@ -70,6 +105,13 @@ enum Ask {
         people: u16,
     },
     Leave(usize),
+    BeginMove(usize, u16),
+    EndMove(usize, bool),
+    Arrive {
+        channel: Channel,
+        people: u16,
+    },
+    Rename(usize, u16),
 }
 
 #[derive(Debug, Clone)]
@@ -106,7 +148,7 @@ impl Naive {
         // Parties stand in the order in which they came: who waits is asked one after the other.
         for i in 0..self.parties.len() {
             let Party { channel, people, ref fate, .. } = self.parties[i];
-            if *fate == Fate::Waiting && self.fits(channel, people) {
+            if *fate == Fate::Waiting && self.fits(channel, channel, people) {
                 self.parties[i].fate = Fate::Held { until: (now + 900).min(sale_end(channel)), extended: false };
             }
         }
@@ -114,11 +156,11 @@ impl Naive {
 
     fn taken(&self, channel: Option<Channel>) -> u32 {
         let counted = |party: &&Party| channel.is_none_or(|channel| channel == party.channel) && !matches!(party.fate, Fate::Gone | Fate::Waiting);
-        self.parties.iter().filter(counted).map(|party| u32::from(party.people) - party.cancelled.len() as u32).sum()
+        self.parties.iter().filter(counted).map(|party| u32::from(party.people) - (party.cancelled.len() + party.gone.len()) as u32).sum()
     }
 
-    fn fits(&self, channel: Channel, people: u16) -> bool {
-        if self.closed || self.now >= sale_end(channel) || self.now < -90 * DAY || people > 10 {
+    fn fits(&self, channel: Channel, via: Channel, people: u16) -> bool {
+        if self.closed || self.now >= sale_end(via) || self.now < -90 * DAY || people > 10 {
             return false;
         }
         let mut room = i64::from(self.capacity);
@@ -141,45 +183,22 @@ impl Naive {
         i64::from(people) <= room
     }
 
-    fn add(&mut self, channel: Channel, people: u16, fate: Fate) -> bool {
+    fn add(&mut self, channel: Channel, via: Channel, people: u16, fate: Fate) -> bool {
         let n = self.next;
         self.next += 1;
-        if !self.fits(channel, people) {
+        if !self.fits(channel, via, people) {
             return false;
         }
-        self.parties.push(Party {
-            n,
-            channel,
-            people,
-            listed: false,
-            fate,
-            cancelled: vec![],
-            inside: vec![],
-            left: vec![],
-            blocked: vec![],
-            moved: vec![],
-        });
+        self.parties.push(Party::new(n, channel, people, fate));
         true
     }
 
     fn join(&mut self, channel: Channel, people: u16) -> bool {
-        let may = !self.closed && self.now < sale_end(channel) && !self.fits(channel, people) && u32::from(people) <= self.capacity;
+        let may = !self.closed && self.now < sale_end(channel) && !self.fits(channel, channel, people) && u32::from(people) <= self.capacity;
         let n = self.next;
         self.next += 1;
         if may {
-            let fate = Fate::Waiting;
-            self.parties.push(Party {
-                n,
-                channel,
-                people,
-                listed: true,
-                fate,
-                cancelled: vec![],
-                inside: vec![],
-                left: vec![],
-                blocked: vec![],
-                moved: vec![],
-            });
+            self.parties.push(Party { listed: true, ..Party::new(n, channel, people, Fate::Waiting) });
         }
         may
     }
@@ -206,8 +225,10 @@ impl Naive {
         let (now, closed) = (self.now, self.closed);
         let selling = |party: &Party| !closed && now < sale_end(party.channel);
         match *ask {
-            Ask::Hold { channel, people } => self.add(channel, people, Fate::Held { until: (now + 900).min(sale_end(channel)), extended: false }),
-            Ask::Direct { people } => self.add(Channel::BoxOffice, people, Fate::Sold),
+            Ask::Hold { channel, people } => {
+                self.add(channel, channel, people, Fate::Held { until: (now + 900).min(sale_end(channel)), extended: false })
+            }
+            Ask::Direct { people } => self.add(Channel::BoxOffice, Channel::BoxOffice, people, Fate::Sold),
             Ask::Extend(i) => {
                 let Some(party) = self.parties.get_mut(i).filter(|party| selling(party)) else { return false };
                 let Fate::Held { until, extended: false } = party.fate else { return false };
@@ -227,13 +248,7 @@ impl Naive {
                 true
             }
             Ask::Cancel(i, ticket) => {
-                let Some(party) = self.parties.get_mut(i).filter(|party| party.fate == Fate::Sold && ticket < party.people && now < 30 * MIN) else {
-                    return false;
-                };
-                let used = party.inside.contains(&ticket) || party.left.iter().any(|(n, _)| *n == ticket);
-                if used || party.cancelled.contains(&ticket) {
-                    return false;
-                }
+                let Some(party) = self.parties.get_mut(i).filter(|party| party.stands(ticket) && now < 30 * MIN) else { return false };
                 party.cancelled.push(ticket);
                 true
             }
@@ -249,7 +264,13 @@ impl Naive {
                     party.left.iter().filter(|(n, _)| *n == ticket).count() == 1
                         && party.left.iter().any(|(n, first_at)| *n == ticket && now <= first_at + 7200)
                 };
-                if !may || full || party.inside.contains(&ticket) || party.cancelled.contains(&ticket) || party.blocked.contains(&ticket) {
+                if !may
+                    || full
+                    || party.inside.contains(&ticket)
+                    || party.cancelled.contains(&ticket)
+                    || party.blocked.contains(&ticket)
+                    || party.is_away(ticket)
+                {
                     return false;
                 }
                 party.enter(ticket, now);
@@ -274,12 +295,13 @@ impl Naive {
                 }
                 self.scans.push((i, ticket, t, out));
                 let seen = self.observed.is_some_and(|(measured, ..)| t <= measured);
-                let cancelled = party.cancelled.contains(&ticket);
+                // A ticket that has gone elsewhere, or was issued anew since, lets nobody in either.
+                let cancelled = party.cancelled.contains(&ticket) || party.is_away(ticket) || party.renamed.contains(&ticket);
                 let good = match entries {
                     0 => !cancelled && !party.blocked.contains(&ticket) && (-15 * MIN..=45 * MIN).contains(&t),
                     1 => {
                         let back = party.left.iter().any(|(n, first_at)| *n == ticket && t <= first_at + 7200);
-                        !inside && !party.blocked.contains(&ticket) && t >= went && back
+                        !cancelled && !inside && !party.blocked.contains(&ticket) && t >= went && back
                     }
                     _ => false,
                 };
@@ -299,7 +321,7 @@ impl Naive {
                 let Some(party) = self.parties.get_mut(i).filter(|party| party.fate == Fate::Sold && ticket < party.people) else { return false };
                 let was = party.blocked.contains(&ticket);
                 party.blocked.retain(|n| *n != ticket);
-                if block && !party.cancelled.contains(&ticket) {
+                if block && !party.cancelled.contains(&ticket) && !party.is_away(ticket) {
                     party.blocked.push(ticket);
                     return true;
                 }
@@ -342,6 +364,29 @@ impl Naive {
                 party.fate = Fate::Gone;
                 true
             }
+            Ask::BeginMove(i, ticket) => {
+                let arrival = self.next;
+                self.next += 1;
+                let may = |party: &&mut Party| party.stands(ticket) && now < 30 * MIN && !party.blocked.contains(&ticket);
+                let Some(party) = self.parties.get_mut(i).filter(may) else { return false };
+                party.moving.push((ticket, arrival));
+                true
+            }
+            Ask::EndMove(i, done) => {
+                let Some(party) = self.parties.get_mut(i).filter(|party| !party.moving.is_empty()) else { return false };
+                let (ticket, _) = party.moving.remove(0);
+                if done {
+                    party.gone.push(ticket);
+                }
+                true
+            }
+            Ask::Arrive { channel, people } => self.add(channel, Channel::BoxOffice, people, Fate::Sold),
+            Ask::Rename(i, ticket) => {
+                let may = |party: &&mut Party| party.stands(ticket) && now < 30 * MIN && !party.blocked.contains(&ticket);
+                let Some(party) = self.parties.get_mut(i).filter(may) else { return false };
+                party.renamed.push(ticket);
+                true
+            }
         }
     }
 
@@ -358,7 +403,10 @@ impl Naive {
                 Command::Sell { hold: id(n(i)), owner: None, settlement, contact: None }
             }
             Ask::Cancel(i, ticket) => cancel(n(i), &[ticket]),
-            Ask::Admit(i, ticket) => admit(n(i), ticket),
+            Ask::Admit(i, ticket) => {
+                let renamed = self.parties.get(i).map_or(0, |party| party.renamed.iter().filter(|n| **n == ticket).count());
+                Command::Admit { ticket: id(n(i)).ticket(ticket), issue: Some(1 + renamed as u16), gate: code("north"), museum: MUSEUM }
+            }
             Ask::Exit(i, ticket) => exit(n(i), ticket),
             Ask::Block(i, ticket, true) => Command::Block { sale: id(n(i)), tickets: vec![ticket], reason: code("review") },
             Ask::Block(i, ticket, false) => Command::Unblock { sale: id(n(i)), tickets: vec![ticket] },
@@ -376,6 +424,17 @@ impl Naive {
             },
             Ask::Wait { channel, people } => Command::Wait { entry: id(self.next), channel, lines: vec![full(people)] },
             Ask::Leave(i) => Command::LeaveWaiting { entry: id(n(i)), owner: None },
+            Ask::BeginMove(i, ticket) => begin_move(n(i), &[ticket], self.next),
+            Ask::EndMove(i, done) => {
+                let arrival = there(self.parties.get(i).and_then(|party| party.moving.first()).map_or(9999, |(_, arrival)| *arrival));
+                if done { Command::FinishMove { arrival } } else { Command::UndoMove { arrival, why: Refusal::UnknownSlot } }
+            }
+            Ask::Arrive { channel, people } => {
+                Command::Arrive { arrived: Box::new(Arrived { channel, ..arrived(self.next, &[full(people)]) }), via: Channel::BoxOffice }
+            }
+            Ask::Rename(i, ticket) => {
+                Command::Rename { sale: id(n(i)), owner: None, tickets: vec![ticket], holder: Some(PersonId(self.next.into())) }
+            }
             Ask::Merge { party, ticket, ago, out } => {
                 let direction = if out { Direction::Out } else { Direction::In };
                 merge(scan(n(party), ticket, "pda", direction, self.now - ago))
@@ -410,9 +469,9 @@ pub struct Step {
 
 fn asks() -> impl Strategy<Value = (i64, Ask)> {
     let later = prop_oneof![6 => 0..120_i64, 2 => 120..1200_i64, 1 => 1200..3 * HOUR];
-    let channel = prop_oneof![Just(Channel::Group), Just(Channel::Reseller), Just(Channel::BoxOffice)];
+    let channel = || prop_oneof![Just(Channel::Group), Just(Channel::Reseller), Just(Channel::BoxOffice)];
     let ask = prop_oneof![
-        6 => (channel.clone(), 1..6_u16).prop_map(|(channel, people)| Ask::Hold { channel, people }),
+        6 => (channel(), 1..6_u16).prop_map(|(channel, people)| Ask::Hold { channel, people }),
         3 => (1..6_u16).prop_map(|people| Ask::Direct { people }),
         1 => (0..30_usize).prop_map(Ask::Extend),
         1 => (0..30_usize).prop_map(Ask::Release),
@@ -427,8 +486,12 @@ fn asks() -> impl Strategy<Value = (i64, Ask)> {
         2 => (0..110_u32, prop::option::of(0..25_u32)).prop_map(|(inside, share)| Ask::Observe { inside, share }),
         4 => (0..30_usize, 0..6_u16, prop_oneof![Just(0_i64), 1..600_i64, 600..2 * HOUR], prop::bool::weighted(0.4))
             .prop_map(|(party, ticket, ago, out)| Ask::Merge { party, ticket, ago, out }),
-        6 => (channel, 1..9_u16).prop_map(|(channel, people)| Ask::Wait { channel, people }),
+        6 => (channel(), 1..9_u16).prop_map(|(channel, people)| Ask::Wait { channel, people }),
         2 => (0..30_usize).prop_map(Ask::Leave),
+        3 => (0..30_usize, 0..6_u16).prop_map(|(i, ticket)| Ask::BeginMove(i, ticket)),
+        3 => (0..30_usize, any::<bool>()).prop_map(|(i, done)| Ask::EndMove(i, done)),
+        1 => (channel(), 1..6_u16).prop_map(|(channel, people)| Ask::Arrive { channel, people }),
+        1 => (0..30_usize, 0..6_u16).prop_map(|(i, ticket)| Ask::Rename(i, ticket)),
     ];
     (later, ask)
 }
@@ -512,6 +575,7 @@ impl StateMachineTest for Real {
         offered.sort_unstable();
         assert_eq!((waiting, offered), (naive.waiting(), naive.offered()), "who waits, in order, and who has an offer, after {transition:?}");
         wakes_on_time(&real.slot);
+        assert_eq!(real.slot.moving() as usize, naive.parties.iter().map(|party| party.moving.len()).sum::<usize>());
         real
     }
 

@@ -188,11 +188,15 @@ fn nobody_who_comes_later_takes_what_somebody_who_waits_could_use() {
     assert!(world.ask(-DAY, &wait(3, Channel::Web, 4)).is_ok());
     assert!(world.ask(-DAY, &release(1)).is_ok());
     // The shell offers first; but the rule does not rest on that: ten are free, four of them are spoken for.
-    let short = Refusal::NotEnoughPlaces { asked: 7, available: 6, limited_by: LimitedBy::Capacity };
-    assert_eq!(world.slot.decide(at(-DAY), &web(4, 7)), Err(short.clone()));
-    assert_eq!(world.slot.decide(at(-2 * DAY), &web(4, 7)), Err(short), "also for a clock that is behind the slot's");
+    let short = || Refusal::NotEnoughPlaces { asked: 7, available: 6, limited_by: LimitedBy::Capacity };
+    assert_eq!(world.slot.decide(at(-DAY), &web(4, 7)), Err(short()));
+    assert_eq!(world.slot.decide(at(-2 * DAY), &web(4, 7)), Err(short()), "also for a clock that is behind the slot's");
     assert!(world.slot.decide(at(-DAY), &web(4, 6)).is_ok());
     assert!(world.slot.decide(at(-DAY), &direct(4, &[full(7)], desk())).is_err());
+    let moves_here = |people, via| world.slot.decide(at(-DAY), &arrive(4, &[full(people)], via));
+    assert_eq!(moves_here(7, Channel::Web), Err(short()), "nor does who comes from another slot");
+    assert_eq!(moves_here(7, Channel::BoxOffice), Err(short()), "not with a desk's help either");
+    assert!(moves_here(6, Channel::Web).is_ok());
     assert!(world.slot.decide(at(-DAY), &wait(4, Channel::Web, 7)).is_ok());
     assert_eq!(world.slot.decide(at(-DAY), &wait(4, Channel::Web, 6)), Err(Refusal::PlacesAvailable { available: 6 }));
 }
@@ -211,6 +215,13 @@ fn whatever_frees_places_serves_those_who_wait() {
     assert_eq!(cancelled.offered(-HOUR), [], "four are not five");
     assert!(cancelled.ask(-HOUR, &cancel(1, &[4])).is_ok());
     assert_eq!(cancelled.offered(-HOUR), [(id(3), 0)]);
+    let mut moved = queue(&[(-DAY, sold(1)), (-DAY, sold(2))]);
+    assert!(moved.ask(-2 * HOUR, &begin_move(1, &[0, 1, 2, 3, 4], 9)).is_ok());
+    assert_eq!(moved.offered(-2 * HOUR), [], "their places are kept until it is known that they have arrived");
+    let mut stayed = queue(&[(-DAY, sold(1)), (-DAY, sold(2)), (-DAY, begin_move(1, &[0, 1, 2, 3, 4], 9))]);
+    assert!(stayed.ask(-2 * HOUR, &undo_move(9)).is_ok() && moved.ask(-2 * HOUR, &finish_move(9)).is_ok());
+    assert_eq!(moved.slot.wake_at(), Some(at(-2 * HOUR)), "it wants to be woken at once");
+    assert_eq!((moved.offered(-2 * HOUR), stayed.offered(-2 * HOUR)), (vec![(id(3), 0)], vec![]));
     let mut raised = queue(&[(-DAY, sold(1)), (-DAY, sold(2))]);
     assert!(raised.ask(-HOUR, &Command::SetCapacity { capacity: 25 }).is_ok());
     assert_eq!(raised.offered(-HOUR), [(id(3), 0)]);

@@ -1,0 +1,181 @@
+//! Moves of tickets to another slot: a flow over two streams, each of whose steps is a command with a key that follows from the flow. Its journal is the slot that
+//! the tickets leave; the rules of the steps are in `engine::slot`.
+//!
+//! `BeginMove` there, `Arrive` in the other slot, then `FinishMove`; `UndoMove` only when the other slot has said no. While its outcome is unknown the second
+//! step is asked again, never undone: it might have been written. A flow that was cut off, by a crash or a caller who went away, is found by the count of moves
+//! under way that every slot's head carries, and goes on from what is written.
+
+use std::time::Duration;
+
+use tokio::sync::Mutex;
+use tornello_engine::aggregate::Aggregate;
+use tornello_engine::envelope::{Digest, Envelope};
+use tornello_engine::ids::{HoldId, KeyId, SlotId};
+use tornello_engine::recall::Recall;
+use tornello_engine::record::Record;
+use tornello_engine::slot::{Command, Event, MoveBegun, MoveFate, Refusal, Sale, Settlement, Slot};
+
+use crate::digest::digest;
+use crate::failure::Failure;
+use crate::node::Node;
+use crate::people::RETENTION_S;
+
+/// How many moves may be driven at once without waiting for each other by chance.
+const LOCKS: usize = 256;
+/// How soon moves that were left behind are looked for, and how long at most between two tries of one that does not go on.
+const RESUME_EVERY: Duration = Duration::from_secs(1);
+const RESUME_EVERY_MAX: Duration = Duration::from_secs(60);
+
+/// Sees to it that one caller drives a move at a time. Two might hear different answers of the other slot (no, then yes, when a place has become free in
+/// between), and one would undo what the other has finished.
+#[derive(Debug)]
+pub struct Driving([Mutex<()>; LOCKS]);
+
+impl Default for Driving {
+    fn default() -> Self {
+        Self(std::array::from_fn(|_| Mutex::default()))
+    }
+}
+
+impl Driving {
+    fn of(&self, arrival: HoldId) -> &Mutex<()> {
+        &self.0[(arrival.get() >> 16) as usize % LOCKS]
+    }
+}
+
+/// Tickets that have moved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Moved {
+    /// The new sale's id.
+    pub id: HoldId,
+    /// The new sale.
+    pub sale: Sale,
+}
+
+/// Moves tickets to another slot, all or nothing. `command` must be [`Command::BeginMove`], with a fresh id for the arrival; `envelope` is the caller's own. A
+/// repeat is answered with what became of the move that was begun the first time.
+///
+/// # Errors
+/// The refusal of either slot; nothing is left of the move then. `OutcomeUnknown` if the move has begun and its end is not known yet: it goes on by itself.
+pub async fn move_tickets(node: &Node, source: SlotId, envelope: Envelope, command: Command) -> Result<Moved, Failure<Refusal>> {
+    rehearse(node, source, &envelope, &command).await?;
+    let record = node.slot(source, envelope, command).await?;
+    let begun = begun_by(&record.events).ok_or(Failure::OutcomeUnknown)?;
+    // From here on something was written, whatever fails: only the end of the flow is an answer.
+    let unknown = |failure: Failure<Refusal>| {
+        tracing::warn!(sale = %begun.sale, arrival = %begun.arrival, %failure, "a move is under way and will be resumed");
+        Failure::OutcomeUnknown
+    };
+    advance(node, source, begun.arrival).await.map_err(unknown)?;
+    let (sale, arrival) = (begun.sale, begun.arrival);
+    match node.look(source, move |slot| slot.fate_of_move(sale, arrival)).await.map_err(unknown)? {
+        Some(MoveFate::Undone(why)) => Err(Failure::Refused(why)),
+        Some(MoveFate::Done) => {
+            let found = node.look(arrival.slot(), move |slot| slot.sale_of(arrival).cloned()).await.map_err(unknown)?;
+            found.map(|sale| Moved { id: arrival, sale }).ok_or(Failure::OutcomeUnknown)
+        }
+        Some(MoveFate::UnderWay) | None => Err(Failure::OutcomeUnknown),
+    }
+}
+
+/// Whether both slots would say yes now, so that a move that cannot be is refused before anything is written. A repeat is not asked again.
+async fn rehearse(node: &Node, source: SlotId, envelope: &Envelope, command: &Command) -> Result<(), Failure<Refusal>> {
+    let (envelope, command, now) = (envelope.clone(), command.clone(), node.now());
+    let begin = move |slot: &Slot| match slot.recall(&envelope) {
+        Recall::New => slot.decide(now, &command).map(|events| begun_by(&events).and_then(|begun| Some((begun.arrival, slot.arrival(begun)?)))),
+        Recall::Done { .. } | Recall::OtherBody => Ok(None),
+    };
+    let Some((arrival, arrive)) = node.look(source, begin).await?.map_err(Failure::Refused)? else { return Ok(()) };
+    match node.look(arrival.slot(), move |slot| slot.decide(now, &arrive).map(drop)).await {
+        Ok(decided) => decided.map_err(Failure::Refused),
+        Err(Failure::UnknownSlot(_)) => Err(Failure::Refused(Refusal::UnknownSlot)),
+        Err(failure) => Err(failure),
+    }
+}
+
+fn begun_by(events: &[Event]) -> Option<&MoveBegun> {
+    events.iter().find_map(|event| if let Event::MoveBegun(begun) = event { Some(begun) } else { None })
+}
+
+/// Drives a move to its end, from wherever it stands; one that has ended stays as it is. For requests and for the resumer alike.
+///
+/// # Errors
+/// Whatever keeps a step from being taken or its outcome from being known. Nothing is lost: the move stands where it stood, or a step further.
+pub async fn advance(node: &Node, source: SlotId, arrival: HoldId) -> Result<(), Failure<Refusal>> {
+    let _driving = node.driving().of(arrival).lock().await;
+    let arrive = move |slot: &Slot| slot.begun(arrival).and_then(|begun| Some((begun.sale, slot.arrival(begun)?)));
+    let Some((sale, arrive)) = node.look(source, arrive).await? else { return Ok(()) };
+    let step = |name: &str| envelope(sale, arrival, name);
+    let refused = match node.slot(arrival.slot(), step("arrive"), arrive).await {
+        Ok(_) => None,
+        // The key of this step is forgotten after a day: the sale itself says then whether it was taken.
+        Err(Failure::Refused(Refusal::IdTaken)) if has_arrived(node, sale, arrival).await? => None,
+        Err(Failure::Refused(why)) => Some(why),
+        Err(Failure::UnknownSlot(_)) => Some(Refusal::UnknownSlot),
+        Err(unknown) => return Err(unknown),
+    };
+    let last = match refused {
+        None => {
+            keep_people(node, arrival).await?;
+            node.slot(source, step("finish"), Command::FinishMove { arrival }).await
+        }
+        Some(why) => node.slot(source, step("undo"), Command::UndoMove { arrival, why }).await,
+    };
+    last.map(|_: Record<Event>| ())
+}
+
+async fn has_arrived(node: &Node, sale: HoldId, arrival: HoldId) -> Result<bool, Failure<Refusal>> {
+    let is_it = move |slot: &Slot| slot.sale_of(arrival).is_some_and(|found| found.settlement == Settlement::Moved { from: sale });
+    node.look(arrival.slot(), is_it).await
+}
+
+/// Contact and names go with the tickets, so they are kept as long as those of the other slot.
+async fn keep_people(node: &Node, arrival: HoldId) -> Result<(), Failure<Refusal>> {
+    let Some(files) = node.files() else { return Ok(()) };
+    let known = move |slot: &Slot| {
+        let sale = slot.sale_of(arrival)?;
+        Some((slot.opening().end, sale.contact.into_iter().chain(sale.holders.values().copied()).collect::<Vec<_>>()))
+    };
+    let Some((end, people)) = node.look(arrival.slot(), known).await? else { return Ok(()) };
+    for person in people {
+        files.people.keep_until(person, end.plus_seconds(RETENTION_S)).await.map_err(|error| Failure::Journal(error.to_string()))?;
+    }
+    Ok(())
+}
+
+/// The envelope of a step: its key follows from the flow, so that a step is taken once however often it is asked.
+fn envelope(sale: HoldId, arrival: HoldId, step: &str) -> Envelope {
+    let key: Digest = digest(&[b"move", &sale.get().to_be_bytes(), &arrival.get().to_be_bytes(), step.as_bytes()]);
+    Envelope { who: KeyId::SYSTEM, key, body: key, parties: Vec::new(), assessment: None, order: None }
+}
+
+/// Drives every move that is under way, wherever it was left; answers how many are still under way, because a slot does not answer now.
+pub async fn resume(node: &Node) -> usize {
+    let mut left = 0;
+    for source in node.board().moving() {
+        let arrivals = match node.look(source, |slot| slot.moves_under_way().collect::<Vec<_>>()).await {
+            Ok(arrivals) => arrivals,
+            Err(failure) => {
+                tracing::warn!(slot = %source, %failure, "the moves of a slot cannot be resumed now");
+                left += 1;
+                continue;
+            }
+        };
+        for arrival in arrivals {
+            if let Err(failure) = advance(node, source, arrival).await {
+                tracing::warn!(slot = %source, %arrival, %failure, "a move cannot be resumed now");
+                left += 1;
+            }
+        }
+    }
+    left
+}
+
+/// Resumes what was left under way, at once and then again and again, less often while it does not help. Runs until dropped.
+pub(crate) async fn keep_moving(node: &Node) {
+    let mut pause = RESUME_EVERY;
+    loop {
+        pause = if resume(node).await == 0 { RESUME_EVERY } else { (pause * 2).min(RESUME_EVERY_MAX) };
+        tokio::time::sleep(pause).await;
+    }
+}

@@ -1,0 +1,134 @@
+//! Tickets that go to another slot, and tickets that go to another person. Whether they may is for the slots to say; here is looked up what they must be told: what the
+//! tickets cost in the other slot, and under which number a name is kept.
+
+use actix_web::{HttpResponse, post, web};
+use serde::{Deserialize, Serialize};
+use tornello_actors::failure::Failure;
+use tornello_actors::moves::move_tickets;
+use tornello_actors::node::Node;
+use tornello_engine::calendar;
+use tornello_engine::channel::Channel;
+use tornello_engine::ids::{Code, HoldId, SlotId, TicketId};
+use tornello_engine::money::Cents;
+use tornello_engine::slot::{Command, Event, Line};
+
+use crate::auth::{Caller, Scope};
+use crate::problem::Problem;
+use crate::request::{IdempotencyKey, envelope, random};
+use crate::routes::people::{self, HolderForm};
+use crate::routes::sales::{SaleView, seen};
+use crate::routes::tickets::Issued;
+use crate::routes::{alternatives, not_rebuilt};
+
+/// Where tickets go.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct MoveForm {
+    /// The other slot, of the same museum.
+    #[schema(value_type = String, min_length = 13, max_length = 13, examples("000a000102r4e"))]
+    pub slot: SlotId,
+    /// Numbers of tickets, from 0; empty: all that still stand.
+    #[serde(default)]
+    #[schema(max_items = 1000)]
+    pub tickets: Vec<u16>,
+}
+
+/// What the categories of a sale cost in another slot; those that it does not sell are left out.
+fn prices(node: &Node, to: SlotId, channel: Channel, lines: &[Line]) -> Vec<(Code, Cents)> {
+    let (Some(known), date) = (node.museums().get(to.museum()), calendar::local_day(to.start())) else { return Vec::new() };
+    let Some((_, tariff)) = known.museum.tariff_on(date) else { return Vec::new() };
+    let price = |line: &Line| Some((line.category, tariff.quote(date, channel, line.category).ok()?.total()));
+    lines.iter().filter_map(price).collect()
+}
+
+/// Move a sale, or some of its tickets, to another slot.
+///
+/// All or nothing, within the museum, at the price that was paid; what costs something else there is to be cancelled and booked anew. The answer is the new sale: its tickets
+/// have new codes, and the old ones are good no more. If the other slot refuses, everything stands as before; the refusal is answered, where places are short with the nearest
+/// slots that have them. After `outcome_unknown` the move goes on by itself: repeat to hear how it ended.
+#[utoipa::path(
+    tag = "Sales", operation_id = "move_sale", security(("key" = ["book"])), request_body = MoveForm,
+    params(("sale" = String, Path, description = "The sale"), ("Idempotency-Key" = String, Header, description = "A new value for each request")),
+    responses((status = 200, description = "The tickets have moved: the new sale", body = SaleView), crate::openapi::Problems),
+)]
+#[post("/sales/{sale}/move")]
+pub async fn to_slot(
+    node: web::Data<Node>,
+    caller: Caller,
+    key: IdempotencyKey,
+    sale: web::Path<HoldId>,
+    form: web::Json<MoveForm>,
+) -> Result<HttpResponse, Problem> {
+    let sale = sale.into_inner();
+    caller.may_at(Scope::Book, sale.slot().museum())?;
+    let envelope = envelope(&node, &caller, &key, &["move", &sale.to_string()], &*form, &[], None)?;
+    let MoveForm { slot: to, tickets } = form.into_inner();
+    let (channel, lines) = seen(&node, &caller, sale, |_, sale| (sale.channel, sale.lines.clone())).await?;
+    let prices = prices(&node, to, channel, &lines);
+    let command = Command::BeginMove { sale, owner: caller.owner(), tickets, arrival: HoldId::new(to, random()), via: caller.channel(), prices };
+    let moved = move_tickets(&node, sale.slot(), envelope, command).await.map_err(|failure| alternatives(&node, to, channel, failure))?;
+    let view = SaleView::new(moved.id, moved.sale.channel, &moved.sale.lines, &moved.sale.settlement, moved.sale.sold_at);
+    Ok(HttpResponse::Ok().insert_header(("Location", format!("/v1/sales/{}", moved.id))).json(view))
+}
+
+/// To whom a ticket goes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RenameForm {
+    /// Whose name stands on the ticket from now on. It is kept apart, encrypted, until 90 days after the visit; the name before is erased.
+    pub holder: HolderForm,
+}
+
+/// A ticket whose code was issued anew.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+pub struct RenamedView {
+    /// Its id, as before.
+    ticket: String,
+    /// Its sale.
+    sale: String,
+    /// Which issue of its code counts.
+    issue: u16,
+    /// The text of the new QR code; the old one is good no more.
+    code: String,
+    /// When (RFC 3339, UTC).
+    renamed_at: String,
+}
+
+/// Rename a ticket.
+///
+/// It takes no place, so it also works in a slot that is sold out and after sales have ended, until the slot is over. The code is issued anew: a gate refuses the old one with
+/// `code_outdated`.
+#[utoipa::path(
+    tag = "Tickets", operation_id = "rename_ticket", security(("key" = ["book"])),
+    request_body(content = RenameForm, example = json!({"holder": {"given_name": "Maria", "family_name": "Rossi"}})),
+    params(("ticket" = String, Path, description = "The ticket"), ("Idempotency-Key" = String, Header, description = "A new value for each request")),
+    responses((status = 200, description = "The ticket has another name and a new code", body = RenamedView), crate::openapi::Problems),
+)]
+#[post("/tickets/{ticket}/rename")]
+pub async fn rename(
+    node: web::Data<Node>,
+    caller: Caller,
+    key: IdempotencyKey,
+    ticket: web::Path<TicketId>,
+    form: web::Json<RenameForm>,
+) -> Result<HttpResponse, Problem> {
+    let id = ticket.into_inner();
+    let slot = id.slot();
+    caller.may_at(Scope::Book, slot.museum())?;
+    let envelope = envelope(&node, &caller, &key, &["rename", &id.to_string()], &*form, &[], None)?;
+    let command = |holder| Command::Rename { sale: id.sale(), owner: caller.owner(), tickets: vec![id.number()], holder };
+    node.rehearse(slot, &envelope, &command(None)).await?;
+    let holder = people::keep_holder(&node, slot, &envelope, &form.holder).await?;
+    let record = node.slot(slot, envelope, command(Some(holder))).await;
+    if matches!(record, Err(Failure::Refused(_) | Failure::KeyReused)) {
+        people::drop_unsold(&node, [holder]).await?;
+    }
+    let record = record?;
+    let renamed = record.events.iter().find_map(|event| if let Event::Renamed(renamed) = event { Some(renamed) } else { None });
+    let renamed = renamed.ok_or_else(not_rebuilt)?;
+    people::drop_unsold(&node, renamed.replaced.iter().copied()).await?;
+    let (_, issue) = renamed.tickets.iter().find(|(number, _)| *number == id.number()).copied().ok_or_else(not_rebuilt)?;
+    let code = Issued::find(&node, &caller, id).await?.code_of(&node, issue)?;
+    let (ticket, sale, renamed_at) = (id.to_string(), id.sale().to_string(), record.at.to_string());
+    Ok(HttpResponse::Ok().json(RenamedView { ticket, sale, issue, code, renamed_at }))
+}
