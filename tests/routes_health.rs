@@ -4,7 +4,10 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tornello_actors::keys::Role;
 
-use crate::support::{App, TORRE, slot};
+use tornello_api::server::ServerSettings;
+use tornello_engine::ids::HoldId;
+
+use crate::support::{App, TORRE, settings, slot};
 
 #[actix_rt::test]
 async fn status_says_where_the_journal_ends() {
@@ -80,5 +83,23 @@ async fn a_wrong_method_is_told_apart_from_nothing_there() {
         let told = response.headers().get("allow").map(|allow| allow.to_str().unwrap().to_owned());
         assert_eq!((response.status().as_u16(), told.as_deref()), (status, allow), "{method} {path}");
     }
+    app.stop().await;
+}
+
+#[actix_rt::test]
+async fn a_crowded_house_turns_changes_away_and_neither_reads_nor_gates() {
+    let app = App::start_with(ServerSettings { in_flight: 0, ..settings() }).await;
+    let (web, gate) = (app.key(Role::Web).await, app.key(Role::Gate).await);
+    let slot = slot(TORRE, 15);
+    let body = json!({"lines": [{"category": "full", "count": 1}]});
+    let hold = app.request(Method::POST, &format!("/v1/slots/{slot}/holds"), &web).header("Idempotency-Key", "1").json(&body).send().await.unwrap();
+    assert_eq!((hold.status(), &hold.headers()["retry-after"]), (StatusCode::SERVICE_UNAVAILABLE, &"1".parse().unwrap()));
+    assert!(hold.headers().contains_key("request-id"));
+    let problem: Value = serde_json::from_str(&hold.text().await.unwrap()).unwrap();
+    assert_eq!(problem["code"], "busy");
+    app.get("/v1/museums/torre/availability", &web).await;
+    let ticket = HoldId::new(slot, 1).ticket(0).to_string();
+    let (status, answer) = app.post("/v1/admissions", &gate, "1", &json!({"ticket": ticket, "gate": "north", "museum": "torre"})).await;
+    assert_eq!((status, &answer["code"]), (StatusCode::NOT_FOUND, &json!("unknown_ticket")), "{answer}");
     app.stop().await;
 }

@@ -5,6 +5,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use actix_web::body::{BoxBody, MessageBody};
@@ -41,6 +42,8 @@ pub struct Shared {
     node: web::Data<Node>,
     limiter: Arc<Limiter>,
     burst: u32,
+    in_flight: Arc<AtomicUsize>,
+    in_flight_max: usize,
 }
 
 impl Shared {
@@ -49,7 +52,7 @@ impl Shared {
     pub fn new(node: Arc<Node>, settings: &ServerSettings) -> Self {
         let quota = Quota::per_second(settings.per_second).allow_burst(settings.burst);
         let limiter = Arc::new(RateLimiter::keyed(quota).with_middleware());
-        Self { node: web::Data::from(node), limiter, burst: settings.burst.get() }
+        Self { node: web::Data::from(node), limiter, burst: settings.burst.get(), in_flight: Arc::default(), in_flight_max: settings.in_flight }
     }
 
     /// The installation.
@@ -74,32 +77,12 @@ pub async fn pass(
     let begun = shared.node.now();
     let method = method_name(request.method());
     let changes = !request.method().is_safe();
-    let caller = authenticate(&shared, &request);
-    let limited = match &caller {
-        Ok(Some(caller)) => Limited::Key(caller.id().0),
-        Ok(None) | Err(_) => Limited::Address(prefix(request.peer_addr().map_or(IpAddr::from([0, 0, 0, 0]), |peer| peer.ip()))),
-    };
-    let denied = match caller {
-        Ok(Some(caller)) => {
-            request.extensions_mut().insert(caller);
-            None
-        }
-        Ok(None) => None,
-        Err(problem) => Some(problem),
-    };
-    let (mut response, remaining, reset_s) = match shared.limiter.check_key(&limited) {
-        Ok(state) => {
-            let response = match denied {
-                Some(problem) => request.into_response(problem.error_response()),
-                None => next.call(request).await?.map_into_boxed_body(),
-            };
-            (response, state.remaining_burst_capacity(), 0)
-        }
-        Err(until) => {
-            let wait = until.wait_time_from(governor::clock::Clock::now(&DefaultClock::default()));
-            let seconds = u32::try_from(wait.as_secs()).unwrap_or(u32::MAX).saturating_add(1);
-            let problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, "too_many_requests", "too many requests").retry_after(seconds);
-            (request.into_response(problem.error_response()), 0, seconds)
+    // More than the house can do is turned away before it costs anything, so that what is let in is done soon.
+    let (mut response, remaining, reset_s) = match Place::take(&shared, &request) {
+        Some(_place) => served(&shared, request, next).await?,
+        None => {
+            let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "busy", "too much to do: nothing was changed").retry_after(1);
+            (request.into_response(problem.error_response()), shared.burst, 0)
         }
     };
     // Nobody can guess it, so what a caller quotes is what it was told.
@@ -118,6 +101,66 @@ pub async fn pass(
     }
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     Ok(response)
+}
+
+/// The answer, how many requests the caller may send at once now, and in how many seconds again if none.
+async fn served(
+    shared: &Shared,
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<(ServiceResponse<BoxBody>, u32, u32), Error> {
+    let caller = authenticate(shared, &request);
+    let limited = match &caller {
+        Ok(Some(caller)) => Limited::Key(caller.id().0),
+        Ok(None) | Err(_) => Limited::Address(prefix(request.peer_addr().map_or(IpAddr::from([0, 0, 0, 0]), |peer| peer.ip()))),
+    };
+    let denied = match caller {
+        Ok(Some(caller)) => {
+            request.extensions_mut().insert(caller);
+            None
+        }
+        Ok(None) => None,
+        Err(problem) => Some(problem),
+    };
+    match shared.limiter.check_key(&limited) {
+        Ok(state) => {
+            let response = match denied {
+                Some(problem) => request.into_response(problem.error_response()),
+                None => next.call(request).await?.map_into_boxed_body(),
+            };
+            Ok((response, state.remaining_burst_capacity(), 0))
+        }
+        Err(until) => {
+            let wait = until.wait_time_from(governor::clock::Clock::now(&DefaultClock::default()));
+            let seconds = u32::try_from(wait.as_secs()).unwrap_or(u32::MAX).saturating_add(1);
+            let problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, "too_many_requests", "too many requests").retry_after(seconds);
+            Ok((request.into_response(problem.error_response()), 0, seconds))
+        }
+    }
+}
+
+/// The place of one change that is under way.
+struct Place(Option<Arc<AtomicUsize>>);
+
+impl Place {
+    /// Reads and gates need none: an opening of sales holds up no turnstile. What was begun is finished before something new begins.
+    fn take(shared: &Shared, request: &ServiceRequest) -> Option<Self> {
+        let path = request.path();
+        if request.method().is_safe() || path.starts_with("/v1/admissions") || path.starts_with("/v1/exits") {
+            return Some(Self(None));
+        }
+        let max = if path.ends_with("/confirm") { shared.in_flight_max * 2 } else { shared.in_flight_max };
+        let place = Self(Some(Arc::clone(&shared.in_flight)));
+        (shared.in_flight.fetch_add(1, Ordering::Relaxed) < max).then_some(place)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if let Some(in_flight) = &self.0 {
+            in_flight.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
 }
 
 const LIMIT: HeaderName = HeaderName::from_static("ratelimit-limit");

@@ -40,6 +40,8 @@ pub struct ServerSettings {
     pub per_second: NonZeroU32,
     /// Requests that one key may send at once.
     pub burst: NonZeroU32,
+    /// How many changes may be under way at once before new ones are turned away; gates are not counted.
+    pub in_flight: usize,
     /// How often those who watch hear that the server is there.
     pub heartbeat: Duration,
     /// How readings over MQTT go, if they are followed: for `/status`.
@@ -53,7 +55,16 @@ impl ServerSettings {
         const PER_SECOND: NonZeroU32 = NonZeroU32::new(2_000).expect("not zero");
         const BURST: NonZeroU32 = NonZeroU32::new(4_000).expect("not zero");
         let workers = std::thread::available_parallelism().map_or(2, usize::from);
-        Self { listen, workers, lend_threads: false, per_second: PER_SECOND, burst: BURST, heartbeat: Duration::from_secs(15), mqtt: None }
+        Self {
+            listen,
+            workers,
+            lend_threads: false,
+            per_second: PER_SECOND,
+            burst: BURST,
+            in_flight: 768,
+            heartbeat: Duration::from_secs(15),
+            mqtt: None,
+        }
     }
 }
 

@@ -16,6 +16,7 @@ pub mod plan;
 pub mod recall;
 pub mod record;
 pub mod slot;
+pub mod spread;
 pub mod tariff;
 pub mod text;
 pub mod ticket;

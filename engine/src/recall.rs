@@ -3,12 +3,14 @@
 //! The scope of a key is its caller and the stream that owns these [`Keys`]. Only commands that became events are remembered (a refusal is decided anew);
 //! entries leave by event time, never by a wall clock, so a replay ends with the same keys as the live run. The answer itself is rebuilt from the events.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 
+use serde::ser::SerializeSeq;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::envelope::{Digest, Envelope};
 use crate::ids::KeyId;
+use crate::spread::{Queue, Spread};
 use crate::time::{MICROS_PER_S, Timestamp};
 
 /// How long a key is remembered, in seconds of event time.
@@ -46,10 +48,10 @@ pub struct Entry {
 /// The keys of one stream. Equality, iteration and serialization see the entries in the order in which they were remembered, and nothing else.
 #[derive(Debug, Clone, Default)]
 pub struct Keys {
-    entries: VecDeque<Entry>,
+    entries: Queue<Entry>,
     /// How many entries have left at the front since this value was made; the place of an entry is its number minus this.
     gone: u64,
-    numbers: HashMap<(KeyId, Digest), u64>,
+    numbers: Spread<(KeyId, Digest), u64>,
 }
 
 impl Keys {
@@ -68,7 +70,7 @@ impl Keys {
     pub fn remember(&mut self, who: KeyId, key: Digest, body: Digest, seq: u64, at: Timestamp) {
         while let Some(oldest) = self.entries.front().filter(|oldest| at.micros_since(oldest.at) > REMEMBERED_S * MICROS_PER_S) {
             self.numbers.remove(&(oldest.who, oldest.key));
-            self.entries.pop_front();
+            self.entries.drop_front();
             self.gone += 1;
         }
         if self.get(who, key).is_none() {
@@ -90,7 +92,7 @@ impl Keys {
     }
 
     /// The remembered commands, oldest first: the same after a replay as live.
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = &Entry> {
+    pub fn iter(&self) -> impl Iterator<Item = &Entry> {
         self.entries.iter()
     }
 
@@ -102,7 +104,7 @@ impl Keys {
 
 impl PartialEq for Keys {
     fn eq(&self, other: &Self) -> bool {
-        self.entries == other.entries
+        self.iter().eq(other.iter())
     }
 }
 
@@ -110,7 +112,9 @@ impl Eq for Keys {}
 
 impl Serialize for Keys {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(&self.entries)
+        let mut entries = serializer.serialize_seq(Some(self.len()))?;
+        self.iter().try_for_each(|entry| entries.serialize_element(entry))?;
+        entries.end()
     }
 }
 
@@ -177,7 +181,7 @@ mod tests {
             keys.remember(KeyId(1), Digest(key as u128), Digest(0), key as u64, at);
         }
         assert_eq!(keys.recall(&asked(1, 3, 0)), Recall::Done { seq: 3 });
-        assert_eq!(keys.iter().len(), keys.len());
+        assert_eq!(keys.iter().count(), keys.len());
     }
 
     proptest! {

@@ -53,7 +53,12 @@ pub struct App {
 impl App {
     /// Starts with `torre` and `mare`.
     pub async fn start() -> Self {
-        let app = Self::open(tempfile::tempdir().unwrap(), Arc::new(ManualClock::new(NOW.parse().unwrap()))).await;
+        Self::start_with(settings()).await
+    }
+
+    /// As [`App::start`], with settings of its own.
+    pub async fn start_with(settings: ServerSettings) -> Self {
+        let app = Self::open_with(tempfile::tempdir().unwrap(), Arc::new(ManualClock::new(NOW.parse().unwrap())), settings).await;
         for (number, slug, ceiling) in [(TORRE, "torre", Some(60)), (MARE, "mare", None)] {
             register(app.node(), number, slug, ceiling).await;
         }
@@ -62,8 +67,11 @@ impl App {
 
     /// Starts on a folder, whatever it holds.
     async fn open(folder: TempDir, clock: Arc<ManualClock>) -> Self {
+        Self::open_with(folder, clock, settings()).await
+    }
+
+    async fn open_with(folder: TempDir, clock: Arc<ManualClock>, settings: ServerSettings) -> Self {
         let running = Node::start(&Settings::new(folder.path()), Arc::clone(&clock) as _, |_| {}).await.unwrap();
-        let settings = settings();
         let (server, address) = server::start(Arc::clone(running.node()), &settings).unwrap();
         let handle = server.handle();
         let serving = actix_web::rt::spawn(server);

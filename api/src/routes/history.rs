@@ -289,7 +289,7 @@ impl PastView {
             over: places.over(at),
             admitted: places.admitted,
             inside: places.inside,
-            sales: slot.sales().len() as u64,
+            sales: slot.sales().count() as u64,
             live_holds: holds.len() as u64,
             holds: holds
                 .into_iter()

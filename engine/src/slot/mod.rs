@@ -316,12 +316,12 @@ impl Slot {
     }
 
     /// All sales, in no order.
-    pub fn sales(&self) -> impl ExactSizeIterator<Item = (&HoldId, &Sale)> {
+    pub fn sales(&self) -> impl Iterator<Item = (&HoldId, &Sale)> {
         self.ledger.sales.iter()
     }
 
     /// All live holds, in no order.
-    pub fn holds(&self) -> impl ExactSizeIterator<Item = (&HoldId, &Hold)> {
+    pub fn holds(&self) -> impl Iterator<Item = (&HoldId, &Hold)> {
         self.ledger.holds.iter()
     }
 

@@ -1,6 +1,6 @@
 //! Holds, sales and tickets of a slot, and how events change them together with the counted places. No rules here: `apply` ends in these functions.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::hash::{BuildHasherDefault, Hasher};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -16,6 +16,7 @@ use crate::ids::{Code, HoldId, KeyId, OrderId, PersonId, TicketId};
 use crate::money::Cents;
 use crate::recall::REMEMBERED_S;
 use crate::record::Record;
+use crate::spread::Spread;
 use crate::time::{MICROS_PER_S, Timestamp};
 
 /// Places kept for a while.
@@ -211,7 +212,7 @@ impl Hasher for IdHasher {
     }
 }
 
-pub(super) type ById<T> = HashMap<HoldId, T, BuildHasherDefault<IdHasher>>;
+pub(super) type ById<T> = Spread<HoldId, T, BuildHasherDefault<IdHasher>>;
 
 /// Everything of a slot that is not a counter.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
