@@ -14,6 +14,7 @@ use actix_web::http::header::{self, HeaderName, HeaderValue};
 use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpMessage, ResponseError, web};
+use futures_util::StreamExt;
 use governor::middleware::StateInformationMiddleware;
 use governor::state::keyed::DefaultKeyedStateStore;
 use governor::{Quota, RateLimiter, clock::DefaultClock};
@@ -22,7 +23,7 @@ use tornello_actors::node::Node;
 
 use crate::auth::Caller;
 use crate::problem::Problem;
-use crate::server::ServerSettings;
+use crate::server::{BODY_MAX, ServerSettings};
 
 /// Whom a limit counts: a key, or for callers without one the address (of IPv6 the /64).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -82,7 +83,7 @@ pub async fn pass(
         Some(_place) => served(&shared, request, next).await?,
         None => {
             let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "busy", "too much to do: nothing was changed").retry_after(1);
-            (request.into_response(problem.error_response()), shared.burst, 0)
+            (turned_away(request, &problem).await, shared.burst, 0)
         }
     };
     // Nobody can guess it, so what a caller quotes is what it was told.
@@ -125,7 +126,7 @@ async fn served(
     match shared.limiter.check_key(&limited) {
         Ok(state) => {
             let response = match denied {
-                Some(problem) => request.into_response(problem.error_response()),
+                Some(problem) => turned_away(request, &problem).await,
                 None => next.call(request).await?.map_into_boxed_body(),
             };
             Ok((response, state.remaining_burst_capacity(), 0))
@@ -134,9 +135,22 @@ async fn served(
             let wait = until.wait_time_from(governor::clock::Clock::now(&DefaultClock::default()));
             let seconds = u32::try_from(wait.as_secs()).unwrap_or(u32::MAX).saturating_add(1);
             let problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, "too_many_requests", "too many requests").retry_after(seconds);
-            Ok((request.into_response(problem.error_response()), 0, seconds))
+            Ok((turned_away(request, &problem).await, 0, seconds))
         }
     }
+}
+
+/// Refuses a request after its body has been read: what is left unread would cost the caller its connection, and us the next one.
+async fn turned_away(request: ServiceRequest, problem: &Problem) -> ServiceResponse<BoxBody> {
+    let (request, mut payload) = request.into_parts();
+    let mut left = BODY_MAX;
+    while let Some(Ok(chunk)) = payload.next().await {
+        match left.checked_sub(chunk.len()) {
+            Some(less) => left = less,
+            None => break,
+        }
+    }
+    ServiceResponse::new(request, problem.error_response())
 }
 
 /// The place of one change that is under way.

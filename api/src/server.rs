@@ -25,7 +25,7 @@ use crate::{openapi, routes};
 /// How many connections may wait to be taken. When sales open everybody comes in the same second, and who finds no room is kept waiting for seconds by TCP.
 const BACKLOG: u32 = 4_096;
 /// The largest body of an ordinary request, in bytes.
-const BODY_MAX: usize = 64 * 1024;
+pub const BODY_MAX: usize = 64 * 1024;
 
 /// How the server listens and whom it limits.
 #[derive(Debug, Clone)]
@@ -61,7 +61,7 @@ impl ServerSettings {
             lend_threads: false,
             per_second: PER_SECOND,
             burst: BURST,
-            in_flight: 768,
+            in_flight: 8_192,
             heartbeat: Duration::from_secs(15),
             mqtt: None,
         }

@@ -287,7 +287,9 @@ impl Remembered {
     /// Sales open and quotas end by the clock.
     const HOLDS_US: i64 = 250_000;
     /// Of more answers, all are forgotten.
-    const ANSWERS_MAX: usize = 512;
+    const ANSWERS_MAX: usize = 256;
+    /// A longer answer, in bytes, is asked for by few.
+    const BODY_MAX: usize = 16 * 1024;
 
     fn get(&self, asked: &Asked, known: &Arc<Known>, changes: u64) -> Option<Bytes> {
         let answer = self.0.get(&asked.key())?;
@@ -297,6 +299,9 @@ impl Remembered {
     }
 
     fn put(&mut self, asked: &Asked, answer: Answer) {
+        if answer.body.len() > Self::BODY_MAX {
+            return;
+        }
         if self.0.len() >= Self::ANSWERS_MAX {
             self.0.clear();
         }
