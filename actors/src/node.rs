@@ -211,6 +211,7 @@ impl Node {
         std::fs::create_dir_all(data).map_err(folder)?;
         let lock = lock(data)?;
         let journal = Arc::new(FileJournal::open(&data.join(file::FILE)).await?);
+        journal.settle().await?;
         let views = Views::open(&data.join("views.db")).await?;
         let keys = Keys::open(data.join("keys.db")).await?;
         let master = MasterKey::load_or_create(&data.join("master.key"))?;
