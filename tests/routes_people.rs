@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use futures_util::future::join_all;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tornello_actors::keys::{Museums, Role};
@@ -130,5 +131,29 @@ async fn a_sale_that_is_refused_leaves_no_contact_behind() {
     }
     let stored = app.node().files().unwrap().people.erase_due(app.node().now().plus_seconds(10 * 365 * 86_400)).await.unwrap();
     assert_eq!((stored, people(app.folder())), (0, before));
+    app.stop().await;
+}
+
+#[actix_rt::test]
+async fn who_was_refused_in_a_crowd_and_asks_again_keeps_the_contact() {
+    let app = App::start().await;
+    let office = app.key(Role::BoxOffice).await;
+    let path = format!("/v1/slots/{}/sales", slot(TORRE, 15));
+    let body = json!({"lines": [{"category": "under-18", "count": 20}], "settlement": {"free": {}}, "contact": contact()});
+    // All are told that there are places, and store their contacts; one gets them.
+    let keys = ["crowd-0", "crowd-1", "crowd-2", "crowd-3"];
+    let answers = join_all(keys.map(|key| app.post(&path, &office, key, &body))).await;
+    let mut sold = answers.iter().find(|(status, _)| *status == StatusCode::CREATED).unwrap().1["sale"].as_str().unwrap().to_owned();
+    for (key, (before, problem)) in keys.iter().zip(&answers).filter(|(_, (before, _))| *before != StatusCode::CREATED) {
+        assert_eq!(*before, StatusCode::CONFLICT, "{problem}");
+        let (status, _) = app.post(&format!("/v1/sales/{sold}/cancel"), &office, &format!("cancel-{key}"), &json!({"cause": "visitor"})).await;
+        assert_eq!(status, StatusCode::OK);
+        for _ in 0..2 {
+            let (status, sale) = app.post(&path, &office, key, &body).await;
+            assert_eq!(status, StatusCode::CREATED, "{sale}");
+            sold = sale["sale"].as_str().unwrap().to_owned();
+            assert_eq!(app.get(&format!("/v1/sales/{sold}"), &office).await["contact"]["family_name"], "Canarini");
+        }
+    }
     app.stop().await;
 }

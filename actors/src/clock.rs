@@ -18,6 +18,24 @@ pub trait Clock: Send + Sync + 'static {
     fn wall_ahead_us(&self) -> i64;
 }
 
+/// How long something takes on this machine, whatever time it is.
+#[derive(Debug)]
+pub struct Stopwatch(Instant);
+
+impl Stopwatch {
+    /// From now on.
+    #[must_use]
+    pub fn start() -> Self {
+        Self(Instant::now())
+    }
+
+    /// Since then.
+    #[must_use]
+    pub fn elapsed(&self) -> Duration {
+        self.0.elapsed()
+    }
+}
+
 /// The rules of a clock that a house can build on, whatever its sources say: it starts at the wall clock's time, goes on with the monotonic clock, follows the
 /// wall clock slowly, does not follow a jump, and never goes back. The sources are given with each call.
 #[derive(Debug)]

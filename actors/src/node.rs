@@ -211,6 +211,7 @@ impl Node {
         std::fs::create_dir_all(data).map_err(folder)?;
         let lock = lock(data)?;
         let journal = Arc::new(FileJournal::open(&data.join(file::FILE)).await?);
+        journal.settle().await?;
         let views = Views::open(&data.join("views.db")).await?;
         let keys = Keys::open(data.join("keys.db")).await?;
         let master = MasterKey::load_or_create(&data.join("master.key"))?;
@@ -264,8 +265,8 @@ impl Node {
         let mut ending: Vec<_> = writing.map(tokio::spawn).into_iter().collect();
         ending.extend(views.map(|views| {
             tokio::spawn({
-                let (journal, board, clock, committed) = (Arc::clone(&journal), Arc::clone(&board), Arc::clone(&clock), committed.clone());
-                async move { views.follow(journal, board, clock, committed).await }
+                let (journal, board, committed) = (Arc::clone(&journal), Arc::clone(&board), committed.clone());
+                async move { views.follow(journal, board, committed).await }
             })
         }));
         let node = Arc::new(Self {

@@ -429,7 +429,8 @@ impl People {
         tx.commit().await.map_err(store("prepare the store of people"))
     }
 
-    /// Stores a contact, in the place of an earlier one if there is one, under a new key; durable when it returns. `erase_after` replaces the earlier date.
+    /// Stores a contact, in the place of an earlier one if there is one, under a new key; durable when it returns. Of its date and an earlier
+    /// one's the later stands, and no date is later than any: what is repeated must not take back what [`People::keep_until`] has given.
     /// Calls that arrive together share one flush of the disk.
     ///
     /// # Errors
@@ -635,7 +636,7 @@ async fn put(
     };
     sqlx::query(
         "INSERT INTO people (person, row, created_at, erase_after) VALUES (?, ?, ?, ?) \
-         ON CONFLICT (person) DO UPDATE SET row = excluded.row, erase_after = excluded.erase_after",
+         ON CONFLICT (person) DO UPDATE SET row = excluded.row, erase_after = max(people.erase_after, excluded.erase_after)",
     )
     .bind(blob(person))
     .bind(row)

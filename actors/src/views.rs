@@ -17,7 +17,7 @@ use tornello_engine::slot::{self, Event, Line, Settlement, Slot};
 use tornello_engine::time::Timestamp;
 
 use crate::board::{Board, SlotHead};
-use crate::clock::Clock;
+use crate::clock::Stopwatch;
 use crate::journal::wire;
 use crate::journal::{Batch, Head, Journal, JournalError, StreamId};
 use crate::streams::corrupt;
@@ -29,9 +29,9 @@ const ROUND: u32 = 64;
 /// How many snapshots wait to be written; more are left out, which costs a longer replay and nothing else.
 const SNAPSHOTS_WAITING: usize = 1_024;
 /// While the journal grows, the lists rest so many times as long as their last round took: a rush of sales has the processor to itself, and the lists follow it.
-const REST: i64 = 9;
-/// The longest such rest, in microseconds.
-const REST_MAX_US: i64 = 2_000_000;
+const REST: u32 = 9;
+/// The longest such rest.
+const REST_MAX: Duration = Duration::from_secs(2);
 /// How often the heads are saved.
 const HEADS_EVERY: Duration = Duration::from_secs(2);
 
@@ -281,19 +281,20 @@ impl Views {
     }
 
     /// Follows the journal: takes in every batch, and saves the heads now and then. Ends when the journal's writer has ended and all is taken in.
-    pub async fn follow(&self, journal: Arc<dyn Journal>, board: Arc<Board>, clock: Arc<dyn Clock>, mut committed: watch::Receiver<Head>) {
+    pub async fn follow(&self, journal: Arc<dyn Journal>, board: Arc<Board>, mut committed: watch::Receiver<Head>) {
         let mut save = tokio::time::interval(HEADS_EVERY);
         let mut is_due = false;
         loop {
+            // Asked before where the end is: what was written until the writer ended is taken in.
+            let ended = committed.has_changed().is_err();
             let end = *committed.borrow_and_update();
-            match self.take_in(journal.as_ref(), clock.as_ref(), end.number, &committed).await {
+            match self.take_in(journal.as_ref(), end.number, &committed).await {
                 Ok(()) => {}
                 Err(error) => {
                     tracing::error!(%error, "the read models fall behind");
                     tokio::time::sleep(Duration::from_secs(1)).await;
                 }
             }
-            let ended = committed.has_changed().is_err();
             if ended || is_due {
                 let heads = board.take_unsaved();
                 if let Err(error) = self.save_heads(&heads, &end).await {
@@ -311,9 +312,9 @@ impl Views {
         }
     }
 
-    async fn take_in(&self, journal: &dyn Journal, clock: &dyn Clock, end: u64, committed: &watch::Receiver<Head>) -> Result<(), ViewsError> {
+    async fn take_in(&self, journal: &dyn Journal, end: u64, committed: &watch::Receiver<Head>) -> Result<(), ViewsError> {
         loop {
-            let begun = clock.now();
+            let begun = Stopwatch::start();
             let position = self.as_of_batch();
             if position >= end {
                 return Ok(());
@@ -327,8 +328,7 @@ impl Views {
             rows.write(&self.pool, last).await?;
             self.rows_sender.send_replace(last.number);
             if committed.has_changed().is_ok_and(|changed| changed) {
-                let took_us = clock.now().micros_since(begun).max(0);
-                tokio::time::sleep(Duration::from_micros((took_us * REST).min(REST_MAX_US).unsigned_abs())).await;
+                tokio::time::sleep((begun.elapsed() * REST).min(REST_MAX)).await;
             }
         }
     }

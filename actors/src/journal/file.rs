@@ -124,6 +124,13 @@ impl FileJournal {
         tokio::task::spawn_blocking(open).await.unwrap_or_else(|error| Err(JournalError::Unreachable(error.to_string())))
     }
 
+    /// Writes the last batch once more where it stands, and flushes it. What is read when a file is opened need not be on the disk: a program that was killed between
+    /// write and flush, and a flush that failed, both leave a batch that the kernel shows and would not write any more. Nothing may be built on it before this. To be
+    /// called by the one who is going to append.
+    pub async fn settle(&self) -> Result<(), JournalError> {
+        self.read(Inner::settle).await
+    }
+
     async fn read<R: Send + 'static>(&self, read: impl FnOnce(&Inner) -> Result<R, JournalError> + Send + 'static) -> Result<R, JournalError> {
         let inner = Arc::clone(&self.inner);
         tokio::task::spawn_blocking(move || read(&inner)).await.unwrap_or_else(|error| Err(JournalError::Unreachable(error.to_string())))
@@ -364,6 +371,18 @@ impl Inner {
         let header = Header::parse(end, &bytes[..bytes.len() - batch.records.len()]).expect("what was just written can be read");
         self.state.lock().take_in(&header);
         Ok(())
+    }
+
+    /// Only the last batch can be in doubt: each was flushed before the next one was written.
+    fn settle(&self) -> Result<(), JournalError> {
+        let _writing = self.writing.lock();
+        let (last, end) = {
+            let state = self.state.lock();
+            (state.last, state.end)
+        };
+        let mut bytes = vec![0; (end - last) as usize];
+        self.file.read_exact_at(&mut bytes, last).and_then(|()| self.file.write_all_at(&bytes, last)).map_err(unreachable)?;
+        self.file.sync_all().map_err(|error| JournalError::FlushFailed(error.to_string()))
     }
 
     /// The bytes of a batch that follows, and where they go.
@@ -680,6 +699,21 @@ mod tests {
         assert_eq!(journal.append(&batch).await, Ok(()));
         let again = FileJournal::open(&path).await.unwrap();
         assert_eq!(again.head().await.map(|head| head.number), Ok(3));
+    }
+
+    /// What the kernel has not written cannot be seen from here; that the last batch is written again can, through a file that takes no writes.
+    #[tokio::test]
+    async fn the_last_batch_is_written_again_before_anything_is_built_on_it() {
+        let folder = TempDir::new().unwrap();
+        let path = folder.path().join(FILE);
+        let mut journal = FileJournal::open(&path).await.unwrap();
+        assert_eq!(journal.settle().await, Ok(()), "an empty file");
+        write(&journal, 3, 3_000).await;
+        let bytes = std::fs::read(&path).unwrap();
+        assert_eq!(journal.settle().await, Ok(()));
+        assert!(std::fs::read(&path).unwrap() == bytes, "nothing changes");
+        Arc::get_mut(&mut journal.inner).unwrap().file = File::open(&path).unwrap();
+        assert!(matches!(journal.settle().await, Err(JournalError::Unreachable(_))));
     }
 
     #[tokio::test]

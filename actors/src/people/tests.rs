@@ -137,6 +137,17 @@ async fn erasure_leaves_nothing_among_thousands_either() {
 }
 
 #[tokio::test]
+async fn a_repeated_request_shortens_no_date_that_was_moved_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let people = open(folder.path()).await;
+    people.put(person(1), &contact(), at(0), Some(at(10))).await.unwrap();
+    people.keep_until(person(1), at(20)).await.unwrap();
+    people.put(person(1), &contact(), at(1), Some(at(10))).await.unwrap();
+    assert_eq!(people.erase_due(at(19)).await.unwrap(), 0);
+    assert_eq!(people.erase_due(at(20)).await.unwrap(), 1);
+}
+
+#[tokio::test]
 async fn an_erased_person_stays_erased_and_erasing_twice_does_no_harm() {
     let folder = tempfile::tempdir().unwrap();
     let people = open(folder.path()).await;

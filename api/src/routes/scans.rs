@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use actix_web::{HttpMessage, HttpRequest, HttpResponse, get, post, web};
 use futures_util::{StreamExt, stream};
 use metrics::counter;
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use tornello_actors::digest::digest;
 use tornello_actors::failure::Failure;
@@ -214,6 +215,8 @@ async fn take_one(node: &Node, caller: &Caller, nonce: [u64; 2], asked: Asked) -
             };
         }
         Err(Failure::Refused(Refusal::ScanKnown)) => (Outcome::Duplicate, None),
+        // Only when it is known where the ticket stands can be said what the scan was.
+        Err(Failure::Refused(Refusal::TicketMoving)) => (Outcome::Failed, Some(Problem::from(Refusal::TicketMoving))),
         Err(Failure::Refused(refusal)) => (Outcome::Refused, Some(Problem::from(refusal))),
         Err(Failure::UnknownSlot(_)) => (Outcome::Refused, Some(Problem::from(Refusal::UnknownTicket))),
         Err(failure) => (Outcome::Failed, Some(Problem::from(failure))),
@@ -254,18 +257,23 @@ async fn take(node: &Node, caller: &Caller, forms: Vec<Line>) -> MergedView {
 
 /// The scans of a body: lines, or one JSON array.
 fn read(body: &[u8], is_array: bool) -> Result<Vec<Line>, Problem> {
-    let forms: Vec<Option<Result<ScanForm, serde_json::Error>>> = if is_array {
-        let values: Vec<serde_json::Value> = serde_json::from_slice(body).map_err(|error| Problem::of_json(&error))?;
-        values.into_iter().map(|value| Some(serde_json::from_value(value))).collect()
-    } else {
-        let lines = body.strip_suffix(b"\n").unwrap_or(body).split(|byte| *byte == b'\n');
-        lines.map(|line| (!line.trim_ascii().is_empty()).then(|| serde_json::from_slice(line))).collect()
+    // Counted before anything is made of them: a byte is enough for a line, and a line read takes hundreds.
+    let counted = |count: usize| {
+        let too_large =
+            || Problem::too_large(BATCH_BYTES_MAX).with("limit_lines", LINES_MAX).detail("Nothing was taken in: send it in several batches.");
+        if count > LINES_MAX { Err(too_large()) } else { Ok(()) }
     };
-    if forms.len() > LINES_MAX {
-        return Err(Problem::too_large(BATCH_BYTES_MAX).with("limit_lines", LINES_MAX).detail("Nothing was taken in: send it in several batches."));
+    let of_json = |form: Result<ScanForm, serde_json::Error>| form.map_err(|error| Problem::of_json(&error));
+    if is_array {
+        let malformed = |error: serde_json::Error| Problem::of_json(&error);
+        counted(serde_json::from_slice::<Vec<IgnoredAny>>(body).map_err(malformed)?.len())?;
+        let values: Vec<serde_json::Value> = serde_json::from_slice(body).map_err(malformed)?;
+        return Ok((1..).zip(values).map(|(number, value)| (number, of_json(serde_json::from_value(value)))).collect());
     }
-    let written = (1..).zip(forms).filter_map(|(number, form)| Some((number, form?)));
-    Ok(written.map(|(number, form)| (number, form.map_err(|error| Problem::of_json(&error)))).collect())
+    let lines = || body.strip_suffix(b"\n").unwrap_or(body).split(|byte| *byte == b'\n');
+    counted(lines().count())?;
+    let written = (1..).zip(lines()).filter(|(_, line)| !line.trim_ascii().is_empty());
+    Ok(written.map(|(number, line)| (number, of_json(serde_json::from_slice(line)))).collect())
 }
 
 /// Send in what a gate without a network has done.

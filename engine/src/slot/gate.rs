@@ -62,6 +62,8 @@ impl Slot {
         }
         let refusal = match verdict::admission(shown, Some((Window::of(&self.opening), ticket)), None, scanned_at) {
             Ok(entry) => return Ok(vec![Self::admitted(sale, id, gate, entry, Some(scanned_at))?]),
+            // Nobody knows yet whether the ticket was good here. As a conflict of one that stays after all it would be forgotten that it was used.
+            Err(Refusal::TicketMoving) => return Err(Refusal::TicketMoving),
             Err(refusal) => refusal,
         };
         let reason = ConflictReason::of(&refusal).ok_or(refusal)?;

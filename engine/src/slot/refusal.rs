@@ -12,7 +12,7 @@
 //!
 //! At the gate: `wrong_museum`, `unknown_ticket`, `code_outdated`, `ticket_cancelled`, `ticket_blocked`, `ticket_moving`, `ticket_moved`, `ticket_inside`,
 //! `too_early`, `too_late`, `ticket_used`, `not_inside`, `wait`. Scans that come in later: `wrong_museum`, `unknown_ticket`, `scan_known`, `scan_in_future`,
-//! `scan_too_old`, `not_inside`, `too_many_conflicts`. Readings: `reading_in_future`, `reading_out_of_order`, `reading_stale`.
+//! `scan_too_old`, `not_inside`, `ticket_moving`, `too_many_conflicts`. Readings: `reading_in_future`, `reading_out_of_order`, `reading_stale`.
 
 use serde::{Deserialize, Serialize};
 
@@ -67,8 +67,8 @@ pub const STEPS_AT_GATE: [&str; 13] = [
 ];
 
 /// The order of the checks of a scan that comes in later, as above, by their codes.
-pub const STEPS_OF_SCANS: [&str; 7] =
-    ["wrong_museum", "unknown_ticket", "scan_known", "scan_in_future", "scan_too_old", "not_inside", "too_many_conflicts"];
+pub const STEPS_OF_SCANS: [&str; 8] =
+    ["wrong_museum", "unknown_ticket", "scan_known", "scan_in_future", "scan_too_old", "not_inside", "ticket_moving", "too_many_conflicts"];
 
 /// Why not.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]

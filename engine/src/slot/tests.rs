@@ -831,9 +831,14 @@ fn a_move_begins_for_tickets_that_stand_and_is_finished_or_undone() {
         assert_eq!(given(&on_the_way).ask(-10 * MIN, &command), Err(Refusal::TicketMoving), "{what}");
     }
     given(&on_the_way).refuses(0, exit(1, 0), Refusal::NotInside);
-    // A gate without a network did not know: it let somebody in, which is a conflict and makes nobody count twice.
+    // A gate without a network did not know: it let somebody in. Of a ticket that has gone that is a conflict, and one that stays is used by it.
     let conflict = |reason| Event::AdmissionConflict(AdmissionConflict { ticket: id(1).ticket(0), gate: code("pda"), scanned_at: at(0), reason });
-    given(&on_the_way).then(MIN, merge_in("pda", 0), Ok(conflict(ConflictReason::TicketMoving)));
+    given(&on_the_way).refuses(MIN, merge_in("pda", 0), Refusal::TicketMoving);
+    let mut stays = given(&on_the_way);
+    assert_eq!(stays.ask(MIN, &merge_in("pda", 0)), Err(Refusal::TicketMoving));
+    assert!(stays.ask(MIN, &Command::UndoMove { arrival: there(9), why: Refusal::UnknownSlot }).is_ok());
+    assert!(stays.ask(2 * MIN, &merge_in("pda", 0)).is_ok(), "it is sent again");
+    assert_eq!(stays.ask(3 * MIN, &admit(1, 0)), Err(Refusal::TicketInside { since: at(0) }), "nobody else gets in on it");
     let mut elsewhere = given(&on_the_way);
     assert!(elsewhere.ask(-DAY, &finish_move(9)).is_ok());
     assert_eq!(elsewhere.ask(MIN, &merge_in("pda", 0)), Ok(vec![conflict(ConflictReason::TicketMoved)]));

@@ -293,6 +293,10 @@ impl Naive {
                 if out && (!inside || t < came) {
                     return false;
                 }
+                // Of a ticket on its way nobody knows yet what a scan was; an old code is an old code.
+                if !out && !party.renamed.contains(&ticket) && party.moving.iter().any(|(n, _)| *n == ticket) {
+                    return false;
+                }
                 self.scans.push((i, ticket, t, out));
                 let seen = self.observed.is_some_and(|(measured, ..)| t <= measured);
                 // A ticket that has gone elsewhere, or was issued anew since, lets nobody in either.
