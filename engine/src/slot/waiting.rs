@@ -72,12 +72,13 @@ impl Slot {
         offers
     }
 
-    /// When [`Slot::serve`] next has something to say if nothing else happens: now, when a quota ends, when a reading goes stale, or when sales end.
+    /// When [`Slot::serve`] next has something to say if nothing else happens: at once, when a quota ends, when a reading goes stale, or when sales end.
     pub(super) fn serve_at(&self) -> Option<Timestamp> {
         let (list, places, now) = (&self.ledger.list, &self.places, self.last_at);
         let end = Channel::ALL.into_iter().filter(|channel| list.waits_through(*channel)).map(|channel| self.sale_ends_at(channel)).min()?;
         if end <= now || self.somebody_fits(now) {
-            return Some(now);
+            // Whatever the clock says: it may be behind the last record, after somebody has set it right.
+            return Some(Timestamp::MIN);
         }
         let limited = Channel::ALL.into_iter().filter(|channel| places.quotas[channel.index()].is_set());
         let capped = places.live.filter(|live| live.sellable.is_some());

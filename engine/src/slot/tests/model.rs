@@ -545,7 +545,7 @@ impl ReferenceStateMachine for Naive {
 /// The slot is woken when something is due, not a microsecond later and never for nothing.
 fn wakes_on_time(slot: &Slot) {
     let (wake_at, last_at) = (slot.wake_at(), slot.last_at());
-    let before = wake_at.map_or(at(DAY), |wake_at| Timestamp::from_micros(wake_at.as_micros() - 1));
+    let before = wake_at.map_or(at(DAY), |wake_at| Timestamp::from_micros(wake_at.as_micros().saturating_sub(1)));
     assert!(wake_at.is_none_or(|wake_at| !slot.due(wake_at).is_empty()), "at {wake_at:?} nothing is due");
     assert!(wake_at.is_some_and(|wake_at| wake_at <= last_at) || slot.due(before).is_empty(), "something is due before {wake_at:?}");
 }

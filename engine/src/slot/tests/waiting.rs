@@ -119,7 +119,7 @@ fn free_places_are_offered_in_order_to_who_fits_and_it_is_said_who_was_passed_ov
     }
     assert_eq!(world.slot.wake_at(), Some(at(-DAY + 900)), "nothing is free until a hold ends");
     assert!(world.ask(-DAY + 60, &release(1)).is_ok());
-    assert_eq!(world.slot.wake_at(), Some(at(-DAY + 60)), "it wants to be woken at once");
+    assert_eq!(world.slot.wake_at(), Some(Timestamp::MIN), "it wants to be woken at once");
     let free = |web| [web, 0, 0, 0, 0];
     let offered = |n, free, passed_over| Event::Offered(Offered { entry: id(n), expires_at: at(-DAY + 960), free, passed_over });
     assert_eq!(world.pass(-DAY + 60), [offered(3, free(10), 0), offered(4, free(2), 0)]);
@@ -220,7 +220,7 @@ fn whatever_frees_places_serves_those_who_wait() {
     assert_eq!(moved.offered(-2 * HOUR), [], "their places are kept until it is known that they have arrived");
     let mut stayed = queue(&[(-DAY, sold(1)), (-DAY, sold(2)), (-DAY, begin_move(1, &[0, 1, 2, 3, 4], 9))]);
     assert!(stayed.ask(-2 * HOUR, &undo_move(9)).is_ok() && moved.ask(-2 * HOUR, &finish_move(9)).is_ok());
-    assert_eq!(moved.slot.wake_at(), Some(at(-2 * HOUR)), "it wants to be woken at once");
+    assert_eq!(moved.slot.wake_at(), Some(Timestamp::MIN), "it wants to be woken at once");
     assert_eq!((moved.offered(-2 * HOUR), stayed.offered(-2 * HOUR)), (vec![(id(3), 0)], vec![]));
     let mut raised = queue(&[(-DAY, sold(1)), (-DAY, sold(2))]);
     assert!(raised.ask(-HOUR, &Command::SetCapacity { capacity: 25 }).is_ok());
@@ -258,6 +258,14 @@ fn whatever_frees_places_serves_those_who_wait() {
     assert_eq!((closed.offered(-HOUR), closed.waiting()), (vec![], vec![id(3)]));
     assert!(closed.ask(-HOUR, &Command::Reopen).is_ok());
     assert_eq!(closed.offered(-HOUR), [(id(3), 0)]);
+}
+
+#[test]
+fn an_offer_does_not_wait_for_a_clock_that_was_set_back() {
+    let mut world = full_house();
+    assert!(world.ask(-DAY, &wait(3, Channel::Web, 5)).is_ok());
+    assert!(world.ask(-DAY + 600, &release(1)).is_ok());
+    assert_eq!(world.offered(-DAY + 60), [(id(3), 0)]);
 }
 
 #[test]
