@@ -12,7 +12,7 @@ use super::dice::Dice;
 use super::naive::{Fate, Naive};
 
 /// What can be asked, with how often. A new command gets a line here, an arm in [`Callers::ask`], and its rule in `naive.rs` and `auditor.rs`.
-const ASKS: [(u64, Ask); 15] = [
+const ASKS: [(u64, Ask); 17] = [
     (24, Ask::Hold),
     (14, Ask::Sell),
     (12, Ask::SellDirect),
@@ -28,6 +28,8 @@ const ASKS: [(u64, Ask); 15] = [
     (1, Ask::Close),
     (3, Ask::Reopen),
     (4, Ask::Observe),
+    (16, Ask::Wait),
+    (4, Ask::LeaveWaiting),
 ];
 
 #[derive(Clone, Copy)]
@@ -47,6 +49,8 @@ enum Ask {
     Close,
     Reopen,
     Observe,
+    Wait,
+    LeaveWaiting,
 }
 
 /// How many holds of a slot are talked about at once.
@@ -97,12 +101,14 @@ impl Callers {
         let sensible = dice.chance(85);
         let fits = |id: HoldId| match ask {
             Ask::Sell | Ask::Extend | Ask::Release => naive.is_none_or(|naive| naive.holds.get(&id).is_some_and(|hold| hold.fate == Fate::Live)),
+            Ask::LeaveWaiting => naive.is_none_or(|naive| naive.entries.iter().any(|entry| entry.id == id)),
             _ => naive.is_none_or(|naive| naive.sales.contains_key(&id)),
         };
         let party = match self.recent(dice, slot, |id| !sensible || fits(id)) {
             Some(party) => party,
             // What is to be sold must be held before, and what is to be admitted must be sold.
             None if matches!(ask, Ask::Sell | Ask::Extend | Ask::Release) => return self.hold(dice, slot, who),
+            None if matches!(ask, Ask::LeaveWaiting) => return self.wait(dice, slot, who),
             None => return self.sell_direct(dice, slot, who),
         };
         let owner = dice.chance(50).then_some(if dice.chance(90) { party.who } else { who });
@@ -141,6 +147,8 @@ impl Callers {
                 ceiling: dice.chance(80).then(|| 15 + dice.below(20) as u32),
                 grant: None,
             },
+            Ask::Wait => self.wait(dice, slot, who),
+            Ask::LeaveWaiting => Command::LeaveWaiting { entry: party.id, owner },
         }
     }
 
@@ -148,7 +156,9 @@ impl Callers {
     pub fn again(&mut self, dice: &mut Dice, slot: SlotId, who: KeyId, command: &Command) -> Command {
         let mut again = command.clone();
         if dice.chance(50)
-            && let Command::Hold { hold: id, channel, lines } | Command::SellDirect { sale: id, channel, lines, .. } = &mut again
+            && let Command::Hold { hold: id, channel, lines }
+            | Command::SellDirect { sale: id, channel, lines, .. }
+            | Command::Wait { entry: id, channel, lines } = &mut again
         {
             *id = HoldId::new(slot, dice.next());
             self.parties.push(Party { id: *id, who, channel: *channel, lines: lines.clone() });
@@ -159,6 +169,11 @@ impl Callers {
     fn hold(&mut self, dice: &mut Dice, slot: SlotId, who: KeyId) -> Command {
         let party = self.party(dice, slot, who);
         Command::Hold { hold: party.id, channel: party.channel, lines: party.lines }
+    }
+
+    fn wait(&mut self, dice: &mut Dice, slot: SlotId, who: KeyId) -> Command {
+        let party = self.party(dice, slot, who);
+        Command::Wait { entry: party.id, channel: party.channel, lines: party.lines }
     }
 
     fn sell_direct(&mut self, dice: &mut Dice, slot: SlotId, who: KeyId) -> Command {

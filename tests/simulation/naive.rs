@@ -46,6 +46,23 @@ pub struct Sale {
     refunded: i64,
 }
 
+/// What became of an entry of the waiting list; once it has an offer, that is a hold of its id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Turn {
+    Waiting,
+    Offered,
+    Left,
+    InVain,
+}
+
+pub struct Entry {
+    pub id: HoldId,
+    pub channel: Channel,
+    pub lines: Vec<Line>,
+    pub who: KeyId,
+    pub turn: Turn,
+}
+
 struct Reading {
     event: Observed,
     /// People of this slot inside at that moment.
@@ -60,6 +77,8 @@ pub struct Naive {
     reading: Option<Reading>,
     pub holds: BTreeMap<HoldId, Hold>,
     pub sales: BTreeMap<HoldId, Sale>,
+    /// All who ever waited, in the order in which they joined.
+    pub entries: Vec<Entry>,
     pub records: Vec<Record<Event>>,
     /// The records that each key became.
     pub keys: HashMap<(KeyId, Digest), Vec<u64>>,
@@ -78,6 +97,7 @@ impl Naive {
             reading: None,
             holds: BTreeMap::new(),
             sales: BTreeMap::new(),
+            entries: Vec::new(),
             records: Vec::new(),
             keys: HashMap::new(),
         })
@@ -91,11 +111,16 @@ impl Naive {
         rule(!record.events.is_empty(), "a record without events")?;
         match &record.envelope {
             None => {
-                rule(record.events.iter().all(|event| matches!(event, Event::Expired(_))), "something but an expiry without a caller")?;
+                let all = |kind: fn(&Event) -> bool| record.events.iter().all(kind);
+                let expiries = all(|event| matches!(event, Event::Expired(_)));
+                let of_list = all(|event| matches!(event, Event::Offered(_))) || all(|event| matches!(event, Event::WaitingEnded(_)));
+                rule(expiries || of_list, "something without a caller that is neither an expiry nor due of the waiting list")?;
             }
             Some(envelope) => {
                 // A command finds everything ended whose time is over.
                 rule(self.live().all(|(_, hold)| hold.expires_at > at), "a command was decided before a hold that was due had ended (SL-8)")?;
+                rule(self.waiting().all(|entry| at < self.sale_end(entry.channel)), "somebody waits though sales have ended")?;
+                rule(self.next_served(at).is_none(), "a command was decided before an offer that was due")?;
                 let seqs = self.keys.entry((envelope.who, envelope.key)).or_default();
                 if let Some(before) = seqs.last().map(|seq| self.records[*seq as usize - 1].at) {
                     rule(at.micros_since(before) > DAY_S * 1_000_000, "a key was carried out twice")?;
@@ -103,15 +128,21 @@ impl Naive {
                 seqs.push(record.seq);
             }
         }
+        let asking = Channel::ALL.map(|channel| self.waiting().any(|entry| entry.channel == channel));
         for (place, event) in record.events.iter().enumerate() {
-            self.happen(at, record.seq == 1 && place == 0, event).map_err(|wrong| format!("{wrong}: record {} with {event:?}", record.seq))?;
+            if let Event::Offered(offered) = event {
+                let free = Channel::ALL.map(|channel| if asking[channel.index()] { self.free(at, channel) } else { 0 });
+                rule(offered.free == free, "an offer tells of other places than were free")
+                    .map_err(|wrong| format!("{wrong}: {free:?}, {event:?}"))?;
+            }
+            self.happen(&record, record.seq == 1 && place == 0, event).map_err(|wrong| format!("{wrong}: record {} with {event:?}", record.seq))?;
         }
         self.records.push(record);
         Ok(())
     }
 
-    fn happen(&mut self, at: Timestamp, first: bool, event: &Event) -> Result<(), String> {
-        let policy = self.opening.policy;
+    fn happen(&mut self, record: &Record<Event>, first: bool, event: &Event) -> Result<(), String> {
+        let (at, policy) = (record.at, self.opening.policy);
         match event {
             Event::Opened(_) => rule(first, "a slot is opened twice"),
             Event::Held(held) => {
@@ -227,6 +258,38 @@ impl Naive {
                 self.reading = Some(Reading { event: observed.clone(), inside_then: self.inside() });
                 Ok(())
             }
+            Event::Waited(waited) => {
+                self.on_sale(at, waited.channel)?;
+                self.is_new(waited.entry, &waited.lines)?;
+                let size = people(&waited.lines);
+                rule(size > self.room(at, waited.channel), "somebody waits whose places are there")?;
+                rule(size <= self.capacity, "somebody waits for more places than there are")?;
+                rule(waited.number == self.entries.len() as u64 + 1, "those who wait are not numbered as they came")?;
+                let ahead = (self.waiting().count() as u32, self.waiting().map(|entry| people(&entry.lines)).sum::<u32>());
+                rule((waited.parties_ahead, waited.people_ahead) == ahead, "others wait ahead than is said")?;
+                let who = record.envelope.as_ref().map(|envelope| envelope.who).ok_or("somebody waits whom nobody asked for")?;
+                let (id, channel, lines) = (waited.entry, waited.channel, waited.lines.clone());
+                self.entries.push(Entry { id, channel, lines, who, turn: Turn::Waiting });
+                Ok(())
+            }
+            Event::WaitingLeft(left) => self.ends_waiting(left.entry, Turn::Left).map(drop),
+            Event::WaitingEnded(ended) => {
+                let place = self.ends_waiting(ended.entry, Turn::InVain)?;
+                rule(at >= self.sale_end(self.entries[place].channel), "somebody waits no longer though sales go on")
+            }
+            Event::Offered(offered) => {
+                rule(record.envelope.is_none(), "a caller makes an offer")?;
+                let next = self.next_served(at).ok_or("an offer of places that are not there (SL-1)")?;
+                rule(next == offered.entry, "an offer out of the order of joining")?;
+                let place = self.ends_waiting(offered.entry, Turn::Offered)?;
+                let passed_over = self.entries[..place].iter().filter(|entry| entry.turn == Turn::Waiting).count();
+                rule(offered.passed_over == passed_over as u32, "others were passed over than is said")?;
+                let Entry { channel, ref lines, .. } = self.entries[place];
+                let (lines, expires_at) = (lines.clone(), at.plus_seconds(policy.hold_ttl_s.into()).min(self.sale_end(channel)));
+                rule(offered.expires_at == expires_at, "an offer lapses at another time than a hold")?;
+                let hold = Hold { channel, lines, expires_at, extended: false, fate: Fate::Live };
+                rule(self.holds.insert(offered.entry, hold).is_none(), "an offer of a hold's id")
+            }
             // A new kind of event is taken in above, with its rule.
             _ => Err("an event of a kind that the auditor does not know".into()),
         }
@@ -235,6 +298,30 @@ impl Naive {
     /// Held, not sold and not ended.
     pub fn live(&self) -> impl Iterator<Item = (&HoldId, &Hold)> {
         self.holds.iter().filter(|(_, hold)| hold.fate == Fate::Live)
+    }
+
+    /// Those who wait, in order.
+    pub fn waiting(&self) -> impl Iterator<Item = &Entry> {
+        self.entries.iter().filter(|entry| entry.turn == Turn::Waiting)
+    }
+
+    /// Who is to be offered places now: the first, in the order of joining, for whom there are enough.
+    fn next_served(&self, at: Timestamp) -> Option<HoldId> {
+        self.waiting().find(|entry| people(&entry.lines) <= self.free(at, entry.channel)).map(|entry| entry.id)
+    }
+
+    /// The room of a channel that sells.
+    fn free(&self, at: Timestamp, channel: Channel) -> u32 {
+        if self.on_sale(at, channel).is_ok() { self.room(at, channel) } else { 0 }
+    }
+
+    /// Takes one who waits off the list; answers the how-manieth to join it was.
+    fn ends_waiting(&mut self, id: HoldId, turn: Turn) -> Result<usize, String> {
+        let place = self.entries.iter().position(|entry| entry.id == id).ok_or("nobody of that id waited")?;
+        let entry = &mut self.entries[place];
+        rule(entry.turn == Turn::Waiting, "an entry ends twice (SL-9)")?;
+        entry.turn = turn;
+        Ok(place)
     }
 
     pub fn held_by(&self, channel: Channel) -> u32 {
@@ -288,10 +375,15 @@ impl Naive {
         room.max(0) as u32
     }
 
-    fn has_room(&self, at: Timestamp, id: HoldId, channel: Channel, lines: &[Line]) -> Result<(), String> {
+    fn is_new(&self, id: HoldId, lines: &[Line]) -> Result<(), String> {
         rule(id.slot() == self.opening.slot, "places of another slot are taken")?;
-        rule(!self.holds.contains_key(&id) && !self.sales.contains_key(&id), "one id stands for two things")?;
-        rule((1..=u32::from(self.opening.policy.party_max)).contains(&people(lines)), "a party of a size that may not be")?;
+        let waits = self.entries.iter().any(|entry| entry.id == id);
+        rule(!waits && !self.holds.contains_key(&id) && !self.sales.contains_key(&id), "one id stands for two things")?;
+        rule((1..=u32::from(self.opening.policy.party_max)).contains(&people(lines)), "a party of a size that may not be")
+    }
+
+    fn has_room(&self, at: Timestamp, id: HoldId, channel: Channel, lines: &[Line]) -> Result<(), String> {
+        self.is_new(id, lines)?;
         let room = self.room(at, channel);
         rule(people(lines) <= room, "more places are taken than there are (SL-1)").map_err(|wrong| format!("{wrong}, {room} were left"))
     }

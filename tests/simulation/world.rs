@@ -27,7 +27,7 @@ use tornello_engine::envelope::Envelope;
 use tornello_engine::ids::{HoldId, MuseumId, RouteId, SlotId};
 use tornello_engine::museum::{self, Museum, Profile};
 use tornello_engine::plan::{OpeningPlan, Route, Session};
-use tornello_engine::slot::{Command, Policy, Reentry, Refund, Refusal, Slot};
+use tornello_engine::slot::{Command, Policy, Reentry, Refund, Refusal, Slot, Standing, WaitingEnd};
 use tornello_engine::text::Text;
 use tornello_engine::time::Timestamp;
 
@@ -35,7 +35,7 @@ use super::auditor::{Auditor, Outcome};
 use super::callers::{self, Callers, code};
 use super::dice::Dice;
 use super::disk::{Appending, Disk, Doing, Mount, Remains, Verdict};
-use super::naive::{Fate, Naive};
+use super::naive::{Fate, Naive, Turn};
 use super::time::{Machine, SimulatedClock};
 use super::{PANIC, rule};
 
@@ -511,6 +511,10 @@ impl World {
 
     async fn finish_pending(&mut self) -> Result<(), Halt> {
         while !self.pending.is_empty() {
+            if !self.pending[0].taken {
+                // What the one before left to be done is not done together with what this one asks.
+                self.end_due(true).await?;
+            }
             let Pending { sending, answer, taken } = self.pending.remove(0);
             if !taken {
                 self.auditor.sendings[sending].at = self.now();
@@ -563,11 +567,25 @@ impl World {
     }
 
     /// Asks each slot whose deadline has come for something that is not there: it ends what is due before it refuses.
+    /// That may be several records: they queue while the journal stands still, or the threads would decide which of them are one batch.
     async fn end_due(&mut self, faults: bool) -> Result<(), Halt> {
         for slot in self.node().board().due(self.now()) {
+            let is_up = self.look_at(slot, faults, |_| ()).await?.is_ok();
+            if is_up && self.life.standing.is_none() && self.node().health() == Health::Writing {
+                self.disk.unreadable.store(false, Ordering::SeqCst);
+                self.plug().await?;
+            }
             let (node, envelope) = (Arc::clone(self.node()), callers::envelope(&mut self.dice));
             let command = Command::Release { hold: HoldId::new(slot, 0), owner: None };
-            let answer = self.drive(async move { node.slot(slot, envelope, command).await }.boxed_local(), faults).await?;
+            let mut asked = async move { node.slot(slot, envelope, command).await }.boxed_local();
+            let at_once = (&mut asked).now_or_never();
+            if is_up && at_once.is_none() && self.life.standing.is_some() {
+                self.wait_for_owner(slot).await?;
+            }
+            let answer = match at_once {
+                Some(answer) => answer,
+                None => self.drive(asked, faults).await?,
+            };
             rule(answer.is_err(), "what was never held is released")?;
             let _ = self.look_at(slot, faults, |_| ()).await?;
         }
@@ -756,8 +774,13 @@ impl World {
         }
         self.counts.compared += 1;
         for slot in self.slots.clone() {
-            let seen = self.look_at(slot, false, |slot| (postcard::to_allocvec(slot), slot.recount(), slot.money())).await?;
-            let Ok((Ok(state), sound, money)) = seen else {
+            let listed = self.auditor.slots.get(&slot).map(standings);
+            let look = move |slot: &Slot| {
+                let is_listed = listed.as_ref().is_none_or(|listed| listed(slot));
+                (postcard::to_allocvec(slot), slot.recount(), slot.money(), is_listed)
+            };
+            let seen = self.look_at(slot, false, look).await?;
+            let Ok((Ok(state), sound, money, is_listed)) = seen else {
                 // A slot that was rebuilt too often is out of order for one caller.
                 continue;
             };
@@ -772,6 +795,7 @@ impl World {
             rule(naive.money() == (money.0.get(), money.1.get()), "the cents do not add up (SL-6)")?;
             let head = head.ok_or_else(|| "the board does not show a slot".to_owned())?;
             rule(head.seq == naive.records.len() as u64, "the board shows another record than the last")?;
+            rule(is_listed, "the waiting list is another one than the auditor's (SL-9)")?;
             let late = naive.holds.values().find(|hold| hold.fate == Fate::Live && hold.expires_at <= now);
             rule(late.is_none(), "a hold neither ends nor lives (SL-8)")?;
             same_places(&head.places, naive, now)?;
@@ -795,8 +819,17 @@ impl World {
         self.pass(last.map_or(0, |last| last.micros_since(self.now()) / 1_000_000) + 1);
         let node = Arc::clone(self.node());
         self.drive(async move { until(|| node.board().due(node.now()).is_empty()).await }.boxed_local(), false).await??;
-        let live = self.auditor.slots.values().flat_map(Naive::live).count();
-        rule(live == 0, "holds live after their time, though the clock goes on (SL-8)")?;
+        // New ones are the offers that those became.
+        let now = self.now();
+        let late = self.auditor.slots.values().flat_map(Naive::live).filter(|(_, hold)| hold.expires_at <= now).count();
+        rule(late == 0, "holds live after their time, though the clock goes on (SL-8)")?;
+        // Sales end, and nobody waits any longer.
+        let ends = self.auditor.slots.values().map(|naive| naive.opening.end).max();
+        self.pass(ends.map_or(0, |end| end.micros_since(self.now()) / 1_000_000).max(0) + 1);
+        let node = Arc::clone(self.node());
+        self.drive(async move { until(|| node.board().next_wake().is_none()).await }.boxed_local(), false).await??;
+        let left = self.auditor.slots.values().map(|naive| naive.live().count() + naive.waiting().count()).sum::<usize>();
+        rule(left == 0, "somebody waits or holds when all is over")?;
         self.stop().await?;
         let (mount, _) = self.disk.mount();
         let verified = verify(mount.as_ref(), false, |_| {}).await.map_err(|error| error.to_string())?;
@@ -855,6 +888,39 @@ fn same_places(places: &tornello_engine::slot::Places, naive: &Naive, now: Times
         rule(shown == of_naive, "the board shows other places than there are").map_err(|wrong| format!("{wrong}: {shown:?}, not {of_naive:?}"))?;
     }
     rule((places.admitted, places.inside) == (naive.admitted(), naive.inside()), "the board shows other visitors than there are")
+}
+
+/// Says of a slot whether its waiting list is that of the auditor: who waits in which order, and how everybody else has ended.
+fn standings(naive: &Naive) -> impl Fn(&Slot) -> bool + Clone + Send + use<> {
+    let waiting: Vec<(u64, HoldId)> = (1..).zip(&naive.entries).filter(|(_, entry)| entry.turn == Turn::Waiting).map(|(n, e)| (n, e.id)).collect();
+    let stands: Vec<(HoldId, Option<WaitingEnd>)> = naive
+        .entries
+        .iter()
+        .filter_map(|entry| {
+            let end = match entry.turn {
+                Turn::Waiting => return None,
+                Turn::Left => Some(WaitingEnd::Left),
+                Turn::InVain => Some(WaitingEnd::SalesEnded),
+                Turn::Offered => match naive.holds[&entry.id].fate {
+                    Fate::Live => None,
+                    Fate::Sold => Some(WaitingEnd::Taken),
+                    Fate::Released => Some(WaitingEnd::Declined),
+                    Fate::Expired => Some(WaitingEnd::Lapsed),
+                },
+            };
+            Some((entry.id, end))
+        })
+        .collect();
+    move |slot| {
+        let told = |(entry, end): &(HoldId, Option<WaitingEnd>)| match (slot.standing_of(*entry), end) {
+            (Some(Standing::Offered(_)), None) => true,
+            (Some(Standing::Ended(ended)), Some(end)) => ended.how == *end,
+            // An end is forgotten after a day.
+            (None, Some(_)) => true,
+            _ => false,
+        };
+        slot.waiting().map(|party| (party.number, party.entry)).eq(waiting.iter().copied()) && stands.iter().all(told)
+    }
 }
 
 fn policy(dice: &mut Dice) -> Policy {
