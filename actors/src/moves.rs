@@ -5,8 +5,6 @@
 //! step is asked again, never undone: it might have been written. A flow that was cut off, by a crash or a caller who went away, is found by the count of moves
 //! under way that every slot's head carries, and goes on from what is written.
 
-use std::time::Duration;
-
 use tokio::sync::Mutex;
 use tornello_engine::aggregate::Aggregate;
 use tornello_engine::envelope::{Digest, Envelope};
@@ -23,8 +21,8 @@ use crate::people::RETENTION_S;
 /// How many moves may be driven at once without waiting for each other by chance.
 const LOCKS: usize = 256;
 /// How soon moves that were left behind are looked for, and how long at most between two tries of one that does not go on.
-const RESUME_EVERY: Duration = Duration::from_secs(1);
-const RESUME_EVERY_MAX: Duration = Duration::from_secs(60);
+const RESUME_EVERY_S: i64 = 1;
+const RESUME_EVERY_MAX_S: i64 = 60;
 
 /// Sees to it that one caller drives a move at a time. Two might hear different answers of the other slot (no, then yes, when a place has become free in
 /// between), and one would undo what the other has finished.
@@ -173,9 +171,10 @@ pub async fn resume(node: &Node) -> usize {
 
 /// Resumes what was left under way, at once and then again and again, less often while it does not help. Runs until dropped.
 pub(crate) async fn keep_moving(node: &Node) {
-    let mut pause = RESUME_EVERY;
+    let (mut pause_s, mut next) = (RESUME_EVERY_S, node.now());
     loop {
-        pause = if resume(node).await == 0 { RESUME_EVERY } else { (pause * 2).min(RESUME_EVERY_MAX) };
-        tokio::time::sleep(pause).await;
+        node.clock().sleep_until(next).await;
+        pause_s = if resume(node).await == 0 { RESUME_EVERY_S } else { (pause_s * 2).min(RESUME_EVERY_MAX_S) };
+        next = node.now().plus_seconds(pause_s);
     }
 }

@@ -363,6 +363,10 @@ impl Node {
         Ok(occupancy)
     }
 
+    pub(crate) fn clock(&self) -> &dyn Clock {
+        self.clock.as_ref()
+    }
+
     /// Now.
     #[must_use]
     pub fn now(&self) -> Timestamp {
