@@ -7,14 +7,15 @@ use tornello_actors::failure::Failure;
 use tornello_actors::journal::wire::frames;
 use tornello_actors::journal::{Batch, Head, StreamId};
 use tornello_actors::owner::Answer;
+use tornello_engine::channel::Channel;
 use tornello_engine::envelope::{Digest, Envelope};
-use tornello_engine::ids::{KeyId, MuseumId, SlotId};
+use tornello_engine::ids::{HoldId, KeyId, MuseumId, SlotId};
 use tornello_engine::museum::{self, Museum};
 use tornello_engine::record::Record;
-use tornello_engine::slot::{Command, Event, Slot};
+use tornello_engine::slot::{Command, Direction, Event, Line, Scan, Slot};
 use tornello_engine::time::Timestamp;
 
-use super::naive::Naive;
+use super::naive::{Naive, Stage};
 use super::rule;
 
 /// What became of one sending of a command.
@@ -93,20 +94,60 @@ impl Auditor {
     }
 
     fn take(&mut self, slot: SlotId, record: Record<Event>) -> Result<(), String> {
+        let of_flow = record.envelope.as_ref().is_some_and(|envelope| envelope.who == KeyId::SYSTEM);
+        let via = if of_flow { self.step_of_move(&record).map_err(|wrong| format!("{wrong}: {record:?}"))? } else { None };
         let naive = match self.slots.entry(slot) {
             std::collections::btree_map::Entry::Occupied(known) => known.into_mut(),
             std::collections::btree_map::Entry::Vacant(new) => new.insert(Naive::open(slot, &record)?),
         };
-        if let Some(envelope) = &record.envelope {
+        if let Some(via) = via {
+            naive.on_sale(record.at, via)?;
+        }
+        let mut shown = None;
+        if let Some(envelope) = record.envelope.as_ref().filter(|_| !of_flow) {
             let last = naive.records.last().map_or(Timestamp::MIN, |last| last.at);
             let sendings = self.by_key.get(&(slot, envelope.who, envelope.key)).map(Vec::as_slice).unwrap_or_default();
             let asked = sendings
                 .iter()
                 .map(|index| &self.sendings[*index])
-                .any(|sending| sending.envelope == *envelope && sending.at.max(last) == record.at && did(&sending.command, &record.events));
-            rule(asked, "something happened that nobody asked for, or not when it was asked").map_err(|wrong| format!("{wrong}: {record:?}"))?;
+                .find(|sending| sending.envelope == *envelope && sending.at.max(last) == record.at && did(&sending.command, &record.events));
+            let unasked = || format!("something happened that nobody asked for, or not when it was asked: {record:?}");
+            if let Command::Admit { issue, .. } | Command::Merge { issue, .. } = asked.ok_or_else(unasked)?.command {
+                shown = issue;
+            }
         }
-        naive.take(record).map_err(|wrong| format!("slot {slot}: {wrong}"))
+        naive.take(record, shown).map_err(|wrong| format!("slot {slot}: {wrong}"))
+    }
+
+    /// A step of a move, whose other half is in another slot: tickets arrive as they left, leave for good when they have arrived, and come back when they have not.
+    /// Answers through whose channel they arrive.
+    fn step_of_move(&self, record: &Record<Event>) -> Result<Option<Channel>, String> {
+        let has_arrived = |arrival: HoldId| self.slots.get(&arrival.slot()).is_some_and(|naive| naive.sales.contains_key(&arrival));
+        match record.events.last() {
+            Some(Event::Arrived(arrived)) => {
+                let source = self.slots.get(&arrived.from.slot()).ok_or("tickets arrive from nowhere")?;
+                rule(source.departs(arrived.sale).as_ref() == Some(arrived), "tickets arrive that did not leave so")?;
+                Ok(Some(source.moves[&arrived.sale].begun.via))
+            }
+            Some(Event::MovedOut(moved)) => rule(has_arrived(moved.arrival), "tickets are gone that have not arrived").map(|()| None),
+            Some(Event::MoveUndone(undone)) => rule(!has_arrived(undone.arrival), "tickets stand again that have arrived").map(|()| None),
+            _ => Err("something happened that nobody asked for".into()),
+        }
+    }
+
+    /// Nobody has two tickets that stand, or none, because of a move; answers how many moves are under way.
+    pub fn moves_add_up(&self) -> Result<usize, String> {
+        let moves = || self.slots.values().flat_map(|naive| &naive.moves);
+        for (arrival, moved) in moves() {
+            let there = self.slots.get(&arrival.slot()).and_then(|naive| naive.sales.get(arrival)).map(|sale| sale.tickets.len());
+            let adds_up = match moved.stage {
+                Stage::Begun => true,
+                Stage::Done => there == Some(moved.begun.tickets.len()),
+                Stage::Undone => there.is_none(),
+            };
+            rule(adds_up, "a move is neither done nor undone").map_err(|wrong| format!("{wrong}: {:?}", moved.begun))?;
+        }
+        Ok(self.slots.values().map(Naive::moving).sum())
     }
 
     fn callers_were_told_the_truth(&self) -> Result<(), String> {
@@ -149,7 +190,7 @@ impl Auditor {
 /// Whether these events are what a command asks for, by kind and by name.
 fn did(command: &Command, events: &[Event]) -> bool {
     let event = match events {
-        [event] | [Event::Opened(_), event] => event,
+        [event] | [Event::Opened(_), event] | [Event::Admitted(_), event @ Event::AdmissionConflict(_)] => event,
         _ => return false,
     };
     match (command, event) {
@@ -169,8 +210,10 @@ fn did(command: &Command, events: &[Event]) -> bool {
             (sale, reason) == (&blocked.sale, &blocked.reason) && named(tickets, &blocked.tickets)
         }
         (Command::Unblock { sale, tickets }, Event::Unblocked(unblocked)) => *sale == unblocked.sale && named(tickets, &unblocked.tickets),
-        (Command::Admit { ticket, gate, .. }, Event::Admitted(admitted)) => (ticket, gate) == (&admitted.ticket, &admitted.gate),
-        (Command::Exit { ticket, gate, .. }, Event::Exited(exited)) => (ticket, gate) == (&exited.ticket, &exited.gate),
+        (Command::Admit { ticket, gate, .. }, Event::Admitted(admitted)) => {
+            (ticket, gate, None) == (&admitted.ticket, &admitted.gate, admitted.scanned_at)
+        }
+        (Command::Exit { ticket, gate, .. }, Event::Exited(exited)) => (ticket, gate, None) == (&exited.ticket, &exited.gate, exited.scanned_at),
         (Command::SetCapacity { capacity }, Event::CapacitySet(set)) => *capacity == set.capacity,
         (Command::SetQuotas { quotas }, Event::QuotasSet(set)) => *quotas == set.quotas,
         (Command::Close { reason }, Event::Closed(closed)) => *reason == closed.reason,
@@ -184,6 +227,27 @@ fn did(command: &Command, events: &[Event]) -> bool {
         (Command::LeaveWaiting { entry, .. }, Event::WaitingLeft(left)) => *entry == left.entry,
         // An offer is given back.
         (Command::LeaveWaiting { entry, .. }, Event::Released(released)) => *entry == released.hold,
+        (Command::Merge { scan, .. }, Event::Admitted(admitted)) => admitted
+            .scanned_at
+            .is_some_and(|scanned_at| *scan == Scan { ticket: admitted.ticket, scanned_at, gate: admitted.gate, direction: Direction::In }),
+        (Command::Merge { scan, .. }, Event::AdmissionConflict(conflict)) => {
+            let of_conflict = Scan { ticket: conflict.ticket, scanned_at: conflict.scanned_at, gate: conflict.gate, direction: Direction::In };
+            *scan == of_conflict
+        }
+        (Command::Merge { scan, .. }, Event::Exited(exited)) => exited
+            .scanned_at
+            .is_some_and(|scanned_at| *scan == Scan { ticket: exited.ticket, scanned_at, gate: exited.gate, direction: Direction::Out }),
+        (Command::Rename { sale, tickets, holder, .. }, Event::Renamed(renamed)) => {
+            let numbers: Vec<u16> = renamed.tickets.iter().map(|(number, _)| *number).collect();
+            (sale, holder) == (&renamed.sale, &renamed.holder) && named(tickets, &numbers)
+        }
+        (Command::BeginMove { sale, tickets, arrival, via, prices, .. }, Event::MoveBegun(begun)) => {
+            let costs =
+                |line: &Line| prices.iter().find(|(category, _)| *category == line.category).map(|(_, price)| price.get() * i64::from(line.count));
+            let there: Option<i64> = begun.lines.iter().map(costs).sum();
+            let paid = begun.lines.iter().map(|line| line.price_cents.get() * i64::from(line.count)).sum();
+            (sale, arrival, via) == (&begun.sale, &begun.arrival, &begun.via) && named(tickets, &begun.tickets) && there == Some(paid)
+        }
         // A new kind of command is held against its event here.
         _ => false,
     }

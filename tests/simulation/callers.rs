@@ -2,9 +2,9 @@
 
 use tornello_engine::channel::Channel;
 use tornello_engine::envelope::{Digest, Envelope};
-use tornello_engine::ids::{Code, HoldId, KeyId, SlotId};
+use tornello_engine::ids::{Code, HoldId, KeyId, PersonId, SlotId, TicketId};
 use tornello_engine::money::Cents;
-use tornello_engine::slot::{CancelCause, Command, DeskMethod, Line, Quota, Settlement};
+use tornello_engine::slot::{CancelCause, Command, DeskMethod, Direction, Line, Quota, Scan, Settlement};
 use tornello_engine::tariff::Proof;
 use tornello_engine::time::Timestamp;
 
@@ -12,7 +12,7 @@ use super::dice::Dice;
 use super::naive::{Fate, Naive};
 
 /// What can be asked, with how often. A new command gets a line here, an arm in [`Callers::ask`], and its rule in `naive.rs` and `auditor.rs`.
-const ASKS: [(u64, Ask); 17] = [
+const ASKS: [(u64, Ask); 20] = [
     (24, Ask::Hold),
     (14, Ask::Sell),
     (12, Ask::SellDirect),
@@ -30,6 +30,9 @@ const ASKS: [(u64, Ask); 17] = [
     (4, Ask::Observe),
     (16, Ask::Wait),
     (4, Ask::LeaveWaiting),
+    (8, Ask::Merge),
+    (4, Ask::Rename),
+    (6, Ask::BeginMove),
 ];
 
 #[derive(Clone, Copy)]
@@ -51,6 +54,9 @@ enum Ask {
     Observe,
     Wait,
     LeaveWaiting,
+    Merge,
+    Rename,
+    BeginMove,
 }
 
 /// How many holds of a slot are talked about at once.
@@ -68,6 +74,8 @@ struct Party {
 #[derive(Default)]
 pub struct Callers {
     parties: Vec<Party>,
+    /// What gates without a network have sent.
+    scans: Vec<Scan>,
 }
 
 pub fn code(text: &str) -> Code {
@@ -96,8 +104,18 @@ pub fn quotas(dice: &mut Dice, capacity: u32) -> [Quota; Channel::COUNT] {
 
 impl Callers {
     /// A new command for a slot, as the auditor knows it.
-    pub fn ask(&mut self, dice: &mut Dice, slot: SlotId, who: KeyId, now: Timestamp, naive: Option<&Naive>) -> Command {
+    pub fn ask(&mut self, dice: &mut Dice, slots: &[SlotId], slot: SlotId, who: KeyId, now: Timestamp, naive: Option<&Naive>) -> Command {
         let ask = dice.weighted(&ASKS);
+        self.ask_for(ask, dice, slots, slot, who, now, naive)
+    }
+
+    /// A move, or what must be before it.
+    pub fn ask_to_move(&mut self, dice: &mut Dice, slots: &[SlotId], slot: SlotId, who: KeyId, now: Timestamp, naive: Option<&Naive>) -> Command {
+        self.ask_for(Ask::BeginMove, dice, slots, slot, who, now, naive)
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "a caller knows all of this")]
+    fn ask_for(&mut self, ask: Ask, dice: &mut Dice, slots: &[SlotId], slot: SlotId, who: KeyId, now: Timestamp, naive: Option<&Naive>) -> Command {
         let sensible = dice.chance(85);
         let fits = |id: HoldId| match ask {
             Ask::Sell | Ask::Extend | Ask::Release => naive.is_none_or(|naive| naive.holds.get(&id).is_some_and(|hold| hold.fate == Fate::Live)),
@@ -131,8 +149,8 @@ impl Callers {
             Ask::Block => Command::Block { sale: party.id, tickets, reason: code("review") },
             Ask::Unblock => Command::Unblock { sale: party.id, tickets },
             Ask::Admit => {
-                let issue = dice.chance(70).then_some(if dice.chance(95) { 1 } else { 2 });
-                Command::Admit { ticket: party.id.ticket(number), issue, gate, museum }
+                let ticket = party.id.ticket(number);
+                Command::Admit { ticket, issue: issue(dice, naive, ticket), gate, museum }
             }
             Ask::Exit => Command::Exit { ticket: party.id.ticket(number), gate, museum },
             Ask::SetCapacity => Command::SetCapacity { capacity: dice.below(12) as u32 },
@@ -147,6 +165,30 @@ impl Callers {
                 ceiling: dice.chance(80).then(|| 15 + dice.below(20) as u32),
                 grant: None,
             },
+            Ask::Merge => {
+                let known = self.scans.iter().rev().filter(|scan| scan.ticket.slot() == slot).nth(dice.index(4)).copied();
+                let ago_s = dice.weighted(&[(30, (0, 60)), (50, (0, 5_400)), (10, (-90, 0)), (3, (8 * 86_400, 9 * 86_400))]);
+                let scanned_at = now.plus_seconds(-dice.within(ago_s.0, ago_s.1));
+                let direction = if dice.chance(65) { Direction::In } else { Direction::Out };
+                let new = Scan { ticket: party.id.ticket(number), scanned_at, gate, direction };
+                let scan = known.filter(|_| dice.chance(20)).unwrap_or(new);
+                self.scans.push(scan);
+                Command::Merge { scan, issue: issue(dice, naive, scan.ticket), museum }
+            }
+            Ask::Rename => {
+                let holder = dice.pick(&[None, Some(PersonId(1)), Some(PersonId(2))]);
+                Command::Rename { sale: party.id, owner, tickets, holder }
+            }
+            Ask::BeginMove => {
+                let others: Vec<SlotId> = slots.iter().copied().filter(|other| *other != slot && other.museum() == museum).collect();
+                let to = if others.is_empty() || dice.chance(3) { dice.pick(slots) } else { dice.pick(&others) };
+                let arrival = HoldId::new(to, dice.next());
+                let via = dice.pick(&[party.channel, Channel::BoxOffice]);
+                let more = i64::from(dice.chance(5));
+                let prices = party.lines.iter().map(|line| (line.category, Cents::new(line.price_cents.get() + more))).collect();
+                self.parties.push(Party { id: arrival, ..party.clone() });
+                Command::BeginMove { sale: party.id, owner, tickets, arrival, via, prices }
+            }
             Ask::Wait => self.wait(dice, slot, who),
             Ask::LeaveWaiting => Command::LeaveWaiting { entry: party.id, owner },
         }
@@ -162,6 +204,11 @@ impl Callers {
         {
             *id = HoldId::new(slot, dice.next());
             self.parties.push(Party { id: *id, who, channel: *channel, lines: lines.clone() });
+        }
+        if dice.chance(50)
+            && let Command::BeginMove { arrival, .. } = &mut again
+        {
+            *arrival = HoldId::new(arrival.slot(), dice.next());
         }
         again
     }
@@ -205,6 +252,12 @@ impl Callers {
         let recent: Vec<&Party> = self.parties.iter().rev().filter(|party| party.id.slot() == slot && fits(party.id)).take(RECENT).collect();
         if recent.is_empty() { None } else { Some(dice.pick(&recent).clone()) }
     }
+}
+
+/// Mostly the code that counts, or none.
+fn issue(dice: &mut Dice, naive: Option<&Naive>, ticket: TicketId) -> Option<u16> {
+    let counts = naive.and_then(|naive| naive.issue_of(ticket)).unwrap_or(1);
+    dice.weighted(&[(40, Some(counts)), (20, None), (5, Some(1)), (1, Some(counts + 1))])
 }
 
 /// Mostly the one that fits.

@@ -1,13 +1,16 @@
 //! A slot as a layman would keep it: lists of holds and sales, filled from the journal's records and recounted from scratch for each question. Every event is
 //! held against the rules as it is taken in. It shares no code with the engine's slot but the words of the events.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use tornello_engine::channel::Channel;
 use tornello_engine::envelope::Digest;
-use tornello_engine::ids::{HoldId, KeyId, SlotId, TicketId};
+use tornello_engine::ids::{HoldId, KeyId, PersonId, SlotId, TicketId};
 use tornello_engine::record::Record;
-use tornello_engine::slot::{CancelCause, Event, Line, Observed, Opening, Policy, Quota, Settlement};
+use tornello_engine::slot::{
+    AdmissionConflict, Admitted, Arrived, CancelCause, ConflictReason, Direction, Event, Line, MoveBegun, Observed, Opening, Policy, Quota, Renamed,
+    Scan, Settlement,
+};
 use tornello_engine::time::Timestamp;
 
 use super::rule;
@@ -24,6 +27,7 @@ pub enum Fate {
 }
 
 pub struct Hold {
+    pub who: KeyId,
     pub channel: Channel,
     pub lines: Vec<Line>,
     pub expires_at: Timestamp,
@@ -38,12 +42,35 @@ pub struct Ticket {
     inside: bool,
     entries: u8,
     first_at: Timestamp,
+    /// When its holder was last let in or out.
+    last_at: Timestamp,
+    issue: u16,
+    holder: Option<PersonId>,
+    /// To which sale of another slot it goes or went.
+    gone: Option<HoldId>,
 }
 
 pub struct Sale {
+    pub who: KeyId,
     channel: Channel,
+    contact: Option<PersonId>,
     pub tickets: Vec<Ticket>,
     refunded: i64,
+    /// The most percent that a visitor gets back: tickets that have moved bring it along.
+    percent_max: i64,
+}
+
+/// How far a move of tickets to another slot has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    Begun,
+    Done,
+    Undone,
+}
+
+pub struct Move {
+    pub begun: MoveBegun,
+    pub stage: Stage,
 }
 
 /// What became of an entry of the waiting list; once it has an offer, that is a hold of its id.
@@ -79,6 +106,11 @@ pub struct Naive {
     pub sales: BTreeMap<HoldId, Sale>,
     /// All who ever waited, in the order in which they joined.
     pub entries: Vec<Entry>,
+    /// Moves to other slots, by the sale that the tickets become there.
+    pub moves: BTreeMap<HoldId, Move>,
+    /// Scans of gates without a network, each of which counts once, and how many of them were conflicts.
+    scans: BTreeSet<Scan>,
+    pub conflicts: u32,
     pub records: Vec<Record<Event>>,
     /// The records that each key became.
     pub keys: HashMap<(KeyId, Digest), Vec<u64>>,
@@ -98,13 +130,16 @@ impl Naive {
             holds: BTreeMap::new(),
             sales: BTreeMap::new(),
             entries: Vec::new(),
+            moves: BTreeMap::new(),
+            scans: BTreeSet::new(),
+            conflicts: 0,
             records: Vec::new(),
             keys: HashMap::new(),
         })
     }
 
-    /// Takes a record in.
-    pub fn take(&mut self, record: Record<Event>) -> Result<(), String> {
+    /// Takes a record in; `shown` is the issue of the code that was shown, if it is about one.
+    pub fn take(&mut self, record: Record<Event>, shown: Option<u16>) -> Result<(), String> {
         let (last, at) = (self.records.last().map_or(Timestamp::MIN, |last| last.at), record.at);
         rule(record.seq == self.records.len() as u64 + 1, "records are not numbered without gaps")?;
         rule(at >= last, "time goes backwards within a slot (SL-7)")?;
@@ -135,14 +170,24 @@ impl Naive {
                 rule(offered.free == free, "an offer tells of other places than were free")
                     .map_err(|wrong| format!("{wrong}: {free:?}, {event:?}"))?;
             }
-            self.happen(&record, record.seq == 1 && place == 0, event).map_err(|wrong| format!("{wrong}: record {} with {event:?}", record.seq))?;
+            let next = record.events.get(place + 1);
+            match (event, next) {
+                (Event::Admitted(admitted), Some(Event::AdmissionConflict(conflict))) => self.admit_in_conflict(at, admitted, conflict, shown),
+                (Event::AdmissionConflict(_), _) if matches!(place.checked_sub(1).map(|before| &record.events[before]), Some(Event::Admitted(_))) => {
+                    // Taken in with the admission.
+                    Ok(())
+                }
+                _ => self.happen(&record, record.seq == 1 && place == 0, event, shown),
+            }
+            .map_err(|wrong| format!("{wrong}: record {} with {event:?}", record.seq))?;
         }
         self.records.push(record);
         Ok(())
     }
 
-    fn happen(&mut self, record: &Record<Event>, first: bool, event: &Event) -> Result<(), String> {
+    fn happen(&mut self, record: &Record<Event>, first: bool, event: &Event, shown: Option<u16>) -> Result<(), String> {
         let (at, policy) = (record.at, self.opening.policy);
+        let by = record.envelope.as_ref().map_or(KeyId::SYSTEM, |envelope| envelope.who);
         match event {
             Event::Opened(_) => rule(first, "a slot is opened twice"),
             Event::Held(held) => {
@@ -150,7 +195,7 @@ impl Naive {
                 self.has_room(at, held.hold, held.channel, &held.lines)?;
                 let expires_at = at.plus_seconds(policy.hold_ttl_s.into()).min(self.sale_end(held.channel));
                 rule(held.expires_at == expires_at, "a hold ends at another time than promised")?;
-                let hold = Hold { channel: held.channel, lines: held.lines.clone(), expires_at, extended: false, fate: Fate::Live };
+                let hold = Hold { who: by, channel: held.channel, lines: held.lines.clone(), expires_at, extended: false, fate: Fate::Live };
                 self.holds.insert(held.hold, hold);
                 Ok(())
             }
@@ -176,26 +221,26 @@ impl Naive {
             Event::Sold(sold) => {
                 self.on_sale(at, sold.channel)?;
                 settles(sold.channel, &sold.lines, &sold.settlement)?;
+                let mut who = by;
                 if sold.held {
                     let hold = self.live_hold_mut(at, sold.sale)?;
                     rule((&hold.lines, hold.channel) == (&sold.lines, sold.channel), "something else is sold than was held")?;
-                    hold.fate = Fate::Sold;
+                    (hold.fate, who) = (Fate::Sold, hold.who);
                 } else {
                     self.has_room(at, sold.sale, sold.channel, &sold.lines)?;
                 }
-                let of_line = |line: &Line| (0..line.count).map(|_| Ticket::new(line)).collect::<Vec<_>>();
-                let sale = Sale { channel: sold.channel, tickets: sold.lines.iter().flat_map(of_line).collect(), refunded: 0 };
+                let sale = Sale { who, channel: sold.channel, contact: sold.contact, tickets: tickets(&sold.lines), refunded: 0, percent_max: 100 };
                 rule(self.sales.insert(sold.sale, sale).is_none(), "something is sold twice")
             }
             Event::Cancelled(cancelled) => {
                 rule(cancelled.cause == CancelCause::Museum || at < self.opening.end, "a visitor cancels when the slot is over")?;
-                let percent = self.percent(at, cancelled.cause);
+                let percent = self.percent(at, cancelled.sale, cancelled.cause);
                 let sale = self.sales.get_mut(&cancelled.sale).ok_or("an unknown sale is cancelled")?;
                 rule(!cancelled.tickets.is_empty() && cancelled.tickets.is_sorted(), "tickets are not cancelled in order")?;
                 let mut refund = 0;
                 for number in &cancelled.tickets {
                     let ticket = sale.tickets.get_mut(usize::from(*number)).ok_or("an unknown ticket is cancelled")?;
-                    rule(!ticket.cancelled && ticket.entries == 0, "a ticket that does not stand is cancelled")?;
+                    rule(ticket.stands(), "a ticket that does not stand is cancelled")?;
                     ticket.cancelled = true;
                     refund += ticket.line.price_cents.get() * percent / 100;
                 }
@@ -206,31 +251,28 @@ impl Naive {
             Event::Blocked(blocked) => self.block(blocked.sale, &blocked.tickets, true),
             Event::Unblocked(unblocked) => self.block(unblocked.sale, &unblocked.tickets, false),
             Event::Admitted(admitted) => {
-                rule(admitted.scanned_at.is_none(), "an admission of another time, though every gate has a network")?;
-                rule(self.people_upper(at).is_none_or(|(upper, ceiling)| upper < ceiling), "a full building lets somebody in")?;
-                let (from, to) = (self.opening.slot.start(), self.opening.end);
-                let (from, to) = (from.plus_seconds(-i64::from(policy.admit_early_s)), to.plus_seconds(policy.admit_late_s.into()));
-                let ticket = self.ticket(admitted.ticket)?;
-                rule(!ticket.inside, "a ticket is admitted twice (SL-3)")?;
-                rule(!ticket.cancelled, "a cancelled ticket is admitted (SL-3)")?;
-                rule(!ticket.blocked, "a blocked ticket is admitted")?;
-                let line = &ticket.line;
-                rule((line.category, line.proof) == (admitted.category, admitted.proof), "the gate is told another category or proof")?;
-                rule(admitted.entry == ticket.entries + 1, "entries are not counted one by one")?;
-                if ticket.entries == 0 {
-                    rule((from..=to).contains(&at), "a ticket is admitted at another time than its slot's")?;
-                    ticket.first_at = at;
-                } else {
-                    let until = ticket.first_at.plus_seconds(policy.reentry.within_s.into());
-                    rule(ticket.entries <= policy.reentry.times_max && at <= until, "a used ticket is admitted again (SL-3)")?;
+                if admitted.scanned_at.is_none() {
+                    rule(self.people_upper(at).is_none_or(|(upper, ceiling)| upper < ceiling), "a full building lets somebody in")?;
                 }
-                (ticket.inside, ticket.entries) = (true, admitted.entry);
-                Ok(())
+                let against = self.against(admitted.ticket, admitted.scanned_at.unwrap_or(at), shown)?;
+                rule(against.is_none(), "somebody is let in who may not be (SL-3)").map_err(|wrong| format!("{wrong}: {against:?}"))?;
+                self.admit(at, admitted)
+            }
+            Event::AdmissionConflict(conflict) => {
+                let against = self.conflict(at, conflict, shown)?;
+                let unused = self.ticket(conflict.ticket)?.stands();
+                rule(!unused || against == ConflictReason::CodeOutdated, "who came in on a ticket that nobody had used is not counted")
             }
             Event::Exited(exited) => {
+                if let Some(scanned_at) = exited.scanned_at {
+                    self.scanned(at, Scan { ticket: exited.ticket, scanned_at, gate: exited.gate, direction: Direction::Out })?;
+                }
+                let left_at = exited.scanned_at.unwrap_or(at);
                 let ticket = self.ticket(exited.ticket)?;
                 rule(ticket.inside, "somebody leaves who is not inside")?;
-                ticket.inside = false;
+                rule(ticket.last_at <= left_at, "somebody leaves before coming in")?;
+                (ticket.inside, ticket.last_at) = (false, left_at.min(at));
+                self.was_counted(exited.scanned_at, -1);
                 Ok(())
             }
             Event::CapacitySet(set) => {
@@ -284,15 +326,205 @@ impl Naive {
                 let place = self.ends_waiting(offered.entry, Turn::Offered)?;
                 let passed_over = self.entries[..place].iter().filter(|entry| entry.turn == Turn::Waiting).count();
                 rule(offered.passed_over == passed_over as u32, "others were passed over than is said")?;
-                let Entry { channel, ref lines, .. } = self.entries[place];
+                let Entry { channel, ref lines, who, .. } = self.entries[place];
                 let (lines, expires_at) = (lines.clone(), at.plus_seconds(policy.hold_ttl_s.into()).min(self.sale_end(channel)));
                 rule(offered.expires_at == expires_at, "an offer lapses at another time than a hold")?;
-                let hold = Hold { channel, lines, expires_at, extended: false, fate: Fate::Live };
+                let hold = Hold { who, channel, lines, expires_at, extended: false, fate: Fate::Live };
                 rule(self.holds.insert(offered.entry, hold).is_none(), "an offer of a hold's id")
             }
-            // A new kind of event is taken in above, with its rule.
-            _ => Err("an event of a kind that the auditor does not know".into()),
+            Event::Renamed(renamed) => self.rename(at, renamed),
+            Event::MoveBegun(begun) => self.begin_move(at, begun),
+            // That it left the other slot so, the auditor sees.
+            Event::Arrived(arrived) => {
+                self.has_room(at, arrived.sale, arrived.channel, &arrived.lines)?;
+                let mut tickets = tickets(&arrived.lines);
+                for (number, person) in &arrived.holders {
+                    tickets.get_mut(usize::from(*number)).ok_or("a name on no ticket")?.holder = Some(*person);
+                }
+                let Arrived { who, channel, contact, .. } = *arrived;
+                let sale = Sale { who, channel, contact, tickets, refunded: 0, percent_max: arrived.refund_percent.into() };
+                self.sales.insert(arrived.sale, sale);
+                Ok(())
+            }
+            Event::MovedOut(moved) => {
+                let cents = self.end_move((moved.sale, moved.arrival), &moved.tickets, Stage::Done)?;
+                rule(moved.carried_cents.get() == cents, "other money goes along than was paid for the tickets (SL-6)")
+            }
+            Event::MoveUndone(undone) => self.end_move((undone.sale, undone.arrival), &undone.tickets, Stage::Undone).map(drop),
         }
+    }
+
+    fn admit(&mut self, at: Timestamp, admitted: &Admitted) -> Result<(), String> {
+        if let Some(scanned_at) = admitted.scanned_at {
+            self.scanned(at, Scan { ticket: admitted.ticket, scanned_at, gate: admitted.gate, direction: Direction::In })?;
+        }
+        let in_at = admitted.scanned_at.unwrap_or(at).min(at);
+        let ticket = self.ticket(admitted.ticket)?;
+        rule((ticket.line.category, ticket.line.proof) == (admitted.category, admitted.proof), "the gate is told another category or proof")?;
+        rule(admitted.entry == ticket.entries + 1, "entries are not counted one by one")?;
+        rule(!ticket.inside, "a ticket is admitted twice (SL-3)")?;
+        if ticket.entries == 0 {
+            ticket.first_at = in_at;
+        }
+        (ticket.inside, ticket.entries, ticket.last_at) = (true, admitted.entry, in_at);
+        self.was_counted(admitted.scanned_at, 1);
+        Ok(())
+    }
+
+    /// A gate without a network let somebody in who should not have been, on a ticket that nobody had used: that is one visitor, and one conflict.
+    fn admit_in_conflict(&mut self, at: Timestamp, admitted: &Admitted, conflict: &AdmissionConflict, shown: Option<u16>) -> Result<(), String> {
+        let same = (admitted.ticket, admitted.gate, admitted.scanned_at) == (conflict.ticket, conflict.gate, Some(conflict.scanned_at));
+        rule(same, "a conflict and an admission of different scans")?;
+        let against = self.conflict(at, conflict, shown)?;
+        rule(self.ticket(admitted.ticket)?.stands(), "a conflict counts somebody twice, or who does not stand (SL-3)")?;
+        rule(against != ConflictReason::CodeOutdated, "an old code counts as its new holder")?;
+        // It is one scan, which was taken in with the conflict.
+        self.scans.remove(&Scan { ticket: conflict.ticket, scanned_at: conflict.scanned_at, gate: conflict.gate, direction: Direction::In });
+        self.admit(at, admitted)
+    }
+
+    fn conflict(&mut self, at: Timestamp, conflict: &AdmissionConflict, shown: Option<u16>) -> Result<ConflictReason, String> {
+        let AdmissionConflict { ticket, gate, scanned_at, reason } = *conflict;
+        let against = self.against(ticket, scanned_at, shown)?;
+        rule(against == Some(reason), "a scan is a conflict for another reason").map_err(|wrong| format!("{wrong}: {against:?}"))?;
+        self.scanned(at, Scan { ticket, scanned_at, gate, direction: Direction::In })?;
+        self.conflicts += 1;
+        Ok(reason)
+    }
+
+    /// A scan comes in late, and for the first time.
+    fn scanned(&mut self, at: Timestamp, scan: Scan) -> Result<(), String> {
+        let age_us = at.micros_since(scan.scanned_at);
+        rule((-60_000_000..=7 * DAY_S * 1_000_000).contains(&age_us), "a scan of another time is taken in")?;
+        rule(self.scans.insert(scan), "a scan is taken in twice")
+    }
+
+    /// Somebody came or left, by a scan that came in late: if that was before the last reading, the sensors had seen it.
+    fn was_counted(&mut self, scanned_at: Option<Timestamp>, people: i32) {
+        let reading = self.reading.as_mut().filter(|reading| scanned_at.is_some_and(|scanned_at| scanned_at <= reading.event.measured_at));
+        if let Some(reading) = reading {
+            reading.inside_then = reading.inside_then.saturating_add_signed(people);
+        }
+    }
+
+    /// What speaks against letting somebody in at that time who shows that issue of the ticket's code.
+    fn against(&mut self, id: TicketId, at: Timestamp, shown: Option<u16>) -> Result<Option<ConflictReason>, String> {
+        let policy = self.opening.policy;
+        let opens_at = self.opening.slot.start().plus_seconds(-i64::from(policy.admit_early_s));
+        let closes_at = self.opening.end.plus_seconds(policy.admit_late_s.into());
+        let done = |arrival: &HoldId, moves: &BTreeMap<HoldId, Move>| moves[arrival].stage == Stage::Done;
+        let has_moved = self.ticket(id)?.gone.is_some_and(|arrival| done(&arrival, &self.moves));
+        let ticket = self.ticket(id)?;
+        let come_back_until = ticket.first_at.plus_seconds(policy.reentry.within_s.into());
+        Ok(if shown.is_some_and(|shown| shown != ticket.issue) {
+            Some(ConflictReason::CodeOutdated)
+        } else if ticket.cancelled {
+            Some(ConflictReason::TicketCancelled)
+        } else if ticket.blocked {
+            Some(ConflictReason::TicketBlocked)
+        } else if has_moved {
+            Some(ConflictReason::TicketMoved)
+        } else if ticket.gone.is_some() {
+            Some(ConflictReason::TicketMoving)
+        } else if ticket.inside || (ticket.entries > 0 && at < ticket.last_at) {
+            Some(ConflictReason::TicketInside)
+        } else if ticket.entries == 0 && at < opens_at {
+            Some(ConflictReason::TooEarly)
+        } else if ticket.entries == 0 && at > closes_at {
+            Some(ConflictReason::TooLate)
+        } else if ticket.entries > 0 && (ticket.entries > policy.reentry.times_max || at > come_back_until) {
+            Some(ConflictReason::TicketUsed)
+        } else {
+            None
+        })
+    }
+
+    fn rename(&mut self, at: Timestamp, renamed: &Renamed) -> Result<(), String> {
+        rule(at < self.opening.end, "a ticket is renamed when the slot is over")?;
+        rule(!renamed.tickets.is_empty() && renamed.tickets.is_sorted(), "tickets are not renamed in order")?;
+        let sale = self.sales.get_mut(&renamed.sale).ok_or("an unknown sale is renamed")?;
+        let mut before = BTreeSet::new();
+        for (number, issue) in &renamed.tickets {
+            let ticket = sale.tickets.get_mut(usize::from(*number)).ok_or("an unknown ticket is renamed")?;
+            rule(ticket.stands() && !ticket.blocked, "a ticket that does not stand is renamed")?;
+            rule(*issue == ticket.issue + 1, "a code is not issued anew, one by one")?;
+            before.extend(ticket.holder);
+            (ticket.issue, ticket.holder) = (*issue, renamed.holder);
+        }
+        let replaced = before.into_iter().filter(|person| sale.tickets.iter().all(|ticket| ticket.holder != Some(*person)));
+        rule(replaced.eq(renamed.replaced.iter().copied()), "other names were replaced than is said")
+    }
+
+    fn begin_move(&mut self, at: Timestamp, begun: &MoveBegun) -> Result<(), String> {
+        let (slot, to) = (self.opening.slot, begun.arrival.slot());
+        rule(at < self.opening.end, "a ticket moves when the slot is over")?;
+        rule(to != slot && to.museum() == slot.museum(), "tickets move where they may not")?;
+        rule(i64::from(begun.refund_percent) == self.percent(at, begun.sale, CancelCause::Visitor), "a move takes another refund along")?;
+        rule(!begun.tickets.is_empty() && begun.tickets.is_sorted(), "tickets do not move in order")?;
+        let sale = self.sales.get_mut(&begun.sale).ok_or("tickets of no sale move")?;
+        let mut lines = begun.lines.iter().flat_map(|line| (0..line.count).map(move |_| line));
+        for number in &begun.tickets {
+            let ticket = sale.tickets.get_mut(usize::from(*number)).ok_or("a ticket moves that was never sold")?;
+            rule(ticket.stands() && !ticket.blocked, "a ticket that does not stand moves")?;
+            let line = lines.next().map(|line| (line.category, line.price_cents, line.proof));
+            rule(line == Some((ticket.line.category, ticket.line.price_cents, ticket.line.proof)), "something else moves than was sold")?;
+            ticket.gone = Some(begun.arrival);
+        }
+        rule(lines.next().is_none(), "more moves than tickets")?;
+        rule(self.moves.insert(begun.arrival, Move { begun: begun.clone(), stage: Stage::Begun }).is_none(), "two moves of one id")
+    }
+
+    /// A move ends; answers what was paid for its tickets.
+    fn end_move(&mut self, (sale, arrival): (HoldId, HoldId), tickets: &[u16], stage: Stage) -> Result<i64, String> {
+        let moved = self.moves.get_mut(&arrival).ok_or("a move ends that never began")?;
+        rule(moved.stage == Stage::Begun, "a move ends twice")?;
+        rule((moved.begun.sale, &moved.begun.tickets[..]) == (sale, tickets), "a move ends for other tickets than it began for")?;
+        moved.stage = stage;
+        let mut cents = 0;
+        for number in tickets {
+            let ticket = self.ticket(sale.ticket(*number))?;
+            rule(ticket.gone == Some(arrival) && ticket.entries == 0 && !ticket.cancelled, "a ticket changes while it moves")?;
+            cents += ticket.line.price_cents.get();
+            if stage == Stage::Undone {
+                ticket.gone = None;
+            } else {
+                ticket.holder = None;
+            }
+        }
+        Ok(cents)
+    }
+
+    /// What arrives in the other slot, if this move goes on.
+    pub fn departs(&self, arrival: HoldId) -> Option<Arrived> {
+        let begun = &self.moves.get(&arrival).filter(|moved| moved.stage == Stage::Begun)?.begun;
+        let sale = self.sales.get(&begun.sale)?;
+        let holder = |(place, number): (u16, &u16)| sale.tickets[usize::from(*number)].holder.map(|person| (place, person));
+        Some(Arrived {
+            sale: arrival,
+            from: begun.sale,
+            who: sale.who,
+            order: None,
+            channel: sale.channel,
+            lines: begun.lines.clone(),
+            contact: sale.contact,
+            holders: (0..).zip(&begun.tickets).filter_map(holder).collect(),
+            refund_percent: begun.refund_percent,
+        })
+    }
+
+    /// Whether the ticket has left for another slot for good.
+    fn has_moved(&self, ticket: &Ticket) -> bool {
+        ticket.gone.is_some_and(|arrival| self.moves[&arrival].stage == Stage::Done)
+    }
+
+    /// Which issue of a ticket's code counts.
+    pub fn issue_of(&self, id: TicketId) -> Option<u16> {
+        Some(self.sales.get(&id.sale())?.tickets.get(usize::from(id.number()))?.issue)
+    }
+
+    /// How many moves are under way.
+    pub fn moving(&self) -> usize {
+        self.moves.values().filter(|moved| moved.stage == Stage::Begun).count()
     }
 
     /// Held, not sold and not ended.
@@ -330,7 +562,7 @@ impl Naive {
 
     pub fn sold_by(&self, channel: Channel) -> u32 {
         let sales = self.sales.values().filter(|sale| sale.channel == channel);
-        sales.flat_map(|sale| &sale.tickets).filter(|ticket| !ticket.cancelled).count() as u32
+        sales.flat_map(|sale| &sale.tickets).filter(|ticket| !ticket.cancelled && !self.has_moved(ticket)).count() as u32
     }
 
     fn taken_by(&self, channel: Channel) -> u32 {
@@ -349,9 +581,10 @@ impl Naive {
         self.tickets().filter(|ticket| ticket.entries > 0).count() as u32
     }
 
-    /// Cents paid, and paid back.
+    /// Cents paid for what has not moved to other slots, and paid back.
     pub fn money(&self) -> (i64, i64) {
-        (self.tickets().map(|ticket| ticket.line.price_cents.get()).sum(), self.sales.values().map(|sale| sale.refunded).sum())
+        let stays = self.tickets().filter(|ticket| !self.has_moved(ticket));
+        (stays.map(|ticket| ticket.line.price_cents.get()).sum(), self.sales.values().map(|sale| sale.refunded).sum())
     }
 
     /// How many places a channel may still take.
@@ -397,7 +630,7 @@ impl Naive {
         }
     }
 
-    fn on_sale(&self, at: Timestamp, channel: Channel) -> Result<(), String> {
+    pub fn on_sale(&self, at: Timestamp, channel: Channel) -> Result<(), String> {
         let opens_at = self.opening.slot.start().plus_seconds(-i64::from(self.opening.policy.sale_opens_s));
         rule(!self.closed, "a closed slot sells")?;
         rule(opens_at <= at && at < self.sale_end(channel), "a slot sells outside its time")
@@ -425,23 +658,27 @@ impl Naive {
         for number in numbers {
             let ticket = self.ticket(sale.ticket(*number))?;
             rule(blocked || ticket.blocked, "a ticket is unblocked that was not blocked")?;
-            rule(!(blocked && ticket.cancelled), "a cancelled ticket is blocked")?;
+            rule(!(blocked && (ticket.cancelled || ticket.gone.is_some())), "a ticket is blocked that does not count here")?;
             ticket.blocked = blocked;
         }
         Ok(())
     }
 
     /// The percentage that is paid back.
-    fn percent(&self, at: Timestamp, cause: CancelCause) -> i64 {
+    fn percent(&self, at: Timestamp, sale: HoldId, cause: CancelCause) -> i64 {
         let Policy { refund, .. } = self.opening.policy;
         let left_us = self.opening.slot.start().micros_since(at);
-        if cause == CancelCause::Museum || self.closed || left_us >= i64::from(refund.full_until_s) * 1_000_000 {
+        if cause == CancelCause::Museum || self.closed {
+            return 100;
+        }
+        let by_policy = if left_us >= i64::from(refund.full_until_s) * 1_000_000 {
             100
         } else if left_us >= i64::from(refund.part_until_s) * 1_000_000 {
             i64::from(refund.part_percent)
         } else {
             0
-        }
+        };
+        by_policy.min(self.sales.get(&sale).map_or(0, |sale| sale.percent_max))
     }
 
     /// How many places may be taken by a reading: those let in, and the room that those leave who will still be inside.
@@ -467,8 +704,29 @@ impl Naive {
 
 impl Ticket {
     fn new(line: &Line) -> Self {
-        Self { line: line.clone(), cancelled: false, blocked: false, inside: false, entries: 0, first_at: Timestamp::MIN }
+        Self {
+            line: line.clone(),
+            cancelled: false,
+            blocked: false,
+            inside: false,
+            entries: 0,
+            first_at: Timestamp::MIN,
+            last_at: Timestamp::MIN,
+            issue: 1,
+            holder: None,
+            gone: None,
+        }
     }
+
+    /// Not used, not cancelled, and not on its way or gone to another slot.
+    const fn stands(&self) -> bool {
+        !self.cancelled && self.entries == 0 && self.gone.is_none()
+    }
+}
+
+/// A ticket for each person.
+fn tickets(lines: &[Line]) -> Vec<Ticket> {
+    lines.iter().flat_map(|line| (0..line.count).map(|_| Ticket::new(line))).collect()
 }
 
 fn people(lines: &[Line]) -> u32 {

@@ -18,6 +18,7 @@ use tornello_actors::clock::Clock;
 use tornello_actors::failure::Failure;
 use tornello_actors::journal::writer::{Health, Limits};
 use tornello_actors::journal::{Head, Journal};
+use tornello_actors::moves;
 use tornello_actors::node::{Node, Running};
 use tornello_actors::owner::Answer;
 use tornello_actors::verify::verify;
@@ -35,7 +36,7 @@ use super::auditor::{Auditor, Outcome};
 use super::callers::{self, Callers, code};
 use super::dice::Dice;
 use super::disk::{Appending, Disk, Doing, Mount, Remains, Verdict};
-use super::naive::{Fate, Naive, Turn};
+use super::naive::{Fate, Naive, Stage, Turn};
 use super::time::{Machine, SimulatedClock};
 use super::{PANIC, rule};
 
@@ -264,7 +265,57 @@ impl World {
             self.act().await?;
         }
         self.finish().await?;
+        for _ in 0..self.dice.below(3) {
+            self.drive_a_move().await?;
+        }
         self.compare().await
+    }
+
+    /// The flow of a move goes on, or begins: to its end, or until whoever drives it goes away. What callers ask between its steps comes in other rounds. It is driven
+    /// while nothing else is on its way, since it goes to and fro between owners on threads of their own.
+    async fn drive_a_move(&mut self) -> Result<(), Halt> {
+        self.end_due(true).await?;
+        let patience = self.dice.weighted(&[(1, 0), (3, 1), (2, 2), (6, usize::MAX)]);
+        let begun = |naive: &Naive| naive.moves.iter().filter(|(_, moved)| moved.stage == Stage::Begun).map(|(id, _)| *id).collect::<Vec<_>>();
+        let under_way: Vec<(SlotId, HoldId)> =
+            self.auditor.slots.iter().flat_map(|(slot, naive)| begun(naive).into_iter().map(|arrival| (*slot, arrival))).collect();
+        let node = Arc::clone(self.node());
+        if !under_way.is_empty() && self.dice.chance(60) {
+            let (source, arrival) = self.dice.pick(&under_way);
+            self.line(format_args!("the move to {arrival} goes on, for {patience} batches"));
+            let advanced = self.drive_for(async move { moves::advance(&node, source, arrival).await }.boxed_local(), true, patience).await?;
+            return match advanced {
+                None => self.finish().await,
+                Some(Err(failure)) => {
+                    self.line(format_args!("it does not: {failure}"));
+                    Ok(())
+                }
+                Some(Ok(())) => {
+                    self.audit()?;
+                    let stage = self.auditor.slots[&source].moves[&arrival].stage;
+                    Ok(rule(stage != Stage::Begun, "a move is under way that was driven to its end")?)
+                }
+            };
+        }
+        let slot = self.slots[self.slots.len() - 1 - self.dice.index(4)];
+        let (now, envelope) = (self.now(), callers::envelope(&mut self.dice));
+        let command = self.callers.ask_to_move(&mut self.dice, &self.slots, slot, envelope.who, now, self.auditor.slots.get(&slot));
+        let Command::BeginMove { arrival, .. } = command else { return Ok(()) };
+        self.line(format_args!("{} moves from slot {slot}, for {patience} batches: {command:?}", envelope.who.0));
+        let sending = self.auditor.sent(slot, envelope.clone(), command.clone(), now);
+        // What comes back is not the answer to this one command.
+        self.auditor.sendings[sending].outcome = Outcome::Unknown;
+        let flow = async move { moves::move_tickets(&node, slot, envelope, command).await };
+        let Some(moved) = self.drive_for(flow.boxed_local(), true, patience).await? else { return self.finish().await };
+        self.line(format_args!("it is answered {:?}", moved.as_ref().map(|moved| moved.id).map_err(ToString::to_string)));
+        self.audit()?;
+        let stage = self.auditor.slots.get(&slot).and_then(|naive| naive.moves.get(&arrival)).map(|moved| moved.stage);
+        match moved {
+            Ok(moved) => rule((moved.id, Some(Stage::Done)) == (arrival, stage), "a move is acknowledged that was not made")?,
+            Err(Failure::Refused(_)) => rule(matches!(stage, None | Some(Stage::Undone)), "a move is refused that was made, or is under way")?,
+            Err(_) => {}
+        }
+        Ok(())
     }
 
     /// An append that stands still, if the journal writes at all.
@@ -345,7 +396,7 @@ impl World {
             slot = known.slot;
             envelope = Envelope { body: envelope.body, ..known.envelope.clone() };
         }
-        let command = self.callers.ask(&mut self.dice, slot, envelope.who, now, self.auditor.slots.get(&slot));
+        let command = self.callers.ask(&mut self.dice, &self.slots, slot, envelope.who, now, self.auditor.slots.get(&slot));
         (slot, envelope, command)
     }
 
@@ -413,7 +464,12 @@ impl World {
     }
 
     /// Waits for one thing alone, while appends meet their fate.
-    async fn drive<T>(&mut self, mut future: LocalBoxFuture<'static, T>, faults: bool) -> Result<T, Halt> {
+    async fn drive<T>(&mut self, future: LocalBoxFuture<'static, T>, faults: bool) -> Result<T, Halt> {
+        self.drive_for(future, faults, usize::MAX).await.and_then(|done| done.ok_or_else(|| Halt::Wrong("nobody waits so long".into())))
+    }
+
+    /// The same, while no more than so many batches of it are written; then nobody waits for it any more, and the next append stands still.
+    async fn drive_for<T>(&mut self, mut future: LocalBoxFuture<'static, T>, faults: bool, mut patience: usize) -> Result<Option<T>, Halt> {
         loop {
             if self.life.standing.is_some() {
                 self.release(faults).await?;
@@ -422,8 +478,14 @@ impl World {
                 tokio::select! { biased; done = &mut future => Err(done), Some(doing) = self.life.doing.recv() => Ok(doing) }
             });
             match seen.await? {
-                Err(done) => return Ok(done),
-                Ok(Doing::Appending(appending)) => self.life.standing = Some(appending),
+                Err(done) => return Ok(Some(done)),
+                Ok(Doing::Appending(appending)) => {
+                    self.life.standing = Some(appending);
+                    if patience == 0 {
+                        return Ok(None);
+                    }
+                    patience -= 1;
+                }
                 Ok(Doing::Recovering) => {}
             }
         }
@@ -773,6 +835,7 @@ impl World {
             return Ok(());
         }
         self.counts.compared += 1;
+        self.auditor.moves_add_up()?;
         for slot in self.slots.clone() {
             let listed = self.auditor.slots.get(&slot).map(standings);
             let look = move |slot: &Slot| {
@@ -798,6 +861,7 @@ impl World {
             rule(is_listed, "the waiting list is another one than the auditor's (SL-9)")?;
             let late = naive.holds.values().find(|hold| hold.fate == Fate::Live && hold.expires_at <= now);
             rule(late.is_none(), "a hold neither ends nor lives (SL-8)")?;
+            rule(head.moving as usize == naive.moving(), "the board shows other moves under way than there are")?;
             same_places(&head.places, naive, now)?;
         }
         Ok(())
@@ -812,8 +876,17 @@ impl World {
             self.restart().await?;
         }
         self.compare().await?;
+        if self.dice.chance(50) {
+            self.end_due(false).await?;
+            let node = Arc::clone(self.node());
+            let left = self.drive(async move { moves::resume(&node).await }.boxed_local(), false).await?;
+            self.line(format_args!("moves are resumed, {left} are left"));
+        }
         let decided = (self.lines.len(), self.node().head());
         self.life.clock.let_wake();
+        // Moves that were left under way go on by themselves, before anybody would wait too long for an answer.
+        let node = Arc::clone(self.node());
+        self.drive(async move { until(|| node.board().moving().is_empty()).await }.boxed_local(), false).await??;
         // The wall clock may have been set back by days.
         let last = self.auditor.slots.values().flat_map(Naive::live).map(|(_, hold)| hold.expires_at).max();
         self.pass(last.map_or(0, |last| last.micros_since(self.now()) / 1_000_000) + 1);
@@ -830,6 +903,7 @@ impl World {
         self.drive(async move { until(|| node.board().next_wake().is_none()).await }.boxed_local(), false).await??;
         let left = self.auditor.slots.values().map(|naive| naive.live().count() + naive.waiting().count()).sum::<usize>();
         rule(left == 0, "somebody waits or holds when all is over")?;
+        rule(self.auditor.moves_add_up()? == 0, "a move is under way when all is over")?;
         self.stop().await?;
         let (mount, _) = self.disk.mount();
         let verified = verify(mount.as_ref(), false, |_| {}).await.map_err(|error| error.to_string())?;
@@ -887,6 +961,7 @@ fn same_places(places: &tornello_engine::slot::Places, naive: &Naive, now: Times
         let shown = (places.held[index], places.sold[index], places.available(channel, now).0);
         rule(shown == of_naive, "the board shows other places than there are").map_err(|wrong| format!("{wrong}: {shown:?}, not {of_naive:?}"))?;
     }
+    rule(places.conflicts == naive.conflicts, "the board shows other conflicts than there are")?;
     rule((places.admitted, places.inside) == (naive.admitted(), naive.inside()), "the board shows other visitors than there are")
 }
 
