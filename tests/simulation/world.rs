@@ -28,7 +28,7 @@ use tornello_engine::envelope::Envelope;
 use tornello_engine::ids::{HoldId, MuseumId, RouteId, SlotId};
 use tornello_engine::museum::{self, Museum, Profile};
 use tornello_engine::plan::{OpeningPlan, Route, Session};
-use tornello_engine::slot::{Command, Policy, Reentry, Refund, Refusal, Slot, Standing, WaitingEnd};
+use tornello_engine::slot::{Admitted, Command, Event, Exited, Policy, Reentry, Refund, Refusal, Slot, Standing, WaitingEnd};
 use tornello_engine::text::Text;
 use tornello_engine::time::Timestamp;
 
@@ -80,6 +80,14 @@ pub struct Counts {
     pub faults: u64,
     pub panics: u64,
     pub compared: u64,
+    pub waited: u64,
+    pub offered: u64,
+    pub offers_taken: u64,
+    pub late_scans: u64,
+    pub conflicts: u64,
+    pub renamed: u64,
+    pub moved: u64,
+    pub moves_undone: u64,
 }
 
 impl Counts {
@@ -91,6 +99,14 @@ impl Counts {
         self.faults += other.faults;
         self.panics += other.panics;
         self.compared += other.compared;
+        self.waited += other.waited;
+        self.offered += other.offered;
+        self.offers_taken += other.offers_taken;
+        self.late_scans += other.late_scans;
+        self.conflicts += other.conflicts;
+        self.renamed += other.renamed;
+        self.moved += other.moved;
+        self.moves_undone += other.moves_undone;
     }
 }
 
@@ -920,7 +936,30 @@ impl World {
         self.restart().await?;
         self.compare().await?;
         self.stop().await?;
+        self.count();
         Ok(decided)
+    }
+
+    /// Counts what has happened to slots.
+    fn count(&mut self) {
+        let counts = &mut self.counts;
+        for naive in self.auditor.slots.values() {
+            for event in naive.records.iter().flat_map(|record| &record.events) {
+                match event {
+                    Event::Waited(_) => counts.waited += 1,
+                    Event::Offered(_) => counts.offered += 1,
+                    Event::Sold(sold) if naive.entries.iter().any(|entry| entry.id == sold.sale) => counts.offers_taken += 1,
+                    Event::Admitted(Admitted { scanned_at: Some(_), .. }) | Event::Exited(Exited { scanned_at: Some(_), .. }) => {
+                        counts.late_scans += 1
+                    }
+                    Event::AdmissionConflict(_) => counts.conflicts += 1,
+                    Event::Renamed(_) => counts.renamed += 1,
+                    Event::MovedOut(_) => counts.moved += 1,
+                    Event::MoveUndone(_) => counts.moves_undone += 1,
+                    _ => {}
+                }
+            }
+        }
     }
 
     fn ask_museum(&mut self, museum: MuseumId, command: museum::Command) -> LocalBoxFuture<'static, Answer<Museum>> {
