@@ -30,8 +30,8 @@ const ASKS: [(u64, Ask); 20] = [
     (4, Ask::Observe),
     (16, Ask::Wait),
     (4, Ask::LeaveWaiting),
-    (8, Ask::Merge),
-    (4, Ask::Rename),
+    (10, Ask::Merge),
+    (5, Ask::Rename),
     (6, Ask::BeginMove),
 ];
 
@@ -74,8 +74,6 @@ struct Party {
 #[derive(Default)]
 pub struct Callers {
     parties: Vec<Party>,
-    /// What gates without a network have sent.
-    scans: Vec<Scan>,
 }
 
 pub fn code(text: &str) -> Code {
@@ -117,7 +115,10 @@ impl Callers {
     #[allow(clippy::too_many_arguments, reason = "a caller knows all of this")]
     fn ask_for(&mut self, ask: Ask, dice: &mut Dice, slots: &[SlotId], slot: SlotId, who: KeyId, now: Timestamp, naive: Option<&Naive>) -> Command {
         let sensible = dice.chance(85);
+        let is_offered = |id: HoldId| naive.is_some_and(|naive| naive.is_offered(id));
+        let take_offer = dice.chance(50) && self.parties.iter().any(|party| party.id.slot() == slot && is_offered(party.id));
         let fits = |id: HoldId| match ask {
+            Ask::Sell if take_offer => is_offered(id),
             Ask::Sell | Ask::Extend | Ask::Release => naive.is_none_or(|naive| naive.holds.get(&id).is_some_and(|hold| hold.fate == Fate::Live)),
             Ask::LeaveWaiting => naive.is_none_or(|naive| naive.entries.iter().any(|entry| entry.id == id)),
             _ => naive.is_none_or(|naive| naive.sales.contains_key(&id)),
@@ -126,7 +127,7 @@ impl Callers {
             Some(party) => party,
             // What is to be sold must be held before, and what is to be admitted must be sold.
             None if matches!(ask, Ask::Sell | Ask::Extend | Ask::Release) => return self.hold(dice, slot, who),
-            None if matches!(ask, Ask::LeaveWaiting) => return self.wait(dice, slot, who),
+            None if matches!(ask, Ask::LeaveWaiting) => return self.wait(dice, slot, who, now, naive),
             None => return self.sell_direct(dice, slot, who),
         };
         let owner = dice.chance(50).then_some(if dice.chance(90) { party.who } else { who });
@@ -166,13 +167,13 @@ impl Callers {
                 grant: None,
             },
             Ask::Merge => {
-                let known = self.scans.iter().rev().filter(|scan| scan.ticket.slot() == slot).nth(dice.index(4)).copied();
+                let taken: Vec<Scan> = naive.iter().flat_map(|naive| &naive.scans).copied().collect();
+                let known = if taken.is_empty() { None } else { Some(dice.pick(&taken)) };
                 let ago_s = dice.weighted(&[(30, (0, 60)), (50, (0, 5_400)), (10, (-90, 0)), (3, (8 * 86_400, 9 * 86_400))]);
                 let scanned_at = now.plus_seconds(-dice.within(ago_s.0, ago_s.1));
                 let direction = if dice.chance(65) { Direction::In } else { Direction::Out };
                 let new = Scan { ticket: party.id.ticket(number), scanned_at, gate, direction };
-                let scan = known.filter(|_| dice.chance(20)).unwrap_or(new);
-                self.scans.push(scan);
+                let scan = known.filter(|_| dice.chance(35)).unwrap_or(new);
                 Command::Merge { scan, issue: issue(dice, naive, scan.ticket), museum }
             }
             Ask::Rename => {
@@ -189,7 +190,7 @@ impl Callers {
                 self.parties.push(Party { id: arrival, ..party.clone() });
                 Command::BeginMove { sale: party.id, owner, tickets, arrival, via, prices }
             }
-            Ask::Wait => self.wait(dice, slot, who),
+            Ask::Wait => self.wait(dice, slot, who, now, naive),
             Ask::LeaveWaiting => Command::LeaveWaiting { entry: party.id, owner },
         }
     }
@@ -218,8 +219,17 @@ impl Callers {
         Command::Hold { hold: party.id, channel: party.channel, lines: party.lines }
     }
 
-    fn wait(&mut self, dice: &mut Dice, slot: SlotId, who: KeyId) -> Command {
-        let party = self.party(dice, slot, who);
+    /// Mostly for what is not to be had.
+    fn wait(&mut self, dice: &mut Dice, slot: SlotId, who: KeyId, now: Timestamp, naive: Option<&Naive>) -> Command {
+        let mut party = self.party(dice, slot, who);
+        for _ in 0..4 {
+            let people: u32 = party.lines.iter().map(|line| u32::from(line.count)).sum();
+            if naive.is_none_or(|naive| people > naive.room(now, party.channel) && naive.on_sale(now, party.channel).is_ok()) {
+                break;
+            }
+            self.parties.pop();
+            party = self.party(dice, slot, who);
+        }
         Command::Wait { entry: party.id, channel: party.channel, lines: party.lines }
     }
 
@@ -257,7 +267,7 @@ impl Callers {
 /// Mostly the code that counts, or none.
 fn issue(dice: &mut Dice, naive: Option<&Naive>, ticket: TicketId) -> Option<u16> {
     let counts = naive.and_then(|naive| naive.issue_of(ticket)).unwrap_or(1);
-    dice.weighted(&[(40, Some(counts)), (20, None), (5, Some(1)), (1, Some(counts + 1))])
+    dice.weighted(&[(40, Some(counts)), (20, None), (5, Some(1)), (5, Some(counts + 1))])
 }
 
 /// Mostly the one that fits.

@@ -109,7 +109,7 @@ pub struct Naive {
     /// Moves to other slots, by the sale that the tickets become there.
     pub moves: BTreeMap<HoldId, Move>,
     /// Scans of gates without a network, each of which counts once, and how many of them were conflicts.
-    scans: BTreeSet<Scan>,
+    pub scans: BTreeSet<Scan>,
     pub conflicts: u32,
     pub records: Vec<Record<Event>>,
     /// The records that each key became.
@@ -535,6 +535,11 @@ impl Naive {
     /// Those who wait, in order.
     pub fn waiting(&self) -> impl Iterator<Item = &Entry> {
         self.entries.iter().filter(|entry| entry.turn == Turn::Waiting)
+    }
+
+    /// Whether that is an offer which can be taken.
+    pub fn is_offered(&self, id: HoldId) -> bool {
+        self.holds.get(&id).is_some_and(|hold| hold.fate == Fate::Live) && self.entries.iter().any(|entry| entry.id == id)
     }
 
     /// Who is to be offered places now: the first, in the order of joining, for whom there are enough.
