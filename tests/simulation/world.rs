@@ -950,7 +950,7 @@ impl World {
                     Event::Offered(_) => counts.offered += 1,
                     Event::Sold(sold) if naive.entries.iter().any(|entry| entry.id == sold.sale) => counts.offers_taken += 1,
                     Event::Admitted(Admitted { scanned_at: Some(_), .. }) | Event::Exited(Exited { scanned_at: Some(_), .. }) => {
-                        counts.late_scans += 1
+                        counts.late_scans += 1;
                     }
                     Event::AdmissionConflict(_) => counts.conflicts += 1,
                     Event::Renamed(_) => counts.renamed += 1,
