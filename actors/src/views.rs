@@ -288,18 +288,19 @@ impl Views {
             // Asked before where the end is: what was written until the writer ended is taken in.
             let ended = committed.has_changed().is_err();
             let end = *committed.borrow_and_update();
-            match self.take_in(journal.as_ref(), end.number, &committed).await {
-                Ok(()) => {}
-                Err(error) => {
-                    tracing::error!(%error, "the read models fall behind");
-                    tokio::time::sleep(Duration::from_secs(1)).await;
-                }
-            }
+            // The heads first: they need no reading of the journal, and a start without them reads all of it.
             if ended || is_due {
                 let heads = board.take_unsaved();
                 if let Err(error) = self.save_heads(&heads, &end).await {
                     tracing::error!(%error, "the heads of the slots were not saved");
                     heads.iter().for_each(|(slot, _)| board.not_saved(*slot));
+                }
+            }
+            match self.take_in(journal.as_ref(), end.number, &committed).await {
+                Ok(()) => {}
+                Err(error) => {
+                    tracing::error!(%error, "the read models fall behind");
+                    tokio::time::sleep(Duration::from_secs(1)).await;
                 }
             }
             if ended {

@@ -287,7 +287,7 @@ impl Remembered {
     /// Sales open and quotas end by the clock.
     const HOLDS_US: i64 = 250_000;
     /// Of more answers, all are forgotten.
-    const ANSWERS_MAX: usize = 256;
+    const ANSWERS_MAX: usize = 128;
     /// A longer answer, in bytes, is asked for by few.
     const BODY_MAX: usize = 16 * 1024;
 
