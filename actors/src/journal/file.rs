@@ -1,5 +1,5 @@
-//! The journal in one append-only file: batches one after the other, each with a header, the index of what is inside, and its records. Nothing is ever
-//! overwritten, so a write torn by a crash can only be the last one. What SQL would cost is measured in `benches/README.md`.
+//! The journal in one append-only file: batches one after the other, each with a header, the index of what is inside, and its records. What is
+//! written is never changed, so a write torn by a crash can only be the last one.
 //!
 //! A batch: magic (8 bytes), number (u64), time (i64 microseconds), hash of the batch before (32), own hash (32), length of the index (u32) and of the records (u32), CRC-32C
 //! (u32) of all that and of the index; then the index, then the records. The index: for each stream the length of its name (u8), the name, the numbers of its first and last
@@ -21,6 +21,7 @@ use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use tornello_engine::time::Timestamp;
 
+use super::wire::Bytes;
 use super::{Batch, Head, Journal, JournalError, Span, StreamId};
 
 /// The name of the file within a data folder.
@@ -220,7 +221,7 @@ impl Header {
     /// The header that stands at a place; none if there is none that can be read.
     fn at(window: &mut Window<'_>, place: u64) -> io::Result<Option<Self>> {
         let Some(fixed) = window.bytes(place, HEADER)? else { return Ok(None) };
-        let mut fields = Fields(fixed);
+        let mut fields = Bytes(fixed);
         if fields.array() != Some(MAGIC) {
             return Ok(None);
         }
@@ -231,7 +232,7 @@ impl Header {
 
     fn parse(place: u64, bytes: &[u8]) -> Option<Self> {
         let (fixed, index) = bytes.split_at_checked(HEADER)?;
-        let mut fields = Fields(fixed.get(MAGIC.len()..)?);
+        let mut fields = Bytes(fixed.get(MAGIC.len()..)?);
         let (number, at) = (fields.u64()?, Timestamp::from_micros(fields.u64()? as i64));
         let (previous, hash) = (fields.array()?, fields.array()?);
         let (index_bytes, records, crc) = (fields.u32()?, fields.u32()?, fields.u32()?);
@@ -239,9 +240,9 @@ impl Header {
         if crc != covered || index.len() != index_bytes as usize {
             return None;
         }
-        let (mut fields, mut spans) = (Fields(index), Vec::new());
+        let (mut fields, mut spans) = (Bytes(index), Vec::new());
         while !fields.0.is_empty() {
-            let name = fields.array::<1>().and_then(|[length]| fields.take(usize::from(length)))?;
+            let name = fields.u8().and_then(|length| fields.take(usize::from(length)))?;
             let stream = StreamId::from_bytes(name)?;
             spans.push((Span { stream, first: fields.u64()?, last: fields.u64()? }, fields.u64()?));
         }
@@ -293,25 +294,6 @@ fn encode(batch: &Batch, before: impl Fn(StreamId) -> u64) -> Vec<u8> {
     bytes[..HEADER].copy_from_slice(&fixed);
     bytes.extend_from_slice(&batch.records);
     bytes
-}
-
-struct Fields<'a>(&'a [u8]);
-
-impl<'a> Fields<'a> {
-    fn take(&mut self, length: usize) -> Option<&'a [u8]> {
-        let (taken, rest) = self.0.split_at_checked(length)?;
-        self.0 = rest;
-        Some(taken)
-    }
-    fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
-        self.take(N)?.try_into().ok()
-    }
-    fn u32(&mut self) -> Option<u32> {
-        self.array().map(u32::from_le_bytes)
-    }
-    fn u64(&mut self) -> Option<u64> {
-        self.array().map(u64::from_le_bytes)
-    }
 }
 
 /// A part of the file in memory, so that many small readings are few large ones.
