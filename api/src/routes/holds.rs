@@ -30,7 +30,7 @@ pub struct LineForm {
     pub count: u16,
 }
 
-/// Places asked for.
+/// Places asked for, to hold or to wait for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct HoldForm {
@@ -41,7 +41,7 @@ pub struct HoldForm {
     #[serde(default)]
     #[schema(max_items = 8)]
     pub parties: Vec<PartyForm>,
-    /// The order that the hold belongs to, if there is one: 26 characters.
+    /// The order that the hold, or the entry, belongs to, if there is one: 26 characters.
     #[serde(default)]
     #[schema(value_type = Option<String>, max_length = 26)]
     pub order: Option<String>,

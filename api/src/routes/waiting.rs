@@ -10,29 +10,12 @@ use tornello_engine::slot::{Command, Event, Line, Offer, Slot, Standing, Waiting
 
 use crate::auth::{Caller, Scope};
 use crate::problem::Problem;
-use crate::request::{IdempotencyKey, PartyForm, envelope, random};
-use crate::routes::holds::{HoldView, LineForm, LineView, order_of, priced};
+use crate::request::{IdempotencyKey, envelope, random};
+use crate::routes::holds::{HoldForm, HoldView, LineView, order_of, priced};
 use crate::routes::{alternatives, not_rebuilt, page, page_size};
 
 /// The most overtakings that an entry shows, the latest ones.
 const OVERTAKINGS_SHOWN: usize = 20;
-
-/// A party that would wait.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct WaitForm {
-    /// Categories and counts, each category once.
-    #[schema(min_items = 1, max_items = 16)]
-    pub lines: Vec<LineForm>,
-    /// Who takes part, the buyer first.
-    #[serde(default)]
-    #[schema(max_items = 8)]
-    pub parties: Vec<PartyForm>,
-    /// The order that the entry, and the hold that it becomes, belongs to, if there is one: 26 characters.
-    #[serde(default)]
-    #[schema(value_type = Option<String>, max_length = 26)]
-    pub order: Option<String>,
-}
 
 /// A party that has joined the list.
 #[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
@@ -248,7 +231,7 @@ pub struct QueueQuery {
 /// Refused with `places_available` when the places can be held at once. Read the entry now and then to see the offer, or watch `/v1/live` for changes of the slot.
 #[utoipa::path(
     tag = "Waiting", operation_id = "join_waiting_list", security(("key" = ["book"])),
-    request_body(content = WaitForm, example = json!({"lines": [{"category": "full", "count": 2}, {"category": "under-18", "count": 1}]})),
+    request_body(content = HoldForm, example = json!({"lines": [{"category": "full", "count": 2}, {"category": "under-18", "count": 1}]})),
     params(("slot" = String, Path, description = "The slot", max_length = 13, example = "0009000102r4e"),
         ("Idempotency-Key" = String, Header, description = "A new value for each request")),
     responses((status = 201, description = "The party waits", body = JoinedView), crate::openapi::Problems),
@@ -259,7 +242,7 @@ pub async fn join(
     caller: Caller,
     key: IdempotencyKey,
     slot: web::Path<SlotId>,
-    form: web::Json<WaitForm>,
+    form: web::Json<HoldForm>,
 ) -> Result<HttpResponse, Problem> {
     let slot = slot.into_inner();
     caller.may_at(Scope::Book, slot.museum())?;
