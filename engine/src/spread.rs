@@ -5,10 +5,31 @@ use std::collections::{HashMap, VecDeque, hash_map};
 use std::fmt;
 use std::hash::{BuildHasher, Hash, RandomState};
 
+use crate::envelope::Digest;
+use crate::ids::{HoldId, KeyId};
+
 /// How many entries a bucket holds on average before the next one is split, and how long a piece of a queue is.
 const PIECE: usize = 512;
-/// The bits of a hash from here on choose the bucket; those below and the topmost find the entry within.
-const BUCKET_BITS_FROM: u32 = 24;
+
+/// A key whose bits choose its bucket. They need only be spread: within the bucket the key is hashed. Keys that share them cost what they would in one large map.
+pub trait Spreads {
+    /// Bits that differ from key to key, the lowest first.
+    fn bits(&self) -> u64;
+}
+
+/// Bits 16 to 63 of an id of a hold are random. The upper half of them: within the bucket the lower half finds the place.
+impl Spreads for HoldId {
+    fn bits(&self) -> u64 {
+        (self.get() >> 40) as u64
+    }
+}
+
+/// A digest's bits are as good as random.
+impl Spreads for (KeyId, Digest) {
+    fn bits(&self) -> u64 {
+        self.1.0 as u64
+    }
+}
 
 /// A hash map of many small ones.
 #[derive(Clone)]
@@ -25,10 +46,10 @@ impl<K, V, S: Default> Default for Spread<K, V, S> {
     }
 }
 
-impl<K: Eq + Hash, V, S: BuildHasher + Clone> Spread<K, V, S> {
-    /// The bucket of a key: as many bits of its hash as count all buckets, or one bit less if that one does not exist yet.
+impl<K: Eq + Hash + Spreads, V, S: BuildHasher + Clone> Spread<K, V, S> {
+    /// The bucket of a key: as many of its bits as count all buckets, or one bit less if that one does not exist yet.
     fn bucket(&self, key: &K) -> usize {
-        let bits = (self.hasher.hash_one(key) >> BUCKET_BITS_FROM) as usize;
+        let bits = key.bits() as usize;
         let all = self.buckets.len().next_power_of_two();
         let found = bits & (all - 1);
         if found < self.buckets.len() { found } else { found & (all / 2 - 1) }
@@ -127,7 +148,7 @@ impl<'a, K, V, S> IntoIterator for &'a Spread<K, V, S> {
     }
 }
 
-impl<K: Eq + Hash, V, S: BuildHasher + Clone + Default> FromIterator<(K, V)> for Spread<K, V, S> {
+impl<K: Eq + Hash + Spreads, V, S: BuildHasher + Clone + Default> FromIterator<(K, V)> for Spread<K, V, S> {
     fn from_iter<I: IntoIterator<Item = (K, V)>>(entries: I) -> Self {
         let mut spread = Self::default();
         for (key, value) in entries {
@@ -137,13 +158,13 @@ impl<K: Eq + Hash, V, S: BuildHasher + Clone + Default> FromIterator<(K, V)> for
     }
 }
 
-impl<K: Eq + Hash, V: PartialEq, S: BuildHasher + Clone> PartialEq for Spread<K, V, S> {
+impl<K: Eq + Hash + Spreads, V: PartialEq, S: BuildHasher + Clone> PartialEq for Spread<K, V, S> {
     fn eq(&self, other: &Self) -> bool {
         self.len == other.len && self.iter().all(|(key, value)| other.get(key) == Some(value))
     }
 }
 
-impl<K: Eq + Hash, V: Eq, S: BuildHasher + Clone> Eq for Spread<K, V, S> {}
+impl<K: Eq + Hash + Spreads, V: Eq, S: BuildHasher + Clone> Eq for Spread<K, V, S> {}
 
 impl<K: fmt::Debug, V: fmt::Debug, S> fmt::Debug for Spread<K, V, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -221,6 +242,18 @@ impl<T> Queue<T> {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    impl Spreads for u16 {
+        fn bits(&self) -> u64 {
+            u64::from(*self)
+        }
+    }
+
+    impl Spreads for u64 {
+        fn bits(&self) -> u64 {
+            *self
+        }
+    }
 
     proptest! {
         #[test]
