@@ -200,6 +200,56 @@ impl TicketId {
     }
 }
 
+/// The numbers that a payment may have within its creditor: 13 decimal digits.
+pub const PAYMENT_NUMBERS: u64 = 10_000_000_000_000;
+
+/// A payment: the creditor (16 bits) and a number of 13 decimal digits (48 bits), which is also the base of its notice number, so that a notice finds its
+/// payment without an index.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PaymentId(u64);
+text_form!(PaymentId, u64, 13);
+
+impl PaymentId {
+    /// A payment of `creditor`; `number` is taken modulo [`PAYMENT_NUMBERS`].
+    #[must_use]
+    pub const fn new(creditor: u16, number: u64) -> Self {
+        Self((creditor as u64) << 48 | number % PAYMENT_NUMBERS)
+    }
+
+    /// From the stored number.
+    #[must_use]
+    pub const fn from_raw(raw: u64) -> Self {
+        Self(raw)
+    }
+
+    /// To whom the money is due: the creditor's number in the settings.
+    #[must_use]
+    pub const fn creditor(self) -> u16 {
+        (self.0 >> 48) as u16
+    }
+
+    /// The number within the creditor.
+    #[must_use]
+    pub const fn number(self) -> u64 {
+        self.0 & 0xffff_ffff_ffff
+    }
+}
+
+/// A quote of the group office.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct QuoteId(pub u64);
+text_form!(QuoteId, u64, 13);
+
+/// A till session: one desk's cash from its opening float to its count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TillId(pub u64);
+text_form!(TillId, u64, 13);
+
+/// A voucher: a prepaid amount.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct VoucherId(pub u64);
+text_form!(VoucherId, u64, 13);
+
 /// An order: what a buyer puts together, over one slot or several.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct OrderId(pub u128);
