@@ -111,7 +111,9 @@ pub fn quotas(dice: &mut Dice, capacity: u32) -> [Quota; Channel::COUNT] {
 impl Callers {
     /// A new command for a slot, as the auditor knows it.
     pub fn ask(&mut self, dice: &mut Dice, slots: &[SlotId], slot: SlotId, who: KeyId, now: Timestamp, naive: Option<&Naive>) -> Command {
-        let ask = dice.weighted(&ASKS);
+        // What is owed is seldom, and is told soon.
+        let owes = naive.is_some_and(|naive| !naive.owed.is_empty());
+        let ask = if owes && dice.chance(25) { Ask::HandOver } else { dice.weighted(&ASKS) };
         self.ask_for(ask, dice, slots, slot, who, now, naive)
     }
 
