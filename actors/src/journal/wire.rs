@@ -222,6 +222,9 @@ wire!(slot::Event {
     24 1 MoveUndone(slot::MoveUndone),
     25 1 Renamed(slot::Renamed),
     26 1 AdmissionConflict(slot::AdmissionConflict),
+    27 1 Prolonged(slot::Prolonged),
+    28 1 Amended(slot::Amended),
+    29 1 HandedOver(slot::HandedOver),
 });
 
 wire!(museum::Event {

@@ -2,7 +2,7 @@
 //! reads the sources and holds this table against them.
 
 use tornello_engine::channel::Channel;
-use tornello_engine::ids::{Code, TicketId};
+use tornello_engine::ids::{Code, PaymentId, TicketId};
 use tornello_engine::money::Cents;
 use tornello_engine::slot::{self, LimitedBy};
 use tornello_engine::time::Timestamp;
@@ -136,6 +136,9 @@ fn refusals() -> Vec<slot::Refusal> {
         R::TicketMoved { to: Some(TicketId::from_raw(0)) },
         R::NotMoving,
         R::IssuesUsedUp,
+        R::UntilPast,
+        R::HoldKept { payment: PaymentId::from_raw(0) },
+        R::NotOwed,
     ];
     let of_word = |word: &Code| [R::SlotClosed { reason: *word }, R::TicketBlocked { reason: *word }, R::NotSoldThere { category: *word }];
     all.extend(word.iter().flat_map(of_word));
