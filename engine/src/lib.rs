@@ -1,7 +1,7 @@
 //! The core of Tornello: what a museum timeslot is and what it decides.
 //!
 //! Everything here is synchronous, total and deterministic: no clock, no I/O, no randomness. Whatever comes from outside (the time, ids, prices) is carried
-//! inside the command. Start reading at [`slot`]; `actors` is the shell that gives it a mailbox, a journal and a clock.
+//! inside the command. Start reading at [`slot`], then [`payment`]; `actors` is the shell that gives it a mailbox, a journal and a clock.
 
 pub mod aggregate;
 pub mod calendar;
@@ -10,9 +10,12 @@ pub mod envelope;
 pub mod grant;
 pub mod iban;
 pub mod ids;
+pub mod ledger;
 pub mod money;
 pub mod museum;
 pub mod offline;
+pub mod order;
+pub mod payment;
 pub mod plan;
 pub mod recall;
 pub mod record;
@@ -22,3 +25,4 @@ pub mod tariff;
 pub mod text;
 pub mod ticket;
 pub mod time;
+pub mod voucher;
