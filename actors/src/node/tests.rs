@@ -185,7 +185,7 @@ async fn a_hold_expires_on_time_though_its_owner_is_not_in_memory() {
 }
 
 fn wait(n: u64, count: u16) -> Command {
-    Command::Wait { entry: HoldId::new(tomorrow(), n), channel: Channel::Web, lines: lines(count) }
+    Command::Wait { entry: HoldId::new(tomorrow(), n), who: KeyId(7), channel: Channel::Web, lines: lines(count) }
 }
 
 /// The board's first change after which the slot has as many places taken, and parties waiting.
