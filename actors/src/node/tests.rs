@@ -1,6 +1,7 @@
 //! A whole node on a manual clock: what callers are promised when things go well, and when the journal fails, stalls, lies or is damaged. Gates while the journal
 //! does not write, and moves between slots, have files of their own.
 
+mod gates;
 mod moves;
 
 use std::collections::{HashMap, VecDeque};
