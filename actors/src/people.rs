@@ -22,6 +22,7 @@ use tokio::sync::oneshot;
 use tornello_engine::envelope::{Digest, Party, PartyKind};
 use tornello_engine::iban::{BadIban, Iban};
 use tornello_engine::ids::PersonId;
+use tornello_engine::recall::REMEMBERED_S;
 use tornello_engine::time::{MICROS_PER_S, Timestamp};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
@@ -78,6 +79,9 @@ pub enum PeopleError {
     /// The person was erased.
     #[error("person {0} was erased: nothing can be stored under that id again")]
     Erased(PersonId),
+    /// The person was stored so long ago that this is no repeat of that.
+    #[error("person {0} was stored more than a day ago, for something else")]
+    Settled(PersonId),
     /// What is stored is not what was written.
     #[error("cannot read the contact of person {person}: {what}")]
     Damaged {
@@ -423,6 +427,7 @@ enum Done {
     Kept,
     Erased(Erased),
     Refused(PersonId),
+    Settled(PersonId),
 }
 
 impl fmt::Debug for People {
@@ -520,16 +525,18 @@ impl People {
 
     /// Stores a contact, in the place of an earlier one if there is one, under a new key; durable when it returns. Of its date and an earlier
     /// one's the later stands, and no date is later than any: what is repeated must not take back what [`People::keep_until`] has given.
-    /// Calls that arrive together share one flush of the disk.
+    /// Calls that arrive together share one flush of the disk. An earlier one of more than a day ago stands as it is: idempotency keys are forgotten after a day, so
+    /// whoever comes later under the same key is somebody else.
     ///
     /// # Errors
-    /// [`PeopleError::Erased`] if the person was erased; `Busy`, or the disk.
+    /// [`PeopleError::Erased`] if the person was erased, [`PeopleError::Settled`] if there is an earlier one of more than a day ago; `Busy`, or the disk.
     pub async fn put(&self, person: PersonId, contact: &Contact, now: Timestamp, erase_after: Option<Timestamp>) -> Result<(), PeopleError> {
         let key: Zeroizing<[u8; 32]> = Zeroizing::new(random()?);
         let wrapped = seal(&self.inner.wrapping, person, &*key)?;
         let sealed = seal(&cipher(&key), person, &*written(person, contact)?)?;
         match self.write(Job::Put { person, wrapped, sealed, now, erase_after }).await? {
             Done::Refused(person) => Err(PeopleError::Erased(person)),
+            Done::Settled(person) => Err(PeopleError::Settled(person)),
             Done::Put | Done::Kept | Done::Erased(_) => Ok(()),
         }
     }
@@ -566,7 +573,7 @@ impl People {
     pub async fn erase(&self, person: PersonId, now: Timestamp) -> Result<Erased, PeopleError> {
         match self.write(Job::Erase { person, now }).await? {
             Done::Erased(erased) => Ok(erased),
-            Done::Put | Done::Kept | Done::Refused(_) => Ok(Erased { was_there: false }),
+            Done::Put | Done::Kept | Done::Refused(_) | Done::Settled(_) => Ok(Erased { was_there: false }),
         }
     }
 
@@ -694,22 +701,27 @@ async fn put(
     now: Timestamp,
     erase_after: Option<Timestamp>,
 ) -> sqlx::Result<Done> {
-    let known: Option<(Option<i64>, bool)> =
-        sqlx::query_as("SELECT row, erased_at IS NOT NULL FROM people WHERE person = ?").bind(blob(person)).fetch_optional(&mut *connection).await?;
+    let known: Option<(Option<i64>, bool, i64)> = sqlx::query_as("SELECT row, erased_at IS NOT NULL, created_at FROM people WHERE person = ?")
+        .bind(blob(person))
+        .fetch_optional(&mut *connection)
+        .await?;
     let destroyed: Option<bool> = sqlx::query_scalar("SELECT wrapped = zeroblob(?) FROM keys.person_keys WHERE person = ?")
         .bind(WRAPPED_BYTES as i64)
         .bind(blob(person))
         .fetch_optional(&mut *connection)
         .await?;
-    if destroyed == Some(true) || matches!(known, Some((_, true))) || person == MASTER_CHECK {
+    if destroyed == Some(true) || matches!(known, Some((_, true, _))) || person == MASTER_CHECK {
         return Ok(Done::Refused(person));
+    }
+    if known.is_some_and(|(.., created_at)| now.micros_since(Timestamp::from_micros(created_at)) > REMEMBERED_S * MICROS_PER_S) {
+        return Ok(Done::Settled(person));
     }
     let keep_key = match destroyed {
         Some(_) => "UPDATE keys.person_keys SET wrapped = ? WHERE person = ?",
         None => "INSERT INTO keys.person_keys (wrapped, person) VALUES (?, ?)",
     };
     sqlx::query(keep_key).bind(wrapped).bind(blob(person)).execute(&mut *connection).await?;
-    let own = known.and_then(|(row, _)| row);
+    let own = known.and_then(|(row, ..)| row);
     let row = match own {
         Some(row) => Some(row),
         None => {

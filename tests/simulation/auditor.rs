@@ -228,7 +228,7 @@ fn did(command: &Command, events: &[Event]) -> bool {
         (Command::Observe { source, inside, sd, measured_at, ceiling, .. }, Event::Observed(observed)) => {
             (source, inside, sd, measured_at, ceiling) == (&observed.source, &observed.inside, &observed.sd, &observed.measured_at, &observed.ceiling)
         }
-        (Command::Wait { entry, channel, lines }, Event::Waited(waited)) => {
+        (Command::Wait { entry, channel, lines, .. }, Event::Waited(waited)) => {
             (entry, channel, lines) == (&waited.entry, &waited.channel, &waited.lines)
         }
         (Command::LeaveWaiting { entry, .. }, Event::WaitingLeft(left)) => *entry == left.entry,

@@ -230,7 +230,7 @@ impl Callers {
             && let Command::Hold { hold: id, channel, lines }
             | Command::HoldFor { hold: id, channel, lines, .. }
             | Command::SellDirect { sale: id, channel, lines, .. }
-            | Command::Wait { entry: id, channel, lines } = &mut again
+            | Command::Wait { entry: id, channel, lines, .. } = &mut again
         {
             *id = HoldId::new(slot, dice.next());
             self.parties.push(Party { id: *id, who, channel: *channel, lines: lines.clone() });
@@ -259,7 +259,7 @@ impl Callers {
             self.parties.pop();
             party = self.party(dice, slot, who);
         }
-        Command::Wait { entry: party.id, channel: party.channel, lines: party.lines }
+        Command::Wait { entry: party.id, who, channel: party.channel, lines: party.lines }
     }
 
     fn sell_direct(&mut self, dice: &mut Dice, slot: SlotId, who: KeyId) -> Command {

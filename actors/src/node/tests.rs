@@ -1,10 +1,12 @@
-//! A whole node on a manual clock: what callers are promised when things go well, and when the journal fails, stalls, lies or is damaged. Moves between slots
-//! and payments have files of their own.
+//! A whole node on a manual clock: what callers are promised when things go well, and when the journal fails, stalls, lies or is damaged. Gates while the journal
+//! does not write, moves between slots and payments have files of their own.
 
+mod gates;
 mod moves;
 mod payments;
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use futures_util::future::{BoxFuture, join_all};
 use parking_lot::Mutex;
@@ -186,7 +188,7 @@ async fn a_hold_expires_on_time_though_its_owner_is_not_in_memory() {
 }
 
 fn wait(n: u64, count: u16) -> Command {
-    Command::Wait { entry: HoldId::new(tomorrow(), n), channel: Channel::Web, lines: lines(count) }
+    Command::Wait { entry: HoldId::new(tomorrow(), n), who: KeyId(7), channel: Channel::Web, lines: lines(count) }
 }
 
 /// The board's first change after which the slot has as many places taken, and parties waiting.
@@ -300,6 +302,12 @@ enum Fault {
 struct Faulty {
     inner: MemoryJournal,
     faults: Mutex<VecDeque<Fault>>,
+    /// Nothing can be written, until this is false.
+    full: AtomicBool,
+    /// Nobody can say where the journal ends, until this is false.
+    unreachable: AtomicBool,
+    /// How many appends have begun.
+    appends: AtomicUsize,
     /// While this is held, appends wait.
     stall: tokio::sync::Mutex<()>,
 }
@@ -307,8 +315,9 @@ struct Faulty {
 impl Journal for Faulty {
     fn append<'a>(&'a self, batch: &'a Batch) -> BoxFuture<'a, Result<(), JournalError>> {
         Box::pin(async move {
+            self.appends.fetch_add(1, Ordering::Relaxed);
             let _stalled = self.stall.lock().await;
-            let fault = self.faults.lock().pop_front();
+            let fault = if self.full.load(Ordering::Relaxed) { Some(Fault::Full) } else { self.faults.lock().pop_front() };
             match fault {
                 None | Some(Fault::Pass) => self.inner.append(batch).await,
                 Some(Fault::Full) => Err(JournalError::Full("no space left on device".into())),
@@ -337,6 +346,9 @@ impl Journal for Faulty {
         self.inner.cut_last(number)
     }
     fn recover(&self) -> BoxFuture<'_, Result<Head, JournalError>> {
+        if self.full.load(Ordering::Relaxed) || self.unreachable.load(Ordering::Relaxed) {
+            return Box::pin(async { Err(JournalError::Full("no space left on device".into())) });
+        }
         self.inner.recover()
     }
 }
@@ -627,11 +639,58 @@ async fn when_an_owner_stops_all_who_waited_for_it_are_served_by_the_next() {
     let stopped: Result<(), _> = house.node().look(tomorrow(), |_| panic!("a fault in a handler")).await;
     assert!(stopped.is_err(), "a fault that stays is told");
     let node = house.node();
-    let panic_once = Arc::new(std::sync::atomic::AtomicBool::new(true));
-    let fault = node.look(tomorrow(), move |_| assert!(!panic_once.swap(false, std::sync::atomic::Ordering::Relaxed), "once"));
+    let panic_once = Arc::new(AtomicBool::new(true));
+    let fault = node.look(tomorrow(), move |_| assert!(!panic_once.swap(false, Ordering::Relaxed), "once"));
     let (fault, answers) = tokio::join!(fault, join_all((2..17).map(|n| house.ask(n, hold(n as u64, 1)))));
     assert!(fault.is_ok() && answers.iter().all(Result::is_ok), "{answers:?}");
     assert_eq!(house.taken(), 16);
+    house.running.stop().await;
+}
+
+#[actix_rt::test]
+async fn who_asks_while_an_owner_is_retired_is_served_by_the_next() {
+    let journal = Arc::new(Faulty::default());
+    let house = House::on(Arc::clone(&journal) as _).await;
+    open_museum(house.node()).await;
+    house.ask(1, hold(1, 1)).await.unwrap();
+    let node = house.node();
+    node.slots.retire_idle().await;
+    // The writer has its hands full, so that nothing more is written before the owner has gone.
+    let stall = journal.stall.lock().await;
+    let before = journal.appends.load(Ordering::Relaxed);
+    let meanwhile = async {
+        while journal.appends.load(Ordering::Relaxed) == before {
+            tokio::task::yield_now().await;
+        }
+        let retire = async {
+            let retired = node.slots.retire_idle().await;
+            drop(stall);
+            retired
+        };
+        tokio::join!(retire, house.ask(3, hold(3, 2)))
+    };
+    let ceiling = museum::Command::SetCeiling { valid_from: calendar::local_day(now()), ceiling: Some(40) };
+    let (busy, (retired, asked)) = tokio::join!(node.museum(MUSEUM, by(5_000), ceiling), meanwhile);
+    assert!(retired == 1 && busy.is_ok() && asked.is_ok(), "{retired}: {busy:?}, {asked:?}");
+    assert_eq!(house.taken(), 3);
+    house.running.stop().await;
+}
+
+#[actix_rt::test]
+async fn a_disk_that_stays_full_puts_no_slot_out_of_order() {
+    let journal = Arc::new(Faulty::default());
+    let house = House::on(Arc::clone(&journal) as _).await;
+    open_museum(house.node()).await;
+    house.ask(1, hold(1, 1)).await.unwrap();
+    journal.faults.lock().extend(vec![Fault::Full; 500]);
+    for round in 0..20 {
+        let answers = join_all((0..10).map(|n| house.ask(10 + round * 10 + n, hold(n as u64 + 10, 1)))).await;
+        assert!(answers.iter().all(|answer| matches!(answer, Err(Failure::Journal(_)))), "{answers:?}");
+        assert_eq!(house.node().look(tomorrow(), |slot| slot.places().taken()).await, Ok(1), "what was written can be read");
+    }
+    journal.faults.lock().clear();
+    house.ask(2, hold(2, 2)).await.unwrap();
+    assert_eq!(house.taken(), 3);
     house.running.stop().await;
 }
 

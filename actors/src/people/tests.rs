@@ -158,6 +158,19 @@ async fn a_repeated_request_shortens_no_date_that_was_moved_on() {
 }
 
 #[tokio::test]
+async fn who_was_stored_more_than_a_day_ago_is_not_replaced() {
+    let folder = tempfile::tempdir().unwrap();
+    let people = open(folder.path()).await;
+    let other = Contact::holder("Another", "Person").unwrap();
+    people.put(person(1), &contact(), at(0), Some(at(200_000))).await.unwrap();
+    people.put(person(1), &contact(), at(86_400), Some(at(200_000))).await.unwrap();
+    let later = people.put(person(1), &other, at(86_401), Some(at(300_000))).await;
+    assert!(matches!(later, Err(PeopleError::Settled(who)) if who == person(1)));
+    assert_eq!(people.get(person(1)).await.unwrap(), Some(contact()));
+    assert_eq!(people.erase_due(at(200_000)).await.unwrap(), 1);
+}
+
+#[tokio::test]
 async fn an_erased_person_stays_erased_and_erasing_twice_does_no_harm() {
     let folder = tempfile::tempdir().unwrap();
     let people = open(folder.path()).await;

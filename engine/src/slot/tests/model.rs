@@ -483,7 +483,7 @@ impl Naive {
                 ceiling: Some(100),
                 grant: share.map(|share| Grant { admitted: self.admitted(), share }),
             },
-            Ask::Wait { channel, people } => Command::Wait { entry: id(self.next), channel, lines: vec![full(people)] },
+            Ask::Wait { channel, people } => Command::Wait { entry: id(self.next), who: KeyId(1), channel, lines: vec![full(people)] },
             Ask::Leave(i) => Command::LeaveWaiting { entry: id(n(i)), owner: None },
             Ask::BeginMove(i, ticket) => begin_move(n(i), &[ticket], self.next),
             Ask::EndMove(i, done) => {
