@@ -61,7 +61,7 @@ pub struct Envelope {
     /// Who takes part, the buyer first.
     pub parties: Vec<Party>,
     /// What a scorer said, if one was asked.
-    pub assessment: Option<Assessment>,
+    pub assessment: Option<Box<Assessment>>,
     /// The order that the command belongs to.
     pub order: Option<OrderId>,
 }
