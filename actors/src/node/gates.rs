@@ -304,7 +304,7 @@ impl Node {
                 tracing::error!(%slot, %ticket, %failure, "what a gate was told while the journal did not write cannot be merged");
                 true
             }
-            Err(Failure::Busy | Failure::Journal(_) | Failure::OutcomeUnknown | Failure::OutOfOrder(_)) => false,
+            Err(Failure::Busy | Failure::Journal(_) | Failure::Gateway(_) | Failure::OutcomeUnknown | Failure::OutOfOrder(_)) => false,
         }
     }
 
