@@ -11,6 +11,7 @@ pub mod grant;
 pub mod ids;
 pub mod money;
 pub mod museum;
+pub mod notice;
 pub mod offline;
 pub mod plan;
 pub mod recall;
