@@ -2,10 +2,12 @@
 //! [`routes`], the table of everything that can be asked.
 
 pub mod auth;
+pub mod client;
 pub mod demo;
 pub mod entrance;
 pub mod mqtt;
 pub mod openapi;
+pub mod pagopa;
 pub mod print;
 pub mod problem;
 pub mod replay;
