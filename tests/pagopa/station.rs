@@ -53,8 +53,8 @@ fn person(name: &str) -> Element {
     branch(name, children)
 }
 
-fn metadata() -> Element {
-    branch("metadata", (0..15).map(|_| branch("mapEntry", vec![leaf("key", "a"), leaf("value", "b")])).collect())
+fn metadata(entries: usize) -> Element {
+    branch("metadata", (0..entries).map(|_| branch("mapEntry", vec![leaf("key", "a"), leaf("value", "b")])).collect())
 }
 
 /// A message with everything that it may have.
@@ -74,7 +74,7 @@ fn message(operation: Operation) -> Element {
                 let mut parts = vec![leaf("idTransfer", id), leaf("transferAmount", "300.00"), leaf("fiscalCodePA", "97832870584")];
                 parts.extend(second.then(|| leaf("companyName", "Musei")));
                 parts.extend([("IBAN", "IT1"), ("remittanceInformation", "x"), ("transferCategory", "9/1IM/")].map(|(name, text)| leaf(name, text)));
-                parts.push(metadata());
+                parts.push(metadata(1));
                 branch("transfer", parts)
             };
             let first = [
@@ -107,7 +107,7 @@ fn message(operation: Operation) -> Element {
             }
             let last = [("paymentDateTime", "2026-11-23T10:00:00"), ("applicationDate", "2026-11-23"), ("transferDate", "2026-11-24")];
             parts.extend(last.map(|(name, text)| leaf(name, text)));
-            parts.extend([metadata(), leaf("standIn", "true")]);
+            parts.extend([metadata(15), leaf("standIn", "true")]);
             children.push(branch("receipt", parts));
         }
     }
@@ -220,6 +220,9 @@ impl Dice {
     }
 }
 
+/// Blanks around dates and whole numbers mean nothing (XML Schema part 2, 4.3.6), but libxml2 refuses some of them: there is none here.
+const COLLAPSED: [&str; 5] = ["idTransfer", "dueDate", "paymentDateTime", "applicationDate", "transferDate"];
+
 /// Changes one thing in a message.
 fn mutate(root: &mut Element, dice: &mut Dice, values: &[String]) {
     let mut count = 0;
@@ -254,13 +257,18 @@ fn mutate(root: &mut Element, dice: &mut Dice, values: &[String]) {
             _ => element.text += " ",
         }
     });
+    root.all(&mut |element| {
+        if COLLAPSED.contains(&element.name.as_str()) {
+            element.text = element.text.replace("<!-- a comment -->\n\t ", "").trim().to_owned();
+        }
+    });
 }
 
 #[test]
 fn it_takes_exactly_what_is_valid() {
     let (mut dice, values) = (Dice(0x5eed_0000_0000_0001), values());
     let mut documents = Vec::new();
-    for number in 0..6_000 {
+    for number in 0..4_000 {
         let operation = Operation::ALL[number % 5];
         let mut root = message(operation);
         for _ in 0..(number / 5) % 3 {
@@ -271,14 +279,15 @@ fn it_takes_exactly_what_is_valid() {
         documents.push(document);
     }
     let verdicts = valid_xml(SCHEMA, &documents);
-    let mut valid = 0;
-    for (document, expected) in documents.iter().zip(verdicts) {
+    let valid = verdicts.iter().filter(|valid| **valid).count();
+    let disagreed = documents.iter().zip(verdicts).filter_map(|(document, expected)| {
         let body = format!("<s:Envelope xmlns:s=\"{ENVELOPE}\"><s:Body>{document}</s:Body></s:Envelope>");
-        let taken = read(body.as_bytes(), None);
-        assert_eq!(taken.is_ok(), expected, "{taken:?}\n{document}");
-        valid += usize::from(expected);
-    }
-    assert!((2_500..5_500).contains(&valid), "{valid} of {} are valid: the mutations say little", documents.len());
+        let taken = read(body.as_bytes(), None).map(drop);
+        (taken.is_ok() != expected).then(|| format!("{taken:?} {document}"))
+    });
+    let disagreed: Vec<String> = disagreed.collect();
+    assert!(disagreed.is_empty(), "{} of {}:\n{}", disagreed.len(), documents.len(), disagreed[..disagreed.len().min(9)].join("\n"));
+    assert!((1_500..3_500).contains(&valid), "{valid} of {} are valid: the mutations say little", documents.len());
 }
 
 /// Answers the same to everything.

@@ -9,6 +9,9 @@ use super::fault::Fault;
 use super::request::{ENVELOPE, Operation, SPACE};
 use crate::pagopa::xml::is_allowed;
 
+/// What stands where nobody is named.
+const ANONYMOUS: &str = "ANONIMO";
+
 /// A debtor as a position names them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Debtor {
@@ -24,7 +27,7 @@ impl Debtor {
     /// Somebody who bought without saying who they are.
     #[must_use]
     pub fn anonymous() -> Self {
-        Self { natural: true, code: "ANONIMO".to_owned(), full_name: "ANONIMO".to_owned() }
+        Self { natural: true, code: ANONYMOUS.to_owned(), full_name: ANONYMOUS.to_owned() }
     }
 }
 
@@ -81,7 +84,9 @@ pub(super) fn got(operation: Operation, due: &Due<'_>) -> Vec<u8> {
             out.within("debtor", |out| {
                 out.within("uniqueIdentifier", |out| {
                     out.text("entityUniqueIdentifierType", if due.debtor.natural { "F" } else { "G" }, 1);
-                    out.needed("entityUniqueIdentifierValue", &due.debtor.code, 16);
+                    // At least two characters, or nobody's code.
+                    let code = if due.debtor.code.chars().nth(1).is_some() { due.debtor.code.as_str() } else { ANONYMOUS };
+                    out.text("entityUniqueIdentifierValue", code, 16);
                 });
                 out.needed("fullName", &due.debtor.full_name, 70);
             });
