@@ -213,7 +213,7 @@ impl PaymentId {
     /// A payment of `creditor`; `number` is taken modulo [`PAYMENT_NUMBERS`].
     #[must_use]
     pub const fn new(creditor: u16, number: u64) -> Self {
-        Self((creditor as u64) << 48 | number % PAYMENT_NUMBERS)
+        Self((creditor as u64) << 48 | (number % PAYMENT_NUMBERS))
     }
 
     /// From the stored number.
@@ -249,6 +249,11 @@ text_form!(TillId, u64, 13);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct VoucherId(pub u64);
 text_form!(VoucherId, u64, 13);
+
+/// An operator's account: a digest of its code, so that a code finds its account without an index.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct AccountId(pub u64);
+text_form!(AccountId, u64, 13);
 
 /// An order: what a buyer puts together, over one slot or several.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

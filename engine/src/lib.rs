@@ -3,12 +3,14 @@
 //! Everything here is synchronous, total and deterministic: no clock, no I/O, no randomness. Whatever comes from outside (the time, ids, prices) is carried
 //! inside the command. Start reading at [`slot`]; `actors` is the shell that gives it a mailbox, a journal and a clock.
 
+pub mod account;
 pub mod aggregate;
 pub mod calendar;
 pub mod channel;
 pub mod envelope;
 pub mod grant;
 pub mod ids;
+pub mod institution;
 pub mod money;
 pub mod museum;
 pub mod offline;
@@ -20,4 +22,5 @@ pub mod spread;
 pub mod tariff;
 pub mod text;
 pub mod ticket;
+pub mod till;
 pub mod time;
