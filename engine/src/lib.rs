@@ -15,6 +15,7 @@ pub mod money;
 pub mod museum;
 pub mod offline;
 pub mod plan;
+pub mod quote;
 pub mod recall;
 pub mod record;
 pub mod slot;

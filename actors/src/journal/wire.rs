@@ -229,4 +229,5 @@ wire!(museum::Event {
     2 1 PlanSet(museum::PlanSet),
     3 1 TariffSet(museum::TariffSet),
     4 1 CeilingSet(museum::CeilingSet),
+    5 1 GroupPolicySet(museum::GroupPolicySet),
 });
