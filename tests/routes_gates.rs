@@ -1,15 +1,20 @@
-//! Tickets at a gate: every verdict once, with its status and code.
+//! Tickets at a gate: every verdict once, with its status and code; and the listener that gates have for themselves.
+
+use std::num::NonZeroU32;
+use std::sync::mpsc;
+use std::sync::{Arc, Mutex};
 
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 use tornello_actors::keys::{Museums, Role};
+use tornello_api::server::{self, ServerSettings};
 use tornello_engine::ids::{HoldId, TicketId};
 use tornello_engine::slot::Command;
 use tornello_engine::tariff::Proof;
 use tornello_engine::ticket::{Payload, SigningKey, TicketCode};
 
 use crate::routes_sales::{desk, refuses, sell, tell, ticket};
-use crate::support::{App, MARE, TORRE, code, slot};
+use crate::support::{App, MARE, TORRE, body_of, code, settings, slot};
 
 fn shown(what: &str, value: &str) -> Value {
     json!({what: value, "gate": "north", "museum": "torre"})
@@ -37,6 +42,7 @@ async fn every_verdict_of_the_gate_has_its_status_and_code() {
     let good = codes.sign(&payload(1));
     let (status, answer) = app.post("/v1/admissions", &gate, "good", &json!({"code": format!("{good}\n"), "gate": "north", "museum": "1"})).await;
     assert_eq!((status, &answer["verdict"], &answer["entry"]), (StatusCode::OK, &json!("admitted"), &json!(1)), "{answer}");
+    assert_eq!((&answer["recorded"], answer.get("scan")), (&json!(true), None));
     assert_eq!((&answer["category_it"], &answer["category_en"], &answer["proof_it"]), (&json!("Intero"), &json!("Full price"), &json!("")));
 
     let far = Payload::new(id, 1, Proof::None, now, now.plus_seconds(500 * 86_400));
@@ -100,5 +106,61 @@ async fn every_verdict_of_the_gate_has_its_status_and_code() {
     assert_eq!(status, StatusCode::OK, "a refusal is decided anew, under the same key: {answer}");
     app.pass(2 * 3_600).await;
     refuses(&app, &[("too late", admissions(), &gate, shown("ticket", &ticket(&sale, 4)), 409, "too_late")]).await;
+    app.stop().await;
+}
+
+#[actix_rt::test]
+async fn gates_have_a_listener_whose_workers_limits_and_routes_are_their_own() {
+    // One request a second, and slots run on the one thread that answers.
+    let one = NonZeroU32::MIN;
+    let app = App::start_with(ServerSettings { per_second: one, burst: one, in_flight: 0, lend_threads: true, ..settings() }).await;
+    let office = app.key(Role::BoxOffice).await;
+    let address = settings().listen;
+    let (serving, listen) = server::start_gates(app.shared_node(), &settings(), (address, 1)).unwrap();
+    let (handle, serving) = (serving.handle(), actix_web::rt::spawn(serving));
+    let get = async |path: &str| {
+        let response = app.client.get(format!("http://{listen}{path}")).bearer_auth(&office).send().await.unwrap();
+        (response.status().as_u16(), body_of(response).await)
+    };
+
+    // What is theirs is served, and nothing else; whatever the key has used up elsewhere.
+    for status in [200, 429] {
+        assert_eq!(app.request(reqwest::Method::GET, "/v1/museums", &office).send().await.unwrap().status(), status);
+    }
+    for (path, status) in [("/status", 200), ("/v1/ticket-keys", 200), ("/v1/museums/torre/manifest", 200), ("/v1/museums", 404), ("/docs/", 404)] {
+        let (found, body) = get(path).await;
+        assert_eq!(found, status, "{path}: {body}");
+    }
+    let nobody = HoldId::new(slot(TORRE, 9), 1).ticket(0).to_string();
+    let request = app.client.post(format!("http://{listen}/v1/admissions")).bearer_auth(&office).header("Idempotency-Key", "1");
+    let answer = request.json(&shown("ticket", &nobody)).send().await.unwrap();
+    assert_eq!(body_of(answer).await["code"], "unknown_ticket");
+
+    // The other listener's thread is busy: it answers when it is free again, and this one at once.
+    let (entered, busy) = tokio::sync::oneshot::channel();
+    let (release, released) = mpsc::channel::<()>();
+    let hold_up = Arc::new(Mutex::new((Some(entered), released)));
+    let node = app.shared_node();
+    let looking = actix_web::rt::spawn(async move {
+        let look = move |_: &tornello_engine::slot::Slot| {
+            let mut hold_up = hold_up.lock().unwrap();
+            if let Some(entered) = hold_up.0.take() {
+                entered.send(()).unwrap();
+            }
+            let _ = hold_up.1.recv();
+        };
+        node.look(slot(TORRE, 11), look).await
+    });
+    busy.await.unwrap();
+    let elsewhere = actix_web::rt::spawn(app.request(reqwest::Method::GET, "/status", "").send());
+    for _ in 0..3 {
+        assert_eq!(get("/status").await.0, 200);
+    }
+    assert!(!elsewhere.is_finished());
+    drop(release);
+    assert_eq!(elsewhere.await.unwrap().unwrap().status(), StatusCode::OK);
+    looking.await.unwrap().unwrap();
+    handle.stop(true).await;
+    serving.await.unwrap().unwrap();
     app.stop().await;
 }

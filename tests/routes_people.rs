@@ -6,6 +6,7 @@ use futures_util::future::join_all;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tornello_actors::keys::{Museums, Role};
+use tornello_engine::ids::{RouteId, SlotId};
 
 use crate::routes_sales::hold;
 use crate::support::{App, MARE, TORRE, slot};
@@ -112,6 +113,32 @@ async fn a_reused_key_changes_nobodys_contact() {
     assert_eq!((status.as_u16(), problem["code"].as_str()), (422, Some("idempotency_key_reused")));
     let stored = app.node().files().unwrap().people.erase_due(app.node().now().plus_seconds(10 * 365 * 86_400)).await.unwrap();
     assert_eq!(stored, 1, "the buyer's contact and no other");
+    app.stop().await;
+}
+
+#[actix_rt::test]
+async fn a_key_that_is_used_again_after_its_day_names_another_person() {
+    let app = App::start().await;
+    let (office, admin) = (app.key(Role::BoxOffice).await, app.key(Role::Admin).await);
+    let later = SlotId::new(TORRE, RouteId(1), slot(TORRE, 11).start().plus_seconds(3 * 86_400));
+    let path = format!("/v1/slots/{later}/sales");
+    let body = json!({"lines": [{"category": "under-18", "count": 1}], "settlement": {"free": {}}, "contact": contact()});
+    let sell = async |key: &str| {
+        let (status, sale) = app.post(&path, &office, key, &body).await;
+        assert_eq!(status, StatusCode::CREATED, "{sale}");
+        format!("/v1/sales/{}", sale["sale"].as_str().unwrap())
+    };
+    let first = sell("key").await;
+    app.pass(86_401).await;
+    // Something else is written, and with it the key is forgotten.
+    sell("other").await;
+    let second = sell("key").await;
+    assert_ne!(first, second);
+    let person = async |sale: &str| app.get(sale, &office).await["contact"]["person"].as_str().map(str::to_owned);
+    let (kept, erased) = (person(&first).await.unwrap(), person(&second).await.unwrap());
+    let gone = app.request(Method::DELETE, &format!("/v1/people/{erased}"), &admin).send().await.unwrap();
+    assert_eq!(gone.status(), StatusCode::NO_CONTENT);
+    assert_eq!((person(&first).await, person(&second).await), (Some(kept), None));
     app.stop().await;
 }
 

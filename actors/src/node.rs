@@ -48,6 +48,8 @@ use crate::streams::{Creating, Streams, read_failed};
 use crate::threads::Threads;
 use crate::tills::Tills;
 use crate::views::{Views, ViewsError};
+use gates::Gates;
+pub use gates::Passage;
 use grants::Grants;
 
 /// A wall clock this far behind the journal's last record is wrong.
@@ -190,6 +192,7 @@ pub struct Node {
     paying: Paying,
     sensors: Sensors,
     grants: Grants,
+    gates: Gates,
     nearby: Nearby,
     driving: Driving,
     threads: Arc<Threads>,
@@ -328,6 +331,7 @@ impl Node {
             paying: Paying::default(),
             sensors,
             grants: Grants::default(),
+            gates: Gates::default(),
             nearby: Nearby::default(),
             driving: Driving::default(),
             threads,
@@ -345,6 +349,8 @@ impl Node {
         tasks.push(tokio::spawn(async move { payments::keep_paying(&paying).await }));
         let quoting = Arc::clone(&node);
         tasks.push(tokio::spawn(async move { quotes::keep_quoting(&quoting).await }));
+        let merging = Arc::clone(&node);
+        tasks.push(tokio::spawn(async move { merging.keep_merging().await }));
         Ok(Running { node, writer: thread, ending, tasks })
     }
 
@@ -742,6 +748,15 @@ impl Running {
     /// holder drops it.
     pub async fn stop(self) {
         let Self { node, writer, ending, tasks } = self;
+        if node.health() == Health::Writing {
+            node.end_forks().await;
+        }
+        if node.unrecorded() > 0 {
+            tracing::error!(
+                scans = node.unrecorded(),
+                "what gates were told while the journal did not write is not written: the gates have it, and must send it in"
+            );
+        }
         // The first call notes who is idle, the second retires them; commands on their way are settled in between by the journal.
         for _ in 0..2 {
             node.slots.retire_idle().await;
@@ -851,6 +866,7 @@ pub async fn keep_time(clock: Arc<RealClock>) {
     }
 }
 
+mod gates;
 mod grants;
 #[cfg(test)]
 mod tests;

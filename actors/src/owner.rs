@@ -99,10 +99,11 @@ impl Message for Wake {
     type Result = ();
 }
 
-/// Says whether the owner may be retired: nothing of its stream is on the way, and nobody asked since the last time.
-pub struct MayRetire<A>(pub oneshot::Sender<Option<A>>);
+/// Retires the owner if nothing of its stream is on the way and nobody asked since the last time; answers with its state if so. Whoever asks it afterwards asks
+/// the next one.
+pub struct Retire<A>(pub oneshot::Sender<Option<A>>);
 
-impl<A> Message for MayRetire<A> {
+impl<A> Message for Retire<A> {
     type Result = ();
 }
 
@@ -249,8 +250,11 @@ where
     fn run(&mut self, ctx: &mut Context<Self>, what: impl FnOnce(&mut Self) -> Result<(), Stop>) {
         self.used = true;
         // Whoever asked an owner that stops here asks the next one: the answer's sender is dropped with the message.
-        if self.lease.has_ended() || !self.read.is_current(&self.state) || what(self).is_err() {
+        if self.lease.has_ended() || !self.read.is_current(&self.state) {
             self.lease.end();
+            ctx.stop();
+        } else if what(self).is_err() {
+            self.lease.end_faulty();
             ctx.stop();
         }
     }
@@ -320,15 +324,20 @@ where
     }
 }
 
-impl<A: Aggregate, T: Tell<A>> Handler<MayRetire<A>> for Owner<A, T>
+impl<A: Aggregate, T: Tell<A>> Handler<Retire<A>> for Owner<A, T>
 where
     A::Event: Wire,
 {
     type Result = ();
 
-    fn handle(&mut self, ask: MayRetire<A>, _: &mut Self::Context) {
+    fn handle(&mut self, retire: Retire<A>, ctx: &mut Self::Context) {
         let idle = !std::mem::take(&mut self.used) && self.state.seq() <= self.lease.committed();
-        let _ = ask.0.send(idle.then(|| self.state.clone()));
+        if idle {
+            // Here and not by whoever asked: what is decided between the answer and that would be lost.
+            self.lease.end();
+            ctx.stop();
+        }
+        let _ = retire.0.send(idle.then(|| self.state.clone()));
     }
 }
 

@@ -18,12 +18,12 @@ use crate::failure::Failure;
 use crate::journal::StreamId;
 use crate::journal::wire::Wire;
 use crate::journal::writer::{Lease, Queue};
-use crate::owner::{Answer, Ask, Look, MAILBOX, MayRetire, Owner, ReadBack, Seen, Settling, Tell, Wake};
+use crate::owner::{Answer, Ask, Look, MAILBOX, Owner, ReadBack, Retire, Seen, Settling, Tell, Wake};
 use crate::threads::Threads;
 
 /// How long a caller waits for an answer.
 pub const ANSWER_WITHIN: Duration = Duration::from_secs(10);
-/// How many owners in turn a caller asks before it is told that the outcome is unknown.
+/// How many owners in turn a caller asks before it is told that nothing comes of it now.
 const ATTEMPTS: usize = 3;
 /// How many streams are read back at once.
 const STARTING: usize = 8;
@@ -158,7 +158,8 @@ where
                     Err(_) => return Err(Failure::OutcomeUnknown),
                 }
             }
-            Err(Failure::OutcomeUnknown)
+            // Whoever drops a command with its answer has not decided it: what was decided is answered by the writer.
+            Err(Failure::Journal("the stream's owner was replaced again and again".into()))
         })
     }
 
@@ -189,6 +190,15 @@ where
         Err(Failure::Busy)
     }
 
+    /// The state after a stream's last record on the disk, whatever its owner has on the way.
+    pub async fn on_disk(&self, stream: StreamId) -> Result<A, Failure<A::Refusal>> {
+        if !self.source.exists(stream).await? {
+            return Err(self.source.unknown(stream));
+        }
+        let _turn = self.starting.acquire().await;
+        self.source.load(stream).await
+    }
+
     /// Tells a stream's owner that a deadline has come. The wake index is the one caller, and asks again.
     pub async fn wake(&self, stream: StreamId, now: Timestamp) -> Result<(), Failure<A::Refusal>> {
         self.owner(stream).await?.owner.do_send(Wake(now));
@@ -211,10 +221,8 @@ where
         let mut retired = 0;
         for (stream, started) in started {
             let (answer, idle) = oneshot::channel();
-            started.owner.do_send(MayRetire(answer));
+            started.owner.do_send(Retire(answer));
             if let Ok(Some(state)) = idle.await {
-                // Whoever found this owner just before asks the next one.
-                started.lease.end();
                 self.drop_stopped(stream);
                 self.source.retired(stream, state);
                 retired += 1;
@@ -269,9 +277,11 @@ where
         }
     }
 
-    /// Forgets an owner that has stopped, so that the next caller makes a new one; refuses if that happens again and again. Of all callers that waited for it, the
-    /// first one counts.
+    /// Forgets an owner that has stopped, so that the next caller makes a new one; refuses if a fault of its own stops it again and again. Of all callers that waited
+    /// for it, the first one counts.
     fn forget_stopped(&self, stopped: &Started<A, T>) -> Result<(), Failure<A::Refusal>> {
+        // A panic leaves the lease as it is. Any other end is the house's doing: a full disk puts no stream out of order.
+        let is_faulty = !stopped.lease.has_ended() || stopped.lease.is_faulty();
         // Whatever ended it, nothing more is written by it.
         stopped.lease.end();
         let stream = stopped.lease.stream;
@@ -283,8 +293,8 @@ where
             }
             owners.remove(&stream);
         }
-        if stopped.lease.committed() == 0 {
-            // Nothing was ever written: it is made anew of the plan, as when that has changed.
+        if !is_faulty || stopped.lease.committed() == 0 {
+            // Nothing was ever written: it is made anew of the plan.
             return Ok(());
         }
         let now = self.clock.now();

@@ -244,7 +244,7 @@ impl<A: Aggregate> Stream<A> {
             return Err(damaged(batch, format!("record {} of {name} follows record {}", record.seq, self.state.seq())));
         }
         if record.at < self.at {
-            return Err(damaged(batch, format!("record {} of {name} is earlier than the one before it (SL-7, PY-5)", record.seq)));
+            return Err(damaged(batch, format!("record {} of {name} is earlier than the one before it (SL-7, PY-5, QU-7)", record.seq)));
         }
         self.state.apply(record);
         (self.at, self.batch) = (record.at, batch);

@@ -228,6 +228,7 @@ fn refusal_status(refusal: &slot::Refusal) -> StatusCode {
         | R::TooManyConflicts
         | R::PlacesAvailable { .. }
         | R::WaitingListFull { .. }
+        | R::TooManyWaiting { .. }
         | R::NotSoldThere { .. }
         | R::PriceDiffers { .. }
         | R::TicketMoving
@@ -281,6 +282,7 @@ fn refusal_title(refusal: &slot::Refusal) -> &'static str {
         R::TooManyConflicts => "the slot keeps as many conflicts as it can",
         R::PlacesAvailable { .. } => "nobody has to wait: there are places",
         R::WaitingListFull { .. } => "the waiting list is full",
+        R::TooManyWaiting { .. } => "as many parties of this caller wait as may",
         R::UnknownEntry => "there is no such entry of the waiting list",
         R::EntryEnded { .. } => "the entry of the waiting list has ended",
         R::SameSlot => "the tickets are for that slot already",
@@ -341,6 +343,7 @@ fn refusal_detail(refusal: &slot::Refusal) -> &'static str {
         R::TooManyConflicts => "Look at those that there are: something is wrong with the gate.",
         R::PlacesAvailable { .. } => "Hold them: `available` places are left for this channel.",
         R::WaitingListFull { .. } => "`max` parties wait already. Choose another slot.",
+        R::TooManyWaiting { .. } => "`max` parties wait already that joined with this key; the rest of the list is for others. Choose another slot.",
         R::EntryEnded { .. } => "`how` says how: an entry that was `taken` is a sale of the same id. Join again, or choose another slot.",
         R::SameSlot => "Choose another slot.",
         R::OtherMuseum => "Choose a slot of the same museum, or cancel and book anew.",

@@ -1,4 +1,5 @@
-//! The HTTP server: middleware, limits, wiring. Used by the binary and by tests alike.
+//! The HTTP server: middleware, limits, wiring. Used by the binary and by tests alike. Gates may have a listener of their own: an address with workers, limits and
+//! counts that nobody else uses, so that whatever the others ask, a gate waits for no request but another gate's.
 
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
@@ -34,6 +35,8 @@ pub struct ServerSettings {
     pub listen: SocketAddr,
     /// How many threads answer.
     pub workers: usize,
+    /// Where gates have a listener of their own, and how many threads answer there; none: they come with all others.
+    pub gates: Option<(SocketAddr, usize)>,
     /// Whether slots run on the threads that answer, rather than on threads of their own.
     pub lend_threads: bool,
     /// Requests per second of one key, on average.
@@ -58,6 +61,7 @@ impl ServerSettings {
         Self {
             listen,
             workers,
+            gates: None,
             lend_threads: false,
             per_second: PER_SECOND,
             burst: BURST,
@@ -117,7 +121,23 @@ fn methods(item: &PathItem) -> Vec<&'static str> {
 /// The published contract of this version.
 #[must_use]
 pub fn contract() -> OpenApi {
-    openapi::finished(App::new().into_utoipa_app().openapi(openapi::frame()).configure(routes::all).split_for_parts().1)
+    contract_of(routes::all)
+}
+
+fn contract_of(routes: Routes) -> OpenApi {
+    openapi::finished(App::new().into_utoipa_app().openapi(openapi::frame()).configure(routes).split_for_parts().1)
+}
+
+/// What a listener serves.
+type Routes = fn(&mut utoipa_actix_web::service_config::ServiceConfig<'_>);
+
+/// Where a server listens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Listening {
+    /// For everybody.
+    pub all: SocketAddr,
+    /// For gates, if they have a listener of their own.
+    pub gates: Option<SocketAddr>,
 }
 
 /// Binds the address and starts the workers; runs when awaited, until it is told to stop. Answers the server and where it listens. Who watches live holds a
@@ -133,9 +153,36 @@ fn start_until(
     stopping: watch::Receiver<bool>,
     own_signals: bool,
 ) -> std::io::Result<(actix_web::dev::Server, SocketAddr)> {
+    listen(node, settings, (settings.listen, settings.workers), (routes::all, routes::unpublished), stopping, own_signals)
+}
+
+/// As [`start`], for the listener of the gates.
+pub fn start_gates(node: Arc<Node>, settings: &ServerSettings, at: (SocketAddr, usize)) -> std::io::Result<(actix_web::dev::Server, SocketAddr)> {
+    start_gates_until(node, settings, at, false)
+}
+
+fn start_gates_until(
+    node: Arc<Node>,
+    settings: &ServerSettings,
+    at: (SocketAddr, usize),
+    own_signals: bool,
+) -> std::io::Result<(actix_web::dev::Server, SocketAddr)> {
+    // Slots do not run here: one that sells would hold up the gates of all.
+    let settings = ServerSettings { lend_threads: false, ..settings.clone() };
+    listen(node, &settings, at, (routes::at_gates, |_| {}), watch::channel(false).1, own_signals)
+}
+
+fn listen(
+    node: Arc<Node>,
+    settings: &ServerSettings,
+    (listen, workers): (SocketAddr, usize),
+    (routes, unpublished): (Routes, fn(&mut web::ServiceConfig)),
+    stopping: watch::Receiver<bool>,
+    own_signals: bool,
+) -> std::io::Result<(actix_web::dev::Server, SocketAddr)> {
     let shared = Shared::new(node, settings);
     let limiter = shared.limiter();
-    let contract = web::Data::new(contract());
+    let contract = web::Data::new(contract_of(routes));
     let pulse = Pulse { heartbeat: settings.heartbeat, stopping };
     let figures = health::recorder();
     let lend_threads = settings.lend_threads;
@@ -144,22 +191,22 @@ fn start_until(
         if lend_threads {
             shared.node().lend(actix_rt::Arbiter::current());
         }
-        let (app, _) = App::new().into_utoipa_app().openapi(openapi::frame()).configure(routes::all).split_for_parts();
+        let (app, _) = App::new().into_utoipa_app().openapi(openapi::frame()).configure(routes).split_for_parts();
         app.app_data(shared.node())
             .app_data(web::ThinData(shared.clone()))
             .app_data(contract.clone())
             .app_data(web::ThinData(pulse.clone()))
             .app_data(web::ThinData(mqtt.clone()))
             .configure(limits)
-            .configure(routes::unpublished)
+            .configure(unpublished)
             .default_service(web::to(nowhere))
             .wrap(from_fn(entrance::pass))
     })
-    .workers(settings.workers.max(1))
+    .workers(workers.max(1))
     .shutdown_timeout(10);
     let server = if own_signals { server.disable_signals() } else { server };
-    let server = server.backlog(BACKLOG).bind(settings.listen)?;
-    let address = server.addrs().first().copied().unwrap_or(settings.listen);
+    let server = server.backlog(BACKLOG).bind(listen)?;
+    let address = server.addrs().first().copied().unwrap_or(listen);
     let server = server.run();
     actix_web::rt::spawn(async move {
         // Callers that have not been seen for a while need no memory, nor do figures that were read.
@@ -173,20 +220,34 @@ fn start_until(
 }
 
 /// Listens, and serves when awaited until Ctrl-C or SIGTERM, then sends those away who watch, and finishes what runs. Answers where it listens as well.
-pub fn serve(node: Arc<Node>, settings: &ServerSettings) -> std::io::Result<(impl Future<Output = std::io::Result<()>> + use<>, SocketAddr)> {
+pub fn serve(node: Arc<Node>, settings: &ServerSettings) -> std::io::Result<(impl Future<Output = std::io::Result<()>> + use<>, Listening)> {
     use tokio::signal::unix::{SignalKind, signal};
     // Before anybody can know that it listens, so that an early signal is not the end of the process.
     let (mut interrupted, mut terminated) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     let (stop, stopping) = watch::channel(false);
-    let (server, address) = start_until(node, settings, stopping, true)?;
-    let handle = server.handle();
+    let (server, all) = start_until(Arc::clone(&node), settings, stopping, true)?;
+    let (gates, at_gates) = settings.gates.map(|at| start_gates_until(node, settings, at, true)).transpose()?.unzip();
+    let (handle, gates_handle) = (server.handle(), gates.as_ref().map(actix_web::dev::Server::handle));
     actix_web::rt::spawn(async move {
         tokio::select! {
             _ = interrupted.recv() => {}
             _ = terminated.recv() => {}
         }
         stop.send_replace(true);
+        // Gates go on as long as anybody does.
         handle.stop(true).await;
+        if let Some(handle) = gates_handle {
+            handle.stop(true).await;
+        }
     });
-    Ok((server, address))
+    let serving = async {
+        let gates = async {
+            match gates {
+                Some(gates) => gates.await,
+                None => Ok(()),
+            }
+        };
+        futures_util::future::try_join(server, gates).await.map(drop)
+    };
+    Ok((serving, Listening { all, gates: at_gates }))
 }

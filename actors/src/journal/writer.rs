@@ -21,6 +21,7 @@ pub struct Lease {
     /// Which stream.
     pub stream: StreamId,
     ended: AtomicBool,
+    faulty: AtomicBool,
     committed: AtomicU64,
 }
 
@@ -34,6 +35,18 @@ impl Lease {
     /// Ends the lease: what is queued under it will not be written.
     pub fn end(&self) {
         self.ended.store(true, Ordering::Release);
+    }
+
+    /// Ends the lease because its owner has found a fault in itself.
+    pub fn end_faulty(&self) {
+        self.faulty.store(true, Ordering::Release);
+        self.end();
+    }
+
+    /// Whether its owner has found a fault in itself.
+    #[must_use]
+    pub fn is_faulty(&self) -> bool {
+        self.faulty.load(Ordering::Acquire)
     }
 
     /// Notes the last record on the disk, as found when the stream was rebuilt under this lease.
@@ -225,7 +238,7 @@ impl Writer {
         match job {
             Job::Settle(lease, then) => then(!lease.has_ended()),
             Job::Lease(stream, answer) => {
-                let lease = Arc::new(Lease { stream, ended: AtomicBool::new(false), committed: AtomicU64::new(0) });
+                let lease = Arc::new(Lease { stream, ended: AtomicBool::new(false), faulty: AtomicBool::new(false), committed: AtomicU64::new(0) });
                 if let Some(old) = self.leases.insert(stream, Arc::downgrade(&lease)).and_then(|old| old.upgrade()) {
                     old.end();
                 }

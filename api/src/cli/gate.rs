@@ -116,7 +116,7 @@ impl Scans {
     /// Writes a scan down, and answers its number when it is on the disk.
     fn write(&mut self, noted: &Noted) -> anyhow::Result<u64> {
         let number = self.written + 1;
-        let mut line = serde_json::to_vec(&ScanForm::new(number, self.museum, noted))?;
+        let mut line = serde_json::to_vec(&ScanForm::new(Some(number), self.museum, noted))?;
         line.push(b'\n');
         let written = self.file.write_all(&line).and_then(|()| self.file.sync_data());
         written.with_context(|| format!("cannot write to {}: nobody is let in any more", self.path.display()))?;

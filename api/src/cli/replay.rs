@@ -74,8 +74,8 @@ pub(super) async fn replay(arguments: Arguments) -> anyhow::Result<()> {
         None => play.await,
         Some(listen) => {
             let settings = ServerSettings { workers: 1, ..ServerSettings::new(listen) };
-            let (server, listen) = serve::start_server(std::sync::Arc::clone(node), &settings)?;
-            serve::print_keys(&serve::development_keys(node, &arguments.data).await?, &arguments.data.join(demo::KEYS_FILE), listen);
+            let (server, listening) = serve::start_server(std::sync::Arc::clone(node), &settings)?;
+            serve::print_keys(&serve::development_keys(node, &arguments.data).await?, &arguments.data.join(demo::KEYS_FILE), listening.all);
             let mut serving = pin!(server);
             let played = tokio::select! {
                 agrees = play => Some(agrees),

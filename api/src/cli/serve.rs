@@ -10,7 +10,7 @@ use tornello_actors::clock::{Clock, RealClock};
 use tornello_actors::node::{self, Node, Settings};
 use tornello_api::demo::{self, DevelopmentKey};
 use tornello_api::mqtt::{self, Broker, Link, Prefix};
-use tornello_api::server::{self, ServerSettings};
+use tornello_api::server::{self, Listening, ServerSettings};
 
 use super::Data;
 
@@ -39,8 +39,15 @@ pub(super) struct Arguments {
     /// How many threads answer requests [default: one for each core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1_024))]
     workers: Option<u16>,
-    /// How many threads run the slots apart from those that answer; 0: none, they run where requests are answered [default: 0 on one or two cores, else one for
-    /// every two threads that answer]
+    /// The address of a listener for gates alone, with threads and limits of its own: no opening of sales slows it. It serves admissions, exits, scans, manifests and
+    /// the public keys; gates may use the other one too
+    #[arg(long, value_name = "ADDR", env = "TORNELLO_GATE_LISTEN")]
+    gate_listen: Option<SocketAddr>,
+    /// How many threads answer gates there
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1_024), default_value_t = 1, requires = "gate_listen")]
+    gate_workers: u16,
+    /// How many threads run the slots apart from those that answer; 0: none, they run where requests are answered [default: 0 on one or two cores, 1 there with
+    /// --gate-listen, else one for every two threads that answer]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(0..=1_024))]
     slot_threads: Option<u16>,
     /// How many requests per second one key may send, on average; twice as many at once [default: 2000]
@@ -63,6 +70,8 @@ impl Arguments {
             demo: true,
             accept_clock: false,
             workers: None,
+            gate_listen: None,
+            gate_workers: 1,
             slot_threads: None,
             per_key: None,
             mqtt: None,
@@ -74,14 +83,16 @@ impl Arguments {
         self.workers.map_or_else(|| std::thread::available_parallelism().map_or(1, usize::from), usize::from)
     }
 
-    /// On two cores a command crosses no thread but the journal's; on more, slots do not wait behind requests.
+    /// On two cores a command crosses no thread but the journal's; on more, slots do not wait behind requests, nor do they where gates must not.
     fn slot_threads(&self) -> usize {
         let workers = self.workers();
-        self.slot_threads.map_or(if workers > 2 { workers.div_ceil(2) } else { 0 }, usize::from)
+        let usual = if workers > 2 { workers.div_ceil(2) } else { usize::from(self.gate_listen.is_some()) };
+        self.slot_threads.map_or(usual, usize::from)
     }
 
     fn settings(&self) -> ServerSettings {
-        let usual = ServerSettings { workers: self.workers(), lend_threads: self.slot_threads() == 0, ..ServerSettings::new(self.listen) };
+        let gates = self.gate_listen.map(|listen| (listen, usize::from(self.gate_workers)));
+        let usual = ServerSettings { workers: self.workers(), gates, lend_threads: self.slot_threads() == 0, ..ServerSettings::new(self.listen) };
         self.per_key.map_or(usual.clone(), |per_second| ServerSettings { per_second, burst: per_second.saturating_mul(TWICE), ..usual })
     }
 }
@@ -90,6 +101,7 @@ impl Arguments {
 pub(super) async fn serve(arguments: Arguments) -> anyhow::Result<()> {
     let (data, listen) = (&arguments.data.folder, arguments.listen);
     can_listen(listen)?;
+    arguments.gate_listen.map(can_listen).transpose()?;
     let clock = Arc::new(RealClock::start());
     let settings = Settings { arbiters: arguments.slot_threads(), accept_clock: arguments.accept_clock, ..Settings::new(data) };
     let started = clock.now();
@@ -115,9 +127,12 @@ pub(super) async fn serve(arguments: Arguments) -> anyhow::Result<()> {
     };
     let mqtt = arguments.mqtt.clone().map(|broker| (broker, Link::default()));
     let settings = ServerSettings { mqtt: mqtt.as_ref().map(|(_, link)| link.clone()), ..arguments.settings() };
-    let (server, listen) = start_server(Arc::clone(&node), &settings)?;
+    let (server, Listening { all: listen, gates }) = start_server(Arc::clone(&node), &settings)?;
     let following = mqtt.map(|(broker, link)| tokio::spawn(mqtt::follow(Arc::clone(&node), broker, arguments.mqtt_prefix, link)));
     eprintln!("Tornello {} on http://{listen}, data in {}", env!("CARGO_PKG_VERSION"), data.display());
+    if let Some(gates) = gates {
+        eprintln!("Gates have a listener of their own on http://{gates}");
+    }
     if arguments.demo {
         println!("The museums are real; their hours, capacities and prices are invented.\n");
         print_keys(&keys, &data.join(demo::KEYS_FILE), listen);
@@ -140,7 +155,7 @@ pub(super) async fn serve(arguments: Arguments) -> anyhow::Result<()> {
 pub(super) fn start_server(
     node: Arc<Node>,
     settings: &ServerSettings,
-) -> anyhow::Result<(impl Future<Output = std::io::Result<()>> + use<>, SocketAddr)> {
+) -> anyhow::Result<(impl Future<Output = std::io::Result<()>> + use<>, Listening)> {
     server::serve(node, settings).with_context(|| format!("cannot serve on {}", settings.listen))
 }
 

@@ -132,6 +132,7 @@ fn refusals() -> Vec<slot::Refusal> {
         R::TooManyConflicts,
         R::PlacesAvailable { available: 0 },
         R::WaitingListFull { max: 0 },
+        R::TooManyWaiting { max: 0 },
         R::UnknownEntry,
         R::EntryEnded { how: slot::WaitingEnd::Left, at },
         R::SameSlot,

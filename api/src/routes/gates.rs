@@ -1,17 +1,22 @@
 //! Gates: a ticket's holder goes in or out. The signature of a code is verified here, everything else is the slot's to decide. A refusal is a problem that carries
-//! the verdict, `refused` or `wait`.
+//! the verdict, `refused` or `wait`. What is said while the journal does not write is a 202 with the scan for the gate to keep.
 
+use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, post, web};
 use serde::{Deserialize, Serialize};
 use tornello_actors::failure::Failure;
-use tornello_actors::node::Node;
-use tornello_engine::ids::{Code, TicketId};
-use tornello_engine::slot::{Command, Event, Refusal};
+use tornello_actors::node::{Node, Passage};
+use tornello_engine::ids::{Code, MuseumId, TicketId};
+use tornello_engine::offline::Noted;
+use tornello_engine::record::Record;
+use tornello_engine::slot::{AdmissionConflict, Direction, Event, Refusal};
+use tornello_engine::time::Timestamp;
 
 use crate::auth::{Caller, Scope};
 use crate::problem::Problem;
 use crate::request::{IdempotencyKey, envelope};
 use crate::routes::readings::MuseumName;
+use crate::routes::scans::ScanForm;
 use crate::routes::tickets::category_name;
 use crate::routes::{files, museum_of, not_rebuilt};
 
@@ -46,6 +51,12 @@ impl GateForm {
             _ => Err(Problem::invalid("give either the code or the ticket")),
         }
     }
+
+    /// What the slot is asked.
+    fn passage(&self, node: &Node, museum: MuseumId, direction: Direction) -> Result<Passage, Problem> {
+        let (ticket, issue) = self.shown(node)?;
+        Ok(Passage { ticket, issue, gate: self.gate, museum, direction })
+    }
 }
 
 /// A failure as the gate sees it: with a verdict, if there is one.
@@ -56,6 +67,31 @@ fn verdict(failure: Failure<Refusal>) -> Problem {
         Failure::UnknownSlot(_) => Problem::from(Refusal::UnknownTicket).with("verdict", "refused"),
         other => other.into(),
     }
+}
+
+/// When a passage was decided, and how its answer ends: with the scan to keep if it was said before it was written.
+struct Said {
+    status: StatusCode,
+    at: String,
+    recorded: bool,
+    scan: Option<ScanForm>,
+}
+
+impl Said {
+    fn new(record: &Record<Event>, passage: &Passage, scanned_at: Option<Timestamp>) -> Self {
+        let Some(at) = scanned_at else { return Self { status: StatusCode::OK, at: record.at.to_string(), recorded: true, scan: None } };
+        let noted = Noted { scan: passage.scan(at), issue: passage.issue };
+        Self { status: StatusCode::ACCEPTED, at: at.to_string(), recorded: false, scan: Some(ScanForm::new(None, passage.museum, &noted)) }
+    }
+}
+
+/// A record without a passage. One that was told before it was written may have turned out to be wrong: who repeats the request hears that.
+fn undone(record: &Record<Event>) -> Problem {
+    let conflict = record.events.iter().find_map(|event| if let Event::AdmissionConflict(conflict) = event { Some(conflict) } else { None });
+    let Some(AdmissionConflict { reason, .. }) = conflict else { return not_rebuilt() };
+    Problem::new(StatusCode::CONFLICT, reason.code(), "somebody was let in before it could be written down, and should not have been")
+        .detail("`/v1/slots/{slot}/conflicts` lists it.")
+        .with("verdict", "refused")
 }
 
 /// Somebody may go in.
@@ -83,6 +119,11 @@ pub struct AdmissionView {
     gate: Code,
     /// When (RFC 3339, UTC).
     at: String,
+    /// Whether it was written down before it was said.
+    recorded: bool,
+    /// If not: the scan to keep and to send to `/v1/admissions/batch`, as it stands.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scan: Option<ScanForm>,
 }
 
 /// Somebody has left.
@@ -97,28 +138,41 @@ pub struct ExitView {
     gate: Code,
     /// When (RFC 3339, UTC).
     at: String,
+    /// Whether it was written down before it was said.
+    recorded: bool,
+    /// If not: the scan to keep and to send to `/v1/admissions/batch`, as it stands.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scan: Option<ScanForm>,
 }
 
 /// Let somebody in.
 ///
 /// Once only, unless the museum lets people come back. A refusal has a `code` that says why and a `verdict`: `refused`, or `wait` if the building is full and the
 /// ticket stays good.
+///
+/// While the journal does not write, as on a full disk, the verdict is the same and its status 202, with `recorded` false: it knows all that is written and all that
+/// gates were told since, and is written as soon as that is possible. If the server stops before, it is lost: so keep `scan`, and send it to `/v1/admissions/batch`
+/// until that has taken it. A scan that is known does no harm. When as many scans wait as can be kept, the answer is 503.
 #[utoipa::path(
     tag = "Gates", operation_id = "admit", security(("key" = ["gate"])), request_body(content = GateForm, example = json!({"ticket": "00040660e8j8e9zteyv8dmw000", "gate": "north", "museum": "parco-colosseo"})),
     params(("Idempotency-Key" = String, Header, description = "A new value for each request")),
-    responses((status = 200, description = "Let them in", body = AdmissionView), crate::openapi::Problems),
+    responses(
+        (status = 200, description = "Let them in", body = AdmissionView),
+        (status = 202, description = "Let them in; it is not written down yet: keep `scan`, and send it in", body = AdmissionView),
+        crate::openapi::Problems,
+    ),
 )]
 #[post("/admissions")]
 pub async fn admit(node: web::Data<Node>, caller: Caller, key: IdempotencyKey, form: web::Json<GateForm>) -> Result<HttpResponse, Problem> {
     let museum = museum_of(&node, &caller, Scope::Gate, &form.museum.text())?;
-    let (ticket, issue) = form.shown(&node)?;
+    let passage = form.passage(&node, museum.museum.id(), Direction::In)?;
     let envelope = envelope(&node, &caller, &key, &["admit"], &*form, &[], None)?;
-    let command = Command::Admit { ticket, issue, gate: form.gate, museum: museum.museum.id() };
-    let record = node.slot(ticket.slot(), envelope, command).await.map_err(verdict)?;
+    let record = node.pass(envelope, passage).await.map_err(verdict)?;
     let admitted = record.events.iter().find_map(|event| if let Event::Admitted(admitted) = event { Some(admitted) } else { None });
-    let admitted = admitted.ok_or_else(not_rebuilt)?;
-    let name = category_name(&museum, ticket.slot(), admitted.category);
-    Ok(HttpResponse::Ok().json(AdmissionView {
+    let admitted = admitted.ok_or_else(|| undone(&record))?;
+    let name = category_name(&museum, passage.ticket.slot(), admitted.category);
+    let Said { status, at, recorded, scan } = Said::new(&record, &passage, admitted.scanned_at);
+    Ok(HttpResponse::build(status).json(AdmissionView {
         verdict: "admitted",
         ticket: admitted.ticket.to_string(),
         category: admitted.category,
@@ -128,23 +182,32 @@ pub async fn admit(node: web::Data<Node>, caller: Caller, key: IdempotencyKey, f
         proof_it: admitted.proof.show_it(),
         proof_en: admitted.proof.show_en(),
         gate: admitted.gate,
-        at: record.at.to_string(),
+        at,
+        recorded,
+        scan,
     }))
 }
 
 /// Note that somebody left.
+///
+/// While the journal does not write it is noted as an admission is: 202, with the scan to keep.
 #[utoipa::path(
     tag = "Gates", operation_id = "exit", security(("key" = ["gate"])), request_body(content = GateForm, example = json!({"ticket": "00040660e8j8e9zteyv8dmw000", "gate": "north", "museum": "parco-colosseo"})),
     params(("Idempotency-Key" = String, Header, description = "A new value for each request")),
-    responses((status = 200, description = "They have left", body = ExitView), crate::openapi::Problems),
+    responses(
+        (status = 200, description = "They have left", body = ExitView),
+        (status = 202, description = "They have left; it is not written down yet: keep `scan`, and send it in", body = ExitView),
+        crate::openapi::Problems,
+    ),
 )]
 #[post("/exits")]
 pub async fn exit(node: web::Data<Node>, caller: Caller, key: IdempotencyKey, form: web::Json<GateForm>) -> Result<HttpResponse, Problem> {
     let museum = museum_of(&node, &caller, Scope::Gate, &form.museum.text())?.museum.id();
-    let (ticket, _) = form.shown(&node)?;
+    let passage = form.passage(&node, museum, Direction::Out)?;
     let envelope = envelope(&node, &caller, &key, &["exit"], &*form, &[], None)?;
-    let record = node.slot(ticket.slot(), envelope, Command::Exit { ticket, gate: form.gate, museum }).await.map_err(verdict)?;
+    let record = node.pass(envelope, passage).await.map_err(verdict)?;
     let exited = record.events.iter().find_map(|event| if let Event::Exited(exited) = event { Some(exited) } else { None });
     let exited = exited.ok_or_else(not_rebuilt)?;
-    Ok(HttpResponse::Ok().json(ExitView { verdict: "left", ticket: exited.ticket.to_string(), gate: exited.gate, at: record.at.to_string() }))
+    let Said { status, at, recorded, scan } = Said::new(&record, &passage, exited.scanned_at);
+    Ok(HttpResponse::build(status).json(ExitView { verdict: "left", ticket: exited.ticket.to_string(), gate: exited.gate, at, recorded, scan }))
 }

@@ -73,6 +73,8 @@ pub struct StatusView {
     started: StartedView,
     /// By how many batches the lists of sales and tickets are behind.
     views_lag_batches: u64,
+    /// How many admissions and exits gates were told that are not written yet, because the journal did not write.
+    unrecorded_scans: u64,
     /// Whether the MQTT broker sends readings: `connected` or `disconnected`; absent if none is followed.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(max_length = 16)]
@@ -113,6 +115,7 @@ pub async fn status(node: web::Data<Node>, mqtt: web::ThinData<Option<Link>>) ->
         },
         started: StartedView { batch: started.head.number, records: started.records, cut: started.cut },
         views_lag_batches: views_lag(&node),
+        unrecorded_scans: node.unrecorded() as u64,
         mqtt: mqtt.0.as_ref().map(|link| if link.figures().connected { "connected" } else { "disconnected" }),
     };
     let mut response = HttpResponse::build(status);
@@ -144,6 +147,7 @@ pub async fn figures(node: web::Data<Node>, mqtt: web::ThinData<Option<Link>>) -
     gauge!("tornello_slot_owners").set(figure(node.owners()));
     gauge!("tornello_slots_on_board").set(figure(node.board().len()));
     gauge!("tornello_views_lag_batches").set(figure(usize::try_from(views_lag(&node)).unwrap_or(usize::MAX)));
+    gauge!("tornello_unrecorded_scans").set(figure(node.unrecorded()));
     if let Some(link) = &mqtt.0 {
         gauge!("tornello_mqtt_connected").set(if link.figures().connected { 1.0 } else { 0.0 });
     }

@@ -50,6 +50,14 @@ pub fn all(routes: &mut ServiceConfig<'_>) {
     routes.service(health::status).service(health::figures);
 }
 
+/// What gates need, for a listener of their own: in and out, what they take along, what they have done, and whether all is well.
+pub fn at_gates(routes: &mut ServiceConfig<'_>) {
+    routes.service(utoipa_actix_web::scope("/v1").configure(|routes: &mut ServiceConfig<'_>| {
+        routes.service(gates::admit).service(gates::exit).service(scans::merge).service(manifests::get).service(tickets::keys);
+    }));
+    routes.service(health::status).service(health::figures);
+}
+
 /// The native interface.
 fn v1(routes: &mut ServiceConfig<'_>) {
     // Routes are tried in this order: first those that are asked thousands of times a second.

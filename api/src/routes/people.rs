@@ -97,15 +97,15 @@ impl PersonView {
     }
 }
 
-/// How often a request that names a person may be refused and asked again under its key.
+/// How often a request that names a person may be refused, or forgotten, and asked again under its key.
 const TRIES_MAX: u32 = 100;
 
-/// The number of the person whom a request names. It follows from who asked what under which key, and from how often that was refused: a repeated request makes
-/// no second person, and a key that is reused for something else changes nobody's contact. Its first 16 bits are the museum's, whose staff alone may see the
+/// The number of the person whom a request names. It follows from who asked what under which key, and from how often that number was taken: a repeated request makes
+/// no second person, and a key that is reused, for something else or after its day, changes nobody's contact. Its first 16 bits are the museum's, whose staff alone may see the
 /// contact.
-fn person_of(museum: MuseumId, envelope: &Envelope, refused: u32) -> PersonId {
+fn person_of(museum: MuseumId, envelope: &Envelope, taken: u32) -> PersonId {
     let Envelope { who, key, body, .. } = envelope;
-    let opaque = digest(&[b"person", &who.get().to_be_bytes(), &key.0.to_be_bytes(), &body.0.to_be_bytes(), &refused.to_be_bytes()]);
+    let opaque = digest(&[b"person", &who.get().to_be_bytes(), &key.0.to_be_bytes(), &body.0.to_be_bytes(), &taken.to_be_bytes()]);
     PersonId(u128::from(museum.0) << 112 | opaque.0 >> 16)
 }
 
@@ -117,7 +117,8 @@ const fn museum_of(person: PersonId) -> MuseumId {
 /// goes into the command.
 pub async fn keep(node: &Node, slot: SlotId, envelope: &Envelope, form: Option<&ContactForm>, wanted: bool) -> Result<Option<PersonId>, Problem> {
     let Some(ContactForm { given_name, family_name, email, phone, language }) = form.cloned() else { return Ok(None) };
-    let contact = Contact::try_from(people::ContactForm { given_name, family_name, email, phone, language })?;
+    let form = people::ContactForm { given_name, family_name, email, phone, language, iban: None, account_holder: None };
+    let contact = Contact::try_from(form)?;
     store(node, slot, envelope, &contact, wanted).await.map(Some)
 }
 
@@ -132,14 +133,14 @@ async fn store(node: &Node, slot: SlotId, envelope: &Envelope, contact: &Contact
     }
     let planned = || node.museums().opening(slot).map(|opening| opening.end);
     let end = node.board().head(slot).map(|head| head.end).or_else(planned).ok_or_else(Problem::not_found)?;
-    for refused in 0..TRIES_MAX {
-        let person = person_of(slot.museum(), envelope, refused);
+    for taken in 0..TRIES_MAX {
+        let person = person_of(slot.museum(), envelope, taken);
         match files(node)?.people.put(person, contact, node.now(), Some(end.plus_seconds(RETENTION_S))).await {
             Ok(()) => return Ok(person),
             // The person was erased after the first request, of which this one is a repeat: the sale stands, the contact stays erased.
-            Err(PeopleError::Erased(_)) if node.knows(slot, envelope).await? => return Ok(person),
-            // Or with a request that was refused, which may be done now: its person has another number.
-            Err(PeopleError::Erased(_)) => {}
+            Err(PeopleError::Erased(_) | PeopleError::Settled(_)) if node.knows(slot, envelope).await? => return Ok(person),
+            // Or with a request that was refused, which may be done now; or it stands on a sale of an earlier day, made under the same key: this is another person.
+            Err(PeopleError::Erased(_) | PeopleError::Settled(_)) => {}
             Err(error) => return Err(error.into()),
         }
     }

@@ -62,12 +62,12 @@ pub struct ScanForm {
 }
 
 impl ScanForm {
-    /// What a gate has noted, as its `number`th scan.
+    /// What a gate has noted, as its `number`th scan if it numbers them.
     #[must_use]
-    pub fn new(number: u64, museum: MuseumId, noted: &Noted) -> Self {
+    pub fn new(number: Option<u64>, museum: MuseumId, noted: &Noted) -> Self {
         let Noted { scan: Scan { ticket, scanned_at, gate, direction }, issue } = *noted;
         Self {
-            scan: Some(number),
+            scan: number,
             code: None,
             ticket: Some(ticket),
             issue,

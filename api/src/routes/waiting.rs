@@ -249,7 +249,7 @@ pub async fn join(
     let channel = caller.channel();
     let envelope = envelope(&node, &caller, &key, &["wait", &slot.to_string()], &*form, &form.parties, order_of(form.order.as_deref())?)?;
     let lines: Vec<Line> = priced(&node, slot, channel, &form.lines, &envelope).await?;
-    let command = Command::Wait { entry: HoldId::new(slot, random()), channel, lines };
+    let command = Command::Wait { entry: HoldId::new(slot, random()), who: caller.id(), channel, lines };
     let record = node.slot(slot, envelope, command).await.map_err(|failure| alternatives(&node, slot, channel, failure))?;
     let waited = record.events.iter().find_map(|event| if let Event::Waited(waited) = event { Some(waited) } else { None });
     let waited = waited.ok_or_else(not_rebuilt)?;

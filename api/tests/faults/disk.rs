@@ -1,5 +1,6 @@
-//! A full disk, and one that fails and takes no more writes. What cannot be written is answered with 503 and Retry-After, what was written can be read, and a
-//! gate is never told that somebody may go in if that cannot be written down. When there is room again all goes on, without a restart.
+//! A full disk, and one that fails and takes no more writes. What cannot be written is answered with 503 and Retry-After, what was written can be read, and gates go
+//! on: a good ticket lets in, once, with the word that this is not written yet. When there is room again all goes on, without a restart, and what gates were told
+//! is written.
 
 use std::time::Duration;
 
@@ -25,6 +26,8 @@ struct Shop {
     first: Value,
     /// How many sales of one ticket were acknowledged.
     sold: u64,
+    /// What the gate was told while nothing could be written.
+    unrecorded: Option<Answer>,
 }
 
 fn sale(contact: bool) -> Value {
@@ -46,7 +49,7 @@ impl Shop {
         let slot = running(&slots(&server, &key, 0..2).await);
         let path = format!("/v1/slots/{slot}/capacity");
         server.ask(Method::PUT, &path, &manager, "places", &json!({"capacity": SALES_MAX})).await.expect(StatusCode::OK);
-        let mut shop = Self { server, key, slot, tickets: Vec::new(), first: Value::Null, sold: 0 };
+        let mut shop = Self { server, key, slot, tickets: Vec::new(), first: Value::Null, sold: 0, unrecorded: None };
         for n in 0..3 {
             let sold = shop.sell(&format!("before-{n}"), n == 0).await.expect(StatusCode::CREATED);
             shop.tickets.push(sold["tickets"][0]["ticket"].clone());
@@ -69,6 +72,11 @@ impl Shop {
         self.server.post("/v1/admissions", &self.key, idempotency_key, &shown).await
     }
 
+    /// Sends in the scan that a gate was told to keep; what became of it.
+    async fn send_scan(&self, told: &Answer) -> Value {
+        self.server.post("/v1/admissions/batch", &self.key, "", &json!([told.body["scan"]])).await.expect(StatusCode::OK)
+    }
+
     /// Sells until nothing can be written any more; the key of the sale that was not.
     async fn sell_until_full(&mut self) -> String {
         for n in 0..SALES_MAX {
@@ -86,22 +94,26 @@ impl Shop {
     async fn only_reads(&mut self) {
         self.sell("while-1", false).await.is_not_now();
         self.sell("while-2", true).await.is_not_now();
-        self.admit("while-in-1", 1).await.is_not_now();
-        // What needs no writing is said: this ticket's holder is inside already.
-        let twice = self.admit("while-in-0", 0).await;
-        if twice.status == StatusCode::SERVICE_UNAVAILABLE {
-            twice.is_not_now();
-        } else {
+        let admitted = self.admit("while-in-1", 1).await;
+        assert_eq!((admitted.status, &admitted.body["verdict"]), (StatusCode::ACCEPTED, &json!("admitted")), "{}", admitted.body);
+        assert_eq!((&admitted.body["recorded"], &admitted.body["scan"]["scanned_at"]), (&json!(false), &admitted.body["at"]));
+        assert_eq!(self.admit("while-in-1", 1).await, admitted, "a repeat is answered the same");
+        // Nobody is let in twice, neither who was before nor who has been since.
+        for ticket in [0, 1] {
+            let twice = self.admit(&format!("while-in-again-{ticket}"), ticket).await;
             assert_eq!((twice.status, twice.code(), &twice.body["verdict"]), (StatusCode::CONFLICT, "ticket_inside", &json!("refused")));
         }
+        self.unrecorded = Some(admitted);
         let first = self.server.get(&format!("/v1/sales/{}", self.first["sale"].as_str().unwrap()), &self.key).await.expect(StatusCode::OK);
         assert_eq!((&first["tickets"][0]["state"], &first["total_cents"]), (&json!("inside"), &self.first["total_cents"]));
         let ticket = self.server.get(&format!("/v1/tickets/{}", self.tickets[1].as_str().unwrap()), &self.key).await.expect(StatusCode::OK);
         assert_eq!((&ticket["state"], ticket["code"].is_string()), (&json!("valid"), true), "{ticket}");
         assert_eq!(counters(&self.server, &self.key, &self.slot).await, [self.sold, 0, 1]);
         slots(&self.server, &self.key, 0..2).await;
-        assert!(self.server.text("/metrics").await.contains("tornello_journal_batches_total"));
-        self.server.get("/status", &self.key).await.is_not_now();
+        assert!(self.server.text("/metrics").await.contains("tornello_unrecorded_scans 1"));
+        let status = self.server.get("/status", &self.key).await;
+        status.is_not_now();
+        assert_eq!(status.body["unrecorded_scans"], 1);
     }
 }
 
@@ -123,8 +135,16 @@ async fn a_full_disk_stops_changes_until_there_is_room_and_nothing_else() {
     assert_eq!(again, sold, "the sale that was not written is done once");
     shop.sell("while-1", false).await.expect(StatusCode::CREATED);
     shop.sell("while-2", true).await.expect(StatusCode::CREATED);
-    shop.admit("while-in-1", 1).await.expect(StatusCode::OK);
+    // What the gate was told is written by itself, under its key and with its time; the gate's own scan does no harm.
+    let merged = async { while shop.server.get("/status", &shop.key).await.expect(StatusCode::OK)["unrecorded_scans"] != 0 {} };
+    tokio::time::timeout(WITHIN, merged).await.expect("what the gate was told is written");
+    let unrecorded = shop.unrecorded.clone().expect("somebody was let in");
     assert_eq!(counters(&shop.server, &shop.key, &shop.slot).await, [shop.sold, 0, 2]);
+    assert_eq!(shop.admit("while-in-1", 1).await, unrecorded, "a repeat is answered the same");
+    assert_eq!(shop.admit("after-in-1", 1).await.code(), "ticket_inside");
+    let sent = shop.send_scan(&unrecorded).await;
+    assert_eq!((&sent["duplicates"], &sent["conflicts"], &sent["merged"]), (&json!(1), &json!(0), &json!(0)), "{sent}");
+    assert_eq!(shop.admit("after-in-2", 2).await.expect(StatusCode::OK)["recorded"], true);
     let caught_up = async { while shop.server.get("/status", &shop.key).await.expect(StatusCode::OK)["views_lag_batches"] != 0 {} };
     tokio::time::timeout(WITHIN, caught_up).await.expect("the lists follow again");
 
@@ -133,6 +153,28 @@ async fn a_full_disk_stops_changes_until_there_is_room_and_nothing_else() {
     assert!(verified.status.success(), "{}", String::from_utf8_lossy(&verified.stderr));
     let sales = format!("sales    {}", tornello_api::replay::report::thousands(shop.sold as i64));
     assert!(String::from_utf8_lossy(&verified.stdout).contains(&sales), "{sales}: {}", String::from_utf8_lossy(&verified.stdout));
+    let server = Server::run(serve(mount.tornello(), &mount.inside().join("data"))).unwrap_or_else(|(status, log)| panic!("{status}:\n{log}"));
+    assert_eq!(counters(&server, &shop.key, &shop.slot).await, [shop.sold, 0, 3], "it is in the journal");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_crash_on_a_full_disk_loses_what_gates_were_told_and_their_scans_bring_it_back() {
+    let mount = Mount::small(128);
+    let mut shop = Shop::open(&mount).await;
+    mount.fill();
+    shop.sell_until_full().await;
+    let unrecorded = shop.admit("in-1", 1).await;
+    assert_eq!(unrecorded.status, StatusCode::ACCEPTED, "{}", unrecorded.body);
+    shop.server.kill();
+    mount.make_room();
+    shop.server = Server::run(serve(mount.tornello(), &mount.inside().join("data"))).unwrap_or_else(|(status, log)| panic!("{status}:\n{log}"));
+    assert_eq!(counters(&shop.server, &shop.key, &shop.slot).await, [shop.sold, 0, 1], "nothing of it was written");
+    for outcome in ["merged", "duplicates"] {
+        let sent = shop.send_scan(&unrecorded).await;
+        assert_eq!(sent[outcome], 1, "{sent}");
+    }
+    assert_eq!(shop.admit("in-1-again", 1).await.code(), "ticket_inside");
+    assert_eq!(counters(&shop.server, &shop.key, &shop.slot).await, [shop.sold, 0, 2]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

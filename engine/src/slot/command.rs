@@ -154,6 +154,8 @@ pub enum Command {
     Wait {
         /// The new entry's id; an offer will be a hold of the same id.
         entry: HoldId,
+        /// Who asks: one caller may have so many parties on the list and no more.
+        who: KeyId,
         /// Through which channel.
         channel: Channel,
         /// Categories, counts and prices.

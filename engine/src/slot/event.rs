@@ -323,7 +323,7 @@ pub enum ConflictReason {
     TooEarly,
     /// The gate was closed for the slot.
     TooLate,
-    /// The ticket is on its way to another slot.
+    /// The ticket was on its way to another slot. Not written any more: such a scan is to be sent again when it is known where the ticket stands. Journals hold it.
     TicketMoving,
     /// The ticket was moved to another slot.
     TicketMoved,

@@ -108,7 +108,7 @@ impl Aggregate for Slot {
                 self.observe(now, *source, (*inside, *sd), *measured_at, *ceiling, *grant)
             }
             Command::Merge { scan, issue, museum } => self.merge(now, *scan, *issue, *museum),
-            Command::Wait { entry, channel, lines } => self.wait(now, *entry, *channel, lines),
+            Command::Wait { entry, who, channel, lines } => self.wait(now, *entry, *who, *channel, lines),
             Command::LeaveWaiting { entry, owner } => self.leave_waiting(now, *entry, *owner),
             Command::BeginMove { sale, owner, tickets, arrival, via, prices } => {
                 self.begin_move(now, (*sale, *owner), tickets, (*arrival, *via), prices)

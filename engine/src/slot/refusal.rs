@@ -9,7 +9,8 @@
 //! 4. the state of the thing: `already_extended`, `hold_kept`, `ticket_cancelled`, `ticket_used`, `ticket_moving`, `ticket_moved`, `ticket_blocked`,
 //!    `not_blocked`, `issues_used_up`;
 //! 5. money: `settlement_mismatch`, `settlement_not_allowed`, `not_sold_there`, `price_differs`;
-//! 6. places: `not_enough_places`; of staff: `quotas_too_large`; of those who would wait: `places_available`, `waiting_list_full`.
+//! 6. places: `not_enough_places`; of staff: `quotas_too_large`; of those who would wait: `places_available`, `waiting_list_full`,
+//!    `too_many_waiting`.
 //!
 //! At the gate: `wrong_museum`, `unknown_ticket`, `code_outdated`, `ticket_cancelled`, `ticket_blocked`, `ticket_moving`, `ticket_moved`, `ticket_inside`,
 //! `too_early`, `too_late`, `ticket_used`, `not_inside`, `wait`. Scans that come in later: `wrong_museum`, `unknown_ticket`, `scan_known`, `scan_in_future`,
@@ -58,7 +59,7 @@ pub const STEPS: [(&str, &[&str]); 6] = [
         ],
     ),
     ("money", &["settlement_mismatch", "settlement_not_allowed", "not_sold_there", "price_differs"]),
-    ("places", &["not_enough_places", "quotas_too_large", "places_available", "waiting_list_full"]),
+    ("places", &["not_enough_places", "quotas_too_large", "places_available", "waiting_list_full", "too_many_waiting"]),
 ];
 
 /// The order of the checks at the gate, as above, by their codes.
@@ -276,6 +277,11 @@ pub enum Refusal {
     },
     /// No payment has to be told of a refund under that number.
     NotOwed,
+    /// The caller has as many parties on the waiting list as one may.
+    TooManyWaiting {
+        /// The most parties of one caller that wait for one slot.
+        max: u32,
+    },
 }
 
 /// What holds places back.
@@ -350,6 +356,7 @@ impl Refusal {
             Self::UntilPast => "until_past",
             Self::HoldKept { .. } => "hold_kept",
             Self::NotOwed => "not_owed",
+            Self::TooManyWaiting { .. } => "too_many_waiting",
         }
     }
 }

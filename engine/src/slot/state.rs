@@ -228,6 +228,8 @@ pub(super) type ById<T> = Spread<HoldId, T, BuildHasherDefault<IdHasher>>;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Ledger {
     pub(super) holds: ById<Hold>,
+    /// Sales never leave, also those of which all tickets were cancelled or have moved on: who shows one is told what became of it. So they grow with what is done
+    /// to the slot, as its journal does, and go with it.
     pub(super) sales: ById<Sale>,
     /// Holds that ended without a sale, for a day: a late caller is told what became of them.
     pub(super) ended: ById<(End, Timestamp)>,

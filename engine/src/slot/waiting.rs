@@ -14,13 +14,15 @@ use crate::time::Timestamp;
 
 /// The most parties that wait for one slot.
 const WAITING_MAX: usize = 1_000;
+/// The most of them of one caller, so that none takes the list from all others.
+const WAITING_OF_ONE_MAX: u32 = 500;
 /// The most offers or endings of one record, so that a record stays small; the shell asks again while more are due.
 const DUE_MAX: usize = 256;
 
 impl Slot {
     /// A party may join while its channel sells, its places are not to be had, and the slot has that many at all. A slot that staff closed takes no more
     /// parties; those who wait already stay, and are the first to be served when it reopens.
-    pub(super) fn wait(&self, now: Timestamp, entry: HoldId, channel: Channel, lines: &[Line]) -> Result<Vec<Event>, Refusal> {
+    pub(super) fn wait(&self, now: Timestamp, entry: HoldId, who: KeyId, channel: Channel, lines: &[Line]) -> Result<Vec<Event>, Refusal> {
         let party = self.party(entry, lines)?;
         self.on_sale(now, channel)?;
         let (available, limited_by) = self.left_for(now, channel);
@@ -34,6 +36,9 @@ impl Slot {
         let list = &self.ledger.list;
         if list.len() >= WAITING_MAX {
             return Err(Refusal::WaitingListFull { max: WAITING_MAX as u32 });
+        }
+        if list.parties_of(who) >= WAITING_OF_ONE_MAX {
+            return Err(Refusal::TooManyWaiting { max: WAITING_OF_ONE_MAX });
         }
         let (number, parties_ahead, people_ahead) = (list.next_number(), list.len() as u32, list.people());
         Ok(vec![Event::Waited(Waited { entry, number, channel, lines: lines.to_vec(), parties_ahead, people_ahead })])

@@ -111,6 +111,8 @@ pub(super) struct WaitingList {
     /// The numbers of those who wait, by channel and size: the first who fits is found without asking all.
     sizes: [BTreeMap<u32, BTreeSet<u64>>; Channel::COUNT],
     people: u32,
+    /// How many parties wait for each caller.
+    callers: BTreeMap<KeyId, u32>,
     offers: ById<Offer>,
     /// Offers, by number, to parties that joined later than somebody who still waits.
     overtakings: BTreeMap<u64, Offer>,
@@ -130,6 +132,11 @@ impl WaitingList {
     /// How many people wait.
     pub(super) const fn people(&self) -> u32 {
         self.people
+    }
+
+    /// How many parties of a caller wait.
+    pub(super) fn parties_of(&self, who: KeyId) -> u32 {
+        self.callers.get(&who).copied().unwrap_or(0)
     }
 
     /// The number of who joins next.
@@ -193,6 +200,7 @@ impl WaitingList {
     fn count_in(&mut self, party: &Waiting) {
         let size = party.people();
         self.people += size;
+        *self.callers.entry(party.who).or_default() += 1;
         self.sizes[party.channel.index()].entry(size).or_default().insert(party.number);
     }
 
@@ -201,6 +209,12 @@ impl WaitingList {
         let party = self.waiting.remove(&self.numbers.remove(&entry)?)?;
         let size = party.people();
         self.people -= size;
+        if let Some(parties) = self.callers.get_mut(&party.who) {
+            *parties -= 1;
+            if *parties == 0 {
+                self.callers.remove(&party.who);
+            }
+        }
         let sizes = &mut self.sizes[party.channel.index()];
         if let Some(numbers) = sizes.get_mut(&size) {
             numbers.remove(&party.number);
@@ -271,7 +285,7 @@ impl WaitingList {
             *number == party.number && *number <= self.joined && self.numbers.get(&party.entry) == Some(number) && !elsewhere
         };
         self.numbers.len() == self.waiting.len()
-            && (&counted.sizes, counted.people) == (&self.sizes, self.people)
+            && (&counted.sizes, counted.people, &counted.callers) == (&self.sizes, self.people, &self.callers)
             && self.waiting.iter().all(waits)
             && self.offers.keys().all(|entry| lives(*entry) && !self.ended.contains_key(entry))
             && self.ended.keys().all(|entry| !lives(*entry))

@@ -95,7 +95,7 @@ async fn a_move_that_cannot_be_is_refused_before_anything_is_written() {
 async fn who_waits_has_what_a_move_frees_and_is_not_overtaken_by_one() {
     let house = House::new().await;
     let node = house.node();
-    let wait = |slot, n, count| Command::Wait { entry: HoldId::new(slot, n), channel: Channel::BoxOffice, lines: lines(count) };
+    let wait = |slot, n, count| Command::Wait { entry: HoldId::new(slot, n), who: KeyId(7), channel: Channel::BoxOffice, lines: lines(count) };
     let cancel = |tickets| Command::Cancel { sale: HoldId::new(later(), 2), owner: None, tickets, cause: CancelCause::Museum };
     let ended = |slot: SlotId| node.slot(slot, by(u128::from(slot.start() == later().start()) + 90), Command::Reopen);
     for (key, slot, command) in [

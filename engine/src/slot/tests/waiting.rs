@@ -3,7 +3,7 @@
 use super::*;
 
 fn wait(n: u64, channel: Channel, people: u16) -> Command {
-    Command::Wait { entry: id(n), channel, lines: vec![full(people)] }
+    Command::Wait { entry: id(n), who: KeyId(1), channel, lines: vec![full(people)] }
 }
 
 fn leave(n: u64) -> Command {
@@ -66,7 +66,7 @@ fn waits_only_for_what_is_not_to_be_had() {
     given_capacity(8, &[]).refuses(-DAY, wait(1, Channel::Web, 9), never);
 
     let mut bad = full_house();
-    assert_eq!(bad.ask(-DAY, &Command::Wait { entry: id(3), channel: Channel::Web, lines: vec![] }), Err(Refusal::BadLines));
+    assert_eq!(bad.ask(-DAY, &Command::Wait { entry: id(3), who: KeyId(1), channel: Channel::Web, lines: vec![] }), Err(Refusal::BadLines));
     assert_eq!(bad.ask(-DAY, &wait(3, Channel::Web, 0)), Err(Refusal::PartyEmpty));
     assert_eq!(bad.ask(-DAY, &wait(3, Channel::Web, 11)), Err(Refusal::PartyTooLarge { max: 10 }));
     assert_eq!(bad.ask(-DAY, &wait(1, Channel::Web, 1)), Err(Refusal::IdTaken));
@@ -103,12 +103,33 @@ fn a_list_has_an_end() {
     }
     assert_eq!(world.ask(-DAY, &wait(1_000, Channel::Web, 1)), Err(Refusal::WaitingListFull { max: 1_000 }));
     assert_eq!(world.slot.recount(), Ok(()));
+    let bytes = postcard::to_allocvec(&world.slot).unwrap();
+    assert_eq!(postcard::from_bytes::<Slot>(&bytes).as_ref(), Ok(&world.slot));
     // All are served at once, some at a time, in order, and none twice.
     let record = world.slot.record(at(-DAY), None, vec![Event::CapacitySet(CapacitySet { capacity: 100_000 })]);
     world.slot.apply(&record);
     let offered = world.offered(-DAY);
     assert_eq!(offered, (0..1_000).map(|n| (id(n), 0)).collect::<Vec<_>>());
     assert!(world.records.iter().all(|record| record.events.len() <= 256));
+}
+
+#[test]
+fn one_caller_leaves_room_on_the_list_for_others() {
+    let mut world = given_capacity(10, &[(-DAY, direct(5_000, &[full(10)], desk()))]);
+    for n in 0..500 {
+        assert!(world.ask(-DAY, &wait(n, Channel::Web, 1)).is_ok());
+    }
+    let more = wait(500, Channel::Web, 1);
+    assert_eq!(world.ask(-DAY, &more), Err(Refusal::TooManyWaiting { max: 500 }));
+    let other = Command::Wait { entry: id(501), who: KeyId(2), channel: Channel::Web, lines: vec![full(1)] };
+    assert!(world.slot.decide(at(-DAY), &other).is_ok());
+    // Who leaves, or is served, counts no more.
+    assert!(world.ask(-DAY, &Command::LeaveWaiting { entry: id(7), owner: None }).is_ok());
+    assert!(world.ask(-DAY, &more).is_ok());
+    assert!(world.ask(-DAY, &Command::SetCapacity { capacity: 12 }).is_ok());
+    assert_eq!(world.offered(-DAY).len(), 2);
+    assert!(world.ask(-DAY, &wait(502, Channel::Web, 1)).is_ok());
+    assert_eq!(world.slot.recount(), Ok(()));
 }
 
 #[test]

@@ -1,0 +1,350 @@
+//! Gates online. What a slot decides is written before it is said, as everywhere; only while the journal does not write, as on a full disk, is it said first: nobody
+//! stands before a closed gate because of a disk.
+//!
+//! Then a slot is forked. The fork is the slot as it stands on the disk, and on top of it what gates were told since, so the same code says the same as online, and
+//! nobody is let in twice. What was told waits in memory, up to a bound, as scans like those of a gate without a network; as soon as the journal writes again they are
+//! merged ([`slot::Command::Merge`]) under their own keys and times, before anything else of that slot is decided for a gate. A crash before that loses them: hence
+//! the gate is told to keep each scan and to send it in as well, which does no harm if it is known.
+//!
+//! A fork is made only when nothing for a gate of that slot is on its way through the journal, and it is gone before anything is again: of two requests for one
+//! ticket, one decides first, wherever. Who was told that an outcome is unknown is told so until the journal knows.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use tokio::sync::{Mutex, Notify, RwLock};
+use tornello_engine::aggregate::Aggregate;
+use tornello_engine::envelope::Envelope;
+use tornello_engine::ids::{Code, MuseumId, SlotId, TicketId};
+use tornello_engine::recall::Recall;
+use tornello_engine::record::Record;
+use tornello_engine::slot::{self, Command, Direction, Refusal, Scan, Slot};
+use tornello_engine::time::Timestamp;
+
+use super::Node;
+use crate::digest::digest;
+use crate::failure::Failure;
+use crate::journal::StreamId;
+use crate::journal::writer::Health;
+use crate::owner::Answer;
+
+/// The most scans that wait to be written: hours of a whole country's, in a few dozen MiB.
+pub(super) const SCANS_MAX: usize = 100_000;
+/// The most slots that are forked at once: each is as large in memory as one in use.
+const FORKS_MAX: usize = 1_024;
+/// How many scans of a slot are on their way to the disk at once.
+const MERGED_AT_ONCE: usize = 256;
+/// How often a journal that comes and goes is asked before the gate is.
+const ATTEMPTS: usize = 3;
+/// How soon scans are merged again that could not be merged yet.
+const MERGE_AGAIN: Duration = Duration::from_secs(1);
+
+/// A ticket at a gate, whose holder goes in or out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Passage {
+    /// Which ticket.
+    pub ticket: TicketId,
+    /// The issue number on the code that was shown; none: the gate typed the ticket's id.
+    pub issue: Option<u16>,
+    /// Which gate.
+    pub gate: Code,
+    /// The museum where the gate stands.
+    pub museum: MuseumId,
+    /// In or out.
+    pub direction: Direction,
+}
+
+impl Passage {
+    /// As the scan that it is at a time.
+    #[must_use]
+    pub const fn scan(&self, at: Timestamp) -> Scan {
+        Scan { ticket: self.ticket, scanned_at: at, gate: self.gate, direction: self.direction }
+    }
+
+    const fn command(&self) -> Command {
+        let Self { ticket, issue, gate, museum, direction } = *self;
+        match direction {
+            Direction::In => Command::Admit { ticket, issue, gate, museum },
+            Direction::Out => Command::Exit { ticket, gate, museum },
+        }
+    }
+
+    pub(super) const fn merge(&self, at: Timestamp) -> Command {
+        Command::Merge { scan: self.scan(at), issue: self.issue, museum: self.museum }
+    }
+}
+
+/// The forks of all slots that have one.
+#[derive(Debug, Default)]
+pub(super) struct Gates {
+    /// Read while something for a gate is on its way through the journal.
+    pub(super) forks: RwLock<HashMap<SlotId, Arc<Mutex<Fork>>>>,
+    /// How many scans wait in all forks.
+    pub(super) waiting: AtomicUsize,
+    /// The tickets of which nobody knows whether they were let in or out, until the journal writes again.
+    doubtful: parking_lot::Mutex<HashSet<TicketId>>,
+    /// There is something to merge, or to forget.
+    changed: Notify,
+}
+
+/// A slot while the journal does not write.
+#[derive(Debug, Default)]
+pub(super) struct Fork {
+    /// The slot with all that was told; none before the first look.
+    state: Option<Slot>,
+    /// The end of the journal when it was read.
+    head: u64,
+    /// What was told and is not written, oldest first.
+    told: VecDeque<Told>,
+    /// The slot is online again: look for its next fork, if any.
+    is_over: bool,
+}
+
+/// What a gate was told.
+#[derive(Debug)]
+struct Told {
+    envelope: Envelope,
+    passage: Passage,
+    /// As it would have been written.
+    record: Record<slot::Event>,
+}
+
+impl Node {
+    /// Lets a ticket's holder in or out. What happened is on the disk when this answers, unless its event has a `scanned_at`: then the journal did not write, and it
+    /// will be merged when it does. A repeat of the key is answered the same.
+    pub async fn pass(&self, envelope: Envelope, passage: Passage) -> Answer<Slot> {
+        let slot = passage.ticket.slot();
+        let mut last = Failure::Busy;
+        for _ in 0..ATTEMPTS {
+            let forks = self.gates.forks.read().await;
+            let fork = match forks.get(&slot).cloned() {
+                Some(fork) => {
+                    drop(forks);
+                    fork
+                }
+                None if self.health() == Health::Writing => {
+                    match self.slot(slot, envelope.clone(), passage.command()).await {
+                        // Nothing has changed. `Busy` is also said to who was refused because of something that was lost then.
+                        Err(failure @ Failure::Journal(_)) => last = failure,
+                        Err(Failure::Busy) if self.health() != Health::Writing => {}
+                        Err(Failure::OutcomeUnknown) => {
+                            self.doubt(passage.ticket);
+                            return Err(Failure::OutcomeUnknown);
+                        }
+                        answer => return answer,
+                    }
+                    continue;
+                }
+                None => {
+                    drop(forks);
+                    self.fork(slot).await?
+                }
+            };
+            if let Some(answer) = self.pass_unwritten(slot, &fork, &envelope, passage).await {
+                return answer;
+            }
+        }
+        Err(last)
+    }
+
+    /// How many scans wait to be written.
+    #[must_use]
+    pub fn unrecorded(&self) -> usize {
+        self.gates.waiting.load(Ordering::Relaxed)
+    }
+
+    /// Whether all is known of a ticket depends on what the journal will say it holds.
+    fn doubt(&self, ticket: TicketId) {
+        if self.health() != Health::Writing {
+            self.gates.doubtful.lock().insert(ticket);
+            self.gates.changed.notify_one();
+        }
+    }
+
+    /// The fork of a slot, made if there is none.
+    async fn fork(&self, slot: SlotId) -> Result<Arc<Mutex<Fork>>, Failure<Refusal>> {
+        // Now nothing for any gate is on its way, and what comes will see the fork.
+        let mut forks = self.gates.forks.write().await;
+        if forks.len() >= FORKS_MAX {
+            forks.retain(|_, fork| {
+                let Ok(mut fork) = fork.try_lock() else { return true };
+                fork.is_over = fork.told.is_empty();
+                !fork.is_over
+            });
+        }
+        if forks.len() >= FORKS_MAX && !forks.contains_key(&slot) {
+            return Err(Failure::Journal("as many slots as can have scans that wait".into()));
+        }
+        let fork = Arc::clone(forks.entry(slot).or_default());
+        self.gates.changed.notify_one();
+        Ok(fork)
+    }
+
+    /// Decides on a fork; none if the slot is online again.
+    async fn pass_unwritten(&self, slot: SlotId, fork: &Mutex<Fork>, envelope: &Envelope, passage: Passage) -> Option<Answer<Slot>> {
+        let mut fork = fork.lock().await;
+        if fork.is_over || self.end_fork(slot, &mut fork).await {
+            return None;
+        }
+        let answer = self.tell(slot, &mut fork, envelope, passage).await;
+        if answer.is_ok() {
+            self.gates.changed.notify_one();
+        }
+        Some(answer)
+    }
+
+    async fn tell(&self, slot: SlotId, fork: &mut Fork, envelope: &Envelope, passage: Passage) -> Answer<Slot> {
+        if let Some(told) = fork.told.iter().find(|told| (told.envelope.who, told.envelope.key) == (envelope.who, envelope.key)) {
+            return if told.envelope.body == envelope.body { Ok(told.record.clone()) } else { Err(Failure::KeyReused) };
+        }
+        if self.gates.doubtful.lock().contains(&passage.ticket) {
+            return Err(Failure::OutcomeUnknown);
+        }
+        let state = self.up_to_date(slot, fork).await?;
+        match state.recall(envelope) {
+            Recall::New => {}
+            Recall::OtherBody => return Err(Failure::KeyReused),
+            // It is on the disk: the slot itself repeats what it said, and writes nothing.
+            Recall::Done { .. } => return self.slot(slot, envelope.clone(), passage.command()).await,
+        }
+        let now = self.clock.now();
+        state.decide(now, &passage.command()).map_err(Failure::Refused)?;
+        if self.gates.waiting.fetch_add(1, Ordering::Relaxed) >= SCANS_MAX {
+            self.gates.waiting.fetch_sub(1, Ordering::Relaxed);
+            return Err(Failure::Journal("as many scans wait as can be kept".into()));
+        }
+        let at = now.max(state.last_at());
+        match follow(state, envelope, passage, at) {
+            Ok(record) => {
+                fork.told.push_back(Told { envelope: envelope.clone(), passage, record: record.clone() });
+                Ok(record)
+            }
+            Err(failure) => {
+                self.gates.waiting.fetch_sub(1, Ordering::Relaxed);
+                fork.state = None;
+                Err(failure)
+            }
+        }
+    }
+
+    /// The state of a fork, read again if the journal has grown.
+    async fn up_to_date<'a>(&self, slot: SlotId, fork: &'a mut Fork) -> Result<&'a mut Slot, Failure<Refusal>> {
+        for _ in 0..ATTEMPTS {
+            let head = self.head().number;
+            if fork.state.is_some() && fork.head == head {
+                break;
+            }
+            fork.state = None;
+            let mut state = self.slots.on_disk(StreamId::Slot(slot)).await?;
+            // Nothing was written meanwhile: this is what is on the disk now.
+            if self.head().number == head {
+                for told in &fork.told {
+                    // What is known already, or stands against it by now, comes out when it is merged.
+                    let _ = follow(&mut state, &told.envelope, told.passage, told.record.at);
+                }
+                (fork.state, fork.head) = (Some(state), head);
+            }
+        }
+        fork.state.as_mut().ok_or(Failure::Busy)
+    }
+
+    /// Merges what a slot's gates were told, and puts it online again; false if that cannot be done yet.
+    async fn end_fork(&self, slot: SlotId, fork: &mut Fork) -> bool {
+        if self.health() != Health::Writing || !self.merge(slot, fork).await {
+            return false;
+        }
+        self.gates.forks.write().await.remove(&slot);
+        fork.is_over = true;
+        true
+    }
+
+    /// Merges in rounds of different tickets: the scans of one ticket follow each other.
+    async fn merge(&self, slot: SlotId, fork: &mut Fork) -> bool {
+        while !fork.told.is_empty() {
+            let mut tickets = HashSet::new();
+            let round = fork.told.iter().take(MERGED_AT_ONCE).take_while(|told| tickets.insert(told.passage.ticket)).count();
+            let merged = join_all(fork.told.iter().take(round).map(|told| self.merge_one(slot, told))).await;
+            let round: Vec<Told> = fork.told.drain(..round).collect();
+            for (told, _) in round.into_iter().zip(&merged).rev().filter(|(_, merged)| !**merged) {
+                fork.told.push_front(told);
+            }
+            let done = merged.iter().filter(|merged| **merged).count();
+            self.gates.waiting.fetch_sub(done, Ordering::Relaxed);
+            if done < merged.len() {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Whether a scan needs to wait no longer: it is written, or never can be.
+    async fn merge_one(&self, slot: SlotId, told: &Told) -> bool {
+        let Told { envelope, passage, record } = told;
+        let command = passage.merge(record.at);
+        let mut answer = self.slot(slot, envelope.clone(), command.clone()).await;
+        if answer == Err(Failure::KeyReused) {
+            // Something else came under this key meanwhile. It was told, so it is written.
+            let key = digest(&[b"unrecorded", &envelope.key.0.to_be_bytes(), &record.at.as_micros().to_be_bytes()]);
+            answer = self.slot(slot, Envelope { key, ..envelope.clone() }, command).await;
+        }
+        let ticket = passage.ticket;
+        match answer {
+            Ok(record) => {
+                if record.events.iter().any(|event| matches!(event, slot::Event::AdmissionConflict(_))) {
+                    tracing::warn!(%slot, %ticket, "somebody was let in while the journal did not write, and should not have been");
+                }
+                true
+            }
+            Err(Failure::Refused(Refusal::ScanKnown)) => true,
+            Err(Failure::Refused(Refusal::TicketMoving | Refusal::ScanInFuture)) => false,
+            Err(failure @ (Failure::Refused(_) | Failure::UnknownSlot(_) | Failure::KeyReused)) => {
+                tracing::error!(%slot, %ticket, %failure, "what a gate was told while the journal did not write cannot be merged");
+                true
+            }
+            Err(Failure::Busy | Failure::Journal(_) | Failure::Gateway(_) | Failure::OutcomeUnknown | Failure::OutOfOrder(_)) => false,
+        }
+    }
+
+    /// Puts all forked slots online again; false if not all could be.
+    pub(super) async fn end_forks(&self) -> bool {
+        if self.health() == Health::Writing {
+            self.gates.doubtful.lock().clear();
+        }
+        let forks: Vec<_> = self.gates.forks.read().await.iter().map(|(slot, fork)| (*slot, Arc::clone(fork))).collect();
+        let mut all = true;
+        for (slot, fork) in forks {
+            let mut fork = fork.lock().await;
+            all &= fork.is_over || self.end_fork(slot, &mut fork).await;
+        }
+        all
+    }
+
+    /// Merges what gates were told as soon as the journal writes again. Runs until dropped, or the writer ends.
+    pub(super) async fn keep_merging(&self) {
+        let mut health = self.health.clone();
+        loop {
+            self.gates.changed.notified().await;
+            loop {
+                if health.wait_for(|health| *health == Health::Writing).await.is_err() {
+                    return;
+                }
+                if self.end_forks().await {
+                    break;
+                }
+                tokio::time::sleep(MERGE_AGAIN).await;
+            }
+        }
+    }
+}
+
+/// Takes a passage in as the scan that will be merged; answers its record.
+fn follow(state: &mut Slot, envelope: &Envelope, passage: Passage, at: Timestamp) -> Answer<Slot> {
+    let events = state.decide(at, &passage.merge(at)).map_err(Failure::Refused)?;
+    let record = state.record(at, Some(envelope.clone()), events);
+    state.apply(&record);
+    state.check().map_err(|broken| Failure::OutOfOrder(broken.to_string()))?;
+    Ok(record)
+}
