@@ -9,6 +9,7 @@ pub mod calendar;
 pub mod channel;
 pub mod envelope;
 pub mod grant;
+pub mod iban;
 pub mod ids;
 pub mod institution;
 pub mod money;
