@@ -30,6 +30,8 @@ pub struct SlotHead {
     pub waiting: u32,
     /// How many moves to other slots are under way: somebody has to see to it that they end.
     pub moving: u32,
+    /// How many refunds payments have to be told of: somebody has to see to it that they are.
+    pub owing: u32,
 }
 
 impl SlotHead {
@@ -47,6 +49,7 @@ impl SlotHead {
             wake_at: slot.wake_at(),
             waiting: slot.waiting().len() as u32,
             moving: slot.moving(),
+            owing: slot.owing(),
         }
     }
 }
@@ -75,6 +78,8 @@ pub struct Board {
     sooner: Notify,
     /// Slots that tickets are leaving.
     moving: Mutex<BTreeSet<SlotId>>,
+    /// Slots that owe payments word of a refund.
+    owing: Mutex<BTreeSet<SlotId>>,
     /// Slots that changed since they were last saved.
     unsaved: Mutex<BTreeSet<SlotId>>,
     feed: broadcast::Sender<Change>,
@@ -88,6 +93,7 @@ impl Default for Board {
             wakes: Mutex::default(),
             sooner: Notify::new(),
             moving: Mutex::default(),
+            owing: Mutex::default(),
             unsaved: Mutex::default(),
             feed: broadcast::channel(FEED).0,
         }
@@ -126,12 +132,10 @@ impl Board {
             before
         };
         if before.map_or(0, |before| before.moving) != head.moving {
-            let mut moving = self.moving.lock();
-            if head.moving > 0 {
-                moving.insert(slot)
-            } else {
-                moving.remove(&slot)
-            };
+            list(&self.moving, slot, head.moving > 0);
+        }
+        if before.map_or(0, |before| before.owing) != head.owing {
+            list(&self.owing, slot, head.owing > 0);
         }
         let woke_at = before.and_then(|before| before.wake_at);
         if woke_at != head.wake_at {
@@ -206,6 +210,12 @@ impl Board {
         self.moving.lock().iter().copied().collect()
     }
 
+    /// The slots that owe payments word of a refund.
+    #[must_use]
+    pub fn owing(&self) -> Vec<SlotId> {
+        self.owing.lock().iter().copied().collect()
+    }
+
     /// Ends when the next deadline has changed.
     pub async fn sooner(&self) {
         self.sooner.notified().await;
@@ -231,13 +241,22 @@ impl Board {
         for (shard, changes) in self.shards.iter().zip(&self.changes) {
             let mut shard = shard.write();
             let known = shard.len();
-            shard.retain(|slot, head| head.end >= before || head.wake_at.is_some() || head.moving > 0 || unsaved.contains(slot));
+            shard.retain(|slot, head| head.end >= before || head.wake_at.is_some() || head.moving > 0 || head.owing > 0 || unsaved.contains(slot));
             if shard.len() < known {
                 changes.fetch_add(1, Ordering::Release);
             }
             forgotten += known - shard.len();
         }
         forgotten
+    }
+}
+
+fn list(slots: &Mutex<BTreeSet<SlotId>>, slot: SlotId, is_one: bool) {
+    let mut slots = slots.lock();
+    if is_one {
+        slots.insert(slot);
+    } else {
+        slots.remove(&slot);
     }
 }
 
@@ -259,6 +278,7 @@ mod tests {
             wake_at: wake_s.map(Timestamp::from_seconds),
             waiting: 0,
             moving: 0,
+            owing: 0,
         }
     }
 
@@ -289,6 +309,20 @@ mod tests {
         board.publish(slot(1, 1, 1), SlotHead { moving: 1, ..head(2, None) });
         board.publish(slot(1, 1, 2), head(2, None));
         assert_eq!(board.moving(), [slot(1, 1, 1)]);
+    }
+
+    #[test]
+    fn slots_that_owe_payments_a_word_are_known_and_not_forgotten() {
+        let board = Board::default();
+        board.publish(slot(1, 1, 1), SlotHead { owing: 1, ..head(1, None) });
+        board.restore(slot(1, 1, 2), SlotHead { owing: 2, moving: 1, ..head(1, None) });
+        board.publish(slot(1, 1, 3), head(1, None));
+        assert_eq!((board.owing(), board.moving()), (vec![slot(1, 1, 1), slot(1, 1, 2)], vec![slot(1, 1, 2)]));
+        drop(board.take_unsaved());
+        assert_eq!((board.forget(Timestamp::from_seconds(1_001)), board.len()), (1, 2));
+        board.publish(slot(1, 1, 1), head(2, None));
+        board.publish(slot(1, 1, 2), SlotHead { owing: 1, ..head(2, None) });
+        assert_eq!((board.owing(), board.moving()), (vec![slot(1, 1, 2)], vec![]));
     }
 
     #[test]

@@ -23,7 +23,7 @@ use crate::journal::{Batch, Head, Journal, JournalError, StreamId};
 use crate::streams::corrupt;
 
 /// Raised whenever a table, a head or a snapshot changes its form: an older file is thrown away and built again.
-const FORMAT: i64 = 5;
+const FORMAT: i64 = 6;
 /// How many batches one round takes in; a full one has about a megabyte.
 const ROUND: u32 = 64;
 /// How many snapshots wait to be written; more are left out, which costs a longer replay and nothing else.
@@ -54,7 +54,7 @@ const SCHEMA: &str = "
         changed_at INTEGER NOT NULL
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX ticket_by_slot ON ticket (slot, ticket);
-    PRAGMA user_version = 5;";
+    PRAGMA user_version = 6;";
 
 /// What can go wrong with the read models.
 #[derive(Debug, thiserror::Error)]
@@ -95,11 +95,11 @@ pub struct SaleRow {
     pub channel: String,
     /// Which key sold it.
     pub who: String,
-    /// `free`, `desk`, `on_account` or `moved`.
+    /// `free`, `desk`, `on_account`, `moved` or `payment`.
     pub settlement: String,
     /// The desk's reference; empty if none.
     pub reference: String,
-    /// The account or till; empty if none.
+    /// The account, till or payment; empty if none.
     pub account: String,
     /// For how many people.
     pub people: u32,
@@ -438,6 +438,7 @@ impl Rows {
                     Settlement::Desk { till, reference, .. } => ("desk", reference.clone(), till.to_string()),
                     Settlement::OnAccount { account } => ("on_account", String::new(), account.to_string()),
                     Settlement::Moved { .. } => ("moved", String::new(), String::new()),
+                    Settlement::Payment { id } => ("payment", String::new(), id.to_string()),
                 };
                 let who = record.envelope.as_ref().map(|envelope| envelope.who.to_string()).unwrap_or_default();
                 self.sale((sold.sale, sold.channel, &sold.lines), [&who, settlement, &reference, &account], at);
@@ -477,7 +478,10 @@ impl Rows {
             | Event::WaitingLeft(_)
             | Event::Offered(_)
             | Event::WaitingEnded(_)
-            | Event::Renamed(_) => {}
+            | Event::Renamed(_)
+            | Event::Prolonged(_)
+            | Event::Amended(_)
+            | Event::HandedOver(_) => {}
         }
     }
 

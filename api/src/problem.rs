@@ -193,7 +193,7 @@ impl ResponseError for Problem {
 fn refusal_status(refusal: &slot::Refusal) -> StatusCode {
     use slot::Refusal as R;
     match refusal {
-        R::UnknownHold | R::UnknownSale | R::UnknownTicket | R::UnknownEntry | R::UnknownSlot => StatusCode::NOT_FOUND,
+        R::UnknownHold | R::UnknownSale | R::UnknownTicket | R::UnknownEntry | R::UnknownSlot | R::NotOwed => StatusCode::NOT_FOUND,
         R::HoldReleased | R::HoldExpired { .. } | R::EntryEnded { .. } => StatusCode::GONE,
         R::BadLines
         | R::PartyEmpty
@@ -201,7 +201,9 @@ fn refusal_status(refusal: &slot::Refusal) -> StatusCode {
         | R::SettlementMismatch { .. }
         | R::SettlementNotAllowed { .. }
         | R::QuotasTooLarge { .. } => StatusCode::UNPROCESSABLE_ENTITY,
-        R::ReadingInFuture | R::ReadingStale | R::ScanInFuture | R::ScanTooOld | R::SameSlot | R::OtherMuseum => StatusCode::UNPROCESSABLE_ENTITY,
+        R::ReadingInFuture | R::ReadingStale | R::ScanInFuture | R::ScanTooOld | R::SameSlot | R::OtherMuseum | R::UntilPast => {
+            StatusCode::UNPROCESSABLE_ENTITY
+        }
         R::IdTaken
         | R::HoldSold
         | R::SlotClosed { .. }
@@ -231,7 +233,8 @@ fn refusal_status(refusal: &slot::Refusal) -> StatusCode {
         | R::TicketMoving
         | R::TicketMoved { .. }
         | R::NotMoving
-        | R::IssuesUsedUp => StatusCode::CONFLICT,
+        | R::IssuesUsedUp
+        | R::HoldKept { .. } => StatusCode::CONFLICT,
     }
 }
 
@@ -289,6 +292,9 @@ fn refusal_title(refusal: &slot::Refusal) -> &'static str {
         R::TicketMoved { .. } => "the ticket was moved to another slot",
         R::NotMoving => "nothing is on its way under that id",
         R::IssuesUsedUp => "the ticket was issued anew too often",
+        R::UntilPast => "that time is over",
+        R::HoldKept { .. } => "a payment is under way for this hold",
+        R::NotOwed => "no payment has to be told of that",
     }
 }
 
@@ -343,8 +349,10 @@ fn refusal_detail(refusal: &slot::Refusal) -> &'static str {
         R::PriceDiffers { .. } => "`paid_cents` was paid and `price_cents` would be due: cancel and book anew.",
         R::TicketMoving => "Ask again in a moment: it will stand here or there.",
         R::TicketMoved { .. } => "`to` is the ticket that counts now: read it for its slot and its code.",
-        R::NotMoving => "Nothing has to be done.",
+        R::NotMoving | R::NotOwed => "Nothing has to be done.",
         R::IssuesUsedUp => "Cancel the ticket and sell a new one.",
+        R::UntilPast => "Name a later time.",
+        R::HoldKept { .. } => "Let `payment` go on, or give the hold back and hold places again.",
     }
 }
 
@@ -414,6 +422,9 @@ impl<R: Into<Self>> From<Failure<R>> for Problem {
             Failure::Busy => Self::new(StatusCode::SERVICE_UNAVAILABLE, "busy", "too much to do: nothing was changed").retry_after(1),
             Failure::Journal(_) => {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, "journal_unavailable", "nothing can be written now: nothing was changed").retry_after(2)
+            }
+            Failure::Gateway(_) => {
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "gateway_unavailable", "the payment gateway cannot be asked now: ask again").retry_after(5)
             }
             Failure::OutcomeUnknown => Self::new(StatusCode::SERVICE_UNAVAILABLE, "outcome_unknown", "whether this was done is not known")
                 .detail("Repeat the request with the same Idempotency-Key: it is done at most once.")

@@ -1,7 +1,7 @@
 //! The core of Tornello: what a museum timeslot is and what it decides.
 //!
 //! Everything here is synchronous, total and deterministic: no clock, no I/O, no randomness. Whatever comes from outside (the time, ids, prices) is carried
-//! inside the command. Start reading at [`slot`]; `actors` is the shell that gives it a mailbox, a journal and a clock.
+//! inside the command. Start reading at [`slot`], then [`payment`]; `actors` is the shell that gives it a mailbox, a journal and a clock.
 
 pub mod account;
 pub mod aggregate;
@@ -12,9 +12,12 @@ pub mod grant;
 pub mod iban;
 pub mod ids;
 pub mod institution;
+pub mod ledger;
 pub mod money;
 pub mod museum;
 pub mod offline;
+pub mod order;
+pub mod payment;
 pub mod plan;
 pub mod quote;
 pub mod recall;
@@ -26,3 +29,4 @@ pub mod text;
 pub mod ticket;
 pub mod till;
 pub mod time;
+pub mod voucher;

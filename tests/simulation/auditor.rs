@@ -87,6 +87,7 @@ impl Auditor {
                     StreamId::Museum(museum) => {
                         self.museums.entry(museum).or_default().push(frame.record().map_err(|error| error.to_string())?);
                     }
+                    other => return Err(format!("nobody has asked for {other}")),
                 }
             }
         }

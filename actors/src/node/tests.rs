@@ -1,7 +1,8 @@
 //! A whole node on a manual clock: what callers are promised when things go well, and when the journal fails, stalls, lies or is damaged. Moves between slots
-//! have a file of their own.
+//! and payments have files of their own.
 
 mod moves;
+mod payments;
 
 use std::collections::{HashMap, VecDeque};
 

@@ -2,7 +2,7 @@
 //! reads the sources and holds this table against them.
 
 use tornello_engine::channel::Channel;
-use tornello_engine::ids::{Code, TicketId};
+use tornello_engine::ids::{Code, PaymentId, TicketId};
 use tornello_engine::money::Cents;
 use tornello_engine::slot::{self, LimitedBy};
 use tornello_engine::time::Timestamp;
@@ -142,6 +142,9 @@ fn refusals() -> Vec<slot::Refusal> {
         R::TicketMoved { to: Some(TicketId::from_raw(0)) },
         R::NotMoving,
         R::IssuesUsedUp,
+        R::UntilPast,
+        R::HoldKept { payment: PaymentId::from_raw(0) },
+        R::NotOwed,
     ];
     let of_word = |word: &Code| [R::SlotClosed { reason: *word }, R::TicketBlocked { reason: *word }, R::NotSoldThere { category: *word }];
     all.extend(word.iter().flat_map(of_word));
@@ -229,6 +232,7 @@ mod tests {
             Failure::<slot::Refusal>::UnknownSlot(SlotId::from_raw(0)).into(),
             Failure::<slot::Refusal>::Busy.into(),
             Failure::<slot::Refusal>::Journal(String::new()).into(),
+            Failure::<slot::Refusal>::Gateway(String::new()).into(),
             Failure::<slot::Refusal>::OutcomeUnknown.into(),
             Failure::<slot::Refusal>::OutOfOrder(String::new()).into(),
             Rejected::UnknownMuseum.into(),

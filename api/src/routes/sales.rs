@@ -96,6 +96,11 @@ pub enum SettlementView {
         /// The sale there.
         from: String,
     },
+    /// Paid by a payment.
+    Payment {
+        /// Its id.
+        id: String,
+    },
 }
 
 impl From<&Settlement> for SettlementView {
@@ -105,6 +110,7 @@ impl From<&Settlement> for SettlementView {
             Settlement::Desk { till, method, reference } => Self::Desk { till: *till, method: *method, reference: reference.clone() },
             Settlement::OnAccount { account } => Self::OnAccount { account: *account },
             Settlement::Moved { from } => Self::Moved { from: from.to_string() },
+            Settlement::Payment { id } => Self::Payment { id: id.to_string() },
         }
     }
 }
@@ -416,11 +422,11 @@ pub struct SaleItem {
     sold_at: String,
     /// Through which channel.
     channel: String,
-    /// `free`, `desk`, `on_account` or `moved`.
+    /// `free`, `desk`, `on_account`, `moved` or `payment`.
     settlement: String,
     /// The desk's reference; empty if none.
     reference: String,
-    /// The account or till; empty if none.
+    /// The account, till or payment; empty if none.
     account: String,
     /// For how many people.
     people: u32,

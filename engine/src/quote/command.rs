@@ -86,6 +86,8 @@ pub enum Command {
         revision: u32,
         /// How it is to be paid.
         settle: Settle,
+        /// To whom a payment is due: the creditor's number in the settings.
+        creditor: u16,
         /// Whether the office itself notes it: then nobody has to confirm.
         by_office: bool,
     },

@@ -159,6 +159,8 @@ pub struct Accepted {
     pub acceptance: u32,
     /// How it is to be paid.
     pub settle: Settle,
+    /// To whom a payment is due: the creditor's number in the settings.
+    pub creditor: u16,
     /// Whether nobody has to confirm it any more.
     pub confirmed: bool,
 }

@@ -104,6 +104,8 @@ pub enum Stage {
         revision: u32,
         /// How it is to be paid.
         settle: Settle,
+        /// To whom a payment is due: the creditor's number in the settings.
+        creditor: u16,
         /// Whether nobody has to confirm it any more.
         confirmed: bool,
     },
@@ -202,10 +204,14 @@ pub struct Quote {
     /// The last attempt in which an option was refused.
     options_refused: Option<OptionsRefused>,
     settlement_refused: Option<Code>,
+    /// The revision that was accepted last; 0: none.
+    accepted: u32,
     /// The last payment that was begun for it.
     payment: Option<PaymentId>,
-    /// Whether that can still be paid.
+    /// Whether that can still be paid, as far as is known here.
     payment_open: bool,
+    /// All payments that were begun for it, with the revision that each is for.
+    payments: BTreeMap<PaymentId, u32>,
     paid: Option<Paid>,
     payments_made: u32,
     reminded: BTreeSet<(u32, Deadline)>,
@@ -244,7 +250,9 @@ impl Aggregate for Quote {
                 self.options.get(attempt).filter(|options| options.state == OptionsState::GivingBack).ok_or(Refusal::NotExpected)?;
                 Event::OptionsReleased(OptionsReleased { attempt: *attempt })
             }
-            Command::Accept { owner, revision, settle, by_office } => self.accept(now, *owner, *revision, *settle, *by_office)?,
+            Command::Accept { owner, revision, settle, creditor, by_office } => {
+                self.accept(now, *owner, *revision, (*settle, *creditor), *by_office)?
+            }
             Command::Confirm => match self.stage {
                 Stage::Accepted { confirmed: false, .. } => {
                     self.is_still()?;
@@ -288,7 +296,7 @@ impl Aggregate for Quote {
             Command::MarkPaid { payment } => {
                 let on_account = matches!(self.stage, Stage::Accepted { settle: Settle::OnAccount, .. });
                 let without = self.is_settling() && (on_account || self.is_free());
-                self.expected(payment.map_or(without, |payment| self.has_open(payment)))?;
+                self.expected(payment.map_or(without, |payment| self.may_be_paid_by(payment)))?;
                 Event::Paid(Paid { payment: *payment })
             }
             Command::MarkTicketed { sales, missing } => {
@@ -385,8 +393,10 @@ impl Quote {
             options: BTreeMap::new(),
             options_refused: None,
             settlement_refused: None,
+            accepted: 0,
             payment: None,
             payment_open: false,
+            payments: BTreeMap::new(),
             paid: None,
             payments_made: 0,
             reminded: BTreeSet::new(),
@@ -463,7 +473,14 @@ impl Quote {
         Ok(Event::OptionsAsked(OptionsAsked { attempt, revision, offer: offer.clone(), holds: holds.to_vec(), until, conditions }))
     }
 
-    fn accept(&self, now: Timestamp, owner: Option<Code>, revision: u32, settle: Settle, by_office: bool) -> Result<Event, Refusal> {
+    fn accept(
+        &self,
+        now: Timestamp,
+        owner: Option<Code>,
+        revision: u32,
+        (settle, creditor): (Settle, u16),
+        by_office: bool,
+    ) -> Result<Event, Refusal> {
         let about = self.owned(owner)?;
         let Some(conditions) = self.conditions.filter(|_| self.stage == Stage::Sent) else { return Err(self.wrong_state()) };
         self.is_still()?;
@@ -482,7 +499,7 @@ impl Quote {
             }
         }
         let confirmed = by_office || !conditions.confirmation;
-        Ok(Event::Accepted(Accepted { revision, acceptance: self.acceptances + 1, settle, confirmed }))
+        Ok(Event::Accepted(Accepted { revision, acceptance: self.acceptances + 1, settle, creditor, confirmed }))
     }
 
     /// What the quote is about, if it is there and the caller's.
@@ -521,6 +538,13 @@ impl Quote {
         self.payment_open && self.payment == Some(payment)
     }
 
+    /// Whether it is not paid, and that is one of its payments: for the revision in force, whether it was thought to be over or not.
+    fn may_be_paid_by(&self, payment: PaymentId) -> bool {
+        let is_open = !self.payment_open || self.payment == Some(payment);
+        let is_still = !self.is_settling() && !self.options.values().any(|options| options.state == OptionsState::Taking);
+        self.paid.is_none() && is_open && is_still && self.payments.get(&payment) == Some(&self.revision)
+    }
+
     const fn wrong_state(&self) -> Refusal {
         if self.about.is_none() { Refusal::UnknownQuote } else { Refusal::WrongState { status: self.stage.status() } }
     }
@@ -538,6 +562,8 @@ impl Quote {
     fn deadline(&self) -> Option<(Deadline, Timestamp)> {
         let conditions = self.conditions?;
         match self.stage {
+            // The form is here, though it is not settled: another way is open as long as it may be paid.
+            Stage::Sent if self.accepted == self.revision => Some((Deadline::Payment, conditions.desk_by.unwrap_or(conditions.pay_by))),
             Stage::Sent => Some((Deadline::Signature, conditions.sign_by)),
             Stage::Accepted { .. } if self.is_settling() => None,
             Stage::Accepted { settle: Settle::Desk, .. } => Some((Deadline::Payment, conditions.desk_by.unwrap_or(conditions.pay_by))),
@@ -586,8 +612,9 @@ impl Quote {
             Event::Accepted(accepted) => {
                 self.acceptances = accepted.acceptance;
                 self.settlement_refused = None;
-                let Accepted { revision, settle, confirmed, .. } = *accepted;
-                self.become_at(record.at, Stage::Accepted { revision, settle, confirmed });
+                self.accepted = accepted.revision;
+                let Accepted { revision, settle, creditor, confirmed, .. } = *accepted;
+                self.become_at(record.at, Stage::Accepted { revision, settle, creditor, confirmed });
             }
             Event::Confirmed(_) => {
                 if let Stage::Accepted { confirmed, .. } = &mut self.stage {
@@ -598,7 +625,10 @@ impl Quote {
                 self.settlement_refused = Some(refused.why);
                 self.become_at(record.at, Stage::Sent);
             }
-            Event::PaymentAttached(attached) => (self.payment, self.payment_open) = (Some(attached.payment), true),
+            Event::PaymentAttached(attached) => {
+                (self.payment, self.payment_open) = (Some(attached.payment), true);
+                self.payments.insert(attached.payment, self.revision);
+            }
             Event::PaymentDetached(_) => {
                 self.payment_open = false;
                 if matches!(self.stage, Stage::Accepted { .. }) {
@@ -609,7 +639,7 @@ impl Quote {
             Event::Paid(paid) => {
                 self.paid = Some(paid.clone());
                 self.payments_made += 1;
-                self.payment_open = false;
+                (self.payment, self.payment_open) = (paid.payment.or(self.payment), false);
                 self.take_again();
                 self.become_at(record.at, Stage::Paid);
             }

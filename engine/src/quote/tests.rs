@@ -94,7 +94,7 @@ fn no_places(attempt: u32) -> Command {
 }
 
 const fn accept(revision: u32, settle: Settle) -> Command {
-    Command::Accept { owner: None, revision, settle, by_office: false }
+    Command::Accept { owner: None, revision, settle, creditor: 1, by_office: false }
 }
 
 const fn refuse() -> Command {
@@ -233,6 +233,9 @@ fn what_is_refused_in_which_state() {
         (sent(), Command::Reopen, state(Status::Sent)),
         (sent(), ATTACH, Refusal::NotExpected),
         (sent(), PAID, Refusal::NotExpected),
+        // A payment for an earlier revision buys what it is for by itself, and pays for no other.
+        (after(payable(), &[DETACH, revise(adults(15), 2)]), PAID, Refusal::NotExpected),
+        (after(payable(), &[DETACH, revise(adults(15), 2), optioned(2)]), PAID, Refusal::NotExpected),
         (sent(), released(1), Refusal::NotExpected),
         (after(sent(), &[revise(adults(15), 2)]), accept(1, Settle::Notice), Refusal::OptionsUnderWay),
         (accepted(Settle::Notice), revise(adults(15), 2), Refusal::SettlementUnderWay),
@@ -359,6 +362,11 @@ fn a_quote_goes_from_draft_to_tickets() {
             vec![(DAY, DETACH, Sent, 1, None), (DAY, accept(1, Settle::Checkout), Accepted, 1, Some(Work::Settle))],
         ),
         (
+            "money that arrives wins, also on a payment that was thought to be over",
+            [begin(), pay()].concat(),
+            vec![(DAY, DETACH, Sent, 1, None), (DAY, PAID, Paid, 1, None), (DAY, ticketed(1), Ticketed, 1, None)],
+        ),
+        (
             "money that arrives wins over a cancellation",
             [begin(), pay()].concat(),
             vec![(DAY, cancel(), Cancelled, 1, Some(Work::EndPayment(PAYMENT))), (DAY, PAID, Paid, 1, None), (DAY, ticketed(1), Ticketed, 1, None)],
@@ -462,7 +470,7 @@ fn what_is_accepted_waits_for_the_office_where_the_museum_asks_for_it() {
     world.wake(pay.0);
     assert_eq!(world.records.last().unwrap().events, [pay.1]);
     let mut world = given(&sent());
-    world.ask(1, &Command::Accept { owner: None, revision: 1, settle: Settle::Notice, by_office: true }).unwrap();
+    world.ask(1, &Command::Accept { owner: None, revision: 1, settle: Settle::Notice, creditor: 1, by_office: true }).unwrap();
     assert_eq!(world.quote.work(), Some(Work::Settle));
 }
 
@@ -602,7 +610,7 @@ fn a_broken_state_is_told() {
     let world = given(&sent());
     let Some(Event::OptionsAsked(asked)) = world.records[1].events.first() else { panic!("the second record asks for options") };
     let again = Event::OptionsAsked(OptionsAsked { attempt: 2, revision: 2, ..asked.clone() });
-    let accepted = Event::Accepted(Accepted { revision: 2, acceptance: 1, settle: Settle::Notice, confirmed: false });
+    let accepted = Event::Accepted(Accepted { revision: 2, acceptance: 1, settle: Settle::Notice, creditor: 1, confirmed: false });
     let paid = Event::Paid(Paid { payment: None });
     let optioned = |attempt| Event::Optioned(Optioned { attempt });
     let asked = Event::OptionsAsked(asked.clone());
@@ -667,7 +675,7 @@ fn commands() -> impl Strategy<Value = Command> {
         3 => attempt.clone().prop_map(no_places),
         4 => attempt.prop_map(released),
         8 => (1_u32..4, settle, any::<bool>())
-            .prop_map(|(revision, settle, by_office)| Command::Accept { owner: None, revision, settle, by_office }),
+            .prop_map(|(revision, settle, by_office)| Command::Accept { owner: None, revision, settle, creditor: 1, by_office }),
         1 => Just(refuse()),
         1 => Just(cancel()),
         2 => Just(Command::Reopen),

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::event::{Arrived, CancelCause, Line, Scan, Settlement};
+use super::event::{Arrived, CancelCause, Keeper, Line, Scan, Settlement};
 use super::opening::Quota;
 use super::refusal::Refusal;
 use crate::channel::Channel;
@@ -210,5 +210,43 @@ pub enum Command {
         tickets: Vec<u16>,
         /// Whose name stands on them, kept apart under this number; none: nobody's.
         holder: Option<PersonId>,
+    },
+    /// Keep places for a payment or a quote, until a time that it says.
+    HoldFor {
+        /// The new hold's id.
+        hold: HoldId,
+        /// Through which channel.
+        channel: Channel,
+        /// Categories, counts and prices.
+        lines: Vec<Line>,
+        /// Until when, if the sales of the channel last so long.
+        until: Timestamp,
+        /// For what.
+        cause: Keeper,
+    },
+    /// Let a hold live until a time that a payment or a quote says. It never ends earlier for that, and keeps the extension that its buyer may ask for.
+    Prolong {
+        /// Which hold.
+        hold: HoldId,
+        /// Until when, if the sales of the channel last so long.
+        until: Timestamp,
+        /// For what.
+        cause: Keeper,
+    },
+    /// Change what a hold is of: only the places that it has not are taken, those that it needs no more are free.
+    Amend {
+        /// Which hold.
+        hold: HoldId,
+        /// Categories, counts and prices, all of them.
+        lines: Vec<Line>,
+        /// Whose hold it must be.
+        owner: Option<KeyId>,
+    },
+    /// Note that the payment knows of a refund that the slot owed it.
+    HandedOver {
+        /// The sale of which tickets were cancelled.
+        sale: HoldId,
+        /// The number of the slot's record that cancelled them.
+        seq: u64,
     },
 }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::opening::{Opening, Quota};
 use super::refusal::Refusal;
 use crate::channel::Channel;
-use crate::ids::{Code, HoldId, KeyId, OrderId, PersonId, TicketId};
+use crate::ids::{Code, HoldId, KeyId, OrderId, PaymentId, PersonId, QuoteId, TicketId};
 use crate::money::Cents;
 use crate::tariff::Proof;
 use crate::time::Timestamp;
@@ -24,7 +24,7 @@ pub struct Line {
     pub proof: Proof,
 }
 
-/// How a sale was paid. Money stands in one stream only: desk and account money is a fact of the slot.
+/// How a sale was paid. Money stands in one stream only: desk and account money is a fact of the slot. Variants are numbered in the journal: append only.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Settlement {
@@ -49,6 +49,21 @@ pub enum Settlement {
         /// The sale there.
         from: HoldId,
     },
+    /// By a payment, whose stream has the money.
+    Payment {
+        /// Which.
+        id: PaymentId,
+    },
+}
+
+/// For what places are kept longer than for a buyer who makes up his mind. Variants are numbered in the journal: append only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Keeper {
+    /// A payment under way.
+    Payment(PaymentId),
+    /// A quote of the group office.
+    Quote(QuoteId),
 }
 
 /// What was handed over at a desk.
@@ -100,6 +115,26 @@ pub struct Extended {
     pub expires_at: Timestamp,
 }
 
+/// A hold lives longer, or at least as long, for a payment or a quote.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Prolonged {
+    /// Which hold.
+    pub hold: HoldId,
+    /// When it ends by itself now; never earlier than before.
+    pub expires_at: Timestamp,
+    /// For what.
+    pub cause: Keeper,
+}
+
+/// A hold is of something else: as many places as its lines say now, which it had or took.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Amended {
+    /// Which hold.
+    pub hold: HoldId,
+    /// What is held now, at which prices.
+    pub lines: Vec<Line>,
+}
+
 /// A hold was given back.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Released {
@@ -142,6 +177,15 @@ pub struct Cancelled {
     pub refund_cents: Cents,
     /// Why.
     pub cause: CancelCause,
+}
+
+/// The payment knows of a refund that the slot owed it, or there was no payment to tell.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct HandedOver {
+    /// The sale of which tickets were cancelled.
+    pub sale: HoldId,
+    /// The number of the slot's record that cancelled them.
+    pub seq: u64,
 }
 
 /// Tickets may not be admitted until the block is lifted.
@@ -513,6 +557,12 @@ pub enum Event {
     MoveUndone(MoveUndone),
     /// See [`Renamed`].
     Renamed(Renamed),
+    /// See [`Prolonged`].
+    Prolonged(Prolonged),
+    /// See [`Amended`].
+    Amended(Amended),
+    /// See [`HandedOver`].
+    HandedOver(HandedOver),
 }
 
 impl Event {

@@ -1,6 +1,6 @@
 //! Rules of holds: places kept for a while, all or nothing, that end once. A hold is to a sale what a two-phase transfer's first phase is to its second.
 
-use super::event::{Event, Expired, Extended, Held, Line, Released, people};
+use super::event::{Amended, Event, Expired, Extended, Held, Keeper, Line, Prolonged, Released, people};
 use super::state::End;
 use super::{Refusal, Slot, sale_opens_at};
 use crate::channel::Channel;
@@ -13,6 +13,9 @@ const LINES_MAX: usize = 16;
 const PRICE_CENTS_MAX: i64 = 1_000_000;
 /// The most holds that one record ends, so that a record stays small; the shell asks again while more are due.
 const EXPIRIES_MAX: usize = 256;
+/// How long after places were taken a payment may keep them at most, in seconds, however many payments are tried one after the other: two hours. Somebody who
+/// has not paid by then lets others have them.
+pub const PAYMENT_KEEPS_S: i64 = 2 * 3_600;
 
 impl Slot {
     pub(super) fn hold(&self, now: Timestamp, id: HoldId, channel: Channel, lines: &[Line]) -> Result<Vec<Event>, Refusal> {
@@ -37,6 +40,53 @@ impl Slot {
         Ok(vec![Event::Extended(Extended { hold: id, expires_at })])
     }
 
+    pub(super) fn hold_for(
+        &self,
+        now: Timestamp,
+        id: HoldId,
+        channel: Channel,
+        lines: &[Line],
+        (until, cause): (Timestamp, Keeper),
+    ) -> Result<Vec<Event>, Refusal> {
+        let party = self.party(id, lines)?;
+        if until <= now {
+            return Err(Refusal::UntilPast);
+        }
+        self.on_sale(now, channel)?;
+        self.places_for(now, channel, party)?;
+        Ok(vec![Event::Held(Held { hold: id, channel, lines: lines.to_vec(), expires_at: self.kept_until(now, channel, until, cause) })])
+    }
+
+    /// One that lives long enough already stays as it is.
+    pub(super) fn prolong(&self, now: Timestamp, id: HoldId, until: Timestamp, cause: Keeper) -> Result<Vec<Event>, Refusal> {
+        let hold = self.live_hold(now, id, None)?;
+        self.on_sale(now, hold.channel)?;
+        let expires_at = hold.expires_at.max(self.kept_until(hold.held_at, hold.channel, until, cause));
+        Ok(vec![Event::Prolonged(Prolonged { hold: id, expires_at, cause })])
+    }
+
+    /// Until when places that were taken at `held_at` are kept for a payment or a quote that wants them until `until`: never longer than the sales of the channel
+    /// last, and for a payment no longer than [`PAYMENT_KEEPS_S`].
+    fn kept_until(&self, held_at: Timestamp, channel: Channel, until: Timestamp, cause: Keeper) -> Timestamp {
+        let limit = match cause {
+            Keeper::Payment(_) => held_at.plus_seconds(PAYMENT_KEEPS_S),
+            Keeper::Quote(_) => Timestamp::MAX,
+        };
+        until.min(limit).min(self.sale_ends_at(channel))
+    }
+
+    /// What a payment is under way for stays as it is: its amount is that of the lines.
+    pub(super) fn amend(&self, now: Timestamp, id: HoldId, lines: &[Line], owner: Option<KeyId>) -> Result<Vec<Event>, Refusal> {
+        let party = self.shape(lines)?;
+        let hold = self.live_hold(now, id, owner)?;
+        self.on_sale(now, hold.channel)?;
+        if let Some(Keeper::Payment(payment)) = hold.kept_for {
+            return Err(Refusal::HoldKept { payment });
+        }
+        self.places_for(now, hold.channel, party.saturating_sub(people(&hold.lines)))?;
+        Ok(vec![Event::Amended(Amended { hold: id, lines: lines.to_vec() })])
+    }
+
     pub(super) fn release(&self, now: Timestamp, id: HoldId, owner: Option<KeyId>) -> Result<Vec<Event>, Refusal> {
         self.live_hold(now, id, owner)?;
         Ok(vec![Event::Released(Released { hold: id })])
@@ -48,6 +98,16 @@ impl Slot {
 
     /// The shape of a new hold or sale; answers how many people it is for.
     pub(super) fn party(&self, id: HoldId, lines: &[Line]) -> Result<u32, Refusal> {
+        let party = self.shape(lines)?;
+        if self.ledger.knows(id) || self.ledger.list.standing(id).is_some() || id.slot() != self.opening.slot {
+            Err(Refusal::IdTaken)
+        } else {
+            Ok(party)
+        }
+    }
+
+    /// The shape of what is held or sold; answers how many people it is for.
+    fn shape(&self, lines: &[Line]) -> Result<u32, Refusal> {
         let repeated = |i: usize, line: &Line| lines[..i].iter().any(|earlier| earlier.category == line.category);
         let bad = |(i, line): (usize, &Line)| repeated(i, line) || !(0..=PRICE_CENTS_MAX).contains(&line.price_cents.get());
         if lines.is_empty() || lines.len() > LINES_MAX || lines.iter().enumerate().any(bad) {
@@ -60,11 +120,7 @@ impl Slot {
         if party > u32::from(self.opening.policy.party_max) {
             return Err(Refusal::PartyTooLarge { max: self.opening.policy.party_max });
         }
-        if self.ledger.knows(id) || self.ledger.list.standing(id).is_some() || id.slot() != self.opening.slot {
-            Err(Refusal::IdTaken)
-        } else {
-            Ok(party)
-        }
+        Ok(party)
     }
 
     /// The live hold of that id. One whose time is over is gone even if nobody has noted it yet.

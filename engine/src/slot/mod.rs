@@ -13,6 +13,7 @@
 //! - SL-7: the time of a record never goes backwards within a slot.
 //! - SL-8: every live hold has its deadline, so that it neither lives for ever nor ends unseen.
 //! - SL-9: an entry of the waiting list waits, or has an offer, or has ended, and never two of these; an offer is a live hold of the entry's id.
+//! - SL-10: every refund of a sale that was paid by a payment, or whose tickets came from another slot, is owed to its payment or was handed over, once.
 //!
 //! The rules of each command are in `hold`, `sale`, `moves` (to another slot, to another person), `gate`, `desk` (what staff and sensors change) and `waiting`;
 //! what a gate says of a ticket is in [`verdict`].
@@ -37,6 +38,7 @@ mod waiting_list;
 pub use capacity::{Live, Places};
 pub use command::Command;
 pub use event::*;
+pub use hold::PAYMENT_KEEPS_S;
 pub use moves::MoveFate;
 pub use opening::{Opening, Policy, Quota, Reentry, Refund};
 pub use refusal::{LimitedBy, Refusal, STEPS, STEPS_AT_GATE, STEPS_OF_SCANS};
@@ -115,6 +117,10 @@ impl Aggregate for Slot {
             Command::FinishMove { arrival } => self.finish_move(*arrival),
             Command::UndoMove { arrival, why } => self.undo_move(*arrival, why),
             Command::Rename { sale, owner, tickets, holder } => self.rename(now, *sale, *owner, tickets, *holder),
+            Command::HoldFor { hold, channel, lines, until, cause } => self.hold_for(now, *hold, *channel, lines, (*until, *cause)),
+            Command::Prolong { hold, until, cause } => self.prolong(now, *hold, *until, *cause),
+            Command::Amend { hold, lines, owner } => self.amend(now, *hold, lines, *owner),
+            Command::HandedOver { sale, seq } => self.handed_over(*sale, *seq),
         }?;
         if !self.opened && !events.is_empty() {
             events.insert(0, Event::Opened(Opened { opening: self.opening.clone() }));
@@ -226,7 +232,7 @@ impl Slot {
             Event::Released(released) => self.ledger.ended(&mut self.places, released.hold, state::End::Released, record.at),
             Event::Expired(expired) => self.ledger.ended(&mut self.places, expired.hold, state::End::Expired, record.at),
             Event::Sold(sold) => self.ledger.sold(&mut self.places, sold, record),
-            Event::Cancelled(cancelled) => self.ledger.cancelled(&mut self.places, cancelled),
+            Event::Cancelled(cancelled) => self.ledger.cancelled(&mut self.places, cancelled, record.seq),
             Event::Blocked(blocked) => self.ledger.blocked(blocked.sale, &blocked.tickets, Some(blocked.reason)),
             Event::Unblocked(unblocked) => self.ledger.blocked(unblocked.sale, &unblocked.tickets, None),
             Event::Admitted(admitted) => self.ledger.admitted(&mut self.places, admitted, record.at),
@@ -257,10 +263,13 @@ impl Slot {
             Event::MovedOut(moved) => self.ledger.moved_out(&mut self.places, moved),
             Event::MoveUndone(undone) => self.ledger.move_undone(undone, record.at),
             Event::Renamed(renamed) => self.ledger.renamed(renamed),
+            Event::Prolonged(prolonged) => self.ledger.prolonged(prolonged),
+            Event::Amended(amended) => self.ledger.amended(&mut self.places, amended),
+            Event::HandedOver(handed) => self.ledger.handed_over(handed),
         }
     }
 
-    /// Whether the counters equal a recount of everything (SL-2, SL-3, SL-5, SL-6, SL-9): for tests and after a replay, as it walks all holds and tickets.
+    /// Whether the counters equal a recount of everything (SL-2, SL-3, SL-5, SL-6, SL-9, SL-10): for tests and after a replay, as it walks all holds and tickets.
     pub fn recount(&self) -> Result<(), Broken> {
         self.check()?;
         self.ledger.recount(&self.places)

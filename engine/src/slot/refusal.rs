@@ -1,12 +1,13 @@
 //! Why a slot says no. Codes are stable: callers match on them. The journal keeps the refusal that undid a move, so variants and their fields are append only.
 //!
 //! Precedence, first match wins; within a command, cheapest and most specific first:
-//! 1. the shape of what is asked: `bad_lines`, `party_empty`, `party_too_large`, `same_slot`, `other_museum`, `id_taken`;
+//! 1. the shape of what is asked: `bad_lines`, `party_empty`, `party_too_large`, `same_slot`, `other_museum`, `id_taken`,
+//!    `until_past`;
 //! 2. the thing named: `unknown_hold`, `hold_sold`, `hold_released`, `hold_expired`, `unknown_sale`, `unknown_ticket`, `unknown_entry`,
-//!    `entry_ended`, `unknown_slot`, `not_moving`;
+//!    `entry_ended`, `unknown_slot`, `not_moving`, `not_owed`;
 //! 3. the state of the slot: `slot_closed`, `sale_not_open`, `sale_over`, `slot_over`;
-//! 4. the state of the thing: `already_extended`, `ticket_cancelled`, `ticket_used`, `ticket_moving`, `ticket_moved`, `ticket_blocked`, `not_blocked`,
-//!    `issues_used_up`;
+//! 4. the state of the thing: `already_extended`, `hold_kept`, `ticket_cancelled`, `ticket_used`, `ticket_moving`, `ticket_moved`, `ticket_blocked`,
+//!    `not_blocked`, `issues_used_up`;
 //! 5. money: `settlement_mismatch`, `settlement_not_allowed`, `not_sold_there`, `price_differs`;
 //! 6. places: `not_enough_places`; of staff: `quotas_too_large`; of those who would wait: `places_available`, `waiting_list_full`.
 //!
@@ -18,13 +19,13 @@ use serde::{Deserialize, Serialize};
 
 use super::waiting_list::WaitingEnd;
 use crate::channel::Channel;
-use crate::ids::{Code, TicketId};
+use crate::ids::{Code, PaymentId, TicketId};
 use crate::money::Cents;
 use crate::time::Timestamp;
 
 /// The order of the checks within a command, as above: what is looked at, and the codes of what may be wrong with it.
 pub const STEPS: [(&str, &[&str]); 6] = [
-    ("the shape of what is asked", &["bad_lines", "party_empty", "party_too_large", "same_slot", "other_museum", "id_taken"]),
+    ("the shape of what is asked", &["bad_lines", "party_empty", "party_too_large", "same_slot", "other_museum", "id_taken", "until_past"]),
     (
         "the thing named",
         &[
@@ -38,12 +39,23 @@ pub const STEPS: [(&str, &[&str]); 6] = [
             "entry_ended",
             "unknown_slot",
             "not_moving",
+            "not_owed",
         ],
     ),
     ("the state of the slot", &["slot_closed", "sale_not_open", "sale_over", "slot_over"]),
     (
         "the state of the thing",
-        &["already_extended", "ticket_cancelled", "ticket_used", "ticket_moving", "ticket_moved", "ticket_blocked", "not_blocked", "issues_used_up"],
+        &[
+            "already_extended",
+            "hold_kept",
+            "ticket_cancelled",
+            "ticket_used",
+            "ticket_moving",
+            "ticket_moved",
+            "ticket_blocked",
+            "not_blocked",
+            "issues_used_up",
+        ],
     ),
     ("money", &["settlement_mismatch", "settlement_not_allowed", "not_sold_there", "price_differs"]),
     ("places", &["not_enough_places", "quotas_too_large", "places_available", "waiting_list_full"]),
@@ -255,6 +267,15 @@ pub enum Refusal {
     NotMoving,
     /// The ticket's code was issued anew so often that there is no number left.
     IssuesUsedUp,
+    /// Places would be kept until a time that is over.
+    UntilPast,
+    /// A payment is under way for what is held: it stays as it is.
+    HoldKept {
+        /// Which payment.
+        payment: PaymentId,
+    },
+    /// No payment has to be told of a refund under that number.
+    NotOwed,
 }
 
 /// What holds places back.
@@ -326,6 +347,9 @@ impl Refusal {
             Self::TicketMoved { .. } => "ticket_moved",
             Self::NotMoving => "not_moving",
             Self::IssuesUsedUp => "issues_used_up",
+            Self::UntilPast => "until_past",
+            Self::HoldKept { .. } => "hold_kept",
+            Self::NotOwed => "not_owed",
         }
     }
 }

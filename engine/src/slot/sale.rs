@@ -1,6 +1,6 @@
-//! Rules of sales: a hold confirmed, a direct sale at the desk, cancellations with the refund due by policy.
+//! Rules of sales: a hold confirmed, a direct sale at the desk, cancellations with the refund due by policy, and the refunds that payments have to be told of.
 
-use super::event::{CancelCause, Cancelled, Event, Line, Settlement, Sold, line_of, total};
+use super::event::{CancelCause, Cancelled, Event, HandedOver, Line, Settlement, Sold, line_of, total};
 use super::{Refusal, Sale, Slot, Ticket, TicketState};
 use crate::channel::Channel;
 use crate::ids::{HoldId, KeyId, PersonId};
@@ -59,6 +59,23 @@ impl Slot {
         Ok(vec![Event::Cancelled(Cancelled { sale: id, tickets: numbers, refund_cents, cause })])
     }
 
+    /// The payment knows of a refund: the slot owes it that word no more.
+    pub(super) fn handed_over(&self, sale: HoldId, seq: u64) -> Result<Vec<Event>, Refusal> {
+        if self.ledger.owed.contains_key(&(sale, seq)) { Ok(vec![Event::HandedOver(HandedOver { sale, seq })]) } else { Err(Refusal::NotOwed) }
+    }
+
+    /// How many refunds the slot owes to payments, each a word that has to be handed over.
+    #[must_use]
+    pub fn owing(&self) -> u32 {
+        self.ledger.owed.len() as u32
+    }
+
+    /// The refunds that the slot owes to payments: of which sale, by which of the slot's records, how much. Of a sale whose tickets came from another slot the
+    /// payment, if there was one, is that of the sale there.
+    pub fn owed(&self) -> impl Iterator<Item = (HoldId, u64, Cents)> {
+        self.ledger.owed.iter().map(|(&(sale, seq), &cents)| (sale, seq, cents))
+    }
+
     /// How many percent of a price are paid back: all if the museum is the cause or the slot is closed, else by policy, and no more than where the tickets came
     /// from, or a move would buy back a refund that was lost.
     pub(super) fn refund_percent(&self, now: Timestamp, sale: &Sale, cause: CancelCause) -> u8 {
@@ -78,11 +95,11 @@ impl Slot {
     }
 }
 
-/// Which settlement fits: nothing due is settled by `free` and by nothing else; a desk serves the channels on site; an account those on contract.
+/// Which settlement fits: nothing due is settled by `free` and by nothing else; a desk serves the channels on site, an account those on contract, a payment all.
 fn settles(channel: Channel, lines: &[Line], settlement: &Settlement) -> Result<(), Refusal> {
     let due_cents = total(lines);
     let allowed = match settlement {
-        Settlement::Free => true,
+        Settlement::Free | Settlement::Payment { .. } => true,
         Settlement::Desk { .. } => matches!(channel, Channel::BoxOffice | Channel::Kiosk),
         Settlement::OnAccount { .. } => matches!(channel, Channel::Group | Channel::Reseller),
         Settlement::Moved { .. } => false,

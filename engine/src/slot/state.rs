@@ -7,8 +7,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::capacity::Places;
 use super::event::{
-    AdmissionConflict, Admitted, Arrived, Cancelled, ConflictReason, Direction, Event, Exited, Extended, Held, Line, MoveBegun, MoveUndone, MovedOut,
-    Offered, Renamed, Scan, Settlement, Sold, Waited, line_of, people, total,
+    AdmissionConflict, Admitted, Amended, Arrived, Cancelled, ConflictReason, Direction, Event, Exited, Extended, HandedOver, Held, Keeper, Line,
+    MoveBegun, MoveUndone, MovedOut, Offered, Prolonged, Renamed, Scan, Settlement, Sold, Waited, line_of, people, total,
 };
 use super::waiting_list::{Waiting, WaitingEnd, WaitingList};
 use super::{Broken, Channel, Refusal};
@@ -36,6 +36,8 @@ pub struct Hold {
     pub expires_at: Timestamp,
     /// Whether its one extension is used up.
     pub extended: bool,
+    /// For what it was last prolonged, if it was.
+    pub kept_for: Option<Keeper>,
 }
 
 /// Places that were sold.
@@ -57,6 +59,8 @@ pub struct Sale {
     pub sold_at: Timestamp,
     /// What was paid back or is to be.
     pub refunded_cents: Cents,
+    /// What of that a payment has been told of, where payments are.
+    pub handed_over_cents: Cents,
     /// One for each person, in the order of the lines.
     pub tickets: Vec<Ticket>,
     /// What of it stands in other slots, because tickets have moved there.
@@ -77,6 +81,11 @@ impl Sale {
         self.moves.iter().find_map(|moved| moved.begun.ticket(number))
     }
 
+    /// Whether its money stands in the stream of a payment, or may: tickets that have moved here may have been paid like that.
+    const fn is_paid_elsewhere(&self) -> bool {
+        matches!(self.settlement, Settlement::Payment { .. } | Settlement::Moved { .. })
+    }
+
     fn new(who: KeyId, channel: Channel, lines: &[Line], settlement: Settlement, at: Timestamp) -> Self {
         Self {
             who,
@@ -87,6 +96,7 @@ impl Sale {
             order: None,
             sold_at: at,
             refunded_cents: Cents::ZERO,
+            handed_over_cents: Cents::ZERO,
             tickets: vec![Ticket { issue: 1, state: TicketState::Valid, blocked: None }; people(lines) as usize],
             carried_cents: Cents::ZERO,
             refund_percent_max: 100,
@@ -230,6 +240,8 @@ pub(super) struct Ledger {
     pub(super) moving: BTreeMap<HoldId, HoldId>,
     /// Moves that were undone, oldest first, for a day: who repeats the request is told why.
     pub(super) undone: VecDeque<(HoldId, Refusal, Timestamp)>,
+    /// Refunds that payments have to be told of, by the sale and the number of the record that cancelled its tickets.
+    pub(super) owed: BTreeMap<(HoldId, u64), Cents>,
 }
 
 impl Ledger {
@@ -240,9 +252,8 @@ impl Ledger {
 
     pub(super) fn held(&mut self, places: &mut Places, held: &Held, record: &Record<Event>) {
         let (who, order) = by(record);
-        let hold =
-            Hold { who, channel: held.channel, lines: held.lines.clone(), order, held_at: record.at, expires_at: held.expires_at, extended: false };
-        self.keep(places, held.hold, hold);
+        let Held { hold, channel, ref lines, expires_at } = *held;
+        self.keep(places, hold, Hold { who, channel, lines: lines.clone(), order, held_at: record.at, expires_at, extended: false, kept_for: None });
     }
 
     fn keep(&mut self, places: &mut Places, id: HoldId, hold: Hold) {
@@ -261,16 +272,35 @@ impl Ledger {
     pub(super) fn offered(&mut self, places: &mut Places, offered: &Offered, at: Timestamp) {
         let Some(party) = self.list.offer(offered.entry, at, offered.free, offered.passed_over) else { return };
         let Waiting { who, channel, lines, order, .. } = party;
-        self.keep(places, offered.entry, Hold { who, channel, lines, order, held_at: at, expires_at: offered.expires_at, extended: false });
+        let expires_at = offered.expires_at;
+        self.keep(places, offered.entry, Hold { who, channel, lines, order, held_at: at, expires_at, extended: false, kept_for: None });
     }
 
     pub(super) fn extended(&mut self, extended: &Extended) {
-        if let Some(hold) = self.holds.get_mut(&extended.hold) {
-            self.deadlines.remove(&(hold.expires_at, extended.hold));
-            self.deadlines.insert((extended.expires_at, extended.hold));
-            hold.expires_at = extended.expires_at;
+        if let Some(hold) = self.lives_until(extended.hold, extended.expires_at) {
             hold.extended = true;
         }
+    }
+
+    pub(super) fn prolonged(&mut self, prolonged: &Prolonged) {
+        if let Some(hold) = self.lives_until(prolonged.hold, prolonged.expires_at) {
+            hold.kept_for = Some(prolonged.cause);
+        }
+    }
+
+    fn lives_until(&mut self, id: HoldId, expires_at: Timestamp) -> Option<&mut Hold> {
+        let hold = self.holds.get_mut(&id)?;
+        self.deadlines.remove(&(hold.expires_at, id));
+        self.deadlines.insert((expires_at, id));
+        hold.expires_at = expires_at;
+        Some(hold)
+    }
+
+    pub(super) fn amended(&mut self, places: &mut Places, amended: &Amended) {
+        let Some(hold) = self.holds.get_mut(&amended.hold) else { return };
+        let held = &mut places.held[hold.channel.index()];
+        *held = *held - people(&hold.lines) + people(&amended.lines);
+        hold.lines.clone_from(&amended.lines);
     }
 
     fn take_hold(&mut self, places: &mut Places, id: HoldId) -> Option<Hold> {
@@ -351,7 +381,7 @@ impl Ledger {
         }
     }
 
-    pub(super) fn cancelled(&mut self, places: &mut Places, cancelled: &Cancelled) {
+    pub(super) fn cancelled(&mut self, places: &mut Places, cancelled: &Cancelled, seq: u64) {
         let Some(sale) = self.sales.get_mut(&cancelled.sale) else { return };
         for &number in &cancelled.tickets {
             if let Some(ticket) = sale.tickets.get_mut(usize::from(number)).filter(|ticket| ticket.state == TicketState::Valid) {
@@ -360,6 +390,17 @@ impl Ledger {
             }
         }
         sale.refunded_cents = sale.refunded_cents.plus(cancelled.refund_cents);
+        if sale.is_paid_elsewhere() && !cancelled.refund_cents.is_zero() {
+            let owed = self.owed.entry((cancelled.sale, seq)).or_insert(Cents::ZERO);
+            *owed = owed.plus(cancelled.refund_cents);
+        }
+    }
+
+    pub(super) fn handed_over(&mut self, handed: &HandedOver) {
+        let Some(cents) = self.owed.remove(&(handed.sale, handed.seq)) else { return };
+        if let Some(sale) = self.sales.get_mut(&handed.sale) {
+            sale.handed_over_cents = sale.handed_over_cents.plus(cents);
+        }
     }
 
     pub(super) fn blocked(&mut self, sale: HoldId, tickets: &[u16], reason: Option<Code>) {
@@ -469,7 +510,23 @@ impl Ledger {
         if self.sales.values().flat_map(|sale| &sale.moves).filter(|found| !found.is_done).count() != self.moving.len() {
             return broken("SL-5", "the moves under way are not those of the sales");
         }
-        Ok(())
+        self.recount_owed()
+    }
+
+    /// SL-10: what is owed and what was handed over make up what was refunded of the sales whose money stands in payments, and of no others.
+    fn recount_owed(&self) -> Result<(), Broken> {
+        let mut owed: BTreeMap<HoldId, Cents> = BTreeMap::new();
+        for (&(sale, _), &cents) in &self.owed {
+            let sum = owed.entry(sale).or_insert(Cents::ZERO);
+            *sum = sum.plus(cents);
+        }
+        for (id, sale) in &self.sales {
+            let told = owed.remove(id).unwrap_or(Cents::ZERO).plus(sale.handed_over_cents);
+            if told != if sale.is_paid_elsewhere() { sale.refunded_cents } else { Cents::ZERO } {
+                return Err(Broken { invariant: "SL-10", what: "a refund is neither owed to its payment nor handed over, or both" });
+            }
+        }
+        if owed.is_empty() { Ok(()) } else { Err(Broken { invariant: "SL-10", what: "a refund is owed of no sale" }) }
     }
 
     /// Whether the tickets of a sale that are moving or have moved are those of its moves, and took their money with them.
@@ -517,13 +574,14 @@ fn by(record: &Record<Event>) -> (KeyId, Option<OrderId>) {
 
 /// The written form of a [`Ledger`]: sorted, so that equal states are equal bytes; what follows from the rest is left out.
 #[derive(Serialize, Deserialize)]
-struct Written<H, S, C, L, U> {
+struct Written<H, S, C, L, U, O> {
     holds: Vec<(HoldId, H)>,
     sales: Vec<(HoldId, S)>,
     ended: Vec<(HoldId, End, Timestamp)>,
     scans: C,
     list: L,
     undone: U,
+    owed: O,
 }
 
 pub(super) fn sorted<T>(map: &ById<T>) -> Vec<(HoldId, &T)> {
@@ -535,14 +593,14 @@ pub(super) fn sorted<T>(map: &ById<T>) -> Vec<(HoldId, &T)> {
 impl Serialize for Ledger {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let ended = self.ended_order.iter().filter_map(|id| self.ended.get(id).map(|(end, at)| (*id, *end, *at))).collect();
-        Written { holds: sorted(&self.holds), sales: sorted(&self.sales), ended, scans: &self.scans, list: &self.list, undone: &self.undone }
-            .serialize(serializer)
+        let (holds, sales) = (sorted(&self.holds), sorted(&self.sales));
+        Written { holds, sales, ended, scans: &self.scans, list: &self.list, undone: &self.undone, owed: &self.owed }.serialize(serializer)
     }
 }
 
 impl<'de> Deserialize<'de> for Ledger {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let written = Written::<Hold, Sale, _, WaitingList, _>::deserialize(deserializer)?;
+        let written = Written::<Hold, Sale, _, WaitingList, _, _>::deserialize(deserializer)?;
         let under_way = |(id, sale): &(HoldId, Sale)| {
             let id = *id;
             sale.moves.iter().filter(|found| !found.is_done).map(move |found| (found.begun.arrival, id)).collect::<Vec<_>>()
@@ -550,6 +608,7 @@ impl<'de> Deserialize<'de> for Ledger {
         Ok(Self {
             moving: written.sales.iter().flat_map(under_way).collect(),
             undone: written.undone,
+            owed: written.owed,
             deadlines: written.holds.iter().map(|(id, hold)| (hold.expires_at, *id)).collect(),
             holds: written.holds.into_iter().collect(),
             sales: written.sales.into_iter().collect(),

@@ -1,0 +1,202 @@
+//! Rules of money that goes back: open, sent to the bank, paid back; or returned by the bank, and open again.
+
+use jiff::civil::Date;
+use serde::{Deserialize, Serialize};
+
+use super::event::{Event, PaidBackBy, PayeeSet, RefundConfirmed, RefundExported, RefundOpened, RefundReason, RefundReturned, Source};
+use super::{Broken, Code, HoldId, ItemEnd, Payment, Refusal, VoucherId, refer};
+use crate::ids::PersonId;
+use crate::money::Cents;
+use crate::time::Timestamp;
+
+/// Money that goes back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refund {
+    /// Its number in the payment, from 0.
+    pub number: u32,
+    /// How much.
+    pub amount_cents: Cents,
+    /// Why.
+    pub why: RefundReason,
+    /// Of which receipt's money, by its place.
+    pub receipt: u32,
+    /// Since when.
+    pub opened_at: Timestamp,
+    /// Whom it goes to, kept apart under this number.
+    pub payee: Option<PersonId>,
+    /// How far it is.
+    pub state: RefundState,
+    /// Why it came back last, in one word.
+    pub returned: Option<Code>,
+}
+
+/// How far a refund is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RefundState {
+    /// Somebody has to see to it.
+    Open,
+    /// It went out to the bank.
+    Exported {
+        /// With which file.
+        batch: Code,
+    },
+    /// The money has gone back.
+    PaidBack {
+        /// On which way.
+        by: PaidBackBy,
+        /// The bank's or desk's reference.
+        reference: String,
+        /// On which day.
+        executed_on: Date,
+    },
+}
+
+impl RefundState {
+    /// Whether the money is still here.
+    #[must_use]
+    pub const fn is_owed(&self) -> bool {
+        matches!(self, Self::Open | Self::Exported { .. })
+    }
+}
+
+impl Payment {
+    /// What a slot owes for cancelled tickets. However often it is asked, also after the keys are forgotten, it is one refund.
+    pub(super) fn refund(&self, origin: HoldId, (sale, seq): (HoldId, u64), amount_cents: Cents) -> Result<Vec<Event>, Refusal> {
+        let known = |refund: &&Refund| matches!(refund.why, RefundReason::Cancelled { sale: of, seq: by, .. } if (of, by) == (sale, seq));
+        if let Some(refund) = self.refunds.iter().find(known) {
+            return Err(Refusal::RefundKnown { refund: refund.number });
+        }
+        let sold = (0_u16..).zip(&self.items).find_map(|(item, end)| match end {
+            ItemEnd::Sold { sale, refunded_cents } if *sale == origin => Some((item, *refunded_cents)),
+            _ => None,
+        });
+        let (Some((item, refunded_cents)), Some(opened)) = (sold, &self.opened) else { return Err(Refusal::UnknownSale) };
+        let left_cents = opened.items.get(usize::from(item)).map_or(Cents::ZERO, |item| item.amount_cents.minus(refunded_cents));
+        if amount_cents > left_cents || amount_cents <= Cents::ZERO {
+            return Err(Refusal::RefundTooLarge { left_cents });
+        }
+        let super::Stage::Paid { receipt, .. } = self.stage else { return Err(Refusal::NotPaid) };
+        let why = RefundReason::Cancelled { item, sale, seq };
+        Ok(vec![Event::RefundOpened(RefundOpened { refund: self.refunds.len() as u32, amount_cents, why, receipt })])
+    }
+
+    pub(super) fn export_refund(&self, number: u32, batch: Code) -> Result<Vec<Event>, Refusal> {
+        self.open_refund(number)?;
+        if self.to_voucher(self.refund_of(number)?).is_some() {
+            return Err(Refusal::SourceNotAllowed);
+        }
+        Ok(vec![Event::RefundExported(RefundExported { refund: number, batch })])
+    }
+
+    /// A till or a voucher pays an open refund at once; the bank confirms one that was sent, or one that somebody paid by hand.
+    pub(super) fn confirm_refund(&self, number: u32, by: PaidBackBy, reference: &str, executed_on: Date) -> Result<Vec<Event>, Refusal> {
+        refer(reference)?;
+        let refund = self.refund_of(number)?;
+        let fits = match by {
+            PaidBackBy::Transfer => refund.state.is_owed(),
+            PaidBackBy::Till { .. } => refund.state == RefundState::Open,
+            PaidBackBy::Voucher { voucher } => self.to_voucher(refund).is_some_and(|(_, of, _)| of == voucher),
+        };
+        if !fits {
+            return Err(Refusal::RefundNotOpen);
+        }
+        Ok(vec![Event::RefundConfirmed(RefundConfirmed { refund: number, by, reference: reference.to_owned(), executed_on })])
+    }
+
+    pub(super) fn return_refund(&self, number: u32, why: Code) -> Result<Vec<Event>, Refusal> {
+        let was_paid_back = match self.refund_of(number)?.state {
+            RefundState::Exported { .. } => false,
+            RefundState::PaidBack { by: PaidBackBy::Transfer, .. } => true,
+            RefundState::Open | RefundState::PaidBack { .. } => return Err(Refusal::RefundNotSent),
+        };
+        Ok(vec![Event::RefundReturned(RefundReturned { refund: number, why, was_paid_back })])
+    }
+
+    pub(super) fn set_payee(&self, number: u32, person: PersonId) -> Result<Vec<Event>, Refusal> {
+        self.open_refund(number)?;
+        Ok(vec![Event::PayeeSet(PayeeSet { refund: number, person })])
+    }
+
+    fn refund_of(&self, number: u32) -> Result<&Refund, Refusal> {
+        self.refunds.get(number as usize).ok_or(Refusal::UnknownRefund)
+    }
+
+    fn open_refund(&self, number: u32) -> Result<(), Refusal> {
+        if self.refund_of(number)?.state == RefundState::Open { Ok(()) } else { Err(Refusal::RefundNotOpen) }
+    }
+
+    /// The voucher that an open refund's money came from, and goes back to.
+    pub(super) fn to_voucher(&self, refund: &Refund) -> Option<(u32, VoucherId, Cents)> {
+        let receipt = self.receipts.get(refund.receipt as usize).filter(|_| refund.state == RefundState::Open)?;
+        if let Source::Voucher { voucher } = receipt.source { Some((refund.number, voucher, refund.amount_cents)) } else { None }
+    }
+
+    pub(super) fn refund_opened(&mut self, at: Timestamp, opened: &RefundOpened) {
+        let RefundOpened { refund: number, amount_cents, why, receipt } = *opened;
+        let from = match why {
+            RefundReason::Cancelled { item, .. } => {
+                if let Some(ItemEnd::Sold { refunded_cents, .. }) = self.items.get_mut(usize::from(item)) {
+                    *refunded_cents = refunded_cents.plus(amount_cents);
+                }
+                &mut self.money.tickets
+            }
+            _ => &mut self.money.unallotted,
+        };
+        *from = from.minus(amount_cents);
+        self.money.owed = self.money.owed.plus(amount_cents);
+        self.owed += 1;
+        self.refunds.push(Refund { number, amount_cents, why, receipt, opened_at: at, payee: None, state: RefundState::Open, returned: None });
+    }
+
+    pub(super) fn refund_exported(&mut self, exported: &RefundExported) {
+        if let Some(refund) = self.refunds.get_mut(exported.refund as usize) {
+            refund.state = RefundState::Exported { batch: exported.batch };
+        }
+    }
+
+    pub(super) fn refund_confirmed(&mut self, confirmed: &RefundConfirmed) {
+        let Some(refund) = self.refunds.get_mut(confirmed.refund as usize).filter(|refund| refund.state.is_owed()) else { return };
+        let RefundConfirmed { by, reference, executed_on, .. } = confirmed.clone();
+        refund.state = RefundState::PaidBack { by, reference, executed_on };
+        self.owed -= 1;
+        self.money.owed = self.money.owed.minus(refund.amount_cents);
+        self.money.paid_back = self.money.paid_back.plus(refund.amount_cents);
+    }
+
+    pub(super) fn refund_returned(&mut self, returned: &RefundReturned) {
+        let Some(refund) = self.refunds.get_mut(returned.refund as usize) else { return };
+        (refund.state, refund.returned) = (RefundState::Open, Some(returned.why));
+        if returned.was_paid_back {
+            self.owed += 1;
+            self.money.owed = self.money.owed.plus(refund.amount_cents);
+            self.money.paid_back = self.money.paid_back.minus(refund.amount_cents);
+        }
+    }
+
+    pub(super) fn payee_set(&mut self, set: &PayeeSet) {
+        if let Some(refund) = self.refunds.get_mut(set.refund as usize) {
+            refund.payee = Some(set.person);
+        }
+    }
+
+    pub(super) fn recount_refunds(&self) -> Result<(), Broken> {
+        let all: Cents = self.refunds.iter().map(|refund| refund.amount_cents).sum();
+        let of_receipt =
+            |place: usize| -> Cents { self.refunds.iter().filter(|refund| refund.receipt as usize == place).map(|refund| refund.amount_cents).sum() };
+        if all > self.money.received || self.receipts.iter().enumerate().any(|(place, receipt)| of_receipt(place) > receipt.amount_cents) {
+            return Err(Broken { invariant: "PY-4", what: "more goes back than has come" });
+        }
+        let mut of: Vec<_> = self
+            .refunds
+            .iter()
+            .filter_map(|refund| if let RefundReason::Cancelled { sale, seq, .. } = refund.why { Some((sale, seq)) } else { None })
+            .collect();
+        of.sort_unstable();
+        if of.windows(2).any(|pair| pair[0] == pair[1]) {
+            Err(Broken { invariant: "PY-4", what: "a cancellation is refunded twice" })
+        } else {
+            Ok(())
+        }
+    }
+}
