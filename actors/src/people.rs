@@ -20,6 +20,7 @@ use sha2::Sha256;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqliteSynchronous};
 use tokio::sync::oneshot;
 use tornello_engine::envelope::{Digest, Party, PartyKind};
+use tornello_engine::iban::{BadIban, Iban};
 use tornello_engine::ids::PersonId;
 use tornello_engine::time::{MICROS_PER_S, Timestamp};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
@@ -32,7 +33,12 @@ const NONCE_BYTES: usize = 24;
 const TAG_BYTES: usize = 16;
 const WRAPPED_BYTES: usize = NONCE_BYTES + 32 + TAG_BYTES;
 const SEALED_BYTES: usize = NONCE_BYTES + PADDED_BYTES + TAG_BYTES;
+/// What a contact without an account is written as, and has been from the beginning.
 const CONTACT_VERSION: u8 = 1;
+/// The same with an account to pay back to.
+const PAYEE_VERSION: u8 = 2;
+/// How long names, email and account may be together, in bytes: what fits a padded contact beside telephone and language.
+const TEXTS_MAX: usize = 460;
 const WAITING_MAX: usize = 4_096;
 /// How long after the visit a contact is kept, for refunds and questions; then it is erased. 90 days, in seconds.
 pub const RETENTION_S: i64 = 90 * 86_400;
@@ -116,6 +122,12 @@ pub struct ContactForm {
     /// Language to write in, as `it` or `de-AT`.
     #[serde(default)]
     pub language: Option<String>,
+    /// The account that refunds go to (IBAN of a country in SEPA), if they go to an account.
+    #[serde(default)]
+    pub iban: Option<String>,
+    /// In whose name that account is.
+    #[serde(default)]
+    pub account_holder: Option<String>,
 }
 
 impl fmt::Debug for ContactForm {
@@ -142,20 +154,62 @@ pub enum ContactError {
     /// The language is not a language tag.
     #[error("language: a tag such as it, en or de-AT is expected")]
     Language,
+    /// The account is none that a refund can be sent to.
+    #[error("iban: {0}")]
+    Iban(BadIban),
+    /// The holder of the account is missing, too long, has control characters, or is named without an account.
+    #[error("account_holder: 1 to 70 characters are expected beside an iban, no control characters; none without an iban")]
+    AccountHolder,
     /// Each part is well but together they are too long.
-    #[error("the names and the email are too long together: at most 460 bytes")]
+    #[error("the names, the email and the account are too long together: at most {} bytes", TEXTS_MAX)]
     TooLong,
 }
 
-/// Name and addresses of a person, examined and trimmed. Never printed.
+/// The account that a refund goes to. Never printed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Payee {
+    iban: Iban,
+    holder: String,
+}
+
+impl Payee {
+    /// An account and in whose name it is.
+    ///
+    /// # Errors
+    /// If the IBAN is none of SEPA, or the name is missing, longer than 70 characters (as banks take it) or has control characters.
+    pub fn new(iban: &str, holder: &str) -> Result<Self, ContactError> {
+        Ok(Self { iban: iban.parse().map_err(ContactError::Iban)?, holder: examined(holder, is_holder, ContactError::AccountHolder)? })
+    }
+
+    /// The account.
+    #[must_use]
+    pub const fn iban(&self) -> Iban {
+        self.iban
+    }
+
+    /// In whose name it is.
+    #[must_use]
+    pub fn holder(&self) -> &str {
+        &self.holder
+    }
+}
+
+impl fmt::Debug for Payee {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Payee(..)")
+    }
+}
+
+/// Name and addresses of a person, and the account to pay back to, examined and trimmed. Never printed.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "ContactForm")]
+#[serde(try_from = "ContactForm", into = "ContactForm")]
 pub struct Contact {
     given_name: String,
     family_name: String,
     email: String,
     phone: Option<String>,
     language: Option<String>,
+    payee: Option<Payee>,
 }
 
 impl Contact {
@@ -166,12 +220,22 @@ impl Contact {
     pub fn holder(given_name: &str, family_name: &str) -> Result<Self, ContactError> {
         let given_name = examined(given_name, is_name, ContactError::GivenName)?;
         let family_name = examined(family_name, is_name, ContactError::FamilyName)?;
-        let contact = Self { given_name, family_name, email: String::new(), phone: None, language: None };
+        let contact = Self { given_name, family_name, email: String::new(), phone: None, language: None, payee: None };
         if contact.is_too_long() { Err(ContactError::TooLong) } else { Ok(contact) }
     }
 
-    const fn is_too_long(&self) -> bool {
-        self.given_name.len() + self.family_name.len() + self.email.len() > 460
+    fn is_too_long(&self) -> bool {
+        let account = self.payee.as_ref().map_or(0, |payee| payee.iban.as_str().len() + payee.holder.len());
+        self.given_name.len() + self.family_name.len() + self.email.len() + account > TEXTS_MAX
+    }
+
+    /// The same person with another account, or with none.
+    ///
+    /// # Errors
+    /// [`ContactError::TooLong`] if it does not fit beside the rest.
+    pub fn with_payee(self, payee: Option<Payee>) -> Result<Self, ContactError> {
+        let contact = Self { payee, ..self };
+        if contact.is_too_long() { Err(ContactError::TooLong) } else { Ok(contact) }
     }
 
     /// Given name or names.
@@ -203,11 +267,24 @@ impl Contact {
     pub fn language(&self) -> Option<&str> {
         self.language.as_deref()
     }
+
+    /// The account that refunds go to, if one is known.
+    #[must_use]
+    pub const fn payee(&self) -> Option<&Payee> {
+        self.payee.as_ref()
+    }
 }
 
 impl fmt::Debug for Contact {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Contact(..)")
+    }
+}
+
+impl From<Contact> for ContactForm {
+    fn from(Contact { given_name, family_name, email, phone, language, payee }: Contact) -> Self {
+        let (iban, account_holder) = payee.map(|Payee { iban, holder }| (iban.as_str().to_owned(), holder)).unzip();
+        Self { given_name, family_name, email, phone, language, iban, account_holder }
     }
 }
 
@@ -219,12 +296,19 @@ impl TryFrom<ContactForm> for Contact {
             None | Some("") => Ok(None),
             Some(text) => examined(text, good, error).map(Some),
         };
+        let [iban, holder] = [&form.iban, &form.account_holder].map(|text| text.as_deref().map(str::trim).filter(|text| !text.is_empty()));
+        let payee = match (iban, holder) {
+            (Some(iban), holder) => Some(Payee::new(iban, holder.unwrap_or_default())?),
+            (None, Some(_)) => return Err(ContactError::AccountHolder),
+            (None, None) => None,
+        };
         let contact = Self {
             given_name: examined(&form.given_name, is_name, ContactError::GivenName)?,
             family_name: examined(&form.family_name, is_name, ContactError::FamilyName)?,
             email: examined(&form.email, is_email, ContactError::Email)?,
             phone: optional(&form.phone, is_phone, ContactError::Phone)?,
             language: optional(&form.language, is_language, ContactError::Language)?,
+            payee,
         };
         if contact.is_too_long() { Err(ContactError::TooLong) } else { Ok(contact) }
     }
@@ -237,6 +321,11 @@ fn examined(text: &str, good: fn(&str) -> bool, error: ContactError) -> Result<S
 
 fn is_name(text: &str) -> bool {
     (1..=100).contains(&text.chars().count()) && !text.chars().any(char::is_control)
+}
+
+/// As long as credit transfers in SEPA take a name.
+fn is_holder(text: &str) -> bool {
+    is_name(text) && text.chars().count() <= 70
 }
 
 fn is_email(text: &str) -> bool {
@@ -684,24 +773,46 @@ fn blob(person: PersonId) -> Vec<u8> {
 
 /// The written form of a contact, apart from [`Contact`]: its fields are never reordered. A version byte stands before it, zeros fill up after it.
 type Written<'a> = (&'a str, &'a str, &'a str, Option<&'a str>, Option<&'a str>);
+/// The same with the account, IBAN and holder.
+type WrittenPayee<'a> = (Written<'a>, (&'a str, &'a str));
 
 fn written(person: PersonId, contact: &Contact) -> Result<Zeroizing<[u8; PADDED_BYTES]>, PeopleError> {
     let mut plain = Zeroizing::new([0; PADDED_BYTES]);
-    plain[0] = CONTACT_VERSION;
-    let contact: Written<'_> = (&contact.given_name, &contact.family_name, &contact.email, contact.phone.as_deref(), contact.language.as_deref());
-    postcard::to_slice(&contact, &mut plain[1..]).map_err(|_| PeopleError::Damaged { person, what: "it is too long" })?;
+    let written: Written<'_> = (&contact.given_name, &contact.family_name, &contact.email, contact.phone.as_deref(), contact.language.as_deref());
+    let (version, body) = plain.split_at_mut(1);
+    let fitted = match &contact.payee {
+        None => {
+            version[0] = CONTACT_VERSION;
+            postcard::to_slice(&written, body)
+        }
+        Some(payee) => {
+            version[0] = PAYEE_VERSION;
+            let written: WrittenPayee<'_> = (written, (payee.iban.as_str(), &payee.holder));
+            postcard::to_slice(&written, body)
+        }
+    };
+    fitted.map_err(|_| PeopleError::Damaged { person, what: "it is too long" })?;
     Ok(plain)
 }
 
 fn read(plain: &[u8]) -> Option<Contact> {
-    let (&CONTACT_VERSION, body) = plain.split_first()? else { return None };
-    let (given_name, family_name, email, phone, language): Written<'_> = postcard::take_from_bytes(body).ok()?.0;
+    let (&version, body) = plain.split_first()?;
+    let (written, payee): (Written<'_>, _) = match version {
+        CONTACT_VERSION => (postcard::take_from_bytes(body).ok()?.0, None),
+        PAYEE_VERSION => {
+            let (written, (iban, holder)): WrittenPayee<'_> = postcard::take_from_bytes(body).ok()?.0;
+            (written, Some(Payee { iban: iban.parse().ok()?, holder: holder.to_owned() }))
+        }
+        _ => return None,
+    };
+    let (given_name, family_name, email, phone, language) = written;
     Some(Contact {
         given_name: given_name.to_owned(),
         family_name: family_name.to_owned(),
         email: email.to_owned(),
         phone: phone.map(str::to_owned),
         language: language.map(str::to_owned),
+        payee,
     })
 }
 

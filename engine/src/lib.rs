@@ -8,6 +8,7 @@ pub mod calendar;
 pub mod channel;
 pub mod envelope;
 pub mod grant;
+pub mod iban;
 pub mod ids;
 pub mod ledger;
 pub mod money;

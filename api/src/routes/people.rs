@@ -117,7 +117,8 @@ const fn museum_of(person: PersonId) -> MuseumId {
 /// goes into the command.
 pub async fn keep(node: &Node, slot: SlotId, envelope: &Envelope, form: Option<&ContactForm>, wanted: bool) -> Result<Option<PersonId>, Problem> {
     let Some(ContactForm { given_name, family_name, email, phone, language }) = form.cloned() else { return Ok(None) };
-    let contact = Contact::try_from(people::ContactForm { given_name, family_name, email, phone, language })?;
+    let form = people::ContactForm { given_name, family_name, email, phone, language, iban: None, account_holder: None };
+    let contact = Contact::try_from(form)?;
     store(node, slot, envelope, &contact, wanted).await.map(Some)
 }
 
