@@ -130,7 +130,7 @@ impl App {
 
     /// A new key of a role for some museums.
     pub async fn key_for(&self, role: Role, museums: Museums) -> String {
-        let account = (role == Role::Reseller).then(|| code("tour-op"));
+        let account = matches!(role, Role::Reseller | Role::Operator).then(|| code("tour-op"));
         let new = NewKey { name: format!("{role} of a test"), role, museums, account, expires_at: None };
         let (text, _) = self.node().files().unwrap().keys.create(new, self.node().now()).await.unwrap();
         text.expose().to_owned()
