@@ -181,6 +181,84 @@ fn paid_by(settlement: &Settlement) -> Account {
     match settlement {
         Settlement::Desk { till, method, .. } => Account::Till { till: *till, method: (*method).into() },
         Settlement::OnAccount { account } => Account::Receivable { account: *account },
-        Settlement::Free | Settlement::Moved { .. } => Account::Transit,
+        Settlement::Free | Settlement::Moved { .. } | Settlement::Payment { .. } => Account::Transit,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::aggregate::Aggregate;
+    use crate::channel::Channel;
+    use crate::ids::{PaymentId, RouteId, SlotId};
+    use crate::slot::{CancelCause, Command, Opening, Policy, Refusal};
+    use crate::tariff::Proof;
+    use crate::time::Timestamp;
+
+    fn start() -> Timestamp {
+        Timestamp::from_seconds(1_780_000_020)
+    }
+
+    fn slot() -> Slot {
+        let slot = SlotId::new(MuseumId(1), RouteId(1), start());
+        let policy = Policy::default();
+        Slot::planned(Opening { slot, revision: 1, end: start().plus_seconds(3_600), capacity: 40, quotas: Default::default(), policy })
+    }
+
+    fn settlement(kind: u8) -> Settlement {
+        let [till, account] = ["desk-1", "tours"].map(|text| text.parse().unwrap());
+        match kind {
+            0 => Settlement::Desk { till, method: DeskMethod::Cash, reference: "R".to_owned() },
+            1 => Settlement::OnAccount { account },
+            _ => Settlement::Payment { id: PaymentId::new(1, 1) },
+        }
+    }
+
+    fn step(slot: &mut Slot, command: &Command) -> Result<Vec<Line>, Refusal> {
+        let now = start().plus_seconds(-3_600);
+        let record = slot.record(now, None, slot.decide(now, command)?);
+        slot.apply(&record);
+        Ok(of_slot(slot, &record))
+    }
+
+    proptest! {
+        /// Whatever is sold, cancelled and moved, each record sums to zero, and tickets are worth what the slot says that it has taken and not paid back.
+        #[test]
+        fn every_record_of_a_slot_sums_to_zero(steps in prop::collection::vec((1_u64..6, 1_u16..4, 0_u8..3, 0_u8..4), 0..40)) {
+            let mut slot = slot();
+            let mut balances: BTreeMap<Account, i64> = BTreeMap::new();
+            for (n, count, kind, what) in steps {
+                let (sale, full) = (HoldId::new(slot.id(), n), "full".parse().unwrap());
+                let there = HoldId::new(SlotId::new(MuseumId(1), RouteId(1), start().plus_seconds(3_600)), n + u64::from(count) * 10);
+                let channel = if kind == 1 { Channel::Group } else { Channel::BoxOffice };
+                let lines = vec![slot::Line { category: full, count, price_cents: Cents::new(1_201), proof: Proof::None }];
+                let commands = match what {
+                    0 => vec![Command::SellDirect { sale, channel, lines, settlement: settlement(kind), contact: None }],
+                    1 => vec![Command::Cancel { sale, owner: None, tickets: vec![count - 1], cause: CancelCause::Museum }],
+                    2 => vec![
+                        Command::BeginMove { sale, owner: None, tickets: vec![0], arrival: there, via: channel, prices: vec![(full, Cents::new(1_201))] },
+                        Command::FinishMove { arrival: there },
+                    ],
+                    _ => {
+                        let arrived = slot::Arrived {
+                            sale, from: there, who: crate::ids::KeyId(1), order: None, channel, lines, contact: None, holders: Vec::new(), refund_percent: 100,
+                        };
+                        vec![Command::Arrive { arrived: Box::new(arrived), via: channel }]
+                    }
+                };
+                for command in commands {
+                    let Ok(lines) = step(&mut slot, &command) else { continue };
+                    prop_assert_eq!(lines.iter().map(|line| line.amount_cents).sum::<Cents>(), Cents::ZERO);
+                    lines.iter().for_each(|line| *balances.entry(line.account).or_default() += line.amount_cents.get());
+                }
+            }
+            let (taken, back) = slot.money();
+            let tickets = balances.get(&Account::Tickets { museum: MuseumId(1) }).copied().unwrap_or(0);
+            prop_assert_eq!(-tickets, taken.minus(back).get());
+        }
     }
 }

@@ -295,7 +295,11 @@ impl Voucher {
             return Err(Refusal::AlreadyRestored);
         }
         let left_cents = used.map_or(Cents::ZERO, Use::left);
-        if amount_cents > left_cents { Err(Refusal::NotRedeemed { left_cents }) } else { Ok(Event::Restored(Restored { payment, refund, amount_cents })) }
+        if amount_cents > left_cents {
+            Err(Refusal::NotRedeemed { left_cents })
+        } else {
+            Ok(Event::Restored(Restored { payment, refund, amount_cents }))
+        }
     }
 
     /// Whether moreover the balance is that of all uses (VO-1, VO-2): for tests and after a replay.

@@ -480,7 +480,8 @@ impl Payment {
     pub fn recount(&self) -> Result<(), Broken> {
         self.check()?;
         let broken = |invariant, what| Err(Broken { invariant, what });
-        let of = |owed: bool| -> Cents { self.refunds.iter().filter(|refund| refund.state.is_owed() == owed).map(|refund| refund.amount_cents).sum() };
+        let of =
+            |owed: bool| -> Cents { self.refunds.iter().filter(|refund| refund.state.is_owed() == owed).map(|refund| refund.amount_cents).sum() };
         let received: Cents = self.receipts.iter().map(|receipt| receipt.amount_cents).sum();
         if (received, of(true), of(false)) != (self.money.received, self.money.owed, self.money.paid_back) {
             return broken("PY-1", "receipts and refunds are not what is counted");
@@ -588,9 +589,8 @@ impl Payment {
     /// How much of what paid has gone or is to go back. Money that came too much or twice does not count.
     #[must_use]
     pub fn refunded(&self) -> Refunded {
-        let counts = |refund: &&Refund| {
-            matches!(refund.why, RefundReason::Unfulfilled { .. } | RefundReason::Extras | RefundReason::Cancelled { .. })
-        };
+        let counts =
+            |refund: &&Refund| matches!(refund.why, RefundReason::Unfulfilled { .. } | RefundReason::Extras | RefundReason::Cancelled { .. });
         let back: Cents = self.refunds.iter().filter(counts).map(|refund| refund.amount_cents).sum();
         let due = self.opened.as_ref().map_or(Cents::ZERO, |opened| opened.amount_cents);
         if back.is_zero() {

@@ -3,9 +3,7 @@
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
-use super::event::{
-    Event, PaidBackBy, PayeeSet, RefundConfirmed, RefundExported, RefundOpened, RefundReason, RefundReturned, Source,
-};
+use super::event::{Event, PaidBackBy, PayeeSet, RefundConfirmed, RefundExported, RefundOpened, RefundReason, RefundReturned, Source};
 use super::{Broken, Code, HoldId, ItemEnd, Payment, Refusal, VoucherId, refer};
 use crate::ids::PersonId;
 use crate::money::Cents;
@@ -184,14 +182,21 @@ impl Payment {
 
     pub(super) fn recount_refunds(&self) -> Result<(), Broken> {
         let all: Cents = self.refunds.iter().map(|refund| refund.amount_cents).sum();
-        let of_receipt = |place: usize| -> Cents {
-            self.refunds.iter().filter(|refund| refund.receipt as usize == place).map(|refund| refund.amount_cents).sum()
-        };
+        let of_receipt =
+            |place: usize| -> Cents { self.refunds.iter().filter(|refund| refund.receipt as usize == place).map(|refund| refund.amount_cents).sum() };
         if all > self.money.received || self.receipts.iter().enumerate().any(|(place, receipt)| of_receipt(place) > receipt.amount_cents) {
             return Err(Broken { invariant: "PY-4", what: "more goes back than has come" });
         }
-        let mut of: Vec<_> = self.refunds.iter().filter_map(|refund| if let RefundReason::Cancelled { sale, seq, .. } = refund.why { Some((sale, seq)) } else { None }).collect();
+        let mut of: Vec<_> = self
+            .refunds
+            .iter()
+            .filter_map(|refund| if let RefundReason::Cancelled { sale, seq, .. } = refund.why { Some((sale, seq)) } else { None })
+            .collect();
         of.sort_unstable();
-        if of.windows(2).any(|pair| pair[0] == pair[1]) { Err(Broken { invariant: "PY-4", what: "a cancellation is refunded twice" }) } else { Ok(()) }
+        if of.windows(2).any(|pair| pair[0] == pair[1]) {
+            Err(Broken { invariant: "PY-4", what: "a cancellation is refunded twice" })
+        } else {
+            Ok(())
+        }
     }
 }
