@@ -2,6 +2,8 @@
 //! [`routes`], the table of everything that can be asked.
 
 pub mod auth;
+pub mod bank;
+pub mod csv;
 pub mod demo;
 pub mod entrance;
 pub mod mqtt;
