@@ -448,6 +448,9 @@ impl Rows {
                     Settlement::Moved { .. } => ("moved", String::new(), String::new()),
                     Settlement::Payment { id } => ("payment", String::new(), id.to_string()),
                 };
+                if let Settlement::Desk { till, method, reference } = &sold.settlement {
+                    self.payments.sold_at_desk(sold.sale.slot().museum(), at, (till, *method, reference), slot::total(&sold.lines).get());
+                }
                 let who = record.envelope.as_ref().map(|envelope| envelope.who.to_string()).unwrap_or_default();
                 self.sale((sold.sale, sold.channel, &sold.lines), [&who, settlement, &reference, &account], at);
             }

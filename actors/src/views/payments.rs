@@ -5,16 +5,18 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use sqlx::Row;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
-use tornello_engine::ids::{BadId, MuseumId, PaymentId};
-use tornello_engine::payment::{Event, Gateway, PaidBackBy};
+use tornello_engine::ids::{BadId, Code, MuseumId, PaymentId};
+use tornello_engine::payment::{Event, Gateway, PaidBackBy, Receipt, Source};
 use tornello_engine::record::Record;
+use tornello_engine::slot::DeskMethod;
 use tornello_engine::time::Timestamp;
 
 use super::{Views, ViewsError, json as written};
 
 /// The tables. Times are microseconds; a date is its text.
 pub(super) const SCHEMA: &str = "
-    DROP TABLE IF EXISTS payment; DROP TABLE IF EXISTS refund;
+    DROP TABLE IF EXISTS payment; DROP TABLE IF EXISTS refund; DROP TABLE IF EXISTS refund_batch;
+    DROP TABLE IF EXISTS receipt; DROP TABLE IF EXISTS till_money;
     CREATE TABLE payment (
         payment TEXT PRIMARY KEY, museum INTEGER NOT NULL, opened_at INTEGER NOT NULL, who TEXT NOT NULL, channel TEXT NOT NULL, ord TEXT NOT NULL,
         quote TEXT NOT NULL, gateway TEXT NOT NULL, subject TEXT NOT NULL, amount_cents INTEGER NOT NULL, due_at INTEGER NOT NULL, state TEXT NOT NULL,
@@ -29,7 +31,19 @@ pub(super) const SCHEMA: &str = "
         returned TEXT NOT NULL, payee TEXT NOT NULL, PRIMARY KEY (payment, number)
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX refund_by_state ON refund (state, payment, number);
-    CREATE INDEX refund_by_batch ON refund (batch, payment, number) WHERE batch <> '';";
+    CREATE TABLE refund_batch (
+        batch TEXT NOT NULL, payment TEXT NOT NULL, number INTEGER NOT NULL, exported_at INTEGER NOT NULL, payee TEXT NOT NULL,
+        PRIMARY KEY (batch, payment, number)
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE receipt (
+        payment TEXT NOT NULL, receipt TEXT NOT NULL, source TEXT NOT NULL, amount_cents INTEGER NOT NULL, paid_at INTEGER NOT NULL,
+        PRIMARY KEY (payment, receipt)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX receipt_by_time ON receipt (paid_at, payment, receipt) WHERE source = 'node';
+    CREATE TABLE till_money (
+        museum INTEGER NOT NULL, till TEXT NOT NULL, method TEXT NOT NULL, at INTEGER NOT NULL, amount_cents INTEGER NOT NULL, reference TEXT NOT NULL
+    ) STRICT;
+    CREATE INDEX till_money_by_till ON till_money (museum, till, at);";
 
 /// A payment in a list.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -105,6 +119,40 @@ pub struct RefundRow {
     pub payee: String,
 }
 
+/// A refund that went to the bank with a file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct BatchRow {
+    /// Its payment.
+    pub payment: PaymentId,
+    /// Its number in the payment.
+    pub number: u32,
+    /// To which museum the money belonged.
+    pub museum: MuseumId,
+    /// How much.
+    pub amount_cents: i64,
+    /// How far it is now.
+    pub state: String,
+    /// When it was put into the file.
+    pub exported_at: Timestamp,
+    /// Whom it goes to.
+    pub payee: String,
+}
+
+/// A receipt in a list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ReceiptRow {
+    /// Its payment.
+    pub payment: PaymentId,
+    /// Its id.
+    pub receipt: String,
+    /// `node`, `report`, `desk`, `voucher` or `free`.
+    pub source: String,
+    /// How much came.
+    pub amount_cents: i64,
+    /// When it was paid.
+    pub paid_at: Timestamp,
+}
+
 /// Which payments to list; all conditions hold together.
 #[derive(Debug, Clone, Default)]
 pub struct PaymentFilter {
@@ -133,8 +181,8 @@ pub struct RefundFilter {
     pub museums: Option<Vec<MuseumId>>,
     /// Only in this state.
     pub state: Option<String>,
-    /// Only sent with this file.
-    pub batch: Option<String>,
+    /// Only those of which it is known whom they go to.
+    pub with_payee: bool,
     /// Only after this one, in the order of payments and numbers.
     pub after: Option<(PaymentId, u32)>,
 }
@@ -167,19 +215,68 @@ impl Views {
     /// Refunds in the order of their payments and numbers, at most `limit`.
     pub async fn refunds(&self, filter: &RefundFilter, limit: u32) -> Result<Vec<RefundRow>, ViewsError> {
         const QUERY: &str = "SELECT payment, number, museum, opened_at, amount_cents, why, state, changed_at, batch, way, reference, executed_on, returned, payee
-            FROM refund WHERE (?1 IS NULL OR museum IN (SELECT value FROM json_each(?1))) AND (?2 IS NULL OR state = ?2) AND (?3 IS NULL OR batch = ?3)
+            FROM refund WHERE (?1 IS NULL OR museum IN (SELECT value FROM json_each(?1))) AND (?2 IS NULL OR state = ?2) AND (NOT ?3 OR payee <> '')
             AND (payment, number) > (?4, ?5) ORDER BY payment, number LIMIT ?6";
         let (payment, number) = filter.after.map_or((String::new(), -1), |(payment, number)| (payment.to_string(), i64::from(number)));
         let rows = sqlx::query(QUERY)
             .bind(filter.museums.as_ref().map(written))
             .bind(filter.state.clone())
-            .bind(filter.batch.clone())
+            .bind(filter.with_payee)
             .bind(payment)
             .bind(number)
             .bind(i64::from(limit))
             .fetch_all(&self.pool)
             .await?;
         rows.iter().map(|row| refund_row(row).map_err(ViewsError::Store)).collect()
+    }
+
+    /// The receipts of some payments, by payment.
+    pub async fn receipts_of(&self, payments: &[PaymentId]) -> Result<Vec<ReceiptRow>, ViewsError> {
+        const QUERY: &str = "SELECT payment, receipt, source, amount_cents, paid_at FROM receipt WHERE payment IN (SELECT value FROM json_each(?))
+            ORDER BY payment, receipt";
+        let rows = sqlx::query(QUERY).bind(written(&payments)).fetch_all(&self.pool).await?;
+        rows.iter().map(|row| receipt_row(row).map_err(ViewsError::Store)).collect()
+    }
+
+    /// Those of some ids that are payments.
+    pub async fn existing(&self, payments: &[PaymentId]) -> Result<Vec<PaymentId>, ViewsError> {
+        const QUERY: &str = "SELECT payment FROM payment WHERE payment IN (SELECT value FROM json_each(?))";
+        let rows = sqlx::query(QUERY).bind(written(&payments)).fetch_all(&self.pool).await?;
+        rows.iter().map(|row| id(row).map_err(ViewsError::Store)).collect()
+    }
+
+    /// The receipts that the pagoPA node sent for what was paid from `from` on and before `to`, earliest first, at most `limit`.
+    pub async fn receipts_between(&self, from: Timestamp, to: Timestamp, limit: u32) -> Result<Vec<ReceiptRow>, ViewsError> {
+        const QUERY: &str = "SELECT payment, receipt, source, amount_cents, paid_at FROM receipt WHERE source = 'node' AND paid_at >= ? AND paid_at < ?
+            ORDER BY paid_at, payment, receipt LIMIT ?";
+        let rows = sqlx::query(QUERY).bind(from.as_micros()).bind(to.as_micros()).bind(i64::from(limit)).fetch_all(&self.pool).await?;
+        rows.iter().map(|row| receipt_row(row).map_err(ViewsError::Store)).collect()
+    }
+
+    /// What a till took, less what it paid back, from `from` until `to`: by `cash` and `card`.
+    pub async fn till_money(&self, museum: MuseumId, till: Code, from: Timestamp, to: Timestamp) -> Result<Vec<(String, i64)>, ViewsError> {
+        const QUERY: &str = "SELECT method, sum(amount_cents) FROM till_money WHERE museum = ? AND till = ? AND at >= ? AND at <= ? GROUP BY method ORDER BY method";
+        let query = sqlx::query(QUERY).bind(museum.0).bind(till.as_str()).bind(from.as_micros()).bind(to.as_micros());
+        query.fetch_all(&self.pool).await?.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
+    }
+
+    /// What went to the bank with a file, in the order of payments and numbers. What was sent stays in it, whatever became of it since.
+    pub async fn batch(&self, batch: &str) -> Result<Vec<BatchRow>, ViewsError> {
+        const QUERY: &str = "SELECT sent.payment, sent.number, refund.museum, refund.amount_cents, refund.state, sent.exported_at, sent.payee
+            FROM refund_batch AS sent JOIN refund USING (payment, number) WHERE sent.batch = ? ORDER BY sent.payment, sent.number";
+        let rows = sqlx::query(QUERY).bind(batch).fetch_all(&self.pool).await?;
+        let read = |row: &SqliteRow| {
+            Ok(BatchRow {
+                payment: id(row)?,
+                number: row.try_get(1)?,
+                museum: MuseumId(row.try_get(2)?),
+                amount_cents: row.try_get(3)?,
+                state: row.try_get(4)?,
+                exported_at: Timestamp::from_micros(row.try_get(5)?),
+                payee: row.try_get(6)?,
+            })
+        };
+        rows.iter().map(|row| read(row).map_err(ViewsError::Store)).collect()
     }
 }
 
@@ -204,6 +301,16 @@ fn payment_row(row: &SqliteRow) -> Result<PaymentRow, sqlx::Error> {
         disputed: row.try_get(15)?,
         owed_cents: row.try_get(16)?,
         paid_back_cents: row.try_get(17)?,
+    })
+}
+
+fn receipt_row(row: &SqliteRow) -> Result<ReceiptRow, sqlx::Error> {
+    Ok(ReceiptRow {
+        payment: id(row)?,
+        receipt: row.try_get(1)?,
+        source: row.try_get(2)?,
+        amount_cents: row.try_get(3)?,
+        paid_at: Timestamp::from_micros(row.try_get(4)?),
     })
 }
 
@@ -241,11 +348,31 @@ pub(super) struct Rows {
     received: Vec<Value>,
     /// (payment, whether a dispute is open).
     disputes: Vec<Value>,
+    receipts: Vec<Value>,
+    /// (payment, till, method, time, amount, reference): of the payment's museum.
+    desks: Vec<Value>,
+    /// (museum, till, method, time, amount, reference).
+    tills: Vec<Value>,
     refunds: Vec<Value>,
-    /// (payment, number, state, time, batch or null, way, reference, day, why it was returned or null).
-    refund_states: Vec<Value>,
-    /// (payment, number, person).
-    payees: Vec<Value>,
+    /// What an operator's work changes, in order.
+    work: Vec<Work>,
+}
+
+/// One change of one refund.
+#[derive(Debug)]
+struct Work {
+    payment: String,
+    number: u32,
+    at: i64,
+    change: Change,
+}
+
+#[derive(Debug)]
+enum Change {
+    Payee(String),
+    Exported(String),
+    PaidBack { by: PaidBackBy, reference: String, executed_on: String },
+    Returned(String),
 }
 
 impl Rows {
@@ -265,7 +392,12 @@ impl Rows {
                 Event::Cancelled(_) => self.turn(&id, "cancelled", at),
                 Event::Expired(_) => self.turn(&id, "expired", at),
                 Event::Received(received) => {
-                    self.received.push(json!([id, received.receipt.amount_cents.get(), received.pays.then_some(at)]));
+                    let Receipt { id: receipt, source: from, amount_cents, paid_at, .. } = &received.receipt;
+                    self.received.push(json!([id, amount_cents.get(), received.pays.then_some(at)]));
+                    self.receipts.push(json!([id, receipt, source(from), amount_cents.get(), paid_at.as_micros()]));
+                    if let Source::Desk { till, method, reference } = from {
+                        self.desks.push(json!([id, till, method, at, amount_cents.get(), reference]));
+                    }
                     if received.pays {
                         self.turn(&id, "paid", at);
                     }
@@ -275,20 +407,25 @@ impl Rows {
                 Event::RefundOpened(opened) => {
                     self.refunds.push(json!([id, opened.refund, at, opened.amount_cents.get(), opened.why.name()]));
                 }
-                Event::RefundExported(exported) => {
-                    self.refund_states.push(json!([id, exported.refund, "exported", at, exported.batch, "", "", "", null_text()]));
-                }
+                Event::RefundExported(exported) => self.work(&id, exported.refund, at, Change::Exported(exported.batch.to_string())),
                 Event::RefundConfirmed(confirmed) => {
-                    let (way, day) = (way(confirmed.by), confirmed.executed_on.to_string());
-                    self.refund_states.push(json!([id, confirmed.refund, "paid_back", at, null_text(), way, confirmed.reference, day, null_text()]));
+                    let (reference, executed_on) = (confirmed.reference.clone(), confirmed.executed_on.to_string());
+                    self.work(&id, confirmed.refund, at, Change::PaidBack { by: confirmed.by, reference, executed_on });
                 }
-                Event::RefundReturned(returned) => {
-                    self.refund_states.push(json!([id, returned.refund, "open", at, "", "", "", "", returned.why]));
-                }
-                Event::PayeeSet(set) => self.payees.push(json!([id, set.refund, set.person.to_string()])),
+                Event::RefundReturned(returned) => self.work(&id, returned.refund, at, Change::Returned(returned.why.to_string())),
+                Event::PayeeSet(set) => self.work(&id, set.refund, at, Change::Payee(set.person.to_string())),
                 Event::Activated(_) | Event::Fulfilled(_) | Event::Unfulfilled(_) | Event::Closed(_) | Event::Reported(_) => {}
             }
         }
+    }
+
+    /// Money that a desk took for places, without a payment.
+    pub(super) fn sold_at_desk(&mut self, museum: MuseumId, at: i64, (till, method, reference): (&Code, DeskMethod, &str), amount_cents: i64) {
+        self.tills.push(json!([museum.0, till, method, at, amount_cents, reference]));
+    }
+
+    fn work(&mut self, payment: &str, number: u32, at: i64, change: Change) {
+        self.work.push(Work { payment: payment.to_owned(), number, at, change });
     }
 
     fn turn(&mut self, payment: &str, state: &str, at: i64) {
@@ -309,49 +446,66 @@ impl Rows {
             WHERE payment.payment = change.of";
         const DISPUTES: &str = "UPDATE payment SET disputed = change.open
             FROM (SELECT value ->> 0 AS of, value ->> 1 AS open, max(key) FROM json_each(?) GROUP BY 1) AS change WHERE payment.payment = change.of";
+        const RECEIPTS: &str = "INSERT OR IGNORE INTO receipt
+            SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4 FROM json_each(?)";
+        const DESKS: &str = "INSERT INTO till_money
+            SELECT (SELECT museum FROM payment WHERE payment = value ->> 0), value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5 FROM json_each(?)";
+        const TILLS: &str = "INSERT INTO till_money
+            SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5 FROM json_each(?)";
         const REFUNDS: &str = "INSERT INTO refund
             SELECT value ->> 0, value ->> 1, (SELECT museum FROM payment WHERE payment = value ->> 0), value ->> 2, value ->> 3, value ->> 4, 'open',
                 value ->> 2, '', '', '', '', '', '' FROM json_each(?)";
-        const PAYEES: &str = "UPDATE refund SET payee = change.payee
-            FROM (SELECT value ->> 0 AS of, value ->> 1 AS number, value ->> 2 AS payee, max(key) FROM json_each(?) GROUP BY 1, 2) AS change
-            WHERE refund.payment = change.of AND refund.number = change.number";
-        const REFUND_STATE: &str = "UPDATE refund SET state = ?3, changed_at = ?4, batch = coalesce(?5, batch), way = ?6, reference = ?7, executed_on = ?8,
-            returned = coalesce(?9, returned) WHERE payment = ?1 AND number = ?2";
         let each = [
             (OPENED, &self.opened),
             (RECEIVED, &self.received),
             (STAGES, &self.stages),
             (DISPUTES, &self.disputes),
+            (RECEIPTS, &self.receipts),
+            (DESKS, &self.desks),
+            (TILLS, &self.tills),
             (REFUNDS, &self.refunds),
-            (PAYEES, &self.payees),
         ];
         for (query, rows) in each {
             if !rows.is_empty() {
                 sqlx::query(query).bind(written(rows)).execute(&mut *tx).await?;
             }
         }
-        // One after the other: a later one leaves standing what an earlier one has said of the file or the return. They are an operator's work, and few.
-        for change in &self.refund_states {
-            let text = |index: usize| change[index].as_str();
-            sqlx::query(REFUND_STATE)
-                .bind(text(0))
-                .bind(change[1].as_i64())
-                .bind(text(2))
-                .bind(change[3].as_i64())
-                .bind(text(4))
-                .bind(text(5))
-                .bind(text(6))
-                .bind(text(7))
-                .bind(text(8))
-                .execute(&mut *tx)
-                .await?;
+        // One after the other: a later one builds on what an earlier one has left. They are an operator's work, and few.
+        for work in &self.work {
+            work.write(tx).await?;
         }
         Ok(())
     }
 }
 
-const fn null_text() -> Option<&'static str> {
-    None
+impl Work {
+    async fn write(&self, tx: &mut SqliteConnection) -> Result<(), sqlx::Error> {
+        const PAYEE: &str = "UPDATE refund SET payee = ?3 WHERE payment = ?1 AND number = ?2";
+        const SENT: &str = "INSERT OR IGNORE INTO refund_batch SELECT ?3, payment, number, ?4, payee FROM refund WHERE payment = ?1 AND number = ?2";
+        const EXPORTED: &str = "UPDATE refund SET state = 'exported', batch = ?3, changed_at = ?4 WHERE payment = ?1 AND number = ?2";
+        const PAID_BACK: &str =
+            "UPDATE refund SET state = 'paid_back', way = ?3, changed_at = ?4, reference = ?5, executed_on = ?6 WHERE payment = ?1 AND number = ?2";
+        const PAID_OUT: &str = "INSERT INTO till_money SELECT museum, ?3, ?4, ?5, -amount_cents, ?6 FROM refund WHERE payment = ?1 AND number = ?2";
+        const RETURNED: &str = "UPDATE refund SET state = 'open', returned = ?3, changed_at = ?4, batch = '', way = '', reference = '', executed_on = ''
+            WHERE payment = ?1 AND number = ?2";
+        let ask = |query: &'static str| sqlx::query(query).bind(&self.payment).bind(self.number);
+        match &self.change {
+            Change::Payee(person) => ask(PAYEE).bind(person).execute(tx).await?,
+            Change::Exported(batch) => {
+                ask(SENT).bind(batch).bind(self.at).execute(&mut *tx).await?;
+                ask(EXPORTED).bind(batch).bind(self.at).execute(tx).await?
+            }
+            Change::PaidBack { by, reference, executed_on } => {
+                if let PaidBackBy::Till { till, method } = by {
+                    let name = json!(method);
+                    ask(PAID_OUT).bind(till.as_str()).bind(name.as_str()).bind(self.at).bind(reference).execute(&mut *tx).await?;
+                }
+                ask(PAID_BACK).bind(way(*by)).bind(self.at).bind(reference).bind(executed_on).execute(tx).await?
+            }
+            Change::Returned(why) => ask(RETURNED).bind(why).bind(self.at).execute(tx).await?,
+        };
+        Ok(())
+    }
 }
 
 /// The name of a gateway in lists and in the API.
@@ -363,6 +517,18 @@ pub const fn gateway(gateway: Gateway) -> &'static str {
         Gateway::Desk => "desk",
         Gateway::Voucher { .. } => "voucher",
         Gateway::Free => "free",
+    }
+}
+
+/// The name of where money was seen, in lists and in the API.
+#[must_use]
+pub const fn source(source: &Source) -> &'static str {
+    match source {
+        Source::Node => "node",
+        Source::Report => "report",
+        Source::Desk { .. } => "desk",
+        Source::Voucher { .. } => "voucher",
+        Source::Free => "free",
     }
 }
 
