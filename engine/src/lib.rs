@@ -13,6 +13,7 @@ pub mod ids;
 pub mod ledger;
 pub mod money;
 pub mod museum;
+pub mod notice;
 pub mod offline;
 pub mod order;
 pub mod payment;

@@ -9,7 +9,6 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use sha2::{Digest as _, Sha256};
 use tokio::sync::Mutex;
 use tornello_actors::digest::digest;
 use tornello_actors::failure::Failure;
@@ -257,5 +256,5 @@ fn statement(file: &[u8]) -> Result<Vec<Entry>, StatementError> {
 }
 
 fn name_of(file: &[u8]) -> String {
-    Sha256::digest(file).iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+    format!("{:032x}", digest(&[file]).0)
 }
