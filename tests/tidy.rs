@@ -260,7 +260,8 @@ fn invariants(text: &str) -> impl Iterator<Item = String> {
     let tokens = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '-');
     tokens.filter_map(|token| {
         let (prefix, number) = token.split_once('-')?;
-        (["SL", "MU"].contains(&prefix) && !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit())).then(|| token.to_owned())
+        (["SL", "MU", "PY", "VO", "OR"].contains(&prefix) && !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit()))
+            .then(|| token.to_owned())
     })
 }
 

@@ -21,6 +21,9 @@ pub enum Failure<R> {
     /// The journal cannot take anything now. Nothing was changed.
     #[error("the journal takes nothing now: {0}")]
     Journal(String),
+    /// A payment gateway cannot be asked now: the same is asked again later.
+    #[error("the payment gateway cannot be asked now: {0}")]
+    Gateway(String),
     /// The command may or may not have been carried out: ask again with the same key.
     #[error("the outcome is unknown")]
     OutcomeUnknown,
@@ -33,6 +36,20 @@ impl<R> Failure<R> {
     /// Whether the same command with the same key may succeed later.
     #[must_use]
     pub const fn is_retryable(&self) -> bool {
-        matches!(self, Self::Busy | Self::Journal(_) | Self::OutcomeUnknown)
+        matches!(self, Self::Busy | Self::Journal(_) | Self::Gateway(_) | Self::OutcomeUnknown)
+    }
+
+    /// The same with another refusal in it, for a flow over several kinds of stream.
+    pub fn map<S>(self, refusal: impl FnOnce(R) -> S) -> Failure<S> {
+        match self {
+            Self::Refused(refused) => Failure::Refused(refusal(refused)),
+            Self::KeyReused => Failure::KeyReused,
+            Self::UnknownSlot(slot) => Failure::UnknownSlot(slot),
+            Self::Busy => Failure::Busy,
+            Self::Journal(why) => Failure::Journal(why),
+            Self::Gateway(why) => Failure::Gateway(why),
+            Self::OutcomeUnknown => Failure::OutcomeUnknown,
+            Self::OutOfOrder(why) => Failure::OutOfOrder(why),
+        }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! The cast: one [`owner`] for each stream in use, found and rebuilt by the [`registry`]; the journal's one [`journal::writer`], on its own thread; the
 //! [`board`] that the writer keeps, from which everybody reads counters; the [`views`] that follow the journal; [`sensors`] that turn readings into commands; [`moves`] that lead
-//! tickets from one slot to another.
+//! tickets from one slot to another, [`payments`] that make sales of money.
 
 pub mod availability;
 pub mod board;
@@ -17,6 +17,7 @@ pub mod moves;
 pub mod museums;
 pub mod node;
 pub mod owner;
+pub mod payments;
 pub mod people;
 pub mod registry;
 pub mod sensors;

@@ -1,7 +1,7 @@
 //! One running installation: journal, owners, read models and clocks put together, with what callers may ask of them. `api` knows nothing below this.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use actix::ArbiterHandle;
@@ -9,12 +9,15 @@ use tokio::sync::{Semaphore, watch};
 use tornello_engine::aggregate::Aggregate;
 use tornello_engine::channel::Channel;
 use tornello_engine::envelope::Envelope;
-use tornello_engine::ids::{KeyId, MuseumId, SlotId};
+use tornello_engine::ids::{KeyId, MuseumId, OrderId, PaymentId, SlotId, VoucherId};
 use tornello_engine::museum::{self, Museum};
+use tornello_engine::order::{self, Order};
+use tornello_engine::payment::{self, Payment};
 use tornello_engine::recall::Recall;
 use tornello_engine::record::Record;
 use tornello_engine::slot::{self, Slot};
 use tornello_engine::time::Timestamp;
+use tornello_engine::voucher::{self, Voucher};
 
 use crate::availability::{Near, Nearby};
 use crate::board::{Board, SlotHead};
@@ -29,13 +32,14 @@ use crate::journal::{Batch, Head, Journal, JournalError, StreamId};
 use crate::keys::{Keys, KeysError};
 use crate::moves::{self, Driving};
 use crate::museums::Museums;
-use crate::owner::{Answer, Tell};
+use crate::owner::{Answer, Silent, Tell};
+use crate::payments::{self, Gateway, Paying, Payments};
 use crate::people::{MasterKey, People, PeopleError, Pseudonymiser};
 use crate::registry::Registry;
 use crate::sensors::{Occupancy, Reading, Rejected, Sensors};
 use crate::signing::{SigningError, SigningKeys};
 use crate::start::{self, Checked, Memory};
-use crate::streams::{Streams, read_failed};
+use crate::streams::{Creating, Streams, read_failed};
 use crate::threads::Threads;
 use crate::views::{Views, ViewsError};
 use grants::Grants;
@@ -165,6 +169,13 @@ pub struct Node {
     museums: Arc<Museums>,
     slots: Registry<Slot, SlotTell>,
     museum_owners: Registry<Museum, Museums>,
+    payment_owners: Registry<Payment, Payments>,
+    voucher_owners: Registry<Voucher, Silent>,
+    order_owners: Registry<Order, Silent>,
+    payments: Arc<Payments>,
+    creating: Arc<Creating>,
+    gateway: OnceLock<Arc<dyn Gateway>>,
+    paying: Paying,
     sensors: Sensors,
     grants: Grants,
     nearby: Nearby,
@@ -240,12 +251,13 @@ impl Node {
         clock: Arc<dyn Clock>,
         progress: impl FnMut(u64),
     ) -> Result<Running, StartError> {
-        let (board, museums) = (Arc::new(Board::default()), Arc::new(Museums::default()));
+        let (board, museums, payments) = (Arc::new(Board::default()), Arc::new(Museums::default()), Arc::new(Payments::default()));
+        let creating = Arc::new(Creating::default());
         let views = files.as_ref().map(|files| files.views.clone());
         let (snapshots, writing) = views.as_ref().map(Views::snapshots).unzip();
         let runtime = tokio::runtime::Handle::current();
-        let streams = Streams::new(Arc::clone(&journal), snapshots, Arc::clone(&museums), Arc::clone(&board), runtime);
-        let started = rebuild(journal.as_ref(), views.as_ref(), &streams, &board, &museums, progress).await?;
+        let streams = Streams::new(Arc::clone(&journal), snapshots, Arc::clone(&museums), Arc::clone(&board), Arc::clone(&creating), runtime);
+        let started = rebuild(journal.as_ref(), views.as_ref(), &streams, (&board, &museums, &payments), progress).await?;
         check_clock(&started.head, clock.now(), settings.accept_clock)?;
         board.forget(clock.now().plus_seconds(-FORGET_AFTER_S));
         let sensors = Sensors::default();
@@ -259,7 +271,13 @@ impl Node {
         let (run_on, jobs, time) = parts();
         let slots = Registry::new(run_on, jobs, time, Arc::clone(&streams) as _, Arc::new(SlotTell(Arc::clone(&board))), Arc::clone(&streams) as _);
         let (run_on, jobs, time) = parts();
-        let museum_owners = Registry::new(run_on, jobs, time, Arc::clone(&streams) as _, Arc::clone(&museums), streams as _);
+        let museum_owners = Registry::new(run_on, jobs, time, Arc::clone(&streams) as _, Arc::clone(&museums), Arc::clone(&streams) as _);
+        let (run_on, jobs, time) = parts();
+        let payment_owners = Registry::new(run_on, jobs, time, Arc::clone(&streams) as _, Arc::clone(&payments), Arc::clone(&streams) as _);
+        let (run_on, jobs, time) = parts();
+        let voucher_owners = Registry::new(run_on, jobs, time, Arc::clone(&streams) as _, Arc::new(Silent), Arc::clone(&streams) as _);
+        let (run_on, jobs, time) = parts();
+        let order_owners = Registry::new(run_on, jobs, time, Arc::clone(&streams) as _, Arc::new(Silent), streams as _);
         drop(queue);
 
         let mut ending: Vec<_> = writing.map(tokio::spawn).into_iter().collect();
@@ -275,6 +293,13 @@ impl Node {
             museums,
             slots,
             museum_owners,
+            payment_owners,
+            voucher_owners,
+            order_owners,
+            payments,
+            creating,
+            gateway: OnceLock::new(),
+            paying: Paying::default(),
             sensors,
             grants: Grants::default(),
             nearby: Nearby::default(),
@@ -290,6 +315,8 @@ impl Node {
         let mut tasks = vec![tokio::spawn(Self::keep_deadlines(Arc::clone(&node))), tokio::spawn(Self::keep_house(Arc::clone(&node)))];
         let moving = Arc::clone(&node);
         tasks.push(tokio::spawn(async move { moves::keep_moving(&moving).await }));
+        let paying = Arc::clone(&node);
+        tasks.push(tokio::spawn(async move { payments::keep_paying(&paying).await }));
         Ok(Running { node, writer: thread, ending, tasks })
     }
 
@@ -353,6 +380,76 @@ impl Node {
     /// Gives a command to a museum.
     pub async fn museum(&self, museum: MuseumId, envelope: Envelope, command: museum::Command) -> Answer<Museum> {
         self.museum_owners.ask(StreamId::Museum(museum), envelope, command).await
+    }
+
+    /// Gives a command to a payment.
+    pub async fn payment(&self, payment: PaymentId, envelope: Envelope, command: payment::Command) -> Answer<Payment> {
+        let stream = StreamId::Payment(payment);
+        let _creating = matches!(command, payment::Command::Open { .. }).then(|| self.creating.begin(stream));
+        self.payment_owners.ask(stream, envelope, command).await
+    }
+
+    /// Looks at a payment; answers when all that was seen is on the disk.
+    pub async fn look_payment<R: Send + 'static>(
+        &self,
+        payment: PaymentId,
+        look: impl Fn(&Payment) -> R + Clone + Send + 'static,
+    ) -> Result<R, Failure<payment::Refusal>> {
+        self.payment_owners.look(StreamId::Payment(payment), look).await
+    }
+
+    /// Gives a command to a voucher.
+    pub async fn voucher(&self, voucher: VoucherId, envelope: Envelope, command: voucher::Command) -> Answer<Voucher> {
+        let stream = StreamId::Voucher(voucher);
+        let _creating = matches!(command, voucher::Command::Issue { .. }).then(|| self.creating.begin(stream));
+        self.voucher_owners.ask(stream, envelope, command).await
+    }
+
+    /// Looks at a voucher; answers when all that was seen is on the disk.
+    pub async fn look_voucher<R: Send + 'static>(
+        &self,
+        voucher: VoucherId,
+        look: impl Fn(&Voucher) -> R + Clone + Send + 'static,
+    ) -> Result<R, Failure<voucher::Refusal>> {
+        self.voucher_owners.look(StreamId::Voucher(voucher), look).await
+    }
+
+    /// Gives a command to an order.
+    pub async fn order(&self, order: OrderId, envelope: Envelope, command: order::Command) -> Answer<Order> {
+        let stream = StreamId::Order(order);
+        let _creating = matches!(command, order::Command::BeginPayment { .. }).then(|| self.creating.begin(stream));
+        self.order_owners.ask(stream, envelope, command).await
+    }
+
+    /// Looks at an order; answers when all that was seen is on the disk.
+    pub async fn look_order<R: Send + 'static>(
+        &self,
+        order: OrderId,
+        look: impl Fn(&Order) -> R + Clone + Send + 'static,
+    ) -> Result<R, Failure<order::Refusal>> {
+        self.order_owners.look(StreamId::Order(order), look).await
+    }
+
+    /// The payments that are not finished.
+    #[must_use]
+    pub fn payments(&self) -> &Payments {
+        &self.payments
+    }
+
+    /// Connects the gateway that knows positions at pagoPA, once; false if there is one.
+    pub fn connect(&self, gateway: Arc<dyn Gateway>) -> bool {
+        self.gateway.set(gateway).is_ok()
+    }
+
+    /// The gateway that knows positions at pagoPA, if it is connected.
+    #[must_use]
+    pub fn gateway(&self) -> Option<&Arc<dyn Gateway>> {
+        self.gateway.get()
+    }
+
+    /// Who drives payments.
+    pub(crate) const fn paying(&self) -> &Paying {
+        &self.paying
     }
 
     /// Takes a reading in; answers the estimate when the slots that it concerns have written down what follows for them. A slot that refuses a reading keeps its
@@ -446,12 +543,17 @@ impl Node {
         &self.journal
     }
 
-    /// Wakes every slot whose deadline has come, now: what the clock does by itself, for tests and replays that set it.
+    /// Wakes every slot and payment whose deadline has come, now: what the clock does by itself, for tests and replays that set it.
     pub async fn wake_due(&self) {
         let now = self.clock.now();
         for slot in self.board.due(now) {
             if let Err(failure) = self.slots.wake(StreamId::Slot(slot), now).await {
                 tracing::warn!(%slot, %failure, "a slot could not be woken");
+            }
+        }
+        for payment in self.payments.due(now) {
+            if let Err(failure) = self.payment_owners.wake(StreamId::Payment(payment), now).await {
+                tracing::warn!(%payment, %failure, "a payment could not be woken");
             }
         }
     }
@@ -461,19 +563,30 @@ impl Node {
     pub async fn tidy(&self) {
         self.slots.retire_idle().await;
         self.museum_owners.retire_idle().await;
+        self.payment_owners.retire_idle().await;
+        self.voucher_owners.retire_idle().await;
+        self.order_owners.retire_idle().await;
         self.board.forget(self.clock.now().plus_seconds(-FORGET_AFTER_S));
+    }
+
+    /// Ends when the next deadline of anything has changed.
+    async fn sooner(&self) {
+        tokio::select! {
+            () = self.board.sooner() => {}
+            () = self.payments.sooner() => {}
+        }
     }
 
     async fn keep_deadlines(node: Arc<Self>) {
         loop {
-            let next = node.board.next_wake();
+            let next = node.board.next_wake().into_iter().chain(node.payments.next_wake()).min();
             tokio::select! {
-                () = node.board.sooner() => {}
+                () = node.sooner() => {}
                 () = async { match next { Some(at) => node.clock.sleep_until(at).await, None => std::future::pending().await } } => {
                     node.wake_due().await;
                     // What was woken is off the index when its record is on the disk; a slot that cannot write is asked again soon, not at once.
                     let again = if node.health() == Health::Writing { WAKE_AGAIN } else { WAKE_AGAIN_BROKEN };
-                    let _ = tokio::time::timeout(again, node.board.sooner()).await;
+                    let _ = tokio::time::timeout(again, node.sooner()).await;
                 }
             }
         }
@@ -558,8 +671,7 @@ async fn rebuild(
     journal: &dyn Journal,
     views: Option<&Views>,
     streams: &Streams,
-    board: &Board,
-    museums: &Museums,
+    (board, museums, payments): (&Board, &Museums, &Payments),
     mut progress: impl FnMut(u64),
 ) -> Result<Checked, StartError> {
     let mut cut = None;
@@ -588,7 +700,7 @@ async fn rebuild(
         for (slot, head) in heads {
             board.restore(slot, head);
         }
-        memory.restore(streams, board, museums).await?;
+        memory.restore(streams, board, museums, payments).await?;
         return Ok(Checked { cut, ..checked });
     }
 }

@@ -38,6 +38,17 @@ pub trait Tell<A: Aggregate>: Send + Sync + 'static {
     fn rebuilt(&self, stream: &Lease, state: &A);
 }
 
+/// Tells nobody: of these streams nothing is kept at hand.
+#[derive(Debug)]
+pub struct Silent;
+
+impl<A: Aggregate> Tell<A> for Silent {
+    type View = ();
+    fn view(&self, _: &A) {}
+    fn committed(&self, _: &Lease, _: &Record<A::Event>, (): (), _: u64) {}
+    fn rebuilt(&self, _: &Lease, _: &A) {}
+}
+
 /// What a caller gets: the record that the command became, now or the first time it was given.
 pub type Answer<A> = Result<Record<<A as Aggregate>::Event>, Failure<<A as Aggregate>::Refusal>>;
 

@@ -301,6 +301,13 @@ where
 fn spread(stream: StreamId) -> usize {
     match stream {
         StreamId::Museum(museum) => usize::from(museum.0),
-        StreamId::Slot(slot) => (slot.get().wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40) as usize,
+        StreamId::Slot(slot) => mix(slot.get()),
+        StreamId::Payment(payment) => mix(payment.get()),
+        StreamId::Voucher(voucher) => mix(voucher.get()),
+        StreamId::Order(order) => mix(order.get() as u64 ^ (order.get() >> 64) as u64),
     }
+}
+
+const fn mix(key: u64) -> usize {
+    (key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40) as usize
 }

@@ -3,13 +3,15 @@
 use std::collections::{HashMap, HashSet};
 
 use tornello_engine::aggregate::Aggregate;
-use tornello_engine::ids::{MuseumId, SlotId};
+use tornello_engine::ids::{MuseumId, PaymentId, SlotId};
 use tornello_engine::museum::{self, Museum};
+use tornello_engine::payment::{self, Payment};
 use tornello_engine::slot::{self, Slot};
 
 use crate::board::{Board, SlotHead};
-use crate::journal::wire;
+use crate::journal::wire::{self, Framed, WireError};
 use crate::journal::{Batch, Head, Journal, JournalError, StreamId};
+use crate::payments::{PaymentHead, Payments};
 use crate::streams::{Streams, corrupt};
 
 /// How many batches are read at once; a full one has about a megabyte.
@@ -106,6 +108,10 @@ pub struct Memory {
     slots: HashMap<SlotId, Slot>,
     /// Slots of which only the end has been seen.
     touched: HashSet<SlotId>,
+    /// Payments that are not finished.
+    payments: HashMap<PaymentId, Payment>,
+    /// Payments that were finished, and were written to again.
+    reopened: HashSet<PaymentId>,
 }
 
 impl Memory {
@@ -128,18 +134,40 @@ impl Memory {
                         },
                     }
                 }
-                StreamId::Slot(_) => {}
+                StreamId::Slot(_) | StreamId::Voucher(_) | StreamId::Order(_) => {}
+                StreamId::Payment(id) => self.take_payment(id, &frame).map_err(|error| corrupt(batch, &error))?,
             }
         }
         Ok(())
     }
 
-    /// Hands everything over; slots of which only the end was seen are read back whole.
-    pub async fn restore(self, streams: &Streams, board: &Board, museums: &crate::museums::Museums) -> Result<(), JournalError> {
+    /// A payment is kept only until it is finished: there are as many in memory as somebody has still to do something about.
+    fn take_payment(&mut self, id: PaymentId, frame: &Framed<'_>) -> Result<(), WireError> {
+        if self.reopened.contains(&id) {
+            return Ok(());
+        }
+        if frame.seq > 1 && !self.payments.contains_key(&id) {
+            self.reopened.insert(id);
+            return Ok(());
+        }
+        let payment = self.payments.entry(id).or_insert_with(|| Payment::new(id));
+        payment.apply(&frame.record::<payment::Event>()?);
+        if PaymentHead::of(payment).is_finished() {
+            self.payments.remove(&id);
+        }
+        Ok(())
+    }
+
+    /// Hands everything over; streams of which only the end was seen are read back whole.
+    pub async fn restore(self, streams: &Streams, board: &Board, museums: &crate::museums::Museums, payments: &Payments) -> Result<(), JournalError> {
         self.museums.into_values().for_each(|museum| museums.put(museum));
         for (id, slot) in &self.slots {
             board.restore(*id, SlotHead::of(slot));
             board.not_saved(*id);
+        }
+        self.payments.values().for_each(|payment| payments.publish(payment.id(), PaymentHead::of(payment)));
+        for id in self.reopened {
+            payments.publish(id, PaymentHead::of(&streams.payment(id).await?));
         }
         for id in self.touched {
             if let Some(slot) = streams.slot(id).await? {

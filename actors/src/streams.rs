@@ -1,15 +1,20 @@
-//! Reads streams back from the journal: the state of a slot or museum (from its snapshot, if there is one, and the records after it), and single records for
-//! repeated keys.
+//! Reads streams back from the journal: the state of a stream (of a slot from its snapshot, if there is one, and the records after it), and single records
+//! for repeated keys. A slot begins as its museum's plan says; every other stream begins empty.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
+use parking_lot::Mutex;
 use tokio::sync::oneshot;
-use tornello_engine::aggregate::Aggregate;
-use tornello_engine::ids::{MuseumId, SlotId};
+use tornello_engine::aggregate::{Aggregate, Broken};
+use tornello_engine::ids::{PaymentId, SlotId};
 use tornello_engine::museum::{self, Museum};
+use tornello_engine::order::{self, Order};
+use tornello_engine::payment::{self, Payment};
 use tornello_engine::record::Record;
 use tornello_engine::slot::{self, Slot};
+use tornello_engine::voucher::{self, Voucher};
 
 use crate::board::Board;
 use crate::failure::Failure;
@@ -53,7 +58,37 @@ pub struct Streams {
     snapshots: Option<Snapshots>,
     museums: Arc<Museums>,
     board: Arc<Board>,
+    creating: Arc<Creating>,
     runtime: tokio::runtime::Handle,
+}
+
+/// The streams that somebody is just writing the first record of: others that are not in the journal do not exist, and nothing is made for whoever asks for them.
+#[derive(Debug, Default)]
+pub struct Creating(Mutex<HashMap<StreamId, usize>>);
+
+impl Creating {
+    /// Lets a stream be made while the answer lives.
+    #[must_use]
+    pub fn begin(self: &Arc<Self>, stream: StreamId) -> Created {
+        *self.0.lock().entry(stream).or_insert(0) += 1;
+        Created(Arc::clone(self), stream)
+    }
+}
+
+/// A stream may be made.
+#[derive(Debug)]
+pub struct Created(Arc<Creating>, StreamId);
+
+impl Drop for Created {
+    fn drop(&mut self) {
+        let mut creating = self.0.0.lock();
+        if let Some(count) = creating.get_mut(&self.1) {
+            *count -= 1;
+            if *count == 0 {
+                creating.remove(&self.1);
+            }
+        }
+    }
 }
 
 impl Streams {
@@ -63,9 +98,10 @@ impl Streams {
         snapshots: Option<Snapshots>,
         museums: Arc<Museums>,
         board: Arc<Board>,
+        creating: Arc<Creating>,
         runtime: tokio::runtime::Handle,
     ) -> Self {
-        Self { journal, snapshots, museums, board, runtime }
+        Self { journal, snapshots, museums, board, creating, runtime }
     }
 
     /// A slot after its last record on the disk; none if it has never been written to.
@@ -87,11 +123,19 @@ impl Streams {
         }
     }
 
-    /// A museum after its last record on the disk.
-    pub async fn museum(&self, id: MuseumId) -> Result<Museum, JournalError> {
-        let stream = StreamId::Museum(id);
+    /// A stream that begins empty, after its last record on the disk.
+    async fn blank<A: Blank>(&self, stream: StreamId, mut state: A) -> Result<A, JournalError>
+    where
+        A::Event: Wire,
+    {
         let batches = self.journal.batches_of(stream, 0).await?;
-        Ok(Museum::replay(id, &records::<museum::Event>(&batches, stream, 0)?))
+        records::<A::Event>(&batches, stream, 0)?.iter().for_each(|record| state.apply(record));
+        Ok(state)
+    }
+
+    /// A payment after its last record on the disk.
+    pub async fn payment(&self, id: PaymentId) -> Result<Payment, JournalError> {
+        self.blank(StreamId::Payment(id), Payment::new(id)).await
     }
 
     async fn record<E: Wire>(&self, stream: StreamId, seq: u64) -> Result<Option<Record<E>>, JournalError> {
@@ -112,7 +156,42 @@ impl Planned for Slot {
     }
 }
 
-impl Planned for Museum {
+/// A stream that is empty before its first record, whatever any plan says.
+pub trait Blank: Aggregate {
+    /// Whether an owner is made for whoever asks: only where there are few such streams at most.
+    const FOR_ANYBODY: bool = false;
+    /// What a caller is told of one that does not exist.
+    const UNKNOWN: Self::Refusal;
+    /// The empty one of that name; none if it is the name of another kind.
+    fn blank(stream: StreamId) -> Option<Self>;
+    /// The full count of everything, after a replay.
+    fn recount(&self) -> Result<(), Broken>;
+}
+
+/// What differs between streams that begin empty.
+macro_rules! blank {
+    ($aggregate:ident, $kind:ident, $unknown:expr $(, $for_anybody:literal)?) => {
+        impl Blank for $aggregate {
+            $(const FOR_ANYBODY: bool = $for_anybody;)?
+            const UNKNOWN: Self::Refusal = $unknown;
+
+            fn blank(stream: StreamId) -> Option<Self> {
+                if let StreamId::$kind(id) = stream { Some(Self::new(id)) } else { None }
+            }
+
+            fn recount(&self) -> Result<(), Broken> {
+                self.recount()
+            }
+        }
+    };
+}
+
+blank!(Museum, Museum, museum::Refusal::NotRegistered, true);
+blank!(Payment, Payment, payment::Refusal::UnknownPayment);
+blank!(Voucher, Voucher, voucher::Refusal::UnknownVoucher);
+blank!(Order, Order, order::Refusal::UnknownOrder);
+
+impl<A: Blank> Planned for A {
     fn is_current(&self, _: &Museums) -> bool {
         true
     }
@@ -178,7 +257,7 @@ impl Source<Slot> for Streams {
     fn unknown(&self, stream: StreamId) -> Failure<slot::Refusal> {
         match stream {
             StreamId::Slot(id) => Failure::UnknownSlot(id),
-            StreamId::Museum(_) => Failure::OutOfOrder("not a slot".into()),
+            _ => Failure::OutOfOrder("not a slot".into()),
         }
     }
 
@@ -189,21 +268,34 @@ impl Source<Slot> for Streams {
     }
 }
 
-impl Source<Museum> for Streams {
-    fn exists(&self, stream: StreamId) -> BoxFuture<'_, Result<bool, Failure<museum::Refusal>>> {
-        Box::pin(async move { Ok(matches!(stream, StreamId::Museum(_))) })
-    }
-
-    fn load(&self, stream: StreamId) -> BoxFuture<'_, Result<Museum, Failure<museum::Refusal>>> {
+impl<A: Blank> Source<A> for Streams
+where
+    A::Event: Wire,
+{
+    fn exists(&self, stream: StreamId) -> BoxFuture<'_, Result<bool, Failure<A::Refusal>>> {
         Box::pin(async move {
-            let StreamId::Museum(id) = stream else { return Err(Source::<Museum>::unknown(self, stream)) };
-            self.museum(id).await.map_err(|error| read_failed(&error))
+            if A::blank(stream).is_none() {
+                return Ok(false);
+            }
+            if A::FOR_ANYBODY || self.creating.0.lock().contains_key(&stream) {
+                return Ok(true);
+            }
+            self.journal.batch_with(stream, 1).await.map(|batch| batch.is_some()).map_err(|error| read_failed(&error))
         })
     }
 
-    fn unknown(&self, _: StreamId) -> Failure<museum::Refusal> {
-        Failure::Refused(museum::Refusal::NotRegistered)
+    fn load(&self, stream: StreamId) -> BoxFuture<'_, Result<A, Failure<A::Refusal>>> {
+        Box::pin(async move {
+            let blank = A::blank(stream).ok_or_else(|| Source::<A>::unknown(self, stream))?;
+            let state = self.blank(stream, blank).await.map_err(|error| read_failed(&error))?;
+            state.recount().map_err(|broken| Failure::OutOfOrder(broken.to_string()))?;
+            Ok(state)
+        })
     }
 
-    fn retired(&self, _: StreamId, _: Museum) {}
+    fn unknown(&self, _: StreamId) -> Failure<A::Refusal> {
+        Failure::Refused(A::UNKNOWN)
+    }
+
+    fn retired(&self, _: StreamId, _: A) {}
 }

@@ -11,14 +11,17 @@ use tornello_engine::aggregate::{Aggregate, Broken};
 use tornello_engine::ids::MuseumId;
 use tornello_engine::money::Cents;
 use tornello_engine::museum::Museum;
+use tornello_engine::order::Order;
+use tornello_engine::payment::Payment;
 use tornello_engine::record::Record;
 use tornello_engine::slot::{Slot, TicketState};
 use tornello_engine::time::Timestamp;
+use tornello_engine::voucher::Voucher;
 
 use crate::journal::wire::{self, Framed, Wire};
 use crate::journal::{Batch, Head, Journal, JournalError, StreamId};
 use crate::start::{self, Checked};
-use crate::streams::corrupt;
+use crate::streams::{Blank, corrupt};
 
 /// A journal in which everything holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,13 +32,15 @@ pub struct Verified {
     pub state_hash: [u8; 32],
     /// What the slots of each museum add up to.
     pub museums: BTreeMap<MuseumId, Sums>,
+    /// How many payments, vouchers and orders there are.
+    pub beside: u64,
 }
 
 impl Verified {
     /// How many streams there are.
     #[must_use]
     pub fn streams(&self) -> u64 {
-        self.museums.values().map(|sums| sums.slots + u64::from(sums.registered)).sum()
+        self.museums.values().map(|sums| sums.slots + u64::from(sums.registered)).sum::<u64>() + self.beside
     }
 }
 
@@ -141,8 +146,11 @@ pub async fn verify(journal: &dyn Journal, cut: bool, progress: impl FnMut(u64))
 
 #[derive(Default)]
 struct Replayed {
-    museums: BTreeMap<MuseumId, Stream<Museum>>,
+    museums: BTreeMap<StreamId, Stream<Museum>>,
     slots: BTreeMap<StreamId, Stream<Slot>>,
+    payments: BTreeMap<StreamId, Stream<Payment>>,
+    vouchers: BTreeMap<StreamId, Stream<Voucher>>,
+    orders: BTreeMap<StreamId, Stream<Order>>,
 }
 
 /// A stream as far as it was read.
@@ -158,11 +166,10 @@ impl Replayed {
         for frame in wire::frames(&batch.records) {
             let frame = frame.map_err(|error| corrupt(batch, &error))?;
             match frame.stream {
-                StreamId::Museum(id) => {
-                    let record = record(batch, &frame)?;
-                    let stream = self.museums.entry(id).or_insert_with(|| Stream::new(Museum::new(id)));
-                    stream.apply(frame.stream, batch.number, &record)?;
-                }
+                StreamId::Museum(_) => take(&mut self.museums, batch, &frame)?,
+                StreamId::Payment(_) => take(&mut self.payments, batch, &frame)?,
+                StreamId::Voucher(_) => take(&mut self.vouchers, batch, &frame)?,
+                StreamId::Order(_) => take(&mut self.orders, batch, &frame)?,
                 StreamId::Slot(_) => {
                     let record = record(batch, &frame)?;
                     match self.slots.get_mut(&frame.stream) {
@@ -178,19 +185,40 @@ impl Replayed {
     fn finish(self, checked: Checked) -> Result<Verified, JournalError> {
         let mut hasher = Sha256::new();
         let mut museums: BTreeMap<MuseumId, Sums> = BTreeMap::new();
-        for (id, stream) in &self.museums {
-            let name = StreamId::Museum(*id);
-            stream.state.recount().map_err(|broken| unsound(name, stream.batch, &broken))?;
-            add(&mut hasher, name, stream)?;
-            museums.entry(*id).or_default().registered = true;
-        }
+        finish(&mut hasher, &self.museums)?;
+        self.museums.values().for_each(|stream| museums.entry(stream.state.id()).or_default().registered = true);
         for (name, stream) in &self.slots {
             stream.state.recount().map_err(|broken| unsound(*name, stream.batch, &broken))?;
             add(&mut hasher, *name, stream)?;
             museums.entry(stream.state.id().museum()).or_default().add(&stream.state);
         }
-        Ok(Verified { checked, state_hash: hasher.finalize().into(), museums })
+        finish(&mut hasher, &self.payments)?;
+        finish(&mut hasher, &self.vouchers)?;
+        finish(&mut hasher, &self.orders)?;
+        let beside = (self.payments.len() + self.vouchers.len() + self.orders.len()) as u64;
+        Ok(Verified { checked, state_hash: hasher.finalize().into(), museums, beside })
     }
+}
+
+/// Takes in a record of a stream that begins empty.
+fn take<A: Blank>(streams: &mut BTreeMap<StreamId, Stream<A>>, batch: &Batch, frame: &Framed<'_>) -> Result<(), JournalError>
+where
+    A::Event: Wire,
+{
+    let record = record(batch, frame)?;
+    if let (false, Some(state)) = (streams.contains_key(&frame.stream), A::blank(frame.stream)) {
+        streams.insert(frame.stream, Stream::new(state));
+    }
+    streams.get_mut(&frame.stream).map_or(Ok(()), |stream| stream.apply(frame.stream, batch.number, &record))
+}
+
+/// Counts all streams of a kind that begins empty anew, and hashes them.
+fn finish<A: Blank + Serialize>(hasher: &mut Sha256, streams: &BTreeMap<StreamId, Stream<A>>) -> Result<(), JournalError> {
+    for (name, stream) in streams {
+        stream.state.recount().map_err(|broken| unsound(*name, stream.batch, &broken))?;
+        add(hasher, *name, stream)?;
+    }
+    Ok(())
 }
 
 impl<A: Aggregate> Stream<A> {
@@ -203,7 +231,7 @@ impl<A: Aggregate> Stream<A> {
             return Err(damaged(batch, format!("record {} of {name} follows record {}", record.seq, self.state.seq())));
         }
         if record.at < self.at {
-            return Err(damaged(batch, format!("record {} of {name} is earlier than the one before it (SL-7)", record.seq)));
+            return Err(damaged(batch, format!("record {} of {name} is earlier than the one before it (SL-7, PY-5)", record.seq)));
         }
         self.state.apply(record);
         (self.at, self.batch) = (record.at, batch);

@@ -428,6 +428,9 @@ impl<R: Into<Self>> From<Failure<R>> for Problem {
             Failure::Journal(_) => {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, "journal_unavailable", "nothing can be written now: nothing was changed").retry_after(2)
             }
+            Failure::Gateway(_) => {
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "gateway_unavailable", "the payment gateway cannot be asked now: ask again").retry_after(5)
+            }
             Failure::OutcomeUnknown => Self::new(StatusCode::SERVICE_UNAVAILABLE, "outcome_unknown", "whether this was done is not known")
                 .detail("Repeat the request with the same Idempotency-Key: it is done at most once.")
                 .retry_after(1),

@@ -13,7 +13,7 @@ use std::fmt;
 
 use futures_util::future::BoxFuture;
 use sha2::{Digest as _, Sha256};
-use tornello_engine::ids::{MuseumId, SlotId};
+use tornello_engine::ids::{MuseumId, OrderId, PaymentId, SlotId, VoucherId};
 use tornello_engine::time::Timestamp;
 
 /// The owner of some records. In bytes: its kind, then its key big-endian, so that streams of a kind sort by key.
@@ -23,6 +23,12 @@ pub enum StreamId {
     Museum(MuseumId),
     /// A timeslot.
     Slot(SlotId),
+    /// A payment.
+    Payment(PaymentId),
+    /// A voucher.
+    Voucher(VoucherId),
+    /// An order.
+    Order(OrderId),
 }
 
 impl StreamId {
@@ -32,6 +38,9 @@ impl StreamId {
         match self {
             Self::Museum(museum) => [&[1][..], &museum.0.to_be_bytes()].concat(),
             Self::Slot(slot) => [&[2][..], &slot.get().to_be_bytes()].concat(),
+            Self::Payment(payment) => [&[3][..], &payment.get().to_be_bytes()].concat(),
+            Self::Voucher(voucher) => [&[6][..], &voucher.get().to_be_bytes()].concat(),
+            Self::Order(order) => [&[7][..], &order.get().to_be_bytes()].concat(),
         }
     }
 
@@ -42,6 +51,9 @@ impl StreamId {
         match kind {
             1 => Some(Self::Museum(MuseumId(u16::from_be_bytes(key.try_into().ok()?)))),
             2 => Some(Self::Slot(SlotId::from_raw(u64::from_be_bytes(key.try_into().ok()?)))),
+            3 => Some(Self::Payment(PaymentId::from_raw(u64::from_be_bytes(key.try_into().ok()?)))),
+            6 => Some(Self::Voucher(VoucherId(u64::from_be_bytes(key.try_into().ok()?)))),
+            7 => Some(Self::Order(OrderId(u128::from_be_bytes(key.try_into().ok()?)))),
             _ => None,
         }
     }
@@ -52,6 +64,9 @@ impl fmt::Display for StreamId {
         match self {
             Self::Museum(museum) => write!(f, "museum {}", museum.0),
             Self::Slot(slot) => write!(f, "slot {slot}"),
+            Self::Payment(payment) => write!(f, "payment {payment}"),
+            Self::Voucher(voucher) => write!(f, "voucher {voucher}"),
+            Self::Order(order) => write!(f, "order {order}"),
         }
     }
 }
@@ -152,4 +167,27 @@ pub trait Journal: Send + Sync + 'static {
     fn cut_last(&self, number: u64) -> BoxFuture<'_, Result<(), JournalError>>;
     /// Puts the store in order after a failed append, and answers its end if it takes batches again: a full disk is an error until there is room.
     fn recover(&self) -> BoxFuture<'_, Result<Head, JournalError>>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_stream_is_read_back_from_its_bytes() {
+        let streams = [
+            StreamId::Museum(MuseumId(7)),
+            StreamId::Slot(SlotId::from_raw(u64::MAX)),
+            StreamId::Payment(PaymentId::new(1, 42)),
+            StreamId::Voucher(VoucherId(9)),
+            StreamId::Order(OrderId(u128::MAX)),
+        ];
+        for stream in streams {
+            let bytes = stream.to_bytes();
+            assert_eq!(StreamId::from_bytes(&bytes), Some(stream), "{stream}");
+            assert_eq!(StreamId::from_bytes(&bytes[..bytes.len() - 1]), None, "{stream}");
+        }
+        let kinds: Vec<u8> = streams.iter().map(|stream| stream.to_bytes()[0]).collect();
+        assert_eq!(kinds, [1, 2, 3, 6, 7], "written in journals");
+    }
 }

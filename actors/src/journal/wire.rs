@@ -7,10 +7,9 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tornello_engine::envelope::Envelope;
-use tornello_engine::museum;
 use tornello_engine::record::Record;
-use tornello_engine::slot;
 use tornello_engine::time::Timestamp;
+use tornello_engine::{museum, order, payment, slot, voucher};
 
 use super::StreamId;
 
@@ -232,4 +231,37 @@ wire!(museum::Event {
     2 1 PlanSet(museum::PlanSet),
     3 1 TariffSet(museum::TariffSet),
     4 1 CeilingSet(museum::CeilingSet),
+});
+
+wire!(payment::Event {
+    1 1 Opened(payment::Opened),
+    2 1 Published(payment::Published),
+    3 1 PublishFailed(payment::PublishFailed),
+    4 1 Activated(payment::Activated),
+    5 1 Received(payment::Received),
+    6 1 Fulfilled(payment::Fulfilled),
+    7 1 Unfulfilled(payment::Unfulfilled),
+    8 1 RefundOpened(payment::RefundOpened),
+    9 1 RefundExported(payment::RefundExported),
+    10 1 RefundConfirmed(payment::RefundConfirmed),
+    11 1 RefundReturned(payment::RefundReturned),
+    12 1 PayeeSet(payment::PayeeSet),
+    13 1 Cancelled(payment::Cancelled),
+    14 1 Expired(payment::Expired),
+    15 1 Closed(payment::Closed),
+    16 1 Disputed(payment::Disputed),
+    17 1 DisputeResolved(payment::DisputeResolved),
+    18 1 Reported(payment::Reported),
+});
+
+wire!(voucher::Event {
+    1 1 Issued(voucher::Issued),
+    2 1 Redeemed(voucher::Redeemed),
+    3 1 Restored(voucher::Restored),
+});
+
+wire!(order::Event {
+    1 1 Placed(order::Placed),
+    2 1 PaymentBegun(order::PaymentBegun),
+    3 1 PaymentEnded(order::PaymentEnded),
 });

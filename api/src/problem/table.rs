@@ -291,6 +291,7 @@ mod tests {
             Failure::<slot::Refusal>::UnknownSlot(SlotId::from_raw(0)).into(),
             Failure::<slot::Refusal>::Busy.into(),
             Failure::<slot::Refusal>::Journal(String::new()).into(),
+            Failure::<slot::Refusal>::Gateway(String::new()).into(),
             Failure::<slot::Refusal>::OutcomeUnknown.into(),
             Failure::<slot::Refusal>::OutOfOrder(String::new()).into(),
             Rejected::UnknownMuseum.into(),

@@ -1,0 +1,482 @@
+//! Payments over slots: in time, late, too late, twice, too much and too little; stopped after every step in turn every cent is in one place, and every ticket
+//! was sold once.
+
+use std::collections::BTreeMap;
+
+use tornello_engine::ids::PaymentId;
+use tornello_engine::ledger::{self, Account};
+use tornello_engine::order;
+use tornello_engine::payment::{self, ItemEnd, Money, Payment, Receipt, RefundReason, Source, Stage};
+use tornello_engine::slot::CancelCause;
+use tornello_engine::voucher;
+
+use super::*;
+use crate::journal::wire;
+use crate::moves::move_tickets;
+use crate::payments::{self, Cart, Gateway, GatewayError, Request, drive, receive, resume};
+
+/// What the gateway was told; the next answers, if not yes.
+#[derive(Default)]
+struct Told {
+    heard: Mutex<Vec<(&'static str, PaymentId)>>,
+    answers: Mutex<VecDeque<GatewayError>>,
+}
+
+impl Told {
+    fn answer(&self, what: &'static str, id: PaymentId) -> BoxFuture<'_, Result<(), GatewayError>> {
+        let answer = self.answers.lock().pop_front().map_or(Ok(()), Err);
+        if answer.is_ok() {
+            self.heard.lock().push((what, id));
+        }
+        Box::pin(std::future::ready(answer))
+    }
+
+    fn words(&self) -> Vec<&'static str> {
+        self.heard.lock().iter().map(|(what, _)| *what).collect()
+    }
+}
+
+impl Gateway for Told {
+    fn publish<'a>(&'a self, id: PaymentId, _: &'a payment::Opened) -> BoxFuture<'a, Result<(), GatewayError>> {
+        self.answer("publish", id)
+    }
+    fn withdraw(&self, id: PaymentId) -> BoxFuture<'_, Result<(), GatewayError>> {
+        self.answer("withdraw", id)
+    }
+    fn paid_elsewhere<'a>(&'a self, id: PaymentId, _: &'a Receipt) -> BoxFuture<'a, Result<(), GatewayError>> {
+        self.answer("paid_elsewhere", id)
+    }
+    fn checkout<'a>(&'a self, cart: &'a Cart) -> BoxFuture<'a, Result<String, GatewayError>> {
+        Box::pin(std::future::ready(Ok(format!("https://checkout.example/{}", cart.payments.len()))))
+    }
+}
+
+struct Shop {
+    house: House,
+    gateway: Arc<Told>,
+}
+
+impl Shop {
+    async fn on(journal: Arc<dyn Journal>) -> Self {
+        let (house, gateway) = (House::on(journal).await, Arc::new(Told::default()));
+        assert!(house.node().connect(Arc::clone(&gateway) as _));
+        Self { house, gateway }
+    }
+
+    async fn new() -> Self {
+        let shop = Self::on(Arc::new(MemoryJournal::default())).await;
+        open_museum(shop.node()).await;
+        shop
+    }
+
+    fn node(&self) -> &Arc<Node> {
+        self.house.node()
+    }
+
+    async fn stop(self) {
+        self.house.running.stop().await;
+    }
+
+    /// Holds so many places, and a notice for them.
+    async fn due(&self, n: u64, count: u16) -> PaymentId {
+        self.house.ask(u128::from(n), hold(n, count)).await.unwrap();
+        payments::begin(self.node(), by(100 + u128::from(n)), request(&[n])).await.unwrap()
+    }
+
+    /// Takes money in, and waits until everything that follows is done.
+    async fn pay(&self, id: PaymentId, receipt: Receipt) -> payments::Step<()> {
+        receive(self.node(), id, receipt).await?;
+        self.settle().await;
+        Ok(())
+    }
+
+    async fn settle(&self) {
+        assert_eq!(resume(self.node()).await, 0);
+    }
+
+    async fn payment(&self, id: PaymentId) -> Payment {
+        self.node().look_payment(id, Clone::clone).await.unwrap()
+    }
+
+    /// Where its money is: unallotted, tickets, owed, paid back.
+    async fn money(&self, id: PaymentId) -> [i64; 4] {
+        let payment = self.payment(id).await;
+        assert_eq!(payment.recount(), Ok(()));
+        let Money { unallotted, tickets, owed, paid_back, .. } = *payment.money();
+        [unallotted, tickets, owed, paid_back].map(Cents::get)
+    }
+
+    /// What is free once nobody is served any more who must not be.
+    async fn fill(&self, n: u64) {
+        let taken = self.house.taken() as u16;
+        if taken < 20 {
+            self.house.ask(900 + u128::from(n), sell(900 + n, 20 - taken)).await.unwrap();
+        }
+    }
+}
+
+fn request(holds: &[u64]) -> Request {
+    Request {
+        creditor: 1,
+        order: None,
+        quote: None,
+        holds: holds.iter().map(|&n| HoldId::new(tomorrow(), n)).collect(),
+        owner: Some(KeyId(7)),
+        channel: Channel::Web,
+        extras: Vec::new(),
+        payer: None,
+        museum: MUSEUM,
+        subject: "Biglietti".to_owned(),
+        gateway: payment::Gateway::Notice,
+        due_at: now().plus_seconds(1_800),
+    }
+}
+
+fn receipt(id: &str, source: Source, cents: i64) -> Receipt {
+    let text = String::new;
+    let (id, amount_cents) = (id.to_owned(), Cents::new(cents));
+    Receipt { id, source, amount_cents, paid_at: now(), psp: text(), channel: text(), method: text(), stand_in: false, fee_cents: None }
+}
+
+fn node_says(id: &str, cents: i64) -> Receipt {
+    receipt(id, Source::Node, cents)
+}
+
+fn desk() -> Source {
+    Source::Desk { till: code("desk-1"), method: DeskMethod::Cash, reference: "R-1".to_owned() }
+}
+
+fn cancel_sale(sale: HoldId, tickets: &[u16]) -> Command {
+    Command::Cancel { sale, owner: None, tickets: tickets.to_vec(), cause: CancelCause::Museum }
+}
+
+fn whys(payment: &Payment) -> Vec<(&'static str, i64)> {
+    payment.refunds().iter().map(|refund| (refund.why.name(), refund.amount_cents.get())).collect()
+}
+
+/// What each account comes to, over the whole journal.
+async fn balances(node: &Node) -> BTreeMap<Account, i64> {
+    let mut lines = Vec::new();
+    for batch in node.journal().batches(0, u32::MAX).await.unwrap() {
+        for frame in wire::frames(&batch.records) {
+            let frame = frame.unwrap();
+            match frame.stream {
+                StreamId::Slot(id) => {
+                    let record = frame.record().unwrap();
+                    lines.extend(node.look(id, move |slot| ledger::of_slot(slot, &record)).await.unwrap());
+                }
+                StreamId::Payment(id) => {
+                    let record = frame.record().unwrap();
+                    lines.extend(node.look_payment(id, move |payment| ledger::of_payment(payment, &record)).await.unwrap());
+                }
+                _ => {}
+            }
+        }
+    }
+    let mut balances = BTreeMap::new();
+    lines.iter().for_each(|line| *balances.entry(line.account).or_default() += line.amount_cents.get());
+    balances.retain(|_, cents| *cents != 0);
+    balances
+}
+
+#[actix_rt::test]
+async fn paid_in_time_it_is_a_sale() {
+    let shop = Shop::new().await;
+    let id = shop.due(1, 3).await;
+    let payment = shop.payment(id).await;
+    assert_eq!((payment.stage(), payment.payable(now()).map(|payable| payable.amount_cents)), (Stage::Pending, Ok(Cents::new(3_600))));
+    // The places are kept until it can no longer be started, not only as long as a hold lives.
+    let until = async || shop.node().look(tomorrow(), |slot| slot.hold_of(HoldId::new(tomorrow(), 1)).map(|hold| hold.expires_at)).await.unwrap();
+    assert_eq!(until().await, Some(now().plus_seconds(1_800)));
+    payments::activate(shop.node(), id, now().plus_seconds(3_000)).await.unwrap();
+    assert_eq!(until().await, Some(now().plus_seconds(3_000)));
+    shop.house.clock.set(now().plus_seconds(2_900));
+    shop.pay(id, node_says("t1", 3_600)).await.unwrap();
+    let (payment, sale) = (shop.payment(id).await, HoldId::new(tomorrow(), 1));
+    assert_eq!(payment.items(), [ItemEnd::Sold { sale, refunded_cents: Cents::ZERO }]);
+    let sold = shop.node().look(tomorrow(), move |slot| slot.sale_of(sale).map(|sale| (sale.settlement.clone(), sale.who))).await.unwrap();
+    assert_eq!(sold, Some((Settlement::Payment { id }, KeyId(7))));
+    assert_eq!((shop.house.taken(), shop.money(id).await), (3, [0, 3_600, 0, 0]));
+    assert_eq!((shop.gateway.words(), shop.node().payments().heads()), (vec!["publish"], vec![]), "it is finished and leaves the memory");
+    assert_eq!(balances(shop.node()).await.into_values().collect::<Vec<_>>(), [3_600, -3_600]);
+    shop.stop().await;
+}
+
+#[actix_rt::test]
+async fn a_repeat_of_the_key_is_the_same_payment_and_ids_that_nobody_opened_do_not_exist() {
+    let shop = Shop::new().await;
+    let id = shop.due(1, 3).await;
+    assert_eq!(payments::begin(shop.node(), by(101), request(&[1])).await, Ok(id));
+    let other = Envelope { body: Digest(0), ..by(101) };
+    assert_eq!(payments::begin(shop.node(), other, request(&[1])).await, Err(Failure::KeyReused));
+    let unknown = PaymentId::new(1, 77);
+    let answer = receive(shop.node(), unknown, node_says("t", 1)).await;
+    assert_eq!(answer, Err(Failure::Refused(payments::Refusal::Payment(payment::Refusal::UnknownPayment))));
+    assert_eq!((shop.node().payment_owners.len(), shop.gateway.words()), (1, vec!["publish"]));
+    // A hold of somebody else, or none, is not paid for.
+    let begin = async |key, request| payments::begin(shop.node(), by(key), request).await;
+    let slot = |n, why| Err(Failure::Refused(payments::Refusal::Slot { hold: HoldId::new(tomorrow(), n), why }));
+    assert_eq!(begin(201, Request { owner: Some(KeyId(8)), ..request(&[1]) }).await, slot(1, Refusal::UnknownHold));
+    assert_eq!(begin(202, request(&[1, 9])).await, slot(9, Refusal::UnknownHold));
+    let free = Request { gateway: payment::Gateway::Free, ..request(&[1]) };
+    let mismatch = payment::Refusal::GatewayMismatch { due_cents: Cents::new(3_600) };
+    assert_eq!(begin(203, free).await, Err(Failure::Refused(payments::Refusal::Payment(mismatch))));
+    shop.stop().await;
+}
+
+#[actix_rt::test]
+async fn late_money_buys_places_anew_or_is_owed() {
+    for sold_out in [false, true] {
+        let shop = Shop::new().await;
+        let id = shop.due(1, 3).await;
+        shop.house.clock.set(now().plus_seconds(1_800));
+        shop.node().wake_due().await;
+        shop.house.ask(2, hold(2, 1)).await.unwrap();
+        shop.settle().await;
+        let payment = shop.payment(id).await;
+        assert_eq!((payment.stage().name(), shop.gateway.words()), ("expired", vec!["publish", "withdraw"]));
+        assert_eq!(shop.node().payments().heads(), []);
+        if sold_out {
+            shop.fill(1).await;
+        }
+        shop.pay(id, node_says("t1", 3_600)).await.unwrap();
+        let payment = shop.payment(id).await;
+        if sold_out {
+            let short = Refusal::NotEnoughPlaces { asked: 3, available: 0, limited_by: slot::LimitedBy::Capacity };
+            assert_eq!(payment.items(), [ItemEnd::PaidBack { why: short }]);
+            assert_eq!((shop.money(id).await, whys(&payment)), ([0, 0, 3_600, 0], vec![("unfulfilled", 3_600)]));
+            assert_eq!(shop.node().payments().head(id).map(|head| head.owed), Some(1), "an operator has to pay back");
+        } else {
+            let [ItemEnd::Sold { sale, .. }] = payment.items() else { panic!("{:?}", payment.items()) };
+            let sale = *sale;
+            assert_ne!(sale, HoldId::new(tomorrow(), 1));
+            let who = shop.node().look(tomorrow(), move |slot| slot.sale_of(sale).map(|sale| sale.who)).await.unwrap();
+            assert_eq!((who, shop.house.taken(), shop.money(id).await), (Some(KeyId(7)), 4, [0, 3_600, 0, 0]));
+        }
+        shop.stop().await;
+    }
+}
+
+#[actix_rt::test]
+async fn receipts_that_come_twice_or_say_another_amount() {
+    let shop = Shop::new().await;
+    let [twice, less, more] = [shop.due(1, 1).await, shop.due(2, 1).await, shop.due(3, 1).await];
+    shop.pay(twice, node_says("a", 1_200)).await.unwrap();
+    let duplicate = Err(Failure::Refused(payments::Refusal::Payment(payment::Refusal::ReceiptDuplicate)));
+    assert_eq!(shop.pay(twice, node_says("a", 1_200)).await, duplicate);
+    shop.house.clock.set(now().plus_seconds(2 * 86_400));
+    assert_eq!(shop.pay(twice, node_says("a", 1_200)).await, duplicate, "long after the keys are forgotten");
+    shop.pay(twice, node_says("b", 1_200)).await.unwrap();
+    assert_eq!((whys(&shop.payment(twice).await), shop.money(twice).await), (vec![("double_payment", 1_200)], [0, 1_200, 1_200, 0]));
+    shop.pay(less, node_says("a", 1_100)).await.unwrap();
+    assert_eq!((whys(&shop.payment(less).await), shop.money(less).await), (vec![("amount_too_small", 1_100)], [0, 0, 1_100, 0]));
+    shop.pay(more, node_says("a", 1_300)).await.unwrap();
+    assert_eq!(whys(&shop.payment(more).await)[0], ("excess", 100));
+    shop.stop().await;
+}
+
+#[actix_rt::test]
+async fn money_after_a_cancellation_and_money_at_the_desk() {
+    let shop = Shop::new().await;
+    let [late, at_desk] = [shop.due(1, 2).await, shop.due(2, 2).await];
+    let cause = code("buyer");
+    let other = payments::cancel(shop.node(), late, by(500), Some(KeyId(8)), cause).await;
+    assert_eq!(other, Err(Failure::Refused(payments::Refusal::Payment(payment::Refusal::UnknownPayment))));
+    payments::cancel(shop.node(), late, by(500), Some(KeyId(7)), cause).await.unwrap();
+    assert_eq!((shop.gateway.words(), shop.house.taken()), (vec!["publish", "publish", "withdraw"], 4), "no hold is released");
+    shop.pay(late, node_says("a", 2_400)).await.unwrap();
+    assert_eq!((shop.payment(late).await.stage().name(), shop.money(late).await), ("paid", [0, 2_400, 0, 0]));
+    // The gateway hears that it was paid at a desk; it says later, then that it will not hear of it.
+    shop.gateway.answers.lock().extend([GatewayError::Later("timeout".into()), GatewayError::Never(code("conflict"))]);
+    receive(shop.node(), at_desk, receipt("d", desk(), 2_400)).await.unwrap();
+    drive(shop.node(), at_desk).await.ok();
+    shop.settle().await;
+    let payment = shop.payment(at_desk).await;
+    assert_eq!(payment.closed().and_then(|closed| closed.refused), Some(code("conflict")));
+    assert_eq!(shop.money(at_desk).await, [0, 2_400, 0, 0]);
+    shop.stop().await;
+}
+
+#[actix_rt::test]
+async fn a_gateway_that_says_no_fails_the_payment_and_a_lost_hold_cancels_it() {
+    let shop = Shop::new().await;
+    shop.gateway.answers.lock().extend([GatewayError::Never(code("iban"))]);
+    let failed = shop.due(1, 1).await;
+    assert_eq!(shop.payment(failed).await.stage(), Stage::Failed { code: code("iban") });
+    shop.gateway.answers.lock().extend([GatewayError::Later("timeout".into()), GatewayError::Later("timeout".into())]);
+    let later = shop.due(2, 1).await;
+    assert_eq!(shop.payment(later).await.stage(), Stage::Created);
+    shop.house.ask(90, Command::Release { hold: HoldId::new(tomorrow(), 2), owner: None }).await.unwrap();
+    shop.house.clock.set(now().plus_seconds(1));
+    shop.gateway.answers.lock().clear();
+    shop.settle().await;
+    let payment = shop.payment(later).await;
+    assert!(matches!(payment.stage(), Stage::Cancelled { cause, .. } if cause == code("hold_released")), "{:?}", payment.stage());
+    assert_eq!(shop.gateway.words(), ["withdraw"], "it may have heard of it the first time");
+    shop.pay(later, node_says("a", 1_200)).await.unwrap();
+    assert_eq!(shop.money(later).await, [0, 1_200, 0, 0]);
+    shop.stop().await;
+}
+
+#[actix_rt::test]
+async fn an_order_has_one_payment_at_a_time() {
+    let shop = Shop::new().await;
+    let order = OrderId(5);
+    shop.house.ask(1, hold(1, 1)).await.unwrap();
+    let of_order = Request { order: Some(order), ..request(&[1]) };
+    let first = payments::begin(shop.node(), by(101), of_order.clone()).await.unwrap();
+    let under_way = order::Refusal::PaymentUnderWay { payment: first };
+    assert_eq!(payments::begin(shop.node(), by(102), of_order.clone()).await, Err(Failure::Refused(payments::Refusal::Order(under_way))));
+    payments::cancel(shop.node(), first, by(103), None, code("buyer")).await.unwrap();
+    let second = payments::begin(shop.node(), by(104), of_order).await.unwrap();
+    shop.pay(second, node_says("a", 1_200)).await.unwrap();
+    // The first is paid too: its hold is a sale of the second, so its money goes back.
+    shop.pay(first, node_says("b", 1_200)).await.unwrap();
+    assert_eq!((shop.money(second).await, shop.money(first).await), ([0, 1_200, 0, 0], [0, 0, 1_200, 0]));
+    assert_eq!(shop.payment(first).await.items(), [ItemEnd::PaidBack { why: Refusal::HoldSold }]);
+    let payments = shop.node().look_order(order, |order| order.payments().to_vec()).await.unwrap();
+    assert_eq!(payments, [(first, order::Progress::Paid), (second, order::Progress::Paid)]);
+    shop.stop().await;
+}
+
+#[actix_rt::test]
+async fn refunds_of_cancelled_and_of_moved_tickets_are_handed_over_once() {
+    let shop = Shop::new().await;
+    let id = shop.due(1, 3).await;
+    shop.pay(id, node_says("a", 3_600)).await.unwrap();
+    let sale = HoldId::new(tomorrow(), 1);
+    let later = SlotId::new(MUSEUM, RouteId(1), tomorrow().start().plus_seconds(3_600));
+    let arrival = HoldId::new(later, 7);
+    let prices = vec![(code("full"), Cents::new(1_200))];
+    let begin = Command::BeginMove { sale, owner: None, tickets: vec![0, 1], arrival, via: Channel::BoxOffice, prices };
+    move_tickets(shop.node(), tomorrow(), by(60), begin).await.unwrap();
+    shop.house.ask(61, cancel_sale(sale, &[2])).await.unwrap();
+    shop.node().slot(later, by(62), cancel_sale(arrival, &[0])).await.unwrap();
+    // A sale of the desk whose tickets have moved: nobody is to be told.
+    let desk_sale = HoldId::new(tomorrow(), 40);
+    shop.house.ask(63, sell(40, 1)).await.unwrap();
+    let there = HoldId::new(later, 8);
+    let prices = vec![(code("full"), Cents::new(1_200))];
+    let begin = Command::BeginMove { sale: desk_sale, owner: None, tickets: vec![], arrival: there, via: Channel::BoxOffice, prices };
+    move_tickets(shop.node(), tomorrow(), by(64), begin).await.unwrap();
+    shop.node().slot(later, by(65), cancel_sale(there, &[])).await.unwrap();
+    for _ in 0..2 {
+        shop.settle().await;
+        assert_eq!(shop.node().board().owing(), []);
+        assert_eq!(shop.money(id).await, [0, 1_200, 2_400, 0]);
+    }
+    let refunds = shop.payment(id).await;
+    assert!(refunds.refunds().iter().all(|refund| matches!(refund.why, RefundReason::Cancelled { item: 0, .. })));
+    // Each cent is in one place; what is left on its way is the refund of the desk's sale.
+    assert_eq!(balances(shop.node()).await.get(&Account::Transit).copied(), Some(-1_200));
+    shop.stop().await;
+}
+
+#[actix_rt::test]
+async fn a_voucher_pays_at_once_and_takes_back() {
+    let shop = Shop::new().await;
+    let id = VoucherId(3);
+    let issue = voucher::Command::Issue { amount_cents: Cents::new(2_000), valid_until: now().plus_seconds(86_400), museum: None };
+    assert_eq!(
+        shop.node().voucher(id, by(1), voucher::Command::Restore { payment: PaymentId::from_raw(1), refund: 0, amount_cents: Cents::new(1) }).await,
+        Err(Failure::Refused(voucher::Refusal::UnknownVoucher))
+    );
+    shop.node().voucher(id, by(1), issue).await.unwrap();
+    for n in [1, 2] {
+        shop.house.ask(u128::from(n), hold(n, 1)).await.unwrap();
+    }
+    let pay = |n: u64| {
+        payments::begin(shop.node(), by(100 + u128::from(n)), Request { gateway: payment::Gateway::Voucher { voucher: id }, ..request(&[n]) })
+    };
+    let (first, second) = (pay(1).await.unwrap(), pay(2).await.unwrap());
+    assert_eq!((shop.money(first).await, shop.payment(second).await.stage()), ([0, 1_200, 0, 0], Stage::Failed { code: code("balance_too_low") }));
+    shop.house.ask(60, cancel_sale(HoldId::new(tomorrow(), 1), &[])).await.unwrap();
+    shop.settle().await;
+    assert_eq!(shop.money(first).await, [0, 0, 0, 1_200]);
+    assert_eq!(shop.node().look_voucher(id, |voucher| voucher.balance().get()).await, Ok(2_000));
+    assert!(shop.gateway.words().is_empty());
+    shop.stop().await;
+}
+
+/// The node fails at the given append of the flow, in one of the ways in which a journal fails; then another one starts on the same journal.
+#[actix_rt::test]
+async fn stopped_at_any_step_every_cent_is_in_one_place() {
+    for (is_late, is_full) in [(false, false), (true, false), (true, true)] {
+        for step in 0..14 {
+            for fault in [Fault::Full, Fault::Lost, Fault::Written, Fault::Flush] {
+                let case = format!("{fault:?} at step {step}, late: {is_late}, full: {is_full}");
+                stopped(step, fault, is_late, is_full, &case).await;
+            }
+        }
+    }
+}
+
+async fn stopped(step: usize, fault: Fault, is_late: bool, is_full: bool, case: &str) {
+    let journal = Arc::new(Faulty::default());
+    let shop = Shop::on(Arc::clone(&journal) as _).await;
+    open_museum(shop.node()).await;
+    shop.house.ask(1, hold(1, 3)).await.unwrap();
+    if is_full {
+        shop.house.ask(2, sell(2, 17)).await.unwrap();
+    }
+    let of_order = Request { order: Some(OrderId(5)), ..request(&[1]) };
+    journal.faults.lock().extend(std::iter::repeat_n(Fault::Pass, step).chain([fault]));
+    let flow = async |shop: &Shop| -> Option<PaymentId> {
+        let id = payments::begin(shop.node(), by(101), of_order.clone()).await.ok()?;
+        if is_late {
+            shop.house.clock.set(now().plus_seconds(1_800));
+            shop.house.ask(3, if is_full { sell(3, 3) } else { hold(3, 1) }).await.ok()?;
+        }
+        receive(shop.node(), id, node_says("a", 3_600)).await.ok()?;
+        drive(shop.node(), id).await.ok()?;
+        shop.house.ask(4, cancel_sale(HoldId::new(tomorrow(), 1), &[0])).await.ok();
+        resume(shop.node()).await;
+        Some(id)
+    };
+    flow(&shop).await;
+    shop.stop().await;
+    journal.faults.lock().clear();
+
+    for round in ["at once", "after another restart"] {
+        let shop = Shop::on(Arc::clone(&journal) as _).await;
+        if is_late {
+            shop.house.clock.set(now().plus_seconds(1_800));
+        }
+        assert_eq!(resume(shop.node()).await, 0, "{case}, {round}");
+        // Everybody who does not know repeats: the buyer, the others, the gateway.
+        let begun = payments::begin(shop.node(), by(101), of_order.clone()).await;
+        if is_late && begun.is_err() {
+            // The hold was gone before the payment was written down: nothing is due.
+            assert!(matches!(begun, Err(Failure::Refused(payments::Refusal::Slot { .. }))), "{case}: {begun:?}");
+            shop.stop().await;
+            return;
+        }
+        let id = begun.unwrap();
+        if is_late {
+            let _ = shop.house.ask(3, if is_full { sell(3, 3) } else { hold(3, 1) }).await;
+        }
+        let received = shop.pay(id, node_says("a", 3_600)).await;
+        let duplicate = Err(Failure::Refused(payments::Refusal::Payment(payment::Refusal::ReceiptDuplicate)));
+        assert!(received == Ok(()) || received == duplicate, "{case}: {received:?}");
+        let _ = shop.house.ask(4, cancel_sale(HoldId::new(tomorrow(), 1), &[0])).await;
+        shop.settle().await;
+        let others = u32::from(is_full) * 20 + u32::from(is_late && !is_full);
+        let expected = if is_full {
+            ([0, 0, 3_600, 0], others)
+        } else if is_late {
+            ([0, 3_600, 0, 0], others + 3)
+        } else {
+            ([0, 2_400, 1_200, 0], others + 2)
+        };
+        assert_eq!((shop.money(id).await, shop.house.taken()), expected, "{case}, {round}: {:?}", shop.payment(id).await.items());
+        let balances = balances(shop.node()).await;
+        assert_eq!((balances.values().sum::<i64>(), balances.get(&Account::Transit)), (0, None), "{case}: {balances:?}");
+        let receipts = shop.payment(id).await.receipts().len();
+        assert_eq!(receipts, 1, "{case}");
+        let order = shop.node().look_order(OrderId(5), |order| order.payments().to_vec()).await.unwrap();
+        assert_eq!(order, [(id, order::Progress::Paid)], "{case}");
+        let verified = crate::verify::verify(journal.as_ref(), false, |_| {}).await.unwrap();
+        assert_eq!(verified.beside, 2, "{case}");
+        shop.stop().await;
+    }
+}

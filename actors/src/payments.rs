@@ -1,0 +1,652 @@
+//! Payments over slots: a flow whose journal is the payment, each of whose steps is a command with a key that follows from the flow. The rules of the steps are
+//! in `engine::payment`; what is left to do at any moment is what `Payment::work` says, so whoever drives a payment, at once or after a crash, begins with that.
+//!
+//! A payment is written down, its holds are prolonged, its gateway is told: then it can be paid. Money is journaled before anything else is done with it. Each
+//! item then becomes a sale of its hold, or of as many places anew if the hold is gone, or else a refund. While the outcome of a step is unknown it is asked
+//! again, never taken back: it might have been written. After a day keys are forgotten; then the slot itself says, by the settlement of its sale, whether the
+//! step was taken. A payment that is cancelled or expires is closed at its gateway, and releases no hold: somebody else may keep it.
+
+mod board;
+
+pub use board::{PaymentHead, Payments};
+
+use std::sync::Arc;
+
+use futures_util::StreamExt;
+use futures_util::future::BoxFuture;
+use tokio::sync::{Mutex, Semaphore};
+use tornello_engine::aggregate::Aggregate;
+use tornello_engine::calendar;
+use tornello_engine::channel::Channel;
+use tornello_engine::envelope::{Digest, Envelope};
+use tornello_engine::ids::{Code, HoldId, KeyId, MuseumId, OrderId, PaymentId, PersonId, QuoteId, SlotId, VoucherId};
+use tornello_engine::money::Cents;
+use tornello_engine::order;
+use tornello_engine::payment::{self, Closing, Command, Extra, Item, Opened, PaidBackBy, Payment, Receipt, Source, Stage};
+use tornello_engine::recall::Recall;
+use tornello_engine::slot::{self, Keeper, Line, Settlement, Slot, total};
+use tornello_engine::time::Timestamp;
+use tornello_engine::voucher;
+
+use crate::digest::digest;
+use crate::failure::Failure;
+use crate::node::Node;
+
+/// How long somebody may pay who has begun, in seconds: the life of a payment token unless its provider says less (SANP, best practice for PSPs).
+pub const TOKEN_S: i64 = 1_800;
+/// How many payments may be driven at once without waiting for each other by chance.
+const LOCKS: usize = 1_024;
+/// How many are driven at once without anybody waiting for them; others are left to be resumed.
+const DRIVEN: usize = 64;
+/// How many are resumed at once.
+const RESUMED: usize = 16;
+/// How many ids are tried for a new payment.
+const SALTS: u8 = 16;
+/// How often a driver looks what is left to do before it leaves the rest for later.
+const ROUNDS: usize = 6;
+/// The longest way that tickets have moved which is followed back.
+const MOVES_MAX: usize = 256;
+/// How soon payments that were left behind are looked for, and how long at most between two tries of one that does not go on.
+const RESUME_EVERY_S: i64 = 1;
+const RESUME_EVERY_MAX_S: i64 = 60;
+
+/// Why a gateway did not do what it was asked.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum GatewayError {
+    /// Whether it was done is not known, or it could not be done now: ask again.
+    #[error("the gateway cannot be asked now: {0}")]
+    Later(String),
+    /// It will never be done.
+    #[error("the gateway says no: {0}")]
+    Never(Code),
+}
+
+/// Where a payer goes back to from Checkout. Coming back proves nothing: only a receipt does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Returns {
+    /// After a payment.
+    pub ok: String,
+    /// Who has thought better of it.
+    pub cancelled: String,
+    /// When something failed.
+    pub error: String,
+    /// When it is not known yet (version 2 of the carts).
+    pub waiting: String,
+}
+
+/// Several payments that one payer makes at once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cart {
+    /// What is due, up to five.
+    pub payments: Vec<(PaymentId, Opened)>,
+    /// Where the payer goes then.
+    pub returns: Returns,
+}
+
+/// What knows positions at pagoPA. Every call may be repeated: what was done before is done.
+pub trait Gateway: Send + Sync + 'static {
+    /// Lets a payment be payable. One that is known there already is.
+    fn publish<'a>(&'a self, payment: PaymentId, opened: &'a Opened) -> BoxFuture<'a, Result<(), GatewayError>>;
+    /// Lets it be payable no more. One that is not known there is not.
+    fn withdraw(&self, payment: PaymentId) -> BoxFuture<'_, Result<(), GatewayError>>;
+    /// Says that it was paid on another way.
+    fn paid_elsewhere<'a>(&'a self, payment: PaymentId, receipt: &'a Receipt) -> BoxFuture<'a, Result<(), GatewayError>>;
+    /// Where to send the payer's browser.
+    fn checkout<'a>(&'a self, cart: &'a Cart) -> BoxFuture<'a, Result<String, GatewayError>>;
+}
+
+/// Who says no in a flow over several kinds of stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Refusal {
+    /// The payment.
+    Payment(payment::Refusal),
+    /// The slot of a hold.
+    Slot {
+        /// Which hold.
+        hold: HoldId,
+        /// Why.
+        why: slot::Refusal,
+    },
+    /// The order.
+    Order(order::Refusal),
+    /// The voucher.
+    Voucher(voucher::Refusal),
+}
+
+/// What a step of a payment's flow answers.
+pub type Step<T> = Result<T, Failure<Refusal>>;
+
+/// Sees to it that one caller drives a payment, or begins one of an order, at a time.
+#[derive(Debug)]
+pub struct Paying {
+    locks: [Mutex<()>; LOCKS],
+    driven: Arc<Semaphore>,
+}
+
+impl Default for Paying {
+    fn default() -> Self {
+        Self { locks: std::array::from_fn(|_| Mutex::default()), driven: Arc::new(Semaphore::new(DRIVEN)) }
+    }
+}
+
+impl Paying {
+    fn of(&self, key: u64) -> &Mutex<()> {
+        &self.locks[(key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as usize % LOCKS]
+    }
+}
+
+/// What is to be paid.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Request {
+    /// To whom the money is due: the creditor's number in the settings.
+    pub creditor: u16,
+    /// The order that it belongs to.
+    pub order: Option<OrderId>,
+    /// The quote that it belongs to.
+    pub quote: Option<QuoteId>,
+    /// The holds that are paid for, all of one channel.
+    pub holds: Vec<HoldId>,
+    /// Whose holds they must be.
+    pub owner: Option<KeyId>,
+    /// Through which channel the places are sold.
+    pub channel: Channel,
+    /// What else is paid for.
+    pub extras: Vec<Extra>,
+    /// Who pays, kept apart under this number.
+    pub payer: Option<PersonId>,
+    /// To which museum the money belongs.
+    pub museum: MuseumId,
+    /// What the payer reads.
+    pub subject: String,
+    /// On which way the money is to come.
+    pub gateway: payment::Gateway,
+    /// From when on it can no longer be started to pay.
+    pub due_at: Timestamp,
+}
+
+/// Begins a payment and drives it as far as it goes without money. A repeat of the caller's key within a day answers the payment that was begun the first time.
+/// How it stands then is to be looked up: it is `created` until its gateway knows it, and `cancelled` if a hold was lost in the same moment.
+///
+/// # Errors
+/// What any of the streams says to it; nothing is left of the payment then, but that its order may have been placed.
+pub async fn begin(node: &Arc<Node>, envelope: Envelope, request: Request) -> Step<PaymentId> {
+    let Some((id, is_new)) = free_id(node, &envelope, request.creditor).await? else { return Err(Failure::Busy) };
+    if is_new {
+        let opened = opened(node, &envelope, &request).await?;
+        let command = Command::Open { opened: Box::new(opened) };
+        if let Some(order) = request.order {
+            let _beginning = node.paying().of(order.get() as u64).lock().await;
+            rehearse(id, node.now(), &command)?;
+            begin_in(node, order, id, &envelope, &request).await?;
+            node.payment(id, envelope, command).await.map_err(of_payment)?;
+        } else {
+            node.payment(id, envelope, command).await.map_err(of_payment)?;
+        }
+    }
+    if let Err(failure) = drive(node, id).await {
+        tracing::warn!(payment = %id, ?failure, "a payment was begun and will be driven on");
+    }
+    Ok(id)
+}
+
+/// Whether an empty payment would open so.
+fn rehearse(id: PaymentId, now: Timestamp, command: &Command) -> Step<()> {
+    Payment::new(id).decide(now, command).map(drop).map_err(|why| Failure::Refused(Refusal::Payment(why)))
+}
+
+/// The id of the payment that this key begins, and whether it is yet to be written. Taken ids are passed over.
+async fn free_id(node: &Node, envelope: &Envelope, creditor: u16) -> Step<Option<(PaymentId, bool)>> {
+    for salt in 0..SALTS {
+        let number = digest(&[b"payment", &envelope.who.get().to_be_bytes(), &envelope.key.0.to_be_bytes(), &[salt]]);
+        let id = PaymentId::new(creditor, number.0 as u64);
+        let asked = envelope.clone();
+        match node.look_payment(id, move |payment| (payment.seq(), payment.recall(&asked))).await {
+            Ok((0, _)) | Err(Failure::Refused(payment::Refusal::UnknownPayment)) => return Ok(Some((id, true))),
+            Ok((_, Recall::Done { .. })) => return Ok(Some((id, false))),
+            Ok((_, Recall::OtherBody)) => return Err(Failure::KeyReused),
+            Ok((_, Recall::New)) => {}
+            Err(failure) => return Err(of_payment(failure)),
+        }
+    }
+    Ok(None)
+}
+
+/// What the holds say is due; refuses where a slot would not prolong one.
+async fn opened(node: &Node, envelope: &Envelope, request: &Request) -> Step<Opened> {
+    let mut items = Vec::with_capacity(request.holds.len());
+    for &hold in &request.holds {
+        let (owner, channel, until, now) = (request.owner, request.channel, request.due_at, node.now());
+        let held = move |slot: &Slot| -> Result<Vec<Line>, slot::Refusal> {
+            // Whose hold it is, then whether it lives.
+            let found = slot.hold_of(hold).filter(|found| owner.is_none_or(|owner| owner == found.who));
+            if found.is_none() && slot.hold_of(hold).is_some() {
+                return Err(slot::Refusal::UnknownHold);
+            }
+            // Nothing is asked of the keeper but that there is one.
+            slot.decide(now, &slot::Command::Prolong { hold, until, cause: Keeper::Payment(PaymentId::from_raw(0)) })?;
+            let found = found.ok_or(slot::Refusal::UnknownHold)?;
+            if found.channel == channel { Ok(found.lines.clone()) } else { Err(slot::Refusal::SettlementNotAllowed { channel: found.channel }) }
+        };
+        let lines = node.look(hold.slot(), held).await.map_err(|failure| of_slot(hold, failure))?;
+        let lines = lines.map_err(|why| Failure::Refused(Refusal::Slot { hold, why }))?;
+        items.push(Item { hold, amount_cents: total(&lines), lines });
+    }
+    let extras: Cents = request.extras.iter().map(|extra| extra.price_cents.times(u32::from(extra.count))).sum();
+    Ok(Opened {
+        who: envelope.who,
+        order: request.order,
+        quote: request.quote,
+        channel: request.channel,
+        amount_cents: items.iter().map(|item| item.amount_cents).sum::<Cents>().plus(extras),
+        items,
+        extras: request.extras.clone(),
+        payer: request.payer,
+        museum: request.museum,
+        subject: request.subject.clone(),
+        gateway: request.gateway,
+        due_at: request.due_at,
+    })
+}
+
+/// Writes in the order that a payment is under way. If the order still has another one that has ended meanwhile, or was never written, that is noted first.
+async fn begin_in(node: &Node, id: OrderId, payment: PaymentId, envelope: &Envelope, request: &Request) -> Step<()> {
+    let (items, contact) = (request.holds.clone(), request.payer);
+    let command = order::Command::BeginPayment { who: envelope.who, payment, items, contact };
+    for _ in 0..2 {
+        match node.order(id, step(payment, "order", node.now().as_micros() as u64), command.clone()).await {
+            Ok(_) => return Ok(()),
+            Err(Failure::Refused(order::Refusal::PaymentUnderWay { payment: other })) => match node.look_payment(other, Payment::stage).await {
+                Ok(stage) if stage.is_open() => return Err(Failure::Refused(Refusal::Order(order::Refusal::PaymentUnderWay { payment: other }))),
+                Ok(stage) => end_in(node, id, other, stage).await?,
+                Err(Failure::Refused(payment::Refusal::UnknownPayment)) => end_in(node, id, other, Stage::Blank).await?,
+                Err(failure) => return Err(of_payment(failure)),
+            },
+            Err(failure) => return Err(failure.map(Refusal::Order)),
+        }
+    }
+    Err(Failure::Busy)
+}
+
+/// Notes in the order how a payment ended.
+async fn end_in(node: &Node, id: OrderId, payment: PaymentId, stage: Stage) -> Step<()> {
+    let paid = matches!(stage, Stage::Paid { .. });
+    let command = order::Command::EndPayment { payment, paid };
+    match node.order(id, step(payment, "order-end", u64::from(paid)), command).await {
+        Ok(_) | Err(Failure::Refused(_)) => Ok(()),
+        Err(failure) => Err(failure.map(Refusal::Order)),
+    }
+}
+
+/// Takes money in and answers when it is on the disk; tickets are made of it by themselves. The same receipt again is refused with `receipt_duplicate`.
+///
+/// # Errors
+/// What the payment says to it. Unless that is a refusal, whoever sent the receipt is to send it again.
+pub async fn receive(node: &Arc<Node>, id: PaymentId, receipt: Receipt) -> Step<()> {
+    let token = receipt.id.clone();
+    if node.look_payment(id, move |payment| payment.has_receipt(&token)).await.map_err(of_payment)? {
+        return Err(Failure::Refused(Refusal::Payment(payment::Refusal::ReceiptDuplicate)));
+    }
+    let key = step(id, "receipt", digest(&[receipt.id.as_bytes()]).0 as u64);
+    node.payment(id, key, Command::Receive { receipt }).await.map_err(of_payment)?;
+    drive_alone(node, id);
+    Ok(())
+}
+
+/// Notes that somebody begins to pay, and keeps the places as long as they may take; as far as the slots allow.
+///
+/// # Errors
+/// What the payment says to it: whether it is payable at all.
+pub async fn activate(node: &Node, id: PaymentId, until: Timestamp) -> Step<()> {
+    let key = step(id, "activate", until.as_micros() as u64);
+    node.payment(id, key, Command::Activate { until }).await.map_err(of_payment)?;
+    let items = node.look_payment(id, |payment| payment.opened().map(|opened| opened.items.clone())).await.map_err(of_payment)?;
+    for item in items.unwrap_or_default() {
+        if let Err(failure) = prolong(node, id, item.hold, until).await {
+            tracing::warn!(payment = %id, hold = %item.hold, ?failure, "a hold is not prolonged for somebody who pays");
+        }
+    }
+    Ok(())
+}
+
+/// Cancels a payment that waits for money, and closes it at its gateway. No hold is released.
+///
+/// # Errors
+/// What the payment says to it.
+pub async fn cancel(node: &Node, id: PaymentId, envelope: Envelope, owner: Option<KeyId>, cause: Code) -> Step<()> {
+    node.payment(id, envelope, Command::Cancel { owner, cause }).await.map_err(of_payment)?;
+    if let Err(failure) = drive(node, id).await {
+        tracing::warn!(payment = %id, ?failure, "a payment was cancelled and will be closed at its gateway");
+    }
+    Ok(())
+}
+
+/// Drives a payment while its caller goes on. If too many are driven so already, it is left to be resumed.
+fn drive_alone(node: &Arc<Node>, id: PaymentId) {
+    let Ok(turn) = Arc::clone(&node.paying().driven).try_acquire_owned() else { return };
+    let node = Arc::clone(node);
+    tokio::spawn(async move {
+        if let Err(failure) = drive(&node, id).await {
+            tracing::warn!(payment = %id, ?failure, "a payment is not settled yet and will be resumed");
+        }
+        drop(turn);
+    });
+}
+
+/// Drives a payment as far as it goes by itself, from wherever it stands.
+///
+/// # Errors
+/// Whatever keeps a step from being taken or its outcome from being known. Nothing is lost: the payment stands where it stood, or some steps further.
+pub async fn drive(node: &Node, id: PaymentId) -> Step<()> {
+    let _driving = node.paying().of(id.get()).lock().await;
+    for _ in 0..ROUNDS {
+        let look = |payment: &Payment| Some((payment.opened()?.clone(), payment.stage(), payment.work()));
+        let Some((opened, stage, work)) = node.look_payment(id, look).await.map_err(of_payment)? else { return Ok(()) };
+        if let Some(order) = opened.order.filter(|_| !stage.is_open()) {
+            end_in(node, order, id, stage).await?;
+        }
+        if work.is_done() {
+            return Ok(());
+        }
+        // What is paid for comes before what a gateway has to hear.
+        for item in work.items {
+            fulfil(node, id, &opened, item).await?;
+        }
+        for (refund, voucher, amount_cents) in work.vouchers {
+            restore(node, id, refund, voucher, amount_cents).await?;
+        }
+        if work.publish {
+            publish(node, id, &opened).await?;
+        }
+        if let Some(closing) = work.close {
+            close(node, id, &opened, closing).await?;
+        }
+    }
+    Err(Failure::Busy)
+}
+
+/// Writes a fact in a payment. One that it refuses came too late: what is to be done then is looked up anew.
+async fn note(node: &Node, id: PaymentId, envelope: Envelope, command: Command) -> Step<()> {
+    match node.payment(id, envelope, command).await {
+        Ok(_) | Err(Failure::Refused(_)) => Ok(()),
+        Err(failure) => Err(of_payment(failure)),
+    }
+}
+
+/// Keeps the places until the payment can no longer be started, then tells its gateway. If a hold is lost before, the payment is cancelled.
+async fn publish(node: &Node, id: PaymentId, opened: &Opened) -> Step<()> {
+    for item in &opened.items {
+        match prolong(node, id, item.hold, opened.due_at).await {
+            Ok(()) => {}
+            Err(Failure::Refused(Refusal::Slot { why, .. })) => {
+                let Ok(cause) = why.code().parse() else { return Err(Failure::OutcomeUnknown) };
+                return note(node, id, step(id, "cancel", 0), Command::Cancel { owner: None, cause }).await;
+            }
+            Err(failure) => return Err(failure),
+        }
+    }
+    let told = match opened.gateway {
+        payment::Gateway::Desk | payment::Gateway::Free => Ok(()),
+        payment::Gateway::Voucher { voucher } => return redeem(node, id, opened, voucher).await,
+        payment::Gateway::Notice | payment::Gateway::Checkout => gateway(node)?.publish(id, opened).await,
+    };
+    match told {
+        Ok(()) => note(node, id, step(id, "publish", 0), Command::Publish).await,
+        Err(GatewayError::Never(code)) => note(node, id, step(id, "publish-failed", 0), Command::FailPublish { code }).await,
+        Err(GatewayError::Later(why)) => Err(Failure::Gateway(why)),
+    }
+}
+
+async fn prolong(node: &Node, id: PaymentId, hold: HoldId, until: Timestamp) -> Step<()> {
+    // Done twice it is done once, so each time is asked anew: the hold may have ended since.
+    let asked = [id.get(), until.as_micros().cast_unsigned(), node.now().as_micros().cast_unsigned()].map(u64::to_be_bytes).concat();
+    let key = digest(&[b"prolong", &hold.get().to_be_bytes(), &asked]);
+    match node.slot(hold.slot(), by(key), slot::Command::Prolong { hold, until, cause: Keeper::Payment(id) }).await {
+        Ok(_) => Ok(()),
+        Err(failure) => Err(of_slot(hold, failure)),
+    }
+}
+
+/// Takes the payment off its voucher, and the money in.
+async fn redeem(node: &Node, id: PaymentId, opened: &Opened, voucher: VoucherId) -> Step<()> {
+    let command = voucher::Command::Redeem { payment: id, museum: opened.museum, amount_cents: opened.amount_cents };
+    match node.voucher(voucher, step(id, "redeem", 0), command).await {
+        Ok(_) | Err(Failure::Refused(voucher::Refusal::AlreadyRedeemed)) => from_voucher(node, id, voucher, opened.amount_cents).await,
+        Err(Failure::Refused(why)) => {
+            let Ok(code) = why.code().parse() else { return Err(Failure::OutcomeUnknown) };
+            note(node, id, step(id, "publish-failed", 0), Command::FailPublish { code }).await
+        }
+        Err(failure) => Err(failure.map(Refusal::Voucher)),
+    }
+}
+
+async fn from_voucher(node: &Node, id: PaymentId, voucher: VoucherId, amount_cents: Cents) -> Step<()> {
+    let receipt = Receipt {
+        id: format!("voucher-{voucher}"),
+        source: Source::Voucher { voucher },
+        amount_cents,
+        paid_at: node.now(),
+        psp: String::new(),
+        channel: String::new(),
+        method: String::new(),
+        stand_in: false,
+        fee_cents: None,
+    };
+    note(node, id, step(id, "voucher", 0), Command::Receive { receipt }).await
+}
+
+/// Tells the gateway that the payment can be paid there no more. A voucher that was redeemed before the end could be noted has paid.
+async fn close(node: &Node, id: PaymentId, opened: &Opened, closing: Closing) -> Step<()> {
+    let told = match (opened.gateway, closing) {
+        (payment::Gateway::Voucher { voucher }, _) => {
+            match node.look_voucher(voucher, move |voucher| voucher.redeemed_by(id)).await {
+                Ok(Some(amount_cents)) => from_voucher(node, id, voucher, amount_cents).await?,
+                Ok(None) | Err(Failure::Refused(voucher::Refusal::UnknownVoucher)) => {}
+                Err(failure) => return Err(failure.map(Refusal::Voucher)),
+            }
+            Ok(())
+        }
+        (_, Closing::Withdrawn) => gateway(node)?.withdraw(id).await,
+        (_, Closing::PaidElsewhere) => {
+            let paying = |payment: &Payment| match payment.stage() {
+                Stage::Paid { receipt, .. } => payment.receipts().get(receipt as usize).cloned(),
+                _ => None,
+            };
+            match node.look_payment(id, paying).await.map_err(of_payment)? {
+                Some(receipt) => gateway(node)?.paid_elsewhere(id, &receipt).await,
+                None => return Ok(()),
+            }
+        }
+    };
+    let refused = match told {
+        Ok(()) => None,
+        Err(GatewayError::Never(code)) => Some(code),
+        Err(GatewayError::Later(why)) => return Err(Failure::Gateway(why)),
+    };
+    let key = if closing == Closing::Withdrawn { "withdrawn" } else { "paid-elsewhere" };
+    note(node, id, step(id, key, 0), Command::Close { closing, refused }).await
+}
+
+fn gateway(node: &Node) -> Step<&Arc<dyn Gateway>> {
+    node.gateway().ok_or_else(|| Failure::Gateway("none is connected".to_owned()))
+}
+
+/// Makes a sale of an item, or a refund.
+async fn fulfil(node: &Node, id: PaymentId, opened: &Opened, number: u16) -> Step<()> {
+    let Some(item) = opened.items.get(usize::from(number)) else { return Ok(()) };
+    let command = match sell(node, id, opened, number, item).await? {
+        Ok(sale) => Command::Fulfil { item: number, sale },
+        Err(why) => Command::Forgo { item: number, why },
+    };
+    let name = if matches!(command, Command::Fulfil { .. }) { "fulfil" } else { "forgo" };
+    note(node, id, step(id, name, u64::from(number)), command).await
+}
+
+/// The sale of an item: its hold, or as many places anew at the frozen prices; or why there are none.
+async fn sell(node: &Node, id: PaymentId, opened: &Opened, number: u16, item: &Item) -> Step<Result<HoldId, slot::Refusal>> {
+    let slot = item.hold.slot();
+    let settlement = if item.amount_cents.is_zero() { Settlement::Free } else { Settlement::Payment { id } };
+    let contact = opened.payer;
+    // A sale without a hold is of whoever asked for the payment, and of its order.
+    let as_buyer = |name: &str, number: u64| Envelope { who: opened.who, order: opened.order, ..step(id, name, number) };
+    // What was amended behind the payment's back is not what was paid for.
+    let (hold, lines) = (item.hold, item.lines.clone());
+    let is_same = node.look(slot, move |slot| slot.hold_of(hold).is_none_or(|found| found.lines == lines)).await;
+    let is_same = match is_same {
+        Err(Failure::UnknownSlot(_)) => return Ok(Err(slot::Refusal::UnknownSlot)),
+        other => other.map_err(|failure| of_slot(hold, failure))?,
+    };
+    if is_same {
+        let command = slot::Command::Sell { hold, owner: None, settlement: settlement.clone(), contact };
+        match node.slot(slot, as_buyer("sell", u64::from(number)), command).await {
+            Ok(_) => return Ok(Ok(hold)),
+            Err(Failure::Refused(slot::Refusal::HoldSold)) => {
+                // By this step, a day ago; or by somebody else who has paid for the same hold.
+                let is_ours = is_settled(node, hold, &settlement).await?;
+                return Ok(if is_ours { Ok(hold) } else { Err(slot::Refusal::HoldSold) });
+            }
+            Err(Failure::Refused(_)) => {}
+            Err(failure) => return Err(of_slot(hold, failure)),
+        }
+    }
+    for salt in 0..SALTS {
+        let sale = anew(id, number, slot, salt);
+        let (lines, channel) = (item.lines.clone(), opened.channel);
+        let command = slot::Command::SellDirect { sale, channel, lines, settlement: settlement.clone(), contact };
+        match node.slot(slot, as_buyer("sell-anew", u64::from(number) << 8 | u64::from(salt)), command).await {
+            Ok(_) => return Ok(Ok(sale)),
+            Err(Failure::Refused(slot::Refusal::IdTaken)) if is_settled(node, sale, &settlement).await? => return Ok(Ok(sale)),
+            Err(Failure::Refused(slot::Refusal::IdTaken)) => {}
+            Err(Failure::Refused(why)) => return Ok(Err(why)),
+            Err(failure) => return Err(of_slot(sale, failure)),
+        }
+    }
+    Ok(Err(slot::Refusal::IdTaken))
+}
+
+/// The sale that an item becomes whose hold is gone.
+fn anew(id: PaymentId, number: u16, slot: SlotId, salt: u8) -> HoldId {
+    let random = digest(&[b"sale", &id.get().to_be_bytes(), &number.to_be_bytes(), &[salt]]);
+    HoldId::new(slot, random.0 as u64)
+}
+
+async fn is_settled(node: &Node, sale: HoldId, settlement: &Settlement) -> Step<bool> {
+    let settlement = settlement.clone();
+    let is_it = move |slot: &Slot| slot.sale_of(sale).is_some_and(|found| found.settlement == settlement);
+    node.look(sale.slot(), is_it).await.map_err(|failure| of_slot(sale, failure))
+}
+
+/// Puts a refund back on the voucher that its money came from.
+async fn restore(node: &Node, id: PaymentId, refund: u32, voucher: VoucherId, amount_cents: Cents) -> Step<()> {
+    let command = voucher::Command::Restore { payment: id, refund, amount_cents };
+    match node.voucher(voucher, step(id, "restore", u64::from(refund)), command).await {
+        Ok(_) | Err(Failure::Refused(voucher::Refusal::AlreadyRestored)) => {}
+        Err(failure) => return Err(failure.map(Refusal::Voucher)),
+    }
+    let (by, reference, executed_on) = (PaidBackBy::Voucher { voucher }, voucher.to_string(), calendar::local_day(node.now()));
+    note(node, id, step(id, "restored", u64::from(refund)), Command::ConfirmRefund { refund, by, reference, executed_on }).await
+}
+
+/// Tells payments of the refunds that a slot owes them; answers how many it could not tell now.
+async fn hand_over(node: &Node, slot: SlotId) -> usize {
+    let owed = match node.look(slot, |slot| slot.owed().collect::<Vec<_>>()).await {
+        Ok(owed) => owed,
+        Err(failure) => {
+            tracing::warn!(%slot, %failure, "the refunds that a slot owes cannot be seen now");
+            return 1;
+        }
+    };
+    let mut left = 0;
+    for (sale, seq, amount_cents) in owed {
+        if let Err(failure) = hand_one_over(node, sale, seq, amount_cents).await {
+            tracing::error!(%sale, seq, %amount_cents, ?failure, "a refund cannot be handed over to its payment now");
+            left += 1;
+        }
+    }
+    left
+}
+
+async fn hand_one_over(node: &Node, sale: HoldId, seq: u64, amount_cents: Cents) -> Step<()> {
+    if let Some((id, origin)) = paid_by(node, sale).await? {
+        let refund = || {
+            let key = digest(&[b"refund", &sale.get().to_be_bytes(), &seq.to_be_bytes()]);
+            node.payment(id, by(key), Command::Refund { origin, sale, seq, amount_cents })
+        };
+        let told = match refund().await {
+            // The sale was made and the payment does not know it yet.
+            Err(Failure::Refused(payment::Refusal::UnknownSale)) => {
+                drive(node, id).await?;
+                refund().await
+            }
+            other => other,
+        };
+        match told {
+            Ok(_) | Err(Failure::Refused(payment::Refusal::RefundKnown { .. })) => {}
+            Err(failure) => return Err(of_payment(failure)),
+        }
+    }
+    let key = digest(&[b"handed over", &sale.get().to_be_bytes(), &seq.to_be_bytes()]);
+    match node.slot(sale.slot(), by(key), slot::Command::HandedOver { sale, seq }).await {
+        Ok(_) | Err(Failure::Refused(slot::Refusal::NotOwed)) => Ok(()),
+        Err(failure) => Err(of_slot(sale, failure)),
+    }
+}
+
+/// The payment that a sale was paid by, and the sale that it was made for: that one, or the one that its tickets have come from by moves.
+async fn paid_by(node: &Node, sale: HoldId) -> Step<Option<(PaymentId, HoldId)>> {
+    let mut origin = sale;
+    for _ in 0..MOVES_MAX {
+        let settlement = move |slot: &Slot| slot.sale_of(origin).map(|sale| sale.settlement.clone());
+        match node.look(origin.slot(), settlement).await.map_err(|failure| of_slot(sale, failure))? {
+            Some(Settlement::Payment { id }) => return Ok(Some((id, origin))),
+            Some(Settlement::Moved { from }) => origin = from,
+            _ => return Ok(None),
+        }
+    }
+    Err(Failure::OutOfOrder(format!("the tickets of {sale} have moved more than {MOVES_MAX} times")))
+}
+
+/// Hands over what slots owe and drives every payment that has something to do; answers how many could not be brought to an end now.
+pub async fn resume(node: &Node) -> usize {
+    let mut left = 0;
+    for slot in node.board().owing() {
+        left += hand_over(node, slot).await;
+    }
+    let driven = futures_util::stream::iter(node.payments().working()).map(|id| async move {
+        let driven = drive(node, id).await;
+        if let Err(failure) = &driven {
+            tracing::warn!(payment = %id, ?failure, "a payment cannot be resumed now");
+        }
+        usize::from(driven.is_err())
+    });
+    left + driven.buffer_unordered(RESUMED).fold(0, async |left, one| left + one).await
+}
+
+/// Resumes what was left under way, at once and then again and again, less often while it does not help. Runs until dropped.
+pub(crate) async fn keep_paying(node: &Node) {
+    let (mut pause_s, mut next) = (RESUME_EVERY_S, node.now());
+    loop {
+        node.clock().sleep_until(next).await;
+        pause_s = if resume(node).await == 0 { RESUME_EVERY_S } else { (pause_s * 2).min(RESUME_EVERY_MAX_S) };
+        next = node.now().plus_seconds(pause_s);
+    }
+}
+
+/// The envelope of a step: its key follows from the flow, so that a step is taken once however often it is asked.
+fn step(id: PaymentId, name: &str, number: u64) -> Envelope {
+    by(digest(&[b"payment step", &id.get().to_be_bytes(), name.as_bytes(), &number.to_be_bytes()]))
+}
+
+const fn by(key: Digest) -> Envelope {
+    Envelope { who: KeyId::SYSTEM, key, body: key, parties: Vec::new(), assessment: None, order: None }
+}
+
+fn of_payment(failure: Failure<payment::Refusal>) -> Failure<Refusal> {
+    failure.map(Refusal::Payment)
+}
+
+fn of_slot(hold: HoldId, failure: Failure<slot::Refusal>) -> Failure<Refusal> {
+    match failure {
+        Failure::UnknownSlot(_) => Failure::Refused(Refusal::Slot { hold, why: slot::Refusal::UnknownSlot }),
+        other => other.map(|why| Refusal::Slot { hold, why }),
+    }
+}

@@ -1,0 +1,188 @@
+//! The payments that somebody has still to do something about: a payer, the clock, the driver, an operator. Those that are finished are found in the journal
+//! when they are asked for, so memory holds as many as are under way. All of it can be rebuilt from the journal.
+
+use std::collections::{BTreeSet, HashMap};
+
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+use tornello_engine::aggregate::Aggregate;
+use tornello_engine::ids::{MuseumId, PaymentId};
+use tornello_engine::money::Cents;
+use tornello_engine::payment::{Event, Payment, Stage};
+use tornello_engine::record::Record;
+use tornello_engine::time::Timestamp;
+
+use crate::journal::StreamId;
+use crate::journal::writer::Lease;
+use crate::owner::Tell;
+
+/// What is published of a payment: its state right after the last record on the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PaymentHead {
+    /// Number of the record.
+    pub seq: u64,
+    /// Its time.
+    pub at: Timestamp,
+    /// To which museum the money belongs; none before anything was written.
+    pub museum: Option<MuseumId>,
+    /// How it stands.
+    pub stage: Stage,
+    /// How much is due.
+    pub amount_cents: Cents,
+    /// When it expires, if money is still waited for.
+    pub wake_at: Option<Timestamp>,
+    /// Whether its driver has something to do.
+    pub has_work: bool,
+    /// How many refunds are owed.
+    pub owed: u32,
+    /// Whether a dispute is open.
+    pub is_disputed: bool,
+}
+
+impl PaymentHead {
+    /// The head of a payment as it is.
+    #[must_use]
+    pub fn of(payment: &Payment) -> Self {
+        let opened = payment.opened();
+        Self {
+            seq: payment.seq(),
+            at: payment.last_at(),
+            museum: opened.map(|opened| opened.museum),
+            stage: payment.stage(),
+            amount_cents: opened.map_or(Cents::ZERO, |opened| opened.amount_cents),
+            wake_at: payment.wake_at(),
+            has_work: !payment.work().is_done(),
+            owed: payment.owed(),
+            is_disputed: payment.is_disputed(),
+        }
+    }
+
+    /// Whether nobody has anything to do about it any more.
+    #[must_use]
+    pub const fn is_finished(&self) -> bool {
+        self.wake_at.is_none() && !self.has_work && self.owed == 0 && !self.is_disputed
+    }
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    heads: HashMap<PaymentId, PaymentHead>,
+    wakes: BTreeSet<(Timestamp, PaymentId)>,
+    working: BTreeSet<PaymentId>,
+}
+
+/// The heads of all payments that are not finished.
+#[derive(Debug, Default)]
+pub struct Payments {
+    known: Mutex<Known>,
+    sooner: Notify,
+}
+
+impl Payments {
+    /// Publishes a payment's new head. Called in the order of commits; a head that is older than the known one changes nothing.
+    pub fn publish(&self, payment: PaymentId, head: PaymentHead) {
+        let mut known = self.known.lock();
+        if known.heads.get(&payment).is_some_and(|before| before.seq > head.seq) {
+            return;
+        }
+        let before = if head.is_finished() { known.heads.remove(&payment) } else { known.heads.insert(payment, head) };
+        if head.has_work {
+            known.working.insert(payment);
+        } else {
+            known.working.remove(&payment);
+        }
+        let woke_at = before.and_then(|before| before.wake_at);
+        if woke_at != head.wake_at {
+            let first = known.wakes.first().copied();
+            if let Some(at) = woke_at {
+                known.wakes.remove(&(at, payment));
+            }
+            if let Some(at) = head.wake_at {
+                known.wakes.insert((at, payment));
+            }
+            if known.wakes.first() != first.as_ref() {
+                self.sooner.notify_one();
+            }
+        }
+    }
+
+    /// The head of a payment, if it is not finished.
+    #[must_use]
+    pub fn head(&self, payment: PaymentId) -> Option<PaymentHead> {
+        self.known.lock().heads.get(&payment).copied()
+    }
+
+    /// All that are not finished, in no order.
+    #[must_use]
+    pub fn heads(&self) -> Vec<(PaymentId, PaymentHead)> {
+        self.known.lock().heads.iter().map(|(payment, head)| (*payment, *head)).collect()
+    }
+
+    /// Those whose driver has something to do.
+    #[must_use]
+    pub fn working(&self) -> Vec<PaymentId> {
+        self.known.lock().working.iter().copied().collect()
+    }
+
+    /// The next deadline of any payment.
+    #[must_use]
+    pub fn next_wake(&self) -> Option<Timestamp> {
+        self.known.lock().wakes.first().map(|(at, _)| *at)
+    }
+
+    /// The payments whose deadline has come, earliest first.
+    #[must_use]
+    pub fn due(&self, now: Timestamp) -> Vec<PaymentId> {
+        self.known.lock().wakes.iter().take_while(|(at, _)| *at <= now).map(|(_, payment)| *payment).collect()
+    }
+
+    /// Ends when the next deadline has changed.
+    pub async fn sooner(&self) {
+        self.sooner.notified().await;
+    }
+}
+
+impl Tell<Payment> for Payments {
+    type View = PaymentHead;
+
+    fn view(&self, state: &Payment) -> PaymentHead {
+        PaymentHead::of(state)
+    }
+
+    fn committed(&self, stream: &Lease, _: &Record<Event>, view: PaymentHead, _: u64) {
+        if let StreamId::Payment(payment) = stream.stream {
+            self.publish(payment, view);
+        }
+    }
+
+    fn rebuilt(&self, stream: &Lease, state: &Payment) {
+        if let StreamId::Payment(payment) = stream.stream {
+            self.publish(payment, PaymentHead::of(state));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn head(seq: u64, wake_s: Option<i64>, has_work: bool) -> PaymentHead {
+        let wake_at = wake_s.map(Timestamp::from_seconds);
+        let (at, stage) = (Timestamp::MIN, Stage::Pending);
+        PaymentHead { seq, at, museum: None, stage, amount_cents: Cents::ZERO, wake_at, has_work, owed: 0, is_disputed: false }
+    }
+
+    #[test]
+    fn who_is_finished_leaves_and_deadlines_and_work_follow_the_heads() {
+        let (board, [one, two]) = (Payments::default(), [1, 2].map(PaymentId::from_raw));
+        board.publish(one, head(1, Some(50), true));
+        board.publish(two, head(1, Some(30), false));
+        assert_eq!((board.next_wake(), board.working()), (Some(Timestamp::from_seconds(30)), vec![one]));
+        assert_eq!(board.due(Timestamp::from_seconds(49)), [two]);
+        board.publish(two, head(2, None, false));
+        board.publish(one, head(0, None, false));
+        assert_eq!((board.heads().len(), board.head(two), board.next_wake()), (1, None, Some(Timestamp::from_seconds(50))));
+        board.publish(one, PaymentHead { owed: 1, ..head(2, None, false) });
+        assert_eq!((board.working(), board.due(Timestamp::MAX), board.heads().len()), (vec![], vec![], 1), "an operator has to pay back");
+    }
+}
