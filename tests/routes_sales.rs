@@ -145,6 +145,8 @@ async fn every_refusal_of_holds_and_sales_has_its_status_and_code() {
             ("long reference", sales(ten), &office, sale("full", 1, desk(&"x".repeat(65))), 422, "invalid"),
             ("odd reference", sales(ten), &office, sale("full", 1, desk("a\nb")), 422, "invalid"),
             ("unknown settlement", sales(ten), &office, sale("full", 1, json!({"gold": {}})), 422, "invalid"),
+            ("by a payment at once", sales(ten), &office, sale("full", 1, json!({"payment": {"id": "0000000000001"}})), 422, "invalid"),
+            ("by a payment", confirm(&dear), &web, json!({"settlement": {"payment": {"id": "0000000000001"}}}), 422, "invalid"),
             ("free with more", sales(ten), &office, sale("under-18", 1, json!({"free": {"x": 1}})), 422, "invalid"),
             (
                 "bad contact",

@@ -397,7 +397,9 @@ async fn publish(node: &Node, id: PaymentId, opened: &Opened) -> Step<()> {
 }
 
 async fn prolong(node: &Node, id: PaymentId, hold: HoldId, until: Timestamp) -> Step<()> {
-    let key = digest(&[b"prolong", &id.get().to_be_bytes(), &hold.get().to_be_bytes(), &until.as_micros().to_be_bytes()]);
+    // Done twice it is done once, so each time is asked anew: the hold may have ended since.
+    let asked = [id.get(), until.as_micros().cast_unsigned(), node.now().as_micros().cast_unsigned()].map(u64::to_be_bytes).concat();
+    let key = digest(&[b"prolong", &hold.get().to_be_bytes(), &asked]);
     match node.slot(hold.slot(), by(key), slot::Command::Prolong { hold, until, cause: Keeper::Payment(id) }).await {
         Ok(_) => Ok(()),
         Err(failure) => Err(of_slot(hold, failure)),

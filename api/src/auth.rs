@@ -25,6 +25,8 @@ pub enum Scope {
     Gate,
     /// Send readings.
     Sense,
+    /// Pay money back, export transfers and note what became of them, reconcile, keep disputes, issue vouchers.
+    Settle,
     /// Change plans, tariffs, ceilings, capacities and quotas; close and reopen slots; block tickets.
     Manage,
     /// Register museums, erase people.
@@ -33,7 +35,8 @@ pub enum Scope {
 
 impl Scope {
     /// Every scope.
-    pub const ALL: [Self; 7] = [Self::Read, Self::Book, Self::Desk, Self::Gate, Self::Sense, Self::Manage, Self::Administer];
+    pub const ALL: [Self; 8] =
+        [Self::Read, Self::Book, Self::Desk, Self::Gate, Self::Sense, Self::Settle, Self::Manage, Self::Administer];
 
     /// The name in the published contract.
     #[must_use]
@@ -44,6 +47,7 @@ impl Scope {
             Self::Desk => "desk",
             Self::Gate => "gate",
             Self::Sense => "sense",
+            Self::Settle => "settle",
             Self::Manage => "manage",
             Self::Administer => "administer",
         }
@@ -52,13 +56,14 @@ impl Scope {
     /// Whether a role has this scope.
     #[must_use]
     pub const fn is_open_to(self, role: Role) -> bool {
-        use Role::{Admin, BoxOffice, Gate, GroupOffice, Kiosk, Manager, Reseller, Sensor, Web};
+        use Role::{Admin, BoxOffice, Gate, GroupOffice, Kiosk, Manager, Operator, Reseller, Sensor, Web};
         match self {
             Self::Read => !matches!(role, Sensor),
-            Self::Book => matches!(role, Web | Kiosk | BoxOffice | GroupOffice | Reseller | Manager | Admin),
+            Self::Book => matches!(role, Web | Kiosk | BoxOffice | GroupOffice | Reseller | Operator | Manager | Admin),
             Self::Desk => matches!(role, BoxOffice | GroupOffice | Manager | Admin),
             Self::Gate => matches!(role, Gate | BoxOffice | Manager | Admin),
             Self::Sense => matches!(role, Sensor | Admin),
+            Self::Settle => matches!(role, GroupOffice | Manager | Admin),
             Self::Manage => matches!(role, Manager | Admin),
             Self::Administer => matches!(role, Admin),
         }
@@ -99,7 +104,7 @@ impl Caller {
         match self.0.role {
             Role::Kiosk => Channel::Kiosk,
             Role::BoxOffice | Role::Gate | Role::Manager => Channel::BoxOffice,
-            Role::GroupOffice => Channel::Group,
+            Role::GroupOffice | Role::Operator => Channel::Group,
             Role::Reseller => Channel::Reseller,
             Role::Web | Role::Sensor | Role::Analyst | Role::Ministry | Role::Admin => Channel::Web,
         }

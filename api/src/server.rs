@@ -17,6 +17,7 @@ use utoipa_actix_web::AppExt;
 
 use crate::entrance::{self, Shared};
 use crate::mqtt::Link;
+use crate::pagopa::gateway::Pagopa;
 use crate::problem::Problem;
 use crate::routes::health;
 use crate::routes::live::Pulse;
@@ -46,6 +47,8 @@ pub struct ServerSettings {
     pub heartbeat: Duration,
     /// How readings over MQTT go, if they are followed: for `/status`.
     pub mqtt: Option<Link>,
+    /// What connects this installation to pagoPA, if it is.
+    pub pagopa: Option<Arc<Pagopa>>,
 }
 
 impl ServerSettings {
@@ -64,6 +67,7 @@ impl ServerSettings {
             in_flight: 8_192,
             heartbeat: Duration::from_secs(15),
             mqtt: None,
+            pagopa: None,
         }
     }
 }
@@ -140,6 +144,7 @@ fn start_until(
     let figures = health::recorder();
     let lend_threads = settings.lend_threads;
     let mqtt = settings.mqtt.clone();
+    let pagopa = settings.pagopa.clone();
     let server = HttpServer::new(move || {
         if lend_threads {
             shared.node().lend(actix_rt::Arbiter::current());
@@ -150,6 +155,7 @@ fn start_until(
             .app_data(contract.clone())
             .app_data(web::ThinData(pulse.clone()))
             .app_data(web::ThinData(mqtt.clone()))
+            .app_data(web::ThinData(pagopa.clone()))
             .configure(limits)
             .configure(routes::unpublished)
             .default_service(web::to(nowhere))

@@ -213,7 +213,7 @@ impl PaymentId {
     /// A payment of `creditor`; `number` is taken modulo [`PAYMENT_NUMBERS`].
     #[must_use]
     pub const fn new(creditor: u16, number: u64) -> Self {
-        Self((creditor as u64) << 48 | (number % PAYMENT_NUMBERS))
+        Self(((creditor as u64) << 48) | (number % PAYMENT_NUMBERS))
     }
 
     /// From the stored number.

@@ -413,7 +413,7 @@ mod tests {
         step(&mut voucher, at(0), &issue(10)).unwrap();
         let taken = Event::Redeemed(Redeemed { payment: payment(1), amount_cents: Cents::new(11) });
         let mut over = voucher.clone();
-        over.apply(&over.record(at(1), None, vec![taken.clone()]));
+        over.apply(&over.record(at(1), None, vec![taken]));
         assert_eq!(over.check().map_err(|broken| broken.invariant), Err("VO-1"));
         let taken = Event::Redeemed(Redeemed { payment: payment(1), amount_cents: Cents::new(5) });
         let back = |refund, cents| Event::Restored(Restored { payment: payment(1), refund, amount_cents: Cents::new(cents) });

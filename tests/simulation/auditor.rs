@@ -15,7 +15,7 @@ use tornello_engine::record::Record;
 use tornello_engine::slot::{Command, Direction, Event, Line, Scan, Slot};
 use tornello_engine::time::Timestamp;
 
-use super::naive::{Naive, Stage};
+use super::naive::{Asked, Naive, Stage};
 use super::rule;
 
 /// What became of one sending of a command.
@@ -104,7 +104,7 @@ impl Auditor {
         if let Some(via) = via {
             naive.on_sale(record.at, via)?;
         }
-        let mut shown = None;
+        let mut told = Asked::default();
         if let Some(envelope) = record.envelope.as_ref().filter(|_| !of_flow) {
             let last = naive.records.last().map_or(Timestamp::MIN, |last| last.at);
             let sendings = self.by_key.get(&(slot, envelope.who, envelope.key)).map(Vec::as_slice).unwrap_or_default();
@@ -113,11 +113,13 @@ impl Auditor {
                 .map(|index| &self.sendings[*index])
                 .find(|sending| sending.envelope == *envelope && sending.at.max(last) == record.at && did(&sending.command, &record.events));
             let unasked = || format!("something happened that nobody asked for, or not when it was asked: {record:?}");
-            if let Command::Admit { issue, .. } | Command::Merge { issue, .. } = asked.ok_or_else(unasked)?.command {
-                shown = issue;
+            match asked.ok_or_else(unasked)?.command {
+                Command::Admit { issue, .. } | Command::Merge { issue, .. } => told.shown = issue,
+                Command::HoldFor { until, cause, .. } | Command::Prolong { until, cause, .. } => told.until = Some((until, cause)),
+                _ => {}
             }
         }
-        naive.take(record, shown).map_err(|wrong| format!("slot {slot}: {wrong}"))
+        naive.take(record, told).map_err(|wrong| format!("slot {slot}: {wrong}"))
     }
 
     /// A step of a move, whose other half is in another slot: tickets arrive as they left, leave for good when they have arrived, and come back when they have not.
@@ -197,6 +199,10 @@ fn did(command: &Command, events: &[Event]) -> bool {
     match (command, event) {
         (Command::Hold { hold, channel, lines }, Event::Held(held)) => (hold, channel, lines) == (&held.hold, &held.channel, &held.lines),
         (Command::Extend { hold, .. }, Event::Extended(extended)) => *hold == extended.hold,
+        (Command::HoldFor { hold, channel, lines, .. }, Event::Held(held)) => (hold, channel, lines) == (&held.hold, &held.channel, &held.lines),
+        (Command::Prolong { hold, cause, .. }, Event::Prolonged(prolonged)) => (hold, cause) == (&prolonged.hold, &prolonged.cause),
+        (Command::Amend { hold, lines, .. }, Event::Amended(amended)) => (hold, lines) == (&amended.hold, &amended.lines),
+        (Command::HandedOver { sale, seq }, Event::HandedOver(handed)) => (sale, seq) == (&handed.sale, &handed.seq),
         (Command::Release { hold, .. }, Event::Released(released)) => *hold == released.hold,
         (Command::Sell { hold, settlement, contact, .. }, Event::Sold(sold)) => {
             sold.held && (hold, settlement, contact) == (&sold.sale, &sold.settlement, &sold.contact)

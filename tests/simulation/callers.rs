@@ -2,9 +2,9 @@
 
 use tornello_engine::channel::Channel;
 use tornello_engine::envelope::{Digest, Envelope};
-use tornello_engine::ids::{Code, HoldId, KeyId, PersonId, SlotId, TicketId};
+use tornello_engine::ids::{Code, HoldId, KeyId, PaymentId, PersonId, QuoteId, SlotId, TicketId};
 use tornello_engine::money::Cents;
-use tornello_engine::slot::{CancelCause, Command, DeskMethod, Direction, Line, Quota, Scan, Settlement};
+use tornello_engine::slot::{CancelCause, Command, DeskMethod, Direction, Keeper, Line, Quota, Scan, Settlement};
 use tornello_engine::tariff::Proof;
 use tornello_engine::time::Timestamp;
 
@@ -12,7 +12,7 @@ use super::dice::Dice;
 use super::naive::{Fate, Naive};
 
 /// What can be asked, with how often. A new command gets a line here, an arm in [`Callers::ask`], and its rule in `naive.rs` and `auditor.rs`.
-const ASKS: [(u64, Ask); 20] = [
+const ASKS: [(u64, Ask); 24] = [
     (24, Ask::Hold),
     (14, Ask::Sell),
     (12, Ask::SellDirect),
@@ -33,6 +33,10 @@ const ASKS: [(u64, Ask); 20] = [
     (10, Ask::Merge),
     (5, Ask::Rename),
     (6, Ask::BeginMove),
+    (6, Ask::HoldFor),
+    (6, Ask::Prolong),
+    (8, Ask::Amend),
+    (5, Ask::HandOver),
 ];
 
 #[derive(Clone, Copy)]
@@ -57,6 +61,10 @@ enum Ask {
     Merge,
     Rename,
     BeginMove,
+    HoldFor,
+    Prolong,
+    Amend,
+    HandOver,
 }
 
 /// How many holds of a slot are talked about at once.
@@ -103,7 +111,9 @@ pub fn quotas(dice: &mut Dice, capacity: u32) -> [Quota; Channel::COUNT] {
 impl Callers {
     /// A new command for a slot, as the auditor knows it.
     pub fn ask(&mut self, dice: &mut Dice, slots: &[SlotId], slot: SlotId, who: KeyId, now: Timestamp, naive: Option<&Naive>) -> Command {
-        let ask = dice.weighted(&ASKS);
+        // What is owed is seldom, and is told soon.
+        let owes = naive.is_some_and(|naive| !naive.owed.is_empty());
+        let ask = if owes && dice.chance(25) { Ask::HandOver } else { dice.weighted(&ASKS) };
         self.ask_for(ask, dice, slots, slot, who, now, naive)
     }
 
@@ -119,14 +129,16 @@ impl Callers {
         let take_offer = dice.chance(50) && self.parties.iter().any(|party| party.id.slot() == slot && is_offered(party.id));
         let fits = |id: HoldId| match ask {
             Ask::Sell if take_offer => is_offered(id),
-            Ask::Sell | Ask::Extend | Ask::Release => naive.is_none_or(|naive| naive.holds.get(&id).is_some_and(|hold| hold.fate == Fate::Live)),
+            Ask::Sell | Ask::Extend | Ask::Release | Ask::Prolong | Ask::Amend => {
+                naive.is_none_or(|naive| naive.holds.get(&id).is_some_and(|hold| hold.fate == Fate::Live))
+            }
             Ask::LeaveWaiting => naive.is_none_or(|naive| naive.entries.iter().any(|entry| entry.id == id)),
             _ => naive.is_none_or(|naive| naive.sales.contains_key(&id)),
         };
         let party = match self.recent(dice, slot, |id| !sensible || fits(id)) {
             Some(party) => party,
             // What is to be sold must be held before, and what is to be admitted must be sold.
-            None if matches!(ask, Ask::Sell | Ask::Extend | Ask::Release) => return self.hold(dice, slot, who),
+            None if matches!(ask, Ask::Sell | Ask::Extend | Ask::Release | Ask::Prolong | Ask::Amend) => return self.hold(dice, slot, who),
             None if matches!(ask, Ask::LeaveWaiting) => return self.wait(dice, slot, who, now, naive),
             None => return self.sell_direct(dice, slot, who),
         };
@@ -190,6 +202,22 @@ impl Callers {
                 self.parties.push(Party { id: arrival, ..party.clone() });
                 Command::BeginMove { sale: party.id, owner, tickets, arrival, via, prices }
             }
+            Ask::HoldFor => {
+                let Party { id: hold, channel, lines, .. } = self.party(dice, slot, who);
+                let (until, cause) = keeping(dice, now);
+                Command::HoldFor { hold, channel, lines, until, cause }
+            }
+            Ask::Prolong => {
+                let (until, cause) = keeping(dice, now);
+                Command::Prolong { hold: party.id, until, cause }
+            }
+            Ask::Amend => Command::Amend { hold: party.id, lines: lines(dice), owner },
+            Ask::HandOver => {
+                let owed: Vec<(HoldId, u64)> = naive.iter().flat_map(|naive| naive.owed.keys()).copied().collect();
+                let wrong = (party.id, dice.below(20));
+                let (sale, seq) = if owed.is_empty() || dice.chance(10) { wrong } else { dice.pick(&owed) };
+                Command::HandedOver { sale, seq }
+            }
             Ask::Wait => self.wait(dice, slot, who, now, naive),
             Ask::LeaveWaiting => Command::LeaveWaiting { entry: party.id, owner },
         }
@@ -200,6 +228,7 @@ impl Callers {
         let mut again = command.clone();
         if dice.chance(50)
             && let Command::Hold { hold: id, channel, lines }
+            | Command::HoldFor { hold: id, channel, lines, .. }
             | Command::SellDirect { sale: id, channel, lines, .. }
             | Command::Wait { entry: id, channel, lines } = &mut again
         {
@@ -240,17 +269,7 @@ impl Callers {
     }
 
     fn party(&mut self, dice: &mut Dice, slot: SlotId, who: KeyId) -> Party {
-        let mut line = |category, prices: &[i64]| Line {
-            category: code(category),
-            count: dice.pick(&[1, 1, 1, 2, 3]),
-            price_cents: Cents::new(dice.pick(prices)),
-            proof: Proof::None,
-        };
-        let mut lines = vec![line("full", &[1_200, 1_201, 0])];
-        let second = line("reduced", &[0, 333]);
-        if dice.chance(25) {
-            lines.push(second);
-        }
+        let lines = lines(dice);
         let [web, kiosk, box_office, group, reseller] = Channel::ALL;
         let channel = dice.pick(&[web, web, kiosk, box_office, box_office, group, reseller]);
         let party = Party { id: HoldId::new(slot, dice.next()), who, channel, lines };
@@ -264,6 +283,28 @@ impl Callers {
     }
 }
 
+fn lines(dice: &mut Dice) -> Vec<Line> {
+    let mut line = |category, prices: &[i64]| Line {
+        category: code(category),
+        count: dice.pick(&[1, 1, 1, 2, 3]),
+        price_cents: Cents::new(dice.pick(prices)),
+        proof: Proof::None,
+    };
+    let mut lines = vec![line("full", &[1_200, 1_201, 0])];
+    let second = line("reduced", &[0, 333]);
+    if dice.chance(25) {
+        lines.push(second);
+    }
+    lines
+}
+
+/// Until when, and for what, places are kept; now and then until a time that is over.
+fn keeping(dice: &mut Dice, now: Timestamp) -> (Timestamp, Keeper) {
+    let cause = dice.pick(&[Keeper::Payment(PaymentId::new(1, 7)), Keeper::Quote(QuoteId(7))]);
+    let (from_s, to_s) = dice.weighted(&[(10, (60, 1_800)), (6, (1_800, 14_400)), (2, (14_400, 86_400)), (1, (-600, 0))]);
+    (now.plus_seconds(dice.within(from_s, to_s)), cause)
+}
+
 /// Mostly the code that counts, or none.
 fn issue(dice: &mut Dice, naive: Option<&Naive>, ticket: TicketId) -> Option<u16> {
     let counts = naive.and_then(|naive| naive.issue_of(ticket)).unwrap_or(1);
@@ -275,12 +316,15 @@ fn settlement(dice: &mut Dice, channel: Channel, lines: &[Line]) -> Settlement {
     let due = lines.iter().any(|line| line.price_cents > Cents::ZERO);
     let desk = Settlement::Desk { till: code("desk-1"), method: DeskMethod::Card, reference: "R-1".into() };
     let account = Settlement::OnAccount { account: code("tours") };
+    let payment = Settlement::Payment { id: PaymentId::new(1, 7) };
     if dice.chance(5) {
-        return dice.pick(&[&Settlement::Free, &desk, &account]).clone();
+        return dice.pick(&[&Settlement::Free, &desk, &account, &payment]).clone();
     }
     match channel {
         _ if !due => Settlement::Free,
+        Channel::Web => payment,
+        _ if dice.chance(30) => payment,
         Channel::BoxOffice | Channel::Kiosk => desk,
-        Channel::Web | Channel::Group | Channel::Reseller => account,
+        Channel::Group | Channel::Reseller => account,
     }
 }

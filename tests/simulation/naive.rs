@@ -8,8 +8,8 @@ use tornello_engine::envelope::Digest;
 use tornello_engine::ids::{HoldId, KeyId, PersonId, SlotId, TicketId};
 use tornello_engine::record::Record;
 use tornello_engine::slot::{
-    AdmissionConflict, Admitted, Arrived, CancelCause, ConflictReason, Direction, Event, Line, MoveBegun, Observed, Opening, Policy, Quota, Renamed,
-    Scan, Settlement,
+    AdmissionConflict, Admitted, Arrived, CancelCause, ConflictReason, Direction, Event, Keeper, Line, MoveBegun, Observed, Opening, Policy, Quota,
+    Renamed, Scan, Settlement,
 };
 use tornello_engine::time::Timestamp;
 
@@ -30,9 +30,27 @@ pub struct Hold {
     pub who: KeyId,
     pub channel: Channel,
     pub lines: Vec<Line>,
+    pub held_at: Timestamp,
     pub expires_at: Timestamp,
     pub extended: bool,
+    /// Whether a payment is under way for it.
+    pub paying: bool,
     pub fate: Fate,
+}
+
+impl Hold {
+    fn new(who: KeyId, channel: Channel, lines: &[Line], (held_at, expires_at): (Timestamp, Timestamp)) -> Self {
+        Self { who, channel, lines: lines.to_vec(), held_at, expires_at, extended: false, paying: false, fate: Fate::Live }
+    }
+}
+
+/// What an event does not tell of the command that it was.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Asked {
+    /// The issue of the code that was shown.
+    pub shown: Option<u16>,
+    /// Until when places are to be kept, and for what.
+    pub until: Option<(Timestamp, Keeper)>,
 }
 
 pub struct Ticket {
@@ -56,6 +74,8 @@ pub struct Sale {
     contact: Option<PersonId>,
     pub tickets: Vec<Ticket>,
     refunded: i64,
+    /// Whether its money is, or may be, that of a payment.
+    by_payment: bool,
     /// The most percent that a visitor gets back: tickets that have moved bring it along.
     percent_max: i64,
 }
@@ -108,6 +128,8 @@ pub struct Naive {
     pub entries: Vec<Entry>,
     /// Moves to other slots, by the sale that the tickets become there.
     pub moves: BTreeMap<HoldId, Move>,
+    /// Refunds that payments have to be told of, by the sale and the record that cancelled its tickets.
+    pub owed: BTreeMap<(HoldId, u64), i64>,
     /// Scans of gates without a network, each of which counts once, and how many of them were conflicts.
     pub scans: BTreeSet<Scan>,
     pub conflicts: u32,
@@ -131,6 +153,7 @@ impl Naive {
             sales: BTreeMap::new(),
             entries: Vec::new(),
             moves: BTreeMap::new(),
+            owed: BTreeMap::new(),
             scans: BTreeSet::new(),
             conflicts: 0,
             records: Vec::new(),
@@ -138,8 +161,8 @@ impl Naive {
         })
     }
 
-    /// Takes a record in; `shown` is the issue of the code that was shown, if it is about one.
-    pub fn take(&mut self, record: Record<Event>, shown: Option<u16>) -> Result<(), String> {
+    /// Takes a record in, with what its event does not tell of what was asked.
+    pub fn take(&mut self, record: Record<Event>, asked: Asked) -> Result<(), String> {
         let (last, at) = (self.records.last().map_or(Timestamp::MIN, |last| last.at), record.at);
         rule(record.seq == self.records.len() as u64 + 1, "records are not numbered without gaps")?;
         rule(at >= last, "time goes backwards within a slot (SL-7)")?;
@@ -172,12 +195,12 @@ impl Naive {
             }
             let next = record.events.get(place + 1);
             match (event, next) {
-                (Event::Admitted(admitted), Some(Event::AdmissionConflict(conflict))) => self.admit_in_conflict(at, admitted, conflict, shown),
+                (Event::Admitted(admitted), Some(Event::AdmissionConflict(conflict))) => self.admit_in_conflict(at, admitted, conflict, asked.shown),
                 (Event::AdmissionConflict(_), _) if matches!(place.checked_sub(1).map(|before| &record.events[before]), Some(Event::Admitted(_))) => {
                     // Taken in with the admission.
                     Ok(())
                 }
-                _ => self.happen(&record, record.seq == 1 && place == 0, event, shown),
+                _ => self.happen(&record, record.seq == 1 && place == 0, event, asked),
             }
             .map_err(|wrong| format!("{wrong}: record {} with {event:?}", record.seq))?;
         }
@@ -185,19 +208,46 @@ impl Naive {
         Ok(())
     }
 
-    fn happen(&mut self, record: &Record<Event>, first: bool, event: &Event, shown: Option<u16>) -> Result<(), String> {
-        let (at, policy) = (record.at, self.opening.policy);
+    fn happen(&mut self, record: &Record<Event>, first: bool, event: &Event, asked: Asked) -> Result<(), String> {
+        let (at, policy, shown) = (record.at, self.opening.policy, asked.shown);
         let by = record.envelope.as_ref().map_or(KeyId::SYSTEM, |envelope| envelope.who);
         match event {
             Event::Opened(_) => rule(first, "a slot is opened twice"),
             Event::Held(held) => {
                 self.on_sale(at, held.channel)?;
                 self.has_room(at, held.hold, held.channel, &held.lines)?;
-                let expires_at = at.plus_seconds(policy.hold_ttl_s.into()).min(self.sale_end(held.channel));
-                rule(held.expires_at == expires_at, "a hold ends at another time than promised")?;
-                let hold = Hold { who: by, channel: held.channel, lines: held.lines.clone(), expires_at, extended: false, fate: Fate::Live };
-                self.holds.insert(held.hold, hold);
+                let expires_at = match asked.until {
+                    Some(until) => self.kept_until(at, held.channel, until),
+                    None => at.plus_seconds(policy.hold_ttl_s.into()).min(self.sale_end(held.channel)),
+                };
+                rule(held.expires_at == expires_at && at < expires_at, "a hold ends at another time than promised")?;
+                self.holds.insert(held.hold, Hold::new(by, held.channel, &held.lines, (at, expires_at)));
                 Ok(())
+            }
+            Event::Prolonged(prolonged) => {
+                let (until, cause) = asked.until.ok_or("a hold is prolonged until nobody knows when")?;
+                rule(cause == prolonged.cause, "a hold is prolonged for something else")?;
+                let hold = self.live_hold(at, prolonged.hold)?;
+                let expires_at = self.kept_until(hold.held_at, hold.channel, (until, cause)).max(hold.expires_at);
+                self.on_sale(at, hold.channel)?;
+                rule(prolonged.expires_at == expires_at, "a hold is shortened, or kept longer than it may be")?;
+                let hold = self.live_hold_mut(at, prolonged.hold)?;
+                (hold.expires_at, hold.paying) = (expires_at, matches!(cause, Keeper::Payment(_)));
+                Ok(())
+            }
+            Event::Amended(amended) => {
+                let hold = self.live_hold(at, amended.hold)?;
+                let (channel, before, after) = (hold.channel, people(&hold.lines), people(&amended.lines));
+                rule(!hold.paying, "a hold changes while it is paid for")?;
+                self.on_sale(at, channel)?;
+                rule((1..=u32::from(policy.party_max)).contains(&after), "a party of a size that may not be")?;
+                rule(after <= before + self.room(at, channel), "more places are taken than there are (SL-1)")?;
+                self.live_hold_mut(at, amended.hold)?.lines.clone_from(&amended.lines);
+                Ok(())
+            }
+            Event::HandedOver(handed) => {
+                let owed = self.owed.remove(&(handed.sale, handed.seq));
+                rule(owed.is_some(), "a payment is told of a refund that it is not owed, or twice (SL-10)")
             }
             Event::Extended(extended) => {
                 let end = self.live_hold(at, extended.hold).map(|hold| self.sale_end(hold.channel))?;
@@ -229,7 +279,9 @@ impl Naive {
                 } else {
                     self.has_room(at, sold.sale, sold.channel, &sold.lines)?;
                 }
-                let sale = Sale { who, channel: sold.channel, contact: sold.contact, tickets: tickets(&sold.lines), refunded: 0, percent_max: 100 };
+                let by_payment = matches!(sold.settlement, Settlement::Payment { .. });
+                let (channel, contact, tickets) = (sold.channel, sold.contact, tickets(&sold.lines));
+                let sale = Sale { who, channel, contact, tickets, refunded: 0, by_payment, percent_max: 100 };
                 rule(self.sales.insert(sold.sale, sale).is_none(), "something is sold twice")
             }
             Event::Cancelled(cancelled) => {
@@ -246,6 +298,9 @@ impl Naive {
                 }
                 rule(cancelled.refund_cents.get() == refund, "another sum is paid back than is due")?;
                 sale.refunded += refund;
+                if sale.by_payment && refund > 0 {
+                    self.owed.insert((cancelled.sale, record.seq), refund);
+                }
                 Ok(())
             }
             Event::Blocked(blocked) => self.block(blocked.sale, &blocked.tickets, true),
@@ -329,7 +384,7 @@ impl Naive {
                 let Entry { channel, ref lines, who, .. } = self.entries[place];
                 let (lines, expires_at) = (lines.clone(), at.plus_seconds(policy.hold_ttl_s.into()).min(self.sale_end(channel)));
                 rule(offered.expires_at == expires_at, "an offer lapses at another time than a hold")?;
-                let hold = Hold { who, channel, lines, expires_at, extended: false, fate: Fate::Live };
+                let hold = Hold::new(who, channel, &lines, (at, expires_at));
                 rule(self.holds.insert(offered.entry, hold).is_none(), "an offer of a hold's id")
             }
             Event::Renamed(renamed) => self.rename(at, renamed),
@@ -342,7 +397,7 @@ impl Naive {
                     tickets.get_mut(usize::from(*number)).ok_or("a name on no ticket")?.holder = Some(*person);
                 }
                 let Arrived { who, channel, contact, .. } = *arrived;
-                let sale = Sale { who, channel, contact, tickets, refunded: 0, percent_max: arrived.refund_percent.into() };
+                let sale = Sale { who, channel, contact, tickets, refunded: 0, by_payment: true, percent_max: arrived.refund_percent.into() };
                 self.sales.insert(arrived.sale, sale);
                 Ok(())
             }
@@ -626,6 +681,12 @@ impl Naive {
         rule(people(lines) <= room, "more places are taken than there are (SL-1)").map_err(|wrong| format!("{wrong}, {room} were left"))
     }
 
+    /// Until when a payment or a quote may keep places that were taken at `held_at`.
+    fn kept_until(&self, held_at: Timestamp, channel: Channel, (until, cause): (Timestamp, Keeper)) -> Timestamp {
+        let end = until.min(self.sale_end(channel));
+        if matches!(cause, Keeper::Payment(_)) { end.min(held_at.plus_seconds(7_200)) } else { end }
+    }
+
     fn sale_end(&self, channel: Channel) -> Timestamp {
         match channel {
             Channel::BoxOffice | Channel::Kiosk => self.opening.end,
@@ -746,6 +807,7 @@ fn settles(channel: Channel, lines: &[Line], settlement: &Settlement) -> Result<
         Settlement::OnAccount { .. } => due > 0 && matches!(channel, Channel::Group | Channel::Reseller),
         // Nobody sells like that: it is how tickets of another slot arrive.
         Settlement::Moved { .. } => false,
+        Settlement::Payment { .. } => due > 0,
     };
     rule(fits, "something is sold that is not paid as it must be")
 }

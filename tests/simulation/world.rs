@@ -88,6 +88,9 @@ pub struct Counts {
     pub renamed: u64,
     pub moved: u64,
     pub moves_undone: u64,
+    pub prolonged: u64,
+    pub amended: u64,
+    pub handed_over: u64,
 }
 
 impl Counts {
@@ -107,6 +110,9 @@ impl Counts {
         self.renamed += other.renamed;
         self.moved += other.moved;
         self.moves_undone += other.moves_undone;
+        self.prolonged += other.prolonged;
+        self.amended += other.amended;
+        self.handed_over += other.handed_over;
     }
 }
 
@@ -878,6 +884,7 @@ impl World {
             let late = naive.holds.values().find(|hold| hold.fate == Fate::Live && hold.expires_at <= now);
             rule(late.is_none(), "a hold neither ends nor lives (SL-8)")?;
             rule(head.moving as usize == naive.moving(), "the board shows other moves under way than there are")?;
+            rule(head.owing as usize == naive.owed.len(), "the board shows that another number of refunds is owed (SL-10)")?;
             same_places(&head.places, naive, now)?;
         }
         Ok(())
@@ -956,6 +963,9 @@ impl World {
                     Event::Renamed(_) => counts.renamed += 1,
                     Event::MovedOut(_) => counts.moved += 1,
                     Event::MoveUndone(_) => counts.moves_undone += 1,
+                    Event::Prolonged(_) => counts.prolonged += 1,
+                    Event::Amended(_) => counts.amended += 1,
+                    Event::HandedOver(_) => counts.handed_over += 1,
                     _ => {}
                 }
             }

@@ -168,3 +168,26 @@ pub trait Journal: Send + Sync + 'static {
     /// Puts the store in order after a failed append, and answers its end if it takes batches again: a full disk is an error until there is room.
     fn recover(&self) -> BoxFuture<'_, Result<Head, JournalError>>;
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_stream_is_read_back_from_its_bytes() {
+        let streams = [
+            StreamId::Museum(MuseumId(7)),
+            StreamId::Slot(SlotId::from_raw(u64::MAX)),
+            StreamId::Payment(PaymentId::new(1, 42)),
+            StreamId::Voucher(VoucherId(9)),
+            StreamId::Order(OrderId(u128::MAX)),
+        ];
+        for stream in streams {
+            let bytes = stream.to_bytes();
+            assert_eq!(StreamId::from_bytes(&bytes), Some(stream), "{stream}");
+            assert_eq!(StreamId::from_bytes(&bytes[..bytes.len() - 1]), None, "{stream}");
+        }
+        let kinds: Vec<u8> = streams.iter().map(|stream| stream.to_bytes()[0]).collect();
+        assert_eq!(kinds, [1, 2, 3, 6, 7], "written in journals");
+    }
+}

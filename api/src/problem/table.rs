@@ -2,10 +2,11 @@
 //! reads the sources and holds this table against them.
 
 use tornello_engine::channel::Channel;
-use tornello_engine::ids::{Code, PaymentId, TicketId};
+use tornello_engine::ids::{Code, MuseumId, PaymentId, TicketId};
 use tornello_engine::money::Cents;
 use tornello_engine::slot::{self, LimitedBy};
 use tornello_engine::time::Timestamp;
+use tornello_engine::{order, payment, voucher};
 
 use super::Problem;
 
@@ -151,7 +152,63 @@ fn refusals() -> Vec<slot::Refusal> {
     all
 }
 
-/// All problems, by code.
+/// One of each refusal of payments, vouchers and orders.
+fn refusals_of_money() -> Vec<Problem> {
+    use {order::Refusal as O, payment::Refusal as P, voucher::Refusal as V};
+    let (at, cents, id) = (Timestamp::from_seconds(0), Cents::ZERO, PaymentId::from_raw(0));
+    let payments = [
+        P::BadItems,
+        P::BadSubject,
+        P::GatewayMismatch { due_cents: cents },
+        P::BadReceipt,
+        P::BadReference,
+        P::IdTaken,
+        P::UnknownPayment,
+        P::UnknownItem,
+        P::UnknownRefund,
+        P::UnknownSale,
+        P::ReceiptDuplicate,
+        P::RefundKnown { refund: 0 },
+        P::ReportKnown,
+        P::ItemEnded,
+        P::AlreadyPaid,
+        P::PaymentCancelled,
+        P::PaymentExpired { due_at: at },
+        P::NotPublished,
+        P::NotPaid,
+        P::NotClosing,
+        P::SourceNotAllowed,
+        P::RefundNotOpen,
+        P::RefundNotSent,
+        P::RefundTooLarge { left_cents: cents },
+        P::DisputeOpen,
+        P::NoDispute,
+    ];
+    let failed = "reason".parse().map(|code| P::PaymentFailed { code });
+    let vouchers = [
+        V::BadAmount,
+        V::IdTaken,
+        V::UnknownVoucher,
+        V::AlreadyRedeemed,
+        V::AlreadyRestored,
+        V::NotRedeemed { left_cents: cents },
+        V::OtherMuseum { museum: MuseumId(0) },
+        V::VoucherExpired { valid_until: at },
+        V::BalanceTooLow { balance_cents: cents },
+    ];
+    let orders = [
+        O::TooManyItems { max: 0 },
+        O::UnknownOrder,
+        O::UnknownPayment,
+        O::PaymentOver,
+        O::PaymentUnderWay { payment: id },
+        O::TooManyPayments { max: 0 },
+    ];
+    let payments = payments.into_iter().chain(failed).map(Problem::from);
+    payments.chain(vouchers.map(Problem::from)).chain(orders.map(Problem::from)).collect()
+}
+
+/// All problems, by code. Where several things say no with the same code, the first one explains it.
 #[must_use]
 pub fn all() -> Vec<Known> {
     let other =
@@ -159,7 +216,9 @@ pub fn all() -> Vec<Known> {
     let known = |problem: Problem| Known { code: problem.0.code, status: problem.0.status, title: problem.0.title, detail: problem.0.detail };
     let mut all: Vec<Known> = OTHERS.into_iter().map(other).collect();
     all.extend(refusals().into_iter().map(|refusal| known(refusal.into())));
+    all.extend(refusals_of_money().into_iter().map(known));
     all.sort_by_key(|problem| problem.code);
+    all.dedup_by_key(|problem| problem.code);
     all
 }
 
@@ -201,6 +260,9 @@ mod tests {
         let mut expected: BTreeSet<&str> = texts.iter().flat_map(|text| [codes(text, "Problem::new("), codes(text, "Self::new(")].concat()).collect();
         for text in [
             include_str!("../../../engine/src/slot/refusal.rs"),
+            include_str!("../../../engine/src/payment/refusal.rs"),
+            include_str!("../../../engine/src/voucher.rs"),
+            include_str!("../../../engine/src/order.rs"),
             include_str!("../../../engine/src/museum.rs"),
             include_str!("../../../engine/src/tariff.rs"),
             include_str!("../../../engine/src/ticket.rs"),
@@ -213,7 +275,10 @@ mod tests {
         let all = all();
         let found: BTreeSet<&str> = all.iter().map(|problem| problem.code).collect();
         assert_eq!(found, expected);
-        assert_eq!(found.len(), all.len(), "a code stands twice");
+        let statuses: BTreeMap<&str, u16> = refusals_of_money().iter().map(|problem| (problem.0.code, problem.0.status)).collect();
+        for Known { code, status, .. } in &all {
+            assert!(statuses.get(code).is_none_or(|other| other == status), "{code} has two statuses");
+        }
     }
 
     #[test]

@@ -11,14 +11,19 @@ pub mod live;
 pub mod manifests;
 pub mod moves;
 pub mod museums;
+pub mod payments;
 pub mod people;
 pub mod plans;
 pub mod readings;
+pub mod reconciliation;
+pub mod refunds;
 pub mod sales;
 pub mod scans;
 pub mod slots;
+pub mod station;
 pub mod tariffs;
 pub mod tickets;
+pub mod vouchers;
 pub mod waiting;
 
 use std::sync::Arc;
@@ -72,11 +77,19 @@ fn v1(routes: &mut ServiceConfig<'_>) {
     routes.service(manifests::get).service(scans::merge).service(scans::conflicts);
     routes.service(waiting::join).service(waiting::list).service(waiting::get).service(waiting::leave);
     routes.service(moves::to_slot).service(moves::rename);
+    routes.service(payments::create).service(payments::list).service(payments::export).service(payments::get);
+    routes.service(payments::cancel).service(payments::checkout).service(payments::desk);
+    routes.service(payments::resolve).service(payments::dispute);
+    routes.service(refunds::list).service(refunds::export).service(refunds::get_batch).service(refunds::get).service(refunds::set_payee);
+    routes.service(refunds::confirm).service(refunds::came_back).service(refunds::pay_out);
+    routes.service(reconciliation::take_flow).service(reconciliation::take_statement).service(reconciliation::report);
+    routes.service(vouchers::issue).service(vouchers::get);
 }
 
-/// What is not part of the contract: the contract itself, its readable form.
+/// What is not part of the contract: the contract itself, its readable form, and the station, whose contract is pagoPA's.
 pub fn unpublished(routes: &mut actix_web::web::ServiceConfig) {
     docs::routes(routes);
+    routes.route(station::PATH, actix_web::web::post().to(station::ask));
 }
 
 /// An instant as the clocks in Rome show it, with its offset: `2026-11-23T09:00:00+01:00`.

@@ -101,11 +101,9 @@ impl Payment {
         let extras = if is_last { extras_cents(opened) } else { Cents::ZERO };
         let back = [(item.amount_cents, RefundReason::Unfulfilled { item: number }), (extras, RefundReason::Extras)];
         let mut events = vec![Event::Unfulfilled(Unfulfilled { item: number, why: why.clone() })];
-        let mut refund = self.refunds.len() as u32;
-        for (amount_cents, why) in back.into_iter().filter(|(amount, _)| !amount.is_zero()) {
-            events.push(Event::RefundOpened(RefundOpened { refund, amount_cents, why, receipt }));
-            refund += 1;
-        }
+        let owed = back.into_iter().filter(|(amount, _)| !amount.is_zero());
+        let opened = |(refund, (amount_cents, why))| Event::RefundOpened(RefundOpened { refund, amount_cents, why, receipt });
+        events.extend((self.refunds.len() as u32..).zip(owed).map(opened));
         Ok(events)
     }
 

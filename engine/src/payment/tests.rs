@@ -207,8 +207,11 @@ fn names(events: &[Event]) -> Vec<&'static str> {
     events.iter().map(name).collect()
 }
 
+/// A command at its time, and the names of its events or the code of its refusal.
+type Row<'a> = (i64, Command, Result<&'a [&'a str], &'a str>);
+
 /// Each command at its time to a copy of the given payment: the names of its events, or the code of its refusal.
-fn table(given: impl Fn() -> Given, rows: &[(i64, Command, Result<&[&str], &str>)]) {
+fn table(given: impl Fn() -> Given, rows: &[Row]) {
     for (s, command, expected) in rows {
         let answer = given().ask(*s, command);
         let answer = answer.as_deref().map(names).map_err(Refusal::code);
@@ -223,7 +226,7 @@ fn what_may_be_opened() {
         change(&mut opened);
         open(opened)
     };
-    let rows: &[(i64, Command, Result<&[&str], &str>)] = &[
+    let rows: &[Row] = &[
         (0, open(usual()), Ok(&["opened"])),
         (0, open(opened(Gateway::Free, vec![item(1, 2, 0)], 0)), Ok(&["opened", "paid"])),
         (0, open(opened(Gateway::Desk, vec![], 300)), Ok(&["opened"])),
@@ -298,7 +301,7 @@ fn until_money_comes() {
 #[test]
 fn money_is_taken_whatever_the_payment_has_become() {
     let cancelled = || Given::of(&[(0, open(usual())), (1, Command::Publish), (1, cancel())]);
-    let rows: &[(i64, Command, Result<&[&str], &str>)] = &[
+    let rows: &[Row] = &[
         (2, money("a", 3_900), Ok(&["paid"])),
         (2, money("a", 3_899), Ok(&["received", "amount_too_small"])),
         (2, money("a", 4_000), Ok(&["paid", "excess"])),

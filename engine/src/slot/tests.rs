@@ -1,6 +1,7 @@
 //! Given what was done, when this is asked, then this happens: one table per command. Below, random commands against a naive model (`model`).
 
 mod model;
+mod payments;
 mod waiting;
 
 use super::*;
@@ -169,7 +170,7 @@ fn put(slot: &mut Slot, records: &mut Vec<Record<Event>>, now: Timestamp, by: Op
     assert!(record.at >= before, "SL-7: the time of a record went backwards");
     slot.apply(&record);
     records.push(record);
-    assert_eq!(slot.recount(), Ok(()), "SL-1, SL-2, SL-3, SL-5, SL-6, SL-8, SL-9 after {:?}", records.last());
+    assert_eq!(slot.recount(), Ok(()), "SL-1, SL-2, SL-3, SL-5, SL-6, SL-8, SL-9, SL-10 after {:?}", records.last());
 }
 
 struct World {

@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use proptest_state_machine::{ReferenceStateMachine, StateMachineTest, prop_state_machine};
 
 use super::*;
+use crate::ids::{PaymentId, QuoteId};
 
 /// One party and what became of it.
 #[derive(Debug, Clone, PartialEq)]
@@ -23,6 +24,12 @@ struct Party {
     /// Whether it came by the waiting list.
     listed: bool,
     fate: Fate,
+    held_at: i64,
+    /// Whether a payment is under way for its hold.
+    paying: bool,
+    /// Whether its money is, or may be, that of a payment; and the refunds, in cents, of which that has to be told.
+    by_payment: bool,
+    owed: Vec<i64>,
     cancelled: Vec<u16>,
     inside: Vec<u16>,
     left: Vec<(u16, i64)>,
@@ -44,6 +51,10 @@ impl Party {
             people,
             listed: false,
             fate,
+            held_at: 0,
+            paying: false,
+            by_payment: false,
+            owed: vec![],
             cancelled: vec![],
             inside: vec![],
             left: vec![],
@@ -112,6 +123,17 @@ enum Ask {
         people: u16,
     },
     Rename(usize, u16),
+    HoldFor {
+        channel: Channel,
+        people: u16,
+        kept_s: i64,
+        quote: bool,
+    },
+    Prolong(usize, i64, bool),
+    Amend(usize, u16),
+    /// A sale by a payment.
+    Pay(usize),
+    HandOver(usize),
 }
 
 #[derive(Debug, Clone)]
@@ -150,6 +172,7 @@ impl Naive {
             let Party { channel, people, ref fate, .. } = self.parties[i];
             if *fate == Fate::Waiting && self.fits(channel, channel, people) {
                 self.parties[i].fate = Fate::Held { until: (now + 900).min(sale_end(channel)), extended: false };
+                self.parties[i].held_at = now;
             }
         }
     }
@@ -189,7 +212,7 @@ impl Naive {
         if !self.fits(channel, via, people) {
             return false;
         }
-        self.parties.push(Party::new(n, channel, people, fate));
+        self.parties.push(Party { held_at: self.now, ..Party::new(n, channel, people, fate) });
         true
     }
 
@@ -240,16 +263,20 @@ impl Naive {
                 party.fate = Fate::Gone;
                 true
             }
-            Ask::Sell(i) => {
+            Ask::Sell(i) | Ask::Pay(i) => {
                 let Some(party) = self.parties.get_mut(i).filter(|party| matches!(party.fate, Fate::Held { .. }) && selling(party)) else {
                     return false;
                 };
                 party.fate = Fate::Sold;
+                party.by_payment = matches!(ask, Ask::Pay(_));
                 true
             }
             Ask::Cancel(i, ticket) => {
                 let Some(party) = self.parties.get_mut(i).filter(|party| party.stands(ticket) && now < 30 * MIN) else { return false };
                 party.cancelled.push(ticket);
+                // All of a price of 1,601 cents when the slot is closed, half of it until an hour before the start.
+                let refund = if closed { Some(1_601) } else { (now <= -HOUR).then_some(800) };
+                party.owed.extend(refund.filter(|_| party.by_payment));
                 true
             }
             Ask::Admit(i, ticket) => {
@@ -384,11 +411,41 @@ impl Naive {
                 }
                 true
             }
-            Ask::Arrive { channel, people } => self.add(channel, Channel::BoxOffice, people, Fate::Sold),
+            Ask::Arrive { channel, people } => {
+                let arrives = self.add(channel, Channel::BoxOffice, people, Fate::Sold);
+                self.parties.last_mut().into_iter().filter(|_| arrives).for_each(|party| party.by_payment = true);
+                arrives
+            }
             Ask::Rename(i, ticket) => {
                 let may = |party: &&mut Party| party.stands(ticket) && now < 30 * MIN && !party.blocked.contains(&ticket);
                 let Some(party) = self.parties.get_mut(i).filter(may) else { return false };
                 party.renamed.push(ticket);
+                true
+            }
+            Ask::HoldFor { channel, people, kept_s, quote } => {
+                let until = (now + kept_s).min(sale_end(channel)).min(if quote { i64::MAX } else { now + 2 * HOUR });
+                kept_s > 0 && self.add(channel, channel, people, Fate::Held { until, extended: false })
+            }
+            Ask::Prolong(i, kept_s, quote) => {
+                let Some(party) = self.parties.get_mut(i).filter(|party| selling(party)) else { return false };
+                let Fate::Held { until, extended } = party.fate else { return false };
+                let limit = if quote { i64::MAX } else { party.held_at + 2 * HOUR };
+                party.fate = Fate::Held { until: until.max((now + kept_s).min(limit).min(sale_end(party.channel))), extended };
+                party.paying = !quote;
+                true
+            }
+            Ask::Amend(i, people) => {
+                let may = |party: &&Party| selling(party) && matches!(party.fate, Fate::Held { .. }) && !party.paying && people <= 10;
+                let Some(&Party { channel, people: before, .. }) = self.parties.get(i).filter(may) else { return false };
+                if people > before && !self.fits(channel, channel, people - before) {
+                    return false;
+                }
+                self.parties[i].people = people;
+                true
+            }
+            Ask::HandOver(i) => {
+                let Some(party) = self.parties.get_mut(i).filter(|party| !party.owed.is_empty()) else { return false };
+                party.owed.remove(0);
                 true
             }
         }
@@ -439,12 +496,25 @@ impl Naive {
             Ask::Rename(i, ticket) => {
                 Command::Rename { sale: id(n(i)), owner: None, tickets: vec![ticket], holder: Some(PersonId(self.next.into())) }
             }
+            Ask::HoldFor { channel, people, kept_s, quote } => {
+                let (lines, until) = (vec![full(people)], at(self.now + kept_s));
+                Command::HoldFor { hold: id(self.next), channel, lines, until, cause: keeper(quote) }
+            }
+            Ask::Prolong(i, kept_s, quote) => Command::Prolong { hold: id(n(i)), until: at(self.now + kept_s), cause: keeper(quote) },
+            Ask::Amend(i, people) => Command::Amend { hold: id(n(i)), lines: vec![full(people)], owner: None },
+            Ask::Pay(i) => sell(n(i), Settlement::Payment { id: PaymentId::new(1, 1) }),
+            // Which record it was the model does not know.
+            Ask::HandOver(i) => Command::HandedOver { sale: id(n(i)), seq: 0 },
             Ask::Merge { party, ticket, ago, out } => {
                 let direction = if out { Direction::Out } else { Direction::In };
                 merge(scan(n(party), ticket, "pda", direction, self.now - ago))
             }
         }
     }
+}
+
+fn keeper(quote: bool) -> Keeper {
+    if quote { Keeper::Quote(QuoteId(1)) } else { Keeper::Payment(PaymentId::new(1, 1)) }
 }
 
 impl Party {
@@ -473,6 +543,7 @@ pub struct Step {
 
 fn asks() -> impl Strategy<Value = (i64, Ask)> {
     let later = prop_oneof![6 => 0..120_i64, 2 => 120..1200_i64, 1 => 1200..3 * HOUR];
+    let kept_s = || prop_oneof![Just(-60_i64), 0..1_800_i64, 0..4 * HOUR];
     let channel = || prop_oneof![Just(Channel::Group), Just(Channel::Reseller), Just(Channel::BoxOffice)];
     let ask = prop_oneof![
         6 => (channel(), 1..6_u16).prop_map(|(channel, people)| Ask::Hold { channel, people }),
@@ -496,6 +567,11 @@ fn asks() -> impl Strategy<Value = (i64, Ask)> {
         3 => (0..30_usize, any::<bool>()).prop_map(|(i, done)| Ask::EndMove(i, done)),
         1 => (channel(), 1..6_u16).prop_map(|(channel, people)| Ask::Arrive { channel, people }),
         1 => (0..30_usize, 0..6_u16).prop_map(|(i, ticket)| Ask::Rename(i, ticket)),
+        3 => (channel(), 1..6_u16, kept_s(), any::<bool>()).prop_map(|(channel, people, kept_s, quote)| Ask::HoldFor { channel, people, kept_s, quote }),
+        3 => (0..30_usize, kept_s(), any::<bool>()).prop_map(|(i, kept_s, quote)| Ask::Prolong(i, kept_s, quote)),
+        4 => (0..30_usize, 1..12_u16).prop_map(|(i, people)| Ask::Amend(i, people)),
+        4 => (0..30_usize).prop_map(Ask::Pay),
+        2 => (0..30_usize).prop_map(Ask::HandOver),
     ];
     (later, ask)
 }
@@ -568,7 +644,11 @@ impl StateMachineTest for Real {
         real.now += transition.later_s;
         let now = at(real.now);
         let by = Some(envelope(1, real.records.len() as u128, 0));
-        let answer = step(&mut real.slot, &mut real.records, now, by, &transition.command);
+        let mut command = transition.command.clone();
+        if let Command::HandedOver { sale, seq } = &mut command {
+            *seq = real.slot.owed().find(|(of, ..)| of == sale).map_or(0, |(_, seq, _)| seq);
+        }
+        let answer = step(&mut real.slot, &mut real.records, now, by, &command);
         assert_eq!(answer.is_ok(), naive.granted, "{transition:?} at {}: {answer:?}", real.now);
         let places = real.slot.places();
         assert_eq!((places.taken(), places.admitted, places.inside), (naive.taken(None), naive.admitted(), naive.inside()));
@@ -579,6 +659,10 @@ impl StateMachineTest for Real {
         offered.sort_unstable();
         assert_eq!((waiting, offered), (naive.waiting(), naive.offered()), "who waits, in order, and who has an offer, after {transition:?}");
         wakes_on_time(&real.slot);
+        let owed = || naive.parties.iter().flat_map(|party| &party.owed);
+        let really: Vec<i64> = real.slot.owed().map(|(.., cents)| cents.get()).collect();
+        assert_eq!((really.len(), really.iter().sum::<i64>()), (owed().count(), owed().sum()), "SL-10: what is owed to payments");
+        assert_eq!(real.slot.owing() as usize, really.len());
         assert_eq!(real.slot.moving() as usize, naive.parties.iter().map(|party| party.moving.len()).sum::<usize>());
         real
     }

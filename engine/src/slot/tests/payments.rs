@@ -1,0 +1,263 @@
+//! Places kept for payments and quotes, holds that change, and the refunds that payments have to be told of.
+
+use super::*;
+use crate::ids::{PaymentId, QuoteId};
+
+const PAYMENT: PaymentId = PaymentId::new(3, 77);
+const FOR_PAYMENT: Keeper = Keeper::Payment(PAYMENT);
+const FOR_QUOTE: Keeper = Keeper::Quote(QuoteId(5));
+
+fn hold_for(n: u64, channel: Channel, lines: &[Line], until: i64, cause: Keeper) -> Command {
+    Command::HoldFor { hold: id(n), channel, lines: lines.to_vec(), until: at(until), cause }
+}
+
+fn prolong(n: u64, until: i64, cause: Keeper) -> Command {
+    Command::Prolong { hold: id(n), until: at(until), cause }
+}
+
+fn amend(n: u64, lines: &[Line]) -> Command {
+    Command::Amend { hold: id(n), lines: lines.to_vec(), owner: None }
+}
+
+fn paid() -> Settlement {
+    Settlement::Payment { id: PAYMENT }
+}
+
+fn handed_over(n: u64, seq: u64) -> Command {
+    Command::HandedOver { sale: id(n), seq }
+}
+
+fn owed(world: &World) -> Vec<(HoldId, u64, i64)> {
+    world.slot.owed().map(|(sale, seq, cents)| (sale, seq, cents.get())).collect()
+}
+
+#[test]
+fn places_are_kept_until_a_payment_or_quote_says() {
+    let group = |until, cause| hold_for(1, Channel::Group, &[full(2)], until, cause);
+    let kept = |until| Ok(held(1, Channel::Group, &[full(2)], until));
+    // What is asked for, within the sales of the channel; a payment for two hours at most.
+    for (now, until, cause, expires) in [
+        (-30 * DAY, -5 * DAY, FOR_QUOTE, -5 * DAY),
+        (-DAY, -DAY + 60, FOR_QUOTE, -DAY + 60),
+        (-DAY, HOUR, FOR_QUOTE, -10 * MIN),
+        (-DAY, -DAY + 2 * HOUR, FOR_PAYMENT, -DAY + 2 * HOUR),
+        (-DAY, -DAY + 2 * HOUR + 1, FOR_PAYMENT, -DAY + 2 * HOUR),
+        (-HOUR, HOUR, FOR_PAYMENT, -10 * MIN),
+    ] {
+        given(&[]).then(now, group(until, cause), kept(expires));
+    }
+    // Else as any hold.
+    for until in [-DAY, -2 * DAY] {
+        given(&[]).refuses(-DAY, group(until, FOR_QUOTE), Refusal::UntilPast);
+    }
+    let later = |lines: &[Line]| hold_for(1, Channel::Group, lines, -HOUR, FOR_QUOTE);
+    given(&[]).refuses(-DAY, later(&[]), Refusal::BadLines);
+    given(&[]).refuses(-DAY, later(&[free(0)]), Refusal::PartyEmpty);
+    given(&[]).refuses(-DAY, later(&[full(11)]), Refusal::PartyTooLarge { max: 10 });
+    given(&[(-DAY, later(&[full(1)]))]).refuses(-DAY, later(&[full(1)]), Refusal::IdTaken);
+    given(&[]).refuses(-91 * DAY, later(&[full(1)]), Refusal::SaleNotOpen { opens_at: at(-90 * DAY) });
+    given(&[]).refuses(-10 * MIN, group(0, FOR_QUOTE), Refusal::SaleOver { closed_at: at(-10 * MIN) });
+    let closed = [(-DAY, Command::Close { reason: code("strike") })];
+    given(&closed).refuses(-DAY, later(&[full(1)]), Refusal::SlotClosed { reason: code("strike") });
+    // The group's share is for its options.
+    let shared = [
+        (-3 * DAY, Command::SetQuotas { quotas: quotas(&[(Channel::Group, 8, Some(9), 86_400)]) }),
+        (-3 * DAY, hold(2, Channel::Web, &[full(10)])),
+        (-3 * DAY, hold(3, Channel::Web, &[full(2)])),
+    ];
+    given(&shared).then(-3 * DAY, hold_for(1, Channel::Group, &[full(8)], -DAY, FOR_QUOTE), Ok(held(1, Channel::Group, &[full(8)], -DAY)));
+    let own = Refusal::NotEnoughPlaces { asked: 9, available: 8, limited_by: LimitedBy::Capacity };
+    given(&shared).refuses(-3 * DAY, hold_for(1, Channel::Group, &[full(9)], -DAY, FOR_QUOTE), own);
+    // It ends by itself, and gives its places back.
+    let mut option = given(&[(-3 * DAY, group(-2 * DAY, FOR_QUOTE))]);
+    assert_eq!((option.slot.wake_at(), option.left(-3 * DAY, Channel::Web)), (Some(at(-2 * DAY)), 18));
+    assert_eq!(option.ask(-2 * DAY, &sell(1, account())), Err(Refusal::HoldExpired { at: at(-2 * DAY) }));
+    assert_eq!(option.left(-2 * DAY, Channel::Web), 20);
+}
+
+#[test]
+fn a_hold_is_prolonged_and_never_shortened() {
+    let taken = [(-DAY, hold(1, Channel::Web, &[full(2)]))];
+    let prolonged = |expires, cause| Ok(Event::Prolonged(Prolonged { hold: id(1), expires_at: at(expires), cause }));
+    for (until, cause, expires) in [
+        (-DAY + 1_800, FOR_PAYMENT, -DAY + 1_800),
+        // Long enough already, or a time that is over: as it was.
+        (-DAY + 900, FOR_PAYMENT, -DAY + 900),
+        (-DAY + 60, FOR_QUOTE, -DAY + 900),
+        (-2 * DAY, FOR_PAYMENT, -DAY + 900),
+        // A payment keeps them for two hours since they were taken, a quote as long as they are sold.
+        (HOUR, FOR_PAYMENT, -DAY + 2 * HOUR),
+        (-HOUR, FOR_QUOTE, -HOUR),
+        (HOUR, FOR_QUOTE, -10 * MIN),
+    ] {
+        given(&taken).then(-DAY + 60, prolong(1, until, cause), prolonged(expires, cause));
+    }
+    // One payment after the other does not keep them for ever; and a payment does not shorten what a quote has.
+    let mut again = given(&taken);
+    assert!(again.ask(-DAY, &prolong(1, HOUR, FOR_PAYMENT)).is_ok());
+    assert_eq!(again.slot.wake_at(), Some(at(-DAY + 2 * HOUR)));
+    assert_eq!(again.ask(-DAY + HOUR, &prolong(1, HOUR, FOR_PAYMENT)).unwrap(), [prolonged(-DAY + 2 * HOUR, FOR_PAYMENT).unwrap()]);
+    assert!(again.ask(-DAY + HOUR, &prolong(1, -HOUR, FOR_QUOTE)).is_ok());
+    again.then(-DAY + HOUR, prolong(1, HOUR, FOR_PAYMENT), prolonged(-HOUR, FOR_PAYMENT));
+    // The buyer still has the one extension.
+    let mut extended = given(&[taken[0].clone(), (-DAY, prolong(1, -DAY + 1_800, FOR_PAYMENT))]);
+    let extend = Command::Extend { hold: id(1), owner: None };
+    assert_eq!(extended.ask(-DAY, &extend).unwrap(), [Event::Extended(Extended { hold: id(1), expires_at: at(-DAY + 2_400) })]);
+    assert_eq!(extended.ask(-DAY, &extend), Err(Refusal::AlreadyExtended));
+    extended.then(-DAY, prolong(1, -DAY + 3_000, FOR_PAYMENT), prolonged(-DAY + 3_000, FOR_PAYMENT));
+
+    given(&[]).refuses(-DAY, prolong(1, 0, FOR_QUOTE), Refusal::UnknownHold);
+    given(&taken).refuses(-DAY + 900, prolong(1, 0, FOR_QUOTE), Refusal::HoldExpired { at: at(-DAY + 900) });
+    let mut sold = given(&taken);
+    assert!(sold.ask(-DAY, &sell(1, paid())).is_ok());
+    sold.refuses(-DAY, prolong(1, 0, FOR_PAYMENT), Refusal::HoldSold);
+    let mut released = given(&taken);
+    assert!(released.ask(-DAY, &Command::Release { hold: id(1), owner: None }).is_ok());
+    released.refuses(-DAY, prolong(1, 0, FOR_PAYMENT), Refusal::HoldReleased);
+    let mut closed = given(&taken);
+    assert!(closed.ask(-DAY, &Command::Close { reason: code("strike") }).is_ok());
+    closed.refuses(-DAY, prolong(1, 0, FOR_PAYMENT), Refusal::SlotClosed { reason: code("strike") });
+}
+
+#[test]
+fn a_hold_is_amended_in_one_step() {
+    let taken = [(-DAY, hold(1, Channel::Web, &[full(8)])), (-DAY, hold(2, Channel::Group, &[full(10)]))];
+    let amended = |lines: &[Line]| Ok(Event::Amended(Amended { hold: id(1), lines: lines.to_vec() }));
+    // Only the difference is needed.
+    given(&taken).then(-DAY, amend(1, &[full(10)]), amended(&[full(10)]));
+    given(&taken).then(-DAY, amend(1, &[free(3), full(7)]), amended(&[free(3), full(7)]));
+    given(&taken).then(-DAY, amend(1, &[full(8)]), amended(&[full(8)]));
+    let full_house = [taken.to_vec(), vec![(-DAY, hold(3, Channel::Web, &[full(1)]))]].concat();
+    let short = Refusal::NotEnoughPlaces { asked: 2, available: 1, limited_by: LimitedBy::Capacity };
+    given(&full_house).refuses(-DAY, amend(1, &[full(10)]), short);
+    given(&[full_house, vec![(-DAY, Command::SetCapacity { capacity: 5 })]].concat()).then(-DAY, amend(1, &[full(7)]), amended(&[full(7)]));
+    // Of the channel's share, too.
+    let shares = Command::SetQuotas { quotas: quotas(&[(Channel::Group, 4, None, 0), (Channel::Web, 0, Some(9), 0)]) };
+    let limited = [taken[0].clone(), (-DAY, shares)];
+    let own = Refusal::NotEnoughPlaces { asked: 2, available: 1, limited_by: LimitedBy::OwnLimit };
+    given(&limited).refuses(-DAY, amend(1, &[full(10)]), own);
+    let mut world = given(&limited);
+    assert!(world.ask(-DAY, &amend(1, &[full(9)])).is_ok());
+    assert_eq!(world.slot.places().held, [9, 0, 0, 0, 0]);
+    assert!(world.ask(-DAY, &amend(1, &[full(1), free(1)])).is_ok());
+    assert_eq!((world.slot.places().held, world.slot.hold_of(id(1)).unwrap().expires_at), ([2, 0, 0, 0, 0], at(-DAY + 900)));
+    let sold = Sold { sale: id(1), held: true, channel: Channel::Web, lines: vec![full(1), free(1)], settlement: paid(), contact: None };
+    world.then(-DAY, sell(1, paid()), Ok(Event::Sold(sold)));
+
+    // Places that it needs no more go to those who wait; and it takes none that are due to them.
+    let waits = [taken.to_vec(), vec![(-DAY, Command::Wait { entry: id(4), channel: Channel::Web, lines: vec![full(3)] })]].concat();
+    let mut served = given(&waits);
+    assert!(served.ask(-DAY, &amend(1, &[full(7)])).is_ok());
+    assert_eq!(served.slot.due(at(-DAY)).len(), 1);
+    assert!(served.ask(-DAY, &Command::Reopen).is_ok());
+    assert!(matches!(served.slot.standing_of(id(4)), Some(Standing::Offered(_))));
+    served.refuses(-DAY, amend(1, &[full(8)]), Refusal::NotEnoughPlaces { asked: 1, available: 0, limited_by: LimitedBy::Capacity });
+    let mut offered = given(&[waits, vec![(-DAY, Command::Release { hold: id(2), owner: None }), (-DAY, amend(4, &[full(5)]))]].concat());
+    assert_eq!(offered.left(-DAY, Channel::Web), 7);
+    assert!(offered.ask(-DAY, &Command::LeaveWaiting { entry: id(4), owner: None }).is_ok());
+    assert_eq!(offered.left(-DAY, Channel::Web), 12);
+
+    given(&taken).refuses(-DAY, amend(1, &[]), Refusal::BadLines);
+    given(&taken).refuses(-DAY, amend(1, &[full(0)]), Refusal::PartyEmpty);
+    given(&taken).refuses(-DAY, amend(1, &[full(11)]), Refusal::PartyTooLarge { max: 10 });
+    given(&taken).refuses(-DAY, amend(3, &[full(1)]), Refusal::UnknownHold);
+    let other = Command::Amend { hold: id(1), lines: vec![full(1)], owner: Some(KeyId(2)) };
+    given(&taken).refuses(-DAY, other, Refusal::UnknownHold);
+    given(&taken).refuses(-DAY + 900, amend(1, &[full(1)]), Refusal::HoldExpired { at: at(-DAY + 900) });
+    let mut closed = given(&taken);
+    assert!(closed.ask(-DAY, &Command::Close { reason: code("strike") }).is_ok());
+    closed.refuses(-DAY, amend(1, &[full(1)]), Refusal::SlotClosed { reason: code("strike") });
+    // What is being paid for stays as it is, and may be given back.
+    let mut paying = given(&taken);
+    assert!(paying.ask(-DAY, &prolong(1, 0, FOR_PAYMENT)).is_ok());
+    for lines in [full(1), full(8), full(9)] {
+        assert_eq!(paying.ask(-DAY, &amend(1, &[lines])), Err(Refusal::HoldKept { payment: PAYMENT }));
+    }
+    assert!(paying.ask(-DAY, &Command::Release { hold: id(1), owner: None }).is_ok());
+    let mut quoted = given(&taken);
+    assert!(quoted.ask(-DAY, &prolong(2, 0, FOR_QUOTE)).is_ok());
+    assert!(quoted.ask(-DAY, &amend(2, &[full(9)])).is_ok());
+}
+
+#[test]
+fn check_sees_an_amendment_that_oversells() {
+    for (lines, expected) in [(full(11), Err("SL-1")), (full(10), Ok(()))] {
+        let mut world = given(&[(-DAY, direct(1, &[full(10)], desk())), (-DAY, hold(2, Channel::Web, &[full(1)]))]);
+        let record = world.slot.record(at(-DAY), None, vec![Event::Amended(Amended { hold: id(2), lines: vec![lines] })]);
+        world.slot.apply(&record);
+        assert_eq!(world.slot.check().map_err(|broken| broken.invariant), expected);
+    }
+}
+
+#[test]
+fn a_payment_settles_for_every_channel_what_is_due() {
+    for channel in Channel::ALL {
+        let sold = |held| Ok(Event::Sold(Sold { sale: id(1), held, channel, lines: vec![full(2)], settlement: paid(), contact: None }));
+        given(&[(-DAY, hold(1, channel, &[full(2)]))]).then(-DAY, sell(1, paid()), sold(true));
+        let late = Command::SellDirect { sale: id(1), channel, lines: vec![full(2)], settlement: paid(), contact: None };
+        given(&[]).then(-DAY, late, sold(false));
+    }
+    let nothing_due = Refusal::SettlementMismatch { due_cents: Cents::ZERO };
+    given(&[(-DAY, hold(1, Channel::Web, &[free(2)]))]).refuses(-DAY, sell(1, paid()), nothing_due.clone());
+    given(&[]).refuses(-DAY, direct(1, &[free(1)], paid()), nothing_due);
+}
+
+/// SL-10.
+#[test]
+fn a_refund_is_owed_to_its_payment_until_it_is_handed_over() {
+    let sold = [(-3 * DAY, direct(1, &[full(4), free(1)], paid()))];
+    let mut world = given(&sold);
+    assert!(world.ask(-2 * DAY, &cancel(1, &[0, 1])).is_ok());
+    assert!(world.ask(-DAY + 1, &cancel(1, &[2])).is_ok());
+    assert_eq!(owed(&world), [(id(1), 2, 3_202), (id(1), 3, 800)]);
+    assert_eq!(world.slot.owing(), 2);
+    // It survives a snapshot.
+    let back: Slot = postcard::from_bytes(&postcard::to_allocvec(&world.slot).unwrap()).unwrap();
+    assert_eq!((&back, back.recount()), (&world.slot, Ok(())));
+    assert_eq!(world.ask(0, &handed_over(1, 2)), Ok(vec![Event::HandedOver(HandedOver { sale: id(1), seq: 2 })]));
+    assert_eq!(owed(&world), [(id(1), 3, 800)]);
+    for unknown in [handed_over(1, 2), handed_over(1, 1), handed_over(2, 3)] {
+        assert_eq!(world.ask(0, &unknown), Err(Refusal::NotOwed), "{unknown:?}");
+    }
+    // However late, and when all is over.
+    world.then(90 * DAY, handed_over(1, 3), Ok(Event::HandedOver(HandedOver { sale: id(1), seq: 3 })));
+
+    // Nothing is owed where nothing is paid back, nor to a desk or an account.
+    let mut nothing = given(&sold);
+    assert!(nothing.ask(-DAY, &cancel(1, &[4])).is_ok() && nothing.ask(-MIN, &cancel(1, &[])).is_ok());
+    assert_eq!(owed(&nothing), []);
+    let mut at_desk = given(&[(-3 * DAY, direct(1, &[full(2)], desk()))]);
+    assert!(at_desk.ask(-3 * DAY, &cancel(1, &[])).is_ok());
+    assert_eq!(owed(&at_desk), []);
+    at_desk.refuses(-3 * DAY, handed_over(1, 2), Refusal::NotOwed);
+    // Tickets from another slot may have been paid by a payment there: whoever drives it knows.
+    let mut arrived = given(&[(-3 * DAY, arrive(1, &[full(2)], Channel::Web))]);
+    assert!(arrived.ask(-3 * DAY, &cancel(1, &[0])).is_ok());
+    assert_eq!(owed(&arrived), [(id(1), 2, 800)]);
+    // One that moves on is not paid back here.
+    let mut gone = given(&sold);
+    assert!(gone.ask(-2 * DAY, &begin_move(1, &[0], 9)).is_ok() && gone.ask(-2 * DAY, &finish_move(9)).is_ok());
+    assert!(gone.ask(-2 * DAY, &cancel(1, &[])).is_ok());
+    assert_eq!(owed(&gone), [(id(1), 4, 4_803)]);
+}
+
+#[test]
+fn a_recount_sees_a_refund_that_is_lost_or_told_twice() {
+    let mut world = given(&[(-3 * DAY, direct(1, &[full(2)], paid())), (-3 * DAY, direct(2, &[full(2)], desk())), (-3 * DAY, cancel(1, &[0]))]);
+    let sound = world.slot.clone();
+    let broken = |slot: &Slot| slot.recount().map_err(|broken| broken.invariant);
+    world.slot.ledger.owed.clear();
+    assert_eq!(broken(&world.slot), Err("SL-10"), "lost");
+    for sale in [2, 3] {
+        let mut wrong = sound.clone();
+        wrong.ledger.owed.insert((id(sale), 9), Cents::new(1));
+        assert_eq!(broken(&wrong), Err("SL-10"), "owed for nothing");
+    }
+    let mut twice = sound;
+    let kept = twice.ledger.owed.clone();
+    let told = twice.record(at(-3 * DAY), None, vec![Event::HandedOver(HandedOver { sale: id(1), seq: 3 })]);
+    twice.apply(&told);
+    assert_eq!(broken(&twice), Ok(()));
+    twice.ledger.owed = kept;
+    assert_eq!(broken(&twice), Err("SL-10"), "told twice");
+}
