@@ -96,8 +96,14 @@ async fn a_payment_over_nothing_is_paid_at_once_and_every_other_one_needs_a_gate
         (json!({"holds": [dear, other], "gateway": {"notice": {}}}), "invalid"),
         (json!({"holds": ["000a000102r4e0000000000000"], "gateway": {"notice": {}}}), "not_found"),
         (json!({"holds": [dear], "gateway": {"voucher": {"code": "0000000000001"}}}), "unknown_voucher"),
-        (json!({"holds": [dear], "gateway": {"checkout": {"return_urls": {"ok": "https://a.it", "cancel": "https://a.it", "error": "https://a.it"}}}}), "gateway_off"),
-        (json!({"holds": [dear], "gateway": {"checkout": {"return_urls": {"ok": "javascript:1", "cancel": "https://a.it", "error": "https://a.it"}}}}), "invalid"),
+        (
+            json!({"holds": [dear], "gateway": {"checkout": {"return_urls": {"ok": "https://a.it", "cancel": "https://a.it", "error": "https://a.it"}}}}),
+            "gateway_off",
+        ),
+        (
+            json!({"holds": [dear], "gateway": {"checkout": {"return_urls": {"ok": "javascript:1", "cancel": "https://a.it", "error": "https://a.it"}}}}),
+            "invalid",
+        ),
         (desk(&[&dear], "R"), "forbidden"),
     ] {
         let (_, refused) = app.post("/v1/payments", &web, &form.to_string().len().to_string(), &form).await;

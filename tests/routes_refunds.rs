@@ -34,7 +34,14 @@ async fn a_refund_is_sent_returned_sent_again_and_confirmed() {
     let path = refund(&app, &office, "1").await;
     let (status, missing) = app.post("/v1/refunds/export", &office, "e0", &export(&[&path])).await;
     assert_eq!((status.as_u16(), &missing["code"]), (409, &json!("payee_missing")), "{missing}");
-    let (status, nothing) = app.post("/v1/refunds/export", &office, "e1", &json!({"debtor": {"name": "M", "iban": "IT60X0542811101000000123456"}, "execution_date": "2026-11-25"})).await;
+    let (status, nothing) = app
+        .post(
+            "/v1/refunds/export",
+            &office,
+            "e1",
+            &json!({"debtor": {"name": "M", "iban": "IT60X0542811101000000123456"}, "execution_date": "2026-11-25"}),
+        )
+        .await;
     assert_eq!((status.as_u16(), &nothing["code"]), (409, &json!("nothing_to_export")), "{nothing}");
 
     let payee = json!({"iban": "IT60 X054 2811 1010 0000 0123 456", "holder": "Maria Rossi"});
@@ -43,7 +50,8 @@ async fn a_refund_is_sent_returned_sent_again_and_confirmed() {
     let (status, named) = app.ask(Method::PUT, &format!("{path}/payee"), &office, "n", &payee).await;
     assert_eq!((status.as_u16(), &named["account"]), (200, &json!("IT…3456")), "{named}");
 
-    let send = |key: &'static str| app.request(Method::POST, "/v1/refunds/export", &office).header("Idempotency-Key", key).json(&export(&[&path])).send();
+    let send =
+        |key: &'static str| app.request(Method::POST, "/v1/refunds/export", &office).header("Idempotency-Key", key).json(&export(&[&path])).send();
     let first = send("e2").await.unwrap();
     assert_eq!(first.status(), StatusCode::OK);
     let batch = first.headers()["refund-batch"].to_str().unwrap().to_owned();
@@ -86,7 +94,8 @@ async fn a_till_pays_out_what_is_open_and_others_do_not_see_it() {
     let (status, paid) = app.post(&format!("{path}/payout"), &office, "o", &out).await;
     assert_eq!((status.as_u16(), &paid["state"], &paid["way"]), (200, &json!("paid_back"), &json!("till")), "{paid}");
     assert_eq!(app.post(&format!("{path}/payout"), &office, "o", &out).await.1, paid, "a repeat pays nothing twice");
-    let (status, named) = app.ask(Method::PUT, &format!("{path}/payee"), &office, "n", &json!({"iban": "IT60X0542811101000000123456", "holder": "M R"})).await;
+    let (status, named) =
+        app.ask(Method::PUT, &format!("{path}/payee"), &office, "n", &json!({"iban": "IT60X0542811101000000123456", "holder": "M R"})).await;
     assert_eq!((status.as_u16(), &named["code"]), (409, &json!("refund_not_open")));
     app.stop().await;
 }

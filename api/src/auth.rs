@@ -35,8 +35,7 @@ pub enum Scope {
 
 impl Scope {
     /// Every scope.
-    pub const ALL: [Self; 8] =
-        [Self::Read, Self::Book, Self::Desk, Self::Gate, Self::Sense, Self::Settle, Self::Manage, Self::Administer];
+    pub const ALL: [Self; 8] = [Self::Read, Self::Book, Self::Desk, Self::Gate, Self::Sense, Self::Settle, Self::Manage, Self::Administer];
 
     /// The name in the published contract.
     #[must_use]

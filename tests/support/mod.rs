@@ -18,6 +18,7 @@ use tornello_actors::clock::ManualClock;
 use tornello_actors::keys::{Museums, NewKey, Role};
 use tornello_actors::node::{Node, Running, Settings};
 use tornello_api::pagopa::gateway::Pagopa;
+use tornello_api::pagopa::reconciliation::Reconciliation;
 use tornello_api::server::{self, ServerSettings};
 use tornello_engine::calendar;
 use tornello_engine::envelope::{Digest, Envelope};
@@ -73,6 +74,8 @@ impl App {
 
     async fn open_with(folder: TempDir, clock: Arc<ManualClock>, settings: ServerSettings) -> Self {
         let running = Node::start(&Settings::new(folder.path()), Arc::clone(&clock) as _, |_| {}).await.unwrap();
+        let reconciliation = settings.pagopa.is_some().then(|| Arc::new(Reconciliation::open(folder.path()).unwrap()));
+        let settings = ServerSettings { reconciliation, ..settings };
         let (server, address) = server::start(Arc::clone(running.node()), &settings).unwrap();
         let handle = server.handle();
         let serving = actix_web::rt::spawn(server);

@@ -190,7 +190,8 @@ pub struct RefundFilter {
 impl Views {
     /// Payments in the order of their ids, at most `limit`.
     pub async fn payments(&self, filter: &PaymentFilter, limit: u32) -> Result<Vec<PaymentRow>, ViewsError> {
-        const QUERY: &str = "SELECT payment, museum, opened_at, who, channel, ord, quote, gateway, subject, amount_cents, due_at, state, changed_at, paid_at,
+        const QUERY: &str =
+            "SELECT payment, museum, opened_at, who, channel, ord, quote, gateway, subject, amount_cents, due_at, state, changed_at, paid_at,
                 received_cents, disputed,
                 (SELECT coalesce(sum(amount_cents), 0) FROM refund WHERE refund.payment = payment.payment AND refund.state <> 'paid_back') AS owed,
                 (SELECT coalesce(sum(amount_cents), 0) FROM refund WHERE refund.payment = payment.payment AND refund.state = 'paid_back')
@@ -214,7 +215,8 @@ impl Views {
 
     /// Refunds in the order of their payments and numbers, at most `limit`.
     pub async fn refunds(&self, filter: &RefundFilter, limit: u32) -> Result<Vec<RefundRow>, ViewsError> {
-        const QUERY: &str = "SELECT payment, number, museum, opened_at, amount_cents, why, state, changed_at, batch, way, reference, executed_on, returned, payee
+        const QUERY: &str =
+            "SELECT payment, number, museum, opened_at, amount_cents, why, state, changed_at, batch, way, reference, executed_on, returned, payee
             FROM refund WHERE (?1 IS NULL OR museum IN (SELECT value FROM json_each(?1))) AND (?2 IS NULL OR state = ?2) AND (NOT ?3 OR payee <> '')
             AND (payment, number) > (?4, ?5) ORDER BY payment, number LIMIT ?6";
         let (payment, number) = filter.after.map_or((String::new(), -1), |(payment, number)| (payment.to_string(), i64::from(number)));
@@ -247,7 +249,8 @@ impl Views {
 
     /// The receipts that the pagoPA node sent for what was paid from `from` on and before `to`, earliest first, at most `limit`.
     pub async fn receipts_between(&self, from: Timestamp, to: Timestamp, limit: u32) -> Result<Vec<ReceiptRow>, ViewsError> {
-        const QUERY: &str = "SELECT payment, receipt, source, amount_cents, paid_at FROM receipt WHERE source = 'node' AND paid_at >= ? AND paid_at < ?
+        const QUERY: &str =
+            "SELECT payment, receipt, source, amount_cents, paid_at FROM receipt WHERE source = 'node' AND paid_at >= ? AND paid_at < ?
             ORDER BY paid_at, payment, receipt LIMIT ?";
         let rows = sqlx::query(QUERY).bind(from.as_micros()).bind(to.as_micros()).bind(i64::from(limit)).fetch_all(&self.pool).await?;
         rows.iter().map(|row| receipt_row(row).map_err(ViewsError::Store)).collect()
@@ -255,7 +258,8 @@ impl Views {
 
     /// What a till took, less what it paid back, from `from` until `to`: by `cash` and `card`.
     pub async fn till_money(&self, museum: MuseumId, till: Code, from: Timestamp, to: Timestamp) -> Result<Vec<(String, i64)>, ViewsError> {
-        const QUERY: &str = "SELECT method, sum(amount_cents) FROM till_money WHERE museum = ? AND till = ? AND at >= ? AND at <= ? GROUP BY method ORDER BY method";
+        const QUERY: &str =
+            "SELECT method, sum(amount_cents) FROM till_money WHERE museum = ? AND till = ? AND at >= ? AND at <= ? GROUP BY method ORDER BY method";
         let query = sqlx::query(QUERY).bind(museum.0).bind(till.as_str()).bind(from.as_micros()).bind(to.as_micros());
         query.fetch_all(&self.pool).await?.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
     }
@@ -437,7 +441,8 @@ impl Rows {
         const OPENED: &str = "INSERT INTO payment
             SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7, value ->> 8, value ->> 9,
                 value ->> 10, 'created', value ->> 2, NULL, 0, 0 FROM json_each(?)";
-        const RECEIVED: &str = "UPDATE payment SET received_cents = payment.received_cents + change.cents, paid_at = coalesce(payment.paid_at, change.at)
+        const RECEIVED: &str =
+            "UPDATE payment SET received_cents = payment.received_cents + change.cents, paid_at = coalesce(payment.paid_at, change.at)
             FROM (SELECT value ->> 0 AS of, sum(value ->> 1) AS cents, max(value ->> 2) AS at FROM json_each(?) GROUP BY 1) AS change
             WHERE payment.payment = change.of";
         // Of several changes of one thing the last one counts: SQLite takes the bare columns from the row that has the maximum.
@@ -486,7 +491,8 @@ impl Work {
         const PAID_BACK: &str =
             "UPDATE refund SET state = 'paid_back', way = ?3, changed_at = ?4, reference = ?5, executed_on = ?6 WHERE payment = ?1 AND number = ?2";
         const PAID_OUT: &str = "INSERT INTO till_money SELECT museum, ?3, ?4, ?5, -amount_cents, ?6 FROM refund WHERE payment = ?1 AND number = ?2";
-        const RETURNED: &str = "UPDATE refund SET state = 'open', returned = ?3, changed_at = ?4, batch = '', way = '', reference = '', executed_on = ''
+        const RETURNED: &str =
+            "UPDATE refund SET state = 'open', returned = ?3, changed_at = ?4, batch = '', way = '', reference = '', executed_on = ''
             WHERE payment = ?1 AND number = ?2";
         let ask = |query: &'static str| sqlx::query(query).bind(&self.payment).bind(self.number);
         match &self.change {

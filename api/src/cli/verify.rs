@@ -53,7 +53,7 @@ pub(super) async fn verify(arguments: Arguments) -> anyhow::Result<()> {
 }
 
 fn print(verified: &Verified) {
-    let Verified { checked, state_hash, museums } = verified;
+    let Verified { checked, state_hash, museums, .. } = verified;
     if let Some(batch) = checked.cut {
         println!("torn batch {batch} was cut off");
     }

@@ -5,15 +5,16 @@
 //! everything. That is how the demo runs. In production the synchronous integration has to register every position too, so that it can be paid while the
 //! station is down (SANP 3.5 to 3.7, *Integrazione tramite API sincrone*): give the settings a `[gpd]`.
 
-use actix_web::http::StatusCode;
+use futures_util::future::BoxFuture;
+use tornello_actors::payments::{self, Gateway, GatewayError, Returns};
 use tornello_engine::ids::PaymentId;
-use tornello_engine::money::Cents;
+use tornello_engine::payment::{Opened, Receipt};
 
 use super::checkout::{Cart, Checkout, ReturnUrls};
-use super::gpd::Gpd;
+use super::gpd::{Gpd, Position, iupd};
 use super::settings::{Creditor, Settings, SettingsError};
+use super::soap::Debtor;
 use super::wire::CallError;
-use crate::problem::Problem;
 
 /// The settings of a demo: the platform's test creditor, whose fiscal code nobody has (SACI 3.2.1), no archive and no payment pages. The taxonomy code is a
 /// placeholder.
@@ -69,29 +70,97 @@ impl Pagopa {
         self.checkout.is_some()
     }
 
-    /// Leaves a notice at the payment pages; answers where the browser has to go.
-    ///
-    /// # Errors
-    /// `gateway_off` without pages, `checkout_refused` if they will not have it, `gateway_unavailable` if they do not answer.
-    pub async fn page(&self, payment: PaymentId, creditor: &Creditor, amount: Cents, subject: &str, urls: ReturnUrls) -> Result<String, Problem> {
-        let Some(checkout) = &self.checkout else {
-            return Err(Problem::new(StatusCode::CONFLICT, "gateway_off", "money does not come on that way here"));
+    /// The creditor that a payment is due to, whose number its id begins with.
+    fn creditor(&self, payment: PaymentId) -> Result<&Creditor, GatewayError> {
+        self.settings.creditor(payment.creditor()).ok_or_else(|| never("creditor_gone"))
+    }
+
+    async fn leave(&self, cart: &payments::Cart) -> Result<String, GatewayError> {
+        let checkout = self.checkout.as_ref().ok_or_else(|| never("gateway_off"))?;
+        let url = |text: &str| text.parse().map_err(|_| never("bad_return_url"));
+        let Returns { ok, cancelled, error, waiting } = &cart.returns;
+        let urls = ReturnUrls {
+            return_ok_url: url(ok)?,
+            return_cancel_url: url(cancelled)?,
+            return_error_url: url(error)?,
+            return_waiting_url: url(waiting)?,
         };
-        let cart = Cart::new(Some(payment.to_string()), urls);
-        let cart = cart.with(creditor.notice(payment), creditor.fiscal_code, amount, &creditor.company_name, subject);
-        match checkout.leave(&cart).await {
-            Ok(url) => Ok(url.to_string()),
-            Err(error) if error.is_retryable() => {
-                tracing::warn!(%error, %payment, "the payment pages do not answer");
-                Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "gateway_unavailable", "the payment pages do not answer now")
-                    .detail("The payment stands: ask for a link again, or pay its notice.")
-                    .retry_after(5))
-            }
-            Err(error) => {
-                tracing::error!(%error, %payment, "the payment pages refuse a notice");
-                Err(Problem::new(StatusCode::CONFLICT, "checkout_refused", "the payment pages do not take this notice")
-                    .detail("Pay the notice on another way, or cancel the payment."))
-            }
+        let name = cart.payments.first().map(|(payment, _)| payment.to_string());
+        let mut left = Cart::new(name, urls);
+        for (payment, opened) in &cart.payments {
+            let creditor = self.creditor(*payment)?;
+            left = left.with(creditor.notice(*payment), creditor.fiscal_code, opened.amount_cents, &creditor.company_name, &opened.subject);
         }
+        checkout.leave(&left).await.map(|url| url.to_string()).map_err(|error| told("a cart is not taken", &error))
+    }
+}
+
+impl Gateway for Pagopa {
+    fn publish<'a>(&'a self, payment: PaymentId, opened: &'a Opened) -> BoxFuture<'a, Result<(), GatewayError>> {
+        Box::pin(async move {
+            let creditor = self.creditor(payment)?;
+            let Some(gpd) = &self.gpd else { return Ok(()) };
+            let Opened { museum, amount_cents, due_at, subject, .. } = opened;
+            let position = Position::new(creditor, payment, *museum, *amount_cents, *due_at, subject, &Debtor::anonymous());
+            gpd.create(&position, true).await.map_err(|error| told("a position is not published", &error))
+        })
+    }
+
+    fn withdraw(&self, payment: PaymentId) -> BoxFuture<'_, Result<(), GatewayError>> {
+        Box::pin(async move {
+            let creditor = self.creditor(payment)?;
+            let Some(gpd) = &self.gpd else { return Ok(()) };
+            match gpd.invalidate(creditor.fiscal_code, &iupd(payment)).await {
+                Ok(()) | Err(CallError::NotFound) => Ok(()),
+                Err(error) => Err(told("a position is not withdrawn", &error)),
+            }
+        })
+    }
+
+    fn paid_elsewhere<'a>(&'a self, payment: PaymentId, receipt: &'a Receipt) -> BoxFuture<'a, Result<(), GatewayError>> {
+        Box::pin(async move {
+            let creditor = self.creditor(payment)?;
+            let Some(gpd) = &self.gpd else { return Ok(()) };
+            match gpd.paid_elsewhere(creditor.fiscal_code, &iupd(payment), creditor.notice(payment), receipt.paid_at).await {
+                Ok(()) | Err(CallError::NotFound) => Ok(()),
+                Err(error) => Err(told("a position is not closed", &error)),
+            }
+        })
+    }
+
+    fn checkout<'a>(&'a self, cart: &'a payments::Cart) -> BoxFuture<'a, Result<String, GatewayError>> {
+        Box::pin(self.leave(cart))
+    }
+}
+
+/// What the driver is told. A key that is not taken is an operator's to put right: until then it is asked again.
+fn told(what: &str, error: &CallError) -> GatewayError {
+    match error {
+        CallError::Conflict { .. } => {
+            tracing::error!(%error, what);
+            never("conflict")
+        }
+        CallError::Refused { .. } | CallError::NotFound => {
+            tracing::error!(%error, what);
+            never("refused")
+        }
+        _ => GatewayError::Later(error.to_string()),
+    }
+}
+
+fn never(code: &str) -> GatewayError {
+    code.parse().map_or_else(|_| GatewayError::Later(code.to_owned()), GatewayError::Never)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_demo_has_one_creditor_for_every_museum_and_reaches_nobody() {
+        let pagopa = Pagopa::new(Pagopa::demo_settings().unwrap()).unwrap();
+        let creditor = pagopa.settings().creditor_of_museum(tornello_engine::ids::MuseumId(7)).unwrap();
+        assert_eq!((creditor.number, creditor.fiscal_code.to_string()), (1, "77777777777".to_owned()));
+        assert!(!pagopa.has_checkout() && pagopa.gpd.is_none());
     }
 }

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::Mutex;
 use tornello_actors::digest::digest;
@@ -25,6 +26,8 @@ use super::settings::{Creditor, Settings};
 use crate::bank::camt::read_camt053;
 use crate::bank::statement::{Direction, Entry, StatementError, read_csv};
 
+/// How often a folder is looked through for new flows.
+const SWEEP_EVERY: Duration = Duration::from_secs(10);
 /// The folder within the data folder.
 const FOLDER: &str = "reconciliation";
 
@@ -145,6 +148,49 @@ impl Reconciliation {
         (kept.flows.clone(), kept.bank.values().map(|(line, _)| line.clone()).collect(), kept.bank.values().map(|(_, entry)| entry.clone()).collect())
     }
 
+    /// Takes every flow in that stands in a folder, again and again; what was taken goes to `done/` in it, what cannot be read to `refused/`. Runs until dropped.
+    pub async fn follow(&self, node: &Arc<Node>, settings: &Settings, folder: &Path) {
+        loop {
+            if let Err(error) = self.sweep(node, settings, folder).await {
+                tracing::error!(%error, folder = %folder.display(), "the folder of flows cannot be read");
+            }
+            tokio::time::sleep(SWEEP_EVERY).await;
+        }
+    }
+
+    /// Takes the flows in that stand in a folder now; answers how many.
+    ///
+    /// # Errors
+    /// If the folder cannot be read or changed.
+    pub async fn sweep(&self, node: &Arc<Node>, settings: &Settings, folder: &Path) -> std::io::Result<usize> {
+        let mut paths: Vec<PathBuf> = std::fs::read_dir(folder)?.map(|entry| entry.map(|entry| entry.path())).collect::<Result<_, _>>()?;
+        paths.retain(|path| path.is_file() && path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("xml")));
+        paths.sort();
+        let mut taken = 0;
+        for path in paths {
+            let to = match self.take_flow(node, settings, &std::fs::read(&path)?, 0).await {
+                Ok(done) => {
+                    tracing::info!(file = %path.display(), taken = ?done.taken, reported = done.reported, paid = done.paid, "a flow was taken in");
+                    taken += 1;
+                    "done"
+                }
+                // It is tried again.
+                Err(error @ (TakeError::File(_) | TakeError::Payment(_))) => {
+                    tracing::warn!(%error, file = %path.display(), "a flow cannot be taken in now");
+                    continue;
+                }
+                Err(error) => {
+                    tracing::error!(%error, file = %path.display(), "a flow is refused");
+                    "refused"
+                }
+            };
+            let (folder, Some(name)) = (folder.join(to), path.file_name()) else { continue };
+            std::fs::create_dir_all(&folder)?;
+            std::fs::rename(&path, folder.join(name))?;
+        }
+        Ok(taken)
+    }
+
     /// Writes a file so that it is on the disk when this returns; one that is there stays.
     fn keep(&self, name: &str, bytes: &[u8]) -> std::io::Result<()> {
         let path = self.folder.join(name);
@@ -199,15 +245,11 @@ async fn tell(node: &Arc<Node>, flow: &Flow, reported: &fdr::Reported, payment: 
         stand_in: matches!(reported.code, fdr::Code::StandIn | fdr::Code::StandInUnasked),
         fee_cents: None,
     };
-    let paid = match node.payment(payment, envelope(), Command::Receive { receipt }).await {
-        Ok(_) => true,
-        Err(Failure::Refused(_)) => false,
-        Err(failure) => return Err(failure),
-    };
-    if paid {
-        payments::advance(node, payment).await?;
+    match payments::receive(node, payment, receipt).await {
+        Ok(()) => Ok((told, true)),
+        Err(Failure::Refused(_)) => Ok((told, false)),
+        Err(failure) => Err(failure.map(|_| Refusal::UnknownPayment)),
     }
-    Ok((told, paid))
 }
 
 /// Each is decided anew: the payment itself knows what it was told.

@@ -2,6 +2,7 @@
 
 use actix_web::http::StatusCode;
 use serde::Serialize;
+use tornello_actors::payments;
 use tornello_engine::{order, payment, voucher};
 
 use super::{Problem, data_of};
@@ -19,7 +20,9 @@ fn payment(refusal: &payment::Refusal) -> Told {
     match refusal {
         R::BadItems => (IMPOSSIBLE, "that cannot be paid for", "Name 1 to 64 holds, each once."),
         R::BadSubject => (IMPOSSIBLE, "the subject cannot be shown", "Give 1 to 140 printable characters, and no personal data."),
-        R::GatewayMismatch { .. } => (IMPOSSIBLE, "that gateway does not fit what is due", "`due_cents` is due: `free` is for nothing, every other gateway for something."),
+        R::GatewayMismatch { .. } => {
+            (IMPOSSIBLE, "that gateway does not fit what is due", "`due_cents` is due: `free` is for nothing, every other gateway for something.")
+        }
         R::BadReceipt => (IMPOSSIBLE, "the receipt cannot be", "An id of 1 to 35 characters and an amount above zero are expected."),
         R::BadReference => (IMPOSSIBLE, "the reference cannot be kept", "Give 1 to 200 bytes of printable characters."),
         R::IdTaken => (AGAINST, "this booking exists already", "Repeat with the same Idempotency-Key."),
@@ -38,7 +41,11 @@ fn payment(refusal: &payment::Refusal) -> Told {
         R::NotPublished => (AGAINST, "the gateway does not know the payment yet", "Ask again in a moment."),
         R::NotPaid => (AGAINST, "it is not paid", "Wait for the money, or cancel the payment."),
         R::NotClosing => (AGAINST, "the gateway has nothing to be told", "Nothing has to be done."),
-        R::SourceNotAllowed => (IMPOSSIBLE, "money does not come or go on that way here", "Use the payment's own gateway; a voucher's money goes back to the voucher by itself."),
+        R::SourceNotAllowed => (
+            IMPOSSIBLE,
+            "money does not come or go on that way here",
+            "Use the payment's own gateway; a voucher's money goes back to the voucher by itself.",
+        ),
         R::RefundNotOpen => (AGAINST, "the refund is not open", "Read it: it has gone out, or is paid back."),
         R::RefundNotSent => (AGAINST, "the refund has not gone out by transfer", "Only what a bank was asked to pay can come back."),
         R::RefundTooLarge { .. } => (AGAINST, "more is to go back than is left", "`left_cents` is left of what the tickets took."),
@@ -58,7 +65,11 @@ fn voucher(refusal: &voucher::Refusal) -> Told {
         R::NotRedeemed { .. } => (AGAINST, "that payment has not taken so much", "`left_cents` can still be put back."),
         R::OtherMuseum { .. } => (IMPOSSIBLE, "that is of another museum", "Use it there, or another way to pay."),
         R::VoucherExpired { .. } => (GONE, "the voucher is valid no more", "It was valid until `valid_until`. Pay on another way."),
-        R::BalanceTooLow { .. } => (AGAINST, "less is left on the voucher", "`balance_cents` is left. A voucher pays the whole amount: pay for fewer holds, or on another way."),
+        R::BalanceTooLow { .. } => (
+            AGAINST,
+            "less is left on the voucher",
+            "`balance_cents` is left. A voucher pays the whole amount: pay for fewer holds, or on another way.",
+        ),
     }
 }
 
@@ -83,6 +94,17 @@ fn told(code: &'static str, (status, title, detail): Told, refusal: &impl Serial
 impl From<payment::Refusal> for Problem {
     fn from(refusal: payment::Refusal) -> Self {
         told(refusal.code(), payment(&refusal), &refusal)
+    }
+}
+
+impl From<payments::Refusal> for Problem {
+    fn from(refusal: payments::Refusal) -> Self {
+        match refusal {
+            payments::Refusal::Payment(why) => why.into(),
+            payments::Refusal::Slot { hold, why } => Self::from(why).with("hold", hold),
+            payments::Refusal::Order(why) => why.into(),
+            payments::Refusal::Voucher(why) => why.into(),
+        }
     }
 }
 

@@ -24,7 +24,7 @@ pub struct Known {
 }
 
 /// Problems that do not come from a refusal, or whose text there names a case.
-const OTHERS: [(&str, u16, &str, &str); 43] = [
+const OTHERS: [(&str, u16, &str, &str); 47] = [
     ("malformed", 400, "something in the request cannot be read", "The title says what; it is a fault in the program that asks."),
     (
         "idempotency_key_missing",
@@ -92,6 +92,20 @@ const OTHERS: [(&str, u16, &str, &str); 43] = [
     ("journal_unavailable", 503, "nothing can be written now: nothing was changed", "Repeat after Retry-After, with the same Idempotency-Key."),
     ("outcome_unknown", 503, "whether this was done is not known", "Repeat with the same Idempotency-Key: it is done at most once."),
     ("out_of_order", 503, "this slot is out of order until an operator looks at it", ""),
+    ("gateway_off", 409, "money does not come on that way here", "Pay on another way."),
+    (
+        "checkout_refused",
+        409,
+        "the payment pages do not take this notice",
+        "`reason` says why. Pay the notice on another way, or cancel the payment.",
+    ),
+    ("nothing_to_export", 409, "no refund can go to the bank", "Name the accounts first: PUT /v1/refunds/{refund}/payee."),
+    (
+        "payee_missing",
+        409,
+        "it is not known to which account the refund goes",
+        "`refund` is the one. Name the account: PUT /v1/refunds/{refund}/payee.",
+    ),
     ("wait", 409, "the building is full", "Wait for people to leave: the ticket stays good."),
 ];
 

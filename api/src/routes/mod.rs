@@ -78,11 +78,11 @@ fn v1(routes: &mut ServiceConfig<'_>) {
     routes.service(waiting::join).service(waiting::list).service(waiting::get).service(waiting::leave);
     routes.service(moves::to_slot).service(moves::rename);
     routes.service(payments::create).service(payments::list).service(payments::export).service(payments::get);
-    routes.service(payments::cancel).service(payments::checkout).service(payments::desk);
+    routes.service(payments::cancel).service(payments::checkout).service(payments::pay_at_desk);
     routes.service(payments::resolve).service(payments::dispute);
     routes.service(refunds::list).service(refunds::export).service(refunds::get_batch).service(refunds::get).service(refunds::set_payee);
     routes.service(refunds::confirm).service(refunds::came_back).service(refunds::pay_out);
-    routes.service(reconciliation::take_flow).service(reconciliation::take_statement).service(reconciliation::report);
+    routes.service(reconciliation::take_flow).service(reconciliation::take_statement).service(reconciliation::get);
     routes.service(vouchers::issue).service(vouchers::get);
 }
 

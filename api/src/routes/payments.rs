@@ -14,27 +14,25 @@ use tornello_actors::failure::Failure;
 use tornello_actors::journal::StreamId;
 use tornello_actors::keys::{Museums, Role};
 use tornello_actors::node::Node;
-use tornello_actors::payments;
+use tornello_actors::payments::{self, Cart, GatewayError, Returns};
 use tornello_actors::people::RETENTION_S;
 use tornello_actors::streams::records;
 use tornello_actors::views::payments::{PaymentFilter, PaymentRow, gateway as gateway_name, source as source_name};
 use tornello_engine::aggregate::Aggregate;
 use tornello_engine::channel::Channel;
 use tornello_engine::envelope::Envelope;
-use tornello_engine::ids::{BadId, Code, HoldId, KeyId, MuseumId, OrderId, PaymentId, PersonId, VoucherId};
+use tornello_engine::ids::{BadId, Code, HoldId, MuseumId, PaymentId, VoucherId};
 use tornello_engine::ledger::{self, Account};
 use tornello_engine::money::Cents;
 use tornello_engine::notice::Qr;
-use tornello_engine::payment::{Command, Gateway, Item, ItemEnd, Opened, Payment, Receipt, Refunded, Source, Stage};
-use tornello_engine::recall::Recall;
-use tornello_engine::slot::{self, DeskMethod, Keeper, Line, Slot, total};
+use tornello_engine::payment::{self, Command, Gateway, Item, ItemEnd, Opened, Payment, Receipt, Refunded, Source, Stage};
+use tornello_engine::slot::{self, DeskMethod, Keeper, Slot, total};
 use tornello_engine::text::is_line;
 use tornello_engine::time::Timestamp;
-use tornello_engine::{order, voucher};
+use tornello_engine::voucher;
 
 use crate::auth::{Caller, Scope};
 use crate::csv::{CsvCell, CsvForm, CsvWriter};
-use crate::pagopa::checkout::ReturnUrls;
 use crate::pagopa::gateway::Pagopa;
 use crate::pagopa::settings::Creditor;
 use crate::problem::Problem;
@@ -57,8 +55,6 @@ const NOTICE_START_S: i64 = 60 * 60;
 pub const TOKEN_S: i64 = 35 * 60;
 /// A payment that can be begun for less than this is not worth beginning.
 const START_S_MIN: i64 = 60;
-/// How many ids are tried for a new payment before that is given up.
-const SALTS: u32 = 16;
 /// The longest reference of a desk, in characters.
 const REFERENCE_MAX: usize = 64;
 
@@ -82,16 +78,20 @@ pub struct ReturnUrlsForm {
 }
 
 impl ReturnUrlsForm {
-    fn parse(&self) -> Result<ReturnUrls, Problem> {
-        let url = |name: &str, text: &str| {
-            let url = reqwest::Url::parse(text).ok().filter(|url| ["https", "http"].contains(&url.scheme()) && text.len() <= 2_000);
-            url.ok_or_else(|| Problem::invalid(format!("return_urls.{name}: an address of at most 2000 characters is expected")))
+    fn parse(&self) -> Result<Returns, Problem> {
+        let good = |name: &str, text: &str| {
+            let is_url = reqwest::Url::parse(text).is_ok_and(|url| ["https", "http"].contains(&url.scheme()) && text.len() <= 2_000);
+            if is_url {
+                Ok(text.to_owned())
+            } else {
+                Err(Problem::invalid(format!("return_urls.{name}: an address of at most 2000 characters is expected")))
+            }
         };
-        Ok(ReturnUrls {
-            return_ok_url: url("ok", &self.ok)?,
-            return_cancel_url: url("cancel", &self.cancel)?,
-            return_error_url: url("error", &self.error)?,
-            return_waiting_url: url("waiting", self.waiting.as_deref().unwrap_or(&self.ok))?,
+        Ok(Returns {
+            ok: good("ok", &self.ok)?,
+            cancelled: good("cancel", &self.cancel)?,
+            error: good("error", &self.error)?,
+            waiting: good("waiting", self.waiting.as_deref().unwrap_or(&self.ok))?,
         })
     }
 }
@@ -388,80 +388,53 @@ async fn view(node: &Node, caller: &Caller, connected: &Connected, id: PaymentId
 
 /// What the holds of a request say together.
 struct Held {
-    items: Vec<Item>,
     channel: Channel,
-    /// Until when the places can be kept at most.
-    until: Timestamp,
-    /// Until when the visit lasts that ends last.
+    amount_cents: Cents,
+    /// The last moment to begin to pay, so that a token's life later the places are still kept.
+    start_until: Timestamp,
+    /// When the first of them ends by itself.
+    expires_at: Timestamp,
+    /// When the visit ends that ends last.
     ends_at: Timestamp,
 }
 
-/// Looks at the holds of a request: each lives, is the caller's and no other payment's.
-async fn look_at(node: &Node, caller: &Caller, payment: PaymentId, holds: &[HoldId]) -> Result<Held, Problem> {
+/// Looks at the holds of a request: each is the caller's, lives, and no other payment is under way for it.
+async fn look_at(node: &Node, caller: &Caller, holds: &[HoldId]) -> Result<Held, Problem> {
     let (owner, now) = (caller.owner(), node.now());
     let look = |hold: HoldId| async move {
         let seen = node.look(hold.slot(), move |slot: &Slot| {
+            if slot.hold_of(hold).is_some_and(|found| owner.is_some_and(|owner| owner != found.who)) {
+                return Err(slot::Refusal::UnknownHold);
+            }
             // The slot itself says best why a hold cannot be paid for: it is asked, and nothing is done.
-            let asked = slot::Command::Prolong { hold, until: now, cause: Keeper::Payment(payment) };
-            slot.decide(now, &asked)?;
-            let found = slot.hold_of(hold).filter(|hold| owner.is_none_or(|owner| owner == hold.who)).cloned();
-            Ok((found.ok_or(slot::Refusal::UnknownHold)?, slot.opening().end))
+            slot.decide(now, &slot::Command::Prolong { hold, until: now, cause: Keeper::Payment(PaymentId::from_raw(0)) })?;
+            let found = slot.hold_of(hold).cloned().ok_or(slot::Refusal::UnknownHold)?;
+            let opening = slot.opening();
+            Ok((slot::sale_ends_at(slot.id(), opening.end, &opening.policy, found.channel), opening.end, found))
         });
         seen.await?.map_err(|refusal: slot::Refusal| Problem::from(refusal).with("hold", hold))
     };
     let found = try_join_all(holds.iter().map(|hold| look(*hold))).await?;
-    for (hold, _) in &found {
-        if let Some(Keeper::Payment(other)) = hold.kept_for
-            && other != payment
-            && matches!(node.look_payment(other, |other| other.stage().is_open()).await, Ok(true))
+    for (.., hold) in &found {
+        if let Some(Keeper::Payment(payment)) = hold.kept_for
+            && matches!(node.look_payment(payment, |other| other.stage().is_open()).await, Ok(true))
         {
-            return Err(slot::Refusal::HoldKept { payment: other }.into());
+            return Err(slot::Refusal::HoldKept { payment }.into());
         }
     }
-    let channel = found.first().map_or_else(|| caller.channel(), |(hold, _)| hold.channel);
-    if found.iter().any(|(hold, _)| hold.channel != channel) {
+    let channel = found.first().map_or_else(|| caller.channel(), |(.., hold)| hold.channel);
+    if found.iter().any(|(.., hold)| hold.channel != channel) {
         return Err(Problem::invalid("holds: all of one channel are expected"));
     }
-    let item = |(hold, found): (&HoldId, &(slot::Hold, Timestamp))| Item { hold: *hold, lines: found.0.lines.clone(), amount_cents: total(&found.0.lines) };
+    let kept_until =
+        |(sale_ends_at, _, hold): &(Timestamp, Timestamp, slot::Hold)| hold.held_at.plus_seconds(slot::PAYMENT_KEEPS_S).min(*sale_ends_at);
     Ok(Held {
-        items: holds.iter().zip(&found).map(item).collect(),
         channel,
-        until: found.iter().map(|(hold, _)| hold.expires_at).min().unwrap_or(now),
-        ends_at: found.iter().map(|(_, end)| *end).max().unwrap_or(now),
+        amount_cents: found.iter().map(|(.., hold)| total(&hold.lines)).sum(),
+        start_until: found.iter().map(kept_until).min().unwrap_or(now).plus_seconds(-TOKEN_S),
+        expires_at: found.iter().map(|(.., hold)| hold.expires_at).min().unwrap_or(now),
+        ends_at: found.iter().map(|(_, end, _)| *end).max().unwrap_or(now),
     })
-}
-
-/// Keeps the places of a payment until `until`, or as long as they can be; answers until when all of them are kept.
-///
-/// # Errors
-/// What a slot says against it.
-pub async fn prolong(node: &Node, payment: PaymentId, holds: &[HoldId], until: Timestamp) -> Result<Timestamp, Failure<slot::Refusal>> {
-    let one = |hold: HoldId| async move {
-        let step = until.as_micros().to_be_bytes();
-        let key = digest(&[b"keep", &payment.get().to_be_bytes(), &hold.get().to_be_bytes(), &step]);
-        let envelope = Envelope { who: KeyId::SYSTEM, key, body: key, parties: Vec::new(), assessment: None, order: None };
-        let record = node.slot(hold.slot(), envelope, slot::Command::Prolong { hold, until, cause: Keeper::Payment(payment) }).await?;
-        let kept = record.events.iter().find_map(|event| if let slot::Event::Prolonged(prolonged) = event { Some(prolonged.expires_at) } else { None });
-        Ok(kept.unwrap_or(until))
-    };
-    Ok(try_join_all(holds.iter().map(|hold| one(*hold))).await?.into_iter().min().unwrap_or(until))
-}
-
-/// The id of a payment that somebody asks for under a key, and whether it was asked for before: it follows from who asks under which key, so that a repeat finds
-/// what was made. One that is taken by something else is passed over.
-async fn id_for(node: &Node, creditor: u16, envelope: &Envelope) -> Result<(PaymentId, Recall), Problem> {
-    for salt in 0..SALTS {
-        let number = digest(&[b"payment", &envelope.who.get().to_be_bytes(), &envelope.key.0.to_be_bytes(), &salt.to_be_bytes()]);
-        let id = PaymentId::new(creditor, (number.0 >> 64) as u64);
-        let asked = envelope.clone();
-        match node.look_payment(id, move |payment| (payment.recall(&asked), payment.opened().is_some())).await {
-            Ok((Recall::New, true)) => {}
-            Ok((recall, _)) => return Ok((id, recall)),
-            Err(Failure::Refused(_)) => return Ok((id, Recall::New)),
-            Err(failure) => return Err(failure.into()),
-        }
-    }
-    Err(Problem::unavailable("no id was free"))
 }
 
 /// The subject of a payment: what is visited and when the first visit begins, and nothing of persons.
@@ -505,74 +478,74 @@ pub async fn create(
     caller.may_at(Scope::Book, museum)?;
     let order = order_of(form.order.as_deref())?;
     let envelope = envelope(&node, &caller, &key, &["pay"], &form, &[], order)?;
-    let creditor = connected.0.as_ref().and_then(|pagopa| pagopa.settings().creditor_of_museum(museum));
-    let (id, recall) = id_for(&node, creditor.map_or(0, |creditor| creditor.number), &envelope).await?;
-    match recall {
-        Recall::OtherBody => return Err(Failure::<tornello_engine::payment::Refusal>::KeyReused.into()),
-        Recall::Done { .. } => {}
-        Recall::New => begin(&node, &connected, &caller, (id, museum), &envelope, &form).await?,
+    let creditor = connected.0.as_ref().and_then(|pagopa| pagopa.settings().creditor_of_museum(museum)).map_or(0, |creditor| creditor.number);
+    let Some((id, is_new)) = payments::free_id(&node, &envelope, creditor).await? else { return Err(Problem::unavailable("no id was free")) };
+    let node = node.into_inner();
+    if is_new {
+        begin(&node, &connected, &caller, (creditor, museum), &envelope, &form).await?;
     }
-    let desk = if let GatewayForm::Desk(desk) = &form.gateway { Some(desk.source()?) } else { None };
-    if let Some(source) = desk {
-        receive_at_desk(&node, id, source).await?;
+    if let GatewayForm::Desk(form) = &form.gateway {
+        receive_at_desk(&node, id, form.source()?).await?;
     }
-    payments::advance(&node, id).await?;
+    payments::drive(&node, id).await.or_else(under_way)?;
     let mut view = view(&node, &caller, &connected, id).await?;
     if let GatewayForm::Checkout { return_urls } = &form.gateway
         && view.state == "pending"
     {
-        view.checkout_url = Some(page_for(&node, &connected, id, return_urls).await?);
+        view.checkout_url = Some(page_for(&node, id, return_urls).await?);
     }
     Ok(HttpResponse::Created().insert_header(("Location", format!("/v1/payments/{id}"))).json(view))
 }
 
-/// Opens a payment that was not asked for before.
+/// A payment that cannot be driven on now stands as it is, and is driven on by itself: that is no failure of what was asked.
+fn under_way(failure: Failure<payments::Refusal>) -> Result<(), Problem> {
+    if failure.is_retryable() { Ok(()) } else { Err(failure.into()) }
+}
+
+/// Begins a payment that was not asked for before.
 async fn begin(
-    node: &Node,
+    node: &Arc<Node>,
     connected: &Connected,
     caller: &Caller,
-    (id, museum): (PaymentId, MuseumId),
+    (creditor, museum): (u16, MuseumId),
     envelope: &Envelope,
     form: &PaymentForm,
 ) -> Result<(), Problem> {
     let gateway = gateway_of(node, connected, caller, museum, &form.gateway).await?;
-    let held = look_at(node, caller, id, &form.holds).await?;
-    let (now, amount_cents) = (node.now(), held.items.iter().map(|item| item.amount_cents).sum::<Cents>());
-    if (gateway == Gateway::Free) != amount_cents.is_zero() {
-        return Err(tornello_engine::payment::Refusal::GatewayMismatch { due_cents: amount_cents }.into());
+    let (held, now) = (look_at(node, caller, &form.holds).await?, node.now());
+    if (gateway == Gateway::Free) != held.amount_cents.is_zero() {
+        return Err(payment::Refusal::GatewayMismatch { due_cents: held.amount_cents }.into());
     }
     if let Gateway::Voucher { voucher } = gateway {
-        redeemable(node, voucher, museum, id, amount_cents).await?;
+        redeemable(node, voucher, museum, held.amount_cents).await?;
     }
     let start_s = if gateway == Gateway::Notice { NOTICE_START_S } else { CHECKOUT_START_S };
-    let due_at = if gateway.is_position() {
-        let kept = prolong(node, id, &form.holds, now.plus_seconds(start_s + TOKEN_S)).await?;
-        let due_at = kept.plus_seconds(-TOKEN_S).min(now.plus_seconds(start_s));
-        // Who has so little time left may still begin at once: money that comes late is taken, and places are looked for again.
-        due_at.max(now.plus_seconds(START_S_MIN)).min(kept)
-    } else {
-        held.until
-    };
-    let planned = Opened {
-        who: caller.id(),
+    // Who has little time left may still begin at once: money that comes late is taken, and places are looked for again.
+    let position_due_at = now.plus_seconds(start_s).min(held.start_until).max(now.plus_seconds(START_S_MIN));
+    let payer = people::keep_for(node, museum, envelope, form.payer.as_ref(), held.ends_at.plus_seconds(RETENTION_S)).await?;
+    let request = payments::Request {
+        creditor,
         order: envelope.order,
         quote: None,
+        holds: form.holds.clone(),
+        owner: caller.owner(),
         channel: held.channel,
-        items: held.items,
         extras: Vec::new(),
-        amount_cents,
-        payer: None,
+        payer,
         museum,
         subject: subject(node, museum, &form.holds),
         gateway,
-        due_at,
+        due_at: if gateway.is_position() { position_due_at } else { held.expires_at },
     };
-    let payer = people::keep_for(node, museum, envelope, form.payer.as_ref(), held.ends_at.plus_seconds(RETENTION_S)).await?;
-    if let Some(order) = envelope.order {
-        begin_in_order(node, caller, order, id, &form.holds, payer).await?;
+    match payments::begin(node, envelope.clone(), request).await {
+        Ok(_) => Ok(()),
+        Err(failure) => {
+            if matches!(failure, Failure::Refused(_) | Failure::KeyReused) {
+                people::drop_unsold(node, payer).await?;
+            }
+            Err(failure.into())
+        }
     }
-    node.payment(id, envelope.clone(), Command::Open { opened: Box::new(Opened { payer, ..planned }) }).await?;
-    Ok(())
 }
 
 /// The gateway that a request names, if it is here and the caller may use it.
@@ -594,9 +567,9 @@ async fn gateway_of(node: &Node, connected: &Connected, caller: &Caller, museum:
             Ok(Gateway::Voucher { voucher })
         }
         GatewayForm::Desk(_) if caller.0.role == Role::Kiosk => Ok(Gateway::Desk),
-        GatewayForm::Desk(desk) => {
+        GatewayForm::Desk(form) => {
             caller.may_at(Scope::Desk, museum)?;
-            desk.source().map(|_| Gateway::Desk)
+            form.source().map(|_| Gateway::Desk)
         }
         GatewayForm::Free {} => Ok(Gateway::Free),
     }
@@ -608,22 +581,14 @@ pub fn voucher_of(code: &str) -> Result<VoucherId, Problem> {
 }
 
 /// Whether a voucher would pay now: a payment that it will not pay is not begun.
-async fn redeemable(node: &Node, id: VoucherId, museum: MuseumId, payment: PaymentId, amount_cents: Cents) -> Result<(), Problem> {
-    let now = node.now();
+async fn redeemable(node: &Node, id: VoucherId, museum: MuseumId, amount_cents: Cents) -> Result<(), Problem> {
+    let (now, payment) = (node.now(), PaymentId::from_raw(0));
     let redeem = move |found: &voucher::Voucher| found.decide(now, &voucher::Command::Redeem { payment, museum, amount_cents }).map(drop);
     node.look_voucher(id, redeem).await?.map_err(Problem::from)
 }
 
-async fn begin_in_order(node: &Node, caller: &Caller, order: OrderId, payment: PaymentId, holds: &[HoldId], contact: Option<PersonId>) -> Result<(), Problem> {
-    let key = digest(&[b"begin payment", &order.get().to_be_bytes(), &payment.get().to_be_bytes()]);
-    let envelope = Envelope { who: caller.id(), key, body: key, parties: Vec::new(), assessment: None, order: Some(order) };
-    let command = order::Command::BeginPayment { who: caller.id(), payment, items: holds.to_vec(), contact };
-    node.order(order, envelope, command).await?;
-    Ok(())
-}
-
 /// Takes the whole amount in at a desk. Its id follows from what the desk says, so that saying it twice takes it once.
-async fn receive_at_desk(node: &Node, id: PaymentId, source: Source) -> Result<(), Problem> {
+async fn receive_at_desk(node: &Arc<Node>, id: PaymentId, source: Source) -> Result<(), Problem> {
     let amount_cents = node.look_payment(id, |payment| payment.opened().map_or(Cents::ZERO, |opened| opened.amount_cents)).await?;
     let Source::Desk { till, reference, .. } = &source else { return Ok(()) };
     let key = digest(&[b"desk", &id.get().to_be_bytes(), till.as_str().as_bytes(), reference.as_bytes()]);
@@ -638,24 +603,30 @@ async fn receive_at_desk(node: &Node, id: PaymentId, source: Source) -> Result<(
         stand_in: false,
         fee_cents: None,
     };
-    let envelope = Envelope { who: KeyId::SYSTEM, key, body: key, parties: Vec::new(), assessment: None, order: None };
-    match node.payment(id, envelope, Command::Receive { receipt }).await {
-        Ok(_) | Err(Failure::Refused(tornello_engine::payment::Refusal::ReceiptDuplicate)) => Ok(()),
+    match payments::receive(node, id, receipt).await {
+        Ok(()) | Err(Failure::Refused(payments::Refusal::Payment(payment::Refusal::ReceiptDuplicate))) => Ok(()),
         Err(failure) => Err(failure.into()),
     }
 }
 
 /// Leaves a notice at the payment pages; answers where the browser has to go.
-async fn page_for(node: &Node, connected: &Connected, id: PaymentId, form: &ReturnUrlsForm) -> Result<String, Problem> {
-    let urls = form.parse()?;
-    let pagopa = connected.0.as_ref().ok_or_else(|| gateway_off("This installation is not connected to pagoPA."))?;
-    let (now, due) = (node.now(), move |payment: &Payment, now| payment.payable(now).map(|payable| (payable, payment.opened().cloned())));
-    let (payable, opened) = node.look_payment(id, move |payment| due(payment, now)).await??;
-    let is_position = opened.as_ref().is_some_and(|opened| opened.gateway.is_position());
-    let (Some(opened), Some(creditor)) = (opened.filter(|_| is_position), pagopa.settings().creditor(id.creditor())) else {
-        return Err(gateway_off("This payment has no notice."));
-    };
-    pagopa.page(id, creditor, payable.amount_cents, &opened.subject, urls).await
+async fn page_for(node: &Node, id: PaymentId, form: &ReturnUrlsForm) -> Result<String, Problem> {
+    let (returns, now) = (form.parse()?, node.now());
+    let look = move |payment: &Payment| payment.payable(now).map(|_| payment.opened().cloned());
+    let opened = node.look_payment(id, look).await??.filter(|opened| opened.gateway.is_position());
+    let (Some(opened), Some(gateway)) = (opened, node.gateway()) else { return Err(gateway_off("This payment has no notice.")) };
+    match gateway.checkout(&Cart { payments: vec![(id, opened)], returns }).await {
+        Ok(url) => Ok(url),
+        Err(GatewayError::Later(why)) => {
+            tracing::warn!(why, payment = %id, "the payment pages do not answer");
+            Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "gateway_unavailable", "the payment gateway cannot be asked now")
+                .detail("The payment stands: ask again, or pay its notice on another way.")
+                .retry_after(5))
+        }
+        Err(GatewayError::Never(why)) => Err(Problem::new(StatusCode::CONFLICT, "checkout_refused", "the payment pages do not take this notice")
+            .detail("`reason` says why. Pay the notice on another way, or cancel the payment.")
+            .with("reason", why)),
+    }
 }
 
 /// Which payments to list; all conditions hold together.
@@ -858,8 +829,23 @@ pub fn csv_answer(table: Vec<u8>) -> HttpResponse {
 
 fn csv(rows: &[PaymentRow], connected: &Connected) -> HttpResponse {
     const HEADS: [&str; 17] = [
-        "payment", "museum", "opened_at", "channel", "gateway", "notice_number", "order", "quote", "subject", "amount", "due_at", "state", "paid_at", "received",
-        "owed", "paid_back", "disputed",
+        "payment",
+        "museum",
+        "opened_at",
+        "channel",
+        "gateway",
+        "notice_number",
+        "order",
+        "quote",
+        "subject",
+        "amount",
+        "due_at",
+        "state",
+        "paid_at",
+        "received",
+        "owed",
+        "paid_back",
+        "disputed",
     ];
     let mut table = CsvWriter::new(CsvForm::ITALIAN, HEADS);
     for row in rows {
@@ -915,7 +901,7 @@ async fn ledger_of(node: &Node, id: PaymentId) -> Result<Vec<LedgerLineView>, Pr
     };
     let stream = StreamId::Payment(id);
     let batches = node.journal().batches_of(stream, 0).await.map_err(failed)?;
-    let records = records::<tornello_engine::payment::Event>(&batches, stream, 0).map_err(failed)?;
+    let records = records::<payment::Event>(&batches, stream, 0).map_err(failed)?;
     let payment = Payment::replay(id, &records);
     let line = |record: &tornello_engine::record::Record<_>, line: ledger::Line| LedgerLineView {
         seq: record.seq,
@@ -947,8 +933,7 @@ pub async fn cancel(
     seen(&node, &caller, Scope::Book, id, |_, _| ()).await?;
     let envelope = envelope(&node, &caller, &key, &["cancel payment", &id.to_string()], &(), &[], None)?;
     let cause = CAUSE.parse().map_err(|_| Problem::invalid("cause"))?;
-    node.payment(id, envelope, Command::Cancel { owner: caller.owner(), cause }).await?;
-    payments::advance(&node, id).await?;
+    payments::cancel(&node, id, envelope, caller.owner(), cause).await?;
     Ok(HttpResponse::Ok().json(view(&node, &caller, &connected, id).await?))
 }
 
@@ -975,7 +960,7 @@ pub async fn checkout(
     if connected.0.as_ref().is_none_or(|pagopa| !pagopa.has_checkout()) {
         return Err(gateway_off("This installation has no payment pages."));
     }
-    view.checkout_url = Some(page_for(&node, &connected, id, &form).await?);
+    view.checkout_url = Some(page_for(&node, id, &form).await?);
     Ok(HttpResponse::Ok().json(view))
 }
 
@@ -988,7 +973,7 @@ pub async fn checkout(
     responses((status = 200, description = "It is paid", body = PaymentView), crate::openapi::Problems),
 )]
 #[post("/payments/{payment}/desk")]
-pub async fn desk(
+pub async fn pay_at_desk(
     node: web::Data<Node>,
     connected: Connected,
     caller: Caller,
@@ -1004,10 +989,11 @@ pub async fn desk(
     });
     // A desk that repeats itself is answered again; one that would take money for what is paid is stopped before it does.
     if is_new.await? == Some(false) {
-        return Err(tornello_engine::payment::Refusal::AlreadyPaid.into());
+        return Err(payment::Refusal::AlreadyPaid.into());
     }
+    let node = node.into_inner();
     receive_at_desk(&node, id, source).await?;
-    payments::advance(&node, id).await?;
+    payments::drive(&node, id).await.or_else(under_way)?;
     Ok(HttpResponse::Ok().json(view(&node, &caller, &connected, id).await?))
 }
 

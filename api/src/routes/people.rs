@@ -133,7 +133,13 @@ pub async fn keep_holder(node: &Node, slot: SlotId, envelope: &Envelope, holder:
 }
 
 /// As [`keep`], for whoever pays; kept until `until`.
-pub async fn keep_for(node: &Node, museum: MuseumId, envelope: &Envelope, form: Option<&ContactForm>, until: Timestamp) -> Result<Option<PersonId>, Problem> {
+pub async fn keep_for(
+    node: &Node,
+    museum: MuseumId,
+    envelope: &Envelope,
+    form: Option<&ContactForm>,
+    until: Timestamp,
+) -> Result<Option<PersonId>, Problem> {
     let Some(form) = form.cloned() else { return Ok(None) };
     put(node, museum, envelope, &examined(form)?, until).await.map(Some)
 }

@@ -14,10 +14,10 @@ use tornello_engine::ids::PaymentId;
 use tornello_engine::money::Cents;
 
 use crate::auth::{Caller, Scope};
-use crate::pagopa::fdr::{self, Flow, FLOW_MAX, KnownReceipt, Match, Quarantine, Reading, Taken, Transfer};
+use crate::bank::statement::STATEMENT_BYTES_MAX;
+use crate::pagopa::fdr::{self, FLOW_MAX, Flow, KnownReceipt, Match, Quarantine, Reading, Taken, Transfer};
 use crate::pagopa::gateway::Pagopa;
 use crate::pagopa::reconciliation::{Reconciliation, TakeError, known, payment_of};
-use crate::bank::statement::STATEMENT_BYTES_MAX;
 use crate::problem::Problem;
 use crate::routes::files;
 use crate::routes::payments::Connected;
@@ -245,7 +245,13 @@ pub struct ReceiptView {
     responses((status = 200, description = "The report", body = ReportView), crate::openapi::Problems),
 )]
 #[get("/reconciliation")]
-pub async fn report(node: web::Data<Node>, connected: Connected, kept: Kept, caller: Caller, query: web::Query<ReportQuery>) -> Result<HttpResponse, Problem> {
+pub async fn get(
+    node: web::Data<Node>,
+    connected: Connected,
+    kept: Kept,
+    caller: Caller,
+    query: web::Query<ReportQuery>,
+) -> Result<HttpResponse, Problem> {
     let (pagopa, kept) = open(&caller, &connected, &kept)?;
     let today = calendar::local_day(node.now());
     let to = query.to.unwrap_or(today);
@@ -315,7 +321,9 @@ fn flow_view(flow: &Flow, report: &fdr::Report, paid_by_report: &[(PaymentId, St
     };
     let unmatched = |(reported, found): (&fdr::Reported, &Match)| {
         let (payment, what) = match *found {
-            Match::Received { payment } if paid_by_report.iter().any(|(of, iur)| *of == payment && *iur == reported.iur) => (Some(payment), "paid_by_report"),
+            Match::Received { payment } if paid_by_report.iter().any(|(of, iur)| *of == payment && *iur == reported.iur) => {
+                (Some(payment), "paid_by_report")
+            }
             Match::Received { .. } => return None,
             Match::WithoutReceipt { payment } => (Some(payment), "paid_by_report"),
             Match::AmountDiffers { payment, .. } => (Some(payment), "amount_differs"),

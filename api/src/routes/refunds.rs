@@ -267,8 +267,7 @@ pub async fn list(node: web::Data<Node>, caller: Caller, request: HttpRequest, q
 }
 
 fn csv(rows: &[RefundRow]) -> HttpResponse {
-    const HEADS: [&str; 11] =
-        ["refund", "museum", "opened_at", "amount", "why", "state", "batch", "way", "reference", "executed_on", "returned"];
+    const HEADS: [&str; 11] = ["refund", "museum", "opened_at", "amount", "why", "state", "batch", "way", "reference", "executed_on", "returned"];
     let mut table = CsvWriter::new(CsvForm::ITALIAN, HEADS);
     for row in rows {
         let item = RefundItem::from(row);
@@ -496,7 +495,10 @@ async fn file(node: &Node, batch: Code, form: &ExportForm, iban: Iban, sent: &[B
     for row in sent {
         let id = RefundId { payment: row.payment, number: row.number };
         let person = row.payee.parse().map_err(|_| Problem::unavailable("a payee cannot be read"))?;
-        let erased = || Problem::new(actix_web::http::StatusCode::CONFLICT, "payee_missing", "it is not known to which account the refund goes").with("refund", id);
+        let erased = || {
+            Problem::new(actix_web::http::StatusCode::CONFLICT, "payee_missing", "it is not known to which account the refund goes")
+                .with("refund", id)
+        };
         let payee = account_of(node, person).await?.ok_or_else(erased)?;
         transfers.push(Transfer {
             debtor: debtor.clone(),

@@ -10,26 +10,18 @@ use actix_web::http::header::{self, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse, web};
 use futures_util::StreamExt;
 use futures_util::future::LocalBoxFuture;
-use tornello_actors::digest::digest;
 use tornello_actors::failure::Failure;
 use tornello_actors::node::Node;
 use tornello_actors::payments;
-use tornello_engine::envelope::Envelope;
-use tornello_engine::ids::{HoldId, KeyId, PaymentId};
-use tornello_engine::payment::{Command, Payment, Receipt, Refusal, Source};
+use tornello_engine::ids::PaymentId;
+use tornello_engine::payment::{Payment, Receipt, Refusal, Source};
 
 use crate::pagopa::soap::{self, Asked, Debtor, Fault, GetDetails, Position, Station};
 use crate::problem::Problem;
-use crate::routes::payments::{Connected, TOKEN_S, prolong};
+use crate::routes::payments::{Connected, TOKEN_S};
 
 /// Where the node asks.
 pub const PATH: &str = "/pagopa";
-
-/// A payment as the node asks about it.
-struct Due {
-    position: Position,
-    holds: Vec<HoldId>,
-}
 
 /// The payments of an installation, as the station sees them.
 struct Payments {
@@ -38,12 +30,12 @@ struct Payments {
 
 impl Payments {
     /// What is due for a payment that can be made now.
-    async fn due(&self, asked: Asked<'_>) -> Result<Due, Fault> {
+    async fn due(&self, asked: Asked<'_>) -> Result<Position, Fault> {
         let now = self.node.now();
         let look = move |payment: &Payment| {
             let payable = payment.payable(now)?;
             let opened = payment.opened().filter(|opened| opened.gateway.is_position()).ok_or(Refusal::UnknownPayment)?;
-            let position = Position {
+            Ok(Position {
                 amount: payable.amount_cents,
                 due_at: payable.due_at,
                 description: opened.subject.clone(),
@@ -51,28 +43,12 @@ impl Payments {
                 // Tickets are sold to whoever pays: nobody is asked for a fiscal code, so there is none to tell. The XSD takes any 2 to 16 characters, and this is
                 // what the platform itself writes for a debtor who is not named.
                 debtor: Debtor::anonymous(),
-            };
-            Ok(Due { position, holds: opened.items.iter().map(|item| item.hold).collect() })
+            })
         };
         match self.node.look_payment(asked.payment, look).await {
-            Ok(due) => due.map_err(|refusal| fault(&refusal)),
-            Err(failure) => Err(failed(asked.payment, &failure)),
+            Ok(position) => position.map_err(|refusal| fault(&refusal)),
+            Err(failure) => Err(failed(asked.payment, failure.map(payments::Refusal::Payment))),
         }
-    }
-
-    /// Notes that somebody is paying, and keeps the places meanwhile. Places that cannot be kept so long are no reason to refuse the money: a receipt that comes
-    /// after their end looks for places again, or pays back.
-    async fn activate(&self, asked: Asked<'_>, due: &Due) -> Result<(), Fault> {
-        let until = self.node.now().plus_seconds(TOKEN_S);
-        match self.node.payment(asked.payment, fresh(), Command::Activate { until }).await {
-            Ok(_) => {}
-            Err(Failure::Refused(refusal)) => return Err(fault(&refusal)),
-            Err(failure) => return Err(failed(asked.payment, &failure)),
-        }
-        if let Err(failure) = prolong(&self.node, asked.payment, &due.holds, until).await {
-            tracing::warn!(payment = %asked.payment, %failure, "the places of a payment that is being made cannot be kept");
-        }
-        Ok(())
     }
 
     async fn take(&self, asked: Asked<'_>, receipt: &soap::Receipt) -> Result<(), Fault> {
@@ -87,32 +63,23 @@ impl Payments {
             stand_in: receipt.stand_in,
             fee_cents: receipt.fee,
         };
-        match self.node.payment(asked.payment, fresh(), Command::Receive { receipt }).await {
-            Ok(_) => {}
-            Err(Failure::Refused(refusal)) => return Err(fault(&refusal)),
-            Err(failure) => return Err(failed(asked.payment, &failure)),
-        }
-        // The node is not kept waiting for the tickets: they follow from what is written.
-        let (node, payment) = (Arc::clone(&self.node), asked.payment);
-        actix_web::rt::spawn(async move {
-            if let Err(failure) = payments::advance(&node, payment).await {
-                tracing::warn!(%payment, %failure, "a payment is paid and will be driven on");
-            }
-        });
-        Ok(())
+        // The node is not kept waiting for the tickets: they follow by themselves from what is written.
+        payments::receive(&self.node, asked.payment, receipt).await.map_err(|failure| failed(asked.payment, failure))
     }
 }
 
 impl Station for Payments {
     fn verify<'a>(&'a self, asked: Asked<'a>) -> LocalBoxFuture<'a, Result<Position, Fault>> {
-        Box::pin(async move { Ok(self.due(asked).await?.position) })
+        Box::pin(self.due(asked))
     }
 
     fn get<'a>(&'a self, asked: Asked<'a>, _: &'a GetDetails) -> LocalBoxFuture<'a, Result<Position, Fault>> {
         Box::pin(async move {
-            let due = self.due(asked).await?;
-            self.activate(asked, &due).await?;
-            Ok(due.position)
+            let position = self.due(asked).await?;
+            // Places that cannot be kept so long are no reason to refuse the money: a receipt that comes after their end looks for places again, or pays back.
+            let until = self.node.now().plus_seconds(TOKEN_S);
+            payments::activate(&self.node, asked.payment, until).await.map_err(|failure| failed(asked.payment, failure))?;
+            Ok(position)
         })
     }
 
@@ -135,20 +102,14 @@ const fn fault(refusal: &Refusal) -> Fault {
 }
 
 /// What the node is told when nothing is known to have been done: it asks again.
-fn failed(payment: PaymentId, failure: &Failure<Refusal>) -> Fault {
+fn failed(payment: PaymentId, failure: Failure<payments::Refusal>) -> Fault {
     match failure {
-        Failure::Refused(refusal) => fault(refusal),
-        _ => {
-            tracing::error!(%payment, %failure, "the station cannot answer for a payment");
+        Failure::Refused(payments::Refusal::Payment(refusal)) => fault(&refusal),
+        failure => {
+            tracing::error!(%payment, ?failure, "the station cannot answer for a payment");
             Fault::System
         }
     }
-}
-
-/// The envelope of a message of the node. Each is decided anew, also one that is repeated: the payment itself knows what it has seen.
-fn fresh() -> Envelope {
-    let key = digest(&[b"pagopa", &rand::random::<u128>().to_be_bytes()]);
-    Envelope { who: KeyId::SYSTEM, key, body: key, parties: Vec::new(), assessment: None, order: None }
 }
 
 /// Takes a message of the node. Without settings there is no station.
