@@ -2,6 +2,7 @@
 //! journal: delete the file and it is built again. Nothing here is ever the truth.
 
 pub mod payments;
+pub mod quotes;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -25,7 +26,7 @@ use crate::journal::{Batch, Head, Journal, JournalError, StreamId};
 use crate::streams::corrupt;
 
 /// Raised whenever a table, a head or a snapshot changes its form: an older file is thrown away and built again.
-const FORMAT: i64 = 7;
+const FORMAT: i64 = 8;
 /// How many batches one round takes in; a full one has about a megabyte.
 const ROUND: u32 = 64;
 /// How many snapshots wait to be written; more are left out, which costs a longer replay and nothing else.
@@ -56,7 +57,7 @@ const SCHEMA: &str = "
         changed_at INTEGER NOT NULL
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX ticket_by_slot ON ticket (slot, ticket);
-    PRAGMA user_version = 7;";
+    PRAGMA user_version = 8;";
 
 /// What can go wrong with the read models.
 #[derive(Debug, thiserror::Error)]
@@ -172,6 +173,7 @@ impl Views {
     /// Throws everything away, to be built again from the journal.
     pub async fn clear(&self) -> Result<(), ViewsError> {
         sqlx::raw_sql(payments::SCHEMA).execute(&self.pool).await?;
+        sqlx::raw_sql(quotes::SCHEMA).execute(&self.pool).await?;
         sqlx::raw_sql(SCHEMA).execute(&self.pool).await?;
         self.rows_sender.send_replace(0);
         Ok(())
@@ -417,6 +419,7 @@ struct Rows {
     /// (ticket, whether it is blocked, time).
     blocks: Vec<serde_json::Value>,
     payments: payments::Rows,
+    quotes: quotes::Rows,
 }
 
 impl Rows {
@@ -429,6 +432,8 @@ impl Rows {
                     record.events.iter().for_each(|event| self.event(&record, event));
                 }
                 StreamId::Payment(payment) => self.payments.read(payment, &frame.record().map_err(|error| corrupt(batch, &error))?),
+                StreamId::Quote(quote) => self.quotes.quote(quote, &frame.record().map_err(|error| corrupt(batch, &error))?),
+                StreamId::Account(account) => self.quotes.account(account, &frame.record().map_err(|error| corrupt(batch, &error))?),
                 _ => {}
             }
         }
@@ -543,6 +548,7 @@ impl Rows {
             }
         }
         self.payments.write(&mut tx).await?;
+        self.quotes.write(&mut tx).await?;
         move_on(&mut tx, "rows", last.number, &last.hash()).await?;
         tx.commit().await
     }
