@@ -8,12 +8,12 @@ use tornello_engine::{order, payment, voucher};
 use super::{Problem, data_of};
 
 /// Status, title, detail.
-type Told = (StatusCode, &'static str, &'static str);
+pub(super) type Told = (StatusCode, &'static str, &'static str);
 
-const UNKNOWN: StatusCode = StatusCode::NOT_FOUND;
-const AGAINST: StatusCode = StatusCode::CONFLICT;
+pub(super) const UNKNOWN: StatusCode = StatusCode::NOT_FOUND;
+pub(super) const AGAINST: StatusCode = StatusCode::CONFLICT;
 const GONE: StatusCode = StatusCode::GONE;
-const IMPOSSIBLE: StatusCode = StatusCode::UNPROCESSABLE_ENTITY;
+pub(super) const IMPOSSIBLE: StatusCode = StatusCode::UNPROCESSABLE_ENTITY;
 
 fn payment(refusal: &payment::Refusal) -> Told {
     use payment::Refusal as R;
@@ -85,7 +85,7 @@ fn order(refusal: &order::Refusal) -> Told {
     }
 }
 
-fn told(code: &'static str, (status, title, detail): Told, refusal: &impl Serialize) -> Problem {
+pub(super) fn told(code: &'static str, (status, title, detail): Told, refusal: &impl Serialize) -> Problem {
     let mut problem = Problem::new(status, code, title).detail(detail);
     problem.0.data = data_of(refusal);
     problem

@@ -24,7 +24,7 @@ pub struct Known {
 }
 
 /// Problems that do not come from a refusal, or whose text there names a case.
-const OTHERS: [(&str, u16, &str, &str); 47] = [
+const OTHERS: [(&str, u16, &str, &str); 50] = [
     ("malformed", 400, "something in the request cannot be read", "The title says what; it is a fault in the program that asks."),
     (
         "idempotency_key_missing",
@@ -105,6 +105,24 @@ const OTHERS: [(&str, u16, &str, &str); 47] = [
         409,
         "it is not known to which account the refund goes",
         "`refund` is the one. Name the account: PUT /v1/refunds/{refund}/payee.",
+    ),
+    (
+        "extra_not_priced",
+        422,
+        "the extra has no price, or one that is not yours to set",
+        "Name an extra of the museum's rules for groups without a price; others are for the office to price.",
+    ),
+    (
+        "no_slots_for_group",
+        409,
+        "not enough slots have the places from that time on",
+        "The group goes round in `parts` parts: choose another time or day, or name the slots.",
+    ),
+    (
+        "settlement_refused",
+        409,
+        "the quote could not be settled like that",
+        "`reason` says why. The quote stands as it was sent: accept it with another way to pay.",
     ),
     ("wait", 409, "the building is full", "Wait for people to leave: the ticket stays good."),
 ];
@@ -231,6 +249,7 @@ pub fn all() -> Vec<Known> {
     let mut all: Vec<Known> = OTHERS.into_iter().map(other).collect();
     all.extend(refusals().into_iter().map(|refusal| known(refusal.into())));
     all.extend(refusals_of_money().into_iter().map(known));
+    all.extend(super::quotes::one_of_each().into_iter().map(known));
     all.sort_by_key(|problem| problem.code);
     all.dedup_by_key(|problem| problem.code);
     all
@@ -277,6 +296,8 @@ mod tests {
             include_str!("../../../engine/src/payment/refusal.rs"),
             include_str!("../../../engine/src/voucher.rs"),
             include_str!("../../../engine/src/order.rs"),
+            include_str!("../../../engine/src/quote/refusal.rs"),
+            include_str!("../../../engine/src/account.rs"),
             include_str!("../../../engine/src/museum.rs"),
             include_str!("../../../engine/src/tariff.rs"),
             include_str!("../../../engine/src/ticket.rs"),
@@ -289,7 +310,8 @@ mod tests {
         let all = all();
         let found: BTreeSet<&str> = all.iter().map(|problem| problem.code).collect();
         assert_eq!(found, expected);
-        let statuses: BTreeMap<&str, u16> = refusals_of_money().iter().map(|problem| (problem.0.code, problem.0.status)).collect();
+        let statuses: BTreeMap<&str, u16> =
+            refusals_of_money().iter().chain(&super::super::quotes::one_of_each()).map(|problem| (problem.0.code, problem.0.status)).collect();
         for Known { code, status, .. } in &all {
             assert!(statuses.get(code).is_none_or(|other| other == status), "{code} has two statuses");
         }

@@ -225,7 +225,7 @@ pub struct GroupPolicyView {
         (status = 304, description = "You have it"), crate::openapi::Problems),
 )]
 #[get("/museums/{museum}/group-policy")]
-pub async fn get(
+pub async fn get_policy(
     node: web::Data<Node>,
     caller: Caller,
     museum: web::Path<String>,
@@ -259,7 +259,7 @@ pub async fn get(
         crate::openapi::Problems),
 )]
 #[put("/museums/{museum}/group-policy")]
-pub async fn set(
+pub async fn set_policy(
     node: web::Data<Node>,
     caller: Caller,
     key: IdempotencyKey,

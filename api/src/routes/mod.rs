@@ -1,5 +1,6 @@
 //! Everything that can be asked over HTTP, one line each. A handler is ten lines: parse, authorise, ask, answer; rules live in `engine`.
 
+pub mod accounts;
 pub mod availability;
 pub mod docs;
 pub mod gates;
@@ -14,6 +15,8 @@ pub mod museums;
 pub mod payments;
 pub mod people;
 pub mod plans;
+pub mod quote_files;
+pub mod quotes;
 pub mod readings;
 pub mod reconciliation;
 pub mod refunds;
@@ -65,10 +68,17 @@ fn v1(routes: &mut ServiceConfig<'_>) {
     routes.service(museums::list).service(museums::get).service(museums::register);
     routes.service(plans::get_plan).service(plans::set_plan);
     routes.service(tariffs::get_tariff).service(tariffs::set_tariff).service(tariffs::get_ceiling).service(tariffs::set_ceiling);
-    routes.service(group_policy::get).service(group_policy::set);
+    routes.service(group_policy::get_policy).service(group_policy::set_policy);
     routes.service(slots::get).service(slots::set_capacity).service(slots::set_quotas).service(slots::close).service(slots::reopen);
     routes.service(history::get);
-    routes.service(sales::create).service(sales::list).service(sales::get).service(sales::cancel).service(sales::block).service(sales::unblock);
+    routes
+        .service(sales::create)
+        .service(sales::list)
+        .service(sales::export)
+        .service(sales::get)
+        .service(sales::cancel)
+        .service(sales::block)
+        .service(sales::unblock);
     routes.service(tickets::keys).service(tickets::of_slot).service(tickets::of_sale_pdf);
     routes.service(tickets::get).service(tickets::svg).service(tickets::png).service(tickets::pdf);
     routes.service(people::get).service(people::erase);
@@ -83,6 +93,12 @@ fn v1(routes: &mut ServiceConfig<'_>) {
     routes.service(refunds::list).service(refunds::export).service(refunds::get_batch).service(refunds::get).service(refunds::set_payee);
     routes.service(refunds::confirm).service(refunds::came_back).service(refunds::pay_out);
     routes.service(reconciliation::take_flow).service(reconciliation::take_statement).service(reconciliation::get);
+    routes.service(quotes::draft).service(quotes::list).service(quotes::export).service(quotes::read).service(quotes::revise);
+    routes.service(quotes::send).service(quotes::accept).service(quotes::confirm).service(quotes::reopen);
+    routes.service(quotes::refuse).service(quotes::cancel);
+    routes.service(quote_files::quote_document).service(quote_files::tickets_document);
+    routes.service(accounts::open).service(accounts::list).service(accounts::read).service(accounts::change);
+    routes.service(accounts::agree).service(accounts::settle);
     routes.service(vouchers::issue).service(vouchers::get);
 }
 
