@@ -18,6 +18,7 @@ mod routes_museums;
 mod routes_payments;
 mod routes_people;
 mod routes_readings;
+mod routes_reconciliation;
 mod routes_refunds;
 mod routes_sales;
 mod routes_scans;
