@@ -1,12 +1,12 @@
-//! One ticket code as a QR code: as SVG for pages, as PNG for mails and wallets, as runs of modules for `pdf`.
+//! Texts as QR codes: ticket codes as SVG for pages and as PNG for mails and wallets, these and payment notices as runs of modules for `pdf`.
 //!
-//! Always the alphanumeric mode (what ticket codes are made for) at level Q: a quarter of the codewords may be lost to a fold or a bad printer. Every image
-//! carries its own quiet zone. A page that shows one gives it its label: the image has none.
+//! Tickets in the alphanumeric mode (what their codes are made for) at level Q: a quarter of the codewords may be lost to a fold or a bad printer. Notices as
+//! pagoPA asks: version 4 at level M. Every image carries its own quiet zone. A page that shows one gives it its label: the image has none.
 
 use std::fmt::Write as _;
 
 use fast_qr::qr::{QRBuilder, QRCode};
-use fast_qr::{ECL, Mode};
+use fast_qr::{ECL, Mode, Version};
 
 use super::PrintError;
 
@@ -78,9 +78,12 @@ impl Matrix {
         if !drawable {
             return Err(PrintError::NotACode);
         }
-        let qr: QRCode = QRBuilder::new(code).mode(Mode::Alphanumeric).ecl(ECL::Q).build().map_err(PrintError::unwritable)?;
-        let dark = (0..qr.size).flat_map(|y| qr[y].iter().map(|module| module.value())).collect();
-        Ok(Self { size: qr.size, dark })
+        Ok(Self::from(QRBuilder::new(code).mode(Mode::Alphanumeric).ecl(ECL::Q).build().map_err(PrintError::unwritable)?))
+    }
+
+    /// The matrix of a notice's text, of which version 4 holds 62 bytes at level M: more than the longest one has.
+    pub(super) fn of_notice(text: &str) -> Result<Self, PrintError> {
+        Ok(Self::from(QRBuilder::new(text).mode(Mode::Byte).ecl(ECL::M).version(Version::V04).build().map_err(PrintError::unwritable)?))
     }
 
     /// The dark modules, row by row.
@@ -93,6 +96,13 @@ impl Matrix {
                 run[0].then_some(Run { x: from, y, length: run.len() })
             })
         })
+    }
+}
+
+impl From<QRCode> for Matrix {
+    fn from(qr: QRCode) -> Self {
+        let dark = (0..qr.size).flat_map(|y| qr[y].iter().map(|module| module.value())).collect();
+        Self { size: qr.size, dark }
     }
 }
 
@@ -112,6 +122,17 @@ pub(super) mod tests {
         let grids = picture.detect_grids();
         assert_eq!(grids.len(), 1);
         grids[0].decode().unwrap()
+    }
+
+    /// What a reader sees in a matrix of which each module is 4 pixels wide: version and level of the code, and its text.
+    pub(in crate::print) fn read(matrix: &Matrix) -> (usize, u16, String) {
+        let side = matrix.size + 2 * QUIET_ZONE;
+        let mut dark = vec![false; side * side];
+        for Run { x, y, length } in matrix.runs() {
+            dark[(y + QUIET_ZONE) * side + x + QUIET_ZONE..][..length].fill(true);
+        }
+        let (meta, text) = scan(side * 4, |x, y| if dark[y / 4 * side + x / 4] { 0 } else { 255 });
+        (meta.version.0, meta.ecc_level, text)
     }
 
     #[test]

@@ -11,8 +11,8 @@ use skrifa::metrics::GlyphMetrics;
 
 use super::PrintError;
 
-/// How much of one text is looked at: far more than any box holds.
-const CHARACTERS_MAX: usize = 500;
+/// How much of one text is looked at: far more than any box holds, and a long paragraph.
+const CHARACTERS_MAX: usize = 2_000;
 const ELLIPSIS: char = '…';
 const NO_GLYPH: char = '?';
 
