@@ -2,7 +2,7 @@
 //!
 //! The cast: one [`owner`] for each stream in use, found and rebuilt by the [`registry`]; the journal's one [`journal::writer`], on its own thread; the
 //! [`board`] that the writer keeps, from which everybody reads counters; the [`views`] that follow the journal; [`sensors`] that turn readings into commands; [`moves`] that lead
-//! tickets from one slot to another, [`payments`] that make sales of money.
+//! tickets from one slot to another, [`payments`] that make sales of money, [`quotes`] that lead a group from its quote to its tickets.
 
 pub mod availability;
 pub mod board;
@@ -19,6 +19,7 @@ pub mod node;
 pub mod owner;
 pub mod payments;
 pub mod people;
+pub mod quotes;
 pub mod registry;
 pub mod sensors;
 pub mod signing;
@@ -26,5 +27,6 @@ mod sqlite;
 pub mod start;
 pub mod streams;
 pub mod threads;
+pub mod tills;
 pub mod verify;
 pub mod views;

@@ -6,16 +6,19 @@ use std::time::Duration;
 
 use actix::ArbiterHandle;
 use tokio::sync::{Semaphore, watch};
+use tornello_engine::account::{self, Account};
 use tornello_engine::aggregate::Aggregate;
 use tornello_engine::channel::Channel;
 use tornello_engine::envelope::Envelope;
-use tornello_engine::ids::{KeyId, MuseumId, OrderId, PaymentId, SlotId, VoucherId};
+use tornello_engine::ids::{AccountId, Code, KeyId, MuseumId, OrderId, PaymentId, QuoteId, SlotId, TillId, VoucherId};
 use tornello_engine::museum::{self, Museum};
 use tornello_engine::order::{self, Order};
 use tornello_engine::payment::{self, Payment};
+use tornello_engine::quote::{self, Quote};
 use tornello_engine::recall::Recall;
 use tornello_engine::record::Record;
 use tornello_engine::slot::{self, Slot};
+use tornello_engine::till::{self, Till};
 use tornello_engine::time::Timestamp;
 use tornello_engine::voucher::{self, Voucher};
 
@@ -23,6 +26,7 @@ use crate::availability::{Near, Nearby};
 use crate::board::{Board, SlotHead};
 use crate::clock::{Clock, RealClock};
 use crate::codes::{Codes, CodesError};
+use crate::digest::digest;
 use crate::failure::Failure;
 use crate::history::{self, Page, Past};
 use crate::journal::file::{self, FileJournal};
@@ -35,12 +39,14 @@ use crate::museums::Museums;
 use crate::owner::{Answer, Silent, Tell};
 use crate::payments::{self, Gateway, Paying, Payments};
 use crate::people::{MasterKey, People, PeopleError, Pseudonymiser};
+use crate::quotes::{self, Quotes, Quoting};
 use crate::registry::Registry;
 use crate::sensors::{Occupancy, Reading, Rejected, Sensors};
 use crate::signing::{SigningError, SigningKeys};
-use crate::start::{self, Checked, Memory};
+use crate::start::{self, Boards, Checked, Memory};
 use crate::streams::{Creating, Streams, read_failed};
 use crate::threads::Threads;
+use crate::tills::Tills;
 use crate::views::{Views, ViewsError};
 use grants::Grants;
 
@@ -172,7 +178,13 @@ pub struct Node {
     payment_owners: Registry<Payment, Payments>,
     voucher_owners: Registry<Voucher, Silent>,
     order_owners: Registry<Order, Silent>,
+    quote_owners: Registry<Quote, Quotes>,
+    till_owners: Registry<Till, Tills>,
+    account_owners: Registry<Account, Silent>,
     payments: Arc<Payments>,
+    quotes: Arc<Quotes>,
+    tills: Arc<Tills>,
+    quoting: Quoting,
     creating: Arc<Creating>,
     gateway: OnceLock<Arc<dyn Gateway>>,
     paying: Paying,
@@ -252,14 +264,16 @@ impl Node {
         progress: impl FnMut(u64),
     ) -> Result<Running, StartError> {
         let (board, museums, payments) = (Arc::new(Board::default()), Arc::new(Museums::default()), Arc::new(Payments::default()));
-        let creating = Arc::new(Creating::default());
+        let (quotes, tills, creating) = (Arc::new(Quotes::default()), Arc::new(Tills::default()), Arc::new(Creating::default()));
         let views = files.as_ref().map(|files| files.views.clone());
         let (snapshots, writing) = views.as_ref().map(Views::snapshots).unzip();
         let runtime = tokio::runtime::Handle::current();
         let streams = Streams::new(Arc::clone(&journal), snapshots, Arc::clone(&museums), Arc::clone(&board), Arc::clone(&creating), runtime);
-        let started = rebuild(journal.as_ref(), views.as_ref(), &streams, (&board, &museums, &payments), progress).await?;
+        let boards = Boards { slots: &board, museums: &museums, payments: &payments, quotes: &quotes, tills: &tills };
+        let started = rebuild(journal.as_ref(), views.as_ref(), &streams, boards, progress).await?;
         check_clock(&started.head, clock.now(), settings.accept_clock)?;
         board.forget(clock.now().plus_seconds(-FORGET_AFTER_S));
+        quotes.forget(clock.now().plus_seconds(-FORGET_AFTER_S));
         let sensors = Sensors::default();
         sensors.restore(&board, &museums);
 
@@ -277,7 +291,13 @@ impl Node {
         let (run_on, jobs, time) = parts();
         let voucher_owners = Registry::new(run_on, jobs, time, Arc::clone(&streams) as _, Arc::new(Silent), Arc::clone(&streams) as _);
         let (run_on, jobs, time) = parts();
-        let order_owners = Registry::new(run_on, jobs, time, Arc::clone(&streams) as _, Arc::new(Silent), streams as _);
+        let order_owners = Registry::new(run_on, jobs, time, Arc::clone(&streams) as _, Arc::new(Silent), Arc::clone(&streams) as _);
+        let (run_on, jobs, time) = parts();
+        let quote_owners = Registry::new(run_on, jobs, time, Arc::clone(&streams) as _, Arc::clone(&quotes), Arc::clone(&streams) as _);
+        let (run_on, jobs, time) = parts();
+        let till_owners = Registry::new(run_on, jobs, time, Arc::clone(&streams) as _, Arc::clone(&tills), Arc::clone(&streams) as _);
+        let (run_on, jobs, time) = parts();
+        let account_owners = Registry::new(run_on, jobs, time, Arc::clone(&streams) as _, Arc::new(Silent), streams as _);
         drop(queue);
 
         let mut ending: Vec<_> = writing.map(tokio::spawn).into_iter().collect();
@@ -296,7 +316,13 @@ impl Node {
             payment_owners,
             voucher_owners,
             order_owners,
+            quote_owners,
+            till_owners,
+            account_owners,
             payments,
+            quotes,
+            tills,
+            quoting: Quoting::default(),
             creating,
             gateway: OnceLock::new(),
             paying: Paying::default(),
@@ -317,6 +343,8 @@ impl Node {
         tasks.push(tokio::spawn(async move { moves::keep_moving(&moving).await }));
         let paying = Arc::clone(&node);
         tasks.push(tokio::spawn(async move { payments::keep_paying(&paying).await }));
+        let quoting = Arc::clone(&node);
+        tasks.push(tokio::spawn(async move { quotes::keep_quoting(&quoting).await }));
         Ok(Running { node, writer: thread, ending, tasks })
     }
 
@@ -428,6 +456,77 @@ impl Node {
         look: impl Fn(&Order) -> R + Clone + Send + 'static,
     ) -> Result<R, Failure<order::Refusal>> {
         self.order_owners.look(StreamId::Order(order), look).await
+    }
+
+    /// Gives a command to a quote.
+    pub async fn quote(&self, quote: QuoteId, envelope: Envelope, command: quote::Command) -> Answer<Quote> {
+        let stream = StreamId::Quote(quote);
+        let _creating = matches!(command, quote::Command::Draft { .. }).then(|| self.creating.begin(stream));
+        self.quote_owners.ask(stream, envelope, command).await
+    }
+
+    /// Looks at a quote; answers when all that was seen is on the disk.
+    pub async fn look_quote<R: Send + 'static>(
+        &self,
+        quote: QuoteId,
+        look: impl Fn(&Quote) -> R + Clone + Send + 'static,
+    ) -> Result<R, Failure<quote::Refusal>> {
+        self.quote_owners.look(StreamId::Quote(quote), look).await
+    }
+
+    /// Gives a command to a till session. Open one with [`crate::tills::open`], which sees to it that a desk has one at a time.
+    pub async fn till(&self, till: TillId, envelope: Envelope, command: till::Command) -> Answer<Till> {
+        let stream = StreamId::Till(till);
+        let _creating = matches!(command, till::Command::Open { .. }).then(|| self.creating.begin(stream));
+        self.till_owners.ask(stream, envelope, command).await
+    }
+
+    /// Looks at a till session; answers when all that was seen is on the disk.
+    pub async fn look_till<R: Send + 'static>(
+        &self,
+        till: TillId,
+        look: impl Fn(&Till) -> R + Clone + Send + 'static,
+    ) -> Result<R, Failure<till::Refusal>> {
+        self.till_owners.look(StreamId::Till(till), look).await
+    }
+
+    /// The account with a code.
+    #[must_use]
+    pub fn account_id(code: Code) -> AccountId {
+        AccountId(digest(&[b"account", code.as_str().as_bytes()]).0 as u64)
+    }
+
+    /// Gives a command to an operator's account.
+    pub async fn account(&self, code: Code, envelope: Envelope, command: account::Command) -> Answer<Account> {
+        let stream = StreamId::Account(Self::account_id(code));
+        let _creating = matches!(command, account::Command::Open { .. }).then(|| self.creating.begin(stream));
+        self.account_owners.ask(stream, envelope, command).await
+    }
+
+    /// Looks at an operator's account; answers when all that was seen is on the disk.
+    pub async fn look_account<R: Send + 'static>(
+        &self,
+        code: Code,
+        look: impl Fn(&Account) -> R + Clone + Send + 'static,
+    ) -> Result<R, Failure<account::Refusal>> {
+        self.account_owners.look(StreamId::Account(Self::account_id(code)), look).await
+    }
+
+    /// The quotes that are open, or whose visit is to come.
+    #[must_use]
+    pub fn quotes(&self) -> &Quotes {
+        &self.quotes
+    }
+
+    /// The till sessions that are open.
+    #[must_use]
+    pub fn tills(&self) -> &Tills {
+        &self.tills
+    }
+
+    /// Who drives quotes.
+    pub(crate) const fn quoting(&self) -> &Quoting {
+        &self.quoting
     }
 
     /// The payments that are not finished.
@@ -543,7 +642,7 @@ impl Node {
         &self.journal
     }
 
-    /// Wakes every slot and payment whose deadline has come, now: what the clock does by itself, for tests and replays that set it.
+    /// Wakes every slot, payment and quote whose deadline has come, now: what the clock does by itself, for tests and replays that set it.
     pub async fn wake_due(&self) {
         let now = self.clock.now();
         for slot in self.board.due(now) {
@@ -556,6 +655,11 @@ impl Node {
                 tracing::warn!(%payment, %failure, "a payment could not be woken");
             }
         }
+        for quote in self.quotes.due(now) {
+            if let Err(failure) = self.quote_owners.wake(StreamId::Quote(quote), now).await {
+                tracing::warn!(%quote, %failure, "a quote could not be woken");
+            }
+        }
     }
 
     /// Retires the owners that nobody has asked since the last time, and takes slots that ended days ago off the board: what the node does by itself once a
@@ -566,7 +670,11 @@ impl Node {
         self.payment_owners.retire_idle().await;
         self.voucher_owners.retire_idle().await;
         self.order_owners.retire_idle().await;
+        self.quote_owners.retire_idle().await;
+        self.till_owners.retire_idle().await;
+        self.account_owners.retire_idle().await;
         self.board.forget(self.clock.now().plus_seconds(-FORGET_AFTER_S));
+        self.quotes.forget(self.clock.now().plus_seconds(-FORGET_AFTER_S));
     }
 
     /// Ends when the next deadline of anything has changed.
@@ -574,12 +682,13 @@ impl Node {
         tokio::select! {
             () = self.board.sooner() => {}
             () = self.payments.sooner() => {}
+            () = self.quotes.sooner() => {}
         }
     }
 
     async fn keep_deadlines(node: Arc<Self>) {
         loop {
-            let next = node.board.next_wake().into_iter().chain(node.payments.next_wake()).min();
+            let next = node.board.next_wake().into_iter().chain(node.payments.next_wake()).chain(node.quotes.next_wake()).min();
             tokio::select! {
                 () = node.sooner() => {}
                 () = async { match next { Some(at) => node.clock.sleep_until(at).await, None => std::future::pending().await } } => {
@@ -671,7 +780,7 @@ async fn rebuild(
     journal: &dyn Journal,
     views: Option<&Views>,
     streams: &Streams,
-    (board, museums, payments): (&Board, &Museums, &Payments),
+    boards: Boards<'_>,
     mut progress: impl FnMut(u64),
 ) -> Result<Checked, StartError> {
     let mut cut = None;
@@ -698,9 +807,9 @@ async fn rebuild(
             continue;
         }
         for (slot, head) in heads {
-            board.restore(slot, head);
+            boards.slots.restore(slot, head);
         }
-        memory.restore(streams, board, museums, payments).await?;
+        memory.restore(streams, boards).await?;
         return Ok(Checked { cut, ..checked });
     }
 }

@@ -169,7 +169,7 @@ pub struct Request {
 ///
 /// # Errors
 /// What any of the streams says to it; nothing is left of the payment then, but that its order may have been placed.
-pub async fn begin(node: &Arc<Node>, envelope: Envelope, request: Request) -> Step<PaymentId> {
+pub async fn begin(node: &Node, envelope: Envelope, request: Request) -> Step<PaymentId> {
     let Some((id, is_new)) = free_id(node, &envelope, request.creditor).await? else { return Err(Failure::Busy) };
     if is_new {
         let opened = opened(node, &envelope, &request).await?;
@@ -348,6 +348,9 @@ pub async fn drive(node: &Node, id: PaymentId) -> Step<()> {
             end_in(node, order, id, stage).await?;
         }
         if work.is_done() {
+            if let Some(quote) = opened.quote.filter(|_| matches!(stage, Stage::Paid { .. })) {
+                node.quotes().notice(quote, id);
+            }
             return Ok(());
         }
         // What is paid for comes before what a gateway has to hear.

@@ -303,6 +303,9 @@ fn spread(stream: StreamId) -> usize {
         StreamId::Museum(museum) => usize::from(museum.0),
         StreamId::Slot(slot) => mix(slot.get()),
         StreamId::Payment(payment) => mix(payment.get()),
+        StreamId::Quote(quote) => mix(quote.get()),
+        StreamId::Till(till) => mix(till.get()),
+        StreamId::Account(account) => mix(account.get()),
         StreamId::Voucher(voucher) => mix(voucher.get()),
         StreamId::Order(order) => mix(order.get() as u64 ^ (order.get() >> 64) as u64),
     }

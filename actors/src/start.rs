@@ -3,16 +3,21 @@
 use std::collections::{HashMap, HashSet};
 
 use tornello_engine::aggregate::Aggregate;
-use tornello_engine::ids::{MuseumId, PaymentId, SlotId};
+use tornello_engine::ids::{MuseumId, PaymentId, QuoteId, SlotId, TillId};
 use tornello_engine::museum::{self, Museum};
 use tornello_engine::payment::{self, Payment};
+use tornello_engine::quote::{self, Quote, Status};
 use tornello_engine::slot::{self, Slot};
+use tornello_engine::till::{self, Till};
 
 use crate::board::{Board, SlotHead};
 use crate::journal::wire::{self, Framed, WireError};
 use crate::journal::{Batch, Head, Journal, JournalError, StreamId};
+use crate::museums::Museums;
 use crate::payments::{PaymentHead, Payments};
+use crate::quotes::{QuoteHead, Quotes};
 use crate::streams::{Streams, corrupt};
+use crate::tills::Tills;
 
 /// How many batches are read at once; a full one has about a megabyte.
 const ROUND: u32 = 64;
@@ -100,6 +105,21 @@ fn sound(batch: &Batch) -> Result<(), JournalError> {
     if named && seen.len() == batch.spans.len() { Ok(()) } else { Err(bad("its index does not name what is inside")) }
 }
 
+/// Where everything in memory that follows from the journal is handed over to.
+#[derive(Debug, Clone, Copy)]
+pub struct Boards<'a> {
+    /// Slots.
+    pub slots: &'a Board,
+    /// Museums.
+    pub museums: &'a Museums,
+    /// Payments that are not finished.
+    pub payments: &'a Payments,
+    /// Quotes that are open, or whose visit is to come.
+    pub quotes: &'a Quotes,
+    /// Till sessions that are open.
+    pub tills: &'a Tills,
+}
+
 /// Everything in memory that follows from the journal.
 #[derive(Debug, Default)]
 pub struct Memory {
@@ -112,6 +132,14 @@ pub struct Memory {
     payments: HashMap<PaymentId, Payment>,
     /// Payments that were finished, and were written to again.
     reopened: HashSet<PaymentId>,
+    /// Quotes that are not finished.
+    quotes: HashMap<QuoteId, Quote>,
+    /// Quotes that were finished, and were written to again.
+    revived: HashSet<QuoteId>,
+    /// Quotes with tickets.
+    ticketed: HashMap<QuoteId, QuoteHead>,
+    /// Till sessions that are open.
+    tills: HashMap<TillId, Till>,
 }
 
 impl Memory {
@@ -134,7 +162,9 @@ impl Memory {
                         },
                     }
                 }
-                StreamId::Slot(_) | StreamId::Voucher(_) | StreamId::Order(_) => {}
+                StreamId::Slot(_) | StreamId::Voucher(_) | StreamId::Order(_) | StreamId::Account(_) => {}
+                StreamId::Quote(id) => self.take_quote(id, &frame).map_err(|error| corrupt(batch, &error))?,
+                StreamId::Till(id) => self.take_till(id, &frame).map_err(|error| corrupt(batch, &error))?,
                 StreamId::Payment(id) => self.take_payment(id, &frame).map_err(|error| corrupt(batch, &error))?,
             }
         }
@@ -158,16 +188,54 @@ impl Memory {
         Ok(())
     }
 
+    /// A quote is kept only until it is finished, and of one with tickets its head, which counts until the visit is over.
+    fn take_quote(&mut self, id: QuoteId, frame: &Framed<'_>) -> Result<(), WireError> {
+        if self.revived.contains(&id) {
+            return Ok(());
+        }
+        if frame.seq > 1 && !self.quotes.contains_key(&id) {
+            self.revived.insert(id);
+            self.ticketed.remove(&id);
+            return Ok(());
+        }
+        let quote = self.quotes.entry(id).or_insert_with(|| Quote::new(id));
+        quote.apply(&frame.record::<quote::Event>()?);
+        let head = QuoteHead::of(quote);
+        if head.is_finished() {
+            self.quotes.remove(&id);
+            if head.status == Status::Ticketed {
+                self.ticketed.insert(id, head);
+            }
+        }
+        Ok(())
+    }
+
+    fn take_till(&mut self, id: TillId, frame: &Framed<'_>) -> Result<(), WireError> {
+        let till = self.tills.entry(id).or_insert_with(|| Till::new(id));
+        till.apply(&frame.record::<till::Event>()?);
+        if !till.is_open() {
+            self.tills.remove(&id);
+        }
+        Ok(())
+    }
+
     /// Hands everything over; streams of which only the end was seen are read back whole.
-    pub async fn restore(self, streams: &Streams, board: &Board, museums: &crate::museums::Museums, payments: &Payments) -> Result<(), JournalError> {
+    pub async fn restore(self, streams: &Streams, boards: Boards<'_>) -> Result<(), JournalError> {
+        let Boards { slots: board, museums, payments, quotes, tills } = boards;
         self.museums.into_values().for_each(|museum| museums.put(museum));
         for (id, slot) in &self.slots {
             board.restore(*id, SlotHead::of(slot));
             board.not_saved(*id);
         }
         self.payments.values().for_each(|payment| payments.publish(payment.id(), PaymentHead::of(payment)));
+        self.quotes.values().for_each(|quote| quotes.publish(quote.id(), QuoteHead::of(quote)));
+        self.ticketed.into_iter().for_each(|(id, head)| quotes.publish(id, head));
+        self.tills.values().for_each(|till| tills.publish(till));
         for id in self.reopened {
             payments.publish(id, PaymentHead::of(&streams.payment(id).await?));
+        }
+        for id in self.revived {
+            quotes.publish(id, QuoteHead::of(&streams.quote(id).await?));
         }
         for id in self.touched {
             if let Some(slot) = streams.slot(id).await? {

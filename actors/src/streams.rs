@@ -7,13 +7,16 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
+use tornello_engine::account::{self, Account};
 use tornello_engine::aggregate::{Aggregate, Broken};
-use tornello_engine::ids::{PaymentId, SlotId};
+use tornello_engine::ids::{PaymentId, QuoteId, SlotId};
 use tornello_engine::museum::{self, Museum};
 use tornello_engine::order::{self, Order};
 use tornello_engine::payment::{self, Payment};
+use tornello_engine::quote::{self, Quote};
 use tornello_engine::record::Record;
 use tornello_engine::slot::{self, Slot};
+use tornello_engine::till::{self, Till};
 use tornello_engine::voucher::{self, Voucher};
 
 use crate::board::Board;
@@ -138,6 +141,11 @@ impl Streams {
         self.blank(StreamId::Payment(id), Payment::new(id)).await
     }
 
+    /// A quote after its last record on the disk.
+    pub async fn quote(&self, id: QuoteId) -> Result<Quote, JournalError> {
+        self.blank(StreamId::Quote(id), Quote::new(id)).await
+    }
+
     async fn record<E: Wire>(&self, stream: StreamId, seq: u64) -> Result<Option<Record<E>>, JournalError> {
         let Some(batch) = self.journal.batch_with(stream, seq).await? else { return Ok(None) };
         Ok(records(std::slice::from_ref(&batch), stream, seq - 1)?.into_iter().find(|record| record.seq == seq))
@@ -190,6 +198,9 @@ blank!(Museum, Museum, museum::Refusal::NotRegistered, true);
 blank!(Payment, Payment, payment::Refusal::UnknownPayment);
 blank!(Voucher, Voucher, voucher::Refusal::UnknownVoucher);
 blank!(Order, Order, order::Refusal::UnknownOrder);
+blank!(Quote, Quote, quote::Refusal::UnknownQuote);
+blank!(Till, Till, till::Refusal::NotOpen);
+blank!(Account, Account, account::Refusal::UnknownAccount);
 
 impl<A: Blank> Planned for A {
     fn is_current(&self, _: &Museums) -> bool {

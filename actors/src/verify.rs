@@ -7,14 +7,17 @@ use std::str::FromStr;
 
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
+use tornello_engine::account::Account;
 use tornello_engine::aggregate::{Aggregate, Broken};
 use tornello_engine::ids::MuseumId;
 use tornello_engine::money::Cents;
 use tornello_engine::museum::Museum;
 use tornello_engine::order::Order;
 use tornello_engine::payment::Payment;
+use tornello_engine::quote::Quote;
 use tornello_engine::record::Record;
 use tornello_engine::slot::{Slot, TicketState};
+use tornello_engine::till::Till;
 use tornello_engine::time::Timestamp;
 use tornello_engine::voucher::Voucher;
 
@@ -32,7 +35,7 @@ pub struct Verified {
     pub state_hash: [u8; 32],
     /// What the slots of each museum add up to.
     pub museums: BTreeMap<MuseumId, Sums>,
-    /// How many payments, vouchers and orders there are.
+    /// How many payments, quotes, till sessions, vouchers, orders and accounts there are.
     pub beside: u64,
 }
 
@@ -149,6 +152,9 @@ struct Replayed {
     museums: BTreeMap<StreamId, Stream<Museum>>,
     slots: BTreeMap<StreamId, Stream<Slot>>,
     payments: BTreeMap<StreamId, Stream<Payment>>,
+    quotes: BTreeMap<StreamId, Stream<Quote>>,
+    tills: BTreeMap<StreamId, Stream<Till>>,
+    accounts: BTreeMap<StreamId, Stream<Account>>,
     vouchers: BTreeMap<StreamId, Stream<Voucher>>,
     orders: BTreeMap<StreamId, Stream<Order>>,
 }
@@ -168,6 +174,9 @@ impl Replayed {
             match frame.stream {
                 StreamId::Museum(_) => take(&mut self.museums, batch, &frame)?,
                 StreamId::Payment(_) => take(&mut self.payments, batch, &frame)?,
+                StreamId::Quote(_) => take(&mut self.quotes, batch, &frame)?,
+                StreamId::Till(_) => take(&mut self.tills, batch, &frame)?,
+                StreamId::Account(_) => take(&mut self.accounts, batch, &frame)?,
                 StreamId::Voucher(_) => take(&mut self.vouchers, batch, &frame)?,
                 StreamId::Order(_) => take(&mut self.orders, batch, &frame)?,
                 StreamId::Slot(_) => {
@@ -193,9 +202,13 @@ impl Replayed {
             museums.entry(stream.state.id().museum()).or_default().add(&stream.state);
         }
         finish(&mut hasher, &self.payments)?;
+        finish(&mut hasher, &self.quotes)?;
+        finish(&mut hasher, &self.tills)?;
         finish(&mut hasher, &self.vouchers)?;
         finish(&mut hasher, &self.orders)?;
-        let beside = (self.payments.len() + self.vouchers.len() + self.orders.len()) as u64;
+        finish(&mut hasher, &self.accounts)?;
+        let of_groups = self.quotes.len() + self.tills.len() + self.accounts.len();
+        let beside = (self.payments.len() + self.vouchers.len() + self.orders.len() + of_groups) as u64;
         Ok(Verified { checked, state_hash: hasher.finalize().into(), museums, beside })
     }
 }

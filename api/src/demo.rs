@@ -97,6 +97,7 @@ pub(crate) async fn give(node: &Node, museum: MuseumId, command: Command) -> Res
         Command::SetPlan { .. } => "plan",
         Command::SetTariff { .. } => "tariff",
         Command::SetCeiling { .. } => "ceiling",
+        Command::SetGroupPolicy { .. } => "groups",
         Command::OnlyIf { .. } => "change",
     };
     node.museum(museum, envelope(what, museum), command).await.map(drop)

@@ -405,7 +405,8 @@ impl From<museum::Refusal> for Problem {
             | museum::Refusal::ValidFromPast { .. }
             | museum::Refusal::InvalidPlan(_)
             | museum::Refusal::InvalidTariff(_)
-            | museum::Refusal::InvalidCeiling => StatusCode::UNPROCESSABLE_ENTITY,
+            | museum::Refusal::InvalidCeiling
+            | museum::Refusal::InvalidGroupPolicy(_) => StatusCode::UNPROCESSABLE_ENTITY,
         };
         let problem = Self::new(status, refusal.code(), refusal.to_string());
         match refusal {

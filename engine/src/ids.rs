@@ -250,6 +250,11 @@ text_form!(TillId, u64, 13);
 pub struct VoucherId(pub u64);
 text_form!(VoucherId, u64, 13);
 
+/// An operator's account: a digest of its code, so that a code finds its account without an index.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct AccountId(pub u64);
+text_form!(AccountId, u64, 13);
+
 /// An order: what a buyer puts together, over one slot or several.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct OrderId(pub u128);

@@ -3,6 +3,7 @@
 //! Everything here is synchronous, total and deterministic: no clock, no I/O, no randomness. Whatever comes from outside (the time, ids, prices) is carried
 //! inside the command. Start reading at [`slot`], then [`payment`]; `actors` is the shell that gives it a mailbox, a journal and a clock.
 
+pub mod account;
 pub mod aggregate;
 pub mod calendar;
 pub mod channel;
@@ -10,6 +11,7 @@ pub mod envelope;
 pub mod grant;
 pub mod iban;
 pub mod ids;
+pub mod institution;
 pub mod ledger;
 pub mod money;
 pub mod museum;
@@ -18,6 +20,7 @@ pub mod offline;
 pub mod order;
 pub mod payment;
 pub mod plan;
+pub mod quote;
 pub mod recall;
 pub mod record;
 pub mod slot;
@@ -25,5 +28,6 @@ pub mod spread;
 pub mod tariff;
 pub mod text;
 pub mod ticket;
+pub mod till;
 pub mod time;
 pub mod voucher;

@@ -1,11 +1,11 @@
-//! A museum as a stream: who it is, and its opening plans, tariffs and building ceilings, each version with the day from which it holds.
+//! A museum as a stream: who it is, and its opening plans, tariffs, building ceilings and rules for groups, each version with the day from which it holds.
 //!
 //! The contract of every [`Aggregate`]: `decide` holds all rules, `apply` none, `check` asserts the invariants; there are no deadlines. The past cannot be
 //! changed: a version holds from today in Rome at the earliest, and slots that were opened keep the plan under which they were.
 //!
 //! - MU-1: nothing is set for a museum that is not registered.
 //! - MU-2: of each kind there is one version per day from which it holds, in order of days, and no revision stands twice.
-//! - MU-3: every plan and tariff is sound, and no session of a plan reaches into one of the plan that follows it; so every planned slot has one id.
+//! - MU-3: every plan, tariff and policy for groups is sound, and no session of a plan reaches into one of the plan that follows it; so every planned slot has one id.
 //! - MU-4: replay equals live: the records of a museum, applied in order, give the same state to the byte.
 
 use jiff::civil::Date;
@@ -16,6 +16,7 @@ use crate::calendar::{self, MonthDay};
 use crate::envelope::Envelope;
 use crate::ids::{Code, MuseumId, SlotId};
 use crate::plan::{OpeningPlan, PlanError};
+use crate::quote::policy::{GroupPolicy, PolicyError};
 use crate::recall::{Keys, Recall};
 use crate::record::Record;
 use crate::slot::Opening;
@@ -86,7 +87,14 @@ pub enum Command {
         /// How many; none: no ceiling.
         ceiling: Option<u32>,
     },
-    /// Set a plan, tariff or ceiling only if what is in force on its first day is what the caller has read.
+    /// Sell to groups by these rules for visits from a day on.
+    SetGroupPolicy {
+        /// The first day in Rome, today at the earliest.
+        valid_from: Date,
+        /// The rules.
+        policy: Box<GroupPolicy>,
+    },
+    /// Set one of these only if what is in force on its first day is what the caller has read.
     OnlyIf {
         /// The revision that the caller has read.
         revision: u32,
@@ -106,6 +114,8 @@ pub enum Event {
     TariffSet(TariffSet),
     /// It has a new ceiling.
     CeilingSet(CeilingSet),
+    /// It has new rules for groups.
+    GroupPolicySet(GroupPolicySet),
 }
 
 /// The museum was taken in.
@@ -148,6 +158,17 @@ pub struct CeilingSet {
     pub ceiling: Option<u32>,
 }
 
+/// The museum has new rules for groups.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct GroupPolicySet {
+    /// Counts the museum's policies for groups from 1.
+    pub revision: u32,
+    /// The first day in Rome.
+    pub valid_from: Date,
+    /// The rules.
+    pub policy: GroupPolicy,
+}
+
 /// Why a museum says no. In order of precedence.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, thiserror::Error)]
 #[serde(rename_all = "snake_case")]
@@ -185,6 +206,9 @@ pub enum Refusal {
     /// The ceiling is nobody or more than any building holds.
     #[error("let the ceiling be 1 to 1000000 people, or none")]
     InvalidCeiling,
+    /// The rules for groups cannot be used.
+    #[error("the rules for groups are refused: {0}")]
+    InvalidGroupPolicy(PolicyError),
 }
 
 impl Refusal {
@@ -201,6 +225,7 @@ impl Refusal {
             Self::InvalidPlan(_) => "invalid_plan",
             Self::InvalidTariff(_) => "invalid_tariff",
             Self::InvalidCeiling => "invalid_ceiling",
+            Self::InvalidGroupPolicy(_) => "invalid_group_policy",
         }
     }
 }
@@ -275,6 +300,7 @@ pub struct Museum {
     plans: Versions<OpeningPlan>,
     tariffs: Versions<Tariff>,
     ceilings: Versions<Option<u32>>,
+    group_policies: Versions<GroupPolicy>,
     keys: Keys,
     /// Number of the last record; records of a stream are numbered from 1.
     seq: u64,
@@ -324,6 +350,11 @@ impl Aggregate for Museum {
                 }
                 Event::CeilingSet(CeilingSet { revision, valid_from, ceiling })
             }
+            (Command::SetGroupPolicy { valid_from, policy }, _) => {
+                let (revision, valid_from) = (self.group_policies.next(today, *valid_from)?, *valid_from);
+                policy.validate().map_err(Refusal::InvalidGroupPolicy)?;
+                Event::GroupPolicySet(GroupPolicySet { revision, valid_from, policy: (**policy).clone() })
+            }
         };
         Ok(vec![event])
     }
@@ -348,6 +379,7 @@ impl Aggregate for Museum {
                 Event::PlanSet(set) => self.plans.set(set.valid_from, set.revision, set.plan.clone()),
                 Event::TariffSet(set) => self.tariffs.set(set.valid_from, set.revision, set.tariff.clone()),
                 Event::CeilingSet(set) => self.ceilings.set(set.valid_from, set.revision, set.ceiling),
+                Event::GroupPolicySet(set) => self.group_policies.set(set.valid_from, set.revision, set.policy.clone()),
             }
         }
     }
@@ -355,11 +387,13 @@ impl Aggregate for Museum {
     /// MU-1 and MU-2, in a walk over the versions of the museum, which are few.
     fn check(&self) -> Result<(), Broken> {
         let broken = |invariant, what| Err(Broken { invariant, what });
-        let empty = self.plans.list.is_empty() && self.tariffs.list.is_empty() && self.ceilings.list.is_empty();
+        let empty =
+            self.plans.list.is_empty() && self.tariffs.list.is_empty() && self.ceilings.list.is_empty() && self.group_policies.list.is_empty();
         if self.profile.is_none() && !empty {
             return broken("MU-1", "something is set for a museum that is not registered");
         }
-        if !(self.plans.are_in_order() && self.tariffs.are_in_order() && self.ceilings.are_in_order()) {
+        let in_order = self.plans.are_in_order() && self.tariffs.are_in_order() && self.ceilings.are_in_order() && self.group_policies.are_in_order();
+        if !in_order {
             return broken("MU-2", "versions are out of order or stand twice");
         }
         Ok(())
@@ -384,6 +418,7 @@ impl Museum {
             plans: Versions::new(),
             tariffs: Versions::new(),
             ceilings: Versions::new(),
+            group_policies: Versions::new(),
             keys: Keys::default(),
             seq: 0,
             last_at: Timestamp::MIN,
@@ -404,6 +439,7 @@ impl Museum {
             Command::SetPlan { valid_from, .. } => self.plans.on(*valid_from).map(|version| version.revision),
             Command::SetTariff { valid_from, .. } => self.tariffs.on(*valid_from).map(|version| version.revision),
             Command::SetCeiling { valid_from, .. } => self.ceilings.on(*valid_from).map(|version| version.revision),
+            Command::SetGroupPolicy { valid_from, .. } => self.group_policies.on(*valid_from).map(|version| version.revision),
             Command::Register { .. } | Command::OnlyIf { .. } => None,
         }
     }
@@ -420,9 +456,10 @@ impl Museum {
     pub fn recount(&self) -> Result<(), Broken> {
         self.check()?;
         let broken = |what| Err(Broken { invariant: "MU-3", what });
-        if self.plans.list.iter().any(|plan| plan.what.validate().is_err()) || self.tariffs.list.iter().any(|tariff| tariff.what.validate().is_err())
-        {
-            return broken("a plan or tariff is not sound");
+        let plans = self.plans.list.iter().all(|plan| plan.what.validate().is_ok());
+        let tariffs = self.tariffs.list.iter().all(|tariff| tariff.what.validate().is_ok());
+        if !plans || !tariffs || !self.group_policies.list.iter().all(|policy| policy.what.validate().is_ok()) {
+            return broken("a plan, tariff or policy for groups is not sound");
         }
         if self.plans.list.windows(2).any(|pair| pair[1].what.may_follow(&pair[0].what, pair[1].valid_from).is_err()) {
             return broken("a plan reaches into the one that follows it");
@@ -482,6 +519,18 @@ impl Museum {
     #[must_use]
     pub fn ceiling_on(&self, date: Date) -> Option<u32> {
         self.ceilings.on(date).and_then(|version| version.what)
+    }
+
+    /// The rules for groups in force for visits on `date` in Rome, with their revision; the defaults, as revision 0, where nobody has set any.
+    #[must_use]
+    pub fn group_policy_on(&self, date: Date) -> (u32, GroupPolicy) {
+        self.group_policies.on(date).map_or_else(|| (0, GroupPolicy::default()), |version| (version.revision, version.what.clone()))
+    }
+
+    /// The day from which the rules for groups in force on `date` hold; none if nobody has set any.
+    #[must_use]
+    pub fn group_policy_since(&self, date: Date) -> Option<Date> {
+        self.group_policies.on(date).map(|version| version.valid_from)
     }
 
     /// The planned slot with this id, with the ceiling of its day; none if the plan has no such slot. A session that began the evening before is of that
@@ -599,6 +648,10 @@ mod tests {
         Command::SetPlan { valid_from, plan }
     }
 
+    fn set_group_policy(valid_from: Date, group_max: u16) -> Command {
+        Command::SetGroupPolicy { valid_from, policy: Box::new(GroupPolicy { group_max, ..GroupPolicy::default() }) }
+    }
+
     fn set_ceiling(valid_from: Date, ceiling: Option<u32>) -> Command {
         Command::SetCeiling { valid_from, ceiling }
     }
@@ -656,7 +709,10 @@ mod tests {
             (&[], unsound(|p| p.longitude_microdeg = i32::MIN), Refusal::InvalidProfile),
             (&registered, set_plan(yesterday, twice.clone()), past.clone()),
             (&registered, set_tariff(yesterday, tariff()), past.clone()),
-            (&registered, set_ceiling(yesterday, None), past),
+            (&registered, set_ceiling(yesterday, None), past.clone()),
+            (&registered, set_group_policy(yesterday, 25), past),
+            (&[], set_group_policy(TODAY, 25), Refusal::NotRegistered),
+            (&registered, set_group_policy(TODAY, 0), Refusal::InvalidGroupPolicy(PolicyError::Sizes)),
             (&registered, set_plan(TODAY, twice), Refusal::InvalidPlan(PlanError::RouteTwice { route: "main".parse().unwrap() })),
             (&registered, set_tariff(TODAY, free_for_nobody), Refusal::InvalidTariff(TariffError::Categories { count: 0 })),
             (&registered, set_ceiling(TODAY, Some(0)), Refusal::InvalidCeiling),
@@ -682,6 +738,7 @@ mod tests {
             (Refusal::InvalidPlan(PlanError::TooManyRoutes { count: 17 }), "invalid_plan"),
             (Refusal::InvalidTariff(TariffError::BookingFee), "invalid_tariff"),
             (Refusal::InvalidCeiling, "invalid_ceiling"),
+            (Refusal::InvalidGroupPolicy(PolicyError::Fee), "invalid_group_policy"),
         ];
         for (refusal, code) in cases {
             assert_eq!(refusal.code(), code);
@@ -726,6 +783,9 @@ mod tests {
         }
         assert_eq!(museum.tariff_on(TODAY), None);
         assert_eq!(museum.tariff_on(autumn), Some((1, &tariff())));
+        let (museum, _) = given(&[register(), set_group_policy(LATER, 20), set_group_policy(autumn, 16)]);
+        let groups = |date| (museum.group_policy_on(date).0, museum.group_policy_on(date).1.group_max, museum.group_policy_since(date));
+        assert_eq!([TODAY, LATER, autumn].map(groups), [(0, 25, None), (1, 20, Some(LATER)), (2, 16, Some(autumn))]);
     }
 
     #[test]
@@ -800,13 +860,17 @@ mod tests {
     fn a_broken_state_is_told() {
         let set = |valid_from, revision, plan| Event::PlanSet(PlanSet { revision, valid_from, plan });
         let registered = Event::Registered(Registered { profile: profile() });
+        let policy = |group_max| GroupPolicy { group_max, ..GroupPolicy::default() };
+        let groups = |group_max| Event::GroupPolicySet(GroupPolicySet { revision: 1, valid_from: TODAY, policy: policy(group_max) });
         let mut unsound = plan(9, 19);
         unsound.routes[0].policy.party_max = 0;
         let cases = [
             (vec![set(TODAY, 1, plan(9, 19))], "MU-1"),
             (vec![registered.clone(), set(TODAY, 1, plan(9, 19)), set(LATER, 1, plan(9, 19))], "MU-2"),
             (vec![registered.clone(), set(TODAY, 1, plan(20, 3)), set(LATER, 2, plan(1, 12))], "MU-3"),
-            (vec![registered, set(TODAY, 1, unsound)], "MU-3"),
+            (vec![registered.clone(), set(TODAY, 1, unsound)], "MU-3"),
+            (vec![groups(25)], "MU-1"),
+            (vec![registered, groups(0)], "MU-3"),
         ];
         for (events, expected) in cases {
             let mut museum = Museum::new(ID);
@@ -821,7 +885,8 @@ mod tests {
             1 => Just(register()),
             6 => (day.clone(), 0_i8..24, 1_i8..24).prop_map(|(day, opens, hours)| set_plan(day, plan(opens, opens + hours))),
             1 => (day.clone(), 0_i64..2_000).prop_map(|(valid_from, full)| Command::SetTariff { valid_from, tariff: Tariff::state_museum(Cents::new(full)) }),
-            2 => (day, prop::option::of(0_u32..3)).prop_map(|(day, ceiling)| set_ceiling(day, ceiling)),
+            2 => (day.clone(), prop::option::of(0_u32..3)).prop_map(|(day, ceiling)| set_ceiling(day, ceiling)),
+            1 => (day, 8_u16..30).prop_map(|(day, group_max)| set_group_policy(day, group_max)),
         ];
         prop::collection::vec(command, 0..12)
     }

@@ -13,7 +13,7 @@ use std::fmt;
 
 use futures_util::future::BoxFuture;
 use sha2::{Digest as _, Sha256};
-use tornello_engine::ids::{MuseumId, OrderId, PaymentId, SlotId, VoucherId};
+use tornello_engine::ids::{AccountId, MuseumId, OrderId, PaymentId, QuoteId, SlotId, TillId, VoucherId};
 use tornello_engine::time::Timestamp;
 
 /// The owner of some records. In bytes: its kind, then its key big-endian, so that streams of a kind sort by key.
@@ -25,10 +25,16 @@ pub enum StreamId {
     Slot(SlotId),
     /// A payment.
     Payment(PaymentId),
+    /// A quote of the group office.
+    Quote(QuoteId),
+    /// A till session.
+    Till(TillId),
     /// A voucher.
     Voucher(VoucherId),
     /// An order.
     Order(OrderId),
+    /// An operator's account.
+    Account(AccountId),
 }
 
 impl StreamId {
@@ -39,8 +45,11 @@ impl StreamId {
             Self::Museum(museum) => [&[1][..], &museum.0.to_be_bytes()].concat(),
             Self::Slot(slot) => [&[2][..], &slot.get().to_be_bytes()].concat(),
             Self::Payment(payment) => [&[3][..], &payment.get().to_be_bytes()].concat(),
+            Self::Quote(quote) => [&[4][..], &quote.get().to_be_bytes()].concat(),
+            Self::Till(till) => [&[5][..], &till.get().to_be_bytes()].concat(),
             Self::Voucher(voucher) => [&[6][..], &voucher.get().to_be_bytes()].concat(),
             Self::Order(order) => [&[7][..], &order.get().to_be_bytes()].concat(),
+            Self::Account(account) => [&[8][..], &account.get().to_be_bytes()].concat(),
         }
     }
 
@@ -52,8 +61,11 @@ impl StreamId {
             1 => Some(Self::Museum(MuseumId(u16::from_be_bytes(key.try_into().ok()?)))),
             2 => Some(Self::Slot(SlotId::from_raw(u64::from_be_bytes(key.try_into().ok()?)))),
             3 => Some(Self::Payment(PaymentId::from_raw(u64::from_be_bytes(key.try_into().ok()?)))),
+            4 => Some(Self::Quote(QuoteId(u64::from_be_bytes(key.try_into().ok()?)))),
+            5 => Some(Self::Till(TillId(u64::from_be_bytes(key.try_into().ok()?)))),
             6 => Some(Self::Voucher(VoucherId(u64::from_be_bytes(key.try_into().ok()?)))),
             7 => Some(Self::Order(OrderId(u128::from_be_bytes(key.try_into().ok()?)))),
+            8 => Some(Self::Account(AccountId(u64::from_be_bytes(key.try_into().ok()?)))),
             _ => None,
         }
     }
@@ -65,8 +77,11 @@ impl fmt::Display for StreamId {
             Self::Museum(museum) => write!(f, "museum {}", museum.0),
             Self::Slot(slot) => write!(f, "slot {slot}"),
             Self::Payment(payment) => write!(f, "payment {payment}"),
+            Self::Quote(quote) => write!(f, "quote {quote}"),
+            Self::Till(till) => write!(f, "till session {till}"),
             Self::Voucher(voucher) => write!(f, "voucher {voucher}"),
             Self::Order(order) => write!(f, "order {order}"),
+            Self::Account(account) => write!(f, "account {account}"),
         }
     }
 }

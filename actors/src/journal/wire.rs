@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use tornello_engine::envelope::Envelope;
 use tornello_engine::record::Record;
 use tornello_engine::time::Timestamp;
-use tornello_engine::{museum, order, payment, slot, voucher};
+use tornello_engine::{account, museum, order, payment, quote, slot, till, voucher};
 
 use super::StreamId;
 
@@ -231,6 +231,7 @@ wire!(museum::Event {
     2 1 PlanSet(museum::PlanSet),
     3 1 TariffSet(museum::TariffSet),
     4 1 CeilingSet(museum::CeilingSet),
+    5 1 GroupPolicySet(museum::GroupPolicySet),
 });
 
 wire!(payment::Event {
@@ -264,4 +265,43 @@ wire!(order::Event {
     1 1 Placed(order::Placed),
     2 1 PaymentBegun(order::PaymentBegun),
     3 1 PaymentEnded(order::PaymentEnded),
+});
+
+wire!(quote::Event {
+    1 1 Drafted(quote::Drafted),
+    2 1 Revised(quote::Revised),
+    3 1 OptionsAsked(quote::OptionsAsked),
+    4 1 Optioned(quote::Optioned),
+    5 1 OptionsRefused(quote::OptionsRefused),
+    6 1 OptionsReleased(quote::OptionsReleased),
+    7 1 Accepted(quote::Accepted),
+    8 1 Confirmed(quote::Confirmed),
+    9 1 SettlementRefused(quote::SettlementRefused),
+    10 1 PaymentAttached(quote::PaymentAttached),
+    11 1 PaymentDetached(quote::PaymentDetached),
+    12 1 Reopened(quote::Reopened),
+    13 1 Paid(quote::Paid),
+    14 1 Ticketed(quote::Ticketed),
+    15 1 Lapsed(quote::Lapsed),
+    16 1 Refused(quote::Refused),
+    17 1 Cancelled(quote::Cancelled),
+    18 1 Reminded(quote::Reminded),
+});
+
+wire!(till::Event {
+    1 1 Opened(till::Opened),
+    2 1 CashMoved(till::CashMoved),
+    3 1 Closed(till::Closed),
+});
+
+wire!(account::Event {
+    1 1 Opened(account::Opened),
+    2 1 InstitutionSet(account::InstitutionSet),
+    3 1 AgreementsSet(account::AgreementsSet),
+    4 1 LimitSet(account::LimitSet),
+    5 1 Suspended(account::Suspended),
+    6 1 Resumed(account::Resumed),
+    7 1 Charged(account::Charged),
+    8 1 TakenBack(account::TakenBack),
+    9 1 Settled(account::Settled),
 });

@@ -1,8 +1,9 @@
-//! A whole node on a manual clock: what callers are promised when things go well, and when the journal fails, stalls, lies or is damaged. Moves between slots
-//! and payments have files of their own.
+//! A whole node on a manual clock: what callers are promised when things go well, and when the journal fails, stalls, lies or is damaged. Moves between slots,
+//! payments and quotes have files of their own.
 
 mod moves;
 mod payments;
+mod quotes;
 
 use std::collections::{HashMap, VecDeque};
 

@@ -24,7 +24,7 @@ pub struct Known {
 }
 
 /// Problems that do not come from a refusal, or whose text there names a case.
-const OTHERS: [(&str, u16, &str, &str); 46] = [
+const OTHERS: [(&str, u16, &str, &str); 47] = [
     ("malformed", 400, "something in the request cannot be read", "The title says what; it is a fault in the program that asks."),
     (
         "idempotency_key_missing",
@@ -60,6 +60,12 @@ const OTHERS: [(&str, u16, &str, &str); 46] = [
     ("valid_from_past", 422, "the past cannot be changed", "Let a version hold from today at the earliest."),
     ("invalid_plan", 422, "the plan cannot be followed", "The title says where and why."),
     ("invalid_tariff", 422, "the tariff cannot be used", "The title says where and why."),
+    (
+        "invalid_group_policy",
+        422,
+        "the rules for groups cannot be used: sizes, escorts, fees, extras or deadlines are out of range",
+        "Correct what the detail names.",
+    ),
     ("invalid_ceiling", 422, "the ceiling is nobody, or more than any building holds", "Let it be 1 to 1000000 people, or none."),
     ("unknown_category", 422, "the tariff of that day has no such category", "Read the museum's tariff."),
     ("not_a_code", 422, "what was scanned is not a ticket code", "Scan again, or type the ticket's id."),
@@ -315,6 +321,7 @@ mod tests {
             PriceError::UnknownCategory { category: word }.into(),
             PriceError::GroupOnly { category: word }.into(),
             tornello_engine::museum::Refusal::InvalidCeiling.into(),
+            tornello_engine::museum::Refusal::InvalidGroupPolicy(tornello_engine::quote::policy::PolicyError::Sizes).into(),
             tornello_engine::museum::Refusal::NotRegistered.into(),
             tornello_engine::museum::Refusal::AlreadyRegistered.into(),
             tornello_engine::museum::Refusal::TooManyVersions.into(),

@@ -3,6 +3,7 @@
 pub mod availability;
 pub mod docs;
 pub mod gates;
+pub mod group_policy;
 pub mod health;
 pub mod history;
 pub mod holds;
@@ -64,6 +65,7 @@ fn v1(routes: &mut ServiceConfig<'_>) {
     routes.service(museums::list).service(museums::get).service(museums::register);
     routes.service(plans::get_plan).service(plans::set_plan);
     routes.service(tariffs::get_tariff).service(tariffs::set_tariff).service(tariffs::get_ceiling).service(tariffs::set_ceiling);
+    routes.service(group_policy::get).service(group_policy::set);
     routes.service(slots::get).service(slots::set_capacity).service(slots::set_quotas).service(slots::close).service(slots::reopen);
     routes.service(history::get);
     routes.service(sales::create).service(sales::list).service(sales::get).service(sales::cancel).service(sales::block).service(sales::unblock);

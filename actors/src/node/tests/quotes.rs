@@ -1,0 +1,474 @@
+//! Group visits: from a quote to tickets on every way to pay; options all or none; revisions that move places in one step; lapses by the clock; and, stopped after
+//! every step in turn, no place kept for nobody, no account charged for nothing. Till sessions, of which a desk has one.
+
+use tornello_engine::account;
+use tornello_engine::ids::{PaymentId, QuoteId};
+use tornello_engine::institution::Institution;
+use tornello_engine::payment::{self, Receipt, Source};
+use tornello_engine::quote::policy::{Fee, FeePer, GroupPolicy, Terms};
+use tornello_engine::quote::{self, About, Asked, Deadline, Kind, Quote, Settle, Stage, Status};
+use tornello_engine::slot::LimitedBy;
+
+use super::*;
+use crate::payments::{self, Cart, Gateway, GatewayError};
+use crate::quotes::{self, accept, ask, draft, resume, revise, send};
+use crate::tills;
+
+/// A gateway that always says yes.
+struct Yes;
+
+impl Gateway for Yes {
+    fn publish<'a>(&'a self, _: PaymentId, _: &'a payment::Opened) -> BoxFuture<'a, Result<(), GatewayError>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+    fn withdraw(&self, _: PaymentId) -> BoxFuture<'_, Result<(), GatewayError>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+    fn paid_elsewhere<'a>(&'a self, _: PaymentId, _: &'a Receipt) -> BoxFuture<'a, Result<(), GatewayError>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+    fn checkout<'a>(&'a self, _: &'a Cart) -> BoxFuture<'a, Result<String, GatewayError>> {
+        Box::pin(std::future::ready(Ok("https://checkout.example/".to_owned())))
+    }
+}
+
+/// Slots of Wednesday 24 June, two weeks ahead, from 10:00 in Rome on, of 20 places each.
+fn slot_at(hour: i64) -> SlotId {
+    SlotId::new(MUSEUM, RouteId(1), "2026-06-24T08:00:00Z".parse::<Timestamp>().unwrap().plus_seconds(hour * 3_600))
+}
+
+fn policy() -> GroupPolicy {
+    let euro = Fee { per: FeePer::Person, amount: Cents::new(100), free_a_day: 15 };
+    let base = GroupPolicy { group_min: 5, group_max: 12, signature_days: 3, ..GroupPolicy::default() };
+    GroupPolicy { school: Terms { fee: euro, ..base.school.clone() }, ..base }
+}
+
+struct Office {
+    house: House,
+}
+
+impl Office {
+    async fn on(journal: Arc<dyn Journal>) -> Self {
+        let house = House::on(journal).await;
+        assert!(house.node().connect(Arc::new(Yes)));
+        Self { house }
+    }
+
+    async fn new() -> Self {
+        let office = Self::on(Arc::new(MemoryJournal::default())).await;
+        office.open().await;
+        office
+    }
+
+    async fn open(&self) {
+        open_museum(self.node()).await;
+        let set = museum::Command::SetGroupPolicy { valid_from: calendar::local_day(now()), policy: Box::new(policy()) };
+        self.node().museum(MUSEUM, by(2_000), set).await.unwrap();
+        let agreed = account::Agreement {
+            museum: None,
+            category: code("full"),
+            price: account::AgreedPrice::PercentOff(25),
+            from: jiff::civil::date(2026, 1, 1),
+            to: jiff::civil::date(2026, 12, 31),
+        };
+        for (key, command) in (2_001..).zip([
+            account::Command::Open { code: code("tours"), institution: Institution::default() },
+            account::Command::SetAgreements { agreements: vec![agreed] },
+            account::Command::SetLimit { limit_cents: Some(Cents::new(20_000)) },
+        ]) {
+            self.node().account(code("tours"), by(key), command).await.unwrap();
+        }
+    }
+
+    fn node(&self) -> &Arc<Node> {
+        self.house.node()
+    }
+
+    async fn stop(self) {
+        self.house.running.stop().await;
+    }
+
+    async fn quote(&self, id: QuoteId) -> Quote {
+        let quote = self.node().look_quote(id, Clone::clone).await.unwrap();
+        assert_eq!(quote.recount(), Ok(()));
+        quote
+    }
+
+    async fn status(&self, id: QuoteId) -> Status {
+        self.quote(id).await.status()
+    }
+
+    /// Places held and sold in the first two slots.
+    async fn places(&self) -> [(u32, u32); 2] {
+        let mut seen = [(0, 0); 2];
+        for (seen, hour) in seen.iter_mut().zip(0..) {
+            let count = |slot: &Slot| {
+                slot.recount().unwrap();
+                let places = slot.places();
+                (places.held.iter().sum(), places.sold.iter().sum())
+            };
+            *seen = self.node().look(slot_at(hour), count).await.unwrap();
+        }
+        seen
+    }
+
+    async fn owed(&self) -> i64 {
+        self.node()
+            .look_account(code("tours"), |account| (account.recount(), account.owed_cents().get()))
+            .await
+            .map(|(sound, owed)| {
+                assert_eq!(sound, Ok(()));
+                owed
+            })
+            .unwrap()
+    }
+
+    async fn drafted(&self, key: u128, about: About, asked: Asked) -> QuoteId {
+        draft(self.node(), by(key), about, asked).await.unwrap()
+    }
+
+    async fn sent(&self, key: u128, about: About, asked: Asked) -> QuoteId {
+        let id = self.drafted(key, about, asked).await;
+        send(self.node(), id, by(key + 1), None).await.unwrap();
+        id
+    }
+
+    async fn accept(&self, id: QuoteId, key: u128, revision: u32, settle: Settle) -> quotes::Step<()> {
+        accept(self.node(), id, by(key), accepted(revision, settle)).await
+    }
+
+    async fn pay(&self, id: QuoteId) {
+        let payment = self.quote(id).await.payment().unwrap();
+        let due = self.node().look_payment(payment, |payment| payment.opened().unwrap().amount_cents).await.unwrap();
+        payments::receive(self.node(), payment, receipt(due)).await.unwrap();
+        self.settle().await;
+    }
+
+    async fn settle(&self) {
+        assert_eq!(payments::resume(self.node()).await, 0);
+        assert_eq!(resume(self.node()).await, 0);
+    }
+}
+
+fn receipt(amount_cents: Cents) -> Receipt {
+    let text = String::new;
+    let (id, paid_at) = ("receipt-1".to_owned(), now());
+    Receipt { id, source: Source::Node, amount_cents, paid_at, psp: text(), channel: text(), method: text(), stand_in: false, fee_cents: None }
+}
+
+const fn accepted(revision: u32, settle: Settle) -> quote::Command {
+    quote::Command::Accept { owner: None, revision, settle, creditor: 1, by_office: true }
+}
+
+fn about(kind: Kind, account: Option<&str>) -> About {
+    About { museum: MUSEUM, kind, contact: None, institution: Institution::default(), account: account.map(code) }
+}
+
+fn operator() -> About {
+    about(Kind::TourOperator, Some("tours"))
+}
+
+fn visit(count: u16) -> Asked {
+    let slots = (0..i64::from(count.div_ceil(12))).map(slot_at).collect();
+    Asked { slots, members: lines(count), escorts: 0, extras: Vec::new() }
+}
+
+fn pupils(count: u16) -> Asked {
+    Asked {
+        members: vec![Line { category: code("school-pupil"), price_cents: Cents::ZERO, proof: Proof::SchoolList, ..lines(count)[0].clone() }],
+        ..visit(count)
+    }
+}
+
+fn sell_there(hour: i64, n: u64, count: u16) -> Command {
+    let settlement = Settlement::Desk { till: code("desk-1"), method: DeskMethod::Card, reference: format!("R-{n}") };
+    Command::SellDirect { sale: HoldId::new(slot_at(hour), n), channel: Channel::BoxOffice, lines: lines(count), settlement, contact: None }
+}
+
+fn refused(hour: i64, asked: u32, available: u32) -> quotes::Step<()> {
+    let why = Refusal::NotEnoughPlaces { asked, available, limited_by: LimitedBy::Capacity };
+    Err(Failure::Refused(quotes::Refusal::Slot { slot: slot_at(hour), why }))
+}
+
+#[actix_rt::test]
+async fn a_group_goes_from_its_quote_to_tickets_by_a_notice() {
+    let office = Office::new().await;
+    let node = office.node();
+    let id = office.drafted(1, operator(), visit(20)).await;
+    assert_eq!(office.drafted(1, operator(), visit(20)).await, id, "a repeat finds it");
+    assert_eq!(office.places().await, [(0, 0), (0, 0)], "a draft keeps nothing");
+    // A quarter less by the agreement: 9.00 for each.
+    assert_eq!(office.quote(id).await.offer().unwrap().total_cents, Cents::new(18_000));
+    send(node, id, by(2), None).await.unwrap();
+    assert_eq!((office.status(id).await, office.places().await), (Status::Sent, [(10, 0), (10, 0)]));
+    office.accept(id, 3, 1, Settle::Notice).await.unwrap();
+    let head = node.quotes().head(id).unwrap();
+    assert_eq!((head.status, head.has_work, head.awaits), (Status::Accepted, false, office.quote(id).await.payment()));
+    office.pay(id).await;
+    let quote = office.quote(id).await;
+    let Stage::Ticketed { sales, missing } = quote.stage() else { panic!("{:?}", quote.stage()) };
+    assert_eq!((sales.len(), missing.len(), office.places().await), (2, 0, [(0, 10), (0, 10)]));
+    let sale = sales[0];
+    let sold = node.look(sale.slot(), move |slot| slot.sale_of(sale).cloned()).await.unwrap().unwrap();
+    assert_eq!((sold.who, sold.channel, sold.settlement), (KeyId(7), Channel::Group, Settlement::Payment { id: quote.payment().unwrap() }));
+    assert_eq!(office.owed().await, 0);
+    office.stop().await;
+}
+
+#[actix_rt::test]
+async fn on_account_as_far_as_the_limit_goes() {
+    let office = Office::new().await;
+    let first = office.sent(10, operator(), visit(12)).await;
+    office.accept(first, 12, 1, Settle::OnAccount).await.unwrap();
+    assert_eq!((office.status(first).await, office.owed().await, office.places().await[0]), (Status::Ticketed, 10_800, (0, 12)));
+    // 92.00 are left, and 108.00 are asked: it stands as sent, its places are kept, another way is open.
+    let second = office.sent(20, operator(), Asked { slots: vec![slot_at(1)], ..visit(12) }).await;
+    let beyond = Err(Failure::Refused(quotes::Refusal::Settlement { why: code("credit_limit") }));
+    assert_eq!(office.accept(second, 22, 1, Settle::OnAccount).await, beyond);
+    assert_eq!((office.status(second).await, office.owed().await, office.places().await[1]), (Status::Sent, 10_800, (12, 0)));
+    office.accept(second, 23, 1, Settle::Checkout).await.unwrap();
+    office.pay(second).await;
+    assert_eq!((office.status(second).await, office.owed().await), (Status::Ticketed, 10_800));
+    // Others do not see it.
+    let foreign = quote::Command::Cancel { owner: Some(code("others")), cause: quote::CancelCause::Group };
+    let unknown = Err(Failure::Refused(quotes::Refusal::Quote(quote::Refusal::UnknownQuote)));
+    assert_eq!(ask(office.node(), second, by(24), foreign).await, unknown);
+    let stranger = draft(office.node(), by(30), about(Kind::TourOperator, Some("nobody")), visit(12)).await;
+    assert_eq!(stranger, Err(Failure::Refused(quotes::Refusal::Account(account::Refusal::UnknownAccount))));
+    office.stop().await;
+}
+
+#[actix_rt::test]
+async fn the_free_quota_of_the_fee_is_theirs_who_asked_first() {
+    let office = Office::new().await;
+    let school = || about(Kind::School, None);
+    // Fifteen of a day are free: two of ten at once have them in some order, and a third has none.
+    let both = join_all([1, 11].map(|key| draft(office.node(), by(key), school(), pupils(10)))).await;
+    let third = office.drafted(21, school(), pupils(10)).await;
+    let mut totals = Vec::new();
+    for id in both.into_iter().map(Result::unwrap).chain([third]) {
+        totals.push(office.quote(id).await.offer().unwrap().total_cents.get());
+    }
+    totals.sort_unstable();
+    assert_eq!(totals, [0, 500, 1_000]);
+    // What is not wanted any more leaves its part to the next.
+    ask(office.node(), third, by(22), quote::Command::Refuse { owner: None }).await.unwrap();
+    let free = office.node().quotes().free_of_fee(MUSEUM, calendar::local_day(slot_at(0).start()), true, QuoteId(0));
+    assert_eq!(free, 15);
+    // A school that pays nothing needs no payment.
+    let heads = office.node().quotes().heads();
+    let (nothing_due, _) = heads.iter().find(|(_, head)| head.total_cents.is_zero() && head.status == Status::Draft).unwrap();
+    send(office.node(), *nothing_due, by(2), None).await.unwrap();
+    office.accept(*nothing_due, 3, 1, Settle::Notice).await.unwrap();
+    let quote = office.quote(*nothing_due).await;
+    assert_eq!((quote.status(), quote.payment(), office.places().await[0]), (Status::Ticketed, None, (0, 10)));
+    office.stop().await;
+}
+
+#[actix_rt::test]
+async fn options_are_taken_all_or_none_and_a_revision_moves_them_in_one_step() {
+    let office = Office::new().await;
+    let node = office.node();
+    node.slot(slot_at(1), by(1), sell_there(1, 1, 15)).await.unwrap();
+    let id = office.drafted(2, operator(), visit(20)).await;
+    assert_eq!(send(node, id, by(3), None).await, refused(1, 10, 5));
+    assert_eq!((office.status(id).await, office.places().await), (Status::Draft, [(0, 0), (0, 15)]), "the first is given back");
+    assert_eq!(send(node, id, by(3), None).await, refused(1, 10, 5), "a repeat hears the same");
+    // Ten have places; then twelve, in the place of the ten; then twenty have not.
+    revise(node, id, by(4), None, visit(10)).await.unwrap();
+    send(node, id, by(5), None).await.unwrap();
+    assert_eq!((office.quote(id).await.revision(), office.places().await[0]), (1, (10, 0)));
+    // All that is left of the slot is ten: a revision needs its own places before the old ones are given back.
+    let more = visit(12);
+    assert_eq!(revise(node, id, by(6), None, more.clone()).await, refused(0, 12, 10));
+    assert_eq!((office.quote(id).await.revision(), office.status(id).await, office.places().await[0]), (1, Status::Sent, (10, 0)));
+    revise(node, id, by(7), None, Asked { slots: vec![slot_at(2)], ..more }).await.unwrap();
+    assert_eq!((office.quote(id).await.revision(), office.places().await[0]), (2, (0, 0)));
+    assert_eq!(
+        office.accept(id, 8, 1, Settle::Notice).await,
+        Err(Failure::Refused(quotes::Refusal::Quote(quote::Refusal::OtherRevision { revision: 2 })))
+    );
+    // Accepted, it is reopened before it is revised; its payment is withdrawn.
+    office.accept(id, 9, 2, Settle::Notice).await.unwrap();
+    let under_way = quote::Refusal::PaymentUnderWay;
+    assert_eq!(revise(node, id, by(10), None, visit(8)).await, Err(Failure::Refused(quotes::Refusal::Quote(under_way))));
+    let payment = office.quote(id).await.payment().unwrap();
+    ask(node, id, by(11), quote::Command::Reopen).await.unwrap();
+    assert_eq!(node.look_payment(payment, |payment| payment.stage().name()).await, Ok("cancelled"));
+    revise(node, id, by(12), None, visit(8)).await.unwrap();
+    assert_eq!((office.quote(id).await.revision(), office.status(id).await, office.places().await[0]), (3, Status::Sent, (8, 0)));
+    // Money on the old notice buys what it was for, if there is room, and settles nothing else.
+    payments::receive(node, payment, receipt(Cents::new(10_800))).await.unwrap();
+    office.settle().await;
+    assert_eq!((office.status(id).await, office.places().await[0]), (Status::Sent, (8, 0)));
+    ask(node, id, by(13), quote::Command::Cancel { owner: None, cause: quote::CancelCause::Group }).await.unwrap();
+    assert_eq!((office.status(id).await, office.places().await[0]), (Status::Cancelled, (0, 0)));
+    assert!(node.quotes().head(id).is_none());
+    office.stop().await;
+}
+
+#[actix_rt::test]
+async fn it_lapses_by_the_clock_and_money_that_arrives_wins() {
+    let office = Office::new().await;
+    let (unsigned, unpaid) =
+        (office.sent(1, operator(), visit(10)).await, office.sent(11, operator(), Asked { slots: vec![slot_at(1)], ..visit(10) }).await);
+    office.accept(unpaid, 13, 1, Settle::Notice).await.unwrap();
+    let conditions = *office.quote(unpaid).await.conditions().unwrap();
+    let lapse = |deadline| move |quote: &Quote| *quote.stage() == Stage::Lapsed { deadline };
+    // The form was due at the end of 13 June; the money at the end of 18 June, in Rome.
+    let reach = async |at: Timestamp| {
+        office.house.clock.set(at);
+        office.node().wake_due().await;
+        // Whoever looks asks the owner, which ends what is due before.
+        for id in [unsigned, unpaid] {
+            let _ = office.quote(id).await;
+        }
+        let _ = payments::resume(office.node()).await;
+        let _ = resume(office.node()).await;
+    };
+    reach(conditions.sign_by).await;
+    assert!(office.node().look_quote(unsigned, lapse(Deadline::Signature)).await.unwrap());
+    assert_eq!(office.places().await, [(0, 0), (10, 0)]);
+    reach(conditions.pay_by.plus_seconds(quote::PAYMENT_GRACE_S)).await;
+    let quote = office.quote(unpaid).await;
+    assert!(matches!(quote.stage(), Stage::Lapsed { deadline: Deadline::Payment }), "{:?}", quote.stage());
+    assert_eq!(office.places().await, [(0, 0), (0, 0)]);
+    assert!(office.node().quotes().heads().is_empty());
+    // The bank was slow: there is still room, so there are tickets.
+    let payment = quote.payment().unwrap();
+    payments::receive(office.node(), payment, receipt(Cents::new(9_000))).await.unwrap();
+    office.settle().await;
+    assert_eq!((office.status(unpaid).await, office.places().await[1]), (Status::Ticketed, (0, 10)));
+    office.stop().await;
+}
+
+#[actix_rt::test]
+async fn open_quotes_and_tills_are_known_after_a_restart() {
+    let journal: Arc<dyn Journal> = Arc::new(MemoryJournal::default());
+    let office = Office::on(Arc::clone(&journal)).await;
+    office.open().await;
+    let (sent, ticketed) =
+        (office.sent(1, operator(), visit(10)).await, office.sent(11, operator(), Asked { slots: vec![slot_at(1)], ..visit(10) }).await);
+    let refused = office.sent(21, operator(), Asked { slots: vec![slot_at(2)], ..visit(10) }).await;
+    office.accept(ticketed, 13, 1, Settle::OnAccount).await.unwrap();
+    ask(office.node(), refused, by(23), quote::Command::Refuse { owner: None }).await.unwrap();
+    let till = tills::open(office.node(), by(30), MUSEUM, code("desk-1"), Cents::new(10_000)).await.unwrap();
+    assert_eq!(tills::open(office.node(), by(30), MUSEUM, code("desk-1"), Cents::new(10_000)).await, Ok(till), "a repeat finds it");
+    let second = tills::open(office.node(), by(31), MUSEUM, code("desk-1"), Cents::ZERO).await;
+    assert_eq!(second, Err(Failure::Refused(till::Refusal::AlreadyOpen)));
+    let closed = tills::open(office.node(), by(32), MUSEUM, code("desk-2"), Cents::ZERO).await.unwrap();
+    let close = till::Command::Close { counted_cents: Cents::ZERO, taken_cents: Cents::ZERO };
+    office.node().till(closed, by(33), close).await.unwrap();
+    let sorted = |office: &Office| {
+        let mut heads = office.node().quotes().heads();
+        heads.sort_unstable_by_key(|(id, _)| *id);
+        heads
+    };
+    let before = sorted(&office);
+    assert_eq!(before.iter().map(|(id, _)| *id).collect::<std::collections::BTreeSet<_>>(), [sent, ticketed].into());
+    office.stop().await;
+    let office = Office::on(Arc::clone(&journal)).await;
+    assert_eq!(sorted(&office), before);
+    assert_eq!(office.node().tills().open().iter().map(|(id, head)| (*id, head.opened.till)).collect::<Vec<_>>(), [(till, code("desk-1"))]);
+    assert!(tills::open(office.node(), by(40), MUSEUM, code("desk-2"), Cents::ZERO).await.is_ok());
+    assert_eq!(office.status(refused).await, Status::Refused, "it is found in the journal");
+    let nobody = office.node().look_quote(QuoteId(1), Quote::status).await;
+    assert_eq!(nobody, Err(Failure::Refused(quote::Refusal::UnknownQuote)));
+    office.stop().await;
+    let verified = crate::verify::verify(journal.as_ref(), false, |_| {}).await.unwrap();
+    assert_eq!(verified.beside, 3 + 3 + 1, "quotes, till sessions, an account");
+}
+
+/// How a flow goes on after it was sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Then {
+    OnAccount,
+    Notice,
+    Revision,
+    Full,
+}
+
+/// The node fails at the given append of the flow, in one of the ways in which a journal fails; then another one starts on the same journal.
+#[actix_rt::test]
+async fn stopped_at_any_step_it_ends_as_if_nothing_had_happened() {
+    for then in [Then::OnAccount, Then::Notice, Then::Revision, Then::Full] {
+        for step in 0..14 {
+            for fault in [Fault::Full, Fault::Lost, Fault::Written, Fault::Flush] {
+                let case = format!("{fault:?} at step {step}, then {then:?}");
+                stopped(step, fault, then, &case).await;
+            }
+        }
+    }
+}
+
+/// What everybody asks, in order; each repeats it under the same key until it is answered.
+async fn flow(office: &Office, then: Then) -> quotes::Step<QuoteId> {
+    let node = office.node();
+    let id = draft(node, by(10), operator(), visit(20)).await?;
+    let sent = send(node, id, by(11), None).await;
+    match then {
+        Then::Full => {
+            if let Err(failure) = &sent
+                && !matches!(failure, Failure::Refused(_))
+            {
+                sent?;
+            } else {
+                assert_eq!(sent, refused(1, 10, 5));
+            }
+        }
+        Then::OnAccount => {
+            sent?;
+            office.accept(id, 12, 1, Settle::OnAccount).await?;
+        }
+        Then::Revision => {
+            sent?;
+            revise(node, id, by(12), None, visit(10)).await?;
+        }
+        Then::Notice => {
+            sent?;
+            office.accept(id, 12, 1, Settle::Notice).await?;
+            let payment = node.look_quote(id, |quote| quote.payment()).await.map_err(|failure| failure.map(quotes::Refusal::Quote))?;
+            let Some(payment) = payment else { return Err(Failure::OutcomeUnknown) };
+            match payments::receive(node, payment, receipt(Cents::new(18_000))).await {
+                Ok(()) | Err(Failure::Refused(_)) => {}
+                Err(_) => return Err(Failure::OutcomeUnknown),
+            }
+            let _ = payments::resume(node).await;
+            let _ = resume(node).await;
+        }
+    }
+    Ok(id)
+}
+
+async fn stopped(step: usize, fault: Fault, then: Then, case: &str) {
+    let journal = Arc::new(Faulty::default());
+    let office = Office::on(Arc::clone(&journal) as _).await;
+    office.open().await;
+    if then == Then::Full {
+        office.node().slot(slot_at(1), by(1), sell_there(1, 1, 15)).await.unwrap();
+    }
+    journal.faults.lock().extend(std::iter::repeat_n(Fault::Pass, step).chain([fault]));
+    let _ = flow(&office, then).await;
+    office.stop().await;
+    journal.faults.lock().clear();
+    for round in ["at once", "after another restart"] {
+        let office = Office::on(Arc::clone(&journal) as _).await;
+        office.settle().await;
+        let id = flow(&office, then).await;
+        let id = id.unwrap_or_else(|failure| panic!("{case}, {round}: {failure:?}"));
+        office.settle().await;
+        let (status, revision, places, owed) = match then {
+            Then::OnAccount => (Status::Ticketed, 1, [(0, 10), (0, 10)], 18_000),
+            Then::Notice => (Status::Ticketed, 1, [(0, 10), (0, 10)], 0),
+            Then::Revision => (Status::Sent, 2, [(10, 0), (0, 0)], 0),
+            Then::Full => (Status::Draft, 1, [(0, 0), (0, 15)], 0),
+        };
+        let quote = office.quote(id).await;
+        assert_eq!((quote.status(), quote.revision()), (status, revision), "{case}, {round}: {quote:?}");
+        assert_eq!((office.places().await, office.owed().await), (places, owed), "{case}, {round}");
+        let head = office.node().quotes().head(id).unwrap();
+        assert!(!head.has_work && quote.options().len() <= 1, "{case}, {round}: {:?}", quote.options());
+        office.stop().await;
+        crate::verify::verify(journal.as_ref(), false, |_| {}).await.unwrap();
+    }
+}

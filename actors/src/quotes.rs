@@ -1,0 +1,554 @@
+//! Quotes over slots, payments and accounts: a flow whose journal is the quote, each of whose steps is a command with a key that follows from the flow. The rules
+//! are in `engine::quote`; what is to be done at any moment is what `Quote::work` says, so whoever drives a quote, at once or after a crash, begins with that.
+//!
+//! Options are taken in every slot, all or none: one that is refused has the others given back. What is accepted is settled: a payment is begun, the account is
+//! charged, or nothing is due; who says no leaves the quote as it was sent. A payment sells the places by itself and the quote is told; what is paid without one
+//! is made tickets here. While the outcome of a step is unknown it is asked again, never taken back: it might have been written.
+//!
+//! Reminders are events of the quote's stream. Whoever writes to people follows the journal; nothing is sent from here.
+
+mod board;
+
+pub use board::{QuoteHead, Quotes};
+
+use tokio::sync::Mutex;
+use tornello_engine::account;
+use tornello_engine::aggregate::Aggregate;
+use tornello_engine::calendar;
+use tornello_engine::channel::Channel;
+use tornello_engine::envelope::{Digest, Envelope};
+use tornello_engine::ids::{Code, HoldId, KeyId, MuseumId, PaymentId, QuoteId, SlotId};
+use tornello_engine::money::Cents;
+use tornello_engine::payment::{self, ItemEnd, Payment, Stage as Paying};
+use tornello_engine::quote::{self, About, Asked, Command, Event, Kind, Offer, Part, Quote, Rules, Settle, Stage, Status, Work};
+use tornello_engine::recall::Recall;
+use tornello_engine::record::Record;
+use tornello_engine::slot::{self, Keeper, Settlement, Slot, sale_ends_at, total};
+use tornello_engine::time::Timestamp;
+
+use crate::digest::digest;
+use crate::failure::Failure;
+use crate::node::Node;
+use crate::payments;
+
+/// How many quotes may be driven at once without waiting for each other by chance, and museums have quotes priced.
+const LOCKS: usize = 256;
+/// How many ids are tried for a new quote, or for a sale whose option is gone.
+const SALTS: u8 = 16;
+/// How often a driver looks what is to be done before it leaves the rest for later.
+const ROUNDS: usize = 16;
+/// How much of a museum's name a payer reads, in characters.
+const NAME_MAX: usize = 100;
+/// How soon quotes that were left behind are looked for, and how long at most between two tries of one that does not go on.
+const RESUME_EVERY_S: i64 = 1;
+const RESUME_EVERY_MAX_S: i64 = 60;
+
+/// Who says no in a flow over several kinds of stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Refusal {
+    /// The quote.
+    Quote(quote::Refusal),
+    /// There is no such museum.
+    UnknownMuseum,
+    /// The slot of a part.
+    Slot {
+        /// Which slot.
+        slot: SlotId,
+        /// Why.
+        why: slot::Refusal,
+    },
+    /// The operator's account.
+    Account(account::Refusal),
+    /// Whatever was to settle it, by the code of its refusal.
+    Settlement {
+        /// Why.
+        why: Code,
+    },
+}
+
+/// What a step of a quote's flow answers.
+pub type Step<T> = Result<T, Failure<Refusal>>;
+
+/// Sees to it that one caller drives a quote at a time, and that quotes of one museum are priced one after the other: the free quota of its fee is theirs in the
+/// order in which they asked.
+#[derive(Debug)]
+pub struct Quoting {
+    driving: [Mutex<()>; LOCKS],
+    pricing: [Mutex<()>; LOCKS],
+}
+
+impl Default for Quoting {
+    fn default() -> Self {
+        Self { driving: std::array::from_fn(|_| Mutex::default()), pricing: std::array::from_fn(|_| Mutex::default()) }
+    }
+}
+
+impl Quoting {
+    fn of(&self, quote: QuoteId) -> &Mutex<()> {
+        &self.driving[quote.get() as usize % LOCKS]
+    }
+
+    fn pricing(&self, museum: MuseumId) -> &Mutex<()> {
+        &self.pricing[usize::from(museum.0) % LOCKS]
+    }
+}
+
+/// Writes a quote down. `asked` has the prices of the tariff; those that were agreed with its account take their place. A repeat of the caller's key answers the
+/// quote that was drafted the first time.
+///
+/// # Errors
+/// What the quote, the plan or the account says to it.
+pub async fn draft(node: &Node, envelope: Envelope, about: About, asked: Asked) -> Step<QuoteId> {
+    let _pricing = node.quoting().pricing(about.museum).lock().await;
+    for salt in 0..SALTS {
+        let id = QuoteId(digest(&[b"quote", &envelope.who.get().to_be_bytes(), &envelope.key.0.to_be_bytes(), &[salt]]).0 as u64);
+        let key = envelope.clone();
+        match node.look_quote(id, move |quote| (quote.seq(), quote.recall(&key))).await {
+            Ok((0, _)) | Err(Failure::Refused(quote::Refusal::UnknownQuote)) => {
+                let (asked, rules) = looked_up(node, id, &about, asked).await?;
+                let command = Command::Draft { about, asked, rules: Box::new(rules) };
+                return node.quote(id, envelope, command).await.map(|_| id).map_err(of_quote);
+            }
+            Ok((_, Recall::Done { .. })) => return Ok(id),
+            Ok((_, Recall::OtherBody)) => return Err(Failure::KeyReused),
+            Ok((_, Recall::New)) => {}
+            Err(failure) => return Err(of_quote(failure)),
+        }
+    }
+    Err(Failure::Busy)
+}
+
+/// Prices a quote anew. Of one that was sent the options of the new revision are taken first; if one is refused, the old revision stands.
+///
+/// # Errors
+/// What the quote says to it, or the slot that has not the places.
+pub async fn revise(node: &Node, id: QuoteId, envelope: Envelope, owner: Option<Code>, asked: Asked) -> Step<()> {
+    let about = node.look_quote(id, |quote| quote.about().cloned()).await.map_err(of_quote)?;
+    let Some(about) = about else { return Err(Failure::Refused(Refusal::Quote(quote::Refusal::UnknownQuote))) };
+    let record = {
+        let _pricing = node.quoting().pricing(about.museum).lock().await;
+        let (asked, rules) = looked_up(node, id, &about, asked).await?;
+        let holds = new_options(id, &envelope, &asked.slots);
+        let command = Command::Revise { owner, asked, rules: Box::new(rules), holds };
+        node.quote(id, envelope, command).await.map_err(of_quote)?
+    };
+    optioned(node, id, &record).await
+}
+
+/// Sends a draft: takes its options, all or none.
+///
+/// # Errors
+/// What the quote says to it, or the slot that has not the places: then it is a draft as before.
+pub async fn send(node: &Node, id: QuoteId, envelope: Envelope, owner: Option<Code>) -> Step<()> {
+    let known = node.look_quote(id, |quote| quote.about().cloned().zip(quote.offer().cloned())).await.map_err(of_quote)?;
+    let Some((about, offer)) = known else { return Err(Failure::Refused(Refusal::Quote(quote::Refusal::UnknownQuote))) };
+    let slots: Vec<SlotId> = offer.parts.iter().map(|part| part.slot).collect();
+    let rules = rules(node, id, &about, &slots)?;
+    let holds = new_options(id, &envelope, &slots);
+    let record = node.quote(id, envelope, Command::Send { owner, rules: Box::new(rules), holds }).await.map_err(of_quote)?;
+    optioned(node, id, &record).await
+}
+
+/// Accepts what was sent, and settles it or begins to.
+///
+/// # Errors
+/// What the quote says to it, or whatever was to settle it: then it is as it was sent.
+pub async fn accept(node: &Node, id: QuoteId, envelope: Envelope, command: Command) -> Step<()> {
+    debug_assert!(matches!(command, Command::Accept { .. } | Command::Confirm));
+    node.quote(id, envelope, command).await.map_err(of_quote)?;
+    advance(node, id).await.map_err(|failure| under_way(id, &failure))?;
+    let refused = |quote: &Quote| quote.settlement_refused().filter(|_| quote.status() == Status::Sent);
+    match node.look_quote(id, refused).await.map_err(of_quote)? {
+        Some(why) => Err(Failure::Refused(Refusal::Settlement { why })),
+        None => Ok(()),
+    }
+}
+
+/// Gives any other command to a quote, and does what follows from it.
+///
+/// # Errors
+/// What the quote says to it. What follows goes on by itself if it cannot be done now.
+pub async fn ask(node: &Node, id: QuoteId, envelope: Envelope, command: Command) -> Step<()> {
+    node.quote(id, envelope, command).await.map_err(of_quote)?;
+    if let Err(failure) = advance(node, id).await {
+        tracing::warn!(quote = %id, ?failure, "what follows for a quote will be done later");
+    }
+    Ok(())
+}
+
+/// What is asked, at the prices that were agreed, with what the museum says of it.
+async fn looked_up(node: &Node, id: QuoteId, about: &About, mut asked: Asked) -> Step<(Asked, Rules)> {
+    let rules = rules(node, id, about, &asked.slots)?;
+    if let (Some(code), Some(first)) = (about.account, asked.slots.first()) {
+        let (museum, day, members) = (about.museum, calendar::local_day(first.start()), asked.members);
+        let priced = move |account: &account::Account| account.priced(museum, day, &members);
+        asked.members = node.look_account(code, priced).await.map_err(|failure| failure.map(Refusal::Account))?;
+    }
+    Ok((asked, rules))
+}
+
+/// What the museum says of groups that go to these slots.
+fn rules(node: &Node, id: QuoteId, about: &About, slots: &[SlotId]) -> Step<Rules> {
+    let known = node.museums().get(about.museum).ok_or(Failure::Refused(Refusal::UnknownMuseum))?;
+    let museum = &known.museum;
+    let first = slots.first().ok_or(Failure::Refused(Refusal::Quote(quote::Refusal::BadSlots)))?;
+    let mut closes_at = Timestamp::MAX;
+    for &slot in slots {
+        let unknown = || Failure::Refused(Refusal::Slot { slot, why: slot::Refusal::UnknownSlot });
+        let opening = museum.opening(slot).ok_or_else(unknown)?;
+        closes_at = closes_at.min(sale_ends_at(slot, opening.end, &opening.policy, Channel::Group));
+    }
+    let day = calendar::local_day(first.start());
+    let (revision, policy) = museum.group_policy_on(day);
+    let taken = node.quotes().free_of_fee(about.museum, day, about.kind == Kind::School, id);
+    let fee_free_left = policy.terms(about.kind).fee.free_a_day.saturating_sub(taken);
+    let patron = museum.profile().and_then(|profile| profile.patron);
+    Ok(Rules { policy, revision, patron, fee_free_left, closes_at })
+}
+
+/// An id for the option of each part, which follows from the caller's key.
+fn new_options(id: QuoteId, envelope: &Envelope, slots: &[SlotId]) -> Vec<HoldId> {
+    let (who, key) = (envelope.who.get().to_be_bytes(), envelope.key.0.to_be_bytes());
+    let random = |part: usize| digest(&[b"option", &id.get().to_be_bytes(), &who, &key, &part.to_be_bytes()]).0 as u64;
+    slots.iter().enumerate().map(|(part, slot)| HoldId::new(*slot, random(part))).collect()
+}
+
+/// Takes the options that a record asks for, if it does; answers whether they were to be had.
+async fn optioned(node: &Node, id: QuoteId, record: &Record<Event>) -> Step<()> {
+    let asked = record.events.iter().find_map(|event| if let Event::OptionsAsked(asked) = event { Some(asked) } else { None });
+    let Some(asked) = asked else { return Ok(()) };
+    advance(node, id).await.map_err(|failure| under_way(id, &failure))?;
+    let refused = |quote: &Quote| quote.options_refused().cloned();
+    match node.look_quote(id, refused).await.map_err(of_quote)?.filter(|refused| refused.attempt == asked.attempt) {
+        Some(refused) => {
+            let slot = asked.offer.parts.get(usize::from(refused.part)).map_or(SlotId::from_raw(0), |part| part.slot);
+            Err(Failure::Refused(Refusal::Slot { slot, why: refused.why }))
+        }
+        None => Ok(()),
+    }
+}
+
+/// From here on something was written, whatever fails: only the end of the flow is an answer.
+fn under_way(id: QuoteId, failure: &Failure<Refusal>) -> Failure<Refusal> {
+    tracing::warn!(quote = %id, ?failure, "what follows for a quote is under way and will be resumed");
+    Failure::OutcomeUnknown
+}
+
+/// Drives a quote as far as it goes by itself, from wherever it stands.
+///
+/// # Errors
+/// Whatever keeps a step from being taken or its outcome from being known. Nothing is lost: the quote stands where it stood, or some steps further.
+pub async fn advance(node: &Node, id: QuoteId) -> Step<()> {
+    let _driving = node.quoting().of(id).lock().await;
+    for _ in 0..ROUNDS {
+        let quote = match node.look_quote(id, Quote::clone).await {
+            Ok(quote) => quote,
+            Err(Failure::Refused(_)) => return Ok(()),
+            Err(failure) => return Err(of_quote(failure)),
+        };
+        match (quote.work(), quote.awaits()) {
+            (Some(Work::EndPayment(payment)), _) => end_payment(node, &quote, payment).await?,
+            (Some(Work::Settle), _) => settle(node, &quote).await?,
+            (Some(Work::IssueTickets), _) => issue(node, &quote).await?,
+            (Some(Work::TakeOptions(attempt)), _) => take_options(node, &quote, attempt).await?,
+            (Some(Work::GiveBack(attempt)), _) => give_back(node, &quote, attempt).await?,
+            (None, Some(payment)) if follow(node, id, payment).await? => {}
+            (None, _) => return Ok(()),
+        }
+    }
+    Err(Failure::Busy)
+}
+
+/// Writes a fact in a quote. One that it refuses came too late: what is to be done then is looked up anew.
+async fn note(node: &Node, id: QuoteId, key: Envelope, command: Command) -> Step<()> {
+    match node.quote(id, key, command).await {
+        Ok(_) | Err(Failure::Refused(_)) => Ok(()),
+        Err(failure) => Err(of_quote(failure)),
+    }
+}
+
+/// Takes the option of each part. The first that is refused is noted, and with it that none is to be kept.
+async fn take_options(node: &Node, quote: &Quote, attempt: u32) -> Step<()> {
+    let Some(options) = quote.options().get(&attempt) else { return Ok(()) };
+    let (id, asked) = (quote.id(), &options.asked);
+    for (number, (part, &hold)) in (0_u16..).zip(asked.offer.parts.iter().zip(&asked.holds)) {
+        let (lines, until, cause) = (part.lines.clone(), asked.until, Keeper::Quote(id));
+        let command = slot::Command::HoldFor { hold, channel: Channel::Group, lines, until, cause };
+        let why = match node.slot(part.slot, as_drafter(quote, "option", hold.get()), command).await {
+            Ok(_) => continue,
+            // The key of this step is forgotten after a day: the hold itself says then whether it was taken.
+            Err(Failure::Refused(slot::Refusal::IdTaken)) if is_held(node, quote, part, hold).await? => continue,
+            Err(Failure::Refused(why)) => why,
+            Err(Failure::UnknownSlot(_)) => slot::Refusal::UnknownSlot,
+            Err(failure) => return Err(of_slot(part.slot, failure)),
+        };
+        let key = step(id, "options refused", u64::from(attempt));
+        return note(node, id, key, Command::NoteOptionsRefused { attempt, part: number, why }).await;
+    }
+    note(node, id, step(id, "optioned", u64::from(attempt)), Command::NoteOptioned { attempt }).await
+}
+
+async fn is_held(node: &Node, quote: &Quote, part: &Part, hold: HoldId) -> Step<bool> {
+    let (who, lines) = (drafter(quote), part.lines.clone());
+    let is_it = move |slot: &Slot| slot.hold_of(hold).is_some_and(|found| found.who == who && found.lines == lines);
+    node.look(part.slot, is_it).await.map_err(|failure| of_slot(part.slot, failure))
+}
+
+/// Gives the options of an attempt back. Those that are gone, or were never taken, need not be.
+async fn give_back(node: &Node, quote: &Quote, attempt: u32) -> Step<()> {
+    let holds = quote.options().get(&attempt).map(|options| options.asked.holds.clone()).unwrap_or_default();
+    for hold in holds {
+        release(node, quote.id(), hold).await?;
+    }
+    note(node, quote.id(), step(quote.id(), "released", u64::from(attempt)), Command::NoteOptionsReleased { attempt }).await
+}
+
+async fn release(node: &Node, id: QuoteId, hold: HoldId) -> Step<()> {
+    let key = by(digest(&[b"quote step", &id.get().to_be_bytes(), b"release", &hold.get().to_be_bytes()]));
+    match node.slot(hold.slot(), key, slot::Command::Release { hold, owner: None }).await {
+        Ok(_) | Err(Failure::Refused(_) | Failure::UnknownSlot(_)) => Ok(()),
+        Err(failure) => Err(of_slot(hold.slot(), failure)),
+    }
+}
+
+/// Settles what was accepted, or begins to.
+async fn settle(node: &Node, quote: &Quote) -> Step<()> {
+    let (Stage::Accepted { settle, creditor, .. }, Some(about), Some(offer)) = (quote.stage(), quote.about(), quote.offer()) else { return Ok(()) };
+    let refused = if offer.total_cents.is_zero() {
+        Ok(None)
+    } else if *settle == Settle::OnAccount {
+        charge(node, quote, about, offer).await?.map(|()| None)
+    } else {
+        begin_payment(node, quote, about, offer, (*settle, *creditor)).await?.map(Some)
+    };
+    let (name, command) = match refused {
+        Ok(None) => ("paid", Command::MarkPaid { payment: None }),
+        Ok(Some(payment)) => ("attach", Command::AttachPayment { payment }),
+        Err(why) => ("unsettled", Command::NoteSettlementRefused { why }),
+    };
+    note(node, quote.id(), step(quote.id(), name, acceptance(quote)), command).await
+}
+
+/// Charges the account, once for each acceptance.
+async fn charge(node: &Node, quote: &Quote, about: &About, offer: &Offer) -> Step<Result<(), Code>> {
+    let Some(account) = about.account else { return coded(account::Refusal::UnknownAccount.code()) };
+    let command = account::Command::Charge { of: quote.charge(), amount_cents: offer.total_cents };
+    match node.account(account, step(quote.id(), "charge", acceptance(quote)), command).await {
+        Ok(_) | Err(Failure::Refused(account::Refusal::AlreadyCharged)) => Ok(Ok(())),
+        Err(Failure::Refused(why)) => coded(why.code()),
+        Err(failure) => Err(failure.map(Refusal::Account)),
+    }
+}
+
+async fn begin_payment(node: &Node, quote: &Quote, about: &About, offer: &Offer, (settle, creditor): (Settle, u16)) -> Step<Result<PaymentId, Code>> {
+    let (Some(options), Some(conditions)) = (quote.options_in_force(), quote.conditions()) else { return coded("not_expected") };
+    let gateway = match settle {
+        Settle::Checkout => payment::Gateway::Checkout,
+        Settle::Desk => payment::Gateway::Desk,
+        Settle::Notice | Settle::OnAccount => payment::Gateway::Notice,
+    };
+    let extra = |extra: &quote::Extra| payment::Extra { code: extra.code, count: extra.count as u16, price_cents: extra.price_cents };
+    let known = node.museums().get(about.museum);
+    let name: String = known.iter().filter_map(|known| known.museum.profile()).flat_map(|profile| profile.name.chars()).take(NAME_MAX).collect();
+    let request = payments::Request {
+        creditor,
+        order: None,
+        quote: Some(quote.id()),
+        holds: options.holds.clone(),
+        owner: None,
+        channel: Channel::Group,
+        extras: offer.fee.iter().chain(&offer.extras).filter(|extra| extra.count > 0).map(extra).collect(),
+        payer: about.contact,
+        museum: about.museum,
+        subject: format!("{name} {}", quote.id()),
+        gateway,
+        due_at: if settle == Settle::Desk { conditions.desk_by.unwrap_or(conditions.pay_by) } else { conditions.pay_by },
+    };
+    let key = Envelope { who: drafter(quote), ..step(quote.id(), "payment", acceptance(quote)) };
+    match payments::begin(node, key, request).await {
+        Ok(payment) => Ok(Ok(payment)),
+        Err(Failure::Refused(why)) => coded(match why {
+            payments::Refusal::Payment(why) => why.code(),
+            payments::Refusal::Slot { why, .. } => why.code(),
+            payments::Refusal::Order(why) => why.code(),
+            payments::Refusal::Voucher(why) => why.code(),
+        }),
+        Err(failure) => Err(of_payments(failure)),
+    }
+}
+
+/// The code of what said no, as the journal keeps it.
+fn coded<T>(why: &str) -> Step<Result<T, Code>> {
+    why.parse().map(Err).map_err(|_| Failure::OutOfOrder(format!("{why} is not a code")))
+}
+
+/// Withdraws a payment, or finds that it is paid.
+async fn end_payment(node: &Node, quote: &Quote, payment: PaymentId) -> Step<()> {
+    let Ok(cause) = "quote".parse() else { return Ok(()) };
+    match payments::cancel(node, payment, step(quote.id(), "end payment", payment.get()), None, cause).await {
+        Ok(()) | Err(Failure::Refused(_)) => follow(node, quote.id(), payment).await.map(drop),
+        Err(failure) => Err(of_payments(failure)),
+    }
+}
+
+/// Tells a quote what has become of a payment; answers whether that was anything new.
+async fn follow(node: &Node, id: QuoteId, payment: PaymentId) -> Step<bool> {
+    let known = node.look_payment(payment, |payment: &Payment| (payment.stage(), payment.items().to_vec(), payment.seq())).await;
+    let (stage, items) = match known {
+        Ok((stage, items, _)) => (stage, items),
+        Err(Failure::Refused(_)) => return Ok(false),
+        Err(failure) => return Err(of_payments(failure.map(payments::Refusal::Payment))),
+    };
+    match stage {
+        Paying::Blank | Paying::Created | Paying::Pending => return Ok(false),
+        Paying::Failed { .. } | Paying::Expired { .. } | Paying::Cancelled { .. } => {
+            note(node, id, step(id, "detach", payment.get()), Command::DetachPayment { payment }).await?;
+        }
+        Paying::Paid { .. } => {
+            note(node, id, step(id, "paid by", payment.get()), Command::MarkPaid { payment: Some(payment) }).await?;
+            let is_paid = move |quote: &Quote| quote.status() == Status::Paid && quote.paid().is_some_and(|paid| paid.payment == Some(payment));
+            if !node.look_quote(id, is_paid).await.map_err(of_quote)? || items.iter().any(|end| matches!(end, ItemEnd::Open)) {
+                return Ok(false);
+            }
+            let sales = items.iter().filter_map(|end| if let ItemEnd::Sold { sale, .. } = end { Some(*sale) } else { None }).collect();
+            let is_missing = |(number, end): (u16, &ItemEnd)| matches!(end, ItemEnd::PaidBack { .. }).then_some(number);
+            let missing = (0..).zip(&items).filter_map(is_missing).collect();
+            note(node, id, step(id, "ticketed", 0), Command::MarkTicketed { sales, missing }).await?;
+        }
+    }
+    Ok(true)
+}
+
+/// Makes tickets of what is paid without a payment. What an account was charged for places that are gone is taken back.
+async fn issue(node: &Node, quote: &Quote) -> Step<()> {
+    let (Some(about), Some(offer)) = (quote.about(), quote.offer()) else { return Ok(()) };
+    let (mut sales, mut missing, mut lost_cents) = (Vec::new(), Vec::new(), Cents::ZERO);
+    for (number, part) in (0_u16..).zip(&offer.parts) {
+        let option = quote.options_in_force().and_then(|options| options.holds.get(usize::from(number)).copied());
+        if let Some(sale) = sell(node, quote, about, part, (number, option)).await? {
+            sales.push(sale);
+        } else {
+            missing.push(number);
+            lost_cents = lost_cents.plus(total(&part.lines));
+            if let Some(option) = option {
+                release(node, quote.id(), option).await?;
+            }
+        }
+    }
+    let lost_cents = if sales.is_empty() { offer.total_cents } else { lost_cents };
+    if let Some(account) = about.account.filter(|_| !lost_cents.is_zero()) {
+        let command = account::Command::TakeBack { of: quote.charge(), amount_cents: lost_cents };
+        match node.account(account, step(quote.id(), "take back", acceptance(quote)), command).await {
+            Ok(_) | Err(Failure::Refused(_)) => {}
+            Err(failure) => return Err(failure.map(Refusal::Account)),
+        }
+    }
+    note(node, quote.id(), step(quote.id(), "ticketed", 0), Command::MarkTicketed { sales, missing }).await
+}
+
+/// The sale of a part: its option, or as many places anew at the same prices; none if there are none.
+async fn sell(node: &Node, quote: &Quote, about: &About, part: &Part, (number, option): (u16, Option<HoldId>)) -> Step<Option<HoldId>> {
+    let slot = part.slot;
+    let settlement = match about.account {
+        Some(account) if !total(&part.lines).is_zero() => Settlement::OnAccount { account },
+        _ => Settlement::Free,
+    };
+    let contact = about.contact;
+    if let Some(hold) = option {
+        let command = slot::Command::Sell { hold, owner: None, settlement: settlement.clone(), contact };
+        match node.slot(slot, as_drafter(quote, "sell", hold.get()), command).await {
+            Ok(_) => return Ok(Some(hold)),
+            Err(Failure::Refused(slot::Refusal::HoldSold)) => return Ok(is_sold(node, hold, &settlement).await?.then_some(hold)),
+            Err(Failure::Refused(_)) => {}
+            Err(Failure::UnknownSlot(_)) => return Ok(None),
+            Err(failure) => return Err(of_slot(slot, failure)),
+        }
+    }
+    for salt in 0..SALTS {
+        let random = digest(&[b"quoted", &quote.id().get().to_be_bytes(), &number.to_be_bytes(), &[salt]]);
+        let sale = HoldId::new(slot, random.0 as u64);
+        let (lines, channel) = (part.lines.clone(), Channel::Group);
+        let command = slot::Command::SellDirect { sale, channel, lines, settlement: settlement.clone(), contact };
+        match node.slot(slot, as_drafter(quote, "sell anew", sale.get()), command).await {
+            Ok(_) => return Ok(Some(sale)),
+            Err(Failure::Refused(slot::Refusal::IdTaken)) if is_sold(node, sale, &settlement).await? => return Ok(Some(sale)),
+            Err(Failure::Refused(slot::Refusal::IdTaken)) => {}
+            Err(Failure::Refused(_) | Failure::UnknownSlot(_)) => return Ok(None),
+            Err(failure) => return Err(of_slot(slot, failure)),
+        }
+    }
+    Ok(None)
+}
+
+async fn is_sold(node: &Node, sale: HoldId, settlement: &Settlement) -> Step<bool> {
+    let settlement = settlement.clone();
+    let is_it = move |slot: &Slot| slot.sale_of(sale).is_some_and(|found| found.settlement == settlement);
+    node.look(sale.slot(), is_it).await.map_err(|failure| of_slot(sale.slot(), failure))
+}
+
+/// Drives every quote that has something to do, and tells those that wait for a payment what has become of it; answers how many could not be brought further now.
+pub async fn resume(node: &Node) -> usize {
+    let is_open = |payment: &PaymentId| node.payments().head(*payment).is_some_and(|head| head.stage.is_open());
+    let paid = node.quotes().awaiting().into_iter().filter(|(_, payment)| !is_open(payment)).map(|(quote, _)| quote);
+    let mut left = 0;
+    for quote in node.quotes().working().into_iter().chain(paid) {
+        if let Err(failure) = advance(node, quote).await {
+            tracing::warn!(%quote, ?failure, "a quote cannot be driven on now");
+            left += 1;
+        }
+    }
+    for (quote, payment) in node.quotes().take_noticed() {
+        if let Err(failure) = follow(node, quote, payment).await {
+            tracing::warn!(%quote, %payment, ?failure, "a quote cannot be told of its payment now");
+            node.quotes().notice(quote, payment);
+            left += 1;
+        }
+    }
+    left
+}
+
+/// Resumes what was left under way, at once and then again and again, less often while it does not help. Runs until dropped.
+pub(crate) async fn keep_quoting(node: &Node) {
+    let (mut pause_s, mut next) = (RESUME_EVERY_S, node.now());
+    loop {
+        node.clock().sleep_until(next).await;
+        pause_s = if resume(node).await == 0 { RESUME_EVERY_S } else { (pause_s * 2).min(RESUME_EVERY_MAX_S) };
+        next = node.now().plus_seconds(pause_s);
+    }
+}
+
+fn acceptance(quote: &Quote) -> u64 {
+    if let account::ChargeOf::Quote { acceptance, .. } = quote.charge() { u64::from(acceptance) } else { 0 }
+}
+
+fn drafter(quote: &Quote) -> KeyId {
+    quote.drafted().map_or(KeyId::SYSTEM, |(who, _)| who)
+}
+
+/// The envelope of a step in a slot: places and tickets are of whoever drafted the quote.
+fn as_drafter(quote: &Quote, name: &str, number: u128) -> Envelope {
+    let key = digest(&[b"quote step", &quote.id().get().to_be_bytes(), name.as_bytes(), &number.to_be_bytes()]);
+    Envelope { who: drafter(quote), ..by(key) }
+}
+
+/// The envelope of a step: its key follows from the flow, so that a step is taken once however often it is asked.
+fn step(id: QuoteId, name: &str, number: u64) -> Envelope {
+    by(digest(&[b"quote step", &id.get().to_be_bytes(), name.as_bytes(), &number.to_be_bytes()]))
+}
+
+const fn by(key: Digest) -> Envelope {
+    Envelope { who: KeyId::SYSTEM, key, body: key, parties: Vec::new(), assessment: None, order: None }
+}
+
+fn of_quote(failure: Failure<quote::Refusal>) -> Failure<Refusal> {
+    failure.map(Refusal::Quote)
+}
+
+fn of_slot(slot: SlotId, failure: Failure<slot::Refusal>) -> Failure<Refusal> {
+    failure.map(|why| Refusal::Slot { slot, why })
+}
+
+/// A refusal is an answer everywhere in this flow; what is left says that the world failed.
+fn of_payments(failure: Failure<payments::Refusal>) -> Failure<Refusal> {
+    failure.map(|_| Refusal::Quote(quote::Refusal::NotExpected))
+}

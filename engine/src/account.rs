@@ -1,0 +1,831 @@
+//! An operator's account as a stream: who it is, what was agreed with it, how much it may owe, and what it owes.
+//!
+//! What is charged here are quotes and sales that were settled on account, as the shell tells it; what is paid are payments and bank transfers. The tickets' own
+//! money stands in their slots: this stream is the debt, not the revenue.
+//!
+//! - AC-1: what is owed is what was charged, less what was taken back of charges, less what was paid; it equals a recount.
+//! - AC-2: a charge is taken once, and no more is taken back of it than it was; a payment is taken once.
+//! - AC-3: a charge leaves no more owed than the limit allows; where a lowered limit left more, no charge adds to it.
+//! - AC-4: nothing happens to an account that was not opened, and one that is suspended is charged with nothing.
+//! - AC-5: replay equals live, and time does not go back.
+
+use std::collections::BTreeMap;
+
+use jiff::civil::Date;
+use serde::{Deserialize, Serialize};
+
+use crate::aggregate::{Aggregate, Broken};
+use crate::envelope::Envelope;
+use crate::ids::{AccountId, Code, HoldId, MuseumId, PaymentId, QuoteId};
+use crate::institution::Institution;
+use crate::money::Cents;
+use crate::recall::{Keys, Recall};
+use crate::record::Record;
+use crate::slot::Line;
+use crate::tariff::PRICE_MAX;
+use crate::time::Timestamp;
+
+/// The most price agreements of one account.
+pub const AGREEMENTS_MAX: usize = 500;
+/// The highest limit and the highest single charge or payment: 10,000,000 euros.
+pub const AMOUNT_MAX: Cents = Cents::new(1_000_000_000);
+/// The longest reference of a bank transfer, in bytes: that of ISO 20022's end-to-end id.
+pub const REFERENCE_MAX: usize = 35;
+
+/// What was agreed for one category at one museum, or at all of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Agreement {
+    /// Where; none: at every museum.
+    #[serde(default)]
+    pub museum: Option<MuseumId>,
+    /// For which category of its tariff.
+    pub category: Code,
+    /// What it costs.
+    pub price: AgreedPrice,
+    /// The first day of visits, in Rome.
+    pub from: Date,
+    /// The last one.
+    pub to: Date,
+}
+
+/// What a place costs by an agreement; never more than by the tariff.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AgreedPrice {
+    /// So many percent less than the tariff, the reduction rounded down to the cent.
+    PercentOff(u8),
+    /// So much, whatever the tariff says.
+    Fixed(Cents),
+}
+
+impl Agreement {
+    fn is_sound(&self) -> bool {
+        let price = match self.price {
+            AgreedPrice::PercentOff(percent) => (1..=100).contains(&percent),
+            AgreedPrice::Fixed(cents) => (Cents::ZERO..=PRICE_MAX).contains(&cents),
+        };
+        price && self.from <= self.to
+    }
+
+    /// Whether a visit could fall under both.
+    fn overlaps(&self, other: &Self) -> bool {
+        self.category == other.category && self.museum == other.museum && self.from <= other.to && other.from <= self.to
+    }
+}
+
+impl AgreedPrice {
+    fn of(self, tariff_cents: Cents) -> Cents {
+        match self {
+            Self::PercentOff(percent) => tariff_cents.minus(tariff_cents.percent(percent)),
+            Self::Fixed(cents) => cents.min(tariff_cents),
+        }
+    }
+}
+
+/// What an account is charged for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ChargeOf {
+    /// A quote, accepted in that revision.
+    Quote {
+        /// Which.
+        quote: QuoteId,
+        /// Its revision.
+        revision: u32,
+        /// The how-manieth acceptance of the quote, from 1: one that was taken back may come again.
+        acceptance: u32,
+    },
+    /// A sale without a quote.
+    Sale {
+        /// Which.
+        sale: HoldId,
+    },
+}
+
+/// How a debt was paid.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PaidBy {
+    /// A payment of ours.
+    Payment {
+        /// Which.
+        payment: PaymentId,
+    },
+    /// A bank transfer that somebody has seen.
+    BankTransfer {
+        /// Its reference, as the bank knows it.
+        reference: String,
+    },
+}
+
+/// What can be asked of an account.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Command {
+    /// Begin.
+    Open {
+        /// Its code.
+        code: Code,
+        /// Who it is, by codes.
+        institution: Institution,
+    },
+    /// Say anew who it is.
+    SetInstitution {
+        /// Who it is, by codes.
+        institution: Institution,
+    },
+    /// Put these agreements in the place of all before.
+    SetAgreements {
+        /// At most [`AGREEMENTS_MAX`].
+        agreements: Vec<Agreement>,
+    },
+    /// Say how much may be owed; none: no limit.
+    SetLimit {
+        /// How much.
+        limit_cents: Option<Cents>,
+    },
+    /// Charge no more, until resumed.
+    Suspend,
+    /// Charge again.
+    Resume,
+    /// Take a debt in.
+    Charge {
+        /// For what.
+        of: ChargeOf,
+        /// How much.
+        amount_cents: Cents,
+    },
+    /// Take a debt back, or a part of it, as when tickets are cancelled.
+    TakeBack {
+        /// Of which charge.
+        of: ChargeOf,
+        /// How much.
+        amount_cents: Cents,
+    },
+    /// Take a payment in. What is more than owed stays as credit.
+    Settle {
+        /// How it was paid.
+        by: PaidBy,
+        /// How much.
+        amount_cents: Cents,
+    },
+}
+
+/// What happened to an account. Numbers are written in the journal: append only.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Event {
+    /// It was opened.
+    Opened(Opened),
+    /// It is said anew who it is.
+    InstitutionSet(InstitutionSet),
+    /// It has other agreements.
+    AgreementsSet(AgreementsSet),
+    /// It has another limit.
+    LimitSet(LimitSet),
+    /// It is charged no more.
+    Suspended(Suspended),
+    /// It is charged again.
+    Resumed(Resumed),
+    /// It owes more.
+    Charged(Charged),
+    /// It owes less, because less was delivered.
+    TakenBack(TakenBack),
+    /// It owes less, because it has paid.
+    Settled(Settled),
+}
+
+/// The account was opened.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Opened {
+    /// Its code.
+    pub code: Code,
+    /// Who it is, by codes.
+    pub institution: Institution,
+}
+
+/// It is said anew who the account is.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct InstitutionSet {
+    /// Who it is, by codes.
+    pub institution: Institution,
+}
+
+/// The account has other agreements.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct AgreementsSet {
+    /// All of them.
+    pub agreements: Vec<Agreement>,
+}
+
+/// The account has another limit.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct LimitSet {
+    /// How much may be owed; none: no limit.
+    pub limit_cents: Option<Cents>,
+}
+
+/// The account is charged no more.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Suspended {}
+
+/// The account is charged again.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Resumed {}
+
+/// The account owes more.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Charged {
+    /// For what.
+    pub of: ChargeOf,
+    /// How much.
+    pub amount_cents: Cents,
+}
+
+/// The account owes less, because less was delivered.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct TakenBack {
+    /// Of which charge.
+    pub of: ChargeOf,
+    /// How much.
+    pub amount_cents: Cents,
+}
+
+/// The account owes less, because it has paid.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Settled {
+    /// How it was paid.
+    pub by: PaidBy,
+    /// How much.
+    pub amount_cents: Cents,
+}
+
+/// Why an account says no. In order of precedence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, thiserror::Error)]
+#[serde(rename_all = "snake_case")]
+pub enum Refusal {
+    /// It is open already, under this or another code.
+    #[error("the account is open already")]
+    AlreadyOpen,
+    /// It was never opened.
+    #[error("there is no such account: open it first")]
+    UnknownAccount,
+    /// An agreement that cannot be, or too many.
+    #[error("have at most 500 agreements, each 1 to 100 percent off or 0.00 to 1000.00 euros, from a day up to a later or the same one")]
+    BadAgreement,
+    /// Two agreements for the same category, museum and day.
+    #[error("two agreements are for category {category} at the same museum on the same day: let one end before the other begins")]
+    AgreementsOverlap {
+        /// Which category.
+        category: Code,
+    },
+    /// An amount that cannot be.
+    #[error("let the amount be 0.01 to 10000000.00 euros")]
+    BadAmount,
+    /// A reference that cannot be shown.
+    #[error("give the reference of the bank transfer: 1 to 35 printable ASCII characters")]
+    BadReference,
+    /// The charge was taken before.
+    #[error("this was charged before")]
+    AlreadyCharged,
+    /// The payment was taken before.
+    #[error("this payment was taken before")]
+    AlreadySettled,
+    /// Nothing was charged for that.
+    #[error("nothing was charged for that")]
+    UnknownCharge,
+    /// More would be taken back than is left of the charge.
+    #[error("{left_cents} euros are left of the charge: no more can be taken back")]
+    MoreThanCharged {
+        /// What is left of it.
+        left_cents: Cents,
+    },
+    /// It is charged no more for now.
+    #[error("the account is suspended: settle another way")]
+    AccountSuspended,
+    /// It would owe more than it may.
+    #[error("the credit limit leaves {left_cents} euros: settle another way, or pay what is owed first")]
+    CreditLimit {
+        /// What may still be charged.
+        left_cents: Cents,
+    },
+}
+
+impl Refusal {
+    /// The stable code.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::AlreadyOpen => "account_already_open",
+            Self::UnknownAccount => "unknown_account",
+            Self::BadAgreement => "bad_agreement",
+            Self::AgreementsOverlap { .. } => "agreements_overlap",
+            Self::BadAmount => "bad_amount",
+            Self::BadReference => "bad_reference",
+            Self::AlreadyCharged => "already_charged",
+            Self::AlreadySettled => "already_settled",
+            Self::UnknownCharge => "unknown_charge",
+            Self::MoreThanCharged { .. } => "more_than_charged",
+            Self::AccountSuspended => "account_suspended",
+            Self::CreditLimit { .. } => "credit_limit",
+        }
+    }
+}
+
+/// A charge.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Charge {
+    /// How much it was.
+    pub amount_cents: Cents,
+    /// What of it was taken back.
+    pub taken_back_cents: Cents,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// An account. Serialized, equal states give equal bytes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Account {
+    id: AccountId,
+    opened: Option<Opened>,
+    agreements: Vec<Agreement>,
+    limit_cents: Option<Cents>,
+    is_suspended: bool,
+    charges: BTreeMap<ChargeOf, Charge>,
+    payments: BTreeMap<PaidBy, (Cents, Timestamp)>,
+    owed_cents: Cents,
+    /// The excess over the limit that the last event other than a charge left, lowered by every charge since (AC-3).
+    over_allowed_cents: Cents,
+    keys: Keys,
+    /// Number of the last record; records of a stream are numbered from 1.
+    seq: u64,
+    /// Time of the last record.
+    last_at: Timestamp,
+}
+
+impl Aggregate for Account {
+    type Command = Command;
+    type Event = Event;
+    type Refusal = Refusal;
+
+    fn recall(&self, envelope: &Envelope) -> Recall {
+        self.keys.recall(envelope)
+    }
+
+    fn decide(&self, _now: Timestamp, command: &Command) -> Result<Vec<Event>, Refusal> {
+        if self.opened.is_some() == matches!(command, Command::Open { .. }) {
+            return Err(if self.opened.is_some() { Refusal::AlreadyOpen } else { Refusal::UnknownAccount });
+        }
+        let event = match command {
+            Command::Open { code, institution } => Event::Opened(Opened { code: *code, institution: *institution }),
+            Command::SetInstitution { institution } => Event::InstitutionSet(InstitutionSet { institution: *institution }),
+            Command::SetAgreements { agreements } => {
+                sound_agreements(agreements)?;
+                Event::AgreementsSet(AgreementsSet { agreements: agreements.clone() })
+            }
+            Command::SetLimit { limit_cents } => {
+                if limit_cents.is_some_and(|cents| !(Cents::ZERO..=AMOUNT_MAX).contains(&cents)) {
+                    return Err(Refusal::BadAmount);
+                }
+                Event::LimitSet(LimitSet { limit_cents: *limit_cents })
+            }
+            Command::Suspend => Event::Suspended(Suspended {}),
+            Command::Resume => Event::Resumed(Resumed {}),
+            Command::Charge { of, amount_cents } => self.charge(*of, amount(*amount_cents)?)?,
+            Command::TakeBack { of, amount_cents } => {
+                let (charge, amount_cents) = (self.charges.get(of).ok_or(Refusal::UnknownCharge)?, amount(*amount_cents)?);
+                let left_cents = charge.amount_cents.minus(charge.taken_back_cents);
+                if amount_cents > left_cents {
+                    return Err(Refusal::MoreThanCharged { left_cents });
+                }
+                Event::TakenBack(TakenBack { of: *of, amount_cents })
+            }
+            Command::Settle { by, amount_cents } => {
+                let (by, amount_cents) = (reference_checked(by)?, amount(*amount_cents)?);
+                if self.payments.contains_key(by) {
+                    return Err(Refusal::AlreadySettled);
+                }
+                Event::Settled(Settled { by: by.clone(), amount_cents })
+            }
+        };
+        Ok(vec![event])
+    }
+
+    fn due(&self, _now: Timestamp) -> Vec<Event> {
+        Vec::new()
+    }
+
+    fn record(&self, now: Timestamp, envelope: Option<Envelope>, events: Vec<Event>) -> Record<Event> {
+        Record { seq: self.seq + 1, at: now.max(self.last_at), envelope, events }
+    }
+
+    fn apply(&mut self, record: &Record<Event>) {
+        self.seq = record.seq;
+        self.last_at = record.at;
+        if let Some(envelope) = &record.envelope {
+            self.keys.remember(envelope.who, envelope.key, envelope.body, record.seq, record.at);
+        }
+        for event in &record.events {
+            self.apply_event(record.at, event);
+            let over_cents = self.over_cents();
+            self.over_allowed_cents = if matches!(event, Event::Charged(_)) { over_cents.min(self.over_allowed_cents) } else { over_cents };
+        }
+    }
+
+    fn check(&self) -> Result<(), Broken> {
+        if self.over_cents() > self.over_allowed_cents {
+            return Err(Broken { invariant: "AC-3", what: "a charge went beyond the credit limit" });
+        }
+        let untouched = self.agreements.is_empty() && self.charges.is_empty() && self.payments.is_empty() && self.limit_cents.is_none();
+        if self.opened.is_none() && !untouched {
+            return Err(Broken { invariant: "AC-4", what: "something happened to an account that was not opened" });
+        }
+        Ok(())
+    }
+
+    fn wake_at(&self) -> Option<Timestamp> {
+        None
+    }
+
+    fn seq(&self) -> u64 {
+        self.seq
+    }
+}
+
+impl Account {
+    /// The account with this id, of which nothing is known yet.
+    #[must_use]
+    pub fn new(id: AccountId) -> Self {
+        Self {
+            id,
+            opened: None,
+            agreements: Vec::new(),
+            limit_cents: None,
+            is_suspended: false,
+            charges: BTreeMap::new(),
+            payments: BTreeMap::new(),
+            owed_cents: Cents::ZERO,
+            over_allowed_cents: Cents::ZERO,
+            keys: Keys::default(),
+            seq: 0,
+            last_at: Timestamp::MIN,
+        }
+    }
+
+    /// Rebuilds an account from all its records.
+    #[must_use]
+    pub fn replay<'a>(id: AccountId, records: impl IntoIterator<Item = &'a Record<Event>>) -> Self {
+        let mut account = Self::new(id);
+        records.into_iter().for_each(|record| account.apply(record));
+        account
+    }
+
+    fn charge(&self, of: ChargeOf, amount_cents: Cents) -> Result<Event, Refusal> {
+        if self.charges.contains_key(&of) {
+            return Err(Refusal::AlreadyCharged);
+        }
+        if self.is_suspended {
+            return Err(Refusal::AccountSuspended);
+        }
+        match self.credit_left_cents() {
+            Some(left_cents) if amount_cents > left_cents => Err(Refusal::CreditLimit { left_cents }),
+            _ => Ok(Event::Charged(Charged { of, amount_cents })),
+        }
+    }
+
+    fn apply_event(&mut self, at: Timestamp, event: &Event) {
+        match event {
+            Event::Opened(opened) => self.opened = Some(opened.clone()),
+            Event::InstitutionSet(set) => {
+                if let Some(opened) = &mut self.opened {
+                    opened.institution = set.institution;
+                }
+            }
+            Event::AgreementsSet(set) => self.agreements.clone_from(&set.agreements),
+            Event::LimitSet(set) => self.limit_cents = set.limit_cents,
+            Event::Suspended(_) => self.is_suspended = true,
+            Event::Resumed(_) => self.is_suspended = false,
+            Event::Charged(charged) => {
+                let charge = Charge { amount_cents: charged.amount_cents, taken_back_cents: Cents::ZERO, at };
+                self.charges.insert(charged.of, charge);
+                self.owed_cents = self.owed_cents.plus(charged.amount_cents);
+            }
+            Event::TakenBack(taken) => {
+                let Some(charge) = self.charges.get_mut(&taken.of) else { return };
+                charge.taken_back_cents = charge.taken_back_cents.plus(taken.amount_cents);
+                self.owed_cents = self.owed_cents.minus(taken.amount_cents);
+            }
+            Event::Settled(settled) => {
+                self.payments.insert(settled.by.clone(), (settled.amount_cents, at));
+                self.owed_cents = self.owed_cents.minus(settled.amount_cents);
+            }
+        }
+    }
+
+    /// Whether moreover the sums equal a recount (AC-1, AC-2): for tests and after a replay, as it walks everything.
+    pub fn recount(&self) -> Result<(), Broken> {
+        self.check()?;
+        let charged_cents: Cents = self.charges.values().map(|charge| charge.amount_cents.minus(charge.taken_back_cents)).sum();
+        let paid_cents: Cents = self.payments.values().map(|(cents, _)| *cents).sum();
+        if charged_cents.minus(paid_cents) != self.owed_cents {
+            return Err(Broken { invariant: "AC-1", what: "what is owed is not what was charged less what was paid" });
+        }
+        let overdrawn = |charge: &Charge| charge.taken_back_cents > charge.amount_cents || charge.taken_back_cents < Cents::ZERO;
+        if self.charges.values().any(overdrawn) {
+            return Err(Broken { invariant: "AC-2", what: "more was taken back of a charge than it was" });
+        }
+        Ok(())
+    }
+
+    /// Which account.
+    #[must_use]
+    pub const fn id(&self) -> AccountId {
+        self.id
+    }
+
+    /// Its code and who it is; none before it is opened.
+    #[must_use]
+    pub const fn opened(&self) -> Option<&Opened> {
+        self.opened.as_ref()
+    }
+
+    /// Whether it is charged no more for now.
+    #[must_use]
+    pub const fn is_suspended(&self) -> bool {
+        self.is_suspended
+    }
+
+    /// All agreements, past and future.
+    #[must_use]
+    pub fn agreements(&self) -> &[Agreement] {
+        &self.agreements
+    }
+
+    /// How much it may owe; none: no limit.
+    #[must_use]
+    pub const fn limit_cents(&self) -> Option<Cents> {
+        self.limit_cents
+    }
+
+    /// What it owes; below zero: a credit.
+    #[must_use]
+    pub const fn owed_cents(&self) -> Cents {
+        self.owed_cents
+    }
+
+    /// What may still be charged; none: no limit.
+    #[must_use]
+    pub fn credit_left_cents(&self) -> Option<Cents> {
+        self.limit_cents.map(|limit| limit.minus(self.owed_cents).max(Cents::ZERO))
+    }
+
+    /// A charge.
+    #[must_use]
+    pub fn charge_of(&self, of: &ChargeOf) -> Option<&Charge> {
+        self.charges.get(of)
+    }
+
+    /// All charges, in the order of what they are for.
+    pub fn charges(&self) -> impl Iterator<Item = (&ChargeOf, &Charge)> {
+        self.charges.iter()
+    }
+
+    /// All payments, with amount and time.
+    pub fn payments(&self) -> impl Iterator<Item = (&PaidBy, &(Cents, Timestamp))> {
+        self.payments.iter()
+    }
+
+    /// Time of the last record.
+    #[must_use]
+    pub const fn last_at(&self) -> Timestamp {
+        self.last_at
+    }
+
+    /// Lines of the tariff at the prices that were agreed for a visit on `date`. One for the museum comes before one for all.
+    #[must_use]
+    pub fn priced(&self, museum: MuseumId, date: Date, lines: &[Line]) -> Vec<Line> {
+        let price = |line: &Line| {
+            let on_day = |agreement: &&Agreement| agreement.category == line.category && (agreement.from..=agreement.to).contains(&date);
+            let at = |place: Option<MuseumId>| self.agreements.iter().filter(on_day).find(|agreement| agreement.museum == place);
+            at(Some(museum)).or_else(|| at(None)).map_or(line.price_cents, |agreement| agreement.price.of(line.price_cents))
+        };
+        lines.iter().map(|line| Line { price_cents: price(line), ..line.clone() }).collect()
+    }
+
+    fn over_cents(&self) -> Cents {
+        self.limit_cents.map_or(Cents::ZERO, |limit| self.owed_cents.minus(limit).max(Cents::ZERO))
+    }
+}
+
+fn sound_agreements(agreements: &[Agreement]) -> Result<(), Refusal> {
+    if agreements.len() > AGREEMENTS_MAX || !agreements.iter().all(Agreement::is_sound) {
+        return Err(Refusal::BadAgreement);
+    }
+    for (i, agreement) in agreements.iter().enumerate() {
+        if agreements[..i].iter().any(|earlier| earlier.overlaps(agreement)) {
+            return Err(Refusal::AgreementsOverlap { category: agreement.category });
+        }
+    }
+    Ok(())
+}
+
+fn amount(cents: Cents) -> Result<Cents, Refusal> {
+    if cents > Cents::ZERO && cents <= AMOUNT_MAX { Ok(cents) } else { Err(Refusal::BadAmount) }
+}
+
+fn reference_checked(by: &PaidBy) -> Result<&PaidBy, Refusal> {
+    let is_shown = |byte: u8| byte == b' ' || byte.is_ascii_graphic();
+    match by {
+        PaidBy::BankTransfer { reference } if reference.trim().is_empty() || reference.len() > REFERENCE_MAX || !reference.bytes().all(is_shown) => {
+            Err(Refusal::BadReference)
+        }
+        _ => Ok(by),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::envelope::Digest;
+    use crate::ids::KeyId;
+    use crate::tariff::Proof;
+    use jiff::civil::date;
+    use proptest::prelude::*;
+
+    fn code(text: &str) -> Code {
+        text.parse().unwrap()
+    }
+
+    fn at(s: i64) -> Timestamp {
+        Timestamp::from_seconds(1_780_000_000 + s)
+    }
+
+    fn quote(n: u64) -> ChargeOf {
+        ChargeOf::Quote { quote: QuoteId(n), revision: 1, acceptance: 1 }
+    }
+
+    fn open() -> Command {
+        Command::Open { code: code("tours"), institution: Institution { vat: "00484960588".parse().ok(), ..Institution::default() } }
+    }
+
+    fn limit(cents: i64) -> Command {
+        Command::SetLimit { limit_cents: Some(Cents::new(cents)) }
+    }
+
+    fn charge(n: u64, cents: i64) -> Command {
+        Command::Charge { of: quote(n), amount_cents: Cents::new(cents) }
+    }
+
+    fn take_back(n: u64, cents: i64) -> Command {
+        Command::TakeBack { of: quote(n), amount_cents: Cents::new(cents) }
+    }
+
+    fn transfer(reference: &str, cents: i64) -> Command {
+        Command::Settle { by: PaidBy::BankTransfer { reference: reference.to_owned() }, amount_cents: Cents::new(cents) }
+    }
+
+    fn agreement(category: &str, price: AgreedPrice) -> Agreement {
+        Agreement { museum: None, category: code(category), price, from: date(2026, 1, 1), to: date(2026, 12, 31) }
+    }
+
+    fn step(account: &mut Account, records: &mut Vec<Record<Event>>, s: i64, command: &Command) -> Result<Event, Refusal> {
+        let mut events = account.decide(at(s), command)?;
+        let key = Digest(records.len() as u128);
+        let envelope = Envelope { who: KeyId(3), key, body: key, parties: Vec::new(), assessment: None, order: None };
+        let before = account.last_at();
+        let record = account.record(at(s), Some(envelope), events.clone());
+        assert!(record.at >= before, "AC-5: the time of a record went backwards");
+        account.apply(&record);
+        assert_eq!(account.recount(), Ok(()), "AC-1, AC-2, AC-3, AC-4 after {record:?}");
+        records.push(record);
+        assert_eq!(Account::replay(account.id(), records.iter()), *account, "AC-5: replay equals live");
+        Ok(events.remove(0))
+    }
+
+    fn given(commands: &[Command]) -> (Account, Vec<Record<Event>>) {
+        let (mut account, mut records) = (Account::new(AccountId(9)), Vec::new());
+        for command in commands {
+            step(&mut account, &mut records, 0, command).unwrap();
+        }
+        (account, records)
+    }
+
+    #[test]
+    fn what_an_account_answers() {
+        let left = |cents| Err(Refusal::CreditLimit { left_cents: Cents::new(cents) });
+        let charged = |n, cents| Ok(Event::Charged(Charged { of: quote(n), amount_cents: Cents::new(cents) }));
+        let twice = Command::SetAgreements { agreements: vec![agreement("full", AgreedPrice::PercentOff(5)); 2] };
+        let bad = |price| Command::SetAgreements { agreements: vec![agreement("full", price)] };
+        let backwards =
+            Command::SetAgreements { agreements: vec![Agreement { to: date(2025, 1, 1), ..agreement("full", AgreedPrice::PercentOff(5)) }] };
+        type Case = (Vec<Command>, Command, Result<Event, Refusal>);
+        let cases: Vec<Case> = vec![
+            (vec![], charge(1, 5), Err(Refusal::UnknownAccount)),
+            (vec![], Command::Suspend, Err(Refusal::UnknownAccount)),
+            (vec![open()], open(), Err(Refusal::AlreadyOpen)),
+            (vec![open()], twice, Err(Refusal::AgreementsOverlap { category: code("full") })),
+            (vec![open()], bad(AgreedPrice::PercentOff(0)), Err(Refusal::BadAgreement)),
+            (vec![open()], bad(AgreedPrice::PercentOff(101)), Err(Refusal::BadAgreement)),
+            (vec![open()], bad(AgreedPrice::Fixed(Cents::new(-1))), Err(Refusal::BadAgreement)),
+            (vec![open()], backwards, Err(Refusal::BadAgreement)),
+            (vec![open()], limit(-1), Err(Refusal::BadAmount)),
+            (vec![open()], charge(1, 0), Err(Refusal::BadAmount)),
+            (vec![open()], charge(1, 1_000_000_001), Err(Refusal::BadAmount)),
+            (vec![open()], charge(1, 100), charged(1, 100)),
+            (vec![open(), limit(100)], charge(1, 100), charged(1, 100)),
+            (vec![open(), limit(100)], charge(1, 101), left(100)),
+            (vec![open(), limit(100), charge(1, 60)], charge(2, 41), left(40)),
+            (vec![open(), limit(100), charge(1, 60), take_back(1, 10)], charge(2, 50), charged(2, 50)),
+            (vec![open(), limit(100), charge(1, 60), transfer("TRN 1", 30)], charge(2, 70), charged(2, 70)),
+            // A limit below what is owed: nothing more, and what is paid first goes into the excess.
+            (vec![open(), charge(1, 60), limit(10), transfer("TRN 1", 30)], charge(2, 1), left(0)),
+            (vec![open(), charge(1, 60)], charge(1, 60), Err(Refusal::AlreadyCharged)),
+            (vec![open(), Command::Suspend], charge(1, 60), Err(Refusal::AccountSuspended)),
+            (vec![open(), Command::Suspend, Command::Resume], charge(1, 60), charged(1, 60)),
+            (vec![open(), charge(1, 60)], take_back(2, 1), Err(Refusal::UnknownCharge)),
+            (vec![open(), charge(1, 60), take_back(1, 50)], take_back(1, 11), Err(Refusal::MoreThanCharged { left_cents: Cents::new(10) })),
+            (vec![open(), transfer("TRN 1", 30)], transfer("TRN 1", 30), Err(Refusal::AlreadySettled)),
+            (vec![open()], transfer(" ", 30), Err(Refusal::BadReference)),
+            (vec![open()], transfer("à", 30), Err(Refusal::BadReference)),
+            (vec![open()], transfer(&"1".repeat(36), 30), Err(Refusal::BadReference)),
+        ];
+        for (before, command, expected) in cases {
+            let (mut account, mut records) = given(&before);
+            assert_eq!(step(&mut account, &mut records, 1, &command), expected, "{command:?} after {before:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_paid_beyond_the_debt_is_a_credit() {
+        let (account, _) = given(&[open(), limit(100), charge(1, 60), transfer("TRN 1", 80)]);
+        assert_eq!((account.owed_cents(), account.credit_left_cents()), (Cents::new(-20), Some(Cents::new(120))));
+    }
+
+    #[test]
+    fn agreed_prices_are_never_above_the_tariff() {
+        let here = MuseumId(1);
+        let agreements = vec![
+            agreement("full", AgreedPrice::PercentOff(15)),
+            Agreement { museum: Some(here), ..agreement("full", AgreedPrice::Fixed(Cents::new(900))) },
+            agreement("eu-18-25", AgreedPrice::Fixed(Cents::new(500))),
+            Agreement { to: date(2026, 3, 31), ..agreement("teacher", AgreedPrice::PercentOff(100)) },
+        ];
+        let (account, _) = given(&[open(), Command::SetAgreements { agreements }]);
+        let (june, march) = (date(2026, 6, 10), date(2026, 3, 31));
+        for (museum, day, category, tariff, expected) in [
+            (here, june, "full", 1_205, 900),
+            (MuseumId(2), june, "full", 1_205, 1_025),
+            (here, date(2027, 1, 1), "full", 1_205, 1_205),
+            (here, june, "eu-18-25", 200, 200),
+            (here, june, "teacher", 300, 300),
+            (here, march, "teacher", 300, 0),
+            (here, june, "under-18", 0, 0),
+        ] {
+            let line = Line { category: code(category), count: 3, price_cents: Cents::new(tariff), proof: Proof::None };
+            let expected = vec![Line { price_cents: Cents::new(expected), ..line.clone() }];
+            assert_eq!(account.priced(museum, day, &[line]), expected, "{category} on {day}");
+        }
+    }
+
+    #[test]
+    fn a_broken_state_is_told() {
+        let opened = || Event::Opened(Opened { code: code("tours"), institution: Institution::default() });
+        let charged = |cents| Event::Charged(Charged { of: quote(1), amount_cents: Cents::new(cents) });
+        let limit = Event::LimitSet(LimitSet { limit_cents: Some(Cents::new(5)) });
+        let back = Event::TakenBack(TakenBack { of: quote(1), amount_cents: Cents::new(6) });
+        for (events, expected) in [
+            (vec![opened(), charged(4), charged(4)], "AC-1"),
+            (vec![opened(), charged(4), back], "AC-2"),
+            (vec![opened(), limit, charged(6)], "AC-3"),
+            (vec![charged(4)], "AC-4"),
+        ] {
+            let mut account = Account::new(AccountId(9));
+            account.apply(&account.record(at(0), None, events));
+            assert_eq!(account.recount().map_err(|broken| broken.invariant), Err(expected));
+        }
+    }
+
+    fn commands() -> impl Strategy<Value = Command> {
+        prop_oneof![
+            1 => Just(open()),
+            1 => (0_i64..200).prop_map(limit),
+            1 => prop_oneof![Just(Command::Suspend), Just(Command::Resume)],
+            4 => (0_u64..4, 0_i64..100).prop_map(|(n, cents)| charge(n, cents)),
+            2 => (0_u64..4, 0_i64..100).prop_map(|(n, cents)| take_back(n, cents)),
+            2 => (0_u64..4, 0_i64..100).prop_map(|(n, cents)| transfer(&format!("TRN {n}"), cents)),
+        ]
+    }
+
+    proptest! {
+        /// AC-1 to AC-5 whatever is asked, also when clocks go back; and a state survives its bytes.
+        #[test]
+        fn invariants_hold_whatever_is_asked(asked in prop::collection::vec((commands(), 0_i64..50), 0..30)) {
+            let (mut account, mut records) = given(&[open()]);
+            for (command, s) in asked {
+                let _ = step(&mut account, &mut records, s, &command);
+            }
+            let bytes = postcard::to_allocvec(&account).unwrap();
+            prop_assert_eq!(&postcard::from_bytes::<Account>(&bytes).unwrap(), &account);
+        }
+    }
+}

@@ -1,0 +1,754 @@
+//! Given what was done, when this is asked, then this happens. Below, random commands and a driver that is cut off anywhere.
+
+use jiff::civil::Date;
+use proptest::prelude::*;
+
+use super::policy::{Escorts, Fee, FeePer, MandatoryExtra, Terms};
+use super::pricing::{fee_code, pay_by, price, sign_by, split};
+use super::*;
+use crate::calendar::{self, MonthDay};
+use crate::envelope::Digest;
+use crate::ids::{MuseumId, RouteId, SlotId};
+use crate::institution::Institution;
+use crate::money::Cents;
+use crate::slot::{self, Line, people};
+use crate::tariff::Proof;
+use crate::text::Text;
+
+const MUSEUM: MuseumId = MuseumId(7);
+const MIN: i64 = 60;
+const HOUR: i64 = 3_600;
+const DAY: i64 = 24 * HOUR;
+
+fn code(text: &str) -> Code {
+    text.parse().unwrap()
+}
+
+fn instant(text: &str) -> Timestamp {
+    text.parse().unwrap()
+}
+
+/// Monday 1 June 2026, 10:00 in Rome, the eve of a holiday; and seconds after.
+fn at(s: i64) -> Timestamp {
+    instant("2026-06-01T08:00:00Z").plus_seconds(s)
+}
+
+/// Slots of Friday 19 June 2026, from 10:00 in Rome on, one each half an hour.
+fn slot(n: i64) -> SlotId {
+    SlotId::new(MUSEUM, RouteId(1), instant("2026-06-19T08:00:00Z").plus_seconds(n * 30 * MIN))
+}
+
+/// Wednesday 17 June 2026 in Rome begins: the second working day before the visit.
+const PAY_BY: &str = "2026-06-16T22:00:00Z";
+
+fn line(category: &str, count: u16, price: i64) -> Line {
+    Line { category: code(category), count, price_cents: Cents::new(price), proof: Proof::None }
+}
+
+fn asked(slots: i64, members: Vec<Line>, escorts: u16) -> Asked {
+    Asked { slots: (0..slots).map(slot).collect(), members, escorts, extras: Vec::new() }
+}
+
+fn adults(count: u16) -> Asked {
+    asked(i64::from(count.div_ceil(25)), vec![line("full", count, 1_200)], 0)
+}
+
+fn rules() -> Rules {
+    let policy = GroupPolicy { payment_working_days: 2, desk_for: vec![Kind::School], ..GroupPolicy::default() };
+    Rules { policy, revision: 3, patron: None, fee_free_left: 0, closes_at: slot(0).start().plus_seconds(-HOUR) }
+}
+
+fn about(kind: Kind, account: Option<&str>) -> About {
+    let institution = Institution { fiscal_code: "80185250588".parse().ok(), ..Institution::default() };
+    About { museum: MUSEUM, kind, contact: None, institution, account: account.map(code) }
+}
+
+fn draft(kind: Kind, asked: Asked) -> Command {
+    Command::Draft { about: about(kind, Some("tours")), asked, rules: Box::new(rules()) }
+}
+
+fn holds(attempt: u64, parts: i64) -> Vec<HoldId> {
+    (0..parts).map(|n| HoldId::new(slot(n), attempt * 100 + n as u64)).collect()
+}
+
+fn send(attempt: u64) -> Command {
+    Command::Send { owner: None, rules: Box::new(rules()), holds: holds(attempt, 1) }
+}
+
+fn revise(asked: Asked, attempt: u64) -> Command {
+    let holds = holds(attempt, asked.slots.len() as i64);
+    Command::Revise { owner: None, asked, rules: Box::new(rules()), holds }
+}
+
+const fn optioned(attempt: u32) -> Command {
+    Command::NoteOptioned { attempt }
+}
+
+const fn released(attempt: u32) -> Command {
+    Command::NoteOptionsReleased { attempt }
+}
+
+fn no_places(attempt: u32) -> Command {
+    let why = slot::Refusal::NotEnoughPlaces { asked: 20, available: 3, limited_by: slot::LimitedBy::Capacity };
+    Command::NoteOptionsRefused { attempt, part: 0, why }
+}
+
+const fn accept(revision: u32, settle: Settle) -> Command {
+    Command::Accept { owner: None, revision, settle, creditor: 1, by_office: false }
+}
+
+const fn refuse() -> Command {
+    Command::Refuse { owner: None }
+}
+
+const fn cancel() -> Command {
+    Command::Cancel { owner: None, cause: CancelCause::Group }
+}
+
+const PAYMENT: PaymentId = PaymentId::new(1, 42);
+const ATTACH: Command = Command::AttachPayment { payment: PAYMENT };
+const DETACH: Command = Command::DetachPayment { payment: PAYMENT };
+const PAID: Command = Command::MarkPaid { payment: Some(PAYMENT) };
+const NOTHING_DUE: Command = Command::MarkPaid { payment: None };
+
+fn ticketed(attempt: u64) -> Command {
+    Command::MarkTicketed { sales: holds(attempt, 1), missing: Vec::new() }
+}
+
+fn unsettled() -> Command {
+    Command::NoteSettlementRefused { why: code("credit_limit") }
+}
+
+struct World {
+    quote: Quote,
+    records: Vec<Record<Event>>,
+}
+
+impl World {
+    fn new() -> Self {
+        Self { quote: Quote::new(QuoteId(5)), records: Vec::new() }
+    }
+
+    /// Does one command as the shell does: ends what is due, decides, applies, checks everything.
+    fn ask(&mut self, s: i64, command: &Command) -> Result<Event, Refusal> {
+        self.wake(s);
+        let mut events = self.quote.decide(at(s), command)?;
+        let key = Digest(self.records.len() as u128);
+        let envelope = Envelope { who: KeyId(3), key, body: key, parties: Vec::new(), assessment: None, order: None };
+        self.put(s, Some(envelope), events.clone());
+        Ok(events.remove(0))
+    }
+
+    fn wake(&mut self, s: i64) {
+        while self.quote.wake_at().is_some_and(|due| due <= at(s)) {
+            let events = self.quote.due(at(s));
+            assert!(!events.is_empty(), "the quote was woken for nothing");
+            self.put(s, None, events);
+        }
+    }
+
+    fn put(&mut self, s: i64, envelope: Option<Envelope>, events: Vec<Event>) {
+        let before = self.quote.last_at();
+        let record = self.quote.record(at(s), envelope, events);
+        assert!(record.at >= before, "QU-7: the time of a record went backwards");
+        self.quote.apply(&record);
+        self.records.push(record);
+        assert_eq!(self.quote.recount(), Ok(()), "QU-1, QU-2, QU-3, QU-4, QU-5, QU-6 after {:?}", self.records.last());
+        assert_eq!(Quote::replay(QuoteId(5), self.records.iter()), self.quote, "QU-7: replay equals live");
+    }
+}
+
+fn given(done: &[Command]) -> World {
+    let mut world = World::new();
+    for command in done {
+        let answer = world.ask(0, command);
+        assert!(answer.is_ok(), "given {command:?}: {answer:?}");
+    }
+    world
+}
+
+fn drafted() -> Vec<Command> {
+    vec![draft(Kind::TourOperator, adults(20))]
+}
+
+fn sent() -> Vec<Command> {
+    [drafted(), vec![send(1), optioned(1)]].concat()
+}
+
+fn accepted(settle: Settle) -> Vec<Command> {
+    [sent(), vec![accept(1, settle)]].concat()
+}
+
+fn payable() -> Vec<Command> {
+    [accepted(Settle::Notice), vec![ATTACH]].concat()
+}
+
+#[test]
+fn what_is_refused_in_which_state() {
+    let state = |status| Refusal::WrongState { status };
+    let after = |mut before: Vec<Command>, then: &[Command]| {
+        before.extend_from_slice(then);
+        before
+    };
+    let someone_else = |mut command: Command| {
+        match &mut command {
+            Command::Revise { owner, .. } | Command::Send { owner, .. } | Command::Accept { owner, .. } => *owner = Some(code("others")),
+            Command::Refuse { owner } | Command::Cancel { owner, .. } => *owner = Some(code("others")),
+            _ => {}
+        }
+        command
+    };
+    let free = || asked(1, vec![line("school-pupil", 20, 0)], 0);
+    let free_sent = || vec![draft(Kind::School, free()), send(1), optioned(1)];
+    let elsewhere = |mut command: Command| {
+        if let Command::Send { holds, .. } = &mut command {
+            *holds = vec![HoldId::new(slot(1), 5)];
+        }
+        command
+    };
+    let cases: Vec<(Vec<Command>, Command, Refusal)> = vec![
+        (vec![], send(1), Refusal::UnknownQuote),
+        (vec![], refuse(), Refusal::UnknownQuote),
+        (vec![], Command::Confirm, Refusal::UnknownQuote),
+        (vec![], optioned(1), Refusal::UnknownQuote),
+        (drafted(), draft(Kind::School, free()), Refusal::AlreadyDrafted),
+        (drafted(), someone_else(send(1)), Refusal::UnknownQuote),
+        (sent(), someone_else(accept(1, Settle::Notice)), Refusal::UnknownQuote),
+        (sent(), someone_else(revise(adults(20), 2)), Refusal::UnknownQuote),
+        (sent(), someone_else(refuse()), Refusal::UnknownQuote),
+        (sent(), someone_else(cancel()), Refusal::UnknownQuote),
+        (drafted(), accept(1, Settle::Notice), state(Status::Draft)),
+        (drafted(), elsewhere(send(1)), Refusal::BadOptions),
+        (drafted(), optioned(1), Refusal::NotExpected),
+        (after(drafted(), &[send(1)]), send(2), Refusal::OptionsUnderWay),
+        (after(drafted(), &[send(1)]), revise(adults(20), 2), Refusal::OptionsUnderWay),
+        (after(drafted(), &[send(1)]), optioned(2), Refusal::NotExpected),
+        (after(drafted(), &[send(1), no_places(1)]), optioned(1), Refusal::NotExpected),
+        // The options of the attempt that failed are still being given back: its ids are used.
+        (after(drafted(), &[send(1), no_places(1)]), send(1), Refusal::BadOptions),
+        (sent(), send(2), state(Status::Sent)),
+        (sent(), accept(2, Settle::Notice), Refusal::OtherRevision { revision: 1 }),
+        (sent(), accept(1, Settle::Desk), Refusal::SettleNotAllowed),
+        (sent(), Command::Confirm, state(Status::Sent)),
+        (sent(), Command::Reopen, state(Status::Sent)),
+        (sent(), ATTACH, Refusal::NotExpected),
+        (sent(), PAID, Refusal::NotExpected),
+        // A payment for an earlier revision buys what it is for by itself, and pays for no other.
+        (after(payable(), &[DETACH, revise(adults(15), 2)]), PAID, Refusal::NotExpected),
+        (after(payable(), &[DETACH, revise(adults(15), 2), optioned(2)]), PAID, Refusal::NotExpected),
+        (sent(), released(1), Refusal::NotExpected),
+        (after(sent(), &[revise(adults(15), 2)]), accept(1, Settle::Notice), Refusal::OptionsUnderWay),
+        (accepted(Settle::Notice), revise(adults(15), 2), Refusal::SettlementUnderWay),
+        (accepted(Settle::Notice), cancel(), Refusal::SettlementUnderWay),
+        (accepted(Settle::Notice), Command::Reopen, Refusal::SettlementUnderWay),
+        (accepted(Settle::Notice), NOTHING_DUE, Refusal::NotExpected),
+        (accepted(Settle::Notice), Command::Confirm, Refusal::NothingToConfirm),
+        (accepted(Settle::OnAccount), ATTACH, Refusal::NotExpected),
+        (payable(), revise(adults(15), 2), Refusal::PaymentUnderWay),
+        (payable(), accept(1, Settle::Notice), state(Status::Accepted)),
+        (payable(), Command::MarkPaid { payment: Some(PaymentId::new(1, 43)) }, Refusal::NotExpected),
+        (payable(), ticketed(1), Refusal::NotExpected),
+        (after(payable(), &[Command::Reopen]), accept(1, Settle::Notice), Refusal::PaymentUnderWay),
+        (after(payable(), &[PAID]), PAID, Refusal::NotExpected),
+        (after(payable(), &[PAID]), cancel(), state(Status::Paid)),
+        (after(payable(), &[PAID]), Command::MarkTicketed { sales: vec![], missing: vec![] }, Refusal::NotExpected),
+        (after(payable(), &[PAID, ticketed(1)]), cancel(), state(Status::Ticketed)),
+        (after(payable(), &[PAID, ticketed(1)]), revise(adults(15), 2), state(Status::Ticketed)),
+        (after(free_sent(), &[accept(1, Settle::Notice)]), ATTACH, Refusal::NotExpected),
+        (after(sent(), &[refuse()]), accept(1, Settle::Notice), state(Status::Refused)),
+        (after(sent(), &[cancel()]), refuse(), state(Status::Cancelled)),
+        (sent(), Command::Cancel { owner: None, cause: CancelCause::NoPlaces }, Refusal::NotExpected),
+    ];
+    for (before, command, refusal) in cases {
+        let mut world = given(&before);
+        assert_eq!(world.ask(1, &command), Err(refusal), "{command:?} after {before:?}");
+    }
+}
+
+/// What is left after each step: status, revision, what is to be done.
+#[test]
+fn a_quote_goes_from_draft_to_tickets() {
+    use Status::{Accepted, Cancelled, Draft, Lapsed, Paid, Refused, Sent, Ticketed};
+    let school = || asked(1, vec![line("school-pupil", 20, 0)], 2);
+    let missing = Command::MarkTicketed { sales: vec![], missing: vec![0] };
+    type Step = (i64, Command, Status, u32, Option<Work>);
+    let begin = || -> Vec<Step> {
+        vec![
+            (0, draft(Kind::TourOperator, adults(20)), Draft, 1, None),
+            (0, send(1), Draft, 1, Some(Work::TakeOptions(1))),
+            (0, optioned(1), Sent, 1, None),
+        ]
+    };
+    let pay = || -> Vec<Step> { vec![(HOUR, accept(1, Settle::Notice), Accepted, 1, Some(Work::Settle)), (HOUR, ATTACH, Accepted, 1, None)] };
+    let histories: Vec<(&str, Vec<Step>, Vec<Step>)> = vec![
+        ("paid by a notice", [begin(), pay()].concat(), vec![(DAY, PAID, Paid, 1, None), (DAY, ticketed(1), Ticketed, 1, None)]),
+        (
+            "on account",
+            begin(),
+            vec![
+                (HOUR, accept(1, Settle::OnAccount), Accepted, 1, Some(Work::Settle)),
+                (HOUR, NOTHING_DUE, Paid, 1, Some(Work::IssueTickets)),
+                (HOUR, ticketed(1), Ticketed, 1, None),
+            ],
+        ),
+        (
+            "on account beyond the limit, then by a notice",
+            begin(),
+            vec![
+                (HOUR, accept(1, Settle::OnAccount), Accepted, 1, Some(Work::Settle)),
+                (HOUR, unsettled(), Sent, 1, None),
+                (HOUR, accept(1, Settle::Notice), Accepted, 1, Some(Work::Settle)),
+            ],
+        ),
+        (
+            "a school that pays nothing",
+            vec![],
+            vec![
+                (0, draft(Kind::School, school()), Draft, 1, None),
+                (0, send(1), Draft, 1, Some(Work::TakeOptions(1))),
+                (0, optioned(1), Sent, 1, None),
+                (HOUR, accept(1, Settle::Notice), Accepted, 1, Some(Work::Settle)),
+                (HOUR, NOTHING_DUE, Paid, 1, Some(Work::IssueTickets)),
+                (HOUR, ticketed(1), Ticketed, 1, None),
+            ],
+        ),
+        (
+            "refused options leave a draft, which is changed and sent again",
+            vec![],
+            vec![
+                (0, draft(Kind::TourOperator, adults(20)), Draft, 1, None),
+                (0, send(1), Draft, 1, Some(Work::TakeOptions(1))),
+                (0, no_places(1), Draft, 1, Some(Work::GiveBack(1))),
+                (0, revise(adults(18), 9), Draft, 1, Some(Work::GiveBack(1))),
+                (0, released(1), Draft, 1, None),
+                (0, send(2), Draft, 1, Some(Work::TakeOptions(2))),
+                (0, optioned(2), Sent, 1, None),
+            ],
+        ),
+        (
+            "a revision takes its options first and needs a new acceptance",
+            [begin(), pay()].concat(),
+            vec![
+                (DAY, Command::Reopen, Sent, 1, Some(Work::EndPayment(PAYMENT))),
+                (DAY, DETACH, Sent, 1, None),
+                (DAY, revise(adults(22), 2), Sent, 1, Some(Work::TakeOptions(2))),
+                (DAY, optioned(2), Sent, 2, Some(Work::GiveBack(1))),
+                (DAY, accept(2, Settle::Checkout), Accepted, 2, Some(Work::Settle)),
+            ],
+        ),
+        (
+            "a revision without places leaves what was in force",
+            begin(),
+            vec![
+                (DAY, revise(adults(22), 2), Sent, 1, Some(Work::TakeOptions(2))),
+                (DAY, no_places(2), Sent, 1, Some(Work::GiveBack(2))),
+                (DAY, accept(1, Settle::Notice), Accepted, 1, Some(Work::Settle)),
+            ],
+        ),
+        (
+            "what is taken back while a revision is under way gives back all",
+            begin(),
+            vec![
+                (DAY, revise(adults(22), 2), Sent, 1, Some(Work::TakeOptions(2))),
+                (DAY, cancel(), Cancelled, 1, Some(Work::GiveBack(1))),
+                (DAY, released(1), Cancelled, 1, Some(Work::GiveBack(2))),
+                (DAY, released(2), Cancelled, 1, None),
+            ],
+        ),
+        ("not wanted", begin(), vec![(DAY, refuse(), Refused, 1, Some(Work::GiveBack(1)))]),
+        (
+            "a payment that is over leaves it as sent",
+            [begin(), pay()].concat(),
+            vec![(DAY, DETACH, Sent, 1, None), (DAY, accept(1, Settle::Checkout), Accepted, 1, Some(Work::Settle))],
+        ),
+        (
+            "money that arrives wins, also on a payment that was thought to be over",
+            [begin(), pay()].concat(),
+            vec![(DAY, DETACH, Sent, 1, None), (DAY, PAID, Paid, 1, None), (DAY, ticketed(1), Ticketed, 1, None)],
+        ),
+        (
+            "money that arrives wins over a cancellation",
+            [begin(), pay()].concat(),
+            vec![(DAY, cancel(), Cancelled, 1, Some(Work::EndPayment(PAYMENT))), (DAY, PAID, Paid, 1, None), (DAY, ticketed(1), Ticketed, 1, None)],
+        ),
+        (
+            "paid, and the places are gone",
+            [begin(), pay()].concat(),
+            vec![(DAY, PAID, Paid, 1, None), (DAY, missing, Cancelled, 1, Some(Work::GiveBack(1)))],
+        ),
+        (
+            "money that arrives wins over a lapse",
+            [begin(), pay()].concat(),
+            vec![(16 * DAY, PAID, Paid, 1, None), (16 * DAY, ticketed(1), Ticketed, 1, None)],
+        ),
+        ("nobody signs", begin(), vec![(11 * DAY, cancel(), Lapsed, 1, Some(Work::GiveBack(1))), (11 * DAY, released(1), Lapsed, 1, None)]),
+    ];
+    for (name, before, then) in histories {
+        let mut world = World::new();
+        for (s, command, status, revision, work) in before.into_iter().chain(then) {
+            let answer = world.ask(s, &command);
+            let lapsed = status == Lapsed && answer == Err(Refusal::WrongState { status });
+            assert!(answer.is_ok() || lapsed, "{name}: {command:?}: {answer:?}");
+            assert_eq!((world.quote.status(), world.quote.revision(), world.quote.work()), (status, revision, work), "{name}: after {command:?}");
+        }
+    }
+}
+
+#[test]
+fn deadlines_lapse_and_reminders_come_by_themselves() {
+    let due = |world: &mut World, s: i64| {
+        let before = world.records.len();
+        world.wake(s);
+        world.records[before..].iter().flat_map(|record| record.events.clone()).collect::<Vec<_>>()
+    };
+    let sign = instant("2026-06-11T22:00:00Z");
+    let (pay, until) = (instant(PAY_BY), |time: Timestamp, s: i64| (time.micros_since(at(0)) / 1_000_000) + s);
+    let reminded = |deadline, at| vec![Event::Reminded(Reminded { deadline, at })];
+    let lapsed = |deadline| vec![Event::Lapsed(Lapsed { deadline })];
+    // The form: ten days after 1 June, the whole of the last one; reminded three days before.
+    let mut world = given(&sent());
+    let conditions = *world.quote.conditions().unwrap();
+    assert_eq!((conditions.sign_by, conditions.pay_by, conditions.desk_by), (sign, pay, None));
+    assert_eq!(due(&mut world, until(sign, -3 * DAY - 1)), []);
+    assert_eq!(due(&mut world, until(sign, -3 * DAY)), reminded(Deadline::Signature, sign));
+    assert_eq!(due(&mut world, until(sign, -1)), [], "once");
+    assert_eq!(due(&mut world, until(sign, 0)), lapsed(Deadline::Signature));
+    assert_eq!((world.quote.wake_at(), world.quote.work()), (None, Some(Work::GiveBack(1))));
+    // The payment, with some grace if it was begun.
+    let mut world = given(&payable());
+    assert_eq!(due(&mut world, until(pay, -1)), reminded(Deadline::Payment, pay));
+    assert_eq!(due(&mut world, until(pay, PAYMENT_GRACE_S - 1)), []);
+    assert_eq!(due(&mut world, until(pay, PAYMENT_GRACE_S)), lapsed(Deadline::Payment));
+    assert_eq!(world.quote.work(), Some(Work::EndPayment(PAYMENT)), "before its places are given back");
+    // While it is being settled nothing lapses under the shell's hands.
+    let mut world = given(&accepted(Settle::Notice));
+    assert_eq!((world.quote.wake_at(), due(&mut world, until(pay, DAY))), (None, vec![]));
+    // Accepted when the time of the reminder was past already: none comes, only the end.
+    let mut world = given(&sent());
+    world.ask(until(sign, -DAY), &accept(1, Settle::Notice)).unwrap();
+    world.ask(until(sign, -DAY), &ATTACH).unwrap();
+    assert_eq!(world.quote.wake_at(), Some(pay.plus_seconds(-3 * DAY)), "it comes yet");
+    let strict = |rules: Rules| Rules { policy: GroupPolicy { reminder_days: 10, ..rules.policy }, ..rules };
+    let sent_so = Command::Send { owner: None, rules: Box::new(strict(rules())), holds: holds(1, 1) };
+    let mut world = given(&[draft(Kind::Other, adults(20)), sent_so, optioned(1)]);
+    assert_eq!(world.quote.wake_at(), Some(sign.plus_seconds(-10 * DAY)), "ten days and some hours are left");
+    world.ask(until(sign, -DAY), &accept(1, Settle::Notice)).unwrap();
+    world.ask(until(sign, -DAY), &ATTACH).unwrap();
+    assert_eq!(world.quote.wake_at(), Some(pay.plus_seconds(PAYMENT_GRACE_S)), "not at once after the acceptance");
+    // At the desk: a school pays until sales of the slot end.
+    let school = asked(1, vec![line("school-pupil", 20, 100)], 2);
+    let mut world = given(&[draft(Kind::School, school), send(1), optioned(1), accept(1, Settle::Desk), ATTACH]);
+    let closes = rules().closes_at;
+    assert_eq!(world.quote.conditions().unwrap().desk_by, Some(closes));
+    assert_eq!(due(&mut world, until(pay, DAY)), reminded(Deadline::Payment, closes));
+    assert_eq!(due(&mut world, until(closes, PAYMENT_GRACE_S)), lapsed(Deadline::Payment));
+}
+
+#[test]
+fn what_is_accepted_waits_for_the_office_where_the_museum_asks_for_it() {
+    let strict = |command: Command| match command {
+        Command::Send { owner, mut rules, holds } => {
+            rules.policy.confirmation = true;
+            Command::Send { owner, rules, holds }
+        }
+        other => other,
+    };
+    let sent = || [drafted(), vec![strict(send(1)), optioned(1)]].concat();
+    let mut world = given(&sent());
+    world.ask(1, &accept(1, Settle::Notice)).unwrap();
+    assert_eq!((world.quote.status(), world.quote.work()), (Status::Accepted, None));
+    let pay = (instant(PAY_BY).micros_since(at(0)) / 1_000_000, Event::Lapsed(Lapsed { deadline: Deadline::Payment }));
+    assert_eq!(world.quote.lapses_at(), Some((Deadline::Payment, instant(PAY_BY))));
+    // It may be revised meanwhile, and what is confirmed is what stands.
+    world.ask(2, &revise(adults(15), 2)).unwrap();
+    assert_eq!(world.ask(2, &Command::Confirm), Err(Refusal::OptionsUnderWay));
+    world.ask(2, &no_places(2)).unwrap();
+    world.ask(3, &Command::Confirm).unwrap();
+    assert_eq!(world.quote.work(), Some(Work::Settle));
+    let mut world = given(&sent());
+    world.ask(1, &accept(1, Settle::Notice)).unwrap();
+    world.wake(pay.0);
+    assert_eq!(world.records.last().unwrap().events, [pay.1]);
+    let mut world = given(&sent());
+    world.ask(1, &Command::Accept { owner: None, revision: 1, settle: Settle::Notice, creditor: 1, by_office: true }).unwrap();
+    assert_eq!(world.quote.work(), Some(Work::Settle));
+}
+
+#[test]
+fn it_is_never_sent_or_accepted_too_late() {
+    let pay = instant(PAY_BY);
+    let late = pay.micros_since(at(0)) / 1_000_000;
+    let mut world = given(&drafted());
+    assert_eq!(world.ask(late, &send(1)), Err(Refusal::TooLate { pay_by: pay }));
+    let mut world = given(&drafted());
+    assert!(world.ask(late - 1, &send(1)).is_ok());
+    assert!(world.ask(late - 1, &optioned(1)).is_ok());
+    let sign_by = world.quote.conditions().unwrap().sign_by;
+    assert_eq!(sign_by, pay, "the form is not asked back later than the money");
+    // A school that pays at the desk may still be sent.
+    let school = || draft(Kind::School, asked(1, vec![line("school-pupil", 20, 100)], 0));
+    let mut world = given(&[school()]);
+    assert!(world.ask(late, &send(1)).is_ok());
+    assert!(world.ask(late, &optioned(1)).is_ok());
+    assert_eq!(world.ask(late, &accept(1, Settle::Notice)), Err(Refusal::TooLate { pay_by: pay }));
+    assert!(world.ask(late, &accept(1, Settle::Desk)).is_ok());
+    // What costs nothing waits for no money.
+    let mut world = given(&[draft(Kind::Company, asked(1, vec![line("under-18", 20, 0)], 0))]);
+    assert!(world.ask(late, &send(1)).is_ok());
+}
+
+/// The rules of real sites: see the policies.
+#[test]
+fn what_visits_cost() {
+    let extra = |code_: &str, count, price, free| Extra { code: code(code_), count, price_cents: Cents::new(price), free };
+    let fee = |count, price, free| Extra { code: fee_code(), ..extra("x", count, price, free) };
+    // 1 euro a person but for the first 150 of the day; audio above 10, 1.20 euros, one in ten free; one teacher for 15.
+    let audio = MandatoryExtra { code: code("audio"), name: Text::new("Audio", "Audio"), price: Cents::new(120), above: 10, free_one_in: 10 };
+    let euro = Fee { per: FeePer::Person, amount: Cents::new(100), free_a_day: 150 };
+    let palace = {
+        let base = GroupPolicy { group_min: 5, group_max: 60, extras: vec![audio], ..GroupPolicy::default() };
+        GroupPolicy { school: Terms { fee: euro, ..base.school.clone() }, ..base }
+    };
+    // 15 to 25 with one escort (schools two), 10 euros a group, schools free.
+    let cinema = {
+        let escorts = |one_per| Some(Escorts { one_per, category: code("escort"), proof: Proof::None });
+        let ten = Fee { per: FeePer::Group, amount: Cents::new(1_000), free_a_day: 0 };
+        GroupPolicy {
+            group_min: 15,
+            school: Terms { escorts: escorts(13), fee: Fee::default() },
+            other: Terms { escorts: escorts(25), fee: ten },
+            ..GroupPolicy::default()
+        }
+    };
+    let pupils = |count| vec![line("school-pupil", count, 0)];
+    let full = |count| vec![line("full", count, 1_200)];
+    type Expected = (i64, Option<Extra>, Vec<Extra>, Vec<u32>);
+    type Case<'a> = (&'a GroupPolicy, Kind, Asked, u32, Result<Expected, Refusal>);
+    let cases: Vec<Case<'_>> = vec![
+        (&palace, Kind::School, asked(1, pupils(25), 2), 150, Ok((3_000, Some(fee(0, 100, 25)), vec![extra("audio", 25, 120, 2)], vec![27]))),
+        (&palace, Kind::School, asked(1, pupils(25), 2), 10, Ok((4_500, Some(fee(15, 100, 10)), vec![extra("audio", 25, 120, 2)], vec![27]))),
+        (&palace, Kind::School, asked(1, pupils(10), 0), 0, Ok((1_000, Some(fee(10, 100, 0)), vec![], vec![10]))),
+        (&palace, Kind::School, asked(1, pupils(25), 3), 150, Err(Refusal::TooManyEscorts { free: 2 })),
+        (&palace, Kind::School, asked(1, pupils(4), 0), 150, Err(Refusal::GroupTooSmall { min: 5 })),
+        (&palace, Kind::School, asked(1, vec![line("school-escort", 20, 0)], 1), 0, Err(Refusal::EscortCategory { category: code("school-escort") })),
+        (&palace, Kind::Other, asked(2, full(61), 0), 0, Ok((73_200 + 6_600, None, vec![extra("audio", 55, 120, 6)], vec![31, 30]))),
+        (&cinema, Kind::School, asked(1, pupils(25), 2), 0, Ok((0, None, vec![], vec![27]))),
+        (&cinema, Kind::Company, asked(1, full(25), 1), 9, Ok((31_000, Some(fee(1, 1_000, 0)), vec![], vec![26]))),
+        (&cinema, Kind::Company, asked(2, full(26), 2), 0, Ok((33_200, Some(fee(2, 1_000, 0)), vec![], vec![14, 14]))),
+        (&cinema, Kind::Company, asked(1, full(26), 2), 0, Err(Refusal::WrongNumberOfSlots { parts: 2 })),
+        (&cinema, Kind::Company, asked(2, full(20), 0), 0, Err(Refusal::WrongNumberOfSlots { parts: 1 })),
+        (&cinema, Kind::Company, asked(0, full(20), 0), 0, Err(Refusal::BadSlots)),
+        (&cinema, Kind::Company, asked(1, vec![line("full", 10, 1), line("full", 10, 1)], 0), 0, Err(Refusal::BadLines)),
+        (&cinema, Kind::Company, asked(1, vec![line("full", 20, -1)], 0), 0, Err(Refusal::BadLines)),
+        (&cinema, Kind::Company, asked(1, vec![line("full", 20, 1), line("a", 0, 1)], 0), 0, Err(Refusal::BadLines)),
+        (&cinema, Kind::Company, asked(40, full(2_001), 0), 0, Err(Refusal::BadLines)),
+    ];
+    for (policy, kind, asked, left, expected) in cases {
+        let priced = price(policy, kind, &asked, left);
+        let seen = priced.map(|offer| {
+            assert_eq!(offer.sum(), offer.total_cents, "QU-1");
+            let parts = offer.parts.iter().map(|part| people(&part.lines)).collect();
+            (offer.total_cents.get(), offer.fee, offer.extras, parts)
+        });
+        assert_eq!(seen, expected, "{kind:?} {asked:?}");
+    }
+    // Escorts count for the size of a group where the museum says so, as at a site with groups of at most 16 with their guide.
+    let small = GroupPolicy { group_max: 16, max_includes_escorts: true, ..GroupPolicy::default() };
+    assert_eq!(price(&small, Kind::School, &asked(1, pupils(15), 1), 0).map(|offer| offer.people()), Ok(16));
+    assert_eq!(price(&small, Kind::School, &asked(1, pupils(16), 1), 0), Err(Refusal::WrongNumberOfSlots { parts: 2 }));
+    // What they want beside; not what they have to take anyway.
+    let with = |code_: &str, count| Asked { extras: vec![extra(code_, count, 5_000, 0)], ..asked(1, full(20), 0) };
+    assert_eq!(price(&cinema, Kind::Company, &with("guide", 1), 0).map(|offer| offer.total_cents), Ok(Cents::new(24_000 + 1_000 + 5_000)));
+    assert_eq!(price(&palace, Kind::Company, &with("audio", 1), 0), Err(Refusal::ExtraTwice { extra: code("audio") }));
+    assert_eq!(price(&palace, Kind::Company, &with("booking-fee", 1), 0), Err(Refusal::ExtraTwice { extra: fee_code() }));
+    assert_eq!(price(&palace, Kind::Company, &with("guide", 0), 0), Err(Refusal::BadExtras));
+    // All slots are different, of one day and of the museum.
+    let at_slots = |slots| Asked { slots, ..asked(1, full(26), 0) };
+    for slots in [vec![slot(0), slot(0)], vec![slot(0), slot(48)], vec![slot(0), SlotId::new(MuseumId(8), RouteId(1), slot(0).start())]] {
+        assert_eq!(price(&cinema, Kind::Company, &at_slots(slots), 0), Err(Refusal::BadSlots));
+    }
+    let elsewhere = Command::Draft { about: About { museum: MuseumId(8), ..about(Kind::Other, None) }, asked: adults(20), rules: Box::new(rules()) };
+    assert_eq!(World::new().ask(0, &elsewhere), Err(Refusal::BadSlots));
+}
+
+#[test]
+fn payment_is_due_working_days_before_the_visit() {
+    let patron = MonthDay::new(6, 24).ok();
+    let policy = |days| GroupPolicy { payment_working_days: days, ..GroupPolicy::default() };
+    for (days, patron, visit, expected) in [
+        // Friday with three working days before it: from Tuesday on; so until Monday night.
+        (3, None, "2026-06-19T08:00:00Z", "2026-06-15T22:00:00Z"),
+        (1, None, "2026-06-19T08:00:00Z", "2026-06-17T22:00:00Z"),
+        // A Sunday; a Monday, with the weekend before it.
+        (1, None, "2026-06-21T08:00:00Z", "2026-06-18T22:00:00Z"),
+        (2, None, "2026-06-22T08:00:00Z", "2026-06-17T22:00:00Z"),
+        // Over 2 June and the weekend before it; over the patron's feast.
+        (3, None, "2026-06-04T08:00:00Z", "2026-05-28T22:00:00Z"),
+        (2, patron, "2026-06-26T08:00:00Z", "2026-06-22T22:00:00Z"),
+        (2, None, "2026-06-26T08:00:00Z", "2026-06-23T22:00:00Z"),
+        // Winter time; and a visit just after midnight in Rome is of that day.
+        (1, None, "2026-12-09T09:00:00Z", "2026-12-06T23:00:00Z"),
+        (1, None, "2026-06-18T22:30:00Z", "2026-06-17T22:00:00Z"),
+        // Nothing asked for: until it begins.
+        (0, None, "2026-06-19T08:00:00Z", "2026-06-19T08:00:00Z"),
+    ] {
+        assert_eq!(pay_by(&policy(days), patron, instant(visit)), instant(expected), "{days} before {visit}");
+    }
+    // The form: its last day counts wholly, also over the change of the clocks.
+    let ten = GroupPolicy { signature_days: 10, ..GroupPolicy::default() };
+    for (sent, expected) in [("2026-06-01T08:00:00Z", "2026-06-11T22:00:00Z"), ("2026-10-20T22:30:00Z", "2026-10-31T23:00:00Z")] {
+        assert_eq!(sign_by(&ten, instant(sent)), instant(expected), "{sent}");
+    }
+}
+
+#[test]
+fn a_broken_state_is_told() {
+    let mut offer = price(&rules().policy, Kind::Other, &adults(20), 0).unwrap();
+    let drafted = |offer: &Offer| Event::Drafted(Drafted { about: about(Kind::Other, None), offer: offer.clone() });
+    let good = drafted(&offer);
+    offer.total_cents = Cents::new(1);
+    let world = given(&sent());
+    let Some(Event::OptionsAsked(asked)) = world.records[1].events.first() else { panic!("the second record asks for options") };
+    let again = Event::OptionsAsked(OptionsAsked { attempt: 2, revision: 2, ..asked.clone() });
+    let accepted = Event::Accepted(Accepted { revision: 2, acceptance: 1, settle: Settle::Notice, creditor: 1, confirmed: false });
+    let paid = Event::Paid(Paid { payment: None });
+    let optioned = |attempt| Event::Optioned(Optioned { attempt });
+    let asked = Event::OptionsAsked(asked.clone());
+    for (events, expected) in [
+        (vec![drafted(&offer)], "QU-1"),
+        (vec![good.clone(), optioned(1)], "QU-2"),
+        (vec![good.clone(), asked.clone(), optioned(1), paid.clone(), paid], "QU-3"),
+        (vec![good.clone(), asked.clone(), optioned(1), accepted], "QU-5"),
+        (vec![good, asked, again], "QU-2"),
+    ] {
+        let mut quote = Quote::new(QuoteId(5));
+        quote.apply(&quote.record(at(0), None, events));
+        assert_eq!(quote.check().map_err(|broken| broken.invariant), Err(expected));
+    }
+    // What no event can do: a deadline lost, an option twice.
+    let mut lost = given(&sent()).quote;
+    lost.conditions = None;
+    assert_eq!(lost.check().map_err(|broken| broken.invariant), Err("QU-4"));
+    let mut twice = given(&sent()).quote;
+    let options = twice.options.get_mut(&1).unwrap();
+    options.asked.holds.push(options.asked.holds[0]);
+    assert_eq!(twice.recount().map_err(|broken| broken.invariant), Err("QU-6"));
+}
+
+#[test]
+fn codes_are_stable_and_different() {
+    let refusals = [
+        Refusal::AlreadyDrafted,
+        Refusal::UnknownQuote,
+        Refusal::WrongState { status: Status::Draft },
+        Refusal::OptionsUnderWay,
+        Refusal::SettlementUnderWay,
+        Refusal::PaymentUnderWay,
+        Refusal::OtherRevision { revision: 1 },
+        Refusal::NotExpected,
+        Refusal::NothingToConfirm,
+        Refusal::BadLines,
+        Refusal::BadExtras,
+        Refusal::ExtraTwice { extra: fee_code() },
+        Refusal::BadSlots,
+        Refusal::BadOptions,
+        Refusal::SettleNotAllowed,
+        Refusal::GroupTooSmall { min: 1 },
+        Refusal::TooManyEscorts { free: 1 },
+        Refusal::EscortCategory { category: fee_code() },
+        Refusal::WrongNumberOfSlots { parts: 1 },
+        Refusal::TooLate { pay_by: at(0) },
+    ];
+    let codes: BTreeSet<_> = refusals.map(Refusal::code).into_iter().collect();
+    assert_eq!(codes.len(), refusals.len());
+    assert_eq!(Refusal::WrongState { status: Status::Draft }.to_string(), "the quote is draft: that cannot be done to it");
+}
+
+/// Anything that may be asked, most of it at the wrong moment.
+fn commands() -> impl Strategy<Value = Command> {
+    let attempt = 1_u32..4;
+    let settle = prop_oneof![Just(Settle::Notice), Just(Settle::Checkout), Just(Settle::Desk), Just(Settle::OnAccount)];
+    prop_oneof![
+        3 => (10_u16..25, 0_u64..1_000).prop_map(|(count, attempt)| revise(adults(count), 10 + attempt)),
+        3 => (0_u64..1_000).prop_map(|attempt| send(10 + attempt)),
+        8 => attempt.clone().prop_map(optioned),
+        3 => attempt.clone().prop_map(no_places),
+        4 => attempt.prop_map(released),
+        8 => (1_u32..4, settle, any::<bool>())
+            .prop_map(|(revision, settle, by_office)| Command::Accept { owner: None, revision, settle, creditor: 1, by_office }),
+        1 => Just(refuse()),
+        1 => Just(cancel()),
+        2 => Just(Command::Reopen),
+        2 => Just(Command::Confirm),
+        6 => Just(ATTACH),
+        2 => Just(DETACH),
+        2 => Just(unsettled()),
+        2 => Just(PAID),
+        2 => Just(NOTHING_DUE),
+        2 => Just(ticketed(1)),
+        1 => Just(Command::MarkTicketed { sales: vec![], missing: vec![0] }),
+    ]
+}
+
+proptest! {
+    /// QU-1 to QU-7 whatever is asked, also when clocks go back; a state survives its bytes; and if the driver does what is to be done, there is an end to it.
+    #[test]
+    fn invariants_hold_whatever_is_asked(steps in prop::collection::vec((commands(), 0_i64..3 * DAY), 0..40), free: bool, places in any::<[bool; 16]>()) {
+        let price = if free { 0 } else { 1_200 };
+        let mut world = given(&[draft(Kind::School, asked(1, vec![line("full", 20, price)], 0))]);
+        let mut s = 0;
+        for (command, pause) in steps {
+            s += pause / 4;
+            let _ = world.ask(s - pause % HOUR, &command);
+        }
+        let bytes = postcard::to_allocvec(&world.quote).unwrap();
+        prop_assert_eq!(&postcard::from_bytes::<Quote>(&bytes).unwrap(), &world.quote);
+        for has_places in places {
+            let Some(work) = world.quote.work() else { break };
+            let note = match work {
+                Work::EndPayment(_) => DETACH,
+                Work::Settle if world.quote.is_free() => NOTHING_DUE,
+                Work::Settle => unsettled(),
+                Work::IssueTickets => Command::MarkTicketed { sales: holds(1, 1), missing: vec![] },
+                Work::TakeOptions(attempt) if has_places => optioned(attempt),
+                Work::TakeOptions(attempt) => no_places(attempt),
+                Work::GiveBack(attempt) => released(attempt),
+            };
+            let answer = world.ask(s, &note);
+            prop_assert!(answer.is_ok(), "{:?} for {:?}: {:?}", note, work, answer);
+        }
+        prop_assert_eq!(world.quote.work(), None, "there is an end to the work");
+    }
+
+    /// People are dealt out evenly, and nobody is lost.
+    #[test]
+    fn a_group_is_split_evenly(counts in prop::collection::vec(1_u16..100, 1..6), parts in 1_usize..12) {
+        let lines: Vec<Line> = counts.iter().enumerate().map(|(i, count)| line(&format!("c{i}"), *count, 100)).collect();
+        let dealt = split(&lines, parts);
+        prop_assert_eq!(dealt.len(), parts);
+        let even = |sizes: Vec<u32>| sizes.iter().max().unwrap() - sizes.iter().min().unwrap() <= 1;
+        prop_assert!(even(dealt.iter().map(|lines| people(lines)).collect()));
+        for line in &lines {
+            let of = |part: &Vec<Line>| part.iter().find(|dealt| dealt.category == line.category).map_or(0, |line| u32::from(line.count));
+            let sizes: Vec<u32> = dealt.iter().map(of).collect();
+            prop_assert_eq!(sizes.iter().sum::<u32>(), u32::from(line.count));
+            prop_assert!(even(sizes));
+        }
+        prop_assert!(dealt.iter().flatten().all(|line| line.count > 0));
+    }
+
+    /// Between the last day to pay and the day of the visit lie exactly the working days asked for, and one day later it would be fewer.
+    #[test]
+    fn working_days_are_counted_as_an_auditor_counts_them(day in 0_i32..2_000, days in 1_u16..15) {
+        let visit = Date::new(2026, 1, 1).unwrap().saturating_add(jiff::Span::new().days(day));
+        let starts_at = calendar::instant(visit.to_datetime(jiff::civil::time(9, 0, 0, 0)));
+        let policy = GroupPolicy { payment_working_days: days, ..GroupPolicy::default() };
+        let last_day = calendar::local_day(pay_by(&policy, None, starts_at).plus_seconds(-1));
+        let between = |from: Date| {
+            let inside = from.tomorrow().unwrap().series(jiff::Span::new().days(1)).take_while(|day| *day < visit);
+            inside.filter(|day| calendar::is_working_day(*day, None)).count()
+        };
+        prop_assert_eq!(between(last_day), usize::from(days));
+        prop_assert!(between(last_day.tomorrow().unwrap()) < usize::from(days));
+    }
+}
