@@ -26,5 +26,6 @@ mod routes_scopes;
 mod routes_slots;
 mod routes_station;
 mod routes_tickets;
+mod routes_tills;
 mod routes_waiting;
 mod support;

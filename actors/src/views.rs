@@ -429,6 +429,7 @@ impl Rows {
                     record.events.iter().for_each(|event| self.event(&record, event));
                 }
                 StreamId::Payment(payment) => self.payments.read(payment, &frame.record().map_err(|error| corrupt(batch, &error))?),
+                StreamId::Till(till) => self.payments.read_till(till, &frame.record().map_err(|error| corrupt(batch, &error))?),
                 _ => {}
             }
         }

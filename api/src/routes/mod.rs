@@ -23,6 +23,7 @@ pub mod slots;
 pub mod station;
 pub mod tariffs;
 pub mod tickets;
+pub mod tills;
 pub mod vouchers;
 pub mod waiting;
 
@@ -83,6 +84,7 @@ fn v1(routes: &mut ServiceConfig<'_>) {
     routes.service(refunds::list).service(refunds::export).service(refunds::get_batch).service(refunds::get).service(refunds::set_payee);
     routes.service(refunds::confirm).service(refunds::came_back).service(refunds::pay_out);
     routes.service(reconciliation::take_flow).service(reconciliation::take_statement).service(reconciliation::get);
+    routes.service(tills::open).service(tills::list).service(tills::get).service(tills::move_cash).service(tills::close);
     routes.service(vouchers::issue).service(vouchers::get);
 }
 
