@@ -155,7 +155,10 @@ async fn owners_see_their_own_and_desks_see_those_of_their_museums() {
             assert!(!is_listed(&app.get("/v1/payments", key).await));
         }
         let (status, body) = app.post(&format!("/v1/payments/{payment}/cancel"), if found { "" } else { key }, "c", &json!({})).await;
-        assert_eq!((status.as_u16(), &body["code"]), if found { (401, &json!("unauthorized")) } else { (404, &json!("not_found")) });
+        assert_eq!((status.as_u16(), body["code"].as_str().unwrap()), if found { (401, "unauthorized") } else { (404, "not_found") });
+    }
+    for (query, count) in [("from=2026-11-23T08:30:00Z", 1), ("to=2026-11-23T08:30:00Z", 0), ("museum=mare", 0), ("owing=false&museum=torre&mine=false", 1)] {
+        assert_eq!(app.get(&format!("/v1/payments?{query}"), &manager).await["items"].as_array().unwrap().len(), count, "{query}");
     }
     let table = app.request(Method::GET, "/v1/payments/export.csv", &manager).send().await.unwrap();
     assert_eq!(table.headers()["content-type"], "text/csv; charset=utf-8");

@@ -26,7 +26,7 @@ use crate::journal::{Batch, Head, Journal, JournalError, StreamId};
 use crate::streams::corrupt;
 
 /// Raised whenever a table, a head or a snapshot changes its form: an older file is thrown away and built again.
-const FORMAT: i64 = 8;
+const FORMAT: i64 = 9;
 /// How many batches one round takes in; a full one has about a megabyte.
 const ROUND: u32 = 64;
 /// How many snapshots wait to be written; more are left out, which costs a longer replay and nothing else.
@@ -57,7 +57,7 @@ const SCHEMA: &str = "
         changed_at INTEGER NOT NULL
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX ticket_by_slot ON ticket (slot, ticket);
-    PRAGMA user_version = 8;";
+    PRAGMA user_version = 9;";
 
 /// What can go wrong with the read models.
 #[derive(Debug, thiserror::Error)]
@@ -434,6 +434,7 @@ impl Rows {
                 StreamId::Payment(payment) => self.payments.read(payment, &frame.record().map_err(|error| corrupt(batch, &error))?),
                 StreamId::Quote(quote) => self.quotes.quote(quote, &frame.record().map_err(|error| corrupt(batch, &error))?),
                 StreamId::Account(account) => self.quotes.account(account, &frame.record().map_err(|error| corrupt(batch, &error))?),
+                StreamId::Till(till) => self.payments.read_till(till, &frame.record().map_err(|error| corrupt(batch, &error))?),
                 _ => {}
             }
         }

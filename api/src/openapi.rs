@@ -44,7 +44,7 @@ impl IntoResponses for Problems {
 }
 
 /// What is asked for under which heading, in the order of a visit.
-const TAGS: [(&str, &str); 18] = [
+const TAGS: [(&str, &str); 19] = [
     ("Museums", "Museums with their plans, tariffs and ceilings."),
     ("Availability", "What can be booked."),
     ("Slots", "One slot: its counters, and what staff change."),
@@ -56,6 +56,7 @@ const TAGS: [(&str, &str); 18] = [
     ("Payments", "Money that is due for holds, and what came of it."),
     ("Refunds", "Money that goes back: an operator's work."),
     ("Reconciliation", "What banks report, held against receipts and statements."),
+    ("Tills", "A desk's cash, from its float to its count."),
     ("Vouchers", "Prepaid amounts."),
     ("Tickets", "One for each person, with a signed code, on screen or paper."),
     ("Gates", "In and out."),

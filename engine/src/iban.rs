@@ -218,7 +218,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// The examples of SWIFT's registry of IBAN formats, and Italian accounts of public bodies' specimens.
+    /// The examples of SWIFT's registry of IBAN formats.
     const GOOD: [&str; 24] = [
         "IT60X0542811101000000123456",
         "SM86U0322509800000000270100",

@@ -536,7 +536,7 @@ async fn the_lists_follow_what_becomes_of_tickets() {
     let row = views.sales(&SaleFilter { slot: Some(tomorrow()), ..SaleFilter::default() }, 10).await.unwrap().remove(0);
     assert_eq!((row.people, row.cancelled, row.admitted, row.refunded_cents), (3, 1, 1, 600));
     // What a payment settled is listed with the payment.
-    let (id, channel) = (tornello_engine::ids::PaymentId::new(2, 5), Channel::Kiosk);
+    let (id, channel) = (PaymentId::new(2, 5), Channel::Kiosk);
     let (sale, settlement) = (HoldId::new(tomorrow(), 9), Settlement::Payment { id });
     house.ask(90, Command::SellDirect { sale, channel, lines: lines(1), settlement, contact: None }).await.unwrap();
     views.reach(house.node().head().number).await;
@@ -776,7 +776,7 @@ async fn every_event() -> Arc<MemoryJournal> {
         let scan = slot::Scan { ticket: id(5).ticket(0), scanned_at: start.plus_seconds(s), gate: code(gate), direction };
         Command::Merge { scan, issue: Some(1), museum: MUSEUM }
     };
-    let (payment, quote) = (tornello_engine::ids::PaymentId::new(1, 99), slot::Keeper::Quote(tornello_engine::ids::QuoteId(4)));
+    let (payment, quote) = (PaymentId::new(1, 99), slot::Keeper::Quote(tornello_engine::ids::QuoteId(4)));
     let grant = Some(Grant { admitted: 0, share: 12 });
     let observed = Command::Observe { source: code("door"), inside: 9, sd: 3, measured_at: start, ceiling: Some(30), grant };
     let script = [

@@ -5,10 +5,11 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use sqlx::Row;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
-use tornello_engine::ids::{BadId, Code, MuseumId, PaymentId};
+use tornello_engine::ids::{BadId, Code, MuseumId, PaymentId, TillId};
 use tornello_engine::payment::{Event, Gateway, PaidBackBy, Receipt, Source};
 use tornello_engine::record::Record;
 use tornello_engine::slot::DeskMethod;
+use tornello_engine::till;
 use tornello_engine::time::Timestamp;
 
 use super::{Views, ViewsError, json as written};
@@ -16,7 +17,7 @@ use super::{Views, ViewsError, json as written};
 /// The tables. Times are microseconds; a date is its text.
 pub(super) const SCHEMA: &str = "
     DROP TABLE IF EXISTS payment; DROP TABLE IF EXISTS refund; DROP TABLE IF EXISTS refund_batch;
-    DROP TABLE IF EXISTS receipt; DROP TABLE IF EXISTS till_money;
+    DROP TABLE IF EXISTS receipt; DROP TABLE IF EXISTS till_money; DROP TABLE IF EXISTS till;
     CREATE TABLE payment (
         payment TEXT PRIMARY KEY, museum INTEGER NOT NULL, opened_at INTEGER NOT NULL, who TEXT NOT NULL, channel TEXT NOT NULL, ord TEXT NOT NULL,
         quote TEXT NOT NULL, gateway TEXT NOT NULL, subject TEXT NOT NULL, amount_cents INTEGER NOT NULL, due_at INTEGER NOT NULL, state TEXT NOT NULL,
@@ -43,7 +44,11 @@ pub(super) const SCHEMA: &str = "
     CREATE TABLE till_money (
         museum INTEGER NOT NULL, till TEXT NOT NULL, method TEXT NOT NULL, at INTEGER NOT NULL, amount_cents INTEGER NOT NULL, reference TEXT NOT NULL
     ) STRICT;
-    CREATE INDEX till_money_by_till ON till_money (museum, till, at);";
+    CREATE INDEX till_money_by_till ON till_money (museum, till, at);
+    CREATE TABLE till (
+        session TEXT PRIMARY KEY, museum INTEGER NOT NULL, till TEXT NOT NULL, opened_by TEXT NOT NULL, opened_at INTEGER NOT NULL, closed_at INTEGER,
+        expected_cents INTEGER, difference_cents INTEGER
+    ) STRICT, WITHOUT ROWID;";
 
 /// A payment in a list.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -151,6 +156,38 @@ pub struct ReceiptRow {
     pub amount_cents: i64,
     /// When it was paid.
     pub paid_at: Timestamp,
+}
+
+/// A till session in a list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct TillRow {
+    /// Its id.
+    pub session: TillId,
+    /// Where the desk stands.
+    pub museum: MuseumId,
+    /// Which desk.
+    pub till: String,
+    /// Which key opened it.
+    pub opened_by: String,
+    /// When.
+    pub opened_at: Timestamp,
+    /// When it was closed; none while it is open.
+    pub closed_at: Option<Timestamp>,
+    /// What should have been there.
+    pub expected_cents: Option<i64>,
+    /// What was counted less that.
+    pub difference_cents: Option<i64>,
+}
+
+/// Which till sessions to list; all conditions hold together.
+#[derive(Debug, Clone, Default)]
+pub struct TillFilter {
+    /// Only of these museums; none: of all.
+    pub museums: Option<Vec<MuseumId>>,
+    /// Only those that are open, or those that are not.
+    pub open: Option<bool>,
+    /// Only after this one, in the order of ids.
+    pub after: Option<TillId>,
 }
 
 /// Which payments to list; all conditions hold together.
@@ -264,6 +301,33 @@ impl Views {
         query.fetch_all(&self.pool).await?.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
     }
 
+    /// Till sessions in the order of their ids, at most `limit`.
+    pub async fn till_sessions(&self, filter: &TillFilter, limit: u32) -> Result<Vec<TillRow>, ViewsError> {
+        const QUERY: &str = "SELECT session, museum, till, opened_by, opened_at, closed_at, expected_cents, difference_cents FROM till
+            WHERE (?1 IS NULL OR museum IN (SELECT value FROM json_each(?1))) AND (?2 IS NULL OR (closed_at IS NULL) = ?2) AND session > ?3
+            ORDER BY session LIMIT ?4";
+        let rows = sqlx::query(QUERY)
+            .bind(filter.museums.as_ref().map(written))
+            .bind(filter.open)
+            .bind(filter.after.map(|after| after.to_string()).unwrap_or_default())
+            .bind(i64::from(limit))
+            .fetch_all(&self.pool)
+            .await?;
+        let read = |row: &SqliteRow| {
+            Ok(TillRow {
+                session: row.try_get::<String, _>(0)?.parse().map_err(|error: BadId| sqlx::Error::Decode(error.into()))?,
+                museum: MuseumId(row.try_get(1)?),
+                till: row.try_get(2)?,
+                opened_by: row.try_get(3)?,
+                opened_at: Timestamp::from_micros(row.try_get(4)?),
+                closed_at: row.try_get::<Option<i64>, _>(5)?.map(Timestamp::from_micros),
+                expected_cents: row.try_get(6)?,
+                difference_cents: row.try_get(7)?,
+            })
+        };
+        rows.iter().map(|row| read(row).map_err(ViewsError::Store)).collect()
+    }
+
     /// What went to the bank with a file, in the order of payments and numbers. What was sent stays in it, whatever became of it since.
     pub async fn batch(&self, batch: &str) -> Result<Vec<BatchRow>, ViewsError> {
         const QUERY: &str = "SELECT sent.payment, sent.number, refund.museum, refund.amount_cents, refund.state, sent.exported_at, sent.payee
@@ -357,6 +421,9 @@ pub(super) struct Rows {
     desks: Vec<Value>,
     /// (museum, till, method, time, amount, reference).
     tills: Vec<Value>,
+    sessions: Vec<Value>,
+    /// (session, time, expected, difference).
+    closed: Vec<Value>,
     refunds: Vec<Value>,
     /// What an operator's work changes, in order.
     work: Vec<Work>,
@@ -423,6 +490,20 @@ impl Rows {
         }
     }
 
+    pub(super) fn read_till(&mut self, session: TillId, record: &Record<till::Event>) {
+        let (id, at) = (session.to_string(), record.at.as_micros());
+        for event in &record.events {
+            match event {
+                till::Event::Opened(opened) => {
+                    let who = record.envelope.as_ref().map(|envelope| envelope.who.to_string()).unwrap_or_default();
+                    self.sessions.push(json!([id, opened.museum.0, opened.till, who, at]));
+                }
+                till::Event::Closed(closed) => self.closed.push(json!([id, at, closed.expected_cents.get(), closed.difference_cents.get()])),
+                till::Event::CashMoved(_) => {}
+            }
+        }
+    }
+
     /// Money that a desk took for places, without a payment.
     pub(super) fn sold_at_desk(&mut self, museum: MuseumId, at: i64, (till, method, reference): (&Code, DeskMethod, &str), amount_cents: i64) {
         self.tills.push(json!([museum.0, till, method, at, amount_cents, reference]));
@@ -457,6 +538,11 @@ impl Rows {
             SELECT (SELECT museum FROM payment WHERE payment = value ->> 0), value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5 FROM json_each(?)";
         const TILLS: &str = "INSERT INTO till_money
             SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5 FROM json_each(?)";
+        const SESSIONS: &str = "INSERT INTO till
+            SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, NULL, NULL, NULL FROM json_each(?)";
+        const CLOSED: &str = "UPDATE till SET closed_at = change.at, expected_cents = change.expected, difference_cents = change.difference
+            FROM (SELECT value ->> 0 AS of, value ->> 1 AS at, value ->> 2 AS expected, value ->> 3 AS difference FROM json_each(?)) AS change
+            WHERE till.session = change.of";
         const REFUNDS: &str = "INSERT INTO refund
             SELECT value ->> 0, value ->> 1, (SELECT museum FROM payment WHERE payment = value ->> 0), value ->> 2, value ->> 3, value ->> 4, 'open',
                 value ->> 2, '', '', '', '', '', '' FROM json_each(?)";
@@ -468,6 +554,8 @@ impl Rows {
             (RECEIPTS, &self.receipts),
             (DESKS, &self.desks),
             (TILLS, &self.tills),
+            (SESSIONS, &self.sessions),
+            (CLOSED, &self.closed),
             (REFUNDS, &self.refunds),
         ];
         for (query, rows) in each {

@@ -6,7 +6,7 @@ use tornello_engine::ids::{Code, MuseumId, PaymentId, TicketId};
 use tornello_engine::money::Cents;
 use tornello_engine::slot::{self, LimitedBy};
 use tornello_engine::time::Timestamp;
-use tornello_engine::{order, payment, voucher};
+use tornello_engine::{order, payment, till, voucher};
 
 use super::Problem;
 
@@ -186,7 +186,7 @@ fn refusals() -> Vec<slot::Refusal> {
 
 /// One of each refusal of payments, vouchers and orders.
 fn refusals_of_money() -> Vec<Problem> {
-    use {order::Refusal as O, payment::Refusal as P, voucher::Refusal as V};
+    use {order::Refusal as O, payment::Refusal as P, till::Refusal as T, voucher::Refusal as V};
     let (at, cents, id) = (Timestamp::from_seconds(0), Cents::ZERO, PaymentId::from_raw(0));
     let payments = [
         P::BadItems,
@@ -236,7 +236,8 @@ fn refusals_of_money() -> Vec<Problem> {
         O::PaymentUnderWay { payment: id },
         O::TooManyPayments { max: 0 },
     ];
-    let payments = payments.into_iter().chain(failed).map(Problem::from);
+    let tills = [T::AlreadyOpen, T::NotOpen, T::Closed { at }, T::BadAmount, T::TooManyMoves];
+    let payments = payments.into_iter().chain(failed).map(Problem::from).chain(tills.map(Problem::from));
     payments.chain(vouchers.map(Problem::from)).chain(orders.map(Problem::from)).collect()
 }
 
@@ -298,6 +299,7 @@ mod tests {
             include_str!("../../../engine/src/order.rs"),
             include_str!("../../../engine/src/quote/refusal.rs"),
             include_str!("../../../engine/src/account.rs"),
+            include_str!("../../../engine/src/till.rs"),
             include_str!("../../../engine/src/museum.rs"),
             include_str!("../../../engine/src/tariff.rs"),
             include_str!("../../../engine/src/ticket.rs"),

@@ -26,6 +26,7 @@ pub mod slots;
 pub mod station;
 pub mod tariffs;
 pub mod tickets;
+pub mod tills;
 pub mod vouchers;
 pub mod waiting;
 
@@ -99,6 +100,7 @@ fn v1(routes: &mut ServiceConfig<'_>) {
     routes.service(quote_files::quote_document).service(quote_files::tickets_document);
     routes.service(accounts::open).service(accounts::list).service(accounts::read).service(accounts::change);
     routes.service(accounts::agree).service(accounts::settle);
+    routes.service(tills::open).service(tills::list).service(tills::get).service(tills::move_cash).service(tills::close);
     routes.service(vouchers::issue).service(vouchers::get);
 }
 

@@ -639,11 +639,9 @@ pub struct PaymentsQuery {
     /// Only in this state: `created`, `pending`, `paid`, `failed`, `expired` or `cancelled`.
     state: Option<String>,
     /// Only opened at this instant or later (RFC 3339).
-    #[param(value_type = Option<String>)]
-    from: Option<Timestamp>,
+    from: Option<String>,
     /// Only opened before this instant (RFC 3339).
-    #[param(value_type = Option<String>)]
-    to: Option<Timestamp>,
+    to: Option<String>,
     /// Only of this order.
     order: Option<String>,
     /// Only those of which money is owed back, or of which none is.
@@ -671,13 +669,18 @@ impl PaymentsQuery {
             museums: museums(node, caller, Scope::Book, self.museum.as_deref())?,
             state: self.state.clone(),
             who: who.map(|who| who.to_string()),
-            from: self.from,
-            to: self.to,
+            from: instant_of("from", self.from.as_deref())?,
+            to: instant_of("to", self.to.as_deref())?,
             order: order_of(self.order.as_deref())?.map(|order| order.to_string()),
             owing: self.owing,
             after: self.cursor,
         })
     }
+}
+
+/// An instant that a query names.
+fn instant_of(name: &str, text: Option<&str>) -> Result<Option<Timestamp>, Problem> {
+    text.map(str::parse).transpose().map_err(|_| Problem::invalid(format!("{name}: an instant as 2026-11-23T08:30:00Z is expected")))
 }
 
 /// The museums of a list: the one that is named, or the caller's own; none: all.

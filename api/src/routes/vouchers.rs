@@ -31,8 +31,8 @@ pub struct VoucherForm {
     #[schema(minimum = 1, maximum = 1_000_000, examples(5000))]
     pub amount_cents: i64,
     /// Until when it can be spent (RFC 3339).
-    #[schema(value_type = String, examples("2099-01-01T00:00:00Z"))]
-    pub valid_until: Timestamp,
+    #[schema(max_length = 40, examples("2099-01-01T00:00:00Z"))]
+    pub valid_until: String,
     /// Where it can be spent: a museum's slug or number; none: everywhere, which needs a key for all museums.
     #[serde(default)]
     pub museum: Option<String>,
@@ -98,14 +98,15 @@ pub async fn issue(node: web::Data<Node>, caller: Caller, key: IdempotencyKey, f
         None if caller.0.museums == tornello_actors::keys::Museums::All => None,
         None => return Err(Problem::invalid("museum: name one that this key is good for")),
     };
+    let valid_until: Timestamp = form.valid_until.parse().map_err(|_| Problem::invalid("valid_until: an instant as 2027-01-01T00:00:00Z is expected"))?;
     let envelope = envelope(&node, &caller, &key, &["issue voucher"], &*form, &[], None)?;
     let (id, recall) = id_for(&node, &envelope).await?;
     match recall {
         Recall::OtherBody => return Err(Failure::<voucher::Refusal>::KeyReused.into()),
         Recall::Done { .. } => {}
-        Recall::New if form.valid_until <= node.now() => return Err(Problem::invalid("valid_until: an instant after now is expected")),
+        Recall::New if valid_until <= node.now() => return Err(Problem::invalid("valid_until: an instant after now is expected")),
         Recall::New => {
-            let command = Command::Issue { amount_cents: Cents::new(form.amount_cents), valid_until: form.valid_until, museum };
+            let command = Command::Issue { amount_cents: Cents::new(form.amount_cents), valid_until, museum };
             node.voucher(id, envelope, command).await?;
         }
     }
