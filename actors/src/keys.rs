@@ -93,11 +93,13 @@ pub enum Role {
     Ministry,
     /// Someone who runs the system.
     Admin,
+    /// A tour operator, school or company that books groups for itself.
+    Operator,
 }
 
 impl Role {
     /// Every role.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Web,
         Self::Kiosk,
         Self::BoxOffice,
@@ -109,6 +111,7 @@ impl Role {
         Self::Manager,
         Self::Ministry,
         Self::Admin,
+        Self::Operator,
     ];
 
     /// The stored and published name.
@@ -126,6 +129,7 @@ impl Role {
             Self::Manager => "manager",
             Self::Ministry => "ministry",
             Self::Admin => "admin",
+            Self::Operator => "operator",
         }
     }
 }
@@ -138,7 +142,7 @@ impl fmt::Display for Role {
 
 /// Text that names no role.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("not a role: web, kiosk, box_office, group_office, reseller, gate, sensor, analyst, manager, ministry or admin is expected")]
+#[error("not a role: web, kiosk, box_office, group_office, reseller, gate, sensor, analyst, manager, ministry, admin or operator is expected")]
 pub struct BadRole;
 
 impl FromStr for Role {

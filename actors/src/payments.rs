@@ -194,8 +194,11 @@ fn rehearse(id: PaymentId, now: Timestamp, command: &Command) -> Step<()> {
     Payment::new(id).decide(now, command).map(drop).map_err(|why| Failure::Refused(Refusal::Payment(why)))
 }
 
-/// The id of the payment that this key begins, and whether it is yet to be written. Taken ids are passed over.
-async fn free_id(node: &Node, envelope: &Envelope, creditor: u16) -> Step<Option<(PaymentId, bool)>> {
+/// The id of the payment that this key begins, and whether it is yet to be written. Taken ids are passed over; none: too many are taken.
+///
+/// # Errors
+/// `KeyReused` if the key has begun another payment.
+pub async fn free_id(node: &Node, envelope: &Envelope, creditor: u16) -> Step<Option<(PaymentId, bool)>> {
     for salt in 0..SALTS {
         let number = digest(&[b"payment", &envelope.who.get().to_be_bytes(), &envelope.key.0.to_be_bytes(), &[salt]]);
         let id = PaymentId::new(creditor, number.0 as u64);

@@ -1,6 +1,9 @@
 //! Read models in one SQLite file: sales and tickets to list and search, the heads of all slots for a quick start, snapshots of slots. A projection of the
 //! journal: delete the file and it is built again. Nothing here is ever the truth.
 
+pub mod payments;
+pub mod quotes;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,7 +26,7 @@ use crate::journal::{Batch, Head, Journal, JournalError, StreamId};
 use crate::streams::corrupt;
 
 /// Raised whenever a table, a head or a snapshot changes its form: an older file is thrown away and built again.
-const FORMAT: i64 = 6;
+const FORMAT: i64 = 9;
 /// How many batches one round takes in; a full one has about a megabyte.
 const ROUND: u32 = 16;
 /// How many snapshots wait to be written; more are left out, which costs a longer replay and nothing else.
@@ -56,7 +59,7 @@ const SCHEMA: &str = "
         changed_at INTEGER NOT NULL
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX ticket_by_slot ON ticket (slot, ticket);
-    PRAGMA user_version = 6;";
+    PRAGMA user_version = 9;";
 
 /// What can go wrong with the read models.
 #[derive(Debug, thiserror::Error)]
@@ -171,6 +174,8 @@ impl Views {
 
     /// Throws everything away, to be built again from the journal.
     pub async fn clear(&self) -> Result<(), ViewsError> {
+        sqlx::raw_sql(payments::SCHEMA).execute(&self.pool).await?;
+        sqlx::raw_sql(quotes::SCHEMA).execute(&self.pool).await?;
         sqlx::raw_sql(SCHEMA).execute(&self.pool).await?;
         self.rows_sender.send_replace(0);
         Ok(())
@@ -445,15 +450,24 @@ struct Rows {
     states: Vec<serde_json::Value>,
     /// (ticket, whether it is blocked, time).
     blocks: Vec<serde_json::Value>,
+    payments: payments::Rows,
+    quotes: quotes::Rows,
 }
 
 impl Rows {
     fn read(&mut self, batch: &Batch) -> Result<(), JournalError> {
         for frame in wire::frames(&batch.records) {
             let frame = frame.map_err(|error| corrupt(batch, &error))?;
-            if let StreamId::Slot(_) = frame.stream {
-                let record = frame.record::<Event>().map_err(|error| corrupt(batch, &error))?;
-                record.events.iter().for_each(|event| self.event(&record, event));
+            match frame.stream {
+                StreamId::Slot(_) => {
+                    let record = frame.record::<Event>().map_err(|error| corrupt(batch, &error))?;
+                    record.events.iter().for_each(|event| self.event(&record, event));
+                }
+                StreamId::Payment(payment) => self.payments.read(payment, &frame.record().map_err(|error| corrupt(batch, &error))?),
+                StreamId::Quote(quote) => self.quotes.quote(quote, &frame.record().map_err(|error| corrupt(batch, &error))?),
+                StreamId::Account(account) => self.quotes.account(account, &frame.record().map_err(|error| corrupt(batch, &error))?),
+                StreamId::Till(till) => self.payments.read_till(till, &frame.record().map_err(|error| corrupt(batch, &error))?),
+                _ => {}
             }
         }
         Ok(())
@@ -472,6 +486,9 @@ impl Rows {
                     Settlement::Moved { .. } => ("moved", String::new(), String::new()),
                     Settlement::Payment { id } => ("payment", String::new(), id.to_string()),
                 };
+                if let Settlement::Desk { till, method, reference } = &sold.settlement {
+                    self.payments.sold_at_desk(sold.sale.slot().museum(), at, (till, *method, reference), slot::total(&sold.lines).get());
+                }
                 let who = record.envelope.as_ref().map(|envelope| envelope.who.to_string()).unwrap_or_default();
                 self.sale((sold.sale, sold.channel, &sold.lines), [&who, settlement, &reference, &account], at);
             }
@@ -563,6 +580,8 @@ impl Rows {
                 sqlx::query(query).bind(json(rows)).execute(&mut *tx).await?;
             }
         }
+        self.payments.write(&mut tx).await?;
+        self.quotes.write(&mut tx).await?;
         move_on(&mut tx, "rows", last.number, &last.hash()).await?;
         tx.commit().await
     }

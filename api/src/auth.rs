@@ -8,7 +8,7 @@ use actix_web::dev::Payload;
 use actix_web::{FromRequest, HttpMessage, HttpRequest};
 use tornello_actors::keys::{Key, Role};
 use tornello_engine::channel::Channel;
-use tornello_engine::ids::{KeyId, MuseumId};
+use tornello_engine::ids::{Code, KeyId, MuseumId};
 
 use crate::problem::Problem;
 
@@ -25,6 +25,10 @@ pub enum Scope {
     Gate,
     /// Send readings.
     Sense,
+    /// Ask for group visits: draft, revise, send, accept and cancel quotes; an operator its own, the office everybody's.
+    Quote,
+    /// Pay money back, export transfers and note what became of them, reconcile, keep disputes, issue vouchers.
+    Settle,
     /// Change plans, tariffs, ceilings, capacities and quotas; close and reopen slots; block tickets.
     Manage,
     /// Register museums, erase people.
@@ -33,7 +37,8 @@ pub enum Scope {
 
 impl Scope {
     /// Every scope.
-    pub const ALL: [Self; 7] = [Self::Read, Self::Book, Self::Desk, Self::Gate, Self::Sense, Self::Manage, Self::Administer];
+    pub const ALL: [Self; 9] =
+        [Self::Read, Self::Book, Self::Desk, Self::Gate, Self::Sense, Self::Quote, Self::Settle, Self::Manage, Self::Administer];
 
     /// The name in the published contract.
     #[must_use]
@@ -44,6 +49,8 @@ impl Scope {
             Self::Desk => "desk",
             Self::Gate => "gate",
             Self::Sense => "sense",
+            Self::Quote => "quote",
+            Self::Settle => "settle",
             Self::Manage => "manage",
             Self::Administer => "administer",
         }
@@ -52,13 +59,15 @@ impl Scope {
     /// Whether a role has this scope.
     #[must_use]
     pub const fn is_open_to(self, role: Role) -> bool {
-        use Role::{Admin, BoxOffice, Gate, GroupOffice, Kiosk, Manager, Reseller, Sensor, Web};
+        use Role::{Admin, BoxOffice, Gate, GroupOffice, Kiosk, Manager, Operator, Reseller, Sensor, Web};
         match self {
             Self::Read => !matches!(role, Sensor),
-            Self::Book => matches!(role, Web | Kiosk | BoxOffice | GroupOffice | Reseller | Manager | Admin),
+            Self::Book => matches!(role, Web | Kiosk | BoxOffice | GroupOffice | Reseller | Operator | Manager | Admin),
             Self::Desk => matches!(role, BoxOffice | GroupOffice | Manager | Admin),
             Self::Gate => matches!(role, Gate | BoxOffice | Manager | Admin),
             Self::Sense => matches!(role, Sensor | Admin),
+            Self::Quote => matches!(role, Operator | GroupOffice | Manager | Admin),
+            Self::Settle => matches!(role, GroupOffice | Manager | Admin),
             Self::Manage => matches!(role, Manager | Admin),
             Self::Administer => matches!(role, Admin),
         }
@@ -93,13 +102,25 @@ impl Caller {
         if Scope::Desk.is_open_to(self.0.role) { None } else { Some(self.0.id) }
     }
 
+    /// The account that a caller asks for quotes for: an operator's own; none: those of all, as the office does.
+    ///
+    /// # Errors
+    /// For an operator whose key names none.
+    pub fn acts_for(&self) -> Result<Option<Code>, Problem> {
+        match (self.0.role, self.0.account) {
+            (Role::Operator, None) => Err(Problem::forbidden(Scope::Quote).detail("The key names no account: make one with --account.")),
+            (Role::Operator, account) => Ok(account),
+            _ => Ok(None),
+        }
+    }
+
     /// The channel through which the caller sells, or looks at availability.
     #[must_use]
     pub fn channel(&self) -> Channel {
         match self.0.role {
             Role::Kiosk => Channel::Kiosk,
             Role::BoxOffice | Role::Gate | Role::Manager => Channel::BoxOffice,
-            Role::GroupOffice => Channel::Group,
+            Role::GroupOffice | Role::Operator => Channel::Group,
             Role::Reseller => Channel::Reseller,
             Role::Web | Role::Sensor | Role::Analyst | Role::Ministry | Role::Admin => Channel::Web,
         }

@@ -238,7 +238,11 @@ pub async fn development_keys(keys: &Keys, path: &Path, now: Timestamp) -> Resul
         for lost in keys.list().iter().filter(|key| key.name == name && key.revoked_at.is_none() && !good.contains(&key.id)) {
             keys.revoke(lost.id, now).await?;
         }
-        let account = (role == Role::Reseller).then(|| "demo-reseller".parse::<Code>().ok()).flatten();
+        let account = match role {
+            Role::Reseller => "demo-reseller".parse::<Code>().ok(),
+            Role::Operator => "demo-operator".parse::<Code>().ok(),
+            _ => None,
+        };
         let (text, _) = keys.create(NewKey { name, role, museums: keys::Museums::All, account, expires_at: None }, now).await?;
         found.push(DevelopmentKey { role, text: text.expose().to_owned() });
     }

@@ -23,6 +23,7 @@ use tornello_actors::node::Node;
 
 use crate::auth::Caller;
 use crate::problem::Problem;
+use crate::routes::station;
 use crate::server::{BODY_MAX, ServerSettings};
 
 /// Whom a limit counts: a key, or for callers without one the address (of IPv6 the /64).
@@ -110,7 +111,8 @@ async fn served(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<(ServiceResponse<BoxBody>, u32, u32), Error> {
-    let caller = authenticate(shared, &request);
+    // The node of pagoPA has no key of ours, and may send headers of its own.
+    let caller = if request.path() == station::PATH { Ok(None) } else { authenticate(shared, &request) };
     let limited = match &caller {
         Ok(Some(caller)) => Limited::Key(caller.id().0),
         Ok(None) | Err(_) => Limited::Address(prefix(request.peer_addr().map_or(IpAddr::from([0, 0, 0, 0]), |peer| peer.ip()))),
@@ -163,7 +165,7 @@ impl Place {
         if request.method().is_safe() || path.starts_with("/v1/admissions") || path.starts_with("/v1/exits") {
             return Some(Self(None));
         }
-        let max = if path.ends_with("/confirm") { shared.in_flight_max * 2 } else { shared.in_flight_max };
+        let max = if path.ends_with("/confirm") || path == station::PATH { shared.in_flight_max * 2 } else { shared.in_flight_max };
         let place = Self(Some(Arc::clone(&shared.in_flight)));
         (shared.in_flight.fetch_add(1, Ordering::Relaxed) < max).then_some(place)
     }

@@ -44,13 +44,20 @@ impl IntoResponses for Problems {
 }
 
 /// What is asked for under which heading, in the order of a visit.
-const TAGS: [(&str, &str); 12] = [
+const TAGS: [(&str, &str); 19] = [
     ("Museums", "Museums with their plans, tariffs and ceilings."),
     ("Availability", "What can be booked."),
     ("Slots", "One slot: its counters, and what staff change."),
     ("Holds", "Places kept for a while."),
     ("Waiting", "Parties that wait for places, served in order."),
     ("Sales", "Places sold, cancelled and blocked."),
+    ("Quotes", "Group visits of schools, operators and companies: from a price to tickets."),
+    ("Accounts", "Operators that owe: what was agreed, charged and paid."),
+    ("Payments", "Money that is due for holds, and what came of it."),
+    ("Refunds", "Money that goes back: an operator's work."),
+    ("Reconciliation", "What banks report, held against receipts and statements."),
+    ("Tills", "A desk's cash, from its float to its count."),
+    ("Vouchers", "Prepaid amounts."),
     ("Tickets", "One for each person, with a signed code, on screen or paper."),
     ("Gates", "In and out."),
     ("People", "Contacts, kept apart and erased in time."),

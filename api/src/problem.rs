@@ -1,8 +1,11 @@
 //! What a caller is told when something does not work: `application/problem+json` (RFC 9457) with a stable `code`. The one place where failures become
 //! statuses; details of the inside stay in the log.
 
+mod payments;
+mod quotes;
 mod table;
 
+pub use quotes::of_code;
 pub use table::{Known, all};
 
 use std::sync::Arc;
@@ -348,7 +351,7 @@ fn refusal_detail(refusal: &slot::Refusal) -> &'static str {
         R::NotBlocked => "Nothing has to be done.",
         R::SettlementMismatch { .. } => "`due_cents` is due: settle `free` if that is 0, and at the desk or on account if not.",
         R::SettlementNotAllowed { .. } => {
-            "Desks and kiosks settle at the desk, resellers and groups on their account; payments through gateways do not exist yet."
+            "Desks and kiosks settle at the desk, resellers and groups on their account; whatever else is due is paid by a payment: POST /v1/payments."
         }
         R::NotEnoughPlaces { .. } => {
             "`available` places are left for this channel; `alternatives` names the nearest slots with enough; or POST the lines to `waiting_list`, if it is there."
@@ -389,19 +392,24 @@ fn refusal_detail(refusal: &slot::Refusal) -> &'static str {
 impl From<slot::Refusal> for Problem {
     fn from(refusal: slot::Refusal) -> Self {
         let mut problem = Self::new(refusal_status(&refusal), refusal.code(), refusal_title(&refusal)).detail(refusal_detail(&refusal));
-        // A refusal with data is written as {"code": {data}}.
-        if let Ok(Value::Object(written)) = serde_json::to_value(&refusal)
-            && let Some(Value::Object(data)) = written.into_iter().next().map(|(_, data)| data)
-        {
-            problem.0.data.values = data.into_iter().map(|(name, value)| readable(name, value)).collect();
-        }
+        problem.0.data.values = data_of(&refusal);
         problem
+    }
+}
+
+/// What a refusal carries: one with data is written as {"code": {data}}.
+fn data_of(refusal: &impl Serialize) -> Map<String, Value> {
+    let written = serde_json::to_value(refusal).ok();
+    let Some(Value::Object(written)) = written else { return Map::new() };
+    match written.into_iter().next() {
+        Some((_, Value::Object(data))) => data.into_iter().map(|(name, value)| readable(name, value)).collect(),
+        _ => Map::new(),
     }
 }
 
 /// Instants inside refusals are written as RFC 3339.
 fn readable(name: String, value: Value) -> (String, Value) {
-    let is_instant = name.ends_with("_at") || name == "at" || name == "since";
+    let is_instant = name.ends_with("_at") || ["at", "since", "valid_until", "pay_by"].contains(&name.as_str());
     match value.as_i64().filter(|_| is_instant) {
         Some(micros) => (name, json!(tornello_engine::time::Timestamp::from_micros(micros).to_string())),
         None => (name, value),

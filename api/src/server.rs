@@ -18,6 +18,8 @@ use utoipa_actix_web::AppExt;
 
 use crate::entrance::{self, Shared};
 use crate::mqtt::Link;
+use crate::pagopa::gateway::Pagopa;
+use crate::pagopa::reconciliation::Reconciliation;
 use crate::problem::Problem;
 use crate::routes::health;
 use crate::routes::live::Pulse;
@@ -49,6 +51,10 @@ pub struct ServerSettings {
     pub heartbeat: Duration,
     /// How readings over MQTT go, if they are followed: for `/status`.
     pub mqtt: Option<Link>,
+    /// What connects this installation to pagoPA, if it is.
+    pub pagopa: Option<Arc<Pagopa>>,
+    /// The flows and statements that were taken in, if they are kept.
+    pub reconciliation: Option<Arc<Reconciliation>>,
 }
 
 impl ServerSettings {
@@ -68,6 +74,8 @@ impl ServerSettings {
             in_flight: 8_192,
             heartbeat: Duration::from_secs(15),
             mqtt: None,
+            pagopa: None,
+            reconciliation: None,
         }
     }
 }
@@ -180,6 +188,10 @@ fn listen(
     stopping: watch::Receiver<bool>,
     own_signals: bool,
 ) -> std::io::Result<(actix_web::dev::Server, SocketAddr)> {
+    if let Some(pagopa) = &settings.pagopa {
+        // A second server on the same node finds it connected.
+        node.connect(Arc::clone(pagopa) as _);
+    }
     let shared = Shared::new(node, settings);
     let limiter = shared.limiter();
     let contract = web::Data::new(contract_of(routes));
@@ -187,6 +199,7 @@ fn listen(
     let figures = health::recorder();
     let lend_threads = settings.lend_threads;
     let mqtt = settings.mqtt.clone();
+    let (pagopa, reconciliation) = (settings.pagopa.clone(), settings.reconciliation.clone());
     let server = HttpServer::new(move || {
         if lend_threads {
             shared.node().lend(actix_rt::Arbiter::current());
@@ -197,6 +210,8 @@ fn listen(
             .app_data(contract.clone())
             .app_data(web::ThinData(pulse.clone()))
             .app_data(web::ThinData(mqtt.clone()))
+            .app_data(web::ThinData(pagopa.clone()))
+            .app_data(web::ThinData(reconciliation.clone()))
             .configure(limits)
             .configure(unpublished)
             .default_service(web::to(nowhere))

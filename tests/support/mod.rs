@@ -17,6 +17,8 @@ use tempfile::TempDir;
 use tornello_actors::clock::ManualClock;
 use tornello_actors::keys::{Museums, NewKey, Role};
 use tornello_actors::node::{Node, Running, Settings};
+use tornello_api::pagopa::gateway::Pagopa;
+use tornello_api::pagopa::reconciliation::Reconciliation;
 use tornello_api::server::{self, ServerSettings};
 use tornello_engine::calendar;
 use tornello_engine::envelope::{Digest, Envelope};
@@ -72,6 +74,8 @@ impl App {
 
     async fn open_with(folder: TempDir, clock: Arc<ManualClock>, settings: ServerSettings) -> Self {
         let running = Node::start(&Settings::new(folder.path()), Arc::clone(&clock) as _, |_| {}).await.unwrap();
+        let reconciliation = settings.pagopa.is_some().then(|| Arc::new(Reconciliation::open(folder.path()).unwrap()));
+        let settings = ServerSettings { reconciliation, ..settings };
         let (server, address) = server::start(Arc::clone(running.node()), &settings).unwrap();
         let handle = server.handle();
         let serving = actix_web::rt::spawn(server);
@@ -130,7 +134,7 @@ impl App {
 
     /// A new key of a role for some museums.
     pub async fn key_for(&self, role: Role, museums: Museums) -> String {
-        let account = (role == Role::Reseller).then(|| code("tour-op"));
+        let account = matches!(role, Role::Reseller | Role::Operator).then(|| code("tour-op"));
         let new = NewKey { name: format!("{role} of a test"), role, museums, account, expires_at: None };
         let (text, _) = self.node().files().unwrap().keys.create(new, self.node().now()).await.unwrap();
         text.expose().to_owned()
@@ -155,10 +159,74 @@ impl App {
         (response.status(), body_of(response).await)
     }
 
+    /// Holds places, and answers the hold's id.
+    pub async fn hold(&self, slot: SlotId, key: &str, idempotency_key: &str, lines: Value) -> String {
+        let (status, held) = self.post(&format!("/v1/slots/{slot}/holds"), key, idempotency_key, &serde_json::json!({"lines": lines})).await;
+        assert_eq!(status, StatusCode::CREATED, "{held}");
+        held["hold"].as_str().unwrap().to_owned()
+    }
+
+    /// Reads something until it is as it should be: what follows from a change by itself, moments later.
+    pub async fn until(&self, path: &str, key: &str, is_right: impl Fn(&Value) -> bool) -> Value {
+        for _ in 0..2_000 {
+            let seen = self.get(path, key).await;
+            if is_right(&seen) {
+                return seen;
+            }
+            tokio::task::yield_now().await;
+        }
+        panic!("{path} does not become what it should: {}", self.get(path, key).await)
+    }
+
+    /// As the node of pagoPA: sends a message to the station, and answers status and body.
+    pub async fn soap(&self, action: &str, body: &str) -> (StatusCode, String) {
+        let request = self.client.post(format!("http://{}/pagopa", self.address)).header("SOAPAction", action);
+        let response = request.header("Content-Type", "text/xml; charset=utf-8").body(body.to_owned()).send().await.unwrap();
+        (response.status(), response.text().await.unwrap())
+    }
+
     /// As [`App::ask`] with POST.
     pub async fn post(&self, path: &str, key: &str, idempotency_key: &str, body: &Value) -> (StatusCode, Value) {
         self.ask(Method::POST, path, key, idempotency_key, body).await
     }
+}
+
+/// A message of the node to the demo's station: `root` names the operation, `rest` what comes after the routing.
+pub fn envelope(root: &str, rest: &str) -> String {
+    format!(
+        "<soapenv:Envelope xmlns:soapenv=\"http://schemas.xmlsoap.org/soap/envelope/\" xmlns:pafn=\"http://pagopa-api.pagopa.gov.it/pa/paForNode.xsd\">\
+        <soapenv:Header/><soapenv:Body><pafn:{root}><idPA>77777777777</idPA><idBrokerPA>77777777777</idBrokerPA>\
+        <idStation>77777777777_01</idStation>{rest}</pafn:{root}></soapenv:Body></soapenv:Envelope>"
+    )
+}
+
+/// Asks whether a notice can be paid.
+pub fn verify(notice: &str) -> String {
+    envelope("paVerifyPaymentNoticeReq", &format!("<qrCode><fiscalCode>77777777777</fiscalCode><noticeNumber>{notice}</noticeNumber></qrCode>"))
+}
+
+/// Asks for everything about a notice that is about to be paid.
+pub fn get_payment(notice: &str) -> String {
+    envelope("paGetPaymentReq", &format!("<qrCode><fiscalCode>77777777777</fiscalCode><noticeNumber>{notice}</noticeNumber></qrCode>"))
+}
+
+/// Says that a notice was paid.
+pub fn receipt(id: &str, notice: &str, euros: &str, paid_at: &str) -> String {
+    let iuv = &notice[1..];
+    envelope(
+        "paSendRTReq",
+        &format!(
+            "<receipt><receiptId>{id}</receiptId><noticeNumber>{notice}</noticeNumber><fiscalCode>77777777777</fiscalCode><outcome>OK</outcome>\
+            <creditorReferenceId>{iuv}</creditorReferenceId><paymentAmount>{euros}</paymentAmount><description>Biglietti</description>\
+            <companyName>Musei di prova</companyName><debtor><uniqueIdentifier><entityUniqueIdentifierType>F</entityUniqueIdentifierType>\
+            <entityUniqueIdentifierValue>ANONIMO</entityUniqueIdentifierValue></uniqueIdentifier><fullName>ANONIMO</fullName></debtor>\
+            <transferList><transfer><idTransfer>1</idTransfer><transferAmount>{euros}</transferAmount><fiscalCodePA>77777777777</fiscalCodePA>\
+            <IBAN>IT60X0542811101000000123456</IBAN><remittanceInformation>Biglietti</remittanceInformation>\
+            <transferCategory>9/0000000IM/</transferCategory></transfer></transferList><idPSP>BANCA</idPSP><PSPCompanyName>Banca</PSPCompanyName>\
+            <idChannel>BANCA_01</idChannel><channelDescription>app</channelDescription><paymentMethod>creditCard</paymentMethod>\
+            <paymentDateTime>{paid_at}</paymentDateTime></receipt>"
+        ),
+    )
 }
 
 /// The body of a response that must have this status.
@@ -205,10 +273,11 @@ pub fn plan() -> OpeningPlan {
     OpeningPlan { routes: vec![route] }
 }
 
-/// One worker on a free port, and a quick heartbeat: a server sees that a watcher has gone when it next writes.
+/// One worker on a free port, the demo's creditor at pagoPA, and a quick heartbeat: a server sees that a watcher has gone when it next writes.
 pub fn settings() -> ServerSettings {
     let address = SocketAddr::from(([127, 0, 0, 1], 0));
-    ServerSettings { workers: 1, heartbeat: Duration::from_millis(50), ..ServerSettings::new(address) }
+    let pagopa = Pagopa::new(Pagopa::demo_settings().unwrap()).unwrap();
+    ServerSettings { workers: 1, heartbeat: Duration::from_millis(50), pagopa: Some(Arc::new(pagopa)), ..ServerSettings::new(address) }
 }
 
 async fn register(node: &Node, number: MuseumId, slug: &str, ceiling: Option<u32>) {

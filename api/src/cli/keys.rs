@@ -52,8 +52,8 @@ pub(super) async fn run(command: Command) -> anyhow::Result<()> {
     let now = RealClock::wall();
     match command {
         Command::Create { data, name, role, museums, account, expires } => {
-            if role == Role::Reseller && account.is_none() {
-                bail!("a reseller settles on its account: name it with --account CODE");
+            if matches!(role, Role::Reseller | Role::Operator) && account.is_none() {
+                bail!("resellers and operators have an account of their own: name it with --account CODE");
             }
             std::fs::create_dir_all(&data.folder).with_context(|| format!("cannot make {}", data.folder.display()))?;
             let keys = Keys::open(data.folder.join(FILE)).await?;

@@ -10,6 +10,9 @@ use tornello_actors::clock::{Clock, RealClock};
 use tornello_actors::node::{self, Node, Settings};
 use tornello_api::demo::{self, DevelopmentKey};
 use tornello_api::mqtt::{self, Broker, Link, Prefix};
+use tornello_api::pagopa;
+use tornello_api::pagopa::gateway::Pagopa;
+use tornello_api::pagopa::reconciliation::Reconciliation;
 use tornello_api::server::{self, Listening, ServerSettings};
 
 use super::Data;
@@ -56,6 +59,12 @@ pub(super) struct Arguments {
     /// Follow the readings that sensors publish at this broker, as mqtt://[user:password@]host[:port]
     #[arg(long, value_name = "URL", env = "TORNELLO_MQTT", hide_env_values = true)]
     mqtt: Option<Broker>,
+    /// Take payments by pagoPA, as this file says; a demo without it has the test creditor 77777777777
+    #[arg(long, value_name = "FILE", env = "TORNELLO_PAGOPA")]
+    pagopa: Option<PathBuf>,
+    /// Take in the reporting flows (FlussoRiversamento) that are put into this folder
+    #[arg(long, value_name = "DIR", env = "TORNELLO_FLOWS")]
+    flows: Option<PathBuf>,
     /// What the topics of readings begin with
     #[arg(long, value_name = "TOPIC", env = "TORNELLO_MQTT_PREFIX", default_value_t)]
     mqtt_prefix: Prefix,
@@ -75,8 +84,21 @@ impl Arguments {
             slot_threads: None,
             per_key: None,
             mqtt: None,
+            pagopa: None,
+            flows: None,
             mqtt_prefix: Prefix::default(),
         }
+    }
+
+    /// What connects to pagoPA: a demo has the platform's test creditor and reaches nobody.
+    fn pagopa(&self) -> anyhow::Result<Option<Arc<Pagopa>>> {
+        let settings = match &self.pagopa {
+            Some(path) => pagopa::settings::Settings::load(path, |name| std::env::var(name).ok())
+                .with_context(|| format!("{} cannot be used", path.display()))?,
+            None if self.demo => Pagopa::demo_settings()?,
+            None => return Ok(None),
+        };
+        Ok(Some(Arc::new(Pagopa::new(settings)?)))
     }
 
     fn workers(&self) -> usize {
@@ -102,6 +124,10 @@ pub(super) async fn serve(arguments: Arguments) -> anyhow::Result<()> {
     let (data, listen) = (&arguments.data.folder, arguments.listen);
     can_listen(listen)?;
     arguments.gate_listen.map(can_listen).transpose()?;
+    let pagopa = arguments.pagopa()?;
+    if arguments.flows.is_some() && pagopa.is_none() {
+        bail!("flows are for creditors: name them with --pagopa FILE");
+    }
     let clock = Arc::new(RealClock::start());
     let settings = Settings { arbiters: arguments.slot_threads(), accept_clock: arguments.accept_clock, ..Settings::new(data) };
     let started = clock.now();
@@ -126,9 +152,22 @@ pub(super) async fn serve(arguments: Arguments) -> anyhow::Result<()> {
         Vec::new()
     };
     let mqtt = arguments.mqtt.clone().map(|broker| (broker, Link::default()));
-    let settings = ServerSettings { mqtt: mqtt.as_ref().map(|(_, link)| link.clone()), ..arguments.settings() };
+    let reconciliation = match &pagopa {
+        Some(_) => Some(Arc::new(Reconciliation::open(data).with_context(|| format!("flows cannot be kept in {}", data.display()))?)),
+        None => None,
+    };
+    let settings = ServerSettings {
+        mqtt: mqtt.as_ref().map(|(_, link)| link.clone()),
+        pagopa: pagopa.clone(),
+        reconciliation: reconciliation.clone(),
+        ..arguments.settings()
+    };
     let (server, Listening { all: listen, gates }) = start_server(Arc::clone(&node), &settings)?;
     let following = mqtt.map(|(broker, link)| tokio::spawn(mqtt::follow(Arc::clone(&node), broker, arguments.mqtt_prefix, link)));
+    let sweeping = arguments.flows.clone().zip(pagopa.zip(reconciliation)).map(|(folder, (pagopa, kept))| {
+        let node = Arc::clone(&node);
+        tokio::spawn(async move { kept.follow(&node, pagopa.settings(), &folder).await })
+    });
     eprintln!("Tornello {} on http://{listen}, data in {}", env!("CARGO_PKG_VERSION"), data.display());
     if let Some(gates) = gates {
         eprintln!("Gates have a listener of their own on http://{gates}");
@@ -142,10 +181,10 @@ pub(super) async fn serve(arguments: Arguments) -> anyhow::Result<()> {
     drop(node);
     let served = server.await;
     keeping_time.abort();
-    if let Some(following) = following {
-        following.abort();
+    for task in following.into_iter().chain(sweeping) {
+        task.abort();
         // What it asked last is answered or dropped with it, before the node stops.
-        let _ = following.await;
+        let _ = task.await;
     }
     running.stop().await;
     Ok(served?)

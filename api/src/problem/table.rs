@@ -2,10 +2,11 @@
 //! reads the sources and holds this table against them.
 
 use tornello_engine::channel::Channel;
-use tornello_engine::ids::{Code, PaymentId, TicketId};
+use tornello_engine::ids::{Code, MuseumId, PaymentId, TicketId};
 use tornello_engine::money::Cents;
 use tornello_engine::slot::{self, LimitedBy};
 use tornello_engine::time::Timestamp;
+use tornello_engine::{order, payment, till, voucher};
 
 use super::Problem;
 
@@ -23,7 +24,7 @@ pub struct Known {
 }
 
 /// Problems that do not come from a refusal, or whose text there names a case.
-const OTHERS: [(&str, u16, &str, &str); 43] = [
+const OTHERS: [(&str, u16, &str, &str); 50] = [
     ("malformed", 400, "something in the request cannot be read", "The title says what; it is a fault in the program that asks."),
     (
         "idempotency_key_missing",
@@ -91,6 +92,38 @@ const OTHERS: [(&str, u16, &str, &str); 43] = [
     ("journal_unavailable", 503, "nothing can be written now: nothing was changed", "Repeat after Retry-After, with the same Idempotency-Key."),
     ("outcome_unknown", 503, "whether this was done is not known", "Repeat with the same Idempotency-Key: it is done at most once."),
     ("out_of_order", 503, "this slot is out of order until an operator looks at it", ""),
+    ("gateway_off", 409, "money does not come on that way here", "Pay on another way."),
+    (
+        "checkout_refused",
+        409,
+        "the payment pages do not take this notice",
+        "`reason` says why. Pay the notice on another way, or cancel the payment.",
+    ),
+    ("nothing_to_export", 409, "no refund can go to the bank", "Name the accounts first: PUT /v1/refunds/{refund}/payee."),
+    (
+        "payee_missing",
+        409,
+        "it is not known to which account the refund goes",
+        "`refund` is the one. Name the account: PUT /v1/refunds/{refund}/payee.",
+    ),
+    (
+        "extra_not_priced",
+        422,
+        "the extra has no price, or one that is not yours to set",
+        "Name an extra of the museum's rules for groups without a price; others are for the office to price.",
+    ),
+    (
+        "no_slots_for_group",
+        409,
+        "not enough slots have the places from that time on",
+        "The group goes round in `parts` parts: choose another time or day, or name the slots.",
+    ),
+    (
+        "settlement_refused",
+        409,
+        "the quote could not be settled like that",
+        "`reason` says why. The quote stands as it was sent: accept it with another way to pay.",
+    ),
     ("wait", 409, "the building is full", "Wait for people to leave: the ticket stays good."),
 ];
 
@@ -152,7 +185,64 @@ fn refusals() -> Vec<slot::Refusal> {
     all
 }
 
-/// All problems, by code.
+/// One of each refusal of payments, vouchers and orders.
+fn refusals_of_money() -> Vec<Problem> {
+    use {order::Refusal as O, payment::Refusal as P, till::Refusal as T, voucher::Refusal as V};
+    let (at, cents, id) = (Timestamp::from_seconds(0), Cents::ZERO, PaymentId::from_raw(0));
+    let payments = [
+        P::BadItems,
+        P::BadSubject,
+        P::GatewayMismatch { due_cents: cents },
+        P::BadReceipt,
+        P::BadReference,
+        P::IdTaken,
+        P::UnknownPayment,
+        P::UnknownItem,
+        P::UnknownRefund,
+        P::UnknownSale,
+        P::ReceiptDuplicate,
+        P::RefundKnown { refund: 0 },
+        P::ReportKnown,
+        P::ItemEnded,
+        P::AlreadyPaid,
+        P::PaymentCancelled,
+        P::PaymentExpired { due_at: at },
+        P::NotPublished,
+        P::NotPaid,
+        P::NotClosing,
+        P::SourceNotAllowed,
+        P::RefundNotOpen,
+        P::RefundNotSent,
+        P::RefundTooLarge { left_cents: cents },
+        P::DisputeOpen,
+        P::NoDispute,
+    ];
+    let failed = "reason".parse().map(|code| P::PaymentFailed { code });
+    let vouchers = [
+        V::BadAmount,
+        V::IdTaken,
+        V::UnknownVoucher,
+        V::AlreadyRedeemed,
+        V::AlreadyRestored,
+        V::NotRedeemed { left_cents: cents },
+        V::OtherMuseum { museum: MuseumId(0) },
+        V::VoucherExpired { valid_until: at },
+        V::BalanceTooLow { balance_cents: cents },
+    ];
+    let orders = [
+        O::TooManyItems { max: 0 },
+        O::UnknownOrder,
+        O::UnknownPayment,
+        O::PaymentOver,
+        O::PaymentUnderWay { payment: id },
+        O::TooManyPayments { max: 0 },
+    ];
+    let tills = [T::AlreadyOpen, T::NotOpen, T::Closed { at }, T::BadAmount, T::TooManyMoves];
+    let payments = payments.into_iter().chain(failed).map(Problem::from).chain(tills.map(Problem::from));
+    payments.chain(vouchers.map(Problem::from)).chain(orders.map(Problem::from)).collect()
+}
+
+/// All problems, by code. Where several things say no with the same code, the first one explains it.
 #[must_use]
 pub fn all() -> Vec<Known> {
     let other =
@@ -160,7 +250,10 @@ pub fn all() -> Vec<Known> {
     let known = |problem: Problem| Known { code: problem.0.code, status: problem.0.status, title: problem.0.title, detail: problem.0.detail };
     let mut all: Vec<Known> = OTHERS.into_iter().map(other).collect();
     all.extend(refusals().into_iter().map(|refusal| known(refusal.into())));
+    all.extend(refusals_of_money().into_iter().map(known));
+    all.extend(super::quotes::one_of_each().into_iter().map(known));
     all.sort_by_key(|problem| problem.code);
+    all.dedup_by_key(|problem| problem.code);
     all
 }
 
@@ -202,6 +295,12 @@ mod tests {
         let mut expected: BTreeSet<&str> = texts.iter().flat_map(|text| [codes(text, "Problem::new("), codes(text, "Self::new(")].concat()).collect();
         for text in [
             include_str!("../../../engine/src/slot/refusal.rs"),
+            include_str!("../../../engine/src/payment/refusal.rs"),
+            include_str!("../../../engine/src/voucher.rs"),
+            include_str!("../../../engine/src/order.rs"),
+            include_str!("../../../engine/src/quote/refusal.rs"),
+            include_str!("../../../engine/src/account.rs"),
+            include_str!("../../../engine/src/till.rs"),
             include_str!("../../../engine/src/museum.rs"),
             include_str!("../../../engine/src/tariff.rs"),
             include_str!("../../../engine/src/ticket.rs"),
@@ -214,7 +313,11 @@ mod tests {
         let all = all();
         let found: BTreeSet<&str> = all.iter().map(|problem| problem.code).collect();
         assert_eq!(found, expected);
-        assert_eq!(found.len(), all.len(), "a code stands twice");
+        let statuses: BTreeMap<&str, u16> =
+            refusals_of_money().iter().chain(&super::super::quotes::one_of_each()).map(|problem| (problem.0.code, problem.0.status)).collect();
+        for Known { code, status, .. } in &all {
+            assert!(statuses.get(code).is_none_or(|other| other == status), "{code} has two statuses");
+        }
     }
 
     #[test]

@@ -1,8 +1,10 @@
 //! Everything that can be asked over HTTP, one line each. A handler is ten lines: parse, authorise, ask, answer; rules live in `engine`.
 
+pub mod accounts;
 pub mod availability;
 pub mod docs;
 pub mod gates;
+pub mod group_policy;
 pub mod health;
 pub mod history;
 pub mod holds;
@@ -10,14 +12,22 @@ pub mod live;
 pub mod manifests;
 pub mod moves;
 pub mod museums;
+pub mod payments;
 pub mod people;
 pub mod plans;
+pub mod quote_files;
+pub mod quotes;
 pub mod readings;
+pub mod reconciliation;
+pub mod refunds;
 pub mod sales;
 pub mod scans;
 pub mod slots;
+pub mod station;
 pub mod tariffs;
 pub mod tickets;
+pub mod tills;
+pub mod vouchers;
 pub mod waiting;
 
 use std::cell::RefCell;
@@ -70,9 +80,17 @@ fn v1(routes: &mut ServiceConfig<'_>) {
     routes.service(museums::list).service(museums::get).service(museums::register);
     routes.service(plans::get_plan).service(plans::set_plan);
     routes.service(tariffs::get_tariff).service(tariffs::set_tariff).service(tariffs::get_ceiling).service(tariffs::set_ceiling);
+    routes.service(group_policy::get_policy).service(group_policy::set_policy);
     routes.service(slots::get).service(slots::set_capacity).service(slots::set_quotas).service(slots::close).service(slots::reopen);
     routes.service(history::get);
-    routes.service(sales::create).service(sales::list).service(sales::get).service(sales::cancel).service(sales::block).service(sales::unblock);
+    routes
+        .service(sales::create)
+        .service(sales::list)
+        .service(sales::export)
+        .service(sales::get)
+        .service(sales::cancel)
+        .service(sales::block)
+        .service(sales::unblock);
     routes.service(tickets::keys).service(tickets::of_slot).service(tickets::of_sale_pdf);
     routes.service(tickets::get).service(tickets::svg).service(tickets::png).service(tickets::pdf);
     routes.service(people::get).service(people::erase);
@@ -81,11 +99,26 @@ fn v1(routes: &mut ServiceConfig<'_>) {
     routes.service(manifests::get).service(scans::merge).service(scans::conflicts);
     routes.service(waiting::join).service(waiting::list).service(waiting::get).service(waiting::leave);
     routes.service(moves::to_slot).service(moves::rename);
+    routes.service(payments::create).service(payments::list).service(payments::export).service(payments::get);
+    routes.service(payments::cancel).service(payments::checkout).service(payments::pay_at_desk);
+    routes.service(payments::resolve).service(payments::dispute);
+    routes.service(refunds::list).service(refunds::export).service(refunds::get_batch).service(refunds::get).service(refunds::set_payee);
+    routes.service(refunds::confirm).service(refunds::came_back).service(refunds::pay_out);
+    routes.service(reconciliation::take_flow).service(reconciliation::take_statement).service(reconciliation::get);
+    routes.service(quotes::draft).service(quotes::list).service(quotes::export).service(quotes::read).service(quotes::revise);
+    routes.service(quotes::send).service(quotes::accept).service(quotes::confirm).service(quotes::reopen);
+    routes.service(quotes::refuse).service(quotes::cancel);
+    routes.service(quote_files::quote_document).service(quote_files::tickets_document);
+    routes.service(accounts::open).service(accounts::list).service(accounts::read).service(accounts::change);
+    routes.service(accounts::agree).service(accounts::settle);
+    routes.service(tills::open).service(tills::list).service(tills::get).service(tills::move_cash).service(tills::close);
+    routes.service(vouchers::issue).service(vouchers::get);
 }
 
-/// What is not part of the contract: the contract itself, its readable form.
+/// What is not part of the contract: the contract itself, its readable form, and the station, whose contract is pagoPA's.
 pub fn unpublished(routes: &mut actix_web::web::ServiceConfig) {
     docs::routes(routes);
+    routes.route(station::PATH, actix_web::web::post().to(station::ask));
 }
 
 /// An instant as the clocks in Rome show it, with its offset: `2026-11-23T09:00:00+01:00`.

@@ -10,6 +10,7 @@ use tornello_actors::node::Node;
 use tornello_actors::people::{self, Contact, PeopleError, RETENTION_S};
 use tornello_engine::envelope::Envelope;
 use tornello_engine::ids::{MuseumId, PersonId, SlotId};
+use tornello_engine::time::Timestamp;
 
 use crate::auth::{Caller, Scope};
 use crate::problem::Problem;
@@ -116,15 +117,45 @@ const fn museum_of(person: PersonId) -> MuseumId {
 /// Examines the contact of a request and, if it is `wanted`, stores it before the sale is made; it is durable when this returns. Only the number that it answers
 /// goes into the command.
 pub async fn keep(node: &Node, slot: SlotId, envelope: &Envelope, form: Option<&ContactForm>, wanted: bool) -> Result<Option<PersonId>, Problem> {
-    let Some(ContactForm { given_name, family_name, email, phone, language }) = form.cloned() else { return Ok(None) };
+    let Some(form) = form.cloned() else { return Ok(None) };
+    store(node, slot, envelope, &examined(form)?, wanted).await.map(Some)
+}
+
+fn examined(form: ContactForm) -> Result<Contact, Problem> {
+    let ContactForm { given_name, family_name, email, phone, language } = form;
     let form = people::ContactForm { given_name, family_name, email, phone, language, iban: None, account_holder: None };
-    let contact = Contact::try_from(form)?;
-    store(node, slot, envelope, &contact, wanted).await.map(Some)
+    Ok(Contact::try_from(form)?)
 }
 
 /// As [`keep`], for the holder of a ticket.
 pub async fn keep_holder(node: &Node, slot: SlotId, envelope: &Envelope, holder: &HolderForm) -> Result<PersonId, Problem> {
     store(node, slot, envelope, &Contact::holder(&holder.given_name, &holder.family_name)?, true).await
+}
+
+/// As [`keep`], for whoever pays; kept until `until`.
+pub async fn keep_for(
+    node: &Node,
+    museum: MuseumId,
+    envelope: &Envelope,
+    form: Option<&ContactForm>,
+    until: Timestamp,
+) -> Result<Option<PersonId>, Problem> {
+    let Some(form) = form.cloned() else { return Ok(None) };
+    put(node, museum, envelope, &examined(form)?, until).await.map(Some)
+}
+
+/// As [`keep`], for whoever money goes back to: kept as long as after a visit, from now.
+pub async fn keep_payee(node: &Node, museum: MuseumId, envelope: &Envelope, contact: &Contact) -> Result<PersonId, Problem> {
+    put(node, museum, envelope, contact, node.now().plus_seconds(RETENTION_S)).await
+}
+
+/// Stores somebody whom a payment names. Who was erased since stays erased: the number leads nowhere then.
+async fn put(node: &Node, museum: MuseumId, envelope: &Envelope, contact: &Contact, until: Timestamp) -> Result<PersonId, Problem> {
+    let person = person_of(museum, envelope, 0);
+    match files(node)?.people.put(person, contact, node.now(), Some(until)).await {
+        Ok(()) | Err(PeopleError::Erased(_)) => Ok(person),
+        Err(error) => Err(error.into()),
+    }
 }
 
 async fn store(node: &Node, slot: SlotId, envelope: &Envelope, contact: &Contact, wanted: bool) -> Result<PersonId, Problem> {

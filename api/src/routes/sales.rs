@@ -1,7 +1,7 @@
 //! Sales: made from a hold or at once, listed, read, cancelled, blocked. What a sale became is asked of its slot; lists come from the read models.
 
 use actix_web::middleware::Compress;
-use actix_web::{HttpResponse, get, post, web};
+use actix_web::{HttpRequest, HttpResponse, get, post, web};
 use serde::{Deserialize, Serialize};
 use tornello_actors::failure::Failure;
 use tornello_actors::keys::Museums;
@@ -9,15 +9,18 @@ use tornello_actors::node::Node;
 use tornello_actors::views::{SaleFilter, SaleRow};
 use tornello_engine::channel::Channel;
 use tornello_engine::ids::{Code, HoldId, SlotId, TicketId};
+use tornello_engine::money::Cents;
 use tornello_engine::record::Record;
 use tornello_engine::slot::{CancelCause, Command, DeskMethod, Event, Line, Refusal, Sale, Settlement, Ticket, TicketState, line_of, people, total};
 use tornello_engine::text::is_line;
 use tornello_engine::time::Timestamp;
 
 use crate::auth::{Caller, Scope};
+use crate::csv::{CsvCell, CsvForm, CsvWriter};
 use crate::problem::Problem;
 use crate::request::{IdempotencyKey, PartyForm, envelope, random};
 use crate::routes::holds::{LineForm, LineView, order_of, priced};
+use crate::routes::payments::{csv_answer, wants_csv};
 use crate::routes::people::{self as contacts, ContactForm, PersonView};
 use crate::routes::{alternatives, files, museum_of, not_rebuilt, page, page_size};
 
@@ -479,19 +482,83 @@ pub struct SalePage {
 
 /// List sales.
 ///
-/// From the read models, which follow the journal within moments: `as_of_batch` says how far. Callers without desk rights see their own.
+/// From the read models, which follow the journal within moments: `as_of_batch` says how far. Callers without desk rights see their own. With `Accept: text/csv` the page
+/// is a table.
 #[utoipa::path(
     tag = "Sales", operation_id = "list_sales", security(("key" = ["book"])), params(SalesQuery),
-    responses((status = 200, description = "A page of sales", body = SalePage), crate::openapi::Problems),
+    responses((status = 200, description = "A page of sales", content((SalePage = "application/json"), (String = "text/csv"))), crate::openapi::Problems),
 )]
 #[get("/sales", wrap = "Compress::default()")]
-pub async fn list(node: web::Data<Node>, caller: Caller, query: web::Query<SalesQuery>) -> Result<HttpResponse, Problem> {
+pub async fn list(node: web::Data<Node>, caller: Caller, request: HttpRequest, query: web::Query<SalesQuery>) -> Result<HttpResponse, Problem> {
     caller.may(Scope::Book)?;
     let (filter, size, views) = (query.filter(&node, &caller)?, page_size(query.limit)?, &files(&node)?.views);
     let as_of_batch = views.as_of_batch();
     let (rows, more) = page(views.sales(&filter, size + 1).await?, size);
+    if wants_csv(&request) {
+        return Ok(csv_answer(table(&rows)));
+    }
     let next_cursor = rows.last().filter(|_| more).map(|row| row.sale.to_string());
     Ok(HttpResponse::Ok().json(SalePage { items: rows.into_iter().map(SaleItem::from).collect(), next_cursor, as_of_batch }))
+}
+
+/// Export sales as a table.
+///
+/// All that fit, up to 20,000, in the order of their ids: the bookings of a museum or a day for a spreadsheet. `cursor` and `limit` do not count.
+#[utoipa::path(
+    tag = "Sales", operation_id = "export_sales", security(("key" = ["book"])), params(SalesQuery),
+    responses((status = 200, description = "The table", body = String, content_type = "text/csv"), crate::openapi::Problems),
+)]
+#[get("/sales/export.csv", wrap = "Compress::default()")]
+pub async fn export(node: web::Data<Node>, caller: Caller, query: web::Query<SalesQuery>) -> Result<HttpResponse, Problem> {
+    const ROWS_MAX: u32 = 20_000;
+    caller.may(Scope::Book)?;
+    let filter = SaleFilter { after: None, ..query.filter(&node, &caller)? };
+    Ok(csv_answer(table(&files(&node)?.views.sales(&filter, ROWS_MAX).await?)))
+}
+
+fn table(rows: &[SaleRow]) -> Vec<u8> {
+    const HEADS: [&str; 16] = [
+        "sale",
+        "museum",
+        "slot",
+        "starts_at",
+        "sold_at",
+        "channel",
+        "settlement",
+        "reference",
+        "account",
+        "people",
+        "total",
+        "refunded",
+        "cancelled",
+        "admitted",
+        "carried",
+        "moved",
+    ];
+    let euros = |cents| CsvCell::Euros(Cents::new(cents));
+    let mut table = CsvWriter::new(CsvForm::ITALIAN, HEADS);
+    for row in rows {
+        let (sale, slot) = (row.sale.to_string(), row.slot.to_string());
+        table.row([
+            CsvCell::Text(&sale),
+            CsvCell::Count(i64::from(row.slot.museum().0)),
+            CsvCell::Text(&slot),
+            CsvCell::Instant(row.slot.start()),
+            CsvCell::Instant(row.sold_at),
+            CsvCell::Text(&row.channel),
+            CsvCell::Text(&row.settlement),
+            CsvCell::Text(&row.reference),
+            CsvCell::Text(&row.account),
+            CsvCell::Count(i64::from(row.people)),
+            euros(row.total_cents),
+            euros(row.refunded_cents),
+            CsvCell::Count(i64::from(row.cancelled)),
+            CsvCell::Count(i64::from(row.admitted)),
+            euros(row.carried_cents),
+            CsvCell::Count(i64::from(row.moved)),
+        ]);
+    }
+    table.take()
 }
 
 /// A sale that the caller may see.

@@ -54,6 +54,12 @@ impl Issued {
         Some(Self { id, ticket, line, count: sale.tickets.len(), opening: opening.clone(), moved_to, holder })
     }
 
+    /// Those of a sale that still stand, from a number on.
+    pub fn standing(opening: &Opening, sale: &Sale, id: HoldId, from: u16) -> Vec<Self> {
+        let all = (from..).take(sale.tickets.len()).filter_map(|number| Self::of(opening, sale, id.ticket(number)));
+        all.filter(|issued| !matches!(issued.ticket.state, TicketState::Cancelled | TicketState::Moving | TicketState::Moved)).collect()
+    }
+
     /// A ticket that the caller may see.
     pub async fn find(node: &Node, caller: &Caller, id: TicketId) -> Result<Self, Problem> {
         seen(node, caller, id.sale(), move |slot, sale| Self::of(slot.opening(), sale, id)).await?.ok_or_else(Problem::not_found)
@@ -91,7 +97,7 @@ impl Issued {
     }
 
     /// What is printed on it: the slot's own times, as they were booked; what the gate allows before and after stays its own.
-    async fn printed(&self, node: &Node, known: &Known) -> Result<PrintedTicket, Problem> {
+    pub async fn printed(&self, node: &Node, known: &Known) -> Result<PrintedTicket, Problem> {
         let (profile, slot) = (known.museum.profile().ok_or_else(Problem::not_found)?, self.id.slot());
         let (from, until) = (calendar::local(slot.start()), calendar::local(self.opening.end));
         let day = calendar::local_day(slot.start());
@@ -221,11 +227,12 @@ pub async fn get(node: web::Data<Node>, caller: Caller, ticket: web::Path<Ticket
 pub struct File(String);
 
 /// Draws away from the threads that answer: it takes milliseconds.
-async fn drawn<T: Send + 'static>(draw: impl FnOnce() -> Result<T, PrintError> + Send + 'static) -> Result<T, Problem> {
+pub async fn drawn<T: Send + 'static>(draw: impl FnOnce() -> Result<T, PrintError> + Send + 'static) -> Result<T, Problem> {
     Ok(web::block(draw).await.map_err(|_| Problem::unavailable("the ticket cannot be printed now"))??)
 }
 
-fn document(name: &str, bytes: Vec<u8>) -> HttpResponse {
+/// A PDF file as an answer.
+pub fn document(name: &str, bytes: Vec<u8>) -> HttpResponse {
     let disposition = (header::CONTENT_DISPOSITION, format!("inline; filename=\"{name}.pdf\""));
     HttpResponse::Ok().content_type("application/pdf").insert_header(disposition).body(bytes)
 }
@@ -283,6 +290,14 @@ pub struct PdfQuery {
     from: u16,
 }
 
+impl PdfQuery {
+    /// The number of the first ticket.
+    #[must_use]
+    pub const fn from(&self) -> u16 {
+        self.from
+    }
+}
+
 /// A sale's tickets to print, A4, two to a sheet.
 ///
 /// Those that still stand, at most 60 in one file; if there are more, the header `Link` names the next file (`rel="next"`).
@@ -301,13 +316,7 @@ pub async fn of_sale_pdf(
     let (id, from) = (sale.into_inner(), query.from);
     caller.may_at(Scope::Book, id.slot().museum())?;
     let known = node.museums().get(id.slot().museum()).ok_or_else(Problem::not_found)?;
-    let standing = move |opening: &Opening, sale: &Sale| {
-        let all = (from..).take(sale.tickets.len()).filter_map(|number| Issued::of(opening, sale, id.ticket(number)));
-        all.filter(|issued| !matches!(issued.ticket.state, TicketState::Cancelled | TicketState::Moving | TicketState::Moved))
-            .take(TICKETS_MAX + 1)
-            .collect::<Vec<_>>()
-    };
-    let mut issued = seen(&node, &caller, id, move |slot, sale| standing(slot.opening(), sale)).await?;
+    let mut issued = seen(&node, &caller, id, move |slot, sale| Issued::standing(slot.opening(), sale, id, from)).await?;
     let next = issued.get(TICKETS_MAX).map(|next| format!("</v1/sales/{id}/tickets.pdf?from={}>; rel=\"next\"", next.id.number()));
     issued.truncate(TICKETS_MAX);
     if issued.is_empty() {

@@ -1,0 +1,446 @@
+//! Operators' accounts: who they are, what was agreed with them, how much they may owe, and what they owe. The rules are in `engine::account`.
+
+use actix_web::middleware::Compress;
+use actix_web::{HttpResponse, get, post, put, web};
+use jiff::civil::Date;
+use serde::{Deserialize, Serialize};
+use tornello_actors::digest::digest;
+use tornello_actors::failure::Failure;
+use tornello_actors::node::Node;
+use tornello_actors::views::quotes::AccountRow;
+use tornello_engine::account::{Account, AgreedPrice, Agreement, Charge, ChargeOf, Command, PaidBy};
+use tornello_engine::envelope::Envelope;
+use tornello_engine::ids::{Code, MuseumId};
+use tornello_engine::money::Cents;
+use tornello_engine::time::Timestamp;
+
+use crate::auth::{Caller, Scope};
+use crate::problem::Problem;
+use crate::request::{IdempotencyKey, envelope};
+use crate::routes::quotes::InstitutionForm;
+use crate::routes::{files, page, page_size};
+
+/// What a place costs by an agreement; never more than by the tariff.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum AgreedPriceForm {
+    /// So many percent less than the tariff (1 to 100), the reduction rounded down to the cent.
+    PercentOff(u8),
+    /// So many euro cents (0 to 100000), whatever the tariff says.
+    FixedCents(i64),
+}
+
+/// What was agreed for one category.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AgreementForm {
+    /// The number of the museum; absent: at every museum.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(maximum = 65535)]
+    pub museum: Option<u16>,
+    /// For which category of its tariff.
+    #[schema(value_type = String, max_length = 23, examples("full"))]
+    pub category: Code,
+    /// What it costs.
+    pub price: AgreedPriceForm,
+    /// The first day of visits, in Rome.
+    #[schema(value_type = String, format = Date, examples("2027-01-01"))]
+    pub from: Date,
+    /// The last one.
+    #[schema(value_type = String, format = Date, examples("2027-12-31"))]
+    pub to: Date,
+}
+
+impl From<&AgreementForm> for Agreement {
+    fn from(form: &AgreementForm) -> Self {
+        let price = match form.price {
+            AgreedPriceForm::PercentOff(percent) => AgreedPrice::PercentOff(percent),
+            AgreedPriceForm::FixedCents(cents) => AgreedPrice::Fixed(Cents::new(cents)),
+        };
+        Self { museum: form.museum.map(MuseumId), category: form.category, price, from: form.from, to: form.to }
+    }
+}
+
+impl From<&Agreement> for AgreementForm {
+    fn from(agreement: &Agreement) -> Self {
+        let price = match agreement.price {
+            AgreedPrice::PercentOff(percent) => AgreedPriceForm::PercentOff(percent),
+            AgreedPrice::Fixed(cents) => AgreedPriceForm::FixedCents(cents.get()),
+        };
+        let Agreement { category, from, to, .. } = *agreement;
+        Self { museum: agreement.museum.map(|museum| museum.0), category, price, from, to }
+    }
+}
+
+/// A new account.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AccountForm {
+    /// Its code: that of the operator's keys.
+    #[schema(value_type = String, max_length = 23, examples("roma-tours"))]
+    pub account: Code,
+    /// Who it is, by codes.
+    #[serde(default)]
+    pub institution: InstitutionForm,
+    /// How much it may owe, in euro cents; absent: no limit.
+    #[serde(default)]
+    #[schema(minimum = 0, maximum = 1_000_000_000_i64, examples(500_000))]
+    pub limit_cents: Option<i64>,
+}
+
+/// What an account is to be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AccountChangeForm {
+    /// Who it is, by codes.
+    pub institution: InstitutionForm,
+    /// How much it may owe, in euro cents; absent: no limit.
+    #[serde(default)]
+    #[schema(minimum = 0, maximum = 1_000_000_000_i64, examples(500_000))]
+    pub limit_cents: Option<i64>,
+    /// Whether it is charged no more for now.
+    #[serde(default)]
+    pub suspended: bool,
+}
+
+/// What was agreed with an account.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AgreementsForm {
+    /// All agreements from now on, at most 500: those before are replaced.
+    #[schema(max_items = 500)]
+    pub agreements: Vec<AgreementForm>,
+}
+
+/// A bank transfer that somebody has seen.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SettlementOfAccountForm {
+    /// How much came, in euro cents. What is more than owed stays as credit.
+    #[schema(minimum = 1, maximum = 1_000_000_000_i64, examples(24_000))]
+    pub amount_cents: i64,
+    /// Its reference, as the bank knows it: printable ASCII, no name of a person. The same reference is taken once.
+    #[schema(min_length = 1, max_length = 35, examples("CRO-0123456789"))]
+    pub reference: String,
+}
+
+/// What an account was charged for.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+pub struct ChargeView {
+    /// The quote, if it was one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    quote: Option<String>,
+    /// Its revision.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    revision: Option<u32>,
+    /// The sale, if it was one without a quote.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sale: Option<String>,
+    /// How much, in euro cents.
+    amount_cents: i64,
+    /// What of it was taken back since, in euro cents.
+    taken_back_cents: i64,
+    /// When (RFC 3339, UTC).
+    at: String,
+}
+
+/// What an account has paid.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+pub struct PaidView {
+    /// The payment, if it was one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    payment: Option<String>,
+    /// The reference of the bank transfer, if it was one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reference: Option<String>,
+    /// How much, in euro cents.
+    amount_cents: i64,
+    /// When it was noted (RFC 3339, UTC).
+    at: String,
+}
+
+/// An account.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+pub struct AccountView {
+    /// Its code.
+    #[schema(value_type = String)]
+    account: Code,
+    /// Who it is.
+    institution: InstitutionForm,
+    /// All agreements, past and future.
+    agreements: Vec<AgreementForm>,
+    /// How much it may owe, in euro cents; absent: no limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    limit_cents: Option<i64>,
+    /// What may still be charged, in euro cents; absent: no limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    credit_left_cents: Option<i64>,
+    /// What it owes, in euro cents; below zero: a credit.
+    owed_cents: i64,
+    /// Whether it is charged no more for now.
+    suspended: bool,
+    /// What it was charged for.
+    charges: Vec<ChargeView>,
+    /// What it has paid.
+    payments: Vec<PaidView>,
+}
+
+fn charge_view((of, charge): (&ChargeOf, &Charge)) -> ChargeView {
+    let (quote, revision, sale) = match of {
+        ChargeOf::Quote { quote, revision, .. } => (Some(quote.to_string()), Some(*revision), None),
+        ChargeOf::Sale { sale } => (None, None, Some(sale.to_string())),
+    };
+    let Charge { amount_cents, taken_back_cents, at } = charge;
+    ChargeView { quote, revision, sale, amount_cents: amount_cents.get(), taken_back_cents: taken_back_cents.get(), at: at.to_string() }
+}
+
+fn paid_view((by, (amount_cents, at)): (&PaidBy, &(Cents, Timestamp))) -> PaidView {
+    let (payment, reference) = match by {
+        PaidBy::Payment { payment } => (Some(payment.to_string()), None),
+        PaidBy::BankTransfer { reference } => (None, Some(reference.clone())),
+    };
+    PaidView { payment, reference, amount_cents: amount_cents.get(), at: at.to_string() }
+}
+
+fn view_of(account: &Account) -> Option<AccountView> {
+    let opened = account.opened()?;
+    Some(AccountView {
+        account: opened.code,
+        institution: InstitutionForm::of(&opened.institution),
+        agreements: account.agreements().iter().map(AgreementForm::from).collect(),
+        limit_cents: account.limit_cents().map(Cents::get),
+        credit_left_cents: account.credit_left_cents().map(Cents::get),
+        owed_cents: account.owed_cents().get(),
+        suspended: account.is_suspended(),
+        charges: account.charges().map(charge_view).collect(),
+        payments: account.payments().map(paid_view).collect(),
+    })
+}
+
+/// An account as it is now.
+async fn view(node: &Node, code: Code) -> Result<AccountView, Problem> {
+    match node.look_account(code, view_of).await {
+        Ok(found) => found.ok_or_else(Problem::not_found),
+        Err(Failure::Refused(_)) => Err(Problem::not_found()),
+        Err(failure) => Err(failure.into()),
+    }
+}
+
+/// The envelope of one of several commands that one request gives: each is done once.
+fn part(envelope: &Envelope, name: &str) -> Envelope {
+    Envelope { key: digest(&[&envelope.key.0.to_be_bytes(), name.as_bytes()]), ..envelope.clone() }
+}
+
+/// Open an account.
+///
+/// Its code is that of the operator's keys (`tornello keys create --role operator --account CODE`).
+#[utoipa::path(
+    tag = "Accounts", operation_id = "open_account", security(("key" = ["settle"])),
+    request_body(content = AccountForm, example = json!({"account": "roma-tours", "institution": {"vat": "12345670017"}, "limit_cents": 500_000})),
+    params(("Idempotency-Key" = String, Header, description = "A new value for each request")),
+    responses((status = 201, description = "The account", body = AccountView), crate::openapi::Problems),
+)]
+#[post("/accounts")]
+pub async fn open(node: web::Data<Node>, caller: Caller, key: IdempotencyKey, form: web::Json<AccountForm>) -> Result<HttpResponse, Problem> {
+    caller.may(Scope::Settle)?;
+    let envelope = envelope(&node, &caller, &key, &["open account"], &*form, &[], None)?;
+    let (code, institution) = (form.account, form.institution.parse()?);
+    node.account(code, envelope.clone(), Command::Open { code, institution }).await?;
+    if let Some(cents) = form.limit_cents {
+        node.account(code, part(&envelope, "limit"), Command::SetLimit { limit_cents: Some(Cents::new(cents)) }).await?;
+    }
+    Ok(HttpResponse::Created().insert_header(("Location", format!("/v1/accounts/{code}"))).json(view(&node, code).await?))
+}
+
+/// Read an account.
+///
+/// As it is now: agreements, what was charged, what was paid. An operator reads its own.
+#[utoipa::path(
+    tag = "Accounts", operation_id = "get_account", security(("key" = ["quote"])),
+    params(("account" = String, Path, description = "Its code", max_length = 23)),
+    responses((status = 200, description = "The account", body = AccountView), crate::openapi::Problems),
+)]
+#[get("/accounts/{account}")]
+pub async fn read(node: web::Data<Node>, caller: Caller, account: web::Path<Code>) -> Result<HttpResponse, Problem> {
+    caller.may(Scope::Quote)?;
+    let code = account.into_inner();
+    if caller.acts_for()?.is_some_and(|own| own != code) {
+        return Err(Problem::not_found());
+    }
+    Ok(HttpResponse::Ok().json(view(&node, code).await?))
+}
+
+/// Change an account.
+///
+/// Who it is, how much it may owe, whether it is suspended: all three are as they are sent. A limit below what is owed takes nothing back; no more is charged until enough
+/// is paid.
+#[utoipa::path(
+    tag = "Accounts", operation_id = "change_account", security(("key" = ["settle"])),
+    request_body(content = AccountChangeForm, example = json!({"institution": {"vat": "12345670017"}, "limit_cents": 800_000})),
+    params(("account" = String, Path, description = "Its code", max_length = 23),
+        ("Idempotency-Key" = String, Header, description = "A new value for each request")),
+    responses((status = 200, description = "The account", body = AccountView), crate::openapi::Problems),
+)]
+#[put("/accounts/{account}")]
+pub async fn change(
+    node: web::Data<Node>,
+    caller: Caller,
+    key: IdempotencyKey,
+    account: web::Path<Code>,
+    form: web::Json<AccountChangeForm>,
+) -> Result<HttpResponse, Problem> {
+    caller.may(Scope::Settle)?;
+    let code = account.into_inner();
+    let envelope = envelope(&node, &caller, &key, &["change account", code.as_str()], &*form, &[], None)?;
+    let institution = form.institution.parse()?;
+    let limit_cents = form.limit_cents.map(Cents::new);
+    // The limit first: it alone may be refused.
+    node.account(code, part(&envelope, "limit"), Command::SetLimit { limit_cents }).await?;
+    node.account(code, part(&envelope, "institution"), Command::SetInstitution { institution }).await?;
+    let command = if form.suspended { Command::Suspend } else { Command::Resume };
+    node.account(code, part(&envelope, "suspended"), command).await?;
+    Ok(HttpResponse::Ok().json(view(&node, code).await?))
+}
+
+/// Set what was agreed with an account.
+///
+/// Quotes are priced by it from now on; what was quoted stays. A key that is good for some museums changes agreements of these only.
+#[utoipa::path(
+    tag = "Accounts", operation_id = "set_agreements", security(("key" = ["settle"])),
+    request_body(content = AgreementsForm, example = json!({"agreements": [
+        {"museum": 1, "category": "full", "price": {"percent_off": 10}, "from": "2027-01-01", "to": "2027-12-31"},
+        {"category": "eu-18-25", "price": {"fixed_cents": 100}, "from": "2027-01-01", "to": "2027-12-31"}]})),
+    params(("account" = String, Path, description = "Its code", max_length = 23),
+        ("Idempotency-Key" = String, Header, description = "A new value for each request")),
+    responses((status = 200, description = "The account", body = AccountView), crate::openapi::Problems),
+)]
+#[put("/accounts/{account}/agreements")]
+pub async fn agree(
+    node: web::Data<Node>,
+    caller: Caller,
+    key: IdempotencyKey,
+    account: web::Path<Code>,
+    form: web::Json<AgreementsForm>,
+) -> Result<HttpResponse, Problem> {
+    caller.may(Scope::Settle)?;
+    let code = account.into_inner();
+    let envelope = envelope(&node, &caller, &key, &["agreements", code.as_str()], &*form, &[], None)?;
+    let agreements: Vec<Agreement> = form.agreements.iter().map(Agreement::from).collect();
+    let museums = &caller.0.museums;
+    let is_foreign = |agreement: &&Agreement| match agreement.museum {
+        Some(museum) => !museums.allows(museum),
+        None => *museums != tornello_actors::keys::Museums::All,
+    };
+    let before = node.look_account(code, |account| account.agreements().to_vec()).await?;
+    let foreign = |of: &[Agreement]| of.iter().filter(is_foreign).copied().collect::<Vec<_>>();
+    let (kept, was) = (foreign(&agreements), foreign(&before));
+    if kept.len() != was.len() || !was.iter().all(|agreement| kept.contains(agreement)) {
+        return Err(Problem::invalid("agreements: those of museums that this key is not good for must stay as they are"));
+    }
+    node.account(code, envelope, Command::SetAgreements { agreements }).await?;
+    Ok(HttpResponse::Ok().json(view(&node, code).await?))
+}
+
+/// Note a bank transfer for an account.
+#[utoipa::path(
+    tag = "Accounts", operation_id = "settle_account", security(("key" = ["settle"])),
+    request_body(content = SettlementOfAccountForm, example = json!({"amount_cents": 24_000, "reference": "CRO-0123456789"})),
+    params(("account" = String, Path, description = "Its code", max_length = 23),
+        ("Idempotency-Key" = String, Header, description = "A new value for each request")),
+    responses((status = 200, description = "The account", body = AccountView), crate::openapi::Problems),
+)]
+#[post("/accounts/{account}/settlements")]
+pub async fn settle(
+    node: web::Data<Node>,
+    caller: Caller,
+    key: IdempotencyKey,
+    account: web::Path<Code>,
+    form: web::Json<SettlementOfAccountForm>,
+) -> Result<HttpResponse, Problem> {
+    caller.may(Scope::Settle)?;
+    let code = account.into_inner();
+    let envelope = envelope(&node, &caller, &key, &["settle account", code.as_str()], &*form, &[], None)?;
+    let by = PaidBy::BankTransfer { reference: form.reference.clone() };
+    node.account(code, envelope, Command::Settle { by, amount_cents: Cents::new(form.amount_cents) }).await?;
+    Ok(HttpResponse::Ok().json(view(&node, code).await?))
+}
+
+/// Which accounts to list.
+#[derive(Debug, Clone, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct AccountsQuery {
+    /// Where the page before said to go on.
+    #[param(value_type = Option<String>)]
+    cursor: Option<Code>,
+    /// How many at most: 50 if not said.
+    #[param(minimum = 1, maximum = 200)]
+    limit: Option<u32>,
+}
+
+/// An account in a list.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+pub struct AccountItem {
+    /// Its code.
+    account: String,
+    /// When it was opened (RFC 3339, UTC).
+    opened_at: String,
+    /// Its fiscal code; empty if not known.
+    fiscal_code: String,
+    /// Its VAT number; empty if not known.
+    vat: String,
+    /// How many price agreements it has.
+    agreements: u32,
+    /// How much it may owe, in euro cents; absent: no limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    limit_cents: Option<i64>,
+    /// What it owes, in euro cents; below zero: a credit.
+    owed_cents: i64,
+    /// Whether it is charged no more for now.
+    suspended: bool,
+}
+
+impl From<AccountRow> for AccountItem {
+    fn from(row: AccountRow) -> Self {
+        Self {
+            owed_cents: row.charged_cents - row.paid_cents,
+            account: row.account,
+            opened_at: row.opened_at.to_string(),
+            fiscal_code: row.fiscal_code,
+            vat: row.vat,
+            agreements: row.agreements,
+            limit_cents: row.limit_cents,
+            suspended: row.suspended,
+        }
+    }
+}
+
+/// A page of accounts.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+pub struct AccountPage {
+    /// The accounts, in the order of their codes.
+    items: Vec<AccountItem>,
+    /// Where to go on; none on the last page.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_cursor: Option<String>,
+    /// The journal's batch up to which the list is complete.
+    as_of_batch: u64,
+}
+
+/// List accounts.
+///
+/// From the read models, which follow the journal within moments: `as_of_batch` says how far.
+#[utoipa::path(
+    tag = "Accounts", operation_id = "list_accounts", security(("key" = ["settle"])), params(AccountsQuery),
+    responses((status = 200, description = "A page of accounts", body = AccountPage), crate::openapi::Problems),
+)]
+#[get("/accounts", wrap = "Compress::default()")]
+pub async fn list(node: web::Data<Node>, caller: Caller, query: web::Query<AccountsQuery>) -> Result<HttpResponse, Problem> {
+    caller.may(Scope::Settle)?;
+    let (size, views) = (page_size(query.limit)?, &files(&node)?.views);
+    let as_of_batch = views.as_of_batch();
+    let after = query.cursor.map(|code| code.to_string()).unwrap_or_default();
+    let (rows, more) = page(views.accounts(&after, size + 1).await?, size);
+    let next_cursor = rows.last().filter(|_| more).map(|row| row.account.clone());
+    Ok(HttpResponse::Ok().json(AccountPage { items: rows.into_iter().map(AccountItem::from).collect(), next_cursor, as_of_batch }))
+}

@@ -1,0 +1,1066 @@
+//! Payments: money that is due for holds, and what came of it. Here is looked up what a payment must be told: what the holds hold, to whom the money is due and
+//! until when it can be paid. What becomes of money and places is decided in `engine::payment` and driven in `actors::payments`.
+
+use std::sync::Arc;
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::{self, HeaderValue};
+use actix_web::middleware::Compress;
+use actix_web::{HttpRequest, HttpResponse, get, post, web};
+use futures_util::future::try_join_all;
+use serde::{Deserialize, Serialize};
+use tornello_actors::digest::digest;
+use tornello_actors::failure::Failure;
+use tornello_actors::journal::StreamId;
+use tornello_actors::keys::{Museums, Role};
+use tornello_actors::node::Node;
+use tornello_actors::payments::{self, Cart, GatewayError, Returns};
+use tornello_actors::people::RETENTION_S;
+use tornello_actors::streams::records;
+use tornello_actors::views::payments::{PaymentFilter, PaymentRow, gateway as gateway_name, source as source_name};
+use tornello_engine::aggregate::Aggregate;
+use tornello_engine::channel::Channel;
+use tornello_engine::envelope::Envelope;
+use tornello_engine::ids::{BadId, Code, HoldId, MuseumId, PaymentId, VoucherId};
+use tornello_engine::ledger::{self, Account};
+use tornello_engine::money::Cents;
+use tornello_engine::notice::Qr;
+use tornello_engine::payment::{self, Command, Gateway, Item, ItemEnd, Opened, Payment, Receipt, Refunded, Source, Stage};
+use tornello_engine::slot::{self, DeskMethod, Keeper, Slot, total};
+use tornello_engine::text::is_line;
+use tornello_engine::time::Timestamp;
+use tornello_engine::voucher;
+
+use crate::auth::{Caller, Scope};
+use crate::csv::{CsvCell, CsvForm, CsvWriter};
+use crate::pagopa::gateway::Pagopa;
+use crate::pagopa::settings::Creditor;
+use crate::problem::Problem;
+use crate::request::{IdempotencyKey, envelope};
+use crate::routes::holds::order_of;
+use crate::routes::people::{self, ContactForm};
+use crate::routes::refunds::RefundView;
+use crate::routes::{files, museum_of, page, page_size};
+
+/// What connects this installation to pagoPA, if it is.
+pub type Connected = web::ThinData<Option<Arc<Pagopa>>>;
+
+/// The most holds that one request pays for.
+const HOLDS_MAX: usize = 8;
+/// How long somebody who is led to a payment page has to begin there, in seconds.
+const CHECKOUT_START_S: i64 = 20 * 60;
+/// How long a notice can be begun to pay, in seconds: wherever the payer likes, but places are kept for two hours at most.
+const NOTICE_START_S: i64 = 60 * 60;
+/// How long places are kept after the last moment to begin: a payment token's 30 minutes (SANP, best practice for PSPs) and five for the receipt's way.
+pub const TOKEN_S: i64 = 35 * 60;
+/// A payment that can be begun for less than this is not worth beginning.
+const START_S_MIN: i64 = 60;
+/// The longest reference of a desk, in characters.
+const REFERENCE_MAX: usize = 64;
+
+/// Where the browser goes from a payment page. That it comes back proves nothing: the payment is paid when its state says so.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ReturnUrlsForm {
+    /// When it was paid.
+    #[schema(max_length = 2000, examples("https://tickets.example.it/paid"))]
+    pub ok: String,
+    /// When the payer gave up.
+    #[schema(max_length = 2000, examples("https://tickets.example.it/cancelled"))]
+    pub cancel: String,
+    /// When it failed.
+    #[schema(max_length = 2000, examples("https://tickets.example.it/error"))]
+    pub error: String,
+    /// When it is not known yet; that of `ok` if not said.
+    #[serde(default)]
+    #[schema(max_length = 2000)]
+    pub waiting: Option<String>,
+}
+
+impl ReturnUrlsForm {
+    fn parse(&self) -> Result<Returns, Problem> {
+        let good = |name: &str, text: &str| {
+            let is_url = reqwest::Url::parse(text).is_ok_and(|url| ["https", "http"].contains(&url.scheme()) && text.len() <= 2_000);
+            if is_url {
+                Ok(text.to_owned())
+            } else {
+                Err(Problem::invalid(format!("return_urls.{name}: an address of at most 2000 characters is expected")))
+            }
+        };
+        Ok(Returns {
+            ok: good("ok", &self.ok)?,
+            cancelled: good("cancel", &self.cancel)?,
+            error: good("error", &self.error)?,
+            waiting: good("waiting", self.waiting.as_deref().unwrap_or(&self.ok))?,
+        })
+    }
+}
+
+/// Money over a counter.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DeskForm {
+    /// Which till.
+    #[schema(value_type = String, max_length = 23, examples("till-1"))]
+    pub till: Code,
+    /// `cash` or `card`.
+    #[schema(value_type = String, examples("card"))]
+    pub method: DeskMethod,
+    /// Receipt or terminal reference: printable characters, no name of a person.
+    #[schema(min_length = 1, max_length = 64, examples("R-2026-000123"))]
+    pub reference: String,
+}
+
+impl DeskForm {
+    fn source(&self) -> Result<Source, Problem> {
+        if !is_line(&self.reference) || self.reference.chars().count() > REFERENCE_MAX {
+            return Err(Problem::invalid("reference: 1 to 64 printable characters are expected"));
+        }
+        Ok(Source::Desk { till: self.till, method: self.method, reference: self.reference.clone() })
+    }
+}
+
+/// On which way the money is to come.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum GatewayForm {
+    /// A pagoPA notice that the payer takes to any bank, shop or app.
+    Notice {},
+    /// A pagoPA notice that the browser is led to at once.
+    Checkout {
+        /// Where the browser goes afterwards.
+        return_urls: ReturnUrlsForm,
+    },
+    /// The whole amount off a voucher.
+    Voucher {
+        /// Its code.
+        #[schema(min_length = 13, max_length = 13)]
+        code: String,
+    },
+    /// Paid at a desk or kiosk, just now.
+    Desk(DeskForm),
+    /// Nothing is due.
+    Free {},
+}
+
+/// What to pay for, and how.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PaymentForm {
+    /// Holds of one museum, each once.
+    #[schema(value_type = Vec<String>, min_items = 1, max_items = 8)]
+    pub holds: Vec<HoldId>,
+    /// On which way the money is to come.
+    pub gateway: GatewayForm,
+    /// Who pays: to write to, and to pay back to. Kept apart, encrypted, until 90 days after the visit.
+    #[serde(default)]
+    pub payer: Option<ContactForm>,
+    /// The order that the payment belongs to, if there is one: 26 characters. One payment of an order is under way at a time.
+    #[serde(default)]
+    #[schema(value_type = Option<String>, max_length = 26)]
+    pub order: Option<String>,
+}
+
+/// What is paid for.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+pub struct ItemView {
+    /// The hold.
+    hold: String,
+    /// What it costs, in euro cents.
+    amount_cents: i64,
+    /// `open`, `sold` or `paid_back`.
+    state: &'static str,
+    /// The sale that it has become, if it has.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sale: Option<String>,
+    /// Why it could not be had any more, if it could not: the code of the slot's refusal.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'static str>,
+    /// What of it was paid back since, or is to be, in euro cents.
+    refunded_cents: i64,
+}
+
+/// Something beside tickets.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+pub struct ExtraView {
+    /// Which.
+    #[schema(value_type = String)]
+    code: Code,
+    /// How many.
+    count: u16,
+    /// For each, in euro cents.
+    price_cents: i64,
+}
+
+/// Proof that money came.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+pub struct ReceiptView {
+    /// Its id.
+    receipt: String,
+    /// `node`, `report`, `desk`, `voucher` or `free`.
+    source: &'static str,
+    /// How much came, in euro cents.
+    amount_cents: i64,
+    /// When it was paid: what counts in law (RFC 3339, UTC).
+    paid_at: String,
+    /// Which payment service provider; empty if that is not said.
+    psp: String,
+    /// With what; empty if that is not said.
+    method: String,
+    /// Whether it was paid while our station could not be asked.
+    stand_in: bool,
+}
+
+/// A line of the double entry of a payment.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+pub struct LedgerLineView {
+    /// By which record of the payment.
+    seq: u64,
+    /// When (RFC 3339, UTC).
+    at: String,
+    /// Which account.
+    #[schema(value_type = Object)]
+    account: Account,
+    /// By how much, in euro cents: debits are above zero, credits below. The lines of a record sum to zero.
+    amount_cents: i64,
+}
+
+/// A payment, and what became of it.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+pub struct PaymentView {
+    /// Its id.
+    payment: String,
+    /// `created`, `pending`, `paid`, `failed`, `expired` or `cancelled`.
+    state: &'static str,
+    /// Why it failed or was cancelled, in one word.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    reason: Option<Code>,
+    /// The museum that the money belongs to.
+    museum: u16,
+    /// `notice`, `checkout`, `desk`, `voucher` or `free`.
+    gateway: &'static str,
+    /// What is due, in euro cents.
+    amount_cents: i64,
+    /// What the payer reads.
+    subject: String,
+    /// When it was opened (RFC 3339, UTC).
+    opened_at: String,
+    /// From when on it can no longer be begun to pay (RFC 3339, UTC).
+    due_at: String,
+    /// Until when somebody may be paying (RFC 3339, UTC); none if nobody has begun.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    active_until: Option<String>,
+    /// The notice number (NAV, 18 digits), where there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    notice_number: Option<String>,
+    /// The identifier of the payment (IUV, 17 digits), where there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    iuv: Option<String>,
+    /// The fiscal code of the creditor, where there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    creditor: Option<String>,
+    /// What the QR code of the notice says, where there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    qr: Option<String>,
+    /// Where to send the browser, in the answer to whoever asks for a payment page.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    checkout_url: Option<String>,
+    /// The order that it belongs to, if there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    order: Option<String>,
+    /// The quote that it belongs to, if there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    quote: Option<String>,
+    /// What is paid for.
+    items: Vec<ItemView>,
+    /// What else is paid for.
+    extras: Vec<ExtraView>,
+    /// The money that came, in the order in which it did.
+    receipts: Vec<ReceiptView>,
+    /// The money that goes back.
+    refunds: Vec<RefundView>,
+    /// How much of what paid has gone or is to go back: `none`, `part` or `whole`.
+    #[schema(value_type = String)]
+    refunded: Refunded,
+    /// Whether a dispute is open.
+    disputed: bool,
+    /// The double entry of it all, for callers with the scope `settle`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ledger: Option<Vec<LedgerLineView>>,
+}
+
+impl PaymentView {
+    fn new(payment: &Payment, opened: &Opened, creditor: Option<&Creditor>) -> Self {
+        let notice = creditor.filter(|_| opened.gateway.is_position()).map(|creditor| (creditor, creditor.notice(payment.id())));
+        let reason = match payment.stage() {
+            Stage::Failed { code } => Some(code),
+            Stage::Cancelled { cause, .. } => Some(cause),
+            _ => None,
+        };
+        Self {
+            payment: payment.id().to_string(),
+            state: payment.stage().name(),
+            reason,
+            museum: opened.museum.0,
+            gateway: gateway_name(opened.gateway),
+            amount_cents: opened.amount_cents.get(),
+            subject: opened.subject.clone(),
+            opened_at: payment.opened_at().to_string(),
+            due_at: opened.due_at.to_string(),
+            active_until: payment.active_until().map(|until| until.to_string()),
+            notice_number: notice.map(|(_, notice)| notice.to_string()),
+            iuv: notice.map(|(_, notice)| notice.iuv()),
+            creditor: notice.map(|(creditor, _)| creditor.fiscal_code.to_string()),
+            qr: notice.and_then(|(creditor, notice)| Qr::new(notice, creditor.fiscal_code, opened.amount_cents)).map(|qr| qr.to_string()),
+            checkout_url: None,
+            order: opened.order.map(|order| order.to_string()),
+            quote: opened.quote.map(|quote| quote.to_string()),
+            items: opened.items.iter().zip(payment.items()).map(|(item, end)| item_view(item, end)).collect(),
+            extras: opened.extras.iter().map(|e| ExtraView { code: e.code, count: e.count, price_cents: e.price_cents.get() }).collect(),
+            receipts: payment.receipts().iter().map(receipt_view).collect(),
+            refunds: payment.refunds().iter().map(|refund| RefundView::new(payment.id(), opened.museum, refund)).collect(),
+            refunded: payment.refunded(),
+            disputed: payment.is_disputed(),
+            ledger: None,
+        }
+    }
+}
+
+fn item_view(item: &Item, end: &ItemEnd) -> ItemView {
+    let (state, sale, reason, refunded) = match end {
+        ItemEnd::Open => ("open", None, None, Cents::ZERO),
+        ItemEnd::Sold { sale, refunded_cents } => ("sold", Some(sale.to_string()), None, *refunded_cents),
+        ItemEnd::PaidBack { why } => ("paid_back", None, Some(why.code()), item.amount_cents),
+    };
+    ItemView { hold: item.hold.to_string(), amount_cents: item.amount_cents.get(), state, sale, reason, refunded_cents: refunded.get() }
+}
+
+fn receipt_view(receipt: &Receipt) -> ReceiptView {
+    ReceiptView {
+        receipt: receipt.id.clone(),
+        source: source_name(&receipt.source),
+        amount_cents: receipt.amount_cents.get(),
+        paid_at: receipt.paid_at.to_string(),
+        psp: receipt.psp.clone(),
+        method: receipt.method.clone(),
+        stand_in: receipt.stand_in,
+    }
+}
+
+/// A way to pay that this installation does not have.
+fn gateway_off(detail: &str) -> Problem {
+    Problem::new(StatusCode::CONFLICT, "gateway_off", "money does not come on that way here").detail(detail)
+}
+
+/// The creditor whose number the id of a payment begins with.
+fn creditor_of(connected: &Connected, payment: PaymentId) -> Option<Creditor> {
+    connected.0.as_ref().and_then(|pagopa| pagopa.settings().creditor(payment.creditor())).cloned()
+}
+
+/// A payment that the caller may see, with what it is for.
+pub async fn seen<R: Send + 'static>(
+    node: &Node,
+    caller: &Caller,
+    scope: Scope,
+    id: PaymentId,
+    read: impl Fn(&Payment, &Opened) -> R + Clone + Send + 'static,
+) -> Result<R, Problem> {
+    caller.may(scope)?;
+    let (owner, museums) = (caller.owner(), caller.0.museums.clone());
+    let found = node.look_payment(id, move |payment| {
+        let opened = payment.opened().filter(|opened| museums.allows(opened.museum) && owner.is_none_or(|owner| owner == opened.who))?;
+        Some(read(payment, opened))
+    });
+    match found.await {
+        Ok(found) => found.ok_or_else(Problem::not_found),
+        Err(Failure::Refused(_)) => Err(Problem::not_found()),
+        Err(failure) => Err(failure.into()),
+    }
+}
+
+/// A payment as it is now, for whoever may see it.
+async fn view(node: &Node, caller: &Caller, connected: &Connected, id: PaymentId) -> Result<PaymentView, Problem> {
+    let creditor = creditor_of(connected, id);
+    let scope = Scope::Book;
+    seen(node, caller, scope, id, move |payment, opened| PaymentView::new(payment, opened, creditor.as_ref())).await
+}
+
+/// What the holds of a request say together.
+struct Held {
+    channel: Channel,
+    amount_cents: Cents,
+    /// The last moment to begin to pay, so that a token's life later the places are still kept.
+    start_until: Timestamp,
+    /// When the first of them ends by itself.
+    expires_at: Timestamp,
+    /// When the visit ends that ends last.
+    ends_at: Timestamp,
+}
+
+/// Looks at the holds of a request: each is the caller's, lives, and no other payment is under way for it.
+async fn look_at(node: &Node, caller: &Caller, holds: &[HoldId]) -> Result<Held, Problem> {
+    let (owner, now) = (caller.owner(), node.now());
+    let look = |hold: HoldId| async move {
+        let seen = node.look(hold.slot(), move |slot: &Slot| {
+            if slot.hold_of(hold).is_some_and(|found| owner.is_some_and(|owner| owner != found.who)) {
+                return Err(slot::Refusal::UnknownHold);
+            }
+            // The slot itself says best why a hold cannot be paid for: it is asked, and nothing is done.
+            slot.decide(now, &slot::Command::Prolong { hold, until: now, cause: Keeper::Payment(PaymentId::from_raw(0)) })?;
+            let found = slot.hold_of(hold).cloned().ok_or(slot::Refusal::UnknownHold)?;
+            let opening = slot.opening();
+            Ok((slot::sale_ends_at(slot.id(), opening.end, &opening.policy, found.channel), opening.end, found))
+        });
+        seen.await?.map_err(|refusal: slot::Refusal| Problem::from(refusal).with("hold", hold))
+    };
+    let found = try_join_all(holds.iter().map(|hold| look(*hold))).await?;
+    for (.., hold) in &found {
+        if let Some(Keeper::Payment(payment)) = hold.kept_for
+            && matches!(node.look_payment(payment, |other| other.stage().is_open()).await, Ok(true))
+        {
+            return Err(slot::Refusal::HoldKept { payment }.into());
+        }
+    }
+    let channel = found.first().map_or_else(|| caller.channel(), |(.., hold)| hold.channel);
+    if found.iter().any(|(.., hold)| hold.channel != channel) {
+        return Err(Problem::invalid("holds: all of one channel are expected"));
+    }
+    let kept_until =
+        |(sale_ends_at, _, hold): &(Timestamp, Timestamp, slot::Hold)| hold.held_at.plus_seconds(slot::PAYMENT_KEEPS_S).min(*sale_ends_at);
+    Ok(Held {
+        channel,
+        amount_cents: found.iter().map(|(.., hold)| total(&hold.lines)).sum(),
+        start_until: found.iter().map(kept_until).min().unwrap_or(now).plus_seconds(-TOKEN_S),
+        expires_at: found.iter().map(|(.., hold)| hold.expires_at).min().unwrap_or(now),
+        ends_at: found.iter().map(|(_, end, _)| *end).max().unwrap_or(now),
+    })
+}
+
+/// The subject of a payment: what is visited and when the first visit begins, and nothing of persons.
+fn subject(node: &Node, museum: MuseumId, holds: &[HoldId]) -> String {
+    let name = node.museums().get(museum).and_then(|known| known.museum.profile().map(|profile| profile.name.clone())).unwrap_or_default();
+    let starts = holds.iter().map(|hold| hold.slot().start()).min();
+    let day = starts.map(|at| tornello_engine::calendar::local_day(at).to_string()).unwrap_or_default();
+    let name: String = name.chars().filter(|c| !c.is_control()).take(110).collect();
+    format!("Biglietti {name} {day}").split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// Pay for holds.
+///
+/// All of them together, at the prices at which they are held. The places are kept while the payment can be made, for two hours at most after they were taken. A
+/// payment over nothing and one at a desk are paid at once; a notice is payable as soon as it is `pending`. Once paid, every hold becomes a sale of the same id by
+/// itself; if its places are gone by then and cannot be had again, the money goes back.
+#[utoipa::path(
+    tag = "Payments", operation_id = "create_payment", security(("key" = ["book"])),
+    request_body(content = PaymentForm, example = json!({"holds": ["000a000102r4e0000000000000"], "gateway": {"notice": {}}})),
+    params(("Idempotency-Key" = String, Header, description = "A new value for each request")),
+    responses((status = 201, description = "The money is due", body = PaymentView), crate::openapi::Problems),
+)]
+#[post("/payments")]
+pub async fn create(
+    node: web::Data<Node>,
+    connected: Connected,
+    caller: Caller,
+    key: IdempotencyKey,
+    form: web::Json<PaymentForm>,
+) -> Result<HttpResponse, Problem> {
+    caller.may(Scope::Book)?;
+    let form = form.into_inner();
+    let repeated = |i: usize, hold: &HoldId| form.holds[..i].contains(hold);
+    if !(1..=HOLDS_MAX).contains(&form.holds.len()) || form.holds.iter().enumerate().any(|(i, hold)| repeated(i, hold)) {
+        return Err(Problem::invalid("holds: 1 to 8 are expected, each once"));
+    }
+    let museum = form.holds[0].slot().museum();
+    if form.holds.iter().any(|hold| hold.slot().museum() != museum) {
+        return Err(Problem::invalid("holds: all of one museum are expected"));
+    }
+    caller.may_at(Scope::Book, museum)?;
+    let order = order_of(form.order.as_deref())?;
+    let envelope = envelope(&node, &caller, &key, &["pay"], &form, &[], order)?;
+    let creditor = connected.0.as_ref().and_then(|pagopa| pagopa.settings().creditor_of_museum(museum)).map_or(0, |creditor| creditor.number);
+    let Some((id, is_new)) = payments::free_id(&node, &envelope, creditor).await? else { return Err(Problem::unavailable("no id was free")) };
+    let node = node.into_inner();
+    if is_new {
+        begin(&node, &connected, &caller, (creditor, museum), &envelope, &form).await?;
+    }
+    if let GatewayForm::Desk(form) = &form.gateway {
+        receive_at_desk(&node, id, form.source()?).await?;
+    }
+    payments::drive(&node, id).await.or_else(under_way)?;
+    let mut view = view(&node, &caller, &connected, id).await?;
+    if let GatewayForm::Checkout { return_urls } = &form.gateway
+        && view.state == "pending"
+    {
+        view.checkout_url = Some(page_for(&node, id, return_urls).await?);
+    }
+    Ok(HttpResponse::Created().insert_header(("Location", format!("/v1/payments/{id}"))).json(view))
+}
+
+/// A payment that cannot be driven on now stands as it is, and is driven on by itself: that is no failure of what was asked.
+fn under_way(failure: Failure<payments::Refusal>) -> Result<(), Problem> {
+    if failure.is_retryable() { Ok(()) } else { Err(failure.into()) }
+}
+
+/// Begins a payment that was not asked for before.
+async fn begin(
+    node: &Arc<Node>,
+    connected: &Connected,
+    caller: &Caller,
+    (creditor, museum): (u16, MuseumId),
+    envelope: &Envelope,
+    form: &PaymentForm,
+) -> Result<(), Problem> {
+    let gateway = gateway_of(node, connected, caller, museum, &form.gateway).await?;
+    let (held, now) = (look_at(node, caller, &form.holds).await?, node.now());
+    if (gateway == Gateway::Free) != held.amount_cents.is_zero() {
+        return Err(payment::Refusal::GatewayMismatch { due_cents: held.amount_cents }.into());
+    }
+    if let Gateway::Voucher { voucher } = gateway {
+        redeemable(node, voucher, museum, held.amount_cents).await?;
+    }
+    let start_s = if gateway == Gateway::Notice { NOTICE_START_S } else { CHECKOUT_START_S };
+    // Who has little time left may still begin at once: money that comes late is taken, and places are looked for again.
+    let position_due_at = now.plus_seconds(start_s).min(held.start_until).max(now.plus_seconds(START_S_MIN));
+    let payer = people::keep_for(node, museum, envelope, form.payer.as_ref(), held.ends_at.plus_seconds(RETENTION_S)).await?;
+    let request = payments::Request {
+        creditor,
+        order: envelope.order,
+        quote: None,
+        holds: form.holds.clone(),
+        owner: caller.owner(),
+        channel: held.channel,
+        extras: Vec::new(),
+        payer,
+        museum,
+        subject: subject(node, museum, &form.holds),
+        gateway,
+        due_at: if gateway.is_position() { position_due_at } else { held.expires_at },
+    };
+    match payments::begin(node, envelope.clone(), request).await {
+        Ok(_) => Ok(()),
+        Err(failure) => {
+            if matches!(failure, Failure::Refused(_) | Failure::KeyReused) {
+                people::drop_unsold(node, payer).await?;
+            }
+            Err(failure.into())
+        }
+    }
+}
+
+/// The gateway that a request names, if it is here and the caller may use it.
+async fn gateway_of(node: &Node, connected: &Connected, caller: &Caller, museum: MuseumId, form: &GatewayForm) -> Result<Gateway, Problem> {
+    let creditor = || connected.0.as_ref().and_then(|pagopa| pagopa.settings().creditor_of_museum(museum));
+    let off = || gateway_off("This installation is not connected to pagoPA for that museum: pay on another way.");
+    match form {
+        GatewayForm::Notice {} => creditor().map(|_| Gateway::Notice).ok_or_else(off),
+        GatewayForm::Checkout { return_urls } => {
+            return_urls.parse()?;
+            if connected.0.as_ref().is_none_or(|pagopa| !pagopa.has_checkout()) {
+                return Err(gateway_off("This installation has no payment pages: take a notice."));
+            }
+            creditor().map(|_| Gateway::Checkout).ok_or_else(off)
+        }
+        GatewayForm::Voucher { code } => {
+            let voucher = voucher_of(code)?;
+            node.look_voucher(voucher, |_| ()).await?;
+            Ok(Gateway::Voucher { voucher })
+        }
+        GatewayForm::Desk(_) if caller.0.role == Role::Kiosk => Ok(Gateway::Desk),
+        GatewayForm::Desk(form) => {
+            caller.may_at(Scope::Desk, museum)?;
+            form.source().map(|_| Gateway::Desk)
+        }
+        GatewayForm::Free {} => Ok(Gateway::Free),
+    }
+}
+
+/// The voucher of a code.
+pub fn voucher_of(code: &str) -> Result<VoucherId, Problem> {
+    code.trim().to_ascii_lowercase().parse().map_err(|_: BadId| Problem::from(voucher::Refusal::UnknownVoucher))
+}
+
+/// Whether a voucher would pay now: a payment that it will not pay is not begun.
+async fn redeemable(node: &Node, id: VoucherId, museum: MuseumId, amount_cents: Cents) -> Result<(), Problem> {
+    let (now, payment) = (node.now(), PaymentId::from_raw(0));
+    let redeem = move |found: &voucher::Voucher| found.decide(now, &voucher::Command::Redeem { payment, museum, amount_cents }).map(drop);
+    node.look_voucher(id, redeem).await?.map_err(Problem::from)
+}
+
+/// Takes the whole amount in at a desk. Its id follows from what the desk says, so that saying it twice takes it once.
+async fn receive_at_desk(node: &Arc<Node>, id: PaymentId, source: Source) -> Result<(), Problem> {
+    let amount_cents = node.look_payment(id, |payment| payment.opened().map_or(Cents::ZERO, |opened| opened.amount_cents)).await?;
+    let Source::Desk { till, reference, .. } = &source else { return Ok(()) };
+    let key = digest(&[b"desk", &id.get().to_be_bytes(), till.as_str().as_bytes(), reference.as_bytes()]);
+    let receipt = Receipt {
+        id: format!("d{:032x}", { key.0 }),
+        source,
+        amount_cents,
+        paid_at: node.now(),
+        psp: String::new(),
+        channel: String::new(),
+        method: String::new(),
+        stand_in: false,
+        fee_cents: None,
+    };
+    match payments::receive(node, id, receipt).await {
+        Ok(()) | Err(Failure::Refused(payments::Refusal::Payment(payment::Refusal::ReceiptDuplicate))) => Ok(()),
+        Err(failure) => Err(failure.into()),
+    }
+}
+
+/// Leaves a notice at the payment pages; answers where the browser has to go.
+async fn page_for(node: &Node, id: PaymentId, form: &ReturnUrlsForm) -> Result<String, Problem> {
+    let (returns, now) = (form.parse()?, node.now());
+    let look = move |payment: &Payment| payment.payable(now).map(|_| payment.opened().cloned());
+    let opened = node.look_payment(id, look).await??.filter(|opened| opened.gateway.is_position());
+    let (Some(opened), Some(gateway)) = (opened, node.gateway()) else { return Err(gateway_off("This payment has no notice.")) };
+    match gateway.checkout(&Cart { payments: vec![(id, opened)], returns }).await {
+        Ok(url) => Ok(url),
+        Err(GatewayError::Later(why)) => {
+            tracing::warn!(why, payment = %id, "the payment pages do not answer");
+            Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "gateway_unavailable", "the payment gateway cannot be asked now")
+                .detail("The payment stands: ask again, or pay its notice on another way.")
+                .retry_after(5))
+        }
+        Err(GatewayError::Never(why)) => Err(Problem::new(StatusCode::CONFLICT, "checkout_refused", "the payment pages do not take this notice")
+            .detail("`reason` says why. Pay the notice on another way, or cancel the payment.")
+            .with("reason", why)),
+    }
+}
+
+/// Which payments to list; all conditions hold together.
+#[derive(Debug, Clone, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct PaymentsQuery {
+    /// Only of this museum: its slug or number.
+    museum: Option<String>,
+    /// Only in this state: `created`, `pending`, `paid`, `failed`, `expired` or `cancelled`.
+    state: Option<String>,
+    /// Only opened at this instant or later (RFC 3339).
+    from: Option<String>,
+    /// Only opened before this instant (RFC 3339).
+    to: Option<String>,
+    /// Only of this order.
+    order: Option<String>,
+    /// Only those of which money is owed back, or of which none is.
+    owing: Option<bool>,
+    /// Only one's own; without desk rights always so.
+    #[serde(default)]
+    mine: bool,
+    /// Where the page before said to go on.
+    #[param(value_type = Option<String>)]
+    cursor: Option<PaymentId>,
+    /// How many at most: 50 if not said.
+    #[param(minimum = 1, maximum = 200)]
+    limit: Option<u32>,
+}
+
+const STATES: [&str; 6] = ["created", "pending", "paid", "failed", "expired", "cancelled"];
+
+impl PaymentsQuery {
+    fn filter(&self, node: &Node, caller: &Caller) -> Result<PaymentFilter, Problem> {
+        if self.state.as_deref().is_some_and(|state| !STATES.contains(&state)) {
+            return Err(Problem::invalid("state: created, pending, paid, failed, expired or cancelled is expected"));
+        }
+        let who = if self.mine { Some(caller.id()) } else { caller.owner() };
+        Ok(PaymentFilter {
+            museums: museums(node, caller, Scope::Book, self.museum.as_deref())?,
+            state: self.state.clone(),
+            who: who.map(|who| who.to_string()),
+            from: instant_of("from", self.from.as_deref())?,
+            to: instant_of("to", self.to.as_deref())?,
+            order: order_of(self.order.as_deref())?.map(|order| order.to_string()),
+            owing: self.owing,
+            after: self.cursor,
+        })
+    }
+}
+
+/// An instant that a query names.
+fn instant_of(name: &str, text: Option<&str>) -> Result<Option<Timestamp>, Problem> {
+    text.map(str::parse).transpose().map_err(|_| Problem::invalid(format!("{name}: an instant as 2026-11-23T08:30:00Z is expected")))
+}
+
+/// The museums of a list: the one that is named, or the caller's own; none: all.
+pub fn museums(node: &Node, caller: &Caller, scope: Scope, named: Option<&str>) -> Result<Option<Vec<MuseumId>>, Problem> {
+    match (named, &caller.0.museums) {
+        (Some(name), _) => Ok(Some(vec![museum_of(node, caller, scope, name)?.museum.id()])),
+        (None, Museums::Only(museums)) => Ok(Some(museums.clone())),
+        (None, Museums::All) => Ok(None),
+    }
+}
+
+/// A payment in a list.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+pub struct PaymentItem {
+    /// Its id.
+    payment: String,
+    /// The museum that the money belongs to.
+    museum: u16,
+    /// When it was opened (RFC 3339, UTC).
+    opened_at: String,
+    /// Which key asked for it.
+    who: String,
+    /// Through which channel the places are sold.
+    channel: String,
+    /// `notice`, `checkout`, `desk`, `voucher` or `free`.
+    gateway: String,
+    /// The notice number, where there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    notice_number: Option<String>,
+    /// The order that it belongs to; empty if none.
+    order: String,
+    /// The quote that it belongs to; empty if none.
+    quote: String,
+    /// What the payer reads.
+    subject: String,
+    /// What is due, in euro cents.
+    amount_cents: i64,
+    /// From when on it can no longer be begun to pay (RFC 3339, UTC).
+    due_at: String,
+    /// `created`, `pending`, `paid`, `failed`, `expired` or `cancelled`.
+    state: String,
+    /// Since when (RFC 3339, UTC).
+    changed_at: String,
+    /// When it was paid (RFC 3339, UTC).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    paid_at: Option<String>,
+    /// All that came, in euro cents.
+    received_cents: i64,
+    /// What of it is to go back, in euro cents.
+    owed_cents: i64,
+    /// What of it has gone back, in euro cents.
+    paid_back_cents: i64,
+    /// Whether a dispute is open.
+    disputed: bool,
+}
+
+impl PaymentItem {
+    fn new(row: PaymentRow, connected: &Connected) -> Self {
+        let is_position = ["notice", "checkout"].contains(&row.gateway.as_str());
+        let notice_number = creditor_of(connected, row.payment).filter(|_| is_position).map(|creditor| creditor.notice(row.payment).to_string());
+        Self {
+            payment: row.payment.to_string(),
+            museum: row.museum.0,
+            opened_at: row.opened_at.to_string(),
+            who: row.who,
+            channel: row.channel,
+            gateway: row.gateway,
+            notice_number,
+            order: row.order,
+            quote: row.quote,
+            subject: row.subject,
+            amount_cents: row.amount_cents,
+            due_at: row.due_at.to_string(),
+            state: row.state,
+            changed_at: row.changed_at.to_string(),
+            paid_at: row.paid_at.map(|at| at.to_string()),
+            received_cents: row.received_cents,
+            owed_cents: row.owed_cents,
+            paid_back_cents: row.paid_back_cents,
+            disputed: row.disputed,
+        }
+    }
+}
+
+/// A page of payments.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+pub struct PaymentPage {
+    /// The payments, in the order of their ids.
+    items: Vec<PaymentItem>,
+    /// Where to go on; none on the last page.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_cursor: Option<String>,
+    /// The journal's batch up to which the list is complete.
+    as_of_batch: u64,
+}
+
+/// List payments.
+///
+/// From the read models, which follow the journal within moments: `as_of_batch` says how far. Callers without desk rights see their own. With `Accept: text/csv` the page
+/// is a table.
+#[utoipa::path(
+    tag = "Payments", operation_id = "list_payments", security(("key" = ["book"])), params(PaymentsQuery),
+    responses((status = 200, description = "A page of payments", content((PaymentPage = "application/json"), (String = "text/csv"))), crate::openapi::Problems),
+)]
+#[get("/payments", wrap = "Compress::default()")]
+pub async fn list(
+    node: web::Data<Node>,
+    connected: Connected,
+    caller: Caller,
+    request: HttpRequest,
+    query: web::Query<PaymentsQuery>,
+) -> Result<HttpResponse, Problem> {
+    caller.may(Scope::Book)?;
+    let (filter, size, views) = (query.filter(&node, &caller)?, page_size(query.limit)?, &files(&node)?.views);
+    let as_of_batch = views.as_of_batch();
+    let (rows, more) = page(views.payments(&filter, size + 1).await?, size);
+    if wants_csv(&request) {
+        return Ok(csv(&rows, &connected));
+    }
+    let next_cursor = rows.last().filter(|_| more).map(|row| row.payment.to_string());
+    let items = rows.into_iter().map(|row| PaymentItem::new(row, &connected)).collect();
+    Ok(HttpResponse::Ok().json(PaymentPage { items, next_cursor, as_of_batch }))
+}
+
+/// Export payments as a table.
+///
+/// All that fit, up to 20,000, in the order of their ids: what a spreadsheet opens. `cursor` and `limit` do not count.
+#[utoipa::path(
+    tag = "Payments", operation_id = "export_payments", security(("key" = ["book"])), params(PaymentsQuery),
+    responses((status = 200, description = "The table", body = String, content_type = "text/csv"), crate::openapi::Problems),
+)]
+#[get("/payments/export.csv", wrap = "Compress::default()")]
+pub async fn export(node: web::Data<Node>, connected: Connected, caller: Caller, query: web::Query<PaymentsQuery>) -> Result<HttpResponse, Problem> {
+    const ROWS_MAX: u32 = 20_000;
+    caller.may(Scope::Book)?;
+    let filter = PaymentFilter { after: None, ..query.filter(&node, &caller)? };
+    Ok(csv(&files(&node)?.views.payments(&filter, ROWS_MAX).await?, &connected))
+}
+
+/// Whether a caller would rather have a table.
+pub fn wants_csv(request: &HttpRequest) -> bool {
+    request.headers().get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).is_some_and(|accept| accept.trim().starts_with("text/csv"))
+}
+
+/// An answer that is a table.
+pub fn csv_answer(table: Vec<u8>) -> HttpResponse {
+    HttpResponse::Ok().insert_header((header::CONTENT_TYPE, HeaderValue::from_static("text/csv; charset=utf-8"))).body(table)
+}
+
+fn csv(rows: &[PaymentRow], connected: &Connected) -> HttpResponse {
+    const HEADS: [&str; 17] = [
+        "payment",
+        "museum",
+        "opened_at",
+        "channel",
+        "gateway",
+        "notice_number",
+        "order",
+        "quote",
+        "subject",
+        "amount",
+        "due_at",
+        "state",
+        "paid_at",
+        "received",
+        "owed",
+        "paid_back",
+        "disputed",
+    ];
+    let mut table = CsvWriter::new(CsvForm::ITALIAN, HEADS);
+    for row in rows {
+        let item = PaymentItem::new(row.clone(), connected);
+        let euros = |cents| CsvCell::Euros(Cents::new(cents));
+        table.row([
+            CsvCell::Text(&item.payment),
+            CsvCell::Count(i64::from(item.museum)),
+            CsvCell::Instant(row.opened_at),
+            CsvCell::Text(&item.channel),
+            CsvCell::Text(&item.gateway),
+            CsvCell::Text(item.notice_number.as_deref().unwrap_or_default()),
+            CsvCell::Text(&item.order),
+            CsvCell::Text(&item.quote),
+            CsvCell::Text(&item.subject),
+            euros(row.amount_cents),
+            CsvCell::Instant(row.due_at),
+            CsvCell::Text(&item.state),
+            row.paid_at.map_or(CsvCell::Empty, CsvCell::Instant),
+            euros(row.received_cents),
+            euros(row.owed_cents),
+            euros(row.paid_back_cents),
+            CsvCell::Count(i64::from(row.disputed)),
+        ]);
+    }
+    csv_answer(table.take())
+}
+
+/// Read a payment.
+///
+/// As it is now: what is due, what came, what became of the places and what goes back.
+#[utoipa::path(
+    tag = "Payments", operation_id = "get_payment", security(("key" = ["book"])),
+    params(("payment" = String, Path, description = "The payment")),
+    responses((status = 200, description = "The payment", body = PaymentView), crate::openapi::Problems),
+)]
+#[get("/payments/{payment}")]
+pub async fn get(node: web::Data<Node>, connected: Connected, caller: Caller, payment: web::Path<PaymentId>) -> Result<HttpResponse, Problem> {
+    caller.may(Scope::Book)?;
+    let id = payment.into_inner();
+    let mut view = view(&node, &caller, &connected, id).await?;
+    if caller.may(Scope::Settle).is_ok() {
+        view.ledger = Some(ledger_of(&node, id).await?);
+    }
+    Ok(HttpResponse::Ok().json(view))
+}
+
+/// What all records of a payment post.
+async fn ledger_of(node: &Node, id: PaymentId) -> Result<Vec<LedgerLineView>, Problem> {
+    let failed = |error: tornello_actors::journal::JournalError| {
+        tracing::error!(%error, payment = %id, "the records of a payment cannot be read");
+        Problem::unavailable("the records cannot be read now")
+    };
+    let stream = StreamId::Payment(id);
+    let batches = node.journal().batches_of(stream, 0).await.map_err(failed)?;
+    let records = records::<payment::Event>(&batches, stream, 0).map_err(failed)?;
+    let payment = Payment::replay(id, &records);
+    let line = |record: &tornello_engine::record::Record<_>, line: ledger::Line| LedgerLineView {
+        seq: record.seq,
+        at: record.at.to_string(),
+        account: line.account,
+        amount_cents: line.amount_cents.get(),
+    };
+    Ok(records.iter().flat_map(|record| ledger::of_payment(&payment, record).into_iter().map(move |posted| line(record, posted))).collect())
+}
+
+/// Cancel a payment.
+///
+/// While it is not paid. The places stay held until their own end. Money that comes nevertheless is taken: it pays what is still to be had, or goes back.
+#[utoipa::path(
+    tag = "Payments", operation_id = "cancel_payment", security(("key" = ["book"])),
+    params(("payment" = String, Path, description = "The payment"), ("Idempotency-Key" = String, Header, description = "A new value for each request")),
+    responses((status = 200, description = "It is not to be paid any more", body = PaymentView), crate::openapi::Problems),
+)]
+#[post("/payments/{payment}/cancel")]
+pub async fn cancel(
+    node: web::Data<Node>,
+    connected: Connected,
+    caller: Caller,
+    key: IdempotencyKey,
+    payment: web::Path<PaymentId>,
+) -> Result<HttpResponse, Problem> {
+    const CAUSE: &str = "requested";
+    let id = payment.into_inner();
+    seen(&node, &caller, Scope::Book, id, |_, _| ()).await?;
+    let envelope = envelope(&node, &caller, &key, &["cancel payment", &id.to_string()], &(), &[], None)?;
+    let cause = CAUSE.parse().map_err(|_| Problem::invalid("cause"))?;
+    payments::cancel(&node, id, envelope, caller.owner(), cause).await?;
+    Ok(HttpResponse::Ok().json(view(&node, &caller, &connected, id).await?))
+}
+
+/// Lead a payer to a payment page.
+///
+/// For a payment that has a notice and can be paid. Each call makes a new link to the same notice.
+#[utoipa::path(
+    tag = "Payments", operation_id = "open_checkout", security(("key" = ["book"])),
+    request_body(content = ReturnUrlsForm, example = json!({"ok": "https://tickets.example.it/paid", "cancel": "https://tickets.example.it/cancelled", "error": "https://tickets.example.it/error"})),
+    params(("payment" = String, Path, description = "The payment"), ("Idempotency-Key" = String, Header, description = "A new value for each request")),
+    responses((status = 200, description = "Where to send the browser: `checkout_url`", body = PaymentView), crate::openapi::Problems),
+)]
+#[post("/payments/{payment}/checkout")]
+pub async fn checkout(
+    node: web::Data<Node>,
+    connected: Connected,
+    caller: Caller,
+    _key: IdempotencyKey,
+    payment: web::Path<PaymentId>,
+    form: web::Json<ReturnUrlsForm>,
+) -> Result<HttpResponse, Problem> {
+    let id = payment.into_inner();
+    let mut view = view(&node, &caller, &connected, id).await?;
+    if connected.0.as_ref().is_none_or(|pagopa| !pagopa.has_checkout()) {
+        return Err(gateway_off("This installation has no payment pages."));
+    }
+    view.checkout_url = Some(page_for(&node, id, &form).await?);
+    Ok(HttpResponse::Ok().json(view))
+}
+
+/// Take a payment in at a desk.
+///
+/// The whole amount, whatever way it was begun on: a notice is closed at pagoPA as paid elsewhere. One that is paid already is not taken a second time.
+#[utoipa::path(
+    tag = "Payments", operation_id = "pay_at_desk", security(("key" = ["desk"])), request_body = DeskForm,
+    params(("payment" = String, Path, description = "The payment"), ("Idempotency-Key" = String, Header, description = "A new value for each request")),
+    responses((status = 200, description = "It is paid", body = PaymentView), crate::openapi::Problems),
+)]
+#[post("/payments/{payment}/desk")]
+pub async fn pay_at_desk(
+    node: web::Data<Node>,
+    connected: Connected,
+    caller: Caller,
+    _key: IdempotencyKey,
+    payment: web::Path<PaymentId>,
+    form: web::Json<DeskForm>,
+) -> Result<HttpResponse, Problem> {
+    let (id, source) = (payment.into_inner(), form.source()?);
+    let known = source.clone();
+    let is_new = seen(&node, &caller, Scope::Desk, id, move |payment, _| match payment.stage() {
+        Stage::Paid { .. } => payment.receipts().iter().all(|receipt| receipt.source != known).then_some(false),
+        _ => Some(true),
+    });
+    // A desk that repeats itself is answered again; one that would take money for what is paid is stopped before it does.
+    if is_new.await? == Some(false) {
+        return Err(payment::Refusal::AlreadyPaid.into());
+    }
+    let node = node.into_inner();
+    receive_at_desk(&node, id, source).await?;
+    payments::drive(&node, id).await.or_else(under_way)?;
+    Ok(HttpResponse::Ok().json(view(&node, &caller, &connected, id).await?))
+}
+
+/// A dispute.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DisputeForm {
+    /// Why, in one word.
+    #[schema(value_type = String, max_length = 23, examples("not_recognised"))]
+    pub reason: Code,
+    /// The case, as the other side knows it: no name of a person.
+    #[schema(min_length = 1, max_length = 200, examples("CASE-17"))]
+    pub reference: String,
+}
+
+/// How a dispute ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ResolveForm {
+    /// Whether the payer was found to be right.
+    pub upheld: bool,
+}
+
+/// Note that a payment is contested.
+#[utoipa::path(
+    tag = "Payments", operation_id = "dispute_payment", security(("key" = ["settle"])), request_body = DisputeForm,
+    params(("payment" = String, Path, description = "The payment"), ("Idempotency-Key" = String, Header, description = "A new value for each request")),
+    responses((status = 200, description = "It is noted", body = PaymentView), crate::openapi::Problems),
+)]
+#[post("/payments/{payment}/disputes")]
+pub async fn dispute(
+    node: web::Data<Node>,
+    connected: Connected,
+    caller: Caller,
+    key: IdempotencyKey,
+    payment: web::Path<PaymentId>,
+    form: web::Json<DisputeForm>,
+) -> Result<HttpResponse, Problem> {
+    let id = payment.into_inner();
+    seen(&node, &caller, Scope::Settle, id, |_, _| ()).await?;
+    let envelope = envelope(&node, &caller, &key, &["dispute", &id.to_string()], &*form, &[], None)?;
+    let DisputeForm { reason, reference } = form.into_inner();
+    node.payment(id, envelope, Command::Dispute { reason, reference }).await?;
+    Ok(HttpResponse::Ok().json(view(&node, &caller, &connected, id).await?))
+}
+
+/// Note how a dispute ended.
+#[utoipa::path(
+    tag = "Payments", operation_id = "resolve_dispute", security(("key" = ["settle"])), request_body = ResolveForm,
+    params(("payment" = String, Path, description = "The payment"), ("Idempotency-Key" = String, Header, description = "A new value for each request")),
+    responses((status = 200, description = "It is noted", body = PaymentView), crate::openapi::Problems),
+)]
+#[post("/payments/{payment}/disputes/resolve")]
+pub async fn resolve(
+    node: web::Data<Node>,
+    connected: Connected,
+    caller: Caller,
+    key: IdempotencyKey,
+    payment: web::Path<PaymentId>,
+    form: web::Json<ResolveForm>,
+) -> Result<HttpResponse, Problem> {
+    let id = payment.into_inner();
+    seen(&node, &caller, Scope::Settle, id, |_, _| ()).await?;
+    let envelope = envelope(&node, &caller, &key, &["resolve dispute", &id.to_string()], &*form, &[], None)?;
+    node.payment(id, envelope, Command::ResolveDispute { upheld: form.upheld }).await?;
+    Ok(HttpResponse::Ok().json(view(&node, &caller, &connected, id).await?))
+}

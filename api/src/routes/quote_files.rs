@@ -1,0 +1,231 @@
+//! The documents of a quote: the quote itself, to be signed, and the tickets of all its parts. What they say is looked up here; how they look is known to `print`.
+
+use actix_web::http::header;
+use actix_web::{HttpResponse, get, web};
+use tornello_actors::museums::Known;
+use tornello_actors::node::Node;
+use tornello_engine::calendar;
+use tornello_engine::ids::{Code, QuoteId};
+use tornello_engine::institution::Institution;
+use tornello_engine::quote::pricing::fee_code;
+use tornello_engine::quote::{About, Conditions, Extra, GroupPolicy, Kind, Offer, Part, Quote, Refusal, Stage};
+use tornello_engine::text::Text;
+use tornello_engine::time::Timestamp;
+
+use crate::auth::{Caller, Scope};
+use crate::print::{Letterhead, PrintedQuote, QuotedExtra, QuotedPart, QuotedPeople, TICKETS_MAX, quote_pdf, tickets_pdf};
+use crate::problem::Problem;
+use crate::routes::files;
+use crate::routes::payments::Connected;
+use crate::routes::quotes::seen;
+use crate::routes::tickets::{File, Issued, PdfQuery, category_name, document, drawn};
+
+/// A quote to print and sign, A4.
+///
+/// The revision in force, with its deadlines; of a draft without them.
+#[utoipa::path(
+    tag = "Quotes", operation_id = "get_quote_pdf", security(("key" = ["quote"])),
+    params(("quote" = String, Path, description = "The quote")),
+    responses((status = 200, description = "The quote", body = File, content_type = "application/pdf"), crate::openapi::Problems),
+)]
+#[get("/quotes/{quote}/quote.pdf")]
+pub async fn quote_document(node: web::Data<Node>, connected: Connected, caller: Caller, quote: web::Path<QuoteId>) -> Result<HttpResponse, Problem> {
+    let id = quote.into_inner();
+    let quote = seen(&node, &caller, Scope::Quote, id).await?;
+    let printed = printed(&node, &connected, &quote).await?;
+    Ok(document(&format!("preventivo-{id}"), drawn(move || quote_pdf(&printed)).await?))
+}
+
+async fn printed(node: &Node, connected: &Connected, quote: &Quote) -> Result<PrintedQuote, Problem> {
+    let (Some(about), Some(offer)) = (quote.about(), quote.offer()) else { return Err(Problem::not_found()) };
+    let known = node.museums().get(about.museum).ok_or_else(Problem::not_found)?;
+    let profile = known.museum.profile().ok_or_else(Problem::not_found)?;
+    let (contact, contact_address) = match about.contact {
+        Some(person) => contact(node, person).await?,
+        None => (String::new(), String::new()),
+    };
+    let creditor = connected.0.as_ref().and_then(|pagopa| pagopa.settings().creditor_of_museum(about.museum));
+    let day = offer.day().unwrap_or_default();
+    let (_, policy) = known.museum.group_policy_on(day);
+    let escorts = policy.terms(about.kind).escorts.map(|escorts| escorts.category);
+    let is_escort = |category: Code| Some(category) == escorts;
+    let free_escorts =
+        offer.parts.iter().flat_map(|part| &part.lines).filter(|line| is_escort(line.category)).map(|line| u32::from(line.count)).sum();
+    let written_at = quote.drafted().map_or_else(|| node.now(), |(_, at)| at.max(quote.since()));
+    let (payment_it, payment_en) = payment_words(quote.conditions());
+    Ok(PrintedQuote {
+        issuer: Letterhead {
+            name: creditor.map_or_else(|| profile.name.clone(), |creditor| creditor.company_name.clone()),
+            office: "Ufficio Gruppi · Group office".to_owned(),
+            address: profile.city.clone(),
+            fiscal_code: creditor.map(|creditor| creditor.fiscal_code.to_string()).unwrap_or_default(),
+            contact: String::new(),
+        },
+        number: quote.id().to_string(),
+        revision: quote.revision(),
+        issued_on: calendar::local_day(written_at),
+        museum: profile.name.clone(),
+        visit: visit_words(about.kind).to_owned(),
+        institution: institution_words(about),
+        institution_code: codes_words(&about.institution),
+        contact,
+        contact_address,
+        parts: offer.parts.iter().map(|part| quoted_part(&known, part)).collect(),
+        extras: offer.extras.iter().flat_map(|extra| quoted_extras(&policy, extra)).collect(),
+        fee: offer.fee.as_ref().filter(|fee| fee.count > 0).and_then(|fee| quoted_extras(&policy, fee).into_iter().next()),
+        free_escorts,
+        sign_by: quote.conditions().map(|conditions| last_day(conditions.sign_by)),
+        pay_by: quote.conditions().filter(|_| !offer.total_cents.is_zero()).map(|conditions| last_day(conditions.pay_by)),
+        payment_it,
+        payment_en,
+        conditions: conditions(offer, &policy, quote.conditions()),
+    })
+}
+
+/// The name of a person, and how to reach them, while both are known.
+async fn contact(node: &Node, person: tornello_engine::ids::PersonId) -> Result<(String, String), Problem> {
+    let Some(contact) = files(node)?.people.get(person).await? else { return Ok((String::new(), String::new())) };
+    let reach = [contact.email(), contact.phone().unwrap_or_default()].into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>().join(" · ");
+    Ok((format!("{} {}", contact.given_name(), contact.family_name()), reach))
+}
+
+/// The day that ends at an instant, or in which it lies.
+fn last_day(until: Timestamp) -> jiff::civil::Date {
+    calendar::local_day(until.plus_seconds(-1))
+}
+
+const fn visit_words(kind: Kind) -> &'static str {
+    match kind {
+        Kind::School => "Visita d'istruzione · School visit",
+        Kind::TourOperator => "Gruppo di operatore turistico · Tour operator's group",
+        Kind::Company => "Gruppo aziendale · Company group",
+        Kind::Association => "Gruppo di associazione · Association",
+        Kind::Other => "Visita di gruppo · Group visit",
+    }
+}
+
+/// Who they are, as far as it is known without names of persons.
+fn institution_words(about: &About) -> String {
+    match (about.account, about.institution.ipa) {
+        (Some(account), _) => account.to_string(),
+        (None, Some(ipa)) => ipa.to_string(),
+        (None, None) => "—".to_owned(),
+    }
+}
+
+fn codes_words(institution: &Institution) -> String {
+    let fiscal_code = institution.fiscal_code.map(|code| format!("C.F. {code}"));
+    let vat = institution.vat.map(|code| format!("P. IVA {code}"));
+    fiscal_code.into_iter().chain(vat).collect::<Vec<_>>().join(" · ")
+}
+
+fn quoted_part(known: &Known, part: &Part) -> QuotedPart {
+    let day = calendar::local_day(part.slot.start());
+    let end = known.museum.opening(part.slot).map_or_else(|| part.slot.start(), |opening| opening.end);
+    let route = known.museum.plan_on(day).and_then(|(_, plan)| plan.route(part.slot.route()));
+    let people = |line: &tornello_engine::slot::Line| {
+        let name = category_name(known, part.slot, line.category);
+        QuotedPeople { category_it: name.it, category_en: name.en, count: u32::from(line.count), price: line.price_cents }
+    };
+    QuotedPart {
+        day,
+        enter_from: calendar::local(part.slot.start()).time(),
+        enter_until: calendar::local(end).time(),
+        route: route.map(|route| route.name.it.clone()).unwrap_or_default(),
+        people: part.lines.iter().map(people).collect(),
+    }
+}
+
+/// An extra, and beside it those of it that cost nothing.
+fn quoted_extras(policy: &GroupPolicy, extra: &Extra) -> Vec<QuotedExtra> {
+    let ruled = policy.extras.iter().find(|ruled| ruled.code == extra.code).map(|ruled| ruled.name.clone());
+    let name = match ruled {
+        Some(name) => name,
+        None if extra.code == fee_code() => Text::new("Diritto di prenotazione", "Booking fee"),
+        None => Text::new(extra.code.as_str(), extra.code.as_str()),
+    };
+    let free = tornello_engine::money::Cents::ZERO;
+    let paid = QuotedExtra { name_it: name.it.clone(), name_en: name.en.clone(), count: extra.count, price: extra.price_cents };
+    let gift = QuotedExtra { name_it: format!("{} (gratuiti)", name.it), name_en: format!("{} (free)", name.en), count: extra.free, price: free };
+    [paid, gift].into_iter().filter(|extra| extra.count > 0).collect()
+}
+
+fn payment_words(conditions: Option<&Conditions>) -> (String, String) {
+    match conditions.and_then(|conditions| conditions.desk_by) {
+        Some(_) => ("Avviso pagoPA, oppure in cassa.".to_owned(), "By pagoPA notice, or at the ticket desk.".to_owned()),
+        None => ("Avviso pagoPA, oppure su conto convenzionato.".to_owned(), "By pagoPA notice, or on an account by agreement.".to_owned()),
+    }
+}
+
+/// What holds between the museum and the group, by its rules.
+fn conditions(offer: &Offer, policy: &GroupPolicy, conditions: Option<&Conditions>) -> Vec<Text> {
+    let mut texts = vec![Text::new(
+        "I posti sono riservati dall'invio del preventivo fino alla scadenza per la firma; se il modulo firmato non torna in tempo, tornano liberi.",
+        "Places are kept from the sending of this quote until the deadline for its signature; if the signed form is not back in time, they are free again.",
+    )];
+    if !offer.total_cents.is_zero() {
+        texts.push(Text::new(
+            &format!(
+                "Il pagamento deve avvenire almeno {} giorni lavorativi prima della visita, esclusi quelli del pagamento e della visita.",
+                policy.payment_working_days
+            ),
+            &format!(
+                "Payment is due at least {} working days before the visit, the days of payment and visit excluded.",
+                policy.payment_working_days
+            ),
+        ));
+    }
+    if conditions.is_some_and(|conditions| conditions.confirmation) {
+        texts.push(Text::new("La prenotazione vale solo dopo la conferma dell'ufficio.", "The booking holds only once the office has confirmed it."));
+    }
+    texts.push(Text::new(
+        &format!(
+            "Ogni gruppo entra insieme, al massimo {} persone, con un accompagnatore responsabile; chi arriva tardi perde la precedenza.",
+            policy.group_max
+        ),
+        &format!("Each group enters together, {} people at most, with a leader who answers for it; who comes late loses priority.", policy.group_max),
+    ));
+    texts
+}
+
+/// All tickets of a quote to print, A4, two to a sheet.
+///
+/// Those of all parts that still stand, at most 60 in one file; if there are more, the header `Link` names the next file (`rel="next"`).
+#[utoipa::path(
+    tag = "Quotes", operation_id = "get_quote_tickets_pdf", security(("key" = ["quote"])),
+    params(("quote" = String, Path, description = "The quote"), PdfQuery),
+    responses((status = 200, description = "The tickets", body = File, content_type = "application/pdf"), crate::openapi::Problems),
+)]
+#[get("/quotes/{quote}/tickets.pdf")]
+pub async fn tickets_document(
+    node: web::Data<Node>,
+    caller: Caller,
+    quote: web::Path<QuoteId>,
+    query: web::Query<PdfQuery>,
+) -> Result<HttpResponse, Problem> {
+    let (id, from) = (quote.into_inner(), usize::from(query.from()));
+    let quote = seen(&node, &caller, Scope::Quote, id).await?;
+    let Stage::Ticketed { sales, .. } = quote.stage() else { return Err(Refusal::WrongState { status: quote.status() }.into()) };
+    let mut issued = Vec::new();
+    for &sale in sales {
+        issued.extend(
+            node.look(sale.slot(), move |slot| slot.sale_of(sale).map(|found| Issued::standing(slot.opening(), found, sale, 0)))
+                .await?
+                .unwrap_or_default(),
+        );
+    }
+    let known = quote.about().and_then(|about| node.museums().get(about.museum)).ok_or_else(Problem::not_found)?;
+    let next = (issued.len() > from + TICKETS_MAX).then(|| format!("</v1/quotes/{id}/tickets.pdf?from={}>; rel=\"next\"", from + TICKETS_MAX));
+    let mut printed = Vec::new();
+    for ticket in issued.iter().skip(from).take(TICKETS_MAX) {
+        printed.push(ticket.printed(&node, &known).await?);
+    }
+    if printed.is_empty() {
+        return Err(tornello_engine::slot::Refusal::TicketCancelled.into());
+    }
+    let mut response = document(&format!("biglietti-{id}"), drawn(move || tickets_pdf(&printed)).await?);
+    if let Some(link) = next.and_then(|link| header::HeaderValue::from_str(&link).ok()) {
+        response.headers_mut().insert(header::LINK, link);
+    }
+    Ok(response)
+}

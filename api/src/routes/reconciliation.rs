@@ -1,0 +1,352 @@
+//! Reconciliation: what banks report of the money they send, held against the receipts that came and the lines of the bank's statement.
+
+use std::sync::Arc;
+
+use actix_web::{HttpResponse, get, post, web};
+use futures_util::StreamExt;
+use jiff::ToSpan;
+use jiff::civil::Date;
+use serde::{Deserialize, Serialize};
+use tornello_actors::keys::Museums;
+use tornello_actors::node::Node;
+use tornello_engine::calendar;
+use tornello_engine::ids::PaymentId;
+use tornello_engine::money::Cents;
+
+use crate::auth::{Caller, Scope};
+use crate::bank::statement::STATEMENT_BYTES_MAX;
+use crate::pagopa::fdr::{self, FLOW_MAX, Flow, KnownReceipt, Match, Quarantine, Reading, Taken, Transfer};
+use crate::pagopa::gateway::Pagopa;
+use crate::pagopa::reconciliation::{Reconciliation, TakeError, known, payment_of};
+use crate::problem::Problem;
+use crate::routes::files;
+use crate::routes::payments::Connected;
+
+/// What was taken in so far, if there is a data folder to keep it.
+pub type Kept = web::ThinData<Option<Arc<Reconciliation>>>;
+
+/// The days that a report covers if the caller does not say, up to today.
+const DAYS: i64 = 30;
+/// The most flows of one report.
+const FLOWS_MAX: usize = 500;
+/// The most receipts that a report looks through for those that no flow has.
+const RECEIPTS_MAX: u32 = 50_000;
+
+/// The connection, for keys that are good for all museums: a flow is over all that a creditor was paid.
+fn open<'a>(caller: &Caller, connected: &'a Connected, kept: &'a Kept) -> Result<(&'a Pagopa, &'a Reconciliation), Problem> {
+    caller.may(Scope::Settle)?;
+    if caller.0.museums != Museums::All {
+        return Err(Problem::not_found());
+    }
+    match (&connected.0, &kept.0) {
+        (Some(pagopa), Some(kept)) => Ok((pagopa, kept)),
+        _ => Err(Problem::not_found()),
+    }
+}
+
+async fn body(mut payload: web::Payload, max: usize) -> Result<Vec<u8>, Problem> {
+    let mut body = Vec::new();
+    while let Some(chunk) = payload.next().await {
+        let chunk = chunk.map_err(|_| Problem::malformed("the body cannot be read to its end"))?;
+        if body.len() + chunk.len() > max {
+            return Err(Problem::too_large(max));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
+}
+
+impl From<TakeError> for Problem {
+    fn from(error: TakeError) -> Self {
+        match error {
+            TakeError::Flow(_) | TakeError::Receiver(_) | TakeError::Statement(_) => Self::invalid(error.to_string()),
+            TakeError::File(error) => {
+                tracing::error!(%error, "a flow or statement cannot be kept");
+                Self::unavailable("the file cannot be kept now")
+            }
+            TakeError::Payment(failure) => failure.into(),
+        }
+    }
+}
+
+/// Which issue of a flow this is.
+#[derive(Debug, Clone, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct FlowQuery {
+    /// The revision, as the platform's REST interface names it; 0 if not said. Of several issues the last one counts.
+    #[serde(default)]
+    revision: u32,
+}
+
+/// What a flow did.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+pub struct FlowTaken {
+    /// `new`, `same`, `replaced` or `outdated`.
+    taken: &'static str,
+    /// How many payments were told of it now.
+    reported: u32,
+    /// How many were paid by it, because no receipt had come.
+    paid: u32,
+}
+
+/// Take a reporting flow in.
+///
+/// A FlussoRiversamento document. It is kept as it came, and doing it again changes nothing. A payment that it names and that has no such receipt is paid by it: its
+/// receipt says `report`.
+#[utoipa::path(
+    tag = "Reconciliation", operation_id = "take_flow", security(("key" = ["settle"])), params(FlowQuery),
+    request_body(content = String, content_type = "application/xml", example = "<FlussoRiversamento/>"),
+    responses((status = 200, description = "It is taken in", body = FlowTaken), crate::openapi::Problems),
+)]
+#[post("/reconciliation/flows")]
+pub async fn take_flow(
+    node: web::Data<Node>,
+    connected: Connected,
+    kept: Kept,
+    caller: Caller,
+    query: web::Query<FlowQuery>,
+    payload: web::Payload,
+) -> Result<HttpResponse, Problem> {
+    let (pagopa, kept) = open(&caller, &connected, &kept)?;
+    let document = body(payload, FLOW_MAX).await?;
+    let done = kept.take_flow(&node.into_inner(), pagopa.settings(), &document, query.revision).await?;
+    let taken = match done.taken {
+        Taken::New => "new",
+        Taken::Same => "same",
+        Taken::Replaced => "replaced",
+        Taken::Outdated => "outdated",
+    };
+    Ok(HttpResponse::Ok().json(FlowTaken { taken, reported: done.reported, paid: done.paid }))
+}
+
+/// What a statement brought.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+pub struct StatementTaken {
+    /// How many lines of money that came in are new.
+    lines: usize,
+}
+
+/// Take a bank's statement in.
+///
+/// As CSV or camt.053. It is kept as it came; a line that is known counts once.
+#[utoipa::path(
+    tag = "Reconciliation", operation_id = "take_statement", security(("key" = ["settle"])),
+    request_body(content = String, content_type = "text/csv", example = "nothing"),
+    responses((status = 200, description = "It is taken in", body = StatementTaken), crate::openapi::Problems),
+)]
+#[post("/reconciliation/statements")]
+pub async fn take_statement(connected: Connected, kept: Kept, caller: Caller, payload: web::Payload) -> Result<HttpResponse, Problem> {
+    let (_, kept) = open(&caller, &connected, &kept)?;
+    let lines = kept.take_statement(&body(payload, STATEMENT_BYTES_MAX).await?).await?;
+    Ok(HttpResponse::Ok().json(StatementTaken { lines }))
+}
+
+/// Which flows to report on.
+#[derive(Debug, Clone, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct ReportQuery {
+    /// From this day of settlement on; 30 days before `to` if not said.
+    #[param(value_type = Option<String>, format = Date)]
+    from: Option<Date>,
+    /// Until this day, which counts; today if not said.
+    #[param(value_type = Option<String>, format = Date)]
+    to: Option<Date>,
+}
+
+/// What matches, and what does not.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+pub struct ReportView {
+    /// From this day of settlement on.
+    from: String,
+    /// Until this day.
+    to: String,
+    /// The flows, up to 500.
+    flows: Vec<FlowView>,
+    /// Lines of the bank that quote a flow which was not taken in.
+    lines_without_flow: Vec<LineView>,
+    /// Receipts that no flow has, though it is due: two working days after they were paid.
+    receipts_without_flow: Vec<ReceiptView>,
+}
+
+/// How a flow stands.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+pub struct FlowView {
+    /// Its name, which the transfer quotes.
+    flow: String,
+    /// Who sends the money.
+    sender: String,
+    /// The creditor that it is for.
+    receiver: String,
+    /// Which issue counts.
+    revision: u32,
+    /// When the transfer was made.
+    settled_on: String,
+    /// What it says that it makes, in euro cents.
+    total_cents: i64,
+    /// How many payments it says that it has.
+    payments: u64,
+    /// `sound`, `added` (revoked payments were added to the total: look at them), or why it is set aside: `total`, `count`, `repeated` or `receiver`.
+    reading: &'static str,
+    /// `came`, `missing` or `differs`.
+    transfer: &'static str,
+    /// The lines of the bank that quote it.
+    lines: Vec<String>,
+    /// How many of its payments are as we know them.
+    matched: usize,
+    /// The others.
+    unmatched: Vec<UnmatchedView>,
+}
+
+/// A payment of a flow that is not as we know it.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+pub struct UnmatchedView {
+    /// Which notice.
+    iuv: String,
+    /// Which payment of it: the id of the receipt.
+    iur: String,
+    /// Our payment, if it is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    payment: Option<String>,
+    /// How much, in euro cents.
+    amount_cents: i64,
+    /// `paid_by_report` (no receipt came), `amount_differs`, `revoked`, `no_such_transfer` or `unknown`.
+    what: &'static str,
+}
+
+/// A line of the bank.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+pub struct LineView {
+    /// The bank's name of it.
+    line: String,
+    /// The flow that it quotes.
+    flow: String,
+    /// How much came, in euro cents.
+    amount_cents: i64,
+}
+
+/// A receipt that is not reported.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+pub struct ReceiptView {
+    /// Its payment.
+    payment: String,
+    /// Its id.
+    receipt: String,
+    /// How much, in euro cents.
+    amount_cents: i64,
+    /// When it was paid (RFC 3339, UTC).
+    paid_at: String,
+}
+
+/// Report on what matches and what does not.
+#[utoipa::path(
+    tag = "Reconciliation", operation_id = "get_reconciliation", security(("key" = ["settle"])), params(ReportQuery),
+    responses((status = 200, description = "The report", body = ReportView), crate::openapi::Problems),
+)]
+#[get("/reconciliation")]
+pub async fn get(
+    node: web::Data<Node>,
+    connected: Connected,
+    kept: Kept,
+    caller: Caller,
+    query: web::Query<ReportQuery>,
+) -> Result<HttpResponse, Problem> {
+    let (pagopa, kept) = open(&caller, &connected, &kept)?;
+    let today = calendar::local_day(node.now());
+    let to = query.to.unwrap_or(today);
+    let from = query.from.unwrap_or_else(|| to.saturating_sub(DAYS.days()));
+    let views = &files(&node)?.views;
+    views.reach(node.head().number).await;
+    let (flows, bank, _) = kept.kept().await;
+    let chosen = || flows.iter().filter(|flow| (from..=to).contains(&flow.settled_on)).take(FLOWS_MAX);
+    let mut seen = Vec::new();
+    for flow in chosen() {
+        let Some(creditor) = pagopa.settings().creditor_of_code(&flow.receiver) else { continue };
+        let mut named: Vec<PaymentId> = flow.payments.iter().filter_map(|reported| payment_of(creditor, &reported.iuv)).collect();
+        named.sort_unstable();
+        named.dedup();
+        let receipts = views.receipts_of(&named).await?;
+        let existing = views.existing(&named).await?;
+        let paid_by_report = receipts.iter().filter(|row| row.source == "report").map(|row| (row.payment, row.receipt.clone())).collect::<Vec<_>>();
+        let receipts = receipts.into_iter().map(|row| (row.payment, known_receipt(row.receipt, row.amount_cents, row.paid_at))).collect();
+        let found = fdr::reconcile(flow, creditor.fiscal_code, &bank, &known(creditor, receipts, &existing));
+        seen.push(flow_view(flow, &found, &paid_by_report));
+    }
+    let taken: std::collections::BTreeSet<&str> = flows.iter().map(|flow| flow.id.as_str()).collect();
+    let stray = |line: &fdr::BankLine| {
+        let flow = line.flow_id().filter(|flow| !taken.contains(flow.as_str()))?;
+        Some(LineView { line: line.id.clone(), flow, amount_cents: line.amount.get() })
+    };
+    let instant = |day: Date| calendar::instant(day.at(0, 0, 0, 0));
+    let rows = views.receipts_between(instant(from), instant(to.saturating_add(1.day())), RECEIPTS_MAX).await?;
+    let mut missing = Vec::new();
+    for creditor in pagopa.settings().creditors() {
+        let ours = rows.iter().filter(|row| row.payment.creditor() == creditor.number);
+        let receipts = ours.map(|row| (row.payment, known_receipt(row.receipt.clone(), row.amount_cents, row.paid_at))).collect();
+        let known = known(creditor, receipts, &[]);
+        missing.extend(fdr::unreported(&flows, &known, today).into_iter().map(|(payment, receipt)| ReceiptView {
+            payment: payment.to_string(),
+            receipt: receipt.id.clone(),
+            amount_cents: receipt.amount.get(),
+            paid_at: receipt.paid_at.to_string(),
+        }));
+    }
+    Ok(HttpResponse::Ok().json(ReportView {
+        from: from.to_string(),
+        to: to.to_string(),
+        flows: seen,
+        lines_without_flow: bank.iter().filter_map(stray).collect(),
+        receipts_without_flow: missing,
+    }))
+}
+
+fn known_receipt(id: String, amount_cents: i64, paid_at: tornello_engine::time::Timestamp) -> KnownReceipt {
+    KnownReceipt { id, amount: Cents::new(amount_cents), paid_at }
+}
+
+fn flow_view(flow: &Flow, report: &fdr::Report, paid_by_report: &[(PaymentId, String)]) -> FlowView {
+    let reading = match report.reading {
+        Ok(Reading::Subtracted) => "sound",
+        Ok(Reading::Added) => "added",
+        Err(Quarantine::Total) => "total",
+        Err(Quarantine::Count) => "count",
+        Err(Quarantine::Repeated) => "repeated",
+        Err(Quarantine::Receiver) => "receiver",
+    };
+    let (transfer, lines) = match &report.transfer {
+        Transfer::Came { line } => ("came", vec![line.clone()]),
+        Transfer::Missing => ("missing", Vec::new()),
+        Transfer::Differs { lines, .. } => ("differs", lines.clone()),
+    };
+    let unmatched = |(reported, found): (&fdr::Reported, &Match)| {
+        let (payment, what) = match *found {
+            Match::Received { payment } if paid_by_report.iter().any(|(of, iur)| *of == payment && *iur == reported.iur) => {
+                (Some(payment), "paid_by_report")
+            }
+            Match::Received { .. } => return None,
+            Match::WithoutReceipt { payment } => (Some(payment), "paid_by_report"),
+            Match::AmountDiffers { payment, .. } => (Some(payment), "amount_differs"),
+            Match::Revoked { payment } => (Some(payment), "revoked"),
+            Match::NoSuchTransfer { payment } => (Some(payment), "no_such_transfer"),
+            Match::Unknown => (None, "unknown"),
+        };
+        let payment = payment.map(|payment| payment.to_string());
+        Some(UnmatchedView { iuv: reported.iuv.clone(), iur: reported.iur.clone(), payment, amount_cents: reported.amount.get(), what })
+    };
+    let others: Vec<UnmatchedView> = flow.payments.iter().zip(&report.payments).filter_map(unmatched).collect();
+    FlowView {
+        flow: flow.id.clone(),
+        sender: flow.sender.clone(),
+        receiver: flow.receiver.clone(),
+        revision: flow.revision,
+        settled_on: flow.settled_on.to_string(),
+        total_cents: flow.total.get(),
+        payments: flow.count,
+        reading,
+        transfer,
+        lines,
+        matched: report.payments.len() - others.len(),
+        unmatched: others,
+    }
+}

@@ -1,0 +1,674 @@
+//! Refunds: money that goes back. pagoPA has no way to pay back, so what is not a voucher's is a task for an operator: name the account, send it to the bank with
+//! others as a SEPA file, and note what the bank says; or pay it out at a till.
+
+use std::fmt;
+use std::str::FromStr;
+
+use actix_web::http::header::{self, HeaderValue};
+use actix_web::middleware::Compress;
+use actix_web::{HttpRequest, HttpResponse, get, post, put, web};
+use jiff::civil::Date;
+use serde::{Deserialize, Serialize};
+use tornello_actors::digest::digest;
+use tornello_actors::failure::Failure;
+use tornello_actors::node::Node;
+use tornello_actors::people::{Contact, Payee};
+use tornello_actors::views::payments::{BatchRow, RefundFilter, RefundRow, way};
+use tornello_engine::envelope::Envelope;
+use tornello_engine::iban::Iban;
+use tornello_engine::ids::{BadId, Code, KeyId, MuseumId, PaymentId, PersonId};
+use tornello_engine::money::Cents;
+use tornello_engine::payment::{self, Command, PaidBackBy, Refund, RefundState};
+use tornello_engine::slot::DeskMethod;
+use tornello_engine::time::Timestamp;
+
+use crate::auth::{Caller, Scope};
+use crate::bank::pain001::{self, Debtor, Initiation, Transfer};
+use crate::csv::{CsvCell, CsvForm, CsvWriter};
+use crate::problem::Problem;
+use crate::request::{IdempotencyKey, envelope};
+use crate::routes::payments::{csv_answer, museums, seen, wants_csv};
+use crate::routes::people;
+use crate::routes::{files, page, page_size};
+
+/// How many refunds one file takes at most.
+const TRANSFERS_MAX: u32 = 1_000;
+
+/// A refund: its payment and its number in it, as `0r2e000102r4e-0`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RefundId {
+    /// The payment.
+    pub payment: PaymentId,
+    /// Its number in the payment, from 0.
+    pub number: u32,
+}
+
+impl fmt::Display for RefundId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.payment, self.number)
+    }
+}
+
+/// Text that is not the id of a refund.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not the id of a refund: a payment's, a hyphen and a number are expected")]
+pub struct BadRefundId;
+
+impl From<BadId> for BadRefundId {
+    fn from(_: BadId) -> Self {
+        Self
+    }
+}
+
+impl FromStr for RefundId {
+    type Err = BadRefundId;
+    fn from_str(text: &str) -> Result<Self, BadRefundId> {
+        let (payment, number) = text.split_once('-').ok_or(BadRefundId)?;
+        let plain = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()) && (number == "0" || !number.starts_with('0'));
+        let number = number.parse().ok().filter(|_| plain).ok_or(BadRefundId)?;
+        Ok(Self { payment: payment.parse()?, number })
+    }
+}
+
+impl Serialize for RefundId {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for RefundId {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+/// Money that goes back.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+pub struct RefundView {
+    /// Its id.
+    refund: String,
+    /// Its payment.
+    payment: String,
+    /// The museum that the money belonged to.
+    museum: u16,
+    /// How much, in euro cents.
+    amount_cents: i64,
+    /// `amount_too_small`, `excess`, `double_payment`, `unfulfilled`, `extras` or `cancelled`.
+    why: &'static str,
+    /// `open`, `exported` or `paid_back`.
+    state: &'static str,
+    /// Since when it is known (RFC 3339, UTC).
+    opened_at: String,
+    /// The file with which it went to the bank, while it is there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    batch: Option<Code>,
+    /// On which way it was paid back: `transfer`, `till` or `voucher`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    way: Option<&'static str>,
+    /// The bank's or desk's reference, once it is paid back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reference: Option<String>,
+    /// On which day it was paid back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = Date)]
+    executed_on: Option<Date>,
+    /// Why the bank returned it last, in one word.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    returned: Option<Code>,
+    /// Whom it goes to, kept apart under this number.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    payee: Option<String>,
+    /// The account that it goes to, its middle left out; only where one refund is read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    account: Option<String>,
+}
+
+impl RefundView {
+    /// A refund as it is now.
+    #[must_use]
+    pub fn new(payment: PaymentId, museum: MuseumId, refund: &Refund) -> Self {
+        let (state, batch, paid_back) = match &refund.state {
+            RefundState::Open => ("open", None, None),
+            RefundState::Exported { batch } => ("exported", Some(*batch), None),
+            RefundState::PaidBack { by, reference, executed_on } => ("paid_back", None, Some((way(*by), reference.clone(), *executed_on))),
+        };
+        Self {
+            refund: RefundId { payment, number: refund.number }.to_string(),
+            payment: payment.to_string(),
+            museum: museum.0,
+            amount_cents: refund.amount_cents.get(),
+            why: refund.why.name(),
+            state,
+            opened_at: refund.opened_at.to_string(),
+            batch,
+            way: paid_back.as_ref().map(|(way, ..)| *way),
+            reference: paid_back.as_ref().map(|(_, reference, _)| reference.clone()),
+            executed_on: paid_back.map(|(.., day)| day),
+            returned: refund.returned,
+            payee: refund.payee.map(|payee| payee.to_string()),
+            account: None,
+        }
+    }
+}
+
+/// A refund in a list.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+pub struct RefundItem {
+    /// Its id.
+    refund: String,
+    /// Its payment.
+    payment: String,
+    /// The museum that the money belonged to.
+    museum: u16,
+    /// Since when it is known (RFC 3339, UTC).
+    opened_at: String,
+    /// How much, in euro cents.
+    amount_cents: i64,
+    /// `amount_too_small`, `excess`, `double_payment`, `unfulfilled`, `extras` or `cancelled`.
+    why: String,
+    /// `open`, `exported` or `paid_back`.
+    state: String,
+    /// Since when (RFC 3339, UTC).
+    changed_at: String,
+    /// The file with which it went to the bank; empty if it is not there.
+    batch: String,
+    /// `transfer`, `till` or `voucher`; empty while it is owed.
+    way: String,
+    /// The bank's or desk's reference; empty while it is owed.
+    reference: String,
+    /// The day on which it was paid back; empty while it is owed.
+    executed_on: String,
+    /// Why the bank returned it last; empty if it did not.
+    returned: String,
+    /// Whether it is known whom it goes to.
+    has_payee: bool,
+}
+
+impl From<&RefundRow> for RefundItem {
+    fn from(row: &RefundRow) -> Self {
+        Self {
+            refund: RefundId { payment: row.payment, number: row.number }.to_string(),
+            payment: row.payment.to_string(),
+            museum: row.museum.0,
+            opened_at: row.opened_at.to_string(),
+            amount_cents: row.amount_cents,
+            why: row.why.clone(),
+            state: row.state.clone(),
+            changed_at: row.changed_at.to_string(),
+            batch: row.batch.clone(),
+            way: row.way.clone(),
+            reference: row.reference.clone(),
+            executed_on: row.executed_on.clone(),
+            returned: row.returned.clone(),
+            has_payee: !row.payee.is_empty(),
+        }
+    }
+}
+
+/// A page of refunds.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+pub struct RefundPage {
+    /// The refunds, by payment and number.
+    items: Vec<RefundItem>,
+    /// Where to go on; none on the last page.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_cursor: Option<String>,
+    /// The journal's batch up to which the list is complete.
+    as_of_batch: u64,
+}
+
+/// Which refunds to list; all conditions hold together.
+#[derive(Debug, Clone, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct RefundsQuery {
+    /// Only of this museum: its slug or number.
+    museum: Option<String>,
+    /// Only in this state: `open`, `exported` or `paid_back`.
+    state: Option<String>,
+    /// Where the page before said to go on.
+    #[param(value_type = Option<String>)]
+    cursor: Option<RefundId>,
+    /// How many at most: 50 if not said.
+    #[param(minimum = 1, maximum = 200)]
+    limit: Option<u32>,
+}
+
+/// List refunds.
+///
+/// From the read models: `as_of_batch` says how far. With `Accept: text/csv` the page is a table.
+#[utoipa::path(
+    tag = "Refunds", operation_id = "list_refunds", security(("key" = ["settle"])), params(RefundsQuery),
+    responses((status = 200, description = "A page of refunds", content((RefundPage = "application/json"), (String = "text/csv"))), crate::openapi::Problems),
+)]
+#[get("/refunds", wrap = "Compress::default()")]
+pub async fn list(node: web::Data<Node>, caller: Caller, request: HttpRequest, query: web::Query<RefundsQuery>) -> Result<HttpResponse, Problem> {
+    caller.may(Scope::Settle)?;
+    if query.state.as_deref().is_some_and(|state| !["open", "exported", "paid_back"].contains(&state)) {
+        return Err(Problem::invalid("state: open, exported or paid_back is expected"));
+    }
+    let filter = RefundFilter {
+        museums: museums(&node, &caller, Scope::Settle, query.museum.as_deref())?,
+        state: query.state.clone(),
+        with_payee: false,
+        after: query.cursor.map(|after| (after.payment, after.number)),
+    };
+    let (size, views) = (page_size(query.limit)?, &files(&node)?.views);
+    let as_of_batch = views.as_of_batch();
+    let (rows, more) = page(views.refunds(&filter, size + 1).await?, size);
+    if wants_csv(&request) {
+        return Ok(csv(&rows));
+    }
+    let items: Vec<RefundItem> = rows.iter().map(RefundItem::from).collect();
+    let next_cursor = items.last().filter(|_| more).map(|item| item.refund.clone());
+    Ok(HttpResponse::Ok().json(RefundPage { items, next_cursor, as_of_batch }))
+}
+
+fn csv(rows: &[RefundRow]) -> HttpResponse {
+    const HEADS: [&str; 11] = ["refund", "museum", "opened_at", "amount", "why", "state", "batch", "way", "reference", "executed_on", "returned"];
+    let mut table = CsvWriter::new(CsvForm::ITALIAN, HEADS);
+    for row in rows {
+        let item = RefundItem::from(row);
+        table.row([
+            CsvCell::Text(&item.refund),
+            CsvCell::Count(i64::from(item.museum)),
+            CsvCell::Instant(row.opened_at),
+            CsvCell::Euros(Cents::new(row.amount_cents)),
+            CsvCell::Text(&item.why),
+            CsvCell::Text(&item.state),
+            CsvCell::Text(&item.batch),
+            CsvCell::Text(&item.way),
+            CsvCell::Text(&item.reference),
+            CsvCell::Text(&item.executed_on),
+            CsvCell::Text(&item.returned),
+        ]);
+    }
+    csv_answer(table.take())
+}
+
+/// A refund as it is now, for whoever may settle.
+async fn view(node: &Node, caller: &Caller, id: RefundId) -> Result<(RefundView, Option<PersonId>), Problem> {
+    let found = seen(node, caller, Scope::Settle, id.payment, move |payment, opened| {
+        let refund = payment.refunds().get(id.number as usize)?;
+        Some((RefundView::new(id.payment, opened.museum, refund), refund.payee))
+    });
+    found.await?.ok_or_else(Problem::not_found)
+}
+
+async fn answer(node: &Node, caller: &Caller, id: RefundId) -> Result<HttpResponse, Problem> {
+    let (mut view, payee) = view(node, caller, id).await?;
+    if let Some(person) = payee {
+        view.account = account_of(node, person).await?.map(|payee| payee.iban().masked());
+    }
+    Ok(HttpResponse::Ok().json(view))
+}
+
+/// The account of somebody, while it is known.
+async fn account_of(node: &Node, person: PersonId) -> Result<Option<Payee>, Problem> {
+    Ok(files(node)?.people.get(person).await?.and_then(|contact| contact.payee().cloned()))
+}
+
+/// Read a refund.
+#[utoipa::path(
+    tag = "Refunds", operation_id = "get_refund", security(("key" = ["settle"])),
+    params(("refund" = String, Path, description = "The refund")),
+    responses((status = 200, description = "The refund", body = RefundView), crate::openapi::Problems),
+)]
+#[get("/refunds/{refund}")]
+pub async fn get(node: web::Data<Node>, caller: Caller, refund: web::Path<RefundId>) -> Result<HttpResponse, Problem> {
+    answer(&node, &caller, refund.into_inner()).await
+}
+
+/// The account that money goes to.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PayeeForm {
+    /// An account of SEPA.
+    #[schema(max_length = 42, examples("IT60X0542811101000000123456"))]
+    pub iban: String,
+    /// In whose name it is.
+    #[schema(min_length = 1, max_length = 70, examples("Maria Rossi"))]
+    pub holder: String,
+}
+
+/// Never printed.
+impl fmt::Debug for PayeeForm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PayeeForm(..)")
+    }
+}
+
+/// Say whom a refund goes to.
+///
+/// While it is open. Name and account are kept apart, encrypted, and can be erased like any contact.
+#[utoipa::path(
+    tag = "Refunds", operation_id = "set_payee", security(("key" = ["settle"])), request_body = PayeeForm,
+    params(("refund" = String, Path, description = "The refund"), ("Idempotency-Key" = String, Header, description = "A new value for each request")),
+    responses((status = 200, description = "It is known whom it goes to", body = RefundView), crate::openapi::Problems),
+)]
+#[put("/refunds/{refund}/payee")]
+pub async fn set_payee(
+    node: web::Data<Node>,
+    caller: Caller,
+    key: IdempotencyKey,
+    refund: web::Path<RefundId>,
+    form: web::Json<PayeeForm>,
+) -> Result<HttpResponse, Problem> {
+    let id = refund.into_inner();
+    let museum = seen(&node, &caller, Scope::Settle, id.payment, |_, opened| opened.museum).await?;
+    let envelope = envelope(&node, &caller, &key, &["payee", &id.to_string()], &*form, &[], None)?;
+    let holder = form.holder.trim();
+    let (given, family) = holder.split_once(' ').unwrap_or((holder, holder));
+    let contact = Contact::holder(given, family)?.with_payee(Some(Payee::new(&form.iban, holder)?))?;
+    let person = people::keep_payee(&node, museum, &envelope, &contact).await?;
+    node.payment(id.payment, envelope, Command::SetPayee { refund: id.number, person }).await?;
+    answer(&node, &caller, id).await
+}
+
+/// The account that refunds are paid from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DebtorForm {
+    /// In whose name it is.
+    #[schema(min_length = 1, max_length = 70, examples("Museo Esempio"))]
+    pub name: String,
+    /// The account.
+    #[schema(max_length = 42, examples("IT60X0542811101000000123456"))]
+    pub iban: String,
+    /// The bank's BIC, where it asks for it.
+    #[serde(default)]
+    #[schema(max_length = 11)]
+    pub bic: Option<String>,
+    /// The code under which the bank knows who gives the order (in Italy its CUC), if it asks for one.
+    #[serde(default)]
+    #[schema(max_length = 35)]
+    pub code: Option<String>,
+}
+
+/// What to send to the bank.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ExportForm {
+    /// The account that they are paid from.
+    pub debtor: DebtorForm,
+    /// The day on which the bank is to carry them out.
+    #[schema(value_type = String, format = Date, examples("2026-11-25"))]
+    pub execution_date: Date,
+    /// Which; none: all that are open and of which it is known whom they go to, up to 1000.
+    #[serde(default)]
+    #[schema(value_type = Option<Vec<String>>, max_items = 1000)]
+    pub refunds: Option<Vec<RefundId>>,
+}
+
+/// Send refunds to the bank.
+///
+/// As a SEPA credit transfer initiation (pain.001.001.09). What is in the file is `exported` until it is confirmed or returned. The header `Refund-Batch` names the
+/// file. A repeat with the same key answers the same bytes.
+#[utoipa::path(
+    tag = "Refunds", operation_id = "export_refunds", security(("key" = ["settle"])),
+    request_body(content = ExportForm, example = json!({"debtor": {"name": "Museo Esempio", "iban": "IT60X0542811101000000123456"}, "execution_date": "2099-01-01"})),
+    params(("Idempotency-Key" = String, Header, description = "A new value for each request")),
+    responses((status = 200, description = "The file", body = String, content_type = "application/xml"), crate::openapi::Problems),
+)]
+#[post("/refunds/export")]
+pub async fn export(node: web::Data<Node>, caller: Caller, key: IdempotencyKey, form: web::Json<ExportForm>) -> Result<HttpResponse, Problem> {
+    caller.may(Scope::Settle)?;
+    let form = form.into_inner();
+    let iban: Iban = form.debtor.iban.parse().map_err(|error| Problem::invalid(format!("debtor.iban: {error}")))?;
+    let asked = envelope(&node, &caller, &key, &["export refunds"], &form, &[], None)?;
+    // The file's name follows from who asks what under which key.
+    let opaque = digest(&[b"refund batch", &asked.who.get().to_be_bytes(), &asked.key.0.to_be_bytes(), &asked.body.0.to_be_bytes()]);
+    let batch: Code = format!("r{}", KeyId((opaque.0 >> 64) as u64)).parse().map_err(|_| Problem::unavailable("the file cannot be named"))?;
+    let views = &files(&node)?.views;
+    views.reach(node.head().number).await;
+    let mut sent = views.batch(batch.as_str()).await?;
+    // The implicit choice is made once: what a repeat finds in the file is the file.
+    if sent.is_empty() || form.refunds.is_some() {
+        for id in chosen(&node, &caller, &form).await? {
+            put_into(&node, batch, id).await?;
+        }
+        views.reach(node.head().number).await;
+        sent = views.batch(batch.as_str()).await?;
+    }
+    if sent.is_empty() {
+        return Err(Problem::new(actix_web::http::StatusCode::CONFLICT, "nothing_to_export", "no refund can go to the bank")
+            .detail("Name the accounts first: PUT /v1/refunds/{refund}/payee."));
+    }
+    let bytes = file(&node, batch, &form, iban, &sent).await?;
+    Ok(HttpResponse::Ok()
+        .insert_header((header::CONTENT_TYPE, HeaderValue::from_static("application/xml")))
+        .insert_header((header::CONTENT_DISPOSITION, format!("attachment; filename=\"{batch}.xml\"")))
+        .insert_header(("Refund-Batch", batch.to_string()))
+        .body(bytes))
+}
+
+/// The refunds that are to go into a file: each may be seen by the caller, and has an account.
+async fn chosen(node: &Node, caller: &Caller, form: &ExportForm) -> Result<Vec<RefundId>, Problem> {
+    let Some(named) = &form.refunds else {
+        let filter =
+            RefundFilter { museums: museums(node, caller, Scope::Settle, None)?, state: Some("open".to_owned()), with_payee: true, after: None };
+        let rows = files(node)?.views.refunds(&filter, TRANSFERS_MAX).await?;
+        return Ok(rows.iter().map(|row| RefundId { payment: row.payment, number: row.number }).collect());
+    };
+    if named.is_empty() || named.len() > TRANSFERS_MAX as usize {
+        return Err(Problem::invalid("refunds: 1 to 1000 are expected"));
+    }
+    for id in named {
+        let (_, payee) = view(node, caller, *id).await?;
+        let account = match payee {
+            Some(person) => account_of(node, person).await?,
+            None => None,
+        };
+        if account.is_none() {
+            return Err(Problem::new(actix_web::http::StatusCode::CONFLICT, "payee_missing", "it is not known to which account the refund goes")
+                .detail("Name it: PUT /v1/refunds/{refund}/payee.")
+                .with("refund", id));
+        }
+    }
+    Ok(named.clone())
+}
+
+/// Puts a refund into a file, once.
+async fn put_into(node: &Node, batch: Code, id: RefundId) -> Result<(), Problem> {
+    let step = digest(&[b"export", batch.as_str().as_bytes(), &id.payment.get().to_be_bytes(), &id.number.to_be_bytes()]);
+    let envelope = Envelope { who: KeyId::SYSTEM, key: step, body: step, parties: Vec::new(), assessment: None, order: None };
+    match node.payment(id.payment, envelope, Command::ExportRefund { refund: id.number, batch }).await {
+        Ok(_) => Ok(()),
+        // It is in this file, or in another one, or was paid back since: only the first is as it should be.
+        Err(Failure::Refused(refusal @ payment::Refusal::RefundNotOpen)) => {
+            let here = move |found: &payment::Payment| {
+                found.refunds().get(id.number as usize).is_some_and(|refund| refund.state == RefundState::Exported { batch })
+            };
+            if node.look_payment(id.payment, here).await? { Ok(()) } else { Err(Problem::from(refusal).with("refund", id)) }
+        }
+        Err(Failure::Refused(refusal)) => Err(Problem::from(refusal).with("refund", id)),
+        Err(failure) => Err(failure.into()),
+    }
+}
+
+/// The bytes of a file: they follow from what was asked and what is in it.
+async fn file(node: &Node, batch: Code, form: &ExportForm, iban: Iban, sent: &[BatchRow]) -> Result<Vec<u8>, Problem> {
+    let debtor = Debtor { name: form.debtor.name.clone(), iban, bic: form.debtor.bic.clone() };
+    let mut transfers = Vec::with_capacity(sent.len());
+    for row in sent {
+        let id = RefundId { payment: row.payment, number: row.number };
+        let person = row.payee.parse().map_err(|_| Problem::unavailable("a payee cannot be read"))?;
+        let erased = || {
+            Problem::new(actix_web::http::StatusCode::CONFLICT, "payee_missing", "it is not known to which account the refund goes")
+                .with("refund", id)
+        };
+        let payee = account_of(node, person).await?.ok_or_else(erased)?;
+        transfers.push(Transfer {
+            debtor: debtor.clone(),
+            execute_on: form.execution_date,
+            end_to_end_id: id.to_string(),
+            amount: Cents::new(row.amount_cents),
+            creditor: payee.holder().to_owned(),
+            creditor_iban: payee.iban(),
+            remittance: format!("Rimborso {id}"),
+        });
+    }
+    let created_at = sent.iter().map(|row| row.exported_at).min().unwrap_or(Timestamp::MIN);
+    let initiator = form.debtor.name.clone();
+    let initiation = Initiation { message_id: batch.to_string(), created_at, initiator, initiator_code: form.debtor.code.clone(), transfers };
+    pain001::write(&initiation).map_err(|error| Problem::invalid(error.to_string()))
+}
+
+/// A file that went to the bank.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+pub struct BatchView {
+    /// Its name: the message's id.
+    batch: String,
+    /// When it was made (RFC 3339, UTC).
+    exported_at: String,
+    /// What is in it, in euro cents.
+    total_cents: i64,
+    /// What is in it, and how far each is now.
+    refunds: Vec<BatchItem>,
+}
+
+/// A refund in a file.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+pub struct BatchItem {
+    /// Its id: the transfer's end-to-end id.
+    refund: String,
+    /// How much, in euro cents.
+    amount_cents: i64,
+    /// `open` (it came back), `exported` or `paid_back`.
+    state: String,
+}
+
+/// Read a file that went to the bank.
+#[utoipa::path(
+    tag = "Refunds", operation_id = "get_refund_batch", security(("key" = ["settle"])),
+    params(("batch" = String, Path, description = "The file's name")),
+    responses((status = 200, description = "What is in it", body = BatchView), crate::openapi::Problems),
+)]
+#[get("/refunds/batches/{batch}")]
+pub async fn get_batch(node: web::Data<Node>, caller: Caller, batch: web::Path<String>) -> Result<HttpResponse, Problem> {
+    caller.may(Scope::Settle)?;
+    let batch = batch.into_inner();
+    let rows = files(&node)?.views.batch(&batch).await?;
+    let rows: Vec<_> = rows.into_iter().filter(|row| caller.0.museums.allows(row.museum)).collect();
+    let exported_at = rows.iter().map(|row| row.exported_at).min().ok_or_else(Problem::not_found)?;
+    let item = |row: &BatchRow| BatchItem {
+        refund: RefundId { payment: row.payment, number: row.number }.to_string(),
+        amount_cents: row.amount_cents,
+        state: row.state.clone(),
+    };
+    Ok(HttpResponse::Ok().json(BatchView {
+        batch,
+        exported_at: exported_at.to_string(),
+        total_cents: rows.iter().map(|row| row.amount_cents).sum(),
+        refunds: rows.iter().map(item).collect(),
+    }))
+}
+
+/// What the bank said of a transfer that was carried out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ConfirmForm {
+    /// The bank's reference.
+    #[schema(min_length = 1, max_length = 200, examples("CRO 12345678901"))]
+    pub reference: String,
+    /// On which day.
+    #[schema(value_type = String, format = Date, examples("2026-11-25"))]
+    pub executed_on: Date,
+}
+
+/// Note that a transfer was carried out.
+///
+/// Of a refund that was exported, or of an open one that somebody paid by hand.
+#[utoipa::path(
+    tag = "Refunds", operation_id = "confirm_refund", security(("key" = ["settle"])), request_body = ConfirmForm,
+    params(("refund" = String, Path, description = "The refund"), ("Idempotency-Key" = String, Header, description = "A new value for each request")),
+    responses((status = 200, description = "The money has gone back", body = RefundView), crate::openapi::Problems),
+)]
+#[post("/refunds/{refund}/confirm")]
+pub async fn confirm(
+    node: web::Data<Node>,
+    caller: Caller,
+    key: IdempotencyKey,
+    refund: web::Path<RefundId>,
+    form: web::Json<ConfirmForm>,
+) -> Result<HttpResponse, Problem> {
+    let id = refund.into_inner();
+    view(&node, &caller, id).await?;
+    let envelope = envelope(&node, &caller, &key, &["confirm refund", &id.to_string()], &*form, &[], None)?;
+    let ConfirmForm { reference, executed_on } = form.into_inner();
+    node.payment(id.payment, envelope, Command::ConfirmRefund { refund: id.number, by: PaidBackBy::Transfer, reference, executed_on }).await?;
+    answer(&node, &caller, id).await
+}
+
+/// Why a transfer came back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ReturnForm {
+    /// In one word: the bank's reason in lower case.
+    #[schema(value_type = String, max_length = 23, examples("ac01"))]
+    pub why: Code,
+}
+
+/// Note that a transfer came back.
+///
+/// The refund is open again: name another account, and send it again.
+#[utoipa::path(
+    tag = "Refunds", operation_id = "return_refund", security(("key" = ["settle"])), request_body = ReturnForm,
+    params(("refund" = String, Path, description = "The refund"), ("Idempotency-Key" = String, Header, description = "A new value for each request")),
+    responses((status = 200, description = "It is open again", body = RefundView), crate::openapi::Problems),
+)]
+#[post("/refunds/{refund}/return")]
+pub async fn came_back(
+    node: web::Data<Node>,
+    caller: Caller,
+    key: IdempotencyKey,
+    refund: web::Path<RefundId>,
+    form: web::Json<ReturnForm>,
+) -> Result<HttpResponse, Problem> {
+    let id = refund.into_inner();
+    view(&node, &caller, id).await?;
+    let envelope = envelope(&node, &caller, &key, &["return refund", &id.to_string()], &*form, &[], None)?;
+    node.payment(id.payment, envelope, Command::ReturnRefund { refund: id.number, why: form.why }).await?;
+    answer(&node, &caller, id).await
+}
+
+/// Money paid out over a counter.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PayoutForm {
+    /// Which till.
+    #[schema(value_type = String, max_length = 23, examples("till-1"))]
+    pub till: Code,
+    /// `cash` or `card`.
+    #[schema(value_type = String, examples("cash"))]
+    pub method: DeskMethod,
+    /// Receipt or terminal reference: printable characters, no name of a person.
+    #[schema(min_length = 1, max_length = 64, examples("R-2026-000124"))]
+    pub reference: String,
+}
+
+/// Pay a refund out at a till.
+#[utoipa::path(
+    tag = "Refunds", operation_id = "pay_refund_out", security(("key" = ["settle"])), request_body = PayoutForm,
+    params(("refund" = String, Path, description = "The refund"), ("Idempotency-Key" = String, Header, description = "A new value for each request")),
+    responses((status = 200, description = "The money has gone back", body = RefundView), crate::openapi::Problems),
+)]
+#[post("/refunds/{refund}/payout")]
+pub async fn pay_out(
+    node: web::Data<Node>,
+    caller: Caller,
+    key: IdempotencyKey,
+    refund: web::Path<RefundId>,
+    form: web::Json<PayoutForm>,
+) -> Result<HttpResponse, Problem> {
+    let id = refund.into_inner();
+    view(&node, &caller, id).await?;
+    let envelope = envelope(&node, &caller, &key, &["pay refund out", &id.to_string()], &*form, &[], None)?;
+    let PayoutForm { till, method, reference } = form.into_inner();
+    let executed_on = tornello_engine::calendar::local_day(node.now());
+    let command = Command::ConfirmRefund { refund: id.number, by: PaidBackBy::Till { till, method }, reference, executed_on };
+    node.payment(id.payment, envelope, command).await?;
+    answer(&node, &caller, id).await
+}

@@ -1,0 +1,327 @@
+//! Till sessions: one desk's cash from its opening float to its count. What the desk takes for tickets and pays back stands in sales, payments and refunds; at the close
+//! it is summed from the read models and held against the count.
+
+use actix_web::middleware::Compress;
+use actix_web::{HttpResponse, get, post, web};
+use serde::{Deserialize, Serialize};
+use tornello_actors::failure::Failure;
+use tornello_actors::node::Node;
+use tornello_actors::tills;
+use tornello_actors::views::payments::{TillFilter, TillRow};
+use tornello_engine::ids::{Code, MuseumId, TillId};
+use tornello_engine::money::Cents;
+use tornello_engine::till::{Command, Direction, Event, Refusal, Till};
+use tornello_engine::time::Timestamp;
+
+use crate::auth::{Caller, Scope};
+use crate::problem::Problem;
+use crate::request::{IdempotencyKey, envelope};
+use crate::routes::payments::museums;
+use crate::routes::{files, museum_of, not_rebuilt, page, page_size};
+
+/// A session to open.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct OpenForm {
+    /// The museum where the desk stands: its slug or number.
+    pub museum: String,
+    /// Which desk.
+    #[schema(value_type = String, max_length = 23, examples("till-1"))]
+    pub till: Code,
+    /// The cash in the drawer, in euro cents.
+    #[schema(minimum = 0, maximum = 100_000_000, examples(10_000))]
+    pub float_cents: i64,
+}
+
+/// Cash that is put in or taken out beside sales.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct MovementForm {
+    /// `in` or `out`.
+    #[schema(value_type = String, examples("out"))]
+    pub direction: Direction,
+    /// How much, in euro cents.
+    #[schema(minimum = 1, maximum = 100_000_000, examples(5_000))]
+    pub amount_cents: i64,
+    /// Why, in one word.
+    #[schema(value_type = String, max_length = 23, examples("safe"))]
+    pub reason: Code,
+}
+
+/// The drawer, counted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CloseForm {
+    /// What was counted, in euro cents.
+    #[schema(minimum = 0, maximum = 100_000_000, examples(10_000))]
+    pub counted_cents: i64,
+}
+
+/// What came in and went out on one way.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+pub struct MethodView {
+    /// `cash` or `card`.
+    method: String,
+    /// What was taken for tickets, less what was paid back, in euro cents.
+    taken_cents: i64,
+}
+
+/// A session.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+pub struct TillView {
+    /// Its id.
+    session: String,
+    /// The museum where the desk stands.
+    museum: u16,
+    /// Which desk.
+    #[schema(value_type = String)]
+    till: Code,
+    /// `open` or `closed`.
+    state: &'static str,
+    /// Which key opened it.
+    opened_by: String,
+    /// When (RFC 3339, UTC).
+    opened_at: String,
+    /// The float with what was put in and taken out beside sales, in euro cents.
+    drawer_cents: i64,
+    /// What sales brought in so far, by method.
+    by_method: Vec<MethodView>,
+    /// What should be in the drawer, in euro cents.
+    expected_cents: i64,
+    /// What was counted, once it is closed, in euro cents.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    counted_cents: Option<i64>,
+    /// What was counted less what should have been there, once it is closed, in euro cents: below zero if cash is missing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    difference_cents: Option<i64>,
+    /// When it was closed (RFC 3339, UTC).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    closed_at: Option<String>,
+}
+
+/// A session that the caller may see.
+async fn seen(node: &Node, caller: &Caller, id: TillId) -> Result<Till, Problem> {
+    caller.may(Scope::Desk)?;
+    let museums = caller.0.museums.clone();
+    let found = node.look_till(id, move |till| till.opened().is_some_and(|opened| museums.allows(opened.museum)).then(|| till.clone()));
+    match found.await {
+        Ok(found) => found.ok_or_else(Problem::not_found),
+        Err(Failure::Refused(_)) => Err(Problem::not_found()),
+        Err(failure) => Err(failure.into()),
+    }
+}
+
+/// What a desk took in a while, by method: everything that is in the journal by now counts.
+async fn taken(node: &Node, museum: MuseumId, till: Code, from: Timestamp, to: Timestamp) -> Result<Vec<MethodView>, Problem> {
+    let views = &files(node)?.views;
+    views.reach(node.head().number).await;
+    let sums = views.till_money(museum, till, from, to).await?;
+    Ok(sums.into_iter().map(|(method, taken_cents)| MethodView { method, taken_cents }).collect())
+}
+
+fn cash(by_method: &[MethodView]) -> i64 {
+    by_method.iter().filter(|sum| sum.method == "cash").map(|sum| sum.taken_cents).sum()
+}
+
+async fn view(node: &Node, caller: &Caller, id: TillId) -> Result<TillView, Problem> {
+    let till = seen(node, caller, id).await?;
+    let (Some(opened), Some((who, at))) = (till.opened(), till.opened_by()) else { return Err(Problem::not_found()) };
+    let closed = till.closed();
+    let until = closed.map_or_else(|| node.now(), |(_, at)| *at);
+    let by_method = taken(node, opened.museum, opened.till, at, until).await?;
+    let expected_cents = closed.map_or_else(|| till.drawer_cents().get() + cash(&by_method), |(closed, _)| closed.expected_cents.get());
+    Ok(TillView {
+        session: id.to_string(),
+        museum: opened.museum.0,
+        till: opened.till,
+        state: if closed.is_some() { "closed" } else { "open" },
+        opened_by: who.to_string(),
+        opened_at: at.to_string(),
+        drawer_cents: till.drawer_cents().get(),
+        by_method,
+        expected_cents,
+        counted_cents: closed.map(|(closed, _)| closed.counted_cents.get()),
+        difference_cents: closed.map(|(closed, _)| closed.difference_cents.get()),
+        closed_at: closed.map(|(_, at)| at.to_string()),
+    })
+}
+
+/// Open a till session.
+///
+/// One is open at a desk at a time.
+#[utoipa::path(
+    tag = "Tills", operation_id = "open_till", security(("key" = ["desk"])),
+    request_body(content = OpenForm, example = json!({"museum": "nowhere", "till": "till-1", "float_cents": 10_000})),
+    params(("Idempotency-Key" = String, Header, description = "A new value for each request")),
+    responses((status = 201, description = "The session is open", body = TillView), crate::openapi::Problems),
+)]
+#[post("/tills")]
+pub async fn open(node: web::Data<Node>, caller: Caller, key: IdempotencyKey, form: web::Json<OpenForm>) -> Result<HttpResponse, Problem> {
+    let museum = museum_of(&node, &caller, Scope::Desk, &form.museum)?.museum.id();
+    let envelope = envelope(&node, &caller, &key, &["open till"], &*form, &[], None)?;
+    let id = tills::open(&node, envelope, museum, form.till, Cents::new(form.float_cents)).await?;
+    Ok(HttpResponse::Created().insert_header(("Location", format!("/v1/tills/{id}"))).json(view(&node, &caller, id).await?))
+}
+
+/// Which sessions to list; all conditions hold together.
+#[derive(Debug, Clone, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct TillsQuery {
+    /// Only of this museum: its slug or number.
+    museum: Option<String>,
+    /// Only those that are open, or those that are not.
+    open: Option<bool>,
+    /// Where the page before said to go on.
+    #[param(value_type = Option<String>)]
+    cursor: Option<TillId>,
+    /// How many at most: 50 if not said.
+    #[param(minimum = 1, maximum = 200)]
+    limit: Option<u32>,
+}
+
+/// A session in a list.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+pub struct TillItem {
+    /// Its id.
+    session: String,
+    /// The museum where the desk stands.
+    museum: u16,
+    /// Which desk.
+    till: String,
+    /// Which key opened it.
+    opened_by: String,
+    /// When (RFC 3339, UTC).
+    opened_at: String,
+    /// When it was closed (RFC 3339, UTC); none while it is open.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    closed_at: Option<String>,
+    /// What should have been there, once it is closed, in euro cents.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expected_cents: Option<i64>,
+    /// What was counted less that, in euro cents.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    difference_cents: Option<i64>,
+}
+
+impl From<TillRow> for TillItem {
+    fn from(row: TillRow) -> Self {
+        Self {
+            session: row.session.to_string(),
+            museum: row.museum.0,
+            till: row.till,
+            opened_by: row.opened_by,
+            opened_at: row.opened_at.to_string(),
+            closed_at: row.closed_at.map(|at| at.to_string()),
+            expected_cents: row.expected_cents,
+            difference_cents: row.difference_cents,
+        }
+    }
+}
+
+/// A page of sessions.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+pub struct TillPage {
+    /// The sessions, in the order of their ids.
+    items: Vec<TillItem>,
+    /// Where to go on; none on the last page.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_cursor: Option<String>,
+    /// The journal's batch up to which the list is complete.
+    as_of_batch: u64,
+}
+
+/// List till sessions.
+#[utoipa::path(
+    tag = "Tills", operation_id = "list_tills", security(("key" = ["desk"])), params(TillsQuery),
+    responses((status = 200, description = "A page of sessions", body = TillPage), crate::openapi::Problems),
+)]
+#[get("/tills", wrap = "Compress::default()")]
+pub async fn list(node: web::Data<Node>, caller: Caller, query: web::Query<TillsQuery>) -> Result<HttpResponse, Problem> {
+    caller.may(Scope::Desk)?;
+    let filter = TillFilter { museums: museums(&node, &caller, Scope::Desk, query.museum.as_deref())?, open: query.open, after: query.cursor };
+    let (size, views) = (page_size(query.limit)?, &files(&node)?.views);
+    let as_of_batch = views.as_of_batch();
+    let (rows, more) = page(views.till_sessions(&filter, size + 1).await?, size);
+    let next_cursor = rows.last().filter(|_| more).map(|row| row.session.to_string());
+    Ok(HttpResponse::Ok().json(TillPage { items: rows.into_iter().map(TillItem::from).collect(), next_cursor, as_of_batch }))
+}
+
+/// Read a till session.
+///
+/// What should be in the drawer by now, or what was counted at the end.
+#[utoipa::path(
+    tag = "Tills", operation_id = "get_till", security(("key" = ["desk"])),
+    params(("session" = String, Path, description = "The session")),
+    responses((status = 200, description = "The session", body = TillView), crate::openapi::Problems),
+)]
+#[get("/tills/{session}")]
+pub async fn get(node: web::Data<Node>, caller: Caller, session: web::Path<TillId>) -> Result<HttpResponse, Problem> {
+    caller.may(Scope::Desk)?;
+    Ok(HttpResponse::Ok().json(view(&node, &caller, session.into_inner()).await?))
+}
+
+/// Put cash in or take it out.
+///
+/// Beside sales, as when the drawer is emptied into the safe.
+#[utoipa::path(
+    tag = "Tills", operation_id = "move_cash", security(("key" = ["desk"])), request_body = MovementForm,
+    params(("session" = String, Path, description = "The session"), ("Idempotency-Key" = String, Header, description = "A new value for each request")),
+    responses((status = 200, description = "It is noted", body = TillView), crate::openapi::Problems),
+)]
+#[post("/tills/{session}/movements")]
+pub async fn move_cash(
+    node: web::Data<Node>,
+    caller: Caller,
+    key: IdempotencyKey,
+    session: web::Path<TillId>,
+    form: web::Json<MovementForm>,
+) -> Result<HttpResponse, Problem> {
+    let id = session.into_inner();
+    seen(&node, &caller, id).await?;
+    let envelope = envelope(&node, &caller, &key, &["move cash", &id.to_string()], &*form, &[], None)?;
+    let MovementForm { direction, amount_cents, reason } = form.into_inner();
+    node.till(id, envelope, Command::MoveCash { direction, amount_cents: Cents::new(amount_cents), reason }).await?;
+    Ok(HttpResponse::Ok().json(view(&node, &caller, id).await?))
+}
+
+/// Close a till session.
+///
+/// With the drawer counted: the answer says what should have been there, and the difference. Cards are summed too; no drawer holds them.
+#[utoipa::path(
+    tag = "Tills", operation_id = "close_till", security(("key" = ["desk"])), request_body = CloseForm,
+    params(("session" = String, Path, description = "The session"), ("Idempotency-Key" = String, Header, description = "A new value for each request")),
+    responses((status = 200, description = "The session is over", body = TillView), crate::openapi::Problems),
+)]
+#[post("/tills/{session}/close")]
+pub async fn close(
+    node: web::Data<Node>,
+    caller: Caller,
+    key: IdempotencyKey,
+    session: web::Path<TillId>,
+    form: web::Json<CloseForm>,
+) -> Result<HttpResponse, Problem> {
+    let id = session.into_inner();
+    let till = seen(&node, &caller, id).await?;
+    let (Some(opened), Some((_, at))) = (till.opened(), till.opened_by()) else { return Err(Problem::not_found()) };
+    let envelope = envelope(&node, &caller, &key, &["close till", &id.to_string()], &*form, &[], None)?;
+    let by_method = taken(&node, opened.museum, opened.till, at, node.now()).await?;
+    let command = Command::Close { counted_cents: Cents::new(form.counted_cents), taken_cents: Cents::new(cash(&by_method)) };
+    let record = node.till(id, envelope, command).await?;
+    if !record.events.iter().any(|event| matches!(event, Event::Closed(_))) {
+        return Err(not_rebuilt());
+    }
+    Ok(HttpResponse::Ok().json(view(&node, &caller, id).await?))
+}
+
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        use actix_web::http::StatusCode;
+        let status = if refusal == Refusal::BadAmount { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::CONFLICT };
+        let problem = Self::new(status, refusal.code(), refusal.to_string());
+        match refusal {
+            Refusal::Closed { at } => problem.with("at", at.to_string()),
+            _ => problem,
+        }
+    }
+}

@@ -1,0 +1,223 @@
+//! Payments over HTTP: what is due for holds, what came, and who may see it.
+
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+use tornello_actors::keys::{Museums, Role};
+
+use crate::support::{App, MARE, TORRE, slot};
+
+fn notice(holds: &[&str]) -> Value {
+    json!({"holds": holds, "gateway": {"notice": {}}})
+}
+
+fn desk(holds: &[&str], reference: &str) -> Value {
+    json!({"holds": holds, "gateway": {"desk": {"till": "till-1", "method": "cash", "reference": reference}}})
+}
+
+async fn pay(app: &App, key: &str, idempotency_key: &str, form: &Value) -> Value {
+    let (status, body) = app.post("/v1/payments", key, idempotency_key, form).await;
+    assert_eq!(status, StatusCode::CREATED, "{body}");
+    body
+}
+
+#[actix_rt::test]
+async fn what_is_paid_at_a_desk_becomes_a_sale_at_once_and_the_ledger_sums_to_zero() {
+    let app = App::start().await;
+    let (box_office, manager) = (app.key(Role::BoxOffice).await, app.key(Role::Manager).await);
+    let one = app.hold(slot(TORRE, 12), &box_office, "h1", json!([{"category": "full", "count": 2}])).await;
+    let two = app.hold(slot(TORRE, 13), &box_office, "h2", json!([{"category": "full", "count": 1}])).await;
+    let paid = pay(&app, &box_office, "p1", &desk(&[&one, &two], "R-1")).await;
+    assert_eq!((&paid["state"], &paid["amount_cents"], &paid["gateway"]), (&json!("paid"), &json!(3_600), &json!("desk")), "{paid}");
+    assert_eq!(paid["items"].as_array().unwrap().iter().map(|item| &item["state"]).collect::<Vec<_>>(), ["sold", "sold"], "{paid}");
+    assert_eq!(paid["receipts"][0]["source"], "desk");
+    assert!(paid.get("notice_number").is_none() && paid.get("ledger").is_none(), "{paid}");
+    let id = paid["payment"].as_str().unwrap();
+    let sale = app.get(&format!("/v1/sales/{one}"), &box_office).await;
+    assert_eq!(sale["settlement"], json!({"payment": {"id": id}}));
+
+    assert_eq!(pay(&app, &box_office, "p1", &desk(&[&one, &two], "R-1")).await, paid, "a repeat is answered the same");
+    let (status, reused) = app.post("/v1/payments", &box_office, "p1", &desk(&[&one], "R-1")).await;
+    assert_eq!((status.as_u16(), &reused["code"]), (422, &json!("idempotency_key_reused")));
+
+    let seen = app.get(&format!("/v1/payments/{id}"), &manager).await;
+    let lines = seen["ledger"].as_array().unwrap();
+    assert_eq!(lines.iter().map(|line| line["amount_cents"].as_i64().unwrap()).sum::<i64>(), 0);
+    assert!(lines.len() >= 6, "{seen}");
+    app.stop().await;
+}
+
+#[actix_rt::test]
+async fn a_notice_is_payable_keeps_its_places_and_can_be_cancelled() {
+    let app = App::start().await;
+    let (web, manager) = (app.key(Role::Web).await, app.key(Role::Manager).await);
+    let hold = app.hold(slot(TORRE, 15), &web, "h1", json!([{"category": "full", "count": 1}])).await;
+    let before = app.get(&format!("/v1/holds/{hold}"), &web).await["expires_at"].as_str().unwrap().to_owned();
+    let opened = pay(&app, &web, "p1", &notice(&[&hold])).await;
+    assert_eq!((&opened["state"], &opened["amount_cents"]), (&json!("pending"), &json!(1_200)), "{opened}");
+    let number = opened["notice_number"].as_str().unwrap();
+    assert_eq!((number.len(), opened["iuv"].as_str().unwrap()), (18, &number[1..]));
+    assert_eq!(opened["qr"], format!("PAGOPA|002|{number}|77777777777|1200"));
+    assert!(app.get(&format!("/v1/holds/{hold}"), &web).await["expires_at"].as_str().unwrap() > before.as_str());
+
+    let (status, kept) = app.post("/v1/payments", &web, "p2", &notice(&[&hold])).await;
+    assert_eq!((status.as_u16(), &kept["code"], &kept["payment"]), (409, &json!("hold_kept"), &opened["payment"]), "{kept}");
+    let path = format!("/v1/payments/{}", opened["payment"].as_str().unwrap());
+    let (status, cancelled) = app.post(&format!("{path}/cancel"), &web, "c1", &json!({})).await;
+    assert_eq!((status.as_u16(), &cancelled["state"]), (200, &json!("cancelled")), "{cancelled}");
+    let (status, again) = app.post(&format!("{path}/cancel"), &web, "c2", &json!({})).await;
+    assert_eq!((status.as_u16(), &again["code"]), (410, &json!("payment_cancelled")));
+    let third = pay(&app, &web, "p3", &notice(&[&hold])).await;
+    assert_eq!(third["state"], "pending", "the hold can be paid for again");
+
+    // A desk takes the money: the notice is closed, and not taken twice.
+    let third_path = format!("/v1/payments/{}/desk", third["payment"].as_str().unwrap());
+    let till = json!({"till": "till-1", "method": "card", "reference": "R-9"});
+    let (status, paid) = app.post(&third_path, &manager, "d1", &till).await;
+    assert_eq!((status.as_u16(), &paid["state"], &paid["items"][0]["state"]), (200, &json!("paid"), &json!("sold")), "{paid}");
+    let (status, same) = app.post(&third_path, &manager, "d2", &till).await;
+    assert_eq!((status.as_u16(), same["receipts"].as_array().unwrap().len()), (200, 1));
+    let (status, twice) = app.post(&third_path, &manager, "d3", &json!({"till": "till-2", "method": "cash", "reference": "R-10"})).await;
+    assert_eq!((status.as_u16(), &twice["code"]), (409, &json!("already_paid")));
+    app.stop().await;
+}
+
+#[actix_rt::test]
+async fn a_payment_over_nothing_is_paid_at_once_and_every_other_one_needs_a_gateway() {
+    let app = App::start().await;
+    let web = app.key(Role::Web).await;
+    let free = app.hold(slot(TORRE, 12), &web, "h1", json!([{"category": "under-18", "count": 3}])).await;
+    let dear = app.hold(slot(TORRE, 12), &web, "h2", json!([{"category": "full", "count": 1}])).await;
+    let other = app.hold(slot(MARE, 12), &web, "h3", json!([{"category": "full", "count": 1}])).await;
+    for (form, code) in [
+        (json!({"holds": [free], "gateway": {"notice": {}}}), "gateway_mismatch"),
+        (json!({"holds": [dear], "gateway": {"free": {}}}), "gateway_mismatch"),
+        (json!({"holds": [], "gateway": {"free": {}}}), "invalid"),
+        (json!({"holds": [dear, dear], "gateway": {"notice": {}}}), "invalid"),
+        (json!({"holds": [dear, other], "gateway": {"notice": {}}}), "invalid"),
+        (json!({"holds": ["000a000102r4e0000000000000"], "gateway": {"notice": {}}}), "not_found"),
+        (json!({"holds": [dear], "gateway": {"voucher": {"code": "0000000000001"}}}), "unknown_voucher"),
+        (
+            json!({"holds": [dear], "gateway": {"checkout": {"return_urls": {"ok": "https://a.it", "cancel": "https://a.it", "error": "https://a.it"}}}}),
+            "gateway_off",
+        ),
+        (
+            json!({"holds": [dear], "gateway": {"checkout": {"return_urls": {"ok": "javascript:1", "cancel": "https://a.it", "error": "https://a.it"}}}}),
+            "invalid",
+        ),
+        (desk(&[&dear], "R"), "forbidden"),
+    ] {
+        let (_, refused) = app.post("/v1/payments", &web, &form.to_string().len().to_string(), &form).await;
+        assert_eq!(refused["code"], code, "{form}: {refused}");
+    }
+    let paid = pay(&app, &web, "p", &json!({"holds": [free], "gateway": {"free": {}}})).await;
+    assert_eq!((&paid["state"], &paid["items"][0]["state"], &paid["amount_cents"]), (&json!("paid"), &json!("sold"), &json!(0)), "{paid}");
+    assert!(paid.get("notice_number").is_none(), "nothing due has no notice");
+    app.stop().await;
+}
+
+#[actix_rt::test]
+async fn one_payment_of_an_order_is_under_way_at_a_time() {
+    let app = App::start().await;
+    let web = app.key(Role::Web).await;
+    let order = "00000000000000000000000042";
+    let mut holds = Vec::new();
+    for hour in [12, 13] {
+        holds.push(app.hold(slot(TORRE, hour), &web, &format!("h{hour}"), json!([{"category": "full", "count": 1}])).await);
+    }
+    let form = |hold: &str| json!({"holds": [hold], "gateway": {"notice": {}}, "order": order});
+    let first = pay(&app, &web, "p1", &form(&holds[0])).await;
+    assert_eq!(first["order"], order);
+    let (status, refused) = app.post("/v1/payments", &web, "p2", &form(&holds[1])).await;
+    assert_eq!((status.as_u16(), &refused["code"], &refused["payment"]), (409, &json!("payment_under_way"), &first["payment"]));
+    app.post(&format!("/v1/payments/{}/cancel", first["payment"].as_str().unwrap()), &web, "c", &json!({})).await;
+    pay(&app, &web, "p3", &form(&holds[1])).await;
+    app.stop().await;
+}
+
+#[actix_rt::test]
+async fn owners_see_their_own_and_desks_see_those_of_their_museums() {
+    let app = App::start().await;
+    let (web, reseller) = (app.key(Role::Web).await, app.key(Role::Reseller).await);
+    let mare = app.key_for(Role::BoxOffice, Museums::Only(vec![MARE])).await;
+    let manager = app.key(Role::Manager).await;
+    let hold = app.hold(slot(TORRE, 12), &web, "h", json!([{"category": "full", "count": 1}])).await;
+    let (_, refused) = app.post("/v1/payments", &reseller, "p0", &notice(&[&hold])).await;
+    assert_eq!(refused["code"], "unknown_hold");
+    let payment = pay(&app, &web, "p", &notice(&[&hold])).await["payment"].as_str().unwrap().to_owned();
+    for (key, found) in [(&web, true), (&manager, true), (&reseller, false), (&mare, false)] {
+        let response = app.request(Method::GET, &format!("/v1/payments/{payment}"), key).send().await.unwrap();
+        assert_eq!(response.status() == StatusCode::OK, found);
+        let is_listed = |page: &Value| page["items"].as_array().unwrap().iter().any(|item| item["payment"] == payment.as_str());
+        if found {
+            let listed = app.until("/v1/payments?state=pending", key, is_listed).await;
+            assert!(listed["items"][0]["notice_number"].is_string(), "{listed}");
+        } else {
+            assert!(!is_listed(&app.get("/v1/payments", key).await));
+        }
+        let (status, body) = app.post(&format!("/v1/payments/{payment}/cancel"), if found { "" } else { key }, "c", &json!({})).await;
+        assert_eq!((status.as_u16(), body["code"].as_str().unwrap()), if found { (401, "unauthorized") } else { (404, "not_found") });
+    }
+    for (query, count) in
+        [("from=2026-11-23T08:30:00Z", 1), ("to=2026-11-23T08:30:00Z", 0), ("museum=mare", 0), ("owing=false&museum=torre&mine=false", 1)]
+    {
+        assert_eq!(app.get(&format!("/v1/payments?{query}"), &manager).await["items"].as_array().unwrap().len(), count, "{query}");
+    }
+    let table = app.request(Method::GET, "/v1/payments/export.csv", &manager).send().await.unwrap();
+    assert_eq!(table.headers()["content-type"], "text/csv; charset=utf-8");
+    let table = table.text().await.unwrap();
+    assert!(table.lines().nth(1).unwrap().starts_with(&payment) && table.contains(";12,00;"), "{table}");
+    let same = app.request(Method::GET, "/v1/payments", &manager).header("Accept", "text/csv").send().await.unwrap().text().await.unwrap();
+    assert_eq!(same, table);
+    app.stop().await;
+}
+
+#[actix_rt::test]
+async fn a_voucher_pays_until_it_is_used_up_and_takes_back_what_is_cancelled() {
+    let app = App::start().await;
+    let (web, office) = (app.key(Role::Web).await, app.key(Role::GroupOffice).await);
+    let form = json!({"amount_cents": 3_000, "valid_until": "2027-01-01T00:00:00Z"});
+    let (status, voucher) = app.post("/v1/vouchers", &office, "v", &form).await;
+    assert_eq!((status.as_u16(), &voucher["balance_cents"]), (201, &json!(3_000)), "{voucher}");
+    assert_eq!(app.post("/v1/vouchers", &office, "v", &form).await.1, voucher, "a repeat makes no second one");
+    let code = voucher["code"].as_str().unwrap();
+    for (form, code) in [
+        (json!({"amount_cents": 0, "valid_until": "2027-01-01T00:00:00Z"}), "bad_amount"),
+        (json!({"amount_cents": 5, "valid_until": "2026-01-01T00:00:00Z"}), "invalid"),
+    ] {
+        assert_eq!(app.post("/v1/vouchers", &office, code, &form).await.1["code"], code);
+    }
+    let hold = app.hold(slot(TORRE, 15), &web, "h1", json!([{"category": "full", "count": 2}])).await;
+    let paid = pay(&app, &web, "p1", &json!({"holds": [hold], "gateway": {"voucher": {"code": code}}})).await;
+    assert_eq!((&paid["state"], &paid["receipts"][0]["source"]), (&json!("paid"), &json!("voucher")), "{paid}");
+    assert_eq!(app.get(&format!("/v1/vouchers/{code}"), &web).await["balance_cents"], 600);
+    let more = app.hold(slot(TORRE, 16), &web, "h2", json!([{"category": "full", "count": 1}])).await;
+    let (status, refused) = app.post("/v1/payments", &web, "p2", &json!({"holds": [more], "gateway": {"voucher": {"code": code}}})).await;
+    assert_eq!((status.as_u16(), &refused["code"], &refused["balance_cents"]), (409, &json!("balance_too_low"), &json!(600)));
+    let (status, cancelled) = app.post(&format!("/v1/sales/{hold}/cancel"), &office, "x", &json!({"cause": "museum"})).await;
+    assert_eq!((status.as_u16(), &cancelled["refund_cents"]), (200, &json!(2_400)));
+    tornello_actors::payments::resume(app.node()).await;
+    assert_eq!(app.get(&format!("/v1/vouchers/{code}"), &web).await["balance_cents"], 3_000);
+    app.stop().await;
+}
+
+#[actix_rt::test]
+async fn a_dispute_is_noted_and_resolved_once() {
+    let app = App::start().await;
+    let (box_office, manager) = (app.key(Role::BoxOffice).await, app.key(Role::Manager).await);
+    let hold = app.hold(slot(TORRE, 12), &box_office, "h", json!([{"category": "full", "count": 1}])).await;
+    let id = pay(&app, &box_office, "p", &desk(&[&hold], "R-1")).await["payment"].as_str().unwrap().to_owned();
+    let (open, resolve) = (format!("/v1/payments/{id}/disputes"), format!("/v1/payments/{id}/disputes/resolve"));
+    let case = json!({"reason": "not_recognised", "reference": "CASE-1"});
+    let ask = |path: String, key: &'static str, body: Value| {
+        let (app, manager) = (&app, &manager);
+        async move {
+            let (status, body) = app.post(&path, manager, key, &body).await;
+            (status.as_u16(), body["code"].clone(), body["disputed"].clone())
+        }
+    };
+    assert_eq!(ask(resolve.clone(), "r0", json!({"upheld": false})).await, (409, json!("no_dispute"), Value::Null));
+    assert_eq!(ask(open.clone(), "d1", case.clone()).await, (200, Value::Null, json!(true)));
+    assert_eq!(ask(open, "d2", case).await, (409, json!("dispute_open"), Value::Null));
+    assert_eq!(ask(resolve, "r1", json!({"upheld": true})).await, (200, Value::Null, json!(false)));
+    app.stop().await;
+}

@@ -1,0 +1,124 @@
+//! Reconciliation over HTTP: flows and statements, what they change and what does not match.
+
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+use tornello_actors::keys::{Museums, Role};
+
+use crate::support::{App, TORRE, receipt, slot};
+
+fn line(iuv: &str, iur: &str, euros: &str, code: u8) -> String {
+    format!(
+        "<datiSingoliPagamenti><identificativoUnivocoVersamento>{iuv}</identificativoUnivocoVersamento>\
+         <identificativoUnivocoRiscossione>{iur}</identificativoUnivocoRiscossione><indiceDatiSingoloPagamento>1</indiceDatiSingoloPagamento>\
+         <singoloImportoPagato>{euros}</singoloImportoPagato><codiceEsitoSingoloPagamento>{code}</codiceEsitoSingoloPagamento>\
+         <dataEsitoSingoloPagamento>2026-11-23</dataEsitoSingoloPagamento></datiSingoliPagamenti>"
+    )
+}
+
+fn flow(at: &str, receiver: &str, total: &str, lines: &[String]) -> String {
+    format!(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?><FlussoRiversamento xmlns=\"http://www.digitpa.gov.it/schemas/2011/Pagamenti/\">\
+         <versioneOggetto>1.0</versioneOggetto><identificativoFlusso>2026-11-24BANCA-1</identificativoFlusso><dataOraFlusso>{at}</dataOraFlusso>\
+         <identificativoUnivocoRegolamento>TRN1</identificativoUnivocoRegolamento><dataRegolamento>2026-11-24</dataRegolamento>\
+         <istitutoMittente><identificativoUnivocoMittente><tipoIdentificativoUnivoco>B</tipoIdentificativoUnivoco>\
+         <codiceIdentificativoUnivoco>BANCA</codiceIdentificativoUnivoco></identificativoUnivocoMittente></istitutoMittente>\
+         <istitutoRicevente><identificativoUnivocoRicevente><tipoIdentificativoUnivoco>G</tipoIdentificativoUnivoco>\
+         <codiceIdentificativoUnivoco>{receiver}</codiceIdentificativoUnivoco></identificativoUnivocoRicevente></istitutoRicevente>\
+         <numeroTotalePagamenti>{}</numeroTotalePagamenti><importoTotalePagamenti>{total}</importoTotalePagamenti>{}</FlussoRiversamento>",
+        lines.len(),
+        lines.concat()
+    )
+}
+
+async fn send(app: &App, path: &str, key: &str, body: &str) -> (StatusCode, Value) {
+    let response = app.request(Method::POST, path, key).header("Content-Type", "application/xml").body(body.to_owned()).send().await.unwrap();
+    (response.status(), crate::support::body_of(response).await)
+}
+
+async fn notice(app: &App, web: &str, name: &str) -> (String, String) {
+    let hold = app.hold(slot(TORRE, 15), web, &format!("h{name}"), json!([{"category": "full", "count": 1}])).await;
+    let (status, opened) = app.post("/v1/payments", web, name, &json!({"holds": [hold], "gateway": {"notice": {}}})).await;
+    assert_eq!(status, StatusCode::CREATED, "{opened}");
+    (format!("/v1/payments/{}", opened["payment"].as_str().unwrap()), opened["notice_number"].as_str().unwrap().to_owned())
+}
+
+#[actix_rt::test]
+async fn a_flow_pays_what_no_receipt_has_and_changes_nothing_twice() {
+    let app = App::start().await;
+    let (web, manager) = (app.key(Role::Web).await, app.key(Role::Manager).await);
+    let (received, first) = notice(&app, &web, "1").await;
+    let (reported, second) = notice(&app, &web, "2").await;
+    let (_, answer) = app.soap("paSendRT", &receipt("token-1", &first, "12.00", "2026-11-23T09:31:00")).await;
+    assert!(answer.contains("OK"), "{answer}");
+    let lines = [line(&first[1..], "token-1", "12.00", 0), line(&second[1..], "token-2", "12.00", 9), line("01234567890123456", "x", "1.00", 0)];
+    let document = flow("2026-11-24T06:00:00", "77777777777", "25.00", &lines);
+    let (status, done) = send(&app, "/v1/reconciliation/flows", &manager, &document).await;
+    assert_eq!((status.as_u16(), done), (200, json!({"taken": "new", "reported": 2, "paid": 1})));
+    let paid = app.until(&reported, &web, |seen| seen["items"][0]["state"] == "sold").await;
+    assert_eq!((&paid["state"], &paid["receipts"][0]["source"]), (&json!("paid"), &json!("report")));
+    let (_, again) = send(&app, "/v1/reconciliation/flows", &manager, &document).await;
+    assert_eq!(again, json!({"taken": "same", "reported": 0, "paid": 0}));
+    // The receipt that comes after all is known by its id.
+    let (_, answer) = app.soap("paSendRT", &receipt("token-2", &second, "12.00", "2026-11-23T09:31:00")).await;
+    assert!(answer.contains("PAA_RECEIPT_DUPLICATA"), "{answer}");
+    let (_, revised) =
+        send(&app, "/v1/reconciliation/flows?revision=1", &manager, &flow("2026-11-24T07:00:00", "77777777777", "24.00", &lines[..2])).await;
+    assert_eq!(revised["taken"], "replaced");
+    assert_eq!(send(&app, "/v1/reconciliation/flows", &manager, &document).await.1["taken"], "outdated");
+    for path in [&received, &reported] {
+        assert_eq!(app.get(path, &web).await["receipts"].as_array().unwrap().len(), 1);
+    }
+
+    let path = "/v1/reconciliation?to=2026-11-24";
+    let seen = app.get(path, &manager).await;
+    assert_eq!((&seen["flows"][0]["reading"], &seen["flows"][0]["transfer"]), (&json!("sound"), &json!("missing")), "{seen}");
+    assert_eq!((&seen["flows"][0]["matched"], &seen["flows"][0]["unmatched"][0]["what"]), (&json!(1), &json!("paid_by_report")), "{seen}");
+    let statement = "data;importo;descrizione\n24/11/2026;24,00;/PUR/LGPE-RIVERSAMENTO/TXT/0/URI/2026-11-24BANCA-1\n\
+                     24/11/2026;9,00;/PUR/LGPE-RIVERSAMENTO/TXT/0/URI/2026-11-24ALTRA-1\n";
+    let (status, taken) = send(&app, "/v1/reconciliation/statements", &manager, statement).await;
+    assert_eq!((status.as_u16(), taken), (200, json!({"lines": 2})));
+    assert_eq!(send(&app, "/v1/reconciliation/statements", &manager, statement).await.1, json!({"lines": 0}));
+
+    // It is all there after a restart.
+    let app = app.restart().await;
+    let seen = app.get(path, &manager).await;
+    assert_eq!((&seen["flows"][0]["transfer"], &seen["flows"][0]["revision"]), (&json!("came"), &json!(1)), "{seen}");
+    assert_eq!(seen["lines_without_flow"][0]["flow"], "2026-11-24ALTRA-1");
+    app.stop().await;
+}
+
+#[actix_rt::test]
+async fn what_is_not_ours_or_does_not_add_up_pays_nothing() {
+    let app = App::start().await;
+    let (web, manager) = (app.key(Role::Web).await, app.key(Role::Manager).await);
+    let (path, number) = notice(&app, &web, "1").await;
+    let lines = [line(&number[1..], "token-1", "12.00", 0)];
+    for (document, code) in [
+        (flow("2026-11-24T06:00:00", "11111111111", "12.00", &lines), "invalid"),
+        ("<FlussoRiversamento/>".to_owned(), "invalid"),
+        ("<!DOCTYPE x [<!ENTITY a \"b\">]><x>&a;</x>".to_owned(), "invalid"),
+    ] {
+        let (status, refused) = send(&app, "/v1/reconciliation/flows", &manager, &document).await;
+        assert_eq!((status.as_u16(), &refused["code"]), (422, &json!(code)), "{document}: {refused}");
+    }
+    let (_, aside) = send(&app, "/v1/reconciliation/flows", &manager, &flow("2026-11-24T06:00:00", "77777777777", "13.00", &lines)).await;
+    assert_eq!(aside, json!({"taken": "new", "reported": 0, "paid": 0}), "its total fits in no reading");
+    assert_eq!(app.get("/v1/reconciliation?to=2026-11-24", &manager).await["flows"][0]["reading"], "total");
+    assert_eq!(app.get(&path, &web).await["state"], "pending");
+    let restricted = app.key_for(Role::Manager, Museums::Only(vec![TORRE])).await;
+    assert_eq!(app.request(Method::GET, "/v1/reconciliation", &restricted).send().await.unwrap().status(), StatusCode::NOT_FOUND);
+    app.stop().await;
+}
+
+#[actix_rt::test]
+async fn a_receipt_that_no_flow_has_is_missed_after_two_working_days() {
+    let app = App::start().await;
+    let (web, manager) = (app.key(Role::Web).await, app.key(Role::Manager).await);
+    let (_, number) = notice(&app, &web, "1").await;
+    app.soap("paSendRT", &receipt("token-1", &number, "12.00", "2026-11-23T09:31:00")).await;
+    assert_eq!(app.get("/v1/reconciliation", &manager).await["receipts_without_flow"], json!([]));
+    app.pass(3 * 86_400).await;
+    let seen = app.get("/v1/reconciliation", &manager).await;
+    assert_eq!(seen["receipts_without_flow"][0]["receipt"], "token-1", "{seen}");
+    app.stop().await;
+}

@@ -1,0 +1,101 @@
+//! Refunds over HTTP: an operator's way from a task to money that has gone back.
+
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+use tornello_actors::keys::{Museums, Role};
+
+use crate::support::{App, MARE, TORRE, slot};
+
+/// A sale over two full tickets that a desk was paid for, cancelled by the museum: the refund's path.
+async fn refund(app: &App, desk: &str, name: &str) -> String {
+    let hold = app.hold(slot(TORRE, 15), desk, &format!("h{name}"), json!([{"category": "full", "count": 2}])).await;
+    let form = json!({"holds": [hold], "gateway": {"desk": {"till": "till-1", "method": "cash", "reference": name}}});
+    let (status, paid) = app.post("/v1/payments", desk, &format!("p{name}"), &form).await;
+    assert_eq!(status, StatusCode::CREATED, "{paid}");
+    let (status, body) = app.post(&format!("/v1/sales/{hold}/cancel"), desk, &format!("c{name}"), &json!({"cause": "museum"})).await;
+    assert_eq!(status, StatusCode::OK, "{body}");
+    tornello_actors::payments::resume(app.node()).await;
+    let refund = format!("{}-0", paid["payment"].as_str().unwrap());
+    let path = format!("/v1/refunds/{refund}");
+    let seen = app.get(&path, desk).await;
+    assert_eq!((&seen["state"], &seen["why"], &seen["amount_cents"]), (&json!("open"), &json!("cancelled"), &json!(2_400)), "{seen}");
+    path
+}
+
+fn export(refunds: &[&str]) -> Value {
+    let refunds: Vec<&str> = refunds.iter().map(|path| path.rsplit('/').next().unwrap()).collect();
+    json!({"debtor": {"name": "Musei di prova", "iban": "IT60X0542811101000000123456"}, "execution_date": "2026-11-25", "refunds": refunds})
+}
+
+#[actix_rt::test]
+async fn a_refund_is_sent_returned_sent_again_and_confirmed() {
+    let app = App::start().await;
+    let office = app.key(Role::GroupOffice).await;
+    let path = refund(&app, &office, "1").await;
+    let (status, missing) = app.post("/v1/refunds/export", &office, "e0", &export(&[&path])).await;
+    assert_eq!((status.as_u16(), &missing["code"]), (409, &json!("payee_missing")), "{missing}");
+    let (status, nothing) = app
+        .post(
+            "/v1/refunds/export",
+            &office,
+            "e1",
+            &json!({"debtor": {"name": "M", "iban": "IT60X0542811101000000123456"}, "execution_date": "2026-11-25"}),
+        )
+        .await;
+    assert_eq!((status.as_u16(), &nothing["code"]), (409, &json!("nothing_to_export")), "{nothing}");
+
+    let payee = json!({"iban": "IT60 X054 2811 1010 0000 0123 456", "holder": "Maria Rossi"});
+    let (status, bad) = app.ask(Method::PUT, &format!("{path}/payee"), &office, "b", &json!({"iban": "IT60", "holder": "Maria Rossi"})).await;
+    assert_eq!((status.as_u16(), &bad["code"]), (422, &json!("invalid_contact")));
+    let (status, named) = app.ask(Method::PUT, &format!("{path}/payee"), &office, "n", &payee).await;
+    assert_eq!((status.as_u16(), &named["account"]), (200, &json!("IT…3456")), "{named}");
+
+    let send =
+        |key: &'static str| app.request(Method::POST, "/v1/refunds/export", &office).header("Idempotency-Key", key).json(&export(&[&path])).send();
+    let first = send("e2").await.unwrap();
+    assert_eq!(first.status(), StatusCode::OK);
+    let batch = first.headers()["refund-batch"].to_str().unwrap().to_owned();
+    let file = first.text().await.unwrap();
+    assert!(file.contains("pain.001.001.09") && file.contains("24.00") && file.contains("Maria Rossi"), "{file}");
+    assert_eq!(send("e2").await.unwrap().text().await.unwrap(), file, "a repeat gives the same bytes");
+    let (status, twice) = app.post("/v1/refunds/export", &office, "e3", &export(&[&path])).await;
+    assert_eq!((status.as_u16(), &twice["code"]), (409, &json!("refund_not_open")));
+    let seen = app.get(&format!("/v1/refunds/batches/{batch}"), &office).await;
+    assert_eq!((&seen["total_cents"], &seen["refunds"][0]["state"]), (&json!(2_400), &json!("exported")), "{seen}");
+
+    let (status, back) = app.post(&format!("{path}/return"), &office, "r", &json!({"why": "ac01"})).await;
+    assert_eq!((status.as_u16(), &back["state"], &back["returned"]), (200, &json!("open"), &json!("ac01")), "{back}");
+    assert_eq!(send("e4").await.unwrap().status(), StatusCode::OK);
+    let (status, done) = app.post(&format!("{path}/confirm"), &office, "k", &json!({"reference": "CRO 1", "executed_on": "2026-11-25"})).await;
+    assert_eq!((status.as_u16(), &done["state"], &done["way"]), (200, &json!("paid_back"), &json!("transfer")), "{done}");
+    let (status, again) = app.post(&format!("{path}/confirm"), &office, "k2", &json!({"reference": "CRO 1", "executed_on": "2026-11-25"})).await;
+    assert_eq!((status.as_u16(), &again["code"]), (409, &json!("refund_not_open")));
+    let listed = app.until("/v1/refunds?state=paid_back", &office, |page| page["items"].as_array().unwrap().len() == 1).await;
+    assert_eq!((&listed["items"][0]["reference"], &listed["items"][0]["executed_on"]), (&json!("CRO 1"), &json!("2026-11-25")));
+    let table = app.request(Method::GET, "/v1/refunds", &office).header("Accept", "text/csv").send().await.unwrap().text().await.unwrap();
+    assert!(table.contains("24,00") && table.contains("CRO 1"), "{table}");
+    app.stop().await;
+}
+
+#[actix_rt::test]
+async fn a_till_pays_out_what_is_open_and_others_do_not_see_it() {
+    let app = App::start().await;
+    let office = app.key(Role::GroupOffice).await;
+    let path = refund(&app, &office, "1").await;
+    let (web, mare) = (app.key(Role::Web).await, app.key_for(Role::Manager, Museums::Only(vec![MARE])).await);
+    assert_eq!(app.request(Method::GET, &path, &web).send().await.unwrap().status(), StatusCode::FORBIDDEN);
+    assert_eq!(app.request(Method::GET, &path, &mare).send().await.unwrap().status(), StatusCode::NOT_FOUND);
+    assert_eq!(app.request(Method::GET, "/v1/refunds/nothing", &office).send().await.unwrap().status(), StatusCode::NOT_FOUND);
+    let unknown = path.replace("-0", "-7");
+    assert_eq!(app.request(Method::GET, &unknown, &office).send().await.unwrap().status(), StatusCode::NOT_FOUND);
+    let (status, early) = app.post(&format!("{path}/return"), &office, "r", &json!({"why": "ac01"})).await;
+    assert_eq!((status.as_u16(), &early["code"]), (409, &json!("refund_not_sent")));
+    let out = json!({"till": "till-1", "method": "cash", "reference": "R-2"});
+    let (status, paid) = app.post(&format!("{path}/payout"), &office, "o", &out).await;
+    assert_eq!((status.as_u16(), &paid["state"], &paid["way"]), (200, &json!("paid_back"), &json!("till")), "{paid}");
+    assert_eq!(app.post(&format!("{path}/payout"), &office, "o", &out).await.1, paid, "a repeat pays nothing twice");
+    let (status, named) =
+        app.ask(Method::PUT, &format!("{path}/payee"), &office, "n", &json!({"iban": "IT60X0542811101000000123456", "holder": "M R"})).await;
+    assert_eq!((status.as_u16(), &named["code"]), (409, &json!("refund_not_open")));
+    app.stop().await;
+}

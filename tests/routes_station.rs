@@ -1,0 +1,130 @@
+//! The station as the node of pagoPA meets it: verify, get and receipt, each state's fault, and money that is never lost.
+
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+use tornello_actors::keys::Role;
+
+use crate::support::{App, TORRE, get_payment, receipt, slot, verify};
+
+const PAID_AT: &str = "2026-11-23T09:31:00";
+
+/// A payment by notice over one full ticket: its path and notice number, and the hold.
+async fn notice(app: &App, web: &str, name: &str) -> (String, String, String) {
+    let hold = app.hold(slot(TORRE, 15), web, &format!("hold {name}").replace(' ', "-"), json!([{"category": "full", "count": 1}])).await;
+    let (status, opened) = app.post("/v1/payments", web, name, &json!({"holds": [hold], "gateway": {"notice": {}}})).await;
+    assert_eq!(status, StatusCode::CREATED, "{opened}");
+    (format!("/v1/payments/{}", opened["payment"].as_str().unwrap()), opened["notice_number"].as_str().unwrap().to_owned(), hold)
+}
+
+async fn says(app: &App, action: &str, body: &str, expected: &str) {
+    let (status, answer) = app.soap(action, body).await;
+    assert_eq!(status, StatusCode::OK, "{answer}");
+    assert!(answer.contains(expected), "{action}: {expected} is not in {answer}");
+}
+
+#[actix_rt::test]
+async fn a_notice_is_verified_got_and_paid_once() {
+    let app = App::start().await;
+    let (web, manager) = (app.key(Role::Web).await, app.key(Role::Manager).await);
+    let (path, number, hold) = notice(&app, &web, "p").await;
+    for _ in 0..2 {
+        says(&app, "paVerifyPaymentNotice", &verify(&number), "<amount>12.00</amount>").await;
+    }
+    app.pass(25 * 60).await;
+    says(&app, "paGetPayment", &get_payment(&number), "<paymentAmount>12.00</paymentAmount>").await;
+    let got = app.get(&path, &web).await;
+    assert_eq!(got["active_until"], "2026-11-23T09:30:00Z", "{got}");
+    assert!(app.get(&format!("/v1/holds/{hold}"), &web).await["expires_at"].as_str().unwrap() >= "2026-11-23T09:30:00Z");
+    app.pass(30 * 60).await;
+    says(&app, "paSendRT", &receipt("token-1", &number, "12.00", PAID_AT), "<outcome>OK</outcome>").await;
+    let paid = app.until(&path, &web, |seen| seen["items"][0]["state"] == "sold").await;
+    assert_eq!((&paid["state"], &paid["receipts"][0]["receipt"]), (&json!("paid"), &json!("token-1")));
+    assert_eq!(paid["receipts"][0]["paid_at"], "2026-11-23T08:31:00Z", "the node's clock is that of Rome");
+
+    says(&app, "paSendRT", &receipt("token-1", &number, "12.00", PAID_AT), "PAA_RECEIPT_DUPLICATA").await;
+    says(&app, "paVerifyPaymentNotice", &verify(&number), "PAA_PAGAMENTO_DUPLICATO").await;
+    says(&app, "paGetPayment", &get_payment(&number), "PAA_PAGAMENTO_DUPLICATO").await;
+    says(&app, "paSendRT", &receipt("token-2", &number, "12.00", PAID_AT), "<outcome>OK</outcome>").await;
+    let twice = app.get(&path, &manager).await;
+    assert_eq!((&twice["refunds"][0]["why"], &twice["refunds"][0]["amount_cents"]), (&json!("double_payment"), &json!(1_200)), "{twice}");
+    assert_eq!(twice["ledger"].as_array().unwrap().iter().map(|line| line["amount_cents"].as_i64().unwrap()).sum::<i64>(), 0);
+
+    // What was acknowledged is on the disk.
+    let app = app.restart().await;
+    assert_eq!(app.get(&path, &web).await["receipts"].as_array().unwrap().len(), 2);
+    says(&app, "paSendRT", &receipt("token-2", &number, "12.00", PAID_AT), "PAA_RECEIPT_DUPLICATA").await;
+    app.stop().await;
+}
+
+#[actix_rt::test]
+async fn money_that_comes_late_or_wrong_is_taken_all_the_same() {
+    let app = App::start().await;
+    let (web, box_office) = (app.key(Role::Web).await, app.key(Role::BoxOffice).await);
+    let (cancelled, number, hold) = notice(&app, &web, "cancelled").await;
+    app.post(&format!("{cancelled}/cancel"), &web, "c", &json!({})).await;
+    says(&app, "paVerifyPaymentNotice", &verify(&number), "PAA_PAGAMENTO_ANNULLATO").await;
+    app.ask(Method::DELETE, &format!("/v1/holds/{hold}"), &web, "d", &json!({})).await;
+    says(&app, "paSendRT", &receipt("late", &number, "12.00", PAID_AT), "<outcome>OK</outcome>").await;
+    let sold = app.until(&cancelled, &web, |seen| seen["items"][0]["state"] == "sold").await;
+    assert_ne!(sold["items"][0]["sale"], hold.as_str(), "the places were had again, in a new sale");
+
+    let (small, number, _) = notice(&app, &web, "small").await;
+    says(&app, "paSendRT", &receipt("small", &number, "11.99", PAID_AT), "<outcome>OK</outcome>").await;
+    let seen = app.get(&small, &web).await;
+    assert_eq!((&seen["state"], &seen["refunds"][0]["why"]), (&json!("pending"), &json!("amount_too_small")), "{seen}");
+
+    let (expired, number, _) = notice(&app, &web, "expired").await;
+    app.pass(3 * 3_600).await;
+    says(&app, "paVerifyPaymentNotice", &verify(&number), "PAA_PAGAMENTO_SCADUTO").await;
+    // Nothing is left of the slot when the money comes: it goes back.
+    let full = json!({"lines": [{"category": "full", "count": 19}], "settlement": {"desk": {"till": "t", "method": "cash", "reference": "R"}}});
+    let (status, body) = app.post(&format!("/v1/slots/{}/sales", slot(TORRE, 15)), &box_office, "s", &full).await;
+    assert_eq!(status, StatusCode::CREATED, "{body}");
+    says(&app, "paSendRT", &receipt("expired", &number, "12.00", PAID_AT), "<outcome>OK</outcome>").await;
+    let back = app.until(&expired, &web, |seen| seen["items"][0]["state"] != "open").await;
+    assert_eq!((&back["state"], &back["items"][0]["state"]), (&json!("paid"), &json!("paid_back")), "{back}");
+    assert_eq!((&back["refunds"][0]["why"], &back["refunded"]), (&json!("unfulfilled"), &json!("whole")));
+    app.stop().await;
+}
+
+#[actix_rt::test]
+async fn what_is_not_ours_gets_its_fault_and_the_station_needs_no_key() {
+    let app = App::start().await;
+    let (web, box_office) = (app.key(Role::Web).await, app.key(Role::BoxOffice).await);
+    let (_, number, _) = notice(&app, &web, "p").await;
+    let unknown = "300000000000000000";
+    says(&app, "paVerifyPaymentNotice", &verify(unknown), "PAA_PAGAMENTO_SCONOSCIUTO").await;
+    says(&app, "paSendRT", &receipt("x", unknown, "12.00", PAID_AT), "PAA_PAGAMENTO_SCONOSCIUTO").await;
+    for (from, to, fault) in [
+        ("<idPA>77777777777", "<idPA>11111111111", "PAA_ID_DOMINIO_ERRATO"),
+        ("<idBrokerPA>77777777777", "<idBrokerPA>11111111111", "PAA_ID_INTERMEDIARIO_ERRATO"),
+        ("77777777777_01", "77777777777_02", "PAA_STAZIONE_INT_ERRATA"),
+        ("<idPA>77777777777</idPA>", "", "PAA_SINTASSI_EXTRAXSD"),
+    ] {
+        says(&app, "paVerifyPaymentNotice", &verify(&number).replace(from, to), fault).await;
+    }
+    // A desk's payment is no position: nobody outside knows a number for it.
+    let hold = app.hold(slot(TORRE, 16), &box_office, "h", json!([{"category": "full", "count": 1}])).await;
+    let form = json!({"holds": [hold], "gateway": {"desk": {"till": "t", "method": "cash", "reference": "R"}}});
+    let (_, desk) = app.post("/v1/payments", &box_office, "desk", &form).await;
+    assert_eq!(desk["notice_number"], Value::Null);
+    let response = app.request(Method::POST, "/pagopa", "tn_nonsense").body(verify(&number)).send().await.unwrap();
+    assert_eq!(response.status(), StatusCode::OK, "what the node sends as authorization is not looked at");
+    assert_eq!(app.request(Method::GET, "/pagopa", "").send().await.unwrap().status(), StatusCode::NOT_FOUND);
+    let (status, _) = app.soap("paVerifyPaymentNotice", &"x".repeat(300 * 1024)).await;
+    assert_eq!(status, StatusCode::PAYLOAD_TOO_LARGE);
+    let (status, _) = app.soap("paDemandPaymentNotice", &verify(&number)).await;
+    assert_eq!(status, StatusCode::BAD_REQUEST);
+    app.stop().await;
+}
+
+#[actix_rt::test]
+async fn without_settings_there_is_no_station_and_no_notice() {
+    let app = App::start_with(tornello_api::server::ServerSettings { pagopa: None, ..crate::support::settings() }).await;
+    let web = app.key(Role::Web).await;
+    assert_eq!(app.soap("paVerifyPaymentNotice", &verify("300000000000000000")).await.0, StatusCode::NOT_FOUND);
+    let hold = app.hold(slot(TORRE, 16), &web, "h", json!([{"category": "full", "count": 1}])).await;
+    let (status, refused) = app.post("/v1/payments", &web, "p", &json!({"holds": [hold], "gateway": {"notice": {}}})).await;
+    assert_eq!((status.as_u16(), &refused["code"]), (409, &json!("gateway_off")));
+    app.stop().await;
+}

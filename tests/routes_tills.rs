@@ -1,0 +1,67 @@
+//! Till sessions over HTTP: a drawer from its float to its count.
+
+use reqwest::{Method, StatusCode};
+use serde_json::json;
+use tornello_actors::keys::{Museums, Role};
+
+use crate::support::{App, MARE, TORRE, slot};
+
+#[actix_rt::test]
+async fn a_drawer_is_expected_to_hold_what_sales_and_refunds_made_of_its_float() {
+    let app = App::start().await;
+    let (desk, office) = (app.key(Role::BoxOffice).await, app.key(Role::GroupOffice).await);
+    let form = json!({"museum": "torre", "till": "till-1", "float_cents": 10_000});
+    let (status, opened) = app.post("/v1/tills", &desk, "o", &form).await;
+    assert_eq!((status.as_u16(), &opened["state"], &opened["expected_cents"]), (201, &json!("open"), &json!(10_000)), "{opened}");
+    assert_eq!(app.post("/v1/tills", &desk, "o", &form).await.1, opened);
+    let (status, twice) = app.post("/v1/tills", &desk, "o2", &form).await;
+    assert_eq!((status.as_u16(), &twice["code"]), (409, &json!("till_already_open")));
+    let path = format!("/v1/tills/{}", opened["session"].as_str().unwrap());
+    app.clock.set(app.node().now().plus_seconds(60));
+
+    // A sale at once, in cash; a payment in cash that is paid back in part; a card; and another till's money.
+    let sell = |method: &str, till: &str| json!({"lines": [{"category": "full", "count": 1}], "settlement": {"desk": {"till": till, "method": method, "reference": "R"}}});
+    for (key, method, till) in [("s1", "cash", "till-1"), ("s2", "card", "till-1"), ("s3", "cash", "till-2")] {
+        let (status, body) = app.post(&format!("/v1/slots/{}/sales", slot(TORRE, 15)), &desk, key, &sell(method, till)).await;
+        assert_eq!(status, StatusCode::CREATED, "{body}");
+    }
+    let hold = app.hold(slot(TORRE, 16), &office, "h", json!([{"category": "full", "count": 2}])).await;
+    let paying = json!({"holds": [hold], "gateway": {"desk": {"till": "till-1", "method": "cash", "reference": "R-1"}}});
+    let (_, paid) = app.post("/v1/payments", &office, "p", &paying).await;
+    let (status, body) = app.post(&format!("/v1/sales/{hold}/cancel"), &office, "c", &json!({"cause": "museum", "tickets": [0]})).await;
+    assert_eq!(status, StatusCode::OK, "{body}");
+    tornello_actors::payments::resume(app.node()).await;
+    let refund = format!("/v1/refunds/{}-0/payout", paid["payment"].as_str().unwrap());
+    let (status, body) = app.post(&refund, &office, "out", &json!({"till": "till-1", "method": "cash", "reference": "R-2"})).await;
+    assert_eq!(status, StatusCode::OK, "{body}");
+    let (status, moved) =
+        app.post(&format!("{path}/movements"), &desk, "m", &json!({"direction": "out", "amount_cents": 5_000, "reason": "safe"})).await;
+    assert_eq!((status.as_u16(), &moved["expected_cents"]), (200, &json!(10_000 + 1_200 + 2_400 - 1_200 - 5_000)), "{moved}");
+    let (status, bad) = app.post(&format!("{path}/movements"), &desk, "m2", &json!({"direction": "in", "amount_cents": 0, "reason": "safe"})).await;
+    assert_eq!((status.as_u16(), &bad["code"]), (422, &json!("bad_cash_amount")));
+
+    let (status, closed) = app.post(&format!("{path}/close"), &desk, "x", &json!({"counted_cents": 7_300})).await;
+    assert_eq!((status.as_u16(), &closed["expected_cents"], &closed["difference_cents"]), (200, &json!(7_400), &json!(-100)), "{closed}");
+    assert_eq!(closed["by_method"], json!([{"method": "card", "taken_cents": 1_200}, {"method": "cash", "taken_cents": 2_400}]));
+    assert_eq!(app.post(&format!("{path}/close"), &desk, "x", &json!({"counted_cents": 7_300})).await.1, closed, "a repeat counts nothing again");
+    let (status, over) = app.post(&format!("{path}/close"), &desk, "x2", &json!({"counted_cents": 0})).await;
+    assert_eq!((status.as_u16(), &over["code"]), (409, &json!("till_closed")));
+    let listed = app.until("/v1/tills?museum=torre&open=false", &desk, |page| page["items"].as_array().unwrap().len() == 1).await;
+    assert_eq!((&listed["items"][0]["difference_cents"], &listed["items"][0]["till"]), (&json!(-100), &json!("till-1")));
+    assert_eq!(app.post("/v1/tills", &desk, "o3", &form).await.0, StatusCode::CREATED, "the next one begins");
+    app.stop().await;
+}
+
+#[actix_rt::test]
+async fn a_session_of_another_museum_does_not_exist() {
+    let app = App::start().await;
+    let (desk, mare) = (app.key(Role::BoxOffice).await, app.key_for(Role::BoxOffice, Museums::Only(vec![MARE])).await);
+    let form = json!({"museum": "torre", "till": "till-1", "float_cents": 0});
+    let session = app.post("/v1/tills", &desk, "o", &form).await.1["session"].as_str().unwrap().to_owned();
+    for path in [format!("/v1/tills/{session}"), "/v1/tills/0000000000007".to_owned()] {
+        assert_eq!(app.request(Method::GET, &path, &mare).send().await.unwrap().status(), StatusCode::NOT_FOUND);
+    }
+    assert_eq!(app.post("/v1/tills", &mare, "o", &form).await.0, StatusCode::NOT_FOUND);
+    assert_eq!(app.get("/v1/tills", &mare).await["items"], json!([]));
+    app.stop().await;
+}
