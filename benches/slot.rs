@@ -13,6 +13,10 @@ use tornello_engine::slot::{Command, Line, Opening, Policy, Settlement, Slot};
 use tornello_engine::tariff::Proof;
 use tornello_engine::time::Timestamp;
 
+/// As in the server.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const PAIRS: u64 = 1_000;
 
 fn slot(capacity: u32) -> Slot {

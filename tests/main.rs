@@ -5,6 +5,7 @@
 mod journeys;
 mod linearizable;
 mod mqtt;
+mod pagopa;
 mod routes_availability;
 mod routes_docs;
 mod routes_gates;

@@ -304,12 +304,10 @@ impl Node {
         drop(queue);
 
         let mut ending: Vec<_> = writing.map(tokio::spawn).into_iter().collect();
-        ending.extend(views.map(|views| {
-            tokio::spawn({
-                let (journal, board, committed) = (Arc::clone(&journal), Arc::clone(&board), committed.clone());
-                async move { views.follow(journal, board, committed).await }
-            })
-        }));
+        if let Some(views) = views {
+            let ended = views.follow_apart(Arc::clone(&journal), Arc::clone(&board), committed.clone()).map_err(StartError::Thread)?;
+            ending.push(tokio::spawn(async move { drop(ended.await) }));
+        }
         let node = Arc::new(Self {
             clock,
             board,

@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
+use futures_util::future::join;
 use tornello_engine::aggregate::Aggregate;
 use tornello_engine::ids::{MuseumId, PaymentId, QuoteId, SlotId, TillId};
 use tornello_engine::museum::{self, Museum};
@@ -19,7 +20,7 @@ use crate::quotes::{QuoteHead, Quotes};
 use crate::streams::{Streams, corrupt};
 use crate::tills::Tills;
 
-/// How many batches are read at once; a full one has about a megabyte.
+/// How many batches are read at once, while as many are taken in; a full one has about a megabyte.
 const ROUND: u32 = 64;
 
 /// What a check of the journal found.
@@ -42,8 +43,9 @@ pub async fn check(
     mut progress: impl FnMut(u64),
 ) -> Result<Checked, JournalError> {
     let mut checked = Checked { head: Head::EMPTY, records: 0, cut: None };
+    let mut read = journal.batches(0, ROUND).await;
     loop {
-        let batches = match journal.batches(checked.head.number, ROUND).await {
+        let batches = match read {
             Ok(batches) => batches,
             // One of these is damaged: go on one by one, to name it and to see whether it is the last.
             Err(JournalError::Corrupt { .. }) => match journal.batches(checked.head.number, 1).await {
@@ -53,18 +55,26 @@ pub async fn check(
             },
             Err(error) => return Err(error),
         };
-        if batches.is_empty() {
-            return Ok(checked);
-        }
-        for batch in &batches {
-            if let Err(error) = follows(&checked.head, batch).and_then(|()| sound(batch)) {
-                let JournalError::Corrupt { batch, what } = error else { return Err(error) };
-                return torn(journal, cut, checked, batch, what).await;
+        let Some(last) = batches.last() else { return Ok(checked) };
+        let take_in = async {
+            for batch in &batches {
+                if let Err(error) = follows(&checked.head, batch).and_then(|()| sound(batch)) {
+                    return Err((error, true));
+                }
+                each(batch).map_err(|error| (error, false))?;
+                checked.head = Head { number: batch.number, hash: batch.hash(), at: batch.at };
+                checked.records += batch.spans.iter().map(|span| span.last - span.first + 1).sum::<u64>();
             }
-            each(batch)?;
-            checked.head = Head { number: batch.number, hash: batch.hash(), at: batch.at };
-            checked.records += batch.spans.iter().map(|span| span.last - span.first + 1).sum::<u64>();
+            Ok(())
+        };
+        // Asked first: another thread reads on and checks hashes while these are taken in.
+        let (ahead, taken_in) = join(journal.batches(last.number, ROUND), take_in).await;
+        match taken_in {
+            Ok(()) => {}
+            Err((JournalError::Corrupt { batch, what }, true)) => return torn(journal, cut, checked, batch, what).await,
+            Err((error, _)) => return Err(error),
         }
+        read = ahead;
         progress(checked.head.number);
     }
 }
@@ -153,7 +163,9 @@ impl Memory {
                     self.museums.entry(id).or_insert_with(|| Museum::new(id)).apply(&record);
                 }
                 StreamId::Slot(id) if batch.number > heads_complete && !self.touched.contains(&id) => {
-                    let record = frame.record::<slot::Event>().map_err(|error| corrupt(batch, &error))?;
+                    let mut record = frame.record::<slot::Event>().map_err(|error| corrupt(batch, &error))?;
+                    // Who asked, and under which key, is not in a head: a slot that is asked for is read back whole.
+                    record.envelope = None;
                     match self.slots.get_mut(&id) {
                         Some(slot) => slot.apply(&record),
                         None => match Slot::replay([&record]) {
@@ -237,6 +249,8 @@ impl Memory {
         for id in self.revived {
             quotes.publish(id, QuoteHead::of(&streams.quote(id).await?));
         }
+        // Nobody has to wait until so much memory is given back.
+        drop(tokio::task::spawn_blocking(move || drop(self.slots)));
         for id in self.touched {
             if let Some(slot) = streams.slot(id).await? {
                 board.restore(id, SlotHead::of(&slot));

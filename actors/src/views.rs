@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde::Serialize;
 use sqlx::Row;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqliteRow, SqliteSynchronous};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tornello_engine::aggregate::Aggregate;
 use tornello_engine::channel::Channel;
 use tornello_engine::ids::{HoldId, MuseumId, SlotId};
@@ -25,13 +25,15 @@ use crate::streams::corrupt;
 /// Raised whenever a table, a head or a snapshot changes its form: an older file is thrown away and built again.
 const FORMAT: i64 = 6;
 /// How many batches one round takes in; a full one has about a megabyte.
-const ROUND: u32 = 64;
+const ROUND: u32 = 16;
 /// How many snapshots wait to be written; more are left out, which costs a longer replay and nothing else.
 const SNAPSHOTS_WAITING: usize = 1_024;
 /// While the journal grows, the lists rest so many times as long as their last round took: a rush of sales has the processor to itself, and the lists follow it.
 const REST: u32 = 9;
 /// The longest such rest.
 const REST_MAX: Duration = Duration::from_secs(2);
+/// By how much the thread that follows the journal yields to others, as `nice` counts it.
+const PATIENCE: i32 = 10;
 /// How often the heads are saved.
 const HEADS_EVERY: Duration = Duration::from_secs(2);
 
@@ -280,23 +282,59 @@ impl Views {
         (Snapshots { pool: self.pool.clone(), waiting }, writing)
     }
 
+    /// Follows the journal on a thread of its own, which has to wait when those that answer callers want the processor. Answers when it has ended, see
+    /// [`Views::follow`].
+    pub fn follow_apart(
+        &self,
+        journal: Arc<dyn Journal>,
+        board: Arc<Board>,
+        committed: watch::Receiver<Head>,
+    ) -> std::io::Result<oneshot::Receiver<()>> {
+        let (views, (done, ended)) = (self.clone(), oneshot::channel());
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let follow = async move {
+            // A connection works on a thread that is started by who opens it, and waits like it: so none of the shared ones.
+            let options = views.pool.connect_options().as_ref().clone();
+            let pool = crate::sqlite::pool().max_connections(1).connect_lazy_with(options);
+            let views = Self { pool, ..views };
+            views.follow(journal, board, committed).await;
+            views.close().await;
+            let _ = done.send(());
+        };
+        let run = move || {
+            if let Err(error) = rustix::process::nice(PATIENCE) {
+                tracing::warn!(%error, "the read models cannot be made to wait for others");
+            }
+            runtime.block_on(follow);
+        };
+        std::thread::Builder::new().name("views".into()).spawn(run)?;
+        Ok(ended)
+    }
+
     /// Follows the journal: takes in every batch, and saves the heads now and then. Ends when the journal's writer has ended and all is taken in.
     pub async fn follow(&self, journal: Arc<dyn Journal>, board: Arc<Board>, mut committed: watch::Receiver<Head>) {
-        let mut save = tokio::time::interval(HEADS_EVERY);
-        let mut is_due = false;
+        let mut since_saved: Option<Stopwatch> = None;
         loop {
             // Asked before where the end is: what was written until the writer ended is taken in.
             let ended = committed.has_changed().is_err();
             let end = *committed.borrow_and_update();
             // The heads first: they need no reading of the journal, and a start without them reads all of it.
-            if ended || is_due {
+            if ended || since_saved.as_ref().is_none_or(|since| since.elapsed() >= HEADS_EVERY) {
                 let heads = board.take_unsaved();
                 if let Err(error) = self.save_heads(&heads, &end).await {
                     tracing::error!(%error, "the heads of the slots were not saved");
                     heads.iter().for_each(|(slot, _)| board.not_saved(*slot));
                 }
+                since_saved = Some(Stopwatch::start());
             }
-            match self.take_in(journal.as_ref(), end.number, &committed).await {
+            let begun = Stopwatch::start();
+            match self.take_in(journal.as_ref(), end.number).await {
+                Ok(()) if self.as_of_batch() < end.number => {
+                    if committed.has_changed().is_ok_and(|changed| changed) {
+                        tokio::time::sleep((begun.elapsed() * REST).min(REST_MAX)).await;
+                    }
+                    continue;
+                }
                 Ok(()) => {}
                 Err(error) => {
                     tracing::error!(%error, "the read models fall behind");
@@ -306,32 +344,26 @@ impl Views {
             if ended {
                 return;
             }
-            is_due = tokio::select! {
-                _ = committed.changed() => false,
-                _ = save.tick() => true,
-            };
+            // Heads that were published after the last commit was seen are saved when nothing happens too.
+            let _ = tokio::time::timeout(HEADS_EVERY, committed.changed()).await;
         }
     }
 
-    async fn take_in(&self, journal: &dyn Journal, end: u64, committed: &watch::Receiver<Head>) -> Result<(), ViewsError> {
-        loop {
-            let begun = Stopwatch::start();
-            let position = self.as_of_batch();
-            if position >= end {
-                return Ok(());
-            }
-            let batches = journal.batches(position, ROUND).await?;
-            let Some(last) = batches.last() else { return Ok(()) };
-            let mut rows = Rows::default();
-            for batch in &batches {
-                rows.read(batch)?;
-            }
-            rows.write(&self.pool, last).await?;
-            self.rows_sender.send_replace(last.number);
-            if committed.has_changed().is_ok_and(|changed| changed) {
-                tokio::time::sleep((begun.elapsed() * REST).min(REST_MAX)).await;
-            }
+    /// Takes in some batches, if there are any up to `end`.
+    async fn take_in(&self, journal: &dyn Journal, end: u64) -> Result<(), ViewsError> {
+        let position = self.as_of_batch();
+        if position >= end {
+            return Ok(());
         }
+        let batches = journal.batches(position, ROUND).await?;
+        let Some(last) = batches.last() else { return Err(JournalError::Unreachable(format!("no batch after {position}")).into()) };
+        let mut rows = Rows::default();
+        for batch in &batches {
+            rows.read(batch)?;
+        }
+        rows.write(&self.pool, last).await?;
+        self.rows_sender.send_replace(last.number);
+        Ok(())
     }
 }
 

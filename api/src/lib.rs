@@ -3,11 +3,13 @@
 
 pub mod auth;
 pub mod bank;
+pub mod client;
 pub mod csv;
 pub mod demo;
 pub mod entrance;
 pub mod mqtt;
 pub mod openapi;
+pub mod pagopa;
 pub mod print;
 pub mod problem;
 pub mod replay;

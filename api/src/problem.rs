@@ -5,10 +5,14 @@ mod table;
 
 pub use table::{Known, all};
 
+use std::sync::Arc;
+
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderValue};
 use actix_web::{HttpResponse, ResponseError};
-use serde::Serialize;
+use serde::ser::SerializeMap;
+use serde::{Serialize, Serializer};
+use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 use tornello_actors::failure::Failure;
 use tornello_actors::people::{ContactError, PeopleError};
@@ -48,9 +52,25 @@ pub struct Body {
     /// The data of the code.
     #[serde(flatten)]
     #[schema(value_type = Object)]
-    data: Map<String, Value>,
+    data: Data,
     #[serde(skip)]
     retry_after_s: Option<u32>,
+}
+
+/// The data of a problem, by name; one of them may be JSON that was written for somebody else before.
+#[derive(Debug, Clone, Default)]
+struct Data {
+    values: Map<String, Value>,
+    written: Option<(&'static str, Arc<RawValue>)>,
+}
+
+impl Serialize for Data {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut members = serializer.serialize_map(None)?;
+        self.values.iter().try_for_each(|(name, value)| members.serialize_entry(name, value))?;
+        self.written.iter().try_for_each(|(name, json)| members.serialize_entry(name, json.as_ref()))?;
+        members.end()
+    }
 }
 
 impl std::fmt::Display for Problem {
@@ -65,7 +85,7 @@ impl Problem {
     pub fn new(status: StatusCode, code: &'static str, title: impl Into<String>) -> Self {
         let kind = format!("/docs/problems#{code}");
         let title = title.into();
-        Self(Box::new(Body { kind, status: status.as_u16(), code, title, detail: String::new(), data: Map::new(), retry_after_s: None }))
+        Self(Box::new(Body { kind, status: status.as_u16(), code, title, detail: String::new(), data: Data::default(), retry_after_s: None }))
     }
 
     /// Says what to do.
@@ -78,7 +98,14 @@ impl Problem {
     /// Adds a datum.
     #[must_use]
     pub fn with(mut self, name: &str, value: impl Serialize) -> Self {
-        self.0.data.insert(name.to_owned(), json!(value));
+        self.0.data.values.insert(name.to_owned(), json!(value));
+        self
+    }
+
+    /// Adds a datum that is JSON already.
+    #[must_use]
+    pub fn with_written(mut self, name: &'static str, json: Arc<RawValue>) -> Self {
+        self.0.data.written = Some((name, json));
         self
     }
 
@@ -366,7 +393,7 @@ impl From<slot::Refusal> for Problem {
         if let Ok(Value::Object(written)) = serde_json::to_value(&refusal)
             && let Some(Value::Object(data)) = written.into_iter().next().map(|(_, data)| data)
         {
-            problem.0.data = data.into_iter().map(|(name, value)| readable(name, value)).collect();
+            problem.0.data.values = data.into_iter().map(|(name, value)| readable(name, value)).collect();
         }
         problem
     }

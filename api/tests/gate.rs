@@ -37,7 +37,7 @@ impl Server {
         std::thread::spawn(move || lines.for_each(drop));
         let base = base.expect("the server says where it listens");
         let keys = std::fs::read_to_string(data.join("development-keys.txt")).expect("development keys");
-        Self { child, base, client: Client::new(), keys }
+        Self { child, base, client: tornello_api::client::loopback().unwrap(), keys }
     }
 
     fn key(&self, role: &str) -> &str {

@@ -1,13 +1,21 @@
 //! What every command carries beside its own words: who gave it, under which key, for whom, with which assessment.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::ids::{Code, KeyId, OrderId};
 
 /// The first 128 bits of the SHA-256 of something: an idempotency key, a request body, a pseudonym.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
 #[serde(transparent)]
+#[repr(Rust, packed(8))]
 pub struct Digest(pub u128);
+
+impl Serialize for Digest {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self(bits) = *self;
+        bits.serialize(serializer)
+    }
+}
 
 /// What kind of party a pseudonym stands for. Numbers are written in the journal: append only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -61,7 +69,7 @@ pub struct Envelope {
     /// Who takes part, the buyer first.
     pub parties: Vec<Party>,
     /// What a scorer said, if one was asked.
-    pub assessment: Option<Assessment>,
+    pub assessment: Option<Box<Assessment>>,
     /// The order that the command belongs to.
     pub order: Option<OrderId>,
 }

@@ -1,6 +1,6 @@
 //! Names of things. A slot's id is made of its museum, route and start; the ids of holds and tickets contain their slot's id, so that any id finds its way
 //! to the actor that owns it without an index. In text, also in JSON and addresses, ids are lower-case Crockford base 32, zero-padded: 13 characters for 64
-//! bits, 26 for 128. In the journal they are numbers.
+//! bits, 26 for 128. In the journal they are numbers. In memory those of 128 bits are packed: side by side with smaller things they would be padded to 16 bytes.
 
 use std::fmt;
 use std::str::FromStr;
@@ -68,7 +68,7 @@ macro_rules! text_form {
         }
         impl Serialize for $name {
             fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                if serializer.is_human_readable() { serializer.collect_str(self) } else { self.0.serialize(serializer) }
+                if serializer.is_human_readable() { serializer.collect_str(self) } else { self.get().serialize(serializer) }
             }
         }
         impl<'de> Deserialize<'de> for $name {
@@ -140,6 +140,7 @@ impl SlotId {
 
 /// A hold, and the sale that it becomes: slot (64 bits), random (48 bits), then 16 zero bits where its tickets are numbered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(Rust, packed(8))]
 pub struct HoldId(u128);
 text_form!(HoldId, u128, 26);
 
@@ -171,6 +172,7 @@ impl HoldId {
 
 /// One person's ticket: the id of its sale with the ticket's number (from 0) in the low 16 bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(Rust, packed(8))]
 pub struct TicketId(u128);
 text_form!(TicketId, u128, 26);
 
@@ -213,7 +215,7 @@ impl PaymentId {
     /// A payment of `creditor`; `number` is taken modulo [`PAYMENT_NUMBERS`].
     #[must_use]
     pub const fn new(creditor: u16, number: u64) -> Self {
-        Self((creditor as u64) << 48 | (number % PAYMENT_NUMBERS))
+        Self(((creditor as u64) << 48) | (number % PAYMENT_NUMBERS))
     }
 
     /// From the stored number.
@@ -257,11 +259,13 @@ text_form!(AccountId, u64, 13);
 
 /// An order: what a buyer puts together, over one slot or several.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(Rust, packed(8))]
 pub struct OrderId(pub u128);
 text_form!(OrderId, u128, 26);
 
 /// A person whose contact data is kept apart, encrypted; the journal knows only this opaque number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(Rust, packed(8))]
 pub struct PersonId(pub u128);
 text_form!(PersonId, u128, 26);
 

@@ -15,6 +15,7 @@ pub mod institution;
 pub mod ledger;
 pub mod money;
 pub mod museum;
+pub mod notice;
 pub mod offline;
 pub mod order;
 pub mod payment;

@@ -73,8 +73,7 @@ impl Keys {
             self.entries.drop_front();
             self.gone += 1;
         }
-        if self.get(who, key).is_none() {
-            self.numbers.insert((who, key), self.gone + self.entries.len() as u64);
+        if self.numbers.insert_new((who, key), self.gone + self.entries.len() as u64) {
             self.entries.push_back(Entry { who, key, body, seq, at });
         }
     }
@@ -123,8 +122,7 @@ impl<'de> Deserialize<'de> for Keys {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let mut keys = Self::default();
         for entry in VecDeque::<Entry>::deserialize(deserializer)? {
-            if keys.get(entry.who, entry.key).is_none() {
-                keys.numbers.insert((entry.who, entry.key), keys.entries.len() as u64);
+            if keys.numbers.insert_new((entry.who, entry.key), keys.entries.len() as u64) {
                 keys.entries.push_back(entry);
             }
         }

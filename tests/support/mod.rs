@@ -75,7 +75,7 @@ impl App {
         let (server, address) = server::start(Arc::clone(running.node()), &settings).unwrap();
         let handle = server.handle();
         let serving = actix_web::rt::spawn(server);
-        Self { address, client: Client::new(), clock, running, server: handle, serving, folder }
+        Self { address, client: tornello_api::client::loopback().unwrap(), clock, running, server: handle, serving, folder }
     }
 
     /// Stops as a server does: what was asked is on the disk.

@@ -37,7 +37,7 @@ const NONE: u64 = u64::MAX;
 /// Every how many batches the place of one is remembered, of the whole file and of each stream: whoever looks for one in between walks.
 const MARK_EVERY: u64 = 64;
 /// How much is read at once by those who read on, and by those who look for one batch.
-const READ_ON: usize = 1024 * 1024;
+const READ_ON: usize = 128 * 1024;
 const READ_ONE: usize = 8 * 1024;
 
 /// One append-only file.

@@ -485,7 +485,7 @@ fn pseudonyms_change_with_kind_text_month_and_master_key() {
     let distinct: HashSet<_> = others.iter().map(|party| party.pseudonym).chain([buyer.pseudonym]).collect();
     assert_eq!(distinct.len(), 7);
     // Written in journals: this value never changes.
-    assert_eq!(format!("{:032x}", buyer.pseudonym.0), "9f2cb9af58e2254533ac27a2761ec21d");
+    assert_eq!(format!("{:032x}", { buyer.pseudonym.0 }), "9f2cb9af58e2254533ac27a2761ec21d");
 }
 
 #[test]

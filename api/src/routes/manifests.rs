@@ -312,7 +312,7 @@ pub async fn get(
         let manifest = Manifest { format: FORMAT, museum, from, to, made_at, as_of_batch, keys, slots };
         let body = serde_json::to_vec(&manifest)?;
         let content = serde_json::to_vec(&(manifest.format, museum, from, to, &manifest.keys, &manifest.slots))?;
-        Ok::<_, serde_json::Error>((body, format!("W/\"{:032x}\"", digest(&[&content]).0)))
+        Ok::<_, serde_json::Error>((body, format!("W/\"{:032x}\"", { digest(&[&content]).0 })))
     });
     let (body, tag) = written.await.ok().and_then(Result::ok).ok_or_else(|| Problem::unavailable("the manifest could not be made"))?;
     let known_to_caller = request.headers().get(header::IF_NONE_MATCH).and_then(|tags| tags.to_str().ok());

@@ -20,10 +20,13 @@ pub mod tariffs;
 pub mod tickets;
 pub mod waiting;
 
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use serde::Serialize;
-use tornello_actors::availability::of_slot;
+use serde_json::value::RawValue;
+use tornello_actors::availability::{Near, of_slot};
 use tornello_actors::failure::Failure;
 use tornello_actors::museums::Known;
 use tornello_actors::node::{Files, Node};
@@ -111,14 +114,37 @@ pub fn alternatives(node: &Node, slot: SlotId, channel: Channel, failure: Failur
     if of_slot(&known, node.board(), slot, channel, node.now()).is_some_and(|seen| asked <= seen.places.capacity) {
         problem = problem.with("waiting_list", format!("/v1/slots/{slot}/waiting"));
     }
-    let nearest: Vec<Alternative> = node
-        .near(slot, channel)
+    let near = node.near(slot, channel);
+    let asked_of = (slot, channel, asked);
+    let told = TOLD.with_borrow(|told| told.get(&asked_of).filter(|told| Arc::ptr_eq(&told.0, &near)).map(|told| Arc::clone(&told.1)));
+    if let Some(told) = told {
+        return problem.with_written("alternatives", told);
+    }
+    let nearest: Vec<Alternative> = near
         .iter()
         .filter(|other| other.available >= asked)
         .take(ALTERNATIVES_MAX)
         .map(|other| Alternative { slot: other.slot.to_string(), starts_at: other.slot.start().to_string(), available: other.available })
         .collect();
-    problem.with("alternatives", nearest)
+    let Ok(written) = serde_json::value::to_raw_value(&nearest).map(Arc::<RawValue>::from) else { return problem };
+    TOLD.with_borrow_mut(|told| {
+        if told.len() >= TOLD_MAX {
+            told.clear();
+        }
+        told.insert(asked_of, (near, Arc::clone(&written)));
+    });
+    problem.with_written("alternatives", written)
+}
+
+/// The nearest slots of which a caller was told, and what it was told: as long as these hold, the next one who asks for as much is told the same.
+type Told = (Arc<[Near]>, Arc<RawValue>);
+
+/// Of more such answers, all are forgotten.
+const TOLD_MAX: usize = 128;
+
+thread_local! {
+    /// By slot, channel and places asked for; each thread that answers has its own.
+    static TOLD: RefCell<HashMap<(SlotId, Channel, u32), Told>> = RefCell::default();
 }
 
 /// What the data folder holds; a node without one has no keys either, so nobody gets here.

@@ -94,7 +94,7 @@ impl Server {
                 }
             }
         });
-        let client = Client::builder().timeout(Duration::from_secs(20)).build().unwrap();
+        let client = tornello_api::client::builder().tls_certs_only([]).timeout(Duration::from_secs(20)).build().unwrap();
         Ok(Self { child, base: format!("http://{base}"), client, log })
     }
 

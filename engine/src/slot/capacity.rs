@@ -73,7 +73,8 @@ impl Places {
     /// Places held or sold.
     #[must_use]
     pub fn taken(&self) -> u32 {
-        sum(Channel::ALL.map(|channel| self.taken_by(channel)))
+        let (held, sold) = (self.held.map(u64::from), self.sold.map(u64::from));
+        at_most_max(held.iter().sum::<u64>() + sold.iter().sum::<u64>())
     }
 
     /// Places held or sold by one channel.
@@ -116,8 +117,7 @@ impl Places {
     pub fn available(&self, channel: Channel, now: Timestamp) -> (u32, LimitedBy) {
         let sellable = self.sellable(now);
         let left = sellable.saturating_sub(self.taken());
-        let kept = sum(Channel::ALL.map(|other| if other == channel { 0 } else { self.reserve(other, now) }));
-        let open = left.saturating_sub(kept);
+        let open = left.saturating_sub(self.kept(now, |other| other != channel));
         let quota = &self.quotas[channel.index()];
         let own = match quota.limit {
             Some(limit) if now < self.release_at(channel) => limit.saturating_sub(self.taken_by(channel)),
@@ -134,18 +134,29 @@ impl Places {
         }
     }
 
-    /// How many places are taken beyond what may be sold. Only an event about capacity may raise it (SL-1).
-    #[must_use]
-    pub fn over(&self, now: Timestamp) -> u32 {
-        self.taken().saturating_sub(self.sellable(now))
+    /// Places kept for those channels.
+    fn kept(&self, now: Timestamp, counts: impl Fn(Channel) -> bool) -> u32 {
+        let mut kept = 0;
+        for channel in Channel::ALL {
+            if self.quotas[channel.index()].reserved > 0 && counts(channel) {
+                kept += u64::from(self.reserve(channel, now));
+            }
+        }
+        at_most_max(kept)
     }
 
-    /// How many places are taken or kept for a channel beyond what may be sold. Only an event about capacity may raise it (SL-1): who takes a place that is
-    /// kept for another channel raises it.
+    /// How many places are taken beyond what may be sold.
     #[must_use]
-    pub fn promised_over(&self, now: Timestamp) -> u32 {
-        let kept = sum(Channel::ALL.map(|channel| self.reserve(channel, now)));
-        self.taken().saturating_add(kept).saturating_sub(self.sellable(now))
+    pub fn over(&self, now: Timestamp) -> u32 {
+        self.excess(now).0
+    }
+
+    /// How many places are taken beyond what may be sold, and how many are taken or kept for a channel beyond it. Only an event about capacity may raise either
+    /// (SL-1): who takes a place that is kept for another channel raises the second.
+    #[must_use]
+    pub fn excess(&self, now: Timestamp) -> (u32, u32) {
+        let (taken, sellable) = (self.taken(), self.sellable(now));
+        (taken.saturating_sub(sellable), taken.saturating_add(self.kept(now, |_| true)).saturating_sub(sellable))
     }
 
     /// People in the building now, at the upper bound, if a fresh reading says so: the reading plus who came and minus who left by this slot's gates since.
@@ -155,7 +166,7 @@ impl Places {
     }
 }
 
-/// The sum, at most the largest number: shares may be absurd, and still nothing wraps.
-fn sum(counts: [u32; Channel::COUNT]) -> u32 {
-    counts.into_iter().fold(0, u32::saturating_add)
+/// Shares may be absurd, and still no sum wraps.
+const fn at_most_max(sum: u64) -> u32 {
+    if sum > u32::MAX as u64 { u32::MAX } else { sum as u32 }
 }

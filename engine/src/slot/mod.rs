@@ -149,7 +149,7 @@ impl Aggregate for Slot {
         }
         for event in &record.events {
             self.apply_event(record, event);
-            let (over, promised) = (self.places.over(record.at), self.places.promised_over(record.at));
+            let (over, promised) = self.places.excess(record.at);
             let about_capacity = event.is_about_capacity();
             self.over_allowed = if about_capacity { over } else { over.min(self.over_allowed) };
             self.promised_over_allowed = if about_capacity { promised } else { promised.min(self.promised_over_allowed) };
@@ -159,10 +159,11 @@ impl Aggregate for Slot {
     /// Whether the state after the last record is sound, in O(1). The shell asks before a record may be written.
     fn check(&self) -> Result<(), Broken> {
         let broken = |invariant, what| Err(Broken { invariant, what });
-        if self.places.over(self.last_at) > self.over_allowed {
+        let (over, promised) = self.places.excess(self.last_at);
+        if over > self.over_allowed {
             return broken("SL-1", "more places are taken than there are");
         }
-        if self.places.promised_over(self.last_at) > self.promised_over_allowed {
+        if promised > self.promised_over_allowed {
             return broken("SL-1", "places kept for another channel were taken");
         }
         if !self.ledger.holds_have_deadlines() {
@@ -204,7 +205,7 @@ impl Slot {
             over_allowed: 0,
             promised_over_allowed: 0,
         };
-        slot.promised_over_allowed = slot.places.promised_over(Timestamp::MIN);
+        slot.promised_over_allowed = slot.places.excess(Timestamp::MIN).1;
         slot
     }
 
@@ -314,7 +315,7 @@ impl Slot {
     /// A sale.
     #[must_use]
     pub fn sale_of(&self, sale: HoldId) -> Option<&Sale> {
-        self.ledger.sales.get(&sale)
+        self.ledger.sales.get(&sale).map(Box::as_ref)
     }
 
     /// A ticket with its sale.
@@ -326,7 +327,7 @@ impl Slot {
 
     /// All sales, in no order.
     pub fn sales(&self) -> impl Iterator<Item = (&HoldId, &Sale)> {
-        self.ledger.sales.iter()
+        self.ledger.sales.iter().map(|(id, sale)| (id, sale.as_ref()))
     }
 
     /// All live holds, in no order.
@@ -366,7 +367,7 @@ impl Slot {
     pub fn money(&self) -> (Cents, Cents) {
         let add =
             |(sold, back): (Cents, Cents), sale: &Sale| (sold.plus(total(&sale.lines)).minus(sale.carried_cents), back.plus(sale.refunded_cents));
-        self.ledger.sales.values().fold((Cents::ZERO, Cents::ZERO), add)
+        self.sales().map(|(_, sale)| sale).fold((Cents::ZERO, Cents::ZERO), add)
     }
 
     const fn sale_ends_at(&self, channel: Channel) -> Timestamp {

@@ -86,23 +86,23 @@ impl Sale {
         matches!(self.settlement, Settlement::Payment { .. } | Settlement::Moved { .. })
     }
 
-    fn new(who: KeyId, channel: Channel, lines: &[Line], settlement: Settlement, at: Timestamp) -> Self {
-        Self {
+    fn new(who: KeyId, channel: Channel, lines: Vec<Line>, settlement: Settlement, at: Timestamp) -> Box<Self> {
+        Box::new(Self {
             who,
             channel,
-            lines: lines.to_vec(),
+            tickets: vec![Ticket { issue: 1, state: TicketState::Valid, blocked: None }; people(&lines) as usize],
+            lines,
             settlement,
             contact: None,
             order: None,
             sold_at: at,
             refunded_cents: Cents::ZERO,
             handed_over_cents: Cents::ZERO,
-            tickets: vec![Ticket { issue: 1, state: TicketState::Valid, blocked: None }; people(lines) as usize],
             carried_cents: Cents::ZERO,
             refund_percent_max: 100,
             moves: Vec::new(),
             holders: BTreeMap::new(),
-        }
+        })
     }
 }
 
@@ -229,8 +229,8 @@ pub(super) type ById<T> = Spread<HoldId, T, BuildHasherDefault<IdHasher>>;
 pub(super) struct Ledger {
     pub(super) holds: ById<Hold>,
     /// Sales never leave, also those of which all tickets were cancelled or have moved on: who shows one is told what became of it. So they grow with what is done
-    /// to the slot, as its journal does, and go with it.
-    pub(super) sales: ById<Sale>,
+    /// to the slot, as its journal does, and go with it. Each has a place of its own: they are large, and a map moves what it holds when it grows.
+    pub(super) sales: ById<Box<Sale>>,
     /// Holds that ended without a sale, for a day: a late caller is told what became of them.
     pub(super) ended: ById<(End, Timestamp)>,
     ended_order: VecDeque<HoldId>,
@@ -328,21 +328,26 @@ impl Ledger {
 
     pub(super) fn sold(&mut self, places: &mut Places, sold: &Sold, record: &Record<Event>) {
         let (mut who, mut order) = by(record);
+        let mut lines = None;
         if let Some(hold) = self.take_hold(places, sold.sale) {
             who = hold.who;
             order = order.or(hold.order);
+            lines = Some(hold.lines).filter(|held| *held == sold.lines);
             self.list.hold_ended(sold.sale, who, WaitingEnd::Taken, record.at);
         }
         places.sold[sold.channel.index()] += people(&sold.lines);
-        let sale = Sale::new(who, sold.channel, &sold.lines, sold.settlement.clone(), record.at);
-        self.sales.insert(sold.sale, Sale { contact: sold.contact, order, ..sale });
+        let lines = lines.unwrap_or_else(|| sold.lines.clone());
+        let mut sale = Sale::new(who, sold.channel, lines, sold.settlement.clone(), record.at);
+        (sale.contact, sale.order) = (sold.contact, order);
+        self.sales.insert(sold.sale, sale);
     }
 
     pub(super) fn arrived(&mut self, places: &mut Places, arrived: &Arrived, at: Timestamp) {
         places.sold[arrived.channel.index()] += people(&arrived.lines);
-        let sale = Sale::new(arrived.who, arrived.channel, &arrived.lines, Settlement::Moved { from: arrived.from }, at);
-        let (refund_percent_max, holders) = (arrived.refund_percent, arrived.holders.iter().copied().collect());
-        self.sales.insert(arrived.sale, Sale { contact: arrived.contact, order: arrived.order, refund_percent_max, holders, ..sale });
+        let mut sale = Sale::new(arrived.who, arrived.channel, arrived.lines.clone(), Settlement::Moved { from: arrived.from }, at);
+        (sale.contact, sale.order) = (arrived.contact, arrived.order);
+        (sale.refund_percent_max, sale.holders) = (arrived.refund_percent, arrived.holders.iter().copied().collect());
+        self.sales.insert(arrived.sale, sale);
     }
 
     pub(super) fn move_begun(&mut self, begun: &MoveBegun) {
@@ -602,8 +607,8 @@ impl Serialize for Ledger {
 
 impl<'de> Deserialize<'de> for Ledger {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let written = Written::<Hold, Sale, _, WaitingList, _, _>::deserialize(deserializer)?;
-        let under_way = |(id, sale): &(HoldId, Sale)| {
+        let written = Written::<Hold, Box<Sale>, _, WaitingList, _, _>::deserialize(deserializer)?;
+        let under_way = |(id, sale): &(HoldId, Box<Sale>)| {
             let id = *id;
             sale.moves.iter().filter(|found| !found.is_done).map(move |found| (found.begun.arrival, id)).collect::<Vec<_>>()
         };

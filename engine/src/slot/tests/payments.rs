@@ -145,7 +145,7 @@ fn a_hold_is_amended_in_one_step() {
     world.then(-DAY, sell(1, paid()), Ok(Event::Sold(sold)));
 
     // Places that it needs no more go to those who wait; and it takes none that are due to them.
-    let waits = [taken.to_vec(), vec![(-DAY, Command::Wait { entry: id(4), channel: Channel::Web, lines: vec![full(3)] })]].concat();
+    let waits = [taken.to_vec(), vec![(-DAY, Command::Wait { entry: id(4), who: KeyId(1), channel: Channel::Web, lines: vec![full(3)] })]].concat();
     let mut served = given(&waits);
     assert!(served.ask(-DAY, &amend(1, &[full(7)])).is_ok());
     assert_eq!(served.slot.due(at(-DAY)).len(), 1);

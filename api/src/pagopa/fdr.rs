@@ -1,0 +1,643 @@
+//! What banks report of the money they send (*flusso di rendicontazione*), and whether it is what we know.
+//!
+//! [`read`] takes a document (FlussoRiversamento 1.0 and 1.1, as its schema has it), [`Flows`] keeps the last word on each flow, [`reconcile`] holds one flow
+//! against the bank's statement and our receipts, [`unreported`] says which receipts no flow has. All pure: the same flow twice changes nothing. Two traps of
+//! the papers: a revoked payment (code 3) is negative by SACI 3.2.1 and cannot be by the schema, so both signs are taken, and it is subtracted if the total
+//! wants that; the total has two decimals whatever the schema's comment says. A flow whose total fits in no reading is set aside whole.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::civil::Date;
+use tornello_engine::calendar::{self, is_working_day};
+use tornello_engine::ids::PaymentId;
+use tornello_engine::money::Cents;
+use tornello_engine::notice::FiscalCode;
+use tornello_engine::time::Timestamp;
+
+use super::xml::{Limits, XmlError, XmlReader, amount, amount_above_zero, day, instant, text, whole};
+
+/// The largest flow that is read, in bytes: some 150,000 payments.
+pub const FLOW_MAX: usize = 64 * 1024 * 1024;
+
+const SPACE: &str = "http://www.digitpa.gov.it/schemas/2011/Pagamenti/";
+const LIMITS: Limits = Limits { bytes: FLOW_MAX, depth: 6 };
+const REMITTANCE: &str = "/PUR/LGPE-RIVERSAMENTO/TXT/";
+/// Working days after the day of a payment by which its flow is due (SACI 3.2.1).
+const DUE_WORKING_DAYS: u32 = 2;
+/// The hour in Rome at which the platform's business day ends.
+const BUSINESS_DAY_ENDS: i8 = 13;
+
+/// What became of a payment, as it is reported.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Code {
+    /// 0: done.
+    Executed,
+    /// 3: taken back.
+    Revoked,
+    /// 4: done while our station was down.
+    StandIn,
+    /// 8: the same, and nobody had asked for it.
+    StandInUnasked,
+    /// 9: done, and nobody had asked for it or had a receipt.
+    Unasked,
+}
+
+/// One payment of a flow.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reported {
+    /// Which notice.
+    pub iuv: String,
+    /// Which payment of it: the id of the receipt.
+    pub iur: String,
+    /// Which transfer of the receipt, from 1; missing: the first.
+    pub index: u64,
+    /// How much, without its sign.
+    pub amount: Cents,
+    /// What became of it.
+    pub code: Code,
+    /// When.
+    pub on: Date,
+}
+
+/// What one bank transfer is made of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Flow {
+    /// Its name, which the transfer quotes.
+    pub id: String,
+    /// Which issue of it; 0 if who gave it does not say.
+    pub revision: u32,
+    /// When it was made.
+    pub at: Timestamp,
+    /// The bank's name of the transfer.
+    pub settlement: String,
+    /// When the transfer was made.
+    pub settled_on: Date,
+    /// Who sends the money.
+    pub sender: String,
+    /// To whom.
+    pub receiver: String,
+    /// How many payments it says that it has.
+    pub count: u64,
+    /// How much it says that they make.
+    pub total: Cents,
+    /// The payments.
+    pub payments: Vec<Reported>,
+}
+
+/// How a flow's total comes about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reading {
+    /// Revoked payments are subtracted, if there are any.
+    Subtracted,
+    /// Revoked payments were added like others: somebody has to look at them.
+    Added,
+}
+
+/// Why a flow is set aside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Quarantine {
+    /// Its total fits its payments in no reading.
+    Total,
+    /// It has another number of payments than it says.
+    Count,
+    /// It has a payment twice.
+    Repeated,
+    /// It is for another creditor.
+    Receiver,
+}
+
+/// Reads a flow. `revision` is which issue it is, as whoever gave it said.
+pub fn read(document: &[u8], revision: u32) -> Result<Flow, XmlError> {
+    let mut reader = XmlReader::new(document, LIMITS, Some(SPACE))?;
+    let reader = &mut reader;
+    let version = |text: &str| matches!(text, "1.0" | "1.1").then_some(());
+    reader.enter("FlussoRiversamento")?;
+    reader.value("versioneOggetto", version)?;
+    let id = reader.value("identificativoFlusso", flow_id)?;
+    let at = reader.value("dataOraFlusso", instant)?;
+    let settlement = reader.value("identificativoUnivocoRegolamento", text::<1, 35>)?;
+    let settled_on = reader.value("dataRegolamento", day)?;
+    reader.enter("istitutoMittente")?;
+    let sender = party(reader, "identificativoUnivocoMittente", &["G", "A", "B"])?;
+    reader.value_if("denominazioneMittente", text::<3, 70>)?;
+    reader.leave()?;
+    reader.value_if("codiceBicBancaDiRiversamento", text::<1, 35>)?;
+    reader.enter("istitutoRicevente")?;
+    let receiver = party(reader, "identificativoUnivocoRicevente", &["G"])?;
+    reader.value_if("denominazioneRicevente", text::<1, 140>)?;
+    reader.leave()?;
+    let count = reader.value("numeroTotalePagamenti", whole::<1, 999_999_999_999_999>)?;
+    let total = reader.value("importoTotalePagamenti", amount)?;
+    let mut payments = Vec::new();
+    while reader.enter_if("datiSingoliPagamenti")? {
+        payments.push(reported(reader)?);
+        reader.leave()?;
+    }
+    if payments.is_empty() {
+        return Err(reader.expected("datiSingoliPagamenti"));
+    }
+    reader.leave()?;
+    reader.end()?;
+    Ok(Flow { id, revision, at, settlement, settled_on, sender, receiver, count, total, payments })
+}
+
+fn party(reader: &mut XmlReader<'_>, name: &'static str, kinds: &[&str]) -> Result<String, XmlError> {
+    reader.enter(name)?;
+    reader.value("tipoIdentificativoUnivoco", |text| kinds.contains(&text).then_some(()))?;
+    let code = reader.value("codiceIdentificativoUnivoco", text::<1, 35>)?;
+    reader.leave()?;
+    Ok(code)
+}
+
+fn reported(reader: &mut XmlReader<'_>) -> Result<Reported, XmlError> {
+    let iuv = reader.value("identificativoUnivocoVersamento", text::<1, 35>)?;
+    let iur = reader.value("identificativoUnivocoRiscossione", text::<1, 35>)?;
+    let index = reader.value_if("indiceDatiSingoloPagamento", whole::<1, 5>)?.unwrap_or(1);
+    let (negative, amount) = reader.value("singoloImportoPagato", signed)?;
+    let code = |text: &str| {
+        Some(match text {
+            "0" if !negative => Code::Executed,
+            "3" => Code::Revoked,
+            "4" if !negative => Code::StandIn,
+            "8" if !negative => Code::StandInUnasked,
+            "9" if !negative => Code::Unasked,
+            _ => return None,
+        })
+    };
+    let code = reader.value("codiceEsitoSingoloPagamento", code)?;
+    let on = reader.value("dataEsitoSingoloPagamento", day)?;
+    Ok(Reported { iuv, iur, index, amount, code, on })
+}
+
+fn signed(text: &str) -> Option<(bool, Cents)> {
+    match text.trim_matches([' ', '\t', '\n', '\r']).strip_prefix('-') {
+        Some(amount) if amount.starts_with(|c: char| c.is_ascii_digit()) => Some((true, amount_above_zero(amount)?)),
+        Some(_) => None,
+        None => Some((false, amount_above_zero(text)?)),
+    }
+}
+
+fn flow_id(text: &str) -> Option<String> {
+    let plain = (1..=35).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
+    plain.then(|| text.to_owned())
+}
+
+impl Flow {
+    /// How its total comes about; or why it is set aside.
+    pub fn reading(&self) -> Result<Reading, Quarantine> {
+        if self.payments.len() as u64 != self.count {
+            return Err(Quarantine::Count);
+        }
+        let keys: BTreeSet<_> =
+            self.payments.iter().map(|payment| (&payment.iuv, &payment.iur, payment.index, payment.code == Code::Revoked)).collect();
+        if keys.len() != self.payments.len() {
+            return Err(Quarantine::Repeated);
+        }
+        let sum =
+            |revoked| self.payments.iter().filter(|payment| (payment.code == Code::Revoked) == revoked).map(|payment| payment.amount).sum::<Cents>();
+        let (paid, revoked) = (sum(false), sum(true));
+        if self.total == paid.minus(revoked) {
+            Ok(Reading::Subtracted)
+        } else if self.total == paid.plus(revoked) {
+            Ok(Reading::Added)
+        } else {
+            Err(Quarantine::Total)
+        }
+    }
+}
+
+/// The last word on each flow, by sender and name.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Flows(BTreeMap<(String, String), Flow>);
+
+/// What became of a flow that was given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Taken {
+    /// It was not there.
+    New,
+    /// It is there already.
+    Same,
+    /// It takes the place of an older issue.
+    Replaced,
+    /// A newer issue is there already.
+    Outdated,
+}
+
+impl Flows {
+    /// Takes a flow in: of several issues, the one that was made last counts.
+    pub fn take(&mut self, flow: Flow) -> Taken {
+        let key = (flow.sender.clone(), flow.id.clone());
+        let taken = match self.0.get(&key) {
+            None => Taken::New,
+            Some(there) if *there == flow => return Taken::Same,
+            Some(there) if (flow.revision, flow.at) < (there.revision, there.at) => return Taken::Outdated,
+            Some(_) => Taken::Replaced,
+        };
+        self.0.insert(key, flow);
+        taken
+    }
+
+    /// Those that count.
+    pub fn iter(&self) -> impl Iterator<Item = &Flow> {
+        self.0.values()
+    }
+}
+
+/// A line of the bank's statement.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BankLine {
+    /// The bank's name of it.
+    pub id: String,
+    /// What the sender wrote; banks may have broken it with blanks.
+    pub remittance: String,
+    /// How much came.
+    pub amount: Cents,
+}
+
+impl BankLine {
+    /// The flow that it quotes, if it quotes one.
+    #[must_use]
+    pub fn flow_id(&self) -> Option<String> {
+        let plain: String = self.remittance.chars().filter(|c| !c.is_whitespace()).collect();
+        let (_, rest) = plain.split_once(REMITTANCE)?;
+        let (progressive, rest) = rest.split_once("/URI/")?;
+        (progressive.len() == 1 && progressive.bytes().all(|byte| byte.is_ascii_digit())).then(|| flow_id(rest.split('/').next()?)).flatten()
+    }
+}
+
+/// What we know of a payment, by the IUV of its notice. It has one transfer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Known {
+    /// Which.
+    pub payment: PaymentId,
+    /// The receipts that came.
+    pub receipts: Vec<KnownReceipt>,
+}
+
+/// A receipt that came.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KnownReceipt {
+    /// Its id.
+    pub id: String,
+    /// How much.
+    pub amount: Cents,
+    /// When it was paid.
+    pub paid_at: Timestamp,
+}
+
+/// How a flow stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Report {
+    /// How its total comes about, or why it is set aside: then nothing of it counts.
+    pub reading: Result<Reading, Quarantine>,
+    /// Whether its money came.
+    pub transfer: Transfer,
+    /// What its payments are, in its order; none if it is set aside.
+    pub payments: Vec<Match>,
+}
+
+/// Whether a flow's money came.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Transfer {
+    /// As it says, with this line.
+    Came {
+        /// Which line.
+        line: String,
+    },
+    /// No line quotes it.
+    Missing,
+    /// The lines that quote it make another amount, or are several.
+    Differs {
+        /// Which lines.
+        lines: Vec<String>,
+        /// What they make.
+        amount: Cents,
+    },
+}
+
+/// What a reported payment is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Match {
+    /// We have its receipt.
+    Received {
+        /// Which payment.
+        payment: PaymentId,
+    },
+    /// The money came and its receipt did not: the payment is paid by this report.
+    WithoutReceipt {
+        /// Which payment.
+        payment: PaymentId,
+    },
+    /// Its receipt says another amount.
+    AmountDiffers {
+        /// Which payment.
+        payment: PaymentId,
+        /// What the receipt says.
+        received: Cents,
+    },
+    /// It was taken back.
+    Revoked {
+        /// Which payment.
+        payment: PaymentId,
+    },
+    /// Of a payment of ours, a transfer that it does not have.
+    NoSuchTransfer {
+        /// Which payment.
+        payment: PaymentId,
+    },
+    /// It is none of ours.
+    Unknown,
+}
+
+/// Holds a flow against the bank's statement and what we know of the payments of its receiver, `creditor`.
+#[must_use]
+pub fn reconcile(flow: &Flow, creditor: FiscalCode, bank: &[BankLine], known: &BTreeMap<String, Known>) -> Report {
+    let reading = if flow.receiver == creditor.to_string() { flow.reading() } else { Err(Quarantine::Receiver) };
+    let lines: Vec<&BankLine> = bank.iter().filter(|line| line.flow_id().as_ref() == Some(&flow.id)).collect();
+    let transfer = match lines[..] {
+        [] => Transfer::Missing,
+        [line] if line.amount == flow.total => Transfer::Came { line: line.id.clone() },
+        _ => Transfer::Differs { lines: lines.iter().map(|line| line.id.clone()).collect(), amount: lines.iter().map(|line| line.amount).sum() },
+    };
+    let payments = if reading.is_ok() { flow.payments.iter().map(|reported| matched(reported, known)).collect() } else { Vec::new() };
+    Report { reading, transfer, payments }
+}
+
+fn matched(reported: &Reported, known: &BTreeMap<String, Known>) -> Match {
+    let Some(ours) = known.get(&reported.iuv) else { return Match::Unknown };
+    let payment = ours.payment;
+    if reported.index != 1 {
+        return Match::NoSuchTransfer { payment };
+    }
+    if reported.code == Code::Revoked {
+        return Match::Revoked { payment };
+    }
+    match ours.receipts.iter().find(|receipt| receipt.id == reported.iur) {
+        Some(receipt) if receipt.amount == reported.amount => Match::Received { payment },
+        Some(receipt) => Match::AmountDiffers { payment, received: receipt.amount },
+        None => Match::WithoutReceipt { payment },
+    }
+}
+
+/// The receipts that no flow has, though it is due: two working days after the platform's business day on which they were paid are over. Flows that are set
+/// aside have nothing.
+#[must_use]
+pub fn unreported<'a>(flows: &Flows, known: &'a BTreeMap<String, Known>, today: Date) -> Vec<(PaymentId, &'a KnownReceipt)> {
+    let sound = flows.iter().filter(|flow| flow.reading().is_ok());
+    let reported: BTreeSet<_> = sound.flat_map(|flow| &flow.payments).map(|payment| (payment.iuv.as_str(), payment.iur.as_str())).collect();
+    let all = known.iter().flat_map(|(iuv, known)| known.receipts.iter().map(move |receipt| (iuv, known.payment, receipt)));
+    let missing = all.filter(|(iuv, _, receipt)| !reported.contains(&(iuv.as_str(), receipt.id.as_str())) && due_on(receipt.paid_at) < today);
+    missing.map(|(_, payment, receipt)| (payment, receipt)).collect()
+}
+
+/// The day on which the flow of a payment is due.
+fn due_on(paid_at: Timestamp) -> Date {
+    let paid = calendar::local(paid_at);
+    let next = |date: Date| date.tomorrow().unwrap_or(Date::MAX);
+    let mut date = if paid.hour() < BUSINESS_DAY_ENDS { paid.date() } else { next(paid.date()) };
+    let works = |date: Date| is_working_day(date, None) || date == Date::MAX;
+    while !works(date) {
+        date = next(date);
+    }
+    for _ in 0..DUE_WORKING_DAYS {
+        date = next(date);
+        while !works(date) {
+            date = next(date);
+        }
+    }
+    date
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use jiff::civil::date;
+    use serde_json::Value;
+
+    const CREDITOR: &str = "97832870584";
+
+    fn line(iuv: &str, iur: &str, amount: &str, code: &str) -> String {
+        format!(
+            "<datiSingoliPagamenti><identificativoUnivocoVersamento>{iuv}</identificativoUnivocoVersamento>\
+             <identificativoUnivocoRiscossione>{iur}</identificativoUnivocoRiscossione><indiceDatiSingoloPagamento>1</indiceDatiSingoloPagamento>\
+             <singoloImportoPagato>{amount}</singoloImportoPagato><codiceEsitoSingoloPagamento>{code}</codiceEsitoSingoloPagamento>\
+             <dataEsitoSingoloPagamento>2026-11-23</dataEsitoSingoloPagamento></datiSingoliPagamenti>"
+        )
+    }
+
+    fn document(id: &str, at: &str, count: usize, total: &str, lines: &str) -> String {
+        format!(
+            "<?xml version=\"1.0\" encoding=\"UTF-8\"?><FlussoRiversamento xmlns=\"{SPACE}\"><versioneOggetto>1.0</versioneOggetto>\
+             <identificativoFlusso>{id}</identificativoFlusso><dataOraFlusso>{at}</dataOraFlusso>\
+             <identificativoUnivocoRegolamento>TRN1</identificativoUnivocoRegolamento><dataRegolamento>2026-11-24</dataRegolamento>\
+             <istitutoMittente><identificativoUnivocoMittente><tipoIdentificativoUnivoco>B</tipoIdentificativoUnivoco>\
+             <codiceIdentificativoUnivoco>PSPXYZ01</codiceIdentificativoUnivoco></identificativoUnivocoMittente></istitutoMittente>\
+             <istitutoRicevente><identificativoUnivocoRicevente><tipoIdentificativoUnivoco>G</tipoIdentificativoUnivoco>\
+             <codiceIdentificativoUnivoco>{CREDITOR}</codiceIdentificativoUnivoco></identificativoUnivocoRicevente></istitutoRicevente>\
+             <numeroTotalePagamenti>{count}</numeroTotalePagamenti><importoTotalePagamenti>{total}</importoTotalePagamenti>{lines}</FlussoRiversamento>"
+        )
+    }
+
+    fn flow(total: &str, lines: &[String]) -> Flow {
+        read(document("2026-11-23PSP-1", "2026-11-24T06:00:00", lines.len(), total, &lines.concat()).as_bytes(), 0).unwrap()
+    }
+
+    fn creditor() -> FiscalCode {
+        CREDITOR.parse().unwrap()
+    }
+
+    fn known(receipts: &[(&str, &str, i64)]) -> BTreeMap<String, Known> {
+        let mut known = BTreeMap::new();
+        for (number, (iuv, id, cents)) in receipts.iter().enumerate() {
+            let entry = known.entry((*iuv).to_owned());
+            let payment: &mut Known = entry.or_insert_with(|| Known { payment: PaymentId::new(1, number as u64), receipts: Vec::new() });
+            let paid_at = "2026-11-23T09:00:00Z".parse().unwrap();
+            payment.receipts.extend((!id.is_empty()).then(|| KnownReceipt { id: (*id).to_owned(), amount: Cents::new(*cents), paid_at }));
+        }
+        known
+    }
+
+    #[test]
+    fn the_published_case_is_reconciled() {
+        let vectors: Value = serde_json::from_str(include_str!("../../../engine/src/testdata/pagopa_vectors.json")).unwrap();
+        let case = &vectors["reconciliation"];
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        let payments = case["payments"].as_array().unwrap();
+        let lines: String = payments
+            .iter()
+            .map(|paid| {
+                line(
+                    &text(&paid["iuv"]),
+                    &text(&paid["iur"]),
+                    &Cents::new(paid["amount_cents"].as_i64().unwrap()).to_string(),
+                    &paid["code"].to_string(),
+                )
+            })
+            .collect();
+        let document = document(&text(&case["flow_id"]), "2026-11-24T06:00:00", payments.len(), "302.00", &lines);
+        let flow = read(document.as_bytes(), 0).unwrap();
+        let bank = [
+            BankLine { id: "other".to_owned(), remittance: "rent".to_owned(), amount: Cents::new(1) },
+            BankLine {
+                id: "sct".to_owned(),
+                remittance: text(&case["sct_remittance"]),
+                amount: Cents::new(case["sct_amount_cents"].as_i64().unwrap()),
+            },
+        ];
+        // The first was received; of the second, no receipt came.
+        let known = known(&[(&text(&payments[0]["iuv"]), &text(&payments[0]["iur"]), 30_000), (&text(&payments[1]["iuv"]), "", 0)]);
+        let report = reconcile(&flow, creditor(), &bank, &known);
+        let payment = |number| PaymentId::new(1, number);
+        let expected = Report {
+            reading: Ok(Reading::Subtracted),
+            transfer: Transfer::Came { line: "sct".to_owned() },
+            payments: vec![Match::Received { payment: payment(0) }, Match::WithoutReceipt { payment: payment(1) }],
+        };
+        assert_eq!(report, expected);
+        assert_eq!(flow.payments[1].code, Code::Unasked);
+        let mut flows = Flows::default();
+        assert_eq!((flows.take(flow.clone()), flows.take(flow)), (Taken::New, Taken::Same));
+        assert_eq!(unreported(&flows, &known, date(2027, 1, 1)), []);
+    }
+
+    #[test]
+    fn revoked_payments_are_subtracted_whatever_their_sign() {
+        let plain = line("1", "a", "10.00", "0");
+        for (revoked, total, expected) in [
+            ("4.00", "6.00", Ok(Reading::Subtracted)),
+            ("-4.00", "6.00", Ok(Reading::Subtracted)),
+            ("4.00", "14.00", Ok(Reading::Added)),
+            ("-4.00", "14.00", Ok(Reading::Added)),
+            ("4.00", "10.00", Err(Quarantine::Total)),
+        ] {
+            let flow = flow(total, &[plain.clone(), line("2", "b", revoked, "3")]);
+            assert_eq!(flow.reading(), expected, "{revoked} {total}");
+            let report = reconcile(&flow, creditor(), &[], &known(&[("1", "a", 1_000), ("2", "b", 400)]));
+            let matches = [Match::Received { payment: PaymentId::new(1, 0) }, Match::Revoked { payment: PaymentId::new(1, 1) }];
+            assert_eq!(report.payments, if expected.is_ok() { matches.to_vec() } else { Vec::new() });
+        }
+        for code in ["0", "4", "8", "9"] {
+            let negative = document("F", "2026-11-24T06:00:00", 1, "10.00", &line("1", "a", "-10.00", code));
+            assert!(matches!(read(negative.as_bytes(), 0), Err(XmlError::Value { path }) if path.ends_with("codiceEsitoSingoloPagamento")), "{code}");
+        }
+    }
+
+    #[test]
+    fn what_does_not_fit_is_set_aside() {
+        let two = [line("1", "a", "10.00", "0"), line("1", "a", "10.00", "0")];
+        assert_eq!(flow("20.00", &two).reading(), Err(Quarantine::Repeated));
+        let mut counted = flow("10.00", &two[..1]);
+        counted.count = 2;
+        assert_eq!(counted.reading(), Err(Quarantine::Count));
+        let other = reconcile(&flow("10.00", &two[..1]), "77777777777".parse().unwrap(), &[], &BTreeMap::new());
+        assert_eq!((other.reading, other.payments), (Err(Quarantine::Receiver), Vec::new()));
+        // A flow that is set aside reports nothing.
+        let mut flows = Flows::default();
+        flows.take(counted);
+        let known = known(&[("1", "a", 1_000)]);
+        assert_eq!(unreported(&flows, &known, date(2026, 12, 1)).len(), 1);
+    }
+
+    #[test]
+    fn payments_are_matched_by_iuv_iur_and_index() {
+        let lines = [line("1", "a", "10.00", "0"), line("1", "b", "10.00", "4"), line("2", "c", "9.99", "0"), line("9", "d", "1.00", "8")];
+        let mut flow = flow("30.99", &lines);
+        let (first, second) = (PaymentId::new(1, 0), PaymentId::new(1, 1));
+        let known = known(&[("1", "a", 1_000), ("2", "c", 1_000)]);
+        let expected = vec![
+            Match::Received { payment: first },
+            Match::WithoutReceipt { payment: first },
+            Match::AmountDiffers { payment: second, received: Cents::new(1_000) },
+            Match::Unknown,
+        ];
+        assert_eq!(reconcile(&flow, creditor(), &[], &known).payments, expected);
+        flow.payments[0].index = 2;
+        assert_eq!(reconcile(&flow, creditor(), &[], &known).payments[0], Match::NoSuchTransfer { payment: first });
+    }
+
+    #[test]
+    fn the_bank_line_is_the_one_that_quotes_the_flow() {
+        let flow = flow("10.00", &[line("1", "a", "10.00", "0")]);
+        let line = |id: &str, remittance: &str, cents| BankLine { id: id.to_owned(), remittance: remittance.to_owned(), amount: Cents::new(cents) };
+        let good = "/PUR/LGPE-RIVERSAMENTO/TXT/0/URI/2026-11-23PSP-1";
+        for (lines, expected) in [
+            (vec![], Transfer::Missing),
+            (vec![line("1", good, 1_000)], Transfer::Came { line: "1".to_owned() }),
+            (vec![line("1", "RI1/PUR/LGPE-RIVER SAMENTO/TXT/0/URI/2026-\n11-23PSP-1/", 1_000)], Transfer::Came { line: "1".to_owned() }),
+            (vec![line("1", good, 999)], Transfer::Differs { lines: vec!["1".to_owned()], amount: Cents::new(999) }),
+            (
+                vec![line("1", good, 1_000), line("2", good, 1_000)],
+                Transfer::Differs { lines: vec!["1".to_owned(), "2".to_owned()], amount: Cents::new(2_000) },
+            ),
+            (vec![line("1", &format!("{good}0"), 1_000)], Transfer::Missing),
+            (vec![line("1", "/PUR/LGPE-RIVERSAMENTO/TXT/x/URI/2026-11-23PSP-1", 1_000)], Transfer::Missing),
+            (vec![line("1", "/URI/2026-11-23PSP-1", 1_000)], Transfer::Missing),
+        ] {
+            assert_eq!(reconcile(&flow, creditor(), &lines, &BTreeMap::new()).transfer, expected);
+        }
+    }
+
+    #[test]
+    fn the_last_issue_counts_in_whatever_order_they_come() {
+        let issue = |revision, at: &str, amount: &str| read(document("F", at, 1, amount, &line("1", "a", amount, "0")).as_bytes(), revision).unwrap();
+        let (first, second, third) =
+            (issue(1, "2026-11-24T06:00:00", "1.00"), issue(1, "2026-11-24T07:00:00", "2.00"), issue(2, "2026-11-24T05:00:00", "3.00"));
+        let all = [&first, &second, &third];
+        for order in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
+            let mut flows = Flows::default();
+            for number in order.into_iter().chain(order) {
+                flows.take(all[number].clone());
+            }
+            assert_eq!(flows.iter().collect::<Vec<_>>(), [&third], "{order:?}");
+        }
+        let mut flows = Flows::default();
+        assert_eq!(all.map(|flow| flows.take(flow.clone())), [Taken::New, Taken::Replaced, Taken::Replaced]);
+        assert_eq!(flows.take(first), Taken::Outdated);
+    }
+
+    #[test]
+    fn flows_are_due_after_two_working_days() {
+        for (paid_at, expected) in [
+            // A Monday morning, afternoon, and a Friday afternoon before a Monday.
+            ("2026-11-23T11:59:59Z", date(2026, 11, 25)),
+            ("2026-11-23T12:00:00Z", date(2026, 11, 26)),
+            ("2026-11-27T15:00:00Z", date(2026, 12, 2)),
+            // Over Christmas and Saint Stephen's, which is a Saturday.
+            ("2026-12-24T08:00:00Z", date(2026, 12, 29)),
+        ] {
+            assert_eq!(due_on(paid_at.parse().unwrap()), expected, "{paid_at}");
+        }
+        let known = known(&[("1", "a", 1_000)]);
+        assert_eq!(unreported(&Flows::default(), &known, date(2026, 11, 25)), []);
+        assert_eq!(unreported(&Flows::default(), &known, date(2026, 11, 26)).len(), 1);
+    }
+
+    #[test]
+    fn documents_of_another_form_are_refused() {
+        let good = document("F-1", "2026-11-24T06:00:00", 1, "10.00", &line("1", "a", "10.00", "0"));
+        assert!(read(good.as_bytes(), 0).is_ok());
+        for (from, to) in [
+            ("<versioneOggetto>1.0", "<versioneOggetto>2.0"),
+            ("F-1", "F 1"),
+            ("F-1", "F-1234567890123456789012345678901234"),
+            ("2026-11-24T06:00:00", "2026-11-24"),
+            ("TRN1", ""),
+            ("<tipoIdentificativoUnivoco>B", "<tipoIdentificativoUnivoco>X"),
+            ("<tipoIdentificativoUnivoco>G", "<tipoIdentificativoUnivoco>B"),
+            ("<numeroTotalePagamenti>1", "<numeroTotalePagamenti>0"),
+            ("<importoTotalePagamenti>10.00", "<importoTotalePagamenti>1000"),
+            ("<importoTotalePagamenti>10.00", "<importoTotalePagamenti>-10.00"),
+            ("<singoloImportoPagato>10.00", "<singoloImportoPagato>0.00"),
+            ("<singoloImportoPagato>10.00", "<singoloImportoPagato>--1.00"),
+            ("<indiceDatiSingoloPagamento>1", "<indiceDatiSingoloPagamento>6"),
+            ("<codiceEsitoSingoloPagamento>0", "<codiceEsitoSingoloPagamento>1"),
+            ("2011/Pagamenti", "2012/Pagamenti"),
+            ("</FlussoRiversamento>", ""),
+        ] {
+            assert!(good.contains(from), "{from}");
+            assert!(read(good.replacen(from, to, 1).as_bytes(), 0).is_err(), "{from} {to}");
+        }
+        let none = document("F", "2026-11-24T06:00:00", 1, "10.00", "");
+        assert!(matches!(read(none.as_bytes(), 0), Err(XmlError::Expected { .. })));
+    }
+}
