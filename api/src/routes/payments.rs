@@ -39,6 +39,7 @@ use crate::problem::Problem;
 use crate::request::{IdempotencyKey, envelope};
 use crate::routes::holds::order_of;
 use crate::routes::people::{self, ContactForm};
+use crate::routes::quotes;
 use crate::routes::refunds::RefundView;
 use crate::routes::{files, museum_of, page, page_size};
 
@@ -369,12 +370,14 @@ pub async fn seen<R: Send + 'static>(
     caller.may(scope)?;
     let (owner, museums) = (caller.owner(), caller.0.museums.clone());
     let found = node.look_payment(id, move |payment| {
-        let opened = payment.opened().filter(|opened| museums.allows(opened.museum) && owner.is_none_or(|owner| owner == opened.who))?;
-        Some(read(payment, opened))
+        let opened = payment.opened().filter(|opened| museums.allows(opened.museum))?;
+        Some((owner.is_none_or(|owner| owner == opened.who), opened.quote, read(payment, opened)))
     });
     match found.await {
-        Ok(found) => found.ok_or_else(Problem::not_found),
-        Err(Failure::Refused(_)) => Err(Problem::not_found()),
+        Ok(Some((true, _, seen))) => Ok(seen),
+        // An operator sees what is due for its quotes, whoever has drafted them.
+        Ok(Some((false, Some(quote), seen))) if quotes::is_for(node, caller, quote).await? => Ok(seen),
+        Ok(_) | Err(Failure::Refused(_)) => Err(Problem::not_found()),
         Err(failure) => Err(failure.into()),
     }
 }
