@@ -31,7 +31,14 @@ fn flow(at: &str, receiver: &str, total: &str, lines: &[String]) -> String {
 }
 
 async fn send(app: &App, path: &str, key: &str, body: &str) -> (StatusCode, Value) {
-    let response = app.request(Method::POST, path, key).header("Content-Type", "application/xml").body(body.to_owned()).send().await.unwrap();
+    let response = app
+        .request(Method::POST, path, key)
+        .header("Content-Type", "application/xml")
+        .header("Idempotency-Key", "k")
+        .body(body.to_owned())
+        .send()
+        .await
+        .unwrap();
     (response.status(), crate::support::body_of(response).await)
 }
 

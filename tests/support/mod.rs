@@ -100,6 +100,18 @@ impl App {
         Self::open(self.folder, self.clock).await
     }
 
+    /// As [`App::restart`], without the read models: they are built again.
+    pub async fn restart_without_views(self) -> Self {
+        drop(self.client);
+        self.server.stop(true).await;
+        self.serving.await.unwrap().unwrap();
+        self.running.stop().await;
+        for file in ["views.db", "views.db-wal", "views.db-shm"] {
+            let _ = std::fs::remove_file(self.folder.path().join(file));
+        }
+        Self::open(self.folder, self.clock).await
+    }
+
     /// Its data folder.
     pub fn folder(&self) -> &Path {
         self.folder.path()

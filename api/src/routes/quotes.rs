@@ -98,12 +98,15 @@ pub struct VisitForm {
 #[serde(deny_unknown_fields, default)]
 pub struct InstitutionForm {
     /// Its fiscal code: 11 digits, the last a check digit.
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(max_length = 11, examples("80213750583"))]
     pub fiscal_code: Option<String>,
     /// Its VAT number, often the same.
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(max_length = 11)]
     pub vat: Option<String>,
     /// Its code in the index of public administrations (IPA).
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(max_length = 23, examples("istsc_rmis00100x"))]
     pub ipa: Option<String>,
 }
@@ -335,7 +338,8 @@ pub struct QuoteView {
     /// When (RFC 3339, UTC).
     drafted_at: String,
     /// The day of the visit, in Rome.
-    #[schema(value_type = String, format = Date)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = Date)]
     day: Option<Date>,
     /// Who goes when.
     parts: Vec<PartView>,
@@ -381,6 +385,16 @@ pub async fn seen(node: &Node, caller: &Caller, scope: Scope, id: QuoteId) -> Re
     }
 }
 
+/// Whether a quote is for the account that the caller acts for.
+pub async fn is_for(node: &Node, caller: &Caller, id: QuoteId) -> Result<bool, Problem> {
+    let Some(own) = caller.acts_for()? else { return Ok(false) };
+    match node.look_quote(id, move |quote| quote.about().is_some_and(|about| about.account == Some(own))).await {
+        Ok(is_own) => Ok(is_own),
+        Err(Failure::Refused(_)) => Ok(false),
+        Err(failure) => Err(failure.into()),
+    }
+}
+
 /// What a caller is told when a quote's flow says no.
 fn refused(node: &Node, failure: Failure<Refusal>) -> Problem {
     failure
@@ -406,6 +420,9 @@ fn asked(node: &Node, caller: &Caller, known: &Known, kind: Kind, form: &VisitFo
         (None, Some(day)) => day,
         _ => return Err(Problem::invalid("visit: either slots, or a day (with a time and a route if you like), are expected")),
     };
+    if form.slots.iter().any(|slot| slot.museum() != known.museum.id()) {
+        return Err(quote::Refusal::BadSlots.into());
+    }
     let (_, tariff) = known.museum.tariff_on(day).ok_or_else(Problem::not_found)?;
     let (_, policy) = known.museum.group_policy_on(day);
     let line = |form: &LineForm| {
@@ -548,6 +565,9 @@ pub async fn revise(
     let known = node.museums().get(about.museum).ok_or_else(Problem::not_found)?;
     let envelope = envelope(&node, &caller, &key, &["revise quote", &id.to_string()], &*form, &[], None)?;
     let asked = asked(&node, &caller, &known, about.kind, &form)?;
+    if let (Some(person), Some(last)) = (about.contact, asked.slots.iter().map(|slot| slot.start()).max()) {
+        files(&node)?.people.keep_until(person, last.plus_seconds(RETENTION_S)).await?;
+    }
     quotes::revise(&node, id, envelope, caller.acts_for()?, asked).await.map_err(|failure| refused(&node, failure))?;
     Ok(HttpResponse::Ok().json(view(&node, &connected, &caller, id).await?))
 }
@@ -985,8 +1005,8 @@ pub struct QuotesQuery {
     #[param(value_type = Option<String>, format = Date)]
     to: Option<Date>,
     /// Only those with a deadline that ends before this instant (RFC 3339).
-    #[param(value_type = Option<String>)]
-    due_before: Option<Timestamp>,
+    #[param(format = DateTime)]
+    due_before: Option<String>,
     /// Where the page before said to go on.
     #[param(value_type = Option<String>)]
     cursor: Option<QuoteId>,
@@ -1009,6 +1029,7 @@ impl QuotesQuery {
             }
             states.get_or_insert_default().extend(named.iter().map(|state| (*state).to_owned()));
         }
+        let due_before = self.due_before.as_deref().map(str::parse::<Timestamp>).transpose();
         let account = match (caller.acts_for()?, self.account) {
             (Some(own), Some(other)) if own != other => return Err(Problem::not_found()),
             (own, named) => own.or(named),
@@ -1021,7 +1042,7 @@ impl QuotesQuery {
             institution: self.institution.as_ref().map(|code| code.trim().to_ascii_lowercase()),
             from: self.from.map(|day| day.to_string()),
             to: self.to.map(|day| day.to_string()),
-            due_before: self.due_before,
+            due_before: due_before.map_err(|error| Problem::invalid(format!("due_before: {error}")))?,
             after: self.cursor,
         })
     }
