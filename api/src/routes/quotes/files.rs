@@ -7,17 +7,20 @@ use tornello_actors::node::Node;
 use tornello_engine::calendar;
 use tornello_engine::ids::{Code, QuoteId};
 use tornello_engine::institution::Institution;
+use tornello_engine::museum::Profile;
+use tornello_engine::payment::{self, Payment};
 use tornello_engine::quote::pricing::fee_code;
 use tornello_engine::quote::{About, Conditions, Extra, GroupPolicy, Kind, Offer, Part, Quote, Refusal, Stage};
 use tornello_engine::text::Text;
 use tornello_engine::time::Timestamp;
 
+use super::seen;
 use crate::auth::{Caller, Scope};
-use crate::print::{Letterhead, PrintedQuote, QuotedExtra, QuotedPart, QuotedPeople, TICKETS_MAX, quote_pdf, tickets_pdf};
+use crate::pagopa::settings::Creditor;
+use crate::print::{Letterhead, PrintedNotice, PrintedQuote, QuotedExtra, QuotedPart, QuotedPeople, TICKETS_MAX, notice_pdf, quote_pdf, tickets_pdf};
 use crate::problem::Problem;
 use crate::routes::files;
 use crate::routes::payments::Connected;
-use crate::routes::quotes::seen;
 use crate::routes::tickets::{File, Issued, PdfQuery, category_name, document, drawn};
 
 /// A quote to print and sign, A4.
@@ -54,13 +57,7 @@ async fn printed(node: &Node, connected: &Connected, quote: &Quote) -> Result<Pr
     let written_at = quote.drafted().map_or_else(|| node.now(), |(_, at)| at.max(quote.since()));
     let (payment_it, payment_en) = payment_words(quote.conditions());
     Ok(PrintedQuote {
-        issuer: Letterhead {
-            name: creditor.map_or_else(|| profile.name.clone(), |creditor| creditor.company_name.clone()),
-            office: "Ufficio Gruppi · Group office".to_owned(),
-            address: profile.city.clone(),
-            fiscal_code: creditor.map(|creditor| creditor.fiscal_code.to_string()).unwrap_or_default(),
-            contact: String::new(),
-        },
+        issuer: letterhead(profile, creditor),
         number: quote.id().to_string(),
         revision: quote.revision(),
         issued_on: calendar::local_day(written_at),
@@ -80,6 +77,16 @@ async fn printed(node: &Node, connected: &Connected, quote: &Quote) -> Result<Pr
         payment_en,
         conditions: conditions(offer, &policy, quote.conditions()),
     })
+}
+
+fn letterhead(profile: &Profile, creditor: Option<&Creditor>) -> Letterhead {
+    Letterhead {
+        name: creditor.map_or_else(|| profile.name.clone(), |creditor| creditor.company_name.clone()),
+        office: "Ufficio Gruppi · Group office".to_owned(),
+        address: profile.city.clone(),
+        fiscal_code: creditor.map(|creditor| creditor.fiscal_code.to_string()).unwrap_or_default(),
+        contact: String::new(),
+    }
 }
 
 /// The name of a person, and how to reach them, while both are known.
@@ -186,6 +193,54 @@ fn conditions(offer: &Offer, policy: &GroupPolicy, conditions: Option<&Condition
         &format!("Each group enters together, {} people at most, with a leader who answers for it; who comes late loses priority.", policy.group_max),
     ));
     texts
+}
+
+/// The payment notice of an accepted quote to print, A4.
+///
+/// With its number and QR code, while it can be paid.
+#[utoipa::path(
+    tag = "Quotes", operation_id = "get_quote_notice_pdf", security(("key" = ["quote"])),
+    params(("quote" = String, Path, description = "The quote")),
+    responses((status = 200, description = "The notice", body = File, content_type = "application/pdf"), crate::openapi::Problems),
+)]
+#[get("/quotes/{quote}/notice.pdf")]
+pub async fn notice_document(
+    node: web::Data<Node>,
+    connected: Connected,
+    caller: Caller,
+    quote: web::Path<QuoteId>,
+) -> Result<HttpResponse, Problem> {
+    let id = quote.into_inner();
+    let quote = seen(&node, &caller, Scope::Quote, id).await?;
+    let about = quote.about().ok_or_else(Problem::not_found)?;
+    let payment = quote.payment().ok_or_else(|| Problem::from(Refusal::WrongState { status: quote.status() }))?;
+    let now = node.now();
+    let due = move |payment: &Payment| {
+        let payable = payment.payable(now)?;
+        Ok(payment.opened().filter(|opened| opened.gateway.is_position()).map(|opened| (payable, opened.subject.clone())))
+    };
+    let due = node.look_payment(payment, due).await?.map_err(|refusal: payment::Refusal| Problem::from(refusal))?;
+    let creditor = connected.0.as_ref().and_then(|pagopa| pagopa.settings().creditor(payment.creditor()));
+    let (Some((payable, subject)), Some(creditor)) = (due, creditor) else { return Err(Refusal::WrongState { status: quote.status() }.into()) };
+    let known = node.museums().get(about.museum).ok_or_else(Problem::not_found)?;
+    let profile = known.museum.profile().ok_or_else(Problem::not_found)?;
+    let payer = match about.contact {
+        Some(person) => contact(&node, person).await?.0,
+        None => institution_words(about),
+    };
+    let until = calendar::local(payable.due_at).time();
+    let printed = PrintedNotice {
+        issuer: letterhead(profile, Some(creditor)),
+        payer,
+        payer_code: about.institution.fiscal_code.or(about.institution.vat).map(|code| code.to_string()).unwrap_or_default(),
+        subject,
+        amount: payable.amount_cents,
+        due_on: last_day(payable.due_at),
+        due_until: (until != jiff::civil::Time::midnight()).then_some(until),
+        notice_number: creditor.notice(payment).to_string(),
+        reference: id.to_string(),
+    };
+    Ok(document(&format!("avviso-{id}"), drawn(move || notice_pdf(&printed)).await?))
 }
 
 /// All tickets of a quote to print, A4, two to a sheet.
