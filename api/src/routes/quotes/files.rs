@@ -56,6 +56,7 @@ async fn printed(node: &Node, connected: &Connected, quote: &Quote) -> Result<Pr
         offer.parts.iter().flat_map(|part| &part.lines).filter(|line| is_escort(line.category)).map(|line| u32::from(line.count)).sum();
     let written_at = quote.drafted().map_or_else(|| node.now(), |(_, at)| at.max(quote.since()));
     let (payment_it, payment_en) = payment_words(quote.conditions());
+    let (institution, institution_code) = institution_words(about);
     Ok(PrintedQuote {
         issuer: letterhead(profile, creditor),
         number: quote.id().to_string(),
@@ -63,8 +64,8 @@ async fn printed(node: &Node, connected: &Connected, quote: &Quote) -> Result<Pr
         issued_on: calendar::local_day(written_at),
         museum: profile.name.clone(),
         visit: visit_words(about.kind).to_owned(),
-        institution: institution_words(about),
-        institution_code: codes_words(&about.institution),
+        institution,
+        institution_code,
         contact,
         contact_address,
         parts: offer.parts.iter().map(|part| quoted_part(&known, part)).collect(),
@@ -111,12 +112,14 @@ const fn visit_words(kind: Kind) -> &'static str {
     }
 }
 
-/// Who they are, as far as it is known without names of persons.
-fn institution_words(about: &About) -> String {
+/// Who they are, as far as it is known without names of persons; and the codes beside that.
+fn institution_words(about: &About) -> (String, String) {
+    let codes = codes_words(&about.institution);
     match (about.account, about.institution.ipa) {
-        (Some(account), _) => account.to_string(),
-        (None, Some(ipa)) => ipa.to_string(),
-        (None, None) => "—".to_owned(),
+        (Some(account), _) => (account.to_string(), codes),
+        (None, Some(ipa)) => (ipa.to_string(), codes),
+        (None, None) if codes.is_empty() => ("—".to_owned(), codes),
+        (None, None) => (codes, String::new()),
     }
 }
 
@@ -226,7 +229,7 @@ pub async fn notice_document(
     let profile = known.museum.profile().ok_or_else(Problem::not_found)?;
     let payer = match about.contact {
         Some(person) => contact(&node, person).await?.0,
-        None => institution_words(about),
+        None => institution_words(about).0,
     };
     let until = calendar::local(payable.due_at).time();
     let printed = PrintedNotice {
