@@ -4,9 +4,11 @@ use reqwest::StatusCode;
 use serde_json::{Value, json};
 use tornello_actors::keys::Role;
 
+use crate::pagopa;
+use crate::pagopa::platform::Platform;
 use crate::routes_sales::{desk, free, hold, lines, ticket};
 use crate::routes_tickets::{bytes, scan};
-use crate::support::{App, TORRE, slot};
+use crate::support::{App, TORRE, receipt, settings, slot};
 
 async fn done(app: &App, path: &str, key: &str, name: &str, body: Value) -> Value {
     let (status, answer) = app.post(path, key, name, &body).await;
@@ -82,4 +84,52 @@ async fn a_reseller_sells_on_its_own_account() {
     let item = &listed["items"][0];
     assert_eq!((&item["account"], &item["people"], &item["cancelled"]), (&json!("tour-op"), &json!(4), &json!(1)));
     app.stop().await;
+}
+
+#[actix_rt::test]
+async fn a_buyer_pays_by_checkout_has_tickets_cancels_and_gets_the_money_back() {
+    let platform = Platform::start();
+    let connected = tornello_api::pagopa::gateway::Pagopa::new(pagopa::settings(&platform.address)).unwrap();
+    let app = App::start_with(tornello_api::server::ServerSettings { pagopa: Some(std::sync::Arc::new(connected)), ..settings() }).await;
+    let (web, office, fifteen) = (app.key(Role::Web).await, app.key(Role::GroupOffice).await, slot(TORRE, 15));
+    let held = hold(&app, &web, fifteen, "full", 2, "hold").await;
+    let urls = json!({"ok": "https://tickets.example.it/ok", "cancel": "https://tickets.example.it/no", "error": "https://tickets.example.it/error"});
+    let form = json!({"holds": [held], "gateway": {"checkout": {"return_urls": urls}},
+        "payer": {"given_name": "Maria", "family_name": "Rossi", "email": "maria.rossi@example.it"}});
+    let begun = done(&app, "/v1/payments", &web, "pay", form).await;
+    assert_eq!((&begun["state"], &begun["amount_cents"]), (&json!("pending"), &json!(2_400)), "{begun}");
+    assert!(begun["checkout_url"].as_str().unwrap().starts_with("http"), "{begun}");
+    let (id, number) = (begun["payment"].as_str().unwrap(), begun["notice_number"].as_str().unwrap());
+    let path = format!("/v1/payments/{id}");
+    let creditor = begun["creditor"].as_str().unwrap();
+    assert_eq!(platform.stored(creditor, &format!("tornello-{id}")).unwrap().status, "VALID", "the position is registered");
+
+    // The browser's return proves nothing; the receipt does.
+    assert_eq!(app.get(&path, &web).await["state"], "pending");
+    let ours = |message: String| message.replace("77777777777_01", &format!("{creditor}_01")).replace("77777777777", creditor);
+    let (_, answer) = app.soap("paSendRT", &ours(receipt("token", number, "24.00", "2026-11-23T09:31:00"))).await;
+    assert!(answer.contains("<outcome>OK</outcome>"), "{answer}");
+    app.until(&path, &web, |seen| seen["items"][0]["state"] == "sold").await;
+    let tickets = app.request(reqwest::Method::GET, &format!("/v1/sales/{held}/tickets.pdf"), &web).send().await.unwrap();
+    assert_eq!(tickets.status(), StatusCode::OK);
+
+    let cancelled = done(&app, &format!("/v1/sales/{held}/cancel"), &office, "cancel", json!({"cause": "museum"})).await;
+    assert_eq!(cancelled["refund_cents"], 2_400);
+    tornello_actors::payments::resume(app.node()).await;
+    let refund = format!("/v1/refunds/{id}-0");
+    assert_eq!(app.get(&refund, &office).await["state"], "open");
+    let account = json!({"iban": "IT60X0542811101000000123456", "holder": "Maria Rossi"});
+    assert_eq!(app.ask(reqwest::Method::PUT, &format!("{refund}/payee"), &office, "payee", &account).await.0, StatusCode::OK);
+    let order = json!({"debtor": {"name": "Direzione generale Musei", "iban": "IT60X0542811101000000123456"}, "execution_date": "2026-11-25"});
+    let file = done(&app, "/v1/refunds/export", &office, "export", order).await;
+    assert!(file.as_str().unwrap().contains(&format!("{id}-0")), "{file}");
+    done(&app, &format!("{refund}/confirm"), &office, "confirm", json!({"reference": "CRO 1", "executed_on": "2026-11-25"})).await;
+    let end = app.get(&path, &office).await;
+    assert_eq!((&end["refunded"], &end["refunds"][0]["state"]), (&json!("whole"), &json!("paid_back")), "{end}");
+    let lines = end["ledger"].as_array().unwrap();
+    assert_eq!(lines.iter().map(|line| line["amount_cents"].as_i64().unwrap()).sum::<i64>(), 0, "{end}");
+    let treasury = lines.iter().filter(|line| line["account"] == "treasury").map(|line| line["amount_cents"].as_i64().unwrap()).sum::<i64>();
+    assert_eq!(treasury, 0, "what came has gone back");
+    app.stop().await;
+    platform.stop().await;
 }

@@ -59,6 +59,10 @@ async fn a_notice_is_payable_keeps_its_places_and_can_be_cancelled() {
     assert_eq!(opened["qr"], format!("PAGOPA|002|{number}|77777777777|1200"));
     assert!(app.get(&format!("/v1/holds/{hold}"), &web).await["expires_at"].as_str().unwrap() > before.as_str());
 
+    let file = app.request(Method::GET, &format!("/v1/payments/{}/notice.pdf", opened["payment"].as_str().unwrap()), &web).send().await.unwrap();
+    assert_eq!(file.headers()["content-type"], "application/pdf");
+    assert!(file.bytes().await.unwrap().starts_with(b"%PDF-"));
+
     let (status, kept) = app.post("/v1/payments", &web, "p2", &notice(&[&hold])).await;
     assert_eq!((status.as_u16(), &kept["code"], &kept["payment"]), (409, &json!("hold_kept"), &opened["payment"]), "{kept}");
     let path = format!("/v1/payments/{}", opened["payment"].as_str().unwrap());
@@ -74,6 +78,14 @@ async fn a_notice_is_payable_keeps_its_places_and_can_be_cancelled() {
     let till = json!({"till": "till-1", "method": "card", "reference": "R-9"});
     let (status, paid) = app.post(&third_path, &manager, "d1", &till).await;
     assert_eq!((status.as_u16(), &paid["state"], &paid["items"][0]["state"]), (200, &json!("paid"), &json!("sold")), "{paid}");
+    for (name, code) in [("receipt", None), ("notice", Some("already_paid"))] {
+        let path = third_path.replace("/desk", &format!("/{name}.pdf"));
+        let file = app.request(Method::GET, &path, &web).send().await.unwrap();
+        match code {
+            None => assert!(file.bytes().await.unwrap().starts_with(b"%PDF-")),
+            Some(code) => assert_eq!(crate::support::body_of(file).await["code"], code),
+        }
+    }
     let (status, same) = app.post(&third_path, &manager, "d2", &till).await;
     assert_eq!((status.as_u16(), same["receipts"].as_array().unwrap().len()), (200, 1));
     let (status, twice) = app.post(&third_path, &manager, "d3", &json!({"till": "till-2", "method": "cash", "reference": "R-10"})).await;
@@ -157,7 +169,9 @@ async fn owners_see_their_own_and_desks_see_those_of_their_museums() {
         let (status, body) = app.post(&format!("/v1/payments/{payment}/cancel"), if found { "" } else { key }, "c", &json!({})).await;
         assert_eq!((status.as_u16(), body["code"].as_str().unwrap()), if found { (401, "unauthorized") } else { (404, "not_found") });
     }
-    for (query, count) in [("from=2026-11-23T08:30:00Z", 1), ("to=2026-11-23T08:30:00Z", 0), ("museum=mare", 0), ("owing=false&museum=torre&mine=false", 1)] {
+    for (query, count) in
+        [("from=2026-11-23T08:30:00Z", 1), ("to=2026-11-23T08:30:00Z", 0), ("museum=mare", 0), ("owing=false&museum=torre&mine=false", 1)]
+    {
         assert_eq!(app.get(&format!("/v1/payments?{query}"), &manager).await["items"].as_array().unwrap().len(), count, "{query}");
     }
     let table = app.request(Method::GET, "/v1/payments/export.csv", &manager).send().await.unwrap();

@@ -31,7 +31,14 @@ fn flow(at: &str, receiver: &str, total: &str, lines: &[String]) -> String {
 }
 
 async fn send(app: &App, path: &str, key: &str, body: &str) -> (StatusCode, Value) {
-    let response = app.request(Method::POST, path, key).header("Content-Type", "application/xml").body(body.to_owned()).send().await.unwrap();
+    let response = app
+        .request(Method::POST, path, key)
+        .header("Content-Type", "application/xml")
+        .header("Idempotency-Key", "k")
+        .body(body.to_owned())
+        .send()
+        .await
+        .unwrap();
     (response.status(), crate::support::body_of(response).await)
 }
 
@@ -61,7 +68,8 @@ async fn a_flow_pays_what_no_receipt_has_and_changes_nothing_twice() {
     // The receipt that comes after all is known by its id.
     let (_, answer) = app.soap("paSendRT", &receipt("token-2", &second, "12.00", "2026-11-23T09:31:00")).await;
     assert!(answer.contains("PAA_RECEIPT_DUPLICATA"), "{answer}");
-    let (_, revised) = send(&app, "/v1/reconciliation/flows?revision=1", &manager, &flow("2026-11-24T07:00:00", "77777777777", "24.00", &lines[..2])).await;
+    let (_, revised) =
+        send(&app, "/v1/reconciliation/flows?revision=1", &manager, &flow("2026-11-24T07:00:00", "77777777777", "24.00", &lines[..2])).await;
     assert_eq!(revised["taken"], "replaced");
     assert_eq!(send(&app, "/v1/reconciliation/flows", &manager, &document).await.1["taken"], "outdated");
     for path in [&received, &reported] {

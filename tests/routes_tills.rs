@@ -34,7 +34,8 @@ async fn a_drawer_is_expected_to_hold_what_sales_and_refunds_made_of_its_float()
     let refund = format!("/v1/refunds/{}-0/payout", paid["payment"].as_str().unwrap());
     let (status, body) = app.post(&refund, &office, "out", &json!({"till": "till-1", "method": "cash", "reference": "R-2"})).await;
     assert_eq!(status, StatusCode::OK, "{body}");
-    let (status, moved) = app.post(&format!("{path}/movements"), &desk, "m", &json!({"direction": "out", "amount_cents": 5_000, "reason": "safe"})).await;
+    let (status, moved) =
+        app.post(&format!("{path}/movements"), &desk, "m", &json!({"direction": "out", "amount_cents": 5_000, "reason": "safe"})).await;
     assert_eq!((status.as_u16(), &moved["expected_cents"]), (200, &json!(10_000 + 1_200 + 2_400 - 1_200 - 5_000)), "{moved}");
     let (status, bad) = app.post(&format!("{path}/movements"), &desk, "m2", &json!({"direction": "in", "amount_cents": 0, "reason": "safe"})).await;
     assert_eq!((status.as_u16(), &bad["code"]), (422, &json!("bad_cash_amount")));

@@ -2,7 +2,7 @@
 //! `platform` is an emulator of the services that we ask, `services` our clients of them.
 
 mod contracts;
-mod platform;
+pub mod platform;
 mod services;
 mod station;
 

@@ -24,7 +24,7 @@ pub struct Known {
 }
 
 /// Problems that do not come from a refusal, or whose text there names a case.
-const OTHERS: [(&str, u16, &str, &str); 50] = [
+const OTHERS: [(&str, u16, &str, &str); 51] = [
     ("malformed", 400, "something in the request cannot be read", "The title says what; it is a fault in the program that asks."),
     (
         "idempotency_key_missing",
@@ -92,6 +92,7 @@ const OTHERS: [(&str, u16, &str, &str); 50] = [
     ("journal_unavailable", 503, "nothing can be written now: nothing was changed", "Repeat after Retry-After, with the same Idempotency-Key."),
     ("outcome_unknown", 503, "whether this was done is not known", "Repeat with the same Idempotency-Key: it is done at most once."),
     ("out_of_order", 503, "this slot is out of order until an operator looks at it", ""),
+    ("gateway_unavailable", 503, "the payment gateway cannot be asked now", "What stands, stands: ask again."),
     ("gateway_off", 409, "money does not come on that way here", "Pay on another way."),
     (
         "checkout_refused",

@@ -12,6 +12,7 @@ pub mod live;
 pub mod manifests;
 pub mod moves;
 pub mod museums;
+pub mod payment_files;
 pub mod payments;
 pub mod people;
 pub mod plans;
@@ -88,6 +89,7 @@ fn v1(routes: &mut ServiceConfig<'_>) {
     routes.service(waiting::join).service(waiting::list).service(waiting::get).service(waiting::leave);
     routes.service(moves::to_slot).service(moves::rename);
     routes.service(payments::create).service(payments::list).service(payments::export).service(payments::get);
+    routes.service(payment_files::notice_file).service(payment_files::receipt_file);
     routes.service(payments::cancel).service(payments::checkout).service(payments::pay_at_desk);
     routes.service(payments::resolve).service(payments::dispute);
     routes.service(refunds::list).service(refunds::export).service(refunds::get_batch).service(refunds::get).service(refunds::set_payee);

@@ -164,7 +164,7 @@ pub struct PaymentForm {
 
 /// What is paid for.
 #[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
-pub struct ItemView {
+pub struct PaidForView {
     /// The hold.
     hold: String,
     /// What it costs, in euro cents.
@@ -183,7 +183,7 @@ pub struct ItemView {
 
 /// Something beside tickets.
 #[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
-pub struct ExtraView {
+pub struct PaymentExtraView {
     /// Which.
     #[schema(value_type = String)]
     code: Code,
@@ -195,7 +195,7 @@ pub struct ExtraView {
 
 /// Proof that money came.
 #[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
-pub struct ReceiptView {
+pub struct PaymentReceiptView {
     /// Its id.
     receipt: String,
     /// `node`, `report`, `desk`, `voucher` or `free`.
@@ -274,11 +274,11 @@ pub struct PaymentView {
     #[serde(skip_serializing_if = "Option::is_none")]
     quote: Option<String>,
     /// What is paid for.
-    items: Vec<ItemView>,
+    items: Vec<PaidForView>,
     /// What else is paid for.
-    extras: Vec<ExtraView>,
+    extras: Vec<PaymentExtraView>,
     /// The money that came, in the order in which it did.
-    receipts: Vec<ReceiptView>,
+    receipts: Vec<PaymentReceiptView>,
     /// The money that goes back.
     refunds: Vec<RefundView>,
     /// How much of what paid has gone or is to go back: `none`, `part` or `whole`.
@@ -318,7 +318,7 @@ impl PaymentView {
             order: opened.order.map(|order| order.to_string()),
             quote: opened.quote.map(|quote| quote.to_string()),
             items: opened.items.iter().zip(payment.items()).map(|(item, end)| item_view(item, end)).collect(),
-            extras: opened.extras.iter().map(|e| ExtraView { code: e.code, count: e.count, price_cents: e.price_cents.get() }).collect(),
+            extras: opened.extras.iter().map(|e| PaymentExtraView { code: e.code, count: e.count, price_cents: e.price_cents.get() }).collect(),
             receipts: payment.receipts().iter().map(receipt_view).collect(),
             refunds: payment.refunds().iter().map(|refund| RefundView::new(payment.id(), opened.museum, refund)).collect(),
             refunded: payment.refunded(),
@@ -328,17 +328,17 @@ impl PaymentView {
     }
 }
 
-fn item_view(item: &Item, end: &ItemEnd) -> ItemView {
+fn item_view(item: &Item, end: &ItemEnd) -> PaidForView {
     let (state, sale, reason, refunded) = match end {
         ItemEnd::Open => ("open", None, None, Cents::ZERO),
         ItemEnd::Sold { sale, refunded_cents } => ("sold", Some(sale.to_string()), None, *refunded_cents),
         ItemEnd::PaidBack { why } => ("paid_back", None, Some(why.code()), item.amount_cents),
     };
-    ItemView { hold: item.hold.to_string(), amount_cents: item.amount_cents.get(), state, sale, reason, refunded_cents: refunded.get() }
+    PaidForView { hold: item.hold.to_string(), amount_cents: item.amount_cents.get(), state, sale, reason, refunded_cents: refunded.get() }
 }
 
-fn receipt_view(receipt: &Receipt) -> ReceiptView {
-    ReceiptView {
+fn receipt_view(receipt: &Receipt) -> PaymentReceiptView {
+    PaymentReceiptView {
         receipt: receipt.id.clone(),
         source: source_name(&receipt.source),
         amount_cents: receipt.amount_cents.get(),
@@ -355,7 +355,7 @@ fn gateway_off(detail: &str) -> Problem {
 }
 
 /// The creditor whose number the id of a payment begins with.
-fn creditor_of(connected: &Connected, payment: PaymentId) -> Option<Creditor> {
+pub fn creditor_of(connected: &Connected, payment: PaymentId) -> Option<Creditor> {
     connected.0.as_ref().and_then(|pagopa| pagopa.settings().creditor(payment.creditor())).cloned()
 }
 
@@ -1018,7 +1018,7 @@ pub struct DisputeForm {
 /// How a dispute ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct ResolveForm {
+pub struct DisputeEndForm {
     /// Whether the payer was found to be right.
     pub upheld: bool,
 }
@@ -1048,7 +1048,7 @@ pub async fn dispute(
 
 /// Note how a dispute ended.
 #[utoipa::path(
-    tag = "Payments", operation_id = "resolve_dispute", security(("key" = ["settle"])), request_body = ResolveForm,
+    tag = "Payments", operation_id = "resolve_dispute", security(("key" = ["settle"])), request_body = DisputeEndForm,
     params(("payment" = String, Path, description = "The payment"), ("Idempotency-Key" = String, Header, description = "A new value for each request")),
     responses((status = 200, description = "It is noted", body = PaymentView), crate::openapi::Problems),
 )]
@@ -1059,7 +1059,7 @@ pub async fn resolve(
     caller: Caller,
     key: IdempotencyKey,
     payment: web::Path<PaymentId>,
-    form: web::Json<ResolveForm>,
+    form: web::Json<DisputeEndForm>,
 ) -> Result<HttpResponse, Problem> {
     let id = payment.into_inner();
     seen(&node, &caller, Scope::Settle, id, |_, _| ()).await?;

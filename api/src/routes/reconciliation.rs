@@ -19,6 +19,7 @@ use crate::pagopa::fdr::{self, FLOW_MAX, Flow, KnownReceipt, Match, Quarantine, 
 use crate::pagopa::gateway::Pagopa;
 use crate::pagopa::reconciliation::{Reconciliation, TakeError, known, payment_of};
 use crate::problem::Problem;
+use crate::request::IdempotencyKey;
 use crate::routes::files;
 use crate::routes::payments::Connected;
 
@@ -95,7 +96,7 @@ pub struct FlowTaken {
 /// A FlussoRiversamento document. It is kept as it came, and doing it again changes nothing. A payment that it names and that has no such receipt is paid by it: its
 /// receipt says `report`.
 #[utoipa::path(
-    tag = "Reconciliation", operation_id = "take_flow", security(("key" = ["settle"])), params(FlowQuery),
+    tag = "Reconciliation", operation_id = "take_flow", security(("key" = ["settle"])), params(FlowQuery, ("Idempotency-Key" = String, Header, description = "A new value for each request")),
     request_body(content = String, content_type = "application/xml", example = "<FlussoRiversamento/>"),
     responses((status = 200, description = "It is taken in", body = FlowTaken), crate::openapi::Problems),
 )]
@@ -105,6 +106,7 @@ pub async fn take_flow(
     connected: Connected,
     kept: Kept,
     caller: Caller,
+    _key: IdempotencyKey,
     query: web::Query<FlowQuery>,
     payload: web::Payload,
 ) -> Result<HttpResponse, Problem> {
@@ -124,7 +126,7 @@ pub async fn take_flow(
 #[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
 pub struct StatementTaken {
     /// How many lines of money that came in are new.
-    lines: usize,
+    lines: u32,
 }
 
 /// Take a bank's statement in.
@@ -132,14 +134,21 @@ pub struct StatementTaken {
 /// As CSV or camt.053. It is kept as it came; a line that is known counts once.
 #[utoipa::path(
     tag = "Reconciliation", operation_id = "take_statement", security(("key" = ["settle"])),
+    params(("Idempotency-Key" = String, Header, description = "A new value for each request")),
     request_body(content = String, content_type = "text/csv", example = "nothing"),
     responses((status = 200, description = "It is taken in", body = StatementTaken), crate::openapi::Problems),
 )]
 #[post("/reconciliation/statements")]
-pub async fn take_statement(connected: Connected, kept: Kept, caller: Caller, payload: web::Payload) -> Result<HttpResponse, Problem> {
+pub async fn take_statement(
+    connected: Connected,
+    kept: Kept,
+    caller: Caller,
+    _key: IdempotencyKey,
+    payload: web::Payload,
+) -> Result<HttpResponse, Problem> {
     let (_, kept) = open(&caller, &connected, &kept)?;
     let lines = kept.take_statement(&body(payload, STATEMENT_BYTES_MAX).await?).await?;
-    Ok(HttpResponse::Ok().json(StatementTaken { lines }))
+    Ok(HttpResponse::Ok().json(StatementTaken { lines: lines as u32 }))
 }
 
 /// Which flows to report on.
@@ -157,7 +166,7 @@ pub struct ReportQuery {
 
 /// What matches, and what does not.
 #[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
-pub struct ReportView {
+pub struct ReconciliationView {
     /// From this day of settlement on.
     from: String,
     /// Until this day.
@@ -165,9 +174,9 @@ pub struct ReportView {
     /// The flows, up to 500.
     flows: Vec<FlowView>,
     /// Lines of the bank that quote a flow which was not taken in.
-    lines_without_flow: Vec<LineView>,
+    lines_without_flow: Vec<BankLineView>,
     /// Receipts that no flow has, though it is due: two working days after they were paid.
-    receipts_without_flow: Vec<ReceiptView>,
+    receipts_without_flow: Vec<UnreportedView>,
 }
 
 /// How a flow stands.
@@ -194,7 +203,7 @@ pub struct FlowView {
     /// The lines of the bank that quote it.
     lines: Vec<String>,
     /// How many of its payments are as we know them.
-    matched: usize,
+    matched: u32,
     /// The others.
     unmatched: Vec<UnmatchedView>,
 }
@@ -217,7 +226,7 @@ pub struct UnmatchedView {
 
 /// A line of the bank.
 #[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
-pub struct LineView {
+pub struct BankLineView {
     /// The bank's name of it.
     line: String,
     /// The flow that it quotes.
@@ -228,7 +237,7 @@ pub struct LineView {
 
 /// A receipt that is not reported.
 #[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
-pub struct ReceiptView {
+pub struct UnreportedView {
     /// Its payment.
     payment: String,
     /// Its id.
@@ -242,7 +251,7 @@ pub struct ReceiptView {
 /// Report on what matches and what does not.
 #[utoipa::path(
     tag = "Reconciliation", operation_id = "get_reconciliation", security(("key" = ["settle"])), params(ReportQuery),
-    responses((status = 200, description = "The report", body = ReportView), crate::openapi::Problems),
+    responses((status = 200, description = "The report", body = ReconciliationView), crate::openapi::Problems),
 )]
 #[get("/reconciliation")]
 pub async fn get(
@@ -276,7 +285,7 @@ pub async fn get(
     let taken: std::collections::BTreeSet<&str> = flows.iter().map(|flow| flow.id.as_str()).collect();
     let stray = |line: &fdr::BankLine| {
         let flow = line.flow_id().filter(|flow| !taken.contains(flow.as_str()))?;
-        Some(LineView { line: line.id.clone(), flow, amount_cents: line.amount.get() })
+        Some(BankLineView { line: line.id.clone(), flow, amount_cents: line.amount.get() })
     };
     let instant = |day: Date| calendar::instant(day.at(0, 0, 0, 0));
     let rows = views.receipts_between(instant(from), instant(to.saturating_add(1.day())), RECEIPTS_MAX).await?;
@@ -285,14 +294,14 @@ pub async fn get(
         let ours = rows.iter().filter(|row| row.payment.creditor() == creditor.number);
         let receipts = ours.map(|row| (row.payment, known_receipt(row.receipt.clone(), row.amount_cents, row.paid_at))).collect();
         let known = known(creditor, receipts, &[]);
-        missing.extend(fdr::unreported(&flows, &known, today).into_iter().map(|(payment, receipt)| ReceiptView {
+        missing.extend(fdr::unreported(&flows, &known, today).into_iter().map(|(payment, receipt)| UnreportedView {
             payment: payment.to_string(),
             receipt: receipt.id.clone(),
             amount_cents: receipt.amount.get(),
             paid_at: receipt.paid_at.to_string(),
         }));
     }
-    Ok(HttpResponse::Ok().json(ReportView {
+    Ok(HttpResponse::Ok().json(ReconciliationView {
         from: from.to_string(),
         to: to.to_string(),
         flows: seen,
@@ -346,7 +355,7 @@ fn flow_view(flow: &Flow, report: &fdr::Report, paid_by_report: &[(PaymentId, St
         reading,
         transfer,
         lines,
-        matched: report.payments.len() - others.len(),
+        matched: (report.payments.len() - others.len()) as u32,
         unmatched: others,
     }
 }

@@ -390,7 +390,7 @@ pub struct DebtorForm {
 /// What to send to the bank.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct ExportForm {
+pub struct RefundExportForm {
     /// The account that they are paid from.
     pub debtor: DebtorForm,
     /// The day on which the bank is to carry them out.
@@ -408,12 +408,12 @@ pub struct ExportForm {
 /// file. A repeat with the same key answers the same bytes.
 #[utoipa::path(
     tag = "Refunds", operation_id = "export_refunds", security(("key" = ["settle"])),
-    request_body(content = ExportForm, example = json!({"debtor": {"name": "Museo Esempio", "iban": "IT60X0542811101000000123456"}, "execution_date": "2099-01-01"})),
+    request_body(content = RefundExportForm, example = json!({"debtor": {"name": "Museo Esempio", "iban": "IT60X0542811101000000123456"}, "execution_date": "2099-01-01"})),
     params(("Idempotency-Key" = String, Header, description = "A new value for each request")),
     responses((status = 200, description = "The file", body = String, content_type = "application/xml"), crate::openapi::Problems),
 )]
 #[post("/refunds/export")]
-pub async fn export(node: web::Data<Node>, caller: Caller, key: IdempotencyKey, form: web::Json<ExportForm>) -> Result<HttpResponse, Problem> {
+pub async fn export(node: web::Data<Node>, caller: Caller, key: IdempotencyKey, form: web::Json<RefundExportForm>) -> Result<HttpResponse, Problem> {
     caller.may(Scope::Settle)?;
     let form = form.into_inner();
     let iban: Iban = form.debtor.iban.parse().map_err(|error| Problem::invalid(format!("debtor.iban: {error}")))?;
@@ -445,7 +445,7 @@ pub async fn export(node: web::Data<Node>, caller: Caller, key: IdempotencyKey, 
 }
 
 /// The refunds that are to go into a file: each may be seen by the caller, and has an account.
-async fn chosen(node: &Node, caller: &Caller, form: &ExportForm) -> Result<Vec<RefundId>, Problem> {
+async fn chosen(node: &Node, caller: &Caller, form: &RefundExportForm) -> Result<Vec<RefundId>, Problem> {
     let Some(named) = &form.refunds else {
         let filter =
             RefundFilter { museums: museums(node, caller, Scope::Settle, None)?, state: Some("open".to_owned()), with_payee: true, after: None };
@@ -489,7 +489,7 @@ async fn put_into(node: &Node, batch: Code, id: RefundId) -> Result<(), Problem>
 }
 
 /// The bytes of a file: they follow from what was asked and what is in it.
-async fn file(node: &Node, batch: Code, form: &ExportForm, iban: Iban, sent: &[BatchRow]) -> Result<Vec<u8>, Problem> {
+async fn file(node: &Node, batch: Code, form: &RefundExportForm, iban: Iban, sent: &[BatchRow]) -> Result<Vec<u8>, Problem> {
     let debtor = Debtor { name: form.debtor.name.clone(), iban, bic: form.debtor.bic.clone() };
     let mut transfers = Vec::with_capacity(sent.len());
     for row in sent {
@@ -518,7 +518,7 @@ async fn file(node: &Node, batch: Code, form: &ExportForm, iban: Iban, sent: &[B
 
 /// A file that went to the bank.
 #[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
-pub struct BatchView {
+pub struct RefundBatchView {
     /// Its name: the message's id.
     batch: String,
     /// When it was made (RFC 3339, UTC).
@@ -526,12 +526,12 @@ pub struct BatchView {
     /// What is in it, in euro cents.
     total_cents: i64,
     /// What is in it, and how far each is now.
-    refunds: Vec<BatchItem>,
+    refunds: Vec<RefundBatchItem>,
 }
 
 /// A refund in a file.
 #[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
-pub struct BatchItem {
+pub struct RefundBatchItem {
     /// Its id: the transfer's end-to-end id.
     refund: String,
     /// How much, in euro cents.
@@ -544,7 +544,7 @@ pub struct BatchItem {
 #[utoipa::path(
     tag = "Refunds", operation_id = "get_refund_batch", security(("key" = ["settle"])),
     params(("batch" = String, Path, description = "The file's name")),
-    responses((status = 200, description = "What is in it", body = BatchView), crate::openapi::Problems),
+    responses((status = 200, description = "What is in it", body = RefundBatchView), crate::openapi::Problems),
 )]
 #[get("/refunds/batches/{batch}")]
 pub async fn get_batch(node: web::Data<Node>, caller: Caller, batch: web::Path<String>) -> Result<HttpResponse, Problem> {
@@ -553,12 +553,12 @@ pub async fn get_batch(node: web::Data<Node>, caller: Caller, batch: web::Path<S
     let rows = files(&node)?.views.batch(&batch).await?;
     let rows: Vec<_> = rows.into_iter().filter(|row| caller.0.museums.allows(row.museum)).collect();
     let exported_at = rows.iter().map(|row| row.exported_at).min().ok_or_else(Problem::not_found)?;
-    let item = |row: &BatchRow| BatchItem {
+    let item = |row: &BatchRow| RefundBatchItem {
         refund: RefundId { payment: row.payment, number: row.number }.to_string(),
         amount_cents: row.amount_cents,
         state: row.state.clone(),
     };
-    Ok(HttpResponse::Ok().json(BatchView {
+    Ok(HttpResponse::Ok().json(RefundBatchView {
         batch,
         exported_at: exported_at.to_string(),
         total_cents: rows.iter().map(|row| row.amount_cents).sum(),
@@ -569,7 +569,7 @@ pub async fn get_batch(node: web::Data<Node>, caller: Caller, batch: web::Path<S
 /// What the bank said of a transfer that was carried out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct ConfirmForm {
+pub struct RefundConfirmForm {
     /// The bank's reference.
     #[schema(min_length = 1, max_length = 200, examples("CRO 12345678901"))]
     pub reference: String,
@@ -582,7 +582,7 @@ pub struct ConfirmForm {
 ///
 /// Of a refund that was exported, or of an open one that somebody paid by hand.
 #[utoipa::path(
-    tag = "Refunds", operation_id = "confirm_refund", security(("key" = ["settle"])), request_body = ConfirmForm,
+    tag = "Refunds", operation_id = "confirm_refund", security(("key" = ["settle"])), request_body = RefundConfirmForm,
     params(("refund" = String, Path, description = "The refund"), ("Idempotency-Key" = String, Header, description = "A new value for each request")),
     responses((status = 200, description = "The money has gone back", body = RefundView), crate::openapi::Problems),
 )]
@@ -592,12 +592,12 @@ pub async fn confirm(
     caller: Caller,
     key: IdempotencyKey,
     refund: web::Path<RefundId>,
-    form: web::Json<ConfirmForm>,
+    form: web::Json<RefundConfirmForm>,
 ) -> Result<HttpResponse, Problem> {
     let id = refund.into_inner();
     view(&node, &caller, id).await?;
     let envelope = envelope(&node, &caller, &key, &["confirm refund", &id.to_string()], &*form, &[], None)?;
-    let ConfirmForm { reference, executed_on } = form.into_inner();
+    let RefundConfirmForm { reference, executed_on } = form.into_inner();
     node.payment(id.payment, envelope, Command::ConfirmRefund { refund: id.number, by: PaidBackBy::Transfer, reference, executed_on }).await?;
     answer(&node, &caller, id).await
 }
@@ -605,7 +605,7 @@ pub async fn confirm(
 /// Why a transfer came back.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct ReturnForm {
+pub struct RefundReturnForm {
     /// In one word: the bank's reason in lower case.
     #[schema(value_type = String, max_length = 23, examples("ac01"))]
     pub why: Code,
@@ -615,7 +615,7 @@ pub struct ReturnForm {
 ///
 /// The refund is open again: name another account, and send it again.
 #[utoipa::path(
-    tag = "Refunds", operation_id = "return_refund", security(("key" = ["settle"])), request_body = ReturnForm,
+    tag = "Refunds", operation_id = "return_refund", security(("key" = ["settle"])), request_body = RefundReturnForm,
     params(("refund" = String, Path, description = "The refund"), ("Idempotency-Key" = String, Header, description = "A new value for each request")),
     responses((status = 200, description = "It is open again", body = RefundView), crate::openapi::Problems),
 )]
@@ -625,7 +625,7 @@ pub async fn came_back(
     caller: Caller,
     key: IdempotencyKey,
     refund: web::Path<RefundId>,
-    form: web::Json<ReturnForm>,
+    form: web::Json<RefundReturnForm>,
 ) -> Result<HttpResponse, Problem> {
     let id = refund.into_inner();
     view(&node, &caller, id).await?;

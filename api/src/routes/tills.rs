@@ -22,7 +22,7 @@ use crate::routes::{files, museum_of, not_rebuilt, page, page_size};
 /// A session to open.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct OpenForm {
+pub struct TillOpenForm {
     /// The museum where the desk stands: its slug or number.
     pub museum: String,
     /// Which desk.
@@ -36,7 +36,7 @@ pub struct OpenForm {
 /// Cash that is put in or taken out beside sales.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct MovementForm {
+pub struct CashForm {
     /// `in` or `out`.
     #[schema(value_type = String, examples("out"))]
     pub direction: Direction,
@@ -51,7 +51,7 @@ pub struct MovementForm {
 /// The drawer, counted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct CloseForm {
+pub struct TillCloseForm {
     /// What was counted, in euro cents.
     #[schema(minimum = 0, maximum = 100_000_000, examples(10_000))]
     pub counted_cents: i64,
@@ -59,7 +59,7 @@ pub struct CloseForm {
 
 /// What came in and went out on one way.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
-pub struct MethodView {
+pub struct TillMethodView {
     /// `cash` or `card`.
     method: String,
     /// What was taken for tickets, less what was paid back, in euro cents.
@@ -85,7 +85,7 @@ pub struct TillView {
     /// The float with what was put in and taken out beside sales, in euro cents.
     drawer_cents: i64,
     /// What sales brought in so far, by method.
-    by_method: Vec<MethodView>,
+    by_method: Vec<TillMethodView>,
     /// What should be in the drawer, in euro cents.
     expected_cents: i64,
     /// What was counted, once it is closed, in euro cents.
@@ -112,14 +112,14 @@ async fn seen(node: &Node, caller: &Caller, id: TillId) -> Result<Till, Problem>
 }
 
 /// What a desk took in a while, by method: everything that is in the journal by now counts.
-async fn taken(node: &Node, museum: MuseumId, till: Code, from: Timestamp, to: Timestamp) -> Result<Vec<MethodView>, Problem> {
+async fn taken(node: &Node, museum: MuseumId, till: Code, from: Timestamp, to: Timestamp) -> Result<Vec<TillMethodView>, Problem> {
     let views = &files(node)?.views;
     views.reach(node.head().number).await;
     let sums = views.till_money(museum, till, from, to).await?;
-    Ok(sums.into_iter().map(|(method, taken_cents)| MethodView { method, taken_cents }).collect())
+    Ok(sums.into_iter().map(|(method, taken_cents)| TillMethodView { method, taken_cents }).collect())
 }
 
-fn cash(by_method: &[MethodView]) -> i64 {
+fn cash(by_method: &[TillMethodView]) -> i64 {
     by_method.iter().filter(|sum| sum.method == "cash").map(|sum| sum.taken_cents).sum()
 }
 
@@ -151,12 +151,12 @@ async fn view(node: &Node, caller: &Caller, id: TillId) -> Result<TillView, Prob
 /// One is open at a desk at a time.
 #[utoipa::path(
     tag = "Tills", operation_id = "open_till", security(("key" = ["desk"])),
-    request_body(content = OpenForm, example = json!({"museum": "nowhere", "till": "till-1", "float_cents": 10_000})),
+    request_body(content = TillOpenForm, example = json!({"museum": "nowhere", "till": "till-1", "float_cents": 10_000})),
     params(("Idempotency-Key" = String, Header, description = "A new value for each request")),
     responses((status = 201, description = "The session is open", body = TillView), crate::openapi::Problems),
 )]
 #[post("/tills")]
-pub async fn open(node: web::Data<Node>, caller: Caller, key: IdempotencyKey, form: web::Json<OpenForm>) -> Result<HttpResponse, Problem> {
+pub async fn open(node: web::Data<Node>, caller: Caller, key: IdempotencyKey, form: web::Json<TillOpenForm>) -> Result<HttpResponse, Problem> {
     let museum = museum_of(&node, &caller, Scope::Desk, &form.museum)?.museum.id();
     let envelope = envelope(&node, &caller, &key, &["open till"], &*form, &[], None)?;
     let id = tills::open(&node, envelope, museum, form.till, Cents::new(form.float_cents)).await?;
@@ -265,7 +265,7 @@ pub async fn get(node: web::Data<Node>, caller: Caller, session: web::Path<TillI
 ///
 /// Beside sales, as when the drawer is emptied into the safe.
 #[utoipa::path(
-    tag = "Tills", operation_id = "move_cash", security(("key" = ["desk"])), request_body = MovementForm,
+    tag = "Tills", operation_id = "move_cash", security(("key" = ["desk"])), request_body = CashForm,
     params(("session" = String, Path, description = "The session"), ("Idempotency-Key" = String, Header, description = "A new value for each request")),
     responses((status = 200, description = "It is noted", body = TillView), crate::openapi::Problems),
 )]
@@ -275,12 +275,12 @@ pub async fn move_cash(
     caller: Caller,
     key: IdempotencyKey,
     session: web::Path<TillId>,
-    form: web::Json<MovementForm>,
+    form: web::Json<CashForm>,
 ) -> Result<HttpResponse, Problem> {
     let id = session.into_inner();
     seen(&node, &caller, id).await?;
     let envelope = envelope(&node, &caller, &key, &["move cash", &id.to_string()], &*form, &[], None)?;
-    let MovementForm { direction, amount_cents, reason } = form.into_inner();
+    let CashForm { direction, amount_cents, reason } = form.into_inner();
     node.till(id, envelope, Command::MoveCash { direction, amount_cents: Cents::new(amount_cents), reason }).await?;
     Ok(HttpResponse::Ok().json(view(&node, &caller, id).await?))
 }
@@ -289,7 +289,7 @@ pub async fn move_cash(
 ///
 /// With the drawer counted: the answer says what should have been there, and the difference. Cards are summed too; no drawer holds them.
 #[utoipa::path(
-    tag = "Tills", operation_id = "close_till", security(("key" = ["desk"])), request_body = CloseForm,
+    tag = "Tills", operation_id = "close_till", security(("key" = ["desk"])), request_body = TillCloseForm,
     params(("session" = String, Path, description = "The session"), ("Idempotency-Key" = String, Header, description = "A new value for each request")),
     responses((status = 200, description = "The session is over", body = TillView), crate::openapi::Problems),
 )]
@@ -299,7 +299,7 @@ pub async fn close(
     caller: Caller,
     key: IdempotencyKey,
     session: web::Path<TillId>,
-    form: web::Json<CloseForm>,
+    form: web::Json<TillCloseForm>,
 ) -> Result<HttpResponse, Problem> {
     let id = session.into_inner();
     let till = seen(&node, &caller, id).await?;

@@ -98,7 +98,8 @@ pub async fn issue(node: web::Data<Node>, caller: Caller, key: IdempotencyKey, f
         None if caller.0.museums == tornello_actors::keys::Museums::All => None,
         None => return Err(Problem::invalid("museum: name one that this key is good for")),
     };
-    let valid_until: Timestamp = form.valid_until.parse().map_err(|_| Problem::invalid("valid_until: an instant as 2027-01-01T00:00:00Z is expected"))?;
+    let valid_until: Timestamp =
+        form.valid_until.parse().map_err(|_| Problem::invalid("valid_until: an instant as 2027-01-01T00:00:00Z is expected"))?;
     let envelope = envelope(&node, &caller, &key, &["issue voucher"], &*form, &[], None)?;
     let (id, recall) = id_for(&node, &envelope).await?;
     match recall {

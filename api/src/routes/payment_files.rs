@@ -1,0 +1,148 @@
+//! What is printed of a payment: the notice that a payer takes along, and the certificate of what was paid.
+
+use actix_web::{HttpResponse, get, web};
+use tornello_actors::museums::Known;
+use tornello_actors::node::Node;
+use tornello_engine::calendar;
+use tornello_engine::ids::{PaymentId, PersonId};
+use tornello_engine::money::Cents;
+use tornello_engine::payment::{Opened, Payment, Receipt, Refusal, Source, Stage};
+use tornello_engine::slot::{DeskMethod, Line};
+
+use crate::auth::{Caller, Scope};
+use crate::pagopa::settings::Creditor;
+use crate::print::{Letterhead, PaidItem, PrintedNotice, PrintedReceipt, notice_pdf, receipt_pdf};
+use crate::problem::Problem;
+use crate::routes::files;
+use crate::routes::payments::{Connected, creditor_of, seen};
+use crate::routes::tickets::{File, document, drawn};
+
+/// Who issues what is printed: the creditor, or the museum where there is none.
+fn issuer(known: &Known, creditor: Option<&Creditor>) -> Letterhead {
+    let profile = known.museum.profile();
+    let name = profile.map(|profile| profile.name.clone()).unwrap_or_default();
+    Letterhead {
+        name: creditor.map_or_else(|| name.clone(), |creditor| creditor.company_name.clone()),
+        office: creditor.and_then(|creditor| creditor.office_name.clone()).unwrap_or(name),
+        address: profile.map(|profile| profile.city.clone()).unwrap_or_default(),
+        fiscal_code: creditor.map(|creditor| creditor.fiscal_code.to_string()).unwrap_or_default(),
+        contact: String::new(),
+    }
+}
+
+/// The name of who pays, while it is known.
+async fn payer_name(node: &Node, payer: Option<PersonId>) -> Result<String, Problem> {
+    let Some(person) = payer else { return Ok(String::new()) };
+    let contact = files(node)?.people.get(person).await?;
+    Ok(contact.map(|contact| format!("{} {}", contact.given_name(), contact.family_name())).unwrap_or_default())
+}
+
+/// The notice of a payment, to print.
+///
+/// With the QR code that every bank and shop reads. Only while it can be paid.
+#[utoipa::path(
+    tag = "Payments", operation_id = "get_notice_pdf", security(("key" = ["book"])),
+    params(("payment" = String, Path, description = "The payment")),
+    responses((status = 200, description = "The notice", body = File, content_type = "application/pdf"), crate::openapi::Problems),
+)]
+#[get("/payments/{payment}/notice.pdf")]
+pub async fn notice_file(
+    node: web::Data<Node>,
+    connected: Connected,
+    caller: Caller,
+    payment: web::Path<PaymentId>,
+) -> Result<HttpResponse, Problem> {
+    let (id, now) = (payment.into_inner(), node.now());
+    let look = move |payment: &Payment, opened: &Opened| (payment.payable(now), opened.clone());
+    let (payable, opened) = seen(&node, &caller, Scope::Book, id, look).await?;
+    let creditor = creditor_of(&connected, id).filter(|_| opened.gateway.is_position()).ok_or_else(Problem::not_found)?;
+    let payable = payable?;
+    let known = node.museums().get(opened.museum).ok_or_else(Problem::not_found)?;
+    let due = calendar::local(payable.due_at);
+    let printed = PrintedNotice {
+        issuer: issuer(&known, Some(&creditor)),
+        payer: payer_name(&node, opened.payer).await?,
+        payer_code: String::new(),
+        subject: opened.subject,
+        amount: payable.amount_cents,
+        due_on: due.date(),
+        due_until: Some(due.time()),
+        notice_number: creditor.notice(id).to_string(),
+        reference: id.to_string(),
+    };
+    Ok(document(&id.to_string(), drawn(move || notice_pdf(&printed)).await?))
+}
+
+/// The certificate of a payment, to print.
+///
+/// What was paid for, when and how, and what of it was paid back since.
+#[utoipa::path(
+    tag = "Payments", operation_id = "get_receipt_pdf", security(("key" = ["book"])),
+    params(("payment" = String, Path, description = "The payment")),
+    responses((status = 200, description = "The certificate", body = File, content_type = "application/pdf"), crate::openapi::Problems),
+)]
+#[get("/payments/{payment}/receipt.pdf")]
+pub async fn receipt_file(
+    node: web::Data<Node>,
+    connected: Connected,
+    caller: Caller,
+    payment: web::Path<PaymentId>,
+) -> Result<HttpResponse, Problem> {
+    let id = payment.into_inner();
+    let look = |payment: &Payment, opened: &Opened| match payment.stage() {
+        Stage::Paid { receipt, .. } => {
+            let back: Cents = payment.refunds().iter().filter(|refund| refund.receipt == receipt).map(|refund| refund.amount_cents).sum();
+            payment.receipts().get(receipt as usize).cloned().map(|receipt| (receipt, back, opened.clone()))
+        }
+        _ => None,
+    };
+    let (receipt, refunded, opened) = seen(&node, &caller, Scope::Book, id, look).await?.ok_or(Refusal::NotPaid)?;
+    let creditor = creditor_of(&connected, id).filter(|_| opened.gateway.is_position());
+    let known = node.museums().get(opened.museum).ok_or_else(Problem::not_found)?;
+    let notice = creditor.as_ref().map(|creditor| creditor.notice(id));
+    let (method_it, method_en) = method_words(&receipt);
+    let tickets = opened.items.iter().flat_map(|item| item.lines.iter().map(|line| paid_item(&known, item.hold.slot(), line)));
+    let extras = opened.extras.iter().map(|extra| PaidItem {
+        what_it: extra.code.to_string(),
+        what_en: String::new(),
+        count: u32::from(extra.count),
+        amount: extra.price_cents.times(u32::from(extra.count)),
+    });
+    let printed = PrintedReceipt {
+        issuer: issuer(&known, creditor.as_ref()),
+        issued_on: calendar::local_day(node.now()),
+        payer: payer_name(&node, opened.payer).await?,
+        payer_code: String::new(),
+        items: tickets.chain(extras).collect(),
+        amount: receipt.amount_cents,
+        refunded,
+        paid_at: calendar::local(receipt.paid_at),
+        method_it,
+        method_en,
+        psp: receipt.psp,
+        notice_number: notice.map(|notice| notice.to_string()).unwrap_or_default(),
+        iuv: notice.map(|notice| notice.iuv()).unwrap_or_default(),
+        receipt: receipt.id,
+        reference: id.to_string(),
+    };
+    Ok(document(&id.to_string(), drawn(move || receipt_pdf(&printed)).await?))
+}
+
+fn paid_item(known: &Known, slot: tornello_engine::ids::SlotId, line: &Line) -> PaidItem {
+    let day = calendar::local_day(slot.start());
+    let name = known.museum.tariff_on(day).and_then(|(_, tariff)| tariff.category(line.category)).map(|category| category.name.clone());
+    let when = calendar::local(slot.start()).strftime("%d/%m/%Y %H:%M").to_string();
+    let (it, en) = name.map_or_else(|| (line.category.to_string(), line.category.to_string()), |name| (name.it, name.en));
+    PaidItem { what_it: format!("{it}, {when}"), what_en: en, count: u32::from(line.count), amount: line.price_cents.times(u32::from(line.count)) }
+}
+
+fn method_words(receipt: &Receipt) -> (String, String) {
+    let (it, en) = match receipt.source {
+        Source::Node | Source::Report => ("pagoPA", "pagoPA"),
+        Source::Desk { method: DeskMethod::Cash, .. } => ("Contanti alla cassa", "Cash at the desk"),
+        Source::Desk { method: DeskMethod::Card, .. } => ("Carta alla cassa", "Card at the desk"),
+        Source::Voucher { .. } => ("Buono", "Voucher"),
+        Source::Free => ("Gratuito", "Free"),
+    };
+    (it.to_owned(), en.to_owned())
+}
