@@ -277,6 +277,16 @@ async fn an_operator_has_its_own_quotes_at_its_own_prices() {
         .await;
     assert_eq!((status.as_u16(), &priced["code"]), (422, &json!("extra_not_priced")));
 
+    // What the office drafts for its account is its own too, and what is due for that.
+    let for_it = json!({"museum": "torre", "kind": "tour_operator", "visit": visit("15:00", "full", 10), "account": "tour-op"});
+    let for_it = draft(&app, &office, "i", &for_it).await;
+    act(&app, &operator, &for_it, "send", &json!({})).await;
+    let due = act(&app, &operator, &for_it, "accept", &json!({"revision": 1, "settle": "notice"})).await;
+    let payment = format!("/v1/payments/{}", due["payment"]["payment"].as_str().unwrap());
+    assert_eq!((&app.get(&payment, &operator).await["amount_cents"], &due["acceptance"]["by"]), (&json!(10_800), &json!("operator")));
+    let web = app.key(Role::Web).await;
+    assert_eq!(app.request(Method::GET, &payment, &web).send().await.unwrap().status(), 404);
+
     // It accepts its own, on its account; what goes beyond the limit is not settled, and stands as it was sent.
     act(&app, &operator, &own, "send", &json!({})).await;
     let done = act(&app, &operator, &own, "accept", &json!({"revision": 1, "settle": "on_account"})).await;
