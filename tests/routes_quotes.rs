@@ -108,6 +108,9 @@ async fn a_school_goes_from_a_price_to_its_tickets() {
     assert_eq!((&accepted["payment"]["amount_cents"], &accepted["acceptance"]["settle"]), (&json!(2_160), &json!("notice")));
     let notice = accepted["payment"]["notice_number"].as_str().unwrap();
     assert_eq!(accepted["payment"]["qr"], format!("PAGOPA|002|{notice}|77777777777|2160"));
+    let printed = app.request(Method::GET, &format!("{}/notice.pdf", path(&sent)), &office).send().await.unwrap();
+    assert_eq!(printed.status(), StatusCode::OK);
+    assert!(printed.bytes().await.unwrap().starts_with(b"%PDF"));
     let (status, told) = app.soap("paGetPayment", &get_payment(notice)).await;
     assert!(status == StatusCode::OK && told.contains("<outcome>OK</outcome>"), "{told}");
     let (status, told) = app.soap("paSendRT", &receipt("receipt-1", notice, "21.60", "2026-11-23T10:00:00")).await;
@@ -126,6 +129,8 @@ async fn a_school_goes_from_a_price_to_its_tickets() {
     let pdf = app.request(Method::GET, &format!("{}/tickets.pdf", path(&sent)), &office).send().await.unwrap();
     assert_eq!((pdf.status(), pdf.headers().get("link").is_some()), (StatusCode::OK, false));
     assert!(pdf.bytes().await.unwrap().starts_with(b"%PDF"));
+    let again = app.request(Method::GET, &format!("{}/notice.pdf", path(&sent)), &office).send().await.unwrap();
+    assert_eq!(again.status(), StatusCode::CONFLICT, "what is paid has no notice to pay");
     assert_eq!(words(&ticketed), ["drafted", "options_asked", "sent", "accepted", "payment_begun", "paid", "ticketed"]);
     let who = &ticketed["history"][3];
     assert_eq!((&who["role"], &who["detail"]), (&json!("group_office"), &json!("notice")));
@@ -271,6 +276,16 @@ async fn an_operator_has_its_own_quotes_at_its_own_prices() {
         })
         .await;
     assert_eq!((status.as_u16(), &priced["code"]), (422, &json!("extra_not_priced")));
+
+    // What the office drafts for its account is its own too, and what is due for that.
+    let for_it = json!({"museum": "torre", "kind": "tour_operator", "visit": visit("15:00", "full", 10), "account": "tour-op"});
+    let for_it = draft(&app, &office, "i", &for_it).await;
+    act(&app, &operator, &for_it, "send", &json!({})).await;
+    let due = act(&app, &operator, &for_it, "accept", &json!({"revision": 1, "settle": "notice"})).await;
+    let payment = format!("/v1/payments/{}", due["payment"]["payment"].as_str().unwrap());
+    assert_eq!((&app.get(&payment, &operator).await["amount_cents"], &due["acceptance"]["by"]), (&json!(10_800), &json!("operator")));
+    let web = app.key(Role::Web).await;
+    assert_eq!(app.request(Method::GET, &payment, &web).send().await.unwrap().status(), 404);
 
     // It accepts its own, on its account; what goes beyond the limit is not settled, and stands as it was sent.
     act(&app, &operator, &own, "send", &json!({})).await;

@@ -7,17 +7,20 @@ use tornello_actors::node::Node;
 use tornello_engine::calendar;
 use tornello_engine::ids::{Code, QuoteId};
 use tornello_engine::institution::Institution;
+use tornello_engine::museum::Profile;
+use tornello_engine::payment::{self, Payment};
 use tornello_engine::quote::pricing::fee_code;
 use tornello_engine::quote::{About, Conditions, Extra, GroupPolicy, Kind, Offer, Part, Quote, Refusal, Stage};
 use tornello_engine::text::Text;
 use tornello_engine::time::Timestamp;
 
+use super::seen;
 use crate::auth::{Caller, Scope};
-use crate::print::{Letterhead, PrintedQuote, QuotedExtra, QuotedPart, QuotedPeople, TICKETS_MAX, quote_pdf, tickets_pdf};
+use crate::pagopa::settings::Creditor;
+use crate::print::{Letterhead, PrintedNotice, PrintedQuote, QuotedExtra, QuotedPart, QuotedPeople, TICKETS_MAX, notice_pdf, quote_pdf, tickets_pdf};
 use crate::problem::Problem;
 use crate::routes::files;
 use crate::routes::payments::Connected;
-use crate::routes::quotes::seen;
 use crate::routes::tickets::{File, Issued, PdfQuery, category_name, document, drawn};
 
 /// A quote to print and sign, A4.
@@ -53,21 +56,16 @@ async fn printed(node: &Node, connected: &Connected, quote: &Quote) -> Result<Pr
         offer.parts.iter().flat_map(|part| &part.lines).filter(|line| is_escort(line.category)).map(|line| u32::from(line.count)).sum();
     let written_at = quote.drafted().map_or_else(|| node.now(), |(_, at)| at.max(quote.since()));
     let (payment_it, payment_en) = payment_words(quote.conditions());
+    let (institution, institution_code) = institution_words(about);
     Ok(PrintedQuote {
-        issuer: Letterhead {
-            name: creditor.map_or_else(|| profile.name.clone(), |creditor| creditor.company_name.clone()),
-            office: "Ufficio Gruppi · Group office".to_owned(),
-            address: profile.city.clone(),
-            fiscal_code: creditor.map(|creditor| creditor.fiscal_code.to_string()).unwrap_or_default(),
-            contact: String::new(),
-        },
+        issuer: letterhead(profile, creditor),
         number: quote.id().to_string(),
         revision: quote.revision(),
         issued_on: calendar::local_day(written_at),
         museum: profile.name.clone(),
         visit: visit_words(about.kind).to_owned(),
-        institution: institution_words(about),
-        institution_code: codes_words(&about.institution),
+        institution,
+        institution_code,
         contact,
         contact_address,
         parts: offer.parts.iter().map(|part| quoted_part(&known, part)).collect(),
@@ -80,6 +78,16 @@ async fn printed(node: &Node, connected: &Connected, quote: &Quote) -> Result<Pr
         payment_en,
         conditions: conditions(offer, &policy, quote.conditions()),
     })
+}
+
+fn letterhead(profile: &Profile, creditor: Option<&Creditor>) -> Letterhead {
+    Letterhead {
+        name: creditor.map_or_else(|| profile.name.clone(), |creditor| creditor.company_name.clone()),
+        office: "Ufficio Gruppi · Group office".to_owned(),
+        address: profile.city.clone(),
+        fiscal_code: creditor.map(|creditor| creditor.fiscal_code.to_string()).unwrap_or_default(),
+        contact: String::new(),
+    }
 }
 
 /// The name of a person, and how to reach them, while both are known.
@@ -104,12 +112,14 @@ const fn visit_words(kind: Kind) -> &'static str {
     }
 }
 
-/// Who they are, as far as it is known without names of persons.
-fn institution_words(about: &About) -> String {
+/// Who they are, as far as it is known without names of persons; and the codes beside that.
+fn institution_words(about: &About) -> (String, String) {
+    let codes = codes_words(&about.institution);
     match (about.account, about.institution.ipa) {
-        (Some(account), _) => account.to_string(),
-        (None, Some(ipa)) => ipa.to_string(),
-        (None, None) => "—".to_owned(),
+        (Some(account), _) => (account.to_string(), codes),
+        (None, Some(ipa)) => (ipa.to_string(), codes),
+        (None, None) if codes.is_empty() => ("—".to_owned(), codes),
+        (None, None) => (codes, String::new()),
     }
 }
 
@@ -186,6 +196,54 @@ fn conditions(offer: &Offer, policy: &GroupPolicy, conditions: Option<&Condition
         &format!("Each group enters together, {} people at most, with a leader who answers for it; who comes late loses priority.", policy.group_max),
     ));
     texts
+}
+
+/// The payment notice of an accepted quote to print, A4.
+///
+/// With its number and QR code, while it can be paid.
+#[utoipa::path(
+    tag = "Quotes", operation_id = "get_quote_notice_pdf", security(("key" = ["quote"])),
+    params(("quote" = String, Path, description = "The quote")),
+    responses((status = 200, description = "The notice", body = File, content_type = "application/pdf"), crate::openapi::Problems),
+)]
+#[get("/quotes/{quote}/notice.pdf")]
+pub async fn notice_document(
+    node: web::Data<Node>,
+    connected: Connected,
+    caller: Caller,
+    quote: web::Path<QuoteId>,
+) -> Result<HttpResponse, Problem> {
+    let id = quote.into_inner();
+    let quote = seen(&node, &caller, Scope::Quote, id).await?;
+    let about = quote.about().ok_or_else(Problem::not_found)?;
+    let payment = quote.payment().ok_or_else(|| Problem::from(Refusal::WrongState { status: quote.status() }))?;
+    let now = node.now();
+    let due = move |payment: &Payment| {
+        let payable = payment.payable(now)?;
+        Ok(payment.opened().filter(|opened| opened.gateway.is_position()).map(|opened| (payable, opened.subject.clone())))
+    };
+    let due = node.look_payment(payment, due).await?.map_err(|refusal: payment::Refusal| Problem::from(refusal))?;
+    let creditor = connected.0.as_ref().and_then(|pagopa| pagopa.settings().creditor(payment.creditor()));
+    let (Some((payable, subject)), Some(creditor)) = (due, creditor) else { return Err(Refusal::WrongState { status: quote.status() }.into()) };
+    let known = node.museums().get(about.museum).ok_or_else(Problem::not_found)?;
+    let profile = known.museum.profile().ok_or_else(Problem::not_found)?;
+    let payer = match about.contact {
+        Some(person) => contact(&node, person).await?.0,
+        None => institution_words(about).0,
+    };
+    let until = calendar::local(payable.due_at).time();
+    let printed = PrintedNotice {
+        issuer: letterhead(profile, Some(creditor)),
+        payer,
+        payer_code: about.institution.fiscal_code.or(about.institution.vat).map(|code| code.to_string()).unwrap_or_default(),
+        subject,
+        amount: payable.amount_cents,
+        due_on: last_day(payable.due_at),
+        due_until: (until != jiff::civil::Time::midnight()).then_some(until),
+        notice_number: creditor.notice(payment).to_string(),
+        reference: id.to_string(),
+    };
+    Ok(document(&format!("avviso-{id}"), drawn(move || notice_pdf(&printed)).await?))
 }
 
 /// All tickets of a quote to print, A4, two to a sheet.
