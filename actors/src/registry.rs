@@ -222,8 +222,9 @@ where
         for (stream, started) in started {
             let (answer, idle) = oneshot::channel();
             started.owner.do_send(Retire(answer));
-            if let Ok(Some(state)) = idle.await {
-                self.drop_stopped(stream);
+            let idle = idle.await;
+            self.drop_stopped(stream);
+            if let Ok(Some(state)) = idle {
                 self.source.retired(stream, state);
                 retired += 1;
             }
