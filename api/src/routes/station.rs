@@ -23,6 +23,9 @@ use crate::routes::payments::{Connected, TOKEN_S};
 /// Where the node asks.
 pub const PATH: &str = "/pagopa";
 
+/// How much of a message that is too large is read before the connection is given up, in bytes.
+const DRAINED_MAX: usize = 16 * 1024 * 1024;
+
 /// The payments of an installation, as the station sees them.
 struct Payments {
     node: Arc<Node>,
@@ -115,11 +118,15 @@ fn failed(payment: PaymentId, failure: Failure<payments::Refusal>) -> Fault {
 /// Takes a message of the node. Without settings there is no station.
 pub async fn ask(node: web::Data<Node>, connected: Connected, request: HttpRequest, mut payload: web::Payload) -> Result<HttpResponse, Problem> {
     let Some(pagopa) = connected.0.as_ref() else { return Err(Problem::not_found()) };
-    let mut body = Vec::new();
+    let (mut body, mut read) = (Vec::new(), 0);
     while let Some(chunk) = payload.next().await {
         let chunk = chunk.map_err(|_| Problem::malformed("the body cannot be read to its end"))?;
-        // One byte more than is read: the reader says itself that it is too much.
+        // One byte more than is looked at: the reader says itself that it is too much. The rest is read so that the answer can be heard, up to an end.
         body.extend_from_slice(&chunk[..chunk.len().min(soap::BODY_MAX + 1 - body.len())]);
+        read += chunk.len();
+        if read > DRAINED_MAX {
+            break;
+        }
     }
     let action = request.headers().get("SOAPAction").and_then(|action| action.to_str().ok());
     let station = Payments { node: node.into_inner() };
