@@ -776,7 +776,7 @@ async fn every_event() -> Arc<MemoryJournal> {
         let scan = slot::Scan { ticket: id(5).ticket(0), scanned_at: start.plus_seconds(s), gate: code(gate), direction };
         Command::Merge { scan, issue: Some(1), museum: MUSEUM }
     };
-    let (payment, quote) = (PaymentId::new(1, 99), slot::Keeper::Quote(tornello_engine::ids::QuoteId(4)));
+    let (payment, quote) = (PaymentId::new(1, 99), slot::Keeper::Quote(QuoteId(4)));
     let grant = Some(Grant { admitted: 0, share: 12 });
     let observed = Command::Observe { source: code("door"), inside: 9, sd: 3, measured_at: start, ceiling: Some(30), grant };
     let script = [
