@@ -23,7 +23,7 @@ use tornello_engine::ids::{Code, HoldId, KeyId, MuseumId, OrderId, PaymentId, Pe
 use tornello_engine::money::Cents;
 use tornello_engine::order;
 use tornello_engine::payment::{self, Closing, Command, Extra, Item, Opened, PaidBackBy, Payment, Receipt, Source, Stage};
-use tornello_engine::recall::Recall;
+use tornello_engine::recall::{REMEMBERED_S, Recall};
 use tornello_engine::slot::{self, Keeper, Line, Settlement, Slot, total};
 use tornello_engine::time::Timestamp;
 use tornello_engine::voucher;
@@ -535,9 +535,14 @@ fn anew(id: PaymentId, number: u16, slot: SlotId, salt: u8) -> HoldId {
     HoldId::new(slot, random.0 as u64)
 }
 
+/// Whether a sale was made by a step that the slot does not recall any more. One for nothing does not say which payment it is of: as long as keys are remembered
+/// it is somebody else's, or the step would have been recalled.
 async fn is_settled(node: &Node, sale: HoldId, settlement: &Settlement) -> Step<bool> {
-    let settlement = settlement.clone();
-    let is_it = move |slot: &Slot| slot.sale_of(sale).is_some_and(|found| found.settlement == settlement);
+    let (settlement, remembered) = (settlement.clone(), node.now().plus_seconds(-REMEMBERED_S));
+    let is_it = move |slot: &Slot| {
+        let is_old = |found: &slot::Sale| settlement != Settlement::Free || found.sold_at < remembered;
+        slot.sale_of(sale).is_some_and(|found| found.settlement == settlement && is_old(found))
+    };
     node.look(sale.slot(), is_it).await.map_err(|failure| of_slot(sale, failure))
 }
 

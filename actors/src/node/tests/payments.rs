@@ -398,6 +398,23 @@ async fn a_voucher_pays_at_once_and_takes_back() {
     shop.stop().await;
 }
 
+/// Nothing is due, so the sale does not say which payment it is of.
+#[actix_rt::test]
+async fn one_hold_for_nothing_is_the_sale_of_one_payment() {
+    let shop = Shop::new().await;
+    let mut free = hold(1, 1);
+    if let Command::Hold { lines, .. } = &mut free {
+        lines[0].price_cents = Cents::ZERO;
+    }
+    shop.house.ask(1, free).await.unwrap();
+    let request = || Request { gateway: payment::Gateway::Free, ..request(&[1]) };
+    let (one, other) = tokio::join!(payments::begin(shop.node(), by(101), request()), payments::begin(shop.node(), by(102), request()));
+    let ends = [shop.payment(one.unwrap()).await, shop.payment(other.unwrap()).await].map(|payment| payment.items().to_vec());
+    let sold = ItemEnd::Sold { sale: HoldId::new(tomorrow(), 1), refunded_cents: Cents::ZERO };
+    assert_eq!(ends.iter().flatten().filter(|end| **end == sold).count(), 1, "{ends:?}");
+    shop.stop().await;
+}
+
 /// The node fails at the given append of the flow, in one of the ways in which a journal fails; then another one starts on the same journal.
 #[actix_rt::test]
 async fn stopped_at_any_step_every_cent_is_in_one_place() {
