@@ -409,9 +409,15 @@ async fn one_hold_for_nothing_is_the_sale_of_one_payment() {
     shop.house.ask(1, free).await.unwrap();
     let request = || Request { gateway: payment::Gateway::Free, ..request(&[1]) };
     let (one, other) = tokio::join!(payments::begin(shop.node(), by(101), request()), payments::begin(shop.node(), by(102), request()));
-    let ends = [shop.payment(one.unwrap()).await, shop.payment(other.unwrap()).await].map(|payment| payment.items().to_vec());
+    let payments = [shop.payment(one.unwrap()).await, shop.payment(other.unwrap()).await];
     let sold = ItemEnd::Sold { sale: HoldId::new(tomorrow(), 1), refunded_cents: Cents::ZERO };
-    assert_eq!(ends.iter().flatten().filter(|end| **end == sold).count(), 1, "{ends:?}");
+    assert_eq!(payments.iter().flat_map(Payment::items).filter(|end| **end == sold).count(), 1, "{payments:?}");
+    // Nor is it that of a payment whose driver comes when the keys are forgotten.
+    let (third, opened) = (PaymentId::new(1, 9), payments[0].opened().unwrap().clone());
+    shop.node().payment(third, by(103), payment::Command::Open { opened: Box::new(opened) }).await.unwrap();
+    shop.house.clock.set(now().plus_seconds(90_000));
+    shop.settle().await;
+    assert!(matches!(shop.payment(third).await.items(), [ItemEnd::PaidBack { .. }]));
     shop.stop().await;
 }
 
