@@ -119,6 +119,8 @@ async fn audit(app: &App, manager: &str, node: &PagopaNode, notices: &[Notice], 
     for rt in node.acknowledged() {
         paid.entry(rt.notice).or_default().push((rt.token, rt.cents));
     }
+    // Whoever was driven by nobody is resumed a second later.
+    app.pass(2).await;
     let (mut tickets, mut back) = (0, 0);
     for notice in notices {
         let settled = |seen: &Value| seen["state"] != "paid" || seen["items"].as_array().unwrap().iter().all(|item| item["state"] != "open");

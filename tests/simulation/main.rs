@@ -9,7 +9,7 @@
 //!
 //! Payments have runs of their own, see `payments`.
 //!
-//! `cargo test -p tornello-tests --test simulation` runs 300 seeds of both. `TORNELLO_SEEDS=10000` before it runs so many, `TORNELLO_SEED=n` that one and prints its history
+//! `cargo test -p tornello-tests --test simulation` runs 300 seeds, and 200 of payments. `TORNELLO_SEEDS=10000` before it runs so many, `TORNELLO_SEED=n` that one and prints its history
 //! (name the test with it);
 //! a seed that fails prints itself and the end of its history.
 

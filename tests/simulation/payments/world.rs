@@ -46,7 +46,7 @@ const MUSEUM: MuseumId = MuseumId(1);
 /// Its records keep the journal standing still.
 const PLUG: MuseumId = MuseumId(9);
 /// How often a run lets the others go on before it goes on itself.
-const TURNS: u64 = 32;
+const TURNS: u64 = 20;
 /// How many flows are under way at once.
 const FLOWS: usize = 8;
 /// More steps than anything takes.
@@ -235,7 +235,7 @@ impl World {
         let start = start.plus_seconds(dice.within(0, HOUR_S));
         let refund = Refund { full_until_s: 7_200, part_percent: dice.pick(&[0, 50, 33]), part_until_s: 600 };
         let policy = Policy { sale_closes_s: dice.pick(&[0, 600]), hold_ttl_s: dice.pick(&[300, 900]), party_max: 5, refund, ..Policy::default() };
-        let capacity = 4 + dice.below(8) as u32;
+        let capacity = 4 + dice.below(12) as u32;
         let outside = Outside::new(dice.next());
         let mut world = Self {
             dice,
@@ -271,10 +271,10 @@ impl World {
             self.voucher(voucher, envelope, command);
         }
         self.settle(false).await?;
-        for round in 1..=3 {
+        for round in 1..=2 {
             self.line(format_args!("-- round {round}, {}", self.now()));
             self.outside.troubled.store(true, Ordering::SeqCst);
-            for _ in 0..10 + self.dice.below(14) {
+            for _ in 0..24 + self.dice.below(24) {
                 self.act().await?;
             }
             self.come_to_rest().await?;
@@ -729,7 +729,7 @@ impl World {
             price_cents: Cents::new(dice.pick(prices)),
             proof: Proof::None,
         };
-        let mut lines = vec![line("full", &[1, 1, 2, 3], &[1_200, 1_201, 0], &mut self.dice)];
+        let mut lines = vec![line("full", &[1, 1, 2, 3], &[1_200, 1_200, 1_201, 1_201, 0], &mut self.dice)];
         if self.dice.chance(25) {
             lines.push(line("reduced", &[1], &[0, 333], &mut self.dice));
         }
@@ -774,7 +774,7 @@ impl World {
         }
         let voucher = VoucherId(self.dice.pick(&VOUCHERS));
         let gateway = match (due && !holds.is_empty()) || !extras.is_empty() {
-            true => self.dice.weighted(&[(6, Gateway::Notice), (3, Gateway::Checkout), (2, Gateway::Desk), (3, Gateway::Voucher { voucher })]),
+            true => self.dice.weighted(&[(8, Gateway::Notice), (4, Gateway::Checkout), (2, Gateway::Desk), (3, Gateway::Voucher { voucher })]),
             false => Gateway::Free,
         };
         let due_at = self.now().plus_seconds(self.dice.pick(&[600, 1_800, 3_600, 90_000]));
@@ -1023,7 +1023,7 @@ impl World {
             self.others_go_on(TURNS).await;
             self.hear().await?;
             idle = if self.flows.is_empty() && self.is_idle() { idle + 1 } else { 0 };
-            if idle > 2 {
+            if idle > 1 {
                 return Ok(());
             }
             self.advance(faults).await?;
@@ -1313,20 +1313,20 @@ enum Act {
 }
 
 const ACTS: [(u64, Act); 25] = [
-    (18, Act::Hold),
-    (5, Act::Fill),
-    (18, Act::Begin),
+    (22, Act::Hold),
+    (4, Act::Fill),
+    (24, Act::Begin),
     (4, Act::BeginAgain),
-    (3, Act::Verify),
-    (8, Act::Get),
-    (20, Act::Pay),
+    (5, Act::Verify),
+    (14, Act::Get),
+    (18, Act::Pay),
     (3, Act::Desk),
     (6, Act::Resend),
     (4, Act::Cancel),
     (8, Act::CancelTickets),
-    (5, Act::Move),
+    (9, Act::Move),
     (6, Act::TouchHold),
-    (9, Act::Refund),
+    (16, Act::Refund),
     (2, Act::Dispute),
     (4, Act::Resume),
     (3, Act::Drive),
@@ -1334,10 +1334,10 @@ const ACTS: [(u64, Act); 25] = [
     (2, Act::ResumeMoves),
     (9, Act::Pass),
     (2, Act::Tidy),
-    (4, Act::GoOn),
+    (2, Act::GoOn),
     (5, Act::GiveUp),
     (2, Act::Unreadable),
-    (2, Act::Crash),
+    (1, Act::Crash),
 ];
 
 fn post(balances: &mut BTreeMap<Account, i64>, lines: Vec<ledger::Line>) -> Result<(), String> {
