@@ -497,13 +497,20 @@ async fn sell(node: &Node, id: PaymentId, opened: &Opened, number: u16, item: &I
     let contact = opened.payer;
     // A sale without a hold is of whoever asked for the payment, and of its order.
     let as_buyer = |name: &str, number: u64| Envelope { who: opened.who, order: opened.order, ..step(id, name, number) };
-    // What was amended behind the payment's back is not what was paid for.
-    let (hold, lines) = (item.hold, item.lines.clone());
-    let is_same = node.look(slot, move |slot| slot.hold_of(hold).is_none_or(|found| found.lines == lines)).await;
-    let is_same = match is_same {
+    // What was amended behind the payment's back is not what was paid for. What was sold anew before stays so, whatever has become of the hold since.
+    let (hold, lines, of_it) = (item.hold, item.lines.clone(), settlement.clone());
+    let look = move |slot: &Slot| {
+        let sold =
+            (0..SALTS).map(|salt| anew(id, number, slot.id(), salt)).find(|sale| slot.sale_of(*sale).is_some_and(|sale| sale.settlement == of_it));
+        (sold, slot.hold_of(hold).is_none_or(|found| found.lines == lines))
+    };
+    let (sold, is_same) = match node.look(slot, look).await {
         Err(Failure::UnknownSlot(_)) => return Ok(Err(slot::Refusal::UnknownSlot)),
         other => other.map_err(|failure| of_slot(hold, failure))?,
     };
+    if let Some(sale) = sold {
+        return Ok(Ok(sale));
+    }
     if is_same {
         let command = slot::Command::Sell { hold, owner: None, settlement: settlement.clone(), contact };
         match node.slot(slot, as_buyer("sell", u64::from(number)), command).await {
