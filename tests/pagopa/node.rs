@@ -1,6 +1,7 @@
-//! An emulator of the node of pagoPA, written from its published behaviour (SANP 3.12): it verifies and gets notices at the station over HTTP, gives tokens, takes
-//! the payers' money and sends receipts until they are acknowledged. Connections break before, in and after an answer; receipts are queued, sent again in any order,
-//! and left lying after so many tries until somebody asks support. It reads answers by its own small means and has no code of the station in it.
+//! An emulator of the node of pagoPA, written from its published behaviour (SANP 3.12): it verifies and gets notices at the station over HTTP, gives tokens,
+//! takes the payers' money and sends receipts until they are acknowledged. Connections break before, in and after an answer; receipts are queued, sent again
+//! in any order, and left lying after so many tries until somebody asks support. It reads answers by its own small means and has no code of the station in
+//! it.
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};

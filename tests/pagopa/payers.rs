@@ -1,5 +1,5 @@
-//! Many payers at once: they hold, get notices, pay at banks over the emulated node whose connections break, change their minds, come late; the house is started anew
-//! in between. In the end every receipt is known once, every cent is tickets or a refund, and no slot has more people than places.
+//! Many payers at once: they hold, get notices, pay at banks over the emulated node whose connections break, change their minds, come late; the house is
+//! started anew in between. In the end every receipt is known once, every cent is tickets or a refund, and no slot has more people than places.
 
 use std::collections::BTreeMap;
 

@@ -9,9 +9,8 @@
 //!
 //! Payments have runs of their own, see `payments`.
 //!
-//! `cargo test -p tornello-tests --test simulation` runs 300 seeds, and 200 of payments. `TORNELLO_SEEDS=10000` before it runs so many, `TORNELLO_SEED=n` that one and prints its history
-//! (name the test with it);
-//! a seed that fails prints itself and the end of its history.
+//! `cargo test -p tornello-tests --test simulation` runs 300 seeds, and 200 of payments. `TORNELLO_SEEDS=10000` before it runs so many of each,
+//! `TORNELLO_SEED=n` that one and prints its history (name the test with it); a seed that fails prints itself and the end of its history.
 
 mod auditor;
 mod callers;
@@ -31,6 +30,8 @@ use world::Counts;
 
 /// What a handler says that is made to panic.
 const PANIC: &str = "a handler panics, as it was told";
+/// A seed that panics is caught before it is counted.
+const COUNTED: &str = "nobody panics while counting";
 /// How many lines of a failing seed's history are printed.
 const LAST_LINES: usize = 60;
 
@@ -88,19 +89,19 @@ fn explore<C: Default + std::fmt::Debug + Send>(
                         break;
                     }
                     match run(seed) {
-                        Ok((_, counts)) => add(&mut total.lock().unwrap(), &counts),
+                        Ok((_, counts)) => add(&mut total.lock().expect(COUNTED), &counts),
                         Err((wrong, lines)) => {
                             failed.store(true, Ordering::Relaxed);
-                            failures.lock().unwrap().push(report(seed, &wrong, &lines));
+                            failures.lock().expect(COUNTED).push(report(seed, &wrong, &lines));
                         }
                     }
                 }
             });
         }
     });
-    let failures = failures.into_inner().unwrap();
+    let failures = failures.into_inner().expect(COUNTED);
     assert!(failures.is_empty(), "{}", failures.join("\n\n"));
-    (seeds, Some(total.into_inner().unwrap()))
+    (seeds, Some(total.into_inner().expect(COUNTED)))
 }
 
 fn report(seed: u64, wrong: &str, lines: &[String]) -> String {

@@ -2,6 +2,7 @@
 //! from scratch for each question; slots are kept by `naive`. Every event is held against the rules as it is taken in. They share no code with the engine's
 //! payments, vouchers and orders but the words of the events.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use tornello_actors::journal::wire::frames;
@@ -412,8 +413,8 @@ impl Books {
     }
 
     fn take_slot(&mut self, id: SlotId, record: Record<slot::Event>) -> Result<(), String> {
-        if !self.slots.contains_key(&id) {
-            self.slots.insert(id, Naive::open(id, &record)?);
+        if let Entry::Vacant(new) = self.slots.entry(id) {
+            new.insert(Naive::open(id, &record)?);
         }
         let mut asked = Asked::default();
         for event in &record.events {
@@ -463,8 +464,8 @@ impl Books {
     }
 
     fn take_payment(&mut self, id: PaymentId, record: Record<Event>) -> Result<(), String> {
-        if !self.payments.contains_key(&id) {
-            self.payments.insert(id, Due::open(id, &record)?);
+        if let Entry::Vacant(new) = self.payments.entry(id) {
+            new.insert(Due::open(id, &record)?);
         }
         for event in &record.events {
             match event {

@@ -1,9 +1,10 @@
-//! Payments, end to end: holds, payers, the node of pagoPA, desks, vouchers, refunds and moves in random order over a node whose journal, callers and gateway fail,
-//! against books that are kept from the journal alone. A seed decides everything. `world` runs it, `outside` is pagoPA, `books` is the auditor.
+//! Payments, end to end: holds, payers, the node of pagoPA, desks, vouchers, refunds and moves in random order over a node whose journal, callers and gateway
+//! fail, against books that are kept from the journal alone. A seed decides everything. `world` runs it, `outside` is pagoPA, `books` is the auditor.
 //!
-//! Everything of the node but its journal's writer runs on the thread of the run, and an append stands still whenever that thread does anything: so flows are cut
-//! off, cross each other and queue in the order of the run. At the quiet points of a run nothing fails and nobody waits; then every cent of every receipt is in
-//! exactly one place, nothing that is paid is without tickets, refund or task, nobody has tickets that were not paid for, and the live state is the replayed one.
+//! Everything of the node but its journal's writer runs on the thread of the run, and an append stands still whenever that thread does anything: so flows are
+//! cut off, cross each other and queue in the order of the run. At the quiet points of a run nothing fails and nobody waits; then every cent of every receipt
+//! is in exactly one place, nothing that is paid is without tickets, refund or task, nobody has tickets that were not paid for, and the live state is the
+//! replayed one.
 
 mod books;
 mod outside;

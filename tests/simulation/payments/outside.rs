@@ -1,5 +1,5 @@
-//! What is outside of the house and outlives it: pagoPA, as far as the node can see it, and the people who pay. Answers are lost, slow or refused; what was asked
-//! twice is done once.
+//! What is outside of the house and outlives it: pagoPA, as far as the node can see it, and the people who pay. Answers are lost, slow or refused; what was
+//! asked twice is done once.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
