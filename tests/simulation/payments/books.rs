@@ -249,6 +249,8 @@ impl Due {
             }
             Event::RefundConfirmed(confirmed) => {
                 let voucher = self.of_voucher(confirmed.refund)?;
+                let to_voucher = matches!(confirmed.by, PaidBackBy::Voucher { .. });
+                rule(voucher.is_none() || to_voucher, "a voucher's money is paid out beside")?;
                 let from: &[Went] = match confirmed.by {
                     PaidBackBy::Transfer => &[Went::Open, Went::Sent],
                     PaidBackBy::Till { .. } => &[Went::Open],
