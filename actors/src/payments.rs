@@ -24,13 +24,16 @@ use tornello_engine::money::Cents;
 use tornello_engine::order;
 use tornello_engine::payment::{self, Closing, Command, Extra, Item, Opened, PaidBackBy, Payment, Receipt, Source, Stage};
 use tornello_engine::recall::Recall;
+use tornello_engine::record::Record;
 use tornello_engine::slot::{self, Keeper, Line, Settlement, Slot, total};
 use tornello_engine::time::Timestamp;
 use tornello_engine::voucher;
 
 use crate::digest::digest;
 use crate::failure::Failure;
+use crate::journal::StreamId;
 use crate::node::Node;
+use crate::streams::{read_failed, records};
 
 /// How long somebody may pay who has begun, in seconds: the life of a payment token unless its provider says less (SANP, best practice for PSPs).
 pub const TOKEN_S: i64 = 1_800;
@@ -494,20 +497,27 @@ async fn sell(node: &Node, id: PaymentId, opened: &Opened, number: u16, item: &I
     let contact = opened.payer;
     // A sale without a hold is of whoever asked for the payment, and of its order.
     let as_buyer = |name: &str, number: u64| Envelope { who: opened.who, order: opened.order, ..step(id, name, number) };
-    // What was amended behind the payment's back is not what was paid for.
-    let (hold, lines) = (item.hold, item.lines.clone());
-    let is_same = node.look(slot, move |slot| slot.hold_of(hold).is_none_or(|found| found.lines == lines)).await;
-    let is_same = match is_same {
+    // What was amended behind the payment's back is not what was paid for. What was sold anew before stays so, whatever has become of the hold since.
+    let (hold, lines, of_it) = (item.hold, item.lines.clone(), settlement.clone());
+    let look = move |slot: &Slot| {
+        let sold =
+            (0..SALTS).map(|salt| anew(id, number, slot.id(), salt)).find(|sale| slot.sale_of(*sale).is_some_and(|sale| sale.settlement == of_it));
+        (sold, slot.hold_of(hold).is_none_or(|found| found.lines == lines))
+    };
+    let (sold, is_same) = match node.look(slot, look).await {
         Err(Failure::UnknownSlot(_)) => return Ok(Err(slot::Refusal::UnknownSlot)),
         other => other.map_err(|failure| of_slot(hold, failure))?,
     };
+    if let Some(sale) = sold {
+        return Ok(Ok(sale));
+    }
     if is_same {
         let command = slot::Command::Sell { hold, owner: None, settlement: settlement.clone(), contact };
         match node.slot(slot, as_buyer("sell", u64::from(number)), command).await {
             Ok(_) => return Ok(Ok(hold)),
             Err(Failure::Refused(slot::Refusal::HoldSold)) => {
                 // By this step, a day ago; or by somebody else who has paid for the same hold.
-                let is_ours = is_settled(node, hold, &settlement).await?;
+                let is_ours = is_settled(node, hold, &settlement, step(id, "sell", u64::from(number)).key).await?;
                 return Ok(if is_ours { Ok(hold) } else { Err(slot::Refusal::HoldSold) });
             }
             Err(Failure::Refused(_)) => {}
@@ -517,10 +527,11 @@ async fn sell(node: &Node, id: PaymentId, opened: &Opened, number: u16, item: &I
     for salt in 0..SALTS {
         let sale = anew(id, number, slot, salt);
         let (lines, channel) = (item.lines.clone(), opened.channel);
+        let key = step(id, "sell-anew", u64::from(number) << 8 | u64::from(salt)).key;
         let command = slot::Command::SellDirect { sale, channel, lines, settlement: settlement.clone(), contact };
         match node.slot(slot, as_buyer("sell-anew", u64::from(number) << 8 | u64::from(salt)), command).await {
             Ok(_) => return Ok(Ok(sale)),
-            Err(Failure::Refused(slot::Refusal::IdTaken)) if is_settled(node, sale, &settlement).await? => return Ok(Ok(sale)),
+            Err(Failure::Refused(slot::Refusal::IdTaken)) if is_settled(node, sale, &settlement, key).await? => return Ok(Ok(sale)),
             Err(Failure::Refused(slot::Refusal::IdTaken)) => {}
             Err(Failure::Refused(why)) => return Ok(Err(why)),
             Err(failure) => return Err(of_slot(sale, failure)),
@@ -535,10 +546,22 @@ fn anew(id: PaymentId, number: u16, slot: SlotId, salt: u8) -> HoldId {
     HoldId::new(slot, random.0 as u64)
 }
 
-async fn is_settled(node: &Node, sale: HoldId, settlement: &Settlement) -> Step<bool> {
-    let settlement = settlement.clone();
-    let is_it = move |slot: &Slot| slot.sale_of(sale).is_some_and(|found| found.settlement == settlement);
-    node.look(sale.slot(), is_it).await.map_err(|failure| of_slot(sale, failure))
+/// Whether a sale was made by the step with that key, which the slot may not recall any more. One for nothing does not say which payment it is of: then the
+/// journal does.
+async fn is_settled(node: &Node, sale: HoldId, settlement: &Settlement, key: Digest) -> Step<bool> {
+    let of_it = settlement.clone();
+    let is_it = move |slot: &Slot| slot.sale_of(sale).is_some_and(|found| found.settlement == of_it);
+    let found = node.look(sale.slot(), is_it).await.map_err(|failure| of_slot(sale, failure))?;
+    if !found || *settlement != Settlement::Free {
+        return Ok(found);
+    }
+    let stream = StreamId::Slot(sale.slot());
+    let read = node.journal().batches_of(stream, 0).await.and_then(|batches| records::<slot::Event>(&batches, stream, 0));
+    let records = read.map_err(|error| read_failed(&error))?;
+    let sells = |event: &slot::Event| matches!(event, slot::Event::Sold(sold) if sold.sale == sale);
+    let is_ours =
+        |record: &Record<slot::Event>| record.envelope.as_ref().is_some_and(|envelope| envelope.key == key) && record.events.iter().any(sells);
+    Ok(records.iter().any(is_ours))
 }
 
 /// Puts a refund back on the voucher that its money came from.

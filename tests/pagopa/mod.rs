@@ -1,7 +1,9 @@
 //! What goes over the wire to and from pagoPA, held against its contracts: `contracts` reads these, `station` checks what the node asks and is answered,
-//! `platform` is an emulator of the services that we ask, `services` our clients of them.
+//! `platform` is an emulator of the services that we ask, `services` our clients of them. `node` is an emulator of the node that asks us, `payers` pay over it.
 
 mod contracts;
+mod node;
+mod payers;
 pub mod platform;
 mod services;
 mod station;

@@ -7,14 +7,17 @@
 //! of their own, and so is driven at the end of a round while nothing else is on its way, to its end or until its driver goes away or the node dies; what others
 //! ask between its steps comes in the rounds between. What is still under way at the end of a run the node finishes by itself.
 //!
-//! `cargo test -p tornello-tests --test simulation` runs 300 seeds. `TORNELLO_SEEDS=10000` before it runs so many, `TORNELLO_SEED=n` that one and prints its history;
-//! a seed that fails prints itself and the end of its history.
+//! Payments have runs of their own, see `payments`.
+//!
+//! `cargo test -p tornello-tests --test simulation` runs 300 seeds, and 200 of payments. `TORNELLO_SEEDS=10000` before it runs so many of each,
+//! `TORNELLO_SEED=n` that one and prints its history (name the test with it); a seed that fails prints itself and the end of its history.
 
 mod auditor;
 mod callers;
 mod dice;
 mod disk;
 mod naive;
+mod payments;
 mod time;
 mod world;
 
@@ -23,10 +26,12 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use futures_util::FutureExt;
-use world::{Counts, History};
+use world::Counts;
 
 /// What a handler says that is made to panic.
 const PANIC: &str = "a handler panics, as it was told";
+/// A seed that panics is caught before it is counted.
+const COUNTED: &str = "nobody panics while counting";
 /// How many lines of a failing seed's history are printed.
 const LAST_LINES: usize = 60;
 
@@ -52,9 +57,51 @@ fn quiet_about_planned_panics() {
 }
 
 /// Runs one seed on this thread.
-fn run(seed: u64) -> Result<History, (String, Vec<String>)> {
-    let run = AssertUnwindSafe(tokio::task::unconstrained(world::run(seed))).catch_unwind();
+fn alone<T>(run: impl Future<Output = Result<T, (String, Vec<String>)>>) -> Result<T, (String, Vec<String>)> {
+    let run = AssertUnwindSafe(tokio::task::unconstrained(run)).catch_unwind();
     actix_rt::System::new().block_on(run).unwrap_or_else(|_| Err(("the simulation panics".into(), Vec::new())))
+}
+
+/// Runs the one seed that was named and prints its history, or so many and answers what they did together. `run` answers history and counts.
+fn explore<C: Default + std::fmt::Debug + Send>(
+    seeds: u64,
+    run: impl Fn(u64) -> Result<(Vec<String>, C), (String, Vec<String>)> + Sync,
+    add: impl Fn(&mut C, &C) + Sync,
+) -> (u64, Option<C>) {
+    quiet_about_planned_panics();
+    if let Some(seed) = setting("TORNELLO_SEED") {
+        match run(seed) {
+            Ok((lines, counts)) => println!("{}\n{counts:?}", lines.join("\n")),
+            Err((wrong, lines)) => panic!("{}\nseed {seed} fails: {wrong}", lines.join("\n")),
+        }
+        return (1, None);
+    }
+    let seeds = setting("TORNELLO_SEEDS").unwrap_or(seeds);
+    let (next, failed) = (AtomicU64::new(0), AtomicBool::new(false));
+    let (failures, total) = (Mutex::new(Vec::new()), Mutex::new(C::default()));
+    let threads = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                while !failed.load(Ordering::Relaxed) {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= seeds {
+                        break;
+                    }
+                    match run(seed) {
+                        Ok((_, counts)) => add(&mut total.lock().expect(COUNTED), &counts),
+                        Err((wrong, lines)) => {
+                            failed.store(true, Ordering::Relaxed);
+                            failures.lock().expect(COUNTED).push(report(seed, &wrong, &lines));
+                        }
+                    }
+                }
+            });
+        }
+    });
+    let failures = failures.into_inner().expect(COUNTED);
+    assert!(failures.is_empty(), "{}", failures.join("\n\n"));
+    (seeds, Some(total.into_inner().expect(COUNTED)))
 }
 
 fn report(seed: u64, wrong: &str, lines: &[String]) -> String {
@@ -67,40 +114,9 @@ fn report(seed: u64, wrong: &str, lines: &[String]) -> String {
 
 #[test]
 fn the_engine_keeps_its_promises_whatever_happens() {
-    quiet_about_planned_panics();
-    if let Some(seed) = setting("TORNELLO_SEED") {
-        match run(seed) {
-            Ok(history) => println!("{}\n{:?}", history.lines.join("\n"), history.counts),
-            Err((wrong, lines)) => panic!("{}\nseed {seed} fails: {wrong}", lines.join("\n")),
-        }
-        return;
-    }
-    let seeds = setting("TORNELLO_SEEDS").unwrap_or(300);
-    let (next, failed) = (AtomicU64::new(0), AtomicBool::new(false));
-    let (failures, total) = (Mutex::new(Vec::new()), Mutex::new(Counts::default()));
-    let threads = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
-    std::thread::scope(|scope| {
-        for _ in 0..threads {
-            scope.spawn(|| {
-                while !failed.load(Ordering::Relaxed) {
-                    let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if seed >= seeds {
-                        break;
-                    }
-                    match run(seed) {
-                        Ok(history) => total.lock().unwrap().add(&history.counts),
-                        Err((wrong, lines)) => {
-                            failed.store(true, Ordering::Relaxed);
-                            failures.lock().unwrap().push(report(seed, &wrong, &lines));
-                        }
-                    }
-                }
-            });
-        }
-    });
-    let failures = failures.into_inner().unwrap();
-    assert!(failures.is_empty(), "{}", failures.join("\n\n"));
-    let total = total.into_inner().unwrap();
+    let run = |seed| alone(world::run(seed)).map(|history| (history.lines, history.counts));
+    let (seeds, total) = explore(300, run, Counts::add);
+    let Some(total) = total else { return };
     println!("{seeds} seeds: {total:?}");
     // A simulation in which nothing happens proves nothing.
     assert!(total.done * 5 > total.sent && total.crashes > 0 && total.faults > 0 && total.panics > 0 && total.compared > seeds, "{total:?}");
@@ -113,7 +129,7 @@ fn the_engine_keeps_its_promises_whatever_happens() {
 fn the_same_seed_has_the_same_history() {
     quiet_about_planned_panics();
     for seed in 0..setting("TORNELLO_SEEDS").map_or(10, |seeds| seeds / 30) {
-        let [first, second] = [(); 2].map(|()| run(seed).unwrap_or_else(|(wrong, lines)| panic!("{}", report(seed, &wrong, &lines))));
+        let [first, second] = [(); 2].map(|()| alone(world::run(seed)).unwrap_or_else(|(wrong, lines)| panic!("{}", report(seed, &wrong, &lines))));
         for (line, again) in first.lines[..first.decided.0].iter().zip(&second.lines) {
             assert_eq!(line, again, "seed {seed}");
         }

@@ -89,10 +89,14 @@ impl Payment {
         Ok(vec![Event::RefundExported(RefundExported { refund: number, batch })])
     }
 
-    /// A till or a voucher pays an open refund at once; the bank confirms one that was sent, or one that somebody paid by hand.
+    /// A till or a voucher pays an open refund at once; the bank confirms one that was sent, or one that somebody paid by hand. What came from a voucher goes
+    /// back to it and nowhere else: it may have gone already, though that is not written here yet.
     pub(super) fn confirm_refund(&self, number: u32, by: PaidBackBy, reference: &str, executed_on: Date) -> Result<Vec<Event>, Refusal> {
         refer(reference)?;
         let refund = self.refund_of(number)?;
+        if self.to_voucher(refund).is_some() && !matches!(by, PaidBackBy::Voucher { .. }) {
+            return Err(Refusal::SourceNotAllowed);
+        }
         let fits = match by {
             PaidBackBy::Transfer => refund.state.is_owed(),
             PaidBackBy::Till { .. } => refund.state == RefundState::Open,

@@ -497,6 +497,11 @@ fn what_is_left_to_do_is_known_at_every_step() {
     let back: Vec<_> = given.payment.work().vouchers.iter().map(|(number, _, cents)| (*number, cents.get())).collect();
     assert_eq!(back, [(1, 2_400), (2, 1_200), (3, 300)]);
     assert_eq!(given.ask(4, &export(1)), Err(Refusal::SourceNotAllowed));
+    // The voucher may have it already, though that could not be noted: nobody pays it out beside.
+    let by_till = PaidBackBy::Till { till: "desk-1".parse().unwrap(), method: DeskMethod::Cash };
+    for by in [PaidBackBy::Transfer, by_till] {
+        assert_eq!(given.ask(4, &confirm(1, by)), Err(Refusal::SourceNotAllowed));
+    }
     given.ask(4, &confirm(1, PaidBackBy::Voucher { voucher })).unwrap();
     assert_eq!(given.ask(4, &confirm(2, PaidBackBy::Voucher { voucher: VoucherId(5) })), Err(Refusal::RefundNotOpen));
     // Paid at a desk: the voucher may have been redeemed in the same moment.

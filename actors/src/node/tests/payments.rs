@@ -398,6 +398,47 @@ async fn a_voucher_pays_at_once_and_takes_back() {
     shop.stop().await;
 }
 
+/// Nothing is due, so the sale does not say which payment it is of.
+#[actix_rt::test]
+async fn one_hold_for_nothing_is_the_sale_of_one_payment() {
+    let shop = Shop::new().await;
+    let mut free = hold(1, 1);
+    if let Command::Hold { lines, .. } = &mut free {
+        lines[0].price_cents = Cents::ZERO;
+    }
+    shop.house.ask(1, free).await.unwrap();
+    let request = || Request { gateway: payment::Gateway::Free, ..request(&[1]) };
+    let (one, other) = tokio::join!(payments::begin(shop.node(), by(101), request()), payments::begin(shop.node(), by(102), request()));
+    let payments = [shop.payment(one.unwrap()).await, shop.payment(other.unwrap()).await];
+    let sold = ItemEnd::Sold { sale: HoldId::new(tomorrow(), 1), refunded_cents: Cents::ZERO };
+    assert_eq!(payments.iter().flat_map(Payment::items).filter(|end| **end == sold).count(), 1, "{payments:?}");
+    // Nor is it that of a payment whose driver comes when the keys are forgotten.
+    let (third, opened) = (PaymentId::new(1, 9), payments[0].opened().unwrap().clone());
+    shop.node().payment(third, by(103), payment::Command::Open { opened: Box::new(opened) }).await.unwrap();
+    shop.house.clock.set(now().plus_seconds(90_000));
+    shop.settle().await;
+    assert!(matches!(shop.payment(third).await.items(), [ItemEnd::PaidBack { .. }]));
+    shop.stop().await;
+}
+
+/// A hold that is not what was paid for is left alone: other places are sold, and that stays so though nobody could note it before the hold was sold to others.
+#[actix_rt::test]
+async fn what_was_sold_anew_is_not_paid_back_when_the_hold_is_sold_to_others() {
+    let journal = Arc::new(Faulty::default());
+    let shop = Shop::on(Arc::clone(&journal) as _).await;
+    open_museum(shop.node()).await;
+    let (other, id) = (shop.due(1, 1).await, PaymentId::new(1, 9));
+    let mut opened = shop.payment(other).await.opened().unwrap().clone();
+    (opened.items[0].lines[0].count, opened.items[0].amount_cents, opened.amount_cents) = (2, Cents::new(2_400), Cents::new(2_400));
+    shop.node().payment(id, by(103), payment::Command::Open { opened: Box::new(opened) }).await.unwrap();
+    shop.node().payment(id, by(104), payment::Command::Receive { receipt: node_says("a", 2_400) }).await.unwrap();
+    journal.faults.lock().extend([Fault::Pass, Fault::Full]);
+    assert!(drive(shop.node(), id).await.is_err());
+    shop.pay(other, node_says("b", 1_200)).await.unwrap();
+    assert_eq!((shop.money(id).await, shop.money(other).await, shop.house.taken()), ([0, 2_400, 0, 0], [0, 1_200, 0, 0], 3));
+    shop.stop().await;
+}
+
 /// The node fails at the given append of the flow, in one of the ways in which a journal fails; then another one starts on the same journal.
 #[actix_rt::test]
 async fn stopped_at_any_step_every_cent_is_in_one_place() {

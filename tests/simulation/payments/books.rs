@@ -1,0 +1,599 @@
+//! The books of the simulated payments, kept as a cashier would: one page for each payment, voucher and order, filled from the journal's records and added up
+//! from scratch for each question; slots are kept by `naive`. Every event is held against the rules as it is taken in. They share no code with the engine's
+//! payments, vouchers and orders but the words of the events.
+
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
+
+use tornello_actors::journal::wire::frames;
+use tornello_actors::journal::{Batch, Head, StreamId};
+use tornello_engine::envelope::Digest;
+use tornello_engine::ids::{HoldId, KeyId, OrderId, PaymentId, SlotId, VoucherId};
+use tornello_engine::payment::{Closed, Closing, Event, Gateway, Opened, PaidBackBy, Receipt, RefundOpened, RefundReason, Source};
+use tornello_engine::record::Record;
+use tornello_engine::slot::{self, Keeper, Line, Settlement};
+use tornello_engine::time::Timestamp;
+use tornello_engine::{order, voucher};
+
+use crate::naive::{Asked, DAY_S, Naive};
+use crate::rule;
+
+/// How an item ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    Sold(HoldId),
+    PaidBack,
+}
+
+/// How far money is on its way back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Went {
+    Open,
+    Sent,
+    Gone(PaidBackBy),
+}
+
+/// Money that goes back.
+#[derive(Debug, Clone)]
+pub struct Back {
+    pub cents: i64,
+    pub why: RefundReason,
+    receipt: usize,
+    pub went: Went,
+}
+
+/// How a payment ended without money, if it did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Over {
+    Failed,
+    Cancelled,
+    Expired,
+}
+
+/// The page of one payment.
+pub struct Due {
+    pub opened: Opened,
+    pub key: (KeyId, Digest),
+    pub records: Vec<Record<Event>>,
+    pub came: Vec<Receipt>,
+    pub paid_by: Option<usize>,
+    pub over: Option<Over>,
+    pub published: bool,
+    pub active_until: Timestamp,
+    pub ends: Vec<Option<End>>,
+    pub back: Vec<Back>,
+    pub closed: Option<Closed>,
+    keys: BTreeMap<(KeyId, Digest), Timestamp>,
+}
+
+/// Where the money of a payment is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Sums {
+    pub came: i64,
+    pub waits: i64,
+    pub tickets: i64,
+    pub extras: i64,
+    pub owed: i64,
+    pub gone: i64,
+}
+
+impl Due {
+    fn open(id: PaymentId, record: &Record<Event>) -> Result<Self, String> {
+        let Some(Event::Opened(opened)) = record.events.first() else { return Err("a payment begins without being opened".into()) };
+        let lines: i64 = opened.items.iter().map(|item| cost(&item.lines)).sum();
+        let extras: i64 = extras(opened);
+        rule(opened.items.iter().all(|item| cost(&item.lines) == item.amount_cents.get()), "an item costs something else than its lines")?;
+        rule(lines + extras == opened.amount_cents.get(), "another sum is due than everything costs")?;
+        rule((opened.amount_cents.get() == 0) == (opened.gateway == Gateway::Free), "nothing is due, or something for free")?;
+        rule(id.creditor() == super::CREDITOR, "a payment to another creditor")?;
+        let envelope = record.envelope.as_ref().ok_or("a payment that nobody asked for")?;
+        rule(envelope.who == opened.who, "a payment of somebody else")?;
+        Ok(Self {
+            opened: opened.clone(),
+            key: (envelope.who, envelope.key),
+            records: Vec::new(),
+            came: Vec::new(),
+            paid_by: None,
+            over: None,
+            published: false,
+            active_until: Timestamp::MIN,
+            ends: vec![None; opened.items.len()],
+            back: Vec::new(),
+            closed: None,
+            keys: BTreeMap::new(),
+        })
+    }
+
+    pub fn is_paid(&self) -> bool {
+        self.paid_by.is_some()
+    }
+
+    pub fn is_open(&self) -> bool {
+        self.over.is_none() && !self.is_paid()
+    }
+
+    /// The refunds that somebody has to see to.
+    pub fn tasks(&self) -> impl Iterator<Item = (u32, &Back)> {
+        (0..).zip(&self.back).filter(|(_, back)| back.went == Went::Open || back.went == Went::Sent)
+    }
+
+    /// Everything added up anew: of what came, what the tickets keep, what the extras keep, what is to go back, what has gone; the rest waits.
+    pub fn sums(&self) -> Result<Sums, String> {
+        let came = self.came.iter().map(|receipt| receipt.amount_cents.get()).sum();
+        let (mut sums, extras) = (Sums { came, ..Sums::default() }, extras(&self.opened));
+        for back in &self.back {
+            *(if matches!(back.went, Went::Gone(_)) { &mut sums.gone } else { &mut sums.owed }) += back.cents;
+        }
+        let mut unallotted = 0;
+        if self.is_paid() {
+            for (item, end) in self.opened.items.iter().zip(&self.ends) {
+                match end {
+                    None => unallotted += item.amount_cents.get(),
+                    Some(End::Sold(_)) => sums.tickets += item.amount_cents.get(),
+                    Some(End::PaidBack) => {}
+                }
+            }
+            let of_tickets = |back: &&Back| matches!(back.why, RefundReason::Cancelled { .. });
+            sums.tickets -= self.back.iter().filter(of_tickets).map(|back| back.cents).sum::<i64>();
+            if self.opened.items.is_empty() || self.ends.iter().any(|end| matches!(end, Some(End::Sold(_)))) {
+                sums.extras = extras;
+            } else if self.ends.iter().any(Option::is_none) {
+                unallotted += extras;
+            }
+        }
+        sums.waits = sums.came - sums.tickets - sums.extras - sums.owed - sums.gone;
+        rule(sums.waits == unallotted && sums.tickets >= 0, "a cent is in no place, or in two (PY-1)")
+            .map_err(|wrong| format!("{wrong}: {sums:?}"))?;
+        Ok(sums)
+    }
+
+    fn take(&mut self, record: Record<Event>) -> Result<(), String> {
+        rule(record.seq == self.records.len() as u64 + 1, "records are not numbered without gaps")?;
+        rule(self.records.last().is_none_or(|last| last.at <= record.at), "time goes backwards within a payment (PY-5)")?;
+        match &record.envelope {
+            None => rule(matches!(record.events[..], [Event::Expired(_)]), "something without a caller that is not an expiry")?,
+            Some(envelope) => {
+                let before = self.keys.insert((envelope.who, envelope.key), record.at);
+                rule(before.is_none_or(|before| record.at.micros_since(before) > DAY_S * 1_000_000), "a key was carried out twice")?;
+            }
+        }
+        for (place, event) in record.events.iter().enumerate() {
+            self.happen(record.at, record.seq == 1 && place == 0, event, &record.events[place + 1..])
+                .map_err(|wrong| format!("{wrong}: {event:?}"))?;
+        }
+        self.records.push(record);
+        self.sums().map(drop)
+    }
+
+    fn happen(&mut self, at: Timestamp, first: bool, event: &Event, then: &[Event]) -> Result<(), String> {
+        match event {
+            Event::Opened(_) => rule(first, "a payment is opened twice"),
+            Event::Published(_) => {
+                rule(self.is_open(), "what is over is published")?;
+                self.published = true;
+                Ok(())
+            }
+            Event::PublishFailed(_) => {
+                rule(self.is_open() && !self.published, "what is published, or over, fails")?;
+                self.over = Some(Over::Failed);
+                Ok(())
+            }
+            Event::Activated(activated) => {
+                rule(self.is_open() && self.published && at < self.opened.due_at, "somebody begins to pay what cannot be paid")?;
+                rule(
+                    activated.until >= self.active_until && activated.until.micros_since(at) <= 7_200 * 1_000_000,
+                    "a token lives too long, or shorter",
+                )?;
+                self.active_until = activated.until;
+                Ok(())
+            }
+            Event::Received(received) => {
+                let (receipt, due) = (&received.receipt, self.opened.amount_cents.get());
+                rule(self.came.iter().all(|known| known.id != receipt.id), "a receipt is taken twice (PY-2)")?;
+                let came = receipt.amount_cents.get();
+                let may = match receipt.source {
+                    Source::Node | Source::Report => matches!(self.opened.gateway, Gateway::Notice | Gateway::Checkout),
+                    Source::Desk { .. } => true,
+                    Source::Voucher { voucher } => self.opened.gateway == Gateway::Voucher { voucher },
+                    Source::Free => self.opened.gateway == Gateway::Free,
+                };
+                rule(may && (came > 0 || receipt.source == Source::Free), "money comes on a way on which it cannot")?;
+                let expected = match (self.is_paid(), came - due) {
+                    (true, _) => Some((came, RefundReason::DoublePayment)),
+                    (false, less) if less < 0 => Some((came, RefundReason::AmountTooSmall)),
+                    (false, 0) => None,
+                    (false, more) => Some((more, RefundReason::Excess)),
+                };
+                rule(received.pays == (!self.is_paid() && came >= due), "a receipt pays that does not, or does not though it does")?;
+                let follows = match then {
+                    [] => None,
+                    [Event::RefundOpened(opened)] => Some((opened.amount_cents.get(), opened.why)),
+                    _ => return Err("something else follows from a receipt than a refund".into()),
+                };
+                rule(follows == expected, "another refund is opened than money came too much").map_err(|wrong| format!("{wrong}: {expected:?}"))?;
+                if received.pays {
+                    self.paid_by = Some(self.came.len());
+                }
+                self.came.push(receipt.clone());
+                Ok(())
+            }
+            Event::Fulfilled(fulfilled) => {
+                rule(self.is_paid(), "tickets for what is not paid (PY-3)")?;
+                let end = self.ends.get_mut(usize::from(fulfilled.item)).ok_or("an unknown item is sold")?;
+                rule(end.is_none(), "an item ends twice (PY-3)")?;
+                *end = Some(End::Sold(fulfilled.sale));
+                let item = &self.opened.items[usize::from(fulfilled.item)];
+                rule(item.amount_cents == fulfilled.amount_cents, "tickets take another sum than they cost")?;
+                rule(item.hold.slot() == fulfilled.sale.slot(), "tickets of another slot than was paid for")
+            }
+            Event::Unfulfilled(unfulfilled) => {
+                rule(self.is_paid(), "what is not paid is paid back (PY-3)")?;
+                let end = self.ends.get_mut(usize::from(unfulfilled.item)).ok_or("an unknown item is paid back")?;
+                rule(end.is_none(), "an item ends twice (PY-3)")?;
+                *end = Some(End::PaidBack);
+                let none_sold = self.ends.iter().all(|end| *end == Some(End::PaidBack));
+                let mut expected =
+                    vec![(self.opened.items[usize::from(unfulfilled.item)].amount_cents.get(), RefundReason::Unfulfilled { item: unfulfilled.item })];
+                expected.extend(none_sold.then(|| (extras(&self.opened), RefundReason::Extras)));
+                expected.retain(|(cents, _)| *cents > 0);
+                let follows = then
+                    .iter()
+                    .map(|event| if let Event::RefundOpened(opened) = event { Some((opened.amount_cents.get(), opened.why)) } else { None });
+                rule(follows.eq(expected.into_iter().map(Some)), "an item that is not to be had is not paid back, or not just that")
+            }
+            Event::RefundOpened(opened) => self.owe(opened),
+            Event::RefundExported(exported) => {
+                let to_voucher = self.of_voucher(exported.refund)?.is_some();
+                rule(!to_voucher, "a voucher's money goes to the bank")?;
+                self.back_of(exported.refund, &[Went::Open], Went::Sent).map(drop)
+            }
+            Event::RefundConfirmed(confirmed) => {
+                let voucher = self.of_voucher(confirmed.refund)?;
+                let to_voucher = matches!(confirmed.by, PaidBackBy::Voucher { .. });
+                rule(voucher.is_none() || to_voucher, "a voucher's money is paid out beside")?;
+                let from: &[Went] = match confirmed.by {
+                    PaidBackBy::Transfer => &[Went::Open, Went::Sent],
+                    PaidBackBy::Till { .. } => &[Went::Open],
+                    PaidBackBy::Voucher { voucher: to } => {
+                        rule(voucher == Some(to), "money goes to a voucher that it did not come from")?;
+                        &[Went::Open]
+                    }
+                };
+                self.back_of(confirmed.refund, from, Went::Gone(confirmed.by)).map(drop)
+            }
+            Event::RefundReturned(returned) => {
+                let before = self.back_of(returned.refund, &[Went::Sent, Went::Gone(PaidBackBy::Transfer)], Went::Open)?;
+                rule(returned.was_paid_back == (before != Went::Sent), "a return is of another state than the refund was in")
+            }
+            Event::PayeeSet(set) => self.back_of(set.refund, &[Went::Open], Went::Open).map(drop),
+            Event::Cancelled(_) => {
+                rule(self.is_open() || (self.over == Some(Over::Failed) && !self.is_paid()), "what is over is cancelled")?;
+                self.over = Some(Over::Cancelled);
+                Ok(())
+            }
+            Event::Expired(_) => {
+                rule(self.is_open(), "what is over expires")?;
+                rule(at >= self.opened.due_at.max(self.active_until), "a payment expires while it can be paid")?;
+                self.over = Some(Over::Expired);
+                Ok(())
+            }
+            Event::Closed(closed) => {
+                rule(self.closed.is_none() && !self.is_open(), "a payment is closed twice, or while it is open")?;
+                let elsewhere = self.paid_by.is_some_and(|place| matches!(self.came[place].source, Source::Desk { .. }));
+                let is_position = matches!(self.opened.gateway, Gateway::Notice | Gateway::Checkout);
+                let by_desk = if elsewhere && is_position { Closing::PaidElsewhere } else { Closing::Withdrawn };
+                rule(closed.closing == by_desk, "the gateway is told something else of the end")?;
+                self.closed = Some(closed.clone());
+                Ok(())
+            }
+            Event::Disputed(_) => rule(!self.came.is_empty(), "a dispute about nothing"),
+            Event::DisputeResolved(_) | Event::Reported(_) => Ok(()),
+        }
+    }
+
+    fn owe(&mut self, opened: &RefundOpened) -> Result<(), String> {
+        rule(opened.refund as usize == self.back.len(), "refunds are not numbered as they come")?;
+        rule(opened.amount_cents.get() > 0, "nothing is to go back")?;
+        let receipt = opened.receipt as usize;
+        let fits = match opened.why {
+            RefundReason::AmountTooSmall | RefundReason::Excess | RefundReason::DoublePayment => receipt + 1 == self.came.len(),
+            _ => Some(receipt) == self.paid_by,
+        };
+        rule(fits, "the money of another receipt goes back")?;
+        self.back.push(Back { cents: opened.amount_cents.get(), why: opened.why, receipt, went: Went::Open });
+        let of_receipt: i64 = self.back.iter().filter(|back| back.receipt == receipt).map(|back| back.cents).sum();
+        rule(of_receipt <= self.came[receipt].amount_cents.get(), "more goes back than has come (PY-4)")?;
+        if let RefundReason::Cancelled { item, sale, seq } = opened.why {
+            let of_item = |back: &&Back| matches!(back.why, RefundReason::Cancelled { item: of, .. } if of == item);
+            let of_item: i64 = self.back.iter().filter(of_item).map(|back| back.cents).sum();
+            rule(of_item <= self.opened.items[usize::from(item)].amount_cents.get(), "more goes back for tickets than they took (PY-4)")?;
+            let same = |back: &&Back| matches!(back.why, RefundReason::Cancelled { sale: of, seq: by, .. } if (of, by) == (sale, seq));
+            rule(self.back.iter().filter(same).count() == 1, "a cancellation is paid back twice (PY-4)")?;
+        }
+        Ok(())
+    }
+
+    /// The voucher that the money of a refund came from.
+    fn of_voucher(&self, refund: u32) -> Result<Option<VoucherId>, String> {
+        let back = self.back.get(refund as usize).ok_or("an unknown refund")?;
+        Ok(if let Source::Voucher { voucher } = self.came[back.receipt].source { Some(voucher) } else { None })
+    }
+
+    fn back_of(&mut self, refund: u32, from: &[Went], to: Went) -> Result<Went, String> {
+        let back = self.back.get_mut(refund as usize).ok_or("an unknown refund")?;
+        rule(from.contains(&back.went), "a refund goes where it cannot go from where it is").map_err(|wrong| format!("{wrong}: {:?}", back.went))?;
+        Ok(std::mem::replace(&mut back.went, to))
+    }
+}
+
+/// The page of one voucher.
+#[derive(Default)]
+pub struct Purse {
+    pub records: Vec<Record<voucher::Event>>,
+    pub left: i64,
+    taken: BTreeMap<PaymentId, i64>,
+    restored: BTreeMap<(PaymentId, u32), i64>,
+}
+
+impl Purse {
+    fn take(&mut self, record: Record<voucher::Event>) -> Result<(), String> {
+        rule(record.seq == self.records.len() as u64 + 1, "records are not numbered without gaps")?;
+        for event in &record.events {
+            match event {
+                voucher::Event::Issued(issued) => {
+                    rule(record.seq == 1, "a voucher is issued twice")?;
+                    self.left = issued.amount_cents.get();
+                }
+                voucher::Event::Redeemed(redeemed) => {
+                    rule(self.taken.insert(redeemed.payment, redeemed.amount_cents.get()).is_none(), "a voucher pays twice for the same")?;
+                    self.left -= redeemed.amount_cents.get();
+                }
+                voucher::Event::Restored(restored) => {
+                    let new = self.restored.insert((restored.payment, restored.refund), restored.amount_cents.get()).is_none();
+                    rule(new, "a voucher takes the same refund back twice")?;
+                    self.left += restored.amount_cents.get();
+                }
+            }
+        }
+        rule(self.left >= 0, "a voucher is worth less than nothing")?;
+        self.records.push(record);
+        Ok(())
+    }
+}
+
+/// A sale as the books know it.
+struct Sale {
+    lines: Vec<Line>,
+    settlement: Settlement,
+}
+
+/// Everything that the journal says, page by page.
+#[derive(Default)]
+pub struct Books {
+    pub payments: BTreeMap<PaymentId, Due>,
+    pub slots: BTreeMap<SlotId, Naive>,
+    pub vouchers: BTreeMap<VoucherId, Purse>,
+    pub orders: BTreeMap<OrderId, Vec<Record<order::Event>>>,
+    /// Until when tokens were said to live: what holds are prolonged to.
+    pub tokens: BTreeMap<PaymentId, BTreeSet<Timestamp>>,
+    pub batches: usize,
+    head: Option<Head>,
+    sales: BTreeMap<HoldId, Sale>,
+    /// What became of each sale that a payment settles.
+    items: BTreeMap<HoldId, (PaymentId, u16)>,
+    /// What slots said is to be paid back, by sale and record.
+    cancelled: BTreeMap<(HoldId, u64), i64>,
+    /// What was paid back for tickets that have moved, and that no payment had paid.
+    pub back_elsewhere: i64,
+}
+
+impl Books {
+    /// Reads the batches that are new.
+    pub fn step(&mut self, new: &[Batch]) -> Result<(), String> {
+        for batch in new {
+            let head = self.head.unwrap_or(Head::EMPTY);
+            rule((batch.number, batch.previous) == (head.number + 1, head.hash) && batch.at >= head.at, "the chain of batches is broken")?;
+            self.head = Some(Head { number: batch.number, hash: batch.hash(), at: batch.at });
+            self.batches += 1;
+            for frame in frames(&batch.records) {
+                let frame = frame.map_err(|error| error.to_string())?;
+                let stream = frame.stream;
+                let taken = match stream {
+                    StreamId::Slot(slot) => self.take_slot(slot, frame.record().map_err(|error| error.to_string())?),
+                    StreamId::Payment(payment) => self.take_payment(payment, frame.record().map_err(|error| error.to_string())?),
+                    StreamId::Voucher(voucher) => self.vouchers.entry(voucher).or_default().take(frame.record().map_err(|error| error.to_string())?),
+                    StreamId::Order(order) => {
+                        self.orders.entry(order).or_default().push(frame.record().map_err(|error| error.to_string())?);
+                        one_at_a_time(&self.orders[&order])
+                    }
+                    _ => Ok(()),
+                };
+                taken.map_err(|wrong| format!("{stream}: {wrong}"))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn take_slot(&mut self, id: SlotId, record: Record<slot::Event>) -> Result<(), String> {
+        if let Entry::Vacant(new) = self.slots.entry(id) {
+            new.insert(Naive::open(id, &record)?);
+        }
+        let mut asked = Asked::default();
+        for event in &record.events {
+            match event {
+                slot::Event::Prolonged(prolonged) => {
+                    let naive = &self.slots[&id];
+                    let Keeper::Payment(payment) = prolonged.cause else { return Err("a hold is prolonged for a quote".into()) };
+                    let due = self.payments.get(&payment).ok_or("a hold is prolonged for a payment that is not written down")?;
+                    rule(due.opened.items.iter().any(|item| item.hold == prolonged.hold), "a hold is prolonged for a payment of others")?;
+                    let until = self.tokens.get(&payment).into_iter().flatten().copied().chain([due.opened.due_at]);
+                    let fits = until
+                        .map(|until| (until, prolonged.cause))
+                        .find(|until| naive.prolonged(prolonged.hold, *until) == Some(prolonged.expires_at));
+                    asked.until = Some(fits.ok_or("a hold is prolonged until a time that nobody named")?);
+                }
+                slot::Event::Sold(sold) => {
+                    if let Settlement::Payment { id: payment } = sold.settlement {
+                        let due = self.payments.get(&payment).ok_or("tickets of a payment that is not written down")?;
+                        rule(due.is_paid(), "tickets for what is not paid")?;
+                    }
+                    self.sales.insert(sold.sale, Sale { lines: sold.lines.clone(), settlement: sold.settlement.clone() });
+                }
+                slot::Event::Arrived(arrived) => {
+                    let settlement = Settlement::Moved { from: arrived.from };
+                    self.sales.insert(arrived.sale, Sale { lines: arrived.lines.clone(), settlement });
+                }
+                slot::Event::Cancelled(cancelled) if cancelled.refund_cents.get() > 0 => {
+                    if self.paid_by(cancelled.sale).is_some() {
+                        self.cancelled.insert((cancelled.sale, record.seq), cancelled.refund_cents.get());
+                    } else if self.sales.get(&cancelled.sale).is_some_and(|sale| matches!(sale.settlement, Settlement::Moved { .. })) {
+                        self.back_elsewhere += cancelled.refund_cents.get();
+                    }
+                }
+                slot::Event::HandedOver(handed) => {
+                    // If there is a payment, it knows of it before the slot forgets.
+                    if let Some((payment, _)) = self.paid_by(handed.sale) {
+                        let knows =
+                            |back: &Back| matches!(back.why, RefundReason::Cancelled { sale, seq, .. } if (sale, seq) == (handed.sale, handed.seq));
+                        let known = self.payments.get(&payment).is_some_and(|due| due.back.iter().any(knows));
+                        rule(known, "a slot forgets a refund of which the payment knows nothing")?;
+                    }
+                }
+                _ => {}
+            }
+        }
+        self.slots.get_mut(&id).ok_or("a slot is nowhere")?.take(record, asked)
+    }
+
+    fn take_payment(&mut self, id: PaymentId, record: Record<Event>) -> Result<(), String> {
+        if let Entry::Vacant(new) = self.payments.entry(id) {
+            new.insert(Due::open(id, &record)?);
+        }
+        for event in &record.events {
+            match event {
+                Event::Fulfilled(fulfilled) => {
+                    let due = &self.payments[&id];
+                    let item = due.opened.items.get(usize::from(fulfilled.item)).ok_or("an unknown item is sold")?;
+                    let sale = self.sales.get(&fulfilled.sale).ok_or("a payment has tickets that were not sold")?;
+                    let settles = match sale.settlement {
+                        Settlement::Payment { id: by } => by == id,
+                        Settlement::Free => item.amount_cents.is_zero(),
+                        _ => false,
+                    };
+                    rule(settles && sale.lines == item.lines, "a payment has tickets that are not its own, or not what was paid for")?;
+                    rule(self.items.insert(fulfilled.sale, (id, fulfilled.item)).is_none(), "two items have the same tickets")?;
+                }
+                Event::RefundOpened(opened) => {
+                    if let RefundReason::Cancelled { sale, seq, item } = opened.why {
+                        let of = self.cancelled.get(&(sale, seq));
+                        rule(of == Some(&opened.amount_cents.get()), "another sum is to go back than the slot says, or nobody cancelled anything")?;
+                        let origin = self.paid_by(sale).ok_or("tickets of nobody's payment are paid back")?;
+                        rule(origin.0 == id && self.items.get(&origin.1) == Some(&(id, item)), "tickets of another payment or item are paid back")?;
+                    }
+                }
+                _ => {}
+            }
+        }
+        self.payments.get_mut(&id).ok_or("a payment is nowhere")?.take(record)
+    }
+
+    /// The payment that the tickets of a sale were paid by, and the sale that they were bought as.
+    pub fn paid_by(&self, sale: HoldId) -> Option<(PaymentId, HoldId)> {
+        match self.sales.get(&sale)?.settlement {
+            Settlement::Payment { id } => Some((id, sale)),
+            Settlement::Moved { from } => self.paid_by(from),
+            _ => None,
+        }
+    }
+
+    /// The sales of payments, also those whose tickets have moved.
+    pub fn of_payments(&self) -> Vec<HoldId> {
+        self.sales.keys().copied().filter(|sale| self.paid_by(*sale).is_some()).collect()
+    }
+
+    /// When nobody has anything to do any more: everything paid is tickets or a refund, nobody has tickets without a payment, and what slots and vouchers say is
+    /// what payments say.
+    pub fn at_rest(&self) -> Result<(), String> {
+        for (id, due) in &self.payments {
+            due.at_rest().map_err(|wrong| format!("payment {id}: {wrong}"))?;
+            for (number, back) in due.back.iter().enumerate() {
+                if let Went::Gone(PaidBackBy::Voucher { voucher }) = back.went {
+                    let restored = self.vouchers.get(&voucher).and_then(|purse| purse.restored.get(&(*id, number as u32)));
+                    rule(restored == Some(&back.cents), "a refund went to a voucher that does not have it")?;
+                }
+            }
+        }
+        for (sale, of) in &self.sales {
+            if let Settlement::Payment { id } = of.settlement {
+                let item = self.items.get(sale).is_some_and(|(by, _)| *by == id);
+                rule(item, "somebody has tickets of a payment that knows nothing of them").map_err(|wrong| format!("{wrong}: {sale} of {id}"))?;
+            }
+        }
+        for ((sale, seq), cents) in &self.cancelled {
+            let Some((payment, _)) = self.paid_by(*sale) else { continue };
+            let same = |back: &&Back| matches!(back.why, RefundReason::Cancelled { sale: of, seq: by, .. } if (of, by) == (*sale, *seq));
+            let known: Vec<i64> = self.payments[&payment].back.iter().filter(same).map(|back| back.cents).collect();
+            rule(known == [*cents], "cancelled tickets are not paid back").map_err(|wrong| format!("{wrong}: {sale}, record {seq}, {cents}"))?;
+        }
+        for naive in self.slots.values() {
+            rule(naive.owed.is_empty(), "a slot owes a payment a word (SL-10)")?;
+            rule(naive.moving() == 0, "a move is under way")?;
+        }
+        for (id, purse) in &self.vouchers {
+            for (payment, cents) in &purse.taken {
+                let has = |receipt: &Receipt| receipt.source == Source::Voucher { voucher: *id } && receipt.amount_cents.get() == *cents;
+                let known = self.payments.get(payment).is_some_and(|due| due.came.iter().any(has));
+                rule(known, "a voucher has paid for what knows nothing of it").map_err(|wrong| format!("{wrong}: {payment}"))?;
+            }
+            for ((payment, refund), cents) in &purse.restored {
+                let back = self.payments.get(payment).and_then(|due| due.back.get(*refund as usize));
+                let fits = back.is_some_and(|back| back.cents == *cents && back.went == Went::Gone(PaidBackBy::Voucher { voucher: *id }));
+                rule(fits, "a voucher took something back that no refund gave")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Due {
+    fn at_rest(&self) -> Result<(), String> {
+        let sums = self.sums()?;
+        rule(sums.waits == 0, "money waits that nobody does anything about").map_err(|wrong| format!("{wrong}: {sums:?}"))?;
+        if self.is_paid() {
+            rule(self.ends.iter().all(Option::is_some), "something is paid, and is neither tickets nor a refund")?;
+        }
+        let to_voucher = (0..).zip(&self.back).any(|(number, back)| back.went == Went::Open && matches!(self.of_voucher(number), Ok(Some(_))));
+        rule(!to_voucher, "a voucher has not got its money back")
+    }
+
+    /// Whether the gateway is to know nothing of it that could be paid.
+    pub fn is_withdrawn(&self) -> bool {
+        matches!(self.over, Some(Over::Cancelled | Over::Expired)) && !self.is_paid()
+    }
+}
+
+/// One payment at most is under way for an order.
+fn one_at_a_time(records: &[Record<order::Event>]) -> Result<(), String> {
+    let mut under_way = BTreeSet::new();
+    for event in records.iter().flat_map(|record| &record.events) {
+        match event {
+            order::Event::PaymentBegun(begun) => {
+                under_way.insert(begun.payment);
+                rule(under_way.len() == 1, "two payments are under way for an order (OR-1)")?;
+            }
+            order::Event::PaymentEnded(ended) => {
+                under_way.remove(&ended.payment);
+            }
+            order::Event::Placed(_) => {}
+        }
+    }
+    Ok(())
+}
+
+fn cost(lines: &[Line]) -> i64 {
+    lines.iter().map(|line| line.price_cents.get() * i64::from(line.count)).sum()
+}
+
+fn extras(opened: &Opened) -> i64 {
+    opened.extras.iter().map(|extra| extra.price_cents.get() * i64::from(extra.count)).sum()
+}
