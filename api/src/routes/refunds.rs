@@ -14,11 +14,13 @@ use tornello_actors::failure::Failure;
 use tornello_actors::node::Node;
 use tornello_actors::people::{Contact, Payee};
 use tornello_actors::views::payments::{BatchRow, RefundFilter, RefundRow, way};
+use tornello_engine::aggregate::Aggregate;
 use tornello_engine::envelope::Envelope;
 use tornello_engine::iban::Iban;
 use tornello_engine::ids::{BadId, Code, KeyId, MuseumId, PaymentId, PersonId};
 use tornello_engine::money::Cents;
 use tornello_engine::payment::{self, Command, PaidBackBy, Refund, RefundState};
+use tornello_engine::recall::Recall;
 use tornello_engine::slot::DeskMethod;
 use tornello_engine::time::Timestamp;
 
@@ -362,7 +364,12 @@ pub async fn set_payee(
     let holder = form.holder.trim();
     let (given, family) = holder.split_once(' ').unwrap_or((holder, holder));
     let contact = Contact::holder(given, family)?.with_payee(Some(Payee::new(&form.iban, holder)?))?;
-    let person = people::keep_payee(&node, museum, &envelope, &contact).await?;
+    let recall = envelope.clone();
+    let named = async || -> Result<bool, Problem> {
+        let recall = recall.clone();
+        Ok(node.look_payment(id.payment, move |payment| payment.recall(&recall) != Recall::New).await?)
+    };
+    let person = people::keep_payee(&node, museum, &envelope, &contact, named).await?;
     node.payment(id.payment, envelope, Command::SetPayee { refund: id.number, person }).await?;
     answer(&node, &caller, id).await
 }
