@@ -147,6 +147,47 @@ async fn one_payment_of_an_order_is_under_way_at_a_time() {
 }
 
 #[actix_rt::test]
+async fn a_desk_or_kiosk_that_says_nothing_sound_keeps_nothing() {
+    let app = App::start().await;
+    for (hour, role) in [(12, Role::Kiosk), (13, Role::BoxOffice)] {
+        let key = app.key(role).await;
+        let hold = app.hold(slot(TORRE, hour), &key, "h", json!([{"category": "full", "count": 1}])).await;
+        for (number, reference) in ["", "a\nb", &"x".repeat(65)].into_iter().enumerate() {
+            let (status, refused) = app.post("/v1/payments", &key, &format!("bad{number}"), &desk(&[&hold], reference)).await;
+            assert_eq!((status.as_u16(), &refused["code"]), (422, &json!("invalid")), "{refused}");
+        }
+        let paid = pay(&app, &key, "good", &desk(&[&hold], "R-1")).await;
+        assert_eq!(paid["state"], "paid", "no payment of before keeps the hold: {paid}");
+    }
+    app.stop().await;
+}
+
+#[actix_rt::test]
+async fn a_payer_is_known_also_if_the_payment_was_refused_first() {
+    let app = App::start().await;
+    let web = app.key(Role::Web).await;
+    let mut holds = Vec::new();
+    for hour in [12, 13] {
+        holds.push(app.hold(slot(TORRE, hour), &web, &format!("h{hour}"), json!([{"category": "full", "count": 1}])).await);
+    }
+    let form = |hold: &str| {
+        json!({"holds": [hold], "gateway": {"notice": {}}, "order": "00000000000000000000000042",
+            "payer": {"given_name": "Maria", "family_name": "Rossi", "email": "maria.rossi@example.it"}})
+    };
+    let first = pay(&app, &web, "p1", &form(&holds[0])).await;
+    let (_, refused) = app.post("/v1/payments", &web, "p2", &form(&holds[1])).await;
+    assert_eq!(refused["code"], "payment_under_way");
+    app.post(&format!("/v1/payments/{}/cancel", first["payment"].as_str().unwrap()), &web, "c", &json!({})).await;
+    let second = pay(&app, &web, "p2", &form(&holds[1])).await;
+    let id = second["payment"].as_str().unwrap().parse().unwrap();
+    let payer = app.node().look_payment(id, |payment| payment.opened().unwrap().payer).await.unwrap().unwrap();
+    let known = app.node().files().unwrap().people.get(payer).await.unwrap().unwrap();
+    assert_eq!(known.email(), "maria.rossi@example.it");
+    assert_eq!(pay(&app, &web, "p2", &form(&holds[1])).await["payment"], second["payment"], "a repeat is answered the same");
+    app.stop().await;
+}
+
+#[actix_rt::test]
 async fn owners_see_their_own_and_desks_see_those_of_their_museums() {
     let app = App::start().await;
     let (web, reseller) = (app.key(Role::Web).await, app.key(Role::Reseller).await);

@@ -3,6 +3,7 @@
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tornello_actors::keys::{Museums, Role};
+use tornello_api::pagopa::gateway::Pagopa;
 
 use crate::support::{App, TORRE, receipt, slot};
 
@@ -16,9 +17,13 @@ fn line(iuv: &str, iur: &str, euros: &str, code: u8) -> String {
 }
 
 fn flow(at: &str, receiver: &str, total: &str, lines: &[String]) -> String {
+    named_flow("2026-11-24BANCA-1", at, receiver, total, lines)
+}
+
+fn named_flow(name: &str, at: &str, receiver: &str, total: &str, lines: &[String]) -> String {
     format!(
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?><FlussoRiversamento xmlns=\"http://www.digitpa.gov.it/schemas/2011/Pagamenti/\">\
-         <versioneOggetto>1.0</versioneOggetto><identificativoFlusso>2026-11-24BANCA-1</identificativoFlusso><dataOraFlusso>{at}</dataOraFlusso>\
+         <versioneOggetto>1.0</versioneOggetto><identificativoFlusso>{name}</identificativoFlusso><dataOraFlusso>{at}</dataOraFlusso>\
          <identificativoUnivocoRegolamento>TRN1</identificativoUnivocoRegolamento><dataRegolamento>2026-11-24</dataRegolamento>\
          <istitutoMittente><identificativoUnivocoMittente><tipoIdentificativoUnivoco>B</tipoIdentificativoUnivoco>\
          <codiceIdentificativoUnivoco>BANCA</codiceIdentificativoUnivoco></identificativoUnivocoMittente></istitutoMittente>\
@@ -127,5 +132,78 @@ async fn a_receipt_that_no_flow_has_is_missed_after_two_working_days() {
     app.pass(3 * 86_400).await;
     let seen = app.get("/v1/reconciliation", &manager).await;
     assert_eq!(seen["receipts_without_flow"][0]["receipt"], "token-1", "{seen}");
+    app.stop().await;
+}
+
+#[actix_rt::test]
+async fn a_report_says_if_it_is_cut() {
+    let app = App::start().await;
+    let manager = app.key(Role::Manager).await;
+    let path = "/v1/reconciliation?to=2026-11-24";
+    assert_eq!(app.get(path, &manager).await["truncated"], false);
+    for number in 0..501 {
+        let (line, name) = ([line("01234567890123456", "x", "1.00", 0)], format!("2026-11-24BANCA-{number}"));
+        let document = named_flow(&name, "2026-11-24T06:00:00", "77777777777", "1.00", &line);
+        std::fs::write(app.folder().join(format!("reconciliation/flow.{number}.0.xml")), document).unwrap();
+    }
+    let app = app.restart().await;
+    let seen = app.get(path, &manager).await;
+    assert_eq!((seen["flows"].as_array().unwrap().len(), &seen["truncated"]), (500, &json!(true)));
+    app.stop().await;
+}
+
+#[actix_rt::test]
+async fn payments_that_a_flow_has_not_told_yet_are_told_at_the_next_start() {
+    let app = App::start().await;
+    let (web, manager) = (app.key(Role::Web).await, app.key(Role::Manager).await);
+    let (reported, number) = notice(&app, &web, "1").await;
+    let document = flow("2026-11-24T06:00:00", "77777777777", "12.00", &[line(&number[1..], "token-1", "12.00", 0)]);
+    // As when the machine stopped after the file was written.
+    std::fs::write(app.folder().join("reconciliation/flow.1.0.xml"), document).unwrap();
+    let app = app.restart().await;
+    let path = "/v1/reconciliation?to=2026-11-24";
+    let seen = app.get(path, &manager).await;
+    assert_eq!(seen["flows"][0]["unmatched"][0]["what"], "not_told", "{seen}");
+    assert_eq!(app.get(&reported, &web).await["state"], "pending");
+    let settings = Pagopa::demo_settings().unwrap();
+    for _ in 0..2 {
+        app.reconciliation.as_ref().unwrap().tell_untold(&app.shared_node(), &settings).await;
+    }
+    app.until(&reported, &web, |seen| seen["state"] == "paid").await;
+    let seen = app.get(path, &manager).await;
+    assert_eq!(seen["flows"][0]["unmatched"][0]["what"], "paid_by_report", "{seen}");
+    assert!(app.folder().join("reconciliation/flow.1.0.told").exists());
+    app.stop().await;
+}
+
+#[actix_rt::test]
+async fn a_folder_is_swept_of_what_is_whole_whatever_else_stands_in_it() {
+    let app = App::start().await;
+    let (web, manager) = (app.key(Role::Web).await, app.key(Role::Manager).await);
+    let (reported, number) = notice(&app, &web, "1").await;
+    let document = flow("2026-11-24T06:00:00", "77777777777", "12.00", &[line(&number[1..], "token-1", "12.00", 0)]);
+    let other = named_flow("2026-11-24BANCA-2", "2026-11-24T06:00:00", "77777777777", "1.00", &[line("01234567890123456", "x", "1.00", 0)]);
+    let (inbox, settings) = (tempfile::tempdir().unwrap(), Pagopa::demo_settings().unwrap());
+    let at = |name: &str| inbox.path().join(name);
+    let sweep = async || app.reconciliation.as_ref().unwrap().sweep(&app.shared_node(), &settings, inbox.path()).await.unwrap();
+    // What is refused cannot be moved away: a file stands where its folder should be.
+    std::fs::write(at("refused"), "").unwrap();
+    std::fs::write(at("a.xml"), "<FlussoRiversamento/>").unwrap();
+    std::fs::write(at("b.xml"), &document[..document.len() / 2]).unwrap();
+    std::fs::write(at("c.xml"), &other).unwrap();
+    std::fs::write(at("d.txt"), "no flow").unwrap();
+    assert_eq!(sweep().await, 0, "nobody knows yet whether they are whole");
+    std::fs::write(at("b.xml"), &document[..document.len() - 10]).unwrap();
+    assert_eq!(sweep().await, 1);
+    assert!(at("a.xml").exists() && at("b.xml").exists() && at("d.txt").exists() && at("done/c.xml").exists());
+    std::fs::write(at("b.xml"), &document).unwrap();
+    assert_eq!(sweep().await, 0, "it was written to since");
+    std::fs::remove_file(at("refused")).unwrap();
+    assert_eq!(sweep().await, 1);
+    assert!(at("done/b.xml").exists() && at("refused/a.xml").exists() && at("d.txt").exists());
+    assert_eq!(sweep().await, 0);
+    app.until(&reported, &web, |seen| seen["state"] == "paid").await;
+    let seen = app.get("/v1/reconciliation?to=2026-11-24", &manager).await;
+    assert_eq!(seen["flows"].as_array().unwrap().len(), 2, "{seen}");
     app.stop().await;
 }

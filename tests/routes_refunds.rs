@@ -2,7 +2,12 @@
 
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
+use tornello_actors::digest::digest;
 use tornello_actors::keys::{Museums, Role};
+use tornello_api::routes::refunds::{RefundExportForm, RefundId};
+use tornello_engine::envelope::Envelope;
+use tornello_engine::ids::{Code, KeyId};
+use tornello_engine::payment::Command;
 
 use crate::support::{App, MARE, TORRE, slot};
 
@@ -97,5 +102,101 @@ async fn a_till_pays_out_what_is_open_and_others_do_not_see_it() {
     let (status, named) =
         app.ask(Method::PUT, &format!("{path}/payee"), &office, "n", &json!({"iban": "IT60X0542811101000000123456", "holder": "M R"})).await;
     assert_eq!((status.as_u16(), &named["code"]), (409, &json!("refund_not_open")));
+    app.stop().await;
+}
+
+async fn name_payee(app: &App, key: &str, path: &str, holder: &str) -> Value {
+    let payee = json!({"iban": "IT60X0542811101000000123456", "holder": holder});
+    let (status, named) = app.ask(Method::PUT, &format!("{path}/payee"), key, &format!("n{path}"), &payee).await;
+    assert_eq!(status, StatusCode::OK, "{named}");
+    named
+}
+
+async fn send_file(app: &App, key: &str, idempotency_key: &str, form: &Value) -> reqwest::Response {
+    let sent = app.request(Method::POST, "/v1/refunds/export", key).header("Idempotency-Key", idempotency_key).json(form).send().await.unwrap();
+    assert_eq!(sent.status(), StatusCode::OK);
+    sent
+}
+
+#[actix_rt::test]
+async fn nothing_is_sent_unless_the_file_can_be_made() {
+    let app = App::start().await;
+    let (office, admin) = (app.key(Role::GroupOffice).await, app.key(Role::Admin).await);
+    let mut paths = Vec::new();
+    for (name, holder) in [("1", "Maria Rossi"), ("2", "Anna Verdi"), ("3", "Ugo Neri")] {
+        let path = refund(&app, &office, name).await;
+        let named = name_payee(&app, &office, &path, holder).await;
+        paths.push((path, named["payee"].as_str().unwrap().to_owned()));
+    }
+    let [(first, _), (second, payee), (third, _)] = &paths[..] else { panic!("three refunds") };
+    for (field, value) in [("bic", "x"), ("code", "//"), ("name", "…")] {
+        let mut form = export(&[first, second]);
+        form["debtor"][field] = json!(value);
+        let (status, refused) = app.post("/v1/refunds/export", &office, field, &form).await;
+        assert_eq!((status.as_u16(), &refused["code"]), (422, &json!("invalid")), "{field}: {refused}");
+    }
+    let out = json!({"till": "till-1", "method": "cash", "reference": "R-2"});
+    assert_eq!(app.post(&format!("{third}/payout"), &office, "o", &out).await.0, StatusCode::OK);
+    let (status, refused) = app.post("/v1/refunds/export", &office, "e1", &export(&[first, third])).await;
+    assert_eq!((status.as_u16(), &refused["code"]), (409, &json!("refund_not_open")), "{refused}");
+    assert_eq!(refused["refund"], third.rsplit('/').next().unwrap());
+    let erased = app.request(Method::DELETE, &format!("/v1/people/{payee}"), &admin).send().await.unwrap();
+    assert!(erased.status().is_success());
+    let (status, refused) = app.post("/v1/refunds/export", &office, "e2", &export(&[first, second])).await;
+    assert_eq!((status.as_u16(), &refused["code"]), (409, &json!("payee_missing")), "{refused}");
+    for path in [first, second] {
+        assert_eq!(app.get(path, &office).await["state"], "open", "nothing is sent with a file that cannot be made");
+    }
+    // Without a list, those that can go do.
+    let mut all = export(&[]);
+    all.as_object_mut().unwrap().remove("refunds");
+    let sent = send_file(&app, &office, "e3", &all).await;
+    assert_eq!(sent.headers()["refund-skipped"], "1");
+    let file = sent.text().await.unwrap();
+    assert!(file.contains("Maria Rossi") && file.contains("<NbOfTxs>1</NbOfTxs>"), "{file}");
+    assert_eq!(app.get(second, &office).await["state"], "open");
+    app.pass(2 * 86_400).await;
+    assert_eq!(send_file(&app, &office, "e3", &all).await.text().await.unwrap(), file, "a repeat gives the same bytes");
+    let (status, nothing) = app.post("/v1/refunds/export", &office, "e4", &all).await;
+    assert_eq!((status.as_u16(), &nothing["code"]), (409, &json!("nothing_to_export")), "{nothing}");
+    app.stop().await;
+}
+
+/// The file that a request makes, as its answer names it.
+fn batch_of(app: &App, key: &str, form: &Value) -> Code {
+    let form: RefundExportForm = serde_json::from_value(form.clone()).unwrap();
+    let who = app.node().files().unwrap().keys.list().into_iter().find(|known| known.role == Role::GroupOffice).unwrap().id;
+    let body = digest(&[key.as_bytes(), b"export refunds", &serde_json::to_vec(&form).unwrap()]);
+    let key = digest(&[key.as_bytes()]);
+    let batch = digest(&[b"refund batch", &who.get().to_be_bytes(), &key.0.to_be_bytes(), &body.0.to_be_bytes()]);
+    format!("r{}", KeyId((batch.0 >> 64) as u64)).parse().unwrap()
+}
+
+#[actix_rt::test]
+async fn a_file_that_was_begun_is_finished_with_what_can_still_go() {
+    let app = App::start().await;
+    let office = app.key(Role::GroupOffice).await;
+    let mut paths = Vec::new();
+    for (name, holder) in [("1", "Maria Rossi"), ("2", "Anna Verdi"), ("3", "Ugo Neri")] {
+        let path = refund(&app, &office, name).await;
+        name_payee(&app, &office, &path, holder).await;
+        paths.push(path);
+    }
+    let form = export(&[&paths[0], &paths[1], &paths[2]]);
+    // The machine stopped after the first; before it is asked again, a till pays the third.
+    let batch = batch_of(&app, "e", &form);
+    let id: RefundId = paths[0].rsplit('/').next().unwrap().parse().unwrap();
+    let by = digest(&[b"before the machine stopped"]);
+    let asked = Envelope { who: KeyId::SYSTEM, key: by, body: by, parties: Vec::new(), assessment: None, order: None };
+    app.node().payment(id.payment, asked, Command::ExportRefund { refund: id.number, batch }).await.unwrap();
+    let out = json!({"till": "till-1", "method": "cash", "reference": "R-2"});
+    assert_eq!(app.post(&format!("{}/payout", paths[2]), &office, "o", &out).await.0, StatusCode::OK);
+
+    let sent = send_file(&app, &office, "e", &form).await;
+    assert_eq!(sent.headers()["refund-batch"], *batch.to_string());
+    assert_eq!(sent.headers()["refund-skipped"], "1");
+    let file = sent.text().await.unwrap();
+    assert!(file.contains("Maria Rossi") && file.contains("Anna Verdi") && !file.contains("Ugo Neri"), "{file}");
+    assert_eq!(send_file(&app, &office, "e", &form).await.text().await.unwrap(), file, "a repeat gives the same bytes");
     app.stop().await;
 }

@@ -100,16 +100,26 @@ impl Quoting {
 /// What the quote, the plan or the account says to it.
 pub async fn draft(node: &Node, envelope: Envelope, about: About, asked: Asked) -> Step<QuoteId> {
     let _pricing = node.quoting().pricing(about.museum).lock().await;
+    let (id, is_new) = free_id(node, &envelope).await?;
+    if is_new {
+        let (asked, rules) = looked_up(node, id, &about, asked).await?;
+        let command = Command::Draft { about, asked, rules: Box::new(rules) };
+        node.quote(id, envelope, command).await.map_err(of_quote)?;
+    }
+    Ok(id)
+}
+
+/// The id of the quote that this key drafts, and whether it is yet to be written. Taken ids are passed over.
+///
+/// # Errors
+/// `KeyReused` if the key has drafted another quote; `Busy` if too many ids are taken.
+pub async fn free_id(node: &Node, envelope: &Envelope) -> Step<(QuoteId, bool)> {
     for salt in 0..SALTS {
         let id = QuoteId(digest(&[b"quote", &envelope.who.get().to_be_bytes(), &envelope.key.0.to_be_bytes(), &[salt]]).0 as u64);
         let key = envelope.clone();
         match node.look_quote(id, move |quote| (quote.seq(), quote.recall(&key))).await {
-            Ok((0, _)) | Err(Failure::Refused(quote::Refusal::UnknownQuote)) => {
-                let (asked, rules) = looked_up(node, id, &about, asked).await?;
-                let command = Command::Draft { about, asked, rules: Box::new(rules) };
-                return node.quote(id, envelope, command).await.map(|_| id).map_err(of_quote);
-            }
-            Ok((_, Recall::Done { .. })) => return Ok(id),
+            Ok((0, _)) | Err(Failure::Refused(quote::Refusal::UnknownQuote)) => return Ok((id, true)),
+            Ok((_, Recall::Done { .. })) => return Ok((id, false)),
             Ok((_, Recall::OtherBody)) => return Err(Failure::KeyReused),
             Ok((_, Recall::New)) => {}
             Err(failure) => return Err(of_quote(failure)),

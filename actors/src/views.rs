@@ -70,7 +70,18 @@ pub enum ViewsError {
     /// The journal that they are built from cannot be read.
     #[error(transparent)]
     Journal(#[from] JournalError),
+    /// They do not follow the journal fast enough, or not at all.
+    #[error("the read models stand at batch {at}, and {wanted} is wanted")]
+    Behind {
+        /// How far they are.
+        at: u64,
+        /// How far they should be.
+        wanted: u64,
+    },
 }
+
+/// How long somebody who asks is kept waiting for the lists.
+const CATCH_UP_MAX: Duration = Duration::from_secs(10);
 
 /// The read models.
 #[derive(Debug, Clone)]
@@ -202,7 +213,20 @@ impl Views {
         *self.rows.borrow()
     }
 
-    /// Waits until the lists show everything up to that batch.
+    /// Waits until the lists show everything up to that batch, but not for long.
+    ///
+    /// # Errors
+    /// [`ViewsError::Behind`] if they do not get there: ask again.
+    pub async fn catch_up(&self, batch: u64) -> Result<(), ViewsError> {
+        self.reach_within(CATCH_UP_MAX, batch).await
+    }
+
+    async fn reach_within(&self, most: Duration, batch: u64) -> Result<(), ViewsError> {
+        let late = tokio::time::timeout(most, self.reach(batch)).await;
+        late.map_err(|_| ViewsError::Behind { at: self.as_of_batch(), wanted: batch })
+    }
+
+    /// Waits until the lists show everything up to that batch, however long it takes.
     pub async fn reach(&self, batch: u64) {
         let mut rows = self.rows.clone();
         let _ = rows.wait_for(|rows| *rows >= batch).await;
@@ -584,5 +608,21 @@ impl Rows {
         self.quotes.write(&mut tx).await?;
         move_on(&mut tx, "rows", last.number, &last.hash()).await?;
         tx.commit().await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn nobody_waits_for_lists_that_stand_still() {
+        let folder = tempfile::tempdir().unwrap();
+        let views = Views::open(&folder.path().join("views.db")).await.unwrap();
+        views.rows_sender.send_replace(3);
+        views.catch_up(3).await.unwrap();
+        let behind = views.reach_within(Duration::ZERO, 4).await.unwrap_err();
+        assert!(matches!(behind, ViewsError::Behind { at: 3, wanted: 4 }), "{behind}");
+        views.close().await;
     }
 }

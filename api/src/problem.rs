@@ -496,7 +496,10 @@ impl From<PeopleError> for Problem {
 impl From<ViewsError> for Problem {
     fn from(error: ViewsError) -> Self {
         tracing::error!(%error, "the lists cannot be read");
-        Self::unavailable("the lists cannot be read now")
+        match error {
+            ViewsError::Behind { .. } => Self::unavailable("the lists do not show all that has happened yet").retry_after(5),
+            ViewsError::Store(_) | ViewsError::Journal(_) => Self::unavailable("the lists cannot be read now"),
+        }
     }
 }
 

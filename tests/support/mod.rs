@@ -46,6 +46,8 @@ pub struct App {
     pub client: Client,
     /// Set it to let time pass.
     pub clock: Arc<ManualClock>,
+    /// Its flows and statements, if it is connected to pagoPA.
+    pub reconciliation: Option<Arc<Reconciliation>>,
     running: Running,
     server: ServerHandle,
     serving: actix_web::rt::task::JoinHandle<std::io::Result<()>>,
@@ -75,11 +77,11 @@ impl App {
     async fn open_with(folder: TempDir, clock: Arc<ManualClock>, settings: ServerSettings) -> Self {
         let running = Node::start(&Settings::new(folder.path()), Arc::clone(&clock) as _, |_| {}).await.unwrap();
         let reconciliation = settings.pagopa.is_some().then(|| Arc::new(Reconciliation::open(folder.path()).unwrap()));
-        let settings = ServerSettings { reconciliation, ..settings };
+        let settings = ServerSettings { reconciliation: reconciliation.clone(), ..settings };
         let (server, address) = server::start(Arc::clone(running.node()), &settings).unwrap();
         let handle = server.handle();
         let serving = actix_web::rt::spawn(server);
-        Self { address, client: tornello_api::client::loopback().unwrap(), clock, running, server: handle, serving, folder }
+        Self { address, client: tornello_api::client::loopback().unwrap(), clock, reconciliation, running, server: handle, serving, folder }
     }
 
     /// Stops as a server does: what was asked is on the disk.

@@ -216,6 +216,12 @@ fn write_batch(xml: &mut Xml, batch: &Batch<'_>, id: &str) -> Result<(), Initiat
     Ok(())
 }
 
+/// Whether anything of a name is left in SEPA's characters.
+#[must_use]
+pub fn takes_name(text: &str) -> bool {
+    name(text, "").is_ok()
+}
+
 /// A name as banks take it; `of` says whose if there is none.
 fn name(text: &str, of: &str) -> Result<String, InitiationError> {
     let name = sepa_text(text, NAME_MAX);

@@ -164,9 +164,9 @@ pub(super) async fn serve(arguments: Arguments) -> anyhow::Result<()> {
     };
     let (server, Listening { all: listen, gates }) = start_server(Arc::clone(&node), &settings)?;
     let following = mqtt.map(|(broker, link)| tokio::spawn(mqtt::follow(Arc::clone(&node), broker, arguments.mqtt_prefix, link)));
-    let sweeping = arguments.flows.clone().zip(pagopa.zip(reconciliation)).map(|(folder, (pagopa, kept))| {
-        let node = Arc::clone(&node);
-        tokio::spawn(async move { kept.follow(&node, pagopa.settings(), &folder).await })
+    let sweeping = pagopa.zip(reconciliation).map(|(pagopa, kept)| {
+        let (node, folder) = (Arc::clone(&node), arguments.flows.clone());
+        tokio::spawn(async move { kept.follow(&node, pagopa.settings(), folder.as_deref()).await })
     });
     eprintln!("Tornello {} on http://{listen}, data in {}", env!("CARGO_PKG_VERSION"), data.display());
     if let Some(gates) = gates {

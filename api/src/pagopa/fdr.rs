@@ -6,6 +6,7 @@
 //! wants that; the total has two decimals whatever the schema's comment says. A flow whose total fits in no reading is set aside whole.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use jiff::civil::Date;
 use tornello_engine::calendar::{self, is_working_day};
@@ -208,7 +209,7 @@ impl Flow {
 
 /// The last word on each flow, by sender and name.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Flows(BTreeMap<(String, String), Flow>);
+pub struct Flows(BTreeMap<(String, String), Arc<Flow>>);
 
 /// What became of a flow that was given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -225,7 +226,7 @@ pub enum Taken {
 
 impl Flows {
     /// Takes a flow in: of several issues, the one that was made last counts.
-    pub fn take(&mut self, flow: Flow) -> Taken {
+    pub fn take(&mut self, flow: Arc<Flow>) -> Taken {
         let key = (flow.sender.clone(), flow.id.clone());
         let taken = match self.0.get(&key) {
             None => Taken::New,
@@ -238,7 +239,7 @@ impl Flows {
     }
 
     /// Those that count.
-    pub fn iter(&self) -> impl Iterator<Item = &Flow> {
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Flow>> {
         self.0.values()
     }
 }
@@ -323,7 +324,7 @@ pub enum Match {
         /// Which payment.
         payment: PaymentId,
     },
-    /// The money came and its receipt did not: the payment is paid by this report.
+    /// The money came and its receipt did not: the payment is paid by this report, as soon as it is told of it.
     WithoutReceipt {
         /// Which payment.
         payment: PaymentId,
@@ -496,7 +497,8 @@ mod tests {
         assert_eq!(report, expected);
         assert_eq!(flow.payments[1].code, Code::Unasked);
         let mut flows = Flows::default();
-        assert_eq!((flows.take(flow.clone()), flows.take(flow)), (Taken::New, Taken::Same));
+        let flow = Arc::new(flow);
+        assert_eq!((flows.take(Arc::clone(&flow)), flows.take(flow)), (Taken::New, Taken::Same));
         assert_eq!(unreported(&flows, &known, date(2027, 1, 1)), []);
     }
 
@@ -533,7 +535,7 @@ mod tests {
         assert_eq!((other.reading, other.payments), (Err(Quarantine::Receiver), Vec::new()));
         // A flow that is set aside reports nothing.
         let mut flows = Flows::default();
-        flows.take(counted);
+        flows.take(Arc::new(counted));
         let known = known(&[("1", "a", 1_000)]);
         assert_eq!(unreported(&flows, &known, date(2026, 12, 1)).len(), 1);
     }
@@ -579,19 +581,21 @@ mod tests {
 
     #[test]
     fn the_last_issue_counts_in_whatever_order_they_come() {
-        let issue = |revision, at: &str, amount: &str| read(document("F", at, 1, amount, &line("1", "a", amount, "0")).as_bytes(), revision).unwrap();
+        let issue = |revision, at: &str, amount: &str| {
+            Arc::new(read(document("F", at, 1, amount, &line("1", "a", amount, "0")).as_bytes(), revision).unwrap())
+        };
         let (first, second, third) =
             (issue(1, "2026-11-24T06:00:00", "1.00"), issue(1, "2026-11-24T07:00:00", "2.00"), issue(2, "2026-11-24T05:00:00", "3.00"));
         let all = [&first, &second, &third];
         for order in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
             let mut flows = Flows::default();
             for number in order.into_iter().chain(order) {
-                flows.take(all[number].clone());
+                flows.take(Arc::clone(all[number]));
             }
             assert_eq!(flows.iter().collect::<Vec<_>>(), [&third], "{order:?}");
         }
         let mut flows = Flows::default();
-        assert_eq!(all.map(|flow| flows.take(flow.clone())), [Taken::New, Taken::Replaced, Taken::Replaced]);
+        assert_eq!(all.map(|flow| flows.take(Arc::clone(flow))), [Taken::New, Taken::Replaced, Taken::Replaced]);
         assert_eq!(flows.take(first), Taken::Outdated);
     }
 

@@ -1,14 +1,15 @@
 //! Reporting flows and bank statements, kept: the files themselves, as they came, in `reconciliation/` of the data folder, named by their digest so that one that
-//! comes twice is there once. What they say of payments is journaled with the payments; all else here can be read again from the files at any start.
+//! comes twice is there once. What they say of payments is journaled with the payments; all else here can be read again from the files at any start. A flow whose
+//! payments are all told has an empty file `.told` beside it: the others are told again.
 //!
 //! Matching is `fdr`'s. Everything that was read stays in memory: a year of flows is some tens of megabytes, and files that nobody asks about any more can be moved
 //! away while the server does not run.
 
-use std::collections::BTreeMap;
-use std::io::Write as _;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex as StdMutex};
+use std::time::{Duration, SystemTime};
 
 use tokio::sync::Mutex;
 use tornello_actors::digest::digest;
@@ -21,7 +22,7 @@ use tornello_engine::ids::{KeyId, PaymentId};
 use tornello_engine::notice::NoticeNumber;
 use tornello_engine::payment::{Command, Receipt, Refusal, Source};
 
-use super::fdr::{self, BankLine, Flow, Flows, Known, KnownReceipt, Taken};
+use super::fdr::{self, BankLine, FLOW_MAX, Flow, Flows, Known, KnownReceipt, Taken};
 use super::settings::{Creditor, Settings};
 use crate::bank::camt::read_camt053;
 use crate::bank::statement::{Direction, Entry, StatementError, read_csv};
@@ -62,18 +63,33 @@ pub struct Done {
     pub paid: u32,
 }
 
-#[derive(Debug, Default)]
-struct Kept {
-    flows: Flows,
-    bank: BTreeMap<String, (BankLine, Entry)>,
+/// What was read: the flows that count, and the lines of the bank. Whoever looks at it shares it; it is copied only if it changes meanwhile.
+#[derive(Debug, Clone, Default)]
+pub struct Papers {
+    /// The flows that count.
+    pub flows: Flows,
+    /// By the flow that they quote.
+    lines: BTreeMap<String, Vec<BankLine>>,
+    known: BTreeSet<String>,
 }
+
+/// A flow of which the payments are not all told yet, and the name of its file.
+type Untold = BTreeMap<String, Arc<Flow>>;
 
 /// All flows and statements that were taken in.
 #[derive(Debug)]
 pub struct Reconciliation {
     folder: PathBuf,
-    kept: Mutex<Kept>,
+    papers: StdMutex<Arc<Papers>>,
+    untold: StdMutex<Untold>,
+    /// Whoever takes something in, or tells of it.
+    taking: Mutex<()>,
+    /// The files of the folder that is followed, as they were when it was last looked through.
+    seen: Mutex<BTreeMap<PathBuf, Look>>,
 }
+
+/// A file's length, and when it was last written to as its file system says: if both stay, nobody writes to it any more.
+type Look = (u64, Option<SystemTime>);
 
 impl Reconciliation {
     /// Reads what the data folder holds. A file that cannot be read any more is reported and passed over.
@@ -83,140 +99,252 @@ impl Reconciliation {
     pub fn open(data: &Path) -> std::io::Result<Self> {
         let folder = data.join(FOLDER);
         std::fs::create_dir_all(&folder)?;
-        let mut kept = Kept::default();
+        let (mut papers, mut untold) = (Papers::default(), Untold::new());
         let mut files: Vec<PathBuf> = std::fs::read_dir(&folder)?.map(|entry| entry.map(|entry| entry.path())).collect::<Result<_, _>>()?;
         files.sort();
-        for path in files {
-            let (name, bytes) = (path.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_owned(), std::fs::read(&path)?);
-            let read = match name.split('.').collect::<Vec<_>>()[..] {
-                ["flow", _, revision, "xml"] => match revision.parse().ok().and_then(|revision| fdr::read(&bytes, revision).ok()) {
-                    Some(flow) => {
-                        kept.flows.take(flow);
-                        true
+        for path in &files {
+            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            let read = || std::fs::read(path).ok();
+            let is_read = match name.split('.').collect::<Vec<_>>()[..] {
+                ["flow", _, revision, "xml"] => {
+                    let revision = revision.parse().ok();
+                    match revision.and_then(|revision| fdr::read(&read()?, revision).ok()) {
+                        Some(flow) => {
+                            let flow = Arc::new(flow);
+                            papers.flows.take(Arc::clone(&flow));
+                            if files.binary_search(&told_mark(path)).is_err() {
+                                untold.insert(name.to_owned(), flow);
+                            }
+                            true
+                        }
+                        None => false,
                     }
-                    None => false,
-                },
-                ["statement", digest, _] => statement(&bytes).map(|entries| kept.enter(digest, entries)).is_ok(),
+                }
+                ["statement", digest, _] => read().and_then(|bytes| statement(&bytes).ok()).map(|entries| papers.enter(digest, entries)).is_some(),
                 _ => true,
             };
-            if !read {
+            if !is_read {
                 tracing::error!(file = name, "a flow or statement cannot be read any more");
             }
         }
-        Ok(Self { folder, kept: Mutex::new(kept) })
+        Ok(Self { folder, papers: StdMutex::new(Arc::new(papers)), untold: StdMutex::new(untold), taking: Mutex::default(), seen: Mutex::default() })
     }
 
     /// Takes a flow in: keeps the file, tells the payments, and lets those be paid of which no receipt came. Doing it again changes nothing.
     ///
     /// # Errors
-    /// See [`TakeError`]. After a failure of a payment the same flow is taken again.
-    pub async fn take_flow(&self, node: &Arc<Node>, settings: &Settings, document: &[u8], revision: u32) -> Result<Done, TakeError> {
-        let flow = fdr::read(document, revision).map_err(TakeError::Flow)?;
+    /// See [`TakeError`]. After a failure of a payment the others are told by [`Self::follow`], or when the same flow is taken again.
+    pub async fn take_flow(&self, node: &Arc<Node>, settings: &Settings, document: Vec<u8>, revision: u32) -> Result<Done, TakeError> {
+        let read = move || {
+            let flow = fdr::read(&document, revision).map_err(TakeError::Flow)?;
+            Ok::<_, TakeError>((format!("flow.{}.{revision}.xml", name_of(&document)), document, Arc::new(flow)))
+        };
+        let (name, document, flow) = blocking(read).await??;
         let creditor = settings.creditor_of_code(&flow.receiver).ok_or_else(|| TakeError::Receiver(flow.receiver.clone()))?;
-        let mut kept = self.kept.lock().await;
-        self.keep(&format!("flow.{}.{revision}.xml", name_of(document)), document)?;
-        let taken = kept.flows.take(flow.clone());
-        let mut done = Done { taken, reported: 0, paid: 0 };
-        if taken == Taken::Outdated || flow.reading().is_err() {
-            return Ok(done);
-        }
-        for reported in &flow.payments {
-            let Some(payment) = payment_of(creditor, &reported.iuv) else { continue };
-            let (told, paid) = tell(node, &flow, reported, payment).await?;
-            done.reported += u32::from(told);
-            done.paid += u32::from(paid);
-        }
-        Ok(done)
+        let _taking = self.taking.lock().await;
+        self.keep(name.clone(), document).await?;
+        lock(&self.untold).insert(name.clone(), Arc::clone(&flow));
+        let taken = Arc::make_mut(&mut lock(&self.papers)).flows.take(Arc::clone(&flow));
+        let (reported, paid) = self.tell(node, creditor, &name, &flow).await?;
+        Ok(Done { taken, reported, paid })
     }
 
     /// Takes a statement of the bank in, CSV or camt.053; answers how many of its lines are new.
     ///
     /// # Errors
     /// See [`TakeError`].
-    pub async fn take_statement(&self, file: &[u8]) -> Result<usize, TakeError> {
-        let entries = statement(file).map_err(TakeError::Statement)?;
-        let mut kept = self.kept.lock().await;
-        let digest = name_of(file);
-        let ending = if is_xml(file) { "xml" } else { "csv" };
-        self.keep(&format!("statement.{digest}.{ending}"), file)?;
-        Ok(kept.enter(&digest, entries))
+    pub async fn take_statement(&self, file: Vec<u8>) -> Result<usize, TakeError> {
+        let read = move || {
+            let entries = statement(&file).map_err(TakeError::Statement)?;
+            Ok::<_, TakeError>((name_of(&file), if is_xml(&file) { "xml" } else { "csv" }, file, entries))
+        };
+        let (digest, ending, file, entries) = blocking(read).await??;
+        let _taking = self.taking.lock().await;
+        self.keep(format!("statement.{digest}.{ending}"), file).await?;
+        Ok(Arc::make_mut(&mut lock(&self.papers)).enter(&digest, entries))
     }
 
-    /// What is kept: the flows that count, and the lines of the bank.
-    pub async fn kept(&self) -> (Flows, Vec<BankLine>, Vec<Entry>) {
-        let kept = self.kept.lock().await;
-        (kept.flows.clone(), kept.bank.values().map(|(line, _)| line.clone()).collect(), kept.bank.values().map(|(_, entry)| entry.clone()).collect())
+    /// What was read so far.
+    #[must_use]
+    pub fn papers(&self) -> Arc<Papers> {
+        Arc::clone(&lock(&self.papers))
     }
 
-    /// Takes every flow in that stands in a folder, again and again; what was taken goes to `done/` in it, what cannot be read to `refused/`. Runs until dropped.
-    pub async fn follow(&self, node: &Arc<Node>, settings: &Settings, folder: &Path) {
+    /// Tells the payments of flows of which the telling broke off; then takes every flow in that stands in a folder, if there is one: what was taken goes to
+    /// `done/` in it, what cannot be read to `refused/`. Again and again, until dropped.
+    pub async fn follow(&self, node: &Arc<Node>, settings: &Settings, folder: Option<&Path>) {
         loop {
-            if let Err(error) = self.sweep(node, settings, folder).await {
+            self.tell_untold(node, settings).await;
+            if let Some(folder) = folder
+                && let Err(error) = self.sweep(node, settings, folder).await
+            {
                 tracing::error!(%error, folder = %folder.display(), "the folder of flows cannot be read");
             }
             tokio::time::sleep(SWEEP_EVERY).await;
         }
     }
 
-    /// Takes the flows in that stand in a folder now; answers how many.
+    /// Tells the payments of flows of which the telling broke off, as when the machine stopped. What they know already they are told to no effect.
+    pub async fn tell_untold(&self, node: &Arc<Node>, settings: &Settings) {
+        let untold: Vec<(String, Arc<Flow>)> = lock(&self.untold).iter().map(|(name, flow)| (name.clone(), Arc::clone(flow))).collect();
+        for (name, flow) in untold {
+            // The creditor may come back into the settings.
+            let Some(creditor) = settings.creditor_of_code(&flow.receiver) else { continue };
+            let _taking = self.taking.lock().await;
+            match self.tell(node, creditor, &name, &flow).await {
+                Ok((reported, paid)) => tracing::info!(file = name, reported, paid, "the payments of a flow are told"),
+                Err(error) => tracing::warn!(%error, file = name, "the payments of a flow cannot be told now"),
+            }
+        }
+    }
+
+    /// Tells all payments of a flow, if it counts and is sound, and marks it as told; answers how many were told now, and how many were paid by it.
+    async fn tell(&self, node: &Arc<Node>, creditor: &Creditor, name: &str, flow: &Arc<Flow>) -> Result<(u32, u32), TakeError> {
+        let (papers, asked) = (self.papers(), Arc::clone(flow));
+        let counts = blocking(move || papers.flows.iter().any(|there| *there == asked) && asked.reading().is_ok()).await?;
+        let (mut reported, mut paid) = (0, 0);
+        for line in flow.payments.iter().filter(|_| counts) {
+            let Some(payment) = payment_of(creditor, &line.iuv) else { continue };
+            let (is_told, is_paid) = tell(node, flow, line, payment).await?;
+            reported += u32::from(is_told);
+            paid += u32::from(is_paid);
+        }
+        let mark = told_mark(Path::new(name)).to_string_lossy().into_owned();
+        self.keep(mark, Vec::new()).await?;
+        lock(&self.untold).remove(name);
+        Ok((reported, paid))
+    }
+
+    /// Takes the flows in that stand in a folder now and that nobody has written to since it was last looked through; answers how many. One that cannot be taken
+    /// in keeps none of the others from it.
     ///
     /// # Errors
-    /// If the folder cannot be read or changed.
+    /// If the folder cannot be listed.
     pub async fn sweep(&self, node: &Arc<Node>, settings: &Settings, folder: &Path) -> std::io::Result<usize> {
-        let mut paths: Vec<PathBuf> = std::fs::read_dir(folder)?.map(|entry| entry.map(|entry| entry.path())).collect::<Result<_, _>>()?;
-        paths.retain(|path| path.is_file() && path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("xml")));
-        paths.sort();
+        let mut seen = self.seen.lock().await;
+        let listed = folder.to_owned();
+        let looks = blocking(move || looks(&listed)).await??;
+        let before = std::mem::replace(&mut *seen, looks);
         let mut taken = 0;
-        for path in paths {
-            let to = match self.take_flow(node, settings, &std::fs::read(&path)?, 0).await {
-                Ok(done) => {
-                    tracing::info!(file = %path.display(), taken = ?done.taken, reported = done.reported, paid = done.paid, "a flow was taken in");
-                    taken += 1;
-                    "done"
-                }
-                // It is tried again.
-                Err(error @ (TakeError::File(_) | TakeError::Payment(_))) => {
-                    tracing::warn!(%error, file = %path.display(), "a flow cannot be taken in now");
-                    continue;
-                }
-                Err(error) => {
-                    tracing::error!(%error, file = %path.display(), "a flow is refused");
-                    "refused"
-                }
-            };
-            let (folder, Some(name)) = (folder.join(to), path.file_name()) else { continue };
-            std::fs::create_dir_all(&folder)?;
-            std::fs::rename(&path, folder.join(name))?;
+        for path in seen.iter().filter(|(path, look)| before.get(*path) == Some(*look)).map(|(path, _)| path) {
+            match self.take_file(node, settings, folder, path).await {
+                Ok(is_taken) => taken += usize::from(is_taken),
+                Err(error) => tracing::error!(%error, file = %path.display(), "a flow cannot be read or moved away"),
+            }
         }
         Ok(taken)
     }
 
+    async fn take_file(&self, node: &Arc<Node>, settings: &Settings, folder: &Path, path: &Path) -> std::io::Result<bool> {
+        let from = path.to_owned();
+        let read = move || {
+            let mut document = Vec::new();
+            // One byte more than is taken: the reader says itself that it is too much.
+            std::fs::File::open(from)?.take(FLOW_MAX as u64 + 1).read_to_end(&mut document)?;
+            Ok::<_, std::io::Error>(document)
+        };
+        let document = blocking(read).await??;
+        let to = match self.take_flow(node, settings, document, 0).await {
+            Ok(done) => {
+                tracing::info!(file = %path.display(), taken = ?done.taken, reported = done.reported, paid = done.paid, "a flow was taken in");
+                "done"
+            }
+            // It is tried again.
+            Err(error @ (TakeError::File(_) | TakeError::Payment(_))) => {
+                tracing::warn!(%error, file = %path.display(), "a flow cannot be taken in now");
+                return Ok(false);
+            }
+            Err(error) => {
+                tracing::error!(%error, file = %path.display(), "a flow is refused");
+                "refused"
+            }
+        };
+        let (path, folder) = (path.to_owned(), folder.join(to));
+        let put_away = move || {
+            let Some(name) = path.file_name() else { return Ok(()) };
+            std::fs::create_dir_all(&folder)?;
+            std::fs::rename(&path, folder.join(name))
+        };
+        blocking(put_away).await??;
+        Ok(to == "done")
+    }
+
     /// Writes a file so that it is on the disk when this returns; one that is there stays.
-    fn keep(&self, name: &str, bytes: &[u8]) -> std::io::Result<()> {
-        let path = self.folder.join(name);
-        if path.exists() {
-            return Ok(());
-        }
-        let unfinished = self.folder.join(format!("{name}.new"));
-        let mut file = std::fs::File::create(&unfinished)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        std::fs::rename(&unfinished, &path)?;
-        std::fs::File::open(&self.folder)?.sync_all()
+    async fn keep(&self, name: String, bytes: Vec<u8>) -> std::io::Result<()> {
+        let folder = self.folder.clone();
+        let write = move || {
+            let path = folder.join(&name);
+            if path.exists() {
+                return Ok(());
+            }
+            let unfinished = folder.join(format!("{name}.new"));
+            let mut file = std::fs::File::create(&unfinished)?;
+            file.write_all(&bytes)?;
+            file.sync_all()?;
+            std::fs::rename(&unfinished, &path)?;
+            std::fs::File::open(&folder)?.sync_all()
+        };
+        blocking(write).await?
     }
 }
 
-impl Kept {
+impl Papers {
+    /// The lines of the bank that quote a flow.
+    #[must_use]
+    pub fn lines_of(&self, flow: &str) -> &[BankLine] {
+        self.lines.get(flow).map_or(&[], Vec::as_slice)
+    }
+
+    /// The lines of the bank that quote a flow, with its name.
+    pub fn lines(&self) -> impl Iterator<Item = (&str, &BankLine)> {
+        self.lines.iter().flat_map(|(flow, lines)| lines.iter().map(move |line| (flow.as_str(), line)))
+    }
+
     /// A line is known by what the bank says of it, or else by its file and place in it; the same line in two statements counts once.
     fn enter(&mut self, digest: &str, entries: Vec<Entry>) -> usize {
         let mut new = 0;
         for entry in entries.into_iter().filter(|entry| entry.direction == Direction::Credit) {
-            let id = entry.bank_reference.clone().unwrap_or_else(|| format!("{digest}:{}", entry.line));
-            let line = BankLine { id: id.clone(), remittance: entry.remittance.clone(), amount: entry.amount };
-            new += usize::from(self.bank.insert(id, (line, entry)).is_none());
+            let id = entry.bank_reference.unwrap_or_else(|| format!("{digest}:{}", entry.line));
+            if !self.known.insert(id.clone()) {
+                continue;
+            }
+            new += 1;
+            let line = BankLine { id, remittance: entry.remittance, amount: entry.amount };
+            if let Some(flow) = line.flow_id() {
+                self.lines.entry(flow).or_default().push(line);
+            }
         }
         new
     }
+}
+
+/// The files of a folder that may be flows.
+fn looks(folder: &Path) -> std::io::Result<BTreeMap<PathBuf, Look>> {
+    let mut looks = BTreeMap::new();
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        // What has gone meanwhile, or cannot be looked at, is passed over.
+        let Some(found) = std::fs::metadata(&path).ok().filter(std::fs::Metadata::is_file) else { continue };
+        if path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("xml")) {
+            looks.insert(path, (found.len(), found.modified().ok()));
+        }
+    }
+    Ok(looks)
+}
+
+/// The file that says that the payments of a flow are all told.
+fn told_mark(flow: &Path) -> PathBuf {
+    flow.with_extension("told")
+}
+
+/// Runs what waits for the disk, or computes for long, where nobody waits for it.
+pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> std::io::Result<T> {
+    tokio::task::spawn_blocking(work).await.map_err(std::io::Error::other)
+}
+
+/// Nothing that is done under these locks can fail half-way.
+fn lock<T>(mutex: &StdMutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
 /// Tells a payment what a flow says of it; answers whether that was new, and whether it was paid by it.

@@ -480,6 +480,7 @@ pub async fn create(
     }
     caller.may_at(Scope::Book, museum)?;
     let order = order_of(form.order.as_deref())?;
+    let taken = if let GatewayForm::Desk(form) = &form.gateway { Some(form.source()?) } else { None };
     let envelope = envelope(&node, &caller, &key, &["pay"], &form, &[], order)?;
     let creditor = connected.0.as_ref().and_then(|pagopa| pagopa.settings().creditor_of_museum(museum)).map_or(0, |creditor| creditor.number);
     let Some((id, is_new)) = payments::free_id(&node, &envelope, creditor).await? else { return Err(Problem::unavailable("no id was free")) };
@@ -487,8 +488,8 @@ pub async fn create(
     if is_new {
         begin(&node, &connected, &caller, (creditor, museum), &envelope, &form).await?;
     }
-    if let GatewayForm::Desk(form) = &form.gateway {
-        receive_at_desk(&node, id, form.source()?).await?;
+    if let Some(source) = taken {
+        receive_at_desk(&node, id, source).await?;
     }
     payments::drive(&node, id).await.or_else(under_way)?;
     let mut view = view(&node, &caller, &connected, id).await?;
@@ -525,7 +526,8 @@ async fn begin(
     let start_s = if gateway == Gateway::Notice { NOTICE_START_S } else { CHECKOUT_START_S };
     // Who has little time left may still begin at once: money that comes late is taken, and places are looked for again.
     let position_due_at = now.plus_seconds(start_s).min(held.start_until).max(now.plus_seconds(START_S_MIN));
-    let payer = people::keep_for(node, museum, envelope, form.payer.as_ref(), held.ends_at.plus_seconds(RETENTION_S)).await?;
+    let until = held.ends_at.plus_seconds(RETENTION_S);
+    let payer = people::keep_for(node, museum, envelope, form.payer.as_ref(), until, async || Ok(false)).await?;
     let request = payments::Request {
         creditor,
         order: envelope.order,
@@ -570,9 +572,9 @@ async fn gateway_of(node: &Node, connected: &Connected, caller: &Caller, museum:
             Ok(Gateway::Voucher { voucher })
         }
         GatewayForm::Desk(_) if caller.0.role == Role::Kiosk => Ok(Gateway::Desk),
-        GatewayForm::Desk(form) => {
+        GatewayForm::Desk(_) => {
             caller.may_at(Scope::Desk, museum)?;
-            form.source().map(|_| Gateway::Desk)
+            Ok(Gateway::Desk)
         }
         GatewayForm::Free {} => Ok(Gateway::Free),
     }

@@ -132,30 +132,28 @@ pub async fn keep_holder(node: &Node, slot: SlotId, envelope: &Envelope, holder:
     store(node, slot, envelope, &Contact::holder(&holder.given_name, &holder.family_name)?, true).await
 }
 
-/// As [`keep`], for whoever pays; kept until `until`.
+/// As [`keep`], for whoever pays; kept until `until`. `is_done` says whether what is asked was done before under this key.
 pub async fn keep_for(
     node: &Node,
     museum: MuseumId,
     envelope: &Envelope,
     form: Option<&ContactForm>,
     until: Timestamp,
+    is_done: impl AsyncFn() -> Result<bool, Problem>,
 ) -> Result<Option<PersonId>, Problem> {
     let Some(form) = form.cloned() else { return Ok(None) };
-    put(node, museum, envelope, &examined(form)?, until).await.map(Some)
+    put(node, museum, envelope, &examined(form)?, until, is_done).await.map(Some)
 }
 
-/// As [`keep`], for whoever money goes back to: kept as long as after a visit, from now.
-pub async fn keep_payee(node: &Node, museum: MuseumId, envelope: &Envelope, contact: &Contact) -> Result<PersonId, Problem> {
-    put(node, museum, envelope, contact, node.now().plus_seconds(RETENTION_S)).await
-}
-
-/// Stores somebody whom a payment names. Who was erased since stays erased: the number leads nowhere then.
-async fn put(node: &Node, museum: MuseumId, envelope: &Envelope, contact: &Contact, until: Timestamp) -> Result<PersonId, Problem> {
-    let person = person_of(museum, envelope, 0);
-    match files(node)?.people.put(person, contact, node.now(), Some(until)).await {
-        Ok(()) | Err(PeopleError::Erased(_)) => Ok(person),
-        Err(error) => Err(error.into()),
-    }
+/// As [`keep_for`], for whoever money goes back to: kept as long as after a visit, from now.
+pub async fn keep_payee(
+    node: &Node,
+    museum: MuseumId,
+    envelope: &Envelope,
+    contact: &Contact,
+    is_done: impl AsyncFn() -> Result<bool, Problem>,
+) -> Result<PersonId, Problem> {
+    put(node, museum, envelope, contact, node.now().plus_seconds(RETENTION_S), is_done).await
 }
 
 async fn store(node: &Node, slot: SlotId, envelope: &Envelope, contact: &Contact, wanted: bool) -> Result<PersonId, Problem> {
@@ -164,13 +162,28 @@ async fn store(node: &Node, slot: SlotId, envelope: &Envelope, contact: &Contact
     }
     let planned = || node.museums().opening(slot).map(|opening| opening.end);
     let end = node.board().head(slot).map(|head| head.end).or_else(planned).ok_or_else(Problem::not_found)?;
+    put(node, slot.museum(), envelope, contact, end.plus_seconds(RETENTION_S), async || -> Result<bool, Problem> {
+        Ok(node.knows(slot, envelope).await?)
+    })
+    .await
+}
+
+/// Stores somebody under the first number that is free for what is asked.
+async fn put(
+    node: &Node,
+    museum: MuseumId,
+    envelope: &Envelope,
+    contact: &Contact,
+    until: Timestamp,
+    is_done: impl AsyncFn() -> Result<bool, Problem>,
+) -> Result<PersonId, Problem> {
     for taken in 0..TRIES_MAX {
-        let person = person_of(slot.museum(), envelope, taken);
-        match files(node)?.people.put(person, contact, node.now(), Some(end.plus_seconds(RETENTION_S))).await {
+        let person = person_of(museum, envelope, taken);
+        match files(node)?.people.put(person, contact, node.now(), Some(until)).await {
             Ok(()) => return Ok(person),
-            // The person was erased after the first request, of which this one is a repeat: the sale stands, the contact stays erased.
-            Err(PeopleError::Erased(_) | PeopleError::Settled(_)) if node.knows(slot, envelope).await? => return Ok(person),
-            // Or with a request that was refused, which may be done now; or it stands on a sale of an earlier day, made under the same key: this is another person.
+            // The person was erased after the first request, of which this one is a repeat: what was done stands, the contact stays erased.
+            Err(PeopleError::Erased(_) | PeopleError::Settled(_)) if is_done().await? => return Ok(person),
+            // Or with a request that was refused, which may be done now; or it stands on something of an earlier day, done under the same key: this is another person.
             Err(PeopleError::Erased(_) | PeopleError::Settled(_)) => {}
             Err(error) => return Err(error.into()),
         }

@@ -300,7 +300,9 @@ pub async fn draft(
     let day = asked.slots.first().map(|slot| calendar::local_day(slot.start())).unwrap_or_default();
     price(&known.museum.group_policy_on(day).1, form.kind, &asked, 0)?;
     let visit_at = asked.slots.iter().map(|slot| slot.start()).max().unwrap_or_else(|| node.now());
-    let contact = people::keep_for(&node, museum, &envelope, form.contact.as_ref(), visit_at.plus_seconds(RETENTION_S)).await?;
+    let until = visit_at.plus_seconds(RETENTION_S);
+    let drafted = async || -> Result<bool, Problem> { Ok(quotes::free_id(&node, &envelope).await.is_ok_and(|(_, is_new)| !is_new)) };
+    let contact = people::keep_for(&node, museum, &envelope, form.contact.as_ref(), until, drafted).await?;
     let about = About { museum, kind: form.kind, contact, institution, account };
     let id = match quotes::draft(&node, envelope, about, asked).await {
         Ok(id) => id,

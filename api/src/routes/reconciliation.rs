@@ -1,5 +1,6 @@
 //! Reconciliation: what banks report of the money they send, held against the receipts that came and the lines of the bank's statement.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use actix_web::{HttpResponse, get, post, web};
@@ -9,6 +10,7 @@ use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 use tornello_actors::keys::Museums;
 use tornello_actors::node::Node;
+use tornello_actors::views::payments::ReceiptRow;
 use tornello_engine::calendar;
 use tornello_engine::ids::PaymentId;
 use tornello_engine::money::Cents;
@@ -17,7 +19,8 @@ use crate::auth::{Caller, Scope};
 use crate::bank::statement::STATEMENT_BYTES_MAX;
 use crate::pagopa::fdr::{self, FLOW_MAX, Flow, KnownReceipt, Match, Quarantine, Reading, Taken, Transfer};
 use crate::pagopa::gateway::Pagopa;
-use crate::pagopa::reconciliation::{Reconciliation, TakeError, known, payment_of};
+use crate::pagopa::reconciliation::{Papers, Reconciliation, TakeError, blocking, known, payment_of};
+use crate::pagopa::settings::Creditor;
 use crate::problem::Problem;
 use crate::request::IdempotencyKey;
 use crate::routes::files;
@@ -112,7 +115,7 @@ pub async fn take_flow(
 ) -> Result<HttpResponse, Problem> {
     let (pagopa, kept) = open(&caller, &connected, &kept)?;
     let document = body(payload, FLOW_MAX).await?;
-    let done = kept.take_flow(&node.into_inner(), pagopa.settings(), &document, query.revision).await?;
+    let done = kept.take_flow(&node.into_inner(), pagopa.settings(), document, query.revision).await?;
     let taken = match done.taken {
         Taken::New => "new",
         Taken::Same => "same",
@@ -147,7 +150,7 @@ pub async fn take_statement(
     payload: web::Payload,
 ) -> Result<HttpResponse, Problem> {
     let (_, kept) = open(&caller, &connected, &kept)?;
-    let lines = kept.take_statement(&body(payload, STATEMENT_BYTES_MAX).await?).await?;
+    let lines = kept.take_statement(body(payload, STATEMENT_BYTES_MAX).await?).await?;
     Ok(HttpResponse::Ok().json(StatementTaken { lines: lines as u32 }))
 }
 
@@ -171,6 +174,8 @@ pub struct ReconciliationView {
     from: String,
     /// Until this day.
     to: String,
+    /// Whether there is more than is said here, of flows or of receipts: ask for fewer days.
+    truncated: bool,
     /// The flows, up to 500.
     flows: Vec<FlowView>,
     /// Lines of the bank that quote a flow which was not taken in.
@@ -220,7 +225,8 @@ pub struct UnmatchedView {
     payment: Option<String>,
     /// How much, in euro cents.
     amount_cents: i64,
-    /// `paid_by_report` (no receipt came), `amount_differs`, `revoked`, `no_such_transfer` or `unknown`.
+    /// `paid_by_report` (no receipt came), `not_told` (nor did the report reach the payment yet: that follows by itself), `amount_differs`, `revoked`,
+    /// `no_such_transfer` or `unknown`.
     what: &'static str,
 }
 
@@ -265,56 +271,74 @@ pub async fn get(
     let today = calendar::local_day(node.now());
     let to = query.to.unwrap_or(today);
     let from = query.from.unwrap_or_else(|| to.saturating_sub(DAYS.days()));
-    let views = &files(&node)?.views;
-    views.reach(node.head().number).await;
-    let (flows, bank, _) = kept.kept().await;
-    let chosen = || flows.iter().filter(|flow| (from..=to).contains(&flow.settled_on)).take(FLOWS_MAX);
+    // First the flows, then what the payments say: what was told of a flow that is seen here is seen too.
+    let (papers, views) = (kept.papers(), &files(&node)?.views);
+    views.catch_up(node.head().number).await?;
+    let mut chosen: Vec<Arc<Flow>> = papers.flows.iter().filter(|flow| (from..=to).contains(&flow.settled_on)).take(FLOWS_MAX + 1).cloned().collect();
+    let mut truncated = chosen.len() > FLOWS_MAX;
+    chosen.truncate(FLOWS_MAX);
     let mut seen = Vec::new();
-    for flow in chosen() {
-        let Some(creditor) = pagopa.settings().creditor_of_code(&flow.receiver) else { continue };
-        let mut named: Vec<PaymentId> = flow.payments.iter().filter_map(|reported| payment_of(creditor, &reported.iuv)).collect();
+    for flow in chosen {
+        let Some(creditor) = pagopa.settings().creditor_of_code(&flow.receiver).cloned() else { continue };
+        let mut named: Vec<PaymentId> = flow.payments.iter().filter_map(|reported| payment_of(&creditor, &reported.iuv)).collect();
         named.sort_unstable();
         named.dedup();
-        let receipts = views.receipts_of(&named).await?;
-        let existing = views.existing(&named).await?;
-        let paid_by_report = receipts.iter().filter(|row| row.source == "report").map(|row| (row.payment, row.receipt.clone())).collect::<Vec<_>>();
-        let receipts = receipts.into_iter().map(|row| (row.payment, known_receipt(row.receipt, row.amount_cents, row.paid_at))).collect();
-        let found = fdr::reconcile(flow, creditor.fiscal_code, &bank, &known(creditor, receipts, &existing));
-        seen.push(flow_view(flow, &found, &paid_by_report));
+        let (receipts, existing) = (views.receipts_of(&named).await?, views.existing(&named).await?);
+        let papers = Arc::clone(&papers);
+        seen.push(computed(move || held_against(&flow, &creditor, &papers, receipts, &existing)).await?);
     }
-    let taken: std::collections::BTreeSet<&str> = flows.iter().map(|flow| flow.id.as_str()).collect();
-    let stray = |line: &fdr::BankLine| {
-        let flow = line.flow_id().filter(|flow| !taken.contains(flow.as_str()))?;
-        Some(BankLineView { line: line.id.clone(), flow, amount_cents: line.amount.get() })
-    };
     let instant = |day: Date| calendar::instant(day.at(0, 0, 0, 0));
-    let rows = views.receipts_between(instant(from), instant(to.saturating_add(1.day())), RECEIPTS_MAX).await?;
+    let mut rows = views.receipts_between(instant(from), instant(to.saturating_add(1.day())), RECEIPTS_MAX + 1).await?;
+    truncated |= rows.len() > RECEIPTS_MAX as usize;
+    rows.truncate(RECEIPTS_MAX as usize);
+    let creditors = pagopa.settings().creditors().to_vec();
+    let (lines_without_flow, receipts_without_flow) = computed(move || (strays(&papers), missing(&creditors, &papers, &rows, today))).await?;
+    let (from, to) = (from.to_string(), to.to_string());
+    Ok(HttpResponse::Ok().json(ReconciliationView { from, to, truncated, flows: seen, lines_without_flow, receipts_without_flow }))
+}
+
+/// What takes long to compute, where nobody waits for it.
+async fn computed<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Problem> {
+    blocking(work).await.map_err(|_| Problem::unavailable("the report cannot be made now"))
+}
+
+/// One flow, held against the bank's lines and what the read models know of its payments.
+fn held_against(flow: &Flow, creditor: &Creditor, papers: &Papers, receipts: Vec<ReceiptRow>, existing: &[PaymentId]) -> FlowView {
+    let by_report = receipts.iter().filter(|row| row.source == "report").map(|row| (row.payment, row.receipt.clone())).collect();
+    let receipts = receipts.into_iter().map(|row| (row.payment, known_receipt(row.receipt, row.amount_cents, row.paid_at))).collect();
+    let found = fdr::reconcile(flow, creditor.fiscal_code, papers.lines_of(&flow.id), &known(creditor, receipts, existing));
+    flow_view(flow, &found, &by_report)
+}
+
+/// Lines of the bank that quote a flow which is not there.
+fn strays(papers: &Papers) -> Vec<BankLineView> {
+    let taken: BTreeSet<&str> = papers.flows.iter().map(|flow| flow.id.as_str()).collect();
+    let view = |(flow, line): (&str, &fdr::BankLine)| BankLineView { line: line.id.clone(), flow: flow.to_owned(), amount_cents: line.amount.get() };
+    papers.lines().filter(|(flow, _)| !taken.contains(flow)).map(view).collect()
+}
+
+/// Receipts that no flow has, though it is due.
+fn missing(creditors: &[Creditor], papers: &Papers, rows: &[ReceiptRow], today: Date) -> Vec<UnreportedView> {
     let mut missing = Vec::new();
-    for creditor in pagopa.settings().creditors() {
+    for creditor in creditors {
         let ours = rows.iter().filter(|row| row.payment.creditor() == creditor.number);
         let receipts = ours.map(|row| (row.payment, known_receipt(row.receipt.clone(), row.amount_cents, row.paid_at))).collect();
         let known = known(creditor, receipts, &[]);
-        missing.extend(fdr::unreported(&flows, &known, today).into_iter().map(|(payment, receipt)| UnreportedView {
+        missing.extend(fdr::unreported(&papers.flows, &known, today).into_iter().map(|(payment, receipt)| UnreportedView {
             payment: payment.to_string(),
             receipt: receipt.id.clone(),
             amount_cents: receipt.amount.get(),
             paid_at: receipt.paid_at.to_string(),
         }));
     }
-    Ok(HttpResponse::Ok().json(ReconciliationView {
-        from: from.to_string(),
-        to: to.to_string(),
-        flows: seen,
-        lines_without_flow: bank.iter().filter_map(stray).collect(),
-        receipts_without_flow: missing,
-    }))
+    missing
 }
 
 fn known_receipt(id: String, amount_cents: i64, paid_at: tornello_engine::time::Timestamp) -> KnownReceipt {
     KnownReceipt { id, amount: Cents::new(amount_cents), paid_at }
 }
 
-fn flow_view(flow: &Flow, report: &fdr::Report, paid_by_report: &[(PaymentId, String)]) -> FlowView {
+fn flow_view(flow: &Flow, report: &fdr::Report, paid_by_report: &BTreeSet<(PaymentId, String)>) -> FlowView {
     let reading = match report.reading {
         Ok(Reading::Subtracted) => "sound",
         Ok(Reading::Added) => "added",
@@ -330,11 +354,9 @@ fn flow_view(flow: &Flow, report: &fdr::Report, paid_by_report: &[(PaymentId, St
     };
     let unmatched = |(reported, found): (&fdr::Reported, &Match)| {
         let (payment, what) = match *found {
-            Match::Received { payment } if paid_by_report.iter().any(|(of, iur)| *of == payment && *iur == reported.iur) => {
-                (Some(payment), "paid_by_report")
-            }
+            Match::Received { payment } if paid_by_report.contains(&(payment, reported.iur.clone())) => (Some(payment), "paid_by_report"),
             Match::Received { .. } => return None,
-            Match::WithoutReceipt { payment } => (Some(payment), "paid_by_report"),
+            Match::WithoutReceipt { payment } => (Some(payment), "not_told"),
             Match::AmountDiffers { payment, .. } => (Some(payment), "amount_differs"),
             Match::Revoked { payment } => (Some(payment), "revoked"),
             Match::NoSuchTransfer { payment } => (Some(payment), "no_such_transfer"),

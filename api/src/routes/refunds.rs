@@ -4,21 +4,25 @@
 use std::fmt;
 use std::str::FromStr;
 
+use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderValue};
 use actix_web::middleware::Compress;
 use actix_web::{HttpRequest, HttpResponse, get, post, put, web};
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
+use tokio::sync::Mutex;
 use tornello_actors::digest::digest;
 use tornello_actors::failure::Failure;
 use tornello_actors::node::Node;
 use tornello_actors::people::{Contact, Payee};
 use tornello_actors::views::payments::{BatchRow, RefundFilter, RefundRow, way};
+use tornello_engine::aggregate::Aggregate;
 use tornello_engine::envelope::Envelope;
 use tornello_engine::iban::Iban;
 use tornello_engine::ids::{BadId, Code, KeyId, MuseumId, PaymentId, PersonId};
 use tornello_engine::money::Cents;
 use tornello_engine::payment::{self, Command, PaidBackBy, Refund, RefundState};
+use tornello_engine::recall::Recall;
 use tornello_engine::slot::DeskMethod;
 use tornello_engine::time::Timestamp;
 
@@ -362,7 +366,12 @@ pub async fn set_payee(
     let holder = form.holder.trim();
     let (given, family) = holder.split_once(' ').unwrap_or((holder, holder));
     let contact = Contact::holder(given, family)?.with_payee(Some(Payee::new(&form.iban, holder)?))?;
-    let person = people::keep_payee(&node, museum, &envelope, &contact).await?;
+    let recall = envelope.clone();
+    let named = async || -> Result<bool, Problem> {
+        let recall = recall.clone();
+        Ok(node.look_payment(id.payment, move |payment| payment.recall(&recall) != Recall::New).await?)
+    };
+    let person = people::keep_payee(&node, museum, &envelope, &contact, named).await?;
     node.payment(id.payment, envelope, Command::SetPayee { refund: id.number, person }).await?;
     answer(&node, &caller, id).await
 }
@@ -404,8 +413,10 @@ pub struct RefundExportForm {
 
 /// Send refunds to the bank.
 ///
-/// As a SEPA credit transfer initiation (pain.001.001.09). What is in the file is `exported` until it is confirmed or returned. The header `Refund-Batch` names the
-/// file. A repeat with the same key answers the same bytes.
+/// As a SEPA credit transfer initiation (pain.001.001.09). What is in the file is `exported` until it is confirmed or returned; if no file can be made of what is
+/// asked, nothing is. The header `Refund-Batch` names the file; `Refund-Skipped` says how many stay open because they cannot go now: their account is not known any
+/// more, or banks would not take the name. Of a list that is named none is skipped, unless it was exported or paid out in the same moment. A repeat with the same key
+/// answers the same bytes.
 #[utoipa::path(
     tag = "Refunds", operation_id = "export_refunds", security(("key" = ["settle"])),
     request_body(content = RefundExportForm, example = json!({"debtor": {"name": "Museo Esempio", "iban": "IT60X0542811101000000123456"}, "execution_date": "2099-01-01"})),
@@ -422,97 +433,164 @@ pub async fn export(node: web::Data<Node>, caller: Caller, key: IdempotencyKey, 
     let opaque = digest(&[b"refund batch", &asked.who.get().to_be_bytes(), &asked.key.0.to_be_bytes(), &asked.body.0.to_be_bytes()]);
     let batch: Code = format!("r{}", KeyId((opaque.0 >> 64) as u64)).parse().map_err(|_| Problem::unavailable("the file cannot be named"))?;
     let views = &files(&node)?.views;
-    views.reach(node.head().number).await;
+    // One at a time: a repeat that comes while the first is not answered yet must not take half a file for a whole one.
+    let _exporting = EXPORTING.lock().await;
+    views.catch_up(node.head().number).await?;
     let mut sent = views.batch(batch.as_str()).await?;
-    // The implicit choice is made once: what a repeat finds in the file is the file.
-    if sent.is_empty() || form.refunds.is_some() {
-        for id in chosen(&node, &caller, &form).await? {
-            put_into(&node, batch, id).await?;
+    let (chosen, mut skipped) = match &form.refunds {
+        Some(named) => named_for(&node, &caller, batch, named, &sent).await?,
+        None if sent.is_empty() => open_for(&node, &caller, batch).await?,
+        // The choice is made once: what a repeat finds in the file is the file.
+        None => (Vec::new(), 0),
+    };
+    if sent.is_empty() && chosen.is_empty() {
+        return Err(Problem::new(StatusCode::CONFLICT, "nothing_to_export", "no refund can go to the bank")
+            .detail("Name the accounts first: PUT /v1/refunds/{refund}/payee.")
+            .with("skipped", skipped));
+    }
+    if !chosen.is_empty() {
+        // Nothing goes out with a file that cannot be made.
+        let mut all = transfers(&node, &form, iban, &sent).await?;
+        all.extend(chosen.iter().map(|(id, amount, payee)| transfer(&form, iban, *id, *amount, payee)));
+        written(&form, batch, node.now(), all)?;
+        for (id, ..) in &chosen {
+            skipped += u32::from(!put_into(&node, batch, *id).await?);
         }
-        views.reach(node.head().number).await;
+        views.catch_up(node.head().number).await?;
         sent = views.batch(batch.as_str()).await?;
     }
-    if sent.is_empty() {
-        return Err(Problem::new(actix_web::http::StatusCode::CONFLICT, "nothing_to_export", "no refund can go to the bank")
-            .detail("Name the accounts first: PUT /v1/refunds/{refund}/payee."));
-    }
-    let bytes = file(&node, batch, &form, iban, &sent).await?;
+    let made_at = sent.iter().map(|row| row.exported_at).min().unwrap_or(Timestamp::MIN);
+    let bytes = written(&form, batch, made_at, transfers(&node, &form, iban, &sent).await?)?;
     Ok(HttpResponse::Ok()
         .insert_header((header::CONTENT_TYPE, HeaderValue::from_static("application/xml")))
         .insert_header((header::CONTENT_DISPOSITION, format!("attachment; filename=\"{batch}.xml\"")))
         .insert_header(("Refund-Batch", batch.to_string()))
+        .insert_header(("Refund-Skipped", skipped.to_string()))
         .body(bytes))
 }
 
-/// The refunds that are to go into a file: each may be seen by the caller, and has an account.
-async fn chosen(node: &Node, caller: &Caller, form: &RefundExportForm) -> Result<Vec<RefundId>, Problem> {
-    let Some(named) = &form.refunds else {
-        let filter =
-            RefundFilter { museums: museums(node, caller, Scope::Settle, None)?, state: Some("open".to_owned()), with_payee: true, after: None };
-        let rows = files(node)?.views.refunds(&filter, TRANSFERS_MAX).await?;
-        return Ok(rows.iter().map(|row| RefundId { payment: row.payment, number: row.number }).collect());
-    };
+/// Whoever makes a file.
+static EXPORTING: Mutex<()> = Mutex::const_new(());
+
+/// A refund that can go into a file, how much it is, and to whom it goes.
+type Ready = (RefundId, Cents, Payee);
+
+/// Of the refunds that are named, those that are to go into a file beside what stands in it; and how many of them are left out. Each may be seen by the caller.
+async fn named_for(node: &Node, caller: &Caller, batch: Code, named: &[RefundId], sent: &[BatchRow]) -> Result<(Vec<Ready>, u32), Problem> {
     if named.is_empty() || named.len() > TRANSFERS_MAX as usize {
         return Err(Problem::invalid("refunds: 1 to 1000 are expected"));
     }
+    let (mut ready, mut left_out) = (Vec::with_capacity(named.len()), 0);
     for id in named {
-        let (_, payee) = view(node, caller, *id).await?;
-        let account = match payee {
-            Some(person) => account_of(node, person).await?,
-            None => None,
-        };
-        if account.is_none() {
-            return Err(Problem::new(actix_web::http::StatusCode::CONFLICT, "payee_missing", "it is not known to which account the refund goes")
-                .detail("Name it: PUT /v1/refunds/{refund}/payee.")
-                .with("refund", id));
+        if sent.iter().any(|row| (row.payment, row.number) == (id.payment, id.number)) {
+            continue;
+        }
+        view(node, caller, *id).await?;
+        match rehearse(node, batch, *id).await? {
+            // A file that was begun is finished with what was open all the time: one that has come back to be open since would change a file that was answered.
+            Ok(refund) if !sent.is_empty() && refund.returned.is_some() => left_out += 1,
+            Err(_) if !sent.is_empty() => left_out += 1,
+            Ok(refund) => {
+                let payee = payee_of(node, &refund).await?.ok_or_else(|| payee_missing(*id))?;
+                ready.push((*id, refund.amount_cents, payee));
+            }
+            Err(refusal) => return Err(Problem::from(refusal).with("refund", id)),
         }
     }
-    Ok(named.clone())
+    Ok((ready, left_out))
 }
 
-/// Puts a refund into a file, once.
-async fn put_into(node: &Node, batch: Code, id: RefundId) -> Result<(), Problem> {
+/// The open refunds of which it is known whom they go to, as many as one file takes; and how many of them cannot go.
+async fn open_for(node: &Node, caller: &Caller, batch: Code) -> Result<(Vec<Ready>, u32), Problem> {
+    let museums = museums(node, caller, Scope::Settle, None)?;
+    let mut filter = RefundFilter { museums, state: Some("open".to_owned()), with_payee: true, after: None };
+    let (mut ready, mut left_out) = (Vec::new(), 0);
+    loop {
+        let rows = files(node)?.views.refunds(&filter, TRANSFERS_MAX).await?;
+        for row in &rows {
+            let id = RefundId { payment: row.payment, number: row.number };
+            let payee = match rehearse(node, batch, id).await? {
+                Ok(refund) => payee_of(node, &refund).await?.map(|payee| (id, refund.amount_cents, payee)),
+                Err(_) => None,
+            };
+            match payee.filter(|(.., payee)| pain001::takes_name(payee.holder())) {
+                Some(found) => ready.push(found),
+                None => left_out += 1,
+            }
+            if ready.len() == TRANSFERS_MAX as usize {
+                return Ok((ready, left_out));
+            }
+        }
+        match rows.last() {
+            Some(last) if rows.len() == TRANSFERS_MAX as usize => filter.after = Some((last.payment, last.number)),
+            _ => return Ok((ready, left_out)),
+        }
+    }
+}
+
+/// Whether a refund could go into a file now, without sending it.
+async fn rehearse(node: &Node, batch: Code, id: RefundId) -> Result<Result<Refund, payment::Refusal>, Problem> {
+    let now = node.now();
+    let decide = move |found: &payment::Payment| {
+        found.decide(now, &Command::ExportRefund { refund: id.number, batch })?;
+        found.refunds().get(id.number as usize).cloned().ok_or(payment::Refusal::UnknownRefund)
+    };
+    Ok(node.look_payment(id.payment, decide).await?)
+}
+
+async fn payee_of(node: &Node, refund: &Refund) -> Result<Option<Payee>, Problem> {
+    match refund.payee {
+        Some(person) => account_of(node, person).await,
+        None => Ok(None),
+    }
+}
+
+fn payee_missing(id: RefundId) -> Problem {
+    Problem::new(StatusCode::CONFLICT, "payee_missing", "it is not known to which account the refund goes")
+        .detail("Name it: PUT /v1/refunds/{refund}/payee. One that was exported already is to be returned first: POST /v1/refunds/{refund}/return.")
+        .with("refund", id)
+}
+
+/// Puts a refund into a file, once; answers whether it is there.
+async fn put_into(node: &Node, batch: Code, id: RefundId) -> Result<bool, Problem> {
     let step = digest(&[b"export", batch.as_str().as_bytes(), &id.payment.get().to_be_bytes(), &id.number.to_be_bytes()]);
     let envelope = Envelope { who: KeyId::SYSTEM, key: step, body: step, parties: Vec::new(), assessment: None, order: None };
     match node.payment(id.payment, envelope, Command::ExportRefund { refund: id.number, batch }).await {
-        Ok(_) => Ok(()),
-        // It is in this file, or in another one, or was paid back since: only the first is as it should be.
-        Err(Failure::Refused(refusal @ payment::Refusal::RefundNotOpen)) => {
-            let here = move |found: &payment::Payment| {
-                found.refunds().get(id.number as usize).is_some_and(|refund| refund.state == RefundState::Exported { batch })
-            };
-            if node.look_payment(id.payment, here).await? { Ok(()) } else { Err(Problem::from(refusal).with("refund", id)) }
-        }
-        Err(Failure::Refused(refusal)) => Err(Problem::from(refusal).with("refund", id)),
+        Ok(_) => Ok(true),
+        // In the moment since it was looked at it was paid back, or went into another file.
+        Err(Failure::Refused(_)) => Ok(false),
         Err(failure) => Err(failure.into()),
     }
 }
 
-/// The bytes of a file: they follow from what was asked and what is in it.
-async fn file(node: &Node, batch: Code, form: &RefundExportForm, iban: Iban, sent: &[BatchRow]) -> Result<Vec<u8>, Problem> {
-    let debtor = Debtor { name: form.debtor.name.clone(), iban, bic: form.debtor.bic.clone() };
+fn transfer(form: &RefundExportForm, iban: Iban, id: RefundId, amount: Cents, payee: &Payee) -> Transfer {
+    Transfer {
+        debtor: Debtor { name: form.debtor.name.clone(), iban, bic: form.debtor.bic.clone() },
+        execute_on: form.execution_date,
+        end_to_end_id: id.to_string(),
+        amount,
+        creditor: payee.holder().to_owned(),
+        creditor_iban: payee.iban(),
+        remittance: format!("Rimborso {id}"),
+    }
+}
+
+/// What stands in a file.
+async fn transfers(node: &Node, form: &RefundExportForm, iban: Iban, sent: &[BatchRow]) -> Result<Vec<Transfer>, Problem> {
     let mut transfers = Vec::with_capacity(sent.len());
     for row in sent {
         let id = RefundId { payment: row.payment, number: row.number };
         let person = row.payee.parse().map_err(|_| Problem::unavailable("a payee cannot be read"))?;
-        let erased = || {
-            Problem::new(actix_web::http::StatusCode::CONFLICT, "payee_missing", "it is not known to which account the refund goes")
-                .with("refund", id)
-        };
-        let payee = account_of(node, person).await?.ok_or_else(erased)?;
-        transfers.push(Transfer {
-            debtor: debtor.clone(),
-            execute_on: form.execution_date,
-            end_to_end_id: id.to_string(),
-            amount: Cents::new(row.amount_cents),
-            creditor: payee.holder().to_owned(),
-            creditor_iban: payee.iban(),
-            remittance: format!("Rimborso {id}"),
-        });
+        let payee = account_of(node, person).await?.ok_or_else(|| payee_missing(id))?;
+        transfers.push(transfer(form, iban, id, Cents::new(row.amount_cents), &payee));
     }
-    let created_at = sent.iter().map(|row| row.exported_at).min().unwrap_or(Timestamp::MIN);
-    let initiator = form.debtor.name.clone();
-    let initiation = Initiation { message_id: batch.to_string(), created_at, initiator, initiator_code: form.debtor.code.clone(), transfers };
+    Ok(transfers)
+}
+
+/// The bytes of a file: they follow from what was asked and what is in it.
+fn written(form: &RefundExportForm, batch: Code, created_at: Timestamp, transfers: Vec<Transfer>) -> Result<Vec<u8>, Problem> {
+    let (initiator, initiator_code) = (form.debtor.name.clone(), form.debtor.code.clone());
+    let initiation = Initiation { message_id: batch.to_string(), created_at, initiator, initiator_code, transfers };
     pain001::write(&initiation).map_err(|error| Problem::invalid(error.to_string()))
 }
 

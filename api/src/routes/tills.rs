@@ -114,7 +114,7 @@ async fn seen(node: &Node, caller: &Caller, id: TillId) -> Result<Till, Problem>
 /// What a desk took in a while, by method: everything that is in the journal by now counts.
 async fn taken(node: &Node, museum: MuseumId, till: Code, from: Timestamp, to: Timestamp) -> Result<Vec<TillMethodView>, Problem> {
     let views = &files(node)?.views;
-    views.reach(node.head().number).await;
+    views.catch_up(node.head().number).await?;
     let sums = views.till_money(museum, till, from, to).await?;
     Ok(sums.into_iter().map(|(method, taken_cents)| TillMethodView { method, taken_cents }).collect())
 }
