@@ -301,6 +301,19 @@ async fn an_operator_has_its_own_quotes_at_its_own_prices() {
     assert_eq!((status.as_u16(), &beyond["code"]), (409, &json!("credit_limit")), "{beyond}");
     let stands = app.get(&path(&more), &operator).await;
     assert_eq!((&stands["state"], &stands["settlement_refused"]["reason"]), (&json!("sent"), &json!("credit_limit")));
+
+    // What a quote keeps is given back and paid by the quote alone, and an account is charged by quotes alone.
+    let option = format!("/v1/holds/{}", stands["parts"][0]["option"].as_str().unwrap());
+    assert_eq!(app.request(Method::DELETE, &option, &operator).header("Idempotency-Key", "x").send().await.unwrap().status(), 404);
+    let on_account = json!({"settlement": {"on_account": {"account": "tour-op"}}});
+    assert_eq!(app.post(&format!("{option}/confirm"), &operator, "y", &json!({"settlement": {"free": {}}})).await.0, StatusCode::NOT_FOUND);
+    let paying = json!({"holds": [stands["parts"][0]["option"]], "gateway": {"notice": {}}});
+    assert_eq!(app.post("/v1/payments", &operator, "z", &paying).await.0, StatusCode::NOT_FOUND);
+    let slot = stands["parts"][0]["slot"].as_str().unwrap();
+    let (_, held) = app.post(&format!("/v1/slots/{slot}/holds"), &operator, "h", &json!({"lines": [{"category": "full", "count": 1}]})).await;
+    let (status, direct) = app.post(&format!("/v1/holds/{}/confirm", held["hold"].as_str().unwrap()), &operator, "c", &on_account).await;
+    assert_eq!((status.as_u16(), &direct["code"]), (422, &json!("settlement_not_allowed")), "{direct}");
+    assert_eq!(app.get(&path(&more), &operator).await["state"], "sent");
     app.stop().await;
 }
 

@@ -284,10 +284,10 @@ async fn take_options(node: &Node, quote: &Quote, attempt: u32) -> Step<()> {
     for (number, (part, &hold)) in (0_u16..).zip(asked.offer.parts.iter().zip(&asked.holds)) {
         let (lines, until, cause) = (part.lines.clone(), asked.until, Keeper::Quote(id));
         let command = slot::Command::HoldFor { hold, channel: Channel::Group, lines, until, cause };
-        let why = match node.slot(part.slot, as_drafter(quote, "option", hold.get()), command).await {
+        let why = match node.slot(part.slot, for_system(id, "option", hold), command).await {
             Ok(_) => continue,
             // The key of this step is forgotten after a day: the hold itself says then whether it was taken.
-            Err(Failure::Refused(slot::Refusal::IdTaken)) if is_held(node, quote, part, hold).await? => continue,
+            Err(Failure::Refused(slot::Refusal::IdTaken)) if is_held(node, part, hold).await? => continue,
             Err(Failure::Refused(why)) => why,
             Err(Failure::UnknownSlot(_)) => slot::Refusal::UnknownSlot,
             Err(failure) => return Err(of_slot(part.slot, failure)),
@@ -298,9 +298,9 @@ async fn take_options(node: &Node, quote: &Quote, attempt: u32) -> Step<()> {
     note(node, id, step(id, "optioned", u64::from(attempt)), Command::NoteOptioned { attempt }).await
 }
 
-async fn is_held(node: &Node, quote: &Quote, part: &Part, hold: HoldId) -> Step<bool> {
-    let (who, lines) = (drafter(quote), part.lines.clone());
-    let is_it = move |slot: &Slot| slot.hold_of(hold).is_some_and(|found| found.who == who && found.lines == lines);
+async fn is_held(node: &Node, part: &Part, hold: HoldId) -> Step<bool> {
+    let lines = part.lines.clone();
+    let is_it = move |slot: &Slot| slot.hold_of(hold).is_some_and(|found| found.who == KeyId::SYSTEM && found.lines == lines);
     node.look(part.slot, is_it).await.map_err(|failure| of_slot(part.slot, failure))
 }
 
@@ -314,8 +314,7 @@ async fn give_back(node: &Node, quote: &Quote, attempt: u32) -> Step<()> {
 }
 
 async fn release(node: &Node, id: QuoteId, hold: HoldId) -> Step<()> {
-    let key = by(digest(&[b"quote step", &id.get().to_be_bytes(), b"release", &hold.get().to_be_bytes()]));
-    match node.slot(hold.slot(), key, slot::Command::Release { hold, owner: None }).await {
+    match node.slot(hold.slot(), for_system(id, "release", hold), slot::Command::Release { hold, owner: None }).await {
         Ok(_) | Err(Failure::Refused(_) | Failure::UnknownSlot(_)) => Ok(()),
         Err(failure) => Err(of_slot(hold.slot(), failure)),
     }
@@ -535,7 +534,12 @@ fn drafter(quote: &Quote) -> KeyId {
     quote.drafted().map_or(KeyId::SYSTEM, |(who, _)| who)
 }
 
-/// The envelope of a step in a slot: places and tickets are of whoever drafted the quote.
+/// The envelope of a step with an option: it is the system's, so that nobody gives it back or pays for it but by the quote.
+fn for_system(id: QuoteId, name: &str, hold: HoldId) -> Envelope {
+    by(digest(&[b"quote step", &id.get().to_be_bytes(), name.as_bytes(), &hold.get().to_be_bytes()]))
+}
+
+/// The envelope of a sale in a slot: tickets are of whoever drafted the quote.
 fn as_drafter(quote: &Quote, name: &str, number: u128) -> Envelope {
     let key = digest(&[b"quote step", &quote.id().get().to_be_bytes(), name.as_bytes(), &number.to_be_bytes()]);
     Envelope { who: drafter(quote), ..by(key) }

@@ -422,6 +422,7 @@ pub const fn deadline(deadline: Deadline) -> &'static str {
     match deadline {
         Deadline::Signature => "signature",
         Deadline::Payment => "payment",
+        Deadline::Sending => "sending",
     }
 }
 

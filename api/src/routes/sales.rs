@@ -4,7 +4,7 @@ use actix_web::middleware::Compress;
 use actix_web::{HttpRequest, HttpResponse, get, post, web};
 use serde::{Deserialize, Serialize};
 use tornello_actors::failure::Failure;
-use tornello_actors::keys::Museums;
+use tornello_actors::keys::{Museums, Role};
 use tornello_actors::node::Node;
 use tornello_actors::views::{SaleFilter, SaleRow};
 use tornello_engine::channel::Channel;
@@ -62,6 +62,10 @@ impl SettlementForm {
                 Err(Problem::invalid("settlement.desk.reference: 1 to 64 printable characters are expected"))
             }
             Self::Desk { till, method, reference } => Ok(Settlement::Desk { till: *till, method: *method, reference: reference.clone() }),
+            Self::OnAccount { .. } if caller.0.role == Role::Operator => {
+                let refusal = Refusal::SettlementNotAllowed { channel: caller.channel() };
+                Err(Problem::from(refusal).detail("An operator's account is charged by quotes, within its limit: POST /v1/quotes."))
+            }
             Self::OnAccount { account } if caller.owner().is_some() && caller.0.account != Some(*account) => {
                 let refusal = Refusal::SettlementNotAllowed { channel: caller.channel() };
                 Err(Problem::from(refusal).detail("The account is not this key's own."))

@@ -78,6 +78,8 @@ pub enum Deadline {
     Signature,
     /// To pay.
     Payment,
+    /// To be sent: a draft keeps a share of the fee's free quota from others.
+    Sending,
 }
 
 /// Why a quote was taken back.

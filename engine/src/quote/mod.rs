@@ -45,6 +45,8 @@ use crate::time::Timestamp;
 
 /// How long after its deadline a payment that was begun before may still arrive: as long as a slot prolongs a hold for a payment.
 pub const PAYMENT_GRACE_S: i64 = 7_200;
+/// How long a draft stands that nobody sends, in seconds: thirty days, and not beyond the visit. Meanwhile it keeps its share of the fee's free quota.
+pub const DRAFT_KEPT_S: i64 = 30 * 86_400;
 
 /// What a quote is, in one word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -560,6 +562,12 @@ impl Quote {
 
     /// The deadline that it waits for.
     fn deadline(&self) -> Option<(Deadline, Timestamp)> {
+        if matches!(self.stage, Stage::Draft) {
+            // What is being sent is a draft until the places are taken, and does not lapse meanwhile.
+            let is_still = !self.options.values().any(|options| options.state == OptionsState::Taking);
+            let visit = self.offer.iter().flat_map(|offer| &offer.parts).map(|part| part.slot.start()).min()?;
+            return is_still.then(|| (Deadline::Sending, self.since.plus_seconds(DRAFT_KEPT_S).min(visit)));
+        }
         let conditions = self.conditions?;
         match self.stage {
             // The form is here, though it is not settled: another way is open as long as it may be paid.
@@ -583,7 +591,7 @@ impl Quote {
     fn reminder(&self) -> Option<(Deadline, Timestamp, Timestamp)> {
         let ((deadline, at), remind_s) = (self.deadline()?, self.conditions?.remind_s);
         let remind_at = at.plus_seconds(-i64::from(remind_s));
-        let is_due = remind_s > 0 && remind_at > self.since && !self.reminded.contains(&(self.revision, deadline));
+        let is_due = deadline != Deadline::Sending && remind_s > 0 && remind_at > self.since && !self.reminded.contains(&(self.revision, deadline));
         is_due.then_some((deadline, at, remind_at))
     }
 

@@ -406,6 +406,13 @@ fn deadlines_lapse_and_reminders_come_by_themselves() {
     let reminded = |deadline, at| vec![Event::Reminded(Reminded { deadline, at })];
     let lapsed = |deadline| vec![Event::Lapsed(Lapsed { deadline })];
     // The form: ten days after 1 June, the whole of the last one; reminded three days before.
+    // A draft that nobody sends: until the visit, or thirty days.
+    let mut world = given(&drafted());
+    assert_eq!(due(&mut world, until(slot(0).start(), -1)), []);
+    assert_eq!(due(&mut world, until(slot(0).start(), 0)), lapsed(Deadline::Sending));
+    assert_eq!((world.quote.status(), world.quote.wake_at(), world.quote.work()), (Status::Lapsed, None, None));
+    let mut world = given(&[drafted(), vec![send(1)]].concat());
+    assert_eq!((world.quote.wake_at(), due(&mut world, until(slot(0).start(), DAY))), (None, vec![]), "not while it is being sent");
     let mut world = given(&sent());
     let conditions = *world.quote.conditions().unwrap();
     assert_eq!((conditions.sign_by, conditions.pay_by, conditions.desk_by), (sign, pay, None));

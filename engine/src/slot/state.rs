@@ -330,7 +330,8 @@ impl Ledger {
         let (mut who, mut order) = by(record);
         let mut lines = None;
         if let Some(hold) = self.take_hold(places, sold.sale) {
-            who = hold.who;
+            // What the system keeps for a quote becomes a sale of whoever the quote is of.
+            who = if hold.who == KeyId::SYSTEM { who } else { hold.who };
             order = order.or(hold.order);
             lines = Some(hold.lines).filter(|held| *held == sold.lines);
             self.list.hold_ended(sold.sale, who, WaitingEnd::Taken, record.at);
