@@ -29,7 +29,7 @@ company_name = "Direzione generale Musei"
 office_name = "Ufficio Gruppi"
 segregation = "01"
 iban = "IT60X0542811101000000123456"
-postal_iban = "IT40S0542811101000000123456"
+postal_iban = "IT24D0542811101000000654321"
 taxonomy = "9/0000000IM/"
 
 [[creditors]]

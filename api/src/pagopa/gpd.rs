@@ -71,8 +71,8 @@ impl Position {
             amount: amount.get(),
             remittance_information: description.clone(),
             category: creditor.taxonomy.to_string(),
-            iban: Some(creditor.iban(museum).to_string()),
-            postal_iban: creditor.postal_iban.as_ref().map(ToString::to_string),
+            iban: Some(creditor.iban(museum).as_str().to_owned()),
+            postal_iban: creditor.postal_iban.map(|iban| iban.as_str().to_owned()),
             organization_fiscal_code: Some(creditor.fiscal_code.to_string()),
         };
         let option = PaymentOption {

@@ -12,6 +12,7 @@ use std::time::Duration;
 use reqwest::Url;
 use reqwest::header::HeaderValue;
 use serde::Deserialize;
+use tornello_engine::iban::Iban;
 use tornello_engine::ids::{MuseumId, PaymentId};
 use tornello_engine::notice::{FiscalCode, NoticeNumber, Segregation};
 
@@ -100,10 +101,6 @@ pub struct Creditor {
     pub museums: BTreeSet<MuseumId>,
 }
 
-/// An account number: country, check digits, account; checked by ISO 13616's remainder.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Iban(String);
-
 /// A code of the taxonomy of services, as `9/0123456IM/`. Which one means admissions, the creditor knows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Taxonomy(String);
@@ -190,8 +187,8 @@ impl Settings {
 impl Creditor {
     /// The account that is paid for a museum.
     #[must_use]
-    pub fn iban(&self, museum: MuseumId) -> &Iban {
-        self.iban_of.get(&museum).unwrap_or(&self.iban_default)
+    pub fn iban(&self, museum: MuseumId) -> Iban {
+        self.iban_of.get(&museum).copied().unwrap_or(self.iban_default)
     }
 
     /// The notice number of one of its payments.
@@ -226,30 +223,6 @@ impl Secret {
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("(secret)")
-    }
-}
-
-impl FromStr for Iban {
-    type Err = &'static str;
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let plain: String = text.chars().filter(|c| *c != ' ').collect();
-        let formed = (15..=34).contains(&plain.len())
-            && plain.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit())
-            && plain.bytes().take(2).all(|byte| byte.is_ascii_uppercase())
-            && plain.bytes().skip(2).take(2).all(|byte| byte.is_ascii_digit());
-        if !formed || plain.starts_with("IT") && plain.len() != 27 {
-            return Err("not an IBAN: two capitals, two digits and the account are expected, 27 characters if it is Italian");
-        }
-        // Letters count as two digits, 10 to 35; what comes first is moved to the end.
-        let digits = plain.chars().skip(4).chain(plain.chars().take(4)).filter_map(|c| c.to_digit(36));
-        let rest = digits.fold(0, |rest, digit| (rest * if digit < 10 { 10 } else { 100 } + digit) % 97);
-        if rest == 1 { Ok(Self(plain)) } else { Err("not an IBAN: the check digits do not fit") }
-    }
-}
-
-impl fmt::Display for Iban {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
     }
 }
 
@@ -332,7 +305,7 @@ impl CreditorForm {
     fn creditor(self) -> Result<Creditor, SettingsError> {
         let number = self.number;
         let at = |field: &str| format!("creditor {number}: {field}");
-        let iban = |field: &str, text: &str| text.parse().map_err(|why| value(&at(field), why));
+        let iban = |field: &str, text: &str| text.parse::<Iban>().map_err(|why| value(&at(field), why));
         let museum_iban = |(museum, text): (&String, &String)| {
             let number = museum.parse().map_err(|_| value(&at("museum_ibans"), "museums are named by number"))?;
             Ok((MuseumId(number), iban("museum_ibans", text)?))
@@ -420,7 +393,7 @@ company_name = "Direzione generale Musei"
 office_name = "Ufficio Gruppi"
 segregation = "01"
 iban = "IT60 X054 2811 1010 0000 0123 456"
-museum_ibans = { 2 = "IT40S0542811101000000123456" }
+museum_ibans = { 2 = "IT24D0542811101000000654321" }
 postal_iban = "IT60X0542811101000000123456"
 taxonomy = "9/0000000IM/"
 
@@ -451,10 +424,10 @@ museums = [3, 4]
         assert_eq!(gpd.key.header().to_str().unwrap(), "the key of GPD_KEY");
         let (first, second) = (settings.creditor(1).unwrap(), settings.creditor_of_code("77777777777").unwrap());
         for (museum, creditor, iban) in
-            [(1, first, "IT60X0542811101000000123456"), (2, first, "IT40S0542811101000000123456"), (3, second, "IT60X0542811101000000123456")]
+            [(1, first, "IT60X0542811101000000123456"), (2, first, "IT24D0542811101000000654321"), (3, second, "IT60X0542811101000000123456")]
         {
             assert_eq!(settings.creditor_of_museum(MuseumId(museum)), Some(creditor));
-            assert_eq!(creditor.iban(MuseumId(museum)).to_string(), iban);
+            assert_eq!(creditor.iban(MuseumId(museum)).as_str(), iban);
         }
         let payment = PaymentId::new(1, 42);
         assert_eq!(first.notice(payment).to_string(), "301000000000004285");
@@ -492,7 +465,12 @@ museums = [3, 4]
             ("77777777777", "97832870584", "creditor 2: the fiscal code is given twice"),
             ("77777777777", "7777777777", "creditor 2: fiscal_code: not the fiscal code"),
             ("\"47\"", "\"4\"", "creditor 2: segregation: not a segregation code"),
-            ("IT40S", "IT41S", "creditor 1: museum_ibans: not an IBAN: the check digits do not fit"),
+            ("IT24D", "IT25D", "creditor 1: museum_ibans: the check digits of the IBAN do not fit"),
+            (
+                "iban = \"IT60X0542811101000000123456\"\ntaxonomy = \"9/0000000TS/\"",
+                "iban = \"US64SVBKUS6S3300958879\"\ntaxonomy = \"9/0000000TS/\"",
+                "creditor 2: iban: the IBAN is not of a country in SEPA",
+            ),
             ("{ 2 =", "{ torre =", "creditor 1: museum_ibans: museums are named by number"),
             ("9/0000000TS/", "9/0000000XX/", "creditor 2: taxonomy: not a code of the taxonomy"),
             ("9/0000000TS/", "5/0000000TS/", "creditor 2: taxonomy: not a code of the taxonomy"),

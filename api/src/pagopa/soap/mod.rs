@@ -12,6 +12,7 @@ mod tests;
 
 use futures_util::future::LocalBoxFuture;
 use tornello_engine::calendar;
+use tornello_engine::iban::Iban;
 use tornello_engine::ids::{MuseumId, PaymentId};
 use tornello_engine::money::Cents;
 use tornello_engine::notice::{AMOUNT_MAX, NoticeNumber};
@@ -156,13 +157,13 @@ fn due(
         return Err((Fault::System, ""));
     }
     let creditor = asked.creditor;
-    let postal = creditor.postal_iban.as_ref().map(ToString::to_string);
-    let own = creditor.iban(position.museum).to_string();
-    let (iban, beside) = match (transfer_type, &postal) {
+    let (postal, own) = (creditor.postal_iban, creditor.iban(position.museum));
+    let postal = postal.as_ref().map(Iban::as_str);
+    let (iban, beside) = match (transfer_type, postal) {
         (Some(TransferType::Postal), Some(postal)) => (postal, None),
         (Some(TransferType::Postal), None) => return Err((Fault::Semantics, "transferType")),
-        (Some(TransferType::Pagopa), postal) => (&own, postal.as_deref()),
-        (None, _) => (&own, None),
+        (Some(TransferType::Pagopa), postal) => (own.as_str(), postal),
+        (None, _) => (own.as_str(), None),
     };
     let (reference, category) = (asked.notice.iuv(), creditor.taxonomy.to_string());
     Ok(write(&Due {

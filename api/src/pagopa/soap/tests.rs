@@ -151,7 +151,7 @@ fn what_is_due_is_said_exactly() {
          <officeName>Ufficio Gruppi</officeName><debtor><uniqueIdentifier><entityUniqueIdentifierType>F</entityUniqueIdentifierType>\
          <entityUniqueIdentifierValue>ANONIMO</entityUniqueIdentifierValue></uniqueIdentifier><fullName>ANONIMO</fullName></debtor><transferList><transfer>\
          <idTransfer>1</idTransfer><transferAmount>300.00</transferAmount><fiscalCodePA>97832870584</fiscalCodePA><companyName>Direzione generale Musei\
-         </companyName><IBAN>IT40S0542811101000000123456</IBAN><remittanceInformation>Visita di gruppo &lt;12&gt;</remittanceInformation>\
+         </companyName><IBAN>IT24D0542811101000000654321</IBAN><remittanceInformation>Visita di gruppo &lt;12&gt;</remittanceInformation>\
          <transferCategory>9/0000000IM/</transferCategory><metadata><mapEntry><key>IBANAPPOGGIO</key><value>IT60X0542811101000000123456</value></mapEntry>\
          </metadata></transfer></transferList></data></pafn:paGetPaymentV2Response></soapenv:Body></soapenv:Envelope>"
     ), "{got}");
@@ -173,7 +173,7 @@ fn postal_payers_get_the_postal_account() {
         let postal = ask_for(operation, postal_type, 1);
         assert!(postal.contains("<IBAN>IT60X0542811101000000123456</IBAN>") && !postal.contains("IBANAPPOGGIO"), "{postal}");
         let plain = ask_for(operation, "", 1);
-        assert!(plain.contains("<IBAN>IT40S0542811101000000123456</IBAN>") && !plain.contains("IBANAPPOGGIO"), "{plain}");
+        assert!(plain.contains("<IBAN>IT24D0542811101000000654321</IBAN>") && !plain.contains("IBANAPPOGGIO"), "{plain}");
         // The second creditor has no postal account.
         assert_eq!(fault(&ask_for(operation, postal_type, 2)), Some("PAA_SEMANTICA"));
     }
