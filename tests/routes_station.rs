@@ -1,7 +1,11 @@
 //! The station as the node of pagoPA meets it: verify, get and receipt, each state's fault, and money that is never lost.
 
+use std::time::Duration;
+
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tornello_actors::keys::Role;
 use tornello_api::server::{self, ServerSettings};
 
@@ -116,6 +120,43 @@ async fn what_is_not_ours_gets_its_fault_and_the_station_needs_no_key() {
     assert_eq!(status, StatusCode::PAYLOAD_TOO_LARGE);
     let (status, _) = app.soap("paDemandPaymentNotice", &verify(&number)).await;
     assert_eq!(status, StatusCode::BAD_REQUEST);
+    app.stop().await;
+}
+
+/// A connection that says that a body follows, and sends none of it. The server has begun to wait for it.
+async fn begun(app: &App, path: &str, headers: &str) -> TcpStream {
+    let mut stream = TcpStream::connect(app.address).await.unwrap();
+    let head = format!("POST {path} HTTP/1.1\r\nHost: tornello\r\nContent-Length: 10\r\nExpect: 100-continue\r\n{headers}\r\n");
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut told = [0; 25];
+    stream.read_exact(&mut told).await.unwrap();
+    assert_eq!(&told, b"HTTP/1.1 100 Continue\r\n\r\n");
+    stream
+}
+
+const NO_KEY: &str = "Authorization: Bearer tn_nonsense\r\n";
+
+#[actix_rt::test]
+async fn who_sends_slowly_without_a_key_takes_nobodys_place() {
+    // One change at a time, or two that finish something.
+    let app = App::start_with(ServerSettings { in_flight: 1, ..settings() }).await;
+    let web = app.key(Role::Web).await;
+    let slow = [begun(&app, "/pagopa", "").await, begun(&app, "/pagopa", "").await, begun(&app, "/v1/payments", NO_KEY).await];
+    notice(&app, &web, "p").await;
+    drop(slow);
+    app.stop().await;
+}
+
+#[actix_rt::test]
+async fn who_sends_too_slowly_is_answered_without_the_rest() {
+    let app = App::start_with(ServerSettings { body_within: Duration::from_millis(20), ..settings() }).await;
+    for (path, headers, expected) in [("/pagopa", "", b"HTTP/1.1 408"), ("/v1/payments", NO_KEY, b"HTTP/1.1 401")] {
+        let mut stream = begun(&app, path, headers).await;
+        stream.write_all(b"<").await.unwrap();
+        let mut told = [0; 12];
+        stream.read_exact(&mut told).await.unwrap();
+        assert_eq!(&told, expected, "{path}");
+    }
     app.stop().await;
 }
 

@@ -52,6 +52,8 @@ pub struct ServerSettings {
     pub burst: NonZeroU32,
     /// How many changes may be under way at once before new ones are turned away; gates are not counted.
     pub in_flight: usize,
+    /// How long somebody without a key may take to send a body.
+    pub body_within: Duration,
     /// How often those who watch hear that the server is there.
     pub heartbeat: Duration,
     /// How readings over MQTT go, if they are followed: for `/status`.
@@ -78,6 +80,7 @@ impl ServerSettings {
             per_second: PER_SECOND,
             burst: BURST,
             in_flight: 8_192,
+            body_within: Duration::from_secs(15),
             heartbeat: Duration::from_secs(15),
             mqtt: None,
             pagopa: None,
