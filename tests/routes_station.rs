@@ -1,10 +1,15 @@
 //! The station as the node of pagoPA meets it: verify, get and receipt, each state's fault, and money that is never lost.
 
+use std::time::Duration;
+
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tornello_actors::keys::Role;
+use tornello_api::server::{self, ServerSettings};
 
-use crate::support::{App, TORRE, get_payment, receipt, slot, verify};
+use crate::support::{App, TORRE, get_payment, receipt, settings, slot, verify};
 
 const PAID_AT: &str = "2026-11-23T09:31:00";
 
@@ -118,9 +123,74 @@ async fn what_is_not_ours_gets_its_fault_and_the_station_needs_no_key() {
     app.stop().await;
 }
 
+/// A connection that says that a body follows, and sends none of it. The server has begun to wait for it.
+async fn begun(app: &App, path: &str, headers: &str) -> TcpStream {
+    let mut stream = TcpStream::connect(app.address).await.unwrap();
+    let head = format!("POST {path} HTTP/1.1\r\nHost: tornello\r\nContent-Length: 10\r\nExpect: 100-continue\r\n{headers}\r\n");
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut told = [0; 25];
+    stream.read_exact(&mut told).await.unwrap();
+    assert_eq!(&told, b"HTTP/1.1 100 Continue\r\n\r\n");
+    stream
+}
+
+const NO_KEY: &str = "Authorization: Bearer tn_nonsense\r\n";
+
+#[actix_rt::test]
+async fn who_sends_slowly_without_a_key_takes_nobodys_place() {
+    // One change at a time, or two that finish something.
+    let app = App::start_with(ServerSettings { in_flight: 1, ..settings() }).await;
+    let web = app.key(Role::Web).await;
+    let slow = [begun(&app, "/pagopa", "").await, begun(&app, "/pagopa", "").await, begun(&app, "/v1/payments", NO_KEY).await];
+    notice(&app, &web, "p").await;
+    drop(slow);
+    app.stop().await;
+}
+
+#[actix_rt::test]
+async fn who_sends_too_slowly_is_answered_without_the_rest() {
+    let app = App::start_with(ServerSettings { body_within: Duration::from_millis(20), ..settings() }).await;
+    for (path, headers, expected) in [("/pagopa", "", b"HTTP/1.1 408"), ("/v1/payments", NO_KEY, b"HTTP/1.1 401")] {
+        let mut stream = begun(&app, path, headers).await;
+        stream.write_all(b"<").await.unwrap();
+        let mut told = [0; 12];
+        stream.read_exact(&mut told).await.unwrap();
+        assert_eq!(&told, expected, "{path}");
+    }
+    app.stop().await;
+}
+
+#[actix_rt::test]
+async fn where_the_station_has_a_listener_of_its_own_nobody_else_can_say_that_money_came() {
+    let apart = ServerSettings { station: Some(settings().listen), ..settings() };
+    let app = App::start_with(apart.clone()).await;
+    let web = app.key(Role::Web).await;
+    let (serving, listen) = server::start_station(app.shared_node(), &apart, settings().listen).unwrap();
+    let (handle, serving) = (serving.handle(), actix_web::rt::spawn(serving));
+    let (path, number, _) = notice(&app, &web, "p").await;
+    let forged = receipt("forged", &number, "12.00", PAID_AT);
+    let (status, answer) = app.soap("paSendRT", &forged).await;
+    assert_eq!(status, StatusCode::NOT_FOUND, "{answer}");
+    let seen = app.get(&path, &web).await;
+    assert_eq!((&seen["state"], &seen["receipts"]), (&json!("pending"), &json!([])), "{seen}");
+
+    let true_one = receipt("true", &number, "12.00", PAID_AT);
+    let request = app.client.post(format!("http://{listen}/pagopa")).header("SOAPAction", "paSendRT").body(true_one);
+    let answer = request.send().await.unwrap().text().await.unwrap();
+    assert!(answer.contains("<outcome>OK</outcome>"), "{answer}");
+    app.until(&path, &web, |seen| seen["items"][0]["state"] == "sold").await;
+    for other in ["/status", "/v1/museums", "/docs/", "/metrics"] {
+        let response = app.client.get(format!("http://{listen}{other}")).bearer_auth(&web).send().await.unwrap();
+        assert_eq!(response.status(), StatusCode::NOT_FOUND, "{other}");
+    }
+    handle.stop(true).await;
+    serving.await.unwrap().unwrap();
+    app.stop().await;
+}
+
 #[actix_rt::test]
 async fn without_settings_there_is_no_station_and_no_notice() {
-    let app = App::start_with(tornello_api::server::ServerSettings { pagopa: None, ..crate::support::settings() }).await;
+    let app = App::start_with(ServerSettings { pagopa: None, ..settings() }).await;
     let web = app.key(Role::Web).await;
     assert_eq!(app.soap("paVerifyPaymentNotice", &verify("300000000000000000")).await.0, StatusCode::NOT_FOUND);
     let hold = app.hold(slot(TORRE, 16), &web, "h", json!([{"category": "full", "count": 1}])).await;

@@ -3,6 +3,10 @@
 use reqwest::{Method, StatusCode};
 use serde_json::json;
 use tornello_actors::keys::{Museums, Role};
+use tornello_engine::envelope::{Digest, Envelope};
+use tornello_engine::ids::KeyId;
+use tornello_engine::money::Cents;
+use tornello_engine::till;
 
 use crate::support::{App, MARE, TORRE, slot};
 
@@ -49,6 +53,58 @@ async fn a_drawer_is_expected_to_hold_what_sales_and_refunds_made_of_its_float()
     let listed = app.until("/v1/tills?museum=torre&open=false", &desk, |page| page["items"].as_array().unwrap().len() == 1).await;
     assert_eq!((&listed["items"][0]["difference_cents"], &listed["items"][0]["till"]), (&json!(-100), &json!("till-1")));
     assert_eq!(app.post("/v1/tills", &desk, "o3", &form).await.0, StatusCode::CREATED, "the next one begins");
+    app.stop().await;
+}
+
+#[actix_rt::test]
+async fn what_is_sold_while_a_session_is_being_closed_or_while_none_is_open_is_in_no_other_sum_and_is_not_lost() {
+    let app = App::start().await;
+    let desk = app.key(Role::BoxOffice).await;
+    let sell = async |key: &str, count: u32| {
+        let settlement = json!({"desk": {"till": "till-1", "method": "cash", "reference": "R"}});
+        let form = json!({"lines": [{"category": "full", "count": count}], "settlement": settlement});
+        let (status, body) = app.post(&format!("/v1/slots/{}/sales", slot(TORRE, 15)), &desk, key, &form).await;
+        assert_eq!(status, StatusCode::CREATED, "{body}");
+    };
+    let open = async |key: &str| {
+        let (status, opened) = app.post("/v1/tills", &desk, key, &json!({"museum": "torre", "till": "till-1", "float_cents": 10_000})).await;
+        assert_eq!(status, StatusCode::CREATED, "{opened}");
+        (format!("/v1/tills/{}", opened["session"].as_str().unwrap()), opened)
+    };
+    let cash = |cents: i64| json!([{"method": "cash", "taken_cents": cents}]);
+
+    sell("before", 1).await;
+    let (first, opened) = open("o1").await;
+    assert_eq!((&opened["by_method"], &opened["outside_cents"], &opened["expected_cents"]), (&json!([]), &json!(1_200), &json!(10_000)), "{opened}");
+    sell("in-the-first", 2).await;
+    // It is summed, then somebody sells, then it is closed: as the route does it, held up in between.
+    let summed_to = app.node().head().number;
+    sell("in-between", 3).await;
+    let session = first.rsplit('/').next().unwrap().parse().unwrap();
+    let envelope = Envelope { who: KeyId::SYSTEM, key: Digest(1), body: Digest(1), parties: Vec::new(), assessment: None, order: None };
+    let close = till::Command::Close { counted_cents: Cents::new(12_400), taken_cents: Cents::new(2_400), summed_to };
+    app.node().till(session, envelope, close).await.unwrap();
+    let closed = app.get(&first, &desk).await;
+    assert_eq!(
+        (&closed["by_method"], &closed["expected_cents"], &closed["outside_cents"]),
+        (&cash(2_400), &json!(12_400), &json!(1_200)),
+        "{closed}"
+    );
+
+    sell("in-none", 4).await;
+    let (second, opened) = open("o2").await;
+    let said = (&opened["by_method"], &opened["outside_cents"], &opened["expected_cents"]);
+    assert_eq!(said, (&cash(3_600), &json!(4_800), &json!(13_600)), "{opened}");
+    sell("in-the-second", 5).await;
+    let (status, closed) = app.post(&format!("{second}/close"), &desk, "x", &json!({"counted_cents": 19_600})).await;
+    assert_eq!((status, &closed["by_method"], &closed["outside_cents"]), (StatusCode::OK, &cash(9_600), &json!(4_800)), "{closed}");
+    assert_eq!((&closed["expected_cents"], &closed["difference_cents"]), (&json!(19_600), &json!(0)));
+
+    let app = app.restart_without_views().await;
+    for (path, taken, outside) in [(first, 2_400, 1_200), (second, 9_600, 4_800)] {
+        let again = app.get(&path, &desk).await;
+        assert_eq!((&again["by_method"], &again["outside_cents"]), (&cash(taken), &json!(outside)), "{again}");
+    }
     app.stop().await;
 }
 

@@ -46,6 +46,7 @@ pub struct Shared {
     burst: u32,
     in_flight: Arc<AtomicUsize>,
     in_flight_max: usize,
+    body_within: Duration,
 }
 
 impl Shared {
@@ -54,13 +55,32 @@ impl Shared {
     pub fn new(node: Arc<Node>, settings: &ServerSettings) -> Self {
         let quota = Quota::per_second(settings.per_second).allow_burst(settings.burst);
         let limiter = Arc::new(RateLimiter::keyed(quota).with_middleware());
-        Self { node: web::Data::from(node), limiter, burst: settings.burst.get(), in_flight: Arc::default(), in_flight_max: settings.in_flight }
+        Self {
+            node: web::Data::from(node),
+            limiter,
+            burst: settings.burst.get(),
+            in_flight: Arc::default(),
+            in_flight_max: settings.in_flight,
+            body_within: settings.body_within,
+        }
     }
 
     /// The installation.
     #[must_use]
     pub fn node(&self) -> web::Data<Node> {
         self.node.clone()
+    }
+
+    /// How long somebody without a key may take to send a body.
+    #[must_use]
+    pub const fn body_within(&self) -> Duration {
+        self.body_within
+    }
+
+    /// A place for what finishes something that was begun; none if there are too many.
+    #[must_use]
+    pub fn place_to_finish(&self) -> Option<Place> {
+        Place::within(self, self.in_flight_max * 2)
     }
 
     /// Who asked how much lately.
@@ -81,11 +101,8 @@ pub async fn pass(
     let changes = !request.method().is_safe();
     // More than the house can do is turned away before it costs anything, so that what is let in is done soon.
     let (mut response, remaining, reset_s) = match Place::take(&shared, &request) {
-        Some(_place) => served(&shared, request, next).await?,
-        None => {
-            let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "busy", "too much to do: nothing was changed").retry_after(1);
-            (turned_away(request, &problem).await, shared.burst, 0)
-        }
+        Some(place) => served(&shared, request, next, place).await?,
+        None => (turned_away(&shared, request, &Problem::busy()).await, shared.burst, 0),
     };
     // Nobody can guess it, so what a caller quotes is what it was told.
     let number = format!("{:032x}", rand::random::<u128>());
@@ -110,6 +127,7 @@ async fn served(
     shared: &Shared,
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
+    place: Place,
 ) -> Result<(ServiceResponse<BoxBody>, u32, u32), Error> {
     // The node of pagoPA has no key of ours, and may send headers of its own.
     let caller = if request.path() == station::PATH { Ok(None) } else { authenticate(shared, &request) };
@@ -128,44 +146,59 @@ async fn served(
     match shared.limiter.check_key(&limited) {
         Ok(state) => {
             let response = match denied {
-                Some(problem) => turned_away(request, &problem).await,
-                None => next.call(request).await?.map_into_boxed_body(),
+                Some(problem) => {
+                    drop(place);
+                    turned_away(shared, request, &problem).await
+                }
+                None => {
+                    let _place = place;
+                    next.call(request).await?.map_into_boxed_body()
+                }
             };
             Ok((response, state.remaining_burst_capacity(), 0))
         }
         Err(until) => {
+            drop(place);
             let wait = until.wait_time_from(governor::clock::Clock::now(&DefaultClock::default()));
             let seconds = u32::try_from(wait.as_secs()).unwrap_or(u32::MAX).saturating_add(1);
             let problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, "too_many_requests", "too many requests").retry_after(seconds);
-            Ok((turned_away(request, &problem).await, 0, seconds))
+            Ok((turned_away(shared, request, &problem).await, 0, seconds))
         }
     }
 }
 
-/// Refuses a request after its body has been read: what is left unread would cost the caller its connection, and us the next one.
-async fn turned_away(request: ServiceRequest, problem: &Problem) -> ServiceResponse<BoxBody> {
+/// Refuses a request after its body has been read: what is left unread would cost the caller its connection, and us the next one. It holds no place meanwhile, and
+/// who sends too slowly is not waited for.
+async fn turned_away(shared: &Shared, request: ServiceRequest, problem: &Problem) -> ServiceResponse<BoxBody> {
     let (request, mut payload) = request.into_parts();
-    let mut left = BODY_MAX;
-    while let Some(Ok(chunk)) = payload.next().await {
-        match left.checked_sub(chunk.len()) {
-            Some(less) => left = less,
-            None => break,
+    let drained = async {
+        let mut left = BODY_MAX;
+        while let Some(Ok(chunk)) = payload.next().await {
+            match left.checked_sub(chunk.len()) {
+                Some(less) => left = less,
+                None => break,
+            }
         }
-    }
+    };
+    let _ = tokio::time::timeout(shared.body_within, drained).await;
     ServiceResponse::new(request, problem.error_response())
 }
 
 /// The place of one change that is under way.
-struct Place(Option<Arc<AtomicUsize>>);
+pub struct Place(Option<Arc<AtomicUsize>>);
 
 impl Place {
-    /// Reads and gates need none: an opening of sales holds up no turnstile. What was begun is finished before something new begins.
+    /// Reads and gates need none: an opening of sales holds up no turnstile. What was begun is finished before something new begins. The station takes its place when
+    /// it has read the message: it is sent without a key, and nobody is to hold places by sending slowly.
     fn take(shared: &Shared, request: &ServiceRequest) -> Option<Self> {
         let path = request.path();
-        if request.method().is_safe() || path.starts_with("/v1/admissions") || path.starts_with("/v1/exits") {
+        if request.method().is_safe() || path.starts_with("/v1/admissions") || path.starts_with("/v1/exits") || path == station::PATH {
             return Some(Self(None));
         }
-        let max = if path.ends_with("/confirm") || path == station::PATH { shared.in_flight_max * 2 } else { shared.in_flight_max };
+        if path.ends_with("/confirm") { shared.place_to_finish() } else { Self::within(shared, shared.in_flight_max) }
+    }
+
+    fn within(shared: &Shared, max: usize) -> Option<Self> {
         let place = Self(Some(Arc::clone(&shared.in_flight)));
         (shared.in_flight.fetch_add(1, Ordering::Relaxed) < max).then_some(place)
     }

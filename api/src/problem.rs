@@ -167,6 +167,18 @@ impl Problem {
         Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", what)
     }
 
+    /// A body that was not there in time.
+    #[must_use]
+    pub fn too_slow() -> Self {
+        Self::new(StatusCode::REQUEST_TIMEOUT, "body_too_slow", "the body did not come in time")
+    }
+
+    /// More than can be done at once.
+    #[must_use]
+    pub fn busy() -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "busy", "too much to do: nothing was changed").retry_after(1)
+    }
+
     /// A body beyond the limit.
     #[must_use]
     pub fn too_large(limit_bytes: usize) -> Self {
@@ -457,7 +469,7 @@ impl<R: Into<Self>> From<Failure<R>> for Problem {
                     .detail("Use a new key for a new request; repeat a request with its own key and body.")
             }
             Failure::UnknownSlot(_) => Self::not_found(),
-            Failure::Busy => Self::new(StatusCode::SERVICE_UNAVAILABLE, "busy", "too much to do: nothing was changed").retry_after(1),
+            Failure::Busy => Self::busy(),
             Failure::Journal(_) => {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, "journal_unavailable", "nothing can be written now: nothing was changed").retry_after(2)
             }

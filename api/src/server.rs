@@ -1,5 +1,6 @@
 //! The HTTP server: middleware, limits, wiring. Used by the binary and by tests alike. Gates may have a listener of their own: an address with workers, limits and
-//! counts that nobody else uses, so that whatever the others ask, a gate waits for no request but another gate's.
+//! counts that nobody else uses, so that whatever the others ask, a gate waits for no request but another gate's. The station of pagoPA has one too, where only the
+//! proxy comes that knows the platform: it asks for no key, and takes the word of whoever reaches it that a payment was made.
 
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
@@ -27,6 +28,8 @@ use crate::{openapi, routes};
 
 /// How many connections may wait to be taken. When sales open everybody comes in the same second, and who finds no room is kept waiting for seconds by TCP.
 const BACKLOG: u32 = 4_096;
+/// How many threads answer the node of pagoPA where the station has a listener of its own.
+const STATION_WORKERS: usize = 1;
 /// The largest body of an ordinary request, in bytes.
 pub const BODY_MAX: usize = 64 * 1024;
 
@@ -39,6 +42,8 @@ pub struct ServerSettings {
     pub workers: usize,
     /// Where gates have a listener of their own, and how many threads answer there; none: they come with all others.
     pub gates: Option<(SocketAddr, usize)>,
+    /// Where the station of pagoPA has a listener of its own; none: it answers on the one for everybody, as only a demo may.
+    pub station: Option<SocketAddr>,
     /// Whether slots run on the threads that answer, rather than on threads of their own.
     pub lend_threads: bool,
     /// Requests per second of one key, on average.
@@ -47,6 +52,8 @@ pub struct ServerSettings {
     pub burst: NonZeroU32,
     /// How many changes may be under way at once before new ones are turned away; gates are not counted.
     pub in_flight: usize,
+    /// How long somebody without a key may take to send a body.
+    pub body_within: Duration,
     /// How often those who watch hear that the server is there.
     pub heartbeat: Duration,
     /// How readings over MQTT go, if they are followed: for `/status`.
@@ -68,10 +75,12 @@ impl ServerSettings {
             listen,
             workers,
             gates: None,
+            station: None,
             lend_threads: false,
             per_second: PER_SECOND,
             burst: BURST,
             in_flight: 8_192,
+            body_within: Duration::from_secs(15),
             heartbeat: Duration::from_secs(15),
             mqtt: None,
             pagopa: None,
@@ -146,6 +155,8 @@ pub struct Listening {
     pub all: SocketAddr,
     /// For gates, if they have a listener of their own.
     pub gates: Option<SocketAddr>,
+    /// For the proxy before the station of pagoPA, if that has a listener of its own.
+    pub station: Option<SocketAddr>,
 }
 
 /// Binds the address and starts the workers; runs when awaited, until it is told to stop. Answers the server and where it listens. Who watches live holds a
@@ -161,7 +172,8 @@ fn start_until(
     stopping: watch::Receiver<bool>,
     own_signals: bool,
 ) -> std::io::Result<(actix_web::dev::Server, SocketAddr)> {
-    listen(node, settings, (settings.listen, settings.workers), (routes::all, routes::unpublished), stopping, own_signals)
+    let unpublished = if settings.station.is_some() { routes::unpublished } else { routes::unpublished_with_station };
+    listen(node, settings, (settings.listen, settings.workers), (routes::all, unpublished), stopping, own_signals)
 }
 
 /// As [`start`], for the listener of the gates.
@@ -178,6 +190,21 @@ fn start_gates_until(
     // Slots do not run here: one that sells would hold up the gates of all.
     let settings = ServerSettings { lend_threads: false, ..settings.clone() };
     listen(node, &settings, at, (routes::at_gates, |_| {}), watch::channel(false).1, own_signals)
+}
+
+/// As [`start`], for the listener of the station: nothing else is there.
+pub fn start_station(node: Arc<Node>, settings: &ServerSettings, at: SocketAddr) -> std::io::Result<(actix_web::dev::Server, SocketAddr)> {
+    start_station_until(node, settings, at, false)
+}
+
+fn start_station_until(
+    node: Arc<Node>,
+    settings: &ServerSettings,
+    at: SocketAddr,
+    own_signals: bool,
+) -> std::io::Result<(actix_web::dev::Server, SocketAddr)> {
+    let settings = ServerSettings { lend_threads: false, ..settings.clone() };
+    listen(node, &settings, (at, STATION_WORKERS), (|_| {}, routes::at_station), watch::channel(false).1, own_signals)
 }
 
 fn listen(
@@ -241,8 +268,10 @@ pub fn serve(node: Arc<Node>, settings: &ServerSettings) -> std::io::Result<(imp
     let (mut interrupted, mut terminated) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     let (stop, stopping) = watch::channel(false);
     let (server, all) = start_until(Arc::clone(&node), settings, stopping, true)?;
-    let (gates, at_gates) = settings.gates.map(|at| start_gates_until(node, settings, at, true)).transpose()?.unzip();
-    let (handle, gates_handle) = (server.handle(), gates.as_ref().map(actix_web::dev::Server::handle));
+    let (gates, at_gates) = settings.gates.map(|at| start_gates_until(Arc::clone(&node), settings, at, true)).transpose()?.unzip();
+    let (station, at_station) = settings.station.map(|at| start_station_until(node, settings, at, true)).transpose()?.unzip();
+    let handle = server.handle();
+    let apart: Vec<_> = station.iter().chain(&gates).map(actix_web::dev::Server::handle).collect();
     actix_web::rt::spawn(async move {
         tokio::select! {
             _ = interrupted.recv() => {}
@@ -251,18 +280,10 @@ pub fn serve(node: Arc<Node>, settings: &ServerSettings) -> std::io::Result<(imp
         stop.send_replace(true);
         // Gates go on as long as anybody does.
         handle.stop(true).await;
-        if let Some(handle) = gates_handle {
+        for handle in apart {
             handle.stop(true).await;
         }
     });
-    let serving = async {
-        let gates = async {
-            match gates {
-                Some(gates) => gates.await,
-                None => Ok(()),
-            }
-        };
-        futures_util::future::try_join(server, gates).await.map(drop)
-    };
-    Ok((serving, Listening { all, gates: at_gates }))
+    let serving = async { futures_util::future::try_join_all(std::iter::once(server).chain(gates).chain(station)).await.map(drop) };
+    Ok((serving, Listening { all, gates: at_gates, station: at_station }))
 }

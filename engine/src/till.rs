@@ -1,7 +1,8 @@
 //! A till session as a stream: one desk's cash from its opening float to its count.
 //!
 //! What the desk takes for tickets stands in slots and payments; here stand only the float, what is put in or taken out beside sales, and the count. What sales
-//! brought in is summed by the shell and carried in the command that closes, once.
+//! brought in is summed by the shell and carried in the command that closes, once, with how far it was summed: what is written after that, while the session is
+//! being closed, counts in the desk's next session.
 //!
 //! - TL-1: a session is opened once and closed once, and nothing is moved before or after.
 //! - TL-2: what is expected at the close is the float, plus what was put in, less what was taken out, plus what sales brought in; the difference is what was
@@ -51,6 +52,8 @@ pub enum Command {
         counted_cents: Cents,
         /// Cash that sales of this session brought in, less cash that was paid back from the drawer.
         taken_cents: Cents,
+        /// Up to which batch of the journal that was summed.
+        summed_to: u64,
     },
 }
 
@@ -108,6 +111,8 @@ pub struct Closed {
     pub expected_cents: Cents,
     /// What was counted less what should have been there: below zero if cash is missing.
     pub difference_cents: Cents,
+    /// Up to which batch of the journal sales were summed: later ones count in the desk's next session. None if that was not noted yet: then up to this record.
+    pub summed_to: Option<u64>,
 }
 
 /// Why a till session says no. In order of precedence.
@@ -194,9 +199,12 @@ impl Aggregate for Till {
                 Event::CashMoved(CashMoved { direction, amount_cents, reason })
             }
             // What was paid back may be more than what was taken.
-            Command::Close { counted_cents, taken_cents } if in_range(counted_cents) && in_range(Cents::new(taken_cents.get().saturating_abs())) => {
+            Command::Close { counted_cents, taken_cents, summed_to }
+                if in_range(counted_cents) && in_range(Cents::new(taken_cents.get().saturating_abs())) =>
+            {
                 let expected_cents = self.drawer_cents().plus(taken_cents);
-                Event::Closed(Closed { counted_cents, taken_cents, expected_cents, difference_cents: counted_cents.minus(expected_cents) })
+                let difference_cents = counted_cents.minus(expected_cents);
+                Event::Closed(Closed { counted_cents, taken_cents, expected_cents, difference_cents, summed_to: Some(summed_to) })
             }
             _ => return Err(Refusal::BadAmount),
         };
@@ -362,7 +370,7 @@ mod tests {
     }
 
     fn close(counted: i64, taken: i64) -> Command {
-        Command::Close { counted_cents: Cents::new(counted), taken_cents: Cents::new(taken) }
+        Command::Close { counted_cents: Cents::new(counted), taken_cents: Cents::new(taken), summed_to: 12 }
     }
 
     fn step(till: &mut Till, records: &mut Vec<Record<Event>>, s: i64, command: &Command) -> Result<Event, Refusal> {
@@ -383,7 +391,8 @@ mod tests {
     fn from_float_to_count() {
         let closed = |counted, taken, expected| {
             let [counted_cents, taken_cents, expected_cents] = [counted, taken, expected].map(Cents::new);
-            Ok(Event::Closed(Closed { counted_cents, taken_cents, expected_cents, difference_cents: counted_cents.minus(expected_cents) }))
+            let difference_cents = counted_cents.minus(expected_cents);
+            Ok(Event::Closed(Closed { counted_cents, taken_cents, expected_cents, difference_cents, summed_to: Some(12) }))
         };
         let is_closed = Err(Refusal::Closed { at: at(9) });
         type Case = (Vec<Command>, Command, Result<Event, Refusal>);
@@ -421,7 +430,8 @@ mod tests {
         let opened = Event::Opened(Opened { museum: MuseumId(1), till: code("desk-1"), float_cents: Cents::new(5) });
         let moved = Event::CashMoved(CashMoved { direction: Direction::In, amount_cents: Cents::new(5), reason: code("safe") });
         let [counted_cents, expected_cents] = [Cents::new(3), Cents::new(4)];
-        let closed = Event::Closed(Closed { counted_cents, taken_cents: Cents::ZERO, expected_cents, difference_cents: Cents::new(-1) });
+        let closed =
+            Event::Closed(Closed { counted_cents, taken_cents: Cents::ZERO, expected_cents, difference_cents: Cents::new(-1), summed_to: None });
         for (events, expected) in
             [(vec![opened.clone(), opened.clone()], "TL-1"), (vec![moved], "TL-1"), (vec![closed.clone()], "TL-1"), (vec![opened, closed], "TL-2")]
         {

@@ -4,9 +4,10 @@
 //! Frame: length (u32) and CRC-32C (u32) of the body, then the body. Body: length (u8) and bytes of the stream, number (u64), time (i64 microseconds),
 //! envelope (version u16, postcard), count (u16) of events, each as kind (u16), version (u16), length (u32), postcard. All integers are little-endian.
 
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use tornello_engine::envelope::Envelope;
+use tornello_engine::money::Cents;
 use tornello_engine::record::Record;
 use tornello_engine::time::Timestamp;
 use tornello_engine::{account, museum, order, payment, quote, slot, till, voucher};
@@ -177,9 +178,11 @@ fn get<T: DeserializeOwned>(bytes: &[u8]) -> Option<T> {
     }
 }
 
-/// A table of kinds and versions: the whole of what a stream's events look like in the journal.
+/// A table of kinds and versions: the whole of what a stream's events look like in the journal, and after `before` what they looked like.
 macro_rules! wire {
-    ($event:path { $($kind:literal $version:literal $variant:ident($fields:ty)),* $(,)? }) => {
+    ($event:path {
+        $($kind:literal $version:literal $variant:ident($fields:ty)),* $(,)?
+    } $(before { $($old_kind:literal $old_version:literal $old_variant:ident($old_fields:ty)),* $(,)? })?) => {
         impl Wire for $event {
             fn tag(&self) -> (u16, u16) {
                 match self { $(Self::$variant(_) => ($kind, $version),)* }
@@ -188,7 +191,11 @@ macro_rules! wire {
                 match self { $(Self::$variant(fields) => put(fields, out),)* }
             }
             fn read(kind: u16, version: u16, bytes: &[u8]) -> Option<Self> {
-                match (kind, version) { $(($kind, $version) => get::<$fields>(bytes).map(Self::$variant),)* _ => None }
+                match (kind, version) {
+                    $(($kind, $version) => get::<$fields>(bytes).map(Self::$variant),)*
+                    $($(($old_kind, $old_version) => get::<$old_fields>(bytes).map(|before| Self::$old_variant(before.into())),)*)?
+                    _ => None,
+                }
             }
         }
     };
@@ -291,8 +298,27 @@ wire!(quote::Event {
 wire!(till::Event {
     1 1 Opened(till::Opened),
     2 1 CashMoved(till::CashMoved),
-    3 1 Closed(till::Closed),
+    3 2 Closed(till::Closed),
+} before {
+    3 1 Closed(TillClosed1),
 });
+
+/// [`till::Closed`] before it said how far sales were summed.
+#[derive(Deserialize)]
+#[cfg_attr(test, derive(Serialize))]
+struct TillClosed1 {
+    counted_cents: Cents,
+    taken_cents: Cents,
+    expected_cents: Cents,
+    difference_cents: Cents,
+}
+
+impl From<TillClosed1> for till::Closed {
+    fn from(before: TillClosed1) -> Self {
+        let TillClosed1 { counted_cents, taken_cents, expected_cents, difference_cents } = before;
+        Self { counted_cents, taken_cents, expected_cents, difference_cents, summed_to: None }
+    }
+}
 
 wire!(account::Event {
     1 1 Opened(account::Opened),
@@ -305,3 +331,20 @@ wire!(account::Event {
     8 1 TakenBack(account::TakenBack),
     9 1 Settled(account::Settled),
 });
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_till_that_was_closed_before_it_was_noted_how_far_is_still_read() {
+        let [counted_cents, taken_cents, expected_cents, difference_cents] = [9_950, 1_200, 10_000, -50].map(Cents::new);
+        let before = postcard::to_allocvec(&TillClosed1 { counted_cents, taken_cents, expected_cents, difference_cents }).unwrap();
+        let closed = till::Event::Closed(till::Closed { counted_cents, taken_cents, expected_cents, difference_cents, summed_to: None });
+        assert_eq!(till::Event::read(3, 1, &before), Some(closed.clone()));
+        let mut now = Vec::new();
+        closed.write(&mut now);
+        assert_eq!((closed.tag(), till::Event::read(3, 2, &now)), ((3, 2), Some(closed)));
+        assert_eq!(till::Event::read(3, 2, &before), None);
+    }
+}

@@ -12,7 +12,7 @@ use tornello_engine::slot::DeskMethod;
 use tornello_engine::till;
 use tornello_engine::time::Timestamp;
 
-use super::{Views, ViewsError, json as written};
+use super::{Views, ViewsError, json as written, stored};
 
 /// The tables. Times are microseconds; a date is its text.
 pub(super) const SCHEMA: &str = "
@@ -42,13 +42,15 @@ pub(super) const SCHEMA: &str = "
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX receipt_by_time ON receipt (paid_at, payment, receipt) WHERE source = 'node';
     CREATE TABLE till_money (
-        museum INTEGER NOT NULL, till TEXT NOT NULL, method TEXT NOT NULL, at INTEGER NOT NULL, amount_cents INTEGER NOT NULL, reference TEXT NOT NULL
+        museum INTEGER NOT NULL, till TEXT NOT NULL, method TEXT NOT NULL, at INTEGER NOT NULL, amount_cents INTEGER NOT NULL, reference TEXT NOT NULL,
+        batch INTEGER NOT NULL
     ) STRICT;
-    CREATE INDEX till_money_by_till ON till_money (museum, till, at);
+    CREATE INDEX till_money_by_till ON till_money (museum, till, batch);
     CREATE TABLE till (
         session TEXT PRIMARY KEY, museum INTEGER NOT NULL, till TEXT NOT NULL, opened_by TEXT NOT NULL, opened_at INTEGER NOT NULL, closed_at INTEGER,
-        expected_cents INTEGER, difference_cents INTEGER
-    ) STRICT, WITHOUT ROWID;";
+        expected_cents INTEGER, difference_cents INTEGER, opened_batch INTEGER NOT NULL, closed_batch INTEGER, summed_to INTEGER
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX till_by_desk ON till (museum, till, closed_batch);";
 
 /// A payment in a list.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -156,6 +158,19 @@ pub struct ReceiptRow {
     pub amount_cents: i64,
     /// When it was paid.
     pub paid_at: Timestamp,
+}
+
+/// What one desk took on one way, less what it paid back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct TillSum {
+    /// `cash` or `card`.
+    pub method: String,
+    /// Whether anything of it belongs to the session.
+    pub is_taken: bool,
+    /// What counts in the session.
+    pub taken_cents: i64,
+    /// What came while no session was open, since the last one.
+    pub outside_cents: i64,
 }
 
 /// A till session in a list.
@@ -293,12 +308,31 @@ impl Views {
         rows.iter().map(|row| receipt_row(row).map_err(ViewsError::Store)).collect()
     }
 
-    /// What a till took, less what it paid back, from `from` until `to`: by `cash` and `card`.
-    pub async fn till_money(&self, museum: MuseumId, till: Code, from: Timestamp, to: Timestamp) -> Result<Vec<(String, i64)>, ViewsError> {
-        const QUERY: &str =
-            "SELECT method, sum(amount_cents) FROM till_money WHERE museum = ? AND till = ? AND at >= ? AND at <= ? GROUP BY method ORDER BY method";
-        let query = sqlx::query(QUERY).bind(museum.0).bind(till.as_str()).bind(from.as_micros()).bind(to.as_micros());
-        query.fetch_all(&self.pool).await?.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
+    /// What the desk of a session took, by method: up to that batch, or to the one up to which it was summed when it was closed.
+    ///
+    /// Batches tell sessions apart and not times, as what is written has one place in the journal and is in one sum: in that of the session that was open; in the next
+    /// one's, if it was written after that session was summed and before it was closed; or outside of both.
+    pub async fn till_money(&self, session: TillId, to: Option<u64>) -> Result<Vec<TillSum>, ViewsError> {
+        const QUERY: &str = "WITH
+            session AS (SELECT museum, till, opened_batch, coalesce(?2, summed_to) AS summed_to FROM till WHERE session = ?1),
+            earlier AS (
+                SELECT till.closed_batch, till.summed_to FROM session CROSS JOIN till USING (museum, till) WHERE till.closed_batch < session.opened_batch
+                ORDER BY till.closed_batch DESC LIMIT 1
+            ),
+            span AS (
+                SELECT museum, till, opened_batch, summed_to, coalesce((SELECT summed_to FROM earlier), 0) AS since,
+                    coalesce((SELECT closed_batch FROM earlier), 0) AS earlier_closed FROM session
+            ),
+            money AS (
+                SELECT method, amount_cents, batch >= opened_batch OR batch <= earlier_closed AS is_taken
+                FROM span CROSS JOIN till_money USING (museum, till) WHERE batch > since AND batch <= summed_to
+            )
+            SELECT method, max(is_taken), sum(iif(is_taken, amount_cents, 0)), sum(iif(is_taken, 0, amount_cents)) FROM money GROUP BY method ORDER BY method";
+        let rows = sqlx::query(QUERY).bind(session.to_string()).bind(to.map(stored)).fetch_all(&self.pool).await?;
+        let read = |row: &SqliteRow| {
+            Ok(TillSum { method: row.try_get(0)?, is_taken: row.try_get(1)?, taken_cents: row.try_get(2)?, outside_cents: row.try_get(3)? })
+        };
+        rows.iter().map(|row| read(row).map_err(ViewsError::Store)).collect()
     }
 
     /// Till sessions in the order of their ids, at most `limit`.
@@ -409,6 +443,8 @@ fn id(row: &SqliteRow) -> Result<PaymentId, sqlx::Error> {
 /// What some batches change in these lists, gathered so that each table needs one statement for each kind of change.
 #[derive(Debug, Default)]
 pub(super) struct Rows {
+    /// The batch that is read.
+    batch: i64,
     opened: Vec<Value>,
     /// (payment, state, time).
     stages: Vec<Value>,
@@ -417,12 +453,12 @@ pub(super) struct Rows {
     /// (payment, whether a dispute is open).
     disputes: Vec<Value>,
     receipts: Vec<Value>,
-    /// (payment, till, method, time, amount, reference): of the payment's museum.
+    /// (payment, till, method, time, amount, reference, batch): of the payment's museum.
     desks: Vec<Value>,
-    /// (museum, till, method, time, amount, reference).
+    /// (museum, till, method, time, amount, reference, batch).
     tills: Vec<Value>,
     sessions: Vec<Value>,
-    /// (session, time, expected, difference).
+    /// (session, time, expected, difference, batch, up to which batch it was summed).
     closed: Vec<Value>,
     refunds: Vec<Value>,
     /// What an operator's work changes, in order.
@@ -435,6 +471,7 @@ struct Work {
     payment: String,
     number: u32,
     at: i64,
+    batch: i64,
     change: Change,
 }
 
@@ -447,6 +484,11 @@ enum Change {
 }
 
 impl Rows {
+    /// What is read from now on stands in that batch.
+    pub(super) fn begin(&mut self, batch: u64) {
+        self.batch = stored(batch);
+    }
+
     pub(super) fn read(&mut self, payment: PaymentId, record: &Record<Event>) {
         let (id, at) = (payment.to_string(), record.at.as_micros());
         for event in &record.events {
@@ -467,7 +509,7 @@ impl Rows {
                     self.received.push(json!([id, amount_cents.get(), received.pays.then_some(at)]));
                     self.receipts.push(json!([id, receipt, source(from), amount_cents.get(), paid_at.as_micros()]));
                     if let Source::Desk { till, method, reference } = from {
-                        self.desks.push(json!([id, till, method, at, amount_cents.get(), reference]));
+                        self.desks.push(json!([id, till, method, at, amount_cents.get(), reference, self.batch]));
                     }
                     if received.pays {
                         self.turn(&id, "paid", at);
@@ -496,9 +538,12 @@ impl Rows {
             match event {
                 till::Event::Opened(opened) => {
                     let who = record.envelope.as_ref().map(|envelope| envelope.who.to_string()).unwrap_or_default();
-                    self.sessions.push(json!([id, opened.museum.0, opened.till, who, at]));
+                    self.sessions.push(json!([id, opened.museum.0, opened.till, who, at, self.batch]));
                 }
-                till::Event::Closed(closed) => self.closed.push(json!([id, at, closed.expected_cents.get(), closed.difference_cents.get()])),
+                till::Event::Closed(closed) => {
+                    let summed_to = closed.summed_to.map_or(self.batch, stored);
+                    self.closed.push(json!([id, at, closed.expected_cents.get(), closed.difference_cents.get(), self.batch, summed_to]));
+                }
                 till::Event::CashMoved(_) => {}
             }
         }
@@ -506,11 +551,11 @@ impl Rows {
 
     /// Money that a desk took for places, without a payment.
     pub(super) fn sold_at_desk(&mut self, museum: MuseumId, at: i64, (till, method, reference): (&Code, DeskMethod, &str), amount_cents: i64) {
-        self.tills.push(json!([museum.0, till, method, at, amount_cents, reference]));
+        self.tills.push(json!([museum.0, till, method, at, amount_cents, reference, self.batch]));
     }
 
     fn work(&mut self, payment: &str, number: u32, at: i64, change: Change) {
-        self.work.push(Work { payment: payment.to_owned(), number, at, change });
+        self.work.push(Work { payment: payment.to_owned(), number, at, batch: self.batch, change });
     }
 
     fn turn(&mut self, payment: &str, state: &str, at: i64) {
@@ -535,13 +580,16 @@ impl Rows {
         const RECEIPTS: &str = "INSERT OR IGNORE INTO receipt
             SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4 FROM json_each(?)";
         const DESKS: &str = "INSERT INTO till_money
-            SELECT (SELECT museum FROM payment WHERE payment = value ->> 0), value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5 FROM json_each(?)";
+            SELECT (SELECT museum FROM payment WHERE payment = value ->> 0), value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6
+            FROM json_each(?)";
         const TILLS: &str = "INSERT INTO till_money
-            SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5 FROM json_each(?)";
+            SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6 FROM json_each(?)";
         const SESSIONS: &str = "INSERT INTO till
-            SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, NULL, NULL, NULL FROM json_each(?)";
-        const CLOSED: &str = "UPDATE till SET closed_at = change.at, expected_cents = change.expected, difference_cents = change.difference
-            FROM (SELECT value ->> 0 AS of, value ->> 1 AS at, value ->> 2 AS expected, value ->> 3 AS difference FROM json_each(?)) AS change
+            SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, NULL, NULL, NULL, value ->> 5, NULL, NULL FROM json_each(?)";
+        const CLOSED: &str = "UPDATE till SET closed_at = change.at, expected_cents = change.expected, difference_cents = change.difference,
+                closed_batch = change.batch, summed_to = change.summed_to
+            FROM (SELECT value ->> 0 AS of, value ->> 1 AS at, value ->> 2 AS expected, value ->> 3 AS difference, value ->> 4 AS batch, value ->> 5 AS summed_to
+                FROM json_each(?)) AS change
             WHERE till.session = change.of";
         const REFUNDS: &str = "INSERT INTO refund
             SELECT value ->> 0, value ->> 1, (SELECT museum FROM payment WHERE payment = value ->> 0), value ->> 2, value ->> 3, value ->> 4, 'open',
@@ -578,7 +626,8 @@ impl Work {
         const EXPORTED: &str = "UPDATE refund SET state = 'exported', batch = ?3, changed_at = ?4 WHERE payment = ?1 AND number = ?2";
         const PAID_BACK: &str =
             "UPDATE refund SET state = 'paid_back', way = ?3, changed_at = ?4, reference = ?5, executed_on = ?6 WHERE payment = ?1 AND number = ?2";
-        const PAID_OUT: &str = "INSERT INTO till_money SELECT museum, ?3, ?4, ?5, -amount_cents, ?6 FROM refund WHERE payment = ?1 AND number = ?2";
+        const PAID_OUT: &str =
+            "INSERT INTO till_money SELECT museum, ?3, ?4, ?5, -amount_cents, ?6, ?7 FROM refund WHERE payment = ?1 AND number = ?2";
         const RETURNED: &str =
             "UPDATE refund SET state = 'open', returned = ?3, changed_at = ?4, batch = '', way = '', reference = '', executed_on = ''
             WHERE payment = ?1 AND number = ?2";
@@ -592,7 +641,7 @@ impl Work {
             Change::PaidBack { by, reference, executed_on } => {
                 if let PaidBackBy::Till { till, method } = by {
                     let name = json!(method);
-                    ask(PAID_OUT).bind(till.as_str()).bind(name.as_str()).bind(self.at).bind(reference).execute(&mut *tx).await?;
+                    ask(PAID_OUT).bind(till.as_str()).bind(name.as_str()).bind(self.at).bind(reference).bind(self.batch).execute(&mut *tx).await?;
                 }
                 ask(PAID_BACK).bind(way(*by)).bind(self.at).bind(reference).bind(executed_on).execute(tx).await?
             }

@@ -59,9 +59,13 @@ pub(super) struct Arguments {
     /// Follow the readings that sensors publish at this broker, as mqtt://[user:password@]host[:port]
     #[arg(long, value_name = "URL", env = "TORNELLO_MQTT", hide_env_values = true)]
     mqtt: Option<Broker>,
-    /// Take payments by pagoPA, as this file says; a demo without it has the test creditor 77777777777
+    /// Take payments by pagoPA, as this file says; needs --pagopa-listen. A demo without it has the test creditor 77777777777
     #[arg(long, value_name = "FILE", env = "TORNELLO_PAGOPA")]
     pagopa: Option<PathBuf>,
+    /// The address where pagoPA's node is served at /pagopa, and nowhere else: whoever reaches it can say that a payment was made, so let only the proxy reach it
+    /// that checks the platform's client certificate
+    #[arg(long, value_name = "ADDR", env = "TORNELLO_PAGOPA_LISTEN")]
+    pagopa_listen: Option<SocketAddr>,
     /// Take in the reporting flows (FlussoRiversamento) that are put into this folder
     #[arg(long, value_name = "DIR", env = "TORNELLO_FLOWS")]
     flows: Option<PathBuf>,
@@ -85,6 +89,7 @@ impl Arguments {
             per_key: None,
             mqtt: None,
             pagopa: None,
+            pagopa_listen: None,
             flows: None,
             mqtt_prefix: Prefix::default(),
         }
@@ -99,6 +104,21 @@ impl Arguments {
             None => return Ok(None),
         };
         Ok(Some(Arc::new(Pagopa::new(settings)?)))
+    }
+
+    /// Where the station is served; none: on the listener for everybody, as only a demo may.
+    fn station(&self) -> anyhow::Result<Option<SocketAddr>> {
+        match self.pagopa_listen {
+            Some(_) if self.pagopa.is_none() && !self.demo => bail!("--pagopa-listen is for creditors: name them with --pagopa FILE"),
+            Some(station) if [Some(self.listen), self.gate_listen].contains(&Some(station)) && station.port() != 0 => {
+                bail!("{station} is where others come: give --pagopa-listen an address that only the proxy reaches")
+            }
+            None if self.pagopa.is_some() && !self.demo => bail!(
+                "--pagopa needs --pagopa-listen ADDR: whoever reaches the station can say that a payment was made, so it is served on an address of its own, which only \
+                the proxy may reach that checks the platform's client certificate"
+            ),
+            station => Ok(station),
+        }
     }
 
     fn workers(&self) -> usize {
@@ -123,7 +143,10 @@ impl Arguments {
 pub(super) async fn serve(arguments: Arguments) -> anyhow::Result<()> {
     let (data, listen) = (&arguments.data.folder, arguments.listen);
     can_listen(listen)?;
-    arguments.gate_listen.map(can_listen).transpose()?;
+    let station = arguments.station()?;
+    for listen in arguments.gate_listen.into_iter().chain(station) {
+        can_listen(listen)?;
+    }
     let pagopa = arguments.pagopa()?;
     if arguments.flows.is_some() && pagopa.is_none() {
         bail!("flows are for creditors: name them with --pagopa FILE");
@@ -157,12 +180,13 @@ pub(super) async fn serve(arguments: Arguments) -> anyhow::Result<()> {
         None => None,
     };
     let settings = ServerSettings {
+        station,
         mqtt: mqtt.as_ref().map(|(_, link)| link.clone()),
         pagopa: pagopa.clone(),
         reconciliation: reconciliation.clone(),
         ..arguments.settings()
     };
-    let (server, Listening { all: listen, gates }) = start_server(Arc::clone(&node), &settings)?;
+    let (server, Listening { all: listen, gates, station }) = start_server(Arc::clone(&node), &settings)?;
     let following = mqtt.map(|(broker, link)| tokio::spawn(mqtt::follow(Arc::clone(&node), broker, arguments.mqtt_prefix, link)));
     let sweeping = pagopa.zip(reconciliation).map(|(pagopa, kept)| {
         let (node, folder) = (Arc::clone(&node), arguments.flows.clone());
@@ -172,8 +196,16 @@ pub(super) async fn serve(arguments: Arguments) -> anyhow::Result<()> {
     if let Some(gates) = gates {
         eprintln!("Gates have a listener of their own on http://{gates}");
     }
+    if let Some(station) = station {
+        eprintln!("pagoPA's node is served at http://{station}/pagopa: only the proxy that checks its certificate may reach it");
+    }
     if arguments.demo {
         println!("The museums are real; their hours, capacities and prices are invented.\n");
+        if station.is_none() {
+            println!(
+                "Whoever reaches http://{listen}/pagopa can say that a payment was made, as pagoPA's node would: this is for trying out only.\n"
+            );
+        }
         print_keys(&keys, &data.join(demo::KEYS_FILE), listen);
     } else if node.files().is_some_and(|files| files.keys.list().is_empty()) {
         eprintln!("There is no API key yet: make one with `tornello keys create --data {} --name NAME --role admin`", data.display());
@@ -222,4 +254,42 @@ pub(super) fn print_keys(keys: &[DevelopmentKey], path: &std::path::Path, listen
     super::print_table(["role", "key"], &rows);
     println!("\nTry:\n");
     println!("  curl -H \"Authorization: Bearer KEY\" http://{listen}/v1/museums\n\nAll that can be asked: http://{listen}/docs\n");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        arguments: Arguments,
+    }
+
+    fn station(line: &str) -> Result<Option<SocketAddr>, String> {
+        let Line { arguments } = Line::try_parse_from(std::iter::once("serve").chain(line.split_whitespace())).unwrap();
+        arguments.station().map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn whoever_reaches_the_station_is_believed_so_only_a_demo_serves_it_to_everybody() {
+        let apart: SocketAddr = "127.0.0.1:8090".parse().unwrap();
+        for (line, expected) in [
+            ("", Ok(None)),
+            ("--demo", Ok(None)),
+            ("--demo --pagopa p.toml", Ok(None)),
+            ("--pagopa p.toml --pagopa-listen 127.0.0.1:8090", Ok(Some(apart))),
+            ("--demo --pagopa-listen 127.0.0.1:8090", Ok(Some(apart))),
+            ("--pagopa p.toml", Err("--pagopa needs --pagopa-listen ADDR: ")),
+            ("--pagopa-listen 127.0.0.1:8090", Err("--pagopa-listen is for creditors")),
+            ("--pagopa p.toml --listen 127.0.0.1:8090 --pagopa-listen 127.0.0.1:8090", Err("127.0.0.1:8090 is where others come")),
+            ("--pagopa p.toml --gate-listen 127.0.0.1:8090 --pagopa-listen 127.0.0.1:8090", Err("127.0.0.1:8090 is where others come")),
+        ] {
+            match (station(line), expected) {
+                (Err(told), Err(expected)) => assert!(told.starts_with(expected), "{line}: {told}"),
+                (found, expected) => assert_eq!(found, expected.map_err(str::to_owned), "{line}"),
+            }
+        }
+    }
 }

@@ -24,7 +24,7 @@ pub struct Known {
 }
 
 /// Problems that do not come from a refusal, or whose text there names a case.
-const OTHERS: [(&str, u16, &str, &str); 51] = [
+const OTHERS: [(&str, u16, &str, &str); 52] = [
     ("malformed", 400, "something in the request cannot be read", "The title says what; it is a fault in the program that asks."),
     (
         "idempotency_key_missing",
@@ -36,6 +36,7 @@ const OTHERS: [(&str, u16, &str, &str); 51] = [
     ("forbidden", 403, "this key may not do that", "`scope` names what the key's role lacks."),
     ("not_found", 404, "there is no such thing here", "Or it belongs to a museum that this key is not good for."),
     ("method_not_allowed", 405, "this cannot be done to that", "`allow` names what can."),
+    ("body_too_slow", 408, "the body did not come in time", "Without a key it has to be there within 15 seconds."),
     ("unknown_museum", 404, "there is no such museum", ""),
     ("not_registered", 404, "the museum is not registered", "Register it first."),
     ("slug_taken", 409, "another museum has this slug", "`number` is that museum. Choose another slug."),
@@ -329,6 +330,7 @@ mod tests {
             Problem::invalid(""),
             Problem::unsupported(""),
             Problem::too_large(0),
+            Problem::too_slow(),
             Problem::unauthorized(),
             Problem::forbidden(crate::auth::Scope::Read),
             Problem::not_found(),

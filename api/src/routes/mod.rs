@@ -116,10 +116,20 @@ fn v1(routes: &mut ServiceConfig<'_>) {
     routes.service(vouchers::issue).service(vouchers::get);
 }
 
-/// What is not part of the contract: the contract itself, its readable form, and the station, whose contract is pagoPA's.
+/// What is not part of the contract: the contract itself and its readable form.
 pub fn unpublished(routes: &mut actix_web::web::ServiceConfig) {
     docs::routes(routes);
+}
+
+/// The station, whose contract is pagoPA's.
+pub fn at_station(routes: &mut actix_web::web::ServiceConfig) {
     routes.route(station::PATH, actix_web::web::post().to(station::ask));
+}
+
+/// The station beside the rest: whoever reaches it can say that a payment was made, so this is for demos.
+pub fn unpublished_with_station(routes: &mut actix_web::web::ServiceConfig) {
+    unpublished(routes);
+    at_station(routes);
 }
 
 /// An instant as the clocks in Rome show it, with its offset: `2026-11-23T09:00:00+01:00`.

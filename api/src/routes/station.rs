@@ -16,6 +16,7 @@ use tornello_actors::payments;
 use tornello_engine::ids::PaymentId;
 use tornello_engine::payment::{Payment, Receipt, Refusal, Source};
 
+use crate::entrance::Shared;
 use crate::pagopa::soap::{self, Asked, Debtor, Fault, GetDetails, Position, Station};
 use crate::problem::Problem;
 use crate::routes::payments::{Connected, TOKEN_S};
@@ -116,8 +117,26 @@ fn failed(payment: PaymentId, failure: Failure<payments::Refusal>) -> Fault {
 }
 
 /// Takes a message of the node. Without settings there is no station.
-pub async fn ask(node: web::Data<Node>, connected: Connected, request: HttpRequest, mut payload: web::Payload) -> Result<HttpResponse, Problem> {
+pub async fn ask(
+    node: web::Data<Node>,
+    shared: web::ThinData<Shared>,
+    connected: Connected,
+    request: HttpRequest,
+    payload: web::Payload,
+) -> Result<HttpResponse, Problem> {
     let Some(pagopa) = connected.0.as_ref() else { return Err(Problem::not_found()) };
+    let body = tokio::time::timeout(shared.body_within(), read(payload)).await.map_err(|_| Problem::too_slow())??;
+    // Who sends slowly takes nobody's place.
+    let _place = shared.place_to_finish().ok_or_else(Problem::busy)?;
+    let action = request.headers().get("SOAPAction").and_then(|action| action.to_str().ok());
+    let station = Payments { node: node.into_inner() };
+    let (status, answer) = soap::answer(&station, pagopa.settings(), action, &body).await;
+    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    Ok(HttpResponse::build(status).insert_header((header::CONTENT_TYPE, HeaderValue::from_static(soap::CONTENT_TYPE))).body(answer))
+}
+
+/// As much of a message as is looked at.
+async fn read(mut payload: web::Payload) -> Result<Vec<u8>, Problem> {
     let (mut body, mut read) = (Vec::new(), 0);
     while let Some(chunk) = payload.next().await {
         let chunk = chunk.map_err(|_| Problem::malformed("the body cannot be read to its end"))?;
@@ -128,9 +147,5 @@ pub async fn ask(node: web::Data<Node>, connected: Connected, request: HttpReque
             break;
         }
     }
-    let action = request.headers().get("SOAPAction").and_then(|action| action.to_str().ok());
-    let station = Payments { node: node.into_inner() };
-    let (status, answer) = soap::answer(&station, pagopa.settings(), action, &body).await;
-    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    Ok(HttpResponse::build(status).insert_header((header::CONTENT_TYPE, HeaderValue::from_static(soap::CONTENT_TYPE))).body(answer))
+    Ok(body)
 }

@@ -1,5 +1,5 @@
 //! Till sessions: one desk's cash from its opening float to its count. What the desk takes for tickets and pays back stands in sales, payments and refunds; at the close
-//! it is summed from the read models and held against the count.
+//! it is summed from the read models and held against the count. How far it was summed is written with it, so that what comes in the meantime is in the next sum.
 
 use actix_web::middleware::Compress;
 use actix_web::{HttpResponse, get, post, web};
@@ -7,11 +7,10 @@ use serde::{Deserialize, Serialize};
 use tornello_actors::failure::Failure;
 use tornello_actors::node::Node;
 use tornello_actors::tills;
-use tornello_actors::views::payments::{TillFilter, TillRow};
-use tornello_engine::ids::{Code, MuseumId, TillId};
+use tornello_actors::views::payments::{TillFilter, TillRow, TillSum};
+use tornello_engine::ids::{Code, TillId};
 use tornello_engine::money::Cents;
 use tornello_engine::till::{Command, Direction, Event, Refusal, Till};
-use tornello_engine::time::Timestamp;
 
 use crate::auth::{Caller, Scope};
 use crate::problem::Problem;
@@ -66,6 +65,12 @@ pub struct TillMethodView {
     taken_cents: i64,
 }
 
+impl From<TillSum> for TillMethodView {
+    fn from(sum: TillSum) -> Self {
+        Self { method: sum.method, taken_cents: sum.taken_cents }
+    }
+}
+
 /// A session.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct TillView {
@@ -84,8 +89,11 @@ pub struct TillView {
     opened_at: String,
     /// The float with what was put in and taken out beside sales, in euro cents.
     drawer_cents: i64,
-    /// What sales brought in so far, by method.
+    /// What sales brought in so far, by method; with what came at this desk while its last session was being closed, and is not counted there.
     by_method: Vec<TillMethodView>,
+    /// Cash of this desk that is in no session, less what was paid back: it came while none was open, since the last one or ever, before this one began. In euro cents;
+    /// it is not part of what is expected.
+    outside_cents: i64,
     /// What should be in the drawer, in euro cents.
     expected_cents: i64,
     /// What was counted, once it is closed, in euro cents.
@@ -111,25 +119,24 @@ async fn seen(node: &Node, caller: &Caller, id: TillId) -> Result<Till, Problem>
     }
 }
 
-/// What a desk took in a while, by method: everything that is in the journal by now counts.
-async fn taken(node: &Node, museum: MuseumId, till: Code, from: Timestamp, to: Timestamp) -> Result<Vec<TillMethodView>, Problem> {
-    let views = &files(node)?.views;
-    views.catch_up(node.head().number).await?;
-    let sums = views.till_money(museum, till, from, to).await?;
-    Ok(sums.into_iter().map(|(method, taken_cents)| TillMethodView { method, taken_cents }).collect())
+/// What the desk of a session took, by method: everything that is in the journal by now, or was when it was summed. And up to which batch that is now.
+async fn taken(node: &Node, session: TillId, is_open: bool) -> Result<(Vec<TillSum>, u64), Problem> {
+    let (views, now) = (&files(node)?.views, node.head().number);
+    views.catch_up(now).await?;
+    Ok((views.till_money(session, is_open.then_some(now)).await?, now))
 }
 
-fn cash(by_method: &[TillMethodView]) -> i64 {
-    by_method.iter().filter(|sum| sum.method == "cash").map(|sum| sum.taken_cents).sum()
+fn cash(sums: &[TillSum]) -> Option<&TillSum> {
+    sums.iter().find(|sum| sum.method == "cash")
 }
 
 async fn view(node: &Node, caller: &Caller, id: TillId) -> Result<TillView, Problem> {
     let till = seen(node, caller, id).await?;
     let (Some(opened), Some((who, at))) = (till.opened(), till.opened_by()) else { return Err(Problem::not_found()) };
     let closed = till.closed();
-    let until = closed.map_or_else(|| node.now(), |(_, at)| *at);
-    let by_method = taken(node, opened.museum, opened.till, at, until).await?;
-    let expected_cents = closed.map_or_else(|| till.drawer_cents().get() + cash(&by_method), |(closed, _)| closed.expected_cents.get());
+    let (sums, _) = taken(node, id, till.is_open()).await?;
+    let taken_cents = cash(&sums).map_or(0, |sum| sum.taken_cents);
+    let expected_cents = closed.map_or_else(|| till.drawer_cents().get() + taken_cents, |(closed, _)| closed.expected_cents.get());
     Ok(TillView {
         session: id.to_string(),
         museum: opened.museum.0,
@@ -138,7 +145,8 @@ async fn view(node: &Node, caller: &Caller, id: TillId) -> Result<TillView, Prob
         opened_by: who.to_string(),
         opened_at: at.to_string(),
         drawer_cents: till.drawer_cents().get(),
-        by_method,
+        outside_cents: cash(&sums).map_or(0, |sum| sum.outside_cents),
+        by_method: sums.into_iter().filter(|sum| sum.is_taken).map(TillMethodView::from).collect(),
         expected_cents,
         counted_cents: closed.map(|(closed, _)| closed.counted_cents.get()),
         difference_cents: closed.map(|(closed, _)| closed.difference_cents.get()),
@@ -302,11 +310,11 @@ pub async fn close(
     form: web::Json<TillCloseForm>,
 ) -> Result<HttpResponse, Problem> {
     let id = session.into_inner();
-    let till = seen(&node, &caller, id).await?;
-    let (Some(opened), Some((_, at))) = (till.opened(), till.opened_by()) else { return Err(Problem::not_found()) };
+    seen(&node, &caller, id).await?;
     let envelope = envelope(&node, &caller, &key, &["close till", &id.to_string()], &*form, &[], None)?;
-    let by_method = taken(&node, opened.museum, opened.till, at, node.now()).await?;
-    let command = Command::Close { counted_cents: Cents::new(form.counted_cents), taken_cents: Cents::new(cash(&by_method)) };
+    let (sums, summed_to) = taken(&node, id, true).await?;
+    let taken_cents = Cents::new(cash(&sums).map_or(0, |sum| sum.taken_cents));
+    let command = Command::Close { counted_cents: Cents::new(form.counted_cents), taken_cents, summed_to };
     let record = node.till(id, envelope, command).await?;
     if !record.events.iter().any(|event| matches!(event, Event::Closed(_))) {
         return Err(not_rebuilt());

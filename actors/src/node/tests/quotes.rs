@@ -357,7 +357,7 @@ async fn open_quotes_and_tills_are_known_after_a_restart() {
     let second = tills::open(office.node(), by(31), MUSEUM, code("desk-1"), Cents::ZERO).await;
     assert_eq!(second, Err(Failure::Refused(till::Refusal::AlreadyOpen)));
     let closed = tills::open(office.node(), by(32), MUSEUM, code("desk-2"), Cents::ZERO).await.unwrap();
-    let close = till::Command::Close { counted_cents: Cents::ZERO, taken_cents: Cents::ZERO };
+    let close = till::Command::Close { counted_cents: Cents::ZERO, taken_cents: Cents::ZERO, summed_to: 0 };
     office.node().till(closed, by(33), close).await.unwrap();
     let sorted = |office: &Office| {
         let mut heads = office.node().quotes().heads();
