@@ -6,6 +6,7 @@ pub mod readings;
 pub mod reads;
 pub mod sales;
 pub mod starts;
+pub mod station;
 
 use std::time::{Duration, Instant};
 

@@ -74,17 +74,25 @@ pub struct Same {
     keys: Keys,
     status: u16,
     names: Option<Vec<Vec<u8>>>,
+    /// What the answer says.
+    says: &'static [u8],
 }
 
 impl Same {
     /// Always the same request.
     pub fn new(template: Template, status: u16, run: u64) -> Self {
-        Self { template, keys: Keys::new(run), status, names: None }
+        Self { template, keys: Keys::new(run), status, names: None, says: b"" }
     }
 
     /// A request for each name.
     pub fn each(template: Template, status: u16, names: Vec<Vec<u8>>, run: u64) -> Self {
-        Self { template, keys: Keys::new(run), status, names: Some(names) }
+        Self { template, keys: Keys::new(run), status, names: Some(names), says: b"" }
+    }
+
+    /// The answer must say this.
+    pub const fn saying(mut self, says: &'static [u8]) -> Self {
+        self.says = says;
+        self
     }
 }
 
@@ -101,8 +109,9 @@ impl Script for Same {
         true
     }
 
-    fn answered(&mut self, _: usize, status: u16, _: &[u8], _: &mut Vec<u8>) -> Verdict {
-        if status == self.status { Verdict::Done } else { Verdict::Wrong }
+    fn answered(&mut self, _: usize, status: u16, body: &[u8], _: &mut Vec<u8>) -> Verdict {
+        let says = self.says.is_empty() || body.windows(self.says.len()).any(|part| part == self.says);
+        if status == self.status && says { Verdict::Done } else { Verdict::Wrong }
     }
 }
 

@@ -39,6 +39,8 @@ pub enum Row {
     Overload,
     /// Tickets checked at gates, alone and while sales open
     Gates,
+    /// Notices verified, got and paid at one station of pagoPA
+    Station,
     /// Readings of sensors in batches
     Readings,
     /// 600,000 slots to come
@@ -183,6 +185,7 @@ pub fn run(arguments: &Arguments, place: &Place) -> anyhow::Result<()> {
             Row::Open => rows::sales::open_loop(&mut bench),
             Row::Overload => rows::sales::overload(&mut bench),
             Row::Gates => rows::gates::gates(&mut bench),
+            Row::Station => rows::station::station(&mut bench),
             Row::Readings => rows::readings::readings(&mut bench),
             Row::Dormant => rows::starts::dormant(&mut bench),
             Row::Recovery => rows::starts::recovery(&mut bench),

@@ -23,6 +23,21 @@ pub const PLACES: u64 = 100_000;
 const PER_KEY: &str = "1000000000";
 /// Where it writes its log, in the data folder.
 const LOG: &str = "bench.log";
+/// Where it reads of its station of pagoPA, in the data folder, if it has one.
+const PAGOPA: &str = "pagopa.toml";
+/// The platform's test creditor.
+const STATION: &str = r#"
+broker = "77777777777"
+station = "77777777777_01"
+
+[[creditors]]
+number = 1
+fiscal_code = "77777777777"
+company_name = "Musei di prova"
+segregation = "00"
+iban = "IT60X0542811101000000123456"
+taxonomy = "9/0000000IM/"
+"#;
 /// How long a server may take until it listens.
 const START_WITHIN: Duration = Duration::from_secs(60);
 
@@ -175,7 +190,17 @@ pub struct Installed {
 impl Installed {
     /// Makes keys in a fresh folder and starts.
     pub fn new(place: &Place) -> anyhow::Result<Self> {
+        Self::made(place.folder()?, place)
+    }
+
+    /// The same with a station of pagoPA.
+    pub fn with_station(place: &Place) -> anyhow::Result<Self> {
         let folder = place.folder()?;
+        fs::write(folder.path().join(PAGOPA), STATION)?;
+        Self::made(folder, place)
+    }
+
+    fn made(folder: TempDir, place: &Place) -> anyhow::Result<Self> {
         let program = place.tornello()?;
         let key = |role: &str| {
             let mut command = Command::new(&program);
@@ -258,6 +283,9 @@ fn start_tornello(place: &Place, data: &Path) -> anyhow::Result<(Process, Socket
     let log = data.join(LOG);
     let mut command = Command::new(place.tornello()?);
     command.args(["serve", "--listen", "127.0.0.1:0", "--per-key", PER_KEY, "--workers", &place.workers().to_string(), "--data"]).arg(data);
+    if data.join(PAGOPA).is_file() {
+        command.arg("--pagopa").arg(data.join(PAGOPA));
+    }
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(File::create(&log)?).env_remove("RUST_LOG");
     let started = Instant::now();
     let mut front = Process::start(&mut command, Signal::TERM)?;
