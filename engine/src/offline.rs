@@ -378,7 +378,7 @@ mod tests {
         #[test]
         fn offline_and_online_say_the_same_of_the_same_data(
             history in prop::collection::vec(before(), 0..12),
-            scans in prop::collection::vec((1..3_u64, 0..TICKETS, 0..3_u16, any::<bool>(), 0..900_i64), 1..24),
+            scans in prop::collection::vec((1..3_u64, 0..TICKETS, 0..3_u16, any::<bool>(), 1..900_i64), 1..24),
         ) {
             let mut online = sold();
             for before in &history {
@@ -386,8 +386,9 @@ mod tests {
             }
             let mut merged = online.clone();
             let mut gate = gate_of(&[&online]);
-            let (mut s, mut noted) = (-1_500, Vec::new());
+            let (mut s, mut noted) = (-600, Vec::new());
             for (n, number, issue, out, later) in scans {
+                // No two scans in one instant: the same ticket twice at one gate would be one scan sent twice.
                 s += later;
                 let (id, gate_name) = (sale(n).ticket(number), code("pda"));
                 // Issue 2 was never signed: it stands for an id that is typed.
@@ -397,8 +398,7 @@ mod tests {
                 } else {
                     (Direction::In, Command::Admit { ticket: id, issue, gate: gate_name, museum: MUSEUM })
                 };
-                let now = s.max(-600);
-                let offline = pass(&mut gate, &what, direction, now);
+                let offline = pass(&mut gate, &what, direction, s);
                 let said = match &offline {
                     Verdict::Admitted { entry, .. } => Ok(*entry),
                     Verdict::Left { .. } => Ok(0),
@@ -406,11 +406,11 @@ mod tests {
                     Verdict::Refused(refusal) => Err(refusal.clone()),
                     Verdict::BadCode(error) => panic!("{error}"),
                 };
-                let answer = tell(&mut online, now, &command).map(|events| match events.last() {
+                let answer = tell(&mut online, s, &command).map(|events| match events.last() {
                     Some(Event::Admitted(admitted)) => admitted.entry,
                     _ => 0,
                 });
-                prop_assert_eq!(said, answer, "{} {:?} at {}", what, direction, now);
+                prop_assert_eq!(said, answer, "{} {:?} at {}", what, direction, s);
                 noted.extend(offline.noted().filter(|_| !matches!(offline, Verdict::LeftUnseen { .. })));
             }
             let listing = |slot: &Slot| Listing::of(slot).tickets;
