@@ -134,6 +134,11 @@ impl Auditor {
             }
             Some(Event::MovedOut(moved)) => rule(has_arrived(moved.arrival), "tickets are gone that have not arrived").map(|()| None),
             Some(Event::MoveUndone(undone)) => rule(!has_arrived(undone.arrival), "tickets stand again that have arrived").map(|()| None),
+            // Tickets that came from another slot may have been paid by a payment. The driver looks whether they were; where not, it only notes so.
+            Some(Event::HandedOver(over)) => {
+                let has_moved = self.slots.values().any(|naive| naive.moves.contains_key(&over.sale));
+                rule(has_moved, "a refund is handed over to a payment that there is not").map(|()| None)
+            }
             _ => Err("something happened that nobody asked for".into()),
         }
     }
