@@ -7,7 +7,9 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tornello_actors::keys::Role;
+use tornello_api::pagopa::gateway::Pagopa;
 use tornello_api::server::{self, ServerSettings};
+use tornello_engine::ids::PaymentId;
 
 use crate::support::{App, TORRE, get_payment, receipt, settings, slot, verify};
 
@@ -113,6 +115,15 @@ async fn what_is_not_ours_gets_its_fault_and_the_station_needs_no_key() {
     let form = json!({"holds": [hold], "gateway": {"desk": {"till": "t", "method": "cash", "reference": "R"}}});
     let (_, desk) = app.post("/v1/payments", &box_office, "desk", &form).await;
     assert_eq!(desk["notice_number"], Value::Null);
+    // Nor does one who guesses it hear how it stands.
+    let desk: PaymentId = desk["payment"].as_str().unwrap().parse().unwrap();
+    let number = Pagopa::demo_settings().unwrap().creditors()[0].notice(desk).to_string();
+    assert_eq!(app.get(&format!("/v1/payments/{desk}"), &box_office).await["state"], "paid");
+    for (action, body) in
+        [("paVerifyPaymentNotice", verify(&number)), ("paGetPayment", get_payment(&number)), ("paSendRT", receipt("x", &number, "12.00", PAID_AT))]
+    {
+        says(&app, action, &body, "PAA_PAGAMENTO_SCONOSCIUTO").await;
+    }
     let response = app.request(Method::POST, "/pagopa", "tn_nonsense").body(verify(&number)).send().await.unwrap();
     assert_eq!(response.status(), StatusCode::OK, "what the node sends as authorization is not looked at");
     assert_eq!(app.request(Method::GET, "/pagopa", "").send().await.unwrap().status(), StatusCode::NOT_FOUND);
@@ -185,6 +196,22 @@ async fn where_the_station_has_a_listener_of_its_own_nobody_else_can_say_that_mo
     }
     handle.stop(true).await;
     serving.await.unwrap().unwrap();
+    app.stop().await;
+}
+
+#[actix_rt::test]
+async fn who_cannot_pay_to_a_postal_account_keeps_no_places() {
+    let app = App::start().await;
+    let web = app.key(Role::Web).await;
+    let (path, number, hold) = notice(&app, &web, "p").await;
+    let at_post_office = get_payment(&number).replace("</qrCode>", "</qrCode><transferType>POSTAL</transferType>");
+    app.pass(10 * 60).await;
+    let until = app.get(&format!("/v1/holds/{hold}"), &web).await["expires_at"].clone();
+    says(&app, "paGetPayment", &at_post_office, "PAA_SEMANTICA").await;
+    assert_eq!(app.get(&path, &web).await["active_until"], Value::Null, "nobody pays");
+    assert_eq!(app.get(&format!("/v1/holds/{hold}"), &web).await["expires_at"], until);
+    app.post(&format!("{path}/cancel"), &web, "c", &json!({})).await;
+    says(&app, "paGetPayment", &at_post_office, "PAA_PAGAMENTO_ANNULLATO").await;
     app.stop().await;
 }
 

@@ -4,12 +4,13 @@
 //! A payment is written down, its holds are prolonged, its gateway is told: then it can be paid. Money is journaled before anything else is done with it. Each
 //! item then becomes a sale of its hold, or of as many places anew if the hold is gone, or else a refund. While the outcome of a step is unknown it is asked
 //! again, never taken back: it might have been written. After a day keys are forgotten; then the slot itself says, by the settlement of its sale, whether the
-//! step was taken. A payment that is cancelled or expires is closed at its gateway, and releases no hold: somebody else may keep it.
+//! step was taken. Whoever waits for a gateway keeps nobody from the tickets: what is paid is settled apart, and first. A payment that is cancelled or expires is closed at its gateway, and releases no hold: somebody else may keep it.
 
 mod board;
 
 pub use board::{PaymentHead, Payments};
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use futures_util::StreamExt;
@@ -22,7 +23,7 @@ use tornello_engine::envelope::{Digest, Envelope};
 use tornello_engine::ids::{Code, HoldId, KeyId, MuseumId, OrderId, PaymentId, PersonId, QuoteId, SlotId, VoucherId};
 use tornello_engine::money::Cents;
 use tornello_engine::order;
-use tornello_engine::payment::{self, Closing, Command, Extra, Item, Opened, PaidBackBy, Payment, Receipt, Source, Stage};
+use tornello_engine::payment::{self, Closing, Command, Extra, Item, Opened, PaidBackBy, Payment, Receipt, Source, Stage, Work};
 use tornello_engine::recall::Recall;
 use tornello_engine::record::Record;
 use tornello_engine::slot::{self, Keeper, Line, Settlement, Slot, total};
@@ -119,22 +120,32 @@ pub enum Refusal {
 /// What a step of a payment's flow answers.
 pub type Step<T> = Result<T, Failure<Refusal>>;
 
-/// Sees to it that one caller drives a payment, or begins one of an order, at a time.
+/// Sees to it that one caller settles a payment, or begins one of an order, and one tells its gateway, at a time. They do not wait for each other.
 #[derive(Debug)]
 pub struct Paying {
-    locks: [Mutex<()>; LOCKS],
+    settling: [Mutex<()>; LOCKS],
+    telling: [Mutex<()>; LOCKS],
     driven: Arc<Semaphore>,
 }
 
 impl Default for Paying {
     fn default() -> Self {
-        Self { locks: std::array::from_fn(|_| Mutex::default()), driven: Arc::new(Semaphore::new(DRIVEN)) }
+        let locks = || std::array::from_fn(|_| Mutex::default());
+        Self { settling: locks(), telling: locks(), driven: Arc::new(Semaphore::new(DRIVEN)) }
     }
 }
 
 impl Paying {
-    fn of(&self, key: u64) -> &Mutex<()> {
-        &self.locks[(key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as usize % LOCKS]
+    fn settling(&self, key: u64) -> &Mutex<()> {
+        &self.settling[Self::place(key)]
+    }
+
+    fn telling(&self, key: u64) -> &Mutex<()> {
+        &self.telling[Self::place(key)]
+    }
+
+    const fn place(key: u64) -> usize {
+        (key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as usize % LOCKS
     }
 }
 
@@ -178,7 +189,7 @@ pub async fn begin(node: &Node, envelope: Envelope, request: Request) -> Step<Pa
         let opened = opened(node, &envelope, &request).await?;
         let command = Command::Open { opened: Box::new(opened) };
         if let Some(order) = request.order {
-            let _beginning = node.paying().of(order.get() as u64).lock().await;
+            let _beginning = node.paying().settling(order.get() as u64).lock().await;
             rehearse(id, node.now(), &command)?;
             begin_in(node, order, id, &envelope, &request).await?;
             node.payment(id, envelope, command).await.map_err(of_payment)?;
@@ -298,17 +309,28 @@ pub async fn receive(node: &Arc<Node>, id: PaymentId, receipt: Receipt) -> Step<
     Ok(())
 }
 
-/// Notes that somebody begins to pay, and keeps the places as long as they may take; as far as the slots allow.
+/// Notes that somebody begins to pay, and keeps the places as long as they may take; as far as the slots allow. Nothing is written for whoever begins again at
+/// once: the node asks as often as somebody shows it the notice.
 ///
 /// # Errors
 /// What the payment says to it: whether it is payable at all.
 pub async fn activate(node: &Node, id: PaymentId, until: Timestamp) -> Step<()> {
-    let key = step(id, "activate", until.as_micros() as u64);
-    node.payment(id, key, Command::Activate { until }).await.map_err(of_payment)?;
-    let items = node.look_payment(id, |payment| payment.opened().map(|opened| opened.items.clone())).await.map_err(of_payment)?;
+    let now = node.now();
+    let look = move |payment: &Payment| payment.activates(now, until).map(|anew| (anew, payment.opened().map(|opened| opened.items.clone())));
+    let looked = node.look_payment(id, look).await.map_err(of_payment)?;
+    let (anew, items) = looked.map_err(|why| Failure::Refused(Refusal::Payment(why)))?;
+    // Those who ask in the same moment have not seen each other: one of a minute is written.
+    let minute = until.as_micros().div_euclid(60_000_000);
+    if anew {
+        node.payment(id, step(id, "activate", minute.cast_unsigned()), Command::Activate { until }).await.map_err(of_payment)?;
+    }
     for item in items.unwrap_or_default() {
-        if let Err(failure) = prolong(node, id, item.hold, until).await {
-            tracing::warn!(payment = %id, hold = %item.hold, ?failure, "a hold is not prolonged for somebody who pays");
+        let (hold, cause) = (item.hold, Keeper::Payment(id));
+        if node.look(hold.slot(), move |slot| slot.is_kept(now, hold, until, cause)).await.unwrap_or(false) {
+            continue;
+        }
+        if let Err(failure) = prolong(node, id, hold, until, minute).await {
+            tracing::warn!(payment = %id, %hold, ?failure, "a hold is not prolonged for somebody who pays");
         }
     }
     Ok(())
@@ -338,39 +360,66 @@ fn drive_alone(node: &Arc<Node>, id: PaymentId) {
     });
 }
 
-/// Drives a payment as far as it goes by itself, from wherever it stands.
+/// Drives a payment as far as it goes by itself, from wherever it stands. What is paid for comes before what a gateway has to hear.
 ///
 /// # Errors
 /// Whatever keeps a step from being taken or its outcome from being known. Nothing is lost: the payment stands where it stood, or some steps further.
 pub async fn drive(node: &Node, id: PaymentId) -> Step<()> {
-    let _driving = node.paying().of(id.get()).lock().await;
     for _ in 0..ROUNDS {
-        let look = |payment: &Payment| Some((payment.opened()?.clone(), payment.stage(), payment.work()));
-        let Some((opened, stage, work)) = node.look_payment(id, look).await.map_err(of_payment)? else { return Ok(()) };
+        settle(node, id).await?;
+        if tell(node, id).await? {
+            return Ok(());
+        }
+    }
+    Err(Failure::Busy)
+}
+
+/// As [`drive`], but what the gateway of a position is to hear is left for later.
+async fn drive_without_gateway(node: &Node, id: PaymentId) -> Step<()> {
+    let is_position = |payment: &Payment| payment.opened().is_some_and(|opened| opened.gateway.is_position());
+    if node.look_payment(id, is_position).await.map_err(of_payment)? { settle(node, id).await } else { drive(node, id).await }
+}
+
+/// What a payment is, how it stands and what is left to do.
+async fn left_of(node: &Node, id: PaymentId) -> Step<Option<(Opened, Stage, Work)>> {
+    node.look_payment(id, |payment| Some((payment.opened()?.clone(), payment.stage(), payment.work()))).await.map_err(of_payment)
+}
+
+/// Makes tickets, or refunds, of all that is paid, and puts back what vouchers take; asks no gateway.
+async fn settle(node: &Node, id: PaymentId) -> Step<()> {
+    let _settling = node.paying().settling(id.get()).lock().await;
+    for _ in 0..ROUNDS {
+        let Some((opened, stage, work)) = left_of(node, id).await? else { return Ok(()) };
         if let Some(order) = opened.order.filter(|_| !stage.is_open()) {
             end_in(node, order, id, stage).await?;
         }
-        if work.is_done() {
+        if work.is_settled() {
             if let Some(quote) = opened.quote.filter(|_| matches!(stage, Stage::Paid { .. })) {
                 node.quotes().notice(quote, id);
             }
             return Ok(());
         }
-        // What is paid for comes before what a gateway has to hear.
         for item in work.items {
             fulfil(node, id, &opened, item).await?;
         }
         for (refund, voucher, amount_cents) in work.vouchers {
             restore(node, id, refund, voucher, amount_cents).await?;
         }
-        if work.publish {
-            publish(node, id, &opened).await?;
-        }
-        if let Some(closing) = work.close {
-            close(node, id, &opened, closing).await?;
-        }
     }
     Err(Failure::Busy)
+}
+
+/// Tells the gateway what it is to hear; answers whether that was nothing.
+async fn tell(node: &Node, id: PaymentId) -> Step<bool> {
+    let _telling = node.paying().telling(id.get()).lock().await;
+    let Some((opened, _, work)) = left_of(node, id).await? else { return Ok(true) };
+    if work.publish {
+        publish(node, id, &opened).await?;
+    }
+    if let Some(closing) = work.close {
+        close(node, id, &opened, closing).await?;
+    }
+    Ok(!work.publish && work.close.is_none())
 }
 
 /// Writes a fact in a payment. One that it refuses came too late: what is to be done then is looked up anew.
@@ -384,7 +433,8 @@ async fn note(node: &Node, id: PaymentId, envelope: Envelope, command: Command) 
 /// Keeps the places until the payment can no longer be started, then tells its gateway. If a hold is lost before, the payment is cancelled.
 async fn publish(node: &Node, id: PaymentId, opened: &Opened) -> Step<()> {
     for item in &opened.items {
-        match prolong(node, id, item.hold, opened.due_at).await {
+        // Done twice it is done once, so each time is asked anew: the hold may have ended since.
+        match prolong(node, id, item.hold, opened.due_at, node.now().as_micros()).await {
             Ok(()) => {}
             Err(Failure::Refused(Refusal::Slot { why, .. })) => {
                 let Ok(cause) = why.code().parse() else { return Err(Failure::OutcomeUnknown) };
@@ -405,9 +455,9 @@ async fn publish(node: &Node, id: PaymentId, opened: &Opened) -> Step<()> {
     }
 }
 
-async fn prolong(node: &Node, id: PaymentId, hold: HoldId, until: Timestamp) -> Step<()> {
-    // Done twice it is done once, so each time is asked anew: the hold may have ended since.
-    let asked = [id.get(), until.as_micros().cast_unsigned(), node.now().as_micros().cast_unsigned()].map(u64::to_be_bytes).concat();
+/// Keeps places longer; `turn` is which time of asking this is.
+async fn prolong(node: &Node, id: PaymentId, hold: HoldId, until: Timestamp, turn: i64) -> Step<()> {
+    let asked = [id.get(), turn.cast_unsigned()].map(u64::to_be_bytes).concat();
     let key = digest(&[b"prolong", &hold.get().to_be_bytes(), &asked]);
     match node.slot(hold.slot(), by(key), slot::Command::Prolong { hold, until, cause: Keeper::Payment(id) }).await {
         Ok(_) => Ok(()),
@@ -430,7 +480,7 @@ async fn redeem(node: &Node, id: PaymentId, opened: &Opened, voucher: VoucherId)
 
 async fn from_voucher(node: &Node, id: PaymentId, voucher: VoucherId, amount_cents: Cents) -> Step<()> {
     let receipt = Receipt {
-        id: format!("voucher-{voucher}"),
+        id: mark_of(voucher),
         source: Source::Voucher { voucher },
         amount_cents,
         paid_at: node.now(),
@@ -441,6 +491,11 @@ async fn from_voucher(node: &Node, id: PaymentId, voucher: VoucherId, amount_cen
         fee_cents: None,
     };
     note(node, id, step(id, "voucher", 0), Command::Receive { receipt }).await
+}
+
+/// How receipts, refunds and what is printed of them name a voucher: its id is its code, and whoever has that can spend it.
+fn mark_of(voucher: VoucherId) -> String {
+    format!("voucher-{:016x}", digest(&[b"voucher", &voucher.0.to_be_bytes()]).0 as u64)
 }
 
 /// Tells the gateway that the payment can be paid there no more. A voucher that was redeemed before the end could be noted has paid.
@@ -571,7 +626,7 @@ async fn restore(node: &Node, id: PaymentId, refund: u32, voucher: VoucherId, am
         Ok(_) | Err(Failure::Refused(voucher::Refusal::AlreadyRestored)) => {}
         Err(failure) => return Err(failure.map(Refusal::Voucher)),
     }
-    let (by, reference, executed_on) = (PaidBackBy::Voucher { voucher }, voucher.to_string(), calendar::local_day(node.now()));
+    let (by, reference, executed_on) = (PaidBackBy::Voucher { voucher }, mark_of(voucher), calendar::local_day(node.now()));
     note(node, id, step(id, "restored", u64::from(refund)), Command::ConfirmRefund { refund, by, reference, executed_on }).await
 }
 
@@ -603,7 +658,7 @@ async fn hand_one_over(node: &Node, sale: HoldId, seq: u64, amount_cents: Cents)
         let told = match refund().await {
             // The sale was made and the payment does not know it yet.
             Err(Failure::Refused(payment::Refusal::UnknownSale)) => {
-                drive(node, id).await?;
+                settle(node, id).await?;
                 refund().await
             }
             other => other,
@@ -636,27 +691,96 @@ async fn paid_by(node: &Node, sale: HoldId) -> Step<Option<(PaymentId, HoldId)>>
 
 /// Hands over what slots owe and drives every payment that has something to do; answers how many could not be brought to an end now.
 pub async fn resume(node: &Node) -> usize {
+    resume_settling(node, &mut Pauses::default(), &mut Pauses::default()).await;
     let mut left = 0;
     for slot in node.board().owing() {
         left += hand_over(node, slot).await;
     }
-    let driven = futures_util::stream::iter(node.payments().working()).map(|id| async move {
-        let driven = drive(node, id).await;
+    let driven = resume_each(node.payments().working(), |id| drive(node, id)).await;
+    left + driven.iter().filter(|(_, is_done)| !is_done).count()
+}
+
+/// Resumes what was left under way, at once and then again and again; each payment, and each slot that owes something, less often while it does not help. Runs
+/// until dropped.
+pub(crate) async fn keep_paying(node: &Node) {
+    tokio::join!(keep_settling(node), keep_telling(node));
+}
+
+/// Sees to all that needs no gateway: nobody waits for tickets because a gateway does not answer.
+async fn keep_settling(node: &Node) {
+    let (mut payments, mut slots) = (Pauses::default(), Pauses::default());
+    loop {
+        resume_settling(node, &mut payments, &mut slots).await;
+        node.clock().sleep_until(node.now().plus_seconds(RESUME_EVERY_S)).await;
+    }
+}
+
+async fn resume_settling(node: &Node, payments: &mut Pauses<PaymentId>, slots: &mut Pauses<SlotId>) {
+    let due = payments.due(node.payments().settling(), node.now());
+    for (id, is_done) in resume_each(due, |id| drive_without_gateway(node, id)).await {
+        payments.note(id, node.now(), is_done);
+    }
+    for slot in slots.due(node.board().owing(), node.now()) {
+        let is_done = hand_over(node, slot).await == 0;
+        slots.note(slot, node.now(), is_done);
+    }
+}
+
+/// Sees to what gateways are to hear, those that have failed least first: a pass takes no longer than one call.
+async fn keep_telling(node: &Node) {
+    let mut pauses = Pauses::default();
+    loop {
+        let mut due = pauses.due(node.payments().telling(), node.now());
+        let is_last = due.len() <= RESUMED;
+        due.truncate(RESUMED);
+        for (id, is_done) in resume_each(due, |id| drive(node, id)).await {
+            pauses.note(id, node.now(), is_done);
+        }
+        if is_last {
+            node.clock().sleep_until(node.now().plus_seconds(RESUME_EVERY_S)).await;
+        }
+    }
+}
+
+/// Drives some payments, several at once; answers for each whether that came to its end.
+async fn resume_each<F: Future<Output = Step<()>>>(payments: Vec<PaymentId>, drive: impl Fn(PaymentId) -> F) -> Vec<(PaymentId, bool)> {
+    let drive = &drive;
+    let driven = futures_util::stream::iter(payments).map(|id| async move {
+        let driven = drive(id).await;
         if let Err(failure) = &driven {
             tracing::warn!(payment = %id, ?failure, "a payment cannot be resumed now");
         }
-        usize::from(driven.is_err())
+        (id, driven.is_ok())
     });
-    left + driven.buffer_unordered(RESUMED).fold(0, async |left, one| left + one).await
+    driven.buffer_unordered(RESUMED).collect().await
 }
 
-/// Resumes what was left under way, at once and then again and again, less often while it does not help. Runs until dropped.
-pub(crate) async fn keep_paying(node: &Node) {
-    let (mut pause_s, mut next) = (RESUME_EVERY_S, node.now());
-    loop {
-        node.clock().sleep_until(next).await;
-        pause_s = if resume(node).await == 0 { RESUME_EVERY_S } else { (pause_s * 2).min(RESUME_EVERY_MAX_S) };
-        next = node.now().plus_seconds(pause_s);
+/// What did not go on, and for how long it is let alone: twice as long each time, up to a minute.
+struct Pauses<K>(BTreeMap<K, (Timestamp, i64)>);
+
+impl<K> Default for Pauses<K> {
+    fn default() -> Self {
+        Self(BTreeMap::new())
+    }
+}
+
+impl<K: Copy + Ord> Pauses<K> {
+    /// Those of all that there are whose turn it is, who has failed least first. Who is not among them any more is forgotten.
+    fn due(&mut self, all: Vec<K>, now: Timestamp) -> Vec<K> {
+        let all: BTreeSet<K> = all.into_iter().collect();
+        self.0.retain(|key, _| all.contains(key));
+        let mut due: Vec<K> = all.into_iter().filter(|key| self.0.get(key).is_none_or(|(at, _)| *at <= now)).collect();
+        due.sort_by_key(|key| self.0.get(key).map_or(0, |(_, pause_s)| *pause_s));
+        due
+    }
+
+    fn note(&mut self, key: K, now: Timestamp, is_done: bool) {
+        if is_done {
+            self.0.remove(&key);
+        } else {
+            let pause_s = self.0.get(&key).map_or(RESUME_EVERY_S, |(_, pause_s)| (pause_s * 2).min(RESUME_EVERY_MAX_S));
+            self.0.insert(key, (now.plus_seconds(pause_s), pause_s));
+        }
     }
 }
 
@@ -677,5 +801,27 @@ fn of_slot(hold: HoldId, failure: Failure<slot::Refusal>) -> Failure<Refusal> {
     match failure {
         Failure::UnknownSlot(_) => Failure::Refused(Refusal::Slot { hold, why: slot::Refusal::UnknownSlot }),
         other => other.map(|why| Refusal::Slot { hold, why }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_does_not_go_on_is_let_alone_for_longer_and_keeps_nobody_else() {
+        let (mut pauses, at) = (Pauses::default(), Timestamp::from_seconds);
+        let mut tries = Vec::new();
+        for s in 0..200 {
+            for key in pauses.due(vec![1, 2], at(s)) {
+                pauses.note(key, at(s), key == 2);
+                tries.extend((key == 1).then_some(s));
+            }
+        }
+        assert_eq!(tries, [0, 1, 3, 7, 15, 31, 63, 123, 183]);
+        assert_eq!(pauses.due(vec![1, 2], at(200)), [2]);
+        assert_eq!(pauses.due(vec![1, 2], at(300)), [2, 1], "who has failed least comes first");
+        assert_eq!(pauses.due(vec![2], at(300)), [2]);
+        assert_eq!(pauses.due(vec![1, 2], at(200)), [1, 2], "who was gone begins anew");
     }
 }

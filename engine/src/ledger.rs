@@ -1,4 +1,4 @@
-//! The double entry of everything that moves money: for each record of a slot or payment the lines that it posts, which sum to zero. A projection: it can be
+//! The double entry of everything that moves money: for each record of a slot, payment or voucher the lines that it posts, which sum to zero. A projection: it can be
 //! made again from the journal at any time, and decides nothing.
 //!
 //! Money of a payment passes between the two kinds of stream through [`Account::Transit`]: the payment posts what its tickets took to it, the slot what its sale
@@ -12,6 +12,7 @@ use crate::money::Cents;
 use crate::payment::{self, PaidBackBy, Payment, RefundReason, Source};
 use crate::record::Record;
 use crate::slot::{self, DeskMethod, Settlement, Slot, total};
+use crate::voucher;
 
 /// Where money is, or what it is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -31,8 +32,10 @@ pub enum Account {
         /// To which account.
         account: Code,
     },
-    /// What vouchers are still worth: taken off when they pay.
+    /// What vouchers are still worth: put on when they are issued, taken off when they pay.
     Vouchers,
+    /// What vouchers were issued for: how that was paid, if it was, is not known here.
+    VouchersIssued,
     /// Received by payments and not allotted yet.
     Unallotted,
     /// On its way between a payment and a slot, or between slots.
@@ -161,6 +164,19 @@ pub fn of_slot(slot: &Slot, record: &Record<slot::Event>) -> Vec<Line> {
     posting.0
 }
 
+/// What a record of a voucher posts: its issue. What it pays, and what goes back to it, its payments post.
+#[must_use]
+pub fn of_voucher(record: &Record<voucher::Event>) -> Vec<Line> {
+    let mut posting = Posting::default();
+    for event in &record.events {
+        match event {
+            voucher::Event::Issued(issued) => posting.post(Account::VouchersIssued, Account::Vouchers, issued.amount_cents),
+            voucher::Event::Redeemed(_) | voucher::Event::Restored(_) => {}
+        }
+    }
+    posting.0
+}
+
 fn came(source: &Source) -> Account {
     match source {
         Source::Node | Source::Report | Source::Free => Account::Treasury,
@@ -194,10 +210,11 @@ mod tests {
     use super::*;
     use crate::aggregate::Aggregate;
     use crate::channel::Channel;
-    use crate::ids::{PaymentId, RouteId, SlotId};
+    use crate::ids::{PaymentId, RouteId, SlotId, VoucherId};
     use crate::slot::{CancelCause, Command, Opening, Policy, Refusal};
     use crate::tariff::Proof;
     use crate::time::Timestamp;
+    use crate::voucher::Voucher;
 
     fn start() -> Timestamp {
         Timestamp::from_seconds(1_780_000_020)
@@ -223,6 +240,23 @@ mod tests {
         let record = slot.record(now, None, slot.decide(now, command)?);
         slot.apply(&record);
         Ok(of_slot(slot, &record))
+    }
+
+    #[test]
+    fn a_voucher_is_owed_from_its_issue_on() {
+        let mut voucher = Voucher::new(VoucherId(1));
+        let issue = voucher::Command::Issue { amount_cents: Cents::new(5_000), valid_until: start(), museum: None };
+        let redeem = voucher::Command::Redeem { payment: PaymentId::new(1, 1), museum: MuseumId(1), amount_cents: Cents::new(1_200) };
+        let restore = voucher::Command::Restore { payment: PaymentId::new(1, 1), refund: 0, amount_cents: Cents::new(1_200) };
+        for (command, expected) in [(issue, vec![5_000, -5_000]), (redeem, vec![]), (restore, vec![])] {
+            let now = start().plus_seconds(-3_600);
+            let record = voucher.record(now, None, voucher.decide(now, &command).unwrap());
+            voucher.apply(&record);
+            let lines = of_voucher(&record);
+            assert_eq!(lines.iter().map(|line| line.amount_cents.get()).collect::<Vec<_>>(), expected, "{command:?}");
+            assert_eq!(lines.iter().map(|line| line.amount_cents).sum::<Cents>(), Cents::ZERO);
+            assert!(lines.last().is_none_or(|line| line.account == Account::Vouchers));
+        }
     }
 
     proptest! {

@@ -1,6 +1,7 @@
 //! A voucher: a prepaid amount that payments are taken off, whole, and go back to.
 //!
-//! The contract of every [`Aggregate`]; there are no deadlines: whether a voucher is still valid is asked when it is redeemed.
+//! The contract of every [`Aggregate`]; there are no deadlines: whether a voucher is still valid is asked when it is redeemed. What goes back to it can be spent
+//! for [`RESTORED_VALID_S`] at least, so nobody's money is lost because their visit was cancelled when the voucher was over, or nearly.
 //!
 //! - VO-1: the balance is what was issued, less what was redeemed, plus what was restored, and never below zero nor above what was issued.
 //! - VO-2: a payment redeems once; what is restored of it is never more than it redeemed, and each of its refunds is restored once.
@@ -20,6 +21,8 @@ use crate::time::Timestamp;
 
 /// The highest amount of a voucher: 10,000 euros.
 pub const AMOUNT_CENTS_MAX: i64 = 1_000_000;
+/// How long a voucher can be redeemed at least after something was put back on it, in seconds: 90 days.
+pub const RESTORED_VALID_S: i64 = 90 * 86_400;
 
 /// What can be asked of a voucher.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -43,7 +46,7 @@ pub enum Command {
         /// How much.
         amount_cents: Cents,
     },
-    /// Put back what a payment pays back. A voucher that is no longer valid takes it too: the money was its own.
+    /// Put back what a payment pays back. A voucher that is no longer valid takes it too, and is valid again: the money was its own.
     Restore {
         /// Which payment.
         payment: PaymentId,
@@ -83,6 +86,8 @@ pub struct Restored {
     pub refund: u32,
     /// How much.
     pub amount_cents: Cents,
+    /// Until when the voucher can be redeemed from now on.
+    pub valid_until: Timestamp,
 }
 
 /// Everything that can happen to a voucher.
@@ -169,6 +174,8 @@ impl Use {
 pub struct Voucher {
     id: VoucherId,
     issued: Option<Issued>,
+    /// Until when it can be redeemed: as it was issued, or later since something was put back.
+    valid_until: Timestamp,
     balance: Cents,
     uses: BTreeMap<PaymentId, Use>,
     keys: Keys,
@@ -198,7 +205,7 @@ impl Aggregate for Voucher {
             }
             (_, None) => return Err(Refusal::UnknownVoucher),
             (Command::Redeem { payment, museum, amount_cents }, Some(issued)) => self.redeem(now, issued, (*payment, *museum), *amount_cents)?,
-            (Command::Restore { payment, refund, amount_cents }, Some(_)) => self.restore((*payment, *refund), *amount_cents)?,
+            (Command::Restore { payment, refund, amount_cents }, Some(_)) => self.restore(now, (*payment, *refund), *amount_cents)?,
         };
         Ok(vec![event])
     }
@@ -219,7 +226,9 @@ impl Aggregate for Voucher {
         }
         for event in &record.events {
             match event {
-                Event::Issued(issued) => (self.balance, self.issued) = (issued.amount_cents, Some(issued.clone())),
+                Event::Issued(issued) => {
+                    (self.balance, self.valid_until, self.issued) = (issued.amount_cents, issued.valid_until, Some(issued.clone()));
+                }
                 Event::Redeemed(redeemed) => {
                     self.balance = self.balance.minus(redeemed.amount_cents);
                     self.uses.insert(redeemed.payment, Use { redeemed: redeemed.amount_cents, restored: BTreeMap::new() });
@@ -228,6 +237,7 @@ impl Aggregate for Voucher {
                     if let Some(used) = self.uses.get_mut(&restored.payment) {
                         used.restored.insert(restored.refund, restored.amount_cents);
                         self.balance = self.balance.plus(restored.amount_cents);
+                        self.valid_until = restored.valid_until;
                     }
                 }
             }
@@ -255,7 +265,8 @@ impl Voucher {
     /// The voucher with this id, of which nothing is known yet.
     #[must_use]
     pub fn new(id: VoucherId) -> Self {
-        Self { id, issued: None, balance: Cents::ZERO, uses: BTreeMap::new(), keys: Keys::default(), seq: 0, last_at: Timestamp::MIN }
+        let (valid_until, last_at) = (Timestamp::MIN, Timestamp::MIN);
+        Self { id, issued: None, valid_until, balance: Cents::ZERO, uses: BTreeMap::new(), keys: Keys::default(), seq: 0, last_at }
     }
 
     /// Rebuilds a voucher from all its records.
@@ -277,8 +288,8 @@ impl Voucher {
         if let Some(valid_in) = issued.museum.filter(|valid_in| *valid_in != museum) {
             return Err(Refusal::OtherMuseum { museum: valid_in });
         }
-        if now >= issued.valid_until {
-            return Err(Refusal::VoucherExpired { valid_until: issued.valid_until });
+        if now >= self.valid_until {
+            return Err(Refusal::VoucherExpired { valid_until: self.valid_until });
         }
         if amount_cents > self.balance {
             return Err(Refusal::BalanceTooLow { balance_cents: self.balance });
@@ -286,7 +297,7 @@ impl Voucher {
         Ok(Event::Redeemed(Redeemed { payment, amount_cents }))
     }
 
-    fn restore(&self, (payment, refund): (PaymentId, u32), amount_cents: Cents) -> Result<Event, Refusal> {
+    fn restore(&self, now: Timestamp, (payment, refund): (PaymentId, u32), amount_cents: Cents) -> Result<Event, Refusal> {
         if amount_cents <= Cents::ZERO {
             return Err(Refusal::BadAmount);
         }
@@ -298,7 +309,8 @@ impl Voucher {
         if amount_cents > left_cents {
             Err(Refusal::NotRedeemed { left_cents })
         } else {
-            Ok(Event::Restored(Restored { payment, refund, amount_cents }))
+            let valid_until = self.valid_until.max(now.plus_seconds(RESTORED_VALID_S));
+            Ok(Event::Restored(Restored { payment, refund, amount_cents, valid_until }))
         }
     }
 
@@ -326,6 +338,12 @@ impl Voucher {
     #[must_use]
     pub const fn issued(&self) -> Option<&Issued> {
         self.issued.as_ref()
+    }
+
+    /// Until when it can be redeemed; none before it is issued.
+    #[must_use]
+    pub fn valid_until(&self) -> Option<Timestamp> {
+        self.issued.as_ref().map(|_| self.valid_until)
     }
 
     /// What is left on it.
@@ -381,6 +399,7 @@ mod tests {
     #[test]
     fn a_voucher_pays_until_it_is_empty_or_over_and_takes_back_once() {
         let mut voucher = Voucher::new(VoucherId(1));
+        let over_s = 1 + RESTORED_VALID_S;
         let elsewhere = Command::Redeem { payment: payment(9), museum: MuseumId(2), amount_cents: Cents::new(1) };
         for (s, command, expected) in [
             (0, redeem(1, 10), Err(Refusal::UnknownVoucher)),
@@ -397,14 +416,31 @@ mod tests {
             (1, restore(1, 0, 500), Ok(800)),
             (1, restore(1, 0, 1), Err(Refusal::AlreadyRestored)),
             (1, restore(1, 1, 201), Err(Refusal::NotRedeemed { left_cents: Cents::new(200) })),
-            (100, redeem(3, 1), Err(Refusal::VoucherExpired { valid_until: at(100) })),
-            (100, redeem(1, 1), Err(Refusal::AlreadyRedeemed)),
-            (100, restore(1, 1, 200), Ok(1_000)),
+            (over_s, redeem(3, 1), Err(Refusal::VoucherExpired { valid_until: at(over_s) })),
+            (over_s, redeem(1, 1), Err(Refusal::AlreadyRedeemed)),
+            (over_s, restore(1, 1, 200), Ok(1_000)),
         ] {
             let answer = step(&mut voucher, at(s), &command).map(|_| voucher.balance().get());
             assert_eq!(answer, expected, "{command:?} at {s}: {}", expected.as_ref().err().map_or("", Refusal::code));
         }
         assert_eq!(voucher.redeemed_by(payment(1)), Some(Cents::new(700)));
+    }
+
+    #[test]
+    fn what_goes_back_to_a_voucher_can_be_spent_for_a_while() {
+        let day = |days: i64| at(days * 86_400);
+        let issue = Command::Issue { amount_cents: Cents::new(1_000), valid_until: day(100), museum: None };
+        // Long before the end nothing changes; shortly before it, and after it, there is time to spend what was put back.
+        for (restored_on, valid_until) in [(5, 100), (10, 100), (99, 189), (100, 190), (400, 490)] {
+            let mut voucher = Voucher::new(VoucherId(1));
+            for (now, command) in [(at(0), &issue), (at(1), &redeem(1, 700)), (day(restored_on), &restore(1, 0, 700))] {
+                step(&mut voucher, now, command).unwrap();
+            }
+            assert_eq!(voucher.valid_until(), Some(day(valid_until)), "restored on day {restored_on}");
+            let over = Refusal::VoucherExpired { valid_until: day(valid_until) };
+            assert_eq!(voucher.decide(day(valid_until), &redeem(2, 1_000)), Err(over));
+            step(&mut voucher, day(valid_until).plus_seconds(-1), &redeem(2, 1_000)).unwrap();
+        }
     }
 
     #[test]
@@ -416,7 +452,7 @@ mod tests {
         over.apply(&over.record(at(1), None, vec![taken]));
         assert_eq!(over.check().map_err(|broken| broken.invariant), Err("VO-1"));
         let taken = Event::Redeemed(Redeemed { payment: payment(1), amount_cents: Cents::new(5) });
-        let back = |refund, cents| Event::Restored(Restored { payment: payment(1), refund, amount_cents: Cents::new(cents) });
+        let back = |refund, cents| Event::Restored(Restored { payment: payment(1), refund, amount_cents: Cents::new(cents), valid_until: at(100) });
         let more = Event::Redeemed(Redeemed { payment: payment(2), amount_cents: Cents::new(5) });
         voucher.apply(&voucher.record(at(1), None, vec![taken, more, back(0, 5), back(1, 3)]));
         assert_eq!(voucher.recount().map_err(|broken| broken.invariant), Err("VO-2"));

@@ -33,6 +33,8 @@ pub struct PaymentHead {
     pub wake_at: Option<Timestamp>,
     /// Whether its driver has something to do.
     pub has_work: bool,
+    /// Whether all of that waits for the gateway that knows positions.
+    pub awaits_gateway: bool,
     /// How many refunds are owed.
     pub owed: u32,
     /// Whether a dispute is open.
@@ -43,7 +45,8 @@ impl PaymentHead {
     /// The head of a payment as it is.
     #[must_use]
     pub fn of(payment: &Payment) -> Self {
-        let opened = payment.opened();
+        let (opened, work) = (payment.opened(), payment.work());
+        let is_position = opened.is_some_and(|opened| opened.gateway.is_position());
         Self {
             seq: payment.seq(),
             at: payment.last_at(),
@@ -51,7 +54,8 @@ impl PaymentHead {
             stage: payment.stage(),
             amount_cents: opened.map_or(Cents::ZERO, |opened| opened.amount_cents),
             wake_at: payment.wake_at(),
-            has_work: !payment.work().is_done(),
+            has_work: !work.is_done(),
+            awaits_gateway: is_position && work.is_settled() && !work.is_done(),
             owed: payment.owed(),
             is_disputed: payment.is_disputed(),
         }
@@ -124,6 +128,23 @@ impl Payments {
         self.known.lock().working.iter().copied().collect()
     }
 
+    /// Those of them that can go on without the gateway that knows positions.
+    #[must_use]
+    pub fn settling(&self) -> Vec<PaymentId> {
+        self.working_that(|head| !head.awaits_gateway)
+    }
+
+    /// Those of them that wait for it.
+    #[must_use]
+    pub fn telling(&self) -> Vec<PaymentId> {
+        self.working_that(|head| head.awaits_gateway)
+    }
+
+    fn working_that(&self, is_such: impl Fn(&PaymentHead) -> bool) -> Vec<PaymentId> {
+        let known = self.known.lock();
+        known.working.iter().copied().filter(|payment| known.heads.get(payment).is_some_and(&is_such)).collect()
+    }
+
     /// The next deadline of any payment.
     #[must_use]
     pub fn next_wake(&self) -> Option<Timestamp> {
@@ -169,7 +190,8 @@ mod tests {
     fn head(seq: u64, wake_s: Option<i64>, has_work: bool) -> PaymentHead {
         let wake_at = wake_s.map(Timestamp::from_seconds);
         let (at, stage) = (Timestamp::MIN, Stage::Pending);
-        PaymentHead { seq, at, museum: None, stage, amount_cents: Cents::ZERO, wake_at, has_work, owed: 0, is_disputed: false }
+        let (amount_cents, awaits_gateway) = (Cents::ZERO, false);
+        PaymentHead { seq, at, museum: None, stage, amount_cents, wake_at, has_work, awaits_gateway, owed: 0, is_disputed: false }
     }
 
     #[test]
@@ -179,6 +201,8 @@ mod tests {
         board.publish(two, head(1, Some(30), false));
         assert_eq!((board.next_wake(), board.working()), (Some(Timestamp::from_seconds(30)), vec![one]));
         assert_eq!(board.due(Timestamp::from_seconds(49)), [two]);
+        board.publish(two, PaymentHead { awaits_gateway: true, ..head(1, Some(30), true) });
+        assert_eq!((board.settling(), board.telling(), board.working()), (vec![one], vec![two], vec![one, two]));
         board.publish(two, head(2, None, false));
         board.publish(one, head(0, None, false));
         assert_eq!((board.heads().len(), board.head(two), board.next_wake()), (1, None, Some(Timestamp::from_seconds(50))));

@@ -37,8 +37,9 @@ impl Payments {
     async fn due(&self, asked: Asked<'_>) -> Result<Position, Fault> {
         let now = self.node.now();
         let look = move |payment: &Payment| {
-            let payable = payment.payable(now)?;
+            // What is no position is unknown here, however it stands.
             let opened = payment.opened().filter(|opened| opened.gateway.is_position()).ok_or(Refusal::UnknownPayment)?;
+            let payable = payment.payable(now)?;
             Ok(Position {
                 amount: payable.amount_cents,
                 due_at: payable.due_at,

@@ -47,7 +47,7 @@ pub struct VoucherView {
     amount_cents: i64,
     /// What is left on it, in euro cents.
     balance_cents: i64,
-    /// Until when it can be spent (RFC 3339, UTC).
+    /// Until when it can be spent (RFC 3339, UTC): as it was issued, or 90 days from when a cancelled visit's money last went back to it, whichever is later.
     valid_until: String,
     /// The museum where it can be spent; none: everywhere.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -56,11 +56,11 @@ pub struct VoucherView {
 
 async fn view(node: &Node, id: VoucherId) -> Result<VoucherView, Problem> {
     let found = node.look_voucher(id, move |voucher: &Voucher| {
-        voucher.issued().map(|issued| VoucherView {
+        voucher.issued().zip(voucher.valid_until()).map(|(issued, valid_until)| VoucherView {
             code: id.to_string(),
             amount_cents: issued.amount_cents.get(),
             balance_cents: voucher.balance().get(),
-            valid_until: issued.valid_until.to_string(),
+            valid_until: valid_until.to_string(),
             museum: issued.museum.map(|museum| museum.0),
         })
     });

@@ -43,6 +43,8 @@ use crate::time::Timestamp;
 
 /// The longest life of a payment token that counts, in seconds: four times the 30 minutes that pagoPA names (SANP, best practice for PSPs).
 pub const TOKEN_S_MAX: i64 = 7_200;
+/// Who begins to pay again within so many seconds has as much time as before: that is not written down.
+pub const ACTIVE_AGAIN_S: i64 = 60;
 /// The longest reference that is kept, in bytes.
 pub const REFERENCE_MAX: usize = 200;
 
@@ -168,7 +170,13 @@ impl Work {
     /// Whether nothing is left.
     #[must_use]
     pub const fn is_done(&self) -> bool {
-        !self.publish && self.close.is_none() && self.items.is_empty() && self.vouchers.is_empty()
+        !self.publish && self.close.is_none() && self.is_settled()
+    }
+
+    /// Whether nothing is left but what a gateway is to hear.
+    #[must_use]
+    pub const fn is_settled(&self) -> bool {
+        self.items.is_empty() && self.vouchers.is_empty()
     }
 }
 
@@ -448,6 +456,17 @@ impl Payment {
             Stage::Pending => Ok(Payable { amount_cents, due_at }),
             _ => Err(self.ended()),
         }
+    }
+
+    /// Whether somebody who begins to pay now, and may take until then, is to be noted: not if the last one may take as long, but for [`ACTIVE_AGAIN_S`]. Anybody
+    /// may ask for that as often as they like, and the journal is not to grow with it.
+    ///
+    /// # Errors
+    /// As [`Self::payable`].
+    pub fn activates(&self, now: Timestamp, until: Timestamp) -> Result<bool, Refusal> {
+        self.payable(now)?;
+        let until = until.min(self.at_least(now).plus_seconds(TOKEN_S_MAX));
+        Ok(self.active_until.is_none_or(|active| active < until.plus_seconds(-ACTIVE_AGAIN_S)))
     }
 
     /// What is left to do by itself.

@@ -94,9 +94,6 @@ impl Payment {
     pub(super) fn confirm_refund(&self, number: u32, by: PaidBackBy, reference: &str, executed_on: Date) -> Result<Vec<Event>, Refusal> {
         refer(reference)?;
         let refund = self.refund_of(number)?;
-        if self.to_voucher(refund).is_some() && !matches!(by, PaidBackBy::Voucher { .. }) {
-            return Err(Refusal::SourceNotAllowed);
-        }
         let fits = match by {
             PaidBackBy::Transfer => refund.state.is_owed(),
             PaidBackBy::Till { .. } => refund.state == RefundState::Open,
@@ -104,6 +101,9 @@ impl Payment {
         };
         if !fits {
             return Err(Refusal::RefundNotOpen);
+        }
+        if !matches!(by, PaidBackBy::Voucher { .. }) && self.to_voucher(refund).is_some() {
+            return Err(Refusal::SourceNotAllowed);
         }
         Ok(vec![Event::RefundConfirmed(RefundConfirmed { refund: number, by, reference: reference.to_owned(), executed_on })])
     }

@@ -465,6 +465,20 @@ fn it_expires_when_nobody_can_pay_any_more() {
 }
 
 #[test]
+fn who_begins_to_pay_again_at_once_is_noted_once() {
+    let mut given = Given::pending();
+    assert_eq!(given.payment.activates(at(2), at(0)), Ok(true), "the first is noted, whatever they are given");
+    given.ask(10, &Command::Activate { until: at(1_000) }).unwrap();
+    for (s, until, expected) in [(10, 1_000, false), (20, 1_010, false), (70, 1_060, false), (71, 1_061, true), (10, TOKEN_S_MAX * 2, true)] {
+        assert_eq!(given.payment.activates(at(s), at(until)), Ok(expected), "at {s} until {until}");
+    }
+    // None lives longer than it counts, and so is not noted again for being given more.
+    given.ask(10, &Command::Activate { until: at(TOKEN_S_MAX * 2) }).unwrap();
+    assert_eq!(given.payment.activates(at(70), at(TOKEN_S_MAX * 2)), Ok(false));
+    assert_eq!(given.payment.activates(at(DUE), at(DUE + 9)), Err(Refusal::PaymentExpired { due_at: at(DUE) }));
+}
+
+#[test]
 fn what_is_left_to_do_is_known_at_every_step() {
     let mut given = Given::new();
     let mut work = |s: i64, command: Command| {
@@ -496,13 +510,11 @@ fn what_is_left_to_do_is_known_at_every_step() {
     }
     let back: Vec<_> = given.payment.work().vouchers.iter().map(|(number, _, cents)| (*number, cents.get())).collect();
     assert_eq!(back, [(1, 2_400), (2, 1_200), (3, 300)]);
-    assert_eq!(given.ask(4, &export(1)), Err(Refusal::SourceNotAllowed));
-    // The voucher may have it already, though that could not be noted: nobody pays it out beside.
-    let by_till = PaidBackBy::Till { till: "desk-1".parse().unwrap(), method: DeskMethod::Cash };
-    for by in [PaidBackBy::Transfer, by_till] {
-        assert_eq!(given.ask(4, &confirm(1, by)), Err(Refusal::SourceNotAllowed));
+    for otherwise in [export(1), confirm(1, PaidBackBy::Transfer), confirm(1, till())] {
+        assert_eq!(given.ask(4, &otherwise), Err(Refusal::SourceNotAllowed), "the voucher takes it back, and nobody pays it twice");
     }
     given.ask(4, &confirm(1, PaidBackBy::Voucher { voucher })).unwrap();
+    assert_eq!(given.ask(4, &confirm(1, till())), Err(Refusal::RefundNotOpen));
     assert_eq!(given.ask(4, &confirm(2, PaidBackBy::Voucher { voucher: VoucherId(5) })), Err(Refusal::RefundNotOpen));
     // Paid at a desk: the voucher may have been redeemed in the same moment.
     let mut given = Given::of(&[(0, open(Opened { gateway: Gateway::Voucher { voucher }, ..usual() })), (1, desk("b", 3_900))]);

@@ -13,6 +13,8 @@ const LINES_MAX: usize = 16;
 const PRICE_CENTS_MAX: i64 = 1_000_000;
 /// The most holds that one record ends, so that a record stays small; the shell asks again while more are due.
 const EXPIRIES_MAX: usize = 256;
+/// A payment that would keep places for no more than so many seconds longer does not ask for it.
+const PROLONG_LEAST_S: i64 = 60;
 /// How long after places were taken a payment may keep them at most, in seconds, however many payments are tried one after the other: two hours. Somebody who
 /// has not paid by then lets others have them.
 pub const PAYMENT_KEEPS_S: i64 = 2 * 3_600;
@@ -63,6 +65,15 @@ impl Slot {
         self.on_sale(now, hold.channel)?;
         let expires_at = hold.expires_at.max(self.kept_until(hold.held_at, hold.channel, until, cause));
         Ok(vec![Event::Prolonged(Prolonged { hold: id, expires_at, cause })])
+    }
+
+    /// Whether a live hold is kept for this cause already, and being asked for so long would win nearly nothing: then it is not to be asked. Whoever pays may begin
+    /// as often as they like, and the journal is not to grow with it.
+    #[must_use]
+    pub fn is_kept(&self, now: Timestamp, id: HoldId, until: Timestamp, cause: Keeper) -> bool {
+        let Ok(hold) = self.live_hold(now, id, None) else { return false };
+        let wanted = self.kept_until(hold.held_at, hold.channel, until, cause);
+        hold.kept_for == Some(cause) && hold.expires_at >= wanted.plus_seconds(-PROLONG_LEAST_S)
     }
 
     /// Until when places that were taken at `held_at` are kept for a payment or a quote that wants them until `until`: never longer than the sales of the channel

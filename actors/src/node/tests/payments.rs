@@ -20,10 +20,15 @@ use crate::payments::{self, Cart, Gateway, GatewayError, Request, drive, receive
 struct Told {
     heard: Mutex<Vec<(&'static str, PaymentId)>>,
     answers: Mutex<VecDeque<GatewayError>>,
+    /// Whether it never answers.
+    hangs: AtomicBool,
 }
 
 impl Told {
     fn answer(&self, what: &'static str, id: PaymentId) -> BoxFuture<'_, Result<(), GatewayError>> {
+        if self.hangs.load(Ordering::Relaxed) {
+            return Box::pin(std::future::pending());
+        }
         let answer = self.answers.lock().pop_front().map_or(Ok(()), Err);
         if answer.is_ok() {
             self.heard.lock().push((what, id));
@@ -165,6 +170,7 @@ async fn balances(node: &Node) -> BTreeMap<Account, i64> {
                     let record = frame.record().unwrap();
                     lines.extend(node.look(id, move |slot| ledger::of_slot(slot, &record)).await.unwrap());
                 }
+                StreamId::Voucher(_) => lines.extend(ledger::of_voucher(&frame.record().unwrap())),
                 StreamId::Payment(id) => {
                     let record = frame.record().unwrap();
                     lines.extend(node.look_payment(id, move |payment| ledger::of_payment(payment, &record)).await.unwrap());
@@ -391,10 +397,77 @@ async fn a_voucher_pays_at_once_and_takes_back() {
     let (first, second) = (pay(1).await.unwrap(), pay(2).await.unwrap());
     assert_eq!((shop.money(first).await, shop.payment(second).await.stage()), ([0, 1_200, 0, 0], Stage::Failed { code: code("balance_too_low") }));
     shop.house.ask(60, cancel_sale(HoldId::new(tomorrow(), 1), &[])).await.unwrap();
+    let owed = async || balances(shop.node()).await.get(&Account::Vouchers).copied();
+    assert_eq!(owed().await, Some(-800), "what is left on it is owed to whoever has it");
+    // It is over when its money comes back, and can be spent for a while again.
+    shop.house.clock.set(now().plus_seconds(86_400 * 2));
     shop.settle().await;
     assert_eq!(shop.money(first).await, [0, 0, 0, 1_200]);
-    assert_eq!(shop.node().look_voucher(id, |voucher| voucher.balance().get()).await, Ok(2_000));
+    let seen = shop.node().look_voucher(id, |voucher| (voucher.balance().get(), voucher.valid_until())).await;
+    assert_eq!(seen, Ok((2_000, Some(now().plus_seconds(86_400 * 2 + voucher::RESTORED_VALID_S)))));
+    let balances = balances(shop.node()).await;
+    assert_eq!((balances.get(&Account::Vouchers), balances.values().sum::<i64>()), (Some(&-2_000), 0), "{balances:?}");
     assert!(shop.gateway.words().is_empty());
+    // Whoever has the code can spend it: nothing that is printed or listed says it.
+    let payment = shop.payment(first).await;
+    let payment::RefundState::PaidBack { reference, .. } = &payment.refunds()[0].state else { panic!("{:?}", payment.refunds()) };
+    assert_eq!(reference, &payment.receipts()[0].id);
+    assert!(reference.starts_with("voucher-") && !reference.contains(&id.to_string()) && !reference.contains("0000000003"), "{reference}");
+    shop.stop().await;
+}
+
+#[actix_rt::test]
+async fn a_hundred_who_begin_to_pay_within_a_minute_are_written_down_once() {
+    let shop = Shop::new().await;
+    let id = shop.due(1, 1).await;
+    let records = async || (shop.payment(id).await.seq(), shop.node().look(tomorrow(), Slot::seq).await.unwrap());
+    let (payment, slot) = records().await;
+    for n in 0..100 {
+        shop.house.clock.set(Timestamp::from_micros(now().as_micros() + n * 590_000));
+        payments::activate(shop.node(), id, shop.node().now().plus_seconds(payments::TOKEN_S)).await.unwrap();
+        if n == 0 {
+            assert_eq!(shop.payment(id).await.active_until(), Some(now().plus_seconds(payments::TOKEN_S)));
+        }
+    }
+    assert_eq!(records().await, (payment + 1, slot), "its hold lives as long already");
+    // Later it is one of each.
+    shop.house.clock.set(now().plus_seconds(600));
+    let until = shop.node().now().plus_seconds(payments::TOKEN_S);
+    for answer in join_all((0..100).map(|_| payments::activate(shop.node(), id, until))).await {
+        answer.unwrap();
+    }
+    assert_eq!((records().await, shop.payment(id).await.active_until()), ((payment + 2, slot + 1), Some(until)));
+    // Places that a payment has kept as long as it may are not asked for any more.
+    let last = now().plus_seconds(slot::PAYMENT_KEEPS_S);
+    payments::activate(shop.node(), id, last).await.unwrap();
+    let before = records().await;
+    payments::activate(shop.node(), id, last.plus_seconds(600)).await.unwrap();
+    assert_eq!(records().await, (before.0 + 1, before.1));
+    shop.stop().await;
+}
+
+#[actix_rt::test]
+async fn who_has_paid_gets_tickets_at_once_while_a_gateway_does_not_answer() {
+    let shop = Shop::new().await;
+    // Twenty that the gateway is still to hear of, and it has failed before. More than are resumed at once.
+    shop.gateway.answers.lock().extend(std::iter::repeat_n(GatewayError::Later("timeout".into()), 100));
+    let mut all = Vec::new();
+    for n in 1..=20 {
+        all.push(shop.due(n, 1).await);
+    }
+    shop.gateway.hangs.store(true, Ordering::Relaxed);
+    shop.house.clock.set(now().plus_seconds(1));
+    // The last in order was paid, and then the house fell; nobody drives it.
+    let id = all.into_iter().max().unwrap();
+    shop.node().payment(id, by(700), payment::Command::Receive { receipt: node_says("a", 1_200) }).await.unwrap();
+    shop.house.clock.set(now().plus_seconds(2));
+    let settled = async {
+        while !shop.payment(id).await.work().is_done() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(5), settled).await.expect("who has paid has tickets, whatever became of the others");
+    assert_eq!(shop.money(id).await, [0, 1_200, 0, 0]);
     shop.stop().await;
 }
 

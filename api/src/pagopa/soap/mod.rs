@@ -123,6 +123,11 @@ async fn done(station: &dyn Station, settings: &Settings, creditor: Option<&Cred
             due(asked, &position, None, response::verified)
         }
         Content::Get(_, details) => {
+            if details.transfer_type == Some(TransferType::Postal) && creditor.postal_iban.is_none() {
+                // Nothing is kept for who cannot pay so; what the payment itself has to say comes first.
+                station.verify(asked).await.map_err(plain)?;
+                return Err((Fault::Semantics, "transferType"));
+            }
             let position = station.get(asked, details).await.map_err(plain)?;
             due(asked, &position, details.transfer_type, |due| response::got(request.operation, due))
         }
