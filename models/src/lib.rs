@@ -1,13 +1,18 @@
 //! Models that estimate and predict: figures in, figures out. Pure: no clock, no I/O, no randomness but a seed passed in, and nothing else of ours.
 //!
-//! [`dwell`] estimates how many people are inside from what was counted at the door. `datasets` feeds it in replays, `actors` feeds it live.
+//! [`dwell`] estimates how many people are inside from what was counted at the door. [`boost`] grows trees; [`demand`] forecasts attendance with them.
+//! `datasets` feeds them in replays, `actors` feeds them live, `training` fits and judges them.
 
+pub mod boost;
+pub mod demand;
 pub mod dwell;
+pub mod ridge;
+pub mod score;
 
 use std::fmt;
 
 /// Why a model refuses what it was given. What was refused has changed nothing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ModelError {
     /// A dwell time of no or negative length, or beyond [`dwell::DWELL_S_MAX`].
     BadDwell {
@@ -26,6 +31,21 @@ pub enum ModelError {
         /// The instant that was given, in seconds.
         at_s: i64,
     },
+    /// What a model was to learn from or to answer is not of the shape or kind that it needs.
+    BadInput {
+        /// What is wrong, where.
+        problem: String,
+    },
+    /// Bytes that are no model, or not the one that was asked for.
+    BadArtifact {
+        /// What is wrong.
+        problem: String,
+    },
+    /// The boosting library refused.
+    Boosting {
+        /// What it said.
+        problem: String,
+    },
 }
 
 impl fmt::Display for ModelError {
@@ -34,6 +54,9 @@ impl fmt::Display for ModelError {
             Self::BadDwell { dwell_s } => write!(f, "a dwell time of {dwell_s} s is not between 1 s and {} s", dwell::DWELL_S_MAX),
             Self::Repeated { at_s } => write!(f, "the count of second {at_s} was already taken"),
             Self::TimeWentBack { last_s, at_s } => write!(f, "second {at_s} is before the last count at second {last_s}"),
+            Self::BadInput { problem } => f.write_str(problem),
+            Self::BadArtifact { problem } => write!(f, "not a model that can be used: {problem}"),
+            Self::Boosting { problem } => write!(f, "boosting: {problem}"),
         }
     }
 }
