@@ -16,5 +16,8 @@ pub mod preparation;
 pub mod promotion;
 pub mod psi;
 pub mod rows;
+pub mod scorer;
+pub mod select;
+pub mod supervised;
 pub mod tails;
 pub mod trees;
