@@ -59,7 +59,7 @@ pub enum LoadError {
         /// The line, from 1; the header is the first.
         line: u64,
         /// Which column.
-        column: &'static str,
+        column: String,
         /// What is wrong with it.
         problem: String,
     },

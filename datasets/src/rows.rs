@@ -58,7 +58,7 @@ impl<'a> Row<'a> {
     /// The error that names this row and a column.
     #[must_use]
     pub fn wrong(&self, column: usize, problem: impl Into<String>) -> LoadError {
-        LoadError::Value { file: self.file.to_owned(), line: self.line, column: self.columns[column], problem: problem.into() }
+        LoadError::Value { file: self.file.to_owned(), line: self.line, column: self.columns[column].to_owned(), problem: problem.into() }
     }
 }
 

@@ -382,7 +382,7 @@ mod tests {
         assert!(found.iter().zip(&golden).all(|(found, (_, golden))| near(found, golden)), "{found:?} is not {golden:?}");
     }
 
-    const GOLDEN_QUANTILES: [f32; 9] = [0.31177366, 0.32583308, 1.3726884, 1.3050247, 2.3909202, 2.539971, 0.7319886, 1.1487187, 1.6822448]; 9];
+    const GOLDEN_QUANTILES: [f32; 9] = [0.31177366, 0.32583308, 1.3726884, 1.3050247, 2.3909202, 2.539971, 0.7319886, 1.1487187, 1.6822448];
     const GOLDEN_SQUARED: [f32; 3] = [0.0; 3];
     const GOLDEN_POISSON: [f32; 3] = [0.0; 3];
 

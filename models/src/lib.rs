@@ -3,9 +3,16 @@
 //! [`dwell`] estimates how many people are inside from what was counted at the door. [`boost`] grows trees; [`demand`] forecasts attendance with them.
 //! `datasets` feeds them in replays, `actors` feeds them live, `training` fits and judges them.
 
+pub mod artifact;
 pub mod boost;
+pub mod cancellation;
 pub mod demand;
+pub mod discrimination;
 pub mod dwell;
+pub mod ensemble;
+pub mod feature_list;
+pub mod fraud;
+pub mod logistic;
 pub mod ridge;
 pub mod score;
 
@@ -36,16 +43,28 @@ pub enum ModelError {
         /// What is wrong, where.
         problem: String,
     },
-    /// Bytes that are no model, or not the one that was asked for.
-    BadArtifact {
-        /// What is wrong.
-        problem: String,
-    },
     /// The boosting library refused.
     Boosting {
         /// What it said.
         problem: String,
     },
+    /// Data of a shape that the model cannot take.
+    BadShape {
+        /// What would be needed.
+        what: &'static str,
+    },
+    /// A fit that came to nothing.
+    Unfit {
+        /// Why.
+        why: &'static str,
+    },
+    /// Bytes that are no model, or not the one that was asked for.
+    BadArtifact {
+        /// What is wrong.
+        problem: String,
+    },
+    /// A model that expects other features, or the same in another order, than it is fed.
+    OtherFeatures,
 }
 
 impl fmt::Display for ModelError {
@@ -55,8 +74,11 @@ impl fmt::Display for ModelError {
             Self::Repeated { at_s } => write!(f, "the count of second {at_s} was already taken"),
             Self::TimeWentBack { last_s, at_s } => write!(f, "second {at_s} is before the last count at second {last_s}"),
             Self::BadInput { problem } => f.write_str(problem),
-            Self::BadArtifact { problem } => write!(f, "not a model that can be used: {problem}"),
             Self::Boosting { problem } => write!(f, "boosting: {problem}"),
+            Self::BadShape { what } => write!(f, "the model needs {what}"),
+            Self::Unfit { why } => write!(f, "the model could not be fitted: {why}"),
+            Self::BadArtifact { problem } => write!(f, "not a model that can be used: {problem}"),
+            Self::OtherFeatures => write!(f, "the model expects other features than it would be fed"),
         }
     }
 }

@@ -1,8 +1,9 @@
 //! Fits models on data files, judges them by stated protocols and writes artifacts. Reached through the one binary: `tornello train` and `tornello evaluate`.
 //!
 //! It reads what [`tornello_datasets`] loads and calls what [`tornello_models`] can; it knows nothing of slots, sales or HTTP. [`evaluate`] runs a protocol
-//! ([`protocols`]) and answers with a [`report::Report`].
+//! ([`protocols`]) and answers with a [`report::Report`]; [`demand`] makes artifacts.
 
+pub mod demand;
 pub mod progress;
 pub mod protocols;
 pub mod report;
