@@ -3,6 +3,7 @@
 //! [`dwell`] estimates how many people are inside from what was counted at the door. `datasets` feeds it in replays, `actors` feeds it live.
 
 pub mod dwell;
+pub mod fraud;
 
 use std::fmt;
 
