@@ -22,6 +22,7 @@ pub mod payments;
 pub mod people;
 pub mod quotes;
 pub mod registry;
+pub mod rooms;
 pub mod sensors;
 pub mod signing;
 mod sqlite;

@@ -42,6 +42,7 @@ use crate::payments::{self, Gateway, Paying, Payments};
 use crate::people::{MasterKey, People, PeopleError, Pseudonymiser};
 use crate::quotes::{self, Quotes, Quoting};
 use crate::registry::Registry;
+use crate::rooms::Rooms;
 use crate::sensors::{Occupancy, Reading, Rejected, Sensors};
 use crate::signing::{SigningError, SigningKeys};
 use crate::start::{self, Boards, Checked, Memory};
@@ -197,6 +198,7 @@ pub struct Node {
     grants: Grants,
     gates: Gates,
     scoring: Arc<Scoring>,
+    rooms: Rooms,
     nearby: Nearby,
     driving: Driving,
     threads: Arc<Threads>,
@@ -286,7 +288,8 @@ impl Node {
 
         let scoring = Scoring::prepare(settings.scoring, files.is_some().then_some(settings.data.as_path())).map_err(StartError::Thread)?;
         let tap = Some(scoring.tap.clone());
-        let (queue, thread) = writer::start(Arc::clone(&journal), started.head, Arc::clone(&clock), settings.limits, tap).map_err(StartError::Thread)?;
+        let (queue, thread) =
+            writer::start(Arc::clone(&journal), started.head, Arc::clone(&clock), settings.limits, tap).map_err(StartError::Thread)?;
         let (committed, health) = (queue.committed(), queue.health());
         let (scoring, scored) = scoring.follow(Arc::clone(&journal), started.head, committed.clone());
         let threads = Arc::new(Threads::start(settings.arbiters));
@@ -339,6 +342,7 @@ impl Node {
             grants: Grants::default(),
             gates: Gates::default(),
             scoring,
+            rooms: Rooms::default(),
             nearby: Nearby::default(),
             driving: Driving::default(),
             threads,
@@ -570,6 +574,11 @@ impl Node {
         &self.scoring
     }
 
+    /// Who has come to waiting rooms.
+    pub(crate) const fn rooms(&self) -> &Rooms {
+        &self.rooms
+    }
+
     /// Takes a reading in; answers the estimate when the slots that it concerns have written down what follows for them. A slot that refuses a reading keeps its
     /// last one.
     pub async fn read(&self, reading: Reading, who: KeyId) -> Result<Occupancy, Rejected> {
@@ -694,6 +703,7 @@ impl Node {
         self.account_owners.retire_idle().await;
         self.board.forget(self.clock.now().plus_seconds(-FORGET_AFTER_S));
         self.quotes.forget(self.clock.now().plus_seconds(-FORGET_AFTER_S));
+        self.tidy_rooms();
     }
 
     /// Ends when the next deadline of anything has changed.

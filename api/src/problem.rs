@@ -450,7 +450,10 @@ impl From<museum::Refusal> for Problem {
             | museum::Refusal::InvalidPlan(_)
             | museum::Refusal::InvalidTariff(_)
             | museum::Refusal::InvalidCeiling
+            | museum::Refusal::InvalidRoom(_)
             | museum::Refusal::InvalidGroupPolicy(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            museum::Refusal::RoomExists | museum::Refusal::TooManyRooms => StatusCode::CONFLICT,
+            museum::Refusal::UnknownRoom => StatusCode::NOT_FOUND,
         };
         let problem = Self::new(status, refusal.code(), refusal.to_string());
         match refusal {

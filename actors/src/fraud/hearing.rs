@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use tornello_engine::calendar;
 use tornello_engine::channel::Channel;
 use tornello_engine::envelope::{Digest, Envelope, PartyKind};
-use tornello_engine::ids::{HoldId, KeyId, PaymentId, SlotId};
+use tornello_engine::ids::{HoldId, KeyId, MuseumId, PaymentId, SlotId};
 use tornello_engine::record::Record;
 use tornello_engine::slot::{self, AdmissionConflict, CancelCause, ConflictReason, Line};
 use tornello_engine::tariff::Proof;
@@ -95,7 +95,8 @@ fn acting(who: KeyId, outlet: Outlet) -> Option<Taking> {
 }
 
 /// Who takes part in a command: those that the channel named, and the one who gives it.
-fn parties(envelope: &Envelope, outlet: Outlet) -> Vec<Taking> {
+#[must_use]
+pub fn parties(envelope: &Envelope, outlet: Outlet) -> Vec<Taking> {
     let mut parties = Vec::with_capacity(envelope.parties.len() + 1);
     parties.extend(envelope.parties.iter().map(|party| Taking { role: role(party.kind), id: { party.pseudonym.0 } }));
     if let Some(acting) = acting(envelope.who, outlet)
@@ -129,6 +130,21 @@ pub fn places(at: Timestamp, kind: SignalKind, channel: Channel, slot: SlotId, l
         lead_s: slot.start().micros_since(at) / MICROS_PER_S,
         minute: (i32::from(local.hour()) * 60 + i32::from(local.minute())).clamp(0, 1_439) as u16,
     }
+}
+
+/// The signal of a payment that begins.
+#[must_use]
+pub fn payment(at: Timestamp, channel: Channel, museum: MuseumId, amount_cents: i64, envelope: &Envelope) -> SignalEvent {
+    let outlet = outlet(channel);
+    let mut signal = SignalEvent::new(at.as_micros(), SignalKind::PaymentBegun, outlet, museum.0);
+    signal.parties = parties(envelope, outlet);
+    signal.cents = amount_cents;
+    signal
+}
+
+/// The envelope of what the system does by itself.
+const fn nobody() -> Envelope {
+    Envelope { who: KeyId::SYSTEM, key: Digest(0), body: Digest(0), parties: Vec::new(), assessment: None, order: None }
 }
 
 impl Hearing {
@@ -194,14 +210,7 @@ impl Hearing {
     /// The signal of places that are, or were, asked for. A sale whose command names nobody is of whoever held the places.
     #[must_use]
     pub fn asked(&self, at: Timestamp, kind: SignalKind, channel: Channel, hold: HoldId, lines: &[Line], envelope: Option<&Envelope>) -> SignalEvent {
-        let nobody = Envelope {
-            who: KeyId::SYSTEM,
-            key: Digest(0),
-            body: Digest(0),
-            parties: Vec::new(),
-            assessment: None,
-            order: None,
-        };
+        let nobody = nobody();
         let mut signal = places(at, kind, channel, hold.slot(), lines, envelope.unwrap_or(&nobody));
         if envelope.is_none_or(|envelope| envelope.parties.is_empty())
             && let Some(origin) = self.origins.get(&hold.get())
@@ -254,7 +263,8 @@ impl Hearing {
             match event {
                 payment::Event::Opened(opened) => {
                     let signal = self.payment_begun(record.at, opened, record.envelope.as_ref());
-                    let origin = Origin { outlet: signal.outlet, museum: signal.museum, parties: signal.parties.clone(), cents: signal.cents, tried: false };
+                    let origin =
+                        Origin { outlet: signal.outlet, museum: signal.museum, parties: signal.parties.clone(), cents: signal.cents, tried: false };
                     self.payments.put(payment.get(), origin);
                     signals.push(signal);
                 }
@@ -277,17 +287,13 @@ impl Hearing {
 
     /// The signal of a payment that begins: of all its holds together. If its command names nobody, it is of whoever held the places.
     fn payment_begun(&self, at: Timestamp, opened: &payment::Opened, envelope: Option<&Envelope>) -> SignalEvent {
-        let outlet = outlet(opened.channel);
-        let mut signal = SignalEvent::new(at.as_micros(), SignalKind::PaymentBegun, outlet, opened.museum.0);
-        if let Some(envelope) = envelope {
-            signal.parties = parties(envelope, outlet);
-        }
+        let nobody = nobody();
+        let mut signal = payment(at, opened.channel, opened.museum, opened.amount_cents.get(), envelope.unwrap_or(&nobody));
         if envelope.is_none_or(|envelope| envelope.parties.is_empty())
             && let Some(origin) = opened.items.first().and_then(|item| self.origins.get(&item.hold.get()))
         {
             signal.parties.clone_from(&origin.parties);
         }
-        signal.cents = opened.amount_cents.get();
         signal
     }
 

@@ -83,7 +83,10 @@ pub enum Post {
 
 enum Task {
     Score(Row),
-    Fit { rows: Vec<Row>, day: i64 },
+    Fit {
+        rows: Vec<Row>,
+        day: i64,
+    },
     /// The model that acted last acts again: its lines follow from these.
     Lines(Vec<Row>),
     /// Answers when all tasks before are done.
@@ -180,7 +183,8 @@ impl Judge {
         let acting = Arc::new(acting.with_cuts(cuts));
         let code = acting.code;
         if let (Some(shelf), Some(artifact)) = (&self.shelf, artifact) {
-            let kept = shelf.keep(&acting.id, artifact).and_then(|()| if post == Post::Champion { shelf.act(&acting.id, acting.own) } else { Ok(()) });
+            let kept =
+                shelf.keep(&acting.id, artifact).and_then(|()| if post == Post::Champion { shelf.act(&acting.id, acting.own) } else { Ok(()) });
             if let Err(error) = kept {
                 tracing::error!(%error, model = %code, "a model is at work and was not saved: after a restart another one will be");
             }
@@ -338,8 +342,11 @@ fn work(judge: &Weak<Judge>, tasks: &mpsc::Receiver<Task>) {
         match task {
             Task::Score(row) => {
                 let today = row.at_us.div_euclid(DAY_US);
-                if std::mem::replace(&mut day, today.max(day)) < today && day != i64::MIN {
-                    judge.move_cuts(&mut windows);
+                if today > day {
+                    if day != i64::MIN {
+                        judge.move_cuts(&mut windows);
+                    }
+                    day = today;
                 }
                 judge.score(&row, &mut windows);
             }

@@ -4,6 +4,7 @@
 //! [`hearing`] turns the journal into signals, [`scorers`] write the [`counters`] in the order of commits, [`judge`] keeps the models, [`fold`] is what of all
 //! this follows from the journal alone: [`fold::replay_to`] gives it again.
 
+pub mod challenge;
 pub mod counters;
 pub mod fold;
 pub mod hearing;
@@ -20,15 +21,18 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use actix::Arbiter;
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::{mpsc, oneshot, watch};
+use tornello_engine::channel::Channel;
 use tornello_engine::envelope::{Assessment, Envelope, Outcome};
-use tornello_engine::ids::{Code, HoldId};
+use tornello_engine::ids::{Code, HoldId, MuseumId};
 use tornello_engine::slot::Line;
 use tornello_engine::time::Timestamp;
 use tornello_models::fraud::budget::{Alert, Budget};
 use tornello_models::fraud::explain::Cause;
 use tornello_models::fraud::rules::{Action, Fired, RuleSet};
-use tornello_models::fraud::signals::{FEATURES, FeatureVector, SignalEvent, SignalKind, Taking, features};
+use tornello_models::fraud::signals::{FEATURES, FeatureVector, features};
+pub use tornello_models::fraud::signals::{SignalEvent, SignalKind, Taking};
 
+use self::challenge::Challenges;
 use self::counters::Counters;
 use self::judge::Judge;
 use self::recent::Recent;
@@ -64,6 +68,14 @@ pub struct Rules {
     pub version: u32,
     /// The rules.
     pub set: RuleSet,
+}
+
+impl Rules {
+    /// What is the matter when a rule fires, in Italian and English; empty if there is no such rule.
+    #[must_use]
+    pub fn sentence(&self, name: &str) -> (String, String) {
+        self.set.rules().find(|rule| rule.name == name).map(|rule| (rule.it.clone(), rule.en.clone())).unwrap_or_default()
+    }
 }
 
 /// How the scorers are.
@@ -112,6 +124,7 @@ pub struct Scoring {
     rules: RwLock<Arc<Rules>>,
     counts: Counts,
     held: Mutex<Recent<u128, Arc<Held>>>,
+    challenges: Challenges,
     threads: Vec<Arbiter>,
     no_model: Code,
 }
@@ -119,6 +132,8 @@ pub struct Scoring {
 /// What is remembered of a hold.
 #[derive(Debug)]
 pub struct Held {
+    /// Through which channel.
+    pub channel: Channel,
     /// Its places.
     pub lines: Vec<Line>,
     /// Who took part.
@@ -151,6 +166,7 @@ impl Scoring {
             rules: RwLock::new(Arc::new(Rules { version: 0, set: RuleSet::hard_defaults() })),
             counts: Counts::default(),
             held: Mutex::new(Recent::new(HOLDS)),
+            challenges: Challenges::new()?,
             threads: (0..threads).map(|_| Arbiter::new()).collect(),
             no_model: NO_MODEL.parse().map_err(std::io::Error::other)?,
         };
@@ -197,20 +213,12 @@ impl Scoring {
         Some(Judged { model: acting.code, score, reasons, outcome })
     }
 
-    fn said(
-        &self,
-        signal: &SignalEvent,
-        features: &FeatureVector,
-        position: u64,
-        rules: &Rules,
-        fired: Fired,
-        judged: Option<Judged>,
-    ) -> Assessment {
+    fn said(&self, signal: &SignalEvent, features: &FeatureVector, position: u64, rules: &Rules, fired: Fired, judged: Option<Judged>) -> Assessment {
         let names: Vec<Code> = fired.places().filter_map(|place| rules.set.rules().nth(place)?.name.parse().ok()).collect();
         let (by_rules, floor) = match fired.action {
             None => (Outcome::Allow, 0),
-            Some(Action::Review) => (Outcome::Review, 60),
-            Some(Action::StepUp) => (Outcome::StepUp, 70),
+            Some(Action::StepUp) => (Outcome::StepUp, 60),
+            Some(Action::Review) => (Outcome::Review, 70),
             Some(Action::Block) => (Outcome::Block, 100),
         };
         if judged.is_none() {
@@ -237,8 +245,8 @@ impl Scoring {
     }
 
     /// Remembers a hold: when it is bought its places need not be asked for.
-    pub fn remember(&self, hold: HoldId, lines: &[Line], parties: Vec<Taking>) {
-        self.held.lock().put(hold.get(), Arc::new(Held { lines: lines.to_vec(), parties }));
+    pub fn remember(&self, hold: HoldId, channel: Channel, lines: &[Line], parties: Vec<Taking>) {
+        self.held.lock().put(hold.get(), Arc::new(Held { channel, lines: lines.to_vec(), parties }));
     }
 
     /// What is remembered of a hold.
@@ -256,6 +264,12 @@ impl Scoring {
     #[must_use]
     pub fn rules(&self) -> Arc<Rules> {
         Arc::clone(&self.rules.read())
+    }
+
+    /// The puzzles that are given as a step-up.
+    #[must_use]
+    pub const fn challenges(&self) -> &Challenges {
+        &self.challenges
     }
 
     /// The models.
@@ -324,6 +338,35 @@ impl Prepared {
 
 /// The signal of a command for places.
 #[must_use]
-pub fn signal_of(at: Timestamp, kind: SignalKind, channel: tornello_engine::channel::Channel, hold: HoldId, lines: &[Line], envelope: &Envelope) -> SignalEvent {
+pub fn signal_of(at: Timestamp, kind: SignalKind, channel: Channel, hold: HoldId, lines: &[Line], envelope: &Envelope) -> SignalEvent {
     hearing::places(at, kind, channel, hold.slot(), lines, envelope)
+}
+
+/// The signal of a command that makes a sale of a hold, or pays for it: of whoever held the places, if the command names nobody.
+#[must_use]
+pub fn signal_of_held(at: Timestamp, kind: SignalKind, hold: HoldId, held: &Held, envelope: &Envelope) -> SignalEvent {
+    let mut signal = signal_of(at, kind, held.channel, hold, &held.lines, envelope);
+    if envelope.parties.is_empty() {
+        signal.parties.clone_from(&held.parties);
+    }
+    signal
+}
+
+/// The signal of a payment that begins, as it is found in the journal later.
+#[must_use]
+pub fn signal_of_payment(
+    at: Timestamp,
+    channel: Channel,
+    museum: MuseumId,
+    amount_cents: i64,
+    envelope: &Envelope,
+    held: Option<&Held>,
+) -> SignalEvent {
+    let mut signal = hearing::payment(at, channel, museum, amount_cents, envelope);
+    if envelope.parties.is_empty()
+        && let Some(held) = held
+    {
+        signal.parties.clone_from(&held.parties);
+    }
+    signal
 }

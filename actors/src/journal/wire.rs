@@ -239,6 +239,9 @@ wire!(museum::Event {
     3 1 TariffSet(museum::TariffSet),
     4 1 CeilingSet(museum::CeilingSet),
     5 1 GroupPolicySet(museum::GroupPolicySet),
+    6 1 RoomAnnounced(museum::RoomAnnounced),
+    7 1 RoomWithdrawn(museum::RoomWithdrawn),
+    8 1 RoomCounted(museum::RoomCounted),
 });
 
 wire!(payment::Event {

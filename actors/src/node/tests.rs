@@ -1,10 +1,12 @@
 //! A whole node on a manual clock: what callers are promised when things go well, and when the journal fails, stalls, lies or is damaged. Gates while the journal
 //! does not write, moves between slots, payments and quotes have files of their own.
 
+mod fraud;
 mod gates;
 mod moves;
 mod payments;
 mod quotes;
+mod rooms;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};

@@ -29,6 +29,7 @@ pub mod tickets;
 pub mod tills;
 pub mod vouchers;
 pub mod waiting;
+pub mod waiting_rooms;
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -98,6 +99,8 @@ fn v1(routes: &mut ServiceConfig<'_>) {
     routes.service(live::follow);
     routes.service(manifests::get).service(scans::merge).service(scans::conflicts);
     routes.service(waiting::join).service(waiting::list).service(waiting::get).service(waiting::leave);
+    routes.service(waiting_rooms::join).service(waiting_rooms::place);
+    routes.service(waiting_rooms::announce).service(waiting_rooms::list).service(waiting_rooms::withdraw);
     routes.service(moves::to_slot).service(moves::rename);
     routes.service(payments::create).service(payments::list).service(payments::export).service(payments::get);
     routes.service(payment_files::notice_file).service(payment_files::receipt_file);
