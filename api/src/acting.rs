@@ -10,13 +10,15 @@ use actix_web::dev::Payload;
 use actix_web::http::StatusCode;
 use actix_web::{FromRequest, HttpRequest};
 use serde::Serialize;
+use tornello_actors::digest::digest;
+use tornello_actors::failure::Failure;
 use tornello_actors::fraud::challenge::{BITS, BadProof};
 use tornello_actors::fraud::{Held, hearing, signal_of, signal_of_held, signal_of_payment};
 use tornello_actors::fraud::{SignalEvent, SignalKind, Taking};
 use tornello_actors::node::Node;
 use tornello_engine::attempts::{self, Attempt, Ending};
 use tornello_engine::channel::Channel;
-use tornello_engine::envelope::{Assessment, Envelope, Outcome};
+use tornello_engine::envelope::{Assessment, Envelope, Outcome, Party};
 use tornello_engine::ids::{AttemptId, HoldId, MuseumId};
 use tornello_engine::money::Cents;
 use tornello_engine::slot::{Line, people, total};
@@ -26,6 +28,8 @@ use crate::request::random;
 
 /// The header with a solved challenge.
 pub const PROOF: &str = "Step-Up-Proof";
+/// How many parties of an attempt are kept.
+const ATTEMPT_PARTIES: usize = 8;
 /// A score from which on a challenge costs twice as much, and four times.
 const HARDER: [u8; 2] = [80, 95];
 
@@ -211,24 +215,42 @@ async fn blocked(node: &Node, envelope: &Envelope, asked: Asked<'_>) -> Problem 
         .with("appeal", appeal.to_string())
 }
 
-/// Writes an attempt down. A journal that does not write must not turn a refusal into a pass, nor into another error: the code is given all the same.
+/// Writes an attempt down, and answers with the code of an appeal: that of the first time, if the same request was refused before. A journal that does not write
+/// must not turn a refusal into a pass, nor into another error: a code is given all the same.
 async fn note(node: &Node, envelope: &Envelope, asked: Asked<'_>, ending: Ending) -> AttemptId {
-    let at = node.now();
+    let id = node.new_attempt(random());
+    let parties: Vec<Party> = envelope.parties.iter().take(ATTEMPT_PARTIES).copied().collect();
+    let acting = parties.first().copied();
     let attempt = Attempt {
-        id: AttemptId::new(attempts::day_of(at), random()),
-        at,
+        id,
+        at: node.now(),
         channel: asked.channel,
         museum: asked.hold.slot().museum(),
         slot: Some(asked.hold.slot()),
         people: people(asked.lines),
         amount_cents: total(asked.lines),
-        parties: envelope.parties.iter().take(attempts::PARTIES_MAX).copied().collect(),
+        parties,
         assessment: envelope.assessment.as_deref().cloned(),
         ending,
     };
-    let id = attempt.id;
-    if let Err(failure) = node.note_attempt(envelope, attempt).await {
-        tracing::warn!(%failure, attempt = %id, "an attempt was not written down");
+    let key = digest(&[b"attempt", &{ envelope.key.0 }.to_be_bytes(), &{ envelope.body.0 }.to_be_bytes(), &[ending as u8]]);
+    let own = Envelope { key, body: key, assessment: None, ..envelope.clone() };
+    match node.attempt(own.clone(), attempt).await {
+        Ok(record) => {
+            record.events.iter().find_map(|event| if let attempts::Event::Noted(noted) = event { Some(noted.id) } else { None }).unwrap_or(id)
+        }
+        Err(Failure::Refused(attempts::Refusal::AttemptsFull)) => {
+            // Of this party as many are kept as may be: more are counted, and nothing depends on it.
+            if let Some(more) = node.scoring().beyond(acting)
+                && let Err(failure) = node.count_attempts(id.day(), own, acting, more).await
+            {
+                tracing::debug!(%failure, "an attempt was not counted");
+            }
+            id
+        }
+        Err(failure) => {
+            tracing::warn!(%failure, attempt = %id, "an attempt was not written down");
+            id
+        }
     }
-    id
 }

@@ -261,10 +261,10 @@ pub enum Refusal {
     #[error("the waiting room is refused: {0}")]
     InvalidRoom(RoomError),
     /// There is a waiting room of that name.
-    #[error("there is a waiting room of that name: withdraw it first, or choose another name")]
+    #[error("there is a waiting room of that name")]
     RoomExists,
     /// Too many waiting rooms.
-    #[error("16 waiting rooms have not ended: withdraw one of them")]
+    #[error("16 waiting rooms of this museum have not closed")]
     TooManyRooms,
     /// There is no such waiting room.
     #[error("there is no such waiting room")]
@@ -1008,6 +1008,48 @@ mod tests {
             1 => (day, 8_u16..30).prop_map(|(day, group_max)| set_group_policy(day, group_max)),
         ];
         prop::collection::vec(command, 0..12)
+    }
+
+    /// MU-5: of each name there is one waiting room, its numbers only grow, and those that have closed make room.
+    #[test]
+    fn waiting_rooms_are_announced_counted_and_withdrawn() {
+        let room = |code: &str, opens_s: i64| Room {
+            code: code.parse().unwrap(),
+            route: None,
+            slots_from: now(),
+            slots_to: now().plus_seconds(1_000_000),
+            opens_at: now().plus_seconds(opens_s),
+            closes_at: now().plus_seconds(opens_s + 100),
+            per_minute: 10,
+            seed: [1; 32],
+            signing: [2; 32],
+        };
+        let announce = |code: &str| Command::AnnounceRoom { room: Box::new(room(code, 60)) };
+        let code: Code = "spring".parse().unwrap();
+        let count = |early, late| Command::CountRoom { code, numbers: Numbers { early, late } };
+        let (mut museum, mut records) = given(&[Command::Register { profile: profile() }, announce("spring"), count(5, 9), count(3, 10)]);
+        assert_eq!(museum.room(code).map(|known| known.numbers), Some(Numbers { early: 5, late: 10 }));
+        assert_eq!(museum.decide(now(), &announce("spring")), Err(Refusal::RoomExists));
+        let past = Command::AnnounceRoom { room: Box::new(room("x", 0)) };
+        assert_eq!(museum.decide(now(), &past), Err(Refusal::InvalidRoom(RoomError::OpensInThePast)));
+        let other = Command::WithdrawRoom { code: "autumn".parse().unwrap() };
+        assert_eq!(museum.decide(now(), &other), Err(Refusal::UnknownRoom));
+        for i in 0..15 {
+            let events = museum.decide(now(), &announce(&format!("room-{i}"))).unwrap();
+            let record = museum.record(now(), None, events);
+            museum.apply(&record);
+            museum.check().unwrap();
+            records.push(record);
+        }
+        assert_eq!(museum.decide(now(), &announce("one-more")), Err(Refusal::TooManyRooms));
+        let later = now().plus_seconds(1_000);
+        let again = Command::AnnounceRoom { room: Box::new(room("spring", 2_000)) };
+        let record = museum.record(later, None, museum.decide(later, &again).unwrap());
+        museum.apply(&record);
+        records.push(record);
+        assert_eq!((museum.rooms().len(), museum.room(code).map(|known| known.numbers)), (1, Some(Numbers::default())));
+        museum.recount().unwrap();
+        assert_eq!(Museum::replay(ID, &records), museum);
     }
 
     proptest! {

@@ -22,7 +22,7 @@ use actix::Arbiter;
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::{mpsc, oneshot, watch};
 use tornello_engine::channel::Channel;
-use tornello_engine::envelope::{Assessment, Envelope, Outcome};
+use tornello_engine::envelope::{Assessment, Envelope, Outcome, Party};
 use tornello_engine::ids::{Code, HoldId, MuseumId};
 use tornello_engine::slot::Line;
 use tornello_engine::time::Timestamp;
@@ -43,6 +43,10 @@ use crate::journal::{Batch, Head, Journal};
 
 /// The model's name in an assessment that none took part in.
 const NO_MODEL: &str = "none";
+/// Of so many parties attempts beyond those that are kept are counted before it is written down.
+const BEYOND: usize = 4_096;
+/// So many of one party are written down at once.
+const BEYOND_AT_ONCE: u32 = 100;
 /// Of so many holds the places are remembered, to be assessed again when they are bought.
 const HOLDS: usize = 65_536;
 
@@ -125,6 +129,8 @@ pub struct Scoring {
     counts: Counts,
     held: Mutex<Recent<u128, Arc<Held>>>,
     challenges: Challenges,
+    /// Attempts beyond those that are kept, not yet counted in the journal.
+    beyond: Mutex<Recent<Option<Party>, u32>>,
     threads: Vec<Arbiter>,
     no_model: Code,
 }
@@ -167,6 +173,7 @@ impl Scoring {
             counts: Counts::default(),
             held: Mutex::new(Recent::new(HOLDS)),
             challenges: Challenges::new()?,
+            beyond: Mutex::new(Recent::new(BEYOND)),
             threads: (0..threads).map(|_| Arbiter::new()).collect(),
             no_model: NO_MODEL.parse().map_err(std::io::Error::other)?,
         };
@@ -264,6 +271,19 @@ impl Scoring {
     #[must_use]
     pub fn rules(&self) -> Arc<Rules> {
         Arc::clone(&self.rules.read())
+    }
+
+    /// Counts an attempt beyond those that are kept of a party; answers with how many are to be written down now, if it is time. Those that it is not time for are
+    /// forgotten with the process: they would cost a flush each, and change nothing.
+    #[must_use]
+    pub fn beyond(&self, acting: Option<Party>) -> Option<u32> {
+        let mut beyond = self.beyond.lock();
+        let count = beyond.take(&acting).unwrap_or(0) + 1;
+        if count >= BEYOND_AT_ONCE {
+            return Some(count);
+        }
+        beyond.put(acting, count);
+        None
     }
 
     /// The puzzles that are given as a step-up.
