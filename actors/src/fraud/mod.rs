@@ -23,7 +23,7 @@ use parking_lot::{Mutex, RwLock};
 use tokio::sync::{mpsc, oneshot, watch};
 use tornello_engine::channel::Channel;
 use tornello_engine::envelope::{Assessment, Envelope, Outcome, Party};
-use tornello_engine::ids::{Code, HoldId, MuseumId};
+use tornello_engine::ids::{Code, HoldId, MuseumId, PaymentId};
 use tornello_engine::slot::Line;
 use tornello_engine::time::Timestamp;
 use tornello_models::fraud::budget::{Alert, Budget};
@@ -128,6 +128,7 @@ pub struct Scoring {
     rules: RwLock<Arc<Rules>>,
     counts: Counts,
     held: Mutex<Recent<u128, Arc<Held>>>,
+    paid: Mutex<Recent<u64, Box<Assessment>>>,
     challenges: Challenges,
     /// Attempts beyond those that are kept, not yet counted in the journal.
     beyond: Mutex<Recent<Option<Party>, u32>>,
@@ -172,6 +173,7 @@ impl Scoring {
             rules: RwLock::new(Arc::new(Rules { version: 0, set: RuleSet::hard_defaults() })),
             counts: Counts::default(),
             held: Mutex::new(Recent::new(HOLDS)),
+            paid: Mutex::new(Recent::new(HOLDS)),
             challenges: Challenges::new()?,
             beyond: Mutex::new(Recent::new(BEYOND)),
             threads: (0..threads).map(|_| Arbiter::new()).collect(),
@@ -260,6 +262,17 @@ impl Scoring {
     #[must_use]
     pub fn held(&self, hold: HoldId) -> Option<Arc<Held>> {
         self.held.lock().get(&hold.get()).cloned()
+    }
+
+    /// Remembers what was said of a payment: its sales are made later, and carry it.
+    pub fn remember_payment(&self, payment: PaymentId, assessment: &Assessment) {
+        self.paid.lock().put(payment.get(), Box::new(assessment.clone()));
+    }
+
+    /// What was said of a payment, if it is remembered.
+    #[must_use]
+    pub fn of_payment(&self, payment: PaymentId) -> Option<Box<Assessment>> {
+        self.paid.lock().get(&payment.get()).cloned()
     }
 
     /// Other rules hold from now on.
