@@ -555,7 +555,8 @@ async fn sell(node: &Node, id: PaymentId, opened: &Opened, number: u16, item: &I
     let contact = opened.payer;
     // A sale without a hold is of whoever asked for the payment, and of its order.
     let assessment = assessment_of(node, id).await;
-    let as_buyer = |name: &str, number: u64| Envelope { who: opened.who, order: opened.order, assessment: assessment.clone(), ..step(id, name, number) };
+    let as_buyer =
+        |name: &str, number: u64| Envelope { who: opened.who, order: opened.order, assessment: assessment.clone(), ..step(id, name, number) };
     // What was amended behind the payment's back is not what was paid for. What was sold anew before stays so, whatever has become of the hold since.
     let (hold, lines, of_it) = (item.hold, item.lines.clone(), settlement.clone());
     let look = move |slot: &Slot| {

@@ -13,7 +13,7 @@ use serde::Serialize;
 use tornello_actors::digest::digest;
 use tornello_actors::failure::Failure;
 use tornello_actors::fraud::challenge::{BITS, BadProof};
-use tornello_actors::fraud::{Held, hearing, signal_of, signal_of_held, signal_of_payment};
+use tornello_actors::fraud::{Held, hearing, signal_of, signal_of_held, signal_of_payment, signal_of_return};
 use tornello_actors::fraud::{SignalEvent, SignalKind, Taking};
 use tornello_actors::node::Node;
 use tornello_engine::attempts::{self, Attempt, Ending};
@@ -126,11 +126,8 @@ pub async fn weigh_return(
     channel: Channel,
     tickets: usize,
 ) -> Result<(), Problem> {
-    let mut signal = signal_of(node.now(), kind, channel, sale, &[], envelope);
-    signal.people = u32::try_from(tickets).unwrap_or(u32::MAX);
-    if let Some(held) = node.scoring().held(sale) {
-        signal.parties.extend(held.parties.iter().copied());
-    }
+    let people = u32::try_from(tickets).unwrap_or(u32::MAX);
+    let signal = signal_of_return(node.now(), kind, channel, sale, people, envelope, node.scoring().held(sale).as_deref());
     let asked = Asked { kind, channel, hold: sale, lines: &[], named: true };
     weigh_signal(node, envelope, &signal, asked, &Proof::default()).await
 }

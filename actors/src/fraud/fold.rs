@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
-use tornello_models::fraud::signals::{FeatureVector, Outlet, SignalEvent, SignalKind, features};
+use tornello_models::fraud::signals::{FeatureVector, Outlet, Role, SignalEvent, SignalKind, Taking, features};
 
 use super::counters::{Counters, SHARDS};
 use super::hearing::Hearing;
@@ -38,6 +38,17 @@ pub struct Fold {
     seen: u64,
 }
 
+/// Whether models have something to say of it: what somebody asks for or gives back. Of a command that names nobody there is nothing to know but its size.
+#[must_use]
+pub fn is_judged(signal: &SignalEvent) -> bool {
+    let named = |taking: &Taking| !matches!(taking.role, Role::Operator | Role::Kiosk);
+    match signal.kind {
+        SignalKind::Held | SignalKind::Waited | SignalKind::Sold { .. } | SignalKind::PaymentBegun => signal.parties.iter().any(named),
+        SignalKind::Refunded | SignalKind::Voided => !signal.parties.is_empty(),
+        _ => false,
+    }
+}
+
 /// What one batch said.
 #[derive(Debug, Default)]
 pub struct Heard {
@@ -53,7 +64,7 @@ impl Fold {
         let signals = self.hearing.take(batch)?;
         let mut rows = Vec::new();
         for signal in &signals {
-            if matches!(signal.kind, SignalKind::Held | SignalKind::Sold { .. } | SignalKind::PaymentBegun) && !signal.parties.is_empty() {
+            if is_judged(signal) {
                 let known = counters.known(&signal.parties).map(|(_, known)| known).unwrap_or_default();
                 rows.push(Row { at_us: signal.at_us, outlet: signal.outlet, features: features(&known, signal).to_vec() });
             }

@@ -241,7 +241,7 @@ impl Hearing {
             signal.parties.push(operator);
         }
         signal.people = cancelled.tickets.len() as u32;
-        signal.cents = cancelled.refund_cents.get();
+        signal.cents = 0;
         signals.push(signal);
     }
 

@@ -29,7 +29,7 @@ use tornello_engine::time::Timestamp;
 use tornello_models::fraud::budget::{Alert, Budget};
 use tornello_models::fraud::explain::Cause;
 use tornello_models::fraud::rules::{Action, Fired, RuleSet};
-use tornello_models::fraud::signals::{FEATURES, FeatureVector, features};
+use tornello_models::fraud::signals::{FEATURES, FeatureVector, Outlet, Role, features};
 pub use tornello_models::fraud::signals::{SignalEvent, SignalKind, Taking};
 
 use self::challenge::Challenges;
@@ -193,7 +193,7 @@ impl Scoring {
         let features = features(&known, signal);
         let rules = Arc::clone(&self.rules.read());
         let fired = rules.set.ask(&features, signal.outlet, signal.museum);
-        let judged = if self.progress.is_caught_up(&self.counters) { self.judged(signal, &features) } else { None };
+        let judged = if fold::is_judged(signal) && self.progress.is_caught_up(&self.counters) { self.judged(signal, &features) } else { None };
         self.said(signal, &features, position, &rules, fired, judged)
     }
 
@@ -206,9 +206,10 @@ impl Scoring {
         }
         // Which are looked at by chance is decided when they are sold, not here.
         let alert = acting.cuts[signal.outlet as usize].decide(scored.score, scored.suspect_inputs, u64::MAX);
+        let asks = signal.outlet == Outlet::Web && matches!(signal.kind, SignalKind::Held | SignalKind::Waited);
         let outcome = match alert {
-            // Only rules may refuse. Somebody who only holds places proves that he is no machine; what is sold is looked at.
-            Some(Alert::AboveCut | Alert::SuspectInput) if matches!(signal.kind, SignalKind::Held | SignalKind::Waited) => Outcome::StepUp,
+            // Only rules may refuse. Somebody who only holds places over the web proves that they are no machine; what is sold is looked at.
+            Some(Alert::AboveCut | Alert::SuspectInput) if asks => Outcome::StepUp,
             Some(Alert::AboveCut | Alert::SuspectInput) => Outcome::Review,
             Some(Alert::Random) | None => Outcome::Allow,
         };
@@ -382,6 +383,26 @@ pub fn signal_of_held(at: Timestamp, kind: SignalKind, hold: HoldId, held: &Held
     if envelope.parties.is_empty() {
         signal.parties.clone_from(&held.parties);
     }
+    signal
+}
+
+/// The signal of tickets that are given back or taken back. What comes of it in money is not known before it is decided.
+#[must_use]
+pub fn signal_of_return(
+    at: Timestamp,
+    kind: SignalKind,
+    channel: Channel,
+    sale: HoldId,
+    people: u32,
+    envelope: &Envelope,
+    held: Option<&Held>,
+) -> SignalEvent {
+    let outlet = hearing::outlet(held.map_or(channel, |held| held.channel));
+    let mut signal = SignalEvent::new(at.as_micros(), kind, outlet, sale.slot().museum().0);
+    signal.slot = sale.slot().get();
+    signal.people = people;
+    signal.parties = hearing::parties(envelope, hearing::outlet(channel));
+    signal.parties.extend(held.iter().flat_map(|held| &held.parties).filter(|taking| taking.role != Role::Operator));
     signal
 }
 

@@ -56,7 +56,8 @@ impl Shelf {
 
 /// A name within the folder and nothing else.
 fn is_name(id: &str) -> bool {
-    id.starts_with(|first: char| first.is_ascii_alphanumeric()) && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
+    id.starts_with(|first: char| first.is_ascii_alphanumeric())
+        && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
 }
 
 fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
