@@ -6,14 +6,17 @@
 
 pub mod availability;
 pub mod board;
+pub mod cases;
 pub mod clock;
 pub mod codes;
+pub mod defences;
 pub mod digest;
 pub mod failure;
 pub mod fraud;
 pub mod history;
 pub mod journal;
 pub mod keys;
+pub mod limits;
 pub mod moves;
 pub mod museums;
 pub mod node;

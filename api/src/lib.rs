@@ -13,6 +13,7 @@ pub mod openapi;
 pub mod pagopa;
 pub mod print;
 pub mod problem;
+pub mod reasons;
 pub mod replay;
 pub mod request;
 pub mod routes;

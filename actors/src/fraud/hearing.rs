@@ -4,6 +4,7 @@
 //! The same function makes the signal of a command that is about to be given, so that what was assessed is what is found in the journal.
 
 use serde::{Deserialize, Serialize};
+use tornello_engine::attempts::{self, Ending};
 use tornello_engine::calendar;
 use tornello_engine::channel::Channel;
 use tornello_engine::envelope::{Digest, Envelope, PartyKind};
@@ -156,6 +157,7 @@ impl Hearing {
             match frame.stream {
                 StreamId::Slot(slot) => self.slot(slot, &frame.record()?, &mut signals),
                 StreamId::Payment(payment) => self.payment(payment, &frame.record()?, &mut signals),
+                StreamId::Attempts(_) => Self::attempts(&frame.record()?, &mut signals),
                 StreamId::Till(till) => self.till(till.0, &frame.record()?, &mut signals),
                 _ => {}
             }
@@ -295,6 +297,21 @@ impl Hearing {
             signal.parties.clone_from(&origin.parties);
         }
         signal
+    }
+
+    fn attempts(record: &Record<attempts::Event>, signals: &mut Vec<SignalEvent>) {
+        for event in &record.events {
+            // Who was asked for one more proof and has not given it yet may be about to.
+            if let attempts::Event::Noted(attempt) = event
+                && attempt.ending != Ending::Abandoned
+            {
+                let mut signal = SignalEvent::new(record.at.as_micros(), SignalKind::Blocked, outlet(attempt.channel), attempt.museum.0);
+                signal.slot = attempt.slot.map_or(0, SlotId::get);
+                signal.people = attempt.people;
+                signal.parties.extend(attempt.parties.iter().map(|party| Taking { role: role(party.kind), id: { party.pseudonym.0 } }));
+                signals.push(signal);
+            }
+        }
     }
 
     fn till(&mut self, till: u64, record: &Record<till::Event>, signals: &mut Vec<SignalEvent>) {

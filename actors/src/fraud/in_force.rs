@@ -82,7 +82,10 @@ impl Scoring {
         let models = defences.models(ModelKind::Fraud);
         let judge = self.judge();
         let put = |model: Option<&Model>, acting: Option<Code>, post: Post| {
-            let Some(Registered { artifact, checksum, .. }) = model.map(|model| &model.registered).filter(|model| Some(model.artifact) != acting) else { return };
+            let Some(Registered { artifact, checksum, .. }) = model.map(|model| &model.registered).filter(|model| Some(model.artifact) != acting)
+            else {
+                return;
+            };
             if let Err(error) = judge.put_to_work(*artifact, *checksum, post) {
                 tracing::error!(%error, model = %artifact, ?post, "a registered fraud model cannot be put to work; what was at work goes on");
             }

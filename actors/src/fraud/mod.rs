@@ -8,6 +8,7 @@ pub mod challenge;
 pub mod counters;
 pub mod fold;
 pub mod hearing;
+pub mod in_force;
 pub mod judge;
 pub mod recent;
 mod saved;

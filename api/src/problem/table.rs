@@ -205,6 +205,12 @@ fn refusals() -> Vec<slot::Refusal> {
         R::UntilPast,
         R::HoldKept { payment: PaymentId::from_raw(0) },
         R::NotOwed,
+        R::TicketUnderReview { until: at },
+        R::NotUnderReview,
+        R::ReviewTooLate,
+        R::TooManyForBuyer { max: 0, has: 0 },
+        R::TooManyOpenHolds { max: 0 },
+        R::TooManyForDay { max: 0, has: 0 },
     ];
     let of_word = |word: &Code| [R::SlotClosed { reason: *word }, R::TicketBlocked { reason: *word }, R::NotSoldThere { category: *word }];
     all.extend(word.iter().flat_map(of_word));
@@ -278,6 +284,7 @@ pub fn all() -> Vec<Known> {
     all.extend(refusals().into_iter().map(|refusal| known(refusal.into())));
     all.extend(refusals_of_money().into_iter().map(known));
     all.extend(super::quotes::one_of_each().into_iter().map(known));
+    all.extend(super::fraud::one_of_each().into_iter().map(known));
     all.sort_by_key(|problem| problem.code);
     all.dedup_by_key(|problem| problem.code);
     all
@@ -327,6 +334,9 @@ mod tests {
             include_str!("../../../engine/src/quote/refusal.rs"),
             include_str!("../../../engine/src/account.rs"),
             include_str!("../../../engine/src/till.rs"),
+            include_str!("../../../engine/src/case/mod.rs"),
+            include_str!("../../../engine/src/fraud_rules.rs"),
+            include_str!("../../../engine/src/model_registry.rs"),
             include_str!("../../../engine/src/museum.rs"),
             include_str!("../../../engine/src/tariff.rs"),
             include_str!("../../../engine/src/ticket.rs"),

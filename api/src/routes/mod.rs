@@ -3,6 +3,7 @@
 pub mod accounts;
 pub mod availability;
 pub mod docs;
+pub mod fraud;
 pub mod gates;
 pub mod group_policy;
 pub mod health;
@@ -116,6 +117,11 @@ fn v1(routes: &mut ServiceConfig<'_>) {
     routes.service(accounts::open).service(accounts::list).service(accounts::read).service(accounts::change);
     routes.service(accounts::agree).service(accounts::settle);
     routes.service(tills::open).service(tills::list).service(tills::get).service(tills::move_cash).service(tills::close);
+    routes.service(fraud::list).service(fraud::get).service(fraud::assign).service(fraud::decide).service(fraud::undo);
+    routes.service(fraud::decide_many).service(fraud::appeal).service(fraud::report::get);
+    routes.service(fraud::rules::list).service(fraud::rules::draft).service(fraud::rules::activate).service(fraud::rules::retire);
+    routes.service(fraud::models::list).service(fraud::models::register).service(fraud::models::challenge);
+    routes.service(fraud::models::promote).service(fraud::models::retire);
     routes.service(vouchers::issue).service(vouchers::get);
 }
 
