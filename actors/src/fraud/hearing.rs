@@ -31,6 +31,9 @@ const NO_SLOT: SlotId = SlotId::from_raw(0);
 /// Nobody walks from one gate to another, and in again, sooner than that.
 const APART_S: i64 = 600;
 
+/// A signal, and the number of the hold, sale, payment or attempt that it is about; 0: of none.
+pub type Signal = (SignalEvent, u128);
+
 /// Where a hold or a payment came from.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Origin {
@@ -150,7 +153,7 @@ const fn nobody() -> Envelope {
 
 impl Hearing {
     /// The signals of a batch, in order.
-    pub fn take(&mut self, batch: &Batch) -> Result<Vec<SignalEvent>, WireError> {
+    pub fn take(&mut self, batch: &Batch) -> Result<Vec<Signal>, WireError> {
         let mut signals = Vec::new();
         for frame in wire::frames(&batch.records) {
             let frame = frame?;
@@ -165,7 +168,7 @@ impl Hearing {
         Ok(signals)
     }
 
-    fn slot(&mut self, slot: SlotId, record: &Record<slot::Event>, signals: &mut Vec<SignalEvent>) {
+    fn slot(&mut self, slot: SlotId, record: &Record<slot::Event>, signals: &mut Vec<Signal>) {
         for event in &record.events {
             match event {
                 slot::Event::Held(held) => self.begun(record, SignalKind::Held, slot, held.hold, held.channel, &held.lines, signals),
@@ -200,13 +203,13 @@ impl Hearing {
         hold: HoldId,
         channel: Channel,
         lines: &[Line],
-        signals: &mut Vec<SignalEvent>,
+        signals: &mut Vec<Signal>,
     ) {
         let signal = self.asked(record.at, kind, channel, hold, lines, record.envelope.as_ref());
         debug_assert_eq!(signal.slot, slot.get());
         let origin = Origin { outlet: signal.outlet, museum: signal.museum, parties: signal.parties.clone(), cents: signal.cents, tried: false };
         self.origins.put(hold.get(), origin);
-        signals.push(signal);
+        signals.push((signal, hold.get()));
     }
 
     /// The signal of places that are, or were, asked for. A sale whose command names nobody is of whoever held the places.
@@ -223,13 +226,13 @@ impl Hearing {
     }
 
     /// Something became of a hold.
-    fn follow(&self, record: &Record<slot::Event>, kind: SignalKind, slot: SlotId, hold: HoldId, signals: &mut Vec<SignalEvent>) {
+    fn follow(&self, record: &Record<slot::Event>, kind: SignalKind, slot: SlotId, hold: HoldId, signals: &mut Vec<Signal>) {
         if let Some(origin) = self.origins.get(&hold.get()) {
-            signals.push(of(origin, record.at, kind, slot));
+            signals.push((of(origin, record.at, kind, slot), hold.get()));
         }
     }
 
-    fn cancelled(&self, record: &Record<slot::Event>, slot: SlotId, cancelled: &slot::Cancelled, signals: &mut Vec<SignalEvent>) {
+    fn cancelled(&self, record: &Record<slot::Event>, slot: SlotId, cancelled: &slot::Cancelled, signals: &mut Vec<Signal>) {
         let origin = self.origins.get(&cancelled.sale.get());
         let at_desk = origin.is_some_and(|origin| origin.outlet == Outlet::BoxOffice);
         // What a desk sold and a desk takes back is the desk's doing, whatever cause it gives.
@@ -244,10 +247,10 @@ impl Hearing {
         }
         signal.people = cancelled.tickets.len() as u32;
         signal.cents = 0;
-        signals.push(signal);
+        signals.push((signal, cancelled.sale.get()));
     }
 
-    fn conflict(&mut self, record: &Record<slot::Event>, slot: SlotId, conflict: &AdmissionConflict, signals: &mut Vec<SignalEvent>) {
+    fn conflict(&mut self, record: &Record<slot::Event>, slot: SlotId, conflict: &AdmissionConflict, signals: &mut Vec<Signal>) {
         let kind = match conflict.reason {
             ConflictReason::TicketInside | ConflictReason::TicketUsed => {
                 let elsewhere = |(gate, at_us): &(String, i64)| {
@@ -260,7 +263,7 @@ impl Hearing {
         self.follow(record, kind, slot, conflict.ticket.sale(), signals);
     }
 
-    fn payment(&mut self, payment: PaymentId, record: &Record<payment::Event>, signals: &mut Vec<SignalEvent>) {
+    fn payment(&mut self, payment: PaymentId, record: &Record<payment::Event>, signals: &mut Vec<Signal>) {
         for event in &record.events {
             match event {
                 payment::Event::Opened(opened) => {
@@ -268,18 +271,18 @@ impl Hearing {
                     let origin =
                         Origin { outlet: signal.outlet, museum: signal.museum, parties: signal.parties.clone(), cents: signal.cents, tried: false };
                     self.payments.put(payment.get(), origin);
-                    signals.push(signal);
+                    signals.push((signal, u128::from(payment.get())));
                 }
                 payment::Event::Activated(_) => {
                     let Some(mut origin) = self.payments.take(&payment.get()) else { continue };
                     if std::mem::replace(&mut origin.tried, true) {
-                        signals.push(of(&origin, record.at, SignalKind::PaymentFailed, NO_SLOT));
+                        signals.push((of(&origin, record.at, SignalKind::PaymentFailed, NO_SLOT), u128::from(payment.get())));
                     }
                     self.payments.put(payment.get(), origin);
                 }
                 payment::Event::PublishFailed(_) | payment::Event::Cancelled(_) | payment::Event::Expired(_) => {
                     if let Some(origin) = self.payments.take(&payment.get()) {
-                        signals.push(of(&origin, record.at, SignalKind::PaymentFailed, NO_SLOT));
+                        signals.push((of(&origin, record.at, SignalKind::PaymentFailed, NO_SLOT), u128::from(payment.get())));
                     }
                 }
                 _ => {}
@@ -299,7 +302,7 @@ impl Hearing {
         signal
     }
 
-    fn attempts(record: &Record<attempts::Event>, signals: &mut Vec<SignalEvent>) {
+    fn attempts(record: &Record<attempts::Event>, signals: &mut Vec<Signal>) {
         for event in &record.events {
             // Who was asked for one more proof and has not given it yet may be about to.
             if let attempts::Event::Noted(attempt) = event
@@ -309,12 +312,12 @@ impl Hearing {
                 signal.slot = attempt.slot.map_or(0, SlotId::get);
                 signal.people = attempt.people;
                 signal.parties.extend(attempt.parties.iter().map(|party| Taking { role: role(party.kind), id: { party.pseudonym.0 } }));
-                signals.push(signal);
+                signals.push((signal, u128::from(attempt.id.get())));
             }
         }
     }
 
-    fn till(&mut self, till: u64, record: &Record<till::Event>, signals: &mut Vec<SignalEvent>) {
+    fn till(&mut self, till: u64, record: &Record<till::Event>, signals: &mut Vec<Signal>) {
         for event in &record.events {
             match event {
                 till::Event::Opened(opened) => {
@@ -327,7 +330,7 @@ impl Hearing {
                     let kind = SignalKind::TillClosed { difference_cents: closed.difference_cents.get() };
                     let mut signal = SignalEvent::new(record.at.as_micros(), kind, Outlet::BoxOffice, museum);
                     signal.parties.extend(acting(who, Outlet::BoxOffice));
-                    signals.push(signal);
+                    signals.push((signal, 0));
                 }
                 till::Event::CashMoved(_) => {}
             }

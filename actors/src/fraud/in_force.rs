@@ -43,9 +43,14 @@ pub fn rule_of(written: &WrittenRule) -> Rule {
     }
 }
 
+/// A rule alone, to be tried.
+pub fn rule_set(written: &WrittenRule) -> Result<RuleSet, BadRule> {
+    RuleSet::new(vec![rule_of(written)])
+}
+
 /// Whether a rule could be asked: for whoever drafts one.
 pub fn check_rule(written: &WrittenRule) -> Result<(), BadRule> {
-    RuleSet::new(vec![rule_of(written)]).map(drop)
+    rule_set(written).map(drop)
 }
 
 /// The rules in force, and the hard defaults whose names none of them has.

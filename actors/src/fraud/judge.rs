@@ -65,6 +65,8 @@ impl Acting {
 pub struct Pair {
     /// When the event was, in UTC microseconds.
     pub at_us: i64,
+    /// Which hold, sale or payment it is about: verdicts are about these too.
+    pub subject: u128,
     /// Through which channel.
     pub outlet: Outlet,
     /// The acting model's score, 0 to 1.
@@ -306,6 +308,7 @@ impl Judge {
         }
         pairs.push_back(Pair {
             at_us: row.at_us,
+            subject: row.subject,
             outlet: row.outlet,
             champion: champion.map(|score| score as f32),
             challenger: challenger.map(|score| score as f32),

@@ -14,6 +14,7 @@ pub mod recent;
 mod saved;
 pub mod scorers;
 pub mod shelf;
+pub mod trial;
 
 use std::path::Path;
 use std::sync::Arc;

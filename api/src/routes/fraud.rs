@@ -4,6 +4,7 @@
 pub mod models;
 pub mod report;
 pub mod rules;
+pub mod trial;
 
 use actix_web::middleware::Compress;
 use actix_web::{HttpResponse, get, post, web};

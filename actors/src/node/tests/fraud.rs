@@ -239,3 +239,29 @@ async fn figures_that_cannot_be_are_judged_all_the_same() {
     assert!(house.node().scoring().assess(&signal).reasons.len() <= 3);
     house.running.stop().await;
 }
+
+#[actix_rt::test]
+async fn a_rule_is_tried_on_what_has_happened() {
+    use tornello_models::fraud::rules::RuleSet;
+
+    use crate::fraud::trial::try_rules;
+    let house = House::new().await;
+    for n in 0..15_u64 {
+        held(&house, n, 66).await;
+        house.node().slot(tomorrow(), by(5_000 + u128::from(n)), Command::Release { hold: HoldId::new(tomorrow(), n), owner: None }).await.unwrap();
+        house.clock.set(house.node().now().plus_seconds(30));
+    }
+    held(&house, 50, 67).await;
+    // The last hold of the bot is bought: stopped would have been somebody who paid.
+    held(&house, 60, 66).await;
+    let settlement = Settlement::Desk { till: code("desk-1"), method: DeskMethod::Card, reference: "R".into() };
+    let command = Command::Sell { hold: HoldId::new(tomorrow(), 60), owner: None, settlement, contact: None };
+    house.node().slot(tomorrow(), by(9_000), command).await.unwrap();
+    let journal = Arc::clone(house.node().journal());
+    let tried = try_rules(journal.as_ref(), &RuleSet::hard_defaults(), Timestamp::MIN, 1_000).await.unwrap();
+    assert_eq!((tried.asked, tried.good), (18, 1), "{tried:?}");
+    assert!(tried.step_up >= 5 && tried.block >= 2 && tried.stopped >= 2, "{tried:?}");
+    let later = try_rules(journal.as_ref(), &RuleSet::hard_defaults(), house.node().now().plus_seconds(60), 1_000).await.unwrap();
+    assert_eq!(later.asked, 0);
+    house.running.stop().await;
+}
