@@ -116,7 +116,11 @@ impl House {
     }
 
     async fn in_folder(folder: &TempDir) -> Result<Self, StartError> {
-        let clock = Arc::new(ManualClock::new(now()));
+        Self::in_folder_at(folder, now()).await
+    }
+
+    async fn in_folder_at(folder: &TempDir, at: Timestamp) -> Result<Self, StartError> {
+        let clock = Arc::new(ManualClock::new(at));
         let running = Node::start(&Settings::new(folder.path()), Arc::clone(&clock) as _, |_| {}).await?;
         if running.node().museums().all().is_empty() {
             open_museum(running.node()).await;

@@ -106,8 +106,7 @@ async fn a_restart_takes_nobodys_place_and_gives_no_number_twice() {
     let late = join(&house, 100).await;
     let before: Vec<_> = early.iter().map(|token| place(&house, token).position).collect();
     house.running.stop().await;
-    let house = House::in_folder(&folder).await.unwrap();
-    house.clock.set(room().opens_at);
+    let house = House::in_folder_at(&folder, room().opens_at).await.unwrap();
     early.iter().for_each(|token| drop(place(&house, token)));
     let after: Vec<_> = early.iter().map(|token| place(&house, token).position).collect();
     assert_eq!(before, after);
