@@ -35,6 +35,7 @@ use crate::codes::{Codes, CodesError};
 use crate::defences::Defences;
 use crate::digest::digest;
 use crate::failure::Failure;
+use crate::fraud::{Scoring, Sizes};
 use crate::history::{self, Page, Past};
 use crate::journal::file::{self, FileJournal};
 use crate::journal::memory::MemoryJournal;
@@ -49,6 +50,7 @@ use crate::payments::{self, Gateway, Paying, Payments};
 use crate::people::{MasterKey, People, PeopleError, Pseudonymiser};
 use crate::quotes::{self, Quotes, Quoting};
 use crate::registry::Registry;
+use crate::rooms::Rooms;
 use crate::sensors::{Occupancy, Reading, Rejected, Sensors};
 use crate::signing::{SigningError, SigningKeys};
 use crate::start::{self, Boards, Checked, Memory};
@@ -90,13 +92,15 @@ pub struct Settings {
     pub limits: Limits,
     /// Starts even if the wall clock is far from the journal's last record.
     pub accept_clock: bool,
+    /// How the scorers of fraud are set up.
+    pub scoring: Sizes,
 }
 
 impl Settings {
     /// The usual settings for a data folder.
     #[must_use]
     pub fn new(data: impl Into<PathBuf>) -> Self {
-        Self { data: data.into(), arbiters: 1, limits: Limits::default(), accept_clock: false }
+        Self { data: data.into(), arbiters: 1, limits: Limits::default(), accept_clock: false, scoring: Sizes::default() }
     }
 }
 
@@ -209,6 +213,8 @@ pub struct Node {
     sensors: Sensors,
     grants: Grants,
     gates: Gates,
+    scoring: Arc<Scoring>,
+    rooms: Rooms,
     nearby: Nearby,
     driving: Driving,
     threads: Arc<Threads>,
@@ -299,13 +305,25 @@ impl Node {
         let sensors = Sensors::default();
         sensors.restore(&board, &museums);
 
-        let (queue, thread) = writer::start(Arc::clone(&journal), started.head, Arc::clone(&clock), settings.limits).map_err(StartError::Thread)?;
+        let scoring = Scoring::prepare(settings.scoring, files.is_some().then_some(settings.data.as_path())).map_err(StartError::Thread)?;
+        let tap = Some(scoring.tap.clone());
+        let (queue, thread) =
+            writer::start(Arc::clone(&journal), started.head, Arc::clone(&clock), settings.limits, tap).map_err(StartError::Thread)?;
         let (committed, health) = (queue.committed(), queue.health());
+        scoring.scoring.follow(&defences);
+        let (scoring, scored) = scoring.follow(Arc::clone(&journal), started.head, committed.clone());
         let threads = Arc::new(Threads::start(settings.arbiters));
         let streams = Arc::new(streams);
         let parts = || (Arc::clone(&threads), queue.clone(), Arc::clone(&clock));
         let (run_on, jobs, time) = parts();
-        let slots = Registry::new(run_on, jobs, time, Arc::clone(&streams) as _, Arc::new(SlotTell(Arc::clone(&board), Arc::clone(&day_limits))), Arc::clone(&streams) as _);
+        let slots = Registry::new(
+            run_on,
+            jobs,
+            time,
+            Arc::clone(&streams) as _,
+            Arc::new(SlotTell(Arc::clone(&board), Arc::clone(&day_limits))),
+            Arc::clone(&streams) as _,
+        );
         let (run_on, jobs, time) = parts();
         let museum_owners = Registry::new(run_on, jobs, time, Arc::clone(&streams) as _, Arc::clone(&museums), Arc::clone(&streams) as _);
         let (run_on, jobs, time) = parts();
@@ -331,6 +349,7 @@ impl Node {
         drop(queue);
 
         let mut ending: Vec<_> = writing.map(tokio::spawn).into_iter().collect();
+        ending.push(tokio::spawn(async move { drop(scored.await) }));
         if let Some(views) = views {
             let ended = views.follow_apart(Arc::clone(&journal), Arc::clone(&board), committed.clone()).map_err(StartError::Thread)?;
             ending.push(tokio::spawn(async move { drop(ended.await) }));
@@ -364,6 +383,8 @@ impl Node {
             sensors,
             grants: Grants::default(),
             gates: Gates::default(),
+            scoring,
+            rooms: Rooms::default(),
             nearby: Nearby::default(),
             driving: Driving::default(),
             threads,
@@ -592,12 +613,22 @@ impl Node {
 
     /// Gives a command to the rules that are asked before any model.
     pub async fn rules(&self, envelope: Envelope, command: fraud_rules::Command) -> Answer<Rules> {
-        self.rules_owner.ask(StreamId::Rules, envelope, command).await
+        let answer = self.rules_owner.ask(StreamId::Rules, envelope, command).await;
+        self.scoring.follow(&self.defences);
+        answer
     }
 
     /// Gives a command to the models of a kind.
     pub async fn models(&self, kind: ModelKind, envelope: Envelope, command: model_registry::Command) -> Answer<Models> {
         self.model_owners.ask(StreamId::Models(kind), envelope, command).await
+    }
+
+    /// Puts the fraud models to work that the registry says, now: what the node does by itself every half second.
+    pub async fn follow_models(&self) {
+        let (scoring, defences) = (Arc::clone(&self.scoring), Arc::clone(&self.defences));
+        if tokio::task::spawn_blocking(move || scoring.follow_models(&defences)).await.is_err() {
+            tracing::error!("the fraud models were not looked at");
+        }
     }
 
     /// Keeps an attempt that was blocked or given up, in the stream of its day.
@@ -675,6 +706,17 @@ impl Node {
     /// Who drives payments.
     pub(crate) const fn paying(&self) -> &Paying {
         &self.paying
+    }
+
+    /// What is said of commands before they are given.
+    #[must_use]
+    pub const fn scoring(&self) -> &Arc<Scoring> {
+        &self.scoring
+    }
+
+    /// Who has come to waiting rooms.
+    pub(crate) const fn rooms(&self) -> &Rooms {
+        &self.rooms
     }
 
     /// Takes a reading in; answers the estimate when the slots that it concerns have written down what follows for them. A slot that refuses a reading keeps its
@@ -810,6 +852,7 @@ impl Node {
         self.attempt_owners.retire_idle().await;
         self.board.forget(self.clock.now().plus_seconds(-FORGET_AFTER_S));
         self.quotes.forget(self.clock.now().plus_seconds(-FORGET_AFTER_S));
+        self.tidy_rooms();
         limits::forget(self);
     }
 
@@ -846,6 +889,7 @@ impl Node {
                 _ = look.tick() => false,
                 _ = retire.tick() => true,
             };
+            node.follow_models().await;
             if let Some(files) = &node.files {
                 if let Err(error) = files.keys.refresh().await {
                     tracing::error!(%error, "the API keys cannot be read again");
@@ -905,7 +949,7 @@ impl Running {
         }
         drop(committed);
         // Owners and registries hold the journal's queue: with the last of them the writer ends, after what was queued.
-        let threads = Arc::clone(&node.threads);
+        let (threads, scoring) = (Arc::clone(&node.threads), Arc::clone(&node.scoring));
         drop(node);
         let ended = tokio::task::spawn_blocking(move || writer.join().is_ok());
         if !matches!(tokio::time::timeout(STOP_WITHIN, ended).await, Ok(Ok(true))) {
@@ -915,6 +959,7 @@ impl Running {
         for task in ending {
             let _ = tokio::time::timeout(STOP_WITHIN, task).await;
         }
+        scoring.stop();
         if let Some(views) = views {
             views.close().await;
         }

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize, Serializer};
 
 use crate::ids::{Code, KeyId, OrderId};
+use crate::time::Timestamp;
 
 /// The first 128 bits of the SHA-256 of something: an idempotency key, a request body, a pseudonym.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
@@ -83,6 +84,8 @@ pub struct Assessment {
     pub model: Code,
     /// Version of the rules.
     pub rules_version: u32,
+    /// As of when: a little before the record, whose time is that of the decision.
+    pub at: Timestamp,
     /// The journal batch up to which the scorer had seen events.
     pub position: u64,
     /// Digest of the features that were scored.

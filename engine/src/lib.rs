@@ -28,6 +28,7 @@ pub mod plan;
 pub mod quote;
 pub mod recall;
 pub mod record;
+pub mod room;
 pub mod slot;
 pub mod spread;
 pub mod tariff;

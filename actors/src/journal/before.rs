@@ -40,7 +40,9 @@ pub(super) fn envelope_1(bytes: &[u8]) -> Option<(Option<Envelope>, &[u8])> {
     let (envelope, rest) = postcard::take_from_bytes::<Option<Envelope1>>(bytes).ok()?;
     let assessment = |before: Assessment1| {
         let Assessment1 { model, rules_version, position, features, score, reasons } = before;
-        Assessment { model, rules_version, position, features, score, reasons, outcome: Outcome::Allow, rules: Vec::new() }
+        // When it was assessed was not written: it was never said of any command either.
+        let at = Timestamp::from_micros(0);
+        Assessment { model, rules_version, at, position, features, score, reasons, outcome: Outcome::Allow, rules: Vec::new() }
     };
     let envelope = envelope.map(|before| {
         let Envelope1 { who, key, body, parties, assessment: assessed, order } = before;

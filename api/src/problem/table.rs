@@ -24,7 +24,7 @@ pub struct Known {
 }
 
 /// Problems that do not come from a refusal, or whose text there names a case.
-const OTHERS: [(&str, u16, &str, &str); 52] = [
+const OTHERS: [(&str, u16, &str, &str); 60] = [
     ("malformed", 400, "something in the request cannot be read", "The title says what; it is a fault in the program that asks."),
     (
         "idempotency_key_missing",
@@ -34,6 +34,30 @@ const OTHERS: [(&str, u16, &str, &str); 52] = [
     ),
     ("unauthorized", 401, "an API key is needed", "Send the key as a bearer token. `reason` says what is wrong with the one sent."),
     ("forbidden", 403, "this key may not do that", "`scope` names what the key's role lacks."),
+    (
+        "blocked_by_rule",
+        403,
+        "a rule against misuse does not allow this",
+        "Nothing was changed. `rules` says which, in Italian and English. If this is a mistake, appeal with the code in `appeal`.",
+    ),
+    (
+        "step_up_required",
+        403,
+        "one more proof is needed before this can be done",
+        "Find text so that the SHA-256 of `challenge:text` begins with `bits` zero bits, and repeat the request with `challenge:text` in Step-Up-Proof; \
+         or give a contact with a name, where `ways` says so.",
+    ),
+    (
+        "waiting_room",
+        403,
+        "places of this slot are held through its waiting room",
+        "Join the room named by `room`, wait for the turn, and send its `admission` in Waiting-Room-Admission, with the same buyer or device.",
+    ),
+    ("bad_waiting_room_token", 422, "the token is not of this waiting room", "Join the room, and send the `token` of the answer as it is."),
+    ("waiting_room_exists", 409, "there is a waiting room of that name", "Withdraw it first, or choose another name."),
+    ("too_many_waiting_rooms", 409, "16 waiting rooms of this museum have not closed", "Withdraw one of them."),
+    ("unknown_waiting_room", 404, "there is no such waiting room", "It was withdrawn, or has another name."),
+    ("invalid_waiting_room", 422, "the waiting room cannot be used", "The title says why."),
     ("not_found", 404, "there is no such thing here", "Or it belongs to a museum that this key is not good for."),
     ("method_not_allowed", 405, "this cannot be done to that", "`allow` names what can."),
     ("body_too_slow", 408, "the body did not come in time", "Without a key it has to be there within 15 seconds."),
@@ -360,6 +384,9 @@ mod tests {
             PriceError::GroupOnly { category: word }.into(),
             tornello_engine::museum::Refusal::InvalidCeiling.into(),
             tornello_engine::museum::Refusal::InvalidGroupPolicy(tornello_engine::quote::policy::PolicyError::Sizes).into(),
+            tornello_engine::museum::Refusal::RoomExists.into(),
+            tornello_engine::museum::Refusal::TooManyRooms.into(),
+            tornello_engine::museum::Refusal::UnknownRoom.into(),
             tornello_engine::museum::Refusal::NotRegistered.into(),
             tornello_engine::museum::Refusal::AlreadyRegistered.into(),
             tornello_engine::museum::Refusal::TooManyVersions.into(),

@@ -4,6 +4,7 @@
 pub mod models;
 pub mod report;
 pub mod rules;
+pub mod trial;
 
 use actix_web::middleware::Compress;
 use actix_web::{HttpResponse, get, post, web};
@@ -518,12 +519,7 @@ pub struct VerdictOutcomes {
     responses((status = 200, description = "What became of each", body = VerdictOutcomes), crate::openapi::Problems),
 )]
 #[post("/fraud/verdicts")]
-pub async fn decide_many(
-    node: web::Data<Node>,
-    caller: Caller,
-    key: IdempotencyKey,
-    form: web::Json<VerdictsForm>,
-) -> Result<HttpResponse, Problem> {
+pub async fn decide_many(node: web::Data<Node>, caller: Caller, key: IdempotencyKey, form: web::Json<VerdictsForm>) -> Result<HttpResponse, Problem> {
     caller.may(Scope::Investigate)?;
     if !(1..=VERDICTS_MAX).contains(&form.cases.len()) {
         return Err(Problem::invalid("cases: 1 to 100 are expected"));

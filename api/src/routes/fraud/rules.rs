@@ -2,10 +2,11 @@
 
 use actix_web::{HttpResponse, get, post, web};
 use serde::{Deserialize, Serialize};
+use tornello_actors::fraud::in_force::check_rule;
 use tornello_actors::keys::Museums;
 use tornello_actors::node::Node;
 use tornello_engine::channel::Channel;
-use tornello_engine::fraud_rules::{Action, Command, Condition, Op, Rule, Written};
+use tornello_engine::fraud_rules::{self, Action, Command, Condition, Op, Rule, Written};
 use tornello_engine::ids::{Code, MuseumId};
 use tornello_engine::text::Text;
 
@@ -140,7 +141,11 @@ pub struct RulesView {
 
 fn view(node: &Node) -> RulesView {
     let rules = node.defences().rules();
-    RulesView { version: rules.version(), in_force: rules.active().map(RuleView::from).collect(), drafts: rules.drafts().map(RuleView::from).collect() }
+    RulesView {
+        version: rules.version(),
+        in_force: rules.active().map(RuleView::from).collect(),
+        drafts: rules.drafts().map(RuleView::from).collect(),
+    }
 }
 
 /// List the fraud rules.
@@ -167,6 +172,8 @@ pub async fn draft(node: web::Data<Node>, caller: Caller, key: IdempotencyKey, f
     caller.may(Scope::Investigate)?;
     let envelope = envelope(&node, &caller, &key, &["draft rule"], &*form, &[], None)?;
     let rule = Box::new(Rule::from(form.into_inner()));
+    // A rule that could not be asked would be in force and do nothing.
+    check_rule(&rule).map_err(|error| Problem::from(fraud_rules::Refusal::BadRule).detail(error.to_string()))?;
     node.rules(envelope, Command::Draft { rule, by: caller.id() }).await?;
     Ok(HttpResponse::Created().json(view(&node)))
 }
