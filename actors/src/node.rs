@@ -22,6 +22,7 @@ use tornello_engine::till::{self, Till};
 use tornello_engine::time::Timestamp;
 use tornello_engine::voucher::{self, Voucher};
 
+use crate::accounts::{self, Accounts};
 use crate::availability::{Near, Nearby};
 use crate::board::{Board, SlotHead};
 use crate::clock::{Clock, RealClock};
@@ -182,10 +183,11 @@ pub struct Node {
     order_owners: Registry<Order, Silent>,
     quote_owners: Registry<Quote, Quotes>,
     till_owners: Registry<Till, Tills>,
-    account_owners: Registry<Account, Silent>,
+    account_owners: Registry<Account, Accounts>,
     payments: Arc<Payments>,
     quotes: Arc<Quotes>,
     tills: Arc<Tills>,
+    accounts: Arc<Accounts>,
     quoting: Quoting,
     creating: Arc<Creating>,
     gateway: OnceLock<Arc<dyn Gateway>>,
@@ -268,11 +270,12 @@ impl Node {
     ) -> Result<Running, StartError> {
         let (board, museums, payments) = (Arc::new(Board::default()), Arc::new(Museums::default()), Arc::new(Payments::default()));
         let (quotes, tills, creating) = (Arc::new(Quotes::default()), Arc::new(Tills::default()), Arc::new(Creating::default()));
+        let accounts = Arc::new(Accounts::default());
         let views = files.as_ref().map(|files| files.views.clone());
         let (snapshots, writing) = views.as_ref().map(Views::snapshots).unzip();
         let runtime = tokio::runtime::Handle::current();
         let streams = Streams::new(Arc::clone(&journal), snapshots, Arc::clone(&museums), Arc::clone(&board), Arc::clone(&creating), runtime);
-        let boards = Boards { slots: &board, museums: &museums, payments: &payments, quotes: &quotes, tills: &tills };
+        let boards = Boards { slots: &board, museums: &museums, payments: &payments, quotes: &quotes, tills: &tills, accounts: &accounts };
         let started = rebuild(journal.as_ref(), views.as_ref(), &streams, boards, progress).await?;
         check_clock(&started.head, clock.now(), settings.accept_clock)?;
         board.forget(clock.now().plus_seconds(-FORGET_AFTER_S));
@@ -300,7 +303,7 @@ impl Node {
         let (run_on, jobs, time) = parts();
         let till_owners = Registry::new(run_on, jobs, time, Arc::clone(&streams) as _, Arc::clone(&tills), Arc::clone(&streams) as _);
         let (run_on, jobs, time) = parts();
-        let account_owners = Registry::new(run_on, jobs, time, Arc::clone(&streams) as _, Arc::new(Silent), streams as _);
+        let account_owners = Registry::new(run_on, jobs, time, Arc::clone(&streams) as _, Arc::clone(&accounts), streams as _);
         drop(queue);
 
         let mut ending: Vec<_> = writing.map(tokio::spawn).into_iter().collect();
@@ -323,6 +326,7 @@ impl Node {
             payments,
             quotes,
             tills,
+            accounts,
             quoting: Quoting::default(),
             creating,
             gateway: OnceLock::new(),
@@ -347,6 +351,8 @@ impl Node {
         tasks.push(tokio::spawn(async move { payments::keep_paying(&paying).await }));
         let quoting = Arc::clone(&node);
         tasks.push(tokio::spawn(async move { quotes::keep_quoting(&quoting).await }));
+        let charging = Arc::clone(&node);
+        tasks.push(tokio::spawn(async move { accounts::keep_charging(&charging).await }));
         let merging = Arc::clone(&node);
         tasks.push(tokio::spawn(async move { merging.keep_merging().await }));
         Ok(Running { node, writer: thread, ending, tasks })
@@ -417,7 +423,7 @@ impl Node {
     /// Gives a command to a payment.
     pub async fn payment(&self, payment: PaymentId, envelope: Envelope, command: payment::Command) -> Answer<Payment> {
         let stream = StreamId::Payment(payment);
-        let _creating = matches!(command, payment::Command::Open { .. }).then(|| self.creating.begin(stream));
+        let _creating = matches!(command, payment::Command::Open { .. } | payment::Command::TakeOver { .. }).then(|| self.creating.begin(stream));
         self.payment_owners.ask(stream, envelope, command).await
     }
 
@@ -526,6 +532,12 @@ impl Node {
     #[must_use]
     pub fn tills(&self) -> &Tills {
         &self.tills
+    }
+
+    /// The accounts with sales of which it is not known yet whether they were made.
+    #[must_use]
+    pub fn accounts(&self) -> &Accounts {
+        &self.accounts
     }
 
     /// Who drives quotes.

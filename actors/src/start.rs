@@ -3,14 +3,16 @@
 use std::collections::{HashMap, HashSet};
 
 use futures_util::future::join;
+use tornello_engine::account::{self, Account};
 use tornello_engine::aggregate::Aggregate;
-use tornello_engine::ids::{MuseumId, PaymentId, QuoteId, SlotId, TillId};
+use tornello_engine::ids::{AccountId, MuseumId, PaymentId, QuoteId, SlotId, TillId};
 use tornello_engine::museum::{self, Museum};
 use tornello_engine::payment::{self, Payment};
 use tornello_engine::quote::{self, Quote, Status};
 use tornello_engine::slot::{self, Slot};
 use tornello_engine::till::{self, Till};
 
+use crate::accounts::Accounts;
 use crate::board::{Board, SlotHead};
 use crate::journal::wire::{self, Framed, WireError};
 use crate::journal::{Batch, Head, Journal, JournalError, StreamId};
@@ -128,6 +130,8 @@ pub struct Boards<'a> {
     pub quotes: &'a Quotes,
     /// Till sessions that are open.
     pub tills: &'a Tills,
+    /// Accounts with sales of which it is not known yet whether they were made.
+    pub accounts: &'a Accounts,
 }
 
 /// Everything in memory that follows from the journal.
@@ -150,6 +154,8 @@ pub struct Memory {
     ticketed: HashMap<QuoteId, QuoteHead>,
     /// Till sessions that are open.
     tills: HashMap<TillId, Till>,
+    /// All accounts: there are few.
+    accounts: HashMap<AccountId, Account>,
 }
 
 impl Memory {
@@ -174,7 +180,11 @@ impl Memory {
                         },
                     }
                 }
-                StreamId::Slot(_) | StreamId::Voucher(_) | StreamId::Order(_) | StreamId::Account(_) => {}
+                StreamId::Slot(_) | StreamId::Voucher(_) | StreamId::Order(_) => {}
+                StreamId::Account(id) => {
+                    let record = frame.record::<account::Event>().map_err(|error| corrupt(batch, &error))?;
+                    self.accounts.entry(id).or_insert_with(|| Account::new(id)).apply(&record);
+                }
                 StreamId::Quote(id) => self.take_quote(id, &frame).map_err(|error| corrupt(batch, &error))?,
                 StreamId::Till(id) => self.take_till(id, &frame).map_err(|error| corrupt(batch, &error))?,
                 StreamId::Payment(id) => self.take_payment(id, &frame).map_err(|error| corrupt(batch, &error))?,
@@ -233,7 +243,7 @@ impl Memory {
 
     /// Hands everything over; streams of which only the end was seen are read back whole.
     pub async fn restore(self, streams: &Streams, boards: Boards<'_>) -> Result<(), JournalError> {
-        let Boards { slots: board, museums, payments, quotes, tills } = boards;
+        let Boards { slots: board, museums, payments, quotes, tills, accounts } = boards;
         self.museums.into_values().for_each(|museum| museums.put(museum));
         for (id, slot) in &self.slots {
             board.restore(*id, SlotHead::of(slot));
@@ -243,6 +253,7 @@ impl Memory {
         self.quotes.values().for_each(|quote| quotes.publish(quote.id(), QuoteHead::of(quote)));
         self.ticketed.into_iter().for_each(|(id, head)| quotes.publish(id, head));
         self.tills.values().for_each(|till| tills.publish(till));
+        self.accounts.values().for_each(|account| accounts.publish(account));
         for id in self.reopened {
             payments.publish(id, PaymentHead::of(&streams.payment(id).await?));
         }

@@ -277,7 +277,8 @@ fn refusal_status(refusal: &slot::Refusal) -> StatusCode {
         | R::TicketMoved { .. }
         | R::NotMoving
         | R::IssuesUsedUp
-        | R::HoldKept { .. } => StatusCode::CONFLICT,
+        | R::HoldKept { .. }
+        | R::HoldQuoted { .. } => StatusCode::CONFLICT,
     }
 }
 
@@ -338,7 +339,8 @@ fn refusal_title(refusal: &slot::Refusal) -> &'static str {
         R::IssuesUsedUp => "the ticket was issued anew too often",
         R::UntilPast => "that time is over",
         R::HoldKept { .. } => "a payment is under way for this hold",
-        R::NotOwed => "no payment has to be told of that",
+        R::NotOwed => "nobody has to be told of that",
+        R::HoldQuoted { .. } => "the hold is an option of a quote",
     }
 }
 
@@ -397,7 +399,8 @@ fn refusal_detail(refusal: &slot::Refusal) -> &'static str {
         R::NotMoving | R::NotOwed => "Nothing has to be done.",
         R::IssuesUsedUp => "Cancel the ticket and sell a new one.",
         R::UntilPast => "Name a later time.",
-        R::HoldKept { .. } => "Let `payment` go on, or give the hold back and hold places again.",
+        R::HoldKept { .. } => "Let `payment` go on, or cancel it first.",
+        R::HoldQuoted { .. } => "It becomes tickets, or is given back, with its `quote`: accept, revise or cancel that.",
     }
 }
 

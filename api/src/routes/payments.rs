@@ -21,7 +21,7 @@ use tornello_actors::views::payments::{PaymentFilter, PaymentRow, gateway as gat
 use tornello_engine::aggregate::Aggregate;
 use tornello_engine::channel::Channel;
 use tornello_engine::envelope::Envelope;
-use tornello_engine::ids::{BadId, Code, HoldId, MuseumId, PaymentId, VoucherId};
+use tornello_engine::ids::{BadId, Code, HoldId, KeyId, MuseumId, PaymentId, VoucherId};
 use tornello_engine::ledger::{self, Account};
 use tornello_engine::money::Cents;
 use tornello_engine::notice::Qr;
@@ -406,7 +406,8 @@ async fn look_at(node: &Node, caller: &Caller, holds: &[HoldId]) -> Result<Held,
     let (owner, now) = (caller.owner(), node.now());
     let look = |hold: HoldId| async move {
         let seen = node.look(hold.slot(), move |slot: &Slot| {
-            if slot.hold_of(hold).is_some_and(|found| owner.is_some_and(|owner| owner != found.who)) {
+            // What the system holds is kept by quotes, which begin their payments themselves.
+            if slot.hold_of(hold).is_some_and(|found| owner.map_or(found.who == KeyId::SYSTEM, |owner| owner != found.who)) {
                 return Err(slot::Refusal::UnknownHold);
             }
             // The slot itself says best why a hold cannot be paid for: it is asked, and nothing is done.

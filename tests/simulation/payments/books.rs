@@ -85,9 +85,11 @@ impl Due {
         rule(opened.items.iter().all(|item| cost(&item.lines) == item.amount_cents.get()), "an item costs something else than its lines")?;
         rule(lines + extras == opened.amount_cents.get(), "another sum is due than everything costs")?;
         rule((opened.amount_cents.get() == 0) == (opened.gateway == Gateway::Free), "nothing is due, or something for free")?;
-        rule(id.creditor() == super::CREDITOR, "a payment to another creditor")?;
         let envelope = record.envelope.as_ref().ok_or("a payment that nobody asked for")?;
-        rule(envelope.who == opened.who, "a payment of somebody else")?;
+        // One that stands for a sale of a desk is nobody's demand: it is taken over as it was paid.
+        let of_desk = matches!(record.events.get(1), Some(Event::Received(received)) if matches!(received.receipt.source, Source::Sale { .. }));
+        rule(id.creditor() == if of_desk { 0 } else { super::CREDITOR }, "a payment to another creditor")?;
+        rule(of_desk || envelope.who == opened.who, "a payment of somebody else")?;
         Ok(Self {
             opened: opened.clone(),
             key: (envelope.who, envelope.key),
@@ -196,6 +198,7 @@ impl Due {
                     Source::Desk { .. } => true,
                     Source::Voucher { voucher } => self.opened.gateway == Gateway::Voucher { voucher },
                     Source::Free => self.opened.gateway == Gateway::Free,
+                    Source::Sale { sale } => self.opened.gateway == Gateway::Desk && self.opened.items.iter().map(|item| item.hold).eq([sale]),
                 };
                 rule(may && (came > 0 || receipt.source == Source::Free), "money comes on a way on which it cannot")?;
                 let expected = match (self.is_paid(), came - due) {
@@ -208,6 +211,7 @@ impl Due {
                 let follows = match then {
                     [] => None,
                     [Event::RefundOpened(opened)] => Some((opened.amount_cents.get(), opened.why)),
+                    [Event::Fulfilled(_)] if matches!(receipt.source, Source::Sale { .. }) => None,
                     _ => return Err("something else follows from a receipt than a refund".into()),
                 };
                 rule(follows == expected, "another refund is opened than money came too much").map_err(|wrong| format!("{wrong}: {expected:?}"))?;
@@ -383,8 +387,6 @@ pub struct Books {
     items: BTreeMap<HoldId, (PaymentId, u16)>,
     /// What slots said is to be paid back, by sale and record.
     cancelled: BTreeMap<(HoldId, u64), i64>,
-    /// What was paid back for tickets that have moved, and that no payment had paid.
-    pub back_elsewhere: i64,
 }
 
 impl Books {
@@ -444,20 +446,19 @@ impl Books {
                     self.sales.insert(arrived.sale, Sale { lines: arrived.lines.clone(), settlement });
                 }
                 slot::Event::Cancelled(cancelled) if cancelled.refund_cents.get() > 0 => {
-                    if self.paid_by(cancelled.sale).is_some() {
-                        self.cancelled.insert((cancelled.sale, record.seq), cancelled.refund_cents.get());
-                    } else if self.sales.get(&cancelled.sale).is_some_and(|sale| matches!(sale.settlement, Settlement::Moved { .. })) {
-                        self.back_elsewhere += cancelled.refund_cents.get();
-                    }
+                    self.cancelled.insert((cancelled.sale, record.seq), cancelled.refund_cents.get());
                 }
                 slot::Event::HandedOver(handed) => {
-                    // If there is a payment, it knows of it before the slot forgets.
-                    if let Some((payment, _)) = self.paid_by(handed.sale) {
-                        let knows =
-                            |back: &Back| matches!(back.why, RefundReason::Cancelled { sale, seq, .. } if (sale, seq) == (handed.sale, handed.seq));
-                        let known = self.payments.get(&payment).is_some_and(|due| due.back.iter().any(knows));
-                        rule(known, "a slot forgets a refund of which the payment knows nothing")?;
-                    }
+                    // Its payment knows of it before the slot forgets.
+                    let knows =
+                        |back: &Back| matches!(back.why, RefundReason::Cancelled { sale, seq, .. } if (sale, seq) == (handed.sale, handed.seq));
+                    let payment = self.paid_by(handed.sale).and_then(|(payment, _)| self.payments.get(&payment));
+                    rule(payment.is_some_and(|due| due.back.iter().any(knows)), "a slot forgets a refund of which the payment knows nothing")?;
+                }
+                slot::Event::Released(released) => {
+                    let kept_for = self.slots.get(&id).and_then(|naive| naive.holds.get(&released.hold)).and_then(|hold| hold.paying);
+                    let is_open = kept_for.and_then(|payment| self.payments.get(&payment)).is_some_and(Due::is_open);
+                    rule(!is_open, "a hold is given back for which a payment can still be paid")?;
                 }
                 _ => {}
             }
@@ -476,6 +477,7 @@ impl Books {
                     let item = due.opened.items.get(usize::from(fulfilled.item)).ok_or("an unknown item is sold")?;
                     let sale = self.sales.get(&fulfilled.sale).ok_or("a payment has tickets that were not sold")?;
                     let settles = match sale.settlement {
+                        Settlement::Desk { .. } => due.came.is_empty() && id.creditor() == 0,
                         Settlement::Payment { id: by } => by == id,
                         Settlement::Free => item.amount_cents.is_zero(),
                         _ => false,
@@ -497,9 +499,10 @@ impl Books {
         self.payments.get_mut(&id).ok_or("a payment is nowhere")?.take(record)
     }
 
-    /// The payment that the tickets of a sale were paid by, and the sale that they were bought as.
+    /// The payment that the tickets of a sale were paid by, or that stands for what a desk took, and the sale that they were bought as.
     pub fn paid_by(&self, sale: HoldId) -> Option<(PaymentId, HoldId)> {
         match self.sales.get(&sale)?.settlement {
+            Settlement::Desk { .. } => self.items.get(&sale).map(|(payment, _)| (*payment, sale)),
             Settlement::Payment { id } => Some((id, sale)),
             Settlement::Moved { from } => self.paid_by(from),
             _ => None,
@@ -530,7 +533,7 @@ impl Books {
             }
         }
         for ((sale, seq), cents) in &self.cancelled {
-            let Some((payment, _)) = self.paid_by(*sale) else { continue };
+            let (payment, _) = self.paid_by(*sale).ok_or("cancelled tickets of a desk are not paid back")?;
             let same = |back: &&Back| matches!(back.why, RefundReason::Cancelled { sale: of, seq: by, .. } if (of, by) == (*sale, *seq));
             let known: Vec<i64> = self.payments[&payment].back.iter().filter(same).map(|back| back.cents).collect();
             rule(known == [*cents], "cancelled tickets are not paid back").map_err(|wrong| format!("{wrong}: {sale}, record {seq}, {cents}"))?;
