@@ -281,7 +281,9 @@ impl Naive {
                 if sold.held {
                     let hold = self.live_hold_mut(at, sold.sale)?;
                     rule((&hold.lines, hold.channel) == (&sold.lines, sold.channel), "something else is sold than was held")?;
-                    (hold.fate, who) = (Fate::Sold, hold.who);
+                    // What the system holds is sold for somebody.
+                    hold.fate = Fate::Sold;
+                    who = if hold.who == KeyId::SYSTEM { who } else { hold.who };
                 } else {
                     self.has_room(at, sold.sale, sold.channel, &sold.lines)?;
                 }

@@ -1,5 +1,7 @@
 //! One run: a node on the simulated disk and clock, flows that begin at any time and end or are given up at any step, and the books after every step.
 
+mod groups;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -8,6 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use futures_util::FutureExt;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
+use tornello_actors::accounts;
 use tornello_actors::clock::Clock;
 use tornello_actors::failure::Failure;
 use tornello_actors::journal::writer::{Health, Limits};
@@ -16,6 +19,8 @@ use tornello_actors::moves;
 use tornello_actors::node::{Node, Running};
 use tornello_actors::owner::Answer;
 use tornello_actors::payments::{self, Request, Step};
+use tornello_actors::quotes;
+use tornello_engine::account;
 use tornello_engine::calendar;
 use tornello_engine::channel::Channel;
 use tornello_engine::envelope::{Digest, Envelope};
@@ -65,7 +70,7 @@ pub struct History {
 pub struct Counts(BTreeMap<&'static str, u64>);
 
 /// What must happen in a hundred seeds.
-const MUST: [&str; 45] = [
+const MUST: [&str; 54] = [
     "amended behind its back",
     "answers lost outside",
     "batches",
@@ -91,6 +96,7 @@ const MUST: [&str; 45] = [
     "get refused",
     "holds",
     "late receipt",
+    "money that a quote does not want",
     "moved",
     "of an order",
     "paid",
@@ -101,11 +107,18 @@ const MUST: [&str; 45] = [
     "paid back to a voucher",
     "payee",
     "quiet",
+    "quotes",
+    "quotes over",
+    "quotes paid by a payment",
+    "quotes paid without",
+    "quotes revised",
+    "quotes with tickets",
     "receipt by a report",
     "repeated begin",
     "restarts",
     "returned",
     "sold anew",
+    "sold on account",
     "stand-in",
     "too small",
     "two items",
@@ -263,6 +276,7 @@ impl World {
     async fn run(&mut self) -> Result<(), String> {
         self.start(true).await?;
         self.choose_slots();
+        self.open_account();
         for number in VOUCHERS {
             let (voucher, envelope) = (VoucherId(number), self.envelope());
             let amount_cents = Cents::new(self.dice.pick(&[1_000, 5_000, 20_000]));
@@ -280,6 +294,7 @@ impl World {
         }
         self.end().await?;
         self.count_events();
+        self.count_groups();
         Ok(())
     }
 
@@ -328,7 +343,7 @@ impl World {
         self.audit()
     }
 
-    fn opening(&self, museum: MuseumId) -> [museum::Command; 2] {
+    fn opening(&self, museum: MuseumId) -> [museum::Command; 3] {
         let midnight = jiff::civil::time(0, 0, 0, 0);
         let last_entry = jiff::civil::time(23, 0, 0, 0);
         let session =
@@ -346,7 +361,11 @@ impl World {
             patron: None,
         };
         let valid_from = calendar::local_day(self.began);
-        [museum::Command::Register { profile }, museum::Command::SetPlan { valid_from, plan: OpeningPlan { routes: vec![route] } }]
+        [
+            museum::Command::Register { profile },
+            museum::Command::SetPlan { valid_from, plan: OpeningPlan { routes: vec![route] } },
+            museum::Command::SetGroupPolicy { valid_from, policy: Box::new(groups::policy()) },
+        ]
     }
 
     fn plug(&mut self) -> (Envelope, museum::Command) {
@@ -608,7 +627,10 @@ impl World {
     fn resume(&mut self) {
         self.left = None;
         let node = self.node();
-        self.begin_flow(Of::Others, format_args!("what is left is resumed"), async move { Outcome::Resumed(payments::resume(&node).await) });
+        self.begin_flow(Of::Others, format_args!("what is left is resumed"), async move {
+            let left = payments::resume(&node).await + quotes::resume(&node).await + accounts::resume(&node).await;
+            Outcome::Resumed(left)
+        });
     }
 
     fn resume_moves(&mut self) {
@@ -646,6 +668,7 @@ impl World {
             Act::TouchHold => self.touch_hold(),
             Act::Refund => self.refund(),
             Act::Dispute => self.dispute(),
+            Act::Group => self.group(),
             Act::Resume => self.resume(),
             Act::Drive => self.drive(),
             Act::Wake => self.wake(),
@@ -750,7 +773,15 @@ impl World {
     }
 
     /// Holds that live, newest last.
+    /// What buyers hold, and for whom.
     fn live(&self) -> Vec<(HoldId, KeyId)> {
+        let mut all = self.all_live();
+        all.retain(|(_, who)| *who != KeyId::SYSTEM);
+        all
+    }
+
+    /// With what the system holds for quotes.
+    fn all_live(&self) -> Vec<(HoldId, KeyId)> {
         let live = |naive: &crate::naive::Naive| naive.live().map(|(id, hold)| (*id, hold.who)).collect::<Vec<_>>();
         self.slots.iter().filter_map(|slot| self.books.slots.get(slot)).flat_map(live).collect()
     }
@@ -950,11 +981,13 @@ impl World {
 
     /// Behind a payment's back: a hold is given back, prolonged or changed.
     fn touch_hold(&mut self) {
-        let holds = self.live();
+        let holds = self.all_live();
         if holds.is_empty() {
             return;
         }
         let (hold, who) = self.dice.pick(&holds);
+        // Nobody is the system but the flows of quotes.
+        let who = if who == KeyId::SYSTEM { KeyId(1) } else { who };
         let envelope = Envelope { who, ..self.envelope() };
         let command = match self.dice.below(4) {
             0 => Command::Extend { hold, owner: Some(who) },
@@ -1051,7 +1084,9 @@ impl World {
             self.settle(false).await?;
             self.resume();
             self.settle(false).await?;
-            let owing = self.node().board().owing().len() + self.node().board().moving().len() + self.node().payments().working().len();
+            let node = self.node();
+            let owing = node.board().owing().len() + node.board().moving().len() + node.payments().working().len();
+            let owing = owing + node.quotes().working().len() + node.accounts().awaiting().len();
             if unsent.is_empty() && self.left == Some(0) && owing == 0 {
                 self.counts.count("quiet", 1);
                 return self.adds_up().await;
@@ -1118,6 +1153,13 @@ impl World {
             let taken = Channel::ALL.iter().map(|channel| naive.held_by(*channel) + naive.sold_by(*channel)).sum::<u32>();
             rule(taken <= self.capacity, "more is sold than there are places (SL-1)")?;
         }
+        for (id, records) in &self.books.accounts {
+            let replayed = account::Account::replay(*id, records);
+            rule(replayed.recount().is_ok() && replayed.awaited().next().is_none(), "an account does not add up (AC-1, AC-2)")?;
+            for record in records {
+                post(&mut balances, ledger::of_account(&replayed, record))?;
+            }
+        }
         let vouchers: Vec<VoucherId> = self.books.vouchers.keys().copied().collect();
         for id in vouchers {
             let look = |voucher: &Voucher| (postcard::to_allocvec(voucher).unwrap_or_default(), voucher.balance().get());
@@ -1153,7 +1195,13 @@ impl World {
         }
         rule(of(Account::Treasury) == treasury, "the treasury is not what came less what went back")?;
         rule(of(Account::Unallotted) == -sums.waits, "something is not allotted")?;
-        rule(of(Account::Extras { museum: MUSEUM }) == -sums.extras, "extras took something else")?;
+        let of_quotes = |event: &account::Event| match event {
+            account::Event::Charged(charged) => charged.extras_cents.get(),
+            account::Event::TakenBack(taken) => -taken.extras_cents.get(),
+            _ => 0,
+        };
+        let charged: i64 = self.books.accounts.values().flatten().flat_map(|record| &record.events).map(of_quotes).sum();
+        rule(of(Account::Extras { museum: MUSEUM }) == -(sums.extras + charged), "extras took something else")?;
         rule(of(Account::Transit) == 0, "money is on its way for ever").map_err(|wrong| format!("{wrong}: {balances:?}"))?;
         rule(of(Account::Refunds) == -sums.owed, "something else is owed")?;
         let tickets: i64 = self.books.slots.values().map(|naive| naive.money()).map(|(paid, refunded)| paid - refunded).sum();
@@ -1188,12 +1236,15 @@ impl World {
             self.others_go_on(TURNS).await;
             self.advance(false).await?;
             let node = self.node();
-            if node.payments().working().is_empty() && node.board().owing().is_empty() && node.board().moving().is_empty() {
+            let groups = node.quotes().working().is_empty() && node.accounts().awaiting().is_empty();
+            if groups && node.payments().working().is_empty() && node.board().owing().is_empty() && node.board().moving().is_empty() {
                 break;
             }
         }
         let working = self.node().payments().working();
         rule(working.is_empty(), "the node does not finish what is left by itself").map_err(|wrong| format!("{wrong}: {working:?}"))?;
+        let working = self.node().quotes().working();
+        rule(working.is_empty(), "the node does not finish a quote by itself").map_err(|wrong| format!("{wrong}: {working:?}"))?;
         self.come_to_rest().await?;
         // Whatever can expire has expired.
         self.life().clock.pass(30 * HOUR_S);
@@ -1307,6 +1358,7 @@ enum Act {
     TouchHold,
     Refund,
     Dispute,
+    Group,
     Resume,
     Drive,
     Wake,
@@ -1319,7 +1371,7 @@ enum Act {
     Crash,
 }
 
-const ACTS: [(u64, Act); 25] = [
+const ACTS: [(u64, Act); 26] = [
     (22, Act::Hold),
     (4, Act::Fill),
     (24, Act::Begin),
@@ -1335,6 +1387,7 @@ const ACTS: [(u64, Act); 25] = [
     (6, Act::TouchHold),
     (16, Act::Refund),
     (2, Act::Dispute),
+    (30, Act::Group),
     (4, Act::Resume),
     (3, Act::Drive),
     (4, Act::Wake),
