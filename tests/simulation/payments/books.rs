@@ -9,8 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tornello_actors::journal::wire::frames;
 use tornello_actors::journal::{Batch, Head, StreamId};
-use tornello_engine::envelope::Digest;
 use tornello_engine::account;
+use tornello_engine::envelope::Digest;
 use tornello_engine::ids::{AccountId, HoldId, KeyId, OrderId, PaymentId, QuoteId, SlotId, VoucherId};
 use tornello_engine::payment::{Closed, Closing, Event, Gateway, Opened, PaidBackBy, Receipt, RefundOpened, RefundReason, Source};
 use tornello_engine::record::Record;
@@ -548,13 +548,15 @@ impl Books {
     /// A visit is paid once, its tickets are of what paid, and nothing is kept that nobody wants.
     fn groups_at_rest(&self) -> Result<(), String> {
         for (id, group) in &self.groups {
-            rule(group.state != group::State::Paid, "a quote is paid, and has neither tickets nor an end").map_err(|wrong| format!("{wrong}: {id}"))?;
+            rule(group.state != group::State::Paid, "a quote is paid, and has neither tickets nor an end")
+                .map_err(|wrong| format!("{wrong}: {id}"))?;
         }
         for (id, due) in &self.payments {
             let Some(quote) = due.opened.quote.filter(|_| due.is_paid()) else { continue };
             let is_its = self.groups.get(&quote).is_some_and(|group| group.paid == Some(Some(*id)));
             let has_tickets = due.ends.iter().any(|end| matches!(end, Some(End::Sold(_))));
-            rule(is_its || !has_tickets, "money has bought tickets for a quote that another one has paid").map_err(|wrong| format!("{wrong}: {id}"))?;
+            rule(is_its || !has_tickets, "money has bought tickets for a quote that another one has paid")
+                .map_err(|wrong| format!("{wrong}: {id}"))?;
         }
         let wanted: BTreeSet<HoldId> = self.groups.values().flat_map(Group::options).copied().collect();
         for (slot, naive) in &self.slots {

@@ -147,7 +147,9 @@ impl World {
         }
         for due in books.payments.values() {
             let of_quote = due.opened.quote.and_then(|quote| books.groups.get(&quote));
-            let loses = |group: &crate::payments::books::group::Group| group.paid.is_none_or(|by| by.is_none_or(|by| !std::ptr::eq(&books.payments[&by], due)));
+            let loses = |group: &crate::payments::books::group::Group| {
+                group.paid.is_none_or(|by| by.is_none_or(|by| !std::ptr::eq(&books.payments[&by], due)))
+            };
             counts.count("money that a quote does not want", u64::from(due.is_paid() && of_quote.is_some_and(loses)));
         }
         counts.count("sold on account", books.sold_on_account());
