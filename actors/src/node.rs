@@ -83,13 +83,16 @@ pub struct Settings {
     pub limits: Limits,
     /// Starts even if the wall clock is far from the journal's last record.
     pub accept_clock: bool,
+    /// Whether flows over several streams go on by themselves. A replay, whose years are minutes, leaves them to whoever opens its folder next: they would go on at
+    /// other times in each run.
+    pub drives: bool,
 }
 
 impl Settings {
     /// The usual settings for a data folder.
     #[must_use]
     pub fn new(data: impl Into<PathBuf>) -> Self {
-        Self { data: data.into(), arbiters: 1, limits: Limits::default(), accept_clock: false }
+        Self { data: data.into(), arbiters: 1, limits: Limits::default(), accept_clock: false, drives: true }
     }
 }
 
@@ -345,14 +348,16 @@ impl Node {
             files,
         });
         let mut tasks = vec![tokio::spawn(Self::keep_deadlines(Arc::clone(&node))), tokio::spawn(Self::keep_house(Arc::clone(&node)))];
-        let moving = Arc::clone(&node);
-        tasks.push(tokio::spawn(async move { moves::keep_moving(&moving).await }));
-        let paying = Arc::clone(&node);
-        tasks.push(tokio::spawn(async move { payments::keep_paying(&paying).await }));
-        let quoting = Arc::clone(&node);
-        tasks.push(tokio::spawn(async move { quotes::keep_quoting(&quoting).await }));
-        let charging = Arc::clone(&node);
-        tasks.push(tokio::spawn(async move { accounts::keep_charging(&charging).await }));
+        if settings.drives {
+            let moving = Arc::clone(&node);
+            tasks.push(tokio::spawn(async move { moves::keep_moving(&moving).await }));
+            let paying = Arc::clone(&node);
+            tasks.push(tokio::spawn(async move { payments::keep_paying(&paying).await }));
+            let quoting = Arc::clone(&node);
+            tasks.push(tokio::spawn(async move { quotes::keep_quoting(&quoting).await }));
+            let charging = Arc::clone(&node);
+            tasks.push(tokio::spawn(async move { accounts::keep_charging(&charging).await }));
+        }
         let merging = Arc::clone(&node);
         tasks.push(tokio::spawn(async move { merging.keep_merging().await }));
         Ok(Running { node, writer: thread, ending, tasks })

@@ -820,12 +820,15 @@ async fn origin_of(node: &Node, sale: HoldId) -> Step<(HoldId, Option<Settlement
 /// Hands over what slots owe and drives every payment that has something to do; answers how many could not be brought to an end now.
 pub async fn resume(node: &Node) -> usize {
     resume_settling(node, &mut Pauses::default(), &mut Pauses::default()).await;
-    let mut left = 0;
-    for slot in node.board().owing() {
-        left += hand_over(node, slot).await;
-    }
+    let handed = hand_over_each(node, node.board().owing()).await;
     let driven = resume_each(node.payments().working(), |id| drive(node, id)).await;
-    left + driven.iter().filter(|(_, is_done)| !is_done).count()
+    handed.iter().filter(|(_, is_done)| !is_done).count() + driven.iter().filter(|(_, is_done)| !is_done).count()
+}
+
+/// Hands over what some slots owe, of several at once; answers for each whether nothing is left.
+async fn hand_over_each(node: &Node, slots: Vec<SlotId>) -> Vec<(SlotId, bool)> {
+    let handed = futures_util::stream::iter(slots).map(|slot| async move { (slot, hand_over(node, slot).await == 0) });
+    handed.buffer_unordered(RESUMED).collect().await
 }
 
 /// Resumes what was left under way, at once and then again and again; each payment, and each slot that owes something, less often while it does not help. Runs
@@ -848,8 +851,8 @@ async fn resume_settling(node: &Node, payments: &mut Pauses<PaymentId>, slots: &
     for (id, is_done) in resume_each(due, |id| drive_without_gateway(node, id)).await {
         payments.note(id, node.now(), is_done);
     }
-    for slot in slots.due(node.board().owing(), node.now()) {
-        let is_done = hand_over(node, slot).await == 0;
+    let due = slots.due(node.board().owing(), node.now());
+    for (slot, is_done) in hand_over_each(node, due).await {
         slots.note(slot, node.now(), is_done);
     }
 }
