@@ -376,7 +376,9 @@ async fn release(node: &Node, id: QuoteId, hold: HoldId) -> Step<()> {
 /// Settles what was accepted, or begins to.
 async fn settle(node: &Node, quote: &Quote) -> Step<()> {
     let (Stage::Accepted { settle, creditor, .. }, Some(about), Some(offer)) = (quote.stage(), quote.about(), quote.offer()) else { return Ok(()) };
-    let refused = if offer.total_cents.is_zero() {
+    let refused = if let Err(why) = fit(node, quote, offer).await? {
+        Err(why)
+    } else if offer.total_cents.is_zero() {
         Ok(None)
     } else if *settle == Settle::OnAccount {
         charge(node, quote, about, offer).await?.map(|()| None)
@@ -389,6 +391,25 @@ async fn settle(node: &Node, quote: &Quote) -> Step<()> {
         Err(why) => ("unsettled", Command::NoteSettlementRefused { why }),
     };
     note(node, quote.id(), step(quote.id(), name, acceptance(quote)), command).await
+}
+
+/// Sees to it that every option is of what is accepted. One that shrank late, or not at all because its slot was closed then, is made so now.
+async fn fit(node: &Node, quote: &Quote, offer: &Offer) -> Step<Result<(), Code>> {
+    let holds = quote.options_in_force().map(|asked| asked.holds.clone()).unwrap_or_default();
+    for (part, hold) in offer.parts.iter().zip(holds) {
+        let lines = part.lines.clone();
+        let is_other = move |slot: &Slot| slot.hold_of(hold).is_some_and(|found| found.lines != lines);
+        if !node.look(part.slot, is_other).await.map_err(|failure| of_slot(part.slot, failure))? {
+            continue;
+        }
+        let command = slot::Command::Amend { hold, lines: part.lines.clone(), owner: Some(KeyId::SYSTEM) };
+        match node.slot(part.slot, for_system(quote.id(), &format!("fit accepted {}", acceptance(quote)), hold), command).await {
+            Ok(_) => {}
+            Err(Failure::Refused(why)) => return coded(why.code()),
+            Err(failure) => return Err(of_slot(part.slot, failure)),
+        }
+    }
+    Ok(Ok(()))
 }
 
 /// Charges the account, once for each acceptance.

@@ -51,7 +51,7 @@ pub struct PaymentExtraView {
 pub struct PaymentReceiptView {
     /// Its id.
     receipt: String,
-    /// `node`, `report`, `desk`, `voucher` or `free`.
+    /// `node`, `report`, `desk`, `voucher`, `free`, or `sale` (of a desk, without a payment).
     source: &'static str,
     /// How much came, in euro cents.
     amount_cents: i64,
@@ -85,7 +85,7 @@ pub struct PaymentView {
     /// Its id.
     payment: String,
     /// `created`, `pending`, `paid`, `failed`, `expired` or `cancelled`.
-    state: &'static str,
+    pub state: &'static str,
     /// Why it failed or was cancelled, in one word.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
