@@ -818,6 +818,7 @@ fn settles(channel: Channel, lines: &[Line], settlement: &Settlement) -> Result<
         Settlement::Free => due == 0,
         Settlement::Desk { .. } => due > 0 && matches!(channel, Channel::BoxOffice | Channel::Kiosk),
         Settlement::OnAccount { .. } => due > 0 && matches!(channel, Channel::Group | Channel::Reseller),
+        Settlement::Quoted { .. } => due > 0 && channel == Channel::Group,
         // Nobody sells like that: it is how tickets of another slot arrive.
         Settlement::Moved { .. } => false,
         Settlement::Payment { .. } => due > 0,

@@ -51,7 +51,7 @@ impl World {
                 let settle = self.dice.pick(&[Settle::Notice, Settle::Notice, Settle::Checkout, Settle::Desk, Settle::OnAccount]);
                 let what = "accepted";
                 let accept = move |node: Arc<Node>, id, envelope, revision| async move {
-                    let command = quote::Command::Accept { owner: None, revision, settle, creditor: super::super::CREDITOR, by_office: true };
+                    let command = quote::Command::Accept { owner: None, revision, settle, creditor: CREDITOR, by_office: true };
                     drop(quotes::accept(&node, id, envelope, command).await);
                 };
                 self.with_quote(&[State::Sent], accept, what);
@@ -62,12 +62,11 @@ impl World {
                 self.with_quote(&[State::Draft, State::Sent], revise, "revised");
             }
             4 => {
-                let command = self.dice.pick(&[
-                    quote::Command::Reopen,
-                    quote::Command::Reopen,
-                    quote::Command::Refuse { owner: None },
-                    quote::Command::Cancel { owner: None, cause: quote::CancelCause::Group },
-                ]);
+                let command = match self.dice.below(4) {
+                    0 => quote::Command::Refuse { owner: None },
+                    1 => quote::Command::Cancel { owner: None, cause: quote::CancelCause::Group },
+                    _ => quote::Command::Reopen,
+                };
                 let ask = move |node: Arc<Node>, id, envelope, _| async move { drop(quotes::ask(&node, id, envelope, command).await) };
                 self.with_quote(&[State::Sent, State::Accepted], ask, "taken back, or its acceptance");
             }
@@ -98,9 +97,12 @@ impl World {
         let (node, envelope, asked) = (self.node(), self.envelope(), self.visit());
         let account = self.dice.chance(70).then(|| code(ACCOUNT));
         let about = About { museum: MUSEUM, kind: Kind::Other, contact: None, institution: Institution::default(), account };
-        self.begin_flow(Of::Others, format_args!("a quote for {asked:?}"), async move {
-            let _ = quotes::draft(&node, envelope, about, asked).await;
-            Outcome::Done
+        self.begin_flow(Of::Others, format_args!("a quote for {asked:?}"), {
+            let asked = asked.clone();
+            async move {
+                let _ = quotes::draft(&node, envelope, about, asked).await;
+                Outcome::Done
+            }
         });
     }
 
@@ -128,9 +130,12 @@ impl World {
         let (sale, lines) = (HoldId::new(slot, self.dice.next()), vec![line("full", 1 + self.dice.below(3) as u16, 1_200)]);
         let settlement = Settlement::OnAccount { account: code(ACCOUNT) };
         let command = Command::SellDirect { sale, channel: Channel::Group, lines, settlement, contact: None };
-        self.begin_flow(Of::Others, format_args!("sold on account: {command:?}"), async move {
-            let _ = accounts::sell(&node, code(ACCOUNT), envelope, command).await;
-            Outcome::Done
+        self.begin_flow(Of::Others, format_args!("sold on account: {command:?}"), {
+            let command = command.clone();
+            async move {
+                let _ = accounts::sell(&node, code(ACCOUNT), envelope, command).await;
+                Outcome::Done
+            }
         });
     }
 
