@@ -2,8 +2,10 @@
 //!
 //! The cast: one [`owner`] for each stream in use, found and rebuilt by the [`registry`]; the journal's one [`journal::writer`], on its own thread; the
 //! [`board`] that the writer keeps, from which everybody reads counters; the [`views`] that follow the journal; [`sensors`] that turn readings into commands; [`moves`] that lead
-//! tickets from one slot to another, [`payments`] that make sales of money, [`quotes`] that lead a group from its quote to its tickets.
+//! tickets from one slot to another, [`payments`] that make sales of money, [`quotes`] that lead a group from its quote to its tickets,
+//! [`accounts`] that are charged for what is sold on them.
 
+pub mod accounts;
 pub mod availability;
 pub mod board;
 pub mod cases;

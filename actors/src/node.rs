@@ -26,6 +26,7 @@ use tornello_engine::till::{self, Till};
 use tornello_engine::time::Timestamp;
 use tornello_engine::voucher::{self, Voucher};
 
+use crate::accounts::{self, Accounts};
 use crate::availability::{Near, Nearby};
 use crate::board::{Board, SlotHead};
 use crate::cases;
@@ -94,13 +95,16 @@ pub struct Settings {
     pub accept_clock: bool,
     /// How the scorers of fraud are set up.
     pub scoring: Sizes,
+    /// Whether flows over several streams go on by themselves. A replay, whose years are minutes, leaves them to whoever opens its folder next: they would go on at
+    /// other times in each run.
+    pub drives: bool,
 }
 
 impl Settings {
     /// The usual settings for a data folder.
     #[must_use]
     pub fn new(data: impl Into<PathBuf>) -> Self {
-        Self { data: data.into(), arbiters: 1, limits: Limits::default(), accept_clock: false, scoring: Sizes::default() }
+        Self { data: data.into(), arbiters: 1, limits: Limits::default(), accept_clock: false, scoring: Sizes::default(), drives: true }
     }
 }
 
@@ -195,7 +199,7 @@ pub struct Node {
     order_owners: Registry<Order, Silent>,
     quote_owners: Registry<Quote, Quotes>,
     till_owners: Registry<Till, Tills>,
-    account_owners: Registry<Account, Silent>,
+    account_owners: Registry<Account, Accounts>,
     case_owners: Registry<Case, Cases>,
     rules_owner: Registry<Rules, Defences>,
     model_owners: Registry<Models, Defences>,
@@ -206,6 +210,7 @@ pub struct Node {
     payments: Arc<Payments>,
     quotes: Arc<Quotes>,
     tills: Arc<Tills>,
+    accounts: Arc<Accounts>,
     quoting: Quoting,
     creating: Arc<Creating>,
     gateway: OnceLock<Arc<dyn Gateway>>,
@@ -292,12 +297,14 @@ impl Node {
         let (quotes, tills, creating) = (Arc::new(Quotes::default()), Arc::new(Tills::default()), Arc::new(Creating::default()));
         let day_limits = Arc::new(DayLimits::default());
         let (cases, defences) = (Arc::new(Cases::default()), Arc::new(Defences::default()));
+        let accounts = Arc::new(Accounts::default());
         let views = files.as_ref().map(|files| files.views.clone());
         let (snapshots, writing) = views.as_ref().map(Views::snapshots).unzip();
         let runtime = tokio::runtime::Handle::current();
         let streams = Streams::new(Arc::clone(&journal), snapshots, Arc::clone(&museums), Arc::clone(&board), Arc::clone(&creating), runtime);
-        let (held, ready) = (&cases, &defences);
-        let boards = Boards { slots: &board, museums: &museums, payments: &payments, quotes: &quotes, tills: &tills, cases: held, defences: ready };
+        let (held, ready, owing) = (&cases, &defences, &accounts);
+        let boards =
+            Boards { slots: &board, museums: &museums, payments: &payments, quotes: &quotes, tills: &tills, accounts: owing, cases: held, defences: ready };
         let started = rebuild(journal.as_ref(), views.as_ref(), &streams, boards, progress).await?;
         check_clock(&started.head, clock.now(), settings.accept_clock)?;
         board.forget(clock.now().plus_seconds(-FORGET_AFTER_S));
@@ -337,7 +344,7 @@ impl Node {
         let (run_on, jobs, time) = parts();
         let till_owners = Registry::new(run_on, jobs, time, Arc::clone(&streams) as _, Arc::clone(&tills), Arc::clone(&streams) as _);
         let (run_on, jobs, time) = parts();
-        let account_owners = Registry::new(run_on, jobs, time, Arc::clone(&streams) as _, Arc::new(Silent), Arc::clone(&streams) as _);
+        let account_owners = Registry::new(run_on, jobs, time, Arc::clone(&streams) as _, Arc::clone(&accounts), Arc::clone(&streams) as _);
         let (run_on, jobs, time) = parts();
         let case_owners = Registry::new(run_on, jobs, time, Arc::clone(&streams) as _, Arc::clone(&cases), Arc::clone(&streams) as _);
         let (run_on, jobs, time) = parts();
@@ -376,6 +383,7 @@ impl Node {
             payments,
             quotes,
             tills,
+            accounts,
             quoting: Quoting::default(),
             creating,
             gateway: OnceLock::new(),
@@ -396,14 +404,18 @@ impl Node {
             files,
         });
         let mut tasks = vec![tokio::spawn(Self::keep_deadlines(Arc::clone(&node))), tokio::spawn(Self::keep_house(Arc::clone(&node)))];
-        let moving = Arc::clone(&node);
-        tasks.push(tokio::spawn(async move { moves::keep_moving(&moving).await }));
-        let paying = Arc::clone(&node);
-        tasks.push(tokio::spawn(async move { payments::keep_paying(&paying).await }));
-        let quoting = Arc::clone(&node);
-        tasks.push(tokio::spawn(async move { quotes::keep_quoting(&quoting).await }));
-        let looking = Arc::clone(&node);
-        tasks.push(tokio::spawn(async move { cases::keep_looking(&looking).await }));
+        if settings.drives {
+            let moving = Arc::clone(&node);
+            tasks.push(tokio::spawn(async move { moves::keep_moving(&moving).await }));
+            let paying = Arc::clone(&node);
+            tasks.push(tokio::spawn(async move { payments::keep_paying(&paying).await }));
+            let quoting = Arc::clone(&node);
+            tasks.push(tokio::spawn(async move { quotes::keep_quoting(&quoting).await }));
+            let charging = Arc::clone(&node);
+            tasks.push(tokio::spawn(async move { accounts::keep_charging(&charging).await }));
+            let looking = Arc::clone(&node);
+            tasks.push(tokio::spawn(async move { cases::keep_looking(&looking).await }));
+        }
         let counting = Arc::clone(&node);
         tasks.push(tokio::spawn(async move { limits::read_back(&counting).await }));
         let merging = Arc::clone(&node);
@@ -496,7 +508,7 @@ impl Node {
     /// Gives a command to a payment.
     pub async fn payment(&self, payment: PaymentId, envelope: Envelope, command: payment::Command) -> Answer<Payment> {
         let stream = StreamId::Payment(payment);
-        let _creating = matches!(command, payment::Command::Open { .. }).then(|| self.creating.begin(stream));
+        let _creating = matches!(command, payment::Command::Open { .. } | payment::Command::TakeOver { .. }).then(|| self.creating.begin(stream));
         self.payment_owners.ask(stream, envelope, command).await
     }
 
@@ -679,6 +691,12 @@ impl Node {
     #[must_use]
     pub fn tills(&self) -> &Tills {
         &self.tills
+    }
+
+    /// The accounts with sales of which it is not known yet whether they were made.
+    #[must_use]
+    pub fn accounts(&self) -> &Accounts {
+        &self.accounts
     }
 
     /// Who drives quotes.

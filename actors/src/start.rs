@@ -3,10 +3,11 @@
 use std::collections::{HashMap, HashSet};
 
 use futures_util::future::join;
+use tornello_engine::account::{self, Account};
 use tornello_engine::aggregate::Aggregate;
 use tornello_engine::case::{self, Case};
 use tornello_engine::fraud_rules::Rules;
-use tornello_engine::ids::{CaseId, MuseumId, PaymentId, QuoteId, SlotId, TillId};
+use tornello_engine::ids::{AccountId, CaseId, MuseumId, PaymentId, QuoteId, SlotId, TillId};
 use tornello_engine::model_registry::{ModelKind, Models};
 use tornello_engine::museum::{self, Museum};
 use tornello_engine::payment::{self, Payment};
@@ -14,6 +15,7 @@ use tornello_engine::quote::{self, Quote, Status};
 use tornello_engine::slot::{self, Slot};
 use tornello_engine::till::{self, Till};
 
+use crate::accounts::Accounts;
 use crate::board::{Board, SlotHead};
 use crate::cases::board::{CaseHead, Cases};
 use crate::defences::Defences;
@@ -137,6 +139,8 @@ pub struct Boards<'a> {
     pub cases: &'a Cases,
     /// The rules that are asked before any model, and the models.
     pub defences: &'a Defences,
+    /// Accounts with sales of which it is not known yet whether they were made.
+    pub accounts: &'a Accounts,
 }
 
 /// Everything in memory that follows from the journal.
@@ -165,6 +169,8 @@ pub struct Memory {
     reheard: HashSet<CaseId>,
     rules: Rules,
     models: HashMap<ModelKind, Models>,
+    /// All accounts: there are few.
+    accounts: HashMap<AccountId, Account>,
 }
 
 impl Memory {
@@ -189,7 +195,11 @@ impl Memory {
                         },
                     }
                 }
-                StreamId::Slot(_) | StreamId::Voucher(_) | StreamId::Order(_) | StreamId::Account(_) | StreamId::Attempts(_) => {}
+                StreamId::Slot(_) | StreamId::Voucher(_) | StreamId::Order(_) | StreamId::Attempts(_) => {}
+                StreamId::Account(id) => {
+                    let record = frame.record::<account::Event>().map_err(|error| corrupt(batch, &error))?;
+                    self.accounts.entry(id).or_insert_with(|| Account::new(id)).apply(&record);
+                }
                 StreamId::Case(id) => self.take_case(id, &frame).map_err(|error| corrupt(batch, &error))?,
                 StreamId::Rules => self.rules.apply(&frame.record().map_err(|error| corrupt(batch, &error))?),
                 StreamId::Models(kind) => {
@@ -271,7 +281,7 @@ impl Memory {
 
     /// Hands everything over; streams of which only the end was seen are read back whole.
     pub async fn restore(self, streams: &Streams, boards: Boards<'_>) -> Result<(), JournalError> {
-        let Boards { slots: board, museums, payments, quotes, tills, cases, defences } = boards;
+        let Boards { slots: board, museums, payments, quotes, tills, accounts, cases, defences } = boards;
         self.museums.into_values().for_each(|museum| museums.put(museum));
         for (id, slot) in &self.slots {
             board.restore(*id, SlotHead::of(slot));
@@ -286,6 +296,7 @@ impl Memory {
         for id in self.reheard {
             cases.publish(id, CaseHead::of(&streams.case(id).await?));
         }
+        self.accounts.values().for_each(|account| accounts.publish(account));
         for id in self.reopened {
             payments.publish(id, PaymentHead::of(&streams.payment(id).await?));
         }

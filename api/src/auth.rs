@@ -118,6 +118,12 @@ impl Caller {
         }
     }
 
+    /// The account of an operator's key; none for all others.
+    #[must_use]
+    pub fn account_of_operator(&self) -> Option<Code> {
+        self.0.account.filter(|_| self.0.role == Role::Operator)
+    }
+
     /// The channel through which the caller sells, or looks at availability.
     #[must_use]
     pub fn channel(&self) -> Channel {

@@ -3,6 +3,7 @@
 
 mod fraud;
 mod gates;
+mod golden;
 mod moves;
 mod payments;
 mod quotes;
@@ -795,10 +796,18 @@ async fn the_golden_journals_replay_to_their_states() {
 }
 
 async fn replays(name: &str, golden: &str) {
+    let (expected, journal) = read_golden(golden).await;
+    let house = House::on(journal).await;
+    assert_eq!(state_hash(house.node()).await, expected, "the state after {name} is another one");
+    house.running.stop().await;
+}
+
+/// A golden journal, and the hash of the state that it comes to.
+async fn read_golden(golden: &str) -> (String, Arc<MemoryJournal>) {
     let journal = Arc::new(MemoryJournal::default());
     let mut head = Head::EMPTY;
     let mut lines = golden.lines().filter(|line| !line.starts_with('#'));
-    let expected = lines.next().expect("the state's hash stands first");
+    let expected = lines.next().expect("the state's hash stands first").to_owned();
     for line in lines {
         let (at, records) = line.split_once(' ').unwrap();
         let records: Vec<u8> = (0..records.len()).step_by(2).map(|i| u8::from_str_radix(&records[i..i + 2], 16).unwrap()).collect();
@@ -814,9 +823,7 @@ async fn replays(name: &str, golden: &str) {
         journal.append(&batch).await.unwrap();
         head = Head { number: batch.number, hash: batch.hash(), at: batch.at };
     }
-    let house = House::on(journal).await;
-    assert_eq!(state_hash(house.node()).await, expected, "the state after {name} is another one");
-    house.running.stop().await;
+    (expected, journal)
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -103,7 +103,7 @@ fn v1(routes: &mut ServiceConfig<'_>) {
     routes.service(waiting_rooms::join).service(waiting_rooms::place);
     routes.service(waiting_rooms::announce).service(waiting_rooms::list).service(waiting_rooms::withdraw);
     routes.service(moves::to_slot).service(moves::rename);
-    routes.service(payments::create).service(payments::list).service(payments::export).service(payments::get);
+    routes.service(payments::create).service(payments::lists::list).service(payments::lists::export).service(payments::get);
     routes.service(payment_files::notice_file).service(payment_files::receipt_file);
     routes.service(payments::cancel).service(payments::checkout).service(payments::pay_at_desk);
     routes.service(payments::resolve).service(payments::dispute);
