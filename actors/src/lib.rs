@@ -4,23 +4,29 @@
 //! [`board`] that the writer keeps, from which everybody reads counters; the [`views`] that follow the journal; [`sensors`] that turn readings into commands; [`moves`] that lead
 //! tickets from one slot to another, [`payments`] that make sales of money, [`quotes`] that lead a group from its quote to its tickets.
 
+pub mod attended;
 pub mod availability;
 pub mod board;
 pub mod clock;
 pub mod codes;
 pub mod digest;
 pub mod failure;
+pub mod forecaster;
 pub mod history;
 pub mod journal;
 pub mod keys;
 pub mod moves;
 pub mod museums;
+pub mod nightly;
 pub mod node;
+pub mod outcomes;
 pub mod owner;
 pub mod payments;
 pub mod people;
+pub mod plans;
 pub mod quotes;
 pub mod registry;
+pub mod roster;
 pub mod sensors;
 pub mod signing;
 mod sqlite;

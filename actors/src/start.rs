@@ -4,18 +4,22 @@ use std::collections::{HashMap, HashSet};
 
 use futures_util::future::join;
 use tornello_engine::aggregate::Aggregate;
+use tornello_engine::attendance::{self, Attendance};
 use tornello_engine::ids::{MuseumId, PaymentId, QuoteId, SlotId, TillId};
 use tornello_engine::museum::{self, Museum};
 use tornello_engine::payment::{self, Payment};
+use tornello_engine::planning::{self, Planning};
 use tornello_engine::quote::{self, Quote, Status};
 use tornello_engine::slot::{self, Slot};
 use tornello_engine::till::{self, Till};
 
+use crate::attended::Attended;
 use crate::board::{Board, SlotHead};
 use crate::journal::wire::{self, Framed, WireError};
 use crate::journal::{Batch, Head, Journal, JournalError, StreamId};
 use crate::museums::Museums;
 use crate::payments::{PaymentHead, Payments};
+use crate::plans::Plans;
 use crate::quotes::{QuoteHead, Quotes};
 use crate::streams::{Streams, corrupt};
 use crate::tills::Tills;
@@ -128,6 +132,10 @@ pub struct Boards<'a> {
     pub quotes: &'a Quotes,
     /// Till sessions that are open.
     pub tills: &'a Tills,
+    /// Attendances of museums.
+    pub attended: &'a Attended,
+    /// Plannings of museums.
+    pub plans: &'a Plans,
 }
 
 /// Everything in memory that follows from the journal.
@@ -150,6 +158,8 @@ pub struct Memory {
     ticketed: HashMap<QuoteId, QuoteHead>,
     /// Till sessions that are open.
     tills: HashMap<TillId, Till>,
+    attendances: HashMap<MuseumId, Attendance>,
+    plannings: HashMap<MuseumId, Planning>,
 }
 
 impl Memory {
@@ -175,6 +185,14 @@ impl Memory {
                     }
                 }
                 StreamId::Slot(_) | StreamId::Voucher(_) | StreamId::Order(_) | StreamId::Account(_) => {}
+                StreamId::Attendance(id) => {
+                    let record = frame.record::<attendance::Event>().map_err(|error| corrupt(batch, &error))?;
+                    self.attendances.entry(id).or_insert_with(|| Attendance::new(id)).apply(&record);
+                }
+                StreamId::Planning(id) => {
+                    let record = frame.record::<planning::Event>().map_err(|error| corrupt(batch, &error))?;
+                    self.plannings.entry(id).or_insert_with(|| Planning::new(id)).apply(&record);
+                }
                 StreamId::Quote(id) => self.take_quote(id, &frame).map_err(|error| corrupt(batch, &error))?,
                 StreamId::Till(id) => self.take_till(id, &frame).map_err(|error| corrupt(batch, &error))?,
                 StreamId::Payment(id) => self.take_payment(id, &frame).map_err(|error| corrupt(batch, &error))?,
@@ -233,8 +251,10 @@ impl Memory {
 
     /// Hands everything over; streams of which only the end was seen are read back whole.
     pub async fn restore(self, streams: &Streams, boards: Boards<'_>) -> Result<(), JournalError> {
-        let Boards { slots: board, museums, payments, quotes, tills } = boards;
+        let Boards { slots: board, museums, payments, quotes, tills, attended, plans } = boards;
         self.museums.into_values().for_each(|museum| museums.put(museum));
+        self.attendances.into_values().for_each(|attendance| attended.put(attendance));
+        self.plannings.into_values().for_each(|planning| plans.put(planning));
         for (id, slot) in &self.slots {
             board.restore(*id, SlotHead::of(slot));
             board.not_saved(*id);

@@ -9,10 +9,12 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot;
 use tornello_engine::account::{self, Account};
 use tornello_engine::aggregate::{Aggregate, Broken};
+use tornello_engine::attendance::{self, Attendance};
 use tornello_engine::ids::{PaymentId, QuoteId, SlotId};
 use tornello_engine::museum::{self, Museum};
 use tornello_engine::order::{self, Order};
 use tornello_engine::payment::{self, Payment};
+use tornello_engine::planning::{self, Planning};
 use tornello_engine::quote::{self, Quote};
 use tornello_engine::record::Record;
 use tornello_engine::slot::{self, Slot};
@@ -201,6 +203,9 @@ blank!(Order, Order, order::Refusal::UnknownOrder);
 blank!(Quote, Quote, quote::Refusal::UnknownQuote);
 blank!(Till, Till, till::Refusal::NotOpen);
 blank!(Account, Account, account::Refusal::UnknownAccount);
+// Whoever asks for these names a museum that is known.
+blank!(Attendance, Attendance, attendance::Refusal::BadImport, true);
+blank!(Planning, Planning, planning::Refusal::UnknownDecision, true);
 
 impl<A: Blank> Planned for A {
     fn is_current(&self, _: &Museums) -> bool {

@@ -9,11 +9,13 @@ use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 use tornello_engine::account::Account;
 use tornello_engine::aggregate::{Aggregate, Broken};
+use tornello_engine::attendance::Attendance;
 use tornello_engine::ids::MuseumId;
 use tornello_engine::money::Cents;
 use tornello_engine::museum::Museum;
 use tornello_engine::order::Order;
 use tornello_engine::payment::Payment;
+use tornello_engine::planning::Planning;
 use tornello_engine::quote::Quote;
 use tornello_engine::record::Record;
 use tornello_engine::slot::{Slot, TicketState};
@@ -35,7 +37,7 @@ pub struct Verified {
     pub state_hash: [u8; 32],
     /// What the slots of each museum add up to.
     pub museums: BTreeMap<MuseumId, Sums>,
-    /// How many payments, quotes, till sessions, vouchers, orders and accounts there are.
+    /// How many payments, quotes, till sessions, vouchers, orders, accounts, attendances and plannings there are.
     pub beside: u64,
 }
 
@@ -155,6 +157,8 @@ struct Replayed {
     quotes: BTreeMap<StreamId, Stream<Quote>>,
     tills: BTreeMap<StreamId, Stream<Till>>,
     accounts: BTreeMap<StreamId, Stream<Account>>,
+    attendances: BTreeMap<StreamId, Stream<Attendance>>,
+    plannings: BTreeMap<StreamId, Stream<Planning>>,
     vouchers: BTreeMap<StreamId, Stream<Voucher>>,
     orders: BTreeMap<StreamId, Stream<Order>>,
 }
@@ -177,6 +181,8 @@ impl Replayed {
                 StreamId::Quote(_) => take(&mut self.quotes, batch, &frame)?,
                 StreamId::Till(_) => take(&mut self.tills, batch, &frame)?,
                 StreamId::Account(_) => take(&mut self.accounts, batch, &frame)?,
+                StreamId::Attendance(_) => take(&mut self.attendances, batch, &frame)?,
+                StreamId::Planning(_) => take(&mut self.plannings, batch, &frame)?,
                 StreamId::Voucher(_) => take(&mut self.vouchers, batch, &frame)?,
                 StreamId::Order(_) => take(&mut self.orders, batch, &frame)?,
                 StreamId::Slot(_) => {
@@ -207,7 +213,9 @@ impl Replayed {
         finish(&mut hasher, &self.vouchers)?;
         finish(&mut hasher, &self.orders)?;
         finish(&mut hasher, &self.accounts)?;
-        let of_groups = self.quotes.len() + self.tills.len() + self.accounts.len();
+        finish(&mut hasher, &self.attendances)?;
+        finish(&mut hasher, &self.plannings)?;
+        let of_groups = self.quotes.len() + self.tills.len() + self.accounts.len() + self.attendances.len() + self.plannings.len();
         let beside = (self.payments.len() + self.vouchers.len() + self.orders.len() + of_groups) as u64;
         Ok(Verified { checked, state_hash: hasher.finalize().into(), museums, beside })
     }

@@ -2,6 +2,7 @@
 //! statuses; details of the inside stay in the log.
 
 mod payments;
+mod planning;
 mod quotes;
 mod table;
 

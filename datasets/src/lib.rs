@@ -4,10 +4,13 @@
 //! `tornello replay` plays, turned into visits by [`replay_mapping`] and counted a second time by [`recount`]. The files are embedded, so that the one
 //! binary works anywhere. Provenance and licence of each stand in `README.md`. This crate knows nothing of slots, sales or actors.
 
+pub mod attendance_world;
 pub mod calit2;
+pub mod chance;
 mod error;
 pub mod hotel;
 pub mod museums;
+pub mod occupancy_world;
 pub mod recount;
 pub mod replay_mapping;
 

@@ -5,6 +5,7 @@
 
 pub mod account;
 pub mod aggregate;
+pub mod attendance;
 pub mod calendar;
 pub mod channel;
 pub mod envelope;
@@ -20,6 +21,7 @@ pub mod offline;
 pub mod order;
 pub mod payment;
 pub mod plan;
+pub mod planning;
 pub mod quote;
 pub mod recall;
 pub mod record;

@@ -1,8 +1,14 @@
 //! Models that estimate and predict: figures in, figures out. Pure: no clock, no I/O, no randomness but a seed passed in, and nothing else of ours.
 //!
-//! [`dwell`] estimates how many people are inside from what was counted at the door. `datasets` feeds it in replays, `actors` feeds it live.
+//! [`dwell`] estimates how many people are inside from entries alone, [`occupancy`] from counters that miss people; `datasets` feeds them in replays, `actors` live.
+//! [`presence`] is people around a museum, [`staffing`] who is needed at work, [`what_if`] what would be under other rules.
 
 pub mod dwell;
+pub mod occupancy;
+pub mod outlook;
+pub mod presence;
+pub mod staffing;
+pub mod what_if;
 
 use std::fmt;
 

@@ -35,6 +35,10 @@ pub enum StreamId {
     Order(OrderId),
     /// An operator's account.
     Account(AccountId),
+    /// A museum's attendance.
+    Attendance(MuseumId),
+    /// A museum's planning.
+    Planning(MuseumId),
 }
 
 impl StreamId {
@@ -50,6 +54,8 @@ impl StreamId {
             Self::Voucher(voucher) => [&[6][..], &voucher.get().to_be_bytes()].concat(),
             Self::Order(order) => [&[7][..], &order.get().to_be_bytes()].concat(),
             Self::Account(account) => [&[8][..], &account.get().to_be_bytes()].concat(),
+            Self::Attendance(museum) => [&[20][..], &museum.0.to_be_bytes()].concat(),
+            Self::Planning(museum) => [&[21][..], &museum.0.to_be_bytes()].concat(),
         }
     }
 
@@ -66,6 +72,8 @@ impl StreamId {
             6 => Some(Self::Voucher(VoucherId(u64::from_be_bytes(key.try_into().ok()?)))),
             7 => Some(Self::Order(OrderId(u128::from_be_bytes(key.try_into().ok()?)))),
             8 => Some(Self::Account(AccountId(u64::from_be_bytes(key.try_into().ok()?)))),
+            20 => Some(Self::Attendance(MuseumId(u16::from_be_bytes(key.try_into().ok()?)))),
+            21 => Some(Self::Planning(MuseumId(u16::from_be_bytes(key.try_into().ok()?)))),
             _ => None,
         }
     }
@@ -82,6 +90,8 @@ impl fmt::Display for StreamId {
             Self::Voucher(voucher) => write!(f, "voucher {voucher}"),
             Self::Order(order) => write!(f, "order {order}"),
             Self::Account(account) => write!(f, "account {account}"),
+            Self::Attendance(museum) => write!(f, "attendance of museum {}", museum.0),
+            Self::Planning(museum) => write!(f, "planning of museum {}", museum.0),
         }
     }
 }
@@ -196,6 +206,8 @@ mod tests {
             StreamId::Payment(PaymentId::new(1, 42)),
             StreamId::Voucher(VoucherId(9)),
             StreamId::Order(OrderId(u128::MAX)),
+            StreamId::Attendance(MuseumId(7)),
+            StreamId::Planning(MuseumId(7)),
         ];
         for stream in streams {
             let bytes = stream.to_bytes();
@@ -203,6 +215,6 @@ mod tests {
             assert_eq!(StreamId::from_bytes(&bytes[..bytes.len() - 1]), None, "{stream}");
         }
         let kinds: Vec<u8> = streams.iter().map(|stream| stream.to_bytes()[0]).collect();
-        assert_eq!(kinds, [1, 2, 3, 6, 7], "written in journals");
+        assert_eq!(kinds, [1, 2, 3, 6, 7, 20, 21], "written in journals");
     }
 }

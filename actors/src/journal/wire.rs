@@ -10,7 +10,7 @@ use tornello_engine::envelope::Envelope;
 use tornello_engine::money::Cents;
 use tornello_engine::record::Record;
 use tornello_engine::time::Timestamp;
-use tornello_engine::{account, museum, order, payment, quote, slot, till, voucher};
+use tornello_engine::{account, attendance, museum, order, payment, planning, quote, slot, till, voucher};
 
 use super::StreamId;
 
@@ -330,6 +330,17 @@ wire!(account::Event {
     7 1 Charged(account::Charged),
     8 1 TakenBack(account::TakenBack),
     9 1 Settled(account::Settled),
+});
+
+wire!(attendance::Event {
+    1 1 Counted(attendance::Counted),
+    2 1 Imported(attendance::Imported),
+});
+
+wire!(planning::Event {
+    1 1 PolicySet(planning::PolicySet),
+    2 1 Decided(planning::Decided),
+    3 1 TakenBack(planning::TakenBack),
 });
 
 #[cfg(test)]

@@ -463,7 +463,7 @@ async fn a_reading_limits_the_running_slot_and_is_written_down() {
     let running = SlotId::new(MUSEUM, RouteId(1), now());
     let reading = Reading { museum: MUSEUM, sensor: code("door"), at: now(), measured: Measured::Inside { people: 22, sd: Some(2) } };
     let occupancy = house.node().read(reading, KeyId(3)).await.unwrap();
-    assert_eq!((occupancy.inside.people, occupancy.inside.sd), (22, 2));
+    assert_eq!((occupancy.unwrap().inside.people, occupancy.inside.sd), (22, 2));
     let head = house.node().board().head(running).expect("the running slot was told");
     assert_eq!(head.places.available(Channel::BoxOffice, now()).0, 4);
     assert_eq!(house.node().read(reading, KeyId(3)).await, Err(Rejected::OutOfOrder));
