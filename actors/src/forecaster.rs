@@ -17,7 +17,8 @@ use tornello_engine::aggregate::Aggregate;
 use tornello_engine::calendar;
 use tornello_engine::ids::{MuseumId, SlotId};
 use tornello_engine::time::Timestamp;
-use tornello_models::outlook::{History, Learned, Outlook, Score};
+use tornello_models::outlook::{History, Learned};
+pub use tornello_models::outlook::{Outlook, Reasons, Score};
 
 use crate::attended::heads_on;
 use crate::museums::Known;

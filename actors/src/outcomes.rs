@@ -3,7 +3,8 @@
 use jiff::civil::Date;
 use tornello_engine::planning::Policy;
 use tornello_engine::tariff::{Kind, Tariff};
-use tornello_models::what_if::{self, Assumptions, Change, Desks, Outcome, Slot};
+use tornello_models::what_if::{self, Desks, Slot};
+pub use tornello_models::what_if::{Assumptions, Change, Outcome};
 
 use crate::forecaster::{DayForecast, minute_of_day};
 use crate::museums::Known;

@@ -5,7 +5,8 @@ use jiff::civil::Date;
 use tornello_engine::money::Cents;
 use tornello_engine::planning::{Place, Policy, Role, Standing};
 use tornello_models::occupancy::Stay;
-use tornello_models::staffing::{self, Arrivals, Driver, Need, Rules};
+pub use tornello_models::staffing::Driver;
+use tornello_models::staffing::{self, Arrivals, Need, Rules};
 
 use crate::attended::balance_of;
 use crate::forecaster::{DayForecast, minute_of_day};

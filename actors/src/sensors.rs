@@ -14,7 +14,7 @@ use tornello_engine::attendance::DoorDay;
 use tornello_engine::calendar;
 use tornello_engine::ids::{Code, KeyId, MuseumId};
 use tornello_engine::time::Timestamp;
-use tornello_models::dwell::Inside;
+pub use tornello_models::dwell::Inside;
 use tornello_models::occupancy::{Balance, Quality};
 
 use crate::attended::{Attended, balance_of};

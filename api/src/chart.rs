@@ -51,7 +51,9 @@ pub fn svg(title: &str, points: &[Point]) -> String {
         );
         line += step;
     }
-    for (of, fill) in [(|point: &Point| point.band_95, "#d6e4f0"), (|point: &Point| point.band_80, "#a9c7e2")] as [(fn(&Point) -> (f64, f64), &str); 2] {
+    for (of, fill) in
+        [(|point: &Point| point.band_95, "#d6e4f0"), (|point: &Point| point.band_80, "#a9c7e2")] as [(fn(&Point) -> (f64, f64), &str); 2]
+    {
         let up = points.iter().enumerate().map(|(at, point)| format!("{:.1} {:.1}", x(at), y(of(point).1)));
         let back = points.iter().enumerate().rev().map(|(at, point)| format!("{:.1} {:.1}", x(at), y(of(point).0)));
         let path: Vec<String> = up.chain(back).collect();
@@ -59,14 +61,25 @@ pub fn svg(title: &str, points: &[Point]) -> String {
     }
     for (at, point) in points.iter().enumerate().filter(|(_, point)| point.booked > 0.0) {
         let (width, from) = ((inner / points.len().max(1) as f64 * 0.4).max(1.0), y(point.booked));
-        let _ = write!(out, "<rect x=\"{:.1}\" y=\"{from:.1}\" width=\"{width:.1}\" height=\"{:.1}\" fill=\"#c8862a\"/>", x(at) - width / 2.0, above + high - from);
+        let _ = write!(
+            out,
+            "<rect x=\"{:.1}\" y=\"{from:.1}\" width=\"{width:.1}\" height=\"{:.1}\" fill=\"#c8862a\"/>",
+            x(at) - width / 2.0,
+            above + high - from
+        );
     }
     let line: Vec<String> = points.iter().enumerate().map(|(at, point)| format!("{:.1} {:.1}", x(at), y(point.mid))).collect();
     let _ = write!(out, "<path d=\"M{}\" fill=\"none\" stroke=\"#12436d\" stroke-width=\"2\"/>", line.join("L"));
     for (at, point) in points.iter().enumerate() {
         let _ = write!(out, "<circle cx=\"{:.1}\" cy=\"{:.1}\" r=\"2.5\" fill=\"#12436d\"/>", x(at), y(point.mid));
         if at % points.len().div_ceil(LABELS).max(1) == 0 {
-            let _ = write!(out, "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\" fill=\"#555\">{}</text>", x(at), HEIGHT - 24.0, escaped(&point.label));
+            let _ = write!(
+                out,
+                "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\" fill=\"#555\">{}</text>",
+                x(at),
+                HEIGHT - 24.0,
+                escaped(&point.label)
+            );
         }
     }
     let _ = write!(

@@ -83,7 +83,13 @@ mod tests {
     #[test]
     fn long_lines_are_folded_and_texts_escaped() {
         let at = |s| Timestamp::from_seconds(1_781_000_000 + s);
-        let entry = Entry { uid: "a@b".to_owned(), from: at(0), to: at(3_600), summary: "2 desks; 11:00, è così".repeat(9), description: "a\nb\\".to_owned() };
+        let entry = Entry {
+            uid: "a@b".to_owned(),
+            from: at(0),
+            to: at(3_600),
+            summary: "2 desks; 11:00, è così".repeat(9),
+            description: "a\nb\\".to_owned(),
+        };
         let file = calendar("Museo", &[entry.clone()], at(0));
         assert!(file.split("\r\n").all(|line| line.len() <= LINE_MAX), "{file}");
         let unfolded = file.replace("\r\n ", "");

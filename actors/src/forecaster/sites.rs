@@ -35,10 +35,12 @@ pub fn history(known: &Known, attendance: &Attendance, today: Date, fill: f64) -
     let oldest = today.saturating_sub(PAST_DAYS.days());
     let first = attendance.days().range(oldest..today).next().map_or(today, |(date, _)| *date);
     let past = || first.series(1.day()).take_while(|date| *date < today);
-    let visitors = past().map(|date| attendance.days().get(&date).map(|day| f64::from(day.people))).collect::<Vec<_>>();
+    let people = |date: &Date| attendance.days().get(date).map(|day| f64::from(day.people));
     let ahead = today.series(1.day()).take(AHEAD_DAYS as usize + 1);
-    let kinds = past().map(|date| (date, attendance.days().get(&date).is_some_and(|day| day.people == 0))).chain(ahead.map(|date| (date, false)));
-    let kinds = kinds.map(|(date, was_empty)| kind(museum, date, was_empty)).collect();
+    let days = past().map(|date| (date, people(&date) == Some(0.0))).chain(ahead.map(|date| (date, false)));
+    let kinds: Vec<DayKind> = days.map(|(date, was_empty)| kind(museum, date, was_empty)).collect();
+    // Nobody on a closed day says nothing of open ones.
+    let visitors = past().zip(&kinds).map(|(date, kind)| people(&date).filter(|people| !kind.closed || *people > 0.0)).collect();
     let places: u32 = known
         .day(today)
         .iter()

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use tornello_engine::ids::Code;
 use tornello_engine::time::{MICROS_PER_S, Timestamp};
 use tornello_models::dwell::Inside;
+pub use tornello_models::presence::SUPPRESSED_BELOW;
 use tornello_models::presence::{self, Conversion, Operator, Present};
 
 use super::Rejected;

@@ -18,7 +18,9 @@ fn planning(refusal: &planning::Refusal) -> Told {
             "Read it again, and change what you have read. `revision` is the one in force.",
         ),
         R::TooManyVersions => (AGAINST, "400 versions of the policy stand", "Replace one of them: set another with the same day."),
-        R::InvalidPolicy(_) => (IMPOSSIBLE, "the planning policy cannot be used", "A share, a rate, a wage, a risk or a span is out of range: see the contract."),
+        R::InvalidPolicy(_) => {
+            (IMPOSSIBLE, "the planning policy cannot be used", "A share, a rate, a wage, a risk or a span is out of range: see the contract.")
+        }
         R::InvalidLine => (
             IMPOSSIBLE,
             "the line of the roster cannot be",

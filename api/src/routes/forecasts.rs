@@ -6,13 +6,11 @@ use actix_web::{HttpRequest, HttpResponse, get, post, web};
 use jiff::ToSpan;
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
-use tornello_actors::forecaster::{AHEAD_DAYS, DayForecast, SlotForecast};
+use tornello_actors::forecaster::{AHEAD_DAYS, DayForecast, Reasons, Score, SlotForecast};
 use tornello_actors::museums::Known;
 use tornello_actors::node::Node;
-use tornello_actors::outcomes::{self, Compared, Question};
+use tornello_actors::outcomes::{self, Change, Compared, Outcome, Question};
 use tornello_engine::calendar;
-use tornello_models::outlook::{Reasons, Score};
-use tornello_models::what_if::{Change, Outcome};
 
 use crate::auth::{Caller, Scope};
 use crate::chart::{self, Point};
@@ -201,7 +199,13 @@ fn why(day: &DayForecast) -> WhyView {
             }
         }
     }
-    WhyView { level: rounded(level), kind_of_day: thousandths(kind), season: thousandths(season), books: thousandths(books), in_words: words.join("; ") }
+    WhyView {
+        level: rounded(level),
+        kind_of_day: thousandths(kind),
+        season: thousandths(season),
+        books: thousandths(books),
+        in_words: words.join("; "),
+    }
 }
 
 fn slot_view(slot: &SlotForecast) -> SlotForecastView {

@@ -5,11 +5,10 @@ use actix_web::{HttpRequest, HttpResponse, delete, get, put, web};
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 use tornello_actors::node::Node;
-use tornello_actors::roster::{self, Line, Roster, in_words};
+use tornello_actors::roster::{self, Driver, Line, Roster, in_words};
 use tornello_engine::calendar;
 use tornello_engine::planning::{Command, Override, Place, Role};
 use tornello_engine::time::Timestamp;
-use tornello_models::staffing::Driver;
 
 use crate::auth::{Caller, Scope};
 use crate::csv::{CsvCell, CsvForm, CsvWriter};
@@ -159,15 +158,8 @@ fn clock(minute: u16) -> String {
 
 fn driver_view(role: Role, driver: &Driver) -> DriverView {
     let round = |value: f64| Some((value * 1_000.0).round() / 1_000.0);
-    let bare = DriverView {
-        in_words: in_words(role, driver),
-        parties_per_hour: None,
-        late: None,
-        mean_wait_s: None,
-        people: None,
-        busy: None,
-        rooms: None,
-    };
+    let bare =
+        DriverView { in_words: in_words(role, driver), parties_per_hour: None, late: None, mean_wait_s: None, people: None, busy: None, rooms: None };
     match *driver {
         Driver::Queue { parties_per_hour, late, mean_wait_s } => {
             DriverView { parties_per_hour: round(parties_per_hour), late: round(late), mean_wait_s: mean_wait_s.and_then(round), ..bare }
@@ -231,7 +223,11 @@ pub async fn get_roster(
     if wants_csv(&request) {
         return Ok(csv_answer(table(&roster)));
     }
-    let wants_calendar = request.headers().get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).is_some_and(|accept| accept.trim().starts_with("text/calendar"));
+    let wants_calendar = request
+        .headers()
+        .get(header::ACCEPT)
+        .and_then(|accept| accept.to_str().ok())
+        .is_some_and(|accept| accept.trim().starts_with("text/calendar"));
     if wants_calendar {
         let profile = known.museum.profile();
         let (name, slug) = profile.map_or((String::new(), String::new()), |profile| (profile.name.clone(), profile.slug.to_string()));

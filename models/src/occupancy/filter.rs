@@ -31,7 +31,7 @@ const EXITS_MIN: f64 = 20.0;
 /// Without anything counted for so many minutes the estimate has nothing to go by.
 const SILENT_MIN: i64 = 30;
 /// The counters' own errors that no balance shows, as a share of the people inside: it widens what is published, not what the filter works with.
-const UNSEEN_SD_SHARE: f64 = 0.04;
+const UNSEEN_SD_SHARE: f64 = 0.05;
 /// The most minutes that are worked through at once; after a longer silence the day begins anew.
 const CATCH_UP_MIN: i64 = 1_440;
 
