@@ -13,6 +13,7 @@ use tornello_engine::calendar;
 use tornello_engine::envelope::Envelope;
 use tornello_engine::ids::{KeyId, MuseumId};
 use tornello_engine::record::Record;
+use tornello_models::demand::LEADS;
 use tornello_models::occupancy::{Balance, Day};
 
 use crate::board::SlotHead;
@@ -24,8 +25,6 @@ use crate::node::Node;
 use crate::owner::Tell;
 use crate::sensors::building_day;
 
-/// How many days before a visit the books are looked at.
-const LEADS: [u16; 9] = [1, 2, 3, 7, 14, 21, 28, 42, 60];
 /// How many days back are counted that were missed, as when nobody ran the program: slots leave the board after three.
 const MISSED_DAYS: i32 = 3;
 

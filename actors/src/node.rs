@@ -340,7 +340,7 @@ impl Node {
             planning_owners,
             attended,
             plans,
-            forecaster: Forecaster::default(),
+            forecaster: Forecaster::kept_in(files.is_some().then(|| settings.data.join("forecaster.model"))),
             payments,
             quotes,
             tills,

@@ -1,10 +1,18 @@
 //! How good the estimate of people inside is, on a simulated site where it is known who was: the plain sums of the counters, each correction added in turn, and the
 //! filter that `actors` runs. The first two weeks only teach the balance; then every minute of opening is judged.
 
+use anyhow::bail;
 use serde::Serialize;
 use tornello_datasets::occupancy_world::{CLOSES_MIN, Minute, OPENS_MIN, World};
 use tornello_models::occupancy::{Balance, Counts, Day, Filter};
 
+use crate::Inputs;
+use crate::report::{Aim, Comparison, Report};
+
+/// What is judged without a word about it: the seed of the first of so many sites, and the days of each after those that teach.
+const SEED: u64 = 2_026;
+const SITES: u64 = 6;
+const JUDGED_DAYS: usize = 60;
 /// Days that only teach.
 const TEACHING: usize = 14;
 /// No more people than this fit in.
@@ -40,6 +48,27 @@ pub struct Judged {
     pub mean_inside: f64,
     /// Each way to estimate.
     pub rows: Vec<Row>,
+}
+
+/// The report of a run on the usual seed. There is no file to judge on: nobody has counted who really was inside.
+pub fn evaluate(inputs: &Inputs) -> anyhow::Result<Report> {
+    if inputs.data.is_some() || inputs.test_data.is_some() || inputs.holidays.is_some() {
+        bail!("people inside are judged on a simulated site: there is no data to name");
+    }
+    let judged = judge(SEED, SITES, JUDGED_DAYS);
+    let mut report = Report::new("occupancy");
+    report.notes.push(format!(
+        "{} simulated sites (seeds {} on), {} days of each after {TEACHING} that teach; {:.0} people inside in a minute of opening on average",
+        judged.sites, judged.seed, judged.days, judged.mean_inside
+    ));
+    for (row, name) in judged.rows.iter().zip(["raw", "clamp", "balance", "gates", "filter", "filter_gated"]) {
+        report.metric(&format!("mae_{name}"), row.error, "of the mean inside", (name == "filter").then_some(Aim::AtMost(AIM)));
+    }
+    let figures = ["mae", "bias", "within_upper"].map(str::to_owned).to_vec();
+    let rows = judged.rows.iter().map(|row| (row.name.to_owned(), vec![row.error, row.bias, row.held.unwrap_or(f64::NAN)]));
+    let title = "Errors as a share of the mean of people inside; share of minutes within the upper bound that limits sales".to_owned();
+    report.comparisons.push(Comparison { title, key: "models", figures, rows: rows.collect() });
+    Ok(report)
 }
 
 /// Judges every way to estimate on some sites, each with so many days after the teaching ones.

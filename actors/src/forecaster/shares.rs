@@ -101,6 +101,9 @@ mod tests {
                 band_95: (0.0, 0.0),
                 booked: *booked,
                 capacity: *capacity,
+                shows: (0.0, 0.0),
+                walk_in: 0,
+                oversell: 0,
             }
         };
         (0..).zip(of).map(slot).collect()
