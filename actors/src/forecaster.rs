@@ -239,7 +239,9 @@ impl Forecaster {
         let Some(model) = self.champion.model() else { return Vec::new() };
         let prepared = self.prepared(node, known);
         let horizon = sites::number(date) - sites::number(prepared.of.today) + 1;
-        u16::try_from(horizon).map(|horizon| champion::reasons(&model, &prepared.site, champion::day(prepared.of.today).plus(-1), horizon)).unwrap_or_default()
+        u16::try_from(horizon)
+            .map(|horizon| champion::reasons(&model, &prepared.site, champion::day(prepared.of.today).plus(-1), horizon))
+            .unwrap_or_default()
     }
 
     /// How good the model over all museums was on the last days that it had not seen when that was measured, by bucket of horizons.

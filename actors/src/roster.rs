@@ -172,7 +172,18 @@ mod tests {
             let start = calendar::instant(on.at(hour, 0, 0, 0));
             let slot = SlotId::new(MuseumId(1), RouteId(1), start);
             let (band_80, band_95) = ((people * 0.8, people * 1.2), (people * 0.7, people * 1.4));
-            SlotForecast { slot, end: start.plus_seconds(3_600), mid: people, band_80, band_95, booked: 0, capacity: 500, shows: (0.0, 0.0), walk_in: 0, oversell: 0 }
+            SlotForecast {
+                slot,
+                end: start.plus_seconds(3_600),
+                mid: people,
+                band_80,
+                band_95,
+                booked: 0,
+                capacity: 500,
+                shows: (0.0, 0.0),
+                walk_in: 0,
+                oversell: 0,
+            }
         };
         let slots: Vec<SlotForecast> = hours.map(slot).collect();
         DayForecast {

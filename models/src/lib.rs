@@ -10,17 +10,17 @@ pub mod cancellation;
 pub mod demand;
 pub mod discrimination;
 pub mod dwell;
-pub mod occupancy;
-pub mod outlook;
-pub mod presence;
-pub mod staffing;
-pub mod what_if;
 pub mod ensemble;
 pub mod feature_list;
 pub mod fraud;
 pub mod logistic;
+pub mod occupancy;
+pub mod outlook;
+pub mod presence;
 pub mod ridge;
 pub mod score;
+pub mod staffing;
+pub mod what_if;
 
 use std::fmt;
 

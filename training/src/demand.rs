@@ -69,7 +69,8 @@ pub fn train(job: &Job, out: &Path, progress: Progress) -> anyhow::Result<Report
     quality(&mut report, &forecaster, &sites);
     let parent = job.champion.as_deref().map(|folder| contest(&mut report, folder, &sites, last, &settings, progress)).transpose()?;
     let features = feature_list(false)?;
-    let metrics = report.metrics.iter().map(|metric| Metric { protocol: "held-out 84 days".to_owned(), name: metric.name.clone(), value: metric.value });
+    let metrics =
+        report.metrics.iter().map(|metric| Metric { protocol: "held-out 84 days".to_owned(), name: metric.name.clone(), value: metric.value });
     let particulars = Particulars {
         kind: Kind::Demand,
         method: "quantile_trees".to_owned(),

@@ -50,7 +50,10 @@ impl FromStr for Protocol {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {
         let known = || Self::ALL.map(|protocol| protocol.to_string()).join(", ");
-        Self::ALL.into_iter().find(|protocol| protocol.to_string().eq_ignore_ascii_case(text)).ok_or_else(|| format!("known protocols are {}", known()))
+        Self::ALL
+            .into_iter()
+            .find(|protocol| protocol.to_string().eq_ignore_ascii_case(text))
+            .ok_or_else(|| format!("known protocols are {}", known()))
     }
 }
 

@@ -52,7 +52,8 @@ fn a_planted_booking_after_the_origin_changes_nothing() {
     let origin = LAST.plus(-60);
     let mut honest = sites(3, 400);
     for site in &mut honest {
-        site.books = (0..460).map(|place| LEADS.map(|lead| site.attendance.get(place).map_or(20.0, |came| came * 60.0 / f32::from(60 + lead)))).collect();
+        site.books =
+            (0..460).map(|place| LEADS.map(|lead| site.attendance.get(place).map_or(20.0, |came| came * 60.0 / f32::from(60 + lead)))).collect();
     }
     let mut planted = honest.clone();
     for site in &mut planted {
@@ -100,7 +101,11 @@ fn closed_days_are_empty_whatever_answers() {
     let sites = sites(4, 500);
     let forecaster = fit(&sites, LAST);
     let closes = |site: &Site| Site {
-        calendar: Calendar::of(site.first, LAST.plus(60), |day| DayFlags { closed: day.weekday() == 2, holiday: holiday(day), ..DayFlags::default() }),
+        calendar: Calendar::of(site.first, LAST.plus(60), |day| DayFlags {
+            closed: day.weekday() == 2,
+            holiday: holiday(day),
+            ..DayFlags::default()
+        }),
         ..site.clone()
     };
     let new = Site { attendance: sites[0].attendance[490..].to_vec(), first: sites[0].first.plus(490), ..sites[0].clone() };
@@ -131,7 +136,13 @@ fn a_site_of_ten_days_is_served_sensibly_and_so_is_one_of_none() {
     let mean = open.iter().sum::<f64>() / open.len() as f64;
     assert!(open.len() >= 24 && (0.6..1.6).contains(&(mean / usual(&new.attendance))), "{mean} is far from {}", usual(&new.attendance));
     let none = Site { attendance: Vec::new(), first: LAST.plus(1), ..whole.clone() };
-    assert!(forecaster.forecast(&none, LAST, 1..=28).expect("a forecast").iter().all(|day| day.band.high_80.is_finite() && day.band.high_80 >= day.band.median));
+    assert!(
+        forecaster
+            .forecast(&none, LAST, 1..=28)
+            .expect("a forecast")
+            .iter()
+            .all(|day| day.band.high_80.is_finite() && day.band.high_80 >= day.band.median)
+    );
 }
 
 #[test]

@@ -64,8 +64,12 @@ pub fn backtest(
                     continue;
                 }
                 let key = (lookback.site().code, day.horizon);
-                let line =
-                    lines.entry(key).or_insert_with(|| Line { site: key.0, horizon: key.1, champion: Score::default(), floors: [Score::default(); 4] });
+                let line = lines.entry(key).or_insert_with(|| Line {
+                    site: key.0,
+                    horizon: key.1,
+                    champion: Score::default(),
+                    floors: [Score::default(); 4],
+                });
                 line.champion.take(Outcome { actual, low: day.band.low_80, median: day.band.median, high: day.band.high_80 });
                 for (floor, score) in line.floors.iter_mut().enumerate() {
                     let median = made[floor][usize::from(day.horizon) - 1];

@@ -50,7 +50,9 @@ pub fn fit(
 ) -> Result<Box<dyn Boosted>, ModelError> {
     let table = table(lookbacks, origin, books, settings);
     if table.rows() < ROWS_MIN {
-        return Err(ModelError::BadInput { problem: format!("{} rows of history are too few to grow trees on: {ROWS_MIN} are needed", table.rows()) });
+        return Err(ModelError::BadInput {
+            problem: format!("{} rows of history are too few to grow trees on: {ROWS_MIN} are needed", table.rows()),
+        });
     }
     boost::fit(&table.prepare()?, &settings.recipe, progress)
 }

@@ -85,7 +85,8 @@ impl ColdStart {
         let like_others = level * expected(day);
         // What the site itself has shown on this weekday, for an ordinary day, moved to what this day is.
         let same: Vec<&(Day, f64)> = own.iter().filter(|(own, _)| own.weekday() == day.weekday()).collect();
-        let own_weekday = same.iter().map(|(own, visitors)| visitors / self.effect(&site.calendar, *own).max(0.05)).sum::<f64>() / same.len().max(1) as f64;
+        let own_weekday =
+            same.iter().map(|(own, visitors)| visitors / self.effect(&site.calendar, *own).max(0.05)).sum::<f64>() / same.len().max(1) as f64;
         let weight = if same.is_empty() { 0.0 } else { own.len() as f64 / (own.len() as f64 + OWN_DAYS) };
         let median = weight * own_weekday * self.effect(&site.calendar, day) + (1.0 - weight) * like_others;
         // A level from few days is itself unsure: the band is wider by one over the root of the days.
@@ -112,7 +113,9 @@ impl ColdStart {
     fn kind_of(&self, own: &[(Day, f64)], calendar: &Calendar) -> &Kind {
         let ordinary: Vec<&(Day, f64)> = own.iter().filter(|(day, _)| !calendar.flags(*day).holiday).collect();
         let mean = ordinary.iter().map(|(_, visitors)| visitors).sum::<f64>() / ordinary.len().max(1) as f64;
-        let far = |kind: &Kind| -> f64 { ordinary.iter().map(|(day, visitors)| (visitors / mean - kind.weekdays[usize::from(day.weekday())]).powi(2)).sum() };
+        let far = |kind: &Kind| -> f64 {
+            ordinary.iter().map(|(day, visitors)| (visitors / mean - kind.weekdays[usize::from(day.weekday())]).powi(2)).sum()
+        };
         let nearest = if ordinary.len() >= 7 && mean > 0.0 {
             self.kinds.iter().min_by(|a, b| far(a).total_cmp(&far(b)))
         } else {
@@ -228,6 +231,7 @@ fn regression(rows: &[f64], ratios: &[f64]) -> Result<Vec<f64>, ModelError> {
     let bad = |error: &dyn std::fmt::Display| ModelError::BadInput { problem: format!("the calendar's effect could not be fitted: {error}") };
     let table = Array2::from_shape_vec((ratios.len(), COLUMNS), rows.to_vec()).map_err(|error| bad(&error))?;
     let data = Dataset::new(table, Array1::from(ratios.to_vec()));
-    let fitted = TweedieRegressor::params().power(1.0).link(Link::Log).alpha(0.001).max_iter(200).tol(1e-6).fit(&data).map_err(|error| bad(&error))?;
+    let fitted =
+        TweedieRegressor::params().power(1.0).link(Link::Log).alpha(0.001).max_iter(200).tol(1e-6).fit(&data).map_err(|error| bad(&error))?;
     Ok(fitted.coef.iter().copied().chain([fitted.intercept]).collect())
 }

@@ -127,9 +127,8 @@ impl<'a> Lookback<'a> {
     #[must_use]
     pub fn new(site: &'a Site) -> Self {
         let day = |place: usize| site.first.plus(place as i32);
-        let open: Vec<f32> = (0..site.attendance.len())
-            .map(|place| if site.calendar.flags(day(place)).closed { f32::NAN } else { site.attendance[place] })
-            .collect();
+        let open: Vec<f32> =
+            (0..site.attendance.len()).map(|place| if site.calendar.flags(day(place)).closed { f32::NAN } else { site.attendance[place] }).collect();
         let mut sums = vec![(0.0, 0)];
         let mut levels = Vec::with_capacity(open.len());
         for (place, value) in open.iter().enumerate() {
@@ -287,7 +286,9 @@ impl<'a> Lookback<'a> {
     /// 4 on a holiday, 3 to 1 one to three days from one, else 0.
     fn near_holiday(&self, day: Day) -> u8 {
         let holiday = |day: Day| self.site.calendar.flags(day).holiday;
-        (0..=3_u8).find(|distance| holiday(day.plus(i32::from(*distance))) || holiday(day.plus(-i32::from(*distance)))).map_or(0, |distance| 4 - distance)
+        (0..=3_u8)
+            .find(|distance| holiday(day.plus(i32::from(*distance))) || holiday(day.plus(-i32::from(*distance))))
+            .map_or(0, |distance| 4 - distance)
     }
 
     /// For a holiday or a day next to one, the day of last year that lies the same way to the same holiday: of the same date or, for feasts that move, of the

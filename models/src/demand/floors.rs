@@ -21,7 +21,10 @@ pub fn seasonal_median(series: &[f64], season: usize, values: usize, steps: usiz
 /// The known values of the same season place as a step ahead, newest first.
 fn same_season(series: &[f64], season: usize, step: usize) -> impl Iterator<Item = f64> {
     let season = season.max(1);
-    (1..).map_while(move |seasons| (series.len() + step).checked_sub(seasons * season)).filter_map(move |place| series.get(place).copied()).filter(|value| !value.is_nan())
+    (1..)
+        .map_while(move |seasons| (series.len() + step).checked_sub(seasons * season))
+        .filter_map(move |place| series.get(place).copied())
+        .filter(|value| !value.is_nan())
 }
 
 fn mean_of_last(series: &[f64], count: usize) -> f64 {
@@ -177,7 +180,13 @@ mod tests {
     #[test]
     fn a_plain_season_is_continued() {
         let series: Vec<f64> = (0..70).map(|day| f64::from(10 * (day % 7 + 1))).collect();
-        for forecast in [seasonal_naive(&series, 7, 9), seasonal_median(&series, 7, 8, 9), theta(&series, 7, 9), holt_winters(&series, 7, 9), last_season_grown(&series, 7, 7, 9)] {
+        for forecast in [
+            seasonal_naive(&series, 7, 9),
+            seasonal_median(&series, 7, 8, 9),
+            theta(&series, 7, 9),
+            holt_winters(&series, 7, 9),
+            last_season_grown(&series, 7, 7, 9),
+        ] {
             assert_eq!(forecast.len(), 9);
             for (step, value) in forecast.iter().enumerate() {
                 assert!((value - series[step % 7]).abs() < 1e-6, "step {step}: {value}");
@@ -189,7 +198,9 @@ mod tests {
     fn growth_is_followed() {
         let series = months();
         let truth = (36..48).map(|month| (100.0 + f64::from(month)) * (1.0 + 0.3 * (f64::from(month % 12) / 12.0 * std::f64::consts::TAU).sin()));
-        for (name, forecast) in [("theta", theta(&series, 12, 12)), ("grown", last_season_grown(&series, 12, 12, 12)), ("holt", holt_winters(&series, 12, 12))] {
+        for (name, forecast) in
+            [("theta", theta(&series, 12, 12)), ("grown", last_season_grown(&series, 12, 12, 12)), ("holt", holt_winters(&series, 12, 12))]
+        {
             let wrong: f64 = forecast.iter().zip(truth.clone()).map(|(forecast, truth)| (forecast - truth).abs()).sum();
             assert!(wrong / truth.clone().sum::<f64>() < 0.06, "{name}: {forecast:?}");
         }
@@ -199,7 +210,13 @@ mod tests {
     fn holes_constants_and_nothing_are_taken() {
         let holes: Vec<f64> = (0..60).map(|day| if day % 5 == 0 { f64::NAN } else { 50.0 }).collect();
         for series in [&holes[..], &[][..], &[0.0; 60][..], &[5.0][..], &[f64::NAN; 30][..]] {
-            for forecast in [seasonal_naive(series, 7, 3), seasonal_median(series, 7, 8, 3), theta(series, 7, 3), holt_winters(series, 7, 3), last_season_grown(series, 7, 28, 3)] {
+            for forecast in [
+                seasonal_naive(series, 7, 3),
+                seasonal_median(series, 7, 8, 3),
+                theta(series, 7, 3),
+                holt_winters(series, 7, 3),
+                last_season_grown(series, 7, 28, 3),
+            ] {
                 assert!(forecast.len() == 3 && forecast.iter().all(|value| value.is_finite() && *value >= 0.0), "{series:?}: {forecast:?}");
             }
         }

@@ -126,8 +126,15 @@ impl Forecaster {
         let lookbacks: Vec<Lookback<'_>> = sites.iter().map(Lookback::new).collect();
         let books = sites.iter().any(|site| !site.books.is_empty());
         let cold_start = ColdStart::fit(&lookbacks, origin)?;
-        let mut stored =
-            Stored { settings: settings.clone(), fitted_on: origin, books, trees: None, correction: Correction::NONE, cold_start, quality: Vec::new() };
+        let mut stored = Stored {
+            settings: settings.clone(),
+            fitted_on: origin,
+            books,
+            trees: None,
+            correction: Correction::NONE,
+            cold_start,
+            quality: Vec::new(),
+        };
         if !champion::can_fit(&lookbacks, origin, settings) {
             return Ok(Self { stored, trees: None });
         }
@@ -234,7 +241,14 @@ struct Held {
 }
 
 /// The forecasts of the days after `before` up to `origin`, by trees that have seen nothing after `before`.
-fn misses(lookbacks: &[Lookback<'_>], trees: &dyn Boosted, before: Day, origin: Day, books: bool, settings: &Settings) -> Result<Vec<Held>, ModelError> {
+fn misses(
+    lookbacks: &[Lookback<'_>],
+    trees: &dyn Boosted,
+    before: Day,
+    origin: Day,
+    books: bool,
+    settings: &Settings,
+) -> Result<Vec<Held>, ModelError> {
     let mut misses = Vec::new();
     for lookback in lookbacks {
         for from in (before.0..origin.0).step_by(HELD_OUT_STEP).map(Day).filter(|from| lookback.days(*from) >= champion::DAYS_MIN) {

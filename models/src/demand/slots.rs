@@ -124,7 +124,10 @@ mod tests {
     #[test]
     fn no_slot_is_filled_beyond_its_capacity() {
         let (taken, rest) = within_capacity(100.0, &[0.5, 0.3, 0.2], &[20.0, 100.0, 100.0]);
-        assert!((taken[0] - 20.0).abs() < 1e-9 && (taken[1] - 48.0).abs() < 1e-9 && (taken[2] - 32.0).abs() < 1e-9 && rest == 0.0, "{taken:?} {rest}");
+        assert!(
+            (taken[0] - 20.0).abs() < 1e-9 && (taken[1] - 48.0).abs() < 1e-9 && (taken[2] - 32.0).abs() < 1e-9 && rest == 0.0,
+            "{taken:?} {rest}"
+        );
         let (taken, rest) = within_capacity(100.0, &[0.5, 0.5], &[20.0, 30.0]);
         assert_eq!((taken, rest), (vec![20.0, 30.0], 50.0));
         assert_eq!(within_capacity(10.0, &[0.0, 0.0], &[5.0, 5.0]), (vec![0.0, 0.0], 10.0));

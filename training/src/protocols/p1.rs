@@ -83,7 +83,8 @@ fn read(inputs: &Inputs, report: &mut Report) -> anyhow::Result<(Vec<Site>, Vec<
     let region = inputs.holidays.as_deref().unwrap_or(HOLIDAYS);
     let known = known_holidays(region)?;
     let is_tested = |sensor: &Sensor| tested.as_ref().is_none_or(|tested| tested.contains(&sensor.id));
-    let last = sensors.iter().filter(|sensor| is_tested(sensor)).filter_map(|sensor| sensor.days.keys().max()).max().context("the file has no day")?;
+    let last =
+        sensors.iter().filter(|sensor| is_tested(sensor)).filter_map(|sensor| sensor.days.keys().max()).max().context("the file has no day")?;
     let last = day(*last)?;
     let first_origin = last.plus(-TEST_DAYS);
     let origins: Vec<Day> = (0..TEST_DAYS / ORIGIN_EVERY).map(|step| first_origin.plus(ORIGIN_EVERY * step)).collect();
@@ -99,14 +100,20 @@ fn read(inputs: &Inputs, report: &mut Report) -> anyhow::Result<(Vec<Site>, Vec<
     series.sort_by(|a, b| b.0.total_cmp(&a.0));
     series.truncate(SERIES_MAX);
     let years = known.years();
-    let lacking: Vec<String> = sensors.iter().flat_map(|s| s.days.keys().map(|d| d.year())).filter(|y| !years.contains(y)).map(|y| y.to_string()).collect();
+    let lacking: Vec<String> =
+        sensors.iter().flat_map(|s| s.days.keys().map(|d| d.year())).filter(|y| !years.contains(y)).map(|y| y.to_string()).collect();
     if let Some(year) = lacking.first() {
         report.notes.push(format!("no holidays of {region} are known for {year}: its days count as ordinary"));
     }
     // Codes in the order of the file, not of size, so that they do not depend on what is tested.
     series.sort_by_key(|(_, sensor)| sensors.iter().position(|other| other.id == sensor.id));
     let sites = series.iter().enumerate().map(|(code, (_, sensor))| site(code as u32, sensor, last, &known)).collect::<anyhow::Result<Vec<_>>>()?;
-    report.notes.push(format!("{} series, {} origins, holidays of {region}; trees fitted afresh every {} days", sites.len(), origins.len(), ORIGIN_EVERY * REFIT_EVERY as i32));
+    report.notes.push(format!(
+        "{} series, {} origins, holidays of {region}; trees fitted afresh every {} days",
+        sites.len(),
+        origins.len(),
+        ORIGIN_EVERY * REFIT_EVERY as i32
+    ));
     Ok((sites, origins))
 }
 
@@ -165,7 +172,8 @@ fn figures(report: &mut Report, lines: &[Line], sites: &[Site], origins: &[Day])
     let of_model = |model: usize, line: &Line| if model == 0 { line.champion } else { line.floors[model - 1] };
     let mase = |model: usize| {
         let of_site = |site: &Site| {
-            let before = site.attendance.iter().take((origins[0].since(site.first) + 1).max(0) as usize).map(|value| f64::from(*value)).collect::<Vec<_>>();
+            let before =
+                site.attendance.iter().take((origins[0].since(site.first) + 1).max(0) as usize).map(|value| f64::from(*value)).collect::<Vec<_>>();
             let score = sum(&|line| (line.site == site.code).then(|| of_model(model, line)));
             naive_error(&before, 7).map(|naive| score.mae() / naive)
         };

@@ -19,7 +19,8 @@ const ORIGIN_EVERY: i32 = 3;
 const STEPS: usize = 12;
 const SERIES_MAX: usize = 12;
 const SEASON: usize = 12;
-const MODELS: [&str; 6] = ["mean of the three below (champion)", "Theta", "Holt-Winters", "last year x growth", "seasonal naive", "median of 3 years"];
+const MODELS: [&str; 6] =
+    ["mean of the three below (champion)", "Theta", "Holt-Winters", "last year x growth", "seasonal naive", "median of 3 years"];
 
 /// Runs the protocol.
 pub fn evaluate(inputs: &Inputs, progress: Progress) -> anyhow::Result<Report> {

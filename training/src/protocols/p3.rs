@@ -45,7 +45,10 @@ pub fn evaluate(inputs: &Inputs, progress: Progress) -> anyhow::Result<Report> {
         Some(from) => usize::try_from(day(from)?.since(day(first)?))?,
         None => dates * 3 / 4,
     };
-    ensure!(cut >= 120 && cut < dates, "{dates} days of arrivals, of which {cut} to learn from, are too few for this protocol: it needs 120 before those it tests");
+    ensure!(
+        cut >= 120 && cut < dates,
+        "{dates} days of arrivals, of which {cut} to learn from, are too few for this protocol: it needs 120 before those it tests"
+    );
 
     let stage = progress.stage("booking curves", HORIZONS.len() as u64);
     let mut wape = vec![Vec::new(); MODELS.len()];
@@ -59,7 +62,9 @@ pub fn evaluate(inputs: &Inputs, progress: Progress) -> anyhow::Result<Report> {
         // The aims are stated with three decimals: a figure meets one if it does when rounded likewise.
         report.metric(&format!("wape_h{horizon}"), *value, "of kept bookings", Some(Aim::AtMost(aim + 0.0005)));
     }
-    report.notes.push(format!("the last {} of {dates} days of arrival are forecast; the ridge is fitted afresh every {REFIT_DAYS} days", dates - cut));
+    report
+        .notes
+        .push(format!("the last {} of {dates} days of arrival are forecast; the ridge is fitted afresh every {REFIT_DAYS} days", dates - cut));
     report.comparisons.push(Comparison {
         title: "WAPE by days before arrival, beside the floors".to_owned(),
         key: "models",
