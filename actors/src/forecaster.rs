@@ -20,10 +20,11 @@ use tornello_engine::aggregate::Aggregate;
 use tornello_engine::calendar;
 use tornello_engine::ids::{MuseumId, SlotId};
 use tornello_engine::time::Timestamp;
+pub use tornello_models::demand::Quality;
+use tornello_models::demand::Site;
 use tornello_models::demand::features::Lookback;
-use tornello_models::demand::{Quality, Site};
+pub use tornello_models::outlook::{BUCKETS, Outlook, Reasons, Score};
 use tornello_models::outlook::{History, Learned};
-pub use tornello_models::outlook::{Outlook, Reasons, Score};
 
 use crate::attended::heads_on;
 use crate::museums::Known;

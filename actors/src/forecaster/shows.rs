@@ -129,7 +129,7 @@ mod tests {
         for permille in [5_u16, 20, 50] {
             let mut full = slot(100, 100);
             rate.tell(&mut full, &Policy { turn_away_permille: permille, ..Policy::default() });
-            let turned_away = (0..20_000).filter(|_| (0..100 + full.oversell).filter(|_| chance.share() >= 0.08).count() > 100).count();
+            let turned_away = (0..20_000).filter(|_| (0..100 + full.oversell).filter(|_| chance.unit() >= 0.08).count() > 100).count();
             let most = f64::from(permille) / 1_000.0;
             assert!(turned_away as f64 / 20_000.0 <= most + 3.0 * (most / 20_000.0).sqrt(), "{turned_away} of 20000 at {permille}");
         }

@@ -6,7 +6,7 @@ use actix_web::{HttpRequest, HttpResponse, get, post, web};
 use jiff::ToSpan;
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
-use tornello_actors::forecaster::{AHEAD_DAYS, DayForecast, Reasons, Score, SlotForecast};
+use tornello_actors::forecaster::{AHEAD_DAYS, BUCKETS, DayForecast, Moved, Quality, Reasons, Score, SlotForecast};
 use tornello_actors::museums::Known;
 use tornello_actors::node::Node;
 use tornello_actors::outcomes::{self, Change, Compared, Outcome, Question};
@@ -91,6 +91,20 @@ pub struct WhyView {
     /// The same in words.
     #[schema(max_length = 400)]
     in_words: String,
+    /// What moved the model's forecast, the largest first; absent where no model answers.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(max_items = 8)]
+    moved: Vec<MovedView>,
+}
+
+/// What moved a forecast.
+#[derive(Debug, Clone, Copy, Serialize, utoipa::ToSchema)]
+pub struct MovedView {
+    /// What.
+    #[schema(max_length = 64)]
+    what: &'static str,
+    /// By how many visitors, against an average day of an average museum of this size; below zero: fewer.
+    visitors: f64,
 }
 
 /// The forecast of a slot.
@@ -111,6 +125,15 @@ pub struct SlotForecastView {
     booked: u32,
     /// Its places; 0: closed.
     capacity: u32,
+    /// How many of those who have booked will come.
+    shows: f64,
+    /// The standard deviation of that.
+    shows_sd: f64,
+    /// Places that will be left for whoever comes without a ticket, at the careful end.
+    walk_in: u32,
+    /// How many more than the places may be sold within the risk that the planning policy allows: 0 unless it allows one. Selling them is a manager's decision, by the
+    /// slot's capacity.
+    oversell: u32,
 }
 
 /// The forecast of a day.
@@ -125,7 +148,7 @@ pub struct DayForecastView {
     booked: u32,
     /// Places of all open slots.
     capacity: u32,
-    /// What it rests on: `last_weeks` of the museum, `other_sites` where nothing was counted here, or the `plan` when it is closed.
+    /// What it rests on: the `model` over all museums, the `last_weeks` of the museum where there is none, `other_sites` where nothing was counted here, or the `plan` when it is closed.
     #[schema(max_length = 16)]
     rests_on: &'static str,
     /// Why.
@@ -139,6 +162,9 @@ pub struct DayForecastView {
 /// How good forecasts were.
 #[derive(Debug, Clone, Copy, Serialize, utoipa::ToSchema)]
 pub struct ScoreView {
+    /// Whose: the `model` over all museums, or the `last_weeks` of the museum.
+    #[schema(max_length = 16)]
+    of: &'static str,
     /// Made so many days before, up to the next of these.
     horizon_days: u16,
     /// On how many of the last days that was judged.
@@ -187,7 +213,7 @@ fn people(mid: f64, band_80: (f64, f64), band_95: (f64, f64)) -> PeopleView {
     PeopleView { expected, low_80, high_80, low_95, high_95 }
 }
 
-fn why(day: &DayForecast) -> WhyView {
+fn why(day: &DayForecast, moved: Vec<Moved>) -> WhyView {
     let Reasons { level, kind, season, books } = day.outlook.reasons;
     let mut words = vec![format!("{level:.0} visitors a day over the last four weeks")];
     if day.capacity == 0 {
@@ -199,12 +225,14 @@ fn why(day: &DayForecast) -> WhyView {
             }
         }
     }
+    let moved = moved.into_iter().map(|moved| MovedView { what: moved.what, visitors: rounded(moved.visitors) }).collect();
     WhyView {
         level: rounded(level),
         kind_of_day: thousandths(kind),
         season: thousandths(season),
         books: thousandths(books),
         in_words: words.join("; "),
+        moved,
     }
 }
 
@@ -216,23 +244,44 @@ fn slot_view(slot: &SlotForecast) -> SlotForecastView {
         people: people(slot.mid, slot.band_80, slot.band_95),
         booked: slot.booked,
         capacity: slot.capacity,
+        shows: rounded(slot.shows.0),
+        shows_sd: rounded(slot.shows.1),
+        walk_in: slot.walk_in,
+        oversell: slot.oversell,
     }
 }
 
-fn day_view(day: &DayForecast, by: By) -> DayForecastView {
+fn day_view(day: &DayForecast, moved: Vec<Moved>, by: By) -> DayForecastView {
     DayForecastView {
         date: day.date,
         people: people(day.outlook.mid, day.outlook.band_80, day.outlook.band_95),
         booked: day.booked,
         capacity: day.capacity,
         rests_on: day.source.name(),
-        why: why(day),
+        why: why(day, moved),
         slots: (by == By::Slot).then(|| day.slots.iter().map(slot_view).collect()),
     }
 }
 
+/// How good a museum's forecasts were: the model's where there is one, then those of its last weeks.
+fn how_good(node: &Node, known: &Known) -> (usize, Vec<ScoreView>) {
+    let (known_days, scores) = node.forecaster().scores(node, known);
+    let model = |quality: Quality| ScoreView {
+        of: "model",
+        horizon_days: BUCKETS.get(usize::from(quality.bucket)).copied().unwrap_or_default(),
+        judged_days: quality.champion.count as u32,
+        wape: thousandths(quality.champion.wape()),
+        bias: thousandths(quality.champion.bias()),
+        covered_80: thousandths(quality.champion.coverage()),
+        naive_wape: thousandths(quality.naive.wape()),
+    };
+    let of_model = node.forecaster().quality(known.museum.id()).into_iter().map(model);
+    (known_days, of_model.chain(scores.iter().map(score_view)).collect())
+}
+
 fn score_view(score: &Score) -> ScoreView {
     ScoreView {
+        of: "last_weeks",
         horizon_days: score.horizon,
         judged_days: score.days,
         wape: thousandths(score.wape),
@@ -275,14 +324,15 @@ pub async fn get_forecast(
         let picture = chart::svg(&format!("{name}: visitors expected from {from}"), &points(&forecast, span.by));
         return Ok(HttpResponse::Ok().insert_header((header::CONTENT_TYPE, HeaderValue::from_static("image/svg+xml"))).body(picture));
     }
-    let (known_days, scores) = node.forecaster().scores(&node, &known);
+    let (known_days, how_good) = how_good(&node, &known);
+    let moved = |day: &DayForecast| if day.capacity == 0 { Vec::new() } else { node.forecaster().reasons(&node, &known, day.date) };
     Ok(HttpResponse::Ok().json(ForecastView {
         museum: known.museum.id().0,
         region: region(&known),
         as_of: node.now().to_string(),
         known_days: known_days as u32,
-        days: forecast.iter().map(|day| day_view(day, span.by)).collect(),
-        how_good: scores.iter().map(score_view).collect(),
+        days: forecast.iter().map(|day| day_view(day, moved(day), span.by)).collect(),
+        how_good,
     }))
 }
 
@@ -379,6 +429,10 @@ pub struct RegionDayView {
 /// How good forecasts were, and what regions expect.
 #[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
 pub struct ReportView {
+    /// The last day that the model over all museums knew when it was fitted; absent: there is none yet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = Date)]
+    fitted_on: Option<Date>,
     /// Museum by museum, those that the key is good for.
     #[schema(max_items = 70_000)]
     museums: Vec<MuseumScoresView>,
@@ -400,13 +454,13 @@ pub async fn report(node: web::Data<Node>, caller: Caller) -> Result<HttpRespons
     caller.may(Scope::Plan)?;
     let all: Vec<_> = node.museums().all().into_iter().filter(|known| caller.may_at(Scope::Plan, known.museum.id()).is_ok()).collect();
     let scores = |known: &std::sync::Arc<Known>| {
-        let (known_days, scores) = node.forecaster().scores(&node, known);
+        let (known_days, how_good) = how_good(&node, known);
         MuseumScoresView {
             museum: known.museum.id().0,
             slug: known.museum.profile().map(|profile| profile.slug.to_string()).unwrap_or_default(),
             region: region(known),
             known_days: known_days as u32,
-            how_good: scores.iter().map(score_view).collect(),
+            how_good,
         }
     };
     let museums = all.iter().map(scores).collect();
@@ -419,7 +473,7 @@ pub async fn report(node: web::Data<Node>, caller: Caller) -> Result<HttpRespons
         }
     }
     let row = |((region, date), (museums, expected, booked))| RegionDayView { region, date, museums, expected: rounded(expected), booked };
-    Ok(HttpResponse::Ok().json(ReportView { museums, regions: regions.into_iter().map(row).collect() }))
+    Ok(HttpResponse::Ok().json(ReportView { fitted_on: node.forecaster().fitted_on(), museums, regions: regions.into_iter().map(row).collect() }))
 }
 
 /// A question: what would be if. Whatever is left out stays as it is.
