@@ -195,6 +195,12 @@ async fn a_roster_says_why_and_keeps_what_a_manager_decides() {
     let later = app.get(path, &office).await;
     assert_ne!(of(&later, "desk", "14:00")["expected"], of(&roster, "desk", "14:00")["expected"]);
     assert_eq!(of(&later, "desk", "11:00")["people"], 4);
+    // The night fitted a model, and the restart found it.
+    let forecast = app.get("/v1/museums/torre/forecast?from=2026-12-01&days=2&by=slot", &office).await;
+    let day = &forecast["days"][0];
+    assert_eq!(day["rests_on"], "model", "{day}");
+    assert!(!day["why"]["moved"].as_array().unwrap().is_empty() && (sum(&day["slots"]) - day["people"]["expected"].as_f64().unwrap()).abs() < 1.0, "{day}");
+    assert_eq!(app.get("/v1/forecasts/report", &office).await["fitted_on"], "2026-11-22");
     let (kind, table) = text_of(&app, path, &office, "text/csv").await;
     assert!(kind.starts_with("text/csv") && table.contains("11:00;12:00;desk;4;") && table.lines().count() == 31, "{table}");
     let (kind, file) = text_of(&app, path, &office, "text/calendar").await;
