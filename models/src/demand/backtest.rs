@@ -5,7 +5,6 @@
 use std::collections::BTreeMap;
 
 use super::bands::bucket;
-use super::champion;
 use super::day::Day;
 use super::features::Lookback;
 use super::floors;
@@ -51,7 +50,9 @@ pub fn backtest(
     let step = origins.windows(2).map(|pair| pair[1].since(pair[0])).min().unwrap_or(14).max(1);
     if let Some(first) = origins.first() {
         for (lookback, bands) in lookbacks.iter().zip(&mut bands) {
-            (1..=WARM_UP).rev().for_each(|back| bands.make(lookback, first.plus(-step * back), horizon_max));
+            for back in (1..=WARM_UP).rev() {
+                bands.make(lookback, first.plus(-step * back), horizon_max);
+            }
         }
     }
     for origin in origins {
@@ -163,9 +164,6 @@ pub fn promotes(regions: &[Contest]) -> bool {
     let hurts = |region: &Contest| region.challenger.sql() > (1.0 + WORSE) * region.champion.sql();
     same_days && champion.count >= OUTCOMES_MIN && wins && !regions.iter().any(hurts)
 }
-
-/// Days with attendance that a site needs before it is compared by the trees.
-pub const DAYS_MIN: u32 = champion::DAYS_MIN;
 
 #[cfg(test)]
 mod tests {

@@ -9,6 +9,6 @@ use jiff::civil::Date;
 use tornello_models::demand::Day;
 
 /// A date as a day of the models.
-fn day(date: Date) -> anyhow::Result<Day> {
+pub(crate) fn day(date: Date) -> anyhow::Result<Day> {
     Ok(Day::of(date.year().into(), u8::try_from(date.month())?, u8::try_from(date.day())?))
 }
