@@ -199,7 +199,10 @@ async fn a_roster_says_why_and_keeps_what_a_manager_decides() {
     let forecast = app.get("/v1/museums/torre/forecast?from=2026-12-01&days=2&by=slot", &office).await;
     let day = &forecast["days"][0];
     assert_eq!(day["rests_on"], "model", "{day}");
-    assert!(!day["why"]["moved"].as_array().unwrap().is_empty() && (sum(&day["slots"]) - day["people"]["expected"].as_f64().unwrap()).abs() < 1.0, "{day}");
+    assert!(
+        !day["why"]["moved"].as_array().unwrap().is_empty() && (sum(&day["slots"]) - day["people"]["expected"].as_f64().unwrap()).abs() < 1.0,
+        "{day}"
+    );
     assert_eq!(app.get("/v1/forecasts/report", &office).await["fitted_on"], "2026-11-22");
     let (kind, table) = text_of(&app, path, &office, "text/csv").await;
     assert!(kind.starts_with("text/csv") && table.contains("11:00;12:00;desk;4;") && table.lines().count() == 31, "{table}");
@@ -208,9 +211,9 @@ async fn a_roster_says_why_and_keeps_what_a_manager_decides() {
     let unfolded = file.replace("\r\n ", "");
     assert!(unfolded.contains("DTSTART:20261224T100000Z\r\nDTEND:20261224T120000Z\r\nSUMMARY:Museo torre: 4 x desk\r\n"), "{unfolded}");
     assert_eq!(unfolded.matches("BEGIN:VEVENT").count(), unfolded.matches("END:VEVENT").count());
-    let back = format!("/v1/museums/torre/roster/overrides?day=2026-12-24&role=desk&from=11:00");
-    assert_eq!(app.ask(Method::DELETE, &back, &manager, "b", &Value::Null).await.0, StatusCode::OK);
-    let (status, problem) = app.ask(Method::DELETE, &back, &manager, "c", &Value::Null).await;
+    let back = "/v1/museums/torre/roster/overrides?day=2026-12-24&role=desk&from=11:00";
+    assert_eq!(app.ask(Method::DELETE, back, &manager, "b", &Value::Null).await.0, StatusCode::OK);
+    let (status, problem) = app.ask(Method::DELETE, back, &manager, "c", &Value::Null).await;
     assert_eq!((status.as_u16(), &problem["code"]), (404, &json!("unknown_override")));
     for (change, code) in [
         (json!({"day": "2026-11-22"}), "plan_in_past"),
