@@ -6,6 +6,7 @@
 //! [`accounts`] that are charged for what is sold on them.
 
 pub mod accounts;
+pub mod attended;
 pub mod availability;
 pub mod board;
 pub mod cases;
@@ -15,19 +16,24 @@ pub mod defences;
 pub mod digest;
 pub mod failure;
 pub mod fraud;
+pub mod forecaster;
 pub mod history;
 pub mod journal;
 pub mod keys;
 pub mod limits;
 pub mod moves;
 pub mod museums;
+pub mod nightly;
 pub mod node;
+pub mod outcomes;
 pub mod owner;
 pub mod payments;
 pub mod people;
+pub mod plans;
 pub mod quotes;
 pub mod registry;
 pub mod rooms;
+pub mod roster;
 pub mod sensors;
 pub mod signing;
 mod sqlite;

@@ -3,6 +3,7 @@
 
 mod fraud;
 mod payments;
+mod planning;
 mod quotes;
 mod table;
 

@@ -4,6 +4,7 @@
 //! ([`protocols`]) and answers with a [`report::Report`]; [`demand`] makes artifacts.
 
 pub mod demand;
+pub mod occupancy;
 pub mod progress;
 pub mod protocols;
 pub mod report;
@@ -25,11 +26,13 @@ pub enum Protocol {
     P2,
     /// The final bookings of a day from those on the books.
     P3,
+    /// People inside, on a simulated site where it is known who was.
+    Occupancy,
 }
 
 impl Protocol {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::P1, Self::P2, Self::P3];
+    pub const ALL: [Self; 4] = [Self::P1, Self::P2, Self::P3, Self::Occupancy];
 }
 
 impl fmt::Display for Protocol {
@@ -38,6 +41,7 @@ impl fmt::Display for Protocol {
             Self::P1 => "P1",
             Self::P2 => "P2",
             Self::P3 => "P3",
+            Self::Occupancy => "occupancy",
         })
     }
 }
@@ -71,6 +75,7 @@ pub fn evaluate(protocol: Protocol, inputs: &Inputs, progress: Progress) -> anyh
         Protocol::P1 => protocols::p1::evaluate(inputs, progress),
         Protocol::P2 => protocols::p2::evaluate(inputs, progress),
         Protocol::P3 => protocols::p3::evaluate(inputs, progress),
+        Protocol::Occupancy => occupancy::evaluate(inputs),
     }?;
     report.cpu_s = (report::cpu_time() - before).as_secs_f64();
     Ok(report)

@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use tornello_engine::envelope::Envelope;
 use tornello_engine::record::Record;
 use tornello_engine::time::Timestamp;
-use tornello_engine::{account, attempts, case, fraud_rules, model_registry, museum, order, payment, quote, slot, till, voucher};
+use tornello_engine::{account, attempts, attendance, case, fraud_rules, model_registry, museum, order, payment, planning, quote, slot, till, voucher};
 
 use super::{StreamId, before};
 
@@ -384,6 +384,17 @@ impl From<TakenBack1> for account::TakenBack {
         Self { of: before.of, amount_cents: before.amount_cents, extras_cents: Cents::ZERO, why: None }
     }
 }
+
+wire!(attendance::Event {
+    1 1 Counted(attendance::Counted),
+    2 1 Imported(attendance::Imported),
+});
+
+wire!(planning::Event {
+    1 1 PolicySet(planning::PolicySet),
+    2 1 Decided(planning::Decided),
+    3 1 TakenBack(planning::TakenBack),
+});
 
 #[cfg(test)]
 mod tests {

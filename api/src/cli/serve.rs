@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use tornello_actors::clock::{Clock, RealClock};
+use tornello_actors::nightly;
 use tornello_actors::node::{self, Node, Settings};
 use tornello_api::demo::{self, DevelopmentKey};
 use tornello_api::mqtt::{self, Broker, Link, Prefix};
@@ -202,6 +203,15 @@ pub(super) async fn serve(arguments: Arguments) -> anyhow::Result<()> {
             tokio::join!(kept.follow(&node, pagopa.settings(), folder.as_deref()), fetching);
         })
     });
+    let planning = {
+        let (node, is_demo) = (Arc::clone(&node), arguments.demo);
+        tokio::spawn(async move {
+            if is_demo && let Err(error) = demo::simulate_attendance(&node).await {
+                tracing::error!(%error, "the demo has no attendance to forecast from");
+            }
+            nightly::keep_planning(&node).await;
+        })
+    };
     eprintln!("Tornello {} on http://{listen}, data in {}", env!("CARGO_PKG_VERSION"), data.display());
     if let Some(gates) = gates {
         eprintln!("Gates have a listener of their own on http://{gates}");
@@ -223,7 +233,7 @@ pub(super) async fn serve(arguments: Arguments) -> anyhow::Result<()> {
     drop(node);
     let served = server.await;
     keeping_time.abort();
-    for task in following.into_iter().chain(sweeping) {
+    for task in following.into_iter().chain(sweeping).chain([planning]) {
         task.abort();
         // What it asked last is answered or dropped with it, before the node stops.
         let _ = task.await;

@@ -286,6 +286,7 @@ pub fn all() -> Vec<Known> {
     all.extend(refusals_of_money().into_iter().map(known));
     all.extend(super::quotes::one_of_each().into_iter().map(known));
     all.extend(super::fraud::one_of_each().into_iter().map(known));
+    all.extend(super::planning::one_of_each().into_iter().map(known));
     all.sort_by_key(|problem| problem.code);
     all.dedup_by_key(|problem| problem.code);
     all
@@ -341,6 +342,8 @@ mod tests {
             include_str!("../../../engine/src/museum.rs"),
             include_str!("../../../engine/src/tariff.rs"),
             include_str!("../../../engine/src/ticket.rs"),
+            include_str!("../../../engine/src/planning/mod.rs"),
+            include_str!("../../../engine/src/attendance.rs"),
             include_str!("../../../actors/src/sensors.rs"),
         ] {
             let (_, after) = text.split_once("fn code(").unwrap();
