@@ -1,9 +1,10 @@
 //! Fits models on data files, judges them by stated protocols and writes artifacts. Reached through the one binary: `tornello train` and `tornello evaluate`.
 //!
 //! It reads what [`tornello_datasets`] loads and calls what [`tornello_models`] can; it knows nothing of slots, sales or HTTP. [`evaluate`] runs a protocol
-//! ([`protocols`]) and answers with a [`report::Report`]; [`fraud`] makes artifacts.
+//! ([`protocols`]) and answers with a [`report::Report`]; [`demand`] and [`fraud`] make artifacts.
 
 pub mod bookings;
+pub mod demand;
 pub mod fraud;
 pub mod histograms;
 pub mod progress;
@@ -58,7 +59,10 @@ impl FromStr for Protocol {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {
         let known = || Self::ALL.map(|protocol| protocol.to_string()).join(", ");
-        Self::ALL.into_iter().find(|protocol| protocol.to_string().eq_ignore_ascii_case(text)).ok_or_else(|| format!("known protocols are {}", known()))
+        Self::ALL
+            .into_iter()
+            .find(|protocol| protocol.to_string().eq_ignore_ascii_case(text))
+            .ok_or_else(|| format!("known protocols are {}", known()))
     }
 }
 
@@ -77,7 +81,9 @@ pub struct Inputs {
 pub fn evaluate(protocol: Protocol, inputs: &Inputs, progress: Progress) -> anyhow::Result<Report> {
     let before = report::cpu_time();
     let mut report = match protocol {
-        Protocol::P1 | Protocol::P2 | Protocol::P3 => anyhow::bail!("not here"),
+        Protocol::P1 => protocols::p1::evaluate(inputs, progress),
+        Protocol::P2 => protocols::p2::evaluate(inputs, progress),
+        Protocol::P3 => protocols::p3::evaluate(inputs, progress),
         Protocol::P4 => protocols::p4::evaluate(inputs, progress),
         Protocol::P5 => protocols::p5::evaluate(inputs, progress),
         Protocol::P6 => protocols::p6::evaluate(inputs, progress),
