@@ -1,12 +1,16 @@
 //! Fits models on data files, judges them by stated protocols and writes artifacts. Reached through the one binary: `tornello train` and `tornello evaluate`.
 //!
 //! It reads what [`tornello_datasets`] loads and calls what [`tornello_models`] can; it knows nothing of slots, sales or HTTP. [`evaluate`] runs a protocol
-//! ([`protocols`]) and answers with a [`report::Report`]; [`demand`] makes artifacts.
+//! ([`protocols`]) and answers with a [`report::Report`]; [`demand`] and [`fraud`] make artifacts.
 
+pub mod bookings;
 pub mod demand;
 pub mod occupancy;
+pub mod fraud;
+pub mod histograms;
 pub mod progress;
 pub mod protocols;
+pub mod race;
 pub mod report;
 pub mod source;
 
@@ -26,13 +30,19 @@ pub enum Protocol {
     P2,
     /// The final bookings of a day from those on the books.
     P3,
+    /// Which bookings are lost.
+    P4,
+    /// Frauds among card payments.
+    P5,
+    /// Attacks among connections, without labels.
+    P6,
     /// People inside, on a simulated site where it is known who was.
     Occupancy,
 }
 
 impl Protocol {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::P1, Self::P2, Self::P3, Self::Occupancy];
+    pub const ALL: [Self; 7] = [Self::P1, Self::P2, Self::P3, Self::P4, Self::P5, Self::P6, Self::Occupancy];
 }
 
 impl fmt::Display for Protocol {
@@ -41,6 +51,9 @@ impl fmt::Display for Protocol {
             Self::P1 => "P1",
             Self::P2 => "P2",
             Self::P3 => "P3",
+            Self::P4 => "P4",
+            Self::P5 => "P5",
+            Self::P6 => "P6",
             Self::Occupancy => "occupancy",
         })
     }
@@ -75,6 +88,9 @@ pub fn evaluate(protocol: Protocol, inputs: &Inputs, progress: Progress) -> anyh
         Protocol::P1 => protocols::p1::evaluate(inputs, progress),
         Protocol::P2 => protocols::p2::evaluate(inputs, progress),
         Protocol::P3 => protocols::p3::evaluate(inputs, progress),
+        Protocol::P4 => protocols::p4::evaluate(inputs, progress),
+        Protocol::P5 => protocols::p5::evaluate(inputs, progress),
+        Protocol::P6 => protocols::p6::evaluate(inputs, progress),
         Protocol::Occupancy => occupancy::evaluate(inputs),
     }?;
     report.cpu_s = (report::cpu_time() - before).as_secs_f64();

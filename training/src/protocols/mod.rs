@@ -4,6 +4,9 @@
 pub mod p1;
 pub mod p2;
 pub mod p3;
+pub mod p4;
+pub mod p5;
+pub mod p6;
 
 use jiff::civil::Date;
 use tornello_models::demand::Day;
