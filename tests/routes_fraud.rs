@@ -120,9 +120,14 @@ async fn a_verdict_reaches_the_gate_and_is_undone_there() {
     look(&app).await;
     let path = case_path(sale);
     assert_eq!(at_gate(&app, sale, "1").await, "ticket_under_review");
+    let shown = app.get(&format!("/v1/tickets/{}", sale.ticket(0)), &app.key(Role::BoxOffice).await).await;
+    assert_eq!((&shown["state"], &shown["review_until"]), (&json!("valid"), &json!("2026-11-23T13:15:00Z")), "{shown}");
     let say = |verdict: &str| json!({"verdict": verdict, "reason": "checked"});
     let (status, decided) = app.post(&format!("{path}/verdict"), &analyst, "fraud", &say("fraud")).await;
-    assert_eq!((status, &decided["state"], &decided["verdict"]["verdict"], &decided["acting"]), (StatusCode::OK, &json!("decided"), &json!("fraud"), &json!(false)));
+    assert_eq!(
+        (status, &decided["state"], &decided["verdict"]["verdict"], &decided["acting"]),
+        (StatusCode::OK, &json!("decided"), &json!("fraud"), &json!(false))
+    );
     assert_eq!((at_gate(&app, sale, "2").await.as_str(), &decided["labels"][0]["source"]), ("ticket_blocked", &json!("verdict")));
     let (status, repeated) = app.post(&format!("{path}/verdict"), &analyst, "fraud", &say("fraud")).await;
     assert_eq!((status, &repeated["state"]), (StatusCode::OK, &json!("decided")), "a repeat changes nothing");
@@ -169,7 +174,11 @@ async fn many_are_decided_at_once_and_each_by_itself() {
     assert_eq!((&items[0]["problem"]["code"], &items[3]["problem"]["code"]), (&json!("case_decided"), &json!("unknown_case")));
     look(&app).await;
     let report = app.get("/v1/fraud/report?days=7", &analyst).await;
-    assert_eq!((&report["total"]["cases"], &report["total"]["decided"], &report["total"]["precision"]), (&json!(3), &json!(3), &json!(0.0)), "{report}");
+    assert_eq!(
+        (&report["total"]["cases"], &report["total"]["decided"], &report["total"]["precision"]),
+        (&json!(3), &json!(3), &json!(0.0)),
+        "{report}"
+    );
     assert_eq!((&report["by_channel"][0]["of"], &report["by_museum"][0]["of"]), (&json!("web"), &json!("1")));
     assert_eq!((&report["total"]["in_time"], report["total"].get("recall")), (&json!(1.0), None));
     app.stop().await;
@@ -196,7 +205,11 @@ async fn who_was_refused_appeals_without_a_name() {
     app.node().attempt(by, attempt.clone()).await.unwrap();
     let appeal = |code: String| json!({"code": code});
     let (status, received) = app.post("/v1/fraud/appeals", &web, "a", &appeal(attempt.id.to_string())).await;
-    assert_eq!((status, &received["state"], &received["due_at"]), (StatusCode::ACCEPTED, &json!("received"), &json!("2026-11-24T08:30:00Z")), "{received}");
+    assert_eq!(
+        (status, &received["state"], &received["due_at"]),
+        (StatusCode::ACCEPTED, &json!("received"), &json!("2026-11-24T08:30:00Z")),
+        "{received}"
+    );
     let (status, problem) = app.post("/v1/fraud/appeals", &web, "b", &appeal(attempt.id.to_string())).await;
     assert_eq!((status, &problem["code"]), (StatusCode::CONFLICT, &json!("already_appealed")));
     for (key, code, status) in [("c", "000a000102r4e", 404), ("d", "hello", 422), ("e", "000a000102r4e0000000000000", 404)] {
@@ -237,7 +250,11 @@ async fn what_a_gate_or_a_bank_says_later_is_a_label() {
     }
     look(&app).await;
     let seen = app.get(&case_path(sale), &analyst).await;
-    assert_eq!((&seen["origin"], &seen["labels"][0]["source"], &seen["labels"][0]["label"]), (&json!("conflict"), &json!("gate_refusal"), &json!("fraud")), "{seen}");
+    assert_eq!(
+        (&seen["origin"], &seen["labels"][0]["source"], &seen["labels"][0]["label"]),
+        (&json!("conflict"), &json!("gate_refusal"), &json!("fraud")),
+        "{seen}"
+    );
     assert_eq!(app.get("/v1/fraud/cases", &manager).await["items"][0]["label"], "fraud", "who runs a museum may look too");
     app.stop().await;
 }
@@ -249,7 +266,11 @@ async fn rules_and_models_are_put_in_force_by_somebody_else() {
     let rule = json!({"name": "hoarding", "when": [{"feature": "person_unsold_1h", "op": "at_least", "threshold_milli": 5_000}], "action": "review",
         "sentence_it": "Troppe prenotazioni", "sentence_en": "Too many holds"});
     let (status, drafted) = app.post("/v1/fraud/rules", &manager, "draft", &rule).await;
-    assert_eq!((status, &drafted["version"], &drafted["drafts"][0]["rule"]["name"]), (StatusCode::CREATED, &json!(0), &json!("hoarding")), "{drafted}");
+    assert_eq!(
+        (status, &drafted["version"], &drafted["drafts"][0]["rule"]["name"]),
+        (StatusCode::CREATED, &json!(0), &json!("hoarding")),
+        "{drafted}"
+    );
     let path = "/v1/fraud/rules/hoarding/activate";
     assert_eq!(app.post(path, &analyst, "analyst", &json!(null)).await.0, StatusCode::FORBIDDEN);
     let (status, problem) = app.post(path, &manager, "self", &json!(null)).await;

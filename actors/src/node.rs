@@ -305,7 +305,14 @@ impl Node {
         let streams = Arc::new(streams);
         let parts = || (Arc::clone(&threads), queue.clone(), Arc::clone(&clock));
         let (run_on, jobs, time) = parts();
-        let slots = Registry::new(run_on, jobs, time, Arc::clone(&streams) as _, Arc::new(SlotTell(Arc::clone(&board), Arc::clone(&day_limits))), Arc::clone(&streams) as _);
+        let slots = Registry::new(
+            run_on,
+            jobs,
+            time,
+            Arc::clone(&streams) as _,
+            Arc::new(SlotTell(Arc::clone(&board), Arc::clone(&day_limits))),
+            Arc::clone(&streams) as _,
+        );
         let (run_on, jobs, time) = parts();
         let museum_owners = Registry::new(run_on, jobs, time, Arc::clone(&streams) as _, Arc::clone(&museums), Arc::clone(&streams) as _);
         let (run_on, jobs, time) = parts();

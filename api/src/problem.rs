@@ -415,7 +415,9 @@ fn refusal_detail(refusal: &slot::Refusal) -> &'static str {
         R::ReviewTooLate => "Block the tickets if they must let nobody in.",
         R::TooManyForBuyer { .. } => "`has` are in the buyer's holds and tickets, and `max` may be: choose another slot, or ask the group office.",
         R::TooManyOpenHolds { .. } => "Pay for one of the `max` open holds, or give it back.",
-        R::TooManyForDay { .. } => "`has` are in the buyer's holds and tickets of that day, and `max` may be: choose another day, or ask the group office.",
+        R::TooManyForDay { .. } => {
+            "`has` are in the buyer's holds and tickets of that day, and `max` may be: choose another day, or ask the group office."
+        }
         R::HoldKept { .. } => "Let `payment` go on, or give the hold back and hold places again.",
     }
 }

@@ -124,7 +124,7 @@ mod tests {
     use crate::envelope::{Envelope, Party, PartyKind};
     use crate::ids::{KeyId, RouteId};
     use crate::money::Cents;
-    use crate::slot::{CancelCause, Cancelled, Held, Line, Released, Sold, Settlement};
+    use crate::slot::{CancelCause, Cancelled, Held, Line, Released, Settlement, Sold};
     use crate::tariff::Proof;
     use crate::time::Timestamp;
 

@@ -428,14 +428,8 @@ impl Models {
 mod tests {
     use super::*;
 
-    const GOOD: Evidence = Evidence {
-        labels: 60,
-        recall_milli: 800,
-        recall_before_milli: 700,
-        precision_milli: 500,
-        precision_before_milli: 500,
-        report: Digest(9),
-    };
+    const GOOD: Evidence =
+        Evidence { labels: 60, recall_milli: 800, recall_before_milli: 700, precision_milli: 500, precision_before_milli: 500, report: Digest(9) };
 
     fn code(text: &str) -> Code {
         text.parse().unwrap()

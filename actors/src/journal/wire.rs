@@ -4,8 +4,8 @@
 //! Frame: length (u32) and CRC-32C (u32) of the body, then the body. Body: length (u8) and bytes of the stream, number (u64), time (i64 microseconds),
 //! envelope (version u16, postcard), count (u16) of events, each as kind (u16), version (u16), length (u32), postcard. All integers are little-endian.
 
-use serde::de::DeserializeOwned;
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 use tornello_engine::envelope::Envelope;
 use tornello_engine::record::Record;
 use tornello_engine::time::Timestamp;

@@ -183,13 +183,15 @@ impl Views {
 
     /// What is known of one sale for a case about it; none if the lists do not have the sale.
     pub async fn sale_for_case(&self, sale: HoldId) -> Result<Option<Wanting>, ViewsError> {
-        const QUERY: &str = "SELECT sale, '', coalesce((SELECT data FROM assessed WHERE subject = sale), ''), channel, total_cents, NULL FROM sale WHERE sale = ?";
+        const QUERY: &str =
+            "SELECT sale, '', coalesce((SELECT data FROM assessed WHERE subject = sale), ''), channel, total_cents, NULL FROM sale WHERE sale = ?";
         let row = sqlx::query(QUERY).bind(sale.to_string()).fetch_optional(&self.pool).await?;
         row.as_ref().map(wanting_row).transpose().map_err(ViewsError::Store)
     }
 
     async fn wanting(&self, condition: &'static str, limit: u32) -> Result<Vec<Wanting>, ViewsError> {
-        let query = format!("SELECT subject, wants, data, channel, amount_cents, review_until FROM assessed WHERE {condition} ORDER BY subject LIMIT ?");
+        let query =
+            format!("SELECT subject, wants, data, channel, amount_cents, review_until FROM assessed WHERE {condition} ORDER BY subject LIMIT ?");
         let rows = sqlx::query(sqlx::AssertSqlSafe(query)).bind(i64::from(limit)).fetch_all(&self.pool).await?;
         rows.iter().map(|row| wanting_row(row).map_err(ViewsError::Store)).collect()
     }
@@ -236,7 +238,8 @@ impl Views {
     }
 
     async fn link(&self, (kind, pseudonym): (String, String), from: &str, depth: u8) -> Result<Link, ViewsError> {
-        const COUNT: &str = "SELECT count(*), coalesce(sum(EXISTS (SELECT 1 FROM fraud_case WHERE fraud_case.subject = party.subject AND verdict = 'fraud')), 0)
+        const COUNT: &str =
+            "SELECT count(*), coalesce(sum(EXISTS (SELECT 1 FROM fraud_case WHERE fraud_case.subject = party.subject AND verdict = 'fraud')), 0)
             FROM party WHERE kind = ? AND pseudonym = ? AND subject <> ?";
         const SOME: &str = "SELECT subject FROM party WHERE kind = ? AND pseudonym = ? AND subject <> ? ORDER BY at DESC, subject LIMIT ?";
         let count = sqlx::query(COUNT).bind(&kind).bind(&pseudonym).bind(from).fetch_one(&self.pool).await?;
@@ -423,7 +426,9 @@ impl Rows {
         const REVIEWED: &str = "INSERT INTO assessed
             SELECT sale.sale, value ->> 2, sale.museum, sale.channel, 0, ?2, '', sale.total_cents, value ->> 1, 'review'
             FROM json_each(?1) JOIN sale ON sale.sale = value ->> 0 WHERE true
-            ON CONFLICT (subject) DO UPDATE SET review_until = excluded.review_until";
+            ON CONFLICT (subject) DO UPDATE SET review_until = excluded.review_until, wants = CASE
+                WHEN assessed.severity = ?2 OR EXISTS (SELECT 1 FROM fraud_case WHERE fraud_case.subject = assessed.subject) THEN assessed.wants
+                ELSE 'review' END";
         const CHARGED_BACK: &str = "INSERT OR IGNORE INTO fraud_sign
             SELECT sale.sale, 'chargeback', value ->> 1 FROM json_each(?) JOIN sale ON sale.settlement = 'payment' AND sale.account = value ->> 0";
         const CONFLICTS: &str = "INSERT OR IGNORE INTO fraud_sign SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(?)";
@@ -455,9 +460,11 @@ impl Rows {
 
 async fn write_case(tx: &mut SqliteConnection, id: &str, at: Timestamp, event: &case::Event) -> Result<(), sqlx::Error> {
     const OPENED: &str = "INSERT OR IGNORE INTO fraud_case VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'open', '', '', '', '', NULL, NULL, 0)";
-    const DECIDED: &str = "UPDATE fraud_case SET state = 'decided', verdict = ?2, reason = ?3, decided_by = ?4, decided_at = ?5 WHERE fraud_case = ?1";
+    const DECIDED: &str =
+        "UPDATE fraud_case SET state = 'decided', verdict = ?2, reason = ?3, decided_by = ?4, decided_at = ?5 WHERE fraud_case = ?1";
     const UNDONE: &str = "UPDATE fraud_case SET state = 'open', verdict = '', reason = '', decided_by = '', decided_at = NULL WHERE fraud_case = ?";
-    const APPEALED: &str = "UPDATE fraud_case SET state = CASE verdict WHEN '' THEN 'open' ELSE 'appealed' END, appealed_at = ?2, due_at = ?3, lapses_at = ?4
+    const APPEALED: &str =
+        "UPDATE fraud_case SET state = CASE verdict WHEN '' THEN 'open' ELSE 'appealed' END, appealed_at = ?2, due_at = ?3, lapses_at = ?4
         WHERE fraud_case = ?1";
     const LABELLED: &str = "INSERT OR REPLACE INTO fraud_label VALUES (?, ?, ?, ?, ?, ?)";
     match event {

@@ -518,12 +518,7 @@ pub struct VerdictOutcomes {
     responses((status = 200, description = "What became of each", body = VerdictOutcomes), crate::openapi::Problems),
 )]
 #[post("/fraud/verdicts")]
-pub async fn decide_many(
-    node: web::Data<Node>,
-    caller: Caller,
-    key: IdempotencyKey,
-    form: web::Json<VerdictsForm>,
-) -> Result<HttpResponse, Problem> {
+pub async fn decide_many(node: web::Data<Node>, caller: Caller, key: IdempotencyKey, form: web::Json<VerdictsForm>) -> Result<HttpResponse, Problem> {
     caller.may(Scope::Investigate)?;
     if !(1..=VERDICTS_MAX).contains(&form.cases.len()) {
         return Err(Problem::invalid("cases: 1 to 100 are expected"));

@@ -111,14 +111,7 @@ pub struct CaseEvent {
 impl From<News> for CaseEvent {
     fn from(news: News) -> Self {
         let News { case, museum, origin, score, amount_cents, due_at } = news;
-        Self {
-            case: case.to_string(),
-            museum: museum.0,
-            origin: origin.name(),
-            score,
-            amount_cents: amount_cents.get(),
-            due_at: due_at.to_string(),
-        }
+        Self { case: case.to_string(), museum: museum.0, origin: origin.name(), score, amount_cents: amount_cents.get(), due_at: due_at.to_string() }
     }
 }
 

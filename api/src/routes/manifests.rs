@@ -128,7 +128,18 @@ impl From<Listed> for ManifestTicket {
             TicketState::Moved => (StateView::Moved, None, None, 0),
         };
         let text = |at: Option<Timestamp>| at.map(|at| at.to_string());
-        Self { ticket: id, issue, category, proof, state, since: text(since), first_at: text(first_at), entries, blocked, review_until: text(review_until) }
+        Self {
+            ticket: id,
+            issue,
+            category,
+            proof,
+            state,
+            since: text(since),
+            first_at: text(first_at),
+            entries,
+            blocked,
+            review_until: text(review_until),
+        }
     }
 }
 

@@ -155,10 +155,9 @@ pub async fn get(node: web::Data<Node>, caller: Caller, query: web::Query<Report
     let blocked_attempts = views.blocked_attempts(from).await?.iter().filter(|(museum, ..)| asked(museum)).map(|(.., count)| count).sum();
     let [(from, to), (since, until)] = drift_windows(now);
     let (before, lately) = (views.score_bands(from, to).await?, views.score_bands(since, until).await?);
-    let drift = lately.iter().map(|(channel, bands)| DriftView {
-        channel: channel.clone(),
-        psi: before.get(channel).and_then(|expected| psi(expected, bands)),
-    });
+    let drift = lately
+        .iter()
+        .map(|(channel, bands)| DriftView { channel: channel.clone(), psi: before.get(channel).and_then(|expected| psi(expected, bands)) });
     Ok(HttpResponse::Ok().json(ReportView {
         days,
         total: figures(&rows, span).into(),

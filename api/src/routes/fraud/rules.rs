@@ -140,7 +140,11 @@ pub struct RulesView {
 
 fn view(node: &Node) -> RulesView {
     let rules = node.defences().rules();
-    RulesView { version: rules.version(), in_force: rules.active().map(RuleView::from).collect(), drafts: rules.drafts().map(RuleView::from).collect() }
+    RulesView {
+        version: rules.version(),
+        in_force: rules.active().map(RuleView::from).collect(),
+        drafts: rules.drafts().map(RuleView::from).collect(),
+    }
 }
 
 /// List the fraud rules.

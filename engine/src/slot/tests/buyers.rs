@@ -47,11 +47,9 @@ fn a_buyer_has_so_many_places_of_a_slot_and_no_more() {
     tell(&mut slot, -DAY, by(1), &hold(1, Channel::Web, &[free(3)])).unwrap();
     assert_eq!(tell(&mut slot, -DAY, by(2), &hold(2, Channel::Kiosk, &[free(2)])), too_many(3));
     // Another buyer, nobody in particular, and a desk that sees whom it serves are not counted here.
-    for (n, envelope, channel) in [
-        (3, asked(3, Some(8), Outcome::Allow), Channel::Web),
-        (4, asked(4, None, Outcome::Allow), Channel::Web),
-        (5, by(5), Channel::BoxOffice),
-    ] {
+    for (n, envelope, channel) in
+        [(3, asked(3, Some(8), Outcome::Allow), Channel::Web), (4, asked(4, None, Outcome::Allow), Channel::Web), (5, by(5), Channel::BoxOffice)]
+    {
         tell(&mut slot, -DAY, envelope, &hold(n, channel, &[free(2)])).unwrap();
     }
     assert_eq!(slot.had(Digest(7)), Had { people: 5, holds: 2 }, "what a desk sold is known, and counts elsewhere");
