@@ -154,7 +154,7 @@ async fn an_analyst_is_told_looks_decides_and_the_honest_go_in() {
     let scalper = sell_assessed(&app, fifteen, 1, 70, Outcome::Review, 90).await;
     let family = sell_assessed(&app, fifteen, 2, 71, Outcome::Review, 55).await;
     look(&app).await;
-    let (mut stream, mut told) = (watch.bytes_stream(), String::new());
+    let (mut stream, mut told) = (Box::pin(watch.bytes_stream()), String::new());
     while told.matches("event: fraud_case").count() < 2 {
         let chunk = tokio::time::timeout(std::time::Duration::from_secs(10), futures_util::StreamExt::next(&mut stream)).await.expect("in time");
         told.push_str(std::str::from_utf8(&chunk.unwrap().unwrap()).unwrap());

@@ -245,6 +245,8 @@ fn did(command: &Command, events: &[Event]) -> bool {
             (sale, reason) == (&blocked.sale, &blocked.reason) && named(tickets, &blocked.tickets)
         }
         (Command::Unblock { sale, tickets }, Event::Unblocked(unblocked)) => *sale == unblocked.sale && named(tickets, &unblocked.tickets),
+        (Command::Review { sale }, Event::ReviewOpened(opened)) => *sale == opened.sale,
+        (Command::EndReview { sale, cleared }, Event::ReviewEnded(ended)) => (*sale, *cleared) == (ended.sale, ended.cleared),
         (Command::Admit { ticket, gate, .. }, Event::Admitted(admitted)) => {
             (ticket, gate, None) == (&admitted.ticket, &admitted.gate, admitted.scanned_at)
         }

@@ -59,6 +59,8 @@ pub struct Ticket {
     line: Line,
     cancelled: bool,
     blocked: bool,
+    /// Before then it lets nobody in.
+    review_until: Option<Timestamp>,
     inside: bool,
     entries: u8,
     first_at: Timestamp,
@@ -313,6 +315,20 @@ impl Naive {
             }
             Event::Blocked(blocked) => self.block(blocked.sale, &blocked.tickets, true),
             Event::Unblocked(unblocked) => self.block(unblocked.sale, &unblocked.tickets, false),
+            Event::ReviewOpened(opened) => {
+                let opens_at = self.opening.slot.start().plus_seconds(-i64::from(policy.admit_early_s));
+                let until = opens_at.plus_seconds(-1_800).min(at.plus_seconds(policy.limits.review_s.into()));
+                rule(opened.until == until && until > at, "a review lasts longer than an honest visitor can wait")?;
+                let sale = self.sales.get_mut(&opened.sale).ok_or("an unknown sale is looked at")?;
+                sale.tickets.iter_mut().for_each(|ticket| ticket.review_until = Some(until));
+                Ok(())
+            }
+            Event::ReviewEnded(ended) => {
+                let sale = self.sales.get_mut(&ended.sale).ok_or("a review of an unknown sale ends")?;
+                rule(sale.tickets.iter().any(|ticket| ticket.is_reviewed(at)), "a review ends that there is not")?;
+                sale.tickets.iter_mut().for_each(|ticket| ticket.review_until = None);
+                Ok(())
+            }
             Event::Admitted(admitted) => {
                 if admitted.scanned_at.is_none() {
                     rule(self.people_upper(at).is_none_or(|(upper, ceiling)| upper < ceiling), "a full building lets somebody in")?;
@@ -491,6 +507,8 @@ impl Naive {
             Some(ConflictReason::TicketMoving)
         } else if ticket.inside || (ticket.entries > 0 && at < ticket.last_at) {
             Some(ConflictReason::TicketInside)
+        } else if ticket.entries == 0 && ticket.is_reviewed(at) {
+            Some(ConflictReason::TicketUnderReview)
         } else if ticket.entries == 0 && at < opens_at {
             Some(ConflictReason::TooEarly)
         } else if ticket.entries == 0 && at > closes_at {
@@ -509,7 +527,7 @@ impl Naive {
         let mut before = BTreeSet::new();
         for (number, issue) in &renamed.tickets {
             let ticket = sale.tickets.get_mut(usize::from(*number)).ok_or("an unknown ticket is renamed")?;
-            rule(ticket.stands() && !ticket.blocked, "a ticket that does not stand is renamed")?;
+            rule(ticket.stands() && !ticket.blocked && !ticket.is_reviewed(at), "a ticket that does not stand is renamed")?;
             rule(*issue == ticket.issue + 1, "a code is not issued anew, one by one")?;
             before.extend(ticket.holder);
             (ticket.issue, ticket.holder) = (*issue, renamed.holder);
@@ -528,7 +546,7 @@ impl Naive {
         let mut lines = begun.lines.iter().flat_map(|line| (0..line.count).map(move |_| line));
         for number in &begun.tickets {
             let ticket = sale.tickets.get_mut(usize::from(*number)).ok_or("a ticket moves that was never sold")?;
-            rule(ticket.stands() && !ticket.blocked, "a ticket that does not stand moves")?;
+            rule(ticket.stands() && !ticket.blocked && !ticket.is_reviewed(at), "a ticket that does not stand moves")?;
             let line = lines.next().map(|line| (line.category, line.price_cents, line.proof));
             rule(line == Some((ticket.line.category, ticket.line.price_cents, ticket.line.proof)), "something else moves than was sold")?;
             ticket.gone = Some(begun.arrival);
@@ -783,11 +801,17 @@ impl Naive {
 }
 
 impl Ticket {
+    /// Whether somebody looks at its sale.
+    fn is_reviewed(&self, at: Timestamp) -> bool {
+        self.review_until.is_some_and(|until| at < until)
+    }
+
     fn new(line: &Line) -> Self {
         Self {
             line: line.clone(),
             cancelled: false,
             blocked: false,
+            review_until: None,
             inside: false,
             entries: 0,
             first_at: Timestamp::MIN,
