@@ -57,7 +57,8 @@ impl FromRequest for IdempotencyKey {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PartyForm {
-    /// `buyer`, `device`, `card` or `account`.
+    /// `buyer`, `device`, `card`, `account`, `network` (a block of addresses), `kiosk`, `operator` or `group`. The caller takes part by its key as well, as operator,
+    /// totem or reseller: it need not be named.
     #[schema(value_type = String, examples("buyer"))]
     pub kind: PartyKind,
     /// The e-mail address, device id, card token or account.

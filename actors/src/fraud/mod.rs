@@ -39,9 +39,9 @@ use self::counters::Counters;
 use self::judge::Judge;
 use self::recent::Recent;
 use self::saved::SavedFile;
-use self::scorers::{Follower, Progress, Tap};
+use self::scorers::{Follower, Progress, Tap, Tapped};
 use self::shelf::Shelf;
-use crate::journal::{Batch, Head, Journal};
+use crate::journal::{Head, Journal};
 
 /// The model's name in an assessment that none took part in.
 const NO_MODEL: &str = "none";
@@ -155,7 +155,7 @@ pub struct Prepared {
     pub scoring: Arc<Scoring>,
     /// For the writer.
     pub tap: Tap,
-    tapped: mpsc::Receiver<Batch>,
+    tapped: mpsc::Receiver<Tapped>,
     file: Option<SavedFile>,
 }
 

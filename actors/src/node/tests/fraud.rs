@@ -264,3 +264,36 @@ async fn a_rule_is_tried_on_what_has_happened() {
     assert_eq!(later.asked, 0);
     house.running.stop().await;
 }
+
+#[actix_rt::test]
+async fn a_rule_that_is_put_in_force_is_asked_at_once_and_takes_the_place_of_the_default_of_its_name() {
+    use tornello_engine::fraud_rules::{Action, Command as RulesCommand, Condition, Op, Rule};
+    let house = House::new().await;
+    let rule = |name: &str, feature: &str, threshold_milli| Rule {
+        name: code(name),
+        when: vec![Condition { feature: code(feature), op: Op::AtLeast, threshold_milli }],
+        channels: vec![Channel::Web],
+        museums: Vec::new(),
+        action: Action::Block,
+        sentence: Text::new("Troppo.", "Too much."),
+    };
+    let outcome = || house.node().scoring().assess(&asked(&house, 99, &of(99, 66)));
+    assert_eq!((outcome().outcome, outcome().rules_version), (Outcome::Allow, 0));
+    let many = Box::new(rule("crowd", "people", 1_000));
+    house.node().rules(by(1), RulesCommand::Draft { rule: many, by: KeyId(1) }).await.unwrap();
+    assert_eq!(outcome().outcome, Outcome::Allow, "a draft is not asked");
+    house.node().rules(by(2), RulesCommand::Activate { name: code("crowd"), by: KeyId(2) }).await.unwrap();
+    let assessment = outcome();
+    assert_eq!((assessment.outcome, assessment.rules, assessment.rules_version), (Outcome::Block, vec![code("crowd")], 1));
+    let sentence = house.node().scoring().rules().sentence("crowd");
+    assert_eq!(sentence, ("Troppo.".to_owned(), "Too much.".to_owned()));
+    // A default is turned off by a rule of its name that never fires; one that could not be asked is left out and stops nobody.
+    for (key, written) in [(3, rule("velocity", "person_holds_1m", 1_000_000_000)), (5, rule("crowd", "shoe_size", 1))] {
+        let name = written.name;
+        house.node().rules(by(key), RulesCommand::Draft { rule: Box::new(written), by: KeyId(1) }).await.unwrap();
+        house.node().rules(by(key + 1), RulesCommand::Activate { name, by: KeyId(2) }).await.unwrap();
+    }
+    let rules = house.node().scoring().rules();
+    assert_eq!((rules.version, rules.set.rules().filter(|rule| rule.name == "velocity").count(), outcome().outcome), (3, 1, Outcome::Allow));
+    house.running.stop().await;
+}
