@@ -21,8 +21,8 @@ use tornello_engine::calendar;
 use tornello_engine::ids::{MuseumId, SlotId};
 use tornello_engine::time::Timestamp;
 pub use tornello_models::demand::Quality;
-use tornello_models::demand::Site;
 use tornello_models::demand::features::Lookback;
+use tornello_models::demand::{Day, Site};
 pub use tornello_models::outlook::{BUCKETS, Outlook, Reasons, Score};
 use tornello_models::outlook::{History, Learned};
 
@@ -132,13 +132,13 @@ pub struct Forecaster {
     prepared: Mutex<HashMap<MuseumId, Arc<Prepared>>>,
     /// Visitors of an open day for each of its places, over all museums.
     fill: RwLock<f64>,
-    champion: Champion,
+    champion: Arc<Champion>,
 }
 
 impl Default for Forecaster {
     /// A third of a day's places are taken where nobody knows better: an assumption, until a month was counted anywhere.
     fn default() -> Self {
-        Self { prepared: Mutex::default(), fill: RwLock::new(0.35), champion: Champion::default() }
+        Self { prepared: Mutex::default(), fill: RwLock::new(0.35), champion: Arc::default() }
     }
 }
 
@@ -146,25 +146,20 @@ impl Forecaster {
     /// With the model over all museums kept in a file; none: in memory.
     #[must_use]
     pub fn kept_in(file: Option<PathBuf>) -> Self {
-        Self { champion: Champion::kept_in(file), ..Self::default() }
+        Self { champion: Arc::new(Champion::kept_in(file)), ..Self::default() }
     }
 
-    /// Learns anew from everything that was counted, museum by museum, and fits the model over all museums if the one in force is old; takes a while, so not on a
-    /// thread that answers. Answers how many museums have a past.
-    pub fn learn(&self, node: &Node) -> usize {
+    /// Learns anew from everything that was counted, museum by museum; takes moments, so not on a thread that answers. Answers what the model over all museums is to
+    /// be fitted on, which takes seconds to minutes and needs the node no more.
+    #[must_use]
+    pub fn learn(&self, node: &Node) -> Fit {
         let all = node.museums().all();
         if let Some(fill) = sites::fill(node, &all) {
             *self.fill.write() = fill;
         }
         let prepared: Vec<_> = all.iter().map(|known| self.prepared(node, known)).filter(|prepared| prepared.history.known() > 0).collect();
         let sites: Vec<Site> = prepared.iter().map(|prepared| prepared.site.clone()).collect();
-        let yesterday = champion::day(building_day(node.now())).plus(-1);
-        match self.champion.fit(&sites, yesterday) {
-            Ok(true) => tracing::info!(museums = sites.len(), "the forecaster was fitted anew"),
-            Ok(false) => {}
-            Err(error) => tracing::error!(%error, "the forecaster could not be fitted: the one in force, or the last weeks, serve on"),
-        }
-        sites.len()
+        Fit { champion: Arc::clone(&self.champion), sites, yesterday: champion::day(building_day(node.now())).plus(-1) }
     }
 
     /// The last day that the model over all museums knew when it was fitted; none: there is no model.
@@ -257,6 +252,34 @@ impl Forecaster {
     pub fn scores(&self, node: &Node, known: &Known) -> (usize, Vec<Score>) {
         let prepared = self.prepared(node, known);
         (prepared.history.known(), prepared.learned.scores.clone())
+    }
+}
+
+/// A fit of the model over all museums that is to be made.
+#[derive(Debug)]
+pub struct Fit {
+    champion: Arc<Champion>,
+    sites: Vec<Site>,
+    yesterday: Day,
+}
+
+impl Fit {
+    /// How many museums it is made on.
+    #[must_use]
+    pub fn museums(&self) -> usize {
+        self.sites.len()
+    }
+
+    /// Makes it, if the model in force is old and enough was counted; answers whether there is a new one.
+    #[must_use]
+    pub fn make(self) -> bool {
+        match self.champion.fit(&self.sites, self.yesterday) {
+            Ok(made) => made,
+            Err(error) => {
+                tracing::error!(%error, "the forecaster could not be fitted: the one in force, or the last weeks, serve on");
+                false
+            }
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use jiff::ToSpan;
+use tokio::sync::oneshot;
 use tornello_engine::calendar;
 use tornello_engine::time::Timestamp;
 
@@ -14,10 +15,13 @@ use crate::sensors::building_day;
 /// When the day before is counted, in Rome: after the building's day has ended.
 const COUNTS_AT: (i8, i8) = (4, 30);
 
+/// A start has better things to do at first than to fit a model, in seconds.
+const FIRST_FIT_AFTER_S: i64 = 60;
+
 /// Runs until dropped.
 pub async fn keep_planning(node: &Arc<Node>) {
-    night(node).await;
-    let mut next_night = after(node.now());
+    attended::count_days(node).await;
+    let mut next_night = node.now().plus_seconds(FIRST_FIT_AFTER_S);
     loop {
         let minute = Timestamp::from_seconds((node.now().as_seconds().div_euclid(60) + 1) * 60);
         node.sleep_until(minute).await;
@@ -29,15 +33,24 @@ pub async fn keep_planning(node: &Arc<Node>) {
     }
 }
 
-/// Counts the days that are over, and learns anew on a thread of its own.
+/// Counts the days that are over, and learns anew on a thread of its own, which a stop does not wait for.
 pub async fn night(node: &Arc<Node>) {
     let counted = attended::count_days(node).await;
     let learning = Arc::clone(node);
     let learned = tokio::task::spawn_blocking(move || learning.forecaster().learn(&learning)).await;
-    match learned {
-        Ok(museums) => tracing::info!(counted, museums, "days were counted and forecasts learned"),
-        Err(error) => tracing::error!(%error, "forecasts could not be learned: the last ones serve on"),
+    let Ok(fit) = learned else {
+        tracing::error!("forecasts could not be learned: the last ones serve on");
+        return;
+    };
+    let museums = fit.museums();
+    let (tell, told) = oneshot::channel();
+    let thread = std::thread::Builder::new().name("forecaster".to_owned()).spawn(move || drop(tell.send(fit.make())));
+    if let Err(error) = thread {
+        tracing::error!(%error, "no thread to fit the forecaster on: the one in force serves on");
+        return;
     }
+    let fitted = told.await.unwrap_or(false);
+    tracing::info!(counted, museums, fitted, "days were counted and forecasts learned");
 }
 
 /// The next time at which a night is over.

@@ -71,13 +71,13 @@ mod tests {
     #[test]
     fn a_seed_gives_the_same_days_within_the_places() {
         let kind = |date: Date| Kind { closed: date.weekday() == Weekday::Monday, holiday: false, free: false };
-        let days = |seed| super::days(seed, 1_000, date(2024, 1, 1), 730, kind);
-        assert_eq!(days(1), days(1));
-        assert_ne!(days(1), days(2));
-        assert!(days(1).iter().all(|people| *people <= 1_000));
-        assert!(days(1).iter().step_by(7).all(|people| *people == 0), "2024 began on a Monday");
+        let made = |seed| days(seed, 1_000, date(2024, 1, 1), 730, kind);
+        assert_eq!(made(1), made(1));
+        assert_ne!(made(1), made(2));
+        assert!(made(1).iter().all(|people| *people <= 1_000));
+        assert!(made(1).iter().step_by(7).all(|people| *people == 0), "2024 began on a Monday");
         let sum = |of: &[u32]| of.iter().sum::<u32>();
-        let year = days(3);
+        let year = made(3);
         assert!(sum(&year[90..150]) > sum(&year[0..60]), "spring has more than winter");
     }
 }

@@ -1,6 +1,9 @@
 //! Who of those that have booked comes: learned from the days that were counted, told for each slot, with the places that will be left for whoever comes without a
 //! ticket. Where a museum allows itself a risk, also how many more than the places may be sold; by default none, as capacity is fire safety.
 
+use std::collections::HashMap;
+
+use parking_lot::Mutex;
 use tornello_engine::attendance::Attendance;
 use tornello_engine::planning::Policy;
 use tornello_models::cancellation::overbooking::{self, Overbooking};
@@ -13,6 +16,8 @@ const USUAL: f64 = 0.92;
 const USUAL_WEIGHS: f64 = 200.0;
 /// No slot is sold beyond its places by more than this share of them, whatever the model says.
 const BEYOND_MAX: f64 = 0.15;
+/// Larger slots are not sold beyond their places: what might come would take too long to add up.
+const PLACES_MAX: u32 = 1_000;
 /// What an empty place and a visitor turned away cost, in cents, where nobody says: assumptions, on the careful side.
 const EMPTY_CENTS: u32 = 1_000;
 const TURNED_AWAY_CENTS: u32 = 10_000;
@@ -20,10 +25,12 @@ const TURNED_AWAY_CENTS: u32 = 10_000;
 const Z_UPPER: f64 = 1.96;
 
 /// Which share of people with a ticket comes, and by how much more slots differ than single people would.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug)]
 pub struct Rate {
     lost: f64,
     phi: f64,
+    /// How many more may be sold, by places and risk: slots of a museum are mostly alike.
+    beyond: Mutex<HashMap<(u32, u16), u32>>,
 }
 
 impl Rate {
@@ -34,7 +41,7 @@ impl Rate {
         let lost = 1.0 - (came + USUAL_WEIGHS * USUAL) / (sold + USUAL_WEIGHS);
         let pairs: Vec<(Shows, f64)> =
             counted().map(|slot| (Shows::of(&singles(slot.sold, lost), 1.0), f64::from(slot.admitted.min(slot.sold)))).collect();
-        Self { lost, phi: fit_phi(&pairs) }
+        Self { lost, phi: fit_phi(&pairs), beyond: Mutex::default() }
     }
 
     /// How many of so many people come.
@@ -53,27 +60,35 @@ impl Rate {
         slot.oversell = self.oversell(slot, policy);
     }
 
-    /// How many more than the places may be sold: one by one, each within the risk of turning anybody away.
+    /// How many more than the places may be sold of a slot that is nearly full.
     fn oversell(&self, slot: &SlotForecast, policy: &Policy) -> u32 {
-        let people_max = (f64::from(slot.capacity) * BEYOND_MAX).floor() as u32;
-        // A slot that is far from full is not sold beyond its places yet.
-        if policy.turn_away_permille == 0 || slot.capacity == 0 || f64::from(slot.booked) < 0.9 * f64::from(slot.capacity) {
+        let (capacity, permille) = (slot.capacity, policy.turn_away_permille);
+        if permille == 0 || !(1..=PLACES_MAX).contains(&capacity) || f64::from(slot.booked) < 0.9 * f64::from(capacity) {
             return 0;
         }
-        let allowed = Overbooking::Within {
-            turn_away_max: f64::from(policy.turn_away_permille) / 1_000.0,
-            people_max,
-            empty_cents: EMPTY_CENTS,
-            turned_away_cents: TURNED_AWAY_CENTS,
-        };
-        let next = Party { people: 1, lost: self.lost };
-        let mut parties = singles(slot.capacity, self.lost);
-        while (parties.len() as u32) < slot.capacity.saturating_add(people_max)
-            && overbooking::decide(allowed, slot.capacity, &parties, next, self.phi).is_ok_and(|decision| decision.accepted)
-        {
-            parties.push(next);
+        if let Some(known) = self.beyond.lock().get(&(capacity, permille)) {
+            return *known;
         }
-        parties.len() as u32 - slot.capacity
+        let beyond = self.most_beyond(capacity, f64::from(permille) / 1_000.0);
+        self.beyond.lock().insert((capacity, permille), beyond);
+        beyond
+    }
+
+    /// The most that each one more is within the risk: as the risk only grows with them, the end is found by halving.
+    fn most_beyond(&self, capacity: u32, turn_away_max: f64) -> u32 {
+        let people_max = (f64::from(capacity) * BEYOND_MAX).floor() as u32;
+        let allowed = Overbooking::Within { turn_away_max, people_max, empty_cents: EMPTY_CENTS, turned_away_cents: TURNED_AWAY_CENTS };
+        let next = Party { people: 1, lost: self.lost };
+        let may = |more: u32| {
+            let sold = singles(capacity + more - 1, self.lost);
+            overbooking::decide(allowed, capacity, &sold, next, self.phi).is_ok_and(|decision| decision.accepted)
+        };
+        let (mut low, mut high) = (0, people_max);
+        while low < high {
+            let middle = (low + high).div_ceil(2);
+            if may(middle) { low = middle } else { high = middle - 1 }
+        }
+        low
     }
 }
 
@@ -124,7 +139,7 @@ mod tests {
     /// Slots sold as far as the rule says, and people who come or stay away by chance: nobody is turned away more often than the museum allows.
     #[test]
     fn nobody_is_turned_away_more_often_than_allowed() {
-        let rate = Rate { lost: 0.08, phi: 1.0 };
+        let rate = Rate { lost: 0.08, phi: 1.0, beyond: Mutex::default() };
         let mut chance = tornello_models::fraud::chance::Chance::new(7);
         for permille in [5_u16, 20, 50] {
             let mut full = slot(100, 100);
