@@ -22,7 +22,7 @@ struct State {
 async fn answer(request: HttpRequest, state: Data<Mutex<State>>) -> HttpResponse {
     let mut state = state.lock().unwrap();
     let page = request.query_string().split('&').find_map(|part| part.strip_prefix("page=")).map_or(1, |page| page.parse::<u64>().unwrap());
-    assert_eq!(request.headers()["Ocp-Apim-Subscription-Key"], "flows-key");
+    assert_eq!(request.headers().get("Ocp-Apim-Subscription-Key").unwrap(), "flows-key");
     state.asked.push(format!("{} {page}", request.path().rsplit('/').next().unwrap()));
     let metadata = |pages: u64| json!({"pageSize": 1000, "pageNumber": page, "totPage": pages});
     let revision = state.revision;
@@ -65,7 +65,8 @@ async fn flows_are_fetched_once_and_again_when_they_are_issued_anew() {
     let settings = Settings::parse(&text, folder.path(), |_| Some("flows-key".to_owned())).unwrap();
     let service = FlowService::new(settings.flows.as_ref().unwrap()).unwrap();
     let (app, kept) = (App::start().await, Reconciliation::open(folder.path()).unwrap());
-    let pull = async || service.pull(app.node(), &settings, &settings.creditors()[0], &kept, app.node().now()).await.unwrap();
+    let node = app.shared_node();
+    let pull = async || service.pull(&node, &settings, &settings.creditors()[0], &kept, node.now()).await.unwrap();
     assert_eq!((pull().await, pull().await), (1, 0), "what is known is not fetched again");
     let asked = std::mem::take(&mut state.lock().unwrap().asked);
     assert_eq!(asked, ["fdrs 1", "BANK 1", "payments 1", "payments 2", "fdrs 1"]);
@@ -75,6 +76,7 @@ async fn flows_are_fetched_once_and_again_when_they_are_issued_anew() {
     state.lock().unwrap().revision = 2;
     assert_eq!(pull().await, 1);
     assert_eq!(kept.papers().flows.iter().map(|flow| flow.revision).collect::<Vec<_>>(), [2]);
+    drop(node);
     app.stop().await;
     handle.stop(true).await;
     serving.await.unwrap().unwrap();

@@ -78,7 +78,6 @@ pub struct Sale {
     contact: Option<PersonId>,
     pub tickets: Vec<Ticket>,
     refunded: i64,
-    /// Whether its money is, or may be, that of a payment.
     /// The most percent that a visitor gets back: tickets that have moved bring it along.
     percent_max: i64,
 }
