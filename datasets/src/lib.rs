@@ -6,6 +6,7 @@
 
 pub mod calit2;
 mod error;
+pub mod fraud_world;
 pub mod hotel;
 pub mod museums;
 pub mod recount;
