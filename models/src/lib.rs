@@ -2,7 +2,12 @@
 //!
 //! [`dwell`] estimates how many people are inside from what was counted at the door. `datasets` feeds it in replays, `actors` feeds it live.
 
+pub mod artifact;
+pub mod discrimination;
 pub mod dwell;
+pub mod feature_list;
+pub mod fraud;
+pub mod logistic;
 
 use std::fmt;
 
@@ -26,6 +31,23 @@ pub enum ModelError {
         /// The instant that was given, in seconds.
         at_s: i64,
     },
+    /// Data of a shape that the model cannot take.
+    BadShape {
+        /// What would be needed.
+        what: &'static str,
+    },
+    /// A fit that came to nothing.
+    Unfit {
+        /// Why.
+        why: &'static str,
+    },
+    /// A stored model that cannot be used.
+    BadArtifact {
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+    /// A model that expects other features, or the same in another order, than it is fed.
+    OtherFeatures,
 }
 
 impl fmt::Display for ModelError {
@@ -34,6 +56,10 @@ impl fmt::Display for ModelError {
             Self::BadDwell { dwell_s } => write!(f, "a dwell time of {dwell_s} s is not between 1 s and {} s", dwell::DWELL_S_MAX),
             Self::Repeated { at_s } => write!(f, "the count of second {at_s} was already taken"),
             Self::TimeWentBack { last_s, at_s } => write!(f, "second {at_s} is before the last count at second {last_s}"),
+            Self::BadShape { what } => write!(f, "the model needs {what}"),
+            Self::Unfit { why } => write!(f, "the model could not be fitted: {why}"),
+            Self::BadArtifact { problem } => write!(f, "the stored model cannot be used: {problem}"),
+            Self::OtherFeatures => write!(f, "the model expects other features than it would be fed"),
         }
     }
 }

@@ -1,0 +1,148 @@
+//! Where the line is drawn: analysts can read so many alerts a day, so the cut follows the scores of the last days, channel by channel, and never jumps.
+//!
+//! Below the cut a few are picked by chance: if only what the model suspects were looked at, its verdicts would teach it nothing but itself.
+
+use serde::{Deserialize, Serialize};
+
+/// Days of scores that the cut is taken from.
+pub const WINDOW_DAYS: u32 = 14;
+/// The most by which the cut moves in a day, as a part of its odds.
+const MOVE_MAX: f64 = 0.10;
+/// The part of all alerts that is picked by chance from below the cut.
+const RANDOM_SHARE: f64 = 0.05;
+
+/// How many alerts a day the analysts of a channel can read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Budget {
+    /// Alerts a day, those picked by chance included.
+    pub alerts_per_day: u32,
+}
+
+/// The line of a channel: scores from 0 to 1, alerts above it.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Cut {
+    /// A score above this is an alert.
+    pub score: f64,
+    /// The chance with which a row below is picked all the same.
+    pub random: f64,
+}
+
+impl Cut {
+    /// The cut for today: the `1 - B/N` quantile of the scores of the last days, N of them a day on average, moved from yesterday's by at most a tenth of its
+    /// odds `s/(1-s)`. For a score that is a rank, that is a tenth more or fewer alerts. Without scores yesterday's stays, or there are no alerts by the model.
+    #[must_use]
+    pub fn update(yesterday: Option<Self>, scores: &[f64], days: u32, budget: Budget) -> Self {
+        let mut sorted: Vec<f64> = scores.iter().copied().filter(|score| score.is_finite()).collect();
+        if sorted.is_empty() || days == 0 {
+            return yesterday.unwrap_or(Self { score: 1.0, random: 0.0 });
+        }
+        sorted.sort_by(f64::total_cmp);
+        let per_day = sorted.len() as f64 / f64::from(days);
+        let budget = f64::from(budget.alerts_per_day);
+        let share = (budget * (1.0 - RANDOM_SHARE) / per_day).min(1.0);
+        let alerts = (share * sorted.len() as f64).floor() as usize;
+        // The greatest score that may not be an alert: equal scores stay below together, so that ties cannot exceed the budget.
+        let wished = if alerts >= sorted.len() { 0.0 } else { sorted[sorted.len() - 1 - alerts] };
+        let score = yesterday.map_or(wished, |yesterday| limited(yesterday.score, wished));
+        let below = (per_day * (1.0 - share)).max(1.0);
+        Self { score, random: (budget * RANDOM_SHARE / below).min(1.0) }
+    }
+
+    /// Whether a row is looked at, and why. `draw` is a number that is even over rows and the same whenever the row is asked about: bits of a keyed hash of
+    /// its id. A row with suspect input is always looked at: it must not pass as usual.
+    #[must_use]
+    pub fn decide(&self, score: f64, suspect_inputs: u32, draw: u64) -> Option<Alert> {
+        if suspect_inputs > 0 || !score.is_finite() {
+            Some(Alert::SuspectInput)
+        } else if score > self.score {
+            Some(Alert::AboveCut)
+        } else if (draw >> 11) as f64 / ((1_u64 << 53) as f64) < self.random {
+            Some(Alert::Random)
+        } else {
+            None
+        }
+    }
+}
+
+/// Why a row is looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Alert {
+    /// Its score is above the cut.
+    AboveCut,
+    /// What was fed to the model was not sound.
+    SuspectInput,
+    /// Chance picked it.
+    Random,
+}
+
+/// What the queue of alerts is ordered by: the money that is expected to be lost, in cents.
+#[must_use]
+pub fn expected_loss_cents(probability: f64, amount_cents: i64) -> f64 {
+    probability.clamp(0.0, 1.0) * amount_cents.max(0) as f64
+}
+
+fn limited(from: f64, to: f64) -> f64 {
+    let odds = |score: f64| {
+        let score = score.clamp(1e-9, 1.0 - 1e-9);
+        score / (1.0 - score)
+    };
+    let (low, high) = (odds(from) * (1.0 - MOVE_MAX), odds(from) * (1.0 + MOVE_MAX));
+    let moved = odds(to).clamp(low, high);
+    moved / (1.0 + moved)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn even(count: u32) -> Vec<f64> {
+        (0..count).map(|i| f64::from(i) / f64::from(count)).collect()
+    }
+
+    #[test]
+    fn the_budget_is_kept_and_a_twentieth_is_chance() {
+        let scores = even(14_000);
+        let cut = Cut::update(None, &scores, WINDOW_DAYS, Budget { alerts_per_day: 20 });
+        let above = scores.iter().filter(|&&score| cut.decide(score, 0, u64::MAX) == Some(Alert::AboveCut)).count();
+        assert_eq!(above, 19 * 14);
+        assert!((cut.random * 981.0 - 1.0).abs() < 1e-9, "one a day of the 981 below");
+        assert_eq!(cut.decide(0.1, 0, 0), Some(Alert::Random));
+        assert_eq!(cut.decide(0.1, 0, u64::MAX), None);
+        assert_eq!(cut.decide(0.1, 1, u64::MAX), Some(Alert::SuspectInput));
+        assert_eq!(cut.decide(f64::NAN, 0, u64::MAX), Some(Alert::SuspectInput));
+    }
+
+    #[test]
+    fn a_flood_of_high_scores_moves_the_cut_by_a_tenth_a_day() {
+        let budget = Budget { alerts_per_day: 10 };
+        let calm = Cut::update(None, &even(14_000), WINDOW_DAYS, budget);
+        let flood = vec![0.9999; 14_000];
+        let odds = |cut: Cut| cut.score / (1.0 - cut.score);
+        let mut cut = calm;
+        for day in 1..=5 {
+            let next = Cut::update(Some(cut), &flood, WINDOW_DAYS, budget);
+            assert!((odds(next) / odds(cut) - 1.1).abs() < 1e-6, "day {day}");
+            cut = next;
+        }
+        let down = Cut::update(Some(calm), &vec![0.0001; 14_000], WINDOW_DAYS, budget);
+        assert!((odds(down) / odds(calm) - 0.9).abs() < 1e-6);
+    }
+
+    #[test]
+    fn ties_and_emptiness_do_not_flood_the_analysts() {
+        let budget = Budget { alerts_per_day: 5 };
+        let cut = Cut::update(None, &vec![0.7; 1_400], WINDOW_DAYS, budget);
+        assert_eq!(cut.decide(0.7, 0, u64::MAX), None, "all alike: none stands out");
+        let none = Cut::update(None, &[], WINDOW_DAYS, budget);
+        assert_eq!(none.decide(0.999_999, 0, 0), None);
+        let all = Cut::update(None, &even(14), WINDOW_DAYS, Budget { alerts_per_day: 50 });
+        assert_eq!(all.decide(0.5, 0, u64::MAX), Some(Alert::AboveCut));
+    }
+
+    #[test]
+    fn the_queue_is_ordered_by_what_is_at_stake() {
+        assert!(expected_loss_cents(0.2, 50_000) > expected_loss_cents(0.9, 1_000));
+        assert!(expected_loss_cents(0.5, -100).abs() < 1e-12);
+    }
+}

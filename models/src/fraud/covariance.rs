@@ -1,0 +1,216 @@
+//! Robust covariance: how far a row lies from the bulk of training, along directions in which the bulk itself does not vary.
+//!
+//! C-steps (Rousseeuw and Van Driessen, 1999) from a robust start: the bulk is the 90% of rows that lie nearest; mean and covariance of the bulk give new
+//! distances, 15 times over. The score of a row is its squared Mahalanobis distance. Strong on many smooth columns; poor on few skewed ones.
+
+use serde::{Deserialize, Serialize};
+
+use super::rows::{Rows, quantile};
+use crate::ModelError;
+use crate::feature_list::FEATURES_MAX;
+
+/// The share of rows that is the bulk. Half of them ruined it on real payments: their ordinary spread is wider than that.
+const BULK: f64 = 0.9;
+const STEPS: usize = 15;
+/// Added to each variance, so that a constant column cannot make the covariance singular.
+const RIDGE: f64 = 1e-6;
+/// A median absolute deviation times this is the standard deviation of a normal distribution.
+const MAD_TO_SD: f64 = 1.4826;
+
+/// Mean of the bulk and the Cholesky factor of its covariance.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RobustCovariance {
+    mean: Vec<f64>,
+    /// Lower triangle, row after row: 1, 2, 3, ... values.
+    factor: Vec<f64>,
+}
+
+impl RobustCovariance {
+    /// Fits on prepared rows (all finite). The order of rows of equal distance is their order in the table.
+    pub fn fit(rows: &Rows) -> Result<Self, ModelError> {
+        if rows.len() <= rows.columns() {
+            return Err(ModelError::BadShape { what: "more rows than columns for a covariance" });
+        }
+        let bulk = ((BULK * rows.len() as f64).ceil() as usize).clamp(rows.columns() + 1, rows.len());
+        let mut distances = starting_distances(rows);
+        let mut fitted = None;
+        for _ in 0..STEPS {
+            let mut order: Vec<usize> = (0..rows.len()).collect();
+            order.sort_by(|&a, &b| distances[a].total_cmp(&distances[b]));
+            order.truncate(bulk);
+            let next = Self::of(rows, &order)?;
+            for (distance, row) in distances.iter_mut().zip(rows.iter()) {
+                *distance = next.distance(row);
+            }
+            fitted = Some(next);
+        }
+        fitted.ok_or(ModelError::Unfit { why: "no step was taken" })
+    }
+
+    /// Mean and covariance of some rows.
+    fn of(rows: &Rows, chosen: &[usize]) -> Result<Self, ModelError> {
+        let columns = rows.columns();
+        let count = chosen.len() as f64;
+        let mut mean = vec![0.0; columns];
+        for &row in chosen {
+            for (sum, x) in mean.iter_mut().zip(rows.row(row)) {
+                *sum += x;
+            }
+        }
+        mean.iter_mut().for_each(|sum| *sum /= count);
+        let mut triangle = vec![0.0; columns * (columns + 1) / 2];
+        let mut centred = vec![0.0; columns];
+        for &row in chosen {
+            for ((slot, x), m) in centred.iter_mut().zip(rows.row(row)).zip(&mean) {
+                *slot = x - m;
+            }
+            let mut rest = triangle.as_mut_slice();
+            for i in 0..columns {
+                let (line, after) = rest.split_at_mut(i + 1);
+                let xi = centred[i];
+                for (sum, xj) in line.iter_mut().zip(&centred) {
+                    *sum += xi * xj;
+                }
+                rest = after;
+            }
+        }
+        triangle.iter_mut().for_each(|sum| *sum /= count - 1.0);
+        for i in 0..columns {
+            triangle[i * (i + 1) / 2 + i] += RIDGE;
+        }
+        Ok(Self { mean, factor: cholesky(triangle, columns)? })
+    }
+
+    /// The squared Mahalanobis distance of a prepared row.
+    #[must_use]
+    pub fn distance(&self, row: &[f64]) -> f64 {
+        let mut solved = [0.0; FEATURES_MAX];
+        self.solve(row, &mut solved);
+        solved[..self.mean.len()].iter().map(|y| y * y).sum()
+    }
+
+    /// The distance, and what each column adds to it: `(x-m)_j (S^-1 (x-m))_j`. The parts add up to the distance; a negative one says that the column makes the
+    /// others less strange.
+    pub fn explain(&self, row: &[f64], parts: &mut [f64]) -> f64 {
+        let columns = self.mean.len();
+        let mut solved = [0.0; FEATURES_MAX];
+        self.solve(row, &mut solved);
+        let distance = solved[..columns].iter().map(|y| y * y).sum();
+        // Back substitution with the transposed factor turns L^-1 (x-m) into S^-1 (x-m).
+        for i in (0..columns).rev() {
+            let line = &self.factor[i * (i + 1) / 2..][..=i];
+            solved[i] /= line[i];
+            let yi = solved[i];
+            for (y, l) in solved[..i].iter_mut().zip(line) {
+                *y -= l * yi;
+            }
+        }
+        for (j, part) in parts.iter_mut().enumerate().take(columns) {
+            *part = (row[j] - self.mean[j]) * solved[j];
+        }
+        distance
+    }
+
+    /// Whether a value lies above the mean of its column.
+    #[must_use]
+    pub fn is_above(&self, column: usize, x: f64) -> bool {
+        x >= self.mean[column]
+    }
+
+    /// L^-1 (x - m) by forward substitution.
+    fn solve(&self, row: &[f64], solved: &mut [f64; FEATURES_MAX]) {
+        let mut rest = self.factor.as_slice();
+        for i in 0..self.mean.len() {
+            let (line, after) = rest.split_at(i + 1);
+            let (known, unknown) = solved.split_at_mut(i);
+            let dot: f64 = line[..i].iter().zip(known.iter()).map(|(l, y)| l * y).sum();
+            unknown[0] = (row[i] - self.mean[i] - dot) / line[i];
+            rest = after;
+        }
+    }
+}
+
+/// The sum of squared robust z-scores. A column of which more than half is one value has no deviation to measure by: its standard deviation stands in, and a
+/// constant one says nothing.
+fn starting_distances(rows: &Rows) -> Vec<f64> {
+    let mut distances = vec![0.0; rows.len()];
+    for column in 0..rows.columns() {
+        let values = rows.column(column);
+        let mut sorted = values.clone();
+        sorted.sort_by(f64::total_cmp);
+        let median = quantile(&sorted, 0.5);
+        let mut deviations: Vec<f64> = values.iter().map(|x| (x - median).abs()).collect();
+        deviations.sort_by(f64::total_cmp);
+        let mut scale = MAD_TO_SD * quantile(&deviations, 0.5);
+        if scale <= 0.0 {
+            scale = (deviations.iter().map(|d| d * d).sum::<f64>() / deviations.len() as f64).sqrt();
+        }
+        if scale > 0.0 {
+            for (distance, x) in distances.iter_mut().zip(&values) {
+                *distance += ((x - median) / scale).powi(2);
+            }
+        }
+    }
+    distances
+}
+
+/// The lower factor of a positive definite matrix given and returned as its lower triangle.
+fn cholesky(mut a: Vec<f64>, size: usize) -> Result<Vec<f64>, ModelError> {
+    let at = |i: usize, j: usize| i * (i + 1) / 2 + j;
+    for i in 0..size {
+        for j in 0..=i {
+            let dot: f64 = (0..j).map(|k| a[at(i, k)] * a[at(j, k)]).sum();
+            let rest = a[at(i, j)] - dot;
+            if i == j {
+                if rest.is_nan() || rest <= 0.0 {
+                    return Err(ModelError::Unfit { why: "the covariance is not positive definite" });
+                }
+                a[at(i, i)] = rest.sqrt();
+            } else {
+                a[at(i, j)] = rest / a[at(j, j)];
+            }
+        }
+    }
+    Ok(a)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fraud::chance::Chance;
+
+    #[test]
+    fn a_known_factor_and_its_distance() {
+        // S = [[4, 2], [2, 5]] has the factor [[2, 0], [1, 2]]; S^-1 = [[5, -2], [-2, 4]] / 16.
+        let model = RobustCovariance { mean: vec![1.0, 1.0], factor: cholesky(vec![4.0, 2.0, 5.0], 2).unwrap() };
+        assert_eq!(model.factor, [2.0, 1.0, 2.0]);
+        let mut parts = [0.0; 2];
+        let distance = model.explain(&[3.0, 0.0], &mut parts);
+        // x - m = (2, -1): S^-1 (x-m) = (12, -8) / 16; the parts are 2 * .75 and -1 * -.5.
+        assert!((distance - 2.0).abs() < 1e-12 && (model.distance(&[3.0, 0.0]) - distance).abs() < 1e-12);
+        assert!((parts[0] - 1.5).abs() < 1e-12 && (parts[1] - 0.5).abs() < 1e-12, "{parts:?}");
+    }
+
+    #[test]
+    fn a_tenth_of_outliers_does_not_move_the_bulk() {
+        let mut chance = Chance::new(3);
+        let mut values = Vec::new();
+        for i in 0..2_000 {
+            let x = chance.normal();
+            let shift = if i % 11 == 0 { 50.0 } else { 0.0 };
+            values.extend([x + shift, 0.9 * x + 0.3 * chance.normal() - shift]);
+        }
+        let model = RobustCovariance::fit(&Rows::new(2, values).unwrap()).unwrap();
+        assert!(model.mean.iter().all(|m| m.abs() < 0.1), "{:?}", model.mean);
+        let (along, across) = (model.distance(&[2.0, 1.8]), model.distance(&[2.0, -1.8]));
+        assert!(across > 5.0 * along, "what breaks the correlation is stranger: {across} against {along}");
+    }
+
+    #[test]
+    fn a_constant_column_and_too_few_rows() {
+        let rows = Rows::new(2, (0..50).flat_map(|i| [f64::from(i), 7.0]).collect()).unwrap();
+        let model = RobustCovariance::fit(&rows).unwrap();
+        assert!(model.distance(&[25.0, 8.0]) > 1e5, "what never varied has varied");
+        assert!(RobustCovariance::fit(&rows.slice(0, 2)).is_err());
+    }
+}

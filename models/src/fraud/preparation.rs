@@ -1,0 +1,159 @@
+//! From what is fed to what a model sees: missing and absurd values become the median of training and are flagged, then logarithm and clipping where a model
+//! asks for them. It never fails: whatever bits come in, finite numbers go out, and what was replaced is said.
+
+use serde::{Deserialize, Serialize};
+
+use super::rows::{Rows, quantile};
+use crate::ModelError;
+use crate::feature_list::FEATURES_MAX;
+
+/// A value beyond this, either way, is no measurement of anything in a sale (10^12 euro, 30,000 years in seconds).
+pub const ABSURD: f64 = 1e12;
+
+/// What is done with a column before a model sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Treatment {
+    /// `sign(x) log(1+|x|)`: for raw counts, amounts and times.
+    pub logarithm: bool,
+    /// Clip at the 0.1% and 99.9% of training: for signals whose far tail is noise. Not for data whose tail is the signal.
+    pub clip: bool,
+}
+
+/// What was learned of the columns.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Preparation {
+    logarithm: bool,
+    medians: Vec<f64>,
+    lows: Vec<f64>,
+    highs: Vec<f64>,
+}
+
+/// Which columns of a row were replaced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Suspects(u128);
+
+impl Suspects {
+    /// How many.
+    #[must_use]
+    pub const fn count(self) -> u32 {
+        self.0.count_ones()
+    }
+
+    /// Whether this column was.
+    #[must_use]
+    pub const fn contains(self, column: usize) -> bool {
+        column < FEATURES_MAX && self.0 >> column & 1 == 1
+    }
+
+    /// The first of them.
+    #[must_use]
+    pub const fn first(self) -> Option<usize> {
+        if self.0 == 0 { None } else { Some(self.0.trailing_zeros() as usize) }
+    }
+}
+
+impl Preparation {
+    /// Learns medians and limits; a column without one sound value has the median 0.
+    pub fn fit(rows: &Rows, treatment: Treatment) -> Result<Self, ModelError> {
+        if rows.is_empty() {
+            return Err(ModelError::BadShape { what: "at least one row to fit on" });
+        }
+        let mut fitted = Self { logarithm: treatment.logarithm, medians: Vec::new(), lows: Vec::new(), highs: Vec::new() };
+        for column in 0..rows.columns() {
+            let mut sound: Vec<f64> = rows.iter().map(|row| row[column]).filter(|&x| is_sound(x)).map(|x| fitted.bend(x)).collect();
+            sound.sort_by(f64::total_cmp);
+            let median = quantile(&sound, 0.5);
+            fitted.medians.push(if median.is_nan() { 0.0 } else { median });
+            let clipped = treatment.clip && !sound.is_empty();
+            fitted.lows.push(if clipped { quantile(&sound, 0.001) } else { f64::NEG_INFINITY });
+            fitted.highs.push(if clipped { quantile(&sound, 0.999) } else { f64::INFINITY });
+        }
+        Ok(fitted)
+    }
+
+    /// How many columns a row must have.
+    #[must_use]
+    pub const fn columns(&self) -> usize {
+        self.medians.len()
+    }
+
+    /// Prepares one row into `out`. A row that is too short is filled with medians and flagged; what is too much is left out.
+    pub fn prepare(&self, row: impl Iterator<Item = f64>, out: &mut [f64]) -> Suspects {
+        let mut suspects = Suspects::default();
+        let fed = row.map(Some).chain(std::iter::repeat(None));
+        for (column, (x, slot)) in fed.zip(out.iter_mut()).enumerate().take(self.medians.len()) {
+            *slot = match x {
+                Some(x) if is_sound(x) => self.bend(x).clamp(self.lows[column], self.highs[column]),
+                _ => {
+                    suspects.0 |= 1 << column;
+                    self.medians[column]
+                }
+            };
+        }
+        suspects
+    }
+
+    /// Prepares a whole table.
+    pub fn prepare_all(&self, rows: &Rows) -> Result<Rows, ModelError> {
+        if rows.columns() != self.columns() {
+            return Err(ModelError::OtherFeatures);
+        }
+        let mut values = vec![0.0; rows.values().len()];
+        for (row, out) in rows.iter().zip(values.chunks_exact_mut(self.columns())) {
+            self.prepare(row.iter().copied(), out);
+        }
+        Rows::new(rows.columns(), values)
+    }
+
+    fn bend(&self, x: f64) -> f64 {
+        if self.logarithm { x.signum() * x.abs().ln_1p() } else { x }
+    }
+}
+
+fn is_sound(x: f64) -> bool {
+    x.abs() <= ABSURD
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fitted(treatment: Treatment) -> Preparation {
+        Preparation::fit(&Rows::new(2, (0..2001).flat_map(|i| [f64::from(i), f64::from(i % 3)]).collect()).unwrap(), treatment).unwrap()
+    }
+
+    #[test]
+    fn what_cannot_be_is_the_median_and_flagged() {
+        let preparation = fitted(Treatment::default());
+        for (fed, out, suspects) in [
+            (vec![5.0, 1.0], [5.0, 1.0], 0),
+            (vec![f64::NAN, 1.0], [1000.0, 1.0], 1),
+            (vec![f64::INFINITY, f64::NEG_INFINITY], [1000.0, 1.0], 2),
+            (vec![1e30, -1e13], [1000.0, 1.0], 2),
+            (vec![7.0], [7.0, 1.0], 1),
+            (vec![], [1000.0, 1.0], 2),
+            (vec![1.0, 2.0, f64::NAN], [1.0, 2.0], 0),
+        ] {
+            let mut prepared = [0.0; 2];
+            let flagged = preparation.prepare(fed.iter().copied(), &mut prepared);
+            assert_eq!((prepared, flagged.count()), (out, suspects), "{fed:?}");
+        }
+    }
+
+    #[test]
+    fn logarithm_and_clipping_are_those_of_training() {
+        let preparation = fitted(Treatment { logarithm: true, clip: true });
+        let mut out = [0.0; 2];
+        preparation.prepare([1e9, -5.0].into_iter(), &mut out);
+        assert!((out[0] - 1998_f64.ln_1p()).abs() < 1e-3, "{}", out[0]);
+        assert!(out[1].abs() < 1e-12, "below the least of training");
+    }
+
+    #[test]
+    fn a_column_of_nothing_is_zero() {
+        let preparation = Preparation::fit(&Rows::new(1, vec![f64::NAN; 3]).unwrap(), Treatment { logarithm: false, clip: true }).unwrap();
+        let mut out = [9.0];
+        assert_eq!(preparation.prepare([f64::NAN].into_iter(), &mut out).count(), 1);
+        assert!(out[0].abs() < 1e-12);
+    }
+}

@@ -1,0 +1,157 @@
+//! Whether a challenger may replace the champion: only on evidence. Both have scored the same labelled events; the challenger must find more fraud within the
+//! alert budget and be no less precise, and be so in nine of ten redraws of the evidence (paired bootstrap). A person still has to approve it.
+
+use serde::{Deserialize, Serialize};
+
+use super::chance::Chance;
+
+/// The fewest confirmed frauds that count as evidence.
+pub const LABELS_MIN: usize = 50;
+const REDRAWS: usize = 1_000;
+const CONFIDENCE: f64 = 0.90;
+
+/// An event that both models scored and of which the truth is known.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Judged {
+    /// What the champion said.
+    pub champion: f64,
+    /// What the challenger said.
+    pub challenger: f64,
+    /// Whether it was fraud.
+    pub fraud: bool,
+}
+
+/// What the evidence says.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Evidence {
+    /// Confirmed frauds among the events.
+    pub frauds: usize,
+    /// Recall of the champion within the budget.
+    pub champion_recall: f64,
+    /// Recall of the challenger within the budget.
+    pub challenger_recall: f64,
+    /// Precision of the champion within the budget.
+    pub champion_precision: f64,
+    /// Precision of the challenger within the budget.
+    pub challenger_precision: f64,
+    /// The share of redraws in which the challenger found more and was no less precise.
+    pub confidence: f64,
+}
+
+/// What follows of it.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "decision")]
+pub enum Promotion {
+    /// It may be proposed to the approver.
+    Deserved(Evidence),
+    /// It is not shown to be better.
+    NotShown(Evidence),
+    /// There are too few confirmed frauds to say anything.
+    TooFewLabels {
+        /// How many there are.
+        frauds: usize,
+    },
+}
+
+/// Weighs the evidence; `alert_share` is the part of all events that analysts can read.
+#[must_use]
+pub fn weigh(events: &[Judged], alert_share: f64, seed: u64) -> Promotion {
+    let frauds = events.iter().filter(|event| event.fraud).count();
+    if frauds < LABELS_MIN {
+        return Promotion::TooFewLabels { frauds };
+    }
+    // Alerts are drawn from all events once: what is redrawn is the events, each with both verdicts, so that luck strikes both alike.
+    let budget = (alert_share * events.len() as f64).floor().max(1.0) as usize;
+    let marks: Vec<(bool, bool, bool)> = {
+        let champion = alerts(events.iter().map(|event| event.champion), budget);
+        let challenger = alerts(events.iter().map(|event| event.challenger), budget);
+        events.iter().zip(champion).zip(challenger).map(|((event, a), b)| (event.fraud, a, b)).collect()
+    };
+    let whole = Tally::of(marks.iter().copied());
+    let mut chance = Chance::new(seed);
+    let won = (0..REDRAWS).filter(|_| Tally::of((0..marks.len()).map(|_| marks[chance.below(marks.len())])).is_won()).count();
+    let evidence = Evidence {
+        frauds,
+        champion_recall: share(whole.champion_hits, whole.frauds),
+        challenger_recall: share(whole.challenger_hits, whole.frauds),
+        champion_precision: share(whole.champion_hits, whole.champion_alerts),
+        challenger_precision: share(whole.challenger_hits, whole.challenger_alerts),
+        confidence: won as f64 / REDRAWS as f64,
+    };
+    if whole.is_won() && evidence.confidence >= CONFIDENCE { Promotion::Deserved(evidence) } else { Promotion::NotShown(evidence) }
+}
+
+#[derive(Default)]
+struct Tally {
+    frauds: u64,
+    champion_alerts: u64,
+    champion_hits: u64,
+    challenger_alerts: u64,
+    challenger_hits: u64,
+}
+
+impl Tally {
+    fn of(marks: impl Iterator<Item = (bool, bool, bool)>) -> Self {
+        marks.fold(Self::default(), |mut tally, (fraud, champion, challenger)| {
+            tally.frauds += u64::from(fraud);
+            tally.champion_alerts += u64::from(champion);
+            tally.champion_hits += u64::from(fraud && champion);
+            tally.challenger_alerts += u64::from(challenger);
+            tally.challenger_hits += u64::from(fraud && challenger);
+            tally
+        })
+    }
+
+    /// More found, and no less precise (compared crosswise, without dividing by zero).
+    const fn is_won(&self) -> bool {
+        self.challenger_hits > self.champion_hits && self.challenger_hits * self.champion_alerts >= self.champion_hits * self.challenger_alerts
+    }
+}
+
+/// Which rows are among the `budget` highest scores; of equal ones the earlier. What is no number is never an alert.
+fn alerts(scores: impl Iterator<Item = f64>, budget: usize) -> Vec<bool> {
+    let mut order: Vec<(f64, usize)> = scores.enumerate().map(|(row, score)| (if score.is_nan() { f64::NEG_INFINITY } else { score }, row)).collect();
+    let count = order.len();
+    order.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+    let mut marked = vec![false; count];
+    for (_, row) in order.into_iter().take(budget) {
+        marked[row] = true;
+    }
+    marked
+}
+
+fn share(part: u64, whole: u64) -> f64 {
+    if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Events of which the models find these shares of the frauds above everything legitimate.
+    fn events(frauds: usize, champion: usize, challenger: usize) -> Vec<Judged> {
+        let fraud = (0..frauds).map(|i| Judged {
+            champion: if i % 100 < champion { 0.9 } else { 0.1 },
+            challenger: if i % 100 < challenger { 0.9 } else { 0.1 },
+            fraud: true,
+        });
+        let legitimate = (0..20_000).map(|i| Judged { champion: 0.2 + f64::from(i) * 1e-6, challenger: 0.2 + f64::from(i) * 1e-6, fraud: false });
+        fraud.chain(legitimate).collect()
+    }
+
+    #[test]
+    fn a_clear_winner_deserves_it_and_nobody_else_does() {
+        assert!(matches!(weigh(&events(200, 50, 80), 0.01, 1), Promotion::Deserved(evidence) if evidence.confidence > 0.99));
+        assert!(matches!(weigh(&events(200, 80, 50), 0.01, 1), Promotion::NotShown(_)));
+        assert!(matches!(weigh(&events(200, 60, 60), 0.01, 1), Promotion::NotShown(_)), "the same is not better");
+        assert!(matches!(weigh(&events(100, 60, 61), 0.01, 1), Promotion::NotShown(evidence) if evidence.confidence < 0.9), "one more is luck");
+    }
+
+    #[test]
+    fn no_evidence_no_promotion() {
+        assert_eq!(weigh(&events(49, 0, 100), 0.01, 1), Promotion::TooFewLabels { frauds: 49 });
+        assert_eq!(weigh(&[], 0.01, 1), Promotion::TooFewLabels { frauds: 0 });
+        let broken: Vec<Judged> = events(100, 50, 100).into_iter().map(|event| Judged { challenger: f64::NAN, ..event }).collect();
+        assert!(matches!(weigh(&broken, 0.01, 1), Promotion::NotShown(_)));
+    }
+}

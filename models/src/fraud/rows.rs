@@ -1,0 +1,85 @@
+//! Rows of numbers to fit on: one after the other, all of the same width. What stands in a column is for the feature list to say.
+
+use crate::ModelError;
+use crate::feature_list::FEATURES_MAX;
+
+/// A table without names. Values may be missing (NaN); [`super::preparation`] deals with that.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Rows {
+    columns: usize,
+    values: Vec<f64>,
+}
+
+impl Rows {
+    /// A table of `columns` columns; refused when the values do not fill whole rows.
+    pub fn new(columns: usize, values: Vec<f64>) -> Result<Self, ModelError> {
+        if columns == 0 || columns > FEATURES_MAX || !values.len().is_multiple_of(columns) {
+            return Err(ModelError::BadShape { what: "whole rows of 1 to 128 columns" });
+        }
+        Ok(Self { columns, values })
+    }
+
+    /// How many numbers a row has.
+    #[must_use]
+    pub const fn columns(&self) -> usize {
+        self.columns
+    }
+
+    /// How many rows.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.values.len().checked_div(self.columns).unwrap_or(0)
+    }
+
+    /// Whether there is no row.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.values.is_empty()
+    }
+
+    /// The row of this number, from 0.
+    #[must_use]
+    pub fn row(&self, row: usize) -> &[f64] {
+        &self.values[row * self.columns..(row + 1) * self.columns]
+    }
+
+    /// All rows in their order.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &[f64]> {
+        self.values.chunks_exact(self.columns.max(1))
+    }
+
+    /// One column, in the order of the rows.
+    #[must_use]
+    pub fn column(&self, column: usize) -> Vec<f64> {
+        self.iter().map(|row| row[column]).collect()
+    }
+
+    /// All values, row after row.
+    #[must_use]
+    pub fn values(&self) -> &[f64] {
+        &self.values
+    }
+
+    /// The rows of these numbers.
+    #[must_use]
+    pub fn select(&self, rows: &[usize]) -> Self {
+        Self { columns: self.columns, values: rows.iter().flat_map(|&row| self.row(row).iter().copied()).collect() }
+    }
+
+    /// The rows from one number up to another.
+    #[must_use]
+    pub fn slice(&self, from: usize, to: usize) -> Self {
+        Self { columns: self.columns, values: self.values[from * self.columns..to * self.columns].to_vec() }
+    }
+}
+
+/// The value below which a share of sorted values lies, interpolated between neighbours. NaN for no value.
+#[must_use]
+pub fn quantile(sorted: &[f64], share: f64) -> f64 {
+    let Some(last) = sorted.len().checked_sub(1) else { return f64::NAN };
+    let place = share.clamp(0.0, 1.0) * last as f64;
+    let below = place.floor() as usize;
+    let above = (below + 1).min(last);
+    // Written so that equal neighbours, even infinite ones, give themselves.
+    if sorted[below] == sorted[above] { sorted[below] } else { sorted[below] + (place - below as f64) * (sorted[above] - sorted[below]) }
+}
