@@ -11,7 +11,7 @@ mod buyer;
 mod desk;
 mod dice;
 mod honest;
-//mod house;
+mod house;
 mod intent;
 mod town;
 mod truth;
@@ -19,7 +19,7 @@ mod truth;
 use std::collections::{BTreeMap, HashMap};
 
 use dice::Dice;
-//pub use house::House;
+pub use house::House;
 pub use intent::{Action, Channel, Happened, Intent, Method, Parties, Party, PartyKind, Refusal};
 pub use town::{
     BEGINS_S, DAY_S, DAYS_MAX, FIRST_SLOT_S, HOLD_S, PARTY_MAX, REDUCED_CENTS, SALE_OPENS_DAYS, SLOT_S, SLOTS_PER_DAY, SOUGHT_OPENS_DAYS, Slot, VENUES, Venue,
@@ -206,4 +206,4 @@ impl World {
 }
 
 #[cfg(test)]
-mod tests {}
+mod tests;
