@@ -33,6 +33,42 @@ pub enum LoadError {
         /// What is wrong with it.
         problem: String,
     },
+    /// A file without one of the columns that are needed.
+    #[error("{file}, line 1: there is no column {column}")]
+    MissingColumn {
+        /// Which file.
+        file: String,
+        /// Which column.
+        column: &'static str,
+    },
+    /// A line that is not a row of the table: too few fields, no text, a broken archive.
+    #[error("{file}, line {line}: not a row of the table")]
+    Malformed {
+        /// Which file.
+        file: String,
+        /// The line, from 1; the header is the first.
+        line: u64,
+        /// What the reader said.
+        source: csv::Error,
+    },
+    /// A value that is not what its column promises.
+    #[error("{file}, line {line}, column {column}: {problem}")]
+    Value {
+        /// Which file.
+        file: String,
+        /// The line, from 1; the header is the first.
+        line: u64,
+        /// Which column.
+        column: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// A table without a single row.
+    #[error("{file}: there is no row below the header")]
+    Empty {
+        /// Which file.
+        file: String,
+    },
     /// A civil date that the time zone cannot place, or no time zone at all.
     #[error("placing {what} in {zone}")]
     CivilTime {

@@ -12,8 +12,10 @@ use serde::{Deserialize, Deserializer};
 
 use crate::LoadError;
 
-const FILE: &str = "hotel_bookings/bookings_resort.csv.gz";
-const EMBEDDED: &[u8] = include_bytes!("../data/hotel_bookings/bookings_resort.csv.gz");
+/// The name of the shipped file.
+pub const FILE: &str = "hotel_bookings/bookings_resort.csv.gz";
+/// The shipped file, gzipped.
+pub const EMBEDDED: &[u8] = include_bytes!("../data/hotel_bookings/bookings_resort.csv.gz");
 
 /// A booking as the hotel recorded it.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]

@@ -123,7 +123,7 @@ pub struct Artifact {
 impl Artifact {
     /// Seals a fitted model. The body is encoded by its serde form, field after field, integers and floats little-endian.
     pub fn seal<M: Serialize>(body: &M, features: &FeatureList, particulars: Particulars) -> Result<Self, ModelError> {
-        let body = postcard::to_allocvec(body).map_err(|_| ModelError::BadArtifact { problem: "the model cannot be encoded" })?;
+        let body = postcard::to_allocvec(body).map_err(|error| bad(format!("the model cannot be encoded: {error}")))?;
         let feature_hash = features.hash();
         let mut model = Vec::with_capacity(HEAD + body.len() + SUM);
         model.extend_from_slice(&MAGIC);
@@ -137,16 +137,16 @@ impl Artifact {
         let sha256 = hexadecimal(&Sha256::digest(&model));
         let card =
             Card { id: sha256[..32].to_owned(), sha256, features: features.features().to_vec(), feature_hash: hexadecimal(&feature_hash), particulars };
-        let mut card = serde_json::to_string_pretty(&card).map_err(|_| ModelError::BadArtifact { problem: "the card cannot be written" })?;
+        let mut card = serde_json::to_string_pretty(&card).map_err(|error| bad(format!("the card cannot be written: {error}")))?;
         card.push('\n');
         Ok(Self { model, card })
     }
 
     /// The card, checked against the model's bytes: a card of another model is refused.
     pub fn card(&self) -> Result<Card, ModelError> {
-        let card: Card = serde_json::from_str(&self.card).map_err(|_| ModelError::BadArtifact { problem: "the card is not readable" })?;
+        let card: Card = serde_json::from_str(&self.card).map_err(|error| bad(format!("the card is not readable: {error}")))?;
         if card.sha256 != hexadecimal(&Sha256::digest(&self.model)) || card.id != card.sha256[..32] {
-            return Err(ModelError::BadArtifact { problem: "the card belongs to another model" });
+            return Err(bad("the card belongs to another model"));
         }
         Ok(card)
     }
@@ -159,7 +159,7 @@ impl Artifact {
 
 /// Opens the bytes of [`MODEL_FILE`] alone, as [`Artifact::open`] does.
 pub fn decode<M: DeserializeOwned>(model: &[u8], kind: Kind, features: &FeatureList) -> Result<M, ModelError> {
-    let broken = |problem| Err(ModelError::BadArtifact { problem });
+    let broken = |problem: &str| Err(bad(problem));
     if model.len() < HEAD + SUM || model[..4] != MAGIC {
         return broken("not a model file");
     }
@@ -185,6 +185,10 @@ pub fn decode<M: DeserializeOwned>(model: &[u8], kind: Kind, features: &FeatureL
         Ok(_) => broken("bytes are left over"),
         Err(_) => broken("the model cannot be decoded"),
     }
+}
+
+fn bad(problem: impl Into<String>) -> ModelError {
+    ModelError::BadArtifact { problem: problem.into() }
 }
 
 /// Bytes as lower-case hexadecimal digits.
@@ -247,7 +251,7 @@ mod tests {
     #[test]
     fn another_kind_or_other_features_are_refused() {
         let good = sealed("");
-        assert_eq!(good.open::<Vec<f64>>(Kind::Demand, &features()), Err(ModelError::BadArtifact { problem: "a model of another kind" }));
+        assert_eq!(good.open::<Vec<f64>>(Kind::Demand, &features()), Err(bad("a model of another kind")));
         let swapped = FeatureList::new([("age", "s"), ("amount", "eur")]).unwrap();
         assert_eq!(good.open::<Vec<f64>>(Kind::Fraud, &swapped), Err(ModelError::OtherFeatures));
     }

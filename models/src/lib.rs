@@ -3,8 +3,11 @@
 //! [`dwell`] estimates how many people are inside from what was counted at the door. `datasets` feeds it in replays, `actors` feeds it live.
 
 pub mod artifact;
+pub mod boost;
+pub mod cancellation;
 pub mod discrimination;
 pub mod dwell;
+pub mod ensemble;
 pub mod feature_list;
 pub mod fraud;
 pub mod logistic;
@@ -12,7 +15,7 @@ pub mod logistic;
 use std::fmt;
 
 /// Why a model refuses what it was given. What was refused has changed nothing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ModelError {
     /// A dwell time of no or negative length, or beyond [`dwell::DWELL_S_MAX`].
     BadDwell {
@@ -31,6 +34,16 @@ pub enum ModelError {
         /// The instant that was given, in seconds.
         at_s: i64,
     },
+    /// What a model was to learn from or to answer is not of the shape or kind that it needs.
+    BadInput {
+        /// What is wrong, where.
+        problem: String,
+    },
+    /// The boosting library refused.
+    Boosting {
+        /// What it said.
+        problem: String,
+    },
     /// Data of a shape that the model cannot take.
     BadShape {
         /// What would be needed.
@@ -41,10 +54,10 @@ pub enum ModelError {
         /// Why.
         why: &'static str,
     },
-    /// A stored model that cannot be used.
+    /// Bytes that are no model, or not the one that was asked for.
     BadArtifact {
-        /// What is wrong with it.
-        problem: &'static str,
+        /// What is wrong.
+        problem: String,
     },
     /// A model that expects other features, or the same in another order, than it is fed.
     OtherFeatures,
@@ -56,9 +69,11 @@ impl fmt::Display for ModelError {
             Self::BadDwell { dwell_s } => write!(f, "a dwell time of {dwell_s} s is not between 1 s and {} s", dwell::DWELL_S_MAX),
             Self::Repeated { at_s } => write!(f, "the count of second {at_s} was already taken"),
             Self::TimeWentBack { last_s, at_s } => write!(f, "second {at_s} is before the last count at second {last_s}"),
+            Self::BadInput { problem } => f.write_str(problem),
+            Self::Boosting { problem } => write!(f, "boosting: {problem}"),
             Self::BadShape { what } => write!(f, "the model needs {what}"),
             Self::Unfit { why } => write!(f, "the model could not be fitted: {why}"),
-            Self::BadArtifact { problem } => write!(f, "the stored model cannot be used: {problem}"),
+            Self::BadArtifact { problem } => write!(f, "not a model that can be used: {problem}"),
             Self::OtherFeatures => write!(f, "the model expects other features than it would be fed"),
         }
     }

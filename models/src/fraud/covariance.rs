@@ -28,8 +28,8 @@ pub struct RobustCovariance {
 impl RobustCovariance {
     /// Fits on prepared rows (all finite). The order of rows of equal distance is their order in the table.
     pub fn fit(rows: &Rows) -> Result<Self, ModelError> {
-        if rows.len() <= rows.columns() {
-            return Err(ModelError::BadShape { what: "more rows than columns for a covariance" });
+        if rows.len() <= rows.columns() || rows.columns() > FEATURES_MAX {
+            return Err(ModelError::BadShape { what: "more rows than columns for a covariance, and at most 128 columns" });
         }
         let bulk = ((BULK * rows.len() as f64).ceil() as usize).clamp(rows.columns() + 1, rows.len());
         let mut distances = starting_distances(rows);
@@ -115,6 +115,10 @@ impl RobustCovariance {
     #[must_use]
     pub fn is_above(&self, column: usize, x: f64) -> bool {
         x >= self.mean[column]
+    }
+
+    pub(super) fn is_sound(&self, columns: usize) -> bool {
+        self.mean.len() == columns && self.factor.len() == columns * (columns + 1) / 2
     }
 
     /// L^-1 (x - m) by forward substitution.

@@ -55,8 +55,8 @@ impl Suspects {
 impl Preparation {
     /// Learns medians and limits; a column without one sound value has the median 0.
     pub fn fit(rows: &Rows, treatment: Treatment) -> Result<Self, ModelError> {
-        if rows.is_empty() {
-            return Err(ModelError::BadShape { what: "at least one row to fit on" });
+        if rows.is_empty() || rows.columns() > FEATURES_MAX {
+            return Err(ModelError::BadShape { what: "at least one row, of at most 128 columns" });
         }
         let mut fitted = Self { logarithm: treatment.logarithm, medians: Vec::new(), lows: Vec::new(), highs: Vec::new() };
         for column in 0..rows.columns() {
@@ -103,6 +103,12 @@ impl Preparation {
             self.prepare(row.iter().copied(), out);
         }
         Rows::new(rows.columns(), values)
+    }
+
+    pub(super) fn is_sound(&self) -> bool {
+        let columns = self.columns();
+        let ordered = self.lows.iter().zip(&self.highs).all(|(low, high)| low <= high);
+        self.lows.len() == columns && self.highs.len() == columns && ordered && self.medians.iter().all(|median| median.is_finite())
     }
 
     fn bend(&self, x: f64) -> f64 {

@@ -110,11 +110,11 @@ impl Tally {
 
 /// Which rows are among the `budget` highest scores; of equal ones the earlier. What is no number is never an alert.
 fn alerts(scores: impl Iterator<Item = f64>, budget: usize) -> Vec<bool> {
-    let mut order: Vec<(f64, usize)> = scores.enumerate().map(|(row, score)| (if score.is_nan() { f64::NEG_INFINITY } else { score }, row)).collect();
-    let count = order.len();
-    order.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
-    let mut marked = vec![false; count];
-    for (_, row) in order.into_iter().take(budget) {
+    let scores: Vec<f64> = scores.collect();
+    let mut order: Vec<usize> = (0..scores.len()).filter(|&row| !scores[row].is_nan()).collect();
+    order.sort_by(|&a, &b| scores[b].total_cmp(&scores[a]).then(a.cmp(&b)));
+    let mut marked = vec![false; scores.len()];
+    for row in order.into_iter().take(budget) {
         marked[row] = true;
     }
     marked

@@ -1,7 +1,6 @@
 //! Rows of numbers to fit on: one after the other, all of the same width. What stands in a column is for the feature list to say.
 
 use crate::ModelError;
-use crate::feature_list::FEATURES_MAX;
 
 /// A table without names. Values may be missing (NaN); [`super::preparation`] deals with that.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -13,8 +12,8 @@ pub struct Rows {
 impl Rows {
     /// A table of `columns` columns; refused when the values do not fill whole rows.
     pub fn new(columns: usize, values: Vec<f64>) -> Result<Self, ModelError> {
-        if columns == 0 || columns > FEATURES_MAX || !values.len().is_multiple_of(columns) {
-            return Err(ModelError::BadShape { what: "whole rows of 1 to 128 columns" });
+        if columns == 0 || !values.len().is_multiple_of(columns) {
+            return Err(ModelError::BadShape { what: "whole rows of at least one column" });
         }
         Ok(Self { columns, values })
     }

@@ -73,11 +73,11 @@ struct GrownForest {
 impl ProbabilityForest {
     /// Grows on prepared rows.
     pub fn fit(rows: &Rows, labels: &[bool], recipe: Recipe) -> Result<Self, ModelError> {
-        let unfit = ModelError::Unfit { why: "the forest could not be grown" };
+        let unfit = || ModelError::Unfit { why: "the forest could not be grown" };
         if rows.len() != labels.len() {
             return Err(ModelError::BadShape { what: "a label for each row" });
         }
-        let table = DenseMatrix::new(rows.len(), rows.columns(), rows.values().to_vec(), false).map_err(|_| unfit)?;
+        let table = DenseMatrix::new(rows.len(), rows.columns(), rows.values().to_vec(), false).map_err(|_| unfit())?;
         let targets: Vec<f64> = labels.iter().map(|&label| f64::from(u8::from(label))).collect();
         let parameters = RandomForestRegressorParameters {
             max_depth: Some(recipe.depth),
@@ -88,9 +88,9 @@ impl ProbabilityForest {
             keep_samples: false,
             seed: recipe.seed,
         };
-        let grown = RandomForestRegressor::fit(&table, &targets, parameters).map_err(|_| unfit)?;
-        let flat = serde_json::to_value(&grown).and_then(serde_json::from_value::<GrownForest>).map_err(|_| unfit)?;
-        let trees = flat.forest_regressor.and_then(|forest| forest.trees).ok_or(unfit)?;
+        let grown = RandomForestRegressor::fit(&table, &targets, parameters).map_err(|_| unfit())?;
+        let flat = serde_json::to_value(&grown).and_then(serde_json::from_value::<GrownForest>).map_err(|_| unfit())?;
+        let trees = flat.forest_regressor.and_then(|forest| forest.trees).ok_or_else(unfit)?;
         let medians = (0..rows.columns())
             .map(|column| {
                 let mut values = rows.column(column);
@@ -110,7 +110,7 @@ impl ProbabilityForest {
                 _ => Node { feature: LEAF, left: 0, right: 0, share: node.output as f32, threshold: 0.0 },
             }));
         }
-        if forest.is_sound(rows.columns()) { Ok(forest) } else { Err(unfit) }
+        if forest.is_sound(rows.columns()) { Ok(forest) } else { Err(unfit()) }
     }
 
     /// The mean share of fraud over the trees: 0 to 1.

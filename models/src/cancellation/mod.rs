@@ -1,0 +1,6 @@
+//! How likely a booking is to be lost, by cancellation or by nobody coming, as known when it is made; what follows for a slot ([`shows`]) and for selling beyond
+//! its places ([`overbooking`]). Pure; the words and numbers of a booking are made by whoever calls, in an order of their own.
+
+pub mod encoding;
+pub mod overbooking;
+pub mod shows;

@@ -1,0 +1,134 @@
+//! Makes a fraud model of a labelled table: fits the scorer that may act and the others that stand in its shadow, and seals each with a card.
+//!
+//! With at least 50 confirmed frauds the model that learns from labels is the champion, calibrated on the newest fifth of the rows; without them the scorer that
+//! the shape of the rows chooses. The figures on a card come from a race inside the data: the first half trains, the second judges.
+
+use std::path::Path;
+
+use anyhow::Context;
+use tornello_datasets::labelled::{self, Labelled};
+use tornello_models::artifact::{Artifact, CARD_FILE, Card, Kind, MODEL_FILE, Metric, Particulars, TrainingData};
+use tornello_models::feature_list::FeatureList;
+use tornello_models::fraud::preparation::{Preparation, Treatment};
+use tornello_models::fraud::promotion::LABELS_MIN;
+use tornello_models::fraud::rows::Rows;
+use tornello_models::fraud::scorer::Scorer;
+use tornello_models::fraud::select::{Shape, Unsupervised};
+use tornello_models::fraud::supervised::Supervised;
+
+use crate::progress::Progress;
+use crate::race::{self, BLEND, Race, SEED};
+use crate::source::Source;
+
+/// The newest part of the rows, kept back to calibrate probabilities.
+const CALIBRATION_SHARE: f64 = 0.2;
+
+/// The fitted models, the one that may act first.
+pub struct Trained {
+    /// Each with the name of its folder.
+    pub models: Vec<(String, Artifact)>,
+}
+
+impl Trained {
+    /// Writes each model into a folder of its own under `out`: `champion` and the shadows by their method.
+    pub fn write(&self, out: &Path) -> anyhow::Result<()> {
+        for (name, artifact) in &self.models {
+            let folder = out.join(name);
+            std::fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
+            for (file, bytes) in [(MODEL_FILE, artifact.model.as_slice()), (CARD_FILE, artifact.card.as_bytes())] {
+                let path = folder.join(file);
+                std::fs::write(&path, bytes).with_context(|| format!("writing {}", path.display()))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The card of the one that may act.
+    pub fn card(&self) -> anyhow::Result<Card> {
+        let (_, champion) = self.models.first().context("a training makes at least one model")?;
+        Ok(champion.card()?)
+    }
+}
+
+/// Trains on a file (or on the payments that ship). `created` is the caller's clock; it stands on the cards and changes no model.
+pub fn train(data: Option<&Path>, created: &str, progress: Progress) -> anyhow::Result<Trained> {
+    let source = Source::open(data, labelled::PAYMENTS_FILE, labelled::PAYMENTS)?;
+    let table = labelled::read(&source.name, source.text())?.by_time();
+    let half: Vec<usize> = (0..table.len()).collect();
+    let (first, second) = half.split_at(table.len() / 2);
+    let judged = table.select(second);
+    let race = if judged.positives() > 0 { Some(race::run(&table.select(first), &judged, progress)?) } else { None };
+    let features = FeatureList::new(table.features.iter().map(|name| (name.clone(), "as in the data")))?;
+    let particulars = |method: &str, entrant: &str, settings: &[(&str, String)]| Particulars {
+        kind: Kind::Fraud,
+        method: method.to_owned(),
+        created: created.to_owned(),
+        code_revision: env!("CARGO_PKG_VERSION").to_owned(),
+        data: TrainingData {
+            name: source.name.rsplit('/').next().unwrap_or_default().to_owned(),
+            sha256: source.sha256(),
+            rows: table.len() as u64,
+            period: period(&table),
+        },
+        seed: SEED,
+        settings: settings.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect(),
+        metrics: metrics(race.as_ref(), entrant),
+        parent: None,
+        approver: None,
+    };
+    let rows = race::rows(&table)?;
+    let shape = Shape::of(&Preparation::fit(&rows, Treatment::default())?.prepare_all(&rows)?);
+    let stage = progress.stage("models", 4);
+    let mut models = Vec::new();
+    if table.positives() >= LABELS_MIN && table.positives() < table.len() {
+        let settings = [("labels", table.positives().to_string()), ("members", "logistic, probability forest, boosted trees".to_owned())];
+        let champion = labelled_champion(&rows, &table.labels)?;
+        models.push(("champion".to_owned(), Artifact::seal(&champion, &features, particulars("blend", BLEND, &settings))?));
+    }
+    stage.step();
+    for method in Unsupervised::ALL {
+        let scorer = Scorer::fit(method, &rows, Treatment::default(), SEED)?;
+        let settings = [("smooth_columns", format!("{} of {}", shape.smooth, shape.columns))];
+        let artifact = Artifact::seal(&scorer, &features, particulars(method.name(), method.name(), &settings))?;
+        if method == shape.scorer() && models.is_empty() {
+            models.insert(0, ("champion".to_owned(), artifact));
+        } else {
+            models.push((format!("shadow-{}", method.name()), artifact));
+        }
+        stage.step();
+    }
+    // The champion was put in front when it was met, which may have been after a shadow.
+    models.sort_by_key(|(name, _)| name != "champion");
+    Ok(Trained { models })
+}
+
+/// Learns from all rows; the curve from score to probability is that of a fit on the older rows, taken on the newer ones, which that fit did not see.
+fn labelled_champion(rows: &Rows, labels: &[bool]) -> anyhow::Result<Scorer> {
+    let preparation = Preparation::fit(rows, Treatment::default())?;
+    let prepared = preparation.prepare_all(rows)?;
+    let cut = rows.len() - (rows.len() as f64 * CALIBRATION_SHARE) as usize;
+    let (older, newer) = (prepared.slice(0, cut), prepared.slice(cut, rows.len()));
+    let whole = Supervised::fit(&prepared, labels, SEED)?;
+    let early = match Supervised::fit(&older, &labels[..cut], SEED) {
+        Ok(early) => early,
+        // All frauds are new: there is nothing to calibrate by, and the scores stand alone.
+        Err(_) => return Ok(Scorer::supervised(preparation, whole.clone(), &prepared.iter().map(|row| whole.log_odds(row)).collect::<Vec<_>>())?),
+    };
+    let unseen: Vec<f64> = newer.iter().map(|row| early.log_odds(row)).collect();
+    let mut scorer = Scorer::supervised(preparation, whole, &unseen)?;
+    scorer.calibrate(&unseen, &labels[cut..])?;
+    Ok(scorer)
+}
+
+fn metrics(race: Option<&Race>, entrant: &str) -> Vec<Metric> {
+    let Some(standing) = race.and_then(|race| race.standing(entrant)) else { return Vec::new() };
+    let figures = [("weighted_aucpr", standing.weighted_aucpr), ("aucpr", standing.aucpr), ("auc", standing.auc), ("recall", standing.recall)];
+    figures.map(|(name, value)| Metric { protocol: "halves in order of time".to_owned(), name: name.to_owned(), value }).to_vec()
+}
+
+fn period(table: &Labelled) -> String {
+    match table.times_s.as_deref() {
+        Some([first, .., last]) => format!("second {first} to second {last}"),
+        _ => "not stated".to_owned(),
+    }
+}

@@ -1,0 +1,63 @@
+//! P5: frauds among card payments. In the order of time the first half trains and the second is judged; features are all columns but time, label and weight,
+//! and weights count in figures only. Judged twice: by the scorer that training's shape chooses, which sees no label, and by what learned from labels.
+
+use anyhow::Context;
+use tornello_datasets::labelled::{self, Labelled};
+
+use crate::Inputs;
+use crate::progress::Progress;
+use crate::race::{self, BLEND, Race};
+use crate::report::{Aim, Report};
+use crate::source::Source;
+
+/// Runs the protocol.
+pub fn evaluate(inputs: &Inputs, progress: Progress) -> anyhow::Result<Report> {
+    let mut report = Report::new("P5");
+    let (train, test) = halves(inputs, labelled::PAYMENTS_FILE, labelled::PAYMENTS, &mut report)?;
+    let race = race::run(&train, &test, progress)?;
+    note_choice(&race, &mut report);
+    let chosen = race.standing(race.chosen.name()).context("the chosen scorer ran")?;
+    report.metric("weighted_aucpr", chosen.weighted_aucpr, "without labels", Some(Aim::AtLeast(0.735)));
+    report.metric("aucpr", chosen.aucpr, "without labels", None);
+    report.metric("auc", chosen.auc, "without labels", None);
+    report.metric("recall", chosen.recall, "of frauds in 0.5% alerts", None);
+    match race.standing(BLEND) {
+        Some(blend) => {
+            report.metric("weighted_aucpr_labels", blend.weighted_aucpr, "with labels", Some(Aim::AtLeast(0.84)));
+            report.metric("aucpr_labels", blend.aucpr, "with labels", None);
+            report.metric("auc_labels", blend.auc, "with labels", None);
+            report.metric("recall_labels", blend.recall, "of frauds in 0.5% alerts", None);
+        }
+        None => report.notes.push(format!("training has {} labels: too few to learn from", train.positives())),
+    }
+    report.comparisons.push(race.comparison());
+    Ok(report)
+}
+
+/// The two halves of the data in the order of time (of the file, where there is no time), or all of both files.
+pub(super) fn halves(inputs: &Inputs, shipped_name: &str, shipped: &[u8], report: &mut Report) -> anyhow::Result<(Labelled, Labelled)> {
+    let all = load(&Source::open(inputs.data.as_deref(), shipped_name, shipped)?, report)?;
+    let (train, test) = match &inputs.test_data {
+        Some(path) => (all, load(&Source::read(path)?, report)?),
+        None => {
+            let rows: Vec<usize> = (0..all.len()).collect();
+            let (first, second) = rows.split_at(all.len() / 2);
+            (all.select(first), all.select(second))
+        }
+    };
+    anyhow::ensure!(test.positives() > 0, "there is nothing to find in the rows to be judged on");
+    let part = |table: &Labelled| format!("{} rows, {} of them positive", table.len(), table.positives());
+    report.notes.push(format!("trained on {}; judged on {}", part(&train), part(&test)));
+    Ok((train, test))
+}
+
+fn load(source: &Source, report: &mut Report) -> anyhow::Result<Labelled> {
+    let table = labelled::read(&source.name, source.text())?.by_time();
+    report.data.push((source.name.clone(), source.sha256(), table.len() as u64));
+    Ok(table)
+}
+
+pub(super) fn note_choice(race: &Race, report: &mut Report) {
+    let (shape, chosen) = (race.shape, race.chosen.name());
+    report.notes.push(format!("without labels {chosen} acts: {} of {} columns of training are smooth", shape.smooth, shape.columns));
+}
