@@ -1,5 +1,5 @@
 //! The models that are judged: each of the unsupervised scorers on its own, and what can be learned from the verdicts that reviews have brought. One model for each
-//! queue, as what happens at a desk has little in common with what happens on the web; a queue with too little to learn from has none, and only rules act there.
+//! queue, as what happens at a desk has little in common with what happens on the web; a queue with too little to learn from is read by one that was fitted on everything.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -15,7 +15,7 @@ use tornello_models::fraud::signals::N;
 use super::judge::{Cases, Said, Why};
 use super::run::{Acting, History, Queue, Scored};
 
-/// Rows of a queue below which no model is fitted.
+/// Rows of a queue below which it gets no model of its own.
 pub const ROWS_MIN: usize = 2_000;
 /// The most rows that one is fitted on, evenly picked: more make it slower and no better.
 const ROWS_MAX: usize = 40_000;
@@ -35,12 +35,13 @@ pub type Models = BTreeMap<Queue, Scorer>;
 
 /// Fits an unsupervised scorer for each queue on the days `from..to`.
 pub fn unsupervised(history: &History, method: Unsupervised, from: i64, to: i64, seed: u64) -> Result<Models, ModelError> {
+    let all: Vec<&Scored> = history.scored.iter().filter(|scored| (from..to).contains(&scored.day())).collect();
+    let common = Scorer::fit(method, &table(&all)?, TREATMENT, seed)?;
     let mut models = Models::new();
     for queue in Queue::ALL {
-        let rows: Vec<&Scored> = history.scored.iter().filter(|scored| scored.queue == queue && (from..to).contains(&scored.day())).collect();
-        if rows.len() >= ROWS_MIN {
-            models.insert(queue, Scorer::fit(method, &table(&rows)?, TREATMENT, seed)?);
-        }
+        let rows: Vec<&Scored> = all.iter().filter(|scored| scored.queue == queue).copied().collect();
+        let own = rows.len() >= ROWS_MIN;
+        models.insert(queue, if own { Scorer::fit(method, &table(&rows)?, TREATMENT, seed)? } else { common.clone() });
     }
     Ok(models)
 }

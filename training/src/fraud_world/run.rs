@@ -6,8 +6,8 @@ use tornello_datasets::fraud_world::{Action, Happened, House, Intent, Settings, 
 use tornello_models::fraud::rules::{Action as RuleAction, Fired, RuleSet};
 use tornello_models::fraud::signals::{FeatureVector, Outlet, Role, SignalEvent, SignalKind, Store};
 
-/// Parties that are remembered: more than a world has.
-const PARTIES: usize = 2_000_000;
+/// Parties that are remembered: those of the last weeks of a usual world.
+const PARTIES: usize = 250_000;
 
 /// Who reads what: analysts of a channel, or of the gates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
