@@ -10,6 +10,7 @@ pub mod clock;
 pub mod codes;
 pub mod digest;
 pub mod failure;
+pub mod fraud;
 pub mod history;
 pub mod journal;
 pub mod keys;

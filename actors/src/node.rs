@@ -28,6 +28,7 @@ use crate::clock::{Clock, RealClock};
 use crate::codes::{Codes, CodesError};
 use crate::digest::digest;
 use crate::failure::Failure;
+use crate::fraud::{Scoring, Sizes};
 use crate::history::{self, Page, Past};
 use crate::journal::file::{self, FileJournal};
 use crate::journal::memory::MemoryJournal;
@@ -82,13 +83,15 @@ pub struct Settings {
     pub limits: Limits,
     /// Starts even if the wall clock is far from the journal's last record.
     pub accept_clock: bool,
+    /// How the scorers of fraud are set up.
+    pub scoring: Sizes,
 }
 
 impl Settings {
     /// The usual settings for a data folder.
     #[must_use]
     pub fn new(data: impl Into<PathBuf>) -> Self {
-        Self { data: data.into(), arbiters: 1, limits: Limits::default(), accept_clock: false }
+        Self { data: data.into(), arbiters: 1, limits: Limits::default(), accept_clock: false, scoring: Sizes::default() }
     }
 }
 
@@ -193,6 +196,7 @@ pub struct Node {
     sensors: Sensors,
     grants: Grants,
     gates: Gates,
+    scoring: Arc<Scoring>,
     nearby: Nearby,
     driving: Driving,
     threads: Arc<Threads>,
@@ -280,8 +284,11 @@ impl Node {
         let sensors = Sensors::default();
         sensors.restore(&board, &museums);
 
-        let (queue, thread) = writer::start(Arc::clone(&journal), started.head, Arc::clone(&clock), settings.limits).map_err(StartError::Thread)?;
+        let scoring = Scoring::prepare(settings.scoring, files.is_some().then_some(settings.data.as_path())).map_err(StartError::Thread)?;
+        let tap = Some(scoring.tap.clone());
+        let (queue, thread) = writer::start(Arc::clone(&journal), started.head, Arc::clone(&clock), settings.limits, tap).map_err(StartError::Thread)?;
         let (committed, health) = (queue.committed(), queue.health());
+        let (scoring, scored) = scoring.follow(Arc::clone(&journal), started.head, committed.clone());
         let threads = Arc::new(Threads::start(settings.arbiters));
         let streams = Arc::new(streams);
         let parts = || (Arc::clone(&threads), queue.clone(), Arc::clone(&clock));
@@ -304,6 +311,7 @@ impl Node {
         drop(queue);
 
         let mut ending: Vec<_> = writing.map(tokio::spawn).into_iter().collect();
+        ending.push(tokio::spawn(async move { drop(scored.await) }));
         if let Some(views) = views {
             let ended = views.follow_apart(Arc::clone(&journal), Arc::clone(&board), committed.clone()).map_err(StartError::Thread)?;
             ending.push(tokio::spawn(async move { drop(ended.await) }));
@@ -330,6 +338,7 @@ impl Node {
             sensors,
             grants: Grants::default(),
             gates: Gates::default(),
+            scoring,
             nearby: Nearby::default(),
             driving: Driving::default(),
             threads,
@@ -555,6 +564,12 @@ impl Node {
         &self.paying
     }
 
+    /// What is said of commands before they are given.
+    #[must_use]
+    pub const fn scoring(&self) -> &Arc<Scoring> {
+        &self.scoring
+    }
+
     /// Takes a reading in; answers the estimate when the slots that it concerns have written down what follows for them. A slot that refuses a reading keeps its
     /// last one.
     pub async fn read(&self, reading: Reading, who: KeyId) -> Result<Occupancy, Rejected> {
@@ -771,7 +786,7 @@ impl Running {
         }
         drop(committed);
         // Owners and registries hold the journal's queue: with the last of them the writer ends, after what was queued.
-        let threads = Arc::clone(&node.threads);
+        let (threads, scoring) = (Arc::clone(&node.threads), Arc::clone(&node.scoring));
         drop(node);
         let ended = tokio::task::spawn_blocking(move || writer.join().is_ok());
         if !matches!(tokio::time::timeout(STOP_WITHIN, ended).await, Ok(Ok(true))) {
@@ -781,6 +796,7 @@ impl Running {
         for task in ending {
             let _ = tokio::time::timeout(STOP_WITHIN, task).await;
         }
+        scoring.stop();
         if let Some(views) = views {
             views.close().await;
         }

@@ -126,6 +126,8 @@ impl Site {
                 let door = self.doors.entry(reading.sensor).or_insert_with(|| Entries::new(Dwell::default()));
                 door.push(reading.at.as_seconds(), people).map_err(|error| match error {
                     ModelError::Repeated { .. } | ModelError::TimeWentBack { .. } | ModelError::BadDwell { .. } => Rejected::OutOfOrder,
+                    // A door's count gives no other cause.
+                    _ => Rejected::OutOfOrder,
                 })?;
                 let before = self.before.iter().map(|before| people_of(before, at_s));
                 let doors = self.doors.values().map(|door| people_of(door, at_s));

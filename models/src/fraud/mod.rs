@@ -1,10 +1,10 @@
 //! Fraud: from what parties do to the features of a sale, its score, what that means and why. Pure and deterministic: the same events in the same order give the
 //! same features, and the same features the same score.
 //!
-//! [`signals`] makes the features, and [`rules`] decides over them what nobody has to learn. `scorer` is what acts live. Without labels one of three scorers acts,
-//! [`covariance`], [`isolation`] or [`tails`]; with labels [`trees`], boosting or a regression. [`preparation`] keeps out what cannot be, [`explain`] gives
-//! reasons, [`calibration`] probabilities, [`budget`] the line above which somebody looks; [`psi`] watches for drift and [`promotion`] weighs whether a challenger
-//! may act.
+//! [`signals`] makes the features, and [`rules`] decides over them what nobody has to learn. [`scorer`] is what acts live. Without labels one of three scorers
+//! acts, [`covariance`], [`isolation`] or [`tails`], chosen by [`select`]; with labels [`trees`], boosting or a regression ([`supervised`]). [`preparation`] keeps
+//! out what cannot be, [`explain`] gives reasons, [`calibration`] probabilities, [`budget`] the line above which somebody looks; [`psi`] watches for drift and
+//! [`promotion`] weighs whether a challenger may act. [`decay`] counts and forgets.
 
 pub mod budget;
 pub mod calibration;
