@@ -66,7 +66,7 @@ impl Desk {
         Self { venue, operator, day, parties, theft: None, till: 0, cash_sales: Vec::new(), open: false }
     }
 
-    pub(super) const fn dishonest(venue: u16, operator: u64, day: i64, parties: u32, theft: Theft) -> Self {
+    pub(super) fn dishonest(venue: u16, operator: u64, day: i64, parties: u32, theft: Theft) -> Self {
         Self { theft: Some(theft), ..Self::honest(venue, operator, day, parties) }
     }
 

@@ -209,18 +209,7 @@ impl Booking {
 
     /// With whoever else takes part now.
     fn with(&self, parties: Parties) -> Self {
-        let known = self.parties;
-        let parties = Parties {
-            buyer: parties.buyer.or(known.buyer),
-            device: parties.device.or(known.device),
-            card: parties.card.or(known.card),
-            account: parties.account.or(known.account),
-            network: parties.network.or(known.network),
-            kiosk: parties.kiosk.or(known.kiosk),
-            operator: parties.operator.or(known.operator),
-            group: parties.group.or(known.group),
-        };
-        Self { parties, ..self.clone() }
+        Self { parties: parties.or(self.parties), ..self.clone() }
     }
 
     fn event(&self, at_us: i64, kind: SignalKind) -> SignalEvent {

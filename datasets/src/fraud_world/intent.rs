@@ -111,6 +111,21 @@ impl Parties {
         .filter_map(|(kind, party)| party.map(|party| (kind, party)))
     }
 
+    /// These, and where they say nothing, those.
+    #[must_use]
+    pub fn or(self, those: Self) -> Self {
+        Self {
+            buyer: self.buyer.or(those.buyer),
+            device: self.device.or(those.device),
+            card: self.card.or(those.card),
+            account: self.account.or(those.account),
+            network: self.network.or(those.network),
+            kiosk: self.kiosk.or(those.kiosk),
+            operator: self.operator.or(those.operator),
+            group: self.group.or(those.group),
+        }
+    }
+
     /// The one who acts: whom an analyst would look at. At a desk it is the operator; at a totem the card, as the totem serves everybody; on the web the device.
     #[must_use]
     pub fn acting(&self) -> Option<(PartyKind, u64)> {

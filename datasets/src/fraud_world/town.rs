@@ -124,6 +124,6 @@ pub(super) fn sought_venue(dice: &mut Dice) -> &'static Venue {
 }
 
 /// A slot of a site on a day, drawn by how many come at which hour.
-pub(super) fn some_slot(dice: &mut Dice, venue: &Venue, day: i64) -> Slot {
+pub(super) fn some_slot(venue: &Venue, day: i64, dice: &mut Dice) -> Slot {
     Slot::of(venue.number, day, dice.weighted(&HOURS) as i64)
 }

@@ -103,7 +103,7 @@ fn reseller(variant: Variant, day: i64, people: &People, dice: &mut Dice) -> Vec
             let on = day + dice.between(0, days - 1);
             let at_us = time_us(on, dice.between(6 * 3_600, 21 * 3_600));
             let venue = if dice.chance(0.7) { sought_venue(dice) } else { &VENUES[3] };
-            let slot = some_slot(dice, venue, on + dice.between(4, SOUGHT_OPENS_DAYS - 1));
+            let slot = some_slot(venue, on + dice.between(4, SOUGHT_OPENS_DAYS - 1), dice);
             let thinks_s = dice.between(30, 120);
             Purchase { changes_skin: !plain, ..purchase(some_of(&who, dice), at_us, slot, size, thinks_s, dice) }
         })
@@ -119,7 +119,7 @@ fn refunder(variant: Variant, day: i64, people: &People, dice: &mut Dice) -> Vec
         .map(|_| {
             let on = day + dice.between(0, days - 1);
             let at_us = time_us(on, dice.between(6 * 3_600, 21 * 3_600));
-            let slot = some_slot(dice, sought_venue(dice), on + dice.between(4, 9));
+            let slot = some_slot(sought_venue(dice), on + dice.between(4, 9), dice);
             let thinks_s = dice.between(40, 200);
             let one = purchase(some_of(&who, dice), at_us, slot, size, thinks_s, dice);
             let back = dice.chance(GIVEN_BACK[usize::from(!plain)]);
@@ -139,7 +139,7 @@ fn sharer(variant: Variant, day: i64, people: &People, dice: &mut Dice) -> Vec<P
         .map(|_| {
             let on = day + dice.between(0, 3);
             let at_us = time_us(on, dice.between(6 * 3_600, 20 * 3_600));
-            let slot = some_slot(dice, some_of(&gated, dice), on + dice.between(1, 4));
+            let slot = some_slot(some_of(&gated, dice), on + dice.between(1, 4), dice);
             let thinks_s = dice.between(40, 200);
             let one = purchase(some_of(&who, dice), at_us, slot, if plain { (3, 6) } else { (2, 3) }, thinks_s, dice);
             let offline = dice.chance(0.35);

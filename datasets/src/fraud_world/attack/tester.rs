@@ -51,7 +51,7 @@ pub(super) fn campaign(variant: Variant, day: i64, people: &People, dice: &mut D
     let at_us = time_us(day, dice.between(0, 80_000));
     let networks = if variant == Variant::Plain { vec![dice.next()] } else { (0..6).map(|_| people.mobile(dice)).collect() };
     let cheap = &VENUES[dice.between(VENUES.len() as i64 / 2, VENUES.len() as i64 - 1) as usize];
-    let slot = some_slot(dice, cheap, day + dice.between(2, 20));
+    let slot = some_slot(cheap, day + dice.between(2, 20), dice);
     let left = dice.between(manner.cards.0, manner.cards.1);
     let mut tester = Tester { manner, left, used: 0, tried_on_hold: 0, parties: Parties::default(), slot, hold: 0, blocked: 0, networks };
     tester.change_skin(dice);

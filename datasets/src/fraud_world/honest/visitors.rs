@@ -59,7 +59,7 @@ pub(super) fn web(persona: Persona, people: &People, day: i64, scale: f64, dice:
             let party = Party { full: dice.between(1, 3) as u16, ..Party::default() };
             // Today, the next slot that one can still reach.
             let now_s = at_us / SECOND_US;
-            let slot = some_slot(dice, some_venue(dice), day);
+            let slot = some_slot(some_venue(dice), day, dice);
             let slot = if slot.start_s > now_s + 900 { slot } else { Slot { start_s: slot.start_s + DAY_S, ..slot } };
             vec![Purchase { thinks_s: dice.wait(60), ..one(somebody, at_us, slot, party, dice) }]
         }
@@ -82,7 +82,7 @@ fn ahead(day: i64, mean_days: i64, dice: &mut Dice) -> Slot {
     let venue = some_venue(dice);
     let most = if venue.sought { SOUGHT_OPENS_DAYS - 1 } else { LEAD_DAYS_MAX };
     let lead = dice.wait(mean_days).min(most);
-    some_slot(dice, venue, day + lead)
+    some_slot(venue, day + lead, dice)
 }
 
 /// Half of the families move it to the weekend after, if that is on sale.
@@ -145,7 +145,7 @@ fn tourist(people: &People, somebody: Parties, at_us: i64, day: i64, dice: &mut 
             at_us += dice.between(120, 900) * SECOND_US;
             let venue = some_venue(dice);
             let on = (first + index / 2).min(day + if venue.sought { SOUGHT_OPENS_DAYS - 1 } else { LEAD_DAYS_MAX });
-            Purchase { ..one(somebody, at_us, some_slot(dice, venue, on), party, dice) }
+            Purchase { ..one(somebody, at_us, some_slot(venue, on, dice), party, dice) }
         })
         .collect()
 }
@@ -159,7 +159,7 @@ pub(super) fn concierge(people: &People, day: i64, dice: &mut Dice) -> Newcomer 
         .map(|_| {
             at_us += dice.wait(2_400) * SECOND_US;
             let parties = Parties { buyer: Some(dice.next()), card: Some(dice.next()), device, network, ..Parties::default() };
-            let slot = some_slot(dice, some_venue(dice), day + dice.between(1, 3));
+            let slot = some_slot(some_venue(dice), day + dice.between(1, 3), dice);
             let party = Party { full: dice.between(1, 4) as u16, ..Party::default() };
             Purchase { cart: Cart::Pays, ..one(parties, at_us, slot, party, dice) }
         })
