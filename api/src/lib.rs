@@ -12,6 +12,7 @@ pub mod openapi;
 pub mod pagopa;
 pub mod print;
 pub mod problem;
+pub mod rehearsal;
 pub mod replay;
 pub mod request;
 pub mod routes;

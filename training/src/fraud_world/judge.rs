@@ -148,6 +148,8 @@ pub struct Fared {
     pub caught: u32,
     /// Of those, where a rule refused.
     pub blocked: u32,
+    /// Identity-days on which a rule, or the model, asked for one more check: a cost to whoever acts, and no catch.
+    pub checked: u32,
     /// Attackers, whatever identities they use.
     pub attackers: u32,
     /// Of them those of whom at least one identity was caught.
@@ -175,6 +177,7 @@ impl Fared {
             identity_days: self.identity_days + other.identity_days,
             caught: self.caught + other.caught,
             blocked: self.blocked + other.blocked,
+            checked: self.checked + other.checked,
             attackers: self.attackers + other.attackers,
             found: self.found + other.found,
             minutes_to_detection: minutes,
@@ -187,6 +190,8 @@ impl Fared {
 /// How each attack fared on days `from..to`.
 pub fn fared(history: &History, said: &[Option<Said>], cases: &Cases, from: i64, to: i64) -> BTreeMap<(Attack, Variant), Fared> {
     let mut harmed: HashMap<(Acting, i64), (Attack, Variant)> = HashMap::new();
+    let stepped_up: HashSet<u64> = history.stepped_up.iter().copied().collect();
+    let mut checked: HashSet<(Acting, i64)> = HashSet::new();
     let mut first: HashMap<u32, (i64, Option<i64>)> = HashMap::new();
     for scored in &history.scored {
         let (Some(acting), Some(deed)) = (scored.acting, history.truth.deed(scored.intent)) else { continue };
@@ -194,6 +199,9 @@ pub fn fared(history: &History, said: &[Option<Said>], cases: &Cases, from: i64,
         let day = scored.day();
         if !(from..to).contains(&day) {
             continue;
+        }
+        if stepped_up.contains(&scored.intent) {
+            checked.insert((acting, day));
         }
         if deed.harmful {
             harmed.insert((acting, day), (attack, variant));
@@ -209,6 +217,7 @@ pub fn fared(history: &History, said: &[Option<Said>], cases: &Cases, from: i64,
     for (who, kind) in &harmed {
         let one = fared.entry(*kind).or_default();
         one.identity_days += 1;
+        one.checked += u32::from(checked.contains(who));
         let Some(case) = cases.cases.get(who) else { continue };
         one.caught += 1;
         one.blocked += u32::from(case.why == Why::Blocked);

@@ -7,6 +7,7 @@
 
 mod causes;
 mod judge;
+mod live;
 mod models;
 mod report;
 mod run;
@@ -17,6 +18,7 @@ use tornello_models::fraud::rules::RuleSet;
 use tornello_models::fraud::select::Unsupervised;
 
 pub use judge::{Fared, Honest, REVIEW_SHARE};
+pub use live::{Live, Verdict};
 pub use report::{Approach, Report};
 pub use run::Queue;
 
@@ -54,7 +56,7 @@ pub fn evaluate(protocol: Protocol, mut progress: impl FnMut(&str)) -> anyhow::R
     });
     let nothing = vec![None; history.scored.len()];
     let mut approaches = vec![Approach::of("rules only", &history, &nothing, learn_days, days)];
-    let mut best = None;
+    let mut best: Option<(usize, Unsupervised, models::Models, Vec<Option<bool>>)> = None;
     for method in Unsupervised::ALL {
         progress(method.name());
         let fitted = models::unsupervised(&history, method, 0, learn_days, settings.seed).with_context(|| format!("fitting {}", method.name()))?;

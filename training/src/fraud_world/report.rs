@@ -6,7 +6,7 @@ use std::fmt;
 use serde_json::{Value, json};
 use tornello_datasets::fraud_world::{Attack, Settings, Variant};
 
-use super::judge::{self, Fared, Honest, REVIEW_SHARE, Said};
+use super::judge::{self, Cases, Fared, Honest, REVIEW_SHARE, Said};
 use super::run::{History, Queue};
 
 /// What is aimed at: the recall of an attack at the budget of reviews.
@@ -42,7 +42,10 @@ pub struct Approach {
 
 impl Approach {
     pub(super) fn of(name: &str, history: &History, said: &[Option<Said>], from: i64, to: i64) -> Self {
-        let cases = judge::open(history, said, from, to, REVIEW_SHARE);
+        Self::with(judge::open(history, said, from, to, REVIEW_SHARE), name, history, said, from, to)
+    }
+
+    pub(super) fn with(cases: Cases, name: &str, history: &History, said: &[Option<Said>], from: i64, to: i64) -> Self {
         let (honest, personas) = judge::honest(history, &cases, from, to);
         let queue = |queue: Queue| (queue, cases.actions.get(&queue).copied().unwrap_or(0), cases.reviews.get(&queue).copied().unwrap_or(0));
         Self {
@@ -163,13 +166,13 @@ impl fmt::Display for Report {
             if let Some(note) = &approach.note {
                 writeln!(f, "  {note}")?;
             }
-            writeln!(f, "  {:<15}{:>8}{:>6}{:>8}{:>10}{:>10}{:>9}{:>12}{:>9}", "attack", "recall", "aim", "plain", "adaptive", "id-days", "blocked", "found", "minutes")?;
+            writeln!(f, "  {:<15}{:>8}{:>6}{:>8}{:>10}{:>10}{:>9}{:>9}{:>12}{:>9}", "attack", "recall", "aim", "plain", "adaptive", "id-days", "refused", "checked", "found", "minutes")?;
             for attack in Attack::ALL {
                 let both = approach.both(attack);
                 let of = |variant| approach.attacks.get(&(attack, variant)).map_or_else(|| "-".to_owned(), |one| format!("{:.2}", one.recall()));
                 writeln!(
                     f,
-                    "  {:<15}{:>8.2}{:>6.2}{:>8}{:>10}{:>10}{:>9}{:>12}{:>9.0}",
+                    "  {:<15}{:>8.2}{:>6.2}{:>8}{:>10}{:>10}{:>9}{:>9}{:>12}{:>9.0}",
                     attack.name(),
                     both.recall(),
                     aim(attack),
@@ -177,6 +180,7 @@ impl fmt::Display for Report {
                     of(Variant::Adaptive),
                     both.identity_days,
                     both.blocked,
+                    both.checked,
                     format!("{} of {}", both.found, both.attackers),
                     both.minutes_to_detection
                 )?;

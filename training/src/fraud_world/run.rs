@@ -57,8 +57,6 @@ pub struct Scored {
     pub features: FeatureVector,
     /// The rules that fired.
     pub fired: Fired,
-    /// Whether it failed at the bank.
-    pub declined: bool,
     /// Whether it became a sale with a card.
     pub charged: bool,
 }
@@ -157,7 +155,6 @@ fn one(intent: &Intent, house: &mut House, store: &mut Store, rules: &RuleSet, h
         }
     }
     if let Some(scored) = noted.and_then(|index| history.scored.get_mut(index)) {
-        scored.declined = happened == Happened::Declined;
         scored.charged = happened == Happened::Done && matches!(intent.action, Action::Pay { .. }) && intent.parties.card.is_some();
     }
     happened
@@ -165,7 +162,7 @@ fn one(intent: &Intent, house: &mut House, store: &mut Store, rules: &RuleSet, h
 
 fn scored(intent: &Intent, queue: Queue, event: &SignalEvent, features: FeatureVector, fired: Fired) -> Scored {
     let acting = acting(event);
-    Scored { intent: intent.number, at_us: intent.at_us, queue, acting, features, fired, declined: false, charged: false }
+    Scored { intent: intent.number, at_us: intent.at_us, queue, acting, features, fired, charged: false }
 }
 
 /// Whom a case is about: at a desk whoever serves; at a totem the card, as the totem serves everybody; on the web the browser.
