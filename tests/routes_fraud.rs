@@ -11,6 +11,7 @@ use tornello_engine::ids::{AttemptId, HoldId, KeyId, MuseumId, SlotId};
 use tornello_engine::money::Cents;
 use tornello_engine::slot::{Command, DeskMethod, Direction, Line, Scan, Settlement};
 use tornello_engine::tariff::Proof;
+use tornello_engine::time::Timestamp;
 
 use crate::support::{App, MARE, TORRE, code, plan, slot, today};
 
@@ -19,7 +20,7 @@ fn assessed(key: u128, device: u128, outcome: Outcome, score: u8) -> Envelope {
     let assessment = Assessment {
         model: code("forest-1"),
         rules_version: 3,
-        at: tornello_engine::time::Timestamp::from_micros(0),
+        at: Timestamp::from_micros(0),
         position: 1,
         features: Digest(5),
         score,

@@ -187,8 +187,8 @@ mod tests {
         let before = Envelope1 { who: KeyId(5), key, body, parties: vec![], assessment: Some(Box::new(assessed)), order: None };
         let bytes = [postcard::to_allocvec(&Some(before)).unwrap(), vec![1, 2]].concat();
         let (envelope, rest) = envelope_1(&bytes).unwrap();
-        let assessment =
-            Assessment { model, rules_version: 2, position: 7, features, score: 40, reasons, outcome: Outcome::Allow, rules: Vec::new() };
+        let (at, outcome, rules) = (Timestamp::from_micros(0), Outcome::Allow, Vec::new());
+        let assessment = Assessment { model, rules_version: 2, at, position: 7, features, score: 40, reasons, outcome, rules };
         let expected = Envelope { who: KeyId(5), key, body, parties: vec![], assessment: Some(Box::new(assessment)), order: None };
         assert_eq!((envelope, rest), (Some(expected), &[1, 2][..]));
     }
