@@ -16,6 +16,7 @@ pub mod pagopa;
 pub mod print;
 pub mod problem;
 pub mod reasons;
+pub mod rehearsal;
 pub mod replay;
 pub mod request;
 pub mod routes;

@@ -11,6 +11,7 @@ pub mod books;
 pub mod calit2;
 pub mod chance;
 mod error;
+pub mod fraud_world;
 pub mod holidays;
 pub mod hotel;
 pub mod labelled;

@@ -5,9 +5,10 @@
 
 pub mod bookings;
 pub mod demand;
-pub mod occupancy;
 pub mod fraud;
+pub mod fraud_world;
 pub mod histograms;
+pub mod occupancy;
 pub mod progress;
 pub mod protocols;
 pub mod race;
