@@ -6,14 +6,17 @@
 
 pub mod availability;
 pub mod board;
+pub mod cases;
 pub mod clock;
 pub mod codes;
+pub mod defences;
 pub mod digest;
 pub mod failure;
 pub mod fraud;
 pub mod history;
 pub mod journal;
 pub mod keys;
+pub mod limits;
 pub mod moves;
 pub mod museums;
 pub mod node;
@@ -22,6 +25,7 @@ pub mod payments;
 pub mod people;
 pub mod quotes;
 pub mod registry;
+pub mod rooms;
 pub mod sensors;
 pub mod signing;
 mod sqlite;

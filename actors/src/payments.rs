@@ -19,7 +19,7 @@ use tokio::sync::{Mutex, Semaphore};
 use tornello_engine::aggregate::Aggregate;
 use tornello_engine::calendar;
 use tornello_engine::channel::Channel;
-use tornello_engine::envelope::{Digest, Envelope};
+use tornello_engine::envelope::{Assessment, Digest, Envelope};
 use tornello_engine::ids::{Code, HoldId, KeyId, MuseumId, OrderId, PaymentId, PersonId, QuoteId, SlotId, VoucherId};
 use tornello_engine::money::Cents;
 use tornello_engine::order;
@@ -187,6 +187,9 @@ pub async fn begin(node: &Node, envelope: Envelope, request: Request) -> Step<Pa
     let Some((id, is_new)) = free_id(node, &envelope, request.creditor).await? else { return Err(Failure::Busy) };
     if is_new {
         let opened = opened(node, &envelope, &request).await?;
+        if let Some(assessment) = &envelope.assessment {
+            node.scoring().remember_payment(id, assessment);
+        }
         let command = Command::Open { opened: Box::new(opened) };
         if let Some(order) = request.order {
             let _beginning = node.paying().settling(order.get() as u64).lock().await;
@@ -551,7 +554,9 @@ async fn sell(node: &Node, id: PaymentId, opened: &Opened, number: u16, item: &I
     let settlement = if item.amount_cents.is_zero() { Settlement::Free } else { Settlement::Payment { id } };
     let contact = opened.payer;
     // A sale without a hold is of whoever asked for the payment, and of its order.
-    let as_buyer = |name: &str, number: u64| Envelope { who: opened.who, order: opened.order, ..step(id, name, number) };
+    let assessment = assessment_of(node, id).await;
+    let as_buyer =
+        |name: &str, number: u64| Envelope { who: opened.who, order: opened.order, assessment: assessment.clone(), ..step(id, name, number) };
     // What was amended behind the payment's back is not what was paid for. What was sold anew before stays so, whatever has become of the hold since.
     let (hold, lines, of_it) = (item.hold, item.lines.clone(), settlement.clone());
     let look = move |slot: &Slot| {
@@ -593,6 +598,17 @@ async fn sell(node: &Node, id: PaymentId, opened: &Opened, number: u16, item: &I
         }
     }
     Ok(Err(slot::Refusal::IdTaken))
+}
+
+/// What was said of the payment when it began, for its sales: after a restart it is read where it was written.
+async fn assessment_of(node: &Node, id: PaymentId) -> Option<Box<Assessment>> {
+    if let Some(known) = node.scoring().of_payment(id) {
+        return Some(known);
+    }
+    let stream = StreamId::Payment(id);
+    let batch = node.journal().batch_with(stream, 1).await.ok()??;
+    let first = records::<payment::Event>(std::slice::from_ref(&batch), stream, 0).ok()?.into_iter().next()?;
+    first.envelope?.assessment
 }
 
 /// The sale that an item becomes whose hold is gone.

@@ -317,6 +317,10 @@ fn spread(stream: StreamId) -> usize {
         StreamId::Quote(quote) => mix(quote.get()),
         StreamId::Till(till) => mix(till.get()),
         StreamId::Account(account) => mix(account.get()),
+        StreamId::Case(case) => mix(case.get()),
+        StreamId::Rules => 0,
+        StreamId::Models(kind) => kind as usize,
+        StreamId::Attempts(day) => usize::from(day),
         StreamId::Voucher(voucher) => mix(voucher.get()),
         StreamId::Order(order) => mix(order.get() as u64 ^ (order.get() >> 64) as u64),
     }

@@ -4,7 +4,10 @@ use std::collections::{HashMap, HashSet};
 
 use futures_util::future::join;
 use tornello_engine::aggregate::Aggregate;
-use tornello_engine::ids::{MuseumId, PaymentId, QuoteId, SlotId, TillId};
+use tornello_engine::case::{self, Case};
+use tornello_engine::fraud_rules::Rules;
+use tornello_engine::ids::{CaseId, MuseumId, PaymentId, QuoteId, SlotId, TillId};
+use tornello_engine::model_registry::{ModelKind, Models};
 use tornello_engine::museum::{self, Museum};
 use tornello_engine::payment::{self, Payment};
 use tornello_engine::quote::{self, Quote, Status};
@@ -12,6 +15,8 @@ use tornello_engine::slot::{self, Slot};
 use tornello_engine::till::{self, Till};
 
 use crate::board::{Board, SlotHead};
+use crate::cases::board::{CaseHead, Cases};
+use crate::defences::Defences;
 use crate::journal::wire::{self, Framed, WireError};
 use crate::journal::{Batch, Head, Journal, JournalError, StreamId};
 use crate::museums::Museums;
@@ -128,6 +133,10 @@ pub struct Boards<'a> {
     pub quotes: &'a Quotes,
     /// Till sessions that are open.
     pub tills: &'a Tills,
+    /// Fraud cases about which something is to be done.
+    pub cases: &'a Cases,
+    /// The rules that are asked before any model, and the models.
+    pub defences: &'a Defences,
 }
 
 /// Everything in memory that follows from the journal.
@@ -150,6 +159,12 @@ pub struct Memory {
     ticketed: HashMap<QuoteId, QuoteHead>,
     /// Till sessions that are open.
     tills: HashMap<TillId, Till>,
+    /// Fraud cases about which something is to be done.
+    cases: HashMap<CaseId, Case>,
+    /// Fraud cases that were done with, and were written to again.
+    reheard: HashSet<CaseId>,
+    rules: Rules,
+    models: HashMap<ModelKind, Models>,
 }
 
 impl Memory {
@@ -174,7 +189,13 @@ impl Memory {
                         },
                     }
                 }
-                StreamId::Slot(_) | StreamId::Voucher(_) | StreamId::Order(_) | StreamId::Account(_) => {}
+                StreamId::Slot(_) | StreamId::Voucher(_) | StreamId::Order(_) | StreamId::Account(_) | StreamId::Attempts(_) => {}
+                StreamId::Case(id) => self.take_case(id, &frame).map_err(|error| corrupt(batch, &error))?,
+                StreamId::Rules => self.rules.apply(&frame.record().map_err(|error| corrupt(batch, &error))?),
+                StreamId::Models(kind) => {
+                    let record = frame.record().map_err(|error| corrupt(batch, &error))?;
+                    self.models.entry(kind).or_insert_with(|| Models::new(kind)).apply(&record);
+                }
                 StreamId::Quote(id) => self.take_quote(id, &frame).map_err(|error| corrupt(batch, &error))?,
                 StreamId::Till(id) => self.take_till(id, &frame).map_err(|error| corrupt(batch, &error))?,
                 StreamId::Payment(id) => self.take_payment(id, &frame).map_err(|error| corrupt(batch, &error))?,
@@ -222,6 +243,23 @@ impl Memory {
         Ok(())
     }
 
+    /// A case is kept only as long as something is to be done about it.
+    fn take_case(&mut self, id: CaseId, frame: &Framed<'_>) -> Result<(), WireError> {
+        if self.reheard.contains(&id) {
+            return Ok(());
+        }
+        if frame.seq > 1 && !self.cases.contains_key(&id) {
+            self.reheard.insert(id);
+            return Ok(());
+        }
+        let case = self.cases.entry(id).or_insert_with(|| Case::new(id));
+        case.apply(&frame.record::<case::Event>()?);
+        if CaseHead::of(case).is_finished() {
+            self.cases.remove(&id);
+        }
+        Ok(())
+    }
+
     fn take_till(&mut self, id: TillId, frame: &Framed<'_>) -> Result<(), WireError> {
         let till = self.tills.entry(id).or_insert_with(|| Till::new(id));
         till.apply(&frame.record::<till::Event>()?);
@@ -233,7 +271,7 @@ impl Memory {
 
     /// Hands everything over; streams of which only the end was seen are read back whole.
     pub async fn restore(self, streams: &Streams, boards: Boards<'_>) -> Result<(), JournalError> {
-        let Boards { slots: board, museums, payments, quotes, tills } = boards;
+        let Boards { slots: board, museums, payments, quotes, tills, cases, defences } = boards;
         self.museums.into_values().for_each(|museum| museums.put(museum));
         for (id, slot) in &self.slots {
             board.restore(*id, SlotHead::of(slot));
@@ -243,6 +281,11 @@ impl Memory {
         self.quotes.values().for_each(|quote| quotes.publish(quote.id(), QuoteHead::of(quote)));
         self.ticketed.into_iter().for_each(|(id, head)| quotes.publish(id, head));
         self.tills.values().for_each(|till| tills.publish(till));
+        self.cases.values().for_each(|case| cases.publish(case.id(), CaseHead::of(case)));
+        defences.restore(self.rules, self.models.into_values());
+        for id in self.reheard {
+            cases.publish(id, CaseHead::of(&streams.case(id).await?));
+        }
         for id in self.reopened {
             payments.publish(id, PaymentHead::of(&streams.payment(id).await?));
         }

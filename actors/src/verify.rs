@@ -9,7 +9,11 @@ use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 use tornello_engine::account::Account;
 use tornello_engine::aggregate::{Aggregate, Broken};
+use tornello_engine::attempts::Attempts;
+use tornello_engine::case::Case;
+use tornello_engine::fraud_rules::Rules;
 use tornello_engine::ids::MuseumId;
+use tornello_engine::model_registry::Models;
 use tornello_engine::money::Cents;
 use tornello_engine::museum::Museum;
 use tornello_engine::order::Order;
@@ -35,7 +39,7 @@ pub struct Verified {
     pub state_hash: [u8; 32],
     /// What the slots of each museum add up to.
     pub museums: BTreeMap<MuseumId, Sums>,
-    /// How many payments, quotes, till sessions, vouchers, orders and accounts there are.
+    /// How many payments, quotes, till sessions, vouchers, orders, accounts, fraud cases, days of attempts, registries of models and of rules there are.
     pub beside: u64,
 }
 
@@ -157,6 +161,10 @@ struct Replayed {
     accounts: BTreeMap<StreamId, Stream<Account>>,
     vouchers: BTreeMap<StreamId, Stream<Voucher>>,
     orders: BTreeMap<StreamId, Stream<Order>>,
+    cases: BTreeMap<StreamId, Stream<Case>>,
+    rules: BTreeMap<StreamId, Stream<Rules>>,
+    models: BTreeMap<StreamId, Stream<Models>>,
+    attempts: BTreeMap<StreamId, Stream<Attempts>>,
 }
 
 /// A stream as far as it was read.
@@ -179,6 +187,10 @@ impl Replayed {
                 StreamId::Account(_) => take(&mut self.accounts, batch, &frame)?,
                 StreamId::Voucher(_) => take(&mut self.vouchers, batch, &frame)?,
                 StreamId::Order(_) => take(&mut self.orders, batch, &frame)?,
+                StreamId::Case(_) => take(&mut self.cases, batch, &frame)?,
+                StreamId::Rules => take(&mut self.rules, batch, &frame)?,
+                StreamId::Models(_) => take(&mut self.models, batch, &frame)?,
+                StreamId::Attempts(_) => take(&mut self.attempts, batch, &frame)?,
                 StreamId::Slot(_) => {
                     let record = record(batch, &frame)?;
                     match self.slots.get_mut(&frame.stream) {
@@ -207,8 +219,13 @@ impl Replayed {
         finish(&mut hasher, &self.vouchers)?;
         finish(&mut hasher, &self.orders)?;
         finish(&mut hasher, &self.accounts)?;
+        finish(&mut hasher, &self.cases)?;
+        finish(&mut hasher, &self.rules)?;
+        finish(&mut hasher, &self.models)?;
+        finish(&mut hasher, &self.attempts)?;
         let of_groups = self.quotes.len() + self.tills.len() + self.accounts.len();
-        let beside = (self.payments.len() + self.vouchers.len() + self.orders.len() + of_groups) as u64;
+        let of_fraud = self.cases.len() + self.rules.len() + self.models.len() + self.attempts.len();
+        let beside = (self.payments.len() + self.vouchers.len() + self.orders.len() + of_groups + of_fraud) as u64;
         Ok(Verified { checked, state_hash: hasher.finalize().into(), museums, beside })
     }
 }

@@ -1,6 +1,7 @@
 //! Read models in one SQLite file: sales and tickets to list and search, the heads of all slots for a quick start, snapshots of slots. A projection of the
 //! journal: delete the file and it is built again. Nothing here is ever the truth.
 
+pub mod fraud;
 pub mod payments;
 pub mod quotes;
 
@@ -26,7 +27,7 @@ use crate::journal::{Batch, Head, Journal, JournalError, StreamId};
 use crate::streams::corrupt;
 
 /// Raised whenever a table, a head or a snapshot changes its form: an older file is thrown away and built again.
-const FORMAT: i64 = 10;
+const FORMAT: i64 = 11;
 /// How many batches one round takes in; a full one has about a megabyte.
 const ROUND: u32 = 16;
 /// How many snapshots wait to be written; more are left out, which costs a longer replay and nothing else.
@@ -59,7 +60,7 @@ const SCHEMA: &str = "
         changed_at INTEGER NOT NULL
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX ticket_by_slot ON ticket (slot, ticket);
-    PRAGMA user_version = 10;";
+    PRAGMA user_version = 11;";
 
 /// What can go wrong with the read models.
 #[derive(Debug, thiserror::Error)]
@@ -187,6 +188,7 @@ impl Views {
     pub async fn clear(&self) -> Result<(), ViewsError> {
         sqlx::raw_sql(payments::SCHEMA).execute(&self.pool).await?;
         sqlx::raw_sql(quotes::SCHEMA).execute(&self.pool).await?;
+        sqlx::raw_sql(fraud::SCHEMA).execute(&self.pool).await?;
         sqlx::raw_sql(SCHEMA).execute(&self.pool).await?;
         self.rows_sender.send_replace(0);
         Ok(())
@@ -476,6 +478,7 @@ struct Rows {
     blocks: Vec<serde_json::Value>,
     payments: payments::Rows,
     quotes: quotes::Rows,
+    fraud: fraud::Rows,
 }
 
 impl Rows {
@@ -487,8 +490,15 @@ impl Rows {
                 StreamId::Slot(_) => {
                     let record = frame.record::<Event>().map_err(|error| corrupt(batch, &error))?;
                     record.events.iter().for_each(|event| self.event(&record, event));
+                    self.fraud.slot(&record);
                 }
-                StreamId::Payment(payment) => self.payments.read(payment, &frame.record().map_err(|error| corrupt(batch, &error))?),
+                StreamId::Payment(payment) => {
+                    let record = frame.record().map_err(|error| corrupt(batch, &error))?;
+                    self.payments.read(payment, &record);
+                    self.fraud.payment(payment, &record);
+                }
+                StreamId::Case(case) => self.fraud.case(case, &frame.record().map_err(|error| corrupt(batch, &error))?),
+                StreamId::Attempts(_) => self.fraud.attempts(&frame.record().map_err(|error| corrupt(batch, &error))?),
                 StreamId::Quote(quote) => self.quotes.quote(quote, &frame.record().map_err(|error| corrupt(batch, &error))?),
                 StreamId::Account(account) => self.quotes.account(account, &frame.record().map_err(|error| corrupt(batch, &error))?),
                 StreamId::Till(till) => self.payments.read_till(till, &frame.record().map_err(|error| corrupt(batch, &error))?),
@@ -555,7 +565,9 @@ impl Rows {
             | Event::Renamed(_)
             | Event::Prolonged(_)
             | Event::Amended(_)
-            | Event::HandedOver(_) => {}
+            | Event::HandedOver(_)
+            | Event::ReviewOpened(_)
+            | Event::ReviewEnded(_) => {}
         }
     }
 
@@ -607,6 +619,7 @@ impl Rows {
         }
         self.payments.write(&mut tx).await?;
         self.quotes.write(&mut tx).await?;
+        self.fraud.write(&mut tx).await?;
         move_on(&mut tx, "rows", last.number, &last.hash()).await?;
         tx.commit().await
     }

@@ -29,6 +29,8 @@ pub enum Scope {
     Quote,
     /// Pay money back, export transfers and note what became of them, reconcile, keep disputes, issue vouchers.
     Settle,
+    /// Look into suspected fraud: decide cases, draft rules, register models.
+    Investigate,
     /// Change plans, tariffs, ceilings, capacities and quotas; close and reopen slots; block tickets.
     Manage,
     /// Register museums, erase people.
@@ -37,8 +39,8 @@ pub enum Scope {
 
 impl Scope {
     /// Every scope.
-    pub const ALL: [Self; 9] =
-        [Self::Read, Self::Book, Self::Desk, Self::Gate, Self::Sense, Self::Quote, Self::Settle, Self::Manage, Self::Administer];
+    pub const ALL: [Self; 10] =
+        [Self::Read, Self::Book, Self::Desk, Self::Gate, Self::Sense, Self::Quote, Self::Settle, Self::Investigate, Self::Manage, Self::Administer];
 
     /// The name in the published contract.
     #[must_use]
@@ -51,6 +53,7 @@ impl Scope {
             Self::Sense => "sense",
             Self::Quote => "quote",
             Self::Settle => "settle",
+            Self::Investigate => "investigate",
             Self::Manage => "manage",
             Self::Administer => "administer",
         }
@@ -59,7 +62,7 @@ impl Scope {
     /// Whether a role has this scope.
     #[must_use]
     pub const fn is_open_to(self, role: Role) -> bool {
-        use Role::{Admin, BoxOffice, Gate, GroupOffice, Kiosk, Manager, Operator, Reseller, Sensor, Web};
+        use Role::{Admin, Analyst, BoxOffice, Gate, GroupOffice, Kiosk, Manager, Operator, Reseller, Sensor, Web};
         match self {
             Self::Read => !matches!(role, Sensor),
             Self::Book => matches!(role, Web | Kiosk | BoxOffice | GroupOffice | Reseller | Operator | Manager | Admin),
@@ -68,6 +71,7 @@ impl Scope {
             Self::Sense => matches!(role, Sensor | Admin),
             Self::Quote => matches!(role, Operator | GroupOffice | Manager | Admin),
             Self::Settle => matches!(role, GroupOffice | Manager | Admin),
+            Self::Investigate => matches!(role, Analyst | Manager | Admin),
             Self::Manage => matches!(role, Manager | Admin),
             Self::Administer => matches!(role, Admin),
         }

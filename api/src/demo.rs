@@ -19,7 +19,7 @@ use tornello_engine::ids::{Code, KeyId, MuseumId, RouteId};
 use tornello_engine::money::Cents;
 use tornello_engine::museum::{Command, Profile, Refusal};
 use tornello_engine::plan::{Exception, OpeningPlan, Route, Session};
-use tornello_engine::slot::{Policy, Quota};
+use tornello_engine::slot::{Limits, Policy, Quota};
 use tornello_engine::tariff::Tariff;
 use tornello_engine::text::Text;
 use tornello_engine::time::Timestamp;
@@ -165,7 +165,9 @@ fn quotas(capacity: u32) -> [Quota; Channel::COUNT] {
 }
 
 fn policy() -> Policy {
-    Policy { sale_opens_s: 120 * DAY_S, ..Policy::default() }
+    // A family and its friends, twice over on a long day; whoever wants more asks the group office.
+    let limits = Limits { tickets_max: Some(10), holds_max: Some(3), day_max: Some(20), ..Limits::NONE };
+    Policy { sale_opens_s: 120 * DAY_S, limits, ..Policy::default() }
 }
 
 /// The closing days of today's year and the next two: Christmas everywhere; New Year's Day too, save for the large sites, which open by choice.

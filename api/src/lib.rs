@@ -1,6 +1,7 @@
 //! The face of Tornello: HTTP, the command line, and nothing that decides. Handlers parse, authorise, ask the node and answer. Start reading at [`server`], then
 //! [`routes`], the table of everything that can be asked.
 
+pub mod acting;
 pub mod auth;
 pub mod bank;
 pub mod client;
@@ -12,6 +13,7 @@ pub mod openapi;
 pub mod pagopa;
 pub mod print;
 pub mod problem;
+pub mod reasons;
 pub mod rehearsal;
 pub mod replay;
 pub mod request;

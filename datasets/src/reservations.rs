@@ -85,7 +85,8 @@ pub fn read(file: &str, text: impl Read) -> Result<Vec<Reservation>, LoadError> 
         }
         let mut reservation = Reservation { booked, arrival, fate, words: Default::default(), numbers: [f64::NAN; NUMBERS.len()] };
         for (place, word) in reservation.words.iter_mut().enumerate() {
-            *word = if WORDS[place] == ARRIVAL_WEEKDAY { arrival.weekday().to_monday_one_offset().to_string() } else { row.text(3 + place).to_owned() };
+            *word =
+                if WORDS[place] == ARRIVAL_WEEKDAY { arrival.weekday().to_monday_one_offset().to_string() } else { row.text(3 + place).to_owned() };
         }
         for (place, number) in reservation.numbers.iter_mut().enumerate() {
             let column = 3 + WORDS.len() - 1 + place;

@@ -280,6 +280,7 @@ mod tests {
                     _ => {
                         let arrived = slot::Arrived {
                             sale, from: there, who: crate::ids::KeyId(1), order: None, channel, lines, contact: None, holders: Vec::new(), refund_percent: 100,
+                            buyer: None,
                         };
                         vec![Command::Arrive { arrived: Box::new(arrived), via: channel }]
                     }

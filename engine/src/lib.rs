@@ -5,14 +5,19 @@
 
 pub mod account;
 pub mod aggregate;
+pub mod attempts;
 pub mod calendar;
+pub mod case;
 pub mod channel;
 pub mod envelope;
+pub mod fraud_rules;
 pub mod grant;
 pub mod iban;
 pub mod ids;
 pub mod institution;
 pub mod ledger;
+pub mod limit;
+pub mod model_registry;
 pub mod money;
 pub mod museum;
 pub mod notice;
@@ -23,6 +28,7 @@ pub mod plan;
 pub mod quote;
 pub mod recall;
 pub mod record;
+pub mod room;
 pub mod slot;
 pub mod spread;
 pub mod tariff;

@@ -135,8 +135,13 @@ impl Artifact {
         let sum: [u8; SUM] = Sha256::digest(&model).into();
         model.extend_from_slice(&sum);
         let sha256 = hexadecimal(&Sha256::digest(&model));
-        let card =
-            Card { id: sha256[..32].to_owned(), sha256, features: features.features().to_vec(), feature_hash: hexadecimal(&feature_hash), particulars };
+        let card = Card {
+            id: sha256[..32].to_owned(),
+            sha256,
+            features: features.features().to_vec(),
+            feature_hash: hexadecimal(&feature_hash),
+            particulars,
+        };
         let mut card = serde_json::to_string_pretty(&card).map_err(|error| bad(format!("the card cannot be written: {error}")))?;
         card.push('\n');
         Ok(Self { model, card })

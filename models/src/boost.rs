@@ -135,10 +135,10 @@ impl Table {
         if let Some(row) = self.targets.iter().position(|target| !target.is_finite()) {
             return Err(ModelError::BadInput { problem: format!("row {}: the target is no number", row + 1) });
         }
-        let types: Vec<FeatureType> = (0..columns)
-            .map(|column| if self.categorical.contains(&column) { FeatureType::Categorical } else { FeatureType::Numerical })
-            .collect();
-        let mut matrix = DMatrix::from_dense_vec(self.values, rows, columns).and_then(|matrix| matrix.with_labels(&self.targets)).map_err(boosting)?;
+        let types: Vec<FeatureType> =
+            (0..columns).map(|column| if self.categorical.contains(&column) { FeatureType::Categorical } else { FeatureType::Numerical }).collect();
+        let mut matrix =
+            DMatrix::from_dense_vec(self.values, rows, columns).and_then(|matrix| matrix.with_labels(&self.targets)).map_err(boosting)?;
         if !self.categorical.is_empty() {
             matrix = matrix.with_feature_types(&types).map_err(boosting)?;
         }
@@ -372,11 +372,7 @@ mod tests {
 
     #[test]
     fn fixed_rows_have_fixed_scores() {
-        let golden: [(Loss, &[f32]); 3] = [
-            (quantiles(), &GOLDEN_QUANTILES),
-            (Loss::Squared, &GOLDEN_SQUARED),
-            (Loss::Poisson, &GOLDEN_POISSON),
-        ];
+        let golden: [(Loss, &[f32]); 3] = [(quantiles(), &GOLDEN_QUANTILES), (Loss::Squared, &GOLDEN_SQUARED), (Loss::Poisson, &GOLDEN_POISSON)];
         for (loss, golden) in golden {
             let found = scores(&*fitted(loss.clone(), 1));
             assert_eq!(found.len(), golden.len(), "{loss:?}");

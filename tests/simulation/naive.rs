@@ -564,6 +564,7 @@ impl Naive {
             contact: sale.contact,
             holders: (0..).zip(&begun.tickets).filter_map(holder).collect(),
             refund_percent: begun.refund_percent,
+            buyer: None,
         })
     }
 

@@ -4,6 +4,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::RwLock;
+use tokio::sync::Notify;
 use tornello_models::fraud::signals::{Known, Sight, SignalEvent, Store, Taking};
 
 /// How many shards there are. Part of the saved state.
@@ -16,6 +17,7 @@ const TRIES: usize = 32;
 pub struct Counters {
     shards: Box<[RwLock<Store>]>,
     position: AtomicU64,
+    moved: Notify,
 }
 
 /// In which shard a party is counted.
@@ -29,7 +31,11 @@ impl Counters {
     /// Of about so many parties.
     #[must_use]
     pub fn new(parties: usize) -> Self {
-        Self { shards: (0..SHARDS).map(|_| RwLock::new(Store::new(parties.div_ceil(SHARDS)))).collect(), position: AtomicU64::new(0) }
+        Self {
+            shards: (0..SHARDS).map(|_| RwLock::new(Store::new(parties.div_ceil(SHARDS)))).collect(),
+            position: AtomicU64::new(0),
+            moved: Notify::new(),
+        }
     }
 
     /// The last batch that all shards have heard of.
@@ -41,6 +47,18 @@ impl Counters {
     /// All shards have heard of that batch.
     pub fn publish(&self, position: u64) {
         self.position.store(position, Ordering::Release);
+        self.moved.notify_waiters();
+    }
+
+    /// Ends when all shards have heard of that batch.
+    pub async fn heard(&self, position: u64) {
+        loop {
+            let moved = self.moved.notified();
+            if self.position() >= position {
+                return;
+            }
+            moved.await;
+        }
     }
 
     /// Takes what a batch says of the parties of one shard.

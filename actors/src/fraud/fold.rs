@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
-use tornello_models::fraud::signals::{FeatureVector, Outlet, SignalEvent, SignalKind, features};
+use tornello_models::fraud::signals::{FeatureVector, Outlet, Role, SignalEvent, SignalKind, Taking, features};
 
 use super::counters::{Counters, SHARDS};
 use super::hearing::Hearing;
@@ -22,6 +22,8 @@ const ROUND: u32 = 64;
 pub struct Row {
     /// When, in UTC microseconds.
     pub at_us: i64,
+    /// Which hold, sale or payment it is about.
+    pub subject: u128,
     /// Through which channel.
     pub outlet: Outlet,
     /// In the order of the feature list.
@@ -38,6 +40,24 @@ pub struct Fold {
     seen: u64,
 }
 
+/// Whether something is asked for, or given back: what rules are asked about before it is done.
+#[must_use]
+pub const fn is_asked(kind: SignalKind) -> bool {
+    use SignalKind::{Held, PaymentBegun, Refunded, Sold, Voided, Waited};
+    matches!(kind, Held | Waited | Sold { .. } | PaymentBegun | Refunded | Voided)
+}
+
+/// Whether models have something to say of it: what somebody asks for or gives back. Of a command that names nobody there is nothing to know but its size.
+#[must_use]
+pub fn is_judged(signal: &SignalEvent) -> bool {
+    let named = |taking: &Taking| !matches!(taking.role, Role::Operator | Role::Kiosk);
+    match signal.kind {
+        SignalKind::Held | SignalKind::Waited | SignalKind::Sold { .. } | SignalKind::PaymentBegun => signal.parties.iter().any(named),
+        SignalKind::Refunded | SignalKind::Voided => !signal.parties.is_empty(),
+        _ => false,
+    }
+}
+
 /// What one batch said.
 #[derive(Debug, Default)]
 pub struct Heard {
@@ -50,12 +70,12 @@ pub struct Heard {
 impl Fold {
     /// Hears a batch. The counters must stand at the batch before, and are to take the signals in afterwards.
     pub fn hear(&mut self, counters: &Counters, batch: &Batch) -> Result<Heard, WireError> {
-        let signals = self.hearing.take(batch)?;
+        let heard = self.hearing.take(batch)?;
         let mut rows = Vec::new();
-        for signal in &signals {
-            if matches!(signal.kind, SignalKind::Held | SignalKind::Sold { .. } | SignalKind::PaymentBegun) && !signal.parties.is_empty() {
+        for (signal, subject) in &heard {
+            if is_judged(signal) {
                 let known = counters.known(&signal.parties).map(|(_, known)| known).unwrap_or_default();
-                rows.push(Row { at_us: signal.at_us, outlet: signal.outlet, features: features(&known, signal).to_vec() });
+                rows.push(Row { at_us: signal.at_us, subject: *subject, outlet: signal.outlet, features: features(&known, signal).to_vec() });
             }
         }
         for row in &rows {
@@ -65,7 +85,7 @@ impl Fold {
             self.rows.push_back(row.clone());
             self.seen += 1;
         }
-        Ok(Heard { signals, rows })
+        Ok(Heard { signals: heard.into_iter().map(|(signal, _)| signal).collect(), rows })
     }
 
     /// The last rows, the oldest first.

@@ -4,10 +4,11 @@
 //! The same function makes the signal of a command that is about to be given, so that what was assessed is what is found in the journal.
 
 use serde::{Deserialize, Serialize};
+use tornello_engine::attempts::{self, Ending};
 use tornello_engine::calendar;
 use tornello_engine::channel::Channel;
 use tornello_engine::envelope::{Digest, Envelope, PartyKind};
-use tornello_engine::ids::{HoldId, KeyId, PaymentId, SlotId};
+use tornello_engine::ids::{HoldId, KeyId, MuseumId, PaymentId, SlotId};
 use tornello_engine::record::Record;
 use tornello_engine::slot::{self, AdmissionConflict, CancelCause, ConflictReason, Line};
 use tornello_engine::tariff::Proof;
@@ -29,6 +30,9 @@ const SCANS: usize = 65_536;
 const NO_SLOT: SlotId = SlotId::from_raw(0);
 /// Nobody walks from one gate to another, and in again, sooner than that.
 const APART_S: i64 = 600;
+
+/// A signal, and the number of the hold, sale, payment or attempt that it is about; 0: of none.
+pub type Signal = (SignalEvent, u128);
 
 /// Where a hold or a payment came from.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -95,7 +99,8 @@ fn acting(who: KeyId, outlet: Outlet) -> Option<Taking> {
 }
 
 /// Who takes part in a command: those that the channel named, and the one who gives it.
-fn parties(envelope: &Envelope, outlet: Outlet) -> Vec<Taking> {
+#[must_use]
+pub fn parties(envelope: &Envelope, outlet: Outlet) -> Vec<Taking> {
     let mut parties = Vec::with_capacity(envelope.parties.len() + 1);
     parties.extend(envelope.parties.iter().map(|party| Taking { role: role(party.kind), id: { party.pseudonym.0 } }));
     if let Some(acting) = acting(envelope.who, outlet)
@@ -131,15 +136,31 @@ pub fn places(at: Timestamp, kind: SignalKind, channel: Channel, slot: SlotId, l
     }
 }
 
+/// The signal of a payment that begins.
+#[must_use]
+pub fn payment(at: Timestamp, channel: Channel, museum: MuseumId, amount_cents: i64, envelope: &Envelope) -> SignalEvent {
+    let outlet = outlet(channel);
+    let mut signal = SignalEvent::new(at.as_micros(), SignalKind::PaymentBegun, outlet, museum.0);
+    signal.parties = parties(envelope, outlet);
+    signal.cents = amount_cents;
+    signal
+}
+
+/// The envelope of what the system does by itself.
+const fn nobody() -> Envelope {
+    Envelope { who: KeyId::SYSTEM, key: Digest(0), body: Digest(0), parties: Vec::new(), assessment: None, order: None }
+}
+
 impl Hearing {
     /// The signals of a batch, in order.
-    pub fn take(&mut self, batch: &Batch) -> Result<Vec<SignalEvent>, WireError> {
+    pub fn take(&mut self, batch: &Batch) -> Result<Vec<Signal>, WireError> {
         let mut signals = Vec::new();
         for frame in wire::frames(&batch.records) {
             let frame = frame?;
             match frame.stream {
                 StreamId::Slot(slot) => self.slot(slot, &frame.record()?, &mut signals),
                 StreamId::Payment(payment) => self.payment(payment, &frame.record()?, &mut signals),
+                StreamId::Attempts(_) => Self::attempts(&frame.record()?, &mut signals),
                 StreamId::Till(till) => self.till(till.0, &frame.record()?, &mut signals),
                 _ => {}
             }
@@ -147,7 +168,7 @@ impl Hearing {
         Ok(signals)
     }
 
-    fn slot(&mut self, slot: SlotId, record: &Record<slot::Event>, signals: &mut Vec<SignalEvent>) {
+    fn slot(&mut self, slot: SlotId, record: &Record<slot::Event>, signals: &mut Vec<Signal>) {
         for event in &record.events {
             match event {
                 slot::Event::Held(held) => self.begun(record, SignalKind::Held, slot, held.hold, held.channel, &held.lines, signals),
@@ -182,26 +203,19 @@ impl Hearing {
         hold: HoldId,
         channel: Channel,
         lines: &[Line],
-        signals: &mut Vec<SignalEvent>,
+        signals: &mut Vec<Signal>,
     ) {
         let signal = self.asked(record.at, kind, channel, hold, lines, record.envelope.as_ref());
         debug_assert_eq!(signal.slot, slot.get());
         let origin = Origin { outlet: signal.outlet, museum: signal.museum, parties: signal.parties.clone(), cents: signal.cents, tried: false };
         self.origins.put(hold.get(), origin);
-        signals.push(signal);
+        signals.push((signal, hold.get()));
     }
 
     /// The signal of places that are, or were, asked for. A sale whose command names nobody is of whoever held the places.
     #[must_use]
     pub fn asked(&self, at: Timestamp, kind: SignalKind, channel: Channel, hold: HoldId, lines: &[Line], envelope: Option<&Envelope>) -> SignalEvent {
-        let nobody = Envelope {
-            who: KeyId::SYSTEM,
-            key: Digest(0),
-            body: Digest(0),
-            parties: Vec::new(),
-            assessment: None,
-            order: None,
-        };
+        let nobody = nobody();
         let mut signal = places(at, kind, channel, hold.slot(), lines, envelope.unwrap_or(&nobody));
         if envelope.is_none_or(|envelope| envelope.parties.is_empty())
             && let Some(origin) = self.origins.get(&hold.get())
@@ -212,13 +226,13 @@ impl Hearing {
     }
 
     /// Something became of a hold.
-    fn follow(&self, record: &Record<slot::Event>, kind: SignalKind, slot: SlotId, hold: HoldId, signals: &mut Vec<SignalEvent>) {
+    fn follow(&self, record: &Record<slot::Event>, kind: SignalKind, slot: SlotId, hold: HoldId, signals: &mut Vec<Signal>) {
         if let Some(origin) = self.origins.get(&hold.get()) {
-            signals.push(of(origin, record.at, kind, slot));
+            signals.push((of(origin, record.at, kind, slot), hold.get()));
         }
     }
 
-    fn cancelled(&self, record: &Record<slot::Event>, slot: SlotId, cancelled: &slot::Cancelled, signals: &mut Vec<SignalEvent>) {
+    fn cancelled(&self, record: &Record<slot::Event>, slot: SlotId, cancelled: &slot::Cancelled, signals: &mut Vec<Signal>) {
         let origin = self.origins.get(&cancelled.sale.get());
         let at_desk = origin.is_some_and(|origin| origin.outlet == Outlet::BoxOffice);
         // What a desk sold and a desk takes back is the desk's doing, whatever cause it gives.
@@ -232,11 +246,11 @@ impl Hearing {
             signal.parties.push(operator);
         }
         signal.people = cancelled.tickets.len() as u32;
-        signal.cents = cancelled.refund_cents.get();
-        signals.push(signal);
+        signal.cents = 0;
+        signals.push((signal, cancelled.sale.get()));
     }
 
-    fn conflict(&mut self, record: &Record<slot::Event>, slot: SlotId, conflict: &AdmissionConflict, signals: &mut Vec<SignalEvent>) {
+    fn conflict(&mut self, record: &Record<slot::Event>, slot: SlotId, conflict: &AdmissionConflict, signals: &mut Vec<Signal>) {
         let kind = match conflict.reason {
             ConflictReason::TicketInside | ConflictReason::TicketUsed => {
                 let elsewhere = |(gate, at_us): &(String, i64)| {
@@ -249,25 +263,26 @@ impl Hearing {
         self.follow(record, kind, slot, conflict.ticket.sale(), signals);
     }
 
-    fn payment(&mut self, payment: PaymentId, record: &Record<payment::Event>, signals: &mut Vec<SignalEvent>) {
+    fn payment(&mut self, payment: PaymentId, record: &Record<payment::Event>, signals: &mut Vec<Signal>) {
         for event in &record.events {
             match event {
                 payment::Event::Opened(opened) => {
                     let signal = self.payment_begun(record.at, opened, record.envelope.as_ref());
-                    let origin = Origin { outlet: signal.outlet, museum: signal.museum, parties: signal.parties.clone(), cents: signal.cents, tried: false };
+                    let origin =
+                        Origin { outlet: signal.outlet, museum: signal.museum, parties: signal.parties.clone(), cents: signal.cents, tried: false };
                     self.payments.put(payment.get(), origin);
-                    signals.push(signal);
+                    signals.push((signal, u128::from(payment.get())));
                 }
                 payment::Event::Activated(_) => {
                     let Some(mut origin) = self.payments.take(&payment.get()) else { continue };
                     if std::mem::replace(&mut origin.tried, true) {
-                        signals.push(of(&origin, record.at, SignalKind::PaymentFailed, NO_SLOT));
+                        signals.push((of(&origin, record.at, SignalKind::PaymentFailed, NO_SLOT), u128::from(payment.get())));
                     }
                     self.payments.put(payment.get(), origin);
                 }
                 payment::Event::PublishFailed(_) | payment::Event::Cancelled(_) | payment::Event::Expired(_) => {
                     if let Some(origin) = self.payments.take(&payment.get()) {
-                        signals.push(of(&origin, record.at, SignalKind::PaymentFailed, NO_SLOT));
+                        signals.push((of(&origin, record.at, SignalKind::PaymentFailed, NO_SLOT), u128::from(payment.get())));
                     }
                 }
                 _ => {}
@@ -277,21 +292,32 @@ impl Hearing {
 
     /// The signal of a payment that begins: of all its holds together. If its command names nobody, it is of whoever held the places.
     fn payment_begun(&self, at: Timestamp, opened: &payment::Opened, envelope: Option<&Envelope>) -> SignalEvent {
-        let outlet = outlet(opened.channel);
-        let mut signal = SignalEvent::new(at.as_micros(), SignalKind::PaymentBegun, outlet, opened.museum.0);
-        if let Some(envelope) = envelope {
-            signal.parties = parties(envelope, outlet);
-        }
+        let nobody = nobody();
+        let mut signal = payment(at, opened.channel, opened.museum, opened.amount_cents.get(), envelope.unwrap_or(&nobody));
         if envelope.is_none_or(|envelope| envelope.parties.is_empty())
             && let Some(origin) = opened.items.first().and_then(|item| self.origins.get(&item.hold.get()))
         {
             signal.parties.clone_from(&origin.parties);
         }
-        signal.cents = opened.amount_cents.get();
         signal
     }
 
-    fn till(&mut self, till: u64, record: &Record<till::Event>, signals: &mut Vec<SignalEvent>) {
+    fn attempts(record: &Record<attempts::Event>, signals: &mut Vec<Signal>) {
+        for event in &record.events {
+            // Who was asked for one more proof and has not given it yet may be about to.
+            if let attempts::Event::Noted(attempt) = event
+                && attempt.ending != Ending::Abandoned
+            {
+                let mut signal = SignalEvent::new(record.at.as_micros(), SignalKind::Blocked, outlet(attempt.channel), attempt.museum.0);
+                signal.slot = attempt.slot.map_or(0, SlotId::get);
+                signal.people = attempt.people;
+                signal.parties.extend(attempt.parties.iter().map(|party| Taking { role: role(party.kind), id: { party.pseudonym.0 } }));
+                signals.push((signal, u128::from(attempt.id.get())));
+            }
+        }
+    }
+
+    fn till(&mut self, till: u64, record: &Record<till::Event>, signals: &mut Vec<Signal>) {
         for event in &record.events {
             match event {
                 till::Event::Opened(opened) => {
@@ -304,7 +330,7 @@ impl Hearing {
                     let kind = SignalKind::TillClosed { difference_cents: closed.difference_cents.get() };
                     let mut signal = SignalEvent::new(record.at.as_micros(), kind, Outlet::BoxOffice, museum);
                     signal.parties.extend(acting(who, Outlet::BoxOffice));
-                    signals.push(signal);
+                    signals.push((signal, 0));
                 }
                 till::Event::CashMoved(_) => {}
             }

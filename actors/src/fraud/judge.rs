@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Weak, mpsc};
 
 use parking_lot::{Mutex, RwLock};
+use tornello_engine::envelope::Digest;
 use tornello_engine::ids::Code;
 use tornello_models::ModelError;
 use tornello_models::artifact::{Artifact, Kind, Particulars, TrainingData, decode};
@@ -64,6 +65,8 @@ impl Acting {
 pub struct Pair {
     /// When the event was, in UTC microseconds.
     pub at_us: i64,
+    /// Which hold, sale or payment it is about: verdicts are about these too.
+    pub subject: u128,
     /// Through which channel.
     pub outlet: Outlet,
     /// The acting model's score, 0 to 1.
@@ -83,13 +86,18 @@ pub enum Post {
 
 enum Task {
     Score(Row),
-    Fit { rows: Vec<Row>, day: i64 },
+    Fit {
+        rows: Vec<Row>,
+        day: i64,
+    },
     /// The model that acted last acts again: its lines follow from these.
     Lines(Vec<Row>),
     /// Answers when all tasks before are done.
     Settle(tokio::sync::oneshot::Sender<()>),
 }
 
+/// So many of the last events at least are kept for the lines of a new model.
+const RECENT: usize = 2_048;
 /// How many of the last pairs are kept.
 const PAIRS: usize = 16_384;
 
@@ -99,6 +107,8 @@ pub struct Judge {
     challenger: RwLock<Option<Arc<Acting>>>,
     tasks: mpsc::SyncSender<Task>,
     pairs: Mutex<VecDeque<Pair>>,
+    /// The last events: what a model that is put to work takes its first lines from.
+    recent: Mutex<Vec<Row>>,
     budgets: [Budget; 5],
     shelf: Option<Shelf>,
     fitted_day: AtomicI64,
@@ -126,6 +136,7 @@ impl Judge {
             challenger: RwLock::default(),
             tasks,
             pairs: Mutex::default(),
+            recent: Mutex::default(),
             budgets,
             shelf,
             fitted_day: AtomicI64::new(i64::MIN),
@@ -175,12 +186,28 @@ impl Judge {
         Ok(self.put(acting, post, recent, Some(artifact)))
     }
 
+    /// Puts a registered model to work from the shelf, under the name that it is registered by. One whose bytes are not those that were registered is refused.
+    pub fn put_to_work(&self, name: Code, checksum: Digest, post: Post) -> Result<(), ModelError> {
+        let bad = |problem: String| ModelError::BadArtifact { problem };
+        let shelf = self.shelf.as_ref().ok_or_else(|| bad("there is no folder of models".to_owned()))?;
+        let artifact = shelf.read(name.as_str()).map_err(|error| bad(format!("it cannot be read: {error}")))?;
+        let id = artifact.card()?.id;
+        if u128::from_str_radix(&id, 16).ok() != Some(checksum.0) {
+            return Err(bad("its bytes are not those that were registered".to_owned()));
+        }
+        let acting = Acting { code: name, ..self.opened(&artifact.model, &id, false)? };
+        // Lines follow from the next scores: until there are some, rules act alone.
+        self.put(acting, post, &self.recent.lock(), None);
+        Ok(())
+    }
+
     fn put(&self, acting: Acting, post: Post, recent: &[Row], artifact: Option<&Artifact>) -> Code {
         let cuts = self.cuts(&acting, recent);
         let acting = Arc::new(acting.with_cuts(cuts));
         let code = acting.code;
         if let (Some(shelf), Some(artifact)) = (&self.shelf, artifact) {
-            let kept = shelf.keep(&acting.id, artifact).and_then(|()| if post == Post::Champion { shelf.act(&acting.id, acting.own) } else { Ok(()) });
+            let kept =
+                shelf.keep(&acting.id, artifact).and_then(|()| if post == Post::Champion { shelf.act(&acting.id, acting.own) } else { Ok(()) });
             if let Err(error) = kept {
                 tracing::error!(%error, model = %code, "a model is at work and was not saved: after a restart another one will be");
             }
@@ -269,12 +296,19 @@ impl Judge {
         if let Some(score) = champion {
             windows[row.outlet as usize].push(row.at_us, score);
         }
+        let mut recent = self.recent.lock();
+        if recent.len() >= 2 * RECENT {
+            recent.drain(..RECENT);
+        }
+        recent.push(row.clone());
+        drop(recent);
         let mut pairs = self.pairs.lock();
         if pairs.len() >= PAIRS {
             pairs.pop_front();
         }
         pairs.push_back(Pair {
             at_us: row.at_us,
+            subject: row.subject,
             outlet: row.outlet,
             champion: champion.map(|score| score as f32),
             challenger: challenger.map(|score| score as f32),
@@ -338,8 +372,11 @@ fn work(judge: &Weak<Judge>, tasks: &mpsc::Receiver<Task>) {
         match task {
             Task::Score(row) => {
                 let today = row.at_us.div_euclid(DAY_US);
-                if std::mem::replace(&mut day, today.max(day)) < today && day != i64::MIN {
-                    judge.move_cuts(&mut windows);
+                if today > day {
+                    if day != i64::MIN {
+                        judge.move_cuts(&mut windows);
+                    }
+                    day = today;
                 }
                 judge.score(&row, &mut windows);
             }
@@ -357,6 +394,7 @@ fn work(judge: &Weak<Judge>, tasks: &mpsc::Receiver<Task>) {
                 }
             }
             Task::Lines(rows) => {
+                judge.recent.lock().extend(rows.iter().rev().take(RECENT).rev().cloned());
                 if let Some(acting) = judge.champion() {
                     rows.iter().for_each(|row| windows[row.outlet as usize].push(row.at_us, score_of(&acting, row)));
                     *judge.champion.write() = Some(Arc::new(acting.with_cuts(judge.cuts(&acting, &rows))));

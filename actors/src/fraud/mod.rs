@@ -4,14 +4,17 @@
 //! [`hearing`] turns the journal into signals, [`scorers`] write the [`counters`] in the order of commits, [`judge`] keeps the models, [`fold`] is what of all
 //! this follows from the journal alone: [`fold::replay_to`] gives it again.
 
+pub mod challenge;
 pub mod counters;
 pub mod fold;
 pub mod hearing;
+pub mod in_force;
 pub mod judge;
 pub mod recent;
 mod saved;
 pub mod scorers;
 pub mod shelf;
+pub mod trial;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -20,25 +23,32 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use actix::Arbiter;
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::{mpsc, oneshot, watch};
-use tornello_engine::envelope::{Assessment, Envelope, Outcome};
-use tornello_engine::ids::{Code, HoldId};
+use tornello_engine::channel::Channel;
+use tornello_engine::envelope::{Assessment, Envelope, Outcome, Party};
+use tornello_engine::ids::{Code, HoldId, MuseumId, PaymentId};
 use tornello_engine::slot::Line;
 use tornello_engine::time::Timestamp;
 use tornello_models::fraud::budget::{Alert, Budget};
 use tornello_models::fraud::explain::Cause;
 use tornello_models::fraud::rules::{Action, Fired, RuleSet};
-use tornello_models::fraud::signals::{FEATURES, FeatureVector, SignalEvent, SignalKind, Taking, features};
+use tornello_models::fraud::signals::{FEATURES, FeatureVector, Outlet, Role, features};
+pub use tornello_models::fraud::signals::{SignalEvent, SignalKind, Taking};
 
+use self::challenge::Challenges;
 use self::counters::Counters;
 use self::judge::Judge;
 use self::recent::Recent;
 use self::saved::SavedFile;
-use self::scorers::{Follower, Progress, Tap};
+use self::scorers::{Follower, Progress, Tap, Tapped};
 use self::shelf::Shelf;
-use crate::journal::{Batch, Head, Journal};
+use crate::journal::{Head, Journal};
 
 /// The model's name in an assessment that none took part in.
 const NO_MODEL: &str = "none";
+/// Of so many parties attempts beyond those that are kept are counted before it is written down.
+const BEYOND: usize = 4_096;
+/// So many of one party are written down at once.
+const BEYOND_AT_ONCE: u32 = 100;
 /// Of so many holds the places are remembered, to be assessed again when they are bought.
 const HOLDS: usize = 65_536;
 
@@ -64,6 +74,14 @@ pub struct Rules {
     pub version: u32,
     /// The rules.
     pub set: RuleSet,
+}
+
+impl Rules {
+    /// What is the matter when a rule fires, in Italian and English; empty if there is no such rule.
+    #[must_use]
+    pub fn sentence(&self, name: &str) -> (String, String) {
+        self.set.rules().find(|rule| rule.name == name).map(|rule| (rule.it.clone(), rule.en.clone())).unwrap_or_default()
+    }
 }
 
 /// How the scorers are.
@@ -112,6 +130,10 @@ pub struct Scoring {
     rules: RwLock<Arc<Rules>>,
     counts: Counts,
     held: Mutex<Recent<u128, Arc<Held>>>,
+    paid: Mutex<Recent<u64, Box<Assessment>>>,
+    challenges: Challenges,
+    /// Attempts beyond those that are kept, not yet counted in the journal.
+    beyond: Mutex<Recent<Option<Party>, u32>>,
     threads: Vec<Arbiter>,
     no_model: Code,
 }
@@ -119,6 +141,8 @@ pub struct Scoring {
 /// What is remembered of a hold.
 #[derive(Debug)]
 pub struct Held {
+    /// Through which channel.
+    pub channel: Channel,
     /// Its places.
     pub lines: Vec<Line>,
     /// Who took part.
@@ -131,7 +155,7 @@ pub struct Prepared {
     pub scoring: Arc<Scoring>,
     /// For the writer.
     pub tap: Tap,
-    tapped: mpsc::Receiver<Batch>,
+    tapped: mpsc::Receiver<Tapped>,
     file: Option<SavedFile>,
 }
 
@@ -151,6 +175,9 @@ impl Scoring {
             rules: RwLock::new(Arc::new(Rules { version: 0, set: RuleSet::hard_defaults() })),
             counts: Counts::default(),
             held: Mutex::new(Recent::new(HOLDS)),
+            paid: Mutex::new(Recent::new(HOLDS)),
+            challenges: Challenges::new()?,
+            beyond: Mutex::new(Recent::new(BEYOND)),
             threads: (0..threads).map(|_| Arbiter::new()).collect(),
             no_model: NO_MODEL.parse().map_err(std::io::Error::other)?,
         };
@@ -168,7 +195,7 @@ impl Scoring {
         let features = features(&known, signal);
         let rules = Arc::clone(&self.rules.read());
         let fired = rules.set.ask(&features, signal.outlet, signal.museum);
-        let judged = if self.progress.is_caught_up(&self.counters) { self.judged(signal, &features) } else { None };
+        let judged = if fold::is_judged(signal) && self.progress.is_caught_up(&self.counters) { self.judged(signal, &features) } else { None };
         self.said(signal, &features, position, &rules, fired, judged)
     }
 
@@ -181,9 +208,10 @@ impl Scoring {
         }
         // Which are looked at by chance is decided when they are sold, not here.
         let alert = acting.cuts[signal.outlet as usize].decide(scored.score, scored.suspect_inputs, u64::MAX);
+        let asks = signal.outlet == Outlet::Web && matches!(signal.kind, SignalKind::Held | SignalKind::Waited);
         let outcome = match alert {
-            // Only rules may refuse. Somebody who only holds places proves that he is no machine; what is sold is looked at.
-            Some(Alert::AboveCut | Alert::SuspectInput) if matches!(signal.kind, SignalKind::Held | SignalKind::Waited) => Outcome::StepUp,
+            // Only rules may refuse. Somebody who only holds places over the web proves that they are no machine; what is sold is looked at.
+            Some(Alert::AboveCut | Alert::SuspectInput) if asks => Outcome::StepUp,
             Some(Alert::AboveCut | Alert::SuspectInput) => Outcome::Review,
             Some(Alert::Random) | None => Outcome::Allow,
         };
@@ -197,20 +225,12 @@ impl Scoring {
         Some(Judged { model: acting.code, score, reasons, outcome })
     }
 
-    fn said(
-        &self,
-        signal: &SignalEvent,
-        features: &FeatureVector,
-        position: u64,
-        rules: &Rules,
-        fired: Fired,
-        judged: Option<Judged>,
-    ) -> Assessment {
+    fn said(&self, signal: &SignalEvent, features: &FeatureVector, position: u64, rules: &Rules, fired: Fired, judged: Option<Judged>) -> Assessment {
         let names: Vec<Code> = fired.places().filter_map(|place| rules.set.rules().nth(place)?.name.parse().ok()).collect();
         let (by_rules, floor) = match fired.action {
             None => (Outcome::Allow, 0),
-            Some(Action::Review) => (Outcome::Review, 60),
-            Some(Action::StepUp) => (Outcome::StepUp, 70),
+            Some(Action::StepUp) => (Outcome::StepUp, 60),
+            Some(Action::Review) => (Outcome::Review, 70),
             Some(Action::Block) => (Outcome::Block, 100),
         };
         if judged.is_none() {
@@ -237,14 +257,25 @@ impl Scoring {
     }
 
     /// Remembers a hold: when it is bought its places need not be asked for.
-    pub fn remember(&self, hold: HoldId, lines: &[Line], parties: Vec<Taking>) {
-        self.held.lock().put(hold.get(), Arc::new(Held { lines: lines.to_vec(), parties }));
+    pub fn remember(&self, hold: HoldId, channel: Channel, lines: &[Line], parties: Vec<Taking>) {
+        self.held.lock().put(hold.get(), Arc::new(Held { channel, lines: lines.to_vec(), parties }));
     }
 
     /// What is remembered of a hold.
     #[must_use]
     pub fn held(&self, hold: HoldId) -> Option<Arc<Held>> {
         self.held.lock().get(&hold.get()).cloned()
+    }
+
+    /// Remembers what was said of a payment: its sales are made later, and carry it.
+    pub fn remember_payment(&self, payment: PaymentId, assessment: &Assessment) {
+        self.paid.lock().put(payment.get(), Box::new(assessment.clone()));
+    }
+
+    /// What was said of a payment, if it is remembered.
+    #[must_use]
+    pub fn of_payment(&self, payment: PaymentId) -> Option<Box<Assessment>> {
+        self.paid.lock().get(&payment.get()).cloned()
     }
 
     /// Other rules hold from now on.
@@ -256,6 +287,25 @@ impl Scoring {
     #[must_use]
     pub fn rules(&self) -> Arc<Rules> {
         Arc::clone(&self.rules.read())
+    }
+
+    /// Counts an attempt beyond those that are kept of a party; answers with how many are to be written down now, if it is time. Those that it is not time for are
+    /// forgotten with the process: they would cost a flush each, and change nothing.
+    #[must_use]
+    pub fn beyond(&self, acting: Option<Party>) -> Option<u32> {
+        let mut beyond = self.beyond.lock();
+        let count = beyond.take(&acting).unwrap_or(0) + 1;
+        if count >= BEYOND_AT_ONCE {
+            return Some(count);
+        }
+        beyond.put(acting, count);
+        None
+    }
+
+    /// The puzzles that are given as a step-up.
+    #[must_use]
+    pub const fn challenges(&self) -> &Challenges {
+        &self.challenges
     }
 
     /// The models.
@@ -324,6 +374,55 @@ impl Prepared {
 
 /// The signal of a command for places.
 #[must_use]
-pub fn signal_of(at: Timestamp, kind: SignalKind, channel: tornello_engine::channel::Channel, hold: HoldId, lines: &[Line], envelope: &Envelope) -> SignalEvent {
+pub fn signal_of(at: Timestamp, kind: SignalKind, channel: Channel, hold: HoldId, lines: &[Line], envelope: &Envelope) -> SignalEvent {
     hearing::places(at, kind, channel, hold.slot(), lines, envelope)
+}
+
+/// The signal of a command that makes a sale of a hold, or pays for it: of whoever held the places, if the command names nobody.
+#[must_use]
+pub fn signal_of_held(at: Timestamp, kind: SignalKind, hold: HoldId, held: &Held, envelope: &Envelope) -> SignalEvent {
+    let mut signal = signal_of(at, kind, held.channel, hold, &held.lines, envelope);
+    if envelope.parties.is_empty() {
+        signal.parties.clone_from(&held.parties);
+    }
+    signal
+}
+
+/// The signal of tickets that are given back or taken back. What comes of it in money is not known before it is decided.
+#[must_use]
+pub fn signal_of_return(
+    at: Timestamp,
+    kind: SignalKind,
+    channel: Channel,
+    sale: HoldId,
+    people: u32,
+    envelope: &Envelope,
+    held: Option<&Held>,
+) -> SignalEvent {
+    let outlet = hearing::outlet(held.map_or(channel, |held| held.channel));
+    let mut signal = SignalEvent::new(at.as_micros(), kind, outlet, sale.slot().museum().0);
+    signal.slot = sale.slot().get();
+    signal.people = people;
+    signal.parties = hearing::parties(envelope, hearing::outlet(channel));
+    signal.parties.extend(held.iter().flat_map(|held| &held.parties).filter(|taking| taking.role != Role::Operator));
+    signal
+}
+
+/// The signal of a payment that begins, as it is found in the journal later.
+#[must_use]
+pub fn signal_of_payment(
+    at: Timestamp,
+    channel: Channel,
+    museum: MuseumId,
+    amount_cents: i64,
+    envelope: &Envelope,
+    held: Option<&Held>,
+) -> SignalEvent {
+    let mut signal = hearing::payment(at, channel, museum, amount_cents, envelope);
+    if envelope.parties.is_empty()
+        && let Some(held) = held
+    {
+        signal.parties.clone_from(&held.parties);
+    }
+    signal
 }

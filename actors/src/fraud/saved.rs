@@ -66,7 +66,8 @@ impl SavedFile {
         let (format, rest) = rest.split_first_chunk::<4>()?;
         let (hash, rest) = rest.split_first_chunk::<8>()?;
         let (crc, body) = rest.split_first_chunk::<4>()?;
-        let fits = u32::from_le_bytes(*format) == FORMAT && u64::from_le_bytes(*hash) == feature_hash() && u32::from_le_bytes(*crc) == crc32c::crc32c(body);
+        let fits =
+            u32::from_le_bytes(*format) == FORMAT && u64::from_le_bytes(*hash) == feature_hash() && u32::from_le_bytes(*crc) == crc32c::crc32c(body);
         fits.then(|| postcard::from_bytes(body).ok()).flatten()
     }
 

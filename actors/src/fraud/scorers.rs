@@ -21,8 +21,8 @@ use crate::streams::corrupt;
 
 /// How many scorers there are.
 const SCORERS: usize = 4;
-/// How many batches wait for the scorers; more are read from the journal later.
-pub const TAPPED: usize = 1_024;
+/// How many batches wait for the scorers, a megabyte each at most; more are read from the journal later.
+pub const TAPPED: usize = 64;
 /// How many batches are read from the journal at once.
 const ROUND: u32 = 64;
 /// So many batches after it was saved last, the state is saved again.
@@ -76,24 +76,27 @@ impl Progress {
     }
 }
 
+/// A batch with its hash, which the writer knows.
+pub type Tapped = (Batch, [u8; 32]);
+
 /// The end of the tap that the writer holds.
 #[derive(Debug, Clone)]
 pub struct Tap {
-    batches: mpsc::Sender<Batch>,
+    batches: mpsc::Sender<Tapped>,
     progress: Arc<Progress>,
 }
 
 impl Tap {
     /// A batch is on the disk. Never waits: what there is no room for is read from the journal.
-    pub fn committed(&self, batch: Batch) {
-        if self.batches.try_send(batch).is_err() {
+    pub fn committed(&self, batch: Batch, hash: [u8; 32]) {
+        if self.batches.try_send((batch, hash)).is_err() {
             self.progress.missed.fetch_add(1, Ordering::Relaxed);
         }
     }
 }
 
 /// A tap and its other end.
-pub fn tap(progress: Arc<Progress>) -> (Tap, mpsc::Receiver<Batch>) {
+pub fn tap(progress: Arc<Progress>) -> (Tap, mpsc::Receiver<Tapped>) {
     let (batches, tapped) = mpsc::channel(TAPPED);
     (Tap { batches, progress }, tapped)
 }
@@ -134,7 +137,7 @@ impl Follower {
     }
 
     /// Follows until the writer has ended and all is heard; then saves what is known.
-    pub async fn run(mut self, mut tapped: mpsc::Receiver<Batch>, mut committed: watch::Receiver<Head>) {
+    pub async fn run(mut self, mut tapped: mpsc::Receiver<Tapped>, mut committed: watch::Receiver<Head>) {
         self.restore().await;
         self.begin();
         loop {
@@ -192,7 +195,7 @@ impl Follower {
         }
     }
 
-    async fn tapped(&mut self, batch: Batch) -> Result<(), JournalError> {
+    async fn tapped(&mut self, (batch, hash): Tapped) -> Result<(), JournalError> {
         let next = self.counters.position() + 1;
         if batch.number < next {
             return Ok(());
@@ -200,7 +203,7 @@ impl Follower {
         if batch.number > next {
             self.read_up_to(batch.number - 1).await?;
         }
-        if batch.number == self.counters.position() + 1 { self.hear(&batch).await } else { Ok(()) }
+        if batch.number == self.counters.position() + 1 { self.hear(&batch, hash).await } else { Ok(()) }
     }
 
     async fn read_up_to(&mut self, end: u64) -> Result<(), JournalError> {
@@ -210,13 +213,13 @@ impl Follower {
                 return Err(JournalError::Unreachable(format!("no batch after {}", self.counters.position())));
             }
             for batch in &batches {
-                self.hear(batch).await?;
+                self.hear(batch, batch.hash()).await?;
             }
         }
         Ok(())
     }
 
-    async fn hear(&mut self, batch: &Batch) -> Result<(), JournalError> {
+    async fn hear(&mut self, batch: &Batch, hash: [u8; 32]) -> Result<(), JournalError> {
         let heard = self.fold.hear(&self.counters, batch).map_err(|error| corrupt(batch, &error))?;
         if !heard.signals.is_empty() {
             let hear = Hear { position: batch.number, signals: Arc::new(heard.signals) };
@@ -224,8 +227,7 @@ impl Follower {
                 tracing::error!(%failed, batch = batch.number, "a scorer has ended");
             }
         }
-        // The next batch will be chained to it: that it belongs to this journal is known by its hash.
-        self.hash = batch.hash();
+        self.hash = hash;
         self.counters.publish(batch.number);
         self.begin();
         for row in heard.rows {

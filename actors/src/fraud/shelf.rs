@@ -37,22 +37,27 @@ impl Shelf {
     pub fn acting(&self) -> Option<(String, bool, Vec<u8>)> {
         let note = std::fs::read_to_string(self.0.join(ACTING)).ok()?;
         let (id, how) = note.trim().split_once(' ')?;
-        // The id is a name within this folder and nothing else.
-        if id.is_empty() || !id.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        if !is_name(id) {
             return None;
         }
         let bytes = std::fs::read(self.0.join(id).join(MODEL_FILE)).ok()?;
         Some((id.to_owned(), how == "own", bytes))
     }
 
-    /// A model by its id.
+    /// A model by its id, or by the name that it is registered by.
     pub fn read(&self, id: &str) -> io::Result<Artifact> {
-        if id.is_empty() || !id.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        if !is_name(id) {
             return Err(io::Error::from(io::ErrorKind::NotFound));
         }
         let folder = self.0.join(id);
         Ok(Artifact { model: std::fs::read(folder.join(MODEL_FILE))?, card: std::fs::read_to_string(folder.join(CARD_FILE))? })
     }
+}
+
+/// A name within the folder and nothing else.
+fn is_name(id: &str) -> bool {
+    id.starts_with(|first: char| first.is_ascii_alphanumeric())
+        && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
 }
 
 fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {

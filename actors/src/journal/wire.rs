@@ -4,17 +4,16 @@
 //! Frame: length (u32) and CRC-32C (u32) of the body, then the body. Body: length (u8) and bytes of the stream, number (u64), time (i64 microseconds),
 //! envelope (version u16, postcard), count (u16) of events, each as kind (u16), version (u16), length (u32), postcard. All integers are little-endian.
 
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 use tornello_engine::envelope::Envelope;
-use tornello_engine::money::Cents;
 use tornello_engine::record::Record;
 use tornello_engine::time::Timestamp;
-use tornello_engine::{account, museum, order, payment, quote, slot, till, voucher};
+use tornello_engine::{account, attempts, case, fraud_rules, model_registry, museum, order, payment, quote, slot, till, voucher};
 
-use super::StreamId;
+use super::{StreamId, before};
 
-const ENVELOPE_VERSION: u16 = 1;
+const ENVELOPE_VERSION: u16 = 2;
 
 /// Bytes that are not a record that this program can read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -121,10 +120,11 @@ impl Framed<'_> {
         let malformed = || WireError::Malformed(0);
         let mut bytes = Bytes(self.rest);
         let version = bytes.u16().ok_or_else(malformed)?;
-        if version != ENVELOPE_VERSION {
-            return Err(WireError::Unknown { kind: 0, version });
-        }
-        let (envelope, rest) = postcard::take_from_bytes::<Option<Envelope>>(bytes.0).map_err(|_| malformed())?;
+        let (envelope, rest) = match version {
+            1 => before::envelope_1(bytes.0).ok_or_else(malformed)?,
+            ENVELOPE_VERSION => postcard::take_from_bytes::<Option<Envelope>>(bytes.0).map_err(|_| malformed())?,
+            version => return Err(WireError::Unknown { kind: 0, version }),
+        };
         let mut bytes = Bytes(rest);
         let count = bytes.u16().ok_or_else(malformed)?;
         let mut events = Vec::with_capacity(usize::from(count));
@@ -202,7 +202,7 @@ macro_rules! wire {
 }
 
 wire!(slot::Event {
-    1 1 Opened(slot::Opened),
+    1 2 Opened(slot::Opened),
     2 1 Held(slot::Held),
     3 1 Extended(slot::Extended),
     4 1 Released(slot::Released),
@@ -223,7 +223,7 @@ wire!(slot::Event {
     19 1 Offered(slot::Offered),
     20 1 WaitingEnded(slot::WaitingEnded),
     21 1 MoveBegun(slot::MoveBegun),
-    22 1 Arrived(slot::Arrived),
+    22 2 Arrived(slot::Arrived),
     23 1 MovedOut(slot::MovedOut),
     24 1 MoveUndone(slot::MoveUndone),
     25 1 Renamed(slot::Renamed),
@@ -231,14 +231,24 @@ wire!(slot::Event {
     27 1 Prolonged(slot::Prolonged),
     28 1 Amended(slot::Amended),
     29 1 HandedOver(slot::HandedOver),
+    30 1 ReviewOpened(slot::ReviewOpened),
+    31 1 ReviewEnded(slot::ReviewEnded),
+} before {
+    1 1 Opened(before::Opened1),
+    22 1 Arrived(before::Arrived1),
 });
 
 wire!(museum::Event {
     1 1 Registered(museum::Registered),
-    2 1 PlanSet(museum::PlanSet),
+    2 2 PlanSet(museum::PlanSet),
     3 1 TariffSet(museum::TariffSet),
     4 1 CeilingSet(museum::CeilingSet),
     5 1 GroupPolicySet(museum::GroupPolicySet),
+    6 1 RoomAnnounced(museum::RoomAnnounced),
+    7 1 RoomWithdrawn(museum::RoomWithdrawn),
+    8 1 RoomCounted(museum::RoomCounted),
+} before {
+    2 1 PlanSet(before::PlanSet1),
 });
 
 wire!(payment::Event {
@@ -300,25 +310,8 @@ wire!(till::Event {
     2 1 CashMoved(till::CashMoved),
     3 2 Closed(till::Closed),
 } before {
-    3 1 Closed(TillClosed1),
+    3 1 Closed(before::TillClosed1),
 });
-
-/// [`till::Closed`] before it said how far sales were summed.
-#[derive(Deserialize)]
-#[cfg_attr(test, derive(Serialize))]
-struct TillClosed1 {
-    counted_cents: Cents,
-    taken_cents: Cents,
-    expected_cents: Cents,
-    difference_cents: Cents,
-}
-
-impl From<TillClosed1> for till::Closed {
-    fn from(before: TillClosed1) -> Self {
-        let TillClosed1 { counted_cents, taken_cents, expected_cents, difference_cents } = before;
-        Self { counted_cents, taken_cents, expected_cents, difference_cents, summed_to: None }
-    }
-}
 
 wire!(account::Event {
     1 1 Opened(account::Opened),
@@ -332,8 +325,40 @@ wire!(account::Event {
     9 1 Settled(account::Settled),
 });
 
+wire!(case::Event {
+    1 1 Opened(case::Opened),
+    2 1 Assigned(case::Assigned),
+    3 1 Decided(case::Decided),
+    4 1 Undone(case::Undone),
+    5 1 Appealed(case::Appealed),
+    6 1 Lapsed(case::Lapsed),
+    7 1 Labelled(case::Labelled),
+    8 1 Acted(case::Acted),
+});
+
+wire!(fraud_rules::Event {
+    1 1 Drafted(fraud_rules::Drafted),
+    2 1 Activated(fraud_rules::Activated),
+    3 1 Retired(fraud_rules::Retired),
+});
+
+wire!(model_registry::Event {
+    1 1 Registered(model_registry::Registered),
+    2 1 Challenging(model_registry::Challenging),
+    3 1 Promoted(model_registry::Promoted),
+    4 1 Retired(model_registry::Retired),
+});
+
+wire!(attempts::Event {
+    1 1 Noted(attempts::Attempt),
+    2 1 Counted(attempts::Counted),
+});
+
 #[cfg(test)]
 mod tests {
+    use tornello_engine::money::Cents;
+
+    use super::before::TillClosed1;
     use super::*;
 
     #[test]

@@ -287,7 +287,7 @@ impl Writer {
                     pending.tell(batch.number);
                 }
                 if let Some(tap) = &self.tap {
-                    tap.committed(batch);
+                    tap.committed(batch, self.head.hash);
                 }
                 self.committed.send_replace(self.head);
                 for pending in live {

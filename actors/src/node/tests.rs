@@ -1,10 +1,12 @@
 //! A whole node on a manual clock: what callers are promised when things go well, and when the journal fails, stalls, lies or is damaged. Gates while the journal
 //! does not write, moves between slots, payments and quotes have files of their own.
 
+mod fraud;
 mod gates;
 mod moves;
 mod payments;
 mod quotes;
+mod rooms;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -114,7 +116,11 @@ impl House {
     }
 
     async fn in_folder(folder: &TempDir) -> Result<Self, StartError> {
-        let clock = Arc::new(ManualClock::new(now()));
+        Self::in_folder_at(folder, now()).await
+    }
+
+    async fn in_folder_at(folder: &TempDir, at: Timestamp) -> Result<Self, StartError> {
+        let clock = Arc::new(ManualClock::new(at));
         let running = Node::start(&Settings::new(folder.path()), Arc::clone(&clock) as _, |_| {}).await?;
         if running.node().museums().all().is_empty() {
             open_museum(running.node()).await;

@@ -3,6 +3,7 @@
 pub mod accounts;
 pub mod availability;
 pub mod docs;
+pub mod fraud;
 pub mod gates;
 pub mod group_policy;
 pub mod health;
@@ -29,6 +30,7 @@ pub mod tickets;
 pub mod tills;
 pub mod vouchers;
 pub mod waiting;
+pub mod waiting_rooms;
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -98,6 +100,8 @@ fn v1(routes: &mut ServiceConfig<'_>) {
     routes.service(live::follow);
     routes.service(manifests::get).service(scans::merge).service(scans::conflicts);
     routes.service(waiting::join).service(waiting::list).service(waiting::get).service(waiting::leave);
+    routes.service(waiting_rooms::join).service(waiting_rooms::place);
+    routes.service(waiting_rooms::announce).service(waiting_rooms::list).service(waiting_rooms::withdraw);
     routes.service(moves::to_slot).service(moves::rename);
     routes.service(payments::create).service(payments::list).service(payments::export).service(payments::get);
     routes.service(payment_files::notice_file).service(payment_files::receipt_file);
@@ -113,6 +117,12 @@ fn v1(routes: &mut ServiceConfig<'_>) {
     routes.service(accounts::open).service(accounts::list).service(accounts::read).service(accounts::change);
     routes.service(accounts::agree).service(accounts::settle);
     routes.service(tills::open).service(tills::list).service(tills::get).service(tills::move_cash).service(tills::close);
+    routes.service(fraud::list).service(fraud::get).service(fraud::assign).service(fraud::decide).service(fraud::undo);
+    routes.service(fraud::decide_many).service(fraud::appeal).service(fraud::report::get);
+    routes.service(fraud::rules::list).service(fraud::rules::draft).service(fraud::rules::activate).service(fraud::rules::retire);
+    routes.service(fraud::trial::dry_run);
+    routes.service(fraud::models::list).service(fraud::models::register).service(fraud::models::challenge);
+    routes.service(fraud::models::promote).service(fraud::models::retire);
     routes.service(vouchers::issue).service(vouchers::get);
 }
 

@@ -31,12 +31,13 @@ use tornello_engine::text::is_line;
 use tornello_engine::time::Timestamp;
 use tornello_engine::voucher;
 
+use crate::acting::{self, Proof};
 use crate::auth::{Caller, Scope};
 use crate::csv::{CsvCell, CsvForm, CsvWriter};
 use crate::pagopa::gateway::Pagopa;
 use crate::pagopa::settings::Creditor;
 use crate::problem::Problem;
-use crate::request::{IdempotencyKey, envelope};
+use crate::request::{IdempotencyKey, PartyForm, envelope};
 use crate::routes::holds::order_of;
 use crate::routes::people::{self, ContactForm};
 use crate::routes::quotes;
@@ -156,6 +157,10 @@ pub struct PaymentForm {
     /// Who pays: to write to, and to pay back to. Kept apart, encrypted, until 90 days after the visit.
     #[serde(default)]
     pub payer: Option<ContactForm>,
+    /// Who takes part, the buyer first: also the card and device that pay, as the shop's tokens. Absent: those who held the places.
+    #[serde(default)]
+    #[schema(max_items = 8)]
+    pub parties: Vec<PartyForm>,
     /// The order that the payment belongs to, if there is one: 26 characters. One payment of an order is under way at a time.
     #[serde(default)]
     #[schema(value_type = Option<String>, max_length = 26)]
@@ -467,6 +472,7 @@ pub async fn create(
     caller: Caller,
     key: IdempotencyKey,
     form: web::Json<PaymentForm>,
+    proof: Proof,
 ) -> Result<HttpResponse, Problem> {
     caller.may(Scope::Book)?;
     let form = form.into_inner();
@@ -481,12 +487,12 @@ pub async fn create(
     caller.may_at(Scope::Book, museum)?;
     let order = order_of(form.order.as_deref())?;
     let taken = if let GatewayForm::Desk(form) = &form.gateway { Some(form.source()?) } else { None };
-    let envelope = envelope(&node, &caller, &key, &["pay"], &form, &[], order)?;
+    let envelope = envelope(&node, &caller, &key, &["pay"], &form, &form.parties, order)?;
     let creditor = connected.0.as_ref().and_then(|pagopa| pagopa.settings().creditor_of_museum(museum)).map_or(0, |creditor| creditor.number);
     let Some((id, is_new)) = payments::free_id(&node, &envelope, creditor).await? else { return Err(Problem::unavailable("no id was free")) };
     let node = node.into_inner();
     if is_new {
-        begin(&node, &connected, &caller, (creditor, museum), &envelope, &form).await?;
+        begin(&node, &connected, &caller, (creditor, museum), envelope, (&form, &proof)).await?;
     }
     if let Some(source) = taken {
         receive_at_desk(&node, id, source).await?;
@@ -512,8 +518,8 @@ async fn begin(
     connected: &Connected,
     caller: &Caller,
     (creditor, museum): (u16, MuseumId),
-    envelope: &Envelope,
-    form: &PaymentForm,
+    mut envelope: Envelope,
+    (form, proof): (&PaymentForm, &Proof),
 ) -> Result<(), Problem> {
     let gateway = gateway_of(node, connected, caller, museum, &form.gateway).await?;
     let (held, now) = (look_at(node, caller, &form.holds).await?, node.now());
@@ -523,6 +529,9 @@ async fn begin(
     if let Gateway::Voucher { voucher } = gateway {
         redeemable(node, voucher, museum, held.amount_cents).await?;
     }
+    let due = acting::Due { holds: &form.holds, channel: held.channel, museum, amount_cents: held.amount_cents, named: form.payer.is_some() };
+    acting::weigh_payment(node, &mut envelope, due, proof).await?;
+    let envelope = &envelope;
     let start_s = if gateway == Gateway::Notice { NOTICE_START_S } else { CHECKOUT_START_S };
     // Who has little time left may still begin at once: money that comes late is taken, and places are looked for again.
     let position_due_at = now.plus_seconds(start_s).min(held.start_until).max(now.plus_seconds(START_S_MIN));

@@ -4,6 +4,7 @@ use actix_web::middleware::Compress;
 use actix_web::{HttpRequest, HttpResponse, get, post, web};
 use serde::{Deserialize, Serialize};
 use tornello_actors::failure::Failure;
+use tornello_actors::fraud::SignalKind;
 use tornello_actors::keys::{Museums, Role};
 use tornello_actors::node::Node;
 use tornello_actors::views::{SaleFilter, SaleRow};
@@ -15,6 +16,7 @@ use tornello_engine::slot::{CancelCause, Command, DeskMethod, Event, Line, Refus
 use tornello_engine::text::is_line;
 use tornello_engine::time::Timestamp;
 
+use crate::acting::{self, Asked, Proof};
 use crate::auth::{Caller, Scope};
 use crate::csv::{CsvCell, CsvForm, CsvWriter};
 use crate::problem::Problem;
@@ -360,13 +362,16 @@ pub async fn create(
     key: IdempotencyKey,
     slot: web::Path<SlotId>,
     form: web::Json<SaleForm>,
+    proof: Proof,
 ) -> Result<HttpResponse, Problem> {
     let (slot, channel) = (slot.into_inner(), caller.channel());
     caller.may_at(Scope::Desk, slot.museum())?;
     let settlement = form.settlement.by(&caller)?;
-    let envelope = envelope(&node, &caller, &key, &["sell", &slot.to_string()], &*form, &form.parties, order_of(form.order.as_deref())?)?;
+    let mut envelope = envelope(&node, &caller, &key, &["sell", &slot.to_string()], &*form, &form.parties, order_of(form.order.as_deref())?)?;
     let lines = priced(&node, slot, channel, &form.lines, &envelope).await?;
     let sale = HoldId::new(slot, random());
+    let asked = Asked { kind: SignalKind::Sold { held: false }, channel, hold: sale, lines: &lines, named: form.contact.is_some() };
+    acting::weigh(&node, &mut envelope, asked, &proof).await?;
     let command = |contact| Command::SellDirect { sale, channel, lines: lines.clone(), settlement: settlement.clone(), contact };
     let refused = |failure| alternatives(&node, slot, channel, failure);
     if form.contact.is_some() {
@@ -650,8 +655,10 @@ pub async fn cancel(
     if form.cause == CancelCause::Museum {
         caller.may(Scope::Desk)?;
     }
-    let envelope = envelope(&node, &caller, &key, &["cancel", &sale.to_string()], &*form, &[], None)?;
+    let mut envelope = envelope(&node, &caller, &key, &["cancel", &sale.to_string()], &*form, &[], None)?;
     let CancelForm { tickets, cause } = form.into_inner();
+    let kind = if cause == CancelCause::Museum { SignalKind::Voided } else { SignalKind::Refunded };
+    acting::weigh_return(&node, &mut envelope, kind, sale, caller.channel(), tickets.len()).await?;
     let record = node.slot(sale.slot(), envelope, Command::Cancel { sale, owner: caller.owner(), tickets, cause }).await?;
     let cancelled = record.events.iter().find_map(|event| if let Event::Cancelled(cancelled) = event { Some(cancelled) } else { None });
     let cancelled = cancelled.ok_or_else(not_rebuilt)?;

@@ -244,6 +244,18 @@ pub enum Command {
         /// Whose hold it must be.
         owner: Option<KeyId>,
     },
+    /// Keep the tickets of a sale from the gate until somebody has looked at it, or the time for that is over.
+    Review {
+        /// Which sale.
+        sale: HoldId,
+    },
+    /// End a review before its time.
+    EndReview {
+        /// Which sale.
+        sale: HoldId,
+        /// Whether the sale was found to be honest; else its tickets are blocked by another command.
+        cleared: bool,
+    },
     /// Note that the payment knows of a refund that the slot owed it.
     HandedOver {
         /// The sale of which tickets were cancelled.

@@ -108,7 +108,8 @@ mod tests {
             .filter(|_| {
                 // A shock of the log odds that gives half as much variance again.
                 let shock = 0.27 * chance.normal();
-                let comes = |party: &Party, chance: &mut Chance| chance.unit() >= crate::logistic::probability(crate::logistic::log_odds(party.lost) + shock);
+                let comes =
+                    |party: &Party, chance: &mut Chance| chance.unit() >= crate::logistic::probability(crate::logistic::log_odds(party.lost) + shock);
                 let came: u32 = parties.iter().map(|party| if comes(party, &mut chance) { party.people } else { 0 }).sum();
                 came > places
             })

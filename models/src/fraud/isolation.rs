@@ -82,7 +82,8 @@ impl IsolationForest {
                 (low.min(x), high.max(x))
             })
         };
-        let found = (0..columns).map(|step| (first + step) % columns).map(|column| (column, range(column, chosen))).find(|(_, (low, high))| high > low);
+        let found =
+            (0..columns).map(|step| (first + step) % columns).map(|column| (column, range(column, chosen))).find(|(_, (low, high))| high > low);
         let Some((column, (low, high))) = found else { return };
         let mut threshold = (f64::from(low) + chance.unit() * (f64::from(high) - f64::from(low))) as f32;
         if threshold <= low {

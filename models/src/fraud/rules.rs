@@ -10,16 +10,16 @@ use super::decay::ln_1p;
 use super::signals::{FEATURES, FeatureVector, Outlet, index_of};
 
 /// The most rules of one set.
-pub const RULES_MAX: usize = 64;
+pub const RULES_MAX: usize = 128;
 
 /// What follows when a rule fires, from the weakest to the strongest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Action {
-    /// The sale stands, and somebody looks at it.
-    Review,
     /// The buyer has to do something more first.
     StepUp,
+    /// The sale stands, and somebody looks at it.
+    Review,
     /// It is refused.
     Block,
 }
@@ -52,12 +52,16 @@ pub struct Rule {
     pub name: String,
     /// What must hold, all of it; never empty.
     pub conditions: Vec<Condition>,
-    /// Only through this channel.
-    pub outlet: Option<Outlet>,
-    /// Only at this museum.
-    pub museum: Option<u16>,
+    /// Only through these channels; none named: through all.
+    pub outlets: Vec<Outlet>,
+    /// Only at these museums; none named: at all.
+    pub museums: Vec<u16>,
     /// What follows.
     pub action: Action,
+    /// What is the matter, in Italian, for whoever is refused.
+    pub it: String,
+    /// The same in English.
+    pub en: String,
 }
 
 /// Why rules cannot be used.
@@ -101,7 +105,7 @@ pub struct RuleSet {
 /// Which rules fired.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Fired {
-    bits: u64,
+    bits: u128,
     /// The strongest of what follows; none: no rule fired.
     pub action: Option<Action>,
 }
@@ -158,7 +162,7 @@ impl RuleSet {
     #[must_use]
     pub fn hard_defaults() -> Self {
         // They are written here and tested to compile; without them there would be no rule at all.
-        Self::new(defaults()).unwrap_or_default()
+        Self::new(hard_defaults()).unwrap_or_default()
     }
 
     /// The rules, in order.
@@ -171,7 +175,7 @@ impl RuleSet {
     pub fn ask(&self, features: &FeatureVector, outlet: Outlet, museum: u16) -> Fired {
         let mut fired = Fired::default();
         for (place, (rule, parts)) in self.rules.iter().enumerate() {
-            let concerns = rule.outlet.is_none_or(|only| only == outlet) && rule.museum.is_none_or(|only| only == museum);
+            let concerns = (rule.outlets.is_empty() || rule.outlets.contains(&outlet)) && (rule.museums.is_empty() || rule.museums.contains(&museum));
             let holds = |part: &Part| {
                 let value = features[part.feature];
                 // Decayed counts of things that have just happened are a hair below the whole number that a person wrote.
@@ -199,17 +203,69 @@ fn at_most(feature: &str, threshold: f64) -> Condition {
     Condition { feature: feature.to_owned(), comparison: Comparison::AtMost, threshold }
 }
 
-/// Each well beyond what families, schools and people who change their minds do; they concern those who come by themselves over the web, where nobody sees them.
-fn defaults() -> Vec<Rule> {
-    let web = |name: &str, conditions: Vec<Condition>, action: Action| Rule { name: name.to_owned(), conditions, outlet: Some(Outlet::Web), museum: None, action };
+/// The rules that hold as long as nobody has put others of their names in force. Each is well beyond what families, schools and people who change their minds do; they
+/// concern those who come by themselves over the web, where nobody sees them.
+#[must_use]
+pub fn hard_defaults() -> Vec<Rule> {
+    let web = |name: &str, conditions: Vec<Condition>, action: Action, it: &str, en: &str| Rule {
+        name: name.to_owned(),
+        conditions,
+        outlets: vec![Outlet::Web],
+        museums: Vec::new(),
+        action,
+        it: it.to_owned(),
+        en: en.to_owned(),
+    };
     vec![
-        web("velocity", vec![at_least("person_holds_1m", 10.0)], Action::Block),
-        web("hoarding", vec![at_least("person_unsold_1h", 12.0), at_least("person_unsold_share_1d", 0.8)], Action::Block),
-        web("unsold-holds", vec![at_least("person_unsold_1h", 5.0), at_least("person_unsold_share_1d", 0.7)], Action::StepUp),
-        web("card-testing", vec![at_least("person_failed_1h", 5.0), at_least("device_cards_1h", 3.0)], Action::Block),
-        web("failed-payments", vec![at_least("person_failed_1h", 6.0)], Action::StepUp),
-        web("double-scan", vec![at_least("person_twice_7d", 2.0)], Action::Review),
-        web("price-zero", vec![at_most("price_ratio", 0.0), at_least("people", 8.0)], Action::Review),
+        web(
+            "velocity",
+            vec![at_least("person_holds_1m", 10.0)],
+            Action::Block,
+            "Troppe prenotazioni in un minuto.",
+            "Too many places were asked for within a minute.",
+        ),
+        web(
+            "hoarding",
+            vec![at_least("person_unsold_1h", 12.0), at_least("person_unsold_share_1d", 0.8)],
+            Action::Block,
+            "Troppe prenotazioni lasciate scadere senza acquisto.",
+            "Too many places were held and not bought.",
+        ),
+        web(
+            "unsold-holds",
+            vec![at_least("person_unsold_1h", 5.0), at_least("person_unsold_share_1d", 0.7)],
+            Action::StepUp,
+            "Diverse prenotazioni lasciate scadere senza acquisto.",
+            "Several holds were not bought.",
+        ),
+        web(
+            "card-testing",
+            vec![at_least("person_failed_1h", 5.0), at_least("device_cards_1h", 3.0)],
+            Action::Block,
+            "Troppi pagamenti non riusciti con carte diverse.",
+            "Too many payments failed, with several cards.",
+        ),
+        web(
+            "failed-payments",
+            vec![at_least("person_failed_1h", 6.0)],
+            Action::StepUp,
+            "Troppi pagamenti non riusciti.",
+            "Too many payments failed.",
+        ),
+        web(
+            "double-scan",
+            vec![at_least("person_twice_7d", 2.0)],
+            Action::Review,
+            "Biglietti presentati più volte ai varchi.",
+            "Tickets were shown more than once at the gates.",
+        ),
+        web(
+            "price-zero",
+            vec![at_most("cents", 0.0), at_least("people", 8.0)],
+            Action::Review,
+            "Molti biglietti gratuiti in un solo acquisto.",
+            "Many free tickets at once.",
+        ),
     ]
 }
 
@@ -220,7 +276,7 @@ mod tests {
 
     fn vector(values: &[(&str, f32)]) -> FeatureVector {
         let mut features = [0.0; N];
-        features[index_of("price_ratio").expect("known")] = 1.0;
+        features[index_of("cents").expect("known")] = 1.0;
         for (name, value) in values {
             let at = index_of(name).expect(name);
             features[at] = if is_logarithm(at) && value.is_finite() { ln_1p(*value) } else { *value };
@@ -247,7 +303,7 @@ mod tests {
             (&[("person_failed_1h", 5.0), ("device_cards_1h", 3.0)], &["card-testing"], Some(Action::Block)),
             (&[("person_failed_1h", 6.0)], &["failed-payments"], Some(Action::StepUp)),
             (&[("person_twice_7d", 2.0)], &["double-scan"], Some(Action::Review)),
-            (&[("price_ratio", 0.0), ("people", 8.0)], &["price-zero"], Some(Action::Review)),
+            (&[("cents", 0.0), ("people", 8.0)], &["price-zero"], Some(Action::Review)),
         ];
         for (values, expected, action) in cases {
             let fired = set.ask(&vector(values), Outlet::Web, 1);
@@ -258,7 +314,7 @@ mod tests {
 
     #[test]
     fn a_rule_concerns_its_channel_and_museum_only() {
-        let rule = Rule { museum: Some(3), outlet: None, ..RuleSet::hard_defaults().rules().next().cloned().expect("one") };
+        let rule = Rule { museums: vec![3], outlets: Vec::new(), ..RuleSet::hard_defaults().rules().next().cloned().expect("one") };
         let set = RuleSet::new(vec![rule]).expect("compiles");
         let features = vector(&[("person_holds_1m", 99.0)]);
         for (outlet, museum, fires) in [(Outlet::Web, 3, true), (Outlet::Kiosk, 3, true), (Outlet::Web, 4, false)] {
@@ -268,7 +324,15 @@ mod tests {
 
     #[test]
     fn what_cannot_be_compared_is_never_passed_over() {
-        let good = Rule { name: "a".into(), conditions: vec![at_least("people", 3.0)], outlet: None, museum: None, action: Action::Review };
+        let good = Rule {
+            name: "a".into(),
+            conditions: vec![at_least("people", 3.0)],
+            outlets: Vec::new(),
+            museums: Vec::new(),
+            action: Action::Review,
+            it: String::new(),
+            en: String::new(),
+        };
         let with = |change: &dyn Fn(&mut Rule)| {
             let mut rule = good.clone();
             change(&mut rule);
@@ -281,7 +345,7 @@ mod tests {
         }
         assert_eq!(with(&|rule| rule.conditions.clear()), Err(BadRule::NoCondition("a".into())));
         assert_eq!(RuleSet::new(vec![good.clone(), good.clone()]).map(drop), Err(BadRule::SameName("a".into())));
-        let many = (0..65).map(|i| Rule { name: i.to_string(), ..good.clone() }).collect();
+        let many = (0..=RULES_MAX).map(|i| Rule { name: i.to_string(), ..good.clone() }).collect();
         assert_eq!(RuleSet::new(many).map(drop), Err(BadRule::TooMany));
         let set = RuleSet::new(vec![good]).expect("compiles");
         assert_eq!(set.ask(&vector(&[("people", f32::NAN)]), Outlet::Web, 1).action, Some(Action::Review));

@@ -154,11 +154,9 @@ impl ProbabilityForest {
         !self.roots.is_empty()
             && self.medians.len() == columns
             && self.roots.iter().all(|&root| (root as usize) < count)
-            && self
-                .nodes
-                .iter()
-                .enumerate()
-                .all(|(place, node)| node.feature == LEAF || ((node.feature as usize) < columns && onwards(place, node.left) && onwards(place, node.right)))
+            && self.nodes.iter().enumerate().all(|(place, node)| {
+                node.feature == LEAF || ((node.feature as usize) < columns && onwards(place, node.left) && onwards(place, node.right))
+            })
     }
 }
 

@@ -142,7 +142,8 @@ pub fn features(known: &Known, event: &SignalEvent) -> FeatureVector {
         values[at] = if value.is_finite() { value.clamp(0.0, VALUE_MAX) } else { VALUE_MAX };
         at += 1;
     };
-    let most = |roles: &[Role], value: &dyn Fn(&Read<'_>) -> f32| reads.iter().filter(|read| roles.contains(&read.role)).map(value).fold(0.0, f32::max);
+    let most =
+        |roles: &[Role], value: &dyn Fn(&Read<'_>) -> f32| reads.iter().filter(|read| roles.contains(&read.role)).map(value).fold(0.0, f32::max);
     let person = |value: &dyn Fn(&Read<'_>) -> f32| most(&[Role::Buyer, Role::Device, Role::Card], value);
     let log = |value: f32| ln_1p(value);
     let counted = |what: Counted, span: Span| log(person(&|read| read.count(what, span)));

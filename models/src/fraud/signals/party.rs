@@ -136,7 +136,10 @@ impl PartyState {
         self.day.iter_mut().for_each(|sketch| sketch.turn(days));
         self.last_us = at_us;
         self.count_in(event, role);
-        if matches!(event.kind, SignalKind::Held | SignalKind::Sold { .. } | SignalKind::Waited | SignalKind::PaymentBegun | SignalKind::PaymentFailed) {
+        if matches!(
+            event.kind,
+            SignalKind::Held | SignalKind::Sold { .. } | SignalKind::Waited | SignalKind::PaymentBegun | SignalKind::PaymentFailed
+        ) {
             self.see(event, generation);
         }
     }

@@ -164,7 +164,8 @@ impl Serialize for Store {
 impl<'de> Deserialize<'de> for Store {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let Saved { half, position, forgot_at, young, old } = Saved::deserialize(deserializer)?;
-        let map = |list: Vec<(PartyKey, u64, PartyState)>| list.into_iter().map(|(key, at, state)| (key, Entry { at, state, before: None })).collect();
+        let map =
+            |list: Vec<(PartyKey, u64, PartyState)>| list.into_iter().map(|(key, at, state)| (key, Entry { at, state, before: None })).collect();
         Ok(Self { half: half.max(1), young: map(young), old: map(old), touched: Vec::new(), position, forgot_at })
     }
 }
