@@ -1,16 +1,20 @@
 //! Models that estimate and predict: figures in, figures out. Pure: no clock, no I/O, no randomness but a seed passed in, and nothing else of ours.
 //!
-//! [`dwell`] estimates how many people are inside from what was counted at the door. `datasets` feeds it in replays, `actors` feeds it live.
+//! [`dwell`] estimates how many people are inside from what was counted at the door. [`boost`] grows trees; [`demand`] forecasts attendance with them.
+//! `datasets` feeds them in replays, `actors` feeds them live, `training` fits and judges them.
 
 pub mod artifact;
 pub mod boost;
 pub mod cancellation;
+pub mod demand;
 pub mod discrimination;
 pub mod dwell;
 pub mod ensemble;
 pub mod feature_list;
 pub mod fraud;
 pub mod logistic;
+pub mod ridge;
+pub mod score;
 
 use std::fmt;
 

@@ -2,6 +2,7 @@
 //!
 //! Results go to the standard output, everything else to the standard error. Secrets are printed by the commands that make them, and never logged.
 
+mod evaluate;
 mod gate;
 mod keys;
 mod replay;
@@ -61,17 +62,10 @@ enum Command {
     Signing(tend::Signing),
     /// Let people in and out without a network, by a manifest: scans come on the standard input, verdicts go to the standard output
     Gate(gate::Arguments),
-    /// Judge models
-    #[command(subcommand)]
-    Evaluate(Evaluate),
+    /// Judge the models by a stated protocol, beside floors
+    Evaluate(evaluate::Arguments),
     /// Print the version
     Version,
-}
-
-#[derive(Debug, Subcommand)]
-enum Evaluate {
-    /// Judge fraud scoring on a simulated world of honest buyers and attackers
-    World(world::Arguments),
 }
 
 /// Where the data is.
@@ -107,7 +101,7 @@ pub fn run() -> ExitCode {
         Some(Command::People(command)) => block_on(tend::people(command)),
         Some(Command::Signing(command)) => tend::signing(&command),
         Some(Command::Gate(arguments)) => gate::run(&arguments),
-        Some(Command::Evaluate(Evaluate::World(arguments))) => world::evaluate(arguments),
+        Some(Command::Evaluate(arguments)) => evaluate::evaluate(arguments),
         Some(Command::Version) => {
             println!("tornello {}", env!("CARGO_PKG_VERSION"));
             Ok(())
