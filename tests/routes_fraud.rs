@@ -121,6 +121,8 @@ async fn a_verdict_reaches_the_gate_and_is_undone_there() {
     look(&app).await;
     let path = case_path(sale);
     assert_eq!(at_gate(&app, sale, "1").await, "ticket_under_review");
+    let shown = app.get(&format!("/v1/tickets/{}", sale.ticket(0)), &app.key(Role::BoxOffice).await).await;
+    assert_eq!((&shown["state"], &shown["review_until"]), (&json!("valid"), &json!("2026-11-23T13:15:00Z")), "{shown}");
     let say = |verdict: &str| json!({"verdict": verdict, "reason": "checked"});
     let (status, decided) = app.post(&format!("{path}/verdict"), &analyst, "fraud", &say("fraud")).await;
     assert_eq!(

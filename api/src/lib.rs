@@ -4,10 +4,12 @@
 pub mod acting;
 pub mod auth;
 pub mod bank;
+pub mod chart;
 pub mod client;
 pub mod csv;
 pub mod demo;
 pub mod entrance;
+pub mod icalendar;
 pub mod mqtt;
 pub mod openapi;
 pub mod pagopa;

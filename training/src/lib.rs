@@ -8,6 +8,7 @@ pub mod demand;
 pub mod fraud;
 pub mod fraud_world;
 pub mod histograms;
+pub mod occupancy;
 pub mod progress;
 pub mod protocols;
 pub mod race;
@@ -36,11 +37,13 @@ pub enum Protocol {
     P5,
     /// Attacks among connections, without labels.
     P6,
+    /// People inside, on a simulated site where it is known who was.
+    Occupancy,
 }
 
 impl Protocol {
     /// All of them.
-    pub const ALL: [Self; 6] = [Self::P1, Self::P2, Self::P3, Self::P4, Self::P5, Self::P6];
+    pub const ALL: [Self; 7] = [Self::P1, Self::P2, Self::P3, Self::P4, Self::P5, Self::P6, Self::Occupancy];
 }
 
 impl fmt::Display for Protocol {
@@ -52,6 +55,7 @@ impl fmt::Display for Protocol {
             Self::P4 => "P4",
             Self::P5 => "P5",
             Self::P6 => "P6",
+            Self::Occupancy => "occupancy",
         })
     }
 }
@@ -88,6 +92,7 @@ pub fn evaluate(protocol: Protocol, inputs: &Inputs, progress: Progress) -> anyh
         Protocol::P4 => protocols::p4::evaluate(inputs, progress),
         Protocol::P5 => protocols::p5::evaluate(inputs, progress),
         Protocol::P6 => protocols::p6::evaluate(inputs, progress),
+        Protocol::Occupancy => occupancy::evaluate(inputs),
     }?;
     report.cpu_s = (report::cpu_time() - before).as_secs_f64();
     Ok(report)

@@ -62,10 +62,25 @@ enum Command {
     Signing(tend::Signing),
     /// Let people in and out without a network, by a manifest: scans come on the standard input, verdicts go to the standard output
     Gate(gate::Arguments),
-    /// Judge the models by a stated protocol, beside floors
-    Evaluate(evaluate::Arguments),
+    /// Judge the models by a stated protocol, beside floors; or on a simulated world
+    Evaluate(Evaluate),
     /// Print the version
     Version,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+struct Evaluate {
+    #[command(subcommand)]
+    simulated: Option<Simulated>,
+    #[command(flatten)]
+    protocol: Option<evaluate::Arguments>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Simulated {
+    /// Judge fraud scoring on a simulated world of honest buyers and attackers
+    World(world::Arguments),
 }
 
 /// Where the data is.
@@ -101,7 +116,9 @@ pub fn run() -> ExitCode {
         Some(Command::People(command)) => block_on(tend::people(command)),
         Some(Command::Signing(command)) => tend::signing(&command),
         Some(Command::Gate(arguments)) => gate::run(&arguments),
-        Some(Command::Evaluate(arguments)) => evaluate::evaluate(arguments),
+        Some(Command::Evaluate(Evaluate { simulated: Some(Simulated::World(arguments)), .. })) => world::evaluate(arguments),
+        Some(Command::Evaluate(Evaluate { protocol: Some(arguments), .. })) => evaluate::evaluate(arguments),
+        Some(Command::Evaluate(Evaluate { simulated: None, protocol: None })) => Err(anyhow::anyhow!("say by which protocol: `tornello evaluate --help` names them")),
         Some(Command::Version) => {
             println!("tornello {}", env!("CARGO_PKG_VERSION"));
             Ok(())

@@ -24,7 +24,7 @@ use tornello_engine::slot::{CancelCause, Command, DeskMethod, Direction, Line, R
 use tornello_engine::tariff::Tariff;
 use tornello_engine::till;
 use tornello_engine::time::Timestamp;
-use tornello_models::fraud::signals::SignalKind;
+use tornello_actors::fraud::SignalKind;
 use tornello_training::fraud_world::{Live, Verdict};
 
 use super::ROUTE;
