@@ -160,7 +160,8 @@ fn tourist(people: &People, somebody: Parties, at_us: i64, day: i64, dice: &mut 
 pub(super) fn concierge(people: &People, day: i64, dice: &mut Dice) -> Newcomer {
     let hotel = dice.between(0, HOTELS / 5 - 1).unsigned_abs();
     let (device, network) = (Some(people.hotel(1_000 + hotel)), Some(people.hotel(hotel)));
-    let mut at_us = day_us(day) + dice.between(6 * 3_600, 8 * 3_600) * SECOND_US;
+    let begins_us = day_us(day) + dice.between(6 * 3_600, 8 * 3_600) * SECOND_US;
+    let mut at_us = begins_us;
     let purchases = (0..dice.between(4, 10))
         .map(|_| {
             at_us += dice.wait(2_400) * SECOND_US;
@@ -170,7 +171,7 @@ pub(super) fn concierge(people: &People, day: i64, dice: &mut Dice) -> Newcomer 
             Purchase { cart: Cart::Pays, ..one(parties, at_us, slot, party, dice) }
         })
         .collect();
-    newcomer(at_us, Persona::Concierge, Box::new(Buyer::new(purchases)))
+    newcomer(begins_us, Persona::Concierge, Box::new(Buyer::new(purchases)))
 }
 
 /// Those who wait for the sought-after slots that open on this day, if those are at a weekend.
