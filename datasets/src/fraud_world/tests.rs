@@ -87,7 +87,7 @@ fn rates_are_plausible() {
         .filter_map(|(intent, _)| if let Action::Hold { party, .. } = intent.action { Some(party.people()) } else { None })
         .collect();
     within("people of a party", people.iter().map(|people| f64::from(*people)).sum::<f64>() / people.len() as f64, 1.8, 3.5);
-    assert!(people.iter().all(|people| (1..=6).contains(people)), "no family is larger here");
+    assert!(people.iter().all(|people| (1..=12).contains(people)), "no party is larger here");
     let groups = history.iter().filter(|(intent, _)| intent.channel == Channel::Group);
     assert!(groups.filter_map(|(intent, _)| if let Action::Hold { party, .. } = intent.action { Some(party) } else { None }).all(|party| party.full == 0 && party.free >= 18));
     assert!(world.truth().natures().iter().all(|nature| nature.attack().is_none()));

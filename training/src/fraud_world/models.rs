@@ -51,9 +51,25 @@ pub fn say(history: &History, models: &Models) -> Vec<Option<Said>> {
     let say = |scored: &Scored| {
         let scorer = models.get(&scored.queue)?;
         let said = scorer.score(scored.features.iter().map(|value| f64::from(*value)));
-        Some(Said { score: said.score, reasons: said.reasons, suspect_inputs: said.suspect_inputs })
+        Some(Said { score: said.score, percentile: said.percentile.into(), reasons: said.reasons, suspect_inputs: said.suspect_inputs })
     };
     history.scored.iter().map(say).collect()
+}
+
+/// What several models say together: the mean of how rare each finds it, as minus the logarithm of the share that is stranger, with the reasons of the one that
+/// finds it rarest. No one of them is best on every attack, and this needs no label to choose.
+pub fn together(each: &[Vec<Option<Said>>]) -> Vec<Option<Said>> {
+    /// The least share that a sample of some ten thousand can tell from none.
+    const LEAST: f64 = 1e-4;
+    let rarity = |said: &Said| -(1.0 - said.percentile + LEAST).ln();
+    let all = each.first().map_or(0, Vec::len);
+    let one = |at: usize| {
+        let said: Vec<Said> = each.iter().filter_map(|each| each[at]).collect();
+        let rarest = said.iter().copied().max_by(|a, b| rarity(a).total_cmp(&rarity(b)))?;
+        let mean = said.iter().map(rarity).sum::<f64>() / said.len() as f64;
+        Some(Said { score: mean / (mean + 1.0), ..rarest })
+    };
+    (0..all).map(one).collect()
 }
 
 fn table(rows: &[&Scored]) -> Result<Rows, ModelError> {

@@ -192,6 +192,8 @@ impl fmt::Display for Report {
                 100.0 * f64::from(blocked) / f64::from(buyers.max(1)),
                 100.0 * BLOCKED_AIM
             )?;
+            let of = |(name, one): (&&str, &Honest)| format!("{name} {}/{}", one.reviews, one.buyers);
+            writeln!(f, "  reviews of the honest, by who they are: {}", approach.personas.iter().map(of).collect::<Vec<_>>().join(", "))?;
             let read: Vec<String> = approach.queues.iter().map(|(queue, actions, reviews)| format!("{} {reviews}/{actions}", queue.name())).collect();
             writeln!(f, "  reviews: {:.2}% of what is scored ({})", 100.0 * approach.review_rate(), read.join(", "))?;
             if approach.attacks.values().any(|one| one.explained > 0) {
