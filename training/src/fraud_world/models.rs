@@ -9,8 +9,8 @@ use tornello_models::fraud::preparation::{Preparation, Treatment};
 use tornello_models::fraud::rows::Rows;
 use tornello_models::fraud::scorer::Scorer;
 use tornello_models::fraud::select::Unsupervised;
-use tornello_models::fraud::supervised::Supervised;
 use tornello_models::fraud::signals::N;
+use tornello_models::fraud::supervised::Supervised;
 
 use super::judge::{Cases, Said, Why};
 use super::run::{Acting, History, Queue, Scored};
@@ -85,9 +85,10 @@ fn table(rows: &[&Scored]) -> Result<Rows, ModelError> {
 pub fn labels(history: &History, cases: &Cases, day: i64, seed: u64) -> Vec<Option<bool>> {
     let mut verdicts: HashMap<(Acting, i64), bool> = HashMap::new();
     for (who, case) in &cases.cases {
-        let is_fraud = history.truth.deed(history.scored[case.at].intent).is_some_and(|deed| {
-            matches!(history.truth.nature(deed.agent), Some(Nature::Attacker(..)))
-        });
+        let is_fraud = history
+            .truth
+            .deed(history.scored[case.at].intent)
+            .is_some_and(|deed| matches!(history.truth.nature(deed.agent), Some(Nature::Attacker(..))));
         // What a rule refuses is not read by anybody; those who appeal are few.
         if case.why != Why::Blocked {
             let errs = unit(seed ^ history.scored[case.at].intent) < VERDICT_WRONG;
@@ -169,4 +170,3 @@ const fn mixed(mut bits: u64) -> u64 {
 fn unit(bits: u64) -> f64 {
     (mixed(bits) >> 11) as f64 / (1_u64 << 53) as f64
 }
-

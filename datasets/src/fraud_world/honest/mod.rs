@@ -4,11 +4,11 @@
 mod crowd;
 mod visitors;
 
+use super::attack::Thief;
+use super::desk::Desk;
 use super::dice::Dice;
 use super::intent::Parties;
 use super::town::{BEGINS_S, DAY_S, SECOND_US, VENUES, WEEKDAYS};
-use super::attack::Thief;
-use super::desk::Desk;
 use super::truth::{Attack, Nature, Persona};
 use super::{Agent, Newcomer};
 

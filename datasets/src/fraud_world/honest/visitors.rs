@@ -1,11 +1,11 @@
 //! Those who buy places beforehand: on the web, through the group office or a reseller. Every rate is invented; the sentence says what made it plausible.
 
+use super::super::Newcomer;
 use super::super::buyer::{Buyer, Cart, Purchase, Visit};
 use super::super::dice::Dice;
 use super::super::intent::{Channel, Parties, Party};
 use super::super::town::{DAY_S, SECOND_US, SOUGHT_OPENS_DAYS, Slot, VENUES, some_slot, some_venue};
 use super::super::truth::Persona;
-use super::super::Newcomer;
 use super::{HOTELS, MEMBERS_PER_BUYER, People, day_us, newcomer};
 
 /// Carts that are left: shops report two thirds; a cart here is a hold, which people make when they are nearly sure.
@@ -188,7 +188,8 @@ pub(super) fn fans(people: &People, day: i64, per_opening: f64, dice: &mut Dice)
                 let at_us = (slot.opens_s() + dice.wait(FAN_AFTER_S)) * SECOND_US;
                 let party = Party { full: [1, 2, 3, 4, 6, 8][dice.weighted(&[10, 55, 10, 15, 6, 4])], ..Party::default() };
                 let tabs = dice.chance(TWO_TABS);
-                let purchase = Purchase { second_tab: tabs, tries: 4, thinks_s: 20 + dice.wait(60), ..one(people.somebody(dice), at_us, slot, party, dice) };
+                let purchase =
+                    Purchase { second_tab: tabs, tries: 4, thinks_s: 20 + dice.wait(60), ..one(people.somebody(dice), at_us, slot, party, dice) };
                 fans.push(newcomer(at_us, Persona::Fan, Box::new(Buyer::new(vec![purchase]))));
             }
         }
