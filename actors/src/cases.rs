@@ -28,6 +28,8 @@ use crate::views::fraud::Wanting;
 const DUE_S: i64 = 86_400;
 /// When a case without a review lapses, in seconds after it was opened: two weeks.
 const LAPSES_S: i64 = 14 * 86_400;
+/// How many cases an hour are opened about sales that nobody suspects: an analyst has no time for more, and the first of an hour is as good as any.
+const PICKED_AN_HOUR: u32 = 3;
 /// How many wants are seen to in one round.
 const ROUND: u32 = 200;
 /// How soon is looked for what wants a case, and how long at most between two tries.
@@ -229,8 +231,14 @@ pub async fn resume(node: &Node) -> Result<usize, ViewsError> {
         Err(error) => tracing::warn!(%error, "a fraud case waits"),
     };
     for wanting in files.views.wanting_cases(ROUND).await? {
-        let origin = if wanting.wants == "picked" { Origin::Picked } else { Origin::Review };
-        note(open_about(node, &wanting, origin).await.map(drop));
+        note(open_about(node, &wanting, Origin::Review).await.map(drop));
+    }
+    let hour = node.now().plus_seconds(-3_600);
+    let left = PICKED_AN_HOUR.saturating_sub(files.views.picked_cases(hour).await?);
+    if left > 0 {
+        for wanting in files.views.picked_sales(hour, left).await? {
+            note(open_about(node, &wanting, Origin::Picked).await.map(drop));
+        }
     }
     for (sale, source) in files.views.fraud_signs(ROUND).await? {
         note(label(node, sale, source).await);
