@@ -148,7 +148,7 @@ async fn a_night_counts_the_day_that_is_over_once() {
     assert_eq!(sold.0, StatusCode::CREATED, "{}", sold.1);
     app.pass(24 * 3_600).await;
     let node = app.shared_node();
-    nightly::night(&node).await;
+    nightly::night(&node).await.unwrap().await.unwrap();
     assert_eq!(attended::count_days(&node).await, 0, "a day is counted once");
     drop(node);
     let read = app.get("/v1/museums/torre/attendance", &manager).await;
@@ -189,7 +189,7 @@ async fn a_roster_says_why_and_keeps_what_a_manager_decides() {
     let many: Vec<Value> = (1..=20).map(|day| json!({"date": format!("2026-11-{day:02}"), "people": 20})).collect();
     app.ask(Method::PUT, "/v1/museums/torre/attendance", &manager, "few", &json!({"source": "corrected", "days": many})).await;
     let node = app.shared_node();
-    nightly::night(&node).await;
+    nightly::night(&node).await.unwrap().await.unwrap();
     drop(node);
     let app = app.restart().await;
     let later = app.get(path, &office).await;

@@ -69,7 +69,7 @@ async fn a_door_that_is_dead_is_replaced_by_the_gates_and_its_day_teaches_nothin
     assert!((8..=12).contains(&inside), "twelve came by the gates: {seen}");
     app.pass(24 * 3_600).await;
     let node = app.shared_node();
-    nightly::night(&node).await;
+    nightly::night(&node).await.unwrap().await.unwrap();
     let detail = node.attended().get(TORRE).details().values().next().and_then(|detail| detail.doors).unwrap();
     assert!(detail.dead_minutes > 0 && detail.scanned == 12, "{detail:?}");
     assert!(!tornello_actors::attended::balance_of(&node.attended().get(TORRE)).is_calibrated());

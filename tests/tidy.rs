@@ -15,7 +15,7 @@ const ARROWS: [(&str, &[&str]); 6] = [
     ("datasets", &["models"]),
     ("actors", &["engine", "models"]),
     ("training", &["datasets", "models"]),
-    ("api", &["actors", "engine", "models", "training", "datasets"]),
+    ("api", &["actors", "engine", "training", "datasets"]),
 ];
 
 const WALL_CLOCKS: [&str; 5] = ["SystemTime::now", "Instant::now", "Timestamp::now", "Zoned::now", "Utc::now"];

@@ -27,30 +27,36 @@ pub async fn keep_planning(node: &Arc<Node>) {
         node.sleep_until(minute).await;
         node.pass_minute().await;
         if node.now() >= next_night {
-            night(node).await;
+            drop(night(node).await);
             next_night = after(node.now());
         }
     }
 }
 
-/// Counts the days that are over, and learns anew on a thread of its own, which a stop does not wait for.
-pub async fn night(node: &Arc<Node>) {
+/// Counts the days that are over, and learns anew. The model over all museums is fitted on a thread of its own, which a stop does not wait for: the answer tells when
+/// that is done, and whether there is a new one; none if no thread could be had.
+pub async fn night(node: &Arc<Node>) -> Option<oneshot::Receiver<bool>> {
     let counted = attended::count_days(node).await;
     let learning = Arc::clone(node);
-    let learned = tokio::task::spawn_blocking(move || learning.forecaster().learn(&learning)).await;
-    let Ok(fit) = learned else {
+    let Ok(fit) = tokio::task::spawn_blocking(move || learning.forecaster().learn(&learning)).await else {
         tracing::error!("forecasts could not be learned: the last ones serve on");
-        return;
+        return None;
     };
-    let museums = fit.museums();
     let (tell, told) = oneshot::channel();
-    let thread = std::thread::Builder::new().name("forecaster".to_owned()).spawn(move || drop(tell.send(fit.make())));
-    if let Err(error) = thread {
-        tracing::error!(%error, "no thread to fit the forecaster on: the one in force serves on");
-        return;
+    let make = move || {
+        let museums = fit.museums();
+        let fitted = fit.make();
+        tracing::info!(counted, museums, fitted, "days were counted and forecasts learned");
+        // Nobody has to wait for it.
+        let _ = tell.send(fitted);
+    };
+    match std::thread::Builder::new().name("forecaster".to_owned()).spawn(make) {
+        Ok(_) => Some(told),
+        Err(error) => {
+            tracing::error!(%error, "no thread to fit the forecaster on: the one in force serves on");
+            None
+        }
     }
-    let fitted = told.await.unwrap_or(false);
-    tracing::info!(counted, museums, fitted, "days were counted and forecasts learned");
 }
 
 /// The next time at which a night is over.

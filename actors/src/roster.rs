@@ -2,6 +2,7 @@
 //! was decided stands in the museum's planning and stays whatever a new forecast says.
 
 use jiff::civil::Date;
+use tornello_engine::calendar;
 use tornello_engine::money::Cents;
 use tornello_engine::planning::{Place, Policy, Role, Standing};
 use tornello_models::occupancy::Stay;
@@ -15,6 +16,7 @@ use crate::node::Node;
 
 /// The length of a line, in minutes.
 pub const LINE_MIN: u16 = 60;
+const MINUTES_PER_DAY: u16 = 1_440;
 /// From the middle of a forecast to the upper end of its 80% band is 1.28 standard deviations; people are planned for the 80th percentile, which is 0.84.
 const UPPER: f64 = 0.841_621 / 1.281_552;
 
@@ -136,7 +138,9 @@ fn hours(forecast: &DayForecast, stay: &Stay) -> Vec<(u16, Arrivals)> {
         // Those of each hour came in its middle; whoever still stays is inside at the end of this one.
         let inside = upper.iter().rev().zip(0_usize..).map(|(people, ago)| people * survival.get(ago * 60 + 30).copied().unwrap_or(0.0)).sum();
         let minutes = u32::try_from((to - from) / 60_000_000).unwrap_or(0).max(1);
-        let from_min = minute_of_day(start.plus_seconds(from / 1_000_000));
+        let at = start.plus_seconds(from / 1_000_000);
+        // What begins after midnight is still of the evening before.
+        let from_min = minute_of_day(at) + if calendar::local_day(at) > forecast.date { MINUTES_PER_DAY } else { 0 };
         hours.push((from_min, Arrivals { minutes, expected, low, high: planned, inside }));
     }
     hours
@@ -160,7 +164,6 @@ mod tests {
     use super::*;
     use crate::forecaster::{SlotForecast, Source};
     use jiff::civil::date;
-    use tornello_engine::calendar;
     use tornello_engine::ids::{MuseumId, RouteId, SlotId};
     use tornello_engine::planning::Override;
     use tornello_engine::time::Timestamp;
@@ -221,5 +224,8 @@ mod tests {
             assert_eq!(hours(&night, &Stay::default()).len(), expected, "{on}");
         }
         assert!(hours(&day(date(2026, 6, 10), 9..9, 50.0), &Stay::default()).is_empty());
+        let mut evening = day(date(2026, 6, 10), 22..23, 50.0);
+        evening.slots[0].end = calendar::instant(date(2026, 6, 11).at(1, 0, 0, 0));
+        assert_eq!(hours(&evening, &Stay::default()).iter().map(|(from, _)| *from).collect::<Vec<_>>(), [1_320, 1_380, 1_440]);
     }
 }

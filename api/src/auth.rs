@@ -41,10 +41,19 @@ pub enum Scope {
 
 impl Scope {
     /// Every scope.
-    pub const ALL: [Self; 11] =
-        [
-            Self::Read, Self::Book, Self::Desk, Self::Gate, Self::Sense, Self::Quote, Self::Settle, Self::Investigate, Self::Plan, Self::Manage, Self::Administer,
-        ];
+    pub const ALL: [Self; 11] = [
+        Self::Read,
+        Self::Book,
+        Self::Desk,
+        Self::Gate,
+        Self::Sense,
+        Self::Quote,
+        Self::Settle,
+        Self::Investigate,
+        Self::Plan,
+        Self::Manage,
+        Self::Administer,
+    ];
 
     /// The name in the published contract.
     #[must_use]

@@ -82,7 +82,7 @@ mod tests {
 
     #[test]
     fn long_lines_are_folded_and_texts_escaped() {
-        let at = |s| Timestamp::from_seconds(1_781_000_000 + s);
+        let at = |s: i64| Timestamp::from_seconds(1_781_000_000 + s);
         let entry = Entry {
             uid: "a@b".to_owned(),
             from: at(0),

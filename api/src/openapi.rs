@@ -44,7 +44,7 @@ impl IntoResponses for Problems {
 }
 
 /// What is asked for under which heading, in the order of a visit.
-const TAGS: [(&str, &str); 20] = [
+const TAGS: [(&str, &str); 21] = [
     ("Museums", "Museums with their plans, tariffs and ceilings."),
     ("Availability", "What can be booked."),
     ("Slots", "One slot: its counters, and what staff change."),

@@ -10,7 +10,9 @@ use tornello_engine::envelope::Envelope;
 use tornello_engine::money::Cents;
 use tornello_engine::record::Record;
 use tornello_engine::time::Timestamp;
-use tornello_engine::{account, attempts, attendance, case, fraud_rules, model_registry, museum, order, payment, planning, quote, slot, till, voucher};
+use tornello_engine::{
+    account, attempts, attendance, case, fraud_rules, model_registry, museum, order, payment, planning, quote, slot, till, voucher,
+};
 
 use super::{StreamId, before};
 

@@ -118,7 +118,9 @@ pub fn run() -> ExitCode {
         Some(Command::Gate(arguments)) => gate::run(&arguments),
         Some(Command::Evaluate(Evaluate { simulated: Some(Simulated::World(arguments)), .. })) => world::evaluate(arguments),
         Some(Command::Evaluate(Evaluate { protocol: Some(arguments), .. })) => evaluate::evaluate(arguments),
-        Some(Command::Evaluate(Evaluate { simulated: None, protocol: None })) => Err(anyhow::anyhow!("say by which protocol: `tornello evaluate --help` names them")),
+        Some(Command::Evaluate(Evaluate { simulated: None, protocol: None })) => {
+            Err(anyhow::anyhow!("say by which protocol: `tornello evaluate --help` names them"))
+        }
         Some(Command::Version) => {
             println!("tornello {}", env!("CARGO_PKG_VERSION"));
             Ok(())

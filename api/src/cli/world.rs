@@ -62,7 +62,8 @@ async fn play(protocol: Protocol, bar: ProgressBar, json: bool) -> anyhow::Resul
     let ((tally, live), verified) = (played?, verified.context("reading the journal back")?);
     let report = live.finish(world.truth(), tally.values().sum(), protocol.learn_days);
     if json {
-        let rows: Vec<_> = tally.iter().map(|((action, outcome), count)| serde_json::json!({"action": action, "outcome": outcome, "count": count})).collect();
+        let rows: Vec<_> =
+            tally.iter().map(|((action, outcome), count)| serde_json::json!({"action": action, "outcome": outcome, "count": count})).collect();
         let mut value = report.to_json();
         value["records"] = serde_json::json!(verified.checked.records);
         value["outcomes"] = serde_json::json!(rows);
@@ -71,7 +72,8 @@ async fn play(protocol: Protocol, bar: ProgressBar, json: bool) -> anyhow::Resul
     }
     print!("{report}");
     println!("\nPlayed through the node; its journal has {} records and holds. What became of the intents:", verified.checked.records);
-    let rows: Vec<[String; 3]> = tally.iter().map(|((action, outcome), count)| [(*action).to_owned(), (*outcome).to_owned(), count.to_string()]).collect();
+    let rows: Vec<[String; 3]> =
+        tally.iter().map(|((action, outcome), count)| [(*action).to_owned(), (*outcome).to_owned(), count.to_string()]).collect();
     super::print_table(["intent", "outcome", "count"], &rows);
     Ok(())
 }

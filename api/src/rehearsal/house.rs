@@ -9,6 +9,7 @@ use futures_util::future::BoxFuture;
 use tornello_actors::clock::ManualClock;
 use tornello_actors::digest::digest;
 use tornello_actors::failure::Failure;
+use tornello_actors::fraud::SignalKind;
 use tornello_actors::fraud::signal_of;
 use tornello_actors::node::{Node, Passage};
 use tornello_actors::payments::{self, Cart, Gateway, GatewayError};
@@ -24,7 +25,6 @@ use tornello_engine::slot::{CancelCause, Command, DeskMethod, Direction, Line, R
 use tornello_engine::tariff::Tariff;
 use tornello_engine::till;
 use tornello_engine::time::Timestamp;
-use tornello_actors::fraud::SignalKind;
 use tornello_training::fraud_world::{Live, Verdict};
 
 use super::ROUTE;
@@ -202,7 +202,9 @@ impl<'a> House<'a> {
             },
             Action::Buy { accepted: false, .. } => Ok(Happened::Declined),
             Action::Buy { method, till, .. } => {
-                let Some(Held { hold, channel, lines, .. }) = self.holds.get(&intent.number) else { return Ok(Happened::Refused(world::Refusal::Other)) };
+                let Some(Held { hold, channel, lines, .. }) = self.holds.get(&intent.number) else {
+                    return Ok(Happened::Refused(world::Refusal::Other));
+                };
                 let till = till.and_then(|till| self.tills.get(&till)).map_or(self.names.totem, |(_, till)| *till);
                 let method = if method == Method::Cash { DeskMethod::Cash } else { DeskMethod::Card };
                 let settlement = if tornello_engine::slot::total(lines).is_zero() {
@@ -232,7 +234,8 @@ impl<'a> House<'a> {
                 self.slot(envelope, sale.slot(), Command::Merge { scan, issue: None, museum: ticket.slot().museum() }).await
             }
             Action::OpenTill { venue } => {
-                let till: Code = format!("desk-{:x}", acting_number(&intent.parties) & 0xffff_ffff).parse().map_err(|_| "the code of a till".to_owned())?;
+                let till: Code =
+                    format!("desk-{:x}", acting_number(&intent.parties) & 0xffff_ffff).parse().map_err(|_| "the code of a till".to_owned())?;
                 match tills::open(self.node, envelope, MuseumId(venue), till, FLOAT).await {
                     Ok(id) => {
                         self.tills.insert(intent.number, (id, till));
@@ -304,7 +307,8 @@ impl<'a> House<'a> {
             payments::cancel(node, id, key, None, self.names.withdrawn).await.map_err(|failure| format!("{failure:?}"))?;
             return Ok(Happened::Declined);
         }
-        let amount_cents = node.look_payment(id, |payment| payment.opened().map(|opened| opened.amount_cents)).await.map_err(|failure| failure.to_string())?;
+        let amount_cents =
+            node.look_payment(id, |payment| payment.opened().map(|opened| opened.amount_cents)).await.map_err(|failure| failure.to_string())?;
         let receipt = Receipt {
             id: format!("receipt-{}", intent.number),
             source: Source::Node,

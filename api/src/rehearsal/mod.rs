@@ -150,7 +150,9 @@ mod tests {
             let mut world = World::new(Settings { days: 3, buyers_per_day: 60, ..Settings::new(5) });
             let (tally, live) = play(running.node(), &clock, &mut world, |_| {}).await.unwrap();
             let count = |action, outcome| tally.get(&(action, outcome)).copied().unwrap_or(0);
-            for (action, outcome) in [("hold", "done"), ("pay", "done"), ("buy", "done"), ("enter", "done"), ("open_till", "done"), ("close_till", "done")] {
+            for (action, outcome) in
+                [("hold", "done"), ("pay", "done"), ("buy", "done"), ("enter", "done"), ("open_till", "done"), ("close_till", "done")]
+            {
                 assert!(count(action, outcome) > 0, "{action} {outcome}: {tally:?}");
             }
             let other: Vec<_> = tally.keys().filter(|(_, outcome)| *outcome == "refused").collect();

@@ -104,7 +104,8 @@ impl Agent for Buyer {
         match told {
             // The first waking is the agent's own: every purchase has its time.
             Told::Woken { tag: 0 } => {
-                let begin = |(index, progress): (u32, &Progress)| Wish { at_us: progress.purchase.at_us, tag: index * 8 + 8 + BEGIN, want: Want::Wake };
+                let begin =
+                    |(index, progress): (u32, &Progress)| Wish { at_us: progress.purchase.at_us, tag: index * 8 + 8 + BEGIN, want: Want::Wake };
                 (0..).zip(&self.purchases).map(begin).collect()
             }
             Told::Woken { tag } | Told::Answer { tag, .. } => {
@@ -211,9 +212,8 @@ impl Progress {
         let gates = i64::from(slot.venue().gates);
         let gate = dice.between(0, gates - 1) as u8;
         let comes_us = ((slot.start_s + dice.between(COMES_S.0, COMES_S.1)) * SECOND_US).max(now_us);
-        let enter = |ticket: u16, gate: u8, at_us: i64, harmful: bool| {
-            self.ask(index, LAST, at_us, Action::Enter { sale: self.hold, ticket, gate }, harmful)
-        };
+        let enter =
+            |ticket: u16, gate: u8, at_us: i64, harmful: bool| self.ask(index, LAST, at_us, Action::Enter { sale: self.hold, ticket, gate }, harmful);
         let mut wishes: Vec<Wish> = match self.purchase.visit {
             Visit::NoShow => return Vec::new(),
             _ => (0..party.people()).map(|ticket| enter(ticket, gate, comes_us + i64::from(ticket) * GATE_S * SECOND_US, false)).collect(),

@@ -84,9 +84,7 @@ impl House {
                 Ok(event) => (Happened::Done, vec![event]),
                 Err(refusal) => refused(refusal),
             },
-            Action::Buy { slot, party, .. } => {
-                (Happened::Declined, vec![Booking::of(intent, slot, party).event(now_us, SignalKind::PaymentFailed)])
-            }
+            Action::Buy { slot, party, .. } => (Happened::Declined, vec![Booking::of(intent, slot, party).event(now_us, SignalKind::PaymentFailed)]),
             Action::Pay { hold, accepted } => self.pay(hold, accepted, intent),
             Action::Release { hold } => match self.bookings.get(&hold).map(|booking| booking.state) {
                 Some(State::Held { until_us }) => {

@@ -21,11 +21,11 @@ use std::collections::{BTreeMap, HashMap};
 use dice::Dice;
 pub use house::House;
 pub use intent::{Action, Channel, Happened, Intent, Method, Parties, Party, PartyKind, Refusal};
-pub use town::{
-    BEGINS_S, DAY_S, DAYS_MAX, FIRST_SLOT_S, HOLD_S, PARTY_MAX, REDUCED_CENTS, SALE_OPENS_DAYS, SLOT_S, SLOTS_PER_DAY, SOUGHT_OPENS_DAYS, Slot, VENUES, Venue,
-    day_of,
-};
 use town::SECOND_US;
+pub use town::{
+    BEGINS_S, DAY_S, DAYS_MAX, FIRST_SLOT_S, HOLD_S, PARTY_MAX, REDUCED_CENTS, SALE_OPENS_DAYS, SLOT_S, SLOTS_PER_DAY, SOUGHT_OPENS_DAYS, Slot,
+    VENUES, Venue, day_of,
+};
 pub use truth::{Attack, Deed, Nature, Persona, Truth, Variant};
 
 /// How long somebody needs for one more check, in seconds: to wait for a proof of work, or to type a name. Programs do it too.

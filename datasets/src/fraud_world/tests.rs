@@ -74,7 +74,8 @@ fn rates_are_plausible() {
     let (history, events, world) = play(Settings { attacked: false, ..SMALL });
     let count = |name| f64::from(events.get(name).copied().unwrap_or(0));
     let within = |what: &str, share: f64, low: f64, high: f64| assert!((low..high).contains(&share), "{what}: {share}");
-    let web = |action: fn(&Action) -> bool| history.iter().filter(|(intent, _)| intent.channel == Channel::Web && action(&intent.action)).count() as f64;
+    let web =
+        |action: fn(&Action) -> bool| history.iter().filter(|(intent, _)| intent.channel == Channel::Web && action(&intent.action)).count() as f64;
     within("holds that expire", count("expired") / count("held"), 0.08, 0.30);
     within("payments that fail", count("failed") / web(|action| matches!(action, Action::Pay { .. })), 0.02, 0.12);
     within("sales that are given back", count("refunded") / count("sold"), 0.005, 0.05);
@@ -87,9 +88,13 @@ fn rates_are_plausible() {
         .filter_map(|(intent, _)| if let Action::Hold { party, .. } = intent.action { Some(party.people()) } else { None })
         .collect();
     within("people of a party", people.iter().map(|people| f64::from(*people)).sum::<f64>() / people.len() as f64, 1.8, 3.5);
-    assert!(people.iter().all(|people| (1..=6).contains(people)), "no family is larger here");
+    assert!(people.iter().all(|people| (1..=12).contains(people)), "no party is larger here");
     let groups = history.iter().filter(|(intent, _)| intent.channel == Channel::Group);
-    assert!(groups.filter_map(|(intent, _)| if let Action::Hold { party, .. } = intent.action { Some(party) } else { None }).all(|party| party.full == 0 && party.free >= 18));
+    assert!(
+        groups
+            .filter_map(|(intent, _)| if let Action::Hold { party, .. } = intent.action { Some(party) } else { None })
+            .all(|party| party.full == 0 && party.free >= 18)
+    );
     assert!(world.truth().natures().iter().all(|nature| nature.attack().is_none()));
     let there: HashSet<&str> =
         world.truth().natures().iter().filter_map(|nature| if let Nature::Honest(persona) = nature { Some(persona.name()) } else { None }).collect();

@@ -70,6 +70,8 @@ pub enum Persona {
     Family,
     /// One or two people.
     Couple,
+    /// Friends, or relatives, who go together: five to ten.
+    Friends,
     /// Somebody from far away, with several museums in a few days.
     Tourist,
     /// A hotel that buys for its guests, all from one computer.
@@ -92,9 +94,10 @@ pub enum Persona {
 
 impl Persona {
     /// All.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Family,
         Self::Couple,
+        Self::Friends,
         Self::Tourist,
         Self::Concierge,
         Self::Member,
@@ -112,6 +115,7 @@ impl Persona {
         match self {
             Self::Family => "family",
             Self::Couple => "couple",
+            Self::Friends => "friends",
             Self::Tourist => "tourist",
             Self::Concierge => "concierge",
             Self::Member => "member",

@@ -26,7 +26,9 @@ const fn beginnings(attack: Attack) -> &'static [&'static str] {
             "person_slots_",
         ],
         // Very many places of many slots and sites.
-        Attack::Reselling => &["person_holds_1d", "person_holds_7d", "person_sales_", "person_people_", "person_cents_", "person_slots_", "person_museums_"],
+        Attack::Reselling => {
+            &["person_holds_1d", "person_holds_7d", "person_sales_", "person_people_", "person_cents_", "person_slots_", "person_museums_"]
+        }
         // Cards that fail, and many of them.
         Attack::CardTesting => &["person_failed_", "person_begun_", "device_cards_", "buyer_cards_", "network_failed_", "network_cards_"],
         // Much bought, much given back.

@@ -21,6 +21,8 @@ pub const REVIEW_SHARE: f64 = 0.01;
 pub struct Said {
     /// 0 to 1.
     pub score: f64,
+    /// The share of what the model was fitted on that is less strange, 0 to 1.
+    pub percentile: f64,
     /// Why.
     pub reasons: [Reason; REASONS],
     /// Inputs that were not sound.

@@ -9,8 +9,8 @@ use tornello_models::fraud::preparation::{Preparation, Treatment};
 use tornello_models::fraud::rows::Rows;
 use tornello_models::fraud::scorer::Scorer;
 use tornello_models::fraud::select::Unsupervised;
-use tornello_models::fraud::supervised::Supervised;
 use tornello_models::fraud::signals::N;
+use tornello_models::fraud::supervised::Supervised;
 
 use super::judge::{Cases, Said, Why};
 use super::run::{Acting, History, Queue, Scored};
@@ -51,9 +51,25 @@ pub fn say(history: &History, models: &Models) -> Vec<Option<Said>> {
     let say = |scored: &Scored| {
         let scorer = models.get(&scored.queue)?;
         let said = scorer.score(scored.features.iter().map(|value| f64::from(*value)));
-        Some(Said { score: said.score, reasons: said.reasons, suspect_inputs: said.suspect_inputs })
+        Some(Said { score: said.score, percentile: said.percentile.into(), reasons: said.reasons, suspect_inputs: said.suspect_inputs })
     };
     history.scored.iter().map(say).collect()
+}
+
+/// What several models say together: the mean of how rare each finds it, as minus the logarithm of the share that is stranger, with the reasons of the one that
+/// finds it rarest. No one of them is best on every attack, and this needs no label to choose.
+pub fn together(each: &[Vec<Option<Said>>]) -> Vec<Option<Said>> {
+    /// The least share that a sample of some ten thousand can tell from none.
+    const LEAST: f64 = 1e-4;
+    let rarity = |said: &Said| -(1.0 - said.percentile + LEAST).ln();
+    let all = each.first().map_or(0, Vec::len);
+    let one = |at: usize| {
+        let said: Vec<Said> = each.iter().filter_map(|each| each[at]).collect();
+        let rarest = said.iter().copied().max_by(|a, b| rarity(a).total_cmp(&rarity(b)))?;
+        let mean = said.iter().map(rarity).sum::<f64>() / said.len() as f64;
+        Some(Said { score: mean / (mean + 1.0), ..rarest })
+    };
+    (0..all).map(one).collect()
 }
 
 fn table(rows: &[&Scored]) -> Result<Rows, ModelError> {
@@ -69,9 +85,10 @@ fn table(rows: &[&Scored]) -> Result<Rows, ModelError> {
 pub fn labels(history: &History, cases: &Cases, day: i64, seed: u64) -> Vec<Option<bool>> {
     let mut verdicts: HashMap<(Acting, i64), bool> = HashMap::new();
     for (who, case) in &cases.cases {
-        let is_fraud = history.truth.deed(history.scored[case.at].intent).is_some_and(|deed| {
-            matches!(history.truth.nature(deed.agent), Some(Nature::Attacker(..)))
-        });
+        let is_fraud = history
+            .truth
+            .deed(history.scored[case.at].intent)
+            .is_some_and(|deed| matches!(history.truth.nature(deed.agent), Some(Nature::Attacker(..))));
         // What a rule refuses is not read by anybody; those who appeal are few.
         if case.why != Why::Blocked {
             let errs = unit(seed ^ history.scored[case.at].intent) < VERDICT_WRONG;
@@ -153,4 +170,3 @@ const fn mixed(mut bits: u64) -> u64 {
 fn unit(bits: u64) -> f64 {
     (mixed(bits) >> 11) as f64 / (1_u64 << 53) as f64
 }
-

@@ -152,7 +152,11 @@ fn rounded(value: f64) -> f64 {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Settings { seed, days, buyers_per_day, .. } = self.settings;
-        writeln!(f, "A SIMULATED world (seed {seed}): {days} days, {buyers_per_day} buyers a day on the web, {} intents, {} of them scored.", self.intents, self.scored)?;
+        writeln!(
+            f,
+            "A SIMULATED world (seed {seed}): {days} days, {buyers_per_day} buyers a day on the web, {} intents, {} of them scored.",
+            self.intents, self.scored
+        )?;
         writeln!(
             f,
             "Learned on days 0 to {}, judged on days {} to {}; at most {:.0}% of what is scored is read.",
@@ -166,7 +170,11 @@ impl fmt::Display for Report {
             if let Some(note) = &approach.note {
                 writeln!(f, "  {note}")?;
             }
-            writeln!(f, "  {:<15}{:>8}{:>6}{:>8}{:>10}{:>10}{:>9}{:>9}{:>12}{:>9}", "attack", "recall", "aim", "plain", "adaptive", "id-days", "refused", "checked", "found", "minutes")?;
+            writeln!(
+                f,
+                "  {:<15}{:>8}{:>6}{:>8}{:>10}{:>10}{:>9}{:>9}{:>12}{:>9}",
+                "attack", "recall", "aim", "plain", "adaptive", "id-days", "refused", "checked", "found", "minutes"
+            )?;
             for attack in Attack::ALL {
                 let both = approach.both(attack);
                 let of = |variant| approach.attacks.get(&(attack, variant)).map_or_else(|| "-".to_owned(), |one| format!("{:.2}", one.recall()));
@@ -192,10 +200,17 @@ impl fmt::Display for Report {
                 100.0 * f64::from(blocked) / f64::from(buyers.max(1)),
                 100.0 * BLOCKED_AIM
             )?;
+            let of = |(name, one): (&&str, &Honest)| format!("{name} {}/{}", one.reviews, one.buyers);
+            writeln!(f, "  reviews of the honest, by who they are: {}", approach.personas.iter().map(of).collect::<Vec<_>>().join(", "))?;
             let read: Vec<String> = approach.queues.iter().map(|(queue, actions, reviews)| format!("{} {reviews}/{actions}", queue.name())).collect();
             writeln!(f, "  reviews: {:.2}% of what is scored ({})", 100.0 * approach.review_rate(), read.join(", "))?;
             if approach.attacks.values().any(|one| one.explained > 0) {
-                writeln!(f, "  reasons agree with the planted cause in {:.1}% of the cases of attackers that the model opened (aim {:.0}%)", 100.0 * approach.agreement(), 100.0 * AGREEMENT_AIM)?;
+                writeln!(
+                    f,
+                    "  reasons agree with the planted cause in {:.1}% of the cases of attackers that the model opened (aim {:.0}%)",
+                    100.0 * approach.agreement(),
+                    100.0 * AGREEMENT_AIM
+                )?;
             }
         }
         Ok(())

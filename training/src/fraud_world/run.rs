@@ -189,4 +189,3 @@ impl Scored {
         self.at_us / 1_000_000 - tornello_datasets::fraud_world::BEGINS_S
     }
 }
-

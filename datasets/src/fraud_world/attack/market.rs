@@ -1,13 +1,13 @@
 //! Those who really buy: scalpers at an opening, resellers without a contract, those who live off the refund policy, and those who let two in on one ticket. They are
 //! buyers like others ([`super::super::buyer`]), with more purchases in mind and other plans for the tickets.
 
+use super::super::Agent;
 use super::super::buyer::{Buyer, Cart, Purchase, Visit};
 use super::super::dice::Dice;
 use super::super::honest::People;
 use super::super::intent::{Channel, Parties, Party};
 use super::super::town::{DAY_S, SECOND_US, SOUGHT_OPENS_DAYS, Slot, VENUES, Venue, some_slot, sought_venue};
 use super::super::truth::{Attack, Variant};
-use super::super::Agent;
 use super::{opening_day, opening_slots, time_us};
 
 /// How many one buys in one go: what a shop allows, or a little less so as not to be noticed.

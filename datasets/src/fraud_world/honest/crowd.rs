@@ -79,7 +79,10 @@ impl Kiosk {
                     },
                 };
                 // Whoever buys at the end of the day comes on that day.
-                (0..party.people()).map(enter).filter(|wish| day_of(wish.at_us) == self.day && wish.at_us < day_us(self.day) + DAY_S * SECOND_US).collect()
+                (0..party.people())
+                    .map(enter)
+                    .filter(|wish| day_of(wish.at_us) == self.day && wish.at_us < day_us(self.day) + DAY_S * SECOND_US)
+                    .collect()
             }
             (PAY, Happened::Declined) if dice.chance(TRIES_AGAIN) => {
                 vec![self.buy(index, AGAIN, now_us + dice.between(15, 60) * SECOND_US, true)]

@@ -4,17 +4,24 @@
 mod crowd;
 mod visitors;
 
+use super::attack::Thief;
+use super::desk::Desk;
 use super::dice::Dice;
 use super::intent::Parties;
 use super::town::{BEGINS_S, DAY_S, SECOND_US, VENUES, WEEKDAYS};
-use super::attack::Thief;
-use super::desk::Desk;
 use super::truth::{Attack, Nature, Persona};
 use super::{Agent, Newcomer};
 
 /// Of the web's buyers, how many per thousand are which persona: families and couples are most of Italian museums' visitors, tourists a fifth, the others the rest.
-const WEB: [(Persona, u32); 5] =
-    [(Persona::Family, 270), (Persona::Couple, 380), (Persona::Tourist, 190), (Persona::Member, 70), (Persona::LastMinute, 90)];
+/// Parties of five and more are one in twenty: many a bot takes as many places, and they are no bots.
+const WEB: [(Persona, u32); 6] = [
+    (Persona::Family, 260),
+    (Persona::Couple, 345),
+    (Persona::Friends, 45),
+    (Persona::Tourist, 190),
+    (Persona::Member, 70),
+    (Persona::LastMinute, 90),
+];
 /// Fans who wait for an opening, per opening of a sought-after slot at the weekend and per thousand web buyers a day: a slot's places go in its first hours.
 const FANS: f64 = 3.5;
 /// Hotels that buy for their guests, per thousand web buyers a day: a few large ones.

@@ -1,11 +1,11 @@
 //! Those who buy places beforehand: on the web, through the group office or a reseller. Every rate is invented; the sentence says what made it plausible.
 
+use super::super::Newcomer;
 use super::super::buyer::{Buyer, Cart, Purchase, Visit};
 use super::super::dice::Dice;
 use super::super::intent::{Channel, Parties, Party};
 use super::super::town::{DAY_S, SECOND_US, SOUGHT_OPENS_DAYS, Slot, VENUES, some_slot, some_venue};
 use super::super::truth::Persona;
-use super::super::Newcomer;
 use super::{HOTELS, MEMBERS_PER_BUYER, People, day_us, newcomer};
 
 /// Carts that are left: shops report two thirds; a cart here is a hold, which people make when they are nearly sure.
@@ -66,6 +66,12 @@ pub(super) fn web(persona: Persona, people: &People, day: i64, scale: f64, dice:
         Persona::Family => {
             let party = Party { full: 2, free: [1, 2, 3][dice.weighted(&[45, 42, 13])], reduced: u16::from(dice.chance(0.1)) };
             vec![one(somebody, at_us, weekend(ahead(day, LEAD_DAYS, dice), dice), party, dice)]
+        }
+        Persona::Friends => {
+            let (many, young) = (dice.between(5, 10) as u16, dice.chance(0.3));
+            let party = if young { Party { reduced: many, ..Party::default() } } else { Party { full: many, ..Party::default() } };
+            let party = Party { free: dice.between(0, 2) as u16, ..party };
+            vec![one(somebody, at_us, ahead(day, LEAD_DAYS, dice), party, dice)]
         }
         _ => {
             let young = dice.chance(0.2);
@@ -145,7 +151,7 @@ fn tourist(people: &People, somebody: Parties, at_us: i64, day: i64, dice: &mut 
             at_us += dice.between(120, 900) * SECOND_US;
             let venue = some_venue(dice);
             let on = (first + index / 2).min(day + if venue.sought { SOUGHT_OPENS_DAYS - 1 } else { LEAD_DAYS_MAX });
-            Purchase { ..one(somebody, at_us, some_slot(venue, on, dice), party, dice) }
+            one(somebody, at_us, some_slot(venue, on, dice), party, dice)
         })
         .collect()
 }
@@ -154,7 +160,8 @@ fn tourist(people: &People, somebody: Parties, at_us: i64, day: i64, dice: &mut 
 pub(super) fn concierge(people: &People, day: i64, dice: &mut Dice) -> Newcomer {
     let hotel = dice.between(0, HOTELS / 5 - 1).unsigned_abs();
     let (device, network) = (Some(people.hotel(1_000 + hotel)), Some(people.hotel(hotel)));
-    let mut at_us = day_us(day) + dice.between(6 * 3_600, 8 * 3_600) * SECOND_US;
+    let begins_us = day_us(day) + dice.between(6 * 3_600, 8 * 3_600) * SECOND_US;
+    let mut at_us = begins_us;
     let purchases = (0..dice.between(4, 10))
         .map(|_| {
             at_us += dice.wait(2_400) * SECOND_US;
@@ -164,7 +171,7 @@ pub(super) fn concierge(people: &People, day: i64, dice: &mut Dice) -> Newcomer 
             Purchase { cart: Cart::Pays, ..one(parties, at_us, slot, party, dice) }
         })
         .collect();
-    newcomer(at_us, Persona::Concierge, Box::new(Buyer::new(purchases)))
+    newcomer(begins_us, Persona::Concierge, Box::new(Buyer::new(purchases)))
 }
 
 /// Those who wait for the sought-after slots that open on this day, if those are at a weekend.
@@ -179,9 +186,10 @@ pub(super) fn fans(people: &People, day: i64, per_opening: f64, dice: &mut Dice)
             let slot = Slot::of(venue.number, opening, index);
             for _ in 0..dice.count(per_opening) {
                 let at_us = (slot.opens_s() + dice.wait(FAN_AFTER_S)) * SECOND_US;
-                let party = Party { full: [1, 2, 3, 4][dice.weighted(&[10, 60, 10, 20])], ..Party::default() };
+                let party = Party { full: [1, 2, 3, 4, 6, 8][dice.weighted(&[10, 55, 10, 15, 6, 4])], ..Party::default() };
                 let tabs = dice.chance(TWO_TABS);
-                let purchase = Purchase { second_tab: tabs, tries: 4, thinks_s: 20 + dice.wait(60), ..one(people.somebody(dice), at_us, slot, party, dice) };
+                let purchase =
+                    Purchase { second_tab: tabs, tries: 4, thinks_s: 20 + dice.wait(60), ..one(people.somebody(dice), at_us, slot, party, dice) };
                 fans.push(newcomer(at_us, Persona::Fan, Box::new(Buyer::new(vec![purchase]))));
             }
         }
