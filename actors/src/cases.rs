@@ -224,12 +224,15 @@ async fn unblock(node: &Node, id: CaseId, sale: HoldId, seq: u64) -> Told {
 /// # Errors
 /// If the lists cannot be read; the cases that do not answer are in the log and tried again.
 pub async fn resume(node: &Node) -> Result<usize, ViewsError> {
-    let Some(files) = node.files() else { return Ok(0) };
     let mut did = 0;
     let mut note = |case: Result<(), RoundError>| match case {
         Ok(()) => did += 1,
         Err(error) => tracing::warn!(%error, "a fraud case waits"),
     };
+    for case in node.cases().working() {
+        note(act(node, case).await);
+    }
+    let Some(files) = node.files() else { return Ok(did) };
     for wanting in files.views.wanting_cases(ROUND).await? {
         note(open_about(node, &wanting, Origin::Review).await.map(drop));
     }
@@ -242,9 +245,6 @@ pub async fn resume(node: &Node) -> Result<usize, ViewsError> {
     }
     for (sale, source) in files.views.fraud_signs(ROUND).await? {
         note(label(node, sale, source).await);
-    }
-    for case in node.cases().working() {
-        note(act(node, case).await);
     }
     Ok(did)
 }
