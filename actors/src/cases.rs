@@ -158,6 +158,7 @@ async fn act_or_leave(node: &Node, case: CaseId) {
 /// Does to a case's sale what waits to be done, and notes what came of it. For requests and for the driver alike; one that has nothing to do stays as it is.
 async fn act(node: &Node, id: CaseId) -> Result<(), RoundError> {
     let failed = |failure: &dyn std::fmt::Display| RoundError::Case(id, failure.to_string());
+    let _acting = node.cases().acting().await;
     let look = |case: &tornello_engine::case::Case| case.pending().zip(case.sale()).map(|(action, sale)| (action, sale, case.seq()));
     let Some((action, sale, seq)) = node.look_case(id, look).await.map_err(|failure| failed(&failure))? else { return Ok(()) };
     let done = match action {
