@@ -73,10 +73,20 @@ async fn a_reseller_sells_on_its_own_account() {
     let on = |account: &str| json!({"settlement": {"on_account": {"account": account}}});
     let (status, problem) = app.post(&path, &reseller, "other", &on("other")).await;
     assert_eq!((status.as_u16(), problem["code"].as_str()), (422, Some("settlement_not_allowed")));
+    let (status, unopened) = app.post(&path, &reseller, "early", &on("tour-op")).await;
+    assert_eq!((status.as_u16(), unopened["code"].as_str()), (404, Some("unknown_account")));
+    let office = app.key(Role::GroupOffice).await;
+    done(&app, "/v1/accounts", &office, "account", json!({"account": "tour-op", "limit_cents": 5_000})).await;
     let sale = done(&app, &path, &reseller, "own", on("tour-op")).await;
     assert_eq!((&sale["total_cents"], &sale["settlement"]), (&json!(4_800), &on("tour-op")["settlement"]));
     let cancelled = done(&app, &format!("/v1/sales/{hold}/cancel"), &reseller, "cancel", json!({"cause": "visitor", "tickets": [3]})).await;
     assert_eq!(cancelled["tickets"], json!([3]));
+    tornello_actors::payments::resume(app.node()).await;
+    let account = app.get("/v1/accounts/tour-op", &office).await;
+    assert_eq!((&account["owed_cents"], &account["charges"][0]["sale"]), (&json!(3_600), &json!(hold)), "{account}");
+    let more = self::hold(&app, &reseller, twelve, "full", 2, "more").await;
+    let (status, beyond) = app.post(&format!("/v1/holds/{more}/confirm"), &reseller, "beyond", &on("tour-op")).await;
+    assert_eq!((status.as_u16(), beyond["code"].as_str()), (409, Some("credit_limit")), "{beyond}");
 
     let reached = app.node().head().number;
     app.node().files().unwrap().views.reach(reached).await;
@@ -144,7 +154,7 @@ async fn an_analyst_is_told_looks_decides_and_the_honest_go_in() {
     let scalper = sell_assessed(&app, fifteen, 1, 70, Outcome::Review, 90).await;
     let family = sell_assessed(&app, fifteen, 2, 71, Outcome::Review, 55).await;
     look(&app).await;
-    let (mut stream, mut told) = (watch.bytes_stream(), String::new());
+    let (mut stream, mut told) = (Box::pin(watch.bytes_stream()), String::new());
     while told.matches("event: fraud_case").count() < 2 {
         let chunk = tokio::time::timeout(std::time::Duration::from_secs(10), futures_util::StreamExt::next(&mut stream)).await.expect("in time");
         told.push_str(std::str::from_utf8(&chunk.unwrap().unwrap()).unwrap());

@@ -21,6 +21,8 @@ mod routes_moves;
 mod routes_museums;
 mod routes_payments;
 mod routes_people;
+mod routes_planning;
+mod routes_presence;
 mod routes_quotes;
 mod routes_readings;
 mod routes_reconciliation;

@@ -11,6 +11,7 @@ use tornello_engine::ids::{AttemptId, HoldId, KeyId, MuseumId, SlotId};
 use tornello_engine::money::Cents;
 use tornello_engine::slot::{Command, DeskMethod, Direction, Line, Scan, Settlement};
 use tornello_engine::tariff::Proof;
+use tornello_engine::time::Timestamp;
 
 use crate::support::{App, MARE, TORRE, code, plan, slot, today};
 
@@ -19,7 +20,7 @@ fn assessed(key: u128, device: u128, outcome: Outcome, score: u8) -> Envelope {
     let assessment = Assessment {
         model: code("forest-1"),
         rules_version: 3,
-        at: tornello_engine::time::Timestamp::from_micros(0),
+        at: Timestamp::from_micros(0),
         position: 1,
         features: Digest(5),
         score,
@@ -121,6 +122,8 @@ async fn a_verdict_reaches_the_gate_and_is_undone_there() {
     look(&app).await;
     let path = case_path(sale);
     assert_eq!(at_gate(&app, sale, "1").await, "ticket_under_review");
+    let shown = app.get(&format!("/v1/tickets/{}", sale.ticket(0)), &app.key(Role::BoxOffice).await).await;
+    assert_eq!((&shown["state"], &shown["review_until"]), (&json!("valid"), &json!("2026-11-23T13:15:00Z")), "{shown}");
     let say = |verdict: &str| json!({"verdict": verdict, "reason": "checked"});
     let (status, decided) = app.post(&format!("{path}/verdict"), &analyst, "fraud", &say("fraud")).await;
     assert_eq!(

@@ -9,6 +9,7 @@ use tokio::sync::{Semaphore, watch};
 use tornello_engine::account::{self, Account};
 use tornello_engine::aggregate::Aggregate;
 use tornello_engine::attempts::{self, Attempts};
+use tornello_engine::attendance::{self, Attendance};
 use tornello_engine::case::{self, Case};
 use tornello_engine::channel::Channel;
 use tornello_engine::envelope::{Envelope, Party};
@@ -18,6 +19,7 @@ use tornello_engine::model_registry::{self, ModelKind, Models};
 use tornello_engine::museum::{self, Museum};
 use tornello_engine::order::{self, Order};
 use tornello_engine::payment::{self, Payment};
+use tornello_engine::planning::{self, Planning};
 use tornello_engine::quote::{self, Quote};
 use tornello_engine::recall::Recall;
 use tornello_engine::record::Record;
@@ -26,6 +28,8 @@ use tornello_engine::till::{self, Till};
 use tornello_engine::time::Timestamp;
 use tornello_engine::voucher::{self, Voucher};
 
+use crate::accounts::{self, Accounts};
+use crate::attended::Attended;
 use crate::availability::{Near, Nearby};
 use crate::board::{Board, SlotHead};
 use crate::cases;
@@ -35,6 +39,7 @@ use crate::codes::{Codes, CodesError};
 use crate::defences::Defences;
 use crate::digest::digest;
 use crate::failure::Failure;
+use crate::forecaster::Forecaster;
 use crate::fraud::{Scoring, Sizes};
 use crate::history::{self, Page, Past};
 use crate::journal::file::{self, FileJournal};
@@ -48,10 +53,11 @@ use crate::museums::Museums;
 use crate::owner::{Answer, Silent, Tell};
 use crate::payments::{self, Gateway, Paying, Payments};
 use crate::people::{MasterKey, People, PeopleError, Pseudonymiser};
+use crate::plans::Plans;
 use crate::quotes::{self, Quotes, Quoting};
 use crate::registry::Registry;
 use crate::rooms::Rooms;
-use crate::sensors::{Occupancy, Reading, Rejected, Sensors};
+use crate::sensors::{Beside, Occupancy, Reading, Rejected, Sensors};
 use crate::signing::{SigningError, SigningKeys};
 use crate::start::{self, Boards, Checked, Memory};
 use crate::streams::{Creating, Streams, read_failed};
@@ -94,13 +100,16 @@ pub struct Settings {
     pub accept_clock: bool,
     /// How the scorers of fraud are set up.
     pub scoring: Sizes,
+    /// Whether flows over several streams go on by themselves. A replay, whose years are minutes, leaves them to whoever opens its folder next: they would go on at
+    /// other times in each run.
+    pub drives: bool,
 }
 
 impl Settings {
     /// The usual settings for a data folder.
     #[must_use]
     pub fn new(data: impl Into<PathBuf>) -> Self {
-        Self { data: data.into(), arbiters: 1, limits: Limits::default(), accept_clock: false, scoring: Sizes::default() }
+        Self { data: data.into(), arbiters: 1, limits: Limits::default(), accept_clock: false, scoring: Sizes::default(), drives: true }
     }
 }
 
@@ -195,17 +204,23 @@ pub struct Node {
     order_owners: Registry<Order, Silent>,
     quote_owners: Registry<Quote, Quotes>,
     till_owners: Registry<Till, Tills>,
-    account_owners: Registry<Account, Silent>,
+    account_owners: Registry<Account, Accounts>,
     case_owners: Registry<Case, Cases>,
     rules_owner: Registry<Rules, Defences>,
     model_owners: Registry<Models, Defences>,
     attempt_owners: Registry<Attempts, Silent>,
+    attendance_owners: Registry<Attendance, Attended>,
+    planning_owners: Registry<Planning, Plans>,
     cases: Arc<Cases>,
     defences: Arc<Defences>,
     day_limits: Arc<DayLimits>,
+    attended: Arc<Attended>,
+    plans: Arc<Plans>,
+    forecaster: Forecaster,
     payments: Arc<Payments>,
     quotes: Arc<Quotes>,
     tills: Arc<Tills>,
+    accounts: Arc<Accounts>,
     quoting: Quoting,
     creating: Arc<Creating>,
     gateway: OnceLock<Arc<dyn Gateway>>,
@@ -292,12 +307,24 @@ impl Node {
         let (quotes, tills, creating) = (Arc::new(Quotes::default()), Arc::new(Tills::default()), Arc::new(Creating::default()));
         let day_limits = Arc::new(DayLimits::default());
         let (cases, defences) = (Arc::new(Cases::default()), Arc::new(Defences::default()));
+        let accounts = Arc::new(Accounts::default());
+        let (attended, plans) = (Arc::new(Attended::default()), Arc::new(Plans::default()));
         let views = files.as_ref().map(|files| files.views.clone());
         let (snapshots, writing) = views.as_ref().map(Views::snapshots).unzip();
         let runtime = tokio::runtime::Handle::current();
         let streams = Streams::new(Arc::clone(&journal), snapshots, Arc::clone(&museums), Arc::clone(&board), Arc::clone(&creating), runtime);
-        let (held, ready) = (&cases, &defences);
-        let boards = Boards { slots: &board, museums: &museums, payments: &payments, quotes: &quotes, tills: &tills, cases: held, defences: ready };
+        let boards = Boards {
+            slots: &board,
+            museums: &museums,
+            payments: &payments,
+            quotes: &quotes,
+            tills: &tills,
+            accounts: &accounts,
+            cases: &cases,
+            defences: &defences,
+            attended: &attended,
+            plans: &plans,
+        };
         let started = rebuild(journal.as_ref(), views.as_ref(), &streams, boards, progress).await?;
         check_clock(&started.head, clock.now(), settings.accept_clock)?;
         board.forget(clock.now().plus_seconds(-FORGET_AFTER_S));
@@ -337,7 +364,7 @@ impl Node {
         let (run_on, jobs, time) = parts();
         let till_owners = Registry::new(run_on, jobs, time, Arc::clone(&streams) as _, Arc::clone(&tills), Arc::clone(&streams) as _);
         let (run_on, jobs, time) = parts();
-        let account_owners = Registry::new(run_on, jobs, time, Arc::clone(&streams) as _, Arc::new(Silent), Arc::clone(&streams) as _);
+        let account_owners = Registry::new(run_on, jobs, time, Arc::clone(&streams) as _, Arc::clone(&accounts), Arc::clone(&streams) as _);
         let (run_on, jobs, time) = parts();
         let case_owners = Registry::new(run_on, jobs, time, Arc::clone(&streams) as _, Arc::clone(&cases), Arc::clone(&streams) as _);
         let (run_on, jobs, time) = parts();
@@ -345,7 +372,11 @@ impl Node {
         let (run_on, jobs, time) = parts();
         let model_owners = Registry::new(run_on, jobs, time, Arc::clone(&streams) as _, Arc::clone(&defences), Arc::clone(&streams) as _);
         let (run_on, jobs, time) = parts();
-        let attempt_owners = Registry::new(run_on, jobs, time, Arc::clone(&streams) as _, Arc::new(Silent), streams as _);
+        let attempt_owners = Registry::new(run_on, jobs, time, Arc::clone(&streams) as _, Arc::new(Silent), Arc::clone(&streams) as _);
+        let (run_on, jobs, time) = parts();
+        let attendance_owners = Registry::new(run_on, jobs, time, Arc::clone(&streams) as _, Arc::clone(&attended), Arc::clone(&streams) as _);
+        let (run_on, jobs, time) = parts();
+        let planning_owners = Registry::new(run_on, jobs, time, Arc::clone(&streams) as _, Arc::clone(&plans), streams as _);
         drop(queue);
 
         let mut ending: Vec<_> = writing.map(tokio::spawn).into_iter().collect();
@@ -373,9 +404,15 @@ impl Node {
             cases,
             defences,
             day_limits,
+            attendance_owners,
+            planning_owners,
+            attended,
+            plans,
+            forecaster: Forecaster::kept_in(files.is_some().then(|| settings.data.join("forecaster.model"))),
             payments,
             quotes,
             tills,
+            accounts,
             quoting: Quoting::default(),
             creating,
             gateway: OnceLock::new(),
@@ -396,14 +433,18 @@ impl Node {
             files,
         });
         let mut tasks = vec![tokio::spawn(Self::keep_deadlines(Arc::clone(&node))), tokio::spawn(Self::keep_house(Arc::clone(&node)))];
-        let moving = Arc::clone(&node);
-        tasks.push(tokio::spawn(async move { moves::keep_moving(&moving).await }));
-        let paying = Arc::clone(&node);
-        tasks.push(tokio::spawn(async move { payments::keep_paying(&paying).await }));
-        let quoting = Arc::clone(&node);
-        tasks.push(tokio::spawn(async move { quotes::keep_quoting(&quoting).await }));
-        let looking = Arc::clone(&node);
-        tasks.push(tokio::spawn(async move { cases::keep_looking(&looking).await }));
+        if settings.drives {
+            let moving = Arc::clone(&node);
+            tasks.push(tokio::spawn(async move { moves::keep_moving(&moving).await }));
+            let paying = Arc::clone(&node);
+            tasks.push(tokio::spawn(async move { payments::keep_paying(&paying).await }));
+            let quoting = Arc::clone(&node);
+            tasks.push(tokio::spawn(async move { quotes::keep_quoting(&quoting).await }));
+            let charging = Arc::clone(&node);
+            tasks.push(tokio::spawn(async move { accounts::keep_charging(&charging).await }));
+            let looking = Arc::clone(&node);
+            tasks.push(tokio::spawn(async move { cases::keep_looking(&looking).await }));
+        }
         let counting = Arc::clone(&node);
         tasks.push(tokio::spawn(async move { limits::read_back(&counting).await }));
         let merging = Arc::clone(&node);
@@ -496,7 +537,7 @@ impl Node {
     /// Gives a command to a payment.
     pub async fn payment(&self, payment: PaymentId, envelope: Envelope, command: payment::Command) -> Answer<Payment> {
         let stream = StreamId::Payment(payment);
-        let _creating = matches!(command, payment::Command::Open { .. }).then(|| self.creating.begin(stream));
+        let _creating = matches!(command, payment::Command::Open { .. } | payment::Command::TakeOver { .. }).then(|| self.creating.begin(stream));
         self.payment_owners.ask(stream, envelope, command).await
     }
 
@@ -669,6 +710,34 @@ impl Node {
         &self.defences
     }
 
+    /// Gives a command to the attendance of a museum that is known.
+    pub async fn attendance(&self, museum: MuseumId, envelope: Envelope, command: attendance::Command) -> Answer<Attendance> {
+        self.attendance_owners.ask(StreamId::Attendance(museum), envelope, command).await
+    }
+
+    /// Gives a command to the planning of a museum that is known.
+    pub async fn planning(&self, museum: MuseumId, envelope: Envelope, command: planning::Command) -> Answer<Planning> {
+        self.planning_owners.ask(StreamId::Planning(museum), envelope, command).await
+    }
+
+    /// The attendance of all museums.
+    #[must_use]
+    pub fn attended(&self) -> &Attended {
+        &self.attended
+    }
+
+    /// The forecasts of all museums.
+    #[must_use]
+    pub const fn forecaster(&self) -> &Forecaster {
+        &self.forecaster
+    }
+
+    /// The planning of all museums.
+    #[must_use]
+    pub fn plans(&self) -> &Plans {
+        &self.plans
+    }
+
     /// The quotes that are open, or whose visit is to come.
     #[must_use]
     pub fn quotes(&self) -> &Quotes {
@@ -679,6 +748,12 @@ impl Node {
     #[must_use]
     pub fn tills(&self) -> &Tills {
         &self.tills
+    }
+
+    /// The accounts with sales of which it is not known yet whether they were made.
+    #[must_use]
+    pub fn accounts(&self) -> &Accounts {
+        &self.accounts
     }
 
     /// Who drives quotes.
@@ -719,12 +794,29 @@ impl Node {
         &self.rooms
     }
 
-    /// Takes a reading in; answers the estimate when the slots that it concerns have written down what follows for them. A slot that refuses a reading keeps its
-    /// last one.
-    pub async fn read(&self, reading: Reading, who: KeyId) -> Result<Occupancy, Rejected> {
-        let occupancy = self.sensors.take(reading, who, self.clock.now(), &self.museums)?;
-        self.share_out(reading.museum).await;
+    /// Takes a reading in; answers the estimate when the slots that it concerns have written down what follows for them, and none if it says nothing of the
+    /// building. A slot that refuses a reading keeps its last one.
+    pub async fn read(&self, reading: Reading, who: KeyId) -> Result<Option<Occupancy>, Rejected> {
+        let occupancy = self.sensors.take(reading, who, self.clock.now(), self.beside())?;
+        if occupancy.is_some() {
+            self.share_out(reading.museum).await;
+        }
         Ok(occupancy)
+    }
+
+    /// Lets a minute pass where people inside are followed: what gates let in counts though no sensor says so.
+    pub async fn pass_minute(&self) {
+        for museum in self.sensors.followed() {
+            if self.sensors.pass(museum, self.clock.now(), self.beside()).is_some() {
+                self.share_out(museum).await;
+            }
+        }
+    }
+
+    /// What estimates of people inside are made with beside readings.
+    #[must_use]
+    pub fn beside(&self) -> Beside<'_> {
+        Beside { museums: &self.museums, board: &self.board, attended: &self.attended, plans: &self.plans }
     }
 
     pub(crate) fn clock(&self) -> &dyn Clock {
@@ -735,6 +827,11 @@ impl Node {
     #[must_use]
     pub fn now(&self) -> Timestamp {
         self.clock.now()
+    }
+
+    /// Ends when [`Node::now`] has reached `at`.
+    pub async fn sleep_until(&self, at: Timestamp) {
+        self.clock.sleep_until(at).await;
     }
 
     /// By how many microseconds the machine's wall clock is ahead of [`Node::now`]: it has jumped if that is more than moments.
@@ -850,6 +947,8 @@ impl Node {
         self.rules_owner.retire_idle().await;
         self.model_owners.retire_idle().await;
         self.attempt_owners.retire_idle().await;
+        self.attendance_owners.retire_idle().await;
+        self.planning_owners.retire_idle().await;
         self.board.forget(self.clock.now().plus_seconds(-FORGET_AFTER_S));
         self.quotes.forget(self.clock.now().plus_seconds(-FORGET_AFTER_S));
         self.tidy_rooms();

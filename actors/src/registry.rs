@@ -311,7 +311,7 @@ where
 
 fn spread(stream: StreamId) -> usize {
     match stream {
-        StreamId::Museum(museum) => usize::from(museum.0),
+        StreamId::Museum(museum) | StreamId::Attendance(museum) | StreamId::Planning(museum) => usize::from(museum.0),
         StreamId::Slot(slot) => mix(slot.get()),
         StreamId::Payment(payment) => mix(payment.get()),
         StreamId::Quote(quote) => mix(quote.get()),

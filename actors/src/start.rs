@@ -3,17 +3,22 @@
 use std::collections::{HashMap, HashSet};
 
 use futures_util::future::join;
+use tornello_engine::account::{self, Account};
 use tornello_engine::aggregate::Aggregate;
+use tornello_engine::attendance::{self, Attendance};
 use tornello_engine::case::{self, Case};
 use tornello_engine::fraud_rules::Rules;
-use tornello_engine::ids::{CaseId, MuseumId, PaymentId, QuoteId, SlotId, TillId};
+use tornello_engine::ids::{AccountId, CaseId, MuseumId, PaymentId, QuoteId, SlotId, TillId};
 use tornello_engine::model_registry::{ModelKind, Models};
 use tornello_engine::museum::{self, Museum};
 use tornello_engine::payment::{self, Payment};
+use tornello_engine::planning::{self, Planning};
 use tornello_engine::quote::{self, Quote, Status};
 use tornello_engine::slot::{self, Slot};
 use tornello_engine::till::{self, Till};
 
+use crate::accounts::Accounts;
+use crate::attended::Attended;
 use crate::board::{Board, SlotHead};
 use crate::cases::board::{CaseHead, Cases};
 use crate::defences::Defences;
@@ -21,6 +26,7 @@ use crate::journal::wire::{self, Framed, WireError};
 use crate::journal::{Batch, Head, Journal, JournalError, StreamId};
 use crate::museums::Museums;
 use crate::payments::{PaymentHead, Payments};
+use crate::plans::Plans;
 use crate::quotes::{QuoteHead, Quotes};
 use crate::streams::{Streams, corrupt};
 use crate::tills::Tills;
@@ -137,6 +143,12 @@ pub struct Boards<'a> {
     pub cases: &'a Cases,
     /// The rules that are asked before any model, and the models.
     pub defences: &'a Defences,
+    /// Accounts with sales of which it is not known yet whether they were made.
+    pub accounts: &'a Accounts,
+    /// Attendances of museums.
+    pub attended: &'a Attended,
+    /// Plannings of museums.
+    pub plans: &'a Plans,
 }
 
 /// Everything in memory that follows from the journal.
@@ -165,6 +177,10 @@ pub struct Memory {
     reheard: HashSet<CaseId>,
     rules: Rules,
     models: HashMap<ModelKind, Models>,
+    /// All accounts: there are few.
+    accounts: HashMap<AccountId, Account>,
+    attendances: HashMap<MuseumId, Attendance>,
+    plannings: HashMap<MuseumId, Planning>,
 }
 
 impl Memory {
@@ -189,12 +205,24 @@ impl Memory {
                         },
                     }
                 }
-                StreamId::Slot(_) | StreamId::Voucher(_) | StreamId::Order(_) | StreamId::Account(_) | StreamId::Attempts(_) => {}
+                StreamId::Slot(_) | StreamId::Voucher(_) | StreamId::Order(_) | StreamId::Attempts(_) => {}
+                StreamId::Account(id) => {
+                    let record = frame.record::<account::Event>().map_err(|error| corrupt(batch, &error))?;
+                    self.accounts.entry(id).or_insert_with(|| Account::new(id)).apply(&record);
+                }
                 StreamId::Case(id) => self.take_case(id, &frame).map_err(|error| corrupt(batch, &error))?,
                 StreamId::Rules => self.rules.apply(&frame.record().map_err(|error| corrupt(batch, &error))?),
                 StreamId::Models(kind) => {
                     let record = frame.record().map_err(|error| corrupt(batch, &error))?;
                     self.models.entry(kind).or_insert_with(|| Models::new(kind)).apply(&record);
+                }
+                StreamId::Attendance(id) => {
+                    let record = frame.record::<attendance::Event>().map_err(|error| corrupt(batch, &error))?;
+                    self.attendances.entry(id).or_insert_with(|| Attendance::new(id)).apply(&record);
+                }
+                StreamId::Planning(id) => {
+                    let record = frame.record::<planning::Event>().map_err(|error| corrupt(batch, &error))?;
+                    self.plannings.entry(id).or_insert_with(|| Planning::new(id)).apply(&record);
                 }
                 StreamId::Quote(id) => self.take_quote(id, &frame).map_err(|error| corrupt(batch, &error))?,
                 StreamId::Till(id) => self.take_till(id, &frame).map_err(|error| corrupt(batch, &error))?,
@@ -271,8 +299,10 @@ impl Memory {
 
     /// Hands everything over; streams of which only the end was seen are read back whole.
     pub async fn restore(self, streams: &Streams, boards: Boards<'_>) -> Result<(), JournalError> {
-        let Boards { slots: board, museums, payments, quotes, tills, cases, defences } = boards;
+        let Boards { slots: board, museums, payments, quotes, tills, accounts, cases, defences, attended, plans } = boards;
         self.museums.into_values().for_each(|museum| museums.put(museum));
+        self.attendances.into_values().for_each(|attendance| attended.put(attendance));
+        self.plannings.into_values().for_each(|planning| plans.put(planning));
         for (id, slot) in &self.slots {
             board.restore(*id, SlotHead::of(slot));
             board.not_saved(*id);
@@ -286,6 +316,7 @@ impl Memory {
         for id in self.reheard {
             cases.publish(id, CaseHead::of(&streams.case(id).await?));
         }
+        self.accounts.values().for_each(|account| accounts.publish(account));
         for id in self.reopened {
             payments.publish(id, PaymentHead::of(&streams.payment(id).await?));
         }

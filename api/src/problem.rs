@@ -3,6 +3,7 @@
 
 mod fraud;
 mod payments;
+mod planning;
 mod quotes;
 mod table;
 
@@ -284,7 +285,8 @@ fn refusal_status(refusal: &slot::Refusal) -> StatusCode {
         | R::TicketMoved { .. }
         | R::NotMoving
         | R::IssuesUsedUp
-        | R::HoldKept { .. } => StatusCode::CONFLICT,
+        | R::HoldKept { .. }
+        | R::HoldQuoted { .. } => StatusCode::CONFLICT,
     }
 }
 
@@ -345,13 +347,14 @@ fn refusal_title(refusal: &slot::Refusal) -> &'static str {
         R::IssuesUsedUp => "the ticket was issued anew too often",
         R::UntilPast => "that time is over",
         R::HoldKept { .. } => "a payment is under way for this hold",
-        R::NotOwed => "no payment has to be told of that",
         R::TicketUnderReview { .. } => "the sale is being looked at",
         R::NotUnderReview => "the sale is not being looked at",
         R::ReviewTooLate => "the gate opens too soon for a review",
         R::TooManyForBuyer { .. } => "one buyer may not have so many places of a slot",
         R::TooManyOpenHolds { .. } => "one buyer may not have so many open holds of a slot",
         R::TooManyForDay { .. } => "one buyer may not have so many places of a museum on one day",
+        R::NotOwed => "nobody has to be told of that",
+        R::HoldQuoted { .. } => "the hold is an option of a quote",
     }
 }
 
@@ -418,7 +421,8 @@ fn refusal_detail(refusal: &slot::Refusal) -> &'static str {
         R::TooManyForDay { .. } => {
             "`has` are in the buyer's holds and tickets of that day, and `max` may be: choose another day, or ask the group office."
         }
-        R::HoldKept { .. } => "Let `payment` go on, or give the hold back and hold places again.",
+        R::HoldKept { .. } => "Let `payment` go on, or cancel it first.",
+        R::HoldQuoted { .. } => "It becomes tickets, or is given back, with its `quote`: accept, revise or cancel that.",
     }
 }
 

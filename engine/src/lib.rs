@@ -6,6 +6,7 @@
 pub mod account;
 pub mod aggregate;
 pub mod attempts;
+pub mod attendance;
 pub mod calendar;
 pub mod case;
 pub mod channel;
@@ -25,6 +26,7 @@ pub mod offline;
 pub mod order;
 pub mod payment;
 pub mod plan;
+pub mod planning;
 pub mod quote;
 pub mod recall;
 pub mod record;

@@ -132,3 +132,60 @@ fn period(table: &Labelled) -> String {
         _ => "not stated".to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Write;
+
+    use tornello_models::fraud::chance::Chance;
+
+    use super::*;
+
+    fn file(name: &str, frauds: usize) -> std::path::PathBuf {
+        let mut chance = Chance::new(3);
+        let mut text = "time_s,amount,age,speed,label\n".to_owned();
+        for row in 0..3_000 {
+            let fraud = row % (3_000 / frauds) == 1;
+            let shift = if fraud { 4.0 } else { 0.0 };
+            let _ = writeln!(text, "{row},{:.4},{:.4},{:.4},{}", chance.normal() + shift, chance.normal(), chance.normal(), u8::from(fraud));
+        }
+        let path = std::env::temp_dir().join(format!("tornello-train-{name}-{}.csv", std::process::id()));
+        std::fs::write(&path, text).unwrap();
+        path
+    }
+
+    #[test]
+    fn labels_make_the_champion_and_the_same_data_the_same_bytes() {
+        let path = file("labels", 150);
+        let (first, second) = (train(Some(&path), "now", Progress::Hidden).unwrap(), train(Some(&path), "later", Progress::Hidden).unwrap());
+        let names: Vec<&str> = first.models.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, ["champion", "shadow-robust_covariance", "shadow-isolation_forest", "shadow-tails"]);
+        for ((name, one), (_, other)) in first.models.iter().zip(&second.models) {
+            assert_eq!(one.model, other.model, "{name}");
+            assert_eq!(one.card().unwrap().id, other.card().unwrap().id);
+        }
+        let card = first.card().unwrap();
+        assert_eq!((card.particulars.method.as_str(), card.particulars.data.rows), ("blend", 3_000));
+        assert!(card.particulars.metrics.iter().any(|metric| metric.name == "weighted_aucpr" && metric.value > 0.9), "{card:?}");
+        let features = FeatureList::new(["amount", "age", "speed"].map(|name| (name, "as in the data"))).unwrap();
+        let champion = first.models[0].1.open::<Scorer>(Kind::Fraud, &features).unwrap().check().unwrap();
+        let (fraud, honest) = (champion.score([4.5, 0.0, 0.0].into_iter()), champion.score([0.0; 3].into_iter()));
+        assert!(fraud.probability > honest.probability && fraud.score > honest.score);
+        let out = std::env::temp_dir().join(format!("tornello-train-out-{}", std::process::id()));
+        first.write(&out).unwrap();
+        let written = std::fs::read(out.join("champion").join(MODEL_FILE)).unwrap();
+        let card = std::fs::read_to_string(out.join("champion").join(CARD_FILE)).unwrap();
+        std::fs::remove_dir_all(&out).unwrap();
+        std::fs::remove_file(path).unwrap();
+        assert_eq!((written, card), (first.models[0].1.model.clone(), first.models[0].1.card.clone()));
+    }
+
+    #[test]
+    fn without_labels_the_shape_makes_the_champion() {
+        let path = file("few", 20);
+        let trained = train(Some(&path), "now", Progress::Hidden).unwrap();
+        std::fs::remove_file(path).unwrap();
+        assert_eq!(trained.card().unwrap().particulars.method, "tails");
+        assert_eq!(trained.models.len(), 3);
+    }
+}

@@ -16,6 +16,7 @@ use tornello_engine::{museum, till};
 
 /// An envelope before assessments said what is to be done.
 #[derive(Deserialize)]
+#[cfg_attr(test, derive(Serialize))]
 struct Envelope1 {
     who: KeyId,
     key: Digest,
@@ -26,6 +27,7 @@ struct Envelope1 {
 }
 
 #[derive(Deserialize)]
+#[cfg_attr(test, derive(Serialize))]
 struct Assessment1 {
     model: Code,
     rules_version: u32,
@@ -170,5 +172,24 @@ impl From<TillClosed1> for till::Closed {
     fn from(before: TillClosed1) -> Self {
         let TillClosed1 { counted_cents, taken_cents, expected_cents, difference_cents } = before;
         Self { counted_cents, taken_cents, expected_cents, difference_cents, summed_to: None }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_envelope_that_did_not_say_what_is_to_be_done_is_still_read() {
+        let (model, features, reasons) = ("forest-1".parse().unwrap(), Digest(3), vec!["people".parse().unwrap()]);
+        let assessed = Assessment1 { model, rules_version: 2, position: 7, features, score: 40, reasons: reasons.clone() };
+        let (key, body) = (Digest(8), Digest(9));
+        let before = Envelope1 { who: KeyId(5), key, body, parties: vec![], assessment: Some(Box::new(assessed)), order: None };
+        let bytes = [postcard::to_allocvec(&Some(before)).unwrap(), vec![1, 2]].concat();
+        let (envelope, rest) = envelope_1(&bytes).unwrap();
+        let (at, outcome, rules) = (Timestamp::from_micros(0), Outcome::Allow, Vec::new());
+        let assessment = Assessment { model, rules_version: 2, at, position: 7, features, score: 40, reasons, outcome, rules };
+        let expected = Envelope { who: KeyId(5), key, body, parties: vec![], assessment: Some(Box::new(assessment)), order: None };
+        assert_eq!((envelope, rest), (Some(expected), &[1, 2][..]));
     }
 }

@@ -45,6 +45,10 @@ pub enum StreamId {
     Models(ModelKind),
     /// What was blocked or given up on a day: days since 1970, in UTC.
     Attempts(u16),
+    /// A museum's attendance.
+    Attendance(MuseumId),
+    /// A museum's planning.
+    Planning(MuseumId),
 }
 
 impl StreamId {
@@ -64,6 +68,8 @@ impl StreamId {
             Self::Rules => vec![10],
             Self::Models(kind) => vec![11, kind as u8],
             Self::Attempts(day) => [&[12][..], &day.to_be_bytes()].concat(),
+            Self::Attendance(museum) => [&[20][..], &museum.0.to_be_bytes()].concat(),
+            Self::Planning(museum) => [&[21][..], &museum.0.to_be_bytes()].concat(),
         }
     }
 
@@ -84,6 +90,8 @@ impl StreamId {
             10 => key.is_empty().then_some(Self::Rules),
             11 => key.first().filter(|_| key.len() == 1).and_then(|number| ModelKind::ALL.get(usize::from(*number))).map(|kind| Self::Models(*kind)),
             12 => Some(Self::Attempts(u16::from_be_bytes(key.try_into().ok()?))),
+            20 => Some(Self::Attendance(MuseumId(u16::from_be_bytes(key.try_into().ok()?)))),
+            21 => Some(Self::Planning(MuseumId(u16::from_be_bytes(key.try_into().ok()?)))),
             _ => None,
         }
     }
@@ -104,6 +112,8 @@ impl fmt::Display for StreamId {
             Self::Rules => f.write_str("the rules"),
             Self::Models(kind) => write!(f, "the {} models", kind.name()),
             Self::Attempts(day) => write!(f, "the attempts of day {day}"),
+            Self::Attendance(museum) => write!(f, "attendance of museum {}", museum.0),
+            Self::Planning(museum) => write!(f, "planning of museum {}", museum.0),
         }
     }
 }
@@ -222,6 +232,8 @@ mod tests {
             StreamId::Rules,
             StreamId::Models(ModelKind::Cancellation),
             StreamId::Attempts(20_000),
+            StreamId::Attendance(MuseumId(7)),
+            StreamId::Planning(MuseumId(7)),
         ];
         for stream in streams {
             let bytes = stream.to_bytes();
@@ -230,6 +242,6 @@ mod tests {
             assert_eq!(StreamId::from_bytes(&[&bytes[..], &[0]].concat()), None, "{stream}");
         }
         let kinds: Vec<u8> = streams.iter().map(|stream| stream.to_bytes()[0]).collect();
-        assert_eq!(kinds, [1, 2, 3, 6, 7, 9, 10, 11, 12], "written in journals");
+        assert_eq!(kinds, [1, 2, 3, 6, 7, 9, 10, 11, 12, 20, 21], "written in journals");
     }
 }

@@ -4,12 +4,15 @@
 //! Frame: length (u32) and CRC-32C (u32) of the body, then the body. Body: length (u8) and bytes of the stream, number (u64), time (i64 microseconds),
 //! envelope (version u16, postcard), count (u16) of events, each as kind (u16), version (u16), length (u32), postcard. All integers are little-endian.
 
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use tornello_engine::envelope::Envelope;
+use tornello_engine::money::Cents;
 use tornello_engine::record::Record;
 use tornello_engine::time::Timestamp;
-use tornello_engine::{account, attempts, case, fraud_rules, model_registry, museum, order, payment, quote, slot, till, voucher};
+use tornello_engine::{
+    account, attempts, attendance, case, fraud_rules, model_registry, museum, order, payment, planning, quote, slot, till, voucher,
+};
 
 use super::{StreamId, before};
 
@@ -320,9 +323,13 @@ wire!(account::Event {
     4 1 LimitSet(account::LimitSet),
     5 1 Suspended(account::Suspended),
     6 1 Resumed(account::Resumed),
-    7 1 Charged(account::Charged),
-    8 1 TakenBack(account::TakenBack),
+    7 2 Charged(account::Charged),
+    8 2 TakenBack(account::TakenBack),
     9 1 Settled(account::Settled),
+    10 1 Delivered(account::Delivered),
+} before {
+    7 1 Charged(Charged1),
+    8 1 TakenBack(TakenBack1),
 });
 
 wire!(case::Event {
@@ -353,13 +360,65 @@ wire!(attempts::Event {
     1 1 Noted(attempts::Attempt),
     2 1 Counted(attempts::Counted),
 });
+/// [`account::Charged`] before it said what of it is for extras, and at which museum.
+#[derive(Deserialize)]
+#[cfg_attr(test, derive(Serialize))]
+struct Charged1 {
+    of: account::ChargeOf,
+    amount_cents: Cents,
+}
+
+impl From<Charged1> for account::Charged {
+    fn from(before: Charged1) -> Self {
+        Self { of: before.of, amount_cents: before.amount_cents, extras_cents: Cents::ZERO, museum: None }
+    }
+}
+
+/// [`account::TakenBack`] before it said why.
+#[derive(Deserialize)]
+#[cfg_attr(test, derive(Serialize))]
+struct TakenBack1 {
+    of: account::ChargeOf,
+    amount_cents: Cents,
+}
+
+impl From<TakenBack1> for account::TakenBack {
+    fn from(before: TakenBack1) -> Self {
+        Self { of: before.of, amount_cents: before.amount_cents, extras_cents: Cents::ZERO, why: None }
+    }
+}
+
+wire!(attendance::Event {
+    1 1 Counted(attendance::Counted),
+    2 1 Imported(attendance::Imported),
+});
+
+wire!(planning::Event {
+    1 1 PolicySet(planning::PolicySet),
+    2 1 Decided(planning::Decided),
+    3 1 TakenBack(planning::TakenBack),
+});
 
 #[cfg(test)]
 mod tests {
-    use tornello_engine::money::Cents;
-
     use super::before::TillClosed1;
     use super::*;
+
+    #[test]
+    fn what_an_account_was_charged_before_it_was_noted_what_for_is_still_read() {
+        let of = account::ChargeOf::Quote { quote: tornello_engine::ids::QuoteId(5), revision: 2, acceptance: 1 };
+        let amount_cents = Cents::new(18_000);
+        let before =
+            [postcard::to_allocvec(&Charged1 { of, amount_cents }).unwrap(), postcard::to_allocvec(&TakenBack1 { of, amount_cents }).unwrap()];
+        let charged = account::Event::Charged(account::Charged { of, amount_cents, extras_cents: Cents::ZERO, museum: None });
+        let taken = account::Event::TakenBack(account::TakenBack { of, amount_cents, extras_cents: Cents::ZERO, why: None });
+        assert_eq!((account::Event::read(7, 1, &before[0]), account::Event::read(8, 1, &before[1])), (Some(charged.clone()), Some(taken.clone())));
+        for event in [charged, taken] {
+            let mut now = Vec::new();
+            event.write(&mut now);
+            assert_eq!((event.tag().1, account::Event::read(event.tag().0, 2, &now)), (2, Some(event)));
+        }
+    }
 
     #[test]
     fn a_till_that_was_closed_before_it_was_noted_how_far_is_still_read() {

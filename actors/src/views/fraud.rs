@@ -426,7 +426,9 @@ impl Rows {
         const REVIEWED: &str = "INSERT INTO assessed
             SELECT sale.sale, value ->> 2, sale.museum, sale.channel, 0, ?2, '', sale.total_cents, value ->> 1, 'review'
             FROM json_each(?1) JOIN sale ON sale.sale = value ->> 0 WHERE true
-            ON CONFLICT (subject) DO UPDATE SET review_until = excluded.review_until";
+            ON CONFLICT (subject) DO UPDATE SET review_until = excluded.review_until, wants = CASE
+                WHEN assessed.severity = ?2 OR EXISTS (SELECT 1 FROM fraud_case WHERE fraud_case.subject = assessed.subject) THEN assessed.wants
+                ELSE 'review' END";
         const CHARGED_BACK: &str = "INSERT OR IGNORE INTO fraud_sign
             SELECT sale.sale, 'chargeback', value ->> 1 FROM json_each(?) JOIN sale ON sale.settlement = 'payment' AND sale.account = value ->> 0";
         const CONFLICTS: &str = "INSERT OR IGNORE INTO fraud_sign SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(?)";

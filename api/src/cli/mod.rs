@@ -2,12 +2,14 @@
 //!
 //! Results go to the standard output, everything else to the standard error. Secrets are printed by the commands that make them, and never logged.
 
+mod evaluate;
 mod gate;
 mod keys;
 mod replay;
 mod serve;
 mod tend;
 mod verify;
+mod world;
 
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
@@ -60,8 +62,25 @@ enum Command {
     Signing(tend::Signing),
     /// Let people in and out without a network, by a manifest: scans come on the standard input, verdicts go to the standard output
     Gate(gate::Arguments),
+    /// Judge the models by a stated protocol, beside floors; or on a simulated world
+    Evaluate(Evaluate),
     /// Print the version
     Version,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+struct Evaluate {
+    #[command(subcommand)]
+    simulated: Option<Simulated>,
+    #[command(flatten)]
+    protocol: Option<evaluate::Arguments>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Simulated {
+    /// Judge fraud scoring on a simulated world of honest buyers and attackers
+    World(world::Arguments),
 }
 
 /// Where the data is.
@@ -85,8 +104,8 @@ impl Data {
 /// Does what the command line says; the exit code is 0 if it went well, 1 if not, 2 if nobody knows what was meant.
 pub fn run() -> ExitCode {
     let Cli { log, command } = Cli::parse();
-    // A replay draws a progress bar over what is logged: only what is wrong is said there.
-    start_log(log, if matches!(command, Some(Command::Replay(_))) { "warn" } else { "info" });
+    // What draws a progress bar draws it over what is logged: only what is wrong is said there.
+    start_log(log, if matches!(command, Some(Command::Replay(_) | Command::Evaluate(_))) { "warn" } else { "info" });
     let done = match command {
         None => block_on(serve::serve(serve::Arguments::demo())),
         Some(Command::Serve(arguments)) => block_on(serve::serve(arguments)),
@@ -97,6 +116,11 @@ pub fn run() -> ExitCode {
         Some(Command::People(command)) => block_on(tend::people(command)),
         Some(Command::Signing(command)) => tend::signing(&command),
         Some(Command::Gate(arguments)) => gate::run(&arguments),
+        Some(Command::Evaluate(Evaluate { simulated: Some(Simulated::World(arguments)), .. })) => world::evaluate(arguments),
+        Some(Command::Evaluate(Evaluate { protocol: Some(arguments), .. })) => evaluate::evaluate(arguments),
+        Some(Command::Evaluate(Evaluate { simulated: None, protocol: None })) => {
+            Err(anyhow::anyhow!("say by which protocol: `tornello evaluate --help` names them"))
+        }
         Some(Command::Version) => {
             println!("tornello {}", env!("CARGO_PKG_VERSION"));
             Ok(())

@@ -2,7 +2,7 @@
 //! reads the sources and holds this table against them.
 
 use tornello_engine::channel::Channel;
-use tornello_engine::ids::{Code, MuseumId, PaymentId, TicketId};
+use tornello_engine::ids::{Code, MuseumId, PaymentId, QuoteId, TicketId};
 use tornello_engine::money::Cents;
 use tornello_engine::slot::{self, LimitedBy};
 use tornello_engine::time::Timestamp;
@@ -211,6 +211,7 @@ fn refusals() -> Vec<slot::Refusal> {
         R::TooManyForBuyer { max: 0, has: 0 },
         R::TooManyOpenHolds { max: 0 },
         R::TooManyForDay { max: 0, has: 0 },
+        R::HoldQuoted { quote: QuoteId(0) },
     ];
     let of_word = |word: &Code| [R::SlotClosed { reason: *word }, R::TicketBlocked { reason: *word }, R::NotSoldThere { category: *word }];
     all.extend(word.iter().flat_map(of_word));
@@ -285,6 +286,7 @@ pub fn all() -> Vec<Known> {
     all.extend(refusals_of_money().into_iter().map(known));
     all.extend(super::quotes::one_of_each().into_iter().map(known));
     all.extend(super::fraud::one_of_each().into_iter().map(known));
+    all.extend(super::planning::one_of_each().into_iter().map(known));
     all.sort_by_key(|problem| problem.code);
     all.dedup_by_key(|problem| problem.code);
     all
@@ -340,6 +342,8 @@ mod tests {
             include_str!("../../../engine/src/museum.rs"),
             include_str!("../../../engine/src/tariff.rs"),
             include_str!("../../../engine/src/ticket.rs"),
+            include_str!("../../../engine/src/planning/mod.rs"),
+            include_str!("../../../engine/src/attendance.rs"),
             include_str!("../../../actors/src/sensors.rs"),
         ] {
             let (_, after) = text.split_once("fn code(").unwrap();

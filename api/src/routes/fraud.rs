@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use tornello_actors::cases::{self, case_of};
 use tornello_actors::node::Node;
 use tornello_actors::views::fraud::{CaseFilter, CaseRow, Link};
-use tornello_engine::case::{Case, Command, Refusal, Status, Subject, Verdict};
+use tornello_engine::case::{Case, Command, Label, Refusal, Status, Subject, Verdict};
 use tornello_engine::channel::Channel;
 use tornello_engine::ids::{AttemptId, CaseId, Code, HoldId, KeyId};
 
@@ -260,6 +260,7 @@ pub struct CaseView {
     /// What is at stake, in euro cents.
     amount_cents: i64,
     /// `open`, `appealed`, `decided` or `lapsed`.
+    #[schema(value_type = String)]
     state: Status,
     /// The key of whoever looks at it.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -324,7 +325,7 @@ async fn view(node: &Node, caller: &Caller, id: CaseId) -> Result<CaseView, Prob
     let subject = sale.clone().or_else(|| attempt.clone()).unwrap_or_default();
     let linked = files(node)?.views.links_of(&subject).await?.into_iter().map(LinkView::from).collect();
     let (due_at, lapses_at) = case.deadlines();
-    let name = |label| if label == tornello_engine::case::Label::Fraud { "fraud" } else { "legit" };
+    let name = |label: Label| if label == Label::Fraud { "fraud" } else { "legit" };
     let mut timeline = vec![(case.opened_at(), "opened".to_owned())];
     timeline.extend(case.labels().iter().map(|known| (known.at, format!("{} said by {}", name(known.label), known.source.name()))));
     timeline.extend(case.verdict().map(|standing| (standing.at, format!("decided: {}", standing.decided.verdict.name()))));

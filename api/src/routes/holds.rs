@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use tornello_actors::failure::Failure;
 use tornello_actors::fraud::SignalKind;
 use tornello_actors::node::Node;
+use tornello_actors::payments;
 use tornello_engine::calendar;
 use tornello_engine::channel::Channel;
 use tornello_engine::envelope::Envelope;
@@ -271,7 +272,7 @@ pub async fn confirm(
         node.rehearse(hold.slot(), &envelope, &command(None)).await?;
     }
     let contact = people::keep(&node, hold.slot(), &envelope, form.contact.as_ref(), wanted).await?;
-    let record = node.slot(hold.slot(), envelope, command(contact)).await;
+    let record = sales::sold(&node, hold.slot(), envelope, &settlement, command(contact)).await;
     if matches!(record, Err(Failure::Refused(_) | Failure::KeyReused)) {
         people::drop_unsold(&node, contact.filter(|_| wanted)).await?;
     }
@@ -280,6 +281,8 @@ pub async fn confirm(
 }
 
 /// Give held places back.
+///
+/// Not while a payment for them can still be paid: cancel that first. The options of a quote are given back by what becomes of the quote.
 #[utoipa::path(
     tag = "Holds", operation_id = "release_hold", security(("key" = ["book"])),
     params(("hold" = String, Path, description = "The hold"), ("Idempotency-Key" = String, Header, description = "A new value for each request")),
@@ -290,6 +293,6 @@ pub async fn release(node: web::Data<Node>, caller: Caller, key: IdempotencyKey,
     let hold = hold.into_inner();
     caller.may_at(Scope::Book, hold.slot().museum())?;
     let envelope = envelope(&node, &caller, &key, &["release", &hold.to_string()], &(), &[], None)?;
-    node.slot(hold.slot(), envelope, Command::Release { hold, owner: caller.owner() }).await?;
+    payments::release(&node, hold, envelope, caller.owner()).await?;
     Ok(HttpResponse::NoContent().finish())
 }

@@ -454,10 +454,17 @@ pub fn versioned(request: &HttpRequest, revision: u32, view: impl Serialize) -> 
 
 /// The command that sets something, on the condition that the caller gives with `If-Match`: one `ETag`, or `*` for none in particular.
 pub fn only_if(request: &HttpRequest, set: Command) -> Result<Command, Problem> {
-    let Some(tag) = request.headers().get(header::IF_MATCH).filter(|tag| tag.as_bytes() != b"*") else { return Ok(set) };
+    Ok(match expected_revision(request)? {
+        Some(revision) => Command::OnlyIf { revision, set: Box::new(set) },
+        None => set,
+    })
+}
+
+/// The revision that must be in force, which the caller gives with `If-Match`: one `ETag`, or `*` for none in particular.
+pub fn expected_revision(request: &HttpRequest) -> Result<Option<u32>, Problem> {
+    let Some(tag) = request.headers().get(header::IF_MATCH).filter(|tag| tag.as_bytes() != b"*") else { return Ok(None) };
     let revision = tag.to_str().ok().and_then(|tag| tag.trim().strip_prefix('"')?.strip_suffix('"')?.parse().ok());
-    let revision = revision.ok_or_else(|| Problem::malformed("If-Match: the `ETag` of what was read is expected, as \"3\""))?;
-    Ok(Command::OnlyIf { revision, set: Box::new(set) })
+    revision.map(Some).ok_or_else(|| Problem::malformed("If-Match: the `ETag` of what was read is expected, as \"3\""))
 }
 
 /// Read the opening plan.

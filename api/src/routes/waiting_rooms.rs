@@ -139,13 +139,13 @@ pub struct PlaceView {
 }
 
 impl PlaceView {
-    fn new(place: Place, room: &Announced) -> Self {
-        let (admission, until) = place.admission.unzip();
+    fn new(of: Place, room: &Announced) -> Self {
+        let (admission, until) = of.admission.unzip();
         Self {
-            token: place.token,
+            token: of.token,
             opens_at: room.room.opens_at.to_string(),
-            position: place.position,
-            wait_s: place.wait_s,
+            position: of.position,
+            wait_s: of.wait_s,
             admission,
             admission_expires_at: until.map(|until| until.to_string()),
         }
@@ -261,8 +261,8 @@ pub async fn join(
     let announced = known.museum.room(code).ok_or_else(Problem::not_found)?;
     let who = tellable(&node, &announced.room, &form.parties)?;
     let who = who.first().ok_or_else(|| Problem::invalid("parties: a buyer or a device is expected"))?;
-    let place = node.join_room(known.museum.id(), code, *who).await?;
-    Ok(HttpResponse::Ok().json(PlaceView::new(place, announced)))
+    let taken = node.join_room(known.museum.id(), code, *who).await?;
+    Ok(HttpResponse::Ok().json(PlaceView::new(taken, announced)))
 }
 
 /// Ask where somebody stands.
@@ -281,8 +281,8 @@ pub async fn place(node: web::Data<Node>, caller: Caller, path: web::Path<(Strin
     let known = museum_of(&node, &caller, Scope::Book, &museum)?;
     let announced = known.museum.room(code).ok_or_else(Problem::not_found)?;
     let token = request.headers().get(TOKEN).and_then(|header| header.to_str().ok()).unwrap_or_default();
-    let place = node.room_place(known.museum.id(), code, token)?;
-    Ok(HttpResponse::Ok().json(PlaceView::new(place, announced)))
+    let taken = node.room_place(known.museum.id(), code, token)?;
+    Ok(HttpResponse::Ok().json(PlaceView::new(taken, announced)))
 }
 
 /// What a request for places carries from a waiting room, if it does.

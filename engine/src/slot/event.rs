@@ -55,6 +55,13 @@ pub enum Settlement {
         /// Which.
         id: PaymentId,
     },
+    /// On the account of an operator, charged for the quote that the places were kept for.
+    Quoted {
+        /// Which account.
+        account: Code,
+        /// Which quote.
+        quote: QuoteId,
+    },
 }
 
 /// For what places are kept longer than for a buyer who makes up his mind. Variants are numbered in the journal: append only.
@@ -180,7 +187,7 @@ pub struct Cancelled {
     pub cause: CancelCause,
 }
 
-/// The payment knows of a refund that the slot owed it, or there was no payment to tell.
+/// Whoever has the money knows of a refund that the slot owed a word of: the payment, also that of a desk's sale, or the account.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct HandedOver {
     /// The sale of which tickets were cancelled.

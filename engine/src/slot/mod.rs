@@ -13,7 +13,7 @@
 //! - SL-7: the time of a record never goes backwards within a slot.
 //! - SL-8: every live hold has its deadline, so that it neither lives for ever nor ends unseen.
 //! - SL-9: an entry of the waiting list waits, or has an offer, or has ended, and never two of these; an offer is a live hold of the entry's id.
-//! - SL-10: every refund of a sale that was paid by a payment, or whose tickets came from another slot, is owed to its payment or was handed over, once.
+//! - SL-10: every refund of a sale is owed a word to whoever has its money (a payment, also one made for a desk's sale, or an account), or was handed over, once.
 //! - SL-11: what is counted of a buyer is what its live holds and standing tickets add up to.
 //!
 //! What a buyer may have is in `buyer`, what is looked at before it is valid in `review`. The rules of each command are in `hold`, `sale`, `moves` (to another slot, to another person), `gate`, `desk` (what staff and sensors change) and `waiting`;
@@ -97,7 +97,8 @@ impl Aggregate for Slot {
         let mut events = match command {
             Command::Hold { hold, channel, lines } => self.hold(now, *hold, *channel, lines),
             Command::Extend { hold, owner } => self.extend(now, *hold, *owner),
-            Command::Release { hold, owner } => self.release(now, *hold, *owner),
+            Command::Release { hold, owner } => self.release(now, *hold, *owner, None),
+            Command::GiveBack { hold, owner, over } => self.release(now, *hold, *owner, Some(*over)),
             Command::Sell { hold, owner, settlement, contact } => self.sell(now, *hold, *owner, settlement, *contact),
             Command::SellDirect { sale, channel, lines, settlement, contact } => self.sell_direct(now, *sale, *channel, lines, settlement, *contact),
             Command::Cancel { sale, owner, tickets, cause } => self.cancel(now, *sale, *owner, tickets, *cause),

@@ -3,8 +3,8 @@
 //! Precedence, first match wins; within a command, cheapest and most specific first:
 //! 1. the shape of what is asked: `bad_lines`, `party_empty`, `party_too_large`, `same_slot`, `other_museum`, `id_taken`,
 //!    `until_past`;
-//! 2. the thing named: `unknown_hold`, `hold_sold`, `hold_released`, `hold_expired`, `unknown_sale`, `unknown_ticket`, `unknown_entry`,
-//!    `entry_ended`, `unknown_slot`, `not_moving`, `not_owed`;
+//! 2. the thing named: `unknown_hold`, `hold_sold`, `hold_released`, `hold_expired`, `hold_quoted`, `unknown_sale`, `unknown_ticket`,
+//!    `unknown_entry`, `entry_ended`, `unknown_slot`, `not_moving`, `not_owed`;
 //! 3. the state of the slot: `slot_closed`, `sale_not_open`, `sale_over`, `slot_over`;
 //! 4. the state of the thing: `already_extended`, `hold_kept`, `ticket_cancelled`, `ticket_used`, `ticket_moving`, `ticket_moved`, `ticket_blocked`,
 //!    `ticket_under_review`, `not_blocked`, `not_under_review`, `review_too_late`, `issues_used_up`;
@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 
 use super::waiting_list::WaitingEnd;
 use crate::channel::Channel;
-use crate::ids::{Code, PaymentId, TicketId};
+use crate::ids::{Code, PaymentId, QuoteId, TicketId};
 use crate::money::Cents;
 use crate::time::Timestamp;
 
@@ -35,6 +35,7 @@ pub const STEPS: [(&str, &[&str]); 7] = [
             "hold_sold",
             "hold_released",
             "hold_expired",
+            "hold_quoted",
             "unknown_sale",
             "unknown_ticket",
             "unknown_entry",
@@ -281,7 +282,7 @@ pub enum Refusal {
         /// Which payment.
         payment: PaymentId,
     },
-    /// No payment has to be told of a refund under that number.
+    /// Nobody has to be told of a refund under that number.
     NotOwed,
     /// The caller has as many parties on the waiting list as one may.
     TooManyWaiting {
@@ -315,6 +316,11 @@ pub enum Refusal {
         max: u16,
         /// How many are in its holds and tickets.
         has: u32,
+    },
+    /// The hold is an option of a quote: it is sold and given back by what becomes of the quote.
+    HoldQuoted {
+        /// Which quote.
+        quote: QuoteId,
     },
 }
 
@@ -397,6 +403,7 @@ impl Refusal {
             Self::TooManyForBuyer { .. } => "too_many_for_buyer",
             Self::TooManyOpenHolds { .. } => "too_many_open_holds",
             Self::TooManyForDay { .. } => "too_many_for_day",
+            Self::HoldQuoted { .. } => "hold_quoted",
         }
     }
 }

@@ -65,7 +65,7 @@ pub struct Sale {
     pub sold_at: Timestamp,
     /// What was paid back or is to be.
     pub refunded_cents: Cents,
-    /// What of that a payment has been told of, where payments are.
+    /// What of that whoever has the money has been told of.
     pub handed_over_cents: Cents,
     /// One for each person, in the order of the lines.
     pub tickets: Vec<Ticket>,
@@ -87,11 +87,6 @@ impl Sale {
     pub fn moved_to(&self, number: u16) -> Option<TicketId> {
         // An undone move is not kept, so a ticket is in one at most.
         self.moves.iter().find_map(|moved| moved.begun.ticket(number))
-    }
-
-    /// Whether its money stands in the stream of a payment, or may: tickets that have moved here may have been paid like that.
-    const fn is_paid_elsewhere(&self) -> bool {
-        matches!(self.settlement, Settlement::Payment { .. } | Settlement::Moved { .. })
     }
 
     fn new(who: KeyId, channel: Channel, lines: Vec<Line>, settlement: Settlement, at: Timestamp) -> Box<Self> {
@@ -253,7 +248,7 @@ pub(super) struct Ledger {
     pub(super) moving: BTreeMap<HoldId, HoldId>,
     /// Moves that were undone, oldest first, for a day: who repeats the request is told why.
     pub(super) undone: VecDeque<(HoldId, Refusal, Timestamp)>,
-    /// Refunds that payments have to be told of, by the sale and the number of the record that cancelled its tickets.
+    /// Refunds that whoever has the money has to be told of, by the sale and the number of the record that cancelled its tickets.
     pub(super) owed: BTreeMap<(HoldId, u64), Cents>,
     /// What each buyer has who is known. It follows from the holds and sales.
     pub(super) buyers: BTreeMap<Digest, Had>,
@@ -304,7 +299,10 @@ impl Ledger {
 
     pub(super) fn prolonged(&mut self, prolonged: &Prolonged) {
         if let Some(hold) = self.lives_until(prolonged.hold, prolonged.expires_at) {
-            hold.kept_for = Some(prolonged.cause);
+            // What a quote keeps stays the quote's, also while it is paid for.
+            if !matches!(hold.kept_for, Some(Keeper::Quote(_))) {
+                hold.kept_for = Some(prolonged.cause);
+            }
         }
     }
 
@@ -434,7 +432,7 @@ impl Ledger {
         places.sold[sale.channel.index()] -= gone;
         let buyer = sale.buyer;
         sale.refunded_cents = sale.refunded_cents.plus(cancelled.refund_cents);
-        if sale.is_paid_elsewhere() && !cancelled.refund_cents.is_zero() {
+        if !cancelled.refund_cents.is_zero() {
             let owed = self.owed.entry((cancelled.sale, seq)).or_insert(Cents::ZERO);
             *owed = owed.plus(cancelled.refund_cents);
         }
@@ -587,7 +585,7 @@ impl Ledger {
         self.recount_owed()
     }
 
-    /// SL-10: what is owed and what was handed over make up what was refunded of the sales whose money stands in payments, and of no others.
+    /// SL-10: what is owed and what was handed over make up what was refunded.
     fn recount_owed(&self) -> Result<(), Broken> {
         let mut owed: BTreeMap<HoldId, Cents> = BTreeMap::new();
         for (&(sale, _), &cents) in &self.owed {
@@ -596,8 +594,8 @@ impl Ledger {
         }
         for (id, sale) in &self.sales {
             let told = owed.remove(id).unwrap_or(Cents::ZERO).plus(sale.handed_over_cents);
-            if told != if sale.is_paid_elsewhere() { sale.refunded_cents } else { Cents::ZERO } {
-                return Err(Broken { invariant: "SL-10", what: "a refund is neither owed to its payment nor handed over, or both" });
+            if told != sale.refunded_cents {
+                return Err(Broken { invariant: "SL-10", what: "a refund is neither owed a word nor handed over, or both" });
             }
         }
         if owed.is_empty() { Ok(()) } else { Err(Broken { invariant: "SL-10", what: "a refund is owed of no sale" }) }

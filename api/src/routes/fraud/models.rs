@@ -91,6 +91,7 @@ pub struct ModelView {
     /// The name of its artifact.
     artifact: String,
     /// `registered`, `challenger`, `champion` or `retired`.
+    #[schema(value_type = String)]
     stage: Stage,
     /// Since when (RFC 3339, UTC).
     #[schema(format = DateTime)]

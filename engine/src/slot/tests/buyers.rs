@@ -16,7 +16,7 @@ fn asked(key: u128, buyer: Option<u128>, outcome: Outcome) -> Envelope {
     let assessment = Assessment {
         model: code("forest-1"),
         rules_version: 1,
-        at: crate::time::Timestamp::from_micros(0),
+        at: Timestamp::from_micros(0),
         position: 9,
         features: Digest(1),
         score: 80,

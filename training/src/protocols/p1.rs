@@ -1,0 +1,214 @@
+//! P1: attendance per site and day, 1 to 28 days ahead. The last 182 days are forecast from origins every 14 days, the first the day before; everything is learned
+//! from days that are over at the origin. Sensors in a street stand for sites; a day without a reading counts as zero, as the protocol says.
+
+use anyhow::{Context, ensure};
+use jiff::civil::Date;
+use tornello_datasets::holidays::{self, Holidays};
+use tornello_datasets::pedestrians::{self, Sensor};
+use tornello_models::boost::{Loss, Recipe};
+use tornello_models::demand::backtest::{self, FLOORS, Line};
+use tornello_models::demand::{Calendar, Day, DayFlags, Forecaster, Settings, Site, champion};
+use tornello_models::score::{Score, naive_error};
+
+use super::day;
+use crate::Inputs;
+use crate::progress::Progress;
+use crate::report::{Aim, Comparison, Report, cpu_time};
+use crate::source::Source;
+
+/// The shipped file and its name.
+pub(crate) use pedestrians::{EMBEDDED, FILE};
+
+/// Days of the test.
+const TEST_DAYS: i32 = 182;
+const ORIGIN_EVERY: i32 = 14;
+const HORIZON_MAX: u16 = 28;
+/// Days before the first origin that a series needs.
+const DAYS_BEFORE: usize = 400;
+/// The most series, largest first.
+const SERIES_MAX: usize = 12;
+/// Origins between two fits: the trees are fitted afresh every 28 days.
+const REFIT_EVERY: usize = 2;
+/// Whose holidays hold where nothing else is said.
+const HOLIDAYS: &str = "AU-VIC";
+
+/// Runs the protocol with the settings of the product, but for a reach of 28 days.
+pub fn evaluate(inputs: &Inputs, progress: Progress) -> anyhow::Result<Report> {
+    let recipe = Recipe::new(Loss::Quantiles(champion::LEVELS.to_vec()));
+    evaluate_with(inputs, &Settings { horizon_max: HORIZON_MAX, recipe, ..Settings::default() }, progress)
+}
+
+/// Runs the protocol with settings that are to be tried.
+pub fn evaluate_with(inputs: &Inputs, settings: &Settings, progress: Progress) -> anyhow::Result<Report> {
+    let mut report = Report::new("P1: attendance per day, 1 to 28 days ahead");
+    let (sites, origins) = read(inputs, &mut report)?;
+    let fits = origins.len().div_ceil(REFIT_EVERY);
+    let stage = progress.stage("fitting", 2 * u64::from(settings.recipe.rounds) * fits as u64);
+    let before = cpu_time();
+    let mut champion_time = std::time::Duration::ZERO;
+    let mut current: Option<(Day, Forecaster)> = None;
+    let refit_on: Vec<Day> = origins.iter().step_by(REFIT_EVERY).copied().collect();
+    let lines = backtest::backtest(&sites, &origins, HORIZON_MAX, &mut |lookback, origin| {
+        let started = cpu_time();
+        if refit_on.contains(&origin) && current.as_ref().is_none_or(|(fitted, _)| *fitted != origin) {
+            current = Some((origin, Forecaster::fit(&sites, origin, settings, &mut |_| stage.step())?));
+        }
+        let forecasts = match &current {
+            Some((_, forecaster)) => (1..=HORIZON_MAX).map(|horizon| forecaster.day(lookback, origin, horizon)).collect(),
+            None => Ok(Vec::new()),
+        };
+        champion_time += cpu_time() - started;
+        forecasts
+    })?;
+    let floors_time = cpu_time() - before - champion_time;
+    figures(&mut report, &lines, &sites, &origins);
+    report.metric("cpu_champion_s", champion_time.as_secs_f64(), "seconds of processor time", Some(Aim::AtMost(20.0)));
+    report.metric("cpu_floors_s", floors_time.as_secs_f64(), "seconds of processor time", None);
+    Ok(report)
+}
+
+/// The series that qualify, and the origins.
+fn read(inputs: &Inputs, report: &mut Report) -> anyhow::Result<(Vec<Site>, Vec<Day>)> {
+    let source = Source::open(inputs.data.as_deref(), FILE, EMBEDDED)?;
+    let (mut sensors, rows) = pedestrians::daily(&source.name, source.text())?;
+    report.data.push((source.name.clone(), source.sha256(), rows));
+    let mut tested: Option<Vec<String>> = None;
+    if let Some(path) = &inputs.test_data {
+        let source = Source::read(path)?;
+        let (test, rows) = pedestrians::daily(&source.name, source.text())?;
+        report.data.push((source.name.clone(), source.sha256(), rows));
+        tested = Some(test.iter().map(|sensor| sensor.id.clone()).collect());
+        merge(&mut sensors, test);
+    }
+    let region = inputs.holidays.as_deref().unwrap_or(HOLIDAYS);
+    let known = known_holidays(region)?;
+    let is_tested = |sensor: &Sensor| tested.as_ref().is_none_or(|tested| tested.contains(&sensor.id));
+    let last =
+        sensors.iter().filter(|sensor| is_tested(sensor)).filter_map(|sensor| sensor.days.keys().max()).max().context("the file has no day")?;
+    let last = day(*last)?;
+    let first_origin = last.plus(-TEST_DAYS);
+    let origins: Vec<Day> = (0..TEST_DAYS / ORIGIN_EVERY).map(|step| first_origin.plus(ORIGIN_EVERY * step)).collect();
+    let mut series = Vec::new();
+    for sensor in sensors.iter().filter(|sensor| is_tested(sensor)) {
+        let before = sensor.days.iter().map(|(date, people)| Ok((day(*date)?, *people))).collect::<anyhow::Result<Vec<_>>>()?;
+        let before: Vec<f64> = before.into_iter().filter(|(day, _)| *day <= first_origin).map(|(_, people)| people).collect();
+        if before.len() >= DAYS_BEFORE {
+            series.push((before.iter().sum::<f64>() / before.len() as f64, sensor));
+        }
+    }
+    ensure!(!series.is_empty(), "no series has {DAYS_BEFORE} days before the first origin: this protocol has nothing to judge");
+    series.sort_by(|a, b| b.0.total_cmp(&a.0));
+    series.truncate(SERIES_MAX);
+    let years = known.years();
+    let lacking: Vec<String> =
+        sensors.iter().flat_map(|s| s.days.keys().map(|d| d.year())).filter(|y| !years.contains(y)).map(|y| y.to_string()).collect();
+    if let Some(year) = lacking.first() {
+        report.notes.push(format!("no holidays of {region} are known for {year}: its days count as ordinary"));
+    }
+    // Codes in the order of the file, not of size, so that they do not depend on what is tested.
+    series.sort_by_key(|(_, sensor)| sensors.iter().position(|other| other.id == sensor.id));
+    let sites = series.iter().enumerate().map(|(code, (_, sensor))| site(code as u32, sensor, last, &known)).collect::<anyhow::Result<Vec<_>>>()?;
+    report.notes.push(format!(
+        "{} series, {} origins, holidays of {region}; trees fitted afresh every {} days",
+        sites.len(),
+        origins.len(),
+        ORIGIN_EVERY * REFIT_EVERY as i32
+    ));
+    Ok((sites, origins))
+}
+
+/// The holidays of a region that the shipped table knows.
+fn known_holidays(region: &str) -> anyhow::Result<Holidays> {
+    let known = holidays::of(region)?;
+    let regions = || holidays::regions().map(|regions| regions.into_iter().collect::<Vec<_>>().join(", ")).unwrap_or_default();
+    ensure!(known.iter().next().is_some(), "no holidays are known of {region}; known are {}", regions());
+    Ok(known)
+}
+
+/// All series of a file as sites, and how many rows it has: what the forecaster is fitted on outside the protocol.
+pub(crate) fn all_sites(source: &Source, region: &str) -> anyhow::Result<(Vec<Site>, u64)> {
+    let (sensors, rows) = pedestrians::daily(&source.name, source.text())?;
+    let known = known_holidays(region)?;
+    let last = sensors.iter().filter_map(|sensor| sensor.days.keys().max()).max().context("the file has no day")?;
+    let last = day(*last)?;
+    let sites = sensors.iter().enumerate().map(|(code, sensor)| site(code as u32, sensor, last, &known)).collect::<anyhow::Result<_>>()?;
+    Ok((sites, rows))
+}
+
+/// Adds the days of a test file; where both have a day, the test file says what it was.
+fn merge(sensors: &mut Vec<Sensor>, test: Vec<Sensor>) {
+    for sensor in test {
+        match sensors.iter_mut().find(|known| known.id == sensor.id) {
+            Some(known) => known.days.extend(sensor.days),
+            None => sensors.push(sensor),
+        }
+    }
+}
+
+/// A sensor as a site: days without a reading are zero between its first day and the last of the file.
+fn site(code: u32, sensor: &Sensor, last: Day, known: &Holidays) -> anyhow::Result<Site> {
+    let first = day(*sensor.days.keys().min().context("a sensor without a day")?)?;
+    let mut attendance = vec![0.0; usize::try_from(last.since(first) + 1)?];
+    for (date, people) in &sensor.days {
+        if let Some(value) = usize::try_from(day(*date)?.since(first)).ok().and_then(|place| attendance.get_mut(place)) {
+            *value = *people as f32;
+        }
+    }
+    let calendar = Calendar::of(first.plus(-370), last.plus(60), |day| {
+        let (year, month, day) = day.date();
+        let date = Date::new(year as i16, month as i8, day as i8);
+        DayFlags { holiday: date.is_ok_and(|date| known.contains(date)), ..DayFlags::default() }
+    });
+    Ok(Site { name: sensor.id.clone(), region: String::new(), code, first, attendance, calendar, books: Vec::new() })
+}
+
+fn figures(report: &mut Report, lines: &[Line], sites: &[Site], origins: &[Day]) {
+    let sum = |of: &dyn Fn(&Line) -> Option<Score>| {
+        lines.iter().filter_map(of).fold(Score::default(), |mut sum, score| {
+            sum.add(&score);
+            sum
+        })
+    };
+    let of_model = |model: usize, line: &Line| if model == 0 { line.champion } else { line.floors[model - 1] };
+    let mase = |model: usize| {
+        let of_site = |site: &Site| {
+            let before =
+                site.attendance.iter().take((origins[0].since(site.first) + 1).max(0) as usize).map(|value| f64::from(*value)).collect::<Vec<_>>();
+            let score = sum(&|line| (line.site == site.code).then(|| of_model(model, line)));
+            naive_error(&before, 7).map(|naive| score.mae() / naive)
+        };
+        let scaled: Vec<f64> = sites.iter().filter_map(of_site).collect();
+        scaled.iter().sum::<f64>() / scaled.len() as f64
+    };
+    let row = |model: usize| {
+        let all = sum(&|line| Some(of_model(model, line)));
+        let at = |horizon: u16| sum(&|line| (line.horizon == horizon).then(|| of_model(model, line))).wape();
+        vec![all.wape(), all.sql(), all.coverage(), at(1), at(7), at(28), mase(model), all.bias(), all.width()]
+    };
+    let champion = row(0);
+    report.metric("wape", champion[0], "of attendance", Some(Aim::AtMost(0.104)));
+    report.metric("sql", champion[1], "of attendance", Some(Aim::AtMost(0.036)));
+    report.metric("coverage80", champion[2], "of days", Some(Aim::Between(0.77, 0.83)));
+    for (name, value) in ["wape_h1", "wape_h7", "wape_h28", "mase", "bias", "width80"].into_iter().zip(&champion[3..]) {
+        report.metric(name, *value, if name == "mase" { "of the naive error" } else { "of attendance" }, None);
+    }
+    let names = std::iter::once("quantile trees (champion)").chain(FLOORS);
+    report.comparisons.push(Comparison {
+        title: "Over 1 to 28 days ahead, beside the floors".to_owned(),
+        key: "models",
+        figures: ["wape", "sql", "coverage80", "wape_h1", "wape_h7", "wape_h28", "mase", "bias", "width80"].map(str::to_owned).to_vec(),
+        rows: names.enumerate().map(|(model, name)| (name.to_owned(), row(model))).collect(),
+    });
+    report.comparisons.push(Comparison {
+        title: "WAPE and coverage per site, beside the median of 8 weekdays".to_owned(),
+        key: "sites",
+        figures: ["wape", "coverage80", "median_wape"].map(str::to_owned).to_vec(),
+        rows: sites
+            .iter()
+            .map(|site| {
+                let of = |model: usize| sum(&|line| (line.site == site.code).then(|| of_model(model, line)));
+                (site.name.clone(), vec![of(0).wape(), of(0).coverage(), of(2).wape()])
+            })
+            .collect(),
+    });
+}

@@ -1,0 +1,116 @@
+//! P2: attendance per month, 1 to 12 months ahead. Sites with 36 months and more before the test, the twelve largest; the last 48 months up to February 2020 are
+//! forecast from origins every three months. A month without a figure stays without one.
+
+use anyhow::ensure;
+use tornello_datasets::museum_visits::{self, Month, Museum};
+use tornello_models::demand::{floors, months};
+use tornello_models::score::{Outcome, Score};
+
+use crate::Inputs;
+use crate::progress::Progress;
+use crate::report::{Aim, Comparison, Report};
+use crate::source::Source;
+
+/// The last month before the pandemic closed museums: what came then no model of seasons can know.
+const LAST: Month = Month::new(2020, 2);
+const MONTHS_BEFORE: usize = 36;
+const TEST_MONTHS: i32 = 48;
+const ORIGIN_EVERY: i32 = 3;
+const STEPS: usize = 12;
+const SERIES_MAX: usize = 12;
+const SEASON: usize = 12;
+const MODELS: [&str; 6] =
+    ["mean of the three below (champion)", "Theta", "Holt-Winters", "last year x growth", "seasonal naive", "median of 3 years"];
+
+/// Runs the protocol.
+pub fn evaluate(inputs: &Inputs, progress: Progress) -> anyhow::Result<Report> {
+    let mut report = Report::new("P2: attendance per month, 1 to 12 months ahead");
+    let source = Source::open(inputs.data.as_deref(), museum_visits::FILE, museum_visits::EMBEDDED)?;
+    let (mut museums, rows) = museum_visits::monthly(&source.name, source.text())?;
+    report.data.push((source.name.clone(), source.sha256(), rows));
+    let mut last = LAST;
+    let mut tested = None;
+    if let Some(path) = &inputs.test_data {
+        let source = Source::read(path)?;
+        let (test, rows) = museum_visits::monthly(&source.name, source.text())?;
+        report.data.push((source.name.clone(), source.sha256(), rows));
+        tested = Some(test.iter().map(|museum| museum.id.clone()).collect::<Vec<_>>());
+        for museum in test {
+            match museums.iter_mut().find(|known| known.id == museum.id && known.group == museum.group) {
+                Some(known) => known.months.extend(museum.months),
+                None => museums.push(museum),
+            }
+        }
+    }
+    museums.retain(|museum| !museum.group && tested.as_ref().is_none_or(|tested| tested.contains(&museum.id)));
+    let newest = museums.iter().filter_map(|museum| museum.months.keys().max()).max().copied();
+    ensure!(newest.is_some(), "the file has no row of level site");
+    last = newest.map_or(last, |newest| newest.min(last));
+    let first_origin = Month(last.0 - TEST_MONTHS);
+    let before = |museum: &Museum| museum.months.range(..=first_origin).count();
+    museums.retain(|museum| before(museum) >= MONTHS_BEFORE);
+    ensure!(!museums.is_empty(), "no site has {MONTHS_BEFORE} months before {first_origin}: this protocol has nothing to judge");
+    let size = |museum: &Museum| museum.months.range(..=first_origin).map(|(_, visits)| visits).sum::<f64>() / before(museum) as f64;
+    museums.sort_by(|a, b| size(b).total_cmp(&size(a)));
+    museums.truncate(SERIES_MAX);
+
+    let stage = progress.stage("months", museums.len() as u64);
+    let mut scores = vec![[Score::default(); STEPS]; MODELS.len()];
+    let mut of_site = Vec::new();
+    for museum in &museums {
+        let mut site = [Score::default(); 2];
+        for origin in (first_origin.0..last.0).step_by(ORIGIN_EVERY as usize).map(Month) {
+            let forecasts = forecasts(&series(museum, origin));
+            for step in 0..STEPS {
+                let month = Month(origin.0 + step as i32 + 1);
+                let Some(actual) = museum.months.get(&month).filter(|_| month <= last) else { continue };
+                for (forecast, score) in forecasts.iter().zip(&mut scores) {
+                    score[step].take(point(*actual, forecast[step]));
+                }
+                site[0].take(point(*actual, forecasts[0][step]));
+                site[1].take(point(*actual, forecasts[4][step]));
+            }
+        }
+        of_site.push((museum.id.clone(), site.iter().map(Score::wape).collect()));
+        stage.step();
+    }
+    let figures = |scores: &[Score; STEPS]| {
+        let mut all = Score::default();
+        scores.iter().for_each(|score| all.add(score));
+        vec![all.wape(), scores[0].wape(), all.bias()]
+    };
+    let champion = figures(&scores[0]);
+    report.metric("wape", champion[0], "of visits", Some(Aim::AtMost(0.142)));
+    report.metric("wape_h1", champion[1], "of visits", None);
+    report.metric("bias", champion[2], "of visits", None);
+    report.notes.push(format!("{} sites, the months after {first_origin} up to {last}, origins every {ORIGIN_EVERY} months", museums.len()));
+    report.comparisons.push(Comparison {
+        title: "Over 1 to 12 months ahead".to_owned(),
+        key: "models",
+        figures: ["wape", "wape_h1", "bias"].map(str::to_owned).to_vec(),
+        rows: MODELS.iter().map(|name| (*name).to_owned()).zip(scores.iter().map(figures)).collect(),
+    });
+    report.comparisons.push(Comparison {
+        title: "WAPE per site, beside the seasonal naive".to_owned(),
+        key: "sites",
+        figures: ["wape", "naive_wape"].map(str::to_owned).to_vec(),
+        rows: of_site,
+    });
+    Ok(report)
+}
+
+const fn point(actual: f64, median: f64) -> Outcome {
+    Outcome { actual, low: median, median, high: median }
+}
+
+/// The months of a museum up to an origin; NaN where there is no figure.
+fn series(museum: &Museum, origin: Month) -> Vec<f64> {
+    let first = museum.months.keys().min().copied().unwrap_or(origin);
+    (first.0..=origin.0).map(|month| museum.months.get(&Month(month)).copied().unwrap_or(f64::NAN)).collect()
+}
+
+fn forecasts(series: &[f64]) -> Vec<Vec<f64>> {
+    let members = months::members(series, STEPS);
+    let floors = [floors::seasonal_naive(series, SEASON, STEPS), floors::seasonal_median(series, SEASON, 3, STEPS)];
+    std::iter::once(months::forecast(series, STEPS)).chain(members).chain(floors).collect()
+}
