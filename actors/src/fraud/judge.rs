@@ -297,7 +297,7 @@ impl Judge {
             windows[row.outlet as usize].push(row.at_us, score);
         }
         let mut recent = self.recent.lock();
-        if recent.count() >= 2 * RECENT {
+        if recent.len() >= 2 * RECENT {
             recent.drain(..RECENT);
         }
         recent.push(row.clone());
