@@ -118,7 +118,7 @@ impl World {
     }
 
     /// A payment, the later the likelier, that is such a one.
-    pub fn some_payment(&mut self, fits: impl Fn(&super::books::Due) -> bool) -> Option<PaymentId> {
+    pub fn some_payment(&mut self, fits: impl Fn(&super::super::books::Due) -> bool) -> Option<PaymentId> {
         let mut known: Vec<(Timestamp, PaymentId)> =
             self.books.payments.iter().filter(|(_, due)| fits(due)).map(|(id, due)| (due.records[0].at, *id)).collect();
         known.sort_unstable();

@@ -140,7 +140,7 @@ impl World {
     pub fn accounts_add_up(&self, balances: &BTreeMap<Account, i64>) -> Result<(), String> {
         let of = |account: Account| balances.get(&account).copied().unwrap_or(0);
         rule(balances.values().sum::<i64>() == 0, "the double entry does not balance")?;
-        let mut sums = super::books::Sums::default();
+        let mut sums = super::super::books::Sums::default();
         let mut treasury = 0;
         for due in self.books.payments.values() {
             let page = due.sums()?;
