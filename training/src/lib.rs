@@ -35,11 +35,13 @@ pub enum Protocol {
     P5,
     /// Attacks among connections, without labels.
     P6,
+    /// P5 and P6 on the shipped data, and the card of the model that training makes.
+    Fraud,
 }
 
 impl Protocol {
     /// All of them.
-    pub const ALL: [Self; 6] = [Self::P1, Self::P2, Self::P3, Self::P4, Self::P5, Self::P6];
+    pub const ALL: [Self; 7] = [Self::P1, Self::P2, Self::P3, Self::P4, Self::P5, Self::P6, Self::Fraud];
 }
 
 impl fmt::Display for Protocol {
@@ -51,6 +53,7 @@ impl fmt::Display for Protocol {
             Self::P4 => "P4",
             Self::P5 => "P5",
             Self::P6 => "P6",
+            Self::Fraud => "fraud",
         })
     }
 }
@@ -87,6 +90,7 @@ pub fn evaluate(protocol: Protocol, inputs: &Inputs, progress: Progress) -> anyh
         Protocol::P4 => protocols::p4::evaluate(inputs, progress),
         Protocol::P5 => protocols::p5::evaluate(inputs, progress),
         Protocol::P6 => protocols::p6::evaluate(inputs, progress),
+        Protocol::Fraud => protocols::fraud::evaluate(inputs, progress),
     }?;
     report.cpu_s = (report::cpu_time() - before).as_secs_f64();
     Ok(report)
