@@ -39,6 +39,10 @@ impl<K: Eq + Hash, V> Recent<K, V> {
         self.young.remove(key).or_else(|| self.old.remove(key))
     }
 
+    /// How many things are remembered.
+    pub fn count(&self) -> usize {
+        self.young.len() + self.old.len()
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -76,7 +80,7 @@ mod tests {
         let mut recent = Recent::new(10);
         for i in 0..100_u32 {
             recent.put(i, i * 2);
-            assert!(recent.young.len() + recent.old.len() <= 10);
+            assert!(recent.count() <= 10);
         }
         assert_eq!((recent.get(&99), recent.get(&95), recent.get(&3)), (Some(&198), Some(&190), None));
         assert_eq!((recent.take(&99), recent.take(&99)), (Some(198), None));
