@@ -92,7 +92,13 @@ pub struct Cases {
 
 impl Default for Cases {
     fn default() -> Self {
-        Self { known: Mutex::default(), sooner: Notify::new(), work: Notify::new(), feed: broadcast::channel(FEED).0, acting: tokio::sync::Mutex::default() }
+        Self {
+            known: Mutex::default(),
+            sooner: Notify::new(),
+            work: Notify::new(),
+            feed: broadcast::channel(FEED).0,
+            acting: tokio::sync::Mutex::default(),
+        }
     }
 }
 
