@@ -28,6 +28,8 @@ use crate::views::fraud::Wanting;
 const DUE_S: i64 = 86_400;
 /// When a case without a review lapses, in seconds after it was opened: two weeks.
 const LAPSES_S: i64 = 14 * 86_400;
+/// How many cases an hour are opened about sales that nobody suspects: an analyst has no time for more, and the first of an hour is as good as any.
+const PICKED_AN_HOUR: u32 = 3;
 /// How many wants are seen to in one round.
 const ROUND: u32 = 200;
 /// How soon is looked for what wants a case, and how long at most between two tries.
@@ -156,6 +158,7 @@ async fn act_or_leave(node: &Node, case: CaseId) {
 /// Does to a case's sale what waits to be done, and notes what came of it. For requests and for the driver alike; one that has nothing to do stays as it is.
 async fn act(node: &Node, id: CaseId) -> Result<(), RoundError> {
     let failed = |failure: &dyn std::fmt::Display| RoundError::Case(id, failure.to_string());
+    let _acting = node.cases().acting().await;
     let look = |case: &tornello_engine::case::Case| case.pending().zip(case.sale()).map(|(action, sale)| (action, sale, case.seq()));
     let Some((action, sale, seq)) = node.look_case(id, look).await.map_err(|failure| failed(&failure))? else { return Ok(()) };
     let done = match action {
@@ -222,21 +225,27 @@ async fn unblock(node: &Node, id: CaseId, sale: HoldId, seq: u64) -> Told {
 /// # Errors
 /// If the lists cannot be read; the cases that do not answer are in the log and tried again.
 pub async fn resume(node: &Node) -> Result<usize, ViewsError> {
-    let Some(files) = node.files() else { return Ok(0) };
     let mut did = 0;
     let mut note = |case: Result<(), RoundError>| match case {
         Ok(()) => did += 1,
         Err(error) => tracing::warn!(%error, "a fraud case waits"),
     };
+    for case in node.cases().working() {
+        note(act(node, case).await);
+    }
+    let Some(files) = node.files() else { return Ok(did) };
     for wanting in files.views.wanting_cases(ROUND).await? {
-        let origin = if wanting.wants == "picked" { Origin::Picked } else { Origin::Review };
-        note(open_about(node, &wanting, origin).await.map(drop));
+        note(open_about(node, &wanting, Origin::Review).await.map(drop));
+    }
+    let hour = node.now().plus_seconds(-3_600);
+    let left = PICKED_AN_HOUR.saturating_sub(files.views.picked_cases(hour).await?);
+    if left > 0 {
+        for wanting in files.views.picked_sales(hour, left).await? {
+            note(open_about(node, &wanting, Origin::Picked).await.map(drop));
+        }
     }
     for (sale, source) in files.views.fraud_signs(ROUND).await? {
         note(label(node, sale, source).await);
-    }
-    for case in node.cases().working() {
-        note(act(node, case).await);
     }
     Ok(did)
 }

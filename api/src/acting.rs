@@ -199,7 +199,7 @@ const fn proof_code(bad: BadProof) -> &'static str {
 async fn blocked(node: &Node, envelope: &Envelope, asked: Asked<'_>) -> Problem {
     let appeal = note(node, envelope, asked, Ending::Blocked).await;
     let rules = node.scoring().rules();
-    let names = envelope.assessment.iter().flat_map(|assessment: &Box<Assessment>| &assessment.rules);
+    let names = envelope.assessment.iter().flat_map(|assessment| assessment.rules.iter());
     let sentences: Vec<Sentence> = names
         .map(|name| {
             let (it, en) = rules.sentence(name.as_str());

@@ -51,7 +51,8 @@ pub fn svg(title: &str, points: &[Point]) -> String {
         );
         line += step;
     }
-    let bands: [(fn(&Point) -> (f64, f64), &str); 2] = [(|point| point.band_95, "#d6e4f0"), (|point| point.band_80, "#a9c7e2")];
+    type Band = fn(&Point) -> (f64, f64);
+    let bands: [(Band, &str); 2] = [(|point| point.band_95, "#d6e4f0"), (|point| point.band_80, "#a9c7e2")];
     for (of, fill) in bands {
         let up = points.iter().enumerate().map(|(at, point)| format!("{:.1} {:.1}", x(at), y(of(point).1)));
         let back = points.iter().enumerate().rev().map(|(at, point)| format!("{:.1} {:.1}", x(at), y(of(point).0)));

@@ -101,17 +101,14 @@ pub fn fits(demand: f64, sd: f64, capacity: f64) -> f64 {
 #[must_use]
 pub fn outcome(slots: &[Slot], change: &Change, assumptions: &Assumptions, desks: &Desks) -> Outcome {
     let slots = changed(slots, change, assumptions);
-    let mut full = vec![0.0; slots.len()];
     let mut sold: Vec<f64> = slots.iter().map(|slot| fits(slot.demand, slot.sd, slot.capacity)).collect();
-    for (i, slot) in slots.iter().enumerate() {
-        full[i] = (slot.demand - sold[i]).max(0.0);
-    }
-    for i in 0..slots.len() {
-        let (mut willing, beside) = (full[i] * assumptions.shifts.clamp(0.0, 1.0), [i.wrapping_sub(1), i + 1]);
+    let mut full: Vec<f64> = slots.iter().zip(&sold).map(|(slot, sold)| (slot.demand - sold).max(0.0)).collect();
+    for (i, full) in full.iter_mut().enumerate() {
+        let (mut willing, beside) = (*full * assumptions.shifts.clamp(0.0, 1.0), [i.wrapping_sub(1), i + 1]);
         for j in beside.into_iter().filter(|j| *j < slots.len()) {
             let taken = willing.min((slots[j].capacity - sold[j]).max(0.0));
             sold[j] += taken;
-            full[i] -= taken;
+            *full -= taken;
             willing -= taken;
         }
     }

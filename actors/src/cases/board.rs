@@ -87,11 +87,12 @@ pub struct Cases {
     sooner: Notify,
     work: Notify,
     feed: broadcast::Sender<News>,
+    acting: tokio::sync::Mutex<()>,
 }
 
 impl Default for Cases {
     fn default() -> Self {
-        Self { known: Mutex::default(), sooner: Notify::new(), work: Notify::new(), feed: broadcast::channel(FEED).0 }
+        Self { known: Mutex::default(), sooner: Notify::new(), work: Notify::new(), feed: broadcast::channel(FEED).0, acting: tokio::sync::Mutex::default() }
     }
 }
 
@@ -156,6 +157,11 @@ impl Cases {
     /// Ends when there is something to be done to a sale.
     pub(crate) async fn work(&self) {
         self.work.notified().await;
+    }
+
+    /// Whoever holds this acts on cases alone: two at once would each find the other's work done, and note that nothing was to be done.
+    pub(crate) async fn acting(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.acting.lock().await
     }
 
     /// Follows the new cases from now on.

@@ -1,15 +1,13 @@
 //! How well fraud is found, and whom that hurts: worked out of the cases of a while. What nobody suspected is known from those that were picked at random, each of which stands
-//! for as many as were not picked.
+//! for as many as there were for each of them.
 
 use std::collections::BTreeMap;
 
 use serde::Serialize;
 use tornello_engine::time::Timestamp;
 
-use crate::views::fraud::{CaseRow, PICKED_ONE_IN};
+use crate::views::fraud::CaseRow;
 
-/// For how many each picked case stands.
-const WEIGHT: f64 = PICKED_ONE_IN as f64;
 /// The least share of a band in a comparison of distributions: an empty one would make any difference endless.
 const SHARE_MIN: f64 = 1e-4;
 
@@ -42,15 +40,15 @@ pub struct Figures {
     pub median_s: Option<i64>,
 }
 
-/// Works the figures out. `days` is how long the cases were gathered.
+/// Works the figures out. `days` is how long the cases were gathered; each picked one stands for `weight` things that nobody suspected.
 #[must_use]
-pub fn figures<'a>(rows: impl IntoIterator<Item = &'a CaseRow>, days: f64) -> Figures {
+pub fn figures<'a>(rows: impl IntoIterator<Item = &'a CaseRow>, days: f64, weight: f64) -> Figures {
     let rows: Vec<&CaseRow> = rows.into_iter().collect();
     let count = |which: &dyn Fn(&CaseRow) -> bool| rows.iter().filter(|row| which(row)).count() as u32;
     let is_picked = |row: &CaseRow| row.origin == "picked";
     let suspected = |label: &'static str| count(&|row| !is_picked(row) && row.label == label);
     let (found, honest) = (f64::from(suspected("fraud")), f64::from(suspected("legit")));
-    let missed = f64::from(count(&|row| is_picked(row) && row.label == "fraud")) * WEIGHT;
+    let missed = f64::from(count(&|row| is_picked(row) && row.label == "fraud")) * weight;
     let share = |part: f64, whole: f64| (whole > 0.0).then(|| part / whole);
     let mut took: Vec<i64> = rows.iter().filter_map(|row| Some(row.decided_at?.micros_since(row.opened_at) / 1_000_000)).collect();
     took.sort_unstable();
@@ -64,7 +62,7 @@ pub fn figures<'a>(rows: impl IntoIterator<Item = &'a CaseRow>, days: f64) -> Fi
         alerts_per_day: f64::from(count(&|row| !is_picked(row))) / days.max(1.0),
         precision: share(found, found + honest),
         recall: share(found, found + missed),
-        pr_auc: pr_auc(&rows),
+        pr_auc: pr_auc(&rows, weight),
         saved_cents: rows.iter().filter(|row| row.blocked && row.verdict == "fraud").map(|row| row.amount_cents).sum(),
         good_hurt: count(&|row| row.blocked && row.label == "legit"),
         in_time: share(f64::from(in_time), f64::from(decided)),
@@ -73,11 +71,11 @@ pub fn figures<'a>(rows: impl IntoIterator<Item = &'a CaseRow>, days: f64) -> Fi
 }
 
 /// The mean of the precision at each fraud found, going down the scores; equal scores are taken together.
-fn pr_auc(rows: &[&CaseRow]) -> Option<f64> {
+fn pr_auc(rows: &[&CaseRow], weight: f64) -> Option<f64> {
     let mut by_score: BTreeMap<u8, (f64, f64)> = BTreeMap::new();
     for row in rows {
         let (Some(score), "fraud" | "legit") = (row.score, row.label.as_str()) else { continue };
-        let weight = if row.origin == "picked" { WEIGHT } else { 1.0 };
+        let weight = if row.origin == "picked" { weight } else { 1.0 };
         let (fraud, all) = by_score.entry(score).or_default();
         *all += weight;
         *fraud += if row.label == "fraud" { weight } else { 0.0 };
@@ -152,15 +150,15 @@ mod tests {
             row("review", 60, "", false, None),
             row("picked", 5, "legit", false, Some(3)),
         ];
-        let known = figures(&rows, 2.0);
+        let known = figures(&rows, 2.0, 20.0);
         assert_eq!((known.cases, known.picked, known.decided, known.lapsed), (5, 1, 4, 1));
         assert_eq!((known.precision, known.recall, known.alerts_per_day), (Some(2.0 / 3.0), Some(1.0), 2.0));
         assert_eq!((known.saved_cents, known.good_hurt, known.in_time, known.median_s), (2_000, 1, Some(0.75), Some(3 * 3_600)));
         assert_eq!(known.pr_auc, Some(1.0));
         // One picked fraud stands for twenty.
         let missed = [rows.to_vec(), vec![row("picked", 4, "fraud", false, Some(3))]].concat();
-        assert_eq!(figures(&missed, 2.0).recall, Some(2.0 / 22.0));
-        let none = figures(&[], 2.0);
+        assert_eq!(figures(&missed, 2.0, 20.0).recall, Some(2.0 / 22.0));
+        let none = figures(&[], 2.0, 20.0);
         assert_eq!((none.precision, none.recall, none.pr_auc, none.in_time, none.median_s), (None, None, None, None, None));
     }
 

@@ -40,7 +40,7 @@ impl<K: Eq + Hash, V> Recent<K, V> {
     }
 
     /// How many things are remembered.
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.young.len() + self.old.len()
     }
 }
@@ -80,7 +80,7 @@ mod tests {
         let mut recent = Recent::new(10);
         for i in 0..100_u32 {
             recent.put(i, i * 2);
-            assert!(recent.len() <= 10);
+            assert!(recent.count() <= 10);
         }
         assert_eq!((recent.get(&99), recent.get(&95), recent.get(&3)), (Some(&198), Some(&190), None));
         assert_eq!((recent.take(&99), recent.take(&99)), (Some(198), None));

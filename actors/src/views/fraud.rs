@@ -18,8 +18,8 @@ use tornello_engine::time::Timestamp;
 
 use super::{Views, ViewsError, json as written};
 
-/// Of so many sales that nobody suspects, one is looked at all the same.
-pub const PICKED_ONE_IN: u128 = 20;
+/// Of so many sales that nobody suspects, one may be looked at all the same; how many are is bounded by who opens cases.
+const PICKED_ONE_IN: u128 = 20;
 /// How many parties, and how many things of each, a walk from one thing to the next follows.
 const LINKS_PARTIES_MAX: u32 = 16;
 const LINKS_OF_ONE_MAX: u32 = 25;
@@ -32,7 +32,8 @@ pub(super) const SCHEMA: &str = "
         subject TEXT PRIMARY KEY, at INTEGER NOT NULL, museum INTEGER NOT NULL, channel TEXT NOT NULL, score INTEGER NOT NULL, severity INTEGER NOT NULL,
         data TEXT NOT NULL, amount_cents INTEGER NOT NULL, review_until INTEGER, wants TEXT NOT NULL
     ) STRICT, WITHOUT ROWID;
-    CREATE INDEX assessed_wanting ON assessed (subject) WHERE wants <> '';
+    CREATE INDEX assessed_wanting ON assessed (subject) WHERE wants = 'review';
+    CREATE INDEX assessed_picked ON assessed (at) WHERE wants = 'picked';
     CREATE INDEX assessed_by_time ON assessed (at);
     CREATE TABLE party (
         kind TEXT NOT NULL, pseudonym TEXT NOT NULL, subject TEXT NOT NULL, at INTEGER NOT NULL, PRIMARY KEY (kind, pseudonym, subject)
@@ -45,6 +46,7 @@ pub(super) const SCHEMA: &str = "
         appealed_at INTEGER, blocked INTEGER NOT NULL
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX fraud_case_by_state ON fraud_case (state, loss, fraud_case);
+    CREATE INDEX fraud_case_by_origin ON fraud_case (origin, opened_at);
     CREATE INDEX fraud_case_by_subject ON fraud_case (subject);
     CREATE TABLE fraud_label (
         fraud_case TEXT NOT NULL, label TEXT NOT NULL, source TEXT NOT NULL, rank INTEGER NOT NULL, at INTEGER NOT NULL, trains_at INTEGER NOT NULL,
@@ -124,8 +126,6 @@ pub struct CaseFilter {
 pub struct Wanting {
     /// The sale.
     pub sale: HoldId,
-    /// `review` or `picked`.
-    pub wants: String,
     /// What the scorer said, if it was asked.
     pub assessment: Option<Assessment>,
     /// Through which channel it was sold.
@@ -176,23 +176,39 @@ impl Views {
         rows.iter().map(|row| case_row(row).map_err(ViewsError::Store)).collect()
     }
 
-    /// The sales that want a case, at most `limit`.
+    /// The sales that are to be reviewed and have no case, at most `limit`.
     pub async fn wanting_cases(&self, limit: u32) -> Result<Vec<Wanting>, ViewsError> {
-        self.wanting("wants <> ''", limit).await
+        self.wanting("wants = 'review' AND at >= ?", Timestamp::MIN, limit).await
+    }
+
+    /// Some of the sales since an instant that were picked at random and have no case, at most `limit`.
+    pub async fn picked_sales(&self, since: Timestamp, limit: u32) -> Result<Vec<Wanting>, ViewsError> {
+        self.wanting("wants = 'picked' AND at >= ?", since, limit).await
+    }
+
+    /// How many cases were opened since an instant because they were picked.
+    pub async fn picked_cases(&self, since: Timestamp) -> Result<u32, ViewsError> {
+        const QUERY: &str = "SELECT count(*) FROM fraud_case WHERE origin = 'picked' AND opened_at >= ?";
+        Ok(sqlx::query_scalar(QUERY).bind(since.as_micros()).fetch_one(&self.pool).await?)
+    }
+
+    /// How much was assessed since an instant that nobody suspected.
+    pub async fn unsuspected(&self, since: Timestamp) -> Result<u32, ViewsError> {
+        const QUERY: &str = "SELECT count(*) FROM assessed WHERE at >= ? AND severity < ?";
+        Ok(sqlx::query_scalar(QUERY).bind(since.as_micros()).bind(Outcome::Review as u8).fetch_one(&self.pool).await?)
     }
 
     /// What is known of one sale for a case about it; none if the lists do not have the sale.
     pub async fn sale_for_case(&self, sale: HoldId) -> Result<Option<Wanting>, ViewsError> {
         const QUERY: &str =
-            "SELECT sale, '', coalesce((SELECT data FROM assessed WHERE subject = sale), ''), channel, total_cents, NULL FROM sale WHERE sale = ?";
+            "SELECT sale, coalesce((SELECT data FROM assessed WHERE subject = sale), ''), channel, total_cents, NULL FROM sale WHERE sale = ?";
         let row = sqlx::query(QUERY).bind(sale.to_string()).fetch_optional(&self.pool).await?;
         row.as_ref().map(wanting_row).transpose().map_err(ViewsError::Store)
     }
 
-    async fn wanting(&self, condition: &'static str, limit: u32) -> Result<Vec<Wanting>, ViewsError> {
-        let query =
-            format!("SELECT subject, wants, data, channel, amount_cents, review_until FROM assessed WHERE {condition} ORDER BY subject LIMIT ?");
-        let rows = sqlx::query(sqlx::AssertSqlSafe(query)).bind(i64::from(limit)).fetch_all(&self.pool).await?;
+    async fn wanting(&self, condition: &'static str, since: Timestamp, limit: u32) -> Result<Vec<Wanting>, ViewsError> {
+        let query = format!("SELECT subject, data, channel, amount_cents, review_until FROM assessed WHERE {condition} LIMIT ?");
+        let rows = sqlx::query(sqlx::AssertSqlSafe(query)).bind(since.as_micros()).bind(i64::from(limit)).fetch_all(&self.pool).await?;
         rows.iter().map(|row| wanting_row(row).map_err(ViewsError::Store)).collect()
     }
 
@@ -290,11 +306,10 @@ fn bad(error: BadId) -> sqlx::Error {
 fn wanting_row(row: &SqliteRow) -> Result<Wanting, sqlx::Error> {
     Ok(Wanting {
         sale: row.try_get::<String, _>(0)?.parse().map_err(bad)?,
-        wants: row.try_get(1)?,
-        assessment: serde_json::from_str(&row.try_get::<String, _>(2)?).ok(),
-        channel: row.try_get(3)?,
-        amount_cents: row.try_get(4)?,
-        review_until: row.try_get::<Option<i64>, _>(5)?.map(Timestamp::from_micros),
+        assessment: serde_json::from_str(&row.try_get::<String, _>(1)?).ok(),
+        channel: row.try_get(2)?,
+        amount_cents: row.try_get(3)?,
+        review_until: row.try_get::<Option<i64>, _>(4)?.map(Timestamp::from_micros),
     })
 }
 

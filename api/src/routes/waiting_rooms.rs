@@ -281,8 +281,8 @@ pub async fn place(node: web::Data<Node>, caller: Caller, path: web::Path<(Strin
     let known = museum_of(&node, &caller, Scope::Book, &museum)?;
     let announced = known.museum.room(code).ok_or_else(Problem::not_found)?;
     let token = request.headers().get(TOKEN).and_then(|header| header.to_str().ok()).unwrap_or_default();
-    let place = node.room_place(known.museum.id(), code, token)?;
-    Ok(HttpResponse::Ok().json(PlaceView::new(place, announced)))
+    let taken = node.room_place(known.museum.id(), code, token)?;
+    Ok(HttpResponse::Ok().json(PlaceView::new(taken, announced)))
 }
 
 /// What a request for places carries from a waiting room, if it does.

@@ -55,7 +55,7 @@ async fn story(house: &House) -> Vec<(u64, u128, Assessment)> {
         let buyer = 50 + u128::from(n % 3);
         said.push((n, buyer, held(house, n, buyer).await));
         if n % 4 == 0 {
-            let settlement = Settlement::Desk { till: code("desk-1"), method: DeskMethod::Card, reference: "R".into() };
+            let settlement = Settlement::Payment { id: PaymentId::new(1, 7) };
             let command = Command::Sell { hold: HoldId::new(tomorrow(), n), owner: None, settlement, contact: None };
             house.node().slot(tomorrow(), by(10_000 + u128::from(n)), command).await.unwrap();
         }
@@ -253,7 +253,7 @@ async fn a_rule_is_tried_on_what_has_happened() {
     held(&house, 50, 67).await;
     // The last hold of the bot is bought: stopped would have been somebody who paid.
     held(&house, 60, 66).await;
-    let settlement = Settlement::Desk { till: code("desk-1"), method: DeskMethod::Card, reference: "R".into() };
+    let settlement = Settlement::Payment { id: PaymentId::new(1, 7) };
     let command = Command::Sell { hold: HoldId::new(tomorrow(), 60), owner: None, settlement, contact: None };
     house.node().slot(tomorrow(), by(9_000), command).await.unwrap();
     let journal = Arc::clone(house.node().journal());

@@ -126,10 +126,10 @@ pub struct ReportView {
     as_of_batch: u64,
 }
 
-fn by(rows: &[CaseRow], days: f64, of: impl Fn(&CaseRow) -> String) -> Vec<FiguresOf> {
+fn by(rows: &[CaseRow], (days, weight): (f64, f64), of: impl Fn(&CaseRow) -> String) -> Vec<FiguresOf> {
     let mut groups: BTreeMap<String, Vec<&CaseRow>> = BTreeMap::new();
     rows.iter().for_each(|row| groups.entry(of(row)).or_default().push(row));
-    groups.into_iter().map(|(of, rows)| FiguresOf { of, figures: figures(rows, days).into() }).collect()
+    groups.into_iter().map(|(of, rows)| FiguresOf { of, figures: figures(rows, days, weight).into() }).collect()
 }
 
 /// Report on fraud.
@@ -150,7 +150,10 @@ pub async fn get(node: web::Data<Node>, caller: Caller, query: web::Query<Report
     let (views, now) = (&files(&node)?.views, node.now());
     let (as_of_batch, from) = (views.as_of_batch(), now.plus_seconds(-i64::from(days) * 86_400));
     let filter = CaseFilter { museums: museums.clone(), opened_from: Some(from), ..CaseFilter::default() };
-    let (rows, span) = (views.fraud_cases(&filter, CASES_MAX).await?, f64::from(days));
+    let rows = views.fraud_cases(&filter, CASES_MAX).await?;
+    // Of all museums: what is picked, is picked from all.
+    let (unsuspected, picked) = (views.unsuspected(from).await?, views.picked_cases(from).await?);
+    let span = (f64::from(days), f64::from(unsuspected.max(picked)) / f64::from(picked.max(1)));
     let asked = |museum: &_| museums.as_ref().is_none_or(|museums| museums.contains(museum));
     let blocked_attempts = views.blocked_attempts(from).await?.iter().filter(|(museum, ..)| asked(museum)).map(|(.., count)| count).sum();
     let [(from, to), (since, until)] = drift_windows(now);
@@ -160,7 +163,7 @@ pub async fn get(node: web::Data<Node>, caller: Caller, query: web::Query<Report
         .map(|(channel, bands)| DriftView { channel: channel.clone(), psi: before.get(channel).and_then(|expected| psi(expected, bands)) });
     Ok(HttpResponse::Ok().json(ReportView {
         days,
-        total: figures(&rows, span).into(),
+        total: figures(&rows, span.0, span.1).into(),
         by_channel: by(&rows, span, |row| row.channel.clone()),
         by_museum: by(&rows, span, |row| row.museum.0.to_string()),
         blocked_attempts,

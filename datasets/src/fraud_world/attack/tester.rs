@@ -85,7 +85,7 @@ impl Tester {
         self.left -= 1;
         self.used += 1;
         self.tried_on_hold += 1;
-        if self.used % ADDRESS_FOR == 0 {
+        if self.used.is_multiple_of(ADDRESS_FOR) {
             self.parties.buyer = Some(dice.next());
         }
         let at_us = now_us + dice.between(self.manner.pause_s.0, self.manner.pause_s.1) * SECOND_US;

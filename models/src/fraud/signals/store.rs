@@ -17,6 +17,10 @@ pub type PartyKey = (Role, u128);
 
 /// What can be said of a party as of a position.
 #[derive(Debug, Clone, PartialEq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "it is passed on the stack and read at once, where a box would cost an allocation for each party of each command"
+)]
 pub enum Sight {
     /// Nothing is known of it.
     Unknown,
