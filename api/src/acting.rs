@@ -18,7 +18,7 @@ use tornello_actors::fraud::{SignalEvent, SignalKind, Taking};
 use tornello_actors::node::Node;
 use tornello_engine::attempts::{self, Attempt, Ending};
 use tornello_engine::channel::Channel;
-use tornello_engine::envelope::{Assessment, Envelope, Outcome, Party};
+use tornello_engine::envelope::{Envelope, Outcome, Party};
 use tornello_engine::ids::{AttemptId, HoldId, MuseumId};
 use tornello_engine::money::Cents;
 use tornello_engine::slot::{Line, people, total};
