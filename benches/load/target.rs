@@ -174,6 +174,11 @@ impl Target {
     }
 }
 
+/// The address that stands between two texts in a line of what a server has logged.
+fn address_in(log: &str, before: &str, after: &str) -> Option<SocketAddr> {
+    log.lines().find_map(|line| line.split_once(before)?.1.split_once(after)?.0.parse().ok())
+}
+
 /// A Tornello with keys and nothing else.
 pub struct Installed {
     pub front: Process,
@@ -236,6 +241,12 @@ impl Installed {
         said.with_context(|| format!("the log does not say how many records there are: {log}"))
     }
 
+    /// Where it serves its station, as its log says.
+    pub fn station(&self) -> anyhow::Result<SocketAddr> {
+        let log = fs::read_to_string(self.folder.path().join(LOG))?;
+        address_in(&log, "served at http://", "/pagopa").with_context(|| format!("the log names no station: {log}"))
+    }
+
     /// Registers a museum that is open from 9 to 19 or around the clock, in slots of half an hour with [`PLACES`] places, for full price only.
     pub fn open_museum(&self, number: u16, routes: u16, all_day: bool) -> anyhow::Result<()> {
         let today = today()?;
@@ -284,15 +295,14 @@ fn start_tornello(place: &Place, data: &Path) -> anyhow::Result<(Process, Socket
     let mut command = Command::new(place.tornello()?);
     command.args(["serve", "--listen", "127.0.0.1:0", "--per-key", PER_KEY, "--workers", &place.workers().to_string(), "--data"]).arg(data);
     if data.join(PAGOPA).is_file() {
-        command.arg("--pagopa").arg(data.join(PAGOPA));
+        command.arg("--pagopa").arg(data.join(PAGOPA)).args(["--pagopa-listen", "127.0.0.1:0"]);
     }
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(File::create(&log)?).env_remove("RUST_LOG");
     let started = Instant::now();
     let mut front = Process::start(&mut command, Signal::TERM)?;
     while started.elapsed() < START_WITHIN {
         let said = fs::read_to_string(&log)?;
-        let address = said.lines().find_map(|line| line.strip_prefix("Tornello ")?.split_once(" on http://")?.1.split_once(',')?.0.parse().ok());
-        if let Some(address) = address {
+        if let Some(address) = address_in(&said, " on http://", ",") {
             return Ok((front, address, started.elapsed()));
         }
         front.alive().with_context(|| said)?;

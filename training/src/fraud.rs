@@ -3,6 +3,7 @@
 //! With at least 50 confirmed frauds the model that learns from labels is the champion, calibrated on the newest fifth of the rows; without them the scorer that
 //! the shape of the rows chooses. The figures on a card come from a race inside the data: the first half trains, the second judges.
 
+use std::fmt::Write;
 use std::path::Path;
 
 use anyhow::Context;
@@ -43,11 +44,33 @@ impl Trained {
         Ok(())
     }
 
-    /// The card of the one that may act.
-    pub fn card(&self) -> anyhow::Result<Card> {
-        let (_, champion) = self.models.first().context("a training makes at least one model")?;
-        Ok(champion.card()?)
+    /// The one that may act.
+    pub fn champion(&self) -> anyhow::Result<&Artifact> {
+        Ok(&self.models.first().context("a training makes at least one model")?.1)
     }
+
+    /// Its card.
+    pub fn card(&self) -> anyhow::Result<Card> {
+        Ok(self.champion()?.card()?)
+    }
+}
+
+/// A card for people to read.
+#[must_use]
+pub fn show(card: &Card) -> String {
+    let Particulars { method, created, code_revision, data, seed, settings, metrics, .. } = &card.particulars;
+    let mut text = format!("model {} ({method}, code {code_revision}, {created})\n", card.id);
+    // Writing to a string cannot fail.
+    let _ = writeln!(text, "  fitted on {}: {} rows, {}, sha256 {}, seed {seed}", data.name, data.rows, data.period, data.sha256);
+    let names: Vec<&str> = card.features.iter().map(|feature| feature.name.as_str()).collect();
+    let _ = writeln!(text, "  {} features: {}", names.len(), names.join(", "));
+    for (name, value) in settings {
+        let _ = writeln!(text, "  {name}: {value}");
+    }
+    for metric in metrics {
+        let _ = writeln!(text, "  {}: {:.4} ({})", metric.name, metric.value, metric.protocol);
+    }
+    text
 }
 
 /// Trains on a file (or on the payments that ship). `created` is the caller's clock; it stands on the cards and changes no model.
@@ -86,19 +109,18 @@ pub fn train(data: Option<&Path>, created: &str, progress: Progress) -> anyhow::
         models.push(("champion".to_owned(), Artifact::seal(&champion, &features, particulars("blend", BLEND, &settings))?));
     }
     stage.step();
+    let acting = models.is_empty().then(|| shape.scorer());
     for method in Unsupervised::ALL {
         let scorer = Scorer::fit(method, &rows, Treatment::default(), SEED)?;
         let settings = [("smooth_columns", format!("{} of {}", shape.smooth, shape.columns))];
         let artifact = Artifact::seal(&scorer, &features, particulars(method.name(), method.name(), &settings))?;
-        if method == shape.scorer() && models.is_empty() {
+        if acting == Some(method) {
             models.insert(0, ("champion".to_owned(), artifact));
         } else {
             models.push((format!("shadow-{}", method.name()), artifact));
         }
         stage.step();
     }
-    // The champion was put in front when it was met, which may have been after a shadow.
-    models.sort_by_key(|(name, _)| name != "champion");
     Ok(Trained { models })
 }
 
@@ -130,5 +152,60 @@ fn period(table: &Labelled) -> String {
     match table.times_s.as_deref() {
         Some([first, .., last]) => format!("second {first} to second {last}"),
         _ => "not stated".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tornello_models::fraud::chance::Chance;
+
+    use super::*;
+
+    fn file(name: &str, frauds: usize) -> std::path::PathBuf {
+        let mut chance = Chance::new(3);
+        let mut text = "time_s,amount,age,speed,label\n".to_owned();
+        for row in 0..3_000 {
+            let fraud = row % (3_000 / frauds) == 1;
+            let shift = if fraud { 4.0 } else { 0.0 };
+            let _ = writeln!(text, "{row},{:.4},{:.4},{:.4},{}", chance.normal() + shift, chance.normal(), chance.normal(), u8::from(fraud));
+        }
+        let path = std::env::temp_dir().join(format!("tornello-train-{name}-{}.csv", std::process::id()));
+        std::fs::write(&path, text).unwrap();
+        path
+    }
+
+    #[test]
+    fn labels_make_the_champion_and_the_same_data_the_same_bytes() {
+        let path = file("labels", 150);
+        let (first, second) = (train(Some(&path), "now", Progress::Hidden).unwrap(), train(Some(&path), "later", Progress::Hidden).unwrap());
+        let names: Vec<&str> = first.models.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, ["champion", "shadow-robust_covariance", "shadow-isolation_forest", "shadow-tails"]);
+        for ((name, one), (_, other)) in first.models.iter().zip(&second.models) {
+            assert_eq!(one.model, other.model, "{name}");
+            assert_eq!(one.card().unwrap().id, other.card().unwrap().id);
+        }
+        let card = first.card().unwrap();
+        assert_eq!((card.particulars.method.as_str(), card.particulars.data.rows), ("blend", 3_000));
+        assert!(card.particulars.metrics.iter().any(|metric| metric.name == "weighted_aucpr" && metric.value > 0.9), "{card:?}");
+        let features = FeatureList::new(["amount", "age", "speed"].map(|name| (name, "as in the data"))).unwrap();
+        let champion = first.models[0].1.open::<Scorer>(Kind::Fraud, &features).unwrap().check().unwrap();
+        let (fraud, honest) = (champion.score([4.5, 0.0, 0.0].into_iter()), champion.score([0.0; 3].into_iter()));
+        assert!(fraud.probability > honest.probability && fraud.score > honest.score);
+        let out = std::env::temp_dir().join(format!("tornello-train-out-{}", std::process::id()));
+        first.write(&out).unwrap();
+        let written = std::fs::read(out.join("champion").join(MODEL_FILE)).unwrap();
+        let card = std::fs::read_to_string(out.join("champion").join(CARD_FILE)).unwrap();
+        std::fs::remove_dir_all(&out).unwrap();
+        std::fs::remove_file(path).unwrap();
+        assert_eq!((written, card), (first.models[0].1.model.clone(), first.models[0].1.card.clone()));
+    }
+
+    #[test]
+    fn without_labels_the_shape_makes_the_champion() {
+        let path = file("few", 20);
+        let trained = train(Some(&path), "now", Progress::Hidden).unwrap();
+        std::fs::remove_file(path).unwrap();
+        assert_eq!(trained.card().unwrap().particulars.method, "tails");
+        assert_eq!(trained.models.len(), 3);
     }
 }

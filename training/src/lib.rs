@@ -1,11 +1,15 @@
 //! Fits models on data files, judges them by stated protocols and writes artifacts. Reached through the one binary: `tornello train` and `tornello evaluate`.
 //!
 //! It reads what [`tornello_datasets`] loads and calls what [`tornello_models`] can; it knows nothing of slots, sales or HTTP. [`evaluate`] runs a protocol
-//! ([`protocols`]) and answers with a [`report::Report`]; [`demand`] makes artifacts.
+//! ([`protocols`]) and answers with a [`report::Report`]; [`demand`] and [`fraud`] make artifacts.
 
+pub mod bookings;
 pub mod demand;
+pub mod fraud;
+pub mod histograms;
 pub mod progress;
 pub mod protocols;
+pub mod race;
 pub mod report;
 pub mod source;
 
@@ -25,11 +29,19 @@ pub enum Protocol {
     P2,
     /// The final bookings of a day from those on the books.
     P3,
+    /// Which bookings are lost.
+    P4,
+    /// Frauds among card payments.
+    P5,
+    /// Attacks among connections, without labels.
+    P6,
+    /// P5 and P6 on the shipped data, and the card of the model that training makes.
+    Fraud,
 }
 
 impl Protocol {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::P1, Self::P2, Self::P3];
+    pub const ALL: [Self; 7] = [Self::P1, Self::P2, Self::P3, Self::P4, Self::P5, Self::P6, Self::Fraud];
 }
 
 impl fmt::Display for Protocol {
@@ -38,6 +50,10 @@ impl fmt::Display for Protocol {
             Self::P1 => "P1",
             Self::P2 => "P2",
             Self::P3 => "P3",
+            Self::P4 => "P4",
+            Self::P5 => "P5",
+            Self::P6 => "P6",
+            Self::Fraud => "fraud",
         })
     }
 }
@@ -71,6 +87,10 @@ pub fn evaluate(protocol: Protocol, inputs: &Inputs, progress: Progress) -> anyh
         Protocol::P1 => protocols::p1::evaluate(inputs, progress),
         Protocol::P2 => protocols::p2::evaluate(inputs, progress),
         Protocol::P3 => protocols::p3::evaluate(inputs, progress),
+        Protocol::P4 => protocols::p4::evaluate(inputs, progress),
+        Protocol::P5 => protocols::p5::evaluate(inputs, progress),
+        Protocol::P6 => protocols::p6::evaluate(inputs, progress),
+        Protocol::Fraud => protocols::fraud::evaluate(inputs, progress),
     }?;
     report.cpu_s = (report::cpu_time() - before).as_secs_f64();
     Ok(report)

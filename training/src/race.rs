@@ -115,3 +115,58 @@ pub fn run(train: &Labelled, test: &Labelled, progress: Progress) -> anyhow::Res
     }
     Ok(Race { shape, chosen: shape.scorer(), standings })
 }
+
+#[cfg(test)]
+mod tests {
+    use tornello_models::fraud::chance::Chance;
+
+    use super::*;
+
+    /// Rows of which one in twenty is far out in one column.
+    pub(crate) fn made_up(seed: u64, columns: usize, count: usize) -> Labelled {
+        let mut chance = Chance::new(seed);
+        let mut table = Labelled { features: (0..columns).map(|column| format!("x{column}")).collect(), ..Labelled::default() };
+        for row in 0..count {
+            let positive = row % 20 == 7;
+            table.values.extend((0..columns).map(|column| chance.normal() + if positive && column == 1 { 5.0 } else { 0.0 }));
+            table.labels.push(positive);
+            table.weights.push(1.0);
+        }
+        table
+    }
+
+    #[test]
+    fn labels_help_and_without_them_the_shape_chooses() {
+        let (train, test) = (made_up(1, 12, 2_000), made_up(2, 12, 2_000));
+        let race = run(&train, &test, Progress::Hidden).unwrap();
+        assert_eq!(race.chosen, Unsupervised::RobustCovariance);
+        let area = |name: &str| race.standing(name).unwrap().aucpr;
+        assert!(area(BLEND) > 0.95 && area("robust_covariance") > 0.4, "{:?}", race.standings);
+        assert_eq!(race.standings.len(), 8);
+    }
+
+    #[test]
+    fn too_few_labels_and_few_columns() {
+        let mut train = made_up(1, 3, 2_000);
+        train.labels.iter_mut().skip(900).for_each(|label| *label = false);
+        let race = run(&train, &made_up(2, 3, 1_000), Progress::Hidden).unwrap();
+        assert_eq!((race.chosen, race.standing(BLEND)), (Unsupervised::Tails, None));
+        assert!(run(&train, &made_up(2, 4, 1_000), Progress::Hidden).unwrap_err().to_string().contains("columns of the two files differ"));
+    }
+
+    #[test]
+    fn no_test_row_changes_what_is_fitted() {
+        let train = made_up(1, 12, 1_000);
+        let mut test = made_up(2, 12, 1_000);
+        let before = run(&train, &test, Progress::Hidden).unwrap();
+        // Rows that nobody has ever seen, added at the end, leave the order of the others as it was.
+        test.values.extend([1e9; 12]);
+        test.labels.push(true);
+        test.weights.push(1e-9);
+        let after = run(&train, &test, Progress::Hidden).unwrap();
+        assert_eq!(before.chosen, after.chosen);
+        for (before, after) in before.standings.iter().zip(&after.standings) {
+            assert!((before.weighted_aucpr - after.weighted_aucpr).abs() < 1e-6, "{}", before.name);
+        }
+    }
+}

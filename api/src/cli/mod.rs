@@ -8,6 +8,7 @@ mod keys;
 mod replay;
 mod serve;
 mod tend;
+mod train;
 mod verify;
 
 use std::io::IsTerminal;
@@ -63,6 +64,9 @@ enum Command {
     Gate(gate::Arguments),
     /// Judge the models by a stated protocol, beside floors
     Evaluate(evaluate::Arguments),
+    /// Fit models and write them as artifacts
+    #[command(subcommand)]
+    Train(train::Command),
     /// Print the version
     Version,
 }
@@ -101,6 +105,7 @@ pub fn run() -> ExitCode {
         Some(Command::Signing(command)) => tend::signing(&command),
         Some(Command::Gate(arguments)) => gate::run(&arguments),
         Some(Command::Evaluate(arguments)) => evaluate::evaluate(arguments),
+        Some(Command::Train(command)) => train::run(command),
         Some(Command::Version) => {
             println!("tornello {}", env!("CARGO_PKG_VERSION"));
             Ok(())

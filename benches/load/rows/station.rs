@@ -71,6 +71,7 @@ fn notices(installed: &Installed, slot: &str, count: usize) -> anyhow::Result<Ve
 pub fn station(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     let installed = Installed::with_station(bench.place)?;
     installed.open_museum(1, 1, true)?;
+    let station = installed.station()?;
     let slots = installed.free_slots(1)?;
     let each = (NOTICES / bench.rounds).max(1_000);
     let mut figures: [(Vec<f64>, Vec<f64>); 3] = Default::default();
@@ -84,7 +85,7 @@ pub fn station(bench: &mut Bench<'_>) -> anyhow::Result<()> {
             (message(&installed, "paSendRTReq", &receipt()), numbers),
         ];
         for ((template, names), (rates, p99s)) in asked.into_iter().zip(&mut figures) {
-            let mut loaded = run(installed.address, CLIENTS, Loop::Closed, bench.seconds);
+            let mut loaded = run(station, CLIENTS, Loop::Closed, bench.seconds);
             loaded.warm_up = Duration::from_millis(100);
             let mut script = Same::each(template, 200, names, unique()).saying(b"<outcome>OK</outcome>");
             let outcome = drive_processes(&[installed.front.id()], &loaded, &mut script)?;

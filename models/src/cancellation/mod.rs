@@ -2,5 +2,6 @@
 //! its places ([`overbooking`]). Pure; the words and numbers of a booking are made by whoever calls, in an order of their own.
 
 pub mod encoding;
+pub mod model;
 pub mod overbooking;
 pub mod shows;

@@ -13,13 +13,20 @@ use crate::boost::{self, Loss, Recipe, Table};
 use crate::discrimination::{brier, outcomes};
 use crate::ensemble::Ensemble;
 use crate::fraud::calibration::Isotonic;
-use crate::fraud::rows::Rows;
 use crate::logistic::{Logistic, log_odds, probability};
 
 /// The share of training, newest, on which probabilities are calibrated.
 const CALIBRATION_SHARE: f64 = 0.15;
 /// Fewer bookings than this are too few to fit on.
 pub const BOOKINGS_MIN: usize = 500;
+
+/// The penalty of the regression: the columns are many and some levels rare.
+const PENALTY: f64 = 10.0;
+
+/// Few leaves, many rounds, leaves with at least some twenty bookings' worth of doubt: the next season is never quite as the last.
+fn recipe(seed: u64) -> Recipe {
+    Recipe { rounds: 200, eta: 0.05, max_leaves: 12, min_child_weight: 20.0, l2: 10.0, seed, ..Recipe::new(Loss::Log) }
+}
 
 /// Which of the members speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -111,7 +118,7 @@ impl Model {
 impl Members {
     fn fit(examples: &[Example], lost: &[bool], seed: u64) -> Result<Self, ModelError> {
         let encoding = Encoding::fit(examples)?;
-        let logistic = Logistic::fit(&encoding.rows(examples)?, lost, PENALTY)?;
+        let logistic = Logistic::fit_sparse(&encoding.rows(examples)?, lost, PENALTY)?;
         let (words, numbers) = encoding.shape();
         let mut values = Vec::with_capacity(examples.len() * (words + numbers));
         examples.iter().for_each(|example| encoding.codes(example, &mut values));
@@ -155,4 +162,69 @@ fn best_share(logistic: &[f64], boosted: &[f64], lost: &[bool]) -> f64 {
         (share, brier(&outcomes(&blend, lost, None)))
     });
     tried.min_by(|a, b| a.1.total_cmp(&b.1)).map_or(0.0, |best| best.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fraud::chance::Chance;
+
+    /// Bookings of which those through an agency and those made long before are lost more often, and the truth of each.
+    fn bookings(seed: u64, count: usize) -> (Vec<Example>, Vec<f64>, Vec<bool>) {
+        let mut chance = Chance::new(seed);
+        let (mut examples, mut truths, mut lost) = (Vec::new(), Vec::new(), Vec::new());
+        for _ in 0..count {
+            let (agency, lead) = (chance.unit() < 0.4, 200.0 * chance.unit());
+            let truth = 0.05 + if agency { 0.25 } else { 0.0 } + if lead > 100.0 { 0.3 } else { 0.0 };
+            let words = vec![if agency { "agency" } else { "direct" }.to_owned(), format!("room {}", chance.below(5))];
+            examples.push(Example { words, numbers: vec![lead, chance.normal()] });
+            truths.push(truth);
+            lost.push(chance.unit() < truth);
+        }
+        (examples, truths, lost)
+    }
+
+    fn fitted() -> Model {
+        let (examples, _, lost) = bookings(1, 6_000);
+        let mut stages = Vec::new();
+        let model = Model::fit(&examples, &lost, 3, &mut |stage| stages.push(stage)).unwrap();
+        assert_eq!(stages, [1, 2, 3, 4]);
+        model
+    }
+
+    #[test]
+    fn probabilities_are_those_of_the_bookings() {
+        let model = fitted();
+        let (examples, truths, _) = bookings(2, 2_000);
+        let said: Vec<f64> = examples.iter().map(|example| model.probability(example).unwrap()).collect();
+        let error = said.iter().zip(&truths).map(|(p, truth)| (p - truth).abs()).sum::<f64>() / 2_000.0;
+        assert!(error < 0.04, "{error}");
+        let (sum, expected) = (said.iter().sum::<f64>(), truths.iter().sum::<f64>());
+        assert!((sum / expected - 1.0).abs() < 0.08, "{sum} for {expected}");
+    }
+
+    #[test]
+    fn the_same_bookings_are_the_same_model_and_it_survives_its_bytes() {
+        let (one, other) = (fitted(), fitted());
+        let bytes = postcard::to_allocvec(&one).unwrap();
+        assert_eq!(bytes, postcard::to_allocvec(&other).unwrap());
+        let loaded: Model = postcard::from_bytes(&bytes).unwrap();
+        for example in bookings(4, 50).0 {
+            assert_eq!(loaded.probability(&example), one.probability(&example));
+        }
+    }
+
+    #[test]
+    fn strange_bookings_are_answered_or_refused_and_few_are_not_enough() {
+        let model = fitted();
+        for (word, number) in [("never seen", f64::NAN), ("", f64::INFINITY), ("agency", -1e300), ("direct", f64::MAX)] {
+            let p = model.probability(&Example { words: vec![word.to_owned(), String::new()], numbers: vec![number, number] }).unwrap();
+            assert!((0.0..=1.0).contains(&p), "{word} {number}: {p}");
+        }
+        assert_eq!(model.probability(&Example::default()), Err(ModelError::OtherFeatures));
+        let (examples, _, lost) = bookings(1, BOOKINGS_MIN - 1);
+        assert!(Model::fit(&examples, &lost, 3, &mut |_| {}).is_err());
+        let (examples, _, _) = bookings(1, 1_000);
+        assert!(Model::fit(&examples, &[false; 1_000], 3, &mut |_| {}).is_err(), "nothing was ever lost: there is nothing to learn");
+    }
 }

@@ -13,8 +13,13 @@ use crate::logistic::{Logistic, log_odds};
 
 /// The penalty of the logistic regression: one, as for a prior of standard deviation one on each standardised weight.
 const PENALTY: f64 = 1.0;
-/// Boosting adds up second derivatives in a leaf; with 1 a handful of frauds fills leaves of their own.
-const CHILD_WEIGHT: f64 = 5.0;
+
+/// Boosting learns slowly with small trees that see half of the columns, and a leaf needs second derivatives that add up to 5: with 1 a handful of frauds fills
+/// leaves of their own.
+fn recipe(seed: u64) -> boost::Recipe {
+    boost::Recipe { rounds: 200, eta: 0.05, max_leaves: 16, min_child_weight: 5.0, column_share: 0.5, seed, ..boost::Recipe::new(Loss::Log) }
+}
+
 /// A share of trees says no more than so much either way: none of 100 trees is not never.
 const FOREST_LEAST: f64 = 5e-4;
 
@@ -57,16 +62,14 @@ impl Supervised {
     /// Fits all three on prepared rows with labels of both kinds.
     pub fn fit(rows: &Rows, labels: &[bool], seed: u64) -> Result<Self, ModelError> {
         let logistic = Logistic::fit(rows, labels, PENALTY)?;
-        let recipe = trees::Recipe { trees: 150, depth: 12, leaf_rows: 1, columns: None, seed };
-        let forest = ProbabilityForest::fit(rows, labels, recipe)?;
+        let forest = ProbabilityForest::fit(rows, labels, trees::Recipe { trees: 150, depth: 12, leaf_rows: 1, columns: None, seed })?;
         let table = Table {
             columns: (0..rows.columns()).map(|column| format!("f{column}")).collect(),
             values: rows.values().iter().map(|&x| x as f32).collect(),
             targets: labels.iter().map(|&label| f32::from(u8::from(label))).collect(),
             ..Table::default()
         };
-        let recipe = boost::Recipe { min_child_weight: CHILD_WEIGHT, seed, ..boost::Recipe::new(Loss::Log) };
-        let boosted = Ensemble::new(boost::fit(&table.prepare()?, &recipe, &mut |_| {})?)?;
+        let boosted = Ensemble::new(boost::fit(&table.prepare()?, &recipe(seed), &mut |_| {})?)?;
         Ok(Self { logistic, forest, boosted, shares: Shares::BLEND })
     }
 

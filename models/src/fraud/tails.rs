@@ -1,7 +1,9 @@
 //! Empirical tails: how rare a value is in its column, added up over the columns. Needs no shape of the data, so it does well on few skewed columns; it is blind
 //! to values that are usual one by one and strange together.
 //!
-//! After ECOD (Li and others, 2022), with 4097 quantiles for each column instead of all values.
+//! After ECOD (Li and others, 2022), with 4097 quantiles for each column instead of all values, and with an end that is open: counting cannot tell a value just
+//! beyond all of training from one ten times as far, and what is sought may well lie out there. Beyond the greatest value the tail goes on as an exponential
+//! one, with the mean excess that training has over its 99.9%; the same on the left.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,12 +13,19 @@ use crate::ModelError;
 /// Values kept for each column: 4096 equal steps.
 pub const QUANTILES: usize = 4097;
 
+/// The share of training that an end is measured on.
+const END: f64 = 0.001;
+/// The rarest that a column can be, in natural logarithms: one column alone must not drown all others.
+const RARITY_MAX: f64 = 100.0;
+
 /// The quantiles of one column.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Ladder {
     rungs: Vec<f32>,
     /// The share that the least and the greatest value stand for: the tails never say less than that.
     least: f64,
+    /// How fast the tail falls beyond the least and beyond the greatest value: the distance over which it falls to a third.
+    ends: (f64, f64),
 }
 
 impl Ladder {
@@ -28,7 +37,23 @@ impl Ladder {
         }
         sorted.sort_by(f64::total_cmp);
         let rungs = (0..QUANTILES).map(|step| quantile(&sorted, step as f64 / (QUANTILES - 1) as f64) as f32).collect();
-        Ok(Self { rungs, least: 1.0 / (sorted.len() + 1) as f64 })
+        let mirrored: Vec<f64> = sorted.iter().rev().map(|x| -x).collect();
+        Ok(Self { rungs, least: 1.0 / (sorted.len() + 1) as f64, ends: (end(&mirrored), end(&sorted)) })
+    }
+
+    /// How rare a value is: `max(-log left tail, -log right tail)`, and beyond training how far beyond.
+    #[must_use]
+    pub fn rarity(&self, x: f64) -> f64 {
+        let (left, right) = self.tails(x);
+        let (lowest, highest) = (f64::from(self.rungs[0]), f64::from(self.rungs[QUANTILES - 1]));
+        let beyond = if x > highest {
+            (x - highest) / self.ends.1
+        } else if x < lowest {
+            (lowest - x) / self.ends.0
+        } else {
+            0.0
+        };
+        (beyond - left.min(right).ln()).min(RARITY_MAX)
     }
 
     /// The shares of training at or below, and at or above, a value; never less than one row more would be.
@@ -64,7 +89,7 @@ impl Ladder {
 
     /// Whether it has all its rungs, in order: what was decoded from bytes is checked before it is asked.
     pub(super) fn is_sound(&self) -> bool {
-        self.rungs.len() == QUANTILES && self.rungs.is_sorted() && self.least > 0.0
+        self.rungs.len() == QUANTILES && self.rungs.is_sorted() && self.least > 0.0 && self.ends.0 > 0.0 && self.ends.1 > 0.0
     }
 }
 
@@ -80,16 +105,16 @@ impl Tails {
         Ok(Self { ladders: (0..rows.columns()).map(|column| Ladder::fit(rows.column(column))).collect::<Result<_, _>>()? })
     }
 
-    /// The sum over the columns of `max(-log left tail, -log right tail)`.
+    /// The sum over the columns of how rare each value is.
     #[must_use]
     pub fn score(&self, row: &[f64]) -> f64 {
-        self.ladders.iter().zip(row).map(|(ladder, &x)| rarity(ladder.tails(x))).sum()
+        self.ladders.iter().zip(row).map(|(ladder, &x)| ladder.rarity(x)).sum()
     }
 
     /// The score, and each column's term of it.
     pub fn explain(&self, row: &[f64], parts: &mut [f64]) -> f64 {
         for ((part, ladder), &x) in parts.iter_mut().zip(&self.ladders).zip(row) {
-            *part = rarity(ladder.tails(x));
+            *part = ladder.rarity(x);
         }
         parts[..self.ladders.len()].iter().sum()
     }
@@ -106,8 +131,15 @@ impl Tails {
     }
 }
 
-fn rarity((left, right): (f64, f64)) -> f64 {
-    -left.min(right).ln()
+/// The mean excess of sorted values over their 99.9%. Never less than an exponential tail from the median to there would have, so that a few equal values at
+/// the end are no cliff, and never quite zero.
+fn end(sorted: &[f64]) -> f64 {
+    let (middle, from) = (quantile(sorted, 0.5), quantile(sorted, 1.0 - END));
+    let beyond = &sorted[sorted.partition_point(|&x| x <= from)..];
+    let excess = beyond.iter().map(|x| x - from).sum::<f64>() / beyond.len().max(1) as f64;
+    let least = 1e-6 * (1.0 + middle.abs());
+    let end = excess.max((from - middle) / (0.5 / END).ln()).max(least);
+    if end.is_finite() { end } else { f64::MAX }
 }
 
 #[cfg(test)]
@@ -132,6 +164,19 @@ mod tests {
         let ladder = Ladder::fit((0..1000).map(|i| if i < 900 { 0.0 } else { f64::from(i) })).unwrap();
         let (left, right) = ladder.tails(0.0);
         assert!(left > 0.89 && (right - 1.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn further_out_is_rarer_and_no_column_is_beyond_measure() {
+        let ladder = Ladder::fit((0..100_000).map(|i| -(1.0 - (f64::from(i) + 0.5) / 100_000.0).ln())).unwrap();
+        // Of an exponential column the end falls by e in one.
+        assert!((ladder.ends.1 - 1.0).abs() < 0.1, "{:?}", ladder.ends);
+        let rarities = [0.7, 5.0, 11.0, 14.0, 20.0, 40.0].map(|x| ladder.rarity(x));
+        assert!(rarities.windows(2).all(|pair| pair[0] < pair[1]), "{rarities:?}");
+        assert!((ladder.rarity(30.0) - ladder.rarity(20.0) - 10.0).abs() < 1.1);
+        assert!((ladder.rarity(1e12) - RARITY_MAX).abs() < 1e-9);
+        let constant = Ladder::fit([5.0; 50]).unwrap();
+        assert!(constant.rarity(5.0) < 0.1 && constant.rarity(6.0) > 50.0 && constant.rarity(-1e12) <= RARITY_MAX);
     }
 
     #[test]

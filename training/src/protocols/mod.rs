@@ -1,9 +1,13 @@
 //! The protocols by which models are judged, one file each. A protocol says what is predicted from what, on which days, by which figures; the same code runs on
 //! the shipped data and on any file with the same columns.
 
+pub mod fraud;
 pub mod p1;
 pub mod p2;
 pub mod p3;
+pub mod p4;
+pub mod p5;
+pub mod p6;
 
 use jiff::civil::Date;
 use tornello_models::demand::Day;
