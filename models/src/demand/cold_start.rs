@@ -210,7 +210,7 @@ fn calendar_rows(grown: &[&Lookback<'_>], profiles: &[[f64; 8]], origin: Day) ->
     for (lookback, profile) in grown.iter().zip(profiles) {
         let last = newest(lookback, origin);
         // The step is made coprime to the week, so that all weekdays are seen.
-        let step = if step % 7 == 0 { step + 1 } else { step };
+        let step = if step.is_multiple_of(7) { step + 1 } else { step };
         for day in (last.0 - days as i32 + 1..=last.0).step_by(step).map(Day) {
             let value = f64::from(lookback.value(day));
             let usual = profile[7].exp_m1() * profile[usize::from(day.weekday())];
