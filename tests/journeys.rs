@@ -73,10 +73,20 @@ async fn a_reseller_sells_on_its_own_account() {
     let on = |account: &str| json!({"settlement": {"on_account": {"account": account}}});
     let (status, problem) = app.post(&path, &reseller, "other", &on("other")).await;
     assert_eq!((status.as_u16(), problem["code"].as_str()), (422, Some("settlement_not_allowed")));
+    let (status, unopened) = app.post(&path, &reseller, "early", &on("tour-op")).await;
+    assert_eq!((status.as_u16(), unopened["code"].as_str()), (404, Some("unknown_account")));
+    let office = app.key(Role::GroupOffice).await;
+    done(&app, "/v1/accounts", &office, "account", json!({"account": "tour-op", "limit_cents": 5_000})).await;
     let sale = done(&app, &path, &reseller, "own", on("tour-op")).await;
     assert_eq!((&sale["total_cents"], &sale["settlement"]), (&json!(4_800), &on("tour-op")["settlement"]));
     let cancelled = done(&app, &format!("/v1/sales/{hold}/cancel"), &reseller, "cancel", json!({"cause": "visitor", "tickets": [3]})).await;
     assert_eq!(cancelled["tickets"], json!([3]));
+    tornello_actors::payments::resume(app.node()).await;
+    let account = app.get("/v1/accounts/tour-op", &office).await;
+    assert_eq!((&account["owed_cents"], &account["charges"][0]["sale"]), (&json!(3_600), &json!(hold)), "{account}");
+    let more = self::hold(&app, &reseller, twelve, "full", 2, "more").await;
+    let (status, beyond) = app.post(&format!("/v1/holds/{more}/confirm"), &reseller, "beyond", &on("tour-op")).await;
+    assert_eq!((status.as_u16(), beyond["code"].as_str()), (409, Some("credit_limit")), "{beyond}");
 
     let reached = app.node().head().number;
     app.node().files().unwrap().views.reach(reached).await;
@@ -132,4 +142,39 @@ async fn a_buyer_pays_by_checkout_has_tickets_cancels_and_gets_the_money_back() 
     assert_eq!(treasury, 0, "what came has gone back");
     app.stop().await;
     platform.stop().await;
+}
+
+#[actix_rt::test]
+async fn an_analyst_is_told_looks_decides_and_the_honest_go_in() {
+    use crate::routes_fraud::{at_gate, look, sell_assessed};
+    use tornello_engine::envelope::Outcome;
+    let app = App::start().await;
+    let (analyst, fifteen) = (app.key(Role::Analyst).await, slot(TORRE, 15));
+    let watch = app.request(reqwest::Method::GET, "/v1/live?museum=torre", &analyst).send().await.unwrap();
+    let scalper = sell_assessed(&app, fifteen, 1, 70, Outcome::Review, 90).await;
+    let family = sell_assessed(&app, fifteen, 2, 71, Outcome::Review, 55).await;
+    look(&app).await;
+    let (mut stream, mut told) = (Box::pin(watch.bytes_stream()), String::new());
+    while told.matches("event: fraud_case").count() < 2 {
+        let chunk = tokio::time::timeout(std::time::Duration::from_secs(10), futures_util::StreamExt::next(&mut stream)).await.expect("in time");
+        told.push_str(std::str::from_utf8(&chunk.unwrap().unwrap()).unwrap());
+    }
+    drop(stream);
+    let queue = app.get("/v1/fraud/cases", &analyst).await;
+    let case = |sale: tornello_engine::ids::HoldId| {
+        let items = queue["items"].as_array().unwrap();
+        items.iter().find(|item| item["subject"] == sale.to_string()).unwrap()["case"].as_str().unwrap().to_owned()
+    };
+    for (sale, verdict) in [(scalper, "fraud"), (family, "legit")] {
+        let seen = app.get(&format!("/v1/fraud/cases/{}", case(sale)), &analyst).await;
+        assert_eq!(seen["assessment"]["reasons"][0]["en"], "Same buyer: holds that were never paid within an hour", "{seen}");
+        done(&app, &format!("/v1/fraud/cases/{}/verdict", case(sale)), &analyst, verdict, json!({"verdict": verdict, "reason": "looked"})).await;
+    }
+    // On the day: who was honest goes in, who was not does not.
+    app.pass(5 * 3_600 + 1_800).await;
+    assert_eq!((at_gate(&app, family, "f").await.as_str(), at_gate(&app, scalper, "s").await.as_str()), ("admitted", "ticket_blocked"));
+    look(&app).await;
+    let report = app.get("/v1/fraud/report", &analyst).await;
+    assert_eq!((&report["total"]["precision"], &report["total"]["good_hurt"]), (&json!(0.5), &json!(0)), "{report}");
+    app.stop().await;
 }

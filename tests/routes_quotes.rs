@@ -89,7 +89,7 @@ async fn a_school_goes_from_a_price_to_its_tickets() {
     assert_eq!(available(&app, &web, slot(TORRE, 10)).await, 20, "a draft keeps nothing");
 
     let sent = act(&app, &office, &drafted, "send", &json!({})).await;
-    assert_eq!((&sent["state"], &sent["deadlines"]["sign_by"]), (&json!("sent"), &json!("2026-12-03T23:00:00Z")), "{sent}");
+    assert_eq!((&sent["state"], &sent["deadlines"]["sign_by"]), (&json!("sent"), &json!("2026-12-07T23:00:00Z")), "{sent}");
     // Three working days before Wednesday: Friday to Tuesday.
     assert_eq!(sent["deadlines"]["pay_by"], "2026-12-10T23:00:00Z");
     assert_eq!(available(&app, &web, slot(TORRE, 10)).await, 0, "its places are kept");
@@ -173,12 +173,15 @@ async fn what_nobody_signs_lapses_by_itself_after_a_reminder() {
     let drafted = draft(&app, &office, "d", &company("10:00", 12)).await;
     act(&app, &office, &drafted, "send", &json!({})).await;
     assert_eq!(available(&app, &web, slot(TORRE, 10)).await, 8);
-    app.pass(8 * 86_400).await;
+    // Signed within ten working days, until Monday 7 December; reminded three days before.
+    app.pass(12 * 86_400).await;
     let reminded = app.until(&path(&drafted), &office, |seen| words(seen).contains(&"reminded")).await;
     assert_eq!(reminded["state"], "sent");
     app.node().files().unwrap().views.reach(app.node().head().number).await;
-    let due = app.get("/v1/quotes?due_before=2026-12-04T00:00:00Z&state=open", &office).await;
-    assert_eq!((&due["items"][0]["deadline"], &due["items"][0]["due_at"]), (&json!("signature"), &json!("2026-12-03T23:00:00Z")), "{due}");
+    let due = app.get("/v1/quotes?due_before=2026-12-08T00:00:00Z&state=open", &office).await;
+    let item = &due["items"][0];
+    assert_eq!((&item["deadline"], &item["due_at"]), (&json!("signature"), &json!("2026-12-07T23:00:00Z")), "{due}");
+    assert_eq!((&item["sign_by"], &item["pay_by"], &item["vat"]), (&item["due_at"], &json!("2026-12-10T23:00:00Z"), &json!("12345678903")));
     app.pass(3 * 86_400).await;
     let lapsed = app.until(&path(&drafted), &office, |seen| seen["state"] == "lapsed").await;
     assert_eq!(lapsed["history"].as_array().unwrap().iter().find(|item| item["what"] == "lapsed").unwrap()["detail"], "signature");
@@ -293,7 +296,7 @@ async fn an_operator_has_its_own_quotes_at_its_own_prices() {
     assert_eq!((&done["state"], &done["acceptance"]["by"]), (&json!("ticketed"), &json!("operator")), "{done}");
     assert_eq!(
         app.get(&format!("/v1/sales/{}", done["parts"][0]["sale"].as_str().unwrap()), &operator).await["settlement"],
-        json!({"on_account": {"account": "tour-op"}})
+        json!({"on_account": {"account": "tour-op", "quote": own["quote"]}})
     );
     let more = draft(&app, &operator, "m", &json!({"museum": "torre", "kind": "tour_operator", "visit": visit("12:00", "full", 10)})).await;
     act(&app, &operator, &more, "send", &json!({})).await;
@@ -302,8 +305,10 @@ async fn an_operator_has_its_own_quotes_at_its_own_prices() {
     let stands = app.get(&path(&more), &operator).await;
     assert_eq!((&stands["state"], &stands["settlement_refused"]["reason"]), (&json!("sent"), &json!("credit_limit")));
 
-    // What a quote keeps is given back and paid by the quote alone, and an account is charged by quotes alone.
+    // What a quote keeps is given back and paid by the quote alone, also by the office; and an operator's account is charged by quotes alone.
     let option = format!("/v1/holds/{}", stands["parts"][0]["option"].as_str().unwrap());
+    let freed = app.request(Method::DELETE, &option, &office).header("Idempotency-Key", "x").send().await.unwrap();
+    assert_eq!((freed.status().as_u16(), &freed.json::<Value>().await.unwrap()["code"]), (409, &json!("hold_quoted")));
     assert_eq!(app.request(Method::DELETE, &option, &operator).header("Idempotency-Key", "x").send().await.unwrap().status(), 404);
     let on_account = json!({"settlement": {"on_account": {"account": "tour-op"}}});
     assert_eq!(app.post(&format!("{option}/confirm"), &operator, "y", &json!({"settlement": {"free": {}}})).await.0, StatusCode::NOT_FOUND);
@@ -314,6 +319,42 @@ async fn an_operator_has_its_own_quotes_at_its_own_prices() {
     let (status, direct) = app.post(&format!("/v1/holds/{}/confirm", held["hold"].as_str().unwrap()), &operator, "c", &on_account).await;
     assert_eq!((status.as_u16(), &direct["code"]), (422, &json!("settlement_not_allowed")), "{direct}");
     assert_eq!(app.get(&path(&more), &operator).await["state"], "sent");
+
+    // What the office drafts for it, it sees also when it is tickets.
+    let theirs = json!({"museum": "torre", "kind": "tour_operator", "visit": visit("16:00", "under-18", 10), "account": "tour-op"});
+    let theirs = draft(&app, &office, "t", &theirs).await;
+    act(&app, &office, &theirs, "send", &json!({})).await;
+    let done = act(&app, &office, &theirs, "accept", &json!({"revision": 1, "settle": "notice"})).await;
+    let sale = done["parts"][0]["sale"].as_str().unwrap();
+    app.node().files().unwrap().views.reach(app.node().head().number).await;
+    assert_eq!(app.get(&format!("/v1/sales/{sale}"), &operator).await["people"], 10);
+    assert_eq!(app.request(Method::GET, &format!("/v1/sales/{sale}"), &web).send().await.unwrap().status(), 404);
+    let listed = |page: Value| page["items"].as_array().unwrap().iter().any(|item| item["sale"] == *sale && item["quote"] == theirs["quote"]);
+    assert!(listed(app.get("/v1/sales", &operator).await) && !listed(app.get("/v1/sales?mine=true", &operator).await));
+    app.stop().await;
+}
+
+/// A repeat is answered with what it did, though the slots that it would find now are others, or none.
+#[actix_rt::test]
+async fn a_repeat_by_day_and_time_is_answered_before_slots_are_looked_for() {
+    let app = App::start().await;
+    let (office, manager) = (app.key(Role::GroupOffice).await, app.key(Role::Manager).await);
+    let form = company("10:00", 12);
+    let drafted = draft(&app, &office, "d", &form).await;
+    act(&app, &office, &drafted, "send", &json!({})).await;
+    let change = visit("10:00", "full", 14);
+    let (status, revised) = app.ask(Method::PUT, &path(&drafted), &office, "r", &change).await;
+    assert_eq!((status.as_u16(), &revised["revision"]), (200, &json!(2)), "{revised}");
+    for hour in 9..18 {
+        let close = format!("/v1/slots/{}/close", slot(TORRE, hour));
+        app.post(&close, &manager, &format!("c{hour}"), &json!({"reason": "strike"})).await;
+    }
+    assert_eq!(draft(&app, &office, "d", &form).await["quote"], drafted["quote"]);
+    let (status, again) = app.ask(Method::PUT, &path(&drafted), &office, "r", &change).await;
+    assert_eq!((status.as_u16(), &again["revision"], &again["parts"]), (200, &json!(2), &revised["parts"]), "{again}");
+    let (status, other) = app.ask(Method::PUT, &path(&drafted), &office, "r", &visit("10:00", "full", 15)).await;
+    assert_eq!((status.as_u16(), &other["code"]), (422, &json!("idempotency_key_reused")), "{other}");
+    assert_eq!(app.post("/v1/quotes", &office, "e", &form).await.1["code"], "no_slots_for_group");
     app.stop().await;
 }
 
@@ -439,7 +480,7 @@ async fn lists_are_tables_for_who_wants_them_and_are_built_again() {
     assert!(
         lines.len() == 4
             && lines[0].starts_with("quote;museum;day;starts_at;state")
-            && lines[1].contains(";120,00;2026-12-03T23:00:00Z;2026-12-10T23:00:00Z;;signature;"),
+            && lines[1].contains(";120,00;2026-12-07T23:00:00Z;2026-12-10T23:00:00Z;;signature;"),
         "{export}"
     );
     let sales = app.request(Method::GET, "/v1/sales/export.csv", &office).send().await.unwrap().text().await.unwrap();

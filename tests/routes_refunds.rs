@@ -27,6 +27,45 @@ async fn refund(app: &App, desk: &str, name: &str) -> String {
     path
 }
 
+/// A session at the first desk, with 100 euros in the drawer.
+async fn open_till(app: &App, key: &str) -> String {
+    let form = json!({"museum": "torre", "till": "till-1", "float_cents": 10_000});
+    let (status, opened) = app.post("/v1/tills", key, "open", &form).await;
+    assert_eq!(status, StatusCode::CREATED, "{opened}");
+    format!("/v1/tills/{}", opened["session"].as_str().unwrap())
+}
+
+/// What a desk sold without a payment is a task too when it is cancelled: paid out at an open till, which then has less to count.
+#[actix_rt::test]
+async fn a_cancelled_sale_of_a_desk_is_paid_out_at_a_till() {
+    let app = App::start().await;
+    let office = app.key(Role::GroupOffice).await;
+    let session = open_till(&app, &office).await;
+    let form = json!({"lines": [{"category": "full", "count": 2}], "settlement": {"desk": {"till": "till-1", "method": "cash", "reference": "R-1"}}});
+    let desk = app.key(Role::BoxOffice).await;
+    let (status, sale) = app.post(&format!("/v1/slots/{}/sales", slot(TORRE, 15)), &desk, "s", &form).await;
+    assert_eq!(status, StatusCode::CREATED, "{sale}");
+    let cancel = format!("/v1/sales/{}/cancel", sale["sale"].as_str().unwrap());
+    let (status, cancelled) = app.post(&cancel, &desk, "c", &json!({"cause": "museum", "tickets": [1]})).await;
+    assert_eq!((status, &cancelled["refund_cents"]), (StatusCode::OK, &json!(1_200)), "{cancelled}");
+    tornello_actors::payments::resume(app.node()).await;
+    let listed = app.until("/v1/refunds?state=open&museum=torre", &office, |page| page["items"].as_array().unwrap().len() == 1).await;
+    let path = format!("/v1/refunds/{}", listed["items"][0]["refund"].as_str().unwrap());
+    assert_eq!((&listed["items"][0]["amount_cents"], &listed["items"][0]["why"]), (&json!(1_200), &json!("cancelled")));
+    let out = json!({"till": "till-1", "method": "cash", "reference": "R-2"});
+    let (status, paid) = app.post(&format!("{path}/payout"), &office, "o", &out).await;
+    assert_eq!((status.as_u16(), &paid["state"]), (200, &json!("paid_back")), "{paid}");
+    // 100.00 and two tickets of 12.00, less one of them.
+    assert_eq!(app.get(&session, &office).await["expected_cents"], 11_200);
+    let payment = app.get(&format!("/v1/payments/{}", paid["payment"].as_str().unwrap()), &office).await;
+    assert_eq!(
+        (&payment["state"], &payment["gateway"], &payment["items"][0]["state"]),
+        (&json!("paid"), &json!("desk"), &json!("sold")),
+        "{payment}"
+    );
+    app.stop().await;
+}
+
 fn export(refunds: &[&str]) -> Value {
     let refunds: Vec<&str> = refunds.iter().map(|path| path.rsplit('/').next().unwrap()).collect();
     json!({"debtor": {"name": "Musei di prova", "iban": "IT60X0542811101000000123456"}, "execution_date": "2026-11-25", "refunds": refunds})
@@ -96,8 +135,14 @@ async fn a_till_pays_out_what_is_open_and_others_do_not_see_it() {
     let (status, early) = app.post(&format!("{path}/return"), &office, "r", &json!({"why": "ac01"})).await;
     assert_eq!((status.as_u16(), &early["code"]), (409, &json!("refund_not_sent")));
     let out = json!({"till": "till-1", "method": "cash", "reference": "R-2"});
+    let (status, shut) = app.post(&format!("{path}/payout"), &office, "o", &out).await;
+    assert_eq!((status.as_u16(), &shut["code"]), (409, &json!("till_not_open")), "{shut}");
+    let session = open_till(&app, &office).await;
     let (status, paid) = app.post(&format!("{path}/payout"), &office, "o", &out).await;
     assert_eq!((status.as_u16(), &paid["state"], &paid["way"]), (200, &json!("paid_back"), &json!("till")), "{paid}");
+    let seen = app.get(&session, &office).await;
+    assert_eq!((&seen["expected_cents"], &seen["by_method"][0]["taken_cents"]), (&json!(7_600), &json!(-2_400)), "{seen}");
+    assert_eq!(app.post(&format!("{session}/close"), &office, "x", &json!({"counted_cents": 7_600})).await.0, StatusCode::OK);
     assert_eq!(app.post(&format!("{path}/payout"), &office, "o", &out).await.1, paid, "a repeat pays nothing twice");
     let (status, named) =
         app.ask(Method::PUT, &format!("{path}/payee"), &office, "n", &json!({"iban": "IT60X0542811101000000123456", "holder": "M R"})).await;
@@ -135,6 +180,7 @@ async fn nothing_is_sent_unless_the_file_can_be_made() {
         let (status, refused) = app.post("/v1/refunds/export", &office, field, &form).await;
         assert_eq!((status.as_u16(), &refused["code"]), (422, &json!("invalid")), "{field}: {refused}");
     }
+    open_till(&app, &office).await;
     let out = json!({"till": "till-1", "method": "cash", "reference": "R-2"});
     assert_eq!(app.post(&format!("{third}/payout"), &office, "o", &out).await.0, StatusCode::OK);
     let (status, refused) = app.post("/v1/refunds/export", &office, "e1", &export(&[first, third])).await;
@@ -189,6 +235,7 @@ async fn a_file_that_was_begun_is_finished_with_what_can_still_go() {
     let by = digest(&[b"before the machine stopped"]);
     let asked = Envelope { who: KeyId::SYSTEM, key: by, body: by, parties: Vec::new(), assessment: None, order: None };
     app.node().payment(id.payment, asked, Command::ExportRefund { refund: id.number, batch }).await.unwrap();
+    open_till(&app, &office).await;
     let out = json!({"till": "till-1", "method": "cash", "reference": "R-2"});
     assert_eq!(app.post(&format!("{}/payout", paths[2]), &office, "o", &out).await.0, StatusCode::OK);
 

@@ -260,7 +260,7 @@ fn invariants(text: &str) -> impl Iterator<Item = String> {
     let tokens = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '-');
     tokens.filter_map(|token| {
         let (prefix, number) = token.split_once('-')?;
-        let known = ["SL", "MU", "PY", "VO", "OR", "QU", "TL", "AC"].contains(&prefix);
+        let known = ["SL", "MU", "PY", "VO", "OR", "QU", "TL", "AC", "CA", "RU", "MR", "AT", "AD", "PL"].contains(&prefix);
         (known && !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit())).then(|| token.to_owned())
     })
 }

@@ -2,25 +2,38 @@
 //!
 //! The cast: one [`owner`] for each stream in use, found and rebuilt by the [`registry`]; the journal's one [`journal::writer`], on its own thread; the
 //! [`board`] that the writer keeps, from which everybody reads counters; the [`views`] that follow the journal; [`sensors`] that turn readings into commands; [`moves`] that lead
-//! tickets from one slot to another, [`payments`] that make sales of money, [`quotes`] that lead a group from its quote to its tickets.
+//! tickets from one slot to another, [`payments`] that make sales of money, [`quotes`] that lead a group from its quote to its tickets,
+//! [`accounts`] that are charged for what is sold on them.
 
+pub mod accounts;
+pub mod attended;
 pub mod availability;
 pub mod board;
+pub mod cases;
 pub mod clock;
 pub mod codes;
+pub mod defences;
 pub mod digest;
 pub mod failure;
+pub mod forecaster;
+pub mod fraud;
 pub mod history;
 pub mod journal;
 pub mod keys;
+pub mod limits;
 pub mod moves;
 pub mod museums;
+pub mod nightly;
 pub mod node;
+pub mod outcomes;
 pub mod owner;
 pub mod payments;
 pub mod people;
+pub mod plans;
 pub mod quotes;
 pub mod registry;
+pub mod rooms;
+pub mod roster;
 pub mod sensors;
 pub mod signing;
 mod sqlite;

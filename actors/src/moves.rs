@@ -80,7 +80,9 @@ pub async fn move_tickets(node: &Node, source: SlotId, envelope: Envelope, comma
 async fn rehearse(node: &Node, source: SlotId, envelope: &Envelope, command: &Command) -> Result<(), Failure<Refusal>> {
     let (envelope, command, now) = (envelope.clone(), command.clone(), node.now());
     let begin = move |slot: &Slot| match slot.recall(&envelope) {
-        Recall::New => slot.decide(now, &command).map(|events| begun_by(&events).and_then(|begun| Some((begun.arrival, slot.arrival(begun)?)))),
+        Recall::New => {
+            slot.decide_for(now, &envelope, &command).map(|events| begun_by(&events).and_then(|begun| Some((begun.arrival, slot.arrival(begun)?))))
+        }
         Recall::Done { .. } | Recall::OtherBody => Ok(None),
     };
     let Some((arrival, arrive)) = node.look(source, begin).await?.map_err(Failure::Refused)? else { return Ok(()) };

@@ -15,7 +15,7 @@ use crate::journal::writer::Lease;
 use crate::owner::Tell;
 
 /// The most days of one museum that are kept worked out: those that many ask for. A year of 250 museums would be as much memory as all the rest.
-const DAYS_MAX: usize = 32;
+const DAYS_MAX: usize = 64;
 
 /// A museum as last committed.
 #[derive(Debug)]

@@ -8,12 +8,18 @@ use actix::ArbiterHandle;
 use tokio::sync::{Semaphore, watch};
 use tornello_engine::account::{self, Account};
 use tornello_engine::aggregate::Aggregate;
+use tornello_engine::attempts::{self, Attempts};
+use tornello_engine::attendance::{self, Attendance};
+use tornello_engine::case::{self, Case};
 use tornello_engine::channel::Channel;
-use tornello_engine::envelope::Envelope;
-use tornello_engine::ids::{AccountId, Code, KeyId, MuseumId, OrderId, PaymentId, QuoteId, SlotId, TillId, VoucherId};
+use tornello_engine::envelope::{Envelope, Party};
+use tornello_engine::fraud_rules::{self, Rules};
+use tornello_engine::ids::{AccountId, AttemptId, CaseId, Code, KeyId, MuseumId, OrderId, PaymentId, QuoteId, SlotId, TillId, VoucherId};
+use tornello_engine::model_registry::{self, ModelKind, Models};
 use tornello_engine::museum::{self, Museum};
 use tornello_engine::order::{self, Order};
 use tornello_engine::payment::{self, Payment};
+use tornello_engine::planning::{self, Planning};
 use tornello_engine::quote::{self, Quote};
 use tornello_engine::recall::Recall;
 use tornello_engine::record::Record;
@@ -22,26 +28,36 @@ use tornello_engine::till::{self, Till};
 use tornello_engine::time::Timestamp;
 use tornello_engine::voucher::{self, Voucher};
 
+use crate::accounts::{self, Accounts};
+use crate::attended::Attended;
 use crate::availability::{Near, Nearby};
 use crate::board::{Board, SlotHead};
+use crate::cases;
+use crate::cases::board::Cases;
 use crate::clock::{Clock, RealClock};
 use crate::codes::{Codes, CodesError};
+use crate::defences::Defences;
 use crate::digest::digest;
 use crate::failure::Failure;
+use crate::forecaster::Forecaster;
+use crate::fraud::{Scoring, Sizes};
 use crate::history::{self, Page, Past};
 use crate::journal::file::{self, FileJournal};
 use crate::journal::memory::MemoryJournal;
 use crate::journal::writer::{self, Health, Lease, Limits};
 use crate::journal::{Batch, Head, Journal, JournalError, StreamId};
 use crate::keys::{Keys, KeysError};
+use crate::limits::{self, Aside, DayLimits};
 use crate::moves::{self, Driving};
 use crate::museums::Museums;
 use crate::owner::{Answer, Silent, Tell};
 use crate::payments::{self, Gateway, Paying, Payments};
 use crate::people::{MasterKey, People, PeopleError, Pseudonymiser};
+use crate::plans::Plans;
 use crate::quotes::{self, Quotes, Quoting};
 use crate::registry::Registry;
-use crate::sensors::{Occupancy, Reading, Rejected, Sensors};
+use crate::rooms::Rooms;
+use crate::sensors::{Beside, Occupancy, Reading, Rejected, Sensors};
 use crate::signing::{SigningError, SigningKeys};
 use crate::start::{self, Boards, Checked, Memory};
 use crate::streams::{Creating, Streams, read_failed};
@@ -82,13 +98,18 @@ pub struct Settings {
     pub limits: Limits,
     /// Starts even if the wall clock is far from the journal's last record.
     pub accept_clock: bool,
+    /// How the scorers of fraud are set up.
+    pub scoring: Sizes,
+    /// Whether flows over several streams go on by themselves. A replay, whose years are minutes, leaves them to whoever opens its folder next: they would go on at
+    /// other times in each run.
+    pub drives: bool,
 }
 
 impl Settings {
     /// The usual settings for a data folder.
     #[must_use]
     pub fn new(data: impl Into<PathBuf>) -> Self {
-        Self { data: data.into(), arbiters: 1, limits: Limits::default(), accept_clock: false }
+        Self { data: data.into(), arbiters: 1, limits: Limits::default(), accept_clock: false, scoring: Sizes::default(), drives: true }
     }
 }
 
@@ -145,7 +166,7 @@ impl From<JournalError> for StartError {
 
 /// Publishes what slots have become.
 #[derive(Debug)]
-pub struct SlotTell(Arc<Board>);
+pub struct SlotTell(Arc<Board>, Arc<DayLimits>);
 
 impl Tell<Slot> for SlotTell {
     type View = SlotHead;
@@ -154,8 +175,9 @@ impl Tell<Slot> for SlotTell {
         SlotHead::of(state)
     }
 
-    fn committed(&self, stream: &Lease, _: &Record<slot::Event>, view: SlotHead, _: u64) {
+    fn committed(&self, stream: &Lease, record: &Record<slot::Event>, view: SlotHead, _: u64) {
         if let StreamId::Slot(slot) = stream.stream {
+            self.1.take(slot, &view.policy.limits, record);
             self.0.publish(slot, view);
         }
     }
@@ -182,10 +204,23 @@ pub struct Node {
     order_owners: Registry<Order, Silent>,
     quote_owners: Registry<Quote, Quotes>,
     till_owners: Registry<Till, Tills>,
-    account_owners: Registry<Account, Silent>,
+    account_owners: Registry<Account, Accounts>,
+    case_owners: Registry<Case, Cases>,
+    rules_owner: Registry<Rules, Defences>,
+    model_owners: Registry<Models, Defences>,
+    attempt_owners: Registry<Attempts, Silent>,
+    attendance_owners: Registry<Attendance, Attended>,
+    planning_owners: Registry<Planning, Plans>,
+    cases: Arc<Cases>,
+    defences: Arc<Defences>,
+    day_limits: Arc<DayLimits>,
+    attended: Arc<Attended>,
+    plans: Arc<Plans>,
+    forecaster: Forecaster,
     payments: Arc<Payments>,
     quotes: Arc<Quotes>,
     tills: Arc<Tills>,
+    accounts: Arc<Accounts>,
     quoting: Quoting,
     creating: Arc<Creating>,
     gateway: OnceLock<Arc<dyn Gateway>>,
@@ -193,6 +228,8 @@ pub struct Node {
     sensors: Sensors,
     grants: Grants,
     gates: Gates,
+    scoring: Arc<Scoring>,
+    rooms: Rooms,
     nearby: Nearby,
     driving: Driving,
     threads: Arc<Threads>,
@@ -268,11 +305,26 @@ impl Node {
     ) -> Result<Running, StartError> {
         let (board, museums, payments) = (Arc::new(Board::default()), Arc::new(Museums::default()), Arc::new(Payments::default()));
         let (quotes, tills, creating) = (Arc::new(Quotes::default()), Arc::new(Tills::default()), Arc::new(Creating::default()));
+        let day_limits = Arc::new(DayLimits::default());
+        let (cases, defences) = (Arc::new(Cases::default()), Arc::new(Defences::default()));
+        let accounts = Arc::new(Accounts::default());
+        let (attended, plans) = (Arc::new(Attended::default()), Arc::new(Plans::default()));
         let views = files.as_ref().map(|files| files.views.clone());
         let (snapshots, writing) = views.as_ref().map(Views::snapshots).unzip();
         let runtime = tokio::runtime::Handle::current();
         let streams = Streams::new(Arc::clone(&journal), snapshots, Arc::clone(&museums), Arc::clone(&board), Arc::clone(&creating), runtime);
-        let boards = Boards { slots: &board, museums: &museums, payments: &payments, quotes: &quotes, tills: &tills };
+        let boards = Boards {
+            slots: &board,
+            museums: &museums,
+            payments: &payments,
+            quotes: &quotes,
+            tills: &tills,
+            accounts: &accounts,
+            cases: &cases,
+            defences: &defences,
+            attended: &attended,
+            plans: &plans,
+        };
         let started = rebuild(journal.as_ref(), views.as_ref(), &streams, boards, progress).await?;
         check_clock(&started.head, clock.now(), settings.accept_clock)?;
         board.forget(clock.now().plus_seconds(-FORGET_AFTER_S));
@@ -280,13 +332,25 @@ impl Node {
         let sensors = Sensors::default();
         sensors.restore(&board, &museums);
 
-        let (queue, thread) = writer::start(Arc::clone(&journal), started.head, Arc::clone(&clock), settings.limits).map_err(StartError::Thread)?;
+        let scoring = Scoring::prepare(settings.scoring, files.is_some().then_some(settings.data.as_path())).map_err(StartError::Thread)?;
+        let tap = Some(scoring.tap.clone());
+        let (queue, thread) =
+            writer::start(Arc::clone(&journal), started.head, Arc::clone(&clock), settings.limits, tap).map_err(StartError::Thread)?;
         let (committed, health) = (queue.committed(), queue.health());
+        scoring.scoring.follow(&defences);
+        let (scoring, scored) = scoring.follow(Arc::clone(&journal), started.head, committed.clone());
         let threads = Arc::new(Threads::start(settings.arbiters));
         let streams = Arc::new(streams);
         let parts = || (Arc::clone(&threads), queue.clone(), Arc::clone(&clock));
         let (run_on, jobs, time) = parts();
-        let slots = Registry::new(run_on, jobs, time, Arc::clone(&streams) as _, Arc::new(SlotTell(Arc::clone(&board))), Arc::clone(&streams) as _);
+        let slots = Registry::new(
+            run_on,
+            jobs,
+            time,
+            Arc::clone(&streams) as _,
+            Arc::new(SlotTell(Arc::clone(&board), Arc::clone(&day_limits))),
+            Arc::clone(&streams) as _,
+        );
         let (run_on, jobs, time) = parts();
         let museum_owners = Registry::new(run_on, jobs, time, Arc::clone(&streams) as _, Arc::clone(&museums), Arc::clone(&streams) as _);
         let (run_on, jobs, time) = parts();
@@ -300,10 +364,23 @@ impl Node {
         let (run_on, jobs, time) = parts();
         let till_owners = Registry::new(run_on, jobs, time, Arc::clone(&streams) as _, Arc::clone(&tills), Arc::clone(&streams) as _);
         let (run_on, jobs, time) = parts();
-        let account_owners = Registry::new(run_on, jobs, time, Arc::clone(&streams) as _, Arc::new(Silent), streams as _);
+        let account_owners = Registry::new(run_on, jobs, time, Arc::clone(&streams) as _, Arc::clone(&accounts), Arc::clone(&streams) as _);
+        let (run_on, jobs, time) = parts();
+        let case_owners = Registry::new(run_on, jobs, time, Arc::clone(&streams) as _, Arc::clone(&cases), Arc::clone(&streams) as _);
+        let (run_on, jobs, time) = parts();
+        let rules_owner = Registry::new(run_on, jobs, time, Arc::clone(&streams) as _, Arc::clone(&defences), Arc::clone(&streams) as _);
+        let (run_on, jobs, time) = parts();
+        let model_owners = Registry::new(run_on, jobs, time, Arc::clone(&streams) as _, Arc::clone(&defences), Arc::clone(&streams) as _);
+        let (run_on, jobs, time) = parts();
+        let attempt_owners = Registry::new(run_on, jobs, time, Arc::clone(&streams) as _, Arc::new(Silent), Arc::clone(&streams) as _);
+        let (run_on, jobs, time) = parts();
+        let attendance_owners = Registry::new(run_on, jobs, time, Arc::clone(&streams) as _, Arc::clone(&attended), Arc::clone(&streams) as _);
+        let (run_on, jobs, time) = parts();
+        let planning_owners = Registry::new(run_on, jobs, time, Arc::clone(&streams) as _, Arc::clone(&plans), streams as _);
         drop(queue);
 
         let mut ending: Vec<_> = writing.map(tokio::spawn).into_iter().collect();
+        ending.push(tokio::spawn(async move { drop(scored.await) }));
         if let Some(views) = views {
             let ended = views.follow_apart(Arc::clone(&journal), Arc::clone(&board), committed.clone()).map_err(StartError::Thread)?;
             ending.push(tokio::spawn(async move { drop(ended.await) }));
@@ -320,9 +397,22 @@ impl Node {
             quote_owners,
             till_owners,
             account_owners,
+            case_owners,
+            rules_owner,
+            model_owners,
+            attempt_owners,
+            cases,
+            defences,
+            day_limits,
+            attendance_owners,
+            planning_owners,
+            attended,
+            plans,
+            forecaster: Forecaster::kept_in(files.is_some().then(|| settings.data.join("forecaster.model"))),
             payments,
             quotes,
             tills,
+            accounts,
             quoting: Quoting::default(),
             creating,
             gateway: OnceLock::new(),
@@ -330,6 +420,8 @@ impl Node {
             sensors,
             grants: Grants::default(),
             gates: Gates::default(),
+            scoring,
+            rooms: Rooms::default(),
             nearby: Nearby::default(),
             driving: Driving::default(),
             threads,
@@ -341,12 +433,20 @@ impl Node {
             files,
         });
         let mut tasks = vec![tokio::spawn(Self::keep_deadlines(Arc::clone(&node))), tokio::spawn(Self::keep_house(Arc::clone(&node)))];
-        let moving = Arc::clone(&node);
-        tasks.push(tokio::spawn(async move { moves::keep_moving(&moving).await }));
-        let paying = Arc::clone(&node);
-        tasks.push(tokio::spawn(async move { payments::keep_paying(&paying).await }));
-        let quoting = Arc::clone(&node);
-        tasks.push(tokio::spawn(async move { quotes::keep_quoting(&quoting).await }));
+        if settings.drives {
+            let moving = Arc::clone(&node);
+            tasks.push(tokio::spawn(async move { moves::keep_moving(&moving).await }));
+            let paying = Arc::clone(&node);
+            tasks.push(tokio::spawn(async move { payments::keep_paying(&paying).await }));
+            let quoting = Arc::clone(&node);
+            tasks.push(tokio::spawn(async move { quotes::keep_quoting(&quoting).await }));
+            let charging = Arc::clone(&node);
+            tasks.push(tokio::spawn(async move { accounts::keep_charging(&charging).await }));
+            let looking = Arc::clone(&node);
+            tasks.push(tokio::spawn(async move { cases::keep_looking(&looking).await }));
+        }
+        let counting = Arc::clone(&node);
+        tasks.push(tokio::spawn(async move { limits::read_back(&counting).await }));
         let merging = Arc::clone(&node);
         tasks.push(tokio::spawn(async move { merging.keep_merging().await }));
         Ok(Running { node, writer: thread, ending, tasks })
@@ -359,7 +459,27 @@ impl Node {
 
     /// Gives a command to a slot; answers when what it did is on the disk.
     pub async fn slot(&self, slot: SlotId, envelope: Envelope, command: slot::Command) -> Answer<Slot> {
+        let _aside = self.set_aside(slot, &envelope, &command).await?;
         self.slots.ask(StreamId::Slot(slot), envelope, command).await
+    }
+
+    /// Sets aside what a command asks for its buyer on the slot's day, until the slot has answered; a repeat is answered as before, whatever the buyer has by now.
+    async fn set_aside(&self, slot: SlotId, envelope: &Envelope, command: &slot::Command) -> Result<Option<Aside>, Failure<slot::Refusal>> {
+        if envelope.buyer().is_none() {
+            return Ok(None);
+        }
+        let policy = self.board.head(slot).map(|head| head.policy).or_else(|| self.museums.opening(slot).map(|opening| opening.policy));
+        let Some(policy) = policy else { return Ok(None) };
+        match self.day_limits.set_aside(slot, &policy.limits, envelope, command) {
+            Ok(aside) => Ok(aside),
+            Err(_) if self.knows(slot, envelope).await? => Ok(None),
+            Err(refusal) => Err(Failure::Refused(refusal)),
+        }
+    }
+
+    /// What buyers have by day.
+    pub(crate) const fn day_limits(&self) -> &Arc<DayLimits> {
+        &self.day_limits
     }
 
     /// As [`Node::slot`], for a caller that gives many commands in order: the command is queued when this returns, if the slot is in memory.
@@ -392,7 +512,7 @@ impl Node {
     pub async fn rehearse(&self, slot: SlotId, envelope: &Envelope, command: &slot::Command) -> Result<(), Failure<slot::Refusal>> {
         let (envelope, command, now) = (envelope.clone(), command.clone(), self.clock.now());
         let decide = move |slot: &Slot| match slot.recall(&envelope) {
-            Recall::New => slot.decide(now, &command).map(drop).map_err(Failure::Refused),
+            Recall::New => slot.decide_for(now, &envelope, &command).map(drop).map_err(Failure::Refused),
             Recall::Done { .. } => Ok(()),
             Recall::OtherBody => Err(Failure::KeyReused),
         };
@@ -417,7 +537,7 @@ impl Node {
     /// Gives a command to a payment.
     pub async fn payment(&self, payment: PaymentId, envelope: Envelope, command: payment::Command) -> Answer<Payment> {
         let stream = StreamId::Payment(payment);
-        let _creating = matches!(command, payment::Command::Open { .. }).then(|| self.creating.begin(stream));
+        let _creating = matches!(command, payment::Command::Open { .. } | payment::Command::TakeOver { .. }).then(|| self.creating.begin(stream));
         self.payment_owners.ask(stream, envelope, command).await
     }
 
@@ -516,6 +636,108 @@ impl Node {
         self.account_owners.look(StreamId::Account(Self::account_id(code)), look).await
     }
 
+    /// Gives a command to a fraud case.
+    pub async fn case(&self, case: CaseId, envelope: Envelope, command: case::Command) -> Answer<Case> {
+        let stream = StreamId::Case(case);
+        let _creating = matches!(command, case::Command::Open(_)).then(|| self.creating.begin(stream));
+        self.case_owners.ask(stream, envelope, command).await
+    }
+
+    /// Looks at a fraud case; answers when all that was seen is on the disk.
+    pub async fn look_case<R: Send + 'static>(
+        &self,
+        case: CaseId,
+        look: impl Fn(&Case) -> R + Clone + Send + 'static,
+    ) -> Result<R, Failure<case::Refusal>> {
+        self.case_owners.look(StreamId::Case(case), look).await
+    }
+
+    /// Gives a command to the rules that are asked before any model.
+    pub async fn rules(&self, envelope: Envelope, command: fraud_rules::Command) -> Answer<Rules> {
+        let answer = self.rules_owner.ask(StreamId::Rules, envelope, command).await;
+        self.scoring.follow(&self.defences);
+        answer
+    }
+
+    /// Gives a command to the models of a kind.
+    pub async fn models(&self, kind: ModelKind, envelope: Envelope, command: model_registry::Command) -> Answer<Models> {
+        self.model_owners.ask(StreamId::Models(kind), envelope, command).await
+    }
+
+    /// Puts the fraud models to work that the registry says, now: what the node does by itself every half second.
+    pub async fn follow_models(&self) {
+        let (scoring, defences) = (Arc::clone(&self.scoring), Arc::clone(&self.defences));
+        if tokio::task::spawn_blocking(move || scoring.follow_models(&defences)).await.is_err() {
+            tracing::error!("the fraud models were not looked at");
+        }
+    }
+
+    /// Keeps an attempt that was blocked or given up, in the stream of its day.
+    pub async fn attempt(&self, envelope: Envelope, attempt: attempts::Attempt) -> Answer<Attempts> {
+        let stream = StreamId::Attempts(attempt.id.day());
+        self.attempt_owners.ask(stream, envelope, attempts::Command::Note(Box::new(attempt))).await
+    }
+
+    /// Counts attempts of a party of whom as many are kept as may be.
+    pub async fn count_attempts(&self, day: u16, envelope: Envelope, acting: Option<Party>, more: u32) -> Answer<Attempts> {
+        self.attempt_owners.ask(StreamId::Attempts(day), envelope, attempts::Command::Count { acting, more }).await
+    }
+
+    /// Looks at the attempts of a day; answers when all that was seen is on the disk.
+    pub async fn look_attempts<R: Send + 'static>(
+        &self,
+        day: u16,
+        look: impl Fn(&Attempts) -> R + Clone + Send + 'static,
+    ) -> Result<R, Failure<attempts::Refusal>> {
+        self.attempt_owners.look(StreamId::Attempts(day), look).await
+    }
+
+    /// A new name for an attempt of now, hard to guess.
+    #[must_use]
+    pub fn new_attempt(&self, random: u64) -> AttemptId {
+        AttemptId::new(attempts::day_of(self.clock.now()), random)
+    }
+
+    /// The fraud cases about which something is to be done.
+    #[must_use]
+    pub fn cases(&self) -> &Cases {
+        &self.cases
+    }
+
+    /// The rules that are in force, and the models that score.
+    #[must_use]
+    pub fn defences(&self) -> &Defences {
+        &self.defences
+    }
+
+    /// Gives a command to the attendance of a museum that is known.
+    pub async fn attendance(&self, museum: MuseumId, envelope: Envelope, command: attendance::Command) -> Answer<Attendance> {
+        self.attendance_owners.ask(StreamId::Attendance(museum), envelope, command).await
+    }
+
+    /// Gives a command to the planning of a museum that is known.
+    pub async fn planning(&self, museum: MuseumId, envelope: Envelope, command: planning::Command) -> Answer<Planning> {
+        self.planning_owners.ask(StreamId::Planning(museum), envelope, command).await
+    }
+
+    /// The attendance of all museums.
+    #[must_use]
+    pub fn attended(&self) -> &Attended {
+        &self.attended
+    }
+
+    /// The forecasts of all museums.
+    #[must_use]
+    pub const fn forecaster(&self) -> &Forecaster {
+        &self.forecaster
+    }
+
+    /// The planning of all museums.
+    #[must_use]
+    pub fn plans(&self) -> &Plans {
+        &self.plans
+    }
+
     /// The quotes that are open, or whose visit is to come.
     #[must_use]
     pub fn quotes(&self) -> &Quotes {
@@ -526,6 +748,12 @@ impl Node {
     #[must_use]
     pub fn tills(&self) -> &Tills {
         &self.tills
+    }
+
+    /// The accounts with sales of which it is not known yet whether they were made.
+    #[must_use]
+    pub fn accounts(&self) -> &Accounts {
+        &self.accounts
     }
 
     /// Who drives quotes.
@@ -555,12 +783,40 @@ impl Node {
         &self.paying
     }
 
-    /// Takes a reading in; answers the estimate when the slots that it concerns have written down what follows for them. A slot that refuses a reading keeps its
-    /// last one.
-    pub async fn read(&self, reading: Reading, who: KeyId) -> Result<Occupancy, Rejected> {
-        let occupancy = self.sensors.take(reading, who, self.clock.now(), &self.museums)?;
-        self.share_out(reading.museum).await;
+    /// What is said of commands before they are given.
+    #[must_use]
+    pub const fn scoring(&self) -> &Arc<Scoring> {
+        &self.scoring
+    }
+
+    /// Who has come to waiting rooms.
+    pub(crate) const fn rooms(&self) -> &Rooms {
+        &self.rooms
+    }
+
+    /// Takes a reading in; answers the estimate when the slots that it concerns have written down what follows for them, and none if it says nothing of the
+    /// building. A slot that refuses a reading keeps its last one.
+    pub async fn read(&self, reading: Reading, who: KeyId) -> Result<Option<Occupancy>, Rejected> {
+        let occupancy = self.sensors.take(reading, who, self.clock.now(), self.beside())?;
+        if occupancy.is_some() {
+            self.share_out(reading.museum).await;
+        }
         Ok(occupancy)
+    }
+
+    /// Lets a minute pass where people inside are followed: what gates let in counts though no sensor says so.
+    pub async fn pass_minute(&self) {
+        for museum in self.sensors.followed() {
+            if self.sensors.pass(museum, self.clock.now(), self.beside()).is_some() {
+                self.share_out(museum).await;
+            }
+        }
+    }
+
+    /// What estimates of people inside are made with beside readings.
+    #[must_use]
+    pub fn beside(&self) -> Beside<'_> {
+        Beside { museums: &self.museums, board: &self.board, attended: &self.attended, plans: &self.plans }
     }
 
     pub(crate) fn clock(&self) -> &dyn Clock {
@@ -571,6 +827,11 @@ impl Node {
     #[must_use]
     pub fn now(&self) -> Timestamp {
         self.clock.now()
+    }
+
+    /// Ends when [`Node::now`] has reached `at`.
+    pub async fn sleep_until(&self, at: Timestamp) {
+        self.clock.sleep_until(at).await;
     }
 
     /// By how many microseconds the machine's wall clock is ahead of [`Node::now`]: it has jumped if that is more than moments.
@@ -646,7 +907,7 @@ impl Node {
         &self.journal
     }
 
-    /// Wakes every slot, payment and quote whose deadline has come, now: what the clock does by itself, for tests and replays that set it.
+    /// Wakes every slot, payment, quote and case whose deadline has come, now: what the clock does by itself, for tests and replays that set it.
     pub async fn wake_due(&self) {
         let now = self.clock.now();
         for slot in self.board.due(now) {
@@ -664,6 +925,11 @@ impl Node {
                 tracing::warn!(%quote, %failure, "a quote could not be woken");
             }
         }
+        for case in self.cases.due(now) {
+            if let Err(failure) = self.case_owners.wake(StreamId::Case(case), now).await {
+                tracing::warn!(%case, %failure, "a fraud case could not be woken");
+            }
+        }
     }
 
     /// Retires the owners that nobody has asked since the last time, and takes slots that ended days ago off the board: what the node does by itself once a
@@ -677,8 +943,16 @@ impl Node {
         self.quote_owners.retire_idle().await;
         self.till_owners.retire_idle().await;
         self.account_owners.retire_idle().await;
+        self.case_owners.retire_idle().await;
+        self.rules_owner.retire_idle().await;
+        self.model_owners.retire_idle().await;
+        self.attempt_owners.retire_idle().await;
+        self.attendance_owners.retire_idle().await;
+        self.planning_owners.retire_idle().await;
         self.board.forget(self.clock.now().plus_seconds(-FORGET_AFTER_S));
         self.quotes.forget(self.clock.now().plus_seconds(-FORGET_AFTER_S));
+        self.tidy_rooms();
+        limits::forget(self);
     }
 
     /// Ends when the next deadline of anything has changed.
@@ -687,12 +961,14 @@ impl Node {
             () = self.board.sooner() => {}
             () = self.payments.sooner() => {}
             () = self.quotes.sooner() => {}
+            () = self.cases.sooner() => {}
         }
     }
 
     async fn keep_deadlines(node: Arc<Self>) {
         loop {
-            let next = node.board.next_wake().into_iter().chain(node.payments.next_wake()).chain(node.quotes.next_wake()).min();
+            let beside = [node.payments.next_wake(), node.quotes.next_wake(), node.cases.next_wake()];
+            let next = node.board.next_wake().into_iter().chain(beside.into_iter().flatten()).min();
             tokio::select! {
                 () = node.sooner() => {}
                 () = async { match next { Some(at) => node.clock.sleep_until(at).await, None => std::future::pending().await } } => {
@@ -712,6 +988,7 @@ impl Node {
                 _ = look.tick() => false,
                 _ = retire.tick() => true,
             };
+            node.follow_models().await;
             if let Some(files) = &node.files {
                 if let Err(error) = files.keys.refresh().await {
                     tracing::error!(%error, "the API keys cannot be read again");
@@ -771,7 +1048,7 @@ impl Running {
         }
         drop(committed);
         // Owners and registries hold the journal's queue: with the last of them the writer ends, after what was queued.
-        let threads = Arc::clone(&node.threads);
+        let (threads, scoring) = (Arc::clone(&node.threads), Arc::clone(&node.scoring));
         drop(node);
         let ended = tokio::task::spawn_blocking(move || writer.join().is_ok());
         if !matches!(tokio::time::timeout(STOP_WITHIN, ended).await, Ok(Ok(true))) {
@@ -781,6 +1058,7 @@ impl Running {
         for task in ending {
             let _ = tokio::time::timeout(STOP_WITHIN, task).await;
         }
+        scoring.stop();
         if let Some(views) = views {
             views.close().await;
         }

@@ -164,7 +164,7 @@ where
             refuse(answer, Failure::Busy);
             return Ok(());
         }
-        let events = match self.state.decide(at, &command) {
+        let events = match self.state.decide_for(at, &envelope, &command) {
             Ok(events) => events,
             Err(refusal) => {
                 self.refuse(refusal, answer);

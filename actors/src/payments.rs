@@ -4,7 +4,8 @@
 //! A payment is written down, its holds are prolonged, its gateway is told: then it can be paid. Money is journaled before anything else is done with it. Each
 //! item then becomes a sale of its hold, or of as many places anew if the hold is gone, or else a refund. While the outcome of a step is unknown it is asked
 //! again, never taken back: it might have been written. After a day keys are forgotten; then the slot itself says, by the settlement of its sale, whether the
-//! step was taken. Whoever waits for a gateway keeps nobody from the tickets: what is paid is settled apart, and first. A payment that is cancelled or expires is closed at its gateway, and releases no hold: somebody else may keep it.
+//! step was taken. Whoever waits for a gateway keeps nobody from the tickets: what is paid is settled apart, and first. A payment that is cancelled
+//! or expires is closed at its gateway, and releases no hold: somebody else may keep it.
 
 mod board;
 
@@ -16,24 +17,29 @@ use std::sync::Arc;
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use tokio::sync::{Mutex, Semaphore};
+use tornello_engine::account::{ChargeOf, TakeBackReason};
 use tornello_engine::aggregate::Aggregate;
 use tornello_engine::calendar;
 use tornello_engine::channel::Channel;
-use tornello_engine::envelope::{Digest, Envelope};
+use tornello_engine::envelope::{Assessment, Digest, Envelope};
 use tornello_engine::ids::{Code, HoldId, KeyId, MuseumId, OrderId, PaymentId, PersonId, QuoteId, SlotId, VoucherId};
 use tornello_engine::money::Cents;
 use tornello_engine::order;
 use tornello_engine::payment::{self, Closing, Command, Extra, Item, Opened, PaidBackBy, Payment, Receipt, Source, Stage, Work};
+use tornello_engine::quote::Quote;
 use tornello_engine::recall::Recall;
 use tornello_engine::record::Record;
 use tornello_engine::slot::{self, Keeper, Line, Settlement, Slot, total};
 use tornello_engine::time::Timestamp;
 use tornello_engine::voucher;
 
+use crate::accounts;
 use crate::digest::digest;
 use crate::failure::Failure;
 use crate::journal::StreamId;
 use crate::node::Node;
+use crate::owner::Answer;
+use crate::quotes;
 use crate::streams::{read_failed, records};
 
 /// How long somebody may pay who has begun, in seconds: the life of a payment token unless its provider says less (SANP, best practice for PSPs).
@@ -184,9 +190,16 @@ pub struct Request {
 /// # Errors
 /// What any of the streams says to it; nothing is left of the payment then, but that its order may have been placed.
 pub async fn begin(node: &Node, envelope: Envelope, request: Request) -> Step<PaymentId> {
-    let Some((id, is_new)) = free_id(node, &envelope, request.creditor).await? else { return Err(Failure::Busy) };
+    let free = match request.quote {
+        Some(quote) => free_id_of_quote(node, &envelope, request.creditor, quote).await?,
+        None => free_id(node, &envelope, request.creditor).await?,
+    };
+    let Some((id, is_new)) = free else { return Err(Failure::Busy) };
     if is_new {
         let opened = opened(node, &envelope, &request).await?;
+        if let Some(assessment) = &envelope.assessment {
+            node.scoring().remember_payment(id, assessment);
+        }
         let command = Command::Open { opened: Box::new(opened) };
         if let Some(order) = request.order {
             let _beginning = node.paying().settling(order.get() as u64).lock().await;
@@ -214,8 +227,7 @@ fn rehearse(id: PaymentId, now: Timestamp, command: &Command) -> Step<()> {
 /// `KeyReused` if the key has begun another payment.
 pub async fn free_id(node: &Node, envelope: &Envelope, creditor: u16) -> Step<Option<(PaymentId, bool)>> {
     for salt in 0..SALTS {
-        let number = digest(&[b"payment", &envelope.who.get().to_be_bytes(), &envelope.key.0.to_be_bytes(), &[salt]]);
-        let id = PaymentId::new(creditor, number.0 as u64);
+        let id = numbered(envelope, creditor, salt);
         let asked = envelope.clone();
         match node.look_payment(id, move |payment| (payment.seq(), payment.recall(&asked))).await {
             Ok((0, _)) | Err(Failure::Refused(payment::Refusal::UnknownPayment)) => return Ok(Some((id, true))),
@@ -228,6 +240,25 @@ pub async fn free_id(node: &Node, envelope: &Envelope, creditor: u16) -> Step<Op
     Ok(None)
 }
 
+/// As [`free_id`], for a flow that asks again also when its keys are forgotten: what this quote has under an id that follows from the key is what it began.
+async fn free_id_of_quote(node: &Node, envelope: &Envelope, creditor: u16, quote: QuoteId) -> Step<Option<(PaymentId, bool)>> {
+    for salt in 0..SALTS {
+        let id = numbered(envelope, creditor, salt);
+        match node.look_payment(id, move |payment| payment.opened().map(|opened| opened.quote)).await {
+            Ok(None) | Err(Failure::Refused(payment::Refusal::UnknownPayment)) => return Ok(Some((id, true))),
+            Ok(Some(of)) if of == Some(quote) => return Ok(Some((id, false))),
+            Ok(Some(_)) => {}
+            Err(failure) => return Err(of_payment(failure)),
+        }
+    }
+    Ok(None)
+}
+
+fn numbered(envelope: &Envelope, creditor: u16, salt: u8) -> PaymentId {
+    let number = digest(&[b"payment", &envelope.who.get().to_be_bytes(), &envelope.key.0.to_be_bytes(), &[salt]]);
+    PaymentId::new(creditor, number.0 as u64)
+}
+
 /// What the holds say is due; refuses where a slot would not prolong one.
 async fn opened(node: &Node, envelope: &Envelope, request: &Request) -> Step<Opened> {
     let mut items = Vec::with_capacity(request.holds.len());
@@ -235,7 +266,7 @@ async fn opened(node: &Node, envelope: &Envelope, request: &Request) -> Step<Ope
         let (owner, channel, until, now) = (request.owner, request.channel, request.due_at, node.now());
         let held = move |slot: &Slot| -> Result<Vec<Line>, slot::Refusal> {
             // Whose hold it is, then whether it lives.
-            let found = slot.hold_of(hold).filter(|found| owner.is_none_or(|owner| owner == found.who));
+            let found = slot.hold_of(hold).filter(|found| owner.map_or(found.who != KeyId::SYSTEM, |owner| owner == found.who));
             if found.is_none() && slot.hold_of(hold).is_some() {
                 return Err(slot::Refusal::UnknownHold);
             }
@@ -336,6 +367,27 @@ pub async fn activate(node: &Node, id: PaymentId, until: Timestamp) -> Step<()> 
     Ok(())
 }
 
+/// Gives a hold back, unless a payment can still be paid for it.
+///
+/// # Errors
+/// `hold_kept` if one can: it is to be cancelled first. Else what the slot says to it.
+pub async fn release(node: &Node, hold: HoldId, envelope: Envelope, owner: Option<KeyId>) -> Answer<Slot> {
+    let kept_for = node.look(hold.slot(), move |slot| slot.hold_of(hold).and_then(|hold| hold.kept_for)).await?;
+    let over = match kept_for {
+        Some(Keeper::Payment(payment)) => match node.look_payment(payment, |payment| payment.stage().is_open()).await {
+            Ok(true) => None,
+            Ok(false) | Err(Failure::Refused(_)) => kept_for,
+            Err(failure) => return Err(failure.map(|_| slot::Refusal::HoldKept { payment })),
+        },
+        Some(Keeper::Quote(_)) | None => None,
+    };
+    let command = match over {
+        Some(over) => slot::Command::GiveBack { hold, owner, over },
+        None => slot::Command::Release { hold, owner },
+    };
+    node.slot(hold.slot(), envelope, command).await
+}
+
 /// Cancels a payment that waits for money, and closes it at its gateway. No hold is released.
 ///
 /// # Errors
@@ -394,13 +446,22 @@ async fn settle(node: &Node, id: PaymentId) -> Step<()> {
             end_in(node, order, id, stage).await?;
         }
         if work.is_settled() {
-            if let Some(quote) = opened.quote.filter(|_| matches!(stage, Stage::Paid { .. })) {
-                node.quotes().notice(quote, id);
-            }
             return Ok(());
         }
+        // A quote is asked before its tickets are made: it may be paid already, or be of something else by now.
+        let takes = match opened.quote.filter(|_| !work.items.is_empty()) {
+            Some(quote) => {
+                quotes::takes_money(node, quote, id).await.map_err(|failure| failure.map(|_| Refusal::Payment(payment::Refusal::NotPaid)))?
+            }
+            None => true,
+        };
         for item in work.items {
-            fulfil(node, id, &opened, item).await?;
+            if takes {
+                fulfil(node, id, &opened, item).await?;
+            } else {
+                let command = Command::Forgo { item, why: slot::Refusal::HoldReleased };
+                note(node, id, step(id, "forgo", u64::from(item)), command).await?;
+            }
         }
         for (refund, voucher, amount_cents) in work.vouchers {
             restore(node, id, refund, voucher, amount_cents).await?;
@@ -551,9 +612,13 @@ async fn sell(node: &Node, id: PaymentId, opened: &Opened, number: u16, item: &I
     let settlement = if item.amount_cents.is_zero() { Settlement::Free } else { Settlement::Payment { id } };
     let contact = opened.payer;
     // A sale without a hold is of whoever asked for the payment, and of its order.
-    let as_buyer = |name: &str, number: u64| Envelope { who: opened.who, order: opened.order, ..step(id, name, number) };
+    let assessment = assessment_of(node, id).await;
+    let as_buyer =
+        |name: &str, number: u64| Envelope { who: opened.who, order: opened.order, assessment: assessment.clone(), ..step(id, name, number) };
     // What was amended behind the payment's back is not what was paid for. What was sold anew before stays so, whatever has become of the hold since.
     let (hold, lines, of_it) = (item.hold, item.lines.clone(), settlement.clone());
+    // The options of a quote are the system's.
+    let owner = opened.quote.map(|_| KeyId::SYSTEM);
     let look = move |slot: &Slot| {
         let sold =
             (0..SALTS).map(|salt| anew(id, number, slot.id(), salt)).find(|sale| slot.sale_of(*sale).is_some_and(|sale| sale.settlement == of_it));
@@ -567,7 +632,7 @@ async fn sell(node: &Node, id: PaymentId, opened: &Opened, number: u16, item: &I
         return Ok(Ok(sale));
     }
     if is_same {
-        let command = slot::Command::Sell { hold, owner: None, settlement: settlement.clone(), contact };
+        let command = slot::Command::Sell { hold, owner, settlement: settlement.clone(), contact };
         match node.slot(slot, as_buyer("sell", u64::from(number)), command).await {
             Ok(_) => return Ok(Ok(hold)),
             Err(Failure::Refused(slot::Refusal::HoldSold)) => {
@@ -593,6 +658,17 @@ async fn sell(node: &Node, id: PaymentId, opened: &Opened, number: u16, item: &I
         }
     }
     Ok(Err(slot::Refusal::IdTaken))
+}
+
+/// What was said of the payment when it began, for its sales: after a restart it is read where it was written.
+async fn assessment_of(node: &Node, id: PaymentId) -> Option<Box<Assessment>> {
+    if let Some(known) = node.scoring().of_payment(id) {
+        return Some(known);
+    }
+    let stream = StreamId::Payment(id);
+    let batch = node.journal().batch_with(stream, 1).await.ok()??;
+    let first = records::<payment::Event>(std::slice::from_ref(&batch), stream, 0).ok()?.into_iter().next()?;
+    first.envelope?.assessment
 }
 
 /// The sale that an item becomes whose hold is gone.
@@ -630,7 +706,8 @@ async fn restore(node: &Node, id: PaymentId, refund: u32, voucher: VoucherId, am
     note(node, id, step(id, "restored", u64::from(refund)), Command::ConfirmRefund { refund, by, reference, executed_on }).await
 }
 
-/// Tells payments of the refunds that a slot owes them; answers how many it could not tell now.
+/// Tells whoever has the money of the refunds that a slot owes a word of: payments, those that are made for sales of desks, accounts. Answers how many it could not
+/// tell now.
 async fn hand_over(node: &Node, slot: SlotId) -> usize {
     let owed = match node.look(slot, |slot| slot.owed().collect::<Vec<_>>()).await {
         Ok(owed) => owed,
@@ -642,7 +719,7 @@ async fn hand_over(node: &Node, slot: SlotId) -> usize {
     let mut left = 0;
     for (sale, seq, amount_cents) in owed {
         if let Err(failure) = hand_one_over(node, sale, seq, amount_cents).await {
-            tracing::error!(%sale, seq, %amount_cents, ?failure, "a refund cannot be handed over to its payment now");
+            tracing::error!(%sale, seq, %amount_cents, ?failure, "a refund cannot be handed over now");
             left += 1;
         }
     }
@@ -650,23 +727,21 @@ async fn hand_over(node: &Node, slot: SlotId) -> usize {
 }
 
 async fn hand_one_over(node: &Node, sale: HoldId, seq: u64, amount_cents: Cents) -> Step<()> {
-    if let Some((id, origin)) = paid_by(node, sale).await? {
-        let refund = || {
-            let key = digest(&[b"refund", &sale.get().to_be_bytes(), &seq.to_be_bytes()]);
-            node.payment(id, by(key), Command::Refund { origin, sale, seq, amount_cents })
-        };
-        let told = match refund().await {
-            // The sale was made and the payment does not know it yet.
-            Err(Failure::Refused(payment::Refusal::UnknownSale)) => {
-                settle(node, id).await?;
-                refund().await
-            }
-            other => other,
-        };
-        match told {
-            Ok(_) | Err(Failure::Refused(payment::Refusal::RefundKnown { .. })) => {}
-            Err(failure) => return Err(of_payment(failure)),
+    let (origin, settlement) = origin_of(node, sale).await?;
+    let cancelled = TakeBackReason::Cancelled { sale, seq };
+    match settlement {
+        Some(Settlement::Payment { id }) => refund(node, id, origin, (sale, seq), amount_cents).await?,
+        Some(Settlement::Desk { .. }) => {
+            let id = payment_of_desk(node, origin).await?;
+            refund(node, id, origin, (sale, seq), amount_cents).await?;
         }
+        Some(Settlement::OnAccount { account }) => take_back(node, account, ChargeOf::Sale { sale: origin }, cancelled, amount_cents).await?,
+        Some(Settlement::Quoted { account, quote }) => {
+            let of =
+                node.look_quote(quote, Quote::charge).await.map_err(|failure| failure.map(|_| Refusal::Payment(payment::Refusal::UnknownSale)))?;
+            take_back(node, account, of, cancelled, amount_cents).await?;
+        }
+        Some(Settlement::Free | Settlement::Moved { .. }) | None => {}
     }
     let key = digest(&[b"handed over", &sale.get().to_be_bytes(), &seq.to_be_bytes()]);
     match node.slot(sale.slot(), by(key), slot::Command::HandedOver { sale, seq }).await {
@@ -675,15 +750,84 @@ async fn hand_one_over(node: &Node, sale: HoldId, seq: u64, amount_cents: Cents)
     }
 }
 
-/// The payment that a sale was paid by, and the sale that it was made for: that one, or the one that its tickets have come from by moves.
-async fn paid_by(node: &Node, sale: HoldId) -> Step<Option<(PaymentId, HoldId)>> {
+/// Opens a refund task of a payment for tickets that were cancelled, once.
+async fn refund(node: &Node, id: PaymentId, origin: HoldId, (sale, seq): (HoldId, u64), amount_cents: Cents) -> Step<()> {
+    let refund = || {
+        let key = digest(&[b"refund", &sale.get().to_be_bytes(), &seq.to_be_bytes()]);
+        node.payment(id, by(key), Command::Refund { origin, sale, seq, amount_cents })
+    };
+    let told = match refund().await {
+        // The sale was made and the payment does not know it yet.
+        Err(Failure::Refused(payment::Refusal::UnknownSale)) => {
+            settle(node, id).await?;
+            refund().await
+        }
+        other => other,
+    };
+    match told {
+        Ok(_) | Err(Failure::Refused(payment::Refusal::RefundKnown { .. })) => Ok(()),
+        Err(failure) => Err(of_payment(failure)),
+    }
+}
+
+async fn take_back(node: &Node, account: Code, of: ChargeOf, why: TakeBackReason, amount_cents: Cents) -> Step<()> {
+    let taken = accounts::take_back(node, account, of, why, (amount_cents, Cents::ZERO)).await;
+    taken.map_err(|failure| failure.map(|_| Refusal::Payment(payment::Refusal::UnknownSale)))
+}
+
+/// The payment that stands for a sale of a desk: it is made when the first of its tickets is cancelled, so that what goes back is a task like any other.
+async fn payment_of_desk(node: &Node, sale: HoldId) -> Step<PaymentId> {
+    for salt in 0..SALTS {
+        let number = digest(&[b"desk sale", &sale.get().to_be_bytes(), &[salt]]);
+        let id = PaymentId::new(0, number.0 as u64);
+        let stands_for = |payment: &Payment| match payment.receipts().first().map(|receipt| &receipt.source) {
+            Some(Source::Sale { sale }) => (payment.seq(), Some(*sale)),
+            _ => (payment.seq(), None),
+        };
+        match node.look_payment(id, stands_for).await {
+            Ok((0, _)) | Err(Failure::Refused(payment::Refusal::UnknownPayment)) => {
+                take_over(node, id, sale).await?;
+                return Ok(id);
+            }
+            Ok((_, of)) if of == Some(sale) => return Ok(id),
+            Ok(_) => {}
+            Err(failure) => return Err(of_payment(failure)),
+        }
+    }
+    Err(Failure::Busy)
+}
+
+async fn take_over(node: &Node, id: PaymentId, sale: HoldId) -> Step<()> {
+    let made = move |slot: &Slot| slot.sale_of(sale).cloned();
+    let made = node.look(sale.slot(), made).await.map_err(|failure| of_slot(sale, failure))?;
+    let made = made.ok_or(Failure::Refused(Refusal::Slot { hold: sale, why: slot::Refusal::UnknownSale }))?;
+    let amount_cents = total(&made.lines);
+    let opened = Opened {
+        who: made.who,
+        order: made.order,
+        quote: None,
+        channel: made.channel,
+        items: vec![Item { hold: sale, lines: made.lines, amount_cents }],
+        extras: Vec::new(),
+        amount_cents,
+        payer: made.contact,
+        museum: sale.slot().museum(),
+        subject: format!("Biglietti {sale}"),
+        gateway: payment::Gateway::Desk,
+        due_at: made.sold_at,
+    };
+    let command = Command::TakeOver { opened: Box::new(opened), sale, sold_at: made.sold_at };
+    node.payment(id, step(id, "take-over", 0), command).await.map(drop).map_err(of_payment)
+}
+
+/// The sale that tickets were bought as, that one or the one that they have come from by moves, and how it was paid.
+async fn origin_of(node: &Node, sale: HoldId) -> Step<(HoldId, Option<Settlement>)> {
     let mut origin = sale;
     for _ in 0..MOVES_MAX {
         let settlement = move |slot: &Slot| slot.sale_of(origin).map(|sale| sale.settlement.clone());
         match node.look(origin.slot(), settlement).await.map_err(|failure| of_slot(sale, failure))? {
-            Some(Settlement::Payment { id }) => return Ok(Some((id, origin))),
             Some(Settlement::Moved { from }) => origin = from,
-            _ => return Ok(None),
+            settlement => return Ok((origin, settlement)),
         }
     }
     Err(Failure::OutOfOrder(format!("the tickets of {sale} have moved more than {MOVES_MAX} times")))
@@ -692,12 +836,15 @@ async fn paid_by(node: &Node, sale: HoldId) -> Step<Option<(PaymentId, HoldId)>>
 /// Hands over what slots owe and drives every payment that has something to do; answers how many could not be brought to an end now.
 pub async fn resume(node: &Node) -> usize {
     resume_settling(node, &mut Pauses::default(), &mut Pauses::default()).await;
-    let mut left = 0;
-    for slot in node.board().owing() {
-        left += hand_over(node, slot).await;
-    }
+    let handed = hand_over_each(node, node.board().owing()).await;
     let driven = resume_each(node.payments().working(), |id| drive(node, id)).await;
-    left + driven.iter().filter(|(_, is_done)| !is_done).count()
+    handed.iter().filter(|(_, is_done)| !is_done).count() + driven.iter().filter(|(_, is_done)| !is_done).count()
+}
+
+/// Hands over what some slots owe, of several at once; answers for each whether nothing is left.
+async fn hand_over_each(node: &Node, slots: Vec<SlotId>) -> Vec<(SlotId, bool)> {
+    let handed = futures_util::stream::iter(slots).map(|slot| async move { (slot, hand_over(node, slot).await == 0) });
+    handed.buffer_unordered(RESUMED).collect().await
 }
 
 /// Resumes what was left under way, at once and then again and again; each payment, and each slot that owes something, less often while it does not help. Runs
@@ -720,8 +867,8 @@ async fn resume_settling(node: &Node, payments: &mut Pauses<PaymentId>, slots: &
     for (id, is_done) in resume_each(due, |id| drive_without_gateway(node, id)).await {
         payments.note(id, node.now(), is_done);
     }
-    for slot in slots.due(node.board().owing(), node.now()) {
-        let is_done = hand_over(node, slot).await == 0;
+    let due = slots.due(node.board().owing(), node.now());
+    for (slot, is_done) in hand_over_each(node, due).await {
         slots.note(slot, node.now(), is_done);
     }
 }

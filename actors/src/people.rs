@@ -924,6 +924,10 @@ impl Pseudonymiser {
             PartyKind::Device => 1,
             PartyKind::Card => 2,
             PartyKind::Account => 3,
+            PartyKind::Network => 4,
+            PartyKind::Kiosk => 5,
+            PartyKind::Operator => 6,
+            PartyKind::Group => 7,
         };
         let raw = raw.trim();
         // Buyers are addresses, which people write in any case; tokens of devices and cards tell upper from lower.

@@ -2,7 +2,8 @@
 //! are in `engine::quote`; what is to be done at any moment is what `Quote::work` says, so whoever drives a quote, at once or after a crash, begins with that.
 //!
 //! Options are taken in every slot, all or none: one that is refused has the others given back. What is accepted is settled: a payment is begun, the account is
-//! charged, or nothing is due; who says no leaves the quote as it was sent. A payment sells the places by itself and the quote is told; what is paid without one
+//! charged, or nothing is due; who says no leaves the quote as it was sent. A payment asks the quote whether its money is welcome before it sells the places; what is
+//! paid without one
 //! is made tickets here. While the outcome of a step is unknown it is asked again, never taken back: it might have been written.
 //!
 //! Reminders are events of the quote's stream. Whoever writes to people follows the journal; nothing is sent from here.
@@ -12,7 +13,7 @@ mod board;
 pub use board::{QuoteHead, Quotes};
 
 use tokio::sync::Mutex;
-use tornello_engine::account;
+use tornello_engine::account::{self, TakeBackReason};
 use tornello_engine::aggregate::Aggregate;
 use tornello_engine::calendar;
 use tornello_engine::channel::Channel;
@@ -23,9 +24,10 @@ use tornello_engine::payment::{self, ItemEnd, Payment, Stage as Paying};
 use tornello_engine::quote::{self, About, Asked, Command, Event, Kind, Offer, Part, Quote, Rules, Settle, Stage, Status, Work};
 use tornello_engine::recall::Recall;
 use tornello_engine::record::Record;
-use tornello_engine::slot::{self, Keeper, Settlement, Slot, sale_ends_at, total};
+use tornello_engine::slot::{self, Keeper, Line, Settlement, Slot, people, sale_ends_at, total};
 use tornello_engine::time::Timestamp;
 
+use crate::accounts;
 use crate::digest::digest;
 use crate::failure::Failure;
 use crate::node::Node;
@@ -145,6 +147,23 @@ pub async fn revise(node: &Node, id: QuoteId, envelope: Envelope, owner: Option<
     optioned(node, id, &record).await
 }
 
+/// Whether a revision was asked for under this key before: then it is answered as it was, whatever slots and prices have become.
+///
+/// # Errors
+/// What the first answer said no to; `KeyReused` if the key was used for something else.
+pub async fn revised_before(node: &Node, id: QuoteId, envelope: &Envelope) -> Step<bool> {
+    let key = envelope.clone();
+    match node.look_quote(id, move |quote| quote.recall(&key)).await.map_err(of_quote)? {
+        Recall::New => return Ok(false),
+        Recall::OtherBody => return Err(Failure::KeyReused),
+        Recall::Done { .. } => {}
+    }
+    // The command does not count: a key that is known is answered with what was written under it, and this one would do nothing.
+    let record = node.quote(id, envelope.clone(), Command::NoteOptionsReleased { attempt: 0 }).await.map_err(of_quote)?;
+    optioned(node, id, &record).await?;
+    Ok(true)
+}
+
 /// Sends a draft: takes its options, all or none.
 ///
 /// # Errors
@@ -202,10 +221,11 @@ fn rules(node: &Node, id: QuoteId, about: &About, slots: &[SlotId]) -> Step<Rule
     let known = node.museums().get(about.museum).ok_or(Failure::Refused(Refusal::UnknownMuseum))?;
     let museum = &known.museum;
     let first = slots.first().ok_or(Failure::Refused(Refusal::Quote(quote::Refusal::BadSlots)))?;
-    let mut closes_at = Timestamp::MAX;
+    let (mut closes_at, mut party_max) = (Timestamp::MAX, u16::MAX);
     for &slot in slots {
         let unknown = || Failure::Refused(Refusal::Slot { slot, why: slot::Refusal::UnknownSlot });
         let opening = museum.opening(slot).ok_or_else(unknown)?;
+        party_max = party_max.min(opening.policy.party_max);
         closes_at = closes_at.min(sale_ends_at(slot, opening.end, &opening.policy, Channel::Group));
     }
     let day = calendar::local_day(first.start());
@@ -213,7 +233,7 @@ fn rules(node: &Node, id: QuoteId, about: &About, slots: &[SlotId]) -> Step<Rule
     let taken = node.quotes().free_of_fee(about.museum, day, about.kind == Kind::School, id);
     let fee_free_left = policy.terms(about.kind).fee.free_a_day.saturating_sub(taken);
     let patron = museum.profile().and_then(|profile| profile.patron);
-    Ok(Rules { policy, revision, patron, fee_free_left, closes_at })
+    Ok(Rules { policy, revision, patron, fee_free_left, party_max, closes_at })
 }
 
 /// An id for the option of each part, which follows from the caller's key.
@@ -277,12 +297,37 @@ async fn note(node: &Node, id: QuoteId, key: Envelope, command: Command) -> Step
     }
 }
 
+/// Keeps an option of a part that stays in its slot, as long as the new revision wants it, and lets it grow. One that is to shrink does so only when the revision
+/// is in force: until then there is a way back.
+async fn keep(node: &Node, id: QuoteId, attempt: u32, hold: HoldId, grown: Option<Vec<Line>>, until: Timestamp) -> Step<Result<(), slot::Refusal>> {
+    let grow = grown.map(|lines| ("grow", slot::Command::Amend { hold, lines, owner: Some(KeyId::SYSTEM) }));
+    let prolong = ("prolong", slot::Command::Prolong { hold, until, cause: Keeper::Quote(id) });
+    for (name, command) in grow.into_iter().chain([prolong]) {
+        match node.slot(hold.slot(), for_system(id, &format!("{name} {attempt}"), hold), command).await {
+            Ok(_) => {}
+            Err(Failure::Refused(why)) => return Ok(Err(why)),
+            Err(failure) => return Err(of_slot(hold.slot(), failure)),
+        }
+    }
+    Ok(Ok(()))
+}
+
 /// Takes the option of each part. The first that is refused is noted, and with it that none is to be kept.
 async fn take_options(node: &Node, quote: &Quote, attempt: u32) -> Step<()> {
     let Some(options) = quote.options().get(&attempt) else { return Ok(()) };
     let (id, asked) = (quote.id(), &options.asked);
     for (number, (part, &hold)) in (0_u16..).zip(asked.offer.parts.iter().zip(&asked.holds)) {
         let (lines, until, cause) = (part.lines.clone(), asked.until, Keeper::Quote(id));
+        if let Some(kept) = quote.stays_for(hold) {
+            let grows = people(kept) <= people(&lines);
+            match keep(node, id, attempt, hold, grows.then_some(lines), until).await? {
+                Ok(()) => continue,
+                Err(why) => {
+                    let key = step(id, "options refused", u64::from(attempt));
+                    return note(node, id, key, Command::NoteOptionsRefused { attempt, part: number, why }).await;
+                }
+            }
+        }
         let command = slot::Command::HoldFor { hold, channel: Channel::Group, lines, until, cause };
         let why = match node.slot(part.slot, for_system(id, "option", hold), command).await {
             Ok(_) => continue,
@@ -304,17 +349,25 @@ async fn is_held(node: &Node, part: &Part, hold: HoldId) -> Step<bool> {
     node.look(part.slot, is_it).await.map_err(|failure| of_slot(part.slot, failure))
 }
 
-/// Gives the options of an attempt back. Those that are gone, or were never taken, need not be.
+/// Gives the options of an attempt back. Those that are gone, or were never taken, need not be; one that is in force is made what it is in force for.
 async fn give_back(node: &Node, quote: &Quote, attempt: u32) -> Step<()> {
     let holds = quote.options().get(&attempt).map(|options| options.asked.holds.clone()).unwrap_or_default();
     for hold in holds {
-        release(node, quote.id(), hold).await?;
+        let Some(lines) = quote.stays_for(hold).map(<[Line]>::to_vec) else {
+            release(node, quote.id(), hold).await?;
+            continue;
+        };
+        let command = slot::Command::Amend { hold, lines, owner: Some(KeyId::SYSTEM) };
+        match node.slot(hold.slot(), for_system(quote.id(), &format!("fit {attempt}"), hold), command).await {
+            Ok(_) | Err(Failure::Refused(_) | Failure::UnknownSlot(_)) => {}
+            Err(failure) => return Err(of_slot(hold.slot(), failure)),
+        }
     }
     note(node, quote.id(), step(quote.id(), "released", u64::from(attempt)), Command::NoteOptionsReleased { attempt }).await
 }
 
 async fn release(node: &Node, id: QuoteId, hold: HoldId) -> Step<()> {
-    match node.slot(hold.slot(), for_system(id, "release", hold), slot::Command::Release { hold, owner: None }).await {
+    match node.slot(hold.slot(), for_system(id, "release", hold), slot::Command::Release { hold, owner: Some(KeyId::SYSTEM) }).await {
         Ok(_) | Err(Failure::Refused(_) | Failure::UnknownSlot(_)) => Ok(()),
         Err(failure) => Err(of_slot(hold.slot(), failure)),
     }
@@ -323,7 +376,9 @@ async fn release(node: &Node, id: QuoteId, hold: HoldId) -> Step<()> {
 /// Settles what was accepted, or begins to.
 async fn settle(node: &Node, quote: &Quote) -> Step<()> {
     let (Stage::Accepted { settle, creditor, .. }, Some(about), Some(offer)) = (quote.stage(), quote.about(), quote.offer()) else { return Ok(()) };
-    let refused = if offer.total_cents.is_zero() {
+    let refused = if let Err(why) = fit(node, quote, offer).await? {
+        Err(why)
+    } else if offer.total_cents.is_zero() {
         Ok(None)
     } else if *settle == Settle::OnAccount {
         charge(node, quote, about, offer).await?.map(|()| None)
@@ -338,10 +393,30 @@ async fn settle(node: &Node, quote: &Quote) -> Step<()> {
     note(node, quote.id(), step(quote.id(), name, acceptance(quote)), command).await
 }
 
+/// Sees to it that every option is of what is accepted. One that shrank late, or not at all because its slot was closed then, is made so now.
+async fn fit(node: &Node, quote: &Quote, offer: &Offer) -> Step<Result<(), Code>> {
+    let holds = quote.options_in_force().map(|asked| asked.holds.clone()).unwrap_or_default();
+    for (part, hold) in offer.parts.iter().zip(holds) {
+        let lines = part.lines.clone();
+        let is_other = move |slot: &Slot| slot.hold_of(hold).is_some_and(|found| found.lines != lines);
+        if !node.look(part.slot, is_other).await.map_err(|failure| of_slot(part.slot, failure))? {
+            continue;
+        }
+        let command = slot::Command::Amend { hold, lines: part.lines.clone(), owner: Some(KeyId::SYSTEM) };
+        match node.slot(part.slot, for_system(quote.id(), &format!("fit accepted {}", acceptance(quote)), hold), command).await {
+            Ok(_) => {}
+            Err(Failure::Refused(why)) => return coded(why.code()),
+            Err(failure) => return Err(of_slot(part.slot, failure)),
+        }
+    }
+    Ok(Ok(()))
+}
+
 /// Charges the account, once for each acceptance.
 async fn charge(node: &Node, quote: &Quote, about: &About, offer: &Offer) -> Step<Result<(), Code>> {
     let Some(account) = about.account else { return coded(account::Refusal::UnknownAccount.code()) };
-    let command = account::Command::Charge { of: quote.charge(), amount_cents: offer.total_cents };
+    let (extras_cents, museum) = (offer.beside_tickets(), about.museum);
+    let command = account::Command::Charge { of: quote.charge(), amount_cents: offer.total_cents, extras_cents, museum };
     match node.account(account, step(quote.id(), "charge", acceptance(quote)), command).await {
         Ok(_) | Err(Failure::Refused(account::Refusal::AlreadyCharged)) => Ok(Ok(())),
         Err(Failure::Refused(why)) => coded(why.code()),
@@ -364,7 +439,7 @@ async fn begin_payment(node: &Node, quote: &Quote, about: &About, offer: &Offer,
         order: None,
         quote: Some(quote.id()),
         holds: options.holds.clone(),
-        owner: None,
+        owner: Some(KeyId::SYSTEM),
         channel: Channel::Group,
         extras: offer.fee.iter().chain(&offer.extras).filter(|extra| extra.count > 0).map(extra).collect(),
         payer: about.contact,
@@ -400,6 +475,27 @@ async fn end_payment(node: &Node, quote: &Quote, payment: PaymentId) -> Step<()>
     }
 }
 
+/// Whether money of a payment pays a quote, which is asked for good here: from then on it is paid by that payment and by no other. If not, the money goes back.
+///
+/// # Errors
+/// `Busy` while something is on the way for the quote that must end first.
+pub(crate) async fn takes_money(node: &Node, id: QuoteId, payment: PaymentId) -> Result<bool, Failure<quote::Refusal>> {
+    use quote::Refusal::{OptionsUnderWay, SettlementUnderWay};
+    let paid_by = move |quote: &Quote| quote.paid().is_some_and(|paid| paid.payment == Some(payment));
+    match node.look_quote(id, paid_by).await {
+        Ok(true) => return Ok(true),
+        Ok(false) => {}
+        Err(Failure::Refused(_)) => return Ok(false),
+        Err(failure) => return Err(failure),
+    }
+    match node.quote(id, step(id, "paid by", payment.get()), Command::MarkPaid { payment: Some(payment) }).await {
+        Ok(_) => Ok(true),
+        Err(Failure::Refused(OptionsUnderWay | SettlementUnderWay)) => Err(Failure::Busy),
+        Err(Failure::Refused(_)) => node.look_quote(id, paid_by).await,
+        Err(failure) => Err(failure),
+    }
+}
+
 /// Tells a quote what has become of a payment; answers whether that was anything new.
 async fn follow(node: &Node, id: QuoteId, payment: PaymentId) -> Step<bool> {
     let known = node.look_payment(payment, |payment: &Payment| (payment.stage(), payment.items().to_vec(), payment.seq())).await;
@@ -411,11 +507,16 @@ async fn follow(node: &Node, id: QuoteId, payment: PaymentId) -> Step<bool> {
     match stage {
         Paying::Blank | Paying::Created | Paying::Pending => return Ok(false),
         Paying::Failed { .. } | Paying::Expired { .. } | Paying::Cancelled { .. } => {
-            note(node, id, step(id, "detach", payment.get()), Command::DetachPayment { payment }).await?;
+            return detach(node, id, payment).await;
         }
         Paying::Paid { .. } => {
-            note(node, id, step(id, "paid by", payment.get()), Command::MarkPaid { payment: Some(payment) }).await?;
-            let is_paid = move |quote: &Quote| quote.status() == Status::Paid && quote.paid().is_some_and(|paid| paid.payment == Some(payment));
+            match takes_money(node, id, payment).await {
+                Ok(true) => {}
+                Ok(false) => return detach(node, id, payment).await,
+                Err(Failure::Busy) => return Ok(false),
+                Err(failure) => return Err(of_quote(failure)),
+            }
+            let is_paid = |quote: &Quote| quote.status() == Status::Paid;
             if !node.look_quote(id, is_paid).await.map_err(of_quote)? || items.iter().any(|end| matches!(end, ItemEnd::Open)) {
                 return Ok(false);
             }
@@ -426,6 +527,15 @@ async fn follow(node: &Node, id: QuoteId, payment: PaymentId) -> Step<bool> {
         }
     }
     Ok(true)
+}
+
+/// Notes in a quote that a payment of it can be paid no more; answers whether it had not known.
+async fn detach(node: &Node, id: QuoteId, payment: PaymentId) -> Step<bool> {
+    match node.quote(id, step(id, "detach", payment.get()), Command::DetachPayment { payment }).await {
+        Ok(_) => Ok(true),
+        Err(Failure::Refused(_)) => Ok(false),
+        Err(failure) => Err(of_quote(failure)),
+    }
 }
 
 /// Makes tickets of what is paid without a payment. What an account was charged for places that are gone is taken back.
@@ -444,13 +554,10 @@ async fn issue(node: &Node, quote: &Quote) -> Step<()> {
             }
         }
     }
-    let lost_cents = if sales.is_empty() { offer.total_cents } else { lost_cents };
-    if let Some(account) = about.account.filter(|_| !lost_cents.is_zero()) {
-        let command = account::Command::TakeBack { of: quote.charge(), amount_cents: lost_cents };
-        match node.account(account, step(quote.id(), "take back", acceptance(quote)), command).await {
-            Ok(_) | Err(Failure::Refused(_)) => {}
-            Err(failure) => return Err(failure.map(Refusal::Account)),
-        }
+    let lost = if sales.is_empty() { (offer.total_cents, offer.beside_tickets()) } else { (lost_cents, Cents::ZERO) };
+    if let Some(account) = about.account.filter(|_| !lost.0.is_zero()) {
+        let taken = accounts::take_back(node, account, quote.charge(), TakeBackReason::NotDelivered, lost).await;
+        taken.map_err(|failure| failure.map(Refusal::Account))?;
     }
     note(node, quote.id(), step(quote.id(), "ticketed", 0), Command::MarkTicketed { sales, missing }).await
 }
@@ -459,12 +566,12 @@ async fn issue(node: &Node, quote: &Quote) -> Step<()> {
 async fn sell(node: &Node, quote: &Quote, about: &About, part: &Part, (number, option): (u16, Option<HoldId>)) -> Step<Option<HoldId>> {
     let slot = part.slot;
     let settlement = match about.account {
-        Some(account) if !total(&part.lines).is_zero() => Settlement::OnAccount { account },
+        Some(account) if !total(&part.lines).is_zero() => Settlement::Quoted { account, quote: quote.id() },
         _ => Settlement::Free,
     };
     let contact = about.contact;
     if let Some(hold) = option {
-        let command = slot::Command::Sell { hold, owner: None, settlement: settlement.clone(), contact };
+        let command = slot::Command::Sell { hold, owner: Some(KeyId::SYSTEM), settlement: settlement.clone(), contact };
         match node.slot(slot, as_drafter(quote, "sell", hold.get()), command).await {
             Ok(_) => return Ok(Some(hold)),
             Err(Failure::Refused(slot::Refusal::HoldSold)) => return Ok(is_sold(node, hold, &settlement).await?.then_some(hold)),
@@ -503,13 +610,6 @@ pub async fn resume(node: &Node) -> usize {
     for quote in node.quotes().working().into_iter().chain(paid) {
         if let Err(failure) = advance(node, quote).await {
             tracing::warn!(%quote, ?failure, "a quote cannot be driven on now");
-            left += 1;
-        }
-    }
-    for (quote, payment) in node.quotes().take_noticed() {
-        if let Err(failure) = follow(node, quote, payment).await {
-            tracing::warn!(%quote, %payment, ?failure, "a quote cannot be told of its payment now");
-            node.quotes().notice(quote, payment);
             left += 1;
         }
     }

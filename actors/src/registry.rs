@@ -311,12 +311,16 @@ where
 
 fn spread(stream: StreamId) -> usize {
     match stream {
-        StreamId::Museum(museum) => usize::from(museum.0),
+        StreamId::Museum(museum) | StreamId::Attendance(museum) | StreamId::Planning(museum) => usize::from(museum.0),
         StreamId::Slot(slot) => mix(slot.get()),
         StreamId::Payment(payment) => mix(payment.get()),
         StreamId::Quote(quote) => mix(quote.get()),
         StreamId::Till(till) => mix(till.get()),
         StreamId::Account(account) => mix(account.get()),
+        StreamId::Case(case) => mix(case.get()),
+        StreamId::Rules => 0,
+        StreamId::Models(kind) => kind as usize,
+        StreamId::Attempts(day) => usize::from(day),
         StreamId::Voucher(voucher) => mix(voucher.get()),
         StreamId::Order(order) => mix(order.get() as u64 ^ (order.get() >> 64) as u64),
     }

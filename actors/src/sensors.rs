@@ -1,23 +1,39 @@
-//! Readings come in, people inside go out: an estimate for each museum in memory. What follows for the slots is shared out by the node.
+//! Readings come in, people inside go out: an estimate for each museum in memory. What follows for the slots is shared out by the node. What is known of one
+//! building stands in [`site`], people in the area around it in [`cells`].
+
+pub mod cells;
+mod site;
 
 use std::collections::HashMap;
 
+use jiff::ToSpan;
+use jiff::civil::Date;
 use parking_lot::Mutex;
 use tokio::sync::broadcast;
+use tornello_engine::attendance::DoorDay;
+use tornello_engine::calendar;
 use tornello_engine::ids::{Code, KeyId, MuseumId};
 use tornello_engine::time::Timestamp;
-use tornello_models::ModelError;
-use tornello_models::dwell::{Dwell, Entries, Inside};
+pub use tornello_models::dwell::Inside;
+use tornello_models::occupancy::{Balance, Quality};
 
+use crate::attended::{Attended, balance_of};
 use crate::board::Board;
 use crate::museums::Museums;
+use crate::plans::Plans;
+use cells::{Around, Seen};
+use site::Site;
 
 /// How far a sensor's clock may be ahead, in seconds; as in the slot.
 const AHEAD_S: i64 = 60;
 /// A reading older than this says nothing about now.
 const OLD_S: i64 = 3_600;
-/// The most doors of one museum.
-const DOORS_MAX: usize = 256;
+/// A building's day begins at this hour in Rome: by then the last visitors of the evening before have left.
+pub const DAY_BEGINS_H: i64 = 4;
+/// More people than so many times the ceiling are not thought to be inside.
+const ROOM_FACTOR: f64 = 2.0;
+/// Where there is no ceiling.
+const ROOM: f64 = 100_000.0;
 /// How many changes a slow watcher may be behind.
 const FEED: usize = 1_024;
 
@@ -44,11 +60,44 @@ pub enum Measured {
         /// Give or take.
         sd: Option<u32>,
     },
-    /// People who came in since the sensor's last reading. What follows is inside = entries within the dwell time.
+    /// People who came in since the sensor's last reading. Of a museum whose doors count nothing else what follows is inside = entries within the dwell time.
     Entries {
         /// How many.
         people: u32,
     },
+    /// People who came in and went out by one door since the sensor's last reading.
+    Flow {
+        /// How many in.
+        entered: u32,
+        /// How many out.
+        left: u32,
+    },
+    /// People in one part of the building, as a camera sees it: all parts together are the building.
+    Zone {
+        /// How many.
+        people: u32,
+        /// Give or take.
+        sd: u32,
+    },
+    /// Phones of one operator that a microcell sees: the sensor is the cell. Never which phones.
+    Cell {
+        /// Whose.
+        operator: Code,
+        /// How many.
+        devices: u32,
+        /// The operator's share of the market there, in thousandths, and its standard deviation.
+        share_permille: u16,
+        /// See `share_permille`.
+        share_sd_permille: u16,
+    },
+}
+
+impl Measured {
+    /// Whether it says something of the building, and not only of the area around it.
+    #[must_use]
+    pub const fn is_inside(&self) -> bool {
+        !matches!(self, Self::Cell { .. })
+    }
 }
 
 /// People inside a museum now.
@@ -58,6 +107,8 @@ pub struct Occupancy {
     pub museum: MuseumId,
     /// The estimate.
     pub inside: Inside,
+    /// How far to trust it.
+    pub quality: Quality,
     /// When it was measured.
     pub at: Timestamp,
     /// By which sensor.
@@ -100,40 +151,6 @@ impl Rejected {
     }
 }
 
-/// What is known of one museum's building.
-#[derive(Debug, Default)]
-struct Site {
-    /// Those who came in, door by door.
-    doors: HashMap<Code, Entries>,
-    /// Those who were inside when the program started, as if they had all just come in.
-    before: Option<Entries>,
-    occupancy: Option<Occupancy>,
-}
-
-impl Site {
-    /// Takes a reading in; answers the people inside at that moment. People inside as measured replace what was known; entries add up over all doors.
-    fn take(&mut self, reading: Reading) -> Result<Inside, Rejected> {
-        let newest = self.occupancy.map_or(Timestamp::MIN, |occupancy| occupancy.at);
-        match reading.measured {
-            Measured::Inside { .. } if reading.at <= newest => Err(Rejected::OutOfOrder),
-            Measured::Inside { people, sd } => Ok(Inside { people, sd: sd.unwrap_or(Inside::counted(people).sd) }),
-            Measured::Entries { people } => {
-                let at_s = reading.at.max(newest).as_seconds();
-                self.doors.retain(|sensor, door| *sensor == reading.sensor || people_of(door, at_s) > 0);
-                if !self.doors.contains_key(&reading.sensor) && self.doors.len() >= DOORS_MAX {
-                    return Err(Rejected::TooManySensors);
-                }
-                let door = self.doors.entry(reading.sensor).or_insert_with(|| Entries::new(Dwell::default()));
-                // A door refuses nothing but a count that is old or was taken before.
-                door.push(reading.at.as_seconds(), people).map_err(|_: ModelError| Rejected::OutOfOrder)?;
-                let before = self.before.iter().map(|before| people_of(before, at_s));
-                let doors = self.doors.values().map(|door| people_of(door, at_s));
-                Ok(Inside::counted(doors.chain(before).fold(0, u32::saturating_add)))
-            }
-        }
-    }
-}
-
 /// The estimates of all museums.
 #[derive(Debug)]
 pub struct Sensors {
@@ -147,26 +164,136 @@ impl Default for Sensors {
     }
 }
 
+/// What an estimate is made with beside readings.
+#[derive(Debug, Clone, Copy)]
+pub struct Beside<'a> {
+    /// Plans and ceilings.
+    pub museums: &'a Museums,
+    /// What gates let in.
+    pub board: &'a Board,
+    /// What doors counted on the days before.
+    pub attended: &'a Attended,
+    /// What museums know of their gates.
+    pub plans: &'a Plans,
+}
+
+/// What a building's day is made with.
+#[derive(Debug, Clone)]
+struct Setting {
+    /// The day in Rome.
+    date: Date,
+    /// Its first midnight, in minutes since 1970.
+    midnight_min: i64,
+    balance: Balance,
+    /// Share of entries that pass a gate, if the museum knows it.
+    gated: Option<f64>,
+    /// More people are not thought to fit in.
+    room: f64,
+    /// People let in by gates that day, so far.
+    scanned: u32,
+}
+
+impl Beside<'_> {
+    fn setting(&self, museum: MuseumId, now: Timestamp) -> Setting {
+        let date = building_day(now);
+        let ceiling = self.museums.get(museum).and_then(|known| known.museum.ceiling_on(date));
+        Setting {
+            date,
+            midnight_min: calendar::instant(date.at(0, 0, 0, 0)).as_seconds().div_euclid(60),
+            balance: balance_of(&self.attended.get(museum)),
+            gated: self.plans.policy_on(museum, date).gated_percent.map(|percent| f64::from(percent) / 100.0),
+            room: ceiling.map_or(ROOM, |ceiling| f64::from(ceiling) * ROOM_FACTOR),
+            scanned: self.scanned(museum, date),
+        }
+    }
+
+    /// People let in by gates, by slots of that day.
+    fn scanned(&self, museum: MuseumId, date: Date) -> u32 {
+        let Some(known) = self.museums.get(museum) else { return 0 };
+        let Some((_, plan)) = known.museum.plan_on(date) else { return 0 };
+        let [from, to] = [date, date.saturating_add(1.day())].map(|day| calendar::instant(day.at(DAY_BEGINS_H as i8, 0, 0, 0)));
+        let heads = plan.routes.iter().flat_map(|route| self.board.heads(museum, route.id, from, to.plus_seconds(-1)));
+        heads.map(|(_, head)| head.places.admitted).fold(0, u32::saturating_add)
+    }
+}
+
+/// The day of a building in Rome: it ends in the night, when nobody is inside.
+#[must_use]
+pub fn building_day(now: Timestamp) -> Date {
+    calendar::local_day(now.plus_seconds(-DAY_BEGINS_H * 3_600))
+}
+
 impl Sensors {
-    /// Takes a reading in. Answers the new estimate.
-    pub fn take(&self, reading: Reading, who: KeyId, now: Timestamp, museums: &Museums) -> Result<Occupancy, Rejected> {
-        museums.get(reading.museum).ok_or(Rejected::UnknownMuseum)?;
+    /// Takes a reading in. Answers the new estimate; none if it says nothing of the building.
+    pub fn take(&self, reading: Reading, who: KeyId, now: Timestamp, beside: Beside<'_>) -> Result<Option<Occupancy>, Rejected> {
+        beside.museums.get(reading.museum).ok_or(Rejected::UnknownMuseum)?;
         if reading.at > now.plus_seconds(AHEAD_S) {
             return Err(Rejected::InFuture);
         }
         if reading.at <= now.plus_seconds(-OLD_S) {
             return Err(Rejected::Old);
         }
+        let counts = matches!(reading.measured, Measured::Flow { .. });
+        let setting = (counts || self.follows(reading.museum)).then(|| beside.setting(reading.museum, now));
         let mut sites = self.sites.lock();
         let site = sites.entry(reading.museum).or_default();
-        let inside = site.take(reading)?;
+        if let Measured::Cell { operator, devices, share_permille, share_sd_permille } = reading.measured {
+            site.around.take((reading.sensor, operator), Seen { at: reading.at, devices, share_permille, share_sd_permille })?;
+            return Ok(None);
+        }
+        let (inside, quality) = site.take(reading, setting.as_ref())?;
         // A door that is a little behind the others changes the sum, not the time of it.
         let at = site.occupancy.map_or(reading.at, |last| last.at.max(reading.at));
-        let occupancy = Occupancy { museum: reading.museum, inside, at, sensor: reading.sensor, who };
-        site.occupancy = Some(occupancy);
+        let occupancy = Occupancy { museum: reading.museum, inside, quality, at, sensor: reading.sensor, who };
+        site.publish(occupancy);
         drop(sites);
         let _ = self.feed.send(occupancy);
-        Ok(occupancy)
+        Ok(Some(occupancy))
+    }
+
+    /// Whether people in and out are followed minute by minute there.
+    fn follows(&self, museum: MuseumId) -> bool {
+        self.sites.lock().get(&museum).is_some_and(Site::follows)
+    }
+
+    /// The museums whose people are followed minute by minute.
+    #[must_use]
+    pub fn followed(&self) -> Vec<MuseumId> {
+        self.sites.lock().iter().filter(|(_, site)| site.follows()).map(|(museum, _)| *museum).collect()
+    }
+
+    /// Lets time pass where people are followed minute by minute: gates may have let people in though no sensor says so. Answers the new estimate if somebody was
+    /// counted since the last one.
+    pub fn pass(&self, museum: MuseumId, now: Timestamp, beside: Beside<'_>) -> Option<Occupancy> {
+        let setting = beside.setting(museum, now);
+        let mut sites = self.sites.lock();
+        let site = sites.get_mut(&museum)?;
+        let (inside, quality) = site.pass(now, &setting)?;
+        let occupancy = Occupancy { inside, quality, at: now.max(site.occupancy?.at), ..site.occupancy? };
+        site.publish(occupancy);
+        drop(sites);
+        let _ = self.feed.send(occupancy);
+        Some(occupancy)
+    }
+
+    /// What the doors of a building summed up over a day that is over; told once.
+    pub fn take_day(&self, museum: MuseumId, date: Date, now: Timestamp, beside: Beside<'_>) -> Option<DoorDay> {
+        let setting = beside.setting(museum, now);
+        self.sites.lock().get_mut(&museum)?.take_day(date, &setting)
+    }
+
+    /// People inside over the running day, every five minutes: when, how many, give or take.
+    #[must_use]
+    pub fn curve(&self, museum: MuseumId, now: Timestamp) -> Vec<(Timestamp, Inside)> {
+        let midnight = calendar::instant(building_day(now).at(DAY_BEGINS_H as i8, 0, 0, 0));
+        self.sites.lock().get(&museum).map(|site| site.curve.iter().filter(|(at, _)| *at >= midnight).copied().collect()).unwrap_or_default()
+    }
+
+    /// People in the area around a museum, and the share of them who came in.
+    #[must_use]
+    pub fn around(&self, museum: MuseumId, now: Timestamp, beside: Beside<'_>) -> Option<Around> {
+        let scanned = beside.scanned(museum, building_day(now));
+        self.sites.lock().get_mut(&museum)?.around.at(now, scanned)
     }
 
     /// The last estimate of a museum.
@@ -190,22 +317,10 @@ impl Sensors {
             if let Some(live) = last {
                 let inside = Inside { people: live.people, sd: live.sd };
                 let site = sites.entry(museum).or_default();
-                site.occupancy = Some(Occupancy { museum, inside, at: live.measured_at, sensor: live.source, who: KeyId::SYSTEM });
-                site.before = Some(begun(inside, live.measured_at));
+                site.occupancy =
+                    Some(Occupancy { museum, inside, quality: Quality::Uncalibrated, at: live.measured_at, sensor: live.source, who: KeyId::SYSTEM });
+                site.begin_with(inside, live.measured_at);
             }
         }
     }
-}
-
-/// Those who came in by one door and are still inside; no door is asked for a time before its last count.
-fn people_of(door: &Entries, at_s: i64) -> u32 {
-    door.inside(at_s).map_or(0, |inside| inside.people)
-}
-
-/// An estimator that begins with people who are inside as if they had all just come in.
-fn begun(inside: Inside, at: Timestamp) -> Entries {
-    let mut entries = Entries::new(Dwell::default());
-    // An empty estimator takes any first count.
-    let _ = entries.push(at.as_seconds(), inside.people);
-    entries
 }

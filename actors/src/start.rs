@@ -3,19 +3,30 @@
 use std::collections::{HashMap, HashSet};
 
 use futures_util::future::join;
+use tornello_engine::account::{self, Account};
 use tornello_engine::aggregate::Aggregate;
-use tornello_engine::ids::{MuseumId, PaymentId, QuoteId, SlotId, TillId};
+use tornello_engine::attendance::{self, Attendance};
+use tornello_engine::case::{self, Case};
+use tornello_engine::fraud_rules::Rules;
+use tornello_engine::ids::{AccountId, CaseId, MuseumId, PaymentId, QuoteId, SlotId, TillId};
+use tornello_engine::model_registry::{ModelKind, Models};
 use tornello_engine::museum::{self, Museum};
 use tornello_engine::payment::{self, Payment};
+use tornello_engine::planning::{self, Planning};
 use tornello_engine::quote::{self, Quote, Status};
 use tornello_engine::slot::{self, Slot};
 use tornello_engine::till::{self, Till};
 
+use crate::accounts::Accounts;
+use crate::attended::Attended;
 use crate::board::{Board, SlotHead};
+use crate::cases::board::{CaseHead, Cases};
+use crate::defences::Defences;
 use crate::journal::wire::{self, Framed, WireError};
 use crate::journal::{Batch, Head, Journal, JournalError, StreamId};
 use crate::museums::Museums;
 use crate::payments::{PaymentHead, Payments};
+use crate::plans::Plans;
 use crate::quotes::{QuoteHead, Quotes};
 use crate::streams::{Streams, corrupt};
 use crate::tills::Tills;
@@ -128,6 +139,16 @@ pub struct Boards<'a> {
     pub quotes: &'a Quotes,
     /// Till sessions that are open.
     pub tills: &'a Tills,
+    /// Fraud cases about which something is to be done.
+    pub cases: &'a Cases,
+    /// The rules that are asked before any model, and the models.
+    pub defences: &'a Defences,
+    /// Accounts with sales of which it is not known yet whether they were made.
+    pub accounts: &'a Accounts,
+    /// Attendances of museums.
+    pub attended: &'a Attended,
+    /// Plannings of museums.
+    pub plans: &'a Plans,
 }
 
 /// Everything in memory that follows from the journal.
@@ -150,6 +171,16 @@ pub struct Memory {
     ticketed: HashMap<QuoteId, QuoteHead>,
     /// Till sessions that are open.
     tills: HashMap<TillId, Till>,
+    /// Fraud cases about which something is to be done.
+    cases: HashMap<CaseId, Case>,
+    /// Fraud cases that were done with, and were written to again.
+    reheard: HashSet<CaseId>,
+    rules: Rules,
+    models: HashMap<ModelKind, Models>,
+    /// All accounts: there are few.
+    accounts: HashMap<AccountId, Account>,
+    attendances: HashMap<MuseumId, Attendance>,
+    plannings: HashMap<MuseumId, Planning>,
 }
 
 impl Memory {
@@ -174,7 +205,25 @@ impl Memory {
                         },
                     }
                 }
-                StreamId::Slot(_) | StreamId::Voucher(_) | StreamId::Order(_) | StreamId::Account(_) => {}
+                StreamId::Slot(_) | StreamId::Voucher(_) | StreamId::Order(_) | StreamId::Attempts(_) => {}
+                StreamId::Account(id) => {
+                    let record = frame.record::<account::Event>().map_err(|error| corrupt(batch, &error))?;
+                    self.accounts.entry(id).or_insert_with(|| Account::new(id)).apply(&record);
+                }
+                StreamId::Case(id) => self.take_case(id, &frame).map_err(|error| corrupt(batch, &error))?,
+                StreamId::Rules => self.rules.apply(&frame.record().map_err(|error| corrupt(batch, &error))?),
+                StreamId::Models(kind) => {
+                    let record = frame.record().map_err(|error| corrupt(batch, &error))?;
+                    self.models.entry(kind).or_insert_with(|| Models::new(kind)).apply(&record);
+                }
+                StreamId::Attendance(id) => {
+                    let record = frame.record::<attendance::Event>().map_err(|error| corrupt(batch, &error))?;
+                    self.attendances.entry(id).or_insert_with(|| Attendance::new(id)).apply(&record);
+                }
+                StreamId::Planning(id) => {
+                    let record = frame.record::<planning::Event>().map_err(|error| corrupt(batch, &error))?;
+                    self.plannings.entry(id).or_insert_with(|| Planning::new(id)).apply(&record);
+                }
                 StreamId::Quote(id) => self.take_quote(id, &frame).map_err(|error| corrupt(batch, &error))?,
                 StreamId::Till(id) => self.take_till(id, &frame).map_err(|error| corrupt(batch, &error))?,
                 StreamId::Payment(id) => self.take_payment(id, &frame).map_err(|error| corrupt(batch, &error))?,
@@ -222,6 +271,23 @@ impl Memory {
         Ok(())
     }
 
+    /// A case is kept only as long as something is to be done about it.
+    fn take_case(&mut self, id: CaseId, frame: &Framed<'_>) -> Result<(), WireError> {
+        if self.reheard.contains(&id) {
+            return Ok(());
+        }
+        if frame.seq > 1 && !self.cases.contains_key(&id) {
+            self.reheard.insert(id);
+            return Ok(());
+        }
+        let case = self.cases.entry(id).or_insert_with(|| Case::new(id));
+        case.apply(&frame.record::<case::Event>()?);
+        if CaseHead::of(case).is_finished() {
+            self.cases.remove(&id);
+        }
+        Ok(())
+    }
+
     fn take_till(&mut self, id: TillId, frame: &Framed<'_>) -> Result<(), WireError> {
         let till = self.tills.entry(id).or_insert_with(|| Till::new(id));
         till.apply(&frame.record::<till::Event>()?);
@@ -233,8 +299,10 @@ impl Memory {
 
     /// Hands everything over; streams of which only the end was seen are read back whole.
     pub async fn restore(self, streams: &Streams, boards: Boards<'_>) -> Result<(), JournalError> {
-        let Boards { slots: board, museums, payments, quotes, tills } = boards;
+        let Boards { slots: board, museums, payments, quotes, tills, accounts, cases, defences, attended, plans } = boards;
         self.museums.into_values().for_each(|museum| museums.put(museum));
+        self.attendances.into_values().for_each(|attendance| attended.put(attendance));
+        self.plannings.into_values().for_each(|planning| plans.put(planning));
         for (id, slot) in &self.slots {
             board.restore(*id, SlotHead::of(slot));
             board.not_saved(*id);
@@ -243,6 +311,12 @@ impl Memory {
         self.quotes.values().for_each(|quote| quotes.publish(quote.id(), QuoteHead::of(quote)));
         self.ticketed.into_iter().for_each(|(id, head)| quotes.publish(id, head));
         self.tills.values().for_each(|till| tills.publish(till));
+        self.cases.values().for_each(|case| cases.publish(case.id(), CaseHead::of(case)));
+        defences.restore(self.rules, self.models.into_values());
+        for id in self.reheard {
+            cases.publish(id, CaseHead::of(&streams.case(id).await?));
+        }
+        self.accounts.values().for_each(|account| accounts.publish(account));
         for id in self.reopened {
             payments.publish(id, PaymentHead::of(&streams.payment(id).await?));
         }

@@ -9,10 +9,16 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot;
 use tornello_engine::account::{self, Account};
 use tornello_engine::aggregate::{Aggregate, Broken};
-use tornello_engine::ids::{PaymentId, QuoteId, SlotId};
+use tornello_engine::attempts::{self, Attempts};
+use tornello_engine::attendance::{self, Attendance};
+use tornello_engine::case::{self, Case};
+use tornello_engine::fraud_rules::{self, Rules};
+use tornello_engine::ids::{CaseId, PaymentId, QuoteId, SlotId};
+use tornello_engine::model_registry::{self, Models};
 use tornello_engine::museum::{self, Museum};
 use tornello_engine::order::{self, Order};
 use tornello_engine::payment::{self, Payment};
+use tornello_engine::planning::{self, Planning};
 use tornello_engine::quote::{self, Quote};
 use tornello_engine::record::Record;
 use tornello_engine::slot::{self, Slot};
@@ -146,6 +152,11 @@ impl Streams {
         self.blank(StreamId::Quote(id), Quote::new(id)).await
     }
 
+    /// A case after its last record on the disk.
+    pub async fn case(&self, id: CaseId) -> Result<Case, JournalError> {
+        self.blank(StreamId::Case(id), Case::new(id)).await
+    }
+
     async fn record<E: Wire>(&self, stream: StreamId, seq: u64) -> Result<Option<Record<E>>, JournalError> {
         let Some(batch) = self.journal.batch_with(stream, seq).await? else { return Ok(None) };
         Ok(records(std::slice::from_ref(&batch), stream, seq - 1)?.into_iter().find(|record| record.seq == seq))
@@ -201,6 +212,25 @@ blank!(Order, Order, order::Refusal::UnknownOrder);
 blank!(Quote, Quote, quote::Refusal::UnknownQuote);
 blank!(Till, Till, till::Refusal::NotOpen);
 blank!(Account, Account, account::Refusal::UnknownAccount);
+blank!(Case, Case, case::Refusal::UnknownCase);
+blank!(Models, Models, model_registry::Refusal::UnknownModel, true);
+blank!(Attempts, Attempts, attempts::Refusal::BadAttempt, true);
+
+impl Blank for Rules {
+    const FOR_ANYBODY: bool = true;
+    const UNKNOWN: Self::Refusal = fraud_rules::Refusal::UnknownRule;
+
+    fn blank(stream: StreamId) -> Option<Self> {
+        (stream == StreamId::Rules).then(Self::default)
+    }
+
+    fn recount(&self) -> Result<(), Broken> {
+        self.recount()
+    }
+}
+// Whoever asks for these names a museum that is known.
+blank!(Attendance, Attendance, attendance::Refusal::BadImport, true);
+blank!(Planning, Planning, planning::Refusal::UnknownDecision, true);
 
 impl<A: Blank> Planned for A {
     fn is_current(&self, _: &Museums) -> bool {

@@ -9,11 +9,17 @@ use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 use tornello_engine::account::Account;
 use tornello_engine::aggregate::{Aggregate, Broken};
+use tornello_engine::attempts::Attempts;
+use tornello_engine::attendance::Attendance;
+use tornello_engine::case::Case;
+use tornello_engine::fraud_rules::Rules;
 use tornello_engine::ids::MuseumId;
+use tornello_engine::model_registry::Models;
 use tornello_engine::money::Cents;
 use tornello_engine::museum::Museum;
 use tornello_engine::order::Order;
 use tornello_engine::payment::Payment;
+use tornello_engine::planning::Planning;
 use tornello_engine::quote::Quote;
 use tornello_engine::record::Record;
 use tornello_engine::slot::{Slot, TicketState};
@@ -35,7 +41,8 @@ pub struct Verified {
     pub state_hash: [u8; 32],
     /// What the slots of each museum add up to.
     pub museums: BTreeMap<MuseumId, Sums>,
-    /// How many payments, quotes, till sessions, vouchers, orders and accounts there are.
+    /// How many payments, quotes, till sessions, vouchers, orders, accounts, fraud cases, days of attempts, registries of models and of rules, attendances and plannings
+    /// there are.
     pub beside: u64,
 }
 
@@ -155,8 +162,14 @@ struct Replayed {
     quotes: BTreeMap<StreamId, Stream<Quote>>,
     tills: BTreeMap<StreamId, Stream<Till>>,
     accounts: BTreeMap<StreamId, Stream<Account>>,
+    attendances: BTreeMap<StreamId, Stream<Attendance>>,
+    plannings: BTreeMap<StreamId, Stream<Planning>>,
     vouchers: BTreeMap<StreamId, Stream<Voucher>>,
     orders: BTreeMap<StreamId, Stream<Order>>,
+    cases: BTreeMap<StreamId, Stream<Case>>,
+    rules: BTreeMap<StreamId, Stream<Rules>>,
+    models: BTreeMap<StreamId, Stream<Models>>,
+    attempts: BTreeMap<StreamId, Stream<Attempts>>,
 }
 
 /// A stream as far as it was read.
@@ -177,8 +190,14 @@ impl Replayed {
                 StreamId::Quote(_) => take(&mut self.quotes, batch, &frame)?,
                 StreamId::Till(_) => take(&mut self.tills, batch, &frame)?,
                 StreamId::Account(_) => take(&mut self.accounts, batch, &frame)?,
+                StreamId::Attendance(_) => take(&mut self.attendances, batch, &frame)?,
+                StreamId::Planning(_) => take(&mut self.plannings, batch, &frame)?,
                 StreamId::Voucher(_) => take(&mut self.vouchers, batch, &frame)?,
                 StreamId::Order(_) => take(&mut self.orders, batch, &frame)?,
+                StreamId::Case(_) => take(&mut self.cases, batch, &frame)?,
+                StreamId::Rules => take(&mut self.rules, batch, &frame)?,
+                StreamId::Models(_) => take(&mut self.models, batch, &frame)?,
+                StreamId::Attempts(_) => take(&mut self.attempts, batch, &frame)?,
                 StreamId::Slot(_) => {
                     let record = record(batch, &frame)?;
                     match self.slots.get_mut(&frame.stream) {
@@ -207,8 +226,16 @@ impl Replayed {
         finish(&mut hasher, &self.vouchers)?;
         finish(&mut hasher, &self.orders)?;
         finish(&mut hasher, &self.accounts)?;
+        finish(&mut hasher, &self.cases)?;
+        finish(&mut hasher, &self.rules)?;
+        finish(&mut hasher, &self.models)?;
+        finish(&mut hasher, &self.attempts)?;
+        finish(&mut hasher, &self.attendances)?;
+        finish(&mut hasher, &self.plannings)?;
         let of_groups = self.quotes.len() + self.tills.len() + self.accounts.len();
-        let beside = (self.payments.len() + self.vouchers.len() + self.orders.len() + of_groups) as u64;
+        let of_fraud = self.cases.len() + self.rules.len() + self.models.len() + self.attempts.len();
+        let of_planning = self.attendances.len() + self.plannings.len();
+        let beside = (self.payments.len() + self.vouchers.len() + self.orders.len() + of_groups + of_fraud + of_planning) as u64;
         Ok(Verified { checked, state_hash: hasher.finalize().into(), museums, beside })
     }
 }

@@ -1,6 +1,7 @@
 //! Read models in one SQLite file: sales and tickets to list and search, the heads of all slots for a quick start, snapshots of slots. A projection of the
 //! journal: delete the file and it is built again. Nothing here is ever the truth.
 
+pub mod fraud;
 pub mod payments;
 pub mod quotes;
 
@@ -14,7 +15,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, Sq
 use tokio::sync::{mpsc, oneshot, watch};
 use tornello_engine::aggregate::Aggregate;
 use tornello_engine::channel::Channel;
-use tornello_engine::ids::{HoldId, MuseumId, SlotId};
+use tornello_engine::ids::{Code, HoldId, MuseumId, SlotId};
 use tornello_engine::record::Record;
 use tornello_engine::slot::{self, Event, Line, Settlement, Slot};
 use tornello_engine::time::Timestamp;
@@ -26,7 +27,7 @@ use crate::journal::{Batch, Head, Journal, JournalError, StreamId};
 use crate::streams::corrupt;
 
 /// Raised whenever a table, a head or a snapshot changes its form: an older file is thrown away and built again.
-const FORMAT: i64 = 10;
+const FORMAT: i64 = 11;
 /// How many batches one round takes in; a full one has about a megabyte.
 const ROUND: u32 = 16;
 /// How many snapshots wait to be written; more are left out, which costs a longer replay and nothing else.
@@ -49,17 +50,19 @@ const SCHEMA: &str = "
     CREATE TABLE sale (
         sale TEXT PRIMARY KEY, slot TEXT NOT NULL, museum INTEGER NOT NULL, starts INTEGER NOT NULL, sold_at INTEGER NOT NULL, channel TEXT NOT NULL,
         who TEXT NOT NULL, settlement TEXT NOT NULL, reference TEXT NOT NULL, account TEXT NOT NULL, people INTEGER NOT NULL, total_cents INTEGER NOT NULL,
-        refunded_cents INTEGER NOT NULL, cancelled INTEGER NOT NULL, admitted INTEGER NOT NULL, carried_cents INTEGER NOT NULL, moved INTEGER NOT NULL
+        refunded_cents INTEGER NOT NULL, cancelled INTEGER NOT NULL, admitted INTEGER NOT NULL, carried_cents INTEGER NOT NULL, moved INTEGER NOT NULL,
+        quote TEXT NOT NULL
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX sale_by_museum ON sale (museum, sold_at, sale);
     CREATE INDEX sale_by_slot ON sale (slot, sale);
     CREATE INDEX sale_by_reference ON sale (reference, sale) WHERE reference <> '';
+    CREATE INDEX sale_by_quote ON sale (quote, sale) WHERE quote <> '';
     CREATE TABLE ticket (
         ticket TEXT PRIMARY KEY, sale TEXT NOT NULL, slot TEXT NOT NULL, category TEXT NOT NULL, state TEXT NOT NULL, blocked INTEGER NOT NULL,
         changed_at INTEGER NOT NULL
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX ticket_by_slot ON ticket (slot, ticket);
-    PRAGMA user_version = 10;";
+    PRAGMA user_version = 11;";
 
 /// What can go wrong with the read models.
 #[derive(Debug, thiserror::Error)]
@@ -131,6 +134,8 @@ pub struct SaleRow {
     pub carried_cents: i64,
     /// How many of its tickets have moved to other slots.
     pub moved: u32,
+    /// The quote that it was made for; empty if none.
+    pub quote: String,
 }
 
 /// A ticket in a list.
@@ -159,6 +164,8 @@ pub struct SaleFilter {
     pub reference: Option<String>,
     /// Only by this key.
     pub who: Option<String>,
+    /// Beside those of that key also those that were made for quotes of this account.
+    pub account: Option<Code>,
     /// Only after this sale, in the order of ids.
     pub after: Option<HoldId>,
 }
@@ -187,6 +194,7 @@ impl Views {
     pub async fn clear(&self) -> Result<(), ViewsError> {
         sqlx::raw_sql(payments::SCHEMA).execute(&self.pool).await?;
         sqlx::raw_sql(quotes::SCHEMA).execute(&self.pool).await?;
+        sqlx::raw_sql(fraud::SCHEMA).execute(&self.pool).await?;
         sqlx::raw_sql(SCHEMA).execute(&self.pool).await?;
         self.rows_sender.send_replace(0);
         Ok(())
@@ -265,8 +273,9 @@ impl Views {
     pub async fn sales(&self, filter: &SaleFilter, limit: u32) -> Result<Vec<SaleRow>, ViewsError> {
         const QUERY: &str =
             "SELECT sale, slot, sold_at, channel, who, settlement, reference, account, people, total_cents, refunded_cents, cancelled, admitted,
-                carried_cents, moved FROM sale WHERE (?1 IS NULL OR museum IN (SELECT value FROM json_each(?1))) AND (?2 IS NULL OR slot = ?2)
-            AND (?3 IS NULL OR reference = ?3) AND (?4 IS NULL OR who = ?4) AND sale > ?5 ORDER BY sale LIMIT ?6";
+                carried_cents, moved, quote FROM sale WHERE (?1 IS NULL OR museum IN (SELECT value FROM json_each(?1))) AND (?2 IS NULL OR slot = ?2)
+            AND (?3 IS NULL OR reference = ?3) AND (?4 IS NULL OR who = ?4 OR (quote <> '' AND quote IN (SELECT quote FROM quote WHERE account = ?7)))
+            AND sale > ?5 ORDER BY sale LIMIT ?6";
         let museums = filter.museums.as_ref().map(json);
         let rows = sqlx::query(QUERY)
             .bind(museums)
@@ -275,9 +284,17 @@ impl Views {
             .bind(filter.who.clone())
             .bind(filter.after.map(|after| after.to_string()).unwrap_or_default())
             .bind(i64::from(limit))
+            .bind(filter.account.map(|account| account.to_string()))
             .fetch_all(&self.pool)
             .await?;
         rows.iter().map(|row| sale_row(row).map_err(ViewsError::Store)).collect()
+    }
+
+    /// Whether a sale was made for a quote of an account.
+    pub async fn is_for_account(&self, sale: HoldId, account: Code) -> Result<bool, ViewsError> {
+        const QUERY: &str = "SELECT EXISTS (SELECT 1 FROM sale JOIN quote USING (quote) WHERE sale.sale = ? AND quote.account = ?)";
+        let found = sqlx::query_scalar(QUERY).bind(sale.to_string()).bind(account.to_string()).fetch_one(&self.pool).await?;
+        Ok(found)
     }
 
     /// The tickets of a slot in the order of their ids, after `after`, at most `limit`.
@@ -428,6 +445,7 @@ fn sale_row(row: &SqliteRow) -> Result<SaleRow, sqlx::Error> {
         admitted: row.try_get(12)?,
         carried_cents: row.try_get(13)?,
         moved: row.try_get(14)?,
+        quote: row.try_get(15)?,
     })
 }
 
@@ -476,6 +494,7 @@ struct Rows {
     blocks: Vec<serde_json::Value>,
     payments: payments::Rows,
     quotes: quotes::Rows,
+    fraud: fraud::Rows,
 }
 
 impl Rows {
@@ -487,8 +506,15 @@ impl Rows {
                 StreamId::Slot(_) => {
                     let record = frame.record::<Event>().map_err(|error| corrupt(batch, &error))?;
                     record.events.iter().for_each(|event| self.event(&record, event));
+                    self.fraud.slot(&record);
                 }
-                StreamId::Payment(payment) => self.payments.read(payment, &frame.record().map_err(|error| corrupt(batch, &error))?),
+                StreamId::Payment(payment) => {
+                    let record = frame.record().map_err(|error| corrupt(batch, &error))?;
+                    self.payments.read(payment, &record);
+                    self.fraud.payment(payment, &record);
+                }
+                StreamId::Case(case) => self.fraud.case(case, &frame.record().map_err(|error| corrupt(batch, &error))?),
+                StreamId::Attempts(_) => self.fraud.attempts(&frame.record().map_err(|error| corrupt(batch, &error))?),
                 StreamId::Quote(quote) => self.quotes.quote(quote, &frame.record().map_err(|error| corrupt(batch, &error))?),
                 StreamId::Account(account) => self.quotes.account(account, &frame.record().map_err(|error| corrupt(batch, &error))?),
                 StreamId::Till(till) => self.payments.read_till(till, &frame.record().map_err(|error| corrupt(batch, &error))?),
@@ -509,6 +535,7 @@ impl Rows {
                     Settlement::Desk { till, reference, .. } => ("desk", reference.clone(), till.to_string()),
                     Settlement::OnAccount { account } => ("on_account", String::new(), account.to_string()),
                     Settlement::Moved { .. } => ("moved", String::new(), String::new()),
+                    Settlement::Quoted { account, .. } => ("on_account", String::new(), account.to_string()),
                     Settlement::Payment { id } => ("payment", String::new(), id.to_string()),
                 };
                 if let Settlement::Desk { till, method, reference } = &sold.settlement {
@@ -555,7 +582,9 @@ impl Rows {
             | Event::Renamed(_)
             | Event::Prolonged(_)
             | Event::Amended(_)
-            | Event::HandedOver(_) => {}
+            | Event::HandedOver(_)
+            | Event::ReviewOpened(_)
+            | Event::ReviewEnded(_) => {}
         }
     }
 
@@ -583,7 +612,7 @@ impl Rows {
     async fn write(&self, pool: &SqlitePool, last: &Batch) -> Result<(), sqlx::Error> {
         const SALES: &str = "INSERT INTO sale
             SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7, value ->> 8, value ->> 9,
-                value ->> 10, value ->> 11, 0, 0, 0, 0, 0 FROM json_each(?)";
+                value ->> 10, value ->> 11, 0, 0, 0, 0, 0, '' FROM json_each(?)";
         const TICKETS: &str = "INSERT INTO ticket
             SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, 'valid', 0, value ->> 4 FROM json_each(?)";
         const CHANGES: &str = "UPDATE sale SET refunded_cents = sale.refunded_cents + change.refunded, cancelled = sale.cancelled + change.cancelled,
@@ -607,6 +636,7 @@ impl Rows {
         }
         self.payments.write(&mut tx).await?;
         self.quotes.write(&mut tx).await?;
+        self.fraud.write(&mut tx).await?;
         move_on(&mut tx, "rows", last.number, &last.hash()).await?;
         tx.commit().await
     }

@@ -29,6 +29,10 @@ pub enum Scope {
     Quote,
     /// Pay money back, export transfers and note what became of them, reconcile, keep disputes, issue vouchers.
     Settle,
+    /// Look into suspected fraud: decide cases, draft rules, register models.
+    Investigate,
+    /// Read what is planned with: forecasts, attendance, presence, rosters, what-ifs.
+    Plan,
     /// Change plans, tariffs, ceilings, capacities and quotas; close and reopen slots; block tickets.
     Manage,
     /// Register museums, erase people.
@@ -37,8 +41,19 @@ pub enum Scope {
 
 impl Scope {
     /// Every scope.
-    pub const ALL: [Self; 9] =
-        [Self::Read, Self::Book, Self::Desk, Self::Gate, Self::Sense, Self::Quote, Self::Settle, Self::Manage, Self::Administer];
+    pub const ALL: [Self; 11] = [
+        Self::Read,
+        Self::Book,
+        Self::Desk,
+        Self::Gate,
+        Self::Sense,
+        Self::Quote,
+        Self::Settle,
+        Self::Investigate,
+        Self::Plan,
+        Self::Manage,
+        Self::Administer,
+    ];
 
     /// The name in the published contract.
     #[must_use]
@@ -51,6 +66,8 @@ impl Scope {
             Self::Sense => "sense",
             Self::Quote => "quote",
             Self::Settle => "settle",
+            Self::Investigate => "investigate",
+            Self::Plan => "plan",
             Self::Manage => "manage",
             Self::Administer => "administer",
         }
@@ -59,7 +76,7 @@ impl Scope {
     /// Whether a role has this scope.
     #[must_use]
     pub const fn is_open_to(self, role: Role) -> bool {
-        use Role::{Admin, BoxOffice, Gate, GroupOffice, Kiosk, Manager, Operator, Reseller, Sensor, Web};
+        use Role::{Admin, Analyst, BoxOffice, Gate, GroupOffice, Kiosk, Manager, Ministry, Operator, Reseller, Sensor, Web};
         match self {
             Self::Read => !matches!(role, Sensor),
             Self::Book => matches!(role, Web | Kiosk | BoxOffice | GroupOffice | Reseller | Operator | Manager | Admin),
@@ -68,6 +85,8 @@ impl Scope {
             Self::Sense => matches!(role, Sensor | Admin),
             Self::Quote => matches!(role, Operator | GroupOffice | Manager | Admin),
             Self::Settle => matches!(role, GroupOffice | Manager | Admin),
+            Self::Investigate => matches!(role, Analyst | Manager | Admin),
+            Self::Plan => matches!(role, GroupOffice | Manager | Ministry | Admin),
             Self::Manage => matches!(role, Manager | Admin),
             Self::Administer => matches!(role, Admin),
         }
@@ -112,6 +131,12 @@ impl Caller {
             (Role::Operator, account) => Ok(account),
             _ => Ok(None),
         }
+    }
+
+    /// The account of an operator's key; none for all others.
+    #[must_use]
+    pub fn account_of_operator(&self) -> Option<Code> {
+        self.0.account.filter(|_| self.0.role == Role::Operator)
     }
 
     /// The channel through which the caller sells, or looks at availability.

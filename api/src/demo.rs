@@ -11,7 +11,9 @@ use tornello_actors::keys::{self, Keys, KeysError, NewKey, Role};
 use tornello_actors::node::Node;
 use tornello_actors::signing::secret_file::{self, SecretFileError};
 use tornello_datasets::LoadError;
+use tornello_datasets::attendance_world::{self, Kind};
 use tornello_datasets::museums::Museum;
+use tornello_engine::attendance::{Command::Import, Provenance};
 use tornello_engine::calendar::{self, MonthDay};
 use tornello_engine::channel::Channel;
 use tornello_engine::envelope::Envelope;
@@ -19,7 +21,7 @@ use tornello_engine::ids::{Code, KeyId, MuseumId, RouteId};
 use tornello_engine::money::Cents;
 use tornello_engine::museum::{Command, Profile, Refusal};
 use tornello_engine::plan::{Exception, OpeningPlan, Route, Session};
-use tornello_engine::slot::{Policy, Quota};
+use tornello_engine::slot::{Limits, Policy, Quota};
 use tornello_engine::tariff::Tariff;
 use tornello_engine::text::Text;
 use tornello_engine::time::Timestamp;
@@ -90,6 +92,37 @@ fn missing(node: &Node, museum: &Museum, today: Date) -> Result<Vec<Command>, &'
     Ok(commands)
 }
 
+/// How many days before today a demo's attendance begins.
+const SIMULATED_DAYS: u32 = 730;
+
+/// Gives the shipped museums of which no attendance is known a simulated one, so that forecasts show something at the first start; answers how many that were. It
+/// is marked as simulated wherever it is read.
+pub async fn simulate_attendance(node: &Node) -> Result<usize, DemoError> {
+    let today = calendar::local_day(node.now());
+    let from = today.saturating_sub(i64::from(SIMULATED_DAYS).days());
+    let mut done = 0;
+    for museum in tornello_datasets::museums::load()? {
+        let id = MuseumId(museum.number);
+        if !node.attended().get(id).days().is_empty() {
+            continue;
+        }
+        let places = museum.capacity.saturating_mul(museum.slots_per_day()).saturating_mul(museum.routes.len() as u32);
+        let patron = MonthDay::new(museum.patron_day.month, museum.patron_day.day).ok();
+        let kind = |date: Date| Kind {
+            closed: museum.closed_weekday == Some(date.weekday()) || [(12, 25), (1, 1)].contains(&(date.month(), date.day())),
+            holiday: calendar::holiday(date).is_some() || patron.is_some_and(|patron| patron.falls_on(date)),
+            free: calendar::first_sunday_of_month(date),
+        };
+        let people = attendance_world::days(u64::from(museum.number), places, from, SIMULATED_DAYS, kind);
+        let people = people.into_iter().map(Some).collect();
+        let command = Import { provenance: Provenance::Simulated, source: "simulated for the demo".to_owned(), from, people };
+        let bad = |what: String| DemoError::Museum { slug: museum.slug.clone(), what };
+        node.attendance(id, envelope("attendance", id), command).await.map_err(|failure| bad(failure.to_string()))?;
+        done += 1;
+    }
+    Ok(done)
+}
+
 /// Gives a museum's command under a key that follows from it, so that the same command is done once.
 pub(crate) async fn give(node: &Node, museum: MuseumId, command: Command) -> Result<(), Failure<Refusal>> {
     let what = match command {
@@ -98,6 +131,7 @@ pub(crate) async fn give(node: &Node, museum: MuseumId, command: Command) -> Res
         Command::SetTariff { .. } => "tariff",
         Command::SetCeiling { .. } => "ceiling",
         Command::SetGroupPolicy { .. } => "groups",
+        Command::AnnounceRoom { .. } | Command::WithdrawRoom { .. } | Command::CountRoom { .. } => "room",
         Command::OnlyIf { .. } => "change",
     };
     node.museum(museum, envelope(what, museum), command).await.map(drop)
@@ -165,7 +199,9 @@ fn quotas(capacity: u32) -> [Quota; Channel::COUNT] {
 }
 
 fn policy() -> Policy {
-    Policy { sale_opens_s: 120 * DAY_S, ..Policy::default() }
+    // A family and its friends, twice over on a long day; whoever wants more asks the group office.
+    let limits = Limits { tickets_max: Some(10), holds_max: Some(3), day_max: Some(20), ..Limits::NONE };
+    Policy { sale_opens_s: 120 * DAY_S, limits, ..Policy::default() }
 }
 
 /// The closing days of today's year and the next two: Christmas everywhere; New Year's Day too, save for the large sites, which open by choice.
@@ -290,6 +326,30 @@ mod tests {
                 }
                 let reserved: u32 = quotas(museum.capacity).iter().map(|quota| quota.reserved).sum();
                 assert!(reserved <= museum.capacity / 4, "{}", museum.slug);
+            }
+            running.stop().await;
+        });
+    }
+
+    #[test]
+    fn forecasts_have_a_simulated_past_that_is_made_once() {
+        run(async {
+            let running = Node::start_in_memory(Arc::new(ManualClock::new(now())), Limits::default()).await.unwrap();
+            let node = running.node();
+            seed(node).await.unwrap();
+            assert_eq!(simulate_attendance(node).await.unwrap(), 25);
+            assert_eq!(simulate_attendance(node).await.unwrap(), 0);
+            let today = calendar::local_day(node.now());
+            for known in node.museums().all() {
+                let days = node.forecaster().days(node, &known, today, 14);
+                assert_eq!(days.len(), 14);
+                for day in &days {
+                    assert_eq!(day.outlook.mid == 0.0, day.capacity == 0, "{} {day:?}", known.museum.id().0);
+                    let slots: f64 = day.slots.iter().map(|slot| slot.mid).sum();
+                    assert!((slots - day.outlook.mid).abs() < 1e-6, "slots add up to the day");
+                }
+                let (known_days, scores) = node.forecaster().scores(node, &known);
+                assert!(known_days > 600 && scores[0].wape < scores[0].naive_wape * 1.1, "{scores:?}");
             }
             running.stop().await;
         });

@@ -19,7 +19,7 @@ use tornello_engine::time::{MICROS_PER_S, Timestamp};
 use crate::problem::Problem;
 use crate::request::LARGE_BODY_MAX;
 use crate::routes::known_by_name;
-use crate::routes::readings::{EntriesForm, InsideForm, LINES_MAX, MuseumName, reading};
+use crate::routes::readings::{CellForm, EntriesForm, FlowForm, InsideForm, LINES_MAX, MuseumName, Said, ZoneForm, reading};
 
 /// Under which name the broker keeps what was not acknowledged; of two nodes with one name the broker serves only one.
 const CLIENT: &str = "tornello";
@@ -166,6 +166,12 @@ struct Line {
     inside: Option<InsideForm>,
     #[serde(default)]
     entries: Option<EntriesForm>,
+    #[serde(default)]
+    flow: Option<FlowForm>,
+    #[serde(default)]
+    zone: Option<ZoneForm>,
+    #[serde(default)]
+    cell: Option<CellForm>,
 }
 
 /// Follows the broker until the task is aborted; connects again whenever the connection is lost.
@@ -271,7 +277,10 @@ impl Follower {
         if other_museum || line.sensor.is_some_and(|other| other != sensor) {
             return Err(Problem::invalid("the message names another museum or sensor than its topic"));
         }
-        let reading = reading(museum, sensor, &line.at, line.inside.as_ref(), line.entries.as_ref())?;
+        let reading = {
+            let (inside, entries, flow) = (line.inside.as_ref(), line.entries.as_ref(), line.flow.as_ref());
+            reading(museum, sensor, &line.at, Said { inside, entries, flow, zone: line.zone.as_ref(), cell: line.cell.as_ref() })?
+        };
         self.node.read(reading, KeyId::SYSTEM).await.map(drop).map_err(Problem::from)
     }
 

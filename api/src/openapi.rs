@@ -44,7 +44,7 @@ impl IntoResponses for Problems {
 }
 
 /// What is asked for under which heading, in the order of a visit.
-const TAGS: [(&str, &str); 19] = [
+const TAGS: [(&str, &str); 21] = [
     ("Museums", "Museums with their plans, tariffs and ceilings."),
     ("Availability", "What can be booked."),
     ("Slots", "One slot: its counters, and what staff change."),
@@ -60,8 +60,10 @@ const TAGS: [(&str, &str); 19] = [
     ("Vouchers", "Prepaid amounts."),
     ("Tickets", "One for each person, with a signed code, on screen or paper."),
     ("Gates", "In and out."),
+    ("Fraud", "What is suspected, who looked at it, and what is learned of it."),
     ("People", "Contacts, kept apart and erased in time."),
     ("Readings", "What sensors say, and the people inside."),
+    ("Planning", "Forecasts, attendance, presence around, rosters, and what would be if."),
     ("Live", "What happens now."),
     ("Health", "Whether all is well. For the inside network."),
 ];

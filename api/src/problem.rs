@@ -1,7 +1,9 @@
 //! What a caller is told when something does not work: `application/problem+json` (RFC 9457) with a stable `code`. The one place where failures become
 //! statuses; details of the inside stay in the log.
 
+mod fraud;
 mod payments;
+mod planning;
 mod quotes;
 mod table;
 
@@ -260,6 +262,12 @@ fn refusal_status(refusal: &slot::Refusal) -> StatusCode {
         | R::WrongMuseum
         | R::CodeOutdated { .. }
         | R::TicketBlocked { .. }
+        | R::TicketUnderReview { .. }
+        | R::NotUnderReview
+        | R::ReviewTooLate
+        | R::TooManyForBuyer { .. }
+        | R::TooManyOpenHolds { .. }
+        | R::TooManyForDay { .. }
         | R::TicketInside { .. }
         | R::TooEarly { .. }
         | R::TooLate { .. }
@@ -277,7 +285,8 @@ fn refusal_status(refusal: &slot::Refusal) -> StatusCode {
         | R::TicketMoved { .. }
         | R::NotMoving
         | R::IssuesUsedUp
-        | R::HoldKept { .. } => StatusCode::CONFLICT,
+        | R::HoldKept { .. }
+        | R::HoldQuoted { .. } => StatusCode::CONFLICT,
     }
 }
 
@@ -338,7 +347,14 @@ fn refusal_title(refusal: &slot::Refusal) -> &'static str {
         R::IssuesUsedUp => "the ticket was issued anew too often",
         R::UntilPast => "that time is over",
         R::HoldKept { .. } => "a payment is under way for this hold",
-        R::NotOwed => "no payment has to be told of that",
+        R::TicketUnderReview { .. } => "the sale is being looked at",
+        R::NotUnderReview => "the sale is not being looked at",
+        R::ReviewTooLate => "the gate opens too soon for a review",
+        R::TooManyForBuyer { .. } => "one buyer may not have so many places of a slot",
+        R::TooManyOpenHolds { .. } => "one buyer may not have so many open holds of a slot",
+        R::TooManyForDay { .. } => "one buyer may not have so many places of a museum on one day",
+        R::NotOwed => "nobody has to be told of that",
+        R::HoldQuoted { .. } => "the hold is an option of a quote",
     }
 }
 
@@ -397,7 +413,16 @@ fn refusal_detail(refusal: &slot::Refusal) -> &'static str {
         R::NotMoving | R::NotOwed => "Nothing has to be done.",
         R::IssuesUsedUp => "Cancel the ticket and sell a new one.",
         R::UntilPast => "Name a later time.",
-        R::HoldKept { .. } => "Let `payment` go on, or give the hold back and hold places again.",
+        R::TicketUnderReview { .. } => "It is valid by itself at `until`, before the visit, or sooner; at the gate, send the visitor to the desk.",
+        R::NotUnderReview => "Nothing has to be done.",
+        R::ReviewTooLate => "Block the tickets if they must let nobody in.",
+        R::TooManyForBuyer { .. } => "`has` are in the buyer's holds and tickets, and `max` may be: choose another slot, or ask the group office.",
+        R::TooManyOpenHolds { .. } => "Pay for one of the `max` open holds, or give it back.",
+        R::TooManyForDay { .. } => {
+            "`has` are in the buyer's holds and tickets of that day, and `max` may be: choose another day, or ask the group office."
+        }
+        R::HoldKept { .. } => "Let `payment` go on, or cancel it first.",
+        R::HoldQuoted { .. } => "It becomes tickets, or is given back, with its `quote`: accept, revise or cancel that.",
     }
 }
 
@@ -450,7 +475,10 @@ impl From<museum::Refusal> for Problem {
             | museum::Refusal::InvalidPlan(_)
             | museum::Refusal::InvalidTariff(_)
             | museum::Refusal::InvalidCeiling
+            | museum::Refusal::InvalidRoom(_)
             | museum::Refusal::InvalidGroupPolicy(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            museum::Refusal::RoomExists | museum::Refusal::TooManyRooms => StatusCode::CONFLICT,
+            museum::Refusal::UnknownRoom => StatusCode::NOT_FOUND,
         };
         let problem = Self::new(status, refusal.code(), refusal.to_string());
         match refusal {

@@ -11,7 +11,8 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tornello_actors::digest::digest;
 use tornello_actors::node::Node;
-use tornello_engine::envelope::{Envelope, PartyKind};
+use tornello_actors::people::Month;
+use tornello_engine::envelope::{Envelope, Party, PartyKind};
 use tornello_engine::ids::OrderId;
 
 use crate::auth::Caller;
@@ -19,6 +20,8 @@ use crate::problem::Problem;
 
 /// The most parties of one command.
 const PARTIES_MAX: usize = 8;
+/// How long two pseudonyms of a party overlap, in seconds: a little longer than the longest half-life of what is counted of it.
+const OVERLAP_S: i64 = 8 * 86_400;
 /// The longest text that names a party, in bytes.
 const PARTY_MAX: usize = 256;
 /// The largest body of those requests that carry a whole plan or many readings, in bytes.
@@ -54,7 +57,8 @@ impl FromRequest for IdempotencyKey {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PartyForm {
-    /// `buyer`, `device`, `card` or `account`.
+    /// `buyer`, `device`, `card`, `account`, `network` (a block of addresses), `kiosk`, `operator` or `group`. The caller takes part by its key as well, as operator,
+    /// totem or reseller: it need not be named.
     #[schema(value_type = String, examples("buyer"))]
     pub kind: PartyKind,
     /// The e-mail address, device id, card token or account.
@@ -81,12 +85,18 @@ pub fn envelope(
     asked.extend(what.iter().map(|part| part.as_bytes()));
     asked.push(&body);
     let now = node.now();
-    let pseudonym = |party: &PartyForm| Some(node.files()?.pseudonymiser.party(party.kind, &party.value, now));
+    // While the month is young a party goes by its pseudonym of the month before as well, so that what is counted of it does not begin anew with the month.
+    let (month, before) = (Month::of(now), Month::of(now.plus_seconds(-OVERLAP_S)));
+    let months = if month == before { vec![month] } else { vec![month, before] };
+    let pseudonyms = |party: &PartyForm| -> Vec<Party> {
+        let Some(files) = node.files() else { return Vec::new() };
+        months.iter().map(|month| files.pseudonymiser.party_in(party.kind, &party.value, *month)).collect()
+    };
     Ok(Envelope {
         who: caller.id(),
         key: digest(&[key.0.as_bytes()]),
         body: digest(&asked),
-        parties: parties.iter().filter_map(pseudonym).collect(),
+        parties: parties.iter().flat_map(pseudonyms).collect(),
         assessment: None,
         order,
     })

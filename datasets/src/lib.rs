@@ -6,14 +6,18 @@
 //! museums that do not exist. [`rows`] reads tables whose every error names file, line and column. The files are embedded, so that the one
 //! binary works anywhere. Provenance and licence of each stand in `README.md`. This crate knows nothing of slots, sales or actors.
 
+pub mod attendance_world;
 pub mod books;
 pub mod calit2;
+pub mod chance;
 mod error;
+pub mod fraud_world;
 pub mod holidays;
 pub mod hotel;
 pub mod labelled;
 pub mod museum_visits;
 pub mod museums;
+pub mod occupancy_world;
 pub mod pedestrians;
 pub mod recount;
 pub mod replay_mapping;

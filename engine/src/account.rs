@@ -1,15 +1,16 @@
 //! An operator's account as a stream: who it is, what was agreed with it, how much it may owe, and what it owes.
 //!
 //! What is charged here are quotes and sales that were settled on account, as the shell tells it; what is paid are payments and bank transfers. The tickets' own
-//! money stands in their slots: this stream is the debt, not the revenue.
+//! money stands in their slots: this stream is the debt, not the revenue. A sale is charged before it is made, and waits until it is noted that it was, or taken
+//! back because it was not.
 //!
 //! - AC-1: what is owed is what was charged, less what was taken back of charges, less what was paid; it equals a recount.
-//! - AC-2: a charge is taken once, and no more is taken back of it than it was; a payment is taken once.
+//! - AC-2: a charge is taken once, no more is taken back of it than it was, and once for each reason; a payment is taken once.
 //! - AC-3: a charge leaves no more owed than the limit allows; where a lowered limit left more, no charge adds to it.
 //! - AC-4: nothing happens to an account that was not opened, and one that is suspended is charged with nothing.
 //! - AC-5: replay equals live, and time does not go back.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
@@ -19,7 +20,8 @@ use crate::envelope::Envelope;
 use crate::ids::{AccountId, Code, HoldId, MuseumId, PaymentId, QuoteId};
 use crate::institution::Institution;
 use crate::money::Cents;
-use crate::recall::{Keys, Recall};
+use crate::past::Past;
+use crate::recall::Recall;
 use crate::record::Record;
 use crate::slot::Line;
 use crate::tariff::PRICE_MAX;
@@ -103,6 +105,21 @@ pub enum ChargeOf {
     },
 }
 
+/// Why a charge is taken back, or a part of it: each of these is done once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TakeBackReason {
+    /// What it was for was not to be had.
+    NotDelivered,
+    /// Tickets were cancelled.
+    Cancelled {
+        /// Of which sale.
+        sale: HoldId,
+        /// By which record of its slot.
+        seq: u64,
+    },
+}
+
 /// How a debt was paid.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -155,13 +172,26 @@ pub enum Command {
         of: ChargeOf,
         /// How much.
         amount_cents: Cents,
+        /// What of it is for fees and extras, beside tickets.
+        extras_cents: Cents,
+        /// At which museum.
+        museum: MuseumId,
+    },
+    /// Note that a sale that was charged is made.
+    NoteDelivered {
+        /// Which.
+        sale: HoldId,
     },
     /// Take a debt back, or a part of it, as when tickets are cancelled.
     TakeBack {
         /// Of which charge.
         of: ChargeOf,
+        /// Why.
+        why: TakeBackReason,
         /// How much.
         amount_cents: Cents,
+        /// What of it was for fees and extras, beside tickets.
+        extras_cents: Cents,
     },
     /// Take a payment in. What is more than owed stays as credit.
     Settle {
@@ -193,6 +223,8 @@ pub enum Event {
     TakenBack(TakenBack),
     /// It owes less, because it has paid.
     Settled(Settled),
+    /// A sale that was charged is made.
+    Delivered(Delivered),
 }
 
 /// The account was opened.
@@ -240,6 +272,17 @@ pub struct Charged {
     pub of: ChargeOf,
     /// How much.
     pub amount_cents: Cents,
+    /// What of it is for fees and extras, beside tickets; nothing where that was not noted yet.
+    pub extras_cents: Cents,
+    /// At which museum; none where that was not noted yet.
+    pub museum: Option<MuseumId>,
+}
+
+/// A sale that was charged is made.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Delivered {
+    /// Which.
+    pub sale: HoldId,
 }
 
 /// The account owes less, because less was delivered.
@@ -249,6 +292,10 @@ pub struct TakenBack {
     pub of: ChargeOf,
     /// How much.
     pub amount_cents: Cents,
+    /// What of it was for fees and extras, beside tickets; nothing where that was not noted yet.
+    pub extras_cents: Cents,
+    /// Why; none where that was not noted yet.
+    pub why: Option<TakeBackReason>,
 }
 
 /// The account owes less, because it has paid.
@@ -291,6 +338,9 @@ pub enum Refusal {
     /// The payment was taken before.
     #[error("this payment was taken before")]
     AlreadySettled,
+    /// It was taken back for that reason before.
+    #[error("this was taken back before")]
+    AlreadyTakenBack,
     /// Nothing was charged for that.
     #[error("nothing was charged for that")]
     UnknownCharge,
@@ -324,6 +374,7 @@ impl Refusal {
             Self::BadReference => "bad_reference",
             Self::AlreadyCharged => "already_charged",
             Self::AlreadySettled => "already_settled",
+            Self::AlreadyTakenBack => "already_taken_back",
             Self::UnknownCharge => "unknown_charge",
             Self::MoreThanCharged { .. } => "more_than_charged",
             Self::AccountSuspended => "account_suspended",
@@ -337,6 +388,10 @@ impl Refusal {
 pub struct Charge {
     /// How much it was.
     pub amount_cents: Cents,
+    /// What of it is for fees and extras, beside tickets.
+    pub extras_cents: Cents,
+    /// At which museum, where that was noted.
+    pub museum: Option<MuseumId>,
     /// What of it was taken back.
     pub taken_back_cents: Cents,
     /// When.
@@ -352,15 +407,15 @@ pub struct Account {
     limit_cents: Option<Cents>,
     is_suspended: bool,
     charges: BTreeMap<ChargeOf, Charge>,
+    /// Sales that are charged, and of which it is not known yet whether they were made.
+    awaited: BTreeSet<HoldId>,
+    /// Why what was taken back.
+    taken: BTreeSet<(ChargeOf, TakeBackReason)>,
     payments: BTreeMap<PaidBy, (Cents, Timestamp)>,
     owed_cents: Cents,
     /// The excess over the limit that the last event other than a charge left, lowered by every charge since (AC-3).
     over_allowed_cents: Cents,
-    keys: Keys,
-    /// Number of the last record; records of a stream are numbered from 1.
-    seq: u64,
-    /// Time of the last record.
-    last_at: Timestamp,
+    past: Past,
 }
 
 impl Aggregate for Account {
@@ -369,7 +424,7 @@ impl Aggregate for Account {
     type Refusal = Refusal;
 
     fn recall(&self, envelope: &Envelope) -> Recall {
-        self.keys.recall(envelope)
+        self.past.recall(envelope)
     }
 
     fn decide(&self, _now: Timestamp, command: &Command) -> Result<Vec<Event>, Refusal> {
@@ -391,14 +446,20 @@ impl Aggregate for Account {
             }
             Command::Suspend => Event::Suspended(Suspended {}),
             Command::Resume => Event::Resumed(Resumed {}),
-            Command::Charge { of, amount_cents } => self.charge(*of, amount(*amount_cents)?)?,
-            Command::TakeBack { of, amount_cents } => {
+            Command::Charge { of, amount_cents, extras_cents, museum } => self.charge(*of, amount(*amount_cents)?, *extras_cents, *museum)?,
+            Command::NoteDelivered { sale } if self.awaited.contains(sale) => Event::Delivered(Delivered { sale: *sale }),
+            Command::NoteDelivered { .. } => return Err(Refusal::UnknownCharge),
+            Command::TakeBack { of, why, amount_cents, extras_cents } => {
+                if self.taken.contains(&(*of, *why)) {
+                    return Err(Refusal::AlreadyTakenBack);
+                }
                 let (charge, amount_cents) = (self.charges.get(of).ok_or(Refusal::UnknownCharge)?, amount(*amount_cents)?);
                 let left_cents = charge.amount_cents.minus(charge.taken_back_cents);
                 if amount_cents > left_cents {
                     return Err(Refusal::MoreThanCharged { left_cents });
                 }
-                Event::TakenBack(TakenBack { of: *of, amount_cents })
+                let extras_cents = part(*extras_cents, amount_cents)?;
+                Event::TakenBack(TakenBack { of: *of, amount_cents, extras_cents, why: Some(*why) })
             }
             Command::Settle { by, amount_cents } => {
                 let (by, amount_cents) = (reference_checked(by)?, amount(*amount_cents)?);
@@ -416,15 +477,11 @@ impl Aggregate for Account {
     }
 
     fn record(&self, now: Timestamp, envelope: Option<Envelope>, events: Vec<Event>) -> Record<Event> {
-        Record { seq: self.seq + 1, at: now.max(self.last_at), envelope, events }
+        self.past.next(now, envelope, events)
     }
 
     fn apply(&mut self, record: &Record<Event>) {
-        self.seq = record.seq;
-        self.last_at = record.at;
-        if let Some(envelope) = &record.envelope {
-            self.keys.remember(envelope.who, envelope.key, envelope.body, record.seq, record.at);
-        }
+        self.past.take(record);
         for event in &record.events {
             self.apply_event(record.at, event);
             let over_cents = self.over_cents();
@@ -448,7 +505,7 @@ impl Aggregate for Account {
     }
 
     fn seq(&self) -> u64 {
-        self.seq
+        self.past.seq()
     }
 }
 
@@ -463,12 +520,12 @@ impl Account {
             limit_cents: None,
             is_suspended: false,
             charges: BTreeMap::new(),
+            awaited: BTreeSet::new(),
+            taken: BTreeSet::new(),
             payments: BTreeMap::new(),
             owed_cents: Cents::ZERO,
             over_allowed_cents: Cents::ZERO,
-            keys: Keys::default(),
-            seq: 0,
-            last_at: Timestamp::MIN,
+            past: Past::default(),
         }
     }
 
@@ -480,8 +537,11 @@ impl Account {
         account
     }
 
-    fn charge(&self, of: ChargeOf, amount_cents: Cents) -> Result<Event, Refusal> {
-        if self.charges.contains_key(&of) {
+    fn charge(&self, of: ChargeOf, amount_cents: Cents, extras_cents: Cents, museum: MuseumId) -> Result<Event, Refusal> {
+        let extras_cents = part(extras_cents, amount_cents)?;
+        // A sale that was not made after all may be made yet.
+        let was_not_made = matches!(of, ChargeOf::Sale { .. }) && self.was_taken_back(of, TakeBackReason::NotDelivered);
+        if self.charges.contains_key(&of) && !was_not_made {
             return Err(Refusal::AlreadyCharged);
         }
         if self.is_suspended {
@@ -489,7 +549,7 @@ impl Account {
         }
         match self.credit_left_cents() {
             Some(left_cents) if amount_cents > left_cents => Err(Refusal::CreditLimit { left_cents }),
-            _ => Ok(Event::Charged(Charged { of, amount_cents })),
+            _ => Ok(Event::Charged(Charged { of, amount_cents, extras_cents, museum: Some(museum) })),
         }
     }
 
@@ -506,11 +566,22 @@ impl Account {
             Event::Suspended(_) => self.is_suspended = true,
             Event::Resumed(_) => self.is_suspended = false,
             Event::Charged(charged) => {
-                let charge = Charge { amount_cents: charged.amount_cents, taken_back_cents: Cents::ZERO, at };
-                self.charges.insert(charged.of, charge);
+                let Charged { of, amount_cents, extras_cents, museum } = *charged;
+                self.charges.insert(of, Charge { amount_cents, extras_cents, museum, taken_back_cents: Cents::ZERO, at });
+                self.taken.remove(&(of, TakeBackReason::NotDelivered));
+                if let ChargeOf::Sale { sale } = of {
+                    self.awaited.insert(sale);
+                }
                 self.owed_cents = self.owed_cents.plus(charged.amount_cents);
             }
+            Event::Delivered(delivered) => drop(self.awaited.remove(&delivered.sale)),
             Event::TakenBack(taken) => {
+                if let Some(why) = taken.why {
+                    self.taken.insert((taken.of, why));
+                }
+                if let (ChargeOf::Sale { sale }, Some(TakeBackReason::NotDelivered)) = (taken.of, taken.why) {
+                    self.awaited.remove(&sale);
+                }
                 let Some(charge) = self.charges.get_mut(&taken.of) else { return };
                 charge.taken_back_cents = charge.taken_back_cents.plus(taken.amount_cents);
                 self.owed_cents = self.owed_cents.minus(taken.amount_cents);
@@ -585,6 +656,17 @@ impl Account {
         self.charges.get(of)
     }
 
+    /// Whether something was taken back for that reason.
+    #[must_use]
+    pub fn was_taken_back(&self, of: ChargeOf, why: TakeBackReason) -> bool {
+        self.taken.contains(&(of, why))
+    }
+
+    /// Sales that are charged, and of which it is not known yet whether they were made.
+    pub fn awaited(&self) -> impl Iterator<Item = HoldId> {
+        self.awaited.iter().copied()
+    }
+
     /// All charges, in the order of what they are for.
     pub fn charges(&self) -> impl Iterator<Item = (&ChargeOf, &Charge)> {
         self.charges.iter()
@@ -598,7 +680,7 @@ impl Account {
     /// Time of the last record.
     #[must_use]
     pub const fn last_at(&self) -> Timestamp {
-        self.last_at
+        self.past.last_at()
     }
 
     /// Lines of the tariff at the prices that were agreed for a visit on `date`. One for the museum comes before one for all.
@@ -631,6 +713,11 @@ fn sound_agreements(agreements: &[Agreement]) -> Result<(), Refusal> {
 
 fn amount(cents: Cents) -> Result<Cents, Refusal> {
     if cents > Cents::ZERO && cents <= AMOUNT_MAX { Ok(cents) } else { Err(Refusal::BadAmount) }
+}
+
+/// An amount that is a part of another, or nothing of it.
+fn part(cents: Cents, of: Cents) -> Result<Cents, Refusal> {
+    if (Cents::ZERO..=of).contains(&cents) { Ok(cents) } else { Err(Refusal::BadAmount) }
 }
 
 fn reference_checked(by: &PaidBy) -> Result<&PaidBy, Refusal> {
@@ -673,11 +760,17 @@ mod tests {
     }
 
     fn charge(n: u64, cents: i64) -> Command {
-        Command::Charge { of: quote(n), amount_cents: Cents::new(cents) }
+        Command::Charge { of: quote(n), amount_cents: Cents::new(cents), extras_cents: Cents::ZERO, museum: MuseumId(1) }
     }
 
+    fn cancelled(seq: u64) -> TakeBackReason {
+        TakeBackReason::Cancelled { sale: HoldId::new(crate::ids::SlotId::from_raw(1), 1), seq }
+    }
+
+    /// Each amount for another reason.
     fn take_back(n: u64, cents: i64) -> Command {
-        Command::TakeBack { of: quote(n), amount_cents: Cents::new(cents) }
+        let why = cancelled(cents.unsigned_abs());
+        Command::TakeBack { of: quote(n), why, amount_cents: Cents::new(cents), extras_cents: Cents::ZERO }
     }
 
     fn transfer(reference: &str, cents: i64) -> Command {
@@ -713,7 +806,11 @@ mod tests {
     #[test]
     fn what_an_account_answers() {
         let left = |cents| Err(Refusal::CreditLimit { left_cents: Cents::new(cents) });
-        let charged = |n, cents| Ok(Event::Charged(Charged { of: quote(n), amount_cents: Cents::new(cents) }));
+        let charged = |n, cents| {
+            let (of, amount_cents) = (quote(n), Cents::new(cents));
+            Ok(Event::Charged(Charged { of, amount_cents, extras_cents: Cents::ZERO, museum: Some(MuseumId(1)) }))
+        };
+        let beyond = Command::Charge { of: quote(1), amount_cents: Cents::new(5), extras_cents: Cents::new(6), museum: MuseumId(1) };
         let twice = Command::SetAgreements { agreements: vec![agreement("full", AgreedPrice::PercentOff(5)); 2] };
         let bad = |price| Command::SetAgreements { agreements: vec![agreement("full", price)] };
         let backwards =
@@ -731,6 +828,8 @@ mod tests {
             (vec![open()], limit(-1), Err(Refusal::BadAmount)),
             (vec![open()], charge(1, 0), Err(Refusal::BadAmount)),
             (vec![open()], charge(1, 1_000_000_001), Err(Refusal::BadAmount)),
+            (vec![open()], beyond, Err(Refusal::BadAmount)),
+            (vec![open(), charge(1, 60), take_back(1, 10)], take_back(1, 10), Err(Refusal::AlreadyTakenBack)),
             (vec![open()], charge(1, 100), charged(1, 100)),
             (vec![open(), limit(100)], charge(1, 100), charged(1, 100)),
             (vec![open(), limit(100)], charge(1, 101), left(100)),
@@ -762,6 +861,40 @@ mod tests {
     }
 
     #[test]
+    fn a_sale_that_is_charged_waits_until_it_is_made_or_taken_back() {
+        let sale = |n| HoldId::new(crate::ids::SlotId::from_raw(1), n);
+        let charge = |n| Command::Charge {
+            of: ChargeOf::Sale { sale: sale(n) },
+            amount_cents: Cents::new(60),
+            extras_cents: Cents::ZERO,
+            museum: MuseumId(1),
+        };
+        let not_made = |n| Command::TakeBack {
+            of: ChargeOf::Sale { sale: sale(n) },
+            why: TakeBackReason::NotDelivered,
+            amount_cents: Cents::new(60),
+            extras_cents: Cents::ZERO,
+        };
+        let (mut account, mut records) = given(&[open(), charge(1), charge(2)]);
+        assert_eq!(account.awaited().collect::<Vec<_>>(), [sale(1), sale(2)]);
+        step(&mut account, &mut records, 1, &Command::NoteDelivered { sale: sale(1) }).unwrap();
+        step(&mut account, &mut records, 1, &not_made(2)).unwrap();
+        assert_eq!((account.awaited().count(), account.owed_cents()), (0, Cents::new(60)));
+        for (command, why) in [
+            (Command::NoteDelivered { sale: sale(1) }, Refusal::UnknownCharge),
+            (not_made(2), Refusal::AlreadyTakenBack),
+            (not_made(3), Refusal::UnknownCharge),
+            (charge(1), Refusal::AlreadyCharged),
+        ] {
+            assert_eq!(step(&mut account, &mut records, 2, &command), Err(why), "{command:?}");
+        }
+        assert!(account.was_taken_back(ChargeOf::Sale { sale: sale(2) }, TakeBackReason::NotDelivered));
+        // It may be made yet.
+        step(&mut account, &mut records, 3, &charge(2)).unwrap();
+        assert_eq!((account.awaited().collect::<Vec<_>>(), account.owed_cents()), (vec![sale(2)], Cents::new(120)));
+    }
+
+    #[test]
     fn agreed_prices_are_never_above_the_tariff() {
         let here = MuseumId(1);
         let agreements = vec![
@@ -790,9 +923,9 @@ mod tests {
     #[test]
     fn a_broken_state_is_told() {
         let opened = || Event::Opened(Opened { code: code("tours"), institution: Institution::default() });
-        let charged = |cents| Event::Charged(Charged { of: quote(1), amount_cents: Cents::new(cents) });
+        let charged = |cents| Event::Charged(Charged { of: quote(1), amount_cents: Cents::new(cents), extras_cents: Cents::ZERO, museum: None });
         let limit = Event::LimitSet(LimitSet { limit_cents: Some(Cents::new(5)) });
-        let back = Event::TakenBack(TakenBack { of: quote(1), amount_cents: Cents::new(6) });
+        let back = Event::TakenBack(TakenBack { of: quote(1), amount_cents: Cents::new(6), extras_cents: Cents::ZERO, why: None });
         for (events, expected) in [
             (vec![opened(), charged(4), charged(4)], "AC-1"),
             (vec![opened(), charged(4), back], "AC-2"),

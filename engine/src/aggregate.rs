@@ -22,6 +22,12 @@ pub trait Aggregate: Clone + Send + Sync + Unpin + 'static {
     /// What happens if this command comes now, or why not. All rules are here.
     fn decide(&self, now: Timestamp, command: &Self::Command) -> Result<Vec<Self::Event>, Self::Refusal>;
 
+    /// As [`Aggregate::decide`], with the rules about those whom the envelope names: what the shell asks. Most aggregates have none.
+    fn decide_for(&self, now: Timestamp, envelope: &Envelope, command: &Self::Command) -> Result<Vec<Self::Event>, Self::Refusal> {
+        let _ = envelope;
+        self.decide(now, command)
+    }
+
     /// What has to happen because its time has come; empty if nothing is due.
     fn due(&self, now: Timestamp) -> Vec<Self::Event>;
 

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize, Serializer};
 
 use crate::ids::{Code, KeyId, OrderId};
+use crate::time::Timestamp;
 
 /// The first 128 bits of the SHA-256 of something: an idempotency key, a request body, a pseudonym.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
@@ -29,6 +30,14 @@ pub enum PartyKind {
     Card,
     /// An account of a reseller or group.
     Account,
+    /// A block of IP addresses.
+    Network,
+    /// A totem.
+    Kiosk,
+    /// Somebody who works at a desk.
+    Operator,
+    /// A group that asked for a visit.
+    Group,
 }
 
 /// Somebody who takes part, as the channel knows them: never a name, always a keyed pseudonym.
@@ -40,13 +49,43 @@ pub struct Party {
     pub pseudonym: Digest,
 }
 
-/// What a scorer said of a command before it was decided. The core records it and acts on nothing but what policy says of it.
+/// What is to be done about a command that was assessed. Numbers are written in the journal: append only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// Nothing.
+    Allow,
+    /// Ask for one more proof first.
+    StepUp,
+    /// Do it; what is sold is not valid at the gate until somebody has looked, or the time for that is over.
+    Review,
+    /// Do not do it.
+    Block,
+}
+
+impl Outcome {
+    /// The name in the API.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Allow => "allow",
+            Self::StepUp => "step_up",
+            Self::Review => "review",
+            Self::Block => "block",
+        }
+    }
+}
+
+/// What a scorer said of a command before it was decided. A slot does what is asked, and keeps the tickets of what is to be reviewed from the gate for a while;
+/// whoever blocks or asks for more proof does so before the slot is asked.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Assessment {
     /// Model and version.
     pub model: Code,
     /// Version of the rules.
     pub rules_version: u32,
+    /// As of when: a little before the record, whose time is that of the decision.
+    pub at: Timestamp,
     /// The journal batch up to which the scorer had seen events.
     pub position: u64,
     /// Digest of the features that were scored.
@@ -55,6 +94,10 @@ pub struct Assessment {
     pub score: u8,
     /// Codes of the main reasons, strongest first.
     pub reasons: Vec<Code>,
+    /// What is to be done.
+    pub outcome: Outcome,
+    /// Names of the rules that fired.
+    pub rules: Vec<Code>,
 }
 
 /// What every command carries.
@@ -72,4 +115,35 @@ pub struct Envelope {
     pub assessment: Option<Box<Assessment>>,
     /// The order that the command belongs to.
     pub order: Option<OrderId>,
+}
+
+impl PartyKind {
+    /// The name in the API.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Buyer => "buyer",
+            Self::Device => "device",
+            Self::Card => "card",
+            Self::Account => "account",
+            Self::Network => "network",
+            Self::Kiosk => "kiosk",
+            Self::Operator => "operator",
+            Self::Group => "group",
+        }
+    }
+}
+
+impl Envelope {
+    /// The pseudonym of the one who buys, if the channel named one.
+    #[must_use]
+    pub fn buyer(&self) -> Option<Digest> {
+        self.parties.iter().find(|party| party.kind == PartyKind::Buyer).map(|party| party.pseudonym)
+    }
+
+    /// Whether what is sold by the command is to be looked at before its tickets let anybody in.
+    #[must_use]
+    pub fn asks_review(&self) -> bool {
+        self.assessment.as_ref().is_some_and(|assessment| assessment.outcome == Outcome::Review)
+    }
 }

@@ -257,6 +257,31 @@ text_form!(VoucherId, u64, 13);
 pub struct AccountId(pub u64);
 text_form!(AccountId, u64, 13);
 
+/// A fraud case: a digest of what it is about, so that one thing has one case.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CaseId(pub u64);
+text_form!(CaseId, u64, 13);
+
+/// An attempt that was blocked or given up: the day (16 bits, days since 1970 UTC) of the stream that it stands in, and 48 random bits. It is also the code by which
+/// a buyer appeals, so it is not to be guessed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct AttemptId(u64);
+text_form!(AttemptId, u64, 13);
+
+impl AttemptId {
+    /// An attempt of `day`; only the low 48 bits of `random` count.
+    #[must_use]
+    pub const fn new(day: u16, random: u64) -> Self {
+        Self((day as u64) << 48 | (random & 0xffff_ffff_ffff))
+    }
+
+    /// The day whose stream it stands in.
+    #[must_use]
+    pub const fn day(self) -> u16 {
+        (self.0 >> 48) as u16
+    }
+}
+
 /// An order: what a buyer puts together, over one slot or several.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(Rust, packed(8))]

@@ -2,16 +2,18 @@
 //! made again from the journal at any time, and decides nothing.
 //!
 //! Money of a payment passes between the two kinds of stream through [`Account::Transit`]: the payment posts what its tickets took to it, the slot what its sale
-//! brought; a cancellation goes the other way, tickets that move to another slot take theirs through it too. When every flow has come to its end, what is left
-//! there is what was paid back for tickets that moved and had been paid on another way than by a payment.
+//! brought; a cancellation goes the other way, tickets that move to another slot take theirs through it too. So does what operators' accounts are charged for
+//! tickets, and what is taken back of it; a sale of a desk only what goes back of it, to the payment that is made for its refunds. When every flow has come to its
+//! end, nothing is left there.
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{Code, HoldId, MuseumId};
+use crate::account;
+use crate::ids::{Code, MuseumId, SlotId};
 use crate::money::Cents;
 use crate::payment::{self, PaidBackBy, Payment, RefundReason, Source};
 use crate::record::Record;
-use crate::slot::{self, DeskMethod, Settlement, Slot, total};
+use crate::slot::{self, DeskMethod, Settlement, total};
 use crate::voucher;
 
 /// Where money is, or what it is for.
@@ -138,25 +140,20 @@ pub fn of_payment(payment: &Payment, record: &Record<payment::Event>) -> Vec<Lin
     posting.0
 }
 
-/// What a record of a slot posts. `slot` is as it was after that record, or later.
+/// What a record of a slot posts.
 #[must_use]
-pub fn of_slot(slot: &Slot, record: &Record<slot::Event>) -> Vec<Line> {
+pub fn of_slot(slot: SlotId, record: &Record<slot::Event>) -> Vec<Line> {
     use slot::Event;
     let mut posting = Posting::default();
-    let tickets = Account::Tickets { museum: slot.id().museum() };
-    let settlement = |sale: HoldId| slot.sale_of(sale).map_or(Account::Transit, |sale| paid_by(&sale.settlement));
+    let tickets = Account::Tickets { museum: slot.museum() };
     for event in &record.events {
         match event {
             Event::Sold(sold) => posting.post(paid_by(&sold.settlement), tickets, total(&sold.lines)),
             Event::Arrived(arrived) => posting.post(Account::Transit, tickets, total(&arrived.lines)),
             Event::MovedOut(moved) => posting.post(tickets, Account::Transit, moved.carried_cents),
             Event::Cancelled(cancelled) => {
-                let to = match settlement(cancelled.sale) {
-                    // A desk pays it back by hand, when somebody comes for it.
-                    Account::Till { .. } => Account::Refunds,
-                    other => other,
-                };
-                posting.post(tickets, to, cancelled.refund_cents);
+                // Whoever has the money takes it from there: also of a desk, whose refund is a task of a payment.
+                posting.post(tickets, Account::Transit, cancelled.refund_cents);
             }
             _ => {}
         }
@@ -177,11 +174,52 @@ pub fn of_voucher(record: &Record<voucher::Event>) -> Vec<Line> {
     posting.0
 }
 
+/// What a record of an operator's account posts. `account` is as it was after that record, or later. Charges of before it was noted what of them were tickets
+/// count as such.
+#[must_use]
+pub fn of_account(account: &account::Account, record: &Record<account::Event>) -> Vec<Line> {
+    use account::Event;
+    let mut posting = Posting::default();
+    let Some(opened) = account.opened() else { return posting.0 };
+    let receivable = Account::Receivable { account: opened.code };
+    let museum = |of| account.charge_of(&of).and_then(|charge| charge.museum);
+    for event in &record.events {
+        match event {
+            Event::Charged(charged) => {
+                posting.post(receivable, Account::Transit, charged.amount_cents.minus(charged.extras_cents));
+                if let Some(museum) = charged.museum {
+                    posting.post(receivable, Account::Extras { museum }, charged.extras_cents);
+                }
+            }
+            Event::TakenBack(taken) => {
+                posting.post(Account::Transit, receivable, taken.amount_cents.minus(taken.extras_cents));
+                if let Some(museum) = museum(taken.of) {
+                    posting.post(Account::Extras { museum }, receivable, taken.extras_cents);
+                }
+            }
+            Event::Settled(settled) => match settled.by {
+                account::PaidBy::BankTransfer { .. } => posting.post(Account::Treasury, receivable, settled.amount_cents),
+                account::PaidBy::Payment { .. } => posting.post(Account::Transit, receivable, settled.amount_cents),
+            },
+            Event::Opened(_)
+            | Event::InstitutionSet(_)
+            | Event::AgreementsSet(_)
+            | Event::LimitSet(_)
+            | Event::Suspended(_)
+            | Event::Resumed(_)
+            | Event::Delivered(_) => {}
+        }
+    }
+    posting.0
+}
+
 fn came(source: &Source) -> Account {
     match source {
         Source::Node | Source::Report | Source::Free => Account::Treasury,
         Source::Desk { till, method, .. } => Account::Till { till: *till, method: (*method).into() },
         Source::Voucher { .. } => Account::Vouchers,
+        // The slot has posted what its till took.
+        Source::Sale { .. } => Account::Transit,
     }
 }
 
@@ -196,8 +234,9 @@ fn went(by: PaidBackBy) -> Account {
 fn paid_by(settlement: &Settlement) -> Account {
     match settlement {
         Settlement::Desk { till, method, .. } => Account::Till { till: *till, method: (*method).into() },
-        Settlement::OnAccount { account } => Account::Receivable { account: *account },
-        Settlement::Free | Settlement::Moved { .. } | Settlement::Payment { .. } => Account::Transit,
+        Settlement::Free | Settlement::Moved { .. } | Settlement::Payment { .. } | Settlement::OnAccount { .. } | Settlement::Quoted { .. } => {
+            Account::Transit
+        }
     }
 }
 
@@ -210,8 +249,8 @@ mod tests {
     use super::*;
     use crate::aggregate::Aggregate;
     use crate::channel::Channel;
-    use crate::ids::{PaymentId, RouteId, SlotId, VoucherId};
-    use crate::slot::{CancelCause, Command, Opening, Policy, Refusal};
+    use crate::ids::{HoldId, PaymentId, RouteId, VoucherId};
+    use crate::slot::{CancelCause, Command, Opening, Policy, Refusal, Slot};
     use crate::tariff::Proof;
     use crate::time::Timestamp;
     use crate::voucher::Voucher;
@@ -239,7 +278,7 @@ mod tests {
         let now = start().plus_seconds(-3_600);
         let record = slot.record(now, None, slot.decide(now, command)?);
         slot.apply(&record);
-        Ok(of_slot(slot, &record))
+        Ok(of_slot(slot.id(), &record))
     }
 
     #[test]
@@ -280,6 +319,7 @@ mod tests {
                     _ => {
                         let arrived = slot::Arrived {
                             sale, from: there, who: crate::ids::KeyId(1), order: None, channel, lines, contact: None, holders: Vec::new(), refund_percent: 100,
+                            buyer: None,
                         };
                         vec![Command::Arrive { arrived: Box::new(arrived), via: channel }]
                     }

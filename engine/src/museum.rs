@@ -6,6 +6,7 @@
 //! - MU-1: nothing is set for a museum that is not registered.
 //! - MU-2: of each kind there is one version per day from which it holds, in order of days, and no revision stands twice.
 //! - MU-3: every plan, tariff and policy for groups is sound, and no session of a plan reaches into one of the plan that follows it; so every planned slot has one id.
+//! - MU-5: of each name there is one waiting room, and the numbers given out in it never go back.
 //! - MU-4: replay equals live: the records of a museum, applied in order, give the same state to the byte.
 
 use jiff::civil::Date;
@@ -19,6 +20,7 @@ use crate::plan::{OpeningPlan, PlanError};
 use crate::quote::policy::{GroupPolicy, PolicyError};
 use crate::recall::{Keys, Recall};
 use crate::record::Record;
+use crate::room::{self, Announced, Numbers, Room, RoomError};
 use crate::slot::Opening;
 use crate::tariff::{Tariff, TariffError};
 use crate::text::is_line;
@@ -94,6 +96,23 @@ pub enum Command {
         /// The rules.
         policy: Box<GroupPolicy>,
     },
+    /// Let people wait for the opening of sales.
+    AnnounceRoom {
+        /// The waiting room.
+        room: Box<Room>,
+    },
+    /// Sell without a waiting room after all.
+    WithdrawRoom {
+        /// Which.
+        code: Code,
+    },
+    /// Write down how many have come to a waiting room, before more numbers are given out.
+    CountRoom {
+        /// Which.
+        code: Code,
+        /// Up to which numbers.
+        numbers: Numbers,
+    },
     /// Set one of these only if what is in force on its first day is what the caller has read.
     OnlyIf {
         /// The revision that the caller has read.
@@ -116,6 +135,35 @@ pub enum Event {
     CeilingSet(CeilingSet),
     /// It has new rules for groups.
     GroupPolicySet(GroupPolicySet),
+    /// It has a waiting room.
+    RoomAnnounced(RoomAnnounced),
+    /// It has one less.
+    RoomWithdrawn(RoomWithdrawn),
+    /// So many may have come to one.
+    RoomCounted(RoomCounted),
+}
+
+/// The museum has a waiting room.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct RoomAnnounced {
+    /// The room.
+    pub room: Room,
+}
+
+/// A waiting room is there no more.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct RoomWithdrawn {
+    /// Which.
+    pub code: Code,
+}
+
+/// Numbers of a waiting room may have been given out up to these.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct RoomCounted {
+    /// Which.
+    pub code: Code,
+    /// Up to which numbers.
+    pub numbers: Numbers,
 }
 
 /// The museum was taken in.
@@ -209,6 +257,18 @@ pub enum Refusal {
     /// The rules for groups cannot be used.
     #[error("the rules for groups are refused: {0}")]
     InvalidGroupPolicy(PolicyError),
+    /// The waiting room cannot be used.
+    #[error("the waiting room is refused: {0}")]
+    InvalidRoom(RoomError),
+    /// There is a waiting room of that name.
+    #[error("there is a waiting room of that name")]
+    RoomExists,
+    /// Too many waiting rooms.
+    #[error("16 waiting rooms of this museum have not closed")]
+    TooManyRooms,
+    /// There is no such waiting room.
+    #[error("there is no such waiting room")]
+    UnknownRoom,
 }
 
 impl Refusal {
@@ -226,6 +286,10 @@ impl Refusal {
             Self::InvalidTariff(_) => "invalid_tariff",
             Self::InvalidCeiling => "invalid_ceiling",
             Self::InvalidGroupPolicy(_) => "invalid_group_policy",
+            Self::InvalidRoom(_) => "invalid_waiting_room",
+            Self::RoomExists => "waiting_room_exists",
+            Self::TooManyRooms => "too_many_waiting_rooms",
+            Self::UnknownRoom => "unknown_waiting_room",
         }
     }
 }
@@ -301,6 +365,8 @@ pub struct Museum {
     tariffs: Versions<Tariff>,
     ceilings: Versions<Option<u32>>,
     group_policies: Versions<GroupPolicy>,
+    /// By name.
+    rooms: Vec<Announced>,
     keys: Keys,
     /// Number of the last record; records of a stream are numbered from 1.
     seq: u64,
@@ -355,6 +421,26 @@ impl Aggregate for Museum {
                 policy.validate().map_err(Refusal::InvalidGroupPolicy)?;
                 Event::GroupPolicySet(GroupPolicySet { revision, valid_from, policy: (**policy).clone() })
             }
+            (Command::AnnounceRoom { room }, _) => {
+                let now = self.at_least(now);
+                room.validate(now).map_err(Refusal::InvalidRoom)?;
+                if self.rooms.iter().any(|known| known.room.code == room.code && known.room.closes_at > now) {
+                    return Err(Refusal::RoomExists);
+                }
+                if self.rooms.iter().filter(|known| known.room.closes_at > now).count() >= room::ROOMS_MAX {
+                    return Err(Refusal::TooManyRooms);
+                }
+                Event::RoomAnnounced(RoomAnnounced { room: (**room).clone() })
+            }
+            (Command::WithdrawRoom { code }, _) => {
+                self.room(*code).ok_or(Refusal::UnknownRoom)?;
+                Event::RoomWithdrawn(RoomWithdrawn { code: *code })
+            }
+            (Command::CountRoom { code, numbers }, _) => {
+                let known = self.room(*code).ok_or(Refusal::UnknownRoom)?.numbers;
+                let numbers = Numbers { early: numbers.early.max(known.early), late: numbers.late.max(known.late) };
+                Event::RoomCounted(RoomCounted { code: *code, numbers })
+            }
         };
         Ok(vec![event])
     }
@@ -380,6 +466,18 @@ impl Aggregate for Museum {
                 Event::TariffSet(set) => self.tariffs.set(set.valid_from, set.revision, set.tariff.clone()),
                 Event::CeilingSet(set) => self.ceilings.set(set.valid_from, set.revision, set.ceiling),
                 Event::GroupPolicySet(set) => self.group_policies.set(set.valid_from, set.revision, set.policy.clone()),
+                Event::RoomAnnounced(announced) => {
+                    // Those that have ended make room.
+                    self.rooms.retain(|known| known.room.closes_at > record.at && known.room.code != announced.room.code);
+                    self.rooms.push(Announced { room: announced.room.clone(), numbers: Numbers::default() });
+                    self.rooms.sort_by_key(|known| known.room.code);
+                }
+                Event::RoomWithdrawn(withdrawn) => self.rooms.retain(|known| known.room.code != withdrawn.code),
+                Event::RoomCounted(counted) => {
+                    if let Some(known) = self.rooms.iter_mut().find(|known| known.room.code == counted.code) {
+                        known.numbers = counted.numbers;
+                    }
+                }
             }
         }
     }
@@ -389,12 +487,16 @@ impl Aggregate for Museum {
         let broken = |invariant, what| Err(Broken { invariant, what });
         let empty =
             self.plans.list.is_empty() && self.tariffs.list.is_empty() && self.ceilings.list.is_empty() && self.group_policies.list.is_empty();
+        let empty = empty && self.rooms.is_empty();
         if self.profile.is_none() && !empty {
             return broken("MU-1", "something is set for a museum that is not registered");
         }
         let in_order = self.plans.are_in_order() && self.tariffs.are_in_order() && self.ceilings.are_in_order() && self.group_policies.are_in_order();
         if !in_order {
             return broken("MU-2", "versions are out of order or stand twice");
+        }
+        if !room::are_sound(&self.rooms) {
+            return broken("MU-5", "a waiting room stands twice, or there are too many");
         }
         Ok(())
     }
@@ -419,6 +521,7 @@ impl Museum {
             tariffs: Versions::new(),
             ceilings: Versions::new(),
             group_policies: Versions::new(),
+            rooms: Vec::new(),
             keys: Keys::default(),
             seq: 0,
             last_at: Timestamp::MIN,
@@ -440,7 +543,11 @@ impl Museum {
             Command::SetTariff { valid_from, .. } => self.tariffs.on(*valid_from).map(|version| version.revision),
             Command::SetCeiling { valid_from, .. } => self.ceilings.on(*valid_from).map(|version| version.revision),
             Command::SetGroupPolicy { valid_from, .. } => self.group_policies.on(*valid_from).map(|version| version.revision),
-            Command::Register { .. } | Command::OnlyIf { .. } => None,
+            Command::Register { .. }
+            | Command::OnlyIf { .. }
+            | Command::AnnounceRoom { .. }
+            | Command::WithdrawRoom { .. }
+            | Command::CountRoom { .. } => None,
         }
     }
 
@@ -477,6 +584,18 @@ impl Museum {
     #[must_use]
     pub const fn profile(&self) -> Option<&Profile> {
         self.profile.as_ref()
+    }
+
+    /// Its waiting rooms, by name; those that have closed may be among them.
+    #[must_use]
+    pub fn rooms(&self) -> &[Announced] {
+        &self.rooms
+    }
+
+    /// A waiting room.
+    #[must_use]
+    pub fn room(&self, code: Code) -> Option<&Announced> {
+        self.rooms.iter().find(|known| known.room.code == code)
     }
 
     /// Time of the last record.
@@ -889,6 +1008,48 @@ mod tests {
             1 => (day, 8_u16..30).prop_map(|(day, group_max)| set_group_policy(day, group_max)),
         ];
         prop::collection::vec(command, 0..12)
+    }
+
+    /// MU-5: of each name there is one waiting room, its numbers only grow, and those that have closed make room.
+    #[test]
+    fn waiting_rooms_are_announced_counted_and_withdrawn() {
+        let room = |code: &str, opens_s: i64| Room {
+            code: code.parse().unwrap(),
+            route: None,
+            slots_from: now(),
+            slots_to: now().plus_seconds(1_000_000),
+            opens_at: now().plus_seconds(opens_s),
+            closes_at: now().plus_seconds(opens_s + 100),
+            per_minute: 10,
+            seed: [1; 32],
+            signing: [2; 32],
+        };
+        let announce = |code: &str| Command::AnnounceRoom { room: Box::new(room(code, 60)) };
+        let code: Code = "spring".parse().unwrap();
+        let count = |early, late| Command::CountRoom { code, numbers: Numbers { early, late } };
+        let (mut museum, mut records) = given(&[Command::Register { profile: profile() }, announce("spring"), count(5, 9), count(3, 10)]);
+        assert_eq!(museum.room(code).map(|known| known.numbers), Some(Numbers { early: 5, late: 10 }));
+        assert_eq!(museum.decide(now(), &announce("spring")), Err(Refusal::RoomExists));
+        let past = Command::AnnounceRoom { room: Box::new(room("x", 0)) };
+        assert_eq!(museum.decide(now(), &past), Err(Refusal::InvalidRoom(RoomError::OpensInThePast)));
+        let other = Command::WithdrawRoom { code: "autumn".parse().unwrap() };
+        assert_eq!(museum.decide(now(), &other), Err(Refusal::UnknownRoom));
+        for i in 0..15 {
+            let events = museum.decide(now(), &announce(&format!("room-{i}"))).unwrap();
+            let record = museum.record(now(), None, events);
+            museum.apply(&record);
+            museum.check().unwrap();
+            records.push(record);
+        }
+        assert_eq!(museum.decide(now(), &announce("one-more")), Err(Refusal::TooManyRooms));
+        let later = now().plus_seconds(1_000);
+        let again = Command::AnnounceRoom { room: Box::new(room("spring", 2_000)) };
+        let record = museum.record(later, None, museum.decide(later, &again).unwrap());
+        museum.apply(&record);
+        records.push(record);
+        assert_eq!((museum.rooms().len(), museum.room(code).map(|known| known.numbers)), (1, Some(Numbers::default())));
+        museum.recount().unwrap();
+        assert_eq!(Museum::replay(ID, &records), museum);
     }
 
     proptest! {

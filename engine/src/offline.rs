@@ -186,7 +186,7 @@ impl OfflineGate {
         match (known, signed) {
             (Some(ticket), Some(issue)) => Some(Ticket { issue: ticket.issue.max(issue), ..ticket }),
             (Some(ticket), None) => Some(ticket),
-            (None, signed) => signed.map(|issue| Ticket { issue, state: TicketState::Valid, blocked: None }),
+            (None, signed) => signed.map(|issue| Ticket { issue, state: TicketState::Valid, blocked: None, review_until: None }),
         }
     }
 }

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::calendar;
 use crate::channel::Channel;
 use crate::ids::{Code, MuseumId, RouteId, SlotId};
-use crate::slot::{Opening, Policy, Quota};
+use crate::slot::{Limits, Opening, Policy, Quota};
 use crate::text::{Text, is_line};
 use crate::time::{MICROS_PER_S, Timestamp};
 
@@ -243,6 +243,9 @@ pub enum PolicyFault {
     /// The building's ceiling is not a route's.
     #[error("set the ceiling for the museum, not for a route")]
     Ceiling,
+    /// A buyer may have nothing.
+    #[error("let a buyer have at least 1 person and 1 hold, or set no limit")]
+    BuyerLimits,
 }
 
 impl OpeningPlan {
@@ -468,6 +471,8 @@ const fn policy_fault(policy: &Policy) -> Option<PolicyFault> {
         Some(PolicyFault::SaleTimes)
     } else if policy.ceiling.is_some() {
         Some(PolicyFault::Ceiling)
+    } else if matches!(policy.limits, Limits { tickets_max: Some(0), .. } | Limits { holds_max: Some(0), .. } | Limits { day_max: Some(0), .. }) {
+        Some(PolicyFault::BuyerLimits)
     } else {
         None
     }
@@ -636,7 +641,7 @@ mod tests {
         let in_policy = |fault| PlanError::BadPolicy { route: code, fault };
         let christmas = date(2026, 12, 25);
         type Change = fn(&mut Route);
-        let cases: [(Change, PlanError); 27] = [
+        let cases: [(Change, PlanError); 28] = [
             (|r| r.name.en.clear(), PlanError::BadName { route: code }),
             (|r| r.policy.refund.part_percent = 101, in_policy(PolicyFault::RefundPercent)),
             (|r| r.policy.refund.part_until_s = u32::MAX, in_policy(PolicyFault::RefundOrder)),
@@ -644,6 +649,7 @@ mod tests {
             (|r| r.policy.hold_ttl_s = 0, in_policy(PolicyFault::HoldTtl)),
             (|r| r.policy.sale_opens_s = 0, in_policy(PolicyFault::SaleTimes)),
             (|r| r.policy.ceiling = Some(5), in_policy(PolicyFault::Ceiling)),
+            (|r| r.policy.limits.day_max = Some(0), in_policy(PolicyFault::BuyerLimits)),
             (
                 |r| r.week[0][0].opens = time(9, 0, 1, 0),
                 PlanError::BadSession { route: code, day: monday, opens: time(9, 0, 1, 0), fault: SessionFault::NotWholeMinutes },

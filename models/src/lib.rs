@@ -1,7 +1,8 @@
 //! Models that estimate and predict: figures in, figures out. Pure: no clock, no I/O, no randomness but a seed passed in, and nothing else of ours.
 //!
-//! [`dwell`] estimates how many people are inside from what was counted at the door. [`boost`] grows trees; [`demand`] forecasts attendance with them.
-//! `datasets` feeds them in replays, `actors` feeds them live, `training` fits and judges them.
+//! [`dwell`] estimates how many people are inside from entries alone, [`occupancy`] from counters that miss people; [`presence`] is people around a museum.
+//! [`boost`] grows trees; [`demand`] forecasts attendance with them, [`outlook`] from a site's last weeks alone; [`staffing`] says who is needed at work, [`what_if`]
+//! what would be under other rules. `datasets` feeds them in replays, `actors` feeds them live, `training` fits and judges them.
 
 pub mod artifact;
 pub mod boost;
@@ -13,8 +14,13 @@ pub mod ensemble;
 pub mod feature_list;
 pub mod fraud;
 pub mod logistic;
+pub mod occupancy;
+pub mod outlook;
+pub mod presence;
 pub mod ridge;
 pub mod score;
+pub mod staffing;
+pub mod what_if;
 
 use std::fmt;
 

@@ -2,6 +2,7 @@
 //! `platform` is an emulator of the services that we ask, `services` our clients of them. `node` is an emulator of the node that asks us, `payers` pay over it.
 
 mod contracts;
+mod flows;
 mod node;
 mod payers;
 pub mod platform;

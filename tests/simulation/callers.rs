@@ -12,7 +12,7 @@ use super::dice::Dice;
 use super::naive::{Fate, Naive};
 
 /// What can be asked, with how often. A new command gets a line here, an arm in [`Callers::ask`], and its rule in `naive.rs` and `auditor.rs`.
-const ASKS: [(u64, Ask); 24] = [
+const ASKS: [(u64, Ask); 26] = [
     (24, Ask::Hold),
     (14, Ask::Sell),
     (12, Ask::SellDirect),
@@ -37,6 +37,8 @@ const ASKS: [(u64, Ask); 24] = [
     (6, Ask::Prolong),
     (8, Ask::Amend),
     (5, Ask::HandOver),
+    (3, Ask::Review),
+    (3, Ask::EndReview),
 ];
 
 #[derive(Clone, Copy)]
@@ -65,6 +67,8 @@ enum Ask {
     Prolong,
     Amend,
     HandOver,
+    Review,
+    EndReview,
 }
 
 /// How many holds of a slot are talked about at once.
@@ -161,6 +165,8 @@ impl Callers {
             }
             Ask::Block => Command::Block { sale: party.id, tickets, reason: code("review") },
             Ask::Unblock => Command::Unblock { sale: party.id, tickets },
+            Ask::Review => Command::Review { sale: party.id },
+            Ask::EndReview => Command::EndReview { sale: party.id, cleared: dice.chance(50) },
             Ask::Admit => {
                 let ticket = party.id.ticket(number);
                 Command::Admit { ticket, issue: issue(dice, naive, ticket), gate, museum }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use tornello_engine::channel::Channel;
 use tornello_engine::envelope::Digest;
-use tornello_engine::ids::{HoldId, KeyId, PersonId, SlotId, TicketId};
+use tornello_engine::ids::{HoldId, KeyId, PaymentId, PersonId, SlotId, TicketId};
 use tornello_engine::record::Record;
 use tornello_engine::slot::{
     AdmissionConflict, Admitted, Arrived, CancelCause, ConflictReason, Direction, Event, Keeper, Line, MoveBegun, Observed, Opening, Policy, Quota,
@@ -34,13 +34,15 @@ pub struct Hold {
     pub expires_at: Timestamp,
     pub extended: bool,
     /// Whether a payment is under way for it.
-    pub paying: bool,
+    pub paying: Option<PaymentId>,
+    /// Whether a quote keeps it: then it stays the quote's.
+    quoted: bool,
     pub fate: Fate,
 }
 
 impl Hold {
     fn new(who: KeyId, channel: Channel, lines: &[Line], (held_at, expires_at): (Timestamp, Timestamp)) -> Self {
-        Self { who, channel, lines: lines.to_vec(), held_at, expires_at, extended: false, paying: false, fate: Fate::Live }
+        Self { who, channel, lines: lines.to_vec(), held_at, expires_at, extended: false, paying: None, quoted: false, fate: Fate::Live }
     }
 }
 
@@ -57,6 +59,8 @@ pub struct Ticket {
     line: Line,
     cancelled: bool,
     blocked: bool,
+    /// Before then it lets nobody in.
+    review_until: Option<Timestamp>,
     inside: bool,
     entries: u8,
     first_at: Timestamp,
@@ -74,8 +78,6 @@ pub struct Sale {
     contact: Option<PersonId>,
     pub tickets: Vec<Ticket>,
     refunded: i64,
-    /// Whether its money is, or may be, that of a payment.
-    by_payment: bool,
     /// The most percent that a visitor gets back: tickets that have moved bring it along.
     percent_max: i64,
 }
@@ -130,6 +132,8 @@ pub struct Naive {
     pub moves: BTreeMap<HoldId, Move>,
     /// Refunds that payments have to be told of, by the sale and the record that cancelled its tickets.
     pub owed: BTreeMap<(HoldId, u64), i64>,
+    /// Those that were ever owed.
+    pub refunds: BTreeMap<(HoldId, u64), i64>,
     /// Scans of gates without a network, each of which counts once, and how many of them were conflicts.
     pub scans: BTreeSet<Scan>,
     pub conflicts: u32,
@@ -154,6 +158,7 @@ impl Naive {
             entries: Vec::new(),
             moves: BTreeMap::new(),
             owed: BTreeMap::new(),
+            refunds: BTreeMap::new(),
             scans: BTreeSet::new(),
             conflicts: 0,
             records: Vec::new(),
@@ -232,13 +237,15 @@ impl Naive {
                 self.on_sale(at, hold.channel)?;
                 rule(prolonged.expires_at == expires_at, "a hold is shortened, or kept longer than it may be")?;
                 let hold = self.live_hold_mut(at, prolonged.hold)?;
-                (hold.expires_at, hold.paying) = (expires_at, matches!(cause, Keeper::Payment(_)));
+                hold.quoted |= matches!(cause, Keeper::Quote(_));
+                hold.expires_at = expires_at;
+                hold.paying = if let (Keeper::Payment(payment), false) = (cause, hold.quoted) { Some(payment) } else { None };
                 Ok(())
             }
             Event::Amended(amended) => {
                 let hold = self.live_hold(at, amended.hold)?;
                 let (channel, before, after) = (hold.channel, people(&hold.lines), people(&amended.lines));
-                rule(!hold.paying, "a hold changes while it is paid for")?;
+                rule(hold.paying.is_none(), "a hold changes while it is paid for")?;
                 self.on_sale(at, channel)?;
                 rule((1..=u32::from(policy.party_max)).contains(&after), "a party of a size that may not be")?;
                 rule(after <= before + self.room(at, channel), "more places are taken than there are (SL-1)")?;
@@ -247,7 +254,7 @@ impl Naive {
             }
             Event::HandedOver(handed) => {
                 let owed = self.owed.remove(&(handed.sale, handed.seq));
-                rule(owed.is_some(), "a payment is told of a refund that it is not owed, or twice (SL-10)")
+                rule(owed.is_some(), "somebody is told of a refund that is not owed, or twice (SL-10)")
             }
             Event::Extended(extended) => {
                 let end = self.live_hold(at, extended.hold).map(|hold| self.sale_end(hold.channel))?;
@@ -275,13 +282,14 @@ impl Naive {
                 if sold.held {
                     let hold = self.live_hold_mut(at, sold.sale)?;
                     rule((&hold.lines, hold.channel) == (&sold.lines, sold.channel), "something else is sold than was held")?;
-                    (hold.fate, who) = (Fate::Sold, hold.who);
+                    // What the system holds is sold for somebody.
+                    hold.fate = Fate::Sold;
+                    who = if hold.who == KeyId::SYSTEM { who } else { hold.who };
                 } else {
                     self.has_room(at, sold.sale, sold.channel, &sold.lines)?;
                 }
-                let by_payment = matches!(sold.settlement, Settlement::Payment { .. });
                 let (channel, contact, tickets) = (sold.channel, sold.contact, tickets(&sold.lines));
-                let sale = Sale { who, channel, contact, tickets, refunded: 0, by_payment, percent_max: 100 };
+                let sale = Sale { who, channel, contact, tickets, refunded: 0, percent_max: 100 };
                 rule(self.sales.insert(sold.sale, sale).is_none(), "something is sold twice")
             }
             Event::Cancelled(cancelled) => {
@@ -298,13 +306,28 @@ impl Naive {
                 }
                 rule(cancelled.refund_cents.get() == refund, "another sum is paid back than is due")?;
                 sale.refunded += refund;
-                if sale.by_payment && refund > 0 {
+                if refund > 0 {
                     self.owed.insert((cancelled.sale, record.seq), refund);
+                    self.refunds.insert((cancelled.sale, record.seq), refund);
                 }
                 Ok(())
             }
             Event::Blocked(blocked) => self.block(blocked.sale, &blocked.tickets, true),
             Event::Unblocked(unblocked) => self.block(unblocked.sale, &unblocked.tickets, false),
+            Event::ReviewOpened(opened) => {
+                let opens_at = self.opening.slot.start().plus_seconds(-i64::from(policy.admit_early_s));
+                let until = opens_at.plus_seconds(-1_800).min(at.plus_seconds(policy.limits.review_s.into()));
+                rule(opened.until == until && until > at, "a review lasts longer than an honest visitor can wait")?;
+                let sale = self.sales.get_mut(&opened.sale).ok_or("an unknown sale is looked at")?;
+                sale.tickets.iter_mut().for_each(|ticket| ticket.review_until = Some(until));
+                Ok(())
+            }
+            Event::ReviewEnded(ended) => {
+                let sale = self.sales.get_mut(&ended.sale).ok_or("a review of an unknown sale ends")?;
+                rule(sale.tickets.iter().any(|ticket| ticket.is_reviewed(at)), "a review ends that there is not")?;
+                sale.tickets.iter_mut().for_each(|ticket| ticket.review_until = None);
+                Ok(())
+            }
             Event::Admitted(admitted) => {
                 if admitted.scanned_at.is_none() {
                     rule(self.people_upper(at).is_none_or(|(upper, ceiling)| upper < ceiling), "a full building lets somebody in")?;
@@ -397,7 +420,7 @@ impl Naive {
                     tickets.get_mut(usize::from(*number)).ok_or("a name on no ticket")?.holder = Some(*person);
                 }
                 let Arrived { who, channel, contact, .. } = *arrived;
-                let sale = Sale { who, channel, contact, tickets, refunded: 0, by_payment: true, percent_max: arrived.refund_percent.into() };
+                let sale = Sale { who, channel, contact, tickets, refunded: 0, percent_max: arrived.refund_percent.into() };
                 self.sales.insert(arrived.sale, sale);
                 Ok(())
             }
@@ -483,6 +506,8 @@ impl Naive {
             Some(ConflictReason::TicketMoving)
         } else if ticket.inside || (ticket.entries > 0 && at < ticket.last_at) {
             Some(ConflictReason::TicketInside)
+        } else if ticket.entries == 0 && ticket.is_reviewed(at) {
+            Some(ConflictReason::TicketUnderReview)
         } else if ticket.entries == 0 && at < opens_at {
             Some(ConflictReason::TooEarly)
         } else if ticket.entries == 0 && at > closes_at {
@@ -501,7 +526,7 @@ impl Naive {
         let mut before = BTreeSet::new();
         for (number, issue) in &renamed.tickets {
             let ticket = sale.tickets.get_mut(usize::from(*number)).ok_or("an unknown ticket is renamed")?;
-            rule(ticket.stands() && !ticket.blocked, "a ticket that does not stand is renamed")?;
+            rule(ticket.stands() && !ticket.blocked && !ticket.is_reviewed(at), "a ticket that does not stand is renamed")?;
             rule(*issue == ticket.issue + 1, "a code is not issued anew, one by one")?;
             before.extend(ticket.holder);
             (ticket.issue, ticket.holder) = (*issue, renamed.holder);
@@ -520,7 +545,7 @@ impl Naive {
         let mut lines = begun.lines.iter().flat_map(|line| (0..line.count).map(move |_| line));
         for number in &begun.tickets {
             let ticket = sale.tickets.get_mut(usize::from(*number)).ok_or("a ticket moves that was never sold")?;
-            rule(ticket.stands() && !ticket.blocked, "a ticket that does not stand moves")?;
+            rule(ticket.stands() && !ticket.blocked && !ticket.is_reviewed(at), "a ticket that does not stand moves")?;
             let line = lines.next().map(|line| (line.category, line.price_cents, line.proof));
             rule(line == Some((ticket.line.category, ticket.line.price_cents, ticket.line.proof)), "something else moves than was sold")?;
             ticket.gone = Some(begun.arrival);
@@ -564,6 +589,7 @@ impl Naive {
             contact: sale.contact,
             holders: (0..).zip(&begun.tickets).filter_map(holder).collect(),
             refund_percent: begun.refund_percent,
+            buyer: None,
         })
     }
 
@@ -774,11 +800,17 @@ impl Naive {
 }
 
 impl Ticket {
+    /// Whether somebody looks at its sale.
+    fn is_reviewed(&self, at: Timestamp) -> bool {
+        self.review_until.is_some_and(|until| at < until)
+    }
+
     fn new(line: &Line) -> Self {
         Self {
             line: line.clone(),
             cancelled: false,
             blocked: false,
+            review_until: None,
             inside: false,
             entries: 0,
             first_at: Timestamp::MIN,
@@ -810,6 +842,7 @@ fn settles(channel: Channel, lines: &[Line], settlement: &Settlement) -> Result<
         Settlement::Free => due == 0,
         Settlement::Desk { .. } => due > 0 && matches!(channel, Channel::BoxOffice | Channel::Kiosk),
         Settlement::OnAccount { .. } => due > 0 && matches!(channel, Channel::Group | Channel::Reseller),
+        Settlement::Quoted { .. } => due > 0 && channel == Channel::Group,
         // Nobody sells like that: it is how tickets of another slot arrive.
         Settlement::Moved { .. } => false,
         Settlement::Payment { .. } => due > 0,

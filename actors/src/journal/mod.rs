@@ -1,6 +1,7 @@
 //! The journal: the only truth. A batch is what one flush writes: the records of many streams, chained by hash to the batch before. The stores behind the
 //! [`Journal`] trait know nothing of what records mean; `wire` gives them their bytes, `writer` collects them.
 
+mod before;
 pub mod file;
 pub mod memory;
 pub mod wire;
@@ -13,7 +14,8 @@ use std::fmt;
 
 use futures_util::future::BoxFuture;
 use sha2::{Digest as _, Sha256};
-use tornello_engine::ids::{AccountId, MuseumId, OrderId, PaymentId, QuoteId, SlotId, TillId, VoucherId};
+use tornello_engine::ids::{AccountId, CaseId, MuseumId, OrderId, PaymentId, QuoteId, SlotId, TillId, VoucherId};
+use tornello_engine::model_registry::ModelKind;
 use tornello_engine::time::Timestamp;
 
 /// The owner of some records. In bytes: its kind, then its key big-endian, so that streams of a kind sort by key.
@@ -35,6 +37,18 @@ pub enum StreamId {
     Order(OrderId),
     /// An operator's account.
     Account(AccountId),
+    /// A fraud case.
+    Case(CaseId),
+    /// The rules that are asked before any model.
+    Rules,
+    /// The models of a kind.
+    Models(ModelKind),
+    /// What was blocked or given up on a day: days since 1970, in UTC.
+    Attempts(u16),
+    /// A museum's attendance.
+    Attendance(MuseumId),
+    /// A museum's planning.
+    Planning(MuseumId),
 }
 
 impl StreamId {
@@ -50,6 +64,12 @@ impl StreamId {
             Self::Voucher(voucher) => [&[6][..], &voucher.get().to_be_bytes()].concat(),
             Self::Order(order) => [&[7][..], &order.get().to_be_bytes()].concat(),
             Self::Account(account) => [&[8][..], &account.get().to_be_bytes()].concat(),
+            Self::Case(case) => [&[9][..], &case.get().to_be_bytes()].concat(),
+            Self::Rules => vec![10],
+            Self::Models(kind) => vec![11, kind as u8],
+            Self::Attempts(day) => [&[12][..], &day.to_be_bytes()].concat(),
+            Self::Attendance(museum) => [&[20][..], &museum.0.to_be_bytes()].concat(),
+            Self::Planning(museum) => [&[21][..], &museum.0.to_be_bytes()].concat(),
         }
     }
 
@@ -66,6 +86,12 @@ impl StreamId {
             6 => Some(Self::Voucher(VoucherId(u64::from_be_bytes(key.try_into().ok()?)))),
             7 => Some(Self::Order(OrderId(u128::from_be_bytes(key.try_into().ok()?)))),
             8 => Some(Self::Account(AccountId(u64::from_be_bytes(key.try_into().ok()?)))),
+            9 => Some(Self::Case(CaseId(u64::from_be_bytes(key.try_into().ok()?)))),
+            10 => key.is_empty().then_some(Self::Rules),
+            11 => key.first().filter(|_| key.len() == 1).and_then(|number| ModelKind::ALL.get(usize::from(*number))).map(|kind| Self::Models(*kind)),
+            12 => Some(Self::Attempts(u16::from_be_bytes(key.try_into().ok()?))),
+            20 => Some(Self::Attendance(MuseumId(u16::from_be_bytes(key.try_into().ok()?)))),
+            21 => Some(Self::Planning(MuseumId(u16::from_be_bytes(key.try_into().ok()?)))),
             _ => None,
         }
     }
@@ -82,6 +108,12 @@ impl fmt::Display for StreamId {
             Self::Voucher(voucher) => write!(f, "voucher {voucher}"),
             Self::Order(order) => write!(f, "order {order}"),
             Self::Account(account) => write!(f, "account {account}"),
+            Self::Case(case) => write!(f, "case {case}"),
+            Self::Rules => f.write_str("the rules"),
+            Self::Models(kind) => write!(f, "the {} models", kind.name()),
+            Self::Attempts(day) => write!(f, "the attempts of day {day}"),
+            Self::Attendance(museum) => write!(f, "attendance of museum {}", museum.0),
+            Self::Planning(museum) => write!(f, "planning of museum {}", museum.0),
         }
     }
 }
@@ -196,13 +228,20 @@ mod tests {
             StreamId::Payment(PaymentId::new(1, 42)),
             StreamId::Voucher(VoucherId(9)),
             StreamId::Order(OrderId(u128::MAX)),
+            StreamId::Case(CaseId(3)),
+            StreamId::Rules,
+            StreamId::Models(ModelKind::Cancellation),
+            StreamId::Attempts(20_000),
+            StreamId::Attendance(MuseumId(7)),
+            StreamId::Planning(MuseumId(7)),
         ];
         for stream in streams {
             let bytes = stream.to_bytes();
             assert_eq!(StreamId::from_bytes(&bytes), Some(stream), "{stream}");
             assert_eq!(StreamId::from_bytes(&bytes[..bytes.len() - 1]), None, "{stream}");
+            assert_eq!(StreamId::from_bytes(&[&bytes[..], &[0]].concat()), None, "{stream}");
         }
         let kinds: Vec<u8> = streams.iter().map(|stream| stream.to_bytes()[0]).collect();
-        assert_eq!(kinds, [1, 2, 3, 6, 7], "written in journals");
+        assert_eq!(kinds, [1, 2, 3, 6, 7, 9, 10, 11, 12, 20, 21], "written in journals");
     }
 }

@@ -10,11 +10,13 @@ use tornello_engine::envelope::Envelope;
 use tornello_engine::money::Cents;
 use tornello_engine::record::Record;
 use tornello_engine::time::Timestamp;
-use tornello_engine::{account, museum, order, payment, quote, slot, till, voucher};
+use tornello_engine::{
+    account, attempts, attendance, case, fraud_rules, model_registry, museum, order, payment, planning, quote, slot, till, voucher,
+};
 
-use super::StreamId;
+use super::{StreamId, before};
 
-const ENVELOPE_VERSION: u16 = 1;
+const ENVELOPE_VERSION: u16 = 2;
 
 /// Bytes that are not a record that this program can read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -121,10 +123,11 @@ impl Framed<'_> {
         let malformed = || WireError::Malformed(0);
         let mut bytes = Bytes(self.rest);
         let version = bytes.u16().ok_or_else(malformed)?;
-        if version != ENVELOPE_VERSION {
-            return Err(WireError::Unknown { kind: 0, version });
-        }
-        let (envelope, rest) = postcard::take_from_bytes::<Option<Envelope>>(bytes.0).map_err(|_| malformed())?;
+        let (envelope, rest) = match version {
+            1 => before::envelope_1(bytes.0).ok_or_else(malformed)?,
+            ENVELOPE_VERSION => postcard::take_from_bytes::<Option<Envelope>>(bytes.0).map_err(|_| malformed())?,
+            version => return Err(WireError::Unknown { kind: 0, version }),
+        };
         let mut bytes = Bytes(rest);
         let count = bytes.u16().ok_or_else(malformed)?;
         let mut events = Vec::with_capacity(usize::from(count));
@@ -202,7 +205,7 @@ macro_rules! wire {
 }
 
 wire!(slot::Event {
-    1 1 Opened(slot::Opened),
+    1 2 Opened(slot::Opened),
     2 1 Held(slot::Held),
     3 1 Extended(slot::Extended),
     4 1 Released(slot::Released),
@@ -223,7 +226,7 @@ wire!(slot::Event {
     19 1 Offered(slot::Offered),
     20 1 WaitingEnded(slot::WaitingEnded),
     21 1 MoveBegun(slot::MoveBegun),
-    22 1 Arrived(slot::Arrived),
+    22 2 Arrived(slot::Arrived),
     23 1 MovedOut(slot::MovedOut),
     24 1 MoveUndone(slot::MoveUndone),
     25 1 Renamed(slot::Renamed),
@@ -231,14 +234,24 @@ wire!(slot::Event {
     27 1 Prolonged(slot::Prolonged),
     28 1 Amended(slot::Amended),
     29 1 HandedOver(slot::HandedOver),
+    30 1 ReviewOpened(slot::ReviewOpened),
+    31 1 ReviewEnded(slot::ReviewEnded),
+} before {
+    1 1 Opened(before::Opened1),
+    22 1 Arrived(before::Arrived1),
 });
 
 wire!(museum::Event {
     1 1 Registered(museum::Registered),
-    2 1 PlanSet(museum::PlanSet),
+    2 2 PlanSet(museum::PlanSet),
     3 1 TariffSet(museum::TariffSet),
     4 1 CeilingSet(museum::CeilingSet),
     5 1 GroupPolicySet(museum::GroupPolicySet),
+    6 1 RoomAnnounced(museum::RoomAnnounced),
+    7 1 RoomWithdrawn(museum::RoomWithdrawn),
+    8 1 RoomCounted(museum::RoomCounted),
+} before {
+    2 1 PlanSet(before::PlanSet1),
 });
 
 wire!(payment::Event {
@@ -300,25 +313,8 @@ wire!(till::Event {
     2 1 CashMoved(till::CashMoved),
     3 2 Closed(till::Closed),
 } before {
-    3 1 Closed(TillClosed1),
+    3 1 Closed(before::TillClosed1),
 });
-
-/// [`till::Closed`] before it said how far sales were summed.
-#[derive(Deserialize)]
-#[cfg_attr(test, derive(Serialize))]
-struct TillClosed1 {
-    counted_cents: Cents,
-    taken_cents: Cents,
-    expected_cents: Cents,
-    difference_cents: Cents,
-}
-
-impl From<TillClosed1> for till::Closed {
-    fn from(before: TillClosed1) -> Self {
-        let TillClosed1 { counted_cents, taken_cents, expected_cents, difference_cents } = before;
-        Self { counted_cents, taken_cents, expected_cents, difference_cents, summed_to: None }
-    }
-}
 
 wire!(account::Event {
     1 1 Opened(account::Opened),
@@ -327,14 +323,102 @@ wire!(account::Event {
     4 1 LimitSet(account::LimitSet),
     5 1 Suspended(account::Suspended),
     6 1 Resumed(account::Resumed),
-    7 1 Charged(account::Charged),
-    8 1 TakenBack(account::TakenBack),
+    7 2 Charged(account::Charged),
+    8 2 TakenBack(account::TakenBack),
     9 1 Settled(account::Settled),
+    10 1 Delivered(account::Delivered),
+} before {
+    7 1 Charged(Charged1),
+    8 1 TakenBack(TakenBack1),
+});
+
+wire!(case::Event {
+    1 1 Opened(case::Opened),
+    2 1 Assigned(case::Assigned),
+    3 1 Decided(case::Decided),
+    4 1 Undone(case::Undone),
+    5 1 Appealed(case::Appealed),
+    6 1 Lapsed(case::Lapsed),
+    7 1 Labelled(case::Labelled),
+    8 1 Acted(case::Acted),
+});
+
+wire!(fraud_rules::Event {
+    1 1 Drafted(fraud_rules::Drafted),
+    2 1 Activated(fraud_rules::Activated),
+    3 1 Retired(fraud_rules::Retired),
+});
+
+wire!(model_registry::Event {
+    1 1 Registered(model_registry::Registered),
+    2 1 Challenging(model_registry::Challenging),
+    3 1 Promoted(model_registry::Promoted),
+    4 1 Retired(model_registry::Retired),
+});
+
+wire!(attempts::Event {
+    1 1 Noted(attempts::Attempt),
+    2 1 Counted(attempts::Counted),
+});
+/// [`account::Charged`] before it said what of it is for extras, and at which museum.
+#[derive(Deserialize)]
+#[cfg_attr(test, derive(Serialize))]
+struct Charged1 {
+    of: account::ChargeOf,
+    amount_cents: Cents,
+}
+
+impl From<Charged1> for account::Charged {
+    fn from(before: Charged1) -> Self {
+        Self { of: before.of, amount_cents: before.amount_cents, extras_cents: Cents::ZERO, museum: None }
+    }
+}
+
+/// [`account::TakenBack`] before it said why.
+#[derive(Deserialize)]
+#[cfg_attr(test, derive(Serialize))]
+struct TakenBack1 {
+    of: account::ChargeOf,
+    amount_cents: Cents,
+}
+
+impl From<TakenBack1> for account::TakenBack {
+    fn from(before: TakenBack1) -> Self {
+        Self { of: before.of, amount_cents: before.amount_cents, extras_cents: Cents::ZERO, why: None }
+    }
+}
+
+wire!(attendance::Event {
+    1 1 Counted(attendance::Counted),
+    2 1 Imported(attendance::Imported),
+});
+
+wire!(planning::Event {
+    1 1 PolicySet(planning::PolicySet),
+    2 1 Decided(planning::Decided),
+    3 1 TakenBack(planning::TakenBack),
 });
 
 #[cfg(test)]
 mod tests {
+    use super::before::TillClosed1;
     use super::*;
+
+    #[test]
+    fn what_an_account_was_charged_before_it_was_noted_what_for_is_still_read() {
+        let of = account::ChargeOf::Quote { quote: tornello_engine::ids::QuoteId(5), revision: 2, acceptance: 1 };
+        let amount_cents = Cents::new(18_000);
+        let before =
+            [postcard::to_allocvec(&Charged1 { of, amount_cents }).unwrap(), postcard::to_allocvec(&TakenBack1 { of, amount_cents }).unwrap()];
+        let charged = account::Event::Charged(account::Charged { of, amount_cents, extras_cents: Cents::ZERO, museum: None });
+        let taken = account::Event::TakenBack(account::TakenBack { of, amount_cents, extras_cents: Cents::ZERO, why: None });
+        assert_eq!((account::Event::read(7, 1, &before[0]), account::Event::read(8, 1, &before[1])), (Some(charged.clone()), Some(taken.clone())));
+        for event in [charged, taken] {
+            let mut now = Vec::new();
+            event.write(&mut now);
+            assert_eq!((event.tag().1, account::Event::read(event.tag().0, 2, &now)), (2, Some(event)));
+        }
+    }
 
     #[test]
     fn a_till_that_was_closed_before_it_was_noted_how_far_is_still_read() {

@@ -11,6 +11,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{Batch, Head, Journal, JournalError, Span, StreamId};
 use crate::clock::Clock;
+use crate::fraud::scorers::Tap;
 
 /// How soon a store that failed is asked again when there is nothing to write.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
@@ -178,11 +179,18 @@ impl Default for Limits {
 }
 
 /// Starts the writer on a thread of its own, which ends when all queues are dropped and what was queued is settled.
-pub fn start(journal: Arc<dyn Journal>, head: Head, clock: Arc<dyn Clock>, limits: Limits) -> std::io::Result<(Queue, std::thread::JoinHandle<()>)> {
+/// `tap` is given every batch that is on the disk, before anybody is answered.
+pub fn start(
+    journal: Arc<dyn Journal>,
+    head: Head,
+    clock: Arc<dyn Clock>,
+    limits: Limits,
+    tap: Option<Tap>,
+) -> std::io::Result<(Queue, std::thread::JoinHandle<()>)> {
     let (sender, jobs) = mpsc::channel(limits.queue);
     let (committed, follow) = watch::channel(head);
     let (health, feel) = watch::channel(Health::Writing);
-    let writer = Writer { journal, clock, head, health, doubtful: None, committed, leases: HashMap::new(), leases_swept: 1024 };
+    let writer = Writer { journal, clock, head, health, doubtful: None, committed, leases: HashMap::new(), leases_swept: 1024, tap };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let thread = std::thread::Builder::new().name("journal".into()).spawn(move || runtime.block_on(writer.run(jobs, limits.batch)))?;
     Ok((Queue { jobs: sender, committed: follow, health: feel }, thread))
@@ -198,6 +206,7 @@ struct Writer {
     committed: watch::Sender<Head>,
     leases: HashMap<StreamId, Weak<Lease>>,
     leases_swept: usize,
+    tap: Option<Tap>,
 }
 
 impl Writer {
@@ -276,6 +285,9 @@ impl Writer {
                 for pending in &mut live {
                     pending.lease().committed.store(pending.seq(), Ordering::Release);
                     pending.tell(batch.number);
+                }
+                if let Some(tap) = &self.tap {
+                    tap.committed(batch, self.head.hash);
                 }
                 self.committed.send_replace(self.head);
                 for pending in live {

@@ -99,7 +99,6 @@ struct Known {
     wakes: BTreeSet<(Timestamp, QuoteId)>,
     working: BTreeSet<QuoteId>,
     awaiting: BTreeSet<(QuoteId, PaymentId)>,
-    noticed: BTreeSet<(QuoteId, PaymentId)>,
 }
 
 /// The heads of all quotes that are open, or whose visit is to come.
@@ -173,17 +172,6 @@ impl Quotes {
     #[must_use]
     pub fn awaiting(&self) -> Vec<(QuoteId, PaymentId)> {
         self.known.lock().awaiting.iter().copied().collect()
-    }
-
-    /// Notes that a payment for a quote is paid and done: also a quote that thought it over is to hear of it.
-    pub fn notice(&self, quote: QuoteId, payment: PaymentId) {
-        self.known.lock().noticed.insert((quote, payment));
-    }
-
-    /// What was noted so since this was last asked.
-    #[must_use]
-    pub fn take_noticed(&self) -> BTreeSet<(QuoteId, PaymentId)> {
-        std::mem::take(&mut self.known.lock().noticed)
     }
 
     /// The next deadline of any quote.

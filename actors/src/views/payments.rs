@@ -152,7 +152,7 @@ pub struct ReceiptRow {
     pub payment: PaymentId,
     /// Its id.
     pub receipt: String,
-    /// `node`, `report`, `desk`, `voucher` or `free`.
+    /// `node`, `report`, `desk`, `voucher`, `free` or `sale`.
     pub source: String,
     /// How much came.
     pub amount_cents: i64,
@@ -672,6 +672,7 @@ pub const fn source(source: &Source) -> &'static str {
         Source::Desk { .. } => "desk",
         Source::Voucher { .. } => "voucher",
         Source::Free => "free",
+        Source::Sale { .. } => "sale",
     }
 }
 

@@ -302,7 +302,10 @@ impl Rows {
                     self.change(PAID, json!([id, paid.payment.as_ref().map(PaymentId::to_string), at]));
                     self.turn(&id, "paid", "", at);
                 }
-                Event::Ticketed(_) => self.turn(&id, "ticketed", "", at),
+                Event::Ticketed(ticketed) => {
+                    self.change(TICKETED, json!([id, ticketed.sales]));
+                    self.turn(&id, "ticketed", "", at);
+                }
                 Event::Lapsed(lapsed) => self.turn(&id, "lapsed", deadline(lapsed.deadline), at),
                 Event::Refused(_) => self.turn(&id, "refused", "", at),
                 Event::Cancelled(cancelled) => self.turn(&id, "cancelled", cause(cancelled.cause), at),
@@ -332,6 +335,7 @@ impl Rows {
                 Event::Charged(charged) => self.change(CHARGED, json!([id, at, charged.amount_cents.get()])),
                 Event::TakenBack(taken) => self.change(CHARGED, json!([id, at, -taken.amount_cents.get()])),
                 Event::Settled(settled) => self.change(SETTLED, json!([id, at, settled.amount_cents.get()])),
+                Event::Delivered(_) => {}
             }
         }
     }
@@ -371,6 +375,7 @@ const CONFIRMED: &str = "UPDATE quote SET confirmed = 1 WHERE quote = ?1 ->> 0";
 const ATTACHED: &str = "UPDATE quote SET payment = ?1 ->> 1 WHERE quote = ?1 ->> 0";
 const DETACHED: &str = "UPDATE quote SET state = 'sent', changed_at = ?1 ->> 1 WHERE quote = ?1 ->> 0 AND state = 'accepted'";
 const PAID: &str = "UPDATE quote SET payment = coalesce(?1 ->> 1, payment), paid_at = ?1 ->> 2 WHERE quote = ?1 ->> 0";
+const TICKETED: &str = "UPDATE sale SET quote = ?1 ->> 0 WHERE sale IN (SELECT value FROM json_each(?1 ->> 1))";
 const REMINDED: &str = "UPDATE quote SET reminded_at = ?1 ->> 1 WHERE quote = ?1 ->> 0";
 const OPENED: &str = "INSERT INTO account SELECT ?1 ->> 0, ?1 ->> 1, ?1 ->> 2, ?1 ->> 3, ?1 ->> 4, ?1 ->> 5, 0, NULL, 0, 0, 0, ?1 ->> 2";
 const INSTITUTION: &str = "UPDATE account SET changed_at = ?1 ->> 1, fiscal_code = ?1 ->> 2, vat = ?1 ->> 3, ipa = ?1 ->> 4 WHERE id = ?1 ->> 0";

@@ -10,6 +10,7 @@ mod serve;
 mod tend;
 mod train;
 mod verify;
+mod world;
 
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
@@ -62,13 +63,28 @@ enum Command {
     Signing(tend::Signing),
     /// Let people in and out without a network, by a manifest: scans come on the standard input, verdicts go to the standard output
     Gate(gate::Arguments),
-    /// Judge the models by a stated protocol, beside floors
-    Evaluate(evaluate::Arguments),
+    /// Judge the models by a stated protocol, beside floors; or on a simulated world
+    Evaluate(Evaluate),
     /// Fit models and write them as artifacts
     #[command(subcommand)]
     Train(train::Command),
     /// Print the version
     Version,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+struct Evaluate {
+    #[command(subcommand)]
+    simulated: Option<Simulated>,
+    #[command(flatten)]
+    protocol: Option<evaluate::Arguments>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Simulated {
+    /// Judge fraud scoring on a simulated world of honest buyers and attackers
+    World(world::Arguments),
 }
 
 /// Where the data is.
@@ -92,8 +108,8 @@ impl Data {
 /// Does what the command line says; the exit code is 0 if it went well, 1 if not, 2 if nobody knows what was meant.
 pub fn run() -> ExitCode {
     let Cli { log, command } = Cli::parse();
-    // A replay draws a progress bar over what is logged: only what is wrong is said there.
-    start_log(log, if matches!(command, Some(Command::Replay(_))) { "warn" } else { "info" });
+    // What draws a progress bar draws it over what is logged: only what is wrong is said there.
+    start_log(log, if matches!(command, Some(Command::Replay(_) | Command::Evaluate(_))) { "warn" } else { "info" });
     let done = match command {
         None => block_on(serve::serve(serve::Arguments::demo())),
         Some(Command::Serve(arguments)) => block_on(serve::serve(arguments)),
@@ -104,7 +120,11 @@ pub fn run() -> ExitCode {
         Some(Command::People(command)) => block_on(tend::people(command)),
         Some(Command::Signing(command)) => tend::signing(&command),
         Some(Command::Gate(arguments)) => gate::run(&arguments),
-        Some(Command::Evaluate(arguments)) => evaluate::evaluate(arguments),
+        Some(Command::Evaluate(Evaluate { simulated: Some(Simulated::World(arguments)), .. })) => world::evaluate(arguments),
+        Some(Command::Evaluate(Evaluate { protocol: Some(arguments), .. })) => evaluate::evaluate(arguments),
+        Some(Command::Evaluate(Evaluate { simulated: None, protocol: None })) => {
+            Err(anyhow::anyhow!("say by which protocol: `tornello evaluate --help` names them"))
+        }
         Some(Command::Train(command)) => train::run(command),
         Some(Command::Version) => {
             println!("tornello {}", env!("CARGO_PKG_VERSION"));

@@ -7,10 +7,12 @@ use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use tornello_actors::clock::{Clock, RealClock};
+use tornello_actors::nightly;
 use tornello_actors::node::{self, Node, Settings};
 use tornello_api::demo::{self, DevelopmentKey};
 use tornello_api::mqtt::{self, Broker, Link, Prefix};
 use tornello_api::pagopa;
+use tornello_api::pagopa::flows::{self, FlowService};
 use tornello_api::pagopa::gateway::Pagopa;
 use tornello_api::pagopa::reconciliation::Reconciliation;
 use tornello_api::server::{self, Listening, ServerSettings};
@@ -151,6 +153,8 @@ pub(super) async fn serve(arguments: Arguments) -> anyhow::Result<()> {
     if arguments.flows.is_some() && pagopa.is_none() {
         bail!("flows are for creditors: name them with --pagopa FILE");
     }
+    let named = pagopa.as_ref().and_then(|pagopa| pagopa.settings().flows.as_ref());
+    let flow_service = named.map(FlowService::new).transpose().context("flows cannot be fetched from this machine")?;
     let clock = Arc::new(RealClock::start());
     let settings = Settings { arbiters: arguments.slot_threads(), accept_clock: arguments.accept_clock, ..Settings::new(data) };
     let started = clock.now();
@@ -190,8 +194,24 @@ pub(super) async fn serve(arguments: Arguments) -> anyhow::Result<()> {
     let following = mqtt.map(|(broker, link)| tokio::spawn(mqtt::follow(Arc::clone(&node), broker, arguments.mqtt_prefix, link)));
     let sweeping = pagopa.zip(reconciliation).map(|(pagopa, kept)| {
         let (node, folder) = (Arc::clone(&node), arguments.flows.clone());
-        tokio::spawn(async move { kept.follow(&node, pagopa.settings(), folder.as_deref()).await })
+        tokio::spawn(async move {
+            let fetching = async {
+                if let Some(service) = &flow_service {
+                    flows::follow(service, &node, pagopa.settings(), &kept).await;
+                }
+            };
+            tokio::join!(kept.follow(&node, pagopa.settings(), folder.as_deref()), fetching);
+        })
     });
+    let planning = {
+        let (node, is_demo) = (Arc::clone(&node), arguments.demo);
+        tokio::spawn(async move {
+            if is_demo && let Err(error) = demo::simulate_attendance(&node).await {
+                tracing::error!(%error, "the demo has no attendance to forecast from");
+            }
+            nightly::keep_planning(&node).await;
+        })
+    };
     eprintln!("Tornello {} on http://{listen}, data in {}", env!("CARGO_PKG_VERSION"), data.display());
     if let Some(gates) = gates {
         eprintln!("Gates have a listener of their own on http://{gates}");
@@ -213,7 +233,7 @@ pub(super) async fn serve(arguments: Arguments) -> anyhow::Result<()> {
     drop(node);
     let served = server.await;
     keeping_time.abort();
-    for task in following.into_iter().chain(sweeping) {
+    for task in following.into_iter().chain(sweeping).chain([planning]) {
         task.abort();
         // What it asked last is answered or dropped with it, before the node stops.
         let _ = task.await;

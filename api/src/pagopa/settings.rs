@@ -62,6 +62,8 @@ pub struct Settings {
     pub gpd: Option<Service>,
     /// Payment pages, if they are used.
     pub checkout: Option<Service>,
+    /// Where reporting flows are fetched (FdR), if they are.
+    pub flows: Option<Service>,
     creditors: Vec<Creditor>,
 }
 
@@ -127,6 +129,7 @@ impl Settings {
             station: name("station", file.station, 35)?,
             gpd: service("gpd", file.gpd)?,
             checkout: service("checkout", file.checkout)?,
+            flows: service("flows", file.flows)?,
             creditors: file.creditors.into_iter().map(CreditorForm::creditor).collect::<Result<_, _>>()?,
         };
         settings.check()?;
@@ -254,6 +257,7 @@ struct File {
     station: String,
     gpd: Option<ServiceForm>,
     checkout: Option<ServiceForm>,
+    flows: Option<ServiceForm>,
     #[serde(default)]
     creditors: Vec<CreditorForm>,
 }

@@ -1,5 +1,7 @@
 //! What quotes and operators' accounts say no to, as callers are told: one line for each refusal, with its status, what is the matter and what to do.
 
+use tornello_actors::accounts;
+use tornello_actors::failure::Failure;
 use tornello_engine::{account, quote};
 
 use super::payments::{AGAINST, IMPOSSIBLE, Told, UNKNOWN, told};
@@ -59,6 +61,7 @@ fn account(refusal: &account::Refusal) -> Told {
         R::BadAmount => (IMPOSSIBLE, "the amount cannot be", "Let it be 0.01 to 10000000.00 euros."),
         R::BadReference => (IMPOSSIBLE, "the reference cannot be kept", "Give 1 to 35 printable ASCII characters."),
         R::AlreadyCharged => (AGAINST, "this was charged before", "Nothing has to be done."),
+        R::AlreadyTakenBack => (AGAINST, "this was taken back before", "Nothing has to be done."),
         R::AlreadySettled => (AGAINST, "this payment was taken before", "Nothing has to be done."),
         R::UnknownCharge => (UNKNOWN, "nothing was charged for that", "Read the account."),
         R::MoreThanCharged { .. } => (AGAINST, "more would be taken back than is left of the charge", "`left_cents` is left of it."),
@@ -72,6 +75,17 @@ fn account(refusal: &account::Refusal) -> Told {
 impl From<quote::Refusal> for Problem {
     fn from(refusal: quote::Refusal) -> Self {
         told(refusal.code(), quote(&refusal), &refusal)
+    }
+}
+
+impl From<Failure<accounts::Refusal>> for Problem {
+    fn from(failure: Failure<accounts::Refusal>) -> Self {
+        failure
+            .map::<Self>(|refusal| match refusal {
+                accounts::Refusal::Slot(why) => why.into(),
+                accounts::Refusal::Account(why) => why.into(),
+            })
+            .into()
     }
 }
 
@@ -115,6 +129,7 @@ pub(super) fn one_of_each() -> Vec<Problem> {
         A::BadReference,
         A::AlreadyCharged,
         A::AlreadySettled,
+        A::AlreadyTakenBack,
         A::UnknownCharge,
         A::MoreThanCharged { left_cents: cents },
         A::AccountSuspended,

@@ -2,7 +2,7 @@
 //! reads the sources and holds this table against them.
 
 use tornello_engine::channel::Channel;
-use tornello_engine::ids::{Code, MuseumId, PaymentId, TicketId};
+use tornello_engine::ids::{Code, MuseumId, PaymentId, QuoteId, TicketId};
 use tornello_engine::money::Cents;
 use tornello_engine::slot::{self, LimitedBy};
 use tornello_engine::time::Timestamp;
@@ -24,7 +24,7 @@ pub struct Known {
 }
 
 /// Problems that do not come from a refusal, or whose text there names a case.
-const OTHERS: [(&str, u16, &str, &str); 52] = [
+const OTHERS: [(&str, u16, &str, &str); 60] = [
     ("malformed", 400, "something in the request cannot be read", "The title says what; it is a fault in the program that asks."),
     (
         "idempotency_key_missing",
@@ -34,6 +34,30 @@ const OTHERS: [(&str, u16, &str, &str); 52] = [
     ),
     ("unauthorized", 401, "an API key is needed", "Send the key as a bearer token. `reason` says what is wrong with the one sent."),
     ("forbidden", 403, "this key may not do that", "`scope` names what the key's role lacks."),
+    (
+        "blocked_by_rule",
+        403,
+        "a rule against misuse does not allow this",
+        "Nothing was changed. `rules` says which, in Italian and English. If this is a mistake, appeal with the code in `appeal`.",
+    ),
+    (
+        "step_up_required",
+        403,
+        "one more proof is needed before this can be done",
+        "Find text so that the SHA-256 of `challenge:text` begins with `bits` zero bits, and repeat the request with `challenge:text` in Step-Up-Proof; \
+         or give a contact with a name, where `ways` says so.",
+    ),
+    (
+        "waiting_room",
+        403,
+        "places of this slot are held through its waiting room",
+        "Join the room named by `room`, wait for the turn, and send its `admission` in Waiting-Room-Admission, with the same buyer or device.",
+    ),
+    ("bad_waiting_room_token", 422, "the token is not of this waiting room", "Join the room, and send the `token` of the answer as it is."),
+    ("waiting_room_exists", 409, "there is a waiting room of that name", "Withdraw it first, or choose another name."),
+    ("too_many_waiting_rooms", 409, "16 waiting rooms of this museum have not closed", "Withdraw one of them."),
+    ("unknown_waiting_room", 404, "there is no such waiting room", "It was withdrawn, or has another name."),
+    ("invalid_waiting_room", 422, "the waiting room cannot be used", "The title says why."),
     ("not_found", 404, "there is no such thing here", "Or it belongs to a museum that this key is not good for."),
     ("method_not_allowed", 405, "this cannot be done to that", "`allow` names what can."),
     ("body_too_slow", 408, "the body did not come in time", "Without a key it has to be there within 15 seconds."),
@@ -181,6 +205,13 @@ fn refusals() -> Vec<slot::Refusal> {
         R::UntilPast,
         R::HoldKept { payment: PaymentId::from_raw(0) },
         R::NotOwed,
+        R::TicketUnderReview { until: at },
+        R::NotUnderReview,
+        R::ReviewTooLate,
+        R::TooManyForBuyer { max: 0, has: 0 },
+        R::TooManyOpenHolds { max: 0 },
+        R::TooManyForDay { max: 0, has: 0 },
+        R::HoldQuoted { quote: QuoteId(0) },
     ];
     let of_word = |word: &Code| [R::SlotClosed { reason: *word }, R::TicketBlocked { reason: *word }, R::NotSoldThere { category: *word }];
     all.extend(word.iter().flat_map(of_word));
@@ -254,6 +285,8 @@ pub fn all() -> Vec<Known> {
     all.extend(refusals().into_iter().map(|refusal| known(refusal.into())));
     all.extend(refusals_of_money().into_iter().map(known));
     all.extend(super::quotes::one_of_each().into_iter().map(known));
+    all.extend(super::fraud::one_of_each().into_iter().map(known));
+    all.extend(super::planning::one_of_each().into_iter().map(known));
     all.sort_by_key(|problem| problem.code);
     all.dedup_by_key(|problem| problem.code);
     all
@@ -303,9 +336,14 @@ mod tests {
             include_str!("../../../engine/src/quote/refusal.rs"),
             include_str!("../../../engine/src/account.rs"),
             include_str!("../../../engine/src/till.rs"),
+            include_str!("../../../engine/src/case/mod.rs"),
+            include_str!("../../../engine/src/fraud_rules.rs"),
+            include_str!("../../../engine/src/model_registry.rs"),
             include_str!("../../../engine/src/museum.rs"),
             include_str!("../../../engine/src/tariff.rs"),
             include_str!("../../../engine/src/ticket.rs"),
+            include_str!("../../../engine/src/planning/mod.rs"),
+            include_str!("../../../engine/src/attendance.rs"),
             include_str!("../../../actors/src/sensors.rs"),
         ] {
             let (_, after) = text.split_once("fn code(").unwrap();
@@ -350,6 +388,9 @@ mod tests {
             PriceError::GroupOnly { category: word }.into(),
             tornello_engine::museum::Refusal::InvalidCeiling.into(),
             tornello_engine::museum::Refusal::InvalidGroupPolicy(tornello_engine::quote::policy::PolicyError::Sizes).into(),
+            tornello_engine::museum::Refusal::RoomExists.into(),
+            tornello_engine::museum::Refusal::TooManyRooms.into(),
+            tornello_engine::museum::Refusal::UnknownRoom.into(),
             tornello_engine::museum::Refusal::NotRegistered.into(),
             tornello_engine::museum::Refusal::AlreadyRegistered.into(),
             tornello_engine::museum::Refusal::TooManyVersions.into(),

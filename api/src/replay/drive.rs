@@ -261,7 +261,7 @@ impl<'a> Driver<'a> {
                 let reading = Reading { museum: museum_id(museum), sensor: self.names.door, at, measured: Measured::Entries { people: entries } };
                 self.commands += 1;
                 match self.node.read(reading, KeyId(WHO)).await {
-                    Ok(occupancy) => self.tally.counted(museum, occupancy.inside.people),
+                    Ok(occupancy) => occupancy.iter().for_each(|occupancy| self.tally.counted(museum, occupancy.inside.people)),
                     Err(rejected) => *self.tally.unexpected.entry(rejected.code()).or_default() += 1,
                 }
             }

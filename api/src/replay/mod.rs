@@ -104,7 +104,8 @@ pub async fn open(data: &Path, replay: &Replay) -> Result<(Running, Arc<ManualCl
     }
     let first_s = replay.events.first().map_or(0, |event| event.at_s);
     let clock = Arc::new(ManualClock::new(Timestamp::from_seconds(first_s).plus_seconds(-i64::from(DAY_S))));
-    let running = Node::start(&Settings::new(data), Arc::clone(&clock) as _, |_| {}).await?;
+    let settings = Settings { drives: false, ..Settings::new(data) };
+    let running = Node::start(&settings, Arc::clone(&clock) as _, |_| {}).await?;
     let node = running.node();
     let today = calendar::local_day(node.now());
     for (index, museum) in MUSEUMS.iter().enumerate() {

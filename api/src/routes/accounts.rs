@@ -6,6 +6,7 @@ use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 use tornello_actors::digest::digest;
 use tornello_actors::failure::Failure;
+use tornello_actors::keys::Museums;
 use tornello_actors::node::Node;
 use tornello_actors::views::quotes::AccountRow;
 use tornello_engine::account::{Account, AgreedPrice, Agreement, Charge, ChargeOf, Command, PaidBy};
@@ -136,8 +137,13 @@ pub struct ChargeView {
     /// The sale, if it was one without a quote.
     #[serde(skip_serializing_if = "Option::is_none")]
     sale: Option<String>,
+    /// At which museum, where that was noted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    museum: Option<u16>,
     /// How much, in euro cents.
     amount_cents: i64,
+    /// What of it is for fees and extras, in euro cents.
+    extras_cents: i64,
     /// What of it was taken back since, in euro cents.
     taken_back_cents: i64,
     /// When (RFC 3339, UTC).
@@ -190,8 +196,17 @@ fn charge_view((of, charge): (&ChargeOf, &Charge)) -> ChargeView {
         ChargeOf::Quote { quote, revision, .. } => (Some(quote.to_string()), Some(*revision), None),
         ChargeOf::Sale { sale } => (None, None, Some(sale.to_string())),
     };
-    let Charge { amount_cents, taken_back_cents, at } = charge;
-    ChargeView { quote, revision, sale, amount_cents: amount_cents.get(), taken_back_cents: taken_back_cents.get(), at: at.to_string() }
+    let Charge { amount_cents, extras_cents, museum, taken_back_cents, at } = charge;
+    ChargeView {
+        quote,
+        revision,
+        sale,
+        museum: museum.map(|museum| museum.0),
+        amount_cents: amount_cents.get(),
+        extras_cents: extras_cents.get(),
+        taken_back_cents: taken_back_cents.get(),
+        at: at.to_string(),
+    }
 }
 
 fn paid_view((by, (amount_cents, at)): (&PaidBy, &(Cents, Timestamp))) -> PaidView {
@@ -202,27 +217,41 @@ fn paid_view((by, (amount_cents, at)): (&PaidBy, &(Cents, Timestamp))) -> PaidVi
     PaidView { payment, reference, amount_cents: amount_cents.get(), at: at.to_string() }
 }
 
-fn view_of(account: &Account) -> Option<AccountView> {
+/// An account as a key sees it: of one that is good for some museums, what concerns these and all.
+fn view_of(account: &Account, museums: &Museums) -> Option<AccountView> {
     let opened = account.opened()?;
+    let is_seen = |museum: Option<MuseumId>| museum.map_or(*museums == Museums::All, |museum| museums.allows(museum));
     Some(AccountView {
         account: opened.code,
         institution: InstitutionForm::of(&opened.institution),
-        agreements: account.agreements().iter().map(AgreementForm::from).collect(),
+        agreements: account.agreements().iter().filter(|agreed| agreed.museum.is_none() || is_seen(agreed.museum)).map(AgreementForm::from).collect(),
         limit_cents: account.limit_cents().map(Cents::get),
         credit_left_cents: account.credit_left_cents().map(Cents::get),
         owed_cents: account.owed_cents().get(),
         suspended: account.is_suspended(),
-        charges: account.charges().map(charge_view).collect(),
-        payments: account.payments().map(paid_view).collect(),
+        charges: account.charges().filter(|(_, charge)| is_seen(charge.museum)).map(charge_view).collect(),
+        payments: account.payments().filter(|_| *museums == Museums::All).map(paid_view).collect(),
     })
 }
 
-/// An account as it is now.
-async fn view(node: &Node, code: Code) -> Result<AccountView, Problem> {
-    match node.look_account(code, view_of).await {
+/// An account as it is now, for whoever asks.
+async fn view(node: &Node, caller: &Caller, code: Code) -> Result<AccountView, Problem> {
+    // An operator's own account is its own at every museum.
+    let museums = if caller.account_of_operator() == Some(code) { Museums::All } else { caller.0.museums.clone() };
+    match node.look_account(code, move |account| view_of(account, &museums)).await {
         Ok(found) => found.ok_or_else(Problem::not_found),
         Err(Failure::Refused(_)) => Err(Problem::not_found()),
         Err(failure) => Err(failure.into()),
+    }
+}
+
+/// What an account owes as a whole, and may owe, is for keys that are good for every museum.
+fn for_all_museums(caller: &Caller) -> Result<(), Problem> {
+    caller.may(Scope::Settle)?;
+    if caller.0.museums == Museums::All {
+        Ok(())
+    } else {
+        Err(Problem::forbidden(Scope::Settle).detail("Accounts are those of all museums: this takes a key that is good for every one."))
     }
 }
 
@@ -233,7 +262,7 @@ fn part(envelope: &Envelope, name: &str) -> Envelope {
 
 /// Open an account.
 ///
-/// Its code is that of the operator's keys (`tornello keys create --role operator --account CODE`).
+/// Its code is that of the operator's keys (`tornello keys create --role operator --account CODE`). For keys that are good for every museum.
 #[utoipa::path(
     tag = "Accounts", operation_id = "open_account", security(("key" = ["settle"])),
     request_body(content = AccountForm, example = json!({"account": "roma-tours", "institution": {"vat": "12345670017"}, "limit_cents": 500_000})),
@@ -242,19 +271,19 @@ fn part(envelope: &Envelope, name: &str) -> Envelope {
 )]
 #[post("/accounts")]
 pub async fn open(node: web::Data<Node>, caller: Caller, key: IdempotencyKey, form: web::Json<AccountForm>) -> Result<HttpResponse, Problem> {
-    caller.may(Scope::Settle)?;
+    for_all_museums(&caller)?;
     let envelope = envelope(&node, &caller, &key, &["open account"], &*form, &[], None)?;
     let (code, institution) = (form.account, form.institution.parse()?);
     node.account(code, envelope.clone(), Command::Open { code, institution }).await?;
     if let Some(cents) = form.limit_cents {
         node.account(code, part(&envelope, "limit"), Command::SetLimit { limit_cents: Some(Cents::new(cents)) }).await?;
     }
-    Ok(HttpResponse::Created().insert_header(("Location", format!("/v1/accounts/{code}"))).json(view(&node, code).await?))
+    Ok(HttpResponse::Created().insert_header(("Location", format!("/v1/accounts/{code}"))).json(view(&node, &caller, code).await?))
 }
 
 /// Read an account.
 ///
-/// As it is now: agreements, what was charged, what was paid. An operator reads its own.
+/// As it is now: agreements, what was charged, what was paid. An operator reads its own. A key that is good for some museums sees agreements and charges of these.
 #[utoipa::path(
     tag = "Accounts", operation_id = "get_account", security(("key" = ["quote"])),
     params(("account" = String, Path, description = "Its code", max_length = 23)),
@@ -267,7 +296,7 @@ pub async fn read(node: web::Data<Node>, caller: Caller, account: web::Path<Code
     if caller.acts_for()?.is_some_and(|own| own != code) {
         return Err(Problem::not_found());
     }
-    Ok(HttpResponse::Ok().json(view(&node, code).await?))
+    Ok(HttpResponse::Ok().json(view(&node, &caller, code).await?))
 }
 
 /// Change an account.
@@ -289,7 +318,7 @@ pub async fn change(
     account: web::Path<Code>,
     form: web::Json<AccountChangeForm>,
 ) -> Result<HttpResponse, Problem> {
-    caller.may(Scope::Settle)?;
+    for_all_museums(&caller)?;
     let code = account.into_inner();
     let envelope = envelope(&node, &caller, &key, &["change account", code.as_str()], &*form, &[], None)?;
     let institution = form.institution.parse()?;
@@ -299,7 +328,7 @@ pub async fn change(
     node.account(code, part(&envelope, "institution"), Command::SetInstitution { institution }).await?;
     let command = if form.suspended { Command::Suspend } else { Command::Resume };
     node.account(code, part(&envelope, "suspended"), command).await?;
-    Ok(HttpResponse::Ok().json(view(&node, code).await?))
+    Ok(HttpResponse::Ok().json(view(&node, &caller, code).await?))
 }
 
 /// Set what was agreed with an account.
@@ -329,7 +358,7 @@ pub async fn agree(
     let museums = &caller.0.museums;
     let is_foreign = |agreement: &&Agreement| match agreement.museum {
         Some(museum) => !museums.allows(museum),
-        None => *museums != tornello_actors::keys::Museums::All,
+        None => *museums != Museums::All,
     };
     let before = node.look_account(code, |account| account.agreements().to_vec()).await?;
     let foreign = |of: &[Agreement]| of.iter().filter(is_foreign).copied().collect::<Vec<_>>();
@@ -338,10 +367,12 @@ pub async fn agree(
         return Err(Problem::invalid("agreements: those of museums that this key is not good for must stay as they are"));
     }
     node.account(code, envelope, Command::SetAgreements { agreements }).await?;
-    Ok(HttpResponse::Ok().json(view(&node, code).await?))
+    Ok(HttpResponse::Ok().json(view(&node, &caller, code).await?))
 }
 
 /// Note a bank transfer for an account.
+///
+/// For keys that are good for every museum.
 #[utoipa::path(
     tag = "Accounts", operation_id = "settle_account", security(("key" = ["settle"])),
     request_body(content = SettlementOfAccountForm, example = json!({"amount_cents": 24_000, "reference": "CRO-0123456789"})),
@@ -357,12 +388,12 @@ pub async fn settle(
     account: web::Path<Code>,
     form: web::Json<SettlementOfAccountForm>,
 ) -> Result<HttpResponse, Problem> {
-    caller.may(Scope::Settle)?;
+    for_all_museums(&caller)?;
     let code = account.into_inner();
     let envelope = envelope(&node, &caller, &key, &["settle account", code.as_str()], &*form, &[], None)?;
     let by = PaidBy::BankTransfer { reference: form.reference.clone() };
     node.account(code, envelope, Command::Settle { by, amount_cents: Cents::new(form.amount_cents) }).await?;
-    Ok(HttpResponse::Ok().json(view(&node, code).await?))
+    Ok(HttpResponse::Ok().json(view(&node, &caller, code).await?))
 }
 
 /// Which accounts to list.

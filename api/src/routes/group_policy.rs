@@ -104,7 +104,7 @@ pub struct GroupPolicyBody {
     #[serde(default)]
     #[schema(max_items = 8)]
     pub extras: Vec<MandatoryExtraForm>,
-    /// Within how many days of its sending the form must come back signed; the last one counts wholly.
+    /// Within how many working days of its sending the form must come back signed; the last one counts wholly.
     #[schema(minimum = 1, maximum = 365, examples(10))]
     pub signature_days: u16,
     /// How many working days lie between the last day to pay and the day of the visit, neither of which counts.

@@ -11,6 +11,7 @@ use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use serde::Serialize;
 use tornello_actors::journal::writer::Health;
 use tornello_actors::node::Node;
+use tornello_engine::ids::Code;
 
 use crate::mqtt::Link;
 
@@ -45,6 +46,27 @@ pub struct StartedView {
     cut: Option<u64>,
 }
 
+/// How the scorers of fraud are.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+pub struct ScoringView {
+    /// Whether they have heard all that was written before the start. If not, rules act alone, on older counters.
+    caught_up: bool,
+    /// By how many batches they are behind.
+    lag_batches: u64,
+    /// How many parties are counted.
+    parties: usize,
+    /// The model that acts; absent: rules act alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, max_length = 23)]
+    model: Option<Code>,
+    /// The model that watches.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, max_length = 23)]
+    challenger: Option<Code>,
+    /// The version of the rules; 0: those that everybody begins with.
+    rules_version: u32,
+}
+
 /// How things are. It has the form of a problem, as the Italian guidelines ask, also when there is none.
 #[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
 pub struct StatusView {
@@ -75,6 +97,8 @@ pub struct StatusView {
     views_lag_batches: u64,
     /// How many admissions and exits gates were told that are not written yet, because the journal did not write.
     unrecorded_scans: u64,
+    /// How what is said of commands against misuse is made.
+    scoring: ScoringView,
     /// Whether the MQTT broker sends readings: `connected` or `disconnected`; absent if none is followed.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(max_length = 16)]
@@ -95,7 +119,7 @@ pub async fn status(node: web::Data<Node>, mqtt: web::ThinData<Option<Link>>) ->
     let reached = tokio::time::timeout(JOURNAL_WITHIN, node.journal().head()).await;
     let (reached, health) = (matches!(reached, Ok(Ok(_))), node.health());
     let works = reached && health == Health::Writing;
-    let (head, started) = (node.head(), node.started());
+    let (scoring, head, started) = (node.scoring().state(), node.head(), node.started());
     let status = if works { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let view = StatusView {
         kind: "about:blank",
@@ -116,6 +140,14 @@ pub async fn status(node: web::Data<Node>, mqtt: web::ThinData<Option<Link>>) ->
         started: StartedView { batch: started.head.number, records: started.records, cut: started.cut },
         views_lag_batches: views_lag(&node),
         unrecorded_scans: node.unrecorded() as u64,
+        scoring: ScoringView {
+            caught_up: scoring.caught_up,
+            lag_batches: head.number.saturating_sub(scoring.position),
+            parties: scoring.parties,
+            model: scoring.champion,
+            challenger: scoring.challenger,
+            rules_version: scoring.rules_version,
+        },
         mqtt: mqtt.0.as_ref().map(|link| if link.figures().connected { "connected" } else { "disconnected" }),
     };
     let mut response = HttpResponse::build(status);
@@ -148,6 +180,17 @@ pub async fn figures(node: web::Data<Node>, mqtt: web::ThinData<Option<Link>>) -
     gauge!("tornello_slots_on_board").set(figure(node.board().len()));
     gauge!("tornello_views_lag_batches").set(figure(usize::try_from(views_lag(&node)).unwrap_or(usize::MAX)));
     gauge!("tornello_unrecorded_scans").set(figure(node.unrecorded()));
+    let scoring = node.scoring().state();
+    gauge!("tornello_scoring_caught_up").set(if scoring.caught_up { 1.0 } else { 0.0 });
+    gauge!("tornello_scoring_lag_batches").set(figure(usize::try_from(node.head().number.saturating_sub(scoring.position)).unwrap_or(usize::MAX)));
+    gauge!("tornello_scoring_parties").set(figure(scoring.parties));
+    gauge!("tornello_scoring_has_model").set(if scoring.champion.is_some() { 1.0 } else { 0.0 });
+    counter!("tornello_assessed_total").absolute(scoring.assessed);
+    counter!("tornello_assessed_without_model_total").absolute(scoring.without_model);
+    counter!("tornello_assessed_unread_total").absolute(scoring.unread);
+    counter!("tornello_assessed_suspect_total").absolute(scoring.suspect);
+    counter!("tornello_scoring_missed_batches_total").absolute(scoring.missed);
+    counter!("tornello_scoring_skipped_events_total").absolute(scoring.skipped);
     if let Some(link) = &mqtt.0 {
         gauge!("tornello_mqtt_connected").set(if link.figures().connected { 1.0 } else { 0.0 });
     }

@@ -3,7 +3,9 @@
 use actix_web::{HttpResponse, delete, get, post, web};
 use serde::{Deserialize, Serialize};
 use tornello_actors::failure::Failure;
+use tornello_actors::fraud::SignalKind;
 use tornello_actors::node::Node;
+use tornello_actors::payments;
 use tornello_engine::calendar;
 use tornello_engine::channel::Channel;
 use tornello_engine::envelope::Envelope;
@@ -11,11 +13,13 @@ use tornello_engine::ids::{BadId, Code, HoldId, OrderId, SlotId};
 use tornello_engine::slot::{Command, Event, Hold, Line, Slot, people as people_of, total};
 use tornello_engine::time::Timestamp;
 
+use crate::acting::{self, Asked, Proof};
 use crate::auth::{Caller, Scope};
 use crate::problem::Problem;
 use crate::request::{IdempotencyKey, PartyForm, envelope, random};
 use crate::routes::people::{self, ContactForm};
 use crate::routes::sales::{self, SaleView, SettlementForm};
+use crate::routes::waiting_rooms::{self, Admission};
 use crate::routes::{alternatives, not_rebuilt};
 
 /// How many people of one category.
@@ -145,11 +149,14 @@ pub fn order_of(order: Option<&str>) -> Result<Option<OrderId>, Problem> {
 /// Keep places.
 ///
 /// All or nothing, at today's prices, for the time that the museum sets. Where places are short the answer names the nearest slots that have them,
-/// and the waiting list.
+/// and the waiting list. While a waiting room is open for the slot, web shops send what it gave to their buyer. Where one more proof is asked for
+/// (`step_up_required`), the same request is repeated with it.
 #[utoipa::path(
     tag = "Holds", operation_id = "create_hold", security(("key" = ["book"])),
     request_body(content = HoldForm, example = json!({"lines": [{"category": "full", "count": 2}, {"category": "under-18", "count": 1}]})),
-    params(("slot" = String, Path, description = "The slot"), ("Idempotency-Key" = String, Header, description = "A new value for each request")),
+    params(("slot" = String, Path, description = "The slot"), ("Idempotency-Key" = String, Header, description = "A new value for each request"),
+        ("Waiting-Room-Admission" = Option<String>, Header, description = "What lets a web buyer through, while a waiting room is open for the slot"),
+        ("Step-Up-Proof" = Option<String>, Header, description = "The solved challenge of `step_up_required`")),
     responses((status = 201, description = "The places are kept", body = HoldView), crate::openapi::Problems),
 )]
 #[post("/slots/{slot}/holds")]
@@ -159,16 +166,27 @@ pub async fn create(
     key: IdempotencyKey,
     slot: web::Path<SlotId>,
     form: web::Json<HoldForm>,
+    given: (Admission, Proof),
 ) -> Result<HttpResponse, Problem> {
     let slot = slot.into_inner();
     caller.may_at(Scope::Book, slot.museum())?;
     let channel = caller.channel();
-    let envelope = envelope(&node, &caller, &key, &["hold", &slot.to_string()], &*form, &form.parties, order_of(form.order.as_deref())?)?;
+    let mut envelope = envelope(&node, &caller, &key, &["hold", &slot.to_string()], &*form, &form.parties, order_of(form.order.as_deref())?)?;
+    let (admission, proof) = given;
+    if let Err(problem) = waiting_rooms::let_through(&node, slot, channel, &admission, &form.parties)
+        && !node.knows(slot, &envelope).await?
+    {
+        return Err(problem);
+    }
     let lines = priced(&node, slot, channel, &form.lines, &envelope).await?;
-    let command = Command::Hold { hold: HoldId::new(slot, random()), channel, lines };
+    let hold = HoldId::new(slot, random());
+    acting::weigh(&node, &mut envelope, Asked { kind: SignalKind::Held, channel, hold, lines: &lines, named: false }, &proof).await?;
+    let parties = acting::parties(channel, &envelope);
+    let command = Command::Hold { hold, channel, lines };
     let record = node.slot(slot, envelope, command).await.map_err(|failure| alternatives(&node, slot, channel, failure))?;
     let held = record.events.iter().find_map(|event| if let Event::Held(held) = event { Some(held) } else { None });
     let held = held.ok_or_else(not_rebuilt)?;
+    node.scoring().remember(held.hold, held.channel, &held.lines, parties);
     let view = HoldView::new(held.hold, held.channel, &held.lines, held.expires_at);
     Ok(HttpResponse::Created().insert_header(("Location", format!("/v1/holds/{}", held.hold))).json(view))
 }
@@ -228,7 +246,8 @@ pub struct ConfirmForm {
 #[utoipa::path(
     tag = "Holds", operation_id = "confirm_hold", security(("key" = ["book"])),
     request_body(content = ConfirmForm, example = json!({"settlement": {"desk": {"till": "till-1", "method": "card", "reference": "R-1"}}})),
-    params(("hold" = String, Path, description = "The hold"), ("Idempotency-Key" = String, Header, description = "A new value for each request")),
+    params(("hold" = String, Path, description = "The hold"), ("Idempotency-Key" = String, Header, description = "A new value for each request"),
+        ("Step-Up-Proof" = Option<String>, Header, description = "The solved challenge of `step_up_required`")),
     responses((status = 201, description = "The places are sold", body = SaleView), crate::openapi::Problems),
 )]
 #[post("/holds/{hold}/confirm")]
@@ -238,11 +257,13 @@ pub async fn confirm(
     key: IdempotencyKey,
     hold: web::Path<HoldId>,
     form: web::Json<ConfirmForm>,
+    proof: Proof,
 ) -> Result<HttpResponse, Problem> {
     let (hold, owner) = (hold.into_inner(), caller.owner());
     caller.may_at(Scope::Book, hold.slot().museum())?;
     let settlement = form.settlement.by(&caller)?;
-    let envelope = envelope(&node, &caller, &key, &["confirm", &hold.to_string()], &*form, &form.parties, None)?;
+    let mut envelope = envelope(&node, &caller, &key, &["confirm", &hold.to_string()], &*form, &form.parties, None)?;
+    acting::weigh_held(&node, &mut envelope, SignalKind::Sold { held: true }, hold, form.contact.is_some(), &proof).await?;
     // A contact is stored for a hold that lives and is the caller's. A repeat finds it sold, and the contact where the first request put it.
     let lives = move |slot: &Slot| slot.hold_of(hold).is_some_and(|hold| owner.is_none_or(|owner| owner == hold.who));
     let wanted = form.contact.is_some() && node.look(hold.slot(), lives).await?;
@@ -251,7 +272,7 @@ pub async fn confirm(
         node.rehearse(hold.slot(), &envelope, &command(None)).await?;
     }
     let contact = people::keep(&node, hold.slot(), &envelope, form.contact.as_ref(), wanted).await?;
-    let record = node.slot(hold.slot(), envelope, command(contact)).await;
+    let record = sales::sold(&node, hold.slot(), envelope, &settlement, command(contact)).await;
     if matches!(record, Err(Failure::Refused(_) | Failure::KeyReused)) {
         people::drop_unsold(&node, contact.filter(|_| wanted)).await?;
     }
@@ -260,6 +281,8 @@ pub async fn confirm(
 }
 
 /// Give held places back.
+///
+/// Not while a payment for them can still be paid: cancel that first. The options of a quote are given back by what becomes of the quote.
 #[utoipa::path(
     tag = "Holds", operation_id = "release_hold", security(("key" = ["book"])),
     params(("hold" = String, Path, description = "The hold"), ("Idempotency-Key" = String, Header, description = "A new value for each request")),
@@ -270,6 +293,6 @@ pub async fn release(node: web::Data<Node>, caller: Caller, key: IdempotencyKey,
     let hold = hold.into_inner();
     caller.may_at(Scope::Book, hold.slot().museum())?;
     let envelope = envelope(&node, &caller, &key, &["release", &hold.to_string()], &(), &[], None)?;
-    node.slot(hold.slot(), envelope, Command::Release { hold, owner: caller.owner() }).await?;
+    payments::release(&node, hold, envelope, caller.owner()).await?;
     Ok(HttpResponse::NoContent().finish())
 }

@@ -14,6 +14,7 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{Semaphore, SemaphorePermit, watch};
 use tornello_actors::availability;
 use tornello_actors::board::{Change, SlotHead};
+use tornello_actors::cases::board::News;
 use tornello_actors::node::Node;
 use tornello_actors::sensors::Occupancy;
 use tornello_engine::calendar;
@@ -87,6 +88,33 @@ pub struct SlotEvent {
     at: Option<String>,
 }
 
+/// A case that somebody should look at: the data of a `fraud_case` event.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+pub struct CaseEvent {
+    /// The case.
+    #[schema(max_length = 13)]
+    case: String,
+    /// The museum's number.
+    museum: u16,
+    /// Why there is a case.
+    origin: &'static str,
+    /// What the scorer said, 0 to 100; absent if it was not asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    score: Option<u8>,
+    /// What is at stake, in euro cents.
+    amount_cents: i64,
+    /// When somebody should have looked (RFC 3339, UTC).
+    #[schema(format = DateTime)]
+    due_at: String,
+}
+
+impl From<News> for CaseEvent {
+    fn from(news: News) -> Self {
+        let News { case, museum, origin, score, amount_cents, due_at } = news;
+        Self { case: case.to_string(), museum: museum.0, origin: origin.name(), score, amount_cents: amount_cents.get(), due_at: due_at.to_string() }
+    }
+}
+
 /// How many changes were lost: the data of a `lagged` event. How things are follows it.
 #[derive(Debug, Clone, Copy, Serialize)]
 struct Lagged {
@@ -105,6 +133,8 @@ struct Watcher {
     museums: Vec<MuseumId>,
     changes: Receiver<Change>,
     estimates: Receiver<Occupancy>,
+    /// New fraud cases, for those who look into them.
+    cases: Option<Receiver<News>>,
     pulse: Pulse,
     beat: tokio::time::Interval,
     ready: VecDeque<Bytes>,
@@ -116,6 +146,7 @@ struct Watcher {
 enum Heard {
     Change(Box<Change>),
     Estimate(Occupancy),
+    Case(News),
     Lagged(u64),
     Beat,
     Stopping,
@@ -195,6 +226,7 @@ impl Watcher {
         tokio::select! {
             change = self.changes.recv() => heard(change, |change| Heard::Change(Box::new(change))),
             estimate = self.estimates.recv() => heard(estimate, Heard::Estimate),
+            news = async { match &mut self.cases { Some(cases) => cases.recv().await, None => std::future::pending().await } } => heard(news, Heard::Case),
             _ = self.beat.tick() => Heard::Beat,
             () = stopping => Heard::Stopping,
         }
@@ -209,7 +241,8 @@ impl Watcher {
             Heard::Estimate(occupancy) if self.museums.contains(&occupancy.museum) => {
                 self.ready.push_back(event("occupancy", &OccupancyView::new(&self.node, &occupancy)));
             }
-            Heard::Change(_) | Heard::Estimate(_) => {}
+            Heard::Case(news) if self.museums.contains(&news.museum) => self.ready.push_back(event("fraud_case", &CaseEvent::from(news))),
+            Heard::Change(_) | Heard::Estimate(_) | Heard::Case(_) => {}
             Heard::Lagged(lost) => {
                 self.ready.push_back(event("lagged", &Lagged { lost }));
                 self.show_all();
@@ -241,7 +274,7 @@ impl Watcher {
 /// Watch museums live.
 ///
 /// Server-sent events. First how things are: a `slot` event for each of today's slots and an `occupancy` event for each museum with sensors; then the same
-/// events as things change, of slots of any day. `lagged` says that changes were lost, and how things are follows again. A comment comes every 15 seconds; the
+/// events as things change, of slots of any day. Who looks into fraud is told of new cases too (`fraud_case`). `lagged` says that changes were lost, and how things are follows again. A comment comes every 15 seconds; the
 /// stream ends with an `end` event when the key is revoked or the server stops.
 #[utoipa::path(
     tag = "Live", operation_id = "watch_live", security(("key" = ["read"])), params(Which),
@@ -259,10 +292,11 @@ pub async fn follow(node: web::Data<Node>, caller: Caller, which: web::Query<Whi
     let place = WATCHERS.try_acquire().map_err(|_| Problem::unavailable("too many watch at once"))?;
     // Changes count from here on, before the first look: what happens in between comes twice, not never.
     let (changes, estimates) = (node.board().watch(), node.sensors().watch());
+    let cases = Scope::Investigate.is_open_to(caller.0.role).then(|| node.cases().watch());
     let mut beat = tokio::time::interval(pulse.heartbeat);
     beat.reset();
     let pulse = pulse.0;
-    let mut watcher = Watcher { node, caller, museums, changes, estimates, pulse, beat, ready: VecDeque::new(), ended: false, _place: place };
+    let mut watcher = Watcher { node, caller, museums, changes, estimates, cases, pulse, beat, ready: VecDeque::new(), ended: false, _place: place };
     watcher.ready.push_back(Bytes::from_static(b"retry: 2000\n\n"));
     watcher.show_all();
     Ok(HttpResponse::Ok()

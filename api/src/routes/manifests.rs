@@ -97,6 +97,10 @@ pub struct ManifestTicket {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, max_length = 23)]
     blocked: Option<Code>,
+    /// Before then it lets nobody in, as its sale is being looked at (RFC 3339, UTC); absent: it is not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(format = DateTime)]
+    review_until: Option<String>,
 }
 
 const fn first() -> u16 {
@@ -114,7 +118,7 @@ fn is_usual<T: Default + PartialEq>(value: &T) -> bool {
 
 impl From<Listed> for ManifestTicket {
     fn from(listed: Listed) -> Self {
-        let Listed { id, ticket: Ticket { issue, state, blocked }, category, proof } = listed;
+        let Listed { id, ticket: Ticket { issue, state, blocked, review_until }, category, proof } = listed;
         let (state, since, first_at, entries) = match state {
             TicketState::Valid => (StateView::Valid, None, None, 0),
             TicketState::Inside { first_at, since, entries } => (StateView::Inside, Some(since), Some(first_at), entries),
@@ -124,7 +128,18 @@ impl From<Listed> for ManifestTicket {
             TicketState::Moved => (StateView::Moved, None, None, 0),
         };
         let text = |at: Option<Timestamp>| at.map(|at| at.to_string());
-        Self { ticket: id, issue, category, proof, state, since: text(since), first_at: text(first_at), entries, blocked }
+        Self {
+            ticket: id,
+            issue,
+            category,
+            proof,
+            state,
+            since: text(since),
+            first_at: text(first_at),
+            entries,
+            blocked,
+            review_until: text(review_until),
+        }
     }
 }
 
@@ -139,7 +154,8 @@ impl ManifestTicket {
             StateView::Moving => TicketState::Moving,
             StateView::Moved => TicketState::Moved,
         };
-        let ticket = Ticket { issue: self.issue, state, blocked: self.blocked };
+        let review_until = self.review_until.as_deref().map(instant).transpose()?;
+        let ticket = Ticket { issue: self.issue, state, blocked: self.blocked, review_until };
         Ok(Listed { id: self.ticket, ticket, category: self.category, proof: self.proof })
     }
 }

@@ -1,8 +1,11 @@
 //! Everything that can be asked over HTTP, one line each. A handler is ten lines: parse, authorise, ask, answer; rules live in `engine`.
 
 pub mod accounts;
+pub mod attendance;
 pub mod availability;
 pub mod docs;
+pub mod forecasts;
+pub mod fraud;
 pub mod gates;
 pub mod group_policy;
 pub mod health;
@@ -15,11 +18,14 @@ pub mod museums;
 pub mod payment_files;
 pub mod payments;
 pub mod people;
+pub mod planning;
 pub mod plans;
+pub mod presence;
 pub mod quotes;
 pub mod readings;
 pub mod reconciliation;
 pub mod refunds;
+pub mod roster;
 pub mod sales;
 pub mod scans;
 pub mod slots;
@@ -29,6 +35,7 @@ pub mod tickets;
 pub mod tills;
 pub mod vouchers;
 pub mod waiting;
+pub mod waiting_rooms;
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -94,12 +101,18 @@ fn v1(routes: &mut ServiceConfig<'_>) {
     routes.service(tickets::keys).service(tickets::of_slot).service(tickets::of_sale_pdf);
     routes.service(tickets::get).service(tickets::svg).service(tickets::png).service(tickets::pdf);
     routes.service(people::get).service(people::erase);
-    routes.service(readings::send).service(readings::get_occupancy);
+    routes.service(readings::send).service(readings::get_occupancy).service(presence::get_presence);
+    routes.service(forecasts::get_forecast).service(forecasts::report).service(forecasts::what_if);
+    routes.service(attendance::get_attendance).service(attendance::import);
+    routes.service(planning::get_policy).service(planning::set_policy);
+    routes.service(roster::get_roster).service(roster::set_override).service(roster::remove_override);
     routes.service(live::follow);
     routes.service(manifests::get).service(scans::merge).service(scans::conflicts);
     routes.service(waiting::join).service(waiting::list).service(waiting::get).service(waiting::leave);
+    routes.service(waiting_rooms::join).service(waiting_rooms::place);
+    routes.service(waiting_rooms::announce).service(waiting_rooms::list).service(waiting_rooms::withdraw);
     routes.service(moves::to_slot).service(moves::rename);
-    routes.service(payments::create).service(payments::list).service(payments::export).service(payments::get);
+    routes.service(payments::create).service(payments::lists::list).service(payments::lists::export).service(payments::get);
     routes.service(payment_files::notice_file).service(payment_files::receipt_file);
     routes.service(payments::cancel).service(payments::checkout).service(payments::pay_at_desk);
     routes.service(payments::resolve).service(payments::dispute);
@@ -113,6 +126,12 @@ fn v1(routes: &mut ServiceConfig<'_>) {
     routes.service(accounts::open).service(accounts::list).service(accounts::read).service(accounts::change);
     routes.service(accounts::agree).service(accounts::settle);
     routes.service(tills::open).service(tills::list).service(tills::get).service(tills::move_cash).service(tills::close);
+    routes.service(fraud::list).service(fraud::get).service(fraud::assign).service(fraud::decide).service(fraud::undo);
+    routes.service(fraud::decide_many).service(fraud::appeal).service(fraud::report::get);
+    routes.service(fraud::rules::list).service(fraud::rules::draft).service(fraud::rules::activate).service(fraud::rules::retire);
+    routes.service(fraud::trial::dry_run);
+    routes.service(fraud::models::list).service(fraud::models::register).service(fraud::models::challenge);
+    routes.service(fraud::models::promote).service(fraud::models::retire);
     routes.service(vouchers::issue).service(vouchers::get);
 }
 

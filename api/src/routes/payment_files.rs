@@ -143,6 +143,7 @@ fn method_words(receipt: &Receipt) -> (String, String) {
         Source::Desk { method: DeskMethod::Card, .. } => ("Carta alla cassa", "Card at the desk"),
         Source::Voucher { .. } => ("Buono", "Voucher"),
         Source::Free => ("Gratuito", "Free"),
+        Source::Sale { .. } => ("Alla cassa", "At the desk"),
     };
     (it.to_owned(), en.to_owned())
 }

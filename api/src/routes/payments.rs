@@ -1,47 +1,45 @@
 //! Payments: money that is due for holds, and what came of it. Here is looked up what a payment must be told: what the holds hold, to whom the money is due and
-//! until when it can be paid. What becomes of money and places is decided in `engine::payment` and driven in `actors::payments`.
+//! until when it can be paid. What becomes of money and places is decided in `engine::payment` and driven in `actors::payments`. `view` is what a payment looks
+//! like, `lists` are its lists.
+
+pub mod lists;
+mod view;
+
+pub use lists::{csv_answer, museums, wants_csv};
 
 use std::sync::Arc;
 
 use actix_web::http::StatusCode;
-use actix_web::http::header::{self, HeaderValue};
-use actix_web::middleware::Compress;
-use actix_web::{HttpRequest, HttpResponse, get, post, web};
+use actix_web::{HttpResponse, get, post, web};
 use futures_util::future::try_join_all;
 use serde::{Deserialize, Serialize};
 use tornello_actors::digest::digest;
 use tornello_actors::failure::Failure;
-use tornello_actors::journal::StreamId;
-use tornello_actors::keys::{Museums, Role};
+use tornello_actors::keys::Role;
 use tornello_actors::node::Node;
 use tornello_actors::payments::{self, Cart, GatewayError, Returns};
 use tornello_actors::people::RETENTION_S;
-use tornello_actors::streams::records;
-use tornello_actors::views::payments::{PaymentFilter, PaymentRow, gateway as gateway_name, source as source_name};
 use tornello_engine::aggregate::Aggregate;
 use tornello_engine::channel::Channel;
 use tornello_engine::envelope::Envelope;
-use tornello_engine::ids::{BadId, Code, HoldId, MuseumId, PaymentId, VoucherId};
-use tornello_engine::ledger::{self, Account};
+use tornello_engine::ids::{BadId, Code, HoldId, KeyId, MuseumId, PaymentId, VoucherId};
 use tornello_engine::money::Cents;
-use tornello_engine::notice::Qr;
-use tornello_engine::payment::{self, Command, Gateway, Item, ItemEnd, Opened, Payment, Receipt, Refunded, Source, Stage};
+use tornello_engine::payment::{self, Command, Gateway, Opened, Payment, Receipt, Source, Stage};
 use tornello_engine::slot::{self, DeskMethod, Keeper, Slot, total};
 use tornello_engine::text::is_line;
 use tornello_engine::time::Timestamp;
 use tornello_engine::voucher;
 
+use crate::acting::{self, Proof};
 use crate::auth::{Caller, Scope};
-use crate::csv::{CsvCell, CsvForm, CsvWriter};
 use crate::pagopa::gateway::Pagopa;
 use crate::pagopa::settings::Creditor;
 use crate::problem::Problem;
-use crate::request::{IdempotencyKey, envelope};
+use crate::request::{IdempotencyKey, PartyForm, envelope};
 use crate::routes::holds::order_of;
 use crate::routes::people::{self, ContactForm};
 use crate::routes::quotes;
-use crate::routes::refunds::RefundView;
-use crate::routes::{files, museum_of, page, page_size};
+use view::{PaymentView, ledger_of};
 
 /// What connects this installation to pagoPA, if it is.
 pub type Connected = web::ThinData<Option<Arc<Pagopa>>>;
@@ -156,197 +154,14 @@ pub struct PaymentForm {
     /// Who pays: to write to, and to pay back to. Kept apart, encrypted, until 90 days after the visit.
     #[serde(default)]
     pub payer: Option<ContactForm>,
+    /// Who takes part, the buyer first: also the card and device that pay, as the shop's tokens. Absent: those who held the places.
+    #[serde(default)]
+    #[schema(max_items = 8)]
+    pub parties: Vec<PartyForm>,
     /// The order that the payment belongs to, if there is one: 26 characters. One payment of an order is under way at a time.
     #[serde(default)]
     #[schema(value_type = Option<String>, max_length = 26)]
     pub order: Option<String>,
-}
-
-/// What is paid for.
-#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
-pub struct PaidForView {
-    /// The hold.
-    hold: String,
-    /// What it costs, in euro cents.
-    amount_cents: i64,
-    /// `open`, `sold` or `paid_back`.
-    state: &'static str,
-    /// The sale that it has become, if it has.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    sale: Option<String>,
-    /// Why it could not be had any more, if it could not: the code of the slot's refusal.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<&'static str>,
-    /// What of it was paid back since, or is to be, in euro cents.
-    refunded_cents: i64,
-}
-
-/// Something beside tickets.
-#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
-pub struct PaymentExtraView {
-    /// Which.
-    #[schema(value_type = String)]
-    code: Code,
-    /// How many.
-    count: u16,
-    /// For each, in euro cents.
-    price_cents: i64,
-}
-
-/// Proof that money came.
-#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
-pub struct PaymentReceiptView {
-    /// Its id.
-    receipt: String,
-    /// `node`, `report`, `desk`, `voucher` or `free`.
-    source: &'static str,
-    /// How much came, in euro cents.
-    amount_cents: i64,
-    /// When it was paid: what counts in law (RFC 3339, UTC).
-    paid_at: String,
-    /// Which payment service provider; empty if that is not said.
-    psp: String,
-    /// With what; empty if that is not said.
-    method: String,
-    /// Whether it was paid while our station could not be asked.
-    stand_in: bool,
-}
-
-/// A line of the double entry of a payment.
-#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
-pub struct LedgerLineView {
-    /// By which record of the payment.
-    seq: u64,
-    /// When (RFC 3339, UTC).
-    at: String,
-    /// Which account.
-    #[schema(value_type = Object)]
-    account: Account,
-    /// By how much, in euro cents: debits are above zero, credits below. The lines of a record sum to zero.
-    amount_cents: i64,
-}
-
-/// A payment, and what became of it.
-#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
-pub struct PaymentView {
-    /// Its id.
-    payment: String,
-    /// `created`, `pending`, `paid`, `failed`, `expired` or `cancelled`.
-    state: &'static str,
-    /// Why it failed or was cancelled, in one word.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>)]
-    reason: Option<Code>,
-    /// The museum that the money belongs to.
-    museum: u16,
-    /// `notice`, `checkout`, `desk`, `voucher` or `free`.
-    gateway: &'static str,
-    /// What is due, in euro cents.
-    amount_cents: i64,
-    /// What the payer reads.
-    subject: String,
-    /// When it was opened (RFC 3339, UTC).
-    opened_at: String,
-    /// From when on it can no longer be begun to pay (RFC 3339, UTC).
-    due_at: String,
-    /// Until when somebody may be paying (RFC 3339, UTC); none if nobody has begun.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    active_until: Option<String>,
-    /// The notice number (NAV, 18 digits), where there is one.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    notice_number: Option<String>,
-    /// The identifier of the payment (IUV, 17 digits), where there is one.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    iuv: Option<String>,
-    /// The fiscal code of the creditor, where there is one.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    creditor: Option<String>,
-    /// What the QR code of the notice says, where there is one.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    qr: Option<String>,
-    /// Where to send the browser, in the answer to whoever asks for a payment page.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    checkout_url: Option<String>,
-    /// The order that it belongs to, if there is one.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    order: Option<String>,
-    /// The quote that it belongs to, if there is one.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    quote: Option<String>,
-    /// What is paid for.
-    items: Vec<PaidForView>,
-    /// What else is paid for.
-    extras: Vec<PaymentExtraView>,
-    /// The money that came, in the order in which it did.
-    receipts: Vec<PaymentReceiptView>,
-    /// The money that goes back.
-    refunds: Vec<RefundView>,
-    /// How much of what paid has gone or is to go back: `none`, `part` or `whole`.
-    #[schema(value_type = String)]
-    refunded: Refunded,
-    /// Whether a dispute is open.
-    disputed: bool,
-    /// The double entry of it all, for callers with the scope `settle`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    ledger: Option<Vec<LedgerLineView>>,
-}
-
-impl PaymentView {
-    fn new(payment: &Payment, opened: &Opened, creditor: Option<&Creditor>) -> Self {
-        let notice = creditor.filter(|_| opened.gateway.is_position()).map(|creditor| (creditor, creditor.notice(payment.id())));
-        let reason = match payment.stage() {
-            Stage::Failed { code } => Some(code),
-            Stage::Cancelled { cause, .. } => Some(cause),
-            _ => None,
-        };
-        Self {
-            payment: payment.id().to_string(),
-            state: payment.stage().name(),
-            reason,
-            museum: opened.museum.0,
-            gateway: gateway_name(opened.gateway),
-            amount_cents: opened.amount_cents.get(),
-            subject: opened.subject.clone(),
-            opened_at: payment.opened_at().to_string(),
-            due_at: opened.due_at.to_string(),
-            active_until: payment.active_until().map(|until| until.to_string()),
-            notice_number: notice.map(|(_, notice)| notice.to_string()),
-            iuv: notice.map(|(_, notice)| notice.iuv()),
-            creditor: notice.map(|(creditor, _)| creditor.fiscal_code.to_string()),
-            qr: notice.and_then(|(creditor, notice)| Qr::new(notice, creditor.fiscal_code, opened.amount_cents)).map(|qr| qr.to_string()),
-            checkout_url: None,
-            order: opened.order.map(|order| order.to_string()),
-            quote: opened.quote.map(|quote| quote.to_string()),
-            items: opened.items.iter().zip(payment.items()).map(|(item, end)| item_view(item, end)).collect(),
-            extras: opened.extras.iter().map(|e| PaymentExtraView { code: e.code, count: e.count, price_cents: e.price_cents.get() }).collect(),
-            receipts: payment.receipts().iter().map(receipt_view).collect(),
-            refunds: payment.refunds().iter().map(|refund| RefundView::new(payment.id(), opened.museum, refund)).collect(),
-            refunded: payment.refunded(),
-            disputed: payment.is_disputed(),
-            ledger: None,
-        }
-    }
-}
-
-fn item_view(item: &Item, end: &ItemEnd) -> PaidForView {
-    let (state, sale, reason, refunded) = match end {
-        ItemEnd::Open => ("open", None, None, Cents::ZERO),
-        ItemEnd::Sold { sale, refunded_cents } => ("sold", Some(sale.to_string()), None, *refunded_cents),
-        ItemEnd::PaidBack { why } => ("paid_back", None, Some(why.code()), item.amount_cents),
-    };
-    PaidForView { hold: item.hold.to_string(), amount_cents: item.amount_cents.get(), state, sale, reason, refunded_cents: refunded.get() }
-}
-
-fn receipt_view(receipt: &Receipt) -> PaymentReceiptView {
-    PaymentReceiptView {
-        receipt: receipt.id.clone(),
-        source: source_name(&receipt.source),
-        amount_cents: receipt.amount_cents.get(),
-        paid_at: receipt.paid_at.to_string(),
-        psp: receipt.psp.clone(),
-        method: receipt.method.clone(),
-        stand_in: receipt.stand_in,
-    }
 }
 
 /// A way to pay that this installation does not have.
@@ -406,7 +221,8 @@ async fn look_at(node: &Node, caller: &Caller, holds: &[HoldId]) -> Result<Held,
     let (owner, now) = (caller.owner(), node.now());
     let look = |hold: HoldId| async move {
         let seen = node.look(hold.slot(), move |slot: &Slot| {
-            if slot.hold_of(hold).is_some_and(|found| owner.is_some_and(|owner| owner != found.who)) {
+            // What the system holds is kept by quotes, which begin their payments themselves.
+            if slot.hold_of(hold).is_some_and(|found| owner.map_or(found.who == KeyId::SYSTEM, |owner| owner != found.who)) {
                 return Err(slot::Refusal::UnknownHold);
             }
             // The slot itself says best why a hold cannot be paid for: it is asked, and nothing is done.
@@ -467,6 +283,7 @@ pub async fn create(
     caller: Caller,
     key: IdempotencyKey,
     form: web::Json<PaymentForm>,
+    proof: Proof,
 ) -> Result<HttpResponse, Problem> {
     caller.may(Scope::Book)?;
     let form = form.into_inner();
@@ -481,12 +298,12 @@ pub async fn create(
     caller.may_at(Scope::Book, museum)?;
     let order = order_of(form.order.as_deref())?;
     let taken = if let GatewayForm::Desk(form) = &form.gateway { Some(form.source()?) } else { None };
-    let envelope = envelope(&node, &caller, &key, &["pay"], &form, &[], order)?;
+    let envelope = envelope(&node, &caller, &key, &["pay"], &form, &form.parties, order)?;
     let creditor = connected.0.as_ref().and_then(|pagopa| pagopa.settings().creditor_of_museum(museum)).map_or(0, |creditor| creditor.number);
     let Some((id, is_new)) = payments::free_id(&node, &envelope, creditor).await? else { return Err(Problem::unavailable("no id was free")) };
     let node = node.into_inner();
     if is_new {
-        begin(&node, &connected, &caller, (creditor, museum), &envelope, &form).await?;
+        begin(&node, &connected, &caller, (creditor, museum), envelope, (&form, &proof)).await?;
     }
     if let Some(source) = taken {
         receive_at_desk(&node, id, source).await?;
@@ -512,8 +329,8 @@ async fn begin(
     connected: &Connected,
     caller: &Caller,
     (creditor, museum): (u16, MuseumId),
-    envelope: &Envelope,
-    form: &PaymentForm,
+    mut envelope: Envelope,
+    (form, proof): (&PaymentForm, &Proof),
 ) -> Result<(), Problem> {
     let gateway = gateway_of(node, connected, caller, museum, &form.gateway).await?;
     let (held, now) = (look_at(node, caller, &form.holds).await?, node.now());
@@ -523,6 +340,9 @@ async fn begin(
     if let Gateway::Voucher { voucher } = gateway {
         redeemable(node, voucher, museum, held.amount_cents).await?;
     }
+    let due = acting::Due { holds: &form.holds, channel: held.channel, museum, amount_cents: held.amount_cents, named: form.payer.is_some() };
+    acting::weigh_payment(node, &mut envelope, due, proof).await?;
+    let envelope = &envelope;
     let start_s = if gateway == Gateway::Notice { NOTICE_START_S } else { CHECKOUT_START_S };
     // Who has little time left may still begin at once: money that comes late is taken, and places are looked for again.
     let position_due_at = now.plus_seconds(start_s).min(held.start_until).max(now.plus_seconds(START_S_MIN));
@@ -634,254 +454,6 @@ async fn page_for(node: &Node, id: PaymentId, form: &ReturnUrlsForm) -> Result<S
     }
 }
 
-/// Which payments to list; all conditions hold together.
-#[derive(Debug, Clone, Deserialize, utoipa::IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub struct PaymentsQuery {
-    /// Only of this museum: its slug or number.
-    museum: Option<String>,
-    /// Only in this state: `created`, `pending`, `paid`, `failed`, `expired` or `cancelled`.
-    state: Option<String>,
-    /// Only opened at this instant or later (RFC 3339).
-    from: Option<String>,
-    /// Only opened before this instant (RFC 3339).
-    to: Option<String>,
-    /// Only of this order.
-    order: Option<String>,
-    /// Only those of which money is owed back, or of which none is.
-    owing: Option<bool>,
-    /// Only one's own; without desk rights always so.
-    #[serde(default)]
-    mine: bool,
-    /// Where the page before said to go on.
-    #[param(value_type = Option<String>)]
-    cursor: Option<PaymentId>,
-    /// How many at most: 50 if not said.
-    #[param(minimum = 1, maximum = 200)]
-    limit: Option<u32>,
-}
-
-const STATES: [&str; 6] = ["created", "pending", "paid", "failed", "expired", "cancelled"];
-
-impl PaymentsQuery {
-    fn filter(&self, node: &Node, caller: &Caller) -> Result<PaymentFilter, Problem> {
-        if self.state.as_deref().is_some_and(|state| !STATES.contains(&state)) {
-            return Err(Problem::invalid("state: created, pending, paid, failed, expired or cancelled is expected"));
-        }
-        let who = if self.mine { Some(caller.id()) } else { caller.owner() };
-        Ok(PaymentFilter {
-            museums: museums(node, caller, Scope::Book, self.museum.as_deref())?,
-            state: self.state.clone(),
-            who: who.map(|who| who.to_string()),
-            from: instant_of("from", self.from.as_deref())?,
-            to: instant_of("to", self.to.as_deref())?,
-            order: order_of(self.order.as_deref())?.map(|order| order.to_string()),
-            owing: self.owing,
-            after: self.cursor,
-        })
-    }
-}
-
-/// An instant that a query names.
-fn instant_of(name: &str, text: Option<&str>) -> Result<Option<Timestamp>, Problem> {
-    text.map(str::parse).transpose().map_err(|_| Problem::invalid(format!("{name}: an instant as 2026-11-23T08:30:00Z is expected")))
-}
-
-/// The museums of a list: the one that is named, or the caller's own; none: all.
-pub fn museums(node: &Node, caller: &Caller, scope: Scope, named: Option<&str>) -> Result<Option<Vec<MuseumId>>, Problem> {
-    match (named, &caller.0.museums) {
-        (Some(name), _) => Ok(Some(vec![museum_of(node, caller, scope, name)?.museum.id()])),
-        (None, Museums::Only(museums)) => Ok(Some(museums.clone())),
-        (None, Museums::All) => Ok(None),
-    }
-}
-
-/// A payment in a list.
-#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
-pub struct PaymentItem {
-    /// Its id.
-    payment: String,
-    /// The museum that the money belongs to.
-    museum: u16,
-    /// When it was opened (RFC 3339, UTC).
-    opened_at: String,
-    /// Which key asked for it.
-    who: String,
-    /// Through which channel the places are sold.
-    channel: String,
-    /// `notice`, `checkout`, `desk`, `voucher` or `free`.
-    gateway: String,
-    /// The notice number, where there is one.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    notice_number: Option<String>,
-    /// The order that it belongs to; empty if none.
-    order: String,
-    /// The quote that it belongs to; empty if none.
-    quote: String,
-    /// What the payer reads.
-    subject: String,
-    /// What is due, in euro cents.
-    amount_cents: i64,
-    /// From when on it can no longer be begun to pay (RFC 3339, UTC).
-    due_at: String,
-    /// `created`, `pending`, `paid`, `failed`, `expired` or `cancelled`.
-    state: String,
-    /// Since when (RFC 3339, UTC).
-    changed_at: String,
-    /// When it was paid (RFC 3339, UTC).
-    #[serde(skip_serializing_if = "Option::is_none")]
-    paid_at: Option<String>,
-    /// All that came, in euro cents.
-    received_cents: i64,
-    /// What of it is to go back, in euro cents.
-    owed_cents: i64,
-    /// What of it has gone back, in euro cents.
-    paid_back_cents: i64,
-    /// Whether a dispute is open.
-    disputed: bool,
-}
-
-impl PaymentItem {
-    fn new(row: PaymentRow, connected: &Connected) -> Self {
-        let is_position = ["notice", "checkout"].contains(&row.gateway.as_str());
-        let notice_number = creditor_of(connected, row.payment).filter(|_| is_position).map(|creditor| creditor.notice(row.payment).to_string());
-        Self {
-            payment: row.payment.to_string(),
-            museum: row.museum.0,
-            opened_at: row.opened_at.to_string(),
-            who: row.who,
-            channel: row.channel,
-            gateway: row.gateway,
-            notice_number,
-            order: row.order,
-            quote: row.quote,
-            subject: row.subject,
-            amount_cents: row.amount_cents,
-            due_at: row.due_at.to_string(),
-            state: row.state,
-            changed_at: row.changed_at.to_string(),
-            paid_at: row.paid_at.map(|at| at.to_string()),
-            received_cents: row.received_cents,
-            owed_cents: row.owed_cents,
-            paid_back_cents: row.paid_back_cents,
-            disputed: row.disputed,
-        }
-    }
-}
-
-/// A page of payments.
-#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
-pub struct PaymentPage {
-    /// The payments, in the order of their ids.
-    items: Vec<PaymentItem>,
-    /// Where to go on; none on the last page.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    next_cursor: Option<String>,
-    /// The journal's batch up to which the list is complete.
-    as_of_batch: u64,
-}
-
-/// List payments.
-///
-/// From the read models, which follow the journal within moments: `as_of_batch` says how far. Callers without desk rights see their own. With `Accept: text/csv` the page
-/// is a table.
-#[utoipa::path(
-    tag = "Payments", operation_id = "list_payments", security(("key" = ["book"])), params(PaymentsQuery),
-    responses((status = 200, description = "A page of payments", content((PaymentPage = "application/json"), (String = "text/csv"))), crate::openapi::Problems),
-)]
-#[get("/payments", wrap = "Compress::default()")]
-pub async fn list(
-    node: web::Data<Node>,
-    connected: Connected,
-    caller: Caller,
-    request: HttpRequest,
-    query: web::Query<PaymentsQuery>,
-) -> Result<HttpResponse, Problem> {
-    caller.may(Scope::Book)?;
-    let (filter, size, views) = (query.filter(&node, &caller)?, page_size(query.limit)?, &files(&node)?.views);
-    let as_of_batch = views.as_of_batch();
-    let (rows, more) = page(views.payments(&filter, size + 1).await?, size);
-    if wants_csv(&request) {
-        return Ok(csv(&rows, &connected));
-    }
-    let next_cursor = rows.last().filter(|_| more).map(|row| row.payment.to_string());
-    let items = rows.into_iter().map(|row| PaymentItem::new(row, &connected)).collect();
-    Ok(HttpResponse::Ok().json(PaymentPage { items, next_cursor, as_of_batch }))
-}
-
-/// Export payments as a table.
-///
-/// All that fit, up to 20,000, in the order of their ids: what a spreadsheet opens. `cursor` and `limit` do not count.
-#[utoipa::path(
-    tag = "Payments", operation_id = "export_payments", security(("key" = ["book"])), params(PaymentsQuery),
-    responses((status = 200, description = "The table", body = String, content_type = "text/csv"), crate::openapi::Problems),
-)]
-#[get("/payments/export.csv", wrap = "Compress::default()")]
-pub async fn export(node: web::Data<Node>, connected: Connected, caller: Caller, query: web::Query<PaymentsQuery>) -> Result<HttpResponse, Problem> {
-    const ROWS_MAX: u32 = 20_000;
-    caller.may(Scope::Book)?;
-    let filter = PaymentFilter { after: None, ..query.filter(&node, &caller)? };
-    Ok(csv(&files(&node)?.views.payments(&filter, ROWS_MAX).await?, &connected))
-}
-
-/// Whether a caller would rather have a table.
-pub fn wants_csv(request: &HttpRequest) -> bool {
-    request.headers().get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).is_some_and(|accept| accept.trim().starts_with("text/csv"))
-}
-
-/// An answer that is a table.
-pub fn csv_answer(table: Vec<u8>) -> HttpResponse {
-    HttpResponse::Ok().insert_header((header::CONTENT_TYPE, HeaderValue::from_static("text/csv; charset=utf-8"))).body(table)
-}
-
-fn csv(rows: &[PaymentRow], connected: &Connected) -> HttpResponse {
-    const HEADS: [&str; 17] = [
-        "payment",
-        "museum",
-        "opened_at",
-        "channel",
-        "gateway",
-        "notice_number",
-        "order",
-        "quote",
-        "subject",
-        "amount",
-        "due_at",
-        "state",
-        "paid_at",
-        "received",
-        "owed",
-        "paid_back",
-        "disputed",
-    ];
-    let mut table = CsvWriter::new(CsvForm::ITALIAN, HEADS);
-    for row in rows {
-        let item = PaymentItem::new(row.clone(), connected);
-        let euros = |cents| CsvCell::Euros(Cents::new(cents));
-        table.row([
-            CsvCell::Text(&item.payment),
-            CsvCell::Count(i64::from(item.museum)),
-            CsvCell::Instant(row.opened_at),
-            CsvCell::Text(&item.channel),
-            CsvCell::Text(&item.gateway),
-            CsvCell::Text(item.notice_number.as_deref().unwrap_or_default()),
-            CsvCell::Text(&item.order),
-            CsvCell::Text(&item.quote),
-            CsvCell::Text(&item.subject),
-            euros(row.amount_cents),
-            CsvCell::Instant(row.due_at),
-            CsvCell::Text(&item.state),
-            row.paid_at.map_or(CsvCell::Empty, CsvCell::Instant),
-            euros(row.received_cents),
-            euros(row.owed_cents),
-            euros(row.paid_back_cents),
-            CsvCell::Count(i64::from(row.disputed)),
-        ]);
-    }
-    csv_answer(table.take())
-}
-
 /// Read a payment.
 ///
 /// As it is now: what is due, what came, what became of the places and what goes back.
@@ -899,25 +471,6 @@ pub async fn get(node: web::Data<Node>, connected: Connected, caller: Caller, pa
         view.ledger = Some(ledger_of(&node, id).await?);
     }
     Ok(HttpResponse::Ok().json(view))
-}
-
-/// What all records of a payment post.
-async fn ledger_of(node: &Node, id: PaymentId) -> Result<Vec<LedgerLineView>, Problem> {
-    let failed = |error: tornello_actors::journal::JournalError| {
-        tracing::error!(%error, payment = %id, "the records of a payment cannot be read");
-        Problem::unavailable("the records cannot be read now")
-    };
-    let stream = StreamId::Payment(id);
-    let batches = node.journal().batches_of(stream, 0).await.map_err(failed)?;
-    let records = records::<payment::Event>(&batches, stream, 0).map_err(failed)?;
-    let payment = Payment::replay(id, &records);
-    let line = |record: &tornello_engine::record::Record<_>, line: ledger::Line| LedgerLineView {
-        seq: record.seq,
-        at: record.at.to_string(),
-        account: line.account,
-        amount_cents: line.amount_cents.get(),
-    };
-    Ok(records.iter().flat_map(|record| ledger::of_payment(&payment, record).into_iter().map(move |posted| line(record, posted))).collect())
 }
 
 /// Cancel a payment.

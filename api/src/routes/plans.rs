@@ -11,7 +11,7 @@ use tornello_engine::channel::Channel;
 use tornello_engine::ids::{Code, RouteId};
 use tornello_engine::museum::{Command, Event};
 use tornello_engine::plan::{Exception, OpeningPlan, Route, Session};
-use tornello_engine::slot::{Policy, Quota, Reentry, Refund};
+use tornello_engine::slot::{Limits, Policy, Quota, Reentry, Refund};
 use tornello_engine::text::Text;
 
 use crate::auth::{Caller, Scope};
@@ -215,6 +215,19 @@ pub struct PolicyForm {
     /// A sensor's word older than this is not believed.
     #[schema(default = 900)]
     pub stale_after_s: u32,
+    /// The most people whom one buyer of the web shop, a kiosk or a reseller may have in holds and tickets of one slot; none: no limit. Buyers are known by the party
+    /// `buyer` of requests; who is not named is not limited.
+    #[schema(minimum = 1)]
+    pub buyer_tickets_max: Option<u16>,
+    /// The most open holds of one buyer in one slot, with entries of its waiting list; none: no limit.
+    #[schema(minimum = 1)]
+    pub buyer_holds_max: Option<u16>,
+    /// The most people whom one buyer may have in holds and tickets of the museum on one day; none: no limit.
+    #[schema(minimum = 1)]
+    pub buyer_day_max: Option<u16>,
+    /// For how long tickets of a suspicious sale are kept from the gate at most while somebody looks; never into the visit.
+    #[schema(default = 259_200)]
+    pub review_s: u32,
 }
 
 impl Default for PolicyForm {
@@ -240,6 +253,10 @@ impl From<&Policy> for PolicyForm {
             refund_part_until_s: policy.refund.part_until_s,
             dwell_s: policy.dwell_s,
             stale_after_s: policy.stale_after_s,
+            buyer_tickets_max: policy.limits.tickets_max,
+            buyer_holds_max: policy.limits.holds_max,
+            buyer_day_max: policy.limits.day_max,
+            review_s: policy.limits.review_s,
         }
     }
 }
@@ -259,6 +276,12 @@ impl From<PolicyForm> for Policy {
             ceiling: None,
             dwell_s: form.dwell_s,
             stale_after_s: form.stale_after_s,
+            limits: Limits {
+                tickets_max: form.buyer_tickets_max,
+                holds_max: form.buyer_holds_max,
+                day_max: form.buyer_day_max,
+                review_s: form.review_s,
+            },
         }
     }
 }
@@ -431,10 +454,17 @@ pub fn versioned(request: &HttpRequest, revision: u32, view: impl Serialize) -> 
 
 /// The command that sets something, on the condition that the caller gives with `If-Match`: one `ETag`, or `*` for none in particular.
 pub fn only_if(request: &HttpRequest, set: Command) -> Result<Command, Problem> {
-    let Some(tag) = request.headers().get(header::IF_MATCH).filter(|tag| tag.as_bytes() != b"*") else { return Ok(set) };
+    Ok(match expected_revision(request)? {
+        Some(revision) => Command::OnlyIf { revision, set: Box::new(set) },
+        None => set,
+    })
+}
+
+/// The revision that must be in force, which the caller gives with `If-Match`: one `ETag`, or `*` for none in particular.
+pub fn expected_revision(request: &HttpRequest) -> Result<Option<u32>, Problem> {
+    let Some(tag) = request.headers().get(header::IF_MATCH).filter(|tag| tag.as_bytes() != b"*") else { return Ok(None) };
     let revision = tag.to_str().ok().and_then(|tag| tag.trim().strip_prefix('"')?.strip_suffix('"')?.parse().ok());
-    let revision = revision.ok_or_else(|| Problem::malformed("If-Match: the `ETag` of what was read is expected, as \"3\""))?;
-    Ok(Command::OnlyIf { revision, set: Box::new(set) })
+    revision.map(Some).ok_or_else(|| Problem::malformed("If-Match: the `ETag` of what was read is expected, as \"3\""))
 }
 
 /// Read the opening plan.

@@ -10,7 +10,7 @@ use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, get, post, put, web};
 use jiff::civil::{Date, Time};
 use serde::{Deserialize, Serialize};
-use tornello_actors::availability::{Status as Bookable, of_museum};
+use tornello_actors::availability::{SlotAvailability, Status as Bookable, of_museum};
 use tornello_actors::failure::Failure;
 use tornello_actors::museums::Known;
 use tornello_actors::node::Node;
@@ -188,8 +188,16 @@ fn refused(node: &Node, failure: Failure<Refusal>) -> Problem {
         .into()
 }
 
+/// Places that a quote keeps already, which its revision has to itself.
+type Kept = Vec<(SlotId, u32)>;
+
+fn kept_by(quote: &Quote) -> Kept {
+    let parts = quote.options_in_force().map(|asked| &asked.offer.parts).into_iter().flatten();
+    parts.map(|part| (part.slot, people_of(&part.lines))).collect()
+}
+
 /// What somebody wants, at the prices of the tariff, with a slot for each part.
-fn asked(node: &Node, caller: &Caller, known: &Known, kind: Kind, form: &VisitForm) -> Result<Asked, Problem> {
+fn asked(node: &Node, caller: &Caller, known: &Known, kind: Kind, form: &VisitForm, kept: &Kept) -> Result<Asked, Problem> {
     let day = match (form.slots.first(), form.day) {
         (Some(first), None) if form.time.is_none() && form.route.is_none() => calendar::local_day(first.start()),
         (None, Some(day)) => day,
@@ -226,13 +234,18 @@ fn asked(node: &Node, caller: &Caller, known: &Known, kind: Kind, form: &VisitFo
         extras: form.extras.iter().map(extra).collect::<Result<_, Problem>>()?,
     };
     if asked.slots.is_empty() {
-        asked.slots = slots_from(node, known, kind, day, form, &asked)?;
+        asked.slots = slots_from(node, known, kind, (day, form), &asked, kept)?;
     }
     Ok(asked)
 }
 
+/// The most people whom each of some slots takes in one hold.
+fn party_max(known: &Known, slots: &[SlotId]) -> u16 {
+    slots.iter().filter_map(|slot| known.museum.opening(*slot)).map(|opening| opening.policy.party_max).min().unwrap_or(u16::MAX)
+}
+
 /// The first slots of a day, from a time on, that have the places of a part each.
-fn slots_from(node: &Node, known: &Known, kind: Kind, day: Date, form: &VisitForm, asked: &Asked) -> Result<Vec<SlotId>, Problem> {
+fn slots_from(node: &Node, known: &Known, kind: Kind, (day, form): (Date, &VisitForm), asked: &Asked, kept: &Kept) -> Result<Vec<SlotId>, Problem> {
     let museum = known.museum.id();
     let (_, plan) = known.museum.plan_on(day).ok_or_else(Problem::not_found)?;
     let route = plan.routes.iter().find(|route| form.route.is_none_or(|code| code == route.code)).map(|route| route.id);
@@ -242,16 +255,24 @@ fn slots_from(node: &Node, known: &Known, kind: Kind, day: Date, form: &VisitFor
     // How many parts there are the price itself knows: it is asked for one.
     let (_, policy) = known.museum.group_policy_on(day);
     let any = SlotId::new(museum, route, from);
-    let parts = match price(&policy, kind, &Asked { slots: vec![any], ..asked.clone() }, 0) {
+    let at_most = party_max(known, &open.iter().filter(|seen| seen.slot.start() >= from).map(|seen| seen.slot).collect::<Vec<_>>());
+    let parts = match price(&policy, kind, &Asked { slots: vec![any], ..asked.clone() }, 0, at_most) {
         Ok(_) => 1,
         Err(quote::Refusal::WrongNumberOfSlots { parts }) => parts,
         Err(refusal) => return Err(refusal.into()),
     };
     let people = people_of(&asked.members) + u32::from(asked.escorts);
-    let has_places =
-        |places: u32, bookable: Bookable| matches!(bookable, Bookable::Available | Bookable::Few) && places >= people.div_ceil(parts.max(1));
+    let has_places = |seen: &SlotAvailability| {
+        let own = kept.iter().find(|(slot, _)| *slot == seen.slot).map_or(0, |(_, people)| *people);
+        let is_open = match seen.status {
+            Bookable::Available | Bookable::Few => true,
+            Bookable::Reserved | Bookable::SoldOut => own > 0,
+            Bookable::Closed | Bookable::NotOpen | Bookable::Over => false,
+        };
+        is_open && seen.available + own >= people.div_ceil(parts.max(1))
+    };
     let on_day = |slot: SlotId| slot.start() >= from && calendar::local_day(slot.start()) == day;
-    let good = open.iter().filter(|seen| on_day(seen.slot) && has_places(seen.available, seen.status));
+    let good = open.iter().filter(|seen| on_day(seen.slot) && has_places(seen));
     let slots: Vec<SlotId> = good.take(parts as usize).map(|seen| seen.slot).collect();
     if slots.len() == parts as usize {
         return Ok(slots);
@@ -294,11 +315,17 @@ pub async fn draft(
         institution = node.look_account(account, |account| account.opened().map(|opened| opened.institution)).await?.unwrap_or_default();
     }
     let envelope = envelope(&node, &caller, &key, &["draft quote"], &*form, &[], None)?;
+    // A repeat is answered with what was drafted, whatever slots and prices have become.
+    let (id, is_new) = quotes::free_id(&node, &envelope).await.map_err(|failure| refused(&node, failure))?;
+    if !is_new {
+        let view = view(&node, &connected, &caller, id).await?;
+        return Ok(HttpResponse::Created().insert_header(("Location", format!("/v1/quotes/{id}"))).json(view));
+    }
     let museum = known.museum.id();
-    let asked = asked(&node, &caller, &known, form.kind, &form.visit)?;
+    let asked = asked(&node, &caller, &known, form.kind, &form.visit, &Kept::new())?;
     // A contact is stored for what can be quoted.
     let day = asked.slots.first().map(|slot| calendar::local_day(slot.start())).unwrap_or_default();
-    price(&known.museum.group_policy_on(day).1, form.kind, &asked, 0)?;
+    price(&known.museum.group_policy_on(day).1, form.kind, &asked, 0, party_max(&known, &asked.slots))?;
     let visit_at = asked.slots.iter().map(|slot| slot.start()).max().unwrap_or_else(|| node.now());
     let until = visit_at.plus_seconds(RETENTION_S);
     let drafted = async || -> Result<bool, Problem> { Ok(quotes::free_id(&node, &envelope).await.is_ok_and(|(_, is_new)| !is_new)) };
@@ -320,7 +347,8 @@ pub async fn draft(
 /// Revise a quote.
 ///
 /// A draft is changed in place. Of one that was sent the places of the new revision are taken first, and only then are the old ones given back; if there are not
-/// enough, the old revision stands. What was accepted must be accepted anew.
+/// enough, the old revision stands. A part that stays in its slot keeps the places that it has, and needs only those that it has not. What was accepted must be
+/// accepted anew.
 #[utoipa::path(
     tag = "Quotes", operation_id = "revise_quote", security(("key" = ["quote"])),
     request_body(content = VisitForm, example = json!({"day": "2027-03-18", "time": "10:00", "lines": [{"category": "school-pupil", "count": 22}], "escorts": 2})),
@@ -341,7 +369,10 @@ pub async fn revise(
     let about = found.about().ok_or_else(Problem::not_found)?;
     let known = node.museums().get(about.museum).ok_or_else(Problem::not_found)?;
     let envelope = envelope(&node, &caller, &key, &["revise quote", &id.to_string()], &*form, &[], None)?;
-    let asked = asked(&node, &caller, &known, about.kind, &form)?;
+    if quotes::revised_before(&node, id, &envelope).await.map_err(|failure| refused(&node, failure))? {
+        return Ok(HttpResponse::Ok().json(view(&node, &connected, &caller, id).await?));
+    }
+    let asked = asked(&node, &caller, &known, about.kind, &form, &kept_by(&found))?;
     if let (Some(person), Some(last)) = (about.contact, asked.slots.iter().map(|slot| slot.start()).max()) {
         kept(&node)?.people.keep_until(person, last.plus_seconds(RETENTION_S)).await?;
     }

@@ -4,8 +4,9 @@
 use actix_web::{HttpMessage, HttpRequest, HttpResponse, get, post, web};
 use futures_util::{StreamExt, stream};
 use serde::{Deserialize, Serialize};
+use tornello_actors::attended::balance_of;
 use tornello_actors::node::Node;
-use tornello_actors::sensors::{Measured, Occupancy, Reading, Rejected};
+use tornello_actors::sensors::{Inside, Measured, Occupancy, Reading, Rejected};
 use tornello_engine::calendar;
 use tornello_engine::ids::{Code, MuseumId};
 use tornello_engine::museum::CEILING_MAX;
@@ -64,7 +65,49 @@ pub struct EntriesForm {
     pub people: u32,
 }
 
-/// What a sensor says: `inside` or `entries`.
+/// People who came in and went out by one door.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FlowForm {
+    /// How many came in since the door's last reading.
+    #[schema(maximum = 1_000_000, examples(7))]
+    pub entered: u32,
+    /// How many went out.
+    #[schema(maximum = 1_000_000, examples(4))]
+    pub left: u32,
+}
+
+/// People in one part of the building, as a camera sees it; all parts together are the building.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ZoneForm {
+    /// How many.
+    #[schema(maximum = 1_000_000, examples(18))]
+    pub people: u32,
+    /// The standard deviation.
+    #[schema(maximum = 1_000_000, examples(2))]
+    pub sd: u32,
+}
+
+/// Phones of one operator that a microcell sees; never which phones. The sensor is the cell.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CellForm {
+    /// Whose phones.
+    #[schema(value_type = String, max_length = 23, examples("operator-a"))]
+    pub operator: Code,
+    /// How many.
+    #[schema(maximum = 1_000_000, examples(310))]
+    pub devices: u32,
+    /// The operator's share of the market there, in thousandths.
+    #[schema(minimum = 1, maximum = 1_000, examples(280))]
+    pub share_permille: u16,
+    /// The standard deviation of that share, in thousandths.
+    #[schema(maximum = 1_000, examples(15))]
+    pub share_sd_permille: u16,
+}
+
+/// What a sensor says: one of `inside`, `entries`, `flow`, `zone` and `cell`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ReadingForm {
@@ -82,6 +125,61 @@ pub struct ReadingForm {
     /// People who came in since the sensor's last reading.
     #[serde(default)]
     pub entries: Option<EntriesForm>,
+    /// People who came in and went out by one door since its last reading.
+    #[serde(default)]
+    pub flow: Option<FlowForm>,
+    /// People in one part of the building.
+    #[serde(default)]
+    pub zone: Option<ZoneForm>,
+    /// Phones that a microcell sees around the museum.
+    #[serde(default)]
+    pub cell: Option<CellForm>,
+}
+
+/// What a reading says, of which exactly one must be given.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Said<'a> {
+    /// People inside.
+    pub inside: Option<&'a InsideForm>,
+    /// People in.
+    pub entries: Option<&'a EntriesForm>,
+    /// People in and out.
+    pub flow: Option<&'a FlowForm>,
+    /// People in one part.
+    pub zone: Option<&'a ZoneForm>,
+    /// Phones around.
+    pub cell: Option<&'a CellForm>,
+}
+
+impl Said<'_> {
+    fn measured(self) -> Result<Measured, Problem> {
+        let measured = [
+            self.inside.map(|inside| Measured::Inside { people: inside.people, sd: inside.sd }),
+            self.entries.map(|entries| Measured::Entries { people: entries.people }),
+            self.flow.map(|flow| Measured::Flow { entered: flow.entered, left: flow.left }),
+            self.zone.map(|zone| Measured::Zone { people: zone.people, sd: zone.sd }),
+            self.cell.map(|cell| Measured::Cell {
+                operator: cell.operator,
+                devices: cell.devices,
+                share_permille: cell.share_permille,
+                share_sd_permille: cell.share_sd_permille,
+            }),
+        ];
+        let mut given = measured.into_iter().flatten();
+        let (Some(measured), None) = (given.next(), given.next()) else {
+            return Err(Problem::invalid("give one of inside, entries, flow, zone and cell"));
+        };
+        let sound = match measured {
+            Measured::Inside { people, sd } => people <= CEILING_MAX && sd.is_none_or(|sd| sd <= CEILING_MAX),
+            Measured::Entries { people } => people <= CEILING_MAX,
+            Measured::Flow { entered, left } => entered <= CEILING_MAX && left <= CEILING_MAX,
+            Measured::Zone { people, sd } => people <= CEILING_MAX && sd <= CEILING_MAX,
+            Measured::Cell { devices, share_permille, share_sd_permille, .. } => {
+                devices <= CEILING_MAX && (1..=1_000).contains(&share_permille) && share_sd_permille <= 1_000
+            }
+        };
+        if sound { Ok(measured) } else { Err(Problem::invalid("at most 1000000 people, and shares of 1 to 1000 thousandths, are expected")) }
+    }
 }
 
 /// People inside a museum.
@@ -95,6 +193,10 @@ pub struct OccupancyView {
     sd: u32,
     /// The upper bound that limits sales: two standard deviations above.
     upper: u32,
+    /// How far to trust it: `good`; `uncalibrated`, as too few days are known; `dead_entries` or `dead_exits`, as counters say nothing and gates or the usual stay
+    /// stand in; `silent`, as nothing was counted lately.
+    #[schema(max_length = 16)]
+    quality: &'static str,
     /// When it was measured (RFC 3339, UTC).
     #[schema(format = DateTime)]
     at: String,
@@ -108,6 +210,36 @@ pub struct OccupancyView {
     /// The most people inside at once today; absent: no ceiling.
     #[serde(skip_serializing_if = "Option::is_none")]
     ceiling: Option<u32>,
+    /// Today so far, every five minutes; only where it is read by itself.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(max_items = 600)]
+    today: Vec<MomentView>,
+    /// What the doors' last days taught; only where it is read by itself, and doors count people in and out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    calibration: Option<CalibrationView>,
+}
+
+/// People inside at one moment.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+pub struct MomentView {
+    /// When (RFC 3339, UTC).
+    #[schema(format = DateTime)]
+    at: String,
+    /// The estimate.
+    inside: u32,
+    /// Its standard deviation.
+    sd: u32,
+}
+
+/// What the doors' last days taught.
+#[derive(Debug, Clone, Copy, Serialize, utoipa::ToSchema)]
+pub struct CalibrationView {
+    /// How many of the last days were sound.
+    sound_days: u32,
+    /// Entries counted for each exit counted.
+    exit_ratio: f64,
+    /// How long people stay on average, in minutes.
+    mean_stay_minutes: f64,
 }
 
 impl OccupancyView {
@@ -124,12 +256,29 @@ impl OccupancyView {
             inside: inside.people,
             sd: inside.sd,
             upper: inside.people.saturating_add(inside.sd.saturating_mul(2)),
+            quality: occupancy.quality.code(),
             at: occupancy.at.to_string(),
             sensor: occupancy.sensor,
             age_s,
             stale: age_s >= i64::from(patience.unwrap_or(Policy::default().stale_after_s)),
             ceiling: known.and_then(|known| known.museum.ceiling_on(today)),
+            today: Vec::new(),
+            calibration: None,
         }
+    }
+
+    /// With the day so far and what the doors taught.
+    fn with_today(mut self, node: &Node, museum: MuseumId) -> Self {
+        let moment = |(at, inside): (Timestamp, Inside)| MomentView { at: at.to_string(), inside: inside.people, sd: inside.sd };
+        self.today = node.sensors().curve(museum, node.now()).into_iter().map(moment).collect();
+        let balance = balance_of(&node.attended().get(museum));
+        let round = |value: f64| (value * 1_000.0).round() / 1_000.0;
+        self.calibration = balance.is_calibrated().then(|| CalibrationView {
+            sound_days: balance.days() as u32,
+            exit_ratio: round(balance.exit_ratio()),
+            mean_stay_minutes: round(balance.stay().mean_min()),
+        });
+        self
     }
 }
 
@@ -169,30 +318,24 @@ pub enum TakenView {
 
 fn read(node: &Node, caller: &Caller, form: &ReadingForm) -> Result<Reading, Problem> {
     let museum = museum_of(node, caller, Scope::Sense, &form.museum.text())?.museum.id();
-    reading(museum, form.sensor, &form.at, form.inside.as_ref(), form.entries.as_ref())
+    let (inside, entries, flow) = (form.inside.as_ref(), form.entries.as_ref(), form.flow.as_ref());
+    reading(museum, form.sensor, &form.at, Said { inside, entries, flow, zone: form.zone.as_ref(), cell: form.cell.as_ref() })
 }
 
 /// A reading as it was written.
-pub fn reading(museum: MuseumId, sensor: Code, at: &str, inside: Option<&InsideForm>, entries: Option<&EntriesForm>) -> Result<Reading, Problem> {
+pub fn reading(museum: MuseumId, sensor: Code, at: &str, said: Said<'_>) -> Result<Reading, Problem> {
     let at: Timestamp = at.parse().map_err(|_| Problem::invalid("at: an RFC 3339 instant is expected"))?;
-    let measured = match (inside, entries) {
-        (Some(inside), None) if inside.people <= CEILING_MAX && inside.sd.is_none_or(|sd| sd <= CEILING_MAX) => {
-            Measured::Inside { people: inside.people, sd: inside.sd }
-        }
-        (None, Some(entries)) if entries.people <= CEILING_MAX => Measured::Entries { people: entries.people },
-        _ => return Err(Problem::invalid("give either inside or entries, of at most 1000000 people")),
-    };
-    Ok(Reading { museum, sensor, at, measured })
+    Ok(Reading { museum, sensor, at, measured: said.measured()? })
 }
 
-/// Takes one reading in. The very last one sent again is known already, and answered as it was.
-async fn take_one(node: &Node, caller: &Caller, form: &ReadingForm) -> Result<Occupancy, Problem> {
+/// Takes one reading in; none: it says nothing of the building. The very last one sent again is known already, and answered as it was.
+async fn take_one(node: &Node, caller: &Caller, form: &ReadingForm) -> Result<Option<Occupancy>, Problem> {
     let reading = read(node, caller, form)?;
     match node.read(reading, caller.id()).await {
         Ok(occupancy) => Ok(occupancy),
         Err(Rejected::OutOfOrder) => {
             let last = node.sensors().occupancy(reading.museum);
-            last.filter(|last| (last.sensor, last.at) == (reading.sensor, reading.at)).ok_or_else(|| Rejected::OutOfOrder.into())
+            last.filter(|last| (last.sensor, last.at) == (reading.sensor, reading.at)).map(Some).ok_or_else(|| Rejected::OutOfOrder.into())
         }
         Err(rejected) => Err(rejected.into()),
     }
@@ -285,8 +428,11 @@ pub async fn send(node: web::Data<Node>, caller: Caller, request: HttpRequest, m
     }
     if one {
         let form = serde_json::from_slice(&single).map_err(|error| Problem::of_json(&error))?;
-        let occupancy = take_one(&node, &caller, &form).await?;
-        return Ok(HttpResponse::Ok().json(TakenView::One(OccupancyView::new(&node, &occupancy))));
+        let taken = match take_one(&node, &caller, &form).await? {
+            Some(occupancy) => TakenView::One(OccupancyView::new(&node, &occupancy)),
+            None => TakenView::Batch(BatchView { accepted: 1, rejected: Vec::new() }),
+        };
+        return Ok(HttpResponse::Ok().json(taken));
     }
     let last = std::mem::take(&mut batch.rest);
     if !last.is_empty() {
@@ -297,7 +443,7 @@ pub async fn send(node: web::Data<Node>, caller: Caller, request: HttpRequest, m
 
 /// Read how many people are inside.
 ///
-/// The last estimate of a museum, with its age; none before the first reading.
+/// The last estimate of a museum, with its age, how far to trust it, and the day so far; none before the first reading.
 #[utoipa::path(
     tag = "Readings", operation_id = "get_occupancy", security(("key" = ["read"])),
     params(("museum" = String, Path, description = "Slug or number", max_length = 23, example = "parco-colosseo")),
@@ -306,7 +452,7 @@ pub async fn send(node: web::Data<Node>, caller: Caller, request: HttpRequest, m
 #[get("/museums/{museum}/occupancy")]
 pub async fn get_occupancy(node: web::Data<Node>, caller: Caller, museum: web::Path<String>) -> Result<HttpResponse, Problem> {
     let known = museum_of(&node, &caller, Scope::Read, &museum)?;
-    let found = estimate(&node, known.museum.id());
+    let found = estimate(&node, known.museum.id()).map(|view| view.with_today(&node, known.museum.id()));
     Ok(HttpResponse::Ok().json(found.ok_or_else(|| Problem::not_found().detail("No sensor of this museum has said anything yet."))?))
 }
 

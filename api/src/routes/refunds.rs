@@ -24,6 +24,7 @@ use tornello_engine::money::Cents;
 use tornello_engine::payment::{self, Command, PaidBackBy, Refund, RefundState};
 use tornello_engine::recall::Recall;
 use tornello_engine::slot::DeskMethod;
+use tornello_engine::till;
 use tornello_engine::time::Timestamp;
 
 use crate::auth::{Caller, Scope};
@@ -728,6 +729,8 @@ pub struct PayoutForm {
 }
 
 /// Pay a refund out at a till.
+///
+/// At a desk of the refund's museum whose session is open: what is paid out there is part of what it should have at the end.
 #[utoipa::path(
     tag = "Refunds", operation_id = "pay_refund_out", security(("key" = ["settle"])), request_body = PayoutForm,
     params(("refund" = String, Path, description = "The refund"), ("Idempotency-Key" = String, Header, description = "A new value for each request")),
@@ -742,8 +745,14 @@ pub async fn pay_out(
     form: web::Json<PayoutForm>,
 ) -> Result<HttpResponse, Problem> {
     let id = refund.into_inner();
-    view(&node, &caller, id).await?;
+    let (view, _) = view(&node, &caller, id).await?;
     let envelope = envelope(&node, &caller, &key, &["pay refund out", &id.to_string()], &*form, &[], None)?;
+    let recall = envelope.clone();
+    let is_new = node.look_payment(id.payment, move |payment| payment.recall(&recall) == Recall::New).await?;
+    // A repeat is answered also when the session is over.
+    if is_new && node.tills().at(MuseumId(view.museum), form.till).is_none() {
+        return Err(till::Refusal::NotOpen.into());
+    }
     let PayoutForm { till, method, reference } = form.into_inner();
     let executed_on = tornello_engine::calendar::local_day(node.now());
     let command = Command::ConfirmRefund { refund: id.number, by: PaidBackBy::Till { till, method }, reference, executed_on };

@@ -3,18 +3,23 @@
 use actix_web::middleware::Compress;
 use actix_web::{HttpRequest, HttpResponse, get, post, web};
 use serde::{Deserialize, Serialize};
+use tornello_actors::accounts;
+use tornello_actors::digest::digest;
 use tornello_actors::failure::Failure;
+use tornello_actors::fraud::SignalKind;
 use tornello_actors::keys::{Museums, Role};
 use tornello_actors::node::Node;
 use tornello_actors::views::{SaleFilter, SaleRow};
 use tornello_engine::channel::Channel;
-use tornello_engine::ids::{Code, HoldId, SlotId, TicketId};
+use tornello_engine::envelope::Envelope;
+use tornello_engine::ids::{Code, HoldId, KeyId, SlotId, TicketId};
 use tornello_engine::money::Cents;
 use tornello_engine::record::Record;
 use tornello_engine::slot::{CancelCause, Command, DeskMethod, Event, Line, Refusal, Sale, Settlement, Ticket, TicketState, line_of, people, total};
 use tornello_engine::text::is_line;
 use tornello_engine::time::Timestamp;
 
+use crate::acting::{self, Asked, Proof};
 use crate::auth::{Caller, Scope};
 use crate::csv::{CsvCell, CsvForm, CsvWriter};
 use crate::problem::Problem;
@@ -97,6 +102,9 @@ pub enum SettlementView {
         /// Which account.
         #[schema(value_type = String)]
         account: Code,
+        /// The quote that it was charged for, if it was one.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        quote: Option<String>,
     },
     /// Paid in another slot, from which the tickets have moved.
     Moved {
@@ -115,7 +123,8 @@ impl From<&Settlement> for SettlementView {
         match settlement {
             Settlement::Free => Self::Free {},
             Settlement::Desk { till, method, reference } => Self::Desk { till: *till, method: *method, reference: reference.clone() },
-            Settlement::OnAccount { account } => Self::OnAccount { account: *account },
+            Settlement::OnAccount { account } => Self::OnAccount { account: *account, quote: None },
+            Settlement::Quoted { account, quote } => Self::OnAccount { account: *account, quote: Some(quote.to_string()) },
             Settlement::Moved { from } => Self::Moved { from: from.to_string() },
             Settlement::Payment { id } => Self::Payment { id: id.to_string() },
         }
@@ -360,24 +369,53 @@ pub async fn create(
     key: IdempotencyKey,
     slot: web::Path<SlotId>,
     form: web::Json<SaleForm>,
+    proof: Proof,
 ) -> Result<HttpResponse, Problem> {
     let (slot, channel) = (slot.into_inner(), caller.channel());
     caller.may_at(Scope::Desk, slot.museum())?;
     let settlement = form.settlement.by(&caller)?;
-    let envelope = envelope(&node, &caller, &key, &["sell", &slot.to_string()], &*form, &form.parties, order_of(form.order.as_deref())?)?;
+    let mut envelope = envelope(&node, &caller, &key, &["sell", &slot.to_string()], &*form, &form.parties, order_of(form.order.as_deref())?)?;
     let lines = priced(&node, slot, channel, &form.lines, &envelope).await?;
-    let sale = HoldId::new(slot, random());
+    let sale = new_sale(slot, &settlement, &envelope);
+    let asked = Asked { kind: SignalKind::Sold { held: false }, channel, hold: sale, lines: &lines, named: form.contact.is_some() };
+    acting::weigh(&node, &mut envelope, asked, &proof).await?;
     let command = |contact| Command::SellDirect { sale, channel, lines: lines.clone(), settlement: settlement.clone(), contact };
     let refused = |failure| alternatives(&node, slot, channel, failure);
     if form.contact.is_some() {
         node.rehearse(slot, &envelope, &command(None)).await.map_err(refused)?;
     }
     let contact = contacts::keep(&node, slot, &envelope, form.contact.as_ref(), true).await?;
-    let record = node.slot(slot, envelope, command(contact)).await;
+    let record = sold(&node, slot, envelope, &settlement, command(contact)).await;
     if matches!(record, Err(Failure::Refused(_) | Failure::KeyReused)) {
         contacts::drop_unsold(&node, contact).await?;
     }
-    answer(&record.map_err(refused)?)
+    answer(&record.map_err(|failure| match failure {
+        Failure::Refused(accounts::Refusal::Slot(why)) => refused(Failure::Refused(why)),
+        other => other.into(),
+    })?)
+}
+
+/// An id for a sale without a hold. One that an account is charged for has to be the same when it is asked for again.
+fn new_sale(slot: SlotId, settlement: &Settlement, envelope: &Envelope) -> HoldId {
+    let random = match settlement {
+        Settlement::OnAccount { .. } => digest(&[b"sale on account", &envelope.who.get().to_be_bytes(), &envelope.key.0.to_be_bytes()]).0 as u64,
+        _ => random(),
+    };
+    HoldId::new(slot, random)
+}
+
+/// Gives a slot a command that sells; what is settled on account is charged first.
+pub async fn sold(
+    node: &Node,
+    slot: SlotId,
+    envelope: Envelope,
+    settlement: &Settlement,
+    command: Command,
+) -> Result<Record<Event>, Failure<accounts::Refusal>> {
+    match settlement {
+        Settlement::OnAccount { account } => accounts::sell(node, *account, envelope, command).await,
+        _ => node.slot(slot, envelope, command).await.map_err(|failure| failure.map(accounts::Refusal::Slot)),
+    }
 }
 
 /// Which sales to list; all conditions hold together.
@@ -392,7 +430,7 @@ pub struct SalesQuery {
     slot: Option<SlotId>,
     /// Only with this desk reference.
     reference: Option<String>,
-    /// Only one's own; without desk rights always so.
+    /// Only those that were made with the caller's key. Without desk rights it sees no others, but those of its account's quotes.
     #[serde(default)]
     mine: bool,
     /// Where the page before said to go on.
@@ -414,7 +452,10 @@ impl SalesQuery {
             (None, Museums::All) => None,
         };
         let who = if self.mine { Some(caller.id()) } else { caller.owner() };
-        Ok(SaleFilter { museums, slot: self.slot, reference: self.reference.clone(), who: who.map(|who| who.to_string()), after: self.cursor })
+        // An operator sees what the office has drafted for its account, too.
+        let account = caller.account_of_operator().filter(|_| !self.mine);
+        let (reference, who) = (self.reference.clone(), who.map(|who| who.to_string()));
+        Ok(SaleFilter { museums, slot: self.slot, reference, who, account, after: self.cursor })
     }
 }
 
@@ -449,6 +490,8 @@ pub struct SaleItem {
     carried_cents: i64,
     /// How many of its tickets have moved to other slots.
     moved: u32,
+    /// The quote that it was made for; empty if none.
+    quote: String,
 }
 
 impl From<SaleRow> for SaleItem {
@@ -468,6 +511,7 @@ impl From<SaleRow> for SaleItem {
             admitted: row.admitted,
             carried_cents: row.carried_cents,
             moved: row.moved,
+            quote: row.quote,
         }
     }
 }
@@ -521,7 +565,7 @@ pub async fn export(node: web::Data<Node>, caller: Caller, query: web::Query<Sal
 }
 
 fn table(rows: &[SaleRow]) -> Vec<u8> {
-    const HEADS: [&str; 16] = [
+    const HEADS: [&str; 17] = [
         "sale",
         "museum",
         "slot",
@@ -538,6 +582,7 @@ fn table(rows: &[SaleRow]) -> Vec<u8> {
         "admitted",
         "carried",
         "moved",
+        "quote",
     ];
     let euros = |cents| CsvCell::Euros(Cents::new(cents));
     let mut table = CsvWriter::new(CsvForm::ITALIAN, HEADS);
@@ -560,9 +605,19 @@ fn table(rows: &[SaleRow]) -> Vec<u8> {
             CsvCell::Count(i64::from(row.admitted)),
             euros(row.carried_cents),
             CsvCell::Count(i64::from(row.moved)),
+            CsvCell::Text(&row.quote),
         ]);
     }
     table.take()
+}
+
+/// Whose sale it must be for the caller to see it; an operator sees those of its account's quotes, too.
+async fn owner(node: &Node, caller: &Caller, id: HoldId) -> Result<Option<KeyId>, Problem> {
+    let of_account = match caller.account_of_operator() {
+        Some(account) => files(node)?.views.is_for_account(id, account).await?,
+        None => false,
+    };
+    Ok(caller.owner().filter(|_| !of_account))
 }
 
 /// A sale that the caller may see.
@@ -572,7 +627,7 @@ pub async fn seen<R: Send + 'static>(
     id: HoldId,
     read: impl Fn(&tornello_engine::slot::Slot, &Sale) -> R + Clone + Send + 'static,
 ) -> Result<R, Problem> {
-    let owner = caller.owner();
+    let owner = owner(node, caller, id).await?;
     let found = node.look(id.slot(), move |slot| {
         let sale = slot.sale_of(id).filter(|sale| owner.is_none_or(|owner| owner == sale.who))?;
         Some(read(slot, sale))
@@ -650,8 +705,10 @@ pub async fn cancel(
     if form.cause == CancelCause::Museum {
         caller.may(Scope::Desk)?;
     }
-    let envelope = envelope(&node, &caller, &key, &["cancel", &sale.to_string()], &*form, &[], None)?;
+    let mut envelope = envelope(&node, &caller, &key, &["cancel", &sale.to_string()], &*form, &[], None)?;
     let CancelForm { tickets, cause } = form.into_inner();
+    let kind = if cause == CancelCause::Museum { SignalKind::Voided } else { SignalKind::Refunded };
+    acting::weigh_return(&node, &mut envelope, kind, sale, caller.channel(), tickets.len()).await?;
     let record = node.slot(sale.slot(), envelope, Command::Cancel { sale, owner: caller.owner(), tickets, cause }).await?;
     let cancelled = record.events.iter().find_map(|event| if let Event::Cancelled(cancelled) = event { Some(cancelled) } else { None });
     let cancelled = cancelled.ok_or_else(not_rebuilt)?;

@@ -155,6 +155,10 @@ pub struct TicketView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     reason: Option<Code>,
+    /// Before then it lets nobody in, as its sale is being looked at; it is valid by itself then, or sooner (RFC 3339, UTC).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(format = DateTime)]
+    review_until: Option<String>,
     /// How many times it was let in.
     entries: u8,
     /// When it was first let in, if it was (RFC 3339, UTC).
@@ -210,6 +214,7 @@ pub async fn get(node: web::Data<Node>, caller: Caller, ticket: web::Path<Ticket
         proof_en: issued.line.proof.show_en(),
         state,
         reason,
+        review_until: issued.ticket.review_until.filter(|until| node.now() < *until).map(|until| until.to_string()),
         entries: entries_of(&issued.ticket),
         admitted_at: issued.ticket.state.first_at().map(|at| at.to_string()),
         valid_from: issued.valid_from().to_string(),

@@ -3,11 +3,13 @@
 
 use actix_web::{HttpResponse, delete, get, post, web};
 use serde::{Deserialize, Serialize};
+use tornello_actors::fraud::SignalKind;
 use tornello_actors::node::Node;
 use tornello_engine::channel::Channel;
 use tornello_engine::ids::{HoldId, SlotId};
 use tornello_engine::slot::{Command, Event, Line, Offer, Slot, Standing, Waiting, WaitingEnd, people as people_of, total};
 
+use crate::acting::{self, Asked, Proof};
 use crate::auth::{Caller, Scope};
 use crate::problem::Problem;
 use crate::request::{IdempotencyKey, envelope, random};
@@ -243,13 +245,16 @@ pub async fn join(
     key: IdempotencyKey,
     slot: web::Path<SlotId>,
     form: web::Json<HoldForm>,
+    proof: Proof,
 ) -> Result<HttpResponse, Problem> {
     let slot = slot.into_inner();
     caller.may_at(Scope::Book, slot.museum())?;
     let channel = caller.channel();
-    let envelope = envelope(&node, &caller, &key, &["wait", &slot.to_string()], &*form, &form.parties, order_of(form.order.as_deref())?)?;
+    let mut envelope = envelope(&node, &caller, &key, &["wait", &slot.to_string()], &*form, &form.parties, order_of(form.order.as_deref())?)?;
     let lines: Vec<Line> = priced(&node, slot, channel, &form.lines, &envelope).await?;
-    let command = Command::Wait { entry: HoldId::new(slot, random()), who: caller.id(), channel, lines };
+    let entry = HoldId::new(slot, random());
+    acting::weigh(&node, &mut envelope, Asked { kind: SignalKind::Waited, channel, hold: entry, lines: &lines, named: false }, &proof).await?;
+    let command = Command::Wait { entry, who: caller.id(), channel, lines };
     let record = node.slot(slot, envelope, command).await.map_err(|failure| alternatives(&node, slot, channel, failure))?;
     let waited = record.events.iter().find_map(|event| if let Event::Waited(waited) = event { Some(waited) } else { None });
     let waited = waited.ok_or_else(not_rebuilt)?;

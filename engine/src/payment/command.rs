@@ -18,6 +18,15 @@ pub enum Command {
         /// What would have happened then.
         opened: Box<Opened>,
     },
+    /// Take a sale over that a desk made without a payment, as paid and fulfilled: something of it is to go back.
+    TakeOver {
+        /// What would have happened then: one item, for what the sale cost.
+        opened: Box<Opened>,
+        /// The sale.
+        sale: HoldId,
+        /// When it was made.
+        sold_at: Timestamp,
+    },
     /// Note that the gateway knows it.
     Publish,
     /// Note that the gateway will not have it.

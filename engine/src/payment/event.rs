@@ -129,6 +129,11 @@ pub enum Source {
     },
     /// There was nothing to pay.
     Free,
+    /// A desk had taken it for a sale without a payment, whose tickets were cancelled since: its till has it.
+    Sale {
+        /// Which sale.
+        sale: HoldId,
+    },
 }
 
 /// Proof that money came.

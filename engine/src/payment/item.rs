@@ -86,6 +86,29 @@ impl Payment {
         Ok(vec![Event::Opened(opened.clone()), received(opened, receipt, true)])
     }
 
+    /// A sale that a desk made without a payment: its money is in the till, its tickets are out, and a part of it is to go back.
+    pub(super) fn take_over(&self, now: Timestamp, opened: &Opened, sale: HoldId, sold_at: Timestamp) -> Result<Vec<Event>, Refusal> {
+        let [item] = opened.items.as_slice() else { return Err(Refusal::BadItems) };
+        if item.hold != sale || !opened.extras.is_empty() || opened.gateway != Gateway::Desk {
+            return Err(Refusal::BadItems);
+        }
+        let mut events = self.open(now, opened)?;
+        let receipt = Receipt {
+            id: "sale".to_owned(),
+            source: Source::Sale { sale },
+            amount_cents: opened.amount_cents,
+            paid_at: sold_at,
+            psp: String::new(),
+            channel: String::new(),
+            method: String::new(),
+            stand_in: false,
+            fee_cents: None,
+        };
+        let fulfilled = Fulfilled { item: 0, sale, amount_cents: item.amount_cents, extras_cents: Cents::ZERO };
+        events.extend([received(opened, receipt, true), Event::Fulfilled(fulfilled)]);
+        Ok(events)
+    }
+
     pub(super) fn fulfil(&self, opened: &Opened, number: u16, sale: HoldId) -> Result<Vec<Event>, Refusal> {
         let item = self.open_item(opened, number)?;
         let is_first = !self.items.iter().any(|end| matches!(end, ItemEnd::Sold { .. }));

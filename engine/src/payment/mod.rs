@@ -239,9 +239,12 @@ impl Aggregate for Payment {
         if let Command::Open { opened } = command {
             return self.open(now, opened);
         }
+        if let Command::TakeOver { opened, sale, sold_at } = command {
+            return self.take_over(now, opened, *sale, *sold_at);
+        }
         let Some(opened) = &self.opened else { return Err(Refusal::UnknownPayment) };
         match command {
-            Command::Open { .. } => Err(Refusal::IdTaken),
+            Command::Open { .. } | Command::TakeOver { .. } => Err(Refusal::IdTaken),
             Command::Publish => self.publish(),
             Command::FailPublish { code } => self.fail_publish(*code),
             Command::Activate { until } => self.activate(now, *until),

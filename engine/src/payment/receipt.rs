@@ -27,7 +27,7 @@ impl Payment {
             Source::Node | Source::Report => opened.gateway.is_position(),
             Source::Desk { .. } => true,
             Source::Voucher { voucher } => opened.gateway == Gateway::Voucher { voucher },
-            Source::Free => false,
+            Source::Free | Source::Sale { .. } => false,
         };
         if !allowed {
             return Err(Refusal::SourceNotAllowed);

@@ -21,6 +21,8 @@ pub struct Rules {
     pub patron: Option<MonthDay>,
     /// How many people (or parts) of that day are still free of the booking fee.
     pub fee_free_left: u32,
+    /// The most people whom each of the slots takes in one hold.
+    pub party_max: u16,
     /// When the group office can sell the first of the slots no more.
     pub closes_at: Timestamp,
 }
@@ -47,7 +49,7 @@ pub enum Command {
         asked: Asked,
         /// What the museum says of groups.
         rules: Box<Rules>,
-        /// An unused id for the option of each part; not looked at for a draft.
+        /// An unused id for the option of each part; not looked at for a draft, nor for a part that stays in its slot and keeps its option.
         holds: Vec<HoldId>,
     },
     /// Send a draft: take the options, from which on deadlines run.

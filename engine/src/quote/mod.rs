@@ -5,16 +5,18 @@
 //! So the quote's stream is the journal of its flow, and a flow that was cut off goes on from what is written.
 //!
 //! Options are taken in attempts, all or none. A revision of a quote that was sent is an attempt beside the options in force: only when it has all of its own does
-//! it take their place, and they are given back; if one is refused, the old revision stands.
+//! it take their place, and they are given back; if one is refused, the old revision stands. A part that stays in its slot keeps its option, which grows before
+//! the attempt has all, and shrinks only after it: so both ways back are open.
 //!
-//! Money that arrives wins: a quote whose own payment is paid after all is paid, though it had lapsed or was cancelled meanwhile.
+//! Money that arrives wins: a quote whose own payment for the revision in force is paid after all is paid, though it had lapsed or was cancelled meanwhile, or
+//! another payment was begun; that one is ended then. Money for anything else goes back: its payment asks here before it makes tickets.
 //!
 //! - QU-1: what a quote costs is what its parts, its fee and its extras add up to.
 //! - QU-2: the options of one attempt at most are in force, and of the revision in force; a quote that is sent or accepted has them, one that has ended has none.
 //! - QU-3: a quote is paid once, and has tickets only when it is paid.
 //! - QU-4: whatever keeps places has a deadline: a quote that is sent or accepted lapses by itself.
 //! - QU-5: what is accepted is the revision in force; a later one needs a new acceptance.
-//! - QU-6: an option belongs to one attempt and one part.
+//! - QU-6: an option belongs to one part of an attempt; attempts share one only as that of the part in the same slot.
 //! - QU-7: replay equals live, and time does not go back.
 
 mod command;
@@ -212,6 +214,8 @@ pub struct Quote {
     payment: Option<PaymentId>,
     /// Whether that can still be paid, as far as is known here.
     payment_open: bool,
+    /// One that could still be paid when another one was.
+    superseded: Option<PaymentId>,
     /// All payments that were begun for it, with the revision that each is for.
     payments: BTreeMap<PaymentId, u32>,
     paid: Option<Paid>,
@@ -288,7 +292,7 @@ impl Aggregate for Quote {
                 Event::PaymentAttached(PaymentAttached { payment: *payment })
             }
             Command::DetachPayment { payment } => {
-                self.expected(self.has_open(*payment))?;
+                self.expected(self.has_open(*payment) || self.superseded == Some(*payment))?;
                 Event::PaymentDetached(PaymentDetached { payment: *payment })
             }
             Command::NoteSettlementRefused { why } => {
@@ -298,7 +302,10 @@ impl Aggregate for Quote {
             Command::MarkPaid { payment } => {
                 let on_account = matches!(self.stage, Stage::Accepted { settle: Settle::OnAccount, .. });
                 let without = self.is_settling() && (on_account || self.is_free());
-                self.expected(payment.map_or(without, |payment| self.may_be_paid_by(payment)))?;
+                match payment {
+                    Some(payment) => self.is_paid_by(*payment)?,
+                    None => self.expected(without)?,
+                }
                 Event::Paid(Paid { payment: *payment })
             }
             Command::MarkTicketed { sales, missing } => {
@@ -398,6 +405,7 @@ impl Quote {
             accepted: 0,
             payment: None,
             payment_open: false,
+            superseded: None,
             payments: BTreeMap::new(),
             paid: None,
             payments_made: 0,
@@ -439,6 +447,12 @@ impl Quote {
         self.ask_options(now, about, self.revision + 1, &offer, rules, holds)
     }
 
+    /// The option of each part: that in force where the part stays in its slot, else one of those that are new.
+    fn options_for(&self, offer: &Offer, new: &[HoldId]) -> Vec<HoldId> {
+        let kept = |slot| self.options_in_force()?.holds.iter().copied().find(|hold| hold.slot() == slot);
+        offer.parts.iter().zip(new).map(|(part, new)| kept(part.slot).unwrap_or(*new)).collect()
+    }
+
     fn send(&self, now: Timestamp, owner: Option<Code>, rules: &Rules, holds: &[HoldId]) -> Result<Event, Refusal> {
         let about = self.owned(owner)?;
         let Some(offer) = self.offer.as_ref().filter(|_| self.stage == Stage::Draft) else { return Err(self.wrong_state()) };
@@ -465,14 +479,15 @@ impl Quote {
         }
         let conditions = Conditions {
             policy: rules.revision,
-            sign_by: pricing::sign_by(policy, now).min(last),
+            sign_by: pricing::sign_by(policy, rules.patron, now).min(last),
             pay_by,
             desk_by,
             remind_s: u32::from(policy.reminder_days) * 86_400,
             confirmation: policy.confirmation,
         };
         let (attempt, until) = (self.attempts + 1, last.plus_seconds(PAYMENT_GRACE_S));
-        Ok(Event::OptionsAsked(OptionsAsked { attempt, revision, offer: offer.clone(), holds: holds.to_vec(), until, conditions }))
+        let holds = self.options_for(offer, holds);
+        Ok(Event::OptionsAsked(OptionsAsked { attempt, revision, offer: offer.clone(), holds, until, conditions }))
     }
 
     fn accept(
@@ -540,11 +555,27 @@ impl Quote {
         self.payment_open && self.payment == Some(payment)
     }
 
-    /// Whether it is not paid, and that is one of its payments: for the revision in force, whether it was thought to be over or not.
-    fn may_be_paid_by(&self, payment: PaymentId) -> bool {
-        let is_open = !self.payment_open || self.payment == Some(payment);
-        let is_still = !self.is_settling() && !self.options.values().any(|options| options.state == OptionsState::Taking);
-        self.paid.is_none() && is_open && is_still && self.payments.get(&payment) == Some(&self.revision)
+    /// Whether money of that payment pays it: one of its own for the revision in force, whether it was thought to be over or not, and whether another one could
+    /// still be paid or not. What is on the way ends first; then it is to be asked again.
+    fn is_paid_by(&self, payment: PaymentId) -> Result<(), Refusal> {
+        self.owned(None)?;
+        self.expected(self.paid.is_none())?;
+        self.is_still()?;
+        if self.options_settle() {
+            return Err(Refusal::OptionsUnderWay);
+        }
+        match self.payments.get(&payment) {
+            Some(revision) if *revision == self.revision => Ok(()),
+            Some(_) => Err(Refusal::OtherRevision { revision: self.revision }),
+            None => Err(Refusal::NotExpected),
+        }
+    }
+
+    /// Whether an option in force may still be of something else: another attempt had it, and is not done with it.
+    fn options_settle(&self) -> bool {
+        let in_force = self.options_in_force().map_or(&[][..], |asked| &asked.holds);
+        let giving_back = self.options.values().filter(|options| options.state == OptionsState::GivingBack);
+        giving_back.flat_map(|options| &options.asked.holds).any(|hold| in_force.contains(hold))
     }
 
     const fn wrong_state(&self) -> Refusal {
@@ -637,6 +668,7 @@ impl Quote {
                 (self.payment, self.payment_open) = (Some(attached.payment), true);
                 self.payments.insert(attached.payment, self.revision);
             }
+            Event::PaymentDetached(detached) if self.superseded == Some(detached.payment) => self.superseded = None,
             Event::PaymentDetached(_) => {
                 self.payment_open = false;
                 if matches!(self.stage, Stage::Accepted { .. }) {
@@ -647,6 +679,7 @@ impl Quote {
             Event::Paid(paid) => {
                 self.paid = Some(paid.clone());
                 self.payments_made += 1;
+                self.superseded = self.payment.filter(|payment| self.payment_open && paid.payment != Some(*payment));
                 (self.payment, self.payment_open) = (paid.payment.or(self.payment), false);
                 self.take_again();
                 self.become_at(record.at, Stage::Paid);
@@ -700,20 +733,25 @@ impl Quote {
     /// Whether moreover no option stands twice (QU-6): for tests and after a replay.
     pub fn recount(&self) -> Result<(), Broken> {
         self.check()?;
-        let mut seen = BTreeSet::new();
-        if self.options.values().flat_map(|options| &options.asked.holds).all(|hold| seen.insert(*hold)) {
-            Ok(())
-        } else {
-            Err(Broken { invariant: "QU-6", what: "an option stands twice" })
-        }
+        let is_once = |options: &Options| {
+            let (holds, parts) = (&options.asked.holds, &options.asked.offer.parts);
+            let in_place = holds.len() == parts.len() && holds.iter().zip(parts).all(|(hold, part)| hold.slot() == part.slot);
+            in_place && holds.iter().collect::<BTreeSet<_>>().len() == holds.len()
+        };
+        if self.options.values().all(is_once) { Ok(()) } else { Err(Broken { invariant: "QU-6", what: "an option stands twice" }) }
     }
 
     /// What is to be done next for it elsewhere; none if it waits for people, for time or for its payment.
     #[must_use]
     pub fn work(&self) -> Option<Work> {
         let ended = !matches!(self.stage, Stage::Accepted { .. });
-        if let Some(payment) = self.payment.filter(|_| self.payment_open && ended) {
+        if let Some(payment) = self.superseded.or(self.payment.filter(|_| self.payment_open && ended)) {
             return Some(Work::EndPayment(payment));
+        }
+        let first = |state| self.options.iter().find(move |(_, options)| options.state == state).map(|(attempt, _)| *attempt);
+        // Before anything is sold or due, every option is of what it is for.
+        if let Some(attempt) = first(OptionsState::GivingBack) {
+            return Some(Work::GiveBack(attempt));
         }
         if self.is_settling() {
             return Some(Work::Settle);
@@ -721,8 +759,15 @@ impl Quote {
         if self.stage == Stage::Paid && self.paid == Some(Paid { payment: None }) {
             return Some(Work::IssueTickets);
         }
-        let first = |state| self.options.iter().find(move |(_, options)| options.state == state).map(|(attempt, _)| *attempt);
-        first(OptionsState::Taking).map(Work::TakeOptions).or_else(|| first(OptionsState::GivingBack).map(Work::GiveBack))
+        first(OptionsState::Taking).map(Work::TakeOptions)
+    }
+
+    /// What a hold that an attempt gives back stays for: the lines of the option in force, if it is one.
+    #[must_use]
+    pub fn stays_for(&self, hold: HoldId) -> Option<&[crate::slot::Line]> {
+        let asked = self.options_in_force()?;
+        let part = asked.holds.iter().position(|kept| *kept == hold)?;
+        asked.offer.parts.get(part).map(|part| part.lines.as_slice())
     }
 
     /// The payment that it waits for: to be paid, or to sell its tickets.
@@ -840,5 +885,5 @@ fn priced(about: &About, asked: &Asked, rules: &Rules) -> Result<Offer, Refusal>
     if asked.slots.iter().any(|slot| slot.museum() != about.museum) {
         return Err(Refusal::BadSlots);
     }
-    pricing::price(&rules.policy, about.kind, asked, rules.fee_free_left)
+    pricing::price(&rules.policy, about.kind, asked, rules.fee_free_left, rules.party_max)
 }

@@ -1,7 +1,7 @@
 //! What a museum asks of groups: sizes, escorts, fees, extras, deadlines. A version holds for visits from a day on, beside plan and tariff in the museum's stream.
 //!
 //! The rules are those seen at real sites: a fee of 1 euro a person except the first 150 of a day, or of 10 euros a group; an audio system above so many people
-//! with one in ten free; one free escort for so many; a form signed within so many days; payment so many working days before the visit.
+//! with one in ten free; one free escort for so many; a form signed within so many working days; payment so many working days before the visit.
 
 use serde::{Deserialize, Serialize};
 
@@ -36,7 +36,7 @@ pub struct GroupPolicy {
     /// What every group of some size has to take.
     #[serde(default)]
     pub extras: Vec<MandatoryExtra>,
-    /// Within how many days of its sending the form must come back signed; the last one counts wholly.
+    /// Within how many working days of its sending the form must come back signed; the last one counts wholly.
     pub signature_days: u16,
     /// How many working days lie between the last day to pay and the day of the visit, neither of which counts.
     pub payment_working_days: u16,
@@ -144,7 +144,7 @@ pub enum PolicyError {
     #[error("have at most 8 mandatory extras, each with its own code, a name in each language and a price of 0.00 to 50.00 euros")]
     Extras,
     /// Deadlines that cannot be.
-    #[error("let the form come back within 1 to 365 days, and payment and reminders be at most 365 days before")]
+    #[error("let the form come back within 1 to 365 working days, and payment and reminders be at most 365 days before")]
     Deadlines,
 }
 

@@ -1,7 +1,6 @@
 //! What a group visit costs, and how a large group is split. Pure functions of what was asked and of the museum's policy; prices of categories come from the
 //! tariff (or an account's agreements) and are carried in.
 
-use jiff::ToSpan;
 use jiff::civil::{Date, time};
 use serde::{Deserialize, Serialize};
 
@@ -89,7 +88,13 @@ impl Offer {
     #[must_use]
     pub fn sum(&self) -> Cents {
         let tickets: Cents = self.parts.iter().map(|part| total(&part.lines)).sum();
-        tickets.plus(self.fee.iter().chain(&self.extras).map(Extra::total).sum())
+        tickets.plus(self.beside_tickets())
+    }
+
+    /// What of it is for the fee and extras.
+    #[must_use]
+    pub fn beside_tickets(&self) -> Cents {
+        self.fee.iter().chain(&self.extras).map(Extra::total).sum()
     }
 
     /// How many it takes of what is free of the fee each day: people, or parts.
@@ -111,11 +116,12 @@ impl Offer {
     }
 }
 
-/// Prices a visit. `fee_free_left` is how many people (or parts) of that day are still free of the fee, before this one.
+/// Prices a visit. `fee_free_left` is how many people (or parts) of that day are still free of the fee, before this one; `party_max` the most people whom a slot
+/// takes in one hold, escorts among them: a larger group is split too.
 ///
 /// # Errors
 /// What cannot be booked like that.
-pub fn price(policy: &GroupPolicy, kind: Kind, asked: &Asked, fee_free_left: u32) -> Result<Offer, Refusal> {
+pub fn price(policy: &GroupPolicy, kind: Kind, asked: &Asked, fee_free_left: u32, party_max: u16) -> Result<Offer, Refusal> {
     let members = sound(asked)?;
     if members < u32::from(policy.group_min) {
         return Err(Refusal::GroupTooSmall { min: policy.group_min });
@@ -133,7 +139,7 @@ pub fn price(policy: &GroupPolicy, kind: Kind, asked: &Asked, fee_free_left: u32
         lines.push(Line { category: escorts.category, count: asked.escorts, price_cents: Cents::ZERO, proof: escorts.proof });
     }
     let together = if policy.max_includes_escorts { people(&lines) } else { members };
-    let parts = together.div_ceil(u32::from(policy.group_max.max(1)));
+    let parts = together.div_ceil(u32::from(policy.group_max.max(1))).max(people(&lines).div_ceil(u32::from(party_max.max(1))));
     if asked.slots.len() as u32 != parts {
         return Err(Refusal::WrongNumberOfSlots { parts });
     }
@@ -212,11 +218,16 @@ pub fn split(lines: &[Line], parts: usize) -> Vec<Vec<Line>> {
     dealt
 }
 
-/// Until when the form must come back: the end of the day in Rome that is so many days after `sent_at`.
+/// Until when the form must come back: the end of the day in Rome that is so many working days after `sent_at`.
 #[must_use]
-pub fn sign_by(policy: &GroupPolicy, sent_at: Timestamp) -> Timestamp {
-    let last = calendar::local_day(sent_at).saturating_add(i64::from(policy.signature_days).days());
-    midnight_after(last)
+pub fn sign_by(policy: &GroupPolicy, patron: Option<MonthDay>, sent_at: Timestamp) -> Timestamp {
+    let (mut day, mut left) = (calendar::local_day(sent_at), policy.signature_days);
+    while left > 0 {
+        let Ok(after) = day.tomorrow() else { return Timestamp::MAX };
+        day = after;
+        left -= u16::from(calendar::is_working_day(day, patron));
+    }
+    midnight_after(day)
 }
 
 /// Until when the visit must be paid: the end of the last day in Rome between which and the day of the visit lie the policy's working days, neither counted. With

@@ -4,7 +4,7 @@ use jiff::civil::Date;
 use proptest::prelude::*;
 
 use super::policy::{Escorts, Fee, FeePer, MandatoryExtra, Terms};
-use super::pricing::{fee_code, pay_by, price, sign_by, split};
+use super::pricing::{fee_code, pay_by, sign_by, split};
 use super::*;
 use crate::calendar::{self, MonthDay};
 use crate::envelope::Digest;
@@ -53,9 +53,14 @@ fn adults(count: u16) -> Asked {
     asked(i64::from(count.div_ceil(25)), vec![line("full", count, 1_200)], 0)
 }
 
+/// What a visit costs where slots take any party.
+fn price(policy: &GroupPolicy, kind: Kind, asked: &Asked, fee_free_left: u32) -> Result<Offer, Refusal> {
+    pricing::price(policy, kind, asked, fee_free_left, 2_000)
+}
+
 fn rules() -> Rules {
-    let policy = GroupPolicy { payment_working_days: 2, desk_for: vec![Kind::School], ..GroupPolicy::default() };
-    Rules { policy, revision: 3, patron: None, fee_free_left: 0, closes_at: slot(0).start().plus_seconds(-HOUR) }
+    let policy = GroupPolicy { signature_days: 7, payment_working_days: 2, desk_for: vec![Kind::School], ..GroupPolicy::default() };
+    Rules { policy, revision: 3, patron: None, fee_free_left: 0, party_max: 30, closes_at: slot(0).start().plus_seconds(-HOUR) }
 }
 
 fn about(kind: Kind, account: Option<&str>) -> About {
@@ -106,6 +111,7 @@ const fn cancel() -> Command {
 }
 
 const PAYMENT: PaymentId = PaymentId::new(1, 42);
+const OTHER: PaymentId = PaymentId::new(1, 44);
 const ATTACH: Command = Command::AttachPayment { payment: PAYMENT };
 const DETACH: Command = Command::DetachPayment { payment: PAYMENT };
 const PAID: Command = Command::MarkPaid { payment: Some(PAYMENT) };
@@ -233,9 +239,11 @@ fn what_is_refused_in_which_state() {
         (sent(), Command::Reopen, state(Status::Sent)),
         (sent(), ATTACH, Refusal::NotExpected),
         (sent(), PAID, Refusal::NotExpected),
-        // A payment for an earlier revision buys what it is for by itself, and pays for no other.
-        (after(payable(), &[DETACH, revise(adults(15), 2)]), PAID, Refusal::NotExpected),
-        (after(payable(), &[DETACH, revise(adults(15), 2), optioned(2)]), PAID, Refusal::NotExpected),
+        // A payment for an earlier revision pays for no other. What is on the way ends first.
+        (after(payable(), &[DETACH, revise(adults(15), 2)]), PAID, Refusal::OptionsUnderWay),
+        (after(payable(), &[DETACH, revise(adults(15), 2), optioned(2)]), PAID, Refusal::OptionsUnderWay),
+        (after(payable(), &[DETACH, revise(adults(15), 2), optioned(2), released(1)]), PAID, Refusal::OtherRevision { revision: 2 }),
+        (after(payable(), &[DETACH, accept(1, Settle::Notice)]), PAID, Refusal::SettlementUnderWay),
         (sent(), released(1), Refusal::NotExpected),
         (after(sent(), &[revise(adults(15), 2)]), accept(1, Settle::Notice), Refusal::OptionsUnderWay),
         (accepted(Settle::Notice), revise(adults(15), 2), Refusal::SettlementUnderWay),
@@ -333,7 +341,9 @@ fn a_quote_goes_from_draft_to_tickets() {
                 (DAY, DETACH, Sent, 1, None),
                 (DAY, revise(adults(22), 2), Sent, 1, Some(Work::TakeOptions(2))),
                 (DAY, optioned(2), Sent, 2, Some(Work::GiveBack(1))),
-                (DAY, accept(2, Settle::Checkout), Accepted, 2, Some(Work::Settle)),
+                // Its option was grown, or is yet to shrink: it is due as it stands only when that is done.
+                (DAY, accept(2, Settle::Checkout), Accepted, 2, Some(Work::GiveBack(1))),
+                (DAY, released(1), Accepted, 2, Some(Work::Settle)),
             ],
         ),
         (
@@ -342,7 +352,20 @@ fn a_quote_goes_from_draft_to_tickets() {
             vec![
                 (DAY, revise(adults(22), 2), Sent, 1, Some(Work::TakeOptions(2))),
                 (DAY, no_places(2), Sent, 1, Some(Work::GiveBack(2))),
+                (DAY, released(2), Sent, 1, None),
                 (DAY, accept(1, Settle::Notice), Accepted, 1, Some(Work::Settle)),
+            ],
+        ),
+        (
+            "money that arrives wins over another payment that was begun since, which is ended",
+            [begin(), pay()].concat(),
+            vec![
+                (DAY, DETACH, Sent, 1, None),
+                (DAY, accept(1, Settle::Checkout), Accepted, 1, Some(Work::Settle)),
+                (DAY, Command::AttachPayment { payment: OTHER }, Accepted, 1, None),
+                (DAY, PAID, Paid, 1, Some(Work::EndPayment(OTHER))),
+                (DAY, Command::DetachPayment { payment: OTHER }, Paid, 1, None),
+                (DAY, ticketed(1), Ticketed, 1, None),
             ],
         ),
         (
@@ -405,7 +428,7 @@ fn deadlines_lapse_and_reminders_come_by_themselves() {
     let (pay, until) = (instant(PAY_BY), |time: Timestamp, s: i64| (time.micros_since(at(0)) / 1_000_000) + s);
     let reminded = |deadline, at| vec![Event::Reminded(Reminded { deadline, at })];
     let lapsed = |deadline| vec![Event::Lapsed(Lapsed { deadline })];
-    // The form: ten days after 1 June, the whole of the last one; reminded three days before.
+    // The form: seven working days after 1 June, the whole of the last one; reminded three days before.
     // A draft that nobody sends: until the visit, or thirty days.
     let mut world = given(&drafted());
     assert_eq!(due(&mut world, until(slot(0).start(), -1)), []);
@@ -471,6 +494,8 @@ fn what_is_accepted_waits_for_the_office_where_the_museum_asks_for_it() {
     assert_eq!(world.ask(2, &Command::Confirm), Err(Refusal::OptionsUnderWay));
     world.ask(2, &no_places(2)).unwrap();
     world.ask(3, &Command::Confirm).unwrap();
+    assert_eq!(world.quote.work(), Some(Work::GiveBack(2)));
+    world.ask(3, &released(2)).unwrap();
     assert_eq!(world.quote.work(), Some(Work::Settle));
     let mut world = given(&sent());
     world.ask(1, &accept(1, Settle::Notice)).unwrap();
@@ -563,6 +588,12 @@ fn what_visits_cost() {
     let small = GroupPolicy { group_max: 16, max_includes_escorts: true, ..GroupPolicy::default() };
     assert_eq!(price(&small, Kind::School, &asked(1, pupils(15), 1), 0).map(|offer| offer.people()), Ok(16));
     assert_eq!(price(&small, Kind::School, &asked(1, pupils(16), 1), 0), Err(Refusal::WrongNumberOfSlots { parts: 2 }));
+    // Nor is a part larger than what its slot takes in one hold, escorts among them.
+    let narrow = |slots, count, escorts| pricing::price(&palace, Kind::School, &asked(slots, pupils(count), escorts), 0, 30);
+    let sizes = |offer: Offer| offer.parts.iter().map(|part| people(&part.lines)).collect::<Vec<_>>();
+    assert_eq!(narrow(1, 28, 2).map(sizes), Ok(vec![30]));
+    assert_eq!(narrow(1, 29, 2), Err(Refusal::WrongNumberOfSlots { parts: 2 }));
+    assert_eq!(narrow(2, 29, 2).map(sizes), Ok(vec![16, 15]));
     // What they want beside; not what they have to take anyway.
     let with = |code_: &str, count| Asked { extras: vec![extra(code_, count, 5_000, 0)], ..asked(1, full(20), 0) };
     assert_eq!(price(&cinema, Kind::Company, &with("guide", 1), 0).map(|offer| offer.total_cents), Ok(Cents::new(24_000 + 1_000 + 5_000)));
@@ -601,10 +632,15 @@ fn payment_is_due_working_days_before_the_visit() {
     ] {
         assert_eq!(pay_by(&policy(days), patron, instant(visit)), instant(expected), "{days} before {visit}");
     }
-    // The form: its last day counts wholly, also over the change of the clocks.
-    let ten = GroupPolicy { signature_days: 10, ..GroupPolicy::default() };
-    for (sent, expected) in [("2026-06-01T08:00:00Z", "2026-06-11T22:00:00Z"), ("2026-10-20T22:30:00Z", "2026-10-31T23:00:00Z")] {
-        assert_eq!(sign_by(&ten, instant(sent)), instant(expected), "{sent}");
+    // The form: working days after its sending, of which the last one counts wholly, also over the change of the clocks. 2 June is a holiday.
+    let days = |signature_days| GroupPolicy { signature_days, ..GroupPolicy::default() };
+    for (sent, within, patron, expected) in [
+        ("2026-06-01T08:00:00Z", 10, None, "2026-06-16T22:00:00Z"),
+        ("2026-10-20T22:30:00Z", 10, None, "2026-11-04T23:00:00Z"),
+        ("2026-06-19T08:00:00Z", 1, None, "2026-06-22T22:00:00Z"),
+        ("2026-06-23T08:00:00Z", 1, patron, "2026-06-25T22:00:00Z"),
+    ] {
+        assert_eq!(sign_by(&days(within), patron, instant(sent)), instant(expected), "{sent}");
     }
 }
 
@@ -695,6 +731,24 @@ fn commands() -> impl Strategy<Value = Command> {
         2 => Just(ticketed(1)),
         1 => Just(Command::MarkTicketed { sales: vec![], missing: vec![0] }),
     ]
+}
+
+/// A part that stays in its slot keeps its option; one that goes elsewhere, or is new, has one of its own.
+#[test]
+fn a_revision_keeps_the_options_of_parts_that_stay() {
+    let mut world = given(&sent());
+    let Ok(Event::OptionsAsked(first)) = world.ask(1, &revise(adults(30), 2)) else { panic!("options are asked for") };
+    assert_eq!(first.holds, [holds(1, 1)[0], holds(2, 2)[1]]);
+    world.ask(1, &no_places(2)).unwrap();
+    let kept = world.quote.stays_for(holds(1, 1)[0]).unwrap().to_vec();
+    assert_eq!((people(&kept), world.quote.stays_for(holds(2, 2)[1])), (20, None));
+    world.ask(1, &released(2)).unwrap();
+    let Ok(Event::OptionsAsked(second)) = world.ask(1, &revise(adults(18), 3)) else { panic!("options are asked for") };
+    assert_eq!(second.holds, holds(1, 1));
+    world.ask(1, &optioned(3)).unwrap();
+    assert_eq!(world.quote.stays_for(holds(1, 1)[0]).map(people), Some(18));
+    world.ask(2, &cancel()).unwrap();
+    assert_eq!(world.quote.stays_for(holds(1, 1)[0]), None);
 }
 
 proptest! {

@@ -11,7 +11,8 @@ use crate::ids::{Code, HoldId, KeyId, MuseumId, PersonId, TicketId};
 use crate::money::Cents;
 use crate::time::Timestamp;
 
-/// One command to one slot. `owner` fields: when given, the hold or sale must have been made by that key, else it is unknown to the caller; staff give none.
+/// One command to one slot. `owner` fields: when given, the hold or sale must have been made by that key, else it is unknown to the caller; staff give none, and
+/// leave the holds alone that a quote keeps: these are the system's.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Command {
@@ -244,7 +245,28 @@ pub enum Command {
         /// Whose hold it must be.
         owner: Option<KeyId>,
     },
-    /// Note that the payment knows of a refund that the slot owed it.
+    /// Keep the tickets of a sale from the gate until somebody has looked at it, or the time for that is over.
+    Review {
+        /// Which sale.
+        sale: HoldId,
+    },
+    /// End a review before its time.
+    EndReview {
+        /// Which sale.
+        sale: HoldId,
+        /// Whether the sale was found to be honest; else its tickets are blocked by another command.
+        cleared: bool,
+    },
+    /// As [`Command::Release`], for a hold that was kept for something that is over.
+    GiveBack {
+        /// Which hold.
+        hold: HoldId,
+        /// Whose hold it must be.
+        owner: Option<KeyId>,
+        /// For what it was kept, which needs it no more.
+        over: Keeper,
+    },
+    /// Note that whoever has the money knows of a refund that the slot owed a word of.
     HandedOver {
         /// The sale of which tickets were cancelled.
         sale: HoldId,

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::opening::{Opening, Quota};
 use super::refusal::Refusal;
 use crate::channel::Channel;
+use crate::envelope::Digest;
 use crate::ids::{Code, HoldId, KeyId, OrderId, PaymentId, PersonId, QuoteId, TicketId};
 use crate::money::Cents;
 use crate::tariff::Proof;
@@ -53,6 +54,13 @@ pub enum Settlement {
     Payment {
         /// Which.
         id: PaymentId,
+    },
+    /// On the account of an operator, charged for the quote that the places were kept for.
+    Quoted {
+        /// Which account.
+        account: Code,
+        /// Which quote.
+        quote: QuoteId,
     },
 }
 
@@ -179,7 +187,7 @@ pub struct Cancelled {
     pub cause: CancelCause,
 }
 
-/// The payment knows of a refund that the slot owed it, or there was no payment to tell.
+/// Whoever has the money knows of a refund that the slot owed a word of: the payment, also that of a desk's sale, or the account.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct HandedOver {
     /// The sale of which tickets were cancelled.
@@ -327,6 +335,8 @@ pub enum ConflictReason {
     TicketMoving,
     /// The ticket was moved to another slot.
     TicketMoved,
+    /// The ticket's sale is under review.
+    TicketUnderReview,
 }
 
 impl ConflictReason {
@@ -343,6 +353,7 @@ impl ConflictReason {
             Refusal::TooLate { .. } => Some(Self::TooLate),
             Refusal::TicketMoving => Some(Self::TicketMoving),
             Refusal::TicketMoved { .. } => Some(Self::TicketMoved),
+            Refusal::TicketUnderReview { .. } => Some(Self::TicketUnderReview),
             _ => None,
         }
     }
@@ -360,6 +371,7 @@ impl ConflictReason {
             Self::TooLate => "too_late",
             Self::TicketMoving => "ticket_moving",
             Self::TicketMoved => "ticket_moved",
+            Self::TicketUnderReview => "ticket_under_review",
         }
     }
 }
@@ -460,6 +472,8 @@ pub struct Arrived {
     pub holders: Vec<(u16, PersonId)>,
     /// The most percent that a cancellation by the visitor pays back.
     pub refund_percent: u8,
+    /// The pseudonym of who bought them, as before.
+    pub buyer: Option<Digest>,
 }
 
 /// The tickets have arrived in the other slot: their places here are free, and their money stands there.
@@ -499,6 +513,24 @@ pub struct Renamed {
     pub holder: Option<PersonId>,
     /// Whose names stand on no ticket of this sale any more.
     pub replaced: Vec<PersonId>,
+}
+
+/// A sale is to be looked at: until then its tickets let nobody in, but no longer than said.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct ReviewOpened {
+    /// Which sale.
+    pub sale: HoldId,
+    /// When its tickets are valid by themselves.
+    pub until: Timestamp,
+}
+
+/// Somebody has looked at a sale.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct ReviewEnded {
+    /// Which sale.
+    pub sale: HoldId,
+    /// Whether it was found to be honest.
+    pub cleared: bool,
 }
 
 /// Everything that can happen to a slot.
@@ -563,6 +595,10 @@ pub enum Event {
     Amended(Amended),
     /// See [`HandedOver`].
     HandedOver(HandedOver),
+    /// See [`ReviewOpened`].
+    ReviewOpened(ReviewOpened),
+    /// See [`ReviewEnded`].
+    ReviewEnded(ReviewEnded),
 }
 
 impl Event {

@@ -56,12 +56,14 @@ impl Slot {
         }
         self.on_sale(now, channel)?;
         self.places_for(now, channel, party)?;
-        Ok(vec![Event::Held(Held { hold: id, channel, lines: lines.to_vec(), expires_at: self.kept_until(now, channel, until, cause) })])
+        let expires_at = self.kept_until(now, channel, until, cause);
+        let held = Event::Held(Held { hold: id, channel, lines: lines.to_vec(), expires_at });
+        Ok(vec![held, Event::Prolonged(Prolonged { hold: id, expires_at, cause })])
     }
 
     /// One that lives long enough already stays as it is.
     pub(super) fn prolong(&self, now: Timestamp, id: HoldId, until: Timestamp, cause: Keeper) -> Result<Vec<Event>, Refusal> {
-        let hold = self.live_hold(now, id, None)?;
+        let hold = self.living(now, id)?;
         self.on_sale(now, hold.channel)?;
         let expires_at = hold.expires_at.max(self.kept_until(hold.held_at, hold.channel, until, cause));
         Ok(vec![Event::Prolonged(Prolonged { hold: id, expires_at, cause })])
@@ -71,9 +73,9 @@ impl Slot {
     /// as often as they like, and the journal is not to grow with it.
     #[must_use]
     pub fn is_kept(&self, now: Timestamp, id: HoldId, until: Timestamp, cause: Keeper) -> bool {
-        let Ok(hold) = self.live_hold(now, id, None) else { return false };
+        let Ok(hold) = self.living(now, id) else { return false };
         let wanted = self.kept_until(hold.held_at, hold.channel, until, cause);
-        hold.kept_for == Some(cause) && hold.expires_at >= wanted.plus_seconds(-PROLONG_LEAST_S)
+        (hold.kept_for == Some(cause) || matches!(hold.kept_for, Some(Keeper::Quote(_)))) && hold.expires_at >= wanted.plus_seconds(-PROLONG_LEAST_S)
     }
 
     /// Until when places that were taken at `held_at` are kept for a payment or a quote that wants them until `until`: never longer than the sales of the channel
@@ -98,9 +100,12 @@ impl Slot {
         Ok(vec![Event::Amended(Amended { hold: id, lines: lines.to_vec() })])
     }
 
-    pub(super) fn release(&self, now: Timestamp, id: HoldId, owner: Option<KeyId>) -> Result<Vec<Event>, Refusal> {
-        self.live_hold(now, id, owner)?;
-        Ok(vec![Event::Released(Released { hold: id })])
+    /// What a payment is under way for is not given back: whoever says `over` knows that it is so no more.
+    pub(super) fn release(&self, now: Timestamp, id: HoldId, owner: Option<KeyId>, over: Option<Keeper>) -> Result<Vec<Event>, Refusal> {
+        match self.live_hold(now, id, owner)?.kept_for {
+            Some(Keeper::Payment(payment)) if over != Some(Keeper::Payment(payment)) => Err(Refusal::HoldKept { payment }),
+            _ => Ok(vec![Event::Released(Released { hold: id })]),
+        }
     }
 
     pub(super) fn expire(&self, now: Timestamp) -> Vec<Event> {
@@ -134,14 +139,30 @@ impl Slot {
         Ok(party)
     }
 
-    /// The live hold of that id. One whose time is over is gone even if nobody has noted it yet.
+    /// The live hold of that id, for a caller who may touch it: whoever made it, or staff. What a quote keeps is the system's, and staff leave it to the quote.
     pub(super) fn live_hold(&self, now: Timestamp, id: HoldId, owner: Option<KeyId>) -> Result<&super::Hold, Refusal> {
+        let owned = self.ledger.holds.get(&id).is_none_or(|hold| owner.is_none_or(|owner| owner == hold.who));
+        if !owned {
+            return Err(Refusal::UnknownHold);
+        }
+        match self.living_of(now, id, owner)? {
+            hold if owner.is_some() || hold.who != KeyId::SYSTEM => Ok(hold),
+            hold => Err(match hold.kept_for {
+                Some(Keeper::Quote(quote)) => Refusal::HoldQuoted { quote },
+                Some(Keeper::Payment(_)) | None => Refusal::UnknownHold,
+            }),
+        }
+    }
+
+    /// The live hold of that id, whoever made it.
+    fn living(&self, now: Timestamp, id: HoldId) -> Result<&super::Hold, Refusal> {
+        self.living_of(now, id, None)
+    }
+
+    /// One whose time is over is gone even if nobody has noted it yet.
+    fn living_of(&self, now: Timestamp, id: HoldId, owner: Option<KeyId>) -> Result<&super::Hold, Refusal> {
         if let Some(hold) = self.ledger.holds.get(&id) {
-            return match owner {
-                Some(owner) if owner != hold.who => Err(Refusal::UnknownHold),
-                _ if hold.expires_at <= now => Err(Refusal::HoldExpired { at: hold.expires_at }),
-                _ => Ok(hold),
-            };
+            return if hold.expires_at <= now { Err(Refusal::HoldExpired { at: hold.expires_at }) } else { Ok(hold) };
         }
         if let Some(sale) = self.ledger.sales.get(&id) {
             return Err(if owner.is_none_or(|owner| owner == sale.who) { Refusal::HoldSold } else { Refusal::UnknownHold });

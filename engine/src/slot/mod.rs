@@ -13,11 +13,13 @@
 //! - SL-7: the time of a record never goes backwards within a slot.
 //! - SL-8: every live hold has its deadline, so that it neither lives for ever nor ends unseen.
 //! - SL-9: an entry of the waiting list waits, or has an offer, or has ended, and never two of these; an offer is a live hold of the entry's id.
-//! - SL-10: every refund of a sale that was paid by a payment, or whose tickets came from another slot, is owed to its payment or was handed over, once.
+//! - SL-10: every refund of a sale is owed a word to whoever has its money (a payment, also one made for a desk's sale, or an account), or was handed over, once.
+//! - SL-11: what is counted of a buyer is what its live holds and standing tickets add up to.
 //!
-//! The rules of each command are in `hold`, `sale`, `moves` (to another slot, to another person), `gate`, `desk` (what staff and sensors change) and `waiting`;
+//! What a buyer may have is in `buyer`, what is looked at before it is valid in `review`. The rules of each command are in `hold`, `sale`, `moves` (to another slot, to another person), `gate`, `desk` (what staff and sensors change) and `waiting`;
 //! what a gate says of a ticket is in [`verdict`].
 
+mod buyer;
 mod capacity;
 mod command;
 mod desk;
@@ -27,6 +29,7 @@ mod hold;
 mod moves;
 mod opening;
 mod refusal;
+mod review;
 mod sale;
 mod state;
 #[cfg(test)]
@@ -35,13 +38,15 @@ pub mod verdict;
 mod waiting;
 mod waiting_list;
 
+pub use buyer::{Had, is_limited};
 pub use capacity::{Live, Places};
 pub use command::Command;
 pub use event::*;
 pub use hold::PAYMENT_KEEPS_S;
 pub use moves::MoveFate;
-pub use opening::{Opening, Policy, Quota, Reentry, Refund};
+pub use opening::{Limits, Opening, Policy, Quota, Reentry, Refund};
 pub use refusal::{LimitedBy, Refusal, STEPS, STEPS_AT_GATE, STEPS_OF_SCANS};
+pub use review::REVIEW_ENDS_BEFORE_S;
 pub use state::{Hold, Move, Sale, Ticket, TicketState};
 pub use waiting_list::{EntryEnd, Offer, Standing, Waiting, WaitingEnd};
 
@@ -92,7 +97,8 @@ impl Aggregate for Slot {
         let mut events = match command {
             Command::Hold { hold, channel, lines } => self.hold(now, *hold, *channel, lines),
             Command::Extend { hold, owner } => self.extend(now, *hold, *owner),
-            Command::Release { hold, owner } => self.release(now, *hold, *owner),
+            Command::Release { hold, owner } => self.release(now, *hold, *owner, None),
+            Command::GiveBack { hold, owner, over } => self.release(now, *hold, *owner, Some(*over)),
             Command::Sell { hold, owner, settlement, contact } => self.sell(now, *hold, *owner, settlement, *contact),
             Command::SellDirect { sale, channel, lines, settlement, contact } => self.sell_direct(now, *sale, *channel, lines, settlement, *contact),
             Command::Cancel { sale, owner, tickets, cause } => self.cancel(now, *sale, *owner, tickets, *cause),
@@ -121,10 +127,20 @@ impl Aggregate for Slot {
             Command::Prolong { hold, until, cause } => self.prolong(now, *hold, *until, *cause),
             Command::Amend { hold, lines, owner } => self.amend(now, *hold, lines, *owner),
             Command::HandedOver { sale, seq } => self.handed_over(*sale, *seq),
+            Command::Review { sale } => self.review(now, *sale),
+            Command::EndReview { sale, cleared } => self.end_review(now, *sale, *cleared),
         }?;
         if !self.opened && !events.is_empty() {
             events.insert(0, Event::Opened(Opened { opening: self.opening.clone() }));
         }
+        Ok(events)
+    }
+
+    /// What is asked, within what its buyer may have; what is sold and to be reviewed is under review from the start.
+    fn decide_for(&self, now: Timestamp, envelope: &Envelope, command: &Command) -> Result<Vec<Event>, Refusal> {
+        let mut events = self.decide(now, command)?;
+        self.within_limits(envelope, command)?;
+        events.extend(self.reviewed(self.at_least(now), envelope, &events));
         Ok(events)
     }
 
@@ -267,10 +283,12 @@ impl Slot {
             Event::Prolonged(prolonged) => self.ledger.prolonged(prolonged),
             Event::Amended(amended) => self.ledger.amended(&mut self.places, amended),
             Event::HandedOver(handed) => self.ledger.handed_over(handed),
+            Event::ReviewOpened(opened) => self.ledger.review_until(opened.sale, Some(opened.until)),
+            Event::ReviewEnded(ended) => self.ledger.review_until(ended.sale, None),
         }
     }
 
-    /// Whether the counters equal a recount of everything (SL-2, SL-3, SL-5, SL-6, SL-9, SL-10): for tests and after a replay, as it walks all holds and tickets.
+    /// Whether the counters equal a recount of everything (SL-2, SL-3, SL-5, SL-6, SL-9, SL-10, SL-11): for tests and after a replay, as it walks all holds and tickets.
     pub fn recount(&self) -> Result<(), Broken> {
         self.check()?;
         self.ledger.recount(&self.places)

@@ -45,7 +45,7 @@ impl Slot {
         if sale.moves.iter().any(|moved| moved.begun.arrival == arrival) || self.fate_of(arrival).is_some() {
             return Err(Refusal::IdTaken);
         }
-        let tickets = standing_unblocked(sale, tickets)?;
+        let tickets = standing_unblocked(now, sale, tickets)?;
         let lines = lines_of(&sale.lines, &tickets);
         at_the_same_price(&lines, prices)?;
         let refund_percent = self.refund_percent(now, sale, CancelCause::Visitor);
@@ -62,6 +62,7 @@ impl Slot {
         let party = self.party(arrived.sale, &arrived.lines)?;
         self.on_sale(now, via)?;
         self.places_for(now, arrived.channel, party)?;
+        self.room_for_buyer(arrived.buyer, arrived.channel, party)?;
         Ok(vec![Event::Arrived(arrived.clone())])
     }
 
@@ -85,7 +86,7 @@ impl Slot {
         holder: Option<PersonId>,
     ) -> Result<Vec<Event>, Refusal> {
         let sale = self.sale_to_change(now, id, owner)?;
-        let numbers = standing_unblocked(sale, tickets)?;
+        let numbers = standing_unblocked(now, sale, tickets)?;
         let next = |&number: &u16| Some((number, sale.tickets[usize::from(number)].issue.checked_add(1)?));
         let tickets: Vec<(u16, u16)> = numbers.iter().map(next).collect::<Option<_>>().ok_or(Refusal::IssuesUsedUp)?;
         let stays =
@@ -135,6 +136,7 @@ impl Slot {
             contact: sale.contact,
             holders: sale.holders.iter().filter_map(|(number, person)| Some((begun.ticket(*number)?.number(), *person))).collect(),
             refund_percent: begun.refund_percent,
+            buyer: sale.buyer,
         };
         Some(Command::Arrive { arrived: Box::new(arrived), via: begun.via })
     }
@@ -155,10 +157,14 @@ impl Slot {
     }
 }
 
-fn standing_unblocked(sale: &Sale, named: &[u16]) -> Result<Vec<u16>, Refusal> {
+fn standing_unblocked(now: Timestamp, sale: &Sale, named: &[u16]) -> Result<Vec<u16>, Refusal> {
     let numbers = standing(sale, named)?;
-    match numbers.iter().find_map(|&number| sale.tickets[usize::from(number)].blocked) {
-        Some(reason) => Err(Refusal::TicketBlocked { reason }),
+    if let Some(reason) = numbers.iter().find_map(|&number| sale.tickets[usize::from(number)].blocked) {
+        return Err(Refusal::TicketBlocked { reason });
+    }
+    // Else a review would be left behind.
+    match numbers.iter().find_map(|&number| sale.tickets[usize::from(number)].review_until.filter(|until| now < *until)) {
+        Some(until) => Err(Refusal::TicketUnderReview { until }),
         None => Ok(numbers),
     }
 }

@@ -75,6 +75,43 @@ pub struct Policy {
     pub dwell_s: u32,
     /// A sensor's word older than this is not believed: the plan counts again.
     pub stale_after_s: u32,
+    /// What one buyer may have.
+    #[serde(default)]
+    pub limits: Limits,
+}
+
+/// What one buyer may have, by the pseudonym that the channels web, kiosk and reseller give; who is not named is not limited. And for how long what a buyer has may
+/// be reviewed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Limits {
+    /// The most people in holds and tickets of one slot.
+    #[serde(default)]
+    pub tickets_max: Option<u16>,
+    /// The most live holds in one slot, with entries of its waiting list.
+    #[serde(default)]
+    pub holds_max: Option<u16>,
+    /// The most people in holds and tickets of one museum on one day in Rome.
+    #[serde(default)]
+    pub day_max: Option<u16>,
+    /// How long tickets that are to be reviewed are kept from the gate at most, in seconds; never into the visit.
+    #[serde(default = "review_s")]
+    pub review_s: u32,
+}
+
+const fn review_s() -> u32 {
+    Limits::NONE.review_s
+}
+
+impl Limits {
+    /// No limit, and three days for a review.
+    pub const NONE: Self = Self { tickets_max: None, holds_max: None, day_max: None, review_s: 3 * 86_400 };
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self::NONE
+    }
 }
 
 /// Whether somebody who left may come back on the same ticket.
@@ -115,6 +152,7 @@ impl Default for Policy {
             ceiling: None,
             dwell_s: 5_400,
             stale_after_s: 900,
+            limits: Limits::NONE,
         }
     }
 }

@@ -3,29 +3,30 @@
 //! Precedence, first match wins; within a command, cheapest and most specific first:
 //! 1. the shape of what is asked: `bad_lines`, `party_empty`, `party_too_large`, `same_slot`, `other_museum`, `id_taken`,
 //!    `until_past`;
-//! 2. the thing named: `unknown_hold`, `hold_sold`, `hold_released`, `hold_expired`, `unknown_sale`, `unknown_ticket`, `unknown_entry`,
-//!    `entry_ended`, `unknown_slot`, `not_moving`, `not_owed`;
+//! 2. the thing named: `unknown_hold`, `hold_sold`, `hold_released`, `hold_expired`, `hold_quoted`, `unknown_sale`, `unknown_ticket`,
+//!    `unknown_entry`, `entry_ended`, `unknown_slot`, `not_moving`, `not_owed`;
 //! 3. the state of the slot: `slot_closed`, `sale_not_open`, `sale_over`, `slot_over`;
 //! 4. the state of the thing: `already_extended`, `hold_kept`, `ticket_cancelled`, `ticket_used`, `ticket_moving`, `ticket_moved`, `ticket_blocked`,
-//!    `not_blocked`, `issues_used_up`;
+//!    `ticket_under_review`, `not_blocked`, `not_under_review`, `review_too_late`, `issues_used_up`;
 //! 5. money: `settlement_mismatch`, `settlement_not_allowed`, `not_sold_there`, `price_differs`;
 //! 6. places: `not_enough_places`; of staff: `quotas_too_large`; of those who would wait: `places_available`, `waiting_list_full`,
-//!    `too_many_waiting`.
+//!    `too_many_waiting`;
+//! 7. the buyer: `too_many_for_buyer`, `too_many_open_holds`, `too_many_for_day`.
 //!
 //! At the gate: `wrong_museum`, `unknown_ticket`, `code_outdated`, `ticket_cancelled`, `ticket_blocked`, `ticket_moving`, `ticket_moved`, `ticket_inside`,
-//! `too_early`, `too_late`, `ticket_used`, `not_inside`, `wait`. Scans that come in later: `wrong_museum`, `unknown_ticket`, `scan_known`, `scan_in_future`,
+//! `ticket_under_review`, `too_early`, `too_late`, `ticket_used`, `not_inside`, `wait`. Scans that come in later: `wrong_museum`, `unknown_ticket`, `scan_known`, `scan_in_future`,
 //! `scan_too_old`, `not_inside`, `ticket_moving`, `too_many_conflicts`. Readings: `reading_in_future`, `reading_out_of_order`, `reading_stale`.
 
 use serde::{Deserialize, Serialize};
 
 use super::waiting_list::WaitingEnd;
 use crate::channel::Channel;
-use crate::ids::{Code, PaymentId, TicketId};
+use crate::ids::{Code, PaymentId, QuoteId, TicketId};
 use crate::money::Cents;
 use crate::time::Timestamp;
 
 /// The order of the checks within a command, as above: what is looked at, and the codes of what may be wrong with it.
-pub const STEPS: [(&str, &[&str]); 6] = [
+pub const STEPS: [(&str, &[&str]); 7] = [
     ("the shape of what is asked", &["bad_lines", "party_empty", "party_too_large", "same_slot", "other_museum", "id_taken", "until_past"]),
     (
         "the thing named",
@@ -34,6 +35,7 @@ pub const STEPS: [(&str, &[&str]); 6] = [
             "hold_sold",
             "hold_released",
             "hold_expired",
+            "hold_quoted",
             "unknown_sale",
             "unknown_ticket",
             "unknown_entry",
@@ -54,16 +56,20 @@ pub const STEPS: [(&str, &[&str]); 6] = [
             "ticket_moving",
             "ticket_moved",
             "ticket_blocked",
+            "ticket_under_review",
             "not_blocked",
+            "not_under_review",
+            "review_too_late",
             "issues_used_up",
         ],
     ),
     ("money", &["settlement_mismatch", "settlement_not_allowed", "not_sold_there", "price_differs"]),
     ("places", &["not_enough_places", "quotas_too_large", "places_available", "waiting_list_full", "too_many_waiting"]),
+    ("the buyer", &["too_many_for_buyer", "too_many_open_holds", "too_many_for_day"]),
 ];
 
 /// The order of the checks at the gate, as above, by their codes.
-pub const STEPS_AT_GATE: [&str; 13] = [
+pub const STEPS_AT_GATE: [&str; 14] = [
     "wrong_museum",
     "unknown_ticket",
     "code_outdated",
@@ -72,6 +78,7 @@ pub const STEPS_AT_GATE: [&str; 13] = [
     "ticket_moving",
     "ticket_moved",
     "ticket_inside",
+    "ticket_under_review",
     "too_early",
     "too_late",
     "ticket_used",
@@ -275,12 +282,45 @@ pub enum Refusal {
         /// Which payment.
         payment: PaymentId,
     },
-    /// No payment has to be told of a refund under that number.
+    /// Nobody has to be told of a refund under that number.
     NotOwed,
     /// The caller has as many parties on the waiting list as one may.
     TooManyWaiting {
         /// The most parties of one caller that wait for one slot.
         max: u32,
+    },
+    /// The sale is being looked at: its tickets are valid later.
+    TicketUnderReview {
+        /// When, at the latest.
+        until: Timestamp,
+    },
+    /// The sale is not under review.
+    NotUnderReview,
+    /// The gate opens too soon for a review.
+    ReviewTooLate,
+    /// The buyer would have more people in this slot than one may.
+    TooManyForBuyer {
+        /// The most people.
+        max: u16,
+        /// How many are in its holds and tickets.
+        has: u32,
+    },
+    /// The buyer has as many open holds in this slot as one may: pay or give one back.
+    TooManyOpenHolds {
+        /// The most holds.
+        max: u16,
+    },
+    /// The buyer would have more people in this museum on this day than one may.
+    TooManyForDay {
+        /// The most people.
+        max: u16,
+        /// How many are in its holds and tickets.
+        has: u32,
+    },
+    /// The hold is an option of a quote: it is sold and given back by what becomes of the quote.
+    HoldQuoted {
+        /// Which quote.
+        quote: QuoteId,
     },
 }
 
@@ -357,6 +397,13 @@ impl Refusal {
             Self::HoldKept { .. } => "hold_kept",
             Self::NotOwed => "not_owed",
             Self::TooManyWaiting { .. } => "too_many_waiting",
+            Self::TicketUnderReview { .. } => "ticket_under_review",
+            Self::NotUnderReview => "not_under_review",
+            Self::ReviewTooLate => "review_too_late",
+            Self::TooManyForBuyer { .. } => "too_many_for_buyer",
+            Self::TooManyOpenHolds { .. } => "too_many_open_holds",
+            Self::TooManyForDay { .. } => "too_many_for_day",
+            Self::HoldQuoted { .. } => "hold_quoted",
         }
     }
 }

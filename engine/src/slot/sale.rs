@@ -59,19 +59,19 @@ impl Slot {
         Ok(vec![Event::Cancelled(Cancelled { sale: id, tickets: numbers, refund_cents, cause })])
     }
 
-    /// The payment knows of a refund: the slot owes it that word no more.
+    /// Whoever has the money knows of a refund: the slot owes that word no more.
     pub(super) fn handed_over(&self, sale: HoldId, seq: u64) -> Result<Vec<Event>, Refusal> {
         if self.ledger.owed.contains_key(&(sale, seq)) { Ok(vec![Event::HandedOver(HandedOver { sale, seq })]) } else { Err(Refusal::NotOwed) }
     }
 
-    /// How many refunds the slot owes to payments, each a word that has to be handed over.
+    /// How many refunds the slot owes a word of, each of which has to be handed over to whoever has the money.
     #[must_use]
     pub fn owing(&self) -> u32 {
         self.ledger.owed.len() as u32
     }
 
-    /// The refunds that the slot owes to payments: of which sale, by which of the slot's records, how much. Of a sale whose tickets came from another slot the
-    /// payment, if there was one, is that of the sale there.
+    /// The refunds that the slot owes a word of: of which sale, by which of the slot's records, how much. Of a sale whose tickets came from another slot the money
+    /// is where that of the sale there is.
     pub fn owed(&self) -> impl Iterator<Item = (HoldId, u64, Cents)> {
         self.ledger.owed.iter().map(|(&(sale, seq), &cents)| (sale, seq, cents))
     }
@@ -102,6 +102,7 @@ fn settles(channel: Channel, lines: &[Line], settlement: &Settlement) -> Result<
         Settlement::Free | Settlement::Payment { .. } => true,
         Settlement::Desk { .. } => matches!(channel, Channel::BoxOffice | Channel::Kiosk),
         Settlement::OnAccount { .. } => matches!(channel, Channel::Group | Channel::Reseller),
+        Settlement::Quoted { .. } => channel == Channel::Group,
         Settlement::Moved { .. } => false,
     };
     if matches!(settlement, Settlement::Free) != due_cents.is_zero() {

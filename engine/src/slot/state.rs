@@ -5,6 +5,7 @@ use std::hash::{BuildHasherDefault, Hasher};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::buyer::Had;
 use super::capacity::Places;
 use super::event::{
     AdmissionConflict, Admitted, Amended, Arrived, Cancelled, ConflictReason, Direction, Event, Exited, Extended, HandedOver, Held, Keeper, Line,
@@ -12,6 +13,7 @@ use super::event::{
 };
 use super::waiting_list::{Waiting, WaitingEnd, WaitingList};
 use super::{Broken, Channel, Refusal};
+use crate::envelope::Digest;
 use crate::ids::{Code, HoldId, KeyId, OrderId, PersonId, TicketId};
 use crate::money::Cents;
 use crate::recall::REMEMBERED_S;
@@ -38,6 +40,10 @@ pub struct Hold {
     pub extended: bool,
     /// For what it was last prolonged, if it was.
     pub kept_for: Option<Keeper>,
+    /// The pseudonym of who buys, if the channel named one.
+    pub buyer: Option<Digest>,
+    /// Whether what it becomes is to be reviewed.
+    pub asks_review: bool,
 }
 
 /// Places that were sold.
@@ -59,7 +65,7 @@ pub struct Sale {
     pub sold_at: Timestamp,
     /// What was paid back or is to be.
     pub refunded_cents: Cents,
-    /// What of that a payment has been told of, where payments are.
+    /// What of that whoever has the money has been told of.
     pub handed_over_cents: Cents,
     /// One for each person, in the order of the lines.
     pub tickets: Vec<Ticket>,
@@ -71,6 +77,8 @@ pub struct Sale {
     pub moves: Vec<Move>,
     /// Whose names stand on tickets, kept apart, by the tickets' numbers.
     pub holders: BTreeMap<u16, PersonId>,
+    /// The pseudonym of who bought, if the channel named one.
+    pub buyer: Option<Digest>,
 }
 
 impl Sale {
@@ -81,16 +89,11 @@ impl Sale {
         self.moves.iter().find_map(|moved| moved.begun.ticket(number))
     }
 
-    /// Whether its money stands in the stream of a payment, or may: tickets that have moved here may have been paid like that.
-    const fn is_paid_elsewhere(&self) -> bool {
-        matches!(self.settlement, Settlement::Payment { .. } | Settlement::Moved { .. })
-    }
-
     fn new(who: KeyId, channel: Channel, lines: Vec<Line>, settlement: Settlement, at: Timestamp) -> Box<Self> {
         Box::new(Self {
             who,
             channel,
-            tickets: vec![Ticket { issue: 1, state: TicketState::Valid, blocked: None }; people(&lines) as usize],
+            tickets: vec![Ticket { issue: 1, state: TicketState::Valid, blocked: None, review_until: None }; people(&lines) as usize],
             lines,
             settlement,
             contact: None,
@@ -102,6 +105,7 @@ impl Sale {
             refund_percent_max: 100,
             moves: Vec::new(),
             holders: BTreeMap::new(),
+            buyer: None,
         })
     }
 }
@@ -132,6 +136,8 @@ pub struct Ticket {
     pub state: TicketState,
     /// Why it may not be admitted, if it may not.
     pub blocked: Option<Code>,
+    /// Before then it is not admitted, as its sale is being looked at.
+    pub review_until: Option<Timestamp>,
 }
 
 /// What became of a ticket.
@@ -242,8 +248,10 @@ pub(super) struct Ledger {
     pub(super) moving: BTreeMap<HoldId, HoldId>,
     /// Moves that were undone, oldest first, for a day: who repeats the request is told why.
     pub(super) undone: VecDeque<(HoldId, Refusal, Timestamp)>,
-    /// Refunds that payments have to be told of, by the sale and the number of the record that cancelled its tickets.
+    /// Refunds that whoever has the money has to be told of, by the sale and the number of the record that cancelled its tickets.
     pub(super) owed: BTreeMap<(HoldId, u64), Cents>,
+    /// What each buyer has who is known. It follows from the holds and sales.
+    pub(super) buyers: BTreeMap<Digest, Had>,
 }
 
 impl Ledger {
@@ -254,28 +262,33 @@ impl Ledger {
 
     pub(super) fn held(&mut self, places: &mut Places, held: &Held, record: &Record<Event>) {
         let (who, order) = by(record);
+        let (buyer, asks_review) = of_buyer(record);
         let Held { hold, channel, ref lines, expires_at } = *held;
-        self.keep(places, hold, Hold { who, channel, lines: lines.clone(), order, held_at: record.at, expires_at, extended: false, kept_for: None });
+        let (lines, held_at) = (lines.clone(), record.at);
+        self.keep(places, hold, Hold { who, channel, lines, order, held_at, expires_at, extended: false, kept_for: None, buyer, asks_review });
     }
 
     fn keep(&mut self, places: &mut Places, id: HoldId, hold: Hold) {
         places.held[hold.channel.index()] += people(&hold.lines);
+        self.count(hold.buyer, people(&hold.lines).cast_signed(), 1);
         self.deadlines.insert((hold.expires_at, id));
         self.holds.insert(id, hold);
     }
 
     pub(super) fn waited(&mut self, waited: &Waited, record: &Record<Event>) {
         let (who, order) = by(record);
+        let (buyer, asks_review) = of_buyer(record);
         let Waited { entry, number, channel, ref lines, .. } = *waited;
-        self.list.join(Waiting { entry, number, who, channel, lines: lines.clone(), order, since: record.at });
+        self.list.join(Waiting { entry, number, who, channel, lines: lines.clone(), order, since: record.at, buyer, asks_review });
     }
 
     /// An offer is a hold of the entry's id, of the one who waited.
     pub(super) fn offered(&mut self, places: &mut Places, offered: &Offered, at: Timestamp) {
         let Some(party) = self.list.offer(offered.entry, at, offered.free, offered.passed_over) else { return };
-        let Waiting { who, channel, lines, order, .. } = party;
-        let expires_at = offered.expires_at;
-        self.keep(places, offered.entry, Hold { who, channel, lines, order, held_at: at, expires_at, extended: false, kept_for: None });
+        let Waiting { who, channel, lines, order, buyer, asks_review, .. } = party;
+        let (held_at, expires_at) = (at, offered.expires_at);
+        let hold = Hold { who, channel, lines, order, held_at, expires_at, extended: false, kept_for: None, buyer, asks_review };
+        self.keep(places, offered.entry, hold);
     }
 
     pub(super) fn extended(&mut self, extended: &Extended) {
@@ -286,7 +299,10 @@ impl Ledger {
 
     pub(super) fn prolonged(&mut self, prolonged: &Prolonged) {
         if let Some(hold) = self.lives_until(prolonged.hold, prolonged.expires_at) {
-            hold.kept_for = Some(prolonged.cause);
+            // What a quote keeps stays the quote's, also while it is paid for.
+            if !matches!(hold.kept_for, Some(Keeper::Quote(_))) {
+                hold.kept_for = Some(prolonged.cause);
+            }
         }
     }
 
@@ -301,14 +317,28 @@ impl Ledger {
     pub(super) fn amended(&mut self, places: &mut Places, amended: &Amended) {
         let Some(hold) = self.holds.get_mut(&amended.hold) else { return };
         let held = &mut places.held[hold.channel.index()];
-        *held = *held - people(&hold.lines) + people(&amended.lines);
+        let (before, after, buyer) = (people(&hold.lines), people(&amended.lines), hold.buyer);
+        *held = *held - before + after;
         hold.lines.clone_from(&amended.lines);
+        self.count(buyer, after.cast_signed() - before.cast_signed(), 0);
+    }
+
+    /// Counts people and holds of a buyer in or out; one who has nothing is not kept.
+    fn count(&mut self, buyer: Option<Digest>, people: i32, holds: i32) {
+        let Some(buyer) = buyer else { return };
+        let had = self.buyers.entry(buyer).or_default();
+        had.people = had.people.saturating_add_signed(people);
+        had.holds = had.holds.saturating_add_signed(holds);
+        if *had == Had::default() {
+            self.buyers.remove(&buyer);
+        }
     }
 
     fn take_hold(&mut self, places: &mut Places, id: HoldId) -> Option<Hold> {
         let hold = self.holds.remove(&id)?;
         self.deadlines.remove(&(hold.expires_at, id));
         places.held[hold.channel.index()] -= people(&hold.lines);
+        self.count(hold.buyer, -people(&hold.lines).cast_signed(), -1);
         Some(hold)
     }
 
@@ -328,8 +358,10 @@ impl Ledger {
 
     pub(super) fn sold(&mut self, places: &mut Places, sold: &Sold, record: &Record<Event>) {
         let (mut who, mut order) = by(record);
+        let (mut buyer, _) = of_buyer(record);
         let mut lines = None;
         if let Some(hold) = self.take_hold(places, sold.sale) {
+            buyer = hold.buyer.or(buyer);
             // What the system keeps for a quote becomes a sale of whoever the quote is of.
             who = if hold.who == KeyId::SYSTEM { who } else { hold.who };
             order = order.or(hold.order);
@@ -339,14 +371,16 @@ impl Ledger {
         places.sold[sold.channel.index()] += people(&sold.lines);
         let lines = lines.unwrap_or_else(|| sold.lines.clone());
         let mut sale = Sale::new(who, sold.channel, lines, sold.settlement.clone(), record.at);
-        (sale.contact, sale.order) = (sold.contact, order);
+        (sale.contact, sale.order, sale.buyer) = (sold.contact, order, buyer);
+        self.count(buyer, people(&sold.lines).cast_signed(), 0);
         self.sales.insert(sold.sale, sale);
     }
 
     pub(super) fn arrived(&mut self, places: &mut Places, arrived: &Arrived, at: Timestamp) {
         places.sold[arrived.channel.index()] += people(&arrived.lines);
         let mut sale = Sale::new(arrived.who, arrived.channel, arrived.lines.clone(), Settlement::Moved { from: arrived.from }, at);
-        (sale.contact, sale.order) = (arrived.contact, arrived.order);
+        (sale.contact, sale.order, sale.buyer) = (arrived.contact, arrived.order, arrived.buyer);
+        self.count(arrived.buyer, people(&arrived.lines).cast_signed(), 0);
         (sale.refund_percent_max, sale.holders) = (arrived.refund_percent, arrived.holders.iter().copied().collect());
         self.sales.insert(arrived.sale, sale);
     }
@@ -362,9 +396,12 @@ impl Ledger {
         let Some(sale) = self.moving.remove(&moved.arrival).and_then(|sale| self.sales.get_mut(&sale)) else { return };
         let Some(found) = sale.moves.iter_mut().find(|found| found.begun.arrival == moved.arrival) else { return };
         found.is_done = true;
-        places.sold[sale.channel.index()] -= turn(sale, &moved.tickets, TicketState::Moving, TicketState::Moved);
+        let gone = turn(sale, &moved.tickets, TicketState::Moving, TicketState::Moved);
+        places.sold[sale.channel.index()] -= gone;
         sale.holders.retain(|number, _| moved.tickets.binary_search(number).is_err());
         sale.carried_cents = sale.carried_cents.plus(moved.carried_cents);
+        let buyer = sale.buyer;
+        self.count(buyer, -gone.cast_signed(), 0);
     }
 
     pub(super) fn move_undone(&mut self, undone: &MoveUndone, at: Timestamp) {
@@ -391,17 +428,41 @@ impl Ledger {
 
     pub(super) fn cancelled(&mut self, places: &mut Places, cancelled: &Cancelled, seq: u64) {
         let Some(sale) = self.sales.get_mut(&cancelled.sale) else { return };
-        for &number in &cancelled.tickets {
-            if let Some(ticket) = sale.tickets.get_mut(usize::from(number)).filter(|ticket| ticket.state == TicketState::Valid) {
-                ticket.state = TicketState::Cancelled;
-                places.sold[sale.channel.index()] -= 1;
-            }
-        }
+        let gone = turn(sale, &cancelled.tickets, TicketState::Valid, TicketState::Cancelled);
+        places.sold[sale.channel.index()] -= gone;
+        let buyer = sale.buyer;
         sale.refunded_cents = sale.refunded_cents.plus(cancelled.refund_cents);
-        if sale.is_paid_elsewhere() && !cancelled.refund_cents.is_zero() {
+        if !cancelled.refund_cents.is_zero() {
             let owed = self.owed.entry((cancelled.sale, seq)).or_insert(Cents::ZERO);
             *owed = owed.plus(cancelled.refund_cents);
         }
+        self.count(buyer, -gone.cast_signed(), 0);
+    }
+
+    /// All tickets of a sale are looked at together.
+    pub(super) fn review_until(&mut self, sale: HoldId, until: Option<Timestamp>) {
+        let Some(sale) = self.sales.get_mut(&sale) else { return };
+        sale.tickets.iter_mut().for_each(|ticket| ticket.review_until = until);
+    }
+
+    /// What each buyer has, counted anew.
+    fn buyers_counted(&self) -> BTreeMap<Digest, Had> {
+        let mut counted: BTreeMap<Digest, Had> = BTreeMap::new();
+        for hold in self.holds.values() {
+            let Some(buyer) = hold.buyer else { continue };
+            let had = counted.entry(buyer).or_default();
+            had.people += people(&hold.lines);
+            had.holds += 1;
+        }
+        for sale in self.sales.values() {
+            let Some(buyer) = sale.buyer else { continue };
+            let stands = |ticket: &&Ticket| !matches!(ticket.state, TicketState::Cancelled | TicketState::Moved);
+            let standing = sale.tickets.iter().filter(stands).count() as u32;
+            if standing > 0 {
+                counted.entry(buyer).or_default().people += standing;
+            }
+        }
+        counted
     }
 
     pub(super) fn handed_over(&mut self, handed: &HandedOver) {
@@ -518,10 +579,13 @@ impl Ledger {
         if self.sales.values().flat_map(|sale| &sale.moves).filter(|found| !found.is_done).count() != self.moving.len() {
             return broken("SL-5", "the moves under way are not those of the sales");
         }
+        if self.buyers != self.buyers_counted() {
+            return broken("SL-11", "what a buyer has is not what it is counted as");
+        }
         self.recount_owed()
     }
 
-    /// SL-10: what is owed and what was handed over make up what was refunded of the sales whose money stands in payments, and of no others.
+    /// SL-10: what is owed and what was handed over make up what was refunded.
     fn recount_owed(&self) -> Result<(), Broken> {
         let mut owed: BTreeMap<HoldId, Cents> = BTreeMap::new();
         for (&(sale, _), &cents) in &self.owed {
@@ -530,8 +594,8 @@ impl Ledger {
         }
         for (id, sale) in &self.sales {
             let told = owed.remove(id).unwrap_or(Cents::ZERO).plus(sale.handed_over_cents);
-            if told != if sale.is_paid_elsewhere() { sale.refunded_cents } else { Cents::ZERO } {
-                return Err(Broken { invariant: "SL-10", what: "a refund is neither owed to its payment nor handed over, or both" });
+            if told != sale.refunded_cents {
+                return Err(Broken { invariant: "SL-10", what: "a refund is neither owed a word nor handed over, or both" });
             }
         }
         if owed.is_empty() { Ok(()) } else { Err(Broken { invariant: "SL-10", what: "a refund is owed of no sale" }) }
@@ -580,6 +644,11 @@ fn by(record: &Record<Event>) -> (KeyId, Option<OrderId>) {
     record.envelope.as_ref().map_or((KeyId::SYSTEM, None), |envelope| (envelope.who, envelope.order))
 }
 
+/// Who buys, and whether what is bought is to be reviewed.
+fn of_buyer(record: &Record<Event>) -> (Option<Digest>, bool) {
+    record.envelope.as_ref().map_or((None, false), |envelope| (envelope.buyer(), envelope.asks_review()))
+}
+
 /// The written form of a [`Ledger`]: sorted, so that equal states are equal bytes; what follows from the rest is left out.
 #[derive(Serialize, Deserialize)]
 struct Written<H, S, C, L, U, O> {
@@ -613,7 +682,7 @@ impl<'de> Deserialize<'de> for Ledger {
             let id = *id;
             sale.moves.iter().filter(|found| !found.is_done).map(move |found| (found.begun.arrival, id)).collect::<Vec<_>>()
         };
-        Ok(Self {
+        let mut ledger = Self {
             moving: written.sales.iter().flat_map(under_way).collect(),
             undone: written.undone,
             owed: written.owed,
@@ -624,6 +693,9 @@ impl<'de> Deserialize<'de> for Ledger {
             ended: written.ended.into_iter().map(|(id, end, at)| (id, (end, at))).collect(),
             scans: written.scans,
             list: written.list,
-        })
+            buyers: BTreeMap::new(),
+        };
+        ledger.buyers = ledger.buyers_counted();
+        Ok(ledger)
     }
 }

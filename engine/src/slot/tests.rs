@@ -1,5 +1,6 @@
 //! Given what was done, when this is asked, then this happens: one table per command. Below, random commands against a naive model (`model`).
 
+mod buyers;
 mod model;
 mod payments;
 mod waiting;
@@ -112,6 +113,7 @@ fn arrived(n: u64, lines: &[Line]) -> Arrived {
         contact: Some(PersonId(3)),
         holders: vec![(0, PersonId(4))],
         refund_percent: 50,
+        buyer: None,
     }
 }
 

@@ -89,7 +89,7 @@ pub struct Room {
 ///
 /// # Errors
 /// The first that holds of: `wrong_museum`, `unknown_ticket`, `code_outdated`, `ticket_cancelled`, `ticket_blocked`, `ticket_moving`, `ticket_moved`,
-/// `ticket_inside`, `too_early`, `too_late`, `ticket_used`, `wait`.
+/// `ticket_inside`, `ticket_under_review`, `too_early`, `too_late`, `ticket_used`, `wait`.
 pub fn admission(shown: Shown, known: Option<(Window, &Ticket)>, room: Option<Room>, at: Timestamp) -> Result<u8, Refusal> {
     let (window, ticket) = shown.look_up(known)?;
     if shown.issue.is_some_and(|issue| issue != ticket.issue) {
@@ -107,6 +107,10 @@ pub fn admission(shown: Shown, known: Option<(Window, &Ticket)>, room: Option<Ro
         // A scan that comes to light late: its holder had not left yet.
         TicketState::Outside { first_at, left_at, .. } if at < left_at => return Err(Refusal::TicketInside { since: first_at }),
         TicketState::Valid => {
+            // Compared here and nowhere else: nobody has to be woken for a ticket to become valid.
+            if let Some(until) = ticket.review_until.filter(|until| at < *until) {
+                return Err(Refusal::TicketUnderReview { until });
+            }
             window.lets_in(at)?;
             1
         }

@@ -49,7 +49,7 @@ impl Slot {
         let is_theirs = |who: KeyId| owner.is_none_or(|owner| owner == who);
         match self.ledger.list.standing(entry) {
             Some(Standing::Waiting(party)) if is_theirs(party.who) => Ok(vec![Event::WaitingLeft(WaitingLeft { entry })]),
-            Some(Standing::Offered(_)) => self.release(now, entry, owner).map_err(|refusal| match refusal {
+            Some(Standing::Offered(_)) => self.release(now, entry, owner, None).map_err(|refusal| match refusal {
                 Refusal::UnknownHold => Refusal::UnknownEntry,
                 other => other,
             }),

@@ -8,6 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use super::Channel;
 use super::event::{Line, people};
 use super::state::{ById, sorted};
+use crate::envelope::Digest;
 use crate::ids::{HoldId, KeyId, OrderId};
 use crate::recall::REMEMBERED_S;
 use crate::time::{MICROS_PER_S, Timestamp};
@@ -32,6 +33,10 @@ pub struct Waiting {
     pub order: Option<OrderId>,
     /// When it joined.
     pub since: Timestamp,
+    /// The pseudonym of who buys, if the channel named one.
+    pub buyer: Option<Digest>,
+    /// Whether what it becomes is to be reviewed.
+    pub asks_review: bool,
 }
 
 impl Waiting {

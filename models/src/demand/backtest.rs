@@ -36,14 +36,12 @@ pub struct Line {
     pub floors: [Score; FLOORS.len()],
 }
 
+/// A forecast of a site from an origin, for 1 and more days ahead.
+pub type Forecasting<'a> = dyn FnMut(&Lookback<'_>, Day) -> Result<Vec<DayForecast>, ModelError> + 'a;
+
 /// Forecasts every site at every origin for 1 to `horizon_max` days ahead and compares. `forecast` is asked once for each origin and site, in the order of origins,
 /// and must not look beyond the origin; days without attendance, and closed ones, are not compared.
-pub fn backtest(
-    sites: &[Site],
-    origins: &[Day],
-    horizon_max: u16,
-    forecast: &mut dyn FnMut(&Lookback<'_>, Day) -> Result<Vec<DayForecast>, ModelError>,
-) -> Result<Vec<Line>, ModelError> {
+pub fn backtest(sites: &[Site], origins: &[Day], horizon_max: u16, forecast: &mut Forecasting<'_>) -> Result<Vec<Line>, ModelError> {
     let mut lines: BTreeMap<(u32, u16), Line> = BTreeMap::new();
     let lookbacks: Vec<Lookback<'_>> = sites.iter().map(Lookback::new).collect();
     let mut bands: Vec<FloorBands> = vec![FloorBands::default(); sites.len()];

@@ -54,10 +54,10 @@ fn indices(series: &[f64], season: usize) -> Option<Vec<f64>> {
     for place in half..series.len() - half {
         // With an even season the two ends count half each, so that the mean is centred.
         let (mut sum, mut weight) = (0.0, 0.0);
-        for near in place - half..=(place + half).min(series.len() - 1) {
-            let share = if season % 2 == 0 && (near + half == place || near == place + half) { 0.5 } else { 1.0 };
-            if !series[near].is_nan() {
-                sum += share * series[near];
+        for (near, value) in series.iter().enumerate().take(place + half + 1).skip(place - half) {
+            let share = if season.is_multiple_of(2) && (near + half == place || near == place + half) { 0.5 } else { 1.0 };
+            if !value.is_nan() {
+                sum += share * value;
                 weight += share;
             }
         }

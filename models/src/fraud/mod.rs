@@ -1,23 +1,26 @@
-//! Fraud: from the features of a sale to a score, what it means and why. Pure; the features are made elsewhere and named by a [`FeatureList`].
+//! Fraud: from what parties do to the features of a sale, its score, what that means and why. Pure and deterministic: the same events in the same order give the
+//! same features, and the same features the same score.
 //!
-//! Start at [`scorer`], which is what acts live. Without labels one of three scorers acts, [`covariance`], [`isolation`] or [`tails`], chosen by [`select`]; with
-//! labels [`trees`], boosting or a regression. [`preparation`] keeps out what cannot be, [`explain`] gives reasons, [`calibration`] probabilities, [`budget`] the
-//! line above which somebody looks; [`psi`] watches for drift and [`promotion`] weighs whether a challenger may act.
-//!
-//! [`FeatureList`]: crate::feature_list::FeatureList
+//! [`signals`] makes the features, and [`rules`] decides over them what nobody has to learn. [`scorer`] is what acts live. Without labels one of three scorers
+//! acts, [`covariance`], [`isolation`] or [`tails`], chosen by [`select`]; with labels [`trees`], boosting or a regression ([`supervised`]). [`preparation`] keeps
+//! out what cannot be, [`explain`] gives reasons, [`calibration`] probabilities, [`budget`] the line above which somebody looks; [`psi`] watches for drift and
+//! [`promotion`] weighs whether a challenger may act. [`decay`] counts and forgets.
 
 pub mod budget;
 pub mod calibration;
 pub mod chance;
 pub mod covariance;
+pub mod decay;
 pub mod explain;
 pub mod isolation;
 pub mod preparation;
 pub mod promotion;
 pub mod psi;
 pub mod rows;
+pub mod rules;
 pub mod scorer;
 pub mod select;
+pub mod signals;
 pub mod supervised;
 pub mod tails;
 pub mod trees;

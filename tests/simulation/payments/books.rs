@@ -2,21 +2,25 @@
 //! from scratch for each question; slots are kept by `naive`. Every event is held against the rules as it is taken in. They share no code with the engine's
 //! payments, vouchers and orders but the words of the events.
 
+pub mod group;
+
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use tornello_actors::journal::wire::frames;
 use tornello_actors::journal::{Batch, Head, StreamId};
+use tornello_engine::account;
 use tornello_engine::envelope::Digest;
-use tornello_engine::ids::{HoldId, KeyId, OrderId, PaymentId, SlotId, VoucherId};
+use tornello_engine::ids::{AccountId, HoldId, KeyId, OrderId, PaymentId, QuoteId, SlotId, VoucherId};
 use tornello_engine::payment::{Closed, Closing, Event, Gateway, Opened, PaidBackBy, Receipt, RefundOpened, RefundReason, Source};
 use tornello_engine::record::Record;
 use tornello_engine::slot::{self, Keeper, Line, Settlement};
 use tornello_engine::time::Timestamp;
 use tornello_engine::{order, voucher};
 
-use crate::naive::{Asked, DAY_S, Naive};
+use crate::naive::{Asked, DAY_S, Fate, Naive};
 use crate::rule;
+use group::Group;
 
 /// How an item ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,9 +89,11 @@ impl Due {
         rule(opened.items.iter().all(|item| cost(&item.lines) == item.amount_cents.get()), "an item costs something else than its lines")?;
         rule(lines + extras == opened.amount_cents.get(), "another sum is due than everything costs")?;
         rule((opened.amount_cents.get() == 0) == (opened.gateway == Gateway::Free), "nothing is due, or something for free")?;
-        rule(id.creditor() == super::CREDITOR, "a payment to another creditor")?;
         let envelope = record.envelope.as_ref().ok_or("a payment that nobody asked for")?;
-        rule(envelope.who == opened.who, "a payment of somebody else")?;
+        // One that stands for a sale of a desk is nobody's demand: it is taken over as it was paid.
+        let of_desk = matches!(record.events.get(1), Some(Event::Received(received)) if matches!(received.receipt.source, Source::Sale { .. }));
+        rule(id.creditor() == if of_desk { 0 } else { super::CREDITOR }, "a payment to another creditor")?;
+        rule(of_desk || envelope.who == opened.who, "a payment of somebody else")?;
         Ok(Self {
             opened: opened.clone(),
             key: (envelope.who, envelope.key),
@@ -196,6 +202,7 @@ impl Due {
                     Source::Desk { .. } => true,
                     Source::Voucher { voucher } => self.opened.gateway == Gateway::Voucher { voucher },
                     Source::Free => self.opened.gateway == Gateway::Free,
+                    Source::Sale { sale } => self.opened.gateway == Gateway::Desk && self.opened.items.iter().map(|item| item.hold).eq([sale]),
                 };
                 rule(may && (came > 0 || receipt.source == Source::Free), "money comes on a way on which it cannot")?;
                 let expected = match (self.is_paid(), came - due) {
@@ -208,6 +215,7 @@ impl Due {
                 let follows = match then {
                     [] => None,
                     [Event::RefundOpened(opened)] => Some((opened.amount_cents.get(), opened.why)),
+                    [Event::Fulfilled(_)] if matches!(receipt.source, Source::Sale { .. }) => None,
                     _ => return Err("something else follows from a receipt than a refund".into()),
                 };
                 rule(follows == expected, "another refund is opened than money came too much").map_err(|wrong| format!("{wrong}: {expected:?}"))?;
@@ -381,10 +389,10 @@ pub struct Books {
     sales: BTreeMap<HoldId, Sale>,
     /// What became of each sale that a payment settles.
     items: BTreeMap<HoldId, (PaymentId, u16)>,
+    pub groups: BTreeMap<QuoteId, Group>,
+    pub accounts: BTreeMap<AccountId, Vec<Record<account::Event>>>,
     /// What slots said is to be paid back, by sale and record.
     cancelled: BTreeMap<(HoldId, u64), i64>,
-    /// What was paid back for tickets that have moved, and that no payment had paid.
-    pub back_elsewhere: i64,
 }
 
 impl Books {
@@ -406,6 +414,14 @@ impl Books {
                         self.orders.entry(order).or_default().push(frame.record().map_err(|error| error.to_string())?);
                         one_at_a_time(&self.orders[&order])
                     }
+                    StreamId::Quote(quote) => {
+                        let record = frame.record().map_err(|error| error.to_string())?;
+                        self.groups.entry(quote).or_default().take(&record)
+                    }
+                    StreamId::Account(account) => {
+                        self.accounts.entry(account).or_default().push(frame.record().map_err(|error| error.to_string())?);
+                        Ok(())
+                    }
                     _ => Ok(()),
                 };
                 taken.map_err(|wrong| format!("{stream}: {wrong}"))?;
@@ -423,7 +439,14 @@ impl Books {
             match event {
                 slot::Event::Prolonged(prolonged) => {
                     let naive = &self.slots[&id];
-                    let Keeper::Payment(payment) = prolonged.cause else { return Err("a hold is prolonged for a quote".into()) };
+                    let payment = match prolonged.cause {
+                        Keeper::Payment(payment) => payment,
+                        Keeper::Quote(quote) => {
+                            let until = self.groups.get(&quote).and_then(|group| group.keeps_until(prolonged.hold));
+                            asked.until = Some((until.ok_or("places are kept for a quote that did not ask for it")?, prolonged.cause));
+                            continue;
+                        }
+                    };
                     let due = self.payments.get(&payment).ok_or("a hold is prolonged for a payment that is not written down")?;
                     rule(due.opened.items.iter().any(|item| item.hold == prolonged.hold), "a hold is prolonged for a payment of others")?;
                     let until = self.tokens.get(&payment).into_iter().flatten().copied().chain([due.opened.due_at]);
@@ -444,20 +467,20 @@ impl Books {
                     self.sales.insert(arrived.sale, Sale { lines: arrived.lines.clone(), settlement });
                 }
                 slot::Event::Cancelled(cancelled) if cancelled.refund_cents.get() > 0 => {
-                    if self.paid_by(cancelled.sale).is_some() {
-                        self.cancelled.insert((cancelled.sale, record.seq), cancelled.refund_cents.get());
-                    } else if self.sales.get(&cancelled.sale).is_some_and(|sale| matches!(sale.settlement, Settlement::Moved { .. })) {
-                        self.back_elsewhere += cancelled.refund_cents.get();
-                    }
+                    self.cancelled.insert((cancelled.sale, record.seq), cancelled.refund_cents.get());
                 }
                 slot::Event::HandedOver(handed) => {
-                    // If there is a payment, it knows of it before the slot forgets.
-                    if let Some((payment, _)) = self.paid_by(handed.sale) {
-                        let knows =
-                            |back: &Back| matches!(back.why, RefundReason::Cancelled { sale, seq, .. } if (sale, seq) == (handed.sale, handed.seq));
-                        let known = self.payments.get(&payment).is_some_and(|due| due.back.iter().any(knows));
-                        rule(known, "a slot forgets a refund of which the payment knows nothing")?;
-                    }
+                    // Its payment knows of it before the slot forgets; an account is held against the double entry.
+                    let knows =
+                        |back: &Back| matches!(back.why, RefundReason::Cancelled { sale, seq, .. } if (sale, seq) == (handed.sale, handed.seq));
+                    let payment = self.paid_by(handed.sale).and_then(|(payment, _)| self.payments.get(&payment));
+                    let is_known = self.is_on_account(handed.sale) || payment.is_some_and(|due| due.back.iter().any(knows));
+                    rule(is_known, "a slot forgets a refund of which the payment knows nothing")?;
+                }
+                slot::Event::Released(released) => {
+                    let kept_for = self.slots.get(&id).and_then(|naive| naive.holds.get(&released.hold)).and_then(|hold| hold.paying);
+                    let is_open = kept_for.and_then(|payment| self.payments.get(&payment)).is_some_and(Due::is_open);
+                    rule(!is_open, "a hold is given back for which a payment can still be paid")?;
                 }
                 _ => {}
             }
@@ -476,6 +499,7 @@ impl Books {
                     let item = due.opened.items.get(usize::from(fulfilled.item)).ok_or("an unknown item is sold")?;
                     let sale = self.sales.get(&fulfilled.sale).ok_or("a payment has tickets that were not sold")?;
                     let settles = match sale.settlement {
+                        Settlement::Desk { .. } => due.came.is_empty() && id.creditor() == 0,
                         Settlement::Payment { id: by } => by == id,
                         Settlement::Free => item.amount_cents.is_zero(),
                         _ => false,
@@ -497,13 +521,51 @@ impl Books {
         self.payments.get_mut(&id).ok_or("a payment is nowhere")?.take(record)
     }
 
-    /// The payment that the tickets of a sale were paid by, and the sale that they were bought as.
+    /// The payment that the tickets of a sale were paid by, or that stands for what a desk took, and the sale that they were bought as.
     pub fn paid_by(&self, sale: HoldId) -> Option<(PaymentId, HoldId)> {
         match self.sales.get(&sale)?.settlement {
+            Settlement::Desk { .. } => self.items.get(&sale).map(|(payment, _)| (*payment, sale)),
             Settlement::Payment { id } => Some((id, sale)),
             Settlement::Moved { from } => self.paid_by(from),
             _ => None,
         }
+    }
+
+    /// Whether the tickets of a sale were bought on an account.
+    fn is_on_account(&self, sale: HoldId) -> bool {
+        match self.sales.get(&sale).map(|sale| &sale.settlement) {
+            Some(Settlement::Moved { from }) => self.is_on_account(*from),
+            Some(settlement) => matches!(settlement, Settlement::OnAccount { .. } | Settlement::Quoted { .. }),
+            None => false,
+        }
+    }
+
+    /// How many sales an account was charged for.
+    pub fn sold_on_account(&self) -> u64 {
+        self.sales.values().filter(|sale| matches!(sale.settlement, Settlement::OnAccount { .. })).count() as u64
+    }
+
+    /// A visit is paid once, its tickets are of what paid, and nothing is kept that nobody wants.
+    fn groups_at_rest(&self) -> Result<(), String> {
+        for (id, group) in &self.groups {
+            rule(group.state != group::State::Paid, "a quote is paid, and has neither tickets nor an end")
+                .map_err(|wrong| format!("{wrong}: {id}"))?;
+        }
+        for (id, due) in &self.payments {
+            let Some(quote) = due.opened.quote.filter(|_| due.is_paid()) else { continue };
+            let is_its = self.groups.get(&quote).is_some_and(|group| group.paid == Some(Some(*id)));
+            let has_tickets = due.ends.iter().any(|end| matches!(end, Some(End::Sold(_))));
+            rule(is_its || !has_tickets, "money has bought tickets for a quote that another one has paid")
+                .map_err(|wrong| format!("{wrong}: {id}"))?;
+        }
+        let wanted: BTreeSet<HoldId> = self.groups.values().flat_map(Group::options).copied().collect();
+        for (slot, naive) in &self.slots {
+            let kept = naive.holds.iter().filter(|(_, hold)| hold.who == KeyId::SYSTEM && hold.fate == Fate::Live);
+            for (hold, _) in kept {
+                rule(wanted.contains(hold), "places are kept for nobody (QU-2)").map_err(|wrong| format!("{wrong}: {hold} in {slot}"))?;
+            }
+        }
+        Ok(())
     }
 
     /// The sales of payments, also those whose tickets have moved.
@@ -530,11 +592,15 @@ impl Books {
             }
         }
         for ((sale, seq), cents) in &self.cancelled {
-            let Some((payment, _)) = self.paid_by(*sale) else { continue };
+            if self.is_on_account(*sale) {
+                continue;
+            }
+            let (payment, _) = self.paid_by(*sale).ok_or("cancelled tickets of a desk are not paid back")?;
             let same = |back: &&Back| matches!(back.why, RefundReason::Cancelled { sale: of, seq: by, .. } if (of, by) == (*sale, *seq));
             let known: Vec<i64> = self.payments[&payment].back.iter().filter(same).map(|back| back.cents).collect();
             rule(known == [*cents], "cancelled tickets are not paid back").map_err(|wrong| format!("{wrong}: {sale}, record {seq}, {cents}"))?;
         }
+        self.groups_at_rest()?;
         for naive in self.slots.values() {
             rule(naive.owed.is_empty(), "a slot owes a payment a word (SL-10)")?;
             rule(naive.moving() == 0, "a move is under way")?;

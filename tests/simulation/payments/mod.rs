@@ -1,4 +1,4 @@
-//! Payments, end to end: holds, payers, the node of pagoPA, desks, vouchers, refunds and moves in random order over a node whose journal, callers and gateway
+//! Payments, end to end: holds, payers, the node of pagoPA, desks, vouchers, refunds, moves, group visits and operators' accounts in random order over a node whose journal, callers and gateway
 //! fail, against books that are kept from the journal alone. A seed decides what is tried; which records share a batch
 //! is the writer's affair, whose thread is its own, so two runs of a seed may differ in that. `world` runs it, `outside` is pagoPA, `books` is the auditor.
 //!

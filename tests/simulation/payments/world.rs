@@ -1,5 +1,10 @@
 //! One run: a node on the simulated disk and clock, flows that begin at any time and end or are given up at any step, and the books after every step.
 
+mod acts;
+mod counts;
+mod groups;
+mod rest;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -8,6 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use futures_util::FutureExt;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
+use tornello_actors::accounts;
 use tornello_actors::clock::Clock;
 use tornello_actors::failure::Failure;
 use tornello_actors::journal::writer::{Health, Limits};
@@ -16,6 +22,8 @@ use tornello_actors::moves;
 use tornello_actors::node::{Node, Running};
 use tornello_actors::owner::Answer;
 use tornello_actors::payments::{self, Request, Step};
+use tornello_actors::quotes;
+use tornello_engine::account;
 use tornello_engine::calendar;
 use tornello_engine::channel::Channel;
 use tornello_engine::envelope::{Digest, Envelope};
@@ -65,7 +73,7 @@ pub struct History {
 pub struct Counts(BTreeMap<&'static str, u64>);
 
 /// What must happen in a hundred seeds.
-const MUST: [&str; 45] = [
+const MUST: [&str; 54] = [
     "amended behind its back",
     "answers lost outside",
     "batches",
@@ -91,20 +99,29 @@ const MUST: [&str; 45] = [
     "get refused",
     "holds",
     "late receipt",
+    "money that a quote does not want",
     "moved",
     "of an order",
     "paid",
     "paid after the end",
     "paid back by till",
     "paid back by transfer",
+    "paid back of a desk",
     "paid back to a voucher",
     "payee",
     "quiet",
+    "quotes",
+    "quotes over",
+    "quotes paid by a payment",
+    "quotes paid without",
+    "quotes revised",
+    "quotes with tickets",
     "receipt by a report",
     "repeated begin",
     "restarts",
     "returned",
     "sold anew",
+    "sold on account",
     "stand-in",
     "too small",
     "two items",
@@ -262,6 +279,7 @@ impl World {
     async fn run(&mut self) -> Result<(), String> {
         self.start(true).await?;
         self.choose_slots();
+        self.open_account();
         for number in VOUCHERS {
             let (voucher, envelope) = (VoucherId(number), self.envelope());
             let amount_cents = Cents::new(self.dice.pick(&[1_000, 5_000, 20_000]));
@@ -279,6 +297,7 @@ impl World {
         }
         self.end().await?;
         self.count_events();
+        self.count_groups();
         Ok(())
     }
 
@@ -327,7 +346,7 @@ impl World {
         self.audit()
     }
 
-    fn opening(&self, museum: MuseumId) -> [museum::Command; 2] {
+    fn opening(&self, museum: MuseumId) -> [museum::Command; 3] {
         let midnight = jiff::civil::time(0, 0, 0, 0);
         let last_entry = jiff::civil::time(23, 0, 0, 0);
         let session =
@@ -345,7 +364,11 @@ impl World {
             patron: None,
         };
         let valid_from = calendar::local_day(self.began);
-        [museum::Command::Register { profile }, museum::Command::SetPlan { valid_from, plan: OpeningPlan { routes: vec![route] } }]
+        [
+            museum::Command::Register { profile },
+            museum::Command::SetPlan { valid_from, plan: OpeningPlan { routes: vec![route] } },
+            museum::Command::SetGroupPolicy { valid_from, policy: Box::new(groups::policy()) },
+        ]
     }
 
     fn plug(&mut self) -> (Envelope, museum::Command) {
@@ -607,7 +630,10 @@ impl World {
     fn resume(&mut self) {
         self.left = None;
         let node = self.node();
-        self.begin_flow(Of::Others, format_args!("what is left is resumed"), async move { Outcome::Resumed(payments::resume(&node).await) });
+        self.begin_flow(Of::Others, format_args!("what is left is resumed"), async move {
+            let left = payments::resume(&node).await + quotes::resume(&node).await + accounts::resume(&node).await;
+            Outcome::Resumed(left)
+        });
     }
 
     fn resume_moves(&mut self) {
@@ -645,6 +671,7 @@ impl World {
             Act::TouchHold => self.touch_hold(),
             Act::Refund => self.refund(),
             Act::Dispute => self.dispute(),
+            Act::Group => self.group(),
             Act::Resume => self.resume(),
             Act::Drive => self.drive(),
             Act::Wake => self.wake(),
@@ -707,573 +734,6 @@ impl World {
         Envelope { who: KeyId(1 + self.dice.below(2)), key, body, parties: Vec::new(), assessment: None, order: None }
     }
 
-    /// The slots that are sold now: soon, tomorrow, in some days.
-    fn choose_slots(&mut self) {
-        let now = self.now();
-        self.slots = [2, 3, 27, 80].iter().map(|hours| SlotId::new(MUSEUM, RouteId(1), hour_of(now, *hours))).collect();
-        let known = self.books.slots.keys().copied().filter(|slot| slot.start() > now);
-        let mut known: Vec<SlotId> = known.collect();
-        known.truncate(4);
-        if known.len() >= 3 {
-            self.slots = known;
-        }
-    }
-
-    fn some_lines(&mut self) -> Vec<Line> {
-        let line = |category: &str, count: &[u16], prices: &[i64], dice: &mut Dice| Line {
-            category: code(category),
-            count: dice.pick(count),
-            price_cents: Cents::new(dice.pick(prices)),
-            proof: Proof::None,
-        };
-        let mut lines = vec![line("full", &[1, 1, 2, 3], &[1_200, 1_200, 1_201, 1_201, 0], &mut self.dice)];
-        if self.dice.chance(25) {
-            lines.push(line("reduced", &[1], &[0, 333], &mut self.dice));
-        }
-        lines
-    }
-
-    fn hold(&mut self) {
-        let (slot, lines, envelope) = (self.dice.pick(&self.slots), self.some_lines(), self.envelope());
-        let hold = HoldId::new(slot, self.dice.next());
-        self.slot(slot, envelope, Command::Hold { hold, channel: Channel::Web, lines });
-    }
-
-    /// Others buy at the desk, so that late money finds nothing.
-    fn fill(&mut self) {
-        let (slot, envelope) = (self.dice.pick(&self.slots), self.envelope());
-        let lines = vec![Line { category: code("full"), count: 1 + self.dice.below(5) as u16, price_cents: Cents::new(1_200), proof: Proof::None }];
-        let settlement = desk_settlement();
-        let sale = HoldId::new(slot, self.dice.next());
-        self.slot(slot, envelope, Command::SellDirect { sale, channel: Channel::BoxOffice, lines, settlement, contact: None });
-    }
-
-    /// Holds that live, newest last.
-    fn live(&self) -> Vec<(HoldId, KeyId)> {
-        let live = |naive: &crate::naive::Naive| naive.live().map(|(id, hold)| (*id, hold.who)).collect::<Vec<_>>();
-        self.slots.iter().filter_map(|slot| self.books.slots.get(slot)).flat_map(live).collect()
-    }
-
-    fn begin(&mut self) {
-        let mut holds: Vec<(HoldId, KeyId)> = self.live();
-        self.dice.shuffle(&mut holds);
-        let Some(&(_, who)) = holds.first() else { return self.hold() };
-        let count = self.dice.weighted(&[(6, 1), (3, 2), (1, 3)]);
-        let mut holds: Vec<HoldId> = holds.iter().filter(|(_, of)| *of == who).map(|(hold, _)| *hold).take(count).collect();
-        let due = holds.iter().any(|hold| {
-            let held = self.books.slots.get(&hold.slot()).and_then(|naive| naive.holds.get(hold));
-            held.is_some_and(|held| held.lines.iter().any(|line| line.price_cents > Cents::ZERO))
-        });
-        let extra = |count, cents| Extra { code: code("booking"), count, price_cents: Cents::new(cents) };
-        let extras = if self.dice.chance(20) { vec![extra(1 + self.dice.below(2) as u16, 150)] } else { Vec::new() };
-        if !extras.is_empty() && self.dice.chance(10) {
-            holds.clear();
-        }
-        let voucher = VoucherId(self.dice.pick(&VOUCHERS));
-        let gateway = match (due && !holds.is_empty()) || !extras.is_empty() {
-            true => self.dice.weighted(&[(8, Gateway::Notice), (4, Gateway::Checkout), (2, Gateway::Desk), (3, Gateway::Voucher { voucher })]),
-            false => Gateway::Free,
-        };
-        let due_at = self.now().plus_seconds(self.dice.pick(&[600, 1_800, 3_600, 90_000]));
-        let envelope = Envelope { who, ..self.envelope() };
-        let request = Request {
-            creditor: CREDITOR,
-            order: self.dice.chance(40).then(|| OrderId(u128::from(who.0) * 10 + u128::from(self.dice.below(2)))),
-            quote: None,
-            holds,
-            owner: Some(if self.dice.chance(96) { who } else { KeyId(7) }),
-            channel: Channel::Web,
-            extras,
-            payer: self.dice.chance(50).then_some(PersonId(4)),
-            museum: MUSEUM,
-            subject: "Biglietti".to_owned(),
-            gateway,
-            due_at,
-        };
-        self.wishes.push(Wish { envelope, request, open: 0, answered: None });
-        self.wish(self.wishes.len() - 1);
-    }
-
-    fn begin_again(&mut self) {
-        if !self.wishes.is_empty() {
-            let back = self.dice.index(self.wishes.len().min(6));
-            self.counts.count("repeated begin", 1);
-            self.wish(self.wishes.len() - 1 - back);
-        }
-    }
-
-    fn wish(&mut self, index: usize) {
-        let is_asked = self.flows.iter().any(|flow| matches!(flow.of, Of::Wish(of) if of == index));
-        self.wishes[index].open += u32::from(is_asked);
-        let (node, wish) = (self.node(), &self.wishes[index]);
-        let (envelope, request) = (wish.envelope.clone(), wish.request.clone());
-        self.begin_flow(Of::Wish(index), format_args!("begin {request:?}"), {
-            let request = request.clone();
-            async move { Outcome::Begun(index, payments::begin(&node, envelope, request).await) }
-        });
-    }
-
-    /// A payment, the later the likelier, that is such a one.
-    fn some_payment(&mut self, fits: impl Fn(&super::books::Due) -> bool) -> Option<PaymentId> {
-        let mut known: Vec<(Timestamp, PaymentId)> =
-            self.books.payments.iter().filter(|(_, due)| fits(due)).map(|(id, due)| (due.records[0].at, *id)).collect();
-        known.sort_unstable();
-        let recent = known.len().min(5);
-        (recent > 0).then(|| known[known.len() - 1 - self.dice.index(recent)].1)
-    }
-
-    fn verify(&mut self) {
-        let Some(id) = self.some_payment(|_| true) else { return };
-        let (node, now) = (self.node(), self.now());
-        self.begin_flow(Of::Others, format_args!("verify {id}"), async move {
-            Outcome::Verified(id, node.look_payment(id, move |payment| payment.payable(now)).await)
-        });
-    }
-
-    fn get(&mut self) {
-        let any = self.dice.chance(20);
-        let Some(id) = self.some_payment(|due| any || (due.is_open() && due.published)) else { return };
-        let (node, until) = (self.node(), self.now().plus_seconds(self.dice.pick(&[600, 1_800, 1_800, 10_000])));
-        self.books.tokens.entry(id).or_default().insert(until);
-        self.begin_flow(Of::Others, format_args!("get {id} until {until}"), async move {
-            let verified = node
-                .look_payment(id, {
-                    let now = node.now();
-                    move |payment| payment.payable(now).map(drop)
-                })
-                .await;
-            match verified {
-                Ok(Ok(())) => Outcome::Got(payments::activate(&node, id, until).await),
-                Ok(Err(why)) => Outcome::Got(Err(Failure::Refused(payments::Refusal::Payment(why)))),
-                Err(failure) => Outcome::Got(Err(failure.map(payments::Refusal::Payment))),
-            }
-        });
-    }
-
-    /// Somebody pays: mostly what is due once, in time or late; now and then twice, too much, too little, while the station is away, or told by a report.
-    fn pay(&mut self) {
-        let sensible = self.dice.chance(75);
-        let Some(id) = self.some_payment(|due| due.opened.gateway.is_position() && (!sensible || !due.is_paid())) else { return };
-        let due = &self.books.payments[&id];
-        let (cents, over) = (due.opened.amount_cents.get(), due.over.is_some());
-        let cents = self.dice.weighted(&[(86, cents), (5, cents + 77), (5, (cents - 100).max(1)), (2, 1)]);
-        self.counts.count("late receipt", u64::from(over));
-        let source = if self.dice.chance(92) { Source::Node } else { Source::Report };
-        let stand_in = self.dice.chance(8);
-        let id_of = format!("t{:032x}", self.dice.next());
-        let mut receipt = self.receipt(id_of, source, cents);
-        receipt.stand_in = stand_in;
-        self.moneys.push(Money { payment: id, receipt, taken: false, refused: false });
-        self.send(self.moneys.len() - 1);
-        if self.dice.chance(15) {
-            // The node sends it again before it hears anything.
-            self.send(self.moneys.len() - 1);
-        }
-    }
-
-    fn desk(&mut self) {
-        let Some(id) = self.some_payment(|due| due.opened.gateway != Gateway::Free && !due.is_paid()) else { return };
-        let cents = self.books.payments[&id].opened.amount_cents.get();
-        let reference = format!("R-{}", self.dice.below(1_000));
-        let source = Source::Desk { till: code("desk-1"), method: DeskMethod::Cash, reference };
-        let id_of = format!("d{:032x}", self.dice.next());
-        let receipt = self.receipt(id_of, source, cents);
-        self.moneys.push(Money { payment: id, receipt, taken: false, refused: false });
-        self.send(self.moneys.len() - 1);
-    }
-
-    fn receipt(&self, id: String, source: Source, cents: i64) -> Receipt {
-        let text = String::new;
-        let (amount_cents, paid_at) = (Cents::new(cents), self.now());
-        Receipt { id, source, amount_cents, paid_at, psp: text(), channel: text(), method: text(), stand_in: false, fee_cents: None }
-    }
-
-    fn resend(&mut self) {
-        if !self.moneys.is_empty() {
-            let back = self.dice.index(self.moneys.len().min(6));
-            self.send(self.moneys.len() - 1 - back);
-        }
-    }
-
-    fn send(&mut self, index: usize) {
-        let (node, money) = (self.node(), &self.moneys[index]);
-        let (id, receipt) = (money.payment, money.receipt.clone());
-        self.begin_flow(Of::Others, format_args!("receipt for {id}: {receipt:?}"), {
-            let receipt = receipt.clone();
-            async move { Outcome::Received(index, payments::receive(&node, id, receipt).await) }
-        });
-    }
-
-    fn cancel(&mut self) {
-        let any = self.dice.chance(20);
-        let Some(id) = self.some_payment(|due| any || due.is_open()) else { return };
-        let (node, envelope, owner) = (self.node(), self.envelope(), self.books.payments[&id].opened.who);
-        let owner = self.dice.chance(60).then_some(owner);
-        self.begin_flow(Of::Others, format_args!("payment {id} is cancelled"), async move {
-            Outcome::Cancelled(payments::cancel(&node, id, envelope, owner, code("buyer")).await)
-        });
-    }
-
-    fn some_sale(&mut self) -> Option<HoldId> {
-        let sales = self.books.of_payments();
-        if sales.is_empty() || self.dice.chance(10) {
-            let all: Vec<HoldId> = self.books.slots.values().flat_map(|naive| naive.sales.keys().copied()).collect();
-            return (!all.is_empty()).then(|| self.dice.pick(&all));
-        }
-        Some(self.dice.pick(&sales))
-    }
-
-    fn cancel_tickets(&mut self) {
-        let Some(sale) = self.some_sale() else { return };
-        let cause = if self.dice.chance(60) { CancelCause::Museum } else { CancelCause::Visitor };
-        let tickets = if self.dice.chance(50) { Vec::new() } else { vec![self.dice.below(2) as u16] };
-        let envelope = self.envelope();
-        self.slot(sale.slot(), envelope, Command::Cancel { sale, owner: None, tickets, cause });
-    }
-
-    fn move_tickets(&mut self) {
-        let Some(sale) = self.some_sale() else { return };
-        let to = self.dice.pick(&self.slots);
-        let arrival = HoldId::new(to, self.dice.next());
-        let prices = [("full", 1_200), ("full", 1_201), ("full", 0)];
-        let full = self.dice.pick(&prices);
-        let prices = vec![(code(full.0), Cents::new(full.1)), (code("reduced"), Cents::new(self.dice.pick(&[0, 333])))];
-        let tickets = if self.dice.chance(50) { Vec::new() } else { vec![0] };
-        let command = Command::BeginMove { sale, owner: None, tickets, arrival, via: Channel::BoxOffice, prices };
-        let (node, envelope) = (self.node(), self.envelope());
-        self.begin_flow(Of::Others, format_args!("move {command:?}"), {
-            let command = command.clone();
-            async move { Outcome::Moved(moves::move_tickets(&node, sale.slot(), envelope, command).await.is_ok()) }
-        });
-    }
-
-    /// Behind a payment's back: a hold is given back, prolonged or changed.
-    fn touch_hold(&mut self) {
-        let holds = self.live();
-        if holds.is_empty() {
-            return;
-        }
-        let (hold, who) = self.dice.pick(&holds);
-        let envelope = Envelope { who, ..self.envelope() };
-        let command = match self.dice.below(4) {
-            0 => Command::Release { hold, owner: Some(who) },
-            1 => Command::Extend { hold, owner: Some(who) },
-            2 => Command::Amend { hold, lines: self.some_lines(), owner: Some(who) },
-            _ => Command::Release { hold, owner: None },
-        };
-        self.slot(hold.slot(), envelope, command);
-    }
-
-    fn refund(&mut self) {
-        let Some(id) = self.some_payment(|due| !due.back.is_empty()) else { return };
-        let due = &self.books.payments[&id];
-        let refund = self.dice.below(due.back.len() as u64) as u32;
-        let went = due.back[refund as usize].went;
-        let executed_on = calendar::local_day(self.now());
-        let by_till = PaidBackBy::Till { till: code("desk-1"), method: DeskMethod::Cash };
-        let by = if went == Went::Sent || self.dice.chance(60) { PaidBackBy::Transfer } else { by_till };
-        let batch = code(&format!("batch-{}", self.dice.below(100)));
-        let command = match self.dice.below(if went == Went::Open { 10 } else { 14 }) {
-            0..2 => payment::Command::SetPayee { refund, person: PersonId(5) },
-            2..6 => payment::Command::ExportRefund { refund, batch },
-            6..10 => payment::Command::ConfirmRefund { refund, by, reference: "CRO-1".to_owned(), executed_on },
-            _ => payment::Command::ReturnRefund { refund, why: code("account-closed") },
-        };
-        self.payment(id, command);
-    }
-
-    fn dispute(&mut self) {
-        let Some(id) = self.some_payment(|due| !due.came.is_empty()) else { return };
-        let due = &self.books.payments[&id];
-        let reported =
-            Reported { flow: "2026-06-11PSP-1".to_owned(), iur: due.came[0].id.clone(), index: 1, amount_cents: due.came[0].amount_cents, code: 0 };
-        let command = match self.dice.below(4) {
-            0 => payment::Command::ResolveDispute { upheld: true },
-            1..3 => payment::Command::Dispute { reason: code("fraud"), reference: "C-1".to_owned() },
-            _ => payment::Command::Report { reported },
-        };
-        self.payment(id, command);
-    }
-
-    fn drive(&mut self) {
-        let Some(id) = self.some_payment(|_| true) else { return };
-        let node = self.node();
-        self.begin_flow(Of::Others, format_args!("payment {id} is driven"), async move {
-            let _ = payments::drive(&node, id).await;
-            Outcome::Done
-        });
-    }
-
-    // Rest.
-
-    /// Whether the node does nothing by itself and nothing is on its way to the journal.
-    fn is_idle(&self) -> bool {
-        tokio::runtime::Handle::current().metrics().num_alive_tasks() <= self.life().tasks && self.stands_plug() && !self.life().plugged
-    }
-
-    /// Everything that was begun ends.
-    async fn settle(&mut self, faults: bool) -> Result<(), String> {
-        self.disk.unreadable.store(false, Ordering::SeqCst);
-        let mut idle = 0;
-        for _ in 0..STEPS_MAX {
-            self.outside.go_on();
-            self.others_go_on(TURNS).await;
-            self.hear().await?;
-            idle = if self.flows.is_empty() && self.is_idle() { idle + 1 } else { 0 };
-            if idle > 1 {
-                return Ok(());
-            }
-            self.advance(faults).await?;
-        }
-        Err(format!("the node hangs; {} flows are under way", self.flows.len()))
-    }
-
-    /// Nothing fails any more; payers' receipts arrive, flows are resumed until nobody has anything to do; then everything must add up.
-    async fn come_to_rest(&mut self) -> Result<(), String> {
-        self.settle(true).await?;
-        self.outside.troubled.store(false, Ordering::SeqCst);
-        self.settle(false).await?;
-        for try_number in 0..12 {
-            let unsent: Vec<usize> = (0..self.moneys.len()).filter(|&index| !self.moneys[index].taken && !self.moneys[index].refused).collect();
-            for index in &unsent {
-                self.send(*index);
-                self.settle(false).await?;
-            }
-            self.wake();
-            self.settle(false).await?;
-            self.resume_moves();
-            self.settle(false).await?;
-            self.resume();
-            self.settle(false).await?;
-            let owing = self.node().board().owing().len() + self.node().board().moving().len() + self.node().payments().working().len();
-            if unsent.is_empty() && self.left == Some(0) && owing == 0 {
-                self.counts.count("quiet", 1);
-                return self.adds_up().await;
-            }
-            if try_number > 2 {
-                // Who has stopped again and again is rebuilt a minute later.
-                self.life().clock.pass(61);
-            }
-        }
-        Err(format!("the node does not come to rest: {:?} are left, working: {:?}", self.left, self.node().payments().working()))
-    }
-
-    async fn adds_up(&mut self) -> Result<(), String> {
-        self.audit()?;
-        self.books.at_rest()?;
-        let node = self.node();
-        let mut balances: BTreeMap<Account, i64> = BTreeMap::new();
-        let ids: Vec<PaymentId> = self.books.payments.keys().copied().collect();
-        for id in ids {
-            let look = move |payment: &Payment| (postcard::to_allocvec(payment).unwrap_or_default(), payment.recount(), *payment.money());
-            let (bytes, sound, money) = self.look(async { node.look_payment(id, look).await.map_err(|failure| failure.to_string()) }).await?;
-            let due = &self.books.payments[&id];
-            let replayed = Payment::replay(id, &due.records);
-            let of = |wrong: &str| format!("{wrong}: payment {id}");
-            rule(postcard::to_allocvec(&replayed).ok().as_ref() == Some(&bytes), "the live state is not the replayed one (PY-6)")
-                .map_err(|wrong| of(&wrong))?;
-            rule(sound.is_ok(), "a recount differs").map_err(|wrong| format!("{wrong}: {sound:?}"))?;
-            let sums = due.sums()?;
-            let [came, waits, tickets, extras, owed, gone] =
-                [money.received, money.unallotted, money.tickets, money.extras, money.owed, money.paid_back].map(Cents::get);
-            rule(
-                (sums.came, sums.waits, sums.tickets, sums.extras, sums.owed, sums.gone) == (came, waits, tickets, extras, owed, gone),
-                "the payment says that its money is elsewhere",
-            )
-            .map_err(|wrong| of(&wrong))?;
-            for record in &due.records {
-                post(&mut balances, ledger::of_payment(&replayed, record))?;
-            }
-            let (head, position) = (node.payments().head(id), self.outside.position(id));
-            let tasks = due.tasks().count() as u32;
-            rule(head.is_none_or(|head| !head.has_work && head.owed == tasks), "the list of payments says something else than there is")
-                .map_err(|wrong| of(&wrong))?;
-            rule(head.is_some() || (tasks == 0 && !due.is_open()), "a payment that is not finished is not listed").map_err(|wrong| of(&wrong))?;
-            if due.opened.gateway.is_position() {
-                rule(!due.is_open() || !due.published || position == Some(Position::Payable), "what can be paid is not known at the gateway")
-                    .map_err(|wrong| of(&wrong))?;
-                let refused = due.closed.as_ref().is_some_and(|closed| closed.refused.is_some());
-                rule(!due.is_withdrawn() || refused || position != Some(Position::Payable), "what is over can still be paid at the gateway")
-                    .map_err(|wrong| of(&wrong))?;
-                rule(!due.is_withdrawn() || due.closed.is_some(), "nobody told the gateway of the end").map_err(|wrong| of(&wrong))?;
-            }
-        }
-        let slots: Vec<SlotId> = self.books.slots.keys().copied().collect();
-        for id in slots {
-            let look = move |slot: &Slot| (postcard::to_allocvec(slot).unwrap_or_default(), slot.recount());
-            let (bytes, sound) = self.look(async { node.look(id, look).await.map_err(|failure| failure.to_string()) }).await?;
-            let naive = &self.books.slots[&id];
-            let replayed = Slot::replay(&naive.records).ok_or("a slot is never opened")?;
-            rule(postcard::to_allocvec(&replayed).ok().as_ref() == Some(&bytes), "the live state is not the replayed one (SL-4)")?;
-            rule(sound.is_ok(), "a recount differs").map_err(|wrong| format!("{wrong}: {sound:?}"))?;
-            for record in &naive.records {
-                post(&mut balances, ledger::of_slot(&replayed, record))?;
-            }
-            let taken = Channel::ALL.iter().map(|channel| naive.held_by(*channel) + naive.sold_by(*channel)).sum::<u32>();
-            rule(taken <= self.capacity, "more is sold than there are places (SL-1)")?;
-        }
-        let vouchers: Vec<VoucherId> = self.books.vouchers.keys().copied().collect();
-        for id in vouchers {
-            let look = |voucher: &Voucher| (postcard::to_allocvec(voucher).unwrap_or_default(), voucher.balance().get());
-            let (bytes, balance) = self.look(async { node.look_voucher(id, look).await.map_err(|failure| failure.to_string()) }).await?;
-            let purse = &self.books.vouchers[&id];
-            let replayed = Voucher::replay(id, &purse.records);
-            rule(postcard::to_allocvec(&replayed).ok().as_ref() == Some(&bytes), "the live state is not the replayed one (VO-3)")?;
-            rule(balance == purse.left, "a voucher is worth something else than was left on it")?;
-        }
-        self.accounts_add_up(&balances)?;
-        // Everybody who has paid is in the books, once.
-        for money in self.moneys.iter().filter(|money| !money.refused) {
-            let known = self.books.payments.get(&money.payment).map_or(0, |due| due.came.iter().filter(|came| **came == money.receipt).count());
-            rule(known == 1, "money that somebody paid is not in the books just once").map_err(|wrong| format!("{wrong}: {:?}", money.receipt))?;
-        }
-        Ok(())
-    }
-
-    /// The accounts of the double entry come to what the books say.
-    fn accounts_add_up(&self, balances: &BTreeMap<Account, i64>) -> Result<(), String> {
-        let of = |account: Account| balances.get(&account).copied().unwrap_or(0);
-        rule(balances.values().sum::<i64>() == 0, "the double entry does not balance")?;
-        let mut sums = super::books::Sums::default();
-        let mut treasury = 0;
-        for due in self.books.payments.values() {
-            let page = due.sums()?;
-            sums.extras += page.extras;
-            sums.waits += page.waits;
-            treasury +=
-                due.came.iter().filter(|came| matches!(came.source, Source::Node | Source::Report)).map(|came| came.amount_cents.get()).sum::<i64>();
-            treasury -= due.back.iter().filter(|back| back.went == Went::Gone(PaidBackBy::Transfer)).map(|back| back.cents).sum::<i64>();
-        }
-        rule(of(Account::Treasury) == treasury, "the treasury is not what came less what went back")?;
-        rule(of(Account::Unallotted) == -sums.waits, "something is not allotted")?;
-        rule(of(Account::Extras { museum: MUSEUM }) == -sums.extras, "extras took something else")?;
-        let elsewhere = self.books.back_elsewhere;
-        rule(of(Account::Transit) == -elsewhere, "money is on its way for ever").map_err(|wrong| format!("{wrong}: {balances:?}, {elsewhere}"))?;
-        let tickets: i64 = self.books.slots.values().map(|naive| naive.money()).map(|(paid, refunded)| paid - refunded).sum();
-        rule(of(Account::Tickets { museum: MUSEUM }) == -tickets, "tickets took something else")
-            .map_err(|wrong| format!("{wrong}: {balances:?}, {tickets}"))
-    }
-
-    /// A look at something, with nothing else under way.
-    async fn look<T: 'static>(&mut self, look: impl Future<Output = Result<T, String>>) -> Result<T, String> {
-        let mut look = std::pin::pin!(look);
-        for _ in 0..STEPS_MAX {
-            for _ in 0..TURNS {
-                if let Some(seen) = (&mut look).now_or_never() {
-                    return seen;
-                }
-                tokio::task::yield_now().await;
-            }
-            self.advance(false).await?;
-        }
-        Err("a look hangs".into())
-    }
-
-    /// The end: the node is left to itself while time passes, and does everything that is left; the next one finds the same.
-    async fn end(&mut self) -> Result<(), String> {
-        self.act().await?;
-        self.settle(true).await?;
-        self.outside.troubled.store(false, Ordering::SeqCst);
-        self.settle(false).await?;
-        self.life().clock.let_wake();
-        for _ in 0..400 {
-            self.life().clock.pass(1);
-            self.others_go_on(TURNS).await;
-            self.advance(false).await?;
-            let node = self.node();
-            if node.payments().working().is_empty() && node.board().owing().is_empty() && node.board().moving().is_empty() {
-                break;
-            }
-        }
-        let working = self.node().payments().working();
-        rule(working.is_empty(), "the node does not finish what is left by itself").map_err(|wrong| format!("{wrong}: {working:?}"))?;
-        self.come_to_rest().await?;
-        // Whatever can expire has expired.
-        self.life().clock.pass(30 * HOUR_S);
-        self.come_to_rest().await?;
-        let open = self.books.payments.values().filter(|due| due.is_open()).count();
-        rule(open == 0, "a payment is open though its time is over")?;
-        self.line(format_args!("the node is killed at the end"));
-        self.crash().await?;
-        self.settle(false).await?;
-        self.come_to_rest().await?;
-        let Some(life) = self.life.take() else { return Ok(()) };
-        self.disk.crash(None);
-        life.alive.store(false, Ordering::SeqCst);
-        let Life { running, doing, standing, .. } = life;
-        drop((standing, doing));
-        running.stop().await;
-        Ok(())
-    }
-
-    /// Counts what has happened, as the journal says.
-    fn count_events(&mut self) {
-        use tornello_engine::payment::{Event, RefundReason};
-        let counts = &mut self.counts;
-        let mut orders = BTreeSet::new();
-        for due in self.books.payments.values() {
-            counts.count("begun", 1);
-            counts.count("two items", u64::from(due.opened.items.len() > 1));
-            counts.count("extras", u64::from(!due.opened.extras.is_empty()));
-            counts.count("free", u64::from(due.opened.gateway == Gateway::Free));
-            counts.count("of an order", u64::from(due.opened.order.is_some_and(|order| orders.insert(order))));
-            counts.count("expired and paid", u64::from(due.over == Some(Over::Expired) && due.is_paid()));
-            let mut over = false;
-            for event in due.records.iter().flat_map(|record| &record.events) {
-                match event {
-                    Event::PublishFailed(_) => counts.count("failed at the gateway", 1),
-                    Event::Received(received) => {
-                        counts.count("paid", u64::from(received.pays));
-                        counts.count("paid after the end", u64::from(received.pays && over));
-                        counts.count("stand-in", u64::from(received.receipt.stand_in));
-                        counts.count("receipt by a report", u64::from(received.receipt.source == Source::Report));
-                        counts.count("desk", u64::from(matches!(received.receipt.source, Source::Desk { .. })));
-                        counts.count("voucher pays", u64::from(matches!(received.receipt.source, Source::Voucher { .. })));
-                    }
-                    Event::Fulfilled(fulfilled) => {
-                        counts.count("sold anew", u64::from(due.opened.items[usize::from(fulfilled.item)].hold != fulfilled.sale));
-                    }
-                    Event::Unfulfilled(_) => counts.count("unfulfilled", 1),
-                    Event::RefundOpened(opened) => match opened.why {
-                        RefundReason::AmountTooSmall => counts.count("too small", 1),
-                        RefundReason::Excess => counts.count("excess", 1),
-                        RefundReason::DoublePayment => counts.count("double payment", 1),
-                        RefundReason::Extras => counts.count("extras back", 1),
-                        RefundReason::Cancelled { .. } => {
-                            counts.count("tickets cancelled", 1);
-                        }
-                        RefundReason::Unfulfilled { .. } => {}
-                    },
-                    Event::RefundConfirmed(confirmed) => match confirmed.by {
-                        PaidBackBy::Transfer => counts.count("paid back by transfer", 1),
-                        PaidBackBy::Till { .. } => counts.count("paid back by till", 1),
-                        PaidBackBy::Voucher { .. } => counts.count("paid back to a voucher", 1),
-                    },
-                    Event::RefundReturned(_) => counts.count("returned", 1),
-                    Event::PayeeSet(_) => counts.count("payee", 1),
-                    Event::Cancelled(_) => {
-                        over = true;
-                        counts.count("cancelled", 1);
-                    }
-                    Event::Expired(_) => {
-                        over = true;
-                        counts.count("expired", 1);
-                    }
-                    Event::Disputed(_) => counts.count("disputed", 1),
-                    _ => {}
-                }
-            }
-        }
-        for naive in self.books.slots.values() {
-            counts.count("holds", naive.holds.len() as u64);
-            counts.count("hold released", naive.holds.values().filter(|hold| hold.fate == Fate::Released).count() as u64);
-            let amended =
-                naive.records.iter().flat_map(|record| &record.events).filter(|event| matches!(event, tornello_engine::slot::Event::Amended(_)));
-            counts.count("amended behind its back", amended.count() as u64);
-        }
-        counts.count("answers lost outside", self.outside.counts().1);
-    }
-
     fn line(&mut self, line: std::fmt::Arguments<'_>) {
         self.lines.push(line.to_string());
     }
@@ -1297,6 +757,7 @@ enum Act {
     TouchHold,
     Refund,
     Dispute,
+    Group,
     Resume,
     Drive,
     Wake,
@@ -1309,7 +770,7 @@ enum Act {
     Crash,
 }
 
-const ACTS: [(u64, Act); 25] = [
+const ACTS: [(u64, Act); 26] = [
     (22, Act::Hold),
     (4, Act::Fill),
     (24, Act::Begin),
@@ -1325,6 +786,7 @@ const ACTS: [(u64, Act); 25] = [
     (6, Act::TouchHold),
     (16, Act::Refund),
     (2, Act::Dispute),
+    (30, Act::Group),
     (4, Act::Resume),
     (3, Act::Drive),
     (4, Act::Wake),

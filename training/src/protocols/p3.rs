@@ -80,7 +80,7 @@ fn errors(curve: &Curve, cut: usize) -> anyhow::Result<[f64; MODELS.len()]> {
     let mut pickup = None;
     for place in cut..curve.came.len() {
         let target = curve.first.plus(place as i32);
-        if (place - cut) % REFIT_DAYS == 0 {
+        if (place - cut).is_multiple_of(REFIT_DAYS) {
             pickup = Some(Pickup::fit(std::slice::from_ref(curve), target.plus(-i32::from(curve.horizon)))?);
         }
         let pickup = pickup.as_ref().context("the first day of the test fits")?;

@@ -160,7 +160,7 @@ fn whys(payment: &Payment) -> Vec<(&'static str, i64)> {
 }
 
 /// What each account comes to, over the whole journal.
-async fn balances(node: &Node) -> BTreeMap<Account, i64> {
+pub(super) async fn balances(node: &Node) -> BTreeMap<Account, i64> {
     let mut lines = Vec::new();
     for batch in node.journal().batches(0, u32::MAX).await.unwrap() {
         for frame in wire::frames(&batch.records) {
@@ -168,7 +168,12 @@ async fn balances(node: &Node) -> BTreeMap<Account, i64> {
             match frame.stream {
                 StreamId::Slot(id) => {
                     let record = frame.record().unwrap();
-                    lines.extend(node.look(id, move |slot| ledger::of_slot(slot, &record)).await.unwrap());
+                    lines.extend(ledger::of_slot(id, &record));
+                }
+                StreamId::Account(_) => {
+                    let record = frame.record().unwrap();
+                    let account = node.look_account(code("tours"), move |account| ledger::of_account(account, &record)).await;
+                    lines.extend(account.unwrap());
                 }
                 StreamId::Voucher(_) => lines.extend(ledger::of_voucher(&frame.record().unwrap())),
                 StreamId::Payment(id) => {
@@ -312,7 +317,11 @@ async fn a_gateway_that_says_no_fails_the_payment_and_a_lost_hold_cancels_it() {
     shop.gateway.answers.lock().extend([GatewayError::Later("timeout".into()), GatewayError::Later("timeout".into())]);
     let later = shop.due(2, 1).await;
     assert_eq!(shop.payment(later).await.stage(), Stage::Created);
-    shop.house.ask(90, Command::Release { hold: HoldId::new(tomorrow(), 2), owner: None }).await.unwrap();
+    let hold = HoldId::new(tomorrow(), 2);
+    let kept = payments::release(shop.node(), hold, by(90), None).await;
+    assert_eq!(kept, Err(Failure::Refused(Refusal::HoldKept { payment: later })), "it can still be paid for");
+    let over = slot::Keeper::Payment(later);
+    shop.house.ask(90, Command::GiveBack { hold, owner: None, over }).await.unwrap();
     shop.house.clock.set(now().plus_seconds(1));
     shop.gateway.answers.lock().clear();
     shop.settle().await;
@@ -358,7 +367,7 @@ async fn refunds_of_cancelled_and_of_moved_tickets_are_handed_over_once() {
     move_tickets(shop.node(), tomorrow(), by(60), begin).await.unwrap();
     shop.house.ask(61, cancel_sale(sale, &[2])).await.unwrap();
     shop.node().slot(later, by(62), cancel_sale(arrival, &[0])).await.unwrap();
-    // A sale of the desk whose tickets have moved: nobody is to be told.
+    // A sale of the desk whose tickets have moved.
     let desk_sale = HoldId::new(tomorrow(), 40);
     shop.house.ask(63, sell(40, 1)).await.unwrap();
     let there = HoldId::new(later, 8);
@@ -373,8 +382,43 @@ async fn refunds_of_cancelled_and_of_moved_tickets_are_handed_over_once() {
     }
     let refunds = shop.payment(id).await;
     assert!(refunds.refunds().iter().all(|refund| matches!(refund.why, RefundReason::Cancelled { item: 0, .. })));
-    // Each cent is in one place; what is left on its way is the refund of the desk's sale.
-    assert_eq!(balances(shop.node()).await.get(&Account::Transit).copied(), Some(-1_200));
+    // What the desk took back is a task too; each cent is in one place, and nothing is on its way.
+    let desks: Vec<_> = shop.node().payments().heads().into_iter().filter(|(payment, _)| *payment != id).collect();
+    let [(of_desk, head)] = desks.as_slice() else { panic!("one payment stands for the desk's sale: {desks:?}") };
+    assert_eq!((head.owed, head.stage.name(), shop.money(*of_desk).await), (1, "paid", [0, 0, 1_200, 0]));
+    let balances = balances(shop.node()).await;
+    assert_eq!((balances.get(&Account::Transit), balances.get(&Account::Refunds)), (None, Some(&-3_600)), "{balances:?}");
+    shop.stop().await;
+}
+
+/// Of a sale that a desk made without a payment what is cancelled is an open task, until somebody has paid it out.
+#[actix_rt::test]
+async fn what_a_desk_took_for_cancelled_tickets_is_owed_until_it_is_paid_back() {
+    let journal: Arc<dyn Journal> = Arc::new(MemoryJournal::default());
+    let shop = Shop::on(Arc::clone(&journal)).await;
+    open_museum(shop.node()).await;
+    let sale = HoldId::new(tomorrow(), 1);
+    shop.house.ask(1, sell(1, 3)).await.unwrap();
+    for (key, ticket) in [(2, 0), (3, 2)] {
+        shop.house.ask(key, cancel_sale(sale, &[ticket])).await.unwrap();
+    }
+    shop.stop().await;
+    let shop = Shop::on(journal).await;
+    shop.settle().await;
+    let [(id, head)] = shop.node().payments().heads()[..] else { panic!("one payment stands for the sale") };
+    assert_eq!((head.owed, head.museum, shop.node().board().owing()), (2, Some(MUSEUM), vec![]));
+    let payment = shop.payment(id).await;
+    assert_eq!((payment.receipts()[0].source.clone(), payment.items().len()), (Source::Sale { sale }, 1));
+    assert_eq!((whys(&payment), shop.money(id).await), (vec![("cancelled", 1_200), ("cancelled", 1_200)], [0, 1_200, 2_400, 0]));
+    let till = |method| payment::PaidBackBy::Till { till: code("desk-1"), method };
+    let executed_on = calendar::local_day(now());
+    for (refund, by_) in [(0, till(DeskMethod::Cash)), (1, payment::PaidBackBy::Transfer)] {
+        let command = payment::Command::ConfirmRefund { refund, by: by_, reference: "R-9".to_owned(), executed_on };
+        shop.node().payment(id, by(u128::from(refund) + 50), command).await.unwrap();
+    }
+    assert_eq!((shop.money(id).await, shop.node().payments().heads()), ([0, 1_200, 0, 2_400], vec![]));
+    let balances: Vec<i64> = balances(shop.node()).await.into_values().collect();
+    assert_eq!(balances, [-1_200, -1_200, 3_600, -1_200], "the treasury and the till have paid, the till has taken, one ticket stands");
     shop.stop().await;
 }
 

@@ -10,6 +10,7 @@ use tornello_engine::quote::{self, About, Asked, Deadline, Kind, Quote, Settle, 
 use tornello_engine::slot::LimitedBy;
 
 use super::*;
+use crate::accounts;
 use crate::payments::{self, Cart, Gateway, GatewayError};
 use crate::quotes::{self, accept, ask, draft, resume, revise, send};
 use crate::tills;
@@ -278,10 +279,28 @@ async fn options_are_taken_all_or_none_and_a_revision_moves_them_in_one_step() {
     revise(node, id, by(4), None, visit(10)).await.unwrap();
     send(node, id, by(5), None).await.unwrap();
     assert_eq!((office.quote(id).await.revision(), office.places().await[0]), (1, (10, 0)));
-    // All that is left of the slot is ten: a revision needs its own places before the old ones are given back.
+    // All that is left of the slot is one: it has ten of twelve, and needs two.
+    node.slot(slot_at(0), by(60), sell_there(0, 2, 9)).await.unwrap();
     let more = visit(12);
-    assert_eq!(revise(node, id, by(6), None, more.clone()).await, refused(0, 12, 10));
-    assert_eq!((office.quote(id).await.revision(), office.status(id).await, office.places().await[0]), (1, Status::Sent, (10, 0)));
+    assert_eq!(revise(node, id, by(6), None, more.clone()).await, refused(0, 2, 1));
+    assert_eq!((office.quote(id).await.revision(), office.status(id).await, office.places().await[0]), (1, Status::Sent, (10, 9)));
+    // A part beside it that is refused leaves what was in force as it was, though it had grown.
+    node.slot(
+        slot_at(0),
+        by(61),
+        Command::Cancel { sale: HoldId::new(slot_at(0), 2), owner: None, tickets: vec![0, 1], cause: slot::CancelCause::Museum },
+    )
+    .await
+    .unwrap();
+    assert_eq!(revise(node, id, by(62), None, visit(24)).await, refused(1, 12, 5));
+    assert_eq!((office.quote(id).await.revision(), office.places().await), (1, [(10, 7), (0, 15)]));
+    node.slot(
+        slot_at(0),
+        by(63),
+        Command::Cancel { sale: HoldId::new(slot_at(0), 2), owner: None, tickets: vec![], cause: slot::CancelCause::Museum },
+    )
+    .await
+    .unwrap();
     revise(node, id, by(7), None, Asked { slots: vec![slot_at(2)], ..more }).await.unwrap();
     assert_eq!((office.quote(id).await.revision(), office.places().await[0]), (2, (0, 0)));
     assert_eq!(
@@ -297,10 +316,11 @@ async fn options_are_taken_all_or_none_and_a_revision_moves_them_in_one_step() {
     assert_eq!(node.look_payment(payment, |payment| payment.stage().name()).await, Ok("cancelled"));
     revise(node, id, by(12), None, visit(8)).await.unwrap();
     assert_eq!((office.quote(id).await.revision(), office.status(id).await, office.places().await[0]), (3, Status::Sent, (8, 0)));
-    // Money on the old notice buys what it was for, if there is room, and settles nothing else.
+    // Money on the old notice buys nothing that is in force: it goes back.
     payments::receive(node, payment, receipt(Cents::new(10_800))).await.unwrap();
     office.settle().await;
     assert_eq!((office.status(id).await, office.places().await[0]), (Status::Sent, (8, 0)));
+    assert_eq!(node.look_payment(payment, |payment| (payment.owed(), payment.money().owed.get())).await, Ok((1, 10_800)));
     ask(node, id, by(13), quote::Command::Cancel { owner: None, cause: quote::CancelCause::Group }).await.unwrap();
     assert_eq!((office.status(id).await, office.places().await[0]), (Status::Cancelled, (0, 0)));
     assert!(node.quotes().head(id).is_none());
@@ -315,7 +335,7 @@ async fn it_lapses_by_the_clock_and_money_that_arrives_wins() {
     office.accept(unpaid, 13, 1, Settle::Notice).await.unwrap();
     let conditions = *office.quote(unpaid).await.conditions().unwrap();
     let lapse = |deadline| move |quote: &Quote| *quote.stage() == Stage::Lapsed { deadline };
-    // The form was due at the end of 13 June; the money at the end of 18 June, in Rome.
+    // The form was due at the end of 15 June, three working days on; the money at the end of 18 June, in Rome.
     let reach = async |at: Timestamp| {
         office.house.clock.set(at);
         office.node().wake_due().await;
@@ -377,6 +397,114 @@ async fn open_quotes_and_tills_are_known_after_a_restart() {
     office.stop().await;
     let verified = crate::verify::verify(journal.as_ref(), false, |_| {}).await.unwrap();
     assert_eq!(verified.beside, 3 + 3 + 1, "quotes, till sessions, an account");
+}
+
+/// Late money on a notice that was thought to be over, while another one can be paid: it wins, and the other is ended. If that is paid too, it goes back.
+#[actix_rt::test]
+async fn late_money_wins_over_a_payment_that_was_begun_since() {
+    for paid_too in [false, true] {
+        let office = Office::new().await;
+        let node = office.node();
+        let id = office.sent(1, operator(), visit(12)).await;
+        office.accept(id, 3, 1, Settle::Notice).await.unwrap();
+        let first = office.quote(id).await.payment().unwrap();
+        ask(node, id, by(4), quote::Command::Reopen).await.unwrap();
+        office.accept(id, 5, 1, Settle::Checkout).await.unwrap();
+        let second = office.quote(id).await.payment().unwrap();
+        assert_ne!(first, second);
+        payments::receive(node, first, receipt(Cents::new(10_800))).await.unwrap();
+        if paid_too {
+            payments::receive(node, second, receipt(Cents::new(10_800))).await.unwrap();
+        }
+        office.settle().await;
+        office.settle().await;
+        let quote = office.quote(id).await;
+        let winner = quote.paid().and_then(|paid| paid.payment).unwrap();
+        assert_eq!((quote.status(), office.places().await[0], quote.work()), (Status::Ticketed, (0, 12), None), "{quote:?}");
+        let stage = node.look_payment(second, |payment| payment.stage().name()).await.unwrap();
+        if paid_too {
+            let loser = if winner == first { second } else { first };
+            assert_eq!(node.look_payment(loser, |payment| payment.money().owed.get()).await, Ok(10_800), "it is paid back");
+        } else {
+            assert_eq!((winner, stage), (first, "cancelled"));
+        }
+        office.stop().await;
+    }
+}
+
+/// The places of a group that fills its slot may change within it.
+#[actix_rt::test]
+async fn a_revision_works_in_a_slot_that_is_full_of_this_very_group() {
+    let office = Office::new().await;
+    let node = office.node();
+    let id = office.sent(1, operator(), visit(10)).await;
+    node.slot(slot_at(0), by(3), sell_there(0, 1, 8)).await.unwrap();
+    for (key, count) in [(4, 12), (5, 11), (6, 9)] {
+        revise(node, id, by(key), None, visit(count)).await.unwrap();
+        assert_eq!(office.places().await[0], (u32::from(count), 8));
+    }
+    // Whoever has desk rights leaves the option alone.
+    let hold = office.quote(id).await.options_in_force().unwrap().holds[0];
+    let kept = payments::release(node, hold, by(7), None).await;
+    assert_eq!(kept, Err(Failure::Refused(Refusal::HoldQuoted { quote: id })));
+    office.accept(id, 8, 4, Settle::Notice).await.unwrap();
+    office.pay(id).await;
+    assert_eq!((office.status(id).await, office.places().await[0]), (Status::Ticketed, (0, 17)));
+    office.stop().await;
+}
+
+/// What is sold on account is charged, and what is cancelled of it taken back, once each.
+#[actix_rt::test]
+async fn an_account_is_charged_for_what_is_sold_on_it_and_no_more() {
+    let office = Office::new().await;
+    let node = office.node();
+    let on_account = || Settlement::OnAccount { account: code("tours") };
+    let direct = |n: u64, count| Command::SellDirect {
+        sale: HoldId::new(slot_at(2), n),
+        channel: Channel::Group,
+        lines: lines(count),
+        settlement: on_account(),
+        contact: None,
+    };
+    let sell = |key: u128, command| accounts::sell(node, code("tours"), by(key), command);
+    let first = sell(1, direct(1, 10)).await.unwrap();
+    assert_eq!(sell(1, direct(1, 10)).await.unwrap(), first, "a repeat is the same sale");
+    assert_eq!(office.owed().await, 12_000);
+    let beyond = account::Refusal::CreditLimit { left_cents: Cents::new(8_000) };
+    assert_eq!(sell(2, direct(2, 7)).await, Err(Failure::Refused(accounts::Refusal::Account(beyond))));
+    let full = Refusal::NotEnoughPlaces { asked: 11, available: 10, limited_by: LimitedBy::Capacity };
+    assert_eq!(sell(3, direct(3, 11)).await, Err(Failure::Refused(accounts::Refusal::Slot(full))));
+    let stranger = accounts::sell(node, code("nobody"), by(4), direct(4, 1)).await;
+    assert_eq!(stranger, Err(Failure::Refused(accounts::Refusal::Account(account::Refusal::UnknownAccount))));
+    // Charged, and the machine stopped before the slot was asked: nobody has the places, so nothing is owed.
+    let of = account::ChargeOf::Sale { sale: HoldId::new(slot_at(2), 5) };
+    let charge = account::Command::Charge { of, amount_cents: Cents::new(1_200), extras_cents: Cents::ZERO, museum: MUSEUM };
+    node.account(code("tours"), by(5), charge).await.unwrap();
+    assert_eq!((office.owed().await, node.accounts().awaiting()), (13_200, vec![code("tours")]));
+    assert_eq!(accounts::resume(node).await, 0);
+    assert_eq!((office.owed().await, node.accounts().awaiting()), (12_000, vec![]));
+    // It may be sold yet.
+    sell(6, direct(5, 1)).await.unwrap();
+    assert_eq!(accounts::resume(node).await, 0);
+    assert_eq!(office.owed().await, 13_200);
+    // Cancelled tickets, of a direct sale and of a quote, are taken back.
+    let cancel = |sale, tickets| Command::Cancel { sale, owner: None, tickets, cause: slot::CancelCause::Museum };
+    node.slot(slot_at(2), by(7), cancel(HoldId::new(slot_at(2), 1), vec![0, 1])).await.unwrap();
+    office.settle().await;
+    assert_eq!(office.owed().await, 10_800);
+    let quoted = office.sent(20, operator(), visit(10)).await;
+    office.accept(quoted, 22, 1, Settle::OnAccount).await.unwrap();
+    assert_eq!(office.owed().await, 19_800);
+    let Stage::Ticketed { sales, .. } = office.quote(quoted).await.stage().clone() else { panic!("it has tickets") };
+    node.slot(slot_at(0), by(24), cancel(sales[0], vec![])).await.unwrap();
+    for _ in 0..2 {
+        office.settle().await;
+        assert_eq!((office.owed().await, node.board().owing()), (10_800, vec![]));
+    }
+    // The double entry has the debt and the tickets, and nothing on its way.
+    let balances: Vec<i64> = super::payments::balances(node).await.into_values().collect();
+    assert_eq!(balances, [10_800, -10_800]);
+    office.stop().await;
 }
 
 /// How a flow goes on after it was sent.

@@ -2,12 +2,14 @@
 
 use actix_web::http::header;
 use actix_web::{HttpResponse, get, web};
+use tornello_actors::journal::StreamId;
 use tornello_actors::museums::Known;
 use tornello_actors::node::Node;
+use tornello_actors::streams::records;
 use tornello_engine::calendar;
 use tornello_engine::ids::{Code, QuoteId};
 use tornello_engine::institution::Institution;
-use tornello_engine::museum::Profile;
+use tornello_engine::museum::{self, Profile};
 use tornello_engine::payment::{self, Payment};
 use tornello_engine::quote::pricing::fee_code;
 use tornello_engine::quote::{About, Conditions, Extra, GroupPolicy, Kind, Offer, Part, Quote, Refusal, Stage};
@@ -49,7 +51,10 @@ async fn printed(node: &Node, connected: &Connected, quote: &Quote) -> Result<Pr
     };
     let creditor = connected.0.as_ref().and_then(|pagopa| pagopa.settings().creditor_of_museum(about.museum));
     let day = offer.day().unwrap_or_default();
-    let (_, policy) = known.museum.group_policy_on(day);
+    let policy = match quote.conditions() {
+        Some(conditions) => policy_of(node, &known, day, conditions.policy).await?,
+        None => known.museum.group_policy_on(day).1,
+    };
     let escorts = policy.terms(about.kind).escorts.map(|escorts| escorts.category);
     let is_escort = |category: Code| Some(category) == escorts;
     let free_escorts =
@@ -78,6 +83,29 @@ async fn printed(node: &Node, connected: &Connected, quote: &Quote) -> Result<Pr
         payment_en,
         conditions: conditions(offer, &policy, quote.conditions()),
     })
+}
+
+/// The rules for groups that a quote was sent under, also where others are in force by now: what was signed is what is printed.
+async fn policy_of(node: &Node, known: &Known, day: jiff::civil::Date, revision: u32) -> Result<GroupPolicy, Problem> {
+    let (in_force, policy) = known.museum.group_policy_on(day);
+    if revision == in_force {
+        return Ok(policy);
+    }
+    if revision == 0 {
+        return Ok(GroupPolicy::default());
+    }
+    let failed = |error: tornello_actors::journal::JournalError| {
+        tracing::error!(%error, "the records of a museum cannot be read");
+        Problem::unavailable("the records cannot be read now")
+    };
+    let stream = StreamId::Museum(known.museum.id());
+    let batches = node.journal().batches_of(stream, 0).await.map_err(failed)?;
+    let records = records::<museum::Event>(&batches, stream, 0).map_err(failed)?;
+    let set = records.into_iter().flat_map(|record| record.events).find_map(|event| match event {
+        museum::Event::GroupPolicySet(set) if set.revision == revision => Some(set.policy),
+        _ => None,
+    });
+    Ok(set.unwrap_or(policy))
 }
 
 fn letterhead(profile: &Profile, creditor: Option<&Creditor>) -> Letterhead {

@@ -107,6 +107,8 @@ pub struct QuoteItem {
     account: String,
     /// The institution's fiscal code; empty if not known.
     fiscal_code: String,
+    /// Its VAT number; empty if not known.
+    vat: String,
     /// Its code in the index of public administrations; empty if not known.
     ipa: String,
     /// The day of the visit, in Rome.
@@ -121,6 +123,15 @@ pub struct QuoteItem {
     total_cents: i64,
     /// When it was drafted (RFC 3339, UTC).
     drafted_at: String,
+    /// Until when the signed form must come back (RFC 3339, UTC); absent before it is sent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sign_by: Option<String>,
+    /// Until when it must be paid (RFC 3339, UTC); absent before it is sent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pay_by: Option<String>,
+    /// Until when, if it is paid at the desk (RFC 3339, UTC); absent if it cannot be.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    desk_by: Option<String>,
     /// The deadline that runs: `signature` or `payment`; empty if none does.
     deadline: String,
     /// When that is (RFC 3339, UTC).
@@ -153,6 +164,7 @@ impl From<QuoteRow> for QuoteItem {
             kind: row.kind,
             account: row.account,
             fiscal_code: row.fiscal_code,
+            vat: row.vat,
             ipa: row.ipa,
             day: row.day,
             starts_at: row.starts_at.to_string(),
@@ -160,6 +172,9 @@ impl From<QuoteRow> for QuoteItem {
             people: row.people,
             total_cents: row.total_cents,
             drafted_at: row.drafted_at.to_string(),
+            sign_by: row.sign_by.map(|at| at.to_string()),
+            pay_by: row.pay_by.map(|at| at.to_string()),
+            desk_by: row.desk_by.map(|at| at.to_string()),
             deadline: row.deadline,
             due_at: row.due_at.map(|at| at.to_string()),
             settle: row.settle,

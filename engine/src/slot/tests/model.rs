@@ -27,8 +27,9 @@ struct Party {
     held_at: i64,
     /// Whether a payment is under way for its hold.
     paying: bool,
-    /// Whether its money is, or may be, that of a payment; and the refunds, in cents, of which that has to be told.
-    by_payment: bool,
+    /// Whether a quote keeps its hold.
+    quoted: bool,
+    /// The refunds, in cents, of which whoever has the money has to be told.
     owed: Vec<i64>,
     cancelled: Vec<u16>,
     inside: Vec<u16>,
@@ -53,7 +54,7 @@ impl Party {
             fate,
             held_at: 0,
             paying: false,
-            by_payment: false,
+            quoted: false,
             owed: vec![],
             cancelled: vec![],
             inside: vec![],
@@ -259,7 +260,9 @@ impl Naive {
                 true
             }
             Ask::Release(i) => {
-                let Some(party) = self.parties.get_mut(i).filter(|party| matches!(party.fate, Fate::Held { .. })) else { return false };
+                let Some(party) = self.parties.get_mut(i).filter(|party| matches!(party.fate, Fate::Held { .. }) && !party.paying) else {
+                    return false;
+                };
                 party.fate = Fate::Gone;
                 true
             }
@@ -268,7 +271,6 @@ impl Naive {
                     return false;
                 };
                 party.fate = Fate::Sold;
-                party.by_payment = matches!(ask, Ask::Pay(_));
                 true
             }
             Ask::Cancel(i, ticket) => {
@@ -276,7 +278,7 @@ impl Naive {
                 party.cancelled.push(ticket);
                 // All of a price of 1,601 cents when the slot is closed, half of it until an hour before the start.
                 let refund = if closed { Some(1_601) } else { (now <= -HOUR).then_some(800) };
-                party.owed.extend(refund.filter(|_| party.by_payment));
+                party.owed.extend(refund);
                 true
             }
             Ask::Admit(i, ticket) => {
@@ -390,7 +392,7 @@ impl Naive {
             }
             Ask::Wait { channel, people } => self.join(channel, people),
             Ask::Leave(i) => {
-                let goes = |party: &&mut Party| party.listed && matches!(party.fate, Fate::Waiting | Fate::Held { .. });
+                let goes = |party: &&mut Party| party.listed && !party.paying && matches!(party.fate, Fate::Waiting | Fate::Held { .. });
                 let Some(party) = self.parties.get_mut(i).filter(goes) else { return false };
                 party.fate = Fate::Gone;
                 true
@@ -411,11 +413,7 @@ impl Naive {
                 }
                 true
             }
-            Ask::Arrive { channel, people } => {
-                let arrives = self.add(channel, Channel::BoxOffice, people, Fate::Sold);
-                self.parties.last_mut().into_iter().filter(|_| arrives).for_each(|party| party.by_payment = true);
-                arrives
-            }
+            Ask::Arrive { channel, people } => self.add(channel, Channel::BoxOffice, people, Fate::Sold),
             Ask::Rename(i, ticket) => {
                 let may = |party: &&mut Party| party.stands(ticket) && now < 30 * MIN && !party.blocked.contains(&ticket);
                 let Some(party) = self.parties.get_mut(i).filter(may) else { return false };
@@ -424,14 +422,17 @@ impl Naive {
             }
             Ask::HoldFor { channel, people, kept_s, quote } => {
                 let until = (now + kept_s).min(sale_end(channel)).min(if quote { i64::MAX } else { now + 2 * HOUR });
-                kept_s > 0 && self.add(channel, channel, people, Fate::Held { until, extended: false })
+                let held = kept_s > 0 && self.add(channel, channel, people, Fate::Held { until, extended: false });
+                self.parties.last_mut().into_iter().filter(|_| held).for_each(|party| (party.paying, party.quoted) = (!quote, quote));
+                held
             }
             Ask::Prolong(i, kept_s, quote) => {
                 let Some(party) = self.parties.get_mut(i).filter(|party| selling(party)) else { return false };
                 let Fate::Held { until, extended } = party.fate else { return false };
                 let limit = if quote { i64::MAX } else { party.held_at + 2 * HOUR };
                 party.fate = Fate::Held { until: until.max((now + kept_s).min(limit).min(sale_end(party.channel))), extended };
-                party.paying = !quote;
+                party.quoted |= quote;
+                party.paying = !party.quoted;
                 true
             }
             Ask::Amend(i, people) => {

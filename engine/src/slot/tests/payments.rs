@@ -34,7 +34,8 @@ fn owed(world: &World) -> Vec<(HoldId, u64, i64)> {
 #[test]
 fn places_are_kept_until_a_payment_or_quote_says() {
     let group = |until, cause| hold_for(1, Channel::Group, &[full(2)], until, cause);
-    let kept = |until| Ok(held(1, Channel::Group, &[full(2)], until));
+    let kept =
+        |until, cause| vec![held(1, Channel::Group, &[full(2)], until), Event::Prolonged(Prolonged { hold: id(1), expires_at: at(until), cause })];
     // What is asked for, within the sales of the channel; a payment for two hours at most.
     for (now, until, cause, expires) in [
         (-30 * DAY, -5 * DAY, FOR_QUOTE, -5 * DAY),
@@ -44,7 +45,7 @@ fn places_are_kept_until_a_payment_or_quote_says() {
         (-DAY, -DAY + 2 * HOUR + 1, FOR_PAYMENT, -DAY + 2 * HOUR),
         (-HOUR, HOUR, FOR_PAYMENT, -10 * MIN),
     ] {
-        given(&[]).then(now, group(until, cause), kept(expires));
+        assert_eq!(given(&[]).ask(now, &group(until, cause)).map(|events| events[events.len() - 2..].to_vec()), Ok(kept(expires, cause)));
     }
     // Else as any hold.
     for until in [-DAY, -2 * DAY] {
@@ -65,7 +66,7 @@ fn places_are_kept_until_a_payment_or_quote_says() {
         (-3 * DAY, hold(2, Channel::Web, &[full(10)])),
         (-3 * DAY, hold(3, Channel::Web, &[full(2)])),
     ];
-    given(&shared).then(-3 * DAY, hold_for(1, Channel::Group, &[full(8)], -DAY, FOR_QUOTE), Ok(held(1, Channel::Group, &[full(8)], -DAY)));
+    assert!(given(&shared).ask(-3 * DAY, &hold_for(1, Channel::Group, &[full(8)], -DAY, FOR_QUOTE)).is_ok());
     let own = Refusal::NotEnoughPlaces { asked: 9, available: 8, limited_by: LimitedBy::Capacity };
     given(&shared).refuses(-3 * DAY, hold_for(1, Channel::Group, &[full(9)], -DAY, FOR_QUOTE), own);
     // It ends by itself, and gives its places back.
@@ -167,13 +168,17 @@ fn a_hold_is_amended_in_one_step() {
     let mut closed = given(&taken);
     assert!(closed.ask(-DAY, &Command::Close { reason: code("strike") }).is_ok());
     closed.refuses(-DAY, amend(1, &[full(1)]), Refusal::SlotClosed { reason: code("strike") });
-    // What is being paid for stays as it is, and may be given back.
+    // What is being paid for stays as it is, until whoever knows says that it is over.
     let mut paying = given(&taken);
     assert!(paying.ask(-DAY, &prolong(1, 0, FOR_PAYMENT)).is_ok());
     for lines in [full(1), full(8), full(9)] {
         assert_eq!(paying.ask(-DAY, &amend(1, &[lines])), Err(Refusal::HoldKept { payment: PAYMENT }));
     }
-    assert!(paying.ask(-DAY, &Command::Release { hold: id(1), owner: None }).is_ok());
+    let release = Command::Release { hold: id(1), owner: None };
+    assert_eq!(paying.ask(-DAY, &release), Err(Refusal::HoldKept { payment: PAYMENT }));
+    let give_back = |over| Command::GiveBack { hold: id(1), owner: Some(KeyId(1)), over };
+    assert_eq!(paying.ask(-DAY, &give_back(Keeper::Payment(PaymentId::new(3, 78)))), Err(Refusal::HoldKept { payment: PAYMENT }));
+    assert!(paying.ask(-DAY, &give_back(FOR_PAYMENT)).is_ok());
     let mut quoted = given(&taken);
     assert!(quoted.ask(-DAY, &prolong(2, 0, FOR_QUOTE)).is_ok());
     assert!(quoted.ask(-DAY, &amend(2, &[full(9)])).is_ok());
@@ -222,14 +227,14 @@ fn a_refund_is_owed_to_its_payment_until_it_is_handed_over() {
     // However late, and when all is over.
     world.then(90 * DAY, handed_over(1, 3), Ok(Event::HandedOver(HandedOver { sale: id(1), seq: 3 })));
 
-    // Nothing is owed where nothing is paid back, nor to a desk or an account.
+    // Nothing is owed where nothing is paid back. What a desk took, or an account was charged, is owed a word too.
     let mut nothing = given(&sold);
     assert!(nothing.ask(-DAY, &cancel(1, &[4])).is_ok() && nothing.ask(-MIN, &cancel(1, &[])).is_ok());
     assert_eq!(owed(&nothing), []);
     let mut at_desk = given(&[(-3 * DAY, direct(1, &[full(2)], desk()))]);
     assert!(at_desk.ask(-3 * DAY, &cancel(1, &[])).is_ok());
-    assert_eq!(owed(&at_desk), []);
-    at_desk.refuses(-3 * DAY, handed_over(1, 2), Refusal::NotOwed);
+    assert_eq!(owed(&at_desk), [(id(1), 2, 3_202)]);
+    at_desk.then(-3 * DAY, handed_over(1, 2), Ok(Event::HandedOver(HandedOver { sale: id(1), seq: 2 })));
     // Tickets from another slot may have been paid by a payment there: whoever drives it knows.
     let mut arrived = given(&[(-3 * DAY, arrive(1, &[full(2)], Channel::Web))]);
     assert!(arrived.ask(-3 * DAY, &cancel(1, &[0])).is_ok());
@@ -241,6 +246,39 @@ fn a_refund_is_owed_to_its_payment_until_it_is_handed_over() {
     assert_eq!(owed(&gone), [(id(1), 4, 4_803)]);
 }
 
+/// What a quote keeps is the system's: nobody sells it, changes it or gives it back but by what becomes of the quote.
+#[test]
+fn options_of_a_quote_are_left_alone_by_staff() {
+    let mut world = given(&[]);
+    let option = hold_for(1, Channel::Group, &[full(2)], -DAY, FOR_QUOTE);
+    let record = world.slot.record(at(-3 * DAY), None, world.slot.decide(at(-3 * DAY), &option).unwrap());
+    world.slot.apply(&record);
+    assert_eq!(world.slot.hold_of(id(1)).unwrap().who, KeyId::SYSTEM);
+    let commands = |owner| {
+        [
+            Command::Extend { hold: id(1), owner },
+            Command::Release { hold: id(1), owner },
+            Command::GiveBack { hold: id(1), owner, over: FOR_QUOTE },
+            Command::Sell { hold: id(1), owner, settlement: account(), contact: None },
+            Command::Amend { hold: id(1), lines: vec![full(1)], owner },
+        ]
+    };
+    for command in commands(None) {
+        assert_eq!(world.ask(-2 * DAY, &command), Err(Refusal::HoldQuoted { quote: QuoteId(5) }), "{command:?}");
+    }
+    for command in commands(Some(KeyId(1))) {
+        assert_eq!(world.ask(-2 * DAY, &command), Err(Refusal::UnknownHold), "{command:?}");
+    }
+    // Also while it is paid for; then it may still be changed by the quote, whose payment that is.
+    assert!(world.ask(-2 * DAY, &prolong(1, -DAY, FOR_PAYMENT)).is_ok());
+    let release = Command::Release { hold: id(1), owner: None };
+    assert_eq!(world.ask(-2 * DAY, &release), Err(Refusal::HoldQuoted { quote: QuoteId(5) }));
+    let system = Some(KeyId::SYSTEM);
+    assert!(world.ask(-2 * DAY, &Command::Amend { hold: id(1), lines: vec![full(1)], owner: system }).is_ok());
+    let quoted = Settlement::Quoted { account: code("tours"), quote: QuoteId(5) };
+    assert!(world.ask(-2 * DAY, &Command::Sell { hold: id(1), owner: system, settlement: quoted, contact: None }).is_ok());
+}
+
 #[test]
 fn a_recount_sees_a_refund_that_is_lost_or_told_twice() {
     let mut world = given(&[(-3 * DAY, direct(1, &[full(2)], paid())), (-3 * DAY, direct(2, &[full(2)], desk())), (-3 * DAY, cancel(1, &[0]))]);
@@ -249,6 +287,7 @@ fn a_recount_sees_a_refund_that_is_lost_or_told_twice() {
     world.slot.ledger.owed.clear();
     assert_eq!(broken(&world.slot), Err("SL-10"), "lost");
     for sale in [2, 3] {
+        // Of a sale of which nothing was cancelled, and of none.
         let mut wrong = sound.clone();
         wrong.ledger.owed.insert((id(sale), 9), Cents::new(1));
         assert_eq!(broken(&wrong), Err("SL-10"), "owed for nothing");

@@ -1,0 +1,152 @@
+//! Every museum's attendance in memory, as last committed, and the nightly count that adds to it: what gates let in on the days that are over, what stands on the
+//! books, what doors summed up.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use jiff::ToSpan;
+use jiff::civil::Date;
+use parking_lot::RwLock;
+use tornello_engine::aggregate::Aggregate;
+use tornello_engine::attendance::{Attendance, Command, DoorDay, Event, Look, Provenance, Refusal, SlotCount};
+use tornello_engine::calendar;
+use tornello_engine::envelope::Envelope;
+use tornello_engine::ids::{KeyId, MuseumId};
+use tornello_engine::record::Record;
+use tornello_models::demand::LEADS;
+use tornello_models::occupancy::{Balance, Day};
+
+use crate::board::SlotHead;
+use crate::digest::digest;
+use crate::failure::Failure;
+use crate::journal::writer::Lease;
+use crate::museums::Known;
+use crate::node::Node;
+use crate::owner::Tell;
+use crate::sensors::building_day;
+
+/// How many days back are counted that were missed, as when nobody ran the program: slots leave the board after three.
+const MISSED_DAYS: i32 = 3;
+
+/// All attendances.
+#[derive(Debug, Default)]
+pub struct Attended(RwLock<HashMap<MuseumId, Arc<Attendance>>>);
+
+impl Attended {
+    /// Puts an attendance's new state in place of an older one.
+    pub fn put(&self, attendance: Attendance) {
+        let mut known = self.0.write();
+        if known.get(&attendance.museum()).is_none_or(|known| known.seq() <= attendance.seq()) {
+            known.insert(attendance.museum(), Arc::new(attendance));
+        }
+    }
+
+    /// A museum's attendance; an empty one where nothing is known.
+    #[must_use]
+    pub fn get(&self, museum: MuseumId) -> Arc<Attendance> {
+        self.0.read().get(&museum).cloned().unwrap_or_else(|| Arc::new(Attendance::new(museum)))
+    }
+}
+
+impl Tell<Attendance> for Attended {
+    type View = Attendance;
+
+    fn view(&self, state: &Attendance) -> Attendance {
+        state.clone()
+    }
+
+    fn committed(&self, _: &Lease, _: &Record<Event>, view: Attendance, _: u64) {
+        self.put(view);
+    }
+
+    fn rebuilt(&self, _: &Lease, state: &Attendance) {
+        if state.seq() > 0 {
+            self.put(state.clone());
+        }
+    }
+}
+
+/// What the doors of a museum did over the last days that were counted.
+#[must_use]
+pub fn balance_of(attendance: &Attendance) -> Balance {
+    let mut balance = Balance::default();
+    for doors in attendance.details().values().filter_map(|detail| detail.doors) {
+        let DoorDay { entered, left, scanned, entered_minutes, entered_squares, left_minutes, left_squares, dead_minutes } = doors;
+        balance.push(Day { entered, left, scanned, entered_minutes, entered_squares, left_minutes, left_squares, dead_minutes });
+    }
+    balance
+}
+
+/// Counts every day that is over and was not counted yet, museum by museum; answers how many that were. A day of which nothing says that anybody was there or
+/// looked is left out: it may have been a day without gates.
+pub async fn count_days(node: &Node) -> usize {
+    let last = building_day(node.now()).saturating_sub(1.day());
+    let mut counted = 0;
+    for known in node.museums().all() {
+        let museum = known.museum.id();
+        let first = last.saturating_sub((MISSED_DAYS - 1).days());
+        for date in first.series(1.day()).take_while(|date| *date <= last) {
+            if node.attended().get(museum).days().get(&date).is_some_and(|day| day.provenance == Provenance::Counted) {
+                continue;
+            }
+            let Some(command) = day_of(node, &known, date, date == last) else { continue };
+            let key = digest(&[b"count", &museum.0.to_be_bytes(), date.to_string().as_bytes()]);
+            let envelope = Envelope { who: KeyId::SYSTEM, key, body: key, parties: Vec::new(), assessment: None, order: None };
+            match node.attendance(museum, envelope, command).await {
+                Ok(_) => counted += 1,
+                // Another count of the same night was faster.
+                Err(Failure::Refused(Refusal::AlreadyCounted) | Failure::KeyReused) => {}
+                Err(failure) => tracing::warn!(museum = museum.0, %date, %failure, "a day could not be counted"),
+            }
+        }
+    }
+    counted
+}
+
+/// What is known of a day that is over. Where gates let nobody in all day though places were sold, there are no gates: those who bought came.
+fn day_of(node: &Node, known: &Known, date: Date, is_last: bool) -> Option<Command> {
+    let museum = known.museum.id();
+    let slots: Vec<SlotCount> = heads_on(node, known, date)
+        .into_iter()
+        .filter_map(|(slot, head)| {
+            let sold = head.places.sold.iter().sum();
+            let local = calendar::local(slot.start());
+            let from_min = u16::try_from(i32::from(local.hour()) * 60 + i32::from(local.minute())).ok()?;
+            (sold > 0 || head.places.admitted > 0).then_some(SlotCount { route: slot.route(), from_min, sold, admitted: head.places.admitted })
+        })
+        .collect();
+    let doors = node.sensors().take_day(museum, date, node.now(), node.beside());
+    let (sold, admitted) = slots.iter().fold((0_u32, 0_u32), |sum, slot| (sum.0.saturating_add(slot.sold), sum.1.saturating_add(slot.admitted)));
+    if sold == 0 && admitted == 0 && doors.is_none_or(|doors| doors.entered == 0) {
+        return None;
+    }
+    let people = if admitted > 0 {
+        admitted
+    } else if sold > 0 {
+        sold
+    } else {
+        doors.map_or(0, |doors| doors.entered)
+    };
+    let look = |ahead: u16| Look { ahead, booked: booked(node, known, date.saturating_add(i32::from(ahead).days())) };
+    // The books of today are not those of a night that was missed.
+    let books = if is_last { LEADS.map(look).to_vec() } else { Vec::new() };
+    Some(Command::Count { date, people, slots, doors, books })
+}
+
+/// Slots of the sessions of a day that were written to.
+#[must_use]
+pub fn heads_on(node: &Node, known: &Known, date: Date) -> Vec<(tornello_engine::ids::SlotId, SlotHead)> {
+    let day = known.day(date);
+    let (Some(first), Some(last)) = (day.first(), day.last()) else { return Vec::new() };
+    let (from, to) = (first.slot.start(), last.slot.start());
+    let mut routes: Vec<_> = day.iter().map(|opening| opening.slot.route()).collect();
+    routes.sort_unstable();
+    routes.dedup();
+    routes.into_iter().flat_map(|route| node.board().heads(known.museum.id(), route, from, to)).collect()
+}
+
+/// Places sold for a day and not given back, as they stand now.
+#[must_use]
+pub fn booked(node: &Node, known: &Known, date: Date) -> u32 {
+    heads_on(node, known, date).into_iter().flat_map(|(_, head)| head.places.sold).fold(0, u32::saturating_add)
+}

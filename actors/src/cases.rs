@@ -1,0 +1,289 @@
+//! Fraud cases: opened for what wants to be looked at, and driven until what follows from their verdicts is done. The rules of a case are in `engine::case`; here is what
+//! concerns a case and its sale.
+//!
+//! What wants a case is found in the lists, which follow the journal: a sale under review, one picked at random, one whose payer's bank took the money back, one that a gate met
+//! twice. A case's id follows from what it is about, and each step's key from the case, so whatever a crash leaves is done once by whoever finds it.
+
+pub mod board;
+pub mod report;
+
+use tornello_engine::aggregate::Aggregate;
+use tornello_engine::attempts::Attempt;
+use tornello_engine::case::{Action, Command, Label, LabelSource, Opened, Origin, Refusal, Subject, Verdict};
+use tornello_engine::channel::Channel;
+use tornello_engine::envelope::{Digest, Envelope, Party, PartyKind};
+use tornello_engine::ids::{AttemptId, CaseId, Code, HoldId, KeyId};
+use tornello_engine::money::Cents;
+use tornello_engine::record::Record;
+use tornello_engine::slot;
+use tornello_engine::time::Timestamp;
+
+use crate::digest::digest;
+use crate::failure::Failure;
+use crate::node::Node;
+use crate::views::ViewsError;
+use crate::views::fraud::Wanting;
+
+/// Within which time somebody should look at a case, in seconds: a day; of one under review sooner, if its time is over sooner.
+const DUE_S: i64 = 86_400;
+/// When a case without a review lapses, in seconds after it was opened: two weeks.
+const LAPSES_S: i64 = 14 * 86_400;
+/// How many cases an hour are opened about sales that nobody suspects: an analyst has no time for more, and the first of an hour is as good as any.
+const PICKED_AN_HOUR: u32 = 3;
+/// How many wants are seen to in one round.
+const ROUND: u32 = 200;
+/// How soon is looked for what wants a case, and how long at most between two tries.
+const LOOK_EVERY_S: i64 = 1;
+const LOOK_EVERY_MAX_S: i64 = 60;
+/// The word at the gate for tickets that an analyst blocked.
+const REASON: &str = "fraud";
+
+/// Why a round ended early.
+#[derive(Debug, thiserror::Error)]
+pub enum RoundError {
+    /// The lists cannot be read.
+    #[error(transparent)]
+    Views(#[from] ViewsError),
+    /// A case does not answer.
+    #[error("case {0} does not answer: {1}")]
+    Case(CaseId, String),
+}
+
+/// The case about a thing: there is one, whoever opens it.
+#[must_use]
+pub fn case_of(subject: Subject) -> CaseId {
+    let bytes = match subject {
+        Subject::Sale(sale) => digest(&[b"case of sale", &sale.get().to_be_bytes()]),
+        Subject::Attempt(attempt) => digest(&[b"case of attempt", &attempt.get().to_be_bytes()]),
+    };
+    CaseId(bytes.0 as u64)
+}
+
+/// An envelope of a step that the system takes by itself: its key follows from the case and the step.
+fn envelope(case: CaseId, step: &[u8], number: u64) -> Envelope {
+    let key: Digest = digest(&[b"case", &case.get().to_be_bytes(), step, &number.to_be_bytes()]);
+    Envelope { who: KeyId::SYSTEM, key, body: key, parties: Vec::new(), assessment: None, order: None }
+}
+
+/// Opens a case about a sale, if there is none.
+async fn open_about(node: &Node, wanting: &Wanting, origin: Origin) -> Result<CaseId, RoundError> {
+    let (subject, now) = (Subject::Sale(wanting.sale), node.now());
+    let id = case_of(subject);
+    let lapses_at = wanting.review_until.filter(|until| *until > now).unwrap_or(now.plus_seconds(LAPSES_S));
+    let due_at = now.plus_seconds(DUE_S).min(lapses_at);
+    let slot = wanting.sale.slot();
+    let opened = Opened {
+        subject,
+        origin,
+        assessment: wanting.assessment.clone(),
+        slot: Some(slot),
+        museum: slot.museum(),
+        channel: Channel::ALL.into_iter().find(|channel| channel.name() == wanting.channel).unwrap_or(Channel::Web),
+        amount_cents: Cents::new(wanting.amount_cents.max(0)),
+        parties: parties_of(node, &wanting.sale.to_string()).await?,
+        due_at,
+        lapses_at,
+    };
+    match node.case(id, envelope(id, b"open", 0), Command::Open(Box::new(opened))).await {
+        Ok(_) | Err(Failure::Refused(Refusal::CaseExists) | Failure::KeyReused) => Ok(id),
+        Err(failure) => Err(RoundError::Case(id, failure.to_string())),
+    }
+}
+
+async fn parties_of(node: &Node, subject: &str) -> Result<Vec<Party>, ViewsError> {
+    const KINDS: [PartyKind; 8] = [
+        PartyKind::Buyer,
+        PartyKind::Device,
+        PartyKind::Card,
+        PartyKind::Account,
+        PartyKind::Network,
+        PartyKind::Kiosk,
+        PartyKind::Operator,
+        PartyKind::Group,
+    ];
+    let Some(files) = node.files() else { return Ok(Vec::new()) };
+    let read = |(kind, pseudonym): (String, String)| {
+        let kind = KINDS.into_iter().find(|known| known.name() == kind)?;
+        Some(Party { kind, pseudonym: Digest(u128::from_str_radix(&pseudonym, 16).ok()?) })
+    };
+    Ok(files.views.parties_of(subject).await?.into_iter().filter_map(read).collect())
+}
+
+/// Opens a case about an attempt that was blocked: its maker appeals. Repeated, it is the same appeal.
+///
+/// # Errors
+/// `unknown_case` if there was no such attempt.
+pub async fn appeal_attempt(node: &Node, attempt: AttemptId, by: Envelope) -> Result<CaseId, Failure<Refusal>> {
+    let found = node.look_attempts(attempt.day(), move |attempts| attempts.get(attempt).cloned()).await;
+    let Ok(Some(found)) = found else { return Err(Failure::Refused(Refusal::UnknownCase)) };
+    let Attempt { channel, museum, slot, amount_cents, parties, assessment, .. } = found;
+    let (subject, now) = (Subject::Attempt(attempt), node.now());
+    let id = case_of(subject);
+    let (due_at, lapses_at) = (now.plus_seconds(DUE_S), now.plus_seconds(LAPSES_S));
+    let opened = Opened { subject, origin: Origin::Appeal, assessment, slot, museum, channel, amount_cents, parties, due_at, lapses_at };
+    match node.case(id, envelope(id, b"open", 0), Command::Open(Box::new(opened))).await {
+        Ok(_) | Err(Failure::Refused(Refusal::CaseExists) | Failure::KeyReused) => {}
+        Err(failure) => return Err(failure),
+    }
+    node.case(id, by, Command::Appeal).await.map(|_| id)
+}
+
+/// Gives a verdict, and sees to what follows from it. What cannot be done now is done later, by itself.
+///
+/// # Errors
+/// The refusal of the case.
+pub async fn decide(node: &Node, case: CaseId, envelope: Envelope, verdict: Verdict, reason: Code) -> Result<(), Failure<Refusal>> {
+    let by = envelope.who;
+    node.case(case, envelope, Command::Decide { verdict, reason, by }).await?;
+    act_or_leave(node, case).await;
+    Ok(())
+}
+
+/// Takes a verdict back, and what followed from it as far as it still can be.
+///
+/// # Errors
+/// The refusal of the case.
+pub async fn undo(node: &Node, case: CaseId, envelope: Envelope) -> Result<(), Failure<Refusal>> {
+    node.case(case, envelope, Command::Undo).await?;
+    act_or_leave(node, case).await;
+    Ok(())
+}
+
+async fn act_or_leave(node: &Node, case: CaseId) {
+    if let Err(error) = act(node, case).await {
+        tracing::warn!(%case, %error, "what follows from a verdict is done later");
+    }
+}
+
+/// Does to a case's sale what waits to be done, and notes what came of it. For requests and for the driver alike; one that has nothing to do stays as it is.
+async fn act(node: &Node, id: CaseId) -> Result<(), RoundError> {
+    let failed = |failure: &dyn std::fmt::Display| RoundError::Case(id, failure.to_string());
+    let _acting = node.cases().acting().await;
+    let look = |case: &tornello_engine::case::Case| case.pending().zip(case.sale()).map(|(action, sale)| (action, sale, case.seq()));
+    let Some((action, sale, seq)) = node.look_case(id, look).await.map_err(|failure| failed(&failure))? else { return Ok(()) };
+    let done = match action {
+        Action::Block => block(node, id, sale, seq).await,
+        Action::Unblock => unblock(node, id, sale, seq).await,
+        Action::Review => told(node.slot(sale.slot(), envelope(id, b"review", seq), slot::Command::Review { sale }).await),
+        Action::Clear => {
+            let unblocked = unblock(node, id, sale, seq).await.map_err(|failure| failed(&failure))?;
+            let cleared = told(node.slot(sale.slot(), envelope(id, b"clear", seq), slot::Command::EndReview { sale, cleared: true }).await);
+            cleared.map(|cleared| cleared || unblocked)
+        }
+    };
+    let done = done.map_err(|failure| failed(&failure))?;
+    match node.case(id, envelope(id, b"act", seq), Command::Act { action, done }).await {
+        // Somebody else was faster.
+        Ok(_) | Err(Failure::Refused(Refusal::NothingToDo)) => Ok(()),
+        Err(failure) => Err(failed(&failure)),
+    }
+}
+
+type Told = Result<bool, Failure<slot::Refusal>>;
+
+/// Whether a slot did it; that it says no is an answer too.
+fn told(answer: Result<Record<slot::Event>, Failure<slot::Refusal>>) -> Told {
+    match answer {
+        Ok(_) => Ok(true),
+        Err(Failure::Refused(_) | Failure::UnknownSlot(_)) => Ok(false),
+        Err(failure) => Err(failure),
+    }
+}
+
+/// The tickets of a sale that pass a test.
+async fn tickets(node: &Node, sale: HoldId, which: fn(&slot::Ticket) -> bool) -> Result<Vec<u16>, Failure<slot::Refusal>> {
+    let numbers = move |slot: &slot::Slot| {
+        let tickets = slot.sale_of(sale).map(|sale| sale.tickets.as_slice()).unwrap_or_default();
+        (0_u16..).zip(tickets).filter(|(_, ticket)| which(ticket)).map(|(number, _)| number).collect::<Vec<_>>()
+    };
+    node.look(sale.slot(), numbers).await
+}
+
+async fn block(node: &Node, id: CaseId, sale: HoldId, seq: u64) -> Told {
+    let stands = |ticket: &slot::Ticket| ticket.state == slot::TicketState::Valid && ticket.blocked.is_none();
+    let tickets = tickets(node, sale, stands).await?;
+    let Ok(reason) = REASON.parse() else { return Ok(false) };
+    if tickets.is_empty() {
+        return Ok(false);
+    }
+    told(node.slot(sale.slot(), envelope(id, b"block", seq), slot::Command::Block { sale, tickets, reason }).await)
+}
+
+/// Lifts what a verdict blocked; what staff blocked for another reason stays.
+async fn unblock(node: &Node, id: CaseId, sale: HoldId, seq: u64) -> Told {
+    let ours = |ticket: &slot::Ticket| ticket.blocked.is_some_and(|reason| reason.as_str() == REASON);
+    let tickets = tickets(node, sale, ours).await?;
+    if tickets.is_empty() {
+        return Ok(false);
+    }
+    told(node.slot(sale.slot(), envelope(id, b"unblock", seq), slot::Command::Unblock { sale, tickets }).await)
+}
+
+/// Opens what wants a case, labels what something speaks against, and does what waits to be done; answers how much it did. One case that does not answer keeps no other one
+/// waiting.
+///
+/// # Errors
+/// If the lists cannot be read; the cases that do not answer are in the log and tried again.
+pub async fn resume(node: &Node) -> Result<usize, ViewsError> {
+    let mut did = 0;
+    let mut note = |case: Result<(), RoundError>| match case {
+        Ok(()) => did += 1,
+        Err(error) => tracing::warn!(%error, "a fraud case waits"),
+    };
+    for case in node.cases().working() {
+        note(act(node, case).await);
+    }
+    let Some(files) = node.files() else { return Ok(did) };
+    for wanting in files.views.wanting_cases(ROUND).await? {
+        note(open_about(node, &wanting, Origin::Review).await.map(drop));
+    }
+    let hour = node.now().plus_seconds(-3_600);
+    let left = PICKED_AN_HOUR.saturating_sub(files.views.picked_cases(hour).await?);
+    if left > 0 {
+        for wanting in files.views.picked_sales(hour, left).await? {
+            note(open_about(node, &wanting, Origin::Picked).await.map(drop));
+        }
+    }
+    for (sale, source) in files.views.fraud_signs(ROUND).await? {
+        note(label(node, sale, source).await);
+    }
+    Ok(did)
+}
+
+/// Tells the case of a sale what speaks against it, and opens one if there is none.
+async fn label(node: &Node, sale: HoldId, source: LabelSource) -> Result<(), RoundError> {
+    let id = case_of(Subject::Sale(sale));
+    if matches!(node.look_case(id, |_| ()).await, Err(Failure::Refused(Refusal::UnknownCase))) {
+        let Some(files) = node.files() else { return Ok(()) };
+        let Some(wanting) = files.views.sale_for_case(sale).await? else { return Ok(()) };
+        let origin = if source == LabelSource::Chargeback { Origin::Chargeback } else { Origin::Conflict };
+        open_about(node, &wanting, origin).await?;
+    }
+    match node.case(id, envelope(id, source.name().as_bytes(), 0), Command::Label { label: Label::Fraud, source }).await {
+        Ok(_) | Err(Failure::Refused(Refusal::LabelKnown | Refusal::TooManyLabels)) => Ok(()),
+        Err(failure) => Err(RoundError::Case(id, failure.to_string())),
+    }
+}
+
+/// Looks for what is to be done, at once and then again whenever the lists have grown. Runs until dropped.
+pub(crate) async fn keep_looking(node: &Node) {
+    let (mut pause_s, mut seen, mut next): (i64, u64, Timestamp) = (LOOK_EVERY_S, u64::MAX, node.now());
+    loop {
+        tokio::select! {
+            () = node.clock().sleep_until(next) => {}
+            () = node.cases().work() => {}
+        }
+        let stands_at = node.files().map_or(0, |files| files.views.as_of_batch());
+        if stands_at != seen || !node.cases().working().is_empty() {
+            pause_s = match resume(node).await {
+                Ok(_) => LOOK_EVERY_S,
+                Err(error) => {
+                    tracing::warn!(%error, "what wants a fraud case cannot be looked for now");
+                    (pause_s * 2).min(LOOK_EVERY_MAX_S)
+                }
+            };
+            seen = stands_at;
+        }
+        next = node.now().plus_seconds(pause_s);
+    }
+}

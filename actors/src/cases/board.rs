@@ -1,0 +1,226 @@
+//! The fraud cases about which something is to be done: for their deadlines and for their driver, and the feed of new ones. Older ones are found in the journal when they are
+//! asked for. All of it can be rebuilt from the journal.
+
+use std::collections::{BTreeSet, HashMap};
+
+use parking_lot::Mutex;
+use tokio::sync::{Notify, broadcast};
+use tornello_engine::aggregate::Aggregate;
+use tornello_engine::case::{Case, Event, Origin, Status};
+use tornello_engine::ids::{CaseId, MuseumId};
+use tornello_engine::money::Cents;
+use tornello_engine::record::Record;
+use tornello_engine::time::Timestamp;
+
+use crate::journal::StreamId;
+use crate::journal::writer::Lease;
+use crate::owner::Tell;
+
+/// How many new cases a slow watcher may be behind before it loses some and is told so.
+const FEED: usize = 256;
+
+/// What is published of a case: its state right after the last record on the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CaseHead {
+    /// Number of the record.
+    pub seq: u64,
+    /// How it stands; none before it is open.
+    pub status: Option<Status>,
+    /// When it has something to do by itself.
+    pub wake_at: Option<Timestamp>,
+    /// Whether something is to be done to its sale.
+    pub has_work: bool,
+    /// What those who watch are told of it when it is new.
+    pub news: Option<News>,
+}
+
+/// A new case.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct News {
+    /// Which.
+    pub case: CaseId,
+    /// At which museum.
+    pub museum: MuseumId,
+    /// Why there is a case.
+    pub origin: Origin,
+    /// What the scorer said, 0 to 100, if it was asked.
+    pub score: Option<u8>,
+    /// What is at stake.
+    pub amount_cents: Cents,
+    /// When somebody should have looked.
+    pub due_at: Timestamp,
+}
+
+impl CaseHead {
+    /// The head of a case as it is.
+    #[must_use]
+    pub fn of(case: &Case) -> Self {
+        let news = case.opened().map(|opened| News {
+            case: case.id(),
+            museum: opened.museum,
+            origin: opened.origin,
+            score: opened.assessment.as_ref().map(|assessment| assessment.score),
+            amount_cents: opened.amount_cents,
+            due_at: case.deadlines().0,
+        });
+        Self { seq: case.seq(), status: case.status(), wake_at: case.wake_at(), has_work: case.pending().is_some(), news }
+    }
+
+    /// Whether nothing is to be done about it any more, by anybody.
+    #[must_use]
+    pub const fn is_finished(&self) -> bool {
+        self.wake_at.is_none() && !self.has_work
+    }
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    heads: HashMap<CaseId, CaseHead>,
+    wakes: BTreeSet<(Timestamp, CaseId)>,
+    working: BTreeSet<CaseId>,
+}
+
+/// The heads of all cases about which something is to be done.
+#[derive(Debug)]
+pub struct Cases {
+    known: Mutex<Known>,
+    sooner: Notify,
+    work: Notify,
+    feed: broadcast::Sender<News>,
+    acting: tokio::sync::Mutex<()>,
+}
+
+impl Default for Cases {
+    fn default() -> Self {
+        Self {
+            known: Mutex::default(),
+            sooner: Notify::new(),
+            work: Notify::new(),
+            feed: broadcast::channel(FEED).0,
+            acting: tokio::sync::Mutex::default(),
+        }
+    }
+}
+
+impl Cases {
+    /// Publishes a case's new head. Called in the order of commits; a head that is older than the known one changes nothing.
+    pub fn publish(&self, case: CaseId, head: CaseHead) {
+        let mut known = self.known.lock();
+        if known.heads.get(&case).is_some_and(|before| before.seq > head.seq) {
+            return;
+        }
+        let before = if head.is_finished() { known.heads.remove(&case) } else { known.heads.insert(case, head) };
+        if head.has_work {
+            known.working.insert(case);
+            self.work.notify_one();
+        } else {
+            known.working.remove(&case);
+        }
+        let woke_at = before.and_then(|before| before.wake_at);
+        if woke_at != head.wake_at {
+            let first = known.wakes.first().copied();
+            if let Some(at) = woke_at {
+                known.wakes.remove(&(at, case));
+            }
+            if let Some(at) = head.wake_at {
+                known.wakes.insert((at, case));
+            }
+            if known.wakes.first() != first.as_ref() {
+                self.sooner.notify_one();
+            }
+        }
+    }
+
+    /// How many somebody should look at.
+    #[must_use]
+    pub fn open(&self) -> usize {
+        self.known.lock().wakes.len()
+    }
+
+    /// Those to whose sales something is to be done.
+    #[must_use]
+    pub fn working(&self) -> Vec<CaseId> {
+        self.known.lock().working.iter().copied().collect()
+    }
+
+    /// The next deadline of any case.
+    #[must_use]
+    pub fn next_wake(&self) -> Option<Timestamp> {
+        self.known.lock().wakes.first().map(|(at, _)| *at)
+    }
+
+    /// The cases whose deadline has come, earliest first.
+    #[must_use]
+    pub fn due(&self, now: Timestamp) -> Vec<CaseId> {
+        self.known.lock().wakes.iter().take_while(|(at, _)| *at <= now).map(|(_, case)| *case).collect()
+    }
+
+    /// Ends when the next deadline has changed.
+    pub async fn sooner(&self) {
+        self.sooner.notified().await;
+    }
+
+    /// Ends when there is something to be done to a sale.
+    pub(crate) async fn work(&self) {
+        self.work.notified().await;
+    }
+
+    /// Whoever holds this acts on cases alone: two at once would each find the other's work done, and note that nothing was to be done.
+    pub(crate) async fn acting(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.acting.lock().await
+    }
+
+    /// Follows the new cases from now on.
+    #[must_use]
+    pub fn watch(&self) -> broadcast::Receiver<News> {
+        self.feed.subscribe()
+    }
+}
+
+impl Tell<Case> for Cases {
+    type View = CaseHead;
+
+    fn view(&self, state: &Case) -> CaseHead {
+        CaseHead::of(state)
+    }
+
+    fn committed(&self, stream: &Lease, record: &Record<Event>, view: CaseHead, _: u64) {
+        let StreamId::Case(case) = stream.stream else { return };
+        self.publish(case, view);
+        let is_new = |event: &Event| matches!(event, Event::Opened(_) | Event::Appealed(_));
+        if let Some(news) = view.news.filter(|_| record.events.iter().any(is_new)) {
+            // Nobody may be watching.
+            let _ = self.feed.send(news);
+        }
+    }
+
+    fn rebuilt(&self, stream: &Lease, state: &Case) {
+        if let StreamId::Case(case) = stream.stream
+            && state.opened().is_some()
+        {
+            self.publish(case, CaseHead::of(state));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn head(seq: u64, wake_s: Option<i64>, has_work: bool) -> CaseHead {
+        CaseHead { seq, status: Some(Status::Open), wake_at: wake_s.map(Timestamp::from_seconds), has_work, news: None }
+    }
+
+    #[test]
+    fn a_case_is_known_until_it_is_done_with() {
+        let (board, case) = (Cases::default(), CaseId(1));
+        board.publish(case, head(1, Some(50), false));
+        assert_eq!((board.next_wake(), board.due(Timestamp::from_seconds(49))), (Some(Timestamp::from_seconds(50)), vec![]));
+        board.publish(case, head(2, None, true));
+        assert_eq!((board.next_wake(), board.working(), board.open()), (None, vec![case], 0), "its tickets are not blocked yet");
+        board.publish(case, head(1, Some(50), false));
+        assert_eq!(board.next_wake(), None, "older news");
+        board.publish(case, head(3, None, false));
+        assert_eq!((board.working(), board.known.lock().heads.len()), (vec![], 0));
+    }
+}

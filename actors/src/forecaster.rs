@@ -1,0 +1,320 @@
+//! Forecasts of every museum, served from memory: what the models need of attendance, plans, calendar and books is put together here, and what they say is brought
+//! down to slots and up to regions. Selling never waits for any of it.
+//!
+//! What a day has in all is split over its slots as the last counted days were, within their places; so slots add up to the day, and days of museums to the
+//! region. Days are those of Rome; one of 23 or 25 hours is a day.
+
+mod champion;
+mod shares;
+mod shows;
+mod sites;
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use jiff::ToSpan;
+use jiff::civil::Date;
+use parking_lot::{Mutex, RwLock};
+use tornello_engine::aggregate::Aggregate;
+use tornello_engine::calendar;
+use tornello_engine::ids::{MuseumId, SlotId};
+use tornello_engine::time::Timestamp;
+pub use tornello_models::demand::Quality;
+use tornello_models::demand::features::Lookback;
+use tornello_models::demand::{Day, Site};
+pub use tornello_models::outlook::{BUCKETS, Outlook, Reasons, Score};
+use tornello_models::outlook::{History, Learned};
+
+use crate::attended::heads_on;
+use crate::museums::Known;
+use crate::node::Node;
+use crate::sensors::building_day;
+use champion::Champion;
+pub use champion::Moved;
+
+/// How far ahead forecasts reach, in days.
+pub const AHEAD_DAYS: i32 = 60;
+
+/// What the forecast of a day rests on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// The model over all museums.
+    Model,
+    /// The site's own last weeks.
+    LastWeeks,
+    /// Nothing of its own: its places, and what other sites make of theirs.
+    Others,
+    /// The plan: it is closed.
+    Plan,
+}
+
+impl Source {
+    /// The name in the API.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Model => "model",
+            Self::LastWeeks => "last_weeks",
+            Self::Others => "other_sites",
+            Self::Plan => "plan",
+        }
+    }
+}
+
+/// The forecast of a day.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DayForecast {
+    /// The day in Rome.
+    pub date: Date,
+    /// How many will come.
+    pub outlook: Outlook,
+    /// What that rests on.
+    pub source: Source,
+    /// Places sold so far and not given back.
+    pub booked: u32,
+    /// Places of all slots that are open.
+    pub capacity: u32,
+    /// Slot by slot, in the order of their starts.
+    pub slots: Vec<SlotForecast>,
+}
+
+/// The forecast of a slot.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct SlotForecast {
+    /// Which.
+    pub slot: SlotId,
+    /// When it ends.
+    pub end: Timestamp,
+    /// How many will come: all slots of a day add up to the day.
+    pub mid: f64,
+    /// Eight of ten times it is from here to there.
+    pub band_80: (f64, f64),
+    /// Nineteen of twenty times.
+    pub band_95: (f64, f64),
+    /// Places sold so far and not given back.
+    pub booked: u32,
+    /// Its places; 0: closed.
+    pub capacity: u32,
+    /// How many of those who have booked will come, and give or take.
+    pub shows: (f64, f64),
+    /// Places that will stay empty of those who have booked, or have not been sold, at the upper end: for whoever comes without a ticket.
+    pub walk_in: u32,
+    /// How many more than the places may be sold within the risk that the museum allows itself; 0: none, as is usual.
+    pub oversell: u32,
+}
+
+/// What a museum's forecasts are made from, worked out once for each state of its streams and each day.
+#[derive(Debug)]
+struct Prepared {
+    /// The states it was made from.
+    of: Made,
+    history: History,
+    learned: Learned,
+    /// The same for the model over all museums.
+    site: Site,
+    /// Who of those that booked comes.
+    shows: shows::Rate,
+}
+
+/// The streams' states and the day that something was made from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Made {
+    attendance: u64,
+    museum: u64,
+    planning: u64,
+    today: Date,
+}
+
+/// The forecasts of all museums.
+#[derive(Debug)]
+pub struct Forecaster {
+    prepared: Mutex<HashMap<MuseumId, Arc<Prepared>>>,
+    /// Visitors of an open day for each of its places, over all museums.
+    fill: RwLock<f64>,
+    champion: Arc<Champion>,
+}
+
+impl Default for Forecaster {
+    /// A third of a day's places are taken where nobody knows better: an assumption, until a month was counted anywhere.
+    fn default() -> Self {
+        Self { prepared: Mutex::default(), fill: RwLock::new(0.35), champion: Arc::default() }
+    }
+}
+
+impl Forecaster {
+    /// With the model over all museums kept in a file; none: in memory.
+    #[must_use]
+    pub fn kept_in(file: Option<PathBuf>) -> Self {
+        Self { champion: Arc::new(Champion::kept_in(file)), ..Self::default() }
+    }
+
+    /// Learns anew from everything that was counted, museum by museum; takes moments, so not on a thread that answers. Answers what the model over all museums is to
+    /// be fitted on, which takes seconds to minutes and needs the node no more.
+    #[must_use]
+    pub fn learn(&self, node: &Node) -> Fit {
+        let all = node.museums().all();
+        if let Some(fill) = sites::fill(node, &all) {
+            *self.fill.write() = fill;
+        }
+        let prepared: Vec<_> = all.iter().map(|known| self.prepared(node, known)).filter(|prepared| prepared.history.known() > 0).collect();
+        let sites: Vec<Site> = prepared.iter().map(|prepared| prepared.site.clone()).collect();
+        Fit { champion: Arc::clone(&self.champion), sites, yesterday: champion::day(building_day(node.now())).plus(-1) }
+    }
+
+    /// The last day that the model over all museums knew when it was fitted; none: there is no model.
+    #[must_use]
+    pub fn fitted_on(&self) -> Option<Date> {
+        self.champion.fitted_on()
+    }
+
+    fn prepared(&self, node: &Node, known: &Known) -> Arc<Prepared> {
+        let museum = known.museum.id();
+        let (attendance, planning) = (node.attended().get(museum), node.plans().get(museum));
+        let today = building_day(node.now());
+        let of = Made { attendance: attendance.seq(), museum: known.museum.seq(), planning: planning.seq(), today };
+        if let Some(prepared) = self.prepared.lock().get(&museum).filter(|prepared| prepared.of == of) {
+            return Arc::clone(prepared);
+        }
+        let history = sites::history(known, &attendance, today, *self.fill.read());
+        let learned = history.learn();
+        let site = champion::site(known, &history, &attendance, &planning);
+        let prepared = Arc::new(Prepared { of, learned, site, shows: shows::Rate::of(&attendance), history });
+        self.prepared.lock().insert(museum, Arc::clone(&prepared));
+        prepared
+    }
+
+    /// The forecast of some days of a museum, from today on at the earliest and [`AHEAD_DAYS`] ahead at most.
+    #[must_use]
+    pub fn days(&self, node: &Node, known: &Known, from: Date, days: i32) -> Vec<DayForecast> {
+        let prepared = self.prepared(node, known);
+        let (today, attendance) = (prepared.of.today, node.attended().get(known.museum.id()));
+        let (model, planning) = (self.champion.model(), node.plans().get(known.museum.id()));
+        let mut site = model.is_some().then(|| prepared.site.clone());
+        let (first, last) = (from.max(today), today.saturating_add((AHEAD_DAYS - 1).days()));
+        let asked = first.series(1.day()).take(usize::try_from(days).unwrap_or(0)).take_while(|date| *date <= last);
+        asked
+            .map(|date| {
+                let mut slots = slots_of(node, known, date);
+                let capacity = slots.iter().fold(0_u32, |sum, slot| sum.saturating_add(slot.capacity));
+                let booked = slots.iter().fold(0_u32, |sum, slot| sum.saturating_add(slot.booked));
+                let day = sites::number(date);
+                let books = sites::books(&prepared.history, &attendance, day, booked);
+                let mut outlook = prepared.history.outlook(day, books, &prepared.learned);
+                let mut source = match prepared.history.known() {
+                    _ if capacity == 0 => Source::Plan,
+                    0 => Source::Others,
+                    _ => Source::LastWeeks,
+                };
+                if let (Some(model), Some(site)) = (&model, &mut site) {
+                    let (origin, horizon) = (champion::day(today).plus(-1), (day - sites::number(today) + 1).unsigned_abs() as u16);
+                    champion::look(site, champion::day(date), horizon, booked);
+                    if let Some(band) = champion::ask(model, &Lookback::new(site), origin, horizon) {
+                        // Nearly all who have booked come, whatever the model says.
+                        let least = prepared.shows.mean(booked);
+                        let at_least = |people: f64| people.max(least);
+                        (outlook.mid, source) = (at_least(band.median), Source::Model);
+                        outlook.band_80 = (at_least(band.low_80), at_least(band.high_80));
+                        outlook.band_95 = (at_least(band.low_95), at_least(band.high_95));
+                    }
+                }
+                if capacity == 0 {
+                    outlook = Outlook::CLOSED;
+                }
+                shares::split(&mut outlook, &mut slots, &attendance, date);
+                let policy = planning.policy_on(date).1;
+                slots.iter_mut().for_each(|slot| prepared.shows.tell(slot, &policy));
+                DayForecast { date, outlook, source, booked, capacity, slots }
+            })
+            .collect()
+    }
+
+    /// What moved the model's forecast of a day, the largest first; empty where no model answers. A hundred times as dear as the forecast.
+    #[must_use]
+    pub fn reasons(&self, node: &Node, known: &Known, date: Date) -> Vec<Moved> {
+        let Some(model) = self.champion.model() else { return Vec::new() };
+        let prepared = self.prepared(node, known);
+        let horizon = sites::number(date) - sites::number(prepared.of.today) + 1;
+        u16::try_from(horizon)
+            .map(|horizon| champion::reasons(&model, &prepared.site, champion::day(prepared.of.today).plus(-1), horizon))
+            .unwrap_or_default()
+    }
+
+    /// How good the model over all museums was on the last days that it had not seen when that was measured, by bucket of horizons.
+    #[must_use]
+    pub fn quality(&self, museum: MuseumId) -> Vec<Quality> {
+        let model = self.champion.model();
+        model.iter().flat_map(|model| model.quality()).filter(|quality| quality.site == u32::from(museum.0)).copied().collect()
+    }
+
+    /// How good the forecasts of a museum from its last weeks alone were on its last days.
+    #[must_use]
+    pub fn scores(&self, node: &Node, known: &Known) -> (usize, Vec<Score>) {
+        let prepared = self.prepared(node, known);
+        (prepared.history.known(), prepared.learned.scores.clone())
+    }
+}
+
+/// A fit of the model over all museums that is to be made.
+#[derive(Debug)]
+pub struct Fit {
+    champion: Arc<Champion>,
+    sites: Vec<Site>,
+    yesterday: Day,
+}
+
+impl Fit {
+    /// How many museums it is made on.
+    #[must_use]
+    pub fn museums(&self) -> usize {
+        self.sites.len()
+    }
+
+    /// Makes it, if the model in force is old and enough was counted; answers whether there is a new one.
+    #[must_use]
+    pub fn make(self) -> bool {
+        match self.champion.fit(&self.sites, self.yesterday) {
+            Ok(made) => made,
+            Err(error) => {
+                tracing::error!(%error, "the forecaster could not be fitted: the one in force, or the last weeks, serve on");
+                false
+            }
+        }
+    }
+}
+
+/// The slots of a day, as planned or as they were opened, without a forecast yet; those that staff have closed have no places.
+fn slots_of(node: &Node, known: &Known, date: Date) -> Vec<SlotForecast> {
+    let none = (0.0, 0.0);
+    let empty = |slot, end, booked, capacity| SlotForecast {
+        slot,
+        end,
+        mid: 0.0,
+        band_80: none,
+        band_95: none,
+        booked,
+        capacity,
+        shows: none,
+        walk_in: 0,
+        oversell: 0,
+    };
+    let mut slots: Vec<SlotForecast> = known.day(date).iter().map(|opening| empty(opening.slot, opening.end, 0, opening.capacity)).collect();
+    for (slot, head) in heads_on(node, known, date) {
+        let booked = head.places.sold.iter().fold(0, |sum: u32, sold| sum.saturating_add(*sold));
+        let written = empty(slot, head.end, booked, if head.places.closed.is_some() { 0 } else { head.places.capacity });
+        match slots.iter_mut().find(|planned| planned.slot == slot) {
+            Some(planned) => *planned = written,
+            None => slots.push(written),
+        }
+    }
+    slots.sort_by_key(|slot| (slot.slot.start(), slot.slot));
+    slots
+}
+
+/// The minute of the day, by the clocks in Rome, of an instant.
+#[must_use]
+pub fn minute_of_day(at: Timestamp) -> u16 {
+    let local = calendar::local(at);
+    // Hours are 0 to 23 and minutes 0 to 59.
+    (i32::from(local.hour()) * 60 + i32::from(local.minute())) as u16
+}

@@ -1,0 +1,140 @@
+//! How a day's visitors spread over its slots: as on the last counted days of the same part of the week, and as the places are where little was counted; never
+//! beyond a slot's places, and never fewer than are booked.
+
+use std::collections::HashMap;
+
+use jiff::civil::{Date, Weekday};
+use tornello_engine::attendance::Attendance;
+use tornello_engine::ids::RouteId;
+use tornello_models::outlook::Outlook;
+
+use super::{SlotForecast, minute_of_day};
+
+/// The places weigh as much as so many counted visitors.
+const PLACES_WEIGH: f64 = 40.0;
+/// By how much wider than the day's a slot's band is: people choose their hour by chance.
+const SPREAD: f64 = 1.5;
+/// Of those who have booked nearly all come.
+const SHOWS: f64 = 0.92;
+const Z_80: f64 = 1.281_552;
+const Z_95: f64 = 1.959_964;
+
+/// Splits a day over its slots. What does not fit is taken off the day as well: nobody comes who cannot have a ticket.
+pub fn split(outlook: &mut Outlook, slots: &mut [SlotForecast], attendance: &Attendance, date: Date) {
+    let room: f64 = slots.iter().map(|slot| f64::from(slot.capacity.max(slot.booked))).sum();
+    let cap = |value: f64| value.min(room);
+    outlook.mid = cap(outlook.mid);
+    outlook.band_80 = (cap(outlook.band_80.0), cap(outlook.band_80.1));
+    outlook.band_95 = (cap(outlook.band_95.0), cap(outlook.band_95.1));
+    let weights = weights(slots, attendance, date);
+    let mids = fill(outlook.mid, slots, &weights);
+    let relative = |end: f64| if outlook.mid > 0.0 { (end - outlook.mid) / outlook.mid } else { 0.0 };
+    let ends = [(outlook.band_80, Z_80), (outlook.band_95, Z_95)].map(|((low, high), z)| (relative(low), relative(high), z));
+    for (slot, mid) in slots.iter_mut().zip(mids) {
+        let most = f64::from(slot.capacity.max(slot.booked));
+        let end = |day: f64, z: f64| ((day * mid).powi(2) + SPREAD * z * z * mid).sqrt();
+        let [band_80, band_95] = ends.map(|(low, high, z)| ((mid - end(low, z)).max(0.0), (mid + end(high, z)).min(most)));
+        (slot.mid, slot.band_80, slot.band_95) = (mid, band_80, band_95);
+    }
+}
+
+/// What each slot usually has of a day.
+fn weights(slots: &[SlotForecast], attendance: &Attendance, date: Date) -> Vec<f64> {
+    let is_weekend = |date: Date| matches!(date.weekday(), Weekday::Saturday | Weekday::Sunday);
+    let mut counted: HashMap<(RouteId, u16), f64> = HashMap::new();
+    let mut sum = 0.0;
+    for (_, detail) in attendance.details().iter().filter(|(day, _)| is_weekend(**day) == is_weekend(date)) {
+        for slot in &detail.slots {
+            let came = f64::from(if slot.admitted > 0 { slot.admitted } else { slot.sold });
+            *counted.entry((slot.route, slot.from_min)).or_default() += came;
+            sum += came;
+        }
+    }
+    let places: f64 = slots.iter().map(|slot| f64::from(slot.capacity)).sum::<f64>().max(1.0);
+    let share = |slot: &SlotForecast| {
+        let own = counted.get(&(slot.slot.route(), minute_of_day(slot.slot.start()))).copied().unwrap_or(0.0);
+        (own + PLACES_WEIGH * f64::from(slot.capacity) / places) / (sum + PLACES_WEIGH)
+    };
+    slots.iter().map(|slot| if slot.capacity == 0 { 0.0 } else { share(slot) }).collect()
+}
+
+/// Deals a day out by weight, each slot between those who have booked and its places; what one cannot take the others get.
+fn fill(day: f64, slots: &[SlotForecast], weights: &[f64]) -> Vec<f64> {
+    let least: Vec<f64> = slots.iter().map(|slot| (SHOWS * f64::from(slot.booked)).min(day)).collect();
+    let most: Vec<f64> = slots.iter().map(|slot| f64::from(slot.capacity.max(slot.booked))).collect();
+    let booked: f64 = least.iter().sum();
+    if booked >= day {
+        // More have booked than are thought to come: all of them are a little less.
+        let factor = if booked > 0.0 { day / booked } else { 0.0 };
+        return least.iter().map(|people| people * factor).collect();
+    }
+    // The level at which weight times level, held between both ends, adds up to the day: found by halving, as it only grows.
+    let at =
+        |level: f64| weights.iter().zip(least.iter().zip(&most)).map(move |(weight, (least, most))| (weight * level).clamp(*least, most.max(*least)));
+    let (mut low, mut high) = (0.0, day.max(1.0));
+    while at(high).sum::<f64>() < day && high < 1e12 {
+        high *= 2.0;
+    }
+    for _ in 0..60 {
+        let middle = (low + high) / 2.0;
+        if at(middle).sum::<f64>() < day { low = middle } else { high = middle }
+    }
+    at(high).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use jiff::civil::date;
+    use tornello_engine::ids::{MuseumId, SlotId};
+    use tornello_engine::time::Timestamp;
+    use tornello_models::outlook::Reasons;
+
+    fn slots(of: &[(u32, u32)]) -> Vec<SlotForecast> {
+        let slot = |(hour, (booked, capacity)): (i64, &(u32, u32))| {
+            let start = Timestamp::from_seconds(1_781_078_400 + hour * 3_600);
+            SlotForecast {
+                slot: SlotId::new(MuseumId(1), RouteId(1), start),
+                end: start.plus_seconds(3_600),
+                mid: 0.0,
+                band_80: (0.0, 0.0),
+                band_95: (0.0, 0.0),
+                booked: *booked,
+                capacity: *capacity,
+                shows: (0.0, 0.0),
+                walk_in: 0,
+                oversell: 0,
+            }
+        };
+        (0..).zip(of).map(slot).collect()
+    }
+
+    fn outlook(mid: f64) -> Outlook {
+        let reasons = Reasons { level: mid, kind: 1.0, season: 1.0, books: 1.0 };
+        Outlook { mid, band_80: (0.8 * mid, 1.3 * mid), band_95: (0.6 * mid, 1.6 * mid), reasons }
+    }
+
+    #[test]
+    fn slots_add_up_to_the_day_within_their_places_and_books() {
+        let attendance = Attendance::new(MuseumId(1));
+        let cases: [(f64, &[(u32, u32)]); 6] = [
+            (100.0, &[(0, 50), (0, 50), (0, 100)]),
+            (180.0, &[(0, 50), (0, 50), (0, 100)]),
+            (400.0, &[(10, 50), (0, 50), (0, 100)]),
+            (60.0, &[(50, 50), (0, 50), (0, 0)]),
+            (20.0, &[(50, 50), (0, 50)]),
+            (0.0, &[]),
+        ];
+        for (day, of) in cases {
+            let (mut outlook, mut slots) = (outlook(day), slots(of));
+            split(&mut outlook, &mut slots, &attendance, date(2026, 6, 10));
+            let sum: f64 = slots.iter().map(|slot| slot.mid).sum();
+            assert!((sum - outlook.mid).abs() < 1e-6, "{day}: {sum} {}", outlook.mid);
+            for slot in &slots {
+                assert!(slot.mid <= f64::from(slot.capacity.max(slot.booked)) + 1e-9, "{slot:?}");
+                assert!(slot.band_95.0 <= slot.band_80.0 && slot.band_80.0 <= slot.mid && slot.band_80.1 <= slot.band_95.1, "{slot:?}");
+                assert!(slot.capacity > 0 || slot.booked > 0 || slot.mid == 0.0, "who is closed has nobody");
+            }
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! Proof of work as a step-up: a puzzle that costs a browser a second and a machine that wants thousands of holds a machine. The server signs the puzzle and keeps
+//! nothing of it until it is solved; a solved one is good once, for the request that it was made for, for some minutes.
+//!
+//! The form is that of hashcash with SHA-256: find text so that the hash of `challenge:text` begins with so many zero bits. The key that signs lives as long as the
+//! process: after a restart an old puzzle is worth nothing, and a new one is given.
+
+use std::fmt::Write as _;
+
+use hmac::{Hmac, KeyInit, Mac};
+use parking_lot::Mutex;
+use rand::TryRng;
+use rand::rngs::SysRng;
+use sha2::{Digest as _, Sha256};
+use subtle::ConstantTimeEq;
+use tornello_engine::envelope::Digest;
+use tornello_engine::time::Timestamp;
+
+use super::recent::Recent;
+
+/// How long a puzzle can be solved, in seconds.
+pub const SOLVED_WITHIN_S: i64 = 300;
+/// So many solved puzzles are remembered: more than one node takes in within that time.
+const SOLVED: usize = 524_288;
+/// How long a solution may be, in bytes.
+const SOLUTION_MAX: usize = 64;
+/// The zero bits of a usual puzzle: 2^16 hashes on average.
+pub const BITS: u8 = 16;
+
+/// Why a solution is not taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum BadProof {
+    /// It is not a puzzle of this server, or not for this request.
+    #[error("the challenge is not one of this server, or was given for another request")]
+    Foreign,
+    /// Its time is over.
+    #[error("the challenge has expired")]
+    Expired,
+    /// It was used.
+    #[error("the challenge was used before")]
+    Used,
+    /// The hash does not begin with enough zeros.
+    #[error("the solution does not solve the challenge")]
+    Unsolved,
+}
+
+/// A puzzle.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Challenge {
+    /// What is to be hashed before a colon and the solution.
+    pub text: String,
+    /// How many zero bits the hash must begin with.
+    pub bits: u8,
+    /// Until when.
+    pub expires_at: Timestamp,
+}
+
+/// Gives puzzles and takes solutions.
+#[derive(Debug)]
+pub struct Challenges {
+    key: [u8; 32],
+    solved: Mutex<Recent<u128, i64>>,
+}
+
+impl Challenges {
+    /// With a key of its own.
+    pub fn new() -> std::io::Result<Self> {
+        let mut key = [0; 32];
+        SysRng.try_fill_bytes(&mut key).map_err(std::io::Error::other)?;
+        Ok(Self { key, solved: Mutex::new(Recent::new(SOLVED)) })
+    }
+
+    fn mac(&self, payload: &str, bound: Digest) -> Option<[u8; 16]> {
+        let mut mac = Hmac::<Sha256>::new_from_slice(&self.key).ok()?;
+        mac.update(payload.as_bytes());
+        mac.update(&{ bound.0 }.to_be_bytes());
+        let bytes: [u8; 32] = mac.finalize().into_bytes().into();
+        bytes.first_chunk().copied()
+    }
+
+    /// A puzzle for what is asked, of so many bits; none if the machine gives no random numbers.
+    #[must_use]
+    pub fn give(&self, now: Timestamp, bound: Digest, bits: u8) -> Option<Challenge> {
+        let mut nonce = [0; 16];
+        SysRng.try_fill_bytes(&mut nonce).ok()?;
+        let expires_at = now.plus_seconds(SOLVED_WITHIN_S);
+        let mut text = format!("1.{bits}.{}.", expires_at.as_micros());
+        hex(&nonce, &mut text);
+        let mac = self.mac(&text, bound)?;
+        text.push('.');
+        hex(&mac, &mut text);
+        Some(Challenge { text, bits, expires_at })
+    }
+
+    /// Takes `challenge:solution` for what is asked; once.
+    pub fn take(&self, now: Timestamp, bound: Digest, proof: &str) -> Result<(), BadProof> {
+        let (text, solution) = proof.split_once(':').ok_or(BadProof::Foreign)?;
+        let (payload, signed) = text.rsplit_once('.').ok_or(BadProof::Foreign)?;
+        let mut expected = String::new();
+        hex(&self.mac(payload, bound).ok_or(BadProof::Foreign)?, &mut expected);
+        if !bool::from(expected.as_bytes().ct_eq(signed.as_bytes())) {
+            return Err(BadProof::Foreign);
+        }
+        // Signed by us: what follows reads as it was written.
+        let mut parts = payload.split('.').skip(1);
+        let bits: u8 = parts.next().and_then(|bits| bits.parse().ok()).ok_or(BadProof::Foreign)?;
+        let expires_us: i64 = parts.next().and_then(|at| at.parse().ok()).ok_or(BadProof::Foreign)?;
+        let nonce = parts.next().and_then(|nonce| u128::from_str_radix(nonce, 16).ok()).ok_or(BadProof::Foreign)?;
+        if now.as_micros() >= expires_us {
+            return Err(BadProof::Expired);
+        }
+        if solution.len() > SOLUTION_MAX || zero_bits(&Sha256::digest(proof.as_bytes())) < u32::from(bits) {
+            return Err(BadProof::Unsolved);
+        }
+        let mut solved = self.solved.lock();
+        if solved.get(&nonce).is_some() {
+            return Err(BadProof::Used);
+        }
+        solved.put(nonce, expires_us);
+        Ok(())
+    }
+}
+
+/// Solves a puzzle, as a client does: for tests, and for who writes one.
+#[must_use]
+pub fn solve(challenge: &str, bits: u8) -> String {
+    let mut tried = 0_u64;
+    loop {
+        let proof = format!("{challenge}:{tried}");
+        if zero_bits(&Sha256::digest(proof.as_bytes())) >= u32::from(bits) {
+            return proof;
+        }
+        tried += 1;
+    }
+}
+
+fn zero_bits(hash: &[u8]) -> u32 {
+    let mut bits = 0;
+    for byte in hash {
+        bits += byte.leading_zeros();
+        if *byte != 0 {
+            break;
+        }
+    }
+    bits
+}
+
+fn hex(bytes: &[u8], out: &mut String) {
+    for byte in bytes {
+        let _ = write!(out, "{byte:02x}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_puzzle_is_good_once_in_time_for_its_request_and_only_solved() {
+        let (challenges, now) = (Challenges::new().expect("random"), Timestamp::from_seconds(1_000));
+        let (bound, other) = (Digest(7), Digest(8));
+        let challenge = challenges.give(now, bound, 6).expect("random");
+        let proof = solve(&challenge.text, 6);
+        assert_eq!(challenges.take(now, other, &proof), Err(BadProof::Foreign));
+        assert_eq!(challenges.take(challenge.expires_at, bound, &proof), Err(BadProof::Expired));
+        let wrong =
+            (0..).map(|i| format!("{}:x{i}", challenge.text)).find(|proof| zero_bits(&Sha256::digest(proof.as_bytes())) < 6).expect("most are wrong");
+        assert_eq!(challenges.take(now, bound, &wrong), Err(BadProof::Unsolved));
+        let easier = proof.replacen("1.6.", "1.0.", 1);
+        assert_eq!(challenges.take(now, bound, &easier), Err(BadProof::Foreign));
+        assert_eq!(challenges.take(now, bound, &proof), Ok(()));
+        assert_eq!(challenges.take(now, bound, &proof), Err(BadProof::Used));
+        for hostile in ["", ":", ".", "1.6:x", "....:..", "1.255.x.y.z:1"] {
+            assert_eq!(challenges.take(now, bound, hostile), Err(BadProof::Foreign), "{hostile}");
+        }
+        assert_eq!(Challenges::new().expect("random").take(now, bound, &proof), Err(BadProof::Foreign), "another process, another key");
+    }
+}

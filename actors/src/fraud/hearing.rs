@@ -1,0 +1,348 @@
+//! Turns records of the journal into signals, in the order of commits: who took part in what. Events that nobody gave a command for, as when a hold expires, are
+//! traced back to whoever began it; that memory is bounded, and what is not remembered any more is heard without parties, which counts for nobody.
+//!
+//! The same function makes the signal of a command that is about to be given, so that what was assessed is what is found in the journal.
+
+use serde::{Deserialize, Serialize};
+use tornello_engine::attempts::{self, Ending};
+use tornello_engine::calendar;
+use tornello_engine::channel::Channel;
+use tornello_engine::envelope::{Digest, Envelope, PartyKind};
+use tornello_engine::ids::{HoldId, KeyId, MuseumId, PaymentId, SlotId};
+use tornello_engine::record::Record;
+use tornello_engine::slot::{self, AdmissionConflict, CancelCause, ConflictReason, Line};
+use tornello_engine::tariff::Proof;
+use tornello_engine::time::{MICROS_PER_S, Timestamp};
+use tornello_engine::{payment, till};
+use tornello_models::fraud::signals::{Outlet, Role, SignalEvent, SignalKind, Taking};
+
+use super::recent::Recent;
+use crate::journal::wire::{self, WireError};
+use crate::journal::{Batch, StreamId};
+
+/// So many holds and sales are traced back to whoever began them.
+const ORIGINS: usize = 262_144;
+/// So many payments are.
+const PAYMENTS: usize = 65_536;
+/// Of so many tickets the last admission is remembered.
+const SCANS: usize = 65_536;
+/// Payments are in no slot.
+const NO_SLOT: SlotId = SlotId::from_raw(0);
+/// Nobody walks from one gate to another, and in again, sooner than that.
+const APART_S: i64 = 600;
+
+/// A signal, and the number of the hold, sale, payment or attempt that it is about; 0: of none.
+pub type Signal = (SignalEvent, u128);
+
+/// Where a hold or a payment came from.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Origin {
+    outlet: Outlet,
+    museum: u16,
+    parties: Vec<Taking>,
+    cents: i64,
+    /// Whether somebody has begun to pay it: a second time means that the first came to nothing.
+    tried: bool,
+}
+
+/// What has to be remembered to understand the next record.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Hearing {
+    origins: Recent<u128, Origin>,
+    payments: Recent<u64, Origin>,
+    scans: Recent<u128, (String, i64)>,
+    tills: Recent<u64, (u16, u64)>,
+}
+
+impl Default for Hearing {
+    fn default() -> Self {
+        Self { origins: Recent::new(ORIGINS), payments: Recent::new(PAYMENTS), scans: Recent::new(SCANS), tills: Recent::new(4_096) }
+    }
+}
+
+/// The channel, as signals name it.
+#[must_use]
+pub const fn outlet(channel: Channel) -> Outlet {
+    match channel {
+        Channel::Web => Outlet::Web,
+        Channel::Kiosk => Outlet::Kiosk,
+        Channel::BoxOffice => Outlet::BoxOffice,
+        Channel::Group => Outlet::Group,
+        Channel::Reseller => Outlet::Reseller,
+    }
+}
+
+/// The role, as signals name it.
+#[must_use]
+pub const fn role(kind: PartyKind) -> Role {
+    match kind {
+        PartyKind::Buyer => Role::Buyer,
+        PartyKind::Device => Role::Device,
+        PartyKind::Card => Role::Card,
+        PartyKind::Account => Role::Account,
+        PartyKind::Network => Role::Network,
+        PartyKind::Kiosk => Role::Kiosk,
+        PartyKind::Operator => Role::Operator,
+        PartyKind::Group => Role::Group,
+    }
+}
+
+/// Whoever gives commands through a channel takes part as well: a desk's key is its operator, a totem's the totem, a reseller's its account.
+fn acting(who: KeyId, outlet: Outlet) -> Option<Taking> {
+    let role = match outlet {
+        Outlet::Web => return None,
+        Outlet::Kiosk => Role::Kiosk,
+        Outlet::BoxOffice | Outlet::Group => Role::Operator,
+        Outlet::Reseller => Role::Account,
+    };
+    (who != KeyId::SYSTEM).then_some(Taking { role, id: u128::from(who.0) })
+}
+
+/// Who takes part in a command: those that the channel named, and the one who gives it.
+#[must_use]
+pub fn parties(envelope: &Envelope, outlet: Outlet) -> Vec<Taking> {
+    let mut parties = Vec::with_capacity(envelope.parties.len() + 1);
+    parties.extend(envelope.parties.iter().map(|party| Taking { role: role(party.kind), id: { party.pseudonym.0 } }));
+    if let Some(acting) = acting(envelope.who, outlet)
+        && !parties.iter().any(|taking| taking.role == acting.role)
+    {
+        parties.push(acting);
+    }
+    parties
+}
+
+/// The signal of places that somebody asks for, or got.
+#[must_use]
+pub fn places(at: Timestamp, kind: SignalKind, channel: Channel, slot: SlotId, lines: &[Line], envelope: &Envelope) -> SignalEvent {
+    let outlet = outlet(channel);
+    let full = lines.iter().map(|line| line.price_cents.get()).max().unwrap_or(0);
+    let people = |which: &dyn Fn(&Line) -> bool| lines.iter().filter(|line| which(line)).map(|line| u32::from(line.count)).sum::<u32>();
+    let all = people(&|_| true);
+    let local = calendar::local(at);
+    SignalEvent {
+        at_us: at.as_micros(),
+        kind,
+        outlet,
+        museum: slot.museum().0,
+        slot: slot.get(),
+        parties: parties(envelope, outlet),
+        people: all,
+        cheap: people(&|line| line.proof != Proof::None || line.price_cents.get() == 0),
+        cents: lines.iter().map(|line| line.price_cents.get().saturating_mul(i64::from(line.count))).fold(0, i64::saturating_add),
+        // Of a party in which nobody pays in full the full price is not known here: it says nothing of the price.
+        list_cents: full.saturating_mul(i64::from(all)),
+        lead_s: slot.start().micros_since(at) / MICROS_PER_S,
+        minute: (i32::from(local.hour()) * 60 + i32::from(local.minute())).clamp(0, 1_439) as u16,
+    }
+}
+
+/// The signal of a payment that begins.
+#[must_use]
+pub fn payment(at: Timestamp, channel: Channel, museum: MuseumId, amount_cents: i64, envelope: &Envelope) -> SignalEvent {
+    let outlet = outlet(channel);
+    let mut signal = SignalEvent::new(at.as_micros(), SignalKind::PaymentBegun, outlet, museum.0);
+    signal.parties = parties(envelope, outlet);
+    signal.cents = amount_cents;
+    signal
+}
+
+/// The envelope of what the system does by itself.
+const fn nobody() -> Envelope {
+    Envelope { who: KeyId::SYSTEM, key: Digest(0), body: Digest(0), parties: Vec::new(), assessment: None, order: None }
+}
+
+impl Hearing {
+    /// The signals of a batch, in order.
+    pub fn take(&mut self, batch: &Batch) -> Result<Vec<Signal>, WireError> {
+        let mut signals = Vec::new();
+        for frame in wire::frames(&batch.records) {
+            let frame = frame?;
+            match frame.stream {
+                StreamId::Slot(slot) => self.slot(slot, &frame.record()?, &mut signals),
+                StreamId::Payment(payment) => self.payment(payment, &frame.record()?, &mut signals),
+                StreamId::Attempts(_) => Self::attempts(&frame.record()?, &mut signals),
+                StreamId::Till(till) => self.till(till.0, &frame.record()?, &mut signals),
+                _ => {}
+            }
+        }
+        Ok(signals)
+    }
+
+    fn slot(&mut self, slot: SlotId, record: &Record<slot::Event>, signals: &mut Vec<Signal>) {
+        for event in &record.events {
+            match event {
+                slot::Event::Held(held) => self.begun(record, SignalKind::Held, slot, held.hold, held.channel, &held.lines, signals),
+                slot::Event::Waited(waited) => self.begun(record, SignalKind::Waited, slot, waited.entry, waited.channel, &waited.lines, signals),
+                slot::Event::Sold(sold) => {
+                    self.begun(record, SignalKind::Sold { held: sold.held }, slot, sold.sale, sold.channel, &sold.lines, signals);
+                }
+                slot::Event::Arrived(arrived) => {
+                    if let Some(origin) = self.origins.get(&arrived.from.get()).cloned() {
+                        self.origins.put(arrived.sale.get(), origin);
+                    }
+                }
+                slot::Event::Released(released) => self.follow(record, SignalKind::Released, slot, released.hold, signals),
+                slot::Event::Expired(expired) => self.follow(record, SignalKind::Expired, slot, expired.hold, signals),
+                slot::Event::Cancelled(cancelled) => self.cancelled(record, slot, cancelled, signals),
+                slot::Event::Admitted(admitted) => {
+                    let at = admitted.scanned_at.unwrap_or(record.at);
+                    self.scans.put(admitted.ticket.get(), (admitted.gate.as_str().to_owned(), at.as_micros()));
+                }
+                slot::Event::AdmissionConflict(conflict) => self.conflict(record, slot, conflict, signals),
+                _ => {}
+            }
+        }
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "what three events have in common")]
+    fn begun(
+        &mut self,
+        record: &Record<slot::Event>,
+        kind: SignalKind,
+        slot: SlotId,
+        hold: HoldId,
+        channel: Channel,
+        lines: &[Line],
+        signals: &mut Vec<Signal>,
+    ) {
+        let signal = self.asked(record.at, kind, channel, hold, lines, record.envelope.as_ref());
+        debug_assert_eq!(signal.slot, slot.get());
+        let origin = Origin { outlet: signal.outlet, museum: signal.museum, parties: signal.parties.clone(), cents: signal.cents, tried: false };
+        self.origins.put(hold.get(), origin);
+        signals.push((signal, hold.get()));
+    }
+
+    /// The signal of places that are, or were, asked for. A sale whose command names nobody is of whoever held the places.
+    #[must_use]
+    pub fn asked(&self, at: Timestamp, kind: SignalKind, channel: Channel, hold: HoldId, lines: &[Line], envelope: Option<&Envelope>) -> SignalEvent {
+        let nobody = nobody();
+        let mut signal = places(at, kind, channel, hold.slot(), lines, envelope.unwrap_or(&nobody));
+        if envelope.is_none_or(|envelope| envelope.parties.is_empty())
+            && let Some(origin) = self.origins.get(&hold.get())
+        {
+            signal.parties.clone_from(&origin.parties);
+        }
+        signal
+    }
+
+    /// Something became of a hold.
+    fn follow(&self, record: &Record<slot::Event>, kind: SignalKind, slot: SlotId, hold: HoldId, signals: &mut Vec<Signal>) {
+        if let Some(origin) = self.origins.get(&hold.get()) {
+            signals.push((of(origin, record.at, kind, slot), hold.get()));
+        }
+    }
+
+    fn cancelled(&self, record: &Record<slot::Event>, slot: SlotId, cancelled: &slot::Cancelled, signals: &mut Vec<Signal>) {
+        let origin = self.origins.get(&cancelled.sale.get());
+        let at_desk = origin.is_some_and(|origin| origin.outlet == Outlet::BoxOffice);
+        // What a desk sold and a desk takes back is the desk's doing, whatever cause it gives.
+        let kind = if at_desk || cancelled.cause == CancelCause::Museum { SignalKind::Voided } else { SignalKind::Refunded };
+        let Some(origin) = origin else { return };
+        let mut signal = of(origin, record.at, kind, slot);
+        if kind == SignalKind::Voided
+            && let Some(operator) = record.envelope.as_ref().and_then(|envelope| acting(envelope.who, Outlet::BoxOffice))
+        {
+            signal.parties.retain(|taking| taking.role != Role::Operator);
+            signal.parties.push(operator);
+        }
+        signal.people = cancelled.tickets.len() as u32;
+        signal.cents = 0;
+        signals.push((signal, cancelled.sale.get()));
+    }
+
+    fn conflict(&mut self, record: &Record<slot::Event>, slot: SlotId, conflict: &AdmissionConflict, signals: &mut Vec<Signal>) {
+        let kind = match conflict.reason {
+            ConflictReason::TicketInside | ConflictReason::TicketUsed => {
+                let elsewhere = |(gate, at_us): &(String, i64)| {
+                    gate != conflict.gate.as_str() && (conflict.scanned_at.as_micros() - at_us).abs() < APART_S * MICROS_PER_S
+                };
+                SignalKind::AdmittedTwice { apart: self.scans.get(&conflict.ticket.get()).is_some_and(elsewhere) }
+            }
+            _ => SignalKind::Conflict,
+        };
+        self.follow(record, kind, slot, conflict.ticket.sale(), signals);
+    }
+
+    fn payment(&mut self, payment: PaymentId, record: &Record<payment::Event>, signals: &mut Vec<Signal>) {
+        for event in &record.events {
+            match event {
+                payment::Event::Opened(opened) => {
+                    let signal = self.payment_begun(record.at, opened, record.envelope.as_ref());
+                    let origin =
+                        Origin { outlet: signal.outlet, museum: signal.museum, parties: signal.parties.clone(), cents: signal.cents, tried: false };
+                    self.payments.put(payment.get(), origin);
+                    signals.push((signal, u128::from(payment.get())));
+                }
+                payment::Event::Activated(_) => {
+                    let Some(mut origin) = self.payments.take(&payment.get()) else { continue };
+                    if std::mem::replace(&mut origin.tried, true) {
+                        signals.push((of(&origin, record.at, SignalKind::PaymentFailed, NO_SLOT), u128::from(payment.get())));
+                    }
+                    self.payments.put(payment.get(), origin);
+                }
+                payment::Event::PublishFailed(_) | payment::Event::Cancelled(_) | payment::Event::Expired(_) => {
+                    if let Some(origin) = self.payments.take(&payment.get()) {
+                        signals.push((of(&origin, record.at, SignalKind::PaymentFailed, NO_SLOT), u128::from(payment.get())));
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// The signal of a payment that begins: of all its holds together. If its command names nobody, it is of whoever held the places.
+    fn payment_begun(&self, at: Timestamp, opened: &payment::Opened, envelope: Option<&Envelope>) -> SignalEvent {
+        let nobody = nobody();
+        let mut signal = payment(at, opened.channel, opened.museum, opened.amount_cents.get(), envelope.unwrap_or(&nobody));
+        if envelope.is_none_or(|envelope| envelope.parties.is_empty())
+            && let Some(origin) = opened.items.first().and_then(|item| self.origins.get(&item.hold.get()))
+        {
+            signal.parties.clone_from(&origin.parties);
+        }
+        signal
+    }
+
+    fn attempts(record: &Record<attempts::Event>, signals: &mut Vec<Signal>) {
+        for event in &record.events {
+            // Who was asked for one more proof and has not given it yet may be about to.
+            if let attempts::Event::Noted(attempt) = event
+                && attempt.ending != Ending::Abandoned
+            {
+                let mut signal = SignalEvent::new(record.at.as_micros(), SignalKind::Blocked, outlet(attempt.channel), attempt.museum.0);
+                signal.slot = attempt.slot.map_or(0, SlotId::get);
+                signal.people = attempt.people;
+                signal.parties.extend(attempt.parties.iter().map(|party| Taking { role: role(party.kind), id: { party.pseudonym.0 } }));
+                signals.push((signal, u128::from(attempt.id.get())));
+            }
+        }
+    }
+
+    fn till(&mut self, till: u64, record: &Record<till::Event>, signals: &mut Vec<Signal>) {
+        for event in &record.events {
+            match event {
+                till::Event::Opened(opened) => {
+                    let who = record.envelope.as_ref().map_or(0, |envelope| envelope.who.0);
+                    self.tills.put(till, (opened.museum.0, who));
+                }
+                till::Event::Closed(closed) => {
+                    let (museum, opener) = self.tills.take(&till).unwrap_or_default();
+                    let who = record.envelope.as_ref().map_or(KeyId(opener), |envelope| envelope.who);
+                    let kind = SignalKind::TillClosed { difference_cents: closed.difference_cents.get() };
+                    let mut signal = SignalEvent::new(record.at.as_micros(), kind, Outlet::BoxOffice, museum);
+                    signal.parties.extend(acting(who, Outlet::BoxOffice));
+                    signals.push((signal, 0));
+                }
+                till::Event::CashMoved(_) => {}
+            }
+        }
+    }
+}
+
+/// A signal of those from whom something came.
+fn of(origin: &Origin, at: Timestamp, kind: SignalKind, slot: SlotId) -> SignalEvent {
+    let mut signal = SignalEvent::new(at.as_micros(), kind, origin.outlet, origin.museum);
+    signal.slot = slot.get();
+    signal.parties.clone_from(&origin.parties);
+    signal.cents = origin.cents;
+    signal
+}

@@ -1,0 +1,105 @@
+//! From what the journal's streams say is in force to what scorers ask: rules and models. A rule that cannot be asked is left out and reported; a model that cannot
+//! be read leaves the one before at work.
+
+use std::sync::Arc;
+
+use tornello_engine::channel::Channel;
+use tornello_engine::fraud_rules::{self, Op, Rule as WrittenRule};
+use tornello_engine::ids::Code;
+use tornello_engine::model_registry::{Model, ModelKind, Registered};
+use tornello_models::fraud::rules::{Action, BadRule, Comparison, Condition, Rule, RuleSet, hard_defaults};
+
+use super::hearing::outlet;
+use super::judge::Post;
+use super::{Rules, Scoring};
+use crate::defences::Defences;
+
+/// Thresholds are written in thousandths.
+const MILLI: f64 = 1_000.0;
+
+/// A rule as scorers ask it.
+#[must_use]
+pub fn rule_of(written: &WrittenRule) -> Rule {
+    let condition = |condition: &fraud_rules::Condition| Condition {
+        feature: condition.feature.to_string(),
+        comparison: match condition.op {
+            Op::AtLeast => Comparison::AtLeast,
+            Op::AtMost => Comparison::AtMost,
+        },
+        threshold: condition.threshold_milli as f64 / MILLI,
+    };
+    Rule {
+        name: written.name.to_string(),
+        conditions: written.when.iter().map(condition).collect(),
+        outlets: written.channels.iter().map(|channel: &Channel| outlet(*channel)).collect(),
+        museums: written.museums.iter().map(|museum| museum.0).collect(),
+        action: match written.action {
+            fraud_rules::Action::StepUp => Action::StepUp,
+            fraud_rules::Action::Review => Action::Review,
+            fraud_rules::Action::Block => Action::Block,
+        },
+        it: written.sentence.it.clone(),
+        en: written.sentence.en.clone(),
+    }
+}
+
+/// A rule alone, to be tried.
+pub fn rule_set(written: &WrittenRule) -> Result<RuleSet, BadRule> {
+    RuleSet::new(vec![rule_of(written)])
+}
+
+/// Whether a rule could be asked: for whoever drafts one.
+pub fn check_rule(written: &WrittenRule) -> Result<(), BadRule> {
+    rule_set(written).map(drop)
+}
+
+/// The rules in force, and the hard defaults whose names none of them has.
+#[must_use]
+pub fn rules_of(rules: &fraud_rules::Rules) -> Rules {
+    let mut asked: Vec<Rule> = Vec::new();
+    for written in rules.active() {
+        match check_rule(&written.rule) {
+            Ok(()) => asked.push(rule_of(&written.rule)),
+            Err(error) => tracing::error!(rule = %written.rule.name, %error, "a rule that is in force cannot be asked and is left out"),
+        }
+    }
+    let named = |name: &str| rules.active().any(|written| written.rule.name.as_str() == name);
+    asked.extend(hard_defaults().into_iter().filter(|rule| !named(&rule.name)));
+    let set = RuleSet::new(asked).unwrap_or_else(|error| {
+        tracing::error!(%error, "the rules in force cannot be asked together; the hard defaults hold");
+        RuleSet::hard_defaults()
+    });
+    Rules { version: rules.version(), set }
+}
+
+impl Scoring {
+    /// Asks from now on what is in force: called whenever it may have changed, and cheap when it has not.
+    pub fn follow(&self, defences: &Defences) {
+        let rules = defences.rules();
+        if rules.version() != self.rules().version {
+            self.put_rules(rules_of(&rules));
+            tracing::info!(version = rules.version(), "other fraud rules are asked from now on");
+        }
+    }
+
+    /// Puts the models to work that the registry says, if they are not. Reads files: not on a thread that answers.
+    pub fn follow_models(&self, defences: &Defences) {
+        let models = defences.models(ModelKind::Fraud);
+        let judge = self.judge();
+        let put = |model: Option<&Model>, acting: Option<Code>, post: Post| {
+            let Some(Registered { artifact, checksum, .. }) = model.map(|model| &model.registered).filter(|model| Some(model.artifact) != acting)
+            else {
+                return;
+            };
+            if let Err(error) = judge.put_to_work(*artifact, *checksum, post) {
+                tracing::error!(%error, model = %artifact, ?post, "a registered fraud model cannot be put to work; what was at work goes on");
+            }
+        };
+        put(models.champion(), judge.champion().map(|acting| acting.code), Post::Champion);
+        put(models.challengers().next(), judge.challenger().map(|acting| acting.code), Post::Challenger);
+    }
+
+    fn put_rules(&self, rules: Rules) {
+        *self.rules.write() = Arc::new(rules);
+    }
+}

@@ -1,0 +1,428 @@
+//! Fraud, live: what is said of a command before it is given. [`Scoring::assess`] reads the counters of those who take part, asks the rules and the acting model,
+//! and says what is to be done: no mailbox, no lock that is held for long, no disk. Selling never waits for any of it: what is missing or behind means rules alone.
+//!
+//! [`hearing`] turns the journal into signals, [`scorers`] write the [`counters`] in the order of commits, [`judge`] keeps the models, [`fold`] is what of all
+//! this follows from the journal alone: [`fold::replay_to`] gives it again.
+
+pub mod challenge;
+pub mod counters;
+pub mod fold;
+pub mod hearing;
+pub mod in_force;
+pub mod judge;
+pub mod recent;
+mod saved;
+pub mod scorers;
+pub mod shelf;
+pub mod trial;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use actix::Arbiter;
+use parking_lot::{Mutex, RwLock};
+use tokio::sync::{mpsc, oneshot, watch};
+use tornello_engine::channel::Channel;
+use tornello_engine::envelope::{Assessment, Envelope, Outcome, Party};
+use tornello_engine::ids::{Code, HoldId, MuseumId, PaymentId};
+use tornello_engine::slot::Line;
+use tornello_engine::time::Timestamp;
+use tornello_models::fraud::budget::{Alert, Budget};
+use tornello_models::fraud::explain::Cause;
+use tornello_models::fraud::rules::{Action, Fired, RuleSet};
+use tornello_models::fraud::signals::{FEATURES, FeatureVector, Outlet, Role, features};
+pub use tornello_models::fraud::signals::{SignalEvent, SignalKind, Taking};
+
+use self::challenge::Challenges;
+use self::counters::Counters;
+use self::judge::Judge;
+use self::recent::Recent;
+use self::saved::SavedFile;
+use self::scorers::{Follower, Progress, Tap, Tapped};
+use self::shelf::Shelf;
+use crate::journal::{Head, Journal};
+
+/// The model's name in an assessment that none took part in.
+const NO_MODEL: &str = "none";
+/// Of so many parties attempts beyond those that are kept are counted before it is written down.
+const BEYOND: usize = 4_096;
+/// So many of one party are written down at once.
+const BEYOND_AT_ONCE: u32 = 100;
+/// Of so many holds the places are remembered, to be assessed again when they are bought.
+const HOLDS: usize = 65_536;
+
+/// How the scorers are set up.
+#[derive(Debug, Clone, Copy)]
+pub struct Sizes {
+    /// About so many parties are counted at once.
+    pub parties: usize,
+    /// How many alerts of the model analysts can read each day, in the order of the channels.
+    pub alerts_per_day: [u32; 5],
+}
+
+impl Default for Sizes {
+    fn default() -> Self {
+        Self { parties: 131_072, alerts_per_day: [50, 10, 10, 10, 20] }
+    }
+}
+
+/// Rules with what is to be known of them beside their conditions.
+#[derive(Debug, Default)]
+pub struct Rules {
+    /// Their version; 0: the hard defaults, that nobody has changed.
+    pub version: u32,
+    /// The rules.
+    pub set: RuleSet,
+}
+
+impl Rules {
+    /// What is the matter when a rule fires, in Italian and English; empty if there is no such rule.
+    #[must_use]
+    pub fn sentence(&self, name: &str) -> (String, String) {
+        self.set.rules().find(|rule| rule.name == name).map(|rule| (rule.it.clone(), rule.en.clone())).unwrap_or_default()
+    }
+}
+
+/// How the scorers are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct State {
+    /// The last batch that they have heard.
+    pub position: u64,
+    /// Whether all that was written before the start has been heard: before, rules act alone, on older counters.
+    pub caught_up: bool,
+    /// How many parties are counted.
+    pub parties: usize,
+    /// The acting model, if there is one.
+    pub champion: Option<Code>,
+    /// The watching model, if there is one.
+    pub challenger: Option<Code>,
+    /// The version of the rules; 0: the hard defaults.
+    pub rules_version: u32,
+    /// How many commands were assessed.
+    pub assessed: u64,
+    /// Of them those that no model took part in.
+    pub without_model: u64,
+    /// Of them those of which counters could not be read, because batches overtook the reader.
+    pub unread: u64,
+    /// Of them those with figures that cannot be.
+    pub suspect: u64,
+    /// How often batches had to be read from the journal, because the tap had no room.
+    pub missed: u64,
+    /// How many events went without the models that watch.
+    pub skipped: u64,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    assessed: AtomicU64,
+    without_model: AtomicU64,
+    unread: AtomicU64,
+    suspect: AtomicU64,
+}
+
+/// Fraud, live.
+#[derive(Debug)]
+pub struct Scoring {
+    counters: Arc<Counters>,
+    progress: Arc<Progress>,
+    judge: Arc<Judge>,
+    rules: RwLock<Arc<Rules>>,
+    counts: Counts,
+    held: Mutex<Recent<u128, Arc<Held>>>,
+    paid: Mutex<Recent<u64, Box<Assessment>>>,
+    challenges: Challenges,
+    /// Attempts beyond those that are kept, not yet counted in the journal.
+    beyond: Mutex<Recent<Option<Party>, u32>>,
+    threads: Vec<Arbiter>,
+    no_model: Code,
+}
+
+/// What is remembered of a hold.
+#[derive(Debug)]
+pub struct Held {
+    /// Through which channel.
+    pub channel: Channel,
+    /// Its places.
+    pub lines: Vec<Line>,
+    /// Who took part.
+    pub parties: Vec<Taking>,
+}
+
+/// Before the journal's writer starts: the tap for it, and what follows it.
+pub struct Prepared {
+    /// Fraud, live.
+    pub scoring: Arc<Scoring>,
+    /// For the writer.
+    pub tap: Tap,
+    tapped: mpsc::Receiver<Tapped>,
+    file: Option<SavedFile>,
+}
+
+impl Scoring {
+    /// Sets up the scorers; `data` is the folder for what they save, none in memory. Call inside an actix system.
+    pub fn prepare(sizes: Sizes, data: Option<&Path>) -> std::io::Result<Prepared> {
+        let budgets = sizes.alerts_per_day.map(|alerts_per_day| Budget { alerts_per_day });
+        let judge = Judge::start(budgets, data.map(Shelf::in_folder))?;
+        let progress = Arc::new(Progress::default());
+        let (tap, tapped) = scorers::tap(Arc::clone(&progress));
+        // A thread apart, so that a slot never waits for a scorer; more of them where there are processors to spare.
+        let threads = std::thread::available_parallelism().map_or(1, |count| (count.get() / 8).clamp(1, 4));
+        let scoring = Self {
+            counters: Arc::new(Counters::new(sizes.parties)),
+            progress,
+            judge,
+            rules: RwLock::new(Arc::new(Rules { version: 0, set: RuleSet::hard_defaults() })),
+            counts: Counts::default(),
+            held: Mutex::new(Recent::new(HOLDS)),
+            paid: Mutex::new(Recent::new(HOLDS)),
+            challenges: Challenges::new()?,
+            beyond: Mutex::new(Recent::new(BEYOND)),
+            threads: (0..threads).map(|_| Arbiter::new()).collect(),
+            no_model: NO_MODEL.parse().map_err(std::io::Error::other)?,
+        };
+        Ok(Prepared { scoring: Arc::new(scoring), tap, tapped, file: data.map(SavedFile::in_folder) })
+    }
+
+    /// Reads the counters of those who take part in a command, asks rules and model, and says what is to be done.
+    #[must_use]
+    pub fn assess(&self, signal: &SignalEvent) -> Assessment {
+        self.counts.assessed.fetch_add(1, Ordering::Relaxed);
+        let (position, known) = self.counters.known(&signal.parties).unwrap_or_else(|| {
+            self.counts.unread.fetch_add(1, Ordering::Relaxed);
+            (self.counters.position(), Default::default())
+        });
+        let features = features(&known, signal);
+        let rules = Arc::clone(&self.rules.read());
+        let fired = rules.set.ask(&features, signal.outlet, signal.museum);
+        let judged = if fold::is_judged(signal) && self.progress.is_caught_up(&self.counters) { self.judged(signal, &features) } else { None };
+        self.said(signal, &features, position, &rules, fired, judged)
+    }
+
+    /// What the acting model says.
+    fn judged(&self, signal: &SignalEvent, features: &FeatureVector) -> Option<Judged> {
+        let acting = self.judge.champion()?;
+        let scored = acting.scorer().score(features.iter().map(|value| f64::from(*value)));
+        if scored.suspect_inputs > 0 || !scored.score.is_finite() {
+            self.counts.suspect.fetch_add(1, Ordering::Relaxed);
+        }
+        // Which are looked at by chance is decided when they are sold, not here.
+        let alert = acting.cuts[signal.outlet as usize].decide(scored.score, scored.suspect_inputs, u64::MAX);
+        let asks = signal.outlet == Outlet::Web && matches!(signal.kind, SignalKind::Held | SignalKind::Waited);
+        let outcome = match alert {
+            // Only rules may refuse. Somebody who only holds places over the web proves that they are no machine; what is sold is looked at.
+            Some(Alert::AboveCut | Alert::SuspectInput) if asks => Outcome::StepUp,
+            Some(Alert::AboveCut | Alert::SuspectInput) => Outcome::Review,
+            Some(Alert::Random) | None => Outcome::Allow,
+        };
+        let reason = |cause: Cause| match cause {
+            Cause::None => None,
+            Cause::Feature(place) => FEATURES.get(usize::from(place)).and_then(|(name, _)| name.parse().ok()),
+            Cause::SuspectInput(_) => "suspect_input".parse().ok(),
+        };
+        let reasons = scored.reasons.iter().filter_map(|named| reason(named.cause)).collect();
+        let score = if scored.percentile.is_finite() { (scored.percentile * 100.0).clamp(0.0, 100.0) as u8 } else { 100 };
+        Some(Judged { model: acting.code, score, reasons, outcome })
+    }
+
+    fn said(&self, signal: &SignalEvent, features: &FeatureVector, position: u64, rules: &Rules, fired: Fired, judged: Option<Judged>) -> Assessment {
+        let names: Vec<Code> = fired.places().filter_map(|place| rules.set.rules().nth(place)?.name.parse().ok()).collect();
+        let (by_rules, floor) = match fired.action {
+            None => (Outcome::Allow, 0),
+            Some(Action::StepUp) => (Outcome::StepUp, 60),
+            Some(Action::Review) => (Outcome::Review, 70),
+            Some(Action::Block) => (Outcome::Block, 100),
+        };
+        if judged.is_none() {
+            self.counts.without_model.fetch_add(1, Ordering::Relaxed);
+        }
+        let Judged { model, score, mut reasons, outcome } =
+            judged.unwrap_or(Judged { model: self.no_model, score: 0, reasons: Vec::new(), outcome: Outcome::Allow });
+        if reasons.is_empty() {
+            // Without a model the reasons are what the rules asked for.
+            let asked = fired.places().filter_map(|place| rules.set.rules().nth(place)).flat_map(|rule| &rule.conditions);
+            reasons = asked.filter_map(|condition| condition.feature.parse().ok()).take(3).collect();
+        }
+        Assessment {
+            model,
+            rules_version: rules.version,
+            at: Timestamp::from_micros(signal.at_us),
+            position,
+            features: fold::digest_of(features),
+            score: score.max(floor),
+            reasons,
+            outcome: outcome.max(by_rules),
+            rules: names,
+        }
+    }
+
+    /// Remembers a hold: when it is bought its places need not be asked for.
+    pub fn remember(&self, hold: HoldId, channel: Channel, lines: &[Line], parties: Vec<Taking>) {
+        self.held.lock().put(hold.get(), Arc::new(Held { channel, lines: lines.to_vec(), parties }));
+    }
+
+    /// What is remembered of a hold.
+    #[must_use]
+    pub fn held(&self, hold: HoldId) -> Option<Arc<Held>> {
+        self.held.lock().get(&hold.get()).cloned()
+    }
+
+    /// Remembers what was said of a payment: its sales are made later, and carry it.
+    pub fn remember_payment(&self, payment: PaymentId, assessment: &Assessment) {
+        self.paid.lock().put(payment.get(), Box::new(assessment.clone()));
+    }
+
+    /// What was said of a payment, if it is remembered.
+    #[must_use]
+    pub fn of_payment(&self, payment: PaymentId) -> Option<Box<Assessment>> {
+        self.paid.lock().get(&payment.get()).cloned()
+    }
+
+    /// Other rules hold from now on.
+    pub fn use_rules(&self, version: u32, set: RuleSet) {
+        *self.rules.write() = Arc::new(Rules { version, set });
+    }
+
+    /// The rules that hold.
+    #[must_use]
+    pub fn rules(&self) -> Arc<Rules> {
+        Arc::clone(&self.rules.read())
+    }
+
+    /// Counts an attempt beyond those that are kept of a party; answers with how many are to be written down now, if it is time. Those that it is not time for are
+    /// forgotten with the process: they would cost a flush each, and change nothing.
+    #[must_use]
+    pub fn beyond(&self, acting: Option<Party>) -> Option<u32> {
+        let mut beyond = self.beyond.lock();
+        let count = beyond.take(&acting).unwrap_or(0) + 1;
+        if count >= BEYOND_AT_ONCE {
+            return Some(count);
+        }
+        beyond.put(acting, count);
+        None
+    }
+
+    /// The puzzles that are given as a step-up.
+    #[must_use]
+    pub const fn challenges(&self) -> &Challenges {
+        &self.challenges
+    }
+
+    /// The models.
+    #[must_use]
+    pub const fn judge(&self) -> &Arc<Judge> {
+        &self.judge
+    }
+
+    /// The counters.
+    #[must_use]
+    pub const fn counters(&self) -> &Arc<Counters> {
+        &self.counters
+    }
+
+    /// How the scorers are.
+    #[must_use]
+    pub fn state(&self) -> State {
+        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        State {
+            position: self.counters.position(),
+            caught_up: self.progress.is_caught_up(&self.counters),
+            parties: self.counters.parties(),
+            champion: self.judge.champion().map(|acting| acting.code),
+            challenger: self.judge.challenger().map(|acting| acting.code),
+            rules_version: self.rules.read().version,
+            assessed: count(&self.counts.assessed),
+            without_model: count(&self.counts.without_model),
+            unread: count(&self.counts.unread),
+            suspect: count(&self.counts.suspect),
+            missed: count(&self.progress.missed),
+            skipped: self.judge.skipped(),
+        }
+    }
+
+    /// Ends the scorers' threads.
+    pub fn stop(&self) {
+        for thread in &self.threads {
+            thread.stop();
+        }
+    }
+}
+
+struct Judged {
+    model: Code,
+    score: u8,
+    reasons: Vec<Code>,
+    outcome: Outcome,
+}
+
+impl Prepared {
+    /// Begins to follow the journal, which ends at `head` now. The answer comes when the writer has ended, all is heard, and it is saved.
+    pub fn follow(self, journal: Arc<dyn Journal>, head: Head, committed: watch::Receiver<Head>) -> (Arc<Scoring>, oneshot::Receiver<()>) {
+        let Self { scoring, tap: _, tapped, file } = self;
+        let (counters, progress, judge) = (Arc::clone(&scoring.counters), Arc::clone(&scoring.progress), Arc::clone(&scoring.judge));
+        let (done, ended) = oneshot::channel();
+        let follower = Follower::new(journal, counters, progress, judge, file, head, &scoring.threads);
+        if let Some(thread) = scoring.threads.first() {
+            thread.spawn(async move {
+                follower.run(tapped, committed).await;
+                let _ = done.send(());
+            });
+        }
+        (scoring, ended)
+    }
+}
+
+/// The signal of a command for places.
+#[must_use]
+pub fn signal_of(at: Timestamp, kind: SignalKind, channel: Channel, hold: HoldId, lines: &[Line], envelope: &Envelope) -> SignalEvent {
+    hearing::places(at, kind, channel, hold.slot(), lines, envelope)
+}
+
+/// The signal of a command that makes a sale of a hold, or pays for it: of whoever held the places, if the command names nobody.
+#[must_use]
+pub fn signal_of_held(at: Timestamp, kind: SignalKind, hold: HoldId, held: &Held, envelope: &Envelope) -> SignalEvent {
+    let mut signal = signal_of(at, kind, held.channel, hold, &held.lines, envelope);
+    if envelope.parties.is_empty() {
+        signal.parties.clone_from(&held.parties);
+    }
+    signal
+}
+
+/// The signal of tickets that are given back or taken back. What comes of it in money is not known before it is decided.
+#[must_use]
+pub fn signal_of_return(
+    at: Timestamp,
+    kind: SignalKind,
+    channel: Channel,
+    sale: HoldId,
+    people: u32,
+    envelope: &Envelope,
+    held: Option<&Held>,
+) -> SignalEvent {
+    let outlet = hearing::outlet(held.map_or(channel, |held| held.channel));
+    let mut signal = SignalEvent::new(at.as_micros(), kind, outlet, sale.slot().museum().0);
+    signal.slot = sale.slot().get();
+    signal.people = people;
+    signal.parties = hearing::parties(envelope, hearing::outlet(channel));
+    signal.parties.extend(held.iter().flat_map(|held| &held.parties).filter(|taking| taking.role != Role::Operator));
+    signal
+}
+
+/// The signal of a payment that begins, as it is found in the journal later.
+#[must_use]
+pub fn signal_of_payment(
+    at: Timestamp,
+    channel: Channel,
+    museum: MuseumId,
+    amount_cents: i64,
+    envelope: &Envelope,
+    held: Option<&Held>,
+) -> SignalEvent {
+    let mut signal = hearing::payment(at, channel, museum, amount_cents, envelope);
+    if envelope.parties.is_empty()
+        && let Some(held) = held
+    {
+        signal.parties.clone_from(&held.parties);
+    }
+    signal
+}

@@ -1,0 +1,251 @@
+//! The scorers: actors that write the counters, each for its own shards, and whoever follows the journal for them. A batch is given to all of them, and only when
+//! each has taken it in does it count as seen; requests read the counters meanwhile and never ask an actor.
+//!
+//! The follower is fed by a tap on the journal's writer. What the tap has no room for, and all that was written before, it reads from the journal. It saves what
+//! it knows now and then and at the end; without that file it begins with the first batch.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use actix::{Actor, Addr, Arbiter, Context, Handler, Message};
+use futures_util::future::join_all;
+use tokio::sync::{mpsc, watch};
+use tornello_models::fraud::signals::SignalEvent;
+
+use super::counters::{Counters, SHARDS};
+use super::fold::Fold;
+use super::judge::Judge;
+use super::saved::{self, SavedFile};
+use crate::journal::{Batch, Head, Journal, JournalError};
+use crate::streams::corrupt;
+
+/// How many scorers there are.
+const SCORERS: usize = 4;
+/// How many batches wait for the scorers, a megabyte each at most; more are read from the journal later.
+pub const TAPPED: usize = 64;
+/// How many batches are read from the journal at once.
+const ROUND: u32 = 64;
+/// So many batches after it was saved last, the state is saved again.
+const SAVE_EVERY: u64 = 50_000;
+
+/// A scorer: writes the counters of its shards.
+#[derive(Debug)]
+struct Scorer {
+    number: usize,
+    counters: Arc<Counters>,
+}
+
+impl Actor for Scorer {
+    type Context = Context<Self>;
+}
+
+/// What a batch said.
+#[derive(Clone)]
+struct Hear {
+    position: u64,
+    signals: Arc<Vec<SignalEvent>>,
+}
+
+impl Message for Hear {
+    type Result = ();
+}
+
+impl Handler<Hear> for Scorer {
+    type Result = ();
+
+    fn handle(&mut self, hear: Hear, _: &mut Self::Context) {
+        for shard in (self.number..SHARDS).step_by(SCORERS) {
+            self.counters.fold(shard, hear.position, &hear.signals);
+        }
+    }
+}
+
+/// How the scorers are, for whoever looks from outside.
+#[derive(Debug, Default)]
+pub struct Progress {
+    /// The batch up to which the journal was written when they began.
+    goal: AtomicU64,
+    /// How often the tap had no room.
+    pub(super) missed: AtomicU64,
+}
+
+impl Progress {
+    /// Whether all that was written before the start has been heard.
+    pub fn is_caught_up(&self, counters: &Counters) -> bool {
+        counters.position() >= self.goal.load(Ordering::Acquire)
+    }
+}
+
+/// A batch with its hash, which the writer knows.
+pub type Tapped = (Batch, [u8; 32]);
+
+/// The end of the tap that the writer holds.
+#[derive(Debug, Clone)]
+pub struct Tap {
+    batches: mpsc::Sender<Tapped>,
+    progress: Arc<Progress>,
+}
+
+impl Tap {
+    /// A batch is on the disk. Never waits: what there is no room for is read from the journal.
+    pub fn committed(&self, batch: Batch, hash: [u8; 32]) {
+        if self.batches.try_send((batch, hash)).is_err() {
+            self.progress.missed.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// A tap and its other end.
+pub fn tap(progress: Arc<Progress>) -> (Tap, mpsc::Receiver<Tapped>) {
+    let (batches, tapped) = mpsc::channel(TAPPED);
+    (Tap { batches, progress }, tapped)
+}
+
+/// Follows the journal for the scorers.
+pub struct Follower {
+    journal: Arc<dyn Journal>,
+    counters: Arc<Counters>,
+    progress: Arc<Progress>,
+    judge: Arc<Judge>,
+    fold: Fold,
+    hash: [u8; 32],
+    scorers: Vec<Addr<Scorer>>,
+    /// Where the state is saved; none: nowhere.
+    file: Option<SavedFile>,
+    saved_at: u64,
+}
+
+impl Follower {
+    /// Starts the scorers on these threads. `head` is where the journal ends now.
+    pub fn new(
+        journal: Arc<dyn Journal>,
+        counters: Arc<Counters>,
+        progress: Arc<Progress>,
+        judge: Arc<Judge>,
+        file: Option<SavedFile>,
+        head: Head,
+        threads: &[Arbiter],
+    ) -> Self {
+        progress.goal.store(head.number, Ordering::Release);
+        let scorers = (0..SCORERS)
+            .map(|number| {
+                let counters = Arc::clone(&counters);
+                Scorer::start_in_arbiter(&threads[number % threads.len()].handle(), move |_| Scorer { number, counters })
+            })
+            .collect();
+        Self { journal, counters, progress, judge, fold: Fold::default(), hash: [0; 32], scorers, file, saved_at: 0 }
+    }
+
+    /// Follows until the writer has ended and all is heard; then saves what is known.
+    pub async fn run(mut self, mut tapped: mpsc::Receiver<Tapped>, mut committed: watch::Receiver<Head>) {
+        self.restore().await;
+        self.begin();
+        loop {
+            let heard = match tapped.try_recv() {
+                Ok(batch) => self.tapped(batch).await,
+                Err(mpsc::error::TryRecvError::Disconnected) => break,
+                Err(mpsc::error::TryRecvError::Empty) => {
+                    let end = committed.borrow_and_update().number;
+                    if end > self.counters.position() {
+                        self.read_up_to(end).await
+                    } else {
+                        tokio::select! {
+                            batch = tapped.recv() => match batch {
+                                Some(batch) => self.tapped(batch).await,
+                                None => break,
+                            },
+                            _ = committed.changed() => Ok(()),
+                        }
+                    }
+                }
+            };
+            if let Err(error) = heard {
+                tracing::error!(%error, "the scorers cannot follow the journal; rules see older counters until they can");
+                tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+            }
+            if self.counters.position() >= self.saved_at + SAVE_EVERY {
+                self.save();
+            }
+        }
+        let end = committed.borrow().number;
+        if let Err(error) = self.read_up_to(end).await {
+            tracing::error!(%error, "the scorers have not heard the end of the journal");
+        }
+        self.save();
+    }
+
+    async fn restore(&mut self) {
+        let Some(saved) = self.file.as_ref().and_then(SavedFile::read) else { return };
+        let belongs = match self.journal.batches(saved.position.saturating_sub(1), 1).await {
+            Ok(batches) => batches.first().is_some_and(|batch| batch.number == saved.position && batch.hash() == saved.hash),
+            Err(_) => false,
+        };
+        let saved::State { position, hash, fold, stores } = saved;
+        if !belongs || !self.counters.restore(position, stores) {
+            tracing::warn!("what the scorers knew does not belong to this journal; it is heard again from its beginning");
+            return;
+        }
+        (self.fold, self.hash, self.saved_at) = (fold, hash, position);
+    }
+
+    /// When all that was written before the start is heard, models act again.
+    fn begin(&self) {
+        if self.progress.is_caught_up(&self.counters) {
+            self.judge.begin(&self.fold);
+        }
+    }
+
+    async fn tapped(&mut self, (batch, hash): Tapped) -> Result<(), JournalError> {
+        let next = self.counters.position() + 1;
+        if batch.number < next {
+            return Ok(());
+        }
+        if batch.number > next {
+            self.read_up_to(batch.number - 1).await?;
+        }
+        if batch.number == self.counters.position() + 1 { self.hear(&batch, hash).await } else { Ok(()) }
+    }
+
+    async fn read_up_to(&mut self, end: u64) -> Result<(), JournalError> {
+        while self.counters.position() < end {
+            let batches = self.journal.batches(self.counters.position(), ROUND).await?;
+            if batches.is_empty() {
+                return Err(JournalError::Unreachable(format!("no batch after {}", self.counters.position())));
+            }
+            for batch in &batches {
+                self.hear(batch, batch.hash()).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn hear(&mut self, batch: &Batch, hash: [u8; 32]) -> Result<(), JournalError> {
+        let heard = self.fold.hear(&self.counters, batch).map_err(|error| corrupt(batch, &error))?;
+        if !heard.signals.is_empty() {
+            let hear = Hear { position: batch.number, signals: Arc::new(heard.signals) };
+            for failed in join_all(self.scorers.iter().map(|scorer| scorer.send(hear.clone()))).await.into_iter().filter_map(Result::err) {
+                tracing::error!(%failed, batch = batch.number, "a scorer has ended");
+            }
+        }
+        self.hash = hash;
+        self.counters.publish(batch.number);
+        self.begin();
+        for row in heard.rows {
+            self.judge.hear(row, &self.fold);
+        }
+        Ok(())
+    }
+
+    fn save(&mut self) {
+        let position = self.counters.position();
+        let Some(file) = self.file.as_ref().filter(|_| position > self.saved_at) else { return };
+        let state = saved::Saving { position, hash: self.hash, fold: &self.fold, stores: self.counters.stores() };
+        match file.write(&state) {
+            Ok(()) => self.saved_at = position,
+            Err(error) => {
+                tracing::warn!(%error, "what the scorers know was not saved");
+                self.saved_at = position;
+            }
+        }
+    }
+}

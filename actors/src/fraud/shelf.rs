@@ -1,0 +1,67 @@
+//! The folder of fraud models: each in a folder named by its id, as `training` writes them, and a note which of them acts.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use tornello_models::artifact::{Artifact, CARD_FILE, MODEL_FILE};
+
+const ACTING: &str = "acting";
+
+/// The folder.
+#[derive(Debug, Clone)]
+pub struct Shelf(PathBuf);
+
+impl Shelf {
+    /// In the data folder.
+    #[must_use]
+    pub fn in_folder(data: &Path) -> Self {
+        Self(data.join("models").join("fraud"))
+    }
+
+    /// Keeps a model.
+    pub fn keep(&self, id: &str, artifact: &Artifact) -> io::Result<()> {
+        let folder = self.0.join(id);
+        std::fs::create_dir_all(&folder)?;
+        write(&folder.join(MODEL_FILE), &artifact.model)?;
+        write(&folder.join(CARD_FILE), artifact.card.as_bytes())
+    }
+
+    /// Notes which model acts, and whether the node fitted it by itself.
+    pub fn act(&self, id: &str, own: bool) -> io::Result<()> {
+        std::fs::create_dir_all(&self.0)?;
+        write(&self.0.join(ACTING), format!("{id} {}\n", if own { "own" } else { "trained" }).as_bytes())
+    }
+
+    /// The model that acts: its id, whether the node fitted it, its bytes; none if none does, or it is gone.
+    #[must_use]
+    pub fn acting(&self) -> Option<(String, bool, Vec<u8>)> {
+        let note = std::fs::read_to_string(self.0.join(ACTING)).ok()?;
+        let (id, how) = note.trim().split_once(' ')?;
+        if !is_name(id) {
+            return None;
+        }
+        let bytes = std::fs::read(self.0.join(id).join(MODEL_FILE)).ok()?;
+        Some((id.to_owned(), how == "own", bytes))
+    }
+
+    /// A model by its id, or by the name that it is registered by.
+    pub fn read(&self, id: &str) -> io::Result<Artifact> {
+        if !is_name(id) {
+            return Err(io::Error::from(io::ErrorKind::NotFound));
+        }
+        let folder = self.0.join(id);
+        Ok(Artifact { model: std::fs::read(folder.join(MODEL_FILE))?, card: std::fs::read_to_string(folder.join(CARD_FILE))? })
+    }
+}
+
+/// A name within the folder and nothing else.
+fn is_name(id: &str) -> bool {
+    id.starts_with(|first: char| first.is_ascii_alphanumeric())
+        && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
+}
+
+fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let beside = path.with_extension("new");
+    std::fs::write(&beside, bytes)?;
+    std::fs::rename(beside, path)
+}

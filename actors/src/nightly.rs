@@ -1,0 +1,84 @@
+//! What planning does by itself: each minute people inside are followed on, and each night the day before is counted and forecasts are learned anew. A start does
+//! at once what a night that nobody ran the program has left undone. Whoever serves starts it; replays and tests call what it calls.
+
+use std::sync::Arc;
+
+use jiff::ToSpan;
+use tokio::sync::oneshot;
+use tornello_engine::calendar;
+use tornello_engine::time::Timestamp;
+
+use crate::attended;
+use crate::node::Node;
+use crate::sensors::building_day;
+
+/// When the day before is counted, in Rome: after the building's day has ended.
+const COUNTS_AT: (i8, i8) = (4, 30);
+
+/// A start has better things to do at first than to fit a model, in seconds.
+const FIRST_FIT_AFTER_S: i64 = 60;
+
+/// Runs until dropped.
+pub async fn keep_planning(node: &Arc<Node>) {
+    attended::count_days(node).await;
+    let mut next_night = node.now().plus_seconds(FIRST_FIT_AFTER_S);
+    loop {
+        let minute = Timestamp::from_seconds((node.now().as_seconds().div_euclid(60) + 1) * 60);
+        node.sleep_until(minute).await;
+        node.pass_minute().await;
+        if node.now() >= next_night {
+            drop(night(node).await);
+            next_night = after(node.now());
+        }
+    }
+}
+
+/// Counts the days that are over, and learns anew. The model over all museums is fitted on a thread of its own, which a stop does not wait for: the answer tells when
+/// that is done, and whether there is a new one; none if no thread could be had.
+pub async fn night(node: &Arc<Node>) -> Option<oneshot::Receiver<bool>> {
+    let counted = attended::count_days(node).await;
+    let learning = Arc::clone(node);
+    let Ok(fit) = tokio::task::spawn_blocking(move || learning.forecaster().learn(&learning)).await else {
+        tracing::error!("forecasts could not be learned: the last ones serve on");
+        return None;
+    };
+    let (tell, told) = oneshot::channel();
+    let make = move || {
+        let museums = fit.museums();
+        let fitted = fit.make();
+        tracing::info!(counted, museums, fitted, "days were counted and forecasts learned");
+        // Nobody has to wait for it.
+        let _ = tell.send(fitted);
+    };
+    match std::thread::Builder::new().name("forecaster".to_owned()).spawn(make) {
+        Ok(_) => Some(told),
+        Err(error) => {
+            tracing::error!(%error, "no thread to fit the forecaster on: the one in force serves on");
+            None
+        }
+    }
+}
+
+/// The next time at which a night is over.
+fn after(now: Timestamp) -> Timestamp {
+    let tomorrow = building_day(now).saturating_add(1.day());
+    calendar::instant(tomorrow.at(COUNTS_AT.0, COUNTS_AT.1, 0, 0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_night_follows_each_day_also_when_clocks_change() {
+        for (now, expected) in [
+            ("2026-06-10T08:00:00Z", "2026-06-11T02:30:00Z"),
+            ("2026-06-10T01:00:00Z", "2026-06-10T02:30:00Z"),
+            ("2026-06-10T02:30:00Z", "2026-06-11T02:30:00Z"),
+            ("2026-10-24T12:00:00Z", "2026-10-25T03:30:00Z"),
+            ("2026-03-28T12:00:00Z", "2026-03-29T02:30:00Z"),
+        ] {
+            assert_eq!(after(now.parse().unwrap()).to_string(), expected, "{now}");
+        }
+    }
+}

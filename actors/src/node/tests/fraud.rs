@@ -1,0 +1,299 @@
+//! What is said of commands before they are given: it follows from the journal up to the position that it names, live, in a replay and after a restart; whatever
+//! becomes of models, what is sold is sold.
+
+use tornello_engine::envelope::{Assessment, Outcome, Party, PartyKind};
+use tornello_models::artifact::{Artifact, Kind, Particulars, TrainingData};
+use tornello_models::fraud::preparation::Treatment;
+use tornello_models::fraud::rows::Rows;
+use tornello_models::fraud::scorer::Scorer;
+use tornello_models::fraud::select::Unsupervised;
+use tornello_models::fraud::signals::{N, SignalEvent, SignalKind, features};
+
+use super::*;
+use crate::fraud::counters::Counters;
+use crate::fraud::fold::{digest_of, replay_to};
+use crate::fraud::judge::{Post, feature_list};
+use crate::fraud::signal_of;
+
+fn party(kind: PartyKind, pseudonym: u128) -> Party {
+    Party { kind, pseudonym: Digest(pseudonym) }
+}
+
+/// A buyer and their device.
+fn of(key: u128, buyer: u128) -> Envelope {
+    Envelope { parties: vec![party(PartyKind::Buyer, buyer), party(PartyKind::Device, 9_000 + buyer)], ..by(key) }
+}
+
+fn asked(house: &House, n: u64, envelope: &Envelope) -> SignalEvent {
+    signal_of(house.node().now(), SignalKind::Held, Channel::Web, HoldId::new(tomorrow(), n), &lines(1), envelope)
+}
+
+async fn heard(house: &House) {
+    house.node().scoring().counters().heard(house.node().head().number).await;
+}
+
+/// Assesses, then holds with the assessment, as `api` does; then lets the hold expire if it is one of those.
+async fn held(house: &House, n: u64, buyer: u128) -> Assessment {
+    let mut envelope = of(u128::from(n), buyer);
+    let assessment = house.node().scoring().assess(&asked(house, n, &envelope));
+    envelope.assessment = Some(Box::new(assessment.clone()));
+    house.node().slot(tomorrow(), envelope, hold(n, 1)).await.unwrap();
+    assessment
+}
+
+fn same(live: &Counters, replayed: &Counters) -> bool {
+    live.stores()
+        .iter()
+        .zip(replayed.stores())
+        .all(|(live, replayed)| postcard::to_allocvec(live).unwrap() == postcard::to_allocvec(&replayed).unwrap())
+}
+
+/// Holds, expiries and sales of some buyers, with what was said of each hold.
+async fn story(house: &House) -> Vec<(u64, u128, Assessment)> {
+    let mut said = Vec::new();
+    for n in 1..=12_u64 {
+        let buyer = 50 + u128::from(n % 3);
+        said.push((n, buyer, held(house, n, buyer).await));
+        if n % 4 == 0 {
+            let settlement = Settlement::Payment { id: PaymentId::new(1, 7) };
+            let command = Command::Sell { hold: HoldId::new(tomorrow(), n), owner: None, settlement, contact: None };
+            house.node().slot(tomorrow(), by(10_000 + u128::from(n)), command).await.unwrap();
+        }
+        house.clock.set(house.node().now().plus_seconds(if n % 5 == 0 { 1_000 } else { 7 }));
+        house.node().wake_due().await;
+        if n % 2 == 0 {
+            heard(house).await;
+        }
+    }
+    heard(house).await;
+    said
+}
+
+#[actix_rt::test]
+async fn what_was_said_is_said_again_by_a_replay_to_the_position_that_it_names() {
+    let house = House::new().await;
+    let said = story(&house).await;
+    assert!(said.iter().any(|(_, _, assessment)| assessment.position > 5), "counters were heard of meanwhile");
+    let journal = Arc::clone(house.node().journal());
+    for (n, buyer, assessment) in said {
+        let (_, counters) = replay_to(journal.as_ref(), assessment.position, Sizes::default().parties).await.unwrap();
+        let envelope = of(u128::from(n), buyer);
+        let signal = signal_of(assessment.at, SignalKind::Held, Channel::Web, HoldId::new(tomorrow(), n), &lines(1), &envelope);
+        let (position, known) = counters.known(&signal.parties).unwrap();
+        assert_eq!((position, digest_of(&features(&known, &signal))), (assessment.position, assessment.features), "hold {n}");
+    }
+    let (_, counters) = replay_to(journal.as_ref(), house.node().head().number, Sizes::default().parties).await.unwrap();
+    assert!(same(house.node().scoring().counters(), &counters), "to the byte");
+    house.running.stop().await;
+}
+
+#[actix_rt::test]
+async fn after_a_restart_the_counters_are_the_same_with_what_was_saved_and_without() {
+    let folder = TempDir::new().unwrap();
+    let house = House::in_folder(&folder).await.unwrap();
+    story(&house).await;
+    let next = of(100, 51);
+    let before = (house.node().scoring().counters().stores(), house.node().scoring().assess(&asked(&house, 100, &next)));
+    let at = house.node().now();
+    house.running.stop().await;
+    let file = folder.path().join("scorers.state");
+    for saved in [true, false] {
+        assert!(file.exists());
+        if !saved {
+            std::fs::write(&file, b"tornello and nothing else").unwrap();
+        }
+        let house = House::in_folder_at(&folder, at).await.unwrap();
+        heard(&house).await;
+        assert!(house.node().scoring().state().caught_up);
+        let after = (house.node().scoring().counters().stores(), house.node().scoring().assess(&asked(&house, 100, &next)));
+        assert_eq!(postcard::to_allocvec(&before.0).unwrap(), postcard::to_allocvec(&after.0).unwrap(), "saved: {saved}");
+        assert_eq!(before.1, after.1, "saved: {saved}");
+        house.running.stop().await;
+    }
+}
+
+#[actix_rt::test]
+async fn whoever_holds_and_never_buys_is_refused_by_rules_and_an_honest_buyer_is_not() {
+    let house = House::new().await;
+    for n in 0..15_u64 {
+        held(&house, n, 66).await;
+        house.node().slot(tomorrow(), by(5_000 + u128::from(n)), Command::Release { hold: HoldId::new(tomorrow(), n), owner: None }).await.unwrap();
+        house.clock.set(house.node().now().plus_seconds(30));
+    }
+    heard(&house).await;
+    let outcome = |buyer| {
+        let assessment = house.node().scoring().assess(&asked(&house, 99, &of(99, buyer)));
+        (assessment.outcome, assessment.rules.iter().map(ToString::to_string).collect::<Vec<_>>(), assessment.model.to_string())
+    };
+    assert_eq!(outcome(66), (Outcome::Block, vec!["hoarding".to_owned(), "unsold-holds".to_owned()], "none".to_owned()));
+    assert_eq!(outcome(67), (Outcome::Allow, vec![], "none".to_owned()));
+    // At a desk somebody sees who is there.
+    let signal = signal_of(house.node().now(), SignalKind::Held, Channel::BoxOffice, HoldId::new(tomorrow(), 99), &lines(1), &of(99, 66));
+    assert_eq!(house.node().scoring().assess(&signal).outcome, Outcome::Allow);
+    house.running.stop().await;
+}
+
+/// A model that finds the usual unusual, or not, by the rows that it is fitted on.
+fn model(seed: u64, spread: f64) -> Artifact {
+    let values = (0..400 * N).map(|i| spread * ((i * 7_919 + seed as usize) % 101) as f64 / 101.0).collect();
+    let scorer = Scorer::fit(Unsupervised::Tails, &Rows::new(N, values).unwrap(), Treatment { logarithm: false, clip: false }, seed).unwrap();
+    let particulars = Particulars {
+        kind: Kind::Fraud,
+        method: "tails".into(),
+        created: String::new(),
+        code_revision: "test".into(),
+        data: TrainingData { name: "made up".into(), sha256: String::new(), rows: 400, period: String::new() },
+        seed,
+        settings: Vec::new(),
+        metrics: Vec::new(),
+        parent: None,
+        approver: Some("somebody".into()),
+    };
+    Artifact::seal(&scorer, &feature_list().unwrap(), particulars).unwrap()
+}
+
+#[actix_rt::test]
+async fn models_are_swapped_under_load_and_nothing_is_lost() {
+    let house = House::new().await;
+    let judge = Arc::clone(house.node().scoring().judge());
+    let (mut with, mut names) = (0, std::collections::BTreeSet::new());
+    for n in 0..40_u64 {
+        if n % 5 == 3 {
+            let post = if n % 2 == 0 { Post::Champion } else { Post::Challenger };
+            judge.install(&model(n, 8.0), post, &[]).unwrap();
+        }
+        let assessment = held(&house, n, 200 + u128::from(n)).await;
+        with += usize::from(assessment.model.as_str() != "none");
+        names.insert(assessment.model);
+        house.node().slot(tomorrow(), by(5_000 + u128::from(n)), Command::Release { hold: HoldId::new(tomorrow(), n), owner: None }).await.unwrap();
+    }
+    assert!(with >= 30 && names.len() >= 4, "{with} {names:?}");
+    heard(&house).await;
+    judge.settled().await;
+    let (pairs, state) = (judge.pairs(), house.node().scoring().state());
+    assert_eq!(pairs.len(), 40, "each hold was scored by those that were at work");
+    assert!(pairs.iter().filter(|pair| pair.champion.is_some()).count() >= 30 && pairs.iter().any(|pair| pair.challenger.is_some()));
+    assert_eq!((state.assessed, state.skipped, state.missed, state.unread), (40, 0, 0, 0));
+    house.running.stop().await;
+}
+
+#[actix_rt::test]
+async fn a_model_that_is_damaged_or_made_for_other_features_is_not_put_to_work() {
+    let house = House::new().await;
+    let judge = house.node().scoring().judge();
+    let good = model(1, 8.0);
+    let mut broken = good.clone();
+    let middle = broken.model.len() / 2;
+    broken.model[middle] ^= 1;
+    assert!(judge.install(&broken, Post::Champion, &[]).is_err());
+    assert!(judge.champion().is_none(), "rules act alone");
+    judge.install(&good, Post::Champion, &[]).unwrap();
+    assert!(judge.install(&broken, Post::Champion, &[]).is_err());
+    assert!(judge.champion().is_some(), "the one before goes on");
+    house.running.stop().await;
+}
+
+#[actix_rt::test]
+async fn without_a_trained_model_the_node_fits_one_of_its_own_the_same_each_time() {
+    let mut ids = Vec::new();
+    for _ in 0..2 {
+        let house = House::new().await;
+        for n in 0..2_000_u64 {
+            let envelope = of(u128::from(n), 1_000 + u128::from(n % 700));
+            house.node().slot(tomorrow(), envelope, hold(n, 1)).await.unwrap();
+            house
+                .node()
+                .slot(tomorrow(), by(100_000 + u128::from(n)), Command::Release { hold: HoldId::new(tomorrow(), n), owner: None })
+                .await
+                .unwrap();
+            if n % 100 == 0 {
+                house.clock.set(house.node().now().plus_seconds(60));
+                heard(&house).await;
+            }
+        }
+        heard(&house).await;
+        let judge = Arc::clone(house.node().scoring().judge());
+        judge.settled().await;
+        let champion = judge.champion().expect("2,000 events were heard");
+        assert!(champion.own && champion.code.as_str().starts_with("own-"));
+        let usual = house.node().scoring().assess(&asked(&house, 9_999, &of(9_999, 3)));
+        assert_eq!(usual.model, champion.code);
+        assert!(usual.outcome != Outcome::Block, "a model never refuses");
+        ids.push(champion.id.clone());
+        house.running.stop().await;
+    }
+    assert_eq!(ids[0], ids[1]);
+}
+
+#[actix_rt::test]
+async fn figures_that_cannot_be_are_judged_all_the_same() {
+    let house = House::new().await;
+    house.node().scoring().judge().install(&model(3, 1.0), Post::Champion, &[]).unwrap();
+    let envelope = of(1, 5);
+    let mut signal = asked(&house, 1, &envelope);
+    (signal.people, signal.cheap, signal.cents, signal.list_cents, signal.lead_s, signal.at_us) = (u32::MAX, 0, i64::MAX, 1, i64::MIN, i64::MAX);
+    let assessment = house.node().scoring().assess(&signal);
+    assert!(assessment.score >= 99, "beyond anything that the model has seen");
+    signal.parties = (0..5_000).map(|id| tornello_models::fraud::signals::Taking { role: tornello_models::fraud::signals::Role::Card, id }).collect();
+    assert!(house.node().scoring().assess(&signal).reasons.len() <= 3);
+    house.running.stop().await;
+}
+
+#[actix_rt::test]
+async fn a_rule_is_tried_on_what_has_happened() {
+    use tornello_models::fraud::rules::RuleSet;
+
+    use crate::fraud::trial::try_rules;
+    let house = House::new().await;
+    for n in 0..15_u64 {
+        held(&house, n, 66).await;
+        house.node().slot(tomorrow(), by(5_000 + u128::from(n)), Command::Release { hold: HoldId::new(tomorrow(), n), owner: None }).await.unwrap();
+        house.clock.set(house.node().now().plus_seconds(30));
+    }
+    held(&house, 50, 67).await;
+    // The last hold of the bot is bought: stopped would have been somebody who paid.
+    held(&house, 60, 66).await;
+    let settlement = Settlement::Payment { id: PaymentId::new(1, 7) };
+    let command = Command::Sell { hold: HoldId::new(tomorrow(), 60), owner: None, settlement, contact: None };
+    house.node().slot(tomorrow(), by(9_000), command).await.unwrap();
+    let journal = Arc::clone(house.node().journal());
+    let tried = try_rules(journal.as_ref(), &RuleSet::hard_defaults(), Timestamp::MIN, 1_000).await.unwrap();
+    assert_eq!((tried.asked, tried.good), (18, 1), "{tried:?}");
+    assert!(tried.step_up >= 5 && tried.block >= 2 && tried.stopped >= 2, "{tried:?}");
+    let later = try_rules(journal.as_ref(), &RuleSet::hard_defaults(), house.node().now().plus_seconds(60), 1_000).await.unwrap();
+    assert_eq!(later.asked, 0);
+    house.running.stop().await;
+}
+
+#[actix_rt::test]
+async fn a_rule_that_is_put_in_force_is_asked_at_once_and_takes_the_place_of_the_default_of_its_name() {
+    use tornello_engine::fraud_rules::{Action, Command as RulesCommand, Condition, Op, Rule};
+    let house = House::new().await;
+    let rule = |name: &str, feature: &str, threshold_milli| Rule {
+        name: code(name),
+        when: vec![Condition { feature: code(feature), op: Op::AtLeast, threshold_milli }],
+        channels: vec![Channel::Web],
+        museums: Vec::new(),
+        action: Action::Block,
+        sentence: Text::new("Troppo.", "Too much."),
+    };
+    let outcome = || house.node().scoring().assess(&asked(&house, 99, &of(99, 66)));
+    assert_eq!((outcome().outcome, outcome().rules_version), (Outcome::Allow, 0));
+    let many = Box::new(rule("crowd", "people", 1_000));
+    house.node().rules(by(1), RulesCommand::Draft { rule: many, by: KeyId(1) }).await.unwrap();
+    assert_eq!(outcome().outcome, Outcome::Allow, "a draft is not asked");
+    house.node().rules(by(2), RulesCommand::Activate { name: code("crowd"), by: KeyId(2) }).await.unwrap();
+    let assessment = outcome();
+    assert_eq!((assessment.outcome, assessment.rules, assessment.rules_version), (Outcome::Block, vec![code("crowd")], 1));
+    let sentence = house.node().scoring().rules().sentence("crowd");
+    assert_eq!(sentence, ("Troppo.".to_owned(), "Too much.".to_owned()));
+    // A default is turned off by a rule of its name that never fires; one that could not be asked is left out and stops nobody.
+    for (key, written) in [(3, rule("velocity", "person_holds_1m", 1_000_000_000)), (5, rule("crowd", "shoe_size", 1))] {
+        let name = written.name;
+        house.node().rules(by(key), RulesCommand::Draft { rule: Box::new(written), by: KeyId(1) }).await.unwrap();
+        house.node().rules(by(key + 1), RulesCommand::Activate { name, by: KeyId(2) }).await.unwrap();
+    }
+    let rules = house.node().scoring().rules();
+    assert_eq!((rules.version, rules.set.rules().filter(|rule| rule.name == "velocity").count(), outcome().outcome), (3, 1, Outcome::Allow));
+    house.running.stop().await;
+}

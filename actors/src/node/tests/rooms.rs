@@ -1,0 +1,118 @@
+//! Waiting rooms of a whole node: the lot before the opening, the order after it, who is let through, and what a restart leaves.
+
+use tornello_engine::room::Room;
+
+use super::*;
+use crate::rooms::{Place, RoomRefusal, commitment, lot_of, number_of};
+
+const ROOM: &str = "spring";
+
+fn room() -> Room {
+    Room {
+        code: code(ROOM),
+        route: None,
+        slots_from: now(),
+        slots_to: now().plus_seconds(10 * 86_400),
+        opens_at: now().plus_seconds(3_600),
+        closes_at: now().plus_seconds(2 * 86_400),
+        per_minute: 60,
+        seed: [7; 32],
+        signing: [9; 32],
+    }
+}
+
+async fn announced(house: &House) {
+    house.node().museum(MUSEUM, by(3_000), museum::Command::AnnounceRoom { room: Box::new(room()) }).await.unwrap();
+}
+
+async fn join(house: &House, who: u128) -> Place {
+    house.node().join_room(MUSEUM, code(ROOM), Digest(who)).await.unwrap()
+}
+
+fn place(house: &House, token: &str) -> Place {
+    house.node().room_place(MUSEUM, code(ROOM), token).unwrap()
+}
+
+fn let_through(house: &House, carried: Option<&str>, who: u128) -> bool {
+    house.node().room_lets_through(tomorrow(), carried, |_| vec![Digest(who)]).is_ok()
+}
+
+#[actix_rt::test]
+async fn whoever_comes_early_is_drawn_by_lot_and_the_others_follow_in_their_order() {
+    let house = House::new().await;
+    announced(&house).await;
+    let mut early = Vec::new();
+    for who in 0..50_u128 {
+        let joined = join(&house, who).await;
+        assert_eq!((joined.position, joined.admission), (None, None), "nobody knows before the opening");
+        early.push(joined.token);
+    }
+    assert_eq!(join(&house, 3).await.token, early[3], "who comes again is the same");
+    house.clock.set(room().opens_at);
+    let positions: Vec<u64> = early.iter().map(|token| place(&house, token).position.unwrap()).collect();
+    assert!(positions.iter().all(|position| (1..=50).contains(position)) && !positions.is_sorted(), "{positions:?}");
+    // Anybody can check: the published seed and one's own number decide the order.
+    let lot = |who: u128| lot_of(&room().seed, number_of(&room(), Digest(who)));
+    for (a, b) in (0..50_u128).flat_map(|a| (0..50_u128).map(move |b| (a, b))) {
+        if lot(a) < lot(b) {
+            assert!(positions[a as usize] <= positions[b as usize]);
+        }
+    }
+    let late: Vec<u64> =
+        [join(&house, 100).await, join(&house, 101).await, join(&house, 100).await].iter().map(|place| place.position.unwrap()).collect();
+    assert_eq!(late, [51, 52, 51]);
+    assert_eq!(commitment(&room().seed).len(), 64);
+    house.running.stop().await;
+}
+
+#[actix_rt::test]
+async fn only_who_was_let_through_holds_places_while_the_room_is_open() {
+    let house = House::new().await;
+    assert!(let_through(&house, None, 1), "no room, no waiting");
+    announced(&house).await;
+    let joined = join(&house, 1).await;
+    assert!(!let_through(&house, None, 1) && !let_through(&house, Some(&joined.token), 1), "sales are not open yet");
+    house.clock.set(room().opens_at);
+    assert!(place(&house, &joined.token).admission.is_none(), "the first minute has not begun");
+    house.clock.set(room().opens_at.plus_seconds(1));
+    let (admission, until) = place(&house, &joined.token).admission.expect("one a second, and only one is here");
+    assert!(let_through(&house, Some(&admission), 1));
+    assert!(!let_through(&house, Some(&admission), 2), "it is not another's");
+    assert!(!let_through(&house, Some(&joined.token), 1) && !let_through(&house, Some("a1.0.9999999999999999.00"), 1));
+    let mut forged = admission.clone();
+    forged.replace_range(3..4, if forged.as_bytes()[3] == b'0' { "1" } else { "0" });
+    assert!(!let_through(&house, Some(&forged), 1));
+    house.clock.set(until);
+    assert!(!let_through(&house, Some(&admission), 1), "it was not used in time");
+    house.clock.set(room().closes_at);
+    assert!(let_through(&house, None, 5));
+    assert_eq!(house.node().join_room(MUSEUM, code(ROOM), Digest(1)).await, Err(RoomRefusal::Unknown));
+    house.running.stop().await;
+}
+
+#[actix_rt::test]
+async fn a_restart_takes_nobodys_place_and_gives_no_number_twice() {
+    let folder = TempDir::new().unwrap();
+    let house = House::in_folder(&folder).await.unwrap();
+    announced(&house).await;
+    let early: Vec<String> = {
+        let mut tokens = Vec::new();
+        for who in 0..20_u128 {
+            tokens.push(join(&house, who).await.token);
+        }
+        tokens
+    };
+    house.clock.set(room().opens_at);
+    let late = join(&house, 100).await;
+    let before: Vec<_> = early.iter().map(|token| place(&house, token).position).collect();
+    house.running.stop().await;
+    let house = House::in_folder_at(&folder, room().opens_at).await.unwrap();
+    early.iter().for_each(|token| drop(place(&house, token)));
+    let after: Vec<_> = early.iter().map(|token| place(&house, token).position).collect();
+    assert_eq!(before, after);
+    assert_eq!(place(&house, &late.token).position, late.position);
+    let next = join(&house, 101).await;
+    assert!(next.position > late.position, "{next:?}");
+    assert_eq!(house.node().room_place(MUSEUM, code(ROOM), "w1.00.e.00"), Err(RoomRefusal::BadToken));
+    house.running.stop().await;
+}

@@ -1,0 +1,289 @@
+//! Waiting rooms: who has come, where they stand, and what they are given to hold. The rooms themselves, and up to which numbers they have given any out, are in the
+//! museums' streams; a token holds all that is needed of whoever carries it, so that a restart loses nobody's place.
+//!
+//! Early: everybody who comes before the opening is one number, made of who they are, however often they come. When sales open, the seed that was drawn beforehand
+//! and that number decide the place. Late: numbers are given out in blocks that are written down first, so that after a restart none is given twice.
+
+use std::collections::{HashMap, HashSet};
+use std::fmt::Write as _;
+
+use hmac::{Hmac, KeyInit, Mac};
+use parking_lot::Mutex;
+use sha2::{Digest as _, Sha256};
+use subtle::ConstantTimeEq;
+use tornello_engine::envelope::{Digest, Envelope};
+use tornello_engine::ids::{Code, KeyId, MuseumId, SlotId};
+use tornello_engine::museum;
+use tornello_engine::room::{Announced, Arrival, Numbers, Room, guarding};
+use tornello_engine::time::Timestamp;
+
+use crate::digest::digest;
+use crate::failure::Failure;
+use crate::fraud::recent::Recent;
+use crate::node::Node;
+
+/// So many numbers are written down ahead.
+const BLOCK: u64 = 4_096;
+/// So many early ones at least come between two times that their count is written down.
+const EARLY_BLOCK: u64 = 64;
+/// So many early ones are told apart; more are counted as if each came once.
+const EARLY_MAX: usize = 1_000_000;
+/// So many late ones get the same number when they ask again.
+const LATE_REMEMBERED: usize = 262_144;
+/// How long somebody who was let through may take to hold places, in seconds.
+pub const ADMITTED_S: i64 = 600;
+
+/// Why somebody is not let in to a room, or through it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RoomRefusal {
+    /// There is no such room, or it has closed.
+    #[error("there is no such waiting room, or it has closed")]
+    Unknown,
+    /// The token is not of this room.
+    #[error("the token is not of this waiting room")]
+    BadToken,
+    /// The museum cannot write down that somebody came.
+    #[error("{0}")]
+    NotWritten(Failure<museum::Refusal>),
+}
+
+/// Where somebody stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// What they carry.
+    pub token: String,
+    /// From 1; none before the opening, when nobody knows.
+    pub position: Option<u64>,
+    /// In seconds; none before the opening.
+    pub wait_s: Option<u64>,
+    /// Lets them through, and until when; none: it is not their turn yet.
+    pub admission: Option<(String, Timestamp)>,
+}
+
+/// What keeps somebody from holding places in a slot at once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Guarded {
+    /// Through which room they come.
+    pub code: Code,
+    /// When it opens.
+    pub opens_at: Timestamp,
+    /// When places can be held without it again.
+    pub closes_at: Timestamp,
+}
+
+#[derive(Debug)]
+struct Counts {
+    early: HashSet<u64>,
+    /// Beyond those told apart, and those before a restart.
+    early_floor: u64,
+    late: u64,
+    numbers: Recent<u64, u64>,
+}
+
+/// Who has come to the rooms of all museums.
+#[derive(Debug, Default)]
+pub struct Rooms(Mutex<HashMap<(MuseumId, Code, Timestamp), Counts>>);
+
+impl Counts {
+    fn of(written: Numbers) -> Self {
+        Self { early: HashSet::new(), early_floor: written.early, late: written.late, numbers: Recent::new(LATE_REMEMBERED) }
+    }
+
+    fn early_count(&self) -> u64 {
+        self.early_floor.max(self.early.len() as u64)
+    }
+}
+
+/// The number that somebody is in a room: made of who they are, with the room's secret.
+#[must_use]
+pub fn number_of(room: &Room, who: Digest) -> u64 {
+    let mac = mac(room, &[b"number", &{ who.0 }.to_be_bytes()]);
+    u64::from_be_bytes(mac.first_chunk().copied().unwrap_or_default())
+}
+
+/// The lot of a number: anybody can compute it once the seed is published.
+#[must_use]
+pub fn lot_of(seed: &[u8; 32], number: u64) -> u64 {
+    let hash: [u8; 32] = Sha256::new().chain_update(seed).chain_update(number.to_be_bytes()).finalize().into();
+    u64::from_be_bytes(hash.first_chunk().copied().unwrap_or_default())
+}
+
+/// What is published of a seed before sales open.
+#[must_use]
+pub fn commitment(seed: &[u8; 32]) -> String {
+    hex(&Sha256::digest(seed))
+}
+
+fn mac(room: &Room, parts: &[&[u8]]) -> [u8; 32] {
+    // A key of 32 bytes is never refused.
+    let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(&room.signing) else { return [0; 32] };
+    for part in parts {
+        mac.update(&(part.len() as u64).to_be_bytes());
+        mac.update(part);
+    }
+    mac.finalize().into_bytes().into()
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+fn signed(museum: MuseumId, room: &Room, text: &str) -> String {
+    let mac = mac(room, &[b"token", &museum.0.to_be_bytes(), room.code.as_str().as_bytes(), text.as_bytes()]);
+    format!("{text}.{}", hex(&mac[..16]))
+}
+
+/// The signed part of a token of this room.
+fn opened<'a>(museum: MuseumId, room: &Room, token: &'a str) -> Option<&'a str> {
+    let (text, _) = token.rsplit_once('.')?;
+    bool::from(signed(museum, room, text).as_bytes().ct_eq(token.as_bytes())).then_some(text)
+}
+
+fn token(museum: MuseumId, room: &Room, number: u64, arrival: Arrival) -> String {
+    let arrival = match arrival {
+        Arrival::Early => "e".to_owned(),
+        Arrival::Late(place) => format!("l{place}"),
+    };
+    signed(museum, room, &format!("w1.{number:016x}.{arrival}"))
+}
+
+fn read_token(museum: MuseumId, room: &Room, token: &str) -> Option<(u64, Arrival)> {
+    let mut parts = opened(museum, room, token)?.strip_prefix("w1.")?.split('.');
+    let number = u64::from_str_radix(parts.next()?, 16).ok()?;
+    let arrival = match parts.next()? {
+        "e" => Arrival::Early,
+        late => Arrival::Late(late.strip_prefix('l')?.parse().ok()?),
+    };
+    Some((number, arrival))
+}
+
+fn admission(museum: MuseumId, room: &Room, number: u64, until: Timestamp) -> String {
+    signed(museum, room, &format!("a1.{number:016x}.{}", until.as_micros()))
+}
+
+/// Whether a token lets one of these through at `now`.
+fn admits(museum: MuseumId, room: &Room, token: &str, who: &[Digest], now: Timestamp) -> bool {
+    let Some(text) = opened(museum, room, token).and_then(|text| text.strip_prefix("a1.")) else { return false };
+    let Some((number, until)) = text.split_once('.') else { return false };
+    let (Ok(number), Ok(until)) = (u64::from_str_radix(number, 16), until.parse::<i64>()) else { return false };
+    now.as_micros() < until && who.iter().any(|who| number_of(room, *who) == number)
+}
+
+impl Rooms {
+    /// Notes that somebody came; answers how they came, or up to which numbers must be written down first.
+    fn come(&self, key: (MuseumId, Code, Timestamp), announced: &Announced, number: u64, now: Timestamp) -> Result<Arrival, Numbers> {
+        let mut rooms = self.0.lock();
+        let counts = rooms.entry(key).or_insert_with(|| Counts::of(announced.numbers));
+        if now < announced.room.opens_at {
+            if counts.early.len() < EARLY_MAX {
+                counts.early.insert(number);
+            } else if !counts.early.contains(&number) {
+                counts.early_floor = counts.early_count() + 1;
+            }
+            let early = counts.early_count();
+            // Written down as it grows by a quarter: after a restart it is known to a fifth, and exactly when those who wait ask again.
+            if early > announced.numbers.early + (announced.numbers.early / 4).max(EARLY_BLOCK) {
+                return Err(Numbers { early, late: 0 });
+            }
+            return Ok(Arrival::Early);
+        }
+        if let Some(place) = counts.numbers.get(&number) {
+            return Ok(Arrival::Late(*place));
+        }
+        if counts.late >= announced.numbers.late {
+            return Err(Numbers { early: counts.early_count(), late: counts.late + BLOCK });
+        }
+        counts.late += 1;
+        let place = counts.late;
+        counts.numbers.put(number, place);
+        Ok(Arrival::Late(place))
+    }
+
+    /// How many came early; somebody who says so with a token counts.
+    fn early(&self, key: (MuseumId, Code, Timestamp), announced: &Announced, known: Option<u64>) -> u64 {
+        let mut rooms = self.0.lock();
+        let counts = rooms.entry(key).or_insert_with(|| Counts::of(announced.numbers));
+        if let Some(number) = known.filter(|_| counts.early.len() < EARLY_MAX) {
+            counts.early.insert(number);
+        }
+        counts.early_count()
+    }
+}
+
+impl Node {
+    fn room_of(&self, museum: MuseumId, code: Code) -> Result<Announced, RoomRefusal> {
+        let known = self.museums().get(museum).ok_or(RoomRefusal::Unknown)?;
+        let announced = known.museum.room(code).ok_or(RoomRefusal::Unknown)?;
+        if self.now() >= announced.room.closes_at { Err(RoomRefusal::Unknown) } else { Ok(announced.clone()) }
+    }
+
+    /// Somebody comes to a waiting room. `who` is a pseudonym that does not change while it is open.
+    pub async fn join_room(&self, museum: MuseumId, code: Code, who: Digest) -> Result<Place, RoomRefusal> {
+        loop {
+            let announced = self.room_of(museum, code)?;
+            let (key, number) = ((museum, code, announced.room.opens_at), number_of(&announced.room, who));
+            match self.rooms().come(key, &announced, number, self.now()) {
+                Ok(arrival) => return Ok(self.place(museum, &announced, number, arrival)),
+                Err(numbers) => self.count_room(museum, code, numbers).await.map_err(RoomRefusal::NotWritten)?,
+            }
+        }
+    }
+
+    /// Writes down up to which numbers may be given out. Whoever is faster writes it for all.
+    async fn count_room(&self, museum: MuseumId, code: Code, numbers: Numbers) -> Result<(), Failure<museum::Refusal>> {
+        let key = digest(&[
+            b"room",
+            code.as_str().as_bytes(),
+            &numbers.early.to_be_bytes(),
+            &numbers.late.to_be_bytes(),
+            &self.now().as_micros().to_be_bytes(),
+        ]);
+        let envelope = Envelope { who: KeyId::SYSTEM, key, body: key, parties: Vec::new(), assessment: None, order: None };
+        self.museum(museum, envelope, museum::Command::CountRoom { code, numbers }).await.map(drop)
+    }
+
+    /// Where somebody with a token stands now.
+    pub fn room_place(&self, museum: MuseumId, code: Code, token: &str) -> Result<Place, RoomRefusal> {
+        let announced = self.room_of(museum, code)?;
+        let (number, arrival) = read_token(museum, &announced.room, token).ok_or(RoomRefusal::BadToken)?;
+        Ok(self.place(museum, &announced, number, arrival))
+    }
+
+    fn place(&self, museum: MuseumId, announced: &Announced, number: u64, arrival: Arrival) -> Place {
+        let (room, now) = (&announced.room, self.now());
+        let known = (arrival == Arrival::Early).then_some(number);
+        let early = self.rooms().early((museum, room.code, room.opens_at), announced, known);
+        let position = room.position(arrival, lot_of(&room.seed, number), early);
+        let wait_s = room.wait_s(position, now);
+        let admission = (wait_s == Some(0)).then(|| {
+            let until = now.plus_seconds(ADMITTED_S).min(room.closes_at);
+            (admission(museum, room, number, until), until)
+        });
+        Place { token: token(museum, room, number, arrival), position: wait_s.map(|_| position), wait_s, admission }
+    }
+
+    /// Whether places of a slot can be held now by one of these, with what they carry.
+    pub fn room_lets_through(&self, slot: SlotId, carried: Option<&str>, who: impl Fn(&Room) -> Vec<Digest>) -> Result<(), Guarded> {
+        let (now, museum) = (self.now(), slot.museum());
+        let Some(known) = self.museums().get(museum) else { return Ok(()) };
+        let Some(announced) = guarding(museum, known.museum.rooms(), slot, now) else { return Ok(()) };
+        let room = &announced.room;
+        if now >= room.opens_at && carried.is_some_and(|token| admits(museum, room, token, &who(room), now)) {
+            return Ok(());
+        }
+        Err(Guarded { code: room.code, opens_at: room.opens_at, closes_at: room.closes_at })
+    }
+
+    /// Forgets who came to rooms that have closed.
+    pub(crate) fn tidy_rooms(&self) {
+        let now = self.now();
+        let open = |museum: MuseumId, code: Code, opens_at: Timestamp| {
+            let known = self.museums().get(museum);
+            known.is_some_and(|known| known.museum.room(code).is_some_and(|known| known.room.opens_at == opens_at && known.room.closes_at > now))
+        };
+        self.rooms().0.lock().retain(|(museum, code, opens_at), _| open(*museum, *code, *opens_at));
+    }
+}

@@ -1,0 +1,269 @@
+//! What is known of one museum's building. Where doors count entries only, people inside are those of the last dwell time; where they count people in and out, the
+//! filter of `models` follows them minute by minute, with gates beside it; people measured inside replace what was known.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+
+use jiff::civil::Date;
+use tornello_engine::attendance::DoorDay;
+use tornello_engine::ids::Code;
+use tornello_engine::time::{MICROS_PER_S, Timestamp};
+use tornello_models::ModelError;
+use tornello_models::dwell::{Dwell, Entries, Inside};
+use tornello_models::occupancy::{Counts, Filter, Quality};
+
+use super::cells::Cells;
+use super::{Measured, Occupancy, Reading, Rejected, Setting};
+
+/// The most doors or zones of one museum.
+const DOORS_MAX: usize = 256;
+/// A zone that has said nothing for so long is not counted with the others, in seconds.
+const ZONE_OLD_S: i64 = 600;
+/// How far apart the points of the day's curve are, in seconds.
+const CURVE_EVERY_S: i64 = 300;
+/// As many as two days have.
+const CURVE_MAX: usize = 600;
+/// The sums of so many days wait to be told.
+const DAYS_WAIT: usize = 10;
+
+/// What is known of one museum's building.
+#[derive(Debug, Default)]
+pub(super) struct Site {
+    /// Those who came in, door by door.
+    doors: HashMap<Code, Entries>,
+    /// Those who were inside when the program started, as if they had all just come in.
+    before: Option<Entries>,
+    /// Those who came and went, minute by minute; none as long as no door counts both.
+    flow: Option<Flow>,
+    pub(super) occupancy: Option<Occupancy>,
+    /// People inside, every five minutes.
+    pub(super) curve: VecDeque<(Timestamp, Inside)>,
+    pub(super) around: Cells,
+}
+
+/// People followed minute by minute.
+#[derive(Debug)]
+struct Flow {
+    filter: Filter,
+    date: Date,
+    /// The last reading of each door.
+    doors: HashMap<Code, Timestamp>,
+    zones: HashMap<Code, (Timestamp, Inside)>,
+    /// People let in by gates, as last looked at.
+    scanned: u32,
+    /// Days that are over, with what the doors summed up.
+    days: BTreeMap<Date, DoorDay>,
+    /// Whether the day's sums began in its middle.
+    is_torn: bool,
+}
+
+impl Site {
+    /// Takes a reading in; answers the people inside at that moment.
+    pub(super) fn take(&mut self, reading: Reading, setting: Option<&Setting>) -> Result<(Inside, Quality), Rejected> {
+        let newest = self.occupancy.map_or(Timestamp::MIN, |occupancy| occupancy.at);
+        if let Some(setting) = setting {
+            self.follow(reading.at, setting);
+        }
+        match (reading.measured, &mut self.flow) {
+            (Measured::Inside { .. }, _) if reading.at <= newest => Err(Rejected::OutOfOrder),
+            (Measured::Inside { people, sd }, flow) => {
+                let inside = Inside { people, sd: sd.unwrap_or(Inside::counted(people).sd) };
+                if let Some(flow) = flow {
+                    flow.filter.set(minute(reading.at), f64::from(inside.people), f64::from(inside.sd));
+                }
+                Ok((inside, Quality::Good))
+            }
+            (Measured::Entries { people }, Some(flow)) => flow.count(reading, people, 0),
+            (Measured::Flow { entered, left }, Some(flow)) => flow.count(reading, entered, left),
+            (Measured::Zone { people, sd }, Some(flow)) => flow.see(reading, Inside { people, sd }),
+            (Measured::Entries { people }, None) => Ok((self.enter(reading, people, newest)?, Quality::Uncalibrated)),
+            (Measured::Zone { people, sd }, None) => {
+                // Without doors the zones are all there is: nothing is known before each of them, and nothing in between.
+                let mut zones = Zones(std::mem::take(&mut self.around.zones));
+                let seen = zones.see(reading, Inside { people, sd });
+                self.around.zones = zones.0;
+                Ok((seen?, Quality::Good))
+            }
+            // Nothing is followed without a setting, and whoever sends these gives one.
+            (Measured::Flow { .. } | Measured::Cell { .. }, _) => Err(Rejected::OutOfOrder),
+        }
+    }
+
+    /// Entries alone: they add up over all doors.
+    fn enter(&mut self, reading: Reading, people: u32, newest: Timestamp) -> Result<Inside, Rejected> {
+        let at_s = reading.at.max(newest).as_seconds();
+        self.doors.retain(|sensor, door| *sensor == reading.sensor || people_of(door, at_s) > 0);
+        if !self.doors.contains_key(&reading.sensor) && self.doors.len() >= DOORS_MAX {
+            return Err(Rejected::TooManySensors);
+        }
+        let door = self.doors.entry(reading.sensor).or_insert_with(|| Entries::new(Dwell::default()));
+        // A door refuses nothing but a count that is old or was taken before.
+        door.push(reading.at.as_seconds(), people).map_err(|_: ModelError| Rejected::OutOfOrder)?;
+        let before = self.before.iter().map(|before| people_of(before, at_s));
+        let doors = self.doors.values().map(|door| people_of(door, at_s));
+        Ok(Inside::counted(doors.chain(before).fold(0, u32::saturating_add)))
+    }
+
+    /// Begins with people who are inside, as at a start.
+    pub(super) fn begin_with(&mut self, inside: Inside, at: Timestamp) {
+        let mut entries = Entries::new(Dwell::default());
+        // An empty estimator takes any first count.
+        let _ = entries.push(at.as_seconds(), inside.people);
+        self.before = Some(entries);
+    }
+
+    /// Whether people are followed minute by minute.
+    pub(super) const fn follows(&self) -> bool {
+        self.flow.is_some()
+    }
+
+    /// Follows people minute by minute from now on, and brings the day and the gates up to date.
+    fn follow(&mut self, now: Timestamp, setting: &Setting) {
+        let flow = self.flow.get_or_insert_with(|| {
+            let mut filter = Filter::new(&setting.balance, setting.gated, setting.room);
+            filter.begin_day(&setting.balance, setting.gated, setting.room, setting.midnight_min);
+            let mut is_torn = setting.scanned > 0;
+            // Who was inside before is known at least as well as nobody.
+            if let Some(last) = self.occupancy.filter(|last| super::building_day(last.at) == setting.date) {
+                filter.set(minute(last.at.min(now)), f64::from(last.inside.people), f64::from(last.inside.sd));
+                is_torn = true;
+            }
+            let (doors, zones, days) = (HashMap::new(), HashMap::new(), BTreeMap::new());
+            Flow { filter, date: setting.date, doors, zones, scanned: setting.scanned, days, is_torn }
+        });
+        flow.bring_up(now, setting);
+    }
+
+    /// Lets time pass; answers the people inside if a gate has let somebody in since.
+    pub(super) fn pass(&mut self, now: Timestamp, setting: &Setting) -> Option<(Inside, Quality)> {
+        let flow = self.flow.as_mut()?;
+        let (before, was) = (flow.scanned, flow.date);
+        flow.bring_up(now, setting);
+        (flow.scanned > before || flow.date != was).then(|| flow.estimate())
+    }
+
+    /// What the doors summed up over a day that is over.
+    pub(super) fn take_day(&mut self, date: Date, setting: &Setting) -> Option<DoorDay> {
+        let flow = self.flow.as_mut()?;
+        if setting.date > flow.date {
+            flow.end_day(setting);
+        }
+        flow.days.remove(&date)
+    }
+
+    /// Notes an estimate as the newest one, and as a point of the curve if the last one is far enough back.
+    pub(super) fn publish(&mut self, occupancy: Occupancy) {
+        self.occupancy = Some(occupancy);
+        match self.curve.back_mut() {
+            Some((at, inside)) if occupancy.at.micros_since(*at) < CURVE_EVERY_S * MICROS_PER_S => *inside = occupancy.inside,
+            _ => self.curve.push_back((occupancy.at, occupancy.inside)),
+        }
+        while self.curve.len() > CURVE_MAX {
+            self.curve.pop_front();
+        }
+    }
+}
+
+impl Flow {
+    fn bring_up(&mut self, now: Timestamp, setting: &Setting) {
+        if setting.date > self.date {
+            self.end_day(setting);
+        }
+        let scanned = setting.scanned.saturating_sub(self.scanned);
+        self.scanned = setting.scanned;
+        self.filter.count(minute(now), Counts { scanned, ..Counts::default() });
+    }
+
+    fn end_day(&mut self, setting: &Setting) {
+        let mut balance = setting.balance.clone();
+        self.filter.advance(setting.midnight_min + super::DAY_BEGINS_H * 60);
+        balance.push(*self.filter.day());
+        let day = self.filter.begin_day(&balance, setting.gated, setting.room, setting.midnight_min);
+        let torn = u32::from(std::mem::take(&mut self.is_torn));
+        self.days.insert(
+            self.date,
+            DoorDay {
+                entered: day.entered,
+                left: day.left,
+                scanned: day.scanned,
+                entered_minutes: day.entered_minutes,
+                entered_squares: day.entered_squares,
+                left_minutes: day.left_minutes,
+                left_squares: day.left_squares,
+                dead_minutes: day.dead_minutes + torn,
+            },
+        );
+        while self.days.len() > DAYS_WAIT {
+            self.days.pop_first();
+        }
+        (self.date, self.scanned) = (setting.date, 0);
+        self.zones.clear();
+    }
+
+    fn count(&mut self, reading: Reading, entered: u32, left: u32) -> Result<(Inside, Quality), Rejected> {
+        match self.doors.get(&reading.sensor) {
+            Some(last) if reading.at <= *last => return Err(Rejected::OutOfOrder),
+            None if self.doors.len() >= DOORS_MAX => {
+                let oldest = reading.at.plus_seconds(-86_400);
+                self.doors.retain(|_, last| *last > oldest);
+                if self.doors.len() >= DOORS_MAX {
+                    return Err(Rejected::TooManySensors);
+                }
+            }
+            Some(_) | None => {}
+        }
+        self.doors.insert(reading.sensor, reading.at);
+        self.filter.count(minute(reading.at), Counts { entered, left, scanned: 0 });
+        Ok(self.estimate())
+    }
+
+    /// What all zones see together is heard as far as it is sure, as soon as each of them has said something lately.
+    fn see(&mut self, reading: Reading, inside: Inside) -> Result<(Inside, Quality), Rejected> {
+        let mut zones = Zones(std::mem::take(&mut self.zones));
+        let all = zones.see(reading, inside);
+        self.zones = zones.0;
+        let all = all?;
+        let is_complete = self.zones.values().all(|(at, _)| reading.at.micros_since(*at) < ZONE_OLD_S * MICROS_PER_S);
+        if is_complete {
+            self.filter.advance(minute(reading.at));
+            self.filter.observe(f64::from(all.people), f64::from(all.sd));
+        }
+        Ok(self.estimate())
+    }
+
+    fn estimate(&self) -> (Inside, Quality) {
+        let estimate = self.filter.estimate();
+        // Both are bounded by the room, which is no more than a u32 holds.
+        (Inside { people: estimate.people.round() as u32, sd: estimate.sd.ceil() as u32 }, estimate.quality)
+    }
+}
+
+/// What each zone said last.
+struct Zones(HashMap<Code, (Timestamp, Inside)>);
+
+impl Zones {
+    /// Takes in what one zone sees; answers what those that spoke lately see together.
+    fn see(&mut self, reading: Reading, inside: Inside) -> Result<Inside, Rejected> {
+        if self.0.get(&reading.sensor).is_some_and(|(last, _)| reading.at <= *last) {
+            return Err(Rejected::OutOfOrder);
+        }
+        self.0.retain(|_, (last, _)| reading.at.micros_since(*last) < 6 * ZONE_OLD_S * MICROS_PER_S);
+        if !self.0.contains_key(&reading.sensor) && self.0.len() >= DOORS_MAX {
+            return Err(Rejected::TooManySensors);
+        }
+        self.0.insert(reading.sensor, (reading.at, inside));
+        let fresh = self.0.values().filter(|(last, _)| reading.at.micros_since(*last) < ZONE_OLD_S * MICROS_PER_S);
+        let (people, variance) =
+            fresh.fold((0_u32, 0.0), |(people, variance), (_, zone)| (people.saturating_add(zone.people), variance + f64::from(zone.sd).powi(2)));
+        Ok(Inside { people, sd: variance.sqrt().ceil() as u32 })
+    }
+}
+
+/// The minute of an instant, since 1970.
+fn minute(at: Timestamp) -> i64 {
+    at.as_seconds().div_euclid(60)
+}
+
+/// Those who came in by one door and are still inside; no door is asked for a time before its last count.
+fn people_of(door: &Entries, at_s: i64) -> u32 {
+    door.inside(at_s).map_or(0, |inside| inside.people)
+}

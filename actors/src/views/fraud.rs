@@ -1,0 +1,540 @@
+//! The lists of the fraud analysts: what was assessed, who took part in what, the cases with their labels, and the attempts that came to nothing. What wants a case and
+//! has none is found here too, so that a crash in between loses none.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use serde_json::{Value, json};
+use sqlx::Row;
+use sqlx::sqlite::{SqliteConnection, SqliteRow};
+use tornello_engine::attempts::{self, Attempt};
+use tornello_engine::case::{self, Action, Label, LabelSource, Subject};
+use tornello_engine::envelope::{Assessment, Digest, Envelope, Outcome, Party};
+use tornello_engine::ids::{BadId, CaseId, HoldId, MuseumId, PaymentId};
+use tornello_engine::payment;
+use tornello_engine::record::Record;
+use tornello_engine::slot::{self, ConflictReason};
+use tornello_engine::time::Timestamp;
+
+use super::{Views, ViewsError, json as written};
+
+/// Of so many sales that nobody suspects, one may be looked at all the same; how many are is bounded by who opens cases.
+const PICKED_ONE_IN: u128 = 20;
+/// How many parties, and how many things of each, a walk from one thing to the next follows.
+const LINKS_PARTIES_MAX: u32 = 16;
+const LINKS_OF_ONE_MAX: u32 = 25;
+
+/// The tables. Times are microseconds. What wants a case has its `wants` set until it has one.
+pub(super) const SCHEMA: &str = "
+    DROP TABLE IF EXISTS assessed; DROP TABLE IF EXISTS party; DROP TABLE IF EXISTS fraud_case; DROP TABLE IF EXISTS fraud_label;
+    DROP TABLE IF EXISTS fraud_sign; DROP TABLE IF EXISTS attempt;
+    CREATE TABLE assessed (
+        subject TEXT PRIMARY KEY, at INTEGER NOT NULL, museum INTEGER NOT NULL, channel TEXT NOT NULL, score INTEGER NOT NULL, severity INTEGER NOT NULL,
+        data TEXT NOT NULL, amount_cents INTEGER NOT NULL, review_until INTEGER, wants TEXT NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX assessed_wanting ON assessed (subject) WHERE wants = 'review';
+    CREATE INDEX assessed_picked ON assessed (at) WHERE wants = 'picked';
+    CREATE INDEX assessed_by_time ON assessed (at);
+    CREATE TABLE party (
+        kind TEXT NOT NULL, pseudonym TEXT NOT NULL, subject TEXT NOT NULL, at INTEGER NOT NULL, PRIMARY KEY (kind, pseudonym, subject)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX party_by_subject ON party (subject);
+    CREATE TABLE fraud_case (
+        fraud_case TEXT PRIMARY KEY, subject TEXT NOT NULL, origin TEXT NOT NULL, museum INTEGER NOT NULL, channel TEXT NOT NULL, amount_cents INTEGER NOT NULL,
+        score INTEGER, model TEXT NOT NULL, loss INTEGER NOT NULL, opened_at INTEGER NOT NULL, due_at INTEGER NOT NULL, lapses_at INTEGER NOT NULL,
+        state TEXT NOT NULL, assignee TEXT NOT NULL, verdict TEXT NOT NULL, reason TEXT NOT NULL, decided_by TEXT NOT NULL, decided_at INTEGER,
+        appealed_at INTEGER, blocked INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX fraud_case_by_state ON fraud_case (state, loss, fraud_case);
+    CREATE INDEX fraud_case_by_origin ON fraud_case (origin, opened_at);
+    CREATE INDEX fraud_case_by_subject ON fraud_case (subject);
+    CREATE TABLE fraud_label (
+        fraud_case TEXT NOT NULL, label TEXT NOT NULL, source TEXT NOT NULL, rank INTEGER NOT NULL, at INTEGER NOT NULL, trains_at INTEGER NOT NULL,
+        PRIMARY KEY (fraud_case, label, source)
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE fraud_sign (subject TEXT NOT NULL, source TEXT NOT NULL, at INTEGER NOT NULL, PRIMARY KEY (subject, source)) STRICT, WITHOUT ROWID;
+    CREATE TABLE attempt (
+        attempt TEXT PRIMARY KEY, at INTEGER NOT NULL, museum INTEGER NOT NULL, channel TEXT NOT NULL, ending TEXT NOT NULL, amount_cents INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;";
+
+/// A case in a list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct CaseRow {
+    /// Its id.
+    pub case: CaseId,
+    /// The sale or attempt that it is about.
+    pub subject: String,
+    /// Why there is a case.
+    pub origin: String,
+    /// At which museum.
+    pub museum: MuseumId,
+    /// Through which channel.
+    pub channel: String,
+    /// What is at stake.
+    pub amount_cents: i64,
+    /// What the scorer said; none if it was not asked.
+    pub score: Option<u8>,
+    /// The model that said so; empty if none was asked.
+    pub model: String,
+    /// Score times amount: the order of the list, largest first.
+    pub loss: i64,
+    /// When it was opened.
+    pub opened_at: Timestamp,
+    /// When somebody should have looked.
+    pub due_at: Timestamp,
+    /// When it ends by itself.
+    pub lapses_at: Timestamp,
+    /// `open`, `decided`, `lapsed` or `appealed`.
+    pub state: String,
+    /// The key of whoever looks at it; empty: nobody in particular.
+    pub assignee: String,
+    /// `fraud`, `legit` or `unsure`; empty if there is no verdict.
+    pub verdict: String,
+    /// Why, in one word.
+    pub reason: String,
+    /// The key of whoever decided.
+    pub decided_by: String,
+    /// When.
+    pub decided_at: Option<Timestamp>,
+    /// When it was appealed.
+    pub appealed_at: Option<Timestamp>,
+    /// Whether its tickets were ever blocked.
+    pub blocked: bool,
+    /// What is known of it: `fraud` or `legit`; empty if nothing is.
+    pub label: String,
+}
+
+/// Which cases to list; all conditions hold together.
+#[derive(Debug, Clone, Default)]
+pub struct CaseFilter {
+    /// Only of these museums; none: of all.
+    pub museums: Option<Vec<MuseumId>>,
+    /// Only through this channel.
+    pub channel: Option<String>,
+    /// Only in one of these states; none: in any.
+    pub states: Option<Vec<String>>,
+    /// Only those that this key looks at.
+    pub assignee: Option<String>,
+    /// Only those opened from then on.
+    pub opened_from: Option<Timestamp>,
+    /// Only after this one, in the order of the list.
+    pub after: Option<(i64, CaseId)>,
+}
+
+/// A sale that wants a case, or whose case is to be told something.
+#[derive(Debug, Clone)]
+pub struct Wanting {
+    /// The sale.
+    pub sale: HoldId,
+    /// What the scorer said, if it was asked.
+    pub assessment: Option<Assessment>,
+    /// Through which channel it was sold.
+    pub channel: String,
+    /// What it cost.
+    pub amount_cents: i64,
+    /// When its tickets are valid by themselves, if it is under review.
+    pub review_until: Option<Timestamp>,
+}
+
+/// What two things have in common.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Link {
+    /// The kind of the party.
+    pub kind: String,
+    /// Its pseudonym, shortened: enough to tell one from the other.
+    pub party: String,
+    /// What it took part in besides.
+    pub others: u32,
+    /// Some of these, newest first.
+    pub subjects: Vec<String>,
+    /// How many of them have a case in which the verdict is fraud.
+    pub fraud: u32,
+    /// How many steps away: 1 or 2.
+    pub depth: u8,
+}
+
+impl Views {
+    /// Cases in the order of what they may cost, largest first, at most `limit`.
+    pub async fn fraud_cases(&self, filter: &CaseFilter, limit: u32) -> Result<Vec<CaseRow>, ViewsError> {
+        const QUERY: &str = "SELECT fraud_case, subject, origin, museum, channel, amount_cents, score, model, loss, opened_at, due_at, lapses_at, state, assignee,
+                verdict, reason, decided_by, decided_at, appealed_at, blocked,
+                coalesce((SELECT label FROM fraud_label WHERE fraud_label.fraud_case = fraud_case.fraud_case ORDER BY rank, at DESC LIMIT 1), '')
+            FROM fraud_case WHERE (?1 IS NULL OR museum IN (SELECT value FROM json_each(?1))) AND (?2 IS NULL OR state IN (SELECT value FROM json_each(?2)))
+            AND (?3 IS NULL OR channel = ?3) AND (?4 IS NULL OR assignee = ?4) AND (?5 IS NULL OR opened_at >= ?5)
+            AND (?6 IS NULL OR loss < ?6 OR (loss = ?6 AND fraud_case > ?7)) ORDER BY loss DESC, fraud_case LIMIT ?8";
+        let rows = sqlx::query(QUERY)
+            .bind(filter.museums.as_ref().map(written))
+            .bind(filter.states.as_ref().map(written))
+            .bind(filter.channel.clone())
+            .bind(filter.assignee.clone())
+            .bind(filter.opened_from.map(Timestamp::as_micros))
+            .bind(filter.after.map(|(loss, _)| loss))
+            .bind(filter.after.map(|(_, case)| case.to_string()).unwrap_or_default())
+            .bind(i64::from(limit))
+            .fetch_all(&self.pool)
+            .await?;
+        rows.iter().map(|row| case_row(row).map_err(ViewsError::Store)).collect()
+    }
+
+    /// The sales that are to be reviewed and have no case, at most `limit`.
+    pub async fn wanting_cases(&self, limit: u32) -> Result<Vec<Wanting>, ViewsError> {
+        self.wanting("wants = 'review' AND at >= ?", Timestamp::MIN, limit).await
+    }
+
+    /// Some of the sales since an instant that were picked at random and have no case, at most `limit`.
+    pub async fn picked_sales(&self, since: Timestamp, limit: u32) -> Result<Vec<Wanting>, ViewsError> {
+        self.wanting("wants = 'picked' AND at >= ?", since, limit).await
+    }
+
+    /// How many cases were opened since an instant because they were picked.
+    pub async fn picked_cases(&self, since: Timestamp) -> Result<u32, ViewsError> {
+        const QUERY: &str = "SELECT count(*) FROM fraud_case WHERE origin = 'picked' AND opened_at >= ?";
+        Ok(sqlx::query_scalar(QUERY).bind(since.as_micros()).fetch_one(&self.pool).await?)
+    }
+
+    /// How much was assessed since an instant that nobody suspected.
+    pub async fn unsuspected(&self, since: Timestamp) -> Result<u32, ViewsError> {
+        const QUERY: &str = "SELECT count(*) FROM assessed WHERE at >= ? AND severity < ?";
+        Ok(sqlx::query_scalar(QUERY).bind(since.as_micros()).bind(Outcome::Review as u8).fetch_one(&self.pool).await?)
+    }
+
+    /// What is known of one sale for a case about it; none if the lists do not have the sale.
+    pub async fn sale_for_case(&self, sale: HoldId) -> Result<Option<Wanting>, ViewsError> {
+        const QUERY: &str =
+            "SELECT sale, coalesce((SELECT data FROM assessed WHERE subject = sale), ''), channel, total_cents, NULL FROM sale WHERE sale = ?";
+        let row = sqlx::query(QUERY).bind(sale.to_string()).fetch_optional(&self.pool).await?;
+        row.as_ref().map(wanting_row).transpose().map_err(ViewsError::Store)
+    }
+
+    async fn wanting(&self, condition: &'static str, since: Timestamp, limit: u32) -> Result<Vec<Wanting>, ViewsError> {
+        let query = format!("SELECT subject, data, channel, amount_cents, review_until FROM assessed WHERE {condition} LIMIT ?");
+        let rows = sqlx::query(sqlx::AssertSqlSafe(query)).bind(since.as_micros()).bind(i64::from(limit)).fetch_all(&self.pool).await?;
+        rows.iter().map(|row| wanting_row(row).map_err(ViewsError::Store)).collect()
+    }
+
+    /// What speaks against a sale and is not in its case yet: the sale, and who says so; at most `limit`.
+    pub async fn fraud_signs(&self, limit: u32) -> Result<Vec<(HoldId, LabelSource)>, ViewsError> {
+        const QUERY: &str = "SELECT subject, source FROM fraud_sign WHERE NOT EXISTS (SELECT 1 FROM fraud_case JOIN fraud_label USING (fraud_case)
+            WHERE fraud_case.subject = fraud_sign.subject AND fraud_label.source = fraud_sign.source) LIMIT ?";
+        let rows = sqlx::query(QUERY).bind(i64::from(limit)).fetch_all(&self.pool).await?;
+        let read = |row: &SqliteRow| {
+            let source = if row.try_get::<String, _>(1)? == "chargeback" { LabelSource::Chargeback } else { LabelSource::GateRefusal };
+            Ok((row.try_get::<String, _>(0)?.parse().map_err(bad)?, source))
+        };
+        rows.iter().map(read).collect()
+    }
+
+    /// The parties of a thing.
+    pub async fn parties_of(&self, subject: &str) -> Result<Vec<(String, String)>, ViewsError> {
+        const QUERY: &str = "SELECT kind, pseudonym FROM party WHERE subject = ? ORDER BY kind, pseudonym LIMIT ?";
+        let rows = sqlx::query(QUERY).bind(subject).bind(LINKS_PARTIES_MAX).fetch_all(&self.pool).await?;
+        rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
+    }
+
+    /// What shares a party with a thing, and what shares a party with that: two steps, and only so many things of each party.
+    pub async fn links_of(&self, subject: &str) -> Result<Vec<Link>, ViewsError> {
+        let (mut links, mut seen) = (Vec::new(), BTreeMap::new());
+        let mut front = vec![subject.to_owned()];
+        for depth in 1..=2 {
+            let mut next = Vec::new();
+            for from in std::mem::take(&mut front).into_iter().take(LINKS_OF_ONE_MAX as usize) {
+                for party in self.parties_of(&from).await? {
+                    if seen.insert(party.clone(), ()).is_some() || links.len() >= 2 * LINKS_PARTIES_MAX as usize {
+                        continue;
+                    }
+                    let link = self.link(party, &from, depth).await?;
+                    next.extend(link.subjects.iter().cloned());
+                    links.push(link);
+                }
+            }
+            front = next;
+        }
+        links.retain(|link| link.others > 0);
+        Ok(links)
+    }
+
+    async fn link(&self, (kind, pseudonym): (String, String), from: &str, depth: u8) -> Result<Link, ViewsError> {
+        const COUNT: &str =
+            "SELECT count(*), coalesce(sum(EXISTS (SELECT 1 FROM fraud_case WHERE fraud_case.subject = party.subject AND verdict = 'fraud')), 0)
+            FROM party WHERE kind = ? AND pseudonym = ? AND subject <> ?";
+        const SOME: &str = "SELECT subject FROM party WHERE kind = ? AND pseudonym = ? AND subject <> ? ORDER BY at DESC, subject LIMIT ?";
+        let count = sqlx::query(COUNT).bind(&kind).bind(&pseudonym).bind(from).fetch_one(&self.pool).await?;
+        let some = sqlx::query(SOME).bind(&kind).bind(&pseudonym).bind(from).bind(LINKS_OF_ONE_MAX).fetch_all(&self.pool).await?;
+        let subjects = some.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
+        let party = pseudonym.chars().take(8).collect();
+        Ok(Link { kind, party, others: count.try_get(0)?, subjects, fraud: count.try_get(1)?, depth })
+    }
+
+    /// What buyers have of slots that start from an instant on: their sales, each for how many people it still is.
+    pub async fn buyers_from(&self, from: Timestamp) -> Result<Vec<(HoldId, Digest, u32)>, ViewsError> {
+        const QUERY: &str = "SELECT sale.sale, party.pseudonym, sale.people - sale.cancelled - sale.moved FROM sale
+            JOIN party ON party.subject = sale.sale AND party.kind = 'buyer' WHERE sale.starts >= ? AND sale.channel IN ('web', 'kiosk', 'reseller')";
+        let rows = sqlx::query(QUERY).bind(from.as_micros()).fetch_all(&self.pool).await?;
+        let read = |row: &SqliteRow| {
+            let bits = u128::from_str_radix(&row.try_get::<String, _>(1)?, 16).map_err(|error| sqlx::Error::Decode(error.into()))?;
+            Ok((row.try_get::<String, _>(0)?.parse().map_err(bad)?, Digest(bits), row.try_get(2)?))
+        };
+        rows.iter().map(read).collect()
+    }
+
+    /// The scores of what was assessed between two instants, as counts in ten equal bands, by channel: what drift is measured on.
+    pub async fn score_bands(&self, from: Timestamp, to: Timestamp) -> Result<BTreeMap<String, [u64; 10]>, ViewsError> {
+        const QUERY: &str = "SELECT channel, min(score / 10, 9), count(*) FROM assessed WHERE at >= ? AND at < ? GROUP BY 1, 2";
+        let rows = sqlx::query(QUERY).bind(from.as_micros()).bind(to.as_micros()).fetch_all(&self.pool).await?;
+        let mut bands: BTreeMap<String, [u64; 10]> = BTreeMap::new();
+        for row in &rows {
+            let (channel, band, count): (String, i64, i64) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
+            if let Some(place) = usize::try_from(band).ok().and_then(|band| bands.entry(channel).or_default().get_mut(band)) {
+                *place = count.unsigned_abs();
+            }
+        }
+        Ok(bands)
+    }
+
+    /// How many attempts were blocked since an instant, by museum and channel.
+    pub async fn blocked_attempts(&self, from: Timestamp) -> Result<Vec<(MuseumId, String, u32)>, ViewsError> {
+        const QUERY: &str = "SELECT museum, channel, count(*) FROM attempt WHERE ending = 'blocked' AND at >= ? GROUP BY 1, 2";
+        let rows = sqlx::query(QUERY).bind(from.as_micros()).fetch_all(&self.pool).await?;
+        rows.iter().map(|row| Ok((MuseumId(row.try_get(0)?), row.try_get(1)?, row.try_get(2)?))).collect()
+    }
+}
+
+fn bad(error: BadId) -> sqlx::Error {
+    sqlx::Error::Decode(error.into())
+}
+
+fn wanting_row(row: &SqliteRow) -> Result<Wanting, sqlx::Error> {
+    Ok(Wanting {
+        sale: row.try_get::<String, _>(0)?.parse().map_err(bad)?,
+        assessment: serde_json::from_str(&row.try_get::<String, _>(1)?).ok(),
+        channel: row.try_get(2)?,
+        amount_cents: row.try_get(3)?,
+        review_until: row.try_get::<Option<i64>, _>(4)?.map(Timestamp::from_micros),
+    })
+}
+
+fn case_row(row: &SqliteRow) -> Result<CaseRow, sqlx::Error> {
+    let at = |index| Ok::<_, sqlx::Error>(Timestamp::from_micros(row.try_get(index)?));
+    let if_any = |index| Ok::<_, sqlx::Error>(row.try_get::<Option<i64>, _>(index)?.map(Timestamp::from_micros));
+    Ok(CaseRow {
+        case: row.try_get::<String, _>(0)?.parse().map_err(bad)?,
+        subject: row.try_get(1)?,
+        origin: row.try_get(2)?,
+        museum: MuseumId(row.try_get(3)?),
+        channel: row.try_get(4)?,
+        amount_cents: row.try_get(5)?,
+        score: row.try_get(6)?,
+        model: row.try_get(7)?,
+        loss: row.try_get(8)?,
+        opened_at: at(9)?,
+        due_at: at(10)?,
+        lapses_at: at(11)?,
+        state: row.try_get(12)?,
+        assignee: row.try_get(13)?,
+        verdict: row.try_get(14)?,
+        reason: row.try_get(15)?,
+        decided_by: row.try_get(16)?,
+        decided_at: if_any(17)?,
+        appealed_at: if_any(18)?,
+        blocked: row.try_get(19)?,
+        label: row.try_get(20)?,
+    })
+}
+
+/// What some batches change in these lists.
+#[derive(Debug, Default)]
+pub(super) struct Rows {
+    assessed: Vec<Value>,
+    parties: Vec<Value>,
+    /// Sales that were assessed, or their holds were, and what they cost.
+    sold: Vec<Value>,
+    reviews: Vec<Value>,
+    /// (payment, time), with all its sales; (sale, time).
+    charged_back: Vec<Value>,
+    conflicts: Vec<Value>,
+    attempts: Vec<Value>,
+    cases: Vec<(CaseId, Timestamp, case::Event)>,
+}
+
+fn pseudonym(Digest(bits): Digest) -> String {
+    format!("{bits:032x}")
+}
+
+/// Whether a sale is picked at random: the same ones however often it is asked.
+#[must_use]
+pub fn is_picked(sale: HoldId) -> bool {
+    crate::digest::digest(&[b"picked", &sale.get().to_be_bytes()]).0.is_multiple_of(PICKED_ONE_IN)
+}
+
+impl Rows {
+    /// What a slot's record says of those who took part, beside what it says of the sale.
+    pub(super) fn slot(&mut self, record: &Record<slot::Event>) {
+        let at = record.at.as_micros();
+        for event in &record.events {
+            match event {
+                slot::Event::Held(held) => self.of_hold(record.envelope.as_ref(), held.hold, held.channel.name(), slot::total(&held.lines).get(), at),
+                slot::Event::Waited(waited) => {
+                    self.of_hold(record.envelope.as_ref(), waited.entry, waited.channel.name(), slot::total(&waited.lines).get(), at);
+                }
+                slot::Event::Sold(sold) => {
+                    let cents = slot::total(&sold.lines).get();
+                    self.of_hold(record.envelope.as_ref(), sold.sale, sold.channel.name(), cents, at);
+                    self.sold.push(json!([sold.sale.to_string(), cents, u8::from(is_picked(sold.sale))]));
+                }
+                slot::Event::ReviewOpened(opened) => self.reviews.push(json!([opened.sale.to_string(), opened.until.as_micros(), at])),
+                slot::Event::AdmissionConflict(conflict) => {
+                    let speaks = matches!(conflict.reason, ConflictReason::TicketBlocked | ConflictReason::TicketInside | ConflictReason::TicketUsed);
+                    if speaks {
+                        self.conflicts.push(json!([conflict.ticket.sale().to_string(), "gate_refusal", at]));
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn of_hold(&mut self, envelope: Option<&Envelope>, hold: HoldId, channel: &str, cents: i64, at: i64) {
+        let Some(envelope) = envelope else { return };
+        let subject = hold.to_string();
+        self.of_parties(&envelope.parties, &subject, at);
+        if let Some(assessment) = &envelope.assessment {
+            let row = json!([subject, at, hold.slot().museum().0, channel, assessment.score, assessment.outcome as u8, written(assessment), cents]);
+            self.assessed.push(row);
+        }
+    }
+
+    fn of_parties(&mut self, parties: &[Party], subject: &str, at: i64) {
+        self.parties.extend(parties.iter().map(|party| json!([party.kind.name(), pseudonym(party.pseudonym), subject, at])));
+    }
+
+    pub(super) fn payment(&mut self, payment: PaymentId, record: &Record<payment::Event>) {
+        if record.events.iter().any(|event| matches!(event, payment::Event::Disputed(_))) {
+            self.charged_back.push(json!([payment.to_string(), record.at.as_micros()]));
+        }
+    }
+
+    pub(super) fn attempts(&mut self, record: &Record<attempts::Event>) {
+        for event in &record.events {
+            let attempts::Event::Noted(attempt) = event else { continue };
+            let Attempt { id, at, channel, museum, amount_cents, ref parties, ending, .. } = *attempt;
+            let ending = serde_json::to_value(ending).unwrap_or_default();
+            self.attempts.push(json!([id.to_string(), at.as_micros(), museum.0, channel.name(), ending, amount_cents.get()]));
+            self.of_parties(parties, &id.to_string(), at.as_micros());
+        }
+    }
+
+    pub(super) fn case(&mut self, case: CaseId, record: &Record<case::Event>) {
+        self.cases.extend(record.events.iter().map(|event| (case, record.at, event.clone())));
+    }
+
+    pub(super) async fn write(&self, tx: &mut SqliteConnection) -> Result<(), sqlx::Error> {
+        // Of a hold and its sale, what was said more severely counts.
+        const ASSESSED: &str = "INSERT INTO assessed
+            SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7, NULL, '' FROM json_each(?) WHERE true
+            ON CONFLICT (subject) DO UPDATE SET score = excluded.score, severity = excluded.severity, data = excluded.data
+            WHERE excluded.severity >= assessed.severity";
+        const PARTIES: &str = "INSERT OR IGNORE INTO party SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3 FROM json_each(?)";
+        const SOLD: &str = "UPDATE assessed SET amount_cents = sale.cents,
+                wants = CASE WHEN severity = ?2 THEN 'review' WHEN severity < ?2 AND sale.picked THEN 'picked' ELSE '' END
+            FROM (SELECT value ->> 0 AS of, value ->> 1 AS cents, value ->> 2 AS picked FROM json_each(?1)) AS sale WHERE assessed.subject = sale.of";
+        // Staff may ask for a review of what nobody assessed.
+        const REVIEWED: &str = "INSERT INTO assessed
+            SELECT sale.sale, value ->> 2, sale.museum, sale.channel, 0, ?2, '', sale.total_cents, value ->> 1, 'review'
+            FROM json_each(?1) JOIN sale ON sale.sale = value ->> 0 WHERE true
+            ON CONFLICT (subject) DO UPDATE SET review_until = excluded.review_until, wants = CASE
+                WHEN assessed.severity = ?2 OR EXISTS (SELECT 1 FROM fraud_case WHERE fraud_case.subject = assessed.subject) THEN assessed.wants
+                ELSE 'review' END";
+        const CHARGED_BACK: &str = "INSERT OR IGNORE INTO fraud_sign
+            SELECT sale.sale, 'chargeback', value ->> 1 FROM json_each(?) JOIN sale ON sale.settlement = 'payment' AND sale.account = value ->> 0";
+        const CONFLICTS: &str = "INSERT OR IGNORE INTO fraud_sign SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(?)";
+        const ATTEMPTS: &str = "INSERT OR IGNORE INTO attempt
+            SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5 FROM json_each(?)";
+        let review = Outcome::Review as u8;
+        for (query, rows) in [
+            (ASSESSED, &self.assessed),
+            (PARTIES, &self.parties),
+            (SOLD, &self.sold),
+            (REVIEWED, &self.reviews),
+            (CHARGED_BACK, &self.charged_back),
+            (CONFLICTS, &self.conflicts),
+            (ATTEMPTS, &self.attempts),
+        ] {
+            if !rows.is_empty() {
+                let with_severity = [SOLD, REVIEWED].contains(&query);
+                let ask = sqlx::query(query).bind(written(rows));
+                if with_severity { ask.bind(review) } else { ask }.execute(&mut *tx).await?;
+            }
+        }
+        // One after the other: a later one builds on what an earlier one has left. They are an analyst's work, and few.
+        for (case, at, event) in &self.cases {
+            write_case(tx, &case.to_string(), *at, event).await?;
+        }
+        Ok(())
+    }
+}
+
+async fn write_case(tx: &mut SqliteConnection, id: &str, at: Timestamp, event: &case::Event) -> Result<(), sqlx::Error> {
+    const OPENED: &str = "INSERT OR IGNORE INTO fraud_case VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'open', '', '', '', '', NULL, NULL, 0)";
+    const DECIDED: &str =
+        "UPDATE fraud_case SET state = 'decided', verdict = ?2, reason = ?3, decided_by = ?4, decided_at = ?5 WHERE fraud_case = ?1";
+    const UNDONE: &str = "UPDATE fraud_case SET state = 'open', verdict = '', reason = '', decided_by = '', decided_at = NULL WHERE fraud_case = ?";
+    const APPEALED: &str =
+        "UPDATE fraud_case SET state = CASE verdict WHEN '' THEN 'open' ELSE 'appealed' END, appealed_at = ?2, due_at = ?3, lapses_at = ?4
+        WHERE fraud_case = ?1";
+    const LABELLED: &str = "INSERT OR REPLACE INTO fraud_label VALUES (?, ?, ?, ?, ?, ?)";
+    match event {
+        case::Event::Opened(opened) => {
+            let subject = match opened.subject {
+                Subject::Sale(sale) => sale.to_string(),
+                Subject::Attempt(attempt) => attempt.to_string(),
+            };
+            sqlx::query("UPDATE assessed SET wants = '' WHERE subject = ?").bind(&subject).execute(&mut *tx).await?;
+            sqlx::query(OPENED)
+                .bind(id)
+                .bind(subject)
+                .bind(opened.origin.name())
+                .bind(i64::from(opened.museum.0))
+                .bind(opened.channel.name())
+                .bind(opened.amount_cents.get())
+                .bind(opened.assessment.as_ref().map(|assessment| i64::from(assessment.score)))
+                .bind(opened.assessment.as_ref().map(|assessment| assessment.model.to_string()).unwrap_or_default())
+                .bind(opened.expected_loss())
+                .bind(at.as_micros())
+                .bind(opened.due_at.as_micros())
+                .bind(opened.lapses_at.as_micros())
+                .execute(tx)
+                .await?
+        }
+        case::Event::Assigned(assigned) => {
+            let to = assigned.to.map(|to| to.to_string()).unwrap_or_default();
+            sqlx::query("UPDATE fraud_case SET assignee = ?2 WHERE fraud_case = ?1").bind(id).bind(to).execute(tx).await?
+        }
+        case::Event::Decided(decided) => {
+            let ask = sqlx::query(DECIDED).bind(id).bind(decided.verdict.name()).bind(decided.reason.to_string()).bind(decided.by.to_string());
+            ask.bind(at.as_micros()).execute(tx).await?
+        }
+        case::Event::Undone(_) => {
+            sqlx::query("DELETE FROM fraud_label WHERE fraud_case = ? AND source = 'verdict'").bind(id).execute(&mut *tx).await?;
+            sqlx::query(UNDONE).bind(id).execute(tx).await?
+        }
+        case::Event::Appealed(appealed) => {
+            let ask = sqlx::query(APPEALED).bind(id).bind(at.as_micros()).bind(appealed.due_at.as_micros());
+            ask.bind(appealed.lapses_at.as_micros()).execute(tx).await?
+        }
+        case::Event::Lapsed(_) => {
+            const LAPSED: &str = "UPDATE fraud_case SET state = CASE verdict WHEN '' THEN 'lapsed' ELSE 'decided' END WHERE fraud_case = ?";
+            sqlx::query(LAPSED).bind(id).execute(tx).await?
+        }
+        case::Event::Labelled(labelled) => {
+            let known = case::Known { label: labelled.label, source: labelled.source, at };
+            let label = if known.label == Label::Fraud { "fraud" } else { "legit" };
+            let ask = sqlx::query(LABELLED).bind(id).bind(label).bind(known.source.name()).bind(known.source as i64);
+            ask.bind(at.as_micros()).bind(known.trains_at().as_micros()).execute(tx).await?
+        }
+        case::Event::Acted(acted) => {
+            let is_block = acted.done && acted.action == Action::Block;
+            sqlx::query("UPDATE fraud_case SET blocked = max(blocked, ?2) WHERE fraud_case = ?1").bind(id).bind(is_block).execute(tx).await?
+        }
+    };
+    Ok(())
+}

@@ -1,0 +1,253 @@
+//! Acts on what the scorers say of a command before it is given: refuses what rules block, asks for a step-up, lets all else pass with its assessment in the
+//! envelope. What was refused is written down with a code for an appeal. Gates never come here, and nobody waits: an assessment is read from memory.
+//!
+//! Nothing is decided here: the rules are in `models::fraud::rules`, what a review means at the gate in `engine::slot`.
+
+use std::future::{Ready, ready};
+use std::sync::Arc;
+
+use actix_web::dev::Payload;
+use actix_web::http::StatusCode;
+use actix_web::{FromRequest, HttpRequest};
+use serde::Serialize;
+use tornello_actors::digest::digest;
+use tornello_actors::failure::Failure;
+use tornello_actors::fraud::challenge::{BITS, BadProof};
+use tornello_actors::fraud::{Held, hearing, signal_of, signal_of_held, signal_of_payment, signal_of_return};
+use tornello_actors::fraud::{SignalEvent, SignalKind, Taking};
+use tornello_actors::node::Node;
+use tornello_engine::attempts::{self, Attempt, Ending};
+use tornello_engine::channel::Channel;
+use tornello_engine::envelope::{Envelope, Outcome, Party};
+use tornello_engine::ids::{AttemptId, HoldId, MuseumId};
+use tornello_engine::money::Cents;
+use tornello_engine::slot::{Line, people, total};
+
+use crate::problem::Problem;
+use crate::request::random;
+
+/// The header with a solved challenge.
+pub const PROOF: &str = "Step-Up-Proof";
+/// How many parties of an attempt are kept.
+const ATTEMPT_PARTIES: usize = 8;
+/// A score from which on a challenge costs twice as much, and four times.
+const HARDER: [u8; 2] = [80, 95];
+
+/// The solved challenge that a request carries, if it does.
+#[derive(Debug, Clone, Default)]
+pub struct Proof(Option<String>);
+
+impl FromRequest for Proof {
+    type Error = Problem;
+    type Future = Ready<Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let proof = request.headers().get(PROOF).map(|header| header.to_str().map(str::to_owned));
+        ready(proof.transpose().map(Self).map_err(|_| Problem::malformed("Step-Up-Proof must be visible ASCII")))
+    }
+}
+
+/// What is asked for.
+#[derive(Debug, Clone, Copy)]
+pub struct Asked<'a> {
+    /// What it will be when it is done.
+    pub kind: SignalKind,
+    /// Through which channel.
+    pub channel: Channel,
+    /// The hold, entry or sale.
+    pub hold: HoldId,
+    /// The places.
+    pub lines: &'a [Line],
+    /// Whether the tickets will bear a name: that is a step-up by itself.
+    pub named: bool,
+}
+
+/// Why something was refused, in words for whoever asked.
+#[derive(Debug, Clone, Serialize)]
+struct Sentence {
+    rule: String,
+    it: String,
+    en: String,
+}
+
+/// Assesses a command for places and acts on it: its envelope carries the assessment when this returns.
+pub async fn weigh(node: &Node, envelope: &mut Envelope, asked: Asked<'_>, proof: &Proof) -> Result<(), Problem> {
+    let signal = signal_of(node.now(), asked.kind, asked.channel, asked.hold, asked.lines, envelope);
+    weigh_signal(node, envelope, &signal, asked, proof).await
+}
+
+/// As [`weigh`], when a hold is bought. Its places are remembered; if not, the slot is asked, which a web buyer notices after a restart only.
+pub async fn weigh_held(node: &Node, envelope: &mut Envelope, kind: SignalKind, hold: HoldId, named: bool, proof: &Proof) -> Result<(), Problem> {
+    let held = match node.scoring().held(hold) {
+        Some(held) => held,
+        None => {
+            let found = node.look(hold.slot(), move |slot| slot.hold_of(hold).map(|hold| (hold.channel, hold.lines.clone()))).await?;
+            // Nothing to assess: the slot says best why there is no such hold, or answers a repeat.
+            let Some((channel, lines)) = found else { return Ok(()) };
+            Arc::new(Held { channel, lines, parties: Vec::new() })
+        }
+    };
+    let signal = signal_of_held(node.now(), kind, hold, &held, envelope);
+    let asked = Asked { kind, channel: held.channel, hold, lines: &held.lines, named };
+    weigh_signal(node, envelope, &signal, asked, proof).await
+}
+
+/// What is to be paid.
+#[derive(Debug, Clone, Copy)]
+pub struct Due<'a> {
+    /// For which holds, one at least.
+    pub holds: &'a [HoldId],
+    /// Through which channel.
+    pub channel: Channel,
+    /// To which museum.
+    pub museum: MuseumId,
+    /// How much.
+    pub amount_cents: Cents,
+    /// Whether a name is given: that is a step-up by itself.
+    pub named: bool,
+}
+
+/// As [`weigh`], when a payment begins.
+pub async fn weigh_payment(node: &Node, envelope: &mut Envelope, due: Due<'_>, proof: &Proof) -> Result<(), Problem> {
+    let Some(first) = due.holds.first().copied() else { return Ok(()) };
+    let held = node.scoring().held(first);
+    let signal = signal_of_payment(node.now(), due.channel, due.museum, due.amount_cents.get(), envelope, held.as_deref());
+    let lines = held.as_ref().map_or(&[][..], |held| &held.lines);
+    let asked = Asked { kind: SignalKind::PaymentBegun, channel: due.channel, hold: first, lines, named: due.named };
+    weigh_signal(node, envelope, &signal, asked, proof).await
+}
+
+/// As [`weigh`], when tickets are given back or taken back. One more proof helps nobody here: only a rule's word stops it, all else is looked at later.
+pub async fn weigh_return(
+    node: &Node,
+    envelope: &mut Envelope,
+    kind: SignalKind,
+    sale: HoldId,
+    channel: Channel,
+    tickets: usize,
+) -> Result<(), Problem> {
+    let people = u32::try_from(tickets).unwrap_or(u32::MAX);
+    let signal = signal_of_return(node.now(), kind, channel, sale, people, envelope, node.scoring().held(sale).as_deref());
+    let asked = Asked { kind, channel, hold: sale, lines: &[], named: true };
+    weigh_signal(node, envelope, &signal, asked, &Proof::default()).await
+}
+
+/// Who takes part in a command, as the counters know them.
+#[must_use]
+pub fn parties(channel: Channel, envelope: &Envelope) -> Vec<Taking> {
+    hearing::parties(envelope, hearing::outlet(channel))
+}
+
+/// As [`weigh`], of a signal that was made already.
+pub async fn weigh_signal(node: &Node, envelope: &mut Envelope, signal: &SignalEvent, asked: Asked<'_>, proof: &Proof) -> Result<(), Problem> {
+    let assessment = node.scoring().assess(signal);
+    let outcome = assessment.outcome;
+    envelope.assessment = Some(Box::new(assessment));
+    match outcome {
+        Outcome::Allow | Outcome::Review => Ok(()),
+        // What was done before is answered as it was then, whatever is thought of its party today.
+        Outcome::StepUp | Outcome::Block if node.knows(asked.hold.slot(), envelope).await? => Ok(()),
+        Outcome::StepUp => step_up(node, envelope, asked, proof).await,
+        Outcome::Block => Err(blocked(node, envelope, asked).await),
+    }
+}
+
+async fn step_up(node: &Node, envelope: &Envelope, asked: Asked<'_>, proof: &Proof) -> Result<(), Problem> {
+    if asked.named {
+        return Ok(());
+    }
+    let now = node.now();
+    let failed = match &proof.0 {
+        Some(given) => match node.scoring().challenges().take(now, envelope.body, given) {
+            Ok(()) => return Ok(()),
+            Err(bad) => Some(bad),
+        },
+        None => None,
+    };
+    note(node, envelope, asked, if failed.is_some() { Ending::Failed } else { Ending::Abandoned }).await;
+    let score = envelope.assessment.as_ref().map_or(0, |assessment| assessment.score);
+    let bits = BITS + HARDER.iter().filter(|from| score >= **from).count() as u8;
+    let Some(challenge) = node.scoring().challenges().give(now, envelope.body, bits) else { return Err(Problem::busy()) };
+    let mut ways = vec!["proof_of_work"];
+    if !matches!(asked.kind, SignalKind::Held | SignalKind::Waited) {
+        ways.push("named_ticket");
+    }
+    let problem = Problem::new(StatusCode::FORBIDDEN, "step_up_required", "one more proof is needed before this can be done")
+        .detail(
+            "Find text so that the SHA-256 of `challenge:text` begins with `bits` zero bits, and repeat the request, with the same key and body, with \
+             `challenge:text` in the header Step-Up-Proof; or, where `ways` says so, give a contact with a name.",
+        )
+        .with("ways", ways)
+        .with("challenge", challenge.text)
+        .with("bits", challenge.bits)
+        .with("expires_at", challenge.expires_at.to_string());
+    Err(match failed {
+        Some(bad) => problem.with("proof", proof_code(bad)),
+        None => problem,
+    })
+}
+
+const fn proof_code(bad: BadProof) -> &'static str {
+    match bad {
+        BadProof::Foreign => "foreign",
+        BadProof::Expired => "expired",
+        BadProof::Used => "used",
+        BadProof::Unsolved => "unsolved",
+    }
+}
+
+async fn blocked(node: &Node, envelope: &Envelope, asked: Asked<'_>) -> Problem {
+    let appeal = note(node, envelope, asked, Ending::Blocked).await;
+    let rules = node.scoring().rules();
+    let names = envelope.assessment.iter().flat_map(|assessment| assessment.rules.iter());
+    let sentences: Vec<Sentence> = names
+        .map(|name| {
+            let (it, en) = rules.sentence(name.as_str());
+            Sentence { rule: name.to_string(), it, en }
+        })
+        .collect();
+    Problem::new(StatusCode::FORBIDDEN, "blocked_by_rule", "a rule against misuse does not allow this")
+        .detail("Nothing was changed. If this is a mistake, appeal with the code in `appeal`: somebody will look at it.")
+        .with("rules", sentences)
+        .with("appeal", appeal.to_string())
+}
+
+/// Writes an attempt down, and answers with the code of an appeal: that of the first time, if the same request was refused before. A journal that does not write
+/// must not turn a refusal into a pass, nor into another error: a code is given all the same.
+async fn note(node: &Node, envelope: &Envelope, asked: Asked<'_>, ending: Ending) -> AttemptId {
+    let id = node.new_attempt(random());
+    let parties: Vec<Party> = envelope.parties.iter().take(ATTEMPT_PARTIES).copied().collect();
+    let acting = parties.first().copied();
+    let attempt = Attempt {
+        id,
+        at: node.now(),
+        channel: asked.channel,
+        museum: asked.hold.slot().museum(),
+        slot: Some(asked.hold.slot()),
+        people: people(asked.lines),
+        amount_cents: total(asked.lines),
+        parties,
+        assessment: envelope.assessment.as_deref().cloned(),
+        ending,
+    };
+    let key = digest(&[b"attempt", &{ envelope.key.0 }.to_be_bytes(), &{ envelope.body.0 }.to_be_bytes(), &[ending as u8]]);
+    let own = Envelope { key, body: key, assessment: None, ..envelope.clone() };
+    match node.attempt(own.clone(), attempt).await {
+        Ok(record) => {
+            record.events.iter().find_map(|event| if let attempts::Event::Noted(noted) = event { Some(noted.id) } else { None }).unwrap_or(id)
+        }
+        Err(Failure::Refused(attempts::Refusal::AttemptsFull)) => {
+            // Of this party as many are kept as may be: more are counted, and nothing depends on it.
+            if let Some(more) = node.scoring().beyond(acting)
+                && let Err(failure) = node.count_attempts(id.day(), own, acting, more).await
+            {
+                tracing::debug!(%failure, "an attempt was not counted");
+            }
+            id
+        }
+        Err(failure) => {
+            tracing::warn!(%failure, attempt = %id, "an attempt was not written down");
+            id
+        }
+    }
+}

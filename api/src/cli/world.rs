@@ -1,0 +1,79 @@
+//! `tornello evaluate world`: judges rules and models on the simulated world of fraud, and plays the world through the real node if asked to.
+
+use anyhow::Context;
+use indicatif::{ProgressBar, ProgressStyle};
+use tornello_api::rehearsal;
+use tornello_datasets::fraud_world::World;
+use tornello_training::fraud_world::{self, Protocol};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// What every draw starts from: another number is another world of the same kind
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    seed: u64,
+    /// How many days; five ninths of them are there to learn from
+    #[arg(long, value_name = "N", default_value_t = fraud_world::DAYS, value_parser = clap::value_parser!(u16).range(15..=200))]
+    days: u16,
+    /// Honest buyers a day on the web; everything else follows from it
+    #[arg(long, value_name = "N", default_value_t = 1_200, value_parser = clap::value_parser!(u32).range(50..=20_000))]
+    buyers: u32,
+    /// Play the world through the real node instead, on a journal in memory, and say what it answered
+    #[arg(long)]
+    node: bool,
+    /// Report as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn evaluate(arguments: Arguments) -> anyhow::Result<()> {
+    let Arguments { seed, days, buyers, node, json } = arguments;
+    let protocol = Protocol::new(seed, days, buyers)?;
+    let bar = ProgressBar::new_spinner();
+    if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} {elapsed}") {
+        bar.set_style(style);
+    }
+    if node {
+        return super::block_on(play(protocol, bar, json));
+    }
+    let report = fraud_world::evaluate(protocol, |what| {
+        bar.set_message(what.to_owned());
+        bar.tick();
+    })?;
+    bar.finish_and_clear();
+    if json {
+        println!("{:#}", report.to_json());
+    } else {
+        print!("{report}");
+    }
+    Ok(())
+}
+
+async fn play(protocol: Protocol, bar: ProgressBar, json: bool) -> anyhow::Result<()> {
+    let (running, clock) = rehearsal::open().await?;
+    let mut world = World::new(protocol.settings);
+    let played = rehearsal::play(running.node(), &clock, &mut world, |day| {
+        bar.set_message(format!("day {day}"));
+        bar.tick();
+    })
+    .await;
+    bar.finish_and_clear();
+    let verified = tornello_actors::verify::verify(running.node().journal().as_ref(), false, |_| {}).await;
+    running.stop().await;
+    let ((tally, live), verified) = (played?, verified.context("reading the journal back")?);
+    let report = live.finish(world.truth(), tally.values().sum(), protocol.learn_days);
+    if json {
+        let rows: Vec<_> =
+            tally.iter().map(|((action, outcome), count)| serde_json::json!({"action": action, "outcome": outcome, "count": count})).collect();
+        let mut value = report.to_json();
+        value["records"] = serde_json::json!(verified.checked.records);
+        value["outcomes"] = serde_json::json!(rows);
+        println!("{value:#}");
+        return Ok(());
+    }
+    print!("{report}");
+    println!("\nPlayed through the node; its journal has {} records and holds. What became of the intents:", verified.checked.records);
+    let rows: Vec<[String; 3]> =
+        tally.iter().map(|((action, outcome), count)| [(*action).to_owned(), (*outcome).to_owned(), count.to_string()]).collect();
+    super::print_table(["intent", "outcome", "count"], &rows);
+    Ok(())
+}

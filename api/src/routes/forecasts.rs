@@ -1,0 +1,616 @@
+//! Forecasts as they are read: day by day or slot by slot, as JSON, a table or a picture, with why and how good; and what would be under other rules.
+
+use actix_web::http::header::{self, HeaderValue};
+use actix_web::middleware::Compress;
+use actix_web::{HttpRequest, HttpResponse, get, post, web};
+use jiff::ToSpan;
+use jiff::civil::Date;
+use serde::{Deserialize, Serialize};
+use tornello_actors::forecaster::{AHEAD_DAYS, BUCKETS, DayForecast, Moved, Quality, Reasons, Score, SlotForecast};
+use tornello_actors::museums::Known;
+use tornello_actors::node::Node;
+use tornello_actors::outcomes::{self, Change, Compared, Outcome, Question};
+use tornello_engine::calendar;
+
+use crate::auth::{Caller, Scope};
+use crate::chart::{self, Point};
+use crate::csv::{CsvCell, CsvForm, CsvWriter};
+use crate::problem::Problem;
+use crate::routes::payments::{csv_answer, wants_csv};
+use crate::routes::{local, museum_of};
+
+/// How many days are forecast if the caller does not say.
+const DAYS: u32 = 14;
+
+/// By what a forecast is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum By {
+    /// Days.
+    #[default]
+    Day,
+    /// Slots.
+    Slot,
+}
+
+/// Which days.
+#[derive(Debug, Clone, Copy, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct Span {
+    /// The first day in Rome; absent: today.
+    #[param(value_type = Option<String>, format = Date, example = "2027-01-01")]
+    from: Option<Date>,
+    /// How many days, at most 60 from today.
+    #[param(minimum = 1, maximum = 60, example = 14)]
+    days: Option<u32>,
+    /// `day` or `slot`.
+    #[serde(default)]
+    #[param(value_type = Option<String>, pattern = "^(day|slot)$", example = "day")]
+    by: By,
+}
+
+impl Span {
+    fn days(&self, node: &Node) -> Result<(Date, i32), Problem> {
+        let today = calendar::local_day(node.now());
+        let (from, days) = (self.from.unwrap_or(today), self.days.unwrap_or(DAYS));
+        let last = today.saturating_add((AHEAD_DAYS - 1).days());
+        if !(1..=AHEAD_DAYS as u32).contains(&days) || !(today..=last).contains(&from) {
+            return Err(Problem::invalid("days: 1 to 60 are forecast, from today on and 60 ahead at most"));
+        }
+        Ok((from, days as i32))
+    }
+}
+
+/// A number of people with its bands.
+#[derive(Debug, Clone, Copy, Serialize, utoipa::ToSchema)]
+pub struct PeopleView {
+    /// How many are expected.
+    expected: f64,
+    /// Eight of ten times at least so many.
+    low_80: f64,
+    /// Eight of ten times at most so many.
+    high_80: f64,
+    /// Nineteen of twenty times at least so many.
+    low_95: f64,
+    /// Nineteen of twenty times at most so many.
+    high_95: f64,
+}
+
+/// Why: by which factor each thing moves a forecast, 1 is not at all.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+pub struct WhyView {
+    /// Visitors of a day over the last four weeks.
+    level: f64,
+    /// The kind of day: its weekday, a holiday, free entry.
+    kind_of_day: f64,
+    /// The season, by the year before.
+    season: f64,
+    /// What stands on the books, against what usually stands there so early.
+    books: f64,
+    /// The same in words.
+    #[schema(max_length = 400)]
+    in_words: String,
+    /// What moved the model's forecast, the largest first; absent where no model answers.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(max_items = 8)]
+    moved: Vec<MovedView>,
+}
+
+/// What moved a forecast.
+#[derive(Debug, Clone, Copy, Serialize, utoipa::ToSchema)]
+pub struct MovedView {
+    /// What.
+    #[schema(max_length = 64)]
+    what: &'static str,
+    /// By how many visitors, against an average day of an average museum of this size; below zero: fewer.
+    visitors: f64,
+}
+
+/// The forecast of a slot.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+pub struct SlotForecastView {
+    /// The slot.
+    #[schema(max_length = 13)]
+    slot: String,
+    /// When it starts, by the clocks in Rome (RFC 3339).
+    #[schema(format = DateTime)]
+    starts_at: String,
+    /// When it ends.
+    #[schema(format = DateTime)]
+    ends_at: String,
+    /// Who will come.
+    people: PeopleView,
+    /// Places sold so far.
+    booked: u32,
+    /// Its places; 0: closed.
+    capacity: u32,
+    /// How many of those who have booked will come.
+    shows: f64,
+    /// The standard deviation of that.
+    shows_sd: f64,
+    /// Places that will be left for whoever comes without a ticket, at the careful end.
+    walk_in: u32,
+    /// How many more than the places may be sold within the risk that the planning policy allows: 0 unless it allows one. Selling them is a manager's decision, by the
+    /// slot's capacity.
+    oversell: u32,
+}
+
+/// The forecast of a day.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+pub struct DayForecastView {
+    /// The day in Rome.
+    #[schema(value_type = String, format = Date)]
+    date: Date,
+    /// Who will come: 0 when it is closed.
+    people: PeopleView,
+    /// Places sold so far.
+    booked: u32,
+    /// Places of all open slots.
+    capacity: u32,
+    /// What it rests on: the `model` over all museums, the `last_weeks` of the museum where there is none, `other_sites` where nothing was counted here, or the `plan` when it is closed.
+    #[schema(max_length = 16)]
+    rests_on: &'static str,
+    /// Why.
+    why: WhyView,
+    /// Its slots, which add up to it; only if asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(max_items = 2_000)]
+    slots: Option<Vec<SlotForecastView>>,
+}
+
+/// How good forecasts were.
+#[derive(Debug, Clone, Copy, Serialize, utoipa::ToSchema)]
+pub struct ScoreView {
+    /// Whose: the `model` over all museums, or the `last_weeks` of the museum.
+    #[schema(max_length = 16)]
+    of: &'static str,
+    /// Made so many days before, up to the next of these.
+    horizon_days: u16,
+    /// On how many of the last days that was judged.
+    judged_days: u32,
+    /// Sum of errors, as a share of all visitors.
+    wape: f64,
+    /// Sum of forecast less visitors, as a share of all visitors.
+    bias: f64,
+    /// Share of days within the 80% band.
+    covered_80: f64,
+    /// The same error of who takes the same weekday of the week before.
+    naive_wape: f64,
+}
+
+/// A forecast.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+pub struct ForecastView {
+    /// The museum's number.
+    museum: u16,
+    /// Its region.
+    #[schema(max_length = 200)]
+    region: String,
+    /// As of when the books are (RFC 3339, UTC).
+    #[schema(format = DateTime)]
+    as_of: String,
+    /// How many days of attendance are known.
+    known_days: u32,
+    /// The days.
+    #[schema(max_items = 60)]
+    days: Vec<DayForecastView>,
+    /// How good forecasts of this museum were.
+    #[schema(max_items = 8)]
+    how_good: Vec<ScoreView>,
+}
+
+fn rounded(value: f64) -> f64 {
+    (value * 10.0).round() / 10.0
+}
+
+fn thousandths(value: f64) -> f64 {
+    (value * 1_000.0).round() / 1_000.0
+}
+
+fn people(mid: f64, band_80: (f64, f64), band_95: (f64, f64)) -> PeopleView {
+    let [expected, low_80, high_80, low_95, high_95] = [mid, band_80.0, band_80.1, band_95.0, band_95.1].map(rounded);
+    PeopleView { expected, low_80, high_80, low_95, high_95 }
+}
+
+fn why(day: &DayForecast, moved: Vec<Moved>) -> WhyView {
+    let Reasons { level, kind, season, books } = day.outlook.reasons;
+    let mut words = vec![format!("{level:.0} visitors a day over the last four weeks")];
+    if day.capacity == 0 {
+        words = vec!["closed by the plan".to_owned()];
+    } else {
+        for (factor, what) in [(kind, "this kind of day"), (season, "the season, by last year"), (books, "the books")] {
+            if (factor - 1.0).abs() >= 0.02 {
+                words.push(format!("{what}: {:+.0}%", (factor - 1.0) * 100.0));
+            }
+        }
+    }
+    let moved = moved.into_iter().map(|moved| MovedView { what: moved.what, visitors: rounded(moved.visitors) }).collect();
+    WhyView {
+        level: rounded(level),
+        kind_of_day: thousandths(kind),
+        season: thousandths(season),
+        books: thousandths(books),
+        in_words: words.join("; "),
+        moved,
+    }
+}
+
+fn slot_view(slot: &SlotForecast) -> SlotForecastView {
+    SlotForecastView {
+        slot: slot.slot.to_string(),
+        starts_at: local(slot.slot.start()),
+        ends_at: local(slot.end),
+        people: people(slot.mid, slot.band_80, slot.band_95),
+        booked: slot.booked,
+        capacity: slot.capacity,
+        shows: rounded(slot.shows.0),
+        shows_sd: rounded(slot.shows.1),
+        walk_in: slot.walk_in,
+        oversell: slot.oversell,
+    }
+}
+
+fn day_view(day: &DayForecast, moved: Vec<Moved>, by: By) -> DayForecastView {
+    DayForecastView {
+        date: day.date,
+        people: people(day.outlook.mid, day.outlook.band_80, day.outlook.band_95),
+        booked: day.booked,
+        capacity: day.capacity,
+        rests_on: day.source.name(),
+        why: why(day, moved),
+        slots: (by == By::Slot).then(|| day.slots.iter().map(slot_view).collect()),
+    }
+}
+
+/// How good a museum's forecasts were: the model's where there is one, then those of its last weeks.
+fn how_good(node: &Node, known: &Known) -> (usize, Vec<ScoreView>) {
+    let (known_days, scores) = node.forecaster().scores(node, known);
+    let model = |quality: Quality| ScoreView {
+        of: "model",
+        horizon_days: BUCKETS.get(usize::from(quality.bucket)).copied().unwrap_or_default(),
+        judged_days: quality.champion.count as u32,
+        wape: thousandths(quality.champion.wape()),
+        bias: thousandths(quality.champion.bias()),
+        covered_80: thousandths(quality.champion.coverage()),
+        naive_wape: thousandths(quality.naive.wape()),
+    };
+    let of_model = node.forecaster().quality(known.museum.id()).into_iter().map(model);
+    (known_days, of_model.chain(scores.iter().map(score_view)).collect())
+}
+
+fn score_view(score: &Score) -> ScoreView {
+    ScoreView {
+        of: "last_weeks",
+        horizon_days: score.horizon,
+        judged_days: score.days,
+        wape: thousandths(score.wape),
+        bias: thousandths(score.bias),
+        covered_80: thousandths(score.covered_80),
+        naive_wape: thousandths(score.naive_wape),
+    }
+}
+
+fn accepts(request: &HttpRequest, kind: &str) -> bool {
+    request.headers().get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).is_some_and(|accept| accept.trim().starts_with(kind))
+}
+
+/// Read a forecast.
+///
+/// Who will come on the days ahead, with bands, why, and how good such forecasts were. Slots add up to their day. With `Accept: text/csv` a table, with
+/// `Accept: image/svg+xml` a picture.
+#[utoipa::path(
+    tag = "Planning", operation_id = "get_forecast", security(("key" = ["plan"])),
+    params(("museum" = String, Path, description = "Slug or number", max_length = 23, example = "parco-colosseo"), Span),
+    responses((status = 200, description = "The forecast", content((ForecastView = "application/json"), (String = "text/csv"), (String = "image/svg+xml"))),
+        crate::openapi::Problems),
+)]
+#[get("/museums/{museum}/forecast", wrap = "Compress::default()")]
+pub async fn get_forecast(
+    node: web::Data<Node>,
+    caller: Caller,
+    museum: web::Path<String>,
+    span: web::Query<Span>,
+    request: HttpRequest,
+) -> Result<HttpResponse, Problem> {
+    let known = museum_of(&node, &caller, Scope::Plan, &museum)?;
+    let (from, days) = span.days(&node)?;
+    let forecast = node.forecaster().days(&node, &known, from, days);
+    if wants_csv(&request) {
+        return Ok(csv_answer(table(&forecast, span.by)));
+    }
+    if accepts(&request, "image/svg+xml") {
+        let name = known.museum.profile().map_or("", |profile| profile.name.as_str());
+        let picture = chart::svg(&format!("{name}: visitors expected from {from}"), &points(&forecast, span.by));
+        return Ok(HttpResponse::Ok().insert_header((header::CONTENT_TYPE, HeaderValue::from_static("image/svg+xml"))).body(picture));
+    }
+    let (known_days, how_good) = how_good(&node, &known);
+    let moved = |day: &DayForecast| if day.capacity == 0 { Vec::new() } else { node.forecaster().reasons(&node, &known, day.date) };
+    Ok(HttpResponse::Ok().json(ForecastView {
+        museum: known.museum.id().0,
+        region: region(&known),
+        as_of: node.now().to_string(),
+        known_days: known_days as u32,
+        days: forecast.iter().map(|day| day_view(day, moved(day), span.by)).collect(),
+        how_good,
+    }))
+}
+
+fn region(known: &Known) -> String {
+    known.museum.profile().map(|profile| profile.region.clone()).unwrap_or_default()
+}
+
+fn table(forecast: &[DayForecast], by: By) -> Vec<u8> {
+    const HEADS: [&str; 9] = ["date", "starts_at", "expected", "low_80", "high_80", "low_95", "high_95", "booked", "capacity"];
+    let mut table = CsvWriter::new(CsvForm::ITALIAN, HEADS);
+    let mut row = |date, starts_at: Option<&str>, mid: f64, band_80: (f64, f64), band_95: (f64, f64), booked: u32, capacity: u32| {
+        let whole = |value: f64| CsvCell::Count(value.round() as i64);
+        table.row([
+            CsvCell::Day(date),
+            starts_at.map_or(CsvCell::Empty, CsvCell::Text),
+            whole(mid),
+            whole(band_80.0),
+            whole(band_80.1),
+            whole(band_95.0),
+            whole(band_95.1),
+            CsvCell::Count(i64::from(booked)),
+            CsvCell::Count(i64::from(capacity)),
+        ]);
+    };
+    for day in forecast {
+        match by {
+            By::Day => row(day.date, None, day.outlook.mid, day.outlook.band_80, day.outlook.band_95, day.booked, day.capacity),
+            By::Slot => {
+                for slot in &day.slots {
+                    row(day.date, Some(&local(slot.slot.start())), slot.mid, slot.band_80, slot.band_95, slot.booked, slot.capacity);
+                }
+            }
+        }
+    }
+    table.take()
+}
+
+fn points(forecast: &[DayForecast], by: By) -> Vec<Point> {
+    let day = |day: &DayForecast| Point {
+        label: day.date.strftime("%d/%m").to_string(),
+        mid: day.outlook.mid,
+        band_80: day.outlook.band_80,
+        band_95: day.outlook.band_95,
+        booked: f64::from(day.booked),
+    };
+    let slot = |slot: &SlotForecast| Point {
+        label: calendar::local(slot.slot.start()).strftime("%d/%m %H:%M").to_string(),
+        mid: slot.mid,
+        band_80: slot.band_80,
+        band_95: slot.band_95,
+        booked: f64::from(slot.booked),
+    };
+    match by {
+        By::Day => forecast.iter().map(day).collect(),
+        By::Slot => forecast.iter().flat_map(|day| day.slots.iter().map(slot)).collect(),
+    }
+}
+
+/// How good forecasts of a museum were.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+pub struct MuseumScoresView {
+    /// The museum's number.
+    museum: u16,
+    /// Its slug.
+    #[schema(max_length = 23)]
+    slug: String,
+    /// Its region.
+    #[schema(max_length = 200)]
+    region: String,
+    /// How many days of attendance are known.
+    known_days: u32,
+    /// By how many days before.
+    #[schema(max_items = 8)]
+    how_good: Vec<ScoreView>,
+}
+
+/// What a region expects on a day: its museums added up.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+pub struct RegionDayView {
+    /// The region.
+    #[schema(max_length = 200)]
+    region: String,
+    /// The day in Rome.
+    #[schema(value_type = String, format = Date)]
+    date: Date,
+    /// How many museums of it are forecast.
+    museums: u32,
+    /// How many are expected.
+    expected: f64,
+    /// Places sold so far.
+    booked: u32,
+}
+
+/// How good forecasts were, and what regions expect.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+pub struct ReportView {
+    /// The last day that the model over all museums knew when it was fitted; absent: there is none yet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = Date)]
+    fitted_on: Option<Date>,
+    /// Museum by museum, those that the key is good for.
+    #[schema(max_items = 70_000)]
+    museums: Vec<MuseumScoresView>,
+    /// The next seven days by region.
+    #[schema(max_items = 70_000)]
+    regions: Vec<RegionDayView>,
+}
+
+/// Read how good forecasts are.
+///
+/// For each museum, its forecasts of the last days judged by what came, as if made so many days before, beside who takes the same weekday of the week before; and
+/// the next seven days of each region, its museums added up.
+#[utoipa::path(
+    tag = "Planning", operation_id = "get_forecast_report", security(("key" = ["plan"])),
+    responses((status = 200, description = "The report", body = ReportView), crate::openapi::Problems),
+)]
+#[get("/forecasts/report", wrap = "Compress::default()")]
+pub async fn report(node: web::Data<Node>, caller: Caller) -> Result<HttpResponse, Problem> {
+    caller.may(Scope::Plan)?;
+    let all: Vec<_> = node.museums().all().into_iter().filter(|known| caller.may_at(Scope::Plan, known.museum.id()).is_ok()).collect();
+    let scores = |known: &std::sync::Arc<Known>| {
+        let (known_days, how_good) = how_good(&node, known);
+        MuseumScoresView {
+            museum: known.museum.id().0,
+            slug: known.museum.profile().map(|profile| profile.slug.to_string()).unwrap_or_default(),
+            region: region(known),
+            known_days: known_days as u32,
+            how_good,
+        }
+    };
+    let museums = all.iter().map(scores).collect();
+    let today = calendar::local_day(node.now());
+    let mut regions: std::collections::BTreeMap<(String, Date), (u32, f64, u32)> = std::collections::BTreeMap::new();
+    for known in &all {
+        for day in node.forecaster().days(&node, known, today, 7) {
+            let sum = regions.entry((region(known), day.date)).or_default();
+            *sum = (sum.0 + 1, sum.1 + day.outlook.mid, sum.2.saturating_add(day.booked));
+        }
+    }
+    let row = |((region, date), (museums, expected, booked))| RegionDayView { region, date, museums, expected: rounded(expected), booked };
+    Ok(HttpResponse::Ok().json(ReportView { fitted_on: node.forecaster().fitted_on(), museums, regions: regions.into_iter().map(row).collect() }))
+}
+
+/// A question: what would be if. Whatever is left out stays as it is.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct WhatIfForm {
+    /// The first day in Rome; absent: today.
+    #[schema(value_type = Option<String>, format = Date, examples("2027-01-01"))]
+    pub from: Option<Date>,
+    /// How many days.
+    #[schema(minimum = 1, maximum = 60, examples(7))]
+    pub days: Option<u32>,
+    /// Places of each slot, in percent of today's.
+    #[schema(minimum = 0, maximum = 1_000, examples(120))]
+    pub capacity_percent: Option<u16>,
+    /// Prices, in percent of today's.
+    #[schema(minimum = 0, maximum = 1_000, examples(110))]
+    pub price_percent: Option<u16>,
+    /// Minutes before today's opening; below zero: after it.
+    #[schema(minimum = -720, maximum = 720, examples(0))]
+    pub opens_earlier_minutes: i32,
+    /// Minutes after today's closing; below zero: before it.
+    #[schema(minimum = -720, maximum = 720, examples(60))]
+    pub closes_later_minutes: i32,
+    /// Ticket desks that are open; absent: as many as the roster proposes for the busiest hour.
+    #[schema(maximum = 200, examples(3))]
+    pub desks: Option<u32>,
+    /// By how many thousandths visitors change with a thousandth of price, below zero; absent: as the planning policy says.
+    #[schema(minimum = -3_000, maximum = 0, examples(-300))]
+    pub price_elasticity_permille: Option<i16>,
+}
+
+/// What is to be expected of a day.
+#[derive(Debug, Clone, Copy, Serialize, utoipa::ToSchema)]
+pub struct OutcomeView {
+    /// Visitors who want to come.
+    wanted: f64,
+    /// Visitors who have a place.
+    sold: f64,
+    /// Visitors who find none.
+    refused: f64,
+    /// Desks that are open.
+    desks: u32,
+    /// The mean wait at the desks in the busiest slot, in seconds; absent: the line grows as long as the slot lasts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mean_wait_s: Option<f64>,
+    /// Share of parties that then wait longer than five minutes.
+    late: f64,
+    /// What visitors pay, in euro cents.
+    revenue_cents: i64,
+}
+
+/// A day as it is forecast and as it would be.
+#[derive(Debug, Clone, Copy, Serialize, utoipa::ToSchema)]
+pub struct ComparedView {
+    /// The day in Rome.
+    #[schema(value_type = String, format = Date)]
+    date: Date,
+    /// As it is.
+    as_is: OutcomeView,
+    /// As it would be.
+    changed: OutcomeView,
+}
+
+/// What was assumed: none of it was learned here.
+#[derive(Debug, Clone, Copy, Serialize, utoipa::ToSchema)]
+pub struct AssumedView {
+    /// Percent of visitors for a percent of price.
+    price_elasticity: f64,
+    /// Percent of visitors for a percent of hours.
+    hours_elasticity: f64,
+    /// Share of those who find a slot full that take the one beside it.
+    shifts: f64,
+    /// Share of visitors who pay.
+    paying: f64,
+}
+
+/// The answer to a what-if.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+pub struct WhatIfView {
+    /// What was assumed.
+    assumed: AssumedView,
+    /// The days.
+    #[schema(max_items = 60)]
+    days: Vec<ComparedView>,
+}
+
+/// Ask what would be if.
+///
+/// Other capacity, hours, prices or desks on some days: who would come, be refused, wait and pay, by the models that forecast and plan. Nothing is changed by it.
+/// What a price does is an assumption that comes with the question, not a finding.
+#[utoipa::path(
+    tag = "Planning", operation_id = "ask_what_if", security(("key" = ["plan"])),
+    request_body(content = WhatIfForm, example = json!({"days": 7, "capacity_percent": 120, "price_percent": 110, "closes_later_minutes": 60, "desks": 3})),
+    params(("museum" = String, Path, description = "Slug or number", max_length = 23, example = "parco-colosseo")),
+    responses((status = 200, description = "Day by day", body = WhatIfView), crate::openapi::Problems),
+)]
+#[post("/museums/{museum}/what-if")]
+pub async fn what_if(node: web::Data<Node>, caller: Caller, museum: web::Path<String>, form: web::Json<WhatIfForm>) -> Result<HttpResponse, Problem> {
+    let known = museum_of(&node, &caller, Scope::Plan, &museum)?;
+    let (from, days) = Span { from: form.from, days: form.days, by: By::Day }.days(&node)?;
+    let percents = [form.capacity_percent, form.price_percent].into_iter().flatten().all(|percent| percent <= 1_000);
+    let minutes = [form.opens_earlier_minutes, form.closes_later_minutes].iter().all(|minutes| (-720..=720).contains(minutes));
+    let rest = form.desks.is_none_or(|desks| desks <= 200) && form.price_elasticity_permille.is_none_or(|permille| (-3_000..=0).contains(&permille));
+    if !percents || !minutes || !rest {
+        return Err(Problem::invalid("let percents be at most 1000, minutes -720 to 720, desks at most 200, the elasticity -3000 to 0"));
+    }
+    let factor = |percent: Option<u16>| f64::from(percent.unwrap_or(100)) / 100.0;
+    let change = Change {
+        capacity: factor(form.capacity_percent),
+        price: factor(form.price_percent),
+        opens_earlier_min: form.opens_earlier_minutes,
+        closes_later_min: form.closes_later_minutes,
+    };
+    let question = Question { change, desks: form.desks, price_elasticity_permille: form.price_elasticity_permille };
+    let assumed = outcomes::assumptions(&node.plans().policy_on(known.museum.id(), from), &question);
+    let compared = outcomes::compare(&node, &known, from, days, &question);
+    Ok(HttpResponse::Ok().json(WhatIfView {
+        assumed: AssumedView {
+            price_elasticity: assumed.price_elasticity,
+            hours_elasticity: assumed.hours_elasticity,
+            shifts: assumed.shifts,
+            paying: assumed.paying,
+        },
+        days: compared.iter().map(compared_view).collect(),
+    }))
+}
+
+fn compared_view(compared: &Compared) -> ComparedView {
+    let view = |outcome: &Outcome, desks| OutcomeView {
+        wanted: rounded(outcome.demand),
+        sold: rounded(outcome.sold),
+        refused: rounded(outcome.refused),
+        desks,
+        mean_wait_s: outcome.busiest_wait_s.map(rounded),
+        late: thousandths(outcome.busiest_late),
+        revenue_cents: outcome.revenue_cents,
+    };
+    ComparedView { date: compared.date, as_is: view(&compared.as_is, compared.desks_as_is), changed: view(&compared.changed, compared.desks_changed) }
+}

@@ -1,0 +1,582 @@
+//! Suspected fraud: the queue of cases, one case with all that an analyst needs to decide, verdicts one by one or many at once, and appeals of those who were refused. Rules,
+//! models and the report are beside it.
+
+pub mod models;
+pub mod report;
+pub mod rules;
+pub mod trial;
+
+use actix_web::middleware::Compress;
+use actix_web::{HttpResponse, get, post, web};
+use serde::{Deserialize, Serialize};
+use tornello_actors::cases::{self, case_of};
+use tornello_actors::node::Node;
+use tornello_actors::views::fraud::{CaseFilter, CaseRow, Link};
+use tornello_engine::case::{Case, Command, Label, Refusal, Status, Subject, Verdict};
+use tornello_engine::channel::Channel;
+use tornello_engine::ids::{AttemptId, CaseId, Code, HoldId, KeyId};
+
+use crate::auth::{Caller, Scope};
+use crate::problem::{Body, Problem};
+use crate::reasons::{self, ReasonView};
+use crate::request::{IdempotencyKey, envelope};
+use crate::routes::payments::museums;
+use crate::routes::{files, page, page_size};
+
+/// The most verdicts of one request.
+const VERDICTS_MAX: usize = 100;
+
+/// Which cases to list; all conditions hold together.
+#[derive(Debug, Clone, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct CasesQuery {
+    /// Only of this museum: its slug or number.
+    museum: Option<String>,
+    /// Only through this channel.
+    #[param(value_type = Option<String>)]
+    channel: Option<Channel>,
+    /// Only in this state: `open`, `appealed`, `decided` or `lapsed`; those that somebody should look at if not said.
+    #[param(max_length = 16)]
+    state: Option<String>,
+    /// Only those that this key looks at.
+    #[param(value_type = Option<String>)]
+    assignee: Option<KeyId>,
+    /// Where the page before said to go on.
+    #[param(max_length = 64)]
+    cursor: Option<String>,
+    /// How many at most: 50 if not said.
+    #[param(minimum = 1, maximum = 200)]
+    limit: Option<u32>,
+}
+
+/// A case in the queue.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+pub struct CaseItem {
+    /// Its id.
+    case: String,
+    /// The sale or attempt that it is about.
+    subject: String,
+    /// Why there is a case: `review`, `picked`, `appeal`, `chargeback` or `conflict`.
+    origin: String,
+    /// The museum's number.
+    museum: u16,
+    /// Through which channel.
+    channel: String,
+    /// What is at stake, in euro cents.
+    amount_cents: i64,
+    /// What the scorer said, 0 (surely honest) to 100; absent if it was not asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    score: Option<u8>,
+    /// Score times amount, in euro cents: the order of the queue.
+    expected_loss_cents: i64,
+    /// When it was opened (RFC 3339, UTC).
+    #[schema(format = DateTime)]
+    opened_at: String,
+    /// When somebody should have looked (RFC 3339, UTC).
+    #[schema(format = DateTime)]
+    due_at: String,
+    /// Whether that is over and nobody has.
+    overdue: bool,
+    /// When it ends by itself if nobody looks (RFC 3339, UTC).
+    #[schema(format = DateTime)]
+    lapses_at: String,
+    /// `open`, `appealed`, `decided` or `lapsed`.
+    state: String,
+    /// The key of whoever looks at it; empty: nobody in particular.
+    assignee: String,
+    /// `fraud`, `legit` or `unsure`; empty: none yet.
+    verdict: String,
+    /// What is known of it by now, from whomever: `fraud` or `legit`; empty: nothing.
+    label: String,
+}
+
+impl CaseItem {
+    fn new(row: CaseRow, node: &Node) -> Self {
+        let overdue = matches!(row.state.as_str(), "open" | "appealed") && node.now() > row.due_at;
+        Self {
+            case: row.case.to_string(),
+            subject: row.subject,
+            origin: row.origin,
+            museum: row.museum.0,
+            channel: row.channel,
+            amount_cents: row.amount_cents,
+            score: row.score,
+            expected_loss_cents: row.loss / 100,
+            opened_at: row.opened_at.to_string(),
+            due_at: row.due_at.to_string(),
+            overdue,
+            lapses_at: row.lapses_at.to_string(),
+            state: row.state,
+            assignee: row.assignee,
+            verdict: row.verdict,
+            label: row.label,
+        }
+    }
+}
+
+/// A page of the queue.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+pub struct CasePage {
+    /// The cases, what may cost most first.
+    #[schema(max_items = 200)]
+    items: Vec<CaseItem>,
+    /// Where to go on; none on the last page.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_cursor: Option<String>,
+    /// The journal's batch up to which the list is complete.
+    as_of_batch: u64,
+}
+
+fn cursor(text: &str) -> Result<(i64, CaseId), Problem> {
+    let read = || text.split_once('.').and_then(|(loss, case)| Some((loss.parse().ok()?, case.parse().ok()?)));
+    read().ok_or_else(|| Problem::invalid("cursor: give the one of the page before"))
+}
+
+fn states(state: Option<&str>) -> Result<Vec<String>, Problem> {
+    match state {
+        None => Ok(["open", "appealed"].map(str::to_owned).into()),
+        Some(state @ ("open" | "appealed" | "decided" | "lapsed")) => Ok(vec![state.to_owned()]),
+        Some(_) => Err(Problem::invalid("state: `open`, `appealed`, `decided` or `lapsed` is expected")),
+    }
+}
+
+/// List fraud cases.
+///
+/// The queue of those who look into fraud: what may cost most first.
+#[utoipa::path(
+    tag = "Fraud", operation_id = "list_fraud_cases", security(("key" = ["investigate"])), params(CasesQuery),
+    responses((status = 200, description = "A page of the queue", body = CasePage), crate::openapi::Problems),
+)]
+#[get("/fraud/cases", wrap = "Compress::default()")]
+pub async fn list(node: web::Data<Node>, caller: Caller, query: web::Query<CasesQuery>) -> Result<HttpResponse, Problem> {
+    caller.may(Scope::Investigate)?;
+    let filter = CaseFilter {
+        museums: museums(&node, &caller, Scope::Investigate, query.museum.as_deref())?,
+        channel: query.channel.map(|channel| channel.name().to_owned()),
+        states: Some(states(query.state.as_deref())?),
+        assignee: query.assignee.map(|key| key.to_string()),
+        opened_from: None,
+        after: query.cursor.as_deref().map(cursor).transpose()?,
+    };
+    let (size, views) = (page_size(query.limit)?, &files(&node)?.views);
+    let as_of_batch = views.as_of_batch();
+    let (rows, more) = page(views.fraud_cases(&filter, size + 1).await?, size);
+    let next_cursor = rows.last().filter(|_| more).map(|row| format!("{}.{}", row.loss, row.case));
+    Ok(HttpResponse::Ok().json(CasePage { items: rows.into_iter().map(|row| CaseItem::new(row, &node)).collect(), next_cursor, as_of_batch }))
+}
+
+/// What the scorer said.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+pub struct AssessmentView {
+    /// The model and its version.
+    model: String,
+    /// The number of the rules.
+    rules_version: u32,
+    /// The journal's batch up to which the scorer had seen events: replayed to there it says the same again.
+    position: u64,
+    /// 0 (surely honest) to 100.
+    score: u8,
+    /// `allow`, `step_up`, `review` or `block`.
+    outcome: &'static str,
+    /// The main reasons, strongest first.
+    #[schema(max_items = 16)]
+    reasons: Vec<ReasonView>,
+    /// The rules that fired.
+    #[schema(max_items = 100)]
+    rules: Vec<String>,
+}
+
+/// What shares a party with the thing that the case is about.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+pub struct LinkView {
+    /// What kind of party they have in common.
+    kind: String,
+    /// The beginning of its pseudonym.
+    party: String,
+    /// How many other sales, holds and attempts it took part in.
+    others: u32,
+    /// Some of these, newest first.
+    #[schema(max_items = 25)]
+    subjects: Vec<String>,
+    /// In how many of their cases the verdict is fraud.
+    fraud: u32,
+    /// How many steps away: 1 or 2.
+    depth: u8,
+}
+
+impl From<Link> for LinkView {
+    fn from(link: Link) -> Self {
+        let Link { kind, party, others, subjects, fraud, depth } = link;
+        Self { kind, party, others, subjects, fraud, depth }
+    }
+}
+
+/// What is known of a case from somewhere.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+pub struct LabelView {
+    /// `fraud` or `legit`.
+    label: &'static str,
+    /// `verdict`, `chargeback`, `dispute` or `gate_refusal`.
+    source: &'static str,
+    /// Since when (RFC 3339, UTC).
+    #[schema(format = DateTime)]
+    at: String,
+    /// When a model may learn it (RFC 3339, UTC).
+    #[schema(format = DateTime)]
+    trains_at: String,
+}
+
+/// Something that happened, in the order in which it did.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+pub struct CaseMoment {
+    /// When (RFC 3339, UTC).
+    #[schema(format = DateTime)]
+    at: String,
+    /// What: `opened`, `assessed`, `decided`, `appealed`, or a label.
+    what: String,
+}
+
+/// A case with all that is needed to decide.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+pub struct CaseView {
+    /// Its id.
+    case: String,
+    /// The sale that it is about, if it is about one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sale: Option<String>,
+    /// The attempt that it is about, if it is about one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    attempt: Option<String>,
+    /// Why there is a case.
+    origin: &'static str,
+    /// The slot, if it got so far.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    slot: Option<String>,
+    /// The museum's number.
+    museum: u16,
+    /// Through which channel.
+    channel: &'static str,
+    /// What is at stake, in euro cents.
+    amount_cents: i64,
+    /// `open`, `appealed`, `decided` or `lapsed`.
+    #[schema(value_type = String)]
+    state: Status,
+    /// The key of whoever looks at it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    assignee: Option<String>,
+    /// When somebody should have looked (RFC 3339, UTC).
+    #[schema(format = DateTime)]
+    due_at: String,
+    /// When it ends by itself if nobody looks (RFC 3339, UTC).
+    #[schema(format = DateTime)]
+    lapses_at: String,
+    /// The verdict that stands.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    verdict: Option<VerdictView>,
+    /// Whether something still has to be done to the sale because of the verdict, or of its undoing.
+    acting: bool,
+    /// What the scorer said; absent if it was not asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    assessment: Option<AssessmentView>,
+    /// What is known of it by now.
+    #[schema(max_items = 16)]
+    labels: Vec<LabelView>,
+    /// What shares a party with it, nearest first.
+    #[schema(max_items = 32)]
+    linked: Vec<LinkView>,
+    /// What happened to it.
+    #[schema(max_items = 64)]
+    timeline: Vec<CaseMoment>,
+}
+
+/// A verdict that stands.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+pub struct VerdictView {
+    /// `fraud`, `legit` or `unsure`.
+    verdict: &'static str,
+    /// Why, in one word.
+    reason: String,
+    /// The key of whoever said so.
+    by: String,
+    /// When (RFC 3339, UTC).
+    #[schema(format = DateTime)]
+    at: String,
+}
+
+/// A case that the caller may see.
+async fn seen(node: &Node, caller: &Caller, id: CaseId) -> Result<Case, Problem> {
+    caller.may(Scope::Investigate)?;
+    let museums = caller.0.museums.clone();
+    let found = node.look_case(id, move |case| case.opened().is_some_and(|opened| museums.allows(opened.museum)).then(|| case.clone()));
+    match found.await {
+        Ok(found) => found.ok_or_else(|| Refusal::UnknownCase.into()),
+        Err(failure) => Err(failure.into()),
+    }
+}
+
+async fn view(node: &Node, caller: &Caller, id: CaseId) -> Result<CaseView, Problem> {
+    let case = seen(node, caller, id).await?;
+    let (Some(opened), Some(state)) = (case.opened(), case.status()) else { return Err(Refusal::UnknownCase.into()) };
+    let (sale, attempt) = match opened.subject {
+        Subject::Sale(sale) => (Some(sale.to_string()), None),
+        Subject::Attempt(attempt) => (None, Some(attempt.to_string())),
+    };
+    let subject = sale.clone().or_else(|| attempt.clone()).unwrap_or_default();
+    let linked = files(node)?.views.links_of(&subject).await?.into_iter().map(LinkView::from).collect();
+    let (due_at, lapses_at) = case.deadlines();
+    let name = |label: Label| if label == Label::Fraud { "fraud" } else { "legit" };
+    let mut timeline = vec![(case.opened_at(), "opened".to_owned())];
+    timeline.extend(case.labels().iter().map(|known| (known.at, format!("{} said by {}", name(known.label), known.source.name()))));
+    timeline.extend(case.verdict().map(|standing| (standing.at, format!("decided: {}", standing.decided.verdict.name()))));
+    timeline.extend(case.appealed_at().map(|at| (at, "appealed".to_owned())));
+    timeline.sort();
+    Ok(CaseView {
+        case: id.to_string(),
+        sale,
+        attempt,
+        origin: opened.origin.name(),
+        slot: opened.slot.map(|slot| slot.to_string()),
+        museum: opened.museum.0,
+        channel: opened.channel.name(),
+        amount_cents: opened.amount_cents.get(),
+        state,
+        assignee: case.assignee().map(|key| key.to_string()),
+        due_at: due_at.to_string(),
+        lapses_at: lapses_at.to_string(),
+        verdict: case.verdict().map(|standing| VerdictView {
+            verdict: standing.decided.verdict.name(),
+            reason: standing.decided.reason.to_string(),
+            by: standing.decided.by.to_string(),
+            at: standing.at.to_string(),
+        }),
+        acting: case.pending().is_some(),
+        assessment: opened.assessment.as_ref().map(|assessment| AssessmentView {
+            model: assessment.model.to_string(),
+            rules_version: assessment.rules_version,
+            position: assessment.position,
+            score: assessment.score,
+            outcome: assessment.outcome.name(),
+            reasons: assessment.reasons.iter().map(|reason| reasons::words(*reason)).collect(),
+            rules: assessment.rules.iter().map(Code::to_string).collect(),
+        }),
+        labels: case
+            .labels()
+            .iter()
+            .map(|known| LabelView {
+                label: name(known.label),
+                source: known.source.name(),
+                at: known.at.to_string(),
+                trains_at: known.trains_at().to_string(),
+            })
+            .collect(),
+        linked,
+        timeline: timeline.into_iter().map(|(at, what)| CaseMoment { at: at.to_string(), what }).collect(),
+    })
+}
+
+/// Read a fraud case.
+///
+/// What was suspected and why, in words; what shares a buyer, device, card or network with it; what is known by now.
+#[utoipa::path(
+    tag = "Fraud", operation_id = "get_fraud_case", security(("key" = ["investigate"])),
+    params(("case" = String, Path, description = "The case")),
+    responses((status = 200, description = "The case", body = CaseView), crate::openapi::Problems),
+)]
+#[get("/fraud/cases/{case}")]
+pub async fn get(node: web::Data<Node>, caller: Caller, case: web::Path<CaseId>) -> Result<HttpResponse, Problem> {
+    caller.may(Scope::Investigate)?;
+    Ok(HttpResponse::Ok().json(view(&node, &caller, case.into_inner()).await?))
+}
+
+/// Who is to look at a case.
+#[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AssignForm {
+    /// The key of whoever is to; absent: the caller's own.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    to: Option<KeyId>,
+    /// Whether nobody in particular is to.
+    #[serde(default)]
+    nobody: bool,
+}
+
+/// Assign a fraud case.
+#[utoipa::path(
+    tag = "Fraud", operation_id = "assign_fraud_case", security(("key" = ["investigate"])), request_body = AssignForm,
+    params(("case" = String, Path, description = "The case"), ("Idempotency-Key" = String, Header, description = "A new value for each request")),
+    responses((status = 200, description = "It is noted", body = CaseView), crate::openapi::Problems),
+)]
+#[post("/fraud/cases/{case}/assign")]
+pub async fn assign(
+    node: web::Data<Node>,
+    caller: Caller,
+    key: IdempotencyKey,
+    case: web::Path<CaseId>,
+    form: web::Json<AssignForm>,
+) -> Result<HttpResponse, Problem> {
+    let id = case.into_inner();
+    seen(&node, &caller, id).await?;
+    let envelope = envelope(&node, &caller, &key, &["assign case", &id.to_string()], &*form, &[], None)?;
+    let to = if form.nobody { None } else { Some(form.to.unwrap_or_else(|| caller.id())) };
+    node.case(id, envelope, Command::Assign { to }).await?;
+    Ok(HttpResponse::Ok().json(view(&node, &caller, id).await?))
+}
+
+/// What a case is.
+#[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct VerdictForm {
+    /// `fraud`: the tickets are blocked; `legit`: they are valid at once; `unsure`: they are valid when the review is over.
+    #[schema(value_type = String, examples("legit"))]
+    verdict: Verdict,
+    /// Why, in one word, never a name.
+    #[schema(value_type = String, max_length = 23, examples("known-family"))]
+    reason: Code,
+}
+
+/// Decide a fraud case.
+///
+/// What follows is done at once, or by itself a little later. Money is not paid back by a verdict: cancel the sale for that.
+#[utoipa::path(
+    tag = "Fraud", operation_id = "decide_fraud_case", security(("key" = ["investigate"])), request_body = VerdictForm,
+    params(("case" = String, Path, description = "The case"), ("Idempotency-Key" = String, Header, description = "A new value for each request")),
+    responses((status = 200, description = "It is decided", body = CaseView), crate::openapi::Problems),
+)]
+#[post("/fraud/cases/{case}/verdict")]
+pub async fn decide(
+    node: web::Data<Node>,
+    caller: Caller,
+    key: IdempotencyKey,
+    case: web::Path<CaseId>,
+    form: web::Json<VerdictForm>,
+) -> Result<HttpResponse, Problem> {
+    let id = case.into_inner();
+    seen(&node, &caller, id).await?;
+    let envelope = envelope(&node, &caller, &key, &["decide case", &id.to_string()], &*form, &[], None)?;
+    cases::decide(&node, id, envelope, form.verdict, form.reason).await?;
+    Ok(HttpResponse::Ok().json(view(&node, &caller, id).await?))
+}
+
+/// Undo a verdict.
+///
+/// What followed from it is undone as far as it still can be: a block is lifted, a review begins anew if there is time for one.
+#[utoipa::path(
+    tag = "Fraud", operation_id = "undo_fraud_verdict", security(("key" = ["investigate"])),
+    params(("case" = String, Path, description = "The case"), ("Idempotency-Key" = String, Header, description = "A new value for each request")),
+    responses((status = 200, description = "It is undone", body = CaseView), crate::openapi::Problems),
+)]
+#[post("/fraud/cases/{case}/undo")]
+pub async fn undo(node: web::Data<Node>, caller: Caller, key: IdempotencyKey, case: web::Path<CaseId>) -> Result<HttpResponse, Problem> {
+    let id = case.into_inner();
+    seen(&node, &caller, id).await?;
+    let envelope = envelope(&node, &caller, &key, &["undo verdict", &id.to_string()], &(), &[], None)?;
+    cases::undo(&node, id, envelope).await?;
+    Ok(HttpResponse::Ok().json(view(&node, &caller, id).await?))
+}
+
+/// Several verdicts.
+#[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct VerdictsForm {
+    /// Which cases, at most 100.
+    #[schema(value_type = Vec<String>, min_items = 1, max_items = 100, examples(json!(["000a000102r4e"])))]
+    cases: Vec<CaseId>,
+    /// As for one case.
+    #[schema(value_type = String, examples("legit"))]
+    verdict: Verdict,
+    /// Why, in one word, never a name.
+    #[schema(value_type = String, max_length = 23, examples("known-family"))]
+    reason: Code,
+}
+
+/// What became of one of several verdicts.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+pub struct VerdictOutcome {
+    /// The case.
+    case: String,
+    /// Whether it is decided so.
+    decided: bool,
+    /// Why not, if it is not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    problem: Option<Body>,
+}
+
+/// What became of several verdicts.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+pub struct VerdictOutcomes {
+    /// In the order in which they were asked for.
+    #[schema(max_items = 100)]
+    items: Vec<VerdictOutcome>,
+}
+
+/// Decide many fraud cases.
+///
+/// Each by itself: one that cannot be decided keeps no other one from it.
+#[utoipa::path(
+    tag = "Fraud", operation_id = "decide_fraud_cases", security(("key" = ["investigate"])), request_body = VerdictsForm,
+    params(("Idempotency-Key" = String, Header, description = "A new value for each request")),
+    responses((status = 200, description = "What became of each", body = VerdictOutcomes), crate::openapi::Problems),
+)]
+#[post("/fraud/verdicts")]
+pub async fn decide_many(node: web::Data<Node>, caller: Caller, key: IdempotencyKey, form: web::Json<VerdictsForm>) -> Result<HttpResponse, Problem> {
+    caller.may(Scope::Investigate)?;
+    if !(1..=VERDICTS_MAX).contains(&form.cases.len()) {
+        return Err(Problem::invalid("cases: 1 to 100 are expected"));
+    }
+    let mut items = Vec::with_capacity(form.cases.len());
+    for id in &form.cases {
+        let envelope = envelope(&node, &caller, &key, &["decide cases", &id.to_string()], &*form, &[], None)?;
+        let outcome = match seen(&node, &caller, *id).await {
+            Ok(_) => cases::decide(&node, *id, envelope, form.verdict, form.reason).await.map_err(Problem::from),
+            Err(problem) => Err(problem),
+        };
+        items.push(VerdictOutcome { case: id.to_string(), decided: outcome.is_ok(), problem: outcome.err().map(Problem::into_body) });
+    }
+    Ok(HttpResponse::Ok().json(VerdictOutcomes { items }))
+}
+
+/// Somebody who was refused asks for another look.
+#[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AppealForm {
+    /// The appeal code of the refusal, or the id of the sale whose tickets were blocked.
+    #[schema(min_length = 13, max_length = 26, examples("000a000102r4e"))]
+    code: String,
+}
+
+/// An appeal.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+pub struct AppealView {
+    /// `received`: somebody looks at it.
+    state: &'static str,
+    /// By when somebody should have looked (RFC 3339, UTC).
+    #[schema(format = DateTime)]
+    due_at: String,
+}
+
+/// Appeal a refusal.
+///
+/// For those who were refused, by the code that the refusal named; no name is needed. Somebody looks at it within a day; until then the refusal stands.
+#[utoipa::path(
+    tag = "Fraud", operation_id = "appeal_refusal", security(("key" = ["book"])), request_body = AppealForm,
+    params(("Idempotency-Key" = String, Header, description = "A new value for each request")),
+    responses((status = 202, description = "Somebody looks at it", body = AppealView), crate::openapi::Problems),
+)]
+#[post("/fraud/appeals")]
+pub async fn appeal(node: web::Data<Node>, caller: Caller, key: IdempotencyKey, form: web::Json<AppealForm>) -> Result<HttpResponse, Problem> {
+    caller.may(Scope::Book)?;
+    let by = envelope(&node, &caller, &key, &["appeal", &form.code], &*form, &[], None)?;
+    let id = match (form.code.parse::<AttemptId>(), form.code.parse::<HoldId>()) {
+        (Ok(attempt), _) => cases::appeal_attempt(&node, attempt, by).await?,
+        (_, Ok(sale)) => {
+            let id = case_of(Subject::Sale(sale));
+            node.case(id, by, Command::Appeal).await?;
+            id
+        }
+        _ => return Err(Problem::invalid("code: the appeal code of a refusal, or the id of a sale, is expected")),
+    };
+    let due_at = node.look_case(id, |case| case.deadlines().0).await?;
+    Ok(HttpResponse::Accepted().json(AppealView { state: "received", due_at: due_at.to_string() }))
+}

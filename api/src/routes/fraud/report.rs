@@ -1,0 +1,173 @@
+//! How well fraud is found and whom that hurts: by channel and museum, over some days; and whether what is scored now is still like what was.
+
+use std::collections::BTreeMap;
+
+use actix_web::middleware::Compress;
+use actix_web::{HttpResponse, get, web};
+use serde::{Deserialize, Serialize};
+use tornello_actors::cases::report::{Figures, drift_windows, figures, psi};
+use tornello_actors::node::Node;
+use tornello_actors::views::fraud::{CaseFilter, CaseRow};
+
+use crate::auth::{Caller, Scope};
+use crate::problem::Problem;
+use crate::routes::files;
+use crate::routes::payments::museums;
+
+/// How many days if the caller does not say, and the most.
+const DAYS: u32 = 28;
+const DAYS_MAX: u32 = 366;
+/// The most cases that a report rests on: the largest ones.
+const CASES_MAX: u32 = 200_000;
+
+/// Which report.
+#[derive(Debug, Clone, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct ReportQuery {
+    /// Only of this museum: its slug or number.
+    museum: Option<String>,
+    /// Over how many days up to now: 28 if not said.
+    #[param(minimum = 1, maximum = 366)]
+    days: Option<u32>,
+}
+
+/// The figures of some cases. Shares are 0 to 1, and absent where nothing is known.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+pub struct FiguresView {
+    /// How many cases.
+    cases: u32,
+    /// How many of them were picked at random.
+    picked: u32,
+    /// How many have a verdict.
+    decided: u32,
+    /// How many lapsed without one.
+    lapsed: u32,
+    /// How many a day, without those picked.
+    alerts_per_day: f64,
+    /// Of those that were suspected and are known by now, how many were fraud.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    precision: Option<f64>,
+    /// Of all fraud, as far as those picked at random tell, how much was suspected.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    recall: Option<f64>,
+    /// The area under precision over recall, by score.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pr_auc: Option<f64>,
+    /// What was at stake in blocked fraud, in euro cents.
+    saved_cents: i64,
+    /// How many honest buyers were blocked, as far as is known.
+    good_hurt: u32,
+    /// Of those with a verdict, how many had it in time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    in_time: Option<f64>,
+    /// Half of the verdicts took no longer, in seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    median_s: Option<i64>,
+}
+
+impl From<Figures> for FiguresView {
+    fn from(figures: Figures) -> Self {
+        Self {
+            cases: figures.cases,
+            picked: figures.picked,
+            decided: figures.decided,
+            lapsed: figures.lapsed,
+            alerts_per_day: figures.alerts_per_day,
+            precision: figures.precision,
+            recall: figures.recall,
+            pr_auc: figures.pr_auc,
+            saved_cents: figures.saved_cents,
+            good_hurt: figures.good_hurt,
+            in_time: figures.in_time,
+            median_s: figures.median_s,
+        }
+    }
+}
+
+/// The figures of one channel or museum.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+pub struct FiguresOf {
+    /// The channel, or the museum's number.
+    of: String,
+    /// Its figures.
+    figures: FiguresView,
+}
+
+/// How far the scores of the last seven days are from those of the four weeks before.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+pub struct DriftView {
+    /// Through which channel.
+    channel: String,
+    /// The population stability index: above 0.1 look, above 0.25 train anew. Absent where one of both is empty.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    psi: Option<f64>,
+}
+
+/// The report.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+pub struct ReportView {
+    /// Over how many days.
+    days: u32,
+    /// All together.
+    total: FiguresView,
+    /// By channel.
+    #[schema(max_items = 5)]
+    by_channel: Vec<FiguresOf>,
+    /// By museum.
+    #[schema(max_items = 1_000)]
+    by_museum: Vec<FiguresOf>,
+    /// How many attempts rules refused outright.
+    blocked_attempts: u32,
+    /// Drift of the scores, of all museums.
+    #[schema(max_items = 5)]
+    drift: Vec<DriftView>,
+    /// The journal's batch up to which the report is complete.
+    as_of_batch: u64,
+}
+
+fn by(rows: &[CaseRow], (days, weight): (f64, f64), of: impl Fn(&CaseRow) -> String) -> Vec<FiguresOf> {
+    let mut groups: BTreeMap<String, Vec<&CaseRow>> = BTreeMap::new();
+    rows.iter().for_each(|row| groups.entry(of(row)).or_default().push(row));
+    groups.into_iter().map(|(of, rows)| FiguresOf { of, figures: figures(rows, days, weight).into() }).collect()
+}
+
+/// Report on fraud.
+///
+/// What is missed is estimated from the cases that were picked at random from what nobody suspected.
+#[utoipa::path(
+    tag = "Fraud", operation_id = "get_fraud_report", security(("key" = ["investigate"])), params(ReportQuery),
+    responses((status = 200, description = "The report", body = ReportView), crate::openapi::Problems),
+)]
+#[get("/fraud/report", wrap = "Compress::default()")]
+pub async fn get(node: web::Data<Node>, caller: Caller, query: web::Query<ReportQuery>) -> Result<HttpResponse, Problem> {
+    caller.may(Scope::Investigate)?;
+    let days = query.days.unwrap_or(DAYS);
+    if !(1..=DAYS_MAX).contains(&days) {
+        return Err(Problem::invalid(format!("days: 1 to {DAYS_MAX} are expected")));
+    }
+    let museums = museums(&node, &caller, Scope::Investigate, query.museum.as_deref())?;
+    let (views, now) = (&files(&node)?.views, node.now());
+    let (as_of_batch, from) = (views.as_of_batch(), now.plus_seconds(-i64::from(days) * 86_400));
+    let filter = CaseFilter { museums: museums.clone(), opened_from: Some(from), ..CaseFilter::default() };
+    let rows = views.fraud_cases(&filter, CASES_MAX).await?;
+    // Of all museums: what is picked, is picked from all.
+    let (unsuspected, picked) = (views.unsuspected(from).await?, views.picked_cases(from).await?);
+    let span = (f64::from(days), f64::from(unsuspected.max(picked)) / f64::from(picked.max(1)));
+    let asked = |museum: &_| museums.as_ref().is_none_or(|museums| museums.contains(museum));
+    let blocked_attempts = views.blocked_attempts(from).await?.iter().filter(|(museum, ..)| asked(museum)).map(|(.., count)| count).sum();
+    let [(from, to), (since, until)] = drift_windows(now);
+    let (before, lately) = (views.score_bands(from, to).await?, views.score_bands(since, until).await?);
+    let drift = lately
+        .iter()
+        .map(|(channel, bands)| DriftView { channel: channel.clone(), psi: before.get(channel).and_then(|expected| psi(expected, bands)) });
+    Ok(HttpResponse::Ok().json(ReportView {
+        days,
+        total: figures(&rows, span.0, span.1).into(),
+        by_channel: by(&rows, span, |row| row.channel.clone()),
+        by_museum: by(&rows, span, |row| row.museum.0.to_string()),
+        blocked_attempts,
+        drift: drift.collect(),
+        as_of_batch,
+    }))
+}

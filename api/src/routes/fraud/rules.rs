@@ -1,0 +1,222 @@
+//! The rules that are asked before any model. An analyst drafts, somebody who runs all museums puts in force; every change is in the journal.
+
+use actix_web::{HttpResponse, get, post, web};
+use serde::{Deserialize, Serialize};
+use tornello_actors::fraud::in_force::check_rule;
+use tornello_actors::keys::Museums;
+use tornello_actors::node::Node;
+use tornello_engine::channel::Channel;
+use tornello_engine::fraud_rules::{self, Action, Command, Condition, Op, Rule, Written};
+use tornello_engine::ids::{Code, MuseumId};
+use tornello_engine::text::Text;
+
+use crate::auth::{Caller, Scope};
+use crate::problem::Problem;
+use crate::request::{IdempotencyKey, envelope};
+
+/// A feature held against a threshold.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ConditionForm {
+    /// The name of the feature.
+    #[schema(value_type = String, max_length = 23, examples("person_unsold_1h"))]
+    feature: Code,
+    /// `at_least` or `at_most`.
+    #[schema(value_type = String, examples("at_least"))]
+    op: Op,
+    /// The threshold in thousandths, as people count: 5000 is five holds.
+    #[schema(examples(5_000))]
+    threshold_milli: i64,
+}
+
+/// A rule to draft: if all conditions hold, the action follows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RuleForm {
+    /// Its name; a rule of the same name that is in force stays until this one is put in its place.
+    #[schema(value_type = String, max_length = 23, examples("hoarding"))]
+    name: Code,
+    /// What must hold, all of it.
+    #[schema(min_items = 1, max_items = 8)]
+    when: Vec<ConditionForm>,
+    /// Only through these channels; none named: through all.
+    #[serde(default)]
+    #[schema(value_type = Vec<String>, max_items = 5)]
+    channels: Vec<Channel>,
+    /// Only at the museums with these numbers; none named: at all.
+    #[serde(default)]
+    #[schema(max_items = 64)]
+    museums: Vec<u16>,
+    /// `step_up`, `review` or `block`.
+    #[schema(value_type = String, examples("review"))]
+    action: Action,
+    /// What is the matter, in Italian, also for those who are refused.
+    #[schema(min_length = 1, max_length = 200, examples("Troppe prenotazioni non pagate"))]
+    sentence_it: String,
+    /// The same in English.
+    #[schema(min_length = 1, max_length = 200, examples("Too many holds that were never paid"))]
+    sentence_en: String,
+}
+
+impl From<RuleForm> for Rule {
+    fn from(form: RuleForm) -> Self {
+        let RuleForm { name, when, channels, museums, action, sentence_it, sentence_en } = form;
+        let condition = |ConditionForm { feature, op, threshold_milli }: ConditionForm| Condition { feature, op, threshold_milli };
+        Self {
+            name,
+            when: when.into_iter().map(condition).collect(),
+            channels,
+            museums: museums.into_iter().map(MuseumId).collect(),
+            action,
+            sentence: Text { it: sentence_it, en: sentence_en },
+        }
+    }
+}
+
+impl From<&Rule> for RuleForm {
+    fn from(rule: &Rule) -> Self {
+        let condition = |condition: &Condition| {
+            let Condition { feature, op, threshold_milli } = *condition;
+            ConditionForm { feature, op, threshold_milli }
+        };
+        Self {
+            name: rule.name,
+            when: rule.when.iter().map(condition).collect(),
+            channels: rule.channels.clone(),
+            museums: rule.museums.iter().map(|museum| museum.0).collect(),
+            action: rule.action,
+            sentence_it: rule.sentence.it.clone(),
+            sentence_en: rule.sentence.en.clone(),
+        }
+    }
+}
+
+/// A rule with who stands for it.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+pub struct RuleView {
+    /// The rule.
+    rule: RuleForm,
+    /// The key of whoever drafted it.
+    author: String,
+    /// When (RFC 3339, UTC).
+    #[schema(format = DateTime)]
+    drafted_at: String,
+    /// The key of whoever put it in force; absent of a draft, as the next two.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    approver: Option<String>,
+    /// Since when it is in force (RFC 3339, UTC).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(format = DateTime)]
+    in_force_since: Option<String>,
+    /// The number of the rules since then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    version: Option<u32>,
+}
+
+impl From<&Written> for RuleView {
+    fn from(written: &Written) -> Self {
+        Self {
+            rule: (&written.rule).into(),
+            author: written.author.to_string(),
+            drafted_at: written.drafted_at.to_string(),
+            approver: written.in_force.map(|(approver, ..)| approver.to_string()),
+            in_force_since: written.in_force.map(|(_, at, _)| at.to_string()),
+            version: written.in_force.map(|(.., version)| version),
+        }
+    }
+}
+
+/// All rules.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+pub struct RulesView {
+    /// The number that assessments name; it grows with every change of what is in force.
+    version: u32,
+    /// Those in force.
+    #[schema(max_items = 100)]
+    in_force: Vec<RuleView>,
+    /// Those that are not yet.
+    #[schema(max_items = 100)]
+    drafts: Vec<RuleView>,
+}
+
+fn view(node: &Node) -> RulesView {
+    let rules = node.defences().rules();
+    RulesView {
+        version: rules.version(),
+        in_force: rules.active().map(RuleView::from).collect(),
+        drafts: rules.drafts().map(RuleView::from).collect(),
+    }
+}
+
+/// List the fraud rules.
+#[utoipa::path(
+    tag = "Fraud", operation_id = "list_fraud_rules", security(("key" = ["investigate"])),
+    responses((status = 200, description = "The rules in force, and the drafts", body = RulesView), crate::openapi::Problems),
+)]
+#[get("/fraud/rules")]
+pub async fn list(node: web::Data<Node>, caller: Caller) -> Result<HttpResponse, Problem> {
+    caller.may(Scope::Investigate)?;
+    Ok(HttpResponse::Ok().json(view(&node)))
+}
+
+/// Draft a fraud rule.
+///
+/// Nothing changes before somebody else puts it in force.
+#[utoipa::path(
+    tag = "Fraud", operation_id = "draft_fraud_rule", security(("key" = ["investigate"])), request_body = RuleForm,
+    params(("Idempotency-Key" = String, Header, description = "A new value for each request")),
+    responses((status = 201, description = "It is drafted", body = RulesView), crate::openapi::Problems),
+)]
+#[post("/fraud/rules")]
+pub async fn draft(node: web::Data<Node>, caller: Caller, key: IdempotencyKey, form: web::Json<RuleForm>) -> Result<HttpResponse, Problem> {
+    caller.may(Scope::Investigate)?;
+    let envelope = envelope(&node, &caller, &key, &["draft rule"], &*form, &[], None)?;
+    let rule = Box::new(Rule::from(form.into_inner()));
+    // A rule that could not be asked would be in force and do nothing.
+    check_rule(&rule).map_err(|error| Problem::from(fraud_rules::Refusal::BadRule).detail(error.to_string()))?;
+    node.rules(envelope, Command::Draft { rule, by: caller.id() }).await?;
+    Ok(HttpResponse::Created().json(view(&node)))
+}
+
+/// Asserts that the caller answers for all museums: rules and models concern all of them.
+pub(super) fn for_all_museums(caller: &Caller, scope: Scope) -> Result<(), Problem> {
+    caller.may(scope)?;
+    match caller.0.museums {
+        Museums::All => Ok(()),
+        Museums::Only(_) => Err(Problem::forbidden(scope).detail("This concerns all museums, and the key is for some.")),
+    }
+}
+
+/// Put a fraud rule in force.
+///
+/// The draft of that name takes the place of the rule that was in force. Whoever drafted it cannot do that.
+#[utoipa::path(
+    tag = "Fraud", operation_id = "activate_fraud_rule", security(("key" = ["manage"])),
+    params(("rule" = String, Path, description = "The rule's name"), ("Idempotency-Key" = String, Header, description = "A new value for each request")),
+    responses((status = 200, description = "It is in force", body = RulesView), crate::openapi::Problems),
+)]
+#[post("/fraud/rules/{rule}/activate")]
+pub async fn activate(node: web::Data<Node>, caller: Caller, key: IdempotencyKey, rule: web::Path<Code>) -> Result<HttpResponse, Problem> {
+    for_all_museums(&caller, Scope::Manage)?;
+    let name = rule.into_inner();
+    let envelope = envelope(&node, &caller, &key, &["activate rule", name.as_str()], &(), &[], None)?;
+    node.rules(envelope, Command::Activate { name, by: caller.id() }).await?;
+    Ok(HttpResponse::Ok().json(view(&node)))
+}
+
+/// Retire a fraud rule.
+///
+/// It is in force no more, and its draft is dropped.
+#[utoipa::path(
+    tag = "Fraud", operation_id = "retire_fraud_rule", security(("key" = ["manage"])),
+    params(("rule" = String, Path, description = "The rule's name"), ("Idempotency-Key" = String, Header, description = "A new value for each request")),
+    responses((status = 200, description = "It is retired", body = RulesView), crate::openapi::Problems),
+)]
+#[post("/fraud/rules/{rule}/retire")]
+pub async fn retire(node: web::Data<Node>, caller: Caller, key: IdempotencyKey, rule: web::Path<Code>) -> Result<HttpResponse, Problem> {
+    for_all_museums(&caller, Scope::Manage)?;
+    let name = rule.into_inner();
+    let envelope = envelope(&node, &caller, &key, &["retire rule", name.as_str()], &(), &[], None)?;
+    node.rules(envelope, Command::Retire { name }).await?;
+    Ok(HttpResponse::Ok().json(view(&node)))
+}

@@ -1,0 +1,70 @@
+//! A rule tried on what has happened, before anybody puts it in force.
+
+use actix_web::{HttpResponse, post, web};
+use serde::{Deserialize, Serialize};
+use tornello_actors::fraud::Sizes;
+use tornello_actors::fraud::in_force::rule_set;
+use tornello_actors::fraud::trial::try_rules;
+use tornello_actors::node::Node;
+use tornello_engine::fraud_rules::{self, Rule};
+use tornello_engine::time::Timestamp;
+
+use super::rules::RuleForm;
+use crate::auth::{Caller, Scope};
+use crate::problem::Problem;
+
+/// The rule to try, and since when.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TrialForm {
+    /// The rule, as it would be drafted.
+    pub rule: RuleForm,
+    /// Only about what was asked since then (RFC 3339); absent: since the beginning. What was known is always that of the time.
+    #[serde(default)]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub since: Option<Timestamp>,
+}
+
+/// What the rule would have done.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+pub struct TrialView {
+    /// About how many commands it would have been asked.
+    asked: u64,
+    /// For how many of them one more proof would have been asked for.
+    step_up: u64,
+    /// How many would have been looked at.
+    review: u64,
+    /// How many would have been refused.
+    block: u64,
+    /// How many holds and sales that is.
+    stopped: u64,
+    /// How many of these were good: bought, and neither blocked nor shown twice at a gate since.
+    good: u64,
+}
+
+/// Try a fraud rule on what has happened.
+///
+/// The journal is read from its beginning, so this takes a while where it is long. Nothing changes.
+#[utoipa::path(
+    tag = "Fraud", operation_id = "try_fraud_rule", security(("key" = ["investigate"])), request_body = TrialForm,
+    responses((status = 200, description = "What it would have done", body = TrialView), crate::openapi::Problems),
+)]
+#[post("/fraud/rules/dry-run")]
+pub async fn dry_run(node: web::Data<Node>, caller: Caller, form: web::Json<TrialForm>) -> Result<HttpResponse, Problem> {
+    super::rules::for_all_museums(&caller, Scope::Investigate)?;
+    let TrialForm { rule, since } = form.into_inner();
+    let rules = rule_set(&Rule::from(rule)).map_err(|error| Problem::from(fraud_rules::Refusal::BadRule).detail(error.to_string()))?;
+    let tried = try_rules(node.journal().as_ref(), &rules, since.unwrap_or(Timestamp::MIN), Sizes::default().parties).await;
+    let tried = tried.map_err(|error| {
+        tracing::error!(%error, "a rule could not be tried");
+        Problem::unavailable("the journal cannot be read now")
+    })?;
+    Ok(HttpResponse::Ok().json(TrialView {
+        asked: tried.asked,
+        step_up: tried.step_up,
+        review: tried.review,
+        block: tried.block,
+        stopped: tried.stopped,
+        good: tried.good,
+    }))
+}

@@ -1,0 +1,267 @@
+//! Lists of payments: pages for programs, tables for a spreadsheet.
+
+use actix_web::http::header::{self, HeaderValue};
+use actix_web::middleware::Compress;
+use actix_web::{HttpRequest, HttpResponse, get, web};
+use serde::{Deserialize, Serialize};
+use tornello_actors::keys::Museums;
+use tornello_actors::node::Node;
+use tornello_actors::views::payments::{PaymentFilter, PaymentRow};
+use tornello_engine::ids::{MuseumId, PaymentId};
+use tornello_engine::money::Cents;
+use tornello_engine::time::Timestamp;
+
+use super::{Connected, creditor_of};
+use crate::auth::{Caller, Scope};
+use crate::csv::{CsvCell, CsvForm, CsvWriter};
+use crate::problem::Problem;
+use crate::routes::holds::order_of;
+use crate::routes::{files, museum_of, page, page_size};
+
+/// Which payments to list; all conditions hold together.
+#[derive(Debug, Clone, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct PaymentsQuery {
+    /// Only of this museum: its slug or number.
+    museum: Option<String>,
+    /// Only in this state: `created`, `pending`, `paid`, `failed`, `expired` or `cancelled`.
+    state: Option<String>,
+    /// Only opened at this instant or later (RFC 3339).
+    from: Option<String>,
+    /// Only opened before this instant (RFC 3339).
+    to: Option<String>,
+    /// Only of this order.
+    order: Option<String>,
+    /// Only those of which money is owed back, or of which none is.
+    owing: Option<bool>,
+    /// Only one's own; without desk rights always so.
+    #[serde(default)]
+    mine: bool,
+    /// Where the page before said to go on.
+    #[param(value_type = Option<String>)]
+    cursor: Option<PaymentId>,
+    /// How many at most: 50 if not said.
+    #[param(minimum = 1, maximum = 200)]
+    limit: Option<u32>,
+}
+
+const STATES: [&str; 6] = ["created", "pending", "paid", "failed", "expired", "cancelled"];
+
+impl PaymentsQuery {
+    fn filter(&self, node: &Node, caller: &Caller) -> Result<PaymentFilter, Problem> {
+        if self.state.as_deref().is_some_and(|state| !STATES.contains(&state)) {
+            return Err(Problem::invalid("state: created, pending, paid, failed, expired or cancelled is expected"));
+        }
+        let who = if self.mine { Some(caller.id()) } else { caller.owner() };
+        Ok(PaymentFilter {
+            museums: museums(node, caller, Scope::Book, self.museum.as_deref())?,
+            state: self.state.clone(),
+            who: who.map(|who| who.to_string()),
+            from: instant_of("from", self.from.as_deref())?,
+            to: instant_of("to", self.to.as_deref())?,
+            order: order_of(self.order.as_deref())?.map(|order| order.to_string()),
+            owing: self.owing,
+            after: self.cursor,
+        })
+    }
+}
+
+/// An instant that a query names.
+fn instant_of(name: &str, text: Option<&str>) -> Result<Option<Timestamp>, Problem> {
+    text.map(str::parse).transpose().map_err(|_| Problem::invalid(format!("{name}: an instant as 2026-11-23T08:30:00Z is expected")))
+}
+
+/// The museums of a list: the one that is named, or the caller's own; none: all.
+pub fn museums(node: &Node, caller: &Caller, scope: Scope, named: Option<&str>) -> Result<Option<Vec<MuseumId>>, Problem> {
+    match (named, &caller.0.museums) {
+        (Some(name), _) => Ok(Some(vec![museum_of(node, caller, scope, name)?.museum.id()])),
+        (None, Museums::Only(museums)) => Ok(Some(museums.clone())),
+        (None, Museums::All) => Ok(None),
+    }
+}
+
+/// A payment in a list.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+pub struct PaymentItem {
+    /// Its id.
+    payment: String,
+    /// The museum that the money belongs to.
+    museum: u16,
+    /// When it was opened (RFC 3339, UTC).
+    opened_at: String,
+    /// Which key asked for it.
+    who: String,
+    /// Through which channel the places are sold.
+    channel: String,
+    /// `notice`, `checkout`, `desk`, `voucher` or `free`.
+    gateway: String,
+    /// The notice number, where there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    notice_number: Option<String>,
+    /// The order that it belongs to; empty if none.
+    order: String,
+    /// The quote that it belongs to; empty if none.
+    quote: String,
+    /// What the payer reads.
+    subject: String,
+    /// What is due, in euro cents.
+    amount_cents: i64,
+    /// From when on it can no longer be begun to pay (RFC 3339, UTC).
+    due_at: String,
+    /// `created`, `pending`, `paid`, `failed`, `expired` or `cancelled`.
+    state: String,
+    /// Since when (RFC 3339, UTC).
+    changed_at: String,
+    /// When it was paid (RFC 3339, UTC).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    paid_at: Option<String>,
+    /// All that came, in euro cents.
+    received_cents: i64,
+    /// What of it is to go back, in euro cents.
+    owed_cents: i64,
+    /// What of it has gone back, in euro cents.
+    paid_back_cents: i64,
+    /// Whether a dispute is open.
+    disputed: bool,
+}
+
+impl PaymentItem {
+    fn new(row: PaymentRow, connected: &Connected) -> Self {
+        let is_position = ["notice", "checkout"].contains(&row.gateway.as_str());
+        let notice_number = creditor_of(connected, row.payment).filter(|_| is_position).map(|creditor| creditor.notice(row.payment).to_string());
+        Self {
+            payment: row.payment.to_string(),
+            museum: row.museum.0,
+            opened_at: row.opened_at.to_string(),
+            who: row.who,
+            channel: row.channel,
+            gateway: row.gateway,
+            notice_number,
+            order: row.order,
+            quote: row.quote,
+            subject: row.subject,
+            amount_cents: row.amount_cents,
+            due_at: row.due_at.to_string(),
+            state: row.state,
+            changed_at: row.changed_at.to_string(),
+            paid_at: row.paid_at.map(|at| at.to_string()),
+            received_cents: row.received_cents,
+            owed_cents: row.owed_cents,
+            paid_back_cents: row.paid_back_cents,
+            disputed: row.disputed,
+        }
+    }
+}
+
+/// A page of payments.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+pub struct PaymentPage {
+    /// The payments, in the order of their ids.
+    items: Vec<PaymentItem>,
+    /// Where to go on; none on the last page.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_cursor: Option<String>,
+    /// The journal's batch up to which the list is complete.
+    as_of_batch: u64,
+}
+
+/// List payments.
+///
+/// From the read models, which follow the journal within moments: `as_of_batch` says how far. Callers without desk rights see their own. With `Accept: text/csv` the page
+/// is a table.
+#[utoipa::path(
+    tag = "Payments", operation_id = "list_payments", security(("key" = ["book"])), params(PaymentsQuery),
+    responses((status = 200, description = "A page of payments", content((PaymentPage = "application/json"), (String = "text/csv"))), crate::openapi::Problems),
+)]
+#[get("/payments", wrap = "Compress::default()")]
+pub async fn list(
+    node: web::Data<Node>,
+    connected: Connected,
+    caller: Caller,
+    request: HttpRequest,
+    query: web::Query<PaymentsQuery>,
+) -> Result<HttpResponse, Problem> {
+    caller.may(Scope::Book)?;
+    let (filter, size, views) = (query.filter(&node, &caller)?, page_size(query.limit)?, &files(&node)?.views);
+    let as_of_batch = views.as_of_batch();
+    let (rows, more) = page(views.payments(&filter, size + 1).await?, size);
+    if wants_csv(&request) {
+        return Ok(csv(&rows, &connected));
+    }
+    let next_cursor = rows.last().filter(|_| more).map(|row| row.payment.to_string());
+    let items = rows.into_iter().map(|row| PaymentItem::new(row, &connected)).collect();
+    Ok(HttpResponse::Ok().json(PaymentPage { items, next_cursor, as_of_batch }))
+}
+
+/// Export payments as a table.
+///
+/// All that fit, up to 20,000, in the order of their ids: what a spreadsheet opens. `cursor` and `limit` do not count.
+#[utoipa::path(
+    tag = "Payments", operation_id = "export_payments", security(("key" = ["book"])), params(PaymentsQuery),
+    responses((status = 200, description = "The table", body = String, content_type = "text/csv"), crate::openapi::Problems),
+)]
+#[get("/payments/export.csv", wrap = "Compress::default()")]
+pub async fn export(node: web::Data<Node>, connected: Connected, caller: Caller, query: web::Query<PaymentsQuery>) -> Result<HttpResponse, Problem> {
+    const ROWS_MAX: u32 = 20_000;
+    caller.may(Scope::Book)?;
+    let filter = PaymentFilter { after: None, ..query.filter(&node, &caller)? };
+    Ok(csv(&files(&node)?.views.payments(&filter, ROWS_MAX).await?, &connected))
+}
+
+/// Whether a caller would rather have a table.
+pub fn wants_csv(request: &HttpRequest) -> bool {
+    request.headers().get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).is_some_and(|accept| accept.trim().starts_with("text/csv"))
+}
+
+/// An answer that is a table.
+pub fn csv_answer(table: Vec<u8>) -> HttpResponse {
+    HttpResponse::Ok().insert_header((header::CONTENT_TYPE, HeaderValue::from_static("text/csv; charset=utf-8"))).body(table)
+}
+
+fn csv(rows: &[PaymentRow], connected: &Connected) -> HttpResponse {
+    const HEADS: [&str; 17] = [
+        "payment",
+        "museum",
+        "opened_at",
+        "channel",
+        "gateway",
+        "notice_number",
+        "order",
+        "quote",
+        "subject",
+        "amount",
+        "due_at",
+        "state",
+        "paid_at",
+        "received",
+        "owed",
+        "paid_back",
+        "disputed",
+    ];
+    let mut table = CsvWriter::new(CsvForm::ITALIAN, HEADS);
+    for row in rows {
+        let item = PaymentItem::new(row.clone(), connected);
+        let euros = |cents| CsvCell::Euros(Cents::new(cents));
+        table.row([
+            CsvCell::Text(&item.payment),
+            CsvCell::Count(i64::from(item.museum)),
+            CsvCell::Instant(row.opened_at),
+            CsvCell::Text(&item.channel),
+            CsvCell::Text(&item.gateway),
+            CsvCell::Text(item.notice_number.as_deref().unwrap_or_default()),
+            CsvCell::Text(&item.order),
+            CsvCell::Text(&item.quote),
+            CsvCell::Text(&item.subject),
+            euros(row.amount_cents),
+            CsvCell::Instant(row.due_at),
+            CsvCell::Text(&item.state),
+            row.paid_at.map_or(CsvCell::Empty, CsvCell::Instant),
+            euros(row.received_cents),
+            euros(row.owed_cents),
+            euros(row.paid_back_cents),
+            CsvCell::Count(i64::from(row.disputed)),
+        ]);
+    }
+    csv_answer(table.take())
+}

@@ -1,0 +1,314 @@
+//! Waiting rooms for the opening of sales: announced by the museum, joined by shops for their buyers. Where somebody stands follows from the token that they carry;
+//! what lets them through goes with the hold.
+
+use actix_web::http::StatusCode;
+use actix_web::{FromRequest, HttpRequest, HttpResponse, delete, get, post, web};
+use rand::TryRng;
+use serde::{Deserialize, Serialize};
+use tornello_actors::node::Node;
+use tornello_actors::people::Month;
+use tornello_actors::rooms::{Guarded, Place, RoomRefusal, commitment};
+use tornello_engine::channel::Channel;
+use tornello_engine::envelope::{Digest, PartyKind};
+use tornello_engine::ids::{Code, RouteId, SlotId};
+use tornello_engine::museum::{Command, Event};
+use tornello_engine::room::{Announced, Room};
+use tornello_engine::time::Timestamp;
+
+use crate::auth::{Caller, Scope};
+use crate::problem::Problem;
+use crate::request::{IdempotencyKey, PartyForm, envelope};
+use crate::routes::{files, museum_of, not_rebuilt};
+
+/// The header with what somebody was given when they joined.
+const TOKEN: &str = "Waiting-Room-Token";
+/// The header with what lets somebody through.
+const ADMISSION: &str = "Waiting-Room-Admission";
+
+/// A waiting room to announce.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RoomForm {
+    /// Its name within the museum.
+    #[schema(value_type = String, max_length = 23, examples("spring"))]
+    pub code: Code,
+    /// For the slots of this route only; absent: of all.
+    #[serde(default)]
+    #[schema(value_type = Option<u16>)]
+    pub route: Option<RouteId>,
+    /// For slots that start from then on (RFC 3339).
+    #[schema(value_type = String, format = DateTime)]
+    pub slots_from: Timestamp,
+    /// For slots that start before (RFC 3339).
+    #[schema(value_type = String, format = DateTime)]
+    pub slots_to: Timestamp,
+    /// When sales open (RFC 3339).
+    #[schema(value_type = String, format = DateTime)]
+    pub opens_at: Timestamp,
+    /// When places can be held without it again, within 7 days (RFC 3339).
+    #[schema(value_type = String, format = DateTime)]
+    pub closes_at: Timestamp,
+    /// How many parties are let through in a minute.
+    #[schema(minimum = 1, maximum = 60000)]
+    pub per_minute: u32,
+}
+
+/// A waiting room.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+pub struct RoomView {
+    /// Its name within the museum.
+    #[schema(value_type = String)]
+    code: Code,
+    /// For the slots of this route only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<u16>)]
+    route: Option<RouteId>,
+    /// For slots that start from then on (RFC 3339, UTC).
+    slots_from: String,
+    /// For slots that start before (RFC 3339, UTC).
+    slots_to: String,
+    /// When sales open (RFC 3339, UTC).
+    opens_at: String,
+    /// When places can be held without it again (RFC 3339, UTC).
+    closes_at: String,
+    /// How many parties are let through in a minute.
+    per_minute: u32,
+    /// SHA-256 of the seed that decides the lot, in hexadecimal.
+    #[schema(max_length = 64)]
+    seed_sha256: String,
+    /// The seed itself, in hexadecimal, once sales are open.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(max_length = 64)]
+    seed: Option<String>,
+}
+
+impl RoomView {
+    fn new(room: &Room, now: Timestamp) -> Self {
+        let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        Self {
+            code: room.code,
+            route: room.route,
+            slots_from: room.slots_from.to_string(),
+            slots_to: room.slots_to.to_string(),
+            opens_at: room.opens_at.to_string(),
+            closes_at: room.closes_at.to_string(),
+            per_minute: room.per_minute,
+            seed_sha256: commitment(&room.seed),
+            seed: (now >= room.opens_at).then(|| hex(&room.seed)),
+        }
+    }
+}
+
+/// The waiting rooms of a museum.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+pub struct RoomList {
+    /// By name; without those that have closed.
+    items: Vec<RoomView>,
+}
+
+/// Who joins.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct JoinForm {
+    /// Who takes part: a buyer, or a device if nobody is known yet. The same party must stand in the hold.
+    #[schema(min_items = 1, max_items = 8)]
+    pub parties: Vec<PartyForm>,
+}
+
+/// Where somebody stands.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+pub struct PlaceView {
+    /// To be sent in `Waiting-Room-Token` to ask again. It holds the place, also after a restart.
+    #[schema(max_length = 128)]
+    token: String,
+    /// When sales open (RFC 3339, UTC).
+    opens_at: String,
+    /// The place, from 1; absent before the opening, when nobody knows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    position: Option<u64>,
+    /// How long it will take, in seconds; absent before the opening.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    wait_s: Option<u64>,
+    /// To be sent in `Waiting-Room-Admission` with the hold; absent until one's turn.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(max_length = 128)]
+    admission: Option<String>,
+    /// Until when it lets through (RFC 3339, UTC).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    admission_expires_at: Option<String>,
+}
+
+impl PlaceView {
+    fn new(of: Place, room: &Announced) -> Self {
+        let (admission, until) = of.admission.unzip();
+        Self {
+            token: of.token,
+            opens_at: room.room.opens_at.to_string(),
+            position: of.position,
+            wait_s: of.wait_s,
+            admission,
+            admission_expires_at: until.map(|until| until.to_string()),
+        }
+    }
+}
+
+impl From<RoomRefusal> for Problem {
+    fn from(refusal: RoomRefusal) -> Self {
+        match refusal {
+            RoomRefusal::Unknown => Self::not_found(),
+            RoomRefusal::BadToken => Self::new(StatusCode::UNPROCESSABLE_ENTITY, "bad_waiting_room_token", "the token is not of this waiting room")
+                .detail("Join the room, and send the `token` of the answer as it is."),
+            RoomRefusal::NotWritten(failure) => failure.into(),
+        }
+    }
+}
+
+fn secret() -> Result<[u8; 32], Problem> {
+    let mut bytes = [0; 32];
+    rand::rngs::SysRng.try_fill_bytes(&mut bytes).map_err(|_| Problem::unavailable("no random numbers"))?;
+    Ok(bytes)
+}
+
+/// Pseudonyms that do not change while a room is open, of those that can be told apart.
+fn tellable(node: &Node, room: &Room, parties: &[PartyForm]) -> Result<Vec<Digest>, Problem> {
+    let (files, month) = (files(node)?, Month::of(room.opens_at));
+    let of = |kind: PartyKind| parties.iter().filter(move |party| party.kind == kind && (1..=256).contains(&party.value.len()));
+    let all = of(PartyKind::Buyer).chain(of(PartyKind::Device));
+    Ok(all.map(|party| files.pseudonymiser.party_in(party.kind, &party.value, month).pseudonym).collect())
+}
+
+/// Announce a waiting room.
+///
+/// Until it closes, web shops hold places of its slots only for those whom it lets through. Whoever comes before the opening is drawn by lot: the seed is drawn now,
+/// its digest is public at once, the seed itself when sales open.
+#[utoipa::path(
+    tag = "Waiting rooms", operation_id = "announce_waiting_room", security(("key" = ["manage"])),
+    request_body(content = RoomForm, example = json!({"code": "spring", "slots_from": "2027-04-01T00:00:00Z", "slots_to": "2027-07-01T00:00:00Z",
+        "opens_at": "2027-03-01T09:00:00Z", "closes_at": "2027-03-02T09:00:00Z", "per_minute": 120})),
+    params(("museum" = String, Path, description = "Slug or number", max_length = 23, example = "parco-colosseo"),
+        ("Idempotency-Key" = String, Header, description = "A new value for each request")),
+    responses((status = 201, description = "The room is announced", body = RoomView), crate::openapi::Problems),
+)]
+#[post("/museums/{museum}/waiting-rooms")]
+pub async fn announce(
+    node: web::Data<Node>,
+    caller: Caller,
+    key: IdempotencyKey,
+    museum: web::Path<String>,
+    form: web::Json<RoomForm>,
+) -> Result<HttpResponse, Problem> {
+    let id = museum_of(&node, &caller, Scope::Manage, &museum)?.museum.id();
+    let envelope = envelope(&node, &caller, &key, &["waiting room"], &*form, &[], None)?;
+    let RoomForm { code, route, slots_from, slots_to, opens_at, closes_at, per_minute } = form.into_inner();
+    let room = Room { code, route, slots_from, slots_to, opens_at, closes_at, per_minute, seed: secret()?, signing: secret()? };
+    let record = node.museum(id, envelope, Command::AnnounceRoom { room: Box::new(room) }).await?;
+    let announced = record.events.iter().find_map(|event| if let Event::RoomAnnounced(announced) = event { Some(announced) } else { None });
+    Ok(HttpResponse::Created().json(RoomView::new(&announced.ok_or_else(not_rebuilt)?.room, record.at)))
+}
+
+/// List the waiting rooms of a museum.
+#[utoipa::path(
+    tag = "Waiting rooms", operation_id = "list_waiting_rooms", security(("key" = ["read"])),
+    params(("museum" = String, Path, description = "Slug or number", max_length = 23, example = "parco-colosseo")),
+    responses((status = 200, description = "Those that have not closed", body = RoomList), crate::openapi::Problems),
+)]
+#[get("/museums/{museum}/waiting-rooms")]
+pub async fn list(node: web::Data<Node>, caller: Caller, museum: web::Path<String>) -> Result<HttpResponse, Problem> {
+    let known = museum_of(&node, &caller, Scope::Read, &museum)?;
+    let now = node.now();
+    let open = known.museum.rooms().iter().filter(|known| known.room.closes_at > now);
+    Ok(HttpResponse::Ok().json(RoomList { items: open.map(|known| RoomView::new(&known.room, now)).collect() }))
+}
+
+/// Withdraw a waiting room.
+///
+/// Places of its slots can be held without it from then on, whether or not it had opened.
+#[utoipa::path(
+    tag = "Waiting rooms", operation_id = "withdraw_waiting_room", security(("key" = ["manage"])),
+    params(("museum" = String, Path, description = "Slug or number", max_length = 23, example = "parco-colosseo"),
+        ("room" = String, Path, description = "Its name", max_length = 23, example = "spring"),
+        ("Idempotency-Key" = String, Header, description = "A new value for each request")),
+    responses((status = 204, description = "It is withdrawn"), crate::openapi::Problems),
+)]
+#[delete("/museums/{museum}/waiting-rooms/{room}")]
+pub async fn withdraw(node: web::Data<Node>, caller: Caller, key: IdempotencyKey, path: web::Path<(String, Code)>) -> Result<HttpResponse, Problem> {
+    let (museum, code) = path.into_inner();
+    let id = museum_of(&node, &caller, Scope::Manage, &museum)?.museum.id();
+    let envelope = envelope(&node, &caller, &key, &["withdraw waiting room", code.as_str()], &(), &[], None)?;
+    node.museum(id, envelope, Command::WithdrawRoom { code }).await?;
+    Ok(HttpResponse::NoContent().finish())
+}
+
+/// Join a waiting room.
+///
+/// Whoever joins before the opening takes part in the lot, once, however often they join; whoever joins later is served in that order.
+#[utoipa::path(
+    tag = "Waiting rooms", operation_id = "join_waiting_room", security(("key" = ["book"])),
+    request_body(content = JoinForm, example = json!({"parties": [{"kind": "buyer", "value": "maria.rossi@example.it"}]})),
+    params(("museum" = String, Path, description = "Slug or number", max_length = 23, example = "parco-colosseo"),
+        ("room" = String, Path, description = "Its name", max_length = 23, example = "spring")),
+    responses((status = 200, description = "The party waits, or may hold places", body = PlaceView), crate::openapi::Problems),
+)]
+#[post("/waiting-room/{museum}/{room}")]
+pub async fn join(
+    node: web::Data<Node>,
+    caller: Caller,
+    path: web::Path<(String, Code)>,
+    form: web::Json<JoinForm>,
+) -> Result<HttpResponse, Problem> {
+    let (museum, code) = path.into_inner();
+    let known = museum_of(&node, &caller, Scope::Book, &museum)?;
+    let announced = known.museum.room(code).ok_or_else(Problem::not_found)?;
+    let who = tellable(&node, &announced.room, &form.parties)?;
+    let who = who.first().ok_or_else(|| Problem::invalid("parties: a buyer or a device is expected"))?;
+    let taken = node.join_room(known.museum.id(), code, *who).await?;
+    Ok(HttpResponse::Ok().json(PlaceView::new(taken, announced)))
+}
+
+/// Ask where somebody stands.
+///
+/// When their turn has come the answer holds what lets them through.
+#[utoipa::path(
+    tag = "Waiting rooms", operation_id = "get_waiting_room_place", security(("key" = ["book"])),
+    params(("museum" = String, Path, description = "Slug or number", max_length = 23, example = "parco-colosseo"),
+        ("room" = String, Path, description = "Its name", max_length = 23, example = "spring"),
+        ("Waiting-Room-Token" = String, Header, description = "The `token` that joining gave", max_length = 128)),
+    responses((status = 200, description = "The place now", body = PlaceView), crate::openapi::Problems),
+)]
+#[get("/waiting-room/{museum}/{room}")]
+pub async fn place(node: web::Data<Node>, caller: Caller, path: web::Path<(String, Code)>, request: HttpRequest) -> Result<HttpResponse, Problem> {
+    let (museum, code) = path.into_inner();
+    let known = museum_of(&node, &caller, Scope::Book, &museum)?;
+    let announced = known.museum.room(code).ok_or_else(Problem::not_found)?;
+    let token = request.headers().get(TOKEN).and_then(|header| header.to_str().ok()).unwrap_or_default();
+    let taken = node.room_place(known.museum.id(), code, token)?;
+    Ok(HttpResponse::Ok().json(PlaceView::new(taken, announced)))
+}
+
+/// What a request for places carries from a waiting room, if it does.
+#[derive(Debug, Clone, Default)]
+pub struct Admission(Option<String>);
+
+impl FromRequest for Admission {
+    type Error = Problem;
+    type Future = std::future::Ready<Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, _: &mut actix_web::dev::Payload) -> Self::Future {
+        std::future::ready(Ok(Self(request.headers().get(ADMISSION).and_then(|header| header.to_str().ok()).map(str::to_owned))))
+    }
+}
+
+/// Asserts that places of a slot may be held through a channel by these: over the web while a waiting room is open only by whom it lets through.
+pub fn let_through(node: &Node, slot: SlotId, channel: Channel, admission: &Admission, parties: &[PartyForm]) -> Result<(), Problem> {
+    if channel != Channel::Web {
+        return Ok(());
+    }
+    let who = |room: &Room| tellable(node, room, parties).unwrap_or_default();
+    node.room_lets_through(slot, admission.0.as_deref(), who).map_err(|Guarded { code, opens_at, closes_at }| {
+        Problem::new(StatusCode::FORBIDDEN, "waiting_room", "places of this slot are held through its waiting room")
+            .detail("Join the room named by `room`, wait for the turn, and send its `admission` in Waiting-Room-Admission, with the same buyer or device.")
+            .with("room", code)
+            .with("opens_at", opens_at.to_string())
+            .with("closes_at", closes_at.to_string())
+    })
+}

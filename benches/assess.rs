@@ -1,0 +1,153 @@
+//! What does it cost to assess a command before it is given: reading the counters of a buyer, a device, a card and a network, the features, the rules, the model's
+//! score and its reasons? And how much later is a hold on the disk that was assessed? The bar: p99 of an assessment at most 25 microseconds, and the p99 of a hold
+//! at most 5% more. `cargo bench -p tornello-benches --bench assess`.
+
+use std::hint::black_box;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use tempfile::TempDir;
+use tornello_actors::clock::{Clock, RealClock};
+use tornello_actors::fraud::{SignalKind, signal_of};
+use tornello_actors::node::{Node, Settings};
+use tornello_engine::calendar;
+use tornello_engine::channel::Channel;
+use tornello_engine::envelope::{Digest, Envelope, Party, PartyKind};
+use tornello_engine::ids::{HoldId, KeyId, MuseumId, RouteId, SlotId};
+use tornello_engine::money::Cents;
+use tornello_engine::museum::{Command as MuseumCommand, Profile};
+use tornello_engine::plan::{OpeningPlan, Route, Session};
+use tornello_engine::slot::{Command, Line, Policy};
+use tornello_engine::tariff::Proof;
+use tornello_engine::text::Text;
+
+/// As in the server.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+const MUSEUM: MuseumId = MuseumId(1);
+/// How many buyers the counters know of.
+const BUYERS: u64 = 20_000;
+const ASSESSED: usize = 200_000;
+const FOR: Duration = Duration::from_secs(4);
+
+fn spread(n: u64) -> u128 {
+    u128::from(n.wrapping_mul(0x9e37_79b9_7f4a_7c15)) << 64 | u128::from(n.wrapping_mul(0xbf58_476d_1ce4_e5b9))
+}
+
+/// One of the buyers, with the device and card that are theirs, in a network that they share with others.
+fn by(key: u64) -> Envelope {
+    let buyer = key % BUYERS;
+    let party = |kind, n: u64| Party { kind, pseudonym: Digest(spread(n)) };
+    let parties = vec![
+        party(PartyKind::Buyer, buyer),
+        party(PartyKind::Device, 1 << 40 | buyer),
+        party(PartyKind::Card, 2 << 40 | buyer),
+        party(PartyKind::Network, 3 << 40 | buyer % 500),
+    ];
+    Envelope { who: KeyId(1), key: Digest(u128::from(key)), body: Digest(0), parties, assessment: None, order: None }
+}
+
+fn lines() -> Vec<Line> {
+    vec![Line { category: "full".parse().expect("a code"), count: 2, price_cents: Cents::new(1_200), proof: Proof::None }]
+}
+
+/// A museum open around the clock, with slots of 100,000 places.
+async fn open(node: &Node) -> SlotId {
+    let at = |hour| jiff::civil::time(hour, 0, 0, 0);
+    let session = Session { opens: at(0), closes: at(0), slot_minutes: 60, last_entry: at(23), capacity: 100_000, quotas: Default::default() };
+    let week = std::array::from_fn(|_| vec![session.clone()]);
+    let code = |text: &str| text.parse().expect("a code");
+    let route = Route { id: RouteId(1), code: code("main"), name: Text::new("a", "a"), week, exceptions: Vec::new(), policy: Policy::default() };
+    let profile = Profile {
+        slug: code("bench"),
+        name: "Bench".into(),
+        city: "Roma".into(),
+        region: "Lazio".into(),
+        latitude_microdeg: 0,
+        longitude_microdeg: 0,
+        patron: None,
+    };
+    let today = calendar::local_day(node.now());
+    node.museum(MUSEUM, by(1), MuseumCommand::Register { profile }).await.expect("registered");
+    let plan = OpeningPlan { routes: vec![route] };
+    node.museum(MUSEUM, by(2), MuseumCommand::SetPlan { valid_from: today, plan }).await.expect("planned");
+    let known = node.museums().get(MUSEUM).expect("known");
+    let slot = known.day(today.tomorrow().expect("a day")).get(6).expect("open around the clock").slot;
+    node.slot(slot, by(3), Command::SetCapacity { capacity: u32::MAX }).await.expect("set");
+    slot
+}
+
+fn quantile(sorted: &[Duration], share: f64) -> f64 {
+    sorted[((sorted.len() - 1) as f64 * share) as usize].as_secs_f64() * 1e6
+}
+
+fn print(name: &str, mut took: Vec<Duration>) -> f64 {
+    took.sort_unstable();
+    let [p50, p99, p999] = [0.5, 0.99, 0.999].map(|share| quantile(&took, share));
+    println!("{name:<34} {:>8} times  p50 {p50:>9.2} us  p99 {p99:>9.2} us  p99.9 {p999:>9.2} us", took.len());
+    p99
+}
+
+/// Holds from 16 callers, assessed first or not; answers how long each took.
+async fn holds(node: &Arc<Node>, slot: SlotId, keys: &AtomicU64, assessed: bool) -> Vec<Duration> {
+    let started = Instant::now();
+    let running: FuturesUnordered<_> = (0..16)
+        .map(|_| async {
+            let mut took = Vec::new();
+            while started.elapsed() < FOR {
+                let key = keys.fetch_add(1, Ordering::Relaxed);
+                let hold = HoldId::new(slot, key.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+                let begun = Instant::now();
+                let mut envelope = by(key);
+                if assessed {
+                    let signal = signal_of(node.now(), SignalKind::Held, Channel::Web, hold, &lines(), &envelope);
+                    envelope.assessment = Some(Box::new(node.scoring().assess(&signal)));
+                }
+                node.slot(slot, envelope, Command::Hold { hold, channel: Channel::Web, lines: lines() }).await.expect("held");
+                took.push(begun.elapsed());
+            }
+            took
+        })
+        .collect();
+    running.collect::<Vec<_>>().await.into_iter().flatten().collect()
+}
+
+fn main() {
+    actix_rt::System::new().block_on(async {
+        let clock = Arc::new(RealClock::start()) as Arc<dyn Clock>;
+        let folder = TempDir::new().expect("a folder");
+        let running = Node::start(&Settings::new(folder.path()), clock, |_| {}).await.expect("started");
+        let node = running.node();
+        let slot = open(node).await;
+        let keys = AtomicU64::new(1_000);
+        // Everybody is known by then, and the node has fitted a model of its own.
+        drop(holds(node, slot, &keys, false).await);
+        node.scoring().counters().heard(node.head().number).await;
+        node.scoring().judge().settled().await;
+        let state = node.scoring().state();
+        println!("{} parties are counted; model: {:?}", state.parties, state.champion);
+
+        let mut took = Vec::with_capacity(ASSESSED);
+        for key in 0..ASSESSED as u64 {
+            let envelope = by(key);
+            let begun = Instant::now();
+            let signal = signal_of(node.now(), SignalKind::Held, Channel::Web, HoldId::new(slot, key), &lines(), &envelope);
+            black_box(node.scoring().assess(&signal));
+            took.push(begun.elapsed());
+        }
+        print("assess, alone", took);
+
+        let (mut without, mut with) = (Vec::new(), Vec::new());
+        for _ in 0..3 {
+            without.extend(holds(node, slot, &keys, false).await);
+            with.extend(holds(node, slot, &keys, true).await);
+        }
+        let (without, with) = (print("hold on disk, not assessed", without), print("hold on disk, assessed", with));
+        println!("the p99 of a hold grows by {:.1}%", (with / without - 1.0) * 100.0);
+        running.stop().await;
+    });
+}

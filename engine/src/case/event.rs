@@ -1,0 +1,281 @@
+//! What can be asked of a case, and what happened to it.
+
+use serde::{Deserialize, Serialize};
+
+use crate::channel::Channel;
+use crate::envelope::{Assessment, Party};
+use crate::ids::{AttemptId, Code, HoldId, KeyId, MuseumId, SlotId};
+use crate::money::Cents;
+use crate::time::Timestamp;
+
+/// What a case is about. Numbers are written in the journal: append only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Subject {
+    /// A sale.
+    Sale(HoldId),
+    /// An attempt that was blocked or given up.
+    Attempt(AttemptId),
+}
+
+/// Why there is a case. Numbers are written in the journal: append only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Origin {
+    /// A review was asked for.
+    Review,
+    /// Picked at random from what nobody suspected: what is learned from suspects alone is biased.
+    Picked,
+    /// Somebody who was refused appealed.
+    Appeal,
+    /// The payer's bank took the money back.
+    Chargeback,
+    /// A gate without a network let in somebody who should not have been.
+    Conflict,
+}
+
+impl Origin {
+    /// The name in the API.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Review => "review",
+            Self::Picked => "picked",
+            Self::Appeal => "appeal",
+            Self::Chargeback => "chargeback",
+            Self::Conflict => "conflict",
+        }
+    }
+}
+
+/// What an analyst found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// It is fraud: the tickets are blocked.
+    Fraud,
+    /// It is honest: the tickets are valid at once.
+    Legit,
+    /// It cannot be told: the tickets are valid when the time of the review is over.
+    Unsure,
+}
+
+impl Verdict {
+    /// The name in the API.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Fraud => "fraud",
+            Self::Legit => "legit",
+            Self::Unsure => "unsure",
+        }
+    }
+}
+
+/// What a model is to learn of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Label {
+    /// It was fraud.
+    Fraud,
+    /// It was honest.
+    Legit,
+}
+
+/// Who says so, the most credible first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LabelSource {
+    /// The payer's bank, which took the money back.
+    Chargeback,
+    /// The end of a dispute about the payment.
+    Dispute,
+    /// An analyst.
+    Verdict,
+    /// A gate that met the ticket twice, or blocked.
+    GateRefusal,
+}
+
+impl LabelSource {
+    /// The name in the API.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Chargeback => "chargeback",
+            Self::Dispute => "dispute",
+            Self::Verdict => "verdict",
+            Self::GateRefusal => "gate_refusal",
+        }
+    }
+}
+
+/// What is done to a sale because of a verdict, or of one that was undone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Action {
+    /// Its tickets are blocked.
+    Block,
+    /// Its review ends, and a block of an earlier verdict is lifted.
+    Clear,
+    /// The block is lifted.
+    Unblock,
+    /// It is under review again.
+    Review,
+}
+
+/// What can be asked of a case.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Command {
+    /// Open it.
+    Open(Box<Opened>),
+    /// Give it to somebody to look at; none: to nobody in particular.
+    Assign {
+        /// Whose key.
+        to: Option<KeyId>,
+    },
+    /// Say what it is.
+    Decide {
+        /// What.
+        verdict: Verdict,
+        /// Why, in one word.
+        reason: Code,
+        /// Who says so.
+        by: KeyId,
+    },
+    /// Take the verdict back.
+    Undo,
+    /// The one who was refused asks for another look.
+    Appeal,
+    /// Note what is known of it by now.
+    Label {
+        /// What.
+        label: Label,
+        /// Who says so.
+        source: LabelSource,
+    },
+    /// Note what came of an action.
+    Act {
+        /// Which.
+        action: Action,
+        /// Whether it was done; else nothing was left to be done, as when all tickets had been used.
+        done: bool,
+    },
+}
+
+/// What happened to a case.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Event {
+    /// See [`Opened`].
+    Opened(Opened),
+    /// See [`Assigned`].
+    Assigned(Assigned),
+    /// See [`Decided`].
+    Decided(Decided),
+    /// See [`Undone`].
+    Undone(Undone),
+    /// See [`Appealed`].
+    Appealed(Appealed),
+    /// See [`Lapsed`].
+    Lapsed(Lapsed),
+    /// See [`Labelled`].
+    Labelled(Labelled),
+    /// See [`Acted`].
+    Acted(Acted),
+}
+
+/// There is something to look at.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Opened {
+    /// What.
+    pub subject: Subject,
+    /// Why.
+    pub origin: Origin,
+    /// What the scorer said, if it was asked.
+    pub assessment: Option<Assessment>,
+    /// For which slot.
+    pub slot: Option<SlotId>,
+    /// For which museum.
+    pub museum: MuseumId,
+    /// Through which channel.
+    pub channel: Channel,
+    /// What it cost, or would have.
+    pub amount_cents: Cents,
+    /// Who took part.
+    pub parties: Vec<Party>,
+    /// When somebody should have looked.
+    pub due_at: Timestamp,
+    /// When it ends by itself if nobody has; not before `due_at`.
+    pub lapses_at: Timestamp,
+}
+
+impl Opened {
+    /// Whether it was picked at random.
+    #[must_use]
+    pub const fn picked_at_random(&self) -> bool {
+        matches!(self.origin, Origin::Picked)
+    }
+
+    /// What it may have cost, in cents times percent: the order in which cases are looked at. One that was not scored counts as even odds.
+    #[must_use]
+    pub fn expected_loss(&self) -> i64 {
+        let score = self.assessment.as_ref().map_or(50, |assessment| i64::from(assessment.score));
+        self.amount_cents.get().saturating_mul(score)
+    }
+}
+
+/// Somebody looks at it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Assigned {
+    /// Whose key; none: nobody in particular.
+    pub to: Option<KeyId>,
+}
+
+/// Somebody has said what it is.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Decided {
+    /// What.
+    pub verdict: Verdict,
+    /// Why, in one word.
+    pub reason: Code,
+    /// Who said so.
+    pub by: KeyId,
+}
+
+/// The verdict was taken back.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Undone {
+    /// Which verdict it was.
+    pub verdict: Verdict,
+}
+
+/// The one who was refused asks for another look.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Appealed {
+    /// When somebody should have looked.
+    pub due_at: Timestamp,
+    /// When it ends by itself if nobody has.
+    pub lapses_at: Timestamp,
+}
+
+/// Nobody has looked in time.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Lapsed {}
+
+/// It is known what it was.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Labelled {
+    /// What.
+    pub label: Label,
+    /// Who says so.
+    pub source: LabelSource,
+}
+
+/// What came of an action.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Acted {
+    /// Which.
+    pub action: Action,
+    /// Whether it was done.
+    pub done: bool,
+}

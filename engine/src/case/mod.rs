@@ -1,0 +1,460 @@
+//! A fraud case: one thing that somebody should look at, from the moment it was suspected (or picked at random) to the label that teaches the model.
+//!
+//! A verdict is followed by an action on the sale, which the shell takes and notes; what was decided is undone the same way, as far as it still can be. A case that nobody
+//! looks at lapses: its sale is released by the slot's own clock, so no honest visitor waits for an analyst.
+//!
+//! - CA-1: a case is opened once, and nothing happens to it before.
+//! - CA-2: a case that is open ends by itself, and not before somebody should have looked.
+//! - CA-3: a verdict stands once, and its label with it; what is undone leaves neither.
+//! - CA-4: an action waits only for a sale, and follows the last verdict or its undoing.
+//! - CA-5: replay equals live, and time does not go back.
+
+mod event;
+#[cfg(test)]
+mod tests;
+
+pub use event::*;
+
+use serde::{Deserialize, Serialize};
+
+use crate::aggregate::{Aggregate, Broken};
+use crate::envelope::Envelope;
+use crate::ids::{CaseId, Code, KeyId};
+use crate::money::Cents;
+use crate::recall::{Keys, Recall};
+use crate::record::Record;
+use crate::time::{MICROS_PER_S, Timestamp};
+
+/// Within which time somebody should look at an appeal, and when it lapses, in seconds: a day and a week.
+pub const APPEAL_DUE_S: i64 = 86_400;
+const APPEAL_LAPSES_S: i64 = 7 * 86_400;
+/// How long a label that says "honest" waits before a model learns it, in seconds: 30 days, in which a bank may still say otherwise.
+pub const LEGIT_DELAY_S: i64 = 30 * 86_400;
+/// The most labels of one case.
+const LABELS_MAX: usize = 16;
+/// The most parties of one case.
+const PARTIES_MAX: usize = 16;
+
+/// Why a case says no. In order of precedence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, thiserror::Error)]
+#[serde(rename_all = "snake_case")]
+pub enum Refusal {
+    /// There is no such case.
+    #[error("there is no such case")]
+    UnknownCase,
+    /// The case is open already.
+    #[error("there is a case about that already")]
+    CaseExists,
+    /// What is to be looked at cannot be.
+    #[error("the case cannot be opened like that")]
+    BadCase,
+    /// It has a verdict.
+    #[error("the case has a verdict: undo it first")]
+    CaseDecided,
+    /// It has none.
+    #[error("the case has no verdict that could be undone")]
+    NotDecided,
+    /// Nobody was refused anything.
+    #[error("nothing was refused here that could be appealed")]
+    NothingToAppeal,
+    /// It was appealed before.
+    #[error("this was appealed before, and is being looked at")]
+    AlreadyAppealed,
+    /// The same is known from there.
+    #[error("that is known of the case already")]
+    LabelKnown,
+    /// Too much is known.
+    #[error("as much is known of the case as it keeps")]
+    TooManyLabels,
+    /// Nothing waits for that.
+    #[error("no such action waits to be taken")]
+    NothingToDo,
+}
+
+impl Refusal {
+    /// The stable code.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::UnknownCase => "unknown_case",
+            Self::CaseExists => "case_exists",
+            Self::BadCase => "bad_case",
+            Self::CaseDecided => "case_decided",
+            Self::NotDecided => "case_not_decided",
+            Self::NothingToAppeal => "nothing_to_appeal",
+            Self::AlreadyAppealed => "already_appealed",
+            Self::LabelKnown => "label_known",
+            Self::TooManyLabels => "too_many_labels",
+            Self::NothingToDo => "nothing_to_do",
+        }
+    }
+}
+
+/// How a case stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// Somebody should look.
+    Open,
+    /// Somebody has.
+    Decided,
+    /// Nobody has in time.
+    Lapsed,
+    /// Somebody has, and the one who was refused asks for another look. The verdict stands meanwhile: an appeal alone opens no gate.
+    Appealed,
+}
+
+/// A verdict that stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Standing {
+    /// What was decided.
+    pub decided: Decided,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// What is known of it, since when.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Known {
+    /// What.
+    pub label: Label,
+    /// Who says so.
+    pub source: LabelSource,
+    /// Since when.
+    pub at: Timestamp,
+}
+
+impl Known {
+    /// When a model may learn it.
+    #[must_use]
+    pub const fn trains_at(&self) -> Timestamp {
+        match self.label {
+            Label::Fraud => self.at,
+            Label::Legit => self.at.plus_seconds(LEGIT_DELAY_S),
+        }
+    }
+}
+
+/// A case. Serialized, equal states give equal bytes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Case {
+    id: CaseId,
+    opened: Option<Box<Opened>>,
+    opened_at: Timestamp,
+    openings: u32,
+    assignee: Option<KeyId>,
+    verdict: Option<Standing>,
+    has_lapsed: bool,
+    appealed_at: Option<Timestamp>,
+    /// Whether the appeal waits for somebody to look.
+    appeal_waits: bool,
+    due_at: Timestamp,
+    lapses_at: Timestamp,
+    labels: Vec<Known>,
+    pending: Option<Action>,
+    keys: Keys,
+    seq: u64,
+    last_at: Timestamp,
+}
+
+impl Aggregate for Case {
+    type Command = Command;
+    type Event = Event;
+    type Refusal = Refusal;
+
+    fn recall(&self, envelope: &Envelope) -> Recall {
+        self.keys.recall(envelope)
+    }
+
+    fn decide(&self, now: Timestamp, command: &Command) -> Result<Vec<Event>, Refusal> {
+        let now = now.max(self.last_at);
+        if let Command::Open(opened) = command {
+            return self.open(opened);
+        }
+        let opened = self.opened.as_deref().ok_or(Refusal::UnknownCase)?;
+        let event = match command {
+            Command::Open(_) => return Err(Refusal::CaseExists),
+            Command::Assign { .. } if self.status() == Some(Status::Decided) => return Err(Refusal::CaseDecided),
+            Command::Assign { to } => Event::Assigned(Assigned { to: *to }),
+            Command::Decide { verdict, reason, by } => return self.say(*verdict, *reason, *by),
+            Command::Undo => {
+                let standing = self.verdict.as_ref().ok_or(Refusal::NotDecided)?;
+                Event::Undone(Undone { verdict: standing.decided.verdict })
+            }
+            Command::Appeal => return self.appeal(now, opened),
+            Command::Label { label, source } => {
+                if self.labels.iter().any(|known| (known.label, known.source) == (*label, *source)) {
+                    return Err(Refusal::LabelKnown);
+                }
+                if self.labels.len() >= LABELS_MAX {
+                    return Err(Refusal::TooManyLabels);
+                }
+                Event::Labelled(Labelled { label: *label, source: *source })
+            }
+            Command::Act { action, done } if self.pending == Some(*action) => Event::Acted(Acted { action: *action, done: *done }),
+            Command::Act { .. } => return Err(Refusal::NothingToDo),
+        };
+        Ok(vec![event])
+    }
+
+    /// A case that nobody has looked at lapses.
+    fn due(&self, now: Timestamp) -> Vec<Event> {
+        if self.wake_at().is_some_and(|lapses_at| now.max(self.last_at) >= lapses_at) { vec![Event::Lapsed(Lapsed {})] } else { Vec::new() }
+    }
+
+    fn record(&self, now: Timestamp, envelope: Option<Envelope>, events: Vec<Event>) -> Record<Event> {
+        Record { seq: self.seq + 1, at: now.max(self.last_at), envelope, events }
+    }
+
+    fn apply(&mut self, record: &Record<Event>) {
+        self.seq = record.seq;
+        self.last_at = record.at;
+        if let Some(envelope) = &record.envelope {
+            self.keys.remember(envelope.who, envelope.key, envelope.body, record.seq, record.at);
+        }
+        record.events.iter().for_each(|event| self.happened(record.at, event));
+    }
+
+    fn check(&self) -> Result<(), Broken> {
+        let broken = |invariant, what| Err(Broken { invariant, what });
+        if self.openings > 1 || (self.openings == 1) != self.opened.is_some() || (self.opened.is_none() && (self.seq > 0 || self.verdict.is_some())) {
+            return broken("CA-1", "a case was opened twice, or used before");
+        }
+        if self.opened.is_some() && self.lapses_at < self.due_at {
+            return broken("CA-2", "a case lapses before somebody should have looked");
+        }
+        let by_verdict = self.labels.iter().filter(|known| known.source == LabelSource::Verdict).map(|known| known.label);
+        let says = self.verdict.as_ref().and_then(|standing| label_of(standing.decided.verdict));
+        if !by_verdict.eq(says) || (self.verdict.is_some() && self.has_lapsed) {
+            return broken("CA-3", "a verdict and its label do not go together");
+        }
+        let fits = |action: Action| {
+            let after = self.verdict.as_ref().map(|standing| standing.decided.verdict);
+            self.sale().is_some()
+                && match action {
+                    Action::Block => after == Some(Verdict::Fraud),
+                    Action::Clear => after == Some(Verdict::Legit),
+                    Action::Unblock | Action::Review => after.is_none() || after == Some(Verdict::Unsure),
+                }
+        };
+        if self.pending.is_some_and(|action| !fits(action)) {
+            return broken("CA-4", "an action waits that no verdict asks for");
+        }
+        Ok(())
+    }
+
+    fn wake_at(&self) -> Option<Timestamp> {
+        matches!(self.status(), Some(Status::Open | Status::Appealed)).then_some(self.lapses_at)
+    }
+
+    fn seq(&self) -> u64 {
+        self.seq
+    }
+}
+
+impl Case {
+    /// A case that is not open yet.
+    #[must_use]
+    pub fn new(id: CaseId) -> Self {
+        let never = Timestamp::MIN;
+        Self {
+            id,
+            opened: None,
+            opened_at: never,
+            openings: 0,
+            assignee: None,
+            verdict: None,
+            has_lapsed: false,
+            appealed_at: None,
+            appeal_waits: false,
+            due_at: never,
+            lapses_at: never,
+            labels: Vec::new(),
+            pending: None,
+            keys: Keys::default(),
+            seq: 0,
+            last_at: never,
+        }
+    }
+
+    fn open(&self, opened: &Opened) -> Result<Vec<Event>, Refusal> {
+        if self.opened.is_some() {
+            return Err(Refusal::CaseExists);
+        }
+        if opened.lapses_at < opened.due_at || opened.parties.len() > PARTIES_MAX || opened.amount_cents < Cents::ZERO {
+            return Err(Refusal::BadCase);
+        }
+        Ok(vec![Event::Opened(opened.clone())])
+    }
+
+    fn say(&self, verdict: Verdict, reason: Code, by: KeyId) -> Result<Vec<Event>, Refusal> {
+        if self.status() == Some(Status::Decided) {
+            return Err(Refusal::CaseDecided);
+        }
+        let mut events: Vec<Event> = self.verdict.iter().map(|standing| Event::Undone(Undone { verdict: standing.decided.verdict })).collect();
+        events.push(Event::Decided(Decided { verdict, reason, by }));
+        events.extend(label_of(verdict).map(|label| Event::Labelled(Labelled { label, source: LabelSource::Verdict })));
+        Ok(events)
+    }
+
+    /// Who was refused may ask once for another look: at an attempt, or at a sale whose tickets were blocked.
+    fn appeal(&self, now: Timestamp, opened: &Opened) -> Result<Vec<Event>, Refusal> {
+        let refused = match opened.subject {
+            Subject::Attempt(_) => true,
+            Subject::Sale(_) => self.verdict.as_ref().is_some_and(|standing| standing.decided.verdict == Verdict::Fraud),
+        };
+        if !refused {
+            return Err(Refusal::NothingToAppeal);
+        }
+        if self.appealed_at.is_some() {
+            return Err(Refusal::AlreadyAppealed);
+        }
+        let (due_at, lapses_at) = (now.plus_seconds(APPEAL_DUE_S), now.plus_seconds(APPEAL_LAPSES_S));
+        Ok(vec![Event::Appealed(Appealed { due_at, lapses_at })])
+    }
+
+    fn happened(&mut self, at: Timestamp, event: &Event) {
+        match event {
+            Event::Opened(opened) => {
+                (self.due_at, self.lapses_at, self.opened_at) = (opened.due_at, opened.lapses_at, at);
+                self.opened = Some(Box::new(opened.clone()));
+                self.openings += 1;
+            }
+            Event::Assigned(assigned) => self.assignee = assigned.to,
+            Event::Decided(decided) => {
+                (self.has_lapsed, self.appeal_waits) = (false, false);
+                self.verdict = Some(Standing { decided: decided.clone(), at });
+                let action = match decided.verdict {
+                    Verdict::Fraud => Some(Action::Block),
+                    Verdict::Legit => Some(Action::Clear),
+                    // What was undone before and not acted on yet is still to be.
+                    Verdict::Unsure => self.pending,
+                };
+                self.pending = action.filter(|_| self.sale().is_some());
+            }
+            Event::Undone(undone) => {
+                (self.verdict, self.appeal_waits) = (None, false);
+                self.labels.retain(|known| known.source != LabelSource::Verdict);
+                let action = match undone.verdict {
+                    Verdict::Fraud => Some(Action::Unblock),
+                    Verdict::Legit => Some(Action::Review),
+                    Verdict::Unsure => self.pending,
+                };
+                self.pending = action.filter(|_| self.sale().is_some());
+            }
+            Event::Appealed(appealed) => {
+                (self.appealed_at, self.appeal_waits, self.has_lapsed) = (Some(at), true, false);
+                (self.due_at, self.lapses_at) = (appealed.due_at, appealed.lapses_at);
+            }
+            Event::Lapsed(_) => (self.has_lapsed, self.appeal_waits) = (self.verdict.is_none(), false),
+            Event::Labelled(labelled) => self.labels.push(Known { label: labelled.label, source: labelled.source, at }),
+            Event::Acted(_) => self.pending = None,
+        }
+    }
+
+    /// The full count: all of it is in `check`.
+    pub fn recount(&self) -> Result<(), Broken> {
+        self.check()
+    }
+
+    /// Which case this is.
+    #[must_use]
+    pub const fn id(&self) -> CaseId {
+        self.id
+    }
+
+    /// What it is about, once it is open.
+    #[must_use]
+    pub fn opened(&self) -> Option<&Opened> {
+        self.opened.as_deref()
+    }
+
+    /// When it was opened.
+    #[must_use]
+    pub const fn opened_at(&self) -> Timestamp {
+        self.opened_at
+    }
+
+    /// How it stands; none before it is opened.
+    #[must_use]
+    pub fn status(&self) -> Option<Status> {
+        self.opened.as_ref()?;
+        Some(match (&self.verdict, self.has_lapsed) {
+            (Some(_), _) if self.appeal_waits => Status::Appealed,
+            (Some(_), _) => Status::Decided,
+            (None, true) => Status::Lapsed,
+            (None, false) => Status::Open,
+        })
+    }
+
+    /// The verdict that stands.
+    #[must_use]
+    pub const fn verdict(&self) -> Option<&Standing> {
+        self.verdict.as_ref()
+    }
+
+    /// Who looks at it.
+    #[must_use]
+    pub const fn assignee(&self) -> Option<KeyId> {
+        self.assignee
+    }
+
+    /// When somebody should have looked, and when it ends by itself.
+    #[must_use]
+    pub const fn deadlines(&self) -> (Timestamp, Timestamp) {
+        (self.due_at, self.lapses_at)
+    }
+
+    /// When it was appealed.
+    #[must_use]
+    pub const fn appealed_at(&self) -> Option<Timestamp> {
+        self.appealed_at
+    }
+
+    /// What is to be done to its sale.
+    #[must_use]
+    pub const fn pending(&self) -> Option<Action> {
+        self.pending
+    }
+
+    /// The sale that it is about, if it is about one.
+    #[must_use]
+    pub fn sale(&self) -> Option<crate::ids::HoldId> {
+        match self.opened.as_ref()?.subject {
+            Subject::Sale(sale) => Some(sale),
+            Subject::Attempt(_) => None,
+        }
+    }
+
+    /// All that is known, in the order in which it came.
+    #[must_use]
+    pub fn labels(&self) -> &[Known] {
+        &self.labels
+    }
+
+    /// What counts of it: the most credible, and of these the last.
+    #[must_use]
+    pub fn label(&self) -> Option<Known> {
+        self.labels.iter().rev().min_by_key(|known| known.source).copied()
+    }
+
+    /// Time of the last record.
+    #[must_use]
+    pub const fn last_at(&self) -> Timestamp {
+        self.last_at
+    }
+}
+
+/// How long it took to look, in seconds, and whether that was in time.
+#[must_use]
+pub fn in_time(opened_at: Timestamp, due_at: Timestamp, decided_at: Timestamp) -> (i64, bool) {
+    (decided_at.micros_since(opened_at) / MICROS_PER_S, decided_at <= due_at)
+}
+
+const fn label_of(verdict: Verdict) -> Option<Label> {
+    match verdict {
+        Verdict::Fraud => Some(Label::Fraud),
+        Verdict::Legit => Some(Label::Legit),
+        Verdict::Unsure => None,
+    }
+}

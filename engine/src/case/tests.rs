@@ -1,0 +1,159 @@
+//! Given, when, then: a table for each thing that can be asked of a case. After each step the invariants hold (CA-1, CA-2, CA-3, CA-4), and the state survives its bytes (CA-5).
+
+use super::*;
+use crate::channel::Channel;
+use crate::ids::{AttemptId, HoldId, MuseumId, RouteId, SlotId};
+
+const NOW: Timestamp = Timestamp::from_seconds(1_780_000_000);
+const DAY_S: i64 = 86_400;
+
+fn sale() -> HoldId {
+    HoldId::new(SlotId::new(MuseumId(1), RouteId(1), NOW.plus_seconds(5 * DAY_S)), 1)
+}
+
+fn about(subject: Subject) -> Opened {
+    Opened {
+        subject,
+        origin: Origin::Review,
+        assessment: None,
+        slot: Some(sale().slot()),
+        museum: MuseumId(1),
+        channel: Channel::Web,
+        amount_cents: Cents::new(3_600),
+        parties: vec![],
+        due_at: NOW.plus_seconds(DAY_S),
+        lapses_at: NOW.plus_seconds(3 * DAY_S),
+    }
+}
+
+fn code(text: &str) -> Code {
+    text.parse().unwrap()
+}
+
+/// Does what is asked after `s` seconds, and what is due before.
+fn tell(case: &mut Case, s: i64, command: &Command) -> Result<(), Refusal> {
+    let now = NOW.plus_seconds(s);
+    wake(case, s);
+    let events = case.decide(now, command)?;
+    let record = case.record(now, None, events);
+    case.apply(&record);
+    assert_eq!(case.recount(), Ok(()));
+    let bytes = postcard::to_allocvec(case).unwrap();
+    assert_eq!(&postcard::from_bytes::<Case>(&bytes).unwrap(), case);
+    Ok(())
+}
+
+fn wake(case: &mut Case, s: i64) {
+    let due = case.due(NOW.plus_seconds(s));
+    if !due.is_empty() {
+        let record = case.record(NOW.plus_seconds(s), None, due);
+        case.apply(&record);
+        assert_eq!(case.recount(), Ok(()));
+    }
+}
+
+fn opened() -> Case {
+    let mut case = Case::new(CaseId(1));
+    tell(&mut case, 0, &Command::Open(Box::new(about(Subject::Sale(sale()))))).unwrap();
+    case
+}
+
+fn say(verdict: Verdict) -> Command {
+    Command::Decide { verdict, reason: code("checked"), by: KeyId(4) }
+}
+
+#[test]
+fn a_case_is_opened_once_and_nothing_happens_before() {
+    let mut case = Case::new(CaseId(1));
+    for command in [say(Verdict::Fraud), Command::Undo, Command::Appeal, Command::Assign { to: None }] {
+        assert_eq!(tell(&mut case, 0, &command), Err(Refusal::UnknownCase), "{command:?}");
+    }
+    let early = Opened { lapses_at: NOW, ..about(Subject::Sale(sale())) };
+    assert_eq!(tell(&mut case, 0, &Command::Open(Box::new(early))), Err(Refusal::BadCase));
+    assert_eq!((case.status(), case.wake_at()), (None, None));
+    let mut case = opened();
+    assert_eq!(tell(&mut case, 1, &Command::Open(Box::new(about(Subject::Sale(sale()))))), Err(Refusal::CaseExists));
+    assert_eq!((case.status(), case.wake_at()), (Some(Status::Open), Some(NOW.plus_seconds(3 * DAY_S))));
+}
+
+#[test]
+fn a_verdict_is_followed_by_an_action_and_a_label_and_so_is_its_undoing() {
+    for (verdict, label, action, back) in [
+        (Verdict::Fraud, Some(Label::Fraud), Some(Action::Block), Some(Action::Unblock)),
+        (Verdict::Legit, Some(Label::Legit), Some(Action::Clear), Some(Action::Review)),
+        (Verdict::Unsure, None, None, None),
+    ] {
+        let mut case = opened();
+        assert_eq!(tell(&mut case, 1, &Command::Undo), Err(Refusal::NotDecided));
+        tell(&mut case, 1, &Command::Assign { to: Some(KeyId(4)) }).unwrap();
+        tell(&mut case, 2, &say(verdict)).unwrap();
+        assert_eq!((case.status(), case.label().map(|known| known.label), case.pending()), (Some(Status::Decided), label, action));
+        assert_eq!(tell(&mut case, 3, &say(Verdict::Unsure)), Err(Refusal::CaseDecided));
+        assert_eq!(tell(&mut case, 3, &Command::Assign { to: None }), Err(Refusal::CaseDecided));
+        if let Some(action) = action {
+            let other = if action == Action::Block { Action::Clear } else { Action::Block };
+            assert_eq!(tell(&mut case, 3, &Command::Act { action: other, done: true }), Err(Refusal::NothingToDo));
+            tell(&mut case, 3, &Command::Act { action, done: true }).unwrap();
+        }
+        tell(&mut case, 4, &Command::Undo).unwrap();
+        assert_eq!((case.status(), case.label(), case.pending()), (Some(Status::Open), None, back), "{verdict:?}");
+        // Another verdict takes the place of what still waits.
+        tell(&mut case, 5, &say(Verdict::Fraud)).unwrap();
+        assert_eq!(case.pending(), Some(Action::Block));
+    }
+}
+
+#[test]
+fn nobody_waits_for_an_analyst() {
+    let mut case = opened();
+    wake(&mut case, 3 * DAY_S - 1);
+    assert_eq!(case.status(), Some(Status::Open));
+    wake(&mut case, 3 * DAY_S);
+    assert_eq!((case.status(), case.wake_at(), case.label()), (Some(Status::Lapsed), None, None));
+    // What is found later is learned all the same, and can be undone.
+    tell(&mut case, 4 * DAY_S, &say(Verdict::Fraud)).unwrap();
+    assert_eq!((case.status(), case.pending()), (Some(Status::Decided), Some(Action::Block)));
+    tell(&mut case, 4 * DAY_S, &Command::Undo).unwrap();
+    wake(&mut case, 4 * DAY_S);
+    assert_eq!(case.status(), Some(Status::Lapsed));
+}
+
+#[test]
+fn who_was_refused_may_ask_once_for_another_look() {
+    let mut case = opened();
+    assert_eq!(tell(&mut case, 1, &Command::Appeal), Err(Refusal::NothingToAppeal));
+    tell(&mut case, 1, &say(Verdict::Fraud)).unwrap();
+    tell(&mut case, 1, &Command::Act { action: Action::Block, done: true }).unwrap();
+    tell(&mut case, 2, &Command::Appeal).unwrap();
+    assert_eq!((case.status(), case.pending()), (Some(Status::Appealed), None), "an appeal alone opens no gate");
+    assert_eq!(tell(&mut case, 3, &Command::Appeal), Err(Refusal::AlreadyAppealed));
+    let mut kept = case.clone();
+    tell(&mut case, 4, &say(Verdict::Legit)).unwrap();
+    assert_eq!((case.status(), case.pending()), (Some(Status::Decided), Some(Action::Clear)));
+    assert_eq!(case.label().map(|known| known.label), Some(Label::Legit));
+    wake(&mut kept, 30 * DAY_S);
+    assert_eq!((kept.status(), kept.wake_at()), (Some(Status::Decided), None), "nobody looked again: the verdict stands");
+}
+
+#[test]
+fn of_what_is_known_the_most_credible_counts() {
+    let mut case = opened();
+    tell(&mut case, 1, &Command::Label { label: Label::Fraud, source: LabelSource::GateRefusal }).unwrap();
+    assert_eq!(tell(&mut case, 1, &Command::Label { label: Label::Fraud, source: LabelSource::GateRefusal }), Err(Refusal::LabelKnown));
+    tell(&mut case, 2, &say(Verdict::Legit)).unwrap();
+    let known = case.label().unwrap();
+    assert_eq!((known.label, known.trains_at()), (Label::Legit, NOW.plus_seconds(2 + LEGIT_DELAY_S)));
+    tell(&mut case, 3, &Command::Label { label: Label::Fraud, source: LabelSource::Chargeback }).unwrap();
+    let known = case.label().unwrap();
+    assert_eq!((known.label, known.trains_at()), (Label::Fraud, NOW.plus_seconds(3)));
+}
+
+#[test]
+fn an_attempt_has_no_tickets() {
+    let mut case = Case::new(CaseId(2));
+    let attempt = about(Subject::Attempt(AttemptId::new(20_000, 5)));
+    tell(&mut case, 0, &Command::Open(Box::new(attempt))).unwrap();
+    tell(&mut case, 0, &Command::Appeal).unwrap();
+    tell(&mut case, 1, &say(Verdict::Fraud)).unwrap();
+    assert_eq!((case.pending(), case.sale(), case.status()), (None, None, Some(Status::Decided)));
+}

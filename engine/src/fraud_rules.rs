@@ -1,0 +1,425 @@
+//! The rules that are asked before any model: one stream for all museums. An analyst drafts a rule, somebody else puts it in force; every change of what is in force
+//! raises the number that assessments name. What features are, and how a rule is held against them, is known outside.
+//!
+//! - RU-1: of one name one rule at most is in force, and the number of the rules grows with every change of what is in force.
+//! - RU-2: a rule is in force only by the word of somebody other than who drafted it.
+//! - RU-3: there are no more rules than can be asked in a moment.
+//! - RU-4: replay equals live, and time does not go back.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::aggregate::{Aggregate, Broken};
+use crate::channel::Channel;
+use crate::envelope::{Envelope, Outcome};
+use crate::ids::{Code, KeyId, MuseumId};
+use crate::recall::{Keys, Recall};
+use crate::record::Record;
+use crate::text::Text;
+use crate::time::Timestamp;
+
+/// The most rules in force, and the most drafts.
+pub const RULES_MAX: usize = 100;
+/// The most conditions of one rule.
+pub const CONDITIONS_MAX: usize = 8;
+/// The most channels or museums that one rule names.
+const NAMED_MAX: usize = 64;
+
+/// A rule: if all conditions hold, the action follows.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rule {
+    /// Its name.
+    pub name: Code,
+    /// What must hold, all of it; at least one.
+    pub when: Vec<Condition>,
+    /// Only through these channels; none named: through all.
+    #[serde(default)]
+    pub channels: Vec<Channel>,
+    /// Only at these museums; none named: at all.
+    #[serde(default)]
+    pub museums: Vec<MuseumId>,
+    /// What follows.
+    pub action: Action,
+    /// What is the matter, for analysts and for those who are refused.
+    pub sentence: Text,
+}
+
+/// A feature held against a threshold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Condition {
+    /// The name of the feature.
+    pub feature: Code,
+    /// How.
+    pub op: Op,
+    /// The threshold in thousandths of the feature's unit: 2500 is 2.5.
+    pub threshold_milli: i64,
+}
+
+/// How a feature is held against a threshold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Op {
+    /// As much or more.
+    AtLeast,
+    /// As much or less.
+    AtMost,
+}
+
+/// What follows from a rule, mildest first. Numbers are written in the journal: append only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Action {
+    /// One more proof is asked for.
+    StepUp,
+    /// It is looked at before its tickets are valid.
+    Review,
+    /// It is refused.
+    Block,
+}
+
+impl From<Action> for Outcome {
+    fn from(action: Action) -> Self {
+        match action {
+            Action::StepUp => Self::StepUp,
+            Action::Review => Self::Review,
+            Action::Block => Self::Block,
+        }
+    }
+}
+
+impl Rule {
+    /// Whether it speaks of what is asked through a channel at a museum.
+    #[must_use]
+    pub fn is_about(&self, channel: Channel, museum: MuseumId) -> bool {
+        (self.channels.is_empty() || self.channels.contains(&channel)) && (self.museums.is_empty() || self.museums.contains(&museum))
+    }
+
+    fn is_sound(&self) -> bool {
+        (1..=CONDITIONS_MAX).contains(&self.when.len()) && self.channels.len().max(self.museums.len()) <= NAMED_MAX && self.sentence.is_sound()
+    }
+}
+
+/// What can be asked of the rules.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Command {
+    /// Draft a rule, or another form of one; what is in force stays.
+    Draft {
+        /// The rule.
+        rule: Box<Rule>,
+        /// Who drafts.
+        by: KeyId,
+    },
+    /// Put the draft of that name in force.
+    Activate {
+        /// Which.
+        name: Code,
+        /// Who says so.
+        by: KeyId,
+    },
+    /// Take a rule out of force, and drop its draft.
+    Retire {
+        /// Which.
+        name: Code,
+    },
+}
+
+/// What happened to the rules.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Event {
+    /// See [`Drafted`].
+    Drafted(Drafted),
+    /// See [`Activated`].
+    Activated(Activated),
+    /// See [`Retired`].
+    Retired(Retired),
+}
+
+/// There is a draft.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Drafted {
+    /// The rule.
+    pub rule: Rule,
+    /// Who drafted it.
+    pub by: KeyId,
+}
+
+/// A draft is in force.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Activated {
+    /// Its name.
+    pub name: Code,
+    /// The number of the rules from now on.
+    pub version: u32,
+    /// Who said so.
+    pub approver: KeyId,
+}
+
+/// A rule is no more.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Retired {
+    /// Its name.
+    pub name: Code,
+    /// The number of the rules from now on.
+    pub version: u32,
+}
+
+/// Why the rules say no. In order of precedence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, thiserror::Error)]
+#[serde(rename_all = "snake_case")]
+pub enum Refusal {
+    /// A rule that cannot be asked.
+    #[error("the rule cannot be used: give 1 to 8 conditions, at most 64 channels and museums, and a sentence in both languages")]
+    BadRule,
+    /// There is no such rule.
+    #[error("there is no rule of that name")]
+    UnknownRule,
+    /// There is no draft of it.
+    #[error("there is no draft of that rule: draft it first")]
+    NoDraft,
+    /// The same person drafted it.
+    #[error("who drafts a rule or registers a model does not put it in force: ask somebody else")]
+    SamePerson,
+    /// There are too many.
+    #[error("there are as many rules as can be asked: retire one")]
+    TooManyRules,
+}
+
+impl Refusal {
+    /// The stable code.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::BadRule => "bad_rule",
+            Self::UnknownRule => "unknown_rule",
+            Self::NoDraft => "no_draft",
+            Self::SamePerson => "same_person",
+            Self::TooManyRules => "too_many_rules",
+        }
+    }
+}
+
+/// A draft, or a rule in force.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Written {
+    /// The rule.
+    pub rule: Rule,
+    /// Who drafted it.
+    pub author: KeyId,
+    /// When.
+    pub drafted_at: Timestamp,
+    /// Who put it in force and when, and the number of the rules since; none of a draft.
+    pub in_force: Option<(KeyId, Timestamp, u32)>,
+}
+
+/// All rules. Serialized, equal states give equal bytes.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Rules {
+    drafts: BTreeMap<Code, Written>,
+    active: BTreeMap<Code, Written>,
+    version: u32,
+    /// How often what is in force has changed.
+    changes: u32,
+    keys: Keys,
+    seq: u64,
+    last_at: Option<Timestamp>,
+}
+
+impl Aggregate for Rules {
+    type Command = Command;
+    type Event = Event;
+    type Refusal = Refusal;
+
+    fn recall(&self, envelope: &Envelope) -> Recall {
+        self.keys.recall(envelope)
+    }
+
+    fn decide(&self, _now: Timestamp, command: &Command) -> Result<Vec<Event>, Refusal> {
+        let version = self.version + 1;
+        let event = match command {
+            Command::Draft { rule, by } => {
+                if !rule.is_sound() {
+                    return Err(Refusal::BadRule);
+                }
+                if !self.drafts.contains_key(&rule.name) && self.drafts.len() >= RULES_MAX {
+                    return Err(Refusal::TooManyRules);
+                }
+                Event::Drafted(Drafted { rule: (**rule).clone(), by: *by })
+            }
+            Command::Activate { name, by } => {
+                let Some(draft) = self.drafts.get(name) else {
+                    return Err(if self.active.contains_key(name) { Refusal::NoDraft } else { Refusal::UnknownRule });
+                };
+                if draft.author == *by {
+                    return Err(Refusal::SamePerson);
+                }
+                if !self.active.contains_key(name) && self.active.len() >= RULES_MAX {
+                    return Err(Refusal::TooManyRules);
+                }
+                Event::Activated(Activated { name: *name, version, approver: *by })
+            }
+            Command::Retire { name } => {
+                if !self.active.contains_key(name) && !self.drafts.contains_key(name) {
+                    return Err(Refusal::UnknownRule);
+                }
+                Event::Retired(Retired { name: *name, version })
+            }
+        };
+        Ok(vec![event])
+    }
+
+    fn due(&self, _now: Timestamp) -> Vec<Event> {
+        Vec::new()
+    }
+
+    fn record(&self, now: Timestamp, envelope: Option<Envelope>, events: Vec<Event>) -> Record<Event> {
+        Record { seq: self.seq + 1, at: self.last_at.map_or(now, |last_at| now.max(last_at)), envelope, events }
+    }
+
+    fn apply(&mut self, record: &Record<Event>) {
+        (self.seq, self.last_at) = (record.seq, Some(record.at));
+        if let Some(envelope) = &record.envelope {
+            self.keys.remember(envelope.who, envelope.key, envelope.body, record.seq, record.at);
+        }
+        for event in &record.events {
+            match event {
+                Event::Drafted(drafted) => {
+                    let written = Written { rule: drafted.rule.clone(), author: drafted.by, drafted_at: record.at, in_force: None };
+                    self.drafts.insert(drafted.rule.name, written);
+                }
+                Event::Activated(activated) => {
+                    if let Some(mut draft) = self.drafts.remove(&activated.name) {
+                        draft.in_force = Some((activated.approver, record.at, activated.version));
+                        self.active.insert(activated.name, draft);
+                    }
+                    (self.version, self.changes) = (activated.version, self.changes + 1);
+                }
+                Event::Retired(retired) => {
+                    self.drafts.remove(&retired.name);
+                    self.active.remove(&retired.name);
+                    (self.version, self.changes) = (retired.version, self.changes + 1);
+                }
+            }
+        }
+    }
+
+    fn check(&self) -> Result<(), Broken> {
+        if self.version != self.changes {
+            return Err(Broken { invariant: "RU-1", what: "the number of the rules does not count their changes" });
+        }
+        if self.active.len().max(self.drafts.len()) > RULES_MAX {
+            return Err(Broken { invariant: "RU-3", what: "there are more rules than can be asked" });
+        }
+        Ok(())
+    }
+
+    fn wake_at(&self) -> Option<Timestamp> {
+        None
+    }
+
+    fn seq(&self) -> u64 {
+        self.seq
+    }
+}
+
+impl Rules {
+    /// The rules in force, in the order of their names.
+    pub fn active(&self) -> impl ExactSizeIterator<Item = &Written> {
+        self.active.values()
+    }
+
+    /// The drafts, in the order of their names.
+    pub fn drafts(&self) -> impl ExactSizeIterator<Item = &Written> {
+        self.drafts.values()
+    }
+
+    /// The number that assessments name; 0 while nothing was ever in force.
+    #[must_use]
+    pub const fn version(&self) -> u32 {
+        self.version
+    }
+
+    /// The full count: whether every rule in force stands by another's word (RU-2), under its own name and a number that was given (RU-1).
+    pub fn recount(&self) -> Result<(), Broken> {
+        self.check()?;
+        for (name, written) in &self.active {
+            let Some((approver, _, version)) = written.in_force.filter(|_| *name == written.rule.name) else {
+                return Err(Broken { invariant: "RU-1", what: "a rule is in force under no number or another name" });
+            };
+            if version > self.version {
+                return Err(Broken { invariant: "RU-1", what: "a rule is newer than the rules" });
+            }
+            if approver == written.author {
+                return Err(Broken { invariant: "RU-2", what: "a rule is in force by the word of who drafted it" });
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rule(name: &str) -> Box<Rule> {
+        let when = vec![Condition { feature: "holds-1h".parse().unwrap(), op: Op::AtLeast, threshold_milli: 5_000 }];
+        let sentence = Text::new("Molte prenotazioni non pagate", "Many holds that were never paid");
+        Box::new(Rule { name: name.parse().unwrap(), when, channels: vec![Channel::Web], museums: vec![], action: Action::Review, sentence })
+    }
+
+    /// Does what is asked; RU-1, RU-2 and RU-3 hold after it, and the state survives its bytes (RU-4).
+    fn tell(rules: &mut Rules, command: &Command) -> Result<(), Refusal> {
+        let now = Timestamp::from_seconds(1_000);
+        let events = rules.decide(now, command)?;
+        let record = rules.record(now, None, events);
+        rules.apply(&record);
+        assert_eq!((rules.check(), rules.recount()), (Ok(()), Ok(())));
+        let bytes = postcard::to_allocvec(rules).unwrap();
+        assert_eq!(&postcard::from_bytes::<Rules>(&bytes).unwrap(), rules);
+        Ok(())
+    }
+
+    #[test]
+    fn a_rule_is_drafted_by_one_and_put_in_force_by_another() {
+        let (mut rules, name, [ann, bob]) = (Rules::default(), "hoarding".parse().unwrap(), [1, 2].map(KeyId));
+        assert_eq!(tell(&mut rules, &Command::Activate { name, by: ann }), Err(Refusal::UnknownRule));
+        assert_eq!(tell(&mut rules, &Command::Retire { name }), Err(Refusal::UnknownRule));
+        let bad = Box::new(Rule { when: vec![], ..*rule("hoarding") });
+        assert_eq!(tell(&mut rules, &Command::Draft { rule: bad, by: ann }), Err(Refusal::BadRule));
+        tell(&mut rules, &Command::Draft { rule: rule("hoarding"), by: ann }).unwrap();
+        assert_eq!((rules.version(), rules.active().len(), rules.drafts().len()), (0, 0, 1));
+        assert_eq!(tell(&mut rules, &Command::Activate { name, by: ann }), Err(Refusal::SamePerson));
+        tell(&mut rules, &Command::Activate { name, by: bob }).unwrap();
+        assert_eq!((rules.version(), rules.active().len(), rules.drafts().len()), (1, 1, 0));
+        assert_eq!(tell(&mut rules, &Command::Activate { name, by: bob }), Err(Refusal::NoDraft));
+        // A draft beside it changes nothing until it is put in force.
+        let stricter = Box::new(Rule { action: Action::Block, ..*rule("hoarding") });
+        tell(&mut rules, &Command::Draft { rule: stricter, by: bob }).unwrap();
+        assert_eq!(rules.active().map(|written| written.rule.action).collect::<Vec<_>>(), [Action::Review]);
+        tell(&mut rules, &Command::Activate { name, by: ann }).unwrap();
+        assert_eq!(rules.active().map(|written| written.rule.action).collect::<Vec<_>>(), [Action::Block]);
+        tell(&mut rules, &Command::Retire { name }).unwrap();
+        assert_eq!((rules.version(), rules.active().len()), (3, 0));
+    }
+
+    #[test]
+    fn there_are_only_so_many_rules() {
+        let mut rules = Rules::default();
+        for n in 0..RULES_MAX {
+            tell(&mut rules, &Command::Draft { rule: rule(&format!("r{n}")), by: KeyId(1) }).unwrap();
+        }
+        assert_eq!(tell(&mut rules, &Command::Draft { rule: rule("more"), by: KeyId(1) }), Err(Refusal::TooManyRules));
+    }
+
+    #[test]
+    fn a_rule_speaks_of_what_it_names() {
+        let everywhere = rule("r");
+        let here = Rule { museums: vec![MuseumId(3)], ..*rule("r") };
+        for (channel, museum, expected) in [(Channel::Web, 3, [true, true]), (Channel::Web, 4, [true, false]), (Channel::Kiosk, 3, [false, false])] {
+            assert_eq!([&everywhere, &here].map(|rule| rule.is_about(channel, MuseumId(museum))), expected);
+        }
+    }
+}

@@ -1,0 +1,483 @@
+//! Which models there are of a kind, and which one acts: one stream for each kind. A model is registered with the checksum of its artifact, scores beside the one that
+//! acts as a challenger, and is promoted by evidence and by somebody other than who registered it. The artifacts themselves are files elsewhere.
+//!
+//! - MR-1: one model at most acts, and it was promoted.
+//! - MR-2: what is promoted has evidence, and an approver who did not register it.
+//! - MR-3: an artifact is registered once; one that was retired does not come back.
+//! - MR-4: replay equals live, and time does not go back.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::aggregate::{Aggregate, Broken};
+use crate::envelope::{Digest, Envelope};
+use crate::ids::{Code, KeyId};
+use crate::recall::{Keys, Recall};
+use crate::record::Record;
+use crate::time::Timestamp;
+
+/// The most models of a kind.
+pub const MODELS_MAX: usize = 1_000;
+/// The fewest labels that evidence for a promotion rests on.
+pub const LABELS_MIN: u32 = 50;
+/// A whole, in the unit of shares: thousandths.
+const WHOLE: u16 = 1_000;
+
+/// What models are for. Numbers are written in the journal: append only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ModelKind {
+    /// Who is not honest.
+    Fraud,
+    /// How many will come.
+    Demand,
+    /// How many will not.
+    Cancellation,
+}
+
+impl ModelKind {
+    /// Every kind, in the order of their numbers.
+    pub const ALL: [Self; 3] = [Self::Fraud, Self::Demand, Self::Cancellation];
+
+    /// The name in the API.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Fraud => "fraud",
+            Self::Demand => "demand",
+            Self::Cancellation => "cancellation",
+        }
+    }
+}
+
+/// What speaks for a model, measured on the same data as the one that acts. Shares are thousandths.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Evidence {
+    /// How many labels it rests on.
+    pub labels: u32,
+    /// Of what was bad, how much it found within the analysts' budget (for forecasts: of the days, on how many the interval held).
+    pub recall_milli: u16,
+    /// The same of the one that acts.
+    pub recall_before_milli: u16,
+    /// Of what it found, how much was bad (for forecasts: a whole less its relative error).
+    pub precision_milli: u16,
+    /// The same of the one that acts.
+    pub precision_before_milli: u16,
+    /// Digest of the report from which this was taken.
+    pub report: Digest,
+}
+
+/// What can be asked of the models of a kind.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Command {
+    /// Make a model known.
+    Register {
+        /// The name of its artifact, with its version.
+        artifact: Code,
+        /// The checksum of the artifact.
+        checksum: Digest,
+        /// The digest of its card.
+        card: Digest,
+        /// Who says so.
+        by: KeyId,
+    },
+    /// Let it score beside the one that acts.
+    Challenge {
+        /// Which.
+        artifact: Code,
+    },
+    /// Let it act, in the place of the one that does.
+    Promote {
+        /// Which.
+        artifact: Code,
+        /// What speaks for it.
+        evidence: Option<Evidence>,
+        /// Who approves.
+        approver: KeyId,
+    },
+    /// Let it score no more; if it acts, none does.
+    Retire {
+        /// Which.
+        artifact: Code,
+    },
+}
+
+/// What happened to the models of a kind.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Event {
+    /// See [`Registered`].
+    Registered(Registered),
+    /// See [`Challenging`].
+    Challenging(Challenging),
+    /// See [`Promoted`].
+    Promoted(Promoted),
+    /// See [`Retired`].
+    Retired(Retired),
+}
+
+/// A model is known.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Registered {
+    /// The name of its artifact.
+    pub artifact: Code,
+    /// The checksum of the artifact.
+    pub checksum: Digest,
+    /// The digest of its card.
+    pub card: Digest,
+    /// Who said so.
+    pub by: KeyId,
+}
+
+/// It scores beside the one that acts.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Challenging {
+    /// Which.
+    pub artifact: Code,
+}
+
+/// It acts; the one before is retired.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Promoted {
+    /// Which.
+    pub artifact: Code,
+    /// What spoke for it.
+    pub evidence: Evidence,
+    /// Who approved.
+    pub approver: KeyId,
+}
+
+/// It scores no more.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Retired {
+    /// Which.
+    pub artifact: Code,
+}
+
+/// Why the registry says no. In order of precedence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, thiserror::Error)]
+#[serde(rename_all = "snake_case")]
+pub enum Refusal {
+    /// There is no such model.
+    #[error("there is no such model: register it first")]
+    UnknownModel,
+    /// It is registered already.
+    #[error("this model is registered already")]
+    ModelExists,
+    /// It was retired.
+    #[error("this model was retired: register the artifact under a new version")]
+    ModelRetired,
+    /// It is what is asked for already.
+    #[error("the model is that already")]
+    AlreadySo,
+    /// Nothing speaks for it.
+    #[error("a model is promoted by evidence: give it")]
+    NoEvidence,
+    /// The evidence cannot be.
+    #[error("the evidence cannot be: shares are 0 to 1000 thousandths")]
+    BadEvidence,
+    /// The evidence rests on too little.
+    #[error("the evidence rests on fewer than 50 labels")]
+    TooFewLabels,
+    /// The model that acts is better.
+    #[error("the evidence does not say that it is better: more must be found, and no less of that be bad")]
+    NotBetter,
+    /// The same person registered it.
+    #[error("who drafts a rule or registers a model does not put it in force: ask somebody else")]
+    SamePerson,
+    /// There are too many.
+    #[error("as many models are known as are kept")]
+    TooManyModels,
+}
+
+impl Refusal {
+    /// The stable code.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::UnknownModel => "unknown_model",
+            Self::ModelExists => "model_exists",
+            Self::ModelRetired => "model_retired",
+            Self::AlreadySo => "already_so",
+            Self::NoEvidence => "no_evidence",
+            Self::BadEvidence => "bad_evidence",
+            Self::TooFewLabels => "too_few_labels",
+            Self::NotBetter => "not_better",
+            Self::SamePerson => "same_person",
+            Self::TooManyModels => "too_many_models",
+        }
+    }
+}
+
+/// What a model does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stage {
+    /// Nothing yet.
+    Registered,
+    /// It scores beside the one that acts.
+    Challenger,
+    /// It acts.
+    Champion,
+    /// Nothing any more.
+    Retired,
+}
+
+/// A model.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Model {
+    /// What was registered.
+    pub registered: Registered,
+    /// When.
+    pub at: Timestamp,
+    /// What it does.
+    pub stage: Stage,
+    /// Since when.
+    pub since: Timestamp,
+    /// What spoke for it and who approved, if it was promoted.
+    pub promoted: Option<Promoted>,
+}
+
+/// The models of a kind. Serialized, equal states give equal bytes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Models {
+    kind: ModelKind,
+    known: BTreeMap<Code, Model>,
+    champion: Option<Code>,
+    keys: Keys,
+    seq: u64,
+    last_at: Timestamp,
+}
+
+impl Aggregate for Models {
+    type Command = Command;
+    type Event = Event;
+    type Refusal = Refusal;
+
+    fn recall(&self, envelope: &Envelope) -> Recall {
+        self.keys.recall(envelope)
+    }
+
+    fn decide(&self, _now: Timestamp, command: &Command) -> Result<Vec<Event>, Refusal> {
+        let event = match command {
+            Command::Register { artifact, checksum, card, by } => {
+                if self.known.contains_key(artifact) {
+                    return Err(Refusal::ModelExists);
+                }
+                if self.known.len() >= MODELS_MAX {
+                    return Err(Refusal::TooManyModels);
+                }
+                Event::Registered(Registered { artifact: *artifact, checksum: *checksum, card: *card, by: *by })
+            }
+            Command::Challenge { artifact } => match self.live(*artifact)?.stage {
+                Stage::Registered => Event::Challenging(Challenging { artifact: *artifact }),
+                _ => return Err(Refusal::AlreadySo),
+            },
+            Command::Promote { artifact, evidence, approver } => {
+                let model = self.live(*artifact)?;
+                if model.stage == Stage::Champion {
+                    return Err(Refusal::AlreadySo);
+                }
+                let evidence = evidence.ok_or(Refusal::NoEvidence)?;
+                self.speaks_for(&evidence)?;
+                if model.registered.by == *approver {
+                    return Err(Refusal::SamePerson);
+                }
+                Event::Promoted(Promoted { artifact: *artifact, evidence, approver: *approver })
+            }
+            Command::Retire { artifact } => {
+                self.live(*artifact)?;
+                Event::Retired(Retired { artifact: *artifact })
+            }
+        };
+        Ok(vec![event])
+    }
+
+    fn due(&self, _now: Timestamp) -> Vec<Event> {
+        Vec::new()
+    }
+
+    fn record(&self, now: Timestamp, envelope: Option<Envelope>, events: Vec<Event>) -> Record<Event> {
+        Record { seq: self.seq + 1, at: now.max(self.last_at), envelope, events }
+    }
+
+    fn apply(&mut self, record: &Record<Event>) {
+        (self.seq, self.last_at) = (record.seq, record.at);
+        if let Some(envelope) = &record.envelope {
+            self.keys.remember(envelope.who, envelope.key, envelope.body, record.seq, record.at);
+        }
+        let at = record.at;
+        for event in &record.events {
+            match event {
+                Event::Registered(registered) => {
+                    let model = Model { registered: registered.clone(), at, stage: Stage::Registered, since: at, promoted: None };
+                    self.known.insert(registered.artifact, model);
+                }
+                Event::Challenging(challenging) => self.turn(challenging.artifact, Stage::Challenger, at),
+                Event::Promoted(promoted) => {
+                    if let Some(before) = self.champion.take() {
+                        self.turn(before, Stage::Retired, at);
+                    }
+                    self.turn(promoted.artifact, Stage::Champion, at);
+                    if let Some(model) = self.known.get_mut(&promoted.artifact) {
+                        model.promoted = Some(promoted.clone());
+                    }
+                    self.champion = Some(promoted.artifact);
+                }
+                Event::Retired(retired) => {
+                    self.turn(retired.artifact, Stage::Retired, at);
+                    self.champion = self.champion.filter(|champion| *champion != retired.artifact);
+                }
+            }
+        }
+    }
+
+    fn check(&self) -> Result<(), Broken> {
+        let Some(champion) = self.champion else { return Ok(()) };
+        let Some(model) = self.known.get(&champion).filter(|model| model.stage == Stage::Champion) else {
+            return Err(Broken { invariant: "MR-1", what: "the model that acts is none" });
+        };
+        match &model.promoted {
+            Some(promoted) if promoted.approver != model.registered.by => Ok(()),
+            _ => Err(Broken { invariant: "MR-2", what: "a model acts without evidence or another's approval" }),
+        }
+    }
+
+    fn wake_at(&self) -> Option<Timestamp> {
+        None
+    }
+
+    fn seq(&self) -> u64 {
+        self.seq
+    }
+}
+
+impl Models {
+    /// What the models are for.
+    #[must_use]
+    pub const fn kind(&self) -> ModelKind {
+        self.kind
+    }
+
+    /// None known yet.
+    #[must_use]
+    pub fn new(kind: ModelKind) -> Self {
+        Self { kind, known: BTreeMap::new(), champion: None, keys: Keys::default(), seq: 0, last_at: Timestamp::MIN }
+    }
+
+    fn live(&self, artifact: Code) -> Result<&Model, Refusal> {
+        match self.known.get(&artifact) {
+            None => Err(Refusal::UnknownModel),
+            Some(model) if model.stage == Stage::Retired => Err(Refusal::ModelRetired),
+            Some(model) => Ok(model),
+        }
+    }
+
+    /// Whether evidence is enough. Where no model acts, there is nothing to be better than.
+    fn speaks_for(&self, evidence: &Evidence) -> Result<(), Refusal> {
+        let shares = [evidence.recall_milli, evidence.recall_before_milli, evidence.precision_milli, evidence.precision_before_milli];
+        if shares.iter().any(|share| *share > WHOLE) {
+            return Err(Refusal::BadEvidence);
+        }
+        if evidence.labels < LABELS_MIN {
+            return Err(Refusal::TooFewLabels);
+        }
+        let better = evidence.recall_milli > evidence.recall_before_milli && evidence.precision_milli >= evidence.precision_before_milli;
+        if self.champion.is_some() && !better { Err(Refusal::NotBetter) } else { Ok(()) }
+    }
+
+    fn turn(&mut self, artifact: Code, stage: Stage, at: Timestamp) {
+        if let Some(model) = self.known.get_mut(&artifact) {
+            (model.stage, model.since) = (stage, at);
+        }
+    }
+
+    /// All models, in the order of their names.
+    pub fn known(&self) -> impl ExactSizeIterator<Item = &Model> {
+        self.known.values()
+    }
+
+    /// The model that acts.
+    #[must_use]
+    pub fn champion(&self) -> Option<&Model> {
+        self.known.get(&self.champion?)
+    }
+
+    /// Those that score beside it.
+    pub fn challengers(&self) -> impl Iterator<Item = &Model> {
+        self.known.values().filter(|model| model.stage == Stage::Challenger)
+    }
+
+    /// The full count.
+    pub fn recount(&self) -> Result<(), Broken> {
+        self.check()?;
+        let acting = self.known.values().filter(|model| model.stage == Stage::Champion).count();
+        if acting > 1 || acting != usize::from(self.champion.is_some()) {
+            return Err(Broken { invariant: "MR-1", what: "more than one model acts" });
+        }
+        if self.known.iter().any(|(artifact, model)| *artifact != model.registered.artifact) {
+            return Err(Broken { invariant: "MR-3", what: "a model is known under another name" });
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: Evidence =
+        Evidence { labels: 60, recall_milli: 800, recall_before_milli: 700, precision_milli: 500, precision_before_milli: 500, report: Digest(9) };
+
+    fn code(text: &str) -> Code {
+        text.parse().unwrap()
+    }
+
+    /// Does what is asked; MR-1, MR-2 and MR-3 hold after it, and the state survives its bytes (MR-4).
+    fn tell(models: &mut Models, command: &Command) -> Result<(), Refusal> {
+        let now = Timestamp::from_seconds(1_000);
+        let events = models.decide(now, command)?;
+        let record = models.record(now, None, events);
+        models.apply(&record);
+        assert_eq!((models.check(), models.recount()), (Ok(()), Ok(())));
+        let bytes = postcard::to_allocvec(models).unwrap();
+        assert_eq!(&postcard::from_bytes::<Models>(&bytes).unwrap(), models);
+        Ok(())
+    }
+
+    fn promote(artifact: &str, evidence: Option<Evidence>, approver: u64) -> Command {
+        Command::Promote { artifact: code(artifact), evidence, approver: KeyId(approver) }
+    }
+
+    #[test]
+    fn a_model_acts_by_evidence_and_anothers_approval() {
+        let mut models = Models::new(ModelKind::Fraud);
+        let register = |artifact: &str| Command::Register { artifact: code(artifact), checksum: Digest(1), card: Digest(2), by: KeyId(1) };
+        assert_eq!(tell(&mut models, &promote("forest-1", Some(GOOD), 2)), Err(Refusal::UnknownModel));
+        tell(&mut models, &register("forest-1")).unwrap();
+        assert_eq!(tell(&mut models, &register("forest-1")), Err(Refusal::ModelExists));
+        for (evidence, approver, expected) in [
+            (None, 2, Refusal::NoEvidence),
+            (Some(Evidence { recall_milli: 1_001, ..GOOD }), 2, Refusal::BadEvidence),
+            (Some(Evidence { labels: 49, ..GOOD }), 2, Refusal::TooFewLabels),
+            (Some(GOOD), 1, Refusal::SamePerson),
+        ] {
+            assert_eq!(tell(&mut models, &promote("forest-1", evidence, approver)), Err(expected));
+        }
+        tell(&mut models, &promote("forest-1", Some(GOOD), 2)).unwrap();
+        assert_eq!(models.champion().map(|model| model.registered.artifact), Some(code("forest-1")));
+        tell(&mut models, &register("logistic-1")).unwrap();
+        tell(&mut models, &Command::Challenge { artifact: code("logistic-1") }).unwrap();
+        assert_eq!(tell(&mut models, &Command::Challenge { artifact: code("logistic-1") }), Err(Refusal::AlreadySo));
+        assert_eq!(models.challengers().count(), 1);
+        let worse = Evidence { precision_milli: 499, ..GOOD };
+        assert_eq!(tell(&mut models, &promote("logistic-1", Some(worse), 2)), Err(Refusal::NotBetter));
+        tell(&mut models, &promote("logistic-1", Some(GOOD), 2)).unwrap();
+        assert_eq!(tell(&mut models, &promote("forest-1", Some(GOOD), 2)), Err(Refusal::ModelRetired));
+        assert_eq!(tell(&mut models, &promote("logistic-1", Some(GOOD), 2)), Err(Refusal::AlreadySo));
+        tell(&mut models, &Command::Retire { artifact: code("logistic-1") }).unwrap();
+        assert!(models.champion().is_none(), "rules only");
+    }
+}

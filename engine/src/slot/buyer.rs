@@ -1,0 +1,78 @@
+//! What one buyer may have in a slot: so many people in holds and tickets, so many open holds. A buyer is known by the pseudonym that a channel gives; who is not
+//! named is not limited, nor are the channels whose staff see the buyer. The museum's policy says how much; what a buyer has is counted in the ledger (SL-11).
+
+use super::event::people;
+use super::{Command, Limits, Refusal, Slot, Waiting};
+use crate::channel::Channel;
+use crate::envelope::{Digest, Envelope};
+
+/// What a buyer has in a slot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Had {
+    /// People in live holds, and in tickets that are not cancelled and have not moved away.
+    pub people: u32,
+    /// Live holds.
+    pub holds: u32,
+}
+
+/// The channels in which buyers are limited.
+#[must_use]
+pub const fn is_limited(channel: Channel) -> bool {
+    matches!(channel, Channel::Web | Channel::Kiosk | Channel::Reseller)
+}
+
+impl Slot {
+    /// What a buyer has.
+    #[must_use]
+    pub fn had(&self, buyer: Digest) -> Had {
+        self.ledger.buyers.get(&buyer).copied().unwrap_or_default()
+    }
+
+    /// Whether the buyer whom the envelope names may have what is asked. Asked last: what cannot be had anyway is refused for that.
+    pub(super) fn within_limits(&self, envelope: &Envelope, command: &Command) -> Result<(), Refusal> {
+        if self.limits() == (None, None) {
+            return Ok(());
+        }
+        match command {
+            Command::Hold { channel, lines, .. } | Command::HoldFor { channel, lines, .. } | Command::Wait { channel, lines, .. } => {
+                self.room_for_buyer(envelope.buyer(), *channel, people(lines))?;
+                self.hold_for_buyer(envelope.buyer(), *channel)
+            }
+            Command::SellDirect { channel, lines, .. } => self.room_for_buyer(envelope.buyer(), *channel, people(lines)),
+            // Who is named when the hold is confirmed, and not before, has had nothing counted of it.
+            Command::Sell { hold, .. } => match self.ledger.holds.get(hold) {
+                Some(hold) if hold.buyer.is_none() => self.room_for_buyer(envelope.buyer(), hold.channel, people(&hold.lines)),
+                _ => Ok(()),
+            },
+            Command::Amend { hold, lines, .. } => match self.ledger.holds.get(hold) {
+                Some(hold) => self.room_for_buyer(hold.buyer, hold.channel, people(lines).saturating_sub(people(&hold.lines))),
+                None => Ok(()),
+            },
+            _ => Ok(()),
+        }
+    }
+
+    const fn limits(&self) -> (Option<u16>, Option<u16>) {
+        let Limits { tickets_max, holds_max, .. } = self.opening.policy.limits;
+        (tickets_max, holds_max)
+    }
+
+    /// Whether a buyer may have so many more people here.
+    pub(super) fn room_for_buyer(&self, buyer: Option<Digest>, channel: Channel, more: u32) -> Result<(), Refusal> {
+        let (Some(buyer), (Some(max), _), true) = (buyer, self.limits(), is_limited(channel)) else { return Ok(()) };
+        let waiting: u32 = self.waited_for(buyer).sum();
+        let has = self.had(buyer).people.saturating_add(waiting);
+        if more > 0 && has.saturating_add(more) > u32::from(max) { Err(Refusal::TooManyForBuyer { max, has }) } else { Ok(()) }
+    }
+
+    fn hold_for_buyer(&self, buyer: Option<Digest>, channel: Channel) -> Result<(), Refusal> {
+        let (Some(buyer), (_, Some(max)), true) = (buyer, self.limits(), is_limited(channel)) else { return Ok(()) };
+        let waiting = self.waited_for(buyer).count() as u32;
+        if self.had(buyer).holds.saturating_add(waiting) >= u32::from(max) { Err(Refusal::TooManyOpenHolds { max }) } else { Ok(()) }
+    }
+
+    /// For how many people each entry of a buyer waits. The list is short, and nearly always empty.
+    fn waited_for(&self, buyer: Digest) -> impl Iterator<Item = u32> {
+        self.ledger.list.iter().filter(move |party| party.buyer == Some(buyer)).map(Waiting::people)
+    }
+}

@@ -1,0 +1,148 @@
+//! What one buyer may have (SL-11), and what is looked at before it lets anybody in.
+
+use super::*;
+use crate::envelope::{Assessment, Outcome, Party, PartyKind};
+use crate::slot::verdict::{self, Shown};
+
+fn limited(tickets_max: Option<u16>, holds_max: Option<u16>) -> Slot {
+    let mut opening = opening(20);
+    opening.policy.limits = Limits { tickets_max, holds_max, ..Limits::NONE };
+    Slot::planned(opening)
+}
+
+/// An envelope that names a buyer, if there is one, and what a scorer said.
+fn asked(key: u128, buyer: Option<u128>, outcome: Outcome) -> Envelope {
+    let parties = buyer.iter().map(|n| Party { kind: PartyKind::Buyer, pseudonym: Digest(*n) }).collect();
+    let assessment = Assessment {
+        model: code("forest-1"),
+        rules_version: 1,
+        at: Timestamp::from_micros(0),
+        position: 9,
+        features: Digest(1),
+        score: 80,
+        reasons: vec![],
+        outcome,
+        rules: vec![],
+    };
+    Envelope { who: KeyId(5), key: Digest(key), body: Digest(key), parties, assessment: Some(Box::new(assessment)), order: None }
+}
+
+fn tell(slot: &mut Slot, now: i64, envelope: Envelope, command: &Command) -> Result<Vec<Event>, Refusal> {
+    let events = slot.decide_for(at(now), &envelope, command)?;
+    let record = slot.record(at(now), Some(envelope), events.clone());
+    slot.apply(&record);
+    assert_eq!((slot.check(), slot.recount()), (Ok(()), Ok(())));
+    let bytes = postcard::to_allocvec(slot).unwrap();
+    assert_eq!(&postcard::from_bytes::<Slot>(&bytes).unwrap(), slot);
+    Ok(events)
+}
+
+fn by(n: u128) -> Envelope {
+    asked(n, Some(7), Outcome::Allow)
+}
+
+#[test]
+fn a_buyer_has_so_many_places_of_a_slot_and_no_more() {
+    let mut slot = limited(Some(4), None);
+    let too_many = |has| Err(Refusal::TooManyForBuyer { max: 4, has });
+    tell(&mut slot, -DAY, by(1), &hold(1, Channel::Web, &[free(3)])).unwrap();
+    assert_eq!(tell(&mut slot, -DAY, by(2), &hold(2, Channel::Kiosk, &[free(2)])), too_many(3));
+    // Another buyer, nobody in particular, and a desk that sees whom it serves are not counted here.
+    for (n, envelope, channel) in
+        [(3, asked(3, Some(8), Outcome::Allow), Channel::Web), (4, asked(4, None, Outcome::Allow), Channel::Web), (5, by(5), Channel::BoxOffice)]
+    {
+        tell(&mut slot, -DAY, envelope, &hold(n, channel, &[free(2)])).unwrap();
+    }
+    assert_eq!(slot.had(Digest(7)), Had { people: 5, holds: 2 }, "what a desk sold is known, and counts elsewhere");
+    // A sale is what its hold was; a cancelled ticket is free again.
+    tell(&mut slot, -DAY, asked(6, None, Outcome::Allow), &sell(1, Settlement::Free)).unwrap();
+    assert_eq!(slot.had(Digest(7)), Had { people: 5, holds: 1 });
+    tell(&mut slot, -DAY, by(7), &cancel(1, &[0, 1])).unwrap();
+    tell(&mut slot, -DAY, by(8), &Command::Release { hold: id(5), owner: None }).unwrap();
+    assert_eq!(slot.had(Digest(7)), Had { people: 1, holds: 0 });
+    let more = Command::Amend { hold: id(9), lines: vec![free(4)], owner: None };
+    tell(&mut slot, -DAY, by(9), &hold(9, Channel::Web, &[free(2)])).unwrap();
+    assert_eq!(tell(&mut slot, -DAY, by(10), &more), too_many(3));
+    // Who is named only when he confirms.
+    tell(&mut slot, -DAY, asked(11, None, Outcome::Allow), &hold(11, Channel::Web, &[free(2)])).unwrap();
+    assert_eq!(tell(&mut slot, -DAY, by(12), &sell(11, Settlement::Free)), too_many(3));
+    // And what comes from another slot.
+    let arrive = |buyer| Command::Arrive { arrived: Box::new(Arrived { buyer, ..arrived(13, &[free(2)]) }), via: Channel::Web };
+    assert_eq!(tell(&mut slot, -DAY, asked(13, None, Outcome::Allow), &arrive(Some(Digest(7)))), too_many(3));
+    tell(&mut slot, -DAY, asked(14, None, Outcome::Allow), &arrive(Some(Digest(9)))).unwrap();
+    assert_eq!(slot.had(Digest(9)).people, 2);
+}
+
+#[test]
+fn a_buyer_has_so_many_open_holds_and_waits_among_them() {
+    let mut slot = limited(None, Some(2));
+    tell(&mut slot, -DAY, by(1), &hold(1, Channel::Web, &[free(1)])).unwrap();
+    tell(&mut slot, -DAY, asked(9, None, Outcome::Allow), &hold(9, Channel::Web, &[free(10)])).unwrap();
+    tell(&mut slot, -DAY, asked(8, None, Outcome::Allow), &hold(8, Channel::Web, &[free(9)])).unwrap();
+    let wait = |n| Command::Wait { entry: id(n), who: KeyId(5), channel: Channel::Web, lines: vec![free(1)] };
+    tell(&mut slot, -DAY, by(2), &wait(2)).unwrap();
+    assert_eq!(tell(&mut slot, -DAY, by(3), &wait(3)), Err(Refusal::TooManyOpenHolds { max: 2 }));
+    tell(&mut slot, -DAY, by(4), &Command::Release { hold: id(1), owner: None }).unwrap();
+    let offered = slot.due(at(-DAY));
+    let record = slot.record(at(-DAY), None, offered);
+    slot.apply(&record);
+    assert_eq!((slot.recount(), slot.had(Digest(7))), (Ok(()), Had { people: 1, holds: 1 }), "an offer is a hold of the one who waited");
+    tell(&mut slot, -DAY, by(5), &sell(2, Settlement::Free)).unwrap();
+    assert_eq!(slot.had(Digest(7)), Had { people: 1, holds: 0 });
+}
+
+/// What a gate says of the first ticket of a sale.
+fn at_gate(slot: &Slot, n: u64, now: i64) -> Result<u8, Refusal> {
+    let ticket = id(n).ticket(0);
+    let known = slot.ticket_of(ticket).map(|(_, ticket)| (verdict::Window::of(slot.opening()), ticket));
+    verdict::admission(Shown { ticket, issue: Some(1), museum: MUSEUM }, known, None, at(now))
+}
+
+#[test]
+fn what_is_reviewed_stands_and_is_valid_in_time_by_itself() {
+    // The gate opens 15 minutes before the start, so every review is over 45 minutes before it.
+    for (sold_at, until) in [(-10 * DAY, Some(-7 * DAY)), (-DAY, Some(-45 * MIN)), (-45 * MIN, None), (-20 * MIN, None)] {
+        let mut slot = limited(None, None);
+        tell(&mut slot, sold_at, asked(1, Some(7), Outcome::Review), &hold(1, Channel::Web, &[free(2)])).unwrap();
+        // Who confirms need not be assessed again: the hold is remembered.
+        let events = tell(&mut slot, sold_at, asked(2, None, Outcome::Allow), &sell(1, Settlement::Free)).unwrap();
+        let opened = events.iter().find_map(|event| if let Event::ReviewOpened(opened) = event { Some(opened.until) } else { None });
+        assert_eq!(opened, until.map(at), "sold at {sold_at}");
+        if let Some(until) = until {
+            assert_eq!(at_gate(&slot, 1, until - 1), Err(Refusal::TicketUnderReview { until: at(until) }));
+        }
+        assert_eq!(at_gate(&slot, 1, 0), Ok(1), "an honest visitor is let in");
+    }
+}
+
+#[test]
+fn a_review_ends_by_a_word_and_can_be_asked_for_again() {
+    let mut slot = limited(None, None);
+    let nothing = |n| asked(n, None, Outcome::Allow);
+    let (review, clear) = (Command::Review { sale: id(1) }, Command::EndReview { sale: id(1), cleared: true });
+    assert_eq!(tell(&mut slot, -10 * DAY, nothing(1), &review), Err(Refusal::UnknownSale));
+    assert_eq!(tell(&mut slot, -10 * DAY, nothing(1), &clear), Err(Refusal::UnknownSale));
+    let sold = Command::SellDirect { sale: id(1), channel: Channel::Web, lines: vec![free(2)], settlement: Settlement::Free, contact: None };
+    tell(&mut slot, -10 * DAY, asked(2, None, Outcome::Review), &sold).unwrap();
+    let until = at(-7 * DAY);
+    let under_review = Err(Refusal::TicketUnderReview { until });
+    // Else a review would be left behind.
+    assert_eq!(tell(&mut slot, -9 * DAY, nothing(3), &begin_move(1, &[], 1)), under_review);
+    assert_eq!(tell(&mut slot, -9 * DAY, nothing(4), &Command::Rename { sale: id(1), owner: None, tickets: vec![], holder: None }), under_review);
+    tell(&mut slot, -9 * DAY, nothing(5), &clear).unwrap();
+    assert_eq!(tell(&mut slot, -9 * DAY, nothing(6), &clear), Err(Refusal::NotUnderReview));
+    tell(&mut slot, -9 * DAY, nothing(7), &review).unwrap();
+    assert_eq!(tell(&mut slot, -6 * DAY + 1, nothing(8), &clear), Err(Refusal::NotUnderReview), "it has ended by itself");
+    assert_eq!(tell(&mut slot, -45 * MIN, nothing(9), &review), Err(Refusal::ReviewTooLate));
+}
+
+#[test]
+fn what_a_gate_without_a_network_let_in_under_review_is_a_conflict() {
+    let mut slot = limited(None, None);
+    let sold = Command::SellDirect { sale: id(1), channel: Channel::Web, lines: vec![free(1)], settlement: Settlement::Free, contact: None };
+    tell(&mut slot, -2 * HOUR, asked(1, None, Outcome::Review), &sold).unwrap();
+    let scan = Scan { ticket: id(1).ticket(0), scanned_at: at(-HOUR), gate: code("pda"), direction: Direction::In };
+    let events = tell(&mut slot, -50 * MIN, asked(2, None, Outcome::Allow), &Command::Merge { scan, issue: Some(1), museum: MUSEUM }).unwrap();
+    let conflict = |event: &Event| matches!(event, Event::AdmissionConflict(conflict) if conflict.reason == ConflictReason::TicketUnderReview);
+    assert!(events.iter().any(conflict), "{events:?}");
+}

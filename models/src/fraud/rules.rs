@@ -1,0 +1,354 @@
+//! Rules over features: named sentences that a person wrote, and that may refuse, where a model may only ask for a second look. A set of rules is compiled once and
+//! asked for every command.
+//!
+//! Thresholds are written in the unit of the feature as people count it: "5 payments", not `ln(1 + 5)`. A rule that names a feature that does not exist, or a
+//! threshold that is no number, is not compiled: it is never passed over in silence. Which rules hold is kept in the journal by `actors`, which maps them to these.
+
+use serde::{Deserialize, Serialize};
+
+use super::decay::ln_1p;
+use super::signals::{FEATURES, FeatureVector, Outlet, index_of};
+
+/// The most rules of one set.
+pub const RULES_MAX: usize = 128;
+
+/// What follows when a rule fires, from the weakest to the strongest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Action {
+    /// The buyer has to do something more first.
+    StepUp,
+    /// The sale stands, and somebody looks at it.
+    Review,
+    /// It is refused.
+    Block,
+}
+
+/// How a feature is compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Comparison {
+    /// The feature is at least the threshold.
+    AtLeast,
+    /// The feature is at most the threshold.
+    AtMost,
+}
+
+/// One part of a rule's condition; all parts must hold.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Condition {
+    /// A feature, by its name.
+    pub feature: String,
+    /// How it is compared.
+    pub comparison: Comparison,
+    /// With what, as people count it.
+    pub threshold: f64,
+}
+
+/// A rule, in plain data.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Rule {
+    /// Its name: unique in its set.
+    pub name: String,
+    /// What must hold, all of it; never empty.
+    pub conditions: Vec<Condition>,
+    /// Only through these channels; none named: through all.
+    pub outlets: Vec<Outlet>,
+    /// Only at these museums; none named: at all.
+    pub museums: Vec<u16>,
+    /// What follows.
+    pub action: Action,
+    /// What is the matter, in Italian, for whoever is refused.
+    pub it: String,
+    /// The same in English.
+    pub en: String,
+}
+
+/// Why rules cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BadRule {
+    /// A feature that does not exist.
+    #[error("rule {rule} asks for the feature {feature}, which does not exist")]
+    UnknownFeature {
+        /// Which rule.
+        rule: String,
+        /// Which feature.
+        feature: String,
+    },
+    /// A threshold that nothing can be compared with.
+    #[error("rule {0} has a threshold that is not a number from 0 on")]
+    BadThreshold(String),
+    /// It would fire always.
+    #[error("rule {0} has no condition")]
+    NoCondition(String),
+    /// Two of one name.
+    #[error("two rules are called {0}")]
+    SameName(String),
+    /// More than [`RULES_MAX`].
+    #[error("a set has at most {RULES_MAX} rules")]
+    TooMany,
+}
+
+#[derive(Debug, Clone)]
+struct Part {
+    feature: usize,
+    comparison: Comparison,
+    threshold: f32,
+}
+
+/// Rules that can be asked.
+#[derive(Debug, Clone, Default)]
+pub struct RuleSet {
+    rules: Vec<(Rule, Vec<Part>)>,
+}
+
+/// Which rules fired.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Fired {
+    bits: u128,
+    /// The strongest of what follows; none: no rule fired.
+    pub action: Option<Action>,
+}
+
+impl Fired {
+    /// The places of the rules that fired, in the order of the set.
+    pub fn places(self) -> impl Iterator<Item = usize> {
+        (0..RULES_MAX).filter(move |place| self.bits >> place & 1 == 1)
+    }
+}
+
+/// Whether a feature is kept as a logarithm, by its unit.
+#[must_use]
+pub fn is_logarithm(feature: usize) -> bool {
+    FEATURES.get(feature).is_some_and(|(_, unit)| unit.starts_with("ln "))
+}
+
+/// A feature's value as people count it: "5 holds" and not `ln(1 + 5)`.
+#[must_use]
+pub fn as_counted(feature: usize, value: f32) -> f64 {
+    if is_logarithm(feature) { f64::from(value).exp_m1() } else { f64::from(value) }
+}
+
+impl RuleSet {
+    /// Compiles rules.
+    pub fn new(rules: Vec<Rule>) -> Result<Self, BadRule> {
+        if rules.len() > RULES_MAX {
+            return Err(BadRule::TooMany);
+        }
+        let mut compiled: Vec<(Rule, Vec<Part>)> = Vec::with_capacity(rules.len());
+        for rule in rules {
+            if compiled.iter().any(|(other, _)| other.name == rule.name) {
+                return Err(BadRule::SameName(rule.name));
+            }
+            if rule.conditions.is_empty() {
+                return Err(BadRule::NoCondition(rule.name));
+            }
+            let part = |condition: &Condition| {
+                let unknown = || BadRule::UnknownFeature { rule: rule.name.clone(), feature: condition.feature.clone() };
+                let feature = index_of(&condition.feature).ok_or_else(unknown)?;
+                if !condition.threshold.is_finite() || condition.threshold < 0.0 {
+                    return Err(BadRule::BadThreshold(rule.name.clone()));
+                }
+                let threshold = condition.threshold as f32;
+                Ok(Part { feature, comparison: condition.comparison, threshold: if is_logarithm(feature) { ln_1p(threshold) } else { threshold } })
+            };
+            let parts = rule.conditions.iter().map(part).collect::<Result<_, _>>()?;
+            compiled.push((rule, parts));
+        }
+        Ok(Self { rules: compiled })
+    }
+
+    /// The rules of an installation to which nobody has said anything else.
+    #[must_use]
+    pub fn hard_defaults() -> Self {
+        // They are written here and tested to compile; without them there would be no rule at all.
+        Self::new(hard_defaults()).unwrap_or_default()
+    }
+
+    /// The rules, in order.
+    pub fn rules(&self) -> impl ExactSizeIterator<Item = &Rule> {
+        self.rules.iter().map(|(rule, _)| rule)
+    }
+
+    /// Which rules fire on these features. A value that is no number meets every condition: what cannot be judged is not let through in silence.
+    #[must_use]
+    pub fn ask(&self, features: &FeatureVector, outlet: Outlet, museum: u16) -> Fired {
+        let mut fired = Fired::default();
+        for (place, (rule, parts)) in self.rules.iter().enumerate() {
+            let concerns = (rule.outlets.is_empty() || rule.outlets.contains(&outlet)) && (rule.museums.is_empty() || rule.museums.contains(&museum));
+            let holds = |part: &Part| {
+                let value = features[part.feature];
+                // Decayed counts of things that have just happened are a hair below the whole number that a person wrote.
+                let slack = part.threshold.abs() * 1e-3;
+                match part.comparison {
+                    _ if value.is_nan() => true,
+                    Comparison::AtLeast => value >= part.threshold - slack,
+                    Comparison::AtMost => value <= part.threshold + slack,
+                }
+            };
+            if concerns && parts.iter().all(holds) {
+                fired.bits |= 1 << place;
+                fired.action = fired.action.max(Some(rule.action));
+            }
+        }
+        fired
+    }
+}
+
+fn at_least(feature: &str, threshold: f64) -> Condition {
+    Condition { feature: feature.to_owned(), comparison: Comparison::AtLeast, threshold }
+}
+
+fn at_most(feature: &str, threshold: f64) -> Condition {
+    Condition { feature: feature.to_owned(), comparison: Comparison::AtMost, threshold }
+}
+
+/// The rules that hold as long as nobody has put others of their names in force. Each is well beyond what families, schools and people who change their minds do; they
+/// concern those who come by themselves over the web, where nobody sees them.
+#[must_use]
+pub fn hard_defaults() -> Vec<Rule> {
+    let web = |name: &str, conditions: Vec<Condition>, action: Action, it: &str, en: &str| Rule {
+        name: name.to_owned(),
+        conditions,
+        outlets: vec![Outlet::Web],
+        museums: Vec::new(),
+        action,
+        it: it.to_owned(),
+        en: en.to_owned(),
+    };
+    vec![
+        web(
+            "velocity",
+            vec![at_least("person_holds_1m", 10.0)],
+            Action::Block,
+            "Troppe prenotazioni in un minuto.",
+            "Too many places were asked for within a minute.",
+        ),
+        web(
+            "hoarding",
+            vec![at_least("person_unsold_1h", 12.0), at_least("person_unsold_share_1d", 0.8)],
+            Action::Block,
+            "Troppe prenotazioni lasciate scadere senza acquisto.",
+            "Too many places were held and not bought.",
+        ),
+        web(
+            "unsold-holds",
+            vec![at_least("person_unsold_1h", 5.0), at_least("person_unsold_share_1d", 0.7)],
+            Action::StepUp,
+            "Diverse prenotazioni lasciate scadere senza acquisto.",
+            "Several holds were not bought.",
+        ),
+        web(
+            "card-testing",
+            vec![at_least("person_failed_1h", 5.0), at_least("device_cards_1h", 3.0)],
+            Action::Block,
+            "Troppi pagamenti non riusciti con carte diverse.",
+            "Too many payments failed, with several cards.",
+        ),
+        web(
+            "failed-payments",
+            vec![at_least("person_failed_1h", 6.0)],
+            Action::StepUp,
+            "Troppi pagamenti non riusciti.",
+            "Too many payments failed.",
+        ),
+        web(
+            "double-scan",
+            vec![at_least("person_twice_7d", 2.0)],
+            Action::Review,
+            "Biglietti presentati più volte ai varchi.",
+            "Tickets were shown more than once at the gates.",
+        ),
+        web(
+            "price-zero",
+            vec![at_most("cents", 0.0), at_least("people", 8.0)],
+            Action::Review,
+            "Molti biglietti gratuiti in un solo acquisto.",
+            "Many free tickets at once.",
+        ),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fraud::signals::N;
+
+    fn vector(values: &[(&str, f32)]) -> FeatureVector {
+        let mut features = [0.0; N];
+        features[index_of("cents").expect("known")] = 1.0;
+        for (name, value) in values {
+            let at = index_of(name).expect(name);
+            features[at] = if is_logarithm(at) && value.is_finite() { ln_1p(*value) } else { *value };
+        }
+        features
+    }
+
+    fn names(set: &RuleSet, fired: Fired) -> Vec<String> {
+        fired.places().map(|place| set.rules[place].0.name.clone()).collect()
+    }
+
+    #[test]
+    fn each_default_fires_at_its_threshold_and_not_below() {
+        let set = RuleSet::hard_defaults();
+        assert_eq!(set.rules().len(), 7);
+        let cases: [(&[(&str, f32)], &[&str], Option<Action>); 11] = [
+            (&[], &[], None),
+            (&[("person_holds_1m", 9.0)], &[], None),
+            (&[("person_holds_1m", 10.0)], &["velocity"], Some(Action::Block)),
+            (&[("person_unsold_1h", 12.0), ("person_unsold_share_1d", 0.5)], &[], None),
+            (&[("person_unsold_1h", 5.0), ("person_unsold_share_1d", 0.75)], &["unsold-holds"], Some(Action::StepUp)),
+            (&[("person_unsold_1h", 12.0), ("person_unsold_share_1d", 0.9)], &["hoarding", "unsold-holds"], Some(Action::Block)),
+            (&[("person_failed_1h", 5.0), ("device_cards_1h", 2.0)], &[], None),
+            (&[("person_failed_1h", 5.0), ("device_cards_1h", 3.0)], &["card-testing"], Some(Action::Block)),
+            (&[("person_failed_1h", 6.0)], &["failed-payments"], Some(Action::StepUp)),
+            (&[("person_twice_7d", 2.0)], &["double-scan"], Some(Action::Review)),
+            (&[("cents", 0.0), ("people", 8.0)], &["price-zero"], Some(Action::Review)),
+        ];
+        for (values, expected, action) in cases {
+            let fired = set.ask(&vector(values), Outlet::Web, 1);
+            assert_eq!((names(&set, fired), fired.action), (expected.iter().map(|name| (*name).to_owned()).collect(), action), "{values:?}");
+            assert_eq!(set.ask(&vector(values), Outlet::BoxOffice, 1).action, None, "people at desks are seen");
+        }
+    }
+
+    #[test]
+    fn a_rule_concerns_its_channel_and_museum_only() {
+        let rule = Rule { museums: vec![3], outlets: Vec::new(), ..RuleSet::hard_defaults().rules().next().cloned().expect("one") };
+        let set = RuleSet::new(vec![rule]).expect("compiles");
+        let features = vector(&[("person_holds_1m", 99.0)]);
+        for (outlet, museum, fires) in [(Outlet::Web, 3, true), (Outlet::Kiosk, 3, true), (Outlet::Web, 4, false)] {
+            assert_eq!(set.ask(&features, outlet, museum).action.is_some(), fires);
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_compared_is_never_passed_over() {
+        let good = Rule {
+            name: "a".into(),
+            conditions: vec![at_least("people", 3.0)],
+            outlets: Vec::new(),
+            museums: Vec::new(),
+            action: Action::Review,
+            it: String::new(),
+            en: String::new(),
+        };
+        let with = |change: &dyn Fn(&mut Rule)| {
+            let mut rule = good.clone();
+            change(&mut rule);
+            RuleSet::new(vec![rule]).map(drop)
+        };
+        assert_eq!(with(&|_| {}), Ok(()));
+        assert!(matches!(with(&|rule| rule.conditions[0].feature = "shoe_size".into()), Err(BadRule::UnknownFeature { .. })));
+        for threshold in [f64::NAN, f64::INFINITY, -1.0] {
+            assert_eq!(with(&|rule| rule.conditions[0].threshold = threshold), Err(BadRule::BadThreshold("a".into())));
+        }
+        assert_eq!(with(&|rule| rule.conditions.clear()), Err(BadRule::NoCondition("a".into())));
+        assert_eq!(RuleSet::new(vec![good.clone(), good.clone()]).map(drop), Err(BadRule::SameName("a".into())));
+        let many = (0..=RULES_MAX).map(|i| Rule { name: i.to_string(), ..good.clone() }).collect();
+        assert_eq!(RuleSet::new(many).map(drop), Err(BadRule::TooMany));
+        let set = RuleSet::new(vec![good]).expect("compiles");
+        assert_eq!(set.ask(&vector(&[("people", f32::NAN)]), Outlet::Web, 1).action, Some(Action::Review));
+        assert!((as_counted(index_of("people").expect("known"), ln_1p(5.0)) - 5.0).abs() < 1e-4);
+    }
+}

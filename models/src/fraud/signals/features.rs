@@ -1,0 +1,230 @@
+//! The features: what scorers and rules see of a command. All of them are finite and not negative below [`VALUE_MAX`]; counts go in as `ln(1 + x)`, so that models
+//! see orders of magnitude. A role that nobody takes part in counts as nothing done, and a flag says so.
+
+use super::party::{Counted, Distinct, PartyState};
+use super::{Role, SignalEvent, SignalKind};
+use crate::fraud::decay::{Span, ln_1p};
+
+/// How many features there are.
+pub const N: usize = 62;
+/// The features of one command, in the order of [`FEATURES`].
+pub type FeatureVector = [f32; N];
+
+/// No feature is larger.
+pub const VALUE_MAX: f32 = 32.0;
+
+/// Names and units, in the order of the vector. `ln` means `ln(1 + x)` of the unit; "person" is the one of buyer, device and card that did most of it.
+/// The order is part of every model and every rule names these: append only, and a changed meaning is a new name.
+pub const FEATURES: [(&str, &str); N] = [
+    ("person_holds_1m", "ln holds, half-life 1 min"),
+    ("person_holds_10m", "ln holds, half-life 10 min"),
+    ("person_holds_1h", "ln holds, half-life 1 h"),
+    ("person_holds_1d", "ln holds, half-life 1 d"),
+    ("person_holds_7d", "ln holds, half-life 7 d"),
+    ("person_sales_10m", "ln sales, half-life 10 min"),
+    ("person_sales_1h", "ln sales, half-life 1 h"),
+    ("person_sales_1d", "ln sales, half-life 1 d"),
+    ("person_sales_7d", "ln sales, half-life 7 d"),
+    ("person_people_1d", "ln people in sales, half-life 1 d"),
+    ("person_people_7d", "ln people in sales, half-life 7 d"),
+    ("person_cents_1d", "ln cents of sales, half-life 1 d"),
+    ("person_unsold_1h", "ln holds less those bought, half-life 1 h"),
+    ("person_unsold_1d", "ln holds less those bought, half-life 1 d"),
+    ("person_expired_1h", "ln holds expired, half-life 1 h"),
+    ("person_expired_1d", "ln holds expired, half-life 1 d"),
+    ("person_released_1h", "ln holds given back, half-life 1 h"),
+    ("person_unsold_share_1d", "holds less those bought, of (holds + 1), half-life 1 d"),
+    ("person_begun_1h", "ln payments begun, half-life 1 h"),
+    ("person_failed_10m", "ln payments failed, half-life 10 min"),
+    ("person_failed_1h", "ln payments failed, half-life 1 h"),
+    ("person_failed_1d", "ln payments failed, half-life 1 d"),
+    ("person_refunds_7d", "ln people refunded, half-life 7 d"),
+    ("person_refund_share_7d", "people refunded of (people sold + 1), half-life 7 d"),
+    ("person_cheap_share_7d", "people below the full price of (people sold + 1), half-life 7 d"),
+    ("person_slots_1h", "ln slots, 1 to 2 h"),
+    ("person_slots_1d", "ln slots, 1 to 2 d"),
+    ("person_museums_1h", "ln museums, 1 to 2 h"),
+    ("person_museums_1d", "ln museums, 1 to 2 d"),
+    ("person_blocked_1d", "ln commands refused by rules, half-life 1 d"),
+    ("person_twice_7d", "ln tickets shown again, half-life 7 d"),
+    ("person_apart_7d", "ln tickets shown again at a gate too far away, half-life 7 d"),
+    ("person_since_s", "ln seconds since last seen; 0 when never seen"),
+    ("person_known_s", "ln seconds since first seen; 0 when never seen"),
+    ("device_cards_1h", "ln cards of the device, 1 to 2 h"),
+    ("device_cards_1d", "ln cards of the device, 1 to 2 d"),
+    ("device_buyers_1d", "ln buyers of the device, 1 to 2 d"),
+    ("card_devices_1d", "ln devices of the card, 1 to 2 d"),
+    ("card_buyers_1d", "ln buyers of the card, 1 to 2 d"),
+    ("buyer_cards_1d", "ln cards of the buyer, 1 to 2 d"),
+    ("buyer_devices_1d", "ln devices of the buyer, 1 to 2 d"),
+    ("network_holds_10m", "ln holds of the network, half-life 10 min"),
+    ("network_holds_1h", "ln holds of the network, half-life 1 h"),
+    ("network_unsold_1h", "ln holds less those bought of the network, half-life 1 h"),
+    ("network_failed_1h", "ln payments failed of the network, half-life 1 h"),
+    ("network_cards_1h", "ln cards of the network, 1 to 2 h"),
+    ("network_buyers_1h", "ln buyers of the network, 1 to 2 h"),
+    ("account_holds_1h", "ln holds of account or group, half-life 1 h"),
+    ("account_people_1d", "ln people sold to account or group, half-life 1 d"),
+    ("account_unsold_1d", "ln holds less those bought of account or group, half-life 1 d"),
+    ("operator_voids_1h", "ln people voided by operator or kiosk, half-life 1 h"),
+    ("operator_voids_1d", "ln people voided by operator or kiosk, half-life 1 d"),
+    ("operator_void_share_1d", "people voided of (people sold + 1) by operator or kiosk, half-life 1 d"),
+    ("operator_late_voids_7d", "ln people voided shortly before the count of cash, half-life 7 d"),
+    ("operator_gap_7d", "ln cents of cash differences, half-life 7 d"),
+    ("people", "ln people"),
+    ("cents", "ln cents"),
+    ("price_ratio", "cents of cents at the full price; 1 when not known"),
+    ("cheap_share", "people below the full price, of people"),
+    ("lead_s", "ln seconds until the slot starts"),
+    ("night", "hours from 12:00, of 12"),
+    ("anonymous", "1 when neither buyer, device nor card is known"),
+];
+
+/// The place of a feature; none if there is no such.
+#[must_use]
+pub fn index_of(name: &str) -> Option<usize> {
+    FEATURES.iter().position(|(known, _)| *known == name)
+}
+
+/// A number that changes with every change of names, units or order (FNV-1a, 64 bits).
+#[must_use]
+pub fn feature_hash() -> u64 {
+    let texts = FEATURES.iter().flat_map(|(name, unit)| [*name, "\n", *unit, "\n"]);
+    texts.flat_map(str::bytes).fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+/// The states of those who take part in one command.
+#[derive(Debug, Clone, Default)]
+pub struct Known(Vec<(Role, PartyState)>);
+
+impl Known {
+    /// One more.
+    pub fn add(&mut self, role: Role, state: PartyState) {
+        self.0.push((role, state));
+    }
+}
+
+/// What is read of one party, as of the time of the command.
+struct Read<'a> {
+    role: Role,
+    state: &'a PartyState,
+    factors: [f32; 5],
+    at_us: i64,
+}
+
+impl Read<'_> {
+    fn count(&self, what: Counted, span: Span) -> f32 {
+        self.state.count(what, span, &self.factors)
+    }
+
+    fn unsold(&self, span: Span) -> f32 {
+        (self.count(Counted::Holds, span) - self.count(Counted::Bought, span)).max(0.0)
+    }
+
+    fn share(&self, part: f32, of: Counted, span: Span) -> f32 {
+        (part / (self.count(of, span) + 1.0)).min(1.0)
+    }
+}
+
+/// The features of a command, from the states of those who take part: all that scorers and rules are told. Where a party stands under two pseudonyms, the one that
+/// remembers more counts.
+#[must_use]
+pub fn features(known: &Known, event: &SignalEvent) -> FeatureVector {
+    let reads: Vec<Read<'_>> = known
+        .0
+        .iter()
+        .map(|(role, state)| Read { role: *role, state, factors: state.factors_to(event.at_us), at_us: event.at_us.max(state.last_us()) })
+        .collect();
+    let mut values = [0.0; N];
+    let mut at = 0;
+    let mut put = |value: f32| {
+        // The last guard: whatever is asked, a model is never given what is no number.
+        values[at] = if value.is_finite() { value.clamp(0.0, VALUE_MAX) } else { VALUE_MAX };
+        at += 1;
+    };
+    let most =
+        |roles: &[Role], value: &dyn Fn(&Read<'_>) -> f32| reads.iter().filter(|read| roles.contains(&read.role)).map(value).fold(0.0, f32::max);
+    let person = |value: &dyn Fn(&Read<'_>) -> f32| most(&[Role::Buyer, Role::Device, Role::Card], value);
+    let log = |value: f32| ln_1p(value);
+    let counted = |what: Counted, span: Span| log(person(&|read| read.count(what, span)));
+
+    for span in [Span::Minute, Span::TenMinutes, Span::Hour, Span::Day, Span::Week] {
+        put(counted(Counted::Holds, span));
+    }
+    for span in [Span::TenMinutes, Span::Hour, Span::Day, Span::Week] {
+        put(counted(Counted::Sales, span));
+    }
+    put(counted(Counted::People, Span::Day));
+    put(counted(Counted::People, Span::Week));
+    put(counted(Counted::Cents, Span::Day));
+    put(log(person(&|read| read.unsold(Span::Hour))));
+    put(log(person(&|read| read.unsold(Span::Day))));
+    put(counted(Counted::Expired, Span::Hour));
+    put(counted(Counted::Expired, Span::Day));
+    put(counted(Counted::Released, Span::Hour));
+    put(person(&|read| read.share(read.unsold(Span::Day), Counted::Holds, Span::Day)));
+    put(counted(Counted::Begun, Span::Hour));
+    for span in [Span::TenMinutes, Span::Hour, Span::Day] {
+        put(counted(Counted::Failed, span));
+    }
+    put(counted(Counted::Refunds, Span::Week));
+    put(person(&|read| read.share(read.count(Counted::Refunds, Span::Week), Counted::People, Span::Week)));
+    put(person(&|read| read.share(read.count(Counted::Cheap, Span::Week), Counted::People, Span::Week)));
+    for what in [Distinct::Slots, Distinct::Museums] {
+        put(log(person(&|read| read.state.distinct_hour(what, read.at_us))));
+        put(log(person(&|read| read.state.distinct_day(what, read.at_us))));
+    }
+    put(counted(Counted::Blocked, Span::Day));
+    put(counted(Counted::Twice, Span::Week));
+    put(counted(Counted::Apart, Span::Week));
+    let seconds = |from_us: i64| ((event.at_us.saturating_sub(from_us)).max(0) / 1_000_000) as f32;
+    put(log(reads.iter().filter(|read| is_person(read.role)).map(|read| seconds(read.state.last_us())).reduce(f32::min).unwrap_or(0.0)));
+    put(log(person(&|read| seconds(read.state.first_us()))));
+
+    put(log(most(&[Role::Device], &|read| read.state.distinct_hour(Distinct::Cards, read.at_us))));
+    put(log(most(&[Role::Device], &|read| read.state.distinct_day(Distinct::Cards, read.at_us))));
+    put(log(most(&[Role::Device], &|read| read.state.distinct_day(Distinct::Buyers, read.at_us))));
+    put(log(most(&[Role::Card], &|read| read.state.distinct_day(Distinct::Devices, read.at_us))));
+    put(log(most(&[Role::Card], &|read| read.state.distinct_day(Distinct::Buyers, read.at_us))));
+    put(log(most(&[Role::Buyer], &|read| read.state.distinct_day(Distinct::Cards, read.at_us))));
+    put(log(most(&[Role::Buyer], &|read| read.state.distinct_day(Distinct::Devices, read.at_us))));
+
+    put(log(most(&[Role::Network], &|read| read.count(Counted::Holds, Span::TenMinutes))));
+    put(log(most(&[Role::Network], &|read| read.count(Counted::Holds, Span::Hour))));
+    put(log(most(&[Role::Network], &|read| read.unsold(Span::Hour))));
+    put(log(most(&[Role::Network], &|read| read.count(Counted::Failed, Span::Hour))));
+    put(log(most(&[Role::Network], &|read| read.state.distinct_hour(Distinct::Cards, read.at_us))));
+    put(log(most(&[Role::Network], &|read| read.state.distinct_hour(Distinct::Buyers, read.at_us))));
+
+    put(log(most(&[Role::Account, Role::Group], &|read| read.count(Counted::Holds, Span::Hour))));
+    put(log(most(&[Role::Account, Role::Group], &|read| read.count(Counted::People, Span::Day))));
+    put(log(most(&[Role::Account, Role::Group], &|read| read.unsold(Span::Day))));
+
+    let staff = [Role::Operator, Role::Kiosk];
+    put(log(most(&staff, &|read| read.count(Counted::Voids, Span::Hour))));
+    put(log(most(&staff, &|read| read.count(Counted::Voids, Span::Day))));
+    put(most(&staff, &|read| read.share(read.count(Counted::Voids, Span::Day), Counted::People, Span::Day)));
+    put(log(most(&staff, &|read| read.count(Counted::LateVoids, Span::Week))));
+    put(log(most(&staff, &|read| read.count(Counted::Gap, Span::Week))));
+
+    let people = event.people as f32;
+    put(log(people));
+    put(log(event.cents.max(0) as f32));
+    put(price_ratio(event));
+    put(if event.people == 0 { 0.0 } else { (event.cheap as f32 / people).min(1.0) });
+    put(log(event.lead_s.max(0) as f32));
+    put((f32::from(event.minute.min(1_439)) - 720.0).abs() / 720.0);
+    put(if event.parties.iter().any(|taking| is_person(taking.role)) { 0.0 } else { 1.0 });
+    debug_assert_eq!(at, N, "a feature without a value");
+    values
+}
+
+const fn is_person(role: Role) -> bool {
+    matches!(role, Role::Buyer | Role::Device | Role::Card)
+}
+
+/// What is paid of the full price. Only where something is priced: a refund, or a slot without a full price, says nothing.
+fn price_ratio(event: &SignalEvent) -> f32 {
+    let priced = matches!(event.kind, SignalKind::Held | SignalKind::Sold { .. } | SignalKind::Waited | SignalKind::PaymentBegun);
+    if priced && event.list_cents > 0 { (event.cents.max(0) as f64 / event.list_cents as f64).min(4.0) as f32 } else { 1.0 }
+}

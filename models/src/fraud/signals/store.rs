@@ -1,0 +1,204 @@
+//! The states of many parties in bounded memory. The ones that were not heard of for longest are forgotten, by generations: when the young ones fill their half,
+//! the old half goes and the young become the old; whoever is heard of again is young again. All of it follows from the order of events alone.
+//!
+//! Beside the newest state of a party its state before the batch that is being taken in is kept, until the next batch begins: readers see whole batches, never a
+//! part of one, and nobody waits.
+
+use std::collections::HashMap;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::features::{FeatureVector, Known, features};
+use super::party::PartyState;
+use super::{Role, SignalEvent, Taking};
+
+/// Whose state.
+pub type PartyKey = (Role, u128);
+
+/// What can be said of a party as of a position.
+#[derive(Debug, Clone, PartialEq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "it is passed on the stack and read at once, where a box would cost an allocation for each party of each command"
+)]
+pub enum Sight {
+    /// Nothing is known of it.
+    Unknown,
+    /// Its state.
+    Known(PartyState),
+    /// The store is too far ahead of that position to say: ask again at a later one.
+    Moved,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+struct Entry {
+    /// The batch that changed it last.
+    at: u64,
+    state: PartyState,
+    /// Before that batch, while it may be asked for.
+    before: Option<Box<(u64, PartyState)>>,
+}
+
+/// The states of many parties.
+#[derive(Debug, Clone)]
+pub struct Store {
+    half: usize,
+    young: HashMap<PartyKey, Entry>,
+    old: HashMap<PartyKey, Entry>,
+    /// Whose states changed in the last batch.
+    touched: Vec<PartyKey>,
+    position: u64,
+    /// The batch in which parties were last forgotten.
+    forgot_at: u64,
+}
+
+/// What is saved of a store.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Saved {
+    half: usize,
+    position: u64,
+    forgot_at: u64,
+    young: Vec<(PartyKey, u64, PartyState)>,
+    old: Vec<(PartyKey, u64, PartyState)>,
+}
+
+impl Store {
+    /// Of at most about `parties` parties, and not fewer than half as many of those that were heard of last.
+    #[must_use]
+    pub fn new(parties: usize) -> Self {
+        Self { half: parties.div_ceil(2).max(1), young: HashMap::new(), old: HashMap::new(), touched: Vec::new(), position: 0, forgot_at: 0 }
+    }
+
+    /// The last batch that was begun.
+    #[must_use]
+    pub const fn position(&self) -> u64 {
+        self.position
+    }
+
+    /// How many parties are known.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.young.len() + self.old.len()
+    }
+
+    /// Whether none is.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// A batch begins: what was kept for readers of the one before the last goes. Answers what was forgotten, so that it can be freed where nobody waits.
+    pub fn begin(&mut self, position: u64) -> Forgotten {
+        for key in self.touched.drain(..) {
+            if let Some(entry) = self.young.get_mut(&key) {
+                entry.before = None;
+            }
+        }
+        self.position = position;
+        if self.young.len() < self.half {
+            return Forgotten(HashMap::new());
+        }
+        self.forgot_at = position;
+        let forgotten = std::mem::replace(&mut self.old, std::mem::take(&mut self.young));
+        Forgotten(forgotten)
+    }
+
+    /// Takes an event of the batch that was begun into the state of one of its parties.
+    pub fn take(&mut self, key: PartyKey, generation: usize, event: &SignalEvent) {
+        let position = self.position;
+        let entry = match self.old.remove(&key) {
+            Some(entry) => self.young.entry(key).insert_entry(entry).into_mut(),
+            None => self.young.entry(key).or_insert_with(|| Entry { at: position, state: PartyState::new(event.at_us), before: None }),
+        };
+        if entry.at < position {
+            entry.before = Some(Box::new((entry.at, entry.state)));
+            entry.at = position;
+        }
+        entry.state.take(event, key.0, generation);
+        self.touched.push(key);
+    }
+
+    /// Takes an event in for all of its parties.
+    pub fn fold(&mut self, event: &SignalEvent) {
+        for (key, generation) in keys(&event.parties) {
+            self.take(key, generation, event);
+        }
+    }
+
+    /// What is known of a party after the batch `position`.
+    #[must_use]
+    pub fn sight(&self, key: PartyKey, position: u64) -> Sight {
+        if position < self.forgot_at || position.saturating_add(1) < self.position {
+            return Sight::Moved;
+        }
+        match self.young.get(&key).or_else(|| self.old.get(&key)) {
+            None => Sight::Unknown,
+            Some(entry) if entry.at <= position => Sight::Known(entry.state),
+            Some(Entry { before: Some(before), .. }) => Sight::Known(before.1),
+            Some(_) => Sight::Unknown,
+        }
+    }
+
+    /// The features of a command that is about to be decided, as of all that was taken in.
+    #[must_use]
+    pub fn features(&self, event: &SignalEvent) -> FeatureVector {
+        let mut known = Known::default();
+        for (key, _) in keys(&event.parties) {
+            if let Some(entry) = self.young.get(&key).or_else(|| self.old.get(&key)) {
+                known.add(key.0, entry.state);
+            }
+        }
+        features(&known, event)
+    }
+}
+
+/// Everything but what readers of earlier batches need, in an order of its own: the same states are the same bytes, whatever became of them in memory.
+impl Serialize for Store {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let list = |map: &HashMap<PartyKey, Entry>| {
+            let mut list: Vec<_> = map.iter().map(|(key, entry)| (*key, entry.at, entry.state)).collect();
+            list.sort_unstable_by_key(|(key, _, _)| *key);
+            list
+        };
+        let saved = Saved { half: self.half, position: self.position, forgot_at: self.forgot_at, young: list(&self.young), old: list(&self.old) };
+        saved.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Store {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let Saved { half, position, forgot_at, young, old } = Saved::deserialize(deserializer)?;
+        let map =
+            |list: Vec<(PartyKey, u64, PartyState)>| list.into_iter().map(|(key, at, state)| (key, Entry { at, state, before: None })).collect();
+        Ok(Self { half: half.max(1), young: map(young), old: map(old), touched: Vec::new(), position, forgot_at })
+    }
+}
+
+/// Parties that a store has forgotten: as many of them are freed as a store may hold, which takes a moment.
+#[derive(Debug)]
+pub struct Forgotten(HashMap<PartyKey, Entry>);
+
+impl Forgotten {
+    /// How many.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+/// The parties of an event, each once, with the generation of its pseudonym.
+pub(super) fn keys(parties: &[Taking]) -> impl Iterator<Item = (PartyKey, usize)> {
+    parties.iter().enumerate().filter_map(|(i, taking)| {
+        let before = &parties[..i];
+        if before.contains(taking) {
+            return None;
+        }
+        Some(((taking.role, taking.id), before.iter().filter(|other| other.role == taking.role).count()))
+    })
+}

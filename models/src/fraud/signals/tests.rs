@@ -1,0 +1,210 @@
+//! Given events, then features: each feature by the behaviour that it is there for, and what must hold of all of them.
+
+use super::*;
+use crate::fraud::decay::ln_1p;
+
+const MINUTE_US: i64 = 60_000_000;
+const START_US: i64 = 1_764_000_000_000_000;
+
+fn taking(role: Role, id: u128) -> Taking {
+    Taking { role, id }
+}
+
+fn event(minute: i64, kind: SignalKind, parties: &[Taking]) -> SignalEvent {
+    let mut event = SignalEvent::new(START_US + minute * MINUTE_US, kind, Outlet::Web, 1);
+    event.slot = 77;
+    event.parties = parties.to_vec();
+    event.people = 2;
+    event.cents = 3_200;
+    event.list_cents = 3_200;
+    event.lead_s = 86_400;
+    event.minute = 720;
+    event
+}
+
+fn value(store: &Store, event: &SignalEvent, name: &str) -> f32 {
+    store.features(event)[index_of(name).expect(name)]
+}
+
+fn saved(store: &Store) -> Vec<u8> {
+    postcard::to_allocvec(store).expect("a store is saved")
+}
+
+const BUYER: Taking = Taking { role: Role::Buyer, id: 11 };
+const DEVICE: Taking = Taking { role: Role::Device, id: 12 };
+const CARD: Taking = Taking { role: Role::Card, id: 13 };
+
+#[test]
+fn every_feature_has_a_name_that_fits_a_code_and_no_two_are_the_same() {
+    for (i, (name, unit)) in FEATURES.iter().enumerate() {
+        assert!(name.len() <= 23 && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_'), "{name}");
+        assert!(!unit.is_empty());
+        assert_eq!(index_of(name), Some(i));
+    }
+    assert_eq!(index_of("nothing"), None);
+}
+
+#[test]
+fn holds_that_nobody_buys_show_and_fade() {
+    let mut store = Store::new(100);
+    for minute in 0..10 {
+        store.fold(&event(minute, SignalKind::Held, &[BUYER]));
+        store.fold(&event(minute, SignalKind::Expired, &[BUYER]));
+    }
+    let now = event(10, SignalKind::Held, &[BUYER]);
+    assert!(value(&store, &now, "person_unsold_1h") > ln_1p(8.0));
+    assert!(value(&store, &now, "person_expired_1h") > ln_1p(8.0));
+    assert!(value(&store, &now, "person_unsold_share_1d") > 0.85);
+    let later = event(10 + 600, SignalKind::Held, &[BUYER]);
+    assert!(value(&store, &later, "person_unsold_1h") < ln_1p(0.1));
+    assert!(value(&store, &later, "person_holds_7d") > ln_1p(9.0));
+    let mut honest = Store::new(100);
+    honest.fold(&event(0, SignalKind::Held, &[BUYER]));
+    honest.fold(&event(1, SignalKind::Sold { held: true }, &[BUYER]));
+    assert!(value(&honest, &now, "person_unsold_1h") < 0.05);
+    assert_eq!(value(&honest, &now, "person_expired_1d"), 0.0);
+}
+
+#[test]
+fn many_cards_of_a_device_and_many_slots_and_museums_show() {
+    let mut store = Store::new(100);
+    for i in 0..12 {
+        let mut tried = event(i, SignalKind::PaymentFailed, &[taking(Role::Buyer, 50 + i as u128), DEVICE, taking(Role::Card, 900 + i as u128)]);
+        tried.slot = 100 + i as u64 % 4;
+        tried.museum = i as u16 % 3;
+        store.fold(&tried);
+    }
+    let now = event(12, SignalKind::PaymentBegun, &[BUYER, DEVICE, CARD]);
+    let exact = |name: &str, x: f32| assert!((value(&store, &now, name) - ln_1p(x)).abs() < 0.2, "{name}: {}", value(&store, &now, name));
+    exact("device_cards_1h", 12.0);
+    exact("device_cards_1d", 12.0);
+    exact("device_buyers_1d", 12.0);
+    exact("person_slots_1h", 4.0);
+    exact("person_museums_1d", 3.0);
+    exact("card_devices_1d", 0.0);
+    assert!(value(&store, &now, "person_failed_1h") > ln_1p(9.0));
+    let day = event(12 + 2 * 1_440, SignalKind::PaymentBegun, &[BUYER, DEVICE, CARD]);
+    assert_eq!((value(&store, &day, "device_cards_1h"), value(&store, &day, "device_cards_1d")), (0.0, 0.0));
+}
+
+#[test]
+fn an_operator_who_voids_before_the_cash_is_counted_shows_and_a_museum_that_closes_does_not_mark_its_buyers() {
+    let operator = taking(Role::Operator, 5);
+    let mut store = Store::new(100);
+    store.fold(&event(0, SignalKind::Sold { held: false }, &[BUYER, operator]));
+    store.fold(&event(100, SignalKind::Voided, &[BUYER, operator]));
+    store.fold(&event(105, SignalKind::TillClosed { difference_cents: -1_500 }, &[operator]));
+    let now = event(106, SignalKind::Voided, &[BUYER, operator]);
+    assert!(value(&store, &now, "operator_late_voids_7d") > ln_1p(1.0));
+    assert!(value(&store, &now, "operator_gap_7d") > ln_1p(1_400.0));
+    assert!(value(&store, &now, "operator_void_share_1d") > 0.6);
+    assert_eq!(value(&store, &now, "person_refunds_7d"), 0.0);
+    assert!(value(&store, &now, "price_ratio") == 1.0, "a void has no price");
+}
+
+#[test]
+fn tickets_shown_twice_or_far_apart_and_refunds_show() {
+    let mut store = Store::new(100);
+    store.fold(&event(0, SignalKind::Sold { held: true }, &[BUYER]));
+    store.fold(&event(1, SignalKind::AdmittedTwice { apart: true }, &[BUYER]));
+    store.fold(&event(2, SignalKind::Conflict, &[BUYER]));
+    store.fold(&event(3, SignalKind::Refunded, &[BUYER]));
+    let now = event(4, SignalKind::Held, &[BUYER]);
+    assert!(value(&store, &now, "person_twice_7d") > ln_1p(1.9));
+    assert!((value(&store, &now, "person_apart_7d") - ln_1p(1.0)).abs() < 0.01);
+    assert!(value(&store, &now, "person_refund_share_7d") > 0.6);
+}
+
+#[test]
+fn whoever_stands_under_two_pseudonyms_keeps_what_is_known_and_is_taken_for_one() {
+    let (old_device, new_device) = (taking(Role::Device, 1_012), DEVICE);
+    let mut store = Store::new(100);
+    for i in 0..6 {
+        store.fold(&event(i, SignalKind::Held, &[taking(Role::Buyer, 1_011), old_device, taking(Role::Card, 1_013)]));
+    }
+    let both = [BUYER, taking(Role::Buyer, 1_011), new_device, old_device, CARD, taking(Role::Card, 1_013)];
+    let turn = event(6, SignalKind::Held, &both);
+    assert!(value(&store, &turn, "person_holds_1h") > ln_1p(5.5));
+    store.fold(&turn);
+    let after = event(7, SignalKind::Held, &both);
+    assert!((value(&store, &after, "device_cards_1d") - ln_1p(1.0)).abs() < 0.01, "one card under two keys is one card");
+    assert!((value(&store, &after, "device_buyers_1d") - ln_1p(1.0)).abs() < 0.01);
+    let alone = event(8, SignalKind::Held, &[BUYER, new_device, CARD]);
+    assert!(value(&store, &alone, "person_holds_1h") > ln_1p(0.9), "the new pseudonym has begun to count");
+}
+
+#[test]
+fn hostile_figures_are_large_and_never_no_number() {
+    let mut store = Store::new(10);
+    let mut huge = event(0, SignalKind::Sold { held: true }, &[BUYER, BUYER, CARD]);
+    (huge.people, huge.cheap, huge.cents, huge.list_cents, huge.lead_s, huge.minute) = (u32::MAX, u32::MAX, i64::MAX, 1, i64::MIN, u16::MAX);
+    for _ in 0..1_000 {
+        store.fold(&huge);
+    }
+    store.fold(&event(0, SignalKind::TillClosed { difference_cents: i64::MIN }, &[BUYER]));
+    (huge.at_us, huge.lead_s) = (i64::MAX, i64::MAX);
+    for at_us in [i64::MIN, START_US, i64::MAX] {
+        huge.at_us = at_us;
+        assert!(
+            store.features(&huge).iter().all(|value| value.is_finite() && (0.0..=features::VALUE_MAX).contains(value)),
+            "{:?}",
+            store.features(&huge)
+        );
+        store.fold(&huge);
+    }
+    assert_eq!(store.features(&event(0, SignalKind::Held, &[]))[index_of("anonymous").expect("known")], 1.0);
+}
+
+#[test]
+fn the_same_events_are_the_same_bytes_also_after_a_restart_in_between() {
+    let story = |from: i64, to: i64, store: &mut Store| {
+        for i in from..to {
+            let _ = store.begin(i as u64 + 1);
+            let kind = [SignalKind::Held, SignalKind::Sold { held: true }, SignalKind::Expired, SignalKind::PaymentFailed][i as usize % 4];
+            store.fold(&event(i * 7, kind, &[taking(Role::Buyer, i as u128 % 31), taking(Role::Card, i as u128 % 17), DEVICE]));
+        }
+    };
+    let (mut whole, mut first) = (Store::new(20), Store::new(20));
+    story(0, 500, &mut whole);
+    story(0, 321, &mut first);
+    let mut second = postcard::from_bytes::<Store>(&saved(&first)).expect("restored");
+    story(321, 500, &mut second);
+    assert_eq!(saved(&whole), saved(&second));
+    let now = event(4_000, SignalKind::Held, &[taking(Role::Buyer, 3), taking(Role::Card, 4), DEVICE]);
+    assert_eq!(whole.features(&now).map(f32::to_bits), second.features(&now).map(f32::to_bits));
+    assert!(whole.len() <= 20 + 3, "memory is bounded: {}", whole.len());
+}
+
+#[test]
+fn whoever_was_not_heard_of_for_longest_is_forgotten_first() {
+    let mut store = Store::new(8);
+    for i in 0..40 {
+        let _ = store.begin(i as u64 + 1);
+        store.fold(&event(i, SignalKind::Held, &[taking(Role::Buyer, i as u128), DEVICE]));
+    }
+    assert!(store.len() <= 10);
+    let sight = |id| store.sight((Role::Buyer, id), 40);
+    assert_eq!(sight(0), Sight::Unknown);
+    assert!(matches!(sight(39), Sight::Known(_)));
+    assert!(matches!(store.sight((Role::Device, DEVICE.id), 40), Sight::Known(_)), "who comes again and again stays");
+}
+
+#[test]
+fn readers_see_whole_batches() {
+    let mut store = Store::new(100);
+    let key = (Role::Buyer, BUYER.id);
+    let _ = store.begin(5);
+    store.fold(&event(0, SignalKind::Held, &[BUYER]));
+    assert_eq!(store.sight(key, 4), Sight::Unknown, "made by a batch that is not seen yet");
+    let Sight::Known(after_5) = store.sight(key, 5) else { panic!("known") };
+    let _ = store.begin(6);
+    store.fold(&event(1, SignalKind::Held, &[BUYER]));
+    store.fold(&event(2, SignalKind::Held, &[BUYER]));
+    assert_eq!(store.sight(key, 5), Sight::Known(after_5));
+    let Sight::Known(after_6) = store.sight(key, 6) else { panic!("known") };
+    assert_ne!(after_5, after_6);
+    assert_eq!(store.sight(key, 9), Sight::Known(after_6), "batches that say nothing of anybody here are seen too");
+    let _ = store.begin(7);
+    assert_eq!(store.sight(key, 5), Sight::Moved);
+    assert_eq!(store.sight(key, 6), Sight::Known(after_6));
+}

@@ -1,0 +1,421 @@
+//! The estimate of the running day: entries less exits as the balance of the last days corrects them, pulled every five minutes towards those whom the law of the
+//! stay leaves inside, each by how much it is to be trusted (a Kalman filter with one number as its state).
+//!
+//! A counter of entries that says nothing while gates scan is dead: entries are then what gates scan, divided by the share of people who pass one. A counter of
+//! exits that says nothing while people must be leaving is dead too: exits are then what the law of the stay expects.
+
+use std::collections::VecDeque;
+
+use serde::{Deserialize, Serialize};
+
+use super::balance::{Balance, Day};
+use super::stay::STAY_MIN_MAX;
+
+/// How much the variance grows with each person counted, and with each minute.
+const VARIANCE_A_PERSON: f64 = 0.08;
+const VARIANCE_A_MINUTE: f64 = 0.02;
+/// How often the law of the stay is heard, in minutes.
+const OBSERVE_EVERY_MIN: i64 = 5;
+/// Its standard deviation: a share of the people it leaves inside, and some people beside.
+const STAY_SD_SHARE: f64 = 0.15;
+const STAY_SD_PEOPLE: f64 = 3.0;
+/// Over how many minutes a counter of entries is held against the gates, and how many scans make a case.
+const ENTRY_WINDOW_MIN: usize = 15;
+const SCANS_MIN: f64 = 8.0;
+/// Below this share of what gates say a counter of entries is dead; above the second it lives again.
+const DEAD_SHARE: f64 = 0.1;
+const ALIVE_SHARE: f64 = 0.4;
+/// Over how many minutes a counter of exits is held against the law of the stay, and how many exits make a case.
+const EXIT_WINDOW_MIN: usize = 60;
+const EXITS_MIN: f64 = 20.0;
+/// Without anything counted for so many minutes the estimate has nothing to go by.
+const SILENT_MIN: i64 = 30;
+/// The counters' own errors that no balance shows, as a share of the people inside: it widens what is published, not what the filter works with.
+const UNSEEN_SD_SHARE: f64 = 0.05;
+/// The most minutes that are worked through at once; after a longer silence the day begins anew.
+const CATCH_UP_MIN: i64 = 1_440;
+
+/// What was counted since the last time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Counts {
+    /// People in.
+    pub entered: u32,
+    /// People out.
+    pub left: u32,
+    /// People let in by gates.
+    pub scanned: u32,
+}
+
+/// How far an estimate can be trusted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Quality {
+    /// All is as usual.
+    Good,
+    /// Too few days are known: counters are taken at their word.
+    Uncalibrated,
+    /// The counters of exits are dead: exits are what the law of the stay expects.
+    DeadExits,
+    /// The counters of entries are dead: entries are what gates scan.
+    DeadEntries,
+    /// Nothing was counted lately.
+    Silent,
+}
+
+impl Quality {
+    /// The stable code.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Good => "good",
+            Self::Uncalibrated => "uncalibrated",
+            Self::DeadExits => "dead_exits",
+            Self::DeadEntries => "dead_entries",
+            Self::Silent => "silent",
+        }
+    }
+}
+
+/// People inside.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Estimate {
+    /// How many.
+    pub people: f64,
+    /// One standard deviation.
+    pub sd: f64,
+    /// How far to trust it.
+    pub quality: Quality,
+}
+
+/// The estimate of a running day.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Filter {
+    /// The minute that is being counted, since any epoch; none before the first count.
+    minute: Option<i64>,
+    /// What that minute's day began with, to know the minute of the day.
+    midnight: i64,
+    counted: Counts,
+    people: f64,
+    variance: f64,
+    /// No more fit in.
+    room: f64,
+    /// Entries, minute by minute, the newest last: those who may still be inside.
+    entries: VecDeque<f64>,
+    /// What entered and what was scanned, minute by minute.
+    entry_window: VecDeque<(f64, f64)>,
+    /// What left and what the law of the stay expected to, minute by minute.
+    exit_window: VecDeque<(f64, f64)>,
+    entries_dead: bool,
+    exits_dead: bool,
+    last_counted: i64,
+    day: Day,
+    learned: Learned,
+}
+
+/// What the balance of the last days says, worked out once a day.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+struct Learned {
+    exit_ratio: f64,
+    gate_share: f64,
+    entry_factor: f64,
+    calibrated: bool,
+    survival: Vec<f64>,
+}
+
+impl Filter {
+    /// An empty building with room for so many people; `gated` is the share of entries that pass a gate, if the site knows it.
+    #[must_use]
+    pub fn new(balance: &Balance, gated: Option<f64>, room: f64) -> Self {
+        let mut filter = Self {
+            minute: None,
+            midnight: 0,
+            counted: Counts::default(),
+            people: 0.0,
+            variance: 0.0,
+            room,
+            entries: VecDeque::new(),
+            entry_window: VecDeque::new(),
+            exit_window: VecDeque::new(),
+            entries_dead: false,
+            exits_dead: false,
+            last_counted: 0,
+            day: Day::default(),
+            learned: Learned::default(),
+        };
+        filter.begin_day(balance, gated, room, 0);
+        filter
+    }
+
+    /// Ends the day: answers its sums, and begins the next one with nobody inside. `midnight` is the minute with which it begins.
+    pub fn begin_day(&mut self, balance: &Balance, gated: Option<f64>, room: f64, midnight: i64) -> Day {
+        let factor = balance.entry_factor(gated);
+        self.learned = Learned {
+            exit_ratio: balance.exit_ratio(),
+            gate_share: balance.gate_share().unwrap_or(1.0),
+            entry_factor: factor,
+            calibrated: balance.is_calibrated(),
+            survival: balance.stay().survival(),
+        };
+        (self.people, self.variance, self.room, self.midnight, self.minute) = (0.0, 0.0, room.max(1.0), midnight, None);
+        (self.entries_dead, self.exits_dead) = (false, false);
+        self.counted = Counts::default();
+        self.entries.clear();
+        self.entry_window.clear();
+        self.exit_window.clear();
+        std::mem::take(&mut self.day)
+    }
+
+    /// The day so far.
+    #[must_use]
+    pub const fn day(&self) -> &Day {
+        &self.day
+    }
+
+    /// Takes counts in that are known at `minute`; those of a door that is behind the others count now.
+    pub fn count(&mut self, minute: i64, counts: Counts) {
+        self.advance(minute);
+        self.counted.entered = self.counted.entered.saturating_add(counts.entered);
+        self.counted.left = self.counted.left.saturating_add(counts.left);
+        self.counted.scanned = self.counted.scanned.saturating_add(counts.scanned);
+        if counts.entered > 0 || counts.left > 0 {
+            self.last_counted = self.minute.unwrap_or(minute);
+        }
+    }
+
+    /// Works through the minutes before `minute`.
+    pub fn advance(&mut self, minute: i64) {
+        let Some(mut current) = self.minute else {
+            (self.minute, self.last_counted) = (Some(minute), minute);
+            return;
+        };
+        if minute - current > CATCH_UP_MIN {
+            // What was counted last is still the day's.
+            self.step(current);
+            (self.people, self.variance) = (0.0, 0.0);
+            self.entries.clear();
+            current = minute;
+        }
+        while current < minute {
+            self.step(current);
+            current += 1;
+        }
+        self.minute = Some(current);
+    }
+
+    /// Somebody counted the people inside by other means, as with cameras over every room: how many, and how sure of it.
+    pub fn observe(&mut self, people: f64, sd: f64) {
+        let noise = (sd * sd).max(1e-6);
+        let gain = self.variance / (self.variance + noise);
+        self.people = (self.people + gain * (people - self.people)).clamp(0.0, self.room);
+        self.variance *= 1.0 - gain;
+    }
+
+    /// Somebody knows how many are inside, as at a restart: what was thought before is forgotten.
+    pub fn set(&mut self, minute: i64, people: f64, sd: f64) {
+        self.advance(minute);
+        (self.people, self.variance) = (people.clamp(0.0, self.room), sd * sd);
+        // For the law of the stay they came in just now, which errs on the safe side.
+        self.entries.clear();
+        self.entries.push_back(self.people);
+    }
+
+    /// The estimate as of the last minute that is over, with what was counted since.
+    #[must_use]
+    pub fn estimate(&self) -> Estimate {
+        let Learned { exit_ratio, entry_factor, .. } = self.learned;
+        let since = f64::from(self.counted.entered) * entry_factor - f64::from(self.counted.left) * entry_factor * exit_ratio;
+        let people = (self.people + since).clamp(0.0, self.room);
+        let variance = self.variance + VARIANCE_A_PERSON * f64::from(self.counted.entered.saturating_add(self.counted.left));
+        let unseen = UNSEEN_SD_SHARE * people;
+        Estimate { people, sd: (variance + unseen * unseen).sqrt(), quality: self.quality() }
+    }
+
+    fn quality(&self) -> Quality {
+        let silent = self.minute.is_none_or(|minute| minute - self.last_counted >= SILENT_MIN);
+        if self.entries_dead {
+            Quality::DeadEntries
+        } else if silent && (self.people >= 1.0 || self.minute.is_none()) {
+            Quality::Silent
+        } else if self.exits_dead {
+            Quality::DeadExits
+        } else if !self.learned.calibrated {
+            Quality::Uncalibrated
+        } else {
+            Quality::Good
+        }
+    }
+
+    /// One minute that is over.
+    fn step(&mut self, minute: i64) {
+        let Counts { entered, left, scanned } = std::mem::take(&mut self.counted);
+        let minute_of_day = u32::try_from(minute - self.midnight).unwrap_or(0);
+        self.day.count(minute_of_day, entered, left, scanned);
+        let (mut entered, mut left) = (f64::from(entered) * self.learned.entry_factor, f64::from(left) * self.learned.entry_factor);
+        let scanned = f64::from(scanned) / self.learned.gate_share * self.learned.entry_factor;
+        left *= self.learned.exit_ratio;
+
+        keep(&mut self.entry_window, (entered, scanned), ENTRY_WINDOW_MIN);
+        let (sum_entered, sum_scanned) = sum(&self.entry_window);
+        if !self.entries_dead && sum_scanned >= SCANS_MIN && sum_entered < DEAD_SHARE * sum_scanned {
+            self.entries_dead = true;
+            // Those whom the dead counter missed so far come in at once; this minute's are among them.
+            entered = sum_scanned - (sum_entered - entered);
+        } else if self.entries_dead && sum_entered >= ALIVE_SHARE * sum_scanned.max(1.0) {
+            self.entries_dead = false;
+        } else if self.entries_dead {
+            entered = scanned;
+        }
+
+        let expected = self.leaving();
+        keep(&mut self.exit_window, (left, expected), EXIT_WINDOW_MIN);
+        let (sum_left, sum_expected) = sum(&self.exit_window);
+        if !self.exits_dead && sum_expected >= EXITS_MIN && sum_left < DEAD_SHARE * sum_expected {
+            self.exits_dead = true;
+            left = sum_expected - (sum_left - left);
+        } else if self.exits_dead && sum_left >= ALIVE_SHARE * sum_expected.max(1.0) {
+            self.exits_dead = false;
+        } else if self.exits_dead {
+            left = expected;
+        }
+        self.day.dead_minutes += u32::from(self.entries_dead || self.exits_dead);
+
+        keep(&mut self.entries, entered, STAY_MIN_MAX);
+        self.people = (self.people + entered - left).clamp(0.0, self.room);
+        self.variance += VARIANCE_A_PERSON * (entered + left) + VARIANCE_A_MINUTE;
+        if minute.rem_euclid(OBSERVE_EVERY_MIN) == OBSERVE_EVERY_MIN - 1 {
+            let staying = self.staying();
+            self.observe(staying, STAY_SD_SHARE * staying + STAY_SD_PEOPLE);
+        }
+    }
+
+    /// Those whom the law of the stay leaves inside.
+    fn staying(&self) -> f64 {
+        self.entries.iter().rev().zip(&self.learned.survival).map(|(entered, survival)| entered * survival).sum()
+    }
+
+    /// Those who leave in this minute by the law of the stay.
+    fn leaving(&self) -> f64 {
+        self.entries.iter().rev().zip(self.learned.survival.windows(2)).map(|(entered, pair)| entered * (pair[0] - pair[1])).sum()
+    }
+}
+
+fn keep<T>(window: &mut VecDeque<T>, newest: T, most: usize) {
+    window.push_back(newest);
+    while window.len() > most {
+        window.pop_front();
+    }
+}
+
+fn sum(window: &VecDeque<(f64, f64)>) -> (f64, f64) {
+    window.iter().fold((0.0, 0.0), |sum, pair| (sum.0 + pair.0, sum.1 + pair.1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Days on which everybody is counted, stays an hour and passes a gate.
+    fn balance() -> Balance {
+        let mut balance = Balance::default();
+        for _ in 0..5 {
+            let mut day = Day::default();
+            for minute in 540..1_000 {
+                day.count(minute, 4, 0, 4);
+                day.count(minute + 60, 0, 4, 0);
+            }
+            balance.push(day);
+        }
+        balance
+    }
+
+    fn counts(entered: u32, left: u32, scanned: u32) -> Counts {
+        Counts { entered, left, scanned }
+    }
+
+    fn people(filter: &Filter) -> f64 {
+        filter.estimate().people
+    }
+
+    #[test]
+    fn people_are_entries_less_exits_and_never_below_nobody_or_above_the_room() {
+        let mut filter = Filter::new(&Balance::default(), None, 50.0);
+        filter.count(600, counts(10, 0, 0));
+        assert_eq!((people(&filter), filter.estimate().quality), (10.0, Quality::Uncalibrated));
+        filter.count(601, counts(0, 4, 0));
+        assert_eq!(people(&filter), 6.0);
+        filter.count(602, counts(0, 30, 0));
+        assert_eq!(people(&filter), 0.0);
+        filter.count(603, counts(400, 0, 0));
+        assert_eq!(people(&filter), 50.0);
+    }
+
+    #[test]
+    fn uncertainty_grows_with_people_and_less_so_when_the_stay_is_heard() {
+        let mut filter = Filter::new(&balance(), None, 10_000.0);
+        filter.count(540, counts(0, 0, 0));
+        let mut unheard = 0.0;
+        for minute in 541..700 {
+            let left = if minute > 600 { 4 } else { 0 };
+            filter.count(minute, counts(4, left, 4));
+            unheard += VARIANCE_A_PERSON * f64::from(4 + left) + VARIANCE_A_MINUTE;
+        }
+        assert!(filter.variance < 0.75 * unheard && filter.variance > 10.0, "{} of {unheard}", filter.variance);
+        let estimate = filter.estimate();
+        assert!((200.0..280.0).contains(&estimate.people), "{estimate:?}");
+        assert_eq!(estimate.quality, Quality::Good);
+    }
+
+    #[test]
+    fn a_dead_counter_of_entries_is_replaced_by_the_gates_from_its_first_minute_on() {
+        let mut filter = Filter::new(&balance(), None, 10_000.0);
+        filter.count(540, counts(0, 0, 0));
+        for minute in 541..580 {
+            filter.count(minute, counts(0, 0, 4));
+        }
+        filter.advance(581);
+        assert_eq!(filter.estimate().quality, Quality::DeadEntries);
+        assert!((people(&filter) - 156.0).abs() < 20.0, "{}", people(&filter));
+        for minute in 581..640 {
+            filter.count(minute, counts(4, 4, 4));
+        }
+        assert_eq!(filter.estimate().quality, Quality::Good, "it counts again");
+        assert!(!filter.day().is_sound(), "such a day teaches nothing");
+    }
+
+    #[test]
+    fn a_dead_counter_of_exits_is_replaced_by_the_stay() {
+        let mut filter = Filter::new(&balance(), None, 10_000.0);
+        filter.count(540, counts(0, 0, 0));
+        for minute in 541..900 {
+            filter.count(minute, counts(4, 0, 4));
+        }
+        let estimate = filter.estimate();
+        assert_eq!(estimate.quality, Quality::DeadExits);
+        assert!((200.0..290.0).contains(&estimate.people), "{estimate:?}");
+    }
+
+    #[test]
+    fn a_night_empties_the_building_and_a_silence_is_told() {
+        let balance = balance();
+        let mut filter = Filter::new(&balance, None, 10_000.0);
+        filter.count(600, counts(30, 0, 30));
+        filter.advance(600 + SILENT_MIN);
+        assert_eq!(filter.estimate().quality, Quality::Silent);
+        let day = filter.begin_day(&balance, None, 10_000.0, 1_440);
+        assert_eq!((day.entered, day.scanned, day.entered_minutes), (30, 30, 18_000));
+        assert_eq!((people(&filter), filter.day().entered), (0.0, 0));
+        filter.count(2_000, counts(3, 0, 0));
+        filter.count(9_000, counts(2, 0, 0));
+        assert_eq!(people(&filter), 2.0, "days without a word are not walked through");
+    }
+
+    #[test]
+    fn who_counted_by_other_means_is_heard_as_far_as_it_is_sure() {
+        let mut filter = Filter::new(&Balance::default(), None, 1_000.0);
+        filter.set(600, 100.0, 10.0);
+        filter.observe(120.0, 10.0);
+        assert!((people(&filter) - 110.0).abs() < 1e-9);
+        filter.observe(200.0, 1e-9);
+        assert!((people(&filter) - 200.0).abs() < 0.1);
+    }
+}

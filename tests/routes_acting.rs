@@ -1,0 +1,127 @@
+//! What becomes of those who misuse the shop, over HTTP: each rule that refuses, the step-up and its proof, and that whoever did nothing notices nothing.
+
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+use tornello_actors::fraud::challenge::solve;
+use tornello_actors::keys::Role;
+use tornello_engine::ids::SlotId;
+
+use crate::support::{App, TORRE, body_of, slot};
+
+const HOUR_S: i64 = 3_600;
+
+fn wanted(buyer: &str, count: u16) -> Value {
+    json!({"lines": [{"category": "full", "count": count}], "parties": [{"kind": "buyer", "value": buyer}, {"kind": "device", "value": format!("d-{buyer}")}]})
+}
+
+/// Asks for places, with a proof if there is one, when the scorers have heard of all before.
+async fn ask(app: &App, key: &str, slot: SlotId, name: &str, buyer: &str, proof: Option<&str>) -> (StatusCode, Value) {
+    app.node().scoring().counters().heard(app.node().head().number).await;
+    let mut request = app.request(Method::POST, &format!("/v1/slots/{slot}/holds"), key).header("Idempotency-Key", name).json(&wanted(buyer, 1));
+    if let Some(proof) = proof {
+        request = request.header("Step-Up-Proof", proof);
+    }
+    let response = request.send().await.unwrap();
+    (response.status(), body_of(response).await)
+}
+
+/// Holds places and gives them back, so many times with a pause in between; as a bot that keeps places out of sale.
+async fn hoard(app: &App, key: &str, slot: SlotId, buyer: &str, times: usize, pause_s: i64) {
+    for i in 0..times {
+        let (status, held) = ask(app, key, slot, &format!("{buyer}-{i}-{times}"), buyer, None).await;
+        assert_eq!(status, StatusCode::CREATED, "{i}: {held}");
+        let path = format!("/v1/holds/{}", held["hold"].as_str().unwrap());
+        let (status, _) = app.ask(Method::DELETE, &path, key, &format!("{buyer}-{i}-{times}-back"), &Value::Null).await;
+        assert_eq!(status, StatusCode::NO_CONTENT);
+        app.pass(pause_s).await;
+    }
+}
+
+#[actix_rt::test]
+async fn too_many_holds_in_a_minute_are_refused_with_a_sentence_and_a_code_to_appeal() {
+    let app = App::start().await;
+    let (web, desk, slot) = (app.key(Role::Web).await, app.key(Role::BoxOffice).await, slot(TORRE, 11));
+    // All at once, so that only their number speaks against them: they are bought, or it would be hoarding before. The last is not: buying it would be one too many.
+    for i in 0..10 {
+        let free = json!({"lines": [{"category": "under-18", "count": 1}], "parties": [{"kind": "buyer", "value": "bot"}]});
+        let (status, held) = app.post(&format!("/v1/slots/{slot}/holds"), &web, &format!("v-{i}"), &free).await;
+        assert_eq!(status, StatusCode::CREATED, "{held}");
+        let confirm = format!("/v1/holds/{}/confirm", held["hold"].as_str().unwrap());
+        if i < 9 {
+            assert_eq!(app.post(&confirm, &web, &format!("c-{i}"), &json!({"settlement": {"free": {}}})).await.0, StatusCode::CREATED);
+        }
+    }
+    let (status, problem) = ask(&app, &web, slot, "v-10", "bot", None).await;
+    assert_eq!((status, &problem["code"]), (StatusCode::FORBIDDEN, &json!("blocked_by_rule")), "{problem}");
+    assert_eq!(
+        (&problem["rules"][0]["rule"], &problem["rules"][0]["en"]),
+        (&json!("velocity"), &json!("Too many places were asked for within a minute."))
+    );
+    assert!(problem["rules"][0]["it"].as_str().is_some_and(|it| !it.is_empty()) && problem["appeal"].as_str().is_some_and(|code| code.len() == 13));
+    let again = ask(&app, &web, slot, "v-10", "bot", None).await.1;
+    assert_eq!(again["appeal"], problem["appeal"], "the same request has one code");
+    // What was done is answered as before; others, and people at a desk, notice nothing.
+    assert_eq!(
+        app.post(
+            &format!("/v1/slots/{slot}/holds"),
+            &web,
+            "v-0",
+            &json!({"lines": [{"category": "under-18", "count": 1}],
+        "parties": [{"kind": "buyer", "value": "bot"}]})
+        )
+        .await
+        .0,
+        StatusCode::CREATED
+    );
+    assert_eq!(ask(&app, &web, slot, "family", "maria@example.it", None).await.0, StatusCode::CREATED);
+    assert_eq!(ask(&app, &desk, slot, "desk", "bot", None).await.0, StatusCode::CREATED);
+    app.pass(HOUR_S / 6).await;
+    assert_eq!(ask(&app, &web, slot, "v-11", "bot", None).await.0, StatusCode::CREATED, "it is forgotten in minutes");
+    app.stop().await;
+}
+
+#[actix_rt::test]
+async fn holds_that_are_not_bought_ask_for_work_and_then_are_refused() {
+    let app = App::start().await;
+    let (web, slot) = (app.key(Role::Web).await, slot(TORRE, 11));
+    hoard(&app, &web, slot, "spin", 6, 30).await;
+    let (status, problem) = ask(&app, &web, slot, "more", "spin", None).await;
+    assert_eq!(
+        (status, &problem["code"], &problem["ways"]),
+        (StatusCode::FORBIDDEN, &json!("step_up_required"), &json!(["proof_of_work"])),
+        "{problem}"
+    );
+    let bits = u8::try_from(problem["bits"].as_u64().unwrap()).unwrap();
+    let proof = solve(problem["challenge"].as_str().unwrap(), bits);
+    // For another request it is worth nothing, nor damaged, nor twice.
+    let (_, other) = ask(&app, &web, slot, "another", "spin", Some(&proof)).await;
+    assert_eq!((&other["code"], &other["proof"]), (&json!("step_up_required"), &json!("foreign")));
+    let (_, damaged) = ask(&app, &web, slot, "more", "spin", Some(&format!("{proof}x"))).await;
+    assert_eq!(damaged["code"], "step_up_required", "{damaged}");
+    assert_eq!(ask(&app, &web, slot, "more", "spin", Some(&proof)).await.0, StatusCode::CREATED);
+    assert_eq!(ask(&app, &web, slot, "more", "spin", None).await.0, StatusCode::CREATED, "a repeat is answered without");
+    assert_eq!(ask(&app, &web, slot, "honest", "maria@example.it", None).await.0, StatusCode::CREATED);
+
+    // Where no rule asks, as at a desk, they go on; over the web they are refused from then on.
+    hoard(&app, &app.key(Role::BoxOffice).await, slot, "spin", 8, 30).await;
+    let (_, problem) = ask(&app, &web, slot, "last", "spin", None).await;
+    assert_eq!((&problem["code"], &problem["rules"][0]["rule"]), (&json!("blocked_by_rule"), &json!("hoarding")), "{problem}");
+    app.stop().await;
+}
+
+#[actix_rt::test]
+async fn what_is_counted_survives_the_turn_of_the_month_and_a_restart() {
+    let app = App::start().await;
+    let (web, slot) = (app.key(Role::Web).await, slot(TORRE, 11));
+    // In the last minutes of November; a minute into December the pseudonym is another one, and the old one goes along for a week.
+    app.pass(7 * 86_400 + 15 * HOUR_S + 25 * 60).await;
+    let later = tornello_engine::ids::SlotId::new(TORRE, slot.route(), "2026-12-03T10:00:00Z".parse().unwrap());
+    hoard(&app, &web, later, "spin", 6, 30).await;
+    app.pass(180).await;
+    let app = app.restart().await;
+    let (_, problem) = ask(&app, &web, later, "december", "spin", None).await;
+    assert_eq!(problem["code"], "step_up_required", "{problem}: it is {}", app.node().now());
+    let status = app.get("/status", &web).await;
+    assert_eq!((&status["scoring"]["caught_up"], &status["scoring"]["model"]), (&json!(true), &Value::Null), "{status}");
+    app.stop().await;
+}

@@ -1,0 +1,338 @@
+//! Fraud cases over HTTP: what an analyst sees and decides, and what follows at the gate; rules, models and the report; what one buyer may have.
+
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+use tornello_actors::cases;
+use tornello_actors::keys::{Museums, Role};
+use tornello_engine::attempts::{Attempt, Ending, day_of};
+use tornello_engine::channel::Channel;
+use tornello_engine::envelope::{Assessment, Digest, Envelope, Outcome, Party, PartyKind};
+use tornello_engine::ids::{AttemptId, HoldId, KeyId, MuseumId, SlotId};
+use tornello_engine::money::Cents;
+use tornello_engine::slot::{Command, DeskMethod, Direction, Line, Scan, Settlement};
+use tornello_engine::tariff::Proof;
+use tornello_engine::time::Timestamp;
+
+use crate::support::{App, MARE, TORRE, code, plan, slot, today};
+
+/// What a scorer said of a command, with a device that takes part.
+fn assessed(key: u128, device: u128, outcome: Outcome, score: u8) -> Envelope {
+    let assessment = Assessment {
+        model: code("forest-1"),
+        rules_version: 3,
+        at: Timestamp::from_micros(0),
+        position: 1,
+        features: Digest(5),
+        score,
+        reasons: vec![code("person_unsold_1h"), code("device_cards_1d")],
+        outcome,
+        rules: vec![code("hoarding")],
+    };
+    let parties = vec![Party { kind: PartyKind::Device, pseudonym: Digest(device) }];
+    Envelope { who: KeyId(9), key: Digest(key), body: Digest(key), parties, assessment: Some(Box::new(assessment)), order: None }
+}
+
+fn lines(count: u16) -> Vec<Line> {
+    vec![Line { category: code("under-18"), count, price_cents: Cents::ZERO, proof: Proof::Age }]
+}
+
+/// Sells to somebody of whom the scorer said that; answers the sale.
+pub async fn sell_assessed(app: &App, slot: SlotId, n: u64, device: u128, outcome: Outcome, score: u8) -> HoldId {
+    let sale = HoldId::new(slot, n);
+    let hold = Command::Hold { hold: sale, channel: Channel::Web, lines: lines(2) };
+    let envelope = assessed(u128::from(n), device, outcome, score);
+    app.node().slot(slot, envelope, hold).await.unwrap();
+    let sell = Command::Sell { hold: sale, owner: None, settlement: Settlement::Free, contact: None };
+    let key = Digest(1_000 + u128::from(n));
+    let confirm = Envelope { who: KeyId(9), key, body: key, parties: vec![], assessment: None, order: None };
+    app.node().slot(slot, confirm, sell).await.unwrap();
+    sale
+}
+
+/// Lets the lists catch up, opens what wants a case, and lets them catch up with that.
+pub async fn look(app: &App) {
+    for _ in 0..2 {
+        app.node().files().unwrap().views.reach(app.node().head().number).await;
+        cases::resume(app.node()).await.unwrap();
+    }
+    app.node().files().unwrap().views.reach(app.node().head().number).await;
+}
+
+/// What the gate says of the first ticket of a sale: the code of the refusal, or `admitted`.
+pub async fn at_gate(app: &App, sale: HoldId, key: &str) -> String {
+    let gate = app.key(Role::Gate).await;
+    let body = json!({"ticket": sale.ticket(0).to_string(), "gate": "north", "museum": "torre"});
+    let (status, answer) = app.post("/v1/admissions", &gate, key, &body).await;
+    answer[if status == StatusCode::OK { "verdict" } else { "code" }].as_str().unwrap().to_owned()
+}
+
+fn case_path(sale: HoldId) -> String {
+    format!("/v1/fraud/cases/{}", cases::case_of(tornello_engine::case::Subject::Sale(sale)))
+}
+
+#[actix_rt::test]
+async fn the_queue_is_ordered_by_what_may_be_lost_and_survives_a_crash() {
+    let app = App::start().await;
+    let (analyst, fifteen) = (app.key(Role::Analyst).await, slot(TORRE, 15));
+    let free = sell_assessed(&app, fifteen, 1, 70, Outcome::Review, 60).await;
+    let settlement = Settlement::Desk { till: code("t"), method: DeskMethod::Card, reference: "R".into() };
+    let line = Line { price_cents: Cents::new(1_200), proof: Proof::None, category: code("full"), ..lines(2)[0].clone() };
+    let dear = HoldId::new(fifteen, 2);
+    let direct = Command::SellDirect { sale: dear, channel: Channel::Kiosk, lines: vec![line], settlement, contact: None };
+    app.node().slot(fifteen, assessed(2, 70, Outcome::Review, 50), direct).await.unwrap();
+    let unsuspected = sell_assessed(&app, slot(MARE, 15), 3, 71, Outcome::Allow, 5).await;
+    // The process ends before anybody has opened a case.
+    let app = app.restart().await;
+    look(&app).await;
+    let page = app.get("/v1/fraud/cases?limit=1", &analyst).await;
+    assert_eq!((&page["items"][0]["subject"], &page["items"][0]["expected_loss_cents"]), (&json!(dear.to_string()), &json!(1_200)), "{page}");
+    let next = app.get(&format!("/v1/fraud/cases?limit=1&cursor={}", page["next_cursor"].as_str().unwrap()), &analyst).await;
+    assert_eq!((&next["items"][0]["subject"], &next["items"][0]["score"]), (&json!(free.to_string()), &json!(60)), "{next}");
+    let picked = tornello_actors::views::fraud::is_picked(unsuspected);
+    let at_mare = app.get("/v1/fraud/cases?museum=mare", &analyst).await;
+    assert_eq!(at_mare["items"].as_array().unwrap().len(), usize::from(picked), "only what was picked: {at_mare}");
+    for (query, count) in [("channel=kiosk", 1), ("channel=reseller", 0), ("state=decided", 0), ("museum=torre", 2)] {
+        let page = app.get(&format!("/v1/fraud/cases?{query}"), &analyst).await;
+        assert_eq!(page["items"].as_array().unwrap().len(), count, "{query}: {page}");
+    }
+    // Every one with its slot's own words: who took part in both, and why, in both languages.
+    let seen = app.get(&case_path(free), &analyst).await;
+    assert_eq!((&seen["sale"], &seen["origin"], &seen["state"]), (&json!(free.to_string()), &json!("review"), &json!("open")));
+    let assessment = &seen["assessment"];
+    assert_eq!((&assessment["model"], &assessment["outcome"], &assessment["rules"]), (&json!("forest-1"), &json!("review"), &json!(["hoarding"])));
+    assert_eq!(assessment["reasons"][1]["it"], "Stesso dispositivo: molte carte in un giorno");
+    let link = &seen["linked"][0];
+    assert_eq!((&link["kind"], &link["others"], &link["subjects"]), (&json!("device"), &json!(1), &json!([dear.to_string()])), "{seen}");
+    // A key for another museum sees none of it.
+    let elsewhere = app.key_for(Role::Analyst, Museums::Only(vec![MARE])).await;
+    assert_eq!(app.request(Method::GET, &case_path(free), &elsewhere).send().await.unwrap().status(), 404);
+    // The lists can be built again without another case being opened.
+    let before = app.get("/v1/fraud/cases", &analyst).await["items"].clone();
+    let app = app.restart_without_views().await;
+    look(&app).await;
+    assert_eq!(app.get("/v1/fraud/cases", &analyst).await["items"], before);
+    app.stop().await;
+}
+
+#[actix_rt::test]
+async fn a_verdict_reaches_the_gate_and_is_undone_there() {
+    let app = App::start().await;
+    let (analyst, fifteen) = (app.key(Role::Analyst).await, slot(TORRE, 15));
+    let sale = sell_assessed(&app, fifteen, 1, 70, Outcome::Review, 80).await;
+    look(&app).await;
+    let path = case_path(sale);
+    assert_eq!(at_gate(&app, sale, "1").await, "ticket_under_review");
+    let shown = app.get(&format!("/v1/tickets/{}", sale.ticket(0)), &app.key(Role::BoxOffice).await).await;
+    assert_eq!((&shown["state"], &shown["review_until"]), (&json!("valid"), &json!("2026-11-23T13:15:00Z")), "{shown}");
+    let say = |verdict: &str| json!({"verdict": verdict, "reason": "checked"});
+    let (status, decided) = app.post(&format!("{path}/verdict"), &analyst, "fraud", &say("fraud")).await;
+    assert_eq!(
+        (status, &decided["state"], &decided["verdict"]["verdict"], &decided["acting"]),
+        (StatusCode::OK, &json!("decided"), &json!("fraud"), &json!(false))
+    );
+    assert_eq!((at_gate(&app, sale, "2").await.as_str(), &decided["labels"][0]["source"]), ("ticket_blocked", &json!("verdict")));
+    let (status, repeated) = app.post(&format!("{path}/verdict"), &analyst, "fraud", &say("fraud")).await;
+    assert_eq!((status, &repeated["state"]), (StatusCode::OK, &json!("decided")), "a repeat changes nothing");
+    let (status, problem) = app.post(&format!("{path}/verdict"), &analyst, "other", &say("legit")).await;
+    assert_eq!((status, &problem["code"]), (StatusCode::CONFLICT, &json!("case_decided")));
+    assert_eq!(app.post(&format!("{path}/undo"), &analyst, "undo", &json!(null)).await.0, StatusCode::OK);
+    assert_eq!(at_gate(&app, sale, "3").await, "ticket_under_review", "the review goes on");
+    assert_eq!(app.post(&format!("{path}/verdict"), &analyst, "legit", &say("legit")).await.0, StatusCode::OK);
+    assert_eq!(at_gate(&app, sale, "4").await, "too_early", "it is valid at once");
+    let (status, undone) = app.post(&format!("{path}/undo"), &analyst, "undo-2", &json!(null)).await;
+    assert_eq!((status, &undone["labels"], &undone["state"]), (StatusCode::OK, &json!([]), &json!("open")));
+    assert_eq!(at_gate(&app, sale, "5").await, "ticket_under_review");
+    // Nobody looks: three quarters of an hour before the visit it is valid by itself, and the case lapses.
+    app.pass(5 * 3_600).await;
+    look(&app).await;
+    assert_eq!(app.get(&path, &analyst).await["state"], "lapsed");
+    app.pass(1_800).await;
+    assert_eq!(at_gate(&app, sale, "6").await, "admitted");
+    app.stop().await;
+}
+
+#[actix_rt::test]
+async fn many_are_decided_at_once_and_each_by_itself() {
+    let app = App::start().await;
+    let (analyst, fifteen) = (app.key(Role::Analyst).await, slot(TORRE, 15));
+    let mut sales = Vec::new();
+    for n in 1..4 {
+        sales.push(sell_assessed(&app, fifteen, n, 70, Outcome::Review, 80).await);
+    }
+    look(&app).await;
+    let ids: Vec<String> = sales.iter().map(|sale| case_path(*sale).rsplit_once('/').unwrap().1.to_owned()).collect();
+    let (status, assigned) = app.post(&format!("/v1/fraud/cases/{}/assign", ids[0]), &analyst, "a", &json!({})).await;
+    assert_eq!(status, StatusCode::OK, "{assigned}");
+    look(&app).await;
+    let mine = app.get(&format!("/v1/fraud/cases?assignee={}", assigned["assignee"].as_str().unwrap()), &analyst).await;
+    assert_eq!(mine["items"].as_array().unwrap().len(), 1, "{mine}");
+    let first = json!({"verdict": "unsure", "reason": "no-time"});
+    assert_eq!(app.post(&format!("/v1/fraud/cases/{}/verdict", ids[0]), &analyst, "first", &first).await.0, StatusCode::OK);
+    let all = json!({"cases": [ids[0], ids[1], ids[2], "000000000000z"], "verdict": "legit", "reason": "family"});
+    let (status, outcome) = app.post("/v1/fraud/verdicts", &analyst, "all", &all).await;
+    let items = outcome["items"].as_array().unwrap();
+    let decided: Vec<&Value> = items.iter().map(|item| &item["decided"]).collect();
+    assert_eq!((status, decided), (StatusCode::OK, vec![&json!(false), &json!(true), &json!(true), &json!(false)]), "{outcome}");
+    assert_eq!((&items[0]["problem"]["code"], &items[3]["problem"]["code"]), (&json!("case_decided"), &json!("unknown_case")));
+    look(&app).await;
+    let report = app.get("/v1/fraud/report?days=7", &analyst).await;
+    assert_eq!(
+        (&report["total"]["cases"], &report["total"]["decided"], &report["total"]["precision"]),
+        (&json!(3), &json!(3), &json!(0.0)),
+        "{report}"
+    );
+    assert_eq!((&report["by_channel"][0]["of"], &report["by_museum"][0]["of"]), (&json!("web"), &json!("1")));
+    assert_eq!((&report["total"]["in_time"], report["total"].get("recall")), (&json!(1.0), None));
+    app.stop().await;
+}
+
+#[actix_rt::test]
+async fn who_was_refused_appeals_without_a_name() {
+    let app = App::start().await;
+    let (analyst, web) = (app.key(Role::Analyst).await, app.key(Role::Web).await);
+    let now = app.node().now();
+    let attempt = Attempt {
+        id: AttemptId::new(day_of(now), 77),
+        at: now,
+        channel: Channel::Web,
+        museum: TORRE,
+        slot: Some(slot(TORRE, 15)),
+        people: 2,
+        amount_cents: Cents::new(2_400),
+        parties: vec![Party { kind: PartyKind::Device, pseudonym: Digest(70) }],
+        assessment: None,
+        ending: Ending::Blocked,
+    };
+    let by = Envelope { who: KeyId(9), key: Digest(1), body: Digest(1), parties: vec![], assessment: None, order: None };
+    app.node().attempt(by, attempt.clone()).await.unwrap();
+    let appeal = |code: String| json!({"code": code});
+    let (status, received) = app.post("/v1/fraud/appeals", &web, "a", &appeal(attempt.id.to_string())).await;
+    assert_eq!(
+        (status, &received["state"], &received["due_at"]),
+        (StatusCode::ACCEPTED, &json!("received"), &json!("2026-11-24T08:30:00Z")),
+        "{received}"
+    );
+    let (status, problem) = app.post("/v1/fraud/appeals", &web, "b", &appeal(attempt.id.to_string())).await;
+    assert_eq!((status, &problem["code"]), (StatusCode::CONFLICT, &json!("already_appealed")));
+    for (key, code, status) in [("c", "000a000102r4e", 404), ("d", "hello", 422), ("e", "000a000102r4e0000000000000", 404)] {
+        assert_eq!(app.post("/v1/fraud/appeals", &web, key, &appeal(code.to_owned())).await.0.as_u16(), status, "{code}");
+    }
+    // A sale whose tickets were blocked: the verdict stands until somebody has looked again.
+    let sale = sell_assessed(&app, slot(TORRE, 15), 5, 70, Outcome::Review, 90).await;
+    look(&app).await;
+    let (status, problem) = app.post("/v1/fraud/appeals", &web, "f", &appeal(sale.to_string())).await;
+    assert_eq!((status, &problem["code"]), (StatusCode::CONFLICT, &json!("nothing_to_appeal")));
+    let say = |verdict: &str| json!({"verdict": verdict, "reason": "checked"});
+    let path = case_path(sale);
+    app.post(&format!("{path}/verdict"), &analyst, "v", &say("fraud")).await;
+    assert_eq!(app.post("/v1/fraud/appeals", &web, "g", &appeal(sale.to_string())).await.0, StatusCode::ACCEPTED);
+    look(&app).await;
+    let queue = app.get("/v1/fraud/cases?state=appealed", &analyst).await;
+    assert_eq!((&queue["items"][0]["subject"], at_gate(&app, sale, "1").await.as_str()), (&json!(sale.to_string()), "ticket_blocked"), "{queue}");
+    let (status, decided) = app.post(&format!("{path}/verdict"), &analyst, "w", &say("legit")).await;
+    assert_eq!((status, at_gate(&app, sale, "2").await.as_str()), (StatusCode::OK, "too_early"), "{decided}");
+    look(&app).await;
+    assert_eq!(app.get("/v1/fraud/report", &analyst).await["total"]["good_hurt"], 1, "an honest buyer was blocked");
+    app.stop().await;
+}
+
+#[actix_rt::test]
+async fn what_a_gate_or_a_bank_says_later_is_a_label() {
+    let app = App::start().await;
+    let (analyst, manager, nine) = (app.key(Role::Analyst).await, app.key(Role::Manager).await, slot(TORRE, 9));
+    let sale = HoldId::new(nine, 4);
+    let direct = Command::SellDirect { sale, channel: Channel::Kiosk, lines: lines(1), settlement: Settlement::Free, contact: None };
+    let by = Envelope { who: KeyId(9), key: Digest(4), body: Digest(4), parties: vec![], assessment: None, order: None };
+    app.node().slot(nine, by, direct).await.unwrap();
+    for (n, gate) in [(1, "pda-1"), (2, "pda-2")] {
+        let scan = Scan { ticket: sale.ticket(0), scanned_at: app.node().now().plus_seconds(-60 + n), gate: code(gate), direction: Direction::In };
+        let key = Digest(50 + u128::from(n.unsigned_abs()));
+        let by = Envelope { who: KeyId(9), key, body: key, parties: vec![], assessment: None, order: None };
+        app.node().slot(nine, by, Command::Merge { scan, issue: Some(1), museum: TORRE }).await.unwrap();
+    }
+    look(&app).await;
+    let seen = app.get(&case_path(sale), &analyst).await;
+    assert_eq!(
+        (&seen["origin"], &seen["labels"][0]["source"], &seen["labels"][0]["label"]),
+        (&json!("conflict"), &json!("gate_refusal"), &json!("fraud")),
+        "{seen}"
+    );
+    assert_eq!(app.get("/v1/fraud/cases", &manager).await["items"][0]["label"], "fraud", "who runs a museum may look too");
+    app.stop().await;
+}
+
+#[actix_rt::test]
+async fn rules_and_models_are_put_in_force_by_somebody_else() {
+    let app = App::start().await;
+    let (analyst, manager, admin) = (app.key(Role::Analyst).await, app.key(Role::Manager).await, app.key(Role::Admin).await);
+    let rule = json!({"name": "hoarding", "when": [{"feature": "person_unsold_1h", "op": "at_least", "threshold_milli": 5_000}], "action": "review",
+        "sentence_it": "Troppe prenotazioni", "sentence_en": "Too many holds"});
+    let (status, drafted) = app.post("/v1/fraud/rules", &manager, "draft", &rule).await;
+    assert_eq!(
+        (status, &drafted["version"], &drafted["drafts"][0]["rule"]["name"]),
+        (StatusCode::CREATED, &json!(0), &json!("hoarding")),
+        "{drafted}"
+    );
+    let path = "/v1/fraud/rules/hoarding/activate";
+    assert_eq!(app.post(path, &analyst, "analyst", &json!(null)).await.0, StatusCode::FORBIDDEN);
+    let (status, problem) = app.post(path, &manager, "self", &json!(null)).await;
+    assert_eq!((status, &problem["code"]), (StatusCode::CONFLICT, &json!("same_person")));
+    let local = app.key_for(Role::Manager, Museums::Only(vec![TORRE])).await;
+    assert_eq!(app.post(path, &local, "local", &json!(null)).await.0, StatusCode::FORBIDDEN, "it concerns all museums");
+    let (status, active) = app.post(path, &admin, "go", &json!(null)).await;
+    assert_eq!((status, &active["version"], &active["in_force"][0]["rule"]["action"]), (StatusCode::OK, &json!(1), &json!("review")), "{active}");
+    let bad = json!({"name": "empty", "when": [], "action": "block", "sentence_it": "x", "sentence_en": "x"});
+    assert_eq!(app.post("/v1/fraud/rules", &analyst, "bad", &bad).await.1["code"], "bad_rule");
+
+    let digits = "0123456789abcdef0123456789abcdef";
+    let model = json!({"kind": "fraud", "artifact": "forest-2", "checksum": digits, "card": digits});
+    assert_eq!(app.post("/v1/fraud/models", &analyst, "m", &model).await.0, StatusCode::CREATED);
+    assert_eq!(app.post("/v1/fraud/models/forest-2/challenge", &analyst, "c", &json!({"kind": "fraud"})).await.1["items"][0]["stage"], "challenger");
+    let promote = "/v1/fraud/models/forest-2/promote";
+    let (status, problem) = app.post(promote, &manager, "p0", &json!({"kind": "fraud"})).await;
+    assert_eq!((status, &problem["code"]), (StatusCode::UNPROCESSABLE_ENTITY, &json!("no_evidence")));
+    let evidence = |labels: u32| {
+        let shares = json!({"labels": labels, "recall_milli": 800, "recall_before_milli": 700, "precision_milli": 500, "precision_before_milli": 500, "report": digits});
+        json!({"kind": "fraud", "evidence": shares})
+    };
+    assert_eq!(app.post(promote, &manager, "p1", &evidence(9)).await.1["code"], "too_few_labels");
+    let (status, promoted) = app.post(promote, &manager, "p2", &evidence(60)).await;
+    assert_eq!((status, &promoted["items"][0]["stage"]), (StatusCode::OK, &json!("champion")), "{promoted}");
+    // All of it is in the journal.
+    let app = app.restart().await;
+    let rules = app.get("/v1/fraud/rules", &analyst).await;
+    assert_eq!((&rules["version"], &rules["in_force"][0]["rule"]["name"]), (&json!(1), &json!("hoarding")));
+    assert_eq!(app.get("/v1/fraud/models", &analyst).await["items"][0]["stage"], "champion");
+    assert_eq!(app.post("/v1/fraud/models/forest-2/retire", &manager, "r", &json!({"kind": "fraud"})).await.1["items"][0]["stage"], "retired");
+    assert_eq!(app.post("/v1/fraud/rules/hoarding/retire", &manager, "r", &json!(null)).await.1["in_force"], json!([]));
+    app.stop().await;
+}
+
+#[actix_rt::test]
+async fn one_buyer_has_so_much_and_no_more() {
+    let app = App::start().await;
+    let (web, fifteen, sixteen) = (app.key(Role::Web).await, slot(TORRE, 15), slot(TORRE, 16));
+    let mut plan = plan();
+    let limits = &mut plan.routes[0].policy.limits;
+    (limits.tickets_max, limits.holds_max, limits.day_max) = (Some(4), Some(2), Some(6));
+    let by = Envelope { who: KeyId::SYSTEM, key: Digest(99), body: Digest(99), parties: vec![], assessment: None, order: None };
+    app.node().museum(MuseumId(1), by, tornello_engine::museum::Command::SetPlan { valid_from: today(), plan }).await.unwrap();
+    let hold = |count: u32, buyer: &str| json!({"lines": [{"category": "full", "count": count}], "parties": [{"kind": "buyer", "value": buyer}]});
+    let path = |slot: SlotId| format!("/v1/slots/{slot}/holds");
+    let cases = [
+        (fifteen, "1", 3, "anna@example.it", 201, ""),
+        (fifteen, "2", 2, "Anna@example.it", 409, "too_many_for_buyer"),
+        (fifteen, "3", 2, "bruno@example.it", 201, ""),
+        (fifteen, "4", 1, "anna@example.it", 201, ""),
+        (fifteen, "5", 1, "bruno@example.it", 201, ""),
+        (fifteen, "6", 1, "bruno@example.it", 409, "too_many_open_holds"),
+        (sixteen, "7", 3, "anna@example.it", 409, "too_many_for_day"),
+        (sixteen, "8", 2, "anna@example.it", 201, ""),
+        (fifteen, "1", 3, "anna@example.it", 201, ""),
+    ];
+    for (slot, key, count, buyer, status, expected) in cases {
+        let (found, answer) = app.post(&path(slot), &web, key, &hold(count, buyer)).await;
+        assert_eq!((found.as_u16(), answer["code"].as_str().unwrap_or_default()), (status, expected), "{key}: {answer}");
+    }
+    app.stop().await;
+}

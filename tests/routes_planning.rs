@@ -1,0 +1,293 @@
+//! Planning over HTTP: attendance brought in and read, forecasts with their bands, pictures and tables, closures, rosters with what a manager decides, what-ifs.
+
+use reqwest::header::ACCEPT;
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+use tornello_actors::attended;
+use tornello_actors::keys::{Museums, Role};
+use tornello_actors::nightly;
+
+use crate::routes_museums::example;
+use crate::routes_sales::desk as at_desk;
+use crate::support::{App, TORRE, expect, slot};
+
+/// The first day of the past that tests bring in: 300 days before they begin.
+const FIRST: &str = "2026-01-27";
+
+/// 300 days of a past: 120 visitors on weekdays, 180 at weekends, a few more or less.
+async fn with_past(app: &App, manager: &str) {
+    let first: jiff::civil::Date = FIRST.parse().unwrap();
+    let day = |ahead: i64| {
+        let date = first.saturating_add(jiff::Span::new().days(ahead));
+        let usual = if matches!(date.weekday(), jiff::civil::Weekday::Saturday | jiff::civil::Weekday::Sunday) { 180 } else { 120 };
+        json!({"date": date.to_string(), "people": usual + ahead * 7 % 13 - 6})
+    };
+    let days: Vec<Value> = (0..300).map(day).collect();
+    let (status, taken) =
+        app.ask(Method::PUT, "/v1/museums/torre/attendance", manager, "past", &json!({"source": "register of 2026", "days": days})).await;
+    assert_eq!((status, &taken["days"], &taken["kept"]), (StatusCode::OK, &json!(300), &json!(0)), "{taken}");
+}
+
+async fn text_of(app: &App, path: &str, key: &str, accept: &str) -> (String, String) {
+    let response = app.request(Method::GET, path, key).header(ACCEPT, accept).send().await.unwrap();
+    assert_eq!(response.status(), StatusCode::OK, "{path}");
+    let kind = response.headers()["content-type"].to_str().unwrap().to_owned();
+    (kind, response.text().await.unwrap())
+}
+
+fn sum(slots: &Value) -> f64 {
+    slots.as_array().unwrap().iter().map(|slot| slot["people"]["expected"].as_f64().unwrap()).sum()
+}
+
+#[actix_rt::test]
+async fn attendance_is_brought_in_read_and_kept_over_a_restart() {
+    let app = App::start().await;
+    let (manager, ministry) = (app.key(Role::Manager).await, app.key(Role::Ministry).await);
+    let path = "/v1/museums/torre/attendance";
+    let (status, taken) = app.ask(Method::PUT, path, &manager, "one", &example("/v1/museums/{museum}/attendance", "put")).await;
+    assert_eq!((status, &taken["days"], &taken["from"]), (StatusCode::OK, &json!(2), &json!("2025-06-10")), "{taken}");
+    let csv = app.request(Method::PUT, &format!("{path}?source=table"), &manager).header("Idempotency-Key", "two").header("Content-Type", "text/csv");
+    let taken = expect(csv.body("date;people\r\n2025-06-11;9\r\n2025-06-20;11\r\n").send().await.unwrap(), StatusCode::OK).await;
+    assert_eq!((&taken["days"], &taken["to"]), (&json!(2), &json!("2025-06-20")));
+    let read = app.get(&format!("{path}?from=2025-06-01&to=2025-06-30"), &ministry).await;
+    let days: Vec<(&str, u64)> =
+        read["days"].as_array().unwrap().iter().map(|day| (day["date"].as_str().unwrap(), day["people"].as_u64().unwrap())).collect();
+    assert_eq!(days, [("2025-06-10", 1840), ("2025-06-11", 9), ("2025-06-20", 11)]);
+    assert_eq!((&read["imported_from"], &read["days"][0]["provenance"]), (&json!("table"), &json!("imported")));
+    let (kind, table) = text_of(&app, &format!("{path}?from=2025-06-01&to=2025-06-30"), &ministry, "text/csv").await;
+    assert!(kind.starts_with("text/csv") && table.contains("2025-06-20;11;imported"), "{table}");
+    for (body, code) in [
+        (json!({"source": "x", "days": [{"date": "2026-11-23", "people": 1}]}), "day_not_over"),
+        (json!({"source": "x", "days": [{"date": "2026-11-01", "people": 1_000_001}]}), "invalid_attendance"),
+        (json!({"source": "", "days": [{"date": "2026-11-01", "people": 1}]}), "invalid_attendance"),
+        (json!({"source": "x", "days": []}), "invalid"),
+    ] {
+        let (status, problem) = app.ask(Method::PUT, path, &manager, &format!("bad {body}").replace(['"', ' '], ""), &body).await;
+        assert_eq!((status.as_u16(), &problem["code"]), (422, &json!(code)), "{problem}");
+    }
+    let app = app.restart_without_views().await;
+    assert_eq!(app.get(&format!("{path}?from=2025-06-01&to=2025-06-30"), &ministry).await, read);
+    app.stop().await;
+}
+
+#[actix_rt::test]
+async fn forecasts_have_bands_add_up_and_are_zero_when_it_is_closed() {
+    let app = App::start().await;
+    let (manager, ministry) = (app.key(Role::Manager).await, app.key(Role::Ministry).await);
+    let path = "/v1/museums/torre/forecast";
+    // Without any past the places and other museums are all there is.
+    let bare = app.get(&format!("{path}?days=2"), &ministry).await;
+    assert_eq!((&bare["known_days"], &bare["days"][0]["rests_on"]), (&json!(0), &json!("other_sites")));
+    assert!(bare["days"][0]["people"]["expected"].as_f64().unwrap() > 0.0);
+    with_past(&app, &manager).await;
+    // Closed on 8 December.
+    let mut plan = app.get("/v1/museums/torre/plan", &manager).await["plan"].clone();
+    plan["routes"][0]["exceptions"] = json!([{"date": "2026-12-08", "sessions": [], "reason": "works"}]);
+    let (status, set) = app.ask(Method::PUT, "/v1/museums/torre/plan", &manager, "plan", &json!({"valid_from": "2026-11-23", "plan": plan})).await;
+    assert_eq!(status, StatusCode::OK, "{set}");
+    let forecast = app.get(&format!("{path}?from=2026-11-23&days=28&by=slot"), &ministry).await;
+    let days = forecast["days"].as_array().unwrap();
+    assert_eq!((days.len(), &forecast["known_days"], &forecast["region"]), (28, &json!(300), &json!("Lazio")));
+    for day in days {
+        let number = |name: &str| day["people"][name].as_f64().unwrap();
+        if day["date"] == "2026-12-08" {
+            assert_eq!((number("expected"), number("high_95"), &day["rests_on"]), (0.0, 0.0, &json!("plan")));
+            continue;
+        }
+        let [low_95, low_80, expected, high_80, high_95] = ["low_95", "low_80", "expected", "high_80", "high_95"].map(number);
+        assert!(low_95 <= low_80 && low_80 <= expected && expected <= high_80 && high_80 <= high_95, "{day}");
+        assert!((sum(&day["slots"]) - expected).abs() < 1.0, "slots add up to the day: {day}");
+        let is_weekend = day["date"].as_str().unwrap().parse::<jiff::civil::Date>().unwrap().weekday().to_monday_zero_offset() >= 5;
+        assert!((expected - if is_weekend { 180.0 } else { 120.0 }).abs() < 25.0, "{day}");
+    }
+    let how_good = &forecast["how_good"][0];
+    assert!(how_good["wape"].as_f64().unwrap() < 0.1 && how_good["judged_days"].as_u64().unwrap() >= 60, "{how_good}");
+    let (kind, svg) = text_of(&app, path, &ministry, "image/svg+xml").await;
+    assert!(kind.starts_with("image/svg+xml") && svg.starts_with("<svg") && svg.contains("Museo torre"));
+    let (_, table) = text_of(&app, &format!("{path}?days=3"), &ministry, "text/csv").await;
+    assert_eq!(table.lines().count(), 4, "{table}");
+    let report = app.get("/v1/forecasts/report", &ministry).await;
+    let lazio: f64 =
+        report["regions"].as_array().unwrap().iter().filter(|row| row["date"] == "2026-11-23").map(|row| row["expected"].as_f64().unwrap()).sum();
+    let mare = app.get("/v1/museums/mare/forecast?days=1", &ministry).await["days"][0]["people"]["expected"].as_f64().unwrap();
+    let torre = days[0]["people"]["expected"].as_f64().unwrap();
+    assert!((lazio - mare - torre).abs() < 0.3, "museums add up to their region");
+    for bad in ["?days=0", "?days=61", "?from=2026-11-22", "?from=2027-06-01", "?by=year"] {
+        let status = app.request(Method::GET, &format!("{path}{bad}"), &ministry).send().await.unwrap().status();
+        assert!([400, 422].contains(&status.as_u16()), "{bad}: {status}");
+    }
+    app.stop().await;
+}
+
+#[actix_rt::test]
+async fn books_move_a_forecast_and_a_closed_slot_has_nobody() {
+    let app = App::start().await;
+    let (manager, desk) = (app.key(Role::Manager).await, app.key(Role::BoxOffice).await);
+    with_past(&app, &manager).await;
+    let path = "/v1/museums/torre/forecast?from=2026-11-23&days=1&by=slot";
+    let (ten, eleven) = (slot(TORRE, 10), slot(TORRE, 11));
+    let body = json!({"lines": [{"category": "full", "count": 15}], "settlement": at_desk("R1")});
+    let sold = app.post(&format!("/v1/slots/{ten}/sales"), &desk, "s", &body).await;
+    assert_eq!(sold.0, StatusCode::CREATED, "{}", sold.1);
+    assert_eq!(app.post(&format!("/v1/slots/{eleven}/close"), &manager, "c", &json!({"reason": "strike"})).await.0, StatusCode::OK);
+    let day = app.get(path, &manager).await["days"][0].clone();
+    let of =
+        |slot: tornello_engine::ids::SlotId| day["slots"].as_array().unwrap().iter().find(|other| other["slot"] == slot.to_string()).unwrap().clone();
+    assert_eq!((&of(ten)["booked"], &of(eleven)["people"]["expected"], &of(eleven)["capacity"]), (&json!(15), &json!(0.0), &json!(0)));
+    assert!(of(ten)["people"]["expected"].as_f64().unwrap() >= 13.0, "who has booked comes: {}", of(ten));
+    assert_eq!(day["booked"], 15);
+    app.stop().await;
+}
+
+#[actix_rt::test]
+async fn a_night_counts_the_day_that_is_over_once() {
+    let app = App::start().await;
+    let (manager, desk) = (app.key(Role::Manager).await, app.key(Role::BoxOffice).await);
+    let body = json!({"lines": [{"category": "full", "count": 3}], "settlement": at_desk("R1")});
+    let sold = app.post(&format!("/v1/slots/{}/sales", slot(TORRE, 15)), &desk, "s", &body).await;
+    assert_eq!(sold.0, StatusCode::CREATED, "{}", sold.1);
+    app.pass(24 * 3_600).await;
+    let node = app.shared_node();
+    nightly::night(&node).await.unwrap().await.unwrap();
+    assert_eq!(attended::count_days(&node).await, 0, "a day is counted once");
+    drop(node);
+    let read = app.get("/v1/museums/torre/attendance", &manager).await;
+    assert_eq!(read["days"], json!([{"date": "2026-11-23", "people": 3, "provenance": "counted"}]));
+    assert_eq!(app.get("/v1/museums/mare/attendance", &manager).await["days"], json!([]), "nothing says that anybody was there");
+    let (_, taken) = app
+        .ask(Method::PUT, "/v1/museums/torre/attendance", &manager, "i", &json!({"source": "x", "days": [{"date": "2026-11-23", "people": 99}]}))
+        .await;
+    assert_eq!((&taken["days"], &taken["kept"]), (&json!(1), &json!(1)), "what was counted here stays: {taken}");
+    assert_eq!(app.get("/v1/museums/torre/attendance", &manager).await, json!({"museum": 1, "imported_from": "x", "days": read["days"]}));
+    app.stop().await;
+}
+
+#[actix_rt::test]
+async fn a_roster_says_why_and_keeps_what_a_manager_decides() {
+    let app = App::start().await;
+    let (manager, office) = (app.key(Role::Manager).await, app.key(Role::GroupOffice).await);
+    with_past(&app, &manager).await;
+    let path = "/v1/museums/torre/roster?day=2026-12-24";
+    let roster = app.get(path, &office).await;
+    let lines = roster["lines"].as_array().unwrap();
+    assert_eq!(lines.len(), 30, "ten hours, three roles");
+    let of = |roster: &Value, role: &str, from: &str| {
+        roster["lines"].as_array().unwrap().iter().find(|line| line["role"] == role && line["from"] == from).unwrap().clone()
+    };
+    let eleven = of(&roster, "desk", "11:00");
+    assert!(eleven["people"].as_u64().unwrap() >= 1 && eleven["driver"]["in_words"].as_str().unwrap().contains("parties an hour"), "{eleven}");
+    assert!(eleven["planned_for"].as_f64().unwrap() > eleven["expected"].as_f64().unwrap());
+    assert!(eleven["one_less"]["late"].as_f64().unwrap() > 0.1 && eleven["one_more"]["late"].as_f64().unwrap() < 0.1, "{eleven}");
+    assert_eq!(of(&roster, "guard", "11:00")["one_costs_cents"], 1_800);
+    let body = example("/v1/museums/{museum}/roster/overrides", "put");
+    let (status, decided) = app.ask(Method::PUT, "/v1/museums/torre/roster/overrides", &manager, "d", &body).await;
+    assert_eq!(status, StatusCode::OK, "{decided}");
+    assert_eq!(app.ask(Method::PUT, "/v1/museums/torre/roster/overrides", &manager, "d", &body).await.0, StatusCode::OK, "a repeat does no harm");
+    assert_eq!((&of(&decided, "desk", "11:00")["people"], &of(&decided, "desk", "12:00")["decided"]), (&json!(4), &json!("school groups")));
+    assert_eq!(of(&decided, "desk", "13:00")["decided"], Value::Null);
+    // A new forecast changes what is proposed, not what was decided; nor does a restart.
+    let many: Vec<Value> = (1..=20).map(|day| json!({"date": format!("2026-11-{day:02}"), "people": 20})).collect();
+    app.ask(Method::PUT, "/v1/museums/torre/attendance", &manager, "few", &json!({"source": "corrected", "days": many})).await;
+    let node = app.shared_node();
+    nightly::night(&node).await.unwrap().await.unwrap();
+    drop(node);
+    let app = app.restart().await;
+    let later = app.get(path, &office).await;
+    assert_ne!(of(&later, "desk", "14:00")["expected"], of(&roster, "desk", "14:00")["expected"]);
+    assert_eq!(of(&later, "desk", "11:00")["people"], 4);
+    // The night fitted a model, and the restart found it.
+    let forecast = app.get("/v1/museums/torre/forecast?from=2026-12-01&days=2&by=slot", &office).await;
+    let day = &forecast["days"][0];
+    assert_eq!(day["rests_on"], "model", "{day}");
+    assert!(
+        !day["why"]["moved"].as_array().unwrap().is_empty() && (sum(&day["slots"]) - day["people"]["expected"].as_f64().unwrap()).abs() < 1.0,
+        "{day}"
+    );
+    assert_eq!(app.get("/v1/forecasts/report", &office).await["fitted_on"], "2026-11-22");
+    let (kind, table) = text_of(&app, path, &office, "text/csv").await;
+    assert!(kind.starts_with("text/csv") && table.contains("11:00;12:00;desk;4;") && table.lines().count() == 31, "{table}");
+    let (kind, file) = text_of(&app, path, &office, "text/calendar").await;
+    assert!(kind.starts_with("text/calendar"));
+    let unfolded = file.replace("\r\n ", "");
+    assert!(unfolded.contains("DTSTART:20261224T100000Z\r\nDTEND:20261224T120000Z\r\nSUMMARY:Museo torre: 4 x desk\r\n"), "{unfolded}");
+    assert_eq!(unfolded.matches("BEGIN:VEVENT").count(), unfolded.matches("END:VEVENT").count());
+    let back = "/v1/museums/torre/roster/overrides?day=2026-12-24&role=desk&from=11:00";
+    assert_eq!(app.ask(Method::DELETE, back, &manager, "b", &Value::Null).await.0, StatusCode::OK);
+    let (status, problem) = app.ask(Method::DELETE, back, &manager, "c", &Value::Null).await;
+    assert_eq!((status.as_u16(), &problem["code"]), (404, &json!("unknown_override")));
+    for (change, code) in [
+        (json!({"day": "2026-11-22"}), "plan_in_past"),
+        (json!({"day": "2028-01-01"}), "plan_too_far_ahead"),
+        (json!({"to": "11:00"}), "invalid_roster_line"),
+        (json!({"people": 1_001}), "invalid_roster_line"),
+        (json!({"from": "25:00"}), "invalid"),
+        (json!({"role": "cook"}), "invalid"),
+    ] {
+        let mut body = body.clone();
+        change.as_object().unwrap().iter().for_each(|(name, value)| body[name] = value.clone());
+        let (status, problem) =
+            app.ask(Method::PUT, "/v1/museums/torre/roster/overrides", &manager, &format!("{code}{}", change.to_string().len()), &body).await;
+        assert_eq!((status.as_u16(), &problem["code"]), (422, &json!(code)), "{change}: {problem}");
+    }
+    app.stop().await;
+}
+
+#[actix_rt::test]
+async fn a_planning_policy_holds_from_its_day_on() {
+    let app = App::start().await;
+    let (manager, ministry) = (app.key(Role::Manager).await, app.key(Role::Ministry).await);
+    let path = "/v1/museums/torre/planning-policy";
+    let defaults = app.get(path, &ministry).await;
+    assert_eq!((&defaults["revision"], &defaults["policy"]["turn_away_permille"]), (&json!(0), &json!(0)), "{defaults}");
+    let body = example("/v1/museums/{museum}/planning-policy", "put");
+    let (status, set) = app.ask(Method::PUT, path, &manager, "one", &body).await;
+    assert_eq!((status, &set["revision"], &set["policy"]["rooms"]), (StatusCode::OK, &json!(1), &json!(12)), "{set}");
+    assert_eq!(app.get(&format!("{path}?on=2027-03-01"), &ministry).await, set, "what is read is what was set");
+    assert_eq!(app.get(path, &ministry).await, defaults, "it does not hold before");
+    let again = app.request(Method::PUT, path, &manager).header("Idempotency-Key", "two").header("If-Match", "\"7\"").json(&body);
+    let problem = expect(again.send().await.unwrap(), StatusCode::PRECONDITION_FAILED).await;
+    assert_eq!((&problem["code"], &problem["revision"]), (&json!("planning_policy_changed"), &json!(1)));
+    let mut bad = body.clone();
+    bad["policy"]["turn_away_permille"] = json!(51);
+    let (status, problem) = app.ask(Method::PUT, path, &manager, "three", &bad).await;
+    assert_eq!((status.as_u16(), &problem["code"]), (422, &json!("invalid_planning_policy")));
+    app.stop().await;
+}
+
+#[actix_rt::test]
+async fn a_what_if_moves_each_figure_in_its_own_direction() {
+    let app = App::start().await;
+    let manager = app.key(Role::Manager).await;
+    with_past(&app, &manager).await;
+    let path = "/v1/museums/torre/what-if";
+    let ask = |body: Value| {
+        let request = app.request(Method::POST, path, &manager).json(&body);
+        async move { expect(request.send().await.unwrap(), StatusCode::OK).await }
+    };
+    let answer = ask(example("/v1/museums/{museum}/what-if", "post")).await;
+    assert_eq!((answer["days"].as_array().unwrap().len(), &answer["assumed"]["price_elasticity"]), (7, &json!(-0.3)));
+    let figure = |answer: &Value, side: &str, name: &str| answer["days"][5][side][name].as_f64().unwrap();
+    let dearer = ask(json!({"price_percent": 120})).await;
+    assert!(figure(&dearer, "changed", "wanted") < figure(&dearer, "as_is", "wanted"));
+    assert!(figure(&dearer, "changed", "revenue_cents") > figure(&dearer, "as_is", "revenue_cents"), "visitors fall less than prices rise");
+    let smaller = ask(json!({"capacity_percent": 50})).await;
+    assert!(figure(&smaller, "changed", "refused") > figure(&smaller, "as_is", "refused") + 5.0, "{smaller}");
+    let fewer = ask(json!({"desks": 0})).await;
+    assert_eq!(fewer["days"][5]["changed"].get("mean_wait_s"), None, "without a desk the line grows");
+    let bad = app.request(Method::POST, path, &manager).json(&json!({"capacity_percent": 1_001})).send().await.unwrap();
+    assert_eq!(bad.status(), StatusCode::UNPROCESSABLE_ENTITY);
+    app.stop().await;
+}
+
+#[actix_rt::test]
+async fn plans_of_another_museum_do_not_exist() {
+    let app = App::start().await;
+    let manager = app.key_for(Role::Manager, Museums::Only(vec![crate::support::MARE])).await;
+    for path in ["forecast", "attendance", "roster", "planning-policy", "presence"] {
+        let there = app.request(Method::GET, &format!("/v1/museums/torre/{path}"), &manager).send().await.unwrap();
+        assert_eq!(there.status(), StatusCode::NOT_FOUND, "{path}");
+    }
+    let report = app.get("/v1/forecasts/report", &manager).await;
+    assert_eq!(report["museums"].as_array().unwrap().iter().map(|museum| &museum["slug"]).collect::<Vec<_>>(), ["mare"]);
+    app.stop().await;
+}

@@ -1,0 +1,119 @@
+//! Waiting rooms over HTTP: announced with the digest of their seed, joined, waited in, passed; every refusal once.
+
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+use tornello_actors::keys::Role;
+use tornello_engine::ids::SlotId;
+
+use crate::routes_sales::{lines, refuses};
+use crate::support::{App, TORRE, body_of, slot};
+
+const ROOMS: &str = "/v1/museums/torre/waiting-rooms";
+const ROOM: &str = "/v1/waiting-room/torre/spring";
+
+fn room() -> Value {
+    json!({"code": "spring", "slots_from": "2026-11-23T00:00:00Z", "slots_to": "2026-12-24T00:00:00Z", "opens_at": "2026-11-23T09:00:00Z",
+        "closes_at": "2026-11-23T10:00:00Z", "per_minute": 60})
+}
+
+fn who(buyer: &str) -> Value {
+    json!({"parties": [{"kind": "buyer", "value": buyer}]})
+}
+
+async fn place(app: &App, key: &str, token: &str) -> (StatusCode, Value) {
+    let response = app.request(Method::GET, ROOM, key).header("Waiting-Room-Token", token).send().await.unwrap();
+    (response.status(), body_of(response).await)
+}
+
+async fn hold(app: &App, key: &str, slot: SlotId, name: &str, buyer: &str, admission: Option<&str>) -> (StatusCode, Value) {
+    let mut body = lines("full", 1);
+    body["parties"] = who(buyer)["parties"].clone();
+    let mut request = app.request(Method::POST, &format!("/v1/slots/{slot}/holds"), key).header("Idempotency-Key", name).json(&body);
+    if let Some(admission) = admission {
+        request = request.header("Waiting-Room-Admission", admission);
+    }
+    let response = request.send().await.unwrap();
+    (response.status(), body_of(response).await)
+}
+
+#[actix_rt::test]
+async fn a_buyer_waits_for_the_opening_and_is_let_through_in_their_turn() {
+    let app = App::start().await;
+    let (manager, web, kiosk, slot) = (app.key(Role::Manager).await, app.key(Role::Web).await, app.key(Role::Kiosk).await, slot(TORRE, 14));
+    let (status, announced) = app.post(ROOMS, &manager, "announce", &room()).await;
+    assert_eq!((status, announced.get("seed")), (StatusCode::CREATED, None), "{announced}");
+    assert_eq!(
+        app.post(ROOMS, &manager, "announce", &room()).await.1["seed_sha256"],
+        announced["seed_sha256"],
+        "a repeat is answered like the first"
+    );
+
+    let (status, early) = app.post(ROOM, &web, "none", &who("maria@example.it")).await;
+    assert_eq!((status, early.get("position"), early.get("admission")), (StatusCode::OK, None, None), "{early}");
+    let (status, problem) = hold(&app, &web, slot, "early", "maria@example.it", None).await;
+    assert_eq!((status, &problem["code"], &problem["room"]), (StatusCode::FORBIDDEN, &json!("waiting_room"), &json!("spring")), "{problem}");
+    assert_eq!(hold(&app, &kiosk, slot, "kiosk", "x", None).await.0, StatusCode::CREATED, "who stands there does not wait");
+
+    app.pass(1_800).await;
+    let listed = app.get(ROOMS, &web).await;
+    assert!(listed["items"][0]["seed"].as_str().is_some_and(|seed| seed.len() == 64), "{listed}");
+    let token = early["token"].as_str().unwrap();
+    assert_eq!((place(&app, &web, token).await.1)["position"], 1);
+    let (_, late) = app.post(ROOM, &web, "none", &who("luca@example.it")).await;
+    assert_eq!((&late["position"], &late["wait_s"]), (&json!(2), &json!(2)));
+
+    app.pass(1).await;
+    let (_, turn) = place(&app, &web, token).await;
+    let admission = turn["admission"].as_str().unwrap_or_else(|| panic!("{turn}"));
+    assert_eq!(place(&app, &web, late["token"].as_str().unwrap()).await.1.get("admission"), None);
+    assert_eq!(hold(&app, &web, slot, "stolen", "luca@example.it", Some(admission)).await.0, StatusCode::FORBIDDEN);
+    assert_eq!(hold(&app, &web, slot, "mine", "maria@example.it", Some(admission)).await.0, StatusCode::CREATED);
+    assert_eq!(hold(&app, &web, slot, "mine", "maria@example.it", None).await.0, StatusCode::CREATED, "a repeat is answered without");
+
+    // The room survives a restart, and ends.
+    let app = app.restart().await;
+    assert_eq!(hold(&app, &web, slot, "after", "luca@example.it", None).await.0, StatusCode::FORBIDDEN);
+    assert_eq!((place(&app, &web, token).await.1)["position"], 1);
+    app.pass(3_600).await;
+    assert_eq!(hold(&app, &web, slot, "free", "luca@example.it", None).await.0, StatusCode::CREATED);
+    app.stop().await;
+}
+
+#[actix_rt::test]
+async fn every_refusal_of_a_waiting_room() {
+    let app = App::start().await;
+    let (manager, web) = (app.key(Role::Manager).await, app.key(Role::Web).await);
+    assert_eq!(app.post(ROOMS, &manager, "announce", &room()).await.0, StatusCode::CREATED);
+    let with = |name: &str, value: Value| {
+        let mut room = room();
+        room["code"] = json!("other");
+        room[name] = value;
+        room
+    };
+    refuses(
+        &app,
+        &[
+            ("name taken", ROOMS, &manager, &room(), 409, "waiting_room_exists"),
+            ("opens in the past", ROOMS, &manager, &with("opens_at", json!("2026-11-23T08:00:00Z")), 422, "invalid_waiting_room"),
+            ("closes before", ROOMS, &manager, &with("closes_at", json!("2026-11-23T08:45:00Z")), 422, "invalid_waiting_room"),
+            ("lets nobody through", ROOMS, &manager, &with("per_minute", json!(0)), 422, "invalid_waiting_room"),
+            ("unknown member", ROOMS, &manager, &with("seed", json!("mine")), 422, "invalid"),
+            ("a shop announces", ROOMS, &web, &room(), 403, "forbidden"),
+            ("nobody joins", ROOM, &web, &json!({"parties": [{"kind": "card", "value": "4"}]}), 422, "invalid"),
+            ("no such room", "/v1/waiting-room/torre/autumn", &web, &who("m"), 404, "not_found"),
+        ],
+    )
+    .await;
+    let (status, problem) = place(&app, &web, "w1.0.e.0").await;
+    assert_eq!((status, &problem["code"]), (StatusCode::UNPROCESSABLE_ENTITY, &json!("bad_waiting_room_token")));
+    for i in 0..15 {
+        assert_eq!(app.post(ROOMS, &manager, &format!("more-{i}"), &with("code", json!(format!("room-{i}")))).await.0, StatusCode::CREATED);
+    }
+    refuses(&app, &[("too many", ROOMS, &manager, &with("code", json!("one-more")), 409, "too_many_waiting_rooms")]).await;
+    let withdraw = |name: &'static str| app.ask(Method::DELETE, "/v1/museums/torre/waiting-rooms/spring", &manager, name, &Value::Null);
+    assert_eq!(withdraw("w-1").await.0, StatusCode::NO_CONTENT);
+    let (status, problem) = withdraw("w-2").await;
+    assert_eq!((status, &problem["code"]), (StatusCode::NOT_FOUND, &json!("unknown_waiting_room")));
+    assert_eq!(hold(&app, &web, slot(TORRE, 14), "free", "m", None).await.0, StatusCode::CREATED);
+    app.stop().await;
+}

@@ -1,0 +1,76 @@
+//! What has happened, as the journal says.
+
+use super::*;
+
+impl World {
+    /// Counts what has happened, as the journal says.
+    pub fn count_events(&mut self) {
+        use tornello_engine::payment::{Event, RefundReason};
+        let counts = &mut self.counts;
+        let mut orders = BTreeSet::new();
+        for due in self.books.payments.values() {
+            counts.count("begun", 1);
+            counts.count("two items", u64::from(due.opened.items.len() > 1));
+            counts.count("extras", u64::from(!due.opened.extras.is_empty()));
+            counts.count("free", u64::from(due.opened.gateway == Gateway::Free));
+            counts.count("of an order", u64::from(due.opened.order.is_some_and(|order| orders.insert(order))));
+            counts.count("expired and paid", u64::from(due.over == Some(Over::Expired) && due.is_paid()));
+            let mut over = false;
+            for event in due.records.iter().flat_map(|record| &record.events) {
+                match event {
+                    Event::PublishFailed(_) => counts.count("failed at the gateway", 1),
+                    Event::Received(received) => {
+                        counts.count("paid", u64::from(received.pays));
+                        counts.count("paid after the end", u64::from(received.pays && over));
+                        counts.count("stand-in", u64::from(received.receipt.stand_in));
+                        counts.count("receipt by a report", u64::from(received.receipt.source == Source::Report));
+                        counts.count("desk", u64::from(matches!(received.receipt.source, Source::Desk { .. })));
+                        counts.count("voucher pays", u64::from(matches!(received.receipt.source, Source::Voucher { .. })));
+                    }
+                    Event::Fulfilled(fulfilled) => {
+                        counts.count("sold anew", u64::from(due.opened.items[usize::from(fulfilled.item)].hold != fulfilled.sale));
+                    }
+                    Event::Unfulfilled(_) => counts.count("unfulfilled", 1),
+                    Event::RefundOpened(opened) => match opened.why {
+                        RefundReason::AmountTooSmall => counts.count("too small", 1),
+                        RefundReason::Excess => counts.count("excess", 1),
+                        RefundReason::DoublePayment => counts.count("double payment", 1),
+                        RefundReason::Extras => counts.count("extras back", 1),
+                        RefundReason::Cancelled { .. } => {
+                            counts.count("tickets cancelled", 1);
+                        }
+                        RefundReason::Unfulfilled { .. } => {}
+                    },
+                    Event::RefundConfirmed(_) if due.came.iter().any(|came| matches!(came.source, Source::Sale { .. })) => {
+                        counts.count("paid back of a desk", 1);
+                    }
+                    Event::RefundConfirmed(confirmed) => match confirmed.by {
+                        PaidBackBy::Transfer => counts.count("paid back by transfer", 1),
+                        PaidBackBy::Till { .. } => counts.count("paid back by till", 1),
+                        PaidBackBy::Voucher { .. } => counts.count("paid back to a voucher", 1),
+                    },
+                    Event::RefundReturned(_) => counts.count("returned", 1),
+                    Event::PayeeSet(_) => counts.count("payee", 1),
+                    Event::Cancelled(_) => {
+                        over = true;
+                        counts.count("cancelled", 1);
+                    }
+                    Event::Expired(_) => {
+                        over = true;
+                        counts.count("expired", 1);
+                    }
+                    Event::Disputed(_) => counts.count("disputed", 1),
+                    _ => {}
+                }
+            }
+        }
+        for naive in self.books.slots.values() {
+            counts.count("holds", naive.holds.len() as u64);
+            counts.count("hold released", naive.holds.values().filter(|hold| hold.fate == Fate::Released).count() as u64);
+            let amended =
+                naive.records.iter().flat_map(|record| &record.events).filter(|event| matches!(event, tornello_engine::slot::Event::Amended(_)));
+            counts.count("amended behind its back", amended.count() as u64);
+        }
+        counts.count("answers lost outside", self.outside.counts().1);
+    }
+}

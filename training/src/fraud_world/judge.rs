@@ -1,0 +1,306 @@
+//! Judges a way of scoring on a history: day by day, channel by channel, with a budget. A review is opened for whoever acts (a browser, a card at a totem, an operator,
+//! an account) at most once a day; what the same one does later that day joins it and costs nothing more. The cut of a day follows from the days before
+//! ([`Cut`]), as it does live; nothing of the day itself is known when it begins.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use tornello_datasets::fraud_world::{Attack, Nature, Variant};
+use tornello_models::fraud::budget::{Alert, Budget, Cut, WINDOW_DAYS};
+use tornello_models::fraud::explain::{Cause, REASONS, Reason};
+use tornello_models::fraud::rules::Action as RuleAction;
+use tornello_models::fraud::signals::FEATURES;
+
+use super::causes::is_cause;
+use super::run::{Acting, History, Queue};
+
+/// The share of what is scored that analysts can read.
+pub const REVIEW_SHARE: f64 = 0.01;
+
+/// What a model says of one thing that was scored.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Said {
+    /// 0 to 1.
+    pub score: f64,
+    /// The share of what the model was fitted on that is less strange, 0 to 1.
+    pub percentile: f64,
+    /// Why.
+    pub reasons: [Reason; REASONS],
+    /// Inputs that were not sound.
+    pub suspect_inputs: u32,
+}
+
+/// Why somebody was looked at, or stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Why {
+    /// A rule refused what they wanted.
+    Blocked,
+    /// A rule asked for a review.
+    Rule,
+    /// The model did.
+    Model,
+    /// Chance did.
+    Chance,
+}
+
+/// A case: one who acts, on one day.
+#[derive(Debug, Clone, Copy)]
+pub struct Case {
+    /// The scored thing that opened it, by its place in the history.
+    pub at: usize,
+    /// Why.
+    pub why: Why,
+}
+
+/// The cases of some days.
+#[derive(Debug, Default)]
+pub struct Cases {
+    /// By who and when.
+    pub cases: HashMap<(Acting, i64), Case>,
+    /// Reviews of each queue; what a rule refused is no review.
+    pub reviews: BTreeMap<Queue, u64>,
+    /// What was scored in each queue, admissions included.
+    pub actions: BTreeMap<Queue, u64>,
+}
+
+/// Opens the cases of days `from..to`. `said` is what the model says of each scored thing; none: no model acts there. At most `share` of what is scored is read.
+pub fn open(history: &History, said: &[Option<Said>], from: i64, to: i64, share: f64) -> Cases {
+    let mut cases = Cases::default();
+    let actions = actions_by_day(history);
+    // The greatest score of everybody on each day: what the cut is drawn through, as one is read once a day.
+    let mut greatest: BTreeMap<(Queue, i64), HashMap<Acting, f64>> = BTreeMap::new();
+    for (scored, said) in history.scored.iter().zip(said) {
+        if let (Some(acting), Some(said)) = (scored.acting, said) {
+            let score = greatest.entry((scored.queue, scored.day())).or_default().entry(acting).or_default();
+            *score = score.max(said.score);
+        }
+    }
+    let mut cuts: BTreeMap<Queue, Cut> = BTreeMap::new();
+    let mut today = i64::MIN;
+    for (at, (scored, said)) in history.scored.iter().zip(said).enumerate() {
+        let day = scored.day();
+        if day < from || day >= to {
+            continue;
+        }
+        if day != today {
+            today = day;
+            for queue in Queue::ALL {
+                let days = (day - i64::from(WINDOW_DAYS)).max(0)..day;
+                let scores: Vec<f64> = days.clone().filter_map(|day| greatest.get(&(queue, day))).flat_map(HashMap::values).copied().collect();
+                let seen = days.clone().count() as u32;
+                let acted: u64 = days.map(|day| actions.get(&(queue, day)).copied().unwrap_or(0)).sum();
+                let alerts_per_day = (acted as f64 / f64::from(seen.max(1)) * share).round() as u32;
+                let cut = Cut::update(cuts.get(&queue).copied(), &scores, seen, Budget { alerts_per_day });
+                cuts.insert(queue, cut);
+            }
+        }
+        let Some(acting) = scored.acting else { continue };
+        let known = cases.cases.contains_key(&(acting, day));
+        let why = match scored.fired.action {
+            Some(RuleAction::Block) => Some(Why::Blocked),
+            Some(RuleAction::Review) => Some(Why::Rule),
+            _ => match (said, cuts.get(&scored.queue)) {
+                (Some(said), Some(cut)) => {
+                    // Chance falls on people, not on each of their clicks.
+                    let draw = if known { u64::MAX } else { draw(acting, day) };
+                    cut.decide(said.score, said.suspect_inputs, draw).map(|alert| if alert == Alert::Random { Why::Chance } else { Why::Model })
+                }
+                _ => None,
+            },
+        };
+        if let Some(why) = why.filter(|_| !known) {
+            cases.cases.insert((acting, day), Case { at, why });
+            if why != Why::Blocked {
+                *cases.reviews.entry(scored.queue).or_default() += 1;
+            }
+        }
+    }
+    for ((queue, day), count) in actions {
+        if (from..to).contains(&day) {
+            *cases.actions.entry(queue).or_default() += count;
+        }
+    }
+    cases
+}
+
+fn actions_by_day(history: &History) -> BTreeMap<(Queue, i64), u64> {
+    let mut actions = BTreeMap::new();
+    for scored in &history.scored {
+        *actions.entry((scored.queue, scored.day())).or_default() += 1;
+    }
+    for (day, count) in (0..).zip(&history.admissions) {
+        *actions.entry((Queue::Gate, day)).or_default() += count;
+    }
+    actions
+}
+
+/// Even over people and days, and always the same.
+fn draw((role, id): Acting, day: i64) -> u64 {
+    let mut bits = id as u64 ^ (id >> 64) as u64 ^ (role as u64) << 56 ^ (day.unsigned_abs() << 40);
+    bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    bits ^ (bits >> 31)
+}
+
+/// How an attack fared.
+#[derive(Debug, Clone, Default, PartialEq, serde::Serialize)]
+pub struct Fared {
+    /// Days on which somebody, under one identity, did harm.
+    pub identity_days: u32,
+    /// Of them those on which a review was opened for that identity, or a rule refused it.
+    pub caught: u32,
+    /// Of those, where a rule refused.
+    pub blocked: u32,
+    /// Identity-days on which a rule, or the model, asked for one more check: a cost to whoever acts, and no catch.
+    pub checked: u32,
+    /// Attackers, whatever identities they use.
+    pub attackers: u32,
+    /// Of them those of whom at least one identity was caught.
+    pub found: u32,
+    /// Minutes from an attacker's first harm to the first catch, of the found ones: the median.
+    pub minutes_to_detection: f64,
+    /// Cases that the model opened.
+    pub explained: u32,
+    /// Of them those of whose three reasons one agrees with how the attack works.
+    pub agreed: u32,
+}
+
+impl Fared {
+    /// The part of identity-days that was caught.
+    #[must_use]
+    pub fn recall(&self) -> f64 {
+        f64::from(self.caught) / f64::from(self.identity_days.max(1))
+    }
+
+    /// Two groups together; the median is that of the larger.
+    #[must_use]
+    pub fn with(&self, other: &Self) -> Self {
+        let minutes = if self.found >= other.found { self.minutes_to_detection } else { other.minutes_to_detection };
+        Self {
+            identity_days: self.identity_days + other.identity_days,
+            caught: self.caught + other.caught,
+            blocked: self.blocked + other.blocked,
+            checked: self.checked + other.checked,
+            attackers: self.attackers + other.attackers,
+            found: self.found + other.found,
+            minutes_to_detection: minutes,
+            explained: self.explained + other.explained,
+            agreed: self.agreed + other.agreed,
+        }
+    }
+}
+
+/// How each attack fared on days `from..to`.
+pub fn fared(history: &History, said: &[Option<Said>], cases: &Cases, from: i64, to: i64) -> BTreeMap<(Attack, Variant), Fared> {
+    let mut harmed: HashMap<(Acting, i64), (Attack, Variant)> = HashMap::new();
+    let stepped_up: HashSet<u64> = history.stepped_up.iter().copied().collect();
+    let mut checked: HashSet<(Acting, i64)> = HashSet::new();
+    let mut first: HashMap<u32, (i64, Option<i64>)> = HashMap::new();
+    for scored in &history.scored {
+        let (Some(acting), Some(deed)) = (scored.acting, history.truth.deed(scored.intent)) else { continue };
+        let Some(Nature::Attacker(attack, variant)) = history.truth.nature(deed.agent) else { continue };
+        let day = scored.day();
+        if !(from..to).contains(&day) {
+            continue;
+        }
+        if stepped_up.contains(&scored.intent) {
+            checked.insert((acting, day));
+        }
+        if deed.harmful {
+            harmed.insert((acting, day), (attack, variant));
+            first.entry(deed.agent).or_insert((scored.at_s(), None));
+        }
+        if let (Some(case), Some(times)) = (cases.cases.get(&(acting, day)), first.get_mut(&deed.agent)) {
+            // A case may come before the first harm.
+            let at_s = history.scored[case.at].at_s().max(times.0);
+            times.1 = Some(times.1.map_or(at_s, |earlier| earlier.min(at_s)));
+        }
+    }
+    let mut fared: BTreeMap<(Attack, Variant), Fared> = BTreeMap::new();
+    for (who, kind) in &harmed {
+        let one = fared.entry(*kind).or_default();
+        one.identity_days += 1;
+        one.checked += u32::from(checked.contains(who));
+        let Some(case) = cases.cases.get(who) else { continue };
+        one.caught += 1;
+        one.blocked += u32::from(case.why == Why::Blocked);
+        if case.why == Why::Model
+            && let Some(said) = &said[case.at]
+        {
+            one.explained += 1;
+            let agrees = |reason: &Reason| match reason.cause {
+                Cause::Feature(feature) => FEATURES.get(usize::from(feature)).is_some_and(|(name, _)| is_cause(kind.0, name)),
+                _ => false,
+            };
+            one.agreed += u32::from(said.reasons.iter().any(agrees));
+        }
+    }
+    let mut minutes: BTreeMap<(Attack, Variant), Vec<i64>> = BTreeMap::new();
+    for (agent, (harm_s, caught_s)) in first {
+        let Some(kind) = history.truth.nature(agent).and_then(Nature::attack) else { continue };
+        let one = fared.entry(kind).or_default();
+        one.attackers += 1;
+        if let Some(caught_s) = caught_s {
+            one.found += 1;
+            minutes.entry(kind).or_default().push((caught_s - harm_s) / 60);
+        }
+    }
+    for (kind, mut minutes) in minutes {
+        minutes.sort_unstable();
+        if let Some(one) = fared.get_mut(&kind) {
+            one.minutes_to_detection = minutes[minutes.len() / 2] as f64;
+        }
+    }
+    fared
+}
+
+/// How the honest fared.
+#[derive(Debug, Clone, Default, PartialEq, serde::Serialize)]
+pub struct Honest {
+    /// Those who did something that is scored.
+    pub buyers: u32,
+    /// Of them those whom a rule refused at least once.
+    pub blocked: u32,
+    /// Of them those who had to pass one more check.
+    pub stepped_up: u32,
+    /// Reviews of cases that are theirs.
+    pub reviews: u32,
+}
+
+/// How the honest fared on days `from..to`, and by persona.
+pub fn honest(history: &History, cases: &Cases, from: i64, to: i64) -> (Honest, BTreeMap<&'static str, Honest>) {
+    let blocked: HashSet<u64> = history.blocked.iter().copied().collect();
+    let stepped: HashSet<u64> = history.stepped_up.iter().copied().collect();
+    let mut agents: HashMap<u32, (bool, bool)> = HashMap::new();
+    for scored in history.scored.iter().filter(|scored| (from..to).contains(&scored.day())) {
+        if let Some(deed) = history.truth.deed(scored.intent) {
+            let agent = agents.entry(deed.agent).or_default();
+            agent.0 |= blocked.contains(&scored.intent);
+            agent.1 |= stepped.contains(&scored.intent);
+        }
+    }
+    let mut by_persona: BTreeMap<&'static str, Honest> = BTreeMap::new();
+    let persona = |agent| match history.truth.nature(agent) {
+        Some(Nature::Honest(persona)) => Some(persona.name()),
+        _ => None,
+    };
+    for (agent, (blocked, stepped_up)) in agents {
+        if let Some(name) = persona(agent) {
+            let one = by_persona.entry(name).or_default();
+            one.buyers += 1;
+            one.blocked += u32::from(blocked);
+            one.stepped_up += u32::from(stepped_up);
+        }
+    }
+    for case in cases.cases.values().filter(|case| case.why != Why::Blocked) {
+        if let Some(name) = history.truth.deed(history.scored[case.at].intent).and_then(|deed| persona(deed.agent)) {
+            by_persona.entry(name).or_default().reviews += 1;
+        }
+    }
+    let all = by_persona.values().fold(Honest::default(), |all, one| Honest {
+        buyers: all.buyers + one.buyers,
+        blocked: all.blocked + one.blocked,
+        stepped_up: all.stepped_up + one.stepped_up,
+        reviews: all.reviews + one.reviews,
+    });
+    (all, by_persona)
+}

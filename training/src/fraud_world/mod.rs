@@ -1,0 +1,127 @@
+//! `tornello evaluate world`: judges rules and models on the simulated world of [`tornello_datasets::fraud_world`]. **All of it is simulated**: the figures say how the
+//! scoring does on attackers that we thought of.
+//!
+//! One history is played with the rules in force ([`run`]). The first weeks are there to learn from, the rest to be judged on. Rules alone, each unsupervised scorer, and
+//! what was learned from labels ([`models`]) then read the same history with the same budget of reviews ([`judge`]). How labels come about: an unsupervised scorer opens
+//! cases in the first weeks, analysts decide (and sometimes err), stolen cards come back as chargebacks; what nobody complained about for a month counts as honest.
+
+mod causes;
+mod judge;
+mod live;
+mod models;
+mod report;
+mod run;
+
+use anyhow::{Context, ensure};
+use tornello_datasets::fraud_world::Settings;
+use tornello_models::fraud::rules::RuleSet;
+use tornello_models::fraud::select::Unsupervised;
+
+pub use judge::{Fared, Honest, REVIEW_SHARE};
+pub use live::{Live, Verdict};
+pub use report::{Approach, Report};
+pub use run::Queue;
+
+/// Days that a first model is fitted on, before there are any cases.
+pub const FIRST_DAYS: i64 = 7;
+/// The usual length: five weeks to learn from, so that the first days are old enough to count as honest, and four to be judged on.
+pub const DAYS: u16 = 63;
+
+/// What to judge on.
+#[derive(Debug, Clone, Copy)]
+pub struct Protocol {
+    /// The world.
+    pub settings: Settings,
+    /// Days to learn from; the rest is judged.
+    pub learn_days: i64,
+}
+
+impl Protocol {
+    /// Of a world of some days: five ninths of them are there to learn from.
+    pub fn new(seed: u64, days: u16, buyers_per_day: u32) -> anyhow::Result<Self> {
+        let learn_days = i64::from(days) * 5 / 9;
+        ensure!(learn_days > FIRST_DAYS, "a world of {days} days leaves nothing to learn from: give it 15 days or more");
+        Ok(Self { settings: Settings { days, buyers_per_day, ..Settings::new(seed) }, learn_days })
+    }
+}
+
+/// Plays and judges. `progress` hears what is being done.
+pub fn evaluate(protocol: Protocol, mut progress: impl FnMut(&str)) -> anyhow::Result<Report> {
+    let Protocol { settings, learn_days } = protocol;
+    let days = i64::from(settings.days);
+    let history = run::play(settings, &RuleSet::hard_defaults(), |day| {
+        if day % 7 == 0 {
+            progress(&format!("day {day} of {days}"));
+        }
+    });
+    let nothing = vec![None; history.scored.len()];
+    let mut approaches = vec![Approach::of("rules only", &history, &nothing, learn_days, days)];
+    let mut each = Vec::new();
+    let mut best: Option<(usize, Unsupervised, models::Models, Vec<Option<bool>>)> = None;
+    for method in Unsupervised::ALL {
+        progress(method.name());
+        let fitted = models::unsupervised(&history, method, 0, learn_days, settings.seed).with_context(|| format!("fitting {}", method.name()))?;
+        let said = models::say(&history, &fitted);
+        let approach = Approach::of(method.name(), &history, &said, learn_days, days);
+        each.push(said);
+        // Which of the three acts while labels are collected, and stays where there are none: decided on the weeks to learn from.
+        let first = models::unsupervised(&history, method, 0, FIRST_DAYS.min(learn_days), settings.seed)?;
+        let said = models::say(&history, &first);
+        let cases = judge::open(&history, &said, FIRST_DAYS, learn_days, REVIEW_SHARE);
+        let labels = models::labels(&history, &cases, learn_days, settings.seed);
+        let found = labels.iter().filter(|label| **label == Some(true)).count();
+        if best.as_ref().is_none_or(|(most, ..)| found > *most) {
+            best = Some((found, method, fitted, labels));
+        }
+        approaches.push(approach);
+    }
+    approaches.push(Approach::of("the three together", &history, &models::together(&each), learn_days, days));
+    drop(each);
+    progress("learning from labels");
+    let (_, method, fitted, labels) = best.context("no scorer could be fitted")?;
+    let (learned, counts) = models::supervised(&history, &labels, &fitted, settings.seed)?;
+    let mut said = models::say(&history, &learned);
+    let cases = judge::open(&history, &said, learn_days, days, REVIEW_SHARE);
+    models::examine(&history, &learned, &cases, &mut said)?;
+    let mut approach = Approach::with(cases, "with labels", &history, &said, learn_days, days);
+    let known = |wanted| labels.iter().filter(|label| **label == Some(wanted)).count();
+    approach.note = Some(format!(
+        "labels by {}: {} fraud, {} honest; learned in {}",
+        method.name(),
+        known(true),
+        known(false),
+        counts.iter().map(|(queue, count)| format!("{} ({count})", queue.name())).collect::<Vec<_>>().join(", ")
+    ));
+    approaches.push(approach);
+    Ok(Report::new(settings, learn_days, &history, approaches))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rules_refuse_hardly_anybody_where_all_are_honest() {
+        let settings = Settings { days: 14, buyers_per_day: 300, attacked: false, ..Settings::new(8) };
+        let history = run::play(settings, &RuleSet::hard_defaults(), |_| {});
+        let cases = judge::open(&history, &vec![None; history.scored.len()], 0, 14, REVIEW_SHARE);
+        let (honest, _) = judge::honest(&history, &cases, 0, 14);
+        assert!(honest.buyers > 4_000, "{}", honest.buyers);
+        assert!(f64::from(honest.blocked) <= report::BLOCKED_AIM * f64::from(honest.buyers), "{} of {}", honest.blocked, honest.buyers);
+    }
+
+    #[test]
+    fn a_small_world_is_judged_and_says_the_same_twice() {
+        let protocol = Protocol::new(3, 18, 150).unwrap();
+        let report = evaluate(protocol, |_| {}).unwrap();
+        assert_eq!(report.approaches.len(), 6);
+        assert!(report.intents > 10_000, "{}", report.intents);
+        for approach in &report.approaches {
+            assert!(approach.attacks.len() >= 10, "{}: few attacks in {:?}", approach.name, approach.attacks.keys());
+            assert!(approach.honest.buyers > 500, "{}", approach.honest.buyers);
+        }
+        let again = evaluate(protocol, |_| {}).unwrap();
+        assert_eq!(report.to_json(), again.to_json());
+        assert!(Protocol::new(3, 10, 150).is_err());
+    }
+}

@@ -1,0 +1,218 @@
+//! What came of it, for people and for programs. Figures are as measured, on simulated data; the aims stand beside them.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde_json::{Value, json};
+use tornello_datasets::fraud_world::{Attack, Settings, Variant};
+
+use super::judge::{self, Cases, Fared, Honest, REVIEW_SHARE, Said};
+use super::run::{History, Queue};
+
+/// What is aimed at: the recall of an attack at the budget of reviews.
+#[must_use]
+pub const fn aim(attack: Attack) -> f64 {
+    match attack {
+        Attack::Hoarding | Attack::CardTesting => 0.90,
+        _ => 0.75,
+    }
+}
+
+/// The most honest buyers that rules may refuse.
+pub const BLOCKED_AIM: f64 = 0.001;
+/// The least part of caught cases whose reasons agree with the planted cause.
+pub const AGREEMENT_AIM: f64 = 0.90;
+
+/// One way of scoring.
+#[derive(Debug, Clone)]
+pub struct Approach {
+    /// What it is called.
+    pub name: String,
+    /// How each attack fared.
+    pub attacks: BTreeMap<(Attack, Variant), Fared>,
+    /// How the honest fared.
+    pub honest: Honest,
+    /// How each kind of the honest fared.
+    pub personas: BTreeMap<&'static str, Honest>,
+    /// What was scored and what was read, by queue.
+    pub queues: Vec<(Queue, u64, u64)>,
+    /// Something to know about it.
+    pub note: Option<String>,
+}
+
+impl Approach {
+    pub(super) fn of(name: &str, history: &History, said: &[Option<Said>], from: i64, to: i64) -> Self {
+        Self::with(judge::open(history, said, from, to, REVIEW_SHARE), name, history, said, from, to)
+    }
+
+    pub(super) fn with(cases: Cases, name: &str, history: &History, said: &[Option<Said>], from: i64, to: i64) -> Self {
+        let (honest, personas) = judge::honest(history, &cases, from, to);
+        let queue = |queue: Queue| (queue, cases.actions.get(&queue).copied().unwrap_or(0), cases.reviews.get(&queue).copied().unwrap_or(0));
+        Self {
+            name: name.to_owned(),
+            attacks: judge::fared(history, said, &cases, from, to),
+            honest,
+            personas,
+            queues: Queue::ALL.map(queue).to_vec(),
+            note: None,
+        }
+    }
+
+    /// An attack, both variants together.
+    #[must_use]
+    pub fn both(&self, attack: Attack) -> Fared {
+        let none = Fared::default();
+        Variant::ALL.iter().map(|variant| self.attacks.get(&(attack, *variant)).unwrap_or(&none)).fold(Fared::default(), |all, one| all.with(one))
+    }
+
+    /// The part of what is scored that was read.
+    #[must_use]
+    pub fn review_rate(&self) -> f64 {
+        let (actions, reviews) = self.queues.iter().fold((0, 0), |(actions, reviews), (_, a, r)| (actions + a, reviews + r));
+        reviews as f64 / (actions as f64).max(1.0)
+    }
+
+    /// The part of the cases that the model opened on attackers whose reasons agree with the planted cause.
+    #[must_use]
+    pub fn agreement(&self) -> f64 {
+        let (explained, agreed) = self.attacks.values().fold((0, 0), |(e, a), one| (e + one.explained, a + one.agreed));
+        f64::from(agreed) / f64::from(explained.max(1))
+    }
+}
+
+/// The whole report.
+#[derive(Debug, Clone)]
+pub struct Report {
+    /// The world.
+    pub settings: Settings,
+    /// Days to learn from.
+    pub learn_days: i64,
+    /// Everything that was asked.
+    pub intents: u64,
+    /// What was scored.
+    pub scored: usize,
+    /// The ways of scoring.
+    pub approaches: Vec<Approach>,
+}
+
+impl Report {
+    pub(super) fn new(settings: Settings, learn_days: i64, history: &History, approaches: Vec<Approach>) -> Self {
+        Self { settings, learn_days, intents: history.intents, scored: history.scored.len(), approaches }
+    }
+
+    /// For programs.
+    #[must_use]
+    pub fn to_json(&self) -> Value {
+        let fared = |fared: &Fared| {
+            let mut value = json!(fared);
+            value["recall"] = json!(rounded(fared.recall()));
+            value
+        };
+        let approach = |approach: &Approach| {
+            let attacks: serde_json::Map<String, Value> = Attack::ALL
+                .iter()
+                .map(|attack| {
+                    let mut value = fared(&approach.both(*attack));
+                    value["aim"] = json!(aim(*attack));
+                    for variant in Variant::ALL {
+                        value[variant.name()] = approach.attacks.get(&(*attack, variant)).map_or(Value::Null, fared);
+                    }
+                    (attack.name().to_owned(), value)
+                })
+                .collect();
+            json!({
+                "name": approach.name,
+                "note": approach.note,
+                "review_rate": rounded(approach.review_rate()),
+                "explanations_agree": rounded(approach.agreement()),
+                "attacks": attacks,
+                "honest": approach.honest,
+                "personas": approach.personas,
+                "queues": approach.queues.iter().map(|(queue, actions, reviews)| json!({"queue": queue.name(), "scored": actions, "reviews": reviews})).collect::<Vec<_>>(),
+            })
+        };
+        json!({
+            "simulated": true,
+            "seed": self.settings.seed,
+            "days": self.settings.days,
+            "learn_days": self.learn_days,
+            "buyers_per_day": self.settings.buyers_per_day,
+            "intents": self.intents,
+            "scored": self.scored,
+            "review_share": REVIEW_SHARE,
+            "approaches": self.approaches.iter().map(approach).collect::<Vec<_>>(),
+        })
+    }
+}
+
+fn rounded(value: f64) -> f64 {
+    (value * 10_000.0).round() / 10_000.0
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Settings { seed, days, buyers_per_day, .. } = self.settings;
+        writeln!(
+            f,
+            "A SIMULATED world (seed {seed}): {days} days, {buyers_per_day} buyers a day on the web, {} intents, {} of them scored.",
+            self.intents, self.scored
+        )?;
+        writeln!(
+            f,
+            "Learned on days 0 to {}, judged on days {} to {}; at most {:.0}% of what is scored is read.",
+            self.learn_days - 1,
+            self.learn_days,
+            i64::from(days) - 1,
+            REVIEW_SHARE * 100.0
+        )?;
+        for approach in &self.approaches {
+            writeln!(f, "\n{}", approach.name)?;
+            if let Some(note) = &approach.note {
+                writeln!(f, "  {note}")?;
+            }
+            writeln!(
+                f,
+                "  {:<15}{:>8}{:>6}{:>8}{:>10}{:>10}{:>9}{:>9}{:>12}{:>9}",
+                "attack", "recall", "aim", "plain", "adaptive", "id-days", "refused", "checked", "found", "minutes"
+            )?;
+            for attack in Attack::ALL {
+                let both = approach.both(attack);
+                let of = |variant| approach.attacks.get(&(attack, variant)).map_or_else(|| "-".to_owned(), |one| format!("{:.2}", one.recall()));
+                writeln!(
+                    f,
+                    "  {:<15}{:>8.2}{:>6.2}{:>8}{:>10}{:>10}{:>9}{:>9}{:>12}{:>9.0}",
+                    attack.name(),
+                    both.recall(),
+                    aim(attack),
+                    of(Variant::Plain),
+                    of(Variant::Adaptive),
+                    both.identity_days,
+                    both.blocked,
+                    both.checked,
+                    format!("{} of {}", both.found, both.attackers),
+                    both.minutes_to_detection
+                )?;
+            }
+            let Honest { buyers, blocked, stepped_up, reviews } = approach.honest;
+            writeln!(
+                f,
+                "  honest: {buyers} buyers, {blocked} refused by a rule ({:.3}%, aim {:.1}%), {stepped_up} asked for one more check, {reviews} reviews",
+                100.0 * f64::from(blocked) / f64::from(buyers.max(1)),
+                100.0 * BLOCKED_AIM
+            )?;
+            let of = |(name, one): (&&str, &Honest)| format!("{name} {}/{}", one.reviews, one.buyers);
+            writeln!(f, "  reviews of the honest, by who they are: {}", approach.personas.iter().map(of).collect::<Vec<_>>().join(", "))?;
+            let read: Vec<String> = approach.queues.iter().map(|(queue, actions, reviews)| format!("{} {reviews}/{actions}", queue.name())).collect();
+            writeln!(f, "  reviews: {:.2}% of what is scored ({})", 100.0 * approach.review_rate(), read.join(", "))?;
+            if approach.attacks.values().any(|one| one.explained > 0) {
+                writeln!(
+                    f,
+                    "  reasons agree with the planted cause in {:.1}% of the cases of attackers that the model opened (aim {:.0}%)",
+                    100.0 * approach.agreement(),
+                    100.0 * AGREEMENT_AIM
+                )?;
+            }
+        }
+        Ok(())
+    }
+}
