@@ -90,7 +90,7 @@ mod tests {
             summary: "2 desks; 11:00, è così".repeat(9),
             description: "a\nb\\".to_owned(),
         };
-        let file = calendar("Museo", &[entry.clone()], at(0));
+        let file = calendar("Museo", std::slice::from_ref(&entry), at(0));
         assert!(file.split("\r\n").all(|line| line.len() <= LINE_MAX), "{file}");
         let unfolded = file.replace("\r\n ", "");
         assert!(unfolded.contains("\r\nDESCRIPTION:a\\nb\\\\\r\n") && unfolded.contains("DTSTART:20260609T101320Z"), "{unfolded}");

@@ -20,7 +20,8 @@ use crate::envelope::Envelope;
 use crate::ids::{AccountId, Code, HoldId, MuseumId, PaymentId, QuoteId};
 use crate::institution::Institution;
 use crate::money::Cents;
-use crate::recall::{Keys, Recall};
+use crate::past::Past;
+use crate::recall::Recall;
 use crate::record::Record;
 use crate::slot::Line;
 use crate::tariff::PRICE_MAX;
@@ -414,11 +415,7 @@ pub struct Account {
     owed_cents: Cents,
     /// The excess over the limit that the last event other than a charge left, lowered by every charge since (AC-3).
     over_allowed_cents: Cents,
-    keys: Keys,
-    /// Number of the last record; records of a stream are numbered from 1.
-    seq: u64,
-    /// Time of the last record.
-    last_at: Timestamp,
+    past: Past,
 }
 
 impl Aggregate for Account {
@@ -427,7 +424,7 @@ impl Aggregate for Account {
     type Refusal = Refusal;
 
     fn recall(&self, envelope: &Envelope) -> Recall {
-        self.keys.recall(envelope)
+        self.past.recall(envelope)
     }
 
     fn decide(&self, _now: Timestamp, command: &Command) -> Result<Vec<Event>, Refusal> {
@@ -480,15 +477,11 @@ impl Aggregate for Account {
     }
 
     fn record(&self, now: Timestamp, envelope: Option<Envelope>, events: Vec<Event>) -> Record<Event> {
-        Record { seq: self.seq + 1, at: now.max(self.last_at), envelope, events }
+        self.past.next(now, envelope, events)
     }
 
     fn apply(&mut self, record: &Record<Event>) {
-        self.seq = record.seq;
-        self.last_at = record.at;
-        if let Some(envelope) = &record.envelope {
-            self.keys.remember(envelope.who, envelope.key, envelope.body, record.seq, record.at);
-        }
+        self.past.take(record);
         for event in &record.events {
             self.apply_event(record.at, event);
             let over_cents = self.over_cents();
@@ -512,7 +505,7 @@ impl Aggregate for Account {
     }
 
     fn seq(&self) -> u64 {
-        self.seq
+        self.past.seq()
     }
 }
 
@@ -532,9 +525,7 @@ impl Account {
             payments: BTreeMap::new(),
             owed_cents: Cents::ZERO,
             over_allowed_cents: Cents::ZERO,
-            keys: Keys::default(),
-            seq: 0,
-            last_at: Timestamp::MIN,
+            past: Past::default(),
         }
     }
 
@@ -689,7 +680,7 @@ impl Account {
     /// Time of the last record.
     #[must_use]
     pub const fn last_at(&self) -> Timestamp {
-        self.last_at
+        self.past.last_at()
     }
 
     /// Lines of the tariff at the prices that were agreed for a visit on `date`. One for the museum comes before one for all.

@@ -24,6 +24,7 @@ pub mod museum;
 pub mod notice;
 pub mod offline;
 pub mod order;
+pub mod past;
 pub mod payment;
 pub mod plan;
 pub mod planning;

@@ -12,7 +12,8 @@ use serde::{Deserialize, Serialize};
 use crate::aggregate::{Aggregate, Broken};
 use crate::envelope::Envelope;
 use crate::ids::{HoldId, KeyId, OrderId, PaymentId, PersonId};
-use crate::recall::{Keys, Recall};
+use crate::past::Past;
+use crate::recall::Recall;
 use crate::record::Record;
 use crate::time::Timestamp;
 
@@ -147,11 +148,7 @@ pub struct Order {
     contact: Option<PersonId>,
     items: Vec<HoldId>,
     payments: Vec<(PaymentId, Progress)>,
-    keys: Keys,
-    /// Number of the last record; records of a stream are numbered from 1.
-    seq: u64,
-    /// Time of the last record.
-    last_at: Timestamp,
+    past: Past,
 }
 
 impl Aggregate for Order {
@@ -160,7 +157,7 @@ impl Aggregate for Order {
     type Refusal = Refusal;
 
     fn recall(&self, envelope: &Envelope) -> Recall {
-        self.keys.recall(envelope)
+        self.past.recall(envelope)
     }
 
     fn decide(&self, _now: Timestamp, command: &Command) -> Result<Vec<Event>, Refusal> {
@@ -175,15 +172,11 @@ impl Aggregate for Order {
     }
 
     fn record(&self, now: Timestamp, envelope: Option<Envelope>, events: Vec<Event>) -> Record<Event> {
-        Record { seq: self.seq + 1, at: now.max(self.last_at), envelope, events }
+        self.past.next(now, envelope, events)
     }
 
     fn apply(&mut self, record: &Record<Event>) {
-        self.seq = record.seq;
-        self.last_at = record.at;
-        if let Some(envelope) = &record.envelope {
-            self.keys.remember(envelope.who, envelope.key, envelope.body, record.seq, record.at);
-        }
+        self.past.take(record);
         for event in &record.events {
             match event {
                 Event::Placed(placed) => {
@@ -219,7 +212,7 @@ impl Aggregate for Order {
     }
 
     fn seq(&self) -> u64 {
-        self.seq
+        self.past.seq()
     }
 }
 
@@ -227,7 +220,7 @@ impl Order {
     /// The order with this id, of which nothing is known yet.
     #[must_use]
     pub fn new(id: OrderId) -> Self {
-        Self { id, who: None, contact: None, items: Vec::new(), payments: Vec::new(), keys: Keys::default(), seq: 0, last_at: Timestamp::MIN }
+        Self { id, who: None, contact: None, items: Vec::new(), payments: Vec::new(), past: Past::default() }
     }
 
     /// Rebuilds an order from all its records.

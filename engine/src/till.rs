@@ -15,7 +15,8 @@ use crate::aggregate::{Aggregate, Broken};
 use crate::envelope::Envelope;
 use crate::ids::{Code, KeyId, MuseumId, TillId};
 use crate::money::Cents;
-use crate::recall::{Keys, Recall};
+use crate::past::Past;
+use crate::recall::Recall;
 use crate::record::Record;
 use crate::time::Timestamp;
 
@@ -166,11 +167,7 @@ pub struct Till {
     /// Counts openings and closings, which happen once each (TL-1).
     openings: u32,
     closings: u32,
-    keys: Keys,
-    /// Number of the last record; records of a stream are numbered from 1.
-    seq: u64,
-    /// Time of the last record.
-    last_at: Timestamp,
+    past: Past,
 }
 
 impl Aggregate for Till {
@@ -179,7 +176,7 @@ impl Aggregate for Till {
     type Refusal = Refusal;
 
     fn recall(&self, envelope: &Envelope) -> Recall {
-        self.keys.recall(envelope)
+        self.past.recall(envelope)
     }
 
     fn decide(&self, _now: Timestamp, command: &Command) -> Result<Vec<Event>, Refusal> {
@@ -216,15 +213,11 @@ impl Aggregate for Till {
     }
 
     fn record(&self, now: Timestamp, envelope: Option<Envelope>, events: Vec<Event>) -> Record<Event> {
-        Record { seq: self.seq + 1, at: now.max(self.last_at), envelope, events }
+        self.past.next(now, envelope, events)
     }
 
     fn apply(&mut self, record: &Record<Event>) {
-        self.seq = record.seq;
-        self.last_at = record.at;
-        if let Some(envelope) = &record.envelope {
-            self.keys.remember(envelope.who, envelope.key, envelope.body, record.seq, record.at);
-        }
+        self.past.take(record);
         for event in &record.events {
             match event {
                 Event::Opened(opened) => {
@@ -266,7 +259,7 @@ impl Aggregate for Till {
     }
 
     fn seq(&self) -> u64 {
-        self.seq
+        self.past.seq()
     }
 }
 
@@ -284,9 +277,7 @@ impl Till {
             closed: None,
             openings: 0,
             closings: 0,
-            keys: Keys::default(),
-            seq: 0,
-            last_at: Timestamp::MIN,
+            past: Past::default(),
         }
     }
 
@@ -343,7 +334,7 @@ impl Till {
     /// Time of the last record.
     #[must_use]
     pub const fn last_at(&self) -> Timestamp {
-        self.last_at
+        self.past.last_at()
     }
 }
 

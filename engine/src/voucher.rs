@@ -15,7 +15,8 @@ use crate::aggregate::{Aggregate, Broken};
 use crate::envelope::Envelope;
 use crate::ids::{MuseumId, PaymentId, VoucherId};
 use crate::money::Cents;
-use crate::recall::{Keys, Recall};
+use crate::past::Past;
+use crate::recall::Recall;
 use crate::record::Record;
 use crate::time::Timestamp;
 
@@ -178,11 +179,7 @@ pub struct Voucher {
     valid_until: Timestamp,
     balance: Cents,
     uses: BTreeMap<PaymentId, Use>,
-    keys: Keys,
-    /// Number of the last record; records of a stream are numbered from 1.
-    seq: u64,
-    /// Time of the last record.
-    last_at: Timestamp,
+    past: Past,
 }
 
 impl Aggregate for Voucher {
@@ -191,12 +188,12 @@ impl Aggregate for Voucher {
     type Refusal = Refusal;
 
     fn recall(&self, envelope: &Envelope) -> Recall {
-        self.keys.recall(envelope)
+        self.past.recall(envelope)
     }
 
     /// Time never goes backwards: `now` counts as at least the time of the last record.
     fn decide(&self, now: Timestamp, command: &Command) -> Result<Vec<Event>, Refusal> {
-        let now = self.at_least(now);
+        let now = self.past.at_least(now);
         let event = match (command, &self.issued) {
             (Command::Issue { amount_cents, .. }, _) if !(1..=AMOUNT_CENTS_MAX).contains(&amount_cents.get()) => return Err(Refusal::BadAmount),
             (Command::Issue { .. }, Some(_)) => return Err(Refusal::IdTaken),
@@ -215,15 +212,11 @@ impl Aggregate for Voucher {
     }
 
     fn record(&self, now: Timestamp, envelope: Option<Envelope>, events: Vec<Event>) -> Record<Event> {
-        Record { seq: self.seq + 1, at: self.at_least(now), envelope, events }
+        self.past.next(now, envelope, events)
     }
 
     fn apply(&mut self, record: &Record<Event>) {
-        self.seq = record.seq;
-        self.last_at = record.at;
-        if let Some(envelope) = &record.envelope {
-            self.keys.remember(envelope.who, envelope.key, envelope.body, record.seq, record.at);
-        }
+        self.past.take(record);
         for event in &record.events {
             match event {
                 Event::Issued(issued) => {
@@ -257,7 +250,7 @@ impl Aggregate for Voucher {
     }
 
     fn seq(&self) -> u64 {
-        self.seq
+        self.past.seq()
     }
 }
 
@@ -265,8 +258,7 @@ impl Voucher {
     /// The voucher with this id, of which nothing is known yet.
     #[must_use]
     pub fn new(id: VoucherId) -> Self {
-        let (valid_until, last_at) = (Timestamp::MIN, Timestamp::MIN);
-        Self { id, issued: None, valid_until, balance: Cents::ZERO, uses: BTreeMap::new(), keys: Keys::default(), seq: 0, last_at }
+        Self { id, issued: None, valid_until: Timestamp::MIN, balance: Cents::ZERO, uses: BTreeMap::new(), past: Past::default() }
     }
 
     /// Rebuilds a voucher from all its records.
@@ -356,10 +348,6 @@ impl Voucher {
     #[must_use]
     pub fn redeemed_by(&self, payment: PaymentId) -> Option<Cents> {
         self.uses.get(&payment).map(|used| used.redeemed)
-    }
-
-    fn at_least(&self, now: Timestamp) -> Timestamp {
-        now.max(self.last_at)
     }
 }
 

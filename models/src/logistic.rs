@@ -1,4 +1,7 @@
-//! Logistic regression on standardised columns: linfa fits it, its weights are kept in the units of the data.
+//! Logistic regression with a penalty on the weights of standardised columns; weights are kept in the units of the data.
+//!
+//! Two ways to the same minimum: linfa's descent ([`Logistic::fit`]) for a few dense columns, and Newton's method on what is not zero
+//! ([`Logistic::fit_sparse`]) for many columns of which a row fills few: one-hot words.
 
 use linfa::Dataset;
 use linfa::traits::Fit;
@@ -7,11 +10,19 @@ use ndarray::{Array1, Array2};
 use serde::{Deserialize, Serialize};
 
 use crate::ModelError;
+use crate::fraud::covariance::cholesky;
 use crate::fraud::rows::Rows;
 
 const ITERATIONS: u64 = 100;
 /// The descent ends when the gradient of the summed loss is below this for each row: weights are then known to the third digit, which is more than the data says.
 const GRADIENT_PER_ROW: f64 = 1e-5;
+/// A standard deviation that is none.
+const CONSTANT: f64 = 1e-9;
+/// The penalty that holds a constant column at zero.
+const HELD: f64 = 1e12;
+const NEWTON_STEPS: usize = 30;
+/// Newton's method ends when a step promises less than this of the summed loss.
+const NEWTON_GAIN: f64 = 1e-6;
 
 /// A fitted regression.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -31,20 +42,9 @@ impl Logistic {
         }
         let count = rows.len() as f64;
         let columns = rows.columns();
-        let mut means = vec![0.0; columns];
-        for row in rows.iter() {
-            for (mean, x) in means.iter_mut().zip(row) {
-                *mean += x / count;
-            }
-        }
-        let mut scales = vec![0.0; columns];
-        for row in rows.iter() {
-            for ((scale, x), mean) in scales.iter_mut().zip(row).zip(&means) {
-                *scale += (x - mean).powi(2) / count;
-            }
-        }
+        let (means, mut scales) = spread(rows);
         // A constant column has weight 0 whatever it is divided by.
-        scales.iter_mut().for_each(|scale| *scale = if *scale > 1e-18 { scale.sqrt() } else { f64::INFINITY });
+        scales.iter_mut().for_each(|scale| *scale = if *scale > CONSTANT { *scale } else { f64::INFINITY });
         let standardised = Array2::from_shape_fn((rows.len(), columns), |(row, column)| (rows.row(row)[column] - means[column]) / scales[column]);
         let data = Dataset::new(standardised, Array1::from_iter(labels.iter().copied()));
         let fitted = LogisticRegression::default()
@@ -57,6 +57,67 @@ impl Logistic {
         let sign = if fitted.labels().pos.class { 1.0 } else { -1.0 };
         let weights = fitted.params().iter().zip(&scales).map(|(weight, scale)| sign * weight / scale).collect();
         Ok(Self { means, weights, base: sign * fitted.intercept() })
+    }
+
+    /// Fits as [`Self::fit`] does, for rows that are mostly zeros.
+    pub fn fit_sparse(rows: &Rows, labels: &[bool], penalty: f64) -> Result<Self, ModelError> {
+        if rows.len() != labels.len() || labels.iter().all(|&label| label) || !labels.contains(&true) {
+            return Err(ModelError::BadShape { what: "a label for each row, of both kinds" });
+        }
+        let columns = rows.columns();
+        let (means, scales) = spread(rows);
+        // The last weight is the intercept, which no penalty holds. A constant column is held so hard that it stays where it is, at zero.
+        let penalties: Vec<f64> = scales.iter().map(|scale| if *scale > CONSTANT { penalty * scale * scale } else { HELD }).chain([0.0]).collect();
+        let filled: Vec<Vec<(usize, f64)>> = rows
+            .iter()
+            .map(|row| row.iter().copied().enumerate().filter(|(_, x)| *x != 0.0).chain([(columns, 1.0)]).collect())
+            .collect();
+        let loss = |weights: &[f64]| {
+            let held: f64 = penalties.iter().zip(weights).map(|(penalty, w)| 0.5 * penalty * w * w).sum();
+            let of = |(row, &label): (&Vec<(usize, f64)>, &bool)| {
+                let odds = dot(row, weights);
+                let against = if label { -odds } else { odds };
+                // log(1 + e^x) without an overflow.
+                against.max(0.0) + (-against.abs()).exp().ln_1p()
+            };
+            held + filled.iter().zip(labels).map(of).sum::<f64>()
+        };
+        let mut weights = vec![0.0; columns + 1];
+        let mut now = loss(&weights);
+        for _ in 0..NEWTON_STEPS {
+            let mut slope: Vec<f64> = penalties.iter().zip(&weights).map(|(penalty, w)| penalty * w).collect();
+            let mut curve = vec![0.0; (columns + 1) * (columns + 2) / 2];
+            for (row, &label) in filled.iter().zip(labels) {
+                let p = probability(dot(row, &weights));
+                let error = p - f64::from(u8::from(label));
+                for (place, &(i, x)) in row.iter().enumerate() {
+                    slope[i] += error * x;
+                    let bent = p * (1.0 - p) * x;
+                    for &(j, other) in &row[..=place] {
+                        curve[i * (i + 1) / 2 + j] += bent * other;
+                    }
+                }
+            }
+            for (i, penalty) in penalties.iter().enumerate() {
+                curve[i * (i + 1) / 2 + i] += penalty + 1e-9;
+            }
+            let step = solve(&cholesky(curve, columns + 1)?, &slope);
+            let gain: f64 = step.iter().zip(&slope).map(|(step, slope)| step * slope).sum();
+            if gain < NEWTON_GAIN {
+                break;
+            }
+            // Half a step, and half of that, until the loss falls: far from the minimum Newton's method may jump over it.
+            let tried = (0..20).map(|halving| 0.5_f64.powi(halving)).find_map(|part| {
+                let next: Vec<f64> = weights.iter().zip(&step).map(|(w, step)| w - part * step).collect();
+                let then = loss(&next);
+                (then < now).then_some((next, then))
+            });
+            let Some((next, then)) = tried else { break };
+            (weights, now) = (next, then);
+        }
+        let intercept = weights.pop().unwrap_or_default();
+        let base = intercept + weights.iter().zip(&means).map(|(w, mean)| w * mean).sum::<f64>();
+        Ok(Self { means, weights, base })
     }
 
     /// The log odds of a prepared row.
@@ -82,6 +143,47 @@ impl Logistic {
     pub(crate) fn is_sound(&self, columns: usize) -> bool {
         self.means.len() == columns && self.weights.len() == columns
     }
+}
+
+/// The mean and the standard deviation of each column.
+fn spread(rows: &Rows) -> (Vec<f64>, Vec<f64>) {
+    let count = rows.len() as f64;
+    let mut means = vec![0.0; rows.columns()];
+    for row in rows.iter() {
+        for (mean, x) in means.iter_mut().zip(row) {
+            *mean += x / count;
+        }
+    }
+    let mut scales = vec![0.0; rows.columns()];
+    for row in rows.iter() {
+        for ((scale, x), mean) in scales.iter_mut().zip(row).zip(&means) {
+            *scale += (x - mean).powi(2) / count;
+        }
+    }
+    scales.iter_mut().for_each(|scale| *scale = scale.sqrt());
+    (means, scales)
+}
+
+fn dot(row: &[(usize, f64)], weights: &[f64]) -> f64 {
+    row.iter().map(|&(column, x)| x * weights[column]).sum()
+}
+
+/// The solution of a system of which the lower triangle of the Cholesky factor is given.
+fn solve(factor: &[f64], right: &[f64]) -> Vec<f64> {
+    let line = |i: usize| &factor[i * (i + 1) / 2..][..=i];
+    let mut solved = right.to_vec();
+    for i in 0..right.len() {
+        let known: f64 = line(i)[..i].iter().zip(&solved).map(|(l, y)| l * y).sum();
+        solved[i] = (solved[i] - known) / line(i)[i];
+    }
+    for i in (0..right.len()).rev() {
+        solved[i] /= line(i)[i];
+        let here = solved[i];
+        for (y, l) in solved[..i].iter_mut().zip(line(i)) {
+            *y -= l * here;
+        }
+    }
+    solved
 }
 
 /// The probability of these log odds.
@@ -128,9 +230,31 @@ mod tests {
     }
 
     #[test]
+    fn both_ways_lead_to_the_same_weights() {
+        for share in [0.02, 0.5, 0.9] {
+            let (rows, labels) = planted(share);
+            let (descent, newton) = (Logistic::fit(&rows, &labels, 3.0).unwrap(), Logistic::fit_sparse(&rows, &labels, 3.0).unwrap());
+            for row in rows.iter().take(50) {
+                assert!((descent.log_odds(row) - newton.log_odds(row)).abs() < 0.02, "{} {}", descent.log_odds(row), newton.log_odds(row));
+            }
+            assert!(newton.weights[2].abs() < 1e-6, "a constant column says nothing");
+        }
+    }
+
+    #[test]
+    fn words_that_tell_all_keep_finite_weights() {
+        let rows = Rows::new(2, (0..200).flat_map(|i| if i % 2 == 0 { [1.0, 0.0] } else { [0.0, 1.0] }).collect()).unwrap();
+        let labels: Vec<bool> = (0..200).map(|i| i % 2 == 0).collect();
+        let fitted = Logistic::fit_sparse(&rows, &labels, 1.0).unwrap();
+        let (yes, no) = (probability(fitted.log_odds(&[1.0, 0.0])), probability(fitted.log_odds(&[0.0, 1.0])));
+        assert!(yes > 0.95 && no < 0.05 && fitted.weights.iter().all(|w| w.abs() < 50.0), "{yes} {no} {fitted:?}");
+    }
+
+    #[test]
     fn one_kind_alone_cannot_be_fitted() {
         let (rows, _) = planted(0.5);
         assert!(Logistic::fit(&rows, &vec![false; rows.len()], 1.0).is_err());
         assert!(Logistic::fit(&rows, &[true], 1.0).is_err());
+        assert!(Logistic::fit_sparse(&rows, &vec![true; rows.len()], 1.0).is_err());
     }
 }

@@ -3,6 +3,7 @@
 //! With at least 50 confirmed frauds the model that learns from labels is the champion, calibrated on the newest fifth of the rows; without them the scorer that
 //! the shape of the rows chooses. The figures on a card come from a race inside the data: the first half trains, the second judges.
 
+use std::fmt::Write;
 use std::path::Path;
 
 use anyhow::Context;
@@ -43,11 +44,33 @@ impl Trained {
         Ok(())
     }
 
-    /// The card of the one that may act.
-    pub fn card(&self) -> anyhow::Result<Card> {
-        let (_, champion) = self.models.first().context("a training makes at least one model")?;
-        Ok(champion.card()?)
+    /// The one that may act.
+    pub fn champion(&self) -> anyhow::Result<&Artifact> {
+        Ok(&self.models.first().context("a training makes at least one model")?.1)
     }
+
+    /// Its card.
+    pub fn card(&self) -> anyhow::Result<Card> {
+        Ok(self.champion()?.card()?)
+    }
+}
+
+/// A card for people to read.
+#[must_use]
+pub fn show(card: &Card) -> String {
+    let Particulars { method, created, code_revision, data, seed, settings, metrics, .. } = &card.particulars;
+    let mut text = format!("model {} ({method}, code {code_revision}, {created})\n", card.id);
+    // Writing to a string cannot fail.
+    let _ = writeln!(text, "  fitted on {}: {} rows, {}, sha256 {}, seed {seed}", data.name, data.rows, data.period, data.sha256);
+    let names: Vec<&str> = card.features.iter().map(|feature| feature.name.as_str()).collect();
+    let _ = writeln!(text, "  {} features: {}", names.len(), names.join(", "));
+    for (name, value) in settings {
+        let _ = writeln!(text, "  {name}: {value}");
+    }
+    for metric in metrics {
+        let _ = writeln!(text, "  {}: {:.4} ({})", metric.name, metric.value, metric.protocol);
+    }
+    text
 }
 
 /// Trains on a file (or on the payments that ship). `created` is the caller's clock; it stands on the cards and changes no model.
@@ -86,19 +109,18 @@ pub fn train(data: Option<&Path>, created: &str, progress: Progress) -> anyhow::
         models.push(("champion".to_owned(), Artifact::seal(&champion, &features, particulars("blend", BLEND, &settings))?));
     }
     stage.step();
+    let acting = models.is_empty().then(|| shape.scorer());
     for method in Unsupervised::ALL {
         let scorer = Scorer::fit(method, &rows, Treatment::default(), SEED)?;
         let settings = [("smooth_columns", format!("{} of {}", shape.smooth, shape.columns))];
         let artifact = Artifact::seal(&scorer, &features, particulars(method.name(), method.name(), &settings))?;
-        if method == shape.scorer() && models.is_empty() {
+        if acting == Some(method) {
             models.insert(0, ("champion".to_owned(), artifact));
         } else {
             models.push((format!("shadow-{}", method.name()), artifact));
         }
         stage.step();
     }
-    // The champion was put in front when it was met, which may have been after a shadow.
-    models.sort_by_key(|(name, _)| name != "champion");
     Ok(Trained { models })
 }
 
@@ -135,8 +157,6 @@ fn period(table: &Labelled) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::fmt::Write;
-
     use tornello_models::fraud::chance::Chance;
 
     use super::*;

@@ -37,13 +37,15 @@ pub enum Protocol {
     P5,
     /// Attacks among connections, without labels.
     P6,
+    /// P5 and P6 on the shipped data, and the card of the model that training makes.
+    Fraud,
     /// People inside, on a simulated site where it is known who was.
     Occupancy,
 }
 
 impl Protocol {
     /// All of them.
-    pub const ALL: [Self; 7] = [Self::P1, Self::P2, Self::P3, Self::P4, Self::P5, Self::P6, Self::Occupancy];
+    pub const ALL: [Self; 8] = [Self::P1, Self::P2, Self::P3, Self::P4, Self::P5, Self::P6, Self::Fraud, Self::Occupancy];
 }
 
 impl fmt::Display for Protocol {
@@ -55,6 +57,7 @@ impl fmt::Display for Protocol {
             Self::P4 => "P4",
             Self::P5 => "P5",
             Self::P6 => "P6",
+            Self::Fraud => "fraud",
             Self::Occupancy => "occupancy",
         })
     }
@@ -92,6 +95,7 @@ pub fn evaluate(protocol: Protocol, inputs: &Inputs, progress: Progress) -> anyh
         Protocol::P4 => protocols::p4::evaluate(inputs, progress),
         Protocol::P5 => protocols::p5::evaluate(inputs, progress),
         Protocol::P6 => protocols::p6::evaluate(inputs, progress),
+        Protocol::Fraud => protocols::fraud::evaluate(inputs, progress),
         Protocol::Occupancy => occupancy::evaluate(inputs),
     }?;
     report.cpu_s = (report::cpu_time() - before).as_secs_f64();

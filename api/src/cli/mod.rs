@@ -8,6 +8,7 @@ mod keys;
 mod replay;
 mod serve;
 mod tend;
+mod train;
 mod verify;
 mod world;
 
@@ -64,6 +65,9 @@ enum Command {
     Gate(gate::Arguments),
     /// Judge the models by a stated protocol, beside floors; or on a simulated world
     Evaluate(Evaluate),
+    /// Fit models and write them as artifacts
+    #[command(subcommand)]
+    Train(train::Command),
     /// Print the version
     Version,
 }
@@ -121,6 +125,7 @@ pub fn run() -> ExitCode {
         Some(Command::Evaluate(Evaluate { simulated: None, protocol: None })) => {
             Err(anyhow::anyhow!("say by which protocol: `tornello evaluate --help` names them"))
         }
+        Some(Command::Train(command)) => train::run(command),
         Some(Command::Version) => {
             println!("tornello {}", env!("CARGO_PKG_VERSION"));
             Ok(())

@@ -5,12 +5,28 @@ use std::path::PathBuf;
 use clap::Subcommand;
 use tornello_actors::clock::RealClock;
 use tornello_training::demand::{self, Data, Job};
+use tornello_training::fraud;
 use tornello_training::progress::Progress;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// The forecaster of daily attendance
     Demand(Demand),
+    /// The scorer of fraud: what learns from labels where there are 50, and the three that need none
+    Fraud(Fraud),
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Fraud {
+    /// Rows of numbers with a column `label`, and `time_s` and `weight` if there are any, plain or gzipped [default: the shipped payments]
+    #[arg(long, value_name = "FILE")]
+    data: Option<PathBuf>,
+    /// The folder to write to: `champion`, and a folder for each model that stands in its shadow
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// Print the champion's card as it is written, instead of as text
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(Debug, clap::Args)]
@@ -42,7 +58,20 @@ pub(super) struct Demand {
 }
 
 pub(super) fn run(command: Command) -> anyhow::Result<()> {
-    let Command::Demand(arguments) = command;
+    match command {
+        Command::Demand(arguments) => train_demand(arguments),
+        Command::Fraud(arguments) => train_fraud(&arguments),
+    }
+}
+
+fn train_fraud(Fraud { data, out, json }: &Fraud) -> anyhow::Result<()> {
+    let trained = fraud::train(data.as_deref(), &RealClock::wall().to_string(), Progress::Shown)?;
+    trained.write(out)?;
+    println!("{}", if *json { trained.champion()?.card.clone() } else { fraud::show(&trained.card()?) });
+    Ok(())
+}
+
+fn train_demand(arguments: Demand) -> anyhow::Result<()> {
     let Demand { data, holidays, simulated, horizon, threads, champion, out, json } = arguments;
     let data = simulated.map_or(Data::File(data, holidays), Data::Simulated);
     let job = Job { data, horizon_max: horizon, threads, champion, created: RealClock::wall().to_string() };

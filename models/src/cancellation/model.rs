@@ -118,7 +118,7 @@ impl Model {
 impl Members {
     fn fit(examples: &[Example], lost: &[bool], seed: u64) -> Result<Self, ModelError> {
         let encoding = Encoding::fit(examples)?;
-        let logistic = Logistic::fit(&encoding.rows(examples)?, lost, PENALTY)?;
+        let logistic = Logistic::fit_sparse(&encoding.rows(examples)?, lost, PENALTY)?;
         let (words, numbers) = encoding.shape();
         let mut values = Vec::with_capacity(examples.len() * (words + numbers));
         examples.iter().for_each(|example| encoding.codes(example, &mut values));

@@ -159,7 +159,7 @@ fn starting_distances(rows: &Rows) -> Vec<f64> {
 }
 
 /// The lower factor of a positive definite matrix given and returned as its lower triangle.
-fn cholesky(mut a: Vec<f64>, size: usize) -> Result<Vec<f64>, ModelError> {
+pub(crate) fn cholesky(mut a: Vec<f64>, size: usize) -> Result<Vec<f64>, ModelError> {
     let at = |i: usize, j: usize| i * (i + 1) / 2 + j;
     for i in 0..size {
         for j in 0..=i {
@@ -167,7 +167,7 @@ fn cholesky(mut a: Vec<f64>, size: usize) -> Result<Vec<f64>, ModelError> {
             let rest = a[at(i, j)] - dot;
             if i == j {
                 if rest.is_nan() || rest <= 0.0 {
-                    return Err(ModelError::Unfit { why: "the covariance is not positive definite" });
+                    return Err(ModelError::Unfit { why: "a matrix is not positive definite" });
                 }
                 a[at(i, i)] = rest.sqrt();
             } else {

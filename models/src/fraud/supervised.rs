@@ -62,8 +62,7 @@ impl Supervised {
     /// Fits all three on prepared rows with labels of both kinds.
     pub fn fit(rows: &Rows, labels: &[bool], seed: u64) -> Result<Self, ModelError> {
         let logistic = Logistic::fit(rows, labels, PENALTY)?;
-        let trees = trees::Recipe { trees: 150, depth: 12, leaf_rows: 1, columns: None, seed };
-        let forest = ProbabilityForest::fit(rows, labels, trees)?;
+        let forest = ProbabilityForest::fit(rows, labels, trees::Recipe { trees: 150, depth: 12, leaf_rows: 1, columns: None, seed })?;
         let table = Table {
             columns: (0..rows.columns()).map(|column| format!("f{column}")).collect(),
             values: rows.values().iter().map(|&x| x as f32).collect(),

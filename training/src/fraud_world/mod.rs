@@ -80,7 +80,10 @@ pub fn evaluate(protocol: Protocol, mut progress: impl FnMut(&str)) -> anyhow::R
     progress("learning from labels");
     let (_, method, fitted, labels) = best.context("no scorer could be fitted")?;
     let (learned, counts) = models::supervised(&history, &labels, &fitted, settings.seed)?;
-    let mut approach = Approach::of("with labels", &history, &models::say(&history, &learned), learn_days, days);
+    let mut said = models::say(&history, &learned);
+    let cases = judge::open(&history, &said, learn_days, days, REVIEW_SHARE);
+    models::examine(&history, &learned, &cases, &mut said)?;
+    let mut approach = Approach::with(cases, "with labels", &history, &said, learn_days, days);
     let known = |wanted| labels.iter().filter(|label| **label == Some(wanted)).count();
     approach.note = Some(format!(
         "labels by {}: {} fraud, {} honest; learned in {}",
@@ -96,6 +99,16 @@ pub fn evaluate(protocol: Protocol, mut progress: impl FnMut(&str)) -> anyhow::R
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn rules_refuse_hardly_anybody_where_all_are_honest() {
+        let settings = Settings { days: 14, buyers_per_day: 300, attacked: false, ..Settings::new(8) };
+        let history = run::play(settings, &RuleSet::hard_defaults(), |_| {});
+        let cases = judge::open(&history, &vec![None; history.scored.len()], 0, 14, REVIEW_SHARE);
+        let (honest, _) = judge::honest(&history, &cases, 0, 14);
+        assert!(honest.buyers > 4_000, "{}", honest.buyers);
+        assert!(f64::from(honest.blocked) <= report::BLOCKED_AIM * f64::from(honest.buyers), "{} of {}", honest.blocked, honest.buyers);
+    }
 
     #[test]
     fn a_small_world_is_judged_and_says_the_same_twice() {

@@ -56,6 +56,17 @@ pub fn say(history: &History, models: &Models) -> Vec<Option<Said>> {
     history.scored.iter().map(say).collect()
 }
 
+/// The reasons that an analyst reads who opens a case: the exact ones, which take too long for every sale.
+pub fn examine(history: &History, models: &Models, cases: &Cases, said: &mut [Option<Said>]) -> Result<(), ModelError> {
+    for case in cases.cases.values().filter(|case| case.why == Why::Model) {
+        let scored = &history.scored[case.at];
+        if let (Some(scorer), Some(said)) = (models.get(&scored.queue), &mut said[case.at]) {
+            said.reasons = scorer.examine(scored.features.iter().map(|value| f64::from(*value)))?;
+        }
+    }
+    Ok(())
+}
+
 /// What several models say together: the mean of how rare each finds it, as minus the logarithm of the share that is stranger, with the reasons of the one that
 /// finds it rarest. No one of them is best on every attack, and this needs no label to choose.
 pub fn together(each: &[Vec<Option<Said>>]) -> Vec<Option<Said>> {

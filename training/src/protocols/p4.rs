@@ -85,7 +85,7 @@ fn no_shows(train: &[Reservation], test: &[Reservation]) -> anyhow::Result<f64> 
     let encoding = Encoding::fit(&learned)?;
     let labels = is_no_show(train);
     anyhow::ensure!(labels.contains(&true), "no booking of training is a no-show");
-    let regression = Logistic::fit(&encoding.rows(&learned)?, &labels, NO_SHOW_PENALTY)?;
+    let regression = Logistic::fit_sparse(&encoding.rows(&learned)?, &labels, NO_SHOW_PENALTY)?;
     let odds: Vec<f64> = encoding.rows(&judged)?.iter().map(|row| regression.log_odds(row)).collect();
     Ok(auc(&outcomes(&odds, &is_no_show(test), None)))
 }

@@ -1,6 +1,7 @@
 //! What patrons, desks, gateways and the office do.
 
 use super::*;
+use crate::payments::books::Due;
 
 impl World {
     /// The slots that are sold now: soon, tomorrow, in some days.
@@ -118,7 +119,7 @@ impl World {
     }
 
     /// A payment, the later the likelier, that is such a one.
-    pub fn some_payment(&mut self, fits: impl Fn(&super::books::Due) -> bool) -> Option<PaymentId> {
+    pub fn some_payment(&mut self, fits: impl Fn(&Due) -> bool) -> Option<PaymentId> {
         let mut known: Vec<(Timestamp, PaymentId)> =
             self.books.payments.iter().filter(|(_, due)| fits(due)).map(|(id, due)| (due.records[0].at, *id)).collect();
         known.sort_unstable();

@@ -1,6 +1,7 @@
 //! What must hold once nothing is on its way.
 
 use super::*;
+use crate::payments::books::Sums;
 
 impl World {
     /// Whether the node does nothing by itself and nothing is on its way to the journal.
@@ -140,7 +141,7 @@ impl World {
     pub fn accounts_add_up(&self, balances: &BTreeMap<Account, i64>) -> Result<(), String> {
         let of = |account: Account| balances.get(&account).copied().unwrap_or(0);
         rule(balances.values().sum::<i64>() == 0, "the double entry does not balance")?;
-        let mut sums = super::books::Sums::default();
+        let mut sums = Sums::default();
         let mut treasury = 0;
         for due in self.books.payments.values() {
             let page = due.sums()?;
