@@ -122,7 +122,7 @@ async fn what_is_counted_survives_the_turn_of_the_month_and_a_restart() {
     let (web, slot) = (app.key(Role::Web).await, slot(TORRE, 11));
     // In the last minutes of November; a minute into December the pseudonym is another one, and the old one goes along for a week.
     app.pass(7 * 86_400 + 15 * HOUR_S + 25 * 60).await;
-    let later = tornello_engine::ids::SlotId::new(TORRE, slot.route(), "2026-12-03T10:00:00Z".parse().unwrap());
+    let later = SlotId::new(TORRE, slot.route(), "2026-12-03T10:00:00Z".parse().unwrap());
     hoard(&app, &web, later, "spin", 6, 30).await;
     app.pass(180).await;
     let app = app.restart().await;
