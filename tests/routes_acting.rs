@@ -190,3 +190,20 @@ async fn many_free_tickets_are_sold_and_looked_at() {
     assert_eq!((assessment.outcome, assessment.rules.as_slice()), (Outcome::Review, &[code("price-zero")][..]));
     app.stop().await;
 }
+
+#[actix_rt::test]
+async fn a_rule_is_tried_before_anybody_puts_it_in_force() {
+    let app = App::start().await;
+    let (web, analyst, slot) = (app.key(Role::Web).await, app.key(Role::Analyst).await, slot(TORRE, 11));
+    hoard(&app, &web, slot, "spin", 4, 30).await;
+    let trial = |feature: &str| {
+        json!({"rule": {"name": "strict", "when": [{"feature": feature, "op": "at_least", "threshold_milli": 2_000}], "action": "block",
+            "sentence_it": "Troppe.", "sentence_en": "Too many."}})
+    };
+    let (status, tried) = app.post("/v1/fraud/rules/dry-run", &analyst, "none", &trial("person_holds_1h")).await;
+    assert_eq!(status, StatusCode::OK, "{tried}");
+    assert_eq!(["asked", "block", "stopped", "good"].map(|name| tried[name].as_u64()), [Some(4), Some(1), Some(1), Some(0)], "{tried}");
+    let (status, problem) = app.post("/v1/fraud/rules/dry-run", &analyst, "none", &trial("shoe_size")).await;
+    assert_eq!((status, &problem["code"]), (StatusCode::UNPROCESSABLE_ENTITY, &json!("bad_rule")), "{problem}");
+    app.stop().await;
+}
