@@ -3,6 +3,7 @@
 
 use std::path::Path;
 
+use futures_util::future::join_all;
 use jiff::civil::{Date, date};
 use jiff::{SignedDuration, ToSpan};
 use tornello_actors::digest::digest;
@@ -100,7 +101,7 @@ const SIMULATED_DAYS: u32 = 730;
 pub async fn simulate_attendance(node: &Node) -> Result<usize, DemoError> {
     let today = calendar::local_day(node.now());
     let from = today.saturating_sub(i64::from(SIMULATED_DAYS).days());
-    let mut done = 0;
+    let mut missing = Vec::new();
     for museum in tornello_datasets::museums::load()? {
         let id = MuseumId(museum.number);
         if !node.attended().get(id).days().is_empty() {
@@ -116,11 +117,15 @@ pub async fn simulate_attendance(node: &Node) -> Result<usize, DemoError> {
         let people = attendance_world::days(u64::from(museum.number), places, from, SIMULATED_DAYS, kind);
         let people = people.into_iter().map(Some).collect();
         let command = Import { provenance: Provenance::Simulated, source: "simulated for the demo".to_owned(), from, people };
-        let bad = |what: String| DemoError::Museum { slug: museum.slug.clone(), what };
-        node.attendance(id, envelope("attendance", id), command).await.map_err(|failure| bad(failure.to_string()))?;
-        done += 1;
+        missing.push((museum.slug, id, command));
     }
-    Ok(done)
+    // At once, so that they share a flush or two.
+    let give = |(slug, id, command)| async move {
+        node.attendance(id, envelope("attendance", id), command).await.map_err(|failure| DemoError::Museum { slug, what: failure.to_string() })
+    };
+    let given = join_all(missing.into_iter().map(give)).await;
+    let done = given.len();
+    given.into_iter().collect::<Result<Vec<_>, _>>().map(|_| done)
 }
 
 /// Gives a museum's command under a key that follows from it, so that the same command is done once.
