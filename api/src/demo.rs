@@ -14,7 +14,7 @@ use tornello_actors::signing::secret_file::{self, SecretFileError};
 use tornello_datasets::LoadError;
 use tornello_datasets::attendance_world::{self, Kind};
 use tornello_datasets::museums::Museum;
-use tornello_engine::attendance::{Command::Import, Provenance};
+use tornello_engine::attendance::{Command as AttendanceCommand, Provenance};
 use tornello_engine::calendar::{self, MonthDay};
 use tornello_engine::channel::Channel;
 use tornello_engine::envelope::Envelope;
@@ -95,6 +95,8 @@ fn missing(node: &Node, museum: &Museum, today: Date) -> Result<Vec<Command>, &'
 
 /// How many days before today a demo's attendance begins.
 const SIMULATED_DAYS: u32 = 730;
+/// How often each is given on a machine that has too much to do.
+const TRIES: u32 = 5;
 
 /// Gives the shipped museums of which no attendance is known a simulated one, so that forecasts show something at the first start; answers how many that were. It
 /// is marked as simulated wherever it is read.
@@ -116,12 +118,19 @@ pub async fn simulate_attendance(node: &Node) -> Result<usize, DemoError> {
         };
         let people = attendance_world::days(u64::from(museum.number), places, from, SIMULATED_DAYS, kind);
         let people = people.into_iter().map(Some).collect();
-        let command = Import { provenance: Provenance::Simulated, source: "simulated for the demo".to_owned(), from, people };
+        let command = AttendanceCommand::Import { provenance: Provenance::Simulated, source: "simulated for the demo".to_owned(), from, people };
         missing.push((museum.slug, id, command));
     }
     // At once, so that they share a flush or two.
-    let give = |(slug, id, command)| async move {
-        node.attendance(id, envelope("attendance", id), command).await.map_err(|failure| DemoError::Museum { slug, what: failure.to_string() })
+    let give = |(slug, id, command): (String, MuseumId, AttendanceCommand)| async move {
+        for _ in 1..TRIES {
+            match node.attendance(id, envelope("attendance", id), command.clone()).await {
+                Err(failure) if failure.is_retryable() => {}
+                given => return given.map(drop).map_err(|failure| DemoError::Museum { slug, what: failure.to_string() }),
+            }
+        }
+        let given = node.attendance(id, envelope("attendance", id), command).await;
+        given.map(drop).map_err(|failure| DemoError::Museum { slug, what: failure.to_string() })
     };
     let given = join_all(missing.into_iter().map(give)).await;
     let done = given.len();
