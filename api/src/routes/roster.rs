@@ -136,10 +136,10 @@ pub struct OverrideForm {
 pub struct PlaceQuery {
     /// The day in Rome.
     #[param(value_type = String, format = Date, example = "2027-01-01")]
-    day: Date,
+    day: String,
     /// `desk`, `gate` or `guard`.
-    #[param(value_type = String, pattern = "^(desk|gate|guard)$", example = "desk")]
-    role: Role,
+    #[param(pattern = "^(desk|gate|guard)$", example = "desk")]
+    role: String,
     /// From when it was decided, by the clocks in Rome.
     #[param(max_length = 5, example = "11:00")]
     from: String,
@@ -348,6 +348,8 @@ pub async fn remove_override(
     let known = museum_of(&node, &caller, Scope::Manage, &museum)?;
     let envelope = envelope(&node, &caller, &key, &["roster, back"], &*which, &[], None)?;
     let PlaceQuery { day, role, from } = which.into_inner();
+    let day: Date = day.parse().map_err(|_| Problem::invalid("day: a day as 2027-01-01 is expected"))?;
+    let role = Role::ALL.into_iter().find(|known| known.name() == role).ok_or_else(|| Problem::invalid("role: desk, gate or guard is expected"))?;
     let place = Place { date: day, from_min: minute(&from)?, role };
     node.planning(known.museum.id(), envelope, Command::TakeBack { place }).await?;
     Ok(HttpResponse::Ok().json(after(&node, &known, day)))
