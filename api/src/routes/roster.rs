@@ -147,7 +147,8 @@ pub struct PlaceQuery {
 
 fn minute(text: &str) -> Result<u16, Problem> {
     let bad = || Problem::invalid("a time of the day as 09:30 is expected, 24:00 at the latest");
-    let (hour, minute) = text.split_once(':').filter(|(hour, minute)| hour.len() == 2 && minute.len() == 2).ok_or_else(bad)?;
+    let two = |text: &str| text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_digit());
+    let (hour, minute) = text.split_once(':').filter(|(hour, minute)| two(hour) && two(minute)).ok_or_else(bad)?;
     let (hour, minute): (u16, u16) = (hour.parse().map_err(|_| bad())?, minute.parse().map_err(|_| bad())?);
     if minute > 59 || hour * 60 + minute > 1_440 { Err(bad()) } else { Ok(hour * 60 + minute) }
 }
