@@ -188,7 +188,7 @@ async fn what_nobody_signs_lapses_by_itself_after_a_reminder() {
     quotes::resume(app.node()).await;
     assert_eq!(available(&app, &web, slot(TORRE, 10)).await, 20, "its places are free again");
     let (status, late) = app.post(&format!("{}/accept", path(&drafted)), &office, "a", &json!({"revision": 1, "settle": "notice"})).await;
-    assert_eq!((status.as_u16(), &late["code"], &late["status"]), (409, &json!("quote_in_other_state"), &json!("lapsed")));
+    assert_eq!((status.as_u16(), &late["code"], &late["state"]), (409, &json!("quote_in_other_state"), &json!("lapsed")));
     app.stop().await;
 }
 
