@@ -672,6 +672,9 @@ impl Node {
 
     /// Puts the fraud models to work that the registry says, now: what the node does by itself every half second.
     pub async fn follow_models(&self) {
+        if !self.scoring.has_other_models(&self.defences) {
+            return;
+        }
         let (scoring, defences) = (Arc::clone(&self.scoring), Arc::clone(&self.defences));
         if tokio::task::spawn_blocking(move || scoring.follow_models(&defences)).await.is_err() {
             tracing::error!("the fraud models were not looked at");
