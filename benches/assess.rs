@@ -44,9 +44,9 @@ fn by(key: u64) -> Envelope {
     let party = |kind, n: u64| Party { kind, pseudonym: Digest(spread(n)) };
     let parties = vec![
         party(PartyKind::Buyer, buyer),
-        party(PartyKind::Device, 1 << 40 | buyer),
-        party(PartyKind::Card, 2 << 40 | buyer),
-        party(PartyKind::Network, 3 << 40 | buyer % 500),
+        party(PartyKind::Device, (1 << 40) | buyer),
+        party(PartyKind::Card, (2 << 40) | buyer),
+        party(PartyKind::Network, (3 << 40) | (buyer % 500)),
     ];
     Envelope { who: KeyId(1), key: Digest(u128::from(key)), body: Digest(0), parties, assessment: None, order: None }
 }

@@ -3,10 +3,17 @@
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tornello_actors::fraud::challenge::solve;
+use tornello_actors::journal::StreamId;
 use tornello_actors::keys::Role;
-use tornello_engine::ids::SlotId;
+use tornello_engine::channel::Channel;
+use tornello_engine::envelope::{Digest, Envelope, Outcome, PartyKind};
+use tornello_engine::ids::{HoldId, KeyId, PaymentId, SlotId};
+use tornello_engine::money::Cents;
+use tornello_engine::payment::{Command, Gateway, Item, Opened};
+use tornello_engine::slot::{Event, Line};
+use tornello_engine::tariff::Proof;
 
-use crate::support::{App, TORRE, body_of, slot};
+use crate::support::{App, TORRE, body_of, code, slot};
 
 const HOUR_S: i64 = 3_600;
 
@@ -115,7 +122,7 @@ async fn what_is_counted_survives_the_turn_of_the_month_and_a_restart() {
     let (web, slot) = (app.key(Role::Web).await, slot(TORRE, 11));
     // In the last minutes of November; a minute into December the pseudonym is another one, and the old one goes along for a week.
     app.pass(7 * 86_400 + 15 * HOUR_S + 25 * 60).await;
-    let later = tornello_engine::ids::SlotId::new(TORRE, slot.route(), "2026-12-03T10:00:00Z".parse().unwrap());
+    let later = SlotId::new(TORRE, slot.route(), "2026-12-03T10:00:00Z".parse().unwrap());
     hoard(&app, &web, later, "spin", 6, 30).await;
     app.pass(180).await;
     let app = app.restart().await;
@@ -123,5 +130,80 @@ async fn what_is_counted_survives_the_turn_of_the_month_and_a_restart() {
     assert_eq!(problem["code"], "step_up_required", "{problem}: it is {}", app.node().now());
     let status = app.get("/status", &web).await;
     assert_eq!((&status["scoring"]["caught_up"], &status["scoring"]["model"]), (&json!(true), &Value::Null), "{status}");
+    app.stop().await;
+}
+
+#[actix_rt::test]
+async fn cards_that_are_tried_one_after_the_other_are_stopped() {
+    let app = App::start().await;
+    let (web, slot, now) = (app.key(Role::Web).await, slot(TORRE, 11), app.node().now());
+    let line = Line { category: code("full"), count: 1, price_cents: Cents::new(1_200), proof: Proof::None };
+    for i in 0..7_u64 {
+        let party = |kind, value: &str| app.node().files().unwrap().pseudonymiser.party(kind, value, now);
+        let parties = vec![party(PartyKind::Buyer, "tester"), party(PartyKind::Device, "d-tester"), party(PartyKind::Card, &format!("card-{i}"))];
+        let envelope = |key: u64| {
+            let key = Digest(u128::from(key));
+            Envelope { who: KeyId(9), key, body: key, parties: parties.clone(), assessment: None, order: None }
+        };
+        let opened = Opened {
+            who: KeyId(9),
+            order: None,
+            quote: None,
+            channel: Channel::Web,
+            items: vec![Item { hold: HoldId::new(slot, 100 + i), lines: vec![line.clone()], amount_cents: Cents::new(1_200) }],
+            extras: Vec::new(),
+            amount_cents: Cents::new(1_200),
+            payer: None,
+            museum: TORRE,
+            subject: "Biglietti".to_owned(),
+            gateway: Gateway::Notice,
+            due_at: now.plus_seconds(900),
+        };
+        let payment = PaymentId::new(0, 1_000 + i);
+        app.node().payment(payment, envelope(70_000 + 2 * i), Command::Open { opened: Box::new(opened) }).await.unwrap();
+        app.node().payment(payment, envelope(70_001 + 2 * i), Command::FailPublish { code: code("declined") }).await.unwrap();
+    }
+    let (status, problem) = ask(&app, &web, slot, "hold", "tester", None).await;
+    assert_eq!(
+        (status, &problem["code"], &problem["rules"][0]["rule"]),
+        (StatusCode::FORBIDDEN, &json!("blocked_by_rule"), &json!("card-testing")),
+        "{problem}"
+    );
+    assert_eq!(ask(&app, &web, slot, "honest", "maria@example.it", None).await.0, StatusCode::CREATED);
+    app.stop().await;
+}
+
+#[actix_rt::test]
+async fn many_free_tickets_are_sold_and_looked_at() {
+    let app = App::start().await;
+    let (web, slot) = (app.key(Role::Web).await, slot(TORRE, 15));
+    let free = json!({"lines": [{"category": "under-18", "count": 8}], "parties": [{"kind": "buyer", "value": "scuola@example.it"}]});
+    let (status, held) = app.post(&format!("/v1/slots/{slot}/holds"), &web, "hold", &free).await;
+    assert_eq!(status, StatusCode::CREATED, "{held}");
+    let confirm = format!("/v1/holds/{}/confirm", held["hold"].as_str().unwrap());
+    let (status, sale) = app.post(&confirm, &web, "confirm", &json!({"settlement": {"free": {}}})).await;
+    assert_eq!(status, StatusCode::CREATED, "selling does not wait: {sale}");
+    let batches = app.node().journal().batches_of(StreamId::Slot(slot), 0).await.unwrap();
+    let records = tornello_actors::streams::records::<Event>(&batches, StreamId::Slot(slot), 0).unwrap();
+    let sold = records.iter().find(|record| record.events.iter().any(|event| matches!(event, Event::Sold(_)))).unwrap();
+    let assessment = sold.envelope.as_ref().unwrap().assessment.as_ref().unwrap();
+    assert_eq!((assessment.outcome, assessment.rules.as_slice()), (Outcome::Review, &[code("price-zero")][..]));
+    app.stop().await;
+}
+
+#[actix_rt::test]
+async fn a_rule_is_tried_before_anybody_puts_it_in_force() {
+    let app = App::start().await;
+    let (web, analyst, slot) = (app.key(Role::Web).await, app.key(Role::Analyst).await, slot(TORRE, 11));
+    hoard(&app, &web, slot, "spin", 4, 30).await;
+    let trial = |feature: &str| {
+        json!({"rule": {"name": "strict", "when": [{"feature": feature, "op": "at_least", "threshold_milli": 2_000}], "action": "block",
+            "sentence_it": "Troppe.", "sentence_en": "Too many."}})
+    };
+    let (status, tried) = app.post("/v1/fraud/rules/dry-run", &analyst, "none", &trial("person_holds_1h")).await;
+    assert_eq!(status, StatusCode::OK, "{tried}");
+    assert_eq!(["asked", "block", "stopped", "good"].map(|name| tried[name].as_u64()), [Some(4), Some(1), Some(1), Some(0)], "{tried}");
+    let (status, problem) = app.post("/v1/fraud/rules/dry-run", &analyst, "none", &trial("shoe_size")).await;
+    assert_eq!((status, &problem["code"]), (StatusCode::UNPROCESSABLE_ENTITY, &json!("bad_rule")), "{problem}");
     app.stop().await;
 }

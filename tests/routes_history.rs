@@ -54,8 +54,8 @@ async fn a_hold_refused_yesterday_is_explained_though_places_are_free_now() {
     assert_eq!(decision["outcome"], "refused");
     let told = ["code", "title", "detail", "asked", "available", "limited_by", "status"].map(|name| &decision["problem"][name]);
     assert_eq!(told, ["code", "title", "detail", "asked", "available", "limited_by", "status"].map(|name| &refused[name]), "as the caller was told");
-    let sentence = "Step 6 of 6, places: there are not enough places (2 left for 3 people: all places are taken).";
-    assert_eq!(decision["rule"], json!({"step": 6, "steps": 6, "sentence": sentence}));
+    let sentence = "Step 6 of 7, places: there are not enough places (2 left for 3 people: all places are taken).";
+    assert_eq!(decision["rule"], json!({"step": 6, "steps": 7, "sentence": sentence}));
 
     let today = app.get(&format!("{history}?{ask}&category=full"), &manager).await;
     assert_eq!(kinds(&today), [(1, "opened"), (1, "held"), (2, "expired")]);

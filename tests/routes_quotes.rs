@@ -188,7 +188,7 @@ async fn what_nobody_signs_lapses_by_itself_after_a_reminder() {
     quotes::resume(app.node()).await;
     assert_eq!(available(&app, &web, slot(TORRE, 10)).await, 20, "its places are free again");
     let (status, late) = app.post(&format!("{}/accept", path(&drafted)), &office, "a", &json!({"revision": 1, "settle": "notice"})).await;
-    assert_eq!((status.as_u16(), &late["code"], &late["status"]), (409, &json!("quote_in_other_state"), &json!("lapsed")));
+    assert_eq!((status.as_u16(), &late["code"], &late["state"]), (409, &json!("quote_in_other_state"), &json!("lapsed")));
     app.stop().await;
 }
 
@@ -345,9 +345,9 @@ async fn a_repeat_by_day_and_time_is_answered_before_slots_are_looked_for() {
     let change = visit("10:00", "full", 14);
     let (status, revised) = app.ask(Method::PUT, &path(&drafted), &office, "r", &change).await;
     assert_eq!((status.as_u16(), &revised["revision"]), (200, &json!(2)), "{revised}");
-    for hour in 9..18 {
+    for hour in 9..=18 {
         let close = format!("/v1/slots/{}/close", slot(TORRE, hour));
-        app.post(&close, &manager, &format!("c{hour}"), &json!({"reason": "strike"})).await;
+        assert_eq!(app.post(&close, &manager, &format!("c{hour}"), &json!({"reason": "strike"})).await.0, StatusCode::OK);
     }
     assert_eq!(draft(&app, &office, "d", &form).await["quote"], drafted["quote"]);
     let (status, again) = app.ask(Method::PUT, &path(&drafted), &office, "r", &change).await;

@@ -22,9 +22,11 @@ async fn a_reading_limits_sales_until_it_is_stale() {
     let (status, taken) = send(&app, &sensor, "application/json", reading.to_string()).await;
     assert_eq!(status, StatusCode::OK, "{taken}");
     let expected = json!({"museum": 1, "inside": 52, "sd": 2, "upper": 56, "at": "2026-11-23T08:29:30Z", "sensor": "door-1", "age_s": 30,
-        "stale": false, "ceiling": 60});
+        "stale": false, "ceiling": 60, "quality": "good"});
     assert_eq!(taken, expected);
-    assert_eq!(app.get("/v1/museums/torre/occupancy", &desk).await, expected);
+    let mut with_today = expected.clone();
+    with_today["today"] = json!([{"at": "2026-11-23T08:29:30Z", "inside": 52, "sd": 2}]);
+    assert_eq!(app.get("/v1/museums/torre/occupancy", &desk).await, with_today);
     assert_eq!(send(&app, &sensor, "application/json", reading.to_string()).await, (status, taken), "sent again, it is known");
     let running = format!("/v1/slots/{}", slot(TORRE, 9));
     let seen = app.get(&running, &desk).await;

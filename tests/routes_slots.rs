@@ -72,6 +72,7 @@ async fn staff_cut_share_close_and_reopen() {
         json!([{"channel": "web"}, {"channel": "web"}]),
         json!([{"channel": "web", "reserved": 4_000_000_000_u32}]),
         json!([{"channel": "web", "reserved": 5, "limit": 4}]),
+        json!([{"channel": "web", "release_s": 31_536_001}]),
     ] {
         let (status, problem) = app.ask(Method::PUT, &format!("{path}/quotas"), &manager, "bad", &json!({"quotas": bad})).await;
         assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{problem}");

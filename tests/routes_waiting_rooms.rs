@@ -93,14 +93,14 @@ async fn every_refusal_of_a_waiting_room() {
     refuses(
         &app,
         &[
-            ("name taken", ROOMS, &manager, &room(), 409, "waiting_room_exists"),
-            ("opens in the past", ROOMS, &manager, &with("opens_at", json!("2026-11-23T08:00:00Z")), 422, "invalid_waiting_room"),
-            ("closes before", ROOMS, &manager, &with("closes_at", json!("2026-11-23T08:45:00Z")), 422, "invalid_waiting_room"),
-            ("lets nobody through", ROOMS, &manager, &with("per_minute", json!(0)), 422, "invalid_waiting_room"),
-            ("unknown member", ROOMS, &manager, &with("seed", json!("mine")), 422, "invalid"),
-            ("a shop announces", ROOMS, &web, &room(), 403, "forbidden"),
-            ("nobody joins", ROOM, &web, &json!({"parties": [{"kind": "card", "value": "4"}]}), 422, "invalid"),
-            ("no such room", "/v1/waiting-room/torre/autumn", &web, &who("m"), 404, "not_found"),
+            ("name taken", ROOMS.to_owned(), &manager, room(), 409, "waiting_room_exists"),
+            ("opens in the past", ROOMS.to_owned(), &manager, with("opens_at", json!("2026-11-23T08:00:00Z")), 422, "invalid_waiting_room"),
+            ("closes before", ROOMS.to_owned(), &manager, with("closes_at", json!("2026-11-23T08:45:00Z")), 422, "invalid_waiting_room"),
+            ("lets nobody through", ROOMS.to_owned(), &manager, with("per_minute", json!(0)), 422, "invalid_waiting_room"),
+            ("unknown member", ROOMS.to_owned(), &manager, with("seed", json!("mine")), 422, "invalid"),
+            ("a shop announces", ROOMS.to_owned(), &web, room(), 403, "forbidden"),
+            ("nobody joins", ROOM.to_owned(), &web, json!({"parties": [{"kind": "card", "value": "4"}]}), 422, "invalid"),
+            ("no such room", "/v1/waiting-room/torre/autumn".to_owned(), &web, who("m"), 404, "not_found"),
         ],
     )
     .await;
@@ -109,11 +109,10 @@ async fn every_refusal_of_a_waiting_room() {
     for i in 0..15 {
         assert_eq!(app.post(ROOMS, &manager, &format!("more-{i}"), &with("code", json!(format!("room-{i}")))).await.0, StatusCode::CREATED);
     }
-    refuses(&app, &[("too many", ROOMS, &manager, &with("code", json!("one-more")), 409, "too_many_waiting_rooms")]).await;
+    refuses(&app, &[("too many", ROOMS.to_owned(), &manager, with("code", json!("one-more")), 409, "too_many_waiting_rooms")]).await;
     let withdraw = |name: &'static str| app.ask(Method::DELETE, "/v1/museums/torre/waiting-rooms/spring", &manager, name, &Value::Null);
     assert_eq!(withdraw("w-1").await.0, StatusCode::NO_CONTENT);
     let (status, problem) = withdraw("w-2").await;
     assert_eq!((status, &problem["code"]), (StatusCode::NOT_FOUND, &json!("unknown_waiting_room")));
-    assert_eq!(hold(&app, &web, slot(TORRE, 14), "free", "m", None).await.0, StatusCode::CREATED);
     app.stop().await;
 }

@@ -100,8 +100,8 @@ pub struct Settings {
     pub accept_clock: bool,
     /// How the scorers of fraud are set up.
     pub scoring: Sizes,
-    /// Whether flows over several streams go on by themselves. A replay, whose years are minutes, leaves them to whoever opens its folder next: they would go on at
-    /// other times in each run.
+    /// Whether flows of money, and reviews, go on by themselves; moves always do. A replay, whose years are minutes, leaves them to whoever opens its folder next:
+    /// they would go on at other times in each run.
     pub drives: bool,
 }
 
@@ -296,6 +296,12 @@ impl Node {
         Self::assemble(journal, None, &settings, clock, |_| {}).await
     }
 
+    /// As [`Node::start_on`], with nobody who drives flows of money: they wait for whoever calls for them.
+    pub async fn start_undriven_on(journal: Arc<dyn Journal>, clock: Arc<dyn Clock>, limits: Limits) -> Result<Running, StartError> {
+        let settings = Settings { limits, accept_clock: true, drives: false, ..Settings::new("") };
+        Self::assemble(journal, None, &settings, clock, |_| {}).await
+    }
+
     async fn assemble(
         journal: Arc<dyn Journal>,
         files: Option<Files>,
@@ -433,9 +439,9 @@ impl Node {
             files,
         });
         let mut tasks = vec![tokio::spawn(Self::keep_deadlines(Arc::clone(&node))), tokio::spawn(Self::keep_house(Arc::clone(&node)))];
+        let moving = Arc::clone(&node);
+        tasks.push(tokio::spawn(async move { moves::keep_moving(&moving).await }));
         if settings.drives {
-            let moving = Arc::clone(&node);
-            tasks.push(tokio::spawn(async move { moves::keep_moving(&moving).await }));
             let paying = Arc::clone(&node);
             tasks.push(tokio::spawn(async move { payments::keep_paying(&paying).await }));
             let quoting = Arc::clone(&node);
@@ -666,6 +672,9 @@ impl Node {
 
     /// Puts the fraud models to work that the registry says, now: what the node does by itself every half second.
     pub async fn follow_models(&self) {
+        if !self.scoring.has_other_models(&self.defences) {
+            return;
+        }
         let (scoring, defences) = (Arc::clone(&self.scoring), Arc::clone(&self.defences));
         if tokio::task::spawn_blocking(move || scoring.follow_models(&defences)).await.is_err() {
             tracing::error!("the fraud models were not looked at");

@@ -103,8 +103,6 @@ pub struct Due<'a> {
     pub museum: MuseumId,
     /// How much.
     pub amount_cents: Cents,
-    /// Whether a name is given: that is a step-up by itself.
-    pub named: bool,
 }
 
 /// As [`weigh`], when a payment begins.
@@ -113,7 +111,8 @@ pub async fn weigh_payment(node: &Node, envelope: &mut Envelope, due: Due<'_>, p
     let held = node.scoring().held(first);
     let signal = signal_of_payment(node.now(), due.channel, due.museum, due.amount_cents.get(), envelope, held.as_deref());
     let lines = held.as_ref().map_or(&[][..], |held| &held.lines);
-    let asked = Asked { kind: SignalKind::PaymentBegun, channel: due.channel, hold: first, lines, named: due.named };
+    // Who tries cards gives names as well: here only work counts.
+    let asked = Asked { kind: SignalKind::PaymentBegun, channel: due.channel, hold: first, lines, named: false };
     weigh_signal(node, envelope, &signal, asked, proof).await
 }
 
@@ -169,7 +168,7 @@ async fn step_up(node: &Node, envelope: &Envelope, asked: Asked<'_>, proof: &Pro
     let bits = BITS + HARDER.iter().filter(|from| score >= **from).count() as u8;
     let Some(challenge) = node.scoring().challenges().give(now, envelope.body, bits) else { return Err(Problem::busy()) };
     let mut ways = vec!["proof_of_work"];
-    if !matches!(asked.kind, SignalKind::Held | SignalKind::Waited) {
+    if matches!(asked.kind, SignalKind::Sold { .. }) {
         ways.push("named_ticket");
     }
     let problem = Problem::new(StatusCode::FORBIDDEN, "step_up_required", "one more proof is needed before this can be done")

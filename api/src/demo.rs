@@ -3,6 +3,7 @@
 
 use std::path::Path;
 
+use futures_util::future::join_all;
 use jiff::civil::{Date, date};
 use jiff::{SignedDuration, ToSpan};
 use tornello_actors::digest::digest;
@@ -13,7 +14,7 @@ use tornello_actors::signing::secret_file::{self, SecretFileError};
 use tornello_datasets::LoadError;
 use tornello_datasets::attendance_world::{self, Kind};
 use tornello_datasets::museums::Museum;
-use tornello_engine::attendance::{Command::Import, Provenance};
+use tornello_engine::attendance::{Command as AttendanceCommand, Provenance};
 use tornello_engine::calendar::{self, MonthDay};
 use tornello_engine::channel::Channel;
 use tornello_engine::envelope::Envelope;
@@ -94,13 +95,15 @@ fn missing(node: &Node, museum: &Museum, today: Date) -> Result<Vec<Command>, &'
 
 /// How many days before today a demo's attendance begins.
 const SIMULATED_DAYS: u32 = 730;
+/// How often each is given on a machine that has too much to do.
+const TRIES: u32 = 5;
 
 /// Gives the shipped museums of which no attendance is known a simulated one, so that forecasts show something at the first start; answers how many that were. It
 /// is marked as simulated wherever it is read.
 pub async fn simulate_attendance(node: &Node) -> Result<usize, DemoError> {
     let today = calendar::local_day(node.now());
     let from = today.saturating_sub(i64::from(SIMULATED_DAYS).days());
-    let mut done = 0;
+    let mut missing = Vec::new();
     for museum in tornello_datasets::museums::load()? {
         let id = MuseumId(museum.number);
         if !node.attended().get(id).days().is_empty() {
@@ -115,12 +118,23 @@ pub async fn simulate_attendance(node: &Node) -> Result<usize, DemoError> {
         };
         let people = attendance_world::days(u64::from(museum.number), places, from, SIMULATED_DAYS, kind);
         let people = people.into_iter().map(Some).collect();
-        let command = Import { provenance: Provenance::Simulated, source: "simulated for the demo".to_owned(), from, people };
-        let bad = |what: String| DemoError::Museum { slug: museum.slug.clone(), what };
-        node.attendance(id, envelope("attendance", id), command).await.map_err(|failure| bad(failure.to_string()))?;
-        done += 1;
+        let command = AttendanceCommand::Import { provenance: Provenance::Simulated, source: "simulated for the demo".to_owned(), from, people };
+        missing.push((museum.slug, id, command));
     }
-    Ok(done)
+    // At once, so that they share a flush or two.
+    let give = |(slug, id, command): (String, MuseumId, AttendanceCommand)| async move {
+        for _ in 1..TRIES {
+            match node.attendance(id, envelope("attendance", id), command.clone()).await {
+                Err(failure) if failure.is_retryable() => {}
+                given => return given.map(drop).map_err(|failure| DemoError::Museum { slug, what: failure.to_string() }),
+            }
+        }
+        let given = node.attendance(id, envelope("attendance", id), command).await;
+        given.map(drop).map_err(|failure| DemoError::Museum { slug, what: failure.to_string() })
+    };
+    let given = join_all(missing.into_iter().map(give)).await;
+    let done = given.len();
+    given.into_iter().collect::<Result<Vec<_>, _>>().map(|_| done)
 }
 
 /// Gives a museum's command under a key that follows from it, so that the same command is done once.

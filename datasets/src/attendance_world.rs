@@ -9,7 +9,10 @@ use crate::chance::Chance;
 /// Share of a day's places that an ordinary day of an average museum fills.
 const FILLED: f64 = 0.38;
 /// By how much days differ beside all that: one standard deviation on the scale of logarithms.
-const CHANCE_SD: f64 = 0.16;
+const CHANCE_SD: f64 = 0.1;
+/// Better and worse weeks: how far each day moves them, and how much of the day before stays.
+const WEEKS_SD: f64 = 0.03;
+const WEEKS_STAY: f64 = 0.9;
 /// By how much a year's level grows.
 const GROWTH: f64 = 0.04;
 
@@ -34,7 +37,7 @@ pub fn days(seed: u64, places: u32, from: Date, count: u32, kind: impl Fn(Date) 
     let day = |ahead: u32| {
         let date = from.saturating_add(i64::from(ahead).days());
         let Kind { closed, holiday, free } = kind(date);
-        drift = 0.9 * drift + 0.06 * chance.normal();
+        drift = WEEKS_STAY * drift + WEEKS_SD * chance.normal();
         let luck = (CHANCE_SD * chance.normal()).exp();
         if closed {
             return 0;

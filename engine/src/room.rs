@@ -181,7 +181,7 @@ mod tests {
     #[test]
     fn the_lot_spreads_those_who_came_early_and_the_others_follow_in_order() {
         let room = room();
-        let early: Vec<u64> = (0..100_u64).map(|i| room.position(Arrival::Early, i * (u64::MAX / 100) + 1, 100)).collect();
+        let early: Vec<u64> = (0..100_u64).map(|i| room.position(Arrival::Early, i * (u64::MAX / 100) + u64::MAX / 200, 100)).collect();
         assert!(early.is_sorted() && early[0] == 1 && early[99] == 100);
         assert_eq!(room.position(Arrival::Early, u64::MAX, 100), 100);
         assert_eq!(room.position(Arrival::Early, u64::MAX, 0), 1, "nobody is written down yet");

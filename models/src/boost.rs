@@ -379,8 +379,8 @@ mod tests {
     }
 
     const GOLDEN_QUANTILES: [f32; 9] = [0.31177366, 0.32583308, 1.3726884, 1.3050247, 2.3909202, 2.539971, 0.7319886, 1.1487187, 1.6822448];
-    const GOLDEN_SQUARED: [f32; 3] = [0.0; 3];
-    const GOLDEN_POISSON: [f32; 3] = [0.0; 3];
+    const GOLDEN_SQUARED: [f32; 3] = [0.4190866, 2.5556657, 1.28621];
+    const GOLDEN_POISSON: [f32; 3] = [0.63276076, 2.2977605, 1.2516713];
 
     #[test]
     fn the_same_fit_has_the_same_bytes_on_one_thread_and_on_two() {

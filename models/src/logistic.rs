@@ -68,10 +68,8 @@ impl Logistic {
         let (means, scales) = spread(rows);
         // The last weight is the intercept, which no penalty holds. A constant column is held so hard that it stays where it is, at zero.
         let penalties: Vec<f64> = scales.iter().map(|scale| if *scale > CONSTANT { penalty * scale * scale } else { HELD }).chain([0.0]).collect();
-        let filled: Vec<Vec<(usize, f64)>> = rows
-            .iter()
-            .map(|row| row.iter().copied().enumerate().filter(|(_, x)| *x != 0.0).chain([(columns, 1.0)]).collect())
-            .collect();
+        let filled: Vec<Vec<(usize, f64)>> =
+            rows.iter().map(|row| row.iter().copied().enumerate().filter(|(_, x)| *x != 0.0).chain([(columns, 1.0)]).collect()).collect();
         let loss = |weights: &[f64]| {
             let held: f64 = penalties.iter().zip(weights).map(|(penalty, w)| 0.5 * penalty * w * w).sum();
             let of = |(row, &label): (&Vec<(usize, f64)>, &bool)| {

@@ -11,7 +11,6 @@ use tornello_engine::channel::Channel;
 use tornello_engine::envelope::{Digest, Envelope};
 use tornello_engine::ids::{HoldId, KeyId, MuseumId, SlotId};
 use tornello_engine::museum::{self, Museum};
-use tornello_engine::payment;
 use tornello_engine::record::Record;
 use tornello_engine::slot::{Command, Direction, Event, Line, Scan, Slot};
 use tornello_engine::time::Timestamp;
@@ -88,34 +87,11 @@ impl Auditor {
                     StreamId::Museum(museum) => {
                         self.museums.entry(museum).or_default().push(frame.record().map_err(|error| error.to_string())?);
                     }
-                    StreamId::Payment(_) => self.take_refunds(&frame.record().map_err(|error| error.to_string())?)?,
                     other => return Err(format!("nobody has asked for {other}")),
                 }
             }
         }
         self.callers_were_told_the_truth()
-    }
-
-    /// Nobody pays by payments here: those that there are stand for sales of desks, and each refund is what the slot owes a word of.
-    fn take_refunds(&self, record: &Record<payment::Event>) -> Result<(), String> {
-        for event in &record.events {
-            let is_known = match event {
-                payment::Event::Opened(opened) => {
-                    opened.items.iter().all(|item| self.slots.get(&item.hold.slot()).is_some_and(|naive| naive.sales.contains_key(&item.hold)))
-                }
-                payment::Event::RefundOpened(refund) => match refund.why {
-                    payment::RefundReason::Cancelled { sale, seq, .. } => {
-                        let owed = self.slots.get(&sale.slot()).and_then(|naive| naive.refunds.get(&(sale, seq)));
-                        owed == Some(&refund.amount_cents.get())
-                    }
-                    _ => false,
-                },
-                payment::Event::Received(_) | payment::Event::Fulfilled(_) => true,
-                _ => false,
-            };
-            rule(is_known, "a payment that nobody asked for").map_err(|wrong| format!("{wrong}: {event:?}"))?;
-        }
-        Ok(())
     }
 
     fn take(&mut self, slot: SlotId, record: Record<Event>) -> Result<(), String> {
@@ -158,8 +134,6 @@ impl Auditor {
             }
             Some(Event::MovedOut(moved)) => rule(has_arrived(moved.arrival), "tickets are gone that have not arrived").map(|()| None),
             Some(Event::MoveUndone(undone)) => rule(!has_arrived(undone.arrival), "tickets stand again that have arrived").map(|()| None),
-            // The driver tells whoever has the money; where nobody has it, it only notes so. That it is owed the slot's page says.
-            Some(Event::HandedOver(_)) => Ok(None),
             _ => Err("something happened that nobody asked for".into()),
         }
     }

@@ -132,8 +132,6 @@ pub struct Naive {
     pub moves: BTreeMap<HoldId, Move>,
     /// Refunds that payments have to be told of, by the sale and the record that cancelled its tickets.
     pub owed: BTreeMap<(HoldId, u64), i64>,
-    /// Those that were ever owed.
-    pub refunds: BTreeMap<(HoldId, u64), i64>,
     /// Scans of gates without a network, each of which counts once, and how many of them were conflicts.
     pub scans: BTreeSet<Scan>,
     pub conflicts: u32,
@@ -158,7 +156,6 @@ impl Naive {
             entries: Vec::new(),
             moves: BTreeMap::new(),
             owed: BTreeMap::new(),
-            refunds: BTreeMap::new(),
             scans: BTreeSet::new(),
             conflicts: 0,
             records: Vec::new(),
@@ -308,7 +305,6 @@ impl Naive {
                 sale.refunded += refund;
                 if refund > 0 {
                     self.owed.insert((cancelled.sale, record.seq), refund);
-                    self.refunds.insert((cancelled.sale, record.seq), refund);
                 }
                 Ok(())
             }

@@ -994,7 +994,7 @@ impl Life {
     async fn start(machine: &Arc<Machine>, disk: &Arc<Disk>, limits: Limits) -> Self {
         let (mount, doing): (Arc<Mount>, _) = disk.mount();
         let clock = SimulatedClock::start(machine);
-        let running = Node::start_on(mount as Arc<dyn Journal>, Arc::clone(&clock) as _, limits).await.expect("a simulated node starts");
+        let running = Node::start_undriven_on(mount as Arc<dyn Journal>, Arc::clone(&clock) as _, limits).await.expect("a simulated node starts");
         // What the node does by itself as it begins, it does now.
         for _ in 0..4 {
             tokio::task::yield_now().await;

@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, ensure};
 use tornello_datasets::{holidays, simulated_attendance};
 use tornello_models::artifact::{Artifact, CARD_FILE, Kind, MODEL_FILE, Metric, Particulars, TrainingData, decode};
-use tornello_models::boost::{Loss, Recipe};
+use tornello_models::boost::Recipe;
 use tornello_models::demand::backtest::{self, Contest};
-use tornello_models::demand::{Day, Forecaster, Settings, Site, champion, features};
+use tornello_models::demand::{Day, Forecaster, Settings, Site, features};
 use tornello_models::feature_list::FeatureList;
 use tornello_models::score::{Outcome, Score};
 
@@ -61,8 +61,8 @@ pub fn train(job: &Job, out: &Path, progress: Progress) -> anyhow::Result<Report
     let mut report = Report::new("Forecaster of daily attendance");
     let (sites, data) = sites(&job.data, &mut report)?;
     let last = sites.iter().map(Site::last).max().context("there is no site to learn from")?;
-    let recipe = Recipe { threads: job.threads, seed: SEED, ..Recipe::new(Loss::Quantiles(champion::LEVELS.to_vec())) };
-    let settings = Settings { horizon_max: job.horizon_max, recipe, ..Settings::default() };
+    let plain = Settings::default();
+    let settings = Settings { horizon_max: job.horizon_max, recipe: Recipe { threads: job.threads, seed: SEED, ..plain.recipe }, ..plain };
     let stage = progress.stage("fitting", 2 * u64::from(settings.recipe.rounds));
     let forecaster = Forecaster::fit(&sites, last, &settings, &mut |_| stage.step())?;
     drop(stage);

@@ -82,6 +82,15 @@ impl Scoring {
         }
     }
 
+    /// Whether the registry says that other models are to be at work.
+    #[must_use]
+    pub fn has_other_models(&self, defences: &Defences) -> bool {
+        let (models, judge) = (defences.models(ModelKind::Fraud), self.judge());
+        let differs = |model: Option<&Model>, acting: Option<Code>| model.is_some_and(|model| Some(model.registered.artifact) != acting);
+        differs(models.champion(), judge.champion().map(|acting| acting.code))
+            || differs(models.challengers().next(), judge.challenger().map(|acting| acting.code))
+    }
+
     /// Puts the models to work that the registry says, if they are not. Reads files: not on a thread that answers.
     pub fn follow_models(&self, defences: &Defences) {
         let models = defences.models(ModelKind::Fraud);

@@ -174,6 +174,9 @@ pub(super) async fn serve(arguments: Arguments) -> anyhow::Result<()> {
     tracing::info!(records, batches = checked.head.number, museums = node.museums().all().len(), ms, "the journal is sound");
     let keys = if arguments.demo {
         demo::seed(&node).await?;
+        if let Err(error) = demo::simulate_attendance(&node).await {
+            tracing::error!(%error, "the demo has no attendance to forecast from");
+        }
         development_keys(&node, data).await?
     } else {
         Vec::new()
@@ -204,13 +207,8 @@ pub(super) async fn serve(arguments: Arguments) -> anyhow::Result<()> {
         })
     });
     let planning = {
-        let (node, is_demo) = (Arc::clone(&node), arguments.demo);
-        tokio::spawn(async move {
-            if is_demo && let Err(error) = demo::simulate_attendance(&node).await {
-                tracing::error!(%error, "the demo has no attendance to forecast from");
-            }
-            nightly::keep_planning(&node).await;
-        })
+        let node = Arc::clone(&node);
+        tokio::spawn(async move { nightly::keep_planning(&node).await })
     };
     eprintln!("Tornello {} on http://{listen}, data in {}", env!("CARGO_PKG_VERSION"), data.display());
     if let Some(gates) = gates {

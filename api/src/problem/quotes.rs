@@ -12,7 +12,7 @@ fn quote(refusal: &quote::Refusal) -> Told {
     match refusal {
         R::AlreadyDrafted => (AGAINST, "the quote exists already", "Repeat with the same Idempotency-Key."),
         R::UnknownQuote => (UNKNOWN, "there is no such quote", "Check the id; it may belong to another caller."),
-        R::WrongState { .. } => (AGAINST, "the quote is in another state", "`status` is what it is: read it, and do what can be done then."),
+        R::WrongState { .. } => (AGAINST, "the quote is in another state", "`state` is what it is in: read it, and do what can be done then."),
         R::OptionsUnderWay => (AGAINST, "options are being taken for the quote", "Ask again in a moment."),
         R::SettlementUnderWay => (AGAINST, "the quote is being settled", "Ask again in a moment."),
         R::PaymentUnderWay => (AGAINST, "a payment of the quote can still be paid", "Reopen the quote first: its payment is withdrawn."),
@@ -102,7 +102,7 @@ pub(super) fn one_of_each() -> Vec<Problem> {
     let mut all: Vec<Problem> = [
         Q::AlreadyDrafted,
         Q::UnknownQuote,
-        Q::WrongState { status: quote::Status::Draft },
+        Q::WrongState { state: quote::Status::Draft },
         Q::OptionsUnderWay,
         Q::SettlementUnderWay,
         Q::PaymentUnderWay,

@@ -275,6 +275,13 @@ fn refusals_of_money() -> Vec<Problem> {
     payments.chain(vouchers.map(Problem::from)).chain(orders.map(Problem::from)).collect()
 }
 
+/// One of each refusal, as the problem that it becomes.
+fn refused() -> impl Iterator<Item = Problem> {
+    let slots = refusals().into_iter().map(Problem::from);
+    let others = [refusals_of_money(), super::quotes::one_of_each(), super::fraud::one_of_each(), super::planning::one_of_each()];
+    slots.chain(others.into_iter().flatten())
+}
+
 /// All problems, by code. Where several things say no with the same code, the first one explains it.
 #[must_use]
 pub fn all() -> Vec<Known> {
@@ -282,11 +289,7 @@ pub fn all() -> Vec<Known> {
         |(code, status, title, detail): (&'static str, u16, &str, &str)| Known { code, status, title: title.to_owned(), detail: detail.to_owned() };
     let known = |problem: Problem| Known { code: problem.0.code, status: problem.0.status, title: problem.0.title, detail: problem.0.detail };
     let mut all: Vec<Known> = OTHERS.into_iter().map(other).collect();
-    all.extend(refusals().into_iter().map(|refusal| known(refusal.into())));
-    all.extend(refusals_of_money().into_iter().map(known));
-    all.extend(super::quotes::one_of_each().into_iter().map(known));
-    all.extend(super::fraud::one_of_each().into_iter().map(known));
-    all.extend(super::planning::one_of_each().into_iter().map(known));
+    all.extend(refused().map(known));
     all.sort_by_key(|problem| problem.code);
     all.dedup_by_key(|problem| problem.code);
     all
@@ -357,6 +360,15 @@ mod tests {
             refusals_of_money().iter().chain(&super::super::quotes::one_of_each()).map(|problem| (problem.0.code, problem.0.status)).collect();
         for Known { code, status, .. } in &all {
             assert!(statuses.get(code).is_none_or(|other| other == status), "{code} has two statuses");
+        }
+    }
+
+    #[test]
+    fn no_datum_has_the_name_of_a_member_that_all_problems_have() {
+        for Problem(body) in refused() {
+            for name in ["type", "status", "code", "title", "detail"] {
+                assert!(!body.data.values.contains_key(name), "{} says {name} twice", body.code);
+            }
         }
     }
 

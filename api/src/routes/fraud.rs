@@ -515,7 +515,8 @@ pub struct VerdictOutcomes {
 ///
 /// Each by itself: one that cannot be decided keeps no other one from it.
 #[utoipa::path(
-    tag = "Fraud", operation_id = "decide_fraud_cases", security(("key" = ["investigate"])), request_body = VerdictsForm,
+    tag = "Fraud", operation_id = "decide_fraud_cases", security(("key" = ["investigate"])),
+    request_body(content = VerdictsForm, example = json!({"cases": ["000a000102r4e"], "verdict": "legit", "reason": "known-family"})),
     params(("Idempotency-Key" = String, Header, description = "A new value for each request")),
     responses((status = 200, description = "What became of each", body = VerdictOutcomes), crate::openapi::Problems),
 )]

@@ -54,7 +54,7 @@ pub struct ScoringView {
     /// By how many batches they are behind.
     lag_batches: u64,
     /// How many parties are counted.
-    parties: usize,
+    parties: u64,
     /// The model that acts; absent: rules act alone.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, max_length = 23)]
@@ -143,7 +143,7 @@ pub async fn status(node: web::Data<Node>, mqtt: web::ThinData<Option<Link>>) ->
         scoring: ScoringView {
             caught_up: scoring.caught_up,
             lag_batches: head.number.saturating_sub(scoring.position),
-            parties: scoring.parties,
+            parties: scoring.parties as u64,
             model: scoring.champion,
             challenger: scoring.challenger,
             rules_version: scoring.rules_version,

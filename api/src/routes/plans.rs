@@ -78,6 +78,7 @@ pub struct QuotaForm {
 /// Quotas in the engine's order; channels that are not named have none.
 pub fn quotas(forms: &[QuotaForm]) -> Result<[Quota; Channel::COUNT], Problem> {
     const MOST: u32 = 100_000;
+    const RELEASE_MAX_S: u32 = 31_536_000;
     let mut quotas = [Quota::default(); Channel::COUNT];
     for (i, form) in forms.iter().enumerate() {
         if forms[..i].iter().any(|other| other.channel == form.channel) {
@@ -85,6 +86,9 @@ pub fn quotas(forms: &[QuotaForm]) -> Result<[Quota; Channel::COUNT], Problem> {
         }
         if form.reserved > MOST || form.limit.is_some_and(|limit| limit > MOST || limit < form.reserved) {
             return Err(Problem::invalid("let reserved be at most 100000, and limit at least reserved"));
+        }
+        if form.release_s > RELEASE_MAX_S {
+            return Err(Problem::invalid("let release_s be at most 31536000: a year before the start"));
         }
         quotas[form.channel.index()] = Quota { reserved: form.reserved, limit: form.limit, release_s: form.release_s };
     }

@@ -136,10 +136,10 @@ pub struct OverrideForm {
 pub struct PlaceQuery {
     /// The day in Rome.
     #[param(value_type = String, format = Date, example = "2027-01-01")]
-    day: Date,
+    day: String,
     /// `desk`, `gate` or `guard`.
-    #[param(value_type = String, pattern = "^(desk|gate|guard)$", example = "desk")]
-    role: Role,
+    #[param(pattern = "^(desk|gate|guard)$", example = "desk")]
+    role: String,
     /// From when it was decided, by the clocks in Rome.
     #[param(max_length = 5, example = "11:00")]
     from: String,
@@ -147,7 +147,8 @@ pub struct PlaceQuery {
 
 fn minute(text: &str) -> Result<u16, Problem> {
     let bad = || Problem::invalid("a time of the day as 09:30 is expected, 24:00 at the latest");
-    let (hour, minute) = text.split_once(':').filter(|(hour, minute)| hour.len() == 2 && minute.len() == 2).ok_or_else(bad)?;
+    let two = |text: &str| text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_digit());
+    let (hour, minute) = text.split_once(':').filter(|(hour, minute)| two(hour) && two(minute)).ok_or_else(bad)?;
     let (hour, minute): (u16, u16) = (hour.parse().map_err(|_| bad())?, minute.parse().map_err(|_| bad())?);
     if minute > 59 || hour * 60 + minute > 1_440 { Err(bad()) } else { Ok(hour * 60 + minute) }
 }
@@ -347,6 +348,8 @@ pub async fn remove_override(
     let known = museum_of(&node, &caller, Scope::Manage, &museum)?;
     let envelope = envelope(&node, &caller, &key, &["roster, back"], &*which, &[], None)?;
     let PlaceQuery { day, role, from } = which.into_inner();
+    let day: Date = day.parse().map_err(|_| Problem::invalid("day: a day as 2027-01-01 is expected"))?;
+    let role = Role::ALL.into_iter().find(|known| known.name() == role).ok_or_else(|| Problem::invalid("role: desk, gate or guard is expected"))?;
     let place = Place { date: day, from_min: minute(&from)?, role };
     node.planning(known.museum.id(), envelope, Command::TakeBack { place }).await?;
     Ok(HttpResponse::Ok().json(after(&node, &known, day)))

@@ -37,17 +37,17 @@ pub struct RoomForm {
     #[schema(value_type = Option<u16>)]
     pub route: Option<RouteId>,
     /// For slots that start from then on (RFC 3339).
-    #[schema(value_type = String, format = DateTime)]
-    pub slots_from: Timestamp,
+    #[schema(format = DateTime)]
+    pub slots_from: String,
     /// For slots that start before (RFC 3339).
-    #[schema(value_type = String, format = DateTime)]
-    pub slots_to: Timestamp,
+    #[schema(format = DateTime)]
+    pub slots_to: String,
     /// When sales open (RFC 3339).
-    #[schema(value_type = String, format = DateTime)]
-    pub opens_at: Timestamp,
+    #[schema(format = DateTime)]
+    pub opens_at: String,
     /// When places can be held without it again, within 7 days (RFC 3339).
-    #[schema(value_type = String, format = DateTime)]
-    pub closes_at: Timestamp,
+    #[schema(format = DateTime)]
+    pub closes_at: String,
     /// How many parties are let through in a minute.
     #[schema(minimum = 1, maximum = 60000)]
     pub per_minute: u32,
@@ -163,6 +163,11 @@ impl From<RoomRefusal> for Problem {
     }
 }
 
+/// An instant that a member of the body names.
+fn instant(member: &str, text: &str) -> Result<Timestamp, Problem> {
+    text.parse().map_err(|_| Problem::invalid(format!("{member}: an RFC 3339 instant is expected")))
+}
+
 fn secret() -> Result<[u8; 32], Problem> {
     let mut bytes = [0; 32];
     rand::rngs::SysRng.try_fill_bytes(&mut bytes).map_err(|_| Problem::unavailable("no random numbers"))?;
@@ -200,7 +205,17 @@ pub async fn announce(
     let id = museum_of(&node, &caller, Scope::Manage, &museum)?.museum.id();
     let envelope = envelope(&node, &caller, &key, &["waiting room"], &*form, &[], None)?;
     let RoomForm { code, route, slots_from, slots_to, opens_at, closes_at, per_minute } = form.into_inner();
-    let room = Room { code, route, slots_from, slots_to, opens_at, closes_at, per_minute, seed: secret()?, signing: secret()? };
+    let room = Room {
+        code,
+        route,
+        slots_from: instant("slots_from", &slots_from)?,
+        slots_to: instant("slots_to", &slots_to)?,
+        opens_at: instant("opens_at", &opens_at)?,
+        closes_at: instant("closes_at", &closes_at)?,
+        per_minute,
+        seed: secret()?,
+        signing: secret()?,
+    };
     let record = node.museum(id, envelope, Command::AnnounceRoom { room: Box::new(room) }).await?;
     let announced = record.events.iter().find_map(|event| if let Event::RoomAnnounced(announced) = event { Some(announced) } else { None });
     Ok(HttpResponse::Created().json(RoomView::new(&announced.ok_or_else(not_rebuilt)?.room, record.at)))

@@ -579,7 +579,7 @@ impl Quote {
     }
 
     const fn wrong_state(&self) -> Refusal {
-        if self.about.is_none() { Refusal::UnknownQuote } else { Refusal::WrongState { status: self.stage.status() } }
+        if self.about.is_none() { Refusal::UnknownQuote } else { Refusal::WrongState { state: self.stage.status() } }
     }
 
     fn is_free(&self) -> bool {

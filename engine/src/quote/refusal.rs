@@ -19,10 +19,10 @@ pub enum Refusal {
     #[error("there is no such quote")]
     UnknownQuote,
     /// The state that it is in does not allow that.
-    #[error("the quote is {}: that cannot be done to it", status.name())]
+    #[error("the quote is {}: that cannot be done to it", state.name())]
     WrongState {
         /// What it is.
-        status: Status,
+        state: Status,
     },
     /// Options are being taken: it takes a moment.
     #[error("options are being taken for the quote: ask again in a moment")]

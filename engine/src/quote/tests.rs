@@ -191,7 +191,7 @@ fn payable() -> Vec<Command> {
 
 #[test]
 fn what_is_refused_in_which_state() {
-    let state = |status| Refusal::WrongState { status };
+    let state = |status| Refusal::WrongState { state: status };
     let after = |mut before: Vec<Command>, then: &[Command]| {
         before.extend_from_slice(then);
         before
@@ -410,7 +410,7 @@ fn a_quote_goes_from_draft_to_tickets() {
         let mut world = World::new();
         for (s, command, status, revision, work) in before.into_iter().chain(then) {
             let answer = world.ask(s, &command);
-            let lapsed = status == Lapsed && answer == Err(Refusal::WrongState { status });
+            let lapsed = status == Lapsed && answer == Err(Refusal::WrongState { state: status });
             assert!(answer.is_ok() || lapsed, "{name}: {command:?}: {answer:?}");
             assert_eq!((world.quote.status(), world.quote.revision(), world.quote.work()), (status, revision, work), "{name}: after {command:?}");
         }
@@ -683,7 +683,7 @@ fn codes_are_stable_and_different() {
     let refusals = [
         Refusal::AlreadyDrafted,
         Refusal::UnknownQuote,
-        Refusal::WrongState { status: Status::Draft },
+        Refusal::WrongState { state: Status::Draft },
         Refusal::OptionsUnderWay,
         Refusal::SettlementUnderWay,
         Refusal::PaymentUnderWay,
@@ -704,7 +704,7 @@ fn codes_are_stable_and_different() {
     ];
     let codes: BTreeSet<_> = refusals.map(Refusal::code).into_iter().collect();
     assert_eq!(codes.len(), refusals.len());
-    assert_eq!(Refusal::WrongState { status: Status::Draft }.to_string(), "the quote is draft: that cannot be done to it");
+    assert_eq!(Refusal::WrongState { state: Status::Draft }.to_string(), "the quote is draft: that cannot be done to it");
 }
 
 /// Anything that may be asked, most of it at the wrong moment.

@@ -23,8 +23,8 @@ const PROFILE_DAYS: u32 = 182;
 /// Sites of a kind, so that a profile is more than one site's habit.
 const SITES_PER_KIND: usize = 5;
 const KINDS_MAX: usize = 4;
-/// Rows of the regression: more tell it nothing new.
-const ROWS_MAX: usize = 20_000;
+/// Rows of the regression: more cost seconds and tell it nothing new.
+const ROWS_MAX: usize = 2_000;
 /// Columns of the regression: holiday, near one, bridge, free, school break, event, two harmonics.
 const COLUMNS: usize = 10;
 /// Levels of the band ends and the median in what days were, over what was expected.
@@ -231,7 +231,6 @@ fn regression(rows: &[f64], ratios: &[f64]) -> Result<Vec<f64>, ModelError> {
     let bad = |error: &dyn std::fmt::Display| ModelError::BadInput { problem: format!("the calendar's effect could not be fitted: {error}") };
     let table = Array2::from_shape_vec((ratios.len(), COLUMNS), rows.to_vec()).map_err(|error| bad(&error))?;
     let data = Dataset::new(table, Array1::from(ratios.to_vec()));
-    let fitted =
-        TweedieRegressor::params().power(1.0).link(Link::Log).alpha(0.001).max_iter(200).tol(1e-6).fit(&data).map_err(|error| bad(&error))?;
+    let fitted = TweedieRegressor::params().power(1.0).link(Link::Log).alpha(0.001).max_iter(60).tol(1e-5).fit(&data).map_err(|error| bad(&error))?;
     Ok(fitted.coef.iter().copied().chain([fitted.intercept]).collect())
 }

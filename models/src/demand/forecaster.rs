@@ -115,6 +115,9 @@ impl Forecaster {
         if settings.horizon_max == 0 || settings.horizon_max > HORIZON_MAX {
             return Err(ModelError::BadInput { problem: format!("a forecast reaches 1 to {HORIZON_MAX} days ahead, not {}", settings.horizon_max) });
         }
+        if !(0.5..=0.99).contains(&settings.share_80) {
+            return Err(ModelError::BadInput { problem: format!("an 80% band is not fitted to hold {} of the days", settings.share_80) });
+        }
         for site in sites {
             let sound = |value: &f32| value.is_nan() || (value.is_finite() && *value >= 0.0);
             if let Some(place) = site.attendance.iter().position(|value| !sound(value)) {
@@ -145,7 +148,7 @@ impl Forecaster {
             let unseeing = champion::fit(&lookbacks, before, books, settings, progress)?;
             let misses = misses(&lookbacks, &*unseeing, before, origin, books, settings)?;
             let all: Vec<Miss> = misses.iter().map(|held| held.miss).collect();
-            stored.correction = Correction::of(&all, 0.8, 0.95);
+            stored.correction = Correction::of(&all, settings.share_80, 0.95);
             stored.quality = quality(&misses, &stored.correction);
         }
         Ok(Self { stored, trees: Some(trees) })

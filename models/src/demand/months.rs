@@ -3,10 +3,10 @@
 use super::floors;
 
 const SEASON: usize = 12;
-/// Months that growth is measured over.
-const GROWTH_MONTHS: usize = 12;
+/// Years whose median month is taken: one year with a closed wing or a famous exhibition does not decide.
+const YEARS: usize = 3;
 
-/// The mean of Theta, damped seasonal Holt-Winters and last year times growth, 1 to `steps` months ahead. NaN in the series is a month without a figure.
+/// The mean of Theta, damped seasonal Holt-Winters and the median of the same month of three years, 1 to `steps` months ahead. NaN in the series is a month without a figure.
 #[must_use]
 pub fn forecast(series: &[f64], steps: usize) -> Vec<f64> {
     let parts = members(series, steps);
@@ -16,11 +16,7 @@ pub fn forecast(series: &[f64], steps: usize) -> Vec<f64> {
 /// The methods whose mean is taken.
 #[must_use]
 pub fn members(series: &[f64], steps: usize) -> [Vec<f64>; 3] {
-    [
-        floors::theta(series, SEASON, steps),
-        floors::holt_winters(series, SEASON, steps),
-        floors::last_season_grown(series, SEASON, GROWTH_MONTHS, steps),
-    ]
+    [floors::theta(series, SEASON, steps), floors::holt_winters(series, SEASON, steps), floors::seasonal_median(series, SEASON, YEARS, steps)]
 }
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
 //! The booking curve: how many will have come in the end, from how many are on the books so many days before. Three ways to say it: add what is usually still
-//! picked up, multiply by the usual growth, or let a ridge regression weigh both with the weekday and the season.
+//! picked up, multiply by the usual growth, or let a ridge regression weigh both with the season and with how the books and the visits of the last week stand.
 //!
 //! All of them look back at the last eight days of the same weekday that are over at the origin, at what was booked for them as long before, and at what came.
 
@@ -92,21 +92,25 @@ impl Curve {
     fn row(&self, target: Day) -> Option<(Vec<f64>, f64)> {
         let (booked, usual, level) = (self.booked(target)?, self.usual(target)?, self.level(target)?);
         let angle = f64::from(target.share_of_year()) * std::f64::consts::TAU;
-        let mut row = vec![
+        let origin = target.plus(-i32::from(self.horizon));
+        // The weekday is in what its last eight weeks had; columns of its own only fit noise, with no more than a year or two to learn from.
+        let books_of_week: Vec<f64> = (0..7).filter_map(|back| self.booked(target.plus(-back))).collect();
+        let last_week: Vec<f64> = (0..7).filter_map(|back| self.came(origin.plus(-back), target)).collect();
+        let row = vec![
             booked / level,
             ((1.0 + booked) / level).ln(),
             usual.last / level,
             usual.came / level,
             usual.booked / level,
             (booked + usual.came - usual.booked) / level,
-            booked * usual.came / usual.booked.max(1.0) / level,
+            // Where few are usually on the books, the growth is wild: it is kept within ten levels.
+            (booked * usual.came / usual.booked.max(1.0) / level).min(10.0),
             angle.sin(),
             angle.cos(),
-            (2.0 * angle).sin(),
-            (2.0 * angle).cos(),
             level.ln(),
+            books_of_week.iter().sum::<f64>() / books_of_week.len() as f64 / level,
+            last_week.iter().sum::<f64>() / last_week.len() as f64 / level,
         ];
-        row.extend((0..7).map(|weekday| f64::from(u8::from(target.weekday() == weekday))));
         Some((row, level))
     }
 }

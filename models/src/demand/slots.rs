@@ -89,8 +89,8 @@ pub fn within_capacity(visitors: f64, shares: &[f64], capacities: &[f64]) -> (Ve
             break;
         }
         let to_place = rest;
-        for slot in 0..shares.len() {
-            let more = (to_place * shares[slot] / total).min(room(slot, &taken));
+        for (slot, share) in shares.iter().enumerate() {
+            let more = (to_place * share / total).min(room(slot, &taken));
             taken[slot] += more;
             rest -= more;
         }

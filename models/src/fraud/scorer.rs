@@ -298,7 +298,7 @@ mod tests {
                     let scored = scorer.score(row.into_iter());
                     assert!((0.0..=1.0).contains(&scored.score) && (0.0..=1.0).contains(&scored.percentile), "{name}, {value}: {scored:?}");
                     assert!(scored.probability.is_none_or(|p| (0.0..=1.0).contains(&p)));
-                    let suspect = !(value.abs() <= 1e12);
+                    let suspect = value.is_nan() || value.abs() > 1e12;
                     assert_eq!(scored.suspect_inputs, u32::from(suspect), "{name}, value {i}: {value}");
                     assert_eq!(scored.reasons[0].cause == Cause::SuspectInput(column as u16), suspect, "{name}, {value}: {scored:?}");
                 }

@@ -5,9 +5,8 @@ use anyhow::{Context, ensure};
 use jiff::civil::Date;
 use tornello_datasets::holidays::{self, Holidays};
 use tornello_datasets::pedestrians::{self, Sensor};
-use tornello_models::boost::{Loss, Recipe};
 use tornello_models::demand::backtest::{self, FLOORS, Line};
-use tornello_models::demand::{Calendar, Day, DayFlags, Forecaster, Settings, Site, champion};
+use tornello_models::demand::{Calendar, Day, DayFlags, Forecaster, Settings, Site, bands};
 use tornello_models::score::{Score, naive_error};
 
 use super::day;
@@ -34,8 +33,7 @@ const HOLIDAYS: &str = "AU-VIC";
 
 /// Runs the protocol with the settings of the product, but for a reach of 28 days.
 pub fn evaluate(inputs: &Inputs, progress: Progress) -> anyhow::Result<Report> {
-    let recipe = Recipe::new(Loss::Quantiles(champion::LEVELS.to_vec()));
-    evaluate_with(inputs, &Settings { horizon_max: HORIZON_MAX, recipe, ..Settings::default() }, progress)
+    evaluate_with(inputs, &Settings { horizon_max: HORIZON_MAX, ..Settings::default() }, progress)
 }
 
 /// Runs the protocol with settings that are to be tried.
@@ -46,19 +44,31 @@ pub fn evaluate_with(inputs: &Inputs, settings: &Settings, progress: Progress) -
     let stage = progress.stage("fitting", 2 * u64::from(settings.recipe.rounds) * fits as u64);
     let before = cpu_time();
     let mut champion_time = std::time::Duration::ZERO;
+    let mut settings = settings.clone();
     let mut current: Option<(Day, Forecaster)> = None;
+    // What was served since the last fit and is over by the next: whether the band held.
+    let mut served: Vec<(Day, bool)> = Vec::new();
     let refit_on: Vec<Day> = origins.iter().step_by(REFIT_EVERY).copied().collect();
     let lines = backtest::backtest(&sites, &origins, HORIZON_MAX, &mut |lookback, origin| {
         let started = cpu_time();
         if refit_on.contains(&origin) && current.as_ref().is_none_or(|(fitted, _)| *fitted != origin) {
-            current = Some((origin, Forecaster::fit(&sites, origin, settings, &mut |_| stage.step())?));
+            let (over, open): (Vec<_>, Vec<_>) = served.drain(..).partition(|(day, _)| *day <= origin);
+            served = open;
+            let held = over.iter().filter(|(_, held)| *held).count() as u64;
+            settings.share_80 = bands::next_share(settings.share_80, held, over.len() as u64);
+            current = Some((origin, Forecaster::fit(&sites, origin, &settings, &mut |_| stage.step())?));
         }
-        let forecasts = match &current {
-            Some((_, forecaster)) => (1..=HORIZON_MAX).map(|horizon| forecaster.day(lookback, origin, horizon)).collect(),
-            None => Ok(Vec::new()),
-        };
+        let Some((_, forecaster)) = &current else { return Ok(Vec::new()) };
+        let forecasts = (1..=HORIZON_MAX).map(|horizon| forecaster.day(lookback, origin, horizon)).collect::<Result<Vec<_>, _>>()?;
+        for day in &forecasts {
+            // Kept with its day, and looked at only when that day is over.
+            let came = f64::from(lookback.value(day.day));
+            if !came.is_nan() {
+                served.push((day.day, (day.band.low_80..=day.band.high_80).contains(&came)));
+            }
+        }
         champion_time += cpu_time() - started;
-        forecasts
+        Ok(forecasts)
     })?;
     let floors_time = cpu_time() - before - champion_time;
     figures(&mut report, &lines, &sites, &origins);

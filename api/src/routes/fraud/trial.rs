@@ -21,8 +21,8 @@ pub struct TrialForm {
     pub rule: RuleForm,
     /// Only about what was asked since then (RFC 3339); absent: since the beginning. What was known is always that of the time.
     #[serde(default)]
-    #[schema(value_type = Option<String>, format = DateTime)]
-    pub since: Option<Timestamp>,
+    #[schema(format = DateTime)]
+    pub since: Option<String>,
 }
 
 /// What the rule would have done.
@@ -54,6 +54,8 @@ pub async fn dry_run(node: web::Data<Node>, caller: Caller, form: web::Json<Tria
     super::rules::for_all_museums(&caller, Scope::Investigate)?;
     let TrialForm { rule, since } = form.into_inner();
     let rules = rule_set(&Rule::from(rule)).map_err(|error| Problem::from(fraud_rules::Refusal::BadRule).detail(error.to_string()))?;
+    let since: Option<Timestamp> =
+        since.map(|since| since.parse()).transpose().map_err(|_| Problem::invalid("since: an RFC 3339 instant is expected"))?;
     let tried = try_rules(node.journal().as_ref(), &rules, since.unwrap_or(Timestamp::MIN), Sizes::default().parties).await;
     let tried = tried.map_err(|error| {
         tracing::error!(%error, "a rule could not be tried");

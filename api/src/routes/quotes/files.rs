@@ -244,7 +244,7 @@ pub async fn notice_document(
     let id = quote.into_inner();
     let quote = seen(&node, &caller, Scope::Quote, id).await?;
     let about = quote.about().ok_or_else(Problem::not_found)?;
-    let payment = quote.payment().ok_or_else(|| Problem::from(Refusal::WrongState { status: quote.status() }))?;
+    let payment = quote.payment().ok_or_else(|| Problem::from(Refusal::WrongState { state: quote.status() }))?;
     let now = node.now();
     let due = move |payment: &Payment| {
         let payable = payment.payable(now)?;
@@ -252,7 +252,7 @@ pub async fn notice_document(
     };
     let due = node.look_payment(payment, due).await?.map_err(|refusal: payment::Refusal| Problem::from(refusal))?;
     let creditor = connected.0.as_ref().and_then(|pagopa| pagopa.settings().creditor(payment.creditor()));
-    let (Some((payable, subject)), Some(creditor)) = (due, creditor) else { return Err(Refusal::WrongState { status: quote.status() }.into()) };
+    let (Some((payable, subject)), Some(creditor)) = (due, creditor) else { return Err(Refusal::WrongState { state: quote.status() }.into()) };
     let known = node.museums().get(about.museum).ok_or_else(Problem::not_found)?;
     let profile = known.museum.profile().ok_or_else(Problem::not_found)?;
     let payer = match about.contact {
@@ -291,7 +291,7 @@ pub async fn tickets_document(
 ) -> Result<HttpResponse, Problem> {
     let (id, from) = (quote.into_inner(), usize::from(query.from()));
     let quote = seen(&node, &caller, Scope::Quote, id).await?;
-    let Stage::Ticketed { sales, .. } = quote.stage() else { return Err(Refusal::WrongState { status: quote.status() }.into()) };
+    let Stage::Ticketed { sales, .. } = quote.stage() else { return Err(Refusal::WrongState { state: quote.status() }.into()) };
     let mut issued = Vec::new();
     for &sale in sales {
         issued.extend(

@@ -205,8 +205,10 @@ impl World {
         let working = self.node().quotes().working();
         rule(working.is_empty(), "the node does not finish a quote by itself").map_err(|wrong| format!("{wrong}: {working:?}"))?;
         self.come_to_rest().await?;
-        // Whatever can expire has expired.
-        self.life().clock.pass(30 * HOUR_S);
+        // Whatever can expire has expired: what is for now, and what is for a group that has days.
+        let last = self.books.payments.values().filter(|due| due.is_open()).map(|due| due.opened.due_at).max();
+        let until = last.map_or(0, |last| last.micros_since(self.now()) / 1_000_000 + HOUR_S);
+        self.life().clock.pass(until.max(30 * HOUR_S));
         self.come_to_rest().await?;
         let open = self.books.payments.values().filter(|due| due.is_open()).count();
         rule(open == 0, "a payment is open though its time is over")?;
