@@ -204,6 +204,14 @@ async fn a_roster_says_why_and_keeps_what_a_manager_decides() {
         "{day}"
     );
     assert_eq!(app.get("/v1/forecasts/report", &office).await["fitted_on"], "2026-11-22");
+    // It is not fitted again before its time, unless somebody brings much more of a past in.
+    let node = app.shared_node();
+    assert!(!nightly::night(&node).await.unwrap().await.unwrap());
+    let more: Vec<Value> =
+        (1..=28).flat_map(|day| ["04", "05", "06"].map(|month| json!({"date": format!("2025-{month}-{day:02}"), "people": 90}))).collect();
+    app.ask(Method::PUT, "/v1/museums/mare/attendance", &manager, "mare", &json!({"source": "register", "days": more})).await;
+    assert!(nightly::night(&node).await.unwrap().await.unwrap());
+    drop(node);
     let (kind, table) = text_of(&app, path, &office, "text/csv").await;
     assert!(kind.starts_with("text/csv") && table.contains("11:00;12:00;desk;4;") && table.lines().count() == 31, "{table}");
     let (kind, file) = text_of(&app, path, &office, "text/calendar").await;

@@ -56,8 +56,6 @@ const BANNED: [&str; 23] = [
     "figment",
     "madsim",
     "ndarray-npy",
-    "ndarray-rand",
-    "ndarray-stats",
     "opendp",
     "pg-embed",
     "polars",

@@ -23,13 +23,22 @@ use crate::museums::Known;
 const FIT_EVERY_DAYS: i32 = 7;
 /// Below so many counted days in all no model is fitted.
 const DAYS_MIN: usize = 60;
+/// With so many times as many counted days as it was fitted on, a model is old: somebody has brought a past in.
+const GROWTH: f64 = 1.2;
 
 /// The model in force.
 #[derive(Default)]
 pub struct Champion {
-    serving: RwLock<Option<Arc<demand::Forecaster>>>,
+    serving: RwLock<Option<Serving>>,
     /// Where it is kept; none: only in memory.
     file: Option<PathBuf>,
+}
+
+/// A model, and on how many counted days it was fitted.
+#[derive(Clone)]
+struct Serving {
+    model: Arc<demand::Forecaster>,
+    known: u64,
 }
 
 impl std::fmt::Debug for Champion {
@@ -51,43 +60,47 @@ impl Champion {
     /// The model that is kept in a file, if there is one that this program can read.
     #[must_use]
     pub fn kept_in(file: Option<PathBuf>) -> Self {
-        let serving = file.as_deref().and_then(load).map(Arc::new);
+        let serving = file.as_deref().and_then(load);
         Self { serving: RwLock::new(serving), file }
     }
 
     /// The last day that it knew when it was fitted.
     #[must_use]
     pub fn fitted_on(&self) -> Option<Date> {
-        self.serving.read().as_ref().map(|model| date(1970, 1, 1).saturating_add(model.fitted_on().0.days()))
+        self.serving.read().as_ref().map(|serving| date(1970, 1, 1).saturating_add(serving.model.fitted_on().0.days()))
     }
 
     /// The model, to be asked several times.
     #[must_use]
     pub fn model(&self) -> Option<Arc<demand::Forecaster>> {
-        self.serving.read().clone()
+        self.serving.read().as_ref().map(|serving| Arc::clone(&serving.model))
     }
 
     /// Fits a new one on all sites, if the one in force is old and enough was counted; answers whether it did. Takes seconds to minutes.
     pub fn fit(&self, sites: &[Site], yesterday: Day) -> Result<bool, ModelError> {
-        let is_fresh = self.model().is_some_and(|model| yesterday.since(model.fitted_on()) < FIT_EVERY_DAYS && yesterday >= model.fitted_on());
         let known: usize = sites.iter().map(|site| site.attendance.iter().filter(|visitors| !visitors.is_nan()).count()).sum();
+        let is_fresh = self.serving.read().as_ref().is_some_and(|serving| {
+            let age = yesterday.since(serving.model.fitted_on());
+            (0..FIT_EVERY_DAYS).contains(&age) && known as f64 <= GROWTH * serving.known as f64
+        });
         if is_fresh || known < DAYS_MIN {
             return Ok(false);
         }
         let settings = Settings { horizon_max: AHEAD_DAYS as u16, ..Settings::default() };
         let model = demand::Forecaster::fit(sites, yesterday, &settings, &mut |_| {})?;
+        let known = known as u64;
         if let Some(file) = &self.file {
-            keep(file, &model);
+            keep(file, known, &model);
         }
-        *self.serving.write() = Some(Arc::new(model));
+        *self.serving.write() = Some(Serving { model: Arc::new(model), known });
         Ok(true)
     }
 }
 
-fn load(file: &Path) -> Option<demand::Forecaster> {
+fn load(file: &Path) -> Option<Serving> {
     let bytes = std::fs::read(file).ok()?;
-    match postcard::from_bytes(&bytes) {
-        Ok(model) => Some(model),
+    match postcard::from_bytes::<(u64, demand::Forecaster)>(&bytes) {
+        Ok((known, model)) => Some(Serving { model: Arc::new(model), known }),
         Err(error) => {
             tracing::warn!(file = %file.display(), %error, "the kept forecaster cannot be read; it is fitted anew");
             None
@@ -96,9 +109,9 @@ fn load(file: &Path) -> Option<demand::Forecaster> {
 }
 
 /// Writes the model beside its place and moves it there, so that a crash leaves the old one or the new one.
-fn keep(file: &Path, model: &demand::Forecaster) {
+fn keep(file: &Path, known: u64, model: &demand::Forecaster) {
     let beside = file.with_extension("new");
-    let written = postcard::to_allocvec(model).map_err(std::io::Error::other).and_then(|bytes| std::fs::write(&beside, bytes));
+    let written = postcard::to_allocvec(&(known, model)).map_err(std::io::Error::other).and_then(|bytes| std::fs::write(&beside, bytes));
     if let Err(error) = written.and_then(|()| std::fs::rename(&beside, file)) {
         tracing::warn!(file = %file.display(), %error, "the forecaster is not kept: a restart fits it anew");
     }

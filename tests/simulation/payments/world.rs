@@ -99,7 +99,6 @@ const MUST: [&str; 54] = [
     "get refused",
     "holds",
     "late receipt",
-    "money that a quote does not want",
     "moved",
     "of an order",
     "paid",
