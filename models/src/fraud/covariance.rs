@@ -12,7 +12,8 @@ use crate::feature_list::FEATURES_MAX;
 /// The share of rows that is the bulk. Half of them ruined it on real payments: their ordinary spread is wider than that.
 const BULK: f64 = 0.9;
 const STEPS: usize = 15;
-/// Added to each variance, so that a constant column cannot make the covariance singular.
+/// Added to each variance, so that a constant column cannot make the covariance singular; and this share of a large one, so that neither can two columns that say
+/// the same in cents or in bytes.
 const RIDGE: f64 = 1e-6;
 /// A median absolute deviation times this is the standard deviation of a normal distribution.
 const MAD_TO_SD: f64 = 1.4826;
@@ -76,7 +77,8 @@ impl RobustCovariance {
         }
         triangle.iter_mut().for_each(|sum| *sum /= count - 1.0);
         for i in 0..columns {
-            triangle[i * (i + 1) / 2 + i] += RIDGE;
+            let variance = &mut triangle[i * (i + 1) / 2 + i];
+            *variance += RIDGE * variance.max(1.0);
         }
         Ok(Self { mean, factor: cholesky(triangle, columns)? })
     }
@@ -193,6 +195,19 @@ mod tests {
         // x - m = (2, -1): S^-1 (x-m) = (12, -8) / 16; the parts are 2 * .75 and -1 * -.5.
         assert!((distance - 2.0).abs() < 1e-12 && (model.distance(&[3.0, 0.0]) - distance).abs() < 1e-12);
         assert!((parts[0] - 1.5).abs() < 1e-12 && (parts[1] - 0.5).abs() < 1e-12, "{parts:?}");
+    }
+
+    #[test]
+    fn columns_that_say_the_same_on_a_large_scale_are_fitted() {
+        let mut chance = Chance::new(5);
+        let values = (0..500).flat_map(|_| {
+            [1.0, 100.0, 1e7 / 3.0].map(|scale| scale * 1e9).map({
+                let x = chance.normal();
+                move |scale| scale * x
+            })
+        });
+        let model = RobustCovariance::fit(&Rows::new(3, values.collect()).unwrap()).unwrap();
+        assert!(model.distance(&[1e9, 1e11, 1e16 / 3.0]).is_finite());
     }
 
     #[test]
