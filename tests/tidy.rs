@@ -43,7 +43,7 @@ const LICENCES: [&str; 18] = [
 ];
 
 /// Crates that must not come in, not even through others: incompatible licences, unseeded or unmaintained code, engines we do not want in the process.
-const BANNED: [&str; 23] = [
+const BANNED: [&str; 21] = [
     "actix-governor",
     "actix-web-actors",
     "anomaly_detection",

@@ -193,11 +193,18 @@ impl Forecaster {
         let mut site = model.is_some().then(|| prepared.site.clone());
         let (first, last) = (from.max(today), today.saturating_add((AHEAD_DAYS - 1).days()));
         let asked = first.series(1.day()).take(usize::try_from(days).unwrap_or(0)).take_while(|date| *date <= last);
+        let asked: Vec<(Date, Vec<SlotForecast>)> = asked.map(|date| (date, slots_of(node, known, date))).collect();
+        let horizon = |date: Date| (sites::number(date) - sites::number(today) + 1).unsigned_abs() as u16;
+        for (date, slots) in &asked {
+            site.iter_mut().for_each(|site| champion::look(site, champion::day(*date), horizon(*date), booked_of(slots)));
+        }
+        // What looking back costs is paid once for all days.
+        let lookback = site.as_ref().map(Lookback::new);
         asked
-            .map(|date| {
-                let mut slots = slots_of(node, known, date);
+            .into_iter()
+            .map(|(date, mut slots)| {
                 let capacity = slots.iter().fold(0_u32, |sum, slot| sum.saturating_add(slot.capacity));
-                let booked = slots.iter().fold(0_u32, |sum, slot| sum.saturating_add(slot.booked));
+                let booked = booked_of(&slots);
                 let day = sites::number(date);
                 let books = sites::books(&prepared.history, &attendance, day, booked);
                 let mut outlook = prepared.history.outlook(day, books, &prepared.learned);
@@ -206,20 +213,19 @@ impl Forecaster {
                     0 => Source::Others,
                     _ => Source::LastWeeks,
                 };
-                if let (Some(model), Some(site)) = (&model, &mut site) {
-                    let (origin, horizon) = (champion::day(today).plus(-1), (day - sites::number(today) + 1).unsigned_abs() as u16);
-                    champion::look(site, champion::day(date), horizon, booked);
-                    if let Some(band) = champion::ask(model, &Lookback::new(site), origin, horizon) {
-                        // Nearly all who have booked come, whatever the model says.
-                        let least = prepared.shows.mean(booked);
-                        let at_least = |people: f64| people.max(least);
-                        (outlook.mid, source) = (at_least(band.median), Source::Model);
-                        outlook.band_80 = (at_least(band.low_80), at_least(band.high_80));
-                        outlook.band_95 = (at_least(band.low_95), at_least(band.high_95));
-                    }
+                if let (Some(model), Some(lookback)) = (&model, &lookback)
+                    && let Some(band) = champion::ask(model, lookback, champion::day(today).plus(-1), horizon(date))
+                {
+                    // Nearly all who have booked come, whatever the model says.
+                    let least = prepared.shows.mean(booked);
+                    let at_least = |people: f64| people.max(least);
+                    (outlook.mid, source) = (at_least(band.median), Source::Model);
+                    outlook.band_80 = (at_least(band.low_80), at_least(band.high_80));
+                    outlook.band_95 = (at_least(band.low_95), at_least(band.high_95));
                 }
                 if capacity == 0 {
-                    outlook = Outlook::CLOSED;
+                    // Closed by the plan, or by staff.
+                    (outlook, source) = (Outlook::CLOSED, Source::Plan);
                 }
                 shares::split(&mut outlook, &mut slots, &attendance, date);
                 let policy = planning.policy_on(date).1;
@@ -281,6 +287,10 @@ impl Fit {
             }
         }
     }
+}
+
+fn booked_of(slots: &[SlotForecast]) -> u32 {
+    slots.iter().fold(0, |sum, slot| sum.saturating_add(slot.booked))
 }
 
 /// The slots of a day, as planned or as they were opened, without a forecast yet; those that staff have closed have no places.

@@ -37,7 +37,7 @@ fn payment(refusal: &payment::Refusal) -> Told {
         R::AlreadyPaid => (AGAINST, "it is paid", "Nothing more is due. To have money back, cancel the tickets."),
         R::PaymentCancelled => (GONE, "the payment was cancelled", "Begin another one while the holds live."),
         R::PaymentExpired { .. } => (GONE, "the time to pay is over", "It was over at `due_at`. Hold places again, and begin another payment."),
-        R::PaymentFailed { .. } => (GONE, "the gateway would not take the payment", "`code` says why. Begin another one."),
+        R::PaymentFailed { .. } => (GONE, "the gateway would not take the payment", "`reason` says why. Begin another one."),
         R::NotPublished => (AGAINST, "the gateway does not know the payment yet", "Ask again in a moment."),
         R::NotPaid => (AGAINST, "it is not paid", "Wait for the money, or cancel the payment."),
         R::NotClosing => (AGAINST, "the gateway has nothing to be told", "Nothing has to be done."),

@@ -250,7 +250,7 @@ fn refusals_of_money() -> Vec<Problem> {
         P::DisputeOpen,
         P::NoDispute,
     ];
-    let failed = "reason".parse().map(|code| P::PaymentFailed { code });
+    let failed = "reason".parse().map(|reason| P::PaymentFailed { reason });
     let vouchers = [
         V::BadAmount,
         V::IdTaken,

@@ -22,6 +22,9 @@ use crate::routes::{local, museum_of};
 /// How many days are forecast if the caller does not say.
 const DAYS: u32 = 14;
 
+/// What moved a forecast is a hundred times as dear as the forecast: it is told for so many days at once.
+const EXPLAINED_DAYS: i32 = 14;
+
 /// By what a forecast is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
@@ -91,7 +94,7 @@ pub struct WhyView {
     /// The same in words.
     #[schema(max_length = 400)]
     in_words: String,
-    /// What moved the model's forecast, the largest first; absent where no model answers.
+    /// What moved the model's forecast, the largest first; absent where no model answers, or when more than 14 days are asked for at once.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(max_items = 8)]
     moved: Vec<MovedView>,
@@ -325,7 +328,8 @@ pub async fn get_forecast(
         return Ok(HttpResponse::Ok().insert_header((header::CONTENT_TYPE, HeaderValue::from_static("image/svg+xml"))).body(picture));
     }
     let (known_days, how_good) = how_good(&node, &known);
-    let moved = |day: &DayForecast| if day.capacity == 0 { Vec::new() } else { node.forecaster().reasons(&node, &known, day.date) };
+    let explains = |day: &DayForecast| day.capacity > 0 && days <= EXPLAINED_DAYS;
+    let moved = |day: &DayForecast| if explains(day) { node.forecaster().reasons(&node, &known, day.date) } else { Vec::new() };
     Ok(HttpResponse::Ok().json(ForecastView {
         museum: known.museum.id().0,
         region: region(&known),

@@ -439,7 +439,7 @@ impl Payment {
             Stage::Paid { .. } => Refusal::AlreadyPaid,
             Stage::Cancelled { .. } => Refusal::PaymentCancelled,
             Stage::Expired { .. } => Refusal::PaymentExpired { due_at: self.opened.as_ref().map_or(self.last_at, |opened| opened.due_at) },
-            Stage::Failed { code } => Refusal::PaymentFailed { code },
+            Stage::Failed { code } => Refusal::PaymentFailed { reason: code },
             Stage::Created => Refusal::NotPublished,
             Stage::Pending => Refusal::NotPaid,
             Stage::Blank => Refusal::UnknownPayment,

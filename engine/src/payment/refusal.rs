@@ -63,7 +63,7 @@ pub enum Refusal {
     /// The gateway would not have it.
     PaymentFailed {
         /// Why, in one word.
-        code: Code,
+        reason: Code,
     },
     /// The gateway does not know it yet.
     NotPublished,

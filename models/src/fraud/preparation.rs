@@ -42,7 +42,7 @@ impl Suspects {
     /// Whether this column was.
     #[must_use]
     pub const fn contains(self, column: usize) -> bool {
-        column < FEATURES_MAX && self.0 >> column & 1 == 1
+        column < FEATURES_MAX && (self.0 >> column) & 1 == 1
     }
 
     /// The first of them.

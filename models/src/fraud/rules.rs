@@ -274,6 +274,9 @@ mod tests {
     use super::*;
     use crate::fraud::signals::N;
 
+    /// What is counted, which rules fire, and what follows.
+    type Case<'a> = (&'a [(&'a str, f32)], &'a [&'a str], Option<Action>);
+
     fn vector(values: &[(&str, f32)]) -> FeatureVector {
         let mut features = [0.0; N];
         features[index_of("cents").expect("known")] = 1.0;
@@ -292,7 +295,7 @@ mod tests {
     fn each_default_fires_at_its_threshold_and_not_below() {
         let set = RuleSet::hard_defaults();
         assert_eq!(set.rules().len(), 7);
-        let cases: [(&[(&str, f32)], &[&str], Option<Action>); 11] = [
+        let cases: [Case<'_>; 11] = [
             (&[], &[], None),
             (&[("person_holds_1m", 9.0)], &[], None),
             (&[("person_holds_1m", 10.0)], &["velocity"], Some(Action::Block)),

@@ -55,7 +55,7 @@ pub async fn dry_run(node: web::Data<Node>, caller: Caller, form: web::Json<Tria
     let TrialForm { rule, since } = form.into_inner();
     let rules = rule_set(&Rule::from(rule)).map_err(|error| Problem::from(fraud_rules::Refusal::BadRule).detail(error.to_string()))?;
     let since: Option<Timestamp> =
-        since.map(|since| since.parse()).transpose().map_err(|_| Problem::invalid("since: an RFC 3339 instant is expected"))?;
+        since.map(|since| since.parse::<Timestamp>()).transpose().map_err(|_| Problem::invalid("since: an RFC 3339 instant is expected"))?;
     let tried = try_rules(node.journal().as_ref(), &rules, since.unwrap_or(Timestamp::MIN), Sizes::default().parties).await;
     let tried = tried.map_err(|error| {
         tracing::error!(%error, "a rule could not be tried");
