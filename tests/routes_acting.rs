@@ -205,5 +205,9 @@ async fn a_rule_is_tried_before_anybody_puts_it_in_force() {
     assert_eq!(["asked", "block", "stopped", "good"].map(|name| tried[name].as_u64()), [Some(4), Some(1), Some(1), Some(0)], "{tried}");
     let (status, problem) = app.post("/v1/fraud/rules/dry-run", &analyst, "none", &trial("shoe_size")).await;
     assert_eq!((status, &problem["code"]), (StatusCode::UNPROCESSABLE_ENTITY, &json!("bad_rule")), "{problem}");
+    let turn = app.node().scoring().trials().try_acquire().unwrap();
+    let (status, problem) = app.post("/v1/fraud/rules/dry-run", &analyst, "none", &trial("person_holds_1h")).await;
+    assert_eq!((status, &problem["code"]), (StatusCode::SERVICE_UNAVAILABLE, &json!("busy")), "one at a time: {problem}");
+    drop(turn);
     app.stop().await;
 }

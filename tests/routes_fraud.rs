@@ -103,6 +103,14 @@ async fn the_queue_is_ordered_by_what_may_be_lost_and_survives_a_crash() {
     assert_eq!(assessment["reasons"][1]["it"], "Stesso dispositivo: molte carte in un giorno");
     let link = &seen["linked"][0];
     assert_eq!((&link["kind"], &link["others"], &link["subjects"]), (&json!("device"), &json!(1), &json!([dear.to_string()])), "{seen}");
+    // A key for some museums learns how much there is elsewhere, not what.
+    let far = sell_assessed(&app, slot(MARE, 16), 4, 70, Outcome::Allow, 5).await;
+    look(&app).await;
+    let nearby = app.key_for(Role::Analyst, Museums::Only(vec![TORRE])).await;
+    let (all, some) = (app.get(&case_path(free), &analyst).await, app.get(&case_path(free), &nearby).await);
+    assert_eq!((&all["linked"][0]["others"], &some["linked"][0]["others"]), (&json!(2), &json!(2)), "{some}");
+    assert!(all["linked"][0]["subjects"].as_array().unwrap().contains(&json!(far.to_string())), "{all}");
+    assert_eq!(some["linked"][0]["subjects"], json!([dear.to_string()]));
     // A key for another museum sees none of it.
     let elsewhere = app.key_for(Role::Analyst, Museums::Only(vec![MARE])).await;
     assert_eq!(app.request(Method::GET, &case_path(free), &elsewhere).send().await.unwrap().status(), 404);
@@ -206,6 +214,8 @@ async fn who_was_refused_appeals_without_a_name() {
     let by = Envelope { who: KeyId(9), key: Digest(1), body: Digest(1), parties: vec![], assessment: None, order: None };
     app.node().attempt(by, attempt.clone()).await.unwrap();
     let appeal = |code: String| json!({"code": code});
+    let elsewhere = app.key_for(Role::Web, Museums::Only(vec![MARE])).await;
+    assert_eq!(app.post("/v1/fraud/appeals", &elsewhere, "z", &appeal(attempt.id.to_string())).await.0, StatusCode::NOT_FOUND);
     let (status, received) = app.post("/v1/fraud/appeals", &web, "a", &appeal(attempt.id.to_string())).await;
     assert_eq!(
         (status, &received["state"], &received["due_at"]),
@@ -286,8 +296,12 @@ async fn rules_and_models_are_put_in_force_by_somebody_else() {
 
     let digits = "0123456789abcdef0123456789abcdef";
     let model = json!({"kind": "fraud", "artifact": "forest-2", "checksum": digits, "card": digits});
+    let nearby = app.key_for(Role::Analyst, Museums::Only(vec![TORRE])).await;
+    assert_eq!(app.post("/v1/fraud/models", &nearby, "m0", &model).await.0, StatusCode::FORBIDDEN);
     assert_eq!(app.post("/v1/fraud/models", &analyst, "m", &model).await.0, StatusCode::CREATED);
-    assert_eq!(app.post("/v1/fraud/models/forest-2/challenge", &analyst, "c", &json!({"kind": "fraud"})).await.1["items"][0]["stage"], "challenger");
+    let challenge = "/v1/fraud/models/forest-2/challenge";
+    assert_eq!(app.post(challenge, &nearby, "c0", &json!({"kind": "fraud"})).await.0, StatusCode::FORBIDDEN, "it concerns all museums");
+    assert_eq!(app.post(challenge, &analyst, "c", &json!({"kind": "fraud"})).await.1["items"][0]["stage"], "challenger");
     let promote = "/v1/fraud/models/forest-2/promote";
     let (status, problem) = app.post(promote, &manager, "p0", &json!({"kind": "fraud"})).await;
     assert_eq!((status, &problem["code"]), (StatusCode::UNPROCESSABLE_ENTITY, &json!("no_evidence")));

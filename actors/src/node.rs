@@ -84,6 +84,8 @@ const WAKE_AGAIN_BROKEN: Duration = Duration::from_secs(1);
 /// A wall clock that has moved by so much since it was last reported has jumped again.
 const TOLD_AGAIN_US: i64 = 1_000_000;
 const KEYS_EVERY: Duration = Duration::from_millis(500);
+/// How long after registered models could not be put to work the same are tried again.
+const MODELS_AGAIN: Duration = Duration::from_secs(60);
 /// How many slots are replayed to an earlier moment at once: each is as large in memory as when it is in use.
 const HISTORIES: usize = 2;
 
@@ -670,15 +672,16 @@ impl Node {
         self.model_owners.ask(StreamId::Models(kind), envelope, command).await
     }
 
-    /// Puts the fraud models to work that the registry says, now: what the node does by itself every half second.
-    pub async fn follow_models(&self) {
+    /// Puts the fraud models to work that the registry says, now: what the node does by itself every half second. Answers whether they are at work.
+    pub async fn follow_models(&self) -> bool {
         if !self.scoring.has_other_models(&self.defences) {
-            return;
+            return true;
         }
         let (scoring, defences) = (Arc::clone(&self.scoring), Arc::clone(&self.defences));
         if tokio::task::spawn_blocking(move || scoring.follow_models(&defences)).await.is_err() {
             tracing::error!("the fraud models were not looked at");
         }
+        !self.scoring.has_other_models(&self.defences)
     }
 
     /// Keeps an attempt that was blocked or given up, in the stream of its day.
@@ -992,12 +995,18 @@ impl Node {
 
     async fn keep_house(node: Arc<Self>) {
         let (mut look, mut retire) = (tokio::time::interval(KEYS_EVERY), tokio::time::interval(RETIRE_EVERY));
+        // Models that could not be put to work, and when: they are not on the shelf yet, or damaged.
+        let mut unusable: Option<([Option<Code>; 2], tokio::time::Instant)> = None;
         loop {
             let retire_now = tokio::select! {
                 _ = look.tick() => false,
                 _ = retire.tick() => true,
             };
-            node.follow_models().await;
+            let wanted = node.scoring.wanted_models(&node.defences);
+            let tried = unusable.is_some_and(|(models, at)| models == wanted && at.elapsed() < MODELS_AGAIN);
+            if !tried {
+                unusable = (!node.follow_models().await).then(|| (wanted, tokio::time::Instant::now()));
+            }
             if let Some(files) = &node.files {
                 if let Err(error) = files.keys.refresh().await {
                     tracing::error!(%error, "the API keys cannot be read again");

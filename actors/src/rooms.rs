@@ -30,6 +30,10 @@ const EARLY_BLOCK: u64 = 64;
 const EARLY_MAX: usize = 1_000_000;
 /// So many late ones get the same number when they ask again.
 const LATE_REMEMBERED: usize = 262_144;
+/// So many holds somebody who was let through may make: a family that changes its mind, not a shop for all.
+pub const HOLDS_OF_ONE_MAX: u8 = 3;
+/// Of so many who were let through the holds are counted.
+const HOLDING_REMEMBERED: usize = 262_144;
 /// How long somebody who was let through may take to hold places, in seconds.
 pub const ADMITTED_S: i64 = 600;
 
@@ -56,7 +60,7 @@ pub struct Place {
     pub position: Option<u64>,
     /// In seconds; none before the opening.
     pub wait_s: Option<u64>,
-    /// Lets them through, and until when; none: it is not their turn yet.
+    /// Lets them through, and until when; none: it is not their turn yet, or they have made as many holds as one may.
     pub admission: Option<(String, Timestamp)>,
 }
 
@@ -78,19 +82,58 @@ struct Counts {
     early_floor: u64,
     late: u64,
     numbers: Recent<u64, u64>,
+    /// How many holds who was let through has made. After a restart nobody has made any.
+    holds: Recent<u64, u8>,
 }
+
+type Key = (MuseumId, Code, Timestamp);
 
 /// Who has come to the rooms of all museums.
 #[derive(Debug, Default)]
-pub struct Rooms(Mutex<HashMap<(MuseumId, Code, Timestamp), Counts>>);
+pub struct Rooms(Mutex<HashMap<Key, Counts>>);
+
+/// One of the holds of somebody who was let through: theirs again when it is dropped, unless it was made.
+#[derive(Debug)]
+#[must_use]
+pub struct Passage<'a> {
+    rooms: &'a Rooms,
+    key: Key,
+    number: u64,
+    made: bool,
+}
+
+impl Passage<'_> {
+    /// The hold was made.
+    pub fn made(mut self) {
+        self.made = true;
+    }
+}
+
+impl Drop for Passage<'_> {
+    fn drop(&mut self) {
+        if !self.made {
+            self.rooms.give_back(self.key, self.number);
+        }
+    }
+}
 
 impl Counts {
     fn of(written: Numbers) -> Self {
-        Self { early: HashSet::new(), early_floor: written.early, late: written.late, numbers: Recent::new(LATE_REMEMBERED) }
+        Self {
+            early: HashSet::new(),
+            early_floor: written.early,
+            late: written.late,
+            numbers: Recent::new(LATE_REMEMBERED),
+            holds: Recent::new(HOLDING_REMEMBERED),
+        }
     }
 
     fn early_count(&self) -> u64 {
         self.early_floor.max(self.early.len() as u64)
+    }
+
+    fn holds_of(&self, number: u64) -> u8 {
+        self.holds.get(&number).copied().unwrap_or(0)
     }
 }
 
@@ -164,17 +207,16 @@ fn admission(museum: MuseumId, room: &Room, number: u64, until: Timestamp) -> St
     signed(museum, room, &format!("a1.{number:016x}.{}", until.as_micros()))
 }
 
-/// Whether a token lets one of these through at `now`.
-fn admits(museum: MuseumId, room: &Room, token: &str, who: &[Digest], now: Timestamp) -> bool {
-    let Some(text) = opened(museum, room, token).and_then(|text| text.strip_prefix("a1.")) else { return false };
-    let Some((number, until)) = text.split_once('.') else { return false };
-    let (Ok(number), Ok(until)) = (u64::from_str_radix(number, 16), until.parse::<i64>()) else { return false };
-    now.as_micros() < until && who.iter().any(|who| number_of(room, *who) == number)
+/// The number that a token lets through at `now`, if it is this one's.
+fn admitted(museum: MuseumId, room: &Room, token: &str, who: Digest, now: Timestamp) -> Option<u64> {
+    let (number, until) = opened(museum, room, token)?.strip_prefix("a1.")?.split_once('.')?;
+    let (number, until) = (u64::from_str_radix(number, 16).ok()?, until.parse::<i64>().ok()?);
+    (now.as_micros() < until && number_of(room, who) == number).then_some(number)
 }
 
 impl Rooms {
     /// Notes that somebody came; answers how they came, or up to which numbers must be written down first.
-    fn come(&self, key: (MuseumId, Code, Timestamp), announced: &Announced, number: u64, now: Timestamp) -> Result<Arrival, Numbers> {
+    fn come(&self, key: Key, announced: &Announced, number: u64, now: Timestamp) -> Result<Arrival, Numbers> {
         let mut rooms = self.0.lock();
         let counts = rooms.entry(key).or_insert_with(|| Counts::of(announced.numbers));
         if now < announced.room.opens_at {
@@ -190,6 +232,10 @@ impl Rooms {
             }
             return Ok(Arrival::Early);
         }
+        // Who came before and has lost the token keeps the lot.
+        if counts.early.contains(&number) {
+            return Ok(Arrival::Early);
+        }
         if let Some(place) = counts.numbers.get(&number) {
             return Ok(Arrival::Late(*place));
         }
@@ -203,13 +249,37 @@ impl Rooms {
     }
 
     /// How many came early; somebody who says so with a token counts.
-    fn early(&self, key: (MuseumId, Code, Timestamp), announced: &Announced, known: Option<u64>) -> u64 {
+    fn early(&self, key: Key, announced: &Announced, known: Option<u64>) -> u64 {
         let mut rooms = self.0.lock();
         let counts = rooms.entry(key).or_insert_with(|| Counts::of(announced.numbers));
         if let Some(number) = known.filter(|_| counts.early.len() < EARLY_MAX) {
             counts.early.insert(number);
         }
         counts.early_count()
+    }
+
+    /// Whether somebody may make one more hold.
+    fn may_hold(&self, key: Key, number: u64) -> bool {
+        self.0.lock().get(&key).is_none_or(|counts| counts.holds_of(number) < HOLDS_OF_ONE_MAX)
+    }
+
+    /// Takes one of somebody's holds, so that many requests at once get no more of them; none if none is left.
+    fn take_hold(&self, key: Key, announced: &Announced, number: u64) -> Option<Passage<'_>> {
+        let mut rooms = self.0.lock();
+        let counts = rooms.entry(key).or_insert_with(|| Counts::of(announced.numbers));
+        let made = counts.holds_of(number);
+        if made >= HOLDS_OF_ONE_MAX {
+            return None;
+        }
+        counts.holds.put(number, made + 1);
+        Some(Passage { rooms: self, key, number, made: false })
+    }
+
+    fn give_back(&self, key: Key, number: u64) {
+        if let Some(counts) = self.0.lock().get_mut(&key) {
+            let made = counts.holds_of(number);
+            counts.holds.put(number, made.saturating_sub(1));
+        }
     }
 }
 
@@ -254,25 +324,35 @@ impl Node {
 
     fn place(&self, museum: MuseumId, announced: &Announced, number: u64, arrival: Arrival) -> Place {
         let (room, now) = (&announced.room, self.now());
+        let key = (museum, room.code, room.opens_at);
         let known = (arrival == Arrival::Early).then_some(number);
-        let early = self.rooms().early((museum, room.code, room.opens_at), announced, known);
+        let early = self.rooms().early(key, announced, known);
         let position = room.position(arrival, lot_of(&room.seed, number), early);
         let wait_s = room.wait_s(position, now);
-        let admission = (wait_s == Some(0)).then(|| {
+        let admission = (wait_s == Some(0) && self.rooms().may_hold(key, number)).then(|| {
             let until = now.plus_seconds(ADMITTED_S).min(room.closes_at);
             (admission(museum, room, number, until), until)
         });
         Place { token: token(museum, room, number, arrival), position: wait_s.map(|_| position), wait_s, admission }
     }
 
-    /// Whether places of a slot can be held now by one of these, with what they carry.
-    pub fn room_lets_through(&self, slot: SlotId, carried: Option<&str>, who: impl Fn(&Room) -> Vec<Digest>) -> Result<(), Guarded> {
+    /// Whether places of a slot can be held now by somebody, with what they carry; if a room lets them through, as one of their holds.
+    pub fn room_lets_through(
+        &self,
+        slot: SlotId,
+        carried: Option<&str>,
+        who: impl Fn(&Room) -> Option<Digest>,
+    ) -> Result<Option<Passage<'_>>, Guarded> {
         let (now, museum) = (self.now(), slot.museum());
-        let Some(known) = self.museums().get(museum) else { return Ok(()) };
-        let Some(announced) = guarding(museum, known.museum.rooms(), slot, now) else { return Ok(()) };
+        let Some(known) = self.museums().get(museum) else { return Ok(None) };
+        let Some(announced) = guarding(museum, known.museum.rooms(), slot, now) else { return Ok(None) };
         let room = &announced.room;
-        if now >= room.opens_at && carried.is_some_and(|token| admits(museum, room, token, &who(room), now)) {
-            return Ok(());
+        if now >= room.opens_at
+            && let (Some(token), Some(who)) = (carried, who(room))
+            && let Some(number) = admitted(museum, room, token, who, now)
+            && let Some(passage) = self.rooms().take_hold((museum, room.code, room.opens_at), announced, number)
+        {
+            return Ok(Some(passage));
         }
         Err(Guarded { code: room.code, opens_at: room.opens_at, closes_at: room.closes_at })
     }

@@ -205,15 +205,18 @@ async fn blocked(node: &Node, envelope: &Envelope, asked: Asked<'_>) -> Problem 
             Sentence { rule: name.to_string(), it, en }
         })
         .collect();
-    Problem::new(StatusCode::FORBIDDEN, "blocked_by_rule", "a rule against misuse does not allow this")
-        .detail("Nothing was changed. If this is a mistake, appeal with the code in `appeal`: somebody will look at it.")
-        .with("rules", sentences)
-        .with("appeal", appeal.to_string())
+    let problem = Problem::new(StatusCode::FORBIDDEN, "blocked_by_rule", "a rule against misuse does not allow this").with("rules", sentences);
+    match appeal {
+        Some(appeal) => problem
+            .detail("Nothing was changed. If this is a mistake, appeal with the code in `appeal`: somebody will look at it.")
+            .with("appeal", appeal.to_string()),
+        None => problem.detail("Nothing was changed. If this is a mistake, ask the museum: there is no code for an appeal."),
+    }
 }
 
 /// Writes an attempt down, and answers with the code of an appeal: that of the first time, if the same request was refused before. A journal that does not write
-/// must not turn a refusal into a pass, nor into another error: a code is given all the same.
-async fn note(node: &Node, envelope: &Envelope, asked: Asked<'_>, ending: Ending) -> AttemptId {
+/// must not turn a refusal into a pass, nor into another error: then there is no code, as there is none for an attempt beyond those that are kept.
+async fn note(node: &Node, envelope: &Envelope, asked: Asked<'_>, ending: Ending) -> Option<AttemptId> {
     let id = node.new_attempt(random());
     let parties: Vec<Party> = envelope.parties.iter().take(ATTEMPT_PARTIES).copied().collect();
     let acting = parties.first().copied();
@@ -232,9 +235,7 @@ async fn note(node: &Node, envelope: &Envelope, asked: Asked<'_>, ending: Ending
     let key = digest(&[b"attempt", &{ envelope.key.0 }.to_be_bytes(), &{ envelope.body.0 }.to_be_bytes(), &[ending as u8]]);
     let own = Envelope { key, body: key, assessment: None, ..envelope.clone() };
     match node.attempt(own.clone(), attempt).await {
-        Ok(record) => {
-            record.events.iter().find_map(|event| if let attempts::Event::Noted(noted) = event { Some(noted.id) } else { None }).unwrap_or(id)
-        }
+        Ok(record) => record.events.iter().find_map(|event| if let attempts::Event::Noted(noted) = event { Some(noted.id) } else { None }),
         Err(Failure::Refused(attempts::Refusal::AttemptsFull)) => {
             // Of this party as many are kept as may be: more are counted, and nothing depends on it.
             if let Some(more) = node.scoring().beyond(acting)
@@ -242,11 +243,11 @@ async fn note(node: &Node, envelope: &Envelope, asked: Asked<'_>, ending: Ending
             {
                 tracing::debug!(%failure, "an attempt was not counted");
             }
-            id
+            None
         }
         Err(failure) => {
             tracing::warn!(%failure, attempt = %id, "an attempt was not written down");
-            id
+            None
         }
     }
 }

@@ -23,6 +23,8 @@ use crate::time::{MICROS_PER_S, Timestamp};
 pub const ENTRIES_OF_ONE_MAX: u32 = 20;
 /// The most entries that are kept of one day.
 pub const ENTRIES_MAX: usize = 20_000;
+/// Of both, this part at most is filled by those who were only asked for one more proof: the rest is for those who were refused, and may appeal.
+const UNPROVEN_PART: usize = 2;
 /// The most counts that are kept of one day.
 const COUNTS_MAX: u32 = 10_000;
 /// The most parties of one attempt.
@@ -170,7 +172,8 @@ impl Aggregate for Attempts {
                 if self.entries.contains_key(&attempt.id) {
                     return Err(Refusal::AttemptKnown);
                 }
-                if self.entries.len() >= ENTRIES_MAX || self.of(attempt.acting()).0 >= ENTRIES_OF_ONE_MAX {
+                let part = if attempt.ending == Ending::Blocked { 1 } else { UNPROVEN_PART };
+                if self.entries.len() >= ENTRIES_MAX / part || self.of(attempt.acting()).0 as usize >= ENTRIES_OF_ONE_MAX as usize / part {
                     return Err(Refusal::AttemptsFull);
                 }
                 Ok(vec![Event::Noted((**attempt).clone())])
@@ -317,6 +320,10 @@ mod tests {
         tell(&mut attempts, Command::Count { acting, more: 4_000 }).unwrap();
         assert_eq!((attempts.of(acting), attempts.entries().len()), ((ENTRIES_OF_ONE_MAX, 4_000), 21));
         assert_eq!(attempts.get(AttemptId::new(day_of(NOW), 99)).map(|found| found.people), Some(2));
+        // Whoever never gave a proof leaves room for what is refused, and can be appealed.
+        let unproven = |n| Command::Note(Box::new(Attempt { ending: Ending::Abandoned, ..*attempt(n, 10) }));
+        let kept = (200..220).filter(|n| tell(&mut attempts, unproven(*n)).is_ok()).count();
+        assert_eq!((kept, tell(&mut attempts, Command::Note(attempt(220, 10)))), (10, Ok(())));
         let later = Attempt { at: NOW.plus_seconds(86_400), ..*attempt(100, 9) };
         assert_eq!(tell(&mut attempts, Command::Note(Box::new(later))), Err(Refusal::BadAttempt));
     }

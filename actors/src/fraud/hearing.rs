@@ -103,12 +103,18 @@ fn acting(who: KeyId, outlet: Outlet) -> Option<Taking> {
 pub fn parties(envelope: &Envelope, outlet: Outlet) -> Vec<Taking> {
     let mut parties = Vec::with_capacity(envelope.parties.len() + 1);
     parties.extend(envelope.parties.iter().map(|party| Taking { role: role(party.kind), id: { party.pseudonym.0 } }));
-    if let Some(acting) = acting(envelope.who, outlet)
-        && !parties.iter().any(|taking| taking.role == acting.role)
-    {
-        parties.push(acting);
-    }
+    // Whatever names a command gives, whoever gives it cannot leave themselves out.
+    join(&mut parties, acting(envelope.who, outlet));
     parties
+}
+
+/// Adds those who are not among them yet.
+pub fn join(parties: &mut Vec<Taking>, others: impl IntoIterator<Item = Taking>) {
+    for other in others {
+        if !parties.contains(&other) {
+            parties.push(other);
+        }
+    }
 }
 
 /// The signal of places that somebody asks for, or got.
@@ -212,15 +218,13 @@ impl Hearing {
         signals.push((signal, hold.get()));
     }
 
-    /// The signal of places that are, or were, asked for. A sale whose command names nobody is of whoever held the places.
+    /// The signal of places that are, or were, asked for. A sale is also of whoever held the places: bought under another name they are bought all the same.
     #[must_use]
     pub fn asked(&self, at: Timestamp, kind: SignalKind, channel: Channel, hold: HoldId, lines: &[Line], envelope: Option<&Envelope>) -> SignalEvent {
         let nobody = nobody();
         let mut signal = places(at, kind, channel, hold.slot(), lines, envelope.unwrap_or(&nobody));
-        if envelope.is_none_or(|envelope| envelope.parties.is_empty())
-            && let Some(origin) = self.origins.get(&hold.get())
-        {
-            signal.parties.clone_from(&origin.parties);
+        if let Some(origin) = self.origins.get(&hold.get()) {
+            join(&mut signal.parties, origin.parties.iter().copied());
         }
         signal
     }
@@ -290,14 +294,12 @@ impl Hearing {
         }
     }
 
-    /// The signal of a payment that begins: of all its holds together. If its command names nobody, it is of whoever held the places.
+    /// The signal of a payment that begins: of all its holds together, also of whoever held the places.
     fn payment_begun(&self, at: Timestamp, opened: &payment::Opened, envelope: Option<&Envelope>) -> SignalEvent {
         let nobody = nobody();
         let mut signal = payment(at, opened.channel, opened.museum, opened.amount_cents.get(), envelope.unwrap_or(&nobody));
-        if envelope.is_none_or(|envelope| envelope.parties.is_empty())
-            && let Some(origin) = opened.items.first().and_then(|item| self.origins.get(&item.hold.get()))
-        {
-            signal.parties.clone_from(&origin.parties);
+        if let Some(origin) = opened.items.first().and_then(|item| self.origins.get(&item.hold.get())) {
+            join(&mut signal.parties, origin.parties.iter().copied());
         }
         signal
     }

@@ -82,6 +82,13 @@ impl Scoring {
         }
     }
 
+    /// The models that the registry says are to be at work: who acts, who challenges.
+    #[must_use]
+    pub fn wanted_models(&self, defences: &Defences) -> [Option<Code>; 2] {
+        let models = defences.models(ModelKind::Fraud);
+        [models.champion(), models.challengers().next()].map(|model| model.map(|model| model.registered.artifact))
+    }
+
     /// Whether the registry says that other models are to be at work.
     #[must_use]
     pub fn has_other_models(&self, defences: &Defences) -> bool {

@@ -22,7 +22,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use actix::Arbiter;
 use parking_lot::{Mutex, RwLock};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tornello_engine::channel::Channel;
 use tornello_engine::envelope::{Assessment, Envelope, Outcome, Party};
 use tornello_engine::ids::{Code, HoldId, MuseumId, PaymentId};
@@ -135,6 +135,7 @@ pub struct Scoring {
     /// Attempts beyond those that are kept, not yet counted in the journal.
     beyond: Mutex<Recent<Option<Party>, u32>>,
     threads: Vec<Arbiter>,
+    trials: Semaphore,
     no_model: Code,
 }
 
@@ -179,6 +180,7 @@ impl Scoring {
             challenges: Challenges::new()?,
             beyond: Mutex::new(Recent::new(BEYOND)),
             threads: (0..threads).map(|_| Arbiter::new()).collect(),
+            trials: Semaphore::new(1),
             no_model: NO_MODEL.parse().map_err(std::io::Error::other)?,
         };
         Ok(Prepared { scoring: Arc::new(scoring), tap, tapped, file: data.map(SavedFile::in_folder) })
@@ -308,6 +310,12 @@ impl Scoring {
         &self.challenges
     }
 
+    /// Whose turn it is to try rules: a trial reads the whole journal, so there is one at a time.
+    #[must_use]
+    pub const fn trials(&self) -> &Semaphore {
+        &self.trials
+    }
+
     /// The models.
     #[must_use]
     pub const fn judge(&self) -> &Arc<Judge> {
@@ -378,13 +386,11 @@ pub fn signal_of(at: Timestamp, kind: SignalKind, channel: Channel, hold: HoldId
     hearing::places(at, kind, channel, hold.slot(), lines, envelope)
 }
 
-/// The signal of a command that makes a sale of a hold, or pays for it: of whoever held the places, if the command names nobody.
+/// The signal of a command that makes a sale of a hold: also of whoever held the places, whoever the command names.
 #[must_use]
 pub fn signal_of_held(at: Timestamp, kind: SignalKind, hold: HoldId, held: &Held, envelope: &Envelope) -> SignalEvent {
     let mut signal = signal_of(at, kind, held.channel, hold, &held.lines, envelope);
-    if envelope.parties.is_empty() {
-        signal.parties.clone_from(&held.parties);
-    }
+    hearing::join(&mut signal.parties, held.parties.iter().copied());
     signal
 }
 
@@ -419,10 +425,8 @@ pub fn signal_of_payment(
     held: Option<&Held>,
 ) -> SignalEvent {
     let mut signal = hearing::payment(at, channel, museum, amount_cents, envelope);
-    if envelope.parties.is_empty()
-        && let Some(held) = held
-    {
-        signal.parties.clone_from(&held.parties);
+    if let Some(held) = held {
+        hearing::join(&mut signal.parties, held.parties.iter().copied());
     }
     signal
 }

@@ -9,8 +9,8 @@ use tornello_models::fraud::signals::{Store, feature_hash};
 
 use super::fold::Fold;
 
-/// Raised whenever what is saved changes its form.
-const FORMAT: u32 = 1;
+/// Raised whenever what is saved changes its form, or what is heard of the same journal.
+const FORMAT: u32 = 2;
 const MAGIC: &[u8; 8] = b"tornello";
 
 /// What is read back.

@@ -1,5 +1,5 @@
 //! What rules would have done: the journal is heard again from its beginning, and for everything that was asked for since a moment the rules are asked with what was
-//! known then. Nothing changes by it; it takes as long as reading the journal does.
+//! known then. Nothing changes by it; it takes as long as reading the journal does, on a thread that answers nobody, and one trial at a time.
 
 use std::collections::BTreeMap;
 
@@ -45,16 +45,19 @@ struct Fate {
 
 /// Asks rules about everything since `from`, as if they had been in force.
 pub async fn try_rules(journal: &dyn Journal, rules: &RuleSet, from: Timestamp, parties: usize) -> Result<Trial, JournalError> {
-    let mut trying = Trying { hearing: Hearing::default(), counters: Counters::new(parties), trial: Trial::default(), fates: BTreeMap::new() };
+    let (hearing, counters) = (Hearing::default(), Counters::new(parties));
+    let mut trying = Trying { hearing, counters, rules: rules.clone(), from, trial: Trial::default(), fates: BTreeMap::new() };
     let end = journal.head().await?.number;
     while trying.counters.position() < end {
         let batches = journal.batches(trying.counters.position(), ROUND).await?;
         if batches.is_empty() {
             return Err(JournalError::Unreachable(format!("no batch after {}", trying.counters.position())));
         }
-        for batch in &batches {
-            trying.take(batch, rules, from).map_err(|error| corrupt(batch, &error))?;
-        }
+        let taken = tokio::task::spawn_blocking(move || {
+            batches.iter().try_for_each(|batch| trying.take(batch).map_err(|error| corrupt(batch, &error)))?;
+            Ok::<_, JournalError>(trying)
+        });
+        trying = taken.await.map_err(|error| JournalError::Unreachable(error.to_string()))??;
     }
     let Trying { mut trial, fates, .. } = trying;
     trial.stopped = fates.len() as u64;
@@ -65,19 +68,21 @@ pub async fn try_rules(journal: &dyn Journal, rules: &RuleSet, from: Timestamp, 
 struct Trying {
     hearing: Hearing,
     counters: Counters,
+    rules: RuleSet,
+    from: Timestamp,
     trial: Trial,
     /// What became of what would have been stopped.
     fates: BTreeMap<u128, Fate>,
 }
 
 impl Trying {
-    fn take(&mut self, batch: &Batch, rules: &RuleSet, from: Timestamp) -> Result<(), WireError> {
+    fn take(&mut self, batch: &Batch) -> Result<(), WireError> {
         let heard = self.hearing.take(batch)?;
         for (signal, subject) in &heard {
-            if signal.at_us >= from.as_micros() && is_asked(signal.kind) {
+            if signal.at_us >= self.from.as_micros() && is_asked(signal.kind) {
                 self.trial.asked += 1;
                 let known = self.counters.known(&signal.parties).map(|(_, known)| known).unwrap_or_default();
-                match rules.ask(&features(&known, signal), signal.outlet, signal.museum).action {
+                match self.rules.ask(&features(&known, signal), signal.outlet, signal.museum).action {
                     Some(Action::StepUp) => self.trial.step_up += 1,
                     Some(Action::Review) => self.trial.review += 1,
                     Some(Action::Block) => {

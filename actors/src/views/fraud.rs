@@ -1,7 +1,7 @@
 //! The lists of the fraud analysts: what was assessed, who took part in what, the cases with their labels, and the attempts that came to nothing. What wants a case and
 //! has none is found here too, so that a crash in between loses none.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -231,8 +231,9 @@ impl Views {
         rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
     }
 
-    /// What shares a party with a thing, and what shares a party with that: two steps, and only so many things of each party.
-    pub async fn links_of(&self, subject: &str) -> Result<Vec<Link>, ViewsError> {
+    /// What shares a party with a thing, and what shares a party with that: two steps, and only so many things of each party. All are counted; named are only those
+    /// of these museums, none: of all.
+    pub async fn links_of(&self, subject: &str, museums: Option<&[MuseumId]>) -> Result<Vec<Link>, ViewsError> {
         let (mut links, mut seen) = (Vec::new(), BTreeMap::new());
         let mut front = vec![subject.to_owned()];
         for depth in 1..=2 {
@@ -250,7 +251,26 @@ impl Views {
             front = next;
         }
         links.retain(|link| link.others > 0);
+        if let Some(museums) = museums {
+            self.name_only(&mut links, museums).await?;
+        }
         Ok(links)
+    }
+
+    /// Leaves the things of other museums out. A sale's id says where it is, an attempt's does not.
+    async fn name_only(&self, links: &mut [Link], museums: &[MuseumId]) -> Result<(), ViewsError> {
+        const QUERY: &str =
+            "SELECT attempt FROM attempt WHERE attempt IN (SELECT value FROM json_each(?1)) AND museum IN (SELECT value FROM json_each(?2))";
+        let named: BTreeSet<&String> = links.iter().flat_map(|link| &link.subjects).collect();
+        let rows = sqlx::query(QUERY).bind(written(&named)).bind(written(&museums)).fetch_all(&self.pool).await?;
+        let attempts: BTreeSet<String> = rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
+        for link in links {
+            link.subjects.retain(|subject| match subject.parse::<HoldId>() {
+                Ok(sale) => museums.contains(&sale.slot().museum()),
+                Err(_) => attempts.contains(subject),
+            });
+        }
+        Ok(())
     }
 
     async fn link(&self, (kind, pseudonym): (String, String), from: &str, depth: u8) -> Result<Link, ViewsError> {

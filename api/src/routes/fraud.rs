@@ -194,9 +194,9 @@ pub struct LinkView {
     kind: String,
     /// The beginning of its pseudonym.
     party: String,
-    /// How many other sales, holds and attempts it took part in.
+    /// How many other sales, holds and attempts it took part in, at whichever museum.
     others: u32,
-    /// Some of these, newest first.
+    /// Some of these, newest first: only those of museums that the key is good for.
     #[schema(max_items = 25)]
     subjects: Vec<String>,
     /// In how many of their cases the verdict is fraud.
@@ -323,7 +323,8 @@ async fn view(node: &Node, caller: &Caller, id: CaseId) -> Result<CaseView, Prob
         Subject::Attempt(attempt) => (None, Some(attempt.to_string())),
     };
     let subject = sale.clone().or_else(|| attempt.clone()).unwrap_or_default();
-    let linked = files(node)?.views.links_of(&subject).await?.into_iter().map(LinkView::from).collect();
+    let museums = museums(node, caller, Scope::Investigate, None)?;
+    let linked = files(node)?.views.links_of(&subject, museums.as_deref()).await?.into_iter().map(LinkView::from).collect();
     let (due_at, lapses_at) = case.deadlines();
     let name = |label: Label| if label == Label::Fraud { "fraud" } else { "legit" };
     let mut timeline = vec![(case.opened_at(), "opened".to_owned())];
@@ -570,8 +571,13 @@ pub async fn appeal(node: web::Data<Node>, caller: Caller, key: IdempotencyKey, 
     caller.may(Scope::Book)?;
     let by = envelope(&node, &caller, &key, &["appeal", &form.code], &*form, &[], None)?;
     let id = match (form.code.parse::<AttemptId>(), form.code.parse::<HoldId>()) {
-        (Ok(attempt), _) => cases::appeal_attempt(&node, attempt, by).await?,
+        (Ok(attempt), _) => {
+            let museum = node.look_attempts(attempt.day(), move |attempts| attempts.get(attempt).map(|found| found.museum)).await.ok().flatten();
+            caller.may_at(Scope::Book, museum.ok_or(Refusal::UnknownCase)?)?;
+            cases::appeal_attempt(&node, attempt, by).await?
+        }
         (_, Ok(sale)) => {
+            caller.may_at(Scope::Book, sale.slot().museum())?;
             let id = case_of(Subject::Sale(sale));
             node.case(id, by, Command::Appeal).await?;
             id

@@ -173,11 +173,15 @@ pub async fn create(
     let channel = caller.channel();
     let mut envelope = envelope(&node, &caller, &key, &["hold", &slot.to_string()], &*form, &form.parties, order_of(form.order.as_deref())?)?;
     let (admission, proof) = given;
-    if let Err(problem) = waiting_rooms::let_through(&node, slot, channel, &admission, &form.parties)
-        && !node.knows(slot, &envelope).await?
-    {
-        return Err(problem);
-    }
+    let passage = match waiting_rooms::let_through(&node, slot, channel, &admission, &form.parties) {
+        Ok(passage) => passage,
+        Err(problem) => {
+            if !node.knows(slot, &envelope).await? {
+                return Err(problem);
+            }
+            None
+        }
+    };
     let lines = priced(&node, slot, channel, &form.lines, &envelope).await?;
     let hold = HoldId::new(slot, random());
     acting::weigh(&node, &mut envelope, Asked { kind: SignalKind::Held, channel, hold, lines: &lines, named: false }, &proof).await?;
@@ -186,6 +190,12 @@ pub async fn create(
     let record = node.slot(slot, envelope, command).await.map_err(|failure| alternatives(&node, slot, channel, failure))?;
     let held = record.events.iter().find_map(|event| if let Event::Held(held) = event { Some(held) } else { None });
     let held = held.ok_or_else(not_rebuilt)?;
+    // What is answered again is no new hold.
+    if held.hold == hold
+        && let Some(passage) = passage
+    {
+        passage.made();
+    }
     node.scoring().remember(held.hold, held.channel, &held.lines, parties);
     let view = HoldView::new(held.hold, held.channel, &held.lines, held.expires_at);
     Ok(HttpResponse::Created().insert_header(("Location", format!("/v1/holds/{}", held.hold))).json(view))

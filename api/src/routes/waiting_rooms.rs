@@ -7,7 +7,7 @@ use rand::TryRng;
 use serde::{Deserialize, Serialize};
 use tornello_actors::node::Node;
 use tornello_actors::people::Month;
-use tornello_actors::rooms::{Guarded, Place, RoomRefusal, commitment};
+use tornello_actors::rooms::{Guarded, Passage, Place, RoomRefusal, commitment};
 use tornello_engine::channel::Channel;
 use tornello_engine::envelope::{Digest, PartyKind};
 use tornello_engine::ids::{Code, RouteId, SlotId};
@@ -129,7 +129,7 @@ pub struct PlaceView {
     /// How long it will take, in seconds; absent before the opening.
     #[serde(skip_serializing_if = "Option::is_none")]
     wait_s: Option<u64>,
-    /// To be sent in `Waiting-Room-Admission` with the hold; absent until one's turn.
+    /// To be sent in `Waiting-Room-Admission` with the hold, good for three of them; absent until one's turn, and when they are made.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(max_length = 128)]
     admission: Option<String>,
@@ -314,14 +314,25 @@ impl FromRequest for Admission {
 }
 
 /// Asserts that places of a slot may be held through a channel by these: over the web while a waiting room is open only by whom it lets through.
-pub fn let_through(node: &Node, slot: SlotId, channel: Channel, admission: &Admission, parties: &[PartyForm]) -> Result<(), Problem> {
+///
+/// Only the first buyer counts, or the device where no buyer is named: one who was let through takes no others along.
+pub fn let_through<'a>(
+    node: &'a Node,
+    slot: SlotId,
+    channel: Channel,
+    admission: &Admission,
+    parties: &[PartyForm],
+) -> Result<Option<Passage<'a>>, Problem> {
     if channel != Channel::Web {
-        return Ok(());
+        return Ok(None);
     }
-    let who = |room: &Room| tellable(node, room, parties).unwrap_or_default();
+    let who = |room: &Room| tellable(node, room, parties).unwrap_or_default().first().copied();
     node.room_lets_through(slot, admission.0.as_deref(), who).map_err(|Guarded { code, opens_at, closes_at }| {
         Problem::new(StatusCode::FORBIDDEN, "waiting_room", "places of this slot are held through its waiting room")
-            .detail("Join the room named by `room`, wait for the turn, and send its `admission` in Waiting-Room-Admission, with the same buyer or device.")
+            .detail(
+                "Join the room named by `room`, wait for the turn, and send its `admission` in Waiting-Room-Admission, with the same buyer or device. It is good \
+                 for three holds.",
+            )
             .with("room", code)
             .with("opens_at", opens_at.to_string())
             .with("closes_at", closes_at.to_string())

@@ -133,6 +133,39 @@ async fn whoever_holds_and_never_buys_is_refused_by_rules_and_an_honest_buyer_is
     house.running.stop().await;
 }
 
+#[actix_rt::test]
+async fn whoever_gives_a_command_takes_part_in_it_whatever_names_it_gives() {
+    use tornello_models::fraud::signals::{Role, Taking};
+    let made_up = Envelope { parties: vec![party(PartyKind::Operator, 77)], ..by(1) };
+    let signal = signal_of(now(), SignalKind::Sold { held: false }, Channel::BoxOffice, HoldId::new(tomorrow(), 1), &lines(1), &made_up);
+    let themselves = Taking { role: Role::Operator, id: u128::from(made_up.who.0) };
+    assert!(signal.parties.contains(&themselves) && signal.parties.len() == 2, "{:?}", signal.parties);
+    let twice = Envelope { parties: vec![party(PartyKind::Operator, themselves.id)], ..by(1) };
+    assert_eq!(crate::fraud::hearing::parties(&twice, crate::fraud::hearing::outlet(Channel::BoxOffice)), [themselves]);
+}
+
+#[actix_rt::test]
+async fn a_hold_that_is_bought_under_another_name_is_bought() {
+    use crate::fraud::{Held, hearing, signal_of_held};
+    let house = House::new().await;
+    for n in 0..15_u64 {
+        held(&house, n, 66).await;
+        let settlement = Settlement::Payment { id: PaymentId::new(1, 100 + n) };
+        let command = Command::Sell { hold: HoldId::new(tomorrow(), n), owner: None, settlement, contact: None };
+        house.node().slot(tomorrow(), of(u128::from(10_000 + n), 300 + u128::from(n)), command).await.unwrap();
+        house.clock.set(house.node().now().plus_seconds(90));
+    }
+    heard(&house).await;
+    assert_eq!(house.node().scoring().assess(&asked(&house, 99, &of(99, 66))).outcome, Outcome::Allow, "nothing of it is unsold");
+    // What is assessed when it is bought is what is found in the journal.
+    let (hold, parties) = (HoldId::new(tomorrow(), 99), hearing::parties(&of(99, 66), hearing::outlet(Channel::Web)));
+    let remembered = Held { channel: Channel::Web, lines: lines(1), parties: parties.clone() };
+    let signal = signal_of_held(now(), SignalKind::Sold { held: true }, hold, &remembered, &of(100, 67));
+    assert_eq!(signal.parties.len(), 4, "both buyers and both devices");
+    assert!(signal.parties.ends_with(&parties));
+    house.running.stop().await;
+}
+
 /// A model that finds the usual unusual, or not, by the rows that it is fitted on.
 fn model(seed: u64, spread: f64) -> Artifact {
     let values = (0..400 * N).map(|i| spread * ((i * 7_919 + seed as usize) % 101) as f64 / 101.0).collect();

@@ -3,7 +3,7 @@
 use tornello_engine::room::Room;
 
 use super::*;
-use crate::rooms::{Place, RoomRefusal, commitment, lot_of, number_of};
+use crate::rooms::{HOLDS_OF_ONE_MAX, Place, RoomRefusal, commitment, lot_of, number_of};
 
 const ROOM: &str = "spring";
 
@@ -34,7 +34,7 @@ fn place(house: &House, token: &str) -> Place {
 }
 
 fn let_through(house: &House, carried: Option<&str>, who: u128) -> bool {
-    house.node().room_lets_through(tomorrow(), carried, |_| vec![Digest(who)]).is_ok()
+    house.node().room_lets_through(tomorrow(), carried, |_| Some(Digest(who))).is_ok()
 }
 
 #[actix_rt::test]
@@ -49,6 +49,7 @@ async fn whoever_comes_early_is_drawn_by_lot_and_the_others_follow_in_their_orde
     }
     assert_eq!(join(&house, 3).await.token, early[3], "who comes again is the same");
     house.clock.set(room().opens_at);
+    assert_eq!(join(&house, 3).await.token, early[3], "also after the opening");
     let positions: Vec<u64> = early.iter().map(|token| place(&house, token).position.unwrap()).collect();
     assert!(positions.iter().all(|position| (1..=50).contains(position)) && !positions.is_sorted(), "{positions:?}");
     // Anybody can check: the published seed and one's own number decide the order.
@@ -82,6 +83,13 @@ async fn only_who_was_let_through_holds_places_while_the_room_is_open() {
     let mut forged = admission.clone();
     forged.replace_range(3..4, if forged.as_bytes()[3] == b'0' { "1" } else { "0" });
     assert!(!let_through(&house, Some(&forged), 1));
+    // One admission is good for so many holds, each counted when it is made, and another one is not given for more.
+    let passage = || house.node().room_lets_through(tomorrow(), Some(&admission), |_| Some(Digest(1)));
+    let at_once: Vec<_> = (0..HOLDS_OF_ONE_MAX).map(|_| passage().unwrap().unwrap()).collect();
+    assert!(passage().is_err() && place(&house, &joined.token).admission.is_none());
+    drop(at_once);
+    (0..HOLDS_OF_ONE_MAX - 1).for_each(|_| passage().unwrap().unwrap().made());
+    assert!(let_through(&house, Some(&admission), 1) && place(&house, &joined.token).admission.is_some(), "what was not made is given back");
     house.clock.set(until);
     assert!(!let_through(&house, Some(&admission), 1), "it was not used in time");
     house.clock.set(room().closes_at);

@@ -44,7 +44,7 @@ pub struct TrialView {
 
 /// Try a fraud rule on what has happened.
 ///
-/// The journal is read from its beginning, so this takes a while where it is long. Nothing changes.
+/// The journal is read from its beginning, so this takes a while where it is long, and one rule is tried at a time: `busy` while another is. Nothing changes.
 #[utoipa::path(
     tag = "Fraud", operation_id = "try_fraud_rule", security(("key" = ["investigate"])), request_body = TrialForm,
     responses((status = 200, description = "What it would have done", body = TrialView), crate::openapi::Problems),
@@ -56,6 +56,7 @@ pub async fn dry_run(node: web::Data<Node>, caller: Caller, form: web::Json<Tria
     let rules = rule_set(&Rule::from(rule)).map_err(|error| Problem::from(fraud_rules::Refusal::BadRule).detail(error.to_string()))?;
     let since: Option<Timestamp> =
         since.map(|since| since.parse::<Timestamp>()).transpose().map_err(|_| Problem::invalid("since: an RFC 3339 instant is expected"))?;
+    let Ok(_turn) = node.scoring().trials().try_acquire() else { return Err(Problem::busy()) };
     let tried = try_rules(node.journal().as_ref(), &rules, since.unwrap_or(Timestamp::MIN), Sizes::default().parties).await;
     let tried = tried.map_err(|error| {
         tracing::error!(%error, "a rule could not be tried");
