@@ -10,7 +10,7 @@ use tornello_engine::model_registry::{Model, ModelKind, Registered};
 use tornello_models::fraud::rules::{Action, BadRule, Comparison, Condition, Rule, RuleSet, hard_defaults};
 
 use super::hearing::outlet;
-use super::judge::Post;
+use super::judge::{Acting, Post};
 use super::{Rules, Scoring};
 use crate::defences::Defences;
 
@@ -93,20 +93,26 @@ impl Scoring {
     #[must_use]
     pub fn has_other_models(&self, defences: &Defences) -> bool {
         let (models, judge) = (defences.models(ModelKind::Fraud), self.judge());
-        let differs = |model: Option<&Model>, acting: Option<Code>| model.is_some_and(|model| Some(model.registered.artifact) != acting);
-        differs(models.champion(), judge.champion().map(|acting| acting.code))
-            || differs(models.challengers().next(), judge.challenger().map(|acting| acting.code))
+        let differs = |model: Option<&Model>, acting: Option<&Acting>| match (model, acting) {
+            (Some(model), acting) => Some(model.registered.artifact) != acting.map(|acting| acting.code),
+            (None, acting) => acting.is_some_and(|acting| acting.registered),
+        };
+        differs(models.champion(), judge.champion().as_deref()) || differs(models.challengers().next(), judge.challenger().as_deref())
     }
 
-    /// Puts the models to work that the registry says, if they are not. Reads files: not on a thread that answers.
+    /// Puts the models to work that the registry says, if they are not, and takes those from work that it does not name any more. Reads files: not on a thread that
+    /// answers.
     pub fn follow_models(&self, defences: &Defences) {
         let models = defences.models(ModelKind::Fraud);
         let judge = self.judge();
         let put = |model: Option<&Model>, acting: Option<Code>, post: Post| {
-            let Some(Registered { artifact, checksum, .. }) = model.map(|model| &model.registered).filter(|model| Some(model.artifact) != acting)
-            else {
+            let Some(Registered { artifact, checksum, .. }) = model.map(|model| &model.registered) else {
+                judge.dismiss(post);
                 return;
             };
+            if Some(*artifact) == acting {
+                return;
+            }
             if let Err(error) = judge.put_to_work(*artifact, *checksum, post) {
                 tracing::error!(%error, model = %artifact, ?post, "a registered fraud model cannot be put to work; what was at work goes on");
             }

@@ -14,7 +14,7 @@ use tornello_engine::ids::Code;
 use tornello_models::ModelError;
 use tornello_models::artifact::{Artifact, Kind, Particulars, TrainingData, decode};
 use tornello_models::feature_list::FeatureList;
-use tornello_models::fraud::budget::{Budget, Cut, WINDOW_DAYS};
+use tornello_models::fraud::budget::{Budget, Cut};
 use tornello_models::fraud::preparation::{Preparation, Treatment};
 use tornello_models::fraud::rows::Rows;
 use tornello_models::fraud::scorer::Scorer;
@@ -22,14 +22,13 @@ use tornello_models::fraud::select::{Shape, Unsupervised};
 use tornello_models::fraud::signals::{FEATURES, N, Outlet};
 
 use super::fold::{Fold, Row};
+use super::scores::Windows;
 use super::shelf::Shelf;
 
 /// From so many events on the node fits a model of its own.
 pub const ROWS_MIN: u64 = 2_000;
 /// How many events wait for the models that watch; more go without.
 const WAITING: usize = 8_192;
-/// So many scores of a channel are kept for its line; of more, every second, fourth and so on.
-const SCORES_MAX: usize = 65_536;
 const DAY_US: i64 = 86_400_000_000;
 /// By how much the thread yields to others, as `nice` counts it.
 const PATIENCE: i32 = 10;
@@ -43,6 +42,8 @@ pub struct Acting {
     pub id: String,
     /// Whether the node fitted it by itself.
     pub own: bool,
+    /// Whether the registry of models said that it is to be at work: when it does not any more, it goes.
+    pub registered: bool,
     scorer: Arc<Scorer>,
     /// Where each channel's line is, in the order of [`Outlet::ALL`].
     pub cuts: [Cut; 5],
@@ -55,8 +56,13 @@ impl Acting {
         &self.scorer
     }
 
+    /// What it says of a row, 0 to 1.
+    pub(super) fn score(&self, row: &Row) -> f64 {
+        self.scorer.score(row.features.iter().map(|value| f64::from(*value))).score
+    }
+
     fn with_cuts(&self, cuts: [Cut; 5]) -> Self {
-        Self { code: self.code, id: self.id.clone(), own: self.own, scorer: Arc::clone(&self.scorer), cuts }
+        Self { code: self.code, id: self.id.clone(), own: self.own, registered: self.registered, scorer: Arc::clone(&self.scorer), cuts }
     }
 }
 
@@ -90,7 +96,7 @@ enum Task {
         rows: Vec<Row>,
         day: i64,
     },
-    /// The model that acted last acts again: its lines follow from these.
+    /// What was heard before the start: the lines of the model that acts follow from these, and later those of whichever is put to work.
     Lines(Vec<Row>),
     /// Answers when all tasks before are done.
     Settle(tokio::sync::oneshot::Sender<()>),
@@ -105,6 +111,8 @@ const PAIRS: usize = 16_384;
 pub struct Judge {
     champion: RwLock<Option<Arc<Acting>>>,
     challenger: RwLock<Option<Arc<Acting>>>,
+    /// Held by whoever changes which models are at work, files and all, so that those who ask wait for a pointer only.
+    changing: Mutex<()>,
     tasks: mpsc::SyncSender<Task>,
     pairs: Mutex<VecDeque<Pair>>,
     /// The last events: what a model that is put to work takes its first lines from.
@@ -134,6 +142,7 @@ impl Judge {
         let judge = Arc::new(Self {
             champion: RwLock::default(),
             challenger: RwLock::default(),
+            changing: Mutex::default(),
             tasks,
             pairs: Mutex::default(),
             recent: Mutex::default(),
@@ -163,7 +172,8 @@ impl Judge {
         let short: String = id.chars().take(12).collect();
         let code = format!("{}-{short}", if own { "own" } else { "model" }).parse().map_err(|_| ModelError::OtherFeatures)?;
         // Without scores there is no line yet: it watches until there are some.
-        Ok(Acting { code, id: id.to_owned(), own, scorer: Arc::new(scorer), cuts: [Cut { score: 1.0, random: 0.0 }; 5] })
+        let cuts = [Cut { score: 1.0, random: 0.0 }; 5];
+        Ok(Acting { code, id: id.to_owned(), own, registered: false, scorer: Arc::new(scorer), cuts })
     }
 
     /// The acting model, if there is one.
@@ -183,7 +193,9 @@ impl Judge {
     pub fn install(&self, artifact: &Artifact, post: Post, recent: &[Row]) -> Result<Code, ModelError> {
         let card = artifact.card()?;
         let acting = self.opened(&artifact.model, &card.id, false)?;
-        Ok(self.put(acting, post, recent, Some(artifact)))
+        let acting = self.with_lines(&acting, recent);
+        let _changing = self.changing.lock();
+        Ok(self.put(acting, post, Some(artifact)))
     }
 
     /// Puts a registered model to work from the shelf, under the name that it is registered by. One whose bytes are not those that were registered is refused.
@@ -195,15 +207,41 @@ impl Judge {
         if u128::from_str_radix(&id, 16).ok() != Some(checksum.0) {
             return Err(bad("its bytes are not those that were registered".to_owned()));
         }
-        let acting = Acting { code: name, ..self.opened(&artifact.model, &id, false)? };
-        // Lines follow from the next scores: until there are some, rules act alone.
-        self.put(acting, post, &self.recent.lock(), None);
+        let acting = Acting { code: name, registered: true, ..self.opened(&artifact.model, &id, false)? };
+        // Lines follow from the last scores: until there are some, rules act alone.
+        let recent = self.recent.lock().clone();
+        let acting = self.with_lines(&acting, &recent);
+        let _changing = self.changing.lock();
+        self.put(acting, post, None);
         Ok(())
     }
 
-    fn put(&self, acting: Acting, post: Post, recent: &[Row], artifact: Option<&Artifact>) -> Code {
-        let cuts = self.cuts(&acting, recent);
-        let acting = Arc::new(acting.with_cuts(cuts));
+    /// Takes the model of a post from work that the registry put there and does not name any more; says whether there was one. What the node fits by itself follows.
+    pub fn dismiss(&self, post: Post) -> bool {
+        let _changing = self.changing.lock();
+        let place = self.place(post);
+        let Some(acting) = place.read().clone().filter(|acting| acting.registered) else { return false };
+        *place.write() = None;
+        if post == Post::Champion {
+            if let Some(Err(error)) = self.shelf.as_ref().map(|shelf| shelf.forget(&acting.id)) {
+                tracing::error!(%error, model = %acting.code, "a model was taken from work and is still noted as acting");
+            }
+            self.fitted_day.store(i64::MIN, Ordering::Release);
+        }
+        tracing::info!(model = %acting.code, ?post, "a fraud model was taken from work");
+        true
+    }
+
+    const fn place(&self, post: Post) -> &RwLock<Option<Arc<Acting>>> {
+        match post {
+            Post::Champion => &self.champion,
+            Post::Challenger => &self.challenger,
+        }
+    }
+
+    /// Whoever calls holds `changing`.
+    fn put(&self, acting: Acting, post: Post, artifact: Option<&Artifact>) -> Code {
+        let acting = Arc::new(acting);
         let code = acting.code;
         if let (Some(shelf), Some(artifact)) = (&self.shelf, artifact) {
             let kept =
@@ -212,20 +250,13 @@ impl Judge {
                 tracing::error!(%error, model = %code, "a model is at work and was not saved: after a restart another one will be");
             }
         }
-        match post {
-            Post::Champion => *self.champion.write() = Some(acting),
-            Post::Challenger => *self.challenger.write() = Some(acting),
-        }
+        *self.place(post).write() = Some(acting);
         tracing::info!(model = %code, ?post, "a fraud model was put to work");
         code
     }
 
-    fn cuts(&self, acting: &Acting, recent: &[Row]) -> [Cut; 5] {
-        let mut windows: [Scores; 5] = Default::default();
-        for row in recent {
-            windows[row.outlet as usize].push(row.at_us, acting.scorer.score(row.features.iter().map(|value| f64::from(*value))).score);
-        }
-        std::array::from_fn(|i| windows[i].cut(None, self.budgets[i]))
+    fn with_lines(&self, acting: &Acting, rows: &[Row]) -> Acting {
+        acting.with_cuts(Windows::of(Some(acting), rows).cuts(None, &self.budgets))
     }
 
     /// What was heard before is known again: from now on events are live.
@@ -233,9 +264,7 @@ impl Judge {
         if self.live.swap(true, Ordering::AcqRel) {
             return;
         }
-        if self.champion().is_some() {
-            let _ = self.tasks.try_send(Task::Lines(fold.rows().cloned().collect()));
-        }
+        let _ = self.tasks.try_send(Task::Lines(fold.rows().cloned().collect()));
         let day = fold.rows().last().map_or(0, |row| row.at_us.div_euclid(DAY_US));
         if self.champion().is_none() && fold.seen() >= ROWS_MIN {
             self.fit(fold, day);
@@ -288,13 +317,20 @@ impl Judge {
         self.skipped.load(Ordering::Relaxed)
     }
 
-    fn score(&self, row: &Row, windows: &mut [Scores; 5]) {
-        let by = |acting: &Option<Arc<Acting>>| {
-            acting.as_ref().map(|acting| acting.scorer.score(row.features.iter().map(|value| f64::from(*value))).score)
-        };
-        let (champion, challenger) = (by(&self.champion()), by(&self.challenger()));
+    /// The model that acts, and its scores: those of another model are no measure for it.
+    fn measured(&self, windows: &mut Windows) -> Option<Arc<Acting>> {
+        let champion = self.champion();
+        if !windows.are_of(champion.as_deref()) {
+            let recent = self.recent.lock().clone();
+            *windows = Windows::of(champion.as_deref(), &recent);
+        }
+        champion
+    }
+
+    fn score(&self, row: &Row, champion: Option<&Acting>, windows: &mut Windows) {
+        let (champion, challenger) = (champion.map(|acting| acting.score(row)), self.challenger().map(|acting| acting.score(row)));
         if let Some(score) = champion {
-            windows[row.outlet as usize].push(row.at_us, score);
+            windows.push(row, score);
         }
         let mut recent = self.recent.lock();
         if recent.len() >= 2 * RECENT {
@@ -315,17 +351,18 @@ impl Judge {
         });
     }
 
-    /// The lines of a new day.
-    fn move_cuts(&self, windows: &mut [Scores; 5]) {
+    /// Draws the lines of the model that acts, unless another one acts meanwhile. They are sorted out while nobody waits.
+    fn draw(&self, read: &Arc<Acting>, cuts: [Cut; 5]) {
+        let drawn = Arc::new(read.with_cuts(cuts));
         let mut champion = self.champion.write();
-        if let Some(acting) = champion.as_ref() {
-            let cuts = std::array::from_fn(|i| windows[i].cut(Some(acting.cuts[i]), self.budgets[i]));
-            *champion = Some(Arc::new(acting.with_cuts(cuts)));
+        if champion.as_ref().is_some_and(|acting| Arc::ptr_eq(acting, read)) {
+            *champion = Some(drawn);
         }
     }
 
     fn fit_own(&self, rows: &[Row], day: i64) -> Result<(), ModelError> {
         let features = feature_list()?;
+        let before = self.champion();
         let values: Vec<f64> = rows.iter().flat_map(|row| &row.features).map(|value| f64::from(*value)).collect();
         let table = Rows::new(N, values)?;
         // The features are logarithms already, and their far ends are what is looked for.
@@ -353,14 +390,22 @@ impl Judge {
             seed,
             settings: Vec::new(),
             metrics: Vec::new(),
-            parent: self.champion().map(|acting| acting.id.clone()),
+            parent: before.as_ref().map(|acting| acting.id.clone()),
             approver: None,
         };
         let artifact = Artifact::seal(&scorer, &features, particulars)?;
         let id = artifact.card()?.id;
         let acting = self.opened(&artifact.model, &id, true)?;
-        let post = if self.champion().is_none_or(|champion| champion.own) { Post::Champion } else { Post::Challenger };
-        self.put(acting, post, rows, Some(&artifact));
+        let acting = self.with_lines(&acting, rows);
+        let post = if before.as_ref().is_none_or(|champion| champion.own) { Post::Champion } else { Post::Challenger };
+        let _changing = self.changing.lock();
+        let id_of = |acting: Option<&Arc<Acting>>| acting.map(|acting| acting.id.clone());
+        let is_other = id_of(self.champion().as_ref()) != id_of(before.as_ref());
+        if is_other || post == Post::Challenger && self.challenger().is_some_and(|challenger| challenger.registered) {
+            tracing::info!(model = %acting.code, "the model that the node fitted is not used: somebody has put another one to work");
+            return Ok(());
+        }
+        self.put(acting, post, Some(&artifact));
         Ok(())
     }
 }
@@ -370,39 +415,37 @@ fn work(judge: &Weak<Judge>, tasks: &mpsc::Receiver<Task>) {
     if let Err(error) = rustix::process::nice(PATIENCE) {
         tracing::warn!(%error, "the fraud models cannot be made to wait for others");
     }
-    let mut windows: [Scores; 5] = Default::default();
+    let mut windows = Windows::default();
     let mut day = i64::MIN;
     while let Ok(task) = tasks.recv() {
         let Some(judge) = judge.upgrade() else { return };
         match task {
             Task::Score(row) => {
+                let champion = judge.measured(&mut windows);
                 let today = row.at_us.div_euclid(DAY_US);
                 if today > day {
-                    if day != i64::MIN {
-                        judge.move_cuts(&mut windows);
+                    if let Some(acting) = champion.as_ref().filter(|_| day != i64::MIN) {
+                        judge.draw(acting, windows.cuts(Some(&acting.cuts), &judge.budgets));
                     }
                     day = today;
                 }
-                judge.score(&row, &mut windows);
+                judge.score(&row, champion.as_deref(), &mut windows);
             }
             Task::Fit { rows, day } => {
-                let before = judge.champion().map(|acting| acting.id.clone());
                 if let Err(error) = judge.fit_own(&rows, day) {
                     tracing::error!(%error, "no fraud model could be fitted; rules go on, with the model before if there was one");
                 }
-                if judge.champion().map(|acting| acting.id.clone()) != before {
-                    // Scores of another model are no measure for this one.
-                    windows = Default::default();
-                    if let Some(acting) = judge.champion() {
-                        rows.iter().for_each(|row| windows[row.outlet as usize].push(row.at_us, score_of(&acting, row)));
-                    }
+                let champion = judge.champion();
+                if !windows.are_of(champion.as_deref()) {
+                    windows = Windows::of(champion.as_deref(), &rows);
                 }
             }
             Task::Lines(rows) => {
                 judge.recent.lock().extend(rows.iter().rev().take(RECENT).rev().cloned());
-                if let Some(acting) = judge.champion() {
-                    rows.iter().for_each(|row| windows[row.outlet as usize].push(row.at_us, score_of(&acting, row)));
-                    *judge.champion.write() = Some(Arc::new(acting.with_cuts(judge.cuts(&acting, &rows))));
+                let champion = judge.champion();
+                windows = Windows::of(champion.as_deref(), &rows);
+                if let Some(acting) = champion {
+                    judge.draw(&acting, windows.cuts(None, &judge.budgets));
                 }
             }
             Task::Settle(done) => drop(done.send(())),
@@ -410,70 +453,5 @@ fn work(judge: &Weak<Judge>, tasks: &mpsc::Receiver<Task>) {
     }
 }
 
-fn score_of(acting: &Acting, row: &Row) -> f64 {
-    acting.scorer.score(row.features.iter().map(|value| f64::from(*value))).score
-}
-
-/// The scores of one channel in the last days, thinned when they are many.
-#[derive(Debug)]
-struct Scores {
-    scores: VecDeque<(i64, f32)>,
-    /// Every how-manieth is kept.
-    every: u32,
-    count: u64,
-}
-
-impl Default for Scores {
-    fn default() -> Self {
-        Self { scores: VecDeque::new(), every: 1, count: 0 }
-    }
-}
-
-impl Scores {
-    fn push(&mut self, at_us: i64, score: f64) {
-        self.count += 1;
-        if !self.count.is_multiple_of(u64::from(self.every)) {
-            return;
-        }
-        if self.scores.len() >= SCORES_MAX {
-            let mut odd = false;
-            self.scores.retain(|_| {
-                odd = !odd;
-                odd
-            });
-            self.every *= 2;
-        }
-        self.scores.push_back((at_us, score as f32));
-    }
-
-    fn cut(&mut self, yesterday: Option<Cut>, budget: Budget) -> Cut {
-        let Some((last, _)) = self.scores.back().copied() else { return Cut::update(yesterday, &[], 1, budget) };
-        let from = last - i64::from(WINDOW_DAYS) * DAY_US;
-        while self.scores.front().is_some_and(|(at, _)| *at < from) {
-            self.scores.pop_front();
-        }
-        let first = self.scores.front().map_or(last, |(at, _)| *at);
-        let days = ((last - first) as u64).div_ceil(DAY_US as u64).clamp(1, u64::from(WINDOW_DAYS)) as u32;
-        let scores: Vec<f64> = self.scores.iter().map(|(_, score)| f64::from(*score)).collect();
-        // Where only some scores are kept, their part of the budget counts.
-        Cut::update(yesterday, &scores, days, Budget { alerts_per_day: (budget.alerts_per_day / self.every).max(1) })
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn thinned_scores_keep_the_budget() {
-        let mut scores = Scores::default();
-        let count = 4 * SCORES_MAX;
-        for i in 0..count {
-            scores.push(i as i64 * 100_000, ((i * 7_919) % count) as f64 / count as f64);
-        }
-        assert!(scores.scores.len() <= SCORES_MAX && scores.every >= 4);
-        let cut = scores.cut(None, Budget { alerts_per_day: 800 });
-        // 262,144 events in less than a day: 760 alerts are 0.29%.
-        assert!((1.0 - cut.score - 760.0 / count as f64).abs() < 3e-4, "{}", cut.score);
-    }
-}
+mod tests;

@@ -13,6 +13,7 @@ pub mod judge;
 pub mod recent;
 mod saved;
 pub mod scorers;
+mod scores;
 pub mod shelf;
 pub mod trial;
 

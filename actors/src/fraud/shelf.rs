@@ -32,6 +32,14 @@ impl Shelf {
         write(&self.0.join(ACTING), format!("{id} {}\n", if own { "own" } else { "trained" }).as_bytes())
     }
 
+    /// Drops the note which model acts, if it names this one.
+    pub fn forget(&self, id: &str) -> io::Result<()> {
+        match self.acting() {
+            Some((acting, _, _)) if acting == id => std::fs::remove_file(self.0.join(ACTING)),
+            _ => Ok(()),
+        }
+    }
+
     /// The model that acts: its id, whether the node fitted it, its bytes; none if none does, or it is gone.
     #[must_use]
     pub fn acting(&self) -> Option<(String, bool, Vec<u8>)> {

@@ -43,7 +43,8 @@ impl Cut {
         let alerts = (share * sorted.len() as f64).floor() as usize;
         // The greatest score that may not be an alert: equal scores stay below together, so that ties cannot exceed the budget.
         let wished = if alerts >= sorted.len() { 0.0 } else { sorted[sorted.len() - 1 - alerts] };
-        let score = yesterday.map_or(wished, |yesterday| limited(yesterday.score, wished));
+        // A line at 1 is none yet, and moving it by a tenth of its odds a day would leave it there for months.
+        let score = yesterday.filter(|cut| cut.score < 1.0).map_or(wished, |yesterday| limited(yesterday.score, wished));
         let below = (per_day * (1.0 - share)).max(1.0);
         Self { score, random: (budget * RANDOM_SHARE / below).min(1.0) }
     }
@@ -127,6 +128,14 @@ mod tests {
         }
         let down = Cut::update(Some(calm), &vec![0.0001; 14_000], WINDOW_DAYS, budget);
         assert!((odds(down) / odds(calm) - 0.9).abs() < 1e-6);
+    }
+
+    #[test]
+    fn a_line_that_was_never_drawn_is_drawn_at_once() {
+        let budget = Budget { alerts_per_day: 20 };
+        let scores = even(14_000);
+        let none_yet = Cut::update(None, &[], WINDOW_DAYS, budget);
+        assert_eq!(Cut::update(Some(none_yet), &scores, WINDOW_DAYS, budget), Cut::update(None, &scores, WINDOW_DAYS, budget));
     }
 
     #[test]

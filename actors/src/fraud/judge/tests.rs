@@ -1,0 +1,92 @@
+//! Which model is at work, and where its lines are, when others come and go.
+
+use super::*;
+
+/// A model of rows whose values lie between 0 and `spread`.
+fn model(spread: f64) -> Artifact {
+    let values = (0..400 * N).map(|i| spread * ((i * 7_919) % 101) as f64 / 101.0).collect();
+    let scorer = Scorer::fit(Unsupervised::Tails, &Rows::new(N, values).unwrap(), Treatment { logarithm: false, clip: false }, 1).unwrap();
+    let particulars = Particulars {
+        kind: Kind::Fraud,
+        method: "tails".into(),
+        created: String::new(),
+        code_revision: "test".into(),
+        data: TrainingData { name: "made up".into(), sha256: String::new(), rows: 400, period: String::new() },
+        seed: 1,
+        settings: Vec::new(),
+        metrics: Vec::new(),
+        parent: None,
+        approver: None,
+    };
+    Artifact::seal(&scorer, &feature_list().unwrap(), particulars).unwrap()
+}
+
+fn row(n: i64) -> Row {
+    Row {
+        at_us: n * 1_000_000,
+        subject: n as u128,
+        outlet: Outlet::ALL[0],
+        features: (0..N).map(|i| ((n as usize * 31 + i) % 89) as f32 / 20.0).collect(),
+    }
+}
+
+fn judge(shelf: Option<Shelf>) -> Arc<Judge> {
+    Judge::start([Budget { alerts_per_day: 20 }; 5], shelf).unwrap()
+}
+
+fn registered(judge: &Judge, name: &str, artifact: &Artifact, post: Post) {
+    judge.shelf.as_ref().unwrap().keep(name, artifact).unwrap();
+    let checksum = u128::from_str_radix(&artifact.card().unwrap().id, 16).unwrap();
+    judge.put_to_work(name.parse().unwrap(), Digest(checksum), post).unwrap();
+}
+
+#[test]
+fn a_model_that_the_registry_names_no_more_is_taken_from_work() {
+    let folder = tempfile::tempdir().unwrap();
+    let shelf = Shelf::in_folder(folder.path());
+    let judge = judge(Some(shelf.clone()));
+    let artifact = model(8.0);
+    for post in [Post::Champion, Post::Challenger] {
+        assert!(!judge.dismiss(post), "there is none");
+        registered(&judge, "first", &artifact, post);
+    }
+    shelf.act(&artifact.card().unwrap().id, false).unwrap();
+    assert!(judge.dismiss(Post::Champion) && judge.champion().is_none() && judge.challenger().is_some());
+    assert!(shelf.acting().is_none(), "it would act again after a restart");
+    assert!(judge.dismiss(Post::Challenger) && judge.challenger().is_none());
+    // What the registry did not put to work is not the registry's to take away.
+    judge.install(&artifact, Post::Champion, &[]).unwrap();
+    assert!(!judge.dismiss(Post::Champion) && judge.champion().is_some() && shelf.acting().is_some());
+}
+
+#[actix_rt::test]
+async fn a_model_that_is_put_to_work_has_lines_from_what_was_heard_before_the_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let judge = judge(Some(Shelf::in_folder(folder.path())));
+    let mut fold = serde_json::to_value(Fold::default()).unwrap();
+    fold["rows"] = serde_json::to_value((0..500).map(row).collect::<Vec<_>>()).unwrap();
+    judge.begin(&serde_json::from_value(fold).unwrap());
+    judge.settled().await;
+    registered(&judge, "first", &model(8.0), Post::Champion);
+    let [cut, ..] = judge.champion().unwrap().cuts;
+    assert!(cut.score < 1.0 && cut.random > 0.0, "{cut:?}");
+}
+
+#[actix_rt::test]
+async fn the_lines_of_a_model_follow_from_its_own_scores_and_not_from_those_of_the_model_before() {
+    let judge = judge(None);
+    judge.install(&model(1.0), Post::Champion, &[]).unwrap();
+    let rows: Vec<Row> = (0..500).map(row).collect();
+    for row in &rows {
+        judge.tasks.send(Task::Score(row.clone())).unwrap();
+    }
+    judge.settled().await;
+    judge.install(&model(8.0), Post::Champion, &[]).unwrap();
+    let mut next = row(1);
+    next.at_us += DAY_US;
+    judge.tasks.send(Task::Score(next)).unwrap();
+    judge.settled().await;
+    let champion = judge.champion().unwrap();
+    let of_its_own = Windows::of(Some(&champion), &rows).cuts(None, &judge.budgets);
+    assert_eq!(champion.cuts, of_its_own);
+}

@@ -1,0 +1,109 @@
+//! The scores of the last days, by channel: what the lines of the model are drawn from that gave them. It knows no threads and no files.
+
+use std::collections::VecDeque;
+
+use tornello_models::fraud::budget::{Budget, Cut, WINDOW_DAYS};
+
+use super::fold::Row;
+use super::judge::Acting;
+
+/// So many scores of a channel are kept for its line; of more, every second, fourth and so on.
+const SCORES_MAX: usize = 65_536;
+const DAY_US: i64 = 86_400_000_000;
+
+/// The scores that one model gave, in the order of the channels.
+#[derive(Debug, Default)]
+pub(super) struct Windows {
+    /// The id of that model.
+    of: Option<String>,
+    scores: [Scores; 5],
+}
+
+impl Windows {
+    /// What a model says of some rows.
+    pub(super) fn of(acting: Option<&Acting>, rows: &[Row]) -> Self {
+        let mut windows = Self { of: acting.map(|acting| acting.id.clone()), scores: Default::default() };
+        if let Some(acting) = acting {
+            rows.iter().for_each(|row| windows.push(row, acting.score(row)));
+        }
+        windows
+    }
+
+    /// Whether they are the scores of this model.
+    pub(super) fn are_of(&self, acting: Option<&Acting>) -> bool {
+        self.of.as_deref() == acting.map(|acting| acting.id.as_str())
+    }
+
+    pub(super) fn push(&mut self, row: &Row, score: f64) {
+        self.scores[row.outlet as usize].push(row.at_us, score);
+    }
+
+    /// The lines: those of yesterday are moved, if there are any.
+    pub(super) fn cuts(&mut self, yesterday: Option<&[Cut; 5]>, budgets: &[Budget; 5]) -> [Cut; 5] {
+        std::array::from_fn(|i| self.scores[i].cut(yesterday.map(|cuts| cuts[i]), budgets[i]))
+    }
+}
+
+/// The scores of one channel in the last days, thinned when they are many.
+#[derive(Debug)]
+struct Scores {
+    scores: VecDeque<(i64, f32)>,
+    /// Every how-manieth is kept.
+    every: u32,
+    count: u64,
+}
+
+impl Default for Scores {
+    fn default() -> Self {
+        Self { scores: VecDeque::new(), every: 1, count: 0 }
+    }
+}
+
+impl Scores {
+    fn push(&mut self, at_us: i64, score: f64) {
+        self.count += 1;
+        if !self.count.is_multiple_of(u64::from(self.every)) {
+            return;
+        }
+        if self.scores.len() >= SCORES_MAX {
+            let mut odd = false;
+            self.scores.retain(|_| {
+                odd = !odd;
+                odd
+            });
+            self.every *= 2;
+        }
+        self.scores.push_back((at_us, score as f32));
+    }
+
+    fn cut(&mut self, yesterday: Option<Cut>, budget: Budget) -> Cut {
+        let Some((last, _)) = self.scores.back().copied() else { return Cut::update(yesterday, &[], 1, budget) };
+        let from = last - i64::from(WINDOW_DAYS) * DAY_US;
+        while self.scores.front().is_some_and(|(at, _)| *at < from) {
+            self.scores.pop_front();
+        }
+        let first = self.scores.front().map_or(last, |(at, _)| *at);
+        let days = ((last - first) as u64).div_ceil(DAY_US as u64).clamp(1, u64::from(WINDOW_DAYS)) as u32;
+        let scores: Vec<f64> = self.scores.iter().map(|(_, score)| f64::from(*score)).collect();
+        // Where only some scores are kept, their part of the budget counts.
+        Cut::update(yesterday, &scores, days, Budget { alerts_per_day: (budget.alerts_per_day / self.every).max(1) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn thinned_scores_keep_the_budget() {
+        let mut scores = Scores::default();
+        let count = 4 * SCORES_MAX;
+        for i in 0..count {
+            scores.push(i as i64 * 100_000, ((i * 7_919) % count) as f64 / count as f64);
+        }
+        assert!(scores.scores.len() <= SCORES_MAX && scores.every >= 4);
+        let cut = scores.cut(None, Budget { alerts_per_day: 800 });
+        // 262,144 events in less than a day: 760 alerts are 0.29%.
+        assert!((1.0 - cut.score - 760.0 / count as f64).abs() < 3e-4, "{}", cut.score);
+    }
+}
