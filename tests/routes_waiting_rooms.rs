@@ -71,7 +71,7 @@ async fn a_buyer_waits_for_the_opening_and_is_let_through_in_their_turn() {
     assert_eq!(hold(&app, &web, slot, "mine", "maria@example.it", None).await.0, StatusCode::CREATED, "a repeat is answered without");
     let mut others = lines("full", 1);
     others["parties"] = json!([{"kind": "buyer", "value": "luca@example.it"}, {"kind": "buyer", "value": "maria@example.it"}]);
-    let request = app.request(Method::POST, &format!("/v1/slots/{slot}/holds"), &web).header("Idempotency-Key", "taken along");
+    let request = app.request(Method::POST, &format!("/v1/slots/{slot}/holds"), &web).header("Idempotency-Key", "taken-along");
     let response = request.header("Waiting-Room-Admission", admission).json(&others).send().await.unwrap();
     assert_eq!(response.status(), StatusCode::FORBIDDEN, "it is the first buyer's alone");
     for (name, status) in [("mine", 201), ("two", 201), ("three", 201), ("four", 403), ("three", 201)] {

@@ -84,8 +84,8 @@ const WAKE_AGAIN_BROKEN: Duration = Duration::from_secs(1);
 /// A wall clock that has moved by so much since it was last reported has jumped again.
 const TOLD_AGAIN_US: i64 = 1_000_000;
 const KEYS_EVERY: Duration = Duration::from_millis(500);
-/// How long after registered models could not be put to work the same are tried again.
-const MODELS_AGAIN: Duration = Duration::from_secs(60);
+/// For how many looks after registered models could not be put to work the same are let be: a minute.
+const MODELS_AGAIN: u32 = 120;
 /// How many slots are replayed to an earlier moment at once: each is as large in memory as when it is in use.
 const HISTORIES: usize = 2;
 
@@ -995,18 +995,18 @@ impl Node {
 
     async fn keep_house(node: Arc<Self>) {
         let (mut look, mut retire) = (tokio::time::interval(KEYS_EVERY), tokio::time::interval(RETIRE_EVERY));
-        // Models that could not be put to work, and when: they are not on the shelf yet, or damaged.
-        let mut unusable: Option<([Option<Code>; 2], tokio::time::Instant)> = None;
+        // Models that could not be put to work, and for how many looks they are let be: they are not on the shelf yet, or damaged.
+        let mut unusable: Option<([Option<Code>; 2], u32)> = None;
         loop {
             let retire_now = tokio::select! {
                 _ = look.tick() => false,
                 _ = retire.tick() => true,
             };
             let wanted = node.scoring.wanted_models(&node.defences);
-            let tried = unusable.is_some_and(|(models, at)| models == wanted && at.elapsed() < MODELS_AGAIN);
-            if !tried {
-                unusable = (!node.follow_models().await).then(|| (wanted, tokio::time::Instant::now()));
-            }
+            unusable = match unusable {
+                Some((models, looks)) if models == wanted && looks > 0 => Some((models, looks - 1)),
+                _ => (!node.follow_models().await).then_some((wanted, MODELS_AGAIN)),
+            };
             if let Some(files) = &node.files {
                 if let Err(error) = files.keys.refresh().await {
                     tracing::error!(%error, "the API keys cannot be read again");
