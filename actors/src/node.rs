@@ -102,7 +102,7 @@ pub struct Settings {
     pub accept_clock: bool,
     /// How the scorers of fraud are set up.
     pub scoring: Sizes,
-    /// Whether flows of money, and reviews, go on by themselves; moves always do. A replay, whose years are minutes, leaves them to whoever opens its folder next:
+    /// Whether flows of money, and reviews, go on by themselves, and scorers hear what happens; moves always go on. A replay, whose years are minutes, leaves them to whoever opens its folder next:
     /// they would go on at other times in each run.
     pub drives: bool,
 }
@@ -341,12 +341,15 @@ impl Node {
         sensors.restore(&board, &museums);
 
         let scoring = Scoring::prepare(settings.scoring, files.is_some().then_some(settings.data.as_path())).map_err(StartError::Thread)?;
-        let tap = Some(scoring.tap.clone());
+        let tap = settings.drives.then(|| scoring.tap.clone());
         let (queue, thread) =
             writer::start(Arc::clone(&journal), started.head, Arc::clone(&clock), settings.limits, tap).map_err(StartError::Thread)?;
         let (committed, health) = (queue.committed(), queue.health());
         scoring.scoring.follow(&defences);
-        let (scoring, scored) = scoring.follow(Arc::clone(&journal), started.head, committed.clone());
+        let (scoring, scored) = match settings.drives {
+            true => scoring.follow(Arc::clone(&journal), started.head, committed.clone()),
+            false => (scoring.scoring, tokio::sync::oneshot::channel().1),
+        };
         let threads = Arc::new(Threads::start(settings.arbiters));
         let streams = Arc::new(streams);
         let parts = || (Arc::clone(&threads), queue.clone(), Arc::clone(&clock));
