@@ -240,12 +240,10 @@ impl Follower {
         let position = self.counters.position();
         let Some(file) = self.file.as_ref().filter(|_| position > self.saved_at) else { return };
         let state = saved::Saving { position, hash: self.hash, fold: &self.fold, stores: self.counters.stores() };
-        match file.write(&state) {
-            Ok(()) => self.saved_at = position,
-            Err(error) => {
-                tracing::warn!(%error, "what the scorers know was not saved");
-                self.saved_at = position;
-            }
+        // Not tried again at once either way: it is only an optimisation of the next start.
+        self.saved_at = position;
+        if let Err(error) = file.write(&state) {
+            tracing::warn!(%error, "what the scorers know was not saved");
         }
     }
 }
