@@ -13,7 +13,7 @@ use serde::Serialize;
 use tornello_actors::digest::digest;
 use tornello_actors::failure::Failure;
 use tornello_actors::fraud::challenge::{BITS, BadProof};
-use tornello_actors::fraud::{Held, hearing, signal_of, signal_of_held, signal_of_payment, signal_of_return};
+use tornello_actors::fraud::{Held, signal_of, signal_of_held, signal_of_payment, signal_of_return};
 use tornello_actors::fraud::{SignalEvent, SignalKind, Taking};
 use tornello_actors::node::Node;
 use tornello_engine::attempts::{self, Attempt, Ending};
@@ -70,10 +70,11 @@ struct Sentence {
     en: String,
 }
 
-/// Assesses a command for places and acts on it: its envelope carries the assessment when this returns.
-pub async fn weigh(node: &Node, envelope: &mut Envelope, asked: Asked<'_>, proof: &Proof) -> Result<(), Problem> {
+/// Assesses a command for places and acts on it: its envelope carries the assessment when this returns. Answers who takes part, as the counters know them.
+pub async fn weigh(node: &Node, envelope: &mut Envelope, asked: Asked<'_>, proof: &Proof) -> Result<Vec<Taking>, Problem> {
     let signal = signal_of(node.now(), asked.kind, asked.channel, asked.hold, asked.lines, envelope);
-    weigh_signal(node, envelope, &signal, asked, proof).await
+    weigh_signal(node, envelope, &signal, asked, proof).await?;
+    Ok(signal.parties)
 }
 
 /// As [`weigh`], when a hold is bought. Its places are remembered; if not, the slot is asked, which a web buyer notices after a restart only.
@@ -129,12 +130,6 @@ pub async fn weigh_return(
     let signal = signal_of_return(node.now(), kind, channel, sale, people, envelope, node.scoring().held(sale).as_deref());
     let asked = Asked { kind, channel, hold: sale, lines: &[], named: true };
     weigh_signal(node, envelope, &signal, asked, &Proof::default()).await
-}
-
-/// Who takes part in a command, as the counters know them.
-#[must_use]
-pub fn parties(channel: Channel, envelope: &Envelope) -> Vec<Taking> {
-    hearing::parties(envelope, hearing::outlet(channel))
 }
 
 /// As [`weigh`], of a signal that was made already.

@@ -184,8 +184,8 @@ pub async fn create(
     };
     let lines = priced(&node, slot, channel, &form.lines, &envelope).await?;
     let hold = HoldId::new(slot, random());
-    acting::weigh(&node, &mut envelope, Asked { kind: SignalKind::Held, channel, hold, lines: &lines, named: false }, &proof).await?;
-    let parties = acting::parties(channel, &envelope);
+    let asked = Asked { kind: SignalKind::Held, channel, hold, lines: &lines, named: false };
+    let parties = acting::weigh(&node, &mut envelope, asked, &proof).await?;
     let command = Command::Hold { hold, channel, lines };
     let record = node.slot(slot, envelope, command).await.map_err(|failure| alternatives(&node, slot, channel, failure))?;
     let held = record.events.iter().find_map(|event| if let Event::Held(held) = event { Some(held) } else { None });
