@@ -27,8 +27,8 @@ use super::shelf::Shelf;
 
 /// From so many events on the node fits a model of its own.
 pub const ROWS_MIN: u64 = 2_000;
-/// How many events wait for the models that watch; more go without.
-const WAITING: usize = 8_192;
+/// How many batches wait for the models that watch; what more of them say goes without.
+const WAITING: usize = 256;
 const DAY_US: i64 = 86_400_000_000;
 /// By how much the thread yields to others, as `nice` counts it.
 const PATIENCE: i32 = 10;
@@ -91,7 +91,8 @@ pub enum Post {
 }
 
 enum Task {
-    Score(Row),
+    /// What one batch said.
+    Score(Vec<Row>),
     Fit {
         rows: Vec<Row>,
         day: i64,
@@ -102,7 +103,7 @@ enum Task {
     Settle(tokio::sync::oneshot::Sender<()>),
 }
 
-/// So many of the last events at least are kept for the lines of a new model.
+/// So many of the last events are kept for the lines of a new model.
 const RECENT: usize = 2_048;
 /// How many of the last pairs are kept.
 const PAIRS: usize = 16_384;
@@ -116,7 +117,7 @@ pub struct Judge {
     tasks: mpsc::SyncSender<Task>,
     pairs: Mutex<VecDeque<Pair>>,
     /// The last events: what a model that is put to work takes its first lines from.
-    recent: Mutex<Vec<Row>>,
+    recent: Mutex<VecDeque<Row>>,
     budgets: [Budget; 5],
     shelf: Option<Shelf>,
     fitted_day: AtomicI64,
@@ -209,7 +210,7 @@ impl Judge {
         }
         let acting = Acting { code: name, registered: true, ..self.opened(&artifact.model, &id, false)? };
         // Lines follow from the last scores: until there are some, rules act alone.
-        let recent = self.recent.lock().clone();
+        let recent = Vec::from(self.recent.lock().clone());
         let acting = self.with_lines(&acting, &recent);
         let _changing = self.changing.lock();
         self.put(acting, post, None);
@@ -273,17 +274,19 @@ impl Judge {
         }
     }
 
-    /// An event was heard. Models score it when they have the time; what they have no time for is counted.
-    pub fn hear(&self, row: Row, fold: &Fold) {
+    /// A batch was heard. Models score what it says when they have the time; what they have no time for is counted.
+    pub fn hear(&self, rows: Vec<Row>, fold: &Fold) {
+        let Some(last) = rows.last() else { return };
         if !self.live.load(Ordering::Acquire) {
             return;
         }
-        let day = row.at_us.div_euclid(DAY_US);
+        let day = last.at_us.div_euclid(DAY_US);
         if fold.seen() >= ROWS_MIN && day > self.fitted_day.load(Ordering::Acquire) {
             self.fit(fold, day);
         }
-        if self.tasks.try_send(Task::Score(row)).is_err() {
-            self.skipped.fetch_add(1, Ordering::Relaxed);
+        let count = rows.len() as u64;
+        if self.tasks.try_send(Task::Score(rows)).is_err() {
+            self.skipped.fetch_add(count, Ordering::Relaxed);
         }
     }
 
@@ -321,23 +324,17 @@ impl Judge {
     fn measured(&self, windows: &mut Windows) -> Option<Arc<Acting>> {
         let champion = self.champion();
         if !windows.are_of(champion.as_deref()) {
-            let recent = self.recent.lock().clone();
+            let recent = Vec::from(self.recent.lock().clone());
             *windows = Windows::of(champion.as_deref(), &recent);
         }
         champion
     }
 
-    fn score(&self, row: &Row, champion: Option<&Acting>, windows: &mut Windows) {
-        let (champion, challenger) = (champion.map(|acting| acting.score(row)), self.challenger().map(|acting| acting.score(row)));
-        if let Some(score) = champion {
-            windows.push(row, score);
+    fn score(&self, row: Row, champion: Option<&Acting>, windows: &mut Windows) {
+        let (said, challenger) = (champion.map(|acting| acting.score(&row)), self.challenger().map(|acting| acting.score(&row)));
+        if let Some(score) = said {
+            windows.push(&row, score);
         }
-        let mut recent = self.recent.lock();
-        if recent.len() >= 2 * RECENT {
-            recent.drain(..RECENT);
-        }
-        recent.push(row.clone());
-        drop(recent);
         let mut pairs = self.pairs.lock();
         if pairs.len() >= PAIRS {
             pairs.pop_front();
@@ -346,9 +343,15 @@ impl Judge {
             at_us: row.at_us,
             subject: row.subject,
             outlet: row.outlet,
-            champion: champion.map(|score| score as f32),
+            champion: said.map(|score| score as f32),
             challenger: challenger.map(|score| score as f32),
         });
+        drop(pairs);
+        let mut recent = self.recent.lock();
+        if recent.len() >= RECENT {
+            recent.pop_front();
+        }
+        recent.push_back(row);
     }
 
     /// Draws the lines of the model that acts, unless another one acts meanwhile. They are sorted out while nobody waits.
@@ -420,16 +423,18 @@ fn work(judge: &Weak<Judge>, tasks: &mpsc::Receiver<Task>) {
     while let Ok(task) = tasks.recv() {
         let Some(judge) = judge.upgrade() else { return };
         match task {
-            Task::Score(row) => {
-                let champion = judge.measured(&mut windows);
-                let today = row.at_us.div_euclid(DAY_US);
-                if today > day {
-                    if let Some(acting) = champion.as_ref().filter(|_| day != i64::MIN) {
-                        judge.draw(acting, windows.cuts(Some(&acting.cuts), &judge.budgets));
+            Task::Score(rows) => {
+                for row in rows {
+                    let champion = judge.measured(&mut windows);
+                    let today = row.at_us.div_euclid(DAY_US);
+                    if today > day {
+                        if let Some(acting) = champion.as_ref().filter(|_| day != i64::MIN) {
+                            judge.draw(acting, windows.cuts(Some(&acting.cuts), &judge.budgets));
+                        }
+                        day = today;
                     }
-                    day = today;
+                    judge.score(row, champion.as_deref(), &mut windows);
                 }
-                judge.score(&row, champion.as_deref(), &mut windows);
             }
             Task::Fit { rows, day } => {
                 if let Err(error) = judge.fit_own(&rows, day) {

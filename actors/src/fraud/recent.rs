@@ -1,7 +1,8 @@
-//! A map that remembers what was put in or asked for last, in bounded memory: two generations, of which the older goes when the younger is full. What it holds
-//! follows from the order of calls alone.
+//! A map that remembers what was put in last, in bounded memory: for what is put in beyond that, the oldest goes, one at a time, so that nobody ever waits for many
+//! to go at once. What it holds follows from the order of calls alone.
 
-use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -9,65 +10,86 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 /// The map.
 #[derive(Debug, Clone)]
 pub struct Recent<K, V> {
-    half: usize,
-    young: HashMap<K, V>,
-    old: HashMap<K, V>,
+    count: usize,
+    /// What stands under each key, and the turn in which it was put in.
+    known: HashMap<K, (u64, V)>,
+    /// The keys by turn; none where the key was taken out or put in again since.
+    turns: VecDeque<Option<K>>,
+    /// The turn that `turns` begins with.
+    first: u64,
 }
 
-impl<K: Eq + Hash, V> Recent<K, V> {
-    /// Of `count` things at most, and not fewer than half as many of the last ones.
+impl<K: Copy + Eq + Hash, V> Recent<K, V> {
+    /// Of `count` things at most: the last ones, and fewer only where some were put in again or taken out.
     pub fn new(count: usize) -> Self {
-        Self { half: count.div_ceil(2).max(1), young: HashMap::new(), old: HashMap::new() }
+        Self { count: count.max(1), known: HashMap::new(), turns: VecDeque::new(), first: 0 }
     }
 
     /// Puts something in.
     pub fn put(&mut self, key: K, value: V) {
-        if self.young.len() >= self.half && !self.young.contains_key(&key) {
-            self.old = std::mem::take(&mut self.young);
+        if self.turns.len() >= self.count {
+            if let Some(Some(oldest)) = self.turns.pop_front() {
+                self.known.remove(&oldest);
+            }
+            self.first += 1;
         }
-        self.old.remove(&key);
-        self.young.insert(key, value);
+        let turn = self.first + self.turns.len() as u64;
+        match self.known.entry(key) {
+            Entry::Occupied(mut entry) => {
+                let (before, _) = entry.insert((turn, value));
+                self.turns[(before - self.first) as usize] = None;
+            }
+            Entry::Vacant(entry) => {
+                entry.insert((turn, value));
+            }
+        }
+        self.turns.push_back(Some(key));
     }
 
     /// What stands under a key.
     pub fn get(&self, key: &K) -> Option<&V> {
-        self.young.get(key).or_else(|| self.old.get(key))
+        self.known.get(key).map(|(_, value)| value)
     }
 
     /// Takes something out.
     pub fn take(&mut self, key: &K) -> Option<V> {
-        self.young.remove(key).or_else(|| self.old.remove(key))
+        let (turn, value) = self.known.remove(key)?;
+        self.turns[(turn - self.first) as usize] = None;
+        Some(value)
     }
 
     /// How many things are remembered.
     pub fn count(&self) -> usize {
-        self.young.len() + self.old.len()
+        self.known.len()
     }
 }
 
 #[derive(Serialize, Deserialize)]
 struct Saved<K, V> {
-    half: usize,
-    young: Vec<(K, V)>,
-    old: Vec<(K, V)>,
+    count: usize,
+    /// By turn; none: nothing any more.
+    turns: Vec<Option<(K, V)>>,
 }
 
-/// Sorted, so that the same content is the same bytes.
-impl<K: Copy + Ord + Serialize, V: Clone + Serialize> Serialize for Recent<K, V> {
+/// By turn, so that the same content is the same bytes.
+impl<K: Copy + Eq + Hash + Serialize, V: Clone + Serialize> Serialize for Recent<K, V> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let list = |map: &HashMap<K, V>| {
-            let mut list: Vec<_> = map.iter().map(|(key, value)| (*key, value.clone())).collect();
-            list.sort_unstable_by_key(|(key, _)| *key);
-            list
-        };
-        Saved { half: self.half, young: list(&self.young), old: list(&self.old) }.serialize(serializer)
+        let turns = self.turns.iter().map(|key| key.and_then(|key| self.get(&key).map(|value| (key, value.clone())))).collect();
+        Saved { count: self.count, turns }.serialize(serializer)
     }
 }
 
-impl<'de, K: Eq + Hash + Deserialize<'de>, V: Deserialize<'de>> Deserialize<'de> for Recent<K, V> {
+impl<'de, K: Copy + Eq + Hash + Deserialize<'de>, V: Deserialize<'de>> Deserialize<'de> for Recent<K, V> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let Saved { half, young, old } = Saved::deserialize(deserializer)?;
-        Ok(Self { half: half.max(1), young: young.into_iter().collect(), old: old.into_iter().collect() })
+        let Saved { count, turns } = Saved::deserialize(deserializer)?;
+        let mut recent = Self::new(count);
+        for turn in turns {
+            match turn {
+                Some((key, value)) => recent.put(key, value),
+                None => recent.turns.push_back(None),
+            }
+        }
+        Ok(recent)
     }
 }
 
@@ -80,12 +102,28 @@ mod tests {
         let mut recent = Recent::new(10);
         for i in 0..100_u32 {
             recent.put(i, i * 2);
-            assert!(recent.count() <= 10);
+            assert!(recent.count() <= 10 && recent.turns.len() <= 10);
         }
-        assert_eq!((recent.get(&99), recent.get(&95), recent.get(&3)), (Some(&198), Some(&190), None));
+        assert_eq!((recent.get(&99), recent.get(&90), recent.get(&89)), (Some(&198), Some(&180), None));
         assert_eq!((recent.take(&99), recent.take(&99)), (Some(198), None));
         let bytes = postcard::to_allocvec(&recent).expect("saved");
         let again: Recent<u32, u32> = postcard::from_bytes(&bytes).expect("restored");
         assert_eq!(postcard::to_allocvec(&again).expect("saved"), bytes);
+    }
+
+    #[test]
+    fn what_is_put_in_again_is_young_again_and_read_back_it_goes_on_alike() {
+        let mut recent = Recent::new(4);
+        let mut turns = 0;
+        for key in [1, 2, 3, 1, 4, 5, 1, 6, 2, 7] {
+            turns += 1;
+            recent.put(key, turns);
+            if turns == 6 {
+                recent.take(&4);
+            }
+            let bytes = postcard::to_allocvec(&recent).expect("saved");
+            recent = postcard::from_bytes(&bytes).expect("restored");
+        }
+        assert_eq!([1, 2, 3, 4, 5, 6, 7].map(|key| recent.get(&key).copied()), [Some(7), Some(9), None, None, None, Some(8), Some(10)]);
     }
 }

@@ -221,7 +221,7 @@ impl Follower {
 
     async fn hear(&mut self, batch: &Batch, hash: [u8; 32]) -> Result<(), JournalError> {
         let heard = self.fold.hear(&self.counters, batch).map_err(|error| corrupt(batch, &error))?;
-        if !heard.signals.is_empty() {
+        if heard.signals.iter().any(|signal| !signal.parties.is_empty()) {
             let hear = Hear { position: batch.number, signals: Arc::new(heard.signals) };
             for failed in join_all(self.scorers.iter().map(|scorer| scorer.send(hear.clone()))).await.into_iter().filter_map(Result::err) {
                 tracing::error!(%failed, batch = batch.number, "a scorer has ended");
@@ -230,9 +230,7 @@ impl Follower {
         self.hash = hash;
         self.counters.publish(batch.number);
         self.begin();
-        for row in heard.rows {
-            self.judge.hear(row, &self.fold);
-        }
+        self.judge.hear(heard.rows, &self.fold);
         Ok(())
     }
 

@@ -138,7 +138,7 @@ impl Scorer {
     }
 
     /// Whether what was decoded from bytes can be asked without a panic: every artifact is checked once, when it is loaded.
-    pub fn check(self) -> Result<Self, ModelError> {
+    pub fn check(mut self) -> Result<Self, ModelError> {
         let columns = self.columns();
         let sound = columns > 0
             && columns <= FEATURES_MAX
@@ -151,7 +151,13 @@ impl Scorer {
                 Method::Tails(model) => model.is_sound(columns),
                 Method::Supervised(model) => model.is_sound(columns),
             };
-        if sound { Ok(self) } else { Err(ModelError::BadArtifact { problem: "its parts do not fit together".to_owned() }) }
+        if !sound {
+            return Err(ModelError::BadArtifact { problem: "its parts do not fit together".to_owned() });
+        }
+        if let Method::Tails(tails) = &mut self.method {
+            tails.settle();
+        }
+        Ok(self)
     }
 }
 

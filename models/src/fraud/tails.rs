@@ -26,6 +26,9 @@ pub struct Ladder {
     least: f64,
     /// How fast the tail falls beyond the least and beyond the greatest value: the distance over which it falls to a third.
     ends: (f64, f64),
+    /// The value that most rungs hold, and how rare it is: most columns are nothing most of the time, and need no search then. Follows from the rest.
+    #[serde(skip)]
+    usual: Option<(f64, f64)>,
 }
 
 impl Ladder {
@@ -38,12 +41,26 @@ impl Ladder {
         sorted.sort_by(f64::total_cmp);
         let rungs = (0..QUANTILES).map(|step| quantile(&sorted, step as f64 / (QUANTILES - 1) as f64) as f32).collect();
         let mirrored: Vec<f64> = sorted.iter().rev().map(|x| -x).collect();
-        Ok(Self { rungs, least: 1.0 / (sorted.len() + 1) as f64, ends: (end(&mirrored), end(&sorted)) })
+        let mut ladder = Self { rungs, least: 1.0 / (sorted.len() + 1) as f64, ends: (end(&mirrored), end(&sorted)), usual: None };
+        ladder.settle();
+        Ok(ladder)
+    }
+
+    /// Finds the usual value: what is read from bytes does not carry it.
+    fn settle(&mut self) {
+        self.usual = None;
+        let most = self.rungs.chunk_by(|a, b| a == b).max_by_key(|run| run.len());
+        self.usual = most.map(|run| f64::from(run[0])).map(|value| (value, self.rarity(value)));
     }
 
     /// How rare a value is: `max(-log left tail, -log right tail)`, and beyond training how far beyond.
     #[must_use]
     pub fn rarity(&self, x: f64) -> f64 {
+        if let Some((usual, rarity)) = self.usual
+            && usual == x
+        {
+            return rarity;
+        }
         let (left, right) = self.tails(x);
         let (lowest, highest) = (f64::from(self.rungs[0]), f64::from(self.rungs[QUANTILES - 1]));
         let beyond = if x > highest {
@@ -61,7 +78,9 @@ impl Ladder {
     pub fn tails(&self, x: f64) -> (f64, f64) {
         let x = x as f32;
         let below = self.rungs.partition_point(|&rung| rung < x);
-        let not_above = below + self.rungs[below..].partition_point(|&rung| rung <= x);
+        // Few values are equal to a rung.
+        let is_rung = self.rungs.get(below).is_some_and(|&rung| rung <= x);
+        let not_above = if is_rung { below + self.rungs[below..].partition_point(|&rung| rung <= x) } else { below };
         let share = |rungs: usize| (rungs as f64 / QUANTILES as f64).max(self.least);
         (share(not_above), share(QUANTILES - below))
     }
@@ -126,6 +145,11 @@ impl Tails {
         right <= left
     }
 
+    /// Once after it was read from bytes.
+    pub(super) fn settle(&mut self) {
+        self.ladders.iter_mut().for_each(Ladder::settle);
+    }
+
     pub(super) fn is_sound(&self, columns: usize) -> bool {
         self.ladders.len() == columns && self.ladders.iter().all(Ladder::is_sound)
     }
@@ -164,6 +188,17 @@ mod tests {
         let ladder = Ladder::fit((0..1000).map(|i| if i < 900 { 0.0 } else { f64::from(i) })).unwrap();
         let (left, right) = ladder.tails(0.0);
         assert!(left > 0.89 && (right - 1.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn the_usual_value_is_as_rare_as_a_search_says_also_after_it_was_read_back() {
+        let ladder = Ladder::fit((0..1000).map(|i| if i < 900 { 0.0 } else { f64::from(i) })).unwrap();
+        let (left, right) = ladder.tails(0.0);
+        assert_eq!(ladder.usual, Some((0.0, -left.min(right).ln())));
+        let mut again: Ladder = postcard::from_bytes(&postcard::to_allocvec(&ladder).unwrap()).unwrap();
+        assert!(again.usual.is_none() && again.rarity(0.0) == ladder.rarity(0.0));
+        again.settle();
+        assert_eq!(again, ladder);
     }
 
     #[test]

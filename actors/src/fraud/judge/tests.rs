@@ -78,13 +78,13 @@ async fn the_lines_of_a_model_follow_from_its_own_scores_and_not_from_those_of_t
     judge.install(&model(1.0), Post::Champion, &[]).unwrap();
     let rows: Vec<Row> = (0..500).map(row).collect();
     for row in &rows {
-        judge.tasks.send(Task::Score(row.clone())).unwrap();
+        judge.tasks.send(Task::Score(vec![row.clone()])).unwrap();
     }
     judge.settled().await;
     judge.install(&model(8.0), Post::Champion, &[]).unwrap();
     let mut next = row(1);
     next.at_us += DAY_US;
-    judge.tasks.send(Task::Score(next)).unwrap();
+    judge.tasks.send(Task::Score(vec![next])).unwrap();
     judge.settled().await;
     let champion = judge.champion().unwrap();
     let of_its_own = Windows::of(Some(&champion), &rows).cuts(None, &judge.budgets);

@@ -88,9 +88,27 @@ pub fn index_of(name: &str) -> Option<usize> {
 
 /// A number that changes with every change of names, units or order (FNV-1a, 64 bits).
 #[must_use]
-pub fn feature_hash() -> u64 {
-    let texts = FEATURES.iter().flat_map(|(name, unit)| [*name, "\n", *unit, "\n"]);
-    texts.flat_map(str::bytes).fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+pub const fn feature_hash() -> u64 {
+    // Worked out once, when this is compiled: every assessment carries it.
+    const HASH: u64 = {
+        let (mut hash, mut i) = (0xcbf2_9ce4_8422_2325, 0);
+        while i < FEATURES.len() {
+            hash = hash_on(hash_on(hash, FEATURES[i].0), FEATURES[i].1);
+            i += 1;
+        }
+        hash
+    };
+    HASH
+}
+
+const fn hash_on(mut hash: u64, line: &str) -> u64 {
+    const PRIME: u64 = 0x0100_0000_01b3;
+    let (bytes, mut i) = (line.as_bytes(), 0);
+    while i < bytes.len() {
+        hash = (hash ^ bytes[i] as u64).wrapping_mul(PRIME);
+        i += 1;
+    }
+    (hash ^ b'\n' as u64).wrapping_mul(PRIME)
 }
 
 /// The states of those who take part in one command.
