@@ -1,6 +1,7 @@
 //! Read models in one SQLite file: sales and tickets to list and search, the heads of all slots for a quick start, snapshots of slots. A projection of the
 //! journal: delete the file and it is built again. Nothing here is ever the truth.
 
+mod boot;
 pub mod fraud;
 pub mod payments;
 pub mod quotes;
@@ -20,6 +21,7 @@ use tornello_engine::record::Record;
 use tornello_engine::slot::{self, Event, Line, Settlement, Slot};
 use tornello_engine::time::Timestamp;
 
+use self::boot::Stamp;
 use crate::board::{Board, SlotHead};
 use crate::clock::Stopwatch;
 use crate::journal::wire;
@@ -92,6 +94,7 @@ pub struct Views {
     pool: SqlitePool,
     rows: watch::Receiver<u64>,
     rows_sender: Arc<watch::Sender<u64>>,
+    stamp: Stamp,
 }
 
 /// Snapshots of slots: a shorter replay, never the truth.
@@ -173,16 +176,20 @@ pub struct SaleFilter {
 impl Views {
     /// Opens the read models; a file of another format is emptied.
     pub async fn open(path: &Path) -> Result<Self, ViewsError> {
+        let stamp = Stamp::of(path);
+        if stamp.begin().map_err(sqlx::Error::Io)? {
+            tracing::warn!(file = %path.display(), "the machine ended without a stop in good order: the read models are built again from the journal");
+        }
         let options = SqliteConnectOptions::new()
             .filename(path)
             .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Normal)
+            .synchronous(SqliteSynchronous::Off)
             .busy_timeout(Duration::from_secs(10));
         let pool = crate::sqlite::pool().max_connections(4).connect_with(options).await?;
         let version: i64 = sqlx::query_scalar("PRAGMA user_version").fetch_one(&pool).await?;
         let (rows_sender, rows) = watch::channel(0);
-        let views = Self { pool, rows, rows_sender: Arc::new(rows_sender) };
+        let views = Self { pool, rows, rows_sender: Arc::new(rows_sender), stamp };
         if version != FORMAT {
             views.clear().await?;
         }
@@ -200,9 +207,13 @@ impl Views {
         Ok(())
     }
 
-    /// Closes the file.
+    /// Closes the file, flushed.
     pub async fn close(&self) {
         self.pool.close().await;
+        let stamp = self.stamp.clone();
+        if let Ok(Err(error)) = tokio::task::spawn_blocking(move || stamp.end()).await {
+            tracing::warn!(%error, "the read models were not flushed; they are built again if the machine ends now");
+        }
     }
 
     async fn position(&self, name: &str) -> Result<(u64, Vec<u8>), ViewsError> {
@@ -344,7 +355,7 @@ impl Views {
             let pool = crate::sqlite::pool().max_connections(1).connect_lazy_with(options);
             let views = Self { pool, ..views };
             views.follow(journal, board, committed).await;
-            views.close().await;
+            views.pool.close().await;
             let _ = done.send(());
         };
         let run = move || {
