@@ -341,7 +341,7 @@ impl Node {
         sensors.restore(&board, &museums);
 
         let scoring = Scoring::prepare(settings.scoring, files.is_some().then_some(settings.data.as_path())).map_err(StartError::Thread)?;
-        let tap = settings.drives.then(|| scoring.tap.clone());
+        let tap = settings.drives.then(|| scoring.tap());
         let (queue, thread) =
             writer::start(Arc::clone(&journal), started.head, Arc::clone(&clock), settings.limits, tap).map_err(StartError::Thread)?;
         let (committed, health) = (queue.committed(), queue.health());

@@ -42,7 +42,7 @@ use self::recent::Recent;
 use self::saved::SavedFile;
 use self::scorers::{Follower, Progress, Tap, Tapped};
 use self::shelf::Shelf;
-use crate::journal::{Head, Journal};
+use crate::journal::{Head, Journal, writer};
 
 /// The model's name in an assessment that none took part in.
 const NO_MODEL: &str = "none";
@@ -155,8 +155,7 @@ pub struct Held {
 pub struct Prepared {
     /// Fraud, live.
     pub scoring: Arc<Scoring>,
-    /// For the writer.
-    pub tap: Tap,
+    tap: Tap,
     tapped: mpsc::Receiver<Tapped>,
     file: Option<SavedFile>,
 }
@@ -365,6 +364,13 @@ struct Judged {
 }
 
 impl Prepared {
+    /// What the journal's writer is to tell of each batch.
+    #[must_use]
+    pub fn tap(&self) -> writer::Tap {
+        let tap = self.tap.clone();
+        Box::new(move |batch, hash| tap.committed(batch, hash))
+    }
+
     /// Begins to follow the journal, which ends at `head` now. The answer comes when the writer has ended, all is heard, and it is saved.
     pub fn follow(self, journal: Arc<dyn Journal>, head: Head, committed: watch::Receiver<Head>) -> (Arc<Scoring>, oneshot::Receiver<()>) {
         let Self { scoring, tap: _, tapped, file } = self;

@@ -11,7 +11,9 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{Batch, Head, Journal, JournalError, Span, StreamId};
 use crate::clock::Clock;
-use crate::fraud::scorers::Tap;
+
+/// Is given each batch that is on the disk, with its hash. It must not wait.
+pub type Tap = Box<dyn Fn(Batch, [u8; 32]) + Send>;
 
 /// How soon a store that failed is asked again when there is nothing to write.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
@@ -179,7 +181,7 @@ impl Default for Limits {
 }
 
 /// Starts the writer on a thread of its own, which ends when all queues are dropped and what was queued is settled.
-/// `tap` is given every batch that is on the disk, before anybody is answered.
+/// `tap` is told before anybody is answered.
 pub fn start(
     journal: Arc<dyn Journal>,
     head: Head,
@@ -287,7 +289,7 @@ impl Writer {
                     pending.tell(batch.number);
                 }
                 if let Some(tap) = &self.tap {
-                    tap.committed(batch, self.head.hash);
+                    tap(batch, self.head.hash);
                 }
                 self.committed.send_replace(self.head);
                 for pending in live {
