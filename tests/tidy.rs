@@ -180,6 +180,23 @@ fn nothing_is_left_undone_skipped_or_slept_through() {
     none(problems, "things left undone");
 }
 
+/// Of two shapes of one name the contract would publish one, for both.
+#[test]
+fn no_two_shapes_of_the_contract_share_a_name() {
+    let mut shapes: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for source in sources(&["api"]) {
+        let lines: Vec<_> = code(&source.text).collect();
+        for (place, (number, _)) in lines.iter().enumerate().filter(|(_, (_, line))| line.contains("derive(") && line.contains("ToSchema")) {
+            let names = lines[place + 1..].iter().find_map(|(_, line)| line.split_once("struct ").or_else(|| line.split_once("enum ")));
+            let name = names.map(|(_, rest)| rest.chars().take_while(|c| c.is_alphanumeric()).collect()).unwrap_or_default();
+            shapes.entry(name).or_default().push(format!("{}:{number}", source.name()));
+        }
+    }
+    assert!(shapes.len() > 100, "only {} shapes were found", shapes.len());
+    let twice = shapes.iter().filter(|(_, places)| places.len() > 1);
+    none(twice.map(|(name, places)| format!("{name}: {}", places.join(", "))).collect(), "shapes of one name");
+}
+
 struct Source {
     path: PathBuf,
     text: String,

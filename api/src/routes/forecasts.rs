@@ -432,7 +432,7 @@ pub struct RegionDayView {
 
 /// How good forecasts were, and what regions expect.
 #[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
-pub struct ReportView {
+pub struct ForecastReportView {
     /// The last day that the model over all museums knew when it was fitted; absent: there is none yet.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = Date)]
@@ -451,7 +451,7 @@ pub struct ReportView {
 /// the next seven days of each region, its museums added up.
 #[utoipa::path(
     tag = "Planning", operation_id = "get_forecast_report", security(("key" = ["plan"])),
-    responses((status = 200, description = "The report", body = ReportView), crate::openapi::Problems),
+    responses((status = 200, description = "The report", body = ForecastReportView), crate::openapi::Problems),
 )]
 #[get("/forecasts/report", wrap = "Compress::default()")]
 pub async fn report(node: web::Data<Node>, caller: Caller) -> Result<HttpResponse, Problem> {
@@ -477,7 +477,11 @@ pub async fn report(node: web::Data<Node>, caller: Caller) -> Result<HttpRespons
         }
     }
     let row = |((region, date), (museums, expected, booked))| RegionDayView { region, date, museums, expected: rounded(expected), booked };
-    Ok(HttpResponse::Ok().json(ReportView { fitted_on: node.forecaster().fitted_on(), museums, regions: regions.into_iter().map(row).collect() }))
+    Ok(HttpResponse::Ok().json(ForecastReportView {
+        fitted_on: node.forecaster().fitted_on(),
+        museums,
+        regions: regions.into_iter().map(row).collect(),
+    }))
 }
 
 /// A question: what would be if. Whatever is left out stays as it is.

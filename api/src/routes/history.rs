@@ -208,7 +208,7 @@ pub struct RecordView {
 
 /// Which rule refuses.
 #[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
-pub struct RuleView {
+pub struct BrokenRuleView {
     /// Its place in the order of the checks, from 1.
     #[schema(minimum = 1)]
     step: u64,
@@ -233,7 +233,7 @@ pub struct DecisionView {
     problem: Option<Body>,
     /// By which rule.
     #[serde(skip_serializing_if = "Option::is_none")]
-    rule: Option<RuleView>,
+    rule: Option<BrokenRuleView>,
 }
 
 /// A slot at some moment.
@@ -360,7 +360,7 @@ impl From<&Record<Event>> for RecordView {
     }
 }
 
-impl RuleView {
+impl BrokenRuleView {
     fn new(asked: Asked, refusal: &Refusal, problem: &Problem) -> Self {
         let code = refusal.code();
         let (found, (checked, steps)) = match asked {
@@ -460,7 +460,7 @@ fn decided(slot: &Slot, at: Timestamp, asked: Asked, command: &Command) -> Decis
         Ok(events) => DecisionView { outcome: "accepted", events: events.iter().map(EventView::from).collect(), problem: None, rule: None },
         Err(refusal) => {
             let problem = Problem::from(refusal.clone());
-            let rule = Some(RuleView::new(asked, &refusal, &problem));
+            let rule = Some(BrokenRuleView::new(asked, &refusal, &problem));
             DecisionView { outcome: "refused", events: Vec::new(), problem: Some(problem.into_body()), rule }
         }
     }

@@ -56,7 +56,7 @@ pub struct DriverView {
 
 /// One role in one hour.
 #[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
-pub struct LineView {
+pub struct RosterLineView {
     /// `desk`, `gate` or `guard`.
     #[schema(max_length = 8)]
     role: &'static str,
@@ -101,7 +101,7 @@ pub struct RosterView {
     cost_cents: i64,
     /// In the order of time, then role; none: it is closed.
     #[schema(max_items = 200)]
-    lines: Vec<LineView>,
+    lines: Vec<RosterLineView>,
 }
 
 /// What a manager decides.
@@ -170,9 +170,9 @@ fn driver_view(role: Role, driver: &Driver) -> DriverView {
     }
 }
 
-fn line_view(line: &Line) -> LineView {
+fn line_view(line: &Line) -> RosterLineView {
     let view = |driver: &Driver| driver_view(line.role, driver);
-    LineView {
+    RosterLineView {
         role: line.role.name(),
         from: clock(line.from_min),
         to: clock(line.to_min),

@@ -73,10 +73,20 @@ pub struct LedgerLineView {
     /// When (RFC 3339, UTC).
     at: String,
     /// Which account.
-    #[schema(value_type = Object)]
+    #[schema(schema_with = account)]
     account: Account,
     /// By how much, in euro cents: debits are above zero, credits below. The lines of a record sum to zero.
     amount_cents: i64,
+}
+
+/// An account by its name, or, where there are several of a kind, by which of them it is.
+fn account() -> utoipa::openapi::Schema {
+    use utoipa::openapi::schema::{ObjectBuilder, OneOfBuilder, Type};
+    OneOfBuilder::new()
+        .item(ObjectBuilder::new().schema_type(Type::String))
+        .item(ObjectBuilder::new().schema_type(Type::Object))
+        .description(Some("Which account: `treasury`, `vouchers`, `vouchers_issued`, `unallotted`, `transit` or `refunds`; of those of which there are several, an object under the kind: `till`, `receivable`, `tickets` or `extras`."))
+        .into()
 }
 
 /// A payment, and what became of it.
