@@ -161,7 +161,7 @@ pub fn order_of(order: Option<&str>) -> Result<Option<OrderId>, Problem> {
 
 /// Keep places.
 ///
-/// All or nothing, at today's prices, for the time that the museum sets. Where places are short the answer names the nearest slots that have them,
+/// All or nothing, at today's prices (an operator's as they were agreed with it), for the time that the museum sets. Where places are short the answer names the nearest slots that have them,
 /// and the waiting list. While a waiting room is open for the slot, web shops send what it gave to their buyer. Where one more proof is asked for
 /// (`step_up_required`), the same request is repeated with it.
 #[utoipa::path(

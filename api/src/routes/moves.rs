@@ -41,7 +41,8 @@ async fn prices(node: &Node, (sale, to): (HoldId, SlotId), channel: Channel, lin
     let Some((_, tariff)) = known.museum.tariff_on(date) else { return Ok(Vec::new()) };
     let price = |line: &Line| Some(Line { price_cents: tariff.quote(date, channel, line.category).ok()?.total(), ..line.clone() });
     let by_tariff: Vec<Line> = lines.iter().filter_map(price).collect();
-    let by_agreement = match files(node)?.views.account_of(sale).await? {
+    let account = if channel == Channel::Group { files(node)?.views.account_of(sale).await? } else { None };
+    let by_agreement = match account {
         Some(account) => agreed(node, to, account, by_tariff.clone()).await?,
         None => Vec::new(),
     };
