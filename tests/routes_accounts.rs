@@ -1,8 +1,11 @@
 //! Operators' accounts over HTTP: what was agreed, what is owed, and who may see and change it.
 
+use jiff::civil::date;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tornello_actors::keys::{Museums, NewKey, Role};
+use tornello_engine::calendar;
+use tornello_engine::ids::{RouteId, SlotId};
 
 use crate::routes_museums::example;
 use crate::support::{App, MARE, TORRE, code, slot};
@@ -123,7 +126,9 @@ async fn an_operator_sells_on_its_own_account_within_its_limit_and_touches_nothi
     let app = App::start().await;
     let office = app.key(Role::GroupOffice).await;
     let (own, colleague, rival) = (key_of(&app, "tour-op").await, key_of(&app, "tour-op").await, key_of(&app, "rival").await);
-    let (noon, full) = (slot(TORRE, 12), |count: u16| json!([{"category": "full", "count": count}]));
+    // Far enough ahead that a cancellation pays all back.
+    let at = |hour: i8| SlotId::new(TORRE, RouteId(1), calendar::instant(date(2026, 12, 16).at(hour, 0, 0, 0)));
+    let (noon, full) = (at(12), |count: u16| json!([{"category": "full", "count": count}]));
     let confirm = |hold: &str| format!("/v1/holds/{hold}/confirm");
     let sell = async |key: &str, name: &str, count: u16, settlement: Value| {
         app.post(&format!("/v1/slots/{noon}/sales"), key, name, &json!({"lines": full(count), "settlement": settlement})).await
@@ -157,18 +162,21 @@ async fn an_operator_sells_on_its_own_account_within_its_limit_and_touches_nothi
     let (status, beyond) = sell(&own, "beyond", 1, on_account("tour-op")).await;
     assert_eq!((status.as_u16(), &beyond["code"], owed().await), (409, &json!("credit_limit"), json!(2_700)), "{beyond}");
     let web = app.key(Role::Web).await;
-    for (key, settlement) in [
+    for (number, (key, settlement)) in [
         (&own, on_account("rival")),
         (&own, json!({"desk": {"till": "till-1", "method": "cash", "reference": "R-1"}})),
         (&own, json!({"free": {}})),
         (&web, json!({"free": {}})),
         (&web, on_account("tour-op")),
-    ] {
-        let (status, refused) = sell(key, &settlement.to_string(), 1, settlement.clone()).await;
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let (status, refused) = sell(key, &number.to_string(), 1, settlement.clone()).await;
         assert_eq!((status.as_u16(), &refused["code"]), (422, &json!("settlement_not_allowed")), "{settlement}: {refused}");
     }
     let places = app.get(&format!("/v1/slots/{noon}"), &office).await;
-    assert_eq!(places["sold"]["group"], 3, "what was refused took no place: {places}");
+    assert_eq!(places["sold"], 3, "what was refused took no place: {places}");
 
     // What was sold on the account is its own with every key of it, and nothing to others.
     app.node().files().unwrap().views.reach(app.node().head().number).await;
@@ -179,14 +187,14 @@ async fn an_operator_sells_on_its_own_account_within_its_limit_and_touches_nothi
         assert_eq!(app.request(Method::GET, &format!("{path}{what}"), &colleague).send().await.unwrap().status(), 200, "{what}");
         assert_eq!(app.request(Method::GET, &format!("{path}{what}"), &rival).send().await.unwrap().status(), 404, "{what}");
     }
-    for (what, body) in [("cancel", json!({"cause": "visitor"})), ("move", json!({"slot": slot(TORRE, 15).to_string()}))] {
+    for (what, body) in [("cancel", json!({"cause": "visitor"})), ("move", json!({"slot": at(15).to_string()}))] {
         assert_eq!(app.post(&format!("{path}/{what}"), &rival, what, &body).await.0, StatusCode::NOT_FOUND, "{what}");
     }
     let named = json!({"holder": {"given_name": "Ada", "family_name": "Neri"}});
     let ticket = direct["tickets"][0]["ticket"].as_str().unwrap();
     assert_eq!(app.post(&format!("/v1/tickets/{ticket}/rename"), &rival, "n", &named).await.0, StatusCode::NOT_FOUND);
     assert_eq!(app.post(&format!("/v1/tickets/{ticket}/rename"), &colleague, "n", &named).await.0, StatusCode::OK);
-    let moved = app.post(&format!("{path}/move"), &colleague, "m", &json!({"slot": slot(TORRE, 15).to_string()})).await;
+    let moved = app.post(&format!("{path}/move"), &colleague, "m", &json!({"slot": at(15).to_string()})).await;
     assert_eq!((moved.0, &moved.1["total_cents"]), (StatusCode::OK, &json!(900)), "{}", moved.1);
     app.node().files().unwrap().views.reach(app.node().head().number).await;
     let there = format!("/v1/sales/{}", moved.1["sale"].as_str().unwrap());
@@ -211,7 +219,7 @@ async fn a_key_of_one_museum_sees_of_accounts_what_concerns_that_museum() {
     }
     let agree = async |account: &str, agreements: Value| {
         let path = format!("/v1/accounts/{account}/agreements");
-        assert_eq!(app.ask(Method::PUT, &path, &office, account, &json!({"agreements": agreements})).await.0, StatusCode::OK);
+        assert_eq!(app.ask(Method::PUT, &path, &office, &format!("agree-{account}"), &json!({"agreements": agreements})).await.0, StatusCode::OK);
     };
     let price = |museum: Value| json!({"museum": museum, "category": "full", "price": {"percent_off": 10}, "from": "2027-01-01", "to": "2027-12-31"});
     agree("b-agreed", json!([price(json!(1)), price(json!(2))])).await;
