@@ -9,6 +9,7 @@ mod pagopa;
 mod routes_accounts;
 mod routes_acting;
 mod routes_availability;
+mod routes_carts;
 mod routes_docs;
 mod routes_fraud;
 mod routes_gates;

@@ -1,11 +1,14 @@
 //! Operators' accounts over HTTP: what was agreed, what is owed, and who may see and change it.
 
+use jiff::civil::date;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
-use tornello_actors::keys::{Museums, Role};
+use tornello_actors::keys::{Museums, NewKey, Role};
+use tornello_engine::calendar;
+use tornello_engine::ids::{RouteId, SlotId};
 
 use crate::routes_museums::example;
-use crate::support::{App, MARE};
+use crate::support::{App, MARE, TORRE, code, slot};
 
 #[actix_rt::test]
 async fn an_account_is_opened_changed_settled_and_listed() {
@@ -105,5 +108,180 @@ async fn what_an_account_says_no_to() {
         let (found, answer) = app.ask(Method::PUT, "/v1/accounts/tour-op/agreements", &mare, &number.to_string(), &body).await;
         assert_eq!(found.as_u16(), status, "{body}: {answer}");
     }
+    app.stop().await;
+}
+
+async fn key_of(app: &App, account: &str) -> String {
+    let new = NewKey { name: account.to_owned(), role: Role::Operator, museums: Museums::All, account: Some(code(account)), expires_at: None };
+    let (text, _) = app.node().files().unwrap().keys.create(new, app.node().now()).await.unwrap();
+    text.expose().to_owned()
+}
+
+fn on_account(account: &str) -> Value {
+    json!({"on_account": {"account": account}})
+}
+
+#[actix_rt::test]
+async fn an_operator_sells_on_its_own_account_within_its_limit_and_touches_nothing_of_others() {
+    let app = App::start().await;
+    let office = app.key(Role::GroupOffice).await;
+    let (own, colleague, rival) = (key_of(&app, "tour-op").await, key_of(&app, "tour-op").await, key_of(&app, "rival").await);
+    // Far enough ahead that a cancellation pays all back.
+    let at = |hour: i8| SlotId::new(TORRE, RouteId(1), calendar::instant(date(2026, 12, 16).at(hour, 0, 0, 0)));
+    let (noon, full) = (at(12), |count: u16| json!([{"category": "full", "count": count}]));
+    let confirm = |hold: &str| format!("/v1/holds/{hold}/confirm");
+    let sell = async |key: &str, name: &str, count: u16, settlement: Value| {
+        app.post(&format!("/v1/slots/{noon}/sales"), key, name, &json!({"lines": full(count), "settlement": settlement})).await
+    };
+    let owed = async || app.get("/v1/accounts/tour-op", &own).await["owed_cents"].clone();
+
+    // Before the account is open there is nothing to charge.
+    let (status, early) = sell(&own, "early", 1, on_account("tour-op")).await;
+    assert_eq!((status.as_u16(), &early["code"]), (404, &json!("unknown_account")), "{early}");
+    for account in ["tour-op", "rival"] {
+        app.post("/v1/accounts", &office, account, &json!({"account": account, "limit_cents": 3_000})).await;
+    }
+    let agreed = json!({"agreements": [{"museum": 1, "category": "full", "price": {"percent_off": 25}, "from": "2026-11-01", "to": "2026-12-31"}]});
+    assert_eq!(app.ask(Method::PUT, "/v1/accounts/tour-op/agreements", &office, "g", &agreed).await.0, StatusCode::OK);
+
+    // From a hold, at what was agreed; nobody else confirms it, and not on another account.
+    let held = app.hold(noon, &own, "h", full(2)).await;
+    for (key, account, status, problem) in
+        [(&own, "rival", 422, "settlement_not_allowed"), (&rival, "rival", 404, "unknown_hold"), (&rival, "tour-op", 422, "settlement_not_allowed")]
+    {
+        let (found, refused) = app.post(&confirm(&held), key, account, &json!({"settlement": on_account(account)})).await;
+        assert_eq!((found.as_u16(), &refused["code"]), (status, &json!(problem)), "{account}: {refused}");
+    }
+    let (status, sale) = app.post(&confirm(&held), &own, "c", &json!({"settlement": on_account("tour-op")})).await;
+    assert_eq!((status.as_u16(), &sale["total_cents"], owed().await), (201, &json!(1_800), json!(1_800)), "{sale}");
+
+    // At once, as often as the limit allows; a repeat is charged once.
+    let (status, direct) = sell(&own, "direct", 1, on_account("tour-op")).await;
+    assert_eq!((status.as_u16(), &direct["total_cents"], &direct["channel"]), (201, &json!(900), &json!("group")), "{direct}");
+    assert_eq!(sell(&own, "direct", 1, on_account("tour-op")).await, (status, direct.clone()));
+    let (status, beyond) = sell(&own, "beyond", 1, on_account("tour-op")).await;
+    assert_eq!((status.as_u16(), &beyond["code"], owed().await), (409, &json!("credit_limit"), json!(2_700)), "{beyond}");
+    let web = app.key(Role::Web).await;
+    for (number, (key, settlement)) in [
+        (&own, on_account("rival")),
+        (&own, json!({"desk": {"till": "till-1", "method": "cash", "reference": "R-1"}})),
+        (&own, json!({"free": {}})),
+        (&web, json!({"free": {}})),
+        (&web, on_account("tour-op")),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let (status, refused) = sell(key, &number.to_string(), 1, settlement.clone()).await;
+        assert_eq!((status.as_u16(), &refused["code"]), (422, &json!("settlement_not_allowed")), "{settlement}: {refused}");
+    }
+    let places = app.get(&format!("/v1/slots/{noon}"), &office).await;
+    assert_eq!(places["sold"], 3, "what was refused took no place: {places}");
+
+    // What was sold on the account is its own with every key of it, and nothing to others.
+    app.node().files().unwrap().views.reach(app.node().head().number).await;
+    let path = format!("/v1/sales/{}", direct["sale"].as_str().unwrap());
+    let listed = async |key: &str| app.get("/v1/sales", key).await["items"].as_array().unwrap().len();
+    assert_eq!([listed(&own).await, listed(&colleague).await, listed(&rival).await], [2, 2, 0]);
+    for what in ["", "/tickets.pdf"] {
+        assert_eq!(app.request(Method::GET, &format!("{path}{what}"), &colleague).send().await.unwrap().status(), 200, "{what}");
+        assert_eq!(app.request(Method::GET, &format!("{path}{what}"), &rival).send().await.unwrap().status(), 404, "{what}");
+    }
+    for (what, body) in [("cancel", json!({"cause": "visitor"})), ("move", json!({"slot": at(15).to_string()}))] {
+        assert_eq!(app.post(&format!("{path}/{what}"), &rival, what, &body).await.0, StatusCode::NOT_FOUND, "{what}");
+    }
+    let named = json!({"holder": {"given_name": "Ada", "family_name": "Neri"}});
+    let ticket = direct["tickets"][0]["ticket"].as_str().unwrap();
+    assert_eq!(app.post(&format!("/v1/tickets/{ticket}/rename"), &rival, "n", &named).await.0, StatusCode::NOT_FOUND);
+    assert_eq!(app.post(&format!("/v1/tickets/{ticket}/rename"), &colleague, "n", &named).await.0, StatusCode::OK);
+    let moved = app.post(&format!("{path}/move"), &colleague, "m", &json!({"slot": at(15).to_string()})).await;
+    assert_eq!((moved.0, &moved.1["total_cents"]), (StatusCode::OK, &json!(900)), "{}", moved.1);
+    app.node().files().unwrap().views.reach(app.node().head().number).await;
+    let there = format!("/v1/sales/{}", moved.1["sale"].as_str().unwrap());
+    assert_eq!(app.request(Method::GET, &there, &rival).send().await.unwrap().status(), 404);
+    assert_eq!(app.post(&format!("{there}/cancel"), &colleague, "x", &json!({"cause": "visitor"})).await.0, StatusCode::OK);
+    tornello_actors::payments::resume(app.node()).await;
+    assert_eq!((owed().await, app.get("/v1/accounts/rival", &rival).await["owed_cents"].clone()), (json!(1_800), json!(0)));
+    let suspended = json!({"institution": {}, "limit_cents": 3_000, "suspended": true});
+    app.ask(Method::PUT, "/v1/accounts/tour-op", &office, "s", &suspended).await;
+    assert_eq!(sell(&own, "later", 1, on_account("tour-op")).await.1["code"], "account_suspended");
+    app.stop().await;
+}
+
+#[actix_rt::test]
+async fn a_key_of_one_museum_sees_of_accounts_what_concerns_that_museum() {
+    let app = App::start().await;
+    let office = app.key(Role::GroupOffice).await;
+    let at = |museums: &[tornello_engine::ids::MuseumId]| Museums::Only(museums.to_vec());
+    let (torre, mare) = (app.key_for(Role::GroupOffice, at(&[TORRE])).await, app.key_for(Role::GroupOffice, at(&[MARE])).await);
+    for account in ["a-charged", "b-agreed", "c-everywhere", "d-quoted", "e-elsewhere"] {
+        app.post("/v1/accounts", &office, account, &json!({"account": account, "limit_cents": 100_000})).await;
+    }
+    let agree = async |account: &str, agreements: Value| {
+        let path = format!("/v1/accounts/{account}/agreements");
+        assert_eq!(app.ask(Method::PUT, &path, &office, &format!("agree-{account}"), &json!({"agreements": agreements})).await.0, StatusCode::OK);
+    };
+    let price = |museum: Value| json!({"museum": museum, "category": "full", "price": {"percent_off": 10}, "from": "2027-01-01", "to": "2027-12-31"});
+    agree("b-agreed", json!([price(json!(1)), price(json!(2))])).await;
+    agree("c-everywhere", json!([{"category": "full", "price": {"percent_off": 5}, "from": "2027-01-01", "to": "2027-12-31"}])).await;
+    agree("e-elsewhere", json!([price(json!(2))])).await;
+    // Agreements that are no more concern nobody.
+    agree("a-charged", json!([price(json!(2))])).await;
+    let none = json!({"agreements": []});
+    app.ask(Method::PUT, "/v1/accounts/a-charged/agreements", &office, "none", &none).await;
+    for (museum, count) in [(TORRE, 2), (MARE, 5)] {
+        let form = json!({"lines": [{"category": "full", "count": count}], "settlement": on_account("a-charged")});
+        let (status, sale) = app.post(&format!("/v1/slots/{}/sales", slot(museum, 15)), &office, &museum.0.to_string(), &form).await;
+        assert_eq!(status, StatusCode::CREATED, "{sale}");
+    }
+    let visit = json!({"day": "2026-12-16", "time": "10:00", "lines": [{"category": "full", "count": 10}]});
+    let form = json!({"museum": "torre", "kind": "tour_operator", "visit": visit, "account": "d-quoted"});
+    let (_, quote) = app.post("/v1/quotes", &office, "q", &form).await;
+    app.node().files().unwrap().views.reach(app.node().head().number).await;
+
+    let listed = async |app: &App, key: &str| {
+        let page = app.get("/v1/accounts", key).await;
+        let item = |item: &Value| (item["account"].as_str().unwrap().to_owned(), item["charged_cents"].as_i64().unwrap(), item["agreements"].clone());
+        page["items"].as_array().unwrap().iter().map(item).collect::<Vec<_>>()
+    };
+    let expected =
+        |rows: &[(&str, i64, u32)]| rows.iter().map(|(account, cents, agreed)| ((*account).to_owned(), *cents, json!(agreed))).collect::<Vec<_>>();
+    let all = [("a-charged", 8_400, 0), ("b-agreed", 0, 2), ("c-everywhere", 0, 1), ("d-quoted", 0, 0), ("e-elsewhere", 0, 1)];
+    assert_eq!(listed(&app, &office).await, expected(&all));
+    let of_torre = expected(&[("a-charged", 2_400, 0), ("b-agreed", 0, 1), ("c-everywhere", 0, 1), ("d-quoted", 0, 0)]);
+    assert_eq!(listed(&app, &torre).await, of_torre);
+    assert_eq!(listed(&app, &mare).await, expected(&[("a-charged", 6_000, 0), ("b-agreed", 0, 1), ("c-everywhere", 0, 1), ("e-elsewhere", 0, 1)]));
+    let first = app.get("/v1/accounts?limit=1", &torre).await;
+    assert_eq!(
+        (&first["items"][0]["account"], first["items"][0].get("owed_cents"), first["items"][0].get("limit_cents")),
+        (&json!("a-charged"), None, None)
+    );
+    let second = app.get("/v1/accounts?limit=1&cursor=a-charged", &torre).await;
+    assert_eq!((&first["next_cursor"], &second["items"][0]["account"]), (&json!("a-charged"), &json!("b-agreed")));
+
+    // One account: its own charges, and nothing of what is owed as a whole.
+    let whole = app.get("/v1/accounts/a-charged", &office).await;
+    assert_eq!((&whole["owed_cents"], &whole["credit_left_cents"], whole["charges"].as_array().unwrap().len()), (&json!(8_400), &json!(91_600), 2));
+    let seen = app.get("/v1/accounts/a-charged", &torre).await;
+    assert_eq!(seen["charges"].as_array().unwrap().iter().map(|charge| &charge["amount_cents"]).collect::<Vec<_>>(), [2_400], "{seen}");
+    for sum in ["owed_cents", "credit_left_cents", "limit_cents"] {
+        assert_eq!(seen.get(sum), None, "{seen}");
+    }
+
+    // A quote that is charged counts where its visit is, and less when its tickets are cancelled; lists that are built anew say the same.
+    let path = format!("/v1/quotes/{}", quote["quote"].as_str().unwrap());
+    app.post(&format!("{path}/send"), &office, "send", &json!({})).await;
+    let (status, done) = app.post(&format!("{path}/accept"), &office, "accept", &json!({"revision": 1, "settle": "on_account"})).await;
+    assert_eq!((status.as_u16(), &done["state"]), (200, &json!("ticketed")), "{done}");
+    let cancel = format!("/v1/sales/{}/cancel", done["parts"][0]["sale"].as_str().unwrap());
+    assert_eq!(app.post(&cancel, &office, "cancel", &json!({"cause": "museum", "tickets": [0]})).await.0, StatusCode::OK);
+    tornello_actors::payments::resume(app.node()).await;
+    app.node().files().unwrap().views.reach(app.node().head().number).await;
+    let mut then = of_torre;
+    then[3].1 = 10_800;
+    assert_eq!(listed(&app, &torre).await, then);
+    let app = app.restart_without_views().await;
+    app.node().files().unwrap().views.reach(app.node().head().number).await;
+    assert_eq!(listed(&app, &torre).await, then);
     app.stop().await;
 }

@@ -305,19 +305,14 @@ async fn an_operator_has_its_own_quotes_at_its_own_prices() {
     let stands = app.get(&path(&more), &operator).await;
     assert_eq!((&stands["state"], &stands["settlement_refused"]["reason"]), (&json!("sent"), &json!("credit_limit")));
 
-    // What a quote keeps is given back and paid by the quote alone, also by the office; and an operator's account is charged by quotes alone.
+    // What a quote keeps is given back and paid by the quote alone, also by the office.
     let option = format!("/v1/holds/{}", stands["parts"][0]["option"].as_str().unwrap());
     let freed = app.request(Method::DELETE, &option, &office).header("Idempotency-Key", "x").send().await.unwrap();
     assert_eq!((freed.status().as_u16(), &freed.json::<Value>().await.unwrap()["code"]), (409, &json!("hold_quoted")));
     assert_eq!(app.request(Method::DELETE, &option, &operator).header("Idempotency-Key", "x").send().await.unwrap().status(), 404);
-    let on_account = json!({"settlement": {"on_account": {"account": "tour-op"}}});
     assert_eq!(app.post(&format!("{option}/confirm"), &operator, "y", &json!({"settlement": {"free": {}}})).await.0, StatusCode::NOT_FOUND);
     let paying = json!({"holds": [stands["parts"][0]["option"]], "gateway": {"notice": {}}});
     assert_eq!(app.post("/v1/payments", &operator, "z", &paying).await.0, StatusCode::NOT_FOUND);
-    let slot = stands["parts"][0]["slot"].as_str().unwrap();
-    let (_, held) = app.post(&format!("/v1/slots/{slot}/holds"), &operator, "h", &json!({"lines": [{"category": "full", "count": 1}]})).await;
-    let (status, direct) = app.post(&format!("/v1/holds/{}/confirm", held["hold"].as_str().unwrap()), &operator, "c", &on_account).await;
-    assert_eq!((status.as_u16(), &direct["code"]), (422, &json!("settlement_not_allowed")), "{direct}");
     assert_eq!(app.get(&path(&more), &operator).await["state"], "sent");
 
     // What the office drafts for it, it sees also when it is tickets.
@@ -329,8 +324,74 @@ async fn an_operator_has_its_own_quotes_at_its_own_prices() {
     app.node().files().unwrap().views.reach(app.node().head().number).await;
     assert_eq!(app.get(&format!("/v1/sales/{sale}"), &operator).await["people"], 10);
     assert_eq!(app.request(Method::GET, &format!("/v1/sales/{sale}"), &web).send().await.unwrap().status(), 404);
+    let due = async |key: &str| {
+        app.get("/v1/payments", key).await["items"].as_array().unwrap().iter().any(|item| payment.ends_with(item["payment"].as_str().unwrap()))
+    };
+    assert_eq!([due(&operator).await, due(&office).await, due(&web).await], [true, true, false], "what is due for a quote that the office drafted");
     let listed = |page: Value| page["items"].as_array().unwrap().iter().any(|item| item["sale"] == *sale && item["quote"] == theirs["quote"]);
     assert!(listed(app.get("/v1/sales", &operator).await) && !listed(app.get("/v1/sales?mine=true", &operator).await));
+    app.stop().await;
+}
+
+/// Tickets of a quote that go to another slot stay the quote's, however often they go: in its documents, in the lists, for its account, and when they are cancelled.
+#[actix_rt::test]
+async fn tickets_that_move_stay_with_their_quote() {
+    let app = App::start().await;
+    let (office, operator) = (app.key(Role::GroupOffice).await, app.key(Role::Operator).await);
+    app.post("/v1/accounts", &office, "a", &json!({"account": "tour-op", "limit_cents": 15_000})).await;
+    let agreed = json!({"agreements": [{"category": "full", "price": {"percent_off": 10}, "from": "2026-12-01", "to": "2026-12-31"}]});
+    assert_eq!(app.ask(Method::PUT, "/v1/accounts/tour-op/agreements", &office, "g", &agreed).await.0, StatusCode::OK);
+    // The office drafts it, so the sale is made with another key than the operator's.
+    let form = json!({"museum": "torre", "kind": "tour_operator", "visit": visit("10:00", "full", 10), "account": "tour-op"});
+    let quote = draft(&app, &office, "d", &form).await;
+    act(&app, &operator, &quote, "send", &json!({})).await;
+    let done = act(&app, &operator, &quote, "accept", &json!({"revision": 1, "settle": "on_account"})).await;
+    let bought = done["parts"][0]["sale"].as_str().unwrap().to_owned();
+    assert_eq!((&done["total_cents"], &done["parts"][0]["moved_to"]), (&json!(10_800), &json!([])), "{done}");
+    let reach = async |app: &App| app.node().files().unwrap().views.reach(app.node().head().number).await;
+    reach(&app).await;
+
+    let mut sales = vec![bought];
+    for (hour, tickets) in [(11, json!([0, 1, 2])), (12, json!([0, 2]))] {
+        let from = sales.last().unwrap();
+        let to = json!({"slot": slot(TORRE, hour).to_string(), "tickets": tickets});
+        let (status, moved) = app.post(&format!("/v1/sales/{from}/move"), &operator, &hour.to_string(), &to).await;
+        assert_eq!((status.as_u16(), &moved["lines"][0]["price_cents"]), (200, &json!(1_080)), "{moved}");
+        sales.push(moved["sale"].as_str().unwrap().to_owned());
+        reach(&app).await;
+    }
+    let seen = app.get(&path(&quote), &operator).await;
+    assert_eq!((&seen["parts"][0]["sale"], &seen["parts"][0]["moved_to"]), (&json!(sales[0]), &json!(sales[1..])));
+    let print = async |from: u16| app.request(Method::GET, &format!("{}/tickets.pdf?from={from}", path(&quote)), &operator).send().await.unwrap();
+    assert_eq!([print(9).await.status(), print(10).await.status()], [StatusCode::OK, StatusCode::CONFLICT], "all ten, wherever they are");
+    let linked = async |app: &App, key: &str| {
+        let listed = app.get("/v1/sales", key).await;
+        let of_it = |sale: &String| listed["items"].as_array().unwrap().iter().any(|item| item["sale"] == *sale && item["quote"] == quote["quote"]);
+        sales.iter().all(of_it)
+    };
+    assert!(linked(&app, &operator).await && linked(&app, &office).await);
+    let table = app.request(Method::GET, "/v1/sales/export.csv", &office).send().await.unwrap().text().await.unwrap();
+    assert_eq!(table.lines().filter(|line| line.ends_with(&format!(";{}", quote["quote"].as_str().unwrap()))).count(), 3, "{table}");
+    let web = app.key(Role::Web).await;
+    for sale in &sales {
+        assert_eq!(app.request(Method::GET, &format!("/v1/sales/{sale}"), &operator).send().await.unwrap().status(), 200);
+        assert_eq!(app.request(Method::GET, &format!("/v1/sales/{sale}"), &web).send().await.unwrap().status(), 404);
+    }
+
+    // One that has moved twice is cancelled, and the account owes less, once.
+    let cancel = format!("/v1/sales/{}/cancel", sales[2]);
+    let (status, cancelled) = app.post(&cancel, &operator, "c", &json!({"cause": "visitor", "tickets": [1]})).await;
+    assert_eq!((status.as_u16(), &cancelled["refund_cents"]), (200, &json!(1_080)), "{cancelled}");
+    for _ in 0..2 {
+        tornello_actors::payments::resume(app.node()).await;
+        let account = app.get("/v1/accounts/tour-op", &operator).await;
+        assert_eq!((&account["owed_cents"], &account["charges"][0]["taken_back_cents"]), (&json!(9_720), &json!(1_080)), "{account}");
+    }
+    assert_eq!(print(9).await.status(), StatusCode::CONFLICT);
+    // Lists that are built anew say the same.
+    let app = app.restart_without_views().await;
+    reach(&app).await;
+    assert!(linked(&app, &operator).await);
     app.stop().await;
 }
 

@@ -157,7 +157,7 @@ async fn every_refusal_of_holds_and_sales_has_its_status_and_code() {
                 422,
                 "invalid_contact",
             ),
-            ("web sells at once", sales(ten), &web, sale("under-18", 1, json!({"free": {}})), 403, "forbidden"),
+            ("web sells at once", sales(ten), &web, sale("under-18", 1, json!({"free": {}})), 422, "settlement_not_allowed"),
             ("no key", sales(ten), "", sale("under-18", 1, json!({"free": {}})), 401, "unauthorized"),
             ("cancel unknown", format!("/v1/sales/{nobody}/cancel"), &web, json!({"cause": "visitor"}), 404, "unknown_sale"),
             (

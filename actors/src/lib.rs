@@ -27,6 +27,7 @@ pub mod nightly;
 pub mod node;
 pub mod outcomes;
 pub mod owner;
+mod pauses;
 pub mod payments;
 pub mod people;
 pub mod plans;

@@ -16,13 +16,11 @@ use tornello_engine::slot::{Command, Event, MoveBegun, MoveFate, Refusal, Sale, 
 use crate::digest::digest;
 use crate::failure::Failure;
 use crate::node::Node;
+use crate::pauses::{Pauses, RESUME_EVERY_S};
 use crate::people::RETENTION_S;
 
 /// How many moves may be driven at once without waiting for each other by chance.
 const LOCKS: usize = 256;
-/// How soon moves that were left behind are looked for, and how long at most between two tries of one that does not go on.
-const RESUME_EVERY_S: i64 = 1;
-const RESUME_EVERY_MAX_S: i64 = 60;
 
 /// Sees to it that one caller drives a move at a time. Two might hear different answers of the other slot (no, then yes, when a place has become free in
 /// between), and one would undo what the other has finished.
@@ -151,32 +149,44 @@ fn envelope(sale: HoldId, arrival: HoldId, step: &str) -> Envelope {
 
 /// Drives every move that is under way, wherever it was left; answers how many are still under way, because a slot does not answer now.
 pub async fn resume(node: &Node) -> usize {
+    resume_due(node, &mut Pauses::default()).await
+}
+
+/// Drives those that leave a slot whose turn it is.
+async fn resume_due(node: &Node, pauses: &mut Pauses<SlotId>) -> usize {
     let mut left = 0;
-    for source in node.board().moving() {
-        let arrivals = match node.look(source, |slot| slot.moves_under_way().collect::<Vec<_>>()).await {
-            Ok(arrivals) => arrivals,
-            Err(failure) => {
-                tracing::warn!(slot = %source, %failure, "the moves of a slot cannot be resumed now");
-                left += 1;
-                continue;
-            }
-        };
-        for arrival in arrivals {
-            if let Err(failure) = advance(node, source, arrival).await {
-                tracing::warn!(slot = %source, %arrival, %failure, "a move cannot be resumed now");
-                left += 1;
-            }
+    for source in pauses.due(node.board().moving(), node.now()) {
+        let under_way = resume_from(node, source).await;
+        pauses.note(source, node.now(), under_way == 0);
+        left += under_way;
+    }
+    left
+}
+
+/// Drives every move under way from a slot; answers how many still are.
+async fn resume_from(node: &Node, source: SlotId) -> usize {
+    let arrivals = match node.look(source, |slot| slot.moves_under_way().collect::<Vec<_>>()).await {
+        Ok(arrivals) => arrivals,
+        Err(failure) => {
+            tracing::warn!(slot = %source, %failure, "the moves of a slot cannot be resumed now");
+            return 1;
+        }
+    };
+    let mut left = 0;
+    for arrival in arrivals {
+        if let Err(failure) = advance(node, source, arrival).await {
+            tracing::warn!(slot = %source, %arrival, %failure, "a move cannot be resumed now");
+            left += 1;
         }
     }
     left
 }
 
-/// Resumes what was left under way, at once and then again and again, less often while it does not help. Runs until dropped.
+/// Resumes what was left under way, at once and then again and again; the moves of a slot less often while it does not help. Runs until dropped.
 pub(crate) async fn keep_moving(node: &Node) {
-    let (mut pause_s, mut next) = (RESUME_EVERY_S, node.now());
+    let mut pauses = Pauses::default();
     loop {
-        node.clock().sleep_until(next).await;
-        pause_s = if resume(node).await == 0 { RESUME_EVERY_S } else { (pause_s * 2).min(RESUME_EVERY_MAX_S) };
-        next = node.now().plus_seconds(pause_s);
+        resume_due(node, &mut pauses).await;
+        node.clock().sleep_until(node.now().plus_seconds(RESUME_EVERY_S)).await;
     }
 }

@@ -11,7 +11,6 @@ mod board;
 
 pub use board::{PaymentHead, Payments};
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use futures_util::StreamExt;
@@ -39,6 +38,7 @@ use crate::failure::Failure;
 use crate::journal::StreamId;
 use crate::node::Node;
 use crate::owner::Answer;
+use crate::pauses::{Pauses, RESUME_EVERY_S};
 use crate::quotes;
 use crate::streams::{read_failed, records};
 
@@ -56,9 +56,6 @@ const SALTS: u8 = 16;
 const ROUNDS: usize = 6;
 /// The longest way that tickets have moved which is followed back.
 const MOVES_MAX: usize = 256;
-/// How soon payments that were left behind are looked for, and how long at most between two tries of one that does not go on.
-const RESUME_EVERY_S: i64 = 1;
-const RESUME_EVERY_MAX_S: i64 = 60;
 
 /// Why a gateway did not do what it was asked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -902,35 +899,6 @@ async fn resume_each<F: Future<Output = Step<()>>>(payments: Vec<PaymentId>, dri
     driven.buffer_unordered(RESUMED).collect().await
 }
 
-/// What did not go on, and for how long it is let alone: twice as long each time, up to a minute.
-struct Pauses<K>(BTreeMap<K, (Timestamp, i64)>);
-
-impl<K> Default for Pauses<K> {
-    fn default() -> Self {
-        Self(BTreeMap::new())
-    }
-}
-
-impl<K: Copy + Ord> Pauses<K> {
-    /// Those of all that there are whose turn it is, who has failed least first. Who is not among them any more is forgotten.
-    fn due(&mut self, all: Vec<K>, now: Timestamp) -> Vec<K> {
-        let all: BTreeSet<K> = all.into_iter().collect();
-        self.0.retain(|key, _| all.contains(key));
-        let mut due: Vec<K> = all.into_iter().filter(|key| self.0.get(key).is_none_or(|(at, _)| *at <= now)).collect();
-        due.sort_by_key(|key| self.0.get(key).map_or(0, |(_, pause_s)| *pause_s));
-        due
-    }
-
-    fn note(&mut self, key: K, now: Timestamp, is_done: bool) {
-        if is_done {
-            self.0.remove(&key);
-        } else {
-            let pause_s = self.0.get(&key).map_or(RESUME_EVERY_S, |(_, pause_s)| (pause_s * 2).min(RESUME_EVERY_MAX_S));
-            self.0.insert(key, (now.plus_seconds(pause_s), pause_s));
-        }
-    }
-}
-
 /// The envelope of a step: its key follows from the flow, so that a step is taken once however often it is asked.
 fn step(id: PaymentId, name: &str, number: u64) -> Envelope {
     by(digest(&[b"payment step", &id.get().to_be_bytes(), name.as_bytes(), &number.to_be_bytes()]))
@@ -948,27 +916,5 @@ fn of_slot(hold: HoldId, failure: Failure<slot::Refusal>) -> Failure<Refusal> {
     match failure {
         Failure::UnknownSlot(_) => Failure::Refused(Refusal::Slot { hold, why: slot::Refusal::UnknownSlot }),
         other => other.map(|why| Refusal::Slot { hold, why }),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_does_not_go_on_is_let_alone_for_longer_and_keeps_nobody_else() {
-        let (mut pauses, at) = (Pauses::default(), Timestamp::from_seconds);
-        let mut tries = Vec::new();
-        for s in 0..200 {
-            for key in pauses.due(vec![1, 2], at(s)) {
-                pauses.note(key, at(s), key == 2);
-                tries.extend((key == 1).then_some(s));
-            }
-        }
-        assert_eq!(tries, [0, 1, 3, 7, 15, 31, 63, 123, 183]);
-        assert_eq!(pauses.due(vec![1, 2], at(200)), [2]);
-        assert_eq!(pauses.due(vec![1, 2], at(300)), [2, 1], "who has failed least comes first");
-        assert_eq!(pauses.due(vec![2], at(300)), [2]);
-        assert_eq!(pauses.due(vec![1, 2], at(200)), [1, 2], "who was gone begins anew");
     }
 }

@@ -12,6 +12,7 @@ mod board;
 
 pub use board::{QuoteHead, Quotes};
 
+use futures_util::StreamExt;
 use tokio::sync::Mutex;
 use tornello_engine::account::{self, TakeBackReason};
 use tornello_engine::aggregate::Aggregate;
@@ -31,6 +32,7 @@ use crate::accounts;
 use crate::digest::digest;
 use crate::failure::Failure;
 use crate::node::Node;
+use crate::pauses::{Pauses, RESUME_EVERY_S};
 use crate::payments;
 
 /// How many quotes may be driven at once without waiting for each other by chance, and museums have quotes priced.
@@ -41,9 +43,8 @@ const SALTS: u8 = 16;
 const ROUNDS: usize = 16;
 /// How much of a museum's name a payer reads, in characters.
 const NAME_MAX: usize = 100;
-/// How soon quotes that were left behind are looked for, and how long at most between two tries of one that does not go on.
-const RESUME_EVERY_S: i64 = 1;
-const RESUME_EVERY_MAX_S: i64 = 60;
+/// How many quotes are resumed at once.
+const RESUMED: usize = 16;
 
 /// Who says no in a flow over several kinds of stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -602,27 +603,38 @@ async fn is_sold(node: &Node, sale: HoldId, settlement: &Settlement) -> Step<boo
     node.look(sale.slot(), is_it).await.map_err(|failure| of_slot(sale.slot(), failure))
 }
 
-/// Drives every quote that has something to do, and tells those that wait for a payment what has become of it; answers how many could not be brought further now.
-pub async fn resume(node: &Node) -> usize {
+/// Those that have something to do, and those whose payment has ended and who are to hear of it.
+fn left_behind(node: &Node) -> Vec<QuoteId> {
     let is_open = |payment: &PaymentId| node.payments().head(*payment).is_some_and(|head| head.stage.is_open());
     let paid = node.quotes().awaiting().into_iter().filter(|(_, payment)| !is_open(payment)).map(|(quote, _)| quote);
-    let mut left = 0;
-    for quote in node.quotes().working().into_iter().chain(paid) {
-        if let Err(failure) = advance(node, quote).await {
-            tracing::warn!(%quote, ?failure, "a quote cannot be driven on now");
-            left += 1;
-        }
-    }
-    left
+    node.quotes().working().into_iter().chain(paid).collect()
 }
 
-/// Resumes what was left under way, at once and then again and again, less often while it does not help. Runs until dropped.
+/// Drives every quote that has something to do, and tells those that wait for a payment what has become of it; answers how many could not be brought further now.
+pub async fn resume(node: &Node) -> usize {
+    resume_due(node, &mut Pauses::default()).await
+}
+
+/// Drives those whose turn it is, several at once: one that waits for its slot or its account keeps no other.
+pub(crate) async fn resume_due(node: &Node, pauses: &mut Pauses<QuoteId>) -> usize {
+    let driven = futures_util::stream::iter(pauses.due(left_behind(node), node.now())).map(|quote| async move {
+        let driven = advance(node, quote).await;
+        if let Err(failure) = &driven {
+            tracing::warn!(%quote, ?failure, "a quote cannot be driven on now");
+        }
+        (quote, driven.is_ok())
+    });
+    let driven: Vec<(QuoteId, bool)> = driven.buffer_unordered(RESUMED).collect().await;
+    driven.iter().for_each(|(quote, is_done)| pauses.note(*quote, node.now(), *is_done));
+    driven.iter().filter(|(_, is_done)| !is_done).count()
+}
+
+/// Resumes what was left under way, at once and then again and again; each quote less often while it does not help. Runs until dropped.
 pub(crate) async fn keep_quoting(node: &Node) {
-    let (mut pause_s, mut next) = (RESUME_EVERY_S, node.now());
+    let mut pauses = Pauses::default();
     loop {
-        node.clock().sleep_until(next).await;
-        pause_s = if resume(node).await == 0 { RESUME_EVERY_S } else { (pause_s * 2).min(RESUME_EVERY_MAX_S) };
-        next = node.now().plus_seconds(pause_s);
+        resume_due(node, &mut pauses).await;
+        node.clock().sleep_until(node.now().plus_seconds(RESUME_EVERY_S)).await;
     }
 }
 

@@ -6,6 +6,7 @@ pub mod fraud;
 pub mod payments;
 pub mod quotes;
 
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,7 +30,7 @@ use crate::journal::{Batch, Head, Journal, JournalError, StreamId};
 use crate::streams::corrupt;
 
 /// Raised whenever a table, a head or a snapshot changes its form: an older file is thrown away and built again.
-const FORMAT: i64 = 11;
+const FORMAT: i64 = 12;
 /// How many batches one round takes in; a full one has about a megabyte.
 const ROUND: u32 = 16;
 /// How many snapshots wait to be written; more are left out, which costs a longer replay and nothing else.
@@ -53,18 +54,17 @@ const SCHEMA: &str = "
         sale TEXT PRIMARY KEY, slot TEXT NOT NULL, museum INTEGER NOT NULL, starts INTEGER NOT NULL, sold_at INTEGER NOT NULL, channel TEXT NOT NULL,
         who TEXT NOT NULL, settlement TEXT NOT NULL, reference TEXT NOT NULL, account TEXT NOT NULL, people INTEGER NOT NULL, total_cents INTEGER NOT NULL,
         refunded_cents INTEGER NOT NULL, cancelled INTEGER NOT NULL, admitted INTEGER NOT NULL, carried_cents INTEGER NOT NULL, moved INTEGER NOT NULL,
-        quote TEXT NOT NULL
+        quote TEXT NOT NULL, origin TEXT NOT NULL -- the sale as which its tickets were bought: itself, or one from which they have moved
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX sale_by_museum ON sale (museum, sold_at, sale);
     CREATE INDEX sale_by_slot ON sale (slot, sale);
     CREATE INDEX sale_by_reference ON sale (reference, sale) WHERE reference <> '';
-    CREATE INDEX sale_by_quote ON sale (quote, sale) WHERE quote <> '';
     CREATE TABLE ticket (
         ticket TEXT PRIMARY KEY, sale TEXT NOT NULL, slot TEXT NOT NULL, category TEXT NOT NULL, state TEXT NOT NULL, blocked INTEGER NOT NULL,
         changed_at INTEGER NOT NULL
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX ticket_by_slot ON ticket (slot, ticket);
-    PRAGMA user_version = 11;";
+    PRAGMA user_version = 12;";
 
 /// What can go wrong with the read models.
 #[derive(Debug, thiserror::Error)]
@@ -137,7 +137,7 @@ pub struct SaleRow {
     pub carried_cents: i64,
     /// How many of its tickets have moved to other slots.
     pub moved: u32,
-    /// The quote that it was made for; empty if none.
+    /// The quote that it, or the sale from which its tickets have moved, was made for; empty if none.
     pub quote: String,
 }
 
@@ -167,7 +167,7 @@ pub struct SaleFilter {
     pub reference: Option<String>,
     /// Only by this key.
     pub who: Option<String>,
-    /// Beside those of that key also those that were made for quotes of this account.
+    /// Beside those of that key also those that this account was charged with, or that were made for its quotes.
     pub account: Option<Code>,
     /// Only after this sale, in the order of ids.
     pub after: Option<HoldId>,
@@ -283,10 +283,13 @@ impl Views {
     /// Sales in the order of their ids, at most `limit`.
     pub async fn sales(&self, filter: &SaleFilter, limit: u32) -> Result<Vec<SaleRow>, ViewsError> {
         const QUERY: &str =
-            "SELECT sale, slot, sold_at, channel, who, settlement, reference, account, people, total_cents, refunded_cents, cancelled, admitted,
-                carried_cents, moved, quote FROM sale WHERE (?1 IS NULL OR museum IN (SELECT value FROM json_each(?1))) AND (?2 IS NULL OR slot = ?2)
-            AND (?3 IS NULL OR reference = ?3) AND (?4 IS NULL OR who = ?4 OR (quote <> '' AND quote IN (SELECT quote FROM quote WHERE account = ?7)))
-            AND sale > ?5 ORDER BY sale LIMIT ?6";
+            "SELECT sale.sale, sale.slot, sale.sold_at, sale.channel, sale.who, sale.settlement, sale.reference, sale.account, sale.people,
+                sale.total_cents, sale.refunded_cents, sale.cancelled, sale.admitted, sale.carried_cents, sale.moved, coalesce(bought.quote, '')
+            FROM sale LEFT JOIN sale AS bought ON bought.sale = sale.origin LEFT JOIN quote ON quote.quote = bought.quote
+            WHERE (?1 IS NULL OR sale.museum IN (SELECT value FROM json_each(?1))) AND (?2 IS NULL OR sale.slot = ?2)
+            AND (?3 IS NULL OR sale.reference = ?3)
+            AND (?4 IS NULL OR sale.who = ?4 OR quote.account = ?7 OR (bought.settlement = 'on_account' AND bought.account = ?7))
+            AND sale.sale > ?5 ORDER BY sale.sale LIMIT ?6";
         let museums = filter.museums.as_ref().map(json);
         let rows = sqlx::query(QUERY)
             .bind(museums)
@@ -301,11 +304,12 @@ impl Views {
         rows.iter().map(|row| sale_row(row).map_err(ViewsError::Store)).collect()
     }
 
-    /// Whether a sale was made for a quote of an account.
-    pub async fn is_for_account(&self, sale: HoldId, account: Code) -> Result<bool, ViewsError> {
-        const QUERY: &str = "SELECT EXISTS (SELECT 1 FROM sale JOIN quote USING (quote) WHERE sale.sale = ? AND quote.account = ?)";
-        let found = sqlx::query_scalar(QUERY).bind(sale.to_string()).bind(account.to_string()).fetch_one(&self.pool).await?;
-        Ok(found)
+    /// The operator's account that was charged with a sale, or whose quote it was made for: of tickets that have moved, where they were bought.
+    pub async fn account_of(&self, sale: HoldId) -> Result<Option<Code>, ViewsError> {
+        const QUERY: &str = "SELECT CASE bought.settlement WHEN 'on_account' THEN bought.account ELSE coalesce(quote.account, '') END
+            FROM sale JOIN sale AS bought ON bought.sale = sale.origin LEFT JOIN quote ON quote.quote = bought.quote WHERE sale.sale = ?";
+        let found: Option<String> = sqlx::query_scalar(QUERY).bind(sale.to_string()).fetch_optional(&self.pool).await?;
+        Ok(found.and_then(|code| code.parse().ok()))
     }
 
     /// The tickets of a slot in the order of their ids, after `after`, at most `limit`.
@@ -496,6 +500,8 @@ impl Snapshots {
 #[derive(Debug, Default)]
 struct Rows {
     sales: Vec<serde_json::Value>,
+    /// As which sale tickets were bought that have arrived from another slot.
+    origins: HashMap<HoldId, HoldId>,
     tickets: Vec<serde_json::Value>,
     /// (sale, refunded, cancelled, admitted, carried, moved) to add.
     changes: Vec<serde_json::Value>,
@@ -553,10 +559,12 @@ impl Rows {
                     self.payments.sold_at_desk(sold.sale.slot().museum(), at, (till, *method, reference), slot::total(&sold.lines).get());
                 }
                 let who = record.envelope.as_ref().map(|envelope| envelope.who.to_string()).unwrap_or_default();
-                self.sale((sold.sale, sold.channel, &sold.lines), [&who, settlement, &reference, &account], at);
+                self.sale((sold.sale, sold.sale, sold.channel, &sold.lines), [&who, settlement, &reference, &account], at);
             }
             Event::Arrived(arrived) => {
-                self.sale((arrived.sale, arrived.channel, &arrived.lines), [&arrived.who.to_string(), "moved", "", ""], at);
+                let origin = self.origins.get(&arrived.from).copied().unwrap_or(arrived.from);
+                self.origins.insert(arrived.sale, origin);
+                self.sale((arrived.sale, origin, arrived.channel, &arrived.lines), [&arrived.who.to_string(), "moved", "", ""], at);
             }
             Event::MoveBegun(begun) => self.turn(begun.sale, &begun.tickets, "moving", at),
             Event::MovedOut(moved) => {
@@ -599,8 +607,13 @@ impl Rows {
         }
     }
 
-    /// A new sale with its tickets, and the words for who sold it, how it was paid, under which reference, on which account or till.
-    fn sale(&mut self, (sale, channel, lines): (HoldId, Channel, &[Line]), [who, settlement, reference, account]: [&str; 4], at: i64) {
+    /// A new sale with its tickets, that from which they have moved, and the words for who sold it, how it was paid, under which reference, on which account or till.
+    fn sale(
+        &mut self,
+        (sale, origin, channel, lines): (HoldId, HoldId, Channel, &[Line]),
+        [who, settlement, reference, account]: [&str; 4],
+        at: i64,
+    ) {
         use serde_json::json;
         let (people, total, slot) = (slot::people(lines), slot::total(lines).get(), sale.slot());
         let (id, slot_id, museum, starts) = (sale.to_string(), slot.to_string(), slot.museum().0, slot.start().as_micros());
@@ -608,7 +621,8 @@ impl Rows {
             let category = slot::line_of(lines, number).map(|line| line.category.to_string()).unwrap_or_default();
             self.tickets.push(json!([sale.ticket(number).to_string(), id, slot_id, category, at]));
         }
-        self.sales.push(json!([id, slot_id, museum, starts, at, channel.name(), who, settlement, reference, account, people, total]));
+        let origin = origin.to_string();
+        self.sales.push(json!([id, slot_id, museum, starts, at, channel.name(), who, settlement, reference, account, people, total, origin]));
     }
 
     fn turn(&mut self, sale: HoldId, tickets: &[u16], state: &str, at: i64) {
@@ -623,7 +637,8 @@ impl Rows {
     async fn write(&self, pool: &SqlitePool, last: &Batch) -> Result<(), sqlx::Error> {
         const SALES: &str = "INSERT INTO sale
             SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7, value ->> 8, value ->> 9,
-                value ->> 10, value ->> 11, 0, 0, 0, 0, 0, '' FROM json_each(?)";
+                value ->> 10, value ->> 11, 0, 0, 0, 0, 0, '',
+                coalesce((SELECT bought.origin FROM sale AS bought WHERE bought.sale = value ->> 12), value ->> 12) FROM json_each(?)";
         const TICKETS: &str = "INSERT INTO ticket
             SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, 'valid', 0, value ->> 4 FROM json_each(?)";
         const CHANGES: &str = "UPDATE sale SET refunded_cents = sale.refunded_cents + change.refunded, cancelled = sale.cancelled + change.cancelled,

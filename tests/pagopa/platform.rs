@@ -45,6 +45,7 @@ struct State {
     positions: BTreeMap<(String, String), Stored>,
     troubles: VecDeque<Trouble>,
     refused_by_pages: Vec<String>,
+    carts: Vec<Value>,
     asked: Vec<String>,
     wrong: Vec<String>,
 }
@@ -112,6 +113,11 @@ impl Platform {
     /// Lets the pages refuse a notice.
     pub fn refuse(&self, notice: &str) {
         self.state.lock().unwrap().refused_by_pages.push(notice.to_owned());
+    }
+
+    /// The carts that were left since the last time.
+    pub fn carts(&self) -> Vec<Value> {
+        std::mem::take(&mut self.state.lock().unwrap().carts)
     }
 
     /// What was asked since the last time: method and path.
@@ -281,5 +287,6 @@ fn cart(version: &str, body: &[u8], state: &mut State, contracts: &Contracts) ->
         return problem(422, "a notice cannot be paid");
     }
     let id = cart["idCart"].as_str().unwrap_or("new").to_owned();
+    state.carts.push(cart);
     HttpResponse::Found().insert_header(("location", format!("https://checkout.example.it/c/{id}"))).finish()
 }

@@ -214,6 +214,8 @@ pub struct PaymentFilter {
     pub state: Option<String>,
     /// Only by this key.
     pub who: Option<String>,
+    /// Beside those of that key also those of this account's quotes.
+    pub account: Option<Code>,
     /// Only opened at this instant or later.
     pub from: Option<Timestamp>,
     /// Only opened before this instant.
@@ -247,7 +249,8 @@ impl Views {
                 received_cents, disputed,
                 (SELECT coalesce(sum(amount_cents), 0) FROM refund WHERE refund.payment = payment.payment AND refund.state <> 'paid_back') AS owed,
                 (SELECT coalesce(sum(amount_cents), 0) FROM refund WHERE refund.payment = payment.payment AND refund.state = 'paid_back')
-            FROM payment WHERE (?1 IS NULL OR museum IN (SELECT value FROM json_each(?1))) AND (?2 IS NULL OR state = ?2) AND (?3 IS NULL OR who = ?3)
+            FROM payment WHERE (?1 IS NULL OR museum IN (SELECT value FROM json_each(?1))) AND (?2 IS NULL OR state = ?2)
+            AND (?3 IS NULL OR who = ?3 OR (payment.quote <> '' AND payment.quote IN (SELECT quote.quote FROM quote WHERE quote.account = ?10)))
             AND (?4 IS NULL OR opened_at >= ?4) AND (?5 IS NULL OR opened_at < ?5) AND (?6 IS NULL OR ord = ?6) AND (?7 IS NULL OR (owed > 0) = ?7)
             AND payment > ?8 ORDER BY payment LIMIT ?9";
         let rows = sqlx::query(QUERY)
@@ -260,6 +263,7 @@ impl Views {
             .bind(filter.owing)
             .bind(filter.after.map(|after| after.to_string()).unwrap_or_default())
             .bind(i64::from(limit))
+            .bind(filter.account.map(|account| account.to_string()))
             .fetch_all(&self.pool)
             .await?;
         rows.iter().map(|row| payment_row(row).map_err(ViewsError::Store)).collect()

@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use sqlx::Row;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
-use tornello_engine::account;
+use tornello_engine::account::{self, ChargeOf};
 use tornello_engine::ids::{AccountId, BadId, Code, MuseumId, PaymentId, QuoteId};
 use tornello_engine::institution::Institution;
 use tornello_engine::quote::{CancelCause, Conditions, Deadline, Event, Kind, Offer, Settle};
@@ -16,7 +16,8 @@ use super::{Views, ViewsError, json as written};
 
 /// The tables. Times are microseconds; a day is its text. What is to hold once options are taken waits in `quote_attempt`.
 pub(super) const SCHEMA: &str = "
-    DROP TABLE IF EXISTS quote; DROP TABLE IF EXISTS quote_attempt; DROP TABLE IF EXISTS account;
+    DROP TABLE IF EXISTS quote; DROP TABLE IF EXISTS quote_attempt; DROP TABLE IF EXISTS account; DROP TABLE IF EXISTS account_museum;
+    DROP TABLE IF EXISTS account_agreement;
     CREATE TABLE quote (
         quote TEXT PRIMARY KEY, museum INTEGER NOT NULL, drafted_at INTEGER NOT NULL, who TEXT NOT NULL, kind TEXT NOT NULL, account TEXT NOT NULL,
         fiscal_code TEXT NOT NULL, vat TEXT NOT NULL, ipa TEXT NOT NULL, contact TEXT NOT NULL, revision INTEGER NOT NULL, day TEXT NOT NULL,
@@ -37,7 +38,12 @@ pub(super) const SCHEMA: &str = "
         agreements INTEGER NOT NULL, limit_cents INTEGER, suspended INTEGER NOT NULL, charged_cents INTEGER NOT NULL, paid_cents INTEGER NOT NULL,
         changed_at INTEGER NOT NULL
     ) STRICT, WITHOUT ROWID;
-    CREATE UNIQUE INDEX account_by_code ON account (account);";
+    CREATE UNIQUE INDEX account_by_code ON account (account);
+    CREATE TABLE account_museum (
+        id TEXT NOT NULL, museum INTEGER NOT NULL, charged_cents INTEGER NOT NULL, PRIMARY KEY (id, museum)
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE account_agreement (id TEXT NOT NULL, museum INTEGER) STRICT;
+    CREATE INDEX account_agreement_by_id ON account_agreement (id, museum);";
 
 /// A quote in a list.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -117,13 +123,13 @@ pub struct AccountRow {
     pub vat: String,
     /// Its code in the index of public administrations.
     pub ipa: String,
-    /// How many price agreements it has.
+    /// How many price agreements it has: of some museums, those that hold there.
     pub agreements: u32,
     /// How much it may owe; none: no limit.
     pub limit_cents: Option<i64>,
     /// Whether it is charged no more for now.
     pub suspended: bool,
-    /// What it was charged, less what was taken back.
+    /// What it was charged, less what was taken back: of some museums, what it was charged there.
     pub charged_cents: i64,
     /// What it has paid.
     pub paid_cents: i64,
@@ -188,12 +194,18 @@ impl Views {
         rows.iter().map(|row| quote_row(row).map_err(ViewsError::Store)).collect()
     }
 
-    /// Accounts in the order of their codes, after `after`, at most `limit`.
-    pub async fn accounts(&self, after: &str, limit: u32) -> Result<Vec<AccountRow>, ViewsError> {
-        const QUERY: &str =
-            "SELECT account, opened_at, fiscal_code, vat, ipa, agreements, limit_cents, suspended, charged_cents, paid_cents, changed_at
-            FROM account WHERE account > ? ORDER BY account LIMIT ?";
-        let rows = sqlx::query(QUERY).bind(after).bind(i64::from(limit)).fetch_all(&self.pool).await?;
+    /// Accounts in the order of their codes, after `after`, at most `limit`: of some museums, those that were charged there, or have a price agreement or a quote.
+    pub async fn accounts(&self, museums: Option<&[MuseumId]>, after: &str, limit: u32) -> Result<Vec<AccountRow>, ViewsError> {
+        const QUERY: &str = "WITH only(museum) AS (SELECT value FROM json_each(?1)),
+                charged(id, cents) AS (SELECT id, sum(charged_cents) FROM account_museum WHERE museum IN only GROUP BY id),
+                agreed(id, count) AS (SELECT id, count(*) FROM account_agreement WHERE museum IS NULL OR museum IN only GROUP BY id)
+            SELECT account, opened_at, fiscal_code, vat, ipa, iif(?1 IS NULL, agreements, coalesce(agreed.count, 0)), limit_cents, suspended,
+                iif(?1 IS NULL, charged_cents, coalesce(charged.cents, 0)), paid_cents, changed_at
+            FROM account LEFT JOIN charged USING (id) LEFT JOIN agreed USING (id)
+            WHERE account > ?2 AND (?1 IS NULL OR charged.id IS NOT NULL OR agreed.id IS NOT NULL
+                OR EXISTS (SELECT 1 FROM quote WHERE quote.account = account.account AND quote.museum IN only))
+            ORDER BY account LIMIT ?3";
+        let rows = sqlx::query(QUERY).bind(museums.map(|museums| written(&museums))).bind(after).bind(i64::from(limit)).fetch_all(&self.pool).await?;
         let read = |row: &SqliteRow| {
             Ok(AccountRow {
                 account: row.try_get(0)?,
@@ -328,15 +340,28 @@ impl Rows {
                     let [fiscal_code, vat, ipa] = codes(&set.institution);
                     self.change(INSTITUTION, json!([id, at, fiscal_code, vat, ipa]));
                 }
-                Event::AgreementsSet(set) => self.change(AGREEMENTS, json!([id, at, set.agreements.len()])),
+                Event::AgreementsSet(set) => {
+                    self.change(AGREEMENTS, json!([id, at, set.agreements.len()]));
+                    self.change(NOT_AGREED, json!([id]));
+                    let museums: Vec<_> = set.agreements.iter().map(|agreement| agreement.museum.map(|museum| museum.0)).collect();
+                    self.change(AGREED, json!([id, museums]));
+                }
                 Event::LimitSet(set) => self.change(LIMIT, json!([id, at, set.limit_cents.map(|cents| cents.get())])),
                 Event::Suspended(_) => self.change(SUSPENDED, json!([id, at, 1])),
                 Event::Resumed(_) => self.change(SUSPENDED, json!([id, at, 0])),
-                Event::Charged(charged) => self.change(CHARGED, json!([id, at, charged.amount_cents.get()])),
-                Event::TakenBack(taken) => self.change(CHARGED, json!([id, at, -taken.amount_cents.get()])),
+                Event::Charged(charged) => self.charge(&id, at, charged.of, charged.amount_cents.get()),
+                Event::TakenBack(taken) => self.charge(&id, at, taken.of, -taken.amount_cents.get()),
                 Event::Settled(settled) => self.change(SETTLED, json!([id, at, settled.amount_cents.get()])),
                 Event::Delivered(_) => {}
             }
+        }
+    }
+
+    fn charge(&mut self, account: &str, at: i64, of: ChargeOf, cents: i64) {
+        self.change(CHARGED, json!([account, at, cents]));
+        match of {
+            ChargeOf::Sale { sale } => self.change(CHARGED_AT, json!([account, sale.slot().museum().0, cents])),
+            ChargeOf::Quote { quote, .. } => self.change(CHARGED_FOR, json!([account, quote.to_string(), cents])),
         }
     }
 
@@ -383,6 +408,12 @@ const AGREEMENTS: &str = "UPDATE account SET changed_at = ?1 ->> 1, agreements =
 const LIMIT: &str = "UPDATE account SET changed_at = ?1 ->> 1, limit_cents = ?1 ->> 2 WHERE id = ?1 ->> 0";
 const SUSPENDED: &str = "UPDATE account SET changed_at = ?1 ->> 1, suspended = ?1 ->> 2 WHERE id = ?1 ->> 0";
 const CHARGED: &str = "UPDATE account SET changed_at = ?1 ->> 1, charged_cents = charged_cents + (?1 ->> 2) WHERE id = ?1 ->> 0";
+const CHARGED_AT: &str = "INSERT INTO account_museum SELECT ?1 ->> 0, ?1 ->> 1, ?1 ->> 2 WHERE true
+    ON CONFLICT DO UPDATE SET charged_cents = charged_cents + excluded.charged_cents";
+const CHARGED_FOR: &str = "INSERT INTO account_museum SELECT ?1 ->> 0, quote.museum, ?1 ->> 2 FROM quote WHERE quote.quote = ?1 ->> 1
+    ON CONFLICT DO UPDATE SET charged_cents = charged_cents + excluded.charged_cents";
+const NOT_AGREED: &str = "DELETE FROM account_agreement WHERE id = ?1 ->> 0";
+const AGREED: &str = "INSERT INTO account_agreement SELECT ?1 ->> 0, value FROM json_each(?1, '$[1]')";
 const SETTLED: &str = "UPDATE account SET changed_at = ?1 ->> 1, paid_cents = paid_cents + (?1 ->> 2) WHERE id = ?1 ->> 0";
 
 /// The codes of an institution; those that are not known are empty.

@@ -181,8 +181,9 @@ pub struct AccountView {
     /// What may still be charged, in euro cents; absent: no limit.
     #[serde(skip_serializing_if = "Option::is_none")]
     credit_left_cents: Option<i64>,
-    /// What it owes, in euro cents; below zero: a credit.
-    owed_cents: i64,
+    /// What it owes as a whole, in euro cents; below zero: a credit. Only for keys that are good for every museum, as the limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    owed_cents: Option<i64>,
     /// Whether it is charged no more for now.
     suspended: bool,
     /// What it was charged for.
@@ -217,20 +218,20 @@ fn paid_view((by, (amount_cents, at)): (&PaidBy, &(Cents, Timestamp))) -> PaidVi
     PaidView { payment, reference, amount_cents: amount_cents.get(), at: at.to_string() }
 }
 
-/// An account as a key sees it: of one that is good for some museums, what concerns these and all.
+/// An account as a key sees it: of one that is good for some museums, what concerns these and all, and nothing of what it owes and may owe as a whole.
 fn view_of(account: &Account, museums: &Museums) -> Option<AccountView> {
-    let opened = account.opened()?;
-    let is_seen = |museum: Option<MuseumId>| museum.map_or(*museums == Museums::All, |museum| museums.allows(museum));
+    let (opened, is_whole) = (account.opened()?, *museums == Museums::All);
+    let is_seen = |museum: Option<MuseumId>| museum.map_or(is_whole, |museum| museums.allows(museum));
     Some(AccountView {
         account: opened.code,
         institution: InstitutionForm::of(&opened.institution),
         agreements: account.agreements().iter().filter(|agreed| agreed.museum.is_none() || is_seen(agreed.museum)).map(AgreementForm::from).collect(),
-        limit_cents: account.limit_cents().map(Cents::get),
-        credit_left_cents: account.credit_left_cents().map(Cents::get),
-        owed_cents: account.owed_cents().get(),
+        limit_cents: account.limit_cents().filter(|_| is_whole).map(Cents::get),
+        credit_left_cents: account.credit_left_cents().filter(|_| is_whole).map(Cents::get),
+        owed_cents: is_whole.then(|| account.owed_cents().get()),
         suspended: account.is_suspended(),
         charges: account.charges().filter(|(_, charge)| is_seen(charge.museum)).map(charge_view).collect(),
-        payments: account.payments().filter(|_| *museums == Museums::All).map(paid_view).collect(),
+        payments: account.payments().filter(|_| is_whole).map(paid_view).collect(),
     })
 }
 
@@ -283,7 +284,8 @@ pub async fn open(node: web::Data<Node>, caller: Caller, key: IdempotencyKey, fo
 
 /// Read an account.
 ///
-/// As it is now: agreements, what was charged, what was paid. An operator reads its own. A key that is good for some museums sees agreements and charges of these.
+/// As it is now: agreements, what was charged, what was paid. An operator reads its own. A key that is good for some museums sees agreements and charges of these, and not
+/// what is owed, and may be, as a whole.
 #[utoipa::path(
     tag = "Accounts", operation_id = "get_account", security(("key" = ["quote"])),
     params(("account" = String, Path, description = "Its code", max_length = 23)),
@@ -420,27 +422,31 @@ pub struct AccountItem {
     fiscal_code: String,
     /// Its VAT number; empty if not known.
     vat: String,
-    /// How many price agreements it has.
+    /// How many price agreements it has; for a key that is good for some museums, those that hold there.
     agreements: u32,
-    /// How much it may owe, in euro cents; absent: no limit.
+    /// How much it may owe, in euro cents; absent: no limit. Only for keys that are good for every museum, as the next.
     #[serde(skip_serializing_if = "Option::is_none")]
     limit_cents: Option<i64>,
-    /// What it owes, in euro cents; below zero: a credit.
-    owed_cents: i64,
+    /// What it owes as a whole, in euro cents; below zero: a credit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    owed_cents: Option<i64>,
+    /// What it was charged, less what was taken back, in euro cents; for a key that is good for some museums, there.
+    charged_cents: i64,
     /// Whether it is charged no more for now.
     suspended: bool,
 }
 
-impl From<AccountRow> for AccountItem {
-    fn from(row: AccountRow) -> Self {
+impl AccountItem {
+    fn new(row: AccountRow, is_whole: bool) -> Self {
         Self {
-            owed_cents: row.charged_cents - row.paid_cents,
+            owed_cents: is_whole.then_some(row.charged_cents - row.paid_cents),
+            charged_cents: row.charged_cents,
             account: row.account,
             opened_at: row.opened_at.to_string(),
             fiscal_code: row.fiscal_code,
             vat: row.vat,
             agreements: row.agreements,
-            limit_cents: row.limit_cents,
+            limit_cents: row.limit_cents.filter(|_| is_whole),
             suspended: row.suspended,
         }
     }
@@ -460,7 +466,8 @@ pub struct AccountPage {
 
 /// List accounts.
 ///
-/// From the read models, which follow the journal within moments: `as_of_batch` says how far.
+/// From the read models, which follow the journal within moments: `as_of_batch` says how far. A key that is good for some museums sees the accounts that were charged
+/// there, or have a price agreement or a quote.
 #[utoipa::path(
     tag = "Accounts", operation_id = "list_accounts", security(("key" = ["settle"])), params(AccountsQuery),
     responses((status = 200, description = "A page of accounts", body = AccountPage), crate::openapi::Problems),
@@ -471,7 +478,15 @@ pub async fn list(node: web::Data<Node>, caller: Caller, query: web::Query<Accou
     let (size, views) = (page_size(query.limit)?, &files(&node)?.views);
     let as_of_batch = views.as_of_batch();
     let after = query.cursor.map(|code| code.to_string()).unwrap_or_default();
-    let (rows, more) = page(views.accounts(&after, size + 1).await?, size);
+    let museums = match &caller.0.museums {
+        Museums::All => None,
+        Museums::Only(museums) => Some(museums.as_slice()),
+    };
+    let (rows, more) = page(views.accounts(museums, &after, size + 1).await?, size);
     let next_cursor = rows.last().filter(|_| more).map(|row| row.account.clone());
-    Ok(HttpResponse::Ok().json(AccountPage { items: rows.into_iter().map(AccountItem::from).collect(), next_cursor, as_of_batch }))
+    Ok(HttpResponse::Ok().json(AccountPage {
+        items: rows.into_iter().map(|row| AccountItem::new(row, museums.is_none())).collect(),
+        next_cursor,
+        as_of_batch,
+    }))
 }

@@ -114,11 +114,14 @@ pub struct ExtendedView {
     expires_at: String,
 }
 
-/// Prices of lines by the tariff of the slot's day. A request that was done before needs none: it is answered from what was written then, whatever the tariff has
-/// become.
-pub async fn priced(node: &Node, slot: SlotId, channel: Channel, lines: &[LineForm], envelope: &Envelope) -> Result<Vec<Line>, Problem> {
-    match by_tariff(node, slot, channel, lines) {
-        Ok(lines) => Ok(lines),
+/// Prices of lines by the tariff of the slot's day; for an operator, by what was agreed with its account. A request that was done before needs none: it is answered from
+/// what was written then, whatever the tariff has become.
+pub async fn priced(node: &Node, slot: SlotId, caller: &Caller, lines: &[LineForm], envelope: &Envelope) -> Result<Vec<Line>, Problem> {
+    match by_tariff(node, slot, caller.channel(), lines) {
+        Ok(lines) => match caller.account_of_operator() {
+            Some(account) => agreed(node, slot, account, lines).await,
+            None => Ok(lines),
+        },
         Err(problem) => {
             if node.knows(slot, envelope).await? {
                 Ok(Vec::new())
@@ -141,6 +144,16 @@ pub fn by_tariff(node: &Node, slot: SlotId, channel: Channel, lines: &[LineForm]
     lines.iter().map(line).collect()
 }
 
+/// Prices of lines as they were agreed with an account, if it is open; those of the tariff where nothing was.
+pub async fn agreed(node: &Node, slot: SlotId, account: Code, lines: Vec<Line>) -> Result<Vec<Line>, Problem> {
+    let (museum, day, by_tariff) = (slot.museum(), calendar::local_day(slot.start()), lines.clone());
+    match node.look_account(account, move |account| account.priced(museum, day, &by_tariff)).await {
+        Ok(lines) => Ok(lines),
+        Err(Failure::Refused(_)) => Ok(lines),
+        Err(failure) => Err(failure.into()),
+    }
+}
+
 /// The order that a request names.
 pub fn order_of(order: Option<&str>) -> Result<Option<OrderId>, Problem> {
     order.map(str::parse).transpose().map_err(|error: BadId| Problem::invalid(format!("order: {error}")))
@@ -148,7 +161,7 @@ pub fn order_of(order: Option<&str>) -> Result<Option<OrderId>, Problem> {
 
 /// Keep places.
 ///
-/// All or nothing, at today's prices, for the time that the museum sets. Where places are short the answer names the nearest slots that have them,
+/// All or nothing, at today's prices (an operator's as they were agreed with it), for the time that the museum sets. Where places are short the answer names the nearest slots that have them,
 /// and the waiting list. While a waiting room is open for the slot, web shops send what it gave to their buyer. Where one more proof is asked for
 /// (`step_up_required`), the same request is repeated with it.
 #[utoipa::path(
@@ -182,7 +195,7 @@ pub async fn create(
             None
         }
     };
-    let lines = priced(&node, slot, channel, &form.lines, &envelope).await?;
+    let lines = priced(&node, slot, &caller, &form.lines, &envelope).await?;
     let hold = HoldId::new(slot, random());
     let asked = Asked { kind: SignalKind::Held, channel, hold, lines: &lines, named: false };
     let parties = acting::weigh(&node, &mut envelope, asked, &proof).await?;
@@ -251,7 +264,7 @@ pub struct ConfirmForm {
 
 /// Make a hold a sale.
 ///
-/// Web shops settle what is free; desks and kiosks what they were paid; resellers and the group office on their account. Whatever else is due is paid by a payment
+/// Web shops settle what is free; desks and kiosks what they were paid; resellers and operators on their own account, the group office on any, within its limit. Whatever else is due is paid by a payment
 /// (`POST /v1/payments`), which makes the sale by itself; here it is refused with `settlement_not_allowed`.
 #[utoipa::path(
     tag = "Holds", operation_id = "confirm_hold", security(("key" = ["book"])),

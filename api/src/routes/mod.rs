@@ -3,6 +3,7 @@
 pub mod accounts;
 pub mod attendance;
 pub mod availability;
+pub mod carts;
 pub mod docs;
 pub mod forecasts;
 pub mod fraud;
@@ -114,7 +115,7 @@ fn v1(routes: &mut ServiceConfig<'_>) {
     routes.service(moves::to_slot).service(moves::rename);
     routes.service(payments::create).service(payments::lists::list).service(payments::lists::export).service(payments::get);
     routes.service(payment_files::notice_file).service(payment_files::receipt_file);
-    routes.service(payments::cancel).service(payments::checkout).service(payments::pay_at_desk);
+    routes.service(payments::cancel).service(payments::checkout).service(payments::pay_at_desk).service(carts::open);
     routes.service(payments::resolve).service(payments::dispute);
     routes.service(refunds::list).service(refunds::export).service(refunds::get_batch).service(refunds::get).service(refunds::set_payee);
     routes.service(refunds::confirm).service(refunds::came_back).service(refunds::pay_out);

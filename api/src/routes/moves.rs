@@ -15,10 +15,11 @@ use tornello_engine::slot::{Command, Event, Line};
 use crate::auth::{Caller, Scope};
 use crate::problem::Problem;
 use crate::request::{IdempotencyKey, envelope, random};
+use crate::routes::holds::agreed;
 use crate::routes::people::{self, HolderForm};
-use crate::routes::sales::{SaleView, seen};
+use crate::routes::sales::{SaleView, owner, seen};
 use crate::routes::tickets::Issued;
-use crate::routes::{alternatives, not_rebuilt};
+use crate::routes::{alternatives, files, not_rebuilt};
 
 /// Where tickets go.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -33,12 +34,25 @@ pub struct MoveForm {
     pub tickets: Vec<u16>,
 }
 
-/// What the categories of a sale cost in another slot; those that it does not sell are left out.
-fn prices(node: &Node, to: SlotId, channel: Channel, lines: &[Line]) -> Vec<(Code, Cents)> {
-    let (Some(known), date) = (node.museums().get(to.museum()), calendar::local_day(to.start())) else { return Vec::new() };
-    let Some((_, tariff)) = known.museum.tariff_on(date) else { return Vec::new() };
-    let price = |line: &Line| Some((line.category, tariff.quote(date, channel, line.category).ok()?.total()));
-    lines.iter().filter_map(price).collect()
+/// What the categories of a sale cost in another slot; those that it does not sell are left out. What was sold at the price agreed with an account costs what is agreed
+/// there.
+async fn prices(node: &Node, (sale, to): (HoldId, SlotId), channel: Channel, lines: &[Line]) -> Result<Vec<(Code, Cents)>, Problem> {
+    let (Some(known), date) = (node.museums().get(to.museum()), calendar::local_day(to.start())) else { return Ok(Vec::new()) };
+    let Some((_, tariff)) = known.museum.tariff_on(date) else { return Ok(Vec::new()) };
+    let price = |line: &Line| Some(Line { price_cents: tariff.quote(date, channel, line.category).ok()?.total(), ..line.clone() });
+    let by_tariff: Vec<Line> = lines.iter().filter_map(price).collect();
+    let account = if channel == Channel::Group { files(node)?.views.account_of(sale).await? } else { None };
+    let by_agreement = match account {
+        Some(account) => agreed(node, to, account, by_tariff.clone()).await?,
+        None => Vec::new(),
+    };
+    let paid = |line: &Line| lines.iter().find(|sold| sold.category == line.category).map(|sold| sold.price_cents);
+    let as_paid = |line: &&Line| paid(line) == Some(line.price_cents);
+    let priced = |line: &Line| {
+        let agreed = by_agreement.iter().filter(as_paid).find(|agreed| agreed.category == line.category);
+        (line.category, agreed.unwrap_or(line).price_cents)
+    };
+    Ok(by_tariff.iter().map(priced).collect())
 }
 
 /// Move a sale, or some of its tickets, to another slot.
@@ -64,8 +78,8 @@ pub async fn to_slot(
     let envelope = envelope(&node, &caller, &key, &["move", &sale.to_string()], &*form, &[], None)?;
     let MoveForm { slot: to, tickets } = form.into_inner();
     let (channel, lines) = seen(&node, &caller, sale, |_, sale| (sale.channel, sale.lines.clone())).await?;
-    let prices = prices(&node, to, channel, &lines);
-    let command = Command::BeginMove { sale, owner: caller.owner(), tickets, arrival: HoldId::new(to, random()), via: caller.channel(), prices };
+    let (prices, owner) = (prices(&node, (sale, to), channel, &lines).await?, owner(&node, &caller, sale).await?);
+    let command = Command::BeginMove { sale, owner, tickets, arrival: HoldId::new(to, random()), via: caller.channel(), prices };
     let moved = move_tickets(&node, sale.slot(), envelope, command).await.map_err(|failure| alternatives(&node, to, channel, failure))?;
     let view = SaleView::new(moved.id, moved.sale.channel, &moved.sale.lines, &moved.sale.settlement, moved.sale.sold_at);
     Ok(HttpResponse::Ok().insert_header(("Location", format!("/v1/sales/{}", moved.id))).json(view))
@@ -116,7 +130,8 @@ pub async fn rename(
     let slot = id.slot();
     caller.may_at(Scope::Book, slot.museum())?;
     let envelope = envelope(&node, &caller, &key, &["rename", &id.to_string()], &*form, &[], None)?;
-    let command = |holder| Command::Rename { sale: id.sale(), owner: caller.owner(), tickets: vec![id.number()], holder };
+    let owner = owner(&node, &caller, id.sale()).await?;
+    let command = |holder| Command::Rename { sale: id.sale(), owner, tickets: vec![id.number()], holder };
     node.rehearse(slot, &envelope, &command(None)).await?;
     let holder = people::keep_holder(&node, slot, &envelope, &form.holder).await?;
     let record = node.slot(slot, envelope, command(Some(holder))).await;

@@ -313,7 +313,7 @@ pub async fn create(
     if let GatewayForm::Checkout { return_urls } = &form.gateway
         && view.state == "pending"
     {
-        view.checkout_url = Some(page_for(&node, id, return_urls).await?);
+        view.checkout_url = Some(page_for(&node, &connected, &[id], return_urls).await?.0);
     }
     Ok(HttpResponse::Created().insert_header(("Location", format!("/v1/payments/{id}"))).json(view))
 }
@@ -434,16 +434,29 @@ async fn receive_at_desk(node: &Arc<Node>, id: PaymentId, source: Source) -> Res
     }
 }
 
-/// Leaves a notice at the payment pages; answers where the browser has to go.
-async fn page_for(node: &Node, id: PaymentId, form: &ReturnUrlsForm) -> Result<String, Problem> {
+/// Leaves notices at the payment pages as one cart; answers where the browser has to go, and what is due for each.
+pub async fn page_for(
+    node: &Node,
+    connected: &Connected,
+    ids: &[PaymentId],
+    form: &ReturnUrlsForm,
+) -> Result<(String, Vec<(PaymentId, Cents)>), Problem> {
     let (returns, now) = (form.parse()?, node.now());
-    let look = move |payment: &Payment| payment.payable(now).map(|_| payment.opened().cloned());
-    let opened = node.look_payment(id, look).await??.filter(|opened| opened.gateway.is_position());
-    let (Some(opened), Some(gateway)) = (opened, node.gateway()) else { return Err(gateway_off("This payment has no notice.")) };
-    match gateway.checkout(&Cart { payments: vec![(id, opened)], returns }).await {
-        Ok(url) => Ok(url),
+    let gateway = node.gateway().filter(|_| connected.0.as_ref().is_some_and(|pagopa| pagopa.has_checkout()));
+    let gateway = gateway.ok_or_else(|| gateway_off("This installation has no payment pages."))?;
+    let mut payments = Vec::with_capacity(ids.len());
+    for &id in ids {
+        let look = move |payment: &Payment| payment.payable(now).map(|_| payment.opened().cloned());
+        let of_it = |problem: Problem| problem.with("payment", id);
+        let opened = node.look_payment(id, look).await.map_err(|failure| of_it(failure.into()))?.map_err(|refusal| of_it(refusal.into()))?;
+        let opened = opened.filter(|opened| opened.gateway.is_position());
+        payments.push((id, opened.ok_or_else(|| of_it(gateway_off("This payment has no notice.")))?));
+    }
+    let due = payments.iter().map(|(id, opened)| (*id, opened.amount_cents)).collect();
+    match gateway.checkout(&Cart { payments, returns }).await {
+        Ok(url) => Ok((url, due)),
         Err(GatewayError::Later(why)) => {
-            tracing::warn!(why, payment = %id, "the payment pages do not answer");
+            tracing::warn!(why, payments = ?ids, "the payment pages do not answer");
             Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "gateway_unavailable", "the payment gateway cannot be asked now")
                 .detail("The payment stands: ask again, or pay its notice on another way.")
                 .retry_after(5))
@@ -500,7 +513,7 @@ pub async fn cancel(
 
 /// Lead a payer to a payment page.
 ///
-/// For a payment that has a notice and can be paid. Each call makes a new link to the same notice.
+/// For a payment that has a notice and can be paid. Each call makes a new link to the same notice. Several at once: `POST /v1/carts`.
 #[utoipa::path(
     tag = "Payments", operation_id = "open_checkout", security(("key" = ["book"])),
     request_body(content = ReturnUrlsForm, example = json!({"ok": "https://tickets.example.it/paid", "cancel": "https://tickets.example.it/cancelled", "error": "https://tickets.example.it/error"})),
@@ -518,10 +531,7 @@ pub async fn checkout(
 ) -> Result<HttpResponse, Problem> {
     let id = payment.into_inner();
     let mut view = view(&node, &caller, &connected, id).await?;
-    if connected.0.as_ref().is_none_or(|pagopa| !pagopa.has_checkout()) {
-        return Err(gateway_off("This installation has no payment pages."));
-    }
-    view.checkout_url = Some(page_for(&node, id, &form).await?);
+    view.checkout_url = Some(page_for(&node, &connected, &[id], &form).await?.0);
     Ok(HttpResponse::Ok().json(view))
 }
 

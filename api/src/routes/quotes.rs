@@ -18,7 +18,7 @@ use tornello_actors::people::RETENTION_S;
 use tornello_actors::quotes::{self, Refusal};
 use tornello_engine::calendar;
 use tornello_engine::channel::Channel;
-use tornello_engine::ids::{Code, QuoteId, RouteId, SlotId};
+use tornello_engine::ids::{Code, HoldId, QuoteId, RouteId, SlotId};
 use tornello_engine::institution::{BodyCode, Institution};
 use tornello_engine::money::Cents;
 use tornello_engine::quote::pricing::price;
@@ -33,6 +33,9 @@ use crate::routes::payments::Connected;
 use crate::routes::people::{self, ContactForm};
 use crate::routes::{alternatives, files as kept, museum_of};
 use view::{QuoteView, view};
+
+/// The most sales that are followed to where their tickets have moved.
+const MOVES_MAX: usize = 256;
 
 /// Something beside tickets that a group wants.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -168,6 +171,17 @@ pub async fn is_for(node: &Node, caller: &Caller, id: QuoteId) -> Result<bool, P
         Err(Failure::Refused(_)) => Ok(false),
         Err(failure) => Err(failure.into()),
     }
+}
+
+/// The sale of a part, and all to which its tickets have moved since, in the order in which they did.
+pub async fn with_moved(node: &Node, sale: HoldId) -> Result<Vec<HoldId>, Problem> {
+    let (mut sales, mut at) = (vec![sale], 0);
+    while let Some(&sale) = sales.get(at).filter(|_| at < MOVES_MAX) {
+        let arrivals = |sale: &slot::Sale| sale.moves.iter().filter(|moved| moved.is_done).map(|moved| moved.begun.arrival).collect::<Vec<_>>();
+        sales.extend(node.look(sale.slot(), move |slot| slot.sale_of(sale).map(arrivals)).await?.unwrap_or_default());
+        at += 1;
+    }
+    Ok(sales)
 }
 
 /// What a caller is told when a quote's flow says no.

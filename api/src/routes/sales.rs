@@ -7,7 +7,7 @@ use tornello_actors::accounts;
 use tornello_actors::digest::digest;
 use tornello_actors::failure::Failure;
 use tornello_actors::fraud::SignalKind;
-use tornello_actors::keys::{Museums, Role};
+use tornello_actors::keys::Museums;
 use tornello_actors::node::Node;
 use tornello_actors::views::{SaleFilter, SaleRow};
 use tornello_engine::channel::Channel;
@@ -67,10 +67,6 @@ impl SettlementForm {
                 Err(Problem::invalid("settlement.desk.reference: 1 to 64 printable characters are expected"))
             }
             Self::Desk { till, method, reference } => Ok(Settlement::Desk { till: *till, method: *method, reference: reference.clone() }),
-            Self::OnAccount { .. } if caller.0.role == Role::Operator => {
-                let refusal = Refusal::SettlementNotAllowed { channel: caller.channel() };
-                Err(Problem::from(refusal).detail("An operator's account is charged by quotes, within its limit: POST /v1/quotes."))
-            }
             Self::OnAccount { account } if caller.owner().is_some() && caller.0.account != Some(*account) => {
                 let refusal = Refusal::SettlementNotAllowed { channel: caller.channel() };
                 Err(Problem::from(refusal).detail("The account is not this key's own."))
@@ -354,9 +350,10 @@ pub fn answer(record: &Record<Event>) -> Result<HttpResponse, Problem> {
 
 /// Sell at once.
 ///
-/// As at a desk, without a hold before it: all or nothing, at today's prices. Where places are short the answer names the nearest slots that have them.
+/// As at a desk, without a hold before it: all or nothing, at today's prices, those of an operator as they were agreed with it. Keys without desk rights sell like that on
+/// their own account only. Where places are short the answer names the nearest slots that have them.
 #[utoipa::path(
-    tag = "Sales", operation_id = "create_sale", security(("key" = ["desk"])), 
+    tag = "Sales", operation_id = "create_sale", security(("key" = ["book"])), 
     request_body(content = SaleForm, example = json!({"lines": [{"category": "full", "count": 2}],
         "settlement": {"desk": {"till": "till-1", "method": "card", "reference": "R-1"}}})),
     params(("slot" = String, Path, description = "The slot"), ("Idempotency-Key" = String, Header, description = "A new value for each request")),
@@ -372,10 +369,16 @@ pub async fn create(
     proof: Proof,
 ) -> Result<HttpResponse, Problem> {
     let (slot, channel) = (slot.into_inner(), caller.channel());
-    caller.may_at(Scope::Desk, slot.museum())?;
+    caller.may_at(Scope::Book, slot.museum())?;
     let settlement = form.settlement.by(&caller)?;
+    if caller.owner().is_some() && !matches!(settlement, Settlement::OnAccount { .. }) {
+        let refusal = Refusal::SettlementNotAllowed { channel };
+        return Err(
+            Problem::from(refusal).detail("Without desk rights a sale without a hold is made on the key's own account: hold the places first.")
+        );
+    }
     let mut envelope = envelope(&node, &caller, &key, &["sell", &slot.to_string()], &*form, &form.parties, order_of(form.order.as_deref())?)?;
-    let lines = priced(&node, slot, channel, &form.lines, &envelope).await?;
+    let lines = priced(&node, slot, &caller, &form.lines, &envelope).await?;
     let sale = new_sale(slot, &settlement, &envelope);
     let asked = Asked { kind: SignalKind::Sold { held: false }, channel, hold: sale, lines: &lines, named: form.contact.is_some() };
     acting::weigh(&node, &mut envelope, asked, &proof).await?;
@@ -430,7 +433,8 @@ pub struct SalesQuery {
     slot: Option<SlotId>,
     /// Only with this desk reference.
     reference: Option<String>,
-    /// Only those that were made with the caller's key. Without desk rights it sees no others, but those of its account's quotes.
+    /// Only those that were made with the caller's key. Without desk rights it sees no others; but an operator those that its account was charged with, or that were made
+    /// for its quotes.
     #[serde(default)]
     mine: bool,
     /// Where the page before said to go on.
@@ -452,7 +456,7 @@ impl SalesQuery {
             (None, Museums::All) => None,
         };
         let who = if self.mine { Some(caller.id()) } else { caller.owner() };
-        // An operator sees what the office has drafted for its account, too.
+        // An operator sees what was sold on its account, or drafted for it, with other keys, too.
         let account = caller.account_of_operator().filter(|_| !self.mine);
         let (reference, who) = (self.reference.clone(), who.map(|who| who.to_string()));
         Ok(SaleFilter { museums, slot: self.slot, reference, who, account, after: self.cursor })
@@ -490,7 +494,7 @@ pub struct SaleItem {
     carried_cents: i64,
     /// How many of its tickets have moved to other slots.
     moved: u32,
-    /// The quote that it was made for; empty if none.
+    /// The quote that it, or the sale from which its tickets have moved, was made for; empty if none.
     quote: String,
 }
 
@@ -611,10 +615,10 @@ fn table(rows: &[SaleRow]) -> Vec<u8> {
     table.take()
 }
 
-/// Whose sale it must be for the caller to see it; an operator sees those of its account's quotes, too.
-async fn owner(node: &Node, caller: &Caller, id: HoldId) -> Result<Option<KeyId>, Problem> {
+/// Whose sale it must be for the caller to see or change it; an operator's are all that its account was charged with, or that were made for its quotes.
+pub async fn owner(node: &Node, caller: &Caller, id: HoldId) -> Result<Option<KeyId>, Problem> {
     let of_account = match caller.account_of_operator() {
-        Some(account) => files(node)?.views.is_for_account(id, account).await?,
+        Some(account) => files(node)?.views.account_of(id).await? == Some(account),
         None => false,
     };
     Ok(caller.owner().filter(|_| !of_account))
@@ -709,7 +713,8 @@ pub async fn cancel(
     let CancelForm { tickets, cause } = form.into_inner();
     let kind = if cause == CancelCause::Museum { SignalKind::Voided } else { SignalKind::Refunded };
     acting::weigh_return(&node, &mut envelope, kind, sale, caller.channel(), tickets.len()).await?;
-    let record = node.slot(sale.slot(), envelope, Command::Cancel { sale, owner: caller.owner(), tickets, cause }).await?;
+    let owner = owner(&node, &caller, sale).await?;
+    let record = node.slot(sale.slot(), envelope, Command::Cancel { sale, owner, tickets, cause }).await?;
     let cancelled = record.events.iter().find_map(|event| if let Event::Cancelled(cancelled) = event { Some(cancelled) } else { None });
     let cancelled = cancelled.ok_or_else(not_rebuilt)?;
     Ok(HttpResponse::Ok().json(CancelledView {

@@ -251,7 +251,7 @@ pub async fn join(
     caller.may_at(Scope::Book, slot.museum())?;
     let channel = caller.channel();
     let mut envelope = envelope(&node, &caller, &key, &["wait", &slot.to_string()], &*form, &form.parties, order_of(form.order.as_deref())?)?;
-    let lines: Vec<Line> = priced(&node, slot, channel, &form.lines, &envelope).await?;
+    let lines: Vec<Line> = priced(&node, slot, &caller, &form.lines, &envelope).await?;
     let entry = HoldId::new(slot, random());
     acting::weigh(&node, &mut envelope, Asked { kind: SignalKind::Waited, channel, hold: entry, lines: &lines, named: false }, &proof).await?;
     let command = Command::Wait { entry, who: caller.id(), channel, lines };

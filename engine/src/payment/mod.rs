@@ -36,7 +36,8 @@ use crate::aggregate::{Aggregate, Broken};
 use crate::envelope::Envelope;
 use crate::ids::{Code, HoldId, KeyId, PaymentId, VoucherId};
 use crate::money::Cents;
-use crate::recall::{Keys, Recall};
+use crate::past::Past;
+use crate::recall::Recall;
 use crate::record::Record;
 use crate::text::is_line;
 use crate::time::Timestamp;
@@ -215,11 +216,7 @@ pub struct Payment {
     owed: u32,
     dispute: Option<Dispute>,
     reports: Vec<Reported>,
-    keys: Keys,
-    /// Number of the last record; records of a stream are numbered from 1.
-    seq: u64,
-    /// Time of the last record.
-    last_at: Timestamp,
+    past: Past,
     /// Whether a record was earlier than the one before (PY-5).
     went_back: bool,
 }
@@ -230,7 +227,7 @@ impl Aggregate for Payment {
     type Refusal = Refusal;
 
     fn recall(&self, envelope: &Envelope) -> Recall {
-        self.keys.recall(envelope)
+        self.past.recall(envelope)
     }
 
     /// Time never goes backwards: `now` counts as at least the time of the last record.
@@ -270,16 +267,12 @@ impl Aggregate for Payment {
     }
 
     fn record(&self, now: Timestamp, envelope: Option<Envelope>, events: Vec<Event>) -> Record<Event> {
-        Record { seq: self.seq + 1, at: self.at_least(now), envelope, events }
+        self.past.next(now, envelope, events)
     }
 
     fn apply(&mut self, record: &Record<Event>) {
-        self.went_back |= record.at < self.last_at;
-        self.seq = record.seq;
-        self.last_at = record.at;
-        if let Some(envelope) = &record.envelope {
-            self.keys.remember(envelope.who, envelope.key, envelope.body, record.seq, record.at);
-        }
+        self.went_back |= record.at < self.past.last_at();
+        self.past.take(record);
         for event in &record.events {
             self.apply_event(record.at, event);
         }
@@ -310,7 +303,7 @@ impl Aggregate for Payment {
     }
 
     fn seq(&self) -> u64 {
-        self.seq
+        self.past.seq()
     }
 }
 
@@ -334,9 +327,7 @@ impl Payment {
             owed: 0,
             dispute: None,
             reports: Vec::new(),
-            keys: Keys::default(),
-            seq: 0,
-            last_at: Timestamp::MIN,
+            past: Past::default(),
             went_back: false,
         }
     }
@@ -438,7 +429,9 @@ impl Payment {
         match self.stage {
             Stage::Paid { .. } => Refusal::AlreadyPaid,
             Stage::Cancelled { .. } => Refusal::PaymentCancelled,
-            Stage::Expired { .. } => Refusal::PaymentExpired { due_at: self.opened.as_ref().map_or(self.last_at, |opened| opened.due_at) },
+            Stage::Expired { .. } => {
+                Refusal::PaymentExpired { due_at: self.opened.as_ref().map_or_else(|| self.past.last_at(), |opened| opened.due_at) }
+            }
             Stage::Failed { code } => Refusal::PaymentFailed { reason: code },
             Stage::Created => Refusal::NotPublished,
             Stage::Pending => Refusal::NotPaid,
@@ -627,11 +620,11 @@ impl Payment {
     /// Time of the last record.
     #[must_use]
     pub const fn last_at(&self) -> Timestamp {
-        self.last_at
+        self.past.last_at()
     }
 
     fn at_least(&self, now: Timestamp) -> Timestamp {
-        now.max(self.last_at)
+        self.past.at_least(now)
     }
 }
 

@@ -41,7 +41,8 @@ use crate::account::ChargeOf;
 use crate::aggregate::{Aggregate, Broken};
 use crate::envelope::Envelope;
 use crate::ids::{Code, HoldId, KeyId, PaymentId, QuoteId};
-use crate::recall::{Keys, Recall};
+use crate::past::Past;
+use crate::recall::Recall;
 use crate::record::Record;
 use crate::time::Timestamp;
 
@@ -221,11 +222,7 @@ pub struct Quote {
     paid: Option<Paid>,
     payments_made: u32,
     reminded: BTreeSet<(u32, Deadline)>,
-    keys: Keys,
-    /// Number of the last record; records of a stream are numbered from 1.
-    seq: u64,
-    /// Time of the last record.
-    last_at: Timestamp,
+    past: Past,
 }
 
 impl Aggregate for Quote {
@@ -234,12 +231,12 @@ impl Aggregate for Quote {
     type Refusal = Refusal;
 
     fn recall(&self, envelope: &Envelope) -> Recall {
-        self.keys.recall(envelope)
+        self.past.recall(envelope)
     }
 
     /// Time never goes backwards: `now` counts as at least the time of the last record.
     fn decide(&self, now: Timestamp, command: &Command) -> Result<Vec<Event>, Refusal> {
-        let now = now.max(self.last_at);
+        let now = self.past.at_least(now);
         let event = match command {
             Command::Draft { about, asked, rules } => self.draft(about, asked, rules)?,
             Command::Revise { owner, asked, rules, holds } => self.revise(now, *owner, asked, rules, holds)?,
@@ -323,7 +320,7 @@ impl Aggregate for Quote {
 
     /// The deadline that has passed, else the reminder whose time has come.
     fn due(&self, now: Timestamp) -> Vec<Event> {
-        let now = now.max(self.last_at);
+        let now = self.past.at_least(now);
         if let Some((deadline, _)) = self.lapses_at().filter(|(_, at)| *at <= now) {
             return vec![Event::Lapsed(Lapsed { deadline })];
         }
@@ -332,15 +329,11 @@ impl Aggregate for Quote {
     }
 
     fn record(&self, now: Timestamp, envelope: Option<Envelope>, events: Vec<Event>) -> Record<Event> {
-        Record { seq: self.seq + 1, at: now.max(self.last_at), envelope, events }
+        self.past.next(now, envelope, events)
     }
 
     fn apply(&mut self, record: &Record<Event>) {
-        self.seq = record.seq;
-        self.last_at = record.at;
-        if let Some(envelope) = &record.envelope {
-            self.keys.remember(envelope.who, envelope.key, envelope.body, record.seq, record.at);
-        }
+        self.past.take(record);
         record.events.iter().for_each(|event| self.apply_event(record, event));
     }
 
@@ -380,7 +373,7 @@ impl Aggregate for Quote {
     }
 
     fn seq(&self) -> u64 {
-        self.seq
+        self.past.seq()
     }
 }
 
@@ -410,9 +403,7 @@ impl Quote {
             paid: None,
             payments_made: 0,
             reminded: BTreeSet::new(),
-            keys: Keys::default(),
-            seq: 0,
-            last_at: Timestamp::MIN,
+            past: Past::default(),
         }
     }
 
@@ -876,7 +867,7 @@ impl Quote {
     /// Time of the last record.
     #[must_use]
     pub const fn last_at(&self) -> Timestamp {
-        self.last_at
+        self.past.last_at()
     }
 }
 

@@ -11,6 +11,7 @@ use tornello_engine::slot::LimitedBy;
 
 use super::*;
 use crate::accounts;
+use crate::pauses::Pauses;
 use crate::payments::{self, Cart, Gateway, GatewayError};
 use crate::quotes::{self, accept, ask, draft, resume, revise, send};
 use crate::tills;
@@ -504,6 +505,72 @@ async fn an_account_is_charged_for_what_is_sold_on_it_and_no_more() {
     // The double entry has the debt and the tickets, and nothing on its way.
     let balances: Vec<i64> = super::payments::balances(node).await.into_values().collect();
     assert_eq!(balances, [10_800, -10_800]);
+    office.stop().await;
+}
+
+/// A journal that cannot read the records of one slot.
+#[derive(Default)]
+struct Unreadable {
+    inner: MemoryJournal,
+    slot: Mutex<Option<SlotId>>,
+}
+
+impl Journal for Unreadable {
+    fn append<'a>(&'a self, batch: &'a Batch) -> BoxFuture<'a, Result<(), JournalError>> {
+        self.inner.append(batch)
+    }
+    fn head(&self) -> BoxFuture<'_, Result<Head, JournalError>> {
+        self.inner.head()
+    }
+    fn batches(&self, after: u64, limit: u32) -> BoxFuture<'_, Result<Vec<Batch>, JournalError>> {
+        self.inner.batches(after, limit)
+    }
+    fn batches_of(&self, stream: StreamId, after: u64) -> BoxFuture<'_, Result<Vec<Batch>, JournalError>> {
+        if self.slot.lock().is_some_and(|slot| stream == StreamId::Slot(slot)) {
+            return Box::pin(async { Err(JournalError::Unreachable("input/output error".into())) });
+        }
+        self.inner.batches_of(stream, after)
+    }
+    fn batch_with(&self, stream: StreamId, seq: u64) -> BoxFuture<'_, Result<Option<Batch>, JournalError>> {
+        self.inner.batch_with(stream, seq)
+    }
+    fn cut_last(&self, number: u64) -> BoxFuture<'_, Result<(), JournalError>> {
+        self.inner.cut_last(number)
+    }
+    fn recover(&self) -> BoxFuture<'_, Result<Head, JournalError>> {
+        self.inner.recover()
+    }
+}
+
+/// A quote whose slot cannot be read is tried again and again, less and less often; whatever others have to do is done in the same second.
+#[actix_rt::test]
+async fn a_quote_that_does_not_go_on_keeps_no_other() {
+    let journal = Arc::new(Unreadable::default());
+    let office = Office::on(Arc::clone(&journal) as _).await;
+    office.open().await;
+    let mut others = Vec::new();
+    for n in 0..9 {
+        others.push(office.sent(10 + 2 * n as u128, operator(), Asked { slots: vec![slot_at(1 + n / 3)], ..visit(5) }).await);
+    }
+    let stuck = office.sent(40, operator(), visit(10)).await;
+    office.stop().await;
+
+    let office = Office::on(Arc::clone(&journal) as _).await;
+    *journal.slot.lock() = Some(slot_at(0));
+    let (node, mut pauses, mut tries) = (office.node(), Pauses::default(), Vec::new());
+    // What follows is left to whoever resumes it.
+    let cancel = |n: u64, id| node.quote(id, by(100 + u128::from(n)), quote::Command::Cancel { owner: None, cause: quote::CancelCause::Group });
+    cancel(99, stuck).await.unwrap();
+    for (s, other) in (0..).zip(&others) {
+        office.house.clock.set(now().plus_seconds(s));
+        cancel(s as u64, *other).await.unwrap();
+        tries.extend((quotes::resume_due(node, &mut pauses).await == 1).then_some(s));
+        assert_eq!(node.quotes().working(), [stuck], "after {s} seconds the others have given their places back");
+    }
+    assert_eq!(tries, [0, 1, 3, 7]);
+    *journal.slot.lock() = None;
+    office.settle().await;
+    assert_eq!((node.quotes().working(), office.places().await), (vec![], [(0, 0), (0, 0)]));
     office.stop().await;
 }
 

@@ -35,7 +35,7 @@ pub struct PaymentsQuery {
     order: Option<String>,
     /// Only those of which money is owed back, or of which none is.
     owing: Option<bool>,
-    /// Only one's own; without desk rights always so.
+    /// Only those of the caller's key. Without desk rights it sees no others, but an operator those of its quotes.
     #[serde(default)]
     mine: bool,
     /// Where the page before said to go on.
@@ -58,6 +58,8 @@ impl PaymentsQuery {
             museums: museums(node, caller, Scope::Book, self.museum.as_deref())?,
             state: self.state.clone(),
             who: who.map(|who| who.to_string()),
+            // An operator sees what is due for quotes that the office has drafted for it, too.
+            account: caller.account_of_operator().filter(|_| !self.mine),
             from: instant_of("from", self.from.as_deref())?,
             to: instant_of("to", self.to.as_deref())?,
             order: order_of(self.order.as_deref())?.map(|order| order.to_string()),

@@ -13,10 +13,11 @@ use tornello_engine::museum::{self, Profile};
 use tornello_engine::payment::{self, Payment};
 use tornello_engine::quote::pricing::fee_code;
 use tornello_engine::quote::{About, Conditions, Extra, GroupPolicy, Kind, Offer, Part, Quote, Refusal, Stage};
+use tornello_engine::slot::Slot;
 use tornello_engine::text::Text;
 use tornello_engine::time::Timestamp;
 
-use super::seen;
+use super::{seen, with_moved};
 use crate::auth::{Caller, Scope};
 use crate::pagopa::settings::Creditor;
 use crate::print::{Letterhead, PrintedNotice, PrintedQuote, QuotedExtra, QuotedPart, QuotedPeople, TICKETS_MAX, notice_pdf, quote_pdf, tickets_pdf};
@@ -276,7 +277,7 @@ pub async fn notice_document(
 
 /// All tickets of a quote to print, A4, two to a sheet.
 ///
-/// Those of all parts that still stand, at most 60 in one file; if there are more, the header `Link` names the next file (`rel="next"`).
+/// Those of all parts that still stand, also in slots to which they have moved, at most 60 in one file; if there are more, the header `Link` names the next file (`rel="next"`).
 #[utoipa::path(
     tag = "Quotes", operation_id = "get_quote_tickets_pdf", security(("key" = ["quote"])),
     params(("quote" = String, Path, description = "The quote"), PdfQuery),
@@ -293,12 +294,11 @@ pub async fn tickets_document(
     let quote = seen(&node, &caller, Scope::Quote, id).await?;
     let Stage::Ticketed { sales, .. } = quote.stage() else { return Err(Refusal::WrongState { state: quote.status() }.into()) };
     let mut issued = Vec::new();
-    for &sale in sales {
-        issued.extend(
-            node.look(sale.slot(), move |slot| slot.sale_of(sale).map(|found| Issued::standing(slot.opening(), found, sale, 0)))
-                .await?
-                .unwrap_or_default(),
-        );
+    for &bought in sales {
+        for sale in with_moved(&node, bought).await? {
+            let standing = move |slot: &Slot| slot.sale_of(sale).map(|found| Issued::standing(slot.opening(), found, sale, 0));
+            issued.extend(node.look(sale.slot(), standing).await?.unwrap_or_default());
+        }
     }
     let known = quote.about().and_then(|about| node.museums().get(about.museum)).ok_or_else(Problem::not_found)?;
     let next = (issued.len() > from + TICKETS_MAX).then(|| format!("</v1/quotes/{id}/tickets.pdf?from={}>; rel=\"next\"", from + TICKETS_MAX));

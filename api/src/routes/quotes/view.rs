@@ -11,14 +11,14 @@ use tornello_actors::streams::records;
 use tornello_actors::views::quotes::{cause as cause_name, deadline as deadline_name, kind as kind_name, settle as settle_name};
 use tornello_engine::calendar;
 use tornello_engine::channel::Channel;
-use tornello_engine::ids::{Code, KeyId, PaymentId, QuoteId, SlotId};
+use tornello_engine::ids::{Code, HoldId, KeyId, PaymentId, QuoteId, SlotId};
 use tornello_engine::notice::Qr;
 use tornello_engine::payment::Payment;
 use tornello_engine::quote::{About, Event, Extra, Offer, Part, Stage, Status, Work};
 use tornello_engine::record::Record;
 use tornello_engine::slot::{Line, people as people_of, total};
 
-use super::{InstitutionForm, seen};
+use super::{InstitutionForm, seen, with_moved};
 use crate::auth::{Caller, Scope};
 use crate::problem::Problem;
 use crate::routes::payments::Connected;
@@ -70,6 +70,8 @@ pub struct PartView {
     /// The sale that it has become, if it has.
     #[serde(skip_serializing_if = "Option::is_none")]
     sale: Option<String>,
+    /// The sales in other slots to which tickets of it have moved since: they are cancelled, moved and printed there.
+    moved_to: Vec<String>,
 }
 
 /// A fee, or something else beside tickets.
@@ -260,12 +262,16 @@ pub async fn view(node: &Node, connected: &Connected, caller: &Caller, id: Quote
         Stage::Ticketed { sales, missing } => (sales.as_slice(), missing.clone()),
         _ => (&[][..], Vec::new()),
     };
-    let mut sold = sales.iter();
+    let mut sold = Vec::with_capacity(sales.len());
+    for &sale in sales {
+        sold.push((sale, with_moved(node, sale).await?.split_off(1)));
+    }
+    let mut sold = sold.iter();
     let holds = quote.options_in_force().map(|options| options.holds.as_slice()).unwrap_or_default();
     let part = |(number, part): (u16, &Part)| {
         let sale = if missing.contains(&number) { None } else { sold.next() };
         let option = holds.get(usize::from(number)).filter(|_| sale.is_none());
-        part_view(&known, about, part, option.map(ToString::to_string), sale.map(ToString::to_string))
+        part_view(&known, about, part, option.map(ToString::to_string), sale)
     };
     let parts = (0..).zip(&offer.parts).map(part).collect();
     let slot_of = |part: u16| offer.parts.get(usize::from(part)).map(|part| part.slot.to_string());
@@ -303,7 +309,7 @@ pub async fn view(node: &Node, connected: &Connected, caller: &Caller, id: Quote
     })
 }
 
-fn part_view(known: &Known, about: &About, part: &Part, option: Option<String>, sale: Option<String>) -> PartView {
+fn part_view(known: &Known, about: &About, part: &Part, option: Option<String>, sale: Option<&(HoldId, Vec<HoldId>)>) -> PartView {
     PartView {
         slot: part.slot.to_string(),
         starts_at: part.slot.start().to_string(),
@@ -312,7 +318,8 @@ fn part_view(known: &Known, about: &About, part: &Part, option: Option<String>, 
         lines: part.lines.iter().map(|line| line_view(known, about, part.slot, line)).collect(),
         total_cents: total(&part.lines).get(),
         option,
-        sale,
+        sale: sale.map(|(sale, _)| sale.to_string()),
+        moved_to: sale.iter().flat_map(|(_, moved_to)| moved_to).map(ToString::to_string).collect(),
     }
 }
 

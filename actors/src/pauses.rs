@@ -1,0 +1,62 @@
+//! What is to be resumed and does not go on: each thing of a kind is let alone for longer and longer, and keeps none of the others.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use tornello_engine::time::Timestamp;
+
+/// How soon what was left behind is looked for.
+pub(crate) const RESUME_EVERY_S: i64 = 1;
+/// How long at most between two tries of what does not go on.
+const RESUME_EVERY_MAX_S: i64 = 60;
+
+/// What did not go on, and for how long it is let alone: twice as long each time, up to a minute.
+pub(crate) struct Pauses<K>(BTreeMap<K, (Timestamp, i64)>);
+
+impl<K> Default for Pauses<K> {
+    fn default() -> Self {
+        Self(BTreeMap::new())
+    }
+}
+
+impl<K: Copy + Ord> Pauses<K> {
+    /// Those of all that there are whose turn it is, who has failed least first. Who is not among them any more is forgotten.
+    pub(crate) fn due(&mut self, all: Vec<K>, now: Timestamp) -> Vec<K> {
+        let all: BTreeSet<K> = all.into_iter().collect();
+        self.0.retain(|key, _| all.contains(key));
+        let mut due: Vec<K> = all.into_iter().filter(|key| self.0.get(key).is_none_or(|(at, _)| *at <= now)).collect();
+        due.sort_by_key(|key| self.0.get(key).map_or(0, |(_, pause_s)| *pause_s));
+        due
+    }
+
+    /// Whether one of them came to its end, this time.
+    pub(crate) fn note(&mut self, key: K, now: Timestamp, is_done: bool) {
+        if is_done {
+            self.0.remove(&key);
+        } else {
+            let pause_s = self.0.get(&key).map_or(RESUME_EVERY_S, |(_, pause_s)| (pause_s * 2).min(RESUME_EVERY_MAX_S));
+            self.0.insert(key, (now.plus_seconds(pause_s), pause_s));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_does_not_go_on_is_let_alone_for_longer_and_keeps_nobody_else() {
+        let (mut pauses, at) = (Pauses::default(), Timestamp::from_seconds);
+        let mut tries = Vec::new();
+        for s in 0..200 {
+            for key in pauses.due(vec![1, 2], at(s)) {
+                pauses.note(key, at(s), key == 2);
+                tries.extend((key == 1).then_some(s));
+            }
+        }
+        assert_eq!(tries, [0, 1, 3, 7, 15, 31, 63, 123, 183]);
+        assert_eq!(pauses.due(vec![1, 2], at(200)), [2]);
+        assert_eq!(pauses.due(vec![1, 2], at(300)), [2, 1], "who has failed least comes first");
+        assert_eq!(pauses.due(vec![2], at(300)), [2]);
+        assert_eq!(pauses.due(vec![1, 2], at(200)), [1, 2], "who was gone begins anew");
+    }
+}
