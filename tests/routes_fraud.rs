@@ -27,6 +27,7 @@ fn assessed(key: u128, device: u128, outcome: Outcome, score: u8) -> Envelope {
         reasons: vec![code("person_unsold_1h"), code("device_cards_1d")],
         outcome,
         rules: vec![code("hoarding")],
+        probability_ppm: None,
     };
     let parties = vec![Party { kind: PartyKind::Device, pseudonym: Digest(device) }];
     Envelope { who: KeyId(9), key: Digest(key), body: Digest(key), parties, assessment: Some(Box::new(assessment)), order: None }

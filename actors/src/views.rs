@@ -29,7 +29,7 @@ use crate::journal::{Batch, Head, Journal, JournalError, StreamId};
 use crate::streams::corrupt;
 
 /// Raised whenever a table, a head or a snapshot changes its form: an older file is thrown away and built again.
-const FORMAT: i64 = 11;
+const FORMAT: i64 = 12;
 /// How many batches one round takes in; a full one has about a megabyte.
 const ROUND: u32 = 16;
 /// How many snapshots wait to be written; more are left out, which costs a longer replay and nothing else.
@@ -64,7 +64,7 @@ const SCHEMA: &str = "
         changed_at INTEGER NOT NULL
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX ticket_by_slot ON ticket (slot, ticket);
-    PRAGMA user_version = 11;";
+    PRAGMA user_version = 12;";
 
 /// What can go wrong with the read models.
 #[derive(Debug, thiserror::Error)]
