@@ -45,7 +45,7 @@ impl FromStr for Alerts {
             let known = || format!("known channels are {}", Channel::ALL.map(Channel::name).join(", "));
             let channel = Channel::ALL.into_iter().find(|channel| channel.name() == name).ok_or_else(known)?;
             let outlet = tornello_actors::fraud::hearing::outlet(channel) as usize;
-            let count = count.parse().ok().filter(|count| (1..=1_000_000).contains(count));
+            let count = count.parse::<u32>().ok().filter(|count| (1..=1_000_000).contains(count));
             *alerts.get_mut(outlet).ok_or_else(known)? = count.ok_or_else(|| format!("{part}: a number from 1 on is expected"))?;
         }
         Ok(Self(alerts))

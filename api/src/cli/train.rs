@@ -86,7 +86,7 @@ pub(super) fn run(command: Command) -> anyhow::Result<()> {
 async fn learn_fraud(folder: &Path, name: Code, until: Option<&str>, rows: Option<&Path>, json: bool) -> anyhow::Result<()> {
     let now = RealClock::wall();
     let until: Timestamp = match until {
-        Some(text) => text.parse().with_context(|| format!("--until: {text} is no RFC 3339 instant"))?,
+        Some(text) => text.parse().map_err(|_| anyhow::anyhow!("--until: {text} is no RFC 3339 instant"))?,
         None => now,
     };
     let known = learning::known(folder, until).await?;
