@@ -56,7 +56,7 @@ pub struct Lessons {
 pub fn train(lessons: &Lessons, created: &str) -> anyhow::Result<Artifact> {
     let mut examples: Vec<&Example> = lessons.labelled.iter().collect();
     ensure!(examples.iter().all(|example| example.features.len() == N), "rows of {N} features are expected");
-    examples.sort_by(|a, b| (a.at_us, a.case).cmp(&(b.at_us, b.case)));
+    examples.sort_by_key(|example| (example.at_us, example.case));
     // A case stands where its first event does.
     let mut first: BTreeMap<u64, (usize, bool)> = BTreeMap::new();
     for (place, example) in examples.iter().enumerate() {

@@ -352,7 +352,7 @@ async fn found(node: &Node, artifact: Code, overridden: Option<Code>) -> Result<
     responses((status = 200, description = "What speaks for it", body = ComparisonView), crate::openapi::Problems),
 )]
 #[get("/fraud/models/{artifact}/evidence")]
-pub async fn evidence(node: web::Data<Node>, caller: Caller, artifact: web::Path<Code>) -> Result<HttpResponse, Problem> {
+pub async fn weigh(node: web::Data<Node>, caller: Caller, artifact: web::Path<Code>) -> Result<HttpResponse, Problem> {
     for_all_museums(&caller, Scope::Investigate)?;
     Ok(HttpResponse::Ok().json(ComparisonView::new(&compared(&node, artifact.into_inner()).await?)?))
 }
