@@ -16,3 +16,12 @@ pub fn digest(parts: &[&[u8]]) -> Digest {
     first.copy_from_slice(&hash[..16]);
     Digest(u128::from_be_bytes(first))
 }
+
+/// The first 128 bits of the SHA-256 of some bytes alone: as other programs give it for a file.
+#[must_use]
+pub fn digest_of_bytes(bytes: &[u8]) -> Digest {
+    let hash: [u8; 32] = Sha256::digest(bytes).into();
+    let mut first = [0; 16];
+    first.copy_from_slice(&hash[..16]);
+    Digest(u128::from_be_bytes(first))
+}

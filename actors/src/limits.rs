@@ -64,9 +64,11 @@ impl DayLimits {
             return Ok(None);
         }
         let (Some(buyer), Some((channel, more))) = (envelope.buyer(), asks(command)) else { return Ok(None) };
-        let buyer = BuyerDay::of(slot, buyer);
         let mut known = self.0.lock();
-        let has = known.counts.has(&buyer).saturating_add(known.aside.get(&buyer).copied().unwrap_or(0));
+        // Under whichever pseudonym it is counted, it is the same buyer's.
+        let of = |buyer| known.counts.has(&buyer).saturating_add(known.aside.get(&buyer).copied().unwrap_or(0));
+        let has = envelope.buyers().map(|buyer| of(BuyerDay::of(slot, buyer))).fold(0, u32::saturating_add);
+        let buyer = BuyerDay::of(slot, buyer);
         may_have(limits, channel, has, more)?;
         *known.aside.entry(buyer).or_insert(0) += more;
         Ok(Some(Aside(Arc::clone(self), buyer, more)))
@@ -126,5 +128,12 @@ mod tests {
         drop(first);
         let again = days.set_aside(slot(2), &limits, &envelope, &hold(2, 2)).unwrap();
         assert!(again.is_some() && days.set_aside(slot(2), &Limits::NONE, &envelope, &hold(2, 9)).unwrap().is_none());
+        // A new month: the same buyer by a new pseudonym, with the old one beside it.
+        let both = [8, 7].map(|n| Party { kind: PartyKind::Buyer, pseudonym: Digest(n) }).to_vec();
+        let envelope = Envelope { parties: both, ..envelope };
+        let refused = days.set_aside(slot(3), &limits, &envelope, &hold(3, 3));
+        assert_eq!(refused.err(), Some(Refusal::TooManyForDay { max: 4, has: 2 }));
+        let third = days.set_aside(slot(3), &limits, &envelope, &hold(3, 2)).unwrap();
+        assert!(third.is_some() && days.set_aside(slot(3), &limits, &envelope, &hold(3, 1)).is_err());
     }
 }

@@ -10,6 +10,7 @@ pub mod csv;
 pub mod demo;
 pub mod entrance;
 pub mod icalendar;
+pub mod learning;
 pub mod mqtt;
 pub mod openapi;
 pub mod pagopa;

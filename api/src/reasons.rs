@@ -3,6 +3,7 @@
 
 use serde::Serialize;
 use tornello_engine::ids::Code;
+use tornello_engine::money::Cents;
 
 /// A reason in both languages.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
@@ -86,11 +87,15 @@ fn find(words: &[Words], name: &str) -> Option<(&'static str, &'static str)> {
     words.iter().find(|(known, ..)| *known == name).map(|(_, it, en)| (*it, *en))
 }
 
-/// A reason in words.
+/// What is said of the amount where there is none: that it is nothing is the reason then.
+const NOTHING_TO_PAY: Words = ("cents", "Nessun importo da pagare", "Nothing to pay");
+
+/// A reason in words, of something that cost so much.
 #[must_use]
-pub fn words(code: Code) -> ReasonView {
+pub fn words(code: Code, amount_cents: Cents) -> ReasonView {
     let name = code.as_str();
-    let (it, en) = composed(name).unwrap_or_else(|| (name.to_owned(), name.to_owned()));
+    let free = find(&[NOTHING_TO_PAY], name).filter(|_| amount_cents.is_zero()).map(|(it, en)| (it.to_owned(), en.to_owned()));
+    let (it, en) = free.or_else(|| composed(name)).unwrap_or_else(|| (name.to_owned(), name.to_owned()));
     ReasonView { code: name.to_owned(), it, en }
 }
 
@@ -121,8 +126,10 @@ mod tests {
             ("night", "Orario insolito", "An unusual hour"),
             ("something-new", "something-new", "something-new"),
         ] {
-            let said = words(code.parse().unwrap());
+            let said = words(code.parse().unwrap(), Cents::new(1_200));
             assert_eq!((said.it.as_str(), said.en.as_str()), (it, en));
         }
+        let amount = |cents| words("cents".parse().unwrap(), Cents::new(cents)).en;
+        assert_eq!((amount(90_000).as_str(), amount(0).as_str()), ("A large amount", "Nothing to pay"));
     }
 }

@@ -98,6 +98,8 @@ pub struct Assessment {
     pub outcome: Outcome,
     /// Names of the rules that fired.
     pub rules: Vec<Code>,
+    /// How likely fraud is, in millionths; none where no model took part that has learned what it says from labels.
+    pub probability_ppm: Option<u32>,
 }
 
 /// What every command carries.
@@ -135,6 +137,14 @@ impl PartyKind {
 }
 
 impl Envelope {
+    /// The pseudonyms of the one who buys: two in the first days of a month, that of the month before last. What is had is counted under one of them, the first when it
+    /// was asked for; together they say what the buyer has.
+    pub fn buyers(&self) -> impl Iterator<Item = Digest> + Clone {
+        let named = |party: &Party| (party.kind == PartyKind::Buyer).then_some(party.pseudonym);
+        let is_first = move |place: &usize| !self.parties[..*place].contains(&self.parties[*place]);
+        (0..self.parties.len()).filter(is_first).filter_map(move |place| named(&self.parties[place]))
+    }
+
     /// The pseudonym of the one who buys, if the channel named one.
     #[must_use]
     pub fn buyer(&self) -> Option<Digest> {

@@ -21,6 +21,8 @@ use crate::time::Timestamp;
 pub const MODELS_MAX: usize = 1_000;
 /// The fewest labels that evidence for a promotion rests on.
 pub const LABELS_MIN: u32 = 50;
+/// In how many of a thousand redraws a model of fraud must be the better one.
+pub const CONFIDENCE_MILLI: u16 = 900;
 /// A whole, in the unit of shares: thousandths.
 const WHOLE: u16 = 1_000;
 
@@ -65,8 +67,10 @@ pub struct Evidence {
     pub precision_milli: u16,
     /// The same of the one that acts.
     pub precision_before_milli: u16,
-    /// Digest of the report from which this was taken.
+    /// Digest of the report from which this was taken; of fraud, of what was compared.
     pub report: Digest,
+    /// In how many of a thousand redraws of what was compared it was better; none where that was not asked, as of forecasts.
+    pub confidence_milli: Option<u16>,
 }
 
 /// What can be asked of the models of a kind.
@@ -95,6 +99,8 @@ pub enum Command {
         artifact: Code,
         /// What speaks for it.
         evidence: Option<Evidence>,
+        /// Why it is to act although that is not enough, in one word.
+        overridden: Option<Code>,
         /// Who approves.
         approver: KeyId,
     },
@@ -145,6 +151,8 @@ pub struct Promoted {
     pub artifact: Code,
     /// What spoke for it.
     pub evidence: Evidence,
+    /// Why it acts although that was not enough, in one word; none where it was.
+    pub overridden: Option<Code>,
     /// Who approved.
     pub approver: KeyId,
 }
@@ -275,17 +283,21 @@ impl Aggregate for Models {
                 Stage::Registered => Event::Challenging(Challenging { artifact: *artifact }),
                 _ => return Err(Refusal::AlreadySo),
             },
-            Command::Promote { artifact, evidence, approver } => {
+            Command::Promote { artifact, evidence, overridden, approver } => {
                 let model = self.live(*artifact)?;
                 if model.stage == Stage::Champion {
                     return Err(Refusal::AlreadySo);
                 }
                 let evidence = evidence.ok_or(Refusal::NoEvidence)?;
-                self.speaks_for(&evidence)?;
+                let spoken = self.speaks_for(&evidence);
+                if overridden.is_none() || spoken == Err(Refusal::BadEvidence) {
+                    spoken?;
+                }
                 if model.registered.by == *approver {
                     return Err(Refusal::SamePerson);
                 }
-                Event::Promoted(Promoted { artifact: *artifact, evidence, approver: *approver })
+                // A word is kept only where it was needed: what was shown is not marked as if it were not.
+                Event::Promoted(Promoted { artifact: *artifact, evidence, overridden: overridden.filter(|_| spoken.is_err()), approver: *approver })
             }
             Command::Retire { artifact } => {
                 self.live(*artifact)?;
@@ -375,9 +387,10 @@ impl Models {
         }
     }
 
-    /// Whether evidence is enough. Where no model acts, there is nothing to be better than.
+    /// Whether evidence is enough. Where no model acts, there is nothing to be better than; of fraud there always is: what nobody registered, the shell fits by itself.
     fn speaks_for(&self, evidence: &Evidence) -> Result<(), Refusal> {
-        let shares = [evidence.recall_milli, evidence.recall_before_milli, evidence.precision_milli, evidence.precision_before_milli];
+        let confidence = evidence.confidence_milli.unwrap_or(0);
+        let shares = [evidence.recall_milli, evidence.recall_before_milli, evidence.precision_milli, evidence.precision_before_milli, confidence];
         if shares.iter().any(|share| *share > WHOLE) {
             return Err(Refusal::BadEvidence);
         }
@@ -385,7 +398,11 @@ impl Models {
             return Err(Refusal::TooFewLabels);
         }
         let better = evidence.recall_milli > evidence.recall_before_milli && evidence.precision_milli >= evidence.precision_before_milli;
-        if self.champion.is_some() && !better { Err(Refusal::NotBetter) } else { Ok(()) }
+        let good = match self.kind {
+            ModelKind::Fraud => better && evidence.confidence_milli >= Some(CONFIDENCE_MILLI),
+            ModelKind::Demand | ModelKind::Cancellation => better || self.champion.is_none(),
+        };
+        if good { Ok(()) } else { Err(Refusal::NotBetter) }
     }
 
     fn turn(&mut self, artifact: Code, stage: Stage, at: Timestamp) {
@@ -428,8 +445,15 @@ impl Models {
 mod tests {
     use super::*;
 
-    const GOOD: Evidence =
-        Evidence { labels: 60, recall_milli: 800, recall_before_milli: 700, precision_milli: 500, precision_before_milli: 500, report: Digest(9) };
+    const GOOD: Evidence = Evidence {
+        labels: 60,
+        recall_milli: 800,
+        recall_before_milli: 700,
+        precision_milli: 500,
+        precision_before_milli: 500,
+        report: Digest(9),
+        confidence_milli: Some(950),
+    };
 
     fn code(text: &str) -> Code {
         text.parse().unwrap()
@@ -448,7 +472,7 @@ mod tests {
     }
 
     fn promote(artifact: &str, evidence: Option<Evidence>, approver: u64) -> Command {
-        Command::Promote { artifact: code(artifact), evidence, approver: KeyId(approver) }
+        Command::Promote { artifact: code(artifact), evidence, overridden: None, approver: KeyId(approver) }
     }
 
     #[test]
@@ -472,12 +496,41 @@ mod tests {
         tell(&mut models, &Command::Challenge { artifact: code("logistic-1") }).unwrap();
         assert_eq!(tell(&mut models, &Command::Challenge { artifact: code("logistic-1") }), Err(Refusal::AlreadySo));
         assert_eq!(models.challengers().count(), 1);
-        let worse = Evidence { precision_milli: 499, ..GOOD };
-        assert_eq!(tell(&mut models, &promote("logistic-1", Some(worse), 2)), Err(Refusal::NotBetter));
+        for worse in
+            [Evidence { precision_milli: 499, ..GOOD }, Evidence { confidence_milli: Some(899), ..GOOD }, Evidence { confidence_milli: None, ..GOOD }]
+        {
+            assert_eq!(tell(&mut models, &promote("logistic-1", Some(worse), 2)), Err(Refusal::NotBetter));
+        }
         tell(&mut models, &promote("logistic-1", Some(GOOD), 2)).unwrap();
         assert_eq!(tell(&mut models, &promote("forest-1", Some(GOOD), 2)), Err(Refusal::ModelRetired));
         assert_eq!(tell(&mut models, &promote("logistic-1", Some(GOOD), 2)), Err(Refusal::AlreadySo));
         tell(&mut models, &Command::Retire { artifact: code("logistic-1") }).unwrap();
         assert!(models.champion().is_none(), "rules only");
+    }
+
+    #[test]
+    fn what_was_not_shown_acts_by_somebody_elses_word_and_is_marked() {
+        let mut models = Models::new(ModelKind::Fraud);
+        let register = |artifact: &str| Command::Register { artifact: code(artifact), checksum: Digest(1), card: Digest(2), by: KeyId(1) };
+        let promote = |artifact: &str, evidence, approver| {
+            let overridden = Some(code("night-shift"));
+            Command::Promote { artifact: code(artifact), evidence, overridden, approver: KeyId(approver) }
+        };
+        let poor = Evidence { labels: 3, recall_milli: 0, confidence_milli: Some(0), ..GOOD };
+        tell(&mut models, &register("forest-1")).unwrap();
+        for (evidence, approver, expected) in [
+            (None, 2, Refusal::NoEvidence),
+            (Some(Evidence { precision_milli: 1_001, ..poor }), 2, Refusal::BadEvidence),
+            (Some(Evidence { confidence_milli: Some(1_001), ..poor }), 2, Refusal::BadEvidence),
+            (Some(poor), 1, Refusal::SamePerson),
+        ] {
+            assert_eq!(tell(&mut models, &promote("forest-1", evidence, approver)), Err(expected));
+        }
+        tell(&mut models, &promote("forest-1", Some(poor), 2)).unwrap();
+        let word = |models: &Models| models.champion().and_then(|model| model.promoted.as_ref()).and_then(|promoted| promoted.overridden);
+        assert_eq!(word(&models), Some(code("night-shift")));
+        tell(&mut models, &register("forest-2")).unwrap();
+        tell(&mut models, &promote("forest-2", Some(GOOD), 2)).unwrap();
+        assert_eq!(word(&models), None, "it was shown: no word was needed");
     }
 }

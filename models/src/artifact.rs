@@ -11,6 +11,8 @@ use sha2::{Digest, Sha256};
 use crate::ModelError;
 use crate::feature_list::{Feature, FeatureList};
 
+/// A larger [`MODEL_FILE`] is not read, in bytes.
+pub const MODEL_BYTES_MAX: u64 = 32 * 1024 * 1024;
 /// The name of the binary part in a model's directory.
 pub const MODEL_FILE: &str = "model.bin";
 /// The name of the readable part in a model's directory.
@@ -165,6 +167,9 @@ impl Artifact {
 /// Opens the bytes of [`MODEL_FILE`] alone, as [`Artifact::open`] does.
 pub fn decode<M: DeserializeOwned>(model: &[u8], kind: Kind, features: &FeatureList) -> Result<M, ModelError> {
     let broken = |problem: &str| Err(bad(problem));
+    if model.len() as u64 > MODEL_BYTES_MAX {
+        return broken("it is larger than any model may be");
+    }
     if model.len() < HEAD + SUM || model[..4] != MAGIC {
         return broken("not a model file");
     }

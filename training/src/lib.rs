@@ -14,6 +14,7 @@ pub mod protocols;
 pub mod race;
 pub mod report;
 pub mod source;
+pub mod verdicts;
 
 use std::fmt;
 use std::path::PathBuf;

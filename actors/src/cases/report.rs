@@ -124,6 +124,7 @@ mod tests {
             channel: "web".to_owned(),
             amount_cents: 1_000,
             score: Some(score),
+            probability_ppm: None,
             model: String::new(),
             loss: 0,
             opened_at: at(0),

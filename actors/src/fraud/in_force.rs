@@ -7,6 +7,8 @@ use tornello_engine::channel::Channel;
 use tornello_engine::fraud_rules::{self, Op, Rule as WrittenRule};
 use tornello_engine::ids::Code;
 use tornello_engine::model_registry::{Model, ModelKind, Registered};
+use tornello_engine::text::Text;
+pub use tornello_models::fraud::rules::HARD_DEFAULTS_VERSION as BUILT_IN_VERSION;
 use tornello_models::fraud::rules::{Action, BadRule, Comparison, Condition, Rule, RuleSet, hard_defaults};
 
 use super::hearing::outlet;
@@ -41,6 +43,37 @@ pub fn rule_of(written: &WrittenRule) -> Rule {
         it: written.sentence.it.clone(),
         en: written.sentence.en.clone(),
     }
+}
+
+/// The rules that hold by themselves, as they would be written.
+#[must_use]
+pub fn built_in() -> Vec<WrittenRule> {
+    hard_defaults().iter().filter_map(written).collect()
+}
+
+fn written(rule: &Rule) -> Option<WrittenRule> {
+    let condition = |condition: &Condition| {
+        Some(fraud_rules::Condition {
+            feature: condition.feature.parse().ok()?,
+            op: match condition.comparison {
+                Comparison::AtLeast => Op::AtLeast,
+                Comparison::AtMost => Op::AtMost,
+            },
+            threshold_milli: (condition.threshold * MILLI).round() as i64,
+        })
+    };
+    Some(WrittenRule {
+        name: rule.name.parse().ok()?,
+        when: rule.conditions.iter().map(condition).collect::<Option<_>>()?,
+        channels: Channel::ALL.into_iter().filter(|channel| rule.outlets.contains(&outlet(*channel))).collect(),
+        museums: rule.museums.iter().map(|museum| tornello_engine::ids::MuseumId(*museum)).collect(),
+        action: match rule.action {
+            Action::StepUp => fraud_rules::Action::StepUp,
+            Action::Review => fraud_rules::Action::Review,
+            Action::Block => fraud_rules::Action::Block,
+        },
+        sentence: Text { it: rule.it.clone(), en: rule.en.clone() },
+    })
 }
 
 /// A rule alone, to be tried.
@@ -123,5 +156,16 @@ impl Scoring {
 
     fn put_rules(&self, rules: Rules) {
         *self.rules.write() = Arc::new(rules);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_holds_by_itself_can_be_written_and_is_the_same_when_it_is_asked() {
+        let asked: Vec<Rule> = built_in().iter().map(rule_of).collect();
+        assert_eq!(asked, hard_defaults());
     }
 }

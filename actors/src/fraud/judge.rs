@@ -4,9 +4,10 @@
 //! As long as nobody has put a trained model to work, the node fits one of its own on what it has heard, and anew each day: it needs no labels, and its seed is the
 //! day, so that the same journal gives the same model. A model that somebody put to work stays; what the node fits then only watches.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Weak, mpsc};
+use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
 use tornello_engine::envelope::Digest;
@@ -22,8 +23,10 @@ use tornello_models::fraud::select::{Shape, Unsupervised};
 use tornello_models::fraud::signals::{FEATURES, N, Outlet};
 
 use super::fold::{Fold, Row};
+use super::pace::{Pace, quickest};
 use super::scores::Windows;
 use super::shelf::Shelf;
+use crate::clock::Stopwatch;
 
 /// From so many events on the node fits a model of its own.
 pub const ROWS_MIN: u64 = 2_000;
@@ -119,6 +122,10 @@ pub struct Judge {
     /// The last events: what a model that is put to work takes its first lines from.
     recent: Mutex<VecDeque<Row>>,
     budgets: [Budget; 5],
+    /// A model that takes longer for a score is none.
+    score_max: Duration,
+    /// Registered models that took longer at work: not put there again before a restart.
+    slow: Mutex<BTreeSet<Code>>,
     shelf: Option<Shelf>,
     fitted_day: AtomicI64,
     live: AtomicBool,
@@ -137,8 +144,8 @@ pub fn feature_list() -> Result<FeatureList, ModelError> {
 }
 
 impl Judge {
-    /// With the model that acted last, if it is on the shelf. `budgets` are the alerts a day of each channel.
-    pub fn start(budgets: [Budget; 5], shelf: Option<Shelf>) -> std::io::Result<Arc<Self>> {
+    /// With the model that acted last, if it is on the shelf. `budgets` are the alerts a day of each channel, `score_max` how long a score may take.
+    pub fn start(budgets: [Budget; 5], score_max: Duration, shelf: Option<Shelf>) -> std::io::Result<Arc<Self>> {
         let (tasks, given) = mpsc::sync_channel(WAITING);
         let judge = Arc::new(Self {
             champion: RwLock::default(),
@@ -148,6 +155,8 @@ impl Judge {
             pairs: Mutex::default(),
             recent: Mutex::default(),
             budgets,
+            score_max,
+            slow: Mutex::default(),
             shelf,
             fitted_day: AtomicI64::new(i64::MIN),
             live: AtomicBool::new(false),
@@ -169,6 +178,12 @@ impl Judge {
         let scorer = scorer.check()?;
         if scorer.columns() != N {
             return Err(ModelError::OtherFeatures);
+        }
+        let took = quickest(&scorer);
+        if took > self.score_max {
+            let problem =
+                format!("a score takes {} microseconds, and {} is the most that is waited for", took.as_micros(), self.score_max.as_micros());
+            return Err(ModelError::BadArtifact { problem });
         }
         let short: String = id.chars().take(12).collect();
         let code = format!("{}-{short}", if own { "own" } else { "model" }).parse().map_err(|_| ModelError::OtherFeatures)?;
@@ -201,20 +216,52 @@ impl Judge {
 
     /// Puts a registered model to work from the shelf, under the name that it is registered by. One whose bytes are not those that were registered is refused.
     pub fn put_to_work(&self, name: Code, checksum: Digest, post: Post) -> Result<(), ModelError> {
-        let bad = |problem: String| ModelError::BadArtifact { problem };
-        let shelf = self.shelf.as_ref().ok_or_else(|| bad("there is no folder of models".to_owned()))?;
-        let artifact = shelf.read(name.as_str()).map_err(|error| bad(format!("it cannot be read: {error}")))?;
-        let id = artifact.card()?.id;
-        if u128::from_str_radix(&id, 16).ok() != Some(checksum.0) {
-            return Err(bad("its bytes are not those that were registered".to_owned()));
+        if self.slow.lock().contains(&name) {
+            return Err(ModelError::BadArtifact { problem: "it was too slow at work".to_owned() });
         }
-        let acting = Acting { code: name, registered: true, ..self.opened(&artifact.model, &id, false)? };
+        let (acting, _) = self.found(name, checksum)?;
         // Lines follow from the last scores: until there are some, rules act alone.
         let recent = Vec::from(self.recent.lock().clone());
         let acting = self.with_lines(&acting, &recent);
         let _changing = self.changing.lock();
         self.put(acting, post, None);
         Ok(())
+    }
+
+    /// Whether a model stands on the shelf under this name that could be put to work, with these bytes and this card: for whoever registers one.
+    pub fn try_out(&self, name: Code, checksum: Digest, card: Digest) -> Result<(), ModelError> {
+        let (_, artifact) = self.found(name, checksum)?;
+        if crate::digest::digest_of_bytes(artifact.card.as_bytes()) != card {
+            return Err(ModelError::BadArtifact { problem: "its card is not the one that is registered".to_owned() });
+        }
+        Ok(())
+    }
+
+    fn found(&self, name: Code, checksum: Digest) -> Result<(Acting, Artifact), ModelError> {
+        let bad = |problem: String| ModelError::BadArtifact { problem };
+        let shelf = self.shelf.as_ref().ok_or_else(|| bad("there is no folder of models".to_owned()))?;
+        let artifact = shelf.read(name.as_str()).map_err(|error| bad(format!("models/fraud/{name} cannot be read in the data folder: {error}")))?;
+        let id = artifact.card()?.id;
+        if u128::from_str_radix(&id, 16).ok() != Some(checksum.0) {
+            return Err(bad("its bytes are not those that are registered".to_owned()));
+        }
+        let acting = Acting { code: name, registered: true, ..self.opened(&artifact.model, &id, false)? };
+        Ok((acting, artifact))
+    }
+
+    /// Takes a model from work that takes too long for a score, if it is still there: rules act alone, and what is put to work next.
+    fn set_aside(&self, slow: &Arc<Acting>, post: Post, took: Duration) {
+        let mut place = self.place(post).write();
+        // Its lines may have been drawn anew meanwhile: it is the same model.
+        if place.as_ref().is_none_or(|acting| !Arc::ptr_eq(&acting.scorer, &slow.scorer)) {
+            return;
+        }
+        *place = None;
+        drop(place);
+        if slow.registered {
+            self.slow.lock().insert(slow.code);
+        }
+        tracing::error!(model = %slow.code, ?post, us = took.as_micros(), "a fraud model takes too long for a score and was set aside");
     }
 
     /// Takes the model of a post from work that the registry put there and does not name any more; says whether there was one. What the node fits by itself follows.
@@ -314,6 +361,12 @@ impl Judge {
         self.pairs.lock().iter().copied().collect()
     }
 
+    /// How many alerts a day analysts read, in the order of [`Outlet::ALL`].
+    #[must_use]
+    pub const fn budgets(&self) -> &[Budget; 5] {
+        &self.budgets
+    }
+
     /// How many events went without the models that watch.
     #[must_use]
     pub fn skipped(&self) -> u64 {
@@ -330,8 +383,18 @@ impl Judge {
         champion
     }
 
-    fn score(&self, row: Row, champion: Option<&Acting>, windows: &mut Windows) {
-        let (said, challenger) = (champion.map(|acting| acting.score(&row)), self.challenger().map(|acting| acting.score(&row)));
+    fn score(&self, row: Row, champion: Option<&Arc<Acting>>, windows: &mut Windows, paces: &mut [Pace; 2]) {
+        let [acts, watches] = paces;
+        let scored = |acting: &Arc<Acting>, post: Post, pace: &mut Pace| {
+            let watch = Stopwatch::start();
+            let score = acting.score(&row);
+            if let Some(took) = pace.take(&acting.id, watch.elapsed()).filter(|took| *took > self.score_max) {
+                self.set_aside(acting, post, took);
+            }
+            score
+        };
+        let said = champion.map(|acting| scored(acting, Post::Champion, acts));
+        let challenger = self.challenger().map(|acting| scored(&acting, Post::Challenger, watches));
         if let Some(score) = said {
             windows.push(&row, score);
         }
@@ -419,6 +482,7 @@ fn work(judge: &Weak<Judge>, tasks: &mpsc::Receiver<Task>) {
         tracing::warn!(%error, "the fraud models cannot be made to wait for others");
     }
     let mut windows = Windows::default();
+    let mut paces = <[Pace; 2]>::default();
     let mut day = i64::MIN;
     while let Ok(task) = tasks.recv() {
         let Some(judge) = judge.upgrade() else { return };
@@ -433,7 +497,7 @@ fn work(judge: &Weak<Judge>, tasks: &mpsc::Receiver<Task>) {
                         }
                         day = today;
                     }
-                    judge.score(row, champion.as_deref(), &mut windows);
+                    judge.score(row, champion.as_ref(), &mut windows, &mut paces);
                 }
             }
             Task::Fit { rows, day } => {

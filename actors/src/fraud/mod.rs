@@ -6,10 +6,13 @@
 
 pub mod challenge;
 pub mod counters;
+pub mod evidence;
 pub mod fold;
 pub mod hearing;
 pub mod in_force;
 pub mod judge;
+pub mod labels;
+mod pace;
 pub mod recent;
 mod saved;
 pub mod scorers;
@@ -20,6 +23,7 @@ pub mod trial;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use actix::Arbiter;
 use parking_lot::{Mutex, RwLock};
@@ -53,6 +57,9 @@ const BEYOND_AT_ONCE: u32 = 100;
 /// Of so many holds the places are remembered, to be assessed again when they are bought.
 const HOLDS: usize = 65_536;
 
+/// Ten times what a score is to take at most of a sale, in microseconds: no model of a sound size is near it, on no machine that sells.
+const SCORE_US_MAX: u32 = 250;
+
 /// How the scorers are set up.
 #[derive(Debug, Clone, Copy)]
 pub struct Sizes {
@@ -60,11 +67,13 @@ pub struct Sizes {
     pub parties: usize,
     /// How many alerts of the model analysts can read each day, in the order of the channels.
     pub alerts_per_day: [u32; 5],
+    /// A model that takes longer for a score, in microseconds, is none.
+    pub score_us_max: u32,
 }
 
 impl Default for Sizes {
     fn default() -> Self {
-        Self { parties: 131_072, alerts_per_day: [50, 10, 10, 10, 20] }
+        Self { parties: 131_072, alerts_per_day: [50, 10, 10, 10, 20], score_us_max: SCORE_US_MAX }
     }
 }
 
@@ -164,7 +173,7 @@ impl Scoring {
     /// Sets up the scorers; `data` is the folder for what they save, none in memory. Call inside an actix system.
     pub fn prepare(sizes: Sizes, data: Option<&Path>) -> std::io::Result<Prepared> {
         let budgets = sizes.alerts_per_day.map(|alerts_per_day| Budget { alerts_per_day });
-        let judge = Judge::start(budgets, data.map(Shelf::in_folder))?;
+        let judge = Judge::start(budgets, Duration::from_micros(sizes.score_us_max.into()), data.map(Shelf::in_folder))?;
         let progress = Arc::new(Progress::default());
         let (tap, tapped) = scorers::tap(Arc::clone(&progress));
         // A thread apart, so that a slot never waits for a scorer; more of them where there are processors to spare.
@@ -224,7 +233,8 @@ impl Scoring {
         };
         let reasons = scored.reasons.iter().filter_map(|named| reason(named.cause)).collect();
         let score = if scored.percentile.is_finite() { (scored.percentile * 100.0).clamp(0.0, 100.0) as u8 } else { 100 };
-        Some(Judged { model: acting.code, score, reasons, outcome })
+        let probability_ppm = scored.probability.map(|probability| (probability.clamp(0.0, 1.0) * 1e6).round() as u32);
+        Some(Judged { model: acting.code, score, reasons, outcome, probability_ppm })
     }
 
     fn said(&self, signal: &SignalEvent, features: &FeatureVector, position: u64, rules: &Rules, fired: Fired, judged: Option<Judged>) -> Assessment {
@@ -238,8 +248,8 @@ impl Scoring {
         if judged.is_none() {
             self.counts.without_model.fetch_add(1, Ordering::Relaxed);
         }
-        let Judged { model, score, mut reasons, outcome } =
-            judged.unwrap_or(Judged { model: self.no_model, score: 0, reasons: Vec::new(), outcome: Outcome::Allow });
+        let Judged { model, score, mut reasons, outcome, probability_ppm } =
+            judged.unwrap_or(Judged { model: self.no_model, score: 0, reasons: Vec::new(), outcome: Outcome::Allow, probability_ppm: None });
         if reasons.is_empty() {
             // Without a model the reasons are what the rules asked for.
             let asked = fired.places().filter_map(|place| rules.set.rules().nth(place)).flat_map(|rule| &rule.conditions);
@@ -255,6 +265,7 @@ impl Scoring {
             reasons,
             outcome: outcome.max(by_rules),
             rules: names,
+            probability_ppm,
         }
     }
 
@@ -361,6 +372,7 @@ struct Judged {
     score: u8,
     reasons: Vec<Code>,
     outcome: Outcome,
+    probability_ppm: Option<u32>,
 }
 
 impl Prepared {

@@ -1,9 +1,9 @@
 //! The folder of fraud models: each in a folder named by its id, as `training` writes them, and a note which of them acts.
 
-use std::io;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use tornello_models::artifact::{Artifact, CARD_FILE, MODEL_FILE};
+use tornello_models::artifact::{Artifact, CARD_FILE, MODEL_BYTES_MAX, MODEL_FILE};
 
 const ACTING: &str = "acting";
 
@@ -16,6 +16,12 @@ impl Shelf {
     #[must_use]
     pub fn in_folder(data: &Path) -> Self {
         Self(data.join("models").join("fraud"))
+    }
+
+    /// Where a model stands, or would.
+    #[must_use]
+    pub fn place(&self, id: &str) -> PathBuf {
+        self.0.join(id)
     }
 
     /// Keeps a model.
@@ -48,7 +54,7 @@ impl Shelf {
         if !is_name(id) {
             return None;
         }
-        let bytes = std::fs::read(self.0.join(id).join(MODEL_FILE)).ok()?;
+        let bytes = small(&self.0.join(id).join(MODEL_FILE)).ok()?;
         Some((id.to_owned(), how == "own", bytes))
     }
 
@@ -58,8 +64,16 @@ impl Shelf {
             return Err(io::Error::from(io::ErrorKind::NotFound));
         }
         let folder = self.0.join(id);
-        Ok(Artifact { model: std::fs::read(folder.join(MODEL_FILE))?, card: std::fs::read_to_string(folder.join(CARD_FILE))? })
+        let card = String::from_utf8(small(&folder.join(CARD_FILE))?).map_err(io::Error::other)?;
+        Ok(Artifact { model: small(&folder.join(MODEL_FILE))?, card })
     }
+}
+
+/// The bytes of a file that is no larger than a model may be: a larger one is not taken into memory.
+fn small(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    std::fs::File::open(path)?.take(MODEL_BYTES_MAX + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > MODEL_BYTES_MAX { Err(io::Error::other(format!("it is larger than {MODEL_BYTES_MAX} bytes"))) } else { Ok(bytes) }
 }
 
 /// A name within the folder and nothing else.

@@ -4,9 +4,12 @@ use jiff::civil::Date;
 use serde::Deserialize;
 #[cfg(test)]
 use serde::Serialize;
+use tornello_engine::attempts::{Attempt, Ending};
+use tornello_engine::case::{self, Origin, Subject};
 use tornello_engine::channel::Channel;
 use tornello_engine::envelope::{Assessment, Digest, Envelope, Outcome, Party};
-use tornello_engine::ids::{Code, HoldId, KeyId, OrderId, PersonId, RouteId, SlotId};
+use tornello_engine::ids::{AttemptId, Code, HoldId, KeyId, MuseumId, OrderId, PersonId, RouteId, SlotId};
+use tornello_engine::model_registry::{Evidence, Promoted};
 use tornello_engine::money::Cents;
 use tornello_engine::plan::{Exception, OpeningPlan, Route, Session};
 use tornello_engine::slot::{Arrived, Limits, Line, Opened, Opening, Policy, Quota, Reentry, Refund};
@@ -44,13 +47,134 @@ pub(super) fn envelope_1(bytes: &[u8]) -> Option<(Option<Envelope>, &[u8])> {
         let Assessment1 { model, rules_version, position, features, score, reasons } = before;
         // When it was assessed was not written: it was never said of any command either.
         let at = Timestamp::from_micros(0);
-        Assessment { model, rules_version, at, position, features, score, reasons, outcome: Outcome::Allow, rules: Vec::new() }
+        let (outcome, rules, probability_ppm) = (Outcome::Allow, Vec::new(), None);
+        Assessment { model, rules_version, at, position, features, score, reasons, outcome, rules, probability_ppm }
     };
     let envelope = envelope.map(|before| {
         let Envelope1 { who, key, body, parties, assessment: assessed, order } = before;
         Envelope { who, key, body, parties, assessment: assessed.map(|assessed| Box::new(assessment(*assessed))), order }
     });
     Some((envelope, rest))
+}
+
+/// An envelope before assessments said how likely fraud is.
+#[derive(Deserialize)]
+#[cfg_attr(test, derive(Serialize))]
+struct Envelope2 {
+    who: KeyId,
+    key: Digest,
+    body: Digest,
+    parties: Vec<Party>,
+    assessment: Option<Box<Assessment2>>,
+    order: Option<OrderId>,
+}
+
+#[derive(Deserialize)]
+#[cfg_attr(test, derive(Serialize))]
+pub(super) struct Assessment2 {
+    model: Code,
+    rules_version: u32,
+    at: Timestamp,
+    position: u64,
+    features: Digest,
+    score: u8,
+    reasons: Vec<Code>,
+    outcome: Outcome,
+    rules: Vec<Code>,
+}
+
+impl From<Assessment2> for Assessment {
+    fn from(before: Assessment2) -> Self {
+        let Assessment2 { model, rules_version, at, position, features, score, reasons, outcome, rules } = before;
+        Self { model, rules_version, at, position, features, score, reasons, outcome, rules, probability_ppm: None }
+    }
+}
+
+/// Reads an envelope of version 2 from the front.
+pub(super) fn envelope_2(bytes: &[u8]) -> Option<(Option<Envelope>, &[u8])> {
+    let (envelope, rest) = postcard::take_from_bytes::<Option<Envelope2>>(bytes).ok()?;
+    let envelope = envelope.map(|before| {
+        let Envelope2 { who, key, body, parties, assessment, order } = before;
+        Envelope { who, key, body, parties, assessment: assessment.map(|assessed| Box::new((*assessed).into())), order }
+    });
+    Some((envelope, rest))
+}
+
+/// [`case::Opened`] before assessments said how likely fraud is.
+#[derive(Deserialize)]
+#[cfg_attr(test, derive(Serialize))]
+pub(super) struct CaseOpened1 {
+    subject: Subject,
+    origin: Origin,
+    assessment: Option<Assessment2>,
+    slot: Option<SlotId>,
+    museum: MuseumId,
+    channel: Channel,
+    amount_cents: Cents,
+    parties: Vec<Party>,
+    due_at: Timestamp,
+    lapses_at: Timestamp,
+}
+
+impl From<CaseOpened1> for case::Opened {
+    fn from(before: CaseOpened1) -> Self {
+        let CaseOpened1 { subject, origin, assessment, slot, museum, channel, amount_cents, parties, due_at, lapses_at } = before;
+        let assessment = assessment.map(Assessment::from);
+        Self { subject, origin, assessment, slot, museum, channel, amount_cents, parties, due_at, lapses_at }
+    }
+}
+
+/// [`Attempt`] before assessments said how likely fraud is.
+#[derive(Deserialize)]
+#[cfg_attr(test, derive(Serialize))]
+pub(super) struct Attempt1 {
+    id: AttemptId,
+    at: Timestamp,
+    channel: Channel,
+    museum: MuseumId,
+    slot: Option<SlotId>,
+    people: u32,
+    amount_cents: Cents,
+    parties: Vec<Party>,
+    assessment: Option<Assessment2>,
+    ending: Ending,
+}
+
+impl From<Attempt1> for Attempt {
+    fn from(before: Attempt1) -> Self {
+        let Attempt1 { id, at, channel, museum, slot, people, amount_cents, parties, assessment, ending } = before;
+        Self { id, at, channel, museum, slot, people, amount_cents, parties, assessment: assessment.map(Assessment::from), ending }
+    }
+}
+
+/// [`Promoted`] when evidence was what somebody wrote.
+#[derive(Deserialize)]
+#[cfg_attr(test, derive(Serialize))]
+pub(super) struct Promoted1 {
+    artifact: Code,
+    evidence: Evidence1,
+    approver: KeyId,
+}
+
+#[derive(Deserialize)]
+#[cfg_attr(test, derive(Serialize))]
+struct Evidence1 {
+    labels: u32,
+    recall_milli: u16,
+    recall_before_milli: u16,
+    precision_milli: u16,
+    precision_before_milli: u16,
+    report: Digest,
+}
+
+impl From<Promoted1> for Promoted {
+    fn from(before: Promoted1) -> Self {
+        let Promoted1 { artifact, evidence, approver } = before;
+        let Evidence1 { labels, recall_milli, recall_before_milli, precision_milli, precision_before_milli, report } = evidence;
+        let confidence_milli = None;
+        let evidence = Evidence { labels, recall_milli, recall_before_milli, precision_milli, precision_before_milli, report, confidence_milli };
+        Self { artifact, evidence, overridden: None, approver }
+    }
 }
 
 /// [`Policy`] before it limited what a buyer may have.
@@ -188,8 +312,91 @@ mod tests {
         let bytes = [postcard::to_allocvec(&Some(before)).unwrap(), vec![1, 2]].concat();
         let (envelope, rest) = envelope_1(&bytes).unwrap();
         let (at, outcome, rules) = (Timestamp::from_micros(0), Outcome::Allow, Vec::new());
-        let assessment = Assessment { model, rules_version: 2, at, position: 7, features, score: 40, reasons, outcome, rules };
+        let assessment = Assessment { model, rules_version: 2, at, position: 7, features, score: 40, reasons, outcome, rules, probability_ppm: None };
         let expected = Envelope { who: KeyId(5), key, body, parties: vec![], assessment: Some(Box::new(assessment)), order: None };
         assert_eq!((envelope, rest), (Some(expected), &[1, 2][..]));
+    }
+
+    /// An assessment as it was, and as it is read.
+    fn assessed() -> (Assessment2, Assessment) {
+        let (model, features, at) = ("forest-1".parse().unwrap(), Digest(3), Timestamp::from_micros(11));
+        let (reasons, rules): (Vec<Code>, Vec<Code>) = (vec!["people".parse().unwrap()], vec!["hoarding".parse().unwrap()]);
+        let outcome = Outcome::Review;
+        let (before, said) = ((reasons.clone(), rules.clone()), (reasons, rules));
+        (
+            Assessment2 { model, rules_version: 2, at, position: 7, features, score: 40, reasons: before.0, outcome, rules: before.1 },
+            Assessment {
+                model,
+                rules_version: 2,
+                at,
+                position: 7,
+                features,
+                score: 40,
+                reasons: said.0,
+                outcome,
+                rules: said.1,
+                probability_ppm: None,
+            },
+        )
+    }
+
+    #[test]
+    fn what_did_not_say_how_likely_fraud_is_is_still_read() {
+        use crate::journal::wire::Wire;
+        let (key, body, parties) = (Digest(8), Digest(9), Vec::new());
+        let ((before, said), expected) = (assessed(), Some(assessed().1));
+        let envelope = Envelope2 { who: KeyId(5), key, body, parties: vec![], assessment: Some(Box::new(before)), order: None };
+        let bytes = [postcard::to_allocvec(&Some(envelope)).unwrap(), vec![1, 2]].concat();
+        let envelope = Envelope { who: KeyId(5), key, body, parties: vec![], assessment: Some(Box::new(said)), order: None };
+        assert_eq!(envelope_2(&bytes), Some((Some(envelope), &[1, 2][..])));
+
+        let (at, museum, channel, amount_cents) = (Timestamp::from_micros(12), MuseumId(3), Channel::Web, Cents::new(2_400));
+        let (subject, origin, slot) = (Subject::Attempt(AttemptId::new(20_000, 5)), Origin::Appeal, None);
+        let (due_at, lapses_at) = (at, at);
+        let before = CaseOpened1 {
+            subject,
+            origin,
+            assessment: Some(assessed().0),
+            slot,
+            museum,
+            channel,
+            amount_cents,
+            parties: parties.clone(),
+            due_at,
+            lapses_at,
+        };
+        let opened = case::Event::read(1, 1, &postcard::to_allocvec(&before).unwrap());
+        let said = case::Opened {
+            subject,
+            origin,
+            assessment: expected.clone(),
+            slot,
+            museum,
+            channel,
+            amount_cents,
+            parties: parties.clone(),
+            due_at,
+            lapses_at,
+        };
+        assert_eq!(opened, Some(case::Event::Opened(said)));
+
+        let (id, people, ending, assessment) = (AttemptId::new(20_000, 5), 2, Ending::Blocked, Some(assessed().0));
+        let before = Attempt1 { id, at, channel, museum, slot, people, amount_cents, parties: parties.clone(), assessment, ending };
+        let noted = tornello_engine::attempts::Event::read(1, 1, &postcard::to_allocvec(&before).unwrap());
+        let said = Attempt { id, at, channel, museum, slot, people, amount_cents, parties, assessment: expected, ending };
+        assert_eq!(noted, Some(tornello_engine::attempts::Event::Noted(said)));
+    }
+
+    #[test]
+    fn a_promotion_by_evidence_that_somebody_wrote_is_still_read() {
+        use crate::journal::wire::Wire;
+        let (labels, recall_milli, recall_before_milli, precision_milli, precision_before_milli, report) = (60, 800, 700, 500, 490, Digest(4));
+        let (artifact, approver): (Code, _) = ("forest-1".parse().unwrap(), KeyId(2));
+        let evidence = Evidence1 { labels, recall_milli, recall_before_milli, precision_milli, precision_before_milli, report };
+        let bytes = postcard::to_allocvec(&Promoted1 { artifact, evidence, approver }).unwrap();
+        let confidence_milli = None;
+        let evidence = Evidence { labels, recall_milli, recall_before_milli, precision_milli, precision_before_milli, report, confidence_milli };
+        let expected = tornello_engine::model_registry::Event::Promoted(Promoted { artifact, evidence, overridden: None, approver });
+        assert_eq!(tornello_engine::model_registry::Event::read(3, 1, &bytes), Some(expected));
     }
 }

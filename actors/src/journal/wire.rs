@@ -16,7 +16,7 @@ use tornello_engine::{
 
 use super::{StreamId, before};
 
-const ENVELOPE_VERSION: u16 = 2;
+const ENVELOPE_VERSION: u16 = 3;
 
 /// Bytes that are not a record that this program can read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -125,6 +125,7 @@ impl Framed<'_> {
         let version = bytes.u16().ok_or_else(malformed)?;
         let (envelope, rest) = match version {
             1 => before::envelope_1(bytes.0).ok_or_else(malformed)?,
+            2 => before::envelope_2(bytes.0).ok_or_else(malformed)?,
             ENVELOPE_VERSION => postcard::take_from_bytes::<Option<Envelope>>(bytes.0).map_err(|_| malformed())?,
             version => return Err(WireError::Unknown { kind: 0, version }),
         };
@@ -333,7 +334,7 @@ wire!(account::Event {
 });
 
 wire!(case::Event {
-    1 1 Opened(case::Opened),
+    1 2 Opened(case::Opened),
     2 1 Assigned(case::Assigned),
     3 1 Decided(case::Decided),
     4 1 Undone(case::Undone),
@@ -341,6 +342,8 @@ wire!(case::Event {
     6 1 Lapsed(case::Lapsed),
     7 1 Labelled(case::Labelled),
     8 1 Acted(case::Acted),
+} before {
+    1 1 Opened(before::CaseOpened1),
 });
 
 wire!(fraud_rules::Event {
@@ -352,13 +355,17 @@ wire!(fraud_rules::Event {
 wire!(model_registry::Event {
     1 1 Registered(model_registry::Registered),
     2 1 Challenging(model_registry::Challenging),
-    3 1 Promoted(model_registry::Promoted),
+    3 2 Promoted(model_registry::Promoted),
     4 1 Retired(model_registry::Retired),
+} before {
+    3 1 Promoted(before::Promoted1),
 });
 
 wire!(attempts::Event {
-    1 1 Noted(attempts::Attempt),
+    1 2 Noted(attempts::Attempt),
     2 1 Counted(attempts::Counted),
+} before {
+    1 1 Noted(before::Attempt1),
 });
 /// [`account::Charged`] before it said what of it is for extras, and at which museum.
 #[derive(Deserialize)]

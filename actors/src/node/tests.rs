@@ -5,6 +5,7 @@ mod cases;
 mod fraud;
 mod gates;
 mod golden;
+mod learning;
 mod moves;
 mod payments;
 mod quotes;

@@ -41,7 +41,7 @@ pub(super) const SCHEMA: &str = "
     CREATE INDEX party_by_subject ON party (subject);
     CREATE TABLE fraud_case (
         fraud_case TEXT PRIMARY KEY, subject TEXT NOT NULL, origin TEXT NOT NULL, museum INTEGER NOT NULL, channel TEXT NOT NULL, amount_cents INTEGER NOT NULL,
-        score INTEGER, model TEXT NOT NULL, loss INTEGER NOT NULL, opened_at INTEGER NOT NULL, due_at INTEGER NOT NULL, lapses_at INTEGER NOT NULL,
+        score INTEGER, probability_ppm INTEGER, model TEXT NOT NULL, loss INTEGER NOT NULL, opened_at INTEGER NOT NULL, due_at INTEGER NOT NULL, lapses_at INTEGER NOT NULL,
         state TEXT NOT NULL, assignee TEXT NOT NULL, verdict TEXT NOT NULL, reason TEXT NOT NULL, decided_by TEXT NOT NULL, decided_at INTEGER,
         appealed_at INTEGER, blocked INTEGER NOT NULL
     ) STRICT, WITHOUT ROWID;
@@ -54,7 +54,8 @@ pub(super) const SCHEMA: &str = "
     ) STRICT, WITHOUT ROWID;
     CREATE TABLE fraud_sign (subject TEXT NOT NULL, source TEXT NOT NULL, at INTEGER NOT NULL, PRIMARY KEY (subject, source)) STRICT, WITHOUT ROWID;
     CREATE TABLE attempt (
-        attempt TEXT PRIMARY KEY, at INTEGER NOT NULL, museum INTEGER NOT NULL, channel TEXT NOT NULL, ending TEXT NOT NULL, amount_cents INTEGER NOT NULL
+        attempt TEXT PRIMARY KEY, at INTEGER NOT NULL, museum INTEGER NOT NULL, channel TEXT NOT NULL, ending TEXT NOT NULL, amount_cents INTEGER NOT NULL,
+        people INTEGER NOT NULL
     ) STRICT, WITHOUT ROWID;";
 
 /// A case in a list.
@@ -74,9 +75,11 @@ pub struct CaseRow {
     pub amount_cents: i64,
     /// What the scorer said; none if it was not asked.
     pub score: Option<u8>,
+    /// How likely fraud is, in millionths, if a model said so that has learned it from labels.
+    pub probability_ppm: Option<u32>,
     /// The model that said so; empty if none was asked.
     pub model: String,
-    /// Score times amount: the order of the list, largest first.
+    /// What it may cost, in cents times percent: the order of the list, largest first.
     pub loss: i64,
     /// When it was opened.
     pub opened_at: Timestamp,
@@ -98,7 +101,7 @@ pub struct CaseRow {
     pub decided_at: Option<Timestamp>,
     /// When it was appealed.
     pub appealed_at: Option<Timestamp>,
-    /// Whether its tickets were ever blocked.
+    /// Whether its tickets were blocked; not if that was undone before anybody complained.
     pub blocked: bool,
     /// What is known of it: `fraud` or `legit`; empty if nothing is.
     pub label: String,
@@ -157,7 +160,7 @@ impl Views {
     /// Cases in the order of what they may cost, largest first, at most `limit`.
     pub async fn fraud_cases(&self, filter: &CaseFilter, limit: u32) -> Result<Vec<CaseRow>, ViewsError> {
         const QUERY: &str = "SELECT fraud_case, subject, origin, museum, channel, amount_cents, score, model, loss, opened_at, due_at, lapses_at, state, assignee,
-                verdict, reason, decided_by, decided_at, appealed_at, blocked,
+                verdict, reason, decided_by, decided_at, appealed_at, blocked, probability_ppm,
                 coalesce((SELECT label FROM fraud_label WHERE fraud_label.fraud_case = fraud_case.fraud_case ORDER BY rank, at DESC LIMIT 1), '')
             FROM fraud_case WHERE (?1 IS NULL OR museum IN (SELECT value FROM json_each(?1))) AND (?2 IS NULL OR state IN (SELECT value FROM json_each(?2)))
             AND (?3 IS NULL OR channel = ?3) AND (?4 IS NULL OR assignee = ?4) AND (?5 IS NULL OR opened_at >= ?5)
@@ -357,7 +360,8 @@ fn case_row(row: &SqliteRow) -> Result<CaseRow, sqlx::Error> {
         decided_at: if_any(17)?,
         appealed_at: if_any(18)?,
         blocked: row.try_get(19)?,
-        label: row.try_get(20)?,
+        probability_ppm: row.try_get(20)?,
+        label: row.try_get(21)?,
     })
 }
 
@@ -436,9 +440,9 @@ impl Rows {
     pub(super) fn attempts(&mut self, record: &Record<attempts::Event>) {
         for event in &record.events {
             let attempts::Event::Noted(attempt) = event else { continue };
-            let Attempt { id, at, channel, museum, amount_cents, ref parties, ending, .. } = *attempt;
+            let Attempt { id, at, channel, museum, people, amount_cents, ref parties, ending, .. } = *attempt;
             let ending = serde_json::to_value(ending).unwrap_or_default();
-            self.attempts.push(json!([id.to_string(), at.as_micros(), museum.0, channel.name(), ending, amount_cents.get()]));
+            self.attempts.push(json!([id.to_string(), at.as_micros(), museum.0, channel.name(), ending, amount_cents.get(), people]));
             self.of_parties(parties, &id.to_string(), at.as_micros());
         }
     }
@@ -468,7 +472,7 @@ impl Rows {
             SELECT sale.sale, 'chargeback', value ->> 1 FROM json_each(?) JOIN sale ON sale.settlement = 'payment' AND sale.account = value ->> 0";
         const CONFLICTS: &str = "INSERT OR IGNORE INTO fraud_sign SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(?)";
         const ATTEMPTS: &str = "INSERT OR IGNORE INTO attempt
-            SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5 FROM json_each(?)";
+            SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6 FROM json_each(?)";
         let review = Outcome::Review as u8;
         for (query, rows) in [
             (ASSESSED, &self.assessed),
@@ -494,7 +498,8 @@ impl Rows {
 }
 
 async fn write_case(tx: &mut SqliteConnection, id: &str, at: Timestamp, event: &case::Event) -> Result<(), sqlx::Error> {
-    const OPENED: &str = "INSERT OR IGNORE INTO fraud_case VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'open', '', '', '', '', NULL, NULL, 0)";
+    const OPENED: &str = "INSERT OR IGNORE INTO fraud_case VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'open', '', '', '', '', NULL, NULL, 0)";
+    const PLACES: &str = "SELECT people FROM sale WHERE sale = ?1 UNION ALL SELECT people FROM attempt WHERE attempt = ?1 LIMIT 1";
     const DECIDED: &str =
         "UPDATE fraud_case SET state = 'decided', verdict = ?2, reason = ?3, decided_by = ?4, decided_at = ?5 WHERE fraud_case = ?1";
     const UNDONE: &str = "UPDATE fraud_case SET state = 'open', verdict = '', reason = '', decided_by = '', decided_at = NULL WHERE fraud_case = ?";
@@ -509,6 +514,7 @@ async fn write_case(tx: &mut SqliteConnection, id: &str, at: Timestamp, event: &
                 Subject::Attempt(attempt) => attempt.to_string(),
             };
             sqlx::query("UPDATE assessed SET wants = '' WHERE subject = ?").bind(&subject).execute(&mut *tx).await?;
+            let places: Option<u32> = sqlx::query_scalar(PLACES).bind(&subject).fetch_optional(&mut *tx).await?;
             sqlx::query(OPENED)
                 .bind(id)
                 .bind(subject)
@@ -517,8 +523,9 @@ async fn write_case(tx: &mut SqliteConnection, id: &str, at: Timestamp, event: &
                 .bind(opened.channel.name())
                 .bind(opened.amount_cents.get())
                 .bind(opened.assessment.as_ref().map(|assessment| i64::from(assessment.score)))
+                .bind(opened.assessment.as_ref().and_then(|assessment| assessment.probability_ppm))
                 .bind(opened.assessment.as_ref().map(|assessment| assessment.model.to_string()).unwrap_or_default())
-                .bind(opened.expected_loss())
+                .bind(opened.expected_loss(places.unwrap_or(0)))
                 .bind(at.as_micros())
                 .bind(opened.due_at.as_micros())
                 .bind(opened.lapses_at.as_micros())
@@ -552,8 +559,14 @@ async fn write_case(tx: &mut SqliteConnection, id: &str, at: Timestamp, event: &
             ask.bind(at.as_micros()).bind(known.trains_at().as_micros()).execute(tx).await?
         }
         case::Event::Acted(acted) => {
-            let is_block = acted.done && acted.action == Action::Block;
-            sqlx::query("UPDATE fraud_case SET blocked = max(blocked, ?2) WHERE fraud_case = ?1").bind(id).bind(is_block).execute(tx).await?
+            const BLOCKED: &str = "UPDATE fraud_case SET blocked = 1 WHERE fraud_case = ?";
+            // Taken back by whoever gave it, before anybody complained: nobody was hurt by that.
+            const UNBLOCKED: &str = "UPDATE fraud_case SET blocked = 0 WHERE fraud_case = ? AND appealed_at IS NULL";
+            match acted.action {
+                Action::Block if acted.done => sqlx::query(BLOCKED).bind(id).execute(tx).await?,
+                Action::Unblock if acted.done => sqlx::query(UNBLOCKED).bind(id).execute(tx).await?,
+                _ => return Ok(()),
+            }
         }
     };
     Ok(())

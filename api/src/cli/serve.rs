@@ -3,10 +3,12 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroU32;
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use tornello_actors::clock::{Clock, RealClock};
+use tornello_actors::fraud::Sizes;
 use tornello_actors::nightly;
 use tornello_actors::node::{self, Node, Settings};
 use tornello_api::demo::{self, DevelopmentKey};
@@ -16,6 +18,7 @@ use tornello_api::pagopa::flows::{self, FlowService};
 use tornello_api::pagopa::gateway::Pagopa;
 use tornello_api::pagopa::reconciliation::Reconciliation;
 use tornello_api::server::{self, Listening, ServerSettings};
+use tornello_engine::channel::Channel;
 
 use super::Data;
 
@@ -27,6 +30,27 @@ const TWICE: NonZeroU32 = NonZeroU32::new(2).expect("not zero");
 
 /// How often a long start says how far it is.
 const TOLD_EVERY_US: i64 = 2_000_000;
+
+/// Alerts a day, in the order of the channels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Alerts([u32; 5]);
+
+impl FromStr for Alerts {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let mut alerts = Sizes::default().alerts_per_day;
+        for part in text.split(',') {
+            let (name, count) = part.split_once('=').ok_or_else(|| format!("{part}: CHANNEL=N is expected"))?;
+            let known = || format!("known channels are {}", Channel::ALL.map(Channel::name).join(", "));
+            let channel = Channel::ALL.into_iter().find(|channel| channel.name() == name).ok_or_else(known)?;
+            let outlet = tornello_actors::fraud::hearing::outlet(channel) as usize;
+            let count = count.parse::<u32>().ok().filter(|count| (1..=1_000_000).contains(count));
+            *alerts.get_mut(outlet).ok_or_else(known)? = count.ok_or_else(|| format!("{part}: a number from 1 on is expected"))?;
+        }
+        Ok(Self(alerts))
+    }
+}
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
@@ -55,6 +79,10 @@ pub(super) struct Arguments {
     /// --gate-listen, else one for every two threads that answer]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(0..=1_024))]
     slot_threads: Option<u16>,
+    /// How many alerts of the fraud model analysts can read in a day, by channel, as web=50,reseller=20; the line of each follows from it. What is not named is 10 at
+    /// totems, at desks and for groups, 50 on the web and 20 of resellers
+    #[arg(long, value_name = "CHANNEL=N,..", env = "TORNELLO_ALERTS_PER_DAY")]
+    alerts_per_day: Option<Alerts>,
     /// How many requests per second one key may send, on average; twice as many at once [default: 2000]
     #[arg(long, value_name = "N")]
     per_key: Option<NonZeroU32>,
@@ -88,6 +116,7 @@ impl Arguments {
             gate_listen: None,
             gate_workers: 1,
             slot_threads: None,
+            alerts_per_day: None,
             per_key: None,
             mqtt: None,
             pagopa: None,
@@ -156,7 +185,9 @@ pub(super) async fn serve(arguments: Arguments) -> anyhow::Result<()> {
     let named = pagopa.as_ref().and_then(|pagopa| pagopa.settings().flows.as_ref());
     let flow_service = named.map(FlowService::new).transpose().context("flows cannot be fetched from this machine")?;
     let clock = Arc::new(RealClock::start());
-    let settings = Settings { arbiters: arguments.slot_threads(), accept_clock: arguments.accept_clock, ..Settings::new(data) };
+    let usual = Settings::new(data);
+    let scoring = arguments.alerts_per_day.map_or(usual.scoring, |Alerts(alerts_per_day)| Sizes { alerts_per_day, ..usual.scoring });
+    let settings = Settings { arbiters: arguments.slot_threads(), accept_clock: arguments.accept_clock, scoring, ..usual };
     let started = clock.now();
     let mut told = started;
     let progress = |batch| {
@@ -283,6 +314,19 @@ mod tests {
     struct Line {
         #[command(flatten)]
         arguments: Arguments,
+    }
+
+    #[test]
+    fn how_much_analysts_read_is_said_by_channel() {
+        for (text, expected) in [
+            ("web=80", Ok([80, 10, 10, 10, 20])),
+            ("reseller=5,box_office=3", Ok([50, 10, 3, 10, 5])),
+            ("web", Err("web: CHANNEL=N is expected")),
+            ("web=0", Err("web=0: a number from 1 on is expected")),
+            ("internet=5", Err("known channels are web, kiosk, box_office, group, reseller")),
+        ] {
+            assert_eq!(text.parse::<Alerts>(), expected.map(Alerts).map_err(str::to_owned), "{text}");
+        }
     }
 
     fn station(line: &str) -> Result<Option<SocketAddr>, String> {

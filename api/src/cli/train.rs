@@ -1,9 +1,13 @@
 //! `tornello train`: fits models and writes them as artifacts.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use anyhow::Context;
 use clap::Subcommand;
 use tornello_actors::clock::RealClock;
+use tornello_api::learning;
+use tornello_engine::ids::Code;
+use tornello_engine::time::Timestamp;
 use tornello_training::demand::{self, Data, Job};
 use tornello_training::fraud;
 use tornello_training::progress::Progress;
@@ -12,7 +16,7 @@ use tornello_training::progress::Progress;
 pub(super) enum Command {
     /// The forecaster of daily attendance
     Demand(Demand),
-    /// The scorer of fraud: what learns from labels where there are 50, and the three that need none
+    /// The scorer of fraud: what learns from labels where there are 50, and the three that need none; or, with --from, of what a node has found out
     Fraud(Fraud),
 }
 
@@ -21,9 +25,21 @@ pub(super) struct Fraud {
     /// Rows of numbers with a column `label`, and `time_s` and `weight` if there are any, plain or gzipped [default: the shipped payments]
     #[arg(long, value_name = "FILE")]
     data: Option<PathBuf>,
+    /// Learn what is known of the cases in this data folder instead; its node may run meanwhile. Makes one model, fed with what the node feeds its own
+    #[arg(long, value_name = "DIR", conflicts_with = "data", requires = "name")]
+    from: Option<PathBuf>,
+    /// Put that model where the node looks for it when it is registered under this name
+    #[arg(long, value_name = "NAME", requires = "from")]
+    name: Option<Code>,
+    /// Learn what was known at this instant (RFC 3339) [default: now]
+    #[arg(long, value_name = "INSTANT", requires = "from")]
+    until: Option<String>,
+    /// Write the rows that are learned to this file too, as CSV
+    #[arg(long, value_name = "FILE", requires = "from")]
+    rows: Option<PathBuf>,
     /// The folder to write to: `champion`, and a folder for each model that stands in its shadow
-    #[arg(long, value_name = "DIR")]
-    out: PathBuf,
+    #[arg(long, value_name = "DIR", required_unless_present = "from", conflicts_with = "from")]
+    out: Option<PathBuf>,
     /// Print the champion's card as it is written, instead of as text
     #[arg(long)]
     json: bool,
@@ -60,11 +76,43 @@ pub(super) struct Demand {
 pub(super) fn run(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Demand(arguments) => train_demand(arguments),
+        Command::Fraud(Fraud { from: Some(folder), name: Some(name), until, rows, json, .. }) => {
+            super::block_on(async move { learn_fraud(&folder, name, until.as_deref(), rows.as_deref(), json).await })
+        }
         Command::Fraud(arguments) => train_fraud(&arguments),
     }
 }
 
-fn train_fraud(Fraud { data, out, json }: &Fraud) -> anyhow::Result<()> {
+async fn learn_fraud(folder: &Path, name: Code, until: Option<&str>, rows: Option<&Path>, json: bool) -> anyhow::Result<()> {
+    let now = RealClock::wall();
+    let until: Timestamp = match until {
+        Some(text) => text.parse().map_err(|_| anyhow::anyhow!("--until: {text} is no RFC 3339 instant"))?,
+        None => now,
+    };
+    let known = learning::known(folder, until).await?;
+    if let Some(path) = rows {
+        let mut file = std::io::BufWriter::new(std::fs::File::create(path).with_context(|| format!("writing {}", path.display()))?);
+        learning::write_rows(&known, &mut file)
+            .and_then(|()| std::io::Write::flush(&mut file))
+            .with_context(|| format!("writing {}", path.display()))?;
+    }
+    let artifact = learning::learn(&known, &now.to_string())?;
+    let place = learning::shelve(folder, name, &artifact)?;
+    if json {
+        println!("{}", artifact.card);
+        return Ok(());
+    }
+    let card = artifact.card()?;
+    println!("{}", fraud::show(&card));
+    let sum = tornello_training::source::sha256(artifact.card.as_bytes());
+    println!("It stands in {}. To have it beside the one that acts, register it:", place.display());
+    println!(r#"  POST /v1/fraud/models {{"kind": "fraud", "artifact": "{name}", "checksum": "{}", "card": "{}"}}"#, card.id, &sum[..32]);
+    println!("  POST /v1/fraud/models/{name}/challenge");
+    Ok(())
+}
+
+fn train_fraud(Fraud { data, out, json, .. }: &Fraud) -> anyhow::Result<()> {
+    let out = out.as_deref().context("say with --out where to")?;
     let trained = fraud::train(data.as_deref(), &RealClock::wall().to_string(), Progress::Shown)?;
     trained.write(out)?;
     println!("{}", if *json { trained.champion()?.card.clone() } else { fraud::show(&trained.card()?) });

@@ -68,7 +68,11 @@ pub struct CaseItem {
     /// What the scorer said, 0 (surely honest) to 100; absent if it was not asked.
     #[serde(skip_serializing_if = "Option::is_none")]
     score: Option<u8>,
-    /// Score times amount, in euro cents: the order of the queue.
+    /// How likely fraud is, 0 to 1, by a model that has learned it from labels; absent where none took part.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    probability: Option<f64>,
+    /// What it may cost, in euro cents: the order of the queue. How likely fraud is (where no model has learned that, the score in hundredths) times the amount, or times 5
+    /// euro a place if that is more.
     expected_loss_cents: i64,
     /// When it was opened (RFC 3339, UTC).
     #[schema(format = DateTime)]
@@ -102,6 +106,7 @@ impl CaseItem {
             channel: row.channel,
             amount_cents: row.amount_cents,
             score: row.score,
+            probability: row.probability_ppm.map(of_ppm),
             expected_loss_cents: row.loss / 100,
             opened_at: row.opened_at.to_string(),
             due_at: row.due_at.to_string(),
@@ -113,6 +118,10 @@ impl CaseItem {
             label: row.label,
         }
     }
+}
+
+fn of_ppm(ppm: u32) -> f64 {
+    f64::from(ppm) / 1e6
 }
 
 /// A page of the queue.
@@ -177,6 +186,9 @@ pub struct AssessmentView {
     position: u64,
     /// 0 (surely honest) to 100.
     score: u8,
+    /// How likely fraud is, 0 to 1, by a model that has learned it from labels; absent where none took part.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    probability: Option<f64>,
     /// `allow`, `step_up`, `review` or `block`.
     outcome: &'static str,
     /// The main reasons, strongest first.
@@ -357,8 +369,9 @@ async fn view(node: &Node, caller: &Caller, id: CaseId) -> Result<CaseView, Prob
             rules_version: assessment.rules_version,
             position: assessment.position,
             score: assessment.score,
+            probability: assessment.probability_ppm.map(of_ppm),
             outcome: assessment.outcome.name(),
-            reasons: assessment.reasons.iter().map(|reason| reasons::words(*reason)).collect(),
+            reasons: assessment.reasons.iter().map(|reason| reasons::words(*reason, opened.amount_cents)).collect(),
             rules: assessment.rules.iter().map(Code::to_string).collect(),
         }),
         labels: case

@@ -132,7 +132,7 @@ fn v1(routes: &mut ServiceConfig<'_>) {
     routes.service(fraud::rules::list).service(fraud::rules::draft).service(fraud::rules::activate).service(fraud::rules::retire);
     routes.service(fraud::trial::dry_run);
     routes.service(fraud::models::list).service(fraud::models::register).service(fraud::models::challenge);
-    routes.service(fraud::models::promote).service(fraud::models::retire);
+    routes.service(fraud::models::weigh).service(fraud::models::promote).service(fraud::models::retire);
     routes.service(vouchers::issue).service(vouchers::get);
 }
 

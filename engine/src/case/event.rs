@@ -8,6 +8,10 @@ use crate::ids::{AttemptId, Code, HoldId, KeyId, MuseumId, SlotId};
 use crate::money::Cents;
 use crate::time::Timestamp;
 
+/// What a place is worth at least to whoever takes it from somebody else, whatever was asked for it, in cents: who sells free tickets on asks for no less.
+pub const PLACE_CENTS_MIN: i64 = 500;
+const PPM_IN_PERCENT: i64 = 10_000;
+
 /// What a case is about. Numbers are written in the journal: append only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -216,11 +220,16 @@ impl Opened {
         matches!(self.origin, Origin::Picked)
     }
 
-    /// What it may have cost, in cents times percent: the order in which cases are looked at. One that was not scored counts as even odds.
+    /// What it may cost, in cents times percent: the order in which cases are looked at. How likely fraud is counts where a model has learned to say so, else the
+    /// score; what was not scored has even odds. At stake is what was asked for, and for each of its places [`PLACE_CENTS_MIN`] at least.
     #[must_use]
-    pub fn expected_loss(&self) -> i64 {
-        let score = self.assessment.as_ref().map_or(50, |assessment| i64::from(assessment.score));
-        self.amount_cents.get().saturating_mul(score)
+    pub fn expected_loss(&self, places: u32) -> i64 {
+        let at_stake = self.amount_cents.get().max(i64::from(places).saturating_mul(PLACE_CENTS_MIN));
+        match &self.assessment {
+            Some(Assessment { probability_ppm: Some(ppm), .. }) => at_stake.saturating_mul(i64::from(*ppm)) / PPM_IN_PERCENT,
+            Some(assessment) => at_stake.saturating_mul(i64::from(assessment.score)),
+            None => at_stake.saturating_mul(50),
+        }
     }
 }
 

@@ -157,3 +157,35 @@ fn an_attempt_has_no_tickets() {
     tell(&mut case, 1, &say(Verdict::Fraud)).unwrap();
     assert_eq!((case.pending(), case.sale(), case.status()), (None, None, Some(Status::Decided)));
 }
+
+#[test]
+fn what_may_be_lost_is_what_is_at_stake_by_how_likely_fraud_is() {
+    use crate::envelope::{Assessment, Digest, Outcome};
+    let assessed = |score, probability_ppm| Assessment {
+        model: code("forest-1"),
+        rules_version: 1,
+        at: NOW,
+        position: 1,
+        features: Digest(1),
+        score,
+        reasons: vec![],
+        outcome: Outcome::Review,
+        rules: vec![],
+        probability_ppm,
+    };
+    for (cents, places, assessment, expected) in [
+        (3_600, 3, None, 3_600 * 50),
+        (3_600, 3, Some(assessed(90, None)), 3_600 * 90),
+        // What labels taught counts more than a rank: two in a hundred.
+        (3_600, 3, Some(assessed(99, Some(20_000))), 3_600 * 2),
+        (3_600, 3, Some(assessed(99, Some(1_000_000))), 3_600 * 100),
+        // Free places are worth something to whoever takes them, and cheap ones no less.
+        (0, 8, Some(assessed(70, None)), 8 * PLACE_CENTS_MIN * 70),
+        (100, 8, Some(assessed(70, None)), 8 * PLACE_CENTS_MIN * 70),
+        (0, 0, Some(assessed(70, None)), 0),
+        (i64::MAX, u32::MAX, Some(assessed(100, None)), i64::MAX),
+    ] {
+        let opened = Opened { amount_cents: Cents::new(cents), assessment, ..about(Subject::Sale(sale())) };
+        assert_eq!(opened.expected_loss(places), expected, "{cents} for {places}");
+    }
+}

@@ -35,17 +35,25 @@ impl Slot {
         }
         match command {
             Command::Hold { channel, lines, .. } | Command::HoldFor { channel, lines, .. } | Command::Wait { channel, lines, .. } => {
-                self.room_for_buyer(envelope.buyer(), *channel, people(lines))?;
-                self.hold_for_buyer(envelope.buyer(), *channel)
+                self.room_for_buyer(envelope.buyers(), *channel, people(lines))?;
+                self.hold_for_buyer(envelope.buyers(), *channel)
             }
-            Command::SellDirect { channel, lines, .. } => self.room_for_buyer(envelope.buyer(), *channel, people(lines)),
+            Command::SellDirect { channel, lines, .. } => self.room_for_buyer(envelope.buyers(), *channel, people(lines)),
             // Who is named when the hold is confirmed, and not before, has had nothing counted of it.
             Command::Sell { hold, .. } => match self.ledger.holds.get(hold) {
-                Some(hold) if hold.buyer.is_none() => self.room_for_buyer(envelope.buyer(), hold.channel, people(&hold.lines)),
+                Some(hold) if hold.buyer.is_none() => self.room_for_buyer(envelope.buyers(), hold.channel, people(&hold.lines)),
                 _ => Ok(()),
             },
             Command::Amend { hold, lines, .. } => match self.ledger.holds.get(hold) {
-                Some(hold) => self.room_for_buyer(hold.buyer, hold.channel, people(lines).saturating_sub(people(&hold.lines))),
+                Some(hold) => {
+                    let more = people(lines).saturating_sub(people(&hold.lines));
+                    // Whoever amends their own hold goes by the other pseudonym as well.
+                    if hold.buyer.is_some_and(|buyer| envelope.buyers().any(|named| named == buyer)) {
+                        self.room_for_buyer(envelope.buyers(), hold.channel, more)
+                    } else {
+                        self.room_for_buyer(hold.buyer.into_iter(), hold.channel, more)
+                    }
+                }
                 None => Ok(()),
             },
             _ => Ok(()),
@@ -57,18 +65,18 @@ impl Slot {
         (tickets_max, holds_max)
     }
 
-    /// Whether a buyer may have so many more people here.
-    pub(super) fn room_for_buyer(&self, buyer: Option<Digest>, channel: Channel, more: u32) -> Result<(), Refusal> {
-        let (Some(buyer), (Some(max), _), true) = (buyer, self.limits(), is_limited(channel)) else { return Ok(()) };
-        let waiting: u32 = self.waited_for(buyer).sum();
-        let has = self.had(buyer).people.saturating_add(waiting);
+    /// Whether a buyer, by whichever pseudonym, may have so many more people here.
+    pub(super) fn room_for_buyer(&self, buyers: impl Iterator<Item = Digest> + Clone, channel: Channel, more: u32) -> Result<(), Refusal> {
+        let (Some(max), true, Some(_)) = (self.limits().0, is_limited(channel), buyers.clone().next()) else { return Ok(()) };
+        let has = |buyer| self.waited_for(buyer).fold(self.had(buyer).people, u32::saturating_add);
+        let has = buyers.map(has).fold(0, u32::saturating_add);
         if more > 0 && has.saturating_add(more) > u32::from(max) { Err(Refusal::TooManyForBuyer { max, has }) } else { Ok(()) }
     }
 
-    fn hold_for_buyer(&self, buyer: Option<Digest>, channel: Channel) -> Result<(), Refusal> {
-        let (Some(buyer), (_, Some(max)), true) = (buyer, self.limits(), is_limited(channel)) else { return Ok(()) };
-        let waiting = self.waited_for(buyer).count() as u32;
-        if self.had(buyer).holds.saturating_add(waiting) >= u32::from(max) { Err(Refusal::TooManyOpenHolds { max }) } else { Ok(()) }
+    fn hold_for_buyer(&self, buyers: impl Iterator<Item = Digest> + Clone, channel: Channel) -> Result<(), Refusal> {
+        let (Some(max), true, Some(_)) = (self.limits().1, is_limited(channel), buyers.clone().next()) else { return Ok(()) };
+        let holds = buyers.map(|buyer| self.had(buyer).holds.saturating_add(self.waited_for(buyer).count() as u32)).fold(0, u32::saturating_add);
+        if holds >= u32::from(max) { Err(Refusal::TooManyOpenHolds { max }) } else { Ok(()) }
     }
 
     /// For how many people each entry of a buyer waits. The list is short, and nearly always empty.

@@ -62,7 +62,7 @@ impl Slot {
         let party = self.party(arrived.sale, &arrived.lines)?;
         self.on_sale(now, via)?;
         self.places_for(now, arrived.channel, party)?;
-        self.room_for_buyer(arrived.buyer, arrived.channel, party)?;
+        self.room_for_buyer(arrived.buyer.into_iter(), arrived.channel, party)?;
         Ok(vec![Event::Arrived(arrived.clone())])
     }
 

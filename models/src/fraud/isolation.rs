@@ -148,6 +148,11 @@ impl IsolationForest {
     }
 
     /// Whether every index points into the forest and only onwards: what was decoded from bytes is checked before it walks.
+    /// How many trees, and how many nodes in all of them.
+    pub(super) const fn size(&self) -> (usize, usize) {
+        (self.roots.len(), self.nodes.len())
+    }
+
     pub(super) fn is_sound(&self, columns: usize) -> bool {
         let count = self.nodes.len();
         !self.roots.is_empty()

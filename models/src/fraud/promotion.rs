@@ -21,6 +21,17 @@ pub struct Judged {
     pub fraud: bool,
 }
 
+/// An event of which the truth is known, and which of the models would have had it looked at: each by a line of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Marked {
+    /// Whether the champion would have.
+    pub champion: bool,
+    /// Whether the challenger would have.
+    pub challenger: bool,
+    /// Whether it was fraud.
+    pub fraud: bool,
+}
+
 /// What the evidence says.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Evidence {
@@ -56,17 +67,21 @@ pub enum Promotion {
 /// Weighs the evidence; `alert_share` is the part of all events that analysts can read.
 #[must_use]
 pub fn weigh(events: &[Judged], alert_share: f64, seed: u64) -> Promotion {
-    let frauds = events.iter().filter(|event| event.fraud).count();
+    let budget = (alert_share * events.len() as f64).floor().max(1.0) as usize;
+    let champion = alerts(events.iter().map(|event| event.champion), budget);
+    let challenger = alerts(events.iter().map(|event| event.challenger), budget);
+    let marked = |((event, champion), challenger): ((&Judged, bool), bool)| Marked { champion, challenger, fraud: event.fraud };
+    weigh_marked(&events.iter().zip(champion).zip(challenger).map(marked).collect::<Vec<_>>(), seed)
+}
+
+/// As [`weigh`], where each model's line was drawn elsewhere, as on all events, of most of which nobody knows the truth.
+#[must_use]
+pub fn weigh_marked(marks: &[Marked], seed: u64) -> Promotion {
+    let frauds = marks.iter().filter(|event| event.fraud).count();
     if frauds < LABELS_MIN {
         return Promotion::TooFewLabels { frauds };
     }
-    // Alerts are drawn from all events once: what is redrawn is the events, each with both verdicts, so that luck strikes both alike.
-    let budget = (alert_share * events.len() as f64).floor().max(1.0) as usize;
-    let marks: Vec<(bool, bool, bool)> = {
-        let champion = alerts(events.iter().map(|event| event.champion), budget);
-        let challenger = alerts(events.iter().map(|event| event.challenger), budget);
-        events.iter().zip(champion).zip(challenger).map(|((event, a), b)| (event.fraud, a, b)).collect()
-    };
+    // Alerts are drawn once: what is redrawn is the events, each with both verdicts, so that luck strikes both alike.
     let whole = Tally::of(marks.iter().copied());
     let mut chance = Chance::new(seed);
     let won = (0..REDRAWS).filter(|_| Tally::of((0..marks.len()).map(|_| marks[chance.below(marks.len())])).is_won()).count();
@@ -91,8 +106,8 @@ struct Tally {
 }
 
 impl Tally {
-    fn of(marks: impl Iterator<Item = (bool, bool, bool)>) -> Self {
-        marks.fold(Self::default(), |mut tally, (fraud, champion, challenger)| {
+    fn of(marks: impl Iterator<Item = Marked>) -> Self {
+        marks.fold(Self::default(), |mut tally, Marked { fraud, champion, challenger }| {
             tally.frauds += u64::from(fraud);
             tally.champion_alerts += u64::from(champion);
             tally.champion_hits += u64::from(fraud && champion);
@@ -145,6 +160,19 @@ mod tests {
         assert!(matches!(weigh(&events(200, 80, 50), 0.01, 1), Promotion::NotShown(_)));
         assert!(matches!(weigh(&events(200, 60, 60), 0.01, 1), Promotion::NotShown(_)), "the same is not better");
         assert!(matches!(weigh(&events(100, 60, 61), 0.01, 1), Promotion::NotShown(evidence) if evidence.confidence < 0.9), "one more is luck");
+    }
+
+    #[test]
+    fn lines_that_were_drawn_elsewhere_are_weighed_alike() {
+        let marks = |fraud: bool, champion: bool, challenger: bool, count: usize| vec![Marked { champion, challenger, fraud }; count];
+        let better =
+            [marks(true, true, true, 40), marks(true, false, true, 40), marks(false, true, true, 20), marks(false, false, false, 60)].concat();
+        let Promotion::Deserved(evidence) = weigh_marked(&better, 1) else { panic!("more is found, and no less of it is fraud") };
+        assert_eq!((evidence.frauds, evidence.champion_recall, evidence.challenger_recall), (80, 0.5, 1.0));
+        // What finds all by alarming at everything is no better.
+        let alarmed = [marks(true, true, true, 40), marks(true, false, true, 10), marks(false, false, true, 60)].concat();
+        assert!(matches!(weigh_marked(&alarmed, 1), Promotion::NotShown(_)));
+        assert_eq!(weigh_marked(&better[..49], 1), Promotion::TooFewLabels { frauds: 49 });
     }
 
     #[test]

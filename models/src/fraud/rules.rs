@@ -203,6 +203,9 @@ fn at_most(feature: &str, threshold: f64) -> Condition {
     Condition { feature: feature.to_owned(), comparison: Comparison::AtMost, threshold }
 }
 
+/// The number of the rules below: raised whenever one of them changes.
+pub const HARD_DEFAULTS_VERSION: u32 = 1;
+
 /// The rules that hold as long as nobody has put others of their names in force. Each is well beyond what families, schools and people who change their minds do; they
 /// concern those who come by themselves over the web, where nobody sees them.
 #[must_use]

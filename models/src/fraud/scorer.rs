@@ -16,6 +16,10 @@ use crate::ModelError;
 use crate::feature_list::FEATURES_MAX;
 use crate::logistic::probability;
 
+/// A scorer of more trees, or of more nodes in all of them, is not loaded: it could be neither held nor asked in the time of a sale.
+const TREES_MAX: usize = 2_000;
+const NODES_MAX: usize = 2_000_000;
+
 /// The labelled rows from which a probability can be calibrated.
 pub const CALIBRATION_LABELS_MIN: usize = 100;
 
@@ -85,6 +89,12 @@ impl Scorer {
         Ok(())
     }
 
+    /// Whether it says how likely fraud is, as labels have taught it.
+    #[must_use]
+    pub const fn is_calibrated(&self) -> bool {
+        self.calibration.is_some()
+    }
+
     /// How many features it is fed.
     #[must_use]
     pub const fn columns(&self) -> usize {
@@ -145,6 +155,7 @@ impl Scorer {
             && self.preparation.is_sound()
             && self.ladder.is_sound()
             && self.calibration.as_ref().is_none_or(Isotonic::is_sound)
+            && self.method.is_small()
             && match &self.method {
                 Method::Covariance(model) => model.is_sound(columns),
                 Method::Isolation(model) => model.is_sound(columns),
@@ -162,6 +173,15 @@ impl Scorer {
 }
 
 impl Method {
+    fn is_small(&self) -> bool {
+        let (trees, nodes) = match self {
+            Self::Covariance(_) | Self::Tails(_) => (0, 0),
+            Self::Isolation(model) => model.size(),
+            Self::Supervised(model) => model.size(),
+        };
+        trees <= TREES_MAX && nodes <= NODES_MAX
+    }
+
     fn raw(&self, row: &[f64]) -> f64 {
         match self {
             Self::Covariance(model) => model.distance(row),

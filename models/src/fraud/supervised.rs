@@ -141,6 +141,11 @@ impl Supervised {
         self.boosted.predict(row).map_or(0.0, log_odds)
     }
 
+    /// How many trees the forest has, and how many nodes. How large boosted trees are their library does not say: that is for whoever takes time and bytes.
+    pub(super) const fn size(&self) -> (usize, usize) {
+        self.forest.size()
+    }
+
     pub(super) fn is_sound(&self, columns: usize) -> bool {
         self.logistic.is_sound(columns) && self.forest.is_sound(columns) && self.boosted.columns() == columns && self.shares.total() > 0.0
     }

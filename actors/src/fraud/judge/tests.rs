@@ -31,7 +31,11 @@ fn row(n: i64) -> Row {
 }
 
 fn judge(shelf: Option<Shelf>) -> Arc<Judge> {
-    Judge::start([Budget { alerts_per_day: 20 }; 5], shelf).unwrap()
+    judge_that_waits(Duration::from_secs(1), shelf)
+}
+
+fn judge_that_waits(score_max: Duration, shelf: Option<Shelf>) -> Arc<Judge> {
+    Judge::start([Budget { alerts_per_day: 20 }; 5], score_max, shelf).unwrap()
 }
 
 fn registered(judge: &Judge, name: &str, artifact: &Artifact, post: Post) {
@@ -89,4 +93,49 @@ async fn the_lines_of_a_model_follow_from_its_own_scores_and_not_from_those_of_t
     let champion = judge.champion().unwrap();
     let of_its_own = Windows::of(Some(&champion), &rows).cuts(None, &judge.budgets);
     assert_eq!(champion.cuts, of_its_own);
+}
+
+#[test]
+fn a_model_that_is_too_slow_is_not_put_to_work() {
+    let judge = judge_that_waits(Duration::ZERO, None);
+    let refused = judge.install(&model(8.0), Post::Champion, &[]);
+    assert!(matches!(refused, Err(ModelError::BadArtifact { ref problem }) if problem.starts_with("a score takes")), "{refused:?}");
+    assert!(judge.champion().is_none(), "rules act alone");
+}
+
+#[test]
+fn a_model_that_turns_out_to_be_too_slow_at_work_is_set_aside_and_not_put_there_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let judge = judge(Some(Shelf::in_folder(folder.path())));
+    let artifact = model(8.0);
+    let checksum = Digest(u128::from_str_radix(&artifact.card().unwrap().id, 16).unwrap());
+    registered(&judge, "first", &artifact, Post::Champion);
+    let champion = judge.champion().unwrap();
+    // Its lines were drawn anew between the score and the word about it.
+    judge.draw(&champion, [Cut { score: 0.5, random: 0.0 }; 5]);
+    judge.set_aside(&champion, Post::Champion, Duration::from_millis(3));
+    assert!(judge.champion().is_none(), "rules act alone");
+    assert!(judge.put_to_work("first".parse().unwrap(), checksum, Post::Champion).is_err());
+    // Whoever took its place meanwhile stays.
+    registered(&judge, "second", &artifact, Post::Champion);
+    judge.set_aside(&champion, Post::Champion, Duration::from_millis(3));
+    assert!(judge.champion().is_some());
+}
+
+#[test]
+fn what_is_registered_is_what_stands_on_the_shelf() {
+    let folder = tempfile::tempdir().unwrap();
+    let judge = judge(Some(Shelf::in_folder(folder.path())));
+    let artifact = model(8.0);
+    let checksum = Digest(u128::from_str_radix(&artifact.card().unwrap().id, 16).unwrap());
+    let card = crate::digest::digest_of_bytes(artifact.card.as_bytes());
+    let name: Code = "first".parse().unwrap();
+    assert!(judge.try_out(name, checksum, card).is_err(), "there is none");
+    judge.shelf.as_ref().unwrap().keep("first", &artifact).unwrap();
+    assert_eq!(judge.try_out(name, checksum, card), Ok(()));
+    assert!(judge.try_out(name, Digest(1), card).is_err() && judge.try_out(name, checksum, Digest(1)).is_err());
+    let file = folder.path().join("models/fraud/first").join(tornello_models::artifact::MODEL_FILE);
+    std::fs::File::create(&file).unwrap().set_len(tornello_models::artifact::MODEL_BYTES_MAX + 1).unwrap();
+    let refused = judge.try_out(name, checksum, card);
+    assert!(matches!(refused, Err(ModelError::BadArtifact { ref problem }) if problem.contains("larger")), "{refused:?}");
 }

@@ -2,10 +2,14 @@
 
 use actix_web::{HttpResponse, get, post, web};
 use serde::{Deserialize, Serialize};
+use tornello_actors::digest::digest_of_bytes;
+use tornello_actors::failure::Failure;
+use tornello_actors::fraud::Sizes;
+use tornello_actors::fraud::evidence::{Comparison, Promotion, compare};
 use tornello_actors::node::Node;
 use tornello_engine::envelope::Digest;
 use tornello_engine::ids::Code;
-use tornello_engine::model_registry::{Command, Evidence, Model, ModelKind, Stage};
+use tornello_engine::model_registry::{Command, Evidence, Model, ModelKind, Refusal, Stage};
 
 use super::rules::for_all_museums;
 use crate::auth::{Caller, Scope};
@@ -59,9 +63,13 @@ pub struct EvidenceForm {
     /// The same of the one that acts.
     #[schema(maximum = 1_000, examples(400))]
     precision_before_milli: u16,
-    /// The first 128 bits of the SHA-256 of the report, in hexadecimal.
+    /// The first 128 bits of the SHA-256 of the report, in hexadecimal; of fraud, of the comparison that is shown by `GET .../evidence`.
     #[schema(min_length = 32, max_length = 32, examples("0123456789abcdef0123456789abcdef"))]
     report: String,
+    /// Of fraud, in how many of a thousand redraws of what was compared it was the better one. It is never given, but worked out.
+    #[serde(default, skip_deserializing, skip_serializing_if = "Option::is_none")]
+    #[schema(maximum = 1_000, read_only)]
+    confidence_milli: Option<u16>,
 }
 
 /// Which model, and what speaks for it.
@@ -71,9 +79,13 @@ pub struct PromotionForm {
     /// What it is for.
     #[schema(value_type = String, examples("fraud"))]
     kind: ModelKind,
-    /// What speaks for it; without, it is refused.
+    /// What speaks for it; without, it is refused. Not of fraud: there it is worked out from what became known since it challenges.
     #[serde(default)]
     evidence: Option<EvidenceForm>,
+    /// Of fraud, why it is to act although that does not speak for it, in one word: it is marked so.
+    #[serde(default)]
+    #[schema(value_type = Option<String>, max_length = 23, examples("emergency"))]
+    overridden: Option<Code>,
 }
 
 /// Which kind a model is of.
@@ -105,6 +117,9 @@ pub struct ModelView {
     /// What spoke for it, if it was promoted.
     #[serde(skip_serializing_if = "Option::is_none")]
     evidence: Option<EvidenceForm>,
+    /// Why it acts although that did not speak for it; absent where it did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    overridden: Option<String>,
     /// The key of whoever approved.
     #[serde(skip_serializing_if = "Option::is_none")]
     approver: Option<String>,
@@ -132,15 +147,16 @@ fn read(text: &str) -> Result<Digest, Problem> {
 
 impl From<&Evidence> for EvidenceForm {
     fn from(evidence: &Evidence) -> Self {
-        let Evidence { labels, recall_milli, recall_before_milli, precision_milli, precision_before_milli, report } = *evidence;
-        Self { labels, recall_milli, recall_before_milli, precision_milli, precision_before_milli, report: hexadecimal(report) }
+        let Evidence { labels, recall_milli, recall_before_milli, precision_milli, precision_before_milli, report, confidence_milli } = *evidence;
+        Self { labels, recall_milli, recall_before_milli, precision_milli, precision_before_milli, report: hexadecimal(report), confidence_milli }
     }
 }
 
 impl EvidenceForm {
     fn evidence(&self) -> Result<Evidence, Problem> {
-        let Self { labels, recall_milli, recall_before_milli, precision_milli, precision_before_milli, ref report } = *self;
-        Ok(Evidence { labels, recall_milli, recall_before_milli, precision_milli, precision_before_milli, report: read(report)? })
+        let Self { labels, recall_milli, recall_before_milli, precision_milli, precision_before_milli, ref report, .. } = *self;
+        let (report, confidence_milli) = (read(report)?, None);
+        Ok(Evidence { labels, recall_milli, recall_before_milli, precision_milli, precision_before_milli, report, confidence_milli })
     }
 }
 
@@ -154,6 +170,7 @@ impl From<&Model> for ModelView {
             card: hexadecimal(model.registered.card),
             registered_by: model.registered.by.to_string(),
             evidence: model.promoted.as_ref().map(|promoted| (&promoted.evidence).into()),
+            overridden: model.promoted.as_ref().and_then(|promoted| promoted.overridden).map(|word| word.to_string()),
             approver: model.promoted.as_ref().map(|promoted| promoted.approver.to_string()),
         }
     }
@@ -177,6 +194,8 @@ pub async fn list(node: web::Data<Node>, caller: Caller, query: web::Query<Model
 }
 
 /// Register a model.
+///
+/// A model of fraud must stand in `models/fraud/NAME` of the data folder with these bytes, be fed what the node feeds its own, and be quick enough.
 #[utoipa::path(
     tag = "Fraud", operation_id = "register_model", security(("key" = ["investigate"])), request_body = ModelForm,
     params(("Idempotency-Key" = String, Header, description = "A new value for each request")),
@@ -187,7 +206,15 @@ pub async fn register(node: web::Data<Node>, caller: Caller, key: IdempotencyKey
     for_all_museums(&caller, Scope::Investigate)?;
     let envelope = envelope(&node, &caller, &key, &["register model"], &*form, &[], None)?;
     let ModelForm { kind, artifact, ref checksum, ref card } = *form;
-    let command = Command::Register { artifact, checksum: read(checksum)?, card: read(card)?, by: caller.id() };
+    let (checksum, card) = (read(checksum)?, read(card)?);
+    // What was registered before is answered as it was then, whatever became of its files.
+    let is_new = !node.defences().models(kind).known().any(|model| model.registered.artifact == artifact);
+    if kind == ModelKind::Fraud && is_new {
+        let judge = std::sync::Arc::clone(node.scoring().judge());
+        let tried = web::block(move || judge.try_out(artifact, checksum, card)).await.map_err(|_| Problem::busy())?;
+        tried.map_err(|error| Problem::invalid(format!("artifact: {error}")))?;
+    }
+    let command = Command::Register { artifact, checksum, card, by: caller.id() };
     node.models(kind, envelope, command).await?;
     Ok(HttpResponse::Created().json(view(&node, kind)))
 }
@@ -215,9 +242,125 @@ pub async fn challenge(
     Ok(HttpResponse::Ok().json(view(&node, form.kind)))
 }
 
+/// What speaks for a model of fraud that challenges, as it was worked out.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+pub struct ComparisonView {
+    /// The id of the model that acts.
+    champion: String,
+    /// The id of the one that challenges.
+    challenger: String,
+    /// From when on (RFC 3339, UTC): when it began to challenge.
+    #[schema(format = DateTime)]
+    since: String,
+    /// The journal's batch up to which it was looked.
+    position: u64,
+    /// How many events both scored.
+    events: u64,
+    /// How many cases with a label are among them.
+    cases: u64,
+    /// Whether it would be promoted on this.
+    deserved: bool,
+    /// The figures, as they would be recorded.
+    evidence: EvidenceForm,
+}
+
+impl ComparisonView {
+    fn new(comparison: &Comparison) -> Result<Self, Problem> {
+        let Comparison { champion, challenger, since, position, events, cases, promotion } = comparison;
+        Ok(Self {
+            champion: champion.clone(),
+            challenger: challenger.clone(),
+            since: since.to_string(),
+            position: *position,
+            events: *events,
+            cases: *cases,
+            deserved: matches!(promotion, Promotion::Deserved(_)),
+            evidence: (&evidence_of(comparison)?).into(),
+        })
+    }
+}
+
+/// A comparison as it is recorded: figures, and the digest of all that was found.
+fn evidence_of(comparison: &Comparison) -> Result<Evidence, Problem> {
+    let report = serde_json::to_vec(comparison).map_err(|_| Problem::unavailable("the comparison cannot be written down"))?;
+    let report = digest_of_bytes(&report);
+    let milli = |share: f64| (share.clamp(0.0, 1.0) * 1_000.0).round() as u16;
+    Ok(match comparison.promotion {
+        Promotion::TooFewLabels { frauds } => Evidence {
+            labels: frauds as u32,
+            recall_milli: 0,
+            recall_before_milli: 0,
+            precision_milli: 0,
+            precision_before_milli: 0,
+            report,
+            confidence_milli: Some(0),
+        },
+        Promotion::Deserved(found) | Promotion::NotShown(found) => Evidence {
+            labels: found.frauds as u32,
+            recall_milli: milli(found.challenger_recall),
+            recall_before_milli: milli(found.champion_recall),
+            precision_milli: milli(found.challenger_precision),
+            precision_before_milli: milli(found.champion_precision),
+            report,
+            confidence_milli: Some(milli(found.confidence)),
+        },
+    })
+}
+
+/// Compares a model of fraud that challenges with the one that acts.
+async fn compared(node: &Node, artifact: Code) -> Result<Comparison, Problem> {
+    let known = node.defences().models(ModelKind::Fraud);
+    let model = known.known().find(|model| model.registered.artifact == artifact).ok_or(Refusal::UnknownModel)?;
+    let judge = node.scoring().judge();
+    let at_work = judge.challenger().filter(|acting| acting.code == artifact && model.stage == Stage::Challenger);
+    let (Some(challenger), Some(champion)) = (at_work, judge.champion()) else {
+        return Err(Problem::from(Refusal::NoEvidence).detail("It does not score beside one that acts."));
+    };
+    let Ok(_turn) = node.scoring().trials().try_acquire() else { return Err(Problem::busy()) };
+    let end = node.head().number;
+    let compared = compare(node.journal().as_ref(), [champion, challenger], *judge.budgets(), model.since, end, Sizes::default().parties).await;
+    compared.map_err(|error| {
+        tracing::error!(%error, "models could not be compared");
+        Problem::unavailable("the journal cannot be read now")
+    })
+}
+
+/// What speaks for a model of fraud; where nothing can be worked out and somebody answers for that by a word, that nothing does.
+async fn found(node: &Node, artifact: Code, overridden: Option<Code>) -> Result<Evidence, Problem> {
+    const NOTHING: Evidence = Evidence {
+        labels: 0,
+        recall_milli: 0,
+        recall_before_milli: 0,
+        precision_milli: 0,
+        precision_before_milli: 0,
+        report: Digest(0),
+        confidence_milli: Some(0),
+    };
+    match compared(node, artifact).await {
+        Ok(comparison) => evidence_of(&comparison),
+        Err(problem) if overridden.is_some() && problem.code() == Refusal::NoEvidence.code() => Ok(NOTHING),
+        Err(problem) => Err(problem),
+    }
+}
+
+/// Compare a model with the one that acts.
+///
+/// Of fraud, while it challenges: everything since then is heard again, which takes a while where that is long; `busy` while another comparison or trial runs.
+#[utoipa::path(
+    tag = "Fraud", operation_id = "compare_model", security(("key" = ["investigate"])),
+    params(("artifact" = String, Path, description = "The model")),
+    responses((status = 200, description = "What speaks for it", body = ComparisonView), crate::openapi::Problems),
+)]
+#[get("/fraud/models/{artifact}/evidence")]
+pub async fn weigh(node: web::Data<Node>, caller: Caller, artifact: web::Path<Code>) -> Result<HttpResponse, Problem> {
+    for_all_museums(&caller, Scope::Investigate)?;
+    Ok(HttpResponse::Ok().json(ComparisonView::new(&compared(&node, artifact.into_inner()).await?)?))
+}
+
 /// Promote a model.
 ///
-/// It acts in the place of the one before, if the evidence says that it is better and somebody other than who registered it approves.
+/// It acts in the place of the one before, if the evidence says that it is better and somebody other than who registered it approves. Of fraud the evidence is worked
+/// out here, of all that became known since the model challenges (see `GET .../evidence`); what it does not show can be overridden by a word, and is marked so.
 #[utoipa::path(
     tag = "Fraud", operation_id = "promote_model", security(("key" = ["manage"])), request_body = PromotionForm,
     params(("artifact" = String, Path, description = "The model"), ("Idempotency-Key" = String, Header, description = "A new value for each request")),
@@ -234,8 +377,19 @@ pub async fn promote(
     for_all_museums(&caller, Scope::Manage)?;
     let artifact = artifact.into_inner();
     let envelope = envelope(&node, &caller, &key, &["promote model", artifact.as_str()], &*form, &[], None)?;
-    let evidence = form.evidence.as_ref().map(EvidenceForm::evidence).transpose()?;
-    node.models(form.kind, envelope, Command::Promote { artifact, evidence, approver: caller.id() }).await?;
+    let promote = |evidence, overridden| Command::Promote { artifact, evidence, overridden, approver: caller.id() };
+    let command = match (form.kind, &form.evidence, form.overridden) {
+        (ModelKind::Fraud, Some(_), _) => return Err(Problem::invalid("evidence: of fraud it is worked out, not given")),
+        (ModelKind::Demand | ModelKind::Cancellation, _, Some(_)) => return Err(Problem::invalid("overridden: of fraud only")),
+        (ModelKind::Demand | ModelKind::Cancellation, evidence, None) => promote(evidence.as_ref().map(EvidenceForm::evidence).transpose()?, None),
+        // What this key was told before is told again, without another comparison.
+        (ModelKind::Fraud, None, overridden) => match node.models(form.kind, envelope.clone(), promote(None, overridden)).await {
+            Ok(_) => return Ok(HttpResponse::Ok().json(view(&node, form.kind))),
+            Err(Failure::Refused(Refusal::NoEvidence)) => promote(Some(found(&node, artifact, overridden).await?), overridden),
+            Err(failure) => return Err(failure.into()),
+        },
+    };
+    node.models(form.kind, envelope, command).await?;
     Ok(HttpResponse::Ok().json(view(&node, form.kind)))
 }
 

@@ -2,7 +2,7 @@
 
 use actix_web::{HttpResponse, get, post, web};
 use serde::{Deserialize, Serialize};
-use tornello_actors::fraud::in_force::check_rule;
+use tornello_actors::fraud::in_force::{BUILT_IN_VERSION, built_in, check_rule};
 use tornello_actors::keys::Museums;
 use tornello_actors::node::Node;
 use tornello_engine::channel::Channel;
@@ -126,6 +126,17 @@ impl From<&Written> for RuleView {
     }
 }
 
+/// A rule that holds as long as nobody has put another one of its name in force. It cannot be changed or retired: one of its name takes its place.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+pub struct BuiltInView {
+    /// The rule.
+    rule: RuleForm,
+    /// The number of the built-in rules.
+    version: u32,
+    /// Whether a rule of its name is in force and this one is not asked.
+    replaced: bool,
+}
+
 /// All rules.
 #[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
 pub struct RulesView {
@@ -134,6 +145,9 @@ pub struct RulesView {
     /// Those in force.
     #[schema(max_items = 100)]
     in_force: Vec<RuleView>,
+    /// Those that hold by themselves.
+    #[schema(max_items = 100)]
+    built_in: Vec<BuiltInView>,
     /// Those that are not yet.
     #[schema(max_items = 100)]
     drafts: Vec<RuleView>,
@@ -141,9 +155,15 @@ pub struct RulesView {
 
 fn view(node: &Node) -> RulesView {
     let rules = node.defences().rules();
+    let built_in_view = |rule: &Rule| BuiltInView {
+        rule: rule.into(),
+        version: BUILT_IN_VERSION,
+        replaced: rules.active().any(|written| written.rule.name == rule.name),
+    };
     RulesView {
         version: rules.version(),
         in_force: rules.active().map(RuleView::from).collect(),
+        built_in: built_in().iter().map(built_in_view).collect(),
         drafts: rules.drafts().map(RuleView::from).collect(),
     }
 }
@@ -151,7 +171,7 @@ fn view(node: &Node) -> RulesView {
 /// List the fraud rules.
 #[utoipa::path(
     tag = "Fraud", operation_id = "list_fraud_rules", security(("key" = ["investigate"])),
-    responses((status = 200, description = "The rules in force, and the drafts", body = RulesView), crate::openapi::Problems),
+    responses((status = 200, description = "The rules in force, those that hold by themselves, and the drafts", body = RulesView), crate::openapi::Problems),
 )]
 #[get("/fraud/rules")]
 pub async fn list(node: web::Data<Node>, caller: Caller) -> Result<HttpResponse, Problem> {

@@ -23,6 +23,7 @@ fn asked(key: u128, buyer: Option<u128>, outcome: Outcome) -> Envelope {
         reasons: vec![],
         outcome,
         rules: vec![],
+        probability_ppm: None,
     };
     Envelope { who: KeyId(5), key: Digest(key), body: Digest(key), parties, assessment: Some(Box::new(assessment)), order: None }
 }
@@ -145,4 +146,29 @@ fn what_a_gate_without_a_network_let_in_under_review_is_a_conflict() {
     let events = tell(&mut slot, -50 * MIN, asked(2, None, Outcome::Allow), &Command::Merge { scan, issue: Some(1), museum: MUSEUM }).unwrap();
     let conflict = |event: &Event| matches!(event, Event::AdmissionConflict(conflict) if conflict.reason == ConflictReason::TicketUnderReview);
     assert!(events.iter().any(conflict), "{events:?}");
+}
+
+#[test]
+fn a_buyer_who_goes_by_two_pseudonyms_has_what_both_have() {
+    let mut slot = limited(Some(4), Some(2));
+    let of = |key: u128, buyers: &[u128]| {
+        let parties = buyers.iter().map(|n| Party { kind: PartyKind::Buyer, pseudonym: Digest(*n) }).collect();
+        Envelope { parties, ..asked(key, None, Outcome::Allow) }
+    };
+    // Last month's pseudonym, then this month's before it: as in the first days of a month.
+    tell(&mut slot, -DAY, of(1, &[7]), &hold(1, Channel::Web, &[free(3)])).unwrap();
+    assert_eq!(tell(&mut slot, -DAY, of(2, &[8, 7]), &hold(2, Channel::Web, &[free(2)])), Err(Refusal::TooManyForBuyer { max: 4, has: 3 }));
+    tell(&mut slot, -DAY, of(3, &[8, 7, 8]), &hold(3, Channel::Web, &[free(1)])).unwrap();
+    assert_eq!((slot.had(Digest(8)).people, slot.had(Digest(7)).people), (1, 3), "counted once, under the newer one");
+    assert_eq!(tell(&mut slot, -DAY, of(4, &[8, 7]), &sell_direct(4)), Err(Refusal::TooManyForBuyer { max: 4, has: 4 }));
+    let more = Command::Amend { hold: id(3), lines: vec![free(2)], owner: None };
+    assert_eq!(tell(&mut slot, -DAY, of(5, &[8, 7]), &more), Err(Refusal::TooManyForBuyer { max: 4, has: 4 }));
+    let mut holds = limited(None, Some(2));
+    tell(&mut holds, -DAY, of(1, &[7]), &hold(1, Channel::Web, &[free(1)])).unwrap();
+    tell(&mut holds, -DAY, of(2, &[8, 7]), &hold(2, Channel::Web, &[free(1)])).unwrap();
+    assert_eq!(tell(&mut holds, -DAY, of(3, &[8, 7]), &hold(3, Channel::Web, &[free(1)])), Err(Refusal::TooManyOpenHolds { max: 2 }));
+}
+
+fn sell_direct(n: u64) -> Command {
+    Command::SellDirect { sale: id(n), channel: Channel::Web, lines: vec![free(1)], settlement: Settlement::Free, contact: None }
 }

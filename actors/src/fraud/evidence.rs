@@ -1,0 +1,150 @@
+//! What speaks for a model that challenges: what it and the one that acts say of everything since it began to, held against what became known. Each model has its own
+//! line, drawn on all events of a channel so that analysts have as many alerts as they can read; compared are the cases that have a label, each once, by whether the
+//! one or the other would have had it looked at.
+//!
+//! Both models have scored these events live; features and scores follow from the journal and the models alone, so they are worked out again from there, and a restart
+//! loses none. A label of honesty counts at once here, unlike in what is learned: whichever model it wrongs, it wrongs both.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::Serialize;
+use tornello_engine::ids::CaseId;
+use tornello_engine::time::Timestamp;
+use tornello_models::fraud::budget::{Budget, Cut, WINDOW_DAYS};
+pub use tornello_models::fraud::promotion::Promotion;
+use tornello_models::fraud::promotion::{Marked, weigh_marked};
+use tornello_models::fraud::signals::{FeatureVector, SignalEvent};
+
+use super::judge::Acting;
+use super::labels::{Labelled, Listen, hear_again, labels};
+use crate::journal::{Journal, JournalError};
+
+const DAY_US: i64 = 86_400_000_000;
+/// The seed of the redraws.
+const SEED: u64 = 7;
+/// So many scores of a channel are kept for its line; of more, every second, fourth and so on.
+const SCORES_MAX: usize = 65_536;
+
+/// What two models said of one event, 0 to 1: the one that acts, and the one that challenges.
+pub type Said = [f32; 2];
+
+/// What came of a comparison.
+#[derive(Debug, Clone, Serialize)]
+pub struct Comparison {
+    /// The id of the model that acts.
+    pub champion: String,
+    /// The id of the one that challenges.
+    pub challenger: String,
+    /// From when on.
+    pub since: Timestamp,
+    /// The journal's batch up to which it was looked.
+    pub position: u64,
+    /// How many events both scored.
+    pub events: u64,
+    /// How many cases with a label are among them.
+    pub cases: u64,
+    /// What follows.
+    pub promotion: Promotion,
+}
+
+/// Compares two models on everything since an instant, up to a batch. `budgets` are the alerts a day of each channel.
+pub async fn compare(
+    journal: &dyn Journal,
+    [champion, challenger]: [Arc<Acting>; 2],
+    budgets: [Budget; 5],
+    since: Timestamp,
+    end: u64,
+    parties: usize,
+) -> Result<Comparison, JournalError> {
+    let labels = labels(journal, end, |_| true).await?;
+    let ids = [champion.id.clone(), challenger.id.clone()];
+    let scored = Scored { models: [champion, challenger], since, events: 0, channels: Default::default(), cases: BTreeMap::new() };
+    let scored = hear_again(journal, labels, end, parties, scored).await?;
+    let [champion, challenger] = ids;
+    let (events, cases) = (scored.events, scored.cases.len() as u64);
+    let marks = scored.marks(&budgets);
+    Ok(Comparison { champion, challenger, since, position: end, events, cases, promotion: weigh_marked(&marks, SEED) })
+}
+
+struct Scored {
+    models: [Arc<Acting>; 2],
+    since: Timestamp,
+    events: u64,
+    channels: [Channel; 5],
+    /// Of each case with a label its events, and whether it was fraud.
+    cases: BTreeMap<CaseId, (Vec<(usize, Said)>, bool)>,
+}
+
+/// The scores of a channel.
+struct Channel {
+    scores: [Vec<f64>; 2],
+    /// Every how-manieth is kept.
+    every: u32,
+    count: u64,
+    first_us: i64,
+    last_us: i64,
+}
+
+impl Default for Channel {
+    fn default() -> Self {
+        Self { scores: Default::default(), every: 1, count: 0, first_us: i64::MAX, last_us: i64::MIN }
+    }
+}
+
+impl Channel {
+    fn push(&mut self, at_us: i64, said: Said) {
+        (self.first_us, self.last_us) = (self.first_us.min(at_us), self.last_us.max(at_us));
+        self.count += 1;
+        if !self.count.is_multiple_of(u64::from(self.every)) {
+            return;
+        }
+        if self.scores[0].len() >= SCORES_MAX {
+            for scores in &mut self.scores {
+                let mut odd = false;
+                scores.retain(|_| {
+                    odd = !odd;
+                    odd
+                });
+            }
+            self.every *= 2;
+        }
+        for (scores, said) in self.scores.iter_mut().zip(said) {
+            scores.push(f64::from(said));
+        }
+    }
+
+    /// The line of each model.
+    fn cuts(&self, budget: Budget) -> [Cut; 2] {
+        let days = (self.last_us.saturating_sub(self.first_us).max(0) as u64).div_ceil(DAY_US as u64).max(1);
+        let days = u32::try_from(days).unwrap_or(WINDOW_DAYS);
+        let budget = Budget { alerts_per_day: (budget.alerts_per_day / self.every).max(1) };
+        self.scores.each_ref().map(|scores| Cut::update(None, scores, days, budget))
+    }
+}
+
+impl Listen for Scored {
+    fn event(&mut self, signal: &SignalEvent, _: u128, features: &FeatureVector, labelled: Option<&Labelled>) {
+        if signal.at_us < self.since.as_micros() {
+            return;
+        }
+        let said = self.models.each_ref().map(|acting| acting.scorer().score(features.iter().map(|value| f64::from(*value))).score as f32);
+        let outlet = signal.outlet as usize;
+        self.events += 1;
+        self.channels[outlet].push(signal.at_us, said);
+        if let Some(labelled) = labelled {
+            self.cases.entry(labelled.case).or_insert_with(|| (Vec::new(), labelled.is_fraud())).0.push((outlet, said));
+        }
+    }
+}
+
+impl Scored {
+    fn marks(self, budgets: &[Budget; 5]) -> Vec<Marked> {
+        let cuts: Vec<[Cut; 2]> = self.channels.iter().zip(budgets).map(|(channel, budget)| channel.cuts(*budget)).collect();
+        let marked = |(events, fraud): (Vec<(usize, Said)>, bool)| {
+            let above = |model: usize| events.iter().any(|(outlet, said)| f64::from(said[model]) > cuts[*outlet][model].score);
+            Marked { champion: above(0), challenger: above(1), fraud }
+        };
+        self.cases.into_values().map(marked).collect()
+    }
+}

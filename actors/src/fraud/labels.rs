@@ -1,0 +1,234 @@
+//! What became known of what was assessed: the features of things about which there is a case with a label, heard again from the journal. What a model learns from
+//! ([`examples`]), and what two models are compared on ([`super::evidence`]).
+//!
+//! Only the journal is read, so a running node is not disturbed, and the same journal up to the same batch gives the same to the bit. Features are those before the
+//! batch of each event, as [`super::fold`] has them; the assessment of a case may rest on a batch or two less, and its digest says whether it did.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+
+use tornello_engine::aggregate::Aggregate;
+use tornello_engine::case::{Case, Known, Label, LabelSource, Subject};
+use tornello_engine::envelope::Digest;
+use tornello_engine::ids::CaseId;
+use tornello_engine::payment;
+use tornello_engine::time::Timestamp;
+use tornello_models::fraud::signals::{FEATURES, FeatureVector, SignalEvent, features};
+
+use super::counters::{Counters, SHARDS};
+use super::fold::{ROWS, Row, digest_of, is_judged};
+use super::hearing::Hearing;
+use crate::journal::wire::{self, WireError};
+use crate::journal::{Batch, Journal, JournalError, StreamId};
+use crate::streams::corrupt;
+
+/// How many batches are read at once.
+const ROUND: u32 = 64;
+
+/// A case of which something is known.
+#[derive(Debug, Clone)]
+pub struct Labelled {
+    /// Which.
+    pub case: CaseId,
+    /// When it was opened: what happened to its sale after that is what somebody did because of it.
+    pub opened_at: Timestamp,
+    /// What is known of it, and since when.
+    pub known: Known,
+    /// Digest of the features that were assessed.
+    pub assessed: Option<Digest>,
+}
+
+impl Labelled {
+    /// Whether it was fraud.
+    #[must_use]
+    pub fn is_fraud(&self) -> bool {
+        self.known.label == Label::Fraud
+    }
+}
+
+/// Of which sales something is known, by their numbers; and how many cases have a label that this leaves out.
+#[derive(Debug, Clone, Default)]
+pub struct Labels {
+    /// The sales.
+    pub of: HashMap<u128, Labelled>,
+    /// Cases about attempts that were refused: nothing was sold that features could be of.
+    pub of_attempts: u64,
+    /// Cases whose label is too young to be learned.
+    pub young: u64,
+}
+
+/// Something that was asked for, and what became known of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Example {
+    /// The case. One case may have several examples: of the hold, the payment and the sale.
+    pub case: CaseId,
+    /// The features, with when and through which channel.
+    pub row: Row,
+    /// Whether it was fraud.
+    pub fraud: bool,
+    /// Who says so.
+    pub source: LabelSource,
+    /// Since when that is known.
+    pub known_at: Timestamp,
+    /// Whether these are, to the bit, the features of the case's assessment.
+    pub assessed: bool,
+}
+
+/// What there is to learn.
+#[derive(Debug, Clone, Default)]
+pub struct Examples {
+    /// Of what something is known, in the order in which it was asked for.
+    pub labelled: Vec<Example>,
+    /// The last events, whatever is known of them: what scores are compared with.
+    pub usual: VecDeque<Row>,
+    /// The last batch that was heard.
+    pub position: u64,
+    /// See [`Labels::of_attempts`].
+    pub of_attempts: u64,
+    /// See [`Labels::young`].
+    pub young: u64,
+    /// Labelled cases of which no event was heard with a name in it: nothing is known of who asked.
+    pub unheard: u64,
+}
+
+/// The names of the features, in their order.
+pub fn feature_names() -> impl Iterator<Item = &'static str> {
+    FEATURES.iter().map(|(name, _)| *name)
+}
+
+/// What there is to learn at an instant, of the journal up to a batch. A label of honesty waits 30 days, in which a bank may still say otherwise.
+pub async fn examples(journal: &dyn Journal, until: Timestamp, end: u64, parties: usize) -> Result<Examples, JournalError> {
+    let labels = labels(journal, end, |known| known.trains_at() <= until).await?;
+    let taken = Taken { examples: Examples { of_attempts: labels.of_attempts, young: labels.young, ..Examples::default() } };
+    let cases: Vec<CaseId> = labels.of.values().map(|labelled| labelled.case).collect();
+    let mut examples = hear_again(journal, labels, end, parties, taken).await?.examples;
+    let heard: HashSet<CaseId> = examples.labelled.iter().map(|example| example.case).collect();
+    examples.unheard = cases.iter().filter(|case| !heard.contains(case)).count() as u64;
+    examples.position = end;
+    Ok(examples)
+}
+
+struct Taken {
+    examples: Examples,
+}
+
+impl Listen for Taken {
+    fn event(&mut self, signal: &SignalEvent, subject: u128, features: &FeatureVector, labelled: Option<&Labelled>) {
+        let row = Row { at_us: signal.at_us, subject, outlet: signal.outlet, features: features.to_vec() };
+        if self.examples.usual.len() >= ROWS {
+            self.examples.usual.pop_front();
+        }
+        self.examples.usual.push_back(row.clone());
+        if let Some(labelled) = labelled {
+            self.examples.labelled.push(Example {
+                case: labelled.case,
+                row,
+                fraud: labelled.is_fraud(),
+                source: labelled.known.source,
+                known_at: labelled.known.at,
+                assessed: labelled.assessed == Some(digest_of(features)),
+            });
+        }
+    }
+}
+
+/// The labels of all cases up to a batch that `counts` lets count. Of each case what is most credible counts, and of that the last.
+pub(super) async fn labels(journal: &dyn Journal, end: u64, counts: impl Fn(&Known) -> bool) -> Result<Labels, JournalError> {
+    let mut cases: HashMap<CaseId, Case> = HashMap::new();
+    let mut position = 0;
+    while position < end {
+        let batches = journal.batches(position, ROUND).await?;
+        let Some(last) = batches.last() else { return Err(JournalError::Unreachable(format!("no batch after {position}"))) };
+        position = last.number;
+        for batch in batches.iter().filter(|batch| batch.number <= end && batch.spans.iter().any(|span| matches!(span.stream, StreamId::Case(_)))) {
+            for frame in wire::frames(&batch.records) {
+                let frame = frame.map_err(|error| corrupt(batch, &error))?;
+                if let StreamId::Case(id) = frame.stream {
+                    let record = frame.record().map_err(|error| corrupt(batch, &error))?;
+                    cases.entry(id).or_insert_with(|| Case::new(id)).apply(&record);
+                }
+            }
+        }
+    }
+    let mut labels = Labels::default();
+    for (id, case) in cases {
+        let (Some(opened), Some(known)) = (case.opened(), case.label()) else { continue };
+        match opened.subject {
+            Subject::Attempt(_) => labels.of_attempts += 1,
+            Subject::Sale(_) if !counts(&known) => labels.young += 1,
+            Subject::Sale(sale) => {
+                let assessed = opened.assessment.as_ref().map(|assessment| assessment.features);
+                let labelled = Labelled { case: id, opened_at: case.opened_at(), known, assessed };
+                labels.of.insert(sale.get(), labelled);
+            }
+        }
+    }
+    Ok(labels)
+}
+
+/// Whoever listens to the journal once more.
+pub(super) trait Listen: Send + 'static {
+    /// Models had something to say of this: what was known before it, and what became known of it.
+    fn event(&mut self, signal: &SignalEvent, subject: u128, features: &FeatureVector, labelled: Option<&Labelled>);
+}
+
+/// Hears the journal again up to a batch. The work is done on a thread that answers nobody.
+pub(super) async fn hear_again<L: Listen>(journal: &dyn Journal, labels: Labels, end: u64, parties: usize, listener: L) -> Result<L, JournalError> {
+    let mut again = Again { hearing: Hearing::default(), counters: Counters::new(parties), labels, paid_for: HashMap::new(), listener };
+    while again.counters.position() < end {
+        let batches = journal.batches(again.counters.position(), ROUND).await?;
+        if batches.is_empty() {
+            return Err(JournalError::Unreachable(format!("no batch after {}", again.counters.position())));
+        }
+        let heard = tokio::task::spawn_blocking(move || {
+            let mut wanted = batches.iter().filter(|batch| batch.number <= end);
+            wanted.try_for_each(|batch| again.take(batch).map_err(|error| corrupt(batch, &error)))?;
+            Ok::<_, JournalError>(again)
+        });
+        again = heard.await.map_err(|error| JournalError::Unreachable(error.to_string()))??;
+    }
+    Ok(again.listener)
+}
+
+struct Again<L> {
+    hearing: Hearing,
+    counters: Counters,
+    labels: Labels,
+    /// Payments for sales of which something is known, by their numbers.
+    paid_for: HashMap<u128, u128>,
+    listener: L,
+}
+
+impl<L: Listen> Again<L> {
+    fn take(&mut self, batch: &Batch) -> Result<(), WireError> {
+        self.payments(batch)?;
+        let heard = self.hearing.take(batch)?;
+        for (signal, subject) in heard.iter().filter(|(signal, _)| is_judged(signal)) {
+            let known = self.counters.known(&signal.parties).map(|(_, known)| known).unwrap_or_default();
+            let sale = self.paid_for.get(subject).unwrap_or(subject);
+            let labelled = self.labels.of.get(sale).filter(|labelled| signal.at_us <= labelled.opened_at.as_micros());
+            self.listener.event(signal, *subject, &features(&known, signal), labelled);
+        }
+        let signals: Vec<_> = heard.into_iter().map(|(signal, _)| signal).collect();
+        (0..SHARDS).for_each(|shard| self.counters.fold(shard, batch.number, &signals));
+        self.counters.publish(batch.number);
+        Ok(())
+    }
+
+    /// Notes which payments are for sales of which something is known: what is known of a sale is known of its payment.
+    fn payments(&mut self, batch: &Batch) -> Result<(), WireError> {
+        if !batch.spans.iter().any(|span| matches!(span.stream, StreamId::Payment(_))) {
+            return Ok(());
+        }
+        for frame in wire::frames(&batch.records) {
+            let frame = frame?;
+            let StreamId::Payment(payment) = frame.stream else { continue };
+            for event in frame.record::<payment::Event>()?.events {
+                if let payment::Event::Opened(opened) = event {
+                    let sale = opened.items.iter().map(|item| item.hold.get()).find(|hold| self.labels.of.contains_key(hold));
+                    self.paid_for.extend(sale.map(|sale| (u128::from(payment.get()), sale)));
+                }
+            }
+        }
+        Ok(())
+    }
+}

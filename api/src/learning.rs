@@ -1,0 +1,87 @@
+//! What a node has found out about fraud, learned from its data folder: the journal is read, and nothing else, so it may be done while the node runs. What comes of it
+//! is put where the node looks for models that are registered.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use tornello_actors::fraud::Sizes;
+use tornello_actors::fraud::labels::{Examples, examples, feature_names};
+use tornello_actors::fraud::shelf::Shelf;
+use tornello_actors::journal::file::{FILE, FileJournal};
+use tornello_actors::journal::{Journal, JournalError};
+use tornello_engine::ids::Code;
+use tornello_engine::time::Timestamp;
+use tornello_training::verdicts::{self, Artifact, Example, Lessons};
+
+/// How often a journal is opened whose end is just being written.
+const OPENED_MAX: usize = 5;
+
+/// What is known in a data folder at an instant.
+pub async fn known(folder: &Path, until: Timestamp) -> anyhow::Result<Examples> {
+    let path = folder.join(FILE);
+    if !path.is_file() {
+        bail!("there is no {FILE} in {}", folder.display());
+    }
+    let mut tried = 0;
+    loop {
+        let journal = FileJournal::open(&path).await.with_context(|| format!("opening {}", path.display()))?;
+        let read = async {
+            let end = journal.head().await?.number;
+            examples(&journal, until, end, Sizes::default().parties).await
+        };
+        tried += 1;
+        match read.await {
+            // A node that runs may be writing the last batch just now.
+            Err(JournalError::Corrupt { .. }) if tried < OPENED_MAX => {}
+            read => return read.with_context(|| format!("reading {}", path.display())),
+        }
+    }
+}
+
+/// Makes a model of what is known; `created` is the caller's clock.
+pub fn learn(known: &Examples, created: &str) -> anyhow::Result<Artifact> {
+    let example = |example: &tornello_actors::fraud::labels::Example| Example {
+        case: example.case.get(),
+        at_us: example.row.at_us,
+        features: example.row.features.clone(),
+        fraud: example.fraud,
+    };
+    let by = |source: &str| known.labelled.iter().filter(|example| example.source.name() == source).count();
+    let assessed = known.labelled.iter().filter(|example| example.assessed).count();
+    let about = [
+        ("position", format!("batch {}", known.position)),
+        ("rows_by_source", ["chargeback", "dispute", "verdict", "gate_refusal"].map(|source| format!("{source} {}", by(source))).join(", ")),
+        ("rows_as_assessed", format!("{assessed} of {} are to the bit the features of the case's assessment", known.labelled.len())),
+        ("left_out", format!("{} cases of attempts, {} of which it is too early, {} of nobody known", known.of_attempts, known.young, known.unheard)),
+    ];
+    let lessons = Lessons {
+        labelled: known.labelled.iter().map(example).collect(),
+        usual: known.usual.iter().map(|row| row.features.clone()).collect(),
+        about: about.map(|(name, value)| (name.to_owned(), value)).to_vec(),
+    };
+    verdicts::train(&lessons, created)
+}
+
+/// Puts a model where the node of a data folder looks for it when it is registered under this name; answers where that is. One that stands there is not written over.
+pub fn shelve(folder: &Path, name: Code, artifact: &Artifact) -> anyhow::Result<PathBuf> {
+    let shelf = Shelf::in_folder(folder);
+    if shelf.read(name.as_str()).is_ok() {
+        bail!("there is a model {name} already: choose another name");
+    }
+    shelf.keep(name.as_str(), artifact).with_context(|| format!("writing the model {name}"))?;
+    Ok(shelf.place(name.as_str()))
+}
+
+/// Writes what is known as a table: for each row when it was, of which case, whether it was fraud, and the features. No pseudonym is in it.
+pub fn write_rows(known: &Examples, out: &mut impl Write) -> std::io::Result<()> {
+    write!(out, "time_s,case,source,label")?;
+    feature_names().try_for_each(|name| write!(out, ",{name}"))?;
+    writeln!(out)?;
+    for example in &known.labelled {
+        write!(out, "{},{},{},{}", example.row.at_us / 1_000_000, example.case, example.source.name(), u8::from(example.fraud))?;
+        example.row.features.iter().try_for_each(|value| write!(out, ",{value}"))?;
+        writeln!(out)?;
+    }
+    Ok(())
+}

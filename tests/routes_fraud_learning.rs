@@ -1,0 +1,175 @@
+//! From verdicts to a model that acts, over HTTP: what analysts found is learned while the node runs, registered, put to work by somebody else, and says of the next
+//! sales how likely fraud is; the queue is ordered by that.
+
+use reqwest::StatusCode;
+use serde_json::{Value, json};
+use tornello_actors::cases::{case_of, decide};
+use tornello_actors::digest::digest_of_bytes;
+use tornello_actors::fraud::{SignalKind, signal_of};
+use tornello_actors::keys::Role;
+use tornello_api::learning;
+use tornello_engine::case::{Subject, Verdict};
+use tornello_engine::channel::Channel;
+use tornello_engine::envelope::{Digest, Envelope, Party, PartyKind};
+use tornello_engine::ids::{HoldId, KeyId, SlotId};
+use tornello_engine::money::Cents;
+use tornello_engine::slot::{Command, Line, Settlement};
+use tornello_engine::tariff::Proof;
+
+use crate::routes_fraud::look;
+use crate::support::{App, TORRE, code, plan, slot, today};
+
+/// How many buy before anything is learned: every fourth on a device that others use too, which is what fraud is here. One honest buyer of seven does as well.
+const BEFORE: u64 = 280;
+
+fn by(key: u128) -> Envelope {
+    Envelope { who: KeyId(9), key: Digest(key), body: Digest(key), parties: vec![], assessment: None, order: None }
+}
+
+const fn is_fraud(n: u64) -> bool {
+    n.is_multiple_of(4)
+}
+
+fn parties(n: u64) -> Vec<Party> {
+    let shared = is_fraud(n) || n.is_multiple_of(7);
+    let device = if shared { 500 + u128::from(n % 6) } else { 100_000 + u128::from(n) };
+    let buyer = Digest(1_000_000 + u128::from(n));
+    vec![Party { kind: PartyKind::Buyer, pseudonym: buyer }, Party { kind: PartyKind::Device, pseudonym: Digest(device) }]
+}
+
+fn slot_of(n: u64) -> SlotId {
+    slot(TORRE, 12 + (n % 7) as i8)
+}
+
+fn sale_of(n: u64) -> HoldId {
+    HoldId::new(slot_of(n), n)
+}
+
+/// Somebody buys a free ticket, as a shop sells it: assessed, held, confirmed. Then staff ask for a review, so that there is a case whatever was suspected.
+async fn buys(app: &App, n: u64) {
+    let (node, key) = (app.node(), u128::from(n) * 10 + 100_000);
+    node.scoring().counters().heard(node.head().number).await;
+    let lines = vec![Line { category: code("under-18"), count: 1, price_cents: Cents::ZERO, proof: Proof::Age }];
+    let mut envelope = Envelope { parties: parties(n), ..by(key) };
+    let signal = signal_of(node.now(), SignalKind::Held, Channel::Web, sale_of(n), &lines, &envelope);
+    envelope.assessment = Some(Box::new(node.scoring().assess(&signal)));
+    node.slot(slot_of(n), envelope, Command::Hold { hold: sale_of(n), channel: Channel::Web, lines }).await.unwrap();
+    let sell = Command::Sell { hold: sale_of(n), owner: None, settlement: Settlement::Free, contact: None };
+    node.slot(slot_of(n), by(key + 1), sell).await.unwrap();
+    // What is reviewed already needs no second word.
+    let _ = node.slot(slot_of(n), by(key + 2), Command::Review { sale: sale_of(n) }).await;
+    app.clock.set(node.now().plus_seconds(5));
+}
+
+/// A case for each of some sales.
+async fn opened(app: &App, sales: std::ops::Range<u64>) {
+    look(app).await;
+    for n in sales {
+        app.node().look_case(case_of(Subject::Sale(sale_of(n))), |case| case.opened_at()).await.unwrap_or_else(|failure| panic!("{n}: {failure}"));
+    }
+}
+
+fn model_form(name: &str, id: &str, card: &str) -> Value {
+    json!({"kind": "fraud", "artifact": name, "checksum": id, "card": format!("{:032x}", { digest_of_bytes(card.as_bytes()).0 })})
+}
+
+#[actix_rt::test]
+async fn what_analysts_found_is_learned_and_says_how_likely_fraud_is() {
+    let app = App::start().await;
+    let (analyst, manager) = (app.key(Role::Analyst).await, app.key(Role::Manager).await);
+    let mut large = plan();
+    for sessions in &mut large.routes[0].week {
+        sessions.iter_mut().for_each(|session| session.capacity = 500);
+    }
+    let set = tornello_engine::museum::Command::SetPlan { valid_from: today(), plan: large };
+    app.node().museum(TORRE, by(99), set).await.unwrap();
+    for n in 0..BEFORE {
+        buys(&app, n).await;
+        if n % 100 == 99 {
+            opened(&app, n - 99..n + 1).await;
+        }
+    }
+    opened(&app, 200..BEFORE).await;
+    for n in 0..BEFORE {
+        let verdict = if is_fraud(n) { Verdict::Fraud } else { Verdict::Legit };
+        decide(app.node(), case_of(Subject::Sale(sale_of(n))), by(u128::from(n) * 10 + 900_000), verdict, code("known")).await.unwrap();
+    }
+
+    // Honesty is believed after 30 days. The node runs while its folder is read.
+    let now = app.node().now();
+    let too_soon = learning::learn(&learning::known(app.folder(), now).await.unwrap(), "now").unwrap_err().to_string();
+    assert_eq!(too_soon, "50 cases of fraud and 50 of honest buyers are needed to learn from; there are 70 and 0");
+    let known = learning::known(app.folder(), now.plus_seconds(31 * 86_400)).await.unwrap();
+    let artifact = learning::learn(&known, "now").unwrap();
+    assert_eq!(artifact.model, learning::learn(&known, "later").unwrap().model, "the same bytes");
+    let card = artifact.card().unwrap();
+    let figure = |name: &str| card.particulars.metrics.iter().find(|metric| metric.name == name).map(|metric| metric.value).unwrap();
+    assert!(figure("auc") > 0.9 && figure("brier") < figure("brier_of_always_the_same"), "{}", artifact.card);
+    let mut rows = Vec::new();
+    learning::write_rows(&known, &mut rows).unwrap();
+    assert_eq!(rows.split(|byte| *byte == b'\n').count(), known.labelled.len() + 2, "a head, a line for each, and the end");
+
+    // It is registered only as what stands there, and acts only by the word of another than who registered it.
+    let form = model_form("verdicts-1", &card.id, &artifact.card);
+    let (status, problem) = app.post("/v1/fraud/models", &analyst, "too-soon", &form).await;
+    assert_eq!((status, &problem["code"]), (StatusCode::UNPROCESSABLE_ENTITY, &json!("invalid")), "it does not stand there yet: {problem}");
+    let name = code("verdicts-1");
+    learning::shelve(app.folder(), name, &artifact).unwrap();
+    assert!(learning::shelve(app.folder(), name, &artifact).is_err(), "nothing is written over");
+    let other = model_form("verdicts-1", &"0".repeat(32), &artifact.card);
+    assert_eq!(app.post("/v1/fraud/models", &analyst, "other", &other).await.0, StatusCode::UNPROCESSABLE_ENTITY);
+    assert_eq!(app.post("/v1/fraud/models", &analyst, "m", &form).await.0, StatusCode::CREATED);
+    let kind = json!({"kind": "fraud"});
+    assert_eq!(app.post("/v1/fraud/models/verdicts-1/challenge", &analyst, "c", &kind).await.0, StatusCode::OK);
+    assert!(app.node().follow_models().await, "it is at work beside whatever acts");
+    let promote = "/v1/fraud/models/verdicts-1/promote";
+    let (status, problem) = app.post(promote, &manager, "p0", &kind).await;
+    assert_eq!(
+        (status, &problem["code"]),
+        (StatusCode::UNPROCESSABLE_ENTITY, &json!("no_evidence")),
+        "none acts that it could be held against: {problem}"
+    );
+    let typed = json!({"kind": "fraud", "evidence": {"labels": 60, "recall_milli": 900, "recall_before_milli": 0, "precision_milli": 900, "precision_before_milli": 0,
+        "report": "0".repeat(32)}});
+    assert_eq!(app.post(promote, &manager, "p1", &typed).await.1["code"], "invalid", "evidence is worked out, not written");
+    let word = json!({"kind": "fraud", "overridden": "first-one"});
+    let (status, promoted) = app.post(promote, &manager, "p2", &word).await;
+    assert_eq!(
+        (status, &promoted["items"][0]["stage"], &promoted["items"][0]["overridden"]),
+        (StatusCode::OK, &json!("champion"), &json!("first-one"))
+    );
+    assert_eq!(promoted["items"][0]["evidence"]["labels"], 0, "{promoted}");
+    assert!(app.node().follow_models().await);
+
+    // What it says of the next sales is in their cases, and the queue goes by it.
+    for n in BEFORE..BEFORE + 8 {
+        buys(&app, n).await;
+    }
+    opened(&app, BEFORE..BEFORE + 8).await;
+    let page = app.get("/v1/fraud/cases", &analyst).await;
+    let items = page["items"].as_array().unwrap();
+    let of = |n: u64| items.iter().position(|item| item["subject"] == sale_of(n).to_string()).unwrap_or_else(|| panic!("{n}: {page}"));
+    let said = |n: u64| items[of(n)]["probability"].as_f64().unwrap_or_else(|| panic!("{n}: {page}"));
+    for (fraud, honest) in [(BEFORE, BEFORE + 1), (BEFORE + 4, BEFORE + 2), (BEFORE + 4, BEFORE + 3)] {
+        assert!(said(fraud) > 0.5 && said(honest) < 0.2, "{} and {}: {page}", said(fraud), said(honest));
+        assert!(of(fraud) < of(honest), "the queue goes by it: {page}");
+        // Free tickets are worth five euro each to whoever takes them.
+        let expected = (500.0 * said(fraud)) as i64;
+        assert!((items[of(fraud)]["expected_loss_cents"].as_i64().unwrap() - expected).abs() <= 1, "{page}");
+    }
+    let path = format!("/v1/fraud/cases/{}", case_of(Subject::Sale(sale_of(BEFORE))));
+    assert_eq!(app.get(&path, &analyst).await["assessment"]["model"], "verdicts-1");
+
+    // The next model has to be better by what became known since it challenges.
+    let next = code("verdicts-2");
+    learning::shelve(app.folder(), next, &artifact).unwrap();
+    assert_eq!(app.post("/v1/fraud/models", &analyst, "m2", &model_form("verdicts-2", &card.id, &artifact.card)).await.0, StatusCode::CREATED);
+    assert_eq!(app.post("/v1/fraud/models/verdicts-2/challenge", &analyst, "c2", &kind).await.0, StatusCode::OK);
+    assert!(app.node().follow_models().await);
+    buys(&app, BEFORE + 8).await;
+    let shown = app.get("/v1/fraud/models/verdicts-2/evidence", &analyst).await;
+    assert_eq!((&shown["deserved"], &shown["events"], &shown["evidence"]["labels"]), (&json!(false), &json!(2), &json!(0)), "{shown}");
+    let (status, problem) = app.post("/v1/fraud/models/verdicts-2/promote", &manager, "p3", &kind).await;
+    assert_eq!((status, &problem["code"]), (StatusCode::CONFLICT, &json!("too_few_labels")), "{problem}");
+    app.stop().await;
+}
