@@ -2,17 +2,17 @@
 //!
 //! What it learns from is a file with the columns of the shipped counts, or simulated museums for a benchmark of scale. The same data and seed make the same bytes.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, ensure};
 use tornello_datasets::{holidays, simulated_attendance};
 use tornello_models::artifact::{Artifact, CARD_FILE, Kind, MODEL_FILE, Metric, Particulars, TrainingData, decode};
 use tornello_models::boost::Recipe;
-use tornello_models::demand::backtest::{self, Contest};
+use tornello_models::demand::backtest::{self, Contest, Trial};
 use tornello_models::demand::{Day, Forecaster, Settings, Site, features};
 use tornello_models::feature_list::FeatureList;
-use tornello_models::score::{Outcome, Score};
+use tornello_models::score::Score;
 
 use crate::progress::Progress;
 use crate::protocols::p1;
@@ -180,30 +180,18 @@ fn contest(report: &mut Report, folder: &Path, sites: &[Site], last: Day, settin
     ensure!(champion.fitted_on() <= from, "the champion has seen the last eight weeks of this data: they cannot judge it");
     let stage = progress.stage("fitting the challenger", 2 * u64::from(settings.recipe.rounds));
     let challenger = Forecaster::fit(sites, from, settings, &mut |_| stage.step())?;
-    let reach = champion.horizon_max().min(challenger.horizon_max());
-    let mut regions: BTreeMap<&str, Contest> = BTreeMap::new();
-    for site in sites {
-        let contest = regions.entry(&site.region).or_insert(Contest { champion: Score::default(), challenger: Score::default() });
-        for origin in (from.0..last.0).step_by(CONTEST_ORIGIN_EVERY).map(Day) {
-            for (model, score) in [(&champion, &mut contest.champion), (&challenger, &mut contest.challenger)] {
-                for day in model.forecast(site, origin, 1..=reach)? {
-                    let actual = f64::from(site.visitors(day.day));
-                    if !actual.is_nan() && !site.calendar.flags(day.day).closed {
-                        score.take(Outcome { actual, low: day.band.low_80, median: day.band.median, high: day.band.high_80 });
-                    }
-                }
-            }
-        }
-    }
-    let contests: Vec<Contest> = regions.values().copied().collect();
+    let regions = backtest::trial(sites, &[&champion, &challenger], from, last, CONTEST_ORIGIN_EVERY)?;
+    let contest = |trial: &Trial| Contest { champion: trial.models[0], challenger: trial.models[1] };
+    let contests: Vec<Contest> = regions.values().map(contest).collect();
+    let figures = |trial: &Trial| trial.models.iter().chain([&trial.naive, &trial.median]).map(Score::sql).collect();
     let verdict = if backtest::promotes(&contests) { "the challenger takes over" } else { "the champion stays" };
     report.notes.push(format!("against {id} on the last eight weeks: {verdict}"));
     report.metric("promoted", f64::from(u8::from(backtest::promotes(&contests))), "1 if the challenger takes over", None);
     report.comparisons.push(Comparison {
         title: "Scaled quantile loss on the last eight weeks, per region".to_owned(),
         key: "contest",
-        figures: ["champion", "challenger"].map(str::to_owned).to_vec(),
-        rows: regions.iter().map(|(region, contest)| ((*region).to_owned(), vec![contest.champion.sql(), contest.challenger.sql()])).collect(),
+        figures: ["champion", "challenger", "seasonal naive", "median of 8 weekdays"].map(str::to_owned).to_vec(),
+        rows: regions.iter().map(|(region, trial)| (region.clone(), figures(trial))).collect(),
     });
     Ok(id)
 }

@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 
 use tornello_datasets::simulated_attendance as simulated;
 use tornello_models::boost::{Loss, Recipe};
-use tornello_models::demand::{Answered, Calendar, Day, DayFlags, Forecaster, LEADS, Settings, Site, champion};
+use tornello_models::demand::{Answered, Calendar, Day, DayFlags, Forecaster, LEADS, Settings, Site, backtest, champion};
 
 const LAST: Day = Day::of(2026, 3, 29);
 
@@ -106,6 +106,26 @@ fn bands_cover_what_they_say_and_the_floors_are_beaten() {
         median += line.median.mae();
     }
     assert!(champion < median, "{champion} is no better than {median}");
+}
+
+#[test]
+fn models_are_held_against_each_other_on_the_same_days_and_see_nothing_beyond() {
+    let (honest, to) = (sites(4, 500), LAST.plus(-20));
+    let mut planted = honest.clone();
+    for site in &mut planted {
+        let known = (to.since(site.first) + 1) as usize;
+        site.attendance[known..].fill(1e6);
+    }
+    let (older, newer) = (fit(&honest, to.plus(-84)), fit(&honest, to.plus(-28)));
+    let trial = |sites: &[Site]| backtest::trial(sites, &[&older, &newer, &newer], to.plus(-28), to, 7).expect("a trial");
+    let regions = trial(&honest);
+    assert_eq!(regions, trial(&planted), "a trial has read what came after it");
+    for (region, sum) in &regions {
+        let [older, newer, again] = sum.models[..] else { panic!("three models were asked") };
+        // Of four origins 28, 21, 14 and 7 days are left, less those on which a museum was closed.
+        assert!(older.count == newer.count && newer == again && newer.count == sum.median.count && newer.count > 3 * 70 * 6 / 7, "{region}: {sum:?}");
+        assert!(newer.wape() < sum.naive.wape() && newer.sql() < sum.naive.sql(), "{region}: {sum:?}");
+    }
 }
 
 #[test]

@@ -8,7 +8,7 @@ use super::bands::bucket;
 use super::day::Day;
 use super::features::Lookback;
 use super::floors;
-use super::forecaster::{Answered, DayForecast};
+use super::forecaster::{Answered, DayForecast, Forecaster};
 use super::history::Site;
 use crate::ModelError;
 use crate::score::{Outcome, Score, quantile};
@@ -131,6 +131,64 @@ impl FloorBands {
         };
         if ratios.len() < ERRORS_MIN { (0.5, 1.5) } else { (quantile(&mut ratios, 0.1), quantile(&mut ratios, 0.9)) }
     }
+}
+
+/// How some models and the two plainest floors did on the same days of one region.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Trial {
+    /// The models, in the order in which they were asked.
+    pub models: Vec<Score>,
+    /// The last same weekday again.
+    pub naive: Score,
+    /// The median of the last eight same weekdays.
+    pub median: Score,
+}
+
+impl Trial {
+    /// Nothing judged yet, of so many models.
+    #[must_use]
+    pub fn of(models: usize) -> Self {
+        Self { models: vec![Score::default(); models], naive: Score::default(), median: Score::default() }
+    }
+
+    /// Adds what was judged elsewhere.
+    pub fn add(&mut self, other: &Self) {
+        self.models.iter_mut().zip(&other.models).for_each(|(sum, score)| sum.add(score));
+        self.naive.add(&other.naive);
+        self.median.add(&other.median);
+    }
+}
+
+/// Judges models on the days after `from` up to `to`, region by region: at every `every`-th day from `from` on each forecasts what of these days all can reach. A
+/// model that was fitted on some of them has an advantage: whoever asks must know.
+pub fn trial(sites: &[Site], models: &[&Forecaster], from: Day, to: Day, every: usize) -> Result<BTreeMap<String, Trial>, ModelError> {
+    let reach = models.iter().map(|model| model.horizon_max()).min().unwrap_or(0);
+    let mut regions: BTreeMap<String, Trial> = BTreeMap::new();
+    for site in sites {
+        let lookback = Lookback::new(site);
+        let sum = regions.entry(site.region.clone()).or_insert_with(|| Trial::of(models.len()));
+        for origin in (from.0..to.0).step_by(every.max(1)).map(Day) {
+            for horizon in 1..=reach.min(u16::try_from(to.since(origin)).unwrap_or(u16::MAX)) {
+                let day = origin.plus(i32::from(horizon));
+                let actual = f64::from(lookback.value(day));
+                if actual.is_nan() {
+                    continue;
+                }
+                for (model, score) in models.iter().zip(&mut sum.models) {
+                    let band = model.day(&lookback, origin, horizon)?.band;
+                    score.take(Outcome { actual, low: band.low_80, median: band.median, high: band.high_80 });
+                }
+                let (naive, median) = lookback.floors(origin, horizon);
+                let point = |median: f64| Outcome { actual, low: median, median, high: median };
+                // Where a site has nothing to repeat a floor says nothing, and costs it nothing.
+                [(&mut sum.naive, naive), (&mut sum.median, median)]
+                    .into_iter()
+                    .filter(|(_, said)| said.is_finite())
+                    .for_each(|(sum, said)| sum.take(point(said)));
+            }
+        }
+    }
+    Ok(regions)
 }
 
 /// How two models did on the same days of one region: the mean pinball loss over mean attendance.

@@ -166,6 +166,12 @@ impl Forecaster {
         self.stored.settings.horizon_max
     }
 
+    /// The share of held-out days that its 80% bands were fitted to hold.
+    #[must_use]
+    pub const fn share_80(&self) -> f64 {
+        self.stored.settings.share_80
+    }
+
     /// The columns that the trees are fed, in order.
     #[must_use]
     pub fn columns(&self) -> &'static [features::Column] {
