@@ -111,3 +111,28 @@ async fn people_around_are_told_only_when_they_are_many() {
     assert_eq!((&both["inside"], &both["sd"]), (&json!(17), &json!(5)), "all parts together are the building");
     app.stop().await;
 }
+
+#[actix_rt::test]
+async fn the_share_of_people_around_who_come_in_does_not_hang_on_who_asks() {
+    let app = App::start().await;
+    let (sensor, desk, gate) = (app.key(Role::Sensor).await, app.key(Role::BoxOffice).await, app.key(Role::Gate).await);
+    let ministry = app.key(Role::Ministry).await;
+    let cell = |app: &App| json!({"museum": "torre", "sensor": "cell-1", "at": at(app), "cell": {"operator": "op-a", "devices": 300, "share_permille": 300, "share_sd_permille": 10}});
+    read(&app, &sensor, cell(&app)).await;
+    app.node().pass_minute().await;
+    let body = json!({"lines": [{"category": "full", "count": 15}], "settlement": at_desk("R1")});
+    let (status, sold) = app.post(&format!("/v1/slots/{}/sales", slot(TORRE, 9)), &desk, "s", &body).await;
+    assert_eq!(status, StatusCode::CREATED, "{sold}");
+    let sale = sold["sale"].as_str().unwrap().to_owned();
+    for number in 0..15 {
+        let body = json!({"ticket": ticket(&sale, number), "gate": "north", "museum": "torre"});
+        assert_eq!(app.post("/v1/admissions", &gate, &format!("a{number}"), &body).await.0, StatusCode::OK);
+    }
+    app.pass(600).await;
+    app.node().pass_minute().await;
+    read(&app, &sensor, cell(&app)).await;
+    // Nobody has asked before.
+    let seen = app.get("/v1/museums/torre/presence", &ministry).await;
+    assert_eq!((&seen["present"]["people"], &seen["conversion"]["share"]), (&json!(1_000), &json!(0.015)), "{seen}");
+    app.stop().await;
+}

@@ -819,8 +819,9 @@ impl Node {
         Ok(occupancy)
     }
 
-    /// Lets a minute pass where people inside are followed: what gates let in counts though no sensor says so.
+    /// Lets a minute pass where people inside or around are followed: what gates let in counts though no sensor says so.
     pub async fn pass_minute(&self) {
+        self.sensors.note_admitted(self.clock.now(), self.beside());
         for museum in self.sensors.followed() {
             if self.sensors.pass(museum, self.clock.now(), self.beside()).is_some() {
                 self.share_out(museum).await;

@@ -293,7 +293,18 @@ impl Sensors {
     #[must_use]
     pub fn around(&self, museum: MuseumId, now: Timestamp, beside: Beside<'_>) -> Option<Around> {
         let scanned = beside.scanned(museum, building_day(now));
-        self.sites.lock().get_mut(&museum)?.around.at(now, scanned)
+        self.sites.lock().get(&museum)?.around.at(now, scanned)
+    }
+
+    /// Notes what gates have let in wherever cells speak of the area around: once a minute, so that the share of those present who came in does not hang on who asks.
+    pub fn note_admitted(&self, now: Timestamp, beside: Beside<'_>) {
+        let spoken: Vec<MuseumId> = self.sites.lock().iter().filter(|(_, site)| site.around.speak(now)).map(|(museum, _)| *museum).collect();
+        for museum in spoken {
+            let scanned = beside.scanned(museum, building_day(now));
+            if let Some(site) = self.sites.lock().get_mut(&museum) {
+                site.around.note(now, scanned);
+            }
+        }
     }
 
     /// The last estimate of a museum.

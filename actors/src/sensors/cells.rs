@@ -14,6 +14,8 @@ use super::Rejected;
 const OLD_S: i64 = 1_800;
 /// Over how long admissions are held against people present, in seconds.
 const WINDOW_S: i64 = 3_600;
+/// How often admissions are noted, in seconds: a little less than the minute after which that is done, which is never quite one.
+const NOTED_EVERY_S: i64 = 50;
 /// The most cells times operators of one museum.
 const CELLS_MAX: usize = 512;
 
@@ -64,15 +66,25 @@ impl Cells {
         Ok(())
     }
 
-    /// People present now, `scanned` people having been let in by gates today so far.
-    pub(super) fn at(&mut self, now: Timestamp, scanned: u32) -> Option<Around> {
+    /// Notes how many people gates have let in today so far: once a minute, whether anybody asks or not.
+    pub(super) fn note(&mut self, now: Timestamp, scanned: u32) {
         while self.admitted.front().is_some_and(|(at, count)| now.micros_since(*at) > WINDOW_S * MICROS_PER_S || *count > scanned) {
             self.admitted.pop_front();
         }
-        let before = self.admitted.front().map_or(scanned, |(_, count)| *count);
-        if self.admitted.back().is_none_or(|(at, _)| now.micros_since(*at) >= 60 * MICROS_PER_S) {
+        if self.admitted.back().is_none_or(|(at, _)| now.micros_since(*at) >= NOTED_EVERY_S * MICROS_PER_S) {
             self.admitted.push_back((now, scanned));
         }
+    }
+
+    /// Whether any cell has spoken lately.
+    pub(super) fn speak(&self, now: Timestamp) -> bool {
+        self.seen.values().any(|seen| is_fresh(seen.at, now))
+    }
+
+    /// People present now, `scanned` people having been let in by gates today so far.
+    pub(super) fn at(&self, now: Timestamp, scanned: u32) -> Option<Around> {
+        let within = |(at, count): &&(Timestamp, u32)| now.micros_since(*at) <= WINDOW_S * MICROS_PER_S && *count <= scanned;
+        let before = self.admitted.iter().find(within).map_or(scanned, |(_, count)| *count);
         let fresh = || self.seen.iter().filter(|(_, seen)| is_fresh(seen.at, now));
         let at = fresh().map(|(_, seen)| seen.at).max()?;
         // Cells of one operator add up; its share is that of the cell that spoke last.
@@ -126,8 +138,15 @@ mod tests {
         let present = cells.at(at(2), 0).unwrap().present.unwrap();
         assert!((present.people - 1_000.0).abs() < 1e-9 && present.operators == 1);
         assert_eq!(cells.take(cell("south", "alfa"), seen(1, 5)), Err(Rejected::OutOfOrder));
+        cells.note(at(2), 0);
+        // Who asks, and how often, changes nothing.
+        for s in 3..900 {
+            let _ = cells.at(at(s), 399);
+        }
+        cells.note(at(900), 399);
         let later = cells.at(at(1_000), 400).unwrap().conversion.unwrap();
         assert!((later.share - 0.4).abs() < 1e-9);
+        assert_eq!(cells.at(at(1_700), 3).unwrap().conversion, None, "a new day counts anew");
         assert_eq!(cells.at(at(4_000), 400), None, "what was said half an hour ago is not now");
     }
 }
