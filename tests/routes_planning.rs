@@ -163,6 +163,72 @@ async fn a_night_counts_the_day_that_is_over_once() {
 }
 
 #[actix_rt::test]
+async fn days_that_nobody_counted_are_counted_after_weeks_and_books_are_known_that_nobody_looked_at() {
+    let app = App::start().await;
+    let (manager, desk) = (app.key(Role::Manager).await, app.key(Role::BoxOffice).await);
+    let body = json!({"lines": [{"category": "full", "count": 3}], "settlement": at_desk("R1")});
+    let sold = app.post(&format!("/v1/slots/{}/sales", slot(TORRE, 15)), &desk, "s", &body).await;
+    assert_eq!(sold.0, StatusCode::CREATED, "{}", sold.1);
+    // Nobody runs the program for twelve days: the slot has left the board.
+    app.pass(12 * 86_400).await;
+    let app = app.restart().await;
+    assert!(app.node().board().head(slot(TORRE, 15)).is_none());
+    let node = app.shared_node();
+    nightly::night(&node).await.unwrap().await.unwrap();
+    assert_eq!(attended::count_days(&node).await, 0, "a day is counted once");
+    drop(node);
+    let read = app.get("/v1/museums/torre/attendance", &manager).await;
+    assert_eq!(read["days"], json!([{"date": "2026-11-23", "people": 3, "provenance": "counted"}]));
+    app.stop().await;
+}
+
+#[actix_rt::test]
+async fn months_are_forecast_for_the_budget_and_days_add_up_to_them() {
+    let app = App::start().await;
+    let (manager, ministry) = (app.key(Role::Manager).await, app.key(Role::Ministry).await);
+    let path = "/v1/museums/torre/forecast/months";
+    let bare = app.get(&format!("{path}?months=2"), &ministry).await;
+    assert!(bare["months"][1]["people"]["expected"].as_f64().unwrap() > 0.0, "places and other museums are all there is: {bare}");
+    with_past(&app, &manager).await;
+    let told = app.get(path, &ministry).await;
+    let months = told["months"].as_array().unwrap();
+    assert_eq!((months.len(), &months[0]["month"], &months[11]["month"]), (12, &json!("2026-11-01"), &json!("2027-10-01")));
+    let number = |of: &Value, name: &str| of[name].as_f64().unwrap();
+    for month in months {
+        let people = &month["people"];
+        let ends = ["low_95", "low_80", "expected", "high_80", "high_95"].map(|name| number(people, name));
+        assert!(ends.is_sorted() && ends[0] >= number(month, "came"), "{month}");
+        // Some 137 visitors a day.
+        let each = ends[2] / number(month, "open_days");
+        assert!((115.0..160.0).contains(&each), "{month}");
+    }
+    // From 22 days of November that are over, and eight that are forecast.
+    let days = app.get("/v1/museums/torre/forecast?from=2026-11-23&days=39", &ministry).await;
+    let sum = |month: &str| {
+        days["days"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(|day| day["date"].as_str().unwrap().starts_with(month))
+            .map(|day| number(&day["people"], "expected"))
+            .sum::<f64>()
+    };
+    assert!(
+        number(&months[0], "came") > 2_500.0 && (number(&months[0]["people"], "expected") - number(&months[0], "came") - sum("2026-11")).abs() < 1.0
+    );
+    assert!((number(&months[1]["people"], "expected") - sum("2026-12")).abs() < 2.5, "days add up to their month");
+    let all: f64 = months.iter().map(|month| number(&month["people"], "high_80")).sum();
+    assert!((number(&told["together"], "high_80") - all).abs() < 2.0, "together they are no surer than each");
+    let (kind, table) = text_of(&app, &format!("{path}?months=3"), &ministry, "text/csv").await;
+    assert!(kind.starts_with("text/csv") && table.lines().count() == 4, "{table}");
+    for bad in ["?months=0", "?months=19", "?years=1"] {
+        let status = app.request(Method::GET, &format!("{path}{bad}"), &ministry).send().await.unwrap().status();
+        assert!([400, 422].contains(&status.as_u16()), "{bad}: {status}");
+    }
+    app.stop().await;
+}
+
+#[actix_rt::test]
 async fn a_roster_says_why_and_keeps_what_a_manager_decides() {
     let app = App::start().await;
     let (manager, office) = (app.key(Role::Manager).await, app.key(Role::GroupOffice).await);
@@ -212,6 +278,15 @@ async fn a_roster_says_why_and_keeps_what_a_manager_decides() {
     app.ask(Method::PUT, "/v1/museums/mare/attendance", &manager, "mare", &json!({"source": "register", "days": more})).await;
     assert!(nightly::night(&node).await.unwrap().await.unwrap());
     drop(node);
+    // What is new does not serve before it has shown that it is better, and the report says how it stands.
+    let report = app.get("/v1/forecasts/report", &office).await;
+    let trials = report["trials"].as_array().unwrap();
+    assert_eq!(trials.last().map(|trial| &trial["verdict"]), Some(&json!("first")), "{report}");
+    assert!(trials.len() == 2 && ["on_trial", "took_over"].contains(&trials[0]["verdict"].as_str().unwrap()), "{report}");
+    for side in ["champion", "challenger", "last_weekday", "median_weekday"] {
+        assert!(trials[0][side]["judged"].as_u64().unwrap() > 200 && trials[0][side]["sql"].as_f64().unwrap() > 0.0, "{side}: {report}");
+    }
+    assert_eq!((&trials[0]["from"], &trials[0]["to"]), (&json!("2026-09-28"), &json!("2026-11-22")));
     let (kind, table) = text_of(&app, path, &office, "text/csv").await;
     assert!(kind.starts_with("text/csv") && table.contains("11:00;12:00;desk;4;") && table.lines().count() == 31, "{table}");
     let (kind, file) = text_of(&app, path, &office, "text/calendar").await;
@@ -291,7 +366,7 @@ async fn a_what_if_moves_each_figure_in_its_own_direction() {
 async fn plans_of_another_museum_do_not_exist() {
     let app = App::start().await;
     let manager = app.key_for(Role::Manager, Museums::Only(vec![crate::support::MARE])).await;
-    for path in ["forecast", "attendance", "roster", "planning-policy", "presence"] {
+    for path in ["forecast", "forecast/months", "attendance", "roster", "planning-policy", "presence"] {
         let there = app.request(Method::GET, &format!("/v1/museums/torre/{path}"), &manager).send().await.unwrap();
         assert_eq!(there.status(), StatusCode::NOT_FOUND, "{path}");
     }

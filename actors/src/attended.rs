@@ -1,7 +1,7 @@
 //! Every museum's attendance in memory, as last committed, and the nightly count that adds to it: what gates let in on the days that are over, what stands on the
 //! books, what doors summed up.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use jiff::ToSpan;
@@ -11,7 +11,7 @@ use tornello_engine::aggregate::Aggregate;
 use tornello_engine::attendance::{Attendance, Command, DoorDay, Event, Look, Provenance, Refusal, SlotCount};
 use tornello_engine::calendar;
 use tornello_engine::envelope::Envelope;
-use tornello_engine::ids::{KeyId, MuseumId};
+use tornello_engine::ids::{KeyId, MuseumId, SlotId};
 use tornello_engine::record::Record;
 use tornello_models::demand::LEADS;
 use tornello_models::occupancy::{Balance, Day};
@@ -25,8 +25,9 @@ use crate::node::Node;
 use crate::owner::Tell;
 use crate::sensors::building_day;
 
-/// How many days back are counted that were missed, as when nobody ran the program: slots leave the board after three.
-const MISSED_DAYS: i32 = 3;
+/// How many days back are counted that were missed, as when nobody ran the program: by the board, which slots leave after three days, and by the lists before that.
+const ON_BOARD_DAYS: i32 = 3;
+const MISSED_DAYS: i32 = 62;
 
 /// All attendances.
 #[derive(Debug, Default)]
@@ -84,12 +85,17 @@ pub async fn count_days(node: &Node) -> usize {
     let mut counted = 0;
     for known in node.museums().all() {
         let museum = known.museum.id();
+        let attendance = node.attended().get(museum);
         let first = last.saturating_sub((MISSED_DAYS - 1).days());
-        for date in first.series(1.day()).take_while(|date| *date <= last) {
-            if node.attended().get(museum).days().get(&date).is_some_and(|day| day.provenance == Provenance::Counted) {
-                continue;
-            }
-            let Some(command) = day_of(node, &known, date, date == last) else { continue };
+        let missed: Vec<Date> = first.series(1.day()).take_while(|date| *date <= last).filter(|date| !is_counted(&attendance, *date)).collect();
+        let on_board = last.saturating_sub((ON_BOARD_DAYS - 1).days());
+        // What somebody has brought in of a day long past is more than our own lists may have.
+        let is_unknown = |date: &Date| *date < on_board && !attendance.days().contains_key(date);
+        let mut long_ago = listed(node, &known, missed.iter().copied().filter(is_unknown)).await;
+        for date in missed {
+            let slots = if date < on_board { long_ago.remove(&date) } else { Some(slots_of(node, &known, date)) };
+            let Some(slots) = slots else { continue };
+            let Some(command) = day_of(node, &known, date, slots, date == last) else { continue };
             let key = digest(&[b"count", &museum.0.to_be_bytes(), date.to_string().as_bytes()]);
             let envelope = Envelope { who: KeyId::SYSTEM, key, body: key, parties: Vec::new(), assessment: None, order: None };
             match node.attendance(museum, envelope, command).await {
@@ -103,18 +109,58 @@ pub async fn count_days(node: &Node) -> usize {
     counted
 }
 
+fn is_counted(attendance: &Attendance, date: Date) -> bool {
+    attendance.days().get(&date).is_some_and(|day| day.provenance == Provenance::Counted)
+}
+
+/// What a slot had, with the minute of the day at which it began.
+fn slot_count(slot: SlotId, sold: u32, admitted: u32) -> Option<SlotCount> {
+    let local = calendar::local(slot.start());
+    let from_min = u16::try_from(i32::from(local.hour()) * 60 + i32::from(local.minute())).ok()?;
+    (sold > 0 || admitted > 0).then_some(SlotCount { route: slot.route(), from_min, sold, admitted })
+}
+
+/// What the slots of a day had, by the board.
+fn slots_of(node: &Node, known: &Known, date: Date) -> Vec<SlotCount> {
+    heads_on(node, known, date).into_iter().filter_map(|(slot, head)| slot_count(slot, head.places.sold.iter().sum(), head.places.admitted)).collect()
+}
+
+/// What the slots of days had that are not on the board any more, by the lists of sales; nothing where there are no lists, or they cannot be read.
+async fn listed(node: &Node, known: &Known, dates: impl Iterator<Item = Date>) -> HashMap<Date, Vec<SlotCount>> {
+    let Some(files) = node.files() else { return HashMap::new() };
+    let mut days: HashMap<SlotId, Date> = HashMap::new();
+    for date in dates {
+        days.extend(known.museum.openings(date, date).iter().map(|opening| (opening.slot, date)));
+    }
+    if days.is_empty() {
+        return HashMap::new();
+    }
+    let slots: Vec<SlotId> = days.keys().copied().collect();
+    let read = async {
+        files.views.catch_up(node.head().number).await?;
+        files.views.bookings_of(&slots).await
+    };
+    let bookings = read.await.unwrap_or_else(|error| {
+        tracing::warn!(museum = known.museum.id().0, %error, "days that were missed cannot be counted now");
+        Vec::new()
+    });
+    let mut sums: BTreeMap<SlotId, (u32, u32)> = BTreeMap::new();
+    for booking in bookings {
+        let (sold, admitted) = sums.entry(booking.slot).or_default();
+        (*sold, *admitted) = (sold.saturating_add(booking.standing()), admitted.saturating_add(booking.admitted));
+    }
+    let mut counts: HashMap<Date, Vec<SlotCount>> = HashMap::new();
+    for (slot, (sold, admitted)) in sums {
+        if let (Some(date), Some(count)) = (days.get(&slot), slot_count(slot, sold, admitted)) {
+            counts.entry(*date).or_default().push(count);
+        }
+    }
+    counts
+}
+
 /// What is known of a day that is over. Where gates let nobody in all day though places were sold, there are no gates: those who bought came.
-fn day_of(node: &Node, known: &Known, date: Date, is_last: bool) -> Option<Command> {
+fn day_of(node: &Node, known: &Known, date: Date, slots: Vec<SlotCount>, is_last: bool) -> Option<Command> {
     let museum = known.museum.id();
-    let slots: Vec<SlotCount> = heads_on(node, known, date)
-        .into_iter()
-        .filter_map(|(slot, head)| {
-            let sold = head.places.sold.iter().sum();
-            let local = calendar::local(slot.start());
-            let from_min = u16::try_from(i32::from(local.hour()) * 60 + i32::from(local.minute())).ok()?;
-            (sold > 0 || head.places.admitted > 0).then_some(SlotCount { route: slot.route(), from_min, sold, admitted: head.places.admitted })
-        })
-        .collect();
     let doors = node.sensors().take_day(museum, date, node.now(), node.beside());
     let (sold, admitted) = slots.iter().fold((0_u32, 0_u32), |sum, slot| (sum.0.saturating_add(slot.sold), sum.1.saturating_add(slot.admitted)));
     if sold == 0 && admitted == 0 && doors.is_none_or(|doors| doors.entered == 0) {
@@ -135,7 +181,7 @@ fn day_of(node: &Node, known: &Known, date: Date, is_last: bool) -> Option<Comma
 
 /// Slots of the sessions of a day that were written to.
 #[must_use]
-pub fn heads_on(node: &Node, known: &Known, date: Date) -> Vec<(tornello_engine::ids::SlotId, SlotHead)> {
+pub fn heads_on(node: &Node, known: &Known, date: Date) -> Vec<(SlotId, SlotHead)> {
     let day = known.day(date);
     let (Some(first), Some(last)) = (day.first(), day.last()) else { return Vec::new() };
     let (from, to) = (first.slot.start(), last.slot.start());

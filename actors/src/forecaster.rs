@@ -4,34 +4,46 @@
 //! What a day has in all is split over its slots as the last counted days were, within their places; so slots add up to the day, and days of museums to the
 //! region. Days are those of Rome; one of 23 or 25 hours is a day.
 
+mod bookings;
 mod champion;
+mod months;
+mod school_breaks;
 mod shares;
 mod shows;
 mod sites;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use jiff::ToSpan;
 use jiff::civil::Date;
 use parking_lot::{Mutex, RwLock};
 use tornello_engine::aggregate::Aggregate;
+use tornello_engine::attendance::Look;
 use tornello_engine::calendar;
 use tornello_engine::ids::{MuseumId, SlotId};
 use tornello_engine::time::Timestamp;
 pub use tornello_models::demand::Quality;
 use tornello_models::demand::features::Lookback;
+pub use tornello_models::demand::months::Expected;
 use tornello_models::demand::{Day, Site};
 pub use tornello_models::outlook::{BUCKETS, Outlook, Reasons, Score};
 use tornello_models::outlook::{History, Learned};
+pub use tornello_models::score::Score as TrialScore;
 
 use crate::attended::heads_on;
 use crate::museums::Known;
 use crate::node::Node;
 use crate::sensors::building_day;
+pub use bookings::Card;
+#[cfg(test)]
+pub(crate) use bookings::tests::bookings as past_bookings;
+use bookings::{Bookings, Past};
 use champion::Champion;
-pub use champion::Moved;
+pub use champion::{Judged, Moved, Verdict};
+pub use months::{MONTHS_MAX, MonthForecast};
+pub use school_breaks::SchoolBreaks;
 
 /// How far ahead forecasts reach, in days.
 pub const AHEAD_DAYS: i32 = 60;
@@ -98,10 +110,14 @@ pub struct SlotForecast {
     pub capacity: u32,
     /// How many of those who have booked will come, and give or take.
     pub shows: (f64, f64),
+    /// Whether that was worked out booking by booking, and not of one rate for all.
+    pub by_booking: bool,
     /// Places that will stay empty of those who have booked, or have not been sold, at the upper end: for whoever comes without a ticket.
     pub walk_in: u32,
     /// How many more than the places may be sold within the risk that the museum allows itself; 0: none, as is usual.
     pub oversell: u32,
+    /// The probability that anybody is turned away if so many are sold.
+    pub turn_away: f64,
 }
 
 /// What a museum's forecasts are made from, worked out once for each state of its streams and each day.
@@ -115,6 +131,8 @@ struct Prepared {
     site: Site,
     /// Who of those that booked comes.
     shows: shows::Rate,
+    /// What stood on the books before anybody looked.
+    curve: Arc<BTreeMap<Date, Vec<Look>>>,
 }
 
 /// The streams' states and the day that something was made from.
@@ -124,6 +142,8 @@ struct Made {
     museum: u64,
     planning: u64,
     today: Date,
+    /// Whether what stood on the books before anybody looked was known.
+    curves: bool,
 }
 
 /// The forecasts of all museums.
@@ -133,12 +153,20 @@ pub struct Forecaster {
     /// Visitors of an open day for each of its places, over all museums.
     fill: RwLock<f64>,
     champion: Arc<Champion>,
+    bookings: Arc<Bookings>,
+    school_breaks: OnceLock<SchoolBreaks>,
 }
 
 impl Default for Forecaster {
     /// A third of a day's places are taken where nobody knows better: an assumption, until a month was counted anywhere.
     fn default() -> Self {
-        Self { prepared: Mutex::default(), fill: RwLock::new(0.35), champion: Arc::default() }
+        Self {
+            prepared: Mutex::default(),
+            fill: RwLock::new(0.35),
+            champion: Arc::default(),
+            bookings: Arc::default(),
+            school_breaks: OnceLock::new(),
+        }
     }
 }
 
@@ -149,17 +177,63 @@ impl Forecaster {
         Self { champion: Arc::new(Champion::kept_in(file)), ..Self::default() }
     }
 
-    /// Learns anew from everything that was counted, museum by museum; takes moments, so not on a thread that answers. Answers what the model over all museums is to
-    /// be fitted on, which takes seconds to minutes and needs the node no more.
+    /// Knows from now on when schools are closed; told once, before anything is forecast.
+    pub fn know_school_breaks(&self, breaks: SchoolBreaks) {
+        if self.school_breaks.set(breaks).is_err() {
+            tracing::error!("school breaks were told twice: the first ones hold");
+        }
+    }
+
+    /// What is to be learned from the lists: bookings and what became of them. Where the lists cannot be read there is nothing, and what was learned before serves on.
+    pub async fn read(&self, node: &Node) -> Option<Past> {
+        let read = async {
+            self.bookings.backfill(node).await?;
+            self.bookings.past(node).await
+        };
+        read.await.unwrap_or_else(|error| {
+            tracing::warn!(%error, "bookings cannot be read: what was learned of them before serves on");
+            None
+        })
+    }
+
+    /// Looks at the bookings of slots to come that have changed since the last look; answers how many those were.
+    pub async fn look_at_bookings(&self, node: &Node) -> usize {
+        self.bookings.look(node).await.unwrap_or_else(|error| {
+            tracing::warn!(%error, "bookings cannot be read: those of the last look serve on");
+            0
+        })
+    }
+
+    /// Learns from made-up bookings.
+    #[cfg(test)]
+    pub(crate) fn learn_bookings(&self, bookings: Vec<crate::views::bookings::Booking>) -> bool {
+        self.bookings.learn(&Past::of(bookings, jiff::civil::date(2026, 6, 9))).is_ok_and(|learned| learned)
+    }
+
+    /// The last model of who comes, booking by booking, whether it serves or not.
     #[must_use]
-    pub fn learn(&self, node: &Node) -> Fit {
+    pub fn bookings_card(&self) -> Option<Card> {
+        self.bookings.card()
+    }
+
+    /// What was judged of models over all museums lately, the newest first.
+    #[must_use]
+    pub fn judged(&self) -> Vec<Judged> {
+        self.champion.judged()
+    }
+
+    /// Learns anew from everything that was counted, museum by museum; takes moments, so not on a thread that answers. Answers what the models are to be fitted on,
+    /// which takes seconds to minutes and needs the node no more.
+    #[must_use]
+    pub fn learn(&self, node: &Node, past: Option<Past>) -> Fit {
         let all = node.museums().all();
         if let Some(fill) = sites::fill(node, &all) {
             *self.fill.write() = fill;
         }
         let prepared: Vec<_> = all.iter().map(|known| self.prepared(node, known)).filter(|prepared| prepared.history.known() > 0).collect();
         let sites: Vec<Site> = prepared.iter().map(|prepared| prepared.site.clone()).collect();
-        Fit { champion: Arc::clone(&self.champion), sites, yesterday: champion::day(building_day(node.now())).plus(-1) }
+        let (champion, bookings) = (Arc::clone(&self.champion), Arc::clone(&self.bookings));
+        Fit { champion, bookings, past, sites, yesterday: champion::day(building_day(node.now())).plus(-1) }
     }
 
     /// The last day that the model over all museums knew when it was fitted; none: there is no model.
@@ -172,14 +246,16 @@ impl Forecaster {
         let museum = known.museum.id();
         let (attendance, planning) = (node.attended().get(museum), node.plans().get(museum));
         let today = building_day(node.now());
-        let of = Made { attendance: attendance.seq(), museum: known.museum.seq(), planning: planning.seq(), today };
+        let of =
+            Made { attendance: attendance.seq(), museum: known.museum.seq(), planning: planning.seq(), today, curves: self.bookings.has_curves() };
         if let Some(prepared) = self.prepared.lock().get(&museum).filter(|prepared| prepared.of == of) {
             return Arc::clone(prepared);
         }
         let history = sites::history(known, &attendance, today, *self.fill.read());
         let learned = history.learn();
-        let site = champion::site(known, &history, &attendance, &planning);
-        let prepared = Arc::new(Prepared { of, learned, site, shows: shows::Rate::of(&attendance), history });
+        let curve = self.bookings.curve(museum);
+        let site = champion::site(known, &history, &planning, self.school_breaks.get(), |date| bookings::looks(&attendance, &curve, date));
+        let prepared = Arc::new(Prepared { of, learned, site, shows: shows::Rate::of(&attendance), history, curve });
         self.prepared.lock().insert(museum, Arc::clone(&prepared));
         prepared
     }
@@ -188,7 +264,7 @@ impl Forecaster {
     #[must_use]
     pub fn days(&self, node: &Node, known: &Known, from: Date, days: i32) -> Vec<DayForecast> {
         let prepared = self.prepared(node, known);
-        let (today, attendance) = (prepared.of.today, node.attended().get(known.museum.id()));
+        let (today, now, attendance) = (prepared.of.today, node.now(), node.attended().get(known.museum.id()));
         let (model, planning) = (self.champion.model(), node.plans().get(known.museum.id()));
         let mut site = model.is_some().then(|| prepared.site.clone());
         let (first, last) = (from.max(today), today.saturating_add((AHEAD_DAYS - 1).days()));
@@ -206,7 +282,7 @@ impl Forecaster {
                 let capacity = slots.iter().fold(0_u32, |sum, slot| sum.saturating_add(slot.capacity));
                 let booked = booked_of(&slots);
                 let day = sites::number(date);
-                let books = sites::books(&prepared.history, &attendance, day, booked);
+                let books = sites::books(&prepared.history, |date| bookings::looks(&attendance, &prepared.curve, date), day, booked);
                 let mut outlook = prepared.history.outlook(day, books, &prepared.learned);
                 let mut source = match prepared.history.known() {
                     _ if capacity == 0 => Source::Plan,
@@ -228,8 +304,11 @@ impl Forecaster {
                     (outlook, source) = (Outlook::CLOSED, Source::Plan);
                 }
                 shares::split(&mut outlook, &mut slots, &attendance, date);
-                let policy = planning.policy_on(date).1;
-                slots.iter_mut().for_each(|slot| prepared.shows.tell(slot, &policy));
+                let (policy, ceiling) = (planning.policy_on(date).1, known.museum.ceiling_on(date));
+                for slot in &mut slots {
+                    let parties = self.bookings.parties(slot.slot, slot.booked, prepared.shows.lost(), now);
+                    prepared.shows.tell(slot, &policy, ceiling, parties);
+                }
                 DayForecast { date, outlook, source, booked, capacity, slots }
             })
             .collect()
@@ -265,6 +344,8 @@ impl Forecaster {
 #[derive(Debug)]
 pub struct Fit {
     champion: Arc<Champion>,
+    bookings: Arc<Bookings>,
+    past: Option<Past>,
     sites: Vec<Site>,
     yesterday: Day,
 }
@@ -276,9 +357,12 @@ impl Fit {
         self.sites.len()
     }
 
-    /// Makes it, if the model in force is old and enough was counted; answers whether there is a new one.
+    /// Makes it, if the newest model is old and enough was counted, and holds those whose trial is over against the one in force; answers whether there is a new one.
     #[must_use]
     pub fn make(self) -> bool {
+        if let Some(Err(error)) = self.past.as_ref().map(|past| self.bookings.learn(past)) {
+            tracing::error!(%error, "the model of bookings could not be fitted: the last one, or one rate for all, serves on");
+        }
         match self.champion.fit(&self.sites, self.yesterday) {
             Ok(made) => made,
             Err(error) => {
@@ -305,8 +389,10 @@ fn slots_of(node: &Node, known: &Known, date: Date) -> Vec<SlotForecast> {
         booked,
         capacity,
         shows: none,
+        by_booking: false,
         walk_in: 0,
         oversell: 0,
+        turn_away: 0.0,
     };
     let mut slots: Vec<SlotForecast> = known.day(date).iter().map(|opening| empty(opening.slot, opening.end, 0, opening.capacity)).collect();
     for (slot, head) in heads_on(node, known, date) {

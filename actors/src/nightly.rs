@@ -15,6 +15,9 @@ use crate::sensors::building_day;
 /// When the day before is counted, in Rome: after the building's day has ended.
 const COUNTS_AT: (i8, i8) = (4, 30);
 
+/// Every so many minutes the bookings of slots to come are looked at.
+const BOOKINGS_EVERY_MIN: i64 = 5;
+
 /// A start has better things to do at first than to fit a model, in seconds.
 const FIRST_FIT_AFTER_S: i64 = 60;
 
@@ -26,6 +29,9 @@ pub async fn keep_planning(node: &Arc<Node>) {
         let minute = Timestamp::from_seconds((node.now().as_seconds().div_euclid(60) + 1) * 60);
         node.sleep_until(minute).await;
         node.pass_minute().await;
+        if minute.as_seconds().div_euclid(60) % BOOKINGS_EVERY_MIN == 0 {
+            node.forecaster().look_at_bookings(node).await;
+        }
         if node.now() >= next_night {
             drop(night(node).await);
             next_night = after(node.now());
@@ -37,8 +43,9 @@ pub async fn keep_planning(node: &Arc<Node>) {
 /// that is done, and whether there is a new one; none if no thread could be had.
 pub async fn night(node: &Arc<Node>) -> Option<oneshot::Receiver<bool>> {
     let counted = attended::count_days(node).await;
+    let past = node.forecaster().read(node).await;
     let learning = Arc::clone(node);
-    let Ok(fit) = tokio::task::spawn_blocking(move || learning.forecaster().learn(&learning)).await else {
+    let Ok(fit) = tokio::task::spawn_blocking(move || learning.forecaster().learn(&learning, past)).await else {
         tracing::error!("forecasts could not be learned: the last ones serve on");
         return None;
     };

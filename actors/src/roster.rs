@@ -184,8 +184,10 @@ mod tests {
                 booked: 0,
                 capacity: 500,
                 shows: (0.0, 0.0),
+                by_booking: false,
                 walk_in: 0,
                 oversell: 0,
+                turn_away: 0.0,
             }
         };
         let slots: Vec<SlotForecast> = hours.map(slot).collect();

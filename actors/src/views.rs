@@ -1,6 +1,7 @@
 //! Read models in one SQLite file: sales and tickets to list and search, the heads of all slots for a quick start, snapshots of slots. A projection of the
 //! journal: delete the file and it is built again. Nothing here is ever the truth.
 
+pub mod bookings;
 mod boot;
 pub mod fraud;
 pub mod payments;

@@ -234,3 +234,41 @@ fn nonsense_is_refused_and_little_is_served() {
         }
     }
 }
+
+#[test]
+fn a_world_that_has_changed_is_noticed_in_two_weeks() {
+    let begin = Day::of(2026, 6, 1);
+    let is_free = |day: Day| day.date().2.is_multiple_of(5);
+    let world = |last: Day, free: f32| -> Vec<Site> {
+        let first = begin.plus(-260);
+        let site = |code: u32| {
+            let visitors = |day: i32| {
+                let day = Day(day);
+                let chance = (i64::from(day.0) * 7_919 * i64::from(code + 3) % 97) as f32 / 97.0;
+                let weekday = if day.weekday() == 5 { 2.0 } else { 1.0 };
+                (80.0 + 40.0 * code as f32) * weekday * if is_free(day) { free } else { 1.0 } * (0.9 + 0.2 * chance)
+            };
+            Site {
+                name: format!("site {code}"),
+                region: format!("region {}", code % 2),
+                code,
+                first,
+                attendance: (first.0..=last.0).map(visitors).collect(),
+                calendar: Calendar::of(first, last.plus(60), |day| DayFlags { free: is_free(day), ..DayFlags::default() }),
+                books: Vec::new(),
+            }
+        };
+        (0..4).map(site).collect()
+    };
+    let fitted = |last: Day, free: f32| Forecaster::fit(&world(last, free), last, &Settings::default(), &mut |_| ()).expect("a fit");
+    let (draws, repels) = (fitted(begin, 3.0), fitted(begin.plus(7), 0.2));
+    let wins = |free: f32, champion: &Forecaster, challenger: &Forecaster| {
+        let to = begin.plus(21);
+        let regions = backtest::trial(&world(to, free), &[champion, challenger], begin.plus(7), to, 1).expect("a trial");
+        backtest::promotes(
+            &regions.values().map(|trial| backtest::Contest { champion: trial.models[0], challenger: trial.models[1] }).collect::<Vec<_>>(),
+        )
+    };
+    assert!(wins(0.2, &draws, &repels) && !wins(0.2, &repels, &draws));
+    assert!(wins(3.0, &repels, &draws) && !wins(3.0, &draws, &repels));
+}

@@ -1,6 +1,8 @@
 //! The trained model over all museums: fitted on everything that was counted, kept beside the journal so that a start need not wait for it, asked from memory.
 //!
-//! It is fitted anew once a week on a thread of its own. Where there is none, or it cannot answer, the museum's own last weeks do.
+//! A new one is fitted every week on a thread of its own and does not serve: it is on trial. Two weeks later it is held against the model in force on the days since,
+//! which neither has seen, beside the two plainest floors; and it takes over if it is better by more than a hundredth and hurts no region. The model that served before
+//! is kept, and comes back in the same way. Where there is none, or it cannot answer, the museum's own last weeks do.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -8,37 +10,125 @@ use std::sync::Arc;
 use jiff::ToSpan;
 use jiff::civil::{Date, date};
 use parking_lot::RwLock;
-use tornello_engine::attendance::Attendance;
+use serde::{Deserialize, Serialize};
+use tornello_engine::attendance::Look;
 use tornello_engine::calendar;
 use tornello_engine::planning::Planning;
 use tornello_models::ModelError;
+use tornello_models::demand::backtest::{self, Contest, Trial};
+use tornello_models::demand::bands::next_share;
 use tornello_models::demand::features::Lookback;
 use tornello_models::demand::{self, Answered, Booked, Calendar, Day, DayFlags, LEADS, Settings, Site, Theme};
 use tornello_models::outlook::History;
+use tornello_models::score::Score;
 
+use super::school_breaks::SchoolBreaks;
 use super::{AHEAD_DAYS, sites};
 use crate::museums::Known;
 
-/// A model serves so many days before it is fitted anew.
+/// Every so many days a model is fitted.
 const FIT_EVERY_DAYS: i32 = 7;
+/// So many days a model is on trial: what it forecasts a day, a week and nearly two weeks ahead is judged.
+const TRIAL_DAYS: i32 = 14;
+/// On so many of the newest days two models are held against each other at once when somebody has brought a past in, and what was served is looked at for the next bands.
+const CONTEST_DAYS: i32 = 56;
+/// Every so many of them is an origin then.
+const CONTEST_EVERY: usize = 7;
 /// Below so many counted days in all no model is fitted.
 const DAYS_MIN: usize = 60;
 /// With so many times as many counted days as it was fitted on, a model is old: somebody has brought a past in.
 const GROWTH: f64 = 1.2;
+/// A first model that errs by more than so many times as much as the plainest floor, and by so large a share of visitors more, does not serve. Less may be chance.
+const FLOOR_TIMES: f64 = 1.25;
+const FLOOR_MORE: f64 = 0.02;
+/// So many trials are remembered.
+const REMEMBERED: usize = 26;
+/// How a file begins that holds more than a model.
+const MAGIC: &[u8; 8] = b"TORNFCS2";
 
-/// The model in force.
+/// What became of a model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// It was the first, and serves.
+    First,
+    /// It was the first, and the plainest floor was clearly better: the last weeks serve on.
+    FloorStays,
+    /// It is on trial.
+    OnTrial,
+    /// It has beaten the model in force, and serves in its place.
+    TookOver,
+    /// It had served before, has beaten the model in force, and serves again.
+    CameBack,
+    /// It has not beaten the model in force, which serves on.
+    ChampionStays,
+}
+
+impl Verdict {
+    /// The name in the API.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::First => "first",
+            Self::FloorStays => "floor_stays",
+            Self::OnTrial => "on_trial",
+            Self::TookOver => "took_over",
+            Self::CameBack => "came_back",
+            Self::ChampionStays => "champion_stays",
+        }
+    }
+}
+
+/// What was judged of a model, and what became of it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Judged {
+    /// The last day that was known then.
+    pub on: Date,
+    /// The last day that the model knew.
+    pub fitted_on: Date,
+    /// What became of it.
+    pub verdict: Verdict,
+    /// The days that it was judged on; none: there was nothing to judge it on.
+    pub days: Option<(Date, Date)>,
+    /// The model that was in force, on these days; none: there was none.
+    pub champion: Option<Score>,
+    /// The model itself. Of a past that was brought in, one of the same making that had not seen these days.
+    pub challenger: Option<Score>,
+    /// Who takes the last same weekday again.
+    pub naive: Option<Score>,
+    /// Who takes the median of the last eight same weekdays.
+    pub median: Option<Score>,
+}
+
+/// The model in force, those on trial, and the one that served before.
 #[derive(Default)]
 pub struct Champion {
-    serving: RwLock<Option<Serving>>,
-    /// Where it is kept; none: only in memory.
+    held: RwLock<Held>,
+    /// Where they are kept; none: only in memory.
     file: Option<PathBuf>,
+}
+
+#[derive(Clone, Default)]
+struct Held {
+    serving: Option<Fitted>,
+    /// The oldest first.
+    on_trial: Vec<Fitted>,
+    before: Option<Fitted>,
+    /// The oldest first.
+    judged: Vec<Judged>,
 }
 
 /// A model, and on how many counted days it was fitted.
 #[derive(Clone)]
-struct Serving {
+struct Fitted {
     model: Arc<demand::Forecaster>,
     known: u64,
+}
+
+impl Fitted {
+    fn on(&self) -> Day {
+        self.model.fitted_on()
+    }
 }
 
 impl std::fmt::Debug for Champion {
@@ -57,50 +147,212 @@ pub struct Moved {
 }
 
 impl Champion {
-    /// The model that is kept in a file, if there is one that this program can read.
+    /// The models that are kept in a file, if there is one that this program can read.
     #[must_use]
     pub fn kept_in(file: Option<PathBuf>) -> Self {
-        let serving = file.as_deref().and_then(load);
-        Self { serving: RwLock::new(serving), file }
+        let held = file.as_deref().and_then(load).unwrap_or_default();
+        Self { held: RwLock::new(held), file }
     }
 
-    /// The last day that it knew when it was fitted.
+    /// The last day that the model in force knew when it was fitted.
     #[must_use]
     pub fn fitted_on(&self) -> Option<Date> {
-        self.serving.read().as_ref().map(|serving| date(1970, 1, 1).saturating_add(serving.model.fitted_on().0.days()))
+        self.held.read().serving.as_ref().map(|serving| dated(serving.on()))
     }
 
-    /// The model, to be asked several times.
+    /// The model in force, to be asked several times.
     #[must_use]
     pub fn model(&self) -> Option<Arc<demand::Forecaster>> {
-        self.serving.read().as_ref().map(|serving| Arc::clone(&serving.model))
+        self.held.read().serving.as_ref().map(|serving| Arc::clone(&serving.model))
     }
 
-    /// Fits a new one on all sites, if the one in force is old and enough was counted; answers whether it did. Takes seconds to minutes.
+    /// What was judged lately, the newest first.
+    #[must_use]
+    pub fn judged(&self) -> Vec<Judged> {
+        self.held.read().judged.iter().rev().cloned().collect()
+    }
+
+    /// Judges whose trial is over, and fits a new model on all sites if it is time and enough was counted; answers whether it did. Takes seconds to minutes.
     pub fn fit(&self, sites: &[Site], yesterday: Day) -> Result<bool, ModelError> {
         let known: usize = sites.iter().map(|site| site.attendance.iter().filter(|visitors| !visitors.is_nan()).count()).sum();
-        let is_fresh = self.serving.read().as_ref().is_some_and(|serving| {
-            let age = yesterday.since(serving.model.fitted_on());
-            (0..FIT_EVERY_DAYS).contains(&age) && known as f64 <= GROWTH * serving.known as f64
-        });
-        if is_fresh || known < DAYS_MIN {
+        if known < DAYS_MIN {
             return Ok(false);
         }
-        let settings = Settings { horizon_max: AHEAD_DAYS as u16, ..Settings::default() };
-        let model = demand::Forecaster::fit(sites, yesterday, &settings, &mut |_| {})?;
         let known = known as u64;
-        if let Some(file) = &self.file {
-            keep(file, known, &model);
+        let mut held = self.held.read().clone();
+        let begun = held.judged.len();
+        let (mut judged, mut fitted) = (held.end_trials(sites, yesterday)?, false);
+        if held.is_due(known, yesterday) {
+            held.fit(sites, known, yesterday)?;
+            (judged, fitted) = (true, true);
         }
-        *self.serving.write() = Some(Serving { model: Arc::new(model), known });
-        Ok(true)
+        if judged {
+            held.judged[begun.min(held.judged.len())..].iter().for_each(tell);
+            held.judged.drain(..held.judged.len().saturating_sub(REMEMBERED));
+            if let Some(file) = &self.file {
+                keep(file, &held);
+            }
+            *self.held.write() = held;
+        }
+        Ok(fitted)
     }
 }
 
-fn load(file: &Path) -> Option<Serving> {
+impl Held {
+    /// Holds every model whose trial is over against the one in force; answers whether there was one.
+    fn end_trials(&mut self, sites: &[Site], yesterday: Day) -> Result<bool, ModelError> {
+        // A clock that was set back leaves models behind that know more than there is: nothing judges them.
+        self.on_trial.retain(|fitted| fitted.on() <= yesterday);
+        let mut any = false;
+        while let Some(challenger) = self.on_trial.first().filter(|first| yesterday.since(first.on()) >= TRIAL_DAYS).cloned() {
+            self.on_trial.remove(0);
+            any = true;
+            let Some(champion) = self.serving.clone() else { continue };
+            // Neither has seen what came after both were fitted; nor has the one before.
+            let from = challenger.on().max(champion.on()).max(yesterday.plus(-CONTEST_DAYS));
+            let before = self.before.clone();
+            let models: Vec<&demand::Forecaster> =
+                [Some(&champion), Some(&challenger), before.as_ref()].into_iter().flatten().map(|fitted| &*fitted.model).collect();
+            let regions: Vec<Trial> = backtest::trial(sites, &models, from, yesterday, 1)?.into_values().collect();
+            let wins = |place: usize| {
+                let contest = |trial: &Trial| Contest { champion: trial.models[0], challenger: trial.models[place] };
+                backtest::promotes(&regions.iter().map(contest).collect::<Vec<_>>())
+            };
+            let sum = summed(&regions, models.len());
+            let comes_back = models.len() > 2 && wins(2) && !(wins(1) && sum.models[1].sql() <= sum.models[2].sql());
+            let verdict = if wins(1) && !comes_back { Verdict::TookOver } else { Verdict::ChampionStays };
+            self.judged.push(record(yesterday, challenger.on(), verdict, Some(from), Some(&sum), 1));
+            match (verdict, before.filter(|_| comes_back)) {
+                (Verdict::TookOver, _) => self.take_over(challenger),
+                (_, Some(before)) => {
+                    self.judged.push(record(yesterday, before.on(), Verdict::CameBack, Some(from), Some(&sum), 2));
+                    self.take_over(before);
+                }
+                _ => {}
+            }
+        }
+        Ok(any)
+    }
+
+    fn take_over(&mut self, fitted: Fitted) {
+        self.before = self.serving.replace(fitted);
+    }
+
+    /// Whether a model is to be fitted: the newest one is a week old, or knows much less than there is by now.
+    fn is_due(&self, known: u64, yesterday: Day) -> bool {
+        let refused = self.judged.last().filter(|judged| judged.verdict == Verdict::FloorStays);
+        let Some(newest) = self.on_trial.last().or(self.serving.as_ref()) else {
+            return refused.is_none_or(|judged| !(0..FIT_EVERY_DAYS).contains(&yesterday.since(day(judged.fitted_on))));
+        };
+        !(0..FIT_EVERY_DAYS).contains(&yesterday.since(newest.on())) || known as f64 > GROWTH * newest.known as f64
+    }
+
+    fn fit(&mut self, sites: &[Site], known: u64, yesterday: Day) -> Result<(), ModelError> {
+        let plain = Settings { horizon_max: AHEAD_DAYS as u16, ..Settings::default() };
+        let settings = match &self.serving {
+            Some(champion) => Settings { share_80: self.share_80(champion, sites, yesterday)?, ..plain },
+            None => plain,
+        };
+        let fit = |until: Day| demand::Forecaster::fit(sites, until, &settings, &mut |_| {});
+        let fitted = Fitted { model: Arc::new(fit(yesterday)?), known };
+        let Some(champion) = self.serving.clone() else {
+            let mut sum = Trial::of(1);
+            for line in fitted.model.quality() {
+                sum.add(&Trial { models: vec![line.champion], naive: line.naive, median: line.median });
+            }
+            let was_judged = sum.models[0].count > 0;
+            let is_worse = sum.models[0].wape() > FLOOR_TIMES * sum.median.wape() + FLOOR_MORE;
+            let verdict = if was_judged && is_worse { Verdict::FloorStays } else { Verdict::First };
+            let judged = record(yesterday, yesterday, verdict, None, was_judged.then_some(&sum), 0);
+            self.judged.push(Judged { champion: None, ..judged });
+            if verdict == Verdict::First {
+                self.serving = Some(fitted);
+            }
+            return Ok(());
+        };
+        // Who has brought a past in does not wait: a model of the same making without the last eight weeks is held against the one in force, which may have seen them.
+        if known as f64 > GROWTH * champion.known as f64 {
+            let from = yesterday.plus(-CONTEST_DAYS);
+            let unseeing = fit(from)?;
+            let regions: Vec<Trial> = backtest::trial(sites, &[&champion.model, &unseeing], from, yesterday, CONTEST_EVERY)?.into_values().collect();
+            let contest = |trial: &Trial| Contest { champion: trial.models[0], challenger: trial.models[1] };
+            let wins = backtest::promotes(&regions.iter().map(contest).collect::<Vec<_>>());
+            let verdict = if wins { Verdict::TookOver } else { Verdict::OnTrial };
+            self.judged.push(record(yesterday, yesterday, verdict, Some(from), Some(&summed(&regions, 2)), 1));
+            if wins {
+                self.take_over(fitted);
+                return Ok(());
+            }
+        } else {
+            self.judged.push(record(yesterday, yesterday, Verdict::OnTrial, None, None, 0));
+        }
+        self.on_trial.push(fitted);
+        Ok(())
+    }
+
+    /// The share of held-out days that the next bands are fitted to hold, from how often those that were served did.
+    fn share_80(&self, champion: &Fitted, sites: &[Site], yesterday: Day) -> Result<f64, ModelError> {
+        let from = champion.on().max(yesterday.plus(-CONTEST_DAYS)).min(yesterday);
+        let regions: Vec<Trial> = backtest::trial(sites, &[&champion.model], from, yesterday, 1)?.into_values().collect();
+        let served = summed(&regions, 1).models[0];
+        // Forecasts of one day from several origins err alike: they count as one.
+        let days = u64::from(yesterday.since(from).unsigned_abs()).max(1);
+        let held = if served.count > 0 { (served.coverage() * days as f64).round() as u64 } else { 0 };
+        Ok(next_share(champion.model.share_80(), held, if served.count > 0 { days } else { 0 }))
+    }
+}
+
+fn summed(regions: &[Trial], models: usize) -> Trial {
+    regions.iter().fold(Trial::of(models), |mut sum, region| {
+        sum.add(region);
+        sum
+    })
+}
+
+fn dated(day: Day) -> Date {
+    date(1970, 1, 1).saturating_add(day.0.days())
+}
+
+/// What was judged of the model that stands at `place`.
+fn record(yesterday: Day, fitted_on: Day, verdict: Verdict, from: Option<Day>, sum: Option<&Trial>, place: usize) -> Judged {
+    Judged {
+        on: dated(yesterday),
+        fitted_on: dated(fitted_on),
+        verdict,
+        days: from.map(|from| (dated(from.plus(1)), dated(yesterday))),
+        champion: sum.and_then(|sum| sum.models.first().copied()),
+        challenger: sum.and_then(|sum| sum.models.get(place).copied()),
+        naive: sum.map(|sum| sum.naive),
+        median: sum.map(|sum| sum.median),
+    }
+}
+
+fn tell(judged: &Judged) {
+    let sql = |score: Option<Score>| score.map(|score| (score.sql() * 10_000.0).round() / 10_000.0);
+    let (champion, challenger) = (sql(judged.champion), sql(judged.challenger));
+    tracing::info!(verdict = judged.verdict.name(), fitted_on = %judged.fitted_on, champion, challenger, "a forecaster was judged");
+}
+
+/// A model as a file has it: on how many counted days it was fitted, and itself.
+type Kept = (u64, demand::Forecaster);
+/// The model in force, those on trial, the one before, and what was judged.
+type KeptAll = (Option<Kept>, Vec<Kept>, Option<Kept>, Vec<Judged>);
+
+fn load(file: &Path) -> Option<Held> {
     let bytes = std::fs::read(file).ok()?;
-    match postcard::from_bytes::<(u64, demand::Forecaster)>(&bytes) {
-        Ok((known, model)) => Some(Serving { model: Arc::new(model), known }),
+    let fitted = |(known, model)| Fitted { model: Arc::new(model), known };
+    let read = match bytes.strip_prefix(MAGIC) {
+        Some(bytes) => postcard::from_bytes::<KeptAll>(bytes).map(|(serving, on_trial, before, judged)| Held {
+            serving: serving.map(fitted),
+            on_trial: on_trial.into_iter().map(fitted).collect(),
+            before: before.map(fitted),
+            judged,
+        }),
+        // As it was before there were trials.
+        None => postcard::from_bytes::<Kept>(&bytes).map(|kept| Held { serving: Some(fitted(kept)), ..Held::default() }),
+    };
+    match read {
+        Ok(held) => Some(held),
         Err(error) => {
             tracing::warn!(file = %file.display(), %error, "the kept forecaster cannot be read; it is fitted anew");
             None
@@ -108,18 +360,25 @@ fn load(file: &Path) -> Option<Serving> {
     }
 }
 
-/// Writes the model beside its place and moves it there, so that a crash leaves the old one or the new one.
-fn keep(file: &Path, known: u64, model: &demand::Forecaster) {
+fn kept(fitted: &Fitted) -> (u64, &demand::Forecaster) {
+    (fitted.known, &fitted.model)
+}
+
+/// Writes the models beside their place and moves them there, so that a crash leaves the old ones or the new ones.
+fn keep(file: &Path, held: &Held) {
     let beside = file.with_extension("new");
-    let written = postcard::to_allocvec(&(known, model)).map_err(std::io::Error::other).and_then(|bytes| std::fs::write(&beside, bytes));
+    let parts = (held.serving.as_ref().map(kept), held.on_trial.iter().map(kept).collect::<Vec<_>>(), held.before.as_ref().map(kept), &held.judged);
+    let written = postcard::to_allocvec(&parts).map_err(std::io::Error::other).and_then(|body| std::fs::write(&beside, [&MAGIC[..], &body].concat()));
     if let Err(error) = written.and_then(|()| std::fs::rename(&beside, file)) {
-        tracing::warn!(file = %file.display(), %error, "the forecaster is not kept: a restart fits it anew");
+        tracing::warn!(file = %file.display(), %error, "the forecasters are not kept: a restart fits anew");
     }
 }
 
 /// A museum as the model takes it, as known at the end of yesterday.
 #[must_use]
-pub fn site(known: &Known, history: &History, attendance: &Attendance, planning: &Planning) -> Site {
+pub fn site(known: &Known, history: &History, planning: &Planning, breaks: Option<&SchoolBreaks>, looks: impl Fn(Date) -> Vec<Look>) -> Site {
+    let profile = known.museum.profile();
+    let region = profile.map(|profile| profile.region.clone()).unwrap_or_default();
     let first = Day(history.first);
     let attended = history.visitors.iter().map(|visitors| visitors.map_or(f32::NAN, |visitors| visitors as f32)).collect();
     let last = Day(history.first + history.kinds.len() as i32 - 1);
@@ -132,12 +391,13 @@ pub fn site(known: &Known, history: &History, attendance: &Attendance, planning:
             holiday: kind.map_or_else(|| calendar::holiday(on).is_some(), |kind| kind.holiday),
             bridge: false,
             free: kind.is_some_and(|kind| kind.free),
-            school_break: policy.school_breaks.iter().any(|span| span.holds(on)),
+            school_break: policy.school_breaks.iter().any(|span| span.holds(on)) || breaks.is_some_and(|breaks| breaks.hold(&region, on)),
             event: policy.exhibitions.iter().any(|show| (show.from..=show.to).contains(&on)),
         }
     };
+    let calendar = Calendar::of(first, last, flags);
     let books = |day: i32| {
-        let looks = attendance.books(date(1970, 1, 1).saturating_add(day.days()));
+        let looks = looks(date(1970, 1, 1).saturating_add(day.days()));
         let of = |lead: u16| looks.iter().find(|look| look.ahead == lead).map_or(f32::NAN, |look| look.booked as f32);
         LEADS.map(of)
     };
@@ -145,14 +405,13 @@ pub fn site(known: &Known, history: &History, attendance: &Attendance, planning:
     if booked.iter().flatten().all(|look| look.is_nan()) {
         booked.clear();
     }
-    let profile = known.museum.profile();
     Site {
         name: profile.map(|profile| profile.slug.to_string()).unwrap_or_default(),
-        region: profile.map(|profile| profile.region.clone()).unwrap_or_default(),
+        region,
         code: u32::from(known.museum.id().0),
         first,
         attendance: attended,
-        calendar: Calendar::of(first, last, flags),
+        calendar,
         books: booked,
     }
 }
@@ -202,4 +461,143 @@ pub fn reasons(model: &demand::Forecaster, site: &Site, origin: Day, horizon: u1
 #[must_use]
 pub fn day(on: Date) -> Day {
     Day(sites::number(on))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The last day of the first fit.
+    const BEGIN: Day = Day::of(2026, 6, 1);
+    const DAYS: i32 = 260;
+    /// How free days are in one world, and in another.
+    const DRAWS: f32 = 3.0;
+    const REPELS: f32 = 0.2;
+
+    fn is_free(day: Day) -> bool {
+        day.date().2.is_multiple_of(5)
+    }
+
+    /// Four museums in two regions: Saturdays draw twice as many, free days, every fifth of a month, so many times as many, with a little chance. Only a model knows of
+    /// free days: no floor does.
+    fn sites(last: Day, free: f32) -> Vec<Site> {
+        let first = BEGIN.plus(-DAYS);
+        let site = |code: u32| {
+            let visitors = |day: i32| {
+                let day = Day(day);
+                let chance = (i64::from(day.0) * 7_919 * i64::from(code + 3) % 97) as f32 / 97.0;
+                (80.0 + 40.0 * code as f32)
+                    * if day.weekday() == 5 { 2.0 } else { 1.0 }
+                    * if is_free(day) { free } else { 1.0 }
+                    * (0.9 + 0.2 * chance)
+            };
+            Site {
+                name: format!("site {code}"),
+                region: format!("region {}", code % 2),
+                code,
+                first,
+                attendance: (first.0..=last.0).map(visitors).collect(),
+                calendar: Calendar::of(first, last.plus(60), |day| DayFlags { free: is_free(day), ..DayFlags::default() }),
+                books: Vec::new(),
+            }
+        };
+        (0..4).map(site).collect()
+    }
+
+    fn verdicts(champion: &Champion) -> Vec<Verdict> {
+        let mut verdicts: Vec<Verdict> = champion.judged().iter().map(|judged| judged.verdict).collect();
+        verdicts.reverse();
+        verdicts
+    }
+
+    #[test]
+    fn a_new_model_is_on_trial_and_one_that_is_no_better_does_not_serve() {
+        let champion = Champion::default();
+        let night_of = |day: i32, free| champion.fit(&sites(BEGIN.plus(day), free), BEGIN.plus(day)).unwrap();
+        let night = |day| night_of(day, DRAWS);
+        // What is fitted on the seventh day has learned a world that is not this one.
+        assert!(night(0) && !night(3) && night_of(7, REPELS) && !night(8) && night(14));
+        assert_eq!((verdicts(&champion), champion.fitted_on()), (vec![Verdict::First, Verdict::OnTrial, Verdict::OnTrial], Some(dated(BEGIN))));
+        // Two weeks after its fit the first of them is judged, on days that neither had seen; a new one is fitted that night.
+        assert!(night(21));
+        let judged = champion.judged().into_iter().find(|judged| judged.verdict == Verdict::ChampionStays).expect("a trial has ended");
+        assert_eq!((judged.fitted_on, judged.days), (dated(BEGIN.plus(7)), Some((dated(BEGIN.plus(8)), dated(BEGIN.plus(21))))));
+        let [champion_score, challenger, naive, median] =
+            [judged.champion, judged.challenger, judged.naive, judged.median].map(|score| score.unwrap());
+        assert!(champion_score.count == 4 * 105 && champion_score.count == challenger.count && naive.count == challenger.count);
+        assert!(challenger.sql() > 0.99 * champion_score.sql() && naive.sql() > 0.0 && median.sql() > 0.0, "{judged:?}");
+        assert_eq!(champion.fitted_on(), Some(dated(BEGIN)), "what is no better changes nothing");
+    }
+
+    #[test]
+    fn a_better_model_takes_over_and_the_one_before_is_kept_and_comes_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("forecaster.model");
+        let champion = Champion::kept_in(Some(file.clone()));
+        // The model in force was fitted on a world in which free days draw, and nobody comes on them since.
+        assert!(champion.fit(&sites(BEGIN, DRAWS), BEGIN).unwrap());
+        let night = |champion: &Champion, day: i32, free| champion.fit(&sites(BEGIN.plus(day), free), BEGIN.plus(day)).unwrap();
+        assert!(night(&champion, 7, REPELS));
+        // A restart forgets nothing.
+        let champion = Champion::kept_in(Some(file.clone()));
+        assert_eq!((verdicts(&champion), champion.fitted_on()), (vec![Verdict::First, Verdict::OnTrial], Some(dated(BEGIN))));
+        night(&champion, 21, REPELS);
+        let took_over = champion.judged().into_iter().find(|judged| judged.verdict == Verdict::TookOver).expect("it is better");
+        assert!(took_over.challenger.unwrap().sql() < 0.99 * took_over.champion.unwrap().sql());
+        assert_eq!(champion.fitted_on(), Some(dated(BEGIN.plus(7))));
+        // The world is again as it was: what served before is better than what serves, and than what was fitted meanwhile.
+        let champion = Champion::kept_in(Some(file));
+        night(&champion, 35, DRAWS);
+        assert_eq!(champion.fitted_on(), Some(dated(BEGIN)), "{:?}", verdicts(&champion));
+        assert!(verdicts(&champion).contains(&Verdict::CameBack));
+    }
+
+    #[test]
+    fn a_past_that_is_brought_in_is_judged_at_once() {
+        let champion = Champion::default();
+        let (last, short) = (BEGIN.plus(0), 70);
+        let few: Vec<Site> = sites(last, DRAWS)
+            .into_iter()
+            .map(|site| Site { first: last.plus(1 - short), attendance: site.attendance[site.attendance.len() - short as usize..].to_vec(), ..site })
+            .collect();
+        assert!(champion.fit(&few, last).unwrap());
+        assert!(champion.fit(&sites(last, DRAWS), last).unwrap(), "much more is known");
+        let newest = champion.judged().remove(0);
+        assert!(matches!(newest.verdict, Verdict::TookOver | Verdict::OnTrial), "{newest:?}");
+        assert_eq!(newest.days, Some((dated(last.plus(1 - CONTEST_DAYS)), dated(last))));
+        assert!(newest.challenger.is_some() && newest.naive.is_some());
+    }
+
+    #[test]
+    fn where_the_plainest_floor_is_better_no_model_serves_and_a_week_later_it_is_tried_again() {
+        let champion = Champion::default();
+        // Each day is as eight weeks of its weekday were, until the last 84 days go their own way and nothing that was learned holds.
+        let mut sites = sites(BEGIN, DRAWS);
+        for site in &mut sites {
+            let known = site.attendance.len() - 84;
+            for (place, visitors) in site.attendance[known..].iter_mut().enumerate() {
+                *visitors = if place % 7 < 3 { 900.0 } else { 20.0 } + site.code as f32;
+            }
+        }
+        let fitted = champion.fit(&sites, BEGIN).unwrap();
+        let judged = champion.judged().remove(0);
+        let (model, floor) = (judged.challenger.unwrap(), judged.median.unwrap());
+        assert!(fitted && (judged.verdict == Verdict::FloorStays) == (model.wape() > FLOOR_TIMES * floor.wape() + FLOOR_MORE), "{judged:?}");
+        assert_eq!(champion.model().is_none(), judged.verdict == Verdict::FloorStays);
+        assert!(!champion.fit(&sites, BEGIN.plus(1)).unwrap());
+    }
+
+    #[test]
+    fn a_file_as_it_was_before_there_were_trials_is_read_and_garbage_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("forecaster.model");
+        let champion = Champion::default();
+        champion.fit(&sites(BEGIN, DRAWS), BEGIN).unwrap();
+        std::fs::write(&file, postcard::to_allocvec(&(7_u64, &*champion.model().unwrap())).unwrap()).unwrap();
+        assert_eq!(Champion::kept_in(Some(file.clone())).fitted_on(), Some(dated(BEGIN)));
+        for garbage in [&b""[..], b"TORNFCS2", b"TORNFCS2\x01garbage", b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff"] {
+            std::fs::write(&file, garbage).unwrap();
+            assert_eq!(Champion::kept_in(Some(file.clone())).fitted_on(), None);
+        }
+    }
 }

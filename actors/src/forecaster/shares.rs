@@ -102,8 +102,10 @@ mod tests {
                 booked: *booked,
                 capacity: *capacity,
                 shows: (0.0, 0.0),
+                by_booking: false,
                 walk_in: 0,
                 oversell: 0,
+                turn_away: 0.0,
             }
         };
         (0..).zip(of).map(slot).collect()

@@ -1,10 +1,12 @@
-//! Who of those that have booked comes: learned from the days that were counted, told for each slot, with the places that will be left for whoever comes without a
-//! ticket. Where a museum allows itself a risk, also how many more than the places may be sold; by default none, as capacity is fire safety.
+//! Who of those that have booked comes: booking by booking where a model of them serves, else at the rate of the days that were counted; told for each slot, with the
+//! places that will be left for whoever comes without a ticket. Where a museum allows itself a risk, also how many more than the places may be sold, and how likely
+//! anybody is turned away then; by default none, as capacity is fire safety. That is advice: selling them is a manager's decision.
 
 use std::collections::HashMap;
 
 use parking_lot::Mutex;
 use tornello_engine::attendance::Attendance;
+use tornello_engine::ids::SlotId;
 use tornello_engine::planning::Policy;
 use tornello_models::cancellation::overbooking::{self, Overbooking};
 use tornello_models::cancellation::shows::{Party, Shows, fit_phi};
@@ -24,13 +26,16 @@ const TURNED_AWAY_CENTS: u32 = 10_000;
 /// People to the upper end of a 97.5% bound.
 const Z_UPPER: f64 = 1.96;
 
+/// The slot and the thousandths of people who will come where bookings are known one by one, the most that could be sold in all, and the risk that is allowed.
+type Asked = (Option<(SlotId, u64)>, u32, u16);
+
 /// Which share of people with a ticket comes, and by how much more slots differ than single people would.
 #[derive(Debug)]
 pub struct Rate {
     lost: f64,
     phi: f64,
-    /// How many more may be sold, by places and risk: slots of a museum are mostly alike.
-    beyond: Mutex<HashMap<(u32, u16), u32>>,
+    /// How many more may be sold and with what risk, by places and what is allowed: slots of a museum are mostly alike, but for those whose bookings are known.
+    beyond: Mutex<HashMap<Asked, (u32, f64)>>,
 }
 
 impl Rate {
@@ -44,51 +49,69 @@ impl Rate {
         Self { lost, phi: fit_phi(&pairs), beyond: Mutex::default() }
     }
 
+    /// The share of people with a ticket that does not come.
+    pub const fn lost(&self) -> f64 {
+        self.lost
+    }
+
     /// How many of so many people come.
     pub fn mean(&self, booked: u32) -> f64 {
         f64::from(booked) * (1.0 - self.lost)
     }
 
-    /// Tells of a slot who of those that have booked comes, and what follows.
-    pub fn tell(&self, slot: &mut SlotForecast, policy: &Policy) {
-        let shows = Shows::of(&singles(slot.booked, self.lost), self.phi);
+    /// Tells of a slot who of those that have booked comes, and what follows; `known` are its parties with a factor on their variance, where somebody looked at them.
+    /// Never more are sold than may be inside, where the museum has a ceiling.
+    pub fn tell(&self, slot: &mut SlotForecast, policy: &Policy, ceiling: Option<u32>, known: Option<(Vec<Party>, f64)>) {
+        slot.by_booking = known.is_some();
+        let (parties, phi) = known.unwrap_or_else(|| (singles(slot.booked, self.lost), self.phi));
+        let shows = Shows::of(&parties, phi);
         let sd = shows.variance.sqrt();
         slot.shows = (shows.mean, sd);
         let upper = (shows.mean + Z_UPPER * sd).min(f64::from(slot.booked));
         // Both are whole numbers of people below the capacity.
         slot.walk_in = (f64::from(slot.capacity) - upper).max(0.0).floor() as u32;
-        slot.oversell = self.oversell(slot, policy);
+        (slot.oversell, slot.turn_away) = self.oversell(slot, policy, ceiling.unwrap_or(u32::MAX), &parties, phi);
     }
 
-    /// How many more than the places may be sold of a slot that is nearly full.
-    fn oversell(&self, slot: &SlotForecast, policy: &Policy) -> u32 {
+    /// How many more than the places may be sold of a slot that is nearly full, and the probability that anybody is turned away then.
+    fn oversell(&self, slot: &SlotForecast, policy: &Policy, ceiling: u32, parties: &[Party], phi: f64) -> (u32, f64) {
         let (capacity, permille) = (slot.capacity, policy.turn_away_permille);
         if permille == 0 || !(1..=PLACES_MAX).contains(&capacity) || f64::from(slot.booked) < 0.9 * f64::from(capacity) {
-            return 0;
+            return (0, 0.0);
         }
-        if let Some(known) = self.beyond.lock().get(&(capacity, permille)) {
+        let most = (f64::from(capacity) * BEYOND_MAX).floor() as u32;
+        let most = most.min(ceiling.saturating_sub(capacity));
+        // At most 20,000 people.
+        let come = (slot.shows.0 * 1_000.0) as u64;
+        let of = (slot.by_booking.then_some((slot.slot, come)), capacity.saturating_add(most), permille);
+        if let Some(known) = self.beyond.lock().get(&of) {
             return *known;
         }
-        let beyond = self.most_beyond(capacity, f64::from(permille) / 1_000.0);
-        self.beyond.lock().insert((capacity, permille), beyond);
+        let sold = if slot.by_booking { parties } else { &[] };
+        let beyond = self.most_beyond(capacity, most, f64::from(permille) / 1_000.0, sold, phi);
+        self.beyond.lock().insert(of, beyond);
         beyond
     }
 
-    /// The most that each one more is within the risk: as the risk only grows with them, the end is found by halving.
-    fn most_beyond(&self, capacity: u32, turn_away_max: f64) -> u32 {
-        let people_max = (f64::from(capacity) * BEYOND_MAX).floor() as u32;
+    /// The most that each one more is within the risk: as the risk only grows with them, the end is found by halving. Who has not booked yet is as others are.
+    fn most_beyond(&self, capacity: u32, people_max: u32, turn_away_max: f64, sold: &[Party], phi: f64) -> (u32, f64) {
         let allowed = Overbooking::Within { turn_away_max, people_max, empty_cents: EMPTY_CENTS, turned_away_cents: TURNED_AWAY_CENTS };
         let next = Party { people: 1, lost: self.lost };
+        let people: u32 = sold.iter().map(|party| party.people).sum();
         let may = |more: u32| {
-            let sold = singles(capacity + more - 1, self.lost);
-            overbooking::decide(allowed, capacity, &sold, next, self.phi).is_ok_and(|decision| decision.accepted)
+            let mut sold = sold.to_vec();
+            sold.extend(singles((capacity + more - 1).saturating_sub(people), self.lost));
+            overbooking::decide(allowed, capacity, &sold, next, phi).ok().filter(|decision| decision.accepted).map(|decision| decision.turn_away)
         };
-        let (mut low, mut high) = (0, people_max);
+        let (mut low, mut high, mut risk) = (0, people_max, 0.0);
         while low < high {
             let middle = (low + high).div_ceil(2);
-            if may(middle) { low = middle } else { high = middle - 1 }
+            match may(middle) {
+                Some(turn_away) => (low, risk) = (middle, turn_away),
+                None => high = middle - 1,
+            }
         }
-        low
+        (low, risk)
     }
 }
 
@@ -100,7 +123,7 @@ fn singles(people: u32, lost: f64) -> Vec<Party> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tornello_engine::ids::{MuseumId, RouteId, SlotId};
+    use tornello_engine::ids::{MuseumId, RouteId};
     use tornello_engine::time::Timestamp;
 
     fn slot(booked: u32, capacity: u32) -> SlotForecast {
@@ -115,9 +138,15 @@ mod tests {
             booked,
             capacity,
             shows: none,
+            by_booking: false,
             walk_in: 0,
             oversell: 0,
+            turn_away: 0.0,
         }
+    }
+
+    fn risks(permille: u16) -> Policy {
+        Policy { turn_away_permille: permille, ..Policy::default() }
     }
 
     #[test]
@@ -126,7 +155,7 @@ mod tests {
         assert!((rate.mean(100) - 92.0).abs() < 1e-9);
         let told = |booked, permille| {
             let mut slot = slot(booked, 100);
-            rate.tell(&mut slot, &Policy { turn_away_permille: permille, ..Policy::default() });
+            rate.tell(&mut slot, &risks(permille), None, None);
             slot
         };
         assert_eq!((told(100, 0).oversell, told(50, 50).oversell), (0, 0));
@@ -136,6 +165,21 @@ mod tests {
         assert_eq!(told(0, 0).walk_in, 100);
     }
 
+    #[test]
+    fn known_bookings_count_and_nobody_is_sold_beyond_the_ceiling() {
+        let rate = Rate::of(&Attendance::new(MuseumId(1)));
+        let told = |lost: f64, ceiling: Option<u32>| {
+            let mut slot = slot(100, 100);
+            rate.tell(&mut slot, &risks(50), ceiling, Some((vec![Party { people: 2, lost }; 50], 1.0)));
+            slot
+        };
+        let (sure, unsure) = (told(0.01, None), told(0.3, None));
+        assert!(sure.by_booking && (sure.shows.0 - 99.0).abs() < 1e-9 && (unsure.shows.0 - 70.0).abs() < 1e-9);
+        assert!(sure.walk_in < unsure.walk_in && sure.oversell < unsure.oversell, "{sure:?} {unsure:?}");
+        assert_eq!((told(0.3, Some(100)).oversell, told(0.3, Some(60)).oversell), (0, 0));
+        assert!(told(0.3, Some(103)).oversell <= 3);
+    }
+
     /// Slots sold as far as the rule says, and people who come or stay away by chance: nobody is turned away more often than the museum allows.
     #[test]
     fn nobody_is_turned_away_more_often_than_allowed() {
@@ -143,7 +187,8 @@ mod tests {
         let mut chance = tornello_models::fraud::chance::Chance::new(7);
         for permille in [5_u16, 20, 50] {
             let mut full = slot(100, 100);
-            rate.tell(&mut full, &Policy { turn_away_permille: permille, ..Policy::default() });
+            rate.tell(&mut full, &risks(permille), None, None);
+            assert!(full.turn_away > 0.0 && full.turn_away <= f64::from(permille) / 1_000.0, "{full:?}");
             let turned_away = (0..20_000).filter(|_| (0..100 + full.oversell).filter(|_| chance.unit() >= 0.08).count() > 100).count();
             let most = f64::from(permille) / 1_000.0;
             assert!(turned_away as f64 / 20_000.0 <= most + 3.0 * (most / 20_000.0).sqrt(), "{turned_away} of 20000 at {permille}");

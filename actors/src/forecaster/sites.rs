@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use jiff::ToSpan;
 use jiff::civil::{Date, date};
-use tornello_engine::attendance::Attendance;
+use tornello_engine::attendance::{Attendance, Look};
 use tornello_engine::calendar;
 use tornello_engine::museum::Museum;
 use tornello_models::outlook::{Books, DayKind, History};
@@ -51,7 +51,7 @@ pub fn history(known: &Known, attendance: &Attendance, today: Date, fill: f64) -
 }
 
 /// What a day is. Before there was a plan, a day without anybody was a closed one.
-fn kind(museum: &Museum, date: Date, was_empty: bool) -> DayKind {
+pub fn kind(museum: &Museum, date: Date, was_empty: bool) -> DayKind {
     let closed = match museum.plan_on(date) {
         Some((_, plan)) => plan.routes.iter().all(|route| route.sessions_on(date).is_empty()),
         None => was_empty,
@@ -64,13 +64,13 @@ fn kind(museum: &Museum, date: Date, was_empty: bool) -> DayKind {
 
 /// What stands on the books for a day, and what days of the same kind had as early.
 #[must_use]
-pub fn books(history: &History, attendance: &Attendance, day: i32, booked: u32) -> Option<Books> {
+pub fn books(history: &History, looks: impl Fn(Date) -> Vec<Look>, day: i32, booked: u32) -> Option<Books> {
     let origin = history.last();
     let ahead = f64::from(day - origin);
     let mut sums = (0.0, 0.0, 0_usize);
     for other in history.alike(day, origin) {
         let date = date(1970, 1, 1).saturating_add(other.days());
-        let looks = attendance.books(date);
+        let looks = looks(date);
         // The looks before and after this lead, between which the books are thought to have grown evenly.
         let sooner = looks.iter().filter(|look| f64::from(look.ahead) <= ahead).max_by_key(|look| look.ahead);
         let earlier = looks.iter().filter(|look| f64::from(look.ahead) >= ahead).min_by_key(|look| look.ahead);

@@ -6,6 +6,7 @@ mod evaluate;
 mod gate;
 mod keys;
 mod replay;
+mod school_breaks;
 mod serve;
 mod tend;
 mod train;

@@ -6,7 +6,9 @@ use actix_web::{HttpRequest, HttpResponse, get, post, web};
 use jiff::ToSpan;
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
-use tornello_actors::forecaster::{AHEAD_DAYS, BUCKETS, DayForecast, Moved, Quality, Reasons, Score, SlotForecast};
+use tornello_actors::forecaster::{
+    AHEAD_DAYS, BUCKETS, Card, DayForecast, Expected, Judged, MONTHS_MAX, MonthForecast, Moved, Quality, Reasons, Score, SlotForecast, TrialScore,
+};
 use tornello_actors::museums::Known;
 use tornello_actors::node::Node;
 use tornello_actors::outcomes::{self, Change, Compared, Outcome, Question};
@@ -132,11 +134,16 @@ pub struct SlotForecastView {
     shows: f64,
     /// The standard deviation of that.
     shows_sd: f64,
+    /// Whether that was worked out `booking` by booking, by a model of those that were lost, or at one `rate` for all.
+    #[schema(max_length = 7)]
+    shows_by: &'static str,
     /// Places that will be left for whoever comes without a ticket, at the careful end.
     walk_in: u32,
     /// How many more than the places may be sold within the risk that the planning policy allows: 0 unless it allows one. Selling them is a manager's decision, by the
-    /// slot's capacity.
+    /// slot's capacity. Never more than may be inside, where the museum has a ceiling.
     oversell: u32,
+    /// The probability that anybody with a ticket is turned away if so many more are sold.
+    turn_away: f64,
 }
 
 /// The forecast of a day.
@@ -249,8 +256,10 @@ fn slot_view(slot: &SlotForecast) -> SlotForecastView {
         capacity: slot.capacity,
         shows: rounded(slot.shows.0),
         shows_sd: rounded(slot.shows.1),
+        shows_by: if slot.by_booking { "booking" } else { "rate" },
         walk_in: slot.walk_in,
         oversell: slot.oversell,
+        turn_away: thousandths(slot.turn_away),
     }
 }
 
@@ -317,27 +326,159 @@ pub async fn get_forecast(
     request: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
     let known = museum_of(&node, &caller, Scope::Plan, &museum)?;
-    let (from, days) = span.days(&node)?;
-    let forecast = node.forecaster().days(&node, &known, from, days);
-    if wants_csv(&request) {
-        return Ok(csv_answer(table(&forecast, span.by)));
+    let ((from, days), by) = (span.days(&node)?, span.by);
+    let (csv, svg) = (wants_csv(&request), accepts(&request, "image/svg+xml"));
+    let told = apart(move || {
+        let forecast = node.forecaster().days(&node, &known, from, days);
+        if csv {
+            return Told::Table(table(&forecast, by));
+        }
+        if svg {
+            let name = known.museum.profile().map_or("", |profile| profile.name.as_str());
+            return Told::Picture(chart::svg(&format!("{name}: visitors expected from {from}"), &points(&forecast, by)));
+        }
+        let (known_days, how_good) = how_good(&node, &known);
+        let explains = |day: &DayForecast| day.capacity > 0 && days <= EXPLAINED_DAYS;
+        let moved = |day: &DayForecast| if explains(day) { node.forecaster().reasons(&node, &known, day.date) } else { Vec::new() };
+        Told::View(ForecastView {
+            museum: known.museum.id().0,
+            region: region(&known),
+            as_of: node.now().to_string(),
+            known_days: known_days as u32,
+            days: forecast.iter().map(|day| day_view(day, moved(day), by)).collect(),
+            how_good,
+        })
+    });
+    Ok(told.await?.answer())
+}
+
+/// What was worked out, in the form that was asked for.
+enum Told<T> {
+    Table(Vec<u8>),
+    Picture(String),
+    View(T),
+}
+
+impl<T: Serialize> Told<T> {
+    fn answer(self) -> HttpResponse {
+        match self {
+            Self::Table(table) => csv_answer(table),
+            Self::Picture(picture) => {
+                HttpResponse::Ok().insert_header((header::CONTENT_TYPE, HeaderValue::from_static("image/svg+xml"))).body(picture)
+            }
+            Self::View(view) => HttpResponse::Ok().json(view),
+        }
     }
-    if accepts(&request, "image/svg+xml") {
-        let name = known.museum.profile().map_or("", |profile| profile.name.as_str());
-        let picture = chart::svg(&format!("{name}: visitors expected from {from}"), &points(&forecast, span.by));
-        return Ok(HttpResponse::Ok().insert_header((header::CONTENT_TYPE, HeaderValue::from_static("image/svg+xml"))).body(picture));
+}
+
+/// Works something out away from the threads that answer: a forecast costs too much to keep others waiting for it.
+pub(super) async fn apart<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Problem> {
+    web::block(work).await.map_err(|_| Problem::unavailable("the forecast could not be worked out"))
+}
+
+/// How many months.
+#[derive(Debug, Clone, Copy, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct Months {
+    /// How many, this one among them; absent: 12.
+    #[param(minimum = 1, maximum = 18, example = 12)]
+    months: Option<u32>,
+}
+
+/// The forecast of a month.
+#[derive(Debug, Clone, Copy, Serialize, utoipa::ToSchema)]
+pub struct MonthForecastView {
+    /// Its first day in Rome.
+    #[schema(value_type = String, format = Date)]
+    month: Date,
+    /// Who will come, with those who have.
+    people: PeopleView,
+    /// Who has come so far.
+    came: u32,
+    /// Days on which it is open by the plan.
+    open_days: u32,
+    /// Who came in the same month of the year before; absent: it was not counted whole.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    year_before: Option<u32>,
+}
+
+/// Forecasts of months.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+pub struct MonthsView {
+    /// The museum's number.
+    museum: u16,
+    /// The months.
+    #[schema(max_items = 18)]
+    months: Vec<MonthForecastView>,
+    /// All of them together. Its bands are as wide as if all erred to the same side.
+    together: PeopleView,
+}
+
+/// Read months ahead.
+///
+/// For plan and budget: who will come in this month and those after it, on the days that the plan opens. Days that are forecast day by day add up to their month, less
+/// who has come; days beyond are as their month has usually gone. A month's bands are how far whole months were off when they were forecast as long before: days of a
+/// month err together, so bands of days do not add up to them. With `Accept: text/csv` a table.
+#[utoipa::path(
+    tag = "Planning", operation_id = "get_forecast_months", security(("key" = ["plan"])),
+    params(("museum" = String, Path, description = "Slug or number", max_length = 23, example = "parco-colosseo"), Months),
+    responses((status = 200, description = "The months", content((MonthsView = "application/json"), (String = "text/csv"))), crate::openapi::Problems),
+)]
+#[get("/museums/{museum}/forecast/months")]
+pub async fn get_months(
+    node: web::Data<Node>,
+    caller: Caller,
+    museum: web::Path<String>,
+    months: web::Query<Months>,
+    request: HttpRequest,
+) -> Result<HttpResponse, Problem> {
+    let known = museum_of(&node, &caller, Scope::Plan, &museum)?;
+    let (count, csv) = (months.months.unwrap_or(12) as usize, wants_csv(&request));
+    if !(1..=MONTHS_MAX).contains(&count) {
+        return Err(Problem::invalid("months: 1 to 18 are forecast"));
     }
-    let (known_days, how_good) = how_good(&node, &known);
-    let explains = |day: &DayForecast| day.capacity > 0 && days <= EXPLAINED_DAYS;
-    let moved = |day: &DayForecast| if explains(day) { node.forecaster().reasons(&node, &known, day.date) } else { Vec::new() };
-    Ok(HttpResponse::Ok().json(ForecastView {
-        museum: known.museum.id().0,
-        region: region(&known),
-        as_of: node.now().to_string(),
-        known_days: known_days as u32,
-        days: forecast.iter().map(|day| day_view(day, moved(day), span.by)).collect(),
-        how_good,
-    }))
+    let told = apart(move || {
+        let months = node.forecaster().months(&node, &known, count);
+        if csv {
+            return Told::Table(months_table(&months));
+        }
+        let all = months.iter().fold(Expected::default(), |sum, month| sum.and(month.expected));
+        let view = |month: &MonthForecast| MonthForecastView {
+            month: month.month,
+            people: people(month.expected.mid, month.expected.band_80, month.expected.band_95),
+            came: month.came,
+            open_days: month.open_days,
+            year_before: month.year_before,
+        };
+        Told::View(MonthsView {
+            museum: known.museum.id().0,
+            months: months.iter().map(view).collect(),
+            together: people(all.mid, all.band_80, all.band_95),
+        })
+    });
+    Ok(told.await?.answer())
+}
+
+fn months_table(months: &[MonthForecast]) -> Vec<u8> {
+    let heads = ["month", "expected", "low_80", "high_80", "low_95", "high_95", "came", "open_days", "year_before"];
+    let mut table = CsvWriter::new(CsvForm::ITALIAN, heads);
+    for month in months {
+        let whole = |value: f64| CsvCell::Count(value.round() as i64);
+        let Expected { mid, band_80, band_95 } = month.expected;
+        table.row([
+            CsvCell::Day(month.month),
+            whole(mid),
+            whole(band_80.0),
+            whole(band_80.1),
+            whole(band_95.0),
+            whole(band_95.1),
+            CsvCell::Count(i64::from(month.came)),
+            CsvCell::Count(i64::from(month.open_days)),
+            month.year_before.map_or(CsvCell::Empty, |people| CsvCell::Count(i64::from(people))),
+        ]);
+    }
+    table.take()
 }
 
 fn region(known: &Known) -> String {
@@ -430,6 +571,111 @@ pub struct RegionDayView {
     booked: u32,
 }
 
+/// How good somebody was on the days of a trial.
+#[derive(Debug, Clone, Copy, Serialize, utoipa::ToSchema)]
+pub struct ForecastTrialScoreView {
+    /// How many forecasts of a day were judged.
+    judged: u64,
+    /// Sum of errors, as a share of all visitors.
+    wape: f64,
+    /// The mean quantile loss at 10, 50 and 90% as a share of the mean attendance, by which one model is held against another.
+    sql: f64,
+    /// Share of days within the 80% band; of a floor, which has none, nothing.
+    covered_80: f64,
+}
+
+/// What became of a model over all museums.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+pub struct ForecastTrialView {
+    /// The last day that was counted then.
+    #[schema(value_type = String, format = Date)]
+    on: Date,
+    /// The last day that the model knew.
+    #[schema(value_type = String, format = Date)]
+    fitted_on: Date,
+    /// `first` (there was none, it serves), `floor_stays` (there was none, and the plainest floor was clearly better), `on_trial` (it waits), `took_over`, `came_back` (it had
+    /// served before), `champion_stays`.
+    #[schema(max_length = 16)]
+    verdict: &'static str,
+    /// The first of the days that it was judged on: neither model had seen them, unless a past was brought in; absent: the last 84 days before it was fitted, held
+    /// back, or nothing yet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = Date)]
+    from: Option<Date>,
+    /// The last of them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = Date)]
+    to: Option<Date>,
+    /// The model that was in force.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    champion: Option<ForecastTrialScoreView>,
+    /// The model that was judged.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    challenger: Option<ForecastTrialScoreView>,
+    /// Who takes the same weekday of the last week.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_weekday: Option<ForecastTrialScoreView>,
+    /// Who takes the median of the last eight same weekdays.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    median_weekday: Option<ForecastTrialScoreView>,
+}
+
+/// The model of who comes, booking by booking.
+#[derive(Debug, Clone, Copy, Serialize, utoipa::ToSchema)]
+pub struct BookingsView {
+    /// The last day that was known when it was fitted.
+    #[schema(value_type = String, format = Date)]
+    fitted_on: Date,
+    /// Bookings that it learned from.
+    bookings: u32,
+    /// The newest of them, on which it was judged before it had seen them.
+    judged: u32,
+    /// Share of these that was lost: cancelled, or nobody came.
+    lost: f64,
+    /// How far its probabilities were from what happened, squared, on average (Brier).
+    brier: f64,
+    /// The same of one rate for all.
+    rate_brier: f64,
+    /// Whether it serves: it was better than one rate.
+    serves: bool,
+}
+
+fn trial_view(judged: &Judged) -> ForecastTrialView {
+    let four = |value: f64| (value * 10_000.0).round() / 10_000.0;
+    let score = |score: TrialScore| ForecastTrialScoreView {
+        judged: score.count,
+        wape: four(score.wape()),
+        sql: four(score.sql()),
+        covered_80: thousandths(score.coverage()),
+    };
+    // Where nobody came nothing can be said in shares.
+    let score = |sum: Option<TrialScore>| sum.filter(|sum| sum.wape().is_finite()).map(score);
+    ForecastTrialView {
+        on: judged.on,
+        fitted_on: judged.fitted_on,
+        verdict: judged.verdict.name(),
+        from: judged.days.map(|(from, _)| from),
+        to: judged.days.map(|(_, to)| to),
+        champion: score(judged.champion),
+        challenger: score(judged.challenger),
+        last_weekday: score(judged.naive),
+        median_weekday: score(judged.median),
+    }
+}
+
+fn bookings_view(card: Card) -> BookingsView {
+    let four = |value: f64| (value * 10_000.0).round() / 10_000.0;
+    BookingsView {
+        fitted_on: card.fitted_on,
+        bookings: card.bookings,
+        judged: card.judged,
+        lost: four(card.lost),
+        brier: four(card.brier),
+        rate_brier: four(card.rate_brier),
+        serves: card.serves(),
+    }
+}
+
 /// How good forecasts were, and what regions expect.
 #[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
 pub struct ForecastReportView {
@@ -437,6 +683,12 @@ pub struct ForecastReportView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = Date)]
     fitted_on: Option<Date>,
+    /// What became of the models that were fitted lately, the newest first.
+    #[schema(max_items = 60)]
+    trials: Vec<ForecastTrialView>,
+    /// The model of who comes, booking by booking; absent: too few bookings with a known fate.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bookings: Option<BookingsView>,
     /// Museum by museum, those that the key is good for.
     #[schema(max_items = 70_000)]
     museums: Vec<MuseumScoresView>,
@@ -447,8 +699,8 @@ pub struct ForecastReportView {
 
 /// Read how good forecasts are.
 ///
-/// For each museum, its forecasts of the last days judged by what came, as if made so many days before, beside who takes the same weekday of the week before; and
-/// the next seven days of each region, its museums added up.
+/// For each museum, its forecasts of the last days judged by what came, as if made so many days before, beside who takes the same weekday of the week before; what
+/// became of the models that were fitted lately; and the next seven days of each region, its museums added up.
 #[utoipa::path(
     tag = "Planning", operation_id = "get_forecast_report", security(("key" = ["plan"])),
     responses((status = 200, description = "The report", body = ForecastReportView), crate::openapi::Problems),
@@ -457,8 +709,12 @@ pub struct ForecastReportView {
 pub async fn report(node: web::Data<Node>, caller: Caller) -> Result<HttpResponse, Problem> {
     caller.may(Scope::Plan)?;
     let all: Vec<_> = node.museums().all().into_iter().filter(|known| caller.may_at(Scope::Plan, known.museum.id()).is_ok()).collect();
+    Ok(HttpResponse::Ok().json(apart(move || report_of(&node, &all)).await?))
+}
+
+fn report_of(node: &Node, all: &[std::sync::Arc<Known>]) -> ForecastReportView {
     let scores = |known: &std::sync::Arc<Known>| {
-        let (known_days, how_good) = how_good(&node, known);
+        let (known_days, how_good) = how_good(node, known);
         MuseumScoresView {
             museum: known.museum.id().0,
             slug: known.museum.profile().map(|profile| profile.slug.to_string()).unwrap_or_default(),
@@ -470,18 +726,20 @@ pub async fn report(node: web::Data<Node>, caller: Caller) -> Result<HttpRespons
     let museums = all.iter().map(scores).collect();
     let today = calendar::local_day(node.now());
     let mut regions: std::collections::BTreeMap<(String, Date), (u32, f64, u32)> = std::collections::BTreeMap::new();
-    for known in &all {
-        for day in node.forecaster().days(&node, known, today, 7) {
+    for known in all {
+        for day in node.forecaster().days(node, known, today, 7) {
             let sum = regions.entry((region(known), day.date)).or_default();
             *sum = (sum.0 + 1, sum.1 + day.outlook.mid, sum.2.saturating_add(day.booked));
         }
     }
     let row = |((region, date), (museums, expected, booked))| RegionDayView { region, date, museums, expected: rounded(expected), booked };
-    Ok(HttpResponse::Ok().json(ForecastReportView {
+    ForecastReportView {
         fitted_on: node.forecaster().fitted_on(),
+        trials: node.forecaster().judged().iter().map(trial_view).collect(),
+        bookings: node.forecaster().bookings_card().map(bookings_view),
         museums,
         regions: regions.into_iter().map(row).collect(),
-    }))
+    }
 }
 
 /// A question: what would be if. Whatever is left out stays as it is.
@@ -598,7 +856,7 @@ pub async fn what_if(node: web::Data<Node>, caller: Caller, museum: web::Path<St
     };
     let question = Question { change, desks: form.desks, price_elasticity_permille: form.price_elasticity_permille };
     let assumed = outcomes::assumptions(&node.plans().policy_on(known.museum.id(), from), &question);
-    let compared = outcomes::compare(&node, &known, from, days, &question);
+    let compared = apart(move || outcomes::compare(&node, &known, from, days, &question)).await?;
     Ok(HttpResponse::Ok().json(WhatIfView {
         assumed: AssumedView {
             price_elasticity: assumed.price_elasticity,

@@ -15,6 +15,7 @@ use crate::csv::{CsvCell, CsvForm, CsvWriter};
 use crate::icalendar::{self, Entry};
 use crate::problem::Problem;
 use crate::request::{IdempotencyKey, envelope};
+use crate::routes::forecasts::apart;
 use crate::routes::museum_of;
 use crate::routes::payments::{csv_answer, wants_csv};
 
@@ -220,7 +221,8 @@ pub async fn get_roster(
     request: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
     let known = museum_of(&node, &caller, Scope::Plan, &museum)?;
-    let roster = roster_of(&node, &known, on.day.unwrap_or_else(|| calendar::local_day(node.now())))?;
+    let (asked, of) = ((node.clone(), std::sync::Arc::clone(&known)), on.day.unwrap_or_else(|| calendar::local_day(node.now())));
+    let roster = apart(move || roster_of(&asked.0, &asked.1, of)).await??;
     if wants_csv(&request) {
         return Ok(csv_answer(table(&roster)));
     }
@@ -320,7 +322,7 @@ pub async fn set_override(
     let place = Place { date: day, from_min: minute(&from)?, role };
     let what = Override { to_min: minute(&to)?, people, note };
     node.planning(known.museum.id(), envelope, Command::Decide { place, what }).await?;
-    Ok(HttpResponse::Ok().json(after(&node, &known, day)))
+    Ok(HttpResponse::Ok().json(apart(move || after(&node, &known, day)).await?))
 }
 
 /// The roster after a change; of a day that is not forecast yet it has no lines.
@@ -352,7 +354,7 @@ pub async fn remove_override(
     let role = Role::ALL.into_iter().find(|known| known.name() == role).ok_or_else(|| Problem::invalid("role: desk, gate or guard is expected"))?;
     let place = Place { date: day, from_min: minute(&from)?, role };
     node.planning(known.museum.id(), envelope, Command::TakeBack { place }).await?;
-    Ok(HttpResponse::Ok().json(after(&node, &known, day)))
+    Ok(HttpResponse::Ok().json(apart(move || after(&node, &known, day)).await?))
 }
 
 #[cfg(test)]

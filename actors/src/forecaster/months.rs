@@ -1,0 +1,92 @@
+//! Months ahead, for plan and budget: days that are forecast day by day as these say, the days beyond as their month has usually gone, on the days that the plan opens.
+
+use std::collections::BTreeMap;
+
+use jiff::ToSpan;
+use jiff::civil::Date;
+use tornello_engine::attendance::Attendance;
+use tornello_models::demand::months::{self, Expected, Spread};
+
+use super::{AHEAD_DAYS, Forecaster, sites};
+use crate::museums::Known;
+use crate::node::Node;
+use crate::sensors::building_day;
+
+/// How many months are forecast at most, this one among them.
+pub const MONTHS_MAX: usize = 18;
+/// A past month counts if so large a share of its open days was counted.
+const COUNTED: f64 = 0.8;
+/// No more of the past is looked at.
+const PAST_MONTHS: i32 = 120;
+
+/// The forecast of a month.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct MonthForecast {
+    /// Its first day.
+    pub month: Date,
+    /// How many will come: those who have come already are in it.
+    pub expected: Expected,
+    /// How many have come so far.
+    pub came: u32,
+    /// Days on which it is open, by the plan, or was.
+    pub open_days: u32,
+    /// How many came in the same month of the year before; none: it was not counted whole.
+    pub year_before: Option<u32>,
+}
+
+impl Forecaster {
+    /// This month and those after it, [`MONTHS_MAX`] at most.
+    #[must_use]
+    pub fn months(&self, node: &Node, known: &Known, count: usize) -> Vec<MonthForecast> {
+        let attendance = node.attended().get(known.museum.id());
+        let today = building_day(node.now());
+        let days: BTreeMap<Date, f64> = self.days(node, known, today, AHEAD_DAYS).into_iter().map(|day| (day.date, day.outlook.mid)).collect();
+        let this = today.first_of_month();
+        let oldest = this.saturating_sub(PAST_MONTHS.months());
+        let first = attendance.days().range(oldest..this).next().map_or(this, |(date, _)| date.first_of_month());
+        let series: Vec<f64> = first.series(1.month()).take_while(|month| *month < this).map(|month| each_day(known, &attendance, month)).collect();
+        let (count, spread) = (count.min(MONTHS_MAX), Spread::of(&series));
+        // Where no month was counted whole, the days that are forecast say what a day is like.
+        let usual = days.values().filter(|mid| **mid > 0.0).sum::<f64>() / days.values().filter(|mid| **mid > 0.0).count().max(1) as f64;
+        let far = if series.iter().any(|each| each.is_finite()) { months::forecast(&series, count) } else { vec![usual; count] };
+        let month = |(ahead, each): (usize, f64)| {
+            let month = this.saturating_add(i32::try_from(ahead).unwrap_or(0).months());
+            let all = || month.series(1.day()).take_while(move |date| date.month() == month.month());
+            let came = came_in(&attendance, month);
+            let is_open = |date: &Date| match days.get(date) {
+                Some(mid) => *mid > 0.0,
+                None => !sites::kind(&known.museum, *date, false).closed,
+            };
+            let to_come = all().filter(|date| *date >= today && is_open(date)).map(|date| days.get(&date).copied().unwrap_or(each)).sum();
+            let year_before = month.saturating_sub(1.year());
+            let then = each_day(known, &attendance, year_before);
+            MonthForecast {
+                month,
+                expected: spread.around(to_come, ahead + 1).and_came(f64::from(came)),
+                came,
+                open_days: all().filter(is_open).count() as u32,
+                year_before: then.is_finite().then(|| came_in(&attendance, year_before)),
+            }
+        };
+        far.into_iter().enumerate().map(month).collect()
+    }
+}
+
+fn came_in(attendance: &Attendance, month: Date) -> u32 {
+    attendance.days().range(month..=month.last_of_month()).map(|(_, day)| day.people).fold(0, u32::saturating_add)
+}
+
+/// How many came on an open day of a past month, on average; no number where too few of its days were counted.
+fn each_day(known: &Known, attendance: &Attendance, month: Date) -> f64 {
+    let (mut people, mut counted, mut open) = (0.0, 0.0, 0.0);
+    for date in month.series(1.day()).take_while(|date| date.month() == month.month()) {
+        let count = attendance.days().get(&date).map(|day| f64::from(day.people));
+        if sites::kind(&known.museum, date, count == Some(0.0)).closed && count.unwrap_or(0.0) <= 0.0 {
+            continue;
+        }
+        open += 1.0;
+        people += count.unwrap_or(0.0);
+        counted += f64::from(u8::from(count.is_some()));
+    }
+    if open > 0.0 && counted >= COUNTED * open { people / counted } else { f64::NAN }
+}

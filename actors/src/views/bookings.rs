@@ -1,0 +1,79 @@
+//! Bookings out of the lists, as models of who comes see them: what was known when each was made, what became of it, and when places were given back. No buyer, no
+//! reference, no ticket.
+
+use sqlx::Row;
+use sqlx::sqlite::SqliteRow;
+use tornello_engine::ids::SlotId;
+use tornello_engine::time::Timestamp;
+
+use super::{Views, ViewsError, json};
+
+/// A booking: what is known of a sale.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Booking {
+    /// For which slot.
+    pub slot: SlotId,
+    /// When it was made.
+    pub made_at: Timestamp,
+    /// Through which channel.
+    pub channel: String,
+    /// How it was paid: `free`, `desk`, `on_account`, `moved` or `payment`.
+    pub settlement: String,
+    /// For how many people.
+    pub people: u32,
+    /// What all of them pay.
+    pub total_cents: i64,
+    /// How many of them were given back or moved elsewhere.
+    pub gone: u32,
+    /// How many were let in.
+    pub admitted: u32,
+    /// When the last of those that are gone went; none: none is.
+    pub gone_at: Option<Timestamp>,
+}
+
+impl Booking {
+    /// How many of its people still have a place.
+    #[must_use]
+    pub const fn standing(&self) -> u32 {
+        self.people.saturating_sub(self.gone)
+    }
+}
+
+const COLUMNS: &str = "slot, sold_at, channel, settlement, people, total_cents, cancelled + moved, admitted,
+    CASE WHEN cancelled + moved > 0 THEN (SELECT max(changed_at) FROM ticket
+        WHERE ticket.slot = sale.slot AND ticket.sale = sale.sale AND ticket.state IN ('cancelled', 'moved')) END";
+
+fn read(row: &SqliteRow) -> Result<Booking, sqlx::Error> {
+    let bad = |error: tornello_engine::ids::BadId| sqlx::Error::Decode(error.into());
+    Ok(Booking {
+        slot: row.try_get::<String, _>(0)?.parse().map_err(bad)?,
+        made_at: Timestamp::from_micros(row.try_get(1)?),
+        channel: row.try_get(2)?,
+        settlement: row.try_get(3)?,
+        people: row.try_get(4)?,
+        total_cents: row.try_get(5)?,
+        gone: row.try_get(6)?,
+        admitted: row.try_get(7)?,
+        gone_at: row.try_get::<Option<i64>, _>(8)?.map(Timestamp::from_micros),
+    })
+}
+
+impl Views {
+    /// The bookings of slots that start from `from` up to before `to`, in the order of these starts; of more than `most` the newest.
+    pub async fn bookings(&self, from: Timestamp, to: Timestamp, most: u32) -> Result<Vec<Booking>, ViewsError> {
+        let query = format!("SELECT {COLUMNS} FROM sale WHERE starts >= ?1 AND starts < ?2 ORDER BY starts DESC, sale DESC LIMIT ?3");
+        let rows =
+            sqlx::query(sqlx::AssertSqlSafe(query)).bind(from.as_micros()).bind(to.as_micros()).bind(i64::from(most)).fetch_all(&self.pool).await?;
+        let mut bookings = rows.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+        bookings.reverse();
+        Ok(bookings)
+    }
+
+    /// The bookings of some slots.
+    pub async fn bookings_of(&self, slots: &[SlotId]) -> Result<Vec<Booking>, ViewsError> {
+        let query = format!("SELECT {COLUMNS} FROM sale WHERE slot IN (SELECT value FROM json_each(?1))");
+        let slots: Vec<String> = slots.iter().map(ToString::to_string).collect();
+        let rows = sqlx::query(sqlx::AssertSqlSafe(query)).bind(json(&slots)).fetch_all(&self.pool).await?;
+        rows.iter().map(|row| read(row).map_err(ViewsError::Store)).collect()
+    }
+}
