@@ -50,8 +50,8 @@ impl Labelled {
 pub struct Labels {
     /// The sales.
     pub of: HashMap<u128, Labelled>,
-    /// Cases about attempts that were refused: nothing was sold that features could be of.
-    pub of_attempts: u64,
+    /// Cases about attempts that were refused, returns and counts of cash: what is known of them is of no sale.
+    pub of_no_sale: u64,
     /// Cases whose label is too young to be learned.
     pub young: u64,
 }
@@ -153,7 +153,7 @@ pub(super) async fn labels(journal: &dyn Journal, end: u64, counts: impl Fn(&Kno
     for (id, case) in cases {
         let (Some(opened), Some(known)) = (case.opened(), case.label()) else { continue };
         match opened.subject {
-            Subject::Attempt(_) => labels.of_attempts += 1,
+            Subject::Attempt(_) | Subject::Return { .. } | Subject::Till(_) => labels.of_no_sale += 1,
             Subject::Sale(_) if !counts(&known) => labels.young += 1,
             Subject::Sale(sale) => {
                 let assessed = opened.assessment.as_ref().map(|assessment| assessment.features);
@@ -203,7 +203,7 @@ impl<L: Listen> Again<L> {
         self.payments(batch)?;
         let heard = self.hearing.take(batch)?;
         for (signal, subject) in heard.iter().filter(|(signal, _)| is_judged(signal)) {
-            let known = self.counters.known(&signal.parties).map(|(_, known)| known).unwrap_or_default();
+            let known = self.counters.known(signal).map(|(_, known)| known).unwrap_or_default();
             let sale = self.paid_for.get(subject).unwrap_or(subject);
             let labelled = self.labels.of.get(sale).filter(|labelled| signal.at_us <= labelled.opened_at.as_micros());
             self.listener.event(signal, *subject, &features(&known, signal), labelled);
