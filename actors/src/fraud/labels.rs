@@ -82,8 +82,8 @@ pub struct Examples {
     pub usual: VecDeque<Row>,
     /// The last batch that was heard.
     pub position: u64,
-    /// See [`Labels::of_attempts`].
-    pub of_attempts: u64,
+    /// See [`Labels::of_no_sale`].
+    pub of_no_sale: u64,
     /// See [`Labels::young`].
     pub young: u64,
     /// Labelled cases of which no event was heard with a name in it: nothing is known of who asked.
@@ -98,7 +98,7 @@ pub fn feature_names() -> impl Iterator<Item = &'static str> {
 /// What there is to learn at an instant, of the journal up to a batch. A label of honesty waits 30 days, in which a bank may still say otherwise.
 pub async fn examples(journal: &dyn Journal, until: Timestamp, end: u64, parties: usize) -> Result<Examples, JournalError> {
     let labels = labels(journal, end, |known| known.trains_at() <= until).await?;
-    let taken = Taken { examples: Examples { of_attempts: labels.of_attempts, young: labels.young, ..Examples::default() } };
+    let taken = Taken { examples: Examples { of_no_sale: labels.of_no_sale, young: labels.young, ..Examples::default() } };
     let cases: Vec<CaseId> = labels.of.values().map(|labelled| labelled.case).collect();
     let mut examples = hear_again(journal, labels, end, parties, taken).await?.examples;
     let heard: HashSet<CaseId> = examples.labelled.iter().map(|example| example.case).collect();
