@@ -1,7 +1,7 @@
 //! Fraud cases: opened for what wants to be looked at, and driven until what follows from their verdicts is done. The rules of a case are in `engine::case`; here is what
 //! concerns a case and its sale.
 //!
-//! What wants a case is found in the lists, which follow the journal: a sale under review, one picked at random, one whose payer's bank took the money back, one that a gate met
+//! What wants a case is found in the lists, which follow the journal: a sale under review, a return or a count of cash that looks wrong, a sale or return picked at random, one whose payer's bank took the money back, one that a gate met
 //! twice. A case's id follows from what it is about, and each step's key from the case, so whatever a crash leaves is done once by whoever finds it.
 
 pub mod board;
@@ -55,6 +55,8 @@ pub fn case_of(subject: Subject) -> CaseId {
     let bytes = match subject {
         Subject::Sale(sale) => digest(&[b"case of sale", &sale.get().to_be_bytes()]),
         Subject::Attempt(attempt) => digest(&[b"case of attempt", &attempt.get().to_be_bytes()]),
+        Subject::Return { sale, seq } => digest(&[b"case of return", &sale.get().to_be_bytes(), &seq.to_be_bytes()]),
+        Subject::Till(till) => digest(&[b"case of till", &till.0.to_be_bytes()]),
     };
     CaseId(bytes.0 as u64)
 }
@@ -65,22 +67,25 @@ fn envelope(case: CaseId, step: &[u8], number: u64) -> Envelope {
     Envelope { who: KeyId::SYSTEM, key, body: key, parties: Vec::new(), assessment: None, order: None }
 }
 
-/// Opens a case about a sale, if there is none.
+/// Opens a case about something, if there is none.
 async fn open_about(node: &Node, wanting: &Wanting, origin: Origin) -> Result<CaseId, RoundError> {
-    let (subject, now) = (Subject::Sale(wanting.sale), node.now());
+    let (subject, now) = (wanting.subject, node.now());
     let id = case_of(subject);
     let lapses_at = wanting.review_until.filter(|until| *until > now).unwrap_or(now.plus_seconds(LAPSES_S));
     let due_at = now.plus_seconds(DUE_S).min(lapses_at);
-    let slot = wanting.sale.slot();
+    let slot = match subject {
+        Subject::Sale(sale) | Subject::Return { sale, .. } => Some(sale.slot()),
+        Subject::Attempt(_) | Subject::Till(_) => None,
+    };
     let opened = Opened {
         subject,
         origin,
         assessment: wanting.assessment.clone(),
-        slot: Some(slot),
-        museum: slot.museum(),
+        slot,
+        museum: wanting.museum,
         channel: Channel::ALL.into_iter().find(|channel| channel.name() == wanting.channel).unwrap_or(Channel::Web),
         amount_cents: Cents::new(wanting.amount_cents.max(0)),
-        parties: parties_of(node, &wanting.sale.to_string()).await?,
+        parties: parties_of(node, &subject.to_string()).await?,
         due_at,
         lapses_at,
     };
@@ -240,7 +245,7 @@ pub async fn resume(node: &Node) -> Result<usize, ViewsError> {
     let hour = node.now().plus_seconds(-3_600);
     let left = PICKED_AN_HOUR.saturating_sub(files.views.picked_cases(hour).await?);
     if left > 0 {
-        for wanting in files.views.picked_sales(hour, left).await? {
+        for wanting in files.views.picked_at_random(hour, left).await? {
             note(open_about(node, &wanting, Origin::Picked).await.map(drop));
         }
     }

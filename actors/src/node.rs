@@ -292,6 +292,12 @@ impl Node {
         Self::start_on(Arc::new(MemoryJournal::default()), clock, limits).await
     }
 
+    /// As [`Node::start_in_memory`], with scorers of these sizes: for a world of another size than an installation.
+    pub async fn start_in_memory_sized(clock: Arc<dyn Clock>, limits: Limits, scoring: Sizes) -> Result<Running, StartError> {
+        let settings = Settings { limits, accept_clock: true, scoring, ..Settings::new("") };
+        Self::assemble(Arc::new(MemoryJournal::default()), None, &settings, clock, |_| {}).await
+    }
+
     /// Starts on any journal, without files.
     pub async fn start_on(journal: Arc<dyn Journal>, clock: Arc<dyn Clock>, limits: Limits) -> Result<Running, StartError> {
         let settings = Settings { limits, accept_clock: true, ..Settings::new("") };

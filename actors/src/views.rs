@@ -65,7 +65,7 @@ const SCHEMA: &str = "
         changed_at INTEGER NOT NULL
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX ticket_by_slot ON ticket (slot, ticket);
-    PRAGMA user_version = 12;";
+    PRAGMA user_version = 13;";
 
 /// What can go wrong with the read models.
 #[derive(Debug, thiserror::Error)]
@@ -535,7 +535,11 @@ impl Rows {
                 StreamId::Attempts(_) => self.fraud.attempts(&frame.record().map_err(|error| corrupt(batch, &error))?),
                 StreamId::Quote(quote) => self.quotes.quote(quote, &frame.record().map_err(|error| corrupt(batch, &error))?),
                 StreamId::Account(account) => self.quotes.account(account, &frame.record().map_err(|error| corrupt(batch, &error))?),
-                StreamId::Till(till) => self.payments.read_till(till, &frame.record().map_err(|error| corrupt(batch, &error))?),
+                StreamId::Till(till) => {
+                    let record = frame.record().map_err(|error| corrupt(batch, &error))?;
+                    self.payments.read_till(till, &record);
+                    self.fraud.till(till, &record);
+                }
                 _ => {}
             }
         }

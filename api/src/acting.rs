@@ -13,7 +13,7 @@ use serde::Serialize;
 use tornello_actors::digest::digest;
 use tornello_actors::failure::Failure;
 use tornello_actors::fraud::challenge::{BITS, BadProof};
-use tornello_actors::fraud::{Held, signal_of, signal_of_held, signal_of_payment, signal_of_return};
+use tornello_actors::fraud::{Held, signal_of, signal_of_count, signal_of_held, signal_of_payment, signal_of_return};
 use tornello_actors::fraud::{SignalEvent, SignalKind, Taking};
 use tornello_actors::node::Node;
 use tornello_engine::attempts::{self, Attempt, Ending};
@@ -110,7 +110,7 @@ pub struct Due<'a> {
 pub async fn weigh_payment(node: &Node, envelope: &mut Envelope, due: Due<'_>, proof: &Proof) -> Result<(), Problem> {
     let Some(first) = due.holds.first().copied() else { return Ok(()) };
     let held = node.scoring().held(first);
-    let signal = signal_of_payment(node.now(), due.channel, due.museum, due.amount_cents.get(), envelope, held.as_deref());
+    let signal = signal_of_payment(node.now(), due.channel, due.museum, due.amount_cents.get(), envelope, first, held.as_deref());
     let lines = held.as_ref().map_or(&[][..], |held| &held.lines);
     // Who tries cards gives names as well: here only work counts.
     let asked = Asked { kind: SignalKind::PaymentBegun, channel: due.channel, hold: first, lines, named: false };
@@ -130,6 +130,12 @@ pub async fn weigh_return(
     let signal = signal_of_return(node.now(), kind, channel, sale, people, envelope, node.scoring().held(sale).as_deref());
     let asked = Asked { kind, channel, hold: sale, lines: &[], named: true };
     weigh_signal(node, envelope, &signal, asked, &Proof::default()).await
+}
+
+/// Assesses a count of cash. Whatever is said of it, it is noted: an analyst looks at it later.
+pub fn weigh_count(node: &Node, envelope: &mut Envelope, museum: MuseumId, difference_cents: Cents) {
+    let signal = signal_of_count(node.now(), museum, difference_cents, envelope);
+    envelope.assessment = Some(Box::new(node.scoring().assess(&signal)));
 }
 
 /// As [`weigh`], of a signal that was made already.

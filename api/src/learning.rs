@@ -53,7 +53,13 @@ pub fn learn(known: &Examples, created: &str) -> anyhow::Result<Artifact> {
         ("position", format!("batch {}", known.position)),
         ("rows_by_source", ["chargeback", "dispute", "verdict", "gate_refusal"].map(|source| format!("{source} {}", by(source))).join(", ")),
         ("rows_as_assessed", format!("{assessed} of {} are to the bit the features of the case's assessment", known.labelled.len())),
-        ("left_out", format!("{} cases of attempts, {} of which it is too early, {} of nobody known", known.of_attempts, known.young, known.unheard)),
+        (
+            "left_out",
+            format!(
+                "{} cases of attempts, returns and counts, {} of which it is too early, {} of nobody known",
+                known.of_no_sale, known.young, known.unheard
+            ),
+        ),
     ];
     let lessons = Lessons {
         labelled: known.labelled.iter().map(example).collect(),

@@ -22,7 +22,7 @@ pub struct ReasonView {
 type Words = (&'static str, &'static str, &'static str);
 
 /// Who: the first word of a name.
-const PARTIES: [Words; 7] = [
+const PARTIES: [Words; 9] = [
     ("person", "Stesso acquirente", "Same buyer"),
     ("device", "Stesso dispositivo", "Same device"),
     ("card", "Stessa carta", "Same card"),
@@ -30,10 +30,12 @@ const PARTIES: [Words; 7] = [
     ("network", "Stessa rete", "Same network"),
     ("account", "Stesso conto", "Same account"),
     ("operator", "Stesso operatore", "Same operator"),
+    ("slot", "Altri nella stessa fascia oraria", "Others in the same slot"),
+    ("museum", "Altri nello stesso museo", "Others in the same museum"),
 ];
 
 /// What: the words in the middle.
-const MEASURES: [Words; 27] = [
+const MEASURES: [Words; 36] = [
     ("holds", "molte prenotazioni", "many holds"),
     ("sales", "molti acquisti", "many purchases"),
     ("people", "biglietti per molte persone", "tickets for many people"),
@@ -61,6 +63,15 @@ const MEASURES: [Words; 27] = [
     ("void_share", "gran parte delle vendite annullata", "most sales were voided"),
     ("late_voids", "annullamenti poco prima della chiusura di cassa", "voids shortly before the count of cash"),
     ("gap", "differenze di cassa", "cash differences"),
+    ("failed_share", "gran parte dei pagamenti fallita", "most payments failed"),
+    ("failed_slot", "pagamenti falliti, come altri nella stessa fascia oraria", "failed payments, as of others in the same slot"),
+    ("unsold_slot", "prenotazioni mai pagate, come altri nella stessa fascia oraria", "holds that were never paid, as of others in the same slot"),
+    ("other_cards", "altre carte oltre a questa", "other cards than this one"),
+    ("other_buyers", "altri acquirenti oltre a questo", "other buyers than this one"),
+    ("other_devices", "altri dispositivi oltre a questo", "other devices than this one"),
+    ("large", "più volte gruppi oltre quattro persone", "parties of more than four, several times"),
+    ("people_before", "biglietti per molte persone anche nei giorni prima", "tickets for many people on earlier days too"),
+    ("large_before", "gruppi oltre quattro persone anche nei giorni prima", "parties of more than four on earlier days too"),
 ];
 
 /// Over how long: the last word.
@@ -123,6 +134,11 @@ mod tests {
             ("person_holds_1h", "Stesso acquirente: molte prenotazioni in un'ora", "Same buyer: many holds within an hour"),
             ("device_cards_1d", "Stesso dispositivo: molte carte in un giorno", "Same device: many cards within a day"),
             ("person_since_s", "Stesso acquirente: attività ravvicinate", "Same buyer: one thing right after the other"),
+            (
+                "slot_failed_1h",
+                "Altri nella stessa fascia oraria: pagamenti falliti in un'ora",
+                "Others in the same slot: failed payments within an hour",
+            ),
             ("night", "Orario insolito", "An unusual hour"),
             ("something-new", "something-new", "something-new"),
         ] {
@@ -131,5 +147,12 @@ mod tests {
         }
         let amount = |cents| words("cents".parse().unwrap(), Cents::new(cents)).en;
         assert_eq!((amount(90_000).as_str(), amount(0).as_str()), ("A large amount", "Nothing to pay"));
+    }
+
+    #[test]
+    fn every_feature_has_words() {
+        for (name, _) in tornello_actors::fraud::FEATURES {
+            assert!(composed(name).is_some(), "{name} is shown as it is");
+        }
     }
 }

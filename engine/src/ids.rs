@@ -16,7 +16,7 @@ const MICROS_PER_MINUTE: i64 = 60_000_000;
 /// Text that is not an id of the expected kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not an id: {0} characters of base 32 are expected")]
-pub struct BadId(usize);
+pub struct BadId(pub(crate) usize);
 
 /// The value of each character; 255: none.
 const DIGITS: [u8; 256] = {

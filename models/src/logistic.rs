@@ -135,7 +135,7 @@ impl Logistic {
     /// Whether a value lies above the mean of its column.
     #[must_use]
     pub fn is_above(&self, column: usize, x: f64) -> bool {
-        x >= self.means[column]
+        x > self.means[column]
     }
 
     pub(crate) fn is_sound(&self, columns: usize) -> bool {

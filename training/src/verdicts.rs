@@ -18,7 +18,7 @@ use tornello_models::fraud::preparation::{Preparation, Treatment};
 use tornello_models::fraud::promotion::LABELS_MIN;
 use tornello_models::fraud::rows::Rows;
 use tornello_models::fraud::scorer::{CALIBRATION_LABELS_MIN, Scorer};
-use tornello_models::fraud::signals::{FEATURES, N};
+use tornello_models::fraud::signals::{FEATURES, N, groups};
 use tornello_models::fraud::supervised::Supervised;
 
 use crate::race::SEED;
@@ -84,7 +84,7 @@ pub fn train(lessons: &Lessons, created: &str) -> anyhow::Result<Artifact> {
 
     let model = Supervised::fit(&rows, &labels, SEED).context("fitting on all that is known")?;
     let raw: Vec<f64> = preparation.prepare_all(&usual)?.iter().map(|row| model.log_odds(row)).collect();
-    let mut scorer = Scorer::supervised(preparation, model, &raw)?;
+    let mut scorer = Scorer::supervised(preparation, model, &raw)?.explained_by(&groups())?;
     let (scores, truths): (Vec<f64>, Vec<bool>) = unseen.iter().zip(&labels).filter_map(|(raw, label)| Some((((*raw)?), *label))).unzip();
     scorer.calibrate(&scores, &truths)?;
 

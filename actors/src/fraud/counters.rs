@@ -66,8 +66,9 @@ impl Counters {
         let mut forgotten = None;
         let mut store = None;
         for signal in signals {
-            for (i, taking) in signal.parties.iter().enumerate() {
-                if shard_of(taking) != shard || signal.parties[..i].contains(taking) {
+            for (i, taking) in signal.counts_for().enumerate() {
+                let before = &signal.parties[..i.min(signal.parties.len())];
+                if shard_of(&taking) != shard || before.contains(&taking) {
                     continue;
                 }
                 // Nothing is locked for a batch that says nothing of this shard.
@@ -76,7 +77,7 @@ impl Counters {
                     forgotten = Some(store.begin(position));
                     store
                 });
-                let generation = signal.parties[..i].iter().filter(|other| other.role == taking.role).count();
+                let generation = before.iter().filter(|other| other.role == taking.role).count();
                 store.take((taking.role, taking.id), generation, signal);
             }
         }
@@ -85,12 +86,12 @@ impl Counters {
         drop(forgotten);
     }
 
-    /// Everything that is known of those who take part, as of one position; none if batches overtook the reader again and again.
+    /// Everything that is known of those for whom a signal counts, as of one position; none if batches overtook the reader again and again.
     #[must_use]
-    pub fn known(&self, parties: &[Taking]) -> Option<(u64, Known)> {
+    pub fn known(&self, signal: &SignalEvent) -> Option<(u64, Known)> {
         for _ in 0..TRIES {
             let position = self.position();
-            if let Some(known) = self.known_at(parties, position) {
+            if let Some(known) = self.known_at(signal, position) {
                 return Some((position, known));
             }
             std::hint::spin_loop();
@@ -98,13 +99,13 @@ impl Counters {
         None
     }
 
-    fn known_at(&self, parties: &[Taking], position: u64) -> Option<Known> {
+    fn known_at(&self, signal: &SignalEvent, position: u64) -> Option<Known> {
         let mut known = Known::default();
-        for (i, taking) in parties.iter().enumerate() {
-            if parties[..i].contains(taking) {
+        for (i, taking) in signal.counts_for().enumerate() {
+            if signal.parties[..i.min(signal.parties.len())].contains(&taking) {
                 continue;
             }
-            match self.shards[shard_of(taking)].read().sight((taking.role, taking.id), position) {
+            match self.shards[shard_of(&taking)].read().sight((taking.role, taking.id), position) {
                 Sight::Known(state) => known.add(taking.role, state),
                 Sight::Unknown => {}
                 Sight::Moved => return None,

@@ -40,20 +40,20 @@ pub struct Fold {
     seen: u64,
 }
 
-/// Whether something is asked for, or given back: what rules are asked about before it is done.
+/// Whether something is asked for, given back or counted: what rules are asked about before it is done.
 #[must_use]
 pub const fn is_asked(kind: SignalKind) -> bool {
-    use SignalKind::{Held, PaymentBegun, Refunded, Sold, Voided, Waited};
-    matches!(kind, Held | Waited | Sold { .. } | PaymentBegun | Refunded | Voided)
+    use SignalKind::{Held, PaymentBegun, Refunded, Sold, TillClosed, Voided, Waited};
+    matches!(kind, Held | Waited | Sold { .. } | PaymentBegun | Refunded | Voided | TillClosed { .. })
 }
 
-/// Whether models have something to say of it: what somebody asks for or gives back. Of a command that names nobody there is nothing to know but its size.
+/// Whether models have something to say of it: what somebody asks for, gives back or counts. Of a command that names nobody there is nothing to know but its size.
 #[must_use]
 pub fn is_judged(signal: &SignalEvent) -> bool {
     let named = |taking: &Taking| !matches!(taking.role, Role::Operator | Role::Kiosk);
     match signal.kind {
         SignalKind::Held | SignalKind::Waited | SignalKind::Sold { .. } | SignalKind::PaymentBegun => signal.parties.iter().any(named),
-        SignalKind::Refunded | SignalKind::Voided => !signal.parties.is_empty(),
+        SignalKind::Refunded | SignalKind::Voided | SignalKind::TillClosed { .. } => !signal.parties.is_empty(),
         _ => false,
     }
 }
@@ -74,7 +74,7 @@ impl Fold {
         let mut rows = Vec::new();
         for (signal, subject) in &heard {
             if is_judged(signal) {
-                let known = counters.known(&signal.parties).map(|(_, known)| known).unwrap_or_default();
+                let known = counters.known(signal).map(|(_, known)| known).unwrap_or_default();
                 rows.push(Row { at_us: signal.at_us, subject: *subject, outlet: signal.outlet, features: features(&known, signal).to_vec() });
             }
         }

@@ -9,6 +9,7 @@ use tornello_engine::calendar;
 use tornello_engine::channel::Channel;
 use tornello_engine::envelope::{Digest, Envelope, PartyKind};
 use tornello_engine::ids::{HoldId, KeyId, MuseumId, PaymentId, SlotId};
+use tornello_engine::money::Cents;
 use tornello_engine::record::Record;
 use tornello_engine::slot::{self, AdmissionConflict, CancelCause, ConflictReason, Line};
 use tornello_engine::tariff::Proof;
@@ -26,8 +27,6 @@ const ORIGINS: usize = 262_144;
 const PAYMENTS: usize = 65_536;
 /// Of so many tickets the last admission is remembered.
 const SCANS: usize = 65_536;
-/// Payments are in no slot.
-const NO_SLOT: SlotId = SlotId::from_raw(0);
 /// Nobody walks from one gate to another, and in again, sooner than that.
 const APART_S: i64 = 600;
 
@@ -41,6 +40,8 @@ struct Origin {
     museum: u16,
     parties: Vec<Taking>,
     cents: i64,
+    /// The slot of a payment's first hold; 0: of none.
+    slot: u64,
     /// Whether somebody has begun to pay it: a second time means that the first came to nothing.
     tried: bool,
 }
@@ -142,13 +143,23 @@ pub fn places(at: Timestamp, kind: SignalKind, channel: Channel, slot: SlotId, l
     }
 }
 
-/// The signal of a payment that begins.
+/// The signal of a payment that begins: it counts for the slot of its first hold, as does its end.
 #[must_use]
-pub fn payment(at: Timestamp, channel: Channel, museum: MuseumId, amount_cents: i64, envelope: &Envelope) -> SignalEvent {
+pub fn payment(at: Timestamp, channel: Channel, museum: MuseumId, amount_cents: i64, first: Option<HoldId>, envelope: &Envelope) -> SignalEvent {
     let outlet = outlet(channel);
     let mut signal = SignalEvent::new(at.as_micros(), SignalKind::PaymentBegun, outlet, museum.0);
+    signal.slot = first.map_or(0, |hold| hold.slot().get());
     signal.parties = parties(envelope, outlet);
     signal.cents = amount_cents;
+    signal
+}
+
+/// The signal of a count of cash by whoever gives that command.
+#[must_use]
+pub fn count(at: Timestamp, museum: MuseumId, difference_cents: Cents, who: KeyId) -> SignalEvent {
+    let kind = SignalKind::TillClosed { difference_cents: difference_cents.get() };
+    let mut signal = SignalEvent::new(at.as_micros(), kind, Outlet::BoxOffice, museum.0);
+    signal.parties.extend(acting(who, Outlet::BoxOffice));
     signal
 }
 
@@ -213,7 +224,14 @@ impl Hearing {
     ) {
         let signal = self.asked(record.at, kind, channel, hold, lines, record.envelope.as_ref());
         debug_assert_eq!(signal.slot, slot.get());
-        let origin = Origin { outlet: signal.outlet, museum: signal.museum, parties: signal.parties.clone(), cents: signal.cents, tried: false };
+        let origin = Origin {
+            outlet: signal.outlet,
+            museum: signal.museum,
+            parties: signal.parties.clone(),
+            cents: signal.cents,
+            slot: signal.slot,
+            tried: false,
+        };
         self.origins.put(hold.get(), origin);
         signals.push((signal, hold.get()));
     }
@@ -272,21 +290,21 @@ impl Hearing {
             match event {
                 payment::Event::Opened(opened) => {
                     let signal = self.payment_begun(record.at, opened, record.envelope.as_ref());
-                    let origin =
-                        Origin { outlet: signal.outlet, museum: signal.museum, parties: signal.parties.clone(), cents: signal.cents, tried: false };
+                    let (outlet, museum, parties) = (signal.outlet, signal.museum, signal.parties.clone());
+                    let origin = Origin { outlet, museum, parties, cents: signal.cents, slot: signal.slot, tried: false };
                     self.payments.put(payment.get(), origin);
                     signals.push((signal, u128::from(payment.get())));
                 }
                 payment::Event::Activated(_) => {
                     let Some(mut origin) = self.payments.take(&payment.get()) else { continue };
                     if std::mem::replace(&mut origin.tried, true) {
-                        signals.push((of(&origin, record.at, SignalKind::PaymentFailed, NO_SLOT), u128::from(payment.get())));
+                        signals.push((of(&origin, record.at, SignalKind::PaymentFailed, SlotId::from_raw(origin.slot)), u128::from(payment.get())));
                     }
                     self.payments.put(payment.get(), origin);
                 }
                 payment::Event::PublishFailed(_) | payment::Event::Cancelled(_) | payment::Event::Expired(_) => {
                     if let Some(origin) = self.payments.take(&payment.get()) {
-                        signals.push((of(&origin, record.at, SignalKind::PaymentFailed, NO_SLOT), u128::from(payment.get())));
+                        signals.push((of(&origin, record.at, SignalKind::PaymentFailed, SlotId::from_raw(origin.slot)), u128::from(payment.get())));
                     }
                 }
                 _ => {}
@@ -297,8 +315,9 @@ impl Hearing {
     /// The signal of a payment that begins: of all its holds together, also of whoever held the places.
     fn payment_begun(&self, at: Timestamp, opened: &payment::Opened, envelope: Option<&Envelope>) -> SignalEvent {
         let nobody = nobody();
-        let mut signal = payment(at, opened.channel, opened.museum, opened.amount_cents.get(), envelope.unwrap_or(&nobody));
-        if let Some(origin) = opened.items.first().and_then(|item| self.origins.get(&item.hold.get())) {
+        let first = opened.items.first().map(|item| item.hold);
+        let mut signal = payment(at, opened.channel, opened.museum, opened.amount_cents.get(), first, envelope.unwrap_or(&nobody));
+        if let Some(origin) = first.and_then(|first| self.origins.get(&first.get())) {
             join(&mut signal.parties, origin.parties.iter().copied());
         }
         signal
@@ -329,10 +348,7 @@ impl Hearing {
                 till::Event::Closed(closed) => {
                     let (museum, opener) = self.tills.take(&till).unwrap_or_default();
                     let who = record.envelope.as_ref().map_or(KeyId(opener), |envelope| envelope.who);
-                    let kind = SignalKind::TillClosed { difference_cents: closed.difference_cents.get() };
-                    let mut signal = SignalEvent::new(record.at.as_micros(), kind, Outlet::BoxOffice, museum);
-                    signal.parties.extend(acting(who, Outlet::BoxOffice));
-                    signals.push((signal, 0));
+                    signals.push((count(record.at, MuseumId(museum), closed.difference_cents, who), 0));
                 }
                 till::Event::CashMoved(_) => {}
             }

@@ -15,12 +15,12 @@ use tornello_engine::ids::Code;
 use tornello_models::ModelError;
 use tornello_models::artifact::{Artifact, Kind, Particulars, TrainingData, decode};
 use tornello_models::feature_list::FeatureList;
+use tornello_models::fraud::behaviours::Plan;
 use tornello_models::fraud::budget::{Budget, Cut};
-use tornello_models::fraud::preparation::{Preparation, Treatment};
+use tornello_models::fraud::preparation::Treatment;
 use tornello_models::fraud::rows::Rows;
 use tornello_models::fraud::scorer::Scorer;
-use tornello_models::fraud::select::{Shape, Unsupervised};
-use tornello_models::fraud::signals::{FEATURES, N, Outlet};
+use tornello_models::fraud::signals::{FEATURES, N, Outlet, WEIGHTS, behaviours, groups};
 
 use super::fold::{Fold, Row};
 use super::pace::{Pace, quickest};
@@ -433,18 +433,12 @@ impl Judge {
         let table = Rows::new(N, values)?;
         // The features are logarithms already, and their far ends are what is looked for.
         let treatment = Treatment { logarithm: false, clip: false };
-        let shape = Shape::of(&Preparation::fit(&table, treatment)?.prepare_all(&table)?);
-        // Where there is no cloud, counting how rare each value is finds the far ends that are looked for here, for half of what a forest costs each command.
-        let method = match shape.scorer() {
-            Unsupervised::RobustCovariance => Unsupervised::RobustCovariance,
-            Unsupervised::IsolationForest | Unsupervised::Tails => Unsupervised::Tails,
-        };
         let seed = day.unsigned_abs();
-        let scorer = Scorer::fit(method, &table, treatment, seed)?;
+        let scorer = Scorer::fit_behaviours(&table, treatment, Plan { groups: &behaviours(), weights: &WEIGHTS })?.explained_by(&groups())?;
         let at = |row: Option<&Row>| row.map_or(0, |row| row.at_us);
         let particulars = Particulars {
             kind: Kind::Fraud,
-            method: method.name().to_owned(),
+            method: "behaviours".to_owned(),
             created: tornello_engine::time::Timestamp::from_micros(at(rows.last())).to_string(),
             code_revision: env!("CARGO_PKG_VERSION").to_owned(),
             data: TrainingData {

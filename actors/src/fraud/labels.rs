@@ -50,8 +50,8 @@ impl Labelled {
 pub struct Labels {
     /// The sales.
     pub of: HashMap<u128, Labelled>,
-    /// Cases about attempts that were refused: nothing was sold that features could be of.
-    pub of_attempts: u64,
+    /// Cases about attempts that were refused, returns and counts of cash: what is known of them is of no sale.
+    pub of_no_sale: u64,
     /// Cases whose label is too young to be learned.
     pub young: u64,
 }
@@ -82,8 +82,8 @@ pub struct Examples {
     pub usual: VecDeque<Row>,
     /// The last batch that was heard.
     pub position: u64,
-    /// See [`Labels::of_attempts`].
-    pub of_attempts: u64,
+    /// See [`Labels::of_no_sale`].
+    pub of_no_sale: u64,
     /// See [`Labels::young`].
     pub young: u64,
     /// Labelled cases of which no event was heard with a name in it: nothing is known of who asked.
@@ -98,7 +98,7 @@ pub fn feature_names() -> impl Iterator<Item = &'static str> {
 /// What there is to learn at an instant, of the journal up to a batch. A label of honesty waits 30 days, in which a bank may still say otherwise.
 pub async fn examples(journal: &dyn Journal, until: Timestamp, end: u64, parties: usize) -> Result<Examples, JournalError> {
     let labels = labels(journal, end, |known| known.trains_at() <= until).await?;
-    let taken = Taken { examples: Examples { of_attempts: labels.of_attempts, young: labels.young, ..Examples::default() } };
+    let taken = Taken { examples: Examples { of_no_sale: labels.of_no_sale, young: labels.young, ..Examples::default() } };
     let cases: Vec<CaseId> = labels.of.values().map(|labelled| labelled.case).collect();
     let mut examples = hear_again(journal, labels, end, parties, taken).await?.examples;
     let heard: HashSet<CaseId> = examples.labelled.iter().map(|example| example.case).collect();
@@ -153,7 +153,7 @@ pub(super) async fn labels(journal: &dyn Journal, end: u64, counts: impl Fn(&Kno
     for (id, case) in cases {
         let (Some(opened), Some(known)) = (case.opened(), case.label()) else { continue };
         match opened.subject {
-            Subject::Attempt(_) => labels.of_attempts += 1,
+            Subject::Attempt(_) | Subject::Return { .. } | Subject::Till(_) => labels.of_no_sale += 1,
             Subject::Sale(_) if !counts(&known) => labels.young += 1,
             Subject::Sale(sale) => {
                 let assessed = opened.assessment.as_ref().map(|assessment| assessment.features);
@@ -203,7 +203,7 @@ impl<L: Listen> Again<L> {
         self.payments(batch)?;
         let heard = self.hearing.take(batch)?;
         for (signal, subject) in heard.iter().filter(|(signal, _)| is_judged(signal)) {
-            let known = self.counters.known(&signal.parties).map(|(_, known)| known).unwrap_or_default();
+            let known = self.counters.known(signal).map(|(_, known)| known).unwrap_or_default();
             let sale = self.paid_for.get(subject).unwrap_or(subject);
             let labelled = self.labels.of.get(sale).filter(|labelled| signal.at_us <= labelled.opened_at.as_micros());
             self.listener.event(signal, *subject, &features(&known, signal), labelled);

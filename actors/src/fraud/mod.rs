@@ -31,13 +31,14 @@ use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tornello_engine::channel::Channel;
 use tornello_engine::envelope::{Assessment, Envelope, Outcome, Party};
 use tornello_engine::ids::{Code, HoldId, MuseumId, PaymentId};
+use tornello_engine::money::Cents;
 use tornello_engine::slot::Line;
 use tornello_engine::time::Timestamp;
 use tornello_models::fraud::budget::{Alert, Budget};
 use tornello_models::fraud::explain::Cause;
 use tornello_models::fraud::rules::{Action, Fired, RuleSet};
-use tornello_models::fraud::signals::{FEATURES, FeatureVector, Outlet, Role, features};
-pub use tornello_models::fraud::signals::{SignalEvent, SignalKind, Taking};
+pub use tornello_models::fraud::signals::{FEATURES, SignalEvent, SignalKind, Taking};
+use tornello_models::fraud::signals::{FeatureVector, Outlet, Role, features};
 
 use self::challenge::Challenges;
 use self::counters::Counters;
@@ -199,7 +200,7 @@ impl Scoring {
     #[must_use]
     pub fn assess(&self, signal: &SignalEvent) -> Assessment {
         self.counts.assessed.fetch_add(1, Ordering::Relaxed);
-        let (position, known) = self.counters.known(&signal.parties).unwrap_or_else(|| {
+        let (position, known) = self.counters.known(signal).unwrap_or_else(|| {
             self.counts.unread.fetch_add(1, Ordering::Relaxed);
             (self.counters.position(), Default::default())
         });
@@ -433,6 +434,12 @@ pub fn signal_of_return(
     signal
 }
 
+/// The signal of a count of cash, as it is found in the journal later.
+#[must_use]
+pub fn signal_of_count(at: Timestamp, museum: MuseumId, difference_cents: Cents, envelope: &Envelope) -> SignalEvent {
+    hearing::count(at, museum, difference_cents, envelope.who)
+}
+
 /// The signal of a payment that begins, as it is found in the journal later.
 #[must_use]
 pub fn signal_of_payment(
@@ -441,9 +448,10 @@ pub fn signal_of_payment(
     museum: MuseumId,
     amount_cents: i64,
     envelope: &Envelope,
+    first: HoldId,
     held: Option<&Held>,
 ) -> SignalEvent {
-    let mut signal = hearing::payment(at, channel, museum, amount_cents, envelope);
+    let mut signal = hearing::payment(at, channel, museum, amount_cents, Some(first), envelope);
     if let Some(held) = held {
         hearing::join(&mut signal.parties, held.parties.iter().copied());
     }

@@ -221,7 +221,7 @@ impl Follower {
 
     async fn hear(&mut self, batch: &Batch, hash: [u8; 32]) -> Result<(), JournalError> {
         let heard = self.fold.hear(&self.counters, batch).map_err(|error| corrupt(batch, &error))?;
-        if heard.signals.iter().any(|signal| !signal.parties.is_empty()) {
+        if !heard.signals.is_empty() {
             let hear = Hear { position: batch.number, signals: Arc::new(heard.signals) };
             for failed in join_all(self.scorers.iter().map(|scorer| scorer.send(hear.clone()))).await.into_iter().filter_map(Result::err) {
                 tracing::error!(%failed, batch = batch.number, "a scorer has ended");

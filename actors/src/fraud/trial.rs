@@ -81,7 +81,7 @@ impl Trying {
         for (signal, subject) in &heard {
             if signal.at_us >= self.from.as_micros() && is_asked(signal.kind) {
                 self.trial.asked += 1;
-                let known = self.counters.known(&signal.parties).map(|(_, known)| known).unwrap_or_default();
+                let known = self.counters.known(signal).map(|(_, known)| known).unwrap_or_default();
                 match self.rules.ask(&features(&known, signal), signal.outlet, signal.museum).action {
                     Some(Action::StepUp) => self.trial.step_up += 1,
                     Some(Action::Review) => self.trial.review += 1,

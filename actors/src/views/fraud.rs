@@ -9,11 +9,13 @@ use sqlx::Row;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use tornello_engine::attempts::{self, Attempt};
 use tornello_engine::case::{self, Action, Label, LabelSource, Subject};
-use tornello_engine::envelope::{Assessment, Digest, Envelope, Outcome, Party};
-use tornello_engine::ids::{BadId, CaseId, HoldId, MuseumId, PaymentId};
+use tornello_engine::channel::Channel;
+use tornello_engine::envelope::{Assessment, Digest, Envelope, Outcome, Party, PartyKind};
+use tornello_engine::ids::{BadId, CaseId, HoldId, MuseumId, PaymentId, TillId};
 use tornello_engine::payment;
 use tornello_engine::record::Record;
-use tornello_engine::slot::{self, ConflictReason};
+use tornello_engine::slot::{self, CancelCause, ConflictReason};
+use tornello_engine::till;
 use tornello_engine::time::Timestamp;
 
 use super::{Views, ViewsError, json as written};
@@ -124,16 +126,18 @@ pub struct CaseFilter {
     pub after: Option<(i64, CaseId)>,
 }
 
-/// A sale that wants a case, or whose case is to be told something.
+/// What wants a case, or whose case is to be told something.
 #[derive(Debug, Clone)]
 pub struct Wanting {
-    /// The sale.
-    pub sale: HoldId,
+    /// What.
+    pub subject: Subject,
+    /// At which museum.
+    pub museum: MuseumId,
     /// What the scorer said, if it was asked.
     pub assessment: Option<Assessment>,
-    /// Through which channel it was sold.
+    /// Through which channel it was sold, or counted.
     pub channel: String,
-    /// What it cost.
+    /// What is at stake: what it cost, what is paid back, or what the drawer is off by.
     pub amount_cents: i64,
     /// When its tickets are valid by themselves, if it is under review.
     pub review_until: Option<Timestamp>,
@@ -179,13 +183,13 @@ impl Views {
         rows.iter().map(|row| case_row(row).map_err(ViewsError::Store)).collect()
     }
 
-    /// The sales that are to be reviewed and have no case, at most `limit`.
+    /// What is to be reviewed and has no case, at most `limit`.
     pub async fn wanting_cases(&self, limit: u32) -> Result<Vec<Wanting>, ViewsError> {
         self.wanting("wants = 'review' AND at >= ?", Timestamp::MIN, limit).await
     }
 
-    /// Some of the sales since an instant that were picked at random and have no case, at most `limit`.
-    pub async fn picked_sales(&self, since: Timestamp, limit: u32) -> Result<Vec<Wanting>, ViewsError> {
+    /// Some of what was picked at random since an instant and has no case, at most `limit`.
+    pub async fn picked_at_random(&self, since: Timestamp, limit: u32) -> Result<Vec<Wanting>, ViewsError> {
         self.wanting("wants = 'picked' AND at >= ?", since, limit).await
     }
 
@@ -203,14 +207,13 @@ impl Views {
 
     /// What is known of one sale for a case about it; none if the lists do not have the sale.
     pub async fn sale_for_case(&self, sale: HoldId) -> Result<Option<Wanting>, ViewsError> {
-        const QUERY: &str =
-            "SELECT sale, coalesce((SELECT data FROM assessed WHERE subject = sale), ''), channel, total_cents, NULL FROM sale WHERE sale = ?";
+        const QUERY: &str = "SELECT sale, coalesce((SELECT data FROM assessed WHERE subject = sale), ''), channel, total_cents, NULL, museum FROM sale WHERE sale = ?";
         let row = sqlx::query(QUERY).bind(sale.to_string()).fetch_optional(&self.pool).await?;
         row.as_ref().map(wanting_row).transpose().map_err(ViewsError::Store)
     }
 
     async fn wanting(&self, condition: &'static str, since: Timestamp, limit: u32) -> Result<Vec<Wanting>, ViewsError> {
-        let query = format!("SELECT subject, data, channel, amount_cents, review_until FROM assessed WHERE {condition} LIMIT ?");
+        let query = format!("SELECT subject, data, channel, amount_cents, review_until, museum FROM assessed WHERE {condition} LIMIT ?");
         let rows = sqlx::query(sqlx::AssertSqlSafe(query)).bind(since.as_micros()).bind(i64::from(limit)).fetch_all(&self.pool).await?;
         rows.iter().map(|row| wanting_row(row).map_err(ViewsError::Store)).collect()
     }
@@ -260,17 +263,18 @@ impl Views {
         Ok(links)
     }
 
-    /// Leaves the things of other museums out. A sale's id says where it is, an attempt's does not.
+    /// Leaves the things of other museums out. The id of a sale, and of a return, says where it is; that of an attempt or a count does not.
     async fn name_only(&self, links: &mut [Link], museums: &[MuseumId]) -> Result<(), ViewsError> {
         const QUERY: &str =
-            "SELECT attempt FROM attempt WHERE attempt IN (SELECT value FROM json_each(?1)) AND museum IN (SELECT value FROM json_each(?2))";
+            "SELECT attempt FROM attempt WHERE attempt IN (SELECT value FROM json_each(?1)) AND museum IN (SELECT value FROM json_each(?2))
+            UNION SELECT subject FROM assessed WHERE subject IN (SELECT value FROM json_each(?1)) AND museum IN (SELECT value FROM json_each(?2))";
         let named: BTreeSet<&String> = links.iter().flat_map(|link| &link.subjects).collect();
         let rows = sqlx::query(QUERY).bind(written(&named)).bind(written(&museums)).fetch_all(&self.pool).await?;
-        let attempts: BTreeSet<String> = rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
+        let here: BTreeSet<String> = rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
         for link in links {
-            link.subjects.retain(|subject| match subject.parse::<HoldId>() {
-                Ok(sale) => museums.contains(&sale.slot().museum()),
-                Err(_) => attempts.contains(subject),
+            link.subjects.retain(|subject| match subject.parse() {
+                Ok(Subject::Sale(sale) | Subject::Return { sale, .. }) => museums.contains(&sale.slot().museum()),
+                Ok(Subject::Attempt(_) | Subject::Till(_)) | Err(_) => here.contains(subject),
             });
         }
         Ok(())
@@ -328,7 +332,8 @@ fn bad(error: BadId) -> sqlx::Error {
 
 fn wanting_row(row: &SqliteRow) -> Result<Wanting, sqlx::Error> {
     Ok(Wanting {
-        sale: row.try_get::<String, _>(0)?.parse().map_err(bad)?,
+        subject: row.try_get::<String, _>(0)?.parse().map_err(bad)?,
+        museum: MuseumId(row.try_get(5)?),
         assessment: serde_json::from_str(&row.try_get::<String, _>(1)?).ok(),
         channel: row.try_get(2)?,
         amount_cents: row.try_get(3)?,
@@ -373,6 +378,10 @@ pub(super) struct Rows {
     /// Sales that were assessed, or their holds were, and what they cost.
     sold: Vec<Value>,
     reviews: Vec<Value>,
+    /// What was given back or taken back, and was assessed.
+    returns: Vec<Value>,
+    /// Counts of cash that were assessed.
+    counts: Vec<Value>,
     /// (payment, time), with all its sales; (sale, time).
     charged_back: Vec<Value>,
     conflicts: Vec<Value>,
@@ -406,6 +415,7 @@ impl Rows {
                     self.sold.push(json!([sold.sale.to_string(), cents, u8::from(is_picked(sold.sale))]));
                 }
                 slot::Event::ReviewOpened(opened) => self.reviews.push(json!([opened.sale.to_string(), opened.until.as_micros(), at])),
+                slot::Event::Cancelled(cancelled) => self.returned(record, cancelled),
                 slot::Event::AdmissionConflict(conflict) => {
                     let speaks = matches!(conflict.reason, ConflictReason::TicketBlocked | ConflictReason::TicketInside | ConflictReason::TicketUsed);
                     if speaks {
@@ -424,6 +434,32 @@ impl Rows {
         if let Some(assessment) = &envelope.assessment {
             let row = json!([subject, at, hold.slot().museum().0, channel, assessment.score, assessment.outcome as u8, written(assessment), cents]);
             self.assessed.push(row);
+        }
+    }
+
+    /// Tickets that were given back, or taken back. Whose they were is known from the sale; who took them back at a desk, from the command.
+    fn returned(&mut self, record: &Record<slot::Event>, cancelled: &slot::Cancelled) {
+        let Some(envelope) = &record.envelope else { return };
+        let Some(assessment) = &envelope.assessment else { return };
+        let (sale, at) = (cancelled.sale, record.at.as_micros());
+        let subject = Subject::Return { sale, seq: record.seq }.to_string();
+        self.of_parties(&envelope.parties, &subject, at);
+        let operator = pseudonym(Digest(u128::from(envelope.who.0)));
+        let (by_museum, picked) = (u8::from(cancelled.cause == CancelCause::Museum), u8::from(is_picked(sale)));
+        let (score, severity, cents) = (assessment.score, assessment.outcome as u8, cancelled.refund_cents.get());
+        self.returns.push(json!([subject, at, sale.to_string(), score, severity, written(assessment), cents, operator, by_museum, picked]));
+    }
+
+    /// A count of cash, by whoever counted.
+    pub(super) fn till(&mut self, till: TillId, record: &Record<till::Event>) {
+        let Some(Envelope { who, assessment: Some(assessment), .. }) = &record.envelope else { return };
+        let at = record.at.as_micros();
+        for event in &record.events {
+            let till::Event::Closed(closed) = event else { continue };
+            let subject = Subject::Till(till).to_string();
+            self.parties.push(json!([PartyKind::Operator.name(), pseudonym(Digest(u128::from(who.0))), subject, at]));
+            let (score, severity, cents) = (assessment.score, assessment.outcome as u8, closed.difference_cents.get().saturating_abs());
+            self.counts.push(json!([subject, at, till.to_string(), Channel::BoxOffice.name(), score, severity, written(assessment), cents]));
         }
     }
 
@@ -468,6 +504,18 @@ impl Rows {
             ON CONFLICT (subject) DO UPDATE SET review_until = excluded.review_until, wants = CASE
                 WHEN assessed.severity = ?2 OR EXISTS (SELECT 1 FROM fraud_case WHERE fraud_case.subject = assessed.subject) THEN assessed.wants
                 ELSE 'review' END";
+        // A return is of those whose sale it was, and of whoever took it back: a desk, if a desk sold it or the museum is the cause.
+        const RETURNED: &str = "INSERT OR IGNORE INTO assessed
+            SELECT value ->> 0, value ->> 1, sale.museum, sale.channel, value ->> 3, value ->> 4, value ->> 5, value ->> 6, NULL,
+                CASE WHEN value ->> 4 = ?2 THEN 'review' WHEN value ->> 4 < ?2 AND value ->> 9 THEN 'picked' ELSE '' END
+            FROM json_each(?1) JOIN sale ON sale.sale = value ->> 2";
+        const RETURNED_OF: &str = "INSERT OR IGNORE INTO party SELECT party.kind, party.pseudonym, value ->> 0, value ->> 1
+            FROM json_each(?) JOIN party ON party.subject = value ->> 2";
+        const RETURNED_BY: &str = "INSERT OR IGNORE INTO party SELECT 'operator', value ->> 7, value ->> 0, value ->> 1
+            FROM json_each(?) JOIN sale ON sale.sale = value ->> 2 WHERE value ->> 8 OR sale.channel = 'box_office'";
+        const COUNTED: &str = "INSERT OR IGNORE INTO assessed
+            SELECT value ->> 0, value ->> 1, till.museum, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7, NULL,
+                CASE WHEN value ->> 5 = ?2 THEN 'review' ELSE '' END FROM json_each(?1) JOIN till ON till.session = value ->> 2";
         const CHARGED_BACK: &str = "INSERT OR IGNORE INTO fraud_sign
             SELECT sale.sale, 'chargeback', value ->> 1 FROM json_each(?) JOIN sale ON sale.settlement = 'payment' AND sale.account = value ->> 0";
         const CONFLICTS: &str = "INSERT OR IGNORE INTO fraud_sign SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(?)";
@@ -479,12 +527,16 @@ impl Rows {
             (PARTIES, &self.parties),
             (SOLD, &self.sold),
             (REVIEWED, &self.reviews),
+            (RETURNED, &self.returns),
+            (RETURNED_OF, &self.returns),
+            (RETURNED_BY, &self.returns),
+            (COUNTED, &self.counts),
             (CHARGED_BACK, &self.charged_back),
             (CONFLICTS, &self.conflicts),
             (ATTEMPTS, &self.attempts),
         ] {
             if !rows.is_empty() {
-                let with_severity = [SOLD, REVIEWED].contains(&query);
+                let with_severity = [SOLD, REVIEWED, RETURNED, COUNTED].contains(&query);
                 let ask = sqlx::query(query).bind(written(rows));
                 if with_severity { ask.bind(review) } else { ask }.execute(&mut *tx).await?;
             }
@@ -509,10 +561,7 @@ async fn write_case(tx: &mut SqliteConnection, id: &str, at: Timestamp, event: &
     const LABELLED: &str = "INSERT OR REPLACE INTO fraud_label VALUES (?, ?, ?, ?, ?, ?)";
     match event {
         case::Event::Opened(opened) => {
-            let subject = match opened.subject {
-                Subject::Sale(sale) => sale.to_string(),
-                Subject::Attempt(attempt) => attempt.to_string(),
-            };
+            let subject = opened.subject.to_string();
             sqlx::query("UPDATE assessed SET wants = '' WHERE subject = ?").bind(&subject).execute(&mut *tx).await?;
             let places: Option<u32> = sqlx::query_scalar(PLACES).bind(&subject).fetch_optional(&mut *tx).await?;
             sqlx::query(OPENED)

@@ -49,7 +49,7 @@ pub(super) fn evaluate(arguments: Arguments) -> anyhow::Result<()> {
 }
 
 async fn play(protocol: Protocol, bar: ProgressBar, json: bool) -> anyhow::Result<()> {
-    let (running, clock) = rehearsal::open().await?;
+    let (running, clock) = rehearsal::open(protocol.settings).await?;
     let mut world = World::new(protocol.settings);
     let played = rehearsal::play(running.node(), &clock, &mut world, |day| {
         bar.set_message(format!("day {day}"));

@@ -10,7 +10,7 @@ use tornello_actors::clock::ManualClock;
 use tornello_actors::digest::digest;
 use tornello_actors::failure::Failure;
 use tornello_actors::fraud::SignalKind;
-use tornello_actors::fraud::signal_of;
+use tornello_actors::fraud::{SignalEvent, signal_of, signal_of_count};
 use tornello_actors::node::{Node, Passage};
 use tornello_actors::payments::{self, Cart, Gateway, GatewayError};
 use tornello_actors::tills;
@@ -72,7 +72,7 @@ pub struct House<'a> {
     names: Names,
     /// Holds and sales, by the intent that began them.
     holds: HashMap<u64, Held>,
-    tills: HashMap<u64, (TillId, Code)>,
+    tills: HashMap<u64, (TillId, Code, MuseumId)>,
     tally: Tally,
     live: Live,
 }
@@ -165,7 +165,7 @@ impl<'a> House<'a> {
 
     /// What the node's scorer says of an intent before it is given, with the envelope that says so; what nobody is asked about passes.
     fn assess(&mut self, intent: &Intent) -> Result<(Verdict, Envelope), String> {
-        let mut envelope = self.envelope(intent);
+        let envelope = self.envelope(intent);
         let (kind, number) = match intent.action {
             Action::Hold { slot, party } | Action::Buy { slot, party, .. } => {
                 let held = Held {
@@ -181,11 +181,24 @@ impl<'a> House<'a> {
             Action::Pay { hold, .. } => (SignalKind::PaymentBegun, hold),
             Action::Refund { sale } => (SignalKind::Refunded, sale),
             Action::Void { sale } => (SignalKind::Voided, sale),
+            Action::CloseTill { till, difference_cents } => return Ok(self.assess_count(intent, envelope, till, difference_cents)),
             _ => return Ok((Verdict::Allow, envelope)),
         };
         let Some(held) = self.holds.get(&number) else { return Ok((Verdict::Allow, envelope)) };
         let signal = signal_of(Timestamp::from_micros(intent.at_us), kind, held.channel, held.hold, &held.lines, &envelope);
-        let assessment = self.node.scoring().assess(&signal);
+        Ok(self.assessed(intent, envelope, &signal))
+    }
+
+    /// What the node's scorer says of a count of cash: whatever it is, it is noted.
+    fn assess_count(&mut self, intent: &Intent, envelope: Envelope, till: u64, difference_cents: i64) -> (Verdict, Envelope) {
+        let Some((_, _, museum)) = self.tills.get(&till) else { return (Verdict::Allow, envelope) };
+        let signal = signal_of_count(Timestamp::from_micros(intent.at_us), *museum, Cents::new(difference_cents), &envelope);
+        let (_, envelope) = self.assessed(intent, envelope, &signal);
+        (Verdict::Allow, envelope)
+    }
+
+    fn assessed(&mut self, intent: &Intent, mut envelope: Envelope, signal: &SignalEvent) -> (Verdict, Envelope) {
+        let assessment = self.node.scoring().assess(signal);
         let verdict = match assessment.outcome {
             Outcome::Allow => Verdict::Allow,
             Outcome::StepUp => Verdict::StepUp,
@@ -197,7 +210,7 @@ impl<'a> House<'a> {
             self.live.note(intent, verdict, !assessment.rules.is_empty(), with_model, assessment.reasons.iter().map(Code::as_str));
         }
         envelope.assessment = Some(Box::new(assessment));
-        Ok((verdict, envelope))
+        (verdict, envelope)
     }
 
     async fn give(&mut self, intent: &Intent, envelope: Envelope) -> Result<Happened, String> {
@@ -214,7 +227,7 @@ impl<'a> House<'a> {
                 let Some(Held { hold, channel, lines, .. }) = self.holds.get(&intent.number) else {
                     return Ok(Happened::Refused(world::Refusal::Other));
                 };
-                let till = till.and_then(|till| self.tills.get(&till)).map_or(self.names.totem, |(_, till)| *till);
+                let till = till.and_then(|till| self.tills.get(&till)).map_or(self.names.totem, |(_, till, _)| *till);
                 let method = if method == Method::Cash { DeskMethod::Cash } else { DeskMethod::Card };
                 let settlement = if tornello_engine::slot::total(lines).is_zero() {
                     Settlement::Free
@@ -247,7 +260,7 @@ impl<'a> House<'a> {
                     format!("desk-{:x}", acting_number(&intent.parties) & 0xffff_ffff).parse().map_err(|_| "the code of a till".to_owned())?;
                 match tills::open(self.node, envelope, MuseumId(venue), till, FLOAT).await {
                     Ok(id) => {
-                        self.tills.insert(intent.number, (id, till));
+                        self.tills.insert(intent.number, (id, till, MuseumId(venue)));
                         Ok(Happened::Done)
                     }
                     Err(Failure::Refused(_)) => Ok(Happened::Refused(world::Refusal::Other)),
@@ -255,7 +268,7 @@ impl<'a> House<'a> {
                 }
             }
             Action::CloseTill { till, difference_cents } => {
-                let Some((id, _)) = self.tills.remove(&till) else { return Ok(Happened::Refused(world::Refusal::Gone)) };
+                let Some((id, ..)) = self.tills.remove(&till) else { return Ok(Happened::Refused(world::Refusal::Gone)) };
                 // What sales brought in is summed by the views of an installation with files; the count is made to differ by what the world says.
                 let counted_cents = FLOAT.plus(Cents::new(difference_cents)).max(Cents::ZERO);
                 let command = till::Command::Close { counted_cents, taken_cents: Cents::ZERO, summed_to: self.node.head().number };

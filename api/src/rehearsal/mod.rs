@@ -2,7 +2,8 @@
 //! on a journal in memory and a clock that follows the world, as `replay` does with real bookings. What the node answers is what the agents are told.
 //!
 //! [`open`] sets up the museums of the world, [`House`] gives the commands one after the other, as every agent waits for its answer. What is simulated stays out of
-//! data folders: nothing here writes a file. How many alerts a day analysts read is the node's own setting; it is about 1% of what is scored in the usual world only.
+//! data folders: nothing here writes a file. As many alerts a day are
+//! read as are 1% of what is scored in a world of that size.
 
 mod house;
 
@@ -12,10 +13,11 @@ use jiff::SignedDuration;
 use jiff::civil::{Time, time};
 use tornello_actors::clock::ManualClock;
 use tornello_actors::failure::Failure;
+use tornello_actors::fraud::Sizes;
 use tornello_actors::journal::writer::Limits;
 use tornello_actors::node::{Node, Running, StartError};
 use tornello_datasets::fraud_world::{
-    BEGINS_S, DAY_S, Happened, Intent, PARTY_MAX, SALE_OPENS_DAYS, SLOT_S, SLOTS_PER_DAY, SOUGHT_OPENS_DAYS, VENUES, Venue, World, day_of,
+    BEGINS_S, DAY_S, Happened, Intent, PARTY_MAX, SALE_OPENS_DAYS, SLOT_S, SLOTS_PER_DAY, SOUGHT_OPENS_DAYS, Settings, VENUES, Venue, World, day_of,
 };
 use tornello_engine::calendar;
 use tornello_engine::ids::{MuseumId, RouteId};
@@ -29,7 +31,7 @@ use tornello_engine::time::Timestamp;
 
 use crate::demo;
 pub use house::{House, Tally};
-use tornello_training::fraud_world::Live;
+use tornello_training::fraud_world::{Live, REVIEW_SHARE};
 
 /// The one route of each museum.
 const ROUTE: RouteId = RouteId(1);
@@ -60,10 +62,19 @@ pub enum RehearsalError {
     },
 }
 
-/// Starts an installation in memory, on the day before the world begins, with the museums of the world.
-pub async fn open() -> Result<(Running, Arc<ManualClock>), RehearsalError> {
+/// What is scored a day in each channel for each buyer that the world has on the web, in the order of the channels, as it is in the usual world.
+const SCORED: [f64; 5] = [3.6, 0.28, 0.98, 0.02, 0.12];
+
+/// As many alerts a day as are 1% of what is scored in a world of this size: the usual budgets are for a region, and would let a small world look at everybody.
+fn sizes(settings: Settings) -> Sizes {
+    let alerts_per_day = SCORED.map(|scored| (scored * f64::from(settings.buyers_per_day) * REVIEW_SHARE).round() as u32);
+    Sizes { alerts_per_day, ..Sizes::default() }
+}
+
+/// Starts an installation in memory, on the day before the world begins, with the museums of the world and the budget of reviews that goes with its size.
+pub async fn open(settings: Settings) -> Result<(Running, Arc<ManualClock>), RehearsalError> {
     let clock = Arc::new(ManualClock::new(Timestamp::from_seconds(BEGINS_S - DAY_S)));
-    let running = Node::start_in_memory(Arc::clone(&clock) as _, Limits::default()).await?;
+    let running = Node::start_in_memory_sized(Arc::clone(&clock) as _, Limits::default(), sizes(settings)).await?;
     let node = running.node();
     let today = calendar::local_day(node.now());
     for venue in &VENUES {
@@ -138,15 +149,14 @@ fn plan(venue: &Venue) -> Result<OpeningPlan, String> {
 
 #[cfg(test)]
 mod tests {
-    use tornello_datasets::fraud_world::Settings;
-
     use super::*;
 
     #[test]
     fn some_days_of_the_world_pass_through_the_node_and_its_journal_holds() {
         actix::System::new().block_on(async {
-            let (running, clock) = open().await.unwrap();
-            let mut world = World::new(Settings { days: 3, buyers_per_day: 60, ..Settings::new(5) });
+            let settings = Settings { days: 3, buyers_per_day: 60, ..Settings::new(5) };
+            let (running, clock) = open(settings).await.unwrap();
+            let mut world = World::new(settings);
             let (tally, live) = play(running.node(), &clock, &mut world, |_| {}).await.unwrap();
             let count = |action, outcome| tally.get(&(action, outcome)).copied().unwrap_or(0);
             for (action, outcome) in
@@ -161,6 +171,21 @@ mod tests {
             let report = live.finish(world.truth(), tally.values().sum(), 0);
             let said = &report.approaches[0];
             assert!(said.honest.buyers > 100 && report.scored > 500, "{} buyers, {} scored", said.honest.buyers, report.scored);
+            running.stop().await;
+        });
+    }
+
+    #[test]
+    fn a_small_world_is_read_no_more_of_than_a_large_one() {
+        actix::System::new().block_on(async {
+            let settings = Settings { days: 13, buyers_per_day: 60, ..Settings::new(6) };
+            let (running, clock) = open(settings).await.unwrap();
+            let mut world = World::new(settings);
+            let (tally, live) = play(running.node(), &clock, &mut world, |_| {}).await.unwrap();
+            let said = live.finish(world.truth(), tally.values().sum(), 8).approaches.remove(0);
+            let (model, rate) = (said.note.clone().unwrap_or_default(), said.review_rate());
+            // Lines follow the days before and move by a tenth a day, so a day may bring more than was planned.
+            assert!(rate > 0.0 && rate <= 2.0 * REVIEW_SHARE, "{model}: {rate}: {:?}", said.queues);
             running.stop().await;
         });
     }

@@ -55,7 +55,7 @@ pub struct CasesQuery {
 pub struct CaseItem {
     /// Its id.
     case: String,
-    /// The sale or attempt that it is about.
+    /// What it is about: the id of a sale or attempt; of a return that of the sale, a dot and the number of the slot's record; of a count of cash `till.` and the session.
     subject: String,
     /// Why there is a case: `review`, `picked`, `appeal`, `chargeback` or `conflict`.
     origin: String,
@@ -254,12 +254,17 @@ pub struct CaseMoment {
 pub struct CaseView {
     /// Its id.
     case: String,
-    /// The sale that it is about, if it is about one.
+    /// What it is about: a `sale`, an `attempt`, a `return` (tickets that were given back, or taken back at a desk) or a `count` of a desk's cash.
+    about: &'static str,
+    /// The sale that it is about, or whose tickets came back.
     #[serde(skip_serializing_if = "Option::is_none")]
     sale: Option<String>,
     /// The attempt that it is about, if it is about one.
     #[serde(skip_serializing_if = "Option::is_none")]
     attempt: Option<String>,
+    /// The till session that was counted, if it is about one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    till: Option<String>,
     /// Why there is a case.
     origin: &'static str,
     /// The slot, if it got so far.
@@ -330,11 +335,13 @@ async fn seen(node: &Node, caller: &Caller, id: CaseId) -> Result<Case, Problem>
 async fn view(node: &Node, caller: &Caller, id: CaseId) -> Result<CaseView, Problem> {
     let case = seen(node, caller, id).await?;
     let (Some(opened), Some(state)) = (case.opened(), case.status()) else { return Err(Refusal::UnknownCase.into()) };
-    let (sale, attempt) = match opened.subject {
-        Subject::Sale(sale) => (Some(sale.to_string()), None),
-        Subject::Attempt(attempt) => (None, Some(attempt.to_string())),
+    let (about, sale, attempt, till) = match opened.subject {
+        Subject::Sale(sale) => ("sale", Some(sale.to_string()), None, None),
+        Subject::Attempt(attempt) => ("attempt", None, Some(attempt.to_string()), None),
+        Subject::Return { sale, .. } => ("return", Some(sale.to_string()), None, None),
+        Subject::Till(till) => ("count", None, None, Some(till.to_string())),
     };
-    let subject = sale.clone().or_else(|| attempt.clone()).unwrap_or_default();
+    let subject = opened.subject.to_string();
     let museums = museums(node, caller, Scope::Investigate, None)?;
     let linked = files(node)?.views.links_of(&subject, museums.as_deref()).await?.into_iter().map(LinkView::from).collect();
     let (due_at, lapses_at) = case.deadlines();
@@ -346,8 +353,10 @@ async fn view(node: &Node, caller: &Caller, id: CaseId) -> Result<CaseView, Prob
     timeline.sort();
     Ok(CaseView {
         case: id.to_string(),
+        about,
         sale,
         attempt,
+        till,
         origin: opened.origin.name(),
         slot: opened.slot.map(|slot| slot.to_string()),
         museum: opened.museum.0,

@@ -12,6 +12,7 @@ use tornello_engine::ids::{Code, TillId};
 use tornello_engine::money::Cents;
 use tornello_engine::till::{Command, Direction, Event, Refusal, Till};
 
+use crate::acting;
 use crate::auth::{Caller, Scope};
 use crate::problem::Problem;
 use crate::request::{IdempotencyKey, envelope};
@@ -311,10 +312,16 @@ pub async fn close(
 ) -> Result<HttpResponse, Problem> {
     let id = session.into_inner();
     seen(&node, &caller, id).await?;
-    let envelope = envelope(&node, &caller, &key, &["close till", &id.to_string()], &*form, &[], None)?;
+    let mut envelope = envelope(&node, &caller, &key, &["close till", &id.to_string()], &*form, &[], None)?;
     let (sums, summed_to) = taken(&node, id, true).await?;
     let taken_cents = Cents::new(cash(&sums).map_or(0, |sum| sum.taken_cents));
-    let command = Command::Close { counted_cents: Cents::new(form.counted_cents), taken_cents, summed_to };
+    let counted_cents = Cents::new(form.counted_cents);
+    // Of one that is closed already the session says so itself.
+    let drawer = node.look_till(id, |till| till.opened().filter(|_| till.is_open()).map(|opened| (opened.museum, till.drawer_cents()))).await;
+    if let Ok(Some((museum, drawer_cents))) = drawer {
+        acting::weigh_count(&node, &mut envelope, museum, counted_cents.minus(drawer_cents.plus(taken_cents)));
+    }
+    let command = Command::Close { counted_cents, taken_cents, summed_to };
     let record = node.till(id, envelope, command).await?;
     if !record.events.iter().any(|event| matches!(event, Event::Closed(_))) {
         return Err(not_rebuilt());

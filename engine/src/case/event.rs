@@ -1,10 +1,13 @@
 //! What can be asked of a case, and what happened to it.
 
+use std::fmt;
+use std::str::FromStr;
+
 use serde::{Deserialize, Serialize};
 
 use crate::channel::Channel;
 use crate::envelope::{Assessment, Party};
-use crate::ids::{AttemptId, Code, HoldId, KeyId, MuseumId, SlotId};
+use crate::ids::{AttemptId, BadId, Code, HoldId, KeyId, MuseumId, SlotId, TillId};
 use crate::money::Cents;
 use crate::time::Timestamp;
 
@@ -20,6 +23,44 @@ pub enum Subject {
     Sale(HoldId),
     /// An attempt that was blocked or given up.
     Attempt(AttemptId),
+    /// Tickets that were given back, or taken back at a desk.
+    Return {
+        /// Of which sale.
+        sale: HoldId,
+        /// By which record of the sale's slot.
+        seq: u64,
+    },
+    /// The count of a desk's cash at the end of a session.
+    Till(TillId),
+}
+
+/// Between the parts of a subject's text.
+const PART: char = '.';
+/// What the text of a session begins with.
+const TILL: &str = "till";
+
+/// As lists name it: the id of a sale or an attempt; `SALE.RECORD` of a return; `till.SESSION` of a count.
+impl fmt::Display for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sale(sale) => fmt::Display::fmt(sale, f),
+            Self::Attempt(attempt) => fmt::Display::fmt(attempt, f),
+            Self::Return { sale, seq } => write!(f, "{sale}{PART}{seq}"),
+            Self::Till(till) => write!(f, "{TILL}{PART}{till}"),
+        }
+    }
+}
+
+impl FromStr for Subject {
+    type Err = BadId;
+
+    fn from_str(text: &str) -> Result<Self, BadId> {
+        match text.split_once(PART) {
+            Some((TILL, till)) => till.parse().map(Self::Till),
+            Some((sale, seq)) => Ok(Self::Return { sale: sale.parse()?, seq: seq.parse().map_err(|_| BadId(26))? }),
+            None => text.parse().map(Self::Sale).or_else(|_| text.parse().map(Self::Attempt)),
+        }
+    }
 }
 
 /// Why there is a case. Numbers are written in the journal: append only.

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::channel::Channel;
-use crate::ids::{AttemptId, HoldId, MuseumId, RouteId, SlotId};
+use crate::ids::{AttemptId, HoldId, MuseumId, RouteId, SlotId, TillId};
 
 const NOW: Timestamp = Timestamp::from_seconds(1_780_000_000);
 const DAY_S: i64 = 86_400;
@@ -187,5 +187,31 @@ fn what_may_be_lost_is_what_is_at_stake_by_how_likely_fraud_is() {
     ] {
         let opened = Opened { amount_cents: Cents::new(cents), assessment, ..about(Subject::Sale(sale())) };
         assert_eq!(opened.expected_loss(places), expected, "{cents} for {places}");
+    }
+}
+
+#[test]
+fn what_a_case_is_about_survives_its_text() {
+    for subject in
+        [Subject::Sale(sale()), Subject::Attempt(AttemptId::new(20_000, 7)), Subject::Return { sale: sale(), seq: 12 }, Subject::Till(TillId(9))]
+    {
+        assert_eq!(subject.to_string().parse(), Ok(subject), "{subject}");
+    }
+    for text in ["", ".", "till.", "till.x", "x.1", &format!("{}.", sale()), &format!("{}.-1", sale()), &format!("{}.1.2", sale())] {
+        assert!(text.parse::<Subject>().is_err(), "{text}");
+    }
+}
+
+#[test]
+fn of_a_return_or_a_count_there_is_nothing_to_block_and_nothing_to_appeal() {
+    for subject in [Subject::Return { sale: sale(), seq: 12 }, Subject::Till(TillId(9))] {
+        let mut case = Case::new(CaseId(1));
+        tell(&mut case, 0, &Command::Open(Box::new(about(subject)))).unwrap();
+        let fraud = Command::Decide { verdict: Verdict::Fraud, reason: code("kept-cash"), by: KeyId(4) };
+        tell(&mut case, 60, &fraud).unwrap();
+        assert_eq!((case.pending(), case.label().map(|known| known.label)), (None, Some(Label::Fraud)));
+        assert_eq!(tell(&mut case, 70, &Command::Appeal), Err(Refusal::NothingToAppeal));
+        tell(&mut case, 80, &Command::Undo).unwrap();
+        assert_eq!((case.pending(), case.status()), (None, Some(Status::Open)));
     }
 }

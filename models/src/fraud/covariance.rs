@@ -116,7 +116,7 @@ impl RobustCovariance {
     /// Whether a value lies above the mean of its column.
     #[must_use]
     pub fn is_above(&self, column: usize, x: f64) -> bool {
-        x >= self.mean[column]
+        x > self.mean[column]
     }
 
     pub(super) fn is_sound(&self, columns: usize) -> bool {

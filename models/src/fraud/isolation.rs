@@ -129,7 +129,7 @@ impl IsolationForest {
     /// Whether a value lies above the median of its column.
     #[must_use]
     pub fn is_above(&self, column: usize, x: f64) -> bool {
-        x >= f64::from(self.medians[column])
+        x > f64::from(self.medians[column])
     }
 
     fn walk(&self, row: &[f64], mut passed: impl FnMut(usize, f32)) -> f64 {

@@ -2,10 +2,11 @@
 //! same features, and the same features the same score.
 //!
 //! [`signals`] makes the features, and [`rules`] decides over them what nobody has to learn. [`scorer`] is what acts live. Without labels one of three scorers
-//! acts, [`covariance`], [`isolation`] or [`tails`], chosen by [`select`]; with labels [`trees`], boosting or a regression ([`supervised`]). [`preparation`] keeps
+//! acts, [`covariance`], [`isolation`] or [`tails`], chosen by [`select`], or [`behaviours`] where it is known which features say the same; with labels [`trees`], boosting or a regression ([`supervised`]). [`preparation`] keeps
 //! out what cannot be, [`explain`] gives reasons, [`calibration`] probabilities, [`budget`] the line above which somebody looks; [`psi`] watches for drift and
 //! [`promotion`] weighs whether a challenger may act. [`decay`] counts and forgets.
 
+pub mod behaviours;
 pub mod budget;
 pub mod calibration;
 pub mod chance;

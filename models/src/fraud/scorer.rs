@@ -3,9 +3,10 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::behaviours::{Behaviours, Plan};
 use super::calibration::Isotonic;
 use super::covariance::RobustCovariance;
-use super::explain::{Cause, REASONS, Reason, top};
+use super::explain::{Cause, GROUPS_MAX, REASONS, Reason, top};
 use super::isolation::IsolationForest;
 use super::preparation::{Preparation, Treatment};
 use super::rows::Rows;
@@ -29,6 +30,7 @@ enum Method {
     Isolation(IsolationForest),
     Tails(Tails),
     Supervised(Supervised),
+    Behaviours(Behaviours),
 }
 
 /// A fitted scorer. Its serde form is the body of an artifact of kind `fraud`.
@@ -39,6 +41,8 @@ pub struct Scorer {
     /// The raw scores of training.
     ladder: Ladder,
     calibration: Option<Isotonic>,
+    /// In which group each column gives reasons; empty: each is one.
+    groups: Vec<u8>,
 }
 
 /// What a scorer says of a row.
@@ -67,7 +71,24 @@ impl Scorer {
             Unsupervised::Tails => Method::Tails(Tails::fit(&prepared)?),
         };
         let ladder = Ladder::fit(prepared.iter().map(|row| method.raw(row)))?;
-        Ok(Self { preparation, method, ladder, calibration: None })
+        Ok(Self { preparation, method, ladder, calibration: None, groups: Vec::new() })
+    }
+
+    /// Fits a scorer of behaviours, which needs no labels but to know which columns speak of the same: see [`super::behaviours`].
+    pub fn fit_behaviours(rows: &Rows, treatment: Treatment, plan: Plan<'_>) -> Result<Self, ModelError> {
+        let preparation = Preparation::fit(rows, treatment)?;
+        let prepared = preparation.prepare_all(rows)?;
+        let method = Method::Behaviours(Behaviours::fit(&prepared, plan)?);
+        let ladder = Ladder::fit(prepared.iter().map(|row| method.raw(row)))?;
+        Self { preparation, method, ladder, calibration: None, groups: plan.groups.to_vec() }.check()
+    }
+
+    /// The same scorer, whose reasons are of different groups each: what columns of one group add is added up first. `groups` has one for each column.
+    pub fn explained_by(self, groups: &[u8]) -> Result<Self, ModelError> {
+        if groups.len() != self.columns() || groups.iter().any(|&group| usize::from(group) >= GROUPS_MAX) {
+            return Err(ModelError::BadShape { what: "a group below 32 for each column" });
+        }
+        Ok(Self { groups: groups.to_vec(), ..self })
     }
 
     /// Puts a model that was fitted with labels to work. `preparation` is what its rows were prepared with, `raw` its scores of rows that it was not fitted on.
@@ -75,7 +96,7 @@ impl Scorer {
         if model.columns() != preparation.columns() {
             return Err(ModelError::OtherFeatures);
         }
-        Ok(Self { preparation, method: Method::Supervised(model), ladder: Ladder::fit(raw.iter().copied())?, calibration: None })
+        Ok(Self { preparation, method: Method::Supervised(model), ladder: Ladder::fit(raw.iter().copied())?, calibration: None, groups: Vec::new() })
     }
 
     /// Calibrates a probability on raw scores of labelled rows that the model was not fitted on. Fewer than [`CALIBRATION_LABELS_MIN`] rows, or rows of one
@@ -116,7 +137,7 @@ impl Scorer {
                 *part = 0.0;
             }
         }
-        let mut reasons = top(parts, |column| self.method.is_above(column, row[column]));
+        let mut reasons = top(parts, &self.groups, |column| self.method.is_above(column, row[column]));
         if let Some(column) = suspects.first() {
             reasons.rotate_right(1);
             reasons[0] = Reason { cause: Cause::SuspectInput(column as u16), ..Reason::default() };
@@ -144,7 +165,7 @@ impl Scorer {
                 *part = 0.0;
             }
         }
-        Ok(top(&parts, |column| self.method.is_above(column, row[column])))
+        Ok(top(&parts, &self.groups, |column| self.method.is_above(column, row[column])))
     }
 
     /// Whether what was decoded from bytes can be asked without a panic: every artifact is checked once, when it is loaded.
@@ -156,11 +177,14 @@ impl Scorer {
             && self.ladder.is_sound()
             && self.calibration.as_ref().is_none_or(Isotonic::is_sound)
             && self.method.is_small()
+            && (self.groups.is_empty() || self.groups.len() == columns)
+            && self.groups.iter().all(|&group| usize::from(group) < GROUPS_MAX)
             && match &self.method {
                 Method::Covariance(model) => model.is_sound(columns),
                 Method::Isolation(model) => model.is_sound(columns),
                 Method::Tails(model) => model.is_sound(columns),
                 Method::Supervised(model) => model.is_sound(columns),
+                Method::Behaviours(model) => model.is_sound(columns),
             };
         if !sound {
             return Err(ModelError::BadArtifact { problem: "its parts do not fit together".to_owned() });
@@ -175,7 +199,7 @@ impl Scorer {
 impl Method {
     fn is_small(&self) -> bool {
         let (trees, nodes) = match self {
-            Self::Covariance(_) | Self::Tails(_) => (0, 0),
+            Self::Covariance(_) | Self::Tails(_) | Self::Behaviours(_) => (0, 0),
             Self::Isolation(model) => model.size(),
             Self::Supervised(model) => model.size(),
         };
@@ -188,6 +212,7 @@ impl Method {
             Self::Isolation(model) => model.score(row),
             Self::Tails(model) => model.score(row),
             Self::Supervised(model) => model.log_odds(row),
+            Self::Behaviours(model) => model.score(row),
         }
     }
 
@@ -197,6 +222,7 @@ impl Method {
             Self::Isolation(model) => model.explain(row, parts),
             Self::Tails(model) => model.explain(row, parts),
             Self::Supervised(model) => model.explain(row, parts),
+            Self::Behaviours(model) => model.explain(row, parts),
         }
     }
 
@@ -206,6 +232,7 @@ impl Method {
             Self::Isolation(model) => model.is_above(column, x),
             Self::Tails(model) => model.is_above(column, x),
             Self::Supervised(model) => model.is_above(column, x),
+            Self::Behaviours(model) => model.is_above(column, x),
         }
     }
 
@@ -214,6 +241,7 @@ impl Method {
     fn unit(&self, raw: f64) -> f64 {
         match self {
             Self::Covariance(_) | Self::Tails(_) => raw / (raw + 100.0),
+            Self::Behaviours(_) => raw / (raw + 10.0),
             Self::Isolation(_) => raw,
             Self::Supervised(_) => probability(raw),
         }

@@ -5,11 +5,13 @@
 //! Nothing here knows of journals or slots: `actors` turns records into these events, in the order of commits; a simulated world makes them directly. Times are
 //! given, never asked. The order of [`FEATURES`] is part of every model: [`feature_hash`] tells whether a model was made for it.
 
+mod families;
 mod features;
 mod party;
 mod sketch;
 mod store;
 
+pub use families::{Family, WEIGHTS, behaviours, family, groups};
 pub use features::{FEATURES, FeatureVector, Known, N, feature_hash, features, index_of};
 pub use party::{Counted, Distinct, PartyState};
 pub use store::{PartyKey, Sight, Store};
@@ -35,11 +37,16 @@ pub enum Role {
     Operator,
     /// A group: a school, a company.
     Group,
+    /// A slot, in which all who want it meet. Nobody names it: what an event is about counts for it.
+    Slot,
+    /// A museum, likewise.
+    Museum,
 }
 
 impl Role {
     /// Every role, in the order of its numbers.
-    pub const ALL: [Self; 8] = [Self::Buyer, Self::Device, Self::Card, Self::Account, Self::Network, Self::Kiosk, Self::Operator, Self::Group];
+    pub const ALL: [Self; 10] =
+        [Self::Buyer, Self::Device, Self::Card, Self::Account, Self::Network, Self::Kiosk, Self::Operator, Self::Group, Self::Slot, Self::Museum];
 }
 
 /// Through which channel. Numbers are part of saved states: append only.
@@ -159,6 +166,14 @@ impl SignalEvent {
     #[must_use]
     pub const fn new(at_us: i64, kind: SignalKind, outlet: Outlet, museum: u16) -> Self {
         Self { at_us, kind, outlet, museum, slot: 0, parties: Vec::new(), people: 0, cheap: 0, cents: 0, list_cents: 0, lead_s: 0, minute: 0 }
+    }
+
+    /// For whom it counts: those who take part, and the slot and the museum that it is about.
+    pub fn counts_for(&self) -> impl Iterator<Item = Taking> + '_ {
+        // Ids of slots and museums are made of few bits that differ: spread, they fall evenly among shards.
+        let slot = (self.slot != 0).then(|| Taking { role: Role::Slot, id: u128::from(sketch::spread(u128::from(self.slot))) });
+        let museum = Taking { role: Role::Museum, id: u128::from(sketch::spread(u128::from(self.museum))) };
+        self.parties.iter().copied().chain(slot).chain([museum])
     }
 
     /// Which pseudonyms of `role` take part, the newest key's first.

@@ -73,6 +73,20 @@ impl Ladder {
         (beyond - left.min(right).ln()).min(RARITY_MAX)
     }
 
+    /// How rare it is to be so high: as [`Self::rarity`], of the right tail alone. What at least half of training is, is not rare.
+    #[must_use]
+    pub fn rarity_above(&self, x: f64) -> f64 {
+        // Most columns are nothing most of the time: no search then.
+        if x as f32 <= self.rungs[QUANTILES / 2] {
+            return 0.0;
+        }
+        let below = self.rungs.partition_point(|&rung| rung < x as f32);
+        let right = ((QUANTILES - below) as f64 / QUANTILES as f64).max(self.least);
+        let highest = f64::from(self.rungs[QUANTILES - 1]);
+        let beyond = if x > highest { (x - highest) / self.ends.1 } else { 0.0 };
+        (beyond - right.ln()).min(RARITY_MAX)
+    }
+
     /// The shares of training at or below, and at or above, a value; never less than one row more would be.
     #[must_use]
     pub fn tails(&self, x: f64) -> (f64, f64) {

@@ -7,7 +7,18 @@ use tornello_datasets::fraud_world::Attack;
 const fn beginnings(attack: Attack) -> &'static [&'static str] {
     match attack {
         // Places held and not bought, again and again, from one browser or network, over many slots.
-        Attack::Hoarding => &["person_holds_", "person_unsold_", "person_expired_", "network_holds_", "network_unsold_", "person_slots_"],
+        Attack::Hoarding => &[
+            "person_holds_",
+            "person_unsold_",
+            "person_expired_",
+            "network_holds_",
+            "network_unsold_",
+            "slot_expired_",
+            "slot_unsold_",
+            "person_large_",
+            "network_large_",
+            "person_slots_",
+        ],
         // Many purchases at once with cards, addresses and browsers that cross.
         Attack::Scalping => &[
             "device_cards_",
@@ -24,13 +35,36 @@ const fn beginnings(attack: Attack) -> &'static [&'static str] {
             "person_people_",
             "person_cents_",
             "person_slots_",
+            "device_other_",
+            "card_other_",
+            "buyer_other_",
+            "person_large_",
+            "network_large_",
         ],
         // Very many places of many slots and sites.
-        Attack::Reselling => {
-            &["person_holds_1d", "person_holds_7d", "person_sales_", "person_people_", "person_cents_", "person_slots_", "person_museums_"]
-        }
+        Attack::Reselling => &[
+            "person_holds_1d",
+            "person_holds_7d",
+            "person_sales_",
+            "person_people_",
+            "person_cents_",
+            "person_slots_",
+            "person_museums_",
+            "person_large_",
+        ],
         // Cards that fail, and many of them.
-        Attack::CardTesting => &["person_failed_", "person_begun_", "device_cards_", "buyer_cards_", "network_failed_", "network_cards_"],
+        Attack::CardTesting => &[
+            "person_failed_",
+            "person_begun_",
+            "device_cards_",
+            "buyer_cards_",
+            "device_other_cards_",
+            "buyer_other_cards_",
+            "network_failed_",
+            "network_cards_",
+            "slot_failed_",
+            "museum_failed_",
+        ],
         // Much bought, much given back.
         Attack::RefundAbuse => &["person_refund", "person_people_", "person_sales_", "person_cents_", "person_slots_"],
         // A ticket shown again.

@@ -47,6 +47,8 @@ pub enum Why {
 pub struct Case {
     /// The scored thing that opened it, by its place in the history.
     pub at: usize,
+    /// Of all that joined it that day the one with the highest score: what an analyst reads the reasons of, who looks when there is more to see than at the first.
+    pub worst: usize,
     /// Why.
     pub why: Why,
 }
@@ -63,12 +65,12 @@ pub struct Cases {
 }
 
 /// Opens the cases of days `from..to`. `said` is what the model says of each scored thing; none: no model acts there. At most `share` of what is scored is read.
-pub fn open(history: &History, said: &[Option<Said>], from: i64, to: i64, share: f64) -> Cases {
+pub fn open(history: &History, all: &[Option<Said>], from: i64, to: i64, share: f64) -> Cases {
     let mut cases = Cases::default();
     let actions = actions_by_day(history);
     // The greatest score of everybody on each day: what the cut is drawn through, as one is read once a day.
     let mut greatest: BTreeMap<(Queue, i64), HashMap<Acting, f64>> = BTreeMap::new();
-    for (scored, said) in history.scored.iter().zip(said) {
+    for (scored, said) in history.scored.iter().zip(all) {
         if let (Some(acting), Some(said)) = (scored.acting, said) {
             let score = greatest.entry((scored.queue, scored.day())).or_default().entry(acting).or_default();
             *score = score.max(said.score);
@@ -76,7 +78,7 @@ pub fn open(history: &History, said: &[Option<Said>], from: i64, to: i64, share:
     }
     let mut cuts: BTreeMap<Queue, Cut> = BTreeMap::new();
     let mut today = i64::MIN;
-    for (at, (scored, said)) in history.scored.iter().zip(said).enumerate() {
+    for (at, (scored, said)) in history.scored.iter().zip(all).enumerate() {
         let day = scored.day();
         if day < from || day >= to {
             continue;
@@ -95,6 +97,12 @@ pub fn open(history: &History, said: &[Option<Said>], from: i64, to: i64, share:
         }
         let Some(acting) = scored.acting else { continue };
         let known = cases.cases.contains_key(&(acting, day));
+        if let (Some(case), Some(now)) = (cases.cases.get_mut(&(acting, day)), said) {
+            let before = all[case.worst].map_or(f64::MIN, |said| said.score);
+            if now.score > before {
+                case.worst = at;
+            }
+        }
         let why = match scored.fired.action {
             Some(RuleAction::Block) => Some(Why::Blocked),
             Some(RuleAction::Review) => Some(Why::Rule),
@@ -108,7 +116,7 @@ pub fn open(history: &History, said: &[Option<Said>], from: i64, to: i64, share:
             },
         };
         if let Some(why) = why.filter(|_| !known) {
-            cases.cases.insert((acting, day), Case { at, why });
+            cases.cases.insert((acting, day), Case { at, worst: at, why });
             if why != Why::Blocked {
                 *cases.reviews.entry(scored.queue).or_default() += 1;
             }
@@ -162,6 +170,8 @@ pub struct Fared {
     pub explained: u32,
     /// Of them those of whose three reasons one agrees with how the attack works.
     pub agreed: u32,
+    /// How often each feature was among the reasons of these cases.
+    pub reasons: BTreeMap<&'static str, u32>,
 }
 
 impl Fared {
@@ -174,6 +184,10 @@ impl Fared {
     /// Two groups together; the median is that of the larger.
     #[must_use]
     pub fn with(&self, other: &Self) -> Self {
+        let mut reasons = self.reasons.clone();
+        for (reason, count) in &other.reasons {
+            *reasons.entry(reason).or_default() += count;
+        }
         let minutes = if self.found >= other.found { self.minutes_to_detection } else { other.minutes_to_detection };
         Self {
             identity_days: self.identity_days + other.identity_days,
@@ -185,6 +199,7 @@ impl Fared {
             minutes_to_detection: minutes,
             explained: self.explained + other.explained,
             agreed: self.agreed + other.agreed,
+            reasons,
         }
     }
 }
@@ -224,14 +239,13 @@ pub fn fared(history: &History, said: &[Option<Said>], cases: &Cases, from: i64,
         one.caught += 1;
         one.blocked += u32::from(case.why == Why::Blocked);
         if case.why == Why::Model
-            && let Some(said) = &said[case.at]
+            && let Some(said) = &said[case.worst]
         {
             one.explained += 1;
-            let agrees = |reason: &Reason| match reason.cause {
-                Cause::Feature(feature) => FEATURES.get(usize::from(feature)).is_some_and(|(name, _)| is_cause(kind.0, name)),
-                _ => false,
-            };
-            one.agreed += u32::from(said.reasons.iter().any(agrees));
+            for reason in said.reasons.iter().filter_map(named) {
+                *one.reasons.entry(reason).or_default() += 1;
+            }
+            one.agreed += u32::from(said.reasons.iter().filter_map(named).any(|name| is_cause(kind.0, name)));
         }
     }
     let mut minutes: BTreeMap<(Attack, Variant), Vec<i64>> = BTreeMap::new();
@@ -251,6 +265,29 @@ pub fn fared(history: &History, said: &[Option<Said>], cases: &Cases, from: i64,
         }
     }
     fared
+}
+
+/// The feature that a reason points to.
+fn named(reason: &Reason) -> Option<&'static str> {
+    match reason.cause {
+        Cause::Feature(feature) => FEATURES.get(usize::from(feature)).map(|(name, _)| *name),
+        _ => None,
+    }
+}
+
+/// The first reasons of the cases that the model opened on the honest, the most frequent first.
+pub fn suspicions(history: &History, said: &[Option<Said>], cases: &Cases) -> Vec<(&'static str, u32)> {
+    let mut counts: BTreeMap<&'static str, u32> = BTreeMap::new();
+    for case in cases.cases.values().filter(|case| case.why == Why::Model) {
+        let nature = history.truth.deed(history.scored[case.at].intent).and_then(|deed| history.truth.nature(deed.agent));
+        let first = said[case.worst].and_then(|said| named(&said.reasons[0]));
+        if let (Some(Nature::Honest(_)), Some(first)) = (nature, first) {
+            *counts.entry(first).or_default() += 1;
+        }
+    }
+    let mut counts: Vec<_> = counts.into_iter().collect();
+    counts.sort_by_key(|(name, count)| (std::cmp::Reverse(*count), *name));
+    counts
 }
 
 /// How the honest fared.

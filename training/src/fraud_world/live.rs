@@ -82,7 +82,7 @@ impl Live {
             _ => Why::Model,
         };
         if let Some(acting) = acting.filter(|acting| !self.opened.contains_key(&(*acting, day))) {
-            self.opened.insert((acting, day), Case { at, why });
+            self.opened.insert((acting, day), Case { at, worst: at, why });
         }
     }
 

@@ -15,7 +15,6 @@ mod run;
 use anyhow::{Context, ensure};
 use tornello_datasets::fraud_world::Settings;
 use tornello_models::fraud::rules::RuleSet;
-use tornello_models::fraud::select::Unsupervised;
 
 pub use judge::{Fared, Honest, REVIEW_SHARE};
 pub use live::{Live, Verdict};
@@ -57,14 +56,16 @@ pub fn evaluate(protocol: Protocol, mut progress: impl FnMut(&str)) -> anyhow::R
     let nothing = vec![None; history.scored.len()];
     let mut approaches = vec![Approach::of("rules only", &history, &nothing, learn_days, days)];
     let mut each = Vec::new();
-    let mut best: Option<(usize, Unsupervised, models::Models, Vec<Option<bool>>)> = None;
-    for method in Unsupervised::ALL {
+    let mut best: Option<(usize, models::Way, models::Models, Vec<Option<bool>>)> = None;
+    for method in models::Way::ALL {
         progress(method.name());
         let fitted = models::unsupervised(&history, method, 0, learn_days, settings.seed).with_context(|| format!("fitting {}", method.name()))?;
         let said = models::say(&history, &fitted);
         let approach = Approach::of(method.name(), &history, &said, learn_days, days);
-        each.push(said);
-        // Which of the three acts while labels are collected, and stays where there are none: decided on the weeks to learn from.
+        if method != models::Way::Behaviours {
+            each.push(said);
+        }
+        // Which of them acts while labels are collected, and stays where there are none: decided on the weeks to learn from.
         let first = models::unsupervised(&history, method, 0, FIRST_DAYS.min(learn_days), settings.seed)?;
         let said = models::say(&history, &first);
         let cases = judge::open(&history, &said, FIRST_DAYS, learn_days, REVIEW_SHARE);
@@ -98,6 +99,8 @@ pub fn evaluate(protocol: Protocol, mut progress: impl FnMut(&str)) -> anyhow::R
 
 #[cfg(test)]
 mod tests {
+    use tornello_datasets::fraud_world::Attack;
+
     use super::*;
 
     #[test]
@@ -114,11 +117,21 @@ mod tests {
     fn a_small_world_is_judged_and_says_the_same_twice() {
         let protocol = Protocol::new(3, 18, 150).unwrap();
         let report = evaluate(protocol, |_| {}).unwrap();
-        assert_eq!(report.approaches.len(), 6);
+        assert_eq!(report.approaches.len(), 7);
         assert!(report.intents > 10_000, "{}", report.intents);
         for approach in &report.approaches {
             assert!(approach.attacks.len() >= 10, "{}: few attacks in {:?}", approach.name, approach.attacks.keys());
             assert!(approach.honest.buyers > 500, "{}", approach.honest.buyers);
+        }
+        let named = |name: &str| report.approaches.iter().find(|approach| approach.name == name).unwrap();
+        let (behaviours, labelled) = (named("behaviours"), named("with labels"));
+        for approach in [behaviours, labelled] {
+            let explained: u32 = approach.attacks.values().map(|one| one.explained).sum();
+            assert!(explained > 20 && approach.agreement() >= report::AGREEMENT_AIM, "{}: {} of {explained}", approach.name, approach.agreement());
+            assert!(approach.review_rate() <= REVIEW_SHARE, "{}: {}", approach.name, approach.review_rate());
+        }
+        for attack in [Attack::CardTesting, Attack::RefundAbuse, Attack::GateSharing, Attack::OperatorTheft] {
+            assert!(behaviours.both(attack).recall() >= report::aim(attack), "{}: {:?}", attack.name(), behaviours.both(attack));
         }
         let again = evaluate(protocol, |_| {}).unwrap();
         assert_eq!(report.to_json(), again.to_json());

@@ -5,11 +5,12 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use tornello_datasets::fraud_world::{Attack, Nature};
 use tornello_models::ModelError;
+use tornello_models::fraud::behaviours::Plan;
 use tornello_models::fraud::preparation::{Preparation, Treatment};
 use tornello_models::fraud::rows::Rows;
 use tornello_models::fraud::scorer::Scorer;
 use tornello_models::fraud::select::Unsupervised;
-use tornello_models::fraud::signals::N;
+use tornello_models::fraud::signals::{N, WEIGHTS, behaviours, groups};
 use tornello_models::fraud::supervised::Supervised;
 
 use super::judge::{Cases, Said, Why};
@@ -30,18 +31,52 @@ const CHARGEBACK_DAYS: (u64, u64) = (8, 25);
 /// Signals are logarithms already; their far tails are noise.
 const TREATMENT: Treatment = Treatment { logarithm: false, clip: true };
 
+/// A way to score without labels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    /// One that knows nothing of what columns mean.
+    Blind(Unsupervised),
+    /// By behaviours: what a node fits by itself.
+    Behaviours,
+}
+
+impl Way {
+    /// All of them.
+    pub const ALL: [Self; 4] =
+        [Self::Blind(Unsupervised::RobustCovariance), Self::Blind(Unsupervised::IsolationForest), Self::Blind(Unsupervised::Tails), Self::Behaviours];
+
+    /// Its name in reports.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Blind(method) => method.name(),
+            Self::Behaviours => "behaviours",
+        }
+    }
+
+    fn fit(self, rows: &Rows, seed: u64) -> Result<Scorer, ModelError> {
+        match self {
+            Self::Blind(method) => Scorer::fit(method, rows, TREATMENT, seed)?.explained_by(&groups()),
+            // Far ends are what is looked for.
+            Self::Behaviours => {
+                Scorer::fit_behaviours(rows, Treatment { clip: false, ..TREATMENT }, Plan { groups: &behaviours(), weights: &WEIGHTS })
+            }
+        }
+    }
+}
+
 /// The models of all queues.
 pub type Models = BTreeMap<Queue, Scorer>;
 
 /// Fits an unsupervised scorer for each queue on the days `from..to`.
-pub fn unsupervised(history: &History, method: Unsupervised, from: i64, to: i64, seed: u64) -> Result<Models, ModelError> {
+pub fn unsupervised(history: &History, way: Way, from: i64, to: i64, seed: u64) -> Result<Models, ModelError> {
     let all: Vec<&Scored> = history.scored.iter().filter(|scored| (from..to).contains(&scored.day())).collect();
-    let common = Scorer::fit(method, &table(&all)?, TREATMENT, seed)?;
+    let common = way.fit(&table(&all)?, seed)?;
     let mut models = Models::new();
     for queue in Queue::ALL {
         let rows: Vec<&Scored> = all.iter().filter(|scored| scored.queue == queue).copied().collect();
         let own = rows.len() >= ROWS_MIN;
-        models.insert(queue, if own { Scorer::fit(method, &table(&rows)?, TREATMENT, seed)? } else { common.clone() });
+        models.insert(queue, if own { way.fit(&table(&rows)?, seed)? } else { common.clone() });
     }
     Ok(models)
 }
@@ -59,8 +94,8 @@ pub fn say(history: &History, models: &Models) -> Vec<Option<Said>> {
 /// The reasons that an analyst reads who opens a case: the exact ones, which take too long for every sale.
 pub fn examine(history: &History, models: &Models, cases: &Cases, said: &mut [Option<Said>]) -> Result<(), ModelError> {
     for case in cases.cases.values().filter(|case| case.why == Why::Model) {
-        let scored = &history.scored[case.at];
-        if let (Some(scorer), Some(said)) = (models.get(&scored.queue), &mut said[case.at]) {
+        let scored = &history.scored[case.worst];
+        if let (Some(scorer), Some(said)) = (models.get(&scored.queue), &mut said[case.worst]) {
             said.reasons = scorer.examine(scored.features.iter().map(|value| f64::from(*value)))?;
         }
     }
@@ -166,7 +201,7 @@ pub fn supervised(history: &History, labels: &[Option<bool>], fallback: &Models,
         let prepared = preparation.prepare_all(&table)?;
         let model = Supervised::fit(&prepared, &flags, seed)?;
         let raw: Vec<f64> = prepared.iter().map(|row| model.log_odds(row)).collect();
-        models.insert(queue, Scorer::supervised(preparation, model, &raw)?);
+        models.insert(queue, Scorer::supervised(preparation, model, &raw)?.explained_by(&groups())?);
     }
     Ok((models, counts))
 }

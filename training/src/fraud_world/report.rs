@@ -36,6 +36,8 @@ pub struct Approach {
     pub personas: BTreeMap<&'static str, Honest>,
     /// What was scored and what was read, by queue.
     pub queues: Vec<(Queue, u64, u64)>,
+    /// Why the model suspected the honest: the first reasons, the most frequent first.
+    pub suspicions: Vec<(&'static str, u32)>,
     /// Something to know about it.
     pub note: Option<String>,
 }
@@ -54,6 +56,7 @@ impl Approach {
             honest,
             personas,
             queues: Queue::ALL.map(queue).to_vec(),
+            suspicions: judge::suspicions(history, said, &cases),
             note: None,
         }
     }
@@ -106,6 +109,8 @@ impl Report {
         let fared = |fared: &Fared| {
             let mut value = json!(fared);
             value["recall"] = json!(rounded(fared.recall()));
+            value["explanations_agree"] =
+                if fared.explained == 0 { Value::Null } else { json!(rounded(f64::from(fared.agreed) / f64::from(fared.explained))) };
             value
         };
         let approach = |approach: &Approach| {
@@ -128,6 +133,7 @@ impl Report {
                 "attacks": attacks,
                 "honest": approach.honest,
                 "personas": approach.personas,
+                "suspicions": approach.suspicions.iter().map(|(reason, count)| json!({"reason": reason, "reviews": count})).collect::<Vec<_>>(),
                 "queues": approach.queues.iter().map(|(queue, actions, reviews)| json!({"queue": queue.name(), "scored": actions, "reviews": reviews})).collect::<Vec<_>>(),
             })
         };
@@ -165,6 +171,7 @@ impl fmt::Display for Report {
             i64::from(days) - 1,
             REVIEW_SHARE * 100.0
         )?;
+        let agreed = |(attack, one): &(Attack, Fared)| format!("{} {} of {}", attack.name(), one.agreed, one.explained);
         for approach in &self.approaches {
             writeln!(f, "\n{}", approach.name)?;
             if let Some(note) = &approach.note {
@@ -202,14 +209,25 @@ impl fmt::Display for Report {
             )?;
             let of = |(name, one): (&&str, &Honest)| format!("{name} {}/{}", one.reviews, one.buyers);
             writeln!(f, "  reviews of the honest, by who they are: {}", approach.personas.iter().map(of).collect::<Vec<_>>().join(", "))?;
+            if !approach.suspicions.is_empty() {
+                let most = approach.suspicions.iter().take(8).map(|(reason, count)| format!("{reason} {count}")).collect::<Vec<_>>();
+                writeln!(f, "  and by the first reason: {}", most.join(", "))?;
+            }
             let read: Vec<String> = approach.queues.iter().map(|(queue, actions, reviews)| format!("{} {reviews}/{actions}", queue.name())).collect();
             writeln!(f, "  reviews: {:.2}% of what is scored ({})", 100.0 * approach.review_rate(), read.join(", "))?;
             if approach.attacks.values().any(|one| one.explained > 0) {
                 writeln!(
                     f,
-                    "  reasons agree with the planted cause in {:.1}% of the cases of attackers that the model opened (aim {:.0}%)",
+                    "  reasons agree with the planted cause in {:.1}% of the cases of attackers that the model opened (aim {:.0}%): {}",
                     100.0 * approach.agreement(),
-                    100.0 * AGREEMENT_AIM
+                    100.0 * AGREEMENT_AIM,
+                    Attack::ALL
+                        .map(|attack| (attack, approach.both(attack)))
+                        .iter()
+                        .filter(|(_, one)| one.explained > 0)
+                        .map(agreed)
+                        .collect::<Vec<_>>()
+                        .join(", ")
                 )?;
             }
         }

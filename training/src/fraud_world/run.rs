@@ -137,6 +137,7 @@ fn one(intent: &Intent, house: &mut House, store: &mut Store, rules: &RuleSet, h
     }
     let (happened, events) = house.play(intent);
     for event in &events {
+        let before = matches!(event.kind, SignalKind::TillClosed { .. }).then(|| store.features(event));
         store.fold(event);
         match event.kind {
             SignalKind::Admitted => {
@@ -144,10 +145,10 @@ fn one(intent: &Intent, house: &mut House, store: &mut Store, rules: &RuleSet, h
                     *count += 1;
                 }
             }
-            // Noticed when it has happened: nobody at a gate waits for a score.
+            // A count of cash is asked about before it is noted, as a refund is. What a gate notices has happened: nobody there waits for a score.
             SignalKind::AdmittedTwice { .. } | SignalKind::Conflict | SignalKind::TillClosed { .. } => {
                 let queue = if matches!(event.kind, SignalKind::TillClosed { .. }) { Queue::Outlet(event.outlet) } else { Queue::Gate };
-                let features = store.features(event);
+                let features = before.unwrap_or_else(|| store.features(event));
                 let fired = rules.ask(&features, event.outlet, event.museum);
                 history.scored.push(scored(intent, queue, event, features, fired));
             }

@@ -1,5 +1,7 @@
 //! Which model is at work, and where its lines are, when others come and go.
 
+use tornello_models::fraud::select::Unsupervised;
+
 use super::*;
 
 /// A model of rows whose values lie between 0 and `spread`.

@@ -79,7 +79,7 @@ async fn what_was_said_is_said_again_by_a_replay_to_the_position_that_it_names()
         let (_, counters) = replay_to(journal.as_ref(), assessment.position, Sizes::default().parties).await.unwrap();
         let envelope = of(u128::from(n), buyer);
         let signal = signal_of(assessment.at, SignalKind::Held, Channel::Web, HoldId::new(tomorrow(), n), &lines(1), &envelope);
-        let (position, known) = counters.known(&signal.parties).unwrap();
+        let (position, known) = counters.known(&signal).unwrap();
         assert_eq!((position, digest_of(&features(&known, &signal))), (assessment.position, assessment.features), "hold {n}");
     }
     let (_, counters) = replay_to(journal.as_ref(), house.node().head().number, Sizes::default().parties).await.unwrap();

@@ -6,7 +6,7 @@ use super::{Role, SignalEvent, SignalKind};
 use crate::fraud::decay::{Span, ln_1p};
 
 /// How many features there are.
-pub const N: usize = 62;
+pub const N: usize = 85;
 /// The features of one command, in the order of [`FEATURES`].
 pub type FeatureVector = [f32; N];
 
@@ -78,6 +78,29 @@ pub const FEATURES: [(&str, &str); N] = [
     ("lead_s", "ln seconds until the slot starts"),
     ("night", "hours from 12:00, of 12"),
     ("anonymous", "1 when neither buyer, device nor card is known"),
+    ("slot_expired_1h", "ln holds of others in the slot that expired, half-life 1 h"),
+    ("slot_expired_1d", "ln holds of others in the slot that expired, half-life 1 d"),
+    ("slot_unsold_1h", "ln holds less those bought of others in the slot, half-life 1 h"),
+    ("slot_unsold_1d", "ln holds less those bought of others in the slot, half-life 1 d"),
+    ("slot_unsold_share_1d", "of others' holds in the slot + 1 those not bought, half-life 1 d"),
+    ("slot_failed_1h", "ln payments of others in the slot that failed, half-life 1 h"),
+    ("slot_failed_1d", "ln payments of others in the slot that failed, half-life 1 d"),
+    ("slot_failed_share_1d", "of others' payments begun in the slot + 1 those that failed, half-life 1 d"),
+    ("museum_failed_1h", "ln payments of others in the museum that failed, half-life 1 h"),
+    ("museum_failed_share_1h", "of others' payments begun in the museum + 1 those that failed, half-life 1 h"),
+    ("person_failed_slot_1h", "root of ln person's payments failed (1 d) times ln others' in the slot (1 h)"),
+    ("device_other_cards_1d", "ln cards of the device but this one, 1 to 2 d"),
+    ("device_other_buyers_1d", "ln buyers of the device but this one, 1 to 2 d"),
+    ("card_other_devices_1d", "ln devices of the card but this one, 1 to 2 d"),
+    ("card_other_buyers_1d", "ln buyers of the card but this one, 1 to 2 d"),
+    ("buyer_other_cards_1d", "ln cards of the buyer but this one, 1 to 2 d"),
+    ("buyer_other_devices_1d", "ln devices of the buyer but this one, 1 to 2 d"),
+    ("person_large_1d", "ln people beyond 4 in each hold, half-life 1 d"),
+    ("person_large_7d", "ln people beyond 4 in each hold, half-life 7 d"),
+    ("network_large_1d", "ln people beyond 4 in each hold of the network, half-life 1 d"),
+    ("person_people_before_7d", "ln people in sales, half-life 7 d, less those with half-life 1 d"),
+    ("person_unsold_slot_1h", "root of ln person's holds not bought (1 d) times ln others' in the slot that expired (1 h)"),
+    ("person_large_before_7d", "root of person_people_before_7d times person_large_7d"),
 ];
 
 /// The place of a feature; none if there is no such.
@@ -222,8 +245,11 @@ pub fn features(known: &Known, event: &SignalEvent) -> FeatureVector {
     put(log(most(&staff, &|read| read.count(Counted::Voids, Span::Hour))));
     put(log(most(&staff, &|read| read.count(Counted::Voids, Span::Day))));
     put(most(&staff, &|read| read.share(read.count(Counted::Voids, Span::Day), Counted::People, Span::Day)));
-    put(log(most(&staff, &|read| read.count(Counted::LateVoids, Span::Week))));
-    put(log(most(&staff, &|read| read.count(Counted::Gap, Span::Week))));
+    // Of a count of cash that is about to be noted its own difference, and what was voided just before, count already.
+    let gap = if let SignalKind::TillClosed { difference_cents } = event.kind { Some(difference_cents.unsigned_abs() as f32) } else { None };
+    let late = |read: &Read<'_>| gap.map_or(0.0, |_| read.count(Counted::Voids, Span::TenMinutes));
+    put(log(most(&staff, &|read| read.count(Counted::LateVoids, Span::Week) + late(read))));
+    put(log(most(&staff, &|read| read.count(Counted::Gap, Span::Week)) + gap.unwrap_or(0.0)));
 
     let people = event.people as f32;
     put(log(people));
@@ -233,6 +259,44 @@ pub fn features(known: &Known, event: &SignalEvent) -> FeatureVector {
     put(log(event.lead_s.max(0) as f32));
     put((f32::from(event.minute.min(1_439)) - 720.0).abs() / 720.0);
     put(if event.parties.iter().any(|taking| is_person(taking.role)) { 0.0 } else { 1.0 });
+
+    // What others do in the same slot or museum: what this person did there is taken off, so that nobody is strange by what stands for them already.
+    let place = |role: Role, what: Counted, span: Span| most(&[role], &|read| read.count(what, span));
+    let others = |role: Role, what: Counted, span: Span| (place(role, what, span) - person(&|read| read.count(what, span))).max(0.0);
+    let others_unsold = |span: Span| (most(&[Role::Slot], &|read| read.unsold(span)) - person(&|read| read.unsold(span))).max(0.0);
+    let share = |part: f32, of: f32| (part / (of + 1.0)).min(1.0);
+    let (expired_1h, failed_1h) = (others(Role::Slot, Counted::Expired, Span::Hour), others(Role::Slot, Counted::Failed, Span::Hour));
+    let failed_1d = others(Role::Slot, Counted::Failed, Span::Day);
+    put(log(expired_1h));
+    put(log(others(Role::Slot, Counted::Expired, Span::Day)));
+    put(log(others_unsold(Span::Hour)));
+    put(log(others_unsold(Span::Day)));
+    put(share(others_unsold(Span::Day), others(Role::Slot, Counted::Holds, Span::Day)));
+    put(log(failed_1h));
+    put(log(failed_1d));
+    put(share(failed_1d, others(Role::Slot, Counted::Begun, Span::Day)));
+    let museum_failed = others(Role::Museum, Counted::Failed, Span::Hour);
+    put(log(museum_failed));
+    put(share(museum_failed, others(Role::Museum, Counted::Begun, Span::Hour)));
+    put((log(person(&|read| read.count(Counted::Failed, Span::Day))) * log(failed_1h)).max(0.0).sqrt());
+
+    let crossed = |role: Role, what: Distinct, with: Role| {
+        let id = event.of_role(with).next();
+        most(&[role], &|read| id.map_or(0.0, |id| read.state.others_day(what, id, read.at_us)))
+    };
+    put(log(crossed(Role::Device, Distinct::Cards, Role::Card)));
+    put(log(crossed(Role::Device, Distinct::Buyers, Role::Buyer)));
+    put(log(crossed(Role::Card, Distinct::Devices, Role::Device)));
+    put(log(crossed(Role::Card, Distinct::Buyers, Role::Buyer)));
+    put(log(crossed(Role::Buyer, Distinct::Cards, Role::Card)));
+    put(log(crossed(Role::Buyer, Distinct::Devices, Role::Device)));
+    put(counted(Counted::Large, Span::Day));
+    put(counted(Counted::Large, Span::Week));
+    put(log(most(&[Role::Network], &|read| read.count(Counted::Large, Span::Day))));
+    let before = |read: &Read<'_>| (read.count(Counted::People, Span::Week) - read.count(Counted::People, Span::Day)).max(0.0);
+    put(log(person(&before)));
+    put((log(person(&|read| read.unsold(Span::Day))) * log(expired_1h)).max(0.0).sqrt());
+    put(person(&|read| (log(before(read)) * log(read.count(Counted::Large, Span::Week))).max(0.0).sqrt()));
     debug_assert_eq!(at, N, "a feature without a value");
     values
 }

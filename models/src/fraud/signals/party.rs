@@ -46,9 +46,13 @@ pub enum Counted {
     Cents = 16,
     /// Cash counted that is not what should be there, in cents either way.
     Gap = 17,
+    /// People beyond [`FAMILY`] in holds and in sales without one.
+    Large = 18,
 }
 
-const COUNTS: usize = 18;
+const COUNTS: usize = 19;
+/// As many people as a family is: who buys for more of them again and again does not buy for a family.
+const FAMILY: u32 = 4;
 
 /// Of what different ones are counted. Numbers are part of saved states: append only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -125,6 +129,12 @@ impl PartyState {
         self.day[what as usize].count(windows(self.last_us, at_us, DAY_US))
     }
 
+    /// How many different ones but this one it was seen with in the last one to two days, as of `at_us`.
+    #[must_use]
+    pub fn others_day(&self, what: Distinct, id: u128, at_us: i64) -> f32 {
+        self.day[what as usize].count_others(windows(self.last_us, at_us, DAY_US), id)
+    }
+
     /// Takes an event in, in which this party takes part as `role`. `generation` says under which of its pseudonyms, from 0 for the newest: others are noted under
     /// theirs of the same key, so that nobody is taken for two.
     pub fn take(&mut self, event: &SignalEvent, role: Role, generation: usize) {
@@ -150,6 +160,7 @@ impl PartyState {
             SignalKind::Held | SignalKind::Waited => {
                 self.add(Counted::Holds, 1.0);
                 self.add(Counted::PeopleHeld, people);
+                self.add(Counted::Large, event.people.saturating_sub(FAMILY) as f32);
             }
             SignalKind::Sold { held } => {
                 self.add(Counted::Sales, 1.0);
@@ -157,6 +168,9 @@ impl PartyState {
                 self.add(Counted::People, people);
                 self.add(Counted::Cheap, event.cheap as f32);
                 self.add(Counted::Cents, event.cents as f32);
+                if !held {
+                    self.add(Counted::Large, event.people.saturating_sub(FAMILY) as f32);
+                }
             }
             SignalKind::Expired => self.add(Counted::Expired, 1.0),
             SignalKind::Released => self.add(Counted::Released, 1.0),

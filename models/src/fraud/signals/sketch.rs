@@ -39,15 +39,28 @@ impl Sketch {
 
     /// How many different things were seen in the last one to two windows, if `windows` have gone by since the last turn.
     pub fn count(&self, windows: i64) -> f32 {
-        let bits = match windows {
+        estimate(self.bits(windows))
+    }
+
+    /// How many of them are not this one.
+    pub fn count_others(&self, windows: i64, id: u128) -> f32 {
+        let this = 1 << (spread(id) & 127);
+        estimate(self.bits(windows) | this) - estimate(this)
+    }
+
+    const fn bits(&self, windows: i64) -> u128 {
+        match windows {
             ..=0 => self.now | self.before,
             1 => self.now,
             _ => 0,
-        };
-        let zeros = bits.count_zeros();
-        if zeros == 128 {
-            return 0.0;
         }
-        (-128.0 * ln(f64::from(zeros.max(1)) / 128.0)) as f32
     }
+}
+
+fn estimate(bits: u128) -> f32 {
+    let zeros = bits.count_zeros();
+    if zeros == 128 {
+        return 0.0;
+    }
+    (-128.0 * ln(f64::from(zeros.max(1)) / 128.0)) as f32
 }

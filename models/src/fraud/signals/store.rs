@@ -10,7 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::features::{FeatureVector, Known, features};
 use super::party::PartyState;
-use super::{Role, SignalEvent, Taking};
+use super::{Role, SignalEvent};
 
 /// Whose state.
 pub type PartyKey = (Role, u128);
@@ -120,7 +120,7 @@ impl Store {
 
     /// Takes an event in for all of its parties.
     pub fn fold(&mut self, event: &SignalEvent) {
-        for (key, generation) in keys(&event.parties) {
+        for (key, generation) in keys(event) {
             self.take(key, generation, event);
         }
     }
@@ -143,7 +143,7 @@ impl Store {
     #[must_use]
     pub fn features(&self, event: &SignalEvent) -> FeatureVector {
         let mut known = Known::default();
-        for (key, _) in keys(&event.parties) {
+        for (key, _) in keys(event) {
             if let Some(entry) = self.young.get(&key).or_else(|| self.old.get(&key)) {
                 known.add(key.0, entry.state);
             }
@@ -192,11 +192,11 @@ impl Forgotten {
     }
 }
 
-/// The parties of an event, each once, with the generation of its pseudonym.
-pub(super) fn keys(parties: &[Taking]) -> impl Iterator<Item = (PartyKey, usize)> {
-    parties.iter().enumerate().filter_map(|(i, taking)| {
-        let before = &parties[..i];
-        if before.contains(taking) {
+/// For whom an event counts, each once, with the generation of its pseudonym.
+pub(super) fn keys(event: &SignalEvent) -> impl Iterator<Item = (PartyKey, usize)> + '_ {
+    event.counts_for().enumerate().filter_map(|(i, taking)| {
+        let before = &event.parties[..i.min(event.parties.len())];
+        if before.contains(&taking) {
             return None;
         }
         Some(((taking.role, taking.id), before.iter().filter(|other| other.role == taking.role).count()))

@@ -208,3 +208,74 @@ fn readers_see_whole_batches() {
     assert_eq!(store.sight(key, 5), Sight::Moved);
     assert_eq!(store.sight(key, 6), Sight::Known(after_6));
 }
+
+#[test]
+fn what_others_leave_in_a_slot_shows_to_who_comes_there_and_not_elsewhere() {
+    let mut store = Store::new(1_000);
+    for i in 0..6 {
+        let other = taking(Role::Device, 500 + i as u128);
+        store.fold(&event(i, SignalKind::Held, &[other]));
+        store.fold(&event(i, SignalKind::Expired, &[other]));
+        store.fold(&event(i, SignalKind::PaymentBegun, &[other]));
+        store.fold(&event(i, SignalKind::PaymentFailed, &[other]));
+    }
+    let here = event(6, SignalKind::Held, &[DEVICE]);
+    assert!(value(&store, &here, "slot_expired_1h") > ln_1p(5.0) && value(&store, &here, "slot_failed_1h") > ln_1p(5.0));
+    assert!(value(&store, &here, "slot_unsold_share_1d") > 0.8 && value(&store, &here, "museum_failed_share_1h") > 0.8);
+    assert!(value(&store, &here, "person_unsold_slot_1h").abs() < 1e-6, "who did nothing does not do it too");
+    let mut elsewhere = here.clone();
+    elsewhere.slot = 78;
+    assert!(value(&store, &elsewhere, "slot_expired_1h").abs() < 1e-6 && value(&store, &elsewhere, "museum_failed_1h") > ln_1p(5.0));
+    // What one has done alone is no one else's doing.
+    let mut alone = Store::new(1_000);
+    for i in 0..6 {
+        alone.fold(&event(i, SignalKind::Held, &[DEVICE]));
+        alone.fold(&event(i, SignalKind::Expired, &[DEVICE]));
+    }
+    assert!(value(&alone, &here, "slot_expired_1h").abs() < 1e-6 && value(&alone, &here, "person_unsold_slot_1h").abs() < 1e-6);
+    store.fold(&event(6, SignalKind::Held, &[DEVICE]));
+    assert!(value(&store, &event(7, SignalKind::Held, &[DEVICE]), "person_unsold_slot_1h") > 0.9);
+}
+
+#[test]
+fn cards_and_devices_that_cross_show_at_the_second_and_not_when_the_same_pay_again() {
+    let mut store = Store::new(100);
+    let other = taking(Role::Device, 99);
+    store.fold(&event(0, SignalKind::PaymentBegun, &[BUYER, DEVICE, CARD]));
+    let again = event(1, SignalKind::PaymentBegun, &[BUYER, DEVICE, CARD]);
+    assert!(value(&store, &again, "card_other_devices_1d").abs() < 1e-3, "{}", value(&store, &again, "card_other_devices_1d"));
+    let crossed = event(1, SignalKind::PaymentBegun, &[BUYER, other, CARD]);
+    assert!((value(&store, &crossed, "card_other_devices_1d") - ln_1p(1.0)).abs() < 0.02);
+    assert!(value(&store, &event(1, SignalKind::Held, &[BUYER, other]), "card_other_devices_1d").abs() < 1e-6, "no card is known yet");
+}
+
+#[test]
+fn large_parties_again_and_again_show_and_families_do_not() {
+    let (mut family, mut reseller) = (Store::new(100), Store::new(100));
+    for day in 0..4 {
+        for (store, people) in [(&mut family, 4), (&mut reseller, 9)] {
+            for kind in [SignalKind::Held, SignalKind::Sold { held: true }] {
+                store.fold(&SignalEvent { people, ..event(day * 1_440, kind, &[BUYER]) });
+            }
+        }
+    }
+    let now = event(4 * 1_440, SignalKind::Held, &[BUYER]);
+    assert_eq!((value(&family, &now, "person_large_7d"), value(&family, &now, "person_large_before_7d")), (0.0, 0.0));
+    assert!(value(&family, &now, "person_people_before_7d") > ln_1p(6.0));
+    assert!(value(&reseller, &now, "person_large_7d") > ln_1p(14.0) && value(&reseller, &now, "person_large_before_7d") > 2.5);
+}
+
+#[test]
+fn a_count_of_cash_is_asked_about_with_its_own_difference_and_the_voids_before_it() {
+    let mut store = Store::new(100);
+    let operator = taking(Role::Operator, 5);
+    store.fold(&event(0, SignalKind::Sold { held: false }, &[operator]));
+    store.fold(&event(9, SignalKind::Voided, &[operator]));
+    let count = event(10, SignalKind::TillClosed { difference_cents: -4_000 }, &[operator]);
+    let asked = store.features(&count);
+    assert!((asked[index_of("operator_gap_7d").expect("known")] - ln_1p(4_000.0)).abs() < 1e-3);
+    assert!(asked[index_of("operator_late_voids_7d").expect("known")] > ln_1p(1.5));
+    assert!(value(&store, &event(10, SignalKind::Voided, &[operator]), "operator_gap_7d").abs() < 1e-6, "no other command is a count");
+    store.fold(&count);
+    assert!((value(&store, &event(10, SignalKind::Voided, &[operator]), "operator_gap_7d") - ln_1p(4_000.0)).abs() < 1e-2);
+}

@@ -1,0 +1,104 @@
+//! Families: which features speak of the same behaviour. A scorer without labels adds up within a family before it compares, and reasons are of different families, so
+//! that three windows of one count are one reason and not three. A family is what an analyst would call the behaviour; which attack it goes with is for people to say.
+
+use super::features::{FEATURES, N};
+
+/// What features speak of. Numbers are part of fitted models: append only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Family {
+    /// How something is bought, or by somebody how new: a circumstance, and no behaviour.
+    Circumstance = 0,
+    /// How much is held, paid and bought, how fast, of how many slots and museums.
+    Volume = 1,
+    /// Holds that are not bought, also together with others' in the same slot.
+    Unsold = 2,
+    /// Payments that fail, also together with others' in the same slot.
+    Payments = 3,
+    /// Cards, devices and addresses that are used together.
+    Identities = 4,
+    /// Tickets given back.
+    Refunds = 5,
+    /// Commands that rules refused.
+    Refused = 6,
+    /// Tickets shown again.
+    Gate = 7,
+    /// What somebody at a desk does with voids and cash.
+    Operator = 8,
+    /// Free and reduced titles.
+    Titles = 9,
+    /// Large parties, again and again.
+    Size = 10,
+    /// What is done from one network, which many may share.
+    Network = 11,
+    /// What others do in the same slot and museum: a circumstance by itself, and telling of who does it too.
+    Place = 12,
+}
+
+/// Beginnings of names, the more special first.
+const BEGINNINGS: [(&str, Family); 23] = [
+    ("person_holds_", Family::Volume),
+    ("person_sales_", Family::Volume),
+    ("person_people_", Family::Volume),
+    ("person_cents_", Family::Volume),
+    ("person_begun_", Family::Volume),
+    ("person_slots_", Family::Volume),
+    ("person_museums_", Family::Volume),
+    ("account_holds_", Family::Volume),
+    ("account_people_", Family::Volume),
+    ("person_unsold_", Family::Unsold),
+    ("person_expired_", Family::Unsold),
+    ("person_released_", Family::Unsold),
+    ("account_unsold_", Family::Unsold),
+    ("person_failed_", Family::Payments),
+    ("slot_", Family::Place),
+    ("museum_", Family::Place),
+    ("device_", Family::Identities),
+    ("card_", Family::Identities),
+    ("buyer_", Family::Identities),
+    ("person_refund", Family::Refunds),
+    ("person_large_", Family::Size),
+    ("operator_", Family::Operator),
+    ("network_", Family::Network),
+];
+
+/// The family of a feature, by its name.
+#[must_use]
+pub fn family(name: &str) -> Family {
+    match name {
+        "cheap_share" | "person_cheap_share_7d" => return Family::Titles,
+        "person_blocked_1d" => return Family::Refused,
+        "person_twice_7d" | "person_apart_7d" => return Family::Gate,
+        _ => {}
+    }
+    BEGINNINGS.iter().find(|(beginning, _)| name.starts_with(beginning)).map_or(Family::Circumstance, |(_, family)| *family)
+}
+
+/// The family of each feature, as a number, in the order of the list.
+#[must_use]
+pub fn groups() -> [u8; N] {
+    FEATURES.map(|(name, _)| family(name) as u8)
+}
+
+/// The features of which a scorer asks how far somebody goes: [`groups`] without what others do in the same slot, for which nobody is a suspect.
+#[must_use]
+pub fn behaviours() -> [u8; N] {
+    groups().map(|group| if group == Family::Place as u8 { Family::Circumstance as u8 } else { group })
+}
+
+/// How much the rarity of each family counts, from [`Family::Volume`] on. Tourists, members and hotels buy much, classes go free, thousands share a network, banks refuse
+/// cards of the honest twice, and plans change: who goes far there and nowhere else is most likely one of these. What nobody honest does often counts in full.
+pub const WEIGHTS: [f64; 12] = [0.5, 1.0, 0.6, 1.0, 0.7, 1.0, 1.0, 1.0, 0.4, 1.0, 0.5, 0.0];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_circumstances_are_in_no_family() {
+        let circumstances: Vec<&str> = FEATURES.iter().map(|(name, _)| *name).filter(|name| family(name) == Family::Circumstance).collect();
+        assert_eq!(circumstances, ["person_since_s", "person_known_s", "people", "cents", "price_ratio", "lead_s", "night", "anonymous"]);
+        for (beginning, _) in BEGINNINGS {
+            assert!(FEATURES.iter().any(|(name, _)| name.starts_with(beginning)), "{beginning} is the beginning of none");
+        }
+    }
+}
