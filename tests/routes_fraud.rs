@@ -69,7 +69,7 @@ pub async fn at_gate(app: &App, sale: HoldId, key: &str) -> String {
 }
 
 fn case_path(sale: HoldId) -> String {
-    format!("/v1/fraud/cases/{}", cases::case_of(tornello_engine::case::Subject::Sale(sale)))
+    format!("/v1/fraud/cases/{}", cases::case_of(Subject::Sale(sale)))
 }
 
 #[actix_rt::test]
@@ -277,7 +277,7 @@ async fn what_a_gate_or_a_bank_says_later_is_a_label() {
 }
 
 /// What the case about that is.
-fn case_about(subject: tornello_engine::case::Subject) -> String {
+fn case_about(subject: Subject) -> String {
     format!("/v1/fraud/cases/{}", cases::case_of(subject))
 }
 
