@@ -184,9 +184,11 @@ async fn resume_from(node: &Node, source: SlotId) -> usize {
 
 /// Resumes what was left under way, at once and then again and again; the moves of a slot less often while it does not help. Runs until dropped.
 pub(crate) async fn keep_moving(node: &Node) {
-    let mut pauses = Pauses::default();
+    let (mut pauses, mut next) = (Pauses::default(), node.now());
     loop {
+        // Also the first time: whoever wakes the sleepers of a simulated clock decides who goes first after a start.
+        node.clock().sleep_until(next).await;
         resume_due(node, &mut pauses).await;
-        node.clock().sleep_until(node.now().plus_seconds(RESUME_EVERY_S)).await;
+        next = node.now().plus_seconds(RESUME_EVERY_S);
     }
 }

@@ -612,34 +612,30 @@ async fn sell(node: &Node, id: PaymentId, opened: &Opened, number: u16, item: &I
     let assessment = assessment_of(node, id).await;
     let as_buyer =
         |name: &str, number: u64| Envelope { who: opened.who, order: opened.order, assessment: assessment.clone(), ..step(id, name, number) };
-    // What was amended behind the payment's back is not what was paid for. What was sold anew before stays so, whatever has become of the hold since.
-    let (hold, lines, of_it) = (item.hold, item.lines.clone(), settlement.clone());
+    // What was sold anew before stays so, whatever has become of the hold since.
+    let (hold, of_it) = (item.hold, settlement.clone());
     // The options of a quote are the system's.
     let owner = opened.quote.map(|_| KeyId::SYSTEM);
     let look = move |slot: &Slot| {
-        let sold =
-            (0..SALTS).map(|salt| anew(id, number, slot.id(), salt)).find(|sale| slot.sale_of(*sale).is_some_and(|sale| sale.settlement == of_it));
-        (sold, slot.hold_of(hold).is_none_or(|found| found.lines == lines))
+        (0..SALTS).map(|salt| anew(id, number, slot.id(), salt)).find(|sale| slot.sale_of(*sale).is_some_and(|sale| sale.settlement == of_it))
     };
-    let (sold, is_same) = match node.look(slot, look).await {
+    let sold = match node.look(slot, look).await {
         Err(Failure::UnknownSlot(_)) => return Ok(Err(slot::Refusal::UnknownSlot)),
         other => other.map_err(|failure| of_slot(hold, failure))?,
     };
     if let Some(sale) = sold {
         return Ok(Ok(sale));
     }
-    if is_same {
-        let command = slot::Command::Sell { hold, owner, settlement: settlement.clone(), contact };
-        match node.slot(slot, as_buyer("sell", u64::from(number)), command).await {
-            Ok(_) => return Ok(Ok(hold)),
-            Err(Failure::Refused(slot::Refusal::HoldSold)) => {
-                // By this step, a day ago; or by somebody else who has paid for the same hold.
-                let is_ours = is_settled(node, hold, &settlement, step(id, "sell", u64::from(number)).key).await?;
-                return Ok(if is_ours { Ok(hold) } else { Err(slot::Refusal::HoldSold) });
-            }
-            Err(Failure::Refused(_)) => {}
-            Err(failure) => return Err(of_slot(hold, failure)),
+    let command = slot::Command::SellPaid { hold, owner, lines: item.lines.clone(), settlement: settlement.clone(), contact };
+    match node.slot(slot, as_buyer("sell", u64::from(number)), command).await {
+        Ok(_) => return Ok(Ok(hold)),
+        Err(Failure::Refused(slot::Refusal::HoldSold)) => {
+            // By this step, a day ago; or by somebody else who has paid for the same hold.
+            let is_ours = is_settled(node, hold, &settlement, step(id, "sell", u64::from(number)).key).await?;
+            return Ok(if is_ours { Ok(hold) } else { Err(slot::Refusal::HoldSold) });
         }
+        Err(Failure::Refused(_)) => {}
+        Err(failure) => return Err(of_slot(hold, failure)),
     }
     for salt in 0..SALTS {
         let sale = anew(id, number, slot, salt);

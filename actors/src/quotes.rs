@@ -631,10 +631,11 @@ pub(crate) async fn resume_due(node: &Node, pauses: &mut Pauses<QuoteId>) -> usi
 
 /// Resumes what was left under way, at once and then again and again; each quote less often while it does not help. Runs until dropped.
 pub(crate) async fn keep_quoting(node: &Node) {
-    let mut pauses = Pauses::default();
+    let (mut pauses, mut next) = (Pauses::default(), node.now());
     loop {
+        node.clock().sleep_until(next).await;
         resume_due(node, &mut pauses).await;
-        node.clock().sleep_until(node.now().plus_seconds(RESUME_EVERY_S)).await;
+        next = node.now().plus_seconds(RESUME_EVERY_S);
     }
 }
 

@@ -31,7 +31,7 @@ use crate::journal::{Batch, Head, Journal, JournalError, StreamId};
 use crate::streams::corrupt;
 
 /// Raised whenever a table, a head or a snapshot changes its form: an older file is thrown away and built again.
-const FORMAT: i64 = 12;
+const FORMAT: i64 = 13;
 /// How many batches one round takes in; a full one has about a megabyte.
 const ROUND: u32 = 16;
 /// How many snapshots wait to be written; more are left out, which costs a longer replay and nothing else.
@@ -64,8 +64,7 @@ const SCHEMA: &str = "
         ticket TEXT PRIMARY KEY, sale TEXT NOT NULL, slot TEXT NOT NULL, category TEXT NOT NULL, state TEXT NOT NULL, blocked INTEGER NOT NULL,
         changed_at INTEGER NOT NULL
     ) STRICT, WITHOUT ROWID;
-    CREATE INDEX ticket_by_slot ON ticket (slot, ticket);
-    PRAGMA user_version = 13;";
+    CREATE INDEX ticket_by_slot ON ticket (slot, ticket);";
 
 /// What can go wrong with the read models.
 #[derive(Debug, thiserror::Error)]
@@ -204,6 +203,8 @@ impl Views {
         sqlx::raw_sql(quotes::SCHEMA).execute(&self.pool).await?;
         sqlx::raw_sql(fraud::SCHEMA).execute(&self.pool).await?;
         sqlx::raw_sql(SCHEMA).execute(&self.pool).await?;
+        // Last: a file that was not emptied to the end is emptied again.
+        sqlx::raw_sql(sqlx::AssertSqlSafe(format!("PRAGMA user_version = {FORMAT}"))).execute(&self.pool).await?;
         self.rows_sender.send_replace(0);
         Ok(())
     }

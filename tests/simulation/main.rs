@@ -130,8 +130,10 @@ fn the_same_seed_has_the_same_history() {
     quiet_about_planned_panics();
     for seed in 0..setting("TORNELLO_SEEDS").map_or(10, |seeds| seeds / 30) {
         let [first, second] = [(); 2].map(|()| alone(world::run(seed)).unwrap_or_else(|(wrong, lines)| panic!("{}", report(seed, &wrong, &lines))));
-        for (line, again) in first.lines[..first.decided.0].iter().zip(&second.lines) {
-            assert_eq!(line, again, "seed {seed}");
+        let differs = first.lines[..first.decided.0].iter().zip(&second.lines).position(|(line, again)| line != again);
+        if let Some(at) = differs {
+            let around = |lines: &[String]| lines[at.saturating_sub(LAST_LINES)..(at + 3).min(lines.len())].join("\n");
+            panic!("seed {seed}: one history goes\n{}\nand the other\n{}", around(&first.lines), around(&second.lines));
         }
         assert_eq!(first.decided, second.decided, "seed {seed}");
     }

@@ -40,7 +40,7 @@ impl Slot {
             }
             Command::SellDirect { channel, lines, .. } => self.room_for_buyer(envelope.buyers(), *channel, people(lines)),
             // Who is named when the hold is confirmed, and not before, has had nothing counted of it.
-            Command::Sell { hold, .. } => match self.ledger.holds.get(hold) {
+            Command::Sell { hold, .. } | Command::SellPaid { hold, .. } => match self.ledger.holds.get(hold) {
                 Some(hold) if hold.buyer.is_none() => self.room_for_buyer(envelope.buyers(), hold.channel, people(&hold.lines)),
                 _ => Ok(()),
             },

@@ -50,6 +50,19 @@ pub enum Command {
         /// Contact data, kept apart under this number.
         contact: Option<PersonId>,
     },
+    /// As [`Command::Sell`], of what somebody has paid for: only a hold that is still of these lines; one that was amended meanwhile is another one, and unknown.
+    SellPaid {
+        /// Which hold.
+        hold: HoldId,
+        /// Whose hold it must be.
+        owner: Option<KeyId>,
+        /// Categories, counts and prices, as they were paid for.
+        lines: Vec<Line>,
+        /// How it was paid.
+        settlement: Settlement,
+        /// Contact data, kept apart under this number.
+        contact: Option<PersonId>,
+    },
     /// Sell without a hold before it, as at the desk.
     SellDirect {
         /// The new sale's id.

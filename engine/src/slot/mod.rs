@@ -100,6 +100,7 @@ impl Aggregate for Slot {
             Command::Release { hold, owner } => self.release(now, *hold, *owner, None),
             Command::GiveBack { hold, owner, over } => self.release(now, *hold, *owner, Some(*over)),
             Command::Sell { hold, owner, settlement, contact } => self.sell(now, *hold, *owner, settlement, *contact),
+            Command::SellPaid { hold, owner, lines, settlement, contact } => self.sell_paid(now, *hold, *owner, lines, (settlement, *contact)),
             Command::SellDirect { sale, channel, lines, settlement, contact } => self.sell_direct(now, *sale, *channel, lines, settlement, *contact),
             Command::Cancel { sale, owner, tickets, cause } => self.cancel(now, *sale, *owner, tickets, *cause),
             Command::Block { sale, tickets, reason } => self.block(*sale, tickets, *reason),

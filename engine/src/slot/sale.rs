@@ -22,6 +22,20 @@ impl Slot {
         Ok(vec![sold(id, true, hold.channel, &hold.lines, settlement, contact)])
     }
 
+    pub(super) fn sell_paid(
+        &self,
+        now: Timestamp,
+        id: HoldId,
+        owner: Option<KeyId>,
+        lines: &[Line],
+        (settlement, contact): (&Settlement, Option<PersonId>),
+    ) -> Result<Vec<Event>, Refusal> {
+        if self.live_hold(now, id, owner)?.lines != lines {
+            return Err(Refusal::UnknownHold);
+        }
+        self.sell(now, id, owner, settlement, contact)
+    }
+
     pub(super) fn sell_direct(
         &self,
         now: Timestamp,

@@ -279,6 +279,17 @@ fn options_of_a_quote_are_left_alone_by_staff() {
     assert!(world.ask(-2 * DAY, &Command::Sell { hold: id(1), owner: system, settlement: quoted, contact: None }).is_ok());
 }
 
+/// Between the look at a hold and its sale somebody may amend it: what was paid for is then another thing.
+#[test]
+fn what_was_paid_for_is_sold_only_as_it_was() {
+    let mut world = given(&[(-3 * DAY, hold(1, Channel::Web, &[full(1)]))]);
+    assert!(world.ask(-3 * DAY, &Command::Amend { hold: id(1), lines: vec![full(2)], owner: None }).is_ok());
+    let sell = |lines| Command::SellPaid { hold: id(1), owner: None, lines, settlement: paid(), contact: None };
+    assert_eq!(world.ask(-3 * DAY, &sell(vec![full(1)])), Err(Refusal::UnknownHold));
+    assert!(world.ask(-3 * DAY, &sell(vec![full(2)])).is_ok());
+    assert_eq!(world.ask(-3 * DAY, &sell(vec![full(2)])), Err(Refusal::HoldSold));
+}
+
 #[test]
 fn a_recount_sees_a_refund_that_is_lost_or_told_twice() {
     let mut world = given(&[(-3 * DAY, direct(1, &[full(2)], paid())), (-3 * DAY, direct(2, &[full(2)], desk())), (-3 * DAY, cancel(1, &[0]))]);
