@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::RwLock;
 use tokio::sync::Notify;
-use tornello_models::fraud::signals::{Known, Sight, SignalEvent, Store, Taking};
+use tornello_models::fraud::signals::{Known, PartyKey, PartyState, Sight, SignalEvent, Store, keys};
 
 /// How many shards there are. Part of the saved state.
 pub const SHARDS: usize = 64;
@@ -22,9 +22,9 @@ pub struct Counters {
 
 /// In which shard a party is counted.
 #[must_use]
-pub const fn shard_of(taking: &Taking) -> usize {
+pub const fn shard_of(id: u128) -> usize {
     // Pseudonyms are keyed hashes and spread by themselves; numbers of keys are small and differ in their last bits.
-    ((taking.id ^ (taking.id >> 64)) as u64 % SHARDS as u64) as usize
+    ((id ^ (id >> 64)) as u64 % SHARDS as u64) as usize
 }
 
 impl Counters {
@@ -61,29 +61,29 @@ impl Counters {
         }
     }
 
-    /// Takes what a batch says of the parties of one shard.
-    pub fn fold(&self, shard: usize, position: u64, signals: &[SignalEvent]) {
-        let mut forgotten = None;
-        let mut store = None;
-        for signal in signals {
-            for (i, taking) in signal.counts_for().enumerate() {
-                let before = &signal.parties[..i.min(signal.parties.len())];
-                if shard_of(&taking) != shard || before.contains(&taking) {
-                    continue;
-                }
-                // Nothing is locked for a batch that says nothing of this shard.
-                let store = store.get_or_insert_with(|| {
-                    let mut store = self.shards[shard].write();
-                    forgotten = Some(store.begin(position));
-                    store
+    /// Takes what a batch says of the parties in some of the shards. Of these nobody else may take anything in meanwhile; whoever reads waits for a moment only: what
+    /// becomes of a party is worked out beside the shard, and then put there.
+    pub fn fold(&self, mine: impl Fn(usize) -> bool, position: u64, signals: &[SignalEvent]) {
+        let of_one = |signal| keys(signal).map(move |(key, generation)| (shard_of(key.1), key, generation, signal));
+        let mut all: Vec<_> = signals.iter().flat_map(of_one).filter(|(shard, ..)| mine(*shard)).collect();
+        all.sort_by_key(|(shard, ..)| *shard);
+        let mut states: Vec<(PartyKey, PartyState)> = Vec::new();
+        for of_shard in all.chunk_by(|(shard, ..), (other, ..)| shard == other) {
+            let shard = &self.shards[of_shard[0].0];
+            let forgotten = shard.write().begin(position);
+            for (_, key, generation, signal) in of_shard {
+                let place = states.iter().position(|(known, _)| known == key).unwrap_or_else(|| {
+                    states.push((*key, shard.read().newest(*key).copied().unwrap_or_else(|| PartyState::new(signal.at_us))));
+                    states.len() - 1
                 });
-                let generation = before.iter().filter(|other| other.role == taking.role).count();
-                store.take((taking.role, taking.id), generation, signal);
+                states[place].1.take(signal, key.0, *generation);
             }
+            let mut store = shard.write();
+            states.drain(..).for_each(|(key, state)| store.put(key, state));
+            drop(store);
+            // Freed when nobody waits for the shard.
+            drop(forgotten);
         }
-        drop(store);
-        // Freed when nobody waits for the shard.
-        drop(forgotten);
     }
 
     /// Everything that is known of those for whom a signal counts, as of one position; none if batches overtook the reader again and again.
@@ -101,12 +101,9 @@ impl Counters {
 
     fn known_at(&self, signal: &SignalEvent, position: u64) -> Option<Known> {
         let mut known = Known::default();
-        for (i, taking) in signal.counts_for().enumerate() {
-            if signal.parties[..i.min(signal.parties.len())].contains(&taking) {
-                continue;
-            }
-            match self.shards[shard_of(&taking)].read().sight((taking.role, taking.id), position) {
-                Sight::Known(state) => known.add(taking.role, state),
+        for (key, _) in keys(signal) {
+            match self.shards[shard_of(key.1)].read().sight(key, position) {
+                Sight::Known(state) => known.add(key.0, state),
                 Sight::Unknown => {}
                 Sight::Moved => return None,
             }

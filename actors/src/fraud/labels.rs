@@ -14,7 +14,7 @@ use tornello_engine::payment;
 use tornello_engine::time::Timestamp;
 use tornello_models::fraud::signals::{FEATURES, FeatureVector, SignalEvent, features};
 
-use super::counters::{Counters, SHARDS};
+use super::counters::Counters;
 use super::fold::{ROWS, Row, digest_of, is_judged};
 use super::hearing::Hearing;
 use crate::journal::wire::{self, WireError};
@@ -209,7 +209,7 @@ impl<L: Listen> Again<L> {
             self.listener.event(signal, *subject, &features(&known, signal), labelled);
         }
         let signals: Vec<_> = heard.into_iter().map(|(signal, _)| signal).collect();
-        (0..SHARDS).for_each(|shard| self.counters.fold(shard, batch.number, &signals));
+        self.counters.fold(|_| true, batch.number, &signals);
         self.counters.publish(batch.number);
         Ok(())
     }

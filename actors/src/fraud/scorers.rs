@@ -10,9 +10,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use actix::{Actor, Addr, Arbiter, Context, Handler, Message};
 use futures_util::future::join_all;
 use tokio::sync::{mpsc, watch};
-use tornello_models::fraud::signals::SignalEvent;
+use tornello_models::fraud::signals::{SignalEvent, keys};
 
-use super::counters::{Counters, SHARDS};
+use super::counters::{Counters, shard_of};
 use super::fold::Fold;
 use super::judge::Judge;
 use super::saved::{self, SavedFile};
@@ -54,9 +54,7 @@ impl Handler<Hear> for Scorer {
     type Result = ();
 
     fn handle(&mut self, hear: Hear, _: &mut Self::Context) {
-        for shard in (self.number..SHARDS).step_by(SCORERS) {
-            self.counters.fold(shard, hear.position, &hear.signals);
-        }
+        self.counters.fold(|shard| shard % SCORERS == self.number, hear.position, &hear.signals);
     }
 }
 
@@ -221,11 +219,12 @@ impl Follower {
 
     async fn hear(&mut self, batch: &Batch, hash: [u8; 32]) -> Result<(), JournalError> {
         let heard = self.fold.hear(&self.counters, batch).map_err(|error| corrupt(batch, &error))?;
-        if !heard.signals.is_empty() {
-            let hear = Hear { position: batch.number, signals: Arc::new(heard.signals) };
-            for failed in join_all(self.scorers.iter().map(|scorer| scorer.send(hear.clone()))).await.into_iter().filter_map(Result::err) {
-                tracing::error!(%failed, batch = batch.number, "a scorer has ended");
-            }
+        // Only those are asked who have something to write.
+        let concerned = |number: &usize| heard.signals.iter().flat_map(keys).any(|((_, id), _)| shard_of(id) % SCORERS == *number);
+        let asked: Vec<_> = (0..SCORERS).filter(concerned).collect();
+        let hear = Hear { position: batch.number, signals: Arc::new(heard.signals) };
+        for failed in join_all(asked.iter().map(|number| self.scorers[*number].send(hear.clone()))).await.into_iter().filter_map(Result::err) {
+            tracing::error!(%failed, batch = batch.number, "a scorer has ended");
         }
         self.hash = hash;
         self.counters.publish(batch.number);

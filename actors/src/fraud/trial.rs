@@ -8,7 +8,7 @@ use tornello_engine::time::Timestamp;
 use tornello_models::fraud::rules::{Action, RuleSet};
 use tornello_models::fraud::signals::{SignalKind, features};
 
-use super::counters::{Counters, SHARDS};
+use super::counters::Counters;
 use super::fold::is_asked;
 use super::hearing::Hearing;
 use crate::journal::wire::{self, WireError};
@@ -115,7 +115,7 @@ impl Trying {
             }
         }
         let signals: Vec<_> = heard.into_iter().map(|(signal, _)| signal).collect();
-        (0..SHARDS).for_each(|shard| self.counters.fold(shard, batch.number, &signals));
+        self.counters.fold(|_| true, batch.number, &signals);
         self.counters.publish(batch.number);
         Ok(())
     }

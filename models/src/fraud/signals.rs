@@ -14,7 +14,7 @@ mod store;
 pub use families::{Family, WEIGHTS, behaviours, family, groups};
 pub use features::{FEATURES, FeatureVector, Known, N, feature_hash, features, index_of};
 pub use party::{Counted, Distinct, PartyState};
-pub use store::{PartyKey, Sight, Store};
+pub use store::{PartyKey, Sight, Store, keys};
 
 use serde::{Deserialize, Serialize};
 

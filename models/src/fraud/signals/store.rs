@@ -103,25 +103,33 @@ impl Store {
         Forgotten(forgotten)
     }
 
-    /// Takes an event of the batch that was begun into the state of one of its parties.
-    pub fn take(&mut self, key: PartyKey, generation: usize, event: &SignalEvent) {
+    /// What is known of a party, as of all that was taken in.
+    #[must_use]
+    pub fn newest(&self, key: PartyKey) -> Option<&PartyState> {
+        self.young.get(&key).or_else(|| self.old.get(&key)).map(|entry| &entry.state)
+    }
+
+    /// What the batch that was begun has made of a party.
+    pub fn put(&mut self, key: PartyKey, state: PartyState) {
+        if let Some(entry) = self.old.remove(&key) {
+            self.young.insert(key, entry);
+        }
         let position = self.position;
-        let entry = match self.old.remove(&key) {
-            Some(entry) => self.young.entry(key).insert_entry(entry).into_mut(),
-            None => self.young.entry(key).or_insert_with(|| Entry { at: position, state: PartyState::new(event.at_us), before: None }),
-        };
+        let entry = self.young.entry(key).or_insert(Entry { at: position, state, before: None });
         if entry.at < position {
             entry.before = Some(Box::new((entry.at, entry.state)));
             entry.at = position;
         }
-        entry.state.take(event, key.0, generation);
+        entry.state = state;
         self.touched.push(key);
     }
 
     /// Takes an event in for all of its parties.
     pub fn fold(&mut self, event: &SignalEvent) {
         for (key, generation) in keys(event) {
-            self.take(key, generation, event);
+            let mut state = self.newest(key).copied().unwrap_or_else(|| PartyState::new(event.at_us));
+            state.take(event, key.0, generation);
+            self.put(key, state);
         }
     }
 
@@ -144,8 +152,8 @@ impl Store {
     pub fn features(&self, event: &SignalEvent) -> FeatureVector {
         let mut known = Known::default();
         for (key, _) in keys(event) {
-            if let Some(entry) = self.young.get(&key).or_else(|| self.old.get(&key)) {
-                known.add(key.0, entry.state);
+            if let Some(state) = self.newest(key) {
+                known.add(key.0, *state);
             }
         }
         features(&known, event)
@@ -193,7 +201,7 @@ impl Forgotten {
 }
 
 /// For whom an event counts, each once, with the generation of its pseudonym.
-pub(super) fn keys(event: &SignalEvent) -> impl Iterator<Item = (PartyKey, usize)> + '_ {
+pub fn keys(event: &SignalEvent) -> impl Iterator<Item = (PartyKey, usize)> + '_ {
     event.counts_for().enumerate().filter_map(|(i, taking)| {
         let before = &event.parties[..i.min(event.parties.len())];
         if before.contains(&taking) {
