@@ -508,6 +508,38 @@ async fn an_account_is_charged_for_what_is_sold_on_it_and_no_more() {
     office.stop().await;
 }
 
+/// The machine stops at any append of an acceptance on account, one part of which has lost its places; then these are free again. Whatever has tickets is paid.
+#[actix_rt::test]
+async fn what_was_taken_back_is_not_sold_when_there_is_room_again() {
+    let mut sold = Vec::new();
+    for step in 0..8 {
+        let journal = Arc::new(Faulty::default());
+        let office = Office::on(Arc::clone(&journal) as _).await;
+        office.open().await;
+        let id = office.sent(1, operator(), visit(20)).await;
+        let option = office.quote(id).await.options_in_force().unwrap().holds[1];
+        office.node().slot(slot_at(1), by(3), Command::Release { hold: option, owner: Some(KeyId::SYSTEM) }).await.unwrap();
+        office.node().slot(slot_at(1), by(4), sell_there(1, 1, 15)).await.unwrap();
+        journal.faults.lock().extend(std::iter::repeat_n(Fault::Pass, step).chain([Fault::Full]));
+        let _ = office.accept(id, 5, 1, Settle::OnAccount).await;
+        office.stop().await;
+        journal.faults.lock().clear();
+
+        let office = Office::on(Arc::clone(&journal) as _).await;
+        let cancel = Command::Cancel { sale: HoldId::new(slot_at(1), 1), owner: None, tickets: vec![], cause: slot::CancelCause::Museum };
+        office.node().slot(slot_at(1), by(6), cancel).await.unwrap();
+        let accepted = office.accept(id, 5, 1, Settle::OnAccount).await;
+        assert_eq!(accepted, Ok(()), "stopped at {step}");
+        office.settle().await;
+        let places = office.places().await;
+        let people: u32 = places.iter().map(|(_, sold)| sold).sum();
+        assert_eq!((office.status(id).await, office.owed().await), (Status::Ticketed, i64::from(people) * 900), "stopped at {step}: {places:?}");
+        sold.push(people);
+        office.stop().await;
+    }
+    assert_eq!((sold[0], sold[7]), (20, 10), "{sold:?}: the flow has been stopped before and after it was known that places are gone");
+}
+
 /// A journal that cannot read the records of one slot.
 #[derive(Default)]
 struct Unreadable {
