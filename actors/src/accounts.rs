@@ -108,18 +108,9 @@ pub async fn sell(node: &Node, account: Code, envelope: Envelope, mut command: s
     let _selling = node.accounts().selling(account).lock().await;
     if !node.knows(slot, &envelope).await.map_err(of_slot)? {
         node.rehearse(slot, &envelope, &command).await.map_err(of_slot)?;
-        let amount_cents = match command {
-            slot::Command::Sell { hold, owner, settlement, contact } => {
-                let held = node.look(slot, move |slot| slot.hold_of(hold).map(|hold| hold.lines.clone())).await.map_err(of_slot)?;
-                let lines = held.ok_or(Failure::Refused(Refusal::Slot(slot::Refusal::UnknownHold)))?;
-                let amount_cents = total(&lines);
-                command = slot::Command::SellPaid { hold, owner, lines, settlement, contact };
-                amount_cents
-            }
-            slot::Command::SellDirect { ref lines, .. } => total(lines),
-            _ => return Err(Failure::OutOfOrder("not a sale".to_owned())),
-        };
+        let (charged, amount_cents) = as_charged(node, command).await?;
         charge(node, account, sale, amount_cents).await?;
+        command = charged;
     }
     let sold = node.slot(slot, envelope, command).await;
     if matches!(sold, Err(Failure::Refused(_) | Failure::KeyReused | Failure::UnknownSlot(_))) {
@@ -129,6 +120,22 @@ pub async fn sell(node: &Node, account: Code, envelope: Envelope, mut command: s
         }
     }
     sold.map_err(of_slot)
+}
+
+/// A command that sells, of a hold as it is now only; and how much that is.
+async fn as_charged(node: &Node, command: slot::Command) -> Result<(slot::Command, Cents), Failure<Refusal>> {
+    match command {
+        slot::Command::Sell { hold, owner, settlement, contact } => {
+            let held = node.look(hold.slot(), move |slot| slot.hold_of(hold).map(|hold| hold.lines.clone())).await.map_err(of_slot)?;
+            let lines = held.ok_or(Failure::Refused(Refusal::Slot(slot::Refusal::UnknownHold)))?;
+            let amount_cents = total(&lines);
+            Ok((slot::Command::SellPaid { hold, owner, lines, settlement, contact }, amount_cents))
+        }
+        direct => {
+            let amount_cents = if let slot::Command::SellDirect { lines, .. } = &direct { total(lines) } else { Cents::ZERO };
+            Ok((direct, amount_cents))
+        }
+    }
 }
 
 /// Charges an account for a sale, unless it is charged that much for it already.

@@ -596,6 +596,9 @@ async fn a_charge_that_cannot_be_settled_keeps_no_other() {
     let journal = Arc::new(Unreadable::default());
     let office = Office::on(Arc::clone(&journal) as _).await;
     office.open().await;
+    office.node().slot(slot_at(0), by(10), sell_there(0, 2, 1)).await.unwrap();
+    office.stop().await;
+    let office = Office::on(Arc::clone(&journal) as _).await;
     *journal.slot.lock() = Some(slot_at(0));
     let (node, mut pauses, mut tries) = (office.node(), Pauses::default(), Vec::new());
     for hour in 0..2 {
