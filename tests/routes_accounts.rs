@@ -146,9 +146,15 @@ async fn an_operator_sells_on_its_own_account_within_its_limit_and_touches_nothi
 
     // From a hold, at what was agreed; nobody else confirms it, and not on another account.
     let held = app.hold(noon, &own, "h", full(2)).await;
-    for (key, account, status, problem) in
-        [(&own, "rival", 422, "settlement_not_allowed"), (&rival, "rival", 404, "unknown_hold"), (&rival, "tour-op", 422, "settlement_not_allowed")]
-    {
+    let (desk, manager) = (app.key(Role::BoxOffice).await, app.key(Role::Manager).await);
+    for (key, account, status, problem) in [
+        (&own, "rival", 422, "settlement_not_allowed"),
+        (&rival, "rival", 404, "unknown_hold"),
+        (&rival, "tour-op", 422, "settlement_not_allowed"),
+        (&desk, "tour-op", 422, "settlement_not_allowed"),
+        (&desk, "rival", 422, "settlement_not_allowed"),
+        (&manager, "tour-op", 422, "settlement_not_allowed"),
+    ] {
         let (found, refused) = app.post(&confirm(&held), key, account, &json!({"settlement": on_account(account)})).await;
         assert_eq!((found.as_u16(), &refused["code"]), (status, &json!(problem)), "{account}: {refused}");
     }
@@ -178,11 +184,19 @@ async fn an_operator_sells_on_its_own_account_within_its_limit_and_touches_nothi
     let places = app.get(&format!("/v1/slots/{noon}"), &office).await;
     assert_eq!(places["sold"], 3, "what was refused took no place: {places}");
 
-    // What was sold on the account is its own with every key of it, and nothing to others.
-    app.node().files().unwrap().views.reach(app.node().head().number).await;
+    // The office settles on any account.
+    let by_office = app.hold(noon, &rival, "o", full(1)).await;
+    let (status, sale) = app.post(&confirm(&by_office), &office, "o", &json!({"settlement": on_account("rival")})).await;
+    assert_eq!((status.as_u16(), &sale["settlement"]), (201, &on_account("rival")), "{sale}");
+    let undone = app.post(&format!("/v1/sales/{by_office}/cancel"), &rival, "u", &json!({"cause": "visitor"})).await;
+    assert_eq!(undone.0, StatusCode::OK, "it is that account's, though the office has sold it: {}", undone.1);
+
+    // What was sold on the account is its own with every key of it, at once, and nothing to others.
     let path = format!("/v1/sales/{}", direct["sale"].as_str().unwrap());
+    assert_eq!(app.request(Method::GET, &path, &colleague).send().await.unwrap().status(), 200, "no list has to know it");
+    app.node().files().unwrap().views.reach(app.node().head().number).await;
     let listed = async |key: &str| app.get("/v1/sales", key).await["items"].as_array().unwrap().len();
-    assert_eq!([listed(&own).await, listed(&colleague).await, listed(&rival).await], [2, 2, 0]);
+    assert_eq!([listed(&own).await, listed(&colleague).await, listed(&rival).await], [2, 2, 1]);
     for what in ["", "/tickets.pdf"] {
         assert_eq!(app.request(Method::GET, &format!("{path}{what}"), &colleague).send().await.unwrap().status(), 200, "{what}");
         assert_eq!(app.request(Method::GET, &format!("{path}{what}"), &rival).send().await.unwrap().status(), 404, "{what}");
@@ -196,7 +210,7 @@ async fn an_operator_sells_on_its_own_account_within_its_limit_and_touches_nothi
     assert_eq!(app.post(&format!("/v1/tickets/{ticket}/rename"), &colleague, "n", &named).await.0, StatusCode::OK);
     let moved = app.post(&format!("{path}/move"), &colleague, "m", &json!({"slot": at(15).to_string()})).await;
     assert_eq!((moved.0, &moved.1["total_cents"]), (StatusCode::OK, &json!(900)), "{}", moved.1);
-    app.node().files().unwrap().views.reach(app.node().head().number).await;
+    // Of tickets that have moved the lists know where they were bought: whoever asks waits for them.
     let there = format!("/v1/sales/{}", moved.1["sale"].as_str().unwrap());
     assert_eq!(app.request(Method::GET, &there, &rival).send().await.unwrap().status(), 404);
     assert_eq!(app.post(&format!("{there}/cancel"), &colleague, "x", &json!({"cause": "visitor"})).await.0, StatusCode::OK);
@@ -258,6 +272,16 @@ async fn a_key_of_one_museum_sees_of_accounts_what_concerns_that_museum() {
     );
     let second = app.get("/v1/accounts?limit=1&cursor=a-charged", &torre).await;
     assert_eq!((&first["next_cursor"], &second["items"][0]["account"]), (&json!("a-charged"), &json!("b-agreed")));
+
+    // What is not in a key's list does not exist for it.
+    for (account, by_torre, by_mare) in
+        [("a-charged", 200, 200), ("b-agreed", 200, 200), ("c-everywhere", 200, 200), ("d-quoted", 200, 404), ("e-elsewhere", 404, 200)]
+    {
+        for (key, expected) in [(&torre, by_torre), (&mare, by_mare)] {
+            let found = app.request(Method::GET, &format!("/v1/accounts/{account}"), key).send().await.unwrap();
+            assert_eq!(found.status().as_u16(), expected, "{account}");
+        }
+    }
 
     // One account: its own charges, and nothing of what is owed as a whole.
     let whole = app.get("/v1/accounts/a-charged", &office).await;

@@ -21,11 +21,10 @@ use crate::journal::StreamId;
 use crate::journal::writer::Lease;
 use crate::node::Node;
 use crate::owner::Tell;
+use crate::pauses::{Pauses, RESUME_EVERY_S};
 
 /// How many accounts may be sold on at once without waiting for each other by chance.
 const LOCKS: usize = 64;
-/// How soon sales that were left behind are looked for.
-const RESUME_EVERY_S: i64 = 1;
 
 /// Who says no.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -96,11 +95,12 @@ impl Tell<Account> for Accounts {
 }
 
 /// Gives a slot a command that sells on an account: [`slot::Command::Sell`] or [`slot::Command::SellDirect`]. The account is charged first, within its limit. A
-/// repeat of the caller's key answers the sale that was made the first time; the id of a direct sale has to follow from that key.
+/// repeat of the caller's key answers the sale that was made the first time; the id of a direct sale has to follow from that key. A hold is sold only as it was
+/// when it was charged.
 ///
 /// # Errors
-/// What the slot or the account says to it; then nothing is charged.
-pub async fn sell(node: &Node, account: Code, envelope: Envelope, command: slot::Command) -> Result<Record<slot::Event>, Failure<Refusal>> {
+/// What the slot or the account says to it; then nothing is charged. `AlreadyCharged` if another amount was charged for the same sale just now: that is taken back.
+pub async fn sell(node: &Node, account: Code, envelope: Envelope, mut command: slot::Command) -> Result<Record<slot::Event>, Failure<Refusal>> {
     let (slot::Command::Sell { hold: sale, .. } | slot::Command::SellDirect { sale, .. }) = command else {
         return Err(Failure::OutOfOrder("not a sale".to_owned()));
     };
@@ -108,11 +108,9 @@ pub async fn sell(node: &Node, account: Code, envelope: Envelope, command: slot:
     let _selling = node.accounts().selling(account).lock().await;
     if !node.knows(slot, &envelope).await.map_err(of_slot)? {
         node.rehearse(slot, &envelope, &command).await.map_err(of_slot)?;
-        let amount_cents = match &command {
-            slot::Command::SellDirect { lines, .. } => total(lines),
-            _ => node.look(slot, move |slot| slot.hold_of(sale).map_or(Cents::ZERO, |hold| total(&hold.lines))).await.map_err(of_slot)?,
-        };
+        let (charged, amount_cents) = as_charged(node, command).await?;
         charge(node, account, sale, amount_cents).await?;
+        command = charged;
     }
     let sold = node.slot(slot, envelope, command).await;
     if matches!(sold, Err(Failure::Refused(_) | Failure::KeyReused | Failure::UnknownSlot(_))) {
@@ -124,22 +122,38 @@ pub async fn sell(node: &Node, account: Code, envelope: Envelope, command: slot:
     sold.map_err(of_slot)
 }
 
-/// Charges an account for a sale, unless it is charged for it already.
+/// A command that sells, of a hold as it is now only; and how much that is.
+async fn as_charged(node: &Node, command: slot::Command) -> Result<(slot::Command, Cents), Failure<Refusal>> {
+    match command {
+        slot::Command::Sell { hold, owner, settlement, contact } => {
+            let held = node.look(hold.slot(), move |slot| slot.hold_of(hold).map(|hold| hold.lines.clone())).await.map_err(of_slot)?;
+            let lines = held.ok_or(Failure::Refused(Refusal::Slot(slot::Refusal::UnknownHold)))?;
+            let amount_cents = total(&lines);
+            Ok((slot::Command::SellPaid { hold, owner, lines, settlement, contact }, amount_cents))
+        }
+        direct => {
+            let amount_cents = if let slot::Command::SellDirect { lines, .. } = &direct { total(lines) } else { Cents::ZERO };
+            Ok((direct, amount_cents))
+        }
+    }
+}
+
+/// Charges an account for a sale, unless it is charged that much for it already.
 async fn charge(node: &Node, account: Code, sale: HoldId, amount_cents: Cents) -> Result<(), Failure<Refusal>> {
     let of = ChargeOf::Sale { sale };
-    let is_charged = move |account: &Account| {
-        let stands = account.charge_of(&of).is_some() && !account.was_taken_back(of, TakeBackReason::NotDelivered);
-        (stands, account.seq())
+    let charged = move |account: &Account| {
+        let stands = |_: &&account::Charge| !account.was_taken_back(of, TakeBackReason::NotDelivered);
+        (account.charge_of(&of).filter(stands).map(|charge| charge.amount_cents), account.seq())
     };
-    let (is_charged, seq) = node.look_account(account, is_charged).await.map_err(|failure| failure.map(Refusal::Account))?;
-    if is_charged {
-        return Ok(());
+    let (charged_cents, seq) = node.look_account(account, charged).await.map_err(|failure| failure.map(Refusal::Account))?;
+    match charged_cents {
+        Some(charged_cents) if charged_cents == amount_cents => return Ok(()),
+        // Of a hold that was another one then. It was not sold, so whoever resumes it takes that back.
+        Some(_) => return Err(Failure::Refused(Refusal::Account(account::Refusal::AlreadyCharged))),
+        None => {}
     }
     let command = Command::Charge { of, amount_cents, extras_cents: Cents::ZERO, museum: sale.slot().museum() };
-    match node.account(account, step(sale, "charge", seq), command).await {
-        Ok(_) | Err(Failure::Refused(account::Refusal::AlreadyCharged)) => Ok(()),
-        Err(failure) => Err(failure.map(Refusal::Account)),
-    }
+    node.account(account, step(sale, "charge", seq), command).await.map(drop).map_err(|failure| failure.map(Refusal::Account))
 }
 
 /// Notes that a sale was made that its account is charged for, or takes the charge back. Nobody may be making it.
@@ -197,31 +211,50 @@ fn named(of: ChargeOf, why: TakeBackReason) -> Vec<u8> {
     bytes
 }
 
-/// Settles what was left awaited; answers how many accounts could not be settled now.
+/// Settles what was left awaited; answers how many sales, or accounts that cannot be asked, are left now.
 pub async fn resume(node: &Node) -> usize {
+    resume_due(node, &mut Pauses::default()).await
+}
+
+/// Settles what was left awaited of those accounts whose turn it is.
+pub(crate) async fn resume_due(node: &Node, pauses: &mut Pauses<Code>) -> usize {
     let mut left = 0;
-    for account in node.accounts().awaiting() {
-        let _selling = node.accounts().selling(account).lock().await;
-        let Ok(awaited) = node.look_account(account, |account| account.awaited().collect::<Vec<_>>()).await else {
+    for account in pauses.due(node.accounts().awaiting(), node.now()) {
+        let awaited = resume_of(node, account).await;
+        pauses.note(account, node.now(), awaited == 0);
+        left += awaited;
+    }
+    left
+}
+
+/// Settles what is awaited of an account; one sale that cannot be settled keeps no other. Answers how many are left.
+async fn resume_of(node: &Node, account: Code) -> usize {
+    let _selling = node.accounts().selling(account).lock().await;
+    let awaited = match node.look_account(account, |account| account.awaited().collect::<Vec<_>>()).await {
+        Ok(awaited) => awaited,
+        Err(failure) => {
+            tracing::warn!(%account, ?failure, "the charged sales of an account cannot be settled now");
+            return 1;
+        }
+    };
+    let mut left = 0;
+    for sale in awaited {
+        if let Err(failure) = settle(node, account, sale).await {
+            tracing::warn!(%account, %sale, ?failure, "a charged sale cannot be settled now");
             left += 1;
-            continue;
-        };
-        for sale in awaited {
-            if let Err(failure) = settle(node, account, sale).await {
-                tracing::warn!(%account, %sale, ?failure, "a charged sale cannot be settled now");
-                left += 1;
-                break;
-            }
         }
     }
     left
 }
 
-/// Settles what was left awaited, at once and then again and again. Runs until dropped.
+/// Settles what was left awaited, at once and then again and again; of an account less often while it does not help. Runs until dropped.
 pub(crate) async fn keep_charging(node: &Node) {
+    let (mut pauses, mut next) = (Pauses::default(), node.now());
     loop {
-        resume(node).await;
-        node.clock().sleep_until(node.now().plus_seconds(RESUME_EVERY_S)).await;
+        // Also the first time: whoever wakes the sleepers of a simulated clock decides who goes first after a start.
+        node.clock().sleep_until(next).await;
+        resume_due(node, &mut pauses).await;
+        next = node.now().plus_seconds(RESUME_EVERY_S);
     }
 }
 

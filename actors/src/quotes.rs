@@ -542,11 +542,21 @@ async fn detach(node: &Node, id: QuoteId, payment: PaymentId) -> Step<bool> {
 /// Makes tickets of what is paid without a payment. What an account was charged for places that are gone is taken back.
 async fn issue(node: &Node, quote: &Quote) -> Step<()> {
     let (Some(about), Some(offer)) = (quote.about(), quote.offer()) else { return Ok(()) };
+    // Once something was taken back it is settled which parts are missing: what is free again by now nobody would pay for.
+    let is_settled = is_taken_back(node, quote, about).await?;
     let (mut sales, mut missing, mut lost_cents) = (Vec::new(), Vec::new(), Cents::ZERO);
     for (number, part) in (0_u16..).zip(&offer.parts) {
         let option = quote.options_in_force().and_then(|options| options.holds.get(usize::from(number)).copied());
-        if let Some(sale) = sell(node, quote, about, part, (number, option)).await? {
+        let sold = if is_settled {
+            sold_before(node, quote, about, part, (number, option)).await?
+        } else {
+            sell(node, quote, about, part, (number, option)).await?
+        };
+        if let Some(sale) = sold {
             sales.push(sale);
+            if let Some(option) = option.filter(|option| *option != sale) {
+                release(node, quote.id(), option).await?;
+            }
         } else {
             missing.push(number);
             lost_cents = lost_cents.plus(total(&part.lines));
@@ -563,16 +573,47 @@ async fn issue(node: &Node, quote: &Quote) -> Step<()> {
     note(node, quote.id(), step(quote.id(), "ticketed", 0), Command::MarkTicketed { sales, missing }).await
 }
 
-/// The sale of a part: its option, or as many places anew at the same prices; none if there are none.
-async fn sell(node: &Node, quote: &Quote, about: &About, part: &Part, (number, option): (u16, Option<HoldId>)) -> Step<Option<HoldId>> {
-    let slot = part.slot;
-    let settlement = match about.account {
+/// Whether the account has got back what it was charged for places that are gone.
+async fn is_taken_back(node: &Node, quote: &Quote, about: &About) -> Step<bool> {
+    let (Some(account), of) = (about.account, quote.charge()) else { return Ok(false) };
+    match node.look_account(account, move |account| account.was_taken_back(of, TakeBackReason::NotDelivered)).await {
+        Ok(is_it) => Ok(is_it),
+        Err(Failure::Refused(_)) => Ok(false),
+        Err(failure) => Err(failure.map(Refusal::Account)),
+    }
+}
+
+/// How a part is settled that is paid without a payment.
+fn settlement_of(quote: &Quote, about: &About, part: &Part) -> Settlement {
+    match about.account {
         Some(account) if !total(&part.lines).is_zero() => Settlement::Quoted { account, quote: quote.id() },
         _ => Settlement::Free,
-    };
-    let contact = about.contact;
+    }
+}
+
+/// The sale that a part becomes whose option is gone.
+fn anew(quote: &Quote, number: u16, slot: SlotId, salt: u8) -> HoldId {
+    let random = digest(&[b"quoted", &quote.id().get().to_be_bytes(), &number.to_be_bytes(), &[salt]]);
+    HoldId::new(slot, random.0 as u64)
+}
+
+/// The sale that a part has become, if it has: nothing is sold.
+async fn sold_before(node: &Node, quote: &Quote, about: &About, part: &Part, (number, option): (u16, Option<HoldId>)) -> Step<Option<HoldId>> {
+    let (slot, settlement) = (part.slot, settlement_of(quote, about, part));
+    let sales: Vec<HoldId> = option.into_iter().chain((0..SALTS).map(|salt| anew(quote, number, slot, salt))).collect();
+    let look = move |slot: &Slot| sales.iter().copied().find(|sale| slot.sale_of(*sale).is_some_and(|found| found.settlement == settlement));
+    match node.look(slot, look).await {
+        Err(Failure::UnknownSlot(_)) => Ok(None),
+        found => found.map_err(|failure| of_slot(slot, failure)),
+    }
+}
+
+/// The sale of a part: its option, or as many places anew at the same prices; none if there are none.
+async fn sell(node: &Node, quote: &Quote, about: &About, part: &Part, (number, option): (u16, Option<HoldId>)) -> Step<Option<HoldId>> {
+    let (slot, contact, settlement) = (part.slot, about.contact, settlement_of(quote, about, part));
     if let Some(hold) = option {
-        let command = slot::Command::Sell { hold, owner: Some(KeyId::SYSTEM), settlement: settlement.clone(), contact };
+        let (owner, lines) = (Some(KeyId::SYSTEM), part.lines.clone());
+        let command = slot::Command::SellPaid { hold, owner, lines, settlement: settlement.clone(), contact };
         match node.slot(slot, as_drafter(quote, "sell", hold.get()), command).await {
             Ok(_) => return Ok(Some(hold)),
             Err(Failure::Refused(slot::Refusal::HoldSold)) => return Ok(is_sold(node, hold, &settlement).await?.then_some(hold)),
@@ -582,8 +623,7 @@ async fn sell(node: &Node, quote: &Quote, about: &About, part: &Part, (number, o
         }
     }
     for salt in 0..SALTS {
-        let random = digest(&[b"quoted", &quote.id().get().to_be_bytes(), &number.to_be_bytes(), &[salt]]);
-        let sale = HoldId::new(slot, random.0 as u64);
+        let sale = anew(quote, number, slot, salt);
         let (lines, channel) = (part.lines.clone(), Channel::Group);
         let command = slot::Command::SellDirect { sale, channel, lines, settlement: settlement.clone(), contact };
         match node.slot(slot, as_drafter(quote, "sell anew", sale.get()), command).await {

@@ -223,6 +223,13 @@ impl Views {
         };
         rows.iter().map(|row| read(row).map_err(ViewsError::Store)).collect()
     }
+
+    /// Whether a quote was drafted for an account at one of these museums.
+    pub async fn has_quotes(&self, account: Code, museums: &[MuseumId]) -> Result<bool, ViewsError> {
+        const QUERY: &str = "SELECT EXISTS (SELECT 1 FROM quote WHERE account = ?1 AND museum IN (SELECT value FROM json_each(?2)))";
+        let found: i64 = sqlx::query_scalar(QUERY).bind(account.to_string()).bind(written(&museums)).fetch_one(&self.pool).await?;
+        Ok(found != 0)
+    }
 }
 
 fn quote_row(row: &SqliteRow) -> Result<QuoteRow, sqlx::Error> {

@@ -60,7 +60,11 @@ fn account(refusal: &account::Refusal) -> Told {
         }
         R::BadAmount => (IMPOSSIBLE, "the amount cannot be", "Let it be 0.01 to 10000000.00 euros."),
         R::BadReference => (IMPOSSIBLE, "the reference cannot be kept", "Give 1 to 35 printable ASCII characters."),
-        R::AlreadyCharged => (AGAINST, "this was charged before", "Nothing has to be done."),
+        R::AlreadyCharged => (
+            AGAINST,
+            "this was charged before",
+            "Nothing has to be done; if the sale was not made, the charge is taken back by itself: ask again in a moment.",
+        ),
         R::AlreadyTakenBack => (AGAINST, "this was taken back before", "Nothing has to be done."),
         R::AlreadySettled => (AGAINST, "this payment was taken before", "Nothing has to be done."),
         R::UnknownCharge => (UNKNOWN, "nothing was charged for that", "Read the account."),

@@ -246,6 +246,33 @@ async fn view(node: &Node, caller: &Caller, code: Code) -> Result<AccountView, P
     }
 }
 
+/// Whether an account is anything to a caller. To a key that is good for some museums it is if it was charged there, or has a price agreement or a quote: as in the list.
+async fn concerns(node: &Node, caller: &Caller, code: Code) -> Result<bool, Problem> {
+    let Museums::Only(museums) = &caller.0.museums else { return Ok(true) };
+    if caller.account_of_operator() == Some(code) {
+        return Ok(true);
+    }
+    let of_key = museums.clone();
+    let is_there = move |account: &Account| {
+        let is_of_key = |museum: Option<MuseumId>| museum.is_some_and(|museum| of_key.contains(&museum));
+        let agreed = account.agreements().iter().any(|agreed| agreed.museum.is_none() || is_of_key(agreed.museum));
+        agreed || account.charges().any(|(_, charge)| is_of_key(charge.museum))
+    };
+    match node.look_account(code, is_there).await {
+        Ok(true) => return Ok(true),
+        Ok(false) => {}
+        Err(Failure::Refused(_)) => return Ok(false),
+        Err(failure) => return Err(failure.into()),
+    }
+    let views = &files(node)?.views;
+    if views.has_quotes(code, museums).await? {
+        return Ok(true);
+    }
+    // One that was drafted just now may not be in the lists yet.
+    views.catch_up(node.head().number).await?;
+    Ok(views.has_quotes(code, museums).await?)
+}
+
 /// What an account owes as a whole, and may owe, is for keys that are good for every museum.
 fn for_all_museums(caller: &Caller) -> Result<(), Problem> {
     caller.may(Scope::Settle)?;
@@ -284,8 +311,8 @@ pub async fn open(node: web::Data<Node>, caller: Caller, key: IdempotencyKey, fo
 
 /// Read an account.
 ///
-/// As it is now: agreements, what was charged, what was paid. An operator reads its own. A key that is good for some museums sees agreements and charges of these, and not
-/// what is owed, and may be, as a whole.
+/// As it is now: agreements, what was charged, what was paid. An operator reads its own. A key that is good for some museums reads the accounts that were charged there, or
+/// have a price agreement or a quote, and sees agreements and charges of these museums, and not what is owed, and may be, as a whole.
 #[utoipa::path(
     tag = "Accounts", operation_id = "get_account", security(("key" = ["quote"])),
     params(("account" = String, Path, description = "Its code", max_length = 23)),
@@ -296,6 +323,9 @@ pub async fn read(node: web::Data<Node>, caller: Caller, account: web::Path<Code
     caller.may(Scope::Quote)?;
     let code = account.into_inner();
     if caller.acts_for()?.is_some_and(|own| own != code) {
+        return Err(Problem::not_found());
+    }
+    if !concerns(&node, &caller, code).await? {
         return Err(Problem::not_found());
     }
     Ok(HttpResponse::Ok().json(view(&node, &caller, code).await?))

@@ -264,8 +264,8 @@ pub struct ConfirmForm {
 
 /// Make a hold a sale.
 ///
-/// Web shops settle what is free; desks and kiosks what they were paid; resellers and operators on their own account, the group office on any, within its limit. Whatever else is due is paid by a payment
-/// (`POST /v1/payments`), which makes the sale by itself; here it is refused with `settlement_not_allowed`.
+/// Web shops settle what is free; desks and kiosks what they were paid; resellers and operators on their own account, the group office and administrators on any, within its
+/// limit. Whatever else is due is paid by a payment (`POST /v1/payments`), which makes the sale by itself; here it is refused with `settlement_not_allowed`.
 #[utoipa::path(
     tag = "Holds", operation_id = "confirm_hold", security(("key" = ["book"])),
     request_body(content = ConfirmForm, example = json!({"settlement": {"desk": {"till": "till-1", "method": "card", "reference": "R-1"}}})),

@@ -17,9 +17,9 @@ use crate::problem::Problem;
 use crate::request::{IdempotencyKey, envelope, random};
 use crate::routes::holds::agreed;
 use crate::routes::people::{self, HolderForm};
-use crate::routes::sales::{SaleView, owner, seen};
+use crate::routes::sales::{SaleView, account_of, owner, seen};
 use crate::routes::tickets::Issued;
-use crate::routes::{alternatives, files, not_rebuilt};
+use crate::routes::{alternatives, not_rebuilt};
 
 /// Where tickets go.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -41,7 +41,7 @@ async fn prices(node: &Node, (sale, to): (HoldId, SlotId), channel: Channel, lin
     let Some((_, tariff)) = known.museum.tariff_on(date) else { return Ok(Vec::new()) };
     let price = |line: &Line| Some(Line { price_cents: tariff.quote(date, channel, line.category).ok()?.total(), ..line.clone() });
     let by_tariff: Vec<Line> = lines.iter().filter_map(price).collect();
-    let account = if channel == Channel::Group { files(node)?.views.account_of(sale).await? } else { None };
+    let account = if channel == Channel::Group { account_of(node, sale).await? } else { None };
     let by_agreement = match account {
         Some(account) => agreed(node, to, account, by_tariff.clone()).await?,
         None => Vec::new(),

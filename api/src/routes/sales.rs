@@ -7,7 +7,7 @@ use tornello_actors::accounts;
 use tornello_actors::digest::digest;
 use tornello_actors::failure::Failure;
 use tornello_actors::fraud::SignalKind;
-use tornello_actors::keys::Museums;
+use tornello_actors::keys::{Museums, Role};
 use tornello_actors::node::Node;
 use tornello_actors::views::{SaleFilter, SaleRow};
 use tornello_engine::channel::Channel;
@@ -52,7 +52,7 @@ pub enum SettlementForm {
     },
     /// To be invoiced to a reseller or group.
     OnAccount {
-        /// Which account: the key's own, if it has no desk rights.
+        /// Which account: the key's own; for the group office and administrators any.
         #[schema(value_type = String, max_length = 23)]
         account: Code,
     },
@@ -67,11 +67,13 @@ impl SettlementForm {
                 Err(Problem::invalid("settlement.desk.reference: 1 to 64 printable characters are expected"))
             }
             Self::Desk { till, method, reference } => Ok(Settlement::Desk { till: *till, method: *method, reference: reference.clone() }),
-            Self::OnAccount { account } if caller.owner().is_some() && caller.0.account != Some(*account) => {
-                let refusal = Refusal::SettlementNotAllowed { channel: caller.channel() };
-                Err(Problem::from(refusal).detail("The account is not this key's own."))
+            Self::OnAccount { account } if caller.0.account == Some(*account) || matches!(caller.0.role, Role::GroupOffice | Role::Admin) => {
+                Ok(Settlement::OnAccount { account: *account })
             }
-            Self::OnAccount { account } => Ok(Settlement::OnAccount { account: *account }),
+            Self::OnAccount { .. } => {
+                let refusal = Refusal::SettlementNotAllowed { channel: caller.channel() };
+                Err(Problem::from(refusal).detail("The account is not this key's own: only the group office settles on that of others."))
+            }
         }
     }
 }
@@ -618,10 +620,29 @@ fn table(rows: &[SaleRow]) -> Vec<u8> {
 /// Whose sale it must be for the caller to see or change it; an operator's are all that its account was charged with, or that were made for its quotes.
 pub async fn owner(node: &Node, caller: &Caller, id: HoldId) -> Result<Option<KeyId>, Problem> {
     let of_account = match caller.account_of_operator() {
-        Some(account) => files(node)?.views.account_of(id).await? == Some(account),
+        Some(account) => {
+            let found = node.look(id.slot(), move |slot| slot.sale_of(id).map(|sale| sale.who)).await?;
+            found.is_some_and(|who| who != caller.id()) && account_of(node, id).await? == Some(account)
+        }
         None => false,
     };
     Ok(caller.owner().filter(|_| !of_account))
+}
+
+/// The account that was charged with a sale, or whose quote it was made for: of tickets that have moved, where they were bought. What the sale does not say itself is in
+/// the lists, which may not have it yet: then they are waited for.
+pub async fn account_of(node: &Node, id: HoldId) -> Result<Option<Code>, Problem> {
+    match node.look(id.slot(), move |slot| slot.sale_of(id).map(|sale| sale.settlement.clone())).await? {
+        None => return Ok(None),
+        Some(Settlement::OnAccount { account } | Settlement::Quoted { account, .. }) => return Ok(Some(account)),
+        Some(Settlement::Free | Settlement::Desk { .. } | Settlement::Moved { .. } | Settlement::Payment { .. }) => {}
+    }
+    let views = &files(node)?.views;
+    if let Some(account) = views.account_of(id).await? {
+        return Ok(Some(account));
+    }
+    views.catch_up(node.head().number).await?;
+    Ok(views.account_of(id).await?)
 }
 
 /// A sale that the caller may see.

@@ -488,6 +488,22 @@ async fn an_account_is_charged_for_what_is_sold_on_it_and_no_more() {
     sell(6, direct(5, 1)).await.unwrap();
     assert_eq!(accounts::resume(node).await, 0);
     assert_eq!(office.owed().await, 13_200);
+    // Charged for a hold of one place, which is of two by now: it is not sold at the price of one.
+    let hold = HoldId::new(slot_at(3), 1);
+    let of = account::ChargeOf::Sale { sale: hold };
+    let charge = account::Command::Charge { of, amount_cents: Cents::new(1_200), extras_cents: Cents::ZERO, museum: MUSEUM };
+    node.account(code("tours"), by(40), charge).await.unwrap();
+    node.slot(slot_at(3), by(41), Command::Hold { hold, channel: Channel::Group, lines: lines(2) }).await.unwrap();
+    let from_hold = || Command::Sell { hold, owner: None, settlement: on_account(), contact: None };
+    assert_eq!(sell(42, from_hold()).await, Err(Failure::Refused(accounts::Refusal::Account(account::Refusal::AlreadyCharged))));
+    assert_eq!((accounts::resume(node).await, office.owed().await), (0, 13_200));
+    let sold = sell(42, from_hold()).await.unwrap();
+    assert_eq!(sell(42, from_hold()).await.unwrap(), sold, "a repeat is the same sale");
+    assert_eq!((accounts::resume(node).await, office.owed().await), (0, 15_600));
+    let all = Command::Cancel { sale: hold, owner: None, tickets: vec![], cause: slot::CancelCause::Museum };
+    node.slot(slot_at(3), by(43), all).await.unwrap();
+    office.settle().await;
+    assert_eq!(office.owed().await, 13_200);
     // Cancelled tickets, of a direct sale and of a quote, are taken back.
     let cancel = |sale, tickets| Command::Cancel { sale, owner: None, tickets, cause: slot::CancelCause::Museum };
     node.slot(slot_at(2), by(7), cancel(HoldId::new(slot_at(2), 1), vec![0, 1])).await.unwrap();
@@ -506,6 +522,38 @@ async fn an_account_is_charged_for_what_is_sold_on_it_and_no_more() {
     let balances: Vec<i64> = super::payments::balances(node).await.into_values().collect();
     assert_eq!(balances, [10_800, -10_800]);
     office.stop().await;
+}
+
+/// The machine stops at any append of an acceptance on account, one part of which has lost its places; then these are free again. Whatever has tickets is paid.
+#[actix_rt::test]
+async fn what_was_taken_back_is_not_sold_when_there_is_room_again() {
+    let mut sold = Vec::new();
+    for step in 0..8 {
+        let journal = Arc::new(Faulty::default());
+        let office = Office::on(Arc::clone(&journal) as _).await;
+        office.open().await;
+        let id = office.sent(1, operator(), visit(20)).await;
+        let option = office.quote(id).await.options_in_force().unwrap().holds[1];
+        office.node().slot(slot_at(1), by(3), Command::Release { hold: option, owner: Some(KeyId::SYSTEM) }).await.unwrap();
+        office.node().slot(slot_at(1), by(4), sell_there(1, 1, 15)).await.unwrap();
+        journal.faults.lock().extend(std::iter::repeat_n(Fault::Pass, step).chain([Fault::Full]));
+        let _ = office.accept(id, 5, 1, Settle::OnAccount).await;
+        office.stop().await;
+        journal.faults.lock().clear();
+
+        let office = Office::on(Arc::clone(&journal) as _).await;
+        let cancel = Command::Cancel { sale: HoldId::new(slot_at(1), 1), owner: None, tickets: vec![], cause: slot::CancelCause::Museum };
+        office.node().slot(slot_at(1), by(6), cancel).await.unwrap();
+        let accepted = office.accept(id, 5, 1, Settle::OnAccount).await;
+        assert_eq!(accepted, Ok(()), "stopped at {step}");
+        office.settle().await;
+        let places = office.places().await;
+        let people: u32 = places.iter().map(|(_, sold)| sold).sum();
+        assert_eq!((office.status(id).await, office.owed().await), (Status::Ticketed, i64::from(people) * 900), "stopped at {step}: {places:?}");
+        sold.push(people);
+        office.stop().await;
+    }
+    assert_eq!((sold[0], sold[7]), (20, 10), "{sold:?}: the flow has been stopped before and after it was known that places are gone");
 }
 
 /// A journal that cannot read the records of one slot.
@@ -540,6 +588,33 @@ impl Journal for Unreadable {
     fn recover(&self) -> BoxFuture<'_, Result<Head, JournalError>> {
         self.inner.recover()
     }
+}
+
+/// A charged sale whose slot cannot be read is looked for again and again, less and less often; others of the same account are settled at once.
+#[actix_rt::test]
+async fn a_charge_that_cannot_be_settled_keeps_no_other() {
+    let journal = Arc::new(Unreadable::default());
+    let office = Office::on(Arc::clone(&journal) as _).await;
+    office.open().await;
+    office.node().slot(slot_at(0), by(10), sell_there(0, 2, 1)).await.unwrap();
+    office.stop().await;
+    let office = Office::on(Arc::clone(&journal) as _).await;
+    *journal.slot.lock() = Some(slot_at(0));
+    let (node, mut pauses, mut tries) = (office.node(), Pauses::default(), Vec::new());
+    for hour in 0..2 {
+        let of = account::ChargeOf::Sale { sale: HoldId::new(slot_at(hour), 1) };
+        let charge = account::Command::Charge { of, amount_cents: Cents::new(1_200), extras_cents: Cents::ZERO, museum: MUSEUM };
+        node.account(code("tours"), by(1 + hour as u128), charge).await.unwrap();
+    }
+    for s in 0..9 {
+        office.house.clock.set(now().plus_seconds(s));
+        tries.extend((accounts::resume_due(node, &mut pauses).await == 1).then_some(s));
+        assert_eq!(office.owed().await, 1_200, "after {s} seconds the other one is taken back");
+    }
+    assert_eq!(tries, [0, 1, 3, 7]);
+    *journal.slot.lock() = None;
+    assert_eq!((accounts::resume(node).await, office.owed().await), (0, 0));
+    office.stop().await;
 }
 
 /// A quote whose slot cannot be read is tried again and again, less and less often; whatever others have to do is done in the same second.
