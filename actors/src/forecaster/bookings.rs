@@ -167,11 +167,12 @@ impl Bookings {
         self.learned.write().seen.retain(|slot, _| slot.start() > now);
         let mut changed: Vec<(SlotId, u64)> = Vec::new();
         for known in node.museums().all() {
-            let seen = &self.learned.read().seen;
+            let learned = self.learned.read();
             let heads = node.board().heads_of(known.museum.id()).into_iter();
             let to_come = heads.filter(|(slot, head)| slot.start() > now && slot.start() < last && head.places.sold.iter().any(|sold| *sold > 0));
-            changed
-                .extend(to_come.filter(|(slot, head)| seen.get(slot).is_none_or(|seen| seen.seq != head.seq)).map(|(slot, head)| (slot, head.seq)));
+            changed.extend(
+                to_come.filter(|(slot, head)| learned.seen.get(slot).is_none_or(|seen| seen.seq != head.seq)).map(|(slot, head)| (slot, head.seq)),
+            );
         }
         if changed.is_empty() {
             return Ok(0);
@@ -196,8 +197,8 @@ impl Bookings {
         Ok(looked)
     }
 
-    /// The parties that have booked a slot, as of now, and how much more slots differ than parties would alone; none: nobody has looked, or no model serves. Who has booked since the
-    /// last look, `booked` people being there in all, is lost at the rate of `others`.
+    /// The parties that have booked a slot, as of now, and how much more slots differ than parties would alone; none: nobody has looked, or no model serves. Who has
+    /// booked since the last look, `booked` people being there in all, is lost at the rate of `others`.
     #[must_use]
     pub fn parties(&self, slot: SlotId, booked: u32, others: f64, now: Timestamp) -> Option<(Vec<Party>, f64)> {
         let learned = self.learned.read();
