@@ -206,8 +206,8 @@ impl Held {
         // A clock that was set back leaves models behind that know more than there is: nothing judges them.
         self.on_trial.retain(|fitted| fitted.on() <= yesterday);
         let mut any = false;
-        let mut place = 0;
-        while let (Some(challenger), Some(champion)) = (self.on_trial.get(place).cloned(), self.serving.clone()) {
+        let mut next = 0;
+        while let (Some(challenger), Some(champion)) = (self.on_trial.get(next).cloned(), self.serving.clone()) {
             // Neither has seen what came after both were fitted.
             let from = challenger.on().max(champion.on()).max(yesterday.plus(-CONTEST_DAYS));
             let (lasted, may_wait) = (yesterday.since(from) >= TRIAL_DAYS, yesterday.since(challenger.on()) < TRIAL_DAYS_MAX);
@@ -226,10 +226,10 @@ impl Held {
             };
             let sum = summed(&regions, models.len());
             if sum.models[0].count < backtest::OUTCOMES_MIN && may_wait {
-                place += 1;
+                next += 1;
                 continue;
             }
-            self.on_trial.remove(place);
+            self.on_trial.remove(next);
             any = true;
             let comes_back = models.len() > 2 && wins(2) && !(wins(1) && sum.models[1].sql() <= sum.models[2].sql());
             let verdict = if wins(1) && !comes_back { Verdict::TookOver } else { Verdict::ChampionStays };
@@ -243,7 +243,7 @@ impl Held {
                 _ => continue,
             }
             // Those that wait are held against another one now.
-            place = 0;
+            next = 0;
         }
         Ok(any)
     }
