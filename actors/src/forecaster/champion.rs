@@ -301,6 +301,10 @@ impl Held {
             }
             return Ok(());
         };
+        if !fitted.model.has_trees() {
+            // Less is known than was: the one in force stays.
+            return Ok(());
+        }
         // Who has brought a past in does not wait: a model of the same making without the last eight weeks is held against the one in force, which may have seen them.
         if known as f64 > GROWTH * champion.known as f64 {
             let from = yesterday.plus(-CONTEST_DAYS);
