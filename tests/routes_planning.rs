@@ -229,6 +229,23 @@ async fn months_are_forecast_for_the_budget_and_days_add_up_to_them() {
 }
 
 #[actix_rt::test]
+async fn open_days_of_this_month_that_nobody_counted_have_had_visitors_too() {
+    let app = App::start().await;
+    let (manager, ministry) = (app.key(Role::Manager).await, app.key(Role::Ministry).await);
+    let first = jiff::civil::date(2026, 4, 1);
+    // Until 12 November; the ten days since are over.
+    let days: Vec<Value> =
+        (0..226_i64).map(|ahead| json!({"date": first.saturating_add(jiff::Span::new().days(ahead)).to_string(), "people": 100})).collect();
+    app.ask(Method::PUT, "/v1/museums/torre/attendance", &manager, "past", &json!({"source": "register", "days": days})).await;
+    let told = app.get("/v1/museums/torre/forecast/months?months=1", &ministry).await;
+    let month = &told["months"][0];
+    assert_eq!((month["came"].as_f64(), month["open_days"].as_f64()), (Some(1_200.0), Some(30.0)), "{month}");
+    let expected = month["people"]["expected"].as_f64().unwrap();
+    assert!((2_700.0..3_300.0).contains(&expected), "{month}");
+    app.stop().await;
+}
+
+#[actix_rt::test]
 async fn a_roster_says_why_and_keeps_what_a_manager_decides() {
     let app = App::start().await;
     let (manager, office) = (app.key(Role::Manager).await, app.key(Role::GroupOffice).await);

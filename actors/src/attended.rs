@@ -24,6 +24,7 @@ use crate::museums::Known;
 use crate::node::Node;
 use crate::owner::Tell;
 use crate::sensors::building_day;
+use crate::views::Views;
 
 /// How many days back are counted that were missed, as when nobody ran the program: by the board, which slots leave after three days, and by the lists before that.
 const ON_BOARD_DAYS: i32 = 3;
@@ -82,6 +83,7 @@ pub fn balance_of(attendance: &Attendance) -> Balance {
 /// looked is left out: it may have been a day without gates.
 pub async fn count_days(node: &Node) -> usize {
     let last = building_day(node.now()).saturating_sub(1.day());
+    let views = caught_up(node).await;
     let mut counted = 0;
     for known in node.museums().all() {
         let museum = known.museum.id();
@@ -91,7 +93,7 @@ pub async fn count_days(node: &Node) -> usize {
         let on_board = last.saturating_sub((ON_BOARD_DAYS - 1).days());
         // What somebody has brought in of a day long past is more than our own lists may have.
         let is_unknown = |date: &Date| *date < on_board && !attendance.days().contains_key(date);
-        let mut long_ago = listed(node, &known, missed.iter().copied().filter(is_unknown)).await;
+        let mut long_ago = listed(views, &known, missed.iter().copied().filter(is_unknown)).await;
         for date in missed {
             let slots = if date < on_board { long_ago.remove(&date) } else { Some(slots_of(node, &known, date)) };
             let Some(slots) = slots else { continue };
@@ -125,9 +127,21 @@ fn slots_of(node: &Node, known: &Known, date: Date) -> Vec<SlotCount> {
     heads_on(node, known, date).into_iter().filter_map(|(slot, head)| slot_count(slot, head.places.sold.iter().sum(), head.places.admitted)).collect()
 }
 
+/// The lists, if they show everything that has happened. Asked once for all museums: lists that are being built again would keep each of them waiting.
+async fn caught_up(node: &Node) -> Option<&Views> {
+    let views = &node.files()?.views;
+    match views.catch_up(node.head().number).await {
+        Ok(()) => Some(views),
+        Err(error) => {
+            tracing::warn!(%error, "days that were missed cannot be counted now");
+            None
+        }
+    }
+}
+
 /// What the slots of days had that are not on the board any more, by the lists of sales; nothing where there are no lists, or they cannot be read.
-async fn listed(node: &Node, known: &Known, dates: impl Iterator<Item = Date>) -> HashMap<Date, Vec<SlotCount>> {
-    let Some(files) = node.files() else { return HashMap::new() };
+async fn listed(views: Option<&Views>, known: &Known, dates: impl Iterator<Item = Date>) -> HashMap<Date, Vec<SlotCount>> {
+    let Some(views) = views else { return HashMap::new() };
     let mut days: HashMap<SlotId, Date> = HashMap::new();
     for date in dates {
         days.extend(known.museum.openings(date, date).iter().map(|opening| (opening.slot, date)));
@@ -136,11 +150,7 @@ async fn listed(node: &Node, known: &Known, dates: impl Iterator<Item = Date>) -
         return HashMap::new();
     }
     let slots: Vec<SlotId> = days.keys().copied().collect();
-    let read = async {
-        files.views.catch_up(node.head().number).await?;
-        files.views.bookings_of(&slots).await
-    };
-    let bookings = read.await.unwrap_or_else(|error| {
+    let bookings = views.bookings_of(&slots).await.unwrap_or_else(|error| {
         tracing::warn!(museum = known.museum.id().0, %error, "days that were missed cannot be counted now");
         Vec::new()
     });

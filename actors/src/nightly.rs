@@ -21,22 +21,39 @@ const BOOKINGS_EVERY_MIN: i64 = 5;
 /// A start has better things to do at first than to fit a model, in seconds.
 const FIRST_FIT_AFTER_S: i64 = 60;
 
-/// Runs until dropped.
+/// Runs until dropped. Minutes pass while a night or a look at bookings waits for the lists: neither holds up the others.
 pub async fn keep_planning(node: &Arc<Node>) {
-    attended::count_days(node).await;
-    let mut next_night = node.now().plus_seconds(FIRST_FIT_AFTER_S);
+    tokio::join!(keep_minutes(node), keep_looking(node), keep_nights(node));
+}
+
+async fn keep_minutes(node: &Node) {
     loop {
-        let minute = Timestamp::from_seconds((node.now().as_seconds().div_euclid(60) + 1) * 60);
-        node.sleep_until(minute).await;
+        node.sleep_until(next_minute(node.now(), 1)).await;
         node.pass_minute().await;
-        if minute.as_seconds().div_euclid(60) % BOOKINGS_EVERY_MIN == 0 {
-            node.forecaster().look_at_bookings(node).await;
-        }
-        if node.now() >= next_night {
-            drop(night(node).await);
-            next_night = after(node.now());
-        }
     }
+}
+
+async fn keep_looking(node: &Node) {
+    loop {
+        node.sleep_until(next_minute(node.now(), BOOKINGS_EVERY_MIN)).await;
+        node.forecaster().look_at_bookings(node).await;
+    }
+}
+
+async fn keep_nights(node: &Arc<Node>) {
+    attended::count_days(node).await;
+    let mut next = node.now().plus_seconds(FIRST_FIT_AFTER_S);
+    loop {
+        node.sleep_until(next).await;
+        drop(night(node).await);
+        next = after(node.now());
+    }
+}
+
+/// The next full minute that `every` divides.
+fn next_minute(now: Timestamp, every: i64) -> Timestamp {
+    let span_s = 60 * every;
+    Timestamp::from_seconds((now.as_seconds().div_euclid(span_s) + 1) * span_s)
 }
 
 /// Counts the days that are over, and learns anew. The model over all museums is fitted on a thread of its own, which a stop does not wait for: the answer tells when
@@ -75,6 +92,19 @@ fn after(now: Timestamp) -> Timestamp {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn minutes_are_full_ones() {
+        let now = |text: &str| text.parse::<Timestamp>().unwrap();
+        for (at, every, expected) in [
+            ("2026-06-10T08:00:00Z", 1, "2026-06-10T08:01:00Z"),
+            ("2026-06-10T08:03:59Z", 1, "2026-06-10T08:04:00Z"),
+            ("2026-06-10T08:03:59Z", 5, "2026-06-10T08:05:00Z"),
+            ("2026-06-10T08:05:00Z", 5, "2026-06-10T08:10:00Z"),
+        ] {
+            assert_eq!(next_minute(now(at), every), now(expected), "{at}");
+        }
+    }
 
     #[test]
     fn a_night_follows_each_day_also_when_clocks_change() {

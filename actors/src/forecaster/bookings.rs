@@ -83,9 +83,15 @@ struct Seen {
 /// What is known of bookings.
 #[derive(Default)]
 pub struct Bookings {
-    fitted: RwLock<Option<Arc<Fitted>>>,
-    seen: RwLock<HashMap<SlotId, Seen>>,
+    learned: RwLock<Learned>,
     curves: RwLock<Option<Curves>>,
+}
+
+/// A model, and what it said: never what another one did.
+#[derive(Default)]
+struct Learned {
+    fitted: Option<Arc<Fitted>>,
+    seen: HashMap<SlotId, Seen>,
 }
 
 /// What stood on the books, day by day.
@@ -116,7 +122,11 @@ impl Bookings {
     /// The last fit, whether it serves or not.
     #[must_use]
     pub fn card(&self) -> Option<Card> {
-        self.fitted.read().as_ref().map(|fitted| fitted.card)
+        self.fitted().map(|fitted| fitted.card)
+    }
+
+    fn fitted(&self) -> Option<Arc<Fitted>> {
+        self.learned.read().fitted.clone()
     }
 
     /// The past bookings, if it is time to learn from them.
@@ -136,49 +146,64 @@ impl Bookings {
     /// Fits on past bookings, if there are enough of both fates; takes seconds.
     pub fn learn(&self, past: &Past) -> Result<bool, ModelError> {
         let Some(fitted) = fit(past)? else { return Ok(false) };
-        self.seen.write().clear();
-        *self.fitted.write() = Some(Arc::new(fitted));
+        *self.learned.write() = Learned { fitted: Some(Arc::new(fitted)), seen: HashMap::new() };
         Ok(true)
+    }
+
+    /// Puts what a model said of the bookings of slots, unless another one was learned since; answers whether it did.
+    fn put(&self, by: &Arc<Fitted>, seen: impl IntoIterator<Item = (SlotId, Seen)>) -> bool {
+        let mut learned = self.learned.write();
+        let is_current = learned.fitted.as_ref().is_some_and(|fitted| Arc::ptr_eq(fitted, by));
+        if is_current {
+            learned.seen.extend(seen);
+        }
+        is_current
     }
 
     /// Looks at the bookings of all slots to come that have changed since; answers how many those were.
     pub async fn look(&self, node: &Node) -> Result<usize, ViewsError> {
-        let (Some(files), Some(fitted)) = (node.files(), self.fitted.read().clone().filter(|fitted| fitted.card.serves())) else { return Ok(0) };
+        let (Some(files), Some(fitted)) = (node.files(), self.fitted().filter(|fitted| fitted.card.serves())) else { return Ok(0) };
         let (now, last) = (node.now(), node.now().plus_seconds(i64::from(AHEAD_DAYS + 1) * 86_400));
-        self.seen.write().retain(|slot, _| slot.start() > now);
+        self.learned.write().seen.retain(|slot, _| slot.start() > now);
         let mut changed: Vec<(SlotId, u64)> = Vec::new();
         for known in node.museums().all() {
-            let seen = self.seen.read();
+            let learned = self.learned.read();
             let heads = node.board().heads_of(known.museum.id()).into_iter();
             let to_come = heads.filter(|(slot, head)| slot.start() > now && slot.start() < last && head.places.sold.iter().any(|sold| *sold > 0));
-            changed
-                .extend(to_come.filter(|(slot, head)| seen.get(slot).is_none_or(|seen| seen.seq != head.seq)).map(|(slot, head)| (slot, head.seq)));
+            changed.extend(
+                to_come.filter(|(slot, head)| learned.seen.get(slot).is_none_or(|seen| seen.seq != head.seq)).map(|(slot, head)| (slot, head.seq)),
+            );
         }
         if changed.is_empty() {
             return Ok(0);
         }
         // The lists show at least what the heads did.
         files.views.catch_up(node.head().number).await?;
+        let mut looked = 0;
         for some in changed.chunks(AT_ONCE) {
             let slots: Vec<SlotId> = some.iter().map(|(slot, _)| *slot).collect();
-            let mut parties: HashMap<SlotId, Vec<(u32, f32)>> = HashMap::new();
-            for booking in files.views.bookings_of(&slots).await?.iter().filter(|booking| booking.standing() > 0) {
-                let chance = fitted.model.probability(&example(booking)).unwrap_or(0.0);
-                parties.entry(booking.slot).or_default().push((booking.standing(), chance as f32));
+            let (bookings, by) = (files.views.bookings_of(&slots).await?, Arc::clone(&fitted));
+            let Ok(mut parties) = tokio::task::spawn_blocking(move || parties_of(&bookings, &by.model)).await else {
+                tracing::error!("bookings could not be judged: those of the last look serve on");
+                break;
+            };
+            let seen = some.iter().map(|(slot, seq)| (*slot, Seen { seq: *seq, parties: parties.remove(slot).unwrap_or_default() }));
+            if !self.put(&fitted, seen) {
+                // The next look asks the new model.
+                break;
             }
-            let mut seen = self.seen.write();
-            seen.extend(some.iter().map(|(slot, seq)| (*slot, Seen { seq: *seq, parties: parties.remove(slot).unwrap_or_default() })));
+            looked += some.len();
         }
-        Ok(changed.len())
+        Ok(looked)
     }
 
-    /// The parties that have booked a slot, as of now, and how much more slots differ than parties would alone; none: nobody has looked. Who has booked since the
-    /// last look, `booked` people being there in all, is lost at the rate of `others`.
+    /// The parties that have booked a slot, as of now, and how much more slots differ than parties would alone; none: nobody has looked, or no model serves. Who has
+    /// booked since the last look, `booked` people being there in all, is lost at the rate of `others`.
     #[must_use]
     pub fn parties(&self, slot: SlotId, booked: u32, others: f64, now: Timestamp) -> Option<(Vec<Party>, f64)> {
-        let fitted = self.fitted.read().clone()?;
-        let seen = self.seen.read();
-        let seen = seen.get(&slot)?;
+        let learned = self.learned.read();
+        let fitted = learned.fitted.as_ref().filter(|fitted| fitted.card.serves())?;
+        let seen = learned.seen.get(&slot)?;
         let days_left = days_between(now, slot.start());
         let mut people = 0_u32;
         let mut parties: Vec<Party> = Vec::with_capacity(seen.parties.len());
@@ -200,7 +225,11 @@ impl Bookings {
         let (now, today) = (node.now(), building_day(node.now()));
         let from = begin(today.saturating_sub(PAST_DAYS.days()));
         let bookings = files.views.bookings(from, begin(today.saturating_add((AHEAD_DAYS + 1).days())), 4 * BOOKINGS_MAX).await?;
-        *self.curves.write() = Some(curves(&bookings, now));
+        let Ok(curves) = tokio::task::spawn_blocking(move || curves(&bookings, now)).await else {
+            tracing::error!("what stood on the books could not be worked out");
+            return Ok(false);
+        };
+        *self.curves.write() = Some(curves);
         Ok(true)
     }
 
@@ -252,12 +281,22 @@ fn example(booking: &Booking) -> Example {
     }
 }
 
+/// Who of those that have booked slots still stands, and the chance as of the booking that they are lost.
+fn parties_of(bookings: &[Booking], model: &Model) -> HashMap<SlotId, Vec<(u32, f32)>> {
+    let mut parties: HashMap<SlotId, Vec<(u32, f32)>> = HashMap::new();
+    for booking in bookings.iter().filter(|booking| booking.standing() > 0) {
+        let chance = model.probability(&example(booking)).unwrap_or(0.0);
+        parties.entry(booking.slot).or_default().push((booking.standing(), chance as f32));
+    }
+    parties
+}
+
 fn fit(past: &Past) -> Result<Option<Fitted>, ModelError> {
     // Where no gate scanned all day, nobody knows who came.
     let day = |booking: &Booking| (booking.slot.museum(), calendar::local_day(booking.slot.start()));
     let scanned: std::collections::HashSet<(MuseumId, Date)> = past.bookings.iter().filter(|booking| booking.admitted > 0).map(day).collect();
     // Who moved to another slot is a booking there, and none here.
-    let counts = |booking: &&Booking| scanned.contains(&day(booking)) && booking.people > 0;
+    let counts = |booking: &&Booking| scanned.contains(&day(booking)) && booking.people > booking.moved;
     let bookings: Vec<&Booking> = past.bookings.iter().filter(counts).collect();
     let examples: Vec<Example> = bookings.iter().map(|booking| example(booking)).collect();
     let lost: Vec<bool> = bookings.iter().map(|booking| booking.admitted == 0).collect();
@@ -366,6 +405,7 @@ pub mod tests {
                 people: 2,
                 total_cents: 2_000,
                 gone: if gave_back { 2 } else { 0 },
+                moved: 0,
                 admitted: if lost { 0 } else { 2 },
                 gone_at: gave_back.then(|| start.plus_seconds(-172_800)),
             }
@@ -388,12 +428,33 @@ pub mod tests {
         let known = Bookings::default();
         let slot = past.bookings[2_990].slot;
         assert!(known.parties(slot, 4, 0.1, slot.start()).is_none());
-        *known.fitted.write() = Some(Arc::new(fitted));
-        known.seen.write().insert(slot, Seen { seq: 1, parties: vec![(2, web as f32), (2, desk as f32)] });
+        let fitted = Arc::new(fitted);
+        known.learned.write().fitted = Some(Arc::clone(&fitted));
+        let seen = || [(slot, Seen { seq: 1, parties: vec![(2, web as f32), (2, desk as f32)] })];
+        assert!(known.put(&fitted, seen()));
         let people = |booked: u32| {
             known.parties(slot, booked, 0.1, slot.start().plus_seconds(-3_600)).unwrap().0.iter().map(|party| party.people).sum::<u32>()
         };
         assert_eq!([0, 1, 4, 9].map(people), [0, 1, 4, 9], "who was booked or has gone since counts");
+
+        // A look that began before the model was learned anew comes too late.
+        assert!(known.learn(&past).unwrap());
+        assert!(!known.put(&fitted, seen()) && known.parties(slot, 4, 0.1, slot.start()).is_none());
+        assert!(known.put(&known.fitted().unwrap(), seen()) && known.parties(slot, 4, 0.1, slot.start()).is_some());
+        // One that does not beat one rate for all says nothing.
+        known.learned.write().fitted.as_mut().and_then(Arc::get_mut).unwrap().card.brier = 1.0;
+        assert!(known.parties(slot, 4, 0.1, slot.start()).is_none());
+    }
+
+    #[test]
+    fn who_moved_to_another_slot_is_not_lost() {
+        let with_moved = |booking: Booking| {
+            let moved = Booking { gone: 2, moved: 2, admitted: 0, gone_at: Some(booking.made_at), ..booking.clone() };
+            [booking, moved]
+        };
+        let past = Past { bookings: bookings(3_000).into_iter().flat_map(with_moved).collect(), yesterday: date(2026, 11, 1) };
+        let fitted = fit(&past).unwrap().expect("enough of both fates");
+        assert!(fitted.card.bookings == 3_000 && fitted.card.lost < 0.3, "{:?}", fitted.card);
     }
 
     #[test]
@@ -420,6 +481,7 @@ pub mod tests {
             people,
             total_cents: 0,
             gone: if gone_at.is_some() { people } else { 0 },
+            moved: 0,
             admitted: 0,
             gone_at: gone_at.map(at),
         };

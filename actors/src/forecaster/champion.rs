@@ -1,8 +1,8 @@
 //! The trained model over all museums: fitted on everything that was counted, kept beside the journal so that a start need not wait for it, asked from memory.
 //!
-//! A new one is fitted every week on a thread of its own and does not serve: it is on trial. Two weeks later it is held against the model in force on the days since,
-//! which neither has seen, beside the two plainest floors; and it takes over if it is better by more than a hundredth and hurts no region. The model that served before
-//! is kept, and comes back in the same way. Where there is none, or it cannot answer, the museum's own last weeks do.
+//! A new one is fitted every week on a thread of its own and does not serve: it is on trial. Two weeks later, or when enough has come, it is held against the model in
+//! force on the days since, which neither has seen, beside the two plainest floors; and it takes over if it is better by more than a hundredth and hurts no region. The
+//! model that served before is kept, and comes back in the same way. Where there is none, or it cannot answer, the museum's own last weeks do.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -30,6 +30,8 @@ use crate::museums::Known;
 const FIT_EVERY_DAYS: i32 = 7;
 /// So many days a model is on trial: what it forecasts a day, a week and nearly two weeks ahead is judged.
 const TRIAL_DAYS: i32 = 14;
+/// Where few museums are counted a trial goes on until enough outcomes are known, but no longer than so many days.
+const TRIAL_DAYS_MAX: i32 = 56;
 /// On so many of the newest days two models are held against each other at once when somebody has brought a past in, and what was served is looked at for the next bands.
 const CONTEST_DAYS: i32 = 56;
 /// Every so many of them is an origin then.
@@ -52,7 +54,7 @@ const MAGIC: &[u8; 8] = b"TORNFCS2";
 pub enum Verdict {
     /// It was the first, and serves.
     First,
-    /// It was the first, and the plainest floor was clearly better: the last weeks serve on.
+    /// It was the first, and the plainest floor was clearly better, or nothing could be judged of it yet: the last weeks serve on.
     FloorStays,
     /// It is on trial.
     OnTrial,
@@ -204,21 +206,31 @@ impl Held {
         // A clock that was set back leaves models behind that know more than there is: nothing judges them.
         self.on_trial.retain(|fitted| fitted.on() <= yesterday);
         let mut any = false;
-        while let Some(challenger) = self.on_trial.first().filter(|first| yesterday.since(first.on()) >= TRIAL_DAYS).cloned() {
-            self.on_trial.remove(0);
-            any = true;
-            let Some(champion) = self.serving.clone() else { continue };
-            // Neither has seen what came after both were fitted; nor has the one before.
+        let mut next = 0;
+        while let (Some(challenger), Some(champion)) = (self.on_trial.get(next).cloned(), self.serving.clone()) {
+            // Neither has seen what came after both were fitted.
             let from = challenger.on().max(champion.on()).max(yesterday.plus(-CONTEST_DAYS));
-            let before = self.before.clone();
+            let (lasted, may_wait) = (yesterday.since(from) >= TRIAL_DAYS, yesterday.since(challenger.on()) < TRIAL_DAYS_MAX);
+            if !lasted && may_wait {
+                // Nor has any that is younger been on trial for longer.
+                break;
+            }
+            // The one before takes part unless it has seen some of these days.
+            let before = self.before.clone().filter(|before| before.on() <= from);
             let models: Vec<&demand::Forecaster> =
                 [Some(&champion), Some(&challenger), before.as_ref()].into_iter().flatten().map(|fitted| &*fitted.model).collect();
             let regions: Vec<Trial> = backtest::trial(sites, &models, from, yesterday, 1)?.into_values().collect();
             let wins = |place: usize| {
                 let contest = |trial: &Trial| Contest { champion: trial.models[0], challenger: trial.models[place] };
-                backtest::promotes(&regions.iter().map(contest).collect::<Vec<_>>())
+                lasted && backtest::promotes(&regions.iter().map(contest).collect::<Vec<_>>())
             };
             let sum = summed(&regions, models.len());
+            if sum.models[0].count < backtest::OUTCOMES_MIN && may_wait {
+                next += 1;
+                continue;
+            }
+            self.on_trial.remove(next);
+            any = true;
             let comes_back = models.len() > 2 && wins(2) && !(wins(1) && sum.models[1].sql() <= sum.models[2].sql());
             let verdict = if wins(1) && !comes_back { Verdict::TookOver } else { Verdict::ChampionStays };
             self.judged.push(record(yesterday, challenger.on(), verdict, Some(from), Some(&sum), 1));
@@ -228,21 +240,38 @@ impl Held {
                     self.judged.push(record(yesterday, before.on(), Verdict::CameBack, Some(from), Some(&sum), 2));
                     self.take_over(before);
                 }
-                _ => {}
+                _ => continue,
             }
+            // Those that wait are held against another one now.
+            next = 0;
         }
         Ok(any)
     }
 
+    /// Puts a model in force. Those on trial that know no more than it does are of no use.
     fn take_over(&mut self, fitted: Fitted) {
+        self.on_trial.retain(|other| other.on() > fitted.on());
         self.before = self.serving.replace(fitted);
+    }
+
+    /// A model without trees answers nothing: it counts as none. Without one in force nothing is on trial.
+    fn drop_treeless(&mut self) {
+        let answers = |fitted: &Fitted| fitted.model.has_trees();
+        self.serving = self.serving.take().filter(answers);
+        self.before = self.before.take().filter(answers);
+        self.on_trial.retain(answers);
+        if self.serving.is_none() {
+            self.on_trial.clear();
+        }
     }
 
     /// Whether a model is to be fitted: the newest one is a week old, or knows much less than there is by now.
     fn is_due(&self, known: u64, yesterday: Day) -> bool {
         let refused = self.judged.last().filter(|judged| judged.verdict == Verdict::FloorStays);
         let Some(newest) = self.on_trial.last().or(self.serving.as_ref()) else {
-            return refused.is_none_or(|judged| !(0..FIT_EVERY_DAYS).contains(&yesterday.since(day(judged.fitted_on))));
+            // One of which nothing could be judged is tried again each night.
+            let age = |judged: &Judged| yesterday.since(day(judged.fitted_on));
+            return refused.is_none_or(|judged| judged.challenger.is_none() || !(0..FIT_EVERY_DAYS).contains(&age(judged)));
         };
         !(0..FIT_EVERY_DAYS).contains(&yesterday.since(newest.on())) || known as f64 > GROWTH * newest.known as f64
     }
@@ -260,9 +289,11 @@ impl Held {
             for line in fitted.model.quality() {
                 sum.add(&Trial { models: vec![line.champion], naive: line.naive, median: line.median });
             }
-            let was_judged = sum.models[0].count > 0;
+            let was_judged = fitted.model.has_trees() && sum.models[0].count > 0;
             let is_worse = sum.models[0].wape() > FLOOR_TIMES * sum.median.wape() + FLOOR_MORE;
-            let verdict = if was_judged && is_worse { Verdict::FloorStays } else { Verdict::First };
+            let verdict = if !was_judged || is_worse { Verdict::FloorStays } else { Verdict::First };
+            // Of many nights on which nothing could be judged the last one is remembered.
+            self.judged.pop_if(|last| last.verdict == Verdict::FloorStays && last.challenger.is_none());
             let judged = record(yesterday, yesterday, verdict, None, was_judged.then_some(&sum), 0);
             self.judged.push(Judged { champion: None, ..judged });
             if verdict == Verdict::First {
@@ -270,6 +301,10 @@ impl Held {
             }
             return Ok(());
         };
+        if !fitted.model.has_trees() {
+            // Less is known than was: the one in force stays.
+            return Ok(());
+        }
         // Who has brought a past in does not wait: a model of the same making without the last eight weeks is held against the one in force, which may have seen them.
         if known as f64 > GROWTH * champion.known as f64 {
             let from = yesterday.plus(-CONTEST_DAYS);
@@ -352,7 +387,10 @@ fn load(file: &Path) -> Option<Held> {
         None => postcard::from_bytes::<Kept>(&bytes).map(|kept| Held { serving: Some(fitted(kept)), ..Held::default() }),
     };
     match read {
-        Ok(held) => Some(held),
+        Ok(mut held) => {
+            held.drop_treeless();
+            Some(held)
+        }
         Err(error) => {
             tracing::warn!(file = %file.display(), %error, "the kept forecaster cannot be read; it is fitted anew");
             None
@@ -504,6 +542,77 @@ mod tests {
         (0..4).map(site).collect()
     }
 
+    /// Only the newest days of these sites.
+    fn newest(last: Day, days: i32) -> Vec<Site> {
+        let short =
+            |site: Site| Site { first: last.plus(1 - days), attendance: site.attendance[site.attendance.len() - days as usize..].to_vec(), ..site };
+        sites(last, DRAWS).into_iter().map(short).collect()
+    }
+
+    /// A model that was fitted so many days after the first, on too little for trees.
+    fn treeless(day: i32) -> Fitted {
+        let on = BEGIN.plus(day);
+        let model = demand::Forecaster::fit(&newest(on, 20), on, &Settings { horizon_max: AHEAD_DAYS as u16, ..Settings::default() }, &mut |_| {});
+        let model = model.unwrap();
+        assert!(!model.has_trees());
+        Fitted { model: Arc::new(model), known: 80 }
+    }
+
+    #[test]
+    fn what_cannot_be_judged_does_not_serve_and_is_tried_again_each_night() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("forecaster.model");
+        let champion = Champion::kept_in(Some(file.clone()));
+        // Too little for trees, and then too little to hold anything back.
+        for days in [20, 21, 80] {
+            let last = BEGIN.plus(days - 80);
+            assert!(champion.fit(&newest(last, days), last).unwrap());
+            assert_eq!((verdicts(&champion), champion.fitted_on()), (vec![Verdict::FloorStays], None));
+            assert_eq!((champion.judged()[0].fitted_on, champion.judged()[0].challenger), (dated(last), None));
+        }
+        assert!(champion.fit(&sites(BEGIN, DRAWS), BEGIN).unwrap());
+        assert_eq!((verdicts(&champion), champion.fitted_on()), (vec![Verdict::First], Some(dated(BEGIN))));
+        // One that an earlier program has put in force counts as none.
+        keep(&file, &Held { serving: Some(treeless(0)), on_trial: vec![treeless(7)], ..Held::default() });
+        let champion = Champion::kept_in(Some(file));
+        assert!(champion.fitted_on().is_none() && champion.model().is_none());
+        assert!(champion.fit(&sites(BEGIN, DRAWS), BEGIN).unwrap());
+        assert_eq!((verdicts(&champion), champion.fitted_on()), (vec![Verdict::First], Some(dated(BEGIN))));
+    }
+
+    #[test]
+    fn one_museum_is_on_trial_until_enough_is_known() {
+        let champion = Champion::default();
+        let night = |day: i32, free| champion.fit(&sites(BEGIN.plus(day), free)[..1], BEGIN.plus(day)).unwrap();
+        assert!(night(0, DRAWS) && night(7, REPELS) && night(21, REPELS));
+        assert_eq!(verdicts(&champion), [Verdict::First, Verdict::OnTrial, Verdict::OnTrial], "105 outcomes prove nothing");
+        night(27, REPELS);
+        let judged = champion.judged().remove(0);
+        assert_eq!((judged.verdict, judged.challenger.unwrap().count), (Verdict::TookOver, 210), "{judged:?}");
+        assert_eq!(champion.fitted_on(), Some(dated(BEGIN.plus(7))));
+    }
+
+    #[test]
+    fn a_trial_waits_for_days_and_outcomes_but_not_for_ever() {
+        let mut held = Held { serving: Some(treeless(0)), on_trial: vec![treeless(1)], ..Held::default() };
+        assert!(!held.end_trials(&[], BEGIN.plus(TRIAL_DAYS_MAX)).unwrap() && held.on_trial.len() == 1);
+        assert!(held.end_trials(&[], BEGIN.plus(1 + TRIAL_DAYS_MAX)).unwrap() && held.on_trial.is_empty());
+        assert_eq!(held.judged[0].verdict, Verdict::ChampionStays);
+
+        // Which takes over at once knows more than those that are older.
+        let mut held = Held { serving: Some(treeless(0)), on_trial: vec![treeless(3), treeless(9)], ..Held::default() };
+        held.take_over(treeless(7));
+        assert_eq!(held.on_trial.iter().map(Fitted::on).collect::<Vec<_>>(), [BEGIN.plus(9)]);
+        assert_eq!(held.before.as_ref().map(Fitted::on), Some(BEGIN));
+
+        // Days that either model knew do not count.
+        let mut held = Held { serving: Some(treeless(10)), on_trial: vec![treeless(5)], before: Some(treeless(12)), ..Held::default() };
+        let night = |held: &mut Held, day: i32| held.end_trials(&sites(BEGIN.plus(day), DRAWS), BEGIN.plus(day)).unwrap();
+        assert!(!night(&mut held, 23) && held.on_trial.len() == 1);
+        assert!(night(&mut held, 24) && held.on_trial.is_empty() && held.judged.len() == 1);
+        assert_eq!(held.judged[0].days, Some((dated(BEGIN.plus(11)), dated(BEGIN.plus(24)))));
+    }
+
     fn verdicts(champion: &Champion) -> Vec<Verdict> {
         let mut verdicts: Vec<Verdict> = champion.judged().iter().map(|judged| judged.verdict).collect();
         verdicts.reverse();
@@ -555,12 +664,9 @@ mod tests {
     #[test]
     fn a_past_that_is_brought_in_is_judged_at_once() {
         let champion = Champion::default();
-        let (last, short) = (BEGIN.plus(0), 70);
-        let few: Vec<Site> = sites(last, DRAWS)
-            .into_iter()
-            .map(|site| Site { first: last.plus(1 - short), attendance: site.attendance[site.attendance.len() - short as usize..].to_vec(), ..site })
-            .collect();
-        assert!(champion.fit(&few, last).unwrap());
+        let (last, short) = (BEGIN.plus(0), 190);
+        assert!(champion.fit(&newest(last, short), last).unwrap());
+        assert_eq!(verdicts(&champion), [Verdict::First]);
         assert!(champion.fit(&sites(last, DRAWS), last).unwrap(), "much more is known");
         let newest = champion.judged().remove(0);
         assert!(matches!(newest.verdict, Verdict::TookOver | Verdict::OnTrial), "{newest:?}");

@@ -24,7 +24,7 @@ const PAST_MONTHS: i32 = 120;
 pub struct MonthForecast {
     /// Its first day.
     pub month: Date,
-    /// How many will come: those who have come already are in it.
+    /// How many will come: those who have come already are in it, and for open days that are over and were not counted what such a day usually has.
     pub expected: Expected,
     /// How many have come so far.
     pub came: u32,
@@ -57,7 +57,9 @@ impl Forecaster {
                 Some(mid) => *mid > 0.0,
                 None => !sites::kind(&known.museum, *date, false).closed,
             };
-            let to_come = all().filter(|date| *date >= today && is_open(date)).map(|date| days.get(&date).copied().unwrap_or(each)).sum();
+            // Who came on a day that nobody counted is not known, but somebody did.
+            let is_known = |date: &Date| *date < today && attendance.days().contains_key(date);
+            let to_come = all().filter(|date| !is_known(date) && is_open(date)).map(|date| days.get(&date).copied().unwrap_or(each)).sum();
             let year_before = month.saturating_sub(1.year());
             let then = each_day(known, &attendance, year_before);
             MonthForecast {

@@ -1,6 +1,7 @@
 //! Bookings out of the lists, as models of who comes see them: what was known when each was made, what became of it, and when places were given back. No buyer, no
 //! reference, no ticket.
 
+use futures_util::StreamExt;
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 use tornello_engine::ids::SlotId;
@@ -25,6 +26,8 @@ pub struct Booking {
     pub total_cents: i64,
     /// How many of them were given back or moved elsewhere.
     pub gone: u32,
+    /// How many of those that are gone were moved elsewhere.
+    pub moved: u32,
     /// How many were let in.
     pub admitted: u32,
     /// When the last of those that are gone went; none: none is.
@@ -41,7 +44,7 @@ impl Booking {
 
 const COLUMNS: &str = "slot, sold_at, channel, settlement, people, total_cents, cancelled + moved, admitted,
     CASE WHEN cancelled + moved > 0 THEN (SELECT max(changed_at) FROM ticket
-        WHERE ticket.slot = sale.slot AND ticket.sale = sale.sale AND ticket.state IN ('cancelled', 'moved')) END";
+        WHERE ticket.slot = sale.slot AND ticket.sale = sale.sale AND ticket.state IN ('cancelled', 'moved')) END, moved";
 
 fn read(row: &SqliteRow) -> Result<Booking, sqlx::Error> {
     let bad = |error: tornello_engine::ids::BadId| sqlx::Error::Decode(error.into());
@@ -55,6 +58,7 @@ fn read(row: &SqliteRow) -> Result<Booking, sqlx::Error> {
         gone: row.try_get(6)?,
         admitted: row.try_get(7)?,
         gone_at: row.try_get::<Option<i64>, _>(8)?.map(Timestamp::from_micros),
+        moved: row.try_get(9)?,
     })
 }
 
@@ -62,9 +66,12 @@ impl Views {
     /// The bookings of slots that start from `from` up to before `to`, in the order of these starts; of more than `most` the newest.
     pub async fn bookings(&self, from: Timestamp, to: Timestamp, most: u32) -> Result<Vec<Booking>, ViewsError> {
         let query = format!("SELECT {COLUMNS} FROM sale WHERE starts >= ?1 AND starts < ?2 ORDER BY starts DESC, sale DESC LIMIT ?3");
-        let rows =
-            sqlx::query(sqlx::AssertSqlSafe(query)).bind(from.as_micros()).bind(to.as_micros()).bind(i64::from(most)).fetch_all(&self.pool).await?;
-        let mut bookings = rows.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+        let mut rows = sqlx::query(sqlx::AssertSqlSafe(query)).bind(from.as_micros()).bind(to.as_micros()).bind(i64::from(most)).fetch(&self.pool);
+        // They may be a quarter of a million: each is read as it arrives, and its row dropped.
+        let mut bookings = Vec::new();
+        while let Some(row) = rows.next().await {
+            bookings.push(read(&row?)?);
+        }
         bookings.reverse();
         Ok(bookings)
     }

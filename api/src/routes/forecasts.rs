@@ -593,8 +593,8 @@ pub struct ForecastTrialView {
     /// The last day that the model knew.
     #[schema(value_type = String, format = Date)]
     fitted_on: Date,
-    /// `first` (there was none, it serves), `floor_stays` (there was none, and the plainest floor was clearly better), `on_trial` (it waits), `took_over`, `came_back` (it had
-    /// served before), `champion_stays`.
+    /// `first` (there was none, it serves), `floor_stays` (there was none, and the plainest floor was clearly better, or nothing could be judged yet), `on_trial` (it
+    /// waits), `took_over`, `came_back` (it had served before), `champion_stays`.
     #[schema(max_length = 16)]
     verdict: &'static str,
     /// The first of the days that it was judged on: neither model had seen them, unless a past was brought in; absent: the last 84 days before it was fitted, held

@@ -205,7 +205,7 @@ const BETTER: f64 = 0.01;
 /// By how much it may be worse in a region.
 const WORSE: f64 = 0.03;
 /// Outcomes without which nothing is proven.
-const OUTCOMES_MIN: u64 = 200;
+pub const OUTCOMES_MIN: u64 = 200;
 
 /// Whether a challenger takes over: it wins by more than 1% of the scaled pinball loss over all and is worse by more than 3% in no region. Without evidence, no.
 #[must_use]

@@ -172,6 +172,12 @@ impl Forecaster {
         self.stored.settings.share_80
     }
 
+    /// Whether there was enough for trees: without them the cold start answers for all.
+    #[must_use]
+    pub const fn has_trees(&self) -> bool {
+        self.trees.is_some()
+    }
+
     /// The columns that the trees are fed, in order.
     #[must_use]
     pub fn columns(&self) -> &'static [features::Column] {
