@@ -297,6 +297,7 @@ async fn a_chargeback_is_fraud_until_the_dispute_is_won() {
         (&resolve, &lost, "dispute", "fraud"),
     ];
     for (n, (path, form, source, label)) in steps.into_iter().enumerate() {
+        app.clock.set(app.node().now().plus_seconds(60));
         let (status, answer) = app.post(path, &manager, &format!("d{n}"), form).await;
         assert_eq!(status, StatusCode::OK, "{answer}");
         look(&app).await;

@@ -268,7 +268,7 @@ async fn label(node: &Node, sale: HoldId, known: Known) -> Result<(), RoundError
         open_about(node, &wanting, origin).await?;
     }
     // A bank may say the same again after it has said otherwise. Lists that are being built again say what was told long ago, and is none of its last words.
-    let told = move |known: &Known| (known.label, known.source) == (label, source) && known.at > at;
+    let told = move |known: &Known| (known.label, known.source) == (label, source) && known.at >= at;
     let look = move |case: &tornello_engine::case::Case| (case.seq(), case.labels().iter().any(told));
     let (seq, is_told) = node.look_case(id, look).await.map_err(|failure| RoundError::Case(id, failure.to_string()))?;
     if is_told {
