@@ -10,7 +10,7 @@ use tornello_engine::channel::Channel;
 use tornello_engine::envelope::{Assessment, Digest, Envelope, Outcome, Party, PartyKind};
 use tornello_engine::ids::{AttemptId, HoldId, KeyId, MuseumId, SlotId};
 use tornello_engine::money::Cents;
-use tornello_engine::slot::{CancelCause, Command, DeskMethod, Direction, Line, Scan, Settlement};
+use tornello_engine::slot::{CancelCause, Command, ConflictReason, DeskMethod, Direction, Event, Line, Scan, Settlement};
 use tornello_engine::tariff::Proof;
 use tornello_engine::time::Timestamp;
 
@@ -91,7 +91,7 @@ async fn the_queue_is_ordered_by_what_may_be_lost_and_survives_a_crash() {
     let next = app.get(&format!("/v1/fraud/cases?limit=1&cursor={}", page["next_cursor"].as_str().unwrap()), &analyst).await;
     assert_eq!((&next["items"][0]["subject"], &next["items"][0]["score"]), (&json!(free.to_string()), &json!(60)), "{next}");
     assert_eq!(next["items"][0]["expected_loss_cents"], 600, "two free places are worth ten euros");
-    let picked = tornello_actors::views::fraud::is_picked(unsuspected);
+    let picked = tornello_actors::views::fraud::is_picked(Subject::Sale(unsuspected));
     let at_mare = app.get("/v1/fraud/cases?museum=mare", &analyst).await;
     assert_eq!(at_mare["items"].as_array().unwrap().len(), usize::from(picked), "only what was picked: {at_mare}");
     for (query, count) in [("channel=kiosk", 1), ("channel=reseller", 0), ("state=decided", 0), ("museum=torre", 2)] {
@@ -273,6 +273,87 @@ async fn what_a_gate_or_a_bank_says_later_is_a_label() {
         "{seen}"
     );
     assert_eq!(app.get("/v1/fraud/cases", &manager).await["items"][0]["label"], "fraud", "who runs a museum may look too");
+    app.stop().await;
+}
+
+#[actix_rt::test]
+async fn a_chargeback_is_fraud_until_the_dispute_is_won() {
+    let app = App::start().await;
+    let (analyst, box_office, manager) = (app.key(Role::Analyst).await, app.key(Role::BoxOffice).await, app.key(Role::Manager).await);
+    let hold = app.hold(slot(TORRE, 12), &box_office, "h", json!([{"category": "full", "count": 1}])).await;
+    let form = json!({"holds": [&hold], "gateway": {"desk": {"till": "till-1", "method": "cash", "reference": "R-1"}}});
+    let (status, paid) = app.post("/v1/payments", &box_office, "p", &form).await;
+    assert_eq!(status, StatusCode::CREATED, "{paid}");
+    let open = format!("/v1/payments/{}/disputes", paid["payment"].as_str().unwrap());
+    let resolve = format!("{open}/resolve");
+    let taken_back = json!({"reason": "not_recognised", "reference": "CASE-1"});
+    let (won, lost) = (json!({"upheld": false}), json!({"upheld": true}));
+    let case = case_path(hold.parse().unwrap());
+    let steps = [
+        (&open, &taken_back, "chargeback", "fraud"),
+        (&resolve, &won, "dispute", "legit"),
+        // The bank may take the money back once more, and be right.
+        (&open, &taken_back, "chargeback", "fraud"),
+        (&resolve, &lost, "dispute", "fraud"),
+    ];
+    for (n, (path, form, source, label)) in steps.into_iter().enumerate() {
+        app.clock.set(app.node().now().plus_seconds(60));
+        let (status, answer) = app.post(path, &manager, &format!("d{n}"), form).await;
+        assert_eq!(status, StatusCode::OK, "{answer}");
+        look(&app).await;
+        // Whoever looks once more writes nothing.
+        look(&app).await;
+        let seen = app.get(&case, &analyst).await;
+        let labels = seen["labels"].as_array().unwrap();
+        assert_eq!((labels.len(), &labels[n]["source"], &labels[n]["label"]), (n + 1, &json!(source), &json!(label)), "{seen}");
+        let listed = app.get("/v1/fraud/cases", &analyst).await;
+        assert_eq!((listed["items"].as_array().unwrap().len(), &listed["items"][0]["label"]), (1, &json!(label)), "{listed}");
+    }
+    // The lists can be built again without anything being said again.
+    let before = app.get(&case, &analyst).await;
+    let app = app.restart_without_views().await;
+    look(&app).await;
+    assert_eq!(app.get(&case, &analyst).await["labels"], before["labels"]);
+    assert_eq!(app.get("/v1/fraud/cases", &analyst).await["items"][0]["label"], "fraud");
+    app.stop().await;
+}
+
+#[actix_rt::test]
+async fn a_ticket_that_a_verdict_blocked_is_no_sign_of_its_own() {
+    let app = App::start().await;
+    let (analyst, nine) = (app.key(Role::Analyst).await, slot(TORRE, 9));
+    let sale = HoldId::new(nine, 5);
+    let direct = Command::SellDirect { sale, channel: Channel::Kiosk, lines: lines(1), settlement: Settlement::Free, contact: None };
+    app.node().slot(nine, assessed(5, 70, Outcome::Review, 80), direct).await.unwrap();
+    look(&app).await;
+    let (status, _) = app.post(&format!("{}/verdict", case_path(sale)), &analyst, "v", &json!({"verdict": "fraud", "reason": "bot"})).await;
+    assert_eq!(status, StatusCode::OK);
+    let scan = Scan { ticket: sale.ticket(0), scanned_at: app.node().now().plus_seconds(-60), gate: code("pda-1"), direction: Direction::In };
+    let by = Envelope { who: KeyId(9), key: Digest(50), body: Digest(50), parties: vec![], assessment: None, order: None };
+    let merged = app.node().slot(nine, by, Command::Merge { scan, issue: Some(1), museum: TORRE }).await.unwrap();
+    let met = |event: &Event| matches!(event, Event::AdmissionConflict(conflict) if conflict.reason == ConflictReason::TicketBlocked);
+    assert!(merged.events.iter().any(met), "{merged:?}");
+    look(&app).await;
+    let seen = app.get(&case_path(sale), &analyst).await;
+    assert_eq!((seen["labels"].as_array().unwrap().len(), &seen["labels"][0]["source"]), (1, &json!("verdict")), "{seen}");
+    app.stop().await;
+}
+
+#[actix_rt::test]
+async fn what_is_picked_stands_for_what_could_have_been() {
+    let app = App::start().await;
+    let fifteen = slot(TORRE, 15);
+    let honest = sell_assessed(&app, fifteen, 1, 70, Outcome::Allow, 5).await;
+    sell_assessed(&app, fifteen, 2, 71, Outcome::Review, 60).await;
+    // Held and never bought: chance picks sales, not holds.
+    let hold = Command::Hold { hold: HoldId::new(fifteen, 3), channel: Channel::Web, lines: lines(2) };
+    app.node().slot(fifteen, assessed(3, 72, Outcome::Allow, 5), hold).await.unwrap();
+    look(&app).await;
+    assert_eq!(app.node().files().unwrap().views.unsuspected(Timestamp::MIN).await.unwrap(), 1);
+    let back = Command::Cancel { sale: honest, owner: None, tickets: vec![], cause: CancelCause::Museum };
+    app.node().slot(fifteen, assessed(4, 73, Outcome::Allow, 5), back).await.unwrap();
+    look(&app).await;
+    assert_eq!(app.node().files().unwrap().views.unsuspected(Timestamp::MIN).await.unwrap(), 2, "a return is picked by itself");
     app.stop().await;
 }
 

@@ -9,7 +9,7 @@ pub mod report;
 
 use tornello_engine::aggregate::Aggregate;
 use tornello_engine::attempts::Attempt;
-use tornello_engine::case::{Action, Command, Label, LabelSource, Opened, Origin, Refusal, Subject, Verdict};
+use tornello_engine::case::{Action, Command, Known, LabelSource, Opened, Origin, Refusal, Subject, Verdict};
 use tornello_engine::channel::Channel;
 use tornello_engine::envelope::{Digest, Envelope, Party, PartyKind};
 use tornello_engine::ids::{AttemptId, CaseId, Code, HoldId, KeyId};
@@ -249,22 +249,32 @@ pub async fn resume(node: &Node) -> Result<usize, ViewsError> {
             note(open_about(node, &wanting, Origin::Picked).await.map(drop));
         }
     }
-    for (sale, source) in files.views.fraud_signs(ROUND).await? {
-        note(label(node, sale, source).await);
+    for (sale, known) in files.views.fraud_signs(ROUND).await? {
+        note(label(node, sale, known).await);
     }
     Ok(did)
 }
 
-/// Tells the case of a sale what speaks against it, and opens one if there is none.
-async fn label(node: &Node, sale: HoldId, source: LabelSource) -> Result<(), RoundError> {
-    let id = case_of(Subject::Sale(sale));
+/// Tells the case of a sale what a bank or a gate says of it, and opens one if there is none.
+async fn label(node: &Node, sale: HoldId, known: Known) -> Result<(), RoundError> {
+    let (id, Known { label, source, at }) = (case_of(Subject::Sale(sale)), known);
     if matches!(node.look_case(id, |_| ()).await, Err(Failure::Refused(Refusal::UnknownCase))) {
         let Some(files) = node.files() else { return Ok(()) };
         let Some(wanting) = files.views.sale_for_case(sale).await? else { return Ok(()) };
-        let origin = if source == LabelSource::Chargeback { Origin::Chargeback } else { Origin::Conflict };
+        let origin = match source {
+            LabelSource::Chargeback | LabelSource::Dispute => Origin::Chargeback,
+            LabelSource::Verdict | LabelSource::GateRefusal => Origin::Conflict,
+        };
         open_about(node, &wanting, origin).await?;
     }
-    match node.case(id, envelope(id, source.name().as_bytes(), 0), Command::Label { label: Label::Fraud, source }).await {
+    // A bank may say the same again after it has said otherwise. Lists that are being built again say what was told long ago, and is none of its last words.
+    let told = move |known: &Known| (known.label, known.source) == (label, source) && known.at >= at;
+    let look = move |case: &tornello_engine::case::Case| (case.seq(), case.labels().iter().any(told));
+    let (seq, is_told) = node.look_case(id, look).await.map_err(|failure| RoundError::Case(id, failure.to_string()))?;
+    if is_told {
+        return Ok(());
+    }
+    match node.case(id, envelope(id, source.name().as_bytes(), seq), Command::Label { label, source }).await {
         Ok(_) | Err(Failure::Refused(Refusal::LabelKnown | Refusal::TooManyLabels)) => Ok(()),
         Err(failure) => Err(RoundError::Case(id, failure.to_string())),
     }

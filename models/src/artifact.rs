@@ -20,7 +20,7 @@ pub const CARD_FILE: &str = "card.json";
 
 const MAGIC: [u8; 4] = *b"TORN";
 /// Raised whenever the layout below or the encoding of a body changes.
-const LAYOUT: u16 = 1;
+const LAYOUT: u16 = 2;
 /// Magic, layout, kind, feature hash, length of the body.
 const HEAD: usize = 4 + 2 + 2 + 32 + 8;
 const SUM: usize = 32;
@@ -174,7 +174,7 @@ pub fn decode<M: DeserializeOwned>(model: &[u8], kind: Kind, features: &FeatureL
         return broken("not a model file");
     }
     if model[4..6] != LAYOUT.to_le_bytes() {
-        return broken("a layout of another version");
+        return broken("a layout of another version: train it anew with this one");
     }
     let (sealed, sum) = model.split_at(model.len() - SUM);
     if Sha256::digest(sealed)[..] != *sum {
@@ -256,6 +256,15 @@ mod tests {
         for length in 0..good.model.len() {
             assert!(decode::<Vec<f64>>(&good.model[..length], Kind::Fraud, &features()).is_err(), "{length} bytes");
         }
+    }
+
+    #[test]
+    fn another_layout_is_said_to_be_one_whatever_else_is_wrong() {
+        let mut old = sealed("");
+        old.model[4..6].copy_from_slice(&(LAYOUT - 1).to_le_bytes());
+        let refused = Err(bad("a layout of another version: train it anew with this one"));
+        assert_eq!(old.open::<Vec<f64>>(Kind::Fraud, &features()), refused);
+        assert_eq!(old.open::<Vec<f64>>(Kind::Demand, &features()), refused);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use sqlx::Row;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use tornello_engine::attempts::{self, Attempt};
-use tornello_engine::case::{self, Action, Label, LabelSource, Subject};
+use tornello_engine::case::{self, Action, Known, Label, LabelSource, Subject};
 use tornello_engine::channel::Channel;
 use tornello_engine::envelope::{Assessment, Digest, Envelope, Outcome, Party, PartyKind};
 use tornello_engine::ids::{BadId, CaseId, HoldId, MuseumId, PaymentId, TillId};
@@ -20,19 +20,20 @@ use tornello_engine::time::Timestamp;
 
 use super::{Views, ViewsError, json as written};
 
-/// Of so many sales that nobody suspects, one may be looked at all the same; how many are is bounded by who opens cases.
+/// Of so many sales and returns that nobody suspects, one may be looked at all the same; how many are is bounded by who opens cases.
 const PICKED_ONE_IN: u128 = 20;
 /// How many parties, and how many things of each, a walk from one thing to the next follows.
 const LINKS_PARTIES_MAX: u32 = 16;
 const LINKS_OF_ONE_MAX: u32 = 25;
 
-/// The tables. Times are microseconds. What wants a case has its `wants` set until it has one.
+/// The tables. Times are microseconds. What wants a case has its `wants` set until it has one. What chance may pick at all (sales and returns, not holds that were never
+/// sold, nor counts of cash) is `pickable`. Signs and labels are kept by the rank of whoever says so: of one rank the last word counts.
 pub(super) const SCHEMA: &str = "
     DROP TABLE IF EXISTS assessed; DROP TABLE IF EXISTS party; DROP TABLE IF EXISTS fraud_case; DROP TABLE IF EXISTS fraud_label;
     DROP TABLE IF EXISTS fraud_sign; DROP TABLE IF EXISTS attempt;
     CREATE TABLE assessed (
         subject TEXT PRIMARY KEY, at INTEGER NOT NULL, museum INTEGER NOT NULL, channel TEXT NOT NULL, score INTEGER NOT NULL, severity INTEGER NOT NULL,
-        data TEXT NOT NULL, amount_cents INTEGER NOT NULL, review_until INTEGER, wants TEXT NOT NULL
+        data TEXT NOT NULL, amount_cents INTEGER NOT NULL, review_until INTEGER, wants TEXT NOT NULL, pickable INTEGER NOT NULL
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX assessed_wanting ON assessed (subject) WHERE wants = 'review';
     CREATE INDEX assessed_picked ON assessed (at) WHERE wants = 'picked';
@@ -52,9 +53,11 @@ pub(super) const SCHEMA: &str = "
     CREATE INDEX fraud_case_by_subject ON fraud_case (subject);
     CREATE TABLE fraud_label (
         fraud_case TEXT NOT NULL, label TEXT NOT NULL, source TEXT NOT NULL, rank INTEGER NOT NULL, at INTEGER NOT NULL, trains_at INTEGER NOT NULL,
-        PRIMARY KEY (fraud_case, label, source)
+        PRIMARY KEY (fraud_case, rank)
     ) STRICT, WITHOUT ROWID;
-    CREATE TABLE fraud_sign (subject TEXT NOT NULL, source TEXT NOT NULL, at INTEGER NOT NULL, PRIMARY KEY (subject, source)) STRICT, WITHOUT ROWID;
+    CREATE TABLE fraud_sign (
+        subject TEXT NOT NULL, rank INTEGER NOT NULL, label TEXT NOT NULL, source TEXT NOT NULL, at INTEGER NOT NULL, PRIMARY KEY (subject, rank)
+    ) STRICT, WITHOUT ROWID;
     CREATE TABLE attempt (
         attempt TEXT PRIMARY KEY, at INTEGER NOT NULL, museum INTEGER NOT NULL, channel TEXT NOT NULL, ending TEXT NOT NULL, amount_cents INTEGER NOT NULL,
         people INTEGER NOT NULL
@@ -165,7 +168,7 @@ impl Views {
     pub async fn fraud_cases(&self, filter: &CaseFilter, limit: u32) -> Result<Vec<CaseRow>, ViewsError> {
         const QUERY: &str = "SELECT fraud_case, subject, origin, museum, channel, amount_cents, score, model, loss, opened_at, due_at, lapses_at, state, assignee,
                 verdict, reason, decided_by, decided_at, appealed_at, blocked, probability_ppm,
-                coalesce((SELECT label FROM fraud_label WHERE fraud_label.fraud_case = fraud_case.fraud_case ORDER BY rank, at DESC LIMIT 1), '')
+                coalesce((SELECT label FROM fraud_label WHERE fraud_label.fraud_case = fraud_case.fraud_case ORDER BY rank LIMIT 1), '')
             FROM fraud_case WHERE (?1 IS NULL OR museum IN (SELECT value FROM json_each(?1))) AND (?2 IS NULL OR state IN (SELECT value FROM json_each(?2)))
             AND (?3 IS NULL OR channel = ?3) AND (?4 IS NULL OR assignee = ?4) AND (?5 IS NULL OR opened_at >= ?5)
             AND (?6 IS NULL OR loss < ?6 OR (loss = ?6 AND fraud_case > ?7)) ORDER BY loss DESC, fraud_case LIMIT ?8";
@@ -199,9 +202,9 @@ impl Views {
         Ok(sqlx::query_scalar(QUERY).bind(since.as_micros()).fetch_one(&self.pool).await?)
     }
 
-    /// How much was assessed since an instant that nobody suspected.
+    /// How many sales and returns were assessed since an instant that nobody suspected: all that chance picks from.
     pub async fn unsuspected(&self, since: Timestamp) -> Result<u32, ViewsError> {
-        const QUERY: &str = "SELECT count(*) FROM assessed WHERE at >= ? AND severity < ?";
+        const QUERY: &str = "SELECT count(*) FROM assessed WHERE at >= ? AND severity < ? AND pickable";
         Ok(sqlx::query_scalar(QUERY).bind(since.as_micros()).bind(Outcome::Review as u8).fetch_one(&self.pool).await?)
     }
 
@@ -218,14 +221,18 @@ impl Views {
         rows.iter().map(|row| wanting_row(row).map_err(ViewsError::Store)).collect()
     }
 
-    /// What speaks against a sale and is not in its case yet: the sale, and who says so; at most `limit`.
-    pub async fn fraud_signs(&self, limit: u32) -> Result<Vec<(HoldId, LabelSource)>, ViewsError> {
-        const QUERY: &str = "SELECT subject, source FROM fraud_sign WHERE NOT EXISTS (SELECT 1 FROM fraud_case JOIN fraud_label USING (fraud_case)
-            WHERE fraud_case.subject = fraud_sign.subject AND fraud_label.source = fraud_sign.source) LIMIT ?";
+    /// What a bank or a gate says of a sale and is not in its case yet: the sale, what, who says so, and since when; at most `limit`.
+    pub async fn fraud_signs(&self, limit: u32) -> Result<Vec<(HoldId, Known)>, ViewsError> {
+        const QUERY: &str =
+            "SELECT subject, label, source, at FROM fraud_sign WHERE NOT EXISTS (SELECT 1 FROM fraud_case JOIN fraud_label USING (fraud_case)
+            WHERE fraud_case.subject = fraud_sign.subject AND fraud_label.label = fraud_sign.label AND fraud_label.source = fraud_sign.source) LIMIT ?";
         let rows = sqlx::query(QUERY).bind(i64::from(limit)).fetch_all(&self.pool).await?;
         let read = |row: &SqliteRow| {
-            let source = if row.try_get::<String, _>(1)? == "chargeback" { LabelSource::Chargeback } else { LabelSource::GateRefusal };
-            Ok((row.try_get::<String, _>(0)?.parse().map_err(bad)?, source))
+            let label = if row.try_get::<String, _>(1)? == label_name(Label::Fraud) { Label::Fraud } else { Label::Legit };
+            let named = row.try_get::<String, _>(2)?;
+            let told = [LabelSource::Chargeback, LabelSource::Dispute].into_iter().find(|source| source.name() == named);
+            let known = Known { label, source: told.unwrap_or(LabelSource::GateRefusal), at: Timestamp::from_micros(row.try_get(3)?) };
+            Ok((row.try_get::<String, _>(0)?.parse().map_err(bad)?, known))
         };
         rows.iter().map(read).collect()
     }
@@ -382,8 +389,8 @@ pub(super) struct Rows {
     returns: Vec<Value>,
     /// Counts of cash that were assessed.
     counts: Vec<Value>,
-    /// (payment, time), with all its sales; (sale, time).
-    charged_back: Vec<Value>,
+    /// (payment, rank, label, source, time), of all its sales; (sale, rank, label, source, time).
+    by_bank: Vec<Value>,
     conflicts: Vec<Value>,
     attempts: Vec<Value>,
     cases: Vec<(CaseId, Timestamp, case::Event)>,
@@ -393,10 +400,27 @@ fn pseudonym(Digest(bits): Digest) -> String {
     format!("{bits:032x}")
 }
 
-/// Whether a sale is picked at random: the same ones however often it is asked.
+/// Whether a sale or a return is picked at random: the same ones however often it is asked, and a return whether or not its sale was. Nothing else is picked.
 #[must_use]
-pub fn is_picked(sale: HoldId) -> bool {
-    crate::digest::digest(&[b"picked", &sale.get().to_be_bytes()]).0.is_multiple_of(PICKED_ONE_IN)
+pub fn is_picked(subject: Subject) -> bool {
+    let drawn = match subject {
+        Subject::Sale(sale) => crate::digest::digest(&[b"picked", &sale.get().to_be_bytes()]),
+        Subject::Return { sale, seq } => crate::digest::digest(&[b"picked", &sale.get().to_be_bytes(), &seq.to_be_bytes()]),
+        Subject::Attempt(_) | Subject::Till(_) => return false,
+    };
+    drawn.0.is_multiple_of(PICKED_ONE_IN)
+}
+
+const fn label_name(label: Label) -> &'static str {
+    match label {
+        Label::Fraud => "fraud",
+        Label::Legit => "legit",
+    }
+}
+
+/// What is said of a sale, or of all sales of a payment, by whoever says so.
+fn sign(of: &str, label: Label, source: LabelSource, at: i64) -> Value {
+    json!([of, source.rank(), label_name(label), source.name(), at])
 }
 
 impl Rows {
@@ -412,14 +436,14 @@ impl Rows {
                 slot::Event::Sold(sold) => {
                     let cents = slot::total(&sold.lines).get();
                     self.of_hold(record.envelope.as_ref(), sold.sale, sold.channel.name(), cents, at);
-                    self.sold.push(json!([sold.sale.to_string(), cents, u8::from(is_picked(sold.sale))]));
+                    self.sold.push(json!([sold.sale.to_string(), cents, u8::from(is_picked(Subject::Sale(sold.sale)))]));
                 }
                 slot::Event::ReviewOpened(opened) => self.reviews.push(json!([opened.sale.to_string(), opened.until.as_micros(), at])),
                 slot::Event::Cancelled(cancelled) => self.returned(record, cancelled),
                 slot::Event::AdmissionConflict(conflict) => {
-                    let speaks = matches!(conflict.reason, ConflictReason::TicketBlocked | ConflictReason::TicketInside | ConflictReason::TicketUsed);
-                    if speaks {
-                        self.conflicts.push(json!([conflict.ticket.sale().to_string(), "gate_refusal", at]));
+                    // A ticket that is blocked says only what whoever blocked it thought: a verdict would be learned as if a gate had found the same.
+                    if matches!(conflict.reason, ConflictReason::TicketInside | ConflictReason::TicketUsed) {
+                        self.conflicts.push(sign(&conflict.ticket.sale().to_string(), Label::Fraud, LabelSource::GateRefusal, at));
                     }
                 }
                 _ => {}
@@ -442,10 +466,11 @@ impl Rows {
         let Some(envelope) = &record.envelope else { return };
         let Some(assessment) = &envelope.assessment else { return };
         let (sale, at) = (cancelled.sale, record.at.as_micros());
-        let subject = Subject::Return { sale, seq: record.seq }.to_string();
+        let of = Subject::Return { sale, seq: record.seq };
+        let subject = of.to_string();
         self.of_parties(&envelope.parties, &subject, at);
         let operator = pseudonym(Digest(u128::from(envelope.who.0)));
-        let (by_museum, picked) = (u8::from(cancelled.cause == CancelCause::Museum), u8::from(is_picked(sale)));
+        let (by_museum, picked) = (u8::from(cancelled.cause == CancelCause::Museum), u8::from(is_picked(of)));
         let (score, severity, cents) = (assessment.score, assessment.outcome as u8, cancelled.refund_cents.get());
         self.returns.push(json!([subject, at, sale.to_string(), score, severity, written(assessment), cents, operator, by_museum, picked]));
     }
@@ -468,8 +493,16 @@ impl Rows {
     }
 
     pub(super) fn payment(&mut self, payment: PaymentId, record: &Record<payment::Event>) {
-        if record.events.iter().any(|event| matches!(event, payment::Event::Disputed(_))) {
-            self.charged_back.push(json!([payment.to_string(), record.at.as_micros()]));
+        for event in &record.events {
+            let (label, source) = match event {
+                payment::Event::Disputed(_) => (Label::Fraud, LabelSource::Chargeback),
+                payment::Event::DisputeResolved(resolved) => (if resolved.upheld { Label::Fraud } else { Label::Legit }, LabelSource::Dispute),
+                _ => continue,
+            };
+            let payment = payment.to_string();
+            // Only the bank's last word is written, whatever the order in which rows of one statement are.
+            self.by_bank.retain(|row| row[0] != payment);
+            self.by_bank.push(sign(&payment, label, source, record.at.as_micros()));
         }
     }
 
@@ -490,16 +523,16 @@ impl Rows {
     pub(super) async fn write(&self, tx: &mut SqliteConnection) -> Result<(), sqlx::Error> {
         // Of a hold and its sale, what was said more severely counts.
         const ASSESSED: &str = "INSERT INTO assessed
-            SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7, NULL, '' FROM json_each(?) WHERE true
+            SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7, NULL, '', 0 FROM json_each(?) WHERE true
             ON CONFLICT (subject) DO UPDATE SET score = excluded.score, severity = excluded.severity, data = excluded.data
             WHERE excluded.severity >= assessed.severity";
         const PARTIES: &str = "INSERT OR IGNORE INTO party SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3 FROM json_each(?)";
-        const SOLD: &str = "UPDATE assessed SET amount_cents = sale.cents,
+        const SOLD: &str = "UPDATE assessed SET amount_cents = sale.cents, pickable = 1,
                 wants = CASE WHEN severity = ?2 THEN 'review' WHEN severity < ?2 AND sale.picked THEN 'picked' ELSE '' END
             FROM (SELECT value ->> 0 AS of, value ->> 1 AS cents, value ->> 2 AS picked FROM json_each(?1)) AS sale WHERE assessed.subject = sale.of";
         // Staff may ask for a review of what nobody assessed.
         const REVIEWED: &str = "INSERT INTO assessed
-            SELECT sale.sale, value ->> 2, sale.museum, sale.channel, 0, ?2, '', sale.total_cents, value ->> 1, 'review'
+            SELECT sale.sale, value ->> 2, sale.museum, sale.channel, 0, ?2, '', sale.total_cents, value ->> 1, 'review', 0
             FROM json_each(?1) JOIN sale ON sale.sale = value ->> 0 WHERE true
             ON CONFLICT (subject) DO UPDATE SET review_until = excluded.review_until, wants = CASE
                 WHEN assessed.severity = ?2 OR EXISTS (SELECT 1 FROM fraud_case WHERE fraud_case.subject = assessed.subject) THEN assessed.wants
@@ -507,7 +540,7 @@ impl Rows {
         // A return is of those whose sale it was, and of whoever took it back: a desk, if a desk sold it or the museum is the cause.
         const RETURNED: &str = "INSERT OR IGNORE INTO assessed
             SELECT value ->> 0, value ->> 1, sale.museum, sale.channel, value ->> 3, value ->> 4, value ->> 5, value ->> 6, NULL,
-                CASE WHEN value ->> 4 = ?2 THEN 'review' WHEN value ->> 4 < ?2 AND value ->> 9 THEN 'picked' ELSE '' END
+                CASE WHEN value ->> 4 = ?2 THEN 'review' WHEN value ->> 4 < ?2 AND value ->> 9 THEN 'picked' ELSE '' END, 1
             FROM json_each(?1) JOIN sale ON sale.sale = value ->> 2";
         const RETURNED_OF: &str = "INSERT OR IGNORE INTO party SELECT party.kind, party.pseudonym, value ->> 0, value ->> 1
             FROM json_each(?) JOIN party ON party.subject = value ->> 2";
@@ -515,10 +548,12 @@ impl Rows {
             FROM json_each(?) JOIN sale ON sale.sale = value ->> 2 WHERE value ->> 8 OR sale.channel = 'box_office'";
         const COUNTED: &str = "INSERT OR IGNORE INTO assessed
             SELECT value ->> 0, value ->> 1, till.museum, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7, NULL,
-                CASE WHEN value ->> 5 = ?2 THEN 'review' ELSE '' END FROM json_each(?1) JOIN till ON till.session = value ->> 2";
-        const CHARGED_BACK: &str = "INSERT OR IGNORE INTO fraud_sign
-            SELECT sale.sale, 'chargeback', value ->> 1 FROM json_each(?) JOIN sale ON sale.settlement = 'payment' AND sale.account = value ->> 0";
-        const CONFLICTS: &str = "INSERT OR IGNORE INTO fraud_sign SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(?)";
+                CASE WHEN value ->> 5 = ?2 THEN 'review' ELSE '' END, 0 FROM json_each(?1) JOIN till ON till.session = value ->> 2";
+        const BY_BANK: &str = "INSERT OR REPLACE INTO fraud_sign
+            SELECT sale.sale, value ->> 1, value ->> 2, value ->> 3, value ->> 4
+            FROM json_each(?) JOIN sale ON sale.settlement = 'payment' AND sale.account = value ->> 0";
+        const CONFLICTS: &str = "INSERT OR IGNORE INTO fraud_sign
+            SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4 FROM json_each(?)";
         const ATTEMPTS: &str = "INSERT OR IGNORE INTO attempt
             SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6 FROM json_each(?)";
         let review = Outcome::Review as u8;
@@ -531,7 +566,7 @@ impl Rows {
             (RETURNED_OF, &self.returns),
             (RETURNED_BY, &self.returns),
             (COUNTED, &self.counts),
-            (CHARGED_BACK, &self.charged_back),
+            (BY_BANK, &self.by_bank),
             (CONFLICTS, &self.conflicts),
             (ATTEMPTS, &self.attempts),
         ] {
@@ -602,9 +637,8 @@ async fn write_case(tx: &mut SqliteConnection, id: &str, at: Timestamp, event: &
             sqlx::query(LAPSED).bind(id).execute(tx).await?
         }
         case::Event::Labelled(labelled) => {
-            let known = case::Known { label: labelled.label, source: labelled.source, at };
-            let label = if known.label == Label::Fraud { "fraud" } else { "legit" };
-            let ask = sqlx::query(LABELLED).bind(id).bind(label).bind(known.source.name()).bind(known.source as i64);
+            let known = Known { label: labelled.label, source: labelled.source, at };
+            let ask = sqlx::query(LABELLED).bind(id).bind(label_name(known.label)).bind(known.source.name()).bind(i64::from(known.source.rank()));
             ask.bind(at.as_micros()).bind(known.trains_at().as_micros()).execute(tx).await?
         }
         case::Event::Acted(acted) => {

@@ -127,7 +127,7 @@ pub enum Label {
     Legit,
 }
 
-/// Who says so, the most credible first.
+/// Who says so.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LabelSource {
@@ -137,7 +137,7 @@ pub enum LabelSource {
     Dispute,
     /// An analyst.
     Verdict,
-    /// A gate that met the ticket twice, or blocked.
+    /// A gate that met the ticket twice.
     GateRefusal,
 }
 
@@ -150,6 +150,17 @@ impl LabelSource {
             Self::Dispute => "dispute",
             Self::Verdict => "verdict",
             Self::GateRefusal => "gate_refusal",
+        }
+    }
+
+    /// How much it counts: 0 is the most credible. Of one rank the last word counts: how a dispute ends takes the place of the chargeback that began it, and a new
+    /// chargeback that of an earlier end.
+    #[must_use]
+    pub const fn rank(self) -> u8 {
+        match self {
+            Self::Chargeback | Self::Dispute => 0,
+            Self::Verdict => 1,
+            Self::GateRefusal => 2,
         }
     }
 }

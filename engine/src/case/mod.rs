@@ -183,7 +183,8 @@ impl Aggregate for Case {
             }
             Command::Appeal => return self.appeal(now, opened),
             Command::Label { label, source } => {
-                if self.labels.iter().any(|known| (known.label, known.source) == (*label, *source)) {
+                let last = self.labels.iter().rfind(|known| known.source.rank() == source.rank());
+                if last.is_some_and(|known| (known.label, known.source) == (*label, *source)) {
                     return Err(Refusal::LabelKnown);
                 }
                 if self.labels.len() >= LABELS_MAX {
@@ -434,10 +435,10 @@ impl Case {
         &self.labels
     }
 
-    /// What counts of it: the most credible, and of these the last.
+    /// What counts of it: the most credible, and of these the last; see [`LabelSource::rank`].
     #[must_use]
     pub fn label(&self) -> Option<Known> {
-        self.labels.iter().rev().min_by_key(|known| known.source).copied()
+        self.labels.iter().rev().min_by_key(|known| known.source.rank()).copied()
     }
 
     /// Time of the last record.

@@ -149,6 +149,27 @@ fn of_what_is_known_the_most_credible_counts() {
 }
 
 #[test]
+fn how_a_dispute_ends_takes_the_place_of_the_chargeback_that_began_it() {
+    let says = |label, source| Command::Label { label, source };
+    let (charged_back, won) = (says(Label::Fraud, LabelSource::Chargeback), says(Label::Legit, LabelSource::Dispute));
+    let lost = says(Label::Fraud, LabelSource::Dispute);
+    let counts = |case: &Case| case.label().map(|known| (known.label, known.source));
+    let mut case = opened();
+    tell(&mut case, 1, &charged_back).unwrap();
+    tell(&mut case, 2, &say(Verdict::Fraud)).unwrap();
+    assert_eq!(counts(&case), Some((Label::Fraud, LabelSource::Chargeback)));
+    tell(&mut case, 3, &won).unwrap();
+    assert_eq!(counts(&case), Some((Label::Legit, LabelSource::Dispute)), "also over an analyst who believed the bank");
+    assert_eq!(case.label().unwrap().trains_at(), NOW.plus_seconds(3 + LEGIT_DELAY_S));
+    assert_eq!(tell(&mut case, 4, &won), Err(Refusal::LabelKnown));
+    // The bank may take it back once more.
+    tell(&mut case, 5, &charged_back).unwrap();
+    assert_eq!(counts(&case), Some((Label::Fraud, LabelSource::Chargeback)));
+    tell(&mut case, 6, &lost).unwrap();
+    assert_eq!(counts(&case), Some((Label::Fraud, LabelSource::Dispute)));
+}
+
+#[test]
 fn an_attempt_has_no_tickets() {
     let mut case = Case::new(CaseId(2));
     let attempt = about(Subject::Attempt(AttemptId::new(20_000, 5)));

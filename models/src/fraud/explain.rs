@@ -70,6 +70,12 @@ pub fn top(parts: &[f64], groups: &[u8], above: impl Fn(usize) -> bool) -> [Reas
         groups.into_iter().filter(|(.., speaker)| *speaker != usize::MAX).map(|(sum, _, speaker)| (sum, speaker))
     };
     let mut reasons = named(spoken(much), parts, &above);
+    // A behaviour that is named for what somebody does more is not named again for what they do less.
+    for (less, (sum, ..)) in rest.iter_mut().zip(much) {
+        if sum > 0.0 {
+            *less = none;
+        }
+    }
     let places = reasons.iter_mut().filter(|reason| reason.cause == Cause::None);
     for (place, reason) in places.zip(named(spoken(rest), parts, &above)) {
         *place = reason;
@@ -121,6 +127,18 @@ mod tests {
         let reasons = top(&[2.0, 2.5, 2.0, 4.0, 9.0, -9.5, f64::NAN], &[1, 1, 1, 2, 3, 3, 2], |_| true);
         assert_eq!(reasons.map(|reason| reason.cause), [Cause::Feature(1), Cause::Feature(3), Cause::None]);
         assert!((reasons[0].share - 6.5 / 19.5).abs() < 1e-6, "{reasons:?}");
+    }
+
+    #[test]
+    fn a_behaviour_is_named_once_whichever_side_its_columns_lie_on() {
+        // The first behaviour adds by what is more and by what is less; the second only by what is less.
+        let parts = [3.0, 2.0, 1.0, 0.5];
+        let reasons = top(&parts, &[1, 1, 2, 0], |column| column == 0);
+        let causes = reasons.map(|reason| (reason.cause, reason.direction));
+        assert_eq!(causes, [(Cause::Feature(0), Direction::High), (Cause::Feature(2), Direction::Low), (Cause::Feature(3), Direction::Low)]);
+        // What is more cancels out and leaves no reason: what is less speaks for the behaviour then.
+        let cancelled = top(&[3.0, -4.0, 2.0], &[1, 1, 1], |column| column < 2);
+        assert_eq!(cancelled.map(|reason| reason.cause), [Cause::Feature(2), Cause::None, Cause::None]);
     }
 
     #[test]

@@ -23,10 +23,19 @@ pub struct Said {
     pub score: f64,
     /// The share of what the model was fitted on that is less strange, 0 to 1.
     pub percentile: f64,
-    /// Why.
+    /// Why, as the score itself says: what a node shows.
     pub reasons: [Reason; REASONS],
+    /// Why, worked out exactly, if it was: no node does that.
+    pub examined: Option<[Reason; REASONS]>,
     /// Inputs that were not sound.
     pub suspect_inputs: u32,
+}
+
+impl Said {
+    /// The reasons that a report goes by: the exact ones, if they were worked out.
+    fn why(&self) -> &[Reason; REASONS] {
+        self.examined.as_ref().unwrap_or(&self.reasons)
+    }
 }
 
 /// Why somebody was looked at, or stopped.
@@ -47,7 +56,7 @@ pub enum Why {
 pub struct Case {
     /// The scored thing that opened it, by its place in the history.
     pub at: usize,
-    /// Of all that joined it that day the one with the highest score: what an analyst reads the reasons of, who looks when there is more to see than at the first.
+    /// Of all that joined it that day the one with the highest score: what this report takes the reasons of. A node shows those of what opened the case.
     pub worst: usize,
     /// Why.
     pub why: Why,
@@ -168,8 +177,10 @@ pub struct Fared {
     pub minutes_to_detection: f64,
     /// Cases that the model opened.
     pub explained: u32,
-    /// Of them those of whose three reasons one agrees with how the attack works.
+    /// Of them those of whose three reasons, at the highest score of the day, one agrees with how the attack works.
     pub agreed: u32,
+    /// Of them those where one of the reasons that a node shows does: the score's own, of what opened the case.
+    pub shown_agreed: u32,
     /// How often each feature was among the reasons of these cases.
     pub reasons: BTreeMap<&'static str, u32>,
 }
@@ -199,13 +210,14 @@ impl Fared {
             minutes_to_detection: minutes,
             explained: self.explained + other.explained,
             agreed: self.agreed + other.agreed,
+            shown_agreed: self.shown_agreed + other.shown_agreed,
             reasons,
         }
     }
 }
 
 /// How each attack fared on days `from..to`.
-pub fn fared(history: &History, said: &[Option<Said>], cases: &Cases, from: i64, to: i64) -> BTreeMap<(Attack, Variant), Fared> {
+pub fn fared(history: &History, said_of: &[Option<Said>], cases: &Cases, from: i64, to: i64) -> BTreeMap<(Attack, Variant), Fared> {
     let mut harmed: HashMap<(Acting, i64), (Attack, Variant)> = HashMap::new();
     let stepped_up: HashSet<u64> = history.stepped_up.iter().copied().collect();
     let mut checked: HashSet<(Acting, i64)> = HashSet::new();
@@ -239,13 +251,15 @@ pub fn fared(history: &History, said: &[Option<Said>], cases: &Cases, from: i64,
         one.caught += 1;
         one.blocked += u32::from(case.why == Why::Blocked);
         if case.why == Why::Model
-            && let Some(said) = &said[case.worst]
+            && let Some(said) = &said_of[case.worst]
         {
+            let agrees = |reasons: &[Reason; REASONS]| reasons.iter().filter_map(named).any(|name| is_cause(kind.0, name));
             one.explained += 1;
-            for reason in said.reasons.iter().filter_map(named) {
+            for reason in said.why().iter().filter_map(named) {
                 *one.reasons.entry(reason).or_default() += 1;
             }
-            one.agreed += u32::from(said.reasons.iter().filter_map(named).any(|name| is_cause(kind.0, name)));
+            one.agreed += u32::from(agrees(said.why()));
+            one.shown_agreed += u32::from(said_of[case.at].is_some_and(|said| agrees(&said.reasons)));
         }
     }
     let mut minutes: BTreeMap<(Attack, Variant), Vec<i64>> = BTreeMap::new();
@@ -280,7 +294,7 @@ pub fn suspicions(history: &History, said: &[Option<Said>], cases: &Cases) -> Ve
     let mut counts: BTreeMap<&'static str, u32> = BTreeMap::new();
     for case in cases.cases.values().filter(|case| case.why == Why::Model) {
         let nature = history.truth.deed(history.scored[case.at].intent).and_then(|deed| history.truth.nature(deed.agent));
-        let first = said[case.worst].and_then(|said| named(&said.reasons[0]));
+        let first = said[case.worst].and_then(|said| named(&said.why()[0]));
         if let (Some(Nature::Honest(_)), Some(first)) = (nature, first) {
             *counts.entry(first).or_default() += 1;
         }

@@ -86,17 +86,24 @@ pub fn say(history: &History, models: &Models) -> Vec<Option<Said>> {
     let say = |scored: &Scored| {
         let scorer = models.get(&scored.queue)?;
         let said = scorer.score(scored.features.iter().map(|value| f64::from(*value)));
-        Some(Said { score: said.score, percentile: said.percentile.into(), reasons: said.reasons, suspect_inputs: said.suspect_inputs })
+        Some(Said {
+            score: said.score,
+            percentile: said.percentile.into(),
+            reasons: said.reasons,
+            examined: None,
+            suspect_inputs: said.suspect_inputs,
+        })
     };
     history.scored.iter().map(say).collect()
 }
 
-/// The reasons that an analyst reads who opens a case: the exact ones, which take too long for every sale.
+/// Works the reasons of cases out exactly, at the highest score of their day. A node does not: it shows the reasons that the score itself gives, of what opened the case.
+/// How often these name the cause is counted apart ([`super::Fared::shown_agreed`]).
 pub fn examine(history: &History, models: &Models, cases: &Cases, said: &mut [Option<Said>]) -> Result<(), ModelError> {
     for case in cases.cases.values().filter(|case| case.why == Why::Model) {
         let scored = &history.scored[case.worst];
         if let (Some(scorer), Some(said)) = (models.get(&scored.queue), &mut said[case.worst]) {
-            said.reasons = scorer.examine(scored.features.iter().map(|value| f64::from(*value)))?;
+            said.examined = Some(scorer.examine(scored.features.iter().map(|value| f64::from(*value)))?);
         }
     }
     Ok(())

@@ -78,7 +78,17 @@ impl Approach {
     /// The part of the cases that the model opened on attackers whose reasons agree with the planted cause.
     #[must_use]
     pub fn agreement(&self) -> f64 {
-        let (explained, agreed) = self.attacks.values().fold((0, 0), |(e, a), one| (e + one.explained, a + one.agreed));
+        self.part_of_explained(|one| one.agreed)
+    }
+
+    /// The same part by the reasons that a node shows: those that the score gives, of what opened the case.
+    #[must_use]
+    pub fn shown_agreement(&self) -> f64 {
+        self.part_of_explained(|one| one.shown_agreed)
+    }
+
+    fn part_of_explained(&self, which: fn(&Fared) -> u32) -> f64 {
+        let (explained, agreed) = self.attacks.values().fold((0, 0), |(e, a), one| (e + one.explained, a + which(one)));
         f64::from(agreed) / f64::from(explained.max(1))
     }
 }
@@ -130,6 +140,7 @@ impl Report {
                 "note": approach.note,
                 "review_rate": rounded(approach.review_rate()),
                 "explanations_agree": rounded(approach.agreement()),
+                "shown_explanations_agree": rounded(approach.shown_agreement()),
                 "attacks": attacks,
                 "honest": approach.honest,
                 "personas": approach.personas,
@@ -228,6 +239,11 @@ impl fmt::Display for Report {
                         .map(agreed)
                         .collect::<Vec<_>>()
                         .join(", ")
+                )?;
+                writeln!(
+                    f,
+                    "  (reasons of the highest score of the day; those that a node shows, of what opened the case, agree in {:.1}%)",
+                    100.0 * approach.shown_agreement()
                 )?;
             }
         }

@@ -13,8 +13,10 @@ pub type FeatureVector = [f32; N];
 /// No feature is larger.
 pub const VALUE_MAX: f32 = 32.0;
 
-/// Names and units, in the order of the vector. `ln` means `ln(1 + x)` of the unit; "person" is the one of buyer, device and card that did most of it.
-/// The order is part of every model and every rule names these: append only, and a changed meaning is a new name.
+/// Names and units, in the order of the vector. `ln` means `ln(1 + x)` of the unit; "person" is the one of buyer, device and card that did most of it; "asker" the one of
+/// buyer, device, card, account and group, wherever they did it.
+/// The order is part of every model and every rule names these: append only. Another meaning is a new name; one that is put right keeps its name and changes its unit, so
+/// that models of before are not fed it.
 pub const FEATURES: [(&str, &str); N] = [
     ("person_holds_1m", "ln holds, half-life 1 min"),
     ("person_holds_10m", "ln holds, half-life 10 min"),
@@ -78,17 +80,17 @@ pub const FEATURES: [(&str, &str); N] = [
     ("lead_s", "ln seconds until the slot starts"),
     ("night", "hours from 12:00, of 12"),
     ("anonymous", "1 when neither buyer, device nor card is known"),
-    ("slot_expired_1h", "ln holds of others in the slot that expired, half-life 1 h"),
-    ("slot_expired_1d", "ln holds of others in the slot that expired, half-life 1 d"),
-    ("slot_unsold_1h", "ln holds less those bought of others in the slot, half-life 1 h"),
-    ("slot_unsold_1d", "ln holds less those bought of others in the slot, half-life 1 d"),
-    ("slot_unsold_share_1d", "of others' holds in the slot + 1 those not bought, half-life 1 d"),
-    ("slot_failed_1h", "ln payments of others in the slot that failed, half-life 1 h"),
-    ("slot_failed_1d", "ln payments of others in the slot that failed, half-life 1 d"),
-    ("slot_failed_share_1d", "of others' payments begun in the slot + 1 those that failed, half-life 1 d"),
-    ("museum_failed_1h", "ln payments of others in the museum that failed, half-life 1 h"),
-    ("museum_failed_share_1h", "of others' payments begun in the museum + 1 those that failed, half-life 1 h"),
-    ("person_failed_slot_1h", "root of ln person's payments failed (1 d) times ln others' in the slot (1 h)"),
+    ("slot_expired_1h", "ln holds in the slot that expired, less the asker's, half-life 1 h"),
+    ("slot_expired_1d", "ln holds in the slot that expired, less the asker's, half-life 1 d"),
+    ("slot_unsold_1h", "ln holds in the slot less those bought, less the asker's, half-life 1 h"),
+    ("slot_unsold_1d", "ln holds in the slot less those bought, less the asker's, half-life 1 d"),
+    ("slot_unsold_share_1d", "of holds in the slot less the asker's + 1 those not bought, half-life 1 d"),
+    ("slot_failed_1h", "ln payments in the slot that failed, less the asker's, half-life 1 h"),
+    ("slot_failed_1d", "ln payments in the slot that failed, less the asker's, half-life 1 d"),
+    ("slot_failed_share_1d", "of payments begun in the slot less the asker's + 1 those that failed, half-life 1 d"),
+    ("museum_failed_1h", "ln payments in the museum that failed, less the asker's, half-life 1 h"),
+    ("museum_failed_share_1h", "of payments begun in the museum less the asker's + 1 those that failed, half-life 1 h"),
+    ("person_failed_slot_1h", "root of person_failed_1d times slot_failed_1h"),
     ("device_other_cards_1d", "ln cards of the device but this one, 1 to 2 d"),
     ("device_other_buyers_1d", "ln buyers of the device but this one, 1 to 2 d"),
     ("card_other_devices_1d", "ln devices of the card but this one, 1 to 2 d"),
@@ -99,7 +101,7 @@ pub const FEATURES: [(&str, &str); N] = [
     ("person_large_7d", "ln people beyond 4 in each hold, half-life 7 d"),
     ("network_large_1d", "ln people beyond 4 in each hold of the network, half-life 1 d"),
     ("person_people_before_7d", "ln people in sales, half-life 7 d, less those with half-life 1 d"),
-    ("person_unsold_slot_1h", "root of ln person's holds not bought (1 d) times ln others' in the slot that expired (1 h)"),
+    ("person_unsold_slot_1h", "root of person_unsold_1d times slot_expired_1h"),
     ("person_large_before_7d", "root of person_people_before_7d times person_large_7d"),
 ];
 
@@ -260,10 +262,12 @@ pub fn features(known: &Known, event: &SignalEvent) -> FeatureVector {
     put((f32::from(event.minute.min(1_439)) - 720.0).abs() / 720.0);
     put(if event.parties.iter().any(|taking| is_person(taking.role)) { 0.0 } else { 1.0 });
 
-    // What others do in the same slot or museum: what this person did there is taken off, so that nobody is strange by what stands for them already.
+    // What others do in the same slot or museum: nobody is to be strange by what stands for them already. What whoever asks did in this place is not counted by itself;
+    // what they did in all places is an upper bound of it and is taken off, so that what is left is at most what others did, and less where whoever asks is busy elsewhere.
+    let asker = |value: &dyn Fn(&Read<'_>) -> f32| most(&[Role::Buyer, Role::Device, Role::Card, Role::Account, Role::Group], value);
     let place = |role: Role, what: Counted, span: Span| most(&[role], &|read| read.count(what, span));
-    let others = |role: Role, what: Counted, span: Span| (place(role, what, span) - person(&|read| read.count(what, span))).max(0.0);
-    let others_unsold = |span: Span| (most(&[Role::Slot], &|read| read.unsold(span)) - person(&|read| read.unsold(span))).max(0.0);
+    let others = |role: Role, what: Counted, span: Span| (place(role, what, span) - asker(&|read| read.count(what, span))).max(0.0);
+    let others_unsold = |span: Span| (most(&[Role::Slot], &|read| read.unsold(span)) - asker(&|read| read.unsold(span))).max(0.0);
     let share = |part: f32, of: f32| (part / (of + 1.0)).min(1.0);
     let (expired_1h, failed_1h) = (others(Role::Slot, Counted::Expired, Span::Hour), others(Role::Slot, Counted::Failed, Span::Hour));
     let failed_1d = others(Role::Slot, Counted::Failed, Span::Day);

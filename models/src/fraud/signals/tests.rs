@@ -233,6 +233,20 @@ fn what_others_leave_in_a_slot_shows_to_who_comes_there_and_not_elsewhere() {
         alone.fold(&event(i, SignalKind::Expired, &[DEVICE]));
     }
     assert!(value(&alone, &here, "slot_expired_1h").abs() < 1e-6 && value(&alone, &here, "person_unsold_slot_1h").abs() < 1e-6);
+    // An account or a group has no device of its own: it is no one else either.
+    for asker in [taking(Role::Account, 31), taking(Role::Group, 32)] {
+        let mut agency = Store::new(1_000);
+        for i in 0..6 {
+            for kind in [SignalKind::Held, SignalKind::Expired, SignalKind::PaymentBegun, SignalKind::PaymentFailed] {
+                agency.fold(&event(i, kind, &[asker]));
+            }
+        }
+        let again = event(6, SignalKind::Held, &[asker]);
+        for name in ["slot_expired_1h", "slot_unsold_1h", "slot_failed_1d", "museum_failed_1h"] {
+            assert!(value(&agency, &again, name).abs() < 1e-3, "{name} of {asker:?}");
+            assert!(value(&agency, &here, name) > ln_1p(4.0), "{name} to others than {asker:?}");
+        }
+    }
     store.fold(&event(6, SignalKind::Held, &[DEVICE]));
     assert!(value(&store, &event(7, SignalKind::Held, &[DEVICE]), "person_unsold_slot_1h") > 0.9);
 }
