@@ -1,6 +1,7 @@
 //! Which model is at work, and where its lines are, when others come and go.
 
 use tornello_models::fraud::select::Unsupervised;
+use tornello_models::fraud::signals::Outlet;
 
 use super::*;
 
@@ -117,7 +118,11 @@ fn a_model_that_turns_out_to_be_too_slow_at_work_is_set_aside_and_not_put_there_
     judge.draw(&champion, [Cut { score: 0.5, random: 0.0 }; 5]);
     judge.set_aside(&champion, Post::Champion, Duration::from_millis(3));
     assert!(judge.champion().is_none(), "rules act alone");
-    assert!(judge.put_to_work("first".parse().unwrap(), checksum, Post::Champion).is_err());
+    assert!(judge.is_slow(champion.code) && judge.put_to_work(champion.code, checksum, Post::Champion).is_err());
+    // From the next day on the node's own one acts.
+    let rows: Vec<Row> = (0..2_000).map(row).collect();
+    judge.fit_own(&rows, 1).unwrap();
+    assert!(judge.champion().unwrap().own);
     // Whoever took its place meanwhile stays.
     registered(&judge, "second", &artifact, Post::Champion);
     judge.set_aside(&champion, Post::Champion, Duration::from_millis(3));

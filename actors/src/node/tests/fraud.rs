@@ -203,9 +203,8 @@ async fn models_are_swapped_under_load_and_nothing_is_lost() {
     assert!(with >= 30 && names.len() >= 4, "{with} {names:?}");
     heard(&house).await;
     judge.settled().await;
-    let (pairs, state) = (judge.pairs(), house.node().scoring().state());
-    assert_eq!(pairs.len(), 40, "each hold was scored by those that were at work");
-    assert!(pairs.iter().filter(|pair| pair.champion.is_some()).count() >= 30 && pairs.iter().any(|pair| pair.challenger.is_some()));
+    let state = house.node().scoring().state();
+    assert!(state.champion.is_some() && state.challenger.is_some());
     assert_eq!((state.assessed, state.skipped, state.missed, state.unread), (40, 0, 0, 0));
     house.running.stop().await;
 }
