@@ -185,17 +185,6 @@ impl Judge {
         self.challenger.read().clone()
     }
 
-    /// Puts a trained model to work, between two events: whoever is scoring just now ends with the model that it began with. Its lines follow from the scores that
-    /// it gives to what was heard last.
-    #[cfg(test)]
-    pub fn install(&self, artifact: &Artifact, post: Post, recent: &[Row]) -> Result<Code, ModelError> {
-        let card = artifact.card()?;
-        let acting = self.opened(&artifact.model, &card.id, false)?;
-        let acting = self.with_lines(&acting, recent);
-        let _changing = self.changing.lock();
-        Ok(self.put(acting, post, Some(artifact)))
-    }
-
     /// Puts a registered model to work from the shelf, under the name that it is registered by. One whose bytes are not those that were registered is refused.
     pub fn put_to_work(&self, name: Code, checksum: Digest, post: Post) -> Result<(), ModelError> {
         let too_slow = || ModelError::BadArtifact { problem: "it was too slow at work".to_owned() };

@@ -5,6 +5,15 @@ use tornello_models::fraud::signals::Outlet;
 
 use super::*;
 
+impl Judge {
+    /// Puts a trained model to work that no registry knows. It has no lines yet.
+    pub fn install(&self, artifact: &Artifact, post: Post) -> Result<Code, ModelError> {
+        let acting = self.opened(&artifact.model, &artifact.card()?.id, false)?;
+        let _changing = self.changing.lock();
+        Ok(self.put(acting, post, Some(artifact)))
+    }
+}
+
 /// A model of rows whose values lie between 0 and `spread`.
 fn model(spread: f64) -> Artifact {
     let values = (0..400 * N).map(|i| spread * ((i * 7_919) % 101) as f64 / 101.0).collect();
@@ -62,7 +71,7 @@ fn a_model_that_the_registry_names_no_more_is_taken_from_work() {
     assert!(shelf.acting().is_none(), "it would act again after a restart");
     assert!(judge.dismiss(Post::Challenger) && judge.challenger().is_none());
     // What the registry did not put to work is not the registry's to take away.
-    judge.install(&artifact, Post::Champion, &[]).unwrap();
+    judge.install(&artifact, Post::Champion).unwrap();
     assert!(!judge.dismiss(Post::Champion) && judge.champion().is_some() && shelf.acting().is_some());
 }
 
@@ -82,13 +91,13 @@ async fn a_model_that_is_put_to_work_has_lines_from_what_was_heard_before_the_st
 #[actix_rt::test]
 async fn the_lines_of_a_model_follow_from_its_own_scores_and_not_from_those_of_the_model_before() {
     let judge = judge(None);
-    judge.install(&model(1.0), Post::Champion, &[]).unwrap();
+    judge.install(&model(1.0), Post::Champion).unwrap();
     let rows: Vec<Row> = (0..500).map(row).collect();
     for row in &rows {
         judge.tasks.send(Task::Score(vec![row.clone()])).unwrap();
     }
     judge.settled().await;
-    judge.install(&model(8.0), Post::Champion, &[]).unwrap();
+    judge.install(&model(8.0), Post::Champion).unwrap();
     let mut next = row(1);
     next.at_us += DAY_US;
     judge.tasks.send(Task::Score(vec![next])).unwrap();
@@ -101,7 +110,7 @@ async fn the_lines_of_a_model_follow_from_its_own_scores_and_not_from_those_of_t
 #[test]
 fn a_model_that_is_too_slow_is_not_put_to_work() {
     let judge = judge_that_waits(Duration::ZERO, None);
-    let refused = judge.install(&model(8.0), Post::Champion, &[]);
+    let refused = judge.install(&model(8.0), Post::Champion);
     assert!(matches!(refused, Err(ModelError::BadArtifact { ref problem }) if problem.starts_with("a score takes")), "{refused:?}");
     assert!(judge.champion().is_none(), "rules act alone");
 }

@@ -188,8 +188,8 @@ async fn a_model_that_has_learned_is_better_by_what_became_known_since_and_an_ig
     }
     let learned = learned(&known(&house, later(&house, 31)).await);
     let judge = Arc::clone(house.node().scoring().judge());
-    judge.install(&ignorant(), Post::Champion, &[]).unwrap();
-    judge.install(&learned, Post::Challenger, &[]).unwrap();
+    judge.install(&ignorant(), Post::Champion).unwrap();
+    judge.install(&learned, Post::Challenger).unwrap();
     let since = house.node().now();
     for n in 180..420 {
         sold_and_decided(&house, n).await;
