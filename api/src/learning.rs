@@ -71,19 +71,24 @@ pub fn learn(known: &Examples, created: &str) -> anyhow::Result<Artifact> {
     verdicts::train(&lessons, created)
 }
 
-/// Puts a model where the node of a data folder looks for it when it is registered under this name; answers where that is. One that stands there is not written over.
-pub fn shelve(folder: &Path, name: Code, artifact: &Artifact) -> anyhow::Result<PathBuf> {
-    let shelf = Shelf::in_folder(folder);
+/// Where the node of a data folder looks for a model that is registered under this name. The name is refused if anything stands there, or the folder uses it itself.
+pub fn place(folder: &Path, name: Code) -> anyhow::Result<PathBuf> {
     if !Shelf::takes(name.as_str()) {
         bail!("the folder of models uses the name {name} itself: choose another one");
     }
-    let place = shelf.place(name.as_str());
+    let place = Shelf::in_folder(folder).place(name.as_str());
     match std::fs::symlink_metadata(&place) {
         Ok(_) => bail!("{} exists already: choose another name", place.display()),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
         Err(error) => return Err(error).with_context(|| format!("looking at {}", place.display())),
     }
-    shelf.keep(name.as_str(), artifact).with_context(|| format!("writing the model {name}"))?;
+    Ok(place)
+}
+
+/// Puts a model into its [`place`]; answers where that is. What stands there is not written over.
+pub fn shelve(folder: &Path, name: Code, artifact: &Artifact) -> anyhow::Result<PathBuf> {
+    let place = place(folder, name)?;
+    Shelf::in_folder(folder).keep(name.as_str(), artifact).with_context(|| format!("writing the model {name}"))?;
     Ok(place)
 }
 
