@@ -8,19 +8,22 @@ use tornello_actors::digest::digest_of_bytes;
 use tornello_actors::fraud::{SignalKind, signal_of};
 use tornello_actors::keys::Role;
 use tornello_api::learning;
-use tornello_engine::case::{Subject, Verdict};
+use tornello_engine::case::{LEGIT_DELAY_S, Subject, Verdict};
 use tornello_engine::channel::Channel;
 use tornello_engine::envelope::{Digest, Envelope, Party, PartyKind};
 use tornello_engine::ids::{HoldId, KeyId, SlotId};
 use tornello_engine::money::Cents;
 use tornello_engine::slot::{Command, Line, Settlement};
 use tornello_engine::tariff::Proof;
+use tornello_engine::time::Timestamp;
 
 use crate::routes_fraud::look;
 use crate::support::{App, TORRE, code, plan, slot, today};
 
 /// How many buy before anything is learned: every fourth on a device that others use too, which is what fraud is here. One honest buyer of seven does as well.
 const BEFORE: u64 = 280;
+/// By how much the time of what is learned is stretched: from minutes to years.
+const STRETCHED: i64 = 100_000;
 
 fn by(key: u128) -> Envelope {
     Envelope { who: KeyId(9), key: Digest(key), body: Digest(key), parties: vec![], assessment: None, order: None }
@@ -99,7 +102,18 @@ async fn what_analysts_found_is_learned_and_says_how_likely_fraud_is() {
     let now = app.node().now();
     let too_soon = learning::learn(&learning::known(app.folder(), now).await.unwrap(), "now").unwrap_err().to_string();
     assert_eq!(too_soon, "50 cases of fraud and 50 of honest buyers are needed to learn from; there are 70 and 0");
-    let known = learning::known(app.folder(), now.plus_seconds(31 * 86_400)).await.unwrap();
+    let mut known = learning::known(app.folder(), now.plus_seconds(31 * 86_400)).await.unwrap();
+    assert!(known.labelled.iter().all(|example| example.settled));
+    // All of it happened within minutes, so nothing was known before anything else: no model can be held against what came after it.
+    let at_once = learning::learn(&known, "now").unwrap();
+    assert!(at_once.card().unwrap().particulars.metrics.is_empty(), "{}", at_once.card);
+    // As if it had happened over years, honesty known 30 days after each sale.
+    let began = known.labelled[0].row.at_us;
+    for example in &mut known.labelled {
+        example.row.at_us = began + (example.row.at_us - began) * STRETCHED;
+        let delay_s = if example.fraud { 0 } else { LEGIT_DELAY_S };
+        example.trains_at = Timestamp::from_micros(example.row.at_us).plus_seconds(delay_s);
+    }
     let artifact = learning::learn(&known, "now").unwrap();
     assert_eq!(artifact.model, learning::learn(&known, "later").unwrap().model, "the same bytes");
     let card = artifact.card().unwrap();
@@ -116,6 +130,12 @@ async fn what_analysts_found_is_learned_and_says_how_likely_fraud_is() {
     let name = code("verdicts-1");
     learning::shelve(app.folder(), name, &artifact).unwrap();
     assert!(learning::shelve(app.folder(), name, &artifact).is_err(), "nothing is written over");
+    let own = learning::shelve(app.folder(), code("acting"), &artifact).unwrap_err().to_string();
+    assert_eq!(own, "the folder of models uses the name acting itself: choose another one");
+    // Whatever stands there, be it no model at all.
+    let (half, started) = (code("half"), app.folder().join("models/fraud/half"));
+    std::fs::create_dir_all(&started).unwrap();
+    assert!(learning::shelve(app.folder(), half, &artifact).is_err() && std::fs::read_dir(&started).unwrap().next().is_none());
     let other = model_form("verdicts-1", &"0".repeat(32), &artifact.card);
     assert_eq!(app.post("/v1/fraud/models", &analyst, "other", &other).await.0, StatusCode::UNPROCESSABLE_ENTITY);
     assert_eq!(app.post("/v1/fraud/models", &analyst, "m", &form).await.0, StatusCode::CREATED);

@@ -681,7 +681,8 @@ impl Node {
         self.model_owners.ask(StreamId::Models(kind), envelope, command).await
     }
 
-    /// Puts the fraud models to work that the registry says, now: what the node does by itself every half second. Answers whether they are at work.
+    /// Puts the fraud models to work that the registry says, now: what the node does by itself every half second. Answers whether nothing is left
+    /// to do: they are at work, or were too slow there.
     pub async fn follow_models(&self) -> bool {
         if !self.scoring.has_other_models(&self.defences) {
             return true;

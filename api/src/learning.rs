@@ -17,7 +17,7 @@ use tornello_training::verdicts::{self, Artifact, Example, Lessons};
 /// How often a journal is opened whose end is just being written.
 const OPENED_MAX: usize = 5;
 
-/// What is known in a data folder at an instant.
+/// What was known in a data folder at an instant.
 pub async fn known(folder: &Path, until: Timestamp) -> anyhow::Result<Examples> {
     let path = folder.join(FILE);
     if !path.is_file() {
@@ -46,6 +46,8 @@ pub fn learn(known: &Examples, created: &str) -> anyhow::Result<Artifact> {
         at_us: example.row.at_us,
         features: example.row.features.clone(),
         fraud: example.fraud,
+        known_at_us: example.trains_at.as_micros(),
+        settled: example.settled,
     };
     let by = |source: &str| known.labelled.iter().filter(|example| example.source.name() == source).count();
     let assessed = known.labelled.iter().filter(|example| example.assessed).count();
@@ -69,14 +71,25 @@ pub fn learn(known: &Examples, created: &str) -> anyhow::Result<Artifact> {
     verdicts::train(&lessons, created)
 }
 
-/// Puts a model where the node of a data folder looks for it when it is registered under this name; answers where that is. One that stands there is not written over.
-pub fn shelve(folder: &Path, name: Code, artifact: &Artifact) -> anyhow::Result<PathBuf> {
-    let shelf = Shelf::in_folder(folder);
-    if shelf.read(name.as_str()).is_ok() {
-        bail!("there is a model {name} already: choose another name");
+/// Where the node of a data folder looks for a model that is registered under this name. The name is refused if anything stands there, or the folder uses it itself.
+pub fn place(folder: &Path, name: Code) -> anyhow::Result<PathBuf> {
+    if !Shelf::takes(name.as_str()) {
+        bail!("the folder of models uses the name {name} itself: choose another one");
     }
-    shelf.keep(name.as_str(), artifact).with_context(|| format!("writing the model {name}"))?;
-    Ok(shelf.place(name.as_str()))
+    let place = Shelf::in_folder(folder).place(name.as_str());
+    match std::fs::symlink_metadata(&place) {
+        Ok(_) => bail!("{} exists already: choose another name", place.display()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error).with_context(|| format!("looking at {}", place.display())),
+    }
+    Ok(place)
+}
+
+/// Puts a model into its [`place`]; answers where that is. What stands there is not written over.
+pub fn shelve(folder: &Path, name: Code, artifact: &Artifact) -> anyhow::Result<PathBuf> {
+    let place = place(folder, name)?;
+    Shelf::in_folder(folder).keep(name.as_str(), artifact).with_context(|| format!("writing the model {name}"))?;
+    Ok(place)
 }
 
 /// Writes what is known as a table: for each row when it was, of which case, whether it was fraud, and the features. No pseudonym is in it.

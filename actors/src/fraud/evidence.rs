@@ -13,7 +13,7 @@ use tornello_engine::ids::CaseId;
 use tornello_engine::time::Timestamp;
 use tornello_models::fraud::budget::{Budget, Cut, WINDOW_DAYS};
 pub use tornello_models::fraud::promotion::Promotion;
-use tornello_models::fraud::promotion::{Marked, weigh_marked};
+use tornello_models::fraud::promotion::{Marked, weigh};
 use tornello_models::fraud::signals::{FeatureVector, SignalEvent};
 
 use super::judge::Acting;
@@ -57,14 +57,14 @@ pub async fn compare(
     end: u64,
     parties: usize,
 ) -> Result<Comparison, JournalError> {
-    let labels = labels(journal, end, |_| true).await?;
+    let labels = labels(journal, end, Timestamp::MAX, |_| true).await?;
     let ids = [champion.id.clone(), challenger.id.clone()];
     let scored = Scored { models: [champion, challenger], since, events: 0, channels: Default::default(), cases: BTreeMap::new() };
     let scored = hear_again(journal, labels, end, parties, scored).await?;
     let [champion, challenger] = ids;
     let (events, cases) = (scored.events, scored.cases.len() as u64);
     let marks = scored.marks(&budgets);
-    Ok(Comparison { champion, challenger, since, position: end, events, cases, promotion: weigh_marked(&marks, SEED) })
+    Ok(Comparison { champion, challenger, since, position: end, events, cases, promotion: weigh(&marks, SEED) })
 }
 
 struct Scored {
@@ -118,8 +118,7 @@ impl Channel {
     fn cuts(&self, budget: Budget) -> [Cut; 2] {
         let days = (self.last_us.saturating_sub(self.first_us).max(0) as u64).div_ceil(DAY_US as u64).max(1);
         let days = u32::try_from(days).unwrap_or(WINDOW_DAYS);
-        let budget = Budget { alerts_per_day: (budget.alerts_per_day / self.every).max(1) };
-        self.scores.each_ref().map(|scores| Cut::update(None, scores, days, budget))
+        self.scores.each_ref().map(|scores| Cut::update_thinned(None, scores, self.every, days, budget))
     }
 }
 

@@ -20,7 +20,7 @@ use tornello_models::fraud::budget::{Budget, Cut};
 use tornello_models::fraud::preparation::Treatment;
 use tornello_models::fraud::rows::Rows;
 use tornello_models::fraud::scorer::Scorer;
-use tornello_models::fraud::signals::{FEATURES, N, Outlet, WEIGHTS, behaviours, groups};
+use tornello_models::fraud::signals::{FEATURES, N, WEIGHTS, behaviours, groups};
 
 use super::fold::{Fold, Row};
 use super::pace::{Pace, quickest};
@@ -48,7 +48,7 @@ pub struct Acting {
     /// Whether the registry of models said that it is to be at work: when it does not any more, it goes.
     pub registered: bool,
     scorer: Arc<Scorer>,
-    /// Where each channel's line is, in the order of [`Outlet::ALL`].
+    /// Where each channel's line is, in the order of [`tornello_models::fraud::signals::Outlet::ALL`].
     pub cuts: [Cut; 5],
 }
 
@@ -67,21 +67,6 @@ impl Acting {
     fn with_cuts(&self, cuts: [Cut; 5]) -> Self {
         Self { code: self.code, id: self.id.clone(), own: self.own, registered: self.registered, scorer: Arc::clone(&self.scorer), cuts }
     }
-}
-
-/// What one model, or two, said of an event.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Pair {
-    /// When the event was, in UTC microseconds.
-    pub at_us: i64,
-    /// Which hold, sale or payment it is about: verdicts are about these too.
-    pub subject: u128,
-    /// Through which channel.
-    pub outlet: Outlet,
-    /// The acting model's score, 0 to 1.
-    pub champion: Option<f32>,
-    /// The watching model's score, 0 to 1.
-    pub challenger: Option<f32>,
 }
 
 /// As what a model works.
@@ -108,8 +93,6 @@ enum Task {
 
 /// So many of the last events are kept for the lines of a new model.
 const RECENT: usize = 2_048;
-/// How many of the last pairs are kept.
-const PAIRS: usize = 16_384;
 
 /// The models.
 pub struct Judge {
@@ -118,7 +101,6 @@ pub struct Judge {
     /// Held by whoever changes which models are at work, files and all, so that those who ask wait for a pointer only.
     changing: Mutex<()>,
     tasks: mpsc::SyncSender<Task>,
-    pairs: Mutex<VecDeque<Pair>>,
     /// The last events: what a model that is put to work takes its first lines from.
     recent: Mutex<VecDeque<Row>>,
     budgets: [Budget; 5],
@@ -152,7 +134,6 @@ impl Judge {
             challenger: RwLock::default(),
             changing: Mutex::default(),
             tasks,
-            pairs: Mutex::default(),
             recent: Mutex::default(),
             budgets,
             score_max,
@@ -204,26 +185,21 @@ impl Judge {
         self.challenger.read().clone()
     }
 
-    /// Puts a trained model to work, between two events: whoever is scoring just now ends with the model that it began with. Its lines follow from the scores that
-    /// it gives to what was heard last.
-    pub fn install(&self, artifact: &Artifact, post: Post, recent: &[Row]) -> Result<Code, ModelError> {
-        let card = artifact.card()?;
-        let acting = self.opened(&artifact.model, &card.id, false)?;
-        let acting = self.with_lines(&acting, recent);
-        let _changing = self.changing.lock();
-        Ok(self.put(acting, post, Some(artifact)))
-    }
-
     /// Puts a registered model to work from the shelf, under the name that it is registered by. One whose bytes are not those that were registered is refused.
     pub fn put_to_work(&self, name: Code, checksum: Digest, post: Post) -> Result<(), ModelError> {
-        if self.slow.lock().contains(&name) {
-            return Err(ModelError::BadArtifact { problem: "it was too slow at work".to_owned() });
+        let too_slow = || ModelError::BadArtifact { problem: "it was too slow at work".to_owned() };
+        if self.is_slow(name) {
+            return Err(too_slow());
         }
         let (acting, _) = self.found(name, checksum)?;
         // Lines follow from the last scores: until there are some, rules act alone.
         let recent = Vec::from(self.recent.lock().clone());
         let acting = self.with_lines(&acting, &recent);
         let _changing = self.changing.lock();
+        // It may have been set aside from the other post meanwhile.
+        if self.is_slow(name) {
+            return Err(too_slow());
+        }
         self.put(acting, post, None);
         Ok(())
     }
@@ -249,18 +225,25 @@ impl Judge {
         Ok((acting, artifact))
     }
 
-    /// Takes a model from work that takes too long for a score, if it is still there: rules act alone, and what is put to work next.
+    /// Whether a registered model took too long for a score at work: it is not put there again before a restart.
+    #[must_use]
+    pub fn is_slow(&self, name: Code) -> bool {
+        self.slow.lock().contains(&name)
+    }
+
+    /// Takes a model from work that takes too long for a score, if it is still there: rules act alone, until the node fits one of its own the next day, or another one
+    /// is put to work.
     fn set_aside(&self, slow: &Arc<Acting>, post: Post, took: Duration) {
-        let mut place = self.place(post).write();
+        let _changing = self.changing.lock();
         // Its lines may have been drawn anew meanwhile: it is the same model.
-        if place.as_ref().is_none_or(|acting| !Arc::ptr_eq(&acting.scorer, &slow.scorer)) {
+        if self.place(post).read().as_ref().is_none_or(|acting| !Arc::ptr_eq(&acting.scorer, &slow.scorer)) {
             return;
         }
-        *place = None;
-        drop(place);
+        // It is known to be slow before its place is empty: whoever finds that empty does not put it there again.
         if slow.registered {
             self.slow.lock().insert(slow.code);
         }
+        *self.place(post).write() = None;
         tracing::error!(model = %slow.code, ?post, us = took.as_micros(), "a fraud model takes too long for a score and was set aside");
     }
 
@@ -355,13 +338,7 @@ impl Judge {
         let _ = settled.await;
     }
 
-    /// The last scores of both models.
-    #[must_use]
-    pub fn pairs(&self) -> Vec<Pair> {
-        self.pairs.lock().iter().copied().collect()
-    }
-
-    /// How many alerts a day analysts read, in the order of [`Outlet::ALL`].
+    /// How many alerts a day analysts read, in the order of [`tornello_models::fraud::signals::Outlet::ALL`].
     #[must_use]
     pub const fn budgets(&self) -> &[Budget; 5] {
         &self.budgets
@@ -394,22 +371,13 @@ impl Judge {
             score
         };
         let said = champion.map(|acting| scored(acting, Post::Champion, acts));
-        let challenger = self.challenger().map(|acting| scored(&acting, Post::Challenger, watches));
+        // What the one that watches says is worked out from the journal when it is asked for; live it shows whether it is quick enough.
+        if let Some(acting) = self.challenger() {
+            scored(&acting, Post::Challenger, watches);
+        }
         if let Some(score) = said {
             windows.push(&row, score);
         }
-        let mut pairs = self.pairs.lock();
-        if pairs.len() >= PAIRS {
-            pairs.pop_front();
-        }
-        pairs.push_back(Pair {
-            at_us: row.at_us,
-            subject: row.subject,
-            outlet: row.outlet,
-            champion: said.map(|score| score as f32),
-            challenger: challenger.map(|score| score as f32),
-        });
-        drop(pairs);
         let mut recent = self.recent.lock();
         if recent.len() >= RECENT {
             recent.pop_front();

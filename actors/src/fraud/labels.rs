@@ -7,10 +7,11 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 
 use tornello_engine::aggregate::Aggregate;
-use tornello_engine::case::{Case, Known, Label, LabelSource, Subject};
+use tornello_engine::case::{self, Case, Known, LEGIT_DELAY_S, Label, LabelSource, Subject};
 use tornello_engine::envelope::Digest;
 use tornello_engine::ids::CaseId;
 use tornello_engine::payment;
+use tornello_engine::record::Record;
 use tornello_engine::time::Timestamp;
 use tornello_models::fraud::signals::{FEATURES, FeatureVector, SignalEvent, features};
 
@@ -67,8 +68,11 @@ pub struct Example {
     pub fraud: bool,
     /// Who says so.
     pub source: LabelSource,
-    /// Since when that is known.
-    pub known_at: Timestamp,
+    /// Since when a model may learn it.
+    pub trains_at: Timestamp,
+    /// Whether its case was opened long enough ago that honesty could be learned of it by now: of newer ones only frauds are, so they say nothing of how frequent
+    /// fraud is.
+    pub settled: bool,
     /// Whether these are, to the bit, the features of the case's assessment.
     pub assessed: bool,
 }
@@ -95,10 +99,11 @@ pub fn feature_names() -> impl Iterator<Item = &'static str> {
     FEATURES.iter().map(|(name, _)| *name)
 }
 
-/// What there is to learn at an instant, of the journal up to a batch. A label of honesty waits 30 days, in which a bank may still say otherwise.
+/// What there was to learn at an instant, of the journal up to a batch: nothing that came after the instant counts, so a longer journal says the same of it. A label of
+/// honesty waits 30 days, in which a bank may still say otherwise.
 pub async fn examples(journal: &dyn Journal, until: Timestamp, end: u64, parties: usize) -> Result<Examples, JournalError> {
-    let labels = labels(journal, end, |known| known.trains_at() <= until).await?;
-    let taken = Taken { examples: Examples { of_no_sale: labels.of_no_sale, young: labels.young, ..Examples::default() } };
+    let labels = labels(journal, end, until, |known| known.trains_at() <= until).await?;
+    let taken = Taken { until, examples: Examples { of_no_sale: labels.of_no_sale, young: labels.young, ..Examples::default() } };
     let cases: Vec<CaseId> = labels.of.values().map(|labelled| labelled.case).collect();
     let mut examples = hear_again(journal, labels, end, parties, taken).await?.examples;
     let heard: HashSet<CaseId> = examples.labelled.iter().map(|example| example.case).collect();
@@ -108,11 +113,15 @@ pub async fn examples(journal: &dyn Journal, until: Timestamp, end: u64, parties
 }
 
 struct Taken {
+    until: Timestamp,
     examples: Examples,
 }
 
 impl Listen for Taken {
     fn event(&mut self, signal: &SignalEvent, subject: u128, features: &FeatureVector, labelled: Option<&Labelled>) {
+        if signal.at_us > self.until.as_micros() {
+            return;
+        }
         let row = Row { at_us: signal.at_us, subject, outlet: signal.outlet, features: features.to_vec() };
         if self.examples.usual.len() >= ROWS {
             self.examples.usual.pop_front();
@@ -124,15 +133,17 @@ impl Listen for Taken {
                 row,
                 fraud: labelled.is_fraud(),
                 source: labelled.known.source,
-                known_at: labelled.known.at,
+                trains_at: labelled.known.trains_at(),
+                settled: labelled.opened_at.plus_seconds(LEGIT_DELAY_S) <= self.until,
                 assessed: labelled.assessed == Some(digest_of(features)),
             });
         }
     }
 }
 
-/// The labels of all cases up to a batch that `counts` lets count. Of each case what is most credible counts, and of that the last.
-pub(super) async fn labels(journal: &dyn Journal, end: u64, counts: impl Fn(&Known) -> bool) -> Result<Labels, JournalError> {
+/// The labels that all cases had at an instant, of the journal up to a batch, as far as `counts` lets them count. Of each case what is most credible counts, and of that
+/// the last.
+pub(super) async fn labels(journal: &dyn Journal, end: u64, until: Timestamp, counts: impl Fn(&Known) -> bool) -> Result<Labels, JournalError> {
     let mut cases: HashMap<CaseId, Case> = HashMap::new();
     let mut position = 0;
     while position < end {
@@ -143,8 +154,11 @@ pub(super) async fn labels(journal: &dyn Journal, end: u64, counts: impl Fn(&Kno
             for frame in wire::frames(&batch.records) {
                 let frame = frame.map_err(|error| corrupt(batch, &error))?;
                 if let StreamId::Case(id) = frame.stream {
-                    let record = frame.record().map_err(|error| corrupt(batch, &error))?;
-                    cases.entry(id).or_insert_with(|| Case::new(id)).apply(&record);
+                    let record: Record<case::Event> = frame.record().map_err(|error| corrupt(batch, &error))?;
+                    // What was said or undone later was not known then.
+                    if record.at <= until {
+                        cases.entry(id).or_insert_with(|| Case::new(id)).apply(&record);
+                    }
                 }
             }
         }

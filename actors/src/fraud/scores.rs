@@ -85,8 +85,7 @@ impl Scores {
         let first = self.scores.front().map_or(last, |(at, _)| *at);
         let days = ((last - first) as u64).div_ceil(DAY_US as u64).clamp(1, u64::from(WINDOW_DAYS)) as u32;
         let scores: Vec<f64> = self.scores.iter().map(|(_, score)| f64::from(*score)).collect();
-        // Where only some scores are kept, their part of the budget counts.
-        Cut::update(yesterday, &scores, days, Budget { alerts_per_day: (budget.alerts_per_day / self.every).max(1) })
+        Cut::update_thinned(yesterday, &scores, self.every, days, budget)
     }
 }
 

@@ -24,8 +24,19 @@ impl Shelf {
         self.0.join(id)
     }
 
+    /// Whether a model can stand in the folder under this name: it leads nowhere else, and is none that the folder uses itself (`acting`, and what is written beside it).
+    #[must_use]
+    pub fn takes(id: &str) -> bool {
+        id.starts_with(|first: char| first.is_ascii_alphanumeric())
+            && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
+            && id.split('.').next() != Some(ACTING)
+    }
+
     /// Keeps a model.
     pub fn keep(&self, id: &str, artifact: &Artifact) -> io::Result<()> {
+        if !Self::takes(id) {
+            return Err(io::Error::from(io::ErrorKind::InvalidInput));
+        }
         let folder = self.0.join(id);
         std::fs::create_dir_all(&folder)?;
         write(&folder.join(MODEL_FILE), &artifact.model)?;
@@ -51,7 +62,7 @@ impl Shelf {
     pub fn acting(&self) -> Option<(String, bool, Vec<u8>)> {
         let note = std::fs::read_to_string(self.0.join(ACTING)).ok()?;
         let (id, how) = note.trim().split_once(' ')?;
-        if !is_name(id) {
+        if !Self::takes(id) {
             return None;
         }
         let bytes = small(&self.0.join(id).join(MODEL_FILE)).ok()?;
@@ -60,7 +71,7 @@ impl Shelf {
 
     /// A model by its id, or by the name that it is registered by.
     pub fn read(&self, id: &str) -> io::Result<Artifact> {
-        if !is_name(id) {
+        if !Self::takes(id) {
             return Err(io::Error::from(io::ErrorKind::NotFound));
         }
         let folder = self.0.join(id);
@@ -76,14 +87,29 @@ fn small(path: &Path) -> io::Result<Vec<u8>> {
     if bytes.len() as u64 > MODEL_BYTES_MAX { Err(io::Error::other(format!("it is larger than {MODEL_BYTES_MAX} bytes"))) } else { Ok(bytes) }
 }
 
-/// A name within the folder and nothing else.
-fn is_name(id: &str) -> bool {
-    id.starts_with(|first: char| first.is_ascii_alphanumeric())
-        && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
-}
-
 fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let beside = path.with_extension("new");
     std::fs::write(&beside, bytes)?;
     std::fs::rename(beside, path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_model_stands_where_the_folder_keeps_its_own_notes_or_outside_of_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let shelf = Shelf::in_folder(folder.path());
+        let artifact = Artifact { model: vec![1], card: "{}".to_owned() };
+        for name in ["acting", "acting.new", "acting.2", "", ".", "..", "../acting", "a/b", "-a"] {
+            assert!(!Shelf::takes(name), "{name}");
+            assert!(shelf.keep(name, &artifact).is_err() && shelf.read(name).is_err(), "{name}");
+        }
+        for name in ["acting-1", "verdicts-1", "0123abcd", "v1.2"] {
+            shelf.keep(name, &artifact).unwrap();
+            shelf.act(name, false).unwrap();
+            assert_eq!(shelf.acting(), Some((name.to_owned(), false, vec![1])));
+        }
+    }
 }

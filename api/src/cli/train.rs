@@ -89,6 +89,8 @@ async fn learn_fraud(folder: &Path, name: Code, until: Option<&str>, rows: Optio
         Some(text) => text.parse().map_err(|_| anyhow::anyhow!("--until: {text} is no RFC 3339 instant"))?,
         None => now,
     };
+    // Said before it takes long.
+    learning::place(folder, name)?;
     let known = learning::known(folder, until).await?;
     if let Some(path) = rows {
         let mut file = std::io::BufWriter::new(std::fs::File::create(path).with_context(|| format!("writing {}", path.display()))?);

@@ -32,12 +32,18 @@ impl Cut {
     /// odds `s/(1-s)`. For a score that is a rank, that is a tenth more or fewer alerts. Without scores yesterday's stays, or there are no alerts by the model.
     #[must_use]
     pub fn update(yesterday: Option<Self>, scores: &[f64], days: u32, budget: Budget) -> Self {
+        Self::update_thinned(yesterday, scores, 1, days, budget)
+    }
+
+    /// As [`Cut::update`], where each score stands for `every` of them: there are more events than scores, and the budget is for the events.
+    #[must_use]
+    pub fn update_thinned(yesterday: Option<Self>, scores: &[f64], every: u32, days: u32, budget: Budget) -> Self {
         let mut sorted: Vec<f64> = scores.iter().copied().filter(|score| score.is_finite()).collect();
         if sorted.is_empty() || days == 0 {
             return yesterday.unwrap_or(Self { score: 1.0, random: 0.0 });
         }
         sorted.sort_by(f64::total_cmp);
-        let per_day = sorted.len() as f64 / f64::from(days);
+        let per_day = sorted.len() as f64 * f64::from(every) / f64::from(days);
         let budget = f64::from(budget.alerts_per_day);
         let share = (budget * (1.0 - RANDOM_SHARE) / per_day).min(1.0);
         let alerts = (share * sorted.len() as f64).floor() as usize;
@@ -75,12 +81,6 @@ pub enum Alert {
     SuspectInput,
     /// Chance picked it.
     Random,
-}
-
-/// What the queue of alerts is ordered by: the money that is expected to be lost, in cents.
-#[must_use]
-pub fn expected_loss_cents(probability: f64, amount_cents: i64) -> f64 {
-    probability.clamp(0.0, 1.0) * amount_cents.max(0) as f64
 }
 
 fn limited(from: f64, to: f64) -> f64 {
@@ -150,8 +150,15 @@ mod tests {
     }
 
     #[test]
-    fn the_queue_is_ordered_by_what_is_at_stake() {
-        assert!(expected_loss_cents(0.2, 50_000) > expected_loss_cents(0.9, 1_000));
-        assert!(expected_loss_cents(0.5, -100).abs() < 1e-12);
+    fn thinned_scores_draw_the_line_of_all_also_where_the_budget_is_smaller_than_what_one_stands_for() {
+        let all = even(14_000);
+        let thinned: Vec<f64> = all.iter().copied().step_by(4).collect();
+        for alerts_per_day in [2, 3, 30, 31] {
+            let budget = Budget { alerts_per_day };
+            let (whole, thin) = (Cut::update(None, &all, WINDOW_DAYS, budget), Cut::update_thinned(None, &thinned, 4, WINDOW_DAYS, budget));
+            // One kept score is four events of 14,000.
+            assert!((whole.score - thin.score).abs() < 4.5 / 14_000.0, "{alerts_per_day}: {whole:?} {thin:?}");
+            assert!((whole.random - thin.random).abs() < 1e-12, "{alerts_per_day}: {whole:?} {thin:?}");
+        }
     }
 }

@@ -10,17 +10,6 @@ pub const LABELS_MIN: usize = 50;
 const REDRAWS: usize = 1_000;
 const CONFIDENCE: f64 = 0.90;
 
-/// An event that both models scored and of which the truth is known.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Judged {
-    /// What the champion said.
-    pub champion: f64,
-    /// What the challenger said.
-    pub challenger: f64,
-    /// Whether it was fraud.
-    pub fraud: bool,
-}
-
 /// An event of which the truth is known, and which of the models would have had it looked at: each by a line of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Marked {
@@ -64,24 +53,14 @@ pub enum Promotion {
     },
 }
 
-/// Weighs the evidence; `alert_share` is the part of all events that analysts can read.
+/// Weighs the evidence. Each model's line was drawn elsewhere, on all events, of most of which nobody knows the truth.
 #[must_use]
-pub fn weigh(events: &[Judged], alert_share: f64, seed: u64) -> Promotion {
-    let budget = (alert_share * events.len() as f64).floor().max(1.0) as usize;
-    let champion = alerts(events.iter().map(|event| event.champion), budget);
-    let challenger = alerts(events.iter().map(|event| event.challenger), budget);
-    let marked = |((event, champion), challenger): ((&Judged, bool), bool)| Marked { champion, challenger, fraud: event.fraud };
-    weigh_marked(&events.iter().zip(champion).zip(challenger).map(marked).collect::<Vec<_>>(), seed)
-}
-
-/// As [`weigh`], where each model's line was drawn elsewhere, as on all events, of most of which nobody knows the truth.
-#[must_use]
-pub fn weigh_marked(marks: &[Marked], seed: u64) -> Promotion {
+pub fn weigh(marks: &[Marked], seed: u64) -> Promotion {
     let frauds = marks.iter().filter(|event| event.fraud).count();
     if frauds < LABELS_MIN {
         return Promotion::TooFewLabels { frauds };
     }
-    // Alerts are drawn once: what is redrawn is the events, each with both verdicts, so that luck strikes both alike.
+    // Lines are drawn once: what is redrawn is the events, each with both verdicts, so that luck strikes both alike.
     let whole = Tally::of(marks.iter().copied());
     let mut chance = Chance::new(seed);
     let won = (0..REDRAWS).filter(|_| Tally::of((0..marks.len()).map(|_| marks[chance.below(marks.len())])).is_won()).count();
@@ -123,18 +102,6 @@ impl Tally {
     }
 }
 
-/// Which rows are among the `budget` highest scores; of equal ones the earlier. What is no number is never an alert.
-fn alerts(scores: impl Iterator<Item = f64>, budget: usize) -> Vec<bool> {
-    let scores: Vec<f64> = scores.collect();
-    let mut order: Vec<usize> = (0..scores.len()).filter(|&row| !scores[row].is_nan()).collect();
-    order.sort_by(|&a, &b| scores[b].total_cmp(&scores[a]).then(a.cmp(&b)));
-    let mut marked = vec![false; scores.len()];
-    for row in order.into_iter().take(budget) {
-        marked[row] = true;
-    }
-    marked
-}
-
 fn share(part: u64, whole: u64) -> f64 {
     if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
 }
@@ -143,43 +110,40 @@ fn share(part: u64, whole: u64) -> f64 {
 mod tests {
     use super::*;
 
-    /// Events of which the models find these shares of the frauds above everything legitimate.
-    fn events(frauds: usize, champion: usize, challenger: usize) -> Vec<Judged> {
-        let fraud = (0..frauds).map(|i| Judged {
-            champion: if i % 100 < champion { 0.9 } else { 0.1 },
-            challenger: if i % 100 < challenger { 0.9 } else { 0.1 },
-            fraud: true,
-        });
-        let legitimate = (0..20_000).map(|i| Judged { champion: 0.2 + f64::from(i) * 1e-6, challenger: 0.2 + f64::from(i) * 1e-6, fraud: false });
-        fraud.chain(legitimate).collect()
+    /// Events of which the models find these shares of the frauds, each beside alerts about the same twenty honest buyers.
+    fn events(frauds: usize, champion: usize, challenger: usize) -> Vec<Marked> {
+        let fraud = (0..frauds).map(|i| Marked { champion: i % 100 < champion, challenger: i % 100 < challenger, fraud: true });
+        let honest = (0..2_000).map(|i| Marked { champion: i < 20, challenger: i < 20, fraud: false });
+        fraud.chain(honest).collect()
     }
 
     #[test]
     fn a_clear_winner_deserves_it_and_nobody_else_does() {
-        assert!(matches!(weigh(&events(200, 50, 80), 0.01, 1), Promotion::Deserved(evidence) if evidence.confidence > 0.99));
-        assert!(matches!(weigh(&events(200, 80, 50), 0.01, 1), Promotion::NotShown(_)));
-        assert!(matches!(weigh(&events(200, 60, 60), 0.01, 1), Promotion::NotShown(_)), "the same is not better");
-        assert!(matches!(weigh(&events(100, 60, 61), 0.01, 1), Promotion::NotShown(evidence) if evidence.confidence < 0.9), "one more is luck");
+        assert!(matches!(weigh(&events(200, 50, 80), 1), Promotion::Deserved(evidence) if evidence.confidence > 0.99));
+        assert!(matches!(weigh(&events(200, 80, 50), 1), Promotion::NotShown(_)));
+        assert!(matches!(weigh(&events(200, 60, 60), 1), Promotion::NotShown(_)), "the same is not better");
+        assert!(matches!(weigh(&events(100, 60, 61), 1), Promotion::NotShown(evidence) if evidence.confidence < 0.9), "one more is luck");
     }
 
     #[test]
-    fn lines_that_were_drawn_elsewhere_are_weighed_alike() {
+    fn figures_are_shares_and_what_alarms_at_everything_is_no_better() {
         let marks = |fraud: bool, champion: bool, challenger: bool, count: usize| vec![Marked { champion, challenger, fraud }; count];
         let better =
             [marks(true, true, true, 40), marks(true, false, true, 40), marks(false, true, true, 20), marks(false, false, false, 60)].concat();
-        let Promotion::Deserved(evidence) = weigh_marked(&better, 1) else { panic!("more is found, and no less of it is fraud") };
+        let Promotion::Deserved(evidence) = weigh(&better, 1) else { panic!("more is found, and no less of it is fraud") };
         assert_eq!((evidence.frauds, evidence.champion_recall, evidence.challenger_recall), (80, 0.5, 1.0));
         // What finds all by alarming at everything is no better.
         let alarmed = [marks(true, true, true, 40), marks(true, false, true, 10), marks(false, false, true, 60)].concat();
-        assert!(matches!(weigh_marked(&alarmed, 1), Promotion::NotShown(_)));
-        assert_eq!(weigh_marked(&better[..49], 1), Promotion::TooFewLabels { frauds: 49 });
+        assert!(matches!(weigh(&alarmed, 1), Promotion::NotShown(_)));
+        assert_eq!(weigh(&better[..49], 1), Promotion::TooFewLabels { frauds: 49 });
     }
 
     #[test]
     fn no_evidence_no_promotion() {
-        assert_eq!(weigh(&events(49, 0, 100), 0.01, 1), Promotion::TooFewLabels { frauds: 49 });
-        assert_eq!(weigh(&[], 0.01, 1), Promotion::TooFewLabels { frauds: 0 });
-        let broken: Vec<Judged> = events(100, 50, 100).into_iter().map(|event| Judged { challenger: f64::NAN, ..event }).collect();
-        assert!(matches!(weigh(&broken, 0.01, 1), Promotion::NotShown(_)));
+        assert_eq!(weigh(&events(49, 0, 100), 1), Promotion::TooFewLabels { frauds: 49 });
+        assert_eq!(weigh(&[], 1), Promotion::TooFewLabels { frauds: 0 });
+        // Who alarms at nothing finds nothing.
+        let silent: Vec<Marked> = events(100, 50, 100).into_iter().map(|event| Marked { challenger: false, ..event }).collect();
+        assert!(matches!(weigh(&silent, 1), Promotion::NotShown(_)));
     }
 }

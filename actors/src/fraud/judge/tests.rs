@@ -1,8 +1,18 @@
 //! Which model is at work, and where its lines are, when others come and go.
 
 use tornello_models::fraud::select::Unsupervised;
+use tornello_models::fraud::signals::Outlet;
 
 use super::*;
+
+impl Judge {
+    /// Puts a trained model to work that no registry knows. It has no lines yet.
+    pub fn install(&self, artifact: &Artifact, post: Post) -> Result<Code, ModelError> {
+        let acting = self.opened(&artifact.model, &artifact.card()?.id, false)?;
+        let _changing = self.changing.lock();
+        Ok(self.put(acting, post, Some(artifact)))
+    }
+}
 
 /// A model of rows whose values lie between 0 and `spread`.
 fn model(spread: f64) -> Artifact {
@@ -61,7 +71,7 @@ fn a_model_that_the_registry_names_no_more_is_taken_from_work() {
     assert!(shelf.acting().is_none(), "it would act again after a restart");
     assert!(judge.dismiss(Post::Challenger) && judge.challenger().is_none());
     // What the registry did not put to work is not the registry's to take away.
-    judge.install(&artifact, Post::Champion, &[]).unwrap();
+    judge.install(&artifact, Post::Champion).unwrap();
     assert!(!judge.dismiss(Post::Champion) && judge.champion().is_some() && shelf.acting().is_some());
 }
 
@@ -81,13 +91,13 @@ async fn a_model_that_is_put_to_work_has_lines_from_what_was_heard_before_the_st
 #[actix_rt::test]
 async fn the_lines_of_a_model_follow_from_its_own_scores_and_not_from_those_of_the_model_before() {
     let judge = judge(None);
-    judge.install(&model(1.0), Post::Champion, &[]).unwrap();
+    judge.install(&model(1.0), Post::Champion).unwrap();
     let rows: Vec<Row> = (0..500).map(row).collect();
     for row in &rows {
         judge.tasks.send(Task::Score(vec![row.clone()])).unwrap();
     }
     judge.settled().await;
-    judge.install(&model(8.0), Post::Champion, &[]).unwrap();
+    judge.install(&model(8.0), Post::Champion).unwrap();
     let mut next = row(1);
     next.at_us += DAY_US;
     judge.tasks.send(Task::Score(vec![next])).unwrap();
@@ -100,7 +110,7 @@ async fn the_lines_of_a_model_follow_from_its_own_scores_and_not_from_those_of_t
 #[test]
 fn a_model_that_is_too_slow_is_not_put_to_work() {
     let judge = judge_that_waits(Duration::ZERO, None);
-    let refused = judge.install(&model(8.0), Post::Champion, &[]);
+    let refused = judge.install(&model(8.0), Post::Champion);
     assert!(matches!(refused, Err(ModelError::BadArtifact { ref problem }) if problem.starts_with("a score takes")), "{refused:?}");
     assert!(judge.champion().is_none(), "rules act alone");
 }
@@ -117,7 +127,11 @@ fn a_model_that_turns_out_to_be_too_slow_at_work_is_set_aside_and_not_put_there_
     judge.draw(&champion, [Cut { score: 0.5, random: 0.0 }; 5]);
     judge.set_aside(&champion, Post::Champion, Duration::from_millis(3));
     assert!(judge.champion().is_none(), "rules act alone");
-    assert!(judge.put_to_work("first".parse().unwrap(), checksum, Post::Champion).is_err());
+    assert!(judge.is_slow(champion.code) && judge.put_to_work(champion.code, checksum, Post::Champion).is_err());
+    // From the next day on the node's own one acts.
+    let rows: Vec<Row> = (0..2_000).map(row).collect();
+    judge.fit_own(&rows, 1).unwrap();
+    assert!(judge.champion().unwrap().own);
     // Whoever took its place meanwhile stays.
     registered(&judge, "second", &artifact, Post::Champion);
     judge.set_aside(&champion, Post::Champion, Duration::from_millis(3));

@@ -193,7 +193,7 @@ async fn models_are_swapped_under_load_and_nothing_is_lost() {
     for n in 0..40_u64 {
         if n % 5 == 3 {
             let post = if n % 2 == 0 { Post::Champion } else { Post::Challenger };
-            judge.install(&model(n, 8.0), post, &[]).unwrap();
+            judge.install(&model(n, 8.0), post).unwrap();
         }
         let assessment = held(&house, n, 200 + u128::from(n)).await;
         with += usize::from(assessment.model.as_str() != "none");
@@ -203,9 +203,8 @@ async fn models_are_swapped_under_load_and_nothing_is_lost() {
     assert!(with >= 30 && names.len() >= 4, "{with} {names:?}");
     heard(&house).await;
     judge.settled().await;
-    let (pairs, state) = (judge.pairs(), house.node().scoring().state());
-    assert_eq!(pairs.len(), 40, "each hold was scored by those that were at work");
-    assert!(pairs.iter().filter(|pair| pair.champion.is_some()).count() >= 30 && pairs.iter().any(|pair| pair.challenger.is_some()));
+    let state = house.node().scoring().state();
+    assert!(state.champion.is_some() && state.challenger.is_some());
     assert_eq!((state.assessed, state.skipped, state.missed, state.unread), (40, 0, 0, 0));
     house.running.stop().await;
 }
@@ -218,10 +217,10 @@ async fn a_model_that_is_damaged_or_made_for_other_features_is_not_put_to_work()
     let mut broken = good.clone();
     let middle = broken.model.len() / 2;
     broken.model[middle] ^= 1;
-    assert!(judge.install(&broken, Post::Champion, &[]).is_err());
+    assert!(judge.install(&broken, Post::Champion).is_err());
     assert!(judge.champion().is_none(), "rules act alone");
-    judge.install(&good, Post::Champion, &[]).unwrap();
-    assert!(judge.install(&broken, Post::Champion, &[]).is_err());
+    judge.install(&good, Post::Champion).unwrap();
+    assert!(judge.install(&broken, Post::Champion).is_err());
     assert!(judge.champion().is_some(), "the one before goes on");
     house.running.stop().await;
 }
@@ -261,7 +260,7 @@ async fn without_a_trained_model_the_node_fits_one_of_its_own_the_same_each_time
 #[actix_rt::test]
 async fn figures_that_cannot_be_are_judged_all_the_same() {
     let house = House::new().await;
-    house.node().scoring().judge().install(&model(3, 1.0), Post::Champion, &[]).unwrap();
+    house.node().scoring().judge().install(&model(3, 1.0), Post::Champion).unwrap();
     let envelope = of(1, 5);
     let mut signal = asked(&house, 1, &envelope);
     (signal.people, signal.cheap, signal.cents, signal.list_cents, signal.lead_s, signal.at_us) = (u32::MAX, 0, i64::MAX, 1, i64::MIN, i64::MAX);

@@ -325,6 +325,15 @@ async fn compared(node: &Node, artifact: Code) -> Result<Comparison, Problem> {
     })
 }
 
+/// Whether the models that were compared still act and challenge, since when they did.
+fn stands(node: &Node, artifact: Code, comparison: &Comparison) -> bool {
+    let (known, judge) = (node.defences().models(ModelKind::Fraud), node.scoring().judge());
+    let model = known.known().find(|model| model.registered.artifact == artifact);
+    model.is_some_and(|model| model.stage == Stage::Challenger && model.since == comparison.since)
+        && judge.challenger().is_some_and(|acting| acting.code == artifact && acting.id == comparison.challenger)
+        && judge.champion().is_some_and(|acting| acting.id == comparison.champion)
+}
+
 /// What speaks for a model of fraud; where nothing can be worked out and somebody answers for that by a word, that nothing does.
 async fn found(node: &Node, artifact: Code, overridden: Option<Code>) -> Result<Evidence, Problem> {
     const NOTHING: Evidence = Evidence {
@@ -336,7 +345,11 @@ async fn found(node: &Node, artifact: Code, overridden: Option<Code>) -> Result<
         report: Digest(0),
         confidence_milli: Some(0),
     };
+    let named = || node.defences().models(ModelKind::Fraud).champion().map(|model| model.registered.artifact);
+    let champion = named();
     match compared(node, artifact).await {
+        // It took a while: what was compared may act or challenge no more, and then nothing is shown.
+        Ok(comparison) if named() != champion || !stands(node, artifact, &comparison) => Err(Problem::busy()),
         Ok(comparison) => evidence_of(&comparison),
         Err(problem) if overridden.is_some() && problem.code() == Refusal::NoEvidence.code() => Ok(NOTHING),
         Err(problem) => Err(problem),
@@ -360,7 +373,8 @@ pub async fn weigh(node: web::Data<Node>, caller: Caller, artifact: web::Path<Co
 /// Promote a model.
 ///
 /// It acts in the place of the one before, if the evidence says that it is better and somebody other than who registered it approves. Of fraud the evidence is worked
-/// out here, of all that became known since the model challenges (see `GET .../evidence`); what it does not show can be overridden by a word, and is marked so.
+/// out here, of all that became known since the model challenges (see `GET .../evidence`); what it does not show can be overridden by a word, and is marked so. `busy` if
+/// another one acts when that is done, or another one challenges.
 #[utoipa::path(
     tag = "Fraud", operation_id = "promote_model", security(("key" = ["manage"])), request_body = PromotionForm,
     params(("artifact" = String, Path, description = "The model"), ("Idempotency-Key" = String, Header, description = "A new value for each request")),
