@@ -86,6 +86,12 @@ impl Counters {
         }
     }
 
+    /// Takes in all that a batch says: for whoever hears the journal alone.
+    pub fn hear(&self, position: u64, signals: &[SignalEvent]) {
+        self.fold(|_| true, position, signals);
+        self.publish(position);
+    }
+
     /// Everything that is known of those for whom a signal counts, as of one position; none if batches overtook the reader again and again.
     #[must_use]
     pub fn known(&self, signal: &SignalEvent) -> Option<(u64, Known)> {

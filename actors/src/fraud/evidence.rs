@@ -18,13 +18,12 @@ use tornello_models::fraud::signals::{FeatureVector, SignalEvent};
 
 use super::judge::Acting;
 use super::labels::{Labelled, Listen, hear_again, labels};
+use super::scores::Thinned;
 use crate::journal::{Journal, JournalError};
 
 const DAY_US: i64 = 86_400_000_000;
 /// The seed of the redraws.
 const SEED: u64 = 7;
-/// So many scores of a channel are kept for its line; of more, every second, fourth and so on.
-const SCORES_MAX: usize = 65_536;
 
 /// What two models said of one event, 0 to 1: the one that acts, and the one that challenges.
 pub type Said = [f32; 2];
@@ -78,47 +77,31 @@ struct Scored {
 
 /// The scores of a channel.
 struct Channel {
-    scores: [Vec<f64>; 2],
-    /// Every how-manieth is kept.
-    every: u32,
-    count: u64,
+    said: Thinned<Said>,
     first_us: i64,
     last_us: i64,
 }
 
 impl Default for Channel {
     fn default() -> Self {
-        Self { scores: Default::default(), every: 1, count: 0, first_us: i64::MAX, last_us: i64::MIN }
+        Self { said: Thinned::default(), first_us: i64::MAX, last_us: i64::MIN }
     }
 }
 
 impl Channel {
     fn push(&mut self, at_us: i64, said: Said) {
         (self.first_us, self.last_us) = (self.first_us.min(at_us), self.last_us.max(at_us));
-        self.count += 1;
-        if !self.count.is_multiple_of(u64::from(self.every)) {
-            return;
-        }
-        if self.scores[0].len() >= SCORES_MAX {
-            for scores in &mut self.scores {
-                let mut odd = false;
-                scores.retain(|_| {
-                    odd = !odd;
-                    odd
-                });
-            }
-            self.every *= 2;
-        }
-        for (scores, said) in self.scores.iter_mut().zip(said) {
-            scores.push(f64::from(said));
-        }
+        self.said.push(said);
     }
 
     /// The line of each model.
     fn cuts(&self, budget: Budget) -> [Cut; 2] {
         let days = (self.last_us.saturating_sub(self.first_us).max(0) as u64).div_ceil(DAY_US as u64).max(1);
         let days = u32::try_from(days).unwrap_or(WINDOW_DAYS);
-        self.scores.each_ref().map(|scores| Cut::update_thinned(None, scores, self.every, days, budget))
+        [0, 1].map(|model: usize| {
+            let scores: Vec<f64> = self.said.kept.iter().map(|said| f64::from(said[model])).collect();
+            Cut::update_thinned(None, &scores, self.said.every, days, budget)
+        })
     }
 }
 

@@ -9,7 +9,7 @@ use tornello_models::fraud::signals::{FeatureVector, Outlet, Role, SignalEvent, 
 use super::counters::Counters;
 use super::hearing::Hearing;
 use crate::journal::wire::WireError;
-use crate::journal::{Batch, Journal, JournalError};
+use crate::journal::{Batch, Journal, JournalError, batches_after};
 use crate::streams::corrupt;
 
 /// So many of the last events are kept to learn from.
@@ -104,14 +104,9 @@ impl Fold {
 pub async fn replay_to(journal: &dyn Journal, position: u64, parties: usize) -> Result<(Fold, Counters), JournalError> {
     let (mut fold, counters) = (Fold::default(), Counters::new(parties));
     while counters.position() < position {
-        let batches = journal.batches(counters.position(), ROUND).await?;
-        if batches.is_empty() {
-            return Err(JournalError::Unreachable(format!("no batch after {}", counters.position())));
-        }
-        for batch in batches.iter().take_while(|batch| batch.number <= position) {
+        for batch in batches_after(journal, counters.position(), ROUND).await?.iter().take_while(|batch| batch.number <= position) {
             let heard = fold.hear(&counters, batch).map_err(|error| corrupt(batch, &error))?;
-            counters.fold(|_| true, batch.number, &heard.signals);
-            counters.publish(batch.number);
+            counters.hear(batch.number, &heard.signals);
         }
     }
     Ok((fold, counters))

@@ -19,7 +19,7 @@ use super::counters::Counters;
 use super::fold::{ROWS, Row, digest_of, is_judged};
 use super::hearing::Hearing;
 use crate::journal::wire::{self, WireError};
-use crate::journal::{Batch, Journal, JournalError, StreamId};
+use crate::journal::{Batch, Journal, JournalError, StreamId, batches_after};
 use crate::streams::corrupt;
 
 /// How many batches are read at once.
@@ -147,9 +147,8 @@ pub(super) async fn labels(journal: &dyn Journal, end: u64, until: Timestamp, co
     let mut cases: HashMap<CaseId, Case> = HashMap::new();
     let mut position = 0;
     while position < end {
-        let batches = journal.batches(position, ROUND).await?;
-        let Some(last) = batches.last() else { return Err(JournalError::Unreachable(format!("no batch after {position}"))) };
-        position = last.number;
+        let batches = batches_after(journal, position, ROUND).await?;
+        position = batches.last().map_or(end, |batch| batch.number);
         for batch in batches.iter().filter(|batch| batch.number <= end && batch.spans.iter().any(|span| matches!(span.stream, StreamId::Case(_)))) {
             for frame in wire::frames(&batch.records) {
                 let frame = frame.map_err(|error| corrupt(batch, &error))?;
@@ -189,10 +188,7 @@ pub(super) trait Listen: Send + 'static {
 pub(super) async fn hear_again<L: Listen>(journal: &dyn Journal, labels: Labels, end: u64, parties: usize, listener: L) -> Result<L, JournalError> {
     let mut again = Again { hearing: Hearing::default(), counters: Counters::new(parties), labels, paid_for: HashMap::new(), listener };
     while again.counters.position() < end {
-        let batches = journal.batches(again.counters.position(), ROUND).await?;
-        if batches.is_empty() {
-            return Err(JournalError::Unreachable(format!("no batch after {}", again.counters.position())));
-        }
+        let batches = batches_after(journal, again.counters.position(), ROUND).await?;
         let heard = tokio::task::spawn_blocking(move || {
             let mut wanted = batches.iter().filter(|batch| batch.number <= end);
             wanted.try_for_each(|batch| again.take(batch).map_err(|error| corrupt(batch, &error)))?;
@@ -223,8 +219,7 @@ impl<L: Listen> Again<L> {
             self.listener.event(signal, *subject, &features(&known, signal), labelled);
         }
         let signals: Vec<_> = heard.into_iter().map(|(signal, _)| signal).collect();
-        self.counters.fold(|_| true, batch.number, &signals);
-        self.counters.publish(batch.number);
+        self.counters.hear(batch.number, &signals);
         Ok(())
     }
 

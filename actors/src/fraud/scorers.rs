@@ -16,7 +16,7 @@ use super::counters::{Counters, shard_of};
 use super::fold::Fold;
 use super::judge::Judge;
 use super::saved::{self, SavedFile};
-use crate::journal::{Batch, Head, Journal, JournalError};
+use crate::journal::{Batch, Head, Journal, JournalError, batches_after};
 use crate::streams::corrupt;
 
 /// How many scorers there are.
@@ -206,11 +206,7 @@ impl Follower {
 
     async fn read_up_to(&mut self, end: u64) -> Result<(), JournalError> {
         while self.counters.position() < end {
-            let batches = self.journal.batches(self.counters.position(), ROUND).await?;
-            if batches.is_empty() {
-                return Err(JournalError::Unreachable(format!("no batch after {}", self.counters.position())));
-            }
-            for batch in &batches {
+            for batch in &batches_after(&*self.journal, self.counters.position(), ROUND).await? {
                 self.hear(batch, batch.hash()).await?;
             }
         }

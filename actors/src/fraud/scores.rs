@@ -44,48 +44,60 @@ impl Windows {
     }
 }
 
-/// The scores of one channel in the last days, thinned when they are many.
+/// What came in a channel, thinned when it is much.
 #[derive(Debug)]
-struct Scores {
-    scores: VecDeque<(i64, f32)>,
+pub(super) struct Thinned<T> {
+    /// What is kept, in order.
+    pub(super) kept: VecDeque<T>,
     /// Every how-manieth is kept.
-    every: u32,
+    pub(super) every: u32,
     count: u64,
 }
 
-impl Default for Scores {
+impl<T> Default for Thinned<T> {
     fn default() -> Self {
-        Self { scores: VecDeque::new(), every: 1, count: 0 }
+        Self { kept: VecDeque::new(), every: 1, count: 0 }
     }
 }
 
-impl Scores {
-    fn push(&mut self, at_us: i64, score: f64) {
+impl<T> Thinned<T> {
+    pub(super) fn push(&mut self, value: T) {
         self.count += 1;
         if !self.count.is_multiple_of(u64::from(self.every)) {
             return;
         }
-        if self.scores.len() >= SCORES_MAX {
+        if self.kept.len() >= SCORES_MAX {
             let mut odd = false;
-            self.scores.retain(|_| {
+            self.kept.retain(|_| {
                 odd = !odd;
                 odd
             });
             self.every *= 2;
         }
-        self.scores.push_back((at_us, score as f32));
+        self.kept.push_back(value);
+    }
+}
+
+/// The scores of one channel in the last days, with when they were given.
+#[derive(Debug, Default)]
+struct Scores(Thinned<(i64, f32)>);
+
+impl Scores {
+    fn push(&mut self, at_us: i64, score: f64) {
+        self.0.push((at_us, score as f32));
     }
 
     fn cut(&mut self, yesterday: Option<Cut>, budget: Budget) -> Cut {
-        let Some((last, _)) = self.scores.back().copied() else { return Cut::update(yesterday, &[], 1, budget) };
+        let Thinned { kept, every, .. } = &mut self.0;
+        let Some((last, _)) = kept.back().copied() else { return Cut::update(yesterday, &[], 1, budget) };
         let from = last - i64::from(WINDOW_DAYS) * DAY_US;
-        while self.scores.front().is_some_and(|(at, _)| *at < from) {
-            self.scores.pop_front();
+        while kept.front().is_some_and(|(at, _)| *at < from) {
+            kept.pop_front();
         }
-        let first = self.scores.front().map_or(last, |(at, _)| *at);
+        let first = kept.front().map_or(last, |(at, _)| *at);
         let days = ((last - first) as u64).div_ceil(DAY_US as u64).clamp(1, u64::from(WINDOW_DAYS)) as u32;
-        let scores: Vec<f64> = self.scores.iter().map(|(_, score)| f64::from(*score)).collect();
-        Cut::update_thinned(yesterday, &scores, self.every, days, budget)
+        let scores: Vec<f64> = kept.iter().map(|(_, score)| f64::from(*score)).collect();
+        Cut::update_thinned(yesterday, &scores, *every, days, budget)
     }
 }
 
@@ -100,7 +112,7 @@ mod tests {
         for i in 0..count {
             scores.push(i as i64 * 100_000, ((i * 7_919) % count) as f64 / count as f64);
         }
-        assert!(scores.scores.len() <= SCORES_MAX && scores.every >= 4);
+        assert!(scores.0.kept.len() <= SCORES_MAX && scores.0.every >= 4);
         let cut = scores.cut(None, Budget { alerts_per_day: 800 });
         // 262,144 events in less than a day: 760 alerts are 0.29%.
         assert!((1.0 - cut.score - 760.0 / count as f64).abs() < 3e-4, "{}", cut.score);

@@ -12,7 +12,7 @@ use super::counters::Counters;
 use super::fold::is_asked;
 use super::hearing::Hearing;
 use crate::journal::wire::{self, WireError};
-use crate::journal::{Batch, Journal, JournalError, StreamId};
+use crate::journal::{Batch, Journal, JournalError, StreamId, batches_after};
 use crate::streams::corrupt;
 
 /// How many batches are read at once.
@@ -49,10 +49,7 @@ pub async fn try_rules(journal: &dyn Journal, rules: &RuleSet, from: Timestamp, 
     let mut trying = Trying { hearing, counters, rules: rules.clone(), from, trial: Trial::default(), fates: BTreeMap::new() };
     let end = journal.head().await?.number;
     while trying.counters.position() < end {
-        let batches = journal.batches(trying.counters.position(), ROUND).await?;
-        if batches.is_empty() {
-            return Err(JournalError::Unreachable(format!("no batch after {}", trying.counters.position())));
-        }
+        let batches = batches_after(journal, trying.counters.position(), ROUND).await?;
         let taken = tokio::task::spawn_blocking(move || {
             batches.iter().try_for_each(|batch| trying.take(batch).map_err(|error| corrupt(batch, &error)))?;
             Ok::<_, JournalError>(trying)
@@ -115,8 +112,7 @@ impl Trying {
             }
         }
         let signals: Vec<_> = heard.into_iter().map(|(signal, _)| signal).collect();
-        self.counters.fold(|_| true, batch.number, &signals);
-        self.counters.publish(batch.number);
+        self.counters.hear(batch.number, &signals);
         Ok(())
     }
 }

@@ -216,6 +216,15 @@ pub trait Journal: Send + Sync + 'static {
     fn recover(&self) -> BoxFuture<'_, Result<Head, JournalError>>;
 }
 
+/// Up to `limit` batches after the one numbered `after`, for whoever knows that there are some.
+///
+/// # Errors
+/// Also [`JournalError::Unreachable`] if there are none.
+pub async fn batches_after(journal: &dyn Journal, after: u64, limit: u32) -> Result<Vec<Batch>, JournalError> {
+    let batches = journal.batches(after, limit).await?;
+    if batches.is_empty() { Err(JournalError::Unreachable(format!("no batch after {after}"))) } else { Ok(batches) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
