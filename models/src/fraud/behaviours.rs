@@ -106,6 +106,11 @@ impl Behaviours {
         right <= left
     }
 
+    /// Once after it was read from bytes.
+    pub(super) fn settle(&mut self) {
+        self.columns.iter_mut().chain(&mut self.behaviours).for_each(Ladder::settle);
+    }
+
     pub(super) fn is_sound(&self, columns: usize) -> bool {
         let most = self.groups.iter().copied().max().unwrap_or(0);
         self.columns.len() == columns

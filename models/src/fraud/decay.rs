@@ -26,6 +26,35 @@ pub enum Span {
     Week = 4,
 }
 
+/// 1/n!, from n = 0: divisions are slow, and these never change.
+const TAYLOR: [f64; 12] = {
+    let (mut terms, mut n) = ([1.0; 12], 1);
+    while n < terms.len() {
+        terms[n] = terms[n - 1] / n as f64;
+        n += 1;
+    }
+    terms
+};
+/// 1/(2n + 1), from n = 0.
+const ODD: [f64; 9] = {
+    let (mut terms, mut n) = ([1.0; 9], 0);
+    while n < terms.len() {
+        terms[n] = 1.0 / (2 * n + 1) as f64;
+        n += 1;
+    }
+    terms
+};
+
+/// The polynomial with these coefficients, the constant one first.
+const fn polynomial(coefficients: &[f64], x: f64) -> f64 {
+    let (mut sum, mut n) = (0.0, coefficients.len());
+    while n > 0 {
+        n -= 1;
+        sum = sum * x + coefficients[n];
+    }
+    sum
+}
+
 /// `2^-x` for `x >= 0`, to about 1e-7. Taylor series of `e^(-f ln 2)` on the fraction, the whole part straight into the exponent.
 #[must_use]
 pub fn half_power(x: f64) -> f32 {
@@ -37,13 +66,7 @@ pub fn half_power(x: f64) -> f32 {
     }
     let whole = x as u32;
     let y = -(x - f64::from(whole)) * std::f64::consts::LN_2;
-    let mut sum = 1.0;
-    let mut term = 1.0;
-    for n in 1..12_u32 {
-        term *= y / f64::from(n);
-        sum += term;
-    }
-    (sum * f64::from(f32::from_bits((127 - whole) << 23))) as f32
+    (polynomial(&TAYLOR, y) * f64::from(f32::from_bits((127 - whole) << 23))) as f32
 }
 
 /// The natural logarithm of `1 + x`; 0 for what is negative or no number. By `ln m = 2 atanh((m-1)/(m+1))` with the mantissa between 0.7 and 1.4.
@@ -56,7 +79,7 @@ pub fn ln_1p(x: f32) -> f32 {
 }
 
 /// The natural logarithm of a finite positive number.
-pub(crate) fn ln(x: f64) -> f64 {
+pub(crate) const fn ln(x: f64) -> f64 {
     let bits = x.to_bits();
     let mut exponent = ((bits >> 52) & 0x7ff) as i32 - 1023;
     let mut mantissa = f64::from_bits((bits & 0x000f_ffff_ffff_ffff) | (1023 << 52));
@@ -65,18 +88,8 @@ pub(crate) fn ln(x: f64) -> f64 {
         exponent += 1;
     }
     let z = (mantissa - 1.0) / (mantissa + 1.0);
-    let square = z * z;
     // |z| < 0.1716: the ninth term is below 1e-15.
-    let mut sum = 0.0;
-    let mut n = 17_u32;
-    loop {
-        sum = sum * square + 1.0 / f64::from(n);
-        if n == 1 {
-            break;
-        }
-        n -= 2;
-    }
-    2.0 * z * sum + f64::from(exponent) * std::f64::consts::LN_2
+    2.0 * z * polynomial(&ODD, z * z) + exponent as f64 * std::f64::consts::LN_2
 }
 
 /// By which factors counters shrink in `dt_us` microseconds, for each half-life. Time that goes back shrinks nothing.

@@ -189,8 +189,10 @@ impl Scorer {
         if !sound {
             return Err(ModelError::BadArtifact { problem: "its parts do not fit together".to_owned() });
         }
-        if let Method::Tails(tails) = &mut self.method {
-            tails.settle();
+        match &mut self.method {
+            Method::Tails(tails) => tails.settle(),
+            Method::Behaviours(behaviours) => behaviours.settle(),
+            Method::Covariance(_) | Method::Isolation(_) | Method::Supervised(_) => {}
         }
         Ok(self)
     }

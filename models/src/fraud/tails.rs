@@ -29,6 +29,9 @@ pub struct Ladder {
     /// The value that most rungs hold, and how rare it is: most columns are nothing most of the time, and need no search then. Follows from the rest.
     #[serde(skip)]
     usual: Option<(f64, f64)>,
+    /// The middle rung, beside the others in memory: most values are below it and need to know no more. Follows from the rest.
+    #[serde(skip)]
+    middle: Option<f32>,
 }
 
 impl Ladder {
@@ -41,14 +44,15 @@ impl Ladder {
         sorted.sort_by(f64::total_cmp);
         let rungs = (0..QUANTILES).map(|step| quantile(&sorted, step as f64 / (QUANTILES - 1) as f64) as f32).collect();
         let mirrored: Vec<f64> = sorted.iter().rev().map(|x| -x).collect();
-        let mut ladder = Self { rungs, least: 1.0 / (sorted.len() + 1) as f64, ends: (end(&mirrored), end(&sorted)), usual: None };
+        let mut ladder = Self { rungs, least: 1.0 / (sorted.len() + 1) as f64, ends: (end(&mirrored), end(&sorted)), usual: None, middle: None };
         ladder.settle();
         Ok(ladder)
     }
 
-    /// Finds the usual value: what is read from bytes does not carry it.
-    fn settle(&mut self) {
+    /// Finds the usual value and the middle: what is read from bytes does not carry them.
+    pub(super) fn settle(&mut self) {
         self.usual = None;
+        self.middle = self.rungs.get(QUANTILES / 2).copied();
         let most = self.rungs.chunk_by(|a, b| a == b).max_by_key(|run| run.len());
         self.usual = most.map(|run| f64::from(run[0])).map(|value| (value, self.rarity(value)));
     }
@@ -77,7 +81,7 @@ impl Ladder {
     #[must_use]
     pub fn rarity_above(&self, x: f64) -> f64 {
         // Most columns are nothing most of the time: no search then.
-        if x as f32 <= self.rungs[QUANTILES / 2] {
+        if x as f32 <= self.middle.unwrap_or_else(|| self.rungs[QUANTILES / 2]) {
             return 0.0;
         }
         let below = self.rungs.partition_point(|&rung| rung < x as f32);
@@ -210,7 +214,7 @@ mod tests {
         let (left, right) = ladder.tails(0.0);
         assert_eq!(ladder.usual, Some((0.0, -left.min(right).ln())));
         let mut again: Ladder = postcard::from_bytes(&postcard::to_allocvec(&ladder).unwrap()).unwrap();
-        assert!(again.usual.is_none() && again.rarity(0.0) == ladder.rarity(0.0));
+        assert!(again.usual.is_none() && again.rarity(0.0) == ladder.rarity(0.0) && again.rarity_above(950.0) == ladder.rarity_above(950.0));
         again.settle();
         assert_eq!(again, ladder);
     }

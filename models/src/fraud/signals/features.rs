@@ -136,20 +136,48 @@ const fn hash_on(mut hash: u64, line: &str) -> u64 {
     (hash ^ b'\n' as u64).wrapping_mul(PRIME)
 }
 
+/// Roles, a bit each.
+type Roles = u16;
+
+const fn roles(of: &[Role]) -> Roles {
+    let (mut roles, mut i) = (0, 0);
+    while i < of.len() {
+        roles |= 1 << of[i] as u16;
+        i += 1;
+    }
+    roles
+}
+
+const BUYER: Roles = roles(&[Role::Buyer]);
+const DEVICE: Roles = roles(&[Role::Device]);
+const CARD: Roles = roles(&[Role::Card]);
+const PERSON: Roles = BUYER | DEVICE | CARD;
+const NETWORK: Roles = roles(&[Role::Network]);
+const ACCOUNT: Roles = roles(&[Role::Account, Role::Group]);
+const STAFF: Roles = roles(&[Role::Operator, Role::Kiosk]);
+const SLOT: Roles = roles(&[Role::Slot]);
+const MUSEUM: Roles = roles(&[Role::Museum]);
+
 /// The states of those who take part in one command.
 #[derive(Debug, Clone, Default)]
 pub struct Known(Vec<(Role, PartyState)>);
 
 impl Known {
+    /// Of so many, most likely.
+    #[must_use]
+    pub fn of(parties: usize) -> Self {
+        Self(Vec::with_capacity(parties))
+    }
+
     /// One more.
-    pub fn add(&mut self, role: Role, state: PartyState) {
-        self.0.push((role, state));
+    pub fn add(&mut self, role: Role, state: &PartyState) {
+        self.0.push((role, *state));
     }
 }
 
 /// What is read of one party, as of the time of the command.
 struct Read<'a> {
-    role: Role,
+    role: Roles,
     state: &'a PartyState,
     factors: [f32; 5],
     at_us: i64,
@@ -176,7 +204,7 @@ pub fn features(known: &Known, event: &SignalEvent) -> FeatureVector {
     let reads: Vec<Read<'_>> = known
         .0
         .iter()
-        .map(|(role, state)| Read { role: *role, state, factors: state.factors_to(event.at_us), at_us: event.at_us.max(state.last_us()) })
+        .map(|(role, state)| Read { role: roles(&[*role]), state, factors: state.factors_to(event.at_us), at_us: event.at_us.max(state.last_us()) })
         .collect();
     let mut values = [0.0; N];
     let mut at = 0;
@@ -185,9 +213,8 @@ pub fn features(known: &Known, event: &SignalEvent) -> FeatureVector {
         values[at] = if value.is_finite() { value.clamp(0.0, VALUE_MAX) } else { VALUE_MAX };
         at += 1;
     };
-    let most =
-        |roles: &[Role], value: &dyn Fn(&Read<'_>) -> f32| reads.iter().filter(|read| roles.contains(&read.role)).map(value).fold(0.0, f32::max);
-    let person = |value: &dyn Fn(&Read<'_>) -> f32| most(&[Role::Buyer, Role::Device, Role::Card], value);
+    let most = |roles: Roles, value: &dyn Fn(&Read<'_>) -> f32| reads.iter().filter(|read| roles & read.role != 0).map(value).fold(0.0, f32::max);
+    let person = |value: &dyn Fn(&Read<'_>) -> f32| most(PERSON, value);
     let log = |value: f32| ln_1p(value);
     let counted = |what: Counted, span: Span| log(person(&|read| read.count(what, span)));
 
@@ -221,37 +248,36 @@ pub fn features(known: &Known, event: &SignalEvent) -> FeatureVector {
     put(counted(Counted::Twice, Span::Week));
     put(counted(Counted::Apart, Span::Week));
     let seconds = |from_us: i64| ((event.at_us.saturating_sub(from_us)).max(0) / 1_000_000) as f32;
-    put(log(reads.iter().filter(|read| is_person(read.role)).map(|read| seconds(read.state.last_us())).reduce(f32::min).unwrap_or(0.0)));
+    put(log(reads.iter().filter(|read| PERSON & read.role != 0).map(|read| seconds(read.state.last_us())).reduce(f32::min).unwrap_or(0.0)));
     put(log(person(&|read| seconds(read.state.first_us()))));
 
-    put(log(most(&[Role::Device], &|read| read.state.distinct_hour(Distinct::Cards, read.at_us))));
-    put(log(most(&[Role::Device], &|read| read.state.distinct_day(Distinct::Cards, read.at_us))));
-    put(log(most(&[Role::Device], &|read| read.state.distinct_day(Distinct::Buyers, read.at_us))));
-    put(log(most(&[Role::Card], &|read| read.state.distinct_day(Distinct::Devices, read.at_us))));
-    put(log(most(&[Role::Card], &|read| read.state.distinct_day(Distinct::Buyers, read.at_us))));
-    put(log(most(&[Role::Buyer], &|read| read.state.distinct_day(Distinct::Cards, read.at_us))));
-    put(log(most(&[Role::Buyer], &|read| read.state.distinct_day(Distinct::Devices, read.at_us))));
+    put(log(most(DEVICE, &|read| read.state.distinct_hour(Distinct::Cards, read.at_us))));
+    put(log(most(DEVICE, &|read| read.state.distinct_day(Distinct::Cards, read.at_us))));
+    put(log(most(DEVICE, &|read| read.state.distinct_day(Distinct::Buyers, read.at_us))));
+    put(log(most(CARD, &|read| read.state.distinct_day(Distinct::Devices, read.at_us))));
+    put(log(most(CARD, &|read| read.state.distinct_day(Distinct::Buyers, read.at_us))));
+    put(log(most(BUYER, &|read| read.state.distinct_day(Distinct::Cards, read.at_us))));
+    put(log(most(BUYER, &|read| read.state.distinct_day(Distinct::Devices, read.at_us))));
 
-    put(log(most(&[Role::Network], &|read| read.count(Counted::Holds, Span::TenMinutes))));
-    put(log(most(&[Role::Network], &|read| read.count(Counted::Holds, Span::Hour))));
-    put(log(most(&[Role::Network], &|read| read.unsold(Span::Hour))));
-    put(log(most(&[Role::Network], &|read| read.count(Counted::Failed, Span::Hour))));
-    put(log(most(&[Role::Network], &|read| read.state.distinct_hour(Distinct::Cards, read.at_us))));
-    put(log(most(&[Role::Network], &|read| read.state.distinct_hour(Distinct::Buyers, read.at_us))));
+    put(log(most(NETWORK, &|read| read.count(Counted::Holds, Span::TenMinutes))));
+    put(log(most(NETWORK, &|read| read.count(Counted::Holds, Span::Hour))));
+    put(log(most(NETWORK, &|read| read.unsold(Span::Hour))));
+    put(log(most(NETWORK, &|read| read.count(Counted::Failed, Span::Hour))));
+    put(log(most(NETWORK, &|read| read.state.distinct_hour(Distinct::Cards, read.at_us))));
+    put(log(most(NETWORK, &|read| read.state.distinct_hour(Distinct::Buyers, read.at_us))));
 
-    put(log(most(&[Role::Account, Role::Group], &|read| read.count(Counted::Holds, Span::Hour))));
-    put(log(most(&[Role::Account, Role::Group], &|read| read.count(Counted::People, Span::Day))));
-    put(log(most(&[Role::Account, Role::Group], &|read| read.unsold(Span::Day))));
+    put(log(most(ACCOUNT, &|read| read.count(Counted::Holds, Span::Hour))));
+    put(log(most(ACCOUNT, &|read| read.count(Counted::People, Span::Day))));
+    put(log(most(ACCOUNT, &|read| read.unsold(Span::Day))));
 
-    let staff = [Role::Operator, Role::Kiosk];
-    put(log(most(&staff, &|read| read.count(Counted::Voids, Span::Hour))));
-    put(log(most(&staff, &|read| read.count(Counted::Voids, Span::Day))));
-    put(most(&staff, &|read| read.share(read.count(Counted::Voids, Span::Day), Counted::People, Span::Day)));
+    put(log(most(STAFF, &|read| read.count(Counted::Voids, Span::Hour))));
+    put(log(most(STAFF, &|read| read.count(Counted::Voids, Span::Day))));
+    put(most(STAFF, &|read| read.share(read.count(Counted::Voids, Span::Day), Counted::People, Span::Day)));
     // Of a count of cash that is about to be noted its own difference, and what was voided just before, count already.
     let gap = if let SignalKind::TillClosed { difference_cents } = event.kind { Some(difference_cents.unsigned_abs() as f32) } else { None };
     let late = |read: &Read<'_>| gap.map_or(0.0, |_| read.count(Counted::Voids, Span::TenMinutes));
-    put(log(most(&staff, &|read| read.count(Counted::LateVoids, Span::Week) + late(read))));
-    put(log(most(&staff, &|read| read.count(Counted::Gap, Span::Week)) + gap.unwrap_or(0.0)));
+    put(log(most(STAFF, &|read| read.count(Counted::LateVoids, Span::Week) + late(read))));
+    put(log(most(STAFF, &|read| read.count(Counted::Gap, Span::Week)) + gap.unwrap_or(0.0)));
 
     let people = event.people as f32;
     put(log(people));
@@ -264,39 +290,39 @@ pub fn features(known: &Known, event: &SignalEvent) -> FeatureVector {
 
     // What others do in the same slot or museum: nobody is to be strange by what stands for them already. What whoever asks did in this place is not counted by itself;
     // what they did in all places is an upper bound of it and is taken off, so that what is left is at most what others did, and less where whoever asks is busy elsewhere.
-    let asker = |value: &dyn Fn(&Read<'_>) -> f32| most(&[Role::Buyer, Role::Device, Role::Card, Role::Account, Role::Group], value);
-    let place = |role: Role, what: Counted, span: Span| most(&[role], &|read| read.count(what, span));
-    let others = |role: Role, what: Counted, span: Span| (place(role, what, span) - asker(&|read| read.count(what, span))).max(0.0);
-    let others_unsold = |span: Span| (most(&[Role::Slot], &|read| read.unsold(span)) - asker(&|read| read.unsold(span))).max(0.0);
+    let asker = |value: &dyn Fn(&Read<'_>) -> f32| most(PERSON | ACCOUNT, value);
+    let place = |role: Roles, what: Counted, span: Span| most(role, &|read| read.count(what, span));
+    let others = |role: Roles, what: Counted, span: Span| (place(role, what, span) - asker(&|read| read.count(what, span))).max(0.0);
+    let others_unsold = |span: Span| (most(SLOT, &|read| read.unsold(span)) - asker(&|read| read.unsold(span))).max(0.0);
     let share = |part: f32, of: f32| (part / (of + 1.0)).min(1.0);
-    let (expired_1h, failed_1h) = (others(Role::Slot, Counted::Expired, Span::Hour), others(Role::Slot, Counted::Failed, Span::Hour));
-    let failed_1d = others(Role::Slot, Counted::Failed, Span::Day);
+    let (expired_1h, failed_1h) = (others(SLOT, Counted::Expired, Span::Hour), others(SLOT, Counted::Failed, Span::Hour));
+    let failed_1d = others(SLOT, Counted::Failed, Span::Day);
     put(log(expired_1h));
-    put(log(others(Role::Slot, Counted::Expired, Span::Day)));
+    put(log(others(SLOT, Counted::Expired, Span::Day)));
     put(log(others_unsold(Span::Hour)));
     put(log(others_unsold(Span::Day)));
-    put(share(others_unsold(Span::Day), others(Role::Slot, Counted::Holds, Span::Day)));
+    put(share(others_unsold(Span::Day), others(SLOT, Counted::Holds, Span::Day)));
     put(log(failed_1h));
     put(log(failed_1d));
-    put(share(failed_1d, others(Role::Slot, Counted::Begun, Span::Day)));
-    let museum_failed = others(Role::Museum, Counted::Failed, Span::Hour);
+    put(share(failed_1d, others(SLOT, Counted::Begun, Span::Day)));
+    let museum_failed = others(MUSEUM, Counted::Failed, Span::Hour);
     put(log(museum_failed));
-    put(share(museum_failed, others(Role::Museum, Counted::Begun, Span::Hour)));
+    put(share(museum_failed, others(MUSEUM, Counted::Begun, Span::Hour)));
     put((log(person(&|read| read.count(Counted::Failed, Span::Day))) * log(failed_1h)).max(0.0).sqrt());
 
-    let crossed = |role: Role, what: Distinct, with: Role| {
+    let crossed = |role: Roles, what: Distinct, with: Role| {
         let id = event.of_role(with).next();
-        most(&[role], &|read| id.map_or(0.0, |id| read.state.others_day(what, id, read.at_us)))
+        most(role, &|read| id.map_or(0.0, |id| read.state.others_day(what, id, read.at_us)))
     };
-    put(log(crossed(Role::Device, Distinct::Cards, Role::Card)));
-    put(log(crossed(Role::Device, Distinct::Buyers, Role::Buyer)));
-    put(log(crossed(Role::Card, Distinct::Devices, Role::Device)));
-    put(log(crossed(Role::Card, Distinct::Buyers, Role::Buyer)));
-    put(log(crossed(Role::Buyer, Distinct::Cards, Role::Card)));
-    put(log(crossed(Role::Buyer, Distinct::Devices, Role::Device)));
+    put(log(crossed(DEVICE, Distinct::Cards, Role::Card)));
+    put(log(crossed(DEVICE, Distinct::Buyers, Role::Buyer)));
+    put(log(crossed(CARD, Distinct::Devices, Role::Device)));
+    put(log(crossed(CARD, Distinct::Buyers, Role::Buyer)));
+    put(log(crossed(BUYER, Distinct::Cards, Role::Card)));
+    put(log(crossed(BUYER, Distinct::Devices, Role::Device)));
     put(counted(Counted::Large, Span::Day));
     put(counted(Counted::Large, Span::Week));
-    put(log(most(&[Role::Network], &|read| read.count(Counted::Large, Span::Day))));
+    put(log(most(NETWORK, &|read| read.count(Counted::Large, Span::Day))));
     let before = |read: &Read<'_>| (read.count(Counted::People, Span::Week) - read.count(Counted::People, Span::Day)).max(0.0);
     put(log(person(&before)));
     put((log(person(&|read| read.unsold(Span::Day))) * log(expired_1h)).max(0.0).sqrt());

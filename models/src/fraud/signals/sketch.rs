@@ -57,10 +57,17 @@ impl Sketch {
     }
 }
 
-fn estimate(bits: u128) -> f32 {
-    let zeros = bits.count_zeros();
-    if zeros == 128 {
-        return 0.0;
+/// How many different things were seen, by how many bits nobody has set.
+static ESTIMATES: [f32; 129] = {
+    let (mut estimates, mut zeros) = ([0.0; 129], 0);
+    while zeros < 128 {
+        let unset = if zeros == 0 { 1 } else { zeros };
+        estimates[zeros] = (-128.0 * ln(unset as f64 / 128.0)) as f32;
+        zeros += 1;
     }
-    (-128.0 * ln(f64::from(zeros.max(1)) / 128.0)) as f32
+    estimates
+};
+
+fn estimate(bits: u128) -> f32 {
+    ESTIMATES[bits.count_zeros() as usize]
 }

@@ -16,16 +16,12 @@ use super::{Role, SignalEvent};
 pub type PartyKey = (Role, u128);
 
 /// What can be said of a party as of a position.
-#[derive(Debug, Clone, PartialEq)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "it is passed on the stack and read at once, where a box would cost an allocation for each party of each command"
-)]
-pub enum Sight {
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Sight<'a> {
     /// Nothing is known of it.
     Unknown,
     /// Its state.
-    Known(PartyState),
+    Known(&'a PartyState),
     /// The store is too far ahead of that position to say: ask again at a later one.
     Moved,
 }
@@ -135,14 +131,14 @@ impl Store {
 
     /// What is known of a party after the batch `position`.
     #[must_use]
-    pub fn sight(&self, key: PartyKey, position: u64) -> Sight {
+    pub fn sight(&self, key: PartyKey, position: u64) -> Sight<'_> {
         if position < self.forgot_at || position.saturating_add(1) < self.position {
             return Sight::Moved;
         }
         match self.young.get(&key).or_else(|| self.old.get(&key)) {
             None => Sight::Unknown,
-            Some(entry) if entry.at <= position => Sight::Known(entry.state),
-            Some(Entry { before: Some(before), .. }) => Sight::Known(before.1),
+            Some(entry) if entry.at <= position => Sight::Known(&entry.state),
+            Some(Entry { before: Some(before), .. }) => Sight::Known(&before.1),
             Some(_) => Sight::Unknown,
         }
     }
@@ -150,10 +146,10 @@ impl Store {
     /// The features of a command that is about to be decided, as of all that was taken in.
     #[must_use]
     pub fn features(&self, event: &SignalEvent) -> FeatureVector {
-        let mut known = Known::default();
+        let mut known = Known::of(event.parties.len() + 2);
         for (key, _) in keys(event) {
             if let Some(state) = self.newest(key) {
-                known.add(key.0, *state);
+                known.add(key.0, state);
             }
         }
         features(&known, event)

@@ -196,17 +196,17 @@ fn readers_see_whole_batches() {
     let _ = store.begin(5);
     store.fold(&event(0, SignalKind::Held, &[BUYER]));
     assert_eq!(store.sight(key, 4), Sight::Unknown, "made by a batch that is not seen yet");
-    let Sight::Known(after_5) = store.sight(key, 5) else { panic!("known") };
+    let Sight::Known(&after_5) = store.sight(key, 5) else { panic!("known") };
     let _ = store.begin(6);
     store.fold(&event(1, SignalKind::Held, &[BUYER]));
     store.fold(&event(2, SignalKind::Held, &[BUYER]));
-    assert_eq!(store.sight(key, 5), Sight::Known(after_5));
-    let Sight::Known(after_6) = store.sight(key, 6) else { panic!("known") };
+    assert_eq!(store.sight(key, 5), Sight::Known(&after_5));
+    let Sight::Known(&after_6) = store.sight(key, 6) else { panic!("known") };
     assert_ne!(after_5, after_6);
-    assert_eq!(store.sight(key, 9), Sight::Known(after_6), "batches that say nothing of anybody here are seen too");
+    assert_eq!(store.sight(key, 9), Sight::Known(&after_6), "batches that say nothing of anybody here are seen too");
     let _ = store.begin(7);
     assert_eq!(store.sight(key, 5), Sight::Moved);
-    assert_eq!(store.sight(key, 6), Sight::Known(after_6));
+    assert_eq!(store.sight(key, 6), Sight::Known(&after_6));
 }
 
 #[test]
