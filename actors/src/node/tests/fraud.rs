@@ -2,6 +2,7 @@
 //! becomes of models, what is sold is sold.
 
 use tornello_engine::envelope::{Assessment, Outcome, Party, PartyKind};
+use tornello_engine::ids::PaymentId;
 use tornello_models::artifact::{Artifact, Kind, Particulars, TrainingData};
 use tornello_models::fraud::preparation::Treatment;
 use tornello_models::fraud::rows::Rows;

@@ -2,6 +2,7 @@
 
 use tornello_engine::case::{self, LabelSource, Opened, Origin, Subject, Verdict};
 use tornello_engine::envelope::{Party, PartyKind};
+use tornello_engine::ids::PaymentId;
 use tornello_models::artifact::{Artifact, Kind, Particulars, TrainingData};
 use tornello_models::fraud::budget::Budget;
 use tornello_models::fraud::preparation::{Preparation, Treatment};
