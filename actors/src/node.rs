@@ -1,4 +1,7 @@
-//! One running installation: journal, owners, read models and clocks put together, with what callers may ask of them. `api` knows nothing below this.
+//! One running installation: journal, owners, read models and clocks put together, and where each of them is found. `api` knows nothing below this.
+//!
+//! What callers give to streams is in `commands`, what the node does by itself in `house`, why it may not start in `startup`; `gates` and `grants` are what it adds
+//! to the slots.
 
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
