@@ -35,6 +35,14 @@ async fn text_of(app: &App, path: &str, key: &str, accept: &str) -> (String, Str
     (kind, response.text().await.unwrap())
 }
 
+/// Of queries that make no sense each is refused.
+async fn refuses(app: &App, path: &str, key: &str, queries: &[&str]) {
+    for bad in queries {
+        let status = app.request(Method::GET, &format!("{path}{bad}"), key).send().await.unwrap().status();
+        assert!([400, 422].contains(&status.as_u16()), "{bad}: {status}");
+    }
+}
+
 fn sum(slots: &Value) -> f64 {
     slots.as_array().unwrap().iter().map(|slot| slot["people"]["expected"].as_f64().unwrap()).sum()
 }
@@ -112,10 +120,7 @@ async fn forecasts_have_bands_add_up_and_are_zero_when_it_is_closed() {
     let mare = app.get("/v1/museums/mare/forecast?days=1", &ministry).await["days"][0]["people"]["expected"].as_f64().unwrap();
     let torre = days[0]["people"]["expected"].as_f64().unwrap();
     assert!((lazio - mare - torre).abs() < 0.3, "museums add up to their region");
-    for bad in ["?days=0", "?days=61", "?from=2026-11-22", "?from=2027-06-01", "?by=year"] {
-        let status = app.request(Method::GET, &format!("{path}{bad}"), &ministry).send().await.unwrap().status();
-        assert!([400, 422].contains(&status.as_u16()), "{bad}: {status}");
-    }
+    refuses(&app, path, &ministry, &["?days=0", "?days=61", "?from=2026-11-22", "?from=2027-06-01", "?by=year"]).await;
     app.stop().await;
 }
 
@@ -221,10 +226,7 @@ async fn months_are_forecast_for_the_budget_and_days_add_up_to_them() {
     assert!((number(&told["together"], "high_80") - all).abs() < 2.0, "together they are no surer than each");
     let (kind, table) = text_of(&app, &format!("{path}?months=3"), &ministry, "text/csv").await;
     assert!(kind.starts_with("text/csv") && table.lines().count() == 4, "{table}");
-    for bad in ["?months=0", "?months=19", "?years=1"] {
-        let status = app.request(Method::GET, &format!("{path}{bad}"), &ministry).send().await.unwrap().status();
-        assert!([400, 422].contains(&status.as_u16()), "{bad}: {status}");
-    }
+    refuses(&app, path, &ministry, &["?months=0", "?months=19", "?years=1"]).await;
     app.stop().await;
 }
 

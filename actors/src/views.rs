@@ -27,7 +27,7 @@ use self::boot::Stamp;
 use crate::board::{Board, SlotHead};
 use crate::clock::Stopwatch;
 use crate::journal::wire;
-use crate::journal::{Batch, Head, Journal, JournalError, StreamId};
+use crate::journal::{Batch, Head, Journal, JournalError, StreamId, batches_after};
 use crate::streams::corrupt;
 
 /// Raised whenever a table, a head or a snapshot changes its form: an older file is thrown away and built again.
@@ -419,14 +419,15 @@ impl Views {
         if position >= end {
             return Ok(());
         }
-        let batches = journal.batches(position, ROUND).await?;
-        let Some(last) = batches.last() else { return Err(JournalError::Unreachable(format!("no batch after {position}")).into()) };
+        let batches = batches_after(journal, position, ROUND).await?;
         let mut rows = Rows::default();
         for batch in &batches {
             rows.read(batch)?;
         }
-        rows.write(&self.pool, last).await?;
-        self.rows_sender.send_replace(last.number);
+        if let Some(last) = batches.last() {
+            rows.write(&self.pool, last).await?;
+            self.rows_sender.send_replace(last.number);
+        }
         Ok(())
     }
 }

@@ -558,6 +558,21 @@ mod tests {
         Fitted { model: Arc::new(model), known: 80 }
     }
 
+    /// Of two models the one wins that was fitted on the world as it is now, three weeks after the first fit, on days that neither has seen.
+    #[test]
+    fn a_world_that_has_changed_is_noticed_in_two_weeks() {
+        let fitted = |last: Day, free: f32| demand::Forecaster::fit(&sites(last, free), last, &Settings::default(), &mut |_| {}).unwrap();
+        let (draws, repels) = (fitted(BEGIN, DRAWS), fitted(BEGIN.plus(7), REPELS));
+        let wins = |free: f32, champion: &demand::Forecaster, challenger: &demand::Forecaster| {
+            let to = BEGIN.plus(21);
+            let regions = backtest::trial(&sites(to, free), &[champion, challenger], BEGIN.plus(7), to, 1).unwrap();
+            let contest = |trial: &Trial| Contest { champion: trial.models[0], challenger: trial.models[1] };
+            backtest::promotes(&regions.values().map(contest).collect::<Vec<_>>())
+        };
+        assert!(wins(REPELS, &draws, &repels) && !wins(REPELS, &repels, &draws));
+        assert!(wins(DRAWS, &repels, &draws) && !wins(DRAWS, &draws, &repels));
+    }
+
     #[test]
     fn what_cannot_be_judged_does_not_serve_and_is_tried_again_each_night() {
         let folder = tempfile::tempdir().unwrap();

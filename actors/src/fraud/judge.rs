@@ -485,4 +485,4 @@ fn work(judge: &Weak<Judge>, tasks: &mpsc::Receiver<Task>) {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -14,23 +14,27 @@ impl Judge {
     }
 }
 
-/// A model of rows whose values lie between 0 and `spread`.
-fn model(spread: f64) -> Artifact {
-    let values = (0..400 * N).map(|i| spread * ((i * 7_919) % 101) as f64 / 101.0).collect();
-    let scorer = Scorer::fit(Unsupervised::Tails, &Rows::new(N, values).unwrap(), Treatment { logarithm: false, clip: false }, 1).unwrap();
+/// A model of rows whose values lie between 0 and `spread`: it finds the usual unusual, or not, by how far they reach. Another seed is another model.
+pub(crate) fn model(seed: usize, spread: f64) -> Artifact {
+    let values = (0..400 * N).map(|i| spread * ((i * 7_919 + seed) % 101) as f64 / 101.0).collect();
+    sealed(&Scorer::fit(Unsupervised::Tails, &Rows::new(N, values).unwrap(), Treatment { logarithm: false, clip: false }, 1).unwrap())
+}
+
+/// A model with a card that says nothing of where it comes from.
+pub(crate) fn sealed(scorer: &Scorer) -> Artifact {
     let particulars = Particulars {
         kind: Kind::Fraud,
-        method: "tails".into(),
+        method: "test".into(),
         created: String::new(),
         code_revision: "test".into(),
-        data: TrainingData { name: "made up".into(), sha256: String::new(), rows: 400, period: String::new() },
+        data: TrainingData { name: "made up".into(), sha256: String::new(), rows: 0, period: String::new() },
         seed: 1,
         settings: Vec::new(),
         metrics: Vec::new(),
         parent: None,
         approver: None,
     };
-    Artifact::seal(&scorer, &feature_list().unwrap(), particulars).unwrap()
+    Artifact::seal(scorer, &feature_list().unwrap(), particulars).unwrap()
 }
 
 fn row(n: i64) -> Row {
@@ -61,7 +65,7 @@ fn a_model_that_the_registry_names_no_more_is_taken_from_work() {
     let folder = tempfile::tempdir().unwrap();
     let shelf = Shelf::in_folder(folder.path());
     let judge = judge(Some(shelf.clone()));
-    let artifact = model(8.0);
+    let artifact = model(0, 8.0);
     for post in [Post::Champion, Post::Challenger] {
         assert!(!judge.dismiss(post), "there is none");
         registered(&judge, "first", &artifact, post);
@@ -83,7 +87,7 @@ async fn a_model_that_is_put_to_work_has_lines_from_what_was_heard_before_the_st
     fold["rows"] = serde_json::to_value((0..500).map(row).collect::<Vec<_>>()).unwrap();
     judge.begin(&serde_json::from_value(fold).unwrap());
     judge.settled().await;
-    registered(&judge, "first", &model(8.0), Post::Champion);
+    registered(&judge, "first", &model(0, 8.0), Post::Champion);
     let [cut, ..] = judge.champion().unwrap().cuts;
     assert!(cut.score < 1.0 && cut.random > 0.0, "{cut:?}");
 }
@@ -91,13 +95,13 @@ async fn a_model_that_is_put_to_work_has_lines_from_what_was_heard_before_the_st
 #[actix_rt::test]
 async fn the_lines_of_a_model_follow_from_its_own_scores_and_not_from_those_of_the_model_before() {
     let judge = judge(None);
-    judge.install(&model(1.0), Post::Champion).unwrap();
+    judge.install(&model(0, 1.0), Post::Champion).unwrap();
     let rows: Vec<Row> = (0..500).map(row).collect();
     for row in &rows {
         judge.tasks.send(Task::Score(vec![row.clone()])).unwrap();
     }
     judge.settled().await;
-    judge.install(&model(8.0), Post::Champion).unwrap();
+    judge.install(&model(0, 8.0), Post::Champion).unwrap();
     let mut next = row(1);
     next.at_us += DAY_US;
     judge.tasks.send(Task::Score(vec![next])).unwrap();
@@ -110,7 +114,7 @@ async fn the_lines_of_a_model_follow_from_its_own_scores_and_not_from_those_of_t
 #[test]
 fn a_model_that_is_too_slow_is_not_put_to_work() {
     let judge = judge_that_waits(Duration::ZERO, None);
-    let refused = judge.install(&model(8.0), Post::Champion);
+    let refused = judge.install(&model(0, 8.0), Post::Champion);
     assert!(matches!(refused, Err(ModelError::BadArtifact { ref problem }) if problem.starts_with("a score takes")), "{refused:?}");
     assert!(judge.champion().is_none(), "rules act alone");
 }
@@ -119,7 +123,7 @@ fn a_model_that_is_too_slow_is_not_put_to_work() {
 fn a_model_that_turns_out_to_be_too_slow_at_work_is_set_aside_and_not_put_there_again() {
     let folder = tempfile::tempdir().unwrap();
     let judge = judge(Some(Shelf::in_folder(folder.path())));
-    let artifact = model(8.0);
+    let artifact = model(0, 8.0);
     let checksum = Digest(u128::from_str_radix(&artifact.card().unwrap().id, 16).unwrap());
     registered(&judge, "first", &artifact, Post::Champion);
     let champion = judge.champion().unwrap();
@@ -142,7 +146,7 @@ fn a_model_that_turns_out_to_be_too_slow_at_work_is_set_aside_and_not_put_there_
 fn what_is_registered_is_what_stands_on_the_shelf() {
     let folder = tempfile::tempdir().unwrap();
     let judge = judge(Some(Shelf::in_folder(folder.path())));
-    let artifact = model(8.0);
+    let artifact = model(0, 8.0);
     let checksum = Digest(u128::from_str_radix(&artifact.card().unwrap().id, 16).unwrap());
     let card = crate::digest::digest_of_bytes(artifact.card.as_bytes());
     let name: Code = "first".parse().unwrap();

@@ -2,17 +2,14 @@
 //! becomes of models, what is sold is sold.
 
 use tornello_engine::envelope::{Assessment, Outcome, Party, PartyKind};
-use tornello_models::artifact::{Artifact, Kind, Particulars, TrainingData};
-use tornello_models::fraud::preparation::Treatment;
-use tornello_models::fraud::rows::Rows;
-use tornello_models::fraud::scorer::Scorer;
-use tornello_models::fraud::select::Unsupervised;
-use tornello_models::fraud::signals::{N, SignalEvent, SignalKind, features};
+use tornello_engine::ids::PaymentId;
+use tornello_models::fraud::signals::{SignalEvent, SignalKind, features};
 
 use super::*;
 use crate::fraud::counters::Counters;
 use crate::fraud::fold::{digest_of, replay_to};
-use crate::fraud::judge::{Post, feature_list};
+use crate::fraud::judge::Post;
+use crate::fraud::judge::tests::model;
 use crate::fraud::signal_of;
 
 fn party(kind: PartyKind, pseudonym: u128) -> Party {
@@ -166,25 +163,6 @@ async fn a_hold_that_is_bought_under_another_name_is_bought() {
     house.running.stop().await;
 }
 
-/// A model that finds the usual unusual, or not, by the rows that it is fitted on.
-fn model(seed: u64, spread: f64) -> Artifact {
-    let values = (0..400 * N).map(|i| spread * ((i * 7_919 + seed as usize) % 101) as f64 / 101.0).collect();
-    let scorer = Scorer::fit(Unsupervised::Tails, &Rows::new(N, values).unwrap(), Treatment { logarithm: false, clip: false }, seed).unwrap();
-    let particulars = Particulars {
-        kind: Kind::Fraud,
-        method: "tails".into(),
-        created: String::new(),
-        code_revision: "test".into(),
-        data: TrainingData { name: "made up".into(), sha256: String::new(), rows: 400, period: String::new() },
-        seed,
-        settings: Vec::new(),
-        metrics: Vec::new(),
-        parent: None,
-        approver: Some("somebody".into()),
-    };
-    Artifact::seal(&scorer, &feature_list().unwrap(), particulars).unwrap()
-}
-
 #[actix_rt::test]
 async fn models_are_swapped_under_load_and_nothing_is_lost() {
     let house = House::new().await;
@@ -193,7 +171,7 @@ async fn models_are_swapped_under_load_and_nothing_is_lost() {
     for n in 0..40_u64 {
         if n % 5 == 3 {
             let post = if n % 2 == 0 { Post::Champion } else { Post::Challenger };
-            judge.install(&model(n, 8.0), post).unwrap();
+            judge.install(&model(n as usize, 8.0), post).unwrap();
         }
         let assessment = held(&house, n, 200 + u128::from(n)).await;
         with += usize::from(assessment.model.as_str() != "none");

@@ -1,5 +1,7 @@
 //! What gates are told while the journal does not write, and what becomes of it when it does.
 
+use std::time::Duration;
+
 use futures_util::future::join;
 use tornello_engine::offline::Listing;
 use tornello_engine::slot::{AdmissionConflict, ConflictReason, Direction, Reentry, TicketState};

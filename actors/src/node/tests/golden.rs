@@ -1,11 +1,11 @@
 //! A journal with every kind of event of the streams that carry money: payments, vouchers, orders, quotes, till sessions and accounts. Those of slots and museums
-//! are in the older golden journals.
+//! are in the older golden journals, see `golden_slots`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 
 use tornello_engine::account::{self, Account, ChargeOf, PaidBy, TakeBackReason};
-use tornello_engine::ids::{AccountId, PaymentId, QuoteId};
+use tornello_engine::ids::{AccountId, OrderId, PaymentId, QuoteId, TillId, VoucherId};
 use tornello_engine::institution::Institution;
 use tornello_engine::order::{self, Order};
 use tornello_engine::payment::{self, Closing, Gateway, Item, Opened, PaidBackBy, Payment, Receipt, Reported, Source};
@@ -271,6 +271,34 @@ async fn quotes(writer: &mut Writer) {
     // Reminded, then lapsed.
     writer.wait(("quote", StreamId::Quote(unsigned.id())), &mut unsigned).await;
     writer.wait(("quote", StreamId::Quote(unsigned.id())), &mut unsigned).await;
+}
+
+/// A golden journal, and the hash of the state that it comes to.
+pub(super) async fn read_golden(golden: &str) -> (String, Arc<MemoryJournal>) {
+    let journal = Arc::new(MemoryJournal::default());
+    let mut head = Head::EMPTY;
+    let mut lines = golden.lines().filter(|line| !line.starts_with('#'));
+    let expected = lines.next().expect("the state's hash stands first").to_owned();
+    for line in lines {
+        let (at, records) = line.split_once(' ').unwrap();
+        let records: Vec<u8> = (0..records.len()).step_by(2).map(|i| u8::from_str_radix(&records[i..i + 2], 16).unwrap()).collect();
+        let mut spans: Vec<crate::journal::Span> = Vec::new();
+        for frame in wire::frames(&records) {
+            let frame = frame.unwrap();
+            match spans.iter_mut().find(|span| span.stream == frame.stream) {
+                Some(span) => span.last = frame.seq,
+                None => spans.push(crate::journal::Span { stream: frame.stream, first: frame.seq, last: frame.seq }),
+            }
+        }
+        let batch = Batch { number: head.number + 1, previous: head.hash, at: Timestamp::from_micros(at.parse().unwrap()), records, spans };
+        journal.append(&batch).await.unwrap();
+        head = Head { number: batch.number, hash: batch.hash(), at: batch.at };
+    }
+    (expected, journal)
+}
+
+pub(super) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 async fn state_of(journal: &MemoryJournal) -> String {

@@ -2,19 +2,20 @@
 
 use tornello_engine::case::{self, LabelSource, Opened, Origin, Subject, Verdict};
 use tornello_engine::envelope::{Party, PartyKind};
-use tornello_models::artifact::{Artifact, Kind, Particulars, TrainingData};
+use tornello_engine::ids::PaymentId;
+use tornello_models::artifact::Artifact;
 use tornello_models::fraud::budget::Budget;
 use tornello_models::fraud::preparation::{Preparation, Treatment};
 use tornello_models::fraud::rows::Rows;
 use tornello_models::fraud::scorer::Scorer;
-use tornello_models::fraud::select::Unsupervised;
 use tornello_models::fraud::signals::{N, SignalKind};
 use tornello_models::fraud::supervised::Supervised;
 
 use super::*;
 use crate::cases::case_of;
 use crate::fraud::evidence::{Promotion, compare};
-use crate::fraud::judge::{Post, feature_list};
+use crate::fraud::judge::Post;
+use crate::fraud::judge::tests::{model, sealed};
 use crate::fraud::labels::{Examples, examples};
 use crate::fraud::{Sizes, signal_of};
 
@@ -80,22 +81,6 @@ fn later(house: &House, days: i64) -> Timestamp {
     house.node().now().plus_seconds(days * 86_400)
 }
 
-fn sealed(scorer: &Scorer) -> Artifact {
-    let particulars = Particulars {
-        kind: Kind::Fraud,
-        method: "test".into(),
-        created: String::new(),
-        code_revision: "test".into(),
-        data: TrainingData { name: "made up".into(), sha256: String::new(), rows: 0, period: String::new() },
-        seed: 1,
-        settings: Vec::new(),
-        metrics: Vec::new(),
-        parent: None,
-        approver: None,
-    };
-    Artifact::seal(scorer, &feature_list().unwrap(), particulars).unwrap()
-}
-
 const AS_THEY_ARE: Treatment = Treatment { logarithm: false, clip: false };
 
 fn learned(known: &Examples) -> Artifact {
@@ -109,12 +94,6 @@ fn learned(known: &Examples) -> Artifact {
     let mut scorer = Scorer::supervised(preparation, model, &raw).unwrap();
     scorer.calibrate(&raw, &labels).unwrap();
     sealed(&scorer)
-}
-
-/// A model that knows nothing of what it is asked.
-fn ignorant() -> Artifact {
-    let values = (0..400 * N).map(|i| 8.0 * ((i * 7_919) % 101) as f64 / 101.0).collect();
-    sealed(&Scorer::fit(Unsupervised::Tails, &Rows::new(N, values).unwrap(), AS_THEY_ARE, 1).unwrap())
 }
 
 #[actix_rt::test]
@@ -188,7 +167,8 @@ async fn a_model_that_has_learned_is_better_by_what_became_known_since_and_an_ig
     }
     let learned = learned(&known(&house, later(&house, 31)).await);
     let judge = Arc::clone(house.node().scoring().judge());
-    judge.install(&ignorant(), Post::Champion).unwrap();
+    // The one in force knows nothing of what it is asked.
+    judge.install(&model(0, 8.0), Post::Champion).unwrap();
     judge.install(&learned, Post::Challenger).unwrap();
     let since = house.node().now();
     for n in 180..420 {

@@ -5,6 +5,7 @@ use tornello_engine::slot::{CancelCause, MoveFate, Standing, TicketState};
 
 use super::*;
 use crate::moves::{self, Moved, advance, move_tickets};
+use crate::views::SaleFilter;
 
 /// The slot after that of [`tomorrow`].
 fn later() -> SlotId {
@@ -22,11 +23,6 @@ fn arrival(n: u64) -> HoldId {
 fn begin(tickets: &[u16], arrival: HoldId) -> Command {
     let prices = vec![(code("full"), Cents::new(1_200))];
     Command::BeginMove { sale: sale(), owner: None, tickets: tickets.to_vec(), arrival, via: Channel::BoxOffice, prices }
-}
-
-fn sell_in(slot: SlotId, n: u64, count: u16) -> Command {
-    let settlement = Settlement::Desk { till: code("desk-1"), method: DeskMethod::Card, reference: format!("R-{n}") };
-    Command::SellDirect { sale: HoldId::new(slot, n), channel: Channel::BoxOffice, lines: lines(count), settlement, contact: None }
 }
 
 /// What of a slot counts: places taken, what its sales cost and what was paid back, moves under way.

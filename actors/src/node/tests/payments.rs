@@ -2,8 +2,9 @@
 //! was sold once.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-use tornello_engine::ids::PaymentId;
+use tornello_engine::ids::{OrderId, PaymentId, VoucherId};
 use tornello_engine::ledger::{self, Account};
 use tornello_engine::order;
 use tornello_engine::payment::{self, ItemEnd, Money, Payment, Receipt, RefundReason, Source, Stage};

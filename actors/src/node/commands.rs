@@ -1,0 +1,286 @@
+//! What callers give to streams and see of them: for each kind of stream its command, and a look at its state. Each goes to the stream's owner, and is answered
+//! when what it did, or what was seen, is on the disk.
+
+use std::sync::Arc;
+
+use tornello_engine::account::{self, Account};
+use tornello_engine::aggregate::Aggregate;
+use tornello_engine::attempts::{self, Attempts};
+use tornello_engine::attendance::{self, Attendance};
+use tornello_engine::case::{self, Case};
+use tornello_engine::envelope::{Envelope, Party};
+use tornello_engine::fraud_rules::{self, Rules};
+use tornello_engine::ids::{AccountId, AttemptId, CaseId, Code, MuseumId, OrderId, PaymentId, QuoteId, SlotId, TillId, VoucherId};
+use tornello_engine::model_registry::{self, ModelKind, Models};
+use tornello_engine::museum::{self, Museum};
+use tornello_engine::order::{self, Order};
+use tornello_engine::payment::{self, Payment};
+use tornello_engine::planning::{self, Planning};
+use tornello_engine::quote::{self, Quote};
+use tornello_engine::recall::Recall;
+use tornello_engine::slot::{self, Slot};
+use tornello_engine::till::{self, Till};
+use tornello_engine::time::Timestamp;
+use tornello_engine::voucher::{self, Voucher};
+
+use super::Node;
+use crate::digest::digest;
+use crate::failure::Failure;
+use crate::history::{self, Page, Past};
+use crate::journal::StreamId;
+use crate::limits::Aside;
+use crate::owner::Answer;
+use crate::streams::read_failed;
+
+impl Node {
+    /// Gives a command to a slot; answers when what it did is on the disk.
+    pub async fn slot(&self, slot: SlotId, envelope: Envelope, command: slot::Command) -> Answer<Slot> {
+        let _aside = self.set_aside(slot, &envelope, &command).await?;
+        self.slots.ask(StreamId::Slot(slot), envelope, command).await
+    }
+
+    /// Sets aside what a command asks for its buyer on the slot's day, until the slot has answered; a repeat is answered as before, whatever the buyer has by now.
+    async fn set_aside(&self, slot: SlotId, envelope: &Envelope, command: &slot::Command) -> Result<Option<Aside>, Failure<slot::Refusal>> {
+        if envelope.buyer().is_none() {
+            return Ok(None);
+        }
+        let policy = self.board.head(slot).map(|head| head.policy).or_else(|| self.museums.opening(slot).map(|opening| opening.policy));
+        let Some(policy) = policy else { return Ok(None) };
+        match self.day_limits.set_aside(slot, &policy.limits, envelope, command) {
+            Ok(aside) => Ok(aside),
+            Err(_) if self.knows(slot, envelope).await? => Ok(None),
+            Err(refusal) => Err(Failure::Refused(refusal)),
+        }
+    }
+
+    /// As [`Node::slot`], for a caller that gives many commands in order: the command is queued when this returns, if the slot is in memory.
+    pub fn send_slot(
+        &self,
+        slot: SlotId,
+        at: Timestamp,
+        envelope: Envelope,
+        command: slot::Command,
+    ) -> Result<impl Future<Output = Answer<Slot>> + '_, Failure<slot::Refusal>> {
+        self.slots.send(StreamId::Slot(slot), at, envelope, command)
+    }
+
+    /// Looks at a slot; answers when all that was seen is on the disk.
+    pub async fn look<R: Send + 'static>(
+        &self,
+        slot: SlotId,
+        look: impl Fn(&Slot) -> R + Clone + Send + 'static,
+    ) -> Result<R, Failure<slot::Refusal>> {
+        self.slots.look(StreamId::Slot(slot), look).await
+    }
+
+    /// Whether a slot has seen a command by its key: its repeat is answered from what was written, whatever it says now.
+    pub async fn knows(&self, slot: SlotId, envelope: &Envelope) -> Result<bool, Failure<slot::Refusal>> {
+        let envelope = envelope.clone();
+        self.look(slot, move |slot| slot.recall(&envelope) != Recall::New).await
+    }
+
+    /// Whether a slot would do a command now, without doing it; of one that was done it would say the same again.
+    pub async fn rehearse(&self, slot: SlotId, envelope: &Envelope, command: &slot::Command) -> Result<(), Failure<slot::Refusal>> {
+        let (envelope, command, now) = (envelope.clone(), command.clone(), self.clock.now());
+        let decide = move |slot: &Slot| match slot.recall(&envelope) {
+            Recall::New => slot.decide_for(now, &envelope, &command).map(drop).map_err(Failure::Refused),
+            Recall::Done { .. } => Ok(()),
+            Recall::OtherBody => Err(Failure::KeyReused),
+        };
+        self.look(slot, decide).await?
+    }
+
+    /// A slot as it was at a moment, with a page of the records that led there. It is read from the journal; the slot itself is not asked.
+    pub async fn history(&self, slot: SlotId, at: Timestamp, page: Page) -> Result<Past, Failure<slot::Refusal>> {
+        let _turn = self.histories.acquire().await;
+        match history::of_slot(self.journal.as_ref(), slot, at, page).await {
+            Ok(Some(past)) => Ok(past),
+            Ok(None) => self.museums.opening(slot).map(Past::planned).ok_or(Failure::UnknownSlot(slot)),
+            Err(error) => Err(read_failed(&error)),
+        }
+    }
+
+    /// Gives a command to a museum.
+    pub async fn museum(&self, museum: MuseumId, envelope: Envelope, command: museum::Command) -> Answer<Museum> {
+        self.museum_owners.ask(StreamId::Museum(museum), envelope, command).await
+    }
+
+    /// Gives a command to a payment.
+    pub async fn payment(&self, payment: PaymentId, envelope: Envelope, command: payment::Command) -> Answer<Payment> {
+        let stream = StreamId::Payment(payment);
+        let _creating = matches!(command, payment::Command::Open { .. } | payment::Command::TakeOver { .. }).then(|| self.creating.begin(stream));
+        self.payment_owners.ask(stream, envelope, command).await
+    }
+
+    /// Looks at a payment; answers when all that was seen is on the disk.
+    pub async fn look_payment<R: Send + 'static>(
+        &self,
+        payment: PaymentId,
+        look: impl Fn(&Payment) -> R + Clone + Send + 'static,
+    ) -> Result<R, Failure<payment::Refusal>> {
+        self.payment_owners.look(StreamId::Payment(payment), look).await
+    }
+
+    /// Gives a command to a voucher.
+    pub async fn voucher(&self, voucher: VoucherId, envelope: Envelope, command: voucher::Command) -> Answer<Voucher> {
+        let stream = StreamId::Voucher(voucher);
+        let _creating = matches!(command, voucher::Command::Issue { .. }).then(|| self.creating.begin(stream));
+        self.voucher_owners.ask(stream, envelope, command).await
+    }
+
+    /// Looks at a voucher; answers when all that was seen is on the disk.
+    pub async fn look_voucher<R: Send + 'static>(
+        &self,
+        voucher: VoucherId,
+        look: impl Fn(&Voucher) -> R + Clone + Send + 'static,
+    ) -> Result<R, Failure<voucher::Refusal>> {
+        self.voucher_owners.look(StreamId::Voucher(voucher), look).await
+    }
+
+    /// Gives a command to an order.
+    pub async fn order(&self, order: OrderId, envelope: Envelope, command: order::Command) -> Answer<Order> {
+        let stream = StreamId::Order(order);
+        let _creating = matches!(command, order::Command::BeginPayment { .. }).then(|| self.creating.begin(stream));
+        self.order_owners.ask(stream, envelope, command).await
+    }
+
+    /// Looks at an order; answers when all that was seen is on the disk.
+    pub async fn look_order<R: Send + 'static>(
+        &self,
+        order: OrderId,
+        look: impl Fn(&Order) -> R + Clone + Send + 'static,
+    ) -> Result<R, Failure<order::Refusal>> {
+        self.order_owners.look(StreamId::Order(order), look).await
+    }
+
+    /// Gives a command to a quote.
+    pub async fn quote(&self, quote: QuoteId, envelope: Envelope, command: quote::Command) -> Answer<Quote> {
+        let stream = StreamId::Quote(quote);
+        let _creating = matches!(command, quote::Command::Draft { .. }).then(|| self.creating.begin(stream));
+        self.quote_owners.ask(stream, envelope, command).await
+    }
+
+    /// Looks at a quote; answers when all that was seen is on the disk.
+    pub async fn look_quote<R: Send + 'static>(
+        &self,
+        quote: QuoteId,
+        look: impl Fn(&Quote) -> R + Clone + Send + 'static,
+    ) -> Result<R, Failure<quote::Refusal>> {
+        self.quote_owners.look(StreamId::Quote(quote), look).await
+    }
+
+    /// Gives a command to a till session. Open one with [`crate::tills::open`], which sees to it that a desk has one at a time.
+    pub async fn till(&self, till: TillId, envelope: Envelope, command: till::Command) -> Answer<Till> {
+        let stream = StreamId::Till(till);
+        let _creating = matches!(command, till::Command::Open { .. }).then(|| self.creating.begin(stream));
+        self.till_owners.ask(stream, envelope, command).await
+    }
+
+    /// Looks at a till session; answers when all that was seen is on the disk.
+    pub async fn look_till<R: Send + 'static>(
+        &self,
+        till: TillId,
+        look: impl Fn(&Till) -> R + Clone + Send + 'static,
+    ) -> Result<R, Failure<till::Refusal>> {
+        self.till_owners.look(StreamId::Till(till), look).await
+    }
+
+    /// The account with a code.
+    #[must_use]
+    pub fn account_id(code: Code) -> AccountId {
+        AccountId(digest(&[b"account", code.as_str().as_bytes()]).0 as u64)
+    }
+
+    /// Gives a command to an operator's account.
+    pub async fn account(&self, code: Code, envelope: Envelope, command: account::Command) -> Answer<Account> {
+        let stream = StreamId::Account(Self::account_id(code));
+        let _creating = matches!(command, account::Command::Open { .. }).then(|| self.creating.begin(stream));
+        self.account_owners.ask(stream, envelope, command).await
+    }
+
+    /// Looks at an operator's account; answers when all that was seen is on the disk.
+    pub async fn look_account<R: Send + 'static>(
+        &self,
+        code: Code,
+        look: impl Fn(&Account) -> R + Clone + Send + 'static,
+    ) -> Result<R, Failure<account::Refusal>> {
+        self.account_owners.look(StreamId::Account(Self::account_id(code)), look).await
+    }
+
+    /// Gives a command to a fraud case.
+    pub async fn case(&self, case: CaseId, envelope: Envelope, command: case::Command) -> Answer<Case> {
+        let stream = StreamId::Case(case);
+        let _creating = matches!(command, case::Command::Open(_)).then(|| self.creating.begin(stream));
+        self.case_owners.ask(stream, envelope, command).await
+    }
+
+    /// Looks at a fraud case; answers when all that was seen is on the disk.
+    pub async fn look_case<R: Send + 'static>(
+        &self,
+        case: CaseId,
+        look: impl Fn(&Case) -> R + Clone + Send + 'static,
+    ) -> Result<R, Failure<case::Refusal>> {
+        self.case_owners.look(StreamId::Case(case), look).await
+    }
+
+    /// Gives a command to the rules that are asked before any model.
+    pub async fn rules(&self, envelope: Envelope, command: fraud_rules::Command) -> Answer<Rules> {
+        let answer = self.rules_owner.ask(StreamId::Rules, envelope, command).await;
+        self.scoring.follow(&self.defences);
+        answer
+    }
+
+    /// Gives a command to the models of a kind.
+    pub async fn models(&self, kind: ModelKind, envelope: Envelope, command: model_registry::Command) -> Answer<Models> {
+        self.model_owners.ask(StreamId::Models(kind), envelope, command).await
+    }
+
+    /// Puts the fraud models to work that the registry says, now: what the node does by itself every half second. Answers whether nothing is left
+    /// to do: they are at work, or were too slow there.
+    pub async fn follow_models(&self) -> bool {
+        if !self.scoring.has_other_models(&self.defences) {
+            return true;
+        }
+        let (scoring, defences) = (Arc::clone(&self.scoring), Arc::clone(&self.defences));
+        if tokio::task::spawn_blocking(move || scoring.follow_models(&defences)).await.is_err() {
+            tracing::error!("the fraud models were not looked at");
+        }
+        !self.scoring.has_other_models(&self.defences)
+    }
+
+    /// Keeps an attempt that was blocked or given up, in the stream of its day.
+    pub async fn attempt(&self, envelope: Envelope, attempt: attempts::Attempt) -> Answer<Attempts> {
+        let stream = StreamId::Attempts(attempt.id.day());
+        self.attempt_owners.ask(stream, envelope, attempts::Command::Note(Box::new(attempt))).await
+    }
+
+    /// Counts attempts of a party of whom as many are kept as may be.
+    pub async fn count_attempts(&self, day: u16, envelope: Envelope, acting: Option<Party>, more: u32) -> Answer<Attempts> {
+        self.attempt_owners.ask(StreamId::Attempts(day), envelope, attempts::Command::Count { acting, more }).await
+    }
+
+    /// Looks at the attempts of a day; answers when all that was seen is on the disk.
+    pub async fn look_attempts<R: Send + 'static>(
+        &self,
+        day: u16,
+        look: impl Fn(&Attempts) -> R + Clone + Send + 'static,
+    ) -> Result<R, Failure<attempts::Refusal>> {
+        self.attempt_owners.look(StreamId::Attempts(day), look).await
+    }
+
+    /// A new name for an attempt of now, hard to guess.
+    #[must_use]
+    pub fn new_attempt(&self, random: u64) -> AttemptId {
+        AttemptId::new(attempts::day_of(self.clock.now()), random)
+    }
+
+    /// Gives a command to the attendance of a museum that is known.
+    pub async fn attendance(&self, museum: MuseumId, envelope: Envelope, command: attendance::Command) -> Answer<Attendance> {
+        self.attendance_owners.ask(StreamId::Attendance(museum), envelope, command).await
+    }
+
+    /// Gives a command to the planning of a museum that is known.
+    pub async fn planning(&self, museum: MuseumId, envelope: Envelope, command: planning::Command) -> Answer<Planning> {
+        self.planning_owners.ask(StreamId::Planning(museum), envelope, command).await
+    }
+}

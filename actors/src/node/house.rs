@@ -1,0 +1,211 @@
+//! What a node does by itself while it runs: it wakes what is due, retires owners that nobody asks, looks again at keys and models, keeps its clock in step; and how it
+//! stops.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tornello_engine::ids::Code;
+
+use super::{FORGET_AFTER_S, Node, Running};
+use crate::clock::RealClock;
+use crate::journal::StreamId;
+use crate::journal::writer::Health;
+use crate::limits;
+
+/// Owners that nobody asked for so long are retired.
+const RETIRE_EVERY: Duration = Duration::from_secs(60);
+/// How long a stop waits for what was asked.
+const STOP_WITHIN: Duration = Duration::from_secs(10);
+/// How soon slots are woken again whose deadline still stands, when the journal writes and when it does not.
+const WAKE_AGAIN: Duration = Duration::from_millis(50);
+const WAKE_AGAIN_BROKEN: Duration = Duration::from_secs(1);
+/// A wall clock that has moved by so much since it was last reported has jumped again.
+const TOLD_AGAIN_US: i64 = 1_000_000;
+const KEYS_EVERY: Duration = Duration::from_millis(500);
+/// For how many looks after registered models could not be put to work the same are let be: a minute.
+const MODELS_AGAIN: u32 = 120;
+
+impl Node {
+    /// Wakes every slot, payment, quote and case whose deadline has come, now: what the clock does by itself, for tests and replays that set it.
+    pub async fn wake_due(&self) {
+        let now = self.clock.now();
+        for slot in self.board.due(now) {
+            if let Err(failure) = self.slots.wake(StreamId::Slot(slot), now).await {
+                tracing::warn!(%slot, %failure, "a slot could not be woken");
+            }
+        }
+        for payment in self.payments.due(now) {
+            if let Err(failure) = self.payment_owners.wake(StreamId::Payment(payment), now).await {
+                tracing::warn!(%payment, %failure, "a payment could not be woken");
+            }
+        }
+        for quote in self.quotes.due(now) {
+            if let Err(failure) = self.quote_owners.wake(StreamId::Quote(quote), now).await {
+                tracing::warn!(%quote, %failure, "a quote could not be woken");
+            }
+        }
+        for case in self.cases.due(now) {
+            if let Err(failure) = self.case_owners.wake(StreamId::Case(case), now).await {
+                tracing::warn!(%case, %failure, "a fraud case could not be woken");
+            }
+        }
+    }
+
+    /// Retires the owners that nobody has asked since the last time, and takes slots that ended days ago off the board: what the node does by itself once a
+    /// minute, for replays whose years are minutes.
+    pub async fn tidy(&self) {
+        self.slots.retire_idle().await;
+        self.museum_owners.retire_idle().await;
+        self.payment_owners.retire_idle().await;
+        self.voucher_owners.retire_idle().await;
+        self.order_owners.retire_idle().await;
+        self.quote_owners.retire_idle().await;
+        self.till_owners.retire_idle().await;
+        self.account_owners.retire_idle().await;
+        self.case_owners.retire_idle().await;
+        self.rules_owner.retire_idle().await;
+        self.model_owners.retire_idle().await;
+        self.attempt_owners.retire_idle().await;
+        self.attendance_owners.retire_idle().await;
+        self.planning_owners.retire_idle().await;
+        self.board.forget(self.clock.now().plus_seconds(-FORGET_AFTER_S));
+        self.quotes.forget(self.clock.now().plus_seconds(-FORGET_AFTER_S));
+        self.tidy_rooms();
+        limits::forget(self);
+    }
+
+    /// Ends when the next deadline of anything has changed.
+    async fn sooner(&self) {
+        tokio::select! {
+            () = self.board.sooner() => {}
+            () = self.payments.sooner() => {}
+            () = self.quotes.sooner() => {}
+            () = self.cases.sooner() => {}
+        }
+    }
+
+    /// Wakes what is due, whenever something is. Runs until dropped.
+    pub(super) async fn keep_deadlines(node: Arc<Self>) {
+        loop {
+            let beside = [node.payments.next_wake(), node.quotes.next_wake(), node.cases.next_wake()];
+            let next = node.board.next_wake().into_iter().chain(beside.into_iter().flatten()).min();
+            tokio::select! {
+                () = node.sooner() => {}
+                () = async { match next { Some(at) => node.clock.sleep_until(at).await, None => std::future::pending().await } } => {
+                    node.wake_due().await;
+                    // What was woken is off the index when its record is on the disk; a slot that cannot write is asked again soon, not at once.
+                    let again = if node.health() == Health::Writing { WAKE_AGAIN } else { WAKE_AGAIN_BROKEN };
+                    let _ = tokio::time::timeout(again, node.sooner()).await;
+                }
+            }
+        }
+    }
+
+    /// Retires owners, and looks again at keys, models and contacts that are due. Runs until dropped.
+    pub(super) async fn keep_house(node: Arc<Self>) {
+        let (mut look, mut retire) = (tokio::time::interval(KEYS_EVERY), tokio::time::interval(RETIRE_EVERY));
+        // Models that could not be put to work, and for how many looks they are let be: they are not on the shelf yet, or damaged.
+        let mut unusable: Option<([Option<Code>; 2], u32)> = None;
+        loop {
+            let retire_now = tokio::select! {
+                _ = look.tick() => false,
+                _ = retire.tick() => true,
+            };
+            let wanted = node.scoring.wanted_models(&node.defences);
+            unusable = match unusable {
+                Some((models, looks)) if models == wanted && looks > 0 => Some((models, looks - 1)),
+                _ => (!node.follow_models().await).then_some((wanted, MODELS_AGAIN)),
+            };
+            if let Some(files) = &node.files {
+                if let Err(error) = files.keys.refresh().await {
+                    tracing::error!(%error, "the API keys cannot be read again");
+                }
+                if let Err(error) = files.codes.refresh(node.clock.now()) {
+                    tracing::error!(%error, "the keys that sign tickets cannot be read again");
+                }
+            }
+            if retire_now {
+                node.tidy().await;
+                if let Some(files) = &node.files {
+                    if let Err(error) = files.keys.flush_last_used().await {
+                        tracing::warn!(%error, "when keys were last used was not saved");
+                    }
+                    if let Err(error) = files.people.erase_due(node.clock.now()).await {
+                        tracing::error!(%error, "contacts that are due were not erased");
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl Running {
+    /// The node.
+    #[must_use]
+    pub const fn node(&self) -> &Arc<Node> {
+        &self.node
+    }
+
+    /// Stops: what was asked is finished and on the disk, snapshots and heads are saved. Callers must have stopped asking. The node itself goes when its last
+    /// holder drops it.
+    pub async fn stop(self) {
+        let Self { node, writer, ending, tasks } = self;
+        if node.health() == Health::Writing {
+            node.end_forks().await;
+        }
+        if node.unrecorded() > 0 {
+            tracing::error!(
+                scans = node.unrecorded(),
+                "what gates were told while the journal did not write is not written: the gates have it, and must send it in"
+            );
+        }
+        // The first call notes who is idle, the second retires them; commands on their way are settled in between by the journal.
+        for _ in 0..2 {
+            node.slots.retire_idle().await;
+        }
+        tasks.iter().for_each(tokio::task::JoinHandle::abort);
+        for task in tasks {
+            let _ = task.await;
+        }
+        let (views, committed) = (node.files.as_ref().map(|files| files.views.clone()), node.committed.clone());
+        if let Some(files) = &node.files {
+            let _ = files.keys.flush_last_used().await;
+            files.people.close().await;
+            files.keys.close().await;
+        }
+        drop(committed);
+        // Owners and registries hold the journal's queue: with the last of them the writer ends, after what was queued.
+        let (threads, scoring) = (Arc::clone(&node.threads), Arc::clone(&node.scoring));
+        drop(node);
+        let ended = tokio::task::spawn_blocking(move || writer.join().is_ok());
+        if !matches!(tokio::time::timeout(STOP_WITHIN, ended).await, Ok(Ok(true))) {
+            tracing::error!("the journal's writer did not end in time, or ended badly");
+        }
+        threads.stop();
+        for task in ending {
+            let _ = tokio::time::timeout(STOP_WITHIN, task).await;
+        }
+        scoring.stop();
+        if let Some(views) = views {
+            views.close().await;
+        }
+    }
+}
+
+/// Slews the real clock once a second and reports jumps of the wall clock. Runs until dropped.
+pub async fn keep_time(clock: Arc<RealClock>) {
+    let mut told_us = 0;
+    loop {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let apart_us = clock.slew().unwrap_or(0);
+        // Each jump once, and the last one back too.
+        if (apart_us - told_us).abs() > TOLD_AGAIN_US {
+            told_us = apart_us;
+            if apart_us == 0 {
+                tracing::info!("the wall clock is right again");
+            } else {
+                tracing::error!(apart_us, "the wall clock has jumped; it is not followed: set it right, or restart to take it over");
+            }
+        }
+    }
+}

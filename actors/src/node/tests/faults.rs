@@ -1,0 +1,151 @@
+//! When the journal fails, stalls, lies or is full, callers are told honestly, and what was written counts.
+
+use std::time::Duration;
+
+use super::*;
+use crate::start;
+
+#[actix_rt::test]
+async fn a_failed_append_is_told_honestly_and_the_slot_goes_on_from_the_journal() {
+    let cases = [
+        (Fault::Full, Failure::Journal("no room on the disk for the journal: no space left on device".into()), 2),
+        (Fault::Lost, Failure::OutcomeUnknown, 2),
+        (Fault::Written, Failure::OutcomeUnknown, 5),
+    ];
+    for (fault, told, taken_after) in cases {
+        let journal = Arc::new(Faulty::default());
+        let house = House::on(Arc::clone(&journal) as _).await;
+        open_museum(house.node()).await;
+        house.ask(1, hold(1, 2)).await.unwrap();
+        journal.faults.lock().push_back(fault.clone());
+        assert_eq!(house.ask(2, hold(2, 3)).await, Err(told), "{fault:?}");
+        // The next caller finds a slot that knows what is on the disk, no more and no less.
+        house.ask(3, hold(3, 1)).await.unwrap();
+        assert_eq!(house.taken(), taken_after + 1, "{fault:?}");
+        // The same key again: done once in all.
+        house.ask(2, hold(22, 3)).await.unwrap();
+        assert_eq!(house.taken(), 6, "{fault:?}");
+        let replayed = start::check(journal.as_ref(), false, |_| Ok(()), |_| {}).await.unwrap();
+        assert_eq!(replayed.head, house.node().head(), "{fault:?}");
+        house.running.stop().await;
+    }
+}
+
+#[actix_rt::test]
+async fn after_a_flush_that_failed_nothing_is_written_until_a_restart() {
+    let journal = Arc::new(Faulty::default());
+    let house = House::on(Arc::clone(&journal) as _).await;
+    open_museum(house.node()).await;
+    house.ask(1, hold(1, 2)).await.unwrap();
+    let before = house.node().head();
+    journal.faults.lock().push_back(Fault::Flush);
+    assert_eq!(house.ask(2, hold(2, 3)).await, Err(Failure::OutcomeUnknown));
+    assert!(matches!(house.ask(3, hold(3, 1)).await, Err(Failure::Journal(_))));
+    assert_eq!((house.node().head(), house.taken(), house.node().health()), (before, 2, Health::Stopped));
+    house.running.stop().await;
+    let again = House::on(journal).await;
+    again.ask(2, hold(22, 3)).await.unwrap();
+    assert_eq!(again.taken(), 5);
+    again.running.stop().await;
+}
+
+#[actix_rt::test]
+async fn what_was_queued_behind_a_failed_record_of_the_same_slot_fails_too() {
+    let journal = Arc::new(Faulty::default());
+    let house = House::on(Arc::clone(&journal) as _).await;
+    open_museum(house.node()).await;
+    house.ask(1, hold(1, 1)).await.unwrap();
+    let stall = journal.stall.lock().await;
+    journal.faults.lock().push_back(Fault::Lost);
+    let waiting: Vec<_> = (2..8).map(|n| house.ask(n, hold(n as u64, 1))).collect();
+    let (answers, ()) = tokio::join!(join_all(waiting), async {
+        // All are in the mailbox; let the writer meet them.
+        tokio::task::yield_now().await;
+        drop(stall);
+    });
+    // Each caller was either told that its outcome is open, or was served anew by the rebuilt slot: the counters tell which, and nobody was counted twice.
+    let served = answers.iter().filter(|answer| answer.is_ok()).count() as u32;
+    assert!(answers.iter().any(|answer| answer == &Err(Failure::OutcomeUnknown)), "{answers:?}");
+    house.ask(9, hold(9, 1)).await.unwrap();
+    assert_eq!(house.taken(), served + 2);
+    house.running.stop().await;
+}
+
+#[actix_rt::test]
+async fn when_the_queue_is_full_callers_are_told_so_and_nothing_changes() {
+    let journal = Arc::new(Faulty::default());
+    let clock = Arc::new(ManualClock::new(now()));
+    let limits = Limits { queue: 4, batch: 2 };
+    let running = Node::start_on(Arc::clone(&journal) as _, clock, limits).await.unwrap();
+    open_museum(running.node()).await;
+    let node = running.node();
+    node.slot(tomorrow(), by(0), hold(1_000, 1)).await.unwrap();
+    let stall = journal.stall.lock().await;
+    let asked = (1..=15).map(|n| node.slot(tomorrow(), by(n), hold(n as u64, 1)));
+    let release = async {
+        // The writer holds at most one batch, the queue four more: somebody is told `Busy` while the disk stands still.
+        let mut taken = node.board().watch();
+        tokio::task::yield_now().await;
+        drop(stall);
+        let _ = tokio::time::timeout(Duration::from_secs(5), taken.recv()).await;
+    };
+    let (answers, ()) = tokio::join!(join_all(asked), release);
+    let done = answers.iter().filter(|answer| answer.is_ok()).count();
+    assert!(answers.iter().all(|answer| answer.is_ok() || answer == &Err(Failure::Busy)), "{answers:?}");
+    assert_eq!(node.board().head(tomorrow()).map(|head| head.places.taken()), Some(done as u32 + 1));
+    running.stop().await;
+}
+
+#[actix_rt::test]
+async fn a_disk_that_stays_full_puts_no_slot_out_of_order() {
+    let journal = Arc::new(Faulty::default());
+    let house = House::on(Arc::clone(&journal) as _).await;
+    open_museum(house.node()).await;
+    house.ask(1, hold(1, 1)).await.unwrap();
+    journal.faults.lock().extend(vec![Fault::Full; 500]);
+    for round in 0..20 {
+        let answers = join_all((0..10).map(|n| house.ask(10 + round * 10 + n, hold(n as u64 + 10, 1)))).await;
+        assert!(answers.iter().all(|answer| matches!(answer, Err(Failure::Journal(_)))), "{answers:?}");
+        assert_eq!(house.node().look(tomorrow(), |slot| slot.places().taken()).await, Ok(1), "what was written can be read");
+    }
+    journal.faults.lock().clear();
+    house.ask(2, hold(2, 2)).await.unwrap();
+    assert_eq!(house.taken(), 3);
+    house.running.stop().await;
+}
+
+#[actix_rt::test]
+async fn a_full_queue_hurts_nobody_who_is_in_it() {
+    let journal = Arc::new(Faulty::default());
+    let clock = Arc::new(ManualClock::new(now()));
+    let running = Node::start_on(Arc::clone(&journal) as _, clock, Limits { queue: 4, batch: 2 }).await.unwrap();
+    open_museum(running.node()).await;
+    let node = running.node();
+    node.slot(tomorrow(), by(0), hold(1_000, 1)).await.unwrap();
+    let stall = journal.stall.lock().await;
+    let holds = join_all((1..=5).map(|n| node.slot(tomorrow(), by(n), hold(n as u64, 1))));
+    let repeats = join_all((0..5).map(|_| node.slot(tomorrow(), by(0), hold(1_000, 1))));
+    let looks = join_all((0..5).map(|_| node.look(tomorrow(), |slot| slot.places().taken())));
+    let release = async {
+        tokio::task::yield_now().await;
+        drop(stall);
+    };
+    let (holds, repeats, looks, ()) = tokio::join!(holds, repeats, looks, release);
+    assert!(holds.iter().chain(&repeats).all(|answer| matches!(answer, Ok(_) | Err(Failure::Busy))), "{holds:?} {repeats:?}");
+    assert!(looks.iter().all(|look| matches!(look, Ok(_) | Err(Failure::Busy))), "{looks:?}");
+    let done = 1 + holds.iter().filter(|answer| answer.is_ok()).count() as u32;
+    assert_eq!(node.board().head(tomorrow()).map(|head| head.places.taken()), Some(done));
+    running.stop().await;
+}
+
+#[actix_rt::test]
+async fn a_batch_that_was_written_though_its_append_failed_is_told_to_the_house() {
+    let journal = Arc::new(Faulty::default());
+    let house = House::on(Arc::clone(&journal) as _).await;
+    open_museum(house.node()).await;
+    journal.faults.lock().push_back(Fault::Written);
+    assert_eq!(house.ask(1, hold(1, 3)).await, Err(Failure::OutcomeUnknown));
+    assert_eq!(house.ask(1, hold(2, 3)).await.map(|record| record.seq), Ok(1));
+    assert_eq!((house.taken(), house.node().board().next_wake()), (3, Some(now().plus_seconds(900))));
+    house.running.stop().await;
+}

@@ -1,0 +1,148 @@
+//! Readings limit what slots may sell; slots that run at once share the room, and never more than there is.
+
+use std::collections::HashMap;
+
+use tornello_engine::slot::Event;
+
+use super::*;
+use crate::sensors::Measured;
+
+#[actix_rt::test]
+async fn a_reading_limits_the_running_slot_and_is_written_down() {
+    let house = House::new().await;
+    let running = SlotId::new(MUSEUM, RouteId(1), now());
+    let reading = Reading { museum: MUSEUM, sensor: code("door"), at: now(), measured: Measured::Inside { people: 22, sd: Some(2) } };
+    let occupancy = house.node().read(reading, KeyId(3)).await.unwrap().unwrap();
+    assert_eq!((occupancy.inside.people, occupancy.inside.sd), (22, 2));
+    let head = house.node().board().head(running).expect("the running slot was told");
+    assert_eq!(head.places.available(Channel::BoxOffice, now()).0, 4);
+    assert_eq!(house.node().read(reading, KeyId(3)).await, Err(Rejected::OutOfOrder));
+    assert_eq!(house.node().read(Reading { museum: MuseumId(9), ..reading }, KeyId(3)).await, Err(Rejected::UnknownMuseum));
+    house.running.stop().await;
+}
+
+#[actix_rt::test]
+async fn doors_add_up_and_todays_ceiling_reaches_slots_that_were_opened_before() {
+    let house = House::new().await;
+    let running = SlotId::new(MUSEUM, RouteId(1), now());
+    let entries = |sensor: &str, at_s: i64, people| {
+        let at = now().plus_seconds(at_s);
+        Reading { museum: MUSEUM, sensor: code(sensor), at, measured: Measured::Entries { people } }
+    };
+    for (sensor, at_s, people, inside) in [("north", 0, 10, 10), ("south", 0, 7, 17), ("south", 5, 1, 18), ("north", 5, 2, 20)] {
+        let occupancy = house.node().read(entries(sensor, at_s, people), KeyId(3)).await.unwrap().unwrap();
+        assert_eq!(occupancy.inside.people, inside, "{sensor} at {at_s}");
+    }
+    assert_eq!(house.node().read(entries("north", 5, 2), KeyId(3)).await, Err(Rejected::OutOfOrder));
+    let live = house.node().board().head(running).and_then(|head| head.places.live).expect("the running slot was told");
+    assert_eq!((live.people, live.ceiling), (20, Some(30)));
+    let valid_from = calendar::local_day(now());
+    house.node().museum(MUSEUM, by(2_000), museum::Command::SetCeiling { valid_from, ceiling: Some(12) }).await.unwrap();
+    house.node().read(entries("north", 10, 1), KeyId(3)).await.unwrap();
+    let head = house.node().board().head(running).unwrap();
+    assert_eq!((head.places.live.and_then(|live| live.ceiling), head.places.available(Channel::BoxOffice, now()).0), (Some(12), 0));
+    let old = Reading { museum: MUSEUM, sensor: code("camera"), at: now().plus_seconds(-60), measured: Measured::Inside { people: 1, sd: None } };
+    assert_eq!(house.node().read(old, KeyId(3)).await, Err(Rejected::OutOfOrder), "an older word of another sensor does not count");
+    house.running.stop().await;
+}
+
+/// Two routes whose slots run at the same hours, in a building for 100 people.
+async fn open_two_routes(node: &Node) {
+    open_museum(node).await;
+    let mut plan = plan();
+    let second = Route { id: RouteId(2), code: code("tower"), ..plan.routes[0].clone() };
+    plan.routes.push(second);
+    let valid_from = calendar::local_day(now());
+    node.museum(MUSEUM, by(3_000), museum::Command::SetPlan { valid_from, plan }).await.unwrap();
+    node.museum(MUSEUM, by(3_001), museum::Command::SetCeiling { valid_from, ceiling: Some(100) }).await.unwrap();
+}
+
+/// The slots of both routes that run now.
+fn both() -> [SlotId; 2] {
+    [1, 2].map(|route| SlotId::new(MUSEUM, RouteId(route), now()))
+}
+
+async fn people(node: &Node, at_s: i64, people: u32) {
+    let reading = Reading { museum: MUSEUM, sensor: code("door"), at: now().plus_seconds(at_s), measured: Measured::Inside { people, sd: Some(0) } };
+    node.read(reading, KeyId(3)).await.unwrap();
+}
+
+/// What the running slots may still sell.
+fn left(node: &Node) -> [u32; 2] {
+    both().map(|slot| node.board().head(slot).map_or(20, |head| head.places.available(Channel::BoxOffice, now()).0))
+}
+
+#[actix_rt::test]
+async fn two_routes_that_run_at_once_share_the_room_and_readings_do_not_race_with_sales() {
+    let house = House::on(Arc::new(MemoryJournal::default())).await;
+    let node = house.node();
+    open_two_routes(node).await;
+    people(node, 0, 90).await;
+    assert_eq!(left(node), [5, 5]);
+    let seqs = || both().map(|slot| node.board().head(slot).map(|head| head.seq));
+    let before = seqs();
+    people(node, 1, 90).await;
+    assert_eq!(seqs(), before, "nothing has changed, nothing is written");
+    let sales = join_all((0..60_u64).map(|n| {
+        let slot = both()[n as usize % 2];
+        node.slot(slot, by(u128::from(n)), sell_in(slot, n, 1))
+    }));
+    let readings = async {
+        for i in 2..20 {
+            people(node, i, 90 + i as u32 % 4).await;
+        }
+    };
+    let (sold, ()) = futures_util::future::join(sales, readings).await;
+    let sold = sold.iter().filter(|answer| answer.is_ok()).count();
+    assert!(sold <= 10, "{sold} were sold, for 10 people there is room");
+    people(node, 30, 90).await;
+    let more = join_all((100..160_u64).map(|n| {
+        let slot = both()[n as usize % 2];
+        node.slot(slot, by(u128::from(n)), sell_in(slot, n, 1))
+    }));
+    let more = more.await.iter().filter(|answer| answer.is_ok()).count();
+    assert_eq!((sold + more, left(node)), (10, [0, 0]), "all the room is used, and no more");
+    house.running.stop().await;
+}
+
+#[actix_rt::test]
+async fn a_cut_is_on_the_disk_before_another_slots_raise() {
+    let journal = Arc::new(Faulty::default());
+    let house = House::on(Arc::clone(&journal) as _).await;
+    open_two_routes(house.node()).await;
+    let [first, second] = both();
+    house.node().slot(second, by(1), Command::Close { reason: code("strike") }).await.unwrap();
+    people(house.node(), 0, 90).await;
+    assert_eq!(left(house.node()), [10, 0], "who is closed needs no room");
+    house.node().slot(second, by(2), Command::Reopen).await.unwrap();
+    assert_eq!(left(house.node()), [10, 0], "what is granted stays until the next reading");
+    // The journal takes nothing: the first slot keeps its ten, so the second one gets none.
+    journal.faults.lock().extend(vec![Fault::Full; 50]);
+    people(house.node(), 1, 90).await;
+    journal.faults.lock().clear();
+    assert_eq!(left(house.node()), [10, 0]);
+    house.running.stop().await;
+    // What is in force stands in the journal.
+    let house = House::on(Arc::clone(&journal) as _).await;
+    assert_eq!(left(house.node()), [10, 0]);
+    people(house.node(), 2, 90).await;
+    assert_eq!(left(house.node()), [5, 5]);
+    house.running.stop().await;
+    // In no prefix of the journal may both together sell more than ten, from the first grants on.
+    let (mut in_force, mut sums) = (HashMap::new(), Vec::new());
+    for batch in journal.batches(0, u32::MAX).await.unwrap() {
+        for frame in crate::journal::wire::frames(&batch.records).map(Result::unwrap) {
+            let StreamId::Slot(slot) = frame.stream else { continue };
+            for event in frame.record::<Event>().unwrap().events {
+                if let Event::Observed(observed) = event
+                    && [first, second].contains(&slot)
+                {
+                    in_force.insert(slot, observed.share.unwrap());
+                    sums.push((batch.number, in_force.values().sum::<u32>()));
+                }
+            }
+        }
+    }
+    assert!(sums.iter().all(|(_, sum)| *sum <= 10), "{sums:?}");
+    assert!(sums[sums.len() - 2].0 < sums[sums.len() - 1].0, "the cut and the raise stand in different batches: {sums:?}");
+}

@@ -1,0 +1,279 @@
+//! What callers do, and what befalls a node between their commands: they ask, ask again and stop waiting; time passes, owners are slow or panic, moves are driven.
+
+use std::sync::atomic::AtomicBool;
+
+use tornello_actors::moves;
+use tornello_engine::envelope::Envelope;
+
+use super::signals::gate;
+use super::*;
+use crate::PANIC;
+use crate::naive::{Naive, Stage};
+
+impl World {
+    /// The flow of a move goes on, or begins: to its end, or until whoever drives it goes away. What callers ask between its steps comes in other rounds. It is driven
+    /// while nothing else is on its way, since it goes to and fro between owners on threads of their own.
+    pub(super) async fn drive_a_move(&mut self) -> Result<(), Halt> {
+        self.end_due(true).await?;
+        let patience = self.dice.weighted(&[(1, 0), (3, 1), (2, 2), (6, usize::MAX)]);
+        let begun = |naive: &Naive| naive.moves.iter().filter(|(_, moved)| moved.stage == Stage::Begun).map(|(id, _)| *id).collect::<Vec<_>>();
+        let under_way: Vec<(SlotId, HoldId)> =
+            self.auditor.slots.iter().flat_map(|(slot, naive)| begun(naive).into_iter().map(|arrival| (*slot, arrival))).collect();
+        let node = Arc::clone(self.node());
+        if !under_way.is_empty() && self.dice.chance(60) {
+            let (source, arrival) = self.dice.pick(&under_way);
+            self.line(format_args!("the move to {arrival} goes on, for {patience} batches"));
+            let advanced = self.drive_for(async move { moves::advance(&node, source, arrival).await }.boxed_local(), true, patience).await?;
+            return match advanced {
+                None => self.finish().await,
+                Some(Err(failure)) => {
+                    self.line(format_args!("it does not: {failure}"));
+                    Ok(())
+                }
+                Some(Ok(())) => {
+                    self.audit()?;
+                    let stage = self.auditor.slots[&source].moves[&arrival].stage;
+                    Ok(rule(stage != Stage::Begun, "a move is under way that was driven to its end")?)
+                }
+            };
+        }
+        let slot = self.slots[self.slots.len() - 1 - self.dice.index(4)];
+        let (now, envelope) = (self.now(), callers::envelope(&mut self.dice));
+        let command = self.callers.ask_to_move(&mut self.dice, &self.slots, slot, envelope.who, now, self.auditor.slots.get(&slot));
+        let Command::BeginMove { arrival, .. } = command else { return Ok(()) };
+        self.line(format_args!("{} moves from slot {slot}, for {patience} batches: {command:?}", envelope.who.0));
+        let sending = self.auditor.sent(slot, envelope.clone(), command.clone(), now);
+        // What comes back is not the answer to this one command.
+        self.auditor.sendings[sending].outcome = Outcome::Unknown;
+        let flow = async move { moves::move_tickets(&node, slot, envelope, command).await };
+        let Some(moved) = self.drive_for(flow.boxed_local(), true, patience).await? else { return self.finish().await };
+        self.line(format_args!("it is answered {:?}", moved.as_ref().map(|moved| moved.id).map_err(ToString::to_string)));
+        self.audit()?;
+        let stage = self.auditor.slots.get(&slot).and_then(|naive| naive.moves.get(&arrival)).map(|moved| moved.stage);
+        match moved {
+            Ok(moved) => rule((moved.id, Some(Stage::Done)) == (arrival, stage), "a move is acknowledged that was not made")?,
+            Err(Failure::Refused(_)) => rule(matches!(stage, None | Some(Stage::Undone)), "a move is refused that was made, or is under way")?,
+            Err(_) => {}
+        }
+        Ok(())
+    }
+
+    pub(super) async fn act(&mut self) -> Result<(), Halt> {
+        match self.dice.below(100) {
+            0..8 => {
+                if self.life.standing.is_none() {
+                    // Nothing that becomes due could be ended now.
+                    return Ok(());
+                }
+                let seconds = self.dice.weighted(&[(40, 1), (30, 45), (20, 400), (8, 1_000), (2, HOUR_S)]);
+                let seconds = self.dice.within(0, seconds);
+                self.pass(seconds);
+                Ok(())
+            }
+            8..12 => self.wake().await,
+            12..14 => self.panic_in_an_owner().await,
+            14..17 => self.pile_up().await,
+            17..19 => {
+                self.stop_waiting();
+                Ok(())
+            }
+            19..20 => {
+                self.line(format_args!("the node is killed"));
+                self.crash()
+            }
+            _ => {
+                let (slot, envelope, command) = self.request();
+                self.send(slot, envelope, command).await
+            }
+        }
+    }
+
+    /// A new command, or one that was sent before: by a caller who was not answered, by one who is impatient, or under a key that says something else now.
+    fn request(&mut self) -> (SlotId, Envelope, Command) {
+        if !self.late.is_empty() && self.dice.chance(40) {
+            let late = self.dice.index(self.late.len());
+            let late = self.late.swap_remove(late);
+            return self.repeat(late);
+        }
+        let sent = self.auditor.sendings.len();
+        let slot = self.slots[self.slots.len() - 1 - self.dice.index(4)];
+        let now = self.now();
+        let mut envelope = callers::envelope(&mut self.dice);
+        if sent > 0 && self.dice.chance(12) {
+            let back = self.dice.index(sent.min(30));
+            return self.repeat(sent - 1 - back);
+        }
+        let mut slot = slot;
+        if sent > 0 && self.dice.chance(4) {
+            let known = &self.auditor.sendings[sent - 1 - self.dice.index(sent.min(30))];
+            slot = known.slot;
+            envelope = Envelope { body: envelope.body, ..known.envelope.clone() };
+        }
+        let command = self.callers.ask(&mut self.dice, &self.slots, slot, envelope.who, now, self.auditor.slots.get(&slot));
+        (slot, envelope, command)
+    }
+
+    fn repeat(&mut self, sending: usize) -> (SlotId, Envelope, Command) {
+        let known = &self.auditor.sendings[sending];
+        let (slot, envelope, command) = (known.slot, known.envelope.clone(), known.command.clone());
+        let command = self.callers.again(&mut self.dice, slot, envelope.who, &command);
+        (slot, envelope, command)
+    }
+
+    /// Sends a command; when this returns its owner has taken it, or it waits for an owner.
+    async fn send(&mut self, slot: SlotId, envelope: Envelope, command: Command) -> Result<(), Halt> {
+        if self.life.standing.is_none() {
+            self.end_due(true).await?;
+            self.put_into_mailbox(slot, envelope, command);
+            return self.finish_pending().await;
+        }
+        self.put_into_mailbox(slot, envelope, command);
+        if !self.down.contains(&slot) {
+            self.wait_for_owner(slot).await?;
+            self.taken();
+        }
+        Ok(())
+    }
+
+    fn put_into_mailbox(&mut self, slot: SlotId, envelope: Envelope, command: Command) {
+        let sending = self.auditor.sent(slot, envelope.clone(), command.clone(), self.now());
+        self.counts.sent += 1;
+        self.line(format_args!("{sending}: {} asks slot {slot}, key {:08x}: {command:?}", envelope.who.0, (envelope.key.0 >> 96) as u32));
+        let node = Arc::clone(self.node());
+        let mut answer = async move { node.slot(slot, envelope, command).await }.boxed_local();
+        // The first poll puts it into the mailbox. Who finds no owner would make one, and whoever comes next would wait for that: so it waits until its turn comes.
+        if !self.down.contains(&slot)
+            && let Some(known) = (&mut answer).now_or_never()
+        {
+            answer = std::future::ready(known).boxed_local();
+        }
+        self.pending.push(Pending { sending, answer, taken: false });
+    }
+
+    /// All that healthy owners were sent, they have taken.
+    fn taken(&mut self) {
+        for pending in &mut self.pending {
+            pending.taken |= !self.down.contains(&self.auditor.sendings[pending.sending].slot);
+        }
+    }
+
+    fn stop_waiting(&mut self) {
+        if self.pending.is_empty() {
+            return;
+        }
+        let index = self.dice.index(self.pending.len());
+        let pending = self.pending.remove(index);
+        self.line(format_args!("{}: its caller stops waiting", pending.sending));
+        self.auditor.sendings[pending.sending].outcome = Outcome::Unknown;
+        self.late.push(pending.sending);
+    }
+
+    /// The clock wakes a slot whose deadline has come, while the journal stands still. (Of several, the threads would decide which one writes first.)
+    async fn wake(&mut self) -> Result<(), Halt> {
+        let due = self.node().board().due(self.now());
+        let [slot] = due[..] else { return Ok(()) };
+        if self.life.standing.is_none() || self.down.contains(&slot) {
+            return Ok(());
+        }
+        self.line(format_args!("slot {slot} is woken"));
+        rule(self.node().wake_due().now_or_never().is_some(), "a wake waits for an owner that is there")?;
+        self.wait_for_owner(slot).await
+    }
+
+    /// Makes an owner wait, and its thread with it, until what this answers is dropped.
+    async fn hold_up(&self, slot: SlotId) -> Result<std::sync::mpsc::Sender<()>, Halt> {
+        let (go_on, gate) = gate();
+        let (reached, mut signal) = mpsc::unbounded_channel();
+        let (token, node) = (Token(reached.clone()), Arc::clone(self.node()));
+        let held = move |_: &Slot| {
+            token.look();
+            let _ = reached.send(());
+            gate.pass();
+        };
+        // If the queue was full, nothing waits.
+        reaches(&mut async move { node.look(slot, held).await }.boxed_local(), &mut signal).await?;
+        Ok(go_on)
+    }
+
+    /// A handler panics. Whoever looked finds the next owner, or has stopped waiting.
+    async fn panic_in_an_owner(&mut self) -> Result<(), Halt> {
+        let slot = self.dice.pick(&self.slots);
+        if self.life.standing.is_none() || self.down.contains(&slot) || self.down.contains(&self.fence) {
+            return Ok(());
+        }
+        self.line(format_args!("a handler of slot {slot} panics"));
+        self.counts.panics += 1;
+        let (panicked, node) = (Arc::new(AtomicBool::new(false)), Arc::clone(self.node()));
+        let (reached, mut signal) = mpsc::unbounded_channel();
+        let (token, once, (go_on, gate)) = (Token(reached), Arc::clone(&panicked), gate());
+        let mut look = async move {
+            let panics = move |_: &Slot| {
+                token.look();
+                gate.pass();
+                assert!(once.swap(true, Ordering::SeqCst), "{PANIC}");
+            };
+            node.look(slot, panics).await
+        }
+        .boxed_local();
+        // Not before the one who looks waits for it: else it would ask for the next owner at once, or not, as the threads have it.
+        let seen_at_once = (&mut look).now_or_never().is_some();
+        drop(go_on);
+        if !seen_at_once {
+            within(signal.recv()).await?;
+        }
+        if !panicked.load(Ordering::SeqCst) {
+            // The queue was full.
+            return Ok(());
+        }
+        // The fence's owner lives on the same thread: when it has been reached the other one is gone.
+        self.wait_for_owner(self.fence).await?;
+        self.down.insert(slot);
+        if self.dice.chance(50) {
+            // It sees its owner gone, and asks for the next one, which ends the right of the old one to write.
+            self.line(format_args!("who looked asks for the next owner"));
+            rule((&mut look).now_or_never().is_none(), "an owner is made while the journal stands still")?;
+        }
+        Ok(())
+    }
+
+    /// An owner is slow, and its mailbox fills; some of its callers are too late when it goes on.
+    async fn pile_up(&mut self) -> Result<(), Halt> {
+        let slot = self.slots[self.slots.len() - 1 - self.dice.index(4)];
+        if self.down.contains(&slot) || self.life.standing.is_none() {
+            return Ok(());
+        }
+        let go_on = self.hold_up(slot).await?;
+        self.line(format_args!("slot {slot} is slow"));
+        let mut requests: Vec<_> = (0..2 + self.dice.below(4)).map(|_| self.request()).filter(|(other, ..)| *other == slot).collect();
+        if let Some(twice) = requests.first().cloned() {
+            requests.push(twice);
+        }
+        self.dice.shuffle(&mut requests);
+        for (slot, envelope, command) in requests {
+            self.put_into_mailbox(slot, envelope, command);
+            if self.dice.chance(20) {
+                let seconds = self.dice.within(1, 15);
+                self.pass(seconds);
+            }
+        }
+        drop(go_on);
+        self.wait_for_owner(slot).await?;
+        self.taken();
+        Ok(())
+    }
+
+    /// Somebody sets the wall clock of the machine, and perhaps sets it right again: a running node reports it and does not follow.
+    pub(super) fn jump_without_being_followed(&mut self) -> Result<(), Halt> {
+        if !self.dice.chance(10) {
+            return Ok(());
+        }
+        let before = self.now();
+        let jump_s = self.jump();
+        self.life.apart_s += jump_s;
+        rule(self.now() == before, "the clock follows a jump")?;
+        rule(self.life.clock.pass(1) == (self.life.apart_s != 0), "a jump of the wall clock is not reported, or one that was undone is")?;
+        let passed_us = self.now().micros_since(before);
+        rule((999_000..=1_001_000).contains(&passed_us), "the clock follows a jump after a second")?;
+        Ok(())
+    }
+}

@@ -1,0 +1,77 @@
+//! What has happened, as the journal says.
+
+use tornello_engine::slot::{Admitted, Event, Exited};
+
+use super::*;
+
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Counts {
+    pub sent: u64,
+    pub done: u64,
+    pub batches: u64,
+    pub crashes: u64,
+    pub faults: u64,
+    pub panics: u64,
+    pub compared: u64,
+    pub waited: u64,
+    pub offered: u64,
+    pub offers_taken: u64,
+    pub late_scans: u64,
+    pub conflicts: u64,
+    pub renamed: u64,
+    pub moved: u64,
+    pub moves_undone: u64,
+    pub prolonged: u64,
+    pub amended: u64,
+    pub handed_over: u64,
+}
+
+impl Counts {
+    pub const fn add(&mut self, other: &Self) {
+        self.sent += other.sent;
+        self.done += other.done;
+        self.batches += other.batches;
+        self.crashes += other.crashes;
+        self.faults += other.faults;
+        self.panics += other.panics;
+        self.compared += other.compared;
+        self.waited += other.waited;
+        self.offered += other.offered;
+        self.offers_taken += other.offers_taken;
+        self.late_scans += other.late_scans;
+        self.conflicts += other.conflicts;
+        self.renamed += other.renamed;
+        self.moved += other.moved;
+        self.moves_undone += other.moves_undone;
+        self.prolonged += other.prolonged;
+        self.amended += other.amended;
+        self.handed_over += other.handed_over;
+    }
+}
+
+impl World {
+    /// Counts what has happened to slots.
+    pub(super) fn count(&mut self) {
+        let counts = &mut self.counts;
+        for naive in self.auditor.slots.values() {
+            for event in naive.records.iter().flat_map(|record| &record.events) {
+                match event {
+                    Event::Waited(_) => counts.waited += 1,
+                    Event::Offered(_) => counts.offered += 1,
+                    Event::Sold(sold) if naive.entries.iter().any(|entry| entry.id == sold.sale) => counts.offers_taken += 1,
+                    Event::Admitted(Admitted { scanned_at: Some(_), .. }) | Event::Exited(Exited { scanned_at: Some(_), .. }) => {
+                        counts.late_scans += 1;
+                    }
+                    Event::AdmissionConflict(_) => counts.conflicts += 1,
+                    Event::Renamed(_) => counts.renamed += 1,
+                    Event::MovedOut(_) => counts.moved += 1,
+                    Event::MoveUndone(_) => counts.moves_undone += 1,
+                    Event::Prolonged(_) => counts.prolonged += 1,
+                    Event::Amended(_) => counts.amended += 1,
+                    Event::HandedOver(_) => counts.handed_over += 1,
+                    _ => {}
+                }
+            }
+        }
+    }
+}

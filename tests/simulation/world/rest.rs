@@ -1,0 +1,155 @@
+//! What must hold at rest, and at the end of a run.
+
+use tornello_actors::moves;
+use tornello_actors::verify::verify;
+use tornello_engine::channel::Channel;
+use tornello_engine::slot::{Places, Standing, WaitingEnd};
+
+use super::*;
+use crate::naive::{Fate, Naive, Turn};
+
+impl World {
+    /// At rest, everything that can be asked of the node is what the auditor's lists say: state, counters, board.
+    pub(super) async fn compare(&mut self) -> Result<(), Halt> {
+        if self.disk.unreadable.load(Ordering::SeqCst) || self.disk.outage.load(Ordering::SeqCst) {
+            return Ok(());
+        }
+        self.end_due(false).await?;
+        if self.node().health() != Health::Writing {
+            return Ok(());
+        }
+        self.counts.compared += 1;
+        self.auditor.moves_add_up()?;
+        for slot in self.slots.clone() {
+            let listed = self.auditor.slots.get(&slot).map(standings);
+            let look = move |slot: &Slot| {
+                let is_listed = listed.as_ref().is_none_or(|listed| listed(slot));
+                (postcard::to_allocvec(slot), slot.recount(), slot.money(), is_listed)
+            };
+            let seen = self.look_at(slot, false, look).await?;
+            let Ok((Ok(state), sound, money, is_listed)) = seen else {
+                // A slot that was rebuilt too often is out of order for one caller.
+                continue;
+            };
+            rule(sound.is_ok(), "a recount differs").map_err(|wrong| format!("{wrong}: {sound:?}"))?;
+            let (now, head) = (self.now(), self.node().board().head(slot));
+            let Some(naive) = self.auditor.slots.get(&slot) else {
+                rule(head.is_none(), "the board shows a slot that nobody wrote to")?;
+                continue;
+            };
+            let replayed = Slot::replay(&naive.records).and_then(|slot| postcard::to_allocvec(&slot).ok());
+            rule(replayed.as_ref() == Some(&state), "the live state is not the replayed one (SL-4)")?;
+            rule(naive.money() == (money.0.get(), money.1.get()), "the cents do not add up (SL-6)")?;
+            let head = head.ok_or_else(|| "the board does not show a slot".to_owned())?;
+            rule(head.seq == naive.records.len() as u64, "the board shows another record than the last")?;
+            rule(is_listed, "the waiting list is another one than the auditor's (SL-9)")?;
+            let late = naive.holds.values().find(|hold| hold.fate == Fate::Live && hold.expires_at <= now);
+            rule(late.is_none(), "a hold neither ends nor lives (SL-8)")?;
+            rule(head.moving as usize == naive.moving(), "the board shows other moves under way than there are")?;
+            rule(head.owing as usize == naive.owed.len(), "the board shows that another number of refunds is owed (SL-10)")?;
+            same_places(&head.places, naive, now)?;
+        }
+        Ok(())
+    }
+
+    /// The end: the clock goes on and wakes what is due by itself; the journal is verified, and a last start finds the same.
+    pub(super) async fn end(&mut self) -> Result<(usize, Head), Halt> {
+        self.disk.outage.store(false, Ordering::SeqCst);
+        self.disk.unreadable.store(false, Ordering::SeqCst);
+        if self.node().health() != Health::Writing {
+            self.stop().await?;
+            self.restart().await?;
+        }
+        self.compare().await?;
+        if self.dice.chance(50) {
+            self.end_due(false).await?;
+            let node = Arc::clone(self.node());
+            let left = self.drive(async move { moves::resume(&node).await }.boxed_local(), false).await?;
+            self.line(format_args!("moves are resumed, {left} are left"));
+        }
+        let decided = (self.lines.len(), self.node().head());
+        self.life.clock.let_wake();
+        // Moves that were left under way go on by themselves, before anybody would wait too long for an answer.
+        let node = Arc::clone(self.node());
+        self.drive(async move { until(|| node.board().moving().is_empty()).await }.boxed_local(), false).await??;
+        // The wall clock may have been set back by days.
+        let last = self.auditor.slots.values().flat_map(Naive::live).map(|(_, hold)| hold.expires_at).max();
+        self.pass(last.map_or(0, |last| last.micros_since(self.now()) / 1_000_000) + 1);
+        let node = Arc::clone(self.node());
+        self.drive(async move { until(|| node.board().due(node.now()).is_empty()).await }.boxed_local(), false).await??;
+        // New ones are the offers that those became.
+        let now = self.now();
+        let late = self.auditor.slots.values().flat_map(Naive::live).filter(|(_, hold)| hold.expires_at <= now).count();
+        rule(late == 0, "holds live after their time, though the clock goes on (SL-8)")?;
+        // Sales end, and nobody waits any longer.
+        let ends = self.auditor.slots.values().map(|naive| naive.opening.end).max();
+        self.pass(ends.map_or(0, |end| end.micros_since(self.now()) / 1_000_000).max(0) + 1);
+        let node = Arc::clone(self.node());
+        self.drive(async move { until(|| node.board().next_wake().is_none()).await }.boxed_local(), false).await??;
+        let left = self.auditor.slots.values().map(|naive| naive.live().count() + naive.waiting().count()).sum::<usize>();
+        rule(left == 0, "somebody waits or holds when all is over")?;
+        rule(self.auditor.moves_add_up()? == 0, "a move is under way when all is over")?;
+        self.stop().await?;
+        let (mount, _) = self.disk.mount();
+        let verified = verify(mount.as_ref(), false, |_| {}).await.map_err(|error| error.to_string())?;
+        let mut sums = [(0, 0); 2];
+        for (slot, naive) in &self.auditor.slots {
+            let (paid, refunded) = naive.money();
+            let of = &mut sums[usize::from(slot.museum() == MUSEUMS[1])];
+            *of = (of.0 + paid, of.1 + refunded);
+        }
+        for (museum, sums) in MUSEUMS.iter().zip(sums) {
+            let verified = verified.museums.get(museum).map(|sums| (sums.paid_cents.get(), sums.refunded_cents.get()));
+            rule(verified == Some(sums), "the verified sums are not those of the lists")?;
+        }
+        self.restart().await?;
+        self.compare().await?;
+        self.stop().await?;
+        self.count();
+        Ok(decided)
+    }
+}
+
+fn same_places(places: &Places, naive: &Naive, now: Timestamp) -> Result<(), String> {
+    for channel in Channel::ALL {
+        let index = channel.index();
+        let of_naive = (naive.held_by(channel), naive.sold_by(channel), naive.room(now, channel));
+        let shown = (places.held[index], places.sold[index], places.available(channel, now).0);
+        rule(shown == of_naive, "the board shows other places than there are").map_err(|wrong| format!("{wrong}: {shown:?}, not {of_naive:?}"))?;
+    }
+    rule(places.conflicts == naive.conflicts, "the board shows other conflicts than there are")?;
+    rule((places.admitted, places.inside) == (naive.admitted(), naive.inside()), "the board shows other visitors than there are")
+}
+
+/// Says of a slot whether its waiting list is that of the auditor: who waits in which order, and how everybody else has ended.
+fn standings(naive: &Naive) -> impl Fn(&Slot) -> bool + Clone + Send + use<> {
+    let waiting: Vec<(u64, HoldId)> = (1..).zip(&naive.entries).filter(|(_, entry)| entry.turn == Turn::Waiting).map(|(n, e)| (n, e.id)).collect();
+    let stands: Vec<(HoldId, Option<WaitingEnd>)> = naive
+        .entries
+        .iter()
+        .filter_map(|entry| {
+            let end = match entry.turn {
+                Turn::Waiting => return None,
+                Turn::Left => Some(WaitingEnd::Left),
+                Turn::InVain => Some(WaitingEnd::SalesEnded),
+                Turn::Offered => match naive.holds[&entry.id].fate {
+                    Fate::Live => None,
+                    Fate::Sold => Some(WaitingEnd::Taken),
+                    Fate::Released => Some(WaitingEnd::Declined),
+                    Fate::Expired => Some(WaitingEnd::Lapsed),
+                },
+            };
+            Some((entry.id, end))
+        })
+        .collect();
+    move |slot| {
+        let told = |(entry, end): &(HoldId, Option<WaitingEnd>)| match (slot.standing_of(*entry), end) {
+            (Some(Standing::Offered(_)), None) => true,
+            (Some(Standing::Ended(ended)), Some(end)) => ended.how == *end,
+            // An end is forgotten after a day.
+            (None, Some(_)) => true,
+            _ => false,
+        };
+        slot.waiting().map(|party| (party.number, party.entry)).eq(waiting.iter().copied()) && stands.iter().all(told)
+    }
+}
