@@ -10,7 +10,7 @@ use tornello_models::fraud::signals::{Store, feature_hash};
 use super::fold::Fold;
 
 /// Raised whenever what is saved changes its form, or what is heard of the same journal.
-const FORMAT: u32 = 4;
+const FORMAT: u32 = 5;
 const MAGIC: &[u8; 8] = b"tornello";
 
 /// What is read back.

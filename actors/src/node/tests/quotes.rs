@@ -8,6 +8,7 @@ use tornello_engine::payment::{self, Receipt, Source};
 use tornello_engine::quote::policy::{Fee, FeePer, GroupPolicy, Terms};
 use tornello_engine::quote::{self, About, Asked, Deadline, Kind, Quote, Settle, Stage, Status};
 use tornello_engine::slot::LimitedBy;
+use tornello_engine::till;
 
 use super::*;
 use crate::accounts;
