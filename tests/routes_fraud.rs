@@ -215,6 +215,7 @@ async fn who_was_refused_appeals_without_a_name() {
         parties: vec![Party { kind: PartyKind::Device, pseudonym: Digest(70) }],
         assessment: None,
         ending: Ending::Blocked,
+        figures: None,
     };
     let by = Envelope { who: KeyId(9), key: Digest(1), body: Digest(1), parties: vec![], assessment: None, order: None };
     app.node().attempt(by, attempt.clone()).await.unwrap();

@@ -67,6 +67,7 @@ use crate::views::{Views, ViewsError};
 use gates::Gates;
 pub use gates::Passage;
 use grants::Grants;
+use refusals::Refusals;
 
 /// A wall clock this far behind the journal's last record is wrong.
 const BEHIND_S: i64 = 60;
@@ -102,7 +103,7 @@ pub struct Settings {
     pub accept_clock: bool,
     /// How the scorers of fraud are set up.
     pub scoring: Sizes,
-    /// Whether flows of money, and reviews, go on by themselves, and scorers hear what happens; moves always go on. A replay, whose years are minutes, leaves them to whoever opens its folder next:
+    /// Whether flows of money, and reviews, go on by themselves, scorers hear what happens, and refusals at gates are noted; moves always go on. A replay, whose years are minutes, leaves them to whoever opens its folder next:
     /// they would go on at other times in each run.
     pub drives: bool,
 }
@@ -230,6 +231,7 @@ pub struct Node {
     sensors: Sensors,
     grants: Grants,
     gates: Gates,
+    refusals: Refusals,
     scoring: Arc<Scoring>,
     rooms: Rooms,
     nearby: Nearby,
@@ -437,6 +439,7 @@ impl Node {
             sensors,
             grants: Grants::default(),
             gates: Gates::default(),
+            refusals: Refusals::new(settings.drives),
             scoring,
             rooms: Rooms::default(),
             nearby: Nearby::default(),
@@ -461,6 +464,8 @@ impl Node {
             tasks.push(tokio::spawn(async move { accounts::keep_charging(&charging).await }));
             let looking = Arc::clone(&node);
             tasks.push(tokio::spawn(async move { cases::keep_looking(&looking).await }));
+            let noting = Arc::clone(&node);
+            tasks.push(tokio::spawn(async move { noting.keep_noting().await }));
         }
         let counting = Arc::clone(&node);
         tasks.push(tokio::spawn(async move { limits::read_back(&counting).await }));
@@ -1054,6 +1059,7 @@ impl Running {
         let Self { node, writer, ending, tasks } = self;
         if node.health() == Health::Writing {
             node.end_forks().await;
+            let _ = tokio::time::timeout(STOP_WITHIN, node.note_refusals()).await;
         }
         if node.unrecorded() > 0 {
             tracing::error!(
@@ -1173,5 +1179,6 @@ pub async fn keep_time(clock: Arc<RealClock>) {
 
 mod gates;
 mod grants;
+mod refusals;
 #[cfg(test)]
 mod tests;

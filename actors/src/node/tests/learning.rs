@@ -171,7 +171,7 @@ async fn what_was_known_at_an_instant_is_the_same_whatever_comes_after() {
     }
     let now = known(&house, until).await;
     assert_eq!((&now.labelled, &now.usual), (&then.labelled, &then.usual));
-    assert_eq!((now.young, now.of_no_sale, now.unheard), (then.young, then.of_no_sale, then.unheard));
+    assert_eq!((now.young, now.unscored, now.unheard), (then.young, then.unscored, then.unheard));
     let since = known(&house, house.node().now()).await;
     assert_eq!((since.labelled.len(), since.usual.len()), (10, 30), "frauds of five sales: one more, one by a bank, one undone");
     // Cases of the last 30 days measure nothing: honesty cannot be known of them yet.
