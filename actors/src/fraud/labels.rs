@@ -71,7 +71,7 @@ impl Labels {
 pub struct Example {
     /// The case. One case may have several examples: of the hold, the payment and the sale.
     pub case: CaseId,
-    /// What the case is about.
+    /// What it is: a sale or what led to it, its return, a count of cash, or an attempt. A return may be an example of the case of its sale.
     pub about: Subject,
     /// The features, with when and through which channel.
     pub row: Row,

@@ -196,3 +196,69 @@ impl Node {
         self.refusals.forged.lock().iter().map(|((museum, gate), count)| (*museum, *gate, *count)).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tornello_engine::ids::{HoldId, RouteId, SlotId};
+
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_seconds(1_780_000_000);
+
+    fn passage(n: u64, gate: &str) -> Passage {
+        let slot = SlotId::new(MuseumId(1), RouteId(1), NOW);
+        Passage { ticket: HoldId::new(slot, n).ticket(0), issue: Some(1), gate: gate.parse().unwrap(), museum: MuseumId(1), direction: Direction::In }
+    }
+
+    fn refused(refusals: &Refusals, key: u128, passage: &Passage, at: Timestamp) {
+        let answer = Err(Failure::Refused(slot::Refusal::TicketInside { since: NOW }));
+        refusals.hear(at, (KeyId(1), Digest(key)), passage, &answer);
+    }
+
+    fn waiting(refusals: &Refusals) -> Vec<u32> {
+        refusals.waiting.lock().iter().map(|refused| refused.times).collect()
+    }
+
+    #[test]
+    fn however_many_are_refused_only_so_many_wait() {
+        let refusals = Refusals::new(true);
+        for n in 0..WAITING_MAX as u64 + 10 {
+            refused(&refusals, u128::from(n), &passage(n, "south"), NOW);
+        }
+        assert_eq!((waiting(&refusals).len(), refusals.lost.load(Ordering::Relaxed)), (WAITING_MAX, 10));
+        let unheard = Refusals::new(false);
+        refused(&unheard, 1, &passage(1, "south"), NOW);
+        assert_eq!(waiting(&unheard), [0_u32; 0]);
+    }
+
+    #[test]
+    fn a_flood_of_one_ticket_is_a_handful_a_day_and_a_repeat_is_no_scan() {
+        let refusals = Refusals::new(true);
+        for _ in 0..10 {
+            refused(&refusals, 1, &passage(1, "south"), NOW);
+        }
+        assert_eq!(waiting(&refusals), [1]);
+        for n in 0..100_000 {
+            refused(&refusals, 2 + n, &passage(1, "south"), NOW);
+        }
+        assert_eq!(waiting(&refusals), [1, 4, 16, 64, 256]);
+        refused(&refusals, 7, &passage(1, "south"), NOW.plus_seconds(86_400));
+        assert_eq!(waiting(&refusals), [1, 4, 16, 64, 256, 1], "another day");
+    }
+
+    #[test]
+    fn a_gate_that_reads_a_ticket_twice_has_met_nobody_else() {
+        let refusals = Refusals::new(true);
+        let admitted = tornello_engine::record::Record { seq: 1, at: NOW, envelope: None, events: Vec::new() };
+        refusals.hear(NOW, (KeyId(1), Digest(1)), &passage(1, "north"), &Ok(admitted));
+        refused(&refusals, 2, &passage(1, "north"), NOW.plus_seconds(READ_TWICE_S - 1));
+        assert_eq!(waiting(&refusals), [0_u32; 0]);
+        refused(&refusals, 3, &passage(1, "south"), NOW.plus_seconds(5));
+        assert_eq!(waiting(&refusals), [1], "nobody is at two gates");
+        refused(&refusals, 4, &passage(2, "north"), NOW.plus_seconds(5));
+        refused(&refusals, 5, &passage(1, "north"), NOW.plus_seconds(READ_TWICE_S));
+        assert_eq!(waiting(&refusals), [1, 1], "the second of a ticket is no step");
+        refused(&refusals, 6, &Passage { direction: Direction::Out, ..passage(3, "south") }, NOW);
+        assert_eq!(waiting(&refusals).len(), 2, "who goes out shares nothing");
+    }
+}
