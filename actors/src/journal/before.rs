@@ -143,7 +143,31 @@ pub(super) struct Attempt1 {
 impl From<Attempt1> for Attempt {
     fn from(before: Attempt1) -> Self {
         let Attempt1 { id, at, channel, museum, slot, people, amount_cents, parties, assessment, ending } = before;
-        Self { id, at, channel, museum, slot, people, amount_cents, parties, assessment: assessment.map(Assessment::from), ending }
+        let (assessment, figures) = (assessment.map(Assessment::from), None);
+        Self { id, at, channel, museum, slot, people, amount_cents, parties, assessment, ending, figures }
+    }
+}
+
+/// [`Attempt`] before it was noted what had been assessed.
+#[derive(Deserialize)]
+#[cfg_attr(test, derive(Serialize))]
+pub(super) struct Attempt2 {
+    id: AttemptId,
+    at: Timestamp,
+    channel: Channel,
+    museum: MuseumId,
+    slot: Option<SlotId>,
+    people: u32,
+    amount_cents: Cents,
+    parties: Vec<Party>,
+    assessment: Option<Assessment>,
+    ending: Ending,
+}
+
+impl From<Attempt2> for Attempt {
+    fn from(before: Attempt2) -> Self {
+        let Attempt2 { id, at, channel, museum, slot, people, amount_cents, parties, assessment, ending } = before;
+        Self { id, at, channel, museum, slot, people, amount_cents, parties, assessment, ending, figures: None }
     }
 }
 
@@ -383,7 +407,11 @@ mod tests {
         let (id, people, ending, assessment) = (AttemptId::new(20_000, 5), 2, Ending::Blocked, Some(assessed().0));
         let before = Attempt1 { id, at, channel, museum, slot, people, amount_cents, parties: parties.clone(), assessment, ending };
         let noted = tornello_engine::attempts::Event::read(1, 1, &postcard::to_allocvec(&before).unwrap());
-        let said = Attempt { id, at, channel, museum, slot, people, amount_cents, parties, assessment: expected, ending };
+        let said = Attempt { id, at, channel, museum, slot, people, amount_cents, parties, assessment: expected, ending, figures: None };
+        assert_eq!(noted, Some(tornello_engine::attempts::Event::Noted(said.clone())));
+        let Attempt { parties, assessment, .. } = said.clone();
+        let before = Attempt2 { id, at, channel, museum, slot, people, amount_cents, parties, assessment, ending };
+        let noted = tornello_engine::attempts::Event::read(1, 2, &postcard::to_allocvec(&before).unwrap());
         assert_eq!(noted, Some(tornello_engine::attempts::Event::Noted(said)));
     }
 

@@ -362,10 +362,12 @@ wire!(model_registry::Event {
 });
 
 wire!(attempts::Event {
-    1 2 Noted(attempts::Attempt),
+    1 3 Noted(attempts::Attempt),
     2 1 Counted(attempts::Counted),
+    3 1 Refused(attempts::Refused),
 } before {
     1 1 Noted(before::Attempt1),
+    1 2 Noted(before::Attempt2),
 });
 /// [`account::Charged`] before it said what of it is for extras, and at which museum.
 #[derive(Deserialize)]

@@ -314,7 +314,7 @@ pub enum Direction {
 }
 
 /// Why a scan that a gate without a network let in cannot stand beside what is known: what would have been said online.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ConflictReason {
     /// Somebody else is, or then was, inside on the same ticket.
