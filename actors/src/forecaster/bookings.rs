@@ -13,7 +13,7 @@ use tornello_engine::ids::{MuseumId, SlotId};
 use tornello_engine::time::{MICROS_PER_S, Timestamp};
 use tornello_models::ModelError;
 use tornello_models::cancellation::encoding::Example;
-use tornello_models::cancellation::model::{BOOKINGS_MIN, Model};
+use tornello_models::cancellation::model::{BOOKINGS_MIN, Model, teaches};
 use tornello_models::cancellation::shows::{Party, Shows, fit_phi};
 use tornello_models::cancellation::standing::{Fate, Standing};
 use tornello_models::demand::LEADS;
@@ -301,12 +301,7 @@ fn fit(past: &Past) -> Result<Option<Fitted>, ModelError> {
     let examples: Vec<Example> = bookings.iter().map(|booking| example(booking)).collect();
     let lost: Vec<bool> = bookings.iter().map(|booking| booking.admitted == 0).collect();
     let learned = bookings.len() - (bookings.len() as f64 * JUDGED_SHARE) as usize;
-    let both = |lost: &[bool]| lost.iter().any(|lost| *lost) && lost.iter().any(|lost| !lost);
-    // Each piece that a fit looks at alone must have both fates.
-    let tail = |count: usize| {
-        both(&lost[count.saturating_sub(count / 7)..count]) && both(&lost[count.saturating_sub(2 * (count / 7))..count.saturating_sub(count / 7)])
-    };
-    if learned < BOOKINGS_MIN || !tail(learned) || !tail(bookings.len()) {
+    if learned < BOOKINGS_MIN || !teaches(&lost[..learned]) || !teaches(&lost) {
         return Ok(None);
     }
     let unseeing = Model::fit(&examples[..learned], &lost[..learned], SEED, &mut |_| {})?;
