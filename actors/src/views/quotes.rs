@@ -225,7 +225,8 @@ impl Views {
     /// The quotes with options that have ended, for visits from `from` up to before `to`, in the order of these; of more than `most` the newest. Those that the museum
     /// took back are left out: they say nothing of their groups.
     pub async fn ended_quotes(&self, from: Timestamp, to: Timestamp, most: u32) -> Result<Vec<EndedQuote>, ViewsError> {
-        const QUERY: &str = "SELECT museum, kind, sent_at, accepted_at, sign_by, iif(settle = 'desk', coalesce(desk_by, pay_by), pay_by), people, total_cents,
+        const QUERY: &str =
+            "SELECT museum, kind, sent_at, accepted_at, sign_by, iif(settle = 'desk', coalesce(desk_by, pay_by), pay_by), people, total_cents,
                 starts, coalesce(paid_at, changed_at), paid_at IS NOT NULL
             FROM quote WHERE starts >= ?1 AND starts < ?2 AND sent_at IS NOT NULL AND state IN ('paid', 'ticketed', 'lapsed', 'refused', 'cancelled')
             AND NOT (state = 'cancelled' AND reason = 'museum') ORDER BY starts DESC, quote DESC LIMIT ?3";
@@ -458,8 +459,7 @@ const OPTIONED: &str =
     sent_at = ?1 ->> 2, accepted_at = NULL
     FROM quote_attempt AS asked WHERE quote.quote = ?1 ->> 0 AND asked.quote = ?1 ->> 0 AND asked.attempt = ?1 ->> 1";
 const TURNED: &str = "UPDATE quote SET state = ?1 ->> 1, reason = ?1 ->> 2, changed_at = ?1 ->> 3 WHERE quote = ?1 ->> 0";
-const ACCEPTED: &str =
-    "UPDATE quote SET accepted = ?1 ->> 1, settle = ?1 ->> 2, confirmed = ?1 ->> 3, accepted_at = ?1 ->> 4 WHERE quote = ?1 ->> 0";
+const ACCEPTED: &str = "UPDATE quote SET accepted = ?1 ->> 1, settle = ?1 ->> 2, confirmed = ?1 ->> 3, accepted_at = ?1 ->> 4 WHERE quote = ?1 ->> 0";
 const CONFIRMED: &str = "UPDATE quote SET confirmed = 1 WHERE quote = ?1 ->> 0";
 const ATTACHED: &str = "UPDATE quote SET payment = ?1 ->> 1 WHERE quote = ?1 ->> 0";
 const DETACHED: &str = "UPDATE quote SET state = 'sent', changed_at = ?1 ->> 1 WHERE quote = ?1 ->> 0 AND state = 'accepted'";

@@ -498,7 +498,8 @@ fn a_doubtful_quote_is_reminded_from_half_of_its_time_on_and_no_more_often() {
     // Where the policy reminds in the first half of the time, it is never earlier; a draft, and who is never reminded, is not.
     let with = |reminder_days| {
         let rules = Rules { policy: GroupPolicy { reminder_days, ..rules().policy }, ..rules() };
-        let mut world = given(&[draft(Kind::Other, adults(20)), Command::Send { owner: None, rules: Box::new(rules), holds: holds(1, 1) }, optioned(1)]);
+        let mut world =
+            given(&[draft(Kind::Other, adults(20)), Command::Send { owner: None, rules: Box::new(rules), holds: holds(1, 1) }, optioned(1)]);
         (world.quote.early_reminder_from(), world.ask(half, &remind(999)))
     };
     for reminder_days in [0, 10, 30] {
