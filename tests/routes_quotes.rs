@@ -213,7 +213,7 @@ async fn staff_see_how_likely_a_quote_lapses_and_which_options_keep_others_out()
         let items = listed["items"].as_array().unwrap();
         (items.len(), items.iter().filter(|item| item["lapse_probability"].is_number() && item["lapse_by"] == "assumption").count())
     };
-    assert_eq!((seen(&office).await, seen(&operator).await), ((2, 2), (1, 0)));
+    assert_eq!((seen(office.as_str()).await, seen(operator.as_str()).await), ((2, 2), (1, 0)));
 
     // Slot by slot in the forecast, and in its table.
     let forecast = app.get(&format!("/v1/museums/torre/forecast?from={DAY}&days=1&by=slot"), &manager).await;

@@ -235,8 +235,15 @@ pub mod tests {
     #[test]
     fn a_past_quote_is_seen_only_as_long_as_it_waited() {
         let quotes = ended_quotes(2);
-        let signed =
-            EndedQuote { accepted_at: Some(at(4.0)), sent_at: at(0.0), sign_by: at(10.0), pay_by: at(24.0), ended_at: at(7.0), ..quotes[0].clone() };
+        let signed = EndedQuote {
+            accepted_at: Some(at(4.0)),
+            sent_at: at(0.0),
+            sign_by: at(10.0),
+            pay_by: at(24.0),
+            ended_at: at(7.0),
+            paid: true,
+            ..quotes[0].clone()
+        };
         let seen = |quote: &EndedQuote| ended(quote).waits.iter().map(|wait| (wait.answered, wait.gone)).collect::<Vec<_>>();
         let close = |seen: &[(bool, f64)], expected: &[(bool, f64)]| {
             seen.len() == expected.len() && seen.iter().zip(expected).all(|(a, b)| a.0 == b.0 && (a.1 - b.1).abs() < 1e-6)
