@@ -658,7 +658,7 @@ pub struct BookingsView {
 /// What is known of quotes that are never paid.
 #[derive(Debug, Clone, Copy, Serialize, utoipa::ToSchema)]
 pub struct LapsesView {
-    /// How many quotes with options have ended, for visits that are over. With few of them an assumption leads.
+    /// How many quotes that waited for their groups have ended, for visits that are over. With few of them an assumption leads.
     quotes: u32,
     /// The model of them; absent: there are too few, and a rate for each kind of group and quarter of its wait serves.
     #[serde(skip_serializing_if = "Option::is_none")]

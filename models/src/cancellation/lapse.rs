@@ -104,8 +104,10 @@ impl Rates {
     /// Of past quotes.
     #[must_use]
     pub fn of(ended: &[Ended]) -> Self {
-        let mut rates = Self { quotes: u32::try_from(ended.len()).unwrap_or(u32::MAX), ..Self::default() };
-        for quote in ended {
+        let mut rates = Self::default();
+        // Who is settled at once was never seen waiting.
+        for quote in ended.iter().filter(|quote| !quote.waits.is_empty()) {
+            rates.quotes += 1;
             for wait in &quote.waits {
                 let (state, quarter) = (usize::from(wait.answered), wait.quarter());
                 rates.all[state][quarter].add(quote.lost);
@@ -186,7 +188,7 @@ impl Lapse {
         (self.rates.probability(wait), if self.rates.quotes < KNOWN_MIN { Basis::Assumption } else { Basis::Rate })
     }
 
-    /// How many past quotes are known.
+    /// How many past quotes were seen waiting.
     #[must_use]
     pub const fn quotes(&self) -> u32 {
         self.rates.quotes
