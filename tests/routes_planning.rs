@@ -79,6 +79,25 @@ async fn attendance_is_brought_in_read_and_kept_over_a_restart() {
 }
 
 #[actix_rt::test]
+async fn without_a_model_of_bookings_nobody_is_to_be_reminded_and_it_says_why() {
+    let app = App::start().await;
+    let (web, ministry) = (app.key(Role::Web).await, app.key(Role::Ministry).await);
+    let path = "/v1/museums/torre/reminders";
+    let listed = app.get(path, &web).await;
+    assert_eq!((&listed["date"], &listed["museum"], &listed["items"]), (&json!("2026-11-24"), &json!(1), &json!([])), "tomorrow");
+    assert_eq!((&listed["why_empty"], listed.get("next_cursor")), (&json!("no_model"), None));
+    assert_eq!(app.get(&format!("{path}?date=2026-12-16&limit=5&cursor=5"), &web).await["date"], "2026-12-16");
+    for bad in ["?date=2026-11-22", "?date=2027-02-01", "?limit=0", "?date=soon", "?day=2026-12-16"] {
+        let status = app.request(Method::GET, &format!("{path}{bad}"), &web).send().await.unwrap().status();
+        assert!([400, 422].contains(&status.as_u16()), "{bad}: {status}");
+    }
+    assert_eq!(app.request(Method::GET, path, &ministry).send().await.unwrap().status(), StatusCode::FORBIDDEN);
+    let report = app.get("/v1/forecasts/report", &ministry).await;
+    assert_eq!(report["lapses"], json!({"quotes": 0}), "no quote has ended yet");
+    app.stop().await;
+}
+
+#[actix_rt::test]
 async fn forecasts_have_bands_add_up_and_are_zero_when_it_is_closed() {
     let app = App::start().await;
     let (manager, ministry) = (app.key(Role::Manager).await, app.key(Role::Ministry).await);

@@ -137,6 +137,7 @@ mod tests {
             band_95: none,
             booked,
             capacity,
+            options: (0, 0.0),
             shows: none,
             by_booking: false,
             walk_in: 0,

@@ -7,7 +7,8 @@ use jiff::ToSpan;
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 use tornello_actors::forecaster::{
-    AHEAD_DAYS, BUCKETS, Card, DayForecast, Expected, Judged, MONTHS_MAX, MonthForecast, Moved, Quality, Reasons, Score, SlotForecast, TrialScore,
+    AHEAD_DAYS, BUCKETS, Card, DayForecast, Expected, Judged, LapseCard, MONTHS_MAX, MonthForecast, Moved, Quality, Reasons, Score, SlotForecast,
+    TrialScore,
 };
 use tornello_actors::museums::Known;
 use tornello_actors::node::Node;
@@ -130,6 +131,10 @@ pub struct SlotForecastView {
     booked: u32,
     /// Its places; 0: closed.
     capacity: u32,
+    /// Places that options of groups keep.
+    options: u32,
+    /// How many of these are expected back, as their quotes are never paid.
+    options_expected_back: f64,
     /// How many of those who have booked will come.
     shows: f64,
     /// The standard deviation of that.
@@ -210,11 +215,11 @@ pub struct ForecastView {
     how_good: Vec<ScoreView>,
 }
 
-fn rounded(value: f64) -> f64 {
+pub(super) fn rounded(value: f64) -> f64 {
     (value * 10.0).round() / 10.0
 }
 
-fn thousandths(value: f64) -> f64 {
+pub(super) fn thousandths(value: f64) -> f64 {
     (value * 1_000.0).round() / 1_000.0
 }
 
@@ -254,6 +259,8 @@ fn slot_view(slot: &SlotForecast) -> SlotForecastView {
         people: people(slot.mid, slot.band_80, slot.band_95),
         booked: slot.booked,
         capacity: slot.capacity,
+        options: slot.options.0,
+        options_expected_back: rounded(slot.options.1),
         shows: rounded(slot.shows.0),
         shows_sd: rounded(slot.shows.1),
         shows_by: if slot.by_booking { "booking" } else { "rate" },
@@ -486,9 +493,11 @@ fn region(known: &Known) -> String {
 }
 
 fn table(forecast: &[DayForecast], by: By) -> Vec<u8> {
-    const HEADS: [&str; 9] = ["date", "starts_at", "expected", "low_80", "high_80", "low_95", "high_95", "booked", "capacity"];
+    const HEADS: [&str; 11] =
+        ["date", "starts_at", "expected", "low_80", "high_80", "low_95", "high_95", "booked", "capacity", "options", "options_expected_back"];
     let mut table = CsvWriter::new(CsvForm::ITALIAN, HEADS);
-    let mut row = |date, starts_at: Option<&str>, mid: f64, band_80: (f64, f64), band_95: (f64, f64), booked: u32, capacity: u32| {
+    let mut row = |(date, starts_at): (Date, Option<&str>), mid: f64, bands: [(f64, f64); 2], (booked, capacity): (u32, u32), options: (u32, f64)| {
+        let [band_80, band_95] = bands;
         let whole = |value: f64| CsvCell::Count(value.round() as i64);
         table.row([
             CsvCell::Day(date),
@@ -500,14 +509,20 @@ fn table(forecast: &[DayForecast], by: By) -> Vec<u8> {
             whole(band_95.1),
             CsvCell::Count(i64::from(booked)),
             CsvCell::Count(i64::from(capacity)),
+            CsvCell::Count(i64::from(options.0)),
+            whole(options.1),
         ]);
     };
     for day in forecast {
         match by {
-            By::Day => row(day.date, None, day.outlook.mid, day.outlook.band_80, day.outlook.band_95, day.booked, day.capacity),
+            By::Day => {
+                let options = day.slots.iter().fold((0_u32, 0.0), |sum, slot| (sum.0.saturating_add(slot.options.0), sum.1 + slot.options.1));
+                row((day.date, None), day.outlook.mid, [day.outlook.band_80, day.outlook.band_95], (day.booked, day.capacity), options);
+            }
             By::Slot => {
                 for slot in &day.slots {
-                    row(day.date, Some(&local(slot.slot.start())), slot.mid, slot.band_80, slot.band_95, slot.booked, slot.capacity);
+                    let starts_at = local(slot.slot.start());
+                    row((day.date, Some(starts_at.as_str())), slot.mid, [slot.band_80, slot.band_95], (slot.booked, slot.capacity), slot.options);
                 }
             }
         }
@@ -640,6 +655,47 @@ pub struct BookingsView {
     serves: bool,
 }
 
+/// What is known of quotes that are never paid.
+#[derive(Debug, Clone, Copy, Serialize, utoipa::ToSchema)]
+pub struct LapsesView {
+    /// How many quotes that waited for their groups have ended, for visits that are over. With few of them an assumption leads.
+    quotes: u32,
+    /// The model of them; absent: there are too few, and a rate for each kind of group and quarter of its wait serves.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    model: Option<LapseModelView>,
+}
+
+/// The model of quotes that are never paid.
+#[derive(Debug, Clone, Copy, Serialize, utoipa::ToSchema)]
+pub struct LapseModelView {
+    /// The last day that was known when it was fitted.
+    #[schema(value_type = String, format = Date)]
+    fitted_on: Date,
+    /// Quotes that it learned from.
+    quotes: u32,
+    /// The newest of them, on which it was judged before it had seen them.
+    judged: u32,
+    /// How far its probabilities were from what happened, squared, on average (Brier).
+    brier: f64,
+    /// The same of the rates.
+    rate_brier: f64,
+    /// Whether it serves: it was better than the rates.
+    serves: bool,
+}
+
+fn lapses_view((quotes, model): (u32, Option<(LapseCard, Date)>)) -> LapsesView {
+    let four = |value: f64| (value * 10_000.0).round() / 10_000.0;
+    let model = model.map(|(card, fitted_on)| LapseModelView {
+        fitted_on,
+        quotes: card.quotes,
+        judged: card.judged,
+        brier: four(card.brier),
+        rate_brier: four(card.rate_brier),
+        serves: card.serves(),
+    });
+    LapsesView { quotes, model }
+}
+
 fn trial_view(judged: &Judged) -> ForecastTrialView {
     let four = |value: f64| (value * 10_000.0).round() / 10_000.0;
     let score = |score: TrialScore| ForecastTrialScoreView {
@@ -689,6 +745,8 @@ pub struct ForecastReportView {
     /// The model of who comes, booking by booking; absent: too few bookings with a known fate.
     #[serde(skip_serializing_if = "Option::is_none")]
     bookings: Option<BookingsView>,
+    /// What is known of quotes that are never paid.
+    lapses: LapsesView,
     /// Museum by museum, those that the key is good for.
     #[schema(max_items = 70_000)]
     museums: Vec<MuseumScoresView>,
@@ -737,6 +795,7 @@ fn report_of(node: &Node, all: &[std::sync::Arc<Known>]) -> ForecastReportView {
         fitted_on: node.forecaster().fitted_on(),
         trials: node.forecaster().judged().iter().map(trial_view).collect(),
         bookings: node.forecaster().bookings_card().map(bookings_view),
+        lapses: lapses_view(node.forecaster().lapse_card()),
         museums,
         regions: regions.into_iter().map(row).collect(),
     }
