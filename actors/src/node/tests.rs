@@ -1,6 +1,7 @@
 //! A whole node on a manual clock: what callers are promised when things go well, and when the journal fails, stalls, lies or is damaged. Gates while the journal
 //! does not write, moves between slots, payments and quotes have files of their own.
 
+mod beyond;
 mod bookings;
 mod cases;
 mod fraud;

@@ -109,7 +109,6 @@ pub struct PlanningBody {
     pub exhibitions: Vec<ExhibitionForm>,
     /// Sell slots beyond their places by itself, as far as `turn_away_permille` allows; it matters only where that is above 0. **Whoever sets it states that the
     /// places of a slot are a matter of comfort in this museum, and not of fire safety**: what protects people then is the building's ceiling, which always holds.
-    #[schema(examples(false))]
     pub sell_beyond_places: bool,
 }
 
