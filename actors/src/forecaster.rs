@@ -27,6 +27,7 @@ use tornello_engine::calendar;
 use tornello_engine::ids::{HoldId, MuseumId, SlotId};
 use tornello_engine::time::Timestamp;
 pub use tornello_models::cancellation::lapse::{Basis, Card as LapseCard};
+use tornello_models::cancellation::shows::Party;
 pub use tornello_models::demand::Quality;
 use tornello_models::demand::features::Lookback;
 pub use tornello_models::demand::months::Expected;
@@ -356,11 +357,29 @@ impl Forecaster {
                 for slot in &mut slots {
                     slot.options = options.get(&slot.slot).copied().unwrap_or_default();
                     let parties = self.bookings.parties(slot.slot, slot.booked, prepared.shows.lost(), now);
-                    prepared.shows.tell(slot, &policy, ceiling, parties);
+                    // Only who stands when the slot begins makes room beyond the places: what is given back before is sold again.
+                    let standing = (policy.turn_away_permille > 0).then(|| self.standing(&prepared, slot.slot, slot.booked)).flatten();
+                    prepared.shows.tell(slot, &policy, ceiling, parties, standing.as_ref().map(|(parties, _)| parties.as_slice()));
                 }
                 DayForecast { date, outlook, source, booked, capacity, slots }
             })
             .collect()
+    }
+
+    /// The parties of a slot, if all of them stand until it begins and they are `people` in all, where bookings are known one by one.
+    fn standing(&self, prepared: &Prepared, slot: SlotId, people: u32) -> Option<(Vec<Party>, f64)> {
+        self.bookings.parties(slot, people, prepared.shows.sure(), slot.start())
+    }
+
+    /// The probability that anybody with a ticket is turned away from a slot with so many places, if so many people have one and all of them stand until it begins.
+    /// Takes milliseconds where bookings have changed.
+    #[must_use]
+    pub fn turn_away(&self, node: &Node, known: &Known, slot: SlotId, places: u32, people: u32) -> f64 {
+        if people <= places {
+            return 0.0;
+        }
+        let prepared = self.prepared(node, known);
+        prepared.shows.risk(slot, places, people, self.standing(&prepared, slot, people))
     }
 
     /// What moved the model's forecast of a day, the largest first; empty where no model answers. A hundred times as dear as the forecast.

@@ -611,7 +611,8 @@ impl Rows {
             | Event::Amended(_)
             | Event::HandedOver(_)
             | Event::ReviewOpened(_)
-            | Event::ReviewEnded(_) => {}
+            | Event::ReviewEnded(_)
+            | Event::BeyondSet(_) => {}
         }
     }
 

@@ -254,7 +254,7 @@ pub mod tests {
         assert!(close(&seen(&silent), &[0.125, 0.375, 0.625, 0.875].map(|gone| (false, gone))), "{:?}", seen(&silent));
         assert!(ended(&silent).lost && !ended(&signed).lost);
         // Settled at once: nobody could have asked. Sent after its own deadline, which cannot be: no moment at all.
-        assert_eq!(seen(&EndedQuote { accepted_at: Some(at(0.0)), ended_at: at(0.0), ..signed.clone() }), []);
+        assert_eq!(seen(&EndedQuote { accepted_at: Some(at(0.0)), ended_at: at(0.0), ..signed }), []);
         assert_eq!(seen(&EndedQuote { sign_by: at(-1.0), ..silent }), []);
     }
 
@@ -269,7 +269,7 @@ pub mod tests {
         assert!(late.probability < 1.0 && late == lapses.chance(&school, at(9.9)).unwrap());
         for none in [
             QuoteHead { options: Arc::from([]), ..school.clone() },
-            QuoteHead { deadline: None, ..school.clone() },
+            QuoteHead { deadline: None, ..school },
             head(Status::Draft, Kind::School, Deadline::Sending),
             head(Status::Paid, Kind::School, Deadline::Payment),
         ] {

@@ -237,6 +237,7 @@ wire!(slot::Event {
     29 1 HandedOver(slot::HandedOver),
     30 1 ReviewOpened(slot::ReviewOpened),
     31 1 ReviewEnded(slot::ReviewEnded),
+    32 1 BeyondSet(slot::BeyondSet),
 } before {
     1 1 Opened(before::Opened1),
     22 1 Arrived(before::Arrived1),
@@ -400,12 +401,15 @@ impl From<TakenBack1> for account::TakenBack {
 wire!(attendance::Event {
     1 1 Counted(attendance::Counted),
     2 1 Imported(attendance::Imported),
+    3 1 SoldBeyond(attendance::SoldBeyond),
 });
 
 wire!(planning::Event {
-    1 1 PolicySet(planning::PolicySet),
+    1 2 PolicySet(planning::PolicySet),
     2 1 Decided(planning::Decided),
     3 1 TakenBack(planning::TakenBack),
+} before {
+    1 1 PolicySet(before::PolicySet1),
 });
 
 #[cfg(test)]

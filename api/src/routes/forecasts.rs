@@ -13,6 +13,7 @@ use tornello_actors::forecaster::{
 use tornello_actors::museums::Known;
 use tornello_actors::node::Node;
 use tornello_actors::outcomes::{self, Change, Compared, Outcome, Question};
+use tornello_engine::attendance::Attendance;
 use tornello_engine::calendar;
 
 use crate::auth::{Caller, Scope};
@@ -144,10 +145,11 @@ pub struct SlotForecastView {
     shows_by: &'static str,
     /// Places that will be left for whoever comes without a ticket, at the careful end.
     walk_in: u32,
-    /// How many more than the places may be sold within the risk that the planning policy allows: 0 unless it allows one. Selling them is a manager's decision, by the
-    /// slot's capacity. Never more than may be inside, where the museum has a ceiling.
+    /// How many more than the places may be sold within the risk that the planning policy allows: 0 unless it allows one, the slot is nearly full, and 30 slots of the
+    /// museum were counted. Sold by itself where that policy says `sell_beyond_places`; else selling them is a manager's decision, by the slot's capacity. Never more
+    /// than may be inside, where the museum has a ceiling.
     oversell: u32,
-    /// The probability that anybody with a ticket is turned away if so many more are sold.
+    /// The probability that anybody with a ticket is turned away if so many more are sold and nobody gives a ticket back.
     turn_away: f64,
 }
 
@@ -567,6 +569,44 @@ pub struct MuseumScoresView {
     /// By how many days before.
     #[schema(max_items = 8)]
     how_good: Vec<ScoreView>,
+    /// What became of slots that were sold beyond their places, on the last 120 days that were counted; absent: none was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sold_beyond: Option<SoldBeyondView>,
+}
+
+/// What became of slots that were sold beyond their places, against what was promised.
+#[derive(Debug, Clone, Copy, Serialize, utoipa::ToSchema)]
+pub struct SoldBeyondView {
+    /// How many slots were sold beyond their places in the end.
+    slots: u32,
+    /// How many places more than there are were sold in them.
+    people: u32,
+    /// Of how many of them it is known who came, because gates scanned. The rest is about these.
+    scanned: u32,
+    /// In how many of them more people were to be expected than places: the sum of the probabilities that were estimated when it was last decided how many to sell.
+    promised: f64,
+    /// In how many of them more people came than there are places.
+    slots_over: u32,
+    /// How many people came for whom there was no place. They were let in, unless the building was full: whoever waited in vain at a gate was not let in, and is not
+    /// counted.
+    people_over: u32,
+}
+
+/// None where no slot was sold beyond its places.
+fn sold_beyond(attendance: &Attendance) -> Option<SoldBeyondView> {
+    let (mut sum, mut promised_ppm) = (SoldBeyondView { slots: 0, people: 0, scanned: 0, promised: 0.0, slots_over: 0, people_over: 0 }, 0_u64);
+    for slot in attendance.sold_beyond().values().flatten() {
+        sum.slots += 1;
+        sum.people = sum.people.saturating_add(slot.sold.saturating_sub(slot.places));
+        if slot.admitted > 0 {
+            sum.scanned += 1;
+            promised_ppm += u64::from(slot.turn_away_ppm);
+            sum.slots_over += u32::from(slot.over() > 0);
+            sum.people_over = sum.people_over.saturating_add(slot.over());
+        }
+    }
+    sum.promised = thousandths(promised_ppm as f64 / 1e6);
+    (sum.slots > 0).then_some(sum)
 }
 
 /// What a region expects on a day: its museums added up.
@@ -757,8 +797,8 @@ pub struct ForecastReportView {
 
 /// Read how good forecasts are.
 ///
-/// For each museum, its forecasts of the last days judged by what came, as if made so many days before, beside who takes the same weekday of the week before; what
-/// became of the models that were fitted lately; and the next seven days of each region, its museums added up.
+/// For each museum, its forecasts of the last days judged by what came, as if made so many days before, beside who takes the same weekday of the week before, and what
+/// became of slots that were sold beyond their places; what became of the models that were fitted lately; and the next seven days of each region, its museums added up.
 #[utoipa::path(
     tag = "Planning", operation_id = "get_forecast_report", security(("key" = ["plan"])),
     responses((status = 200, description = "The report", body = ForecastReportView), crate::openapi::Problems),
@@ -779,6 +819,7 @@ fn report_of(node: &Node, all: &[std::sync::Arc<Known>]) -> ForecastReportView {
             region: region(known),
             known_days: known_days as u32,
             how_good,
+            sold_beyond: sold_beyond(&node.attended().get(known.museum.id())),
         }
     };
     let museums = all.iter().map(scores).collect();
