@@ -51,6 +51,7 @@ use crate::limits::{self, Aside, DayLimits};
 use crate::moves::{self, Driving};
 use crate::museums::Museums;
 use crate::owner::{Answer, Silent, Tell};
+use crate::pauses::Pauses;
 use crate::payments::{self, Gateway, Paying, Payments};
 use crate::people::{MasterKey, People, PeopleError, Pseudonymiser};
 use crate::plans::Plans;
@@ -396,7 +397,7 @@ impl Node {
         let planning_owners = Registry::new(run_on, jobs, time, Arc::clone(&streams) as _, Arc::clone(&plans), streams as _);
         drop(queue);
 
-        let mut ending: Vec<_> = writing.map(tokio::spawn).into_iter().collect();
+        let mut ending: Vec<_> = writing.map(|writing| tokio::spawn(writing.run(committed.clone()))).into_iter().collect();
         ending.push(tokio::spawn(async move { drop(scored.await) }));
         if let Some(views) = views {
             let ended = views.follow_apart(Arc::clone(&journal), Arc::clone(&board), committed.clone()).map_err(StartError::Thread)?;
@@ -930,31 +931,6 @@ impl Node {
         &self.journal
     }
 
-    /// Wakes every slot, payment, quote and case whose deadline has come, now: what the clock does by itself, for tests and replays that set it.
-    pub async fn wake_due(&self) {
-        let now = self.clock.now();
-        for slot in self.board.due(now) {
-            if let Err(failure) = self.slots.wake(StreamId::Slot(slot), now).await {
-                tracing::warn!(%slot, %failure, "a slot could not be woken");
-            }
-        }
-        for payment in self.payments.due(now) {
-            if let Err(failure) = self.payment_owners.wake(StreamId::Payment(payment), now).await {
-                tracing::warn!(%payment, %failure, "a payment could not be woken");
-            }
-        }
-        for quote in self.quotes.due(now) {
-            if let Err(failure) = self.quote_owners.wake(StreamId::Quote(quote), now).await {
-                tracing::warn!(%quote, %failure, "a quote could not be woken");
-            }
-        }
-        for case in self.cases.due(now) {
-            if let Err(failure) = self.case_owners.wake(StreamId::Case(case), now).await {
-                tracing::warn!(%case, %failure, "a fraud case could not be woken");
-            }
-        }
-    }
-
     /// Retires the owners that nobody has asked since the last time, and takes slots that ended days ago off the board: what the node does by itself once a
     /// minute, for replays whose years are minutes.
     pub async fn tidy(&self) {
@@ -989,13 +965,14 @@ impl Node {
     }
 
     async fn keep_deadlines(node: Arc<Self>) {
+        let mut pauses = Pauses::default();
         loop {
             let beside = [node.payments.next_wake(), node.quotes.next_wake(), node.cases.next_wake()];
             let next = node.board.next_wake().into_iter().chain(beside.into_iter().flatten()).min();
             tokio::select! {
                 () = node.sooner() => {}
                 () = async { match next { Some(at) => node.clock.sleep_until(at).await, None => std::future::pending().await } } => {
-                    node.wake_due().await;
+                    node.wake_due_again(&mut pauses).await;
                     // What was woken is off the index when its record is on the disk; a slot that cannot write is asked again soon, not at once.
                     let again = if node.health() == Health::Writing { WAKE_AGAIN } else { WAKE_AGAIN_BROKEN };
                     let _ = tokio::time::timeout(again, node.sooner()).await;
@@ -1175,3 +1152,4 @@ mod gates;
 mod grants;
 #[cfg(test)]
 mod tests;
+mod wakes;

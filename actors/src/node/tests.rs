@@ -11,6 +11,7 @@ mod moves;
 mod payments;
 mod quotes;
 mod rooms;
+mod streams;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -347,8 +348,8 @@ impl Journal for Faulty {
     fn batches(&self, after: u64, limit: u32) -> BoxFuture<'_, Result<Vec<Batch>, JournalError>> {
         self.inner.batches(after, limit)
     }
-    fn batches_of(&self, stream: StreamId, after: u64) -> BoxFuture<'_, Result<Vec<Batch>, JournalError>> {
-        self.inner.batches_of(stream, after)
+    fn batches_of(&self, stream: StreamId, after: u64, limit: u32) -> BoxFuture<'_, Result<Vec<Batch>, JournalError>> {
+        self.inner.batches_of(stream, after, limit)
     }
     fn batch_with(&self, stream: StreamId, seq: u64) -> BoxFuture<'_, Result<Option<Batch>, JournalError>> {
         self.inner.batch_with(stream, seq)
@@ -523,7 +524,7 @@ async fn a_snapshot_is_used_and_a_damaged_one_is_not() {
     house.running.stop().await;
     let views = Views::open(&folder.path().join("views.db")).await.unwrap();
     let (snapshots, _) = views.snapshots();
-    assert_eq!(snapshots.load(StreamId::Slot(tomorrow())).await.map(|slot| slot.seq()), Some(1));
+    assert_eq!(snapshots.load::<Slot>(StreamId::Slot(tomorrow())).await.map(|slot| slot.seq()), Some(1));
     views.close().await;
     change(&folder, "views.db", "UPDATE snapshot SET state = zeroblob(length(state))").await;
     let house = House::in_folder(&folder).await.unwrap();
