@@ -188,8 +188,7 @@ async fn many_free_tickets_are_sold_and_looked_at() {
     let confirm = format!("/v1/holds/{}/confirm", held["hold"].as_str().unwrap());
     let (status, sale) = app.post(&confirm, &web, "confirm", &json!({"settlement": {"free": {}}})).await;
     assert_eq!(status, StatusCode::CREATED, "selling does not wait: {sale}");
-    let batches = app.node().journal().batches_of(StreamId::Slot(slot), 0).await.unwrap();
-    let records = tornello_actors::streams::records::<Event>(&batches, StreamId::Slot(slot), 0).unwrap();
+    let records = tornello_actors::streams::all_of::<Event>(app.node().journal().as_ref(), StreamId::Slot(slot)).await.unwrap();
     let sold = records.iter().find(|record| record.events.iter().any(|event| matches!(event, Event::Sold(_)))).unwrap();
     let assessment = sold.envelope.as_ref().unwrap().assessment.as_ref().unwrap();
     assert_eq!((assessment.outcome, assessment.rules.as_slice()), (Outcome::Review, &[code("price-zero")][..]));

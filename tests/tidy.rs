@@ -18,7 +18,7 @@ const ARROWS: [(&str, &[&str]); 6] = [
     ("api", &["actors", "engine", "training", "datasets"]),
 ];
 
-const WALL_CLOCKS: [&str; 5] = ["SystemTime::now", "Instant::now", "Timestamp::now", "Zoned::now", "Utc::now"];
+const WALL_CLOCKS: [&str; 6] = ["SystemTime::now", "Instant::now", "ClockId::Boottime", "Timestamp::now", "Zoned::now", "Utc::now"];
 
 /// Licences that a work under EUPL-1.2 may contain; the font licences are for embedded fonts only, but nothing else uses them.
 const LICENCES: [&str; 18] = [

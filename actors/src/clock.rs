@@ -1,5 +1,6 @@
 //! Time for the shell: the only place in `actors` that may ask the machine. The real clock is wall time at start plus monotonic time since, gently slewed;
-//! a jump of the wall clock is reported and not followed. The manual clock belongs to tests and to the replay.
+//! a jump of the wall clock is reported and not followed. Time in which the machine was suspended has passed like any other, where the system counts it. The
+//! manual clock belongs to tests and to the replay.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -50,8 +51,8 @@ pub struct Steady {
 const SLEW_US_PER_TICK: i64 = 500;
 /// A wall clock further away than this has jumped.
 const JUMP_US: i64 = 2_000_000;
-/// The longest single sleep, so that slewing is not missed.
-const SLEEP_MAX: Duration = Duration::from_secs(60);
+/// The longest single sleep: a sleep does not go on while the machine is suspended, and what became due meanwhile is late by no more than this.
+const SLEEP_MAX: Duration = Duration::from_secs(1);
 
 impl Steady {
     /// Starts at the wall clock's time.
@@ -77,10 +78,39 @@ impl Steady {
     }
 }
 
+/// A moment of a clock that never goes back, nor stands still while the machine is suspended: `Instant` does on Linux. Elsewhere `Instant` has to do.
+#[derive(Debug, Clone, Copy)]
+struct Moment(#[cfg(target_os = "linux")] Duration, #[cfg(not(target_os = "linux"))] Instant);
+
+#[cfg(target_os = "linux")]
+impl Moment {
+    /// Asked for with each command: the system answers without a change into the kernel, as it does for `Instant`.
+    fn now() -> Self {
+        let since_boot = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+        // The time since the boot is not below zero.
+        Self(Duration::try_from(since_boot).unwrap_or_default())
+    }
+
+    fn elapsed(self) -> Duration {
+        Self::now().0.saturating_sub(self.0)
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+impl Moment {
+    fn now() -> Self {
+        Self(Instant::now())
+    }
+
+    fn elapsed(self) -> Duration {
+        self.0.elapsed()
+    }
+}
+
 /// The machine's time.
 #[derive(Debug)]
 pub struct RealClock {
-    started: Instant,
+    started: Moment,
     steady: Steady,
     /// By how much the wall clock was ahead when it was last looked at.
     wall_ahead_us: AtomicI64,
@@ -90,7 +120,7 @@ impl RealClock {
     /// Starts at the wall clock's time.
     #[must_use]
     pub fn start() -> Self {
-        Self { started: Instant::now(), steady: Steady::start(Self::wall()), wall_ahead_us: AtomicI64::new(0) }
+        Self { started: Moment::now(), steady: Steady::start(Self::wall()), wall_ahead_us: AtomicI64::new(0) }
     }
 
     /// What the machine's wall clock says, whatever it is worth.
@@ -216,6 +246,28 @@ mod tests {
         }
         let latest = steady.now(20 * SECOND);
         assert_eq!(steady.now(10 * SECOND), latest, "an answer never goes back");
+    }
+
+    #[test]
+    fn a_steady_clock_goes_on_after_the_machine_was_suspended() {
+        let steady = Steady::start(Timestamp::from_seconds(1_000));
+        assert_eq!(steady.now(1_000_000), Timestamp::from_seconds(1_001));
+        // Ten minutes later by every clock that counts them.
+        assert_eq!(steady.slew(602_000_000, Timestamp::from_seconds(1_602)), None, "nothing has jumped");
+        assert_eq!(steady.now(602_000_000), Timestamp::from_seconds(1_602));
+    }
+
+    /// On a machine that was suspended since its boot, `Instant` is behind by as much.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn the_time_that_a_machine_was_suspended_is_counted() {
+        let uptime = || {
+            let text = std::fs::read_to_string("/proc/uptime").unwrap();
+            Duration::from_secs_f64(text.split_whitespace().next().unwrap().parse().unwrap())
+        };
+        let (before, now, after) = (uptime(), Moment::now().0, uptime());
+        let tick = Duration::from_millis(10);
+        assert!(before <= now + tick && now <= after + tick, "{before:?}, {now:?}, {after:?}");
     }
 
     #[test]

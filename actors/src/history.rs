@@ -2,6 +2,7 @@
 //! disk is the truth of every moment. Memory holds the slot and one page of records, however long the history is.
 
 use std::collections::VecDeque;
+use std::ops::ControlFlow;
 
 use tornello_engine::aggregate::Aggregate;
 use tornello_engine::ids::SlotId;
@@ -10,7 +11,7 @@ use tornello_engine::slot::{Event, Opening, Slot};
 use tornello_engine::time::Timestamp;
 
 use crate::journal::{Journal, JournalError, StreamId};
-use crate::streams::records;
+use crate::streams::visit;
 
 /// Which of the records that led to a moment are wanted: the last ones.
 #[derive(Debug, Clone, Copy)]
@@ -47,33 +48,26 @@ pub async fn of_slot(journal: &dyn Journal, id: SlotId, at: Timestamp, page: Pag
     let stream = StreamId::Slot(id);
     let mut past: Option<Past> = None;
     let mut kept = VecDeque::new();
-    // One batch after the other: all of a busy slot's together may be more than memory holds.
-    'batches: loop {
-        let after = past.as_ref().map_or(0, |past| past.seq);
-        let Some(batch) = journal.batch_with(stream, after + 1).await? else { break };
-        for record in records::<Event>(std::slice::from_ref(&batch), stream, after)? {
-            let past = match &mut past {
-                Some(past) => past,
-                none => none.insert(opened(id, &record)?),
-            };
-            if record.at > at {
-                break 'batches;
-            }
-            past.slot.apply(&record);
-            past.seq = record.seq;
-            if page.before.is_none_or(|before| record.seq < before) {
-                if kept.len() == page.limit {
-                    kept.pop_front();
-                    past.more = true;
-                }
-                kept.push_back(record);
-            }
+    let take = |record: Record<Event>| -> Result<ControlFlow<()>, JournalError> {
+        let past = match &mut past {
+            Some(past) => past,
+            none => none.insert(opened(id, &record)?),
+        };
+        if record.at > at {
+            return Ok(ControlFlow::Break(()));
         }
-        if past.as_ref().is_none_or(|past| past.seq == after) {
-            let what = format!("its index names record {} of {stream}, which is not in it", after + 1);
-            return Err(JournalError::Corrupt { batch: batch.number, what });
+        past.slot.apply(&record);
+        past.seq = record.seq;
+        if page.before.is_none_or(|before| record.seq < before) {
+            if kept.len() == page.limit {
+                kept.pop_front();
+                past.more = true;
+            }
+            kept.push_back(record);
         }
-    }
+        Ok(ControlFlow::Continue(()))
+    };
+    visit(journal, stream, 0, take).await?;
     if let Some(past) = &mut past {
         past.records = kept.into();
         end_due(&mut past.slot, at);

@@ -330,7 +330,7 @@ impl Node {
         let planning_owners = Registry::new(run_on, jobs, time, Arc::clone(&streams) as _, Arc::clone(&plans), streams as _);
         drop(queue);
 
-        let mut ending: Vec<_> = writing.map(tokio::spawn).into_iter().collect();
+        let mut ending: Vec<_> = writing.map(|writing| tokio::spawn(writing.run(committed.clone()))).into_iter().collect();
         ending.push(tokio::spawn(async move { drop(scored.await) }));
         if let Some(views) = views {
             let ended = views.follow_apart(Arc::clone(&journal), Arc::clone(&board), committed.clone()).map_err(StartError::Thread)?;
@@ -625,3 +625,4 @@ mod refusals;
 mod startup;
 #[cfg(test)]
 mod tests;
+mod wakes;

@@ -17,12 +17,16 @@ use tornello_engine::time::Timestamp;
 
 use crate::clock::Clock;
 use crate::failure::Failure;
+use crate::journal::StreamId;
 use crate::journal::wire::{self, Wire};
 use crate::journal::writer::{Lease, Lost, Pending, Permit, Queue};
+use crate::views::Snapshot;
 
 /// How many commands and looks wait in one mailbox before callers are told `Busy`. The places are counted by the registry: actix bounds a mailbox for each copy
 /// of its address only, and every caller has one of its own.
 pub const MAILBOX: usize = 8_192;
+/// After how many records a snapshot of a stream is made while its owner lives: no busy one is idle before a crash, and what is behind its snapshot is read back.
+pub const SNAPSHOT_EVERY: u64 = 512;
 /// The most records of due deadlines that one command ends before it is decided.
 const DUE_RECORDS_MAX: usize = 64;
 
@@ -124,6 +128,8 @@ pub trait ReadBack<A: Aggregate>: Send + Sync + 'static {
     fn read_back(&self, lease: &Arc<Lease>, seq: u64, answer: oneshot::Sender<Answer<A>>);
     /// Whether the state still follows from what it was made of. One that nothing was written to is made of a plan, which may have changed since.
     fn is_current(&self, state: &A) -> bool;
+    /// A snapshot of the state, to be kept when its last record is on the disk; none where such streams have none, or another of this stream is being written.
+    fn snapshot(&self, stream: StreamId, state: &A) -> Option<Snapshot>;
 }
 
 impl<A: Aggregate, T: Tell<A>> fmt::Debug for Owner<A, T> {
@@ -215,7 +221,9 @@ where
             return Err(Stop);
         }
         let view = self.tell.view(&self.state);
-        permit.write(Box::new(Append { lease: Arc::clone(&self.lease), record, view: Some(view), tell: Arc::clone(&self.tell), answer }));
+        let is_due = record.seq.is_multiple_of(SNAPSHOT_EVERY);
+        let snapshot = if is_due { self.read.snapshot(self.lease.stream, &self.state) } else { None };
+        permit.write(Box::new(Append { lease: Arc::clone(&self.lease), record, view: Some(view), tell: Arc::clone(&self.tell), answer, snapshot }));
         Ok(())
     }
 
@@ -348,6 +356,8 @@ struct Append<A: Aggregate, T: Tell<A>> {
     view: Option<T::View>,
     tell: Arc<T>,
     answer: Option<oneshot::Sender<Answer<A>>>,
+    /// The state at this record.
+    snapshot: Option<Snapshot>,
 }
 
 impl<A: Aggregate, T: Tell<A>> Pending for Append<A, T>
@@ -373,8 +383,13 @@ where
     }
 
     fn answer(self: Box<Self>) {
-        if let Some(answer) = self.answer {
-            let _ = answer.send(Ok(self.record));
+        let Self { record, answer, snapshot, .. } = *self;
+        if let Some(answer) = answer {
+            let _ = answer.send(Ok(record));
+        }
+        // Not before: a snapshot that knows more than the journal would be believed.
+        if let Some(snapshot) = snapshot {
+            snapshot.keep();
         }
     }
 
@@ -384,6 +399,48 @@ where
                 Lost::NotWritten(why) => Failure::Journal(why),
                 Lost::Unknown => Failure::OutcomeUnknown,
             }));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tornello_engine::account::{self, Account};
+    use tornello_engine::ids::AccountId;
+
+    use super::*;
+    use crate::clock::ManualClock;
+    use crate::journal::memory::MemoryJournal;
+    use crate::journal::writer::{self, Limits};
+    use crate::journal::{Head, StreamId};
+    use crate::views::Views;
+
+    #[tokio::test]
+    async fn a_snapshot_is_kept_only_of_what_is_on_the_disk() {
+        let folder = tempfile::tempdir().unwrap();
+        let clock = Arc::new(ManualClock::new(Timestamp::from_seconds(1)));
+        let (queue, _) = writer::start(Arc::new(MemoryJournal::default()), Head::EMPTY, clock, Limits::default(), None).unwrap();
+        for (id, is_written) in [(AccountId(1), true), (AccountId(2), false)] {
+            let views = Views::open(&folder.path().join("views.db")).await.unwrap();
+            let (snapshots, writer) = views.snapshots();
+            let stream = StreamId::Account(id);
+            let (lease, mut state) = (queue.lease(stream).await.unwrap(), Account::new(id));
+            let record = state.record(Timestamp::from_seconds(1), None, vec![account::Event::Suspended(account::Suspended {})]);
+            state.apply(&record);
+            let (snapshot, tell) = (snapshots.take(stream, &state), Arc::new(Silent));
+            let mut append: Box<Append<Account, Silent>> = Box::new(Append { lease, record, view: Some(()), tell, answer: None, snapshot });
+            append.tell(1);
+            if is_written {
+                append.answer();
+            } else {
+                append.lost(Lost::Unknown);
+                drop(append);
+            }
+            drop(snapshots);
+            writer.run(queue.committed()).await;
+            let found = views.snapshots().0.load::<Account>(stream).await;
+            assert_eq!(found, is_written.then_some(state));
+            views.close().await;
         }
     }
 }

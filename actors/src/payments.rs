@@ -11,6 +11,7 @@ mod board;
 
 pub use board::{PaymentHead, Payments};
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use futures_util::StreamExt;
@@ -35,12 +36,12 @@ use tornello_engine::voucher;
 use crate::accounts;
 use crate::digest::digest;
 use crate::failure::Failure;
-use crate::journal::StreamId;
+use crate::journal::{JournalError, StreamId};
 use crate::node::Node;
 use crate::owner::Answer;
 use crate::pauses::{Pauses, RESUME_EVERY_S};
 use crate::quotes;
-use crate::streams::{read_failed, records};
+use crate::streams::{read_failed, record_of, visit};
 
 /// How long somebody may pay who has begun, in seconds: the life of a payment token unless its provider says less (SANP, best practice for PSPs).
 pub const TOKEN_S: i64 = 1_800;
@@ -658,10 +659,7 @@ async fn assessment_of(node: &Node, id: PaymentId) -> Option<Box<Assessment>> {
     if let Some(known) = node.scoring().of_payment(id) {
         return Some(known);
     }
-    let stream = StreamId::Payment(id);
-    let batch = node.journal().batch_with(stream, 1).await.ok()??;
-    let first = records::<payment::Event>(std::slice::from_ref(&batch), stream, 0).ok()?.into_iter().next()?;
-    first.envelope?.assessment
+    record_of::<payment::Event>(node.journal().as_ref(), StreamId::Payment(id), 1).await.ok()??.envelope?.assessment
 }
 
 /// The sale that an item becomes whose hold is gone.
@@ -680,12 +678,14 @@ async fn is_settled(node: &Node, sale: HoldId, settlement: &Settlement, key: Dig
         return Ok(found);
     }
     let stream = StreamId::Slot(sale.slot());
-    let read = node.journal().batches_of(stream, 0).await.and_then(|batches| records::<slot::Event>(&batches, stream, 0));
-    let records = read.map_err(|error| read_failed(&error))?;
     let sells = |event: &slot::Event| matches!(event, slot::Event::Sold(sold) if sold.sale == sale);
-    let is_ours =
-        |record: &Record<slot::Event>| record.envelope.as_ref().is_some_and(|envelope| envelope.key == key) && record.events.iter().any(sells);
-    Ok(records.iter().any(is_ours))
+    let mut is_ours = false;
+    let look = |record: Record<slot::Event>| -> Result<ControlFlow<()>, JournalError> {
+        is_ours = record.envelope.as_ref().is_some_and(|envelope| envelope.key == key) && record.events.iter().any(sells);
+        Ok(if is_ours { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+    };
+    visit(node.journal().as_ref(), stream, 0, look).await.map_err(|error| read_failed(&error))?;
+    Ok(is_ours)
 }
 
 /// Puts a refund back on the voucher that its money came from.

@@ -40,8 +40,8 @@ pub trait Source<A: Aggregate>: Send + Sync + 'static {
     fn load(&self, stream: StreamId) -> BoxFuture<'_, Result<A, Failure<A::Refusal>>>;
     /// What a caller is told of a stream that does not exist.
     fn unknown(&self, stream: StreamId) -> Failure<A::Refusal>;
-    /// Takes the state of a retired owner, to start from it next time.
-    fn retired(&self, stream: StreamId, state: A);
+    /// Looks at the state of a retired owner, to start from it next time.
+    fn retired(&self, stream: StreamId, state: &A);
 }
 
 /// The owners of all streams of one kind.
@@ -225,7 +225,7 @@ where
             let idle = idle.await;
             self.drop_stopped(stream);
             if let Ok(Some(state)) = idle {
-                self.source.retired(stream, state);
+                self.source.retired(stream, &state);
                 retired += 1;
             }
         }

@@ -1,11 +1,16 @@
-//! Reads streams back from the journal: the state of a stream (of a slot from its snapshot, if there is one, and the records after it), and single records
-//! for repeated keys. A slot begins as its museum's plan says; every other stream begins empty.
+//! Reads streams back from the journal: the state of a stream (of slots and accounts from a snapshot, if there is one, and the records after it), and single
+//! records for repeated keys. A slot begins as its museum's plan says; every other stream begins empty.
+//!
+//! A stream's batches hold many others' records and may be more than memory holds: [`visit`] reads them by pages and keeps nothing but what its caller keeps.
 
 use std::collections::HashMap;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use tokio::sync::oneshot;
 use tornello_engine::account::{self, Account};
 use tornello_engine::aggregate::{Aggregate, Broken};
@@ -31,27 +36,84 @@ use crate::journal::wire::{self, Wire, WireError};
 use crate::journal::writer::Lease;
 use crate::journal::{Batch, Journal, JournalError, StreamId};
 use crate::museums::Museums;
-use crate::owner::{Answer, ReadBack};
+use crate::owner::{Answer, ReadBack, SNAPSHOT_EVERY};
 use crate::registry::Source;
-use crate::views::Snapshots;
+use crate::views::{Snapshot, Snapshots};
 
-/// The records of one stream in some batches, from `after` on.
-pub fn records<E: Wire>(batches: &[Batch], stream: StreamId, after: u64) -> Result<Vec<Record<E>>, JournalError> {
-    let mut records: Vec<Record<E>> = Vec::new();
-    for batch in batches {
-        for frame in wire::frames(&batch.records) {
-            let frame = frame.map_err(|error| corrupt(batch, &error))?;
-            if frame.stream == stream && frame.seq > after {
-                let last = records.last().map_or(after, |record| record.seq);
-                if frame.seq != last + 1 {
-                    let what = format!("{stream} goes on with record {} after record {last}: the index of the journal is damaged", frame.seq);
-                    return Err(JournalError::Corrupt { batch: batch.number, what });
+/// How many of a stream's batches are in memory at once; a full one has about a megabyte.
+const PAGE: u32 = 16;
+
+/// Shows `each` the records of a stream after the one numbered `after`, in order, until it breaks off.
+///
+/// # Errors
+/// Those of the journal, and of `each`; [`JournalError::Corrupt`] if a record cannot be read or is missing.
+pub async fn visit<E: Wire>(
+    journal: &dyn Journal,
+    stream: StreamId,
+    mut after: u64,
+    mut each: impl FnMut(Record<E>) -> Result<ControlFlow<()>, JournalError>,
+) -> Result<(), JournalError> {
+    loop {
+        let batches = journal.batches_of(stream, after, PAGE).await?;
+        if batches.is_empty() {
+            return Ok(());
+        }
+        for batch in &batches {
+            let before = after;
+            for record in own(batch, stream, before) {
+                let record = record?;
+                after = record.seq;
+                if each(record)?.is_break() {
+                    return Ok(());
                 }
-                records.push(frame.record().map_err(|error| corrupt(batch, &error))?);
+            }
+            if after == before {
+                let what = format!("the index names records of {stream} after record {before}, and none is inside");
+                return Err(JournalError::Corrupt { batch: batch.number, what });
             }
         }
     }
+}
+
+/// All records of a stream, in order: for those that stay short.
+///
+/// # Errors
+/// As of [`visit`].
+pub async fn all_of<E: Wire>(journal: &dyn Journal, stream: StreamId) -> Result<Vec<Record<E>>, JournalError> {
+    let mut records = Vec::new();
+    let keep = |record: Record<E>| -> Result<ControlFlow<()>, JournalError> {
+        records.push(record);
+        Ok(ControlFlow::Continue(()))
+    };
+    visit(journal, stream, 0, keep).await?;
     Ok(records)
+}
+
+/// Record `seq` of a stream, from 1; none if there is none.
+///
+/// # Errors
+/// Those of the journal; [`JournalError::Corrupt`] if it cannot be read or is missing.
+pub async fn record_of<E: Wire>(journal: &dyn Journal, stream: StreamId, seq: u64) -> Result<Option<Record<E>>, JournalError> {
+    let Some(batch) = journal.batch_with(stream, seq).await? else { return Ok(None) };
+    own(&batch, stream, seq.saturating_sub(1)).next().transpose()
+}
+
+/// The records of one stream in a batch, from `after` on.
+fn own<E: Wire>(batch: &Batch, stream: StreamId, after: u64) -> impl Iterator<Item = Result<Record<E>, JournalError>> {
+    let mut last = after;
+    wire::frames(&batch.records).filter_map(move |frame| {
+        let frame = match frame {
+            Ok(frame) if frame.stream == stream && frame.seq > after => frame,
+            Ok(_) => return None,
+            Err(error) => return Some(Err(corrupt(batch, &error))),
+        };
+        if frame.seq != last + 1 {
+            let what = format!("{stream} goes on with record {} after record {last}: the index of the journal is damaged", frame.seq);
+            return Some(Err(JournalError::Corrupt { batch: batch.number, what }));
+        }
+        last = frame.seq;
+        Some(frame.record().map_err(|error| corrupt(batch, &error)))
+    })
 }
 
 /// A batch whose records cannot be read.
@@ -116,30 +178,54 @@ impl Streams {
     /// A slot after its last record on the disk; none if it has never been written to.
     pub async fn slot(&self, id: SlotId) -> Result<Option<Slot>, JournalError> {
         let stream = StreamId::Slot(id);
-        let snapshot = match &self.snapshots {
-            Some(snapshots) => snapshots.load(stream).await,
-            None => None,
-        };
-        let after = snapshot.as_ref().map_or(0, Aggregate::seq);
-        let batches = self.journal.batches_of(stream, after).await?;
-        let records = records::<slot::Event>(&batches, stream, after)?;
-        match snapshot {
-            Some(mut slot) => {
-                records.iter().for_each(|record| slot.apply(record));
-                Ok(Some(slot))
+        let mut slot = self.snapshot_of::<Slot>(stream).await;
+        let after = slot.as_ref().map_or(0, Aggregate::seq);
+        let apply = |record: Record<slot::Event>| -> Result<ControlFlow<()>, JournalError> {
+            match &mut slot {
+                Some(slot) => slot.apply(&record),
+                None => slot = Slot::replay([&record]),
             }
-            None => Ok(Slot::replay(&records)),
+            Ok(ControlFlow::Continue(()))
+        };
+        visit(self.journal.as_ref(), stream, after, apply).await?;
+        if let Some(slot) = &slot {
+            self.keep_long(stream, slot, after);
         }
+        Ok(slot)
     }
 
     /// A stream that begins empty, after its last record on the disk.
-    async fn blank<A: Blank>(&self, stream: StreamId, mut state: A) -> Result<A, JournalError>
+    async fn blank<A: Blank>(&self, stream: StreamId, blank: A) -> Result<A, JournalError>
     where
         A::Event: Wire,
     {
-        let batches = self.journal.batches_of(stream, 0).await?;
-        records::<A::Event>(&batches, stream, 0)?.iter().for_each(|record| state.apply(record));
+        let mut state = if A::GROWS { self.snapshot_of::<A>(stream).await.unwrap_or(blank) } else { blank };
+        let after = state.seq();
+        let apply = |record: Record<A::Event>| -> Result<ControlFlow<()>, JournalError> {
+            state.apply(&record);
+            Ok(ControlFlow::Continue(()))
+        };
+        visit(self.journal.as_ref(), stream, after, apply).await?;
+        self.keep_long(stream, &state, after);
         Ok(state)
+    }
+
+    async fn snapshot_of<A: Aggregate + DeserializeOwned>(&self, stream: StreamId) -> Option<A> {
+        self.snapshots.as_ref()?.load(stream).await
+    }
+
+    /// Makes a snapshot of what took long to read, or whoever reads it next would begin where this one did.
+    fn keep_long<A: Planned>(&self, stream: StreamId, state: &A, after: u64) {
+        if state.seq() - after >= SNAPSHOT_EVERY
+            && let Some(snapshot) = self.take_snapshot(stream, state)
+        {
+            snapshot.keep();
+        }
+    }
+
+    /// A snapshot of what is worth one, unless another of the same stream is being written.
+    fn take_snapshot<A: Planned>(&self, stream: StreamId, state: &A) -> Option<Snapshot> {
+        self.snapshots.as_ref().filter(|_| state.is_kept())?.take(stream, state)
     }
 
     /// A payment after its last record on the disk.
@@ -156,29 +242,32 @@ impl Streams {
     pub async fn case(&self, id: CaseId) -> Result<Case, JournalError> {
         self.blank(StreamId::Case(id), Case::new(id)).await
     }
-
-    async fn record<E: Wire>(&self, stream: StreamId, seq: u64) -> Result<Option<Record<E>>, JournalError> {
-        let Some(batch) = self.journal.batch_with(stream, seq).await? else { return Ok(None) };
-        Ok(records(std::slice::from_ref(&batch), stream, seq - 1)?.into_iter().find(|record| record.seq == seq))
-    }
 }
 
-/// What a stream is made of before anything was written to it.
-pub trait Planned: Aggregate {
+/// What a stream is made of before anything was written to it, and whether it is read back from a snapshot afterwards.
+pub trait Planned: Aggregate + Serialize + DeserializeOwned {
     /// Whether the museums' plans still say the same of it.
     fn is_current(&self, museums: &Museums) -> bool;
+    /// Whether snapshots of it are kept.
+    fn is_kept(&self) -> bool;
 }
 
 impl Planned for Slot {
     fn is_current(&self, museums: &Museums) -> bool {
         self.is_opened() || museums.opening(self.id()).as_ref() == Some(self.opening())
     }
+
+    fn is_kept(&self) -> bool {
+        self.is_opened()
+    }
 }
 
 /// A stream that is empty before its first record, whatever any plan says.
-pub trait Blank: Aggregate {
+pub trait Blank: Aggregate + Serialize + DeserializeOwned {
     /// Whether an owner is made for whoever asks: only where there are few such streams at most.
     const FOR_ANYBODY: bool = false;
+    /// Whether such a stream grows for years, so that snapshots of it are kept. Whoever changes the form of one that does raises the format of the read models.
+    const GROWS: bool = false;
     /// What a caller is told of one that does not exist.
     const UNKNOWN: Self::Refusal;
     /// The empty one of that name; none if it is the name of another kind.
@@ -189,9 +278,9 @@ pub trait Blank: Aggregate {
 
 /// What differs between streams that begin empty.
 macro_rules! blank {
-    ($aggregate:ident, $kind:ident, $unknown:expr $(, $for_anybody:literal)?) => {
+    ($aggregate:ident, $kind:ident, $unknown:expr $(, $flag:ident)?) => {
         impl Blank for $aggregate {
-            $(const FOR_ANYBODY: bool = $for_anybody;)?
+            $(const $flag: bool = true;)?
             const UNKNOWN: Self::Refusal = $unknown;
 
             fn blank(stream: StreamId) -> Option<Self> {
@@ -205,16 +294,16 @@ macro_rules! blank {
     };
 }
 
-blank!(Museum, Museum, museum::Refusal::NotRegistered, true);
+blank!(Museum, Museum, museum::Refusal::NotRegistered, FOR_ANYBODY);
 blank!(Payment, Payment, payment::Refusal::UnknownPayment);
 blank!(Voucher, Voucher, voucher::Refusal::UnknownVoucher);
 blank!(Order, Order, order::Refusal::UnknownOrder);
 blank!(Quote, Quote, quote::Refusal::UnknownQuote);
 blank!(Till, Till, till::Refusal::NotOpen);
-blank!(Account, Account, account::Refusal::UnknownAccount);
+blank!(Account, Account, account::Refusal::UnknownAccount, GROWS);
 blank!(Case, Case, case::Refusal::UnknownCase);
-blank!(Models, Models, model_registry::Refusal::UnknownModel, true);
-blank!(Attempts, Attempts, attempts::Refusal::BadAttempt, true);
+blank!(Models, Models, model_registry::Refusal::UnknownModel, FOR_ANYBODY);
+blank!(Attempts, Attempts, attempts::Refusal::BadAttempt, FOR_ANYBODY);
 
 impl Blank for Rules {
     const FOR_ANYBODY: bool = true;
@@ -229,12 +318,16 @@ impl Blank for Rules {
     }
 }
 // Whoever asks for these names a museum that is known.
-blank!(Attendance, Attendance, attendance::Refusal::BadImport, true);
-blank!(Planning, Planning, planning::Refusal::UnknownDecision, true);
+blank!(Attendance, Attendance, attendance::Refusal::BadImport, FOR_ANYBODY);
+blank!(Planning, Planning, planning::Refusal::UnknownDecision, FOR_ANYBODY);
 
 impl<A: Blank> Planned for A {
     fn is_current(&self, _: &Museums) -> bool {
         true
+    }
+
+    fn is_kept(&self) -> bool {
+        A::GROWS
     }
 }
 
@@ -255,13 +348,17 @@ where
     fn read_back(&self, lease: &Arc<Lease>, seq: u64, answer: oneshot::Sender<Answer<A>>) {
         let (this, stream) = (self.clone(), lease.stream);
         self.runtime.spawn(async move {
-            let found = match this.record(stream, seq).await {
+            let found = match record_of(this.journal.as_ref(), stream, seq).await {
                 Ok(Some(record)) => Ok(record),
                 Ok(None) => Err(Failure::OutcomeUnknown),
                 Err(error) => Err(read_failed(&error)),
             };
             let _ = answer.send(found);
         });
+    }
+
+    fn snapshot(&self, stream: StreamId, state: &A) -> Option<Snapshot> {
+        self.take_snapshot(stream, state)
     }
 }
 
@@ -302,9 +399,9 @@ impl Source<Slot> for Streams {
         }
     }
 
-    fn retired(&self, stream: StreamId, state: Slot) {
-        if let Some(snapshots) = self.snapshots.as_ref().filter(|_| state.is_opened()) {
-            snapshots.save(stream, state);
+    fn retired(&self, stream: StreamId, state: &Slot) {
+        if let Some(snapshot) = self.take_snapshot(stream, state) {
+            snapshot.keep();
         }
     }
 }
@@ -338,5 +435,9 @@ where
         Failure::Refused(A::UNKNOWN)
     }
 
-    fn retired(&self, _: StreamId, _: A) {}
+    fn retired(&self, stream: StreamId, state: &A) {
+        if let Some(snapshot) = self.take_snapshot(stream, state) {
+            snapshot.keep();
+        }
+    }
 }

@@ -1,4 +1,4 @@
-//! Read models in one SQLite file: sales and tickets to list and search, the heads of all slots for a quick start, snapshots of slots. A projection of the
+//! Read models in one SQLite file: sales and tickets to list and search, the heads of all slots for a quick start, snapshots of streams. A projection of the
 //! journal: delete the file and it is built again. Nothing here is ever the truth.
 
 pub mod bookings;
@@ -7,12 +7,14 @@ pub mod fraud;
 pub mod payments;
 pub mod quotes;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 use sqlx::Row;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqliteRow, SqliteSynchronous};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -20,7 +22,7 @@ use tornello_engine::aggregate::Aggregate;
 use tornello_engine::channel::Channel;
 use tornello_engine::ids::{Code, HoldId, MuseumId, SlotId};
 use tornello_engine::record::Record;
-use tornello_engine::slot::{self, Event, Line, Settlement, Slot};
+use tornello_engine::slot::{self, Event, Line, Settlement};
 use tornello_engine::time::Timestamp;
 
 use self::boot::Stamp;
@@ -32,14 +34,18 @@ use crate::streams::corrupt;
 
 /// Raised whenever a table, a head or a snapshot changes its form: an older file is thrown away and built again.
 const FORMAT: i64 = 17;
-/// How many batches one round takes in; a full one has about a megabyte.
-const ROUND: u32 = 16;
+/// How many batches are read at once; a full one has about a megabyte.
+const READ: u32 = 16;
+/// After how many records a round writes what it has taken in: small batches share a round, or the lists would cost as much for each as for a full one.
+const ROUND_RECORDS: u64 = 4_096;
 /// How many snapshots wait to be written; more are left out, which costs a longer replay and nothing else.
 const SNAPSHOTS_WAITING: usize = 1_024;
 /// While the journal grows, the lists rest so many times as long as their last round took: a rush of sales has the processor to itself, and the lists follow it.
 const REST: u32 = 9;
 /// The longest such rest.
 const REST_MAX: Duration = Duration::from_secs(2);
+/// The more batches the lists are behind, the shorter they rest; so many, and not at all.
+const FAR_BEHIND: u32 = 4_096;
 /// By how much the thread that follows the journal yields to others, as `nice` counts it.
 const PATIENCE: i32 = 10;
 /// How often the heads are saved.
@@ -48,7 +54,7 @@ const HEADS_EVERY: Duration = Duration::from_secs(2);
 const SCHEMA: &str = "
     DROP TABLE IF EXISTS position; DROP TABLE IF EXISTS head; DROP TABLE IF EXISTS snapshot; DROP TABLE IF EXISTS sale; DROP TABLE IF EXISTS ticket;
     CREATE TABLE position (name TEXT PRIMARY KEY, batch INTEGER NOT NULL, hash BLOB NOT NULL) STRICT;
-    INSERT INTO position VALUES ('rows', 0, zeroblob(32)), ('heads', 0, zeroblob(32));
+    INSERT INTO position VALUES ('rows', 0, zeroblob(32)), ('heads', 0, zeroblob(32)), ('snapshots', 0, zeroblob(32));
     CREATE TABLE head (slot TEXT PRIMARY KEY, data BLOB NOT NULL) STRICT, WITHOUT ROWID;
     CREATE TABLE snapshot (stream BLOB PRIMARY KEY, seq INTEGER NOT NULL, crc INTEGER NOT NULL, state BLOB NOT NULL) STRICT;
     CREATE TABLE sale (
@@ -95,14 +101,49 @@ pub struct Views {
     pool: SqlitePool,
     rows: watch::Receiver<u64>,
     rows_sender: Arc<watch::Sender<u64>>,
+    /// How many wait for the lists to get somewhere.
+    waiting: Arc<watch::Sender<usize>>,
     stamp: Stamp,
 }
 
-/// Snapshots of slots: a shorter replay, never the truth.
+/// Snapshots of streams: a shorter replay, never the truth.
 #[derive(Debug, Clone)]
 pub struct Snapshots {
     pool: SqlitePool,
-    waiting: mpsc::Sender<(StreamId, Slot)>,
+    /// The streams of which one is on its way.
+    under_way: Arc<Mutex<HashSet<StreamId>>>,
+    waiting: mpsc::Sender<Snapshot>,
+}
+
+/// A snapshot on its way; if it is dropped, it is left out.
+#[derive(Debug)]
+pub struct Snapshot {
+    turn: Turn,
+    /// Number of its last record.
+    seq: u64,
+    /// The state after it, encoded.
+    state: Vec<u8>,
+    waiting: mpsc::Sender<Self>,
+}
+
+/// The one turn of a stream, until it is dropped.
+#[derive(Debug)]
+struct Turn {
+    stream: StreamId,
+    under_way: Arc<Mutex<HashSet<StreamId>>>,
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.under_way.lock().remove(&self.stream);
+    }
+}
+
+/// Writes snapshots, one after the other.
+#[derive(Debug)]
+pub struct SnapshotWriter {
+    pool: SqlitePool,
+    arriving: mpsc::Receiver<Snapshot>,
 }
 
 /// A sale in a list.
@@ -190,7 +231,7 @@ impl Views {
         let pool = crate::sqlite::pool().max_connections(4).connect_with(options).await?;
         let version: i64 = sqlx::query_scalar("PRAGMA user_version").fetch_one(&pool).await?;
         let (rows_sender, rows) = watch::channel(0);
-        let views = Self { pool, rows, rows_sender: Arc::new(rows_sender), stamp };
+        let views = Self { pool, rows, rows_sender: Arc::new(rows_sender), waiting: Arc::new(watch::Sender::new(0)), stamp };
         if version != FORMAT {
             views.clear().await?;
         }
@@ -224,9 +265,9 @@ impl Views {
         Ok((row.try_get::<i64, _>(0)?.unsigned_abs(), row.try_get(1)?))
     }
 
-    /// The batches up to which lists and heads were built, with their hashes: a journal that does not hold them is another one.
-    pub async fn positions(&self) -> Result<[(u64, Vec<u8>); 2], ViewsError> {
-        Ok([self.position("rows").await?, self.position("heads").await?])
+    /// The batches up to which lists, heads and snapshots were built, with their hashes: a journal that does not hold them is another one.
+    pub async fn positions(&self) -> Result<[(u64, Vec<u8>); 3], ViewsError> {
+        Ok([self.position("rows").await?, self.position("heads").await?, self.position("snapshots").await?])
     }
 
     /// The last batch whose sales and tickets are in the lists.
@@ -248,10 +289,20 @@ impl Views {
         late.map_err(|_| ViewsError::Behind { at: self.as_of_batch(), wanted: batch })
     }
 
-    /// Waits until the lists show everything up to that batch, however long it takes.
+    /// Waits until the lists show everything up to that batch, however long it takes. They do not rest meanwhile.
     pub async fn reach(&self, batch: u64) {
         let mut rows = self.rows.clone();
+        if *rows.borrow_and_update() >= batch {
+            return;
+        }
+        let _waits = Waits::begin(Arc::clone(&self.waiting));
         let _ = rows.wait_for(|rows| *rows >= batch).await;
+    }
+
+    /// Rests until somebody waits for the lists, but not longer than `most`.
+    async fn rest(&self, most: Duration) {
+        let mut waiting = self.waiting.subscribe();
+        let _ = tokio::time::timeout(most, waiting.wait_for(|waiting| *waiting > 0)).await;
     }
 
     /// The saved heads of all slots, with the batch up to which they are complete.
@@ -332,18 +383,11 @@ impl Views {
         rows.iter().map(read).collect()
     }
 
-    /// The place of snapshots in this file, and the task that writes them.
-    pub fn snapshots(&self) -> (Snapshots, impl Future<Output = ()> + Send + 'static) {
-        let (waiting, mut arriving) = mpsc::channel::<(StreamId, Slot)>(SNAPSHOTS_WAITING);
-        let pool = self.pool.clone();
-        let writing = async move {
-            while let Some((stream, slot)) = arriving.recv().await {
-                if let Err(error) = save_snapshot(&pool, stream, &slot).await {
-                    tracing::warn!(%error, %stream, "a snapshot was not saved");
-                }
-            }
-        };
-        (Snapshots { pool: self.pool.clone(), waiting }, writing)
+    /// The place of snapshots in this file, and who writes them.
+    #[must_use]
+    pub fn snapshots(&self) -> (Snapshots, SnapshotWriter) {
+        let (waiting, arriving) = mpsc::channel(SNAPSHOTS_WAITING);
+        (Snapshots { pool: self.pool.clone(), under_way: Arc::default(), waiting }, SnapshotWriter { pool: self.pool.clone(), arriving })
     }
 
     /// Follows the journal on a thread of its own, which has to wait when those that answer callers want the processor. Answers when it has ended, see
@@ -395,7 +439,8 @@ impl Views {
             match self.take_in(journal.as_ref(), end.number).await {
                 Ok(()) if self.as_of_batch() < end.number => {
                     if committed.has_changed().is_ok_and(|changed| changed) {
-                        tokio::time::sleep((begun.elapsed() * REST).min(REST_MAX)).await;
+                        let behind = committed.borrow().number.saturating_sub(self.as_of_batch());
+                        self.rest(rest_after(begun.elapsed(), behind)).await;
                     }
                     continue;
                 }
@@ -415,21 +460,50 @@ impl Views {
 
     /// Takes in some batches, if there are any up to `end`.
     async fn take_in(&self, journal: &dyn Journal, end: u64) -> Result<(), ViewsError> {
-        let position = self.as_of_batch();
-        if position >= end {
-            return Ok(());
+        let (mut rows, mut records, mut last) = (Rows::default(), 0, None);
+        let mut position = self.as_of_batch();
+        while position < end && records < ROUND_RECORDS {
+            let mut batches = match batches_after(journal, position, READ).await {
+                Ok(batches) => batches,
+                // What was read before is taken in.
+                Err(_) if last.is_some() => break,
+                Err(error) => return Err(error.into()),
+            };
+            for batch in &batches {
+                rows.read(batch)?;
+                records += batch.spans.iter().map(|span| span.last - span.first + 1).sum::<u64>();
+                position = batch.number;
+            }
+            last = batches.pop();
         }
-        let batches = batches_after(journal, position, ROUND).await?;
-        let mut rows = Rows::default();
-        for batch in &batches {
-            rows.read(batch)?;
-        }
-        if let Some(last) = batches.last() {
-            rows.write(&self.pool, last).await?;
+        if let Some(last) = last {
+            rows.write(&self.pool, &last).await?;
             self.rows_sender.send_replace(last.number);
         }
         Ok(())
     }
+}
+
+/// Somebody who waits for the lists, until it is dropped.
+struct Waits(Arc<watch::Sender<usize>>);
+
+impl Waits {
+    fn begin(waiting: Arc<watch::Sender<usize>>) -> Self {
+        waiting.send_modify(|waiting| *waiting += 1);
+        Self(waiting)
+    }
+}
+
+impl Drop for Waits {
+    fn drop(&mut self) {
+        self.0.send_modify(|waiting| *waiting -= 1);
+    }
+}
+
+/// How long the lists rest after a round that took so long, so many batches behind the journal.
+fn rest_after(took: Duration, behind: u64) -> Duration {
+    let near = u64::from(FAR_BEHIND).saturating_sub(behind) as u32;
+    (took * REST).min(REST_MAX) * near / FAR_BEHIND
 }
 
 async fn move_on(connection: &mut SqliteConnection, name: &str, batch: u64, hash: &[u8; 32]) -> Result<(), sqlx::Error> {
@@ -468,35 +542,66 @@ fn sale_row(row: &SqliteRow) -> Result<SaleRow, sqlx::Error> {
     })
 }
 
-async fn save_snapshot(pool: &SqlitePool, stream: StreamId, slot: &Slot) -> Result<(), sqlx::Error> {
-    let Ok(state) = postcard::to_allocvec(slot) else { return Ok(()) };
+impl SnapshotWriter {
+    /// Writes what comes, until nobody is left who may make a snapshot. `committed` is the end of the journal: every snapshot is of what stands before it.
+    pub async fn run(self, committed: watch::Receiver<Head>) {
+        let Self { pool, mut arriving } = self;
+        while let Some(snapshot) = arriving.recv().await {
+            let end = *committed.borrow();
+            if let Err(error) = save_snapshot(&pool, &snapshot, &end).await {
+                tracing::warn!(%error, stream = %snapshot.turn.stream, "a snapshot was not saved");
+            }
+        }
+    }
+}
+
+/// The snapshot and the end of its journal in one transaction: another journal is told by it.
+async fn save_snapshot(pool: &SqlitePool, snapshot: &Snapshot, end: &Head) -> Result<(), sqlx::Error> {
+    let mut tx = pool.begin_with("BEGIN IMMEDIATE").await?;
     sqlx::query(
         "INSERT INTO snapshot (stream, seq, crc, state) VALUES (?1, ?2, ?3, ?4) ON CONFLICT (stream) DO UPDATE SET seq = ?2, crc = ?3, state = ?4",
     )
-    .bind(stream.to_bytes())
-    .bind(stored(slot.seq()))
-    .bind(i64::from(crc32c::crc32c(&state)))
-    .bind(state)
-    .execute(pool)
+    .bind(snapshot.turn.stream.to_bytes())
+    .bind(stored(snapshot.seq))
+    .bind(i64::from(crc32c::crc32c(&snapshot.state)))
+    .bind(snapshot.state.as_slice())
+    .execute(&mut *tx)
     .await?;
-    Ok(())
+    move_on(&mut tx, "snapshots", end.number, &end.hash).await?;
+    tx.commit().await
+}
+
+impl Snapshot {
+    /// Hands it to who writes it; when too many wait it is left out. Only for a state whose last record is on the disk.
+    pub fn keep(self) {
+        let waiting = self.waiting.clone();
+        let _ = waiting.try_send(self);
+    }
 }
 
 impl Snapshots {
-    /// Queues a snapshot; when too many wait it is left out.
-    pub fn save(&self, stream: StreamId, slot: Slot) {
-        let _ = self.waiting.try_send((stream, slot));
-    }
-
-    /// The snapshot of a slot, if there is a sound one.
-    pub async fn load(&self, stream: StreamId) -> Option<Slot> {
-        let row = sqlx::query("SELECT crc, state FROM snapshot WHERE stream = ?").bind(stream.to_bytes()).fetch_optional(&self.pool).await.ok()??;
-        let (crc, state): (i64, Vec<u8>) = (row.try_get(0).ok()?, row.try_get(1).ok()?);
-        if crc != i64::from(crc32c::crc32c(&state)) {
-            tracing::warn!(%stream, "a snapshot is damaged; the stream is replayed from the journal");
+    /// Makes a snapshot of a state; none if another of the same stream is on its way.
+    #[must_use]
+    pub fn take<A: Aggregate + Serialize>(&self, stream: StreamId, state: &A) -> Option<Snapshot> {
+        if !self.under_way.lock().insert(stream) {
             return None;
         }
-        postcard::from_bytes(&state).ok()
+        let turn = Turn { stream, under_way: Arc::clone(&self.under_way) };
+        let (seq, state) = (state.seq(), postcard::to_allocvec(state).ok()?);
+        Some(Snapshot { turn, seq, state, waiting: self.waiting.clone() })
+    }
+
+    /// The snapshot of a stream, if there is a sound one.
+    pub async fn load<A: Aggregate + DeserializeOwned>(&self, stream: StreamId) -> Option<A> {
+        let query = sqlx::query("SELECT seq, crc, state FROM snapshot WHERE stream = ?").bind(stream.to_bytes());
+        let row = query.fetch_optional(&self.pool).await.ok()??;
+        let (seq, crc, state): (i64, i64, Vec<u8>) = (row.try_get(0).ok()?, row.try_get(1).ok()?, row.try_get(2).ok()?);
+        let sound = (crc == i64::from(crc32c::crc32c(&state))).then(|| postcard::from_bytes::<A>(&state).ok()).flatten();
+        let sound = sound.filter(|state| stored(state.seq()) == seq);
+        if sound.is_none() {
+            tracing::warn!(%stream, "a snapshot is damaged; the stream is replayed from the journal");
+        }
+        sound
     }
 }
 
@@ -679,7 +784,12 @@ impl Rows {
 
 #[cfg(test)]
 mod tests {
+    use tornello_engine::account::Account;
+    use tornello_engine::ids::AccountId;
+
     use super::*;
+    use crate::journal::Span;
+    use crate::journal::memory::MemoryJournal;
 
     #[tokio::test]
     async fn bookings_of_some_days_are_found_without_looking_at_all() {
@@ -689,6 +799,100 @@ mod tests {
             sqlx::query("EXPLAIN QUERY PLAN SELECT people FROM sale WHERE starts >= 1 AND starts < 2 ORDER BY starts DESC, sale DESC LIMIT 3");
         let steps: Vec<String> = steps.fetch_all(&views.pool).await.unwrap().iter().map(|row| row.get("detail")).collect();
         assert!(steps.len() == 1 && steps[0].contains("sale_by_start"), "{steps:?}");
+        views.close().await;
+    }
+
+    /// Batches in which nothing is that the lists show, each of one record.
+    async fn small_batches(count: u64) -> (MemoryJournal, Head) {
+        let (journal, mut head) = (MemoryJournal::default(), Head::EMPTY);
+        let stream = StreamId::Museum(MuseumId(1));
+        for number in 1..=count {
+            let spans = vec![Span { stream, first: number, last: number }];
+            let batch = Batch { number, previous: head.hash, at: Timestamp::from_seconds(1), records: Vec::new(), spans };
+            journal.append(&batch).await.unwrap();
+            head = Head { number, hash: batch.hash(), at: batch.at };
+        }
+        (journal, head)
+    }
+
+    #[tokio::test]
+    async fn small_batches_share_a_round_and_a_round_ends() {
+        let folder = tempfile::tempdir().unwrap();
+        let views = Views::open(&folder.path().join("views.db")).await.unwrap();
+        let (journal, head) = small_batches(ROUND_RECORDS + 1_000).await;
+        views.take_in(&journal, 500).await.unwrap();
+        assert!((500..500 + u64::from(READ)).contains(&views.as_of_batch()), "{}", views.as_of_batch());
+        let begun = views.as_of_batch();
+        views.take_in(&journal, head.number).await.unwrap();
+        let taken_in = views.as_of_batch() - begun;
+        assert!((ROUND_RECORDS - u64::from(READ)..ROUND_RECORDS + u64::from(READ)).contains(&taken_in), "{taken_in}");
+        views.close().await;
+    }
+
+    #[tokio::test]
+    async fn what_stands_before_a_batch_that_cannot_be_read_is_taken_in() {
+        let folder = tempfile::tempdir().unwrap();
+        let views = Views::open(&folder.path().join("views.db")).await.unwrap();
+        let (journal, head) = small_batches(40).await;
+        // The journal says that it goes on, and does not.
+        views.take_in(&journal, head.number + 1).await.unwrap();
+        assert_eq!(views.as_of_batch(), 40);
+        assert!(views.take_in(&journal, head.number + 1).await.is_err());
+        views.close().await;
+    }
+
+    #[test]
+    fn the_lists_rest_while_they_are_near_and_less_the_further_they_are_behind() {
+        let ms = Duration::from_millis;
+        let cases = [
+            (ms(10), 0, ms(90)),
+            (ms(10), u64::from(FAR_BEHIND) / 2, ms(45)),
+            (ms(10), u64::from(FAR_BEHIND), Duration::ZERO),
+            (ms(10), u64::MAX, Duration::ZERO),
+            (ms(5_000), 0, REST_MAX),
+        ];
+        for (took, behind, rest) in cases {
+            assert_eq!(rest_after(took, behind), rest, "{took:?}, {behind} behind");
+        }
+    }
+
+    #[tokio::test]
+    async fn the_lists_do_not_rest_while_somebody_waits_for_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let views = Views::open(&folder.path().join("views.db")).await.unwrap();
+        let hour = Duration::from_secs(3_600);
+        let work = async {
+            views.rest(hour).await;
+            // Who came while they rested is still there: they do not even begin to.
+            views.rest(hour).await;
+            views.rows_sender.send_replace(5);
+        };
+        let both = async { tokio::join!(work, views.reach(5)) };
+        tokio::time::timeout(Duration::from_secs(5), both).await.expect("whoever waits ends the rest");
+        assert!(tokio::time::timeout(Duration::ZERO, views.rest(hour)).await.is_err(), "nobody waits any more");
+        views.close().await;
+    }
+
+    #[tokio::test]
+    async fn of_a_stream_one_snapshot_at_a_time_is_on_its_way() {
+        let folder = tempfile::tempdir().unwrap();
+        let views = Views::open(&folder.path().join("views.db")).await.unwrap();
+        let (snapshots, writer) = views.snapshots();
+        let (first, second) = (Account::new(AccountId(1)), Account::new(AccountId(2)));
+        let [of_first, of_second] = [&first, &second].map(|account| StreamId::Account(account.id()));
+        let snapshot = snapshots.take(of_first, &first).unwrap();
+        assert!(snapshots.take(of_first, &first).is_none() && snapshots.take(of_second, &second).is_some());
+        drop(snapshot);
+        snapshots.take(of_first, &first).unwrap().keep();
+        assert!(snapshots.take(of_first, &first).is_none(), "it waits to be written");
+        let under_way = Arc::clone(&snapshots.under_way);
+        drop(snapshots);
+        // It ends when nobody is left who could make one.
+        writer.run(watch::channel(Head { number: 7, ..Head::EMPTY }).1).await;
+        assert!(under_way.lock().is_empty());
+        let (snapshots, _) = views.snapshots();
+        assert_eq!((snapshots.load::<Account>(of_first).await, snapshots.load::<Account>(of_second).await), (Some(first), None));
+        assert_eq!(views.position("snapshots").await.unwrap().0, 7);
         views.close().await;
     }
 

@@ -115,12 +115,12 @@ impl Disk {
         self.lock().last().map_or(Head::EMPTY, |batch| Head { number: batch.number, hash: batch.hash(), at: batch.at })
     }
 
-    fn of(&self, stream: StreamId, wanted: impl Fn(u64, u64) -> bool) -> Result<Vec<Batch>, JournalError> {
+    fn of(&self, stream: StreamId, limit: usize, wanted: impl Fn(u64, u64) -> bool) -> Result<Vec<Batch>, JournalError> {
         if self.unreadable.load(Ordering::SeqCst) {
             return Err(JournalError::Unreachable("input/output error".into()));
         }
         let holds = |batch: &&Batch| batch.spans.iter().any(|span| span.stream == stream && wanted(span.first, span.last));
-        Ok(self.lock().iter().filter(holds).cloned().collect())
+        Ok(self.lock().iter().filter(holds).take(limit).cloned().collect())
     }
 }
 
@@ -179,12 +179,12 @@ impl Journal for Mount {
         ready(Ok(some)).boxed()
     }
 
-    fn batches_of(&self, stream: StreamId, after: u64) -> BoxFuture<'_, Result<Vec<Batch>, JournalError>> {
-        ready(self.disk.of(stream, |_, last| last > after)).boxed()
+    fn batches_of(&self, stream: StreamId, after: u64, limit: u32) -> BoxFuture<'_, Result<Vec<Batch>, JournalError>> {
+        ready(self.disk.of(stream, limit as usize, |_, last| last > after)).boxed()
     }
 
     fn batch_with(&self, stream: StreamId, seq: u64) -> BoxFuture<'_, Result<Option<Batch>, JournalError>> {
-        ready(self.disk.of(stream, |first, last| (first..=last).contains(&seq)).map(|mut batches| batches.pop())).boxed()
+        ready(self.disk.of(stream, 1, |first, last| (first..=last).contains(&seq)).map(|mut batches| batches.pop())).boxed()
     }
 
     fn cut_last(&self, number: u64) -> BoxFuture<'_, Result<(), JournalError>> {

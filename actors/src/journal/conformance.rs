@@ -47,10 +47,13 @@ async fn batches_come_back_as_they_went_in_by_number_and_by_stream() {
         assert_eq!(journal.batches(0, 10).await, Ok(all.clone()), "{name}");
         assert_eq!(journal.batches(1, 1).await, Ok(vec![second.clone()]), "{name}");
         assert_eq!(journal.batches(3, 10).await, Ok(vec![]), "{name}");
-        assert_eq!(journal.batches_of(stream(1), 0).await, Ok(all), "{name}");
-        assert_eq!(journal.batches_of(stream(1), 3).await, Ok(vec![second.clone(), third.clone()]), "{name}");
-        assert_eq!(journal.batches_of(stream(1), 5).await, Ok(vec![third.clone()]), "{name}");
-        assert_eq!(journal.batches_of(stream(9), 0).await, Ok(vec![]), "{name}");
+        assert_eq!(journal.batches_of(stream(1), 0, 10).await, Ok(all), "{name}");
+        assert_eq!(journal.batches_of(stream(1), 0, 2).await, Ok(vec![first.clone(), second.clone()]), "{name}");
+        assert_eq!(journal.batches_of(stream(1), 3, 10).await, Ok(vec![second.clone(), third.clone()]), "{name}");
+        assert_eq!(journal.batches_of(stream(1), 3, 1).await, Ok(vec![second.clone()]), "{name}");
+        assert_eq!(journal.batches_of(stream(1), 5, 10).await, Ok(vec![third.clone()]), "{name}");
+        assert_eq!(journal.batches_of(stream(1), 6, 10).await, Ok(vec![]), "{name}");
+        assert_eq!(journal.batches_of(stream(9), 0, 10).await, Ok(vec![]), "{name}");
         assert_eq!(journal.batch_with(stream(1), 4).await, Ok(Some(second)), "{name}");
         assert_eq!(journal.batch_with(stream(2), 5).await, Ok(Some(third)), "{name}");
         assert_eq!(journal.batch_with(museum, 1).await, Ok(Some(first)), "{name}");

@@ -504,16 +504,17 @@ impl Inner {
         Some(marks.get(behind).map_or(last, |(_, place)| *place))
     }
 
-    fn batches_of(&self, stream: StreamId, after: u64) -> Result<Vec<Batch>, JournalError> {
-        let mut batches = Vec::new();
-        self.walk_back(stream, u64::MAX, |span, header, window| {
+    /// The way back over the headers begins at the first mark behind what is wanted, so it is short however long the stream is; then only what is wanted is read.
+    fn batches_of(&self, stream: StreamId, after: u64, limit: u32) -> Result<Vec<Batch>, JournalError> {
+        let mut places = Vec::new();
+        self.walk_back(stream, after + 1, |span, header, _| {
             if span.last > after {
-                batches.push(header.batch(window)?);
+                places.push(header.place);
             }
             Ok(span.first > after + 1)
         })?;
-        batches.reverse();
-        Ok(batches)
+        let mut window = Window::new(&self.file, self.state.lock().end, READ_ONE);
+        places.into_iter().rev().take(limit as usize).map(|place| self.header(&mut window, place)?.batch(&mut window)).collect()
     }
 
     fn batch_with(&self, stream: StreamId, seq: u64) -> Result<Option<Batch>, JournalError> {
@@ -558,13 +559,13 @@ impl Journal for FileJournal {
         Box::pin(self.read(move |inner| inner.batches(after, limit)))
     }
 
-    fn batches_of(&self, stream: StreamId, after: u64) -> BoxFuture<'_, Result<Vec<Batch>, JournalError>> {
+    fn batches_of(&self, stream: StreamId, after: u64, limit: u32) -> BoxFuture<'_, Result<Vec<Batch>, JournalError>> {
         Box::pin(async move {
-            // Who touches a slot for the first time waits for nothing.
-            if self.inner.begin(stream, u64::MAX).is_none() {
+            // Who touches a slot for the first time waits for nothing, nor does who has read all of it.
+            if self.inner.state.lock().streams.get(&stream).is_none_or(|known| known.seq <= after) {
                 return Ok(Vec::new());
             }
-            self.read(move |inner| inner.batches_of(stream, after)).await
+            self.read(move |inner| inner.batches_of(stream, after, limit)).await
         })
     }
 
@@ -615,8 +616,17 @@ mod tests {
         }
     }
 
-    async fn seqs(journal: &FileJournal, stream: StreamId, after: u64) -> Vec<u64> {
-        journal.batches_of(stream, after).await.unwrap().iter().map(|batch| batch.spans[0].first).collect()
+    /// The numbers of a stream's records, one in each batch, read by pages of `limit` batches.
+    async fn seqs(journal: &FileJournal, stream: StreamId, after: u64, limit: u32) -> Vec<u64> {
+        let mut seqs = Vec::new();
+        loop {
+            let page = journal.batches_of(stream, seqs.last().copied().unwrap_or(after), limit).await.unwrap();
+            assert!(page.len() <= limit as usize, "{} batches at once, {limit} were wanted", page.len());
+            if page.is_empty() {
+                return seqs;
+            }
+            seqs.extend(page.iter().map(|batch| batch.spans[0].first));
+        }
     }
 
     #[tokio::test]
@@ -630,8 +640,11 @@ mod tests {
                 let numbers: Vec<u64> = journal.batches(after, 3).await.unwrap().iter().map(|batch| batch.number).collect();
                 assert_eq!(numbers, (after + 1..=700).take(3).collect::<Vec<_>>(), "after {after}, restarted: {restarted}");
             }
-            assert_eq!(seqs(&journal, MUSEUM, 0).await, (1..=630).collect::<Vec<_>>());
-            assert_eq!(seqs(&journal, OTHER, 60).await, (61..=70).collect::<Vec<_>>());
+            for limit in [1, 7, 1_000] {
+                assert_eq!(seqs(&journal, MUSEUM, 0, limit).await, (1..=630).collect::<Vec<_>>(), "{limit} at once, restarted: {restarted}");
+                assert_eq!(seqs(&journal, MUSEUM, 63, limit).await, (64..=630).collect::<Vec<_>>(), "{limit} at once, restarted: {restarted}");
+                assert_eq!(seqs(&journal, OTHER, 60, limit).await, (61..=70).collect::<Vec<_>>(), "{limit} at once, restarted: {restarted}");
+            }
             for seq in [1, 2, 63, 64, 65, 127, 128, 400, 629, 630] {
                 let batch = journal.batch_with(MUSEUM, seq).await.unwrap();
                 assert_eq!(batch.map(|batch| batch.spans[0].first), Some(seq), "restarted: {restarted}");
@@ -653,7 +666,7 @@ mod tests {
             let mut bytes = bytes.clone();
             bytes[at] ^= 1;
             std::fs::write(&path, bytes).unwrap();
-            assert!(matches!(journal.batches_of(MUSEUM, 0).await, Err(JournalError::Corrupt { .. })), "byte {at}");
+            assert!(matches!(journal.batches_of(MUSEUM, 0, 10).await, Err(JournalError::Corrupt { .. })), "byte {at}");
             assert!(matches!(journal.batches(0, 1).await.as_deref(), Ok([_])), "what is sound before is read");
         }
     }

@@ -43,9 +43,9 @@ impl Stored {
         Ok(())
     }
 
-    fn of(&self, stream: StreamId, wanted: impl Fn(u64, u64) -> bool) -> Vec<Batch> {
+    fn of(&self, stream: StreamId, limit: usize, wanted: impl Fn(u64, u64) -> bool) -> Vec<Batch> {
         let spans = self.spans.get(&stream).map(Vec::as_slice).unwrap_or_default();
-        spans.iter().filter(|(first, last, _)| wanted(*first, *last)).map(|(.., index)| self.batches[*index].clone()).collect()
+        spans.iter().filter(|(first, last, _)| wanted(*first, *last)).take(limit).map(|(.., index)| self.batches[*index].clone()).collect()
     }
 }
 
@@ -63,12 +63,12 @@ impl Journal for MemoryJournal {
         ready(Ok(self.stored.lock().batches.iter().skip(skip).take(limit as usize).cloned().collect())).boxed()
     }
 
-    fn batches_of(&self, stream: StreamId, after: u64) -> BoxFuture<'_, Result<Vec<Batch>, JournalError>> {
-        ready(Ok(self.stored.lock().of(stream, |_, last| last > after))).boxed()
+    fn batches_of(&self, stream: StreamId, after: u64, limit: u32) -> BoxFuture<'_, Result<Vec<Batch>, JournalError>> {
+        ready(Ok(self.stored.lock().of(stream, limit as usize, |_, last| last > after))).boxed()
     }
 
     fn batch_with(&self, stream: StreamId, seq: u64) -> BoxFuture<'_, Result<Option<Batch>, JournalError>> {
-        ready(Ok(self.stored.lock().of(stream, |first, last| (first..=last).contains(&seq)).pop())).boxed()
+        ready(Ok(self.stored.lock().of(stream, 1, |first, last| (first..=last).contains(&seq)).pop())).boxed()
     }
 
     fn cut_last(&self, number: u64) -> BoxFuture<'_, Result<(), JournalError>> {

@@ -206,8 +206,9 @@ pub trait Journal: Send + Sync + 'static {
     fn head(&self) -> BoxFuture<'_, Result<Head, JournalError>>;
     /// Up to `limit` batches after the one numbered `after`, in order, with their stored hashes checked. Damage is an error when nothing sound stands before it.
     fn batches(&self, after: u64, limit: u32) -> BoxFuture<'_, Result<Vec<Batch>, JournalError>>;
-    /// All batches that hold records of `stream` numbered above `after`, in order.
-    fn batches_of(&self, stream: StreamId, after: u64) -> BoxFuture<'_, Result<Vec<Batch>, JournalError>>;
+    /// The first batches that hold records of `stream` numbered above `after`, in order: at most `limit`, and none only if there are none. All of a busy stream
+    /// together may be more than memory holds.
+    fn batches_of(&self, stream: StreamId, after: u64, limit: u32) -> BoxFuture<'_, Result<Vec<Batch>, JournalError>>;
     /// The one batch that holds record `seq` of `stream`.
     fn batch_with(&self, stream: StreamId, seq: u64) -> BoxFuture<'_, Result<Option<Batch>, JournalError>>;
     /// Takes the last batch away, which must have this number: it was torn.

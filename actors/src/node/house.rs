@@ -8,9 +8,9 @@ use tornello_engine::ids::Code;
 
 use super::{FORGET_AFTER_S, Node, Running};
 use crate::clock::RealClock;
-use crate::journal::StreamId;
 use crate::journal::writer::Health;
 use crate::limits;
+use crate::pauses::Pauses;
 
 /// Owners that nobody asked for so long are retired.
 const RETIRE_EVERY: Duration = Duration::from_secs(60);
@@ -26,31 +26,6 @@ const KEYS_EVERY: Duration = Duration::from_millis(500);
 const MODELS_AGAIN: u32 = 120;
 
 impl Node {
-    /// Wakes every slot, payment, quote and case whose deadline has come, now: what the clock does by itself, for tests and replays that set it.
-    pub async fn wake_due(&self) {
-        let now = self.clock.now();
-        for slot in self.board.due(now) {
-            if let Err(failure) = self.slots.wake(StreamId::Slot(slot), now).await {
-                tracing::warn!(%slot, %failure, "a slot could not be woken");
-            }
-        }
-        for payment in self.payments.due(now) {
-            if let Err(failure) = self.payment_owners.wake(StreamId::Payment(payment), now).await {
-                tracing::warn!(%payment, %failure, "a payment could not be woken");
-            }
-        }
-        for quote in self.quotes.due(now) {
-            if let Err(failure) = self.quote_owners.wake(StreamId::Quote(quote), now).await {
-                tracing::warn!(%quote, %failure, "a quote could not be woken");
-            }
-        }
-        for case in self.cases.due(now) {
-            if let Err(failure) = self.case_owners.wake(StreamId::Case(case), now).await {
-                tracing::warn!(%case, %failure, "a fraud case could not be woken");
-            }
-        }
-    }
-
     /// Retires the owners that nobody has asked since the last time, and takes slots that ended days ago off the board: what the node does by itself once a
     /// minute, for replays whose years are minutes.
     pub async fn tidy(&self) {
@@ -86,13 +61,14 @@ impl Node {
 
     /// Wakes what is due, whenever something is. Runs until dropped.
     pub(super) async fn keep_deadlines(node: Arc<Self>) {
+        let mut pauses = Pauses::default();
         loop {
             let beside = [node.payments.next_wake(), node.quotes.next_wake(), node.cases.next_wake()];
             let next = node.board.next_wake().into_iter().chain(beside.into_iter().flatten()).min();
             tokio::select! {
                 () = node.sooner() => {}
                 () = async { match next { Some(at) => node.clock.sleep_until(at).await, None => std::future::pending().await } } => {
-                    node.wake_due().await;
+                    node.wake_due_again(&mut pauses).await;
                     // What was woken is off the index when its record is on the disk; a slot that cannot write is asked again soon, not at once.
                     let again = if node.health() == Health::Writing { WAKE_AGAIN } else { WAKE_AGAIN_BROKEN };
                     let _ = tokio::time::timeout(again, node.sooner()).await;

@@ -17,6 +17,7 @@ mod payments;
 mod quotes;
 mod readings;
 mod rooms;
+mod streams;
 mod waiting;
 
 use std::collections::VecDeque;
@@ -242,8 +243,8 @@ impl Journal for Faulty {
     fn batches(&self, after: u64, limit: u32) -> BoxFuture<'_, Result<Vec<Batch>, JournalError>> {
         self.inner.batches(after, limit)
     }
-    fn batches_of(&self, stream: StreamId, after: u64) -> BoxFuture<'_, Result<Vec<Batch>, JournalError>> {
-        self.inner.batches_of(stream, after)
+    fn batches_of(&self, stream: StreamId, after: u64, limit: u32) -> BoxFuture<'_, Result<Vec<Batch>, JournalError>> {
+        self.inner.batches_of(stream, after, limit)
     }
     fn batch_with(&self, stream: StreamId, seq: u64) -> BoxFuture<'_, Result<Option<Batch>, JournalError>> {
         self.inner.batch_with(stream, seq)

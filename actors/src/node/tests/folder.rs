@@ -51,7 +51,7 @@ async fn a_snapshot_is_used_and_a_damaged_one_is_not() {
     house.running.stop().await;
     let views = Views::open(&folder.path().join("views.db")).await.unwrap();
     let (snapshots, _) = views.snapshots();
-    assert_eq!(snapshots.load(StreamId::Slot(tomorrow())).await.map(|slot| slot.seq()), Some(1));
+    assert_eq!(snapshots.load::<Slot>(StreamId::Slot(tomorrow())).await.map(|slot| slot.seq()), Some(1));
     views.close().await;
     change(&folder, "views.db", "UPDATE snapshot SET state = zeroblob(length(state))").await;
     let house = House::in_folder(&folder).await.unwrap();
@@ -96,7 +96,7 @@ async fn the_lists_follow_what_becomes_of_tickets() {
     house.running.stop().await;
 }
 
-async fn change(folder: &TempDir, file: &str, sql: &'static str) {
+pub(super) async fn change(folder: &TempDir, file: &str, sql: &'static str) {
     let options = sqlx::sqlite::SqliteConnectOptions::new().filename(folder.path().join(file));
     let mut connection = options.connect().await.unwrap();
     sqlx::raw_sql(sql).execute(&mut connection).await.unwrap();

@@ -680,11 +680,11 @@ impl Journal for Unreadable {
     fn batches(&self, after: u64, limit: u32) -> BoxFuture<'_, Result<Vec<Batch>, JournalError>> {
         self.inner.batches(after, limit)
     }
-    fn batches_of(&self, stream: StreamId, after: u64) -> BoxFuture<'_, Result<Vec<Batch>, JournalError>> {
+    fn batches_of(&self, stream: StreamId, after: u64, limit: u32) -> BoxFuture<'_, Result<Vec<Batch>, JournalError>> {
         if self.slot.lock().is_some_and(|slot| stream == StreamId::Slot(slot)) {
             return Box::pin(async { Err(JournalError::Unreachable("input/output error".into())) });
         }
-        self.inner.batches_of(stream, after)
+        self.inner.batches_of(stream, after, limit)
     }
     fn batch_with(&self, stream: StreamId, seq: u64) -> BoxFuture<'_, Result<Option<Batch>, JournalError>> {
         self.inner.batch_with(stream, seq)

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use tornello_actors::journal::StreamId;
 use tornello_actors::node::Node;
-use tornello_actors::streams::records;
+use tornello_actors::streams::all_of;
 use tornello_actors::views::payments::{gateway as gateway_name, source as source_name};
 use tornello_engine::ids::{Code, PaymentId};
 use tornello_engine::ledger::{self, Account};
@@ -219,8 +219,7 @@ pub async fn ledger_of(node: &Node, id: PaymentId) -> Result<Vec<LedgerLineView>
         Problem::unavailable("the records cannot be read now")
     };
     let stream = StreamId::Payment(id);
-    let batches = node.journal().batches_of(stream, 0).await.map_err(failed)?;
-    let records = records::<payment::Event>(&batches, stream, 0).map_err(failed)?;
+    let records = all_of::<payment::Event>(node.journal().as_ref(), stream).await.map_err(failed)?;
     let payment = Payment::replay(id, &records);
     let line = |record: &tornello_engine::record::Record<_>, line: ledger::Line| LedgerLineView {
         seq: record.seq,

@@ -5,7 +5,7 @@ use actix_web::{HttpResponse, get, web};
 use tornello_actors::journal::StreamId;
 use tornello_actors::museums::Known;
 use tornello_actors::node::Node;
-use tornello_actors::streams::records;
+use tornello_actors::streams::all_of;
 use tornello_engine::calendar;
 use tornello_engine::ids::{Code, QuoteId};
 use tornello_engine::institution::Institution;
@@ -100,8 +100,7 @@ async fn policy_of(node: &Node, known: &Known, day: jiff::civil::Date, revision:
         Problem::unavailable("the records cannot be read now")
     };
     let stream = StreamId::Museum(known.museum.id());
-    let batches = node.journal().batches_of(stream, 0).await.map_err(failed)?;
-    let records = records::<museum::Event>(&batches, stream, 0).map_err(failed)?;
+    let records = all_of::<museum::Event>(node.journal().as_ref(), stream).await.map_err(failed)?;
     let set = records.into_iter().flat_map(|record| record.events).find_map(|event| match event {
         museum::Event::GroupPolicySet(set) if set.revision == revision => Some(set.policy),
         _ => None,

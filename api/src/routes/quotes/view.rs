@@ -8,7 +8,7 @@ use tornello_actors::keys::{Key, Role};
 use tornello_actors::museums::Known;
 use tornello_actors::node::Node;
 use tornello_actors::quotes::QuoteHead;
-use tornello_actors::streams::records;
+use tornello_actors::streams::all_of;
 use tornello_actors::views::quotes::{cause as cause_name, deadline as deadline_name, kind as kind_name, settle as settle_name};
 use tornello_engine::calendar;
 use tornello_engine::channel::Channel;
@@ -401,8 +401,7 @@ async fn history(node: &Node, id: QuoteId) -> Result<History, Problem> {
         Problem::unavailable("the records cannot be read now")
     };
     let stream = StreamId::Quote(id);
-    let batches = node.journal().batches_of(stream, 0).await.map_err(failed)?;
-    let records = records::<Event>(&batches, stream, 0).map_err(failed)?;
+    let records = all_of::<Event>(node.journal().as_ref(), stream).await.map_err(failed)?;
     let keys = files(node)?.keys.list();
     let mut found = History { items: Vec::new(), acceptance: None };
     for record in &records {
