@@ -89,10 +89,10 @@ impl Subject {
     async fn left(&self, states: &mut BTreeMap<u64, [u8; 32]>) -> Option<u64> {
         let before = std::fs::metadata(self.path()).unwrap().len();
         let mut journal = self.open().await;
-        let mut checked = check(&journal, false, |_| Ok(()), |_| {}).await;
+        let mut checked = check(&journal, None, |_| Ok(()), |_| {}).await;
         if matches!(checked, Err(JournalError::Corrupt { .. })) {
             journal = self.open().await;
-            checked = check(&journal, true, |_| Ok(()), |_| {}).await;
+            checked = check(&journal, Some(0), |_| Ok(()), |_| {}).await;
         }
         let checked = match checked {
             Ok(checked) => checked,
