@@ -218,8 +218,7 @@ impl Node {
     /// Starts on a data folder. Call inside an actix system.
     pub async fn start(settings: &Settings, clock: Arc<dyn Clock>, progress: impl FnMut(u64)) -> Result<Running, StartError> {
         let data = &settings.data;
-        let folder = |source| StartError::Folder { folder: data.clone(), source };
-        secret_file::make_folder(data).map_err(|error| folder(error.into()))?;
+        secret_file::make_folder(data).map_err(|error| StartError::Folder { folder: data.clone(), source: error.into() })?;
         let lock = lock(data)?;
         let journal = Arc::new(FileJournal::open(&data.join(file::FILE)).await?);
         journal.settle().await?;
@@ -230,8 +229,15 @@ impl Node {
         let people = People::open(data, master).await?;
         let codes = Codes::new(SigningKeys::load_or_create(data.join("signing.keys"), clock.now())?, clock.now())?;
         let files = Files { views, keys, people, pseudonymiser, codes };
-        let running = Self::assemble(journal, Some(files), settings, clock, progress).await?;
-        Ok(Running { lock: Some(lock), ..running })
+        let views = files.views.clone();
+        match Self::assemble(journal, Some(files), settings, clock, progress).await {
+            Ok(running) => Ok(Running { lock: Some(lock), ..running }),
+            Err(error) => {
+                // Whoever tries again finds nothing open.
+                views.leave().await;
+                Err(error)
+            }
+        }
     }
 
     /// Starts with a journal in memory and no files: for tests and rehearsals.

@@ -48,7 +48,7 @@ pub(super) async fn views(command: Views) -> anyhow::Result<()> {
     // No node is started for this: it would go on with payments, quotes and deadlines, at a time that is not now.
     let journal = FileJournal::open(&folder.join(FILE)).await?;
     journal.settle().await?;
-    let unsound = "the read models are left as they are (`tornello verify` tells more; what a crash tore a start of the server cuts off, and builds them again by itself)";
+    let unsound = "the read models are as they were: what a crash tore a start of the server cuts off, and builds them again by itself";
     let end = start::check(&journal, None, |_| Ok(()), |_| {}).await.context(unsound)?.head.number;
     for name in ["views.db", "views.db-wal", "views.db-shm"] {
         match std::fs::remove_file(folder.join(name)) {
