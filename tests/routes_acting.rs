@@ -5,9 +5,10 @@ use serde_json::{Value, json};
 use tornello_actors::fraud::challenge::solve;
 use tornello_actors::journal::StreamId;
 use tornello_actors::keys::Role;
+use tornello_engine::attempts::Aim;
 use tornello_engine::channel::Channel;
 use tornello_engine::envelope::{Digest, Envelope, Outcome, PartyKind};
-use tornello_engine::ids::{HoldId, KeyId, PaymentId, SlotId};
+use tornello_engine::ids::{AttemptId, HoldId, KeyId, PaymentId, SlotId};
 use tornello_engine::money::Cents;
 use tornello_engine::payment::{Command, Gateway, Item, Opened};
 use tornello_engine::slot::{Event, Line};
@@ -67,6 +68,10 @@ async fn too_many_holds_in_a_minute_are_refused_with_a_sentence_and_a_code_to_ap
     assert!(problem["rules"][0]["it"].as_str().is_some_and(|it| !it.is_empty()) && problem["appeal"].as_str().is_some_and(|code| code.len() == 13));
     let again = ask(&app, &web, slot, "v-10", "bot", None).await.1;
     assert_eq!(again["appeal"], problem["appeal"], "the same request has one code");
+    let attempt: AttemptId = problem["appeal"].as_str().unwrap().parse().unwrap();
+    let figures = app.node().look_attempts(attempt.day(), move |attempts| attempts.get(attempt).and_then(|found| found.figures.clone()));
+    let figures = figures.await.unwrap().expect("what was asked for is written with it, to learn from what an appeal brings out");
+    assert_eq!((figures.aim, figures.people, figures.cents), (Aim::Hold, 1, Cents::new(1_200)));
     // What was done is answered as before; others, and people at a desk, notice nothing.
     assert_eq!(
         app.post(

@@ -215,6 +215,7 @@ async fn who_was_refused_appeals_without_a_name() {
         parties: vec![Party { kind: PartyKind::Device, pseudonym: Digest(70) }],
         assessment: None,
         ending: Ending::Blocked,
+        figures: None,
     };
     let by = Envelope { who: KeyId(9), key: Digest(1), body: Digest(1), parties: vec![], assessment: None, order: None };
     app.node().attempt(by, attempt.clone()).await.unwrap();
@@ -273,6 +274,50 @@ async fn what_a_gate_or_a_bank_says_later_is_a_label() {
         "{seen}"
     );
     assert_eq!(app.get("/v1/fraud/cases", &manager).await["items"][0]["label"], "fraud", "who runs a museum may look too");
+    app.stop().await;
+}
+
+#[actix_rt::test]
+async fn a_ticket_that_two_gates_with_a_network_meet_is_a_case() {
+    let app = App::start().await;
+    let (analyst, gate, nine) = (app.key(Role::Analyst).await, app.key(Role::Gate).await, slot(TORRE, 9));
+    let sale = HoldId::new(nine, 6);
+    let direct = Command::SellDirect { sale, channel: Channel::Kiosk, lines: lines(2), settlement: Settlement::Free, contact: None };
+    let by = Envelope { who: KeyId(9), key: Digest(6), body: Digest(6), parties: vec![], assessment: None, order: None };
+    app.node().slot(nine, by, direct).await.unwrap();
+    let shown = async |number: u16, at: &str, key: &str| {
+        let body = json!({"ticket": sale.ticket(number).to_string(), "gate": at, "museum": "torre"});
+        let (_, answer) = app.post("/v1/admissions", &gate, key, &body).await;
+        answer["code"].as_str().unwrap_or("admitted").to_owned()
+    };
+    assert_eq!(shown(0, "north", "in-0").await, "admitted");
+    assert_eq!(shown(1, "north", "in-1").await, "admitted");
+    assert_eq!(shown(1, "north", "read-twice").await, "ticket_inside");
+    assert!(app.node().note_refusals().await);
+    look(&app).await;
+    assert_eq!(app.get("/v1/fraud/cases", &analyst).await["items"], json!([]), "one gate that reads a ticket twice has met nobody else");
+    for n in 0..5 {
+        assert_eq!(shown(0, "south", &format!("again-{n}")).await, "ticket_inside");
+    }
+    assert!(app.node().note_refusals().await);
+    look(&app).await;
+    let seen = app.get(&case_path(sale), &analyst).await;
+    let labels = seen["labels"].as_array().unwrap();
+    assert_eq!(
+        (&seen["origin"], labels.len(), &labels[0]["source"], &labels[0]["label"]),
+        (&json!("conflict"), 1, &json!("gate_refusal"), &json!("fraud")),
+        "{seen}"
+    );
+    let timeline: Vec<&str> = seen["timeline"].as_array().unwrap().iter().filter_map(|moment| moment["what"].as_str()).collect();
+    for times in [1, 4] {
+        let met = format!("{} refused at gate south: ticket_inside (time {times} that day)", sale.ticket(0));
+        assert_eq!(timeline.iter().filter(|what| **what == met).count(), 1, "{timeline:?}");
+    }
+    assert_eq!(timeline.iter().filter(|what| what.contains("refused at gate")).count(), 2, "{timeline:?}");
+    // The lists can be built again, and say the same.
+    let app = app.restart_without_views().await;
+    look(&app).await;
+    assert_eq!(app.get(&case_path(sale), &analyst).await["timeline"], seen["timeline"]);
     app.stop().await;
 }
 

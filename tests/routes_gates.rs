@@ -75,6 +75,7 @@ async fn every_verdict_of_the_gate_has_its_status_and_code() {
         assert_eq!((found.as_u16(), problem["code"].as_str()), (status, Some(code)), "{what}: {problem}");
         assert_eq!(problem["verdict"], "refused", "{what}");
     }
+    assert_eq!(app.node().forged(), [(TORRE, code("north"), 2)], "another's key, and a wrong signature");
     let at_torre_only = app.key_for(Role::Gate, Museums::Only(vec![TORRE])).await;
     let at_mare_gate = json!({"code": good, "gate": "north", "museum": "mare"});
     refuses(

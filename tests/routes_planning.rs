@@ -3,13 +3,17 @@
 use reqwest::header::ACCEPT;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
-use tornello_actors::attended;
 use tornello_actors::keys::{Museums, Role};
 use tornello_actors::nightly;
+use tornello_actors::{attended, beyond};
+use tornello_engine::attendance::{self, SlotCount};
+use tornello_engine::envelope::{Digest, Envelope};
+use tornello_engine::ids::{HoldId, KeyId, RouteId};
+use tornello_engine::slot::Command;
 
 use crate::routes_museums::example;
 use crate::routes_sales::desk as at_desk;
-use crate::support::{App, TORRE, expect, slot};
+use crate::support::{App, TORRE, code, expect, slot, today};
 
 /// The first day of the past that tests bring in: 300 days before they begin.
 const FIRST: &str = "2026-01-27";
@@ -75,6 +79,25 @@ async fn attendance_is_brought_in_read_and_kept_over_a_restart() {
     }
     let app = app.restart_without_views().await;
     assert_eq!(app.get(&format!("{path}?from=2025-06-01&to=2025-06-30"), &ministry).await, read);
+    app.stop().await;
+}
+
+#[actix_rt::test]
+async fn without_a_model_of_bookings_nobody_is_to_be_reminded_and_it_says_why() {
+    let app = App::start().await;
+    let (web, ministry) = (app.key(Role::Web).await, app.key(Role::Ministry).await);
+    let path = "/v1/museums/torre/reminders";
+    let listed = app.get(path, &web).await;
+    assert_eq!((&listed["date"], &listed["museum"], &listed["items"]), (&json!("2026-11-24"), &json!(1), &json!([])), "tomorrow");
+    assert_eq!((&listed["why_empty"], listed.get("next_cursor")), (&json!("no_model"), None));
+    assert_eq!(app.get(&format!("{path}?date=2026-12-16&limit=5&cursor=5"), &web).await["date"], "2026-12-16");
+    for bad in ["?date=2026-11-22", "?date=2027-02-01", "?limit=0", "?date=soon", "?day=2026-12-16"] {
+        let status = app.request(Method::GET, &format!("{path}{bad}"), &web).send().await.unwrap().status();
+        assert!([400, 422].contains(&status.as_u16()), "{bad}: {status}");
+    }
+    assert_eq!(app.request(Method::GET, path, &ministry).send().await.unwrap().status(), StatusCode::FORBIDDEN);
+    let report = app.get("/v1/forecasts/report", &ministry).await;
+    assert_eq!(report["lapses"], json!({"quotes": 0}), "no quote has ended yet");
     app.stop().await;
 }
 
@@ -341,6 +364,7 @@ async fn a_planning_policy_holds_from_its_day_on() {
     let path = "/v1/museums/torre/planning-policy";
     let defaults = app.get(path, &ministry).await;
     assert_eq!((&defaults["revision"], &defaults["policy"]["turn_away_permille"]), (&json!(0), &json!(0)), "{defaults}");
+    assert_eq!(defaults["policy"]["sell_beyond_places"], false, "{defaults}");
     let body = example("/v1/museums/{museum}/planning-policy", "put");
     let (status, set) = app.ask(Method::PUT, path, &manager, "one", &body).await;
     assert_eq!((status, &set["revision"], &set["policy"]["rooms"]), (StatusCode::OK, &json!(1), &json!(12)), "{set}");
@@ -353,6 +377,88 @@ async fn a_planning_policy_holds_from_its_day_on() {
     bad["policy"]["turn_away_permille"] = json!(51);
     let (status, problem) = app.ask(Method::PUT, path, &manager, "three", &bad).await;
     assert_eq!((status.as_u16(), &problem["code"]), (422, &json!("invalid_planning_policy")));
+    app.stop().await;
+}
+
+fn by(n: u128) -> Envelope {
+    Envelope { who: KeyId::SYSTEM, key: Digest(n), body: Digest(n), parties: Vec::new(), assessment: None, order: None }
+}
+
+/// Eight days on which fifteen of twenty people came by each slot.
+async fn with_no_shows(app: &App) {
+    for before in 1..=8_u32 {
+        let date = today().saturating_sub(jiff::Span::new().days(before));
+        let slots = (9..19_u16).map(|hour| SlotCount { route: RouteId(1), from_min: hour * 60, sold: 20, admitted: 15 }).collect();
+        let count = attendance::Command::Count { date, people: 150, slots, doors: None, books: Vec::new(), beyond: Vec::new() };
+        app.node().attendance(TORRE, by(before.into()), count).await.unwrap();
+    }
+}
+
+#[actix_rt::test]
+async fn slots_are_sold_beyond_their_places_where_a_museum_says_so_and_it_is_told_what_came_of_it() {
+    let app = App::start().await;
+    let (manager, desk, web) = (app.key(Role::Manager).await, app.key(Role::BoxOffice).await, app.key(Role::Web).await);
+    with_no_shows(&app).await;
+    let fifteen = slot(TORRE, 15);
+    let look = async || beyond::look(&app.shared_node()).await;
+    let (path, sales) = (format!("/v1/slots/{fifteen}"), format!("/v1/slots/{fifteen}/sales"));
+    let body = |count: u16, reference: &str| json!({"lines": [{"category": "full", "count": count}], "settlement": at_desk(reference)});
+    let (status, full) = app.post(&sales, &desk, "full", &body(20, "R1")).await;
+    assert_eq!(status, StatusCode::CREATED, "{full}");
+    let policy = async |name: &str, sell_beyond_places: bool| {
+        let policy = json!({"turn_away_permille": 50, "sell_beyond_places": sell_beyond_places});
+        let form = json!({"valid_from": "2026-11-23", "policy": policy});
+        let (status, set) = app.ask(Method::PUT, "/v1/museums/torre/planning-policy", &manager, name, &form).await;
+        assert_eq!((status, &set["policy"]["sell_beyond_places"]), (StatusCode::OK, &json!(sell_beyond_places)), "{set}");
+    };
+    // A risk alone is advice.
+    policy("advice", false).await;
+    assert_eq!(look().await, 0);
+    let forecast = app.get("/v1/museums/torre/forecast?days=1&by=slot", &manager).await;
+    let told = forecast["days"][0]["slots"].as_array().unwrap().iter().find(|told| told["slot"] == fifteen.to_string()).unwrap();
+    assert!(told["oversell"] == 2 && told["turn_away"].as_f64().unwrap() <= 0.05, "{told}");
+    let (status, problem) = app.post(&sales, &desk, "advice", &body(1, "R2")).await;
+    assert_eq!((status, &problem["code"]), (StatusCode::CONFLICT, &json!("not_enough_places")));
+    // The switch sells them.
+    policy("sell", true).await;
+    assert_eq!((look().await, look().await), (1, 0), "once");
+    let seen = app.get(&path, &manager).await;
+    assert_eq!([&seen["capacity"], &seen["beyond"], &seen["sellable"], &seen["over"]], [20, 2, 22, 0], "{seen}");
+    assert_eq!(seen["turn_away"].as_f64(), Some(0.0), "no more are sold than there are");
+    let (status, more) = app.post(&sales, &desk, "more", &body(1, "R3")).await;
+    assert_eq!(status, StatusCode::CREATED, "{more}");
+    let seen = app.get(&path, &manager).await;
+    let turn_away = seen["turn_away"].as_f64().unwrap();
+    assert!(turn_away > 0.0 && turn_away < told["turn_away"].as_f64().unwrap(), "{seen}");
+    let by_web = app.get(&path, &web).await;
+    assert_eq!((&by_web["beyond"], by_web.get("turn_away")), (&json!(2), None), "that is for those who run it");
+    // What is not sold is taken back when the museum changes its mind; what was, and what was decided when, stays.
+    policy("stop", false).await;
+    assert_eq!((look().await, look().await), (1, 0));
+    let seen = app.get(&path, &manager).await;
+    assert_eq!([&seen["capacity"], &seen["beyond"], &seen["sellable"], &seen["sold"], &seen["over"]], [20, 1, 21, 21, 0], "{seen}");
+    let history = app.get(&format!("{path}/history"), &manager).await;
+    let kinds: Vec<&Value> = history["records"].as_array().unwrap().iter().flat_map(|record| record["events"].as_array().unwrap()).collect();
+    assert_eq!(kinds.iter().filter(|event| event["kind"] == "beyond_set").count(), 2, "{history}");
+    assert_eq!((&history["state"]["capacity"], &history["state"]["beyond"]), (&json!(20), &json!(1)));
+
+    // All of them come.
+    app.clock.set(fifteen.start().plus_seconds(60));
+    let tickets = [(&full, 20_u16), (&more, 1)].map(|(sale, people)| (sale["sale"].as_str().unwrap().parse::<HoldId>().unwrap(), people));
+    let tickets = tickets.into_iter().flat_map(|(sale, people)| (0..people).map(move |number| sale.ticket(number)));
+    for (key, ticket) in (100..).zip(tickets) {
+        let admit = Command::Admit { ticket, issue: None, gate: code("north"), museum: TORRE };
+        app.node().slot(fifteen, by(key), admit).await.unwrap();
+    }
+    app.pass(86_400).await;
+    assert_eq!(attended::count_days(app.node()).await, 1);
+    let app = app.restart().await;
+    let report = app.get("/v1/forecasts/report", &manager).await;
+    let told = &report["museums"][0]["sold_beyond"];
+    let counts = ["slots", "people", "scanned", "slots_over", "people_over"].map(|name| told[name].as_u64());
+    assert_eq!(counts, [Some(1); 5], "{report}");
+    assert!((0.001..0.05).contains(&told["promised"].as_f64().unwrap()), "{told}");
+    assert_eq!(report["museums"][1].get("sold_beyond"), None, "nothing was sold beyond there");
     app.stop().await;
 }
 

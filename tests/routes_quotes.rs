@@ -193,6 +193,69 @@ async fn what_nobody_signs_lapses_by_itself_after_a_reminder() {
 }
 
 #[actix_rt::test]
+async fn staff_see_how_likely_a_quote_lapses_and_which_options_keep_others_out() {
+    let app = App::start().await;
+    let (manager, office, operator) = (app.key(Role::Manager).await, app.key(Role::GroupOffice).await, app.key(Role::Operator).await);
+    let opened = app.post("/v1/accounts", &office, "a", &json!({"account": "tour-op", "institution": {"vat": "12345678903"}})).await;
+    assert_eq!(opened.0, StatusCode::CREATED, "{opened:?}");
+    let drafted = draft(&app, &office, "d", &company("10:00", 12)).await;
+    assert_eq!(drafted.get("lapse_probability"), None, "a draft keeps nothing");
+    let sent = act(&app, &office, &drafted, "send", &json!({})).await;
+    let lapse = sent["lapse_probability"].as_f64().unwrap();
+    assert!(lapse > 0.1 && lapse < 0.9 && sent["lapse_by"] == "assumption", "{sent}");
+    let own = draft(&app, &operator, "o", &json!({"museum": "torre", "kind": "tour_operator", "visit": visit("11:00", "full", 10)})).await;
+    let own = act(&app, &operator, &own, "send", &json!({})).await;
+    assert_eq!((own.get("lapse_probability"), own.get("lapse_by")), (None, None), "an operator is not told what is thought of it");
+    assert!(app.get(&path(&own), &office).await["lapse_probability"].is_number());
+    app.node().files().unwrap().views.reach(app.node().head().number).await;
+    let seen = async |key: &str| {
+        let listed = app.get("/v1/quotes?state=sent", key).await;
+        let items = listed["items"].as_array().unwrap();
+        (items.len(), items.iter().filter(|item| item["lapse_probability"].is_number() && item["lapse_by"] == "assumption").count())
+    };
+    assert_eq!((seen(office.as_str()).await, seen(operator.as_str()).await), ((2, 2), (1, 0)));
+
+    // Slot by slot in the forecast, and in its table.
+    let forecast = app.get(&format!("/v1/museums/torre/forecast?from={DAY}&days=1&by=slot"), &manager).await;
+    let slots = forecast["days"][0]["slots"].as_array().unwrap();
+    let options: Vec<u64> = slots.iter().map(|slot| slot["options"].as_u64().unwrap()).filter(|options| *options > 0).collect();
+    assert_eq!(options, [12, 10], "{forecast}");
+    let ten = slots.iter().find(|seen| seen["slot"] == slot(TORRE, 10).to_string()).unwrap();
+    assert!((ten["options_expected_back"].as_f64().unwrap() - 12.0 * lapse).abs() < 0.1, "{ten}");
+    let request = app.request(Method::GET, &format!("/v1/museums/torre/forecast?from={DAY}&days=1"), &manager).header("Accept", "text/csv");
+    let table = request.send().await.unwrap().text().await.unwrap();
+    assert!(table.lines().next().unwrap().ends_with("capacity;options;options_expected_back"), "{table}");
+    assert!(table.lines().nth(1).unwrap().contains(";22;"), "{table}");
+
+    // Nobody is kept out, until more come every day than there are places.
+    let path_of = "/v1/museums/torre/options";
+    assert_eq!(app.get(path_of, &office).await, json!({"items": []}));
+    let days: Vec<Value> =
+        (0..200).map(|ahead| json!({"date": date(2026, 5, 1).saturating_add(jiff::Span::new().days(ahead)).to_string(), "people": 400})).collect();
+    let past = json!({"source": "register", "days": days});
+    assert_eq!(app.ask(Method::PUT, "/v1/museums/torre/attendance", &manager, "past", &past).await.0, StatusCode::OK);
+    let listed = app.get(path_of, &office).await;
+    let items = listed["items"].as_array().unwrap();
+    assert_eq!(items.iter().map(|item| &item["quote"]).collect::<Vec<_>>(), [&sent["quote"], &own["quote"]], "{listed}");
+    let first = &items[0];
+    assert_eq!((&first["state"], &first["kind"], &first["deadline"]), (&json!("sent"), &json!("company"), &json!("signature")));
+    assert_eq!((&first["due_at"], &first["lapse_probability"]), (&sent["deadlines"]["sign_by"], &sent["lapse_probability"]));
+    let kept = &first["slots"][0];
+    assert_eq!((&kept["places"], &kept["options"], &kept["free"], &kept["capacity"]), (&json!(12), &json!(12), &json!(8), &json!(20)), "{kept}");
+    assert!(kept["short"].as_f64().unwrap() > 0.0 && first["worth"].as_f64() >= items[1]["worth"].as_f64(), "{listed}");
+    let page = app.get(&format!("{path_of}?limit=1"), &office).await;
+    assert_eq!((&page["items"][0]["quote"], &page["next_cursor"]), (&sent["quote"], &json!(1)));
+    let page = app.get(&format!("{path_of}?limit=1&cursor=1"), &office).await;
+    assert_eq!((&page["items"][0]["quote"], page.get("next_cursor")), (&own["quote"], None));
+    assert_eq!(app.request(Method::GET, path_of, &operator).send().await.unwrap().status(), StatusCode::NOT_FOUND);
+    // A clerk decides.
+    act(&app, &office, &sent, "cancel", &json!({"cause": "group"})).await;
+    let left = app.get(path_of, &office).await;
+    assert_eq!(left["items"].as_array().unwrap().iter().map(|item| &item["quote"]).collect::<Vec<_>>(), [&own["quote"]], "{left}");
+    app.stop().await;
+}
+
+#[actix_rt::test]
 async fn a_revision_moves_places_in_one_step_or_not_at_all() {
     let app = App::start().await;
     let (office, web) = (app.key(Role::GroupOffice).await, app.key(Role::Web).await);

@@ -8,7 +8,7 @@ use jiff::ToSpan;
 use jiff::civil::Date;
 use parking_lot::RwLock;
 use tornello_engine::aggregate::Aggregate;
-use tornello_engine::attendance::{Attendance, Command, DoorDay, Event, Look, Provenance, Refusal, SlotCount};
+use tornello_engine::attendance::{Attendance, BeyondCount, Command, DoorDay, Event, Look, Provenance, Refusal, SlotCount};
 use tornello_engine::calendar;
 use tornello_engine::envelope::Envelope;
 use tornello_engine::ids::{KeyId, MuseumId, SlotId};
@@ -95,7 +95,8 @@ pub async fn count_days(node: &Node) -> usize {
         let is_unknown = |date: &Date| *date < on_board && !attendance.days().contains_key(date);
         let mut long_ago = listed(views, &known, missed.iter().copied().filter(is_unknown)).await;
         for date in missed {
-            let slots = if date < on_board { long_ago.remove(&date) } else { Some(slots_of(node, &known, date)) };
+            // What the places were of slots that have left the board is not known.
+            let slots = if date < on_board { long_ago.remove(&date).map(|slots| (slots, Vec::new())) } else { Some(slots_of(node, &known, date)) };
             let Some(slots) = slots else { continue };
             let Some(command) = day_of(node, &known, date, slots, date == last) else { continue };
             let key = digest(&[b"count", &museum.0.to_be_bytes(), date.to_string().as_bytes()]);
@@ -122,9 +123,19 @@ fn slot_count(slot: SlotId, sold: u32, admitted: u32) -> Option<SlotCount> {
     (sold > 0 || admitted > 0).then_some(SlotCount { route: slot.route(), from_min, sold, admitted })
 }
 
-/// What the slots of a day had, by the board.
-fn slots_of(node: &Node, known: &Known, date: Date) -> Vec<SlotCount> {
-    heads_on(node, known, date).into_iter().filter_map(|(slot, head)| slot_count(slot, head.places.sold.iter().sum(), head.places.admitted)).collect()
+/// What the slots of a day had, by the board, and which of them were sold beyond their places.
+fn slots_of(node: &Node, known: &Known, date: Date) -> (Vec<SlotCount>, Vec<BeyondCount>) {
+    let (mut slots, mut beyond) = (Vec::new(), Vec::new());
+    for (slot, SlotHead { places, .. }) in heads_on(node, known, date) {
+        let Some(count) = slot_count(slot, places.sold.iter().sum(), places.admitted) else { continue };
+        let SlotCount { route, from_min, sold, admitted } = count;
+        if let Some(promised) = places.beyond.filter(|beyond| beyond.places > 0 && sold > places.capacity) {
+            let turn_away_ppm = promised.turn_away_ppm;
+            beyond.push(BeyondCount { route, from_min, places: places.capacity, sold, admitted, turn_away_ppm });
+        }
+        slots.push(count);
+    }
+    (slots, beyond)
 }
 
 /// The lists, if they show everything that has happened. Asked once for all museums: lists that are being built again would keep each of them waiting.
@@ -169,7 +180,7 @@ async fn listed(views: Option<&Views>, known: &Known, dates: impl Iterator<Item 
 }
 
 /// What is known of a day that is over. Where gates let nobody in all day though places were sold, there are no gates: those who bought came.
-fn day_of(node: &Node, known: &Known, date: Date, slots: Vec<SlotCount>, is_last: bool) -> Option<Command> {
+fn day_of(node: &Node, known: &Known, date: Date, (slots, beyond): (Vec<SlotCount>, Vec<BeyondCount>), is_last: bool) -> Option<Command> {
     let museum = known.museum.id();
     let doors = node.sensors().take_day(museum, date, node.now(), node.beside());
     let (sold, admitted) = slots.iter().fold((0_u32, 0_u32), |sum, slot| (sum.0.saturating_add(slot.sold), sum.1.saturating_add(slot.admitted)));
@@ -186,7 +197,7 @@ fn day_of(node: &Node, known: &Known, date: Date, slots: Vec<SlotCount>, is_last
     let look = |ahead: u16| Look { ahead, booked: booked(node, known, date.saturating_add(i32::from(ahead).days())) };
     // The books of today are not those of a night that was missed.
     let books = if is_last { LEADS.map(look).to_vec() } else { Vec::new() };
-    Some(Command::Count { date, people, slots, doors, books })
+    Some(Command::Count { date, people, slots, doors, books, beyond })
 }
 
 /// Slots of the sessions of a day that were written to.

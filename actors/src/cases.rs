@@ -1,8 +1,8 @@
 //! Fraud cases: opened for what wants to be looked at, and driven until what follows from their verdicts is done. The rules of a case are in `engine::case`; here is what
 //! concerns a case and its sale.
 //!
-//! What wants a case is found in the lists, which follow the journal: a sale under review, a return or a count of cash that looks wrong, a sale or return picked at random, one whose payer's bank took the money back, one that a gate met
-//! twice. A case's id follows from what it is about, and each step's key from the case, so whatever a crash leaves is done once by whoever finds it.
+//! What wants a case is found in the lists, which follow the journal: a sale under review, a return or a count of cash that looks wrong, a sale or return picked at random, one whose payer's bank took the money back, one that a gate
+//! met twice (with a network or without). A case's id follows from what it is about, and each step's key from the case, so whatever a crash leaves is done once by whoever finds it.
 
 pub mod board;
 pub mod report;

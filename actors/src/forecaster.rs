@@ -6,7 +6,9 @@
 
 mod bookings;
 mod champion;
+mod lapses;
 mod months;
+mod releases;
 mod school_breaks;
 mod shares;
 mod shows;
@@ -22,8 +24,10 @@ use parking_lot::{Mutex, RwLock};
 use tornello_engine::aggregate::Aggregate;
 use tornello_engine::attendance::Look;
 use tornello_engine::calendar;
-use tornello_engine::ids::{MuseumId, SlotId};
+use tornello_engine::ids::{HoldId, MuseumId, SlotId};
 use tornello_engine::time::Timestamp;
+pub use tornello_models::cancellation::lapse::{Basis, Card as LapseCard};
+use tornello_models::cancellation::shows::Party;
 pub use tornello_models::demand::Quality;
 use tornello_models::demand::features::Lookback;
 pub use tornello_models::demand::months::Expected;
@@ -35,14 +39,22 @@ pub use tornello_models::score::Score as TrialScore;
 use crate::attended::heads_on;
 use crate::museums::Known;
 use crate::node::Node;
+use crate::quotes::QuoteHead;
 use crate::sensors::building_day;
-pub use bookings::Card;
+use crate::views::ViewsError;
+use crate::views::bookings::Booking;
 #[cfg(test)]
 pub(crate) use bookings::tests::bookings as past_bookings;
 use bookings::{Bookings, Past};
+pub use bookings::{Card, Reminder};
 use champion::Champion;
 pub use champion::{Judged, Moved, Verdict};
+pub use lapses::LapseChance;
+#[cfg(test)]
+pub(crate) use lapses::tests::ended_quotes as past_quotes;
+use lapses::{Lapses, PastQuotes};
 pub use months::{MONTHS_MAX, MonthForecast};
+pub use releases::{OptionSlot, Releasable};
 pub use school_breaks::SchoolBreaks;
 
 /// How far ahead forecasts reach, in days.
@@ -108,6 +120,8 @@ pub struct SlotForecast {
     pub booked: u32,
     /// Its places; 0: closed.
     pub capacity: u32,
+    /// Places that options of groups keep, and how many of these are expected back.
+    pub options: (u32, f64),
     /// How many of those who have booked will come, and give or take.
     pub shows: (f64, f64),
     /// Whether that was worked out booking by booking, and not of one rate for all.
@@ -154,7 +168,15 @@ pub struct Forecaster {
     fill: RwLock<f64>,
     champion: Arc<Champion>,
     bookings: Arc<Bookings>,
+    lapses: Arc<Lapses>,
     school_breaks: OnceLock<SchoolBreaks>,
+}
+
+/// What was read in the lists to learn from; each is missing where it is not time for it.
+#[derive(Debug, Default)]
+pub struct Lists {
+    bookings: Option<Past>,
+    quotes: Option<PastQuotes>,
 }
 
 impl Default for Forecaster {
@@ -165,6 +187,7 @@ impl Default for Forecaster {
             fill: RwLock::new(0.35),
             champion: Arc::default(),
             bookings: Arc::default(),
+            lapses: Arc::default(),
             school_breaks: OnceLock::new(),
         }
     }
@@ -184,15 +207,16 @@ impl Forecaster {
         }
     }
 
-    /// What is to be learned from the lists: bookings and what became of them. Where the lists cannot be read there is nothing, and what was learned before serves on.
-    pub async fn read(&self, node: &Node) -> Option<Past> {
+    /// What is to be learned from the lists: bookings and quotes, and what became of them. Where the lists cannot be read there is nothing, and what was learned before
+    /// serves on.
+    pub async fn read(&self, node: &Node) -> Lists {
         let read = async {
             self.bookings.backfill(node).await?;
-            self.bookings.past(node).await
+            Ok::<Lists, ViewsError>(Lists { bookings: self.bookings.past(node).await?, quotes: self.lapses.past(node).await? })
         };
         read.await.unwrap_or_else(|error| {
-            tracing::warn!(%error, "bookings cannot be read: what was learned of them before serves on");
-            None
+            tracing::warn!(%error, "bookings and quotes cannot be read: what was learned of them before serves on");
+            Lists::default()
         })
     }
 
@@ -206,8 +230,32 @@ impl Forecaster {
 
     /// Learns from made-up bookings.
     #[cfg(test)]
-    pub(crate) fn learn_bookings(&self, bookings: Vec<crate::views::bookings::Booking>) -> bool {
+    pub(crate) fn learn_bookings(&self, bookings: Vec<Booking>) -> bool {
         self.bookings.learn(&Past::of(bookings, jiff::civil::date(2026, 6, 9))).is_ok_and(|learned| learned)
+    }
+
+    /// Learns from made-up quotes.
+    #[cfg(test)]
+    pub(crate) fn learn_quotes(&self, quotes: Vec<crate::views::quotes::EndedQuote>) -> bool {
+        self.lapses.learn(&PastQuotes::of(quotes, jiff::civil::date(2026, 6, 9))).is_ok()
+    }
+
+    /// How likely a quote that keeps places is never paid; none: it keeps none, or is being settled.
+    #[must_use]
+    pub fn lapse(&self, head: &QuoteHead, now: Timestamp) -> Option<LapseChance> {
+        self.lapses.chance(head, now)
+    }
+
+    /// How many past quotes that is learned from, and the last model of them with the last day that it knew, whether it serves or not.
+    #[must_use]
+    pub fn lapse_card(&self) -> (u32, Option<(LapseCard, Date)>) {
+        self.lapses.look(|lapse, fitted_on| (lapse.quotes(), lapse.card().zip(fitted_on)))
+    }
+
+    /// Bookings of slots to come with the probability that each is lost, the likeliest first; none: no model of bookings serves.
+    #[must_use]
+    pub fn reminders(&self, bookings: &[(HoldId, Booking)], now: Timestamp) -> Option<Vec<Reminder>> {
+        self.bookings.reminders(bookings, now)
     }
 
     /// The last model of who comes, booking by booking, whether it serves or not.
@@ -225,15 +273,15 @@ impl Forecaster {
     /// Learns anew from everything that was counted, museum by museum; takes moments, so not on a thread that answers. Answers what the models are to be fitted on,
     /// which takes seconds to minutes and needs the node no more.
     #[must_use]
-    pub fn learn(&self, node: &Node, past: Option<Past>) -> Fit {
+    pub fn learn(&self, node: &Node, past: Lists) -> Fit {
         let all = node.museums().all();
         if let Some(fill) = sites::fill(node, &all) {
             *self.fill.write() = fill;
         }
         let prepared: Vec<_> = all.iter().map(|known| self.prepared(node, known)).filter(|prepared| prepared.history.known() > 0).collect();
         let sites: Vec<Site> = prepared.iter().map(|prepared| prepared.site.clone()).collect();
-        let (champion, bookings) = (Arc::clone(&self.champion), Arc::clone(&self.bookings));
-        Fit { champion, bookings, past, sites, yesterday: champion::day(building_day(node.now())).plus(-1) }
+        let (champion, bookings, lapses) = (Arc::clone(&self.champion), Arc::clone(&self.bookings), Arc::clone(&self.lapses));
+        Fit { champion, bookings, lapses, past, sites, yesterday: champion::day(building_day(node.now())).plus(-1) }
     }
 
     /// The last day that the model over all museums knew when it was fitted; none: there is no model.
@@ -276,6 +324,7 @@ impl Forecaster {
         }
         // What looking back costs is paid once for all days.
         let lookback = site.as_ref().map(Lookback::new);
+        let options = self.lapses.options(node, known.museum.id());
         asked
             .into_iter()
             .map(|(date, mut slots)| {
@@ -306,12 +355,31 @@ impl Forecaster {
                 shares::split(&mut outlook, &mut slots, &attendance, date);
                 let (policy, ceiling) = (planning.policy_on(date).1, known.museum.ceiling_on(date));
                 for slot in &mut slots {
+                    slot.options = options.get(&slot.slot).copied().unwrap_or_default();
                     let parties = self.bookings.parties(slot.slot, slot.booked, prepared.shows.lost(), now);
-                    prepared.shows.tell(slot, &policy, ceiling, parties);
+                    // Only who stands when the slot begins makes room beyond the places: what is given back before is sold again.
+                    let standing = (policy.turn_away_permille > 0).then(|| self.standing(&prepared, slot.slot, slot.booked)).flatten();
+                    prepared.shows.tell(slot, &policy, ceiling, parties, standing.as_ref().map(|(parties, _)| parties.as_slice()));
                 }
                 DayForecast { date, outlook, source, booked, capacity, slots }
             })
             .collect()
+    }
+
+    /// The parties of a slot, if all of them stand until it begins and they are `people` in all, where bookings are known one by one.
+    fn standing(&self, prepared: &Prepared, slot: SlotId, people: u32) -> Option<(Vec<Party>, f64)> {
+        self.bookings.parties(slot, people, prepared.shows.sure(), slot.start())
+    }
+
+    /// The probability that anybody with a ticket is turned away from a slot with so many places, if so many people have one and all of them stand until it begins.
+    /// Takes milliseconds where bookings have changed.
+    #[must_use]
+    pub fn turn_away(&self, node: &Node, known: &Known, slot: SlotId, places: u32, people: u32) -> f64 {
+        if people <= places {
+            return 0.0;
+        }
+        let prepared = self.prepared(node, known);
+        prepared.shows.risk(slot, places, people, self.standing(&prepared, slot, people))
     }
 
     /// What moved the model's forecast of a day, the largest first; empty where no model answers. A hundred times as dear as the forecast.
@@ -345,7 +413,8 @@ impl Forecaster {
 pub struct Fit {
     champion: Arc<Champion>,
     bookings: Arc<Bookings>,
-    past: Option<Past>,
+    lapses: Arc<Lapses>,
+    past: Lists,
     sites: Vec<Site>,
     yesterday: Day,
 }
@@ -360,8 +429,11 @@ impl Fit {
     /// Makes it, if the newest model is old and enough was counted, and holds those whose trial is over against the one in force; answers whether there is a new one.
     #[must_use]
     pub fn make(self) -> bool {
-        if let Some(Err(error)) = self.past.as_ref().map(|past| self.bookings.learn(past)) {
+        if let Some(Err(error)) = self.past.bookings.as_ref().map(|past| self.bookings.learn(past)) {
             tracing::error!(%error, "the model of bookings could not be fitted: the last one, or one rate for all, serves on");
+        }
+        if let Some(Err(error)) = self.past.quotes.as_ref().map(|past| self.lapses.learn(past)) {
+            tracing::error!(%error, "the model of quotes could not be fitted: what was learned of them before serves on");
         }
         match self.champion.fit(&self.sites, self.yesterday) {
             Ok(made) => made,
@@ -388,6 +460,7 @@ fn slots_of(node: &Node, known: &Known, date: Date) -> Vec<SlotForecast> {
         band_95: none,
         booked,
         capacity,
+        options: (0, 0.0),
         shows: none,
         by_booking: false,
         walk_in: 0,

@@ -8,6 +8,7 @@
 pub mod accounts;
 pub mod attended;
 pub mod availability;
+pub mod beyond;
 pub mod board;
 pub mod cases;
 pub mod clock;

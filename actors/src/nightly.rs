@@ -1,5 +1,6 @@
-//! What planning does by itself: each minute people inside are followed on, and each night the day before is counted and forecasts are learned anew. A start does
-//! at once what a night that nobody ran the program has left undone. Whoever serves starts it; replays and tests call what it calls.
+//! What planning does by itself: each minute people inside are followed on, every few minutes bookings and quotes are looked at and slots are sold beyond their places or
+//! no more, where museums say so, and each night the day before is counted and forecasts are learned anew. A start does at once what a night that nobody ran the program
+//! has left undone. Whoever serves starts it; replays and tests call what it calls.
 
 use std::sync::Arc;
 
@@ -9,21 +10,26 @@ use tornello_engine::calendar;
 use tornello_engine::time::Timestamp;
 
 use crate::attended;
+use crate::beyond;
 use crate::node::Node;
+use crate::quotes;
 use crate::sensors::building_day;
 
 /// When the day before is counted, in Rome: after the building's day has ended.
 const COUNTS_AT: (i8, i8) = (4, 30);
 
-/// Every so many minutes the bookings of slots to come are looked at.
+/// Every so many minutes the bookings of slots to come are looked at, and the quotes that may lapse.
 const BOOKINGS_EVERY_MIN: i64 = 5;
+
+/// And every so many what is sold beyond the places of slots.
+const BEYOND_EVERY_MIN: i64 = 5;
 
 /// A start has better things to do at first than to fit a model, in seconds.
 const FIRST_FIT_AFTER_S: i64 = 60;
 
 /// Runs until dropped. Minutes pass while a night or a look at bookings waits for the lists: neither holds up the others.
 pub async fn keep_planning(node: &Arc<Node>) {
-    tokio::join!(keep_minutes(node), keep_looking(node), keep_nights(node));
+    tokio::join!(keep_minutes(node), keep_looking(node), keep_beyond(node), keep_nights(node));
 }
 
 async fn keep_minutes(node: &Node) {
@@ -37,6 +43,14 @@ async fn keep_looking(node: &Node) {
     loop {
         node.sleep_until(next_minute(node.now(), BOOKINGS_EVERY_MIN)).await;
         node.forecaster().look_at_bookings(node).await;
+        quotes::remind_doubtful(node).await;
+    }
+}
+
+async fn keep_beyond(node: &Arc<Node>) {
+    loop {
+        node.sleep_until(next_minute(node.now(), BEYOND_EVERY_MIN)).await;
+        beyond::look(node).await;
     }
 }
 

@@ -65,6 +65,7 @@ use gates::Gates;
 pub use gates::Passage;
 use grants::Grants;
 pub use house::keep_time;
+use refusals::Refusals;
 use startup::{Built, check_clock, rebuild};
 pub use startup::{StartError, lock};
 
@@ -88,7 +89,7 @@ pub struct Settings {
     pub accept_loss: bool,
     /// How the scorers of fraud are set up.
     pub scoring: Sizes,
-    /// Whether flows of money, and reviews, go on by themselves, and scorers hear what happens; moves always go on. A replay, whose years are minutes, leaves them to whoever opens its folder next:
+    /// Whether flows of money, and reviews, go on by themselves, scorers hear what happens, and refusals at gates are noted; moves always go on. A replay, whose years are minutes, leaves them to whoever opens its folder next:
     /// they would go on at other times in each run.
     pub drives: bool,
 }
@@ -173,6 +174,7 @@ pub struct Node {
     sensors: Sensors,
     grants: Grants,
     gates: Gates,
+    refusals: Refusals,
     scoring: Arc<Scoring>,
     rooms: Rooms,
     nearby: Nearby,
@@ -389,6 +391,7 @@ impl Node {
             sensors,
             grants: Grants::default(),
             gates: Gates::default(),
+            refusals: Refusals::new(settings.drives),
             scoring,
             rooms: Rooms::default(),
             nearby: Nearby::default(),
@@ -417,6 +420,8 @@ impl Node {
             tasks.push(tokio::spawn(async move { accounts::keep_charging(&charging).await }));
             let looking = Arc::clone(&node);
             tasks.push(tokio::spawn(async move { cases::keep_looking(&looking).await }));
+            let noting = Arc::clone(&node);
+            tasks.push(tokio::spawn(async move { noting.keep_noting().await }));
         }
         let counting = Arc::clone(&node);
         tasks.push(tokio::spawn(async move { limits::read_back(&counting).await }));
@@ -640,6 +645,7 @@ mod commands;
 mod gates;
 mod grants;
 mod house;
+mod refusals;
 mod startup;
 #[cfg(test)]
 mod tests;

@@ -6,7 +6,8 @@
 //! paid without one
 //! is made tickets here. While the outcome of a step is unknown it is asked again, never taken back: it might have been written.
 //!
-//! Reminders are events of the quote's stream. Whoever writes to people follows the journal; nothing is sent from here.
+//! Reminders are events of the quote's stream, of which the one of a doubtful quote is asked for earlier than its policy says. Whoever writes to people follows the journal;
+//! nothing is sent from here.
 
 mod board;
 
@@ -31,9 +32,11 @@ use tornello_engine::time::Timestamp;
 use crate::accounts;
 use crate::digest::digest;
 use crate::failure::Failure;
+use crate::forecaster::Basis;
 use crate::node::Node;
 use crate::pauses::{Pauses, RESUME_EVERY_S};
 use crate::payments;
+use crate::views::quotes::deadline as deadline_name;
 
 /// How many quotes may be driven at once without waiting for each other by chance, and museums have quotes priced.
 const LOCKS: usize = 256;
@@ -667,6 +670,25 @@ pub(crate) async fn resume_due(node: &Node, pauses: &mut Pauses<QuoteId>) -> usi
     let driven: Vec<(QuoteId, bool)> = driven.buffer_unordered(RESUMED).collect().await;
     driven.iter().for_each(|(quote, is_done)| pauses.note(*quote, node.now(), *is_done));
     driven.iter().filter(|(_, is_done)| !is_done).count()
+}
+
+/// Reminds the groups whose quotes are likelier to lapse than not, of the deadline that runs, once half of their time has gone by; answers how many were. The quote itself
+/// decides, and notes it once for each deadline. As long as too few quotes have ended here nothing is done by what is assumed of them: the policy's days hold.
+pub async fn remind_doubtful(node: &Node) -> usize {
+    let (now, mut reminded) = (node.now(), 0);
+    for (id, head) in node.quotes().early_reminders(now) {
+        let Some(chance) = node.forecaster().lapse(&head, now).filter(|chance| chance.basis != Basis::Assumption) else { continue };
+        let lapse_permille = (chance.probability * 1_000.0).round() as u16;
+        let Some((deadline, _)) = head.deadline.filter(|_| lapse_permille > quote::DOUBTFUL_PERMILLE) else { continue };
+        let key = step(id, &format!("remind {}", deadline_name(deadline)), u64::from(head.revision));
+        match node.quote(id, key, Command::RemindEarly { lapse_permille }).await {
+            Ok(_) => reminded += 1,
+            // It has changed since.
+            Err(Failure::Refused(_)) => {}
+            Err(failure) => tracing::warn!(quote = %id, ?failure, "a doubtful quote's group cannot be reminded now"),
+        }
+    }
+    reminded
 }
 
 /// Resumes what was left under way, at once and then again and again; each quote less often while it does not help. Runs until dropped.

@@ -183,6 +183,7 @@ mod tests {
                 band_95,
                 booked: 0,
                 capacity: 500,
+                options: (0, 0.0),
                 shows: (0.0, 0.0),
                 by_booking: false,
                 walk_in: 0,

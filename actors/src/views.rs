@@ -32,7 +32,7 @@ use crate::signing::secret_file;
 use crate::streams::corrupt;
 
 /// Raised whenever a table, a head or a snapshot changes its form: an older file is thrown away and built again.
-const FORMAT: i64 = 15;
+const FORMAT: i64 = 17;
 /// How many batches one round takes in; a full one has about a megabyte.
 const ROUND: u32 = 16;
 /// How many snapshots wait to be written; more are left out, which costs a longer replay and nothing else.
@@ -632,7 +632,8 @@ impl Rows {
             | Event::Amended(_)
             | Event::HandedOver(_)
             | Event::ReviewOpened(_)
-            | Event::ReviewEnded(_) => {}
+            | Event::ReviewEnded(_)
+            | Event::BeyondSet(_) => {}
         }
     }
 

@@ -13,6 +13,7 @@ use serde::Serialize;
 use tornello_actors::digest::digest;
 use tornello_actors::failure::Failure;
 use tornello_actors::fraud::challenge::{BITS, BadProof};
+use tornello_actors::fraud::hearing::figures;
 use tornello_actors::fraud::{Held, signal_of, signal_of_count, signal_of_held, signal_of_payment, signal_of_return};
 use tornello_actors::fraud::{SignalEvent, SignalKind, Taking};
 use tornello_actors::node::Node;
@@ -147,12 +148,12 @@ pub async fn weigh_signal(node: &Node, envelope: &mut Envelope, signal: &SignalE
         Outcome::Allow | Outcome::Review => Ok(()),
         // What was done before is answered as it was then, whatever is thought of its party today.
         Outcome::StepUp | Outcome::Block if node.knows(asked.hold.slot(), envelope).await? => Ok(()),
-        Outcome::StepUp => step_up(node, envelope, asked, proof).await,
-        Outcome::Block => Err(blocked(node, envelope, asked).await),
+        Outcome::StepUp => step_up(node, envelope, signal, asked, proof).await,
+        Outcome::Block => Err(blocked(node, envelope, signal, asked).await),
     }
 }
 
-async fn step_up(node: &Node, envelope: &Envelope, asked: Asked<'_>, proof: &Proof) -> Result<(), Problem> {
+async fn step_up(node: &Node, envelope: &Envelope, signal: &SignalEvent, asked: Asked<'_>, proof: &Proof) -> Result<(), Problem> {
     if asked.named {
         return Ok(());
     }
@@ -164,7 +165,7 @@ async fn step_up(node: &Node, envelope: &Envelope, asked: Asked<'_>, proof: &Pro
         },
         None => None,
     };
-    note(node, envelope, asked, if failed.is_some() { Ending::Failed } else { Ending::Abandoned }).await;
+    note(node, envelope, signal, asked, if failed.is_some() { Ending::Failed } else { Ending::Abandoned }).await;
     let score = envelope.assessment.as_ref().map_or(0, |assessment| assessment.score);
     let bits = BITS + HARDER.iter().filter(|from| score >= **from).count() as u8;
     let Some(challenge) = node.scoring().challenges().give(now, envelope.body, bits) else { return Err(Problem::busy()) };
@@ -196,8 +197,8 @@ const fn proof_code(bad: BadProof) -> &'static str {
     }
 }
 
-async fn blocked(node: &Node, envelope: &Envelope, asked: Asked<'_>) -> Problem {
-    let appeal = note(node, envelope, asked, Ending::Blocked).await;
+async fn blocked(node: &Node, envelope: &Envelope, signal: &SignalEvent, asked: Asked<'_>) -> Problem {
+    let appeal = note(node, envelope, signal, asked, Ending::Blocked).await;
     let rules = node.scoring().rules();
     let names = envelope.assessment.iter().flat_map(|assessment| assessment.rules.iter());
     let sentences: Vec<Sentence> = names
@@ -217,7 +218,7 @@ async fn blocked(node: &Node, envelope: &Envelope, asked: Asked<'_>) -> Problem 
 
 /// Writes an attempt down, and answers with the code of an appeal: that of the first time, if the same request was refused before. A journal that does not write
 /// must not turn a refusal into a pass, nor into another error: then there is no code, as there is none for an attempt beyond those that are kept.
-async fn note(node: &Node, envelope: &Envelope, asked: Asked<'_>, ending: Ending) -> Option<AttemptId> {
+async fn note(node: &Node, envelope: &Envelope, signal: &SignalEvent, asked: Asked<'_>, ending: Ending) -> Option<AttemptId> {
     let id = node.new_attempt(random());
     let parties: Vec<Party> = envelope.parties.iter().take(ATTEMPT_PARTIES).copied().collect();
     let acting = parties.first().copied();
@@ -232,6 +233,7 @@ async fn note(node: &Node, envelope: &Envelope, asked: Asked<'_>, ending: Ending
         parties,
         assessment: envelope.assessment.as_deref().cloned(),
         ending,
+        figures: figures(signal, asked.hold).map(Box::new),
     };
     let key = digest(&[b"attempt", &{ envelope.key.0 }.to_be_bytes(), &{ envelope.body.0 }.to_be_bytes(), &[ending as u8]]);
     let own = Envelope { key, body: key, assessment: None, ..envelope.clone() };

@@ -10,6 +10,7 @@ use tornello_actors::fraud::labels::{Examples, examples, feature_names};
 use tornello_actors::fraud::shelf::Shelf;
 use tornello_actors::journal::file::{FILE, FileJournal};
 use tornello_actors::journal::{Journal, JournalError};
+use tornello_engine::case::Subject;
 use tornello_engine::ids::Code;
 use tornello_engine::time::Timestamp;
 use tornello_training::verdicts::{self, Artifact, Example, Lessons};
@@ -51,15 +52,26 @@ pub fn learn(known: &Examples, created: &str) -> anyhow::Result<Artifact> {
     };
     let by = |source: &str| known.labelled.iter().filter(|example| example.source.name() == source).count();
     let assessed = known.labelled.iter().filter(|example| example.assessed).count();
+    let mut kinds = [("sale", 0), ("return", 0), ("count", 0), ("attempt", 0)];
+    for example in &known.labelled {
+        let place = match example.about {
+            Subject::Sale(_) => 0,
+            Subject::Return { .. } => 1,
+            Subject::Till(_) => 2,
+            Subject::Attempt(_) => 3,
+        };
+        kinds[place].1 += 1;
+    }
     let about = [
         ("position", format!("batch {}", known.position)),
         ("rows_by_source", ["chargeback", "dispute", "verdict", "gate_refusal"].map(|source| format!("{source} {}", by(source))).join(", ")),
+        ("rows_by_subject", kinds.map(|(kind, count)| format!("{kind} {count}")).join(", ")),
         ("rows_as_assessed", format!("{assessed} of {} are to the bit the features of the case's assessment", known.labelled.len())),
         (
             "left_out",
             format!(
-                "{} cases of attempts, returns and counts, {} of which it is too early, {} of nobody known",
-                known.of_no_sale, known.young, known.unheard
+                "{} cases of attempts, returns and counts that no model was asked about, {} of which it is too early, {} of nobody known",
+                known.unscored, known.young, known.unheard
             ),
         ),
     ];

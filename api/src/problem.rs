@@ -286,7 +286,9 @@ fn refusal_status(refusal: &slot::Refusal) -> StatusCode {
         | R::NotMoving
         | R::IssuesUsedUp
         | R::HoldKept { .. }
-        | R::HoldQuoted { .. } => StatusCode::CONFLICT,
+        | R::HoldQuoted { .. }
+        | R::PlacesByHand
+        | R::BeyondStands { .. } => StatusCode::CONFLICT,
     }
 }
 
@@ -355,6 +357,8 @@ fn refusal_title(refusal: &slot::Refusal) -> &'static str {
         R::TooManyForDay { .. } => "one buyer may not have so many places of a museum on one day",
         R::NotOwed => "nobody has to be told of that",
         R::HoldQuoted { .. } => "the hold is an option of a quote",
+        R::PlacesByHand => "staff set the places of this slot by hand",
+        R::BeyondStands { .. } => "so many places are sold beyond the slot's own already",
     }
 }
 
@@ -423,6 +427,8 @@ fn refusal_detail(refusal: &slot::Refusal) -> &'static str {
         }
         R::HoldKept { .. } => "Let `payment` go on, or cancel it first.",
         R::HoldQuoted { .. } => "It becomes tickets, or is given back, with its `quote`: accept, revise or cancel that.",
+        R::PlacesByHand => "Set them by hand again.",
+        R::BeyondStands { .. } => "Nothing has to be done.",
     }
 }
 

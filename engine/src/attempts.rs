@@ -1,9 +1,9 @@
 //! What was blocked or given up on one day: a stream for each day in UTC, so that signals of those who never got as far as a slot are not lost with a restart. It is
 //! bounded: of one party only so many entries are kept a day, of all together only so many, and what comes beyond is counted, by a command that the shell gives
-//! now and then.
+//! now and then. Tickets that gates refused are noted here as well: a refusal changes nothing in its slot, so nothing is written there.
 //!
-//! - AT-1: an attempt is noted once, on its own day.
-//! - AT-2: no party, and no day, has more entries than are kept.
+//! - AT-1: an attempt is noted once, on its own day; of a ticket that is refused again and again for one reason, ever rarer steps.
+//! - AT-2: no party, and no day, has more entries than are kept; nor has a sale, or a day, more refused tickets.
 //! - AT-3: replay equals live, and time does not go back.
 
 use std::collections::BTreeMap;
@@ -11,12 +11,14 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::aggregate::{Aggregate, Broken};
+use crate::calendar;
 use crate::channel::Channel;
 use crate::envelope::{Assessment, Envelope, Party};
-use crate::ids::{AttemptId, MuseumId, SlotId};
+use crate::ids::{AttemptId, Code, HoldId, MuseumId, SlotId, TicketId};
 use crate::money::Cents;
 use crate::recall::{Keys, Recall};
 use crate::record::Record;
+use crate::slot::{self, ConflictReason};
 use crate::time::{MICROS_PER_S, Timestamp};
 
 /// The most entries that are kept of one party on one day.
@@ -29,6 +31,14 @@ const UNPROVEN_PART: usize = 2;
 const COUNTS_MAX: u32 = 10_000;
 /// The most parties of one attempt.
 const PARTIES_MAX: usize = 8;
+/// The most tickets that are noted as refused on one day, each once for each reason.
+pub const REFUSED_MAX: usize = 20_000;
+/// The most of them of one sale.
+pub const REFUSED_OF_SALE_MAX: usize = 20;
+/// From so many refusals of a ticket on, for one reason and on one day, nothing more is noted of it.
+pub const TIMES_MAX: u32 = 256;
+/// From so many refusals of a ticket on it is shown again on purpose.
+const SIGN_TIMES: u32 = 4;
 
 /// The day in UTC on which something happens: days since 1970.
 #[must_use]
@@ -46,6 +56,44 @@ pub enum Ending {
     Abandoned,
     /// One more proof was asked for, and what was given did not hold.
     Failed,
+}
+
+/// What somebody tried to do. Numbers are written in the journal: append only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Aim {
+    /// To hold places.
+    Hold,
+    /// To wait for places.
+    Wait,
+    /// To buy them.
+    Buy {
+        /// Whether they were held before.
+        held: bool,
+    },
+    /// To pay for them.
+    Pay,
+    /// To give tickets back.
+    Refund,
+    /// To take tickets back.
+    Void,
+}
+
+/// What was assessed, beside who took part and when: from this and the journal before it, what was known when it was refused can be worked out again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Figures {
+    /// To do what.
+    pub aim: Aim,
+    /// The hold, entry or sale; of a payment its first hold.
+    pub hold: HoldId,
+    /// For how many people.
+    pub people: u32,
+    /// How many of them would have paid less than the full price.
+    pub cheap: u32,
+    /// What it would have cost.
+    pub cents: Cents,
+    /// What it would have cost at the full price; zero: not known.
+    pub list_cents: Cents,
 }
 
 /// Somebody tried something.
@@ -71,6 +119,8 @@ pub struct Attempt {
     pub assessment: Option<Assessment>,
     /// How it ended.
     pub ending: Ending,
+    /// What was assessed. Attempts of before this was written have none.
+    pub figures: Option<Box<Figures>>,
 }
 
 impl Attempt {
@@ -78,6 +128,51 @@ impl Attempt {
     #[must_use]
     pub fn acting(&self) -> Option<Party> {
         self.parties.first().copied()
+    }
+}
+
+/// A gate with a network refused a ticket, for a reason that hints at a copy or a forgery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Refused {
+    /// Which ticket.
+    pub ticket: TicketId,
+    /// Why.
+    pub reason: ConflictReason,
+    /// Which gate, the last time.
+    pub gate: Code,
+    /// When, the last time.
+    pub at: Timestamp,
+    /// The how-manieth time for that reason on that day; one of those that [`is_step`] lets be noted.
+    pub times: u32,
+    /// Whether somebody had come in on it at another gate, sooner than one walks from there.
+    pub apart: bool,
+}
+
+impl Refused {
+    /// Whether it speaks against the sale: two people at once, or somebody who does not take no for an answer. Who has left and wants in again is refused as well, and is
+    /// nearly always honest.
+    #[must_use]
+    pub const fn is_sign(&self) -> bool {
+        matches!(self.reason, ConflictReason::TicketInside | ConflictReason::TicketUsed) && (self.apart || self.times >= SIGN_TIMES)
+    }
+}
+
+/// Whether the how-manieth refusal of a ticket for one reason on one day is noted: 1, 4, 16, 64 and 256. Whoever shows a ticket a second time because the first did no
+/// good is heard once; a flood of scans is a handful of records.
+#[must_use]
+pub const fn is_step(times: u32) -> bool {
+    times.is_power_of_two() && times.trailing_zeros() & 1 == 0 && times <= TIMES_MAX
+}
+
+/// What the refusal of a ticket at a gate hints at; none if it says nothing of sharing or forgery, as when somebody comes early, the building is full, or we blocked
+/// the ticket ourselves. `by_code` says whether its code was shown, not its id typed; only codes are copied, so only with one is the wrong day of interest.
+#[must_use]
+pub fn hint_of(refusal: &slot::Refusal, ticket: TicketId, by_code: bool, at: Timestamp) -> Option<ConflictReason> {
+    use ConflictReason as R;
+    match ConflictReason::of(refusal)? {
+        reason @ (R::TicketInside | R::TicketUsed | R::TicketCancelled | R::TicketMoved | R::CodeOutdated) => Some(reason),
+        reason @ (R::TooEarly | R::TooLate) => (by_code && calendar::local_day(at) != calendar::local_day(ticket.slot().start())).then_some(reason),
+        R::TicketBlocked | R::TicketMoving | R::TicketUnderReview => None,
     }
 }
 
@@ -94,6 +189,8 @@ pub enum Command {
         /// How many more.
         more: u32,
     },
+    /// Keep that a gate refused a ticket.
+    Refuse(Refused),
 }
 
 /// What happened.
@@ -103,6 +200,8 @@ pub enum Event {
     Noted(Attempt),
     /// See [`Counted`].
     Counted(Counted),
+    /// See [`Refused`].
+    Refused(Refused),
 }
 
 /// So many more.
@@ -118,7 +217,7 @@ pub struct Counted {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, thiserror::Error)]
 #[serde(rename_all = "snake_case")]
 pub enum Refusal {
-    /// It is of another day, or has too many parties.
+    /// It is of another day, has too many parties, or is none of the refusals that are noted.
     #[error("the attempt cannot be kept like that")]
     BadAttempt,
     /// It is kept already.
@@ -149,6 +248,8 @@ pub struct Attempts {
     /// How many of each party are kept, and how many more there were.
     acting: BTreeMap<Option<Party>, (u32, u64)>,
     counts: u32,
+    /// Of each ticket that was refused, and for each reason, how many times.
+    refused: BTreeMap<(TicketId, ConflictReason), u32>,
     keys: Keys,
     seq: u64,
     last_at: Timestamp,
@@ -184,6 +285,7 @@ impl Aggregate for Attempts {
                 }
                 Ok(vec![Event::Counted(Counted { acting: *acting, more: *more })])
             }
+            Command::Refuse(refused) => self.refuse(*refused),
         }
     }
 
@@ -211,12 +313,15 @@ impl Aggregate for Attempts {
                     *more = more.saturating_add(u64::from(counted.more));
                     self.counts += 1;
                 }
+                Event::Refused(refused) => {
+                    self.refused.insert((refused.ticket, refused.reason), refused.times);
+                }
             }
         }
     }
 
     fn check(&self) -> Result<(), Broken> {
-        if self.entries.len() > ENTRIES_MAX || self.counts > COUNTS_MAX {
+        if self.entries.len() > ENTRIES_MAX || self.counts > COUNTS_MAX || self.refused.len() > REFUSED_MAX {
             return Err(Broken { invariant: "AT-2", what: "more attempts of a day are kept than may be" });
         }
         Ok(())
@@ -235,7 +340,41 @@ impl Attempts {
     /// None on that day yet.
     #[must_use]
     pub fn new(day: u16) -> Self {
-        Self { day, entries: BTreeMap::new(), acting: BTreeMap::new(), counts: 0, keys: Keys::default(), seq: 0, last_at: Timestamp::MIN }
+        Self {
+            day,
+            entries: BTreeMap::new(),
+            acting: BTreeMap::new(),
+            counts: 0,
+            refused: BTreeMap::new(),
+            keys: Keys::default(),
+            seq: 0,
+            last_at: Timestamp::MIN,
+        }
+    }
+
+    fn refuse(&self, refused: Refused) -> Result<Vec<Event>, Refusal> {
+        let Refused { ticket, reason, at, times, .. } = refused;
+        if day_of(at) != self.day || !is_step(times) {
+            return Err(Refusal::BadAttempt);
+        }
+        match self.refused_for(ticket, reason) {
+            // Whoever counts has begun anew since, as after a restart.
+            before if before >= times => return Err(Refusal::AttemptKnown),
+            0 if self.refused.len() >= REFUSED_MAX || self.refused_of(ticket.sale()) >= REFUSED_OF_SALE_MAX => return Err(Refusal::AttemptsFull),
+            _ => {}
+        }
+        Ok(vec![Event::Refused(refused)])
+    }
+
+    /// How many times a ticket was refused for a reason, as far as that is noted.
+    #[must_use]
+    pub fn refused_for(&self, ticket: TicketId, reason: ConflictReason) -> u32 {
+        self.refused.get(&(ticket, reason)).copied().unwrap_or(0)
+    }
+
+    /// How many tickets of a sale were refused, each once for each reason.
+    fn refused_of(&self, sale: HoldId) -> usize {
+        self.refused.range((sale.ticket(0), ConflictReason::TicketInside)..).take_while(|((ticket, _), _)| ticket.sale() == sale).count()
     }
 
     /// How many of a party are kept, and how many more there were.
@@ -269,6 +408,16 @@ impl Attempts {
         if !counted || kept.values().any(|count| *count > ENTRIES_OF_ONE_MAX) {
             return Err(Broken { invariant: "AT-2", what: "more attempts of a party are kept than may be, or they are miscounted" });
         }
+        if self.refused.values().any(|times| !is_step(*times)) {
+            return Err(Broken { invariant: "AT-1", what: "a refusal of a ticket is noted that is none of the steps" });
+        }
+        let mut of_sale: BTreeMap<HoldId, usize> = BTreeMap::new();
+        for (ticket, _) in self.refused.keys() {
+            *of_sale.entry(ticket.sale()).or_default() += 1;
+        }
+        if of_sale.values().any(|count| *count > REFUSED_OF_SALE_MAX) {
+            return Err(Broken { invariant: "AT-2", what: "more refused tickets of a sale are kept than may be" });
+        }
         Ok(())
     }
 }
@@ -293,6 +442,7 @@ mod tests {
             parties,
             assessment: None,
             ending: Ending::Blocked,
+            figures: None,
         })
     }
 
@@ -326,5 +476,80 @@ mod tests {
         assert_eq!((kept, tell(&mut attempts, Command::Note(attempt(220, 10)))), (10, Ok(())));
         let later = Attempt { at: NOW.plus_seconds(86_400), ..*attempt(100, 9) };
         assert_eq!(tell(&mut attempts, Command::Note(Box::new(later))), Err(Refusal::BadAttempt));
+    }
+
+    fn sale(n: u64) -> HoldId {
+        HoldId::new(SlotId::new(MuseumId(1), crate::ids::RouteId(1), NOW), n)
+    }
+
+    fn refused(ticket: TicketId, reason: ConflictReason, times: u32) -> Command {
+        Command::Refuse(Refused { ticket, reason, gate: "north".parse().unwrap(), at: NOW, times, apart: false })
+    }
+
+    #[test]
+    fn of_a_ticket_that_is_refused_again_and_again_a_handful_is_kept() {
+        let (mut attempts, ticket) = (Attempts::new(day_of(NOW)), sale(1).ticket(0));
+        let inside = ConflictReason::TicketInside;
+        let kept: Vec<u32> = (1..=10_000).filter(|times| tell(&mut attempts, refused(ticket, inside, *times)).is_ok()).collect();
+        assert_eq!((kept, attempts.refused_for(ticket, inside), attempts.seq()), (vec![1, 4, 16, 64, 256], 256, 5));
+        for times in [1, 64, 256] {
+            assert_eq!(tell(&mut attempts, refused(ticket, inside, times)), Err(Refusal::AttemptKnown));
+        }
+        for times in [0, 2, 3, 8, 1_024] {
+            assert_eq!(tell(&mut attempts, refused(ticket, ConflictReason::TicketUsed, times)), Err(Refusal::BadAttempt), "{times}");
+        }
+        // After a restart whoever counts begins anew, and what was missed shows in the next step.
+        tell(&mut attempts, refused(sale(2).ticket(0), inside, 16)).unwrap();
+        assert_eq!(tell(&mut attempts, refused(sale(2).ticket(0), inside, 4)), Err(Refusal::AttemptKnown));
+        let Command::Refuse(today) = refused(sale(3).ticket(0), inside, 1) else { unreachable!() };
+        let tomorrow = Refused { at: NOW.plus_seconds(86_400), ..today };
+        assert_eq!(tell(&mut attempts, Command::Refuse(tomorrow)), Err(Refusal::BadAttempt));
+    }
+
+    #[test]
+    fn of_one_sale_and_of_one_day_only_so_many_refused_tickets_are_kept() {
+        let mut attempts = Attempts::new(day_of(NOW));
+        let reason = ConflictReason::TicketCancelled;
+        let kept = (0..100).filter(|number| tell(&mut attempts, refused(sale(7).ticket(*number), reason, 1)).is_ok()).count();
+        assert_eq!(kept, REFUSED_OF_SALE_MAX);
+        assert_eq!(tell(&mut attempts, refused(sale(7).ticket(100), reason, 1)), Err(Refusal::AttemptsFull));
+        // What is kept may go on; its neighbours are others.
+        tell(&mut attempts, refused(sale(7).ticket(0), reason, 4)).unwrap();
+        for n in [6, 8] {
+            tell(&mut attempts, refused(sale(n).ticket(0), reason, 1)).unwrap();
+        }
+        attempts.refused = (0..REFUSED_MAX as u64).map(|n| ((sale(n).ticket(0), reason), 1)).collect();
+        assert_eq!((attempts.check(), attempts.recount()), (Ok(()), Ok(())));
+        assert_eq!(attempts.decide(NOW, &refused(sale(50_000).ticket(0), reason, 1)), Err(Refusal::AttemptsFull));
+        attempts.refused.insert((sale(50_000).ticket(0), reason), 1);
+        assert!(attempts.check().is_err());
+        attempts.refused = [((sale(1).ticket(0), reason), 5)].into();
+        assert!(attempts.recount().is_err(), "no step");
+    }
+
+    #[test]
+    fn a_refusal_hints_at_a_copy_or_at_nothing() {
+        use ConflictReason as R;
+        let (ticket, later) = (sale(1).ticket(0), NOW.plus_seconds(3 * 86_400));
+        let (early, late) = (slot::Refusal::TooEarly { opens_at: NOW }, slot::Refusal::TooLate { closed_at: NOW });
+        let cases = [
+            (slot::Refusal::TicketInside { since: NOW }, false, NOW, Some(R::TicketInside)),
+            (slot::Refusal::TicketUsed { at: NOW }, false, NOW, Some(R::TicketUsed)),
+            (slot::Refusal::TicketCancelled, false, NOW, Some(R::TicketCancelled)),
+            (slot::Refusal::TicketMoved { to: None }, true, NOW, Some(R::TicketMoved)),
+            (slot::Refusal::CodeOutdated { issue: 2 }, true, NOW, Some(R::CodeOutdated)),
+            (early.clone(), true, NOW.plus_seconds(-3 * 86_400), Some(R::TooEarly)),
+            (early, true, NOW, None),
+            (late.clone(), true, later, Some(R::TooLate)),
+            (late, false, later, None),
+            (slot::Refusal::TicketBlocked { reason: "resold".parse().unwrap() }, true, NOW, None),
+            (slot::Refusal::TicketMoving, true, NOW, None),
+            (slot::Refusal::TicketUnderReview { until: NOW }, true, NOW, None),
+            (slot::Refusal::Wait { inside: 5, ceiling: 5 }, true, NOW, None),
+            (slot::Refusal::UnknownTicket, true, NOW, None),
+        ];
+        for (refusal, by_code, at, hint) in cases {
+            assert_eq!(hint_of(&refusal, ticket, by_code, at), hint, "{refusal:?} at {at}");
+        }
     }
 }

@@ -59,6 +59,31 @@ pub struct SlotCount {
     pub admitted: u32,
 }
 
+/// A slot that was sold beyond its places, and what became of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct BeyondCount {
+    /// Which route.
+    pub route: RouteId,
+    /// The minute of the day, by the clocks in Rome, at which the slot began.
+    pub from_min: u16,
+    /// Its places.
+    pub places: u32,
+    /// Places sold in the end: more than those.
+    pub sold: u32,
+    /// Tickets let in.
+    pub admitted: u32,
+    /// The probability, in millionths, that more would come than places: as it was estimated when it was last decided how many more to sell.
+    pub turn_away_ppm: u32,
+}
+
+impl BeyondCount {
+    /// How many people came for whom there was no place.
+    #[must_use]
+    pub const fn over(&self) -> u32 {
+        self.admitted.saturating_sub(self.places)
+    }
+}
+
 /// What door counters summed up over a day: see `occupancy` in `models`, which learns from it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 pub struct DoorDay {
@@ -104,6 +129,8 @@ pub enum Command {
         doors: Option<DoorDay>,
         /// What stands on the books for days after it, as the day ends.
         books: Vec<Look>,
+        /// The slots that were sold beyond their places.
+        beyond: Vec<BeyondCount>,
     },
     /// Take in what was counted elsewhere, or made up.
     Import {
@@ -125,6 +152,8 @@ pub enum Event {
     Counted(Counted),
     /// See [`Imported`].
     Imported(Imported),
+    /// See [`SoldBeyond`].
+    SoldBeyond(SoldBeyond),
 }
 
 /// A day was counted.
@@ -140,6 +169,15 @@ pub struct Counted {
     pub doors: Option<DoorDay>,
     /// What stood on the books for days after it, as the day ended.
     pub books: Vec<Look>,
+}
+
+/// On a day that was counted slots were sold beyond their places. Stands beside [`Counted`], where there were any.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct SoldBeyond {
+    /// The day in Rome.
+    pub date: Date,
+    /// Which slots, and what became of them.
+    pub slots: Vec<BeyondCount>,
 }
 
 /// Figures were brought in.
@@ -209,6 +247,8 @@ pub struct Attendance {
     museum: MuseumId,
     days: BTreeMap<Date, DayCount>,
     details: BTreeMap<Date, Detail>,
+    /// The slots that were sold beyond their places, of the days that are known in detail.
+    beyond: BTreeMap<Date, Vec<BeyondCount>>,
     /// What stood on the books for a day, so many days before it.
     books: BTreeMap<Date, Vec<Look>>,
     /// By whom figures were last brought in, for each provenance.
@@ -237,11 +277,16 @@ impl Aggregate for Attendance {
             Command::Count { date, .. } if self.days.get(date).is_some_and(|day| day.provenance == Provenance::Counted) => {
                 return Err(Refusal::AlreadyCounted);
             }
-            Command::Count { people, slots, books, .. } if *people > PEOPLE_MAX || slots.len() > SLOTS_MAX || books.len() > LOOKS_MAX => {
+            Command::Count { people, slots, books, beyond, .. }
+                if *people > PEOPLE_MAX || slots.len().max(beyond.len()) > SLOTS_MAX || books.len() > LOOKS_MAX =>
+            {
                 return Err(Refusal::BadImport);
             }
-            Command::Count { date, people, slots, doors, books } => {
-                Event::Counted(Counted { date: *date, people: *people, slots: slots.clone(), doors: *doors, books: books.clone() })
+            Command::Count { date, people, slots, doors, books, beyond } => {
+                let date = *date;
+                let counted = Event::Counted(Counted { date, people: *people, slots: slots.clone(), doors: *doors, books: books.clone() });
+                let beyond = (!beyond.is_empty()).then(|| Event::SoldBeyond(SoldBeyond { date, slots: beyond.clone() }));
+                return Ok([counted].into_iter().chain(beyond).collect());
             }
             Command::Import { from, people, .. } if !is_over(*from) || last_day(*from, people.len()).is_none_or(|last| !is_over(last)) => {
                 return Err(if people.is_empty() { Refusal::BadImport } else { Refusal::NotOver { today } });
@@ -280,6 +325,10 @@ impl Aggregate for Attendance {
                     while self.details.len() > DETAILED_DAYS {
                         self.details.pop_first();
                     }
+                    // What was sold beyond the places is known as long as the rest of a day.
+                    if let Some(first) = self.details.keys().next() {
+                        self.beyond = self.beyond.split_off(first);
+                    }
                     for look in &counted.books {
                         self.books.entry(counted.date.saturating_add(i32::from(look.ahead).days())).or_default().push(*look);
                     }
@@ -298,6 +347,11 @@ impl Aggregate for Attendance {
                         }
                     }
                     self.sources.insert(imported.provenance, imported.source.clone());
+                }
+                Event::SoldBeyond(sold) => {
+                    if self.details.contains_key(&sold.date) {
+                        self.beyond.insert(sold.date, sold.slots.clone());
+                    }
                 }
             }
         }
@@ -332,8 +386,8 @@ impl Attendance {
     /// The attendance of a museum of which nothing is known yet.
     #[must_use]
     pub fn new(museum: MuseumId) -> Self {
-        let (days, details, sources) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        Self { museum, days, details, books: BTreeMap::new(), sources, keys: Keys::default(), seq: 0, last_at: Timestamp::MIN }
+        let (days, details, beyond, sources) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        Self { museum, days, details, beyond, books: BTreeMap::new(), sources, keys: Keys::default(), seq: 0, last_at: Timestamp::MIN }
     }
 
     /// Rebuilds it from all its records.
@@ -348,7 +402,11 @@ impl Attendance {
     pub fn recount(&self) -> Result<(), Broken> {
         self.check()?;
         let counted = |date: &Date| self.days.get(date).is_some_and(|day| day.provenance == Provenance::Counted);
-        if self.details.keys().all(counted) { Ok(()) } else { Err(Broken { invariant: "AD-2", what: "a day that was counted here was replaced" }) }
+        if self.details.keys().chain(self.beyond.keys()).all(counted) {
+            Ok(())
+        } else {
+            Err(Broken { invariant: "AD-2", what: "a day that was counted here was replaced" })
+        }
     }
 
     /// Whose.
@@ -367,6 +425,12 @@ impl Attendance {
     #[must_use]
     pub const fn details(&self) -> &BTreeMap<Date, Detail> {
         &self.details
+    }
+
+    /// The slots that were sold beyond their places on those days; days without any are left out.
+    #[must_use]
+    pub const fn sold_beyond(&self) -> &BTreeMap<Date, Vec<BeyondCount>> {
+        &self.beyond
     }
 
     /// What stood on the books for a day, so many days before it, in the order in which it was looked at.
@@ -413,6 +477,7 @@ mod tests {
             slots,
             doors: Some(DoorDay { entered: people, ..DoorDay::default() }),
             books: vec![Look { ahead: 7, booked: people }],
+            beyond: Vec::new(),
         }
     }
 
@@ -475,6 +540,31 @@ mod tests {
             step(&mut attendance, &mut records, &count(-days, 1)).unwrap();
         }
         assert_eq!((attendance.days().len(), attendance.details().len()), (198, DETAILED_DAYS));
+    }
+
+    #[test]
+    fn what_was_sold_beyond_the_places_is_known_as_long_as_the_rest_of_its_day() {
+        let (mut attendance, mut records) = (Attendance::new(MuseumId(1)), Vec::new());
+        let slot = |admitted| BeyondCount { route: RouteId(1), from_min: 540, places: 20, sold: 22, admitted, turn_away_ppm: 30_000 };
+        let with = |days, beyond: Vec<BeyondCount>| match count(days, 22) {
+            Command::Count { date, people, slots, doors, books, .. } => Command::Count { date, people, slots, doors, books, beyond },
+            other => other,
+        };
+        assert_eq!((slot(19).over(), slot(20).over(), slot(22).over()), (0, 0, 2));
+        for command in [with(-3, vec![slot(21)]), with(-2, vec![])] {
+            step(&mut attendance, &mut records, &command).unwrap();
+        }
+        assert_eq!(attendance.sold_beyond().iter().collect::<Vec<_>>(), [(&day(-3), &vec![slot(21)])]);
+        let too_many = vec![slot(20); SLOTS_MAX + 1];
+        assert_eq!(step(&mut attendance, &mut records, &with(-1, too_many)), Err(Refusal::BadImport));
+        let mut told: Vec<usize> = Vec::new();
+        for days in 4..200 {
+            step(&mut attendance, &mut records, &with(-days, vec![slot(20)])).unwrap();
+            told.push(attendance.sold_beyond().len());
+            assert!(attendance.sold_beyond().keys().all(|date| attendance.details().contains_key(date)));
+        }
+        // One of the days that are known in detail had none.
+        assert_eq!(told.iter().max(), Some(&(DETAILED_DAYS - 1)));
     }
 
     #[test]

@@ -32,6 +32,12 @@ impl Channel {
         self as usize
     }
 
+    /// Whether anybody may come by it: groups and resellers have agreements of their own.
+    #[must_use]
+    pub const fn is_public(self) -> bool {
+        matches!(self, Self::Web | Self::Kiosk | Self::BoxOffice)
+    }
+
     /// The name used in the API.
     #[must_use]
     pub const fn name(self) -> &'static str {

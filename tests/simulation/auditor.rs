@@ -116,6 +116,7 @@ impl Auditor {
             match asked.ok_or_else(unasked)?.command {
                 Command::Admit { issue, .. } | Command::Merge { issue, .. } => told.shown = issue,
                 Command::HoldFor { until, cause, .. } | Command::Prolong { until, cause, .. } => told.until = Some((until, cause)),
+                Command::SellBeyond { beyond, ceiling, .. } => told.beyond = Some((beyond, ceiling)),
                 _ => {}
             }
         }
@@ -226,6 +227,8 @@ fn did(command: &Command, events: &[Event]) -> bool {
         }
         (Command::Exit { ticket, gate, .. }, Event::Exited(exited)) => (ticket, gate, None) == (&exited.ticket, &exited.gate, exited.scanned_at),
         (Command::SetCapacity { capacity }, Event::CapacitySet(set)) => *capacity == set.capacity,
+        // How many it is, the naive slot knows.
+        (Command::SellBeyond { turn_away_ppm, .. }, Event::BeyondSet(set)) => *turn_away_ppm == set.turn_away_ppm,
         (Command::SetQuotas { quotas }, Event::QuotasSet(set)) => *quotas == set.quotas,
         (Command::Close { reason }, Event::Closed(closed)) => *reason == closed.reason,
         (Command::Reopen, Event::Reopened(_)) => true,

@@ -12,7 +12,7 @@ use super::dice::Dice;
 use super::naive::{Fate, Naive};
 
 /// What can be asked, with how often. A new command gets a line here, an arm in [`Callers::ask`], and its rule in `naive.rs` and `auditor.rs`.
-const ASKS: [(u64, Ask); 26] = [
+const ASKS: [(u64, Ask); 27] = [
     (24, Ask::Hold),
     (14, Ask::Sell),
     (12, Ask::SellDirect),
@@ -23,7 +23,7 @@ const ASKS: [(u64, Ask); 26] = [
     (3, Ask::Unblock),
     (14, Ask::Admit),
     (7, Ask::Exit),
-    (3, Ask::SetCapacity),
+    (2, Ask::SetCapacity),
     (3, Ask::SetQuotas),
     (1, Ask::Close),
     (3, Ask::Reopen),
@@ -39,6 +39,7 @@ const ASKS: [(u64, Ask); 26] = [
     (5, Ask::HandOver),
     (3, Ask::Review),
     (3, Ask::EndReview),
+    (8, Ask::SellBeyond),
 ];
 
 #[derive(Clone, Copy)]
@@ -69,6 +70,7 @@ enum Ask {
     HandOver,
     Review,
     EndReview,
+    SellBeyond,
 }
 
 /// How many holds of a slot are talked about at once.
@@ -173,6 +175,10 @@ impl Callers {
             }
             Ask::Exit => Command::Exit { ticket: party.id.ticket(number), gate, museum },
             Ask::SetCapacity => Command::SetCapacity { capacity: dice.below(12) as u32 },
+            Ask::SellBeyond => {
+                let (beyond, ceiling) = (dice.pick(&[0, 0, 1, 2, 3, 5]), dice.chance(30).then(|| dice.below(16) as u32));
+                Command::SellBeyond { beyond, ceiling, turn_away_ppm: dice.below(50_000) as u32 }
+            }
             Ask::SetQuotas => Command::SetQuotas { quotas: quotas(dice, 6) },
             Ask::Close => Command::Close { reason: code("strike") },
             Ask::Reopen => Command::Reopen,

@@ -53,6 +53,8 @@ pub struct Asked {
     pub shown: Option<u16>,
     /// Until when places are to be kept, and for what.
     pub until: Option<(Timestamp, Keeper)>,
+    /// How many places are to be sold beyond the slot's own, and the most people that may be sold to.
+    pub beyond: Option<(u32, Option<u32>)>,
 }
 
 pub struct Ticket {
@@ -121,6 +123,8 @@ struct Reading {
 pub struct Naive {
     pub opening: Opening,
     pub capacity: u32,
+    /// How many places are sold beyond these; none: staff set them by hand.
+    pub beyond: Option<u32>,
     pub quotas: [Quota; Channel::COUNT],
     pub closed: bool,
     reading: Option<Reading>,
@@ -148,6 +152,7 @@ impl Naive {
         Ok(Self {
             opening: opened.opening.clone(),
             capacity: opened.opening.capacity,
+            beyond: Some(0),
             quotas: opened.opening.quotas,
             closed: false,
             reading: None,
@@ -350,7 +355,25 @@ impl Naive {
                 Ok(())
             }
             Event::CapacitySet(set) => {
-                self.capacity = set.capacity;
+                (self.capacity, self.beyond) = (set.capacity, None);
+                Ok(())
+            }
+            Event::BeyondSet(set) => {
+                let before = self.beyond.ok_or("something is sold beyond places that staff set by hand")?;
+                let (asked, ceiling) = asked.beyond.ok_or("something is sold beyond the places, and nobody knows why")?;
+                rule(at < self.opening.end, "something is sold beyond the places of a slot that is over")?;
+                // What is taken, or kept for a channel, beyond the places stays for sale; else it is what was asked for, as far as there is room.
+                let promised = Channel::ALL.into_iter().map(|channel| self.taken_by(channel).max(self.reserved(at, channel))).sum::<u32>();
+                let all = self.capacity + set.beyond;
+                let may = set.beyond <= asked && (set.beyond == 0 || ceiling.is_none_or(|ceiling| all <= ceiling));
+                rule(
+                    may || (set.beyond <= before && all <= promised),
+                    "more is sold beyond the places than was asked for, or than there is room for",
+                )?;
+                rule(set.beyond >= asked || ceiling.is_some_and(|ceiling| all >= ceiling), "less is sold beyond the places than was asked for")?;
+                rule(set.beyond >= before || all >= promised, "what was sold beyond the places is there no more (SL-1)")?;
+                rule(set.beyond != before, "what stands is set once more")?;
+                self.beyond = Some(set.beyond);
                 Ok(())
             }
             Event::QuotasSet(set) => {
@@ -669,22 +692,37 @@ impl Naive {
         (stays.map(|ticket| ticket.line.price_cents.get()).sum(), self.sales.values().map(|sale| sale.refunded).sum())
     }
 
+    fn before_release(&self, at: Timestamp, channel: Channel) -> Option<Quota> {
+        let quota = self.quotas[channel.index()];
+        (at < self.opening.slot.start().plus_seconds(-i64::from(quota.release_s))).then_some(quota)
+    }
+
+    /// How many places are reserved for a channel still, whether it has taken them or not.
+    fn reserved(&self, at: Timestamp, channel: Channel) -> u32 {
+        self.before_release(at, channel).map_or(0, |quota| quota.reserved)
+    }
+
     /// How many places a channel may still take.
     pub fn room(&self, at: Timestamp, channel: Channel) -> u32 {
         if self.closed {
             return 0;
         }
-        let before_release = |channel: Channel| {
-            let quota = self.quotas[channel.index()];
-            (at < self.opening.slot.start().plus_seconds(-i64::from(quota.release_s))).then_some(quota)
-        };
         let taken = |channel| i64::from(self.taken_by(channel));
         let cap = self.reading.as_ref().filter(|reading| at < reading.event.until).and_then(|reading| reading.event.sellable);
-        let mut room = i64::from(cap.unwrap_or(u32::MAX).min(self.capacity)) - Channel::ALL.into_iter().map(taken).sum::<i64>();
-        for other in Channel::ALL.into_iter().filter(|other| *other != channel) {
-            room -= before_release(other).map_or(0, |quota| (i64::from(quota.reserved) - taken(other)).max(0));
+        let beyond = self.beyond.unwrap_or(0);
+        let left = |places: u32| {
+            let mut room = i64::from(cap.unwrap_or(u32::MAX).min(places)) - Channel::ALL.into_iter().map(taken).sum::<i64>();
+            for other in Channel::ALL.into_iter().filter(|other| *other != channel) {
+                room -= (i64::from(self.reserved(at, other)) - taken(other)).max(0);
+            }
+            room
+        };
+        let mut room = left(self.capacity + beyond);
+        if matches!(channel, Channel::Group | Channel::Reseller) && beyond > 0 {
+            // What is sold beyond the places is for the public; what was reserved for a channel it has all the same.
+            room = room.min(left(self.capacity).max(i64::from(self.reserved(at, channel)) - taken(channel)));
         }
-        if let Some(limit) = before_release(channel).and_then(|quota| quota.limit) {
+        if let Some(limit) = self.before_release(at, channel).and_then(|quota| quota.limit) {
             room = room.min(i64::from(limit) - taken(channel));
         }
         room.max(0) as u32

@@ -9,11 +9,11 @@ use jiff::civil::Date;
 use parking_lot::RwLock;
 use tornello_engine::attendance::{Attendance, Look};
 use tornello_engine::calendar;
-use tornello_engine::ids::{MuseumId, SlotId};
+use tornello_engine::ids::{HoldId, MuseumId, SlotId};
 use tornello_engine::time::{MICROS_PER_S, Timestamp};
 use tornello_models::ModelError;
 use tornello_models::cancellation::encoding::Example;
-use tornello_models::cancellation::model::{BOOKINGS_MIN, Model};
+use tornello_models::cancellation::model::{BOOKINGS_MIN, Model, teaches};
 use tornello_models::cancellation::shows::{Party, Shows, fit_phi};
 use tornello_models::cancellation::standing::{Fate, Standing};
 use tornello_models::demand::LEADS;
@@ -28,14 +28,16 @@ use crate::views::bookings::Booking;
 /// The newest bookings that are learned from; more of them teach nothing new.
 const BOOKINGS_MAX: u32 = 60_000;
 /// And no older ones than so many days.
-const PAST_DAYS: i32 = 400;
+pub(super) const PAST_DAYS: i32 = 400;
 /// A model serves so many days before it is fitted anew.
-const FIT_EVERY_DAYS: i32 = 7;
+pub(super) const FIT_EVERY_DAYS: i32 = 7;
 /// The newest share of bookings, on which a model is judged before it serves.
 const JUDGED_SHARE: f64 = 0.2;
 /// Slots that are looked up at once.
 const AT_ONCE: usize = 400;
-const SEED: u64 = 7;
+/// Nobody is reminded more days before the visit, nor fewer than one.
+const REMIND_DAYS_MAX: f64 = 14.0;
+pub(super) const SEED: u64 = 7;
 
 /// What is known of a fit.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -69,6 +71,29 @@ struct Fitted {
     /// Of parties of which somebody comes, the share of people who do.
     whole: f64,
     phi: f64,
+    /// Half of all bookings are made no more days before the visit than this.
+    lead_days: f64,
+}
+
+/// A booking of a slot to come that may be lost.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Reminder {
+    /// Which sale.
+    pub sale: HoldId,
+    /// How many of its people still have a place.
+    pub people: u32,
+    /// The probability that nobody of them comes.
+    pub lost: f64,
+    /// The day in Rome on which to remind them: so many days before the visit as half of all bookings are made later than, so who gives the places back then leaves them
+    /// half of the demand; one day before at the least, fourteen at the most, and today where that day has gone.
+    pub remind_on: Date,
+}
+
+impl Fitted {
+    /// How many days before a visit those are reminded who have booked it.
+    fn remind_days(&self) -> i32 {
+        self.lead_days.floor().clamp(1.0, REMIND_DAYS_MAX) as i32
+    }
 }
 
 /// The bookings of a slot to come.
@@ -218,6 +243,27 @@ impl Bookings {
         Some((parties, fitted.phi))
     }
 
+    /// Bookings of slots to come, the likeliest lost first; none: no model serves. Who is inside already, or has given all places back, needs no reminder.
+    pub fn reminders(&self, bookings: &[(HoldId, Booking)], now: Timestamp) -> Option<Vec<Reminder>> {
+        let fitted = self.fitted().filter(|fitted| fitted.card.serves())?;
+        let (today, ahead) = (calendar::local_day(now), fitted.remind_days());
+        let waits = bookings.iter().filter(|(_, booking)| booking.slot.start() > now && booking.standing() > 0 && booking.admitted == 0);
+        let mut reminders: Vec<Reminder> = waits
+            .map(|(sale, booking)| {
+                let at_booking = fitted.model.probability(&example(booking)).unwrap_or(0.0);
+                let visit = calendar::local_day(booking.slot.start());
+                Reminder {
+                    sale: *sale,
+                    people: booking.standing(),
+                    lost: fitted.standing.chance(at_booking, days_between(now, booking.slot.start())),
+                    remind_on: visit.saturating_sub(ahead.days()).max(today),
+                }
+            })
+            .collect();
+        reminders.sort_unstable_by(|a, b| b.lost.total_cmp(&a.lost).then(a.sale.cmp(&b.sale)));
+        Some(reminders)
+    }
+
     /// Works out what stood on the books before anybody looked at them, once after a start.
     pub async fn backfill(&self, node: &Node) -> Result<bool, ViewsError> {
         let Some(files) = node.files().filter(|_| self.curves.read().is_none()) else { return Ok(false) };
@@ -257,11 +303,11 @@ pub fn looks(attendance: &Attendance, curve: &BTreeMap<Date, Vec<Look>>, date: D
 }
 
 /// When a building's day begins.
-fn begin(day: Date) -> Timestamp {
+pub(super) fn begin(day: Date) -> Timestamp {
     calendar::instant(day.at(DAY_BEGINS_H as i8, 0, 0, 0))
 }
 
-fn days_between(from: Timestamp, to: Timestamp) -> f64 {
+pub(super) fn days_between(from: Timestamp, to: Timestamp) -> f64 {
     to.micros_since(from) as f64 / (86_400 * MICROS_PER_S) as f64
 }
 
@@ -301,12 +347,7 @@ fn fit(past: &Past) -> Result<Option<Fitted>, ModelError> {
     let examples: Vec<Example> = bookings.iter().map(|booking| example(booking)).collect();
     let lost: Vec<bool> = bookings.iter().map(|booking| booking.admitted == 0).collect();
     let learned = bookings.len() - (bookings.len() as f64 * JUDGED_SHARE) as usize;
-    let both = |lost: &[bool]| lost.iter().any(|lost| *lost) && lost.iter().any(|lost| !lost);
-    // Each piece that a fit looks at alone must have both fates.
-    let tail = |count: usize| {
-        both(&lost[count.saturating_sub(count / 7)..count]) && both(&lost[count.saturating_sub(2 * (count / 7))..count.saturating_sub(count / 7)])
-    };
-    if learned < BOOKINGS_MIN || !tail(learned) || !tail(bookings.len()) {
+    if learned < BOOKINGS_MIN || !teaches(&lost[..learned]) || !teaches(&lost) {
         return Ok(None);
     }
     let unseeing = Model::fit(&examples[..learned], &lost[..learned], SEED, &mut |_| {})?;
@@ -347,7 +388,14 @@ fn fit(past: &Past) -> Result<Option<Fitted>, ModelError> {
         rate_brier: brier(&outcomes(&vec![rate; fate.len()], fate, None)),
     };
     let model = Model::fit(&examples, &lost, SEED, &mut |_| {})?;
-    Ok(Some(Fitted { card, model, standing, whole, phi: fit_phi(&pairs) }))
+    Ok(Some(Fitted { card, model, standing, whole, phi: fit_phi(&pairs), lead_days: median_lead(&bookings) }))
+}
+
+/// The days before the visit that half of some bookings are made no earlier than.
+fn median_lead(bookings: &[&Booking]) -> f64 {
+    let mut leads: Vec<f64> = bookings.iter().map(|booking| days_between(booking.made_at, booking.slot.start())).collect();
+    leads.sort_unstable_by(f64::total_cmp);
+    leads.get(leads.len() / 2).copied().unwrap_or(0.0)
 }
 
 /// What stood on the books for each day so long before it, of the days since a museum's first booking; taken as the night takes it, when the day before has ended.
@@ -444,6 +492,41 @@ pub mod tests {
         // One that does not beat one rate for all says nothing.
         known.learned.write().fitted.as_mut().and_then(Arc::get_mut).unwrap().card.brier = 1.0;
         assert!(known.parties(slot, 4, 0.1, slot.start()).is_none());
+    }
+
+    #[test]
+    fn the_likeliest_lost_are_to_be_reminded_while_their_places_can_be_sold_again() {
+        let known = Bookings::default();
+        let past = Past { bookings: bookings(3_000), yesterday: date(2026, 11, 1) };
+        let visit = date(2026, 11, 20);
+        let start = calendar::instant(visit.at(10, 0, 0, 0));
+        let slot = SlotId::new(MuseumId(1), RouteId(1), start);
+        let day_before = |days: i64| start.plus_seconds(-days * 86_400);
+        let to_come = |number: u64, of: &Booking, made: i64| {
+            (HoldId::new(slot, number), Booking { slot, made_at: day_before(made), gone: 0, admitted: 0, gone_at: None, ..of.clone() })
+        };
+        let [web, desk] = [&past.bookings[0], &past.bookings[1]];
+        let given_back = |number| {
+            let (sale, booking) = to_come(number, web, 10);
+            (sale, Booking { gone: 2, gone_at: Some(day_before(9)), ..booking })
+        };
+        let inside = (HoldId::new(slot, 5), Booking { admitted: 2, ..to_come(5, web, 10).1 });
+        let listed = [to_come(1, desk, 1), to_come(2, web, 10), to_come(3, web, 10), given_back(4), inside];
+        assert_eq!(known.reminders(&listed, day_before(8)), None, "no model serves");
+        assert!(known.learn(&past).unwrap());
+        let sales = |reminders: &[Reminder]| reminders.iter().map(|reminder| reminder.sale).collect::<Vec<_>>();
+        let late = known.reminders(&listed, start.plus_seconds(-43_200)).unwrap();
+        assert_eq!(sales(&late), [2, 3, 1].map(|number| HoldId::new(slot, number)), "who books on the web is lost more often");
+        assert!(late[0].lost > 0.1 && late[0].lost > 2.0 * late[2].lost, "{late:?}");
+        // Half of that past was booked ten days before: that is when they are reminded, or at once where it has gone by.
+        for (asked, reminded) in [(10, 10_i32), (9, 9), (0, 0)] {
+            let at = day_before(asked).plus_seconds(-3_600);
+            let reminders = known.reminders(&listed[1..3], at).unwrap();
+            assert!(reminders.len() == 2 && reminders.iter().all(|seen| seen.remind_on == visit.saturating_sub(reminded.days())), "{reminders:?}");
+        }
+        let early = known.reminders(&listed[1..3], day_before(20)).unwrap();
+        assert!(early.iter().all(|seen| seen.remind_on == visit.saturating_sub(10.days())), "{early:?}");
+        assert_eq!(known.reminders(&listed, start), Some(Vec::new()), "it is too late then");
     }
 
     #[test]

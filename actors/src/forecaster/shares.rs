@@ -101,6 +101,7 @@ mod tests {
                 band_95: (0.0, 0.0),
                 booked: *booked,
                 capacity: *capacity,
+                options: (0, 0.0),
                 shows: (0.0, 0.0),
                 by_booking: false,
                 walk_in: 0,

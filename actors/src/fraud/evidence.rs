@@ -9,15 +9,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::Serialize;
+use tornello_engine::case::Subject;
 use tornello_engine::ids::CaseId;
 use tornello_engine::time::Timestamp;
 use tornello_models::fraud::budget::{Budget, Cut, WINDOW_DAYS};
 pub use tornello_models::fraud::promotion::Promotion;
 use tornello_models::fraud::promotion::{Marked, weigh};
-use tornello_models::fraud::signals::{FeatureVector, SignalEvent};
 
 use super::judge::Acting;
-use super::labels::{Labelled, Listen, hear_again, labels};
+use super::labels::{Asked, Labelled, Listen, hear_again, labels};
 use super::scores::Thinned;
 use crate::journal::{Journal, JournalError};
 
@@ -106,21 +106,28 @@ impl Channel {
 }
 
 impl Listen for Scored {
-    fn event(&mut self, signal: &SignalEvent, _: u128, features: &FeatureVector, labelled: Option<&Labelled>) {
-        if signal.at_us < self.since.as_micros() {
-            return;
+    fn done(&mut self, asked: &Asked<'_>) {
+        if let Some(said) = self.said(asked) {
+            self.events += 1;
+            self.channels[asked.signal.outlet as usize].push(asked.signal.at_us, said);
         }
-        let said = self.models.each_ref().map(|acting| acting.scorer().score(features.iter().map(|value| f64::from(*value))).score as f32);
-        let outlet = signal.outlet as usize;
-        self.events += 1;
-        self.channels[outlet].push(signal.at_us, said);
-        if let Some(labelled) = labelled {
+    }
+
+    fn known(&mut self, asked: &Asked<'_>, _: Subject, labelled: &Labelled) {
+        if let Some(said) = self.said(asked) {
+            let outlet = asked.signal.outlet as usize;
             self.cases.entry(labelled.case).or_insert_with(|| (Vec::new(), labelled.is_fraud())).0.push((outlet, said));
         }
     }
 }
 
 impl Scored {
+    /// What both models say; none of what was before.
+    fn said(&self, asked: &Asked<'_>) -> Option<Said> {
+        let score = |acting: &Arc<Acting>| acting.scorer().score(asked.features.iter().map(|value| f64::from(*value))).score as f32;
+        (asked.signal.at_us >= self.since.as_micros()).then(|| self.models.each_ref().map(score))
+    }
+
     fn marks(self, budgets: &[Budget; 5]) -> Vec<Marked> {
         let cuts: Vec<[Cut; 2]> = self.channels.iter().zip(budgets).map(|(channel, budget)| channel.cuts(*budget)).collect();
         let marked = |(events, fraud): (Vec<(usize, Said)>, bool)| {

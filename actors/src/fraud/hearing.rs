@@ -4,21 +4,21 @@
 //! The same function makes the signal of a command that is about to be given, so that what was assessed is what is found in the journal.
 
 use serde::{Deserialize, Serialize};
-use tornello_engine::attempts::{self, Ending};
+use tornello_engine::attempts::{self, Aim, Attempt, Ending, Figures, Refused};
 use tornello_engine::calendar;
 use tornello_engine::channel::Channel;
 use tornello_engine::envelope::{Digest, Envelope, PartyKind};
-use tornello_engine::ids::{HoldId, KeyId, MuseumId, PaymentId, SlotId};
+use tornello_engine::ids::{Code, HoldId, KeyId, MuseumId, PaymentId, SlotId, TicketId};
 use tornello_engine::money::Cents;
 use tornello_engine::record::Record;
-use tornello_engine::slot::{self, AdmissionConflict, CancelCause, ConflictReason, Line};
+use tornello_engine::slot::{self, CancelCause, ConflictReason, Line};
 use tornello_engine::tariff::Proof;
 use tornello_engine::time::{MICROS_PER_S, Timestamp};
 use tornello_engine::{payment, till};
 use tornello_models::fraud::signals::{Outlet, Role, SignalEvent, SignalKind, Taking};
 
 use super::recent::Recent;
-use crate::journal::wire::{self, WireError};
+use crate::journal::wire::{self, Framed, WireError};
 use crate::journal::{Batch, StreamId};
 
 /// So many holds and sales are traced back to whoever began them.
@@ -28,7 +28,7 @@ const PAYMENTS: usize = 65_536;
 /// Of so many tickets the last admission is remembered.
 const SCANS: usize = 65_536;
 /// Nobody walks from one gate to another, and in again, sooner than that.
-const APART_S: i64 = 600;
+pub const APART_S: i64 = 600;
 
 /// A signal, and the number of the hold, sale, payment or attempt that it is about; 0: of none.
 pub type Signal = (SignalEvent, u128);
@@ -125,7 +125,7 @@ pub fn places(at: Timestamp, kind: SignalKind, channel: Channel, slot: SlotId, l
     let full = lines.iter().map(|line| line.price_cents.get()).max().unwrap_or(0);
     let people = |which: &dyn Fn(&Line) -> bool| lines.iter().filter(|line| which(line)).map(|line| u32::from(line.count)).sum::<u32>();
     let all = people(&|_| true);
-    let local = calendar::local(at);
+    let (lead_s, minute) = moment(at, slot);
     SignalEvent {
         at_us: at.as_micros(),
         kind,
@@ -138,9 +138,32 @@ pub fn places(at: Timestamp, kind: SignalKind, channel: Channel, slot: SlotId, l
         cents: lines.iter().map(|line| line.price_cents.get().saturating_mul(i64::from(line.count))).fold(0, i64::saturating_add),
         // Of a party in which nobody pays in full the full price is not known here: it says nothing of the price.
         list_cents: full.saturating_mul(i64::from(all)),
-        lead_s: slot.start().micros_since(at) / MICROS_PER_S,
-        minute: (i32::from(local.hour()) * 60 + i32::from(local.minute())).clamp(0, 1_439) as u16,
+        lead_s,
+        minute,
     }
+}
+
+/// How long before a slot an instant is, in seconds, and its minute of the day where the museum is.
+fn moment(at: Timestamp, slot: SlotId) -> (i64, u16) {
+    let local = calendar::local(at);
+    let minute = (i32::from(local.hour()) * 60 + i32::from(local.minute())).clamp(0, 1_439) as u16;
+    (slot.start().micros_since(at) / MICROS_PER_S, minute)
+}
+
+/// What of a signal is kept with an attempt when it is refused: what the attempt does not say, and [`Hearing::refused`] needs. None of what nobody can be refused.
+#[must_use]
+pub fn figures(signal: &SignalEvent, hold: HoldId) -> Option<Figures> {
+    let aim = match signal.kind {
+        SignalKind::Held => Aim::Hold,
+        SignalKind::Waited => Aim::Wait,
+        SignalKind::Sold { held } => Aim::Buy { held },
+        SignalKind::PaymentBegun => Aim::Pay,
+        SignalKind::Refunded => Aim::Refund,
+        SignalKind::Voided => Aim::Void,
+        _ => return None,
+    };
+    let (cents, list_cents) = (Cents::new(signal.cents), Cents::new(signal.list_cents));
+    Some(Figures { aim, hold, people: signal.people, cheap: signal.cheap, cents, list_cents })
 }
 
 /// The signal of a payment that begins: it counts for the slot of its first hold, as does its end.
@@ -173,16 +196,21 @@ impl Hearing {
     pub fn take(&mut self, batch: &Batch) -> Result<Vec<Signal>, WireError> {
         let mut signals = Vec::new();
         for frame in wire::frames(&batch.records) {
-            let frame = frame?;
-            match frame.stream {
-                StreamId::Slot(slot) => self.slot(slot, &frame.record()?, &mut signals),
-                StreamId::Payment(payment) => self.payment(payment, &frame.record()?, &mut signals),
-                StreamId::Attempts(_) => Self::attempts(&frame.record()?, &mut signals),
-                StreamId::Till(till) => self.till(till.0, &frame.record()?, &mut signals),
-                _ => {}
-            }
+            self.record(&frame?, &mut signals)?;
         }
         Ok(signals)
+    }
+
+    /// Puts the signals of one record behind those that are there, in order.
+    pub fn record(&mut self, frame: &Framed<'_>, signals: &mut Vec<Signal>) -> Result<(), WireError> {
+        match frame.stream {
+            StreamId::Slot(slot) => self.slot(slot, &frame.record()?, signals),
+            StreamId::Payment(payment) => self.payment(payment, &frame.record()?, signals),
+            StreamId::Attempts(_) => self.attempts(&frame.record()?, signals),
+            StreamId::Till(till) => self.till(till.0, &frame.record()?, signals),
+            _ => {}
+        }
+        Ok(())
     }
 
     fn slot(&mut self, slot: SlotId, record: &Record<slot::Event>, signals: &mut Vec<Signal>) {
@@ -198,14 +226,17 @@ impl Hearing {
                         self.origins.put(arrived.sale.get(), origin);
                     }
                 }
-                slot::Event::Released(released) => self.follow(record, SignalKind::Released, slot, released.hold, signals),
-                slot::Event::Expired(expired) => self.follow(record, SignalKind::Expired, slot, expired.hold, signals),
+                slot::Event::Released(released) => self.follow(record.at, SignalKind::Released, slot, released.hold, signals),
+                slot::Event::Expired(expired) => self.follow(record.at, SignalKind::Expired, slot, expired.hold, signals),
                 slot::Event::Cancelled(cancelled) => self.cancelled(record, slot, cancelled, signals),
                 slot::Event::Admitted(admitted) => {
                     let at = admitted.scanned_at.unwrap_or(record.at);
                     self.scans.put(admitted.ticket.get(), (admitted.gate.as_str().to_owned(), at.as_micros()));
                 }
-                slot::Event::AdmissionConflict(conflict) => self.conflict(record, slot, conflict, signals),
+                slot::Event::AdmissionConflict(conflict) => {
+                    let kind = self.met(conflict.ticket, conflict.reason, conflict.gate, conflict.scanned_at);
+                    self.follow(record.at, kind, slot, conflict.ticket.sale(), signals);
+                }
                 _ => {}
             }
         }
@@ -248,9 +279,9 @@ impl Hearing {
     }
 
     /// Something became of a hold.
-    fn follow(&self, record: &Record<slot::Event>, kind: SignalKind, slot: SlotId, hold: HoldId, signals: &mut Vec<Signal>) {
+    fn follow(&self, at: Timestamp, kind: SignalKind, slot: SlotId, hold: HoldId, signals: &mut Vec<Signal>) {
         if let Some(origin) = self.origins.get(&hold.get()) {
-            signals.push((of(origin, record.at, kind, slot), hold.get()));
+            signals.push((of(origin, at, kind, slot), hold.get()));
         }
     }
 
@@ -272,17 +303,15 @@ impl Hearing {
         signals.push((signal, cancelled.sale.get()));
     }
 
-    fn conflict(&mut self, record: &Record<slot::Event>, slot: SlotId, conflict: &AdmissionConflict, signals: &mut Vec<Signal>) {
-        let kind = match conflict.reason {
+    /// What it means that a gate met a ticket which is not good there, whether or not it let its holder in.
+    fn met(&self, ticket: TicketId, reason: ConflictReason, gate: Code, at: Timestamp) -> SignalKind {
+        match reason {
             ConflictReason::TicketInside | ConflictReason::TicketUsed => {
-                let elsewhere = |(gate, at_us): &(String, i64)| {
-                    gate != conflict.gate.as_str() && (conflict.scanned_at.as_micros() - at_us).abs() < APART_S * MICROS_PER_S
-                };
-                SignalKind::AdmittedTwice { apart: self.scans.get(&conflict.ticket.get()).is_some_and(elsewhere) }
+                let elsewhere = |(other, at_us): &(String, i64)| other != gate.as_str() && (at.as_micros() - at_us).abs() < APART_S * MICROS_PER_S;
+                SignalKind::AdmittedTwice { apart: self.scans.get(&ticket.get()).is_some_and(elsewhere) }
             }
             _ => SignalKind::Conflict,
-        };
-        self.follow(record, kind, slot, conflict.ticket.sale(), signals);
+        }
     }
 
     fn payment(&mut self, payment: PaymentId, record: &Record<payment::Event>, signals: &mut Vec<Signal>) {
@@ -323,19 +352,60 @@ impl Hearing {
         signal
     }
 
-    fn attempts(record: &Record<attempts::Event>, signals: &mut Vec<Signal>) {
+    fn attempts(&self, record: &Record<attempts::Event>, signals: &mut Vec<Signal>) {
         for event in &record.events {
-            // Who was asked for one more proof and has not given it yet may be about to.
-            if let attempts::Event::Noted(attempt) = event
-                && attempt.ending != Ending::Abandoned
-            {
-                let mut signal = SignalEvent::new(record.at.as_micros(), SignalKind::Blocked, outlet(attempt.channel), attempt.museum.0);
-                signal.slot = attempt.slot.map_or(0, SlotId::get);
-                signal.people = attempt.people;
-                signal.parties.extend(attempt.parties.iter().map(|party| Taking { role: role(party.kind), id: { party.pseudonym.0 } }));
-                signals.push((signal, u128::from(attempt.id.get())));
+            match event {
+                // Who was asked for one more proof and has not given it yet may be about to.
+                attempts::Event::Noted(attempt) if attempt.ending != Ending::Abandoned => {
+                    let mut signal = SignalEvent::new(record.at.as_micros(), SignalKind::Blocked, outlet(attempt.channel), attempt.museum.0);
+                    signal.slot = attempt.slot.map_or(0, SlotId::get);
+                    signal.people = attempt.people;
+                    signal.parties.extend(attempt.parties.iter().map(|party| Taking { role: role(party.kind), id: { party.pseudonym.0 } }));
+                    signals.push((signal, u128::from(attempt.id.get())));
+                }
+                attempts::Event::Refused(refused) => self.refused_at_gate(record.at, refused, signals),
+                attempts::Event::Noted(_) | attempts::Event::Counted(_) => {}
             }
         }
+    }
+
+    /// A gate with a network refused a ticket: for those whose sale it is the same as if one without had let it in.
+    fn refused_at_gate(&self, at: Timestamp, refused: &Refused, signals: &mut Vec<Signal>) {
+        // Who errs in the day is nearly always honest; a gate without a network knows no other days, and never met such a ticket.
+        if matches!(refused.reason, ConflictReason::TooEarly | ConflictReason::TooLate) {
+            return;
+        }
+        let kind = self.met(refused.ticket, refused.reason, refused.gate, refused.at);
+        self.follow(at, kind, refused.ticket.slot(), refused.ticket.sale(), signals);
+    }
+
+    /// The signal of an attempt, as it was assessed; none if it was not, or it is not known any more what was asked for.
+    #[must_use]
+    pub fn refused(&self, attempt: &Attempt, envelope: Option<&Envelope>) -> Option<SignalEvent> {
+        let (figures, assessment) = attempt.figures.as_deref().zip(attempt.assessment.as_ref())?;
+        let Figures { aim, hold, people, cheap, cents, list_cents } = *figures;
+        let (kind, is_return) = match aim {
+            Aim::Hold => (SignalKind::Held, false),
+            Aim::Wait => (SignalKind::Waited, false),
+            Aim::Buy { held } => (SignalKind::Sold { held }, false),
+            Aim::Pay => (SignalKind::PaymentBegun, false),
+            Aim::Refund => (SignalKind::Refunded, true),
+            Aim::Void => (SignalKind::Voided, true),
+        };
+        let (nobody, channel, slot) = (nobody(), outlet(attempt.channel), hold.slot());
+        let origin = self.origins.get(&hold.get());
+        let outlet = origin.filter(|_| is_return).map_or(channel, |origin| origin.outlet);
+        let mut signal = SignalEvent::new(assessment.at.as_micros(), kind, outlet, attempt.museum.0);
+        signal.slot = slot.get();
+        signal.parties = parties(envelope.unwrap_or(&nobody), channel);
+        // Of a return the desk that takes it is the operator, not the one that sold.
+        let others = origin.into_iter().flat_map(|origin| &origin.parties).filter(|taking| !is_return || taking.role != Role::Operator);
+        join(&mut signal.parties, others.copied());
+        (signal.people, signal.cheap, signal.cents, signal.list_cents) = (people, cheap, cents.get(), list_cents.get());
+        if matches!(aim, Aim::Hold | Aim::Wait | Aim::Buy { .. }) {
+            (signal.lead_s, signal.minute) = moment(assessment.at, slot);
+        }
+        Some(signal)
     }
 
     fn till(&mut self, till: u64, record: &Record<till::Event>, signals: &mut Vec<Signal>) {

@@ -1,5 +1,6 @@
 //! What became known of what was assessed: the features of things about which there is a case with a label, heard again from the journal. What a model learns from
-//! ([`examples`]), and what two models are compared on ([`super::evidence`]).
+//! ([`examples`]), and what two models are compared on ([`super::evidence`]). Such a thing is a sale, a return, a count of cash, or an attempt that was refused and of
+//! which an appeal made a case.
 //!
 //! Only the journal is read, so a running node is not disturbed, and the same journal up to the same batch gives the same to the bit. Features are those before the
 //! batch of each event, as [`super::fold`] has them; the assessment of a case may rest on a batch or two less, and its digest says whether it did.
@@ -7,18 +8,19 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 
 use tornello_engine::aggregate::Aggregate;
+use tornello_engine::attempts;
 use tornello_engine::case::{self, Case, Known, LEGIT_DELAY_S, Label, LabelSource, Subject};
 use tornello_engine::envelope::Digest;
-use tornello_engine::ids::CaseId;
+use tornello_engine::ids::{CaseId, HoldId};
 use tornello_engine::payment;
 use tornello_engine::record::Record;
 use tornello_engine::time::Timestamp;
-use tornello_models::fraud::signals::{FEATURES, FeatureVector, SignalEvent, features};
+use tornello_models::fraud::signals::{FEATURES, FeatureVector, SignalEvent, SignalKind, features};
 
 use super::counters::Counters;
 use super::fold::{ROWS, Row, digest_of, is_judged};
 use super::hearing::Hearing;
-use crate::journal::wire::{self, WireError};
+use crate::journal::wire::{self, Framed, WireError};
 use crate::journal::{Batch, Journal, JournalError, StreamId, batches_after};
 use crate::streams::corrupt;
 
@@ -46,15 +48,22 @@ impl Labelled {
     }
 }
 
-/// Of which sales something is known, by their numbers; and how many cases have a label that this leaves out.
+/// Of what something is known; and how many cases have a label that this leaves out.
 #[derive(Debug, Clone, Default)]
 pub struct Labels {
-    /// The sales.
-    pub of: HashMap<u128, Labelled>,
-    /// Cases about attempts that were refused, returns and counts of cash: what is known of them is of no sale.
-    pub of_no_sale: u64,
+    /// What it is known of.
+    pub of: HashMap<Subject, Labelled>,
     /// Cases whose label is too young to be learned.
     pub young: u64,
+}
+
+impl Labels {
+    /// What is known of something that happened at an instant, in UTC microseconds. What is known of a sale is known of its return as well, unless that has a case of
+    /// its own.
+    fn get(&self, about: Subject, at_us: i64) -> Option<&Labelled> {
+        let of_sale = || if let Subject::Return { sale, .. } = about { self.of.get(&Subject::Sale(sale)) } else { None };
+        self.of.get(&about).or_else(of_sale).filter(|labelled| at_us <= labelled.opened_at.as_micros())
+    }
 }
 
 /// Something that was asked for, and what became known of it.
@@ -62,6 +71,8 @@ pub struct Labels {
 pub struct Example {
     /// The case. One case may have several examples: of the hold, the payment and the sale.
     pub case: CaseId,
+    /// What it is: a sale or what led to it, its return, a count of cash, or an attempt. A return may be an example of the case of its sale.
+    pub about: Subject,
     /// The features, with when and through which channel.
     pub row: Row,
     /// Whether it was fraud.
@@ -86,12 +97,13 @@ pub struct Examples {
     pub usual: VecDeque<Row>,
     /// The last batch that was heard.
     pub position: u64,
-    /// See [`Labels::of_no_sale`].
-    pub of_no_sale: u64,
     /// See [`Labels::young`].
     pub young: u64,
-    /// Labelled cases of which no event was heard with a name in it: nothing is known of who asked.
+    /// Labelled cases of sales of which no event was heard with a name in it: nothing is known of who asked.
     pub unheard: u64,
+    /// Labelled cases of attempts, returns and counts of cash of which it is not known what a model was asked: they were not assessed, or by a program that did not write
+    /// down what a refused attempt had asked for.
+    pub unscored: u64,
 }
 
 /// The names of the features, in their order.
@@ -103,11 +115,16 @@ pub fn feature_names() -> impl Iterator<Item = &'static str> {
 /// honesty waits 30 days, in which a bank may still say otherwise.
 pub async fn examples(journal: &dyn Journal, until: Timestamp, end: u64, parties: usize) -> Result<Examples, JournalError> {
     let labels = labels(journal, end, until, |known| known.trains_at() <= until).await?;
-    let taken = Taken { until, examples: Examples { of_no_sale: labels.of_no_sale, young: labels.young, ..Examples::default() } };
-    let cases: Vec<CaseId> = labels.of.values().map(|labelled| labelled.case).collect();
+    let taken = Taken { until, examples: Examples { young: labels.young, ..Examples::default() } };
+    let cases: Vec<(Subject, CaseId)> = labels.of.iter().map(|(about, labelled)| (*about, labelled.case)).collect();
     let mut examples = hear_again(journal, labels, end, parties, taken).await?.examples;
     let heard: HashSet<CaseId> = examples.labelled.iter().map(|example| example.case).collect();
-    examples.unheard = cases.iter().filter(|case| !heard.contains(case)).count() as u64;
+    for (about, _) in cases.iter().filter(|(_, case)| !heard.contains(case)) {
+        match about {
+            Subject::Sale(_) => examples.unheard += 1,
+            Subject::Attempt(_) | Subject::Return { .. } | Subject::Till(_) => examples.unscored += 1,
+        }
+    }
     examples.position = end;
     Ok(examples)
 }
@@ -118,26 +135,30 @@ struct Taken {
 }
 
 impl Listen for Taken {
-    fn event(&mut self, signal: &SignalEvent, subject: u128, features: &FeatureVector, labelled: Option<&Labelled>) {
-        if signal.at_us > self.until.as_micros() {
+    fn done(&mut self, asked: &Asked<'_>) {
+        if asked.signal.at_us > self.until.as_micros() {
             return;
         }
-        let row = Row { at_us: signal.at_us, subject, outlet: signal.outlet, features: features.to_vec() };
         if self.examples.usual.len() >= ROWS {
             self.examples.usual.pop_front();
         }
-        self.examples.usual.push_back(row.clone());
-        if let Some(labelled) = labelled {
-            self.examples.labelled.push(Example {
-                case: labelled.case,
-                row,
-                fraud: labelled.is_fraud(),
-                source: labelled.known.source,
-                trains_at: labelled.known.trains_at(),
-                settled: labelled.opened_at.plus_seconds(LEGIT_DELAY_S) <= self.until,
-                assessed: labelled.assessed == Some(digest_of(features)),
-            });
+        self.examples.usual.push_back(asked.row());
+    }
+
+    fn known(&mut self, asked: &Asked<'_>, about: Subject, labelled: &Labelled) {
+        if asked.signal.at_us > self.until.as_micros() {
+            return;
         }
+        self.examples.labelled.push(Example {
+            case: labelled.case,
+            about,
+            row: asked.row(),
+            fraud: labelled.is_fraud(),
+            source: labelled.known.source,
+            trains_at: labelled.known.trains_at(),
+            settled: labelled.opened_at.plus_seconds(LEGIT_DELAY_S) <= self.until,
+            assessed: labelled.assessed == Some(digest_of(asked.features)),
+        });
     }
 }
 
@@ -165,23 +186,38 @@ pub(super) async fn labels(journal: &dyn Journal, end: u64, until: Timestamp, co
     let mut labels = Labels::default();
     for (id, case) in cases {
         let (Some(opened), Some(known)) = (case.opened(), case.label()) else { continue };
-        match opened.subject {
-            Subject::Attempt(_) | Subject::Return { .. } | Subject::Till(_) => labels.of_no_sale += 1,
-            Subject::Sale(_) if !counts(&known) => labels.young += 1,
-            Subject::Sale(sale) => {
-                let assessed = opened.assessment.as_ref().map(|assessment| assessment.features);
-                let labelled = Labelled { case: id, opened_at: case.opened_at(), known, assessed };
-                labels.of.insert(sale.get(), labelled);
-            }
+        if counts(&known) {
+            let assessed = opened.assessment.as_ref().map(|assessment| assessment.features);
+            labels.of.insert(opened.subject, Labelled { case: id, opened_at: case.opened_at(), known, assessed });
+        } else {
+            labels.young += 1;
         }
     }
     Ok(labels)
 }
 
+/// Something of which models had something to say.
+pub(super) struct Asked<'a> {
+    /// What.
+    pub(super) signal: &'a SignalEvent,
+    /// Which hold, sale, payment or attempt it is about.
+    pub(super) subject: u128,
+    /// What was known before it.
+    pub(super) features: &'a FeatureVector,
+}
+
+impl Asked<'_> {
+    fn row(&self) -> Row {
+        Row { at_us: self.signal.at_us, subject: self.subject, outlet: self.signal.outlet, features: self.features.to_vec() }
+    }
+}
+
 /// Whoever listens to the journal once more.
 pub(super) trait Listen: Send + 'static {
-    /// Models had something to say of this: what was known before it, and what became known of it.
-    fn event(&mut self, signal: &SignalEvent, subject: u128, features: &FeatureVector, labelled: Option<&Labelled>);
+    /// It was asked for, and done.
+    fn done(&mut self, asked: &Asked<'_>);
+    /// It became known what it was: after [`Listen::done`], if it was done; what was refused is only known.
+    fn known(&mut self, asked: &Asked<'_>, about: Subject, labelled: &Labelled);
 }
 
 /// Hears the journal again up to a batch. The work is done on a thread that answers nobody.
@@ -203,24 +239,55 @@ struct Again<L> {
     hearing: Hearing,
     counters: Counters,
     labels: Labels,
-    /// Payments for sales of which something is known, by their numbers.
-    paid_for: HashMap<u128, u128>,
+    /// The sales of which something is known, by the numbers of their payments.
+    paid_for: HashMap<u128, HoldId>,
     listener: L,
 }
 
 impl<L: Listen> Again<L> {
     fn take(&mut self, batch: &Batch) -> Result<(), WireError> {
         self.payments(batch)?;
-        let heard = self.hearing.take(batch)?;
-        for (signal, subject) in heard.iter().filter(|(signal, _)| is_judged(signal)) {
-            let known = self.counters.known(signal).map(|(_, known)| known).unwrap_or_default();
-            let sale = self.paid_for.get(subject).unwrap_or(subject);
-            let labelled = self.labels.of.get(sale).filter(|labelled| signal.at_us <= labelled.opened_at.as_micros());
-            self.listener.event(signal, *subject, &features(&known, signal), labelled);
+        let mut heard = Vec::new();
+        for frame in wire::frames(&batch.records) {
+            let (frame, from) = (frame?, heard.len());
+            self.hearing.record(&frame, &mut heard)?;
+            for (signal, subject) in heard[from..].iter().filter(|(signal, _)| is_judged(signal)) {
+                let features = &features(&self.counters.known(signal).map(|(_, known)| known).unwrap_or_default(), signal);
+                let asked = Asked { signal, subject: *subject, features };
+                self.listener.done(&asked);
+                let about = self.about(&frame, signal, *subject);
+                if let Some(labelled) = self.labels.get(about, signal.at_us) {
+                    self.listener.known(&asked, about, labelled);
+                }
+            }
+            if matches!(frame.stream, StreamId::Attempts(_)) {
+                self.attempts(&frame.record()?);
+            }
         }
         let signals: Vec<_> = heard.into_iter().map(|(signal, _)| signal).collect();
         self.counters.hear(batch.number, &signals);
         Ok(())
+    }
+
+    /// What a case about something that was done would be about.
+    fn about(&self, frame: &Framed<'_>, signal: &SignalEvent, subject: u128) -> Subject {
+        match (frame.stream, signal.kind) {
+            (StreamId::Till(till), _) => Subject::Till(till),
+            (StreamId::Slot(_), SignalKind::Refunded | SignalKind::Voided) => Subject::Return { sale: HoldId::from_raw(subject), seq: frame.seq },
+            _ => Subject::Sale(self.paid_for.get(&subject).copied().unwrap_or(HoldId::from_raw(subject))),
+        }
+    }
+
+    /// What became known of attempts that were refused. What was not refused after all, or is not known any more, is no example.
+    fn attempts(&mut self, record: &Record<attempts::Event>) {
+        for event in &record.events {
+            let attempts::Event::Noted(attempt) = event else { continue };
+            let about = Subject::Attempt(attempt.id);
+            let Some(labelled) = self.labels.get(about, record.at.as_micros()) else { continue };
+            let Some(signal) = self.hearing.refused(attempt, record.envelope.as_ref()).filter(is_judged) else { continue };
+            let features = &features(&self.counters.known(&signal).map(|(_, known)| known).unwrap_or_default(), &signal);
+            self.listener.known(&Asked { signal: &signal, subject: u128::from(attempt.id.get()), features }, about, labelled);
+        }
     }
 
     /// Notes which payments are for sales of which something is known: what is known of a sale is known of its payment.
@@ -233,7 +300,7 @@ impl<L: Listen> Again<L> {
             let StreamId::Payment(payment) = frame.stream else { continue };
             for event in frame.record::<payment::Event>()?.events {
                 if let payment::Event::Opened(opened) = event {
-                    let sale = opened.items.iter().map(|item| item.hold.get()).find(|hold| self.labels.of.contains_key(hold));
+                    let sale = opened.items.iter().map(|item| item.hold).find(|hold| self.labels.of.contains_key(&Subject::Sale(*hold)));
                     self.paid_for.extend(sale.map(|sale| (u128::from(payment.get()), sale)));
                 }
             }

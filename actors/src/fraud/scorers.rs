@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use actix::{Actor, Addr, Arbiter, Context, Handler, Message};
 use futures_util::future::join_all;
@@ -16,6 +17,7 @@ use super::counters::{Counters, shard_of};
 use super::fold::Fold;
 use super::judge::Judge;
 use super::saved::{self, SavedFile};
+use crate::clock::Stopwatch;
 use crate::journal::{Batch, Head, Journal, JournalError, batches_after};
 use crate::streams::corrupt;
 
@@ -25,8 +27,10 @@ const SCORERS: usize = 4;
 pub const TAPPED: usize = 64;
 /// How many batches are read from the journal at once.
 const ROUND: u32 = 64;
-/// So many batches after it was saved last, the state is saved again.
+/// So many batches, and so long, after it was saved last, the state is saved again: that writes up to some hundred megabytes, and the journal's flushes wait behind them.
+/// After a crash what came since is heard again, in a fraction of the time in which it came.
 const SAVE_EVERY: u64 = 50_000;
+const SAVE_REST: Duration = Duration::from_secs(600);
 
 /// A scorer: writes the counters of its shards.
 #[derive(Debug)]
@@ -111,6 +115,7 @@ pub struct Follower {
     /// Where the state is saved; none: nowhere.
     file: Option<SavedFile>,
     saved_at: u64,
+    since_saved: Stopwatch,
 }
 
 impl Follower {
@@ -131,7 +136,7 @@ impl Follower {
                 Scorer::start_in_arbiter(&threads[number % threads.len()].handle(), move |_| Scorer { number, counters })
             })
             .collect();
-        Self { journal, counters, progress, judge, fold: Fold::default(), hash: [0; 32], scorers, file, saved_at: 0 }
+        Self { journal, counters, progress, judge, fold: Fold::default(), hash: [0; 32], scorers, file, saved_at: 0, since_saved: Stopwatch::start() }
     }
 
     /// Follows until the writer has ended and all is heard; then saves what is known.
@@ -159,9 +164,9 @@ impl Follower {
             };
             if let Err(error) = heard {
                 tracing::error!(%error, "the scorers cannot follow the journal; rules see older counters until they can");
-                tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+                tokio::time::sleep(Duration::from_secs(1)).await;
             }
-            if self.counters.position() >= self.saved_at + SAVE_EVERY {
+            if self.counters.position() >= self.saved_at + SAVE_EVERY && self.since_saved.elapsed() >= SAVE_REST {
                 self.save();
             }
         }
@@ -235,6 +240,7 @@ impl Follower {
         let state = saved::Saving { position, hash: self.hash, fold: &self.fold, stores: self.counters.stores() };
         // Not tried again at once either way: it is only an optimisation of the next start.
         self.saved_at = position;
+        self.since_saved = Stopwatch::start();
         if let Err(error) = file.write(&state) {
             tracing::warn!(%error, "what the scorers know was not saved");
         }

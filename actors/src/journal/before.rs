@@ -12,10 +12,11 @@ use tornello_engine::ids::{AttemptId, Code, HoldId, KeyId, MuseumId, OrderId, Pe
 use tornello_engine::model_registry::{Evidence, Promoted};
 use tornello_engine::money::Cents;
 use tornello_engine::plan::{Exception, OpeningPlan, Route, Session};
+use tornello_engine::planning::policy::{Exhibition, Span};
 use tornello_engine::slot::{Arrived, Limits, Line, Opened, Opening, Policy, Quota, Reentry, Refund};
 use tornello_engine::text::Text;
 use tornello_engine::time::Timestamp;
-use tornello_engine::{museum, till};
+use tornello_engine::{museum, planning, till};
 
 /// An envelope before assessments said what is to be done.
 #[derive(Deserialize)]
@@ -143,7 +144,31 @@ pub(super) struct Attempt1 {
 impl From<Attempt1> for Attempt {
     fn from(before: Attempt1) -> Self {
         let Attempt1 { id, at, channel, museum, slot, people, amount_cents, parties, assessment, ending } = before;
-        Self { id, at, channel, museum, slot, people, amount_cents, parties, assessment: assessment.map(Assessment::from), ending }
+        let (assessment, figures) = (assessment.map(Assessment::from), None);
+        Self { id, at, channel, museum, slot, people, amount_cents, parties, assessment, ending, figures }
+    }
+}
+
+/// [`Attempt`] before it was noted what had been assessed.
+#[derive(Deserialize)]
+#[cfg_attr(test, derive(Serialize))]
+pub(super) struct Attempt2 {
+    id: AttemptId,
+    at: Timestamp,
+    channel: Channel,
+    museum: MuseumId,
+    slot: Option<SlotId>,
+    people: u32,
+    amount_cents: Cents,
+    parties: Vec<Party>,
+    assessment: Option<Assessment>,
+    ending: Ending,
+}
+
+impl From<Attempt2> for Attempt {
+    fn from(before: Attempt2) -> Self {
+        let Attempt2 { id, at, channel, museum, slot, people, amount_cents, parties, assessment, ending } = before;
+        Self { id, at, channel, museum, slot, people, amount_cents, parties, assessment, ending, figures: None }
     }
 }
 
@@ -282,6 +307,67 @@ impl From<Arrived1> for Arrived {
     }
 }
 
+/// [`planning::Policy`] before slots could be sold beyond their places by itself.
+#[derive(Deserialize)]
+#[cfg_attr(test, derive(Serialize))]
+struct PlanningPolicy1 {
+    desk_percent: u8,
+    party_tenths: u16,
+    service_s: u16,
+    wait_s: u16,
+    late_percent: u8,
+    gate_per_minute: u16,
+    peak_percent: u8,
+    rooms: u16,
+    people_per_guard: u16,
+    hour_cents: [Cents; 3],
+    gated_percent: Option<u8>,
+    price_elasticity_permille: i16,
+    turn_away_permille: u16,
+    school_breaks: Vec<Span>,
+    exhibitions: Vec<Exhibition>,
+}
+
+impl From<PlanningPolicy1> for planning::Policy {
+    fn from(before: PlanningPolicy1) -> Self {
+        Self {
+            desk_percent: before.desk_percent,
+            party_tenths: before.party_tenths,
+            service_s: before.service_s,
+            wait_s: before.wait_s,
+            late_percent: before.late_percent,
+            gate_per_minute: before.gate_per_minute,
+            peak_percent: before.peak_percent,
+            rooms: before.rooms,
+            people_per_guard: before.people_per_guard,
+            hour_cents: before.hour_cents,
+            gated_percent: before.gated_percent,
+            price_elasticity_permille: before.price_elasticity_permille,
+            turn_away_permille: before.turn_away_permille,
+            school_breaks: before.school_breaks,
+            exhibitions: before.exhibitions,
+            // Nobody had said that the places are not fire safety.
+            sell_beyond_places: false,
+        }
+    }
+}
+
+/// [`planning::PolicySet`] of the older policy.
+#[derive(Deserialize)]
+#[cfg_attr(test, derive(Serialize))]
+pub(super) struct PolicySet1 {
+    revision: u32,
+    valid_from: Date,
+    policy: PlanningPolicy1,
+}
+
+impl From<PolicySet1> for planning::PolicySet {
+    fn from(before: PolicySet1) -> Self {
+        let PolicySet1 { revision, valid_from, policy } = before;
+        Self { revision, valid_from, policy: policy.into() }
+    }
+}
+
 /// [`till::Closed`] before it said how far sales were summed.
 #[derive(Deserialize)]
 #[cfg_attr(test, derive(Serialize))]
@@ -383,8 +469,62 @@ mod tests {
         let (id, people, ending, assessment) = (AttemptId::new(20_000, 5), 2, Ending::Blocked, Some(assessed().0));
         let before = Attempt1 { id, at, channel, museum, slot, people, amount_cents, parties: parties.clone(), assessment, ending };
         let noted = tornello_engine::attempts::Event::read(1, 1, &postcard::to_allocvec(&before).unwrap());
-        let said = Attempt { id, at, channel, museum, slot, people, amount_cents, parties, assessment: expected, ending };
+        let said = Attempt { id, at, channel, museum, slot, people, amount_cents, parties, assessment: expected, ending, figures: None };
+        assert_eq!(noted, Some(tornello_engine::attempts::Event::Noted(said.clone())));
+        let Attempt { parties, assessment, .. } = said.clone();
+        let before = Attempt2 { id, at, channel, museum, slot, people, amount_cents, parties, assessment, ending };
+        let noted = tornello_engine::attempts::Event::read(1, 2, &postcard::to_allocvec(&before).unwrap());
         assert_eq!(noted, Some(tornello_engine::attempts::Event::Noted(said)));
+    }
+
+    #[test]
+    fn a_policy_of_the_time_before_slots_were_sold_beyond_their_places_is_still_read_and_sells_none() {
+        use crate::journal::wire::Wire;
+        let (from, to) = (jiff::civil::date(2026, 12, 24), jiff::civil::date(2027, 1, 6));
+        let (school_breaks, exhibitions) = (vec![Span { from, to }], vec![Exhibition { from, to, name: "Bronzi".to_owned() }]);
+        let hour_cents = [2_100, 1_900, 1_800].map(Cents::new);
+        let policy = PlanningPolicy1 {
+            desk_percent: 35,
+            party_tenths: 21,
+            service_s: 80,
+            wait_s: 240,
+            late_percent: 5,
+            gate_per_minute: 9,
+            peak_percent: 30,
+            rooms: 12,
+            people_per_guard: 100,
+            hour_cents,
+            gated_percent: Some(92),
+            price_elasticity_permille: -250,
+            turn_away_permille: 20,
+            school_breaks: school_breaks.clone(),
+            exhibitions: exhibitions.clone(),
+        };
+        let bytes = postcard::to_allocvec(&PolicySet1 { revision: 3, valid_from: from, policy }).unwrap();
+        let policy = planning::Policy {
+            desk_percent: 35,
+            party_tenths: 21,
+            service_s: 80,
+            wait_s: 240,
+            late_percent: 5,
+            gate_per_minute: 9,
+            peak_percent: 30,
+            rooms: 12,
+            people_per_guard: 100,
+            hour_cents,
+            gated_percent: Some(92),
+            price_elasticity_permille: -250,
+            turn_away_permille: 20,
+            school_breaks,
+            exhibitions,
+            sell_beyond_places: false,
+        };
+        let expected = planning::Event::PolicySet(planning::PolicySet { revision: 3, valid_from: from, policy });
+        assert_eq!(planning::Event::read(1, 1, &bytes), Some(expected.clone()));
+        let mut now = Vec::new();
+        expected.write(&mut now);
+        assert_eq!((expected.tag(), planning::Event::read(1, 2, &now)), ((1, 2), Some(expected)));
+        assert_eq!(planning::Event::read(1, 2, &bytes), None);
     }
 
     #[test]

@@ -237,6 +237,7 @@ wire!(slot::Event {
     29 1 HandedOver(slot::HandedOver),
     30 1 ReviewOpened(slot::ReviewOpened),
     31 1 ReviewEnded(slot::ReviewEnded),
+    32 1 BeyondSet(slot::BeyondSet),
 } before {
     1 1 Opened(before::Opened1),
     22 1 Arrived(before::Arrived1),
@@ -362,10 +363,12 @@ wire!(model_registry::Event {
 });
 
 wire!(attempts::Event {
-    1 2 Noted(attempts::Attempt),
+    1 3 Noted(attempts::Attempt),
     2 1 Counted(attempts::Counted),
+    3 1 Refused(attempts::Refused),
 } before {
     1 1 Noted(before::Attempt1),
+    1 2 Noted(before::Attempt2),
 });
 /// [`account::Charged`] before it said what of it is for extras, and at which museum.
 #[derive(Deserialize)]
@@ -398,12 +401,15 @@ impl From<TakenBack1> for account::TakenBack {
 wire!(attendance::Event {
     1 1 Counted(attendance::Counted),
     2 1 Imported(attendance::Imported),
+    3 1 SoldBeyond(attendance::SoldBeyond),
 });
 
 wire!(planning::Event {
-    1 1 PolicySet(planning::PolicySet),
+    1 2 PolicySet(planning::PolicySet),
     2 1 Decided(planning::Decided),
     3 1 TakenBack(planning::TakenBack),
+} before {
+    1 1 PolicySet(before::PolicySet1),
 });
 
 #[cfg(test)]

@@ -116,6 +116,13 @@ impl Node {
     /// Lets a ticket's holder in or out. What happened is on the disk when this answers, unless its event has a `scanned_at`: then the journal did not write, and it
     /// will be merged when it does. A repeat of the key is answered the same.
     pub async fn pass(&self, envelope: Envelope, passage: Passage) -> Answer<Slot> {
+        let asked = (envelope.who, envelope.key);
+        let answer = self.decide_passage(envelope, passage).await;
+        self.refusals.hear(self.clock.now(), asked, &passage, &answer);
+        answer
+    }
+
+    async fn decide_passage(&self, envelope: Envelope, passage: Passage) -> Answer<Slot> {
         let slot = passage.ticket.slot();
         let mut last = Failure::Busy;
         for _ in 0..ATTEMPTS {

@@ -51,7 +51,7 @@ struct Standing {
 impl Standing {
     /// The places for sale, if it is: a change of them is a reason to share out anew.
     fn size(&self) -> u32 {
-        if self.places.closed.is_some() { 0 } else { self.places.capacity }
+        if self.places.closed.is_some() { 0 } else { self.places.for_sale() }
     }
 
     fn claim(&self, now: Timestamp) -> Claim {
@@ -72,7 +72,7 @@ impl Standing {
     /// How many people may come in by it as things are on the board, counted from the same moment as its part.
     fn has(&self, board: &Board, now: Timestamp) -> u32 {
         let places = board.head(self.slot).map_or(self.places, |head| head.places);
-        let most = if now < self.end { in_force(&places, now).unwrap_or(places.capacity) } else { 0 };
+        let most = if now < self.end { in_force(&places, now).unwrap_or(places.for_sale()) } else { 0 };
         most.max(places.taken()).saturating_sub(self.places.admitted)
     }
 }

@@ -165,6 +165,7 @@ impl Running {
         let Self { node, writer, ending, listed, tasks, lock } = self;
         if node.health() == Health::Writing {
             node.end_forks().await;
+            let _ = tokio::time::timeout(STOP_WITHIN, node.note_refusals()).await;
         }
         if node.unrecorded() > 0 {
             tracing::error!(

@@ -2,15 +2,17 @@
 //! fee. Older ones are found in the journal when they are asked for. All of it can be rebuilt from the journal.
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 
 use jiff::civil::Date;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tornello_engine::aggregate::Aggregate;
-use tornello_engine::ids::{Code, MuseumId, PaymentId, QuoteId};
+use tornello_engine::ids::{Code, MuseumId, PaymentId, QuoteId, SlotId};
 use tornello_engine::money::Cents;
-use tornello_engine::quote::{Conditions, Event, Kind, Offer, Quote, Status};
+use tornello_engine::quote::{Conditions, Deadline, Event, Kind, Offer, Quote, Status};
 use tornello_engine::record::Record;
+use tornello_engine::slot::people;
 use tornello_engine::time::Timestamp;
 
 use crate::journal::StreamId;
@@ -18,7 +20,7 @@ use crate::journal::writer::Lease;
 use crate::owner::Tell;
 
 /// What is published of a quote: its state right after the last record on the disk.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct QuoteHead {
     /// Number of the record.
     pub seq: u64,
@@ -32,10 +34,18 @@ pub struct QuoteHead {
     pub account: Option<Code>,
     /// What it is.
     pub status: Status,
+    /// Since when.
+    pub since: Timestamp,
     /// The revision in force.
     pub revision: u32,
     /// The deadlines in force.
     pub conditions: Option<Conditions>,
+    /// The deadline that runs, and when that is.
+    pub deadline: Option<(Deadline, Timestamp)>,
+    /// From when on its group is reminded of that deadline if it is doubtful; none: not before the policy says, or not any more.
+    pub early_reminder_from: Option<Timestamp>,
+    /// How many places it keeps in which slots, while it is sent or accepted.
+    pub options: Arc<[(SlotId, u32)]>,
     /// When the first part goes in.
     pub starts_at: Timestamp,
     /// The day of the visit, in Rome.
@@ -60,6 +70,7 @@ impl QuoteHead {
     pub fn of(quote: &Quote) -> Self {
         let (about, offer, status) = (quote.about(), quote.offer(), quote.status());
         let lives = status.is_open() || status == Status::Ticketed;
+        let kept = quote.options_in_force().filter(|_| matches!(status, Status::Sent | Status::Accepted));
         Self {
             seq: quote.seq(),
             at: quote.last_at(),
@@ -67,8 +78,12 @@ impl QuoteHead {
             kind: about.map_or(Kind::Other, |about| about.kind),
             account: about.and_then(|about| about.account),
             status,
+            since: quote.since(),
             revision: quote.revision(),
             conditions: quote.conditions().copied(),
+            deadline: quote.deadline(),
+            early_reminder_from: quote.early_reminder_from(),
+            options: kept.iter().flat_map(|asked| &asked.offer.parts).map(|part| (part.slot, people(&part.lines))).collect(),
             starts_at: offer.and_then(Offer::starts_at).unwrap_or(Timestamp::MIN),
             day: offer.and_then(Offer::day),
             people: offer.map_or(0, Offer::people),
@@ -115,13 +130,13 @@ impl Quotes {
         if known.heads.get(&quote).is_some_and(|before| before.seq > head.seq) {
             return;
         }
-        let before = if head.is_past(Timestamp::MIN) { known.heads.remove(&quote) } else { known.heads.insert(quote, head) };
+        let before = if head.is_past(Timestamp::MIN) { known.heads.remove(&quote) } else { known.heads.insert(quote, head.clone()) };
         if head.has_work {
             known.working.insert(quote);
         } else {
             known.working.remove(&quote);
         }
-        if let Some(payment) = before.and_then(|before| before.awaits) {
+        if let Some(payment) = before.as_ref().and_then(|before| before.awaits) {
             known.awaiting.remove(&(quote, payment));
         }
         if let Some(payment) = head.awaits {
@@ -145,13 +160,27 @@ impl Quotes {
     /// The head of a quote, if it is open or its visit is to come.
     #[must_use]
     pub fn head(&self, quote: QuoteId) -> Option<QuoteHead> {
-        self.known.lock().heads.get(&quote).copied()
+        self.known.lock().heads.get(&quote).cloned()
     }
 
     /// All that are open or to come, in no order.
     #[must_use]
     pub fn heads(&self) -> Vec<(QuoteId, QuoteHead)> {
-        self.known.lock().heads.iter().map(|(quote, head)| (*quote, *head)).collect()
+        self.known.lock().heads.iter().map(|(quote, head)| (*quote, head.clone())).collect()
+    }
+
+    /// Those that keep places at a museum, in no order.
+    #[must_use]
+    pub fn keeping(&self, museum: MuseumId) -> Vec<(QuoteId, QuoteHead)> {
+        let keeps = |head: &QuoteHead| head.museum == Some(museum) && !head.options.is_empty();
+        self.known.lock().heads.iter().filter(|(_, head)| keeps(head)).map(|(quote, head)| (*quote, head.clone())).collect()
+    }
+
+    /// Those of whose deadline a doubtful group may be reminded by now.
+    #[must_use]
+    pub fn early_reminders(&self, now: Timestamp) -> Vec<(QuoteId, QuoteHead)> {
+        let may = |head: &QuoteHead| head.early_reminder_from.is_some_and(|from| from <= now);
+        self.known.lock().heads.iter().filter(|(_, head)| may(head)).map(|(quote, head)| (*quote, head.clone())).collect()
     }
 
     /// How many people (or parts) of schools, or of others, are free of the booking fee at a museum on a day by all quotes but one.
@@ -274,6 +303,19 @@ mod tests {
         }
         let left = |but| board.free_of_fee(MuseumId(1), DAY, true, QuoteId(but));
         assert_eq!([left(0), left(1), left(9)], [5, 20, 25]);
+    }
+
+    #[test]
+    fn who_keeps_places_where_and_who_may_be_reminded_is_known() {
+        let (board, at) = (Quotes::default(), Timestamp::from_seconds);
+        let slot = SlotId::new(MuseumId(1), tornello_engine::ids::RouteId(1), at(100));
+        let keeps = QuoteHead { options: [(slot, 12)].into(), early_reminder_from: Some(at(40)), ..head(1, Status::Sent, Some(50)) };
+        board.publish(QuoteId(1), keeps.clone());
+        board.publish(QuoteId(2), head(1, Status::Draft, None));
+        assert_eq!((board.keeping(MuseumId(1)), board.keeping(MuseumId(2))), (vec![(QuoteId(1), keeps.clone())], vec![]));
+        assert_eq!((board.early_reminders(at(39)), board.early_reminders(at(40))), (vec![], vec![(QuoteId(1), keeps)]));
+        board.publish(QuoteId(1), QuoteHead { has_work: true, ..head(2, Status::Lapsed, None) });
+        assert_eq!((board.keeping(MuseumId(1)), board.early_reminders(at(99))), (vec![], vec![]));
     }
 
     #[test]

@@ -4,7 +4,7 @@
 use futures_util::StreamExt;
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
-use tornello_engine::ids::SlotId;
+use tornello_engine::ids::{BadId, HoldId, KeyId, MuseumId, SlotId};
 use tornello_engine::time::Timestamp;
 
 use super::{Views, ViewsError, json};
@@ -47,7 +47,7 @@ const COLUMNS: &str = "slot, sold_at, channel, settlement, people, total_cents, 
         WHERE ticket.slot = sale.slot AND ticket.sale = sale.sale AND ticket.state IN ('cancelled', 'moved')) END, moved";
 
 fn read(row: &SqliteRow) -> Result<Booking, sqlx::Error> {
-    let bad = |error: tornello_engine::ids::BadId| sqlx::Error::Decode(error.into());
+    let bad = |error: BadId| sqlx::Error::Decode(error.into());
     Ok(Booking {
         slot: row.try_get::<String, _>(0)?.parse().map_err(bad)?,
         made_at: Timestamp::from_micros(row.try_get(1)?),
@@ -74,6 +74,31 @@ impl Views {
         }
         bookings.reverse();
         Ok(bookings)
+    }
+
+    /// The bookings of a museum for slots that start from `from` up to before `to`, with their sales, in the order of these starts, at most `most`; only those that a key made, if
+    /// one is named.
+    pub async fn bookings_at(
+        &self,
+        museum: MuseumId,
+        (from, to): (Timestamp, Timestamp),
+        who: Option<KeyId>,
+        most: u32,
+    ) -> Result<Vec<(HoldId, Booking)>, ViewsError> {
+        let query = format!(
+            "SELECT {COLUMNS}, sale FROM sale WHERE museum = ?1 AND starts >= ?2 AND starts < ?3 AND (?4 IS NULL OR who = ?4) ORDER BY starts, sale LIMIT ?5"
+        );
+        let rows = sqlx::query(sqlx::AssertSqlSafe(query))
+            .bind(i64::from(museum.0))
+            .bind(from.as_micros())
+            .bind(to.as_micros())
+            .bind(who.map(|who| who.to_string()))
+            .bind(i64::from(most))
+            .fetch_all(&self.pool)
+            .await?;
+        let bad = |error: BadId| sqlx::Error::Decode(error.into());
+        let of = |row: &SqliteRow| Ok::<_, sqlx::Error>((row.try_get::<String, _>(10)?.parse::<HoldId>().map_err(bad)?, read(row)?));
+        rows.iter().map(|row| of(row).map_err(ViewsError::Store)).collect()
     }
 
     /// The bookings of some slots.

@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use sqlx::Row;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
-use tornello_engine::attempts::{self, Attempt};
+use tornello_engine::attempts::{self, Attempt, Refused};
 use tornello_engine::case::{self, Action, Known, Label, LabelSource, Subject};
 use tornello_engine::channel::Channel;
 use tornello_engine::envelope::{Assessment, Digest, Envelope, Outcome, Party, PartyKind};
@@ -22,6 +22,8 @@ use super::{Views, ViewsError, json as written};
 
 /// Of so many sales and returns that nobody suspects, one may be looked at all the same; how many are is bounded by who opens cases.
 const PICKED_ONE_IN: u128 = 20;
+/// How many refusals at gates are told of a sale.
+const REFUSED_TOLD_MAX: u32 = 32;
 /// How many parties, and how many things of each, a walk from one thing to the next follows.
 const LINKS_PARTIES_MAX: u32 = 16;
 const LINKS_OF_ONE_MAX: u32 = 25;
@@ -30,7 +32,7 @@ const LINKS_OF_ONE_MAX: u32 = 25;
 /// sold, nor counts of cash) is `pickable`. Signs and labels are kept by the rank of whoever says so: of one rank the last word counts.
 pub(super) const SCHEMA: &str = "
     DROP TABLE IF EXISTS assessed; DROP TABLE IF EXISTS party; DROP TABLE IF EXISTS fraud_case; DROP TABLE IF EXISTS fraud_label;
-    DROP TABLE IF EXISTS fraud_sign; DROP TABLE IF EXISTS attempt;
+    DROP TABLE IF EXISTS fraud_sign; DROP TABLE IF EXISTS attempt; DROP TABLE IF EXISTS refused;
     CREATE TABLE assessed (
         subject TEXT PRIMARY KEY, at INTEGER NOT NULL, museum INTEGER NOT NULL, channel TEXT NOT NULL, score INTEGER NOT NULL, severity INTEGER NOT NULL,
         data TEXT NOT NULL, amount_cents INTEGER NOT NULL, review_until INTEGER, wants TEXT NOT NULL, pickable INTEGER NOT NULL
@@ -61,6 +63,10 @@ pub(super) const SCHEMA: &str = "
     CREATE TABLE attempt (
         attempt TEXT PRIMARY KEY, at INTEGER NOT NULL, museum INTEGER NOT NULL, channel TEXT NOT NULL, ending TEXT NOT NULL, amount_cents INTEGER NOT NULL,
         people INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE refused (
+        sale TEXT NOT NULL, at INTEGER NOT NULL, ticket TEXT NOT NULL, reason TEXT NOT NULL, times INTEGER NOT NULL, gate TEXT NOT NULL,
+        PRIMARY KEY (sale, at, ticket, reason, times)
     ) STRICT, WITHOUT ROWID;";
 
 /// A case in a list.
@@ -163,6 +169,21 @@ pub struct Link {
     pub depth: u8,
 }
 
+/// A ticket that a gate with a network refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RefusedRow {
+    /// When, the last time.
+    pub at: Timestamp,
+    /// Which ticket.
+    pub ticket: String,
+    /// Why.
+    pub reason: String,
+    /// The how-manieth time that day.
+    pub times: u32,
+    /// At which gate, the last time.
+    pub gate: String,
+}
+
 impl Views {
     /// Cases in the order of what they may cost, largest first, at most `limit`.
     pub async fn fraud_cases(&self, filter: &CaseFilter, limit: u32) -> Result<Vec<CaseRow>, ViewsError> {
@@ -233,6 +254,17 @@ impl Views {
             let told = [LabelSource::Chargeback, LabelSource::Dispute].into_iter().find(|source| source.name() == named);
             let known = Known { label, source: told.unwrap_or(LabelSource::GateRefusal), at: Timestamp::from_micros(row.try_get(3)?) };
             Ok((row.try_get::<String, _>(0)?.parse().map_err(bad)?, known))
+        };
+        rows.iter().map(read).collect()
+    }
+
+    /// What gates refused of a sale's tickets, as far as it is noted, oldest first.
+    pub async fn refused_of(&self, sale: HoldId) -> Result<Vec<RefusedRow>, ViewsError> {
+        const QUERY: &str = "SELECT at, ticket, reason, times, gate FROM refused WHERE sale = ? ORDER BY at, ticket, reason, times LIMIT ?";
+        let rows = sqlx::query(QUERY).bind(sale.to_string()).bind(REFUSED_TOLD_MAX).fetch_all(&self.pool).await?;
+        let read = |row: &SqliteRow| {
+            let at = Timestamp::from_micros(row.try_get(0)?);
+            Ok(RefusedRow { at, ticket: row.try_get(1)?, reason: row.try_get(2)?, times: row.try_get(3)?, gate: row.try_get(4)? })
         };
         rows.iter().map(read).collect()
     }
@@ -393,6 +425,7 @@ pub(super) struct Rows {
     by_bank: Vec<Value>,
     conflicts: Vec<Value>,
     attempts: Vec<Value>,
+    refused: Vec<Value>,
     cases: Vec<(CaseId, Timestamp, case::Event)>,
 }
 
@@ -441,10 +474,7 @@ impl Rows {
                 slot::Event::ReviewOpened(opened) => self.reviews.push(json!([opened.sale.to_string(), opened.until.as_micros(), at])),
                 slot::Event::Cancelled(cancelled) => self.returned(record, cancelled),
                 slot::Event::AdmissionConflict(conflict) => {
-                    // A ticket that is blocked says only what whoever blocked it thought: a verdict would be learned as if a gate had found the same.
-                    if matches!(conflict.reason, ConflictReason::TicketInside | ConflictReason::TicketUsed) {
-                        self.conflicts.push(sign(&conflict.ticket.sale().to_string(), Label::Fraud, LabelSource::GateRefusal, at));
-                    }
+                    self.met(conflict.ticket.sale(), conflict.reason, at);
                 }
                 _ => {}
             }
@@ -508,11 +538,31 @@ impl Rows {
 
     pub(super) fn attempts(&mut self, record: &Record<attempts::Event>) {
         for event in &record.events {
-            let attempts::Event::Noted(attempt) = event else { continue };
-            let Attempt { id, at, channel, museum, people, amount_cents, ref parties, ending, .. } = *attempt;
-            let ending = serde_json::to_value(ending).unwrap_or_default();
-            self.attempts.push(json!([id.to_string(), at.as_micros(), museum.0, channel.name(), ending, amount_cents.get(), people]));
-            self.of_parties(parties, &id.to_string(), at.as_micros());
+            match event {
+                attempts::Event::Noted(attempt) => {
+                    let Attempt { id, at, channel, museum, people, amount_cents, ref parties, ending, .. } = *attempt;
+                    let ending = serde_json::to_value(ending).unwrap_or_default();
+                    self.attempts.push(json!([id.to_string(), at.as_micros(), museum.0, channel.name(), ending, amount_cents.get(), people]));
+                    self.of_parties(parties, &id.to_string(), at.as_micros());
+                }
+                attempts::Event::Refused(refused) => {
+                    let Refused { ticket, reason, gate, at, times, .. } = *refused;
+                    let (sale, ticket) = (ticket.sale(), ticket.to_string());
+                    self.refused.push(json!([sale.to_string(), at.as_micros(), ticket, reason.code(), times, gate.as_str()]));
+                    if refused.is_sign() {
+                        self.met(sale, reason, record.at.as_micros());
+                    }
+                }
+                attempts::Event::Counted(_) => {}
+            }
+        }
+    }
+
+    /// A gate met a ticket that is not good there. Only one that was used before is a sign against its sale: that one is blocked says only what whoever blocked it
+    /// thought, and a verdict would be learned as if a gate had found the same.
+    fn met(&mut self, sale: HoldId, reason: ConflictReason, at: i64) {
+        if matches!(reason, ConflictReason::TicketInside | ConflictReason::TicketUsed) {
+            self.conflicts.push(sign(&sale.to_string(), Label::Fraud, LabelSource::GateRefusal, at));
         }
     }
 
@@ -556,6 +606,8 @@ impl Rows {
             SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4 FROM json_each(?)";
         const ATTEMPTS: &str = "INSERT OR IGNORE INTO attempt
             SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6 FROM json_each(?)";
+        const REFUSED: &str = "INSERT OR IGNORE INTO refused
+            SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5 FROM json_each(?)";
         let review = Outcome::Review as u8;
         for (query, rows) in [
             (ASSESSED, &self.assessed),
@@ -569,6 +621,7 @@ impl Rows {
             (BY_BANK, &self.by_bank),
             (CONFLICTS, &self.conflicts),
             (ATTEMPTS, &self.attempts),
+            (REFUSED, &self.refused),
         ] {
             if !rows.is_empty() {
                 let with_severity = [SOLD, REVIEWED, RETURNED, COUNTED].contains(&query);

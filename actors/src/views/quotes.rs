@@ -23,7 +23,8 @@ pub(super) const SCHEMA: &str = "
         fiscal_code TEXT NOT NULL, vat TEXT NOT NULL, ipa TEXT NOT NULL, contact TEXT NOT NULL, revision INTEGER NOT NULL, day TEXT NOT NULL,
         starts INTEGER NOT NULL, parts INTEGER NOT NULL, people INTEGER NOT NULL, total_cents INTEGER NOT NULL, state TEXT NOT NULL,
         changed_at INTEGER NOT NULL, sign_by INTEGER, pay_by INTEGER, desk_by INTEGER, accepted INTEGER NOT NULL, settle TEXT NOT NULL,
-        confirmed INTEGER NOT NULL, payment TEXT NOT NULL, paid_at INTEGER, reason TEXT NOT NULL, reminded_at INTEGER
+        confirmed INTEGER NOT NULL, payment TEXT NOT NULL, paid_at INTEGER, reason TEXT NOT NULL, reminded_at INTEGER,
+        sent_at INTEGER, accepted_at INTEGER -- when the revision in force was sent, and accepted last
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX quote_by_museum ON quote (museum, day, quote);
     CREATE INDEX quote_by_account ON quote (account, quote);
@@ -110,6 +111,33 @@ pub struct QuoteRow {
     pub reminded_at: Option<Timestamp>,
 }
 
+/// A quote that has ended, as models of those that wait see it: what was known when, and what became of it. Nobody's name, nobody's code.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EndedQuote {
+    /// Where the group was to go.
+    pub museum: MuseumId,
+    /// What kind of group it was.
+    pub kind: String,
+    /// When the revision that was in force last was sent.
+    pub sent_at: Timestamp,
+    /// When that was accepted last; none: it never was.
+    pub accepted_at: Option<Timestamp>,
+    /// Until when the signed form was to come back.
+    pub sign_by: Timestamp,
+    /// Until when it was to be paid, as it was accepted last.
+    pub pay_by: Timestamp,
+    /// For how many people.
+    pub people: u32,
+    /// What all of them were to pay.
+    pub total_cents: i64,
+    /// When the first part was to go in.
+    pub starts_at: Timestamp,
+    /// When it was paid, or ended without.
+    pub ended_at: Timestamp,
+    /// Whether it was paid.
+    pub paid: bool,
+}
+
 /// An operator's account in a list.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct AccountRow {
@@ -192,6 +220,34 @@ impl Views {
             .fetch_all(&self.pool)
             .await?;
         rows.iter().map(|row| quote_row(row).map_err(ViewsError::Store)).collect()
+    }
+
+    /// The quotes with options that have ended, for visits from `from` up to before `to`, in the order of these; of more than `most` the newest. Those that the museum
+    /// took back are left out: they say nothing of their groups.
+    pub async fn ended_quotes(&self, from: Timestamp, to: Timestamp, most: u32) -> Result<Vec<EndedQuote>, ViewsError> {
+        const QUERY: &str =
+            "SELECT museum, kind, sent_at, accepted_at, sign_by, iif(settle = 'desk', coalesce(desk_by, pay_by), pay_by), people, total_cents,
+                starts, coalesce(paid_at, changed_at), paid_at IS NOT NULL
+            FROM quote WHERE starts >= ?1 AND starts < ?2 AND sent_at IS NOT NULL AND state IN ('paid', 'ticketed', 'lapsed', 'refused', 'cancelled')
+            AND NOT (state = 'cancelled' AND reason = 'museum') ORDER BY starts DESC, quote DESC LIMIT ?3";
+        let rows = sqlx::query(QUERY).bind(from.as_micros()).bind(to.as_micros()).bind(i64::from(most)).fetch_all(&self.pool).await?;
+        let read = |row: &SqliteRow| {
+            let at = |index| row.try_get(index).map(Timestamp::from_micros);
+            Ok(EndedQuote {
+                museum: MuseumId(row.try_get(0)?),
+                kind: row.try_get(1)?,
+                sent_at: at(2)?,
+                accepted_at: row.try_get::<Option<i64>, _>(3)?.map(Timestamp::from_micros),
+                sign_by: at(4)?,
+                pay_by: at(5)?,
+                people: row.try_get(6)?,
+                total_cents: row.try_get(7)?,
+                starts_at: at(8)?,
+                ended_at: at(9)?,
+                paid: row.try_get::<i64, _>(10)? != 0,
+            })
+        };
+        rows.iter().rev().map(|row| read(row).map_err(ViewsError::Store)).collect()
     }
 
     /// Accounts in the order of their codes, after `after`, at most `limit`: of some museums, those that were charged there, or have a price agreement or a quote.
@@ -305,11 +361,11 @@ impl Rows {
                     self.change(ASKED, of);
                 }
                 Event::Optioned(optioned) => {
-                    self.change(OPTIONED, json!([id, optioned.attempt]));
+                    self.change(OPTIONED, json!([id, optioned.attempt, at]));
                     self.turn(&id, "sent", "", at);
                 }
                 Event::Accepted(accepted) => {
-                    self.change(ACCEPTED, json!([id, accepted.revision, settle(accepted.settle), u8::from(accepted.confirmed)]));
+                    self.change(ACCEPTED, json!([id, accepted.revision, settle(accepted.settle), u8::from(accepted.confirmed), at]));
                     self.turn(&id, "accepted", "", at);
                 }
                 Event::Confirmed(_) => self.change(CONFIRMED, json!([id])),
@@ -391,7 +447,7 @@ impl Rows {
 
 // Each takes one array, `?1`.
 const DRAFTED: &str = "INSERT INTO quote SELECT ?1 ->> 0, ?1 ->> 1, ?1 ->> 2, ?1 ->> 3, ?1 ->> 4, ?1 ->> 5, ?1 ->> 6, ?1 ->> 7, ?1 ->> 8, ?1 ->> 9,
-    1, '', 0, 0, 0, 0, 'draft', ?1 ->> 2, NULL, NULL, NULL, 0, '', 0, '', NULL, '', NULL";
+    1, '', 0, 0, 0, 0, 'draft', ?1 ->> 2, NULL, NULL, NULL, 0, '', 0, '', NULL, '', NULL, NULL, NULL";
 const OFFERED: &str =
     "UPDATE quote SET day = ?1 ->> 1, starts = ?1 ->> 2, parts = ?1 ->> 3, people = ?1 ->> 4, total_cents = ?1 ->> 5 WHERE quote = ?1 ->> 0";
 const ASKED: &str =
@@ -399,10 +455,11 @@ const ASKED: &str =
     ?1 ->> 9, ?1 ->> 10";
 const OPTIONED: &str =
     "UPDATE quote SET revision = asked.revision, day = asked.day, starts = asked.starts, parts = asked.parts, people = asked.people,
-    total_cents = asked.total_cents, sign_by = asked.sign_by, pay_by = asked.pay_by, desk_by = asked.desk_by, confirmed = 0
+    total_cents = asked.total_cents, sign_by = asked.sign_by, pay_by = asked.pay_by, desk_by = asked.desk_by, confirmed = 0,
+    sent_at = ?1 ->> 2, accepted_at = NULL
     FROM quote_attempt AS asked WHERE quote.quote = ?1 ->> 0 AND asked.quote = ?1 ->> 0 AND asked.attempt = ?1 ->> 1";
 const TURNED: &str = "UPDATE quote SET state = ?1 ->> 1, reason = ?1 ->> 2, changed_at = ?1 ->> 3 WHERE quote = ?1 ->> 0";
-const ACCEPTED: &str = "UPDATE quote SET accepted = ?1 ->> 1, settle = ?1 ->> 2, confirmed = ?1 ->> 3 WHERE quote = ?1 ->> 0";
+const ACCEPTED: &str = "UPDATE quote SET accepted = ?1 ->> 1, settle = ?1 ->> 2, confirmed = ?1 ->> 3, accepted_at = ?1 ->> 4 WHERE quote = ?1 ->> 0";
 const CONFIRMED: &str = "UPDATE quote SET confirmed = 1 WHERE quote = ?1 ->> 0";
 const ATTACHED: &str = "UPDATE quote SET payment = ?1 ->> 1 WHERE quote = ?1 ->> 0";
 const DETACHED: &str = "UPDATE quote SET state = 'sent', changed_at = ?1 ->> 1 WHERE quote = ?1 ->> 0 AND state = 'accepted'";

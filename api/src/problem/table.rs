@@ -212,6 +212,8 @@ fn refusals() -> Vec<slot::Refusal> {
         R::TooManyOpenHolds { max: 0 },
         R::TooManyForDay { max: 0, has: 0 },
         R::HoldQuoted { quote: QuoteId(0) },
+        R::PlacesByHand,
+        R::BeyondStands { beyond: 0 },
     ];
     let of_word = |word: &Code| [R::SlotClosed { reason: *word }, R::TicketBlocked { reason: *word }, R::NotSoldThere { category: *word }];
     all.extend(word.iter().flat_map(of_word));

@@ -372,7 +372,11 @@ impl<'a> House<'a> {
         let passage = Passage { ticket, issue: None, gate: gate_code(gate)?, museum: ticket.slot().museum(), direction: Direction::In };
         match self.node.pass(envelope, passage).await {
             Ok(_) => Ok(Happened::Done),
-            Err(Failure::Refused(refusal)) => Ok(Happened::Refused(of(&refusal))),
+            Err(Failure::Refused(refusal)) => {
+                // Who acts next is assessed by what is known of this, however fast the world goes by.
+                self.node.note_refusals().await;
+                Ok(Happened::Refused(of(&refusal)))
+            }
             Err(failure) => Err(failure.to_string()),
         }
     }

@@ -7,11 +7,13 @@ use jiff::ToSpan;
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 use tornello_actors::forecaster::{
-    AHEAD_DAYS, BUCKETS, Card, DayForecast, Expected, Judged, MONTHS_MAX, MonthForecast, Moved, Quality, Reasons, Score, SlotForecast, TrialScore,
+    AHEAD_DAYS, BUCKETS, Card, DayForecast, Expected, Judged, LapseCard, MONTHS_MAX, MonthForecast, Moved, Quality, Reasons, Score, SlotForecast,
+    TrialScore,
 };
 use tornello_actors::museums::Known;
 use tornello_actors::node::Node;
 use tornello_actors::outcomes::{self, Change, Compared, Outcome, Question};
+use tornello_engine::attendance::Attendance;
 use tornello_engine::calendar;
 
 use crate::auth::{Caller, Scope};
@@ -130,6 +132,10 @@ pub struct SlotForecastView {
     booked: u32,
     /// Its places; 0: closed.
     capacity: u32,
+    /// Places that options of groups keep.
+    options: u32,
+    /// How many of these are expected back, as their quotes are never paid.
+    options_expected_back: f64,
     /// How many of those who have booked will come.
     shows: f64,
     /// The standard deviation of that.
@@ -139,10 +145,11 @@ pub struct SlotForecastView {
     shows_by: &'static str,
     /// Places that will be left for whoever comes without a ticket, at the careful end.
     walk_in: u32,
-    /// How many more than the places may be sold within the risk that the planning policy allows: 0 unless it allows one. Selling them is a manager's decision, by the
-    /// slot's capacity. Never more than may be inside, where the museum has a ceiling.
+    /// How many more than the places may be sold within the risk that the planning policy allows: 0 unless it allows one, the slot is nearly full, and 30 slots of the
+    /// museum were counted. Sold by itself where that policy says `sell_beyond_places`; else selling them is a manager's decision, by the slot's capacity. Never more
+    /// than may be inside, where the museum has a ceiling.
     oversell: u32,
-    /// The probability that anybody with a ticket is turned away if so many more are sold.
+    /// The probability that anybody with a ticket is turned away if so many more are sold and nobody gives a ticket back.
     turn_away: f64,
 }
 
@@ -210,11 +217,11 @@ pub struct ForecastView {
     how_good: Vec<ScoreView>,
 }
 
-fn rounded(value: f64) -> f64 {
+pub(super) fn rounded(value: f64) -> f64 {
     (value * 10.0).round() / 10.0
 }
 
-fn thousandths(value: f64) -> f64 {
+pub(super) fn thousandths(value: f64) -> f64 {
     (value * 1_000.0).round() / 1_000.0
 }
 
@@ -254,6 +261,8 @@ fn slot_view(slot: &SlotForecast) -> SlotForecastView {
         people: people(slot.mid, slot.band_80, slot.band_95),
         booked: slot.booked,
         capacity: slot.capacity,
+        options: slot.options.0,
+        options_expected_back: rounded(slot.options.1),
         shows: rounded(slot.shows.0),
         shows_sd: rounded(slot.shows.1),
         shows_by: if slot.by_booking { "booking" } else { "rate" },
@@ -486,9 +495,11 @@ fn region(known: &Known) -> String {
 }
 
 fn table(forecast: &[DayForecast], by: By) -> Vec<u8> {
-    const HEADS: [&str; 9] = ["date", "starts_at", "expected", "low_80", "high_80", "low_95", "high_95", "booked", "capacity"];
+    const HEADS: [&str; 11] =
+        ["date", "starts_at", "expected", "low_80", "high_80", "low_95", "high_95", "booked", "capacity", "options", "options_expected_back"];
     let mut table = CsvWriter::new(CsvForm::ITALIAN, HEADS);
-    let mut row = |date, starts_at: Option<&str>, mid: f64, band_80: (f64, f64), band_95: (f64, f64), booked: u32, capacity: u32| {
+    let mut row = |(date, starts_at): (Date, Option<&str>), mid: f64, bands: [(f64, f64); 2], (booked, capacity): (u32, u32), options: (u32, f64)| {
+        let [band_80, band_95] = bands;
         let whole = |value: f64| CsvCell::Count(value.round() as i64);
         table.row([
             CsvCell::Day(date),
@@ -500,14 +511,20 @@ fn table(forecast: &[DayForecast], by: By) -> Vec<u8> {
             whole(band_95.1),
             CsvCell::Count(i64::from(booked)),
             CsvCell::Count(i64::from(capacity)),
+            CsvCell::Count(i64::from(options.0)),
+            whole(options.1),
         ]);
     };
     for day in forecast {
         match by {
-            By::Day => row(day.date, None, day.outlook.mid, day.outlook.band_80, day.outlook.band_95, day.booked, day.capacity),
+            By::Day => {
+                let options = day.slots.iter().fold((0_u32, 0.0), |sum, slot| (sum.0.saturating_add(slot.options.0), sum.1 + slot.options.1));
+                row((day.date, None), day.outlook.mid, [day.outlook.band_80, day.outlook.band_95], (day.booked, day.capacity), options);
+            }
             By::Slot => {
                 for slot in &day.slots {
-                    row(day.date, Some(&local(slot.slot.start())), slot.mid, slot.band_80, slot.band_95, slot.booked, slot.capacity);
+                    let starts_at = local(slot.slot.start());
+                    row((day.date, Some(starts_at.as_str())), slot.mid, [slot.band_80, slot.band_95], (slot.booked, slot.capacity), slot.options);
                 }
             }
         }
@@ -552,6 +569,44 @@ pub struct MuseumScoresView {
     /// By how many days before.
     #[schema(max_items = 8)]
     how_good: Vec<ScoreView>,
+    /// What became of slots that were sold beyond their places, on the last 120 days that were counted; absent: none was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sold_beyond: Option<SoldBeyondView>,
+}
+
+/// What became of slots that were sold beyond their places, against what was promised.
+#[derive(Debug, Clone, Copy, Serialize, utoipa::ToSchema)]
+pub struct SoldBeyondView {
+    /// How many slots were sold beyond their places in the end.
+    slots: u32,
+    /// How many places more than there are were sold in them.
+    people: u32,
+    /// Of how many of them it is known who came, because gates scanned. The rest is about these.
+    scanned: u32,
+    /// In how many of them more people were to be expected than places: the sum of the probabilities that were estimated when it was last decided how many to sell.
+    promised: f64,
+    /// In how many of them more people came than there are places.
+    slots_over: u32,
+    /// How many people came for whom there was no place. They were let in, unless the building was full: whoever waited in vain at a gate was not let in, and is not
+    /// counted.
+    people_over: u32,
+}
+
+/// None where no slot was sold beyond its places.
+fn sold_beyond(attendance: &Attendance) -> Option<SoldBeyondView> {
+    let (mut sum, mut promised_ppm) = (SoldBeyondView { slots: 0, people: 0, scanned: 0, promised: 0.0, slots_over: 0, people_over: 0 }, 0_u64);
+    for slot in attendance.sold_beyond().values().flatten() {
+        sum.slots += 1;
+        sum.people = sum.people.saturating_add(slot.sold.saturating_sub(slot.places));
+        if slot.admitted > 0 {
+            sum.scanned += 1;
+            promised_ppm += u64::from(slot.turn_away_ppm);
+            sum.slots_over += u32::from(slot.over() > 0);
+            sum.people_over = sum.people_over.saturating_add(slot.over());
+        }
+    }
+    sum.promised = thousandths(promised_ppm as f64 / 1e6);
+    (sum.slots > 0).then_some(sum)
 }
 
 /// What a region expects on a day: its museums added up.
@@ -640,6 +695,47 @@ pub struct BookingsView {
     serves: bool,
 }
 
+/// What is known of quotes that are never paid.
+#[derive(Debug, Clone, Copy, Serialize, utoipa::ToSchema)]
+pub struct LapsesView {
+    /// How many quotes that waited for their groups have ended, for visits that are over. With few of them an assumption leads.
+    quotes: u32,
+    /// The model of them; absent: there are too few, and a rate for each kind of group and quarter of its wait serves.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    model: Option<LapseModelView>,
+}
+
+/// The model of quotes that are never paid.
+#[derive(Debug, Clone, Copy, Serialize, utoipa::ToSchema)]
+pub struct LapseModelView {
+    /// The last day that was known when it was fitted.
+    #[schema(value_type = String, format = Date)]
+    fitted_on: Date,
+    /// Quotes that it learned from.
+    quotes: u32,
+    /// The newest of them, on which it was judged before it had seen them.
+    judged: u32,
+    /// How far its probabilities were from what happened, squared, on average (Brier).
+    brier: f64,
+    /// The same of the rates.
+    rate_brier: f64,
+    /// Whether it serves: it was better than the rates.
+    serves: bool,
+}
+
+fn lapses_view((quotes, model): (u32, Option<(LapseCard, Date)>)) -> LapsesView {
+    let four = |value: f64| (value * 10_000.0).round() / 10_000.0;
+    let model = model.map(|(card, fitted_on)| LapseModelView {
+        fitted_on,
+        quotes: card.quotes,
+        judged: card.judged,
+        brier: four(card.brier),
+        rate_brier: four(card.rate_brier),
+        serves: card.serves(),
+    });
+    LapsesView { quotes, model }
+}
+
 fn trial_view(judged: &Judged) -> ForecastTrialView {
     let four = |value: f64| (value * 10_000.0).round() / 10_000.0;
     let score = |score: TrialScore| ForecastTrialScoreView {
@@ -689,6 +785,8 @@ pub struct ForecastReportView {
     /// The model of who comes, booking by booking; absent: too few bookings with a known fate.
     #[serde(skip_serializing_if = "Option::is_none")]
     bookings: Option<BookingsView>,
+    /// What is known of quotes that are never paid.
+    lapses: LapsesView,
     /// Museum by museum, those that the key is good for.
     #[schema(max_items = 70_000)]
     museums: Vec<MuseumScoresView>,
@@ -699,8 +797,8 @@ pub struct ForecastReportView {
 
 /// Read how good forecasts are.
 ///
-/// For each museum, its forecasts of the last days judged by what came, as if made so many days before, beside who takes the same weekday of the week before; what
-/// became of the models that were fitted lately; and the next seven days of each region, its museums added up.
+/// For each museum, its forecasts of the last days judged by what came, as if made so many days before, beside who takes the same weekday of the week before, and what
+/// became of slots that were sold beyond their places; what became of the models that were fitted lately; and the next seven days of each region, its museums added up.
 #[utoipa::path(
     tag = "Planning", operation_id = "get_forecast_report", security(("key" = ["plan"])),
     responses((status = 200, description = "The report", body = ForecastReportView), crate::openapi::Problems),
@@ -721,6 +819,7 @@ fn report_of(node: &Node, all: &[std::sync::Arc<Known>]) -> ForecastReportView {
             region: region(known),
             known_days: known_days as u32,
             how_good,
+            sold_beyond: sold_beyond(&node.attended().get(known.museum.id())),
         }
     };
     let museums = all.iter().map(scores).collect();
@@ -737,6 +836,7 @@ fn report_of(node: &Node, all: &[std::sync::Arc<Known>]) -> ForecastReportView {
         fitted_on: node.forecaster().fitted_on(),
         trials: node.forecaster().judged().iter().map(trial_view).collect(),
         bookings: node.forecaster().bookings_card().map(bookings_view),
+        lapses: lapses_view(node.forecaster().lapse_card()),
         museums,
         regions: regions.into_iter().map(row).collect(),
     }

@@ -11,7 +11,7 @@ use actix_web::{HttpResponse, get, post, web};
 use serde::{Deserialize, Serialize};
 use tornello_actors::cases::{self, case_of};
 use tornello_actors::node::Node;
-use tornello_actors::views::fraud::{CaseFilter, CaseRow, Link};
+use tornello_actors::views::fraud::{CaseFilter, CaseRow, Link, RefusedRow};
 use tornello_engine::case::{Case, Command, Label, Refusal, Status, Subject, Verdict};
 use tornello_engine::channel::Channel;
 use tornello_engine::ids::{AttemptId, CaseId, Code, HoldId, KeyId};
@@ -245,7 +245,7 @@ pub struct CaseMoment {
     /// When (RFC 3339, UTC).
     #[schema(format = DateTime)]
     at: String,
-    /// What: `opened`, `assessed`, `decided`, `appealed`, or a label.
+    /// What: `opened`, `assessed`, `decided`, `appealed`, a label, or a ticket of the sale that a gate refused.
     what: String,
 }
 
@@ -350,6 +350,11 @@ async fn view(node: &Node, caller: &Caller, id: CaseId) -> Result<CaseView, Prob
     timeline.extend(case.labels().iter().map(|known| (known.at, format!("{} said by {}", name(known.label), known.source.name()))));
     timeline.extend(case.verdict().map(|standing| (standing.at, format!("decided: {}", standing.decided.verdict.name()))));
     timeline.extend(case.appealed_at().map(|at| (at, "appealed".to_owned())));
+    if let Subject::Sale(sale) | Subject::Return { sale, .. } = opened.subject {
+        let refused = files(node)?.views.refused_of(sale).await?;
+        let words = |row: &RefusedRow| format!("{} refused at gate {}: {} (time {} that day)", row.ticket, row.gate, row.reason, row.times);
+        timeline.extend(refused.iter().map(|row| (row.at, words(row))));
+    }
     timeline.sort();
     Ok(CaseView {
         case: id.to_string(),

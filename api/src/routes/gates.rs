@@ -10,6 +10,7 @@ use tornello_engine::ids::{Code, MuseumId, TicketId};
 use tornello_engine::offline::Noted;
 use tornello_engine::record::Record;
 use tornello_engine::slot::{AdmissionConflict, Direction, Event, Refusal};
+use tornello_engine::ticket::CodeError;
 use tornello_engine::time::Timestamp;
 
 use crate::auth::{Caller, Scope};
@@ -40,12 +41,17 @@ pub struct GateForm {
 }
 
 impl GateForm {
-    /// The ticket that was shown, with the issue number of a code.
-    fn shown(&self, node: &Node) -> Result<(TicketId, Option<u16>), Problem> {
+    /// The ticket that was shown, with the issue number of a code. A code that nobody here has signed is counted.
+    fn shown(&self, node: &Node, museum: MuseumId) -> Result<(TicketId, Option<u16>), Problem> {
         match (&self.code, self.ticket) {
             (Some(code), None) => match files(node)?.codes.verify(code.trim()) {
                 Ok(payload) => Ok((payload.ticket, Some(payload.issue))),
-                Err(error) => Err(Problem::from(error).with("verdict", "refused")),
+                Err(error) => {
+                    if matches!(error, CodeError::UnknownKey { .. } | CodeError::BadSignature) {
+                        node.count_forged(museum, self.gate);
+                    }
+                    Err(Problem::from(error).with("verdict", "refused"))
+                }
             },
             (None, Some(ticket)) => Ok((ticket, None)),
             _ => Err(Problem::invalid("give either the code or the ticket")),
@@ -54,7 +60,7 @@ impl GateForm {
 
     /// What the slot is asked.
     fn passage(&self, node: &Node, museum: MuseumId, direction: Direction) -> Result<Passage, Problem> {
-        let (ticket, issue) = self.shown(node)?;
+        let (ticket, issue) = self.shown(node, museum)?;
         Ok(Passage { ticket, issue, gate: self.gate, museum, direction })
     }
 }
@@ -148,7 +154,7 @@ pub struct ExitView {
 /// Let somebody in.
 ///
 /// Once only, unless the museum lets people come back. A refusal has a `code` that says why and a `verdict`: `refused`, or `wait` if the building is full and the
-/// ticket stays good.
+/// ticket stays good. A refusal that hints at a copied ticket is noted afterwards, as a sign against its sale.
 ///
 /// While the journal does not write, as on a full disk, the verdict is the same and its status 202, with `recorded` false: it knows all that is written and all that
 /// gates were told since, and is written as soon as that is possible. If the server stops before, it is lost: so keep `scan`, and send it to `/v1/admissions/batch`

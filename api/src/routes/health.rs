@@ -180,6 +180,12 @@ pub async fn figures(node: web::Data<Node>, mqtt: web::ThinData<Option<Link>>) -
     gauge!("tornello_slots_on_board").set(figure(node.board().len()));
     gauge!("tornello_views_lag_batches").set(figure(usize::try_from(views_lag(&node)).unwrap_or(usize::MAX)));
     gauge!("tornello_unrecorded_scans").set(figure(node.unrecorded()));
+    let (unnoted, lost) = node.unnoted();
+    gauge!("tornello_unnoted_refusals").set(figure(unnoted));
+    counter!("tornello_lost_refusals_total").absolute(lost);
+    for (museum, gate, count) in node.forged() {
+        counter!("tornello_forged_codes_total", "museum" => museum.0.to_string(), "gate" => gate.to_string()).absolute(count);
+    }
     let scoring = node.scoring().state();
     gauge!("tornello_scoring_caught_up").set(if scoring.caught_up { 1.0 } else { 0.0 });
     gauge!("tornello_scoring_lag_batches").set(figure(usize::try_from(node.head().number.saturating_sub(scoring.position)).unwrap_or(usize::MAX)));

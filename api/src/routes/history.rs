@@ -150,6 +150,8 @@ pub struct PastView {
     closed_reason: Option<Code>,
     /// Its places.
     capacity: u32,
+    /// How many more than these were for sale, to the public only.
+    beyond: u32,
     /// How many of them might be taken.
     sellable: u32,
     /// Places in live holds.
@@ -283,6 +285,7 @@ impl PastView {
             ends_at: opening.end.to_string(),
             closed_reason: places.closed,
             capacity: places.capacity,
+            beyond: places.beyond(),
             sellable: places.sellable(at),
             held: places.held.iter().sum(),
             sold: places.sold.iter().sum(),

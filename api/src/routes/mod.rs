@@ -26,6 +26,7 @@ pub mod quotes;
 pub mod readings;
 pub mod reconciliation;
 pub mod refunds;
+pub mod reminders;
 pub mod roster;
 pub mod sales;
 pub mod scans;
@@ -122,7 +123,7 @@ fn v1(routes: &mut ServiceConfig<'_>) {
     routes.service(reconciliation::take_flow).service(reconciliation::take_statement).service(reconciliation::get);
     routes.service(quotes::draft).service(quotes::lists::list).service(quotes::lists::export).service(quotes::read).service(quotes::revise);
     routes.service(quotes::send).service(quotes::accept).service(quotes::confirm).service(quotes::reopen);
-    routes.service(quotes::refuse).service(quotes::cancel);
+    routes.service(quotes::refuse).service(quotes::cancel).service(quotes::options::list).service(reminders::list);
     routes.service(quotes::files::quote_document).service(quotes::files::tickets_document).service(quotes::files::notice_document);
     routes.service(accounts::open).service(accounts::list).service(accounts::read).service(accounts::change);
     routes.service(accounts::agree).service(accounts::settle);

@@ -98,7 +98,7 @@ pub struct PlanningBody {
     #[schema(minimum = -3_000, maximum = 0, examples(-300))]
     pub price_elasticity_permille: i16,
     /// The greatest probability, in thousandths, that anybody with a ticket is turned away; 0: slots are never sold beyond their places. Not for capacity that is
-    /// fire safety.
+    /// fire safety. With it forecasts say how many more might be sold; whether they are, `sell_beyond_places` says.
     #[schema(maximum = 50, examples(0))]
     pub turn_away_permille: u16,
     /// When schools are closed here: what the region decided, as nothing of it ships.
@@ -107,6 +107,9 @@ pub struct PlanningBody {
     /// Exhibitions and other occasions that draw visitors.
     #[schema(max_items = 100)]
     pub exhibitions: Vec<ExhibitionForm>,
+    /// Sell slots beyond their places by itself, as far as `turn_away_permille` allows; it matters only where that is above 0. **Whoever sets it states that the
+    /// places of a slot are a matter of comfort in this museum, and not of fire safety**: what protects people then is the building's ceiling, which always holds.
+    pub sell_beyond_places: bool,
 }
 
 impl Default for PlanningBody {
@@ -141,6 +144,7 @@ impl From<&Policy> for PlanningBody {
             turn_away_permille: policy.turn_away_permille,
             school_breaks: policy.school_breaks.iter().map(|span| SpanForm { from: span.from, to: span.to }).collect(),
             exhibitions: policy.exhibitions.iter().map(show).collect(),
+            sell_beyond_places: policy.sell_beyond_places,
         }
     }
 }
@@ -165,6 +169,7 @@ impl From<PlanningBody> for Policy {
             turn_away_permille: body.turn_away_permille,
             school_breaks: body.school_breaks.into_iter().map(|span| Span { from: span.from, to: span.to }).collect(),
             exhibitions: body.exhibitions.into_iter().map(show).collect(),
+            sell_beyond_places: body.sell_beyond_places,
         }
     }
 }
@@ -220,7 +225,7 @@ pub async fn get_policy(
 
 /// Set the planning policy.
 ///
-/// It holds from a day on, until a policy with a later day: rosters and what-ifs of those days follow it.
+/// It holds from a day on, until a policy with a later day: rosters and what-ifs of those days follow it, and what is sold beyond the places of their slots.
 #[utoipa::path(
     tag = "Planning", operation_id = "set_planning_policy", security(("key" = ["manage"])),
     request_body(content = PlanningForm, example = json!({"valid_from": "2027-01-01", "policy": {

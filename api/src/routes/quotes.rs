@@ -1,9 +1,10 @@
 //! Quotes of the group office. Here is looked up what a quote must be told: prices of the tariff, slots for a day and a time, who acts for whom. What a visit costs and
 //! what may be done to a quote is decided in `engine::quote`; what follows from it is driven in `actors::quotes`. `view` is what a quote looks like, `lists` are its
-//! lists, `files` its documents.
+//! lists, `options` those that keep others out, `files` its documents.
 
 pub mod files;
 pub mod lists;
+pub mod options;
 mod view;
 
 use actix_web::http::StatusCode;

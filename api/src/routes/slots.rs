@@ -16,6 +16,7 @@ use crate::auth::{Caller, Scope};
 use crate::problem::Problem;
 use crate::request::{IdempotencyKey, envelope};
 use crate::routes::availability::{route_code, sees_all_channels, status_name};
+use crate::routes::forecasts::apart;
 use crate::routes::plans::{PolicyForm, QuotaForm, quota_forms, quotas};
 use crate::routes::{local, not_rebuilt};
 
@@ -124,7 +125,14 @@ pub struct SlotView {
     closed_reason: Option<Code>,
     /// Its places.
     capacity: u32,
-    /// How many of them may be taken now.
+    /// How many more than these are for sale, to the public only, because some of those who have tickets will not come: 0 unless the planning policy of the museum
+    /// says that slots are sold beyond their places, and 0 where staff set the places of this one by hand.
+    beyond: u32,
+    /// The probability that anybody with a ticket is turned away, as it is sold now; only where `beyond` is above 0 and the slot is not over, and for desks, managers
+    /// and the ministry.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    turn_away: Option<f64>,
+    /// How many places may be taken now, in all.
     sellable: u32,
     /// Places in live holds.
     held: u32,
@@ -284,6 +292,8 @@ impl SlotView {
             status: status_name(seen.status),
             closed_reason: places.closed,
             capacity: places.capacity,
+            beyond: places.beyond(),
+            turn_away: None,
             sellable: places.sellable(now),
             held: places.held.iter().sum(),
             sold: places.sold.iter().sum(),
@@ -316,7 +326,17 @@ pub async fn get(node: web::Data<Node>, caller: Caller, slot: web::Path<SlotId>)
     let slot = slot.into_inner();
     caller.may_at(Scope::Read, slot.museum())?;
     let seen = seen(&node, slot, caller.channel()).await?;
-    Ok(HttpResponse::Ok().json(SlotView::new(&node, &caller, &seen)))
+    let turn_away = turn_away(&node, &caller, &seen).await?;
+    Ok(HttpResponse::Ok().json(SlotView { turn_away, ..SlotView::new(&node, &caller, &seen) }))
+}
+
+/// How likely anybody is turned away from a slot that sells beyond its places, for those who run it.
+async fn turn_away(node: &web::Data<Node>, caller: &Caller, seen: &SlotAvailability) -> Result<Option<f64>, Problem> {
+    let known = node.museums().get(seen.slot.museum());
+    let Some(known) = known.filter(|_| seen.places.beyond() > 0 && node.now() < seen.end && sees_all_channels(caller)) else { return Ok(None) };
+    let (node, slot, places) = (node.clone(), seen.slot, seen.places);
+    let turn_away = apart(move || node.forecaster().turn_away(&node, &known, slot, places.capacity, places.sold.iter().sum())).await?;
+    Ok(Some((turn_away * 10_000.0).round() / 10_000.0))
 }
 
 async fn change(
@@ -334,7 +354,8 @@ async fn change(
 
 /// Change a slot's places.
 ///
-/// A cut below what is taken is accepted and never sold into: what was sold stays sold.
+/// A cut below what is taken is accepted and never sold into: what was sold stays sold. From then on nothing is sold beyond the places of this slot by itself,
+/// whatever the planning policy says.
 #[utoipa::path(
     tag = "Slots", operation_id = "set_capacity", security(("key" = ["manage"])), request_body = CapacityForm,
     params(("slot" = String, Path, description = "The slot", max_length = 13, example = "0009000102r4e"),

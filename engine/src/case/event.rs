@@ -75,7 +75,7 @@ pub enum Origin {
     Appeal,
     /// The payer's bank took the money back.
     Chargeback,
-    /// A gate without a network let in somebody who should not have been.
+    /// A gate met a ticket twice: one without a network let its holder in, one with a network refused it.
     Conflict,
 }
 

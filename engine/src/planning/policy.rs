@@ -46,6 +46,9 @@ pub struct Policy {
     pub school_breaks: Vec<Span>,
     /// Exhibitions and other occasions that draw visitors.
     pub exhibitions: Vec<Exhibition>,
+    /// Whether slots are sold beyond their places by itself, as far as `turn_away_permille` allows. Whoever sets it states that the places of a slot are a matter
+    /// of comfort here, and not of fire safety; the most people in the building are its ceiling, which always holds.
+    pub sell_beyond_places: bool,
 }
 
 impl Default for Policy {
@@ -66,6 +69,7 @@ impl Default for Policy {
             turn_away_permille: 0,
             school_breaks: Vec::new(),
             exhibitions: Vec::new(),
+            sell_beyond_places: false,
         }
     }
 }
@@ -131,6 +135,12 @@ pub enum PolicyError {
 }
 
 impl Policy {
+    /// Whether slots are sold beyond their places by itself: the museum allows both that and a risk.
+    #[must_use]
+    pub const fn sells_beyond(&self) -> bool {
+        self.sell_beyond_places && self.turn_away_permille > 0
+    }
+
     /// Whether it can be used; the first error found is told.
     pub fn validate(&self) -> Result<(), PolicyError> {
         let shares = [self.desk_percent, self.late_percent, self.peak_percent, self.gated_percent.unwrap_or(100)];
@@ -191,6 +201,8 @@ mod tests {
         let (from, to) = (date(2026, 12, 24), date(2027, 1, 6));
         let sound = Policy { school_breaks: vec![Span { from, to }], exhibitions: vec![show(from, to, "Bronzi")], ..Policy::default() };
         assert_eq!((sound.validate(), Policy::default().validate()), (Ok(()), Ok(())));
+        let beyond = |sell_beyond_places, turn_away_permille| Policy { sell_beyond_places, turn_away_permille, ..Policy::default() }.sells_beyond();
+        assert_eq!([beyond(false, 0), beyond(true, 0), beyond(false, 5), beyond(true, 5)], [false, false, false, true]);
         for (change, expected) in cases {
             let mut policy = sound.clone();
             change(&mut policy);

@@ -136,4 +136,9 @@ pub enum Command {
         /// Parts for which there were no places any more; what they cost is refunded or taken back.
         missing: Vec<u16>,
     },
+    /// Remind the group of the deadline that runs before the policy would, as it is thought to let it pass.
+    RemindEarly {
+        /// How likely it is that the quote is never paid, in thousandths.
+        lapse_permille: u16,
+    },
 }

@@ -50,6 +50,8 @@ use crate::time::Timestamp;
 pub const PAYMENT_GRACE_S: i64 = 7_200;
 /// How long a draft stands that nobody sends, in seconds: thirty days, and not beyond the visit. Meanwhile it keeps its share of the fee's free quota.
 pub const DRAFT_KEPT_S: i64 = 30 * 86_400;
+/// A quote is doubtful if it is likelier to lapse than so many thousandths: likelier than not.
+pub const DOUBTFUL_PERMILLE: u16 = 500;
 
 /// What a quote is, in one word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -314,6 +316,7 @@ impl Aggregate for Quote {
                     Event::Ticketed(Ticketed { sales: sales.clone(), missing: missing.clone() })
                 }
             }
+            Command::RemindEarly { lapse_permille } => Event::Reminded(self.remind_early(now, *lapse_permille)?),
         };
         Ok(vec![event])
     }
@@ -582,8 +585,9 @@ impl Quote {
         matches!(self.stage, Stage::Accepted { confirmed: true, .. }) && !self.payment_open
     }
 
-    /// The deadline that it waits for.
-    fn deadline(&self) -> Option<(Deadline, Timestamp)> {
+    /// The deadline that it waits for, and when that is; none while it waits for none, or is being settled.
+    #[must_use]
+    pub fn deadline(&self) -> Option<(Deadline, Timestamp)> {
         if matches!(self.stage, Stage::Draft) {
             // What is being sent is a draft until the places are taken, and does not lapse meanwhile.
             let is_still = !self.options.values().any(|options| options.state == OptionsState::Taking);
@@ -615,6 +619,23 @@ impl Quote {
         let remind_at = at.plus_seconds(-i64::from(remind_s));
         let is_due = deadline != Deadline::Sending && remind_s > 0 && remind_at > self.since && !self.reminded.contains(&(self.revision, deadline));
         is_due.then_some((deadline, at, remind_at))
+    }
+
+    /// From when on a doubtful quote's group is reminded of the deadline that runs: half of its time has gone by then. None: no reminder is to come, or the policy's
+    /// own comes no later.
+    #[must_use]
+    pub fn early_reminder_from(&self) -> Option<Timestamp> {
+        let (_, at, remind_at) = self.reminder()?;
+        let half = Timestamp::from_micros(self.since.as_micros() + at.micros_since(self.since) / 2);
+        (half < remind_at).then_some(half)
+    }
+
+    /// The reminder of the deadline that runs, before its time. It stands for that of the policy, so nobody is reminded more often.
+    fn remind_early(&self, now: Timestamp, lapse_permille: u16) -> Result<Reminded, Refusal> {
+        self.owned(None)?;
+        let is_time = lapse_permille > DOUBTFUL_PERMILLE && self.early_reminder_from().is_some_and(|from| from <= now);
+        let (deadline, at, _) = self.reminder().filter(|(_, at, _)| is_time && now < *at).ok_or(Refusal::NotExpected)?;
+        Ok(Reminded { deadline, at })
     }
 
     fn apply_event(&mut self, record: &Record<Event>, event: &Event) {

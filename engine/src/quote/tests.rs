@@ -475,6 +475,47 @@ fn deadlines_lapse_and_reminders_come_by_themselves() {
 }
 
 #[test]
+fn a_doubtful_quote_is_reminded_from_half_of_its_time_on_and_no_more_often() {
+    let sign = instant("2026-06-11T22:00:00Z");
+    let half = sign.micros_since(at(0)) / 2_000_000;
+    let remind = |lapse_permille| Command::RemindEarly { lapse_permille };
+    let reminded = |deadline, at| Ok(Event::Reminded(Reminded { deadline, at }));
+    let mut world = given(&sent());
+    assert_eq!(world.quote.early_reminder_from(), Some(at(half)));
+    assert_eq!(world.ask(half - 1, &remind(999)), Err(Refusal::NotExpected), "half of its time has not gone by");
+    assert_eq!(world.ask(half, &remind(DOUBTFUL_PERMILLE)), Err(Refusal::NotExpected), "as likely as not is not doubtful");
+    assert_eq!(world.ask(half, &remind(DOUBTFUL_PERMILLE + 1)), reminded(Deadline::Signature, sign));
+    assert_eq!(world.ask(half + 1, &remind(999)), Err(Refusal::NotExpected), "once");
+    assert_eq!((world.quote.early_reminder_from(), world.quote.wake_at()), (None, Some(sign)), "the policy's own comes no more");
+    // The next deadline has a reminder of its own.
+    world.ask(half + 1, &accept(1, Settle::Notice)).unwrap();
+    assert_eq!(world.ask(half + 1, &remind(999)), Err(Refusal::NotExpected), "not while it is being settled");
+    world.ask(half + 1, &ATTACH).unwrap();
+    let (pay, accepted) = (instant(PAY_BY), at(half + 1));
+    let later = half + 1 + pay.micros_since(accepted) / 2_000_000 + 1;
+    assert_eq!(world.ask(later, &remind(999)), reminded(Deadline::Payment, pay));
+    assert_eq!(world.quote.wake_at(), Some(pay.plus_seconds(PAYMENT_GRACE_S)));
+    // Where the policy reminds in the first half of the time, it is never earlier; a draft, and who is never reminded, is not.
+    let with = |reminder_days| {
+        let rules = Rules { policy: GroupPolicy { reminder_days, ..rules().policy }, ..rules() };
+        let mut world =
+            given(&[draft(Kind::Other, adults(20)), Command::Send { owner: None, rules: Box::new(rules), holds: holds(1, 1) }, optioned(1)]);
+        (world.quote.early_reminder_from(), world.ask(half, &remind(999)))
+    };
+    for reminder_days in [0, 10, 30] {
+        assert_eq!(with(reminder_days), (None, Err(Refusal::NotExpected)), "{reminder_days}");
+    }
+    let mut drafted = given(&drafted());
+    assert_eq!((drafted.ask(1, &remind(999)), drafted.quote.early_reminder_from()), (Err(Refusal::NotExpected), None));
+    assert_eq!(World::new().ask(1, &remind(999)), Err(Refusal::UnknownQuote));
+    // Who does not sign all the same lapses with the deadline.
+    let mut silent = given(&sent());
+    silent.ask(half, &remind(999)).unwrap();
+    silent.wake(half * 2 + 2);
+    assert_eq!(silent.quote.status(), Status::Lapsed);
+}
+
+#[test]
 fn what_is_accepted_waits_for_the_office_where_the_museum_asks_for_it() {
     let strict = |command: Command| match command {
         Command::Send { owner, mut rules, holds } => {
@@ -730,6 +771,7 @@ fn commands() -> impl Strategy<Value = Command> {
         2 => Just(NOTHING_DUE),
         2 => Just(ticketed(1)),
         1 => Just(Command::MarkTicketed { sales: vec![], missing: vec![0] }),
+        2 => (0_u16..1_000).prop_map(|lapse_permille| Command::RemindEarly { lapse_permille }),
     ]
 }
 

@@ -14,8 +14,10 @@ use crate::time::Timestamp;
 pub struct Places {
     /// When the slot starts; quotas are released relative to it.
     pub start: Timestamp,
-    /// Places to sell.
+    /// Places, as planned or as staff set them.
     pub capacity: u32,
+    /// What is for sale beyond them, to the public; none: staff set the places by hand, and nothing is sold beyond by itself.
+    pub beyond: Option<Beyond>,
     /// Why the slot is closed for sale, if it is.
     pub closed: Option<Code>,
     /// Each channel's share, in the order of [`Channel::ALL`].
@@ -32,6 +34,20 @@ pub struct Places {
     pub live: Option<Live>,
     /// Scans of gates without a network that could not stand beside what was known.
     pub conflicts: u32,
+}
+
+/// What is for sale beyond a slot's places, because some of those who have tickets will not come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Beyond {
+    /// How many places more than there are.
+    pub places: u32,
+    /// The probability that anybody is turned away if all of them are sold, in millionths, as it was estimated when this was decided.
+    pub turn_away_ppm: u32,
+}
+
+impl Beyond {
+    /// Nothing, as is usual.
+    pub const NONE: Self = Self { places: 0, turn_away_ppm: 0 };
 }
 
 /// What sensors said last, and what follows for this slot.
@@ -67,7 +83,8 @@ impl Places {
     /// The places of a slot that nobody has touched.
     #[must_use]
     pub const fn untouched(start: Timestamp, capacity: u32, quotas: [Quota; Channel::COUNT]) -> Self {
-        Self { start, capacity, closed: None, quotas, held: [0; 5], sold: [0; 5], admitted: 0, inside: 0, live: None, conflicts: 0 }
+        let beyond = Some(Beyond::NONE);
+        Self { start, capacity, beyond, closed: None, quotas, held: [0; 5], sold: [0; 5], admitted: 0, inside: 0, live: None, conflicts: 0 }
     }
 
     /// Places held or sold.
@@ -89,14 +106,39 @@ impl Places {
         self.live.as_ref().filter(|live| now < live.until)
     }
 
-    /// How many places may be taken in all: 0 when closed, else the capacity or what sensors allow, whichever is less.
+    /// How many places are for sale beyond the capacity.
+    #[must_use]
+    pub const fn beyond(&self) -> u32 {
+        match self.beyond {
+            Some(beyond) => beyond.places,
+            None => 0,
+        }
+    }
+
+    /// The places for sale, whether the slot is closed or sensors allow fewer: the capacity and what is sold beyond it.
+    #[must_use]
+    pub const fn for_sale(&self) -> u32 {
+        self.capacity.saturating_add(self.beyond())
+    }
+
+    /// How many places more than there are would be for sale, if so many were asked for: no more than `ceiling`, the most people that may be sold to, leaves; but
+    /// what is sold stays sold, so that no less than what is taken or kept for a channel beyond the capacity now. None: staff set the places by hand.
+    #[must_use]
+    pub fn beyond_if(&self, asked: u32, ceiling: Option<u32>, now: Timestamp) -> Option<u32> {
+        let before = self.beyond?.places;
+        let asked = ceiling.map_or(asked, |ceiling| asked.min(ceiling.saturating_sub(self.capacity)));
+        let needed = self.taken().saturating_add(self.kept(now, |_| true)).saturating_sub(self.capacity);
+        Some(asked.max(needed.min(before)))
+    }
+
+    /// How many places may be taken in all: 0 when closed, else those for sale or what sensors allow, whichever is less.
     #[must_use]
     pub fn sellable(&self, now: Timestamp) -> u32 {
         if self.closed.is_some() {
             return 0;
         }
-        let cap = self.live_at(now).and_then(|live| live.sellable);
-        cap.map_or(self.capacity, |cap| cap.min(self.capacity))
+        let (cap, for_sale) = (self.live_at(now).and_then(|live| live.sellable), self.for_sale());
+        cap.map_or(for_sale, |cap| cap.min(for_sale))
     }
 
     /// When a channel's quota ends.
@@ -116,8 +158,15 @@ impl Places {
     #[must_use]
     pub fn available(&self, channel: Channel, now: Timestamp) -> (u32, LimitedBy) {
         let sellable = self.sellable(now);
-        let left = sellable.saturating_sub(self.taken());
-        let open = left.saturating_sub(self.kept(now, |other| other != channel));
+        let mut left = sellable.saturating_sub(self.taken());
+        let kept = self.kept(now, |other| other != channel);
+        let mut open = left.saturating_sub(kept);
+        if self.beyond() > 0 && !channel.is_public() {
+            // What is sold beyond the places is for the public: others have what is left of the places, and what is kept for them in any case.
+            let (within, own) = (sellable.min(self.capacity).saturating_sub(self.taken()), self.reserve(channel, now));
+            left = left.min(within.max(own));
+            open = open.min(within.saturating_sub(kept).max(own));
+        }
         let quota = &self.quotas[channel.index()];
         let own = match quota.limit {
             Some(limit) if now < self.release_at(channel) => limit.saturating_sub(self.taken_by(channel)),
@@ -127,7 +176,7 @@ impl Places {
             (own, LimitedBy::OwnLimit)
         } else if open < left {
             (open, LimitedBy::OtherQuotas)
-        } else if sellable < self.capacity {
+        } else if sellable < self.for_sale() {
             (open, LimitedBy::LiveCap)
         } else {
             (open, LimitedBy::Capacity)

@@ -286,4 +286,14 @@ pub enum Command {
         /// The number of the slot's record that cancelled them.
         seq: u64,
     },
+    /// Sell so many places beyond the slot's own, because some of those who have tickets will not come; 0: no more than there are. What is sold stays sold: where
+    /// less is asked than is taken beyond the places, or kept for a channel, that much stays for sale, and with each place that is given back one less.
+    SellBeyond {
+        /// How many more than there are.
+        beyond: u32,
+        /// The most people that may be sold to: what the museum's ceiling leaves beside the slots that run at the same time; none: there is no ceiling.
+        ceiling: Option<u32>,
+        /// The probability that anybody is turned away if all of them are sold, in millionths.
+        turn_away_ppm: u32,
+    },
 }

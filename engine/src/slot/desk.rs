@@ -1,6 +1,6 @@
-//! What staff and sensors change: closing and reopening, and the live cap that follows from the people inside.
+//! What staff, sensors and the planning change: closing and reopening, the live cap that follows from the people inside, what is sold beyond the places.
 
-use super::event::{Closed, Event, Observed, QuotasSet, Reopened};
+use super::event::{BeyondSet, Closed, Event, Observed, QuotasSet, Reopened};
 use super::{Quota, Refusal, Slot};
 use crate::channel::Channel;
 use crate::grant::{self, Grant};
@@ -14,6 +14,19 @@ impl Slot {
     pub(super) fn set_quotas(&self, quotas: [Quota; Channel::COUNT]) -> Result<Vec<Event>, Refusal> {
         let (reserved, capacity) = (quotas.iter().fold(0_u32, |sum, quota| sum.saturating_add(quota.reserved)), self.places.capacity);
         if reserved > capacity { Err(Refusal::QuotasTooLarge { reserved, capacity }) } else { Ok(vec![Event::QuotasSet(QuotasSet { quotas })]) }
+    }
+
+    /// What is sold beyond the places, unless staff set these by hand. Who asks for what stands already is told so.
+    pub(super) fn sell_beyond(&self, now: Timestamp, asked: u32, ceiling: Option<u32>, turn_away_ppm: u32) -> Result<Vec<Event>, Refusal> {
+        let ended_at = self.opening.end;
+        if now >= ended_at {
+            return Err(Refusal::SlotOver { ended_at });
+        }
+        let beyond = self.places.beyond_if(asked, ceiling, now).ok_or(Refusal::PlacesByHand)?;
+        if beyond == self.places.beyond() {
+            return Err(Refusal::BeyondStands { beyond });
+        }
+        Ok(vec![Event::BeyondSet(BeyondSet { beyond, turn_away_ppm })])
     }
 
     pub(super) fn close(&self, reason: Code) -> Result<Vec<Event>, Refusal> {

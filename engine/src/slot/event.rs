@@ -251,6 +251,15 @@ pub struct CapacitySet {
     pub capacity: u32,
 }
 
+/// So many places are for sale beyond the slot's own.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct BeyondSet {
+    /// How many more than there are.
+    pub beyond: u32,
+    /// The probability that anybody is turned away if all of them are sold, in millionths, as it was estimated then.
+    pub turn_away_ppm: u32,
+}
+
 /// The channels' shares were changed.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct QuotasSet {
@@ -314,7 +323,7 @@ pub enum Direction {
 }
 
 /// Why a scan that a gate without a network let in cannot stand beside what is known: what would have been said online.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ConflictReason {
     /// Somebody else is, or then was, inside on the same ticket.
@@ -599,10 +608,13 @@ pub enum Event {
     ReviewOpened(ReviewOpened),
     /// See [`ReviewEnded`].
     ReviewEnded(ReviewEnded),
+    /// See [`BeyondSet`].
+    BeyondSet(BeyondSet),
 }
 
 impl Event {
-    /// Whether this event changes how many places there are, rather than who has them: only such an event may leave more places taken than there are.
+    /// Whether this event changes how many places there are, rather than who has them: only such an event may leave more places taken than there are. What is sold
+    /// beyond the places is none of these: it is never lowered below what is taken.
     #[must_use]
     pub const fn is_about_capacity(&self) -> bool {
         matches!(self, Self::Opened(_) | Self::CapacitySet(_) | Self::QuotasSet(_) | Self::Closed(_) | Self::Reopened(_) | Self::Observed(_))

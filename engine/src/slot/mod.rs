@@ -3,8 +3,8 @@
 //! Four functions, synchronous, total and deterministic (STYLE: the contract of the core): [`Slot::decide`] holds all rules, [`Slot::apply`] none,
 //! [`Slot::check`] asserts the invariants in O(1), [`Slot::wake_at`] names the next deadline. The invariants:
 //!
-//! - SL-1: an event that takes places leaves no more taken than there are, nor takes places that are kept for another channel; only an event about capacity
-//!   may leave an excess, and no later event increases it.
+//! - SL-1: an event that takes places leaves no more taken than there are, or than are sold beyond these, nor takes places that are kept for another channel; only
+//!   an event about capacity may leave an excess, and no later event increases it.
 //! - SL-2: a hold ends once: it is live, or sold, or released, or expired, and never two of these.
 //! - SL-3: a ticket is inside at most once, and a cancelled or moved ticket never.
 //! - SL-4: replay equals live: the records of a slot, applied in order, give the same state to the byte.
@@ -39,7 +39,7 @@ mod waiting;
 mod waiting_list;
 
 pub use buyer::{Had, is_limited};
-pub use capacity::{Live, Places};
+pub use capacity::{Beyond, Live, Places};
 pub use command::Command;
 pub use event::*;
 pub use hold::PAYMENT_KEEPS_S;
@@ -130,6 +130,7 @@ impl Aggregate for Slot {
             Command::HandedOver { sale, seq } => self.handed_over(*sale, *seq),
             Command::Review { sale } => self.review(now, *sale),
             Command::EndReview { sale, cleared } => self.end_review(now, *sale, *cleared),
+            Command::SellBeyond { beyond, ceiling, turn_away_ppm } => self.sell_beyond(now, *beyond, *ceiling, *turn_away_ppm),
         }?;
         if !self.opened && !events.is_empty() {
             events.insert(0, Event::Opened(Opened { opening: self.opening.clone() }));
@@ -255,7 +256,9 @@ impl Slot {
             Event::Unblocked(unblocked) => self.ledger.blocked(unblocked.sale, &unblocked.tickets, None),
             Event::Admitted(admitted) => self.ledger.admitted(&mut self.places, admitted, record.at),
             Event::Exited(exited) => self.ledger.exited(&mut self.places, exited, record.at),
-            Event::CapacitySet(set) => self.places.capacity = set.capacity,
+            // Whoever sets the places by hand says what may be sold, and how many more is for them to say as well.
+            Event::CapacitySet(set) => (self.places.capacity, self.places.beyond) = (set.capacity, None),
+            Event::BeyondSet(set) => self.places.beyond = Some(Beyond { places: set.beyond, turn_away_ppm: set.turn_away_ppm }),
             Event::QuotasSet(set) => self.places.quotas = set.quotas,
             Event::Closed(closed) => self.places.closed = Some(closed.reason),
             Event::Reopened(_) => self.places.closed = None,

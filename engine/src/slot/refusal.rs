@@ -9,8 +9,8 @@
 //! 4. the state of the thing: `already_extended`, `hold_kept`, `ticket_cancelled`, `ticket_used`, `ticket_moving`, `ticket_moved`, `ticket_blocked`,
 //!    `ticket_under_review`, `not_blocked`, `not_under_review`, `review_too_late`, `issues_used_up`;
 //! 5. money: `settlement_mismatch`, `settlement_not_allowed`, `not_sold_there`, `price_differs`;
-//! 6. places: `not_enough_places`; of staff: `quotas_too_large`; of those who would wait: `places_available`, `waiting_list_full`,
-//!    `too_many_waiting`;
+//! 6. places: `not_enough_places`; of staff: `quotas_too_large`; of the planning: `places_by_hand`, `beyond_stands`; of those who would wait:
+//!    `places_available`, `waiting_list_full`, `too_many_waiting`;
 //! 7. the buyer: `too_many_for_buyer`, `too_many_open_holds`, `too_many_for_day`.
 //!
 //! At the gate: `wrong_museum`, `unknown_ticket`, `code_outdated`, `ticket_cancelled`, `ticket_blocked`, `ticket_moving`, `ticket_moved`, `ticket_inside`,
@@ -64,7 +64,10 @@ pub const STEPS: [(&str, &[&str]); 7] = [
         ],
     ),
     ("money", &["settlement_mismatch", "settlement_not_allowed", "not_sold_there", "price_differs"]),
-    ("places", &["not_enough_places", "quotas_too_large", "places_available", "waiting_list_full", "too_many_waiting"]),
+    (
+        "places",
+        &["not_enough_places", "quotas_too_large", "places_by_hand", "beyond_stands", "places_available", "waiting_list_full", "too_many_waiting"],
+    ),
     ("the buyer", &["too_many_for_buyer", "too_many_open_holds", "too_many_for_day"]),
 ];
 
@@ -322,6 +325,13 @@ pub enum Refusal {
         /// Which quote.
         quote: QuoteId,
     },
+    /// Staff set the places of this slot by hand: nothing is sold beyond them by itself.
+    PlacesByHand,
+    /// So many are sold beyond the places already, or have to stay so because they are taken.
+    BeyondStands {
+        /// How many.
+        beyond: u32,
+    },
 }
 
 /// What holds places back.
@@ -404,6 +414,8 @@ impl Refusal {
             Self::TooManyOpenHolds { .. } => "too_many_open_holds",
             Self::TooManyForDay { .. } => "too_many_for_day",
             Self::HoldQuoted { .. } => "hold_quoted",
+            Self::PlacesByHand => "places_by_hand",
+            Self::BeyondStands { .. } => "beyond_stands",
         }
     }
 }

@@ -581,6 +581,94 @@ fn a_cut_below_what_is_taken_is_accepted_and_never_sold_into() {
     assert_eq!(world.left(-DAY, Channel::Web), 24);
 }
 
+fn sell_beyond(beyond: u32, ceiling: Option<u32>) -> Command {
+    Command::SellBeyond { beyond, ceiling, turn_away_ppm: 10_000 * beyond }
+}
+
+fn beyond_set(beyond: u32, asked: u32) -> Event {
+    Event::BeyondSet(BeyondSet { beyond, turn_away_ppm: 10_000 * asked })
+}
+
+#[test]
+fn what_is_sold_beyond_the_places_stays_and_no_more_of_it_is_sold_than_was_said() {
+    let web = |n, count| hold(n, Channel::Web, &[full(count)]);
+    given(&[]).then(-DAY, sell_beyond(3, None), Ok(beyond_set(3, 3)));
+    given(&[]).then(-DAY, sell_beyond(9, Some(24)), Ok(beyond_set(4, 9)));
+    given(&[]).refuses(-DAY, sell_beyond(0, None), Refusal::BeyondStands { beyond: 0 });
+    given(&[]).refuses(-DAY, sell_beyond(5, Some(19)), Refusal::BeyondStands { beyond: 0 });
+    given(&[(-DAY, sell_beyond(3, None))]).refuses(-DAY, sell_beyond(3, None), Refusal::BeyondStands { beyond: 3 });
+    given(&[]).refuses(30 * MIN, sell_beyond(3, None), Refusal::SlotOver { ended_at: at(30 * MIN) });
+    let mut world = given(&[(-DAY, web(1, 10)), (-DAY, web(2, 10)), (-DAY, sell_beyond(3, None))]);
+    let places = world.slot.places();
+    assert_eq!((places.capacity, places.beyond(), places.for_sale(), places.over(at(-DAY))), (20, 3, 23, 0));
+    assert_eq!(world.left(-DAY, Channel::BoxOffice), 3);
+    assert!(world.ask(-DAY, &web(3, 2)).is_ok());
+    let short = Refusal::NotEnoughPlaces { asked: 2, available: 1, limited_by: LimitedBy::Capacity };
+    assert_eq!(world.ask(-DAY, &web(4, 2)), Err(short));
+    // Taken back: what is taken stays, the rest is for sale no more, and what is given back neither.
+    assert_eq!(world.ask(-DAY, &sell_beyond(0, None)), Ok(vec![beyond_set(2, 0)]));
+    assert_eq!((world.left(-DAY, Channel::Web), world.slot.places().over(at(-DAY))), (0, 0));
+    assert_eq!(world.ask(-DAY, &sell_beyond(1, None)), Err(Refusal::BeyondStands { beyond: 2 }));
+    assert!(world.ask(-DAY, &Command::Release { hold: id(3), owner: None }).is_ok());
+    assert_eq!(world.ask(-DAY, &sell_beyond(0, None)), Ok(vec![beyond_set(0, 0)]));
+    assert_eq!(world.left(-DAY, Channel::Web), 0);
+    // A slot that is closed sells nothing, whatever is said, and goes on as before when it is opened again.
+    let mut closed = given(&[(-DAY, sell_beyond(3, None)), (-DAY, Command::Close { reason: code("strike") })]);
+    assert_eq!(closed.left(-DAY, Channel::Web), 0);
+    assert!(closed.ask(-DAY, &Command::Reopen).is_ok());
+    assert_eq!(closed.left(-DAY, Channel::Web), 23);
+    // Who waits is served from what is sold beyond.
+    let mut waits = given(&[(-DAY, web(1, 10)), (-DAY, web(2, 10))]);
+    let wait = Command::Wait { entry: id(3), who: KeyId(1), channel: Channel::Web, lines: vec![full(2)] };
+    assert!(waits.ask(-DAY, &wait).is_ok());
+    assert!(waits.ask(-DAY, &sell_beyond(2, None)).is_ok());
+    assert!(waits.slot.due(at(-DAY)).iter().any(|event| matches!(event, Event::Offered(offered) if offered.entry == id(3))));
+}
+
+#[test]
+fn only_the_public_is_sold_to_beyond_the_places_and_shares_are_kept() {
+    let shares = Command::SetQuotas { quotas: quotas(&[(Channel::Group, 5, None, 3_600)]) };
+    let web = |n, count| hold(n, Channel::Web, &[full(count)]);
+    let mut world = given(&[(-DAY, shares), (-DAY, web(1, 10)), (-DAY, web(2, 5)), (-DAY, sell_beyond(3, None))]);
+    let left =
+        |world: &World, time| [Channel::Web, Channel::Kiosk, Channel::BoxOffice, Channel::Group, Channel::Reseller].map(|c| world.left(time, c));
+    assert_eq!(left(&world, -DAY), [3, 3, 3, 5, 0]);
+    assert!(world.ask(-DAY, &web(3, 3)).is_ok());
+    assert_eq!(left(&world, -DAY), [0, 0, 0, 5, 0], "what was reserved for the group is there, though 18 of 20 places are taken");
+    // As long as it is reserved, what was sold beyond the places is needed.
+    assert_eq!(world.ask(-DAY, &sell_beyond(0, None)), Err(Refusal::BeyondStands { beyond: 3 }));
+    assert!(world.ask(-DAY, &hold(4, Channel::Group, &[full(4)])).is_ok());
+    assert_eq!(left(&world, -DAY), [0, 0, 0, 1, 0]);
+    let short = Refusal::NotEnoughPlaces { asked: 2, available: 1, limited_by: LimitedBy::Capacity };
+    assert_eq!(world.ask(-DAY, &hold(5, Channel::Group, &[full(2)])), Err(short));
+    // Where nothing is reserved the others have the places, and the public what is beyond them as well.
+    let mut late = given(&[(-2 * HOUR, sell_beyond(3, None)), (-20 * MIN, web(1, 10)), (-20 * MIN, web(2, 9))]);
+    assert_eq!(left(&late, -20 * MIN), [4, 4, 4, 1, 1]);
+    assert!(late.ask(-20 * MIN, &web(3, 1)).is_ok());
+    assert_eq!(left(&late, -20 * MIN), [3, 3, 3, 0, 0]);
+}
+
+#[test]
+fn places_that_staff_set_and_people_inside_come_before_what_is_sold_beyond() {
+    let mut world = given(&[(-DAY, sell_beyond(3, None)), (-DAY, direct(1, &[full(10)], desk())), (-DAY, direct(2, &[full(10)], desk()))]);
+    assert!(world.ask(-DAY, &direct(3, &[full(2)], desk())).is_ok());
+    assert!(world.ask(-DAY, &Command::SetCapacity { capacity: 21 }).is_ok());
+    assert_eq!((world.slot.places().beyond, world.slot.places().over(at(-DAY)), world.left(-DAY, Channel::Web)), (None, 1, 0));
+    for beyond in [0, 4] {
+        assert_eq!(world.ask(-DAY, &sell_beyond(beyond, None)), Err(Refusal::PlacesByHand));
+    }
+    // 100 may be inside and 90 are: ten more may come in, whatever is for sale.
+    let mut capped = given(&[(-DAY, sell_beyond(3, None)), (0, observe(90, 0, 0))]);
+    assert_eq!((capped.left(0, Channel::BoxOffice), capped.slot.places().sellable(at(0))), (10, 10));
+    assert!(capped.ask(0, &direct(1, &[full(10)], desk())).is_ok());
+    let full_house = Refusal::NotEnoughPlaces { asked: 1, available: 0, limited_by: LimitedBy::LiveCap };
+    assert_eq!(capped.ask(0, &direct(2, &[full(1)], desk())), Err(full_house));
+    let mut two = given(&[(-DAY, sell_beyond(3, None)), (-DAY, direct(1, &[full(1)], desk())), (0, observe(79, 0, 0))]);
+    assert_eq!(two.left(0, Channel::BoxOffice), 20);
+    assert!(two.ask(0, &sell_beyond(0, None)).is_ok());
+    assert_eq!(two.left(0, Channel::BoxOffice), 19);
+}
+
 #[test]
 fn closing_and_reopening_may_be_said_twice() {
     let mut world = given(&[(-DAY, Command::Close { reason: code("strike") })]);

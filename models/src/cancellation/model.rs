@@ -154,6 +154,14 @@ impl Members {
     }
 }
 
+/// Whether bookings in the order of their arrival can be learned from: each piece that a fit looks at alone must have both fates.
+#[must_use]
+pub fn teaches(lost: &[bool]) -> bool {
+    let both = |lost: &[bool]| lost.iter().any(|lost| *lost) && lost.iter().any(|lost| !lost);
+    let (count, piece) = (lost.len(), lost.len() / 7);
+    both(&lost[count - piece..]) && both(&lost[count - 2 * piece..count - piece])
+}
+
 /// The share of the trees, in tenths, with which the blend's Brier score is best; the regression alone on a tie.
 fn best_share(logistic: &[f64], boosted: &[f64], lost: &[bool]) -> f64 {
     let tried = (0..=10).map(|tenth| {

@@ -112,7 +112,7 @@ pub enum SignalKind {
         /// At another gate than the first time, and sooner than one walks there.
         apart: bool,
     },
-    /// Somebody was let in who should not have been, as an offline gate's scans show.
+    /// A gate met a ticket that is not good any more: one without a network let its holder in, one with a network refused it.
     Conflict,
     /// A desk's cash was counted.
     TillClosed {

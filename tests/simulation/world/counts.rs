@@ -24,6 +24,7 @@ pub struct Counts {
     pub prolonged: u64,
     pub amended: u64,
     pub handed_over: u64,
+    pub beyond: u64,
 }
 
 impl Counts {
@@ -46,6 +47,7 @@ impl Counts {
         self.prolonged += other.prolonged;
         self.amended += other.amended;
         self.handed_over += other.handed_over;
+        self.beyond += other.beyond;
     }
 }
 
@@ -69,6 +71,7 @@ impl World {
                     Event::Prolonged(_) => counts.prolonged += 1,
                     Event::Amended(_) => counts.amended += 1,
                     Event::HandedOver(_) => counts.handed_over += 1,
+                    Event::BeyondSet(_) => counts.beyond += 1,
                     _ => {}
                 }
             }

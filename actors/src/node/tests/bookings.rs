@@ -39,5 +39,17 @@ async fn a_slot_is_told_booking_by_booking_and_only_what_changed_is_looked_at() 
     assert!(booked == 7 && (6.3..6.9).contains(&shows), "who was not looked at yet comes at the rate of all: {shows}");
     assert_eq!(node.forecaster().look_at_bookings(node).await, 1);
     assert!(told().2 > 6.7, "{:?}", told());
+
+    // Who is to be reminded: those who still have a place, by whoever sold it.
+    views.reach(node.head().number).await;
+    let sold = async |who| views.bookings_at(MUSEUM, (now(), now().plus_seconds(3 * 86_400)), who, 10).await.unwrap();
+    let all = sold(None).await;
+    assert_eq!(all.iter().map(|(sale, booking)| (*sale, booking.standing())).collect::<Vec<_>>(), [(id(1), 2), (id(2), 0), (id(4), 5)]);
+    assert_eq!((sold(Some(KeyId(7))).await, sold(Some(KeyId(8))).await), (all.clone(), vec![]));
+    assert_eq!(views.bookings_at(MUSEUM, (now(), tomorrow().start()), None, 10).await.unwrap(), vec![]);
+    let mut reminders = node.forecaster().reminders(&all, now()).unwrap();
+    assert!(reminders.iter().all(|seen| seen.lost < 0.1 && seen.remind_on == calendar::local_day(now())), "{reminders:?}");
+    reminders.sort_unstable_by_key(|seen| seen.sale);
+    assert_eq!(reminders.iter().map(|seen| (seen.sale, seen.people)).collect::<Vec<_>>(), [(id(1), 2), (id(4), 5)]);
     house.running.stop().await;
 }

@@ -67,6 +67,7 @@ async fn every_event() -> Arc<MemoryJournal> {
         (now().plus_seconds(3_000), Command::Unblock { sale: id(3), tickets: vec![] }),
         (now().plus_seconds(3_000), Command::Review { sale: id(3) }),
         (now().plus_seconds(3_000), Command::EndReview { sale: id(3), cleared: true }),
+        (now().plus_seconds(3_000), Command::SellBeyond { beyond: 2, ceiling: Some(30), turn_away_ppm: 9_000 }),
         (now().plus_seconds(3_000), Command::SetCapacity { capacity: 25 }),
         (now().plus_seconds(3_000), hold(6, 21)),
         (now().plus_seconds(3_000), wait(7, 4)),
@@ -136,7 +137,7 @@ async fn the_golden_journal_holds_every_kind_of_event() {
             }
         }
     }
-    assert_eq!(live.into_iter().collect::<Vec<_>>(), (1..=31).collect::<Vec<u16>>());
+    assert_eq!(live.into_iter().collect::<Vec<_>>(), (1..=32).collect::<Vec<u16>>());
     if let Some(path) = std::env::var_os("TORNELLO_GOLDEN") {
         let house = House::on(journal).await;
         let mut lines = vec![state_hash(house.node()).await];

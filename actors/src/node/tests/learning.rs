@@ -1,8 +1,10 @@
 //! What becomes known of sales is learned: labels with the features of what they are about, and what speaks for a model that has learned them.
 
+use tornello_engine::attempts::{Attempt, Ending, day_of};
 use tornello_engine::case::{self, LabelSource, Opened, Origin, Subject, Verdict};
-use tornello_engine::envelope::{Party, PartyKind};
-use tornello_engine::ids::PaymentId;
+use tornello_engine::envelope::{Assessment, Party, PartyKind};
+use tornello_engine::ids::{AttemptId, PaymentId, TillId};
+use tornello_engine::till;
 use tornello_models::artifact::Artifact;
 use tornello_models::fraud::budget::Budget;
 use tornello_models::fraud::preparation::{Preparation, Treatment};
@@ -14,10 +16,11 @@ use tornello_models::fraud::supervised::Supervised;
 use super::*;
 use crate::cases::case_of;
 use crate::fraud::evidence::{Promotion, compare};
+use crate::fraud::hearing::figures;
 use crate::fraud::judge::Post;
 use crate::fraud::judge::tests::{model, sealed};
 use crate::fraud::labels::{Examples, examples};
-use crate::fraud::{Sizes, signal_of};
+use crate::fraud::{Sizes, signal_of, signal_of_count, signal_of_return};
 
 /// Of so many days' slots there is room for all who buy here.
 fn slot_of(n: u64) -> SlotId {
@@ -128,6 +131,91 @@ async fn what_became_known_is_found_with_the_features_that_were_assessed() {
     house.running.stop().await;
 }
 
+/// Opens a case about something, and gives a verdict on it.
+async fn decided(house: &House, key: u128, subject: Subject, assessment: Assessment, verdict: Verdict) {
+    let (node, due_at) = (house.node(), house.node().now().plus_seconds(3_600));
+    let opened = Opened {
+        subject,
+        origin: Origin::Review,
+        assessment: Some(assessment),
+        slot: None,
+        museum: MUSEUM,
+        channel: Channel::Web,
+        amount_cents: Cents::new(1_200),
+        parties: Vec::new(),
+        due_at,
+        lapses_at: due_at,
+    };
+    node.case(case_of(subject), by(key), case::Command::Open(Box::new(opened))).await.unwrap();
+    let decide = case::Command::Decide { verdict, reason: code("known"), by: KeyId(4) };
+    node.case(case_of(subject), by(key + 1), decide).await.unwrap();
+}
+
+#[actix_rt::test]
+async fn verdicts_on_returns_counts_and_refused_attempts_are_learned_where_it_is_known_what_was_asked() {
+    let house = House::new().await;
+    let node = house.node();
+    let heard = async || node.scoring().counters().heard(node.head().number).await;
+    let (slot, sale, till) = (slot_of(1), sale_of(1), TillId(9));
+    let named = |key| Envelope { parties: parties(1, false), ..by(key) };
+    node.slot(slot, named(1), Command::Hold { hold: sale, channel: Channel::Web, lines: lines(2) }).await.unwrap();
+    let settlement = Settlement::Payment { id: PaymentId::new(1, 1) };
+    node.slot(slot, by(2), Command::Sell { hold: sale, owner: None, settlement, contact: None }).await.unwrap();
+    node.till(till, by(3), till::Command::Open { museum: MUSEUM, till: code("desk-1"), float_cents: Cents::new(10_000) }).await.unwrap();
+
+    heard().await;
+    let signal = signal_of_return(node.now(), SignalKind::Refunded, Channel::Web, sale, 1, &named(4), None);
+    let of_return = node.scoring().assess(&signal);
+    let cancel = Command::Cancel { sale, owner: None, tickets: vec![0], cause: slot::CancelCause::Visitor };
+    let envelope = Envelope { assessment: Some(Box::new(of_return.clone())), ..named(4) };
+    let seq = node.slot(slot, envelope, cancel).await.unwrap().seq;
+
+    heard().await;
+    let of_count = node.scoring().assess(&signal_of_count(node.now(), MUSEUM, Cents::new(-1_000), &by(5)));
+    let close = till::Command::Close { counted_cents: Cents::new(9_000), taken_cents: Cents::ZERO, summed_to: 0 };
+    let envelope = Envelope { assessment: Some(Box::new(of_count.clone())), ..by(5) };
+    node.till(till, envelope, close).await.unwrap();
+
+    heard().await;
+    let (hold, by_bot) = (HoldId::new(slot, 77), Envelope { parties: parties(3, true), ..by(6) });
+    let signal = signal_of(node.now(), SignalKind::Held, Channel::Web, hold, &lines(3), &by_bot);
+    let of_attempt = node.scoring().assess(&signal);
+    let attempt = |n, figures| Attempt {
+        id: AttemptId::new(day_of(node.now()), n),
+        at: node.now(),
+        channel: Channel::Web,
+        museum: MUSEUM,
+        slot: Some(slot),
+        people: 3,
+        amount_cents: Cents::new(3_600),
+        parties: by_bot.parties.clone(),
+        assessment: Some(of_attempt.clone()),
+        ending: Ending::Blocked,
+        figures,
+    };
+    // The second is one of before it was written what attempts had asked for.
+    let (first, old) = (attempt(1, figures(&signal, hold).map(Box::new)), attempt(2, None));
+    let attempts = [Subject::Attempt(first.id), Subject::Attempt(old.id)];
+    node.attempt(by_bot.clone(), first).await.unwrap();
+    node.attempt(Envelope { key: Digest(7), body: Digest(7), ..by_bot }, old).await.unwrap();
+
+    house.clock.set(node.now().plus_seconds(20));
+    let returned = Subject::Return { sale, seq };
+    decided(&house, 20, returned, of_return, Verdict::Fraud).await;
+    decided(&house, 30, Subject::Till(till), of_count, Verdict::Fraud).await;
+    decided(&house, 40, attempts[0], of_attempt.clone(), Verdict::Legit).await;
+    decided(&house, 50, attempts[1], of_attempt, Verdict::Fraud).await;
+    let all = known(&house, later(&house, 31)).await;
+    let learned: Vec<(Subject, bool, bool)> = all.labelled.iter().map(|example| (example.about, example.fraud, example.assessed)).collect();
+    let expected = [(returned, true, true), (Subject::Till(till), true, true), (attempts[0], false, true)];
+    assert_eq!(learned, expected, "each with the features that were assessed, to the bit");
+    assert_eq!((all.unscored, all.unheard, all.young), (1, 0, 0));
+    assert_eq!(all.usual.len(), 4, "held, sold, returned, counted: what was refused is not what usually happens");
+    let soon = known(&house, node.now()).await;
+    assert_eq!((soon.labelled.len(), soon.young, soon.unscored), (2, 1, 1), "honesty waits here too");
+    house.running.stop().await;
+}
+
 #[actix_rt::test]
 async fn what_was_known_at_an_instant_is_the_same_whatever_comes_after() {
     let house = House::new().await;
@@ -150,7 +238,7 @@ async fn what_was_known_at_an_instant_is_the_same_whatever_comes_after() {
     }
     let now = known(&house, until).await;
     assert_eq!((&now.labelled, &now.usual), (&then.labelled, &then.usual));
-    assert_eq!((now.young, now.of_no_sale, now.unheard), (then.young, then.of_no_sale, then.unheard));
+    assert_eq!((now.young, now.unscored, now.unheard), (then.young, then.unscored, then.unheard));
     let since = known(&house, house.node().now()).await;
     assert_eq!((since.labelled.len(), since.usual.len()), (10, 30), "frauds of five sales: one more, one by a bank, one undone");
     // Cases of the last 30 days measure nothing: honesty cannot be known of them yet.

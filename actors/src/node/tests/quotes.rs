@@ -2,18 +2,21 @@
 //! every step in turn, no place kept for nobody, no account charged for nothing. Till sessions, of which a desk has one.
 
 use tornello_engine::account;
+use tornello_engine::attendance::{self, Provenance};
 use tornello_engine::ids::{PaymentId, QuoteId};
 use tornello_engine::institution::Institution;
 use tornello_engine::payment::{self, Receipt, Source};
 use tornello_engine::quote::policy::{Fee, FeePer, GroupPolicy, Terms};
 use tornello_engine::quote::{self, About, Asked, Deadline, Kind, Quote, Settle, Stage, Status};
 use tornello_engine::slot::LimitedBy;
+use tornello_engine::till;
 
 use super::*;
 use crate::accounts;
+use crate::forecaster::{Basis, past_quotes};
 use crate::pauses::Pauses;
 use crate::payments::{self, Cart, Gateway, GatewayError};
-use crate::quotes::{self, accept, ask, draft, resume, revise, send};
+use crate::quotes::{self, accept, ask, draft, remind_doubtful, resume, revise, send};
 use crate::tills;
 
 /// A gateway that always says yes.
@@ -326,6 +329,110 @@ async fn options_are_taken_all_or_none_and_a_revision_moves_them_in_one_step() {
     assert_eq!((office.status(id).await, office.places().await[0]), (Status::Cancelled, (0, 0)));
     assert!(node.quotes().head(id).is_none());
     office.stop().await;
+}
+
+#[actix_rt::test]
+async fn a_doubtful_quote_is_reminded_before_its_time_and_once_also_after_a_restart() {
+    let journal: Arc<dyn Journal> = Arc::new(MemoryJournal::default());
+    let office = Office::on(Arc::clone(&journal)).await;
+    office.open().await;
+    let late = GroupPolicy { reminder_days: 1, ..policy() };
+    let set = museum::Command::SetGroupPolicy { valid_from: calendar::local_day(now()), policy: Box::new(late) };
+    office.node().museum(MUSEUM, by(2_100), set).await.unwrap();
+    let company = office.sent(1, about(Kind::Company, None), visit(10)).await;
+    let school = office.sent(11, about(Kind::School, None), Asked { slots: vec![slot_at(1)], ..visit(10) }).await;
+    let (deadline, due_at) = office.node().quotes().head(company).unwrap().deadline.unwrap();
+    assert_eq!(deadline, Deadline::Signature);
+    let half = now().plus_seconds(due_at.micros_since(now()) / 2_000_000);
+    office.house.clock.set(half.plus_seconds(-1));
+    assert!(office.node().forecaster().learn_quotes(past_quotes(200)));
+    assert_eq!(remind_doubtful(office.node()).await, 0, "half of its time has not gone by");
+    office.house.clock.set(half);
+    assert!(office.node().forecaster().learn_quotes(past_quotes(10)));
+    assert_eq!(remind_doubtful(office.node()).await, 0, "nothing is done by what is assumed");
+    assert!(office.node().forecaster().learn_quotes(past_quotes(200)));
+    assert_eq!(remind_doubtful(office.node()).await, 1, "companies let forms lie, in that past");
+    assert_eq!(remind_doubtful(office.node()).await, 0, "once");
+    let (doubtful, sure) = (office.quote(company).await, office.quote(school).await);
+    assert_eq!((doubtful.early_reminder_from(), doubtful.wake_at()), (None, Some(due_at)), "the policy's own reminder comes no more");
+    assert_eq!((sure.early_reminder_from(), sure.wake_at()), (Some(half), Some(due_at.plus_seconds(-86_400))), "others hear on the policy's day");
+    office.stop().await;
+    let clock = Arc::new(ManualClock::new(half.plus_seconds(60)));
+    let running = Node::start_on(journal, clock as _, Limits::default()).await.unwrap();
+    assert!(running.node().forecaster().learn_quotes(past_quotes(200)));
+    assert_eq!(remind_doubtful(running.node()).await, 0);
+    assert_eq!(running.node().look_quote(company, Quote::clone).await.unwrap(), doubtful);
+    running.stop().await;
+}
+
+#[actix_rt::test]
+async fn the_office_is_told_which_options_keep_others_out() {
+    let office = Office::new().await;
+    let node = office.node();
+    assert!(node.forecaster().learn_quotes(past_quotes(200)));
+    let company = office.sent(1, about(Kind::Company, None), visit(10)).await;
+    let school = office.sent(11, about(Kind::School, None), Asked { slots: vec![slot_at(1)], ..visit(10) }).await;
+    let drafted = office.drafted(21, about(Kind::Company, None), Asked { slots: vec![slot_at(2)], ..visit(10) }).await;
+    let chance = |id| node.forecaster().lapse(&node.quotes().head(id).unwrap(), now());
+    let [of_company, of_school] = [company, school].map(|id| chance(id).unwrap());
+    assert!(of_company.basis == Basis::Rate && of_company.probability > 0.5 && of_school.probability < 0.3, "{of_company:?} {of_school:?}");
+    assert_eq!(chance(drafted), None, "a draft keeps nothing");
+    let known = node.museums().get(MUSEUM).unwrap();
+    let options = |hour: i64| {
+        let day = node.forecaster().days(node, &known, calendar::local_day(slot_at(0).start()), 1).remove(0);
+        day.slots.iter().find(|slot| slot.slot == slot_at(hour)).unwrap().options
+    };
+    assert_eq!([0, 1, 2].map(options), [(10, 10.0 * of_company.probability), (10, 10.0 * of_school.probability), (0, 0.0)]);
+    assert_eq!(node.forecaster().releasable(node, &known), [], "nobody is kept out");
+    // More come every day than there are places.
+    let people = vec![Some(400); 100];
+    let full =
+        attendance::Command::Import { provenance: Provenance::Imported, source: "register".to_owned(), from: jiff::civil::date(2026, 3, 1), people };
+    node.attendance(MUSEUM, by(3_000), full).await.unwrap();
+    let listed = node.forecaster().releasable(node, &known);
+    assert_eq!(listed.iter().map(|seen| (seen.quote, seen.status)).collect::<Vec<_>>(), [(company, Status::Sent), (school, Status::Sent)]);
+    let [slot] = listed[0].slots.as_slice() else { panic!("one slot: {listed:?}") };
+    assert_eq!((slot.slot, slot.places, slot.capacity, slot.options.0, slot.free), (slot_at(0), 10, 20, 10, 10));
+    assert!((slot.expected - 20.0).abs() < 0.1 && (slot.short - 10.0 * of_company.probability).abs() < 0.1, "{slot:?}");
+    assert!((listed[0].worth - slot.worth).abs() < 1e-9 && listed[0].worth > listed[1].worth, "{listed:?}");
+    // Released by a clerk, on the way that there was before: nothing is kept, and nothing is to be released.
+    for (key, id) in [(31, company), (32, school)] {
+        ask(node, id, by(key), quote::Command::Cancel { owner: None, cause: quote::CancelCause::Group }).await.unwrap();
+    }
+    assert_eq!((options(0), node.forecaster().releasable(node, &known)), ((0, 0.0), vec![]));
+    office.stop().await;
+}
+
+#[actix_rt::test]
+async fn quotes_that_have_ended_are_found_in_the_lists_as_they_were() {
+    let folder = TempDir::new().unwrap();
+    let house = House::in_folder(&folder).await.unwrap();
+    let node = house.node();
+    assert!(node.connect(Arc::new(Yes)));
+    let asked = |hour| Asked { slots: vec![slot_at(hour)], ..visit(10) };
+    let mut quotes = Vec::new();
+    for (hour, key) in [(0, 1), (1, 11), (2, 21), (3, 31)] {
+        let id = draft(node, by(key), about(Kind::Company, None), asked(hour)).await.unwrap();
+        send(node, id, by(key + 1), None).await.unwrap();
+        quotes.push(id);
+    }
+    // Refused a day later; taken back by the museum; accepted, and a day later taken back by the group; and one that waits.
+    house.clock.set(now().plus_seconds(86_400));
+    ask(node, quotes[0], by(3), quote::Command::Refuse { owner: None }).await.unwrap();
+    ask(node, quotes[1], by(13), quote::Command::Cancel { owner: None, cause: quote::CancelCause::Museum }).await.unwrap();
+    accept(node, quotes[2], by(23), accepted(1, Settle::Notice)).await.unwrap();
+    house.clock.set(now().plus_seconds(2 * 86_400));
+    ask(node, quotes[2], by(24), quote::Command::Cancel { owner: None, cause: quote::CancelCause::Group }).await.unwrap();
+    let views = &node.files().unwrap().views;
+    views.reach(node.head().number).await;
+    let listed = views.ended_quotes(now(), now().plus_seconds(30 * 86_400), 10).await.unwrap();
+    let seen: Vec<_> = listed.iter().map(|quote| (quote.starts_at, quote.sent_at, quote.accepted_at, quote.ended_at, quote.paid)).collect();
+    let day = |days: i64| now().plus_seconds(days * 86_400);
+    assert_eq!(seen, [(slot_at(0).start(), day(0), None, day(1), false), (slot_at(2).start(), day(0), Some(day(1)), day(2), false)]);
+    assert_eq!((listed[0].museum, listed[0].kind.as_str(), listed[0].people, listed[0].total_cents), (MUSEUM, "company", 10, 12_000));
+    assert_eq!(views.ended_quotes(now(), now().plus_seconds(30 * 86_400), 1).await.unwrap(), listed[1..], "the newest");
+    assert_eq!(views.ended_quotes(now(), slot_at(0).start(), 10).await.unwrap(), []);
+    house.running.stop().await;
 }
 
 #[actix_rt::test]

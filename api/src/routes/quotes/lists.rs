@@ -11,6 +11,7 @@ use tornello_engine::money::Cents;
 use tornello_engine::quote::Kind;
 use tornello_engine::time::Timestamp;
 
+use super::options::{basis_name, lapse_of, told};
 use crate::auth::{Caller, Scope};
 use crate::csv::{CsvCell, CsvForm, CsvWriter};
 use crate::problem::Problem;
@@ -151,6 +152,12 @@ pub struct QuoteItem {
     /// When the group was last reminded (RFC 3339, UTC).
     #[serde(skip_serializing_if = "Option::is_none")]
     reminded_at: Option<String>,
+    /// How likely it is never paid, 0 to 1, while it keeps places; for staff only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lapse_probability: Option<f64>,
+    /// What that rests on: an `assumption`, as long as too few quotes have ended here; the `rate` of past quotes of that kind that waited as long; or a `model` of them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lapse_by: Option<&'static str>,
 }
 
 impl From<QuoteRow> for QuoteItem {
@@ -183,7 +190,17 @@ impl From<QuoteRow> for QuoteItem {
             paid_at: row.paid_at.map(|at| at.to_string()),
             reason: row.reason,
             reminded_at: row.reminded_at.map(|at| at.to_string()),
+            lapse_probability: None,
+            lapse_by: None,
         }
+    }
+}
+
+impl QuoteItem {
+    /// With how likely it is never paid, as it stands now.
+    fn with_lapse(row: QuoteRow, node: &Node, caller: &Caller) -> Result<Self, Problem> {
+        let chance = lapse_of(node, caller, node.quotes().head(row.quote).as_ref())?;
+        Ok(Self { lapse_probability: chance.map(told), lapse_by: chance.map(|chance| basis_name(chance.basis)), ..Self::from(row) })
     }
 }
 
@@ -216,7 +233,8 @@ pub async fn list(node: web::Data<Node>, caller: Caller, request: HttpRequest, q
         return Ok(csv_answer(table(&rows)));
     }
     let next_cursor = rows.last().filter(|_| more).map(|row| row.quote.to_string());
-    Ok(HttpResponse::Ok().json(QuotePage { items: rows.into_iter().map(QuoteItem::from).collect(), next_cursor, as_of_batch }))
+    let items = rows.into_iter().map(|row| QuoteItem::with_lapse(row, &node, &caller)).collect::<Result<_, _>>()?;
+    Ok(HttpResponse::Ok().json(QuotePage { items, next_cursor, as_of_batch }))
 }
 
 /// Export quotes as a table.

@@ -7,6 +7,7 @@ use tornello_actors::journal::StreamId;
 use tornello_actors::keys::{Key, Role};
 use tornello_actors::museums::Known;
 use tornello_actors::node::Node;
+use tornello_actors::quotes::QuoteHead;
 use tornello_actors::streams::records;
 use tornello_actors::views::quotes::{cause as cause_name, deadline as deadline_name, kind as kind_name, settle as settle_name};
 use tornello_engine::calendar;
@@ -18,6 +19,7 @@ use tornello_engine::quote::{About, Event, Extra, Offer, Part, Stage, Status, Wo
 use tornello_engine::record::Record;
 use tornello_engine::slot::{Line, people as people_of, total};
 
+use super::options::{basis_name, lapse_of, told};
 use super::{InstitutionForm, seen, with_moved};
 use crate::auth::{Caller, Scope};
 use crate::problem::Problem;
@@ -225,6 +227,12 @@ pub struct QuoteView {
     /// Until when what must be done; absent before it is sent.
     #[serde(skip_serializing_if = "Option::is_none")]
     deadlines: Option<DeadlinesView>,
+    /// How likely it is never paid, 0 to 1, while it keeps places; for staff only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lapse_probability: Option<f64>,
+    /// What that rests on: an `assumption`, as long as too few quotes have ended here; the `rate` of past quotes of that kind that waited as long; or a `model` of them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lapse_by: Option<&'static str>,
     /// Who accepted the revision in force, if somebody did.
     #[serde(skip_serializing_if = "Option::is_none")]
     acceptance: Option<AcceptanceView>,
@@ -250,6 +258,7 @@ pub async fn view(node: &Node, connected: &Connected, caller: &Caller, id: Quote
     let (Some(about), Some(offer), Some((who, at))) = (quote.about(), quote.offer(), quote.drafted()) else { return Err(Problem::not_found()) };
     let known = node.museums().get(about.museum).ok_or_else(Problem::not_found)?;
     let history = history(node, id).await?;
+    let chance = lapse_of(node, caller, Some(&QuoteHead::of(&quote)))?;
     let contact = match about.contact {
         Some(person) => people::known(node, person).await?,
         None => None,
@@ -300,6 +309,8 @@ pub async fn view(node: &Node, connected: &Connected, caller: &Caller, id: Quote
             desk_by: conditions.desk_by.map(|at| at.to_string()),
             confirmation: conditions.confirmation,
         }),
+        lapse_probability: chance.map(told),
+        lapse_by: chance.map(|chance| basis_name(chance.basis)),
         acceptance: history.acceptance.filter(|acceptance| acceptance.revision == quote.revision()),
         payment,
         missing,

@@ -96,6 +96,8 @@ enum Ask {
     Exit(usize, u16),
     Block(usize, u16, bool),
     Capacity(u32),
+    /// So many beyond the places, if so many people may be sold to.
+    Beyond(u32, Option<u32>),
     Quota {
         reserved: u32,
         limit: Option<u32>,
@@ -141,6 +143,8 @@ enum Ask {
 pub struct Naive {
     now: i64,
     capacity: u32,
+    /// What is sold beyond the places; none: staff set them.
+    beyond: Option<u32>,
     closed: bool,
     group: (u32, Option<u32>),
     observed: Option<(i64, u32, u32)>,
@@ -187,7 +191,8 @@ impl Naive {
         if self.closed || self.now >= sale_end(via) || self.now < -90 * DAY || people > 10 {
             return false;
         }
-        let mut room = i64::from(self.capacity);
+        let beyond = i64::from(self.beyond.unwrap_or(0));
+        let mut room = i64::from(self.capacity) + beyond;
         if let Some((at, _, cap)) = self.observed
             && self.now < at + 900
         {
@@ -203,6 +208,21 @@ impl Naive {
             } else {
                 room -= (i64::from(self.group.0) - i64::from(of_group)).max(0);
             }
+        }
+        // Beyond the places only the public is sold to; the group has its share in any case.
+        if matches!(channel, Channel::Group | Channel::Reseller) && beyond > 0 {
+            let mut own = i64::from(self.capacity);
+            if let Some((at, _, cap)) = self.observed
+                && self.now < at + 900
+            {
+                own = own.min(i64::from(cap));
+            }
+            own -= i64::from(self.taken(None));
+            if self.now < -RELEASE {
+                let kept = i64::from(self.group.0) - i64::from(self.taken(Some(Channel::Group)));
+                own = if channel == Channel::Group { own.max(kept) } else { own - kept.max(0) };
+            }
+            room = room.min(own);
         }
         i64::from(people) <= room
     }
@@ -364,8 +384,23 @@ impl Naive {
                 was && !block
             }
             Ask::Capacity(capacity) => {
-                self.capacity = capacity;
+                (self.capacity, self.beyond) = (capacity, None);
                 true
+            }
+            Ask::Beyond(asked, ceiling) => {
+                let Some(before) = self.beyond.filter(|_| now < 30 * MIN) else { return false };
+                let mut wanted = asked;
+                while wanted > 0 && ceiling.is_some_and(|ceiling| self.capacity + wanted > ceiling) {
+                    wanted -= 1;
+                }
+                // One after the other is taken back, as long as nobody has it.
+                let kept = if now < -RELEASE { self.group.0.saturating_sub(self.taken(Some(Channel::Group))) } else { 0 };
+                let mut beyond = before.max(wanted);
+                while beyond > wanted && self.capacity + beyond > self.taken(None) + kept {
+                    beyond -= 1;
+                }
+                self.beyond = Some(beyond);
+                beyond != before
             }
             Ask::Quota { reserved, limit } => {
                 let fits = reserved <= self.capacity;
@@ -473,6 +508,7 @@ impl Naive {
             Ask::Block(i, ticket, true) => Command::Block { sale: id(n(i)), tickets: vec![ticket], reason: code("review") },
             Ask::Block(i, ticket, false) => Command::Unblock { sale: id(n(i)), tickets: vec![ticket] },
             Ask::Capacity(capacity) => Command::SetCapacity { capacity },
+            Ask::Beyond(beyond, ceiling) => Command::SellBeyond { beyond, ceiling, turn_away_ppm: 1_000 * beyond },
             Ask::Quota { reserved, limit } => Command::SetQuotas { quotas: quotas(&[(Channel::Group, reserved, limit, RELEASE as u32)]) },
             Ask::Close(true) => Command::Close { reason: code("strike") },
             Ask::Close(false) => Command::Reopen,
@@ -557,6 +593,7 @@ fn asks() -> impl Strategy<Value = (i64, Ask)> {
         3 => (0..30_usize, 0..6_u16).prop_map(|(i, ticket)| Ask::Exit(i, ticket)),
         1 => (0..30_usize, 0..6_u16, any::<bool>()).prop_map(|(i, ticket, block)| Ask::Block(i, ticket, block)),
         1 => (0..30_u32).prop_map(Ask::Capacity),
+        6 => (0..6_u32, prop::option::weighted(0.2, 15..26_u32)).prop_map(|(beyond, ceiling)| Ask::Beyond(beyond, ceiling)),
         1 => (0..12_u32, prop::option::of(0..15_u32)).prop_map(|(reserved, limit)| Ask::Quota { reserved, limit }),
         1 => prop::bool::weighted(0.2).prop_map(Ask::Close),
         2 => (0..110_u32, prop::option::of(0..25_u32)).prop_map(|(inside, share)| Ask::Observe { inside, share }),
@@ -587,6 +624,7 @@ impl ReferenceStateMachine for Naive {
             .prop_map(|now| Naive {
                 now,
                 capacity: 20,
+                beyond: Some(0),
                 closed: false,
                 group: (0, None),
                 observed: None,
@@ -654,6 +692,7 @@ impl StateMachineTest for Real {
         let places = real.slot.places();
         assert_eq!((places.taken(), places.admitted, places.inside), (naive.taken(None), naive.admitted(), naive.inside()));
         assert_eq!(places.conflicts, naive.conflicts);
+        assert_eq!((places.capacity, places.beyond.map(|beyond| beyond.places)), (naive.capacity, naive.beyond));
         let waiting: Vec<HoldId> = real.slot.waiting().map(|party| party.entry).collect();
         let has_offer = |id: &&HoldId| matches!(real.slot.standing_of(**id), Some(Standing::Offered(_)));
         let mut offered: Vec<HoldId> = real.slot.holds().map(|(id, _)| id).filter(has_offer).copied().collect();

@@ -30,7 +30,7 @@ pub enum Counted {
     Voids = 8,
     /// Voids shortly before the desk's cash was counted.
     LateVoids = 9,
-    /// Tickets shown again, conflicts of offline gates among them.
+    /// Tickets shown again, or shown when they were not good any more.
     Twice = 10,
     /// Tickets shown again at a gate too far away.
     Apart = 11,
