@@ -2,6 +2,7 @@
 
 use sha2::{Digest as _, Sha256};
 use tornello_engine::envelope::Digest;
+use tornello_engine::ids::VoucherId;
 
 /// The digest of some parts; their borders count.
 #[must_use]
@@ -24,4 +25,10 @@ pub fn digest_of_bytes(bytes: &[u8]) -> Digest {
     let mut first = [0; 16];
     first.copy_from_slice(&hash[..16]);
     Digest(u128::from_be_bytes(first))
+}
+
+/// How receipts, refunds, logs and what is printed of them name a voucher: its id is its code, and whoever has that can spend it.
+#[must_use]
+pub fn mark_of(voucher: VoucherId) -> String {
+    format!("voucher-{:016x}", digest(&[b"voucher", &voucher.0.to_be_bytes()]).0 as u64)
 }

@@ -3,11 +3,12 @@
 //! What callers give to streams is in `commands`, what the node does by itself in `house`, why it may not start in `startup`; `gates` and `grants` are what it adds
 //! to the slots.
 
+use std::fs::File;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
 use actix::ArbiterHandle;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Semaphore, oneshot, watch};
 use tornello_engine::account::Account;
 use tornello_engine::attempts::Attempts;
 use tornello_engine::attendance::Attendance;
@@ -54,7 +55,7 @@ use crate::quotes::{self, Quotes, Quoting};
 use crate::registry::Registry;
 use crate::rooms::Rooms;
 use crate::sensors::{Beside, Occupancy, Reading, Rejected, Sensors};
-use crate::signing::SigningKeys;
+use crate::signing::{SigningKeys, secret_file};
 use crate::start::{Boards, Checked};
 use crate::streams::{Creating, Streams};
 use crate::threads::Threads;
@@ -65,8 +66,8 @@ pub use gates::Passage;
 use grants::Grants;
 pub use house::keep_time;
 use refusals::Refusals;
+use startup::{Built, check_clock, rebuild};
 pub use startup::{StartError, lock};
-use startup::{check_clock, rebuild};
 
 /// Slots that ended so long ago leave the board.
 const FORGET_AFTER_S: i64 = 3 * 86_400;
@@ -84,6 +85,8 @@ pub struct Settings {
     pub limits: Limits,
     /// Starts even if the wall clock is far from the journal's last record.
     pub accept_clock: bool,
+    /// Starts even if the journal has lost batches that the read models or the scorers were built from, and builds these again without them.
+    pub accept_loss: bool,
     /// How the scorers of fraud are set up.
     pub scoring: Sizes,
     /// Whether flows of money, and reviews, go on by themselves, scorers hear what happens, and refusals at gates are noted; moves always go on. A replay, whose years are minutes, leaves them to whoever opens its folder next:
@@ -95,7 +98,15 @@ impl Settings {
     /// The usual settings for a data folder.
     #[must_use]
     pub fn new(data: impl Into<PathBuf>) -> Self {
-        Self { data: data.into(), arbiters: 1, limits: Limits::default(), accept_clock: false, scoring: Sizes::default(), drives: true }
+        Self {
+            data: data.into(),
+            arbiters: 1,
+            limits: Limits::default(),
+            accept_clock: false,
+            accept_loss: false,
+            scoring: Sizes::default(),
+            drives: true,
+        }
     }
 }
 
@@ -190,24 +201,26 @@ pub struct Files {
     pub pseudonymiser: Pseudonymiser,
     /// Signs and verifies ticket codes.
     pub codes: Codes,
-    _lock: std::fs::File,
 }
 
 /// What is left to do when a node stops.
 pub struct Running {
     node: Arc<Node>,
     writer: std::thread::JoinHandle<()>,
-    /// The tasks that end by themselves when the journal's queue and the owners are gone: the read models, the snapshots.
+    /// The tasks that end by themselves when the journal's queue and the owners are gone: the snapshots, the scorers.
     ending: Vec<tokio::task::JoinHandle<()>>,
+    /// Says when the read models have taken in all of the journal, and nobody writes to them any more.
+    listed: Option<oneshot::Receiver<()>>,
     tasks: Vec<tokio::task::JoinHandle<()>>,
+    /// Keeps the data folder from other processes for as long as anything may be written in it.
+    lock: Option<File>,
 }
 
 impl Node {
     /// Starts on a data folder. Call inside an actix system.
     pub async fn start(settings: &Settings, clock: Arc<dyn Clock>, progress: impl FnMut(u64)) -> Result<Running, StartError> {
         let data = &settings.data;
-        let folder = |source| StartError::Folder { folder: data.clone(), source };
-        std::fs::create_dir_all(data).map_err(folder)?;
+        secret_file::make_folder(data).map_err(|error| StartError::Folder { folder: data.clone(), source: error.into() })?;
         let lock = lock(data)?;
         let journal = Arc::new(FileJournal::open(&data.join(file::FILE)).await?);
         journal.settle().await?;
@@ -217,8 +230,16 @@ impl Node {
         let pseudonymiser = Pseudonymiser::new(&master);
         let people = People::open(data, master).await?;
         let codes = Codes::new(SigningKeys::load_or_create(data.join("signing.keys"), clock.now())?, clock.now())?;
-        let files = Files { views, keys, people, pseudonymiser, codes, _lock: lock };
-        Self::assemble(journal, Some(files), settings, clock, progress).await
+        let files = Files { views, keys, people, pseudonymiser, codes };
+        let views = files.views.clone();
+        match Self::assemble(journal, Some(files), settings, clock, progress).await {
+            Ok(running) => Ok(Running { lock: Some(lock), ..running }),
+            Err(error) => {
+                // Whoever tries again finds nothing open.
+                views.leave().await;
+                Err(error)
+            }
+        }
     }
 
     /// Starts with a journal in memory and no files: for tests and rehearsals.
@@ -273,7 +294,8 @@ impl Node {
             attended: &attended,
             plans: &plans,
         };
-        let started = rebuild(journal.as_ref(), views.as_ref(), &streams, boards, progress).await?;
+        let built = views.as_ref().map(|views| Built { folder: &settings.data, views, accept_loss: settings.accept_loss });
+        let started = rebuild(journal.as_ref(), built, &streams, boards, progress).await?;
         check_clock(&started.head, clock.now(), settings.accept_clock)?;
         board.forget(clock.now().plus_seconds(-FORGET_AFTER_S));
         quotes.forget(clock.now().plus_seconds(-FORGET_AFTER_S));
@@ -288,7 +310,7 @@ impl Node {
         scoring.scoring.follow(&defences);
         let (scoring, scored) = match settings.drives {
             true => scoring.follow(Arc::clone(&journal), started.head, committed.clone()),
-            false => (scoring.scoring, tokio::sync::oneshot::channel().1),
+            false => (scoring.scoring, oneshot::channel().1),
         };
         let threads = Arc::new(Threads::start(settings.arbiters));
         let streams = Arc::new(streams);
@@ -332,10 +354,8 @@ impl Node {
 
         let mut ending: Vec<_> = writing.map(|writing| tokio::spawn(writing.run(committed.clone()))).into_iter().collect();
         ending.push(tokio::spawn(async move { drop(scored.await) }));
-        if let Some(views) = views {
-            let ended = views.follow_apart(Arc::clone(&journal), Arc::clone(&board), committed.clone()).map_err(StartError::Thread)?;
-            ending.push(tokio::spawn(async move { drop(ended.await) }));
-        }
+        let listed = views.map(|views| views.follow_apart(Arc::clone(&journal), Arc::clone(&board), committed.clone()));
+        let listed = listed.transpose().map_err(StartError::Thread)?;
         let node = Arc::new(Self {
             clock,
             board,
@@ -384,7 +404,11 @@ impl Node {
             started,
             files,
         });
-        let mut tasks = vec![tokio::spawn(Self::keep_deadlines(Arc::clone(&node))), tokio::spawn(Self::keep_house(Arc::clone(&node)))];
+        let mut tasks = vec![
+            tokio::spawn(Self::keep_deadlines(Arc::clone(&node))),
+            tokio::spawn(Self::keep_house(Arc::clone(&node))),
+            tokio::spawn(Self::keep_keys(Arc::clone(&node))),
+        ];
         let moving = Arc::clone(&node);
         tasks.push(tokio::spawn(async move { moves::keep_moving(&moving).await }));
         if settings.drives {
@@ -403,7 +427,7 @@ impl Node {
         tasks.push(tokio::spawn(async move { limits::read_back(&counting).await }));
         let merging = Arc::clone(&node);
         tasks.push(tokio::spawn(async move { merging.keep_merging().await }));
-        Ok(Running { node, writer: thread, ending, tasks })
+        Ok(Running { node, writer: thread, ending, listed, tasks, lock: None })
     }
 
     /// Lends a thread to the owners, see [`Threads`].

@@ -34,7 +34,7 @@ use tornello_engine::time::Timestamp;
 use tornello_engine::voucher;
 
 use crate::accounts;
-use crate::digest::digest;
+use crate::digest::{digest, mark_of};
 use crate::failure::Failure;
 use crate::journal::{JournalError, StreamId};
 use crate::node::Node;
@@ -550,11 +550,6 @@ async fn from_voucher(node: &Node, id: PaymentId, voucher: VoucherId, amount_cen
         fee_cents: None,
     };
     note(node, id, step(id, "voucher", 0), Command::Receive { receipt }).await
-}
-
-/// How receipts, refunds and what is printed of them name a voucher: its id is its code, and whoever has that can spend it.
-fn mark_of(voucher: VoucherId) -> String {
-    format!("voucher-{:016x}", digest(&[b"voucher", &voucher.0.to_be_bytes()]).0 as u64)
 }
 
 /// Tells the gateway that the payment can be paid there no more. A voucher that was redeemed before the end could be noted has paid.

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::{Actor, Addr};
+use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
+use futures_util::stream;
 use parking_lot::Mutex;
 use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore, oneshot};
 use tornello_engine::aggregate::Aggregate;
@@ -27,6 +29,9 @@ pub const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 const ATTEMPTS: usize = 3;
 /// How many streams are read back at once.
 const STARTING: usize = 8;
+/// How many owners are asked at once whether they are idle, and how long each has to say so.
+const RETIRING: usize = 64;
+const RETIRED_WITHIN: Duration = Duration::from_secs(1);
 /// How often a stream is rebuilt in a row before it is out of order.
 const REBUILDS_MAX: u32 = 5;
 /// After so long without a failure, the count of rebuilds starts again.
@@ -218,18 +223,25 @@ where
     /// Retires the owners that nobody has asked since the last call, keeping their states as snapshots. Answers how many.
     pub async fn retire_idle(&self) -> usize {
         let started: Vec<_> = self.owners.lock().iter().filter_map(|(stream, cell)| Some((*stream, cell.get()?.clone()))).collect();
-        let mut retired = 0;
-        for (stream, started) in started {
-            let (answer, idle) = oneshot::channel();
-            started.owner.do_send(Retire(answer));
-            let idle = idle.await;
-            self.drop_stopped(stream);
-            if let Ok(Some(state)) = idle {
+        // So few at once that their states do not fill the memory a second time.
+        let retiring = stream::iter(started).map(|(stream, started)| self.retire(stream, started)).buffer_unordered(RETIRING);
+        let retired: Vec<bool> = retiring.collect().await;
+        retired.into_iter().filter(|retired| *retired).count()
+    }
+
+    /// Retires one, if it is idle. One whose mailbox is so full that it does not answer is not.
+    async fn retire(&self, stream: StreamId, started: Started<A, T>) -> bool {
+        let (answer, idle) = oneshot::channel();
+        started.owner.do_send(Retire(answer));
+        let idle = tokio::time::timeout(RETIRED_WITHIN, idle).await;
+        self.drop_stopped(stream);
+        match idle {
+            Ok(Ok(Some(state))) => {
                 self.source.retired(stream, &state);
-                retired += 1;
+                true
             }
+            _ => false,
         }
-        retired
     }
 
     /// The owner, if it is in memory.

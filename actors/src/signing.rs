@@ -232,7 +232,7 @@ impl Stored {
     }
 }
 
-/// Files that only their owner may read, replaced as a whole.
+/// Files that only their owner may read, replaced as a whole, and folders that only their owner may enter.
 pub mod secret_file {
     use std::fs::{File, OpenOptions};
     use std::io::{self, Read, Write};
@@ -269,6 +269,16 @@ pub mod secret_file {
             /// The limit.
             limit: u64,
         },
+    }
+
+    /// With all that is to be said, for those who know nothing of secrets.
+    impl From<SecretFileError> for io::Error {
+        fn from(error: SecretFileError) -> Self {
+            match error {
+                SecretFileError::Io { ref source, .. } => Self::new(source.kind(), format!("{error}: {source}")),
+                error => Self::other(error),
+            }
+        }
     }
 
     fn failed(attempted: &'static str, path: &Path) -> impl FnOnce(io::Error) -> SecretFileError {
@@ -329,6 +339,11 @@ pub mod secret_file {
     /// # Errors
     /// If the disk fails; the old file then stands.
     pub fn replace(path: &Path, bytes: &[u8]) -> Result<(), SecretFileError> {
+        replace_with(path, |file| file.write_all(bytes))
+    }
+
+    /// As [`replace`], for what is written in parts.
+    pub(crate) fn replace_with(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> Result<(), SecretFileError> {
         let beside = beside(path, ".new");
         // A leftover of a crash may have other permissions; it is made anew.
         match std::fs::remove_file(&beside) {
@@ -336,19 +351,76 @@ pub mod secret_file {
             _ => {}
         }
         let mut file = private().create_new(true).open(&beside).map_err(failed("create", &beside))?;
-        file.write_all(bytes).map_err(failed("write", &beside))?;
+        write(&mut file).map_err(failed("write", &beside))?;
         file.sync_all().map_err(failed("flush", &beside))?;
         drop(file);
         std::fs::rename(&beside, path).map_err(failed("put in place", path))?;
         flush_folder(path)
     }
 
-    /// Makes the file if there is none, readable by its owner alone, for a database that is to be opened there.
+    /// Makes the file if there is none, readable by its owner alone, for a database that is to be opened there; one that others may read is taken from them.
     pub(crate) fn ensure_private(path: &Path) -> Result<(), SecretFileError> {
         match private().create_new(true).open(path) {
             Ok(_) => flush_folder(path),
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                tighten(path);
+                Ok(())
+            }
             Err(error) => Err(failed("create", path)(error)),
+        }
+    }
+
+    /// Makes a folder that its owner alone may enter, if there is none, and those above it; one that others may enter is taken from them.
+    ///
+    /// # Errors
+    /// If it cannot be made, or is none.
+    pub fn make_folder(path: &Path) -> Result<(), SecretFileError> {
+        if path.is_dir() {
+            tighten(path);
+            return Ok(());
+        }
+        make_above(path)?;
+        let mut builder = std::fs::DirBuilder::new();
+        #[cfg(unix)]
+        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+        match builder.create(path) {
+            // Somebody else was faster.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
+            Err(error) => Err(failed("make", path)(error)),
+            Ok(()) => flush_folder(path),
+        }
+    }
+
+    /// Makes the folders above a path, with the permissions that folders have here, each on the disk before the next.
+    fn make_above(path: &Path) -> Result<(), SecretFileError> {
+        let Some(above) = path.parent().filter(|above| !above.as_os_str().is_empty() && !above.is_dir()) else { return Ok(()) };
+        make_above(above)?;
+        match std::fs::create_dir(above) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(failed("make", above)(error)),
+            _ => flush_folder(above),
+        }
+    }
+
+    /// Takes from all others what they may do with a file or folder that is there, and says so: it was made before these were private, or copied without its permissions.
+    /// Asked by name: to open and close a database here would take its locks from whoever has it open in this process.
+    pub(crate) fn tighten(path: &Path) {
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            let Ok(metadata) = std::fs::metadata(path) else { return };
+            let (mut permissions, shown) = (metadata.permissions(), path.display());
+            let mode = permissions.mode() & 0o7777;
+            // What is made for everybody, as /tmp is, stays everybody's; the files in it are private all the same.
+            if mode & 0o077 == 0 || (metadata.is_dir() && mode & 0o1000 != 0) {
+                return;
+            }
+            permissions.set_mode(mode & !0o077);
+            match std::fs::set_permissions(path, permissions) {
+                Ok(()) => tracing::warn!(
+                    "{shown} was open to others (mode {mode:03o}) and is not any more: it holds secrets; if others use this machine, they may have them"
+                ),
+                Err(error) => tracing::warn!(%error, "{shown} is open to others (mode {mode:03o}) and holds secrets, and that cannot be changed"),
+            }
         }
     }
 
@@ -487,6 +559,28 @@ mod tests {
         }
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o400)).unwrap();
         assert!(SigningKeys::load_or_create(&path, at(3)).is_ok());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn folders_and_databases_are_made_private_and_taken_from_others() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let (data, database) = (folder.path().join("a/b/data"), folder.path().join("a/b/data/some.db"));
+        let modes = || [&data, &database].map(|path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777);
+        secret_file::make_folder(&data).unwrap();
+        secret_file::ensure_private(&database).unwrap();
+        assert_eq!(modes(), [0o700, 0o600]);
+        for (path, mode) in [(&data, 0o755), (&database, 0o644)] {
+            std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+        }
+        secret_file::make_folder(&data).unwrap();
+        secret_file::ensure_private(&database).unwrap();
+        assert_eq!(modes(), [0o700, 0o600]);
+        assert!(secret_file::make_folder(&database).is_err(), "a file is no folder");
+        std::fs::set_permissions(&data, std::fs::Permissions::from_mode(0o1777)).unwrap();
+        secret_file::make_folder(&data).unwrap();
+        assert_eq!(std::fs::metadata(&data).unwrap().permissions().mode() & 0o7777, 0o1777, "a folder for everybody stays so");
     }
 
     #[test]

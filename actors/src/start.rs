@@ -45,11 +45,12 @@ pub struct Checked {
     pub cut: Option<u64>,
 }
 
-/// Checks every batch and its place in the chain. A last batch that is damaged is torn: it is cut off if `cut` says so, and reported. Damage before that is an
-/// error, and nothing is skipped. `each` sees every sound batch in order; `progress` is told how far the check is.
+/// Checks every batch and its place in the chain. A last batch that is damaged is torn: it is cut off if `cut` says so, and reported. `cut` names the last batch
+/// that was flushed for sure, which no crash can have torn: damage up to it, as any before the last batch, is an error, and nothing is skipped. `each` sees every
+/// sound batch in order; `progress` is told how far the check is.
 pub async fn check(
     journal: &dyn Journal,
-    cut: bool,
+    cut: Option<u64>,
     mut each: impl FnMut(&Batch) -> Result<(), JournalError>,
     mut progress: impl FnMut(u64),
 ) -> Result<Checked, JournalError> {
@@ -91,9 +92,9 @@ pub async fn check(
 }
 
 /// A damaged batch: the end of the journal if nothing stands behind it, else an error.
-async fn torn(journal: &dyn Journal, cut: bool, mut checked: Checked, batch: u64, what: String) -> Result<Checked, JournalError> {
+async fn torn(journal: &dyn Journal, cut: Option<u64>, mut checked: Checked, batch: u64, what: String) -> Result<Checked, JournalError> {
     let last = journal.head().await.map_or(u64::MAX, |head| head.number);
-    if batch != last || batch != checked.head.number + 1 || !cut {
+    if batch != last || batch != checked.head.number + 1 || cut.is_none_or(|flushed| batch <= flushed) {
         return Err(JournalError::Corrupt { batch, what });
     }
     journal.cut_last(batch).await?;

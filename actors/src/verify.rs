@@ -150,7 +150,7 @@ pub async fn goes_on_from(journal: &dyn Journal, checked: &Checked, exported: &E
 /// Checks everything. Damage is an error that names the first batch in which it shows; a torn last batch is cut off if `cut` says so, else it is damage.
 pub async fn verify(journal: &dyn Journal, cut: bool, progress: impl FnMut(u64)) -> Result<Verified, JournalError> {
     let mut streams = Replayed::default();
-    let checked = start::check(journal, cut, |batch| streams.take_in(batch), progress).await?;
+    let checked = start::check(journal, cut.then_some(0), |batch| streams.take_in(batch), progress).await?;
     streams.finish(checked)
 }
 

@@ -30,6 +30,7 @@ use crate::board::{Board, SlotHead};
 use crate::clock::Stopwatch;
 use crate::journal::wire;
 use crate::journal::{Batch, Head, Journal, JournalError, StreamId, batches_after};
+use crate::signing::secret_file;
 use crate::streams::corrupt;
 
 /// Raised whenever a table, a head or a snapshot changes its form: an older file is thrown away and built again.
@@ -222,6 +223,13 @@ impl Views {
         if stamp.begin().map_err(sqlx::Error::Io)? {
             tracing::warn!(file = %path.display(), "the machine ended without a stop in good order: the read models are built again from the journal");
         }
+        // SQLite makes what it keeps beside the file as private as the file.
+        secret_file::ensure_private(path).map_err(|error| sqlx::Error::Io(error.into()))?;
+        for end in ["-wal", "-shm"] {
+            let mut beside = path.as_os_str().to_owned();
+            beside.push(end);
+            secret_file::tighten(beside.as_ref());
+        }
         let options = SqliteConnectOptions::new()
             .filename(path)
             .create_if_missing(true)
@@ -258,6 +266,11 @@ impl Views {
         if let Ok(Err(error)) = tokio::task::spawn_blocking(move || stamp.end()).await {
             tracing::warn!(%error, "the read models were not flushed; they are built again if the machine ends now");
         }
+    }
+
+    /// Closes the file while somebody may still write to it: nothing says that all of it is on the disk.
+    pub async fn leave(&self) {
+        self.pool.close().await;
     }
 
     async fn position(&self, name: &str) -> Result<(u64, Vec<u8>), ViewsError> {
@@ -456,6 +469,14 @@ impl Views {
             // Heads that were published after the last commit was seen are saved when nothing happens too.
             let _ = tokio::time::timeout(HEADS_EVERY, committed.changed()).await;
         }
+    }
+
+    /// Builds the lists up to the batch numbered `end`, which must be in the journal: for who follows it no further. Heads are left to the node that starts next.
+    pub async fn build(&self, journal: &dyn Journal, end: u64) -> Result<(), ViewsError> {
+        while self.as_of_batch() < end {
+            self.take_in(journal, end).await?;
+        }
+        Ok(())
     }
 
     /// Takes in some batches, if there are any up to `end`.

@@ -25,6 +25,7 @@ use tornello_models::score::Score;
 use super::school_breaks::SchoolBreaks;
 use super::{AHEAD_DAYS, sites};
 use crate::museums::Known;
+use crate::signing::secret_file;
 
 /// Every so many days a model is fitted.
 const FIT_EVERY_DAYS: i32 = 7;
@@ -402,12 +403,12 @@ fn kept(fitted: &Fitted) -> (u64, &demand::Forecaster) {
     (fitted.known, &fitted.model)
 }
 
-/// Writes the models beside their place and moves them there, so that a crash leaves the old ones or the new ones.
+/// Puts the models in the place of those before, so that a crash leaves the old ones or the new ones.
 fn keep(file: &Path, held: &Held) {
-    let beside = file.with_extension("new");
     let parts = (held.serving.as_ref().map(kept), held.on_trial.iter().map(kept).collect::<Vec<_>>(), held.before.as_ref().map(kept), &held.judged);
-    let written = postcard::to_allocvec(&parts).map_err(std::io::Error::other).and_then(|body| std::fs::write(&beside, [&MAGIC[..], &body].concat()));
-    if let Err(error) = written.and_then(|()| std::fs::rename(&beside, file)) {
+    let written =
+        postcard::to_allocvec(&parts).map_err(std::io::Error::other).and_then(|body| Ok(secret_file::replace(file, &[&MAGIC[..], &body].concat())?));
+    if let Err(error) = written {
         tracing::warn!(file = %file.display(), %error, "the forecasters are not kept: a restart fits anew");
     }
 }

@@ -44,7 +44,7 @@ use self::challenge::Challenges;
 use self::counters::Counters;
 use self::judge::Judge;
 use self::recent::Recent;
-use self::saved::SavedFile;
+pub(crate) use self::saved::SavedFile;
 use self::scorers::{Follower, Progress, Tap, Tapped};
 use self::shelf::Shelf;
 use crate::journal::{Head, Journal, writer};

@@ -1,13 +1,14 @@
 //! What the scorers know, in one file that can be deleted at any time: it is heard again from the journal then. Written beside and renamed, so that there is
 //! always a whole one; with a checksum, and for one list of features only.
 
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use tornello_models::fraud::signals::{Store, feature_hash};
 
 use super::fold::Fold;
+use crate::signing::secret_file;
 
 /// Raised whenever what is saved changes its form, or what is heard of the same journal.
 const FORMAT: u32 = 5;
@@ -61,27 +62,46 @@ impl SavedFile {
         state
     }
 
+    /// The batch up to which it was heard, and that batch's hash; none if there is no such file, or it cannot be used.
+    #[must_use]
+    pub fn position(&self) -> Option<(u64, [u8; 32])> {
+        let bytes = std::fs::read(&self.0).ok()?;
+        // The first fields of what is saved: the rest is large.
+        postcard::take_from_bytes(Self::body(&bytes)?).ok().map(|(position, _)| position)
+    }
+
+    /// Forgets what it says.
+    pub fn forget(&self) -> std::io::Result<()> {
+        match std::fs::remove_file(&self.0) {
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+
     fn parse(bytes: &[u8]) -> Option<State> {
+        postcard::from_bytes(Self::body(bytes)?).ok()
+    }
+
+    fn body(bytes: &[u8]) -> Option<&[u8]> {
         let rest = bytes.strip_prefix(MAGIC.as_slice())?;
         let (format, rest) = rest.split_first_chunk::<4>()?;
         let (hash, rest) = rest.split_first_chunk::<8>()?;
         let (crc, body) = rest.split_first_chunk::<4>()?;
         let fits =
             u32::from_le_bytes(*format) == FORMAT && u64::from_le_bytes(*hash) == feature_hash() && u32::from_le_bytes(*crc) == crc32c::crc32c(body);
-        fits.then(|| postcard::from_bytes(body).ok()).flatten()
+        fits.then_some(body)
     }
 
     /// Writes it anew.
     pub fn write(&self, state: &Saving<'_>) -> std::io::Result<()> {
         let body = postcard::to_allocvec(state).map_err(std::io::Error::other)?;
-        let beside = self.0.with_extension("state.new");
-        let mut file = std::fs::File::create(&beside)?;
-        file.write_all(MAGIC)?;
-        file.write_all(&FORMAT.to_le_bytes())?;
-        file.write_all(&feature_hash().to_le_bytes())?;
-        file.write_all(&crc32c::crc32c(&body).to_le_bytes())?;
-        file.write_all(&body)?;
-        file.sync_data()?;
-        std::fs::rename(&beside, &self.0)
+        secret_file::replace_with(&self.0, |file| {
+            file.write_all(MAGIC)?;
+            file.write_all(&FORMAT.to_le_bytes())?;
+            file.write_all(&feature_hash().to_le_bytes())?;
+            file.write_all(&crc32c::crc32c(&body).to_le_bytes())?;
+            file.write_all(&body)
+        })?;
+        Ok(())
     }
 }

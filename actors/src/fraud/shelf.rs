@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use tornello_models::artifact::{Artifact, CARD_FILE, MODEL_BYTES_MAX, MODEL_FILE};
 
+use crate::signing::secret_file;
+
 const ACTING: &str = "acting";
 
 /// The folder.
@@ -38,14 +40,14 @@ impl Shelf {
             return Err(io::Error::from(io::ErrorKind::InvalidInput));
         }
         let folder = self.0.join(id);
-        std::fs::create_dir_all(&folder)?;
+        secret_file::make_folder(&folder)?;
         write(&folder.join(MODEL_FILE), &artifact.model)?;
         write(&folder.join(CARD_FILE), artifact.card.as_bytes())
     }
 
     /// Notes which model acts, and whether the node fitted it by itself.
     pub fn act(&self, id: &str, own: bool) -> io::Result<()> {
-        std::fs::create_dir_all(&self.0)?;
+        secret_file::make_folder(&self.0)?;
         write(&self.0.join(ACTING), format!("{id} {}\n", if own { "own" } else { "trained" }).as_bytes())
     }
 
@@ -87,10 +89,9 @@ fn small(path: &Path) -> io::Result<Vec<u8>> {
     if bytes.len() as u64 > MODEL_BYTES_MAX { Err(io::Error::other(format!("it is larger than {MODEL_BYTES_MAX} bytes"))) } else { Ok(bytes) }
 }
 
+/// A model that the journal says is at work is on the disk, also after the machine ends.
 fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let beside = path.with_extension("new");
-    std::fs::write(&beside, bytes)?;
-    std::fs::rename(beside, path)
+    Ok(secret_file::replace(path, bytes)?)
 }
 
 #[cfg(test)]
@@ -110,6 +111,29 @@ mod tests {
             shelf.keep(name, &artifact).unwrap();
             shelf.act(name, false).unwrap();
             assert_eq!(shelf.acting(), Some((name.to_owned(), false, vec![1])));
+        }
+    }
+
+    /// That it is flushed cannot be seen from here; that it is written as whatever is flushed can: beside its place, for its owner alone, over what a crash left there.
+    #[cfg(unix)]
+    #[test]
+    fn what_is_kept_is_put_in_place_as_secrets_are() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let shelf = Shelf::in_folder(folder.path());
+        let artifact = Artifact { model: vec![1], card: "{}".to_owned() };
+        std::fs::create_dir_all(shelf.place("one")).unwrap();
+        std::fs::write(shelf.place("one").join(format!("{MODEL_FILE}.new")), "half writ").unwrap();
+        shelf.keep("one", &artifact).unwrap();
+        shelf.act("one", true).unwrap();
+        let mut names: Vec<_> =
+            std::fs::read_dir(shelf.place("one")).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        let mut expected = [MODEL_FILE, CARD_FILE].map(str::to_owned);
+        expected.sort();
+        assert_eq!(names, expected);
+        for path in [shelf.place("one").join(MODEL_FILE), shelf.place("one").join(CARD_FILE), shelf.place(ACTING)] {
+            assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600, "{}", path.display());
         }
     }
 }

@@ -13,7 +13,7 @@
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -23,6 +23,7 @@ use tornello_engine::time::Timestamp;
 
 use super::wire::Bytes;
 use super::{Batch, Head, Journal, JournalError, Span, StreamId};
+use crate::signing::secret_file;
 
 /// The name of the file within a data folder.
 pub const FILE: &str = "journal.log";
@@ -114,7 +115,11 @@ impl FileJournal {
         let path = path.to_owned();
         let open = move || {
             let fail = |what: &str, error: &io::Error| JournalError::Unreachable(format!("{} cannot be {what}: {error}", path.display()));
-            let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path).map_err(|error| fail("opened", &error))?;
+            // Codes of vouchers, and secrets of waiting rooms, are in it.
+            let mut private = OpenOptions::new();
+            private.read(true).write(true).create(true).truncate(false).mode(0o600);
+            let file = private.open(&path).map_err(|error| fail("opened", &error))?;
+            secret_file::tighten(&path);
             // The name of a new file is as good as its content only when its folder is on the disk too.
             let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
             File::open(folder).and_then(|folder| folder.sync_all()).map_err(|error| fail("kept", &error))?;

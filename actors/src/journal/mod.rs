@@ -18,7 +18,9 @@ use tornello_engine::ids::{AccountId, CaseId, MuseumId, OrderId, PaymentId, Quot
 use tornello_engine::model_registry::ModelKind;
 use tornello_engine::time::Timestamp;
 
-/// The owner of some records. In bytes: its kind, then its key big-endian, so that streams of a kind sort by key.
+use crate::digest::mark_of;
+
+/// The owner of some records; shown in logs, so without what anybody could spend. In bytes: its kind, then its key big-endian, so that streams of a kind sort by key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum StreamId {
     /// A museum: plans, tariffs, ceilings.
@@ -105,7 +107,7 @@ impl fmt::Display for StreamId {
             Self::Payment(payment) => write!(f, "payment {payment}"),
             Self::Quote(quote) => write!(f, "quote {quote}"),
             Self::Till(till) => write!(f, "till session {till}"),
-            Self::Voucher(voucher) => write!(f, "voucher {voucher}"),
+            Self::Voucher(voucher) => f.write_str(&mark_of(*voucher)),
             Self::Order(order) => write!(f, "order {order}"),
             Self::Account(account) => write!(f, "account {account}"),
             Self::Case(case) => write!(f, "case {case}"),
@@ -251,6 +253,9 @@ mod tests {
             assert_eq!(StreamId::from_bytes(&bytes[..bytes.len() - 1]), None, "{stream}");
             assert_eq!(StreamId::from_bytes(&[&bytes[..], &[0]].concat()), None, "{stream}");
         }
+        let code = VoucherId(9).to_string();
+        let told = [StreamId::Voucher(VoucherId(9)).to_string(), JournalError::Conflict(StreamId::Voucher(VoucherId(9))).to_string()];
+        assert!(told.iter().all(|told| told.contains("voucher-") && !told.contains(&code)), "a voucher can be spent by its id: {told:?}");
         let kinds: Vec<u8> = streams.iter().map(|stream| stream.to_bytes()[0]).collect();
         assert_eq!(kinds, [1, 2, 3, 6, 7, 9, 10, 11, 12, 20, 21], "written in journals");
     }

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::MissedTickBehavior;
 use tornello_engine::ids::Code;
 
 use super::{FORGET_AFTER_S, Node, Running};
@@ -22,6 +23,7 @@ const WAKE_AGAIN_BROKEN: Duration = Duration::from_secs(1);
 /// A wall clock that has moved by so much since it was last reported has jumped again.
 const TOLD_AGAIN_US: i64 = 1_000_000;
 const KEYS_EVERY: Duration = Duration::from_millis(500);
+const MODELS_EVERY: Duration = Duration::from_millis(500);
 /// For how many looks after registered models could not be put to work the same are let be: a minute.
 const MODELS_AGAIN: u32 = 120;
 
@@ -29,20 +31,22 @@ impl Node {
     /// Retires the owners that nobody has asked since the last time, and takes slots that ended days ago off the board: what the node does by itself once a
     /// minute, for replays whose years are minutes.
     pub async fn tidy(&self) {
-        self.slots.retire_idle().await;
-        self.museum_owners.retire_idle().await;
-        self.payment_owners.retire_idle().await;
-        self.voucher_owners.retire_idle().await;
-        self.order_owners.retire_idle().await;
-        self.quote_owners.retire_idle().await;
-        self.till_owners.retire_idle().await;
-        self.account_owners.retire_idle().await;
-        self.case_owners.retire_idle().await;
-        self.rules_owner.retire_idle().await;
-        self.model_owners.retire_idle().await;
-        self.attempt_owners.retire_idle().await;
-        self.attendance_owners.retire_idle().await;
-        self.planning_owners.retire_idle().await;
+        tokio::join!(
+            self.slots.retire_idle(),
+            self.museum_owners.retire_idle(),
+            self.payment_owners.retire_idle(),
+            self.voucher_owners.retire_idle(),
+            self.order_owners.retire_idle(),
+            self.quote_owners.retire_idle(),
+            self.till_owners.retire_idle(),
+            self.account_owners.retire_idle(),
+            self.case_owners.retire_idle(),
+            self.rules_owner.retire_idle(),
+            self.model_owners.retire_idle(),
+            self.attempt_owners.retire_idle(),
+            self.attendance_owners.retire_idle(),
+            self.planning_owners.retire_idle(),
+        );
         self.board.forget(self.clock.now().plus_seconds(-FORGET_AFTER_S));
         self.quotes.forget(self.clock.now().plus_seconds(-FORGET_AFTER_S));
         self.tidy_rooms();
@@ -77,9 +81,26 @@ impl Node {
         }
     }
 
-    /// Retires owners, and looks again at keys, models and contacts that are due. Runs until dropped.
+    /// Looks again at API keys and at those that sign tickets: what was revoked in another process lets nobody in a second later, whatever else the node has to do. Runs
+    /// until dropped.
+    pub(super) async fn keep_keys(node: Arc<Self>) {
+        let Some(files) = &node.files else { return };
+        let mut look = tokio::time::interval(KEYS_EVERY);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            look.tick().await;
+            if let Err(error) = files.keys.refresh().await {
+                tracing::error!(%error, "the API keys cannot be read again");
+            }
+            if let Err(error) = files.codes.refresh(node.clock.now()) {
+                tracing::error!(%error, "the keys that sign tickets cannot be read again");
+            }
+        }
+    }
+
+    /// Retires owners, and looks again at models and contacts that are due. Runs until dropped.
     pub(super) async fn keep_house(node: Arc<Self>) {
-        let (mut look, mut retire) = (tokio::time::interval(KEYS_EVERY), tokio::time::interval(RETIRE_EVERY));
+        let (mut look, mut retire) = (tokio::time::interval(MODELS_EVERY), tokio::time::interval(RETIRE_EVERY));
         // Models that could not be put to work, and for how many looks they are let be: they are not on the shelf yet, or damaged.
         let mut unusable: Option<([Option<Code>; 2], u32)> = None;
         loop {
@@ -92,14 +113,6 @@ impl Node {
                 Some((models, looks)) if models == wanted && looks > 0 => Some((models, looks - 1)),
                 _ => (!node.follow_models().await).then_some((wanted, MODELS_AGAIN)),
             };
-            if let Some(files) = &node.files {
-                if let Err(error) = files.keys.refresh().await {
-                    tracing::error!(%error, "the API keys cannot be read again");
-                }
-                if let Err(error) = files.codes.refresh(node.clock.now()) {
-                    tracing::error!(%error, "the keys that sign tickets cannot be read again");
-                }
-            }
             if retire_now {
                 node.tidy().await;
                 if let Some(files) = &node.files {
@@ -123,9 +136,9 @@ impl Running {
     }
 
     /// Stops: what was asked is finished and on the disk, snapshots and heads are saved. Callers must have stopped asking. The node itself goes when its last
-    /// holder drops it.
+    /// holder drops it. Other processes may have the data folder only when nothing of this one writes there any more.
     pub async fn stop(self) {
-        let Self { node, writer, ending, tasks } = self;
+        let Self { node, writer, ending, listed, tasks, lock } = self;
         if node.health() == Health::Writing {
             node.end_forks().await;
             let _ = tokio::time::timeout(STOP_WITHIN, node.note_refusals()).await;
@@ -155,16 +168,34 @@ impl Running {
         let (threads, scoring) = (Arc::clone(&node.threads), Arc::clone(&node.scoring));
         drop(node);
         let ended = tokio::task::spawn_blocking(move || writer.join().is_ok());
-        if !matches!(tokio::time::timeout(STOP_WITHIN, ended).await, Ok(Ok(true))) {
+        let ended = tokio::time::timeout(STOP_WITHIN, ended).await;
+        if !matches!(ended, Ok(Ok(true))) {
             tracing::error!("the journal's writer did not end in time, or ended badly");
         }
+        let mut all_ended = ended.is_ok();
         threads.stop();
         for task in ending {
-            let _ = tokio::time::timeout(STOP_WITHIN, task).await;
+            all_ended &= tokio::time::timeout(STOP_WITHIN, task).await.is_ok();
         }
         scoring.stop();
         if let Some(views) = views {
-            views.close().await;
+            let listed = match listed {
+                Some(listed) => tokio::time::timeout(STOP_WITHIN, listed).await,
+                None => Ok(Ok(())),
+            };
+            all_ended &= listed.is_ok();
+            if matches!(listed, Ok(Ok(()))) {
+                views.close().await;
+            } else {
+                tracing::error!("the read models were not taken to the end of the journal in time: they are built again if the machine ends now");
+                views.leave().await;
+            }
+        }
+        if all_ended {
+            drop(lock);
+        } else {
+            // What has not ended may write yet: the folder is this process's until it ends.
+            std::mem::forget(lock);
         }
     }
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use tornello_engine::time::Timestamp;
 
 use crate::codes::CodesError;
+use crate::fraud::SavedFile;
 use crate::journal::{Batch, Head, Journal, JournalError};
 use crate::keys::KeysError;
 use crate::people::PeopleError;
@@ -32,6 +33,20 @@ pub enum StartError {
     /// Another process uses it.
     #[error("another process uses the data folder {0}: stop it first, or choose another folder with --data")]
     InUse(PathBuf),
+    /// The journal has lost batches that were answered: something was built from them once they were on the disk.
+    #[error(
+        "the journal does not hold {} that {built} was built from: what they held was answered, and is lost. Put a backup of the journal in its place that \
+        has them, or start with --accept-loss to go on without them for good",
+        batches(*first, *last)
+    )]
+    Lost {
+        /// The first.
+        first: u64,
+        /// The last that is known of.
+        last: u64,
+        /// What knows of them: a file of the data folder.
+        built: &'static str,
+    },
     /// The journal is damaged or cannot be read.
     #[error("the journal does not allow a start: {0}: `tornello verify` tells more; put a backup in its place")]
     Journal(JournalError),
@@ -69,36 +84,98 @@ impl From<JournalError> for StartError {
     }
 }
 
-/// Checks the journal and builds everything in memory from it. Read models that were built from another journal, or from batches that this one no longer has,
-/// are thrown away and built again.
+fn batches(first: u64, last: u64) -> String {
+    if first == last { format!("batch {first}") } else { format!("batches {first} to {last}") }
+}
+
+/// What a data folder holds that was built from the journal. All of it takes in only what was flushed, and whatever of it a machine's end may have torn is gone
+/// before it is asked: so a batch that it knows was answered, and a journal without that batch has lost it.
+pub(super) struct Built<'a> {
+    /// The data folder.
+    pub(super) folder: &'a Path,
+    /// The read models.
+    pub(super) views: &'a Views,
+    /// Whether to go on without batches that the journal has lost.
+    pub(super) accept_loss: bool,
+}
+
+/// The last batch that something was built from.
+struct Reach {
+    built: &'static str,
+    batch: u64,
+    hash: Vec<u8>,
+}
+
+impl Built<'_> {
+    fn scorers(&self) -> SavedFile {
+        SavedFile::in_folder(self.folder)
+    }
+
+    /// How far all of it reaches; the furthest last.
+    async fn reaches(&self) -> Result<Vec<Reach>, ViewsError> {
+        let views = self.views.positions().await?.into_iter().map(|(batch, hash)| Reach { built: "views.db", batch, hash });
+        let scorers = self.scorers().position().map(|(batch, hash)| Reach { built: "scorers.state", batch, hash: hash.to_vec() });
+        let mut reaches: Vec<Reach> = views.chain(scorers).filter(|reach| reach.batch > 0).collect();
+        reaches.sort_by_key(|reach| reach.batch);
+        Ok(reaches)
+    }
+}
+
+impl Reach {
+    /// Its batch is not in a journal that is sound up to `end`.
+    fn lost(&self, end: u64) -> StartError {
+        // A journal that goes on further has another batch there.
+        let first = if end < self.batch { end + 1 } else { self.batch };
+        StartError::Lost { first, last: self.batch, built: self.built }
+    }
+}
+
+/// Checks the journal and builds everything in memory from it. A journal that does not hold what read models or scorers were built from has lost it: it allows
+/// no start, unless that was accepted; they are thrown away then, and built again.
 pub(super) async fn rebuild(
     journal: &dyn Journal,
-    views: Option<&Views>,
+    built: Option<Built<'_>>,
     streams: &Streams,
     boards: Boards<'_>,
     mut progress: impl FnMut(u64),
 ) -> Result<Checked, StartError> {
     let mut cut = None;
     loop {
-        let (complete, heads) = match views {
-            Some(views) => views.heads().await?,
+        let (complete, heads) = match &built {
+            Some(built) => built.views.heads().await?,
             None => (0, Vec::new()),
         };
-        let mut built_from: Vec<(u64, Vec<u8>)> = match views {
-            Some(views) => views.positions().await?.into_iter().filter(|(batch, _)| *batch > 0).collect(),
+        let mut missing = match &built {
+            Some(built) => built.reaches().await?,
             None => Vec::new(),
         };
+        let accepted = built.as_ref().is_some_and(|built| built.accept_loss);
+        // What was flushed is not cut off: a backup may be mended with what is left of it.
+        let flushed = missing.last().map_or(0, |reach| reach.batch);
+        let furthest = missing.last().map(|reach| (reach.batch, reach.built));
         let mut memory = Memory::default();
         let take_in = |batch: &Batch| {
-            built_from.retain(|(number, hash)| *number != batch.number || hash[..] != batch.hash());
+            missing.retain(|reach| reach.batch != batch.number || reach.hash[..] != batch.hash());
             memory.take_in(batch, complete)
         };
-        let checked = start::check(journal, true, take_in, &mut progress).await?;
+        let checked = match start::check(journal, Some(if accepted { 0 } else { flushed }), take_in, &mut progress).await {
+            Ok(checked) => checked,
+            Err(error) => return Err(damaged(journal, error, furthest.filter(|_| !accepted)).await),
+        };
         cut = cut.or(checked.cut);
+        if let (Some(built), Some(reach)) = (&built, missing.last()) {
+            let lost = reach.lost(checked.head.number);
+            if !accepted {
+                return Err(lost);
+            }
+            tracing::error!(%lost, "this was accepted: all lists, and what scorers know, are built again from what is left");
+            built.scorers().forget().map_err(|source| StartError::Folder { folder: built.folder.to_owned(), source })?;
+            built.views.clear().await?;
+            continue;
+        }
         // A head or snapshot may know more than its position says, so after a cut none is trusted.
-        if let Some(views) = views.filter(|_| checked.cut.is_some() || !built_from.is_empty()) {
-            tracing::warn!("the read models do not belong to this journal; they are built again");
-            views.clear().await?;
+        if let Some(built) = built.as_ref().filter(|_| checked.cut.is_some()) {
+            built.views.clear().await?;
             continue;
         }
         for (slot, head) in heads {
@@ -107,6 +184,18 @@ pub(super) async fn rebuild(
         memory.restore(streams, boards).await?;
         return Ok(Checked { cut, ..checked });
     }
+}
+
+/// Why a journal whose check failed allows no start. One that is damaged where it ends, in a batch that was flushed, has lost what `furthest` was built from.
+async fn damaged(journal: &dyn Journal, error: JournalError, furthest: Option<(u64, &'static str)>) -> StartError {
+    if let JournalError::Corrupt { batch, .. } = error
+        && let Some((last, built)) = furthest
+        && (1..=last).contains(&batch)
+        && journal.head().await.is_ok_and(|head| head.number == batch)
+    {
+        return StartError::Lost { first: batch, last, built };
+    }
+    error.into()
 }
 
 /// Refuses a wall clock that does not fit the journal's last record, unless it was accepted.

@@ -3,8 +3,10 @@
 //! written last, or that it was flushed at the end.
 
 use std::fs::File;
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
+
+use crate::signing::secret_file;
 
 /// Linux says it anew at each boot.
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
@@ -59,15 +61,7 @@ impl Stamp {
     }
 
     fn write(&self, stamp: &str) -> io::Result<()> {
-        let beside = self.views.with_extension("boot.new");
-        let mut file = File::create(&beside)?;
-        file.write_all(stamp.as_bytes())?;
-        file.sync_all()?;
-        std::fs::rename(&beside, self.file())?;
-        match self.views.parent() {
-            Some(folder) if !folder.as_os_str().is_empty() => File::open(folder)?.sync_all(),
-            _ => File::open(".")?.sync_all(),
-        }
+        Ok(secret_file::replace(&self.file(), stamp.as_bytes())?)
     }
 }
 

@@ -1,9 +1,10 @@
 //! `tornello keys`: API keys are made, listed and revoked in their own file, beside a running server too.
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use jiff::civil::Date;
 use tornello_actors::clock::RealClock;
 use tornello_actors::keys::{Keys, Museums, NewKey, Role};
+use tornello_actors::signing::secret_file;
 use tornello_engine::calendar;
 use tornello_engine::ids::{Code, KeyId};
 use tornello_engine::time::Timestamp;
@@ -55,7 +56,7 @@ pub(super) async fn run(command: Command) -> anyhow::Result<()> {
             if matches!(role, Role::Reseller | Role::Operator) && account.is_none() {
                 bail!("resellers and operators have an account of their own: name it with --account CODE");
             }
-            std::fs::create_dir_all(&data.folder).with_context(|| format!("cannot make {}", data.folder.display()))?;
+            secret_file::make_folder(&data.folder)?;
             let keys = Keys::open(data.folder.join(FILE)).await?;
             let expires_at = expires.map(|day| calendar::instant(day.to_datetime(jiff::civil::Time::midnight())));
             let (text, key) = keys.create(NewKey { name, role, museums, account, expires_at }, now).await?;

@@ -65,6 +65,10 @@ pub(super) struct Arguments {
     /// Start even if the wall clock is far from the journal's last record
     #[arg(long)]
     accept_clock: bool,
+    /// Start even if batches are missing from the journal that were written and answered, and go on without them for good: what they held is lost. The lists are
+    /// built again from what is left
+    #[arg(long)]
+    accept_loss: bool,
     /// How many threads answer requests [default: one for each core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1_024))]
     workers: Option<u16>,
@@ -115,6 +119,7 @@ impl Arguments {
             listen: DEMO,
             demo: true,
             accept_clock: false,
+            accept_loss: false,
             workers: None,
             gate_listen: None,
             gate_workers: 1,
@@ -192,7 +197,8 @@ pub(super) async fn serve(arguments: Arguments) -> anyhow::Result<()> {
     let clock = Arc::new(RealClock::start());
     let usual = Settings::new(data);
     let scoring = arguments.alerts_per_day.map_or(usual.scoring, |Alerts(alerts_per_day)| Sizes { alerts_per_day, ..usual.scoring });
-    let settings = Settings { arbiters: arguments.slot_threads(), accept_clock: arguments.accept_clock, scoring, ..usual };
+    let Arguments { accept_clock, accept_loss, .. } = arguments;
+    let settings = Settings { arbiters: arguments.slot_threads(), accept_clock, accept_loss, scoring, ..usual };
     let started = clock.now();
     let mut told = started;
     let progress = |batch| {

@@ -1,14 +1,13 @@
 //! The rarer chores: read models built again, a person's contact erased, a new key for ticket codes.
 
-use std::sync::Arc;
-
 use anyhow::{Context, bail};
-use tornello_actors::clock::{ManualClock, RealClock};
-use tornello_actors::journal::Journal;
-use tornello_actors::journal::file::FileJournal;
-use tornello_actors::node::{self, Node, Settings};
+use tornello_actors::clock::RealClock;
+use tornello_actors::journal::file::{FILE, FileJournal};
+use tornello_actors::node;
 use tornello_actors::people::{MasterKey, People as Contacts};
 use tornello_actors::signing::SigningKeys;
+use tornello_actors::start;
+use tornello_actors::views::Views as ReadModels;
 use tornello_engine::ids::PersonId;
 
 use super::Data;
@@ -44,25 +43,24 @@ pub(super) enum Signing {
 
 pub(super) async fn views(command: Views) -> anyhow::Result<()> {
     let Views::Rebuild { data } = command;
-    let folder = data.with("journal.log")?;
-    let alone = node::lock(folder)?;
-    let journal = FileJournal::open(&folder.join("journal.log")).await?;
-    let head = journal.head().await?;
+    let folder = data.with(FILE)?;
+    let _alone = node::lock(folder)?;
+    // No node is started for this: it would go on with payments, quotes and deadlines, at a time that is not now.
+    let journal = FileJournal::open(&folder.join(FILE)).await?;
+    journal.settle().await?;
+    let unsound = "the read models are as they were: what a crash tore a start of the server cuts off, and builds them again by itself";
+    let end = start::check(&journal, None, |_| Ok(()), |_| {}).await.context(unsound)?.head.number;
     for name in ["views.db", "views.db-wal", "views.db-shm"] {
         match std::fs::remove_file(folder.join(name)) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error).with_context(|| format!("cannot remove {name}")),
             _ => {}
         }
     }
-    drop(alone);
-    // The clock stands at the last record, so that nothing happens but the building.
-    let settings = Settings { accept_clock: true, ..Settings::new(folder) };
-    let running = Node::start(&settings, Arc::new(ManualClock::new(head.at)), |_| {}).await?;
-    if let Some(files) = running.node().files() {
-        files.views.reach(running.node().head().number).await;
-    }
-    println!("the read models show all {} batches", running.node().head().number);
-    running.stop().await;
+    let views = ReadModels::open(&folder.join("views.db")).await?;
+    let built = views.build(&journal, end).await;
+    views.close().await;
+    built?;
+    println!("the read models show all {end} batches");
     Ok(())
 }
 

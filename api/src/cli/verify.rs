@@ -42,7 +42,7 @@ pub(super) async fn verify(arguments: Arguments) -> anyhow::Result<()> {
         Err(JournalError::Corrupt { batch, what }) => {
             let last = end.is_ok_and(|head| head.number == batch);
             let advice = if last && !arguments.cut_torn_tail {
-                "it is the last one: if a crash tore it, cut it off with --cut-torn-tail (a start of the server does so too)"
+                "it is the last one: if a crash tore it, cut it off with --cut-torn-tail (a start of the server does so too, unless lists were built from it)"
             } else {
                 "nothing was changed: put a backup in its place"
             };

@@ -89,10 +89,10 @@ impl Subject {
     async fn left(&self, states: &mut BTreeMap<u64, [u8; 32]>) -> Option<u64> {
         let before = std::fs::metadata(self.path()).unwrap().len();
         let mut journal = self.open().await;
-        let mut checked = check(&journal, false, |_| Ok(()), |_| {}).await;
+        let mut checked = check(&journal, None, |_| Ok(()), |_| {}).await;
         if matches!(checked, Err(JournalError::Corrupt { .. })) {
             journal = self.open().await;
-            checked = check(&journal, true, |_| Ok(()), |_| {}).await;
+            checked = check(&journal, Some(0), |_| Ok(()), |_| {}).await;
         }
         let checked = match checked {
             Ok(checked) => checked,
@@ -191,13 +191,55 @@ async fn the_binary_says_so_too() {
     says(verify(&["--head", &head]), Some(1), "--cut-torn-tail");
     says(verify(&["--head", &head, "--cut-torn-tail"]), Some(1), &format!("1 of the {} batches up to that head are missing", subject.head().number));
     // Now it ends where a batch ends, and is sound by itself.
+    let left = std::fs::metadata(subject.path()).unwrap().len();
     says(verify(&[]), Some(0), "the journal is sound");
     says(verify(&["--head", &head]), Some(1), "are missing");
+    // The lists know what is missing too.
+    let refused = refuses(subject.folder.path());
+    let number = subject.head().number;
+    assert!(refused.contains(&format!("does not hold batch {number} ")) && refused.contains("--accept-loss"), "{refused}");
+    assert_eq!(std::fs::metadata(subject.path()).unwrap().len(), left, "nothing was changed");
 
     subject.write(subject.bytes.len() as u64, Some((subject.end / 2, 4)));
     says(verify(&["--cut-torn-tail"]), Some(1), "put a backup in its place");
     assert!(refuses(subject.folder.path()).contains("put a backup in its place"));
     assert_eq!(std::fs::read(subject.path()).unwrap().len(), subject.bytes.len(), "nothing was changed");
+
+    // A bit of the last batch, that lists were built from: no crash tore it, so it is not cut off unless somebody says so.
+    subject.write(subject.bytes.len() as u64, Some((subject.end - 1, 4)));
+    assert!(refuses(subject.folder.path()).contains("--accept-loss"));
+    assert_eq!(std::fs::read(subject.path()).unwrap().len(), subject.bytes.len(), "nothing was changed");
+    let mut accepted = tornello();
+    accepted.args(["serve", "--listen", "127.0.0.1:0", "--accept-clock", "--accept-loss", "--data"]).arg(subject.folder.path());
+    let server = Server::run(accepted).unwrap_or_else(|(status, log)| panic!("{status}:\n{log}"));
+    assert!(server.stop().success());
+}
+
+#[actix_web::test]
+async fn lists_are_built_again_with_nothing_else_done() {
+    let subject = Subject::new().await;
+    let place = tempfile::tempdir().unwrap();
+    let journal = place.path().join(FILE);
+    std::fs::copy(subject.path(), &journal).unwrap();
+    let rebuild = || {
+        let output = tornello().args(["views", "rebuild", "--data"]).arg(place.path()).output().unwrap();
+        (output.status.code(), String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap())
+    };
+    let before = std::fs::read(&journal).unwrap();
+    let (code, said) = rebuild();
+    assert!(code == Some(0) && said.contains(&format!("show all {} batches", subject.head().number)), "{said}");
+    assert!(std::fs::read(&journal).unwrap() == before, "something went on by itself");
+    let mut names: Vec<_> = std::fs::read_dir(place.path()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.retain(|name| !name.starts_with("views.db-"));
+    names.sort();
+    assert_eq!(names, [FILE, "lock", "views.boot", "views.db"], "a node was started");
+
+    // A journal that is not sound leaves the lists alone.
+    std::fs::write(&journal, &before[..subject.end as usize - 1]).unwrap();
+    let lists = std::fs::read(place.path().join("views.db")).unwrap();
+    let (code, said) = rebuild();
+    assert!(code == Some(1) && said.contains("the read models are as they were"), "{said}");
+    assert!(std::fs::read(place.path().join("views.db")).unwrap() == lists);
 }
 
 /// A museum, and slots where places are held, sold, released, cancelled and let in; each command is a batch.

@@ -25,7 +25,7 @@ async fn a_failed_append_is_told_honestly_and_the_slot_goes_on_from_the_journal(
         // The same key again: done once in all.
         house.ask(2, hold(22, 3)).await.unwrap();
         assert_eq!(house.taken(), 6, "{fault:?}");
-        let replayed = start::check(journal.as_ref(), false, |_| Ok(()), |_| {}).await.unwrap();
+        let replayed = start::check(journal.as_ref(), None, |_| Ok(()), |_| {}).await.unwrap();
         assert_eq!(replayed.head, house.node().head(), "{fault:?}");
         house.running.stop().await;
     }

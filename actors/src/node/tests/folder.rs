@@ -1,11 +1,13 @@
 //! What a data folder holds over restarts: everything with and without the read models, unless it is damaged, in use, or of another time.
 
 use std::path::Path;
+use std::time::Duration;
 
 use sqlx::{ConnectOptions, Connection};
 use tornello_engine::ids::PaymentId;
 
 use super::*;
+use crate::keys::{Denied, NewKey, Role};
 use crate::node::startup::{AHEAD_S, BEHIND_S};
 use crate::views::SaleFilter;
 
@@ -103,6 +105,13 @@ pub(super) async fn change(folder: &TempDir, file: &str, sql: &'static str) {
     connection.close().await.unwrap();
 }
 
+/// What was built from the journal is gone, as when the machine ended while it was written.
+fn forget_what_was_built(folder: &TempDir) {
+    for name in ["views.db", "views.db-wal", "views.db-shm", "scorers.state"] {
+        let _ = std::fs::remove_file(folder.path().join(name));
+    }
+}
+
 #[actix_rt::test]
 async fn a_torn_tail_is_cut_and_damage_before_it_stops_the_start() {
     let folder = TempDir::new().unwrap();
@@ -111,7 +120,8 @@ async fn a_torn_tail_is_cut_and_damage_before_it_stops_the_start() {
     house.ask(2, sell(2, 2)).await.unwrap();
     let last = house.node().head().number;
     house.running.stop().await;
-    // The last batch is torn: what it held is gone, and said so; the rest is there.
+    // The last batch is torn: what it held is gone, and said so; the rest is there. Nothing was ever built from a torn batch.
+    forget_what_was_built(&folder);
     let journal = folder.path().join(file::FILE);
     let places = begins(&journal);
     let file = std::fs::OpenOptions::new().write(true).open(&journal).unwrap();
@@ -154,6 +164,186 @@ fn changed(bytes: &[u8], at: usize) -> Vec<u8> {
     let mut bytes = bytes.to_vec();
     bytes[at] ^= 0x10;
     bytes
+}
+
+#[actix_rt::test]
+async fn a_journal_without_batches_that_were_answered_starts_only_if_that_is_accepted() {
+    let (folder, backup) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let copied = |from: &TempDir, to: &TempDir| {
+        for name in [file::FILE, "views.db", "views.boot", "scorers.state"] {
+            std::fs::copy(from.path().join(name), to.path().join(name)).unwrap();
+        }
+    };
+    let house = House::in_folder(&folder).await.unwrap();
+    house.ask(1, sell(1, 3)).await.unwrap();
+    let older = house.node().head().number;
+    house.running.stop().await;
+    copied(&folder, &backup);
+    let house = House::in_folder(&folder).await.unwrap();
+    house.ask(2, sell(2, 2)).await.unwrap();
+    house.ask(3, sell(3, 1)).await.unwrap();
+    let last = house.node().head().number;
+    house.running.stop().await;
+
+    let journal = folder.path().join(file::FILE);
+    let (whole, places) = (std::fs::read(&journal).unwrap(), begins(&journal));
+    let (begin, before) = (places[places.len() - 1] as usize, places[places.len() - 2] as usize);
+    let end = whole.iter().rposition(|byte| *byte != 0).unwrap();
+    let mut zeros = whole.clone();
+    zeros[begin..].fill(0);
+    let losses = [
+        ("a bit of the last batch has changed", changed(&whole, end), last),
+        ("a bit of its header has changed", changed(&whole, begin + 30), last),
+        ("the last batch is cut short", whole[..begin + 150].to_vec(), last),
+        ("the last batch is zeros", zeros, last),
+        ("the file ends where a batch ends", whole[..begin].to_vec(), last),
+        ("two batches are missing", whole[..before].to_vec(), last - 1),
+        ("an older copy", std::fs::read(backup.path().join(file::FILE)).unwrap(), older + 1),
+        ("no file", Vec::new(), 1),
+    ];
+    for (what, bytes, expected) in losses {
+        std::fs::write(&journal, &bytes).unwrap();
+        let refused = House::in_folder(&folder).await.err();
+        let named = matches!(refused, Some(StartError::Lost { first, last: known, .. }) if (first, known) == (expected, last));
+        assert!(named, "{what}: {refused:?}");
+        assert!(std::fs::read(&journal).unwrap() == bytes, "{what}: what is left was changed");
+    }
+    // The scorers know it too.
+    std::fs::write(&journal, &whole[..begin]).unwrap();
+    for name in ["views.db", "views.db-wal", "views.db-shm"] {
+        let _ = std::fs::remove_file(folder.path().join(name));
+    }
+    let refused = House::in_folder(&folder).await.err();
+    assert!(matches!(refused, Some(StartError::Lost { built: "scorers.state", .. })), "{refused:?}");
+
+    // Accepted once, it goes on from what is left, and is not asked again.
+    let clock = Arc::new(ManualClock::new(now()));
+    let settings = Settings { accept_loss: true, ..Settings::new(folder.path()) };
+    std::fs::write(&journal, changed(&whole, end)).unwrap();
+    let running = Node::start(&settings, Arc::clone(&clock) as _, |_| {}).await.unwrap();
+    let house = House { running, clock };
+    assert_eq!((house.node().started().cut, house.node().head().number, house.taken()), (Some(last), last - 1, 5));
+    house.ask(4, sell(4, 4)).await.unwrap();
+    let views = house.node().files().unwrap().views.clone();
+    views.reach(house.node().head().number).await;
+    let sold: Vec<u32> = views.sales(&SaleFilter::default(), 10).await.unwrap().iter().map(|sale| sale.people).collect();
+    assert_eq!(sold, [3, 2, 4]);
+    house.running.stop().await;
+    let house = House::in_folder(&folder).await.unwrap();
+    assert_eq!(house.taken(), 9);
+    house.running.stop().await;
+
+    // A backup of everything is of one moment, however old.
+    forget_what_was_built(&folder);
+    copied(&backup, &folder);
+    let house = House::in_folder(&folder).await.unwrap();
+    assert_eq!(house.taken(), 3);
+    house.running.stop().await;
+}
+
+#[actix_rt::test]
+async fn a_journal_with_other_batches_than_were_answered_starts_only_if_that_is_accepted() {
+    let (folder, other) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    for (folder, people) in [(&folder, 3), (&other, 2)] {
+        let house = House::in_folder(folder).await.unwrap();
+        house.ask(1, sell(1, people)).await.unwrap();
+        house.ask(2, sell(2, people)).await.unwrap();
+        house.running.stop().await;
+    }
+    std::fs::copy(other.path().join(file::FILE), folder.path().join(file::FILE)).unwrap();
+    let refused = House::in_folder(&folder).await.err();
+    assert!(matches!(refused, Some(StartError::Lost { first, last, .. }) if first == last), "{refused:?}");
+}
+
+#[actix_rt::test]
+async fn nobody_else_has_the_folder_before_all_that_writes_there_has_ended() {
+    let folder = TempDir::new().unwrap();
+    let mut house = House::in_folder(&folder).await.unwrap();
+    house.ask(1, sell(1, 3)).await.unwrap();
+    // The writer takes its time.
+    let (let_go, held) = std::sync::mpsc::channel::<()>();
+    let writer = std::mem::replace(&mut house.running.writer, std::thread::spawn(|| ()));
+    house.running.writer = std::thread::spawn(move || {
+        let _ = held.recv();
+        writer.join().unwrap();
+    });
+    let node = Arc::downgrade(house.node());
+    let stopping = actix_rt::spawn(house.running.stop());
+    while node.strong_count() > 0 {
+        tokio::task::yield_now().await;
+    }
+    let early = House::in_folder(&folder).await.err();
+    assert!(matches!(early, Some(StartError::InUse(_))), "{early:?}");
+    drop(let_go);
+    stopping.await.unwrap();
+    House::in_folder(&folder).await.unwrap().running.stop().await;
+}
+
+#[actix_rt::test]
+async fn lists_count_as_flushed_only_when_nobody_writes_to_them_any_more() {
+    let folder = TempDir::new().unwrap();
+    for ended in [true, false] {
+        let mut house = House::in_folder(&folder).await.unwrap();
+        let mut follower = None;
+        if !ended {
+            // Nobody ever says that the follower has ended.
+            follower = house.running.listed.replace(oneshot::channel().1);
+        }
+        house.running.stop().await;
+        let stamp = std::fs::read_to_string(folder.path().join("views.boot")).unwrap();
+        assert_eq!(stamp == "flushed", ended, "{stamp}");
+        if let Some(follower) = follower {
+            follower.await.unwrap();
+        }
+    }
+}
+
+#[cfg(unix)]
+#[actix_rt::test]
+async fn what_a_folder_holds_is_for_its_owner_alone() {
+    use std::os::unix::fs::PermissionsExt;
+    let place = TempDir::new().unwrap();
+    let data = place.path().join("data");
+    let mode = |name: &str| std::fs::metadata(data.join(name)).unwrap().permissions().mode() & 0o777;
+    for made_before in [false, true] {
+        if made_before {
+            for (name, mode) in [("", 0o755), (file::FILE, 0o644), ("views.db", 0o666), ("keys.db", 0o640)] {
+                std::fs::set_permissions(data.join(name), std::fs::Permissions::from_mode(mode)).unwrap();
+            }
+        }
+        let running = Node::start(&Settings::new(&data), Arc::new(ManualClock::new(now())), |_| {}).await.unwrap();
+        if !made_before {
+            open_museum(running.node()).await;
+        }
+        for name in [file::FILE, "views.db", "views.db-wal", "views.db-shm", "keys.db", "people.db", "people-keys.db"] {
+            assert_eq!(mode(name), 0o600, "{name}, made before: {made_before}");
+        }
+        running.stop().await;
+        assert_eq!((mode(""), mode("scorers.state")), (0o700, 0o600), "made before: {made_before}");
+    }
+}
+
+#[actix_rt::test]
+async fn a_revocation_is_seen_in_time_whatever_else_the_house_has_to_do() {
+    let folder = TempDir::new().unwrap();
+    let house = House::in_folder(&folder).await.unwrap();
+    let operator = Keys::open(folder.path().join("keys.db")).await.unwrap();
+    let new = NewKey { name: "North gate".to_owned(), role: Role::Gate, museums: crate::keys::Museums::All, account: None, expires_at: None };
+    let (text, key) = operator.create(new, now()).await.unwrap();
+    let keys = &house.node().files().unwrap().keys;
+    keys.refresh().await.unwrap();
+    assert!(keys.authenticate(text.expose(), now()).is_ok());
+    // What retires owners, and looks at models and contacts, is busy for good.
+    house.running.tasks[1].abort();
+    operator.revoke(key.id, now()).await.unwrap();
+    let seen = async {
+        while keys.authenticate(text.expose(), now()).err() != Some(Denied::Revoked) {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(5), seen).await.expect("the revocation is seen");
+    operator.close().await;
+    house.running.stop().await;
 }
 
 #[actix_rt::test]

@@ -94,6 +94,27 @@ async fn who_asks_while_an_owner_is_retired_is_served_by_the_next() {
 }
 
 #[actix_rt::test]
+async fn an_owner_that_does_not_answer_keeps_the_house_from_nothing() {
+    let house = House::new().await;
+    house.ask(1, hold(1, 2)).await.unwrap();
+    let (let_go, held) = std::sync::mpsc::channel::<()>();
+    let held = Arc::new(Mutex::new(held));
+    // It is in the hands of somebody who waits, and with it all that run on its thread.
+    let busy = house.node().look(tomorrow(), move |_| {
+        let _ = held.lock().recv();
+    });
+    let tidy = async {
+        let tidied = tokio::time::timeout(Duration::from_secs(5), house.node().tidy()).await;
+        drop(let_go);
+        tidied
+    };
+    let (looked, tidied) = tokio::join!(busy, tidy);
+    assert!(tidied.is_ok(), "nobody waits for it for long");
+    assert_eq!((looked, house.taken()), (Ok(()), 2));
+    house.running.stop().await;
+}
+
+#[actix_rt::test]
 async fn a_slot_that_nobody_has_touched_follows_the_plan_as_it_changes() {
     let house = House::new().await;
     // Somebody is refused: the slot is in memory, as planned then.
