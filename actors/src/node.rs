@@ -179,7 +179,7 @@ impl Tell<Slot> for SlotTell {
 
     fn committed(&self, stream: &Lease, record: &Record<slot::Event>, view: SlotHead, _: u64) {
         if let StreamId::Slot(slot) = stream.stream {
-            self.1.take(slot, &view.policy.limits, record);
+            self.1.take(&view.policy.limits, record);
             self.0.publish(slot, view);
         }
     }
@@ -189,6 +189,7 @@ impl Tell<Slot> for SlotTell {
             && state.is_opened()
             && self.0.head(slot) != Some(SlotHead::of(state))
         {
+            self.1.put(state);
             self.0.publish(slot, SlotHead::of(state));
         }
     }
@@ -281,7 +282,7 @@ impl Node {
         let keys = Keys::open(data.join("keys.db")).await?;
         let master = MasterKey::load_or_create(&data.join("master.key"))?;
         let pseudonymiser = Pseudonymiser::new(&master);
-        let people = People::open(data, master).await?;
+        let people = People::open(data, master, clock.now()).await?;
         let codes = Codes::new(SigningKeys::load_or_create(data.join("signing.keys"), clock.now())?, clock.now())?;
         let files = Files { views, keys, people, pseudonymiser, codes, _lock: lock };
         Self::assemble(journal, Some(files), settings, clock, progress).await
@@ -329,6 +330,7 @@ impl Node {
         let streams = Streams::new(Arc::clone(&journal), snapshots, Arc::clone(&museums), Arc::clone(&board), Arc::clone(&creating), runtime);
         let boards = Boards {
             slots: &board,
+            day_limits: &day_limits,
             museums: &museums,
             payments: &payments,
             quotes: &quotes,
@@ -339,7 +341,7 @@ impl Node {
             attended: &attended,
             plans: &plans,
         };
-        let started = rebuild(journal.as_ref(), views.as_ref(), &streams, boards, progress).await?;
+        let started = rebuild(journal.as_ref(), views.as_ref(), &streams, boards, clock.now(), progress).await?;
         check_clock(&started.head, clock.now(), settings.accept_clock)?;
         board.forget(clock.now().plus_seconds(-FORGET_AFTER_S));
         quotes.forget(clock.now().plus_seconds(-FORGET_AFTER_S));
@@ -462,8 +464,6 @@ impl Node {
             let looking = Arc::clone(&node);
             tasks.push(tokio::spawn(async move { cases::keep_looking(&looking).await }));
         }
-        let counting = Arc::clone(&node);
-        tasks.push(tokio::spawn(async move { limits::read_back(&counting).await }));
         let merging = Arc::clone(&node);
         tasks.push(tokio::spawn(async move { merging.keep_merging().await }));
         Ok(Running { node, writer: thread, ending, tasks })
@@ -481,8 +481,14 @@ impl Node {
     }
 
     /// Sets aside what a command asks for its buyer on the slot's day, until the slot has answered; a repeat is answered as before, whatever the buyer has by now.
-    async fn set_aside(&self, slot: SlotId, envelope: &Envelope, command: &slot::Command) -> Result<Option<Aside>, Failure<slot::Refusal>> {
-        if envelope.buyer().is_none() {
+    pub(crate) async fn set_aside(
+        &self,
+        slot: SlotId,
+        envelope: &Envelope,
+        command: &slot::Command,
+    ) -> Result<Option<Aside>, Failure<slot::Refusal>> {
+        // Whose tickets move is told by what arrives.
+        if envelope.buyer().is_none() && !matches!(command, slot::Command::Arrive { .. }) {
             return Ok(None);
         }
         let policy = self.board.head(slot).map(|head| head.policy).or_else(|| self.museums.opening(slot).map(|opening| opening.policy));
@@ -1101,6 +1107,7 @@ async fn rebuild(
     views: Option<&Views>,
     streams: &Streams,
     boards: Boards<'_>,
+    now: Timestamp,
     mut progress: impl FnMut(u64),
 ) -> Result<Checked, StartError> {
     let mut cut = None;
@@ -1113,7 +1120,7 @@ async fn rebuild(
             Some(views) => views.positions().await?.into_iter().filter(|(batch, _)| *batch > 0).collect(),
             None => Vec::new(),
         };
-        let mut memory = Memory::default();
+        let mut memory = Memory::at(now);
         let take_in = |batch: &Batch| {
             built_from.retain(|(number, hash)| *number != batch.number || hash[..] != batch.hash());
             memory.take_in(batch, complete)

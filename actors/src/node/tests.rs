@@ -7,6 +7,7 @@ mod fraud;
 mod gates;
 mod golden;
 mod learning;
+mod limits;
 mod moves;
 mod payments;
 mod quotes;
