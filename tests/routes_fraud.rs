@@ -582,3 +582,66 @@ async fn one_buyer_has_so_much_and_no_more() {
     }
     app.stop().await;
 }
+
+/// Whichever way a buyer goes, a day has so many places for them and no more, also right after a restart without the lists.
+#[actix_rt::test]
+async fn one_buyer_has_so_much_of_a_day_however_it_is_bought() {
+    let app = App::start().await;
+    let (web, office) = (app.key(Role::Web).await, app.key(Role::BoxOffice).await);
+    let [fifteen, sixteen, seventeen, eighteen] = [15, 16, 17, 18].map(|hour| slot(TORRE, hour));
+    let mut plan = plan();
+    plan.routes[0].policy.limits.day_max = Some(4);
+    let by = Envelope { who: KeyId::SYSTEM, key: Digest(99), body: Digest(99), parties: vec![], assessment: None, order: None };
+    app.node().museum(MuseumId(1), by, tornello_engine::museum::Command::SetPlan { valid_from: today(), plan }).await.unwrap();
+    let party = |buyer: &str| json!([{"kind": "buyer", "value": buyer}]);
+    let asked = |count: u32, buyer: &str| json!({"lines": [{"category": "under-18", "count": count}], "parties": party(buyer)});
+    let waiting = |slot: SlotId| format!("/v1/slots/{slot}/waiting");
+    let holds = |slot: SlotId| format!("/v1/slots/{slot}/holds");
+    let all = json!([{"category": "full", "count": 20}]);
+    let first = app.hold(fifteen, &office, "all-15", all.clone()).await;
+    for (slot, key) in [(sixteen, "all-16"), (seventeen, "all-17")] {
+        app.hold(slot, &office, key, all.clone()).await;
+    }
+    let code_of = |(status, answer): (StatusCode, Value)| (status.as_u16(), answer["code"].as_str().unwrap_or_default().to_owned());
+    let refused = (409, "too_many_for_day".to_owned());
+
+    // Waiting lists of several slots.
+    let (status, joined) = app.post(&waiting(fifteen), &web, "wait-15", &asked(4, "anna@example.it")).await;
+    assert_eq!(status, StatusCode::CREATED, "{joined}");
+    assert_eq!(code_of(app.post(&waiting(sixteen), &web, "wait-16", &asked(4, "anna@example.it")).await), refused);
+    let entry = format!("/v1/waiting/{}", joined["entry"].as_str().unwrap());
+    assert_eq!(app.ask(Method::DELETE, &entry, &web, "leave-15", &Value::Null).await.0, StatusCode::NO_CONTENT);
+    let (status, joined) = app.post(&waiting(fifteen), &web, "wait-15-again", &asked(3, "anna@example.it")).await;
+    assert_eq!(status, StatusCode::CREATED, "{joined}");
+    let entry = joined["entry"].as_str().unwrap().to_owned();
+    // What is offered, and sold without naming anybody, is still hers.
+    assert_eq!(app.ask(Method::DELETE, &format!("/v1/holds/{first}"), &office, "release-15", &Value::Null).await.0, StatusCode::NO_CONTENT);
+    app.pass(60).await;
+    assert_eq!(app.get(&format!("/v1/waiting/{entry}"), &web).await["state"], "offered");
+    assert_eq!(code_of(app.post(&waiting(sixteen), &web, "wait-16-offered", &asked(2, "anna@example.it")).await), refused);
+    let (status, sale) = app.post(&format!("/v1/holds/{entry}/confirm"), &web, "confirm-15", &json!({"settlement": {"free": {}}})).await;
+    assert_eq!(status, StatusCode::CREATED, "{sale}");
+    assert_eq!(code_of(app.post(&waiting(sixteen), &web, "wait-16-sold", &asked(2, "anna@example.it")).await), refused);
+
+    // Who is named when a hold is confirmed, and not before.
+    let free = |count: u32| json!([{"category": "under-18", "count": count}]);
+    let confirm = async |hold: &str, key: &str, buyer: &str| {
+        let body = json!({"settlement": {"free": {}}, "parties": party(buyer)});
+        code_of(app.post(&format!("/v1/holds/{hold}/confirm"), &web, key, &body).await)
+    };
+    let (one, two) = (app.hold(eighteen, &web, "hold-18", free(3)).await, app.hold(eighteen, &web, "hold-18-again", free(2)).await);
+    assert_eq!(confirm(&one, "confirm-one", "bruno@example.it").await, (201, String::new()));
+    assert_eq!(confirm(&two, "confirm-two", "bruno@example.it").await, refused);
+    assert_eq!(confirm(&two, "confirm-two-again", "carla@example.it").await, (201, String::new()));
+
+    // Nobody has to wait for the lists: what was sold counts at once.
+    let app = app.restart_without_views().await;
+    let cases = [("anna", 2, 409), ("bruno", 2, 409), ("carla", 3, 409), ("anna", 1, 201), ("bruno", 1, 201), ("anna", 1, 409)];
+    for (n, (buyer, count, status)) in cases.into_iter().enumerate() {
+        let buyer = format!("{buyer}@example.it");
+        let (found, answer) = app.post(&holds(eighteen), &web, &format!("after-{n}"), &asked(count, &buyer)).await;
+        assert_eq!(found.as_u16(), status, "{n}: {answer}");
+        assert!(status == 201 || answer["code"] == "too_many_for_day", "{n}: {answer}");
+    }
+    app.stop().await;
+}

@@ -79,6 +79,34 @@ async fn an_erased_person_is_nowhere_and_does_not_come_back() {
 }
 
 #[actix_rt::test]
+async fn a_backup_that_is_put_back_brings_nobody_back_who_was_erased_since() {
+    let app = App::start().await;
+    let (web, office, admin) = (app.key(Role::Web).await, app.key(Role::BoxOffice).await, app.key(Role::Admin).await);
+    let mut people = Vec::new();
+    for n in 0..2 {
+        let held = hold(&app, &web, slot(TORRE, 11), "under-18", 1, &format!("hold-{n}")).await;
+        let body = json!({"settlement": {"free": {}}, "contact": contact()});
+        let (status, sale) = app.post(&format!("/v1/holds/{held}/confirm"), &web, &format!("confirm-{n}"), &body).await;
+        assert_eq!(status, StatusCode::CREATED, "{sale}");
+        let shown = app.get(&format!("/v1/sales/{held}"), &office).await["contact"].clone();
+        people.push(format!("/v1/people/{}", shown["person"].as_str().unwrap()));
+    }
+    // On Monday a copy is made of the databases of people, on Tuesday somebody asks to be erased, on Wednesday the disk is lost.
+    let copies = tempfile::tempdir().unwrap();
+    let copy = |from: &Path, to: &Path| {
+        for name in ["people.db", "people-keys.db"] {
+            std::fs::copy(from.join(name), to.join(name)).unwrap();
+        }
+    };
+    copy(app.folder(), copies.path());
+    assert_eq!(app.request(Method::DELETE, &people[0], &admin).send().await.unwrap().status(), StatusCode::NO_CONTENT);
+    let app = app.restart_after(|folder| copy(copies.path(), folder)).await;
+    assert_eq!(app.request(Method::GET, &people[0], &office).send().await.unwrap().status(), StatusCode::NOT_FOUND);
+    assert_eq!(app.get(&people[1], &office).await["family_name"], "Canarini");
+    app.stop().await;
+}
+
+#[actix_rt::test]
 async fn a_contact_is_erased_ninety_days_after_the_visit() {
     let app = App::start().await;
     let (office, eleven) = (app.key(Role::BoxOffice).await, slot(TORRE, 11));

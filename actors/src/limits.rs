@@ -1,19 +1,20 @@
 //! What one buyer has at one museum on one day, over all slots: counted in the order of commits, with what is just being asked set aside, so that two who ask at once cannot
 //! both have the last of it. The rule and the count are in `engine::limit`.
 //!
-//! After a start the count is read back from the lists as soon as they have caught up; until then, for moments, what was sold before is not counted.
+//! A start counts from the journal, while it checks it, before anything is sold: the same fold over the same records says the same as before. Of slots whose day is over
+//! nothing is read, nor of those that limit no day, so that nobody waits for it who has no use for it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 use tornello_engine::calendar;
-use tornello_engine::channel::Channel;
-use tornello_engine::envelope::Envelope;
-use tornello_engine::ids::SlotId;
+use tornello_engine::envelope::{Digest, Envelope};
+use tornello_engine::ids::{HoldId, SlotId};
 use tornello_engine::limit::{BuyerDay, DayCounts, may_have};
 use tornello_engine::record::Record;
-use tornello_engine::slot::{Command, Event, Limits, Refusal, people};
+use tornello_engine::slot::{Command, Event, Limits, Refusal, Slot};
+use tornello_engine::time::Timestamp;
 
 use crate::node::Node;
 
@@ -43,17 +44,6 @@ impl Drop for Aside {
     }
 }
 
-/// For how many more people a command asks, and through which channel.
-fn asks(command: &Command) -> Option<(Channel, u32)> {
-    match command {
-        Command::Hold { channel, lines, .. }
-        | Command::HoldFor { channel, lines, .. }
-        | Command::SellDirect { channel, lines, .. }
-        | Command::Wait { channel, lines, .. } => Some((*channel, people(lines))),
-        _ => None,
-    }
-}
-
 impl DayLimits {
     /// Sets aside what a command asks for its buyer; none where nothing is limited.
     ///
@@ -63,38 +53,84 @@ impl DayLimits {
         if limits.day_max.is_none() {
             return Ok(None);
         }
-        let (Some(buyer), Some((channel, more))) = (envelope.buyer(), asks(command)) else { return Ok(None) };
         let mut known = self.0.lock();
+        let Some((buyers, more)) = known.counts.asked(envelope, command) else { return Ok(None) };
         // Under whichever pseudonym it is counted, it is the same buyer's.
-        let of = |buyer| known.counts.has(&buyer).saturating_add(known.aside.get(&buyer).copied().unwrap_or(0));
-        let has = envelope.buyers().map(|buyer| of(BuyerDay::of(slot, buyer))).fold(0, u32::saturating_add);
-        let buyer = BuyerDay::of(slot, buyer);
-        may_have(limits, channel, has, more)?;
-        *known.aside.entry(buyer).or_insert(0) += more;
-        Ok(Some(Aside(Arc::clone(self), buyer, more)))
+        let days: Vec<BuyerDay> = buyers.into_iter().map(|buyer| BuyerDay::of(slot, buyer)).collect();
+        let of = |day: &BuyerDay| known.counts.has(day).saturating_add(known.aside.get(day).copied().unwrap_or(0));
+        let has = days.iter().map(of).fold(0, u32::saturating_add);
+        may_have(limits, has, more)?;
+        let Some(&first) = days.first() else { return Ok(None) };
+        *known.aside.entry(first).or_insert(0) += more;
+        Ok(Some(Aside(Arc::clone(self), first, more)))
     }
 
     /// Takes in what was written of a slot. Called in the order of commits.
-    pub fn take(&self, slot: SlotId, limits: &Limits, record: &Record<Event>) {
+    pub fn take(&self, limits: &Limits, record: &Record<Event>) {
         if limits.day_max.is_some() {
-            self.0.lock().counts.take(slot, record);
+            self.0.lock().counts.take(record);
         }
+    }
+
+    /// Counts a slot anew that was read back from the disk: something was written of it that nobody was told of.
+    pub fn put(&self, slot: &Slot) {
+        if slot.opening().policy.limits.day_max.is_some() {
+            self.0.lock().counts.put(slot);
+        }
+    }
+
+    /// Whose a hold is, or was that a payment kept, where the day of a buyer is limited.
+    #[must_use]
+    pub fn buyer_of(&self, hold: HoldId) -> Option<Digest> {
+        self.0.lock().counts.buyer_of(hold)
+    }
+
+    /// Takes over what a start has read back.
+    pub fn restore(&self, past: Past) {
+        self.0.lock().counts = past.counts;
+    }
+
+    /// What is counted now, to compare.
+    #[cfg(test)]
+    pub(crate) fn counts(&self) -> DayCounts {
+        self.0.lock().counts.clone()
     }
 }
 
-/// Reads back what buyers have, once the lists show everything that was written before the start. Ends when it has.
-pub(crate) async fn read_back(node: &Node) {
-    let Some(files) = node.files() else { return };
-    files.views.reach(node.started().head.number).await;
-    let today = calendar::local_day(node.now());
-    match files.views.buyers_from(calendar::instant(today.at(0, 0, 0, 0))).await {
-        Ok(rows) => {
-            let mut known = node.day_limits().0.lock();
-            for (hold, buyer, people) in rows {
-                known.counts.seed(hold, BuyerDay::of(hold.slot(), buyer), people);
-            }
+/// What buyers have, as a start reads it back from the journal.
+#[derive(Debug, Default)]
+pub struct Past {
+    /// The beginning of the first day that still counts.
+    from: Timestamp,
+    /// The slots whose first record limits what a buyer has by day.
+    limited: HashSet<SlotId>,
+    counts: DayCounts,
+}
+
+impl Past {
+    /// From the day of an instant on.
+    #[must_use]
+    pub fn since(now: Timestamp) -> Self {
+        let from = calendar::instant(calendar::local_day(now).at(0, 0, 0, 0));
+        Self { from, limited: HashSet::new(), counts: DayCounts::default() }
+    }
+
+    /// Whether the record of that number of a slot is to be taken in: the first says whether the others are.
+    #[must_use]
+    pub fn wants(&self, slot: SlotId, seq: u64) -> bool {
+        slot.start() >= self.from && (seq == 1 || self.limited.contains(&slot))
+    }
+
+    /// Takes in a record of a slot that is wanted, in the order of the journal.
+    pub fn take(&mut self, slot: SlotId, record: &Record<Event>) {
+        if let Some(Event::Opened(opened)) = record.events.first()
+            && opened.opening.policy.limits.day_max.is_some()
+        {
+            self.limited.insert(slot);
         }
-        Err(error) => tracing::error!(%error, "what buyers have by day cannot be read back: it is counted from now on"),
+        if self.limited.contains(&slot) {
+            self.counts.take(record);
+        }
     }
 }
 
@@ -106,12 +142,12 @@ pub(crate) fn forget(node: &Node) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tornello_engine::envelope::{Digest, Party, PartyKind};
-    use tornello_engine::ids::{HoldId, KeyId, MuseumId, RouteId};
+    use tornello_engine::channel::Channel;
+    use tornello_engine::envelope::{Party, PartyKind};
+    use tornello_engine::ids::{KeyId, MuseumId, RouteId};
     use tornello_engine::money::Cents;
-    use tornello_engine::slot::Line;
+    use tornello_engine::slot::{Held, Line, Opened, Opening, Policy};
     use tornello_engine::tariff::Proof;
-    use tornello_engine::time::Timestamp;
 
     #[test]
     fn two_who_ask_at_once_cannot_both_have_the_last() {
@@ -135,5 +171,39 @@ mod tests {
         assert_eq!(refused.err(), Some(Refusal::TooManyForDay { max: 4, has: 2 }));
         let third = days.set_aside(slot(3), &limits, &envelope, &hold(3, 2)).unwrap();
         assert!(third.is_some() && days.set_aside(slot(3), &limits, &envelope, &hold(3, 1)).is_err());
+    }
+
+    #[test]
+    fn a_start_reads_back_the_records_of_limited_days_to_come() {
+        let slot = |hour: i64| SlotId::new(MuseumId(1), RouteId(1), Timestamp::from_seconds(1_780_300_800 + hour * 3_600));
+        let record = |slot: SlotId, seq: u64, day_max| {
+            let policy = Policy { limits: Limits { day_max, ..Limits::NONE }, ..Policy::default() };
+            let end = slot.start().plus_seconds(3_600);
+            let opening = Opening { slot, revision: 1, end, capacity: 20, quotas: Default::default(), policy };
+            let (hold, expires_at) = (HoldId::new(slot, seq), Timestamp::MAX);
+            let lines = vec![Line { category: "full".parse().unwrap(), count: 2, price_cents: Cents::ZERO, proof: Proof::None }];
+            let held = Event::Held(Held { hold, channel: Channel::Web, lines, expires_at });
+            let parties = vec![Party { kind: PartyKind::Buyer, pseudonym: Digest(7) }];
+            let envelope = Envelope { who: KeyId(1), key: Digest(1), body: Digest(1), parties, assessment: None, order: None };
+            let events = if seq == 1 { vec![Event::Opened(Opened { opening }), held] } else { vec![held] };
+            Record { seq, at: Timestamp::from_seconds(0), envelope: Some(envelope), events }
+        };
+        let (mut past, live) = (Past::since(slot(24).start()), DayLimits::default());
+        for (hour, day_max) in [(0, Some(9)), (24, Some(9)), (25, None)] {
+            for seq in 1..=3 {
+                let (slot, record) = (slot(hour), record(slot(hour), seq, day_max));
+                live.take(&Limits { day_max, ..Limits::NONE }, &record);
+                let is_wanted = hour == 24 || (hour == 25 && seq == 1);
+                assert_eq!(past.wants(slot, seq), is_wanted, "hour {hour}, record {seq}");
+                if is_wanted {
+                    past.take(slot, &record);
+                }
+            }
+        }
+        let started = DayLimits::default();
+        started.restore(past);
+        assert_eq!(started.counts().has(&BuyerDay::of(slot(24), Digest(7))), 6);
+        live.0.lock().counts.forget(calendar::local_day(slot(24).start()));
+        assert_eq!(started.counts(), live.counts());
     }
 }

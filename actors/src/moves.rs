@@ -106,8 +106,8 @@ pub async fn advance(node: &Node, source: SlotId, arrival: HoldId) -> Result<(),
     let step = |name: &str| envelope(sale, arrival, name);
     let refused = match node.slot(arrival.slot(), step("arrive"), arrive).await {
         Ok(_) => None,
-        // The key of this step is forgotten after a day: the sale itself says then whether it was taken.
-        Err(Failure::Refused(Refusal::IdTaken)) if has_arrived(node, sale, arrival).await? => None,
+        // The key of this step is forgotten after a day: the sale itself says then whether it was taken, whatever a new one would be refused for.
+        Err(Failure::Refused(_)) if has_arrived(node, sale, arrival).await? => None,
         Err(Failure::Refused(why)) => Some(why),
         Err(Failure::UnknownSlot(_)) => Some(Refusal::UnknownSlot),
         Err(unknown) => return Err(unknown),

@@ -44,7 +44,7 @@ use crate::journal::memory::MemoryJournal;
 use crate::journal::writer::{self, Health, Lease, Limits};
 use crate::journal::{Head, Journal, StreamId};
 use crate::keys::Keys;
-use crate::limits::{self, DayLimits};
+use crate::limits::DayLimits;
 use crate::moves::{self, Driving};
 use crate::museums::Museums;
 use crate::owner::{Silent, Tell};
@@ -123,7 +123,7 @@ impl Tell<Slot> for SlotTell {
 
     fn committed(&self, stream: &Lease, record: &Record<slot::Event>, view: SlotHead, _: u64) {
         if let StreamId::Slot(slot) = stream.stream {
-            self.1.take(slot, &view.policy.limits, record);
+            self.1.take(&view.policy.limits, record);
             self.0.publish(slot, view);
         }
     }
@@ -133,6 +133,7 @@ impl Tell<Slot> for SlotTell {
             && state.is_opened()
             && self.0.head(slot) != Some(SlotHead::of(state))
         {
+            self.1.put(state);
             self.0.publish(slot, SlotHead::of(state));
         }
     }
@@ -228,7 +229,7 @@ impl Node {
         let keys = Keys::open(data.join("keys.db")).await?;
         let master = MasterKey::load_or_create(&data.join("master.key"))?;
         let pseudonymiser = Pseudonymiser::new(&master);
-        let people = People::open(data, master).await?;
+        let people = People::open(data, master, clock.now()).await?;
         let codes = Codes::new(SigningKeys::load_or_create(data.join("signing.keys"), clock.now())?, clock.now())?;
         let files = Files { views, keys, people, pseudonymiser, codes };
         let views = files.views.clone();
@@ -284,6 +285,7 @@ impl Node {
         let streams = Streams::new(Arc::clone(&journal), snapshots, Arc::clone(&museums), Arc::clone(&board), Arc::clone(&creating), runtime);
         let boards = Boards {
             slots: &board,
+            day_limits: &day_limits,
             museums: &museums,
             payments: &payments,
             quotes: &quotes,
@@ -295,7 +297,7 @@ impl Node {
             plans: &plans,
         };
         let built = views.as_ref().map(|views| Built { folder: &settings.data, views, accept_loss: settings.accept_loss });
-        let started = rebuild(journal.as_ref(), built, &streams, boards, progress).await?;
+        let started = rebuild(journal.as_ref(), built, &streams, boards, clock.now(), progress).await?;
         check_clock(&started.head, clock.now(), settings.accept_clock)?;
         board.forget(clock.now().plus_seconds(-FORGET_AFTER_S));
         quotes.forget(clock.now().plus_seconds(-FORGET_AFTER_S));
@@ -423,8 +425,6 @@ impl Node {
             let noting = Arc::clone(&node);
             tasks.push(tokio::spawn(async move { noting.keep_noting().await }));
         }
-        let counting = Arc::clone(&node);
-        tasks.push(tokio::spawn(async move { limits::read_back(&counting).await }));
         let merging = Arc::clone(&node);
         tasks.push(tokio::spawn(async move { merging.keep_merging().await }));
         Ok(Running { node, writer: thread, ending, listed, tasks, lock: None })

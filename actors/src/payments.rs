@@ -21,7 +21,7 @@ use tornello_engine::account::{ChargeOf, TakeBackReason};
 use tornello_engine::aggregate::Aggregate;
 use tornello_engine::calendar;
 use tornello_engine::channel::Channel;
-use tornello_engine::envelope::{Assessment, Digest, Envelope};
+use tornello_engine::envelope::{Assessment, Digest, Envelope, Party, PartyKind};
 use tornello_engine::ids::{Code, HoldId, KeyId, MuseumId, OrderId, PaymentId, PersonId, QuoteId, SlotId, VoucherId};
 use tornello_engine::money::Cents;
 use tornello_engine::order;
@@ -37,6 +37,7 @@ use crate::accounts;
 use crate::digest::{digest, mark_of};
 use crate::failure::Failure;
 use crate::journal::{JournalError, StreamId};
+use crate::limits::Aside;
 use crate::node::Node;
 use crate::owner::Answer;
 use crate::pauses::{Pauses, RESUME_EVERY_S};
@@ -195,6 +196,7 @@ pub async fn begin(node: &Node, envelope: Envelope, request: Request) -> Step<Pa
     let Some((id, is_new)) = free else { return Err(Failure::Busy) };
     if is_new {
         let opened = opened(node, &envelope, &request).await?;
+        let _aside = room_for_named(node, &envelope, &opened).await?;
         if let Some(assessment) = &envelope.assessment {
             node.scoring().remember_payment(id, assessment);
         }
@@ -292,6 +294,35 @@ async fn opened(node: &Node, envelope: &Envelope, request: &Request) -> Step<Ope
         gateway: request.gateway,
         due_at: request.due_at,
     })
+}
+
+/// Whether a buyer who is named when the payment begins, and was not when the places were held, may have them: who pays is not to be told afterwards. They count for
+/// the buyer when they are sold, and are set aside until the payment has begun.
+async fn room_for_named(node: &Node, envelope: &Envelope, opened: &Opened) -> Step<Vec<Aside>> {
+    let mut asides = Vec::new();
+    if envelope.buyer().is_none() {
+        return Ok(asides);
+    }
+    for item in opened.items.iter().filter(|item| limits_buyers(node, item.hold.slot())) {
+        let (hold, settlement) = (item.hold, settlement_of(PaymentId::from_raw(0), item));
+        let command = slot::Command::SellPaid { hold, owner: None, lines: item.lines.clone(), settlement, contact: None };
+        // A key that no slot knows: nothing is asked of it but what a new command is asked.
+        let key = digest(&[b"named late", &hold.get().to_be_bytes(), &envelope.key.0.to_be_bytes()]);
+        let asked = Envelope { key, body: key, assessment: None, ..envelope.clone() };
+        let too_many = |why: &slot::Refusal| matches!(why, slot::Refusal::TooManyForBuyer { .. } | slot::Refusal::TooManyForDay { .. });
+        match node.rehearse(hold.slot(), &asked, &command).await {
+            Err(Failure::Refused(why)) if !too_many(&why) => {}
+            rehearsed => rehearsed.map_err(|failure| of_slot(hold, failure))?,
+        }
+        asides.extend(node.set_aside(hold.slot(), &asked, &command).await.map_err(|failure| of_slot(hold, failure))?);
+    }
+    Ok(asides)
+}
+
+/// Whether a slot limits how many places a buyer has in it, or on its day.
+fn limits_buyers(node: &Node, slot: SlotId) -> bool {
+    let limits = |policy: slot::Policy| policy.limits.tickets_max.is_some() || policy.limits.day_max.is_some();
+    node.board().head(slot).is_some_and(|head| limits(head.policy))
 }
 
 /// Writes in the order that a payment is under way. If the order still has another one that has ended meanwhile, or was never written, that is noted first.
@@ -602,28 +633,34 @@ async fn fulfil(node: &Node, id: PaymentId, opened: &Opened, number: u16) -> Ste
 /// The sale of an item: its hold, or as many places anew at the frozen prices; or why there are none.
 async fn sell(node: &Node, id: PaymentId, opened: &Opened, number: u16, item: &Item) -> Step<Result<HoldId, slot::Refusal>> {
     let slot = item.hold.slot();
-    let settlement = if item.amount_cents.is_zero() { Settlement::Free } else { Settlement::Payment { id } };
+    let settlement = settlement_of(id, item);
     let contact = opened.payer;
     // A sale without a hold is of whoever asked for the payment, and of its order.
     let assessment = assessment_of(node, id).await;
-    let as_buyer =
-        |name: &str, number: u64| Envelope { who: opened.who, order: opened.order, assessment: assessment.clone(), ..step(id, name, number) };
+    let as_buyer = |name: &str, number: u64, parties: &[Party]| {
+        let (who, order, assessment, parties) = (opened.who, opened.order, assessment.clone(), parties.to_vec());
+        Envelope { who, order, assessment, parties, ..step(id, name, number) }
+    };
     // What was sold anew before stays so, whatever has become of the hold since.
     let (hold, of_it) = (item.hold, settlement.clone());
     // The options of a quote are the system's.
     let owner = opened.quote.map(|_| KeyId::SYSTEM);
     let look = move |slot: &Slot| {
-        (0..SALTS).map(|salt| anew(id, number, slot.id(), salt)).find(|sale| slot.sale_of(*sale).is_some_and(|sale| sale.settlement == of_it))
+        let is_it = |sale: &HoldId| slot.sale_of(*sale).is_some_and(|sale| sale.settlement == of_it);
+        let sold = (0..SALTS).map(|salt| anew(id, number, slot.id(), salt)).find(is_it);
+        (sold, slot.hold_of(hold).is_some_and(|hold| hold.buyer.is_none()))
     };
-    let sold = match node.look(slot, look).await {
+    let (sold, is_unnamed) = match node.look(slot, look).await {
         Err(Failure::UnknownSlot(_)) => return Ok(Err(slot::Refusal::UnknownSlot)),
         other => other.map_err(|failure| of_slot(hold, failure))?,
     };
     if let Some(sale) = sold {
         return Ok(Ok(sale));
     }
+    // Who was named when the payment began buys a hold that nobody was named for; any other is of whoever held it.
+    let named = if limits_buyers(node, slot) && is_unnamed { named_in(node, id).await? } else { Vec::new() };
     let command = slot::Command::SellPaid { hold, owner, lines: item.lines.clone(), settlement: settlement.clone(), contact };
-    match node.slot(slot, as_buyer("sell", u64::from(number)), command).await {
+    match node.slot(slot, as_buyer("sell", u64::from(number), &named), command).await {
         Ok(_) => return Ok(Ok(hold)),
         Err(Failure::Refused(slot::Refusal::HoldSold)) => {
             // By this step, a day ago; or by somebody else who has paid for the same hold.
@@ -633,12 +670,18 @@ async fn sell(node: &Node, id: PaymentId, opened: &Opened, number: u16, item: &I
         Err(Failure::Refused(_)) => {}
         Err(failure) => return Err(of_slot(hold, failure)),
     }
+    // Places that are sold anew are bought by whoever held them, or late money would buy what the buyer may not have.
+    let named = match node.day_limits().buyer_of(hold) {
+        Some(pseudonym) => vec![Party { kind: PartyKind::Buyer, pseudonym }],
+        None if limits_buyers(node, slot) => named_in(node, id).await?,
+        None => Vec::new(),
+    };
     for salt in 0..SALTS {
         let sale = anew(id, number, slot, salt);
         let (lines, channel) = (item.lines.clone(), opened.channel);
         let key = step(id, "sell-anew", u64::from(number) << 8 | u64::from(salt)).key;
         let command = slot::Command::SellDirect { sale, channel, lines, settlement: settlement.clone(), contact };
-        match node.slot(slot, as_buyer("sell-anew", u64::from(number) << 8 | u64::from(salt)), command).await {
+        match node.slot(slot, as_buyer("sell-anew", u64::from(number) << 8 | u64::from(salt), &named), command).await {
             Ok(_) => return Ok(Ok(sale)),
             Err(Failure::Refused(slot::Refusal::IdTaken)) if is_settled(node, sale, &settlement, key).await? => return Ok(Ok(sale)),
             Err(Failure::Refused(slot::Refusal::IdTaken)) => {}
@@ -649,12 +692,29 @@ async fn sell(node: &Node, id: PaymentId, opened: &Opened, number: u16, item: &I
     Ok(Err(slot::Refusal::IdTaken))
 }
 
+const fn settlement_of(id: PaymentId, item: &Item) -> Settlement {
+    if item.amount_cents.is_zero() { Settlement::Free } else { Settlement::Payment { id } }
+}
+
 /// What was said of the payment when it began, for its sales: after a restart it is read where it was written.
 async fn assessment_of(node: &Node, id: PaymentId) -> Option<Box<Assessment>> {
     if let Some(known) = node.scoring().of_payment(id) {
         return Some(known);
     }
-    record_of::<payment::Event>(node.journal().as_ref(), StreamId::Payment(id), 1).await.ok()??.envelope?.assessment
+    first_envelope(node, id).await.ok()??.assessment
+}
+
+/// Who was named as the buyer when a payment began, by each pseudonym.
+async fn named_in(node: &Node, id: PaymentId) -> Step<Vec<Party>> {
+    let first = first_envelope(node, id).await.map_err(|error| read_failed(&error))?;
+    let parties = first.map(|envelope| envelope.parties).unwrap_or_default();
+    Ok(parties.into_iter().filter(|party| party.kind == PartyKind::Buyer).collect())
+}
+
+/// The envelope of the command that began a payment.
+async fn first_envelope(node: &Node, id: PaymentId) -> Result<Option<Envelope>, JournalError> {
+    let first = record_of::<payment::Event>(node.journal().as_ref(), StreamId::Payment(id), 1).await?;
+    Ok(first.and_then(|first| first.envelope))
 }
 
 /// The sale that an item becomes whose hold is gone.

@@ -1,11 +1,15 @@
 //! Contacts of people, apart from the journal, which knows them only as a [`PersonId`]. Each contact is encrypted under a key of its own; the keys are in a
 //! second file, wrapped under the master key. Erasing someone overwrites their key and their contact: no file yields either afterwards, and a backup of
-//! `people.db` alone never did. [`Pseudonymiser`] makes the pseudonyms that commands carry.
+//! `people.db` alone never did. Who was erased on request is listed in a third file, kept with the journal: when copies of both databases are put back, whoever they
+//! bring back is erased again before anything is read. [`Pseudonymiser`] makes the pseudonyms that commands carry.
 //!
 //! Nothing here knows what a contact is for, nor the time: callers pass it in. The reasons for the unusual settings of SQLite are beside `SCHEMA`.
 
-use std::collections::VecDeque;
+mod erasures;
+
+use std::collections::{HashSet, VecDeque};
 use std::fmt;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -76,6 +80,16 @@ pub enum PeopleError {
         /// The cause.
         source: Arc<sqlx::Error>,
     },
+    /// The list of who was erased cannot be read or added to.
+    #[error("cannot {attempted} {}", path.display())]
+    Erasures {
+        /// What was attempted.
+        attempted: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        source: Arc<io::Error>,
+    },
     /// The person was erased.
     #[error("person {0} was erased: nothing can be stored under that id again")]
     Erased(PersonId),
@@ -102,7 +116,7 @@ impl PeopleError {
     /// Whether the same call may succeed later; all calls may be repeated without harm.
     #[must_use]
     pub const fn is_retryable(&self) -> bool {
-        matches!(self, Self::Store { .. } | Self::Busy | Self::OutcomeUnknown | Self::Random)
+        matches!(self, Self::Store { .. } | Self::Erasures { .. } | Self::Busy | Self::OutcomeUnknown | Self::Random)
     }
 }
 
@@ -408,6 +422,8 @@ struct Inner {
     /// One connection: whoever holds it is the only writer.
     pool: SqlitePool,
     wrapping: XChaCha20Poly1305,
+    /// Where it is listed who was erased on request.
+    erasures: PathBuf,
     waiting: Mutex<VecDeque<Waiting>>,
 }
 
@@ -458,15 +474,22 @@ const SCHEMA: [&str; 5] = [
     "CREATE TABLE IF NOT EXISTS keys.person_keys (row INTEGER PRIMARY KEY, person BLOB NOT NULL UNIQUE, wrapped BLOB NOT NULL)",
 ];
 
+/// People of whom nothing is left, and under whose ids nobody can be stored.
+const GONE: &str = "SELECT people.person FROM people LEFT JOIN keys.person_keys AS k ON k.person = people.person \
+                    WHERE erased_at IS NOT NULL AND coalesce(k.wrapped = zeroblob(?), TRUE)";
+/// People who were erased, as either database says.
+const ERASED: &str = "SELECT person FROM people WHERE erased_at IS NOT NULL UNION SELECT person FROM keys.person_keys WHERE wrapped = zeroblob(?)";
+
 /// Stands for the master key itself where keys are kept; real ids are random.
 const MASTER_CHECK: PersonId = PersonId(u128::MAX);
 
 impl People {
-    /// Opens `people.db` and `people-keys.db` in `folder`, which must exist, and makes them if there are none.
+    /// Opens `people.db` and `people-keys.db` in `folder`, which must exist, and makes them if there are none. Whoever `erased.log` beside them lists, and these have all
+    /// the same, as they were put back from an older copy, is erased again, as of `now`, before this returns.
     ///
     /// # Errors
     /// If the master key is not the one that the keys were wrapped under, or the disk fails.
-    pub async fn open(folder: &Path, master: MasterKey) -> Result<Self, PeopleError> {
+    pub async fn open(folder: &Path, master: MasterKey, now: Timestamp) -> Result<Self, PeopleError> {
         let (people, keys) = (folder.join("people.db"), folder.join("people-keys.db"));
         let attached: Arc<str> = keys.to_str().ok_or_else(|| PeopleError::FolderName(folder.to_owned()))?.into();
         for path in [&people, &keys] {
@@ -495,9 +518,51 @@ impl People {
             .await
             .map_err(store("open the store of people"))?;
         let wrapping = cipher(&master.derive(b"tornello: wrap the keys of people, 1"));
-        let people = Self { inner: Arc::new(Inner { pool, wrapping, waiting: Mutex::default() }) };
+        let erasures = folder.join(erasures::FILE);
+        let people = Self { inner: Arc::new(Inner { pool, wrapping, erasures, waiting: Mutex::default() }) };
         people.prepare().await?;
+        people.erase_again(now).await?;
         Ok(people)
+    }
+
+    /// Erases whoever an older copy of the databases brought back. Where there is no list yet, whoever is known to be erased is listed.
+    async fn erase_again(&self, now: Timestamp) -> Result<(), PeopleError> {
+        let mut returned = self.erase_returned(now).await?;
+        match self.inner.with_list(erasures::read).await? {
+            Some(listed) => {
+                let gone = self.ids(GONE).await?;
+                let there: Vec<PersonId> = listed.into_iter().filter(|person| *person != MASTER_CHECK && !gone.contains(person)).collect();
+                for batch in there.chunks(BATCH_MAX) {
+                    let mut tx = self.inner.pool.begin_with("BEGIN IMMEDIATE").await.map_err(store("erase people again"))?;
+                    for person in batch {
+                        returned += u64::from(bury(&mut tx, *person, now).await.map_err(store("erase people again"))?.was_there);
+                    }
+                    tx.commit().await.map_err(store("erase people again"))?;
+                }
+            }
+            None => {
+                let has_people: bool =
+                    sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM people)").fetch_one(&self.inner.pool).await.map_err(store("look for people"))?;
+                if has_people {
+                    tracing::warn!(
+                        "there was no {} beside the contacts: if they were put back from a backup, put the newest list back too",
+                        erasures::FILE
+                    );
+                }
+                let erased: Vec<PersonId> = self.ids(ERASED).await?.into_iter().collect();
+                self.inner.with_list(move |path| erasures::create(path, &erased)).await?;
+            }
+        }
+        if returned > 0 {
+            tracing::warn!(returned, "an older copy of the contacts was put back with people who had been erased: they are erased again");
+        }
+        Ok(())
+    }
+
+    async fn ids(&self, select: &'static str) -> Result<HashSet<PersonId>, PeopleError> {
+        let found: Vec<Vec<u8>> =
+            sqlx::query_scalar(select).bind(WRAPPED_BYTES as i64).fetch_all(&self.inner.pool).await.map_err(store("look for erased people"))?;
+        Ok(found.iter().filter_map(|bytes| bytes.as_slice().try_into().ok()).map(|bytes| PersonId(u128::from_be_bytes(bytes))).collect())
     }
 
     async fn prepare(&self) -> Result<(), PeopleError> {
@@ -566,7 +631,8 @@ impl People {
         read(&plain).ok_or_else(|| damaged("it was written by another version")).map(Some)
     }
 
-    /// Destroys a person's key and contact, for good: the id cannot be used again. Doing it twice does no harm.
+    /// Destroys a person's key and contact, for good: the id cannot be used again, and copies of the databases that are put back bring nobody back. Doing it twice does
+    /// no harm.
     ///
     /// # Errors
     /// `Busy`, or the disk; the person is then to be erased again.
@@ -594,7 +660,7 @@ impl People {
         self.erase_found(due, now.as_micros(), now).await
     }
 
-    /// Erases again whoever an older copy of `people.db` brought back: contacts whose key was destroyed. To be called after such a copy was put back.
+    /// Erases again whoever an older copy of `people.db` brought back: contacts whose key was destroyed. [`People::open`] does it first.
     ///
     /// # Errors
     /// If the disk fails; those already erased stay erased.
@@ -649,6 +715,12 @@ impl People {
 }
 
 impl Inner {
+    /// Works on the list of erased people, where it may block.
+    async fn with_list<T: Send + 'static>(&self, work: impl FnOnce(&Path) -> Result<T, PeopleError> + Send + 'static) -> Result<T, PeopleError> {
+        let path = self.erasures.clone();
+        tokio::task::spawn_blocking(move || work(&path)).await.unwrap_or(Err(PeopleError::OutcomeUnknown))
+    }
+
     async fn commit_waiting(&self) {
         let begun = self.pool.begin_with("BEGIN IMMEDIATE").await.map_err(store("begin to write contacts"));
         let batch: Vec<Waiting> = {
@@ -662,9 +734,18 @@ impl Inner {
         }
         let outcome = async {
             let mut tx = begun?;
-            let mut done = Vec::with_capacity(jobs.len());
+            let (mut done, mut erased) = (Vec::with_capacity(jobs.len()), Vec::new());
             for job in jobs {
-                done.push(job.perform(&mut tx).await.map_err(store("write contacts"))?);
+                let asked = if let Job::Erase { person, .. } = job { Some(person) } else { None };
+                let one = job.perform(&mut tx).await.map_err(store("write contacts"))?;
+                if matches!(one, Done::Erased(Erased { was_there: true })) {
+                    erased.extend(asked);
+                }
+                done.push(one);
+            }
+            // Listed first: who is listed and was not erased after all is erased at the next start, but who is not listed could come back.
+            if !erased.is_empty() {
+                self.with_list(move |path| erasures::append(path, &erased)).await?;
             }
             tx.commit().await.map_err(store("commit contacts"))?;
             Ok(done)
@@ -777,6 +858,19 @@ async fn erase(connection: &mut SqliteConnection, person: PersonId, now: Timesta
         .await?;
     }
     Ok(Erased { was_there })
+}
+
+/// Erases somebody who was erased before, also if nobody is known under the id: a copy from before they were stored must not let them be stored again.
+async fn bury(connection: &mut SqliteConnection, person: PersonId, now: Timestamp) -> sqlx::Result<Erased> {
+    let erased = erase(connection, person, now).await?;
+    if !erased.was_there {
+        sqlx::query("INSERT INTO people (person, created_at, erased_at) VALUES (?1, ?2, ?2) ON CONFLICT (person) DO NOTHING")
+            .bind(blob(person))
+            .bind(now.as_micros())
+            .execute(connection)
+            .await?;
+    }
+    Ok(erased)
 }
 
 fn blob(person: PersonId) -> Vec<u8> {

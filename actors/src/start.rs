@@ -16,6 +16,7 @@ use tornello_engine::planning::{self, Planning};
 use tornello_engine::quote::{self, Quote, Status};
 use tornello_engine::slot::{self, Slot};
 use tornello_engine::till::{self, Till};
+use tornello_engine::time::Timestamp;
 
 use crate::accounts::Accounts;
 use crate::attended::Attended;
@@ -24,6 +25,7 @@ use crate::cases::board::{CaseHead, Cases};
 use crate::defences::Defences;
 use crate::journal::wire::{self, Framed, WireError};
 use crate::journal::{Batch, Head, Journal, JournalError, StreamId};
+use crate::limits::{DayLimits, Past};
 use crate::museums::Museums;
 use crate::payments::{PaymentHead, Payments};
 use crate::plans::Plans;
@@ -132,6 +134,8 @@ fn sound(batch: &Batch) -> Result<(), JournalError> {
 pub struct Boards<'a> {
     /// Slots.
     pub slots: &'a Board,
+    /// What buyers have by day.
+    pub day_limits: &'a DayLimits,
     /// Museums.
     pub museums: &'a Museums,
     /// Payments that are not finished.
@@ -155,6 +159,8 @@ pub struct Boards<'a> {
 /// Everything in memory that follows from the journal.
 #[derive(Debug, Default)]
 pub struct Memory {
+    /// What buyers have by day.
+    days: Past,
     museums: HashMap<MuseumId, Museum>,
     /// Slots whose records have been seen from the first on.
     slots: HashMap<SlotId, Slot>,
@@ -185,6 +191,12 @@ pub struct Memory {
 }
 
 impl Memory {
+    /// Of a journal that is read at that instant.
+    #[must_use]
+    pub fn at(now: Timestamp) -> Self {
+        Self { days: Past::since(now), ..Self::default() }
+    }
+
     /// Takes in a batch. Of slots, only records in batches after `heads_complete` count: what was before is in the saved heads.
     pub fn take_in(&mut self, batch: &Batch, heads_complete: u64) -> Result<(), JournalError> {
         for frame in wire::frames(&batch.records) {
@@ -194,19 +206,8 @@ impl Memory {
                     let record = frame.record::<museum::Event>().map_err(|error| corrupt(batch, &error))?;
                     self.museums.entry(id).or_insert_with(|| Museum::new(id)).apply(&record);
                 }
-                StreamId::Slot(id) if batch.number > heads_complete && !self.touched.contains(&id) => {
-                    let mut record = frame.record::<slot::Event>().map_err(|error| corrupt(batch, &error))?;
-                    // Who asked, and under which key, is not in a head: a slot that is asked for is read back whole.
-                    record.envelope = None;
-                    match self.slots.get_mut(&id) {
-                        Some(slot) => slot.apply(&record),
-                        None => match Slot::replay([&record]) {
-                            Some(slot) if record.seq == 1 => drop(self.slots.insert(id, slot)),
-                            _ => drop(self.touched.insert(id)),
-                        },
-                    }
-                }
-                StreamId::Slot(_) | StreamId::Voucher(_) | StreamId::Order(_) | StreamId::Attempts(_) => {}
+                StreamId::Slot(id) => self.take_slot(id, &frame, batch.number > heads_complete).map_err(|error| corrupt(batch, &error))?,
+                StreamId::Voucher(_) | StreamId::Order(_) | StreamId::Attempts(_) => {}
                 StreamId::Account(id) => {
                     let record = frame.record::<account::Event>().map_err(|error| corrupt(batch, &error))?;
                     self.accounts.entry(id).or_insert_with(|| Account::new(id)).apply(&record);
@@ -228,6 +229,30 @@ impl Memory {
                 StreamId::Quote(id) => self.take_quote(id, &frame).map_err(|error| corrupt(batch, &error))?,
                 StreamId::Till(id) => self.take_till(id, &frame).map_err(|error| corrupt(batch, &error))?,
                 StreamId::Payment(id) => self.take_payment(id, &frame).map_err(|error| corrupt(batch, &error))?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Of a slot, what buyers have, and what is in no saved head.
+    fn take_slot(&mut self, id: SlotId, frame: &Framed<'_>, is_in_no_head: bool) -> Result<(), WireError> {
+        let (counts, follows) = (self.days.wants(id, frame.seq), is_in_no_head && !self.touched.contains(&id));
+        if !counts && !follows {
+            return Ok(());
+        }
+        let mut record = frame.record::<slot::Event>()?;
+        if counts {
+            self.days.take(id, &record);
+        }
+        if follows {
+            // Who asked, and under which key, is not in a head: a slot that is asked for is read back whole.
+            record.envelope = None;
+            match self.slots.get_mut(&id) {
+                Some(slot) => slot.apply(&record),
+                None => match Slot::replay([&record]) {
+                    Some(slot) if record.seq == 1 => drop(self.slots.insert(id, slot)),
+                    _ => drop(self.touched.insert(id)),
+                },
             }
         }
         Ok(())
@@ -300,7 +325,8 @@ impl Memory {
 
     /// Hands everything over; streams of which only the end was seen are read back whole.
     pub async fn restore(self, streams: &Streams, boards: Boards<'_>) -> Result<(), JournalError> {
-        let Boards { slots: board, museums, payments, quotes, tills, accounts, cases, defences, attended, plans } = boards;
+        let Boards { slots: board, day_limits, museums, payments, quotes, tills, accounts, cases, defences, attended, plans } = boards;
+        day_limits.restore(self.days);
         self.museums.into_values().for_each(|museum| museums.put(museum));
         self.attendances.into_values().for_each(|attendance| attended.put(attendance));
         self.plannings.into_values().for_each(|planning| plans.put(planning));

@@ -423,7 +423,7 @@ fn refusal_detail(refusal: &slot::Refusal) -> &'static str {
         R::TooManyForBuyer { .. } => "`has` are in the buyer's holds and tickets, and `max` may be: choose another slot, or ask the group office.",
         R::TooManyOpenHolds { .. } => "Pay for one of the `max` open holds, or give it back.",
         R::TooManyForDay { .. } => {
-            "`has` are in the buyer's holds and tickets of that day, and `max` may be: choose another day, or ask the group office."
+            "`has` are in the buyer's holds, waiting lists and tickets of that day, and `max` may be: choose another day, or ask the group office."
         }
         R::HoldKept { .. } => "Let `payment` go on, or cancel it first.",
         R::HoldQuoted { .. } => "It becomes tickets, or is given back, with its `quote`: accept, revise or cancel that.",

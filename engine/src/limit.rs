@@ -1,16 +1,18 @@
 //! What one buyer may have at one museum on one day, over all its slots. No slot can decide that alone: the shell counts what buyers have, in the order in which records
 //! are written, and sets aside what is asked before it asks the slot, so that two who ask at once cannot both have the last of it. Here is the rule, and the count.
+//!
+//! What counts is what counts in a slot (`slot/buyer.rs`): live holds, places that are waited for, offers, and tickets that stand. The count follows from the records
+//! of the slots alone, so what a start reads back is what was counted before.
 
 use std::collections::{BTreeMap, HashMap};
 
 use jiff::civil::Date;
 
 use crate::calendar;
-use crate::channel::Channel;
-use crate::envelope::Digest;
+use crate::envelope::{Digest, Envelope};
 use crate::ids::{HoldId, MuseumId, SlotId};
 use crate::record::Record;
-use crate::slot::{Event, Limits, Refusal, is_limited, people};
+use crate::slot::{Command, Event, Keeper, Limits, Refusal, Slot, TicketState, is_limited, people};
 
 /// A buyer at a museum on a day in Rome.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -31,23 +33,37 @@ impl BuyerDay {
     }
 }
 
-/// Whether a buyer who has so many people, and for whom so many more are set aside, may have more.
+/// Whether a buyer who has so many people, and for whom so many more are set aside, may have more. Asked only of what [`DayCounts::asked`] says is limited.
 ///
 /// # Errors
 /// `too_many_for_day`.
-pub fn may_have(limits: &Limits, channel: Channel, has: u32, more: u32) -> Result<(), Refusal> {
-    match limits.day_max.filter(|_| is_limited(channel)) {
+pub fn may_have(limits: &Limits, has: u32, more: u32) -> Result<(), Refusal> {
+    match limits.day_max {
         Some(max) if has.saturating_add(more) > u32::from(max) => Err(Refusal::TooManyForDay { max, has }),
         _ => Ok(()),
     }
+}
+
+/// What is counted of a hold, an entry of a waiting list, or a sale.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Counted {
+    /// The day of its slot.
+    day: Date,
+    /// Whose it is; nobody's yet, if it is a hold or an entry and nobody was named.
+    buyer: Option<Digest>,
+    /// For how many people it still is.
+    people: u32,
+    /// Whether a payment keeps its places: money for them may come when they are gone.
+    for_payment: bool,
 }
 
 /// What buyers have, by day: a fold over the records of all slots, each stream in its order.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DayCounts {
     has: BTreeMap<BuyerDay, u32>,
-    /// Whose the holds and sales are, and for how many people each still is.
-    whose: HashMap<HoldId, (BuyerDay, u32)>,
+    /// Holds, entries of waiting lists and sales, through the channels in which buyers are limited. Of those that are over, only what a payment kept stays, with nobody
+    /// in it: whose it was.
+    of: HashMap<HoldId, Counted>,
 }
 
 impl DayCounts {
@@ -57,24 +73,63 @@ impl DayCounts {
         self.has.get(buyer).copied().unwrap_or(0)
     }
 
+    /// Whose a hold, an entry or a sale is, or was, if a payment kept it and it ended without a sale.
+    #[must_use]
+    pub fn buyer_of(&self, hold: HoldId) -> Option<Digest> {
+        self.of.get(&hold)?.buyer
+    }
+
+    /// For whom a command asks for more people on the day of its slot, by every pseudonym that is named, and for how many; none if it asks for nothing that is limited.
+    /// What is under way for a group, by [`Command::Amend`], is not.
+    #[must_use]
+    pub fn asked(&self, envelope: &Envelope, command: &Command) -> Option<(Vec<Digest>, u32)> {
+        let (buyers, more): (Vec<Digest>, u32) = match command {
+            Command::Hold { channel, lines, .. }
+            | Command::HoldFor { channel, lines, .. }
+            | Command::SellDirect { channel, lines, .. }
+            | Command::Wait { channel, lines, .. }
+                if is_limited(*channel) =>
+            {
+                (envelope.buyers().collect(), people(lines))
+            }
+            // Who is named when the hold is confirmed, and not before, has had nothing counted of it.
+            Command::Sell { hold, .. } | Command::SellPaid { hold, .. } => {
+                let unnamed = self.of.get(hold).filter(|counted| counted.buyer.is_none())?;
+                (envelope.buyers().collect(), unnamed.people)
+            }
+            // On their own day tickets move freely: they count there already.
+            Command::Arrive { arrived, .. } if is_limited(arrived.channel) && !is_same_day(arrived.from.slot(), arrived.sale.slot()) => {
+                (arrived.buyer.into_iter().collect(), people(&arrived.lines))
+            }
+            _ => return None,
+        };
+        (more > 0 && !buyers.is_empty()).then_some((buyers, more))
+    }
+
     /// Takes in what was written of a slot.
-    pub fn take(&mut self, slot: SlotId, record: &Record<Event>) {
-        let buyer = record.envelope.as_ref().and_then(|envelope| envelope.buyer()).map(|buyer| BuyerDay::of(slot, buyer));
+    pub fn take(&mut self, record: &Record<Event>) {
+        let named = record.envelope.as_ref().and_then(Envelope::buyer);
         for event in &record.events {
             match event {
-                Event::Held(held) if is_limited(held.channel) => self.set(held.hold, buyer, people(&held.lines)),
-                Event::Sold(sold) if is_limited(sold.channel) && !self.whose.contains_key(&sold.sale) => {
-                    self.set(sold.sale, buyer, people(&sold.lines));
-                }
-                Event::Arrived(arrived) if is_limited(arrived.channel) => {
-                    self.set(arrived.sale, arrived.buyer.map(|buyer| BuyerDay::of(slot, buyer)), people(&arrived.lines));
-                }
+                Event::Held(held) if is_limited(held.channel) => self.set(held.hold, named, people(&held.lines), false),
+                // An offer is a hold of the entry's id for as many people, so that nothing changes when it is made.
+                Event::Waited(waited) if is_limited(waited.channel) => self.set(waited.entry, named, people(&waited.lines), false),
+                Event::Sold(sold) if is_limited(sold.channel) => self.sold(sold.sale, self.buyer_of(sold.sale).or(named), people(&sold.lines)),
+                Event::Arrived(arrived) if is_limited(arrived.channel) => self.sold(arrived.sale, arrived.buyer, people(&arrived.lines)),
                 Event::Amended(amended) => {
-                    let buyer = self.whose.get(&amended.hold).map(|(buyer, _)| *buyer);
-                    self.set(amended.hold, buyer, people(&amended.lines));
+                    if let Some(counted) = self.of.get(&amended.hold).copied() {
+                        self.set(amended.hold, counted.buyer, people(&amended.lines), counted.for_payment);
+                    }
                 }
-                Event::Released(released) => self.less(released.hold, u32::MAX),
-                Event::Expired(expired) => self.less(expired.hold, u32::MAX),
+                Event::Prolonged(prolonged) if matches!(prolonged.cause, Keeper::Payment(_)) => {
+                    if let Some(counted) = self.of.get_mut(&prolonged.hold) {
+                        counted.for_payment = true;
+                    }
+                }
+                Event::Released(released) => self.end(released.hold),
+                Event::Expired(expired) => self.end(expired.hold),
+                Event::WaitingLeft(left) => self.end(left.entry),
+                Event::WaitingEnded(ended) => self.end(ended.entry),
                 Event::Cancelled(cancelled) => self.less(cancelled.sale, cancelled.tickets.len() as u32),
                 Event::MovedOut(moved) => self.less(moved.sale, moved.tickets.len() as u32),
                 _ => {}
@@ -82,35 +137,79 @@ impl DayCounts {
         }
     }
 
-    /// What was read back of a hold or sale, if nothing newer is known of it.
-    pub fn seed(&mut self, hold: HoldId, buyer: BuyerDay, people: u32) {
-        if people > 0 && !self.whose.contains_key(&hold) {
-            self.set(hold, Some(buyer), people);
+    /// Counts a slot anew, as it is: for one that was read back from the disk with records of which nobody was told.
+    pub fn put(&mut self, slot: &Slot) {
+        let known: Vec<HoldId> = self.of.keys().filter(|hold| hold.slot() == slot.id()).copied().collect();
+        known.into_iter().for_each(|hold| self.end(hold));
+        for (id, hold) in slot.holds().filter(|(_, hold)| is_limited(hold.channel)) {
+            self.set(*id, hold.buyer, people(&hold.lines), matches!(hold.kept_for, Some(Keeper::Payment(_))));
+        }
+        for party in slot.waiting().filter(|party| is_limited(party.channel)) {
+            self.set(party.entry, party.buyer, party.people(), false);
+        }
+        for (id, sale) in slot.sales().filter(|(_, sale)| is_limited(sale.channel)) {
+            let stands = |state: TicketState| !matches!(state, TicketState::Cancelled | TicketState::Moved);
+            let standing = sale.tickets.iter().filter(|ticket| stands(ticket.state)).count() as u32;
+            if standing > 0 {
+                self.sold(*id, sale.buyer, standing);
+            }
         }
     }
 
     /// Forgets days before `day`.
     pub fn forget(&mut self, day: Date) {
         self.has.retain(|buyer, _| buyer.day >= day);
-        self.whose.retain(|_, (buyer, _)| buyer.day >= day);
+        self.of.retain(|_, counted| counted.day >= day);
     }
 
-    fn set(&mut self, hold: HoldId, buyer: Option<BuyerDay>, people: u32) {
-        self.less(hold, u32::MAX);
-        let Some(buyer) = buyer else { return };
-        *self.has.entry(buyer).or_insert(0) += people;
-        self.whose.insert(hold, (buyer, people));
-    }
-
-    fn less(&mut self, hold: HoldId, people: u32) {
-        let Some((buyer, had)) = self.whose.get_mut(&hold) else { return };
-        let (buyer, gone) = (*buyer, people.min(*had));
-        *had -= gone;
-        if *had == 0 {
-            self.whose.remove(&hold);
+    fn set(&mut self, hold: HoldId, buyer: Option<Digest>, people: u32, for_payment: bool) {
+        self.remove(hold);
+        let day = calendar::local_day(hold.slot().start());
+        if let Some(buyer) = buyer {
+            *self.has.entry(BuyerDay { day, museum: hold.slot().museum(), buyer }).or_insert(0) += people;
         }
+        self.of.insert(hold, Counted { day, buyer, people, for_payment });
+    }
+
+    /// A sale for which nobody is named is nobody's for good.
+    fn sold(&mut self, sale: HoldId, buyer: Option<Digest>, people: u32) {
+        if buyer.is_some() {
+            self.set(sale, buyer, people, false);
+        } else {
+            self.remove(sale);
+        }
+    }
+
+    /// A hold or an entry is over, without a sale.
+    fn end(&mut self, hold: HoldId) {
+        if let Some(ended) = self.remove(hold).filter(|ended| ended.for_payment && ended.buyer.is_some()) {
+            self.of.insert(hold, Counted { people: 0, ..ended });
+        }
+    }
+
+    /// Some tickets of a sale stand no more.
+    fn less(&mut self, sale: HoldId, people: u32) {
+        let Some(counted) = self.of.get_mut(&sale) else { return };
+        let gone = people.min(counted.people);
+        counted.people -= gone;
+        let left = *counted;
+        if left.people == 0 {
+            self.of.remove(&sale);
+        }
+        self.discount(sale, left, gone);
+    }
+
+    fn remove(&mut self, hold: HoldId) -> Option<Counted> {
+        let counted = self.of.remove(&hold)?;
+        self.discount(hold, counted, counted.people);
+        Some(counted)
+    }
+
+    fn discount(&mut self, hold: HoldId, counted: Counted, people: u32) {
+        let Some(buyer) = counted.buyer else { return };
+        let buyer = BuyerDay { day: counted.day, museum: hold.slot().museum(), buyer };
         if let Some(has) = self.has.get_mut(&buyer) {
-            *has = has.saturating_sub(gone);
+            *has = has.saturating_sub(people);
             if *has == 0 {
                 self.has.remove(&buyer);
             }
@@ -118,53 +217,241 @@ impl DayCounts {
     }
 }
 
+fn is_same_day(one: SlotId, other: SlotId) -> bool {
+    one.museum() == other.museum() && calendar::local_day(one.start()) == calendar::local_day(other.start())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::envelope::{Envelope, Party, PartyKind};
-    use crate::ids::{KeyId, RouteId};
+    use crate::aggregate::Aggregate;
+    use crate::channel::Channel;
+    use crate::envelope::{Party, PartyKind};
+    use crate::ids::{KeyId, PaymentId, RouteId};
     use crate::money::Cents;
-    use crate::slot::{CancelCause, Cancelled, Held, Line, Released, Settlement, Sold};
+    use crate::slot::{
+        Arrived, CancelCause, Cancelled, Expired, Held, Line, Offered, Opening, Policy, Prolonged, Quota, Released, Settlement, Sold, Waited,
+        WaitingEnded, WaitingLeft,
+    };
     use crate::tariff::Proof;
     use crate::time::Timestamp;
+
+    const FIRST: i64 = 1_780_300_800;
+
+    fn slot(hour: i64) -> SlotId {
+        SlotId::new(MuseumId(1), RouteId(1), Timestamp::from_seconds(FIRST + hour * 3_600))
+    }
+
+    fn hold(hour: i64, n: u64) -> HoldId {
+        HoldId::new(slot(hour), n)
+    }
 
     fn lines(count: u16) -> Vec<Line> {
         vec![Line { category: "full".parse().unwrap(), count, price_cents: Cents::ZERO, proof: Proof::None }]
     }
 
-    fn record(buyer: Option<u128>, event: Event) -> Record<Event> {
+    fn by(key: u128, buyer: Option<u128>) -> Envelope {
         let parties = buyer.iter().map(|n| Party { kind: PartyKind::Buyer, pseudonym: Digest(*n) }).collect();
-        let envelope = Envelope { who: KeyId(1), key: Digest(1), body: Digest(1), parties, assessment: None, order: None };
-        Record { seq: 1, at: Timestamp::from_seconds(0), envelope: Some(envelope), events: vec![event] }
+        Envelope { who: KeyId(1), key: Digest(key), body: Digest(key), parties, assessment: None, order: None }
+    }
+
+    fn record(buyer: Option<u128>, event: Event) -> Record<Event> {
+        Record { seq: 1, at: Timestamp::from_seconds(0), envelope: Some(by(1, buyer)), events: vec![event] }
+    }
+
+    fn held(hold: HoldId, count: u16) -> Event {
+        Event::Held(Held { hold, channel: Channel::Web, lines: lines(count), expires_at: Timestamp::MAX })
+    }
+
+    fn waited(entry: HoldId, count: u16) -> Event {
+        let (parties_ahead, people_ahead) = (0, 0);
+        Event::Waited(Waited { entry, number: 1, channel: Channel::Web, lines: lines(count), parties_ahead, people_ahead })
+    }
+
+    fn sold(sale: HoldId, count: u16) -> Event {
+        Event::Sold(Sold { sale, held: true, channel: Channel::Web, lines: lines(count), settlement: Settlement::Free, contact: None })
+    }
+
+    fn sell(hold: HoldId) -> Command {
+        Command::Sell { hold, owner: None, settlement: Settlement::Free, contact: None }
     }
 
     #[test]
     fn a_day_is_counted_over_slots_and_given_back() {
-        let slot = |hour: i64| SlotId::new(MuseumId(1), RouteId(1), Timestamp::from_seconds(1_780_300_800 + hour * 3_600));
-        let hold = |hour, n| HoldId::new(slot(hour), n);
-        let held = |hour, n, count| {
-            let event = Event::Held(Held { hold: hold(hour, n), channel: Channel::Web, lines: lines(count), expires_at: Timestamp::MAX });
-            (slot(hour), record(Some(7), event))
-        };
         let mut counts = DayCounts::default();
         let (day, tomorrow) = (BuyerDay::of(slot(1), Digest(7)), BuyerDay::of(slot(25), Digest(7)));
-        for (slot, record) in [held(1, 1, 2), held(2, 2, 3), held(25, 3, 4)] {
-            counts.take(slot, &record);
+        for (hour, n, count) in [(1, 1, 2), (2, 2, 3), (25, 3, 4)] {
+            counts.take(&record(Some(7), held(hold(hour, n), count)));
         }
         assert_eq!((counts.has(&day), counts.has(&tomorrow)), (5, 4));
         // A sale of a hold is not counted twice, whoever confirms it.
-        let sold = Sold { sale: hold(2, 2), held: true, channel: Channel::Web, lines: lines(3), settlement: Settlement::Free, contact: None };
-        counts.take(slot(2), &record(None, Event::Sold(sold)));
-        counts.take(slot(1), &record(None, Event::Released(Released { hold: hold(1, 1) })));
+        counts.take(&record(None, sold(hold(2, 2), 3)));
+        counts.take(&record(None, Event::Released(Released { hold: hold(1, 1) })));
         assert_eq!(counts.has(&day), 3);
         let cancelled = Cancelled { sale: hold(2, 2), tickets: vec![0], refund_cents: Cents::ZERO, cause: CancelCause::Visitor };
-        counts.take(slot(2), &record(None, Event::Cancelled(cancelled)));
+        counts.take(&record(None, Event::Cancelled(cancelled)));
         assert_eq!(counts.has(&day), 2);
         let limits = Limits { day_max: Some(5), ..Limits::NONE };
-        assert_eq!(may_have(&limits, Channel::Web, 2, 3), Ok(()));
-        assert_eq!(may_have(&limits, Channel::Web, 2, 4), Err(Refusal::TooManyForDay { max: 5, has: 2 }));
-        assert_eq!(may_have(&limits, Channel::BoxOffice, 2, 4), Ok(()));
+        assert_eq!(may_have(&limits, 2, 3), Ok(()));
+        assert_eq!(may_have(&limits, 2, 4), Err(Refusal::TooManyForDay { max: 5, has: 2 }));
+        assert_eq!(may_have(&Limits::NONE, 2, 4), Ok(()));
         counts.forget(tomorrow.day);
         assert_eq!((counts.has(&day), counts.has(&tomorrow)), (0, 4));
+    }
+
+    #[test]
+    fn places_that_are_waited_for_and_offers_count() {
+        let mut counts = DayCounts::default();
+        let day = BuyerDay::of(slot(1), Digest(7));
+        for hour in 1..=4 {
+            counts.take(&record(Some(7), waited(hold(hour, 1), 4)));
+        }
+        assert_eq!(counts.has(&day), 16);
+        // Nobody asks for an offer: its record names no buyer, and neither does that of a payment that buys it.
+        let offered = |hour| Event::Offered(Offered { entry: hold(hour, 1), expires_at: Timestamp::MAX, free: [4; Channel::COUNT], passed_over: 0 });
+        let nobody = |event| Record { envelope: None, ..record(None, event) };
+        counts.take(&nobody(offered(1)));
+        counts.take(&nobody(offered(2)));
+        assert_eq!(counts.has(&day), 16);
+        counts.take(&record(None, sold(hold(1, 1), 4)));
+        counts.take(&nobody(Event::Expired(Expired { hold: hold(2, 1) })));
+        assert_eq!(counts.has(&day), 12);
+        counts.take(&record(None, Event::WaitingLeft(WaitingLeft { entry: hold(3, 1) })));
+        counts.take(&nobody(Event::WaitingEnded(WaitingEnded { entry: hold(4, 1) })));
+        assert_eq!(counts.has(&day), 4);
+    }
+
+    #[test]
+    fn who_is_named_late_asks_for_the_whole_hold() {
+        let mut counts = DayCounts::default();
+        counts.take(&record(None, held(hold(1, 1), 4)));
+        counts.take(&record(Some(8), held(hold(1, 2), 3)));
+        let asked = |counts: &DayCounts, buyer, command: &Command| counts.asked(&by(2, buyer), command);
+        assert_eq!(asked(&counts, Some(7), &sell(hold(1, 1))), Some((vec![Digest(7)], 4)));
+        assert_eq!(asked(&counts, None, &sell(hold(1, 1))), None, "who is not named is not limited");
+        assert_eq!(asked(&counts, Some(7), &sell(hold(1, 2))), None, "it counts for whoever held it");
+        let paid = |hold| Command::SellPaid { hold, owner: None, lines: lines(4), settlement: Settlement::Free, contact: None };
+        assert_eq!(asked(&counts, Some(7), &paid(hold(1, 1))), Some((vec![Digest(7)], 4)));
+        counts.take(&record(Some(7), sold(hold(1, 1), 4)));
+        counts.take(&record(Some(7), sold(hold(1, 2), 3)));
+        let has = |n| counts.has(&BuyerDay::of(slot(1), Digest(n)));
+        assert_eq!((has(7), has(8)), (4, 3));
+        let on = |channel| Command::Hold { hold: hold(1, 3), channel, lines: lines(2) };
+        assert_eq!(asked(&counts, Some(7), &on(Channel::Web)), Some((vec![Digest(7)], 2)));
+        assert_eq!(asked(&counts, Some(7), &on(Channel::BoxOffice)), None);
+    }
+
+    #[test]
+    fn whose_places_a_payment_kept_is_known_when_they_are_gone() {
+        let mut counts = DayCounts::default();
+        let kept = |n| Event::Prolonged(Prolonged { hold: hold(1, n), expires_at: Timestamp::MAX, cause: Keeper::Payment(PaymentId::from_raw(9)) });
+        for n in 1..=3 {
+            counts.take(&record(Some(7), held(hold(1, n), 1)));
+        }
+        for n in 1..=2 {
+            counts.take(&record(None, kept(n)));
+        }
+        for n in 2..=3 {
+            counts.take(&record(None, Event::Expired(Expired { hold: hold(1, n) })));
+        }
+        assert_eq!([1, 2, 3].map(|n| counts.buyer_of(hold(1, n))), [Some(Digest(7)), Some(Digest(7)), None]);
+        assert_eq!(counts.has(&BuyerDay::of(slot(1), Digest(7))), 1, "what is gone does not count");
+        counts.forget(calendar::local_day(slot(25).start()));
+        assert_eq!(counts, DayCounts::default());
+    }
+
+    #[test]
+    fn tickets_that_come_from_another_day_are_asked_for() {
+        let counts = DayCounts::default();
+        let arrive = |from, buyer| {
+            let (sale, lines) = (hold(2, 1), lines(3));
+            let (contact, holders, order, refund_percent) = (None, Vec::new(), None, 100);
+            let arrived = Arrived { sale, from, who: KeyId(1), order, channel: Channel::Web, lines, contact, holders, refund_percent, buyer };
+            counts.asked(&by(1, None), &Command::Arrive { arrived: Box::new(arrived), via: Channel::Web })
+        };
+        assert_eq!(arrive(hold(25, 1), Some(Digest(7))), Some((vec![Digest(7)], 3)));
+        assert_eq!(arrive(hold(1, 1), Some(Digest(7))), None);
+        assert_eq!(arrive(hold(25, 1), None), None);
+    }
+
+    /// Some numbers that look like chance, the same each time.
+    struct Dice(u64);
+
+    impl Dice {
+        fn below(&mut self, n: u64) -> u64 {
+            self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (self.0 >> 33) % n
+        }
+    }
+
+    /// What is counted record by record is what a recount of the slots says, whatever was done to them.
+    #[test]
+    fn the_count_of_the_records_is_that_of_the_slots() {
+        let mut counted = 0;
+        for seed in 0..60 {
+            let mut dice = Dice(seed);
+            let mut counts = DayCounts::default();
+            let mut slots: Vec<Slot> = [1, 2, 25]
+                .map(|hour| {
+                    let end = slot(hour).start().plus_seconds(3_600);
+                    Slot::planned(Opening {
+                        slot: slot(hour),
+                        revision: 1,
+                        end,
+                        capacity: 12,
+                        quotas: [Quota::default(); 5],
+                        policy: Policy::default(),
+                    })
+                })
+                .into();
+            let (mut now, mut done) = (slot(0).start().plus_seconds(-86_400), 0);
+            for step in 0..400_u64 {
+                now = now.plus_seconds(dice.below(120) as i64);
+                let hour = [1, 2, 25][dice.below(3) as usize];
+                // What was done lately is mostly what something is still to be done about.
+                let (known, fresh) = (hold(hour, 1 + step.saturating_sub(dice.below(30))), hold(hour, 1 + step));
+                let buyer = [None, Some(7), Some(8)][dice.below(3) as usize];
+                let channel = [Channel::Web, Channel::Kiosk, Channel::BoxOffice][dice.below(3) as usize];
+                let count = 1 + dice.below(4) as u16;
+                let cause = Keeper::Payment(PaymentId::from_raw(1));
+                let command = match dice.below(10) {
+                    0..=2 => Command::Hold { hold: fresh, channel, lines: lines(count) },
+                    3 => Command::Wait { entry: fresh, who: KeyId(1), channel, lines: lines(count) },
+                    4 => Command::SellDirect { sale: fresh, channel, lines: lines(count), settlement: Settlement::Free, contact: None },
+                    5 => sell(known),
+                    6 => Command::Prolong { hold: known, until: now.plus_seconds(3_000), cause },
+                    7 => Command::Cancel { sale: known, owner: None, tickets: Vec::new(), cause: CancelCause::Museum },
+                    8 => Command::LeaveWaiting { entry: known, owner: None },
+                    _ => Command::Amend { hold: known, lines: lines(count), owner: None },
+                };
+                let slot = slots.iter_mut().find(|slot| slot.id() == known.slot()).unwrap();
+                while slot.wake_at().is_some_and(|at| at <= now) {
+                    let events = slot.due(now);
+                    if events.is_empty() {
+                        break;
+                    }
+                    let record = slot.record(now, None, events);
+                    slot.apply(&record);
+                    counts.take(&record);
+                }
+                let envelope = by(u128::from(step) + 100, buyer);
+                if let Ok(events) = slot.decide_for(now, &envelope, &command) {
+                    let record = slot.record(now, Some(envelope), events);
+                    slot.apply(&record);
+                    counts.take(&record);
+                    done += 1;
+                }
+            }
+            let mut anew = DayCounts::default();
+            slots.iter().for_each(|slot| anew.put(slot));
+            assert_eq!(counts.has, anew.has, "seed {seed}");
+            assert!(done > 30, "seed {seed} did {done} commands");
+            counted += anew.has.len();
+            // A slot that is counted anew is counted once, and what a payment kept is still known.
+            let before = counts.clone();
+            slots.iter().for_each(|slot| counts.put(slot));
+            assert_eq!(counts, before, "seed {seed}");
+        }
+        assert!(counted > 60, "hardly anybody has anything: {counted}");
     }
 }

@@ -95,22 +95,26 @@ impl App {
 
     /// Stops, and starts again on the same folder.
     pub async fn restart(self) -> Self {
-        drop(self.client);
-        self.server.stop(true).await;
-        self.serving.await.unwrap().unwrap();
-        self.running.stop().await;
-        Self::open(self.folder, self.clock).await
+        self.restart_after(|_| {}).await
     }
 
     /// As [`App::restart`], without the read models: they are built again.
     pub async fn restart_without_views(self) -> Self {
+        let remove = |folder: &Path| {
+            for file in ["views.db", "views.db-wal", "views.db-shm"] {
+                let _ = std::fs::remove_file(folder.join(file));
+            }
+        };
+        self.restart_after(remove).await
+    }
+
+    /// As [`App::restart`], after something was done to the folder.
+    pub async fn restart_after(self, change: impl FnOnce(&Path)) -> Self {
         drop(self.client);
         self.server.stop(true).await;
         self.serving.await.unwrap().unwrap();
         self.running.stop().await;
-        for file in ["views.db", "views.db-wal", "views.db-shm"] {
-            let _ = std::fs::remove_file(self.folder.path().join(file));
-        }
+        change(self.folder.path());
         Self::open(self.folder, self.clock).await
     }
 

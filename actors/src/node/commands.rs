@@ -40,8 +40,14 @@ impl Node {
     }
 
     /// Sets aside what a command asks for its buyer on the slot's day, until the slot has answered; a repeat is answered as before, whatever the buyer has by now.
-    async fn set_aside(&self, slot: SlotId, envelope: &Envelope, command: &slot::Command) -> Result<Option<Aside>, Failure<slot::Refusal>> {
-        if envelope.buyer().is_none() {
+    pub(crate) async fn set_aside(
+        &self,
+        slot: SlotId,
+        envelope: &Envelope,
+        command: &slot::Command,
+    ) -> Result<Option<Aside>, Failure<slot::Refusal>> {
+        // Whose tickets move is told by what arrives.
+        if envelope.buyer().is_none() && !matches!(command, slot::Command::Arrive { .. }) {
             return Ok(None);
         }
         let policy = self.board.head(slot).map(|head| head.policy).or_else(|| self.museums.opening(slot).map(|opening| opening.policy));

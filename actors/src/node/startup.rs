@@ -137,6 +137,7 @@ pub(super) async fn rebuild(
     built: Option<Built<'_>>,
     streams: &Streams,
     boards: Boards<'_>,
+    now: Timestamp,
     mut progress: impl FnMut(u64),
 ) -> Result<Checked, StartError> {
     let mut cut = None;
@@ -153,7 +154,7 @@ pub(super) async fn rebuild(
         // What was flushed is not cut off: a backup may be mended with what is left of it.
         let flushed = missing.last().map_or(0, |reach| reach.batch);
         let furthest = missing.last().map(|reach| (reach.batch, reach.built));
-        let mut memory = Memory::default();
+        let mut memory = Memory::at(now);
         let take_in = |batch: &Batch| {
             missing.retain(|reach| reach.batch != batch.number || reach.hash[..] != batch.hash());
             memory.take_in(batch, complete)

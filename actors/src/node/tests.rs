@@ -11,6 +11,7 @@ mod gates;
 mod golden;
 mod golden_slots;
 mod learning;
+mod limits;
 mod moves;
 mod owners;
 mod payments;

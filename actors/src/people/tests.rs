@@ -1,7 +1,6 @@
 //! The promises of `people`: what goes in comes back, and what is erased is in no file any more.
 
 use super::*;
-use std::collections::HashSet;
 
 const MASTER: [u8; 32] = *b"a master key, for the tests only";
 
@@ -35,7 +34,7 @@ fn person(number: u128) -> PersonId {
 }
 
 async fn open(folder: &Path) -> People {
-    People::open(folder, MasterKey::from_bytes(MASTER)).await.unwrap()
+    People::open(folder, MasterKey::from_bytes(MASTER), at(0)).await.unwrap()
 }
 
 async fn stored(people: &People, person: PersonId) -> (Vec<u8>, Vec<u8>) {
@@ -79,7 +78,7 @@ async fn a_contact_comes_back_as_it_went_in() {
 async fn another_master_key_is_refused_at_once() {
     let folder = tempfile::tempdir().unwrap();
     open(folder.path()).await.close().await;
-    let other = People::open(folder.path(), MasterKey::from_bytes([7; 32])).await;
+    let other = People::open(folder.path(), MasterKey::from_bytes([7; 32]), at(0)).await;
     assert!(matches!(other, Err(PeopleError::WrongMasterKey)));
     open(folder.path()).await;
 }
@@ -208,9 +207,129 @@ async fn an_older_copy_of_the_contacts_brings_nobody_back() {
     let people = open(folder.path()).await;
     assert_eq!(people.get(person(1)).await.unwrap(), None);
     assert!(matches!(people.put(person(1), &contact(), at(2), None).await, Err(PeopleError::Erased(_))));
-    assert_eq!(people.erase_returned(at(3)).await.unwrap(), 1);
-    assert_eq!(people.erase_returned(at(3)).await.unwrap(), 0);
+    let left: i64 = sqlx::query_scalar("SELECT count(*) FROM people WHERE erased_at IS NULL").fetch_one(&people.inner.pool).await.unwrap();
+    assert_eq!((left, people.erase_returned(at(3)).await.unwrap()), (1, 0), "what came back is erased before anything is read");
     assert_eq!(people.get(person(2)).await.unwrap(), Some(contact()));
+}
+
+const DATABASES: [&str; 2] = ["people.db", "people-keys.db"];
+
+fn copy(from: &Path, to: &Path) {
+    for name in DATABASES {
+        std::fs::copy(from.join(name), to.join(name)).unwrap();
+    }
+}
+
+async fn is_erased(people: &People, person: PersonId) -> bool {
+    let put = people.put(person, &contact(), at(9), None).await;
+    people.get(person).await.unwrap().is_none() && matches!(put, Err(PeopleError::Erased(who)) if who == person)
+}
+
+#[tokio::test]
+async fn copies_of_both_databases_bring_nobody_back_who_was_erased_since() {
+    let (folder, copies) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let people = open(folder.path()).await;
+    for n in 1..=2 {
+        people.put(person(n), &contact(), at(0), None).await.unwrap();
+    }
+    let (sealed, wrapped) = stored(&people, person(1)).await;
+    people.close().await;
+    copy(folder.path(), copies.path());
+
+    let people = open(folder.path()).await;
+    // One who stands in the copies, one who came after them, and one who never was.
+    people.put(person(3), &contact(), at(1), None).await.unwrap();
+    for (n, was_there) in [(1, true), (3, true), (4, false)] {
+        assert_eq!(people.erase(person(n), at(2)).await.unwrap(), Erased { was_there }, "person {n}");
+    }
+    people.close().await;
+    for round in ["once", "again"] {
+        copy(copies.path(), folder.path());
+        let people = open(folder.path()).await;
+        assert!(is_erased(&people, person(1)).await && is_erased(&people, person(3)).await, "{round}");
+        assert_eq!(people.get(person(2)).await.unwrap(), Some(contact()), "{round}");
+        people.put(person(4), &contact(), at(3), None).await.unwrap();
+        people.close().await;
+        let bytes = all_bytes(folder.path());
+        assert!(!contains(&bytes, &sealed[..32]) && !contains(&bytes, &wrapped[..32]), "{round}");
+        // Nor at the next start, which finds nothing to do.
+        let people = open(folder.path()).await;
+        assert!(is_erased(&people, person(1)).await && is_erased(&people, person(3)).await, "{round}");
+        assert_eq!(people.get(person(4)).await.unwrap(), Some(contact()), "{round}");
+        people.close().await;
+    }
+}
+
+#[tokio::test]
+async fn an_older_copy_of_the_keys_alone_brings_nobody_back() {
+    let (folder, copies) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let people = open(folder.path()).await;
+    people.put(person(1), &contact(), at(0), None).await.unwrap();
+    let (_, wrapped) = stored(&people, person(1)).await;
+    people.close().await;
+    copy(folder.path(), copies.path());
+    let people = open(folder.path()).await;
+    people.erase(person(1), at(1)).await.unwrap();
+    people.close().await;
+    std::fs::copy(copies.path().join("people-keys.db"), folder.path().join("people-keys.db")).unwrap();
+    let people = open(folder.path()).await;
+    assert!(is_erased(&people, person(1)).await);
+    people.close().await;
+    assert!(!contains(&all_bytes(folder.path()), &wrapped[..32]));
+}
+
+#[tokio::test]
+async fn a_line_that_was_cut_short_spoils_no_other() {
+    let (folder, copies) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let list = folder.path().join(erasures::FILE);
+    let people = open(folder.path()).await;
+    for n in 1..=2 {
+        people.put(person(n), &contact(), at(0), None).await.unwrap();
+    }
+    people.close().await;
+    copy(folder.path(), copies.path());
+    let people = open(folder.path()).await;
+    people.erase(person(1), at(1)).await.unwrap();
+    let mut written = std::fs::read(&list).unwrap();
+    written.extend_from_slice(&person(9).to_string().as_bytes()[..11]);
+    std::fs::write(&list, written).unwrap();
+    people.erase(person(2), at(1)).await.unwrap();
+    people.close().await;
+    copy(copies.path(), folder.path());
+    let people = open(folder.path()).await;
+    assert!(is_erased(&people, person(1)).await && is_erased(&people, person(2)).await);
+}
+
+#[tokio::test]
+async fn who_was_erased_before_there_was_a_list_is_listed_when_there_is() {
+    let (folder, copies) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let people = open(folder.path()).await;
+    people.put(person(1), &contact(), at(0), None).await.unwrap();
+    people.close().await;
+    copy(folder.path(), copies.path());
+    let people = open(folder.path()).await;
+    people.erase(person(1), at(1)).await.unwrap();
+    people.close().await;
+    std::fs::remove_file(folder.path().join(erasures::FILE)).unwrap();
+    open(folder.path()).await.close().await;
+    copy(copies.path(), folder.path());
+    assert!(is_erased(&open(folder.path()).await, person(1)).await);
+}
+
+#[tokio::test]
+async fn nobody_is_told_that_somebody_is_erased_who_could_not_be_listed() {
+    let folder = tempfile::tempdir().unwrap();
+    let list = folder.path().join(erasures::FILE);
+    let people = open(folder.path()).await;
+    people.put(person(1), &contact(), at(0), None).await.unwrap();
+    std::fs::remove_file(&list).unwrap();
+    std::fs::create_dir(&list).unwrap();
+    let erased = people.erase(person(1), at(1)).await;
+    assert!(matches!(erased, Err(PeopleError::Erasures { .. })) && erased.is_err_and(|error| error.is_retryable()));
+    assert_eq!(people.get(person(1)).await.unwrap(), Some(contact()), "nothing was done");
+    std::fs::remove_dir(&list).unwrap();
+    assert_eq!(people.erase(person(1), at(2)).await.unwrap(), Erased { was_there: true });
+    assert!(std::fs::read_to_string(&list).unwrap().contains(&person(1).to_string()));
 }
 
 #[tokio::test]
@@ -287,7 +406,7 @@ async fn both_files_are_set_so_that_nothing_lingers() {
         assert_eq!(sqlx::query_scalar::<_, i64>(pragma).fetch_one(pool).await.unwrap(), value, "{pragma}");
     }
     #[cfg(unix)]
-    for name in ["people.db", "people-keys.db"] {
+    for name in ["people.db", "people-keys.db", erasures::FILE] {
         use std::os::unix::fs::PermissionsExt;
         assert_eq!(std::fs::metadata(folder.path().join(name)).unwrap().permissions().mode() & 0o777, 0o600, "{name}");
     }

@@ -331,18 +331,6 @@ impl Views {
         Ok(Link { kind, party, others: count.try_get(0)?, subjects, fraud: count.try_get(1)?, depth })
     }
 
-    /// What buyers have of slots that start from an instant on: their sales, each for how many people it still is.
-    pub async fn buyers_from(&self, from: Timestamp) -> Result<Vec<(HoldId, Digest, u32)>, ViewsError> {
-        const QUERY: &str = "SELECT sale.sale, party.pseudonym, sale.people - sale.cancelled - sale.moved FROM sale
-            JOIN party ON party.subject = sale.sale AND party.kind = 'buyer' WHERE sale.starts >= ? AND sale.channel IN ('web', 'kiosk', 'reseller')";
-        let rows = sqlx::query(QUERY).bind(from.as_micros()).fetch_all(&self.pool).await?;
-        let read = |row: &SqliteRow| {
-            let bits = u128::from_str_radix(&row.try_get::<String, _>(1)?, 16).map_err(|error| sqlx::Error::Decode(error.into()))?;
-            Ok((row.try_get::<String, _>(0)?.parse().map_err(bad)?, Digest(bits), row.try_get(2)?))
-        };
-        rows.iter().map(read).collect()
-    }
-
     /// The scores of what was assessed between two instants, as counts in ten equal bands, by channel: what drift is measured on.
     pub async fn score_bands(&self, from: Timestamp, to: Timestamp) -> Result<BTreeMap<String, [u64; 10]>, ViewsError> {
         const QUERY: &str = "SELECT channel, min(score / 10, 9), count(*) FROM assessed WHERE at >= ? AND at < ? GROUP BY 1, 2";

@@ -69,7 +69,7 @@ pub(super) async fn people(command: People) -> anyhow::Result<()> {
     let folder = data.with("people.db")?;
     data.with("master.key")?;
     let Ok(person) = id.parse::<PersonId>() else { bail!("{id} is no id of a person: 26 characters are expected") };
-    let people = Contacts::open(folder, MasterKey::load_or_create(&folder.join("master.key"))?).await?;
+    let people = Contacts::open(folder, MasterKey::load_or_create(&folder.join("master.key"))?, RealClock::wall()).await?;
     let erased = people.erase(person, RealClock::wall()).await;
     people.close().await;
     println!(

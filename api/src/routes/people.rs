@@ -220,8 +220,8 @@ pub async fn get(node: web::Data<Node>, caller: Caller, person: web::Path<Person
 
 /// Erase a person.
 ///
-/// The key of the contact is destroyed: neither the files nor the journal nor a copy of the database bring it back. Sales and tickets stay. Doing it twice does
-/// no harm.
+/// The key of the contact is destroyed: neither the files nor the journal bring it back, nor does a copy of the databases that is put back beside the list of who was
+/// erased. Sales and tickets stay. Doing it twice does no harm.
 #[utoipa::path(
     tag = "People", operation_id = "erase_person", security(("key" = ["administer"])),
     params(("person" = String, Path, description = "The person, as a sale names it")),

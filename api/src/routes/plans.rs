@@ -226,7 +226,8 @@ pub struct PolicyForm {
     /// The most open holds of one buyer in one slot, with entries of its waiting list; none: no limit.
     #[schema(minimum = 1)]
     pub buyer_holds_max: Option<u16>,
-    /// The most people whom one buyer may have in holds and tickets of the museum on one day; none: no limit.
+    /// The most people whom one buyer may have in holds, waiting lists and tickets of the museum on one day, over the slots that were opened under such a limit; none: no
+    /// limit.
     #[schema(minimum = 1)]
     pub buyer_day_max: Option<u16>,
     /// For how long tickets of a suspicious sale are kept from the gate at most while somebody looks; never into the visit.

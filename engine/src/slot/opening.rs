@@ -91,7 +91,7 @@ pub struct Limits {
     /// The most live holds in one slot, with entries of its waiting list.
     #[serde(default)]
     pub holds_max: Option<u16>,
-    /// The most people in holds and tickets of one museum on one day in Rome.
+    /// The most people in holds, waiting lists and tickets of one museum on one day in Rome.
     #[serde(default)]
     pub day_max: Option<u16>,
     /// How long tickets that are to be reviewed are kept from the gate at most, in seconds; never into the visit.

@@ -317,7 +317,7 @@ pub enum Refusal {
     TooManyForDay {
         /// The most people.
         max: u16,
-        /// How many are in its holds and tickets.
+        /// How many are in its holds, entries of waiting lists and tickets.
         has: u32,
     },
     /// The hold is an option of a quote: it is sold and given back by what becomes of the quote.

@@ -11,6 +11,7 @@ use tornello_engine::payment::{self, ItemEnd, Money, Payment, Receipt, RefundRea
 use tornello_engine::slot::CancelCause;
 use tornello_engine::voucher;
 
+use super::limits::{an_hour_later, has, limit_day, of};
 use super::*;
 use crate::journal::wire;
 use crate::moves::move_tickets;
@@ -267,6 +268,62 @@ async fn late_money_buys_places_anew_or_is_owed() {
         }
         shop.stop().await;
     }
+}
+
+/// Who lets places go and pays late is asked as if they bought them now, and has them counted.
+#[actix_rt::test]
+async fn late_money_buys_anew_no_more_than_its_buyer_may_have() {
+    for meanwhile in [0, 2] {
+        let shop = Shop::new().await;
+        limit_day(shop.node(), 4).await;
+        shop.node().slot(tomorrow(), of(1, Some(7)), hold(1, 3)).await.unwrap();
+        let id = payments::begin(shop.node(), by(101), request(&[1])).await.unwrap();
+        shop.house.clock.set(now().plus_seconds(1_800));
+        shop.node().wake_due().await;
+        shop.node().look(tomorrow(), |_| ()).await.unwrap();
+        shop.settle().await;
+        assert_eq!((shop.payment(id).await.stage().name(), has(shop.node(), 7)), ("expired", 0));
+        if meanwhile > 0 {
+            let other = Command::Hold { hold: HoldId::new(an_hour_later(), 1), channel: Channel::Web, lines: lines(meanwhile) };
+            shop.node().slot(an_hour_later(), of(2, Some(7)), other).await.unwrap();
+        }
+        shop.pay(id, node_says("t1", 3_600)).await.unwrap();
+        let payment = shop.payment(id).await;
+        if meanwhile > 0 {
+            assert_eq!(payment.items(), [ItemEnd::PaidBack { why: Refusal::TooManyForDay { max: 4, has: 2 } }]);
+            assert_eq!((shop.money(id).await, has(shop.node(), 7)), ([0, 0, 3_600, 0], 2));
+        } else {
+            let [ItemEnd::Sold { sale, .. }] = payment.items() else { panic!("{:?}", payment.items()) };
+            let sale = *sale;
+            assert_ne!(sale, HoldId::new(tomorrow(), 1));
+            let buyer = shop.node().look(tomorrow(), move |slot| slot.sale_of(sale).and_then(|sale| sale.buyer)).await.unwrap();
+            assert_eq!((buyer, shop.money(id).await, has(shop.node(), 7)), (Some(Digest(7)), [0, 3_600, 0, 0], 3));
+        }
+        shop.stop().await;
+    }
+}
+
+#[actix_rt::test]
+async fn who_is_named_when_the_payment_begins_is_limited_before_anything_is_paid() {
+    let shop = Shop::new().await;
+    limit_day(shop.node(), 4).await;
+    for (n, count) in [(1, 3), (2, 2)] {
+        shop.house.ask(u128::from(n), hold(n, count)).await.unwrap();
+    }
+    let begin = async |key, buyer, holds: &[u64]| payments::begin(shop.node(), of(key, Some(buyer)), request(holds)).await;
+    let refused = |has| {
+        let (hold, why) = (HoldId::new(tomorrow(), 2), Refusal::TooManyForDay { max: 4, has });
+        Err(Failure::Refused(payments::Refusal::Slot { hold, why }))
+    };
+    assert_eq!(begin(101, 7, &[1, 2]).await, refused(3), "of two holds together, the second is too much");
+    let first = begin(102, 7, &[1]).await.unwrap();
+    shop.pay(first, node_says("a", 3_600)).await.unwrap();
+    assert_eq!(has(shop.node(), 7), 3);
+    assert_eq!(begin(103, 7, &[2]).await, refused(3));
+    let second = begin(104, 8, &[2]).await.unwrap();
+    shop.pay(second, node_says("b", 2_400)).await.unwrap();
+    assert_eq!([7, 8].map(|buyer| has(shop.node(), buyer)), [3, 2]);
+    shop.stop().await;
 }
 
 #[actix_rt::test]

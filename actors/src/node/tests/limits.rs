@@ -1,0 +1,180 @@
+//! What one buyer may have at a museum on one day: the same after a restart as before it, also of what was written without the house being told; by whichever way
+//! places are bought.
+
+use tornello_engine::envelope::{Party, PartyKind};
+use tornello_engine::limit::{BuyerDay, DayCounts};
+use tornello_engine::slot::CancelCause;
+
+use super::*;
+use crate::moves::move_tickets;
+
+/// From now on slots that are opened let one buyer have so many people a day.
+pub(super) async fn limit_day(node: &Node, day_max: u16) {
+    let mut plan = plan();
+    plan.routes[0].policy.limits.day_max = Some(day_max);
+    node.museum(MUSEUM, by(2_000), museum::Command::SetPlan { valid_from: calendar::local_day(now()), plan }).await.unwrap();
+}
+
+/// An envelope that names a buyer, if there is one.
+pub(super) fn of(key: u128, buyer: Option<u128>) -> Envelope {
+    let parties = buyer.iter().map(|n| Party { kind: PartyKind::Buyer, pseudonym: Digest(*n) }).collect();
+    Envelope { parties, ..by(key) }
+}
+
+/// The slot an hour after [`tomorrow`], on the same day.
+pub(super) fn an_hour_later() -> SlotId {
+    SlotId::new(MUSEUM, RouteId(1), tomorrow().start().plus_seconds(3_600))
+}
+
+pub(super) fn has(node: &Node, buyer: u128) -> u32 {
+    node.day_limits().counts().has(&BuyerDay::of(tomorrow(), Digest(buyer)))
+}
+
+fn free(count: u16) -> Vec<Line> {
+    vec![Line { category: code("full"), count, price_cents: Cents::ZERO, proof: Proof::None }]
+}
+
+fn day_is_full(max: u16, has: u32) -> Answer<Slot> {
+    Err(Failure::Refused(Refusal::TooManyForDay { max, has }))
+}
+
+/// Some numbers that look like chance, the same each time.
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, n: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % n
+    }
+}
+
+#[actix_rt::test]
+async fn a_restart_counts_what_was_counted_before_it() {
+    let day_after = SlotId::new(MUSEUM, RouteId(1), tomorrow().start().plus_seconds(86_400));
+    let slots = [tomorrow(), an_hour_later(), day_after];
+    let (mut refused, mut counted) = (0, 0);
+    for seed in 0..3 {
+        let folder = tempfile::tempdir().unwrap();
+        let mut house = House::in_folder(&folder).await.unwrap();
+        limit_day(house.node(), 9).await;
+        let mut dice = Dice(seed);
+        for step in 0..240 {
+            house.clock.set(house.node().now().plus_seconds(dice.below(90) as i64));
+            house.node().wake_due().await;
+            let slot = slots[dice.below(3) as usize];
+            let (known, fresh) = (HoldId::new(slot, 1 + u64::saturating_sub(step, dice.below(24))), HoldId::new(slot, 1 + step));
+            let (buyer, channel) = ([None, Some(7), Some(8)][dice.below(3) as usize], [Channel::Web, Channel::BoxOffice][dice.below(2) as usize]);
+            let (lines, envelope) = (free(1 + dice.below(6) as u16), of(u128::from(step) + 10_000, buyer));
+            let command = match dice.below(10) {
+                0..=2 => Command::Hold { hold: fresh, channel, lines },
+                3 => Command::Wait { entry: fresh, who: KeyId(7), channel, lines },
+                4 => Command::SellDirect { sale: fresh, channel, lines, settlement: Settlement::Free, contact: None },
+                5 | 6 => Command::Sell { hold: known, owner: None, settlement: Settlement::Free, contact: None },
+                7 => Command::Cancel { sale: known, owner: None, tickets: Vec::new(), cause: CancelCause::Museum },
+                8 => Command::LeaveWaiting { entry: known, owner: None },
+                _ => {
+                    let arrival = HoldId::new(slots[dice.below(3) as usize], 100_000 + step);
+                    let prices = vec![(code("full"), Cents::ZERO)];
+                    let moving = Command::BeginMove { sale: known, owner: None, tickets: Vec::new(), arrival, via: Channel::BoxOffice, prices };
+                    let _ = move_tickets(house.node(), slot, envelope, moving).await;
+                    continue;
+                }
+            };
+            let answer = house.node().slot(slot, envelope, command).await;
+            refused += u32::from(matches!(answer, Err(Failure::Refused(Refusal::TooManyForDay { .. }))));
+            if step % 80 != 79 {
+                continue;
+            }
+            // Looked at, a slot has nothing on the way; counted slot by slot, buyers have what was counted record by record.
+            let mut anew = DayCounts::default();
+            for slot in slots {
+                anew.put(&house.node().look(slot, Slot::clone).await.unwrap());
+            }
+            let (counts, at) = (house.node().day_limits().counts(), house.node().now());
+            for (slot, buyer) in [(tomorrow(), 7), (tomorrow(), 8), (day_after, 7), (day_after, 8)] {
+                let day = BuyerDay::of(slot, Digest(buyer));
+                assert_eq!(counts.has(&day), anew.has(&day), "seed {seed}, step {step}");
+                counted += counts.has(&day);
+            }
+            house.running.stop().await;
+            if step > 80 {
+                // A power loss takes the lists: the count does not come from them.
+                for file in ["views.db", "views.db-wal", "views.db-shm"] {
+                    let _ = std::fs::remove_file(folder.path().join(file));
+                }
+            }
+            house = House::in_folder_at(&folder, at).await.unwrap();
+            assert_eq!(house.node().day_limits().counts(), counts, "seed {seed}, step {step}");
+        }
+        house.running.stop().await;
+    }
+    assert!(refused > 0 && counted > 0, "{refused} refused, {counted} counted");
+}
+
+#[actix_rt::test]
+async fn what_was_written_without_a_word_counts_when_the_slot_is_read_back() {
+    let journal = Arc::new(Faulty::default());
+    let house = House::on(Arc::clone(&journal) as _).await;
+    open_museum(house.node()).await;
+    limit_day(house.node(), 4).await;
+    journal.faults.lock().push_back(Fault::Written);
+    assert_eq!(house.node().slot(tomorrow(), of(1, Some(7)), hold(1, 3)).await, Err(Failure::OutcomeUnknown));
+    house.node().look(tomorrow(), |_| ()).await.unwrap();
+    let later = |n, count| Command::Hold { hold: HoldId::new(an_hour_later(), n), channel: Channel::Web, lines: lines(count) };
+    assert_eq!(house.node().slot(an_hour_later(), of(2, Some(7)), later(1, 2)).await, day_is_full(4, 3));
+    house.node().slot(an_hour_later(), of(3, Some(7)), later(2, 1)).await.unwrap();
+    let counts = house.node().day_limits().counts();
+    house.running.stop().await;
+    let again = House::on(journal).await;
+    assert_eq!((again.node().day_limits().counts(), has(again.node(), 7)), (counts, 4));
+    again.running.stop().await;
+}
+
+#[actix_rt::test]
+async fn days_that_are_over_and_slots_without_a_limit_are_not_read_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let house = House::in_folder(&folder).await.unwrap();
+    // Opened before there was a limit.
+    house.node().slot(tomorrow(), of(1, Some(7)), hold(1, 3)).await.unwrap();
+    limit_day(house.node(), 4).await;
+    let sell = Command::SellDirect {
+        sale: HoldId::new(an_hour_later(), 1),
+        channel: Channel::Web,
+        lines: free(2),
+        settlement: Settlement::Free,
+        contact: None,
+    };
+    house.node().slot(an_hour_later(), of(2, Some(7)), sell).await.unwrap();
+    assert_eq!(has(house.node(), 7), 2);
+    house.running.stop().await;
+    for (days, expected) in [(0, 2), (1, 2), (2, 0)] {
+        let house = House::in_folder_at(&folder, now().plus_seconds(days * 86_400)).await.unwrap();
+        assert_eq!(has(house.node(), 7), expected, "after {days} days");
+        house.running.stop().await;
+    }
+}
+
+#[actix_rt::test]
+async fn tickets_of_another_day_do_not_come_to_a_full_one() {
+    let house = House::new().await;
+    limit_day(house.node(), 4).await;
+    let day_after = SlotId::new(MUSEUM, RouteId(1), tomorrow().start().plus_seconds(86_400));
+    let sell = |slot, count| Command::SellDirect {
+        sale: HoldId::new(slot, 1),
+        channel: Channel::Web,
+        lines: free(count),
+        settlement: Settlement::Free,
+        contact: None,
+    };
+    house.node().slot(tomorrow(), of(1, Some(7)), sell(tomorrow(), 3)).await.unwrap();
+    house.node().slot(day_after, of(2, Some(7)), sell(day_after, 2)).await.unwrap();
+    let moved = async |key, from: SlotId, to: SlotId| {
+        let (sale, arrival, prices) = (HoldId::new(from, 1), HoldId::new(to, key), vec![(code("full"), Cents::ZERO)]);
+        let begin = Command::BeginMove { sale, owner: None, tickets: Vec::new(), arrival, via: Channel::Web, prices };
+        move_tickets(house.node(), from, by(u128::from(key)), begin).await.map(|moved| moved.id.slot())
+    };
+    assert_eq!(moved(10, day_after, an_hour_later()).await, Err(Failure::Refused(Refusal::TooManyForDay { max: 4, has: 3 })));
+    assert_eq!(moved(11, tomorrow(), an_hour_later()).await, Ok(an_hour_later()), "on their own day they move freely");
+    assert_eq!(has(house.node(), 7), 3);
+    house.running.stop().await;
+}
