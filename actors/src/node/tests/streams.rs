@@ -183,10 +183,15 @@ async fn a_snapshot_of_another_journal_is_not_believed() {
     let older =
         "UPDATE position SET batch = 0, hash = zeroblob(32) WHERE name <> 'snapshots'; DELETE FROM head; DELETE FROM sale; DELETE FROM ticket";
     change(&folder, "views.db", older).await;
-    let house = House::in_folder(&folder).await.unwrap();
-    house.ask(3, sell(3, 1)).await.unwrap();
-    assert_eq!(house.node().look(tomorrow(), |slot| (slot.seq(), slot.places().taken())).await, Ok((2, 4)));
-    house.running.stop().await;
+    std::fs::remove_file(folder.path().join("scorers.state")).unwrap();
+    let refused = House::in_folder(&folder).await.err();
+    assert!(matches!(refused, Some(StartError::Lost { built: "views.db", .. })), "{refused:?}");
+    // Accepted, it is not used.
+    let settings = Settings { accept_loss: true, ..Settings::new(folder.path()) };
+    let running = Node::start(&settings, Arc::new(ManualClock::new(now())), |_| {}).await.unwrap();
+    running.node().slot(tomorrow(), by(3), sell(3, 1)).await.unwrap();
+    assert_eq!(running.node().look(tomorrow(), |slot| (slot.seq(), slot.places().taken())).await, Ok((2, 4)));
+    running.stop().await;
 }
 
 #[actix_rt::test]
