@@ -475,6 +475,13 @@ impl Payment {
         Work { publish: self.stage == Stage::Created, close: self.closing(opened), items, vouchers }
     }
 
+    /// Whether a hold may still become a sale by it: money is waited for, or has come and the tickets are not made yet.
+    #[must_use]
+    pub fn needs(&self, hold: HoldId) -> bool {
+        let mut items = self.opened.iter().flat_map(|opened| &opened.items).zip(&self.items);
+        (self.stage.is_open() || self.waiting > 0) && items.any(|(item, end)| item.hold == hold && matches!(end, ItemEnd::Open))
+    }
+
     /// What the gateway is still to be told. What it told us itself it knows.
     fn closing(&self, opened: &Opened) -> Option<Closing> {
         let by_voucher = matches!(opened.gateway, Gateway::Voucher { .. });

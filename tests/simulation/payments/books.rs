@@ -12,7 +12,7 @@ use tornello_actors::journal::{Batch, Head, StreamId};
 use tornello_engine::account;
 use tornello_engine::envelope::Digest;
 use tornello_engine::ids::{AccountId, HoldId, KeyId, OrderId, PaymentId, QuoteId, SlotId, VoucherId};
-use tornello_engine::payment::{Closed, Closing, Event, Gateway, Opened, PaidBackBy, Receipt, RefundOpened, RefundReason, Source};
+use tornello_engine::payment::{Closed, Closing, Event, Gateway, Item, Opened, PaidBackBy, Receipt, RefundOpened, RefundReason, Source};
 use tornello_engine::record::Record;
 use tornello_engine::slot::{self, Keeper, Line, Settlement};
 use tornello_engine::time::Timestamp;
@@ -116,6 +116,12 @@ impl Due {
 
     pub fn is_open(&self) -> bool {
         self.over.is_none() && !self.is_paid()
+    }
+
+    /// Whether a hold may still become tickets of it. What was over once needs none any more: money that comes all the same has what is left.
+    fn needs(&self, hold: HoldId) -> bool {
+        let is_left = |(item, end): (&Item, &Option<End>)| item.hold == hold && end.is_none();
+        self.over.is_none() && self.opened.items.iter().zip(&self.ends).any(is_left)
     }
 
     /// The refunds that somebody has to see to.
@@ -447,7 +453,14 @@ impl Books {
                             continue;
                         }
                     };
-                    let due = self.payments.get(&payment).ok_or("a hold is prolonged for a payment that is not written down")?;
+                    let before = naive.holds.get(&prolonged.hold).and_then(|hold| hold.paying).filter(|before| *before != payment);
+                    let is_under_way = before.and_then(|before| self.payments.get(&before)).is_some_and(|due| due.needs(prolonged.hold));
+                    rule(!is_under_way, "a hold is kept for a payment while another one is under way for it")?;
+                    let Some(due) = self.payments.get(&payment) else {
+                        // One that is about to be written down: until then the hold lives as long as it would have.
+                        (asked.until, asked.over) = (Some((record.at, prolonged.cause)), before);
+                        continue;
+                    };
                     rule(due.opened.items.iter().any(|item| item.hold == prolonged.hold), "a hold is prolonged for a payment of others")?;
                     let until = self.tokens.get(&payment).into_iter().flatten().copied().chain([due.opened.due_at]);
                     let fits = until
@@ -494,6 +507,12 @@ impl Books {
         }
         for event in &record.events {
             match event {
+                Event::Opened(opened) if opened.quote.is_none() => {
+                    for hold in opened.items.iter().map(|item| item.hold) {
+                        let held = self.slots.get(&hold.slot()).and_then(|naive| naive.holds.get(&hold)).filter(|held| held.fate == Fate::Live);
+                        rule(held.is_none_or(|held| held.paying == Some(id)), "a payment begins for a hold that is not kept for it")?;
+                    }
+                }
                 Event::Fulfilled(fulfilled) => {
                     let due = &self.payments[&id];
                     let item = due.opened.items.get(usize::from(fulfilled.item)).ok_or("an unknown item is sold")?;
