@@ -802,7 +802,7 @@ async fn hand_over(node: &Node, slot: SlotId) -> usize {
 async fn hand_one_over(node: &Node, sale: HoldId, seq: u64, amount_cents: Cents) -> Step<()> {
     let (origin, settlement) = origin_of(node, sale).await?;
     let cancelled = TakeBackReason::Cancelled { sale, seq };
-    match settlement {
+    match settlement.clone() {
         Some(Settlement::Payment { id }) => refund(node, id, origin, (sale, seq), amount_cents).await?,
         Some(Settlement::Desk { .. }) => {
             let id = payment_of_desk(node, origin).await?;
@@ -816,11 +816,37 @@ async fn hand_one_over(node: &Node, sale: HoldId, seq: u64, amount_cents: Cents)
         }
         Some(Settlement::Free | Settlement::Moved { .. }) | None => {}
     }
+    if let Some(quote) = quote_of(node, settlement.as_ref()).await? {
+        let cause = cause_of(node, sale.slot(), seq).await?;
+        quotes::tickets_cancelled(node, quote, cause).await.map_err(|failure| failure.map(|_| Refusal::Payment(payment::Refusal::UnknownSale)))?;
+    }
     let key = digest(&[b"handed over", &sale.get().to_be_bytes(), &seq.to_be_bytes()]);
     match node.slot(sale.slot(), by(key), slot::Command::HandedOver { sale, seq }).await {
         Ok(_) | Err(Failure::Refused(slot::Refusal::NotOwed)) => Ok(()),
         Err(failure) => Err(of_slot(sale, failure)),
     }
+}
+
+/// The quote that a sale was made for, if it was for one.
+async fn quote_of(node: &Node, settlement: Option<&Settlement>) -> Step<Option<QuoteId>> {
+    match settlement {
+        Some(Settlement::Quoted { quote, .. }) => Ok(Some(*quote)),
+        Some(Settlement::Payment { id }) => {
+            node.look_payment(*id, |payment| payment.opened().and_then(|opened| opened.quote)).await.map_err(of_payment)
+        }
+        _ => Ok(None),
+    }
+}
+
+/// Why a record of a slot cancelled tickets, from the record itself.
+async fn cause_of(node: &Node, slot: SlotId, seq: u64) -> Step<slot::CancelCause> {
+    let stream = StreamId::Slot(slot);
+    let read = node.journal().batch_with(stream, seq).await;
+    let read = read.and_then(|batch| records::<slot::Event>(batch.as_slice(), stream, seq.saturating_sub(1)));
+    let records = read.map_err(|error| read_failed(&error))?;
+    let cause = |event: &slot::Event| if let slot::Event::Cancelled(cancelled) = event { Some(cancelled.cause) } else { None };
+    let found = records.iter().find(|record| record.seq == seq).and_then(|record| record.events.iter().find_map(cause));
+    found.ok_or_else(|| Failure::OutOfOrder(format!("record {seq} of {slot} cancels nothing")))
 }
 
 /// Opens a refund task of a payment for tickets that were cancelled, once.

@@ -550,7 +550,9 @@ pub struct CancelQuoteForm {
 
 /// Cancel a quote.
 ///
-/// Until it is paid: its places are free again, its payment is withdrawn. What is paid is cancelled sale by sale.
+/// Until it is paid: its places are free again, its payment is withdrawn. When it has tickets, the `museum` cancels all of it: every ticket that still stands, wherever it
+/// has moved, and the fee and the extras; all of that is to go back as refunds of its payment, or is taken off its account. Tickets that were let in stay used. A `group`
+/// that comes no more cancels its tickets, sale by sale, and the refund policy decides.
 #[utoipa::path(
     tag = "Quotes", operation_id = "cancel_quote", security(("key" = ["quote"])), request_body = CancelQuoteForm,
     params(("quote" = String, Path, description = "The quote"), ("Idempotency-Key" = String, Header, description = "A new value for each request")),
@@ -572,6 +574,7 @@ pub async fn cancel(
     }
     let envelope = envelope(&node, &caller, &key, &["cancel quote", &id.to_string()], &*form, &[], None)?;
     let command = Command::Cancel { owner: caller.acts_for()?, cause };
+    // What follows is resumed by itself if it cannot be done now.
     quotes::ask(&node, id, envelope, command).await.map_err(|failure| refused(&node, failure))?;
     Ok(HttpResponse::Ok().json(view(&node, &connected, &caller, id).await?))
 }

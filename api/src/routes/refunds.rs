@@ -98,7 +98,7 @@ pub struct RefundView {
     museum: u16,
     /// How much, in euro cents.
     amount_cents: i64,
-    /// `amount_too_small`, `excess`, `double_payment`, `unfulfilled`, `extras` or `cancelled`.
+    /// `amount_too_small`, `excess`, `double_payment`, `unfulfilled`, `extras`, `cancelled` or `extras_cancelled`.
     why: &'static str,
     /// `open`, `exported` or `paid_back`.
     state: &'static str,
@@ -171,7 +171,7 @@ pub struct RefundItem {
     opened_at: String,
     /// How much, in euro cents.
     amount_cents: i64,
-    /// `amount_too_small`, `excess`, `double_payment`, `unfulfilled`, `extras` or `cancelled`.
+    /// `amount_too_small`, `excess`, `double_payment`, `unfulfilled`, `extras`, `cancelled` or `extras_cancelled`.
     why: String,
     /// `open`, `exported` or `paid_back`.
     state: String,

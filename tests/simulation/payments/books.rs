@@ -148,7 +148,8 @@ impl Due {
             let of_tickets = |back: &&Back| matches!(back.why, RefundReason::Cancelled { .. });
             sums.tickets -= self.back.iter().filter(of_tickets).map(|back| back.cents).sum::<i64>();
             if self.opened.items.is_empty() || self.ends.iter().any(|end| matches!(end, Some(End::Sold(_)))) {
-                sums.extras = extras;
+                let of_extras = |back: &&Back| back.why == RefundReason::ExtrasCancelled;
+                sums.extras = extras - self.back.iter().filter(of_extras).map(|back| back.cents).sum::<i64>();
             } else if self.ends.iter().any(Option::is_none) {
                 unallotted += extras;
             }
@@ -317,6 +318,14 @@ impl Due {
         self.back.push(Back { cents: opened.amount_cents.get(), why: opened.why, receipt, went: Went::Open });
         let of_receipt: i64 = self.back.iter().filter(|back| back.receipt == receipt).map(|back| back.cents).sum();
         rule(of_receipt <= self.came[receipt].amount_cents.get(), "more goes back than has come (PY-4)")?;
+        if opened.why == RefundReason::ExtrasCancelled {
+            let is_once = self.back.iter().filter(|back| back.why == RefundReason::ExtrasCancelled).count() == 1;
+            let were_sold = self.ends.iter().any(|end| matches!(end, Some(End::Sold(_))));
+            rule(
+                is_once && were_sold && opened.amount_cents.get() == extras(&self.opened),
+                "extras go back twice, in part, or without tickets (PY-4)",
+            )?;
+        }
         if let RefundReason::Cancelled { item, sale, seq } = opened.why {
             let of_item = |back: &&Back| matches!(back.why, RefundReason::Cancelled { item: of, .. } if of == item);
             let of_item: i64 = self.back.iter().filter(of_item).map(|back| back.cents).sum();
@@ -569,6 +578,7 @@ impl Books {
         for (id, group) in &self.groups {
             rule(group.state != group::State::Paid, "a quote is paid, and has neither tickets nor an end")
                 .map_err(|wrong| format!("{wrong}: {id}"))?;
+            rule(!group.unwinds, "a quote is called off, and nobody has done what that asks for").map_err(|wrong| format!("{wrong}: {id}"))?;
         }
         for (id, due) in &self.payments {
             let Some(quote) = due.opened.quote.filter(|_| due.is_paid()) else { continue };

@@ -110,6 +110,7 @@ const MUST: [&str; 53] = [
     "payee",
     "quiet",
     "quotes",
+    "quotes called off",
     "quotes over",
     "quotes paid by a payment",
     "quotes paid without",
