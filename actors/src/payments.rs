@@ -1,7 +1,7 @@
 //! Payments over slots: a flow whose journal is the payment, each of whose steps is a command with a key that follows from the flow. The rules of the steps are
 //! in `engine::payment`; what is left to do at any moment is what `Payment::work` says, so whoever drives a payment, at once or after a crash, begins with that.
 //!
-//! A payment is written down, its holds are prolonged, its gateway is told: then it can be paid. Money is journaled before anything else is done with it. Each
+//! Holds are kept for a payment, it is written down, its holds are prolonged, its gateway is told: then it can be paid. Money is journaled before anything else is done with it. Each
 //! item then becomes a sale of its hold, or of as many places anew if the hold is gone, or else a refund. While the outcome of a step is unknown it is asked
 //! again, never taken back: it might have been written. After a day keys are forgotten; then the slot itself says, by the settlement of its sale, whether the
 //! step was taken. Whoever waits for a gateway keeps nobody from the tickets: what is paid is settled apart, and first. A payment that is cancelled
