@@ -93,6 +93,39 @@ async fn a_notice_is_payable_keeps_its_places_and_can_be_cancelled() {
     app.stop().await;
 }
 
+/// Of many who ask at once, each with a key of its own, one begins to pay for a hold; the same request twice at once is one payment.
+#[actix_rt::test]
+async fn of_many_who_pay_for_a_hold_at_once_one_does() {
+    let app = App::start().await;
+    let (box_office, office) = (app.key(Role::BoxOffice).await, app.key(Role::GroupOffice).await);
+    let issue = json!({"amount_cents": 9_000, "valid_until": "2027-01-01T00:00:00Z"});
+    let voucher = app.post("/v1/vouchers", &office, "v", &issue).await.1["code"].as_str().unwrap().to_owned();
+    for (hour, way) in [(12, "desk"), (13, "notice"), (14, "voucher"), (15, "free")] {
+        let category = if way == "free" { "under-18" } else { "full" };
+        let hold = app.hold(slot(TORRE, hour), &box_office, way, json!([{"category": category, "count": 1}])).await;
+        let form = |n: usize| match way {
+            "desk" => desk(&[&hold], &format!("R-{n}")),
+            "notice" => notice(&[&hold]),
+            "voucher" => json!({"holds": [hold], "gateway": {"voucher": {"code": voucher}}}),
+            _ => json!({"holds": [hold], "gateway": {"free": {}}}),
+        };
+        let forms: Vec<(String, Value)> = (0..8).map(|n| (format!("{way}-{}", n / 2), form(n / 2))).collect();
+        let asked = forms.iter().map(|(key, form)| app.post("/v1/payments", &box_office, key, form));
+        let answers = futures_util::future::join_all(asked).await;
+        let begun: Vec<&Value> = answers.iter().filter(|(status, _)| *status == StatusCode::CREATED).map(|(_, body)| body).collect();
+        assert!(!begun.is_empty() && begun.iter().all(|body| body["payment"] == begun[0]["payment"]), "{way}: {answers:?}");
+        for (status, body) in answers.iter().filter(|(status, _)| *status != StatusCode::CREATED) {
+            let why = body["code"].as_str().unwrap();
+            assert!(status.is_client_error() && ["hold_kept", "hold_sold"].contains(&why), "{way}: {body}");
+        }
+        assert_eq!(begun.len(), 2, "{way}: the one request is answered as often as it was made: {answers:?}");
+    }
+    let listed = app.until("/v1/payments", &office, |page| page["items"].as_array().is_some_and(|items| items.len() == 4)).await;
+    assert!(listed["items"].as_array().unwrap().iter().all(|item| item["state"] == "paid" || item["gateway"] == "notice"), "{listed}");
+    assert_eq!(app.get(&format!("/v1/vouchers/{voucher}"), &office).await["balance_cents"], 7_800);
+    app.stop().await;
+}
+
 #[actix_rt::test]
 async fn a_payment_over_nothing_is_paid_at_once_and_every_other_one_needs_a_gateway() {
     let app = App::start().await;

@@ -617,3 +617,81 @@ async fn lists_are_tables_for_who_wants_them_and_are_built_again() {
     assert_eq!(app.get("/v1/quotes", &office).await["items"], before["items"]);
     app.stop().await;
 }
+
+#[actix_rt::test]
+async fn a_day_that_is_over_or_not_on_sale_yet_says_so() {
+    let app = App::start().await;
+    let (manager, office) = (app.key(Role::Manager).await, app.key(Role::GroupOffice).await);
+    set_policy(&app, &manager, policy()).await;
+    let form = |visit: Value| {
+        let mut form = company("10:00", 12);
+        form["visit"] = visit;
+        form
+    };
+    let lines = || json!([{"category": "full", "count": 12}]);
+    let day = |day: &str| form(json!({"day": day, "lines": lines()}));
+    let (status, over) = app.post("/v1/quotes", &office, "past", &day("2026-11-22")).await;
+    assert_eq!((status.as_u16(), &over["code"]), (409, &json!("slot_over")), "{over}");
+    let (status, early) = app.post("/v1/quotes", &office, "early", &day("2027-11-23")).await;
+    assert_eq!((status.as_u16(), &early["code"]), (409, &json!("sale_not_open")), "{early}");
+    assert!(early["opens_at"].as_str().is_some_and(|at| at.starts_with("2027-")), "{early}");
+    app.pass(3_600).await;
+    let ended = SlotId::new(TORRE, RouteId(1), calendar::instant(date(2026, 11, 23).at(9, 0, 0, 0))).to_string();
+    let named = form(json!({"slots": [ended], "lines": lines()}));
+    let (status, over) = app.post("/v1/quotes", &office, "named", &named).await;
+    assert_eq!((status.as_u16(), &over["code"], &over["slot"]), (409, &json!("slot_over"), &json!(ended)), "{over}");
+    app.stop().await;
+}
+
+#[actix_rt::test]
+async fn where_there_is_no_payment_page_none_is_promised() {
+    let app = App::start().await;
+    let (manager, office) = (app.key(Role::Manager).await, app.key(Role::GroupOffice).await);
+    set_policy(&app, &manager, policy()).await;
+    let sent = draft(&app, &office, "d", &company("10:00", 12)).await;
+    act(&app, &office, &sent, "send", &json!({})).await;
+    let (status, off) = app.post(&format!("{}/accept", path(&sent)), &office, "a", &json!({"revision": 1, "settle": "checkout"})).await;
+    assert_eq!((status.as_u16(), &off["code"]), (409, &json!("gateway_off")), "{off}");
+    assert_eq!(app.get(&path(&sent), &office).await["state"], "sent", "it stands as it was sent");
+    let accepted = act(&app, &office, &sent, "accept", &json!({"revision": 1, "settle": "notice"})).await;
+    assert_eq!(accepted["state"], "accepted");
+    app.stop().await;
+}
+
+/// The museum cannot keep its word: the quote says so, and all of its money is to go back.
+#[actix_rt::test]
+async fn what_has_tickets_is_cancelled_by_the_museum_with_what_it_cost_beside_them() {
+    let app = App::start().await;
+    let (manager, office, operator) = (app.key(Role::Manager).await, app.key(Role::GroupOffice).await, app.key(Role::Operator).await);
+    set_policy(&app, &manager, policy()).await;
+    let sent = draft(&app, &office, "d", &company("10:00", 12)).await;
+    act(&app, &office, &sent, "send", &json!({})).await;
+    let accepted = act(&app, &office, &sent, "accept", &json!({"revision": 1, "settle": "notice"})).await;
+    let payment = format!("/v1/payments/{}", accepted["payment"]["payment"].as_str().unwrap());
+    let till = json!({"till": "till-1", "method": "card", "reference": "R-1"});
+    assert_eq!(app.post(&format!("{payment}/desk"), &manager, "pay", &till).await.0, StatusCode::OK);
+    tornello_actors::quotes::resume(app.node()).await;
+    let ticketed = app.get(&path(&sent), &office).await;
+    assert_eq!(ticketed["state"], "ticketed", "{ticketed}");
+    let cancel = format!("{}/cancel", path(&sent));
+    let (status, group) = app.post(&cancel, &office, "g", &json!({"cause": "group"})).await;
+    assert_eq!((status.as_u16(), &group["code"]), (409, &json!("quote_in_other_state")), "{group}");
+    assert_eq!(app.post(&cancel, &operator, "o", &json!({"cause": "museum"})).await.0.as_u16() / 100, 4);
+    let (status, cancelled) = app.post(&cancel, &office, "m", &json!({"cause": "museum"})).await;
+    assert_eq!((status.as_u16(), &cancelled["state"]), (200, &json!("cancelled")), "{cancelled}");
+    let history: Vec<&str> = cancelled["history"].as_array().unwrap().iter().map(|item| item["what"].as_str().unwrap()).collect();
+    assert!(history.ends_with(&["ticketed", "cancelled", "paid_back"]), "{history:?}");
+    assert_eq!(app.post(&cancel, &office, "m", &json!({"cause": "museum"})).await.1["state"], "cancelled", "a repeat is answered the same");
+    tornello_actors::payments::resume(app.node()).await;
+    let back = app.get(&payment, &office).await;
+    assert_eq!(back["refunded"], "whole", "{back}");
+    let refunds = back["refunds"].as_array().unwrap();
+    assert_eq!(
+        refunds.iter().map(|refund| refund["amount_cents"].as_i64().unwrap()).sum::<i64>(),
+        ticketed["total_cents"].as_i64().unwrap(),
+        "{back}"
+    );
+    assert!(refunds.iter().any(|refund| refund["why"] == "extras_cancelled"), "{back}");
+    app.until("/v1/quotes?state=cancelled", &office, |page| page["items"].as_array().is_some_and(|items| items.len() == 1)).await;
+    app.stop().await;
+}

@@ -94,6 +94,12 @@ async fn a_refund_is_sent_returned_sent_again_and_confirmed() {
     let (status, named) = app.ask(Method::PUT, &format!("{path}/payee"), &office, "n", &payee).await;
     assert_eq!((status.as_u16(), &named["account"]), (200, &json!("IT…3456")), "{named}");
 
+    let mut late = export(&[&path]);
+    late["execution_date"] = json!("2026-11-22");
+    let (status, late) = app.post("/v1/refunds/export", &office, "late", &late).await;
+    assert_eq!((status.as_u16(), &late["code"]), (422, &json!("invalid")), "no bank carries out what was due yesterday: {late}");
+    assert!(late["detail"].as_str().unwrap().starts_with("execution_date: "), "{late}");
+
     let send =
         |key: &'static str| app.request(Method::POST, "/v1/refunds/export", &office).header("Idempotency-Key", key).json(&export(&[&path])).send();
     let first = send("e2").await.unwrap();
@@ -107,15 +113,22 @@ async fn a_refund_is_sent_returned_sent_again_and_confirmed() {
     let seen = app.get(&format!("/v1/refunds/batches/{batch}"), &office).await;
     assert_eq!((&seen["total_cents"], &seen["refunds"][0]["state"]), (&json!(2_400), &json!("exported")), "{seen}");
 
-    let (status, back) = app.post(&format!("{path}/return"), &office, "r", &json!({"why": "ac01"})).await;
-    assert_eq!((status.as_u16(), &back["state"], &back["returned"]), (200, &json!("open"), &json!("ac01")), "{back}");
+    let (status, unsaid) = app.post(&format!("{path}/return"), &office, "r0", &json!({"why": "account closed"})).await;
+    assert_eq!((status.as_u16(), &unsaid["code"]), (422, &json!("invalid")));
+    assert!(unsaid["detail"].as_str().unwrap().starts_with("why: "), "{unsaid}");
+    // Banks write their reasons in capitals.
+    let (status, back) = app.post(&format!("{path}/return"), &office, "r", &json!({"why": "AC04"})).await;
+    assert_eq!((status.as_u16(), &back["state"], &back["returned"]), (200, &json!("open"), &json!("ac04")), "{back}");
     assert_eq!(send("e4").await.unwrap().status(), StatusCode::OK);
-    let (status, done) = app.post(&format!("{path}/confirm"), &office, "k", &json!({"reference": "CRO 1", "executed_on": "2026-11-25"})).await;
+    let (status, early) = app.post(&format!("{path}/confirm"), &office, "k0", &json!({"reference": "CRO 1", "executed_on": "2026-11-24"})).await;
+    assert_eq!((status.as_u16(), &early["code"]), (422, &json!("invalid")), "nothing was carried out tomorrow: {early}");
+    assert!(early["detail"].as_str().unwrap().starts_with("executed_on: "), "{early}");
+    let (status, done) = app.post(&format!("{path}/confirm"), &office, "k", &json!({"reference": "CRO 1", "executed_on": "2026-11-23"})).await;
     assert_eq!((status.as_u16(), &done["state"], &done["way"]), (200, &json!("paid_back"), &json!("transfer")), "{done}");
-    let (status, again) = app.post(&format!("{path}/confirm"), &office, "k2", &json!({"reference": "CRO 1", "executed_on": "2026-11-25"})).await;
+    let (status, again) = app.post(&format!("{path}/confirm"), &office, "k2", &json!({"reference": "CRO 1", "executed_on": "2026-11-23"})).await;
     assert_eq!((status.as_u16(), &again["code"]), (409, &json!("refund_not_open")));
     let listed = app.until("/v1/refunds?state=paid_back", &office, |page| page["items"].as_array().unwrap().len() == 1).await;
-    assert_eq!((&listed["items"][0]["reference"], &listed["items"][0]["executed_on"]), (&json!("CRO 1"), &json!("2026-11-25")));
+    assert_eq!((&listed["items"][0]["reference"], &listed["items"][0]["executed_on"]), (&json!("CRO 1"), &json!("2026-11-23")));
     let table = app.request(Method::GET, "/v1/refunds", &office).header("Accept", "text/csv").send().await.unwrap().text().await.unwrap();
     assert!(table.contains("24,00") && table.contains("CRO 1"), "{table}");
     app.stop().await;

@@ -205,8 +205,10 @@ fn named(of: ChargeOf, why: TakeBackReason) -> Vec<u8> {
         }
         ChargeOf::Sale { sale } => sale.get().to_be_bytes().to_vec(),
     };
-    if let TakeBackReason::Cancelled { sale, seq } = why {
-        bytes.extend([&sale.get().to_be_bytes()[..], &seq.to_be_bytes()].concat());
+    match why {
+        TakeBackReason::NotDelivered => {}
+        TakeBackReason::Cancelled { sale, seq } => bytes.extend([&sale.get().to_be_bytes()[..], &seq.to_be_bytes()].concat()),
+        TakeBackReason::CalledOff => bytes.extend(b"called off"),
     }
     bytes
 }

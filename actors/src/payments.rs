@@ -1,7 +1,7 @@
 //! Payments over slots: a flow whose journal is the payment, each of whose steps is a command with a key that follows from the flow. The rules of the steps are
 //! in `engine::payment`; what is left to do at any moment is what `Payment::work` says, so whoever drives a payment, at once or after a crash, begins with that.
 //!
-//! A payment is written down, its holds are prolonged, its gateway is told: then it can be paid. Money is journaled before anything else is done with it. Each
+//! Holds are kept for a payment, it is written down, its holds are prolonged, its gateway is told: then it can be paid. Money is journaled before anything else is done with it. Each
 //! item then becomes a sale of its hold, or of as many places anew if the hold is gone, or else a refund. While the outcome of a step is unknown it is asked
 //! again, never taken back: it might have been written. After a day keys are forgotten; then the slot itself says, by the settlement of its sale, whether the
 //! step was taken. Whoever waits for a gateway keeps nobody from the tickets: what is paid is settled apart, and first. A payment that is cancelled
@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
-use tokio::sync::{Mutex, Semaphore};
+use tokio::sync::{Mutex, MutexGuard, Semaphore};
 use tornello_engine::account::{ChargeOf, TakeBackReason};
 use tornello_engine::aggregate::Aggregate;
 use tornello_engine::calendar;
@@ -125,9 +125,11 @@ pub enum Refusal {
 /// What a step of a payment's flow answers.
 pub type Step<T> = Result<T, Failure<Refusal>>;
 
-/// Sees to it that one caller settles a payment, or begins one of an order, and one tells its gateway, at a time. They do not wait for each other.
+/// Sees to it that one caller begins to pay for a hold, settles a payment, or begins one of an order, and one tells its gateway, at a time. They do not wait for each
+/// other, but that who begins to pay for holds may wait for an order.
 #[derive(Debug)]
 pub struct Paying {
+    beginning: [Mutex<()>; LOCKS],
     settling: [Mutex<()>; LOCKS],
     telling: [Mutex<()>; LOCKS],
     driven: Arc<Semaphore>,
@@ -136,11 +138,23 @@ pub struct Paying {
 impl Default for Paying {
     fn default() -> Self {
         let locks = || std::array::from_fn(|_| Mutex::default());
-        Self { settling: locks(), telling: locks(), driven: Arc::new(Semaphore::new(DRIVEN)) }
+        Self { beginning: locks(), settling: locks(), telling: locks(), driven: Arc::new(Semaphore::new(DRIVEN)) }
     }
 }
 
 impl Paying {
+    /// Waits until nobody else begins to pay for any of these holds. Everybody waits in the same order, so that nobody waits for ever.
+    async fn beginning(&self, holds: &[HoldId]) -> Vec<MutexGuard<'_, ()>> {
+        let mut places: Vec<usize> = holds.iter().map(|hold| Self::place(hold.get() as u64)).collect();
+        places.sort_unstable();
+        places.dedup();
+        let mut turns = Vec::with_capacity(places.len());
+        for place in places {
+            turns.push(self.beginning[place].lock().await);
+        }
+        turns
+    }
+
     fn settling(&self, key: u64) -> &Mutex<()> {
         &self.settling[Self::place(key)]
     }
@@ -186,34 +200,88 @@ pub struct Request {
 /// Begins a payment and drives it as far as it goes without money. A repeat of the caller's key within a day answers the payment that was begun the first time.
 /// How it stands then is to be looked up: it is `created` until its gateway knows it, and `cancelled` if a hold was lost in the same moment.
 ///
+/// Of several that begin for one hold at once, one has it: the holds are kept for the payment before it is written down. If it never is, they end as they would
+/// have, and the next payment takes them over.
+///
 /// # Errors
-/// What any of the streams says to it; nothing is left of the payment then, but that its order may have been placed.
+/// What any of the streams says to it, `hold_kept` if another payment is under way for a hold; nothing is left of the payment then, but that its order may have
+/// been placed.
 pub async fn begin(node: &Node, envelope: Envelope, request: Request) -> Step<PaymentId> {
+    let id = write_down(node, envelope, &request).await?;
+    if let Err(failure) = drive(node, id).await {
+        tracing::warn!(payment = %id, ?failure, "a payment was begun and will be driven on");
+    }
+    Ok(id)
+}
+
+/// Writes a payment down, unless the same request has done it before; meanwhile nobody else begins to pay for any of its holds.
+async fn write_down(node: &Node, envelope: Envelope, request: &Request) -> Step<PaymentId> {
+    let _turns = node.paying().beginning(&request.holds).await;
     let free = match request.quote {
         Some(quote) => free_id_of_quote(node, &envelope, request.creditor, quote).await?,
         None => free_id(node, &envelope, request.creditor).await?,
     };
     let Some((id, is_new)) = free else { return Err(Failure::Busy) };
-    if is_new {
-        let opened = opened(node, &envelope, &request).await?;
-        let _aside = room_for_named(node, &envelope, &opened).await?;
-        if let Some(assessment) = &envelope.assessment {
-            node.scoring().remember_payment(id, assessment);
-        }
-        let command = Command::Open { opened: Box::new(opened) };
-        if let Some(order) = request.order {
-            let _beginning = node.paying().settling(order.get() as u64).lock().await;
-            rehearse(id, node.now(), &command)?;
-            begin_in(node, order, id, &envelope, &request).await?;
-            node.payment(id, envelope, command).await.map_err(of_payment)?;
-        } else {
-            node.payment(id, envelope, command).await.map_err(of_payment)?;
-        }
+    if !is_new {
+        return Ok(id);
     }
-    if let Err(failure) = drive(node, id).await {
-        tracing::warn!(payment = %id, ?failure, "a payment was begun and will be driven on");
+    let opened = opened(node, &envelope, request).await?;
+    let _aside = room_for_named(node, &envelope, &opened).await?;
+    if let Some(assessment) = &envelope.assessment {
+        node.scoring().remember_payment(id, assessment);
+    }
+    let command = Command::Open { opened: Box::new(opened) };
+    rehearse(id, node.now(), &command)?;
+    if let Some(order) = request.order {
+        let _beginning = node.paying().settling(order.get() as u64).lock().await;
+        begin_in(node, order, id, &envelope, request).await?;
+        let bound = bind(node, id, &request.holds).await;
+        if matches!(bound, Err(Failure::Refused(_))) {
+            end_in(node, order, id, Stage::Blank).await?;
+        }
+        bound?;
+        node.payment(id, envelope, command).await.map_err(of_payment)?;
+    } else {
+        bind(node, id, &request.holds).await?;
+        node.payment(id, envelope, command).await.map_err(of_payment)?;
     }
     Ok(id)
+}
+
+/// Keeps all holds for a payment that is about to be written down, or none: not if another one is under way for any of them. The options of a quote are the
+/// quote's, which begins one payment after the other.
+async fn bind(node: &Node, id: PaymentId, holds: &[HoldId]) -> Step<()> {
+    let mut free = Vec::with_capacity(holds.len());
+    for &hold in holds {
+        let seen = node.look(hold.slot(), move |slot| (slot.hold_of(hold).and_then(|hold| hold.kept_for), slot.seq())).await;
+        let (kept_for, seq) = seen.map_err(|failure| of_slot(hold, failure))?;
+        match kept_for {
+            Some(Keeper::Quote(_)) => {}
+            Some(Keeper::Payment(payment)) if payment == id => {}
+            Some(Keeper::Payment(payment)) if is_under_way(node, payment, hold).await? => {
+                return Err(Failure::Refused(Refusal::Slot { hold, why: slot::Refusal::HoldKept { payment } }));
+            }
+            Some(Keeper::Payment(over)) => free.push((hold, Some(over), seq)),
+            None => free.push((hold, None, seq)),
+        }
+    }
+    for (hold, over, seq) in free {
+        // The key follows from what the slot was: who binds again after another one had it is not answered with the first time.
+        let key = digest(&[b"bind", &hold.get().to_be_bytes(), &id.get().to_be_bytes(), &seq.to_be_bytes()]);
+        node.slot(hold.slot(), by(key), slot::Command::Bind { hold, payment: id, over }).await.map_err(|failure| of_slot(hold, failure))?;
+    }
+    Ok(())
+}
+
+/// Whether a payment may still make a sale of a hold. One that was never written down may not: its hold was kept for it, and then it went no further.
+///
+/// # Errors
+/// Whatever keeps the payment from being asked.
+pub async fn is_under_way(node: &Node, id: PaymentId, hold: HoldId) -> Step<bool> {
+    match node.look_payment(id, move |payment| payment.needs(hold)).await {
+        Err(Failure::Refused(payment::Refusal::UnknownPayment)) => Ok(false),
+        seen => seen.map_err(of_payment),
+    }
 }
 
 /// Whether an empty payment would open so.
@@ -270,8 +338,9 @@ async fn opened(node: &Node, envelope: &Envelope, request: &Request) -> Step<Ope
             if found.is_none() && slot.hold_of(hold).is_some() {
                 return Err(slot::Refusal::UnknownHold);
             }
-            // Nothing is asked of the keeper but that there is one.
-            slot.decide(now, &slot::Command::Prolong { hold, until, cause: Keeper::Payment(PaymentId::from_raw(0)) })?;
+            // Whether another payment is under way for it is asked when it is kept for this one: here the keeper that it has asks, or any.
+            let cause = found.and_then(|found| found.kept_for).unwrap_or(Keeper::Payment(PaymentId::from_raw(0)));
+            slot.decide(now, &slot::Command::Prolong { hold, until, cause })?;
             let found = found.ok_or(slot::Refusal::UnknownHold)?;
             if found.channel == channel { Ok(found.lines.clone()) } else { Err(slot::Refusal::SettlementNotAllowed { channel: found.channel }) }
         };
@@ -396,16 +465,16 @@ pub async fn activate(node: &Node, id: PaymentId, until: Timestamp) -> Step<()> 
     Ok(())
 }
 
-/// Gives a hold back, unless a payment can still be paid for it.
+/// Gives a hold back, unless a payment can still be paid for it, or is paid and about to make it a sale.
 ///
 /// # Errors
-/// `hold_kept` if one can: it is to be cancelled first. Else what the slot says to it.
+/// `hold_kept` if there is one: it is to be cancelled first. Else what the slot says to it.
 pub async fn release(node: &Node, hold: HoldId, envelope: Envelope, owner: Option<KeyId>) -> Answer<Slot> {
     let kept_for = node.look(hold.slot(), move |slot| slot.hold_of(hold).and_then(|hold| hold.kept_for)).await?;
     let over = match kept_for {
-        Some(Keeper::Payment(payment)) => match node.look_payment(payment, |payment| payment.stage().is_open()).await {
+        Some(Keeper::Payment(payment)) => match is_under_way(node, payment, hold).await {
             Ok(true) => None,
-            Ok(false) | Err(Failure::Refused(_)) => kept_for,
+            Ok(false) => kept_for,
             Err(failure) => return Err(failure.map(|_| slot::Refusal::HoldKept { payment })),
         },
         Some(Keeper::Quote(_)) | None => None,
@@ -523,6 +592,10 @@ async fn note(node: &Node, id: PaymentId, envelope: Envelope, command: Command) 
 /// Keeps the places until the payment can no longer be started, then tells its gateway. If a hold is lost before, the payment is cancelled.
 async fn publish(node: &Node, id: PaymentId, opened: &Opened) -> Step<()> {
     for item in &opened.items {
+        let (hold, until, cause, now) = (item.hold, opened.due_at, Keeper::Payment(id), node.now());
+        if node.look(hold.slot(), move |slot| lives_so_long(slot, now, hold, until, cause)).await.unwrap_or(false) {
+            continue;
+        }
         // Done twice it is done once, so each time is asked anew: the hold may have ended since.
         match prolong(node, id, item.hold, opened.due_at, node.now().as_micros()).await {
             Ok(()) => {}
@@ -543,6 +616,13 @@ async fn publish(node: &Node, id: PaymentId, opened: &Opened) -> Step<()> {
         Err(GatewayError::Never(code)) => note(node, id, step(id, "publish-failed", 0), Command::FailPublish { code }).await,
         Err(GatewayError::Later(why)) => Err(Failure::Gateway(why)),
     }
+}
+
+/// Whether a hold is kept for this cause already, as long as it could be: then keeping it changes nothing.
+fn lives_so_long(slot: &Slot, now: Timestamp, hold: HoldId, until: Timestamp, cause: Keeper) -> bool {
+    let Some(expires_at) = slot.hold_of(hold).filter(|found| found.kept_for == Some(cause)).map(|found| found.expires_at) else { return false };
+    let is_same = |event: &slot::Event| matches!(event, slot::Event::Prolonged(prolonged) if prolonged.expires_at == expires_at);
+    slot.decide(now, &slot::Command::Prolong { hold, until, cause }).is_ok_and(|events| events.iter().all(is_same))
 }
 
 /// Keeps places longer; `turn` is which time of asking this is.
@@ -777,7 +857,7 @@ async fn hand_over(node: &Node, slot: SlotId) -> usize {
 async fn hand_one_over(node: &Node, sale: HoldId, seq: u64, amount_cents: Cents) -> Step<()> {
     let (origin, settlement) = origin_of(node, sale).await?;
     let cancelled = TakeBackReason::Cancelled { sale, seq };
-    match settlement {
+    match settlement.clone() {
         Some(Settlement::Payment { id }) => refund(node, id, origin, (sale, seq), amount_cents).await?,
         Some(Settlement::Desk { .. }) => {
             let id = payment_of_desk(node, origin).await?;
@@ -791,11 +871,35 @@ async fn hand_one_over(node: &Node, sale: HoldId, seq: u64, amount_cents: Cents)
         }
         Some(Settlement::Free | Settlement::Moved { .. }) | None => {}
     }
+    if let Some(quote) = quote_of(node, settlement.as_ref()).await? {
+        let cause = cause_of(node, sale.slot(), seq).await?;
+        quotes::tickets_cancelled(node, quote, cause).await.map_err(|failure| failure.map(|_| Refusal::Payment(payment::Refusal::UnknownSale)))?;
+    }
     let key = digest(&[b"handed over", &sale.get().to_be_bytes(), &seq.to_be_bytes()]);
     match node.slot(sale.slot(), by(key), slot::Command::HandedOver { sale, seq }).await {
         Ok(_) | Err(Failure::Refused(slot::Refusal::NotOwed)) => Ok(()),
         Err(failure) => Err(of_slot(sale, failure)),
     }
+}
+
+/// The quote that a sale was made for, if it was for one.
+async fn quote_of(node: &Node, settlement: Option<&Settlement>) -> Step<Option<QuoteId>> {
+    match settlement {
+        Some(Settlement::Quoted { quote, .. }) => Ok(Some(*quote)),
+        Some(Settlement::Payment { id }) => {
+            node.look_payment(*id, |payment| payment.opened().and_then(|opened| opened.quote)).await.map_err(of_payment)
+        }
+        _ => Ok(None),
+    }
+}
+
+/// Why a record of a slot cancelled tickets, from the record itself.
+async fn cause_of(node: &Node, slot: SlotId, seq: u64) -> Step<slot::CancelCause> {
+    let stream = StreamId::Slot(slot);
+    let record = record_of::<slot::Event>(node.journal().as_ref(), stream, seq).await.map_err(|error| read_failed(&error))?;
+    let cause = |event: &slot::Event| if let slot::Event::Cancelled(cancelled) = event { Some(cancelled.cause) } else { None };
+    let found = record.and_then(|record| record.events.iter().find_map(cause));
+    found.ok_or_else(|| Failure::OutOfOrder(format!("record {seq} of {slot} cancels nothing")))
 }
 
 /// Opens a refund task of a payment for tickets that were cancelled, once.

@@ -284,6 +284,7 @@ pub async fn advance(node: &Node, id: QuoteId) -> Step<()> {
             (Some(Work::EndPayment(payment)), _) => end_payment(node, &quote, payment).await?,
             (Some(Work::Settle), _) => settle(node, &quote).await?,
             (Some(Work::IssueTickets), _) => issue(node, &quote).await?,
+            (Some(Work::Unwind), _) => unwind(node, &quote).await?,
             (Some(Work::TakeOptions(attempt)), _) => take_options(node, &quote, attempt).await?,
             (Some(Work::GiveBack(attempt)), _) => give_back(node, &quote, attempt).await?,
             (None, Some(payment)) if follow(node, id, payment).await? => {}
@@ -574,6 +575,81 @@ async fn issue(node: &Node, quote: &Quote) -> Step<()> {
         taken.map_err(|failure| failure.map(Refusal::Account))?;
     }
     note(node, quote.id(), step(quote.id(), "ticketed", 0), Command::MarkTicketed { sales, missing }).await
+}
+
+/// Cancels what stands of the tickets of a quote that was called off, wherever they have moved, and has the fee and the extras paid back, or taken off its account.
+/// What the tickets cost, their slots hand over to whoever has the money.
+async fn unwind(node: &Node, quote: &Quote) -> Step<()> {
+    let (Stage::CalledOff { sales, .. }, Some(about), Some(offer)) = (quote.stage(), quote.about(), quote.offer()) else { return Ok(()) };
+    let (mut sales, mut at) = (sales.clone(), 0);
+    while let Some(&sale) = sales.get(at) {
+        let command = slot::Command::Cancel { sale, owner: None, tickets: Vec::new(), cause: slot::CancelCause::Museum };
+        match node.slot(sale.slot(), for_system(quote.id(), "call off", sale), command).await {
+            // Where it will stand is known in a moment.
+            Err(Failure::Refused(slot::Refusal::TicketMoving)) => return Err(Failure::Busy),
+            Ok(_) | Err(Failure::Refused(_) | Failure::UnknownSlot(_)) => {}
+            Err(failure) => return Err(of_slot(sale.slot(), failure)),
+        }
+        // Nothing of it can move any more: those that have are all.
+        sales.extend(arrivals(node, sale).await?);
+        at += 1;
+    }
+    let (beside, id) = (offer.beside_tickets(), quote.id());
+    match (quote.paid(), about.account) {
+        _ if beside.is_zero() => {}
+        (Some(quote::Paid { payment: Some(payment) }), _) => {
+            match node.payment(*payment, step(id, "extras", payment.get()), payment::Command::RefundExtras).await {
+                Ok(_) | Err(Failure::Refused(_)) => {}
+                Err(failure) => return Err(of_payments(failure.map(payments::Refusal::Payment))),
+            }
+        }
+        (Some(quote::Paid { payment: None }), Some(account)) => {
+            let taken = accounts::take_back(node, account, quote.charge(), TakeBackReason::CalledOff, (beside, beside)).await;
+            taken.map_err(|failure| failure.map(Refusal::Account))?;
+        }
+        (Some(quote::Paid { payment: None }) | None, _) => {}
+    }
+    note(node, id, step(id, "unwound", 0), Command::NoteUnwound).await
+}
+
+/// The sales in other slots to which tickets of one have moved.
+async fn arrivals(node: &Node, sale: HoldId) -> Step<Vec<HoldId>> {
+    let moved = |found: &slot::Sale| found.moves.iter().filter(|moved| moved.is_done).map(|moved| moved.begun.arrival).collect::<Vec<_>>();
+    let look = move |slot: &Slot| slot.sale_of(sale).map(moved).unwrap_or_default();
+    match node.look(sale.slot(), look).await {
+        Err(Failure::UnknownSlot(_)) => Ok(Vec::new()),
+        seen => seen.map_err(|failure| of_slot(sale.slot(), failure)),
+    }
+}
+
+/// Follows tickets of a quote that were cancelled beside it: when none stands any more, or was used, the quote is cancelled too, and if the museum was the cause, the
+/// fee and the extras go back.
+///
+/// # Errors
+/// Whatever keeps the quote, or a slot, from being asked.
+pub async fn tickets_cancelled(node: &Node, id: QuoteId, cause: slot::CancelCause) -> Step<()> {
+    let mut sales = match node.look_quote(id, |quote| quote.stage().clone()).await {
+        Ok(Stage::Ticketed { sales, .. }) => sales,
+        // Its tickets are being issued: it is asked again when they are.
+        Ok(Stage::Paid) => return Err(Failure::Busy),
+        Ok(_) | Err(Failure::Refused(_)) => return Ok(()),
+        Err(failure) => return Err(of_quote(failure)),
+    };
+    let mut at = 0;
+    while let Some(&sale) = sales.get(at) {
+        let is_gone = |ticket: &slot::Ticket| matches!(ticket.state, slot::TicketState::Cancelled | slot::TicketState::Moved);
+        let look = move |slot: &Slot| slot.sale_of(sale).is_none_or(|found| found.tickets.iter().all(is_gone));
+        if !node.look(sale.slot(), look).await.map_err(|failure| of_slot(sale.slot(), failure))? {
+            return Ok(());
+        }
+        sales.extend(arrivals(node, sale).await?);
+        at += 1;
+    }
+    let cause = match cause {
+        slot::CancelCause::Visitor => quote::CancelCause::Group,
+        slot::CancelCause::Museum => quote::CancelCause::Museum,
+    };
+    note(node, id, step(id, "tickets cancelled", 0), Command::NoteTicketsCancelled { cause }).await
 }
 
 /// Whether the account has got back what it was charged for places that are gone.

@@ -20,7 +20,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, Sq
 use tokio::sync::{mpsc, oneshot, watch};
 use tornello_engine::aggregate::Aggregate;
 use tornello_engine::channel::Channel;
-use tornello_engine::ids::{Code, HoldId, MuseumId, SlotId};
+use tornello_engine::ids::{Code, HoldId, MuseumId, QuoteId, SlotId};
 use tornello_engine::record::Record;
 use tornello_engine::slot::{self, Event, Line, Settlement};
 use tornello_engine::time::Timestamp;
@@ -377,6 +377,13 @@ impl Views {
             FROM sale JOIN sale AS bought ON bought.sale = sale.origin LEFT JOIN quote ON quote.quote = bought.quote WHERE sale.sale = ?";
         let found: Option<String> = sqlx::query_scalar(QUERY).bind(sale.to_string()).fetch_optional(&self.pool).await?;
         Ok(found.and_then(|code| code.parse().ok()))
+    }
+
+    /// The quote that a sale, or the one from which its tickets have moved, was made for.
+    pub async fn quote_of(&self, sale: HoldId) -> Result<Option<QuoteId>, ViewsError> {
+        const QUERY: &str = "SELECT bought.quote FROM sale JOIN sale AS bought ON bought.sale = sale.origin WHERE sale.sale = ?";
+        let found: Option<String> = sqlx::query_scalar(QUERY).bind(sale.to_string()).fetch_optional(&self.pool).await?;
+        Ok(found.and_then(|quote| quote.parse().ok()))
     }
 
     /// The tickets of a slot in the order of their ids, after `after`, at most `limit`.

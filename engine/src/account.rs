@@ -118,6 +118,8 @@ pub enum TakeBackReason {
         /// By which record of its slot.
         seq: u64,
     },
+    /// A quote was called off with its tickets: this is what it cost beside these.
+    CalledOff,
 }
 
 /// How a debt was paid.

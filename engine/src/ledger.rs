@@ -116,7 +116,11 @@ pub fn of_payment(payment: &Payment, record: &Record<payment::Event>) -> Vec<Lin
                 posting.post(Account::Unallotted, extras, fulfilled.extras_cents);
             }
             Event::RefundOpened(refund) => {
-                let from = if matches!(refund.why, RefundReason::Cancelled { .. }) { tickets } else { Account::Unallotted };
+                let from = match refund.why {
+                    RefundReason::Cancelled { .. } => tickets,
+                    RefundReason::ExtrasCancelled => extras,
+                    _ => Account::Unallotted,
+                };
                 posting.post(from, Account::Refunds, refund.amount_cents);
             }
             Event::RefundConfirmed(confirmed) => posting.post(Account::Refunds, went(confirmed.by), of(confirmed.refund)),

@@ -12,7 +12,7 @@ use tornello_engine::envelope::{Digest, Envelope};
 use tornello_engine::ids::{HoldId, KeyId, MuseumId, SlotId};
 use tornello_engine::museum::{self, Museum};
 use tornello_engine::record::Record;
-use tornello_engine::slot::{Command, Direction, Event, Line, Scan, Slot};
+use tornello_engine::slot::{Command, Direction, Event, Keeper, Line, Scan, Slot};
 use tornello_engine::time::Timestamp;
 
 use super::naive::{Asked, Naive, Stage};
@@ -116,6 +116,8 @@ impl Auditor {
             match asked.ok_or_else(unasked)?.command {
                 Command::Admit { issue, .. } | Command::Merge { issue, .. } => told.shown = issue,
                 Command::HoldFor { until, cause, .. } | Command::Prolong { until, cause, .. } => told.until = Some((until, cause)),
+                // As long as it lives anyway.
+                Command::Bind { payment, over, .. } => (told.until, told.over) = (Some((record.at, Keeper::Payment(payment))), over),
                 Command::SellBeyond { beyond, ceiling, .. } => told.beyond = Some((beyond, ceiling)),
                 _ => {}
             }
@@ -204,6 +206,7 @@ fn did(command: &Command, events: &[Event]) -> bool {
         (Command::Extend { hold, .. }, Event::Extended(extended)) => *hold == extended.hold,
         (Command::HoldFor { hold, channel, lines, .. }, Event::Held(held)) => (hold, channel, lines) == (&held.hold, &held.channel, &held.lines),
         (Command::Prolong { hold, cause, .. }, Event::Prolonged(prolonged)) => (hold, cause) == (&prolonged.hold, &prolonged.cause),
+        (Command::Bind { hold, payment, .. }, Event::Prolonged(prolonged)) => (*hold, Keeper::Payment(*payment)) == (prolonged.hold, prolonged.cause),
         (Command::Amend { hold, lines, .. }, Event::Amended(amended)) => (hold, lines) == (&amended.hold, &amended.lines),
         (Command::HandedOver { sale, seq }, Event::HandedOver(handed)) => (sale, seq) == (&handed.sale, &handed.seq),
         (Command::Release { hold, .. }, Event::Released(released)) => *hold == released.hold,

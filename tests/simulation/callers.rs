@@ -221,7 +221,13 @@ impl Callers {
             }
             Ask::Prolong => {
                 let (until, cause) = keeping(dice, now);
-                Command::Prolong { hold: party.id, until, cause }
+                // One payment begins after the other, with the word of who knows what became of the last one, or without.
+                let [payment, last] = [(); 2].map(|()| PaymentId::new(1, dice.pick(&[7, 8])));
+                if dice.chance(30) {
+                    Command::Bind { hold: party.id, payment, over: dice.chance(50).then_some(last) }
+                } else {
+                    Command::Prolong { hold: party.id, until, cause }
+                }
             }
             Ask::Amend => Command::Amend { hold: party.id, lines: lines(dice), owner },
             Ask::HandOver => {
@@ -312,7 +318,7 @@ fn lines(dice: &mut Dice) -> Vec<Line> {
 
 /// Until when, and for what, places are kept; now and then until a time that is over.
 fn keeping(dice: &mut Dice, now: Timestamp) -> (Timestamp, Keeper) {
-    let cause = dice.pick(&[Keeper::Payment(PaymentId::new(1, 7)), Keeper::Quote(QuoteId(7))]);
+    let cause = dice.pick(&[Keeper::Payment(PaymentId::new(1, 7)), Keeper::Payment(PaymentId::new(1, 8)), Keeper::Quote(QuoteId(7))]);
     let (from_s, to_s) = dice.weighted(&[(10, (60, 1_800)), (6, (1_800, 14_400)), (2, (14_400, 86_400)), (1, (-600, 0))]);
     (now.plus_seconds(dice.within(from_s, to_s)), cause)
 }

@@ -53,6 +53,8 @@ pub struct Asked {
     pub shown: Option<u16>,
     /// Until when places are to be kept, and for what.
     pub until: Option<(Timestamp, Keeper)>,
+    /// The payment that a hold was kept for, of which somebody knows that it is over.
+    pub over: Option<PaymentId>,
     /// How many places are to be sold beyond the slot's own, and the most people that may be sold to.
     pub beyond: Option<(u32, Option<u32>)>,
 }
@@ -237,6 +239,8 @@ impl Naive {
                 let hold = self.live_hold(at, prolonged.hold)?;
                 let expires_at = self.kept_until(hold.held_at, hold.channel, (until, cause)).max(hold.expires_at);
                 self.on_sale(at, hold.channel)?;
+                let other = hold.paying.filter(|paying| matches!(cause, Keeper::Payment(payment) if payment != *paying));
+                rule(other.is_none() || other == asked.over, "a hold is taken from the payment that it is kept for")?;
                 rule(prolonged.expires_at == expires_at, "a hold is shortened, or kept longer than it may be")?;
                 let hold = self.live_hold_mut(at, prolonged.hold)?;
                 hold.quoted |= matches!(cause, Keeper::Quote(_));

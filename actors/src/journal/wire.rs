@@ -308,6 +308,8 @@ wire!(quote::Event {
     16 1 Refused(quote::Refused),
     17 1 Cancelled(quote::Cancelled),
     18 1 Reminded(quote::Reminded),
+    19 1 CalledOff(quote::CalledOff),
+    20 1 Unwound(quote::Unwound),
 });
 
 wire!(till::Event {

@@ -385,7 +385,8 @@ impl Rows {
                 Event::Refused(_) => self.turn(&id, "refused", "", at),
                 Event::Cancelled(cancelled) => self.turn(&id, "cancelled", cause(cancelled.cause), at),
                 Event::Reminded(_) => self.change(REMINDED, json!([id, at])),
-                Event::OptionsRefused(_) | Event::OptionsReleased(_) => {}
+                Event::CalledOff(called) => self.turn(&id, "cancelled", cause(called.cause), at),
+                Event::OptionsRefused(_) | Event::OptionsReleased(_) | Event::Unwound(_) => {}
             }
         }
     }

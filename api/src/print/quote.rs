@@ -2,6 +2,7 @@
 
 use jiff::civil::Date;
 use tornello_engine::money::Cents;
+use tornello_engine::text::Text;
 
 use super::flow::{Fact, Flow, GUTTER_MM, HALF_WIDTH_MM, Head, Row, SECOND_MM};
 use super::layout::Language::{English, Italian};
@@ -17,6 +18,10 @@ const HEADS: [Head; 4] = [
 ];
 /// Where to sign.
 const SIGNATURE_MM: f32 = 40.0;
+/// What asks for the signature, with its heading.
+const ACCEPTANCE_MM: f32 = SIGNATURE_MM + 26.0;
+/// The most that is kept on one sheet with what is signed: nearly all of it.
+const KEPT_MM_MAX: f32 = 240.0;
 
 /// A quote as a PDF file.
 ///
@@ -54,9 +59,15 @@ fn arrange(quote: &PrintedQuote, faces: &Faces) -> Result<Vec<Sheet>, PrintError
     flow.heading("Visite e prezzi", "Visits and prices", 30.0);
     flow.table(&HEADS, &rows(quote));
     escorts(&mut flow, quote);
-    if !quote.conditions.is_empty() {
-        flow.heading("Condizioni", "Conditions", 12.0);
-        for (condition, number) in quote.conditions.iter().zip(1_u32..) {
+    if let Some(last) = quote.conditions.last() {
+        // What is signed stands on a sheet with a condition at least: nobody signs a sheet that says nothing.
+        let last_mm = (height_of(&flow, last) + ACCEPTANCE_MM).min(KEPT_MM_MAX);
+        let is_only = quote.conditions.len() == 1;
+        flow.heading("Condizioni", "Conditions", if is_only { last_mm } else { 12.0 });
+        for (condition, number) in quote.conditions.iter().zip(1..) {
+            if number == quote.conditions.len() && !is_only {
+                flow.keep(last_mm);
+            }
             flow.say(Italian, Style::SENTENCE, &format!("{number}. {}", condition.it));
             flow.say(English, Style::SENTENCE_BELOW, &condition.en);
             flow.skip(1.2);
@@ -64,6 +75,12 @@ fn arrange(quote: &PrintedQuote, faces: &Faces) -> Result<Vec<Sheet>, PrintError
     }
     signature(&mut flow, quote.sign_by);
     Ok(flow.sheets(&format!("Preventivo {} · revisione {}", quote.number, quote.revision)))
+}
+
+/// How high a condition is.
+fn height_of(flow: &Flow<'_>, condition: &Text) -> f32 {
+    let column = flow.column(LEFT_MM, FULL_WIDTH_MM).say(Italian, Style::SENTENCE, usize::MAX, &format!("00. {}", condition.it));
+    column.say(English, Style::SENTENCE_BELOW, usize::MAX, &condition.en).below_mm + 1.2
 }
 
 /// The total and the days that count, in a frame.
@@ -160,7 +177,6 @@ mod tests {
     use super::*;
     use crate::print::{Letterhead, QuotedPart, QuotedPeople};
     use jiff::civil::{date, time};
-    use tornello_engine::text::Text;
 
     fn people(category_it: &str, category_en: &str, count: u32, cents: i64) -> QuotedPeople {
         QuotedPeople { category_it: category_it.into(), category_en: category_en.into(), count, price: Cents::new(cents) }
@@ -323,6 +339,9 @@ mod tests {
             sheets.iter().flat_map(|sheet| &sheet.parts).for_each(|part| assert_sound(part, SHEET_MM.1));
             let text = said(&sheets);
             assert!((0..rows).all(|n| text.contains(&format!("Categoria {n}."))) && text.contains("Firma del responsabile"), "{rows}");
+            // What is signed says something: the last condition at least.
+            let signed = sheets.iter().map(|sheet| said(std::slice::from_ref(sheet))).find(|text| text.contains("Firma del responsabile"));
+            assert!(signed.is_some_and(|text| text.contains("2. In caso di ritardo")), "{rows}");
         }
     }
 

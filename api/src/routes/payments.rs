@@ -216,8 +216,9 @@ struct Held {
     ends_at: Timestamp,
 }
 
-/// Looks at the holds of a request: each is the caller's, lives, and no other payment is under way for it.
-async fn look_at(node: &Node, caller: &Caller, holds: &[HoldId]) -> Result<Held, Problem> {
+/// Looks at the holds of a request: each is the caller's and lives. For none another payment is under way: so it is now, and that it stays so is seen to when the
+/// payment is begun.
+async fn look_at(node: &Node, caller: &Caller, id: PaymentId, holds: &[HoldId]) -> Result<Held, Problem> {
     let (owner, now) = (caller.owner(), node.now());
     let look = |hold: HoldId| async move {
         let seen = node.look(hold.slot(), move |slot: &Slot| {
@@ -225,8 +226,9 @@ async fn look_at(node: &Node, caller: &Caller, holds: &[HoldId]) -> Result<Held,
             if slot.hold_of(hold).is_some_and(|found| owner.map_or(found.who == KeyId::SYSTEM, |owner| owner != found.who)) {
                 return Err(slot::Refusal::UnknownHold);
             }
-            // The slot itself says best why a hold cannot be paid for: it is asked, and nothing is done.
-            slot.decide(now, &slot::Command::Prolong { hold, until: now, cause: Keeper::Payment(PaymentId::from_raw(0)) })?;
+            // The slot itself says best why a hold cannot be paid for: it is asked by whoever keeps it, and nothing is done.
+            let cause = slot.hold_of(hold).and_then(|found| found.kept_for).unwrap_or(Keeper::Payment(id));
+            slot.decide(now, &slot::Command::Prolong { hold, until: now, cause })?;
             let found = slot.hold_of(hold).cloned().ok_or(slot::Refusal::UnknownHold)?;
             let opening = slot.opening();
             Ok((slot::sale_ends_at(slot.id(), opening.end, &opening.policy, found.channel), opening.end, found))
@@ -234,11 +236,12 @@ async fn look_at(node: &Node, caller: &Caller, holds: &[HoldId]) -> Result<Held,
         seen.await?.map_err(|refusal: slot::Refusal| Problem::from(refusal).with("hold", hold))
     };
     let found = try_join_all(holds.iter().map(|hold| look(*hold))).await?;
-    for (.., hold) in &found {
-        if let Some(Keeper::Payment(payment)) = hold.kept_for
-            && matches!(node.look_payment(payment, |other| other.stage().is_open()).await, Ok(true))
+    for (hold, (.., held)) in holds.iter().zip(&found) {
+        if let Some(Keeper::Payment(payment)) = held.kept_for
+            && payment != id
+            && payments::is_under_way(node, payment, *hold).await?
         {
-            return Err(slot::Refusal::HoldKept { payment }.into());
+            return Err(Problem::from(slot::Refusal::HoldKept { payment }).with("hold", hold));
         }
     }
     let channel = found.first().map_or_else(|| caller.channel(), |(.., hold)| hold.channel);
@@ -267,7 +270,8 @@ fn subject(node: &Node, museum: MuseumId, holds: &[HoldId]) -> String {
 
 /// Pay for holds.
 ///
-/// All of them together, at the prices at which they are held. The places are kept while the payment can be made, for two hours at most after they were taken. A
+/// All of them together, at the prices at which they are held. Of several payments that are asked for at once for the same hold one is begun, and the others are
+/// `hold_kept`. The places are kept while the payment can be made, for two hours at most after they were taken. A
 /// payment over nothing and one at a desk are paid at once; a notice is payable as soon as it is `pending`. Once paid, every hold becomes a sale of the same id by
 /// itself; if its places are gone by then and cannot be had again, the money goes back.
 #[utoipa::path(
@@ -302,8 +306,11 @@ pub async fn create(
     let creditor = connected.0.as_ref().and_then(|pagopa| pagopa.settings().creditor_of_museum(museum)).map_or(0, |creditor| creditor.number);
     let Some((id, is_new)) = payments::free_id(&node, &envelope, creditor).await? else { return Err(Problem::unavailable("no id was free")) };
     let node = node.into_inner();
-    if is_new {
-        begin(&node, &connected, &caller, (creditor, museum), envelope, (&form, &proof)).await?;
+    if is_new && let Err(problem) = begin(&node, &connected, &caller, (id, creditor, museum), envelope.clone(), (&form, &proof)).await {
+        // The same request may have come twice at once: then the other one has begun it, and both are answered with it.
+        if payments::free_id(&node, &envelope, creditor).await? != Some((id, false)) {
+            return Err(problem);
+        }
     }
     if let Some(source) = taken {
         receive_at_desk(&node, id, source).await?;
@@ -328,12 +335,12 @@ async fn begin(
     node: &Arc<Node>,
     connected: &Connected,
     caller: &Caller,
-    (creditor, museum): (u16, MuseumId),
+    (id, creditor, museum): (PaymentId, u16, MuseumId),
     mut envelope: Envelope,
     (form, proof): (&PaymentForm, &Proof),
 ) -> Result<(), Problem> {
     let gateway = gateway_of(node, connected, caller, museum, &form.gateway).await?;
-    let (held, now) = (look_at(node, caller, &form.holds).await?, node.now());
+    let (held, now) = (look_at(node, caller, id, &form.holds).await?, node.now());
     if (gateway == Gateway::Free) != held.amount_cents.is_zero() {
         return Err(payment::Refusal::GatewayMismatch { due_cents: held.amount_cents }.into());
     }

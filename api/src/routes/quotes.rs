@@ -24,7 +24,8 @@ use tornello_engine::institution::{BodyCode, Institution};
 use tornello_engine::money::Cents;
 use tornello_engine::quote::pricing::price;
 use tornello_engine::quote::{self, About, Asked, CancelCause, Command, Extra, Kind, Quote, Settle, Status};
-use tornello_engine::slot::{self, Line, people as people_of};
+use tornello_engine::slot::{self, Line, people as people_of, sale_ends_at, sale_opens_at};
+use tornello_engine::time::Timestamp;
 
 use crate::auth::{Caller, Scope};
 use crate::problem::{self, Problem};
@@ -221,6 +222,7 @@ fn asked(node: &Node, caller: &Caller, known: &Known, kind: Kind, form: &VisitFo
     if form.slots.iter().any(|slot| slot.museum() != known.museum.id()) {
         return Err(quote::Refusal::BadSlots.into());
     }
+    not_over(known, form, day, node.now())?;
     let (_, tariff) = known.museum.tariff_on(day).ok_or_else(Problem::not_found)?;
     let (_, policy) = known.museum.group_policy_on(day);
     let line = |form: &LineForm| {
@@ -252,6 +254,32 @@ fn asked(node: &Node, caller: &Caller, known: &Known, kind: Kind, form: &VisitFo
         asked.slots = slots_from(node, known, kind, (day, form), &asked, kept)?;
     }
     Ok(asked)
+}
+
+/// Whether the day of a visit, or each slot that is named for it, is still to come or runs: what is over has no price and no places.
+fn not_over(known: &Known, form: &VisitForm, day: Date, now: Timestamp) -> Result<(), Problem> {
+    let over = |ended_at| Problem::from(slot::Refusal::SlotOver { ended_at });
+    for &named in &form.slots {
+        let end = known.museum.opening(named).map(|opening| opening.end);
+        if let Some(ended_at) = end.filter(|end| *end <= now) {
+            return Err(over(ended_at).with("slot", named));
+        }
+    }
+    match day.tomorrow().map(|next| calendar::instant(next.to_datetime(Time::midnight()))) {
+        Ok(ended_at) if ended_at <= now => Err(over(ended_at)),
+        _ => Ok(()),
+    }
+}
+
+/// Why a day has no slots for anybody yet, or any more.
+fn closed_day(on_day: &[&SlotAvailability]) -> Option<slot::Refusal> {
+    let not_open = on_day.iter().filter(|seen| matches!(seen.status, Bookable::NotOpen));
+    if let Some(opens_at) = not_open.map(|seen| sale_opens_at(seen.slot, &seen.policy)).min() {
+        return Some(slot::Refusal::SaleNotOpen { opens_at });
+    }
+    let is_over = on_day.iter().all(|seen| matches!(seen.status, Bookable::Over));
+    let closed_at = on_day.iter().map(|seen| sale_ends_at(seen.slot, seen.end, &seen.policy, Channel::Group)).max();
+    closed_at.filter(|_| is_over).map(|closed_at| slot::Refusal::SaleOver { closed_at })
 }
 
 /// The most people whom each of some slots takes in one hold.
@@ -291,6 +319,9 @@ fn slots_from(node: &Node, known: &Known, kind: Kind, (day, form): (Date, &Visit
     let slots: Vec<SlotId> = good.take(parts as usize).map(|seen| seen.slot).collect();
     if slots.len() == parts as usize {
         return Ok(slots);
+    }
+    if let Some(why) = closed_day(&open.iter().filter(|seen| on_day(seen.slot)).collect::<Vec<_>>()) {
+        return Err(why.into());
     }
     Err(Problem::new(StatusCode::CONFLICT, "no_slots_for_group", "not enough slots have the places from that time on")
         .detail("The group goes round in `parts` parts: choose another time or day, or name the slots.")
@@ -462,6 +493,11 @@ pub async fn accept(
         return Err(Problem::new(StatusCode::CONFLICT, "gateway_off", "money does not come on that way here")
             .detail("This installation is not connected to pagoPA for that museum: pay on another way."));
     }
+    let has_pages = connected.0.as_ref().is_some_and(|pagopa| pagopa.has_checkout());
+    if is_due && form.settle == Settle::Checkout && !has_pages && found.status() == Status::Sent {
+        return Err(Problem::new(StatusCode::CONFLICT, "gateway_off", "money does not come on that way here")
+            .detail("This installation has no payment pages: take a notice."));
+    }
     let AcceptForm { revision, settle } = form.into_inner();
     let creditor = creditor.map_or(0, |creditor| creditor.number);
     let command = Command::Accept { owner, revision, settle, creditor, by_office: owner.is_none() };
@@ -550,7 +586,9 @@ pub struct CancelQuoteForm {
 
 /// Cancel a quote.
 ///
-/// Until it is paid: its places are free again, its payment is withdrawn. What is paid is cancelled sale by sale.
+/// Until it is paid: its places are free again, its payment is withdrawn. When it has tickets, the `museum` cancels all of it: every ticket that still stands, wherever it
+/// has moved, and the fee and the extras; all of that is to go back as refunds of its payment, or is taken off its account. Tickets that were let in stay used. A `group`
+/// that comes no more cancels its tickets, sale by sale, and the refund policy decides.
 #[utoipa::path(
     tag = "Quotes", operation_id = "cancel_quote", security(("key" = ["quote"])), request_body = CancelQuoteForm,
     params(("quote" = String, Path, description = "The quote"), ("Idempotency-Key" = String, Header, description = "A new value for each request")),
@@ -572,6 +610,7 @@ pub async fn cancel(
     }
     let envelope = envelope(&node, &caller, &key, &["cancel quote", &id.to_string()], &*form, &[], None)?;
     let command = Command::Cancel { owner: caller.acts_for()?, cause };
+    // What follows is resumed by itself if it cannot be done now.
     quotes::ask(&node, id, envelope, command).await.map_err(|failure| refused(&node, failure))?;
     Ok(HttpResponse::Ok().json(view(&node, &connected, &caller, id).await?))
 }

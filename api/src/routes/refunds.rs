@@ -17,6 +17,7 @@ use tornello_actors::node::Node;
 use tornello_actors::people::{Contact, Payee};
 use tornello_actors::views::payments::{BatchRow, RefundFilter, RefundRow, way};
 use tornello_engine::aggregate::Aggregate;
+use tornello_engine::calendar;
 use tornello_engine::envelope::Envelope;
 use tornello_engine::iban::Iban;
 use tornello_engine::ids::{BadId, Code, KeyId, MuseumId, PaymentId, PersonId};
@@ -98,7 +99,7 @@ pub struct RefundView {
     museum: u16,
     /// How much, in euro cents.
     amount_cents: i64,
-    /// `amount_too_small`, `excess`, `double_payment`, `unfulfilled`, `extras` or `cancelled`.
+    /// `amount_too_small`, `excess`, `double_payment`, `unfulfilled`, `extras`, `cancelled` or `extras_cancelled`.
     why: &'static str,
     /// `open`, `exported` or `paid_back`.
     state: &'static str,
@@ -171,7 +172,7 @@ pub struct RefundItem {
     opened_at: String,
     /// How much, in euro cents.
     amount_cents: i64,
-    /// `amount_too_small`, `excess`, `double_payment`, `unfulfilled`, `extras` or `cancelled`.
+    /// `amount_too_small`, `excess`, `double_payment`, `unfulfilled`, `extras`, `cancelled` or `extras_cancelled`.
     why: String,
     /// `open`, `exported` or `paid_back`.
     state: String,
@@ -403,7 +404,7 @@ pub struct DebtorForm {
 pub struct RefundExportForm {
     /// The account that they are paid from.
     pub debtor: DebtorForm,
-    /// The day on which the bank is to carry them out.
+    /// The day on which the bank is to carry them out: today, in Rome, or later.
     #[schema(value_type = String, format = Date, examples("2026-11-25"))]
     pub execution_date: Date,
     /// Which; none: all that are open and of which it is known whom they go to, up to 1000.
@@ -438,6 +439,11 @@ pub async fn export(node: web::Data<Node>, caller: Caller, key: IdempotencyKey, 
     let _exporting = EXPORTING.lock().await;
     views.catch_up(node.head().number).await?;
     let mut sent = views.batch(batch.as_str()).await?;
+    // A file that was made stays what it is, also when its day has come.
+    let today = calendar::local_day(node.now());
+    if sent.is_empty() && form.execution_date < today {
+        return Err(Problem::invalid(format!("execution_date: {today} or a later day is expected")));
+    }
     let (chosen, mut skipped) = match &form.refunds {
         Some(named) => named_for(&node, &caller, batch, named, &sent).await?,
         None if sent.is_empty() => open_for(&node, &caller, batch).await?,
@@ -652,7 +658,7 @@ pub struct RefundConfirmForm {
     /// The bank's reference.
     #[schema(min_length = 1, max_length = 200, examples("CRO 12345678901"))]
     pub reference: String,
-    /// On which day.
+    /// On which day: today, in Rome, or before.
     #[schema(value_type = String, format = Date, examples("2026-11-25"))]
     pub executed_on: Date,
 }
@@ -677,6 +683,10 @@ pub async fn confirm(
     view(&node, &caller, id).await?;
     let envelope = envelope(&node, &caller, &key, &["confirm refund", &id.to_string()], &*form, &[], None)?;
     let RefundConfirmForm { reference, executed_on } = form.into_inner();
+    let today = calendar::local_day(node.now());
+    if executed_on > today {
+        return Err(Problem::invalid(format!("executed_on: {today} or an earlier day is expected")));
+    }
     node.payment(id.payment, envelope, Command::ConfirmRefund { refund: id.number, by: PaidBackBy::Transfer, reference, executed_on }).await?;
     answer(&node, &caller, id).await
 }
@@ -685,9 +695,16 @@ pub async fn confirm(
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RefundReturnForm {
-    /// In one word: the bank's reason in lower case.
-    #[schema(value_type = String, max_length = 23, examples("ac01"))]
-    pub why: Code,
+    /// In one word: the bank's reason (of ISO 20022, as `AC04`) or one of your own. Capitals do not count: it is kept in lower case.
+    #[schema(min_length = 1, max_length = 23, pattern = "^[A-Za-z0-9][A-Za-z0-9_.-]{0,22}$", examples("AC04"))]
+    pub why: String,
+}
+
+impl RefundReturnForm {
+    fn reason(&self) -> Result<Code, Problem> {
+        let expected = "why: the bank's reason is expected, as `AC04`, or another word: 1 to 23 letters, digits, hyphens, underscores and dots";
+        self.why.to_ascii_lowercase().parse().map_err(|_| Problem::invalid(expected))
+    }
 }
 
 /// Note that a transfer came back.
@@ -706,10 +723,10 @@ pub async fn came_back(
     refund: web::Path<RefundId>,
     form: web::Json<RefundReturnForm>,
 ) -> Result<HttpResponse, Problem> {
-    let id = refund.into_inner();
+    let (id, why) = (refund.into_inner(), form.reason()?);
     view(&node, &caller, id).await?;
     let envelope = envelope(&node, &caller, &key, &["return refund", &id.to_string()], &*form, &[], None)?;
-    node.payment(id.payment, envelope, Command::ReturnRefund { refund: id.number, why: form.why }).await?;
+    node.payment(id.payment, envelope, Command::ReturnRefund { refund: id.number, why }).await?;
     answer(&node, &caller, id).await
 }
 
@@ -754,7 +771,7 @@ pub async fn pay_out(
         return Err(till::Refusal::NotOpen.into());
     }
     let PayoutForm { till, method, reference } = form.into_inner();
-    let executed_on = tornello_engine::calendar::local_day(node.now());
+    let executed_on = calendar::local_day(node.now());
     let command = Command::ConfirmRefund { refund: id.number, by: PaidBackBy::Till { till, method }, reference, executed_on };
     node.payment(id.payment, envelope, command).await?;
     answer(&node, &caller, id).await

@@ -9,6 +9,7 @@ use tornello_actors::failure::Failure;
 use tornello_actors::fraud::SignalKind;
 use tornello_actors::keys::{Museums, Role};
 use tornello_actors::node::Node;
+use tornello_actors::quotes;
 use tornello_actors::views::{SaleFilter, SaleRow};
 use tornello_engine::channel::Channel;
 use tornello_engine::envelope::Envelope;
@@ -688,7 +689,7 @@ pub struct CancelForm {
     #[serde(default)]
     #[schema(max_items = 1000)]
     pub tickets: Vec<u16>,
-    /// `visitor`: the refund policy decides. `museum`: all is paid back; needs desk rights.
+    /// `visitor`: the refund policy decides. `museum`: all that the tickets cost is paid back; needs desk rights.
     #[schema(value_type = String, examples("visitor"))]
     pub cause: CancelCause,
 }
@@ -711,7 +712,8 @@ pub struct CancelledView {
 
 /// Cancel a sale, or some of its tickets.
 ///
-/// All or nothing: a ticket that was let in cannot be cancelled. The answer says what is to be paid back.
+/// All or nothing: a ticket that was let in cannot be cancelled. The answer says what is to be paid back for tickets. The fee and the extras of a group's quote are not of
+/// a sale: they go back when the museum cancels the quote, or the last of its tickets; the quote is `cancelled` then.
 #[utoipa::path(
     tag = "Sales", operation_id = "cancel_sale", security(("key" = ["book"])), request_body = CancelForm,
     params(("sale" = String, Path, description = "The sale"), ("Idempotency-Key" = String, Header, description = "A new value for each request")),
@@ -738,6 +740,13 @@ pub async fn cancel(
     let record = node.slot(sale.slot(), envelope, Command::Cancel { sale, owner, tickets, cause }).await?;
     let cancelled = record.events.iter().find_map(|event| if let Event::Cancelled(cancelled) = event { Some(cancelled) } else { None });
     let cancelled = cancelled.ok_or_else(not_rebuilt)?;
+    // Where money goes back, whoever hands that over tells the quote. Here nobody else does.
+    if cancelled.refund_cents.is_zero()
+        && let Ok(Some(quote)) = files(&node)?.views.quote_of(sale).await
+        && let Err(failure) = quotes::tickets_cancelled(&node, quote, cause).await
+    {
+        tracing::warn!(%quote, ?failure, "a quote is not told that its tickets are cancelled");
+    }
     Ok(HttpResponse::Ok().json(CancelledView {
         sale: sale.to_string(),
         tickets: cancelled.tickets.clone(),

@@ -69,6 +69,8 @@ pub enum Command {
         /// How much.
         amount_cents: Cents,
     },
+    /// Pay back what the extras took: they are called off with the tickets that they went with.
+    RefundExtras,
     /// Note that a refund went out to the bank.
     ExportRefund {
         /// Which.

@@ -218,6 +218,8 @@ pub enum RefundReason {
         /// By which record of that sale's slot.
         seq: u64,
     },
+    /// The extras were called off with the tickets that they went with.
+    ExtrasCancelled,
 }
 
 impl RefundReason {
@@ -231,6 +233,7 @@ impl RefundReason {
             Self::Unfulfilled { .. } => "unfulfilled",
             Self::Extras => "extras",
             Self::Cancelled { .. } => "cancelled",
+            Self::ExtrasCancelled => "extras_cancelled",
         }
     }
 }

@@ -188,9 +188,15 @@ impl Payment {
             }
         }
         let (earned, extras) = (any_sold || (is_paid && opened.items.is_empty()), extras_cents(opened));
+        let called_off: Vec<Cents> =
+            self.refunds.iter().filter(|refund| refund.why == RefundReason::ExtrasCancelled).map(|refund| refund.amount_cents).collect();
+        if called_off.len() > 1 || called_off.iter().any(|cents| *cents != extras) {
+            return broken("PY-4", "extras are paid back twice, or in part");
+        }
+        let kept = if earned { extras.minus(called_off.into_iter().sum()) } else { Cents::ZERO };
         let extras_wait = if is_paid && !earned && open > 0 { extras } else { Cents::ZERO };
         let unallotted = if is_paid { waiting.plus(extras_wait) } else { Cents::ZERO };
-        if self.money.tickets != tickets || self.money.extras != if earned { extras } else { Cents::ZERO } || self.money.unallotted != unallotted {
+        if self.money.tickets != tickets || self.money.extras != kept || self.money.unallotted != unallotted {
             return broken("PY-1", "what tickets and extras took is not what is counted");
         }
         Ok(())

@@ -7,7 +7,7 @@
 //! - PY-1: every cent received is in exactly one of: not yet allotted, tickets, extras, a refund that is owed, paid back.
 //! - PY-2: a receipt is taken once, and one of them at most pays.
 //! - PY-3: an item ends once: as a sale or as a refund, never both, and not before the payment is paid.
-//! - PY-4: what is refunded for a sale is never more than what it took of the payment, nor all refunds together more than was received.
+//! - PY-4: what is refunded for a sale is never more than what it took of the payment, nor all refunds together more than was received; extras go back once.
 //! - PY-5: the time of a record never goes backwards within a payment.
 //! - PY-6: replay equals live: the records of a payment, applied in order, give the same state to the byte.
 //!
@@ -249,6 +249,7 @@ impl Aggregate for Payment {
             Command::Fulfil { item, sale } => self.fulfil(opened, *item, *sale),
             Command::Forgo { item, why } => self.forgo(opened, *item, why),
             Command::Refund { origin, sale, seq, amount_cents } => self.refund(*origin, (*sale, *seq), *amount_cents),
+            Command::RefundExtras => self.refund_extras(),
             Command::ExportRefund { refund, batch } => self.export_refund(*refund, *batch),
             Command::ConfirmRefund { refund, by, reference, executed_on } => self.confirm_refund(*refund, *by, reference, *executed_on),
             Command::ReturnRefund { refund, why } => self.return_refund(*refund, *why),
@@ -475,6 +476,13 @@ impl Payment {
         Work { publish: self.stage == Stage::Created, close: self.closing(opened), items, vouchers }
     }
 
+    /// Whether a hold may still become a sale by it: money is waited for, or has come and the tickets are not made yet.
+    #[must_use]
+    pub fn needs(&self, hold: HoldId) -> bool {
+        let mut items = self.opened.iter().flat_map(|opened| &opened.items).zip(&self.items);
+        (self.stage.is_open() || self.waiting > 0) && items.any(|(item, end)| item.hold == hold && matches!(end, ItemEnd::Open))
+    }
+
     /// What the gateway is still to be told. What it told us itself it knows.
     fn closing(&self, opened: &Opened) -> Option<Closing> {
         let by_voucher = matches!(opened.gateway, Gateway::Voucher { .. });
@@ -604,8 +612,12 @@ impl Payment {
     /// How much of what paid has gone or is to go back. Money that came too much or twice does not count.
     #[must_use]
     pub fn refunded(&self) -> Refunded {
-        let counts =
-            |refund: &&Refund| matches!(refund.why, RefundReason::Unfulfilled { .. } | RefundReason::Extras | RefundReason::Cancelled { .. });
+        let counts = |refund: &&Refund| {
+            matches!(
+                refund.why,
+                RefundReason::Unfulfilled { .. } | RefundReason::Extras | RefundReason::Cancelled { .. } | RefundReason::ExtrasCancelled
+            )
+        };
         let back: Cents = self.refunds.iter().filter(counts).map(|refund| refund.amount_cents).sum();
         let due = self.opened.as_ref().map_or(Cents::ZERO, |opened| opened.amount_cents);
         if back.is_zero() {

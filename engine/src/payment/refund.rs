@@ -81,6 +81,20 @@ impl Payment {
         Ok(vec![Event::RefundOpened(RefundOpened { refund: self.refunds.len() as u32, amount_cents, why, receipt })])
     }
 
+    /// What the extras took, when they are called off with the tickets that they went with: once, however often it is asked.
+    pub(super) fn refund_extras(&self) -> Result<Vec<Event>, Refusal> {
+        if let Some(refund) = self.refunds.iter().find(|refund| refund.why == RefundReason::ExtrasCancelled) {
+            return Err(Refusal::RefundKnown { refund: refund.number });
+        }
+        let super::Stage::Paid { receipt, .. } = self.stage else { return Err(Refusal::NotPaid) };
+        let amount_cents = self.money.extras;
+        if amount_cents.is_zero() {
+            return Err(Refusal::RefundTooLarge { left_cents: Cents::ZERO });
+        }
+        let why = RefundReason::ExtrasCancelled;
+        Ok(vec![Event::RefundOpened(RefundOpened { refund: self.refunds.len() as u32, amount_cents, why, receipt })])
+    }
+
     pub(super) fn export_refund(&self, number: u32, batch: Code) -> Result<Vec<Event>, Refusal> {
         self.open_refund(number)?;
         if self.to_voucher(self.refund_of(number)?).is_some() {
@@ -145,6 +159,7 @@ impl Payment {
                 }
                 &mut self.money.tickets
             }
+            RefundReason::ExtrasCancelled => &mut self.money.extras,
             _ => &mut self.money.unallotted,
         };
         *from = from.minus(amount_cents);

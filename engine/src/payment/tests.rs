@@ -366,6 +366,31 @@ fn each_item_ends_once_and_extras_go_with_the_tickets() {
 }
 
 #[test]
+fn extras_that_are_called_off_go_back_once() {
+    table(Given::pending, &[(2, Command::RefundExtras, Err("not_paid"))]);
+    table(Given::paid, &[(3, Command::RefundExtras, Err("refund_too_large"))]);
+    let mut sold = Given::sold();
+    assert_eq!(sold.ask(4, &Command::RefundExtras).as_deref().map(names), Ok(vec!["extras_cancelled"]));
+    let money = *sold.payment.money();
+    assert_eq!((money.tickets, money.extras, money.owed), (Cents::new(3_600), Cents::ZERO, Cents::new(300)));
+    assert_eq!((sold.ask(5, &Command::RefundExtras), sold.payment.refunded()), (Err(Refusal::RefundKnown { refund: 0 }), Refunded::Part));
+    for (n, cents) in [(1, 2_400), (2, 1_200)] {
+        sold.ask(6, &refund(n, 1, cents)).unwrap();
+    }
+    assert_eq!((sold.payment.money().owed, sold.payment.refunded()), (Cents::new(3_900), Refunded::Whole));
+    sold.ask(7, &confirm(0, till())).unwrap();
+    assert_eq!(sold.payment.money().paid_back, Cents::new(300));
+    // Half of it, or twice, is found.
+    for events in [vec![200], vec![300, 300]] {
+        let mut payment = Given::sold().payment;
+        let why = RefundReason::ExtrasCancelled;
+        let opened = |(refund, cents)| Event::RefundOpened(RefundOpened { refund, amount_cents: Cents::new(cents), why, receipt: 0 });
+        payment.apply(&Record { seq: payment.seq() + 1, at: at(4), envelope: None, events: (0..).zip(events).map(opened).collect() });
+        assert!(payment.recount().is_err());
+    }
+}
+
+#[test]
 fn refunds_of_cancelled_tickets_and_the_way_back_of_money() {
     table(
         Given::sold,
@@ -581,6 +606,7 @@ fn any_command() -> impl Strategy<Value = Command> {
         4 => (0_u16..3).prop_map(fulfil),
         2 => (0_u16..3).prop_map(forgo),
         3 => (1_u64..4, 0_u64..4, 1_i64..1_500).prop_map(|(n, seq, cents)| refund(n, seq, cents)),
+        1 => Just(Command::RefundExtras),
         2 => (0_u32..6).prop_map(export),
         2 => (0_u32..6, by).prop_map(|(number, by)| confirm(number, by)),
         2 => (0_u32..6).prop_map(back),

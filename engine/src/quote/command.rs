@@ -100,7 +100,7 @@ pub enum Command {
         /// For which account it must be.
         owner: Option<Code>,
     },
-    /// Take it back.
+    /// Take it back. What has tickets only the museum takes back, all of it; a group that comes no more cancels its tickets.
     Cancel {
         /// For which account it must be.
         owner: Option<Code>,
@@ -141,4 +141,11 @@ pub enum Command {
         /// How likely it is that the quote is never paid, in thousandths.
         lapse_permille: u16,
     },
+    /// None of its tickets stands any more, or was used: a note of the driver.
+    NoteTicketsCancelled {
+        /// Why the last of them were cancelled.
+        cause: CancelCause,
+    },
+    /// What calling it off asks for is done: a note of the driver.
+    NoteUnwound,
 }

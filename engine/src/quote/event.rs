@@ -230,6 +230,17 @@ pub struct Cancelled {
     pub cause: CancelCause,
 }
 
+/// What has tickets was taken back: by the museum, or because none of its tickets stands any more.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct CalledOff {
+    /// Why. If the museum cannot keep its word, every ticket that stands is cancelled, and the fee and the extras go back too.
+    pub cause: CancelCause,
+}
+
+/// What calling it off asks for is done: no ticket of it stands, and what beside tickets is to go back is owed, or was taken off its account.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Unwound {}
+
 /// It is time to remind the group. Who writes to people follows the journal.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Reminded {
@@ -279,4 +290,8 @@ pub enum Event {
     Cancelled(Cancelled),
     /// See [`Reminded`].
     Reminded(Reminded),
+    /// See [`CalledOff`].
+    CalledOff(CalledOff),
+    /// See [`Unwound`].
+    Unwound(Unwound),
 }

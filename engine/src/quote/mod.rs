@@ -1,6 +1,7 @@
 //! A quote of the group office (preventivo): what a group visit costs, the options that keep its places, its acceptance, its payment, its tickets.
 //!
-//! The contract of every [`Aggregate`]. A quote is a draft, then sent, accepted, paid and ticketed; or it lapses, is refused or is cancelled. It takes places in
+//! The contract of every [`Aggregate`]. A quote is a draft, then sent, accepted, paid and ticketed; or it lapses, is refused or is cancelled, the last also when it has
+//! tickets. It takes places in
 //! no slot by itself: it says what is to be done ([`Quote::work`]), the shell does it in the slots, the payment and the account, and notes here what came of it.
 //! So the quote's stream is the journal of its flow, and a flow that was cut off goes on from what is written.
 //!
@@ -137,6 +138,17 @@ pub enum Stage {
         /// Why.
         cause: CancelCause,
     },
+    /// See [`Status::Cancelled`]; it had tickets.
+    CalledOff {
+        /// Why.
+        cause: CancelCause,
+        /// The sale of each part that had tickets.
+        sales: Vec<HoldId>,
+        /// Parts that had none.
+        missing: Vec<u16>,
+        /// Whether nothing is left to be cancelled and paid back for it.
+        unwound: bool,
+    },
 }
 
 impl Stage {
@@ -151,7 +163,7 @@ impl Stage {
             Self::Ticketed { .. } => Status::Ticketed,
             Self::Lapsed { .. } => Status::Lapsed,
             Self::Refused => Status::Refused,
-            Self::Cancelled { .. } => Status::Cancelled,
+            Self::Cancelled { .. } | Self::CalledOff { .. } => Status::Cancelled,
         }
     }
 }
@@ -186,6 +198,8 @@ pub enum Work {
     Settle,
     /// Make its options sales: it is paid without a payment.
     IssueTickets,
+    /// Cancel what stands of its tickets, and see to it that its fee and extras go back.
+    Unwind,
     /// Take the options of an attempt.
     TakeOptions(u32),
     /// Give the options of an attempt back.
@@ -270,6 +284,10 @@ impl Aggregate for Quote {
                 self.may_end(*owner)?;
                 Event::Refused(Refused {})
             }
+            Command::Cancel { owner, cause: CancelCause::Museum } if matches!(self.stage, Stage::Ticketed { .. }) => {
+                self.owned(*owner)?;
+                Event::CalledOff(CalledOff { cause: CancelCause::Museum })
+            }
             Command::Cancel { owner, cause } => {
                 self.may_end(*owner)?;
                 if *cause == CancelCause::NoPlaces {
@@ -316,6 +334,14 @@ impl Aggregate for Quote {
                     Event::Ticketed(Ticketed { sales: sales.clone(), missing: missing.clone() })
                 }
             }
+            Command::NoteTicketsCancelled { cause } => {
+                self.expected(matches!(self.stage, Stage::Ticketed { .. }) && *cause != CancelCause::NoPlaces)?;
+                Event::CalledOff(CalledOff { cause: *cause })
+            }
+            Command::NoteUnwound => {
+                self.expected(self.unwinds())?;
+                Event::Unwound(Unwound {})
+            }
             Command::RemindEarly { lapse_permille } => Event::Reminded(self.remind_early(now, *lapse_permille)?),
         };
         Ok(vec![event])
@@ -351,12 +377,12 @@ impl Aggregate for Quote {
             Stage::Draft => taken == 0 && taking <= 1,
             Stage::Sent | Stage::Accepted { .. } => taken == 1 && taking <= 1,
             Stage::Paid => taken <= 1 && taking == 0,
-            Stage::Ticketed { .. } | Stage::Lapsed { .. } | Stage::Refused | Stage::Cancelled { .. } => taken + taking == 0,
+            Stage::Ticketed { .. } | Stage::Lapsed { .. } | Stage::Refused | Stage::Cancelled { .. } | Stage::CalledOff { .. } => taken + taking == 0,
         };
         if !fits || in_state(OptionsState::Taken).any(|options| options.asked.revision != self.revision) {
             return broken("QU-2", "a quote has not the options that are due to it");
         }
-        let is_paid = matches!(self.stage, Stage::Paid | Stage::Ticketed { .. });
+        let is_paid = matches!(self.stage, Stage::Paid | Stage::Ticketed { .. } | Stage::CalledOff { .. });
         if self.payments_made > 1 || (is_paid && self.paid.is_none()) {
             return broken("QU-3", "a quote is paid twice, or has tickets and is not paid");
         }
@@ -526,7 +552,7 @@ impl Quote {
         if self.is_settling() { Err(Refusal::SettlementUnderWay) } else { Ok(()) }
     }
 
-    /// Whether it may be refused or cancelled. What is being settled ends in a moment, paid or not.
+    /// Whether it may be refused or cancelled without tickets. What is being settled ends in a moment, paid or not.
     fn may_end(&self, owner: Option<Code>) -> Result<(), Refusal> {
         self.owned(owner)?;
         match self.stage {
@@ -583,6 +609,11 @@ impl Quote {
     /// Whether it is accepted for good and the shell is about to settle it: meanwhile it neither lapses nor changes.
     const fn is_settling(&self) -> bool {
         matches!(self.stage, Stage::Accepted { confirmed: true, .. }) && !self.payment_open
+    }
+
+    /// Whether it was called off by the museum, and that is not done yet.
+    const fn unwinds(&self) -> bool {
+        matches!(self.stage, Stage::CalledOff { unwound: false, .. })
     }
 
     /// The deadline that it waits for, and when that is; none while it waits for none, or is being settled.
@@ -705,6 +736,17 @@ impl Quote {
             Event::Refused(_) => self.end(record.at, Stage::Refused),
             Event::Cancelled(cancelled) => self.end(record.at, Stage::Cancelled { cause: cancelled.cause }),
             Event::Reminded(reminded) => drop(self.reminded.insert((self.revision, reminded.deadline))),
+            Event::CalledOff(called) => {
+                let (cause, unwound) = (called.cause, called.cause != CancelCause::Museum);
+                if let Stage::Ticketed { sales, missing } = self.stage.clone() {
+                    self.become_at(record.at, Stage::CalledOff { cause, sales, missing, unwound });
+                }
+            }
+            Event::Unwound(_) => {
+                if let Stage::CalledOff { unwound, .. } = &mut self.stage {
+                    *unwound = true;
+                }
+            }
         }
     }
 
@@ -770,6 +812,9 @@ impl Quote {
         }
         if self.stage == Stage::Paid && self.paid == Some(Paid { payment: None }) {
             return Some(Work::IssueTickets);
+        }
+        if self.unwinds() {
+            return Some(Work::Unwind);
         }
         first(OptionsState::Taking).map(Work::TakeOptions)
     }

@@ -771,8 +771,47 @@ fn commands() -> impl Strategy<Value = Command> {
         2 => Just(NOTHING_DUE),
         2 => Just(ticketed(1)),
         1 => Just(Command::MarkTicketed { sales: vec![], missing: vec![0] }),
+        2 => prop_oneof![Just(CancelCause::Group), Just(CancelCause::Museum)].prop_map(|cause| Command::NoteTicketsCancelled { cause }),
+        1 => Just(Command::Cancel { owner: None, cause: CancelCause::Museum }),
+        1 => Just(Command::NoteUnwound),
         2 => (0_u16..1_000).prop_map(|lapse_permille| Command::RemindEarly { lapse_permille }),
     ]
+}
+
+/// What has tickets is taken back by the museum, whole; or it follows its tickets, when none of them stands any more.
+#[test]
+fn what_has_tickets_is_called_off() {
+    use Status::{Cancelled, Ticketed};
+    let museum = Command::Cancel { owner: None, cause: CancelCause::Museum };
+    let gone = |cause| Command::NoteTicketsCancelled { cause };
+    let with_tickets = || {
+        let mut world = given(&sent());
+        for command in [accept(1, Settle::Notice), ATTACH, PAID] {
+            world.ask(1, &command).unwrap();
+        }
+        assert_eq!(world.ask(1, &museum), Err(Refusal::WrongState { state: Status::Paid }), "its tickets come first");
+        assert_eq!(world.ask(1, &gone(CancelCause::Museum)), Err(Refusal::NotExpected));
+        world.ask(1, &ticketed(1)).unwrap();
+        world
+    };
+    for (command, work) in [(museum.clone(), Some(Work::Unwind)), (gone(CancelCause::Museum), Some(Work::Unwind)), (gone(CancelCause::Group), None)] {
+        let mut world = with_tickets();
+        assert_eq!(world.ask(2, &cancel()), Err(Refusal::WrongState { state: Ticketed }), "a group cancels its tickets");
+        assert_eq!(world.ask(2, &gone(CancelCause::NoPlaces)), Err(Refusal::NotExpected));
+        assert_eq!(world.ask(2, &Command::NoteUnwound), Err(Refusal::NotExpected));
+        let foreign = Command::Cancel { owner: Some(code("others")), cause: CancelCause::Museum };
+        assert_eq!(world.ask(2, &foreign), Err(Refusal::UnknownQuote));
+        assert!(matches!(world.ask(2, &command), Ok(Event::CalledOff(_))), "{command:?}");
+        assert_eq!((world.quote.status(), world.quote.work()), (Cancelled, work), "{command:?}");
+        assert!(matches!(world.quote.stage(), Stage::CalledOff { sales, .. } if *sales == holds(1, 1)));
+        assert_eq!(world.ask(3, &museum), Err(Refusal::WrongState { state: Cancelled }));
+        assert_eq!(world.ask(3, &gone(CancelCause::Museum)), Err(Refusal::NotExpected));
+        assert_eq!(world.ask(3, &Command::NoteUnwound).is_ok(), work.is_some());
+        assert_eq!((world.quote.status(), world.quote.work(), world.quote.wake_at()), (Cancelled, None, None));
+        assert_eq!(world.quote.recount(), Ok(()));
+        // Money that comes twice buys no new tickets.
+        assert_eq!(world.ask(4, &PAID), Err(Refusal::NotExpected));
+    }
 }
 
 /// A part that stays in its slot keeps its option; one that goes elsewhere, or is new, has one of its own.
@@ -813,6 +852,7 @@ proptest! {
                 Work::Settle if world.quote.is_free() => NOTHING_DUE,
                 Work::Settle => unsettled(),
                 Work::IssueTickets => Command::MarkTicketed { sales: holds(1, 1), missing: vec![] },
+                Work::Unwind => Command::NoteUnwound,
                 Work::TakeOptions(attempt) if has_places => optioned(attempt),
                 Work::TakeOptions(attempt) => no_places(attempt),
                 Work::GiveBack(attempt) => released(attempt),

@@ -7,7 +7,7 @@ use super::opening::Quota;
 use super::refusal::Refusal;
 use crate::channel::Channel;
 use crate::grant::Grant;
-use crate::ids::{Code, HoldId, KeyId, MuseumId, PersonId, TicketId};
+use crate::ids::{Code, HoldId, KeyId, MuseumId, PaymentId, PersonId, TicketId};
 use crate::money::Cents;
 use crate::time::Timestamp;
 
@@ -295,5 +295,14 @@ pub enum Command {
         ceiling: Option<u32>,
         /// The probability that anybody is turned away if all of them are sold, in millionths.
         turn_away_ppm: u32,
+    },
+    /// Keep a hold for a payment that is about to begin, as long as it lives anyway: of several that begin for one hold at once, one has it.
+    Bind {
+        /// Which hold.
+        hold: HoldId,
+        /// For which payment.
+        payment: PaymentId,
+        /// The payment that it was kept for, which needs it no more.
+        over: Option<PaymentId>,
     },
 }

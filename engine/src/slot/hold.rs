@@ -4,7 +4,7 @@ use super::event::{Amended, Event, Expired, Extended, Held, Keeper, Line, Prolon
 use super::state::End;
 use super::{Refusal, Slot, sale_opens_at};
 use crate::channel::Channel;
-use crate::ids::{HoldId, KeyId};
+use crate::ids::{HoldId, KeyId, PaymentId};
 use crate::time::Timestamp;
 
 /// The most lines of one hold.
@@ -61,10 +61,26 @@ impl Slot {
         Ok(vec![held, Event::Prolonged(Prolonged { hold: id, expires_at, cause })])
     }
 
-    /// One that lives long enough already stays as it is.
+    /// Keeps a hold for a payment that is about to begin, no longer than it lives anyway: if that payment is never written down, the hold ends as it would have.
+    /// What another payment keeps stays that one's, unless whoever asks knows that it is over.
+    pub(super) fn bind(&self, now: Timestamp, id: HoldId, payment: PaymentId, over: Option<PaymentId>) -> Result<Vec<Event>, Refusal> {
+        let hold = self.living(now, id)?;
+        self.on_sale(now, hold.channel)?;
+        match hold.kept_for {
+            Some(Keeper::Payment(other)) if other != payment && over != Some(other) => Err(Refusal::HoldKept { payment: other }),
+            _ => Ok(vec![Event::Prolonged(Prolonged { hold: id, expires_at: hold.expires_at, cause: Keeper::Payment(payment) })]),
+        }
+    }
+
+    /// One that lives long enough already stays as it is. One payment does not take it from another: that is what [`Self::bind`] is for.
     pub(super) fn prolong(&self, now: Timestamp, id: HoldId, until: Timestamp, cause: Keeper) -> Result<Vec<Event>, Refusal> {
         let hold = self.living(now, id)?;
         self.on_sale(now, hold.channel)?;
+        if let (Keeper::Payment(asking), Some(Keeper::Payment(payment))) = (cause, hold.kept_for)
+            && asking != payment
+        {
+            return Err(Refusal::HoldKept { payment });
+        }
         let expires_at = hold.expires_at.max(self.kept_until(hold.held_at, hold.channel, until, cause));
         Ok(vec![Event::Prolonged(Prolonged { hold: id, expires_at, cause })])
     }

@@ -126,6 +126,7 @@ impl Aggregate for Slot {
             Command::Rename { sale, owner, tickets, holder } => self.rename(now, *sale, *owner, tickets, *holder),
             Command::HoldFor { hold, channel, lines, until, cause } => self.hold_for(now, *hold, *channel, lines, (*until, *cause)),
             Command::Prolong { hold, until, cause } => self.prolong(now, *hold, *until, *cause),
+            Command::Bind { hold, payment, over } => self.bind(now, *hold, *payment, *over),
             Command::Amend { hold, lines, owner } => self.amend(now, *hold, lines, *owner),
             Command::HandedOver { sale, seq } => self.handed_over(*sale, *seq),
             Command::Review { sale } => self.review(now, *sale),

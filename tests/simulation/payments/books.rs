@@ -12,7 +12,7 @@ use tornello_actors::journal::{Batch, Head, StreamId};
 use tornello_engine::account;
 use tornello_engine::envelope::Digest;
 use tornello_engine::ids::{AccountId, HoldId, KeyId, OrderId, PaymentId, QuoteId, SlotId, VoucherId};
-use tornello_engine::payment::{Closed, Closing, Event, Gateway, Opened, PaidBackBy, Receipt, RefundOpened, RefundReason, Source};
+use tornello_engine::payment::{Closed, Closing, Event, Gateway, Item, Opened, PaidBackBy, Receipt, RefundOpened, RefundReason, Source};
 use tornello_engine::record::Record;
 use tornello_engine::slot::{self, Keeper, Line, Settlement};
 use tornello_engine::time::Timestamp;
@@ -118,6 +118,12 @@ impl Due {
         self.over.is_none() && !self.is_paid()
     }
 
+    /// Whether a hold may still become tickets of it. What was over once needs none any more: money that comes all the same has what is left.
+    fn needs(&self, hold: HoldId) -> bool {
+        let is_left = |(item, end): (&Item, &Option<End>)| item.hold == hold && end.is_none();
+        self.over.is_none() && self.opened.items.iter().zip(&self.ends).any(is_left)
+    }
+
     /// The refunds that somebody has to see to.
     pub fn tasks(&self) -> impl Iterator<Item = (u32, &Back)> {
         (0..).zip(&self.back).filter(|(_, back)| back.went == Went::Open || back.went == Went::Sent)
@@ -142,7 +148,8 @@ impl Due {
             let of_tickets = |back: &&Back| matches!(back.why, RefundReason::Cancelled { .. });
             sums.tickets -= self.back.iter().filter(of_tickets).map(|back| back.cents).sum::<i64>();
             if self.opened.items.is_empty() || self.ends.iter().any(|end| matches!(end, Some(End::Sold(_)))) {
-                sums.extras = extras;
+                let of_extras = |back: &&Back| back.why == RefundReason::ExtrasCancelled;
+                sums.extras = extras - self.back.iter().filter(of_extras).map(|back| back.cents).sum::<i64>();
             } else if self.ends.iter().any(Option::is_none) {
                 unallotted += extras;
             }
@@ -311,6 +318,14 @@ impl Due {
         self.back.push(Back { cents: opened.amount_cents.get(), why: opened.why, receipt, went: Went::Open });
         let of_receipt: i64 = self.back.iter().filter(|back| back.receipt == receipt).map(|back| back.cents).sum();
         rule(of_receipt <= self.came[receipt].amount_cents.get(), "more goes back than has come (PY-4)")?;
+        if opened.why == RefundReason::ExtrasCancelled {
+            let is_once = self.back.iter().filter(|back| back.why == RefundReason::ExtrasCancelled).count() == 1;
+            let were_sold = self.ends.iter().any(|end| matches!(end, Some(End::Sold(_))));
+            rule(
+                is_once && were_sold && opened.amount_cents.get() == extras(&self.opened),
+                "extras go back twice, in part, or without tickets (PY-4)",
+            )?;
+        }
         if let RefundReason::Cancelled { item, sale, seq } = opened.why {
             let of_item = |back: &&Back| matches!(back.why, RefundReason::Cancelled { item: of, .. } if of == item);
             let of_item: i64 = self.back.iter().filter(of_item).map(|back| back.cents).sum();
@@ -447,7 +462,14 @@ impl Books {
                             continue;
                         }
                     };
-                    let due = self.payments.get(&payment).ok_or("a hold is prolonged for a payment that is not written down")?;
+                    let before = naive.holds.get(&prolonged.hold).and_then(|hold| hold.paying).filter(|before| *before != payment);
+                    let is_under_way = before.and_then(|before| self.payments.get(&before)).is_some_and(|due| due.needs(prolonged.hold));
+                    rule(!is_under_way, "a hold is kept for a payment while another one is under way for it")?;
+                    let Some(due) = self.payments.get(&payment) else {
+                        // One that is about to be written down: until then the hold lives as long as it would have.
+                        (asked.until, asked.over) = (Some((record.at, prolonged.cause)), before);
+                        continue;
+                    };
                     rule(due.opened.items.iter().any(|item| item.hold == prolonged.hold), "a hold is prolonged for a payment of others")?;
                     let until = self.tokens.get(&payment).into_iter().flatten().copied().chain([due.opened.due_at]);
                     let fits = until
@@ -494,6 +516,12 @@ impl Books {
         }
         for event in &record.events {
             match event {
+                Event::Opened(opened) if opened.quote.is_none() => {
+                    for hold in opened.items.iter().map(|item| item.hold) {
+                        let held = self.slots.get(&hold.slot()).and_then(|naive| naive.holds.get(&hold)).filter(|held| held.fate == Fate::Live);
+                        rule(held.is_none_or(|held| held.paying == Some(id)), "a payment begins for a hold that is not kept for it")?;
+                    }
+                }
                 Event::Fulfilled(fulfilled) => {
                     let due = &self.payments[&id];
                     let item = due.opened.items.get(usize::from(fulfilled.item)).ok_or("an unknown item is sold")?;
@@ -550,6 +578,7 @@ impl Books {
         for (id, group) in &self.groups {
             rule(group.state != group::State::Paid, "a quote is paid, and has neither tickets nor an end")
                 .map_err(|wrong| format!("{wrong}: {id}"))?;
+            rule(!group.unwinds, "a quote is called off, and nobody has done what that asks for").map_err(|wrong| format!("{wrong}: {id}"))?;
         }
         for (id, due) in &self.payments {
             let Some(quote) = due.opened.quote.filter(|_| due.is_paid()) else { continue };

@@ -73,7 +73,7 @@ pub struct History {
 pub struct Counts(BTreeMap<&'static str, u64>);
 
 /// What must happen in a hundred seeds.
-const MUST: [&str; 53] = [
+const MUST: [&str; 54] = [
     "amended behind its back",
     "answers lost outside",
     "batches",
@@ -110,6 +110,7 @@ const MUST: [&str; 53] = [
     "payee",
     "quiet",
     "quotes",
+    "quotes called off",
     "quotes over",
     "quotes paid by a payment",
     "quotes paid without",

@@ -60,6 +60,8 @@ async fn printed(node: &Node, connected: &Connected, quote: &Quote) -> Result<Pr
     let is_escort = |category: Code| Some(category) == escorts;
     let free_escorts =
         offer.parts.iter().flat_map(|part| &part.lines).filter(|line| is_escort(line.category)).map(|line| u32::from(line.count)).sum();
+    let escorts_of = |part: &Part| part.lines.iter().filter(|line| is_escort(line.category)).map(|line| u32::from(line.count)).sum::<u32>();
+    let escorts_most = offer.parts.iter().map(escorts_of).max().unwrap_or_default();
     let written_at = quote.drafted().map_or_else(|| node.now(), |(_, at)| at.max(quote.since()));
     let (payment_it, payment_en) = payment_words(quote.conditions());
     let (institution, institution_code) = institution_words(about);
@@ -82,7 +84,7 @@ async fn printed(node: &Node, connected: &Connected, quote: &Quote) -> Result<Pr
         pay_by: quote.conditions().filter(|_| !offer.total_cents.is_zero()).map(|conditions| last_day(conditions.pay_by)),
         payment_it,
         payment_en,
-        conditions: conditions(offer, &policy, quote.conditions()),
+        conditions: conditions(offer, &policy, quote.conditions(), escorts_most),
     })
 }
 
@@ -195,8 +197,23 @@ fn payment_words(conditions: Option<&Conditions>) -> (String, String) {
     }
 }
 
-/// What holds between the museum and the group, by its rules.
-fn conditions(offer: &Offer, policy: &GroupPolicy, conditions: Option<&Conditions>) -> Vec<Text> {
+/// How many go round together: the limit of the rules does not count free escorts, whom the quote counts among its people.
+fn group_words(most: u16, escorts: u32) -> Text {
+    let (besides_it, besides_en) = match escorts {
+        0 => (String::new(), String::new()),
+        1 => (" oltre a 1 accompagnatore gratuito".to_owned(), " besides 1 free escort".to_owned()),
+        more => (format!(" oltre a {more} accompagnatori gratuiti"), format!(" besides {more} free escorts")),
+    };
+    Text::new(
+        &format!(
+            "Ogni gruppo entra insieme, al massimo {most} persone{besides_it}, con un accompagnatore responsabile; chi arriva tardi perde la precedenza."
+        ),
+        &format!("Each group enters together, {most} people at most{besides_en}, with a leader who answers for it; who comes late loses priority."),
+    )
+}
+
+/// What holds between the museum and the group, by its rules. `escorts_most` is how many come in free with one part, at most.
+fn conditions(offer: &Offer, policy: &GroupPolicy, conditions: Option<&Conditions>, escorts_most: u32) -> Vec<Text> {
     let mut texts = vec![Text::new(
         "I posti sono riservati dall'invio del preventivo fino alla scadenza per la firma; se il modulo firmato non torna in tempo, tornano liberi.",
         "Places are kept from the sending of this quote until the deadline for its signature; if the signed form is not back in time, they are free again.",
@@ -216,13 +233,7 @@ fn conditions(offer: &Offer, policy: &GroupPolicy, conditions: Option<&Condition
     if conditions.is_some_and(|conditions| conditions.confirmation) {
         texts.push(Text::new("La prenotazione vale solo dopo la conferma dell'ufficio.", "The booking holds only once the office has confirmed it."));
     }
-    texts.push(Text::new(
-        &format!(
-            "Ogni gruppo entra insieme, al massimo {} persone, con un accompagnatore responsabile; chi arriva tardi perde la precedenza.",
-            policy.group_max
-        ),
-        &format!("Each group enters together, {} people at most, with a leader who answers for it; who comes late loses priority.", policy.group_max),
-    ));
+    texts.push(group_words(policy.group_max, escorts_most));
     texts
 }
 
@@ -313,4 +324,21 @@ pub async fn tickets_document(
         response.headers_mut().insert(header::LINK, link);
     }
     Ok(response)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_limit_of_a_group_says_that_it_counts_no_escorts() {
+        for (escorts, it, en) in [
+            (0, "al massimo 25 persone, con", "25 people at most, with"),
+            (1, "al massimo 25 persone oltre a 1 accompagnatore gratuito, con", "25 people at most besides 1 free escort, with"),
+            (2, "al massimo 25 persone oltre a 2 accompagnatori gratuiti, con", "25 people at most besides 2 free escorts, with"),
+        ] {
+            let words = group_words(25, escorts);
+            assert!(words.it.contains(it) && words.en.contains(en), "{words:?}");
+        }
+    }
 }

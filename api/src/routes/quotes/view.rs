@@ -160,7 +160,8 @@ pub struct HistoryItem {
     /// When (RFC 3339, UTC).
     at: String,
     /// What: `drafted`, `revised`, `options_asked`, `sent`, `options_refused`, `options_released`, `accepted`, `confirmed`, `settlement_refused`, `payment_begun`,
-    /// `payment_ended`, `reopened`, `paid`, `ticketed`, `lapsed`, `refused`, `cancelled` or `reminded`.
+    /// `payment_ended`, `reopened`, `paid`, `ticketed`, `lapsed`, `refused`, `cancelled`, `paid_back` (of what the museum cancelled when it had tickets: none of them stands,
+    /// and what beside them is to go back is owed) or `reminded`.
     what: &'static str,
     /// The key that asked for it; absent if it happened by itself.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -268,7 +269,7 @@ pub async fn view(node: &Node, connected: &Connected, caller: &Caller, id: Quote
         None => None,
     };
     let (sales, missing) = match quote.stage() {
-        Stage::Ticketed { sales, missing } => (sales.as_slice(), missing.clone()),
+        Stage::Ticketed { sales, missing } | Stage::CalledOff { sales, missing, .. } => (sales.as_slice(), missing.clone()),
         _ => (&[][..], Vec::new()),
     };
     let mut sold = Vec::with_capacity(sales.len());
@@ -457,6 +458,8 @@ impl History {
             Event::Lapsed(lapsed) => ("lapsed", None, None, Some(deadline_name(lapsed.deadline).to_owned())),
             Event::Refused(_) => ("refused", None, None, None),
             Event::Cancelled(cancelled) => ("cancelled", None, None, Some(cause_name(cancelled.cause).to_owned())),
+            Event::CalledOff(called) => ("cancelled", None, None, Some(cause_name(called.cause).to_owned())),
+            Event::Unwound(_) => ("paid_back", None, None, None),
             Event::Reminded(reminded) => ("reminded", None, None, Some(deadline_name(reminded.deadline).to_owned())),
         };
         self.items.push(HistoryItem {

@@ -279,6 +279,31 @@ fn options_of_a_quote_are_left_alone_by_staff() {
     assert!(world.ask(-2 * DAY, &Command::Sell { hold: id(1), owner: system, settlement: quoted, contact: None }).is_ok());
 }
 
+/// Of several payments that begin for one hold at once, one has it; the next one only by the word of who knows that the first is over.
+#[test]
+fn a_hold_is_kept_for_one_payment_at_a_time() {
+    const NEXT: PaymentId = PaymentId::new(3, 78);
+    let bind = |n, payment, over| Command::Bind { hold: id(n), payment, over };
+    let kept = |payment, until| Ok(vec![Event::Prolonged(Prolonged { hold: id(1), expires_at: at(until), cause: Keeper::Payment(payment) })]);
+    let mut world = given(&[(-DAY, hold(1, Channel::Web, &[full(1)])), (-DAY, hold(2, Channel::Web, &[full(1)]))]);
+    let until = -DAY + 900;
+    assert_eq!(world.ask(-DAY, &bind(1, PAYMENT, None)), kept(PAYMENT, until), "no longer than it lives");
+    assert_eq!(world.ask(-DAY, &bind(1, PAYMENT, None)), kept(PAYMENT, until), "bound twice it is bound");
+    let taken = Err(Refusal::HoldKept { payment: PAYMENT });
+    for command in [bind(1, NEXT, None), bind(1, NEXT, Some(NEXT)), prolong(1, 0, Keeper::Payment(NEXT))] {
+        assert_eq!(world.ask(-DAY, &command), taken, "{command:?}");
+    }
+    assert_eq!(world.ask(-DAY, &bind(1, NEXT, Some(PAYMENT))), kept(NEXT, until));
+    assert_eq!(world.ask(-DAY, &prolong(1, 0, FOR_PAYMENT)), Err(Refusal::HoldKept { payment: NEXT }));
+    // What a quote keeps stays the quote's.
+    assert!(world.ask(-DAY, &prolong(2, 0, FOR_QUOTE)).is_ok());
+    assert!(world.ask(-DAY, &bind(2, PAYMENT, None)).is_ok());
+    assert!(world.ask(-DAY, &bind(2, NEXT, None)).is_ok());
+    assert!(world.ask(-DAY, &amend(2, &[full(2)])).is_ok());
+    // Nobody holds it for ever.
+    assert_eq!(world.ask(until, &bind(1, NEXT, None)), Err(Refusal::HoldExpired { at: at(until) }));
+}
+
 /// Between the look at a hold and its sale somebody may amend it: what was paid for is then another thing.
 #[test]
 fn what_was_paid_for_is_sold_only_as_it_was() {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use tornello_engine::ids::{HoldId, PaymentId};
-use tornello_engine::quote::{Event, OptionsAsked};
+use tornello_engine::quote::{CancelCause, Event, OptionsAsked};
 use tornello_engine::record::Record;
 use tornello_engine::time::Timestamp;
 
@@ -30,6 +30,8 @@ pub struct Group {
     /// By which payment it was paid, or without one.
     pub paid: Option<Option<PaymentId>>,
     pub sales: Vec<HoldId>,
+    /// Whether it is called off by the museum, and what that asks for is not done yet.
+    pub unwinds: bool,
     records: u64,
     at: Timestamp,
 }
@@ -44,6 +46,7 @@ impl Default for Group {
             payments: BTreeSet::new(),
             paid: None,
             sales: Vec::new(),
+            unwinds: false,
             records: 0,
             at: Timestamp::MIN,
         }
@@ -119,6 +122,12 @@ impl Group {
                 self.state = State::Over;
                 Ok(())
             }
+            Event::CalledOff(called) => {
+                rule(self.state == State::Ticketed, "what has no tickets is called off")?;
+                (self.state, self.unwinds) = (State::Over, called.cause == CancelCause::Museum);
+                Ok(())
+            }
+            Event::Unwound(_) => rule(std::mem::take(&mut self.unwinds), "what is not called off is unwound, or twice"),
             Event::Revised(_) | Event::OptionsRefused(_) | Event::OptionsReleased(_) | Event::Confirmed(_) | Event::Reminded(_) => Ok(()),
         }
     }

@@ -36,6 +36,7 @@ impl World {
                         RefundReason::Excess => counts.count("excess", 1),
                         RefundReason::DoublePayment => counts.count("double payment", 1),
                         RefundReason::Extras => counts.count("extras back", 1),
+                        RefundReason::ExtrasCancelled => counts.count("extras called off", 1),
                         RefundReason::Cancelled { .. } => {
                             counts.count("tickets cancelled", 1);
                         }

@@ -44,7 +44,7 @@ impl World {
     }
 
     pub fn group(&mut self) {
-        match self.dice.weighted(&[(30, 0), (24, 1), (26, 2), (12, 3), (8, 4), (8, 5), (10, 6)]) {
+        match self.dice.weighted(&[(30, 0), (24, 1), (26, 2), (12, 3), (12, 4), (8, 5), (10, 6)]) {
             0 => self.draft(),
             1 => self.with_quote(&[State::Draft], |node, id, envelope, _| async move { drop(quotes::send(&node, id, envelope, None).await) }, "sent"),
             2 => {
@@ -62,7 +62,12 @@ impl World {
                 self.with_quote(&[State::Draft, State::Sent], revise, "revised");
             }
             4 => {
-                let command = match self.dice.below(4) {
+                let command = match self.dice.below(5) {
+                    4 => {
+                        let museum = quote::Command::Cancel { owner: None, cause: quote::CancelCause::Museum };
+                        let ask = move |node: Arc<Node>, id, envelope, _| async move { drop(quotes::ask(&node, id, envelope, museum).await) };
+                        return self.with_quote(&[State::Ticketed, State::Paid], ask, "called off");
+                    }
                     0 => quote::Command::Refuse { owner: None },
                     1 => quote::Command::Cancel { owner: None, cause: quote::CancelCause::Group },
                     _ => quote::Command::Reopen,
@@ -149,6 +154,7 @@ impl World {
             counts.count("quotes paid without", u64::from(group.paid == Some(None)));
             counts.count("quotes revised", u64::from(group.revision > 1));
             counts.count("quotes over", u64::from(group.state == State::Over));
+            counts.count("quotes called off", u64::from(group.state == State::Over && !group.sales.is_empty()));
         }
         for due in books.payments.values() {
             let of_quote = due.opened.quote.and_then(|quote| books.groups.get(&quote));
