@@ -24,7 +24,7 @@ pub struct Known {
 }
 
 /// Problems that do not come from a refusal, or whose text there names a case.
-const OTHERS: [(&str, u16, &str, &str); 60] = [
+const OTHERS: [(&str, u16, &str, &str); 61] = [
     ("malformed", 400, "something in the request cannot be read", "The title says what; it is a fault in the program that asks."),
     (
         "idempotency_key_missing",
@@ -82,6 +82,12 @@ const OTHERS: [(&str, u16, &str, &str); 60] = [
         "Give name, city and region of 1 to 200 bytes, latitude and longitude.",
     ),
     ("invalid_contact", 422, "the contact cannot be used", "The title says which member, and why."),
+    (
+        "holder_unprintable",
+        422,
+        "a ticket cannot show this name",
+        "Write it in Latin, Greek or Cyrillic letters, as in the lower lines of the passport. `member` is the name, `characters` what is not shown.",
+    ),
     ("valid_from_past", 422, "the past cannot be changed", "Let a version hold from today at the earliest."),
     ("invalid_plan", 422, "the plan cannot be followed", "The title says where and why."),
     ("invalid_tariff", 422, "the tariff cannot be used", "The title says where and why."),
