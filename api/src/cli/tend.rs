@@ -61,9 +61,9 @@ pub(super) async fn views(command: Views) -> anyhow::Result<()> {
     if let Some(files) = running.node().files() {
         files.views.reach(running.node().head().number).await;
     }
-    println!("the read models show all {} batches", running.node().head().number);
+    let end = running.node().head().number;
     running.stop().await;
-    Ok(())
+    super::say(format_args!("the read models show all {end} batches"))
 }
 
 pub(super) async fn people(command: People) -> anyhow::Result<()> {
@@ -74,17 +74,16 @@ pub(super) async fn people(command: People) -> anyhow::Result<()> {
     let people = Contacts::open(folder, MasterKey::load_or_create(&folder.join("master.key"))?).await?;
     let erased = people.erase(person, RealClock::wall()).await;
     people.close().await;
-    println!(
-        "{}",
-        if erased?.was_there { "the contact is erased" } else { "there was no contact: nothing to erase, and none can be stored under this id" }
-    );
-    Ok(())
+    super::say(if erased?.was_there {
+        "the contact is erased"
+    } else {
+        "there was no contact: nothing to erase, and none can be stored under this id"
+    })
 }
 
 pub(super) fn signing(command: &Signing) -> anyhow::Result<()> {
     let Signing::Rotate { data } = command;
     let mut keys = SigningKeys::load_or_create(data.with("signing.keys")?.join("signing.keys"), RealClock::wall())?;
     let id = keys.rotate(RealClock::wall())?;
-    println!("new codes are signed with key {id}; restart the server to use it, and give gates the new list of public keys");
-    Ok(())
+    super::say(format_args!("new codes are signed with key {id}; restart the server to use it, and give gates the new list of public keys"))
 }
