@@ -22,3 +22,4 @@ pub mod replay;
 pub mod request;
 pub mod routes;
 pub mod server;
+pub mod words;

@@ -17,6 +17,7 @@ use tornello_engine::ids::OrderId;
 
 use crate::auth::Caller;
 use crate::problem::Problem;
+use crate::words::PartyKindWord;
 
 /// The most parties of one command.
 const PARTIES_MAX: usize = 8;
@@ -59,7 +60,7 @@ impl FromRequest for IdempotencyKey {
 pub struct PartyForm {
     /// `buyer`, `device`, `card`, `account`, `network` (a block of addresses), `kiosk`, `operator` or `group`. The caller takes part by its key as well, as operator,
     /// totem or reseller: it need not be named.
-    #[schema(value_type = String, examples("buyer"))]
+    #[schema(value_type = PartyKindWord)]
     pub kind: PartyKind,
     /// The e-mail address, device id, card token or account.
     #[schema(max_length = 256, examples("maria.rossi@example.it"))]

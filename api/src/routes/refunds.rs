@@ -35,6 +35,7 @@ use crate::request::{IdempotencyKey, envelope};
 use crate::routes::payments::{csv_answer, museums, seen, wants_csv};
 use crate::routes::people;
 use crate::routes::{files, page, page_size};
+use crate::words::DeskMethodWord;
 
 /// How many refunds one file takes at most.
 const TRANSFERS_MAX: u32 = 1_000;
@@ -349,7 +350,8 @@ impl fmt::Debug for PayeeForm {
 ///
 /// While it is open. Name and account are kept apart, encrypted, and can be erased like any contact.
 #[utoipa::path(
-    tag = "Refunds", operation_id = "set_payee", security(("key" = ["settle"])), request_body = PayeeForm,
+    tag = "Refunds", operation_id = "set_payee", security(("key" = ["settle"])),
+    request_body(content = PayeeForm, example = json!({"iban": "IT60X0542811101000000123456", "holder": "Maria Rossi"})),
     params(("refund" = String, Path, description = "The refund"), ("Idempotency-Key" = String, Header, description = "A new value for each request")),
     responses((status = 200, description = "It is known whom it goes to", body = RefundView), crate::openapi::Problems),
 )]
@@ -721,7 +723,7 @@ pub struct PayoutForm {
     #[schema(value_type = String, max_length = 23, examples("till-1"))]
     pub till: Code,
     /// `cash` or `card`.
-    #[schema(value_type = String, examples("cash"))]
+    #[schema(value_type = DeskMethodWord)]
     pub method: DeskMethod,
     /// Receipt or terminal reference: printable characters, no name of a person.
     #[schema(min_length = 1, max_length = 64, examples("R-2026-000124"))]
@@ -732,7 +734,8 @@ pub struct PayoutForm {
 ///
 /// At a desk of the refund's museum whose session is open: what is paid out there is part of what it should have at the end.
 #[utoipa::path(
-    tag = "Refunds", operation_id = "pay_refund_out", security(("key" = ["settle"])), request_body = PayoutForm,
+    tag = "Refunds", operation_id = "pay_refund_out", security(("key" = ["settle"])),
+    request_body(content = PayoutForm, example = json!({"till": "till-1", "method": "cash", "reference": "R-2026-000124"})),
     params(("refund" = String, Path, description = "The refund"), ("Idempotency-Key" = String, Header, description = "A new value for each request")),
     responses((status = 200, description = "The money has gone back", body = RefundView), crate::openapi::Problems),
 )]

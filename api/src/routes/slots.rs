@@ -19,6 +19,7 @@ use crate::routes::availability::{route_code, sees_all_channels, status_name};
 use crate::routes::forecasts::apart;
 use crate::routes::plans::{PolicyForm, QuotaForm, quota_forms, quotas};
 use crate::routes::{local, not_rebuilt};
+use crate::words::ChannelWord;
 
 /// The most places of one slot.
 const CAPACITY_MAX: u32 = 100_000;
@@ -27,7 +28,7 @@ const CAPACITY_MAX: u32 = 100_000;
 #[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
 pub struct ChannelView {
     /// The channel.
-    #[schema(value_type = String, max_length = 16)]
+    #[schema(value_type = ChannelWord)]
     channel: Channel,
     /// Places in live holds.
     held: u32,
@@ -357,7 +358,8 @@ async fn change(
 /// A cut below what is taken is accepted and never sold into: what was sold stays sold. From then on nothing is sold beyond the places of this slot by itself,
 /// whatever the planning policy says.
 #[utoipa::path(
-    tag = "Slots", operation_id = "set_capacity", security(("key" = ["manage"])), request_body = CapacityForm,
+    tag = "Slots", operation_id = "set_capacity", security(("key" = ["manage"])),
+    request_body(content = CapacityForm, example = json!({"capacity": 15})),
     params(("slot" = String, Path, description = "The slot", max_length = 13, example = "0009000102r4e"),
         ("Idempotency-Key" = String, Header, description = "A new value for each request")),
     responses((status = 200, description = "The places are changed", body = CapacityView), crate::openapi::Problems),
