@@ -94,6 +94,38 @@ async fn the_examples_of_holding_and_selling_work_as_they_stand() {
     app.stop().await;
 }
 
+#[actix_rt::test]
+async fn what_cannot_be_read_is_named_in_words_of_the_contract() {
+    let app = App::start().await;
+    let (web, analyst) = (app.key(Role::Web).await, app.key(Role::Analyst).await);
+    for (path, key, told) in [
+        ("/v1/sales?limit=-1", &web, "limit: a whole number from 1 to 200 is expected"),
+        ("/v1/sales?mine=perhaps", &web, "mine: true or false is expected"),
+        ("/v1/sales?museum=torre&slot=nonsense", &web, "museum or slot: "),
+        ("/v1/fraud/cases?channel=boat", &analyst, "channel: web, kiosk, box_office, group or reseller is expected"),
+        ("/v1/sales?colour=red", &web, "unknown field `colour`"),
+    ] {
+        let problem = crate::support::expect(app.request(Method::GET, path, key).send().await.unwrap(), StatusCode::BAD_REQUEST).await;
+        let title = problem["title"].as_str().unwrap();
+        assert!(problem["code"] == "malformed" && title.starts_with(told), "{path}: {title}");
+    }
+    let holds = format!("/v1/slots/{}/holds", slot(TORRE, 15));
+    for (key, body, told) in [
+        ("count", serde_json::json!({"lines": [{"category": "full", "count": "two"}]}), "expected a whole number from 0 to 65535"),
+        ("form", serde_json::json!("full"), "expected an object"),
+        ("lines", serde_json::json!({"lines": 2}), "expected a list"),
+    ] {
+        let (status, problem) = app.post(&holds, &web, key, &body).await;
+        assert_eq!((status.as_u16(), &problem["code"]), (422, &serde_json::json!("invalid")), "{problem}");
+        assert!(problem["title"].as_str().unwrap().contains(told), "{problem}");
+    }
+    let office = app.key(Role::GroupOffice).await;
+    let mistyped = serde_json::json!({"account": "tour-op", "institution": {"vat": "12345678900"}});
+    let (_, problem) = app.post("/v1/accounts", &office, "vat", &mistyped).await;
+    assert_eq!(problem["title"], "institution.vat: the check character does not fit: look for a mistyped character");
+    app.stop().await;
+}
+
 #[test]
 fn words_that_are_taken_stand_in_the_contract() {
     let contract = serde_json::to_value(tornello_api::server::contract()).unwrap();

@@ -11,6 +11,7 @@ pub mod demo;
 pub mod entrance;
 pub mod icalendar;
 pub mod learning;
+pub mod misread;
 pub mod mqtt;
 pub mod openapi;
 pub mod pagopa;

@@ -29,6 +29,7 @@ use tornello_engine::tariff::PriceError;
 use tornello_engine::ticket::CodeError;
 
 use crate::auth::Scope;
+use crate::misread;
 use crate::print::PrintError;
 
 /// Why something does not work, as a caller may see it.
@@ -160,7 +161,8 @@ impl Problem {
     /// JSON that cannot be read, or can be and says something else than expected.
     #[must_use]
     pub fn of_json(error: &serde_json::Error) -> Self {
-        if error.is_data() { Self::invalid(error.to_string()) } else { Self::malformed(error.to_string()) }
+        let told = misread::json(&error.to_string());
+        if error.is_data() { Self::invalid(told) } else { Self::malformed(told) }
     }
 
     /// A body of another type than asked for.

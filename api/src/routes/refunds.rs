@@ -14,7 +14,7 @@ use tokio::sync::Mutex;
 use tornello_actors::digest::digest;
 use tornello_actors::failure::Failure;
 use tornello_actors::node::Node;
-use tornello_actors::people::{Contact, Payee};
+use tornello_actors::people::{Contact, ContactError, Payee};
 use tornello_actors::views::payments::{BatchRow, RefundFilter, RefundRow, way};
 use tornello_engine::aggregate::Aggregate;
 use tornello_engine::envelope::Envelope;
@@ -346,6 +346,18 @@ impl fmt::Debug for PayeeForm {
     }
 }
 
+/// What is wrong with an account, by the names of the form: a contact calls its parts otherwise.
+fn of_payee(error: ContactError) -> Problem {
+    match error {
+        ContactError::GivenName | ContactError::FamilyName | ContactError::AccountHolder => Problem::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "invalid_contact",
+            "holder: 1 to 70 characters are expected, none that controls or hides text",
+        ),
+        other => other.into(),
+    }
+}
+
 /// Say whom a refund goes to.
 ///
 /// While it is open. Name and account are kept apart, encrypted, and can be erased like any contact.
@@ -368,7 +380,8 @@ pub async fn set_payee(
     let envelope = envelope(&node, &caller, &key, &["payee", &id.to_string()], &*form, &[], None)?;
     let holder = form.holder.trim();
     let (given, family) = holder.split_once(' ').unwrap_or((holder, holder));
-    let contact = Contact::holder(given, family)?.with_payee(Some(Payee::new(&form.iban, holder)?))?;
+    let payee = Payee::new(&form.iban, holder).map_err(of_payee)?;
+    let contact = Contact::holder(given, family).and_then(|contact| contact.with_payee(Some(payee))).map_err(of_payee)?;
     let recall = envelope.clone();
     let named = async || -> Result<bool, Problem> {
         let recall = recall.clone();
