@@ -206,6 +206,13 @@ pub struct CapacityView {
     slot: String,
     /// Its places.
     capacity: u32,
+    /// Places taken beyond those that may be, right after the change: they stay sold, and nothing is sold until as many are given back.
+    over: u32,
+    /// The most people inside the building at once; absent: no ceiling.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ceiling: Option<u32>,
+    /// How many places more there are now than the building may hold at once: a warning if it is not 0.
+    above_ceiling: u32,
     /// Since when (RFC 3339, UTC).
     #[schema(format = DateTime)]
     at: String,
@@ -355,7 +362,8 @@ async fn change(
 
 /// Change a slot's places.
 ///
-/// A cut below what is taken is accepted and never sold into: what was sold stays sold. From then on nothing is sold beyond the places of this slot by itself,
+/// A cut below what is taken is accepted and never sold into: what was sold stays sold, and `over` says how many that are too many. More places than the building
+/// may hold at once are accepted too, with a warning in `above_ceiling`: its gates keep the ceiling all the same. From then on nothing is sold beyond the places of this slot by itself,
 /// whatever the planning policy says.
 #[utoipa::path(
     tag = "Slots", operation_id = "set_capacity", security(("key" = ["manage"])),
@@ -380,7 +388,10 @@ pub async fn set_capacity(
     let record = change(&node, &caller, &key, slot, "capacity", &*form, Command::SetCapacity { capacity: form.capacity }).await?;
     let set = record.events.iter().find_map(|event| if let Event::CapacitySet(set) = event { Some(set.capacity) } else { None });
     let capacity = set.ok_or_else(not_rebuilt)?;
-    Ok(HttpResponse::Ok().json(CapacityView { slot: slot.to_string(), capacity, at: record.at.to_string() }))
+    let after = node.slot_after(slot, record.seq).await?;
+    let (over, ceiling) = (after.places().over(record.at), after.opening().policy.ceiling);
+    let above_ceiling = ceiling.map_or(0, |ceiling| capacity.saturating_sub(ceiling));
+    Ok(HttpResponse::Ok().json(CapacityView { slot: slot.to_string(), capacity, over, ceiling, above_ceiling, at: record.at.to_string() }))
 }
 
 /// Change a slot's quotas.
