@@ -20,6 +20,7 @@ use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 use tornello_actors::failure::Failure;
+use tornello_actors::keys::Role;
 use tornello_actors::people::{ContactError, PeopleError};
 use tornello_actors::sensors::Rejected;
 use tornello_actors::views::ViewsError;
@@ -199,7 +200,8 @@ impl Problem {
     /// A good key whose role does not have the scope.
     #[must_use]
     pub fn forbidden(scope: Scope) -> Self {
-        Self::new(StatusCode::FORBIDDEN, "forbidden", "this key may not do that").with("scope", scope.name())
+        let roles: Vec<_> = scope.roles().map(Role::as_str).collect();
+        Self::new(StatusCode::FORBIDDEN, "forbidden", "this key may not do that").with("scope", scope.name()).with("roles", roles)
     }
 
     /// Nothing there, or nothing for this caller.

@@ -29,7 +29,7 @@ const PARTY_MAX: usize = 256;
 pub const LARGE_BODY_MAX: usize = 1024 * 1024;
 
 /// The `Idempotency-Key` header: 1 to 255 visible ASCII characters, bare or as a quoted string. Repeating a request with its key and body gives the first answer
-/// for at least 24 hours, also after a restart.
+/// for at least 24 hours, also after a restart. It is remembered by the stream that was asked, a slot or a payment: with another one it is another request.
 #[derive(Debug, Clone)]
 pub struct IdempotencyKey(String);
 

@@ -6,7 +6,9 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use tornello_actors::keys::{Keys, Role};
+use tornello_actors::signing::SigningKeys;
 use tornello_engine::ids::MuseumId;
+use tornello_engine::time::Timestamp;
 
 fn tornello(data: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tornello"));
@@ -67,6 +69,15 @@ fn a_key_is_made_for_museums_that_there_are() {
         let made = create(museums);
         assert!(made.status.success() && text(&made.stdout).starts_with("tn_"), "{}", text(&made.stderr));
     }
+}
+
+#[test]
+fn a_rotation_says_what_is_to_be_done_and_no_more() {
+    let folder = tempfile::tempdir().unwrap();
+    SigningKeys::load_or_create(&folder.path().join("signing.keys"), Timestamp::from_seconds(1_700_000_000)).unwrap();
+    let done = run(folder.path(), &["signing", "rotate"]);
+    // A server takes it up by itself.
+    assert!(done.status.success() && text(&done.stdout).contains("new manifest") && !text(&done.stdout).contains("restart"), "{done:?}");
 }
 
 #[test]

@@ -146,8 +146,11 @@ fn block_on(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()
     actix_rt::System::with_tokio_rt(|| runtime).block_on(work)
 }
 
+/// What of the library that speaks HTTP is no line of the log, unless RUST_LOG asks for it: one at ERROR for each stranger who sends what is no HTTP.
+const STRANGERS: &str = "actix_http::h1::dispatcher=off";
+
 fn start_log(format: LogFormat, level: &str) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(format!("{level},{STRANGERS}")));
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     match format {
         LogFormat::Text => builder.with_ansi(std::io::stderr().is_terminal()).init(),

@@ -35,7 +35,7 @@ pub(super) enum People {
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Signing {
-    /// Sign new ticket codes with a new key; codes signed before stay good. A running server takes it up when it starts again
+    /// Sign new ticket codes with a new key; codes signed before stay good. A running server takes it up within a second
     Rotate {
         #[command(flatten)]
         data: Data,
@@ -85,5 +85,7 @@ pub(super) fn signing(command: &Signing) -> anyhow::Result<()> {
     let Signing::Rotate { data } = command;
     let mut keys = SigningKeys::load_or_create(data.with("signing.keys")?.join("signing.keys"), RealClock::wall())?;
     let id = keys.rotate(RealClock::wall())?;
-    super::say(format_args!("new codes are signed with key {id}; restart the server to use it, and give gates the new list of public keys"))
+    super::say(format_args!(
+        "new codes are signed with key {id}, by a running server within a second; older ones stay good; gates without a network need a new manifest"
+    ))
 }

@@ -33,7 +33,7 @@ const OTHERS: [(&str, u16, &str, &str); 61] = [
         "Choose a new random value for each request, and the same when you repeat one.",
     ),
     ("unauthorized", 401, "an API key is needed", "Send the key as a bearer token. `reason` says what is wrong with the one sent."),
-    ("forbidden", 403, "this key may not do that", "`scope` names what the key's role lacks."),
+    ("forbidden", 403, "this key may not do that", "`scope` names what the key's role lacks, `roles` who has it."),
     (
         "blocked_by_rule",
         403,
