@@ -4,12 +4,13 @@ use actix_web::{HttpResponse, get, post, put, web};
 use serde::{Deserialize, Serialize};
 use tornello_actors::availability::{self, SlotAvailability, Status};
 use tornello_actors::board::SlotHead;
+use tornello_actors::failure::Failure;
 use tornello_actors::node::Node;
 use tornello_engine::calendar;
 use tornello_engine::channel::Channel;
 use tornello_engine::ids::{Code, SlotId};
 use tornello_engine::record::Record;
-use tornello_engine::slot::{Command, Event, Live, sale_ends_at, sale_opens_at};
+use tornello_engine::slot::{Command, Event, Live, Refusal, sale_ends_at, sale_opens_at};
 use tornello_engine::time::Timestamp;
 
 use crate::auth::{Caller, Scope};
@@ -388,7 +389,8 @@ pub async fn set_capacity(
     let record = change(&node, &caller, &key, slot, "capacity", &*form, Command::SetCapacity { capacity: form.capacity }).await?;
     let set = record.events.iter().find_map(|event| if let Event::CapacitySet(set) = event { Some(set.capacity) } else { None });
     let capacity = set.ok_or_else(not_rebuilt)?;
-    let after = node.slot_after(slot, record.seq).await?;
+    // What is written is written: where it cannot be read back now, a repeat is answered.
+    let after = node.slot_after(slot, record.seq).await.map_err(|_| Failure::<Refusal>::OutcomeUnknown)?;
     let (over, ceiling) = (after.places().over(record.at), after.opening().policy.ceiling);
     let above_ceiling = ceiling.map_or(0, |ceiling| capacity.saturating_sub(ceiling));
     Ok(HttpResponse::Ok().json(CapacityView { slot: slot.to_string(), capacity, over, ceiling, above_ceiling, at: record.at.to_string() }))
