@@ -95,6 +95,82 @@ async fn the_examples_of_holding_and_selling_work_as_they_stand() {
 }
 
 #[actix_rt::test]
+async fn what_cannot_be_read_is_named_in_words_of_the_contract() {
+    let app = App::start().await;
+    let (web, analyst) = (app.key(Role::Web).await, app.key(Role::Analyst).await);
+    for (path, key, told) in [
+        ("/v1/sales?limit=-1", &web, "limit: a whole number from 1 to 200 is expected"),
+        ("/v1/sales?mine=perhaps", &web, "mine: true or false is expected"),
+        ("/v1/sales?museum=torre&slot=nonsense", &web, "museum or slot: "),
+        ("/v1/fraud/cases?channel=boat", &analyst, "channel: web, kiosk, box_office, group or reseller is expected"),
+        ("/v1/sales?colour=red", &web, "unknown field `colour`"),
+    ] {
+        let problem = crate::support::expect(app.request(Method::GET, path, key).send().await.unwrap(), StatusCode::BAD_REQUEST).await;
+        let title = problem["title"].as_str().unwrap();
+        assert!(problem["code"] == "malformed" && title.starts_with(told), "{path}: {title}");
+    }
+    let holds = format!("/v1/slots/{}/holds", slot(TORRE, 15));
+    for (key, body, told) in [
+        ("count", serde_json::json!({"lines": [{"category": "full", "count": "two"}]}), "expected a whole number from 0 to 65535"),
+        ("form", serde_json::json!("full"), "expected an object"),
+        ("lines", serde_json::json!({"lines": 2}), "expected a list"),
+    ] {
+        let (status, problem) = app.post(&holds, &web, key, &body).await;
+        assert_eq!((status.as_u16(), &problem["code"]), (422, &serde_json::json!("invalid")), "{problem}");
+        assert!(problem["title"].as_str().unwrap().contains(told), "{problem}");
+    }
+    let office = app.key(Role::GroupOffice).await;
+    let mistyped = serde_json::json!({"account": "tour-op", "institution": {"vat": "12345678900"}});
+    let (_, problem) = app.post("/v1/accounts", &office, "vat", &mistyped).await;
+    assert_eq!(problem["title"], "institution.vat: the check character does not fit: look for a mistyped character");
+    app.stop().await;
+}
+
+#[test]
+fn words_that_are_taken_stand_in_the_contract() {
+    let contract = serde_json::to_value(tornello_api::server::contract()).unwrap();
+    let schemas = &contract["components"]["schemas"];
+    let channels = ["web", "kiosk", "box_office", "group", "reseller"];
+    let cases: [(&str, &str, &[&str]); 9] = [
+        ("CancelForm", "cause", &["visitor", "museum"]),
+        ("DeskForm", "method", &["cash", "card"]),
+        ("PayoutForm", "method", &["cash", "card"]),
+        ("CashForm", "direction", &["in", "out"]),
+        ("OverrideForm", "role", &["desk", "gate", "guard"]),
+        ("VerdictForm", "verdict", &["fraud", "legit", "unsure"]),
+        ("AcceptForm", "settle", &["notice", "checkout", "desk", "on_account"]),
+        ("HoldView", "channel", &channels),
+        ("PartyForm", "kind", &["buyer", "device", "card", "account", "network", "kiosk", "operator", "group"]),
+    ];
+    for (shape, member, words) in cases {
+        let property = &schemas[shape]["properties"][member];
+        assert!(property["description"].is_string(), "{shape}.{member}: {property}");
+        let list = contract.pointer(property["$ref"].as_str().unwrap().trim_start_matches('#')).unwrap();
+        assert_eq!((&list["type"], &list["enum"]), (&serde_json::json!("string"), &serde_json::json!(words)), "{shape}.{member}");
+    }
+    let channel =
+        contract["paths"]["/v1/fraud/cases"]["get"]["parameters"].as_array().unwrap().iter().find(|parameter| parameter["name"] == "channel");
+    assert_eq!(channel.unwrap()["schema"]["enum"], serde_json::json!(channels));
+    let empty = schemas.as_object().unwrap().iter().filter(|(_, schema)| schema["enum"].as_array().is_some_and(Vec::is_empty));
+    assert_eq!(empty.map(|(name, _)| name).collect::<Vec<_>>(), Vec::<&String>::new());
+}
+
+#[test]
+fn what_desks_and_offices_send_has_an_example() {
+    for (path, method) in [
+        ("/v1/sales/{sale}/cancel", "post"),
+        ("/v1/sales/{sale}/move", "post"),
+        ("/v1/vouchers", "post"),
+        ("/v1/tills/{session}/close", "post"),
+        ("/v1/refunds/{refund}/payout", "post"),
+        ("/v1/refunds/{refund}/payee", "put"),
+        ("/v1/slots/{slot}/capacity", "put"),
+    ] {
+        assert!(example(path, method).is_object(), "{method} {path} has no example");
+    }
+}
+
+#[actix_rt::test]
 async fn long_answers_are_compressed_for_who_asks() {
     let app = App::start().await;
     let web = app.key(Role::Web).await;

@@ -266,9 +266,13 @@ async fn a_voucher_pays_until_it_is_used_up_and_takes_back_what_is_cancelled() {
     assert_eq!((status.as_u16(), &voucher["balance_cents"]), (201, &json!(3_000)), "{voucher}");
     assert_eq!(app.post("/v1/vouchers", &office, "v", &form).await.1, voucher, "a repeat makes no second one");
     let code = voucher["code"].as_str().unwrap();
+    let (_, to_a_day) = app.post("/v1/vouchers", &office, "day", &json!({"amount_cents": 5, "valid_until": "2026-12-31"})).await;
+    assert_eq!(to_a_day["valid_until"], "2026-12-31T23:00:00Z", "the day's end in Rome");
     for (form, code) in [
         (json!({"amount_cents": 0, "valid_until": "2027-01-01T00:00:00Z"}), "bad_amount"),
         (json!({"amount_cents": 5, "valid_until": "2026-01-01T00:00:00Z"}), "invalid"),
+        (json!({"amount_cents": 5, "valid_until": "2026-11-22"}), "invalid"),
+        (json!({"amount_cents": 5, "valid_until": "next year"}), "invalid"),
     ] {
         assert_eq!(app.post("/v1/vouchers", &office, code, &form).await.1["code"], code);
     }

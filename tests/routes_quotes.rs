@@ -670,7 +670,7 @@ async fn what_has_tickets_is_cancelled_by_the_museum_with_what_it_cost_beside_th
     let payment = format!("/v1/payments/{}", accepted["payment"]["payment"].as_str().unwrap());
     let till = json!({"till": "till-1", "method": "card", "reference": "R-1"});
     assert_eq!(app.post(&format!("{payment}/desk"), &manager, "pay", &till).await.0, StatusCode::OK);
-    tornello_actors::quotes::resume(app.node()).await;
+    quotes::resume(app.node()).await;
     let ticketed = app.get(&path(&sent), &office).await;
     assert_eq!(ticketed["state"], "ticketed", "{ticketed}");
     let cancel = format!("{}/cancel", path(&sent));

@@ -91,6 +91,11 @@ async fn a_refund_is_sent_returned_sent_again_and_confirmed() {
     let payee = json!({"iban": "IT60 X054 2811 1010 0000 0123 456", "holder": "Maria Rossi"});
     let (status, bad) = app.ask(Method::PUT, &format!("{path}/payee"), &office, "b", &json!({"iban": "IT60", "holder": "Maria Rossi"})).await;
     assert_eq!((status.as_u16(), &bad["code"]), (422, &json!("invalid_contact")));
+    for (key, holder) in [("none", " ".to_owned()), ("long", "x".repeat(71)), ("turned", "\u{202e}Maria".to_owned())] {
+        let body = json!({"iban": "IT60X0542811101000000123456", "holder": holder});
+        let (_, bad) = app.ask(Method::PUT, &format!("{path}/payee"), &office, key, &body).await;
+        assert!(bad["code"] == "invalid_contact" && bad["title"].as_str().unwrap().starts_with("holder: "), "{bad}");
+    }
     let (status, named) = app.ask(Method::PUT, &format!("{path}/payee"), &office, "n", &payee).await;
     assert_eq!((status.as_u16(), &named["account"]), (200, &json!("IT…3456")), "{named}");
 

@@ -134,6 +134,16 @@ async fn every_operation_asks_for_the_scope_that_it_publishes_and_for_nothing_el
 }
 
 #[actix_rt::test]
+async fn a_refusal_names_the_roles_that_may() {
+    let app = App::start().await;
+    let desk = app.key(Role::BoxOffice).await;
+    let (status, problem) = app.post("/v1/vouchers", &desk, "v", &json!({"amount_cents": 5, "valid_until": "2027-01-01"})).await;
+    assert_eq!((status.as_u16(), &problem["scope"]), (403, &json!("settle")), "{problem}");
+    assert_eq!(problem["roles"], json!(["group_office", "manager", "admin"]));
+    app.stop().await;
+}
+
+#[actix_rt::test]
 async fn what_is_public_is_listed_here() {
     let app = App::start().await;
     for path in UNPUBLISHED.into_iter().chain(["/status", "/metrics"]) {

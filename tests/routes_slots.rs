@@ -54,12 +54,15 @@ async fn staff_cut_share_close_and_reopen() {
 
     let capacity = format!("{path}/capacity");
     let (status, cut) = app.ask(Method::PUT, &capacity, &manager, "cut", &json!({"capacity": 8})).await;
-    assert_eq!((status, &cut["capacity"]), (StatusCode::OK, &json!(8)), "{cut}");
+    assert_eq!((status, &cut["capacity"], &cut["over"], &cut["above_ceiling"]), (StatusCode::OK, &json!(8), &json!(2), &json!(0)), "{cut}");
     assert_eq!(app.get(&path, &manager).await["over"], 2);
     let (_, raised) = app.ask(Method::PUT, &capacity, &manager, "raise", &json!({"capacity": 30})).await;
-    assert_eq!(raised["capacity"], 30);
+    assert_eq!((&raised["capacity"], &raised["over"], &raised["ceiling"]), (&json!(30), &json!(0), &json!(60)));
     assert_eq!(app.ask(Method::PUT, &capacity, &manager, "cut", &json!({"capacity": 8})).await.1, cut, "the first answer, and nothing is cut");
     assert_eq!(app.get(&path, &manager).await["capacity"], 30);
+    let other = format!("/v1/slots/{}/capacity", slot(TORRE, 16));
+    let (_, wide) = app.ask(Method::PUT, &other, &manager, "wide", &json!({"capacity": 100_000})).await;
+    assert_eq!((&wide["capacity"], &wide["above_ceiling"]), (&json!(100_000), &json!(99_940)), "as it was asked, with a warning");
     for (key, body, code) in [("cut", json!({"capacity": 9}), "idempotency_key_reused"), ("more", json!({"capacity": 100_001}), "invalid")] {
         let (status, problem) = app.ask(Method::PUT, &capacity, &manager, key, &body).await;
         assert_eq!((status.as_u16(), &problem["code"]), (422, &json!(code)));

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use tornello_actors::keys::Role;
 use tornello_engine::ids::SlotId;
 
-use crate::routes_sales::{lines, refuses};
+use crate::routes_sales::{lines, refuses, sell};
 use crate::support::{App, TORRE, body_of, slot};
 
 const ROOMS: &str = "/v1/museums/torre/waiting-rooms";
@@ -85,6 +85,54 @@ async fn a_buyer_waits_for_the_opening_and_is_let_through_in_their_turn() {
     assert_eq!((place(&app, &web, token).await.1)["position"], 1);
     app.pass(3_600).await;
     assert_eq!(hold(&app, &web, slot, "free", "luca@example.it", None).await.0, StatusCode::CREATED);
+    app.stop().await;
+}
+
+async fn move_to(app: &App, key: &str, sale: &str, slot: SlotId, name: &str, buyer: Option<(&str, &str)>) -> (StatusCode, Value) {
+    let mut body = json!({"slot": slot.to_string()});
+    let mut request = app.request(Method::POST, &format!("/v1/sales/{sale}/move"), key).header("Idempotency-Key", name);
+    if let Some((buyer, admission)) = buyer {
+        body["parties"] = who(buyer)["parties"].clone();
+        if !admission.is_empty() {
+            request = request.header("Waiting-Room-Admission", admission);
+        }
+    }
+    let response = request.json(&body).send().await.unwrap();
+    (response.status(), body_of(response).await)
+}
+
+#[actix_rt::test]
+async fn a_ticket_of_another_day_is_no_way_past_those_who_wait() {
+    let app = App::start().await;
+    let (manager, web, office) = (app.key(Role::Manager).await, app.key(Role::Web).await, app.key(Role::BoxOffice).await);
+    let (noon, two, three) = (slot(TORRE, 12), slot(TORRE, 14), slot(TORRE, 15));
+    let sale = async |name: &'static str| sell(&app, &web, noon, 1, name).await["sale"].as_str().unwrap().to_owned();
+    let (first, second, third) = (sale("first").await, sale("second").await, sale("third").await);
+    // From two o'clock on.
+    let mut guarded = room();
+    guarded["slots_from"] = json!("2026-11-23T12:30:00Z");
+    assert_eq!(app.post(ROOMS, &manager, "announce", &guarded).await.0, StatusCode::CREATED);
+    let (_, early) = app.post(ROOM, &web, "none", &who("maria@example.it")).await;
+
+    for (name, buyer) in [("bare", None), ("named", Some(("maria@example.it", ""))), ("forged", Some(("maria@example.it", "a1.0.9.0")))] {
+        let (status, problem) = move_to(&app, &web, &first, two, name, buyer).await;
+        assert_eq!((status, &problem["code"], &problem["room"]), (StatusCode::FORBIDDEN, &json!("waiting_room"), &json!("spring")), "{name}");
+    }
+    assert_eq!(move_to(&app, &web, &third, slot(TORRE, 13), "elsewhere", None).await.0, StatusCode::OK, "no room guards that slot");
+    assert_eq!(move_to(&app, &office, &second, two, "at-the-desk", None).await.0, StatusCode::OK, "a desk's visitor stands there");
+
+    app.pass(1_801).await;
+    let (_, turn) = place(&app, &web, early["token"].as_str().unwrap()).await;
+    let admission = turn["admission"].as_str().unwrap_or_else(|| panic!("{turn}"));
+    assert_eq!(move_to(&app, &web, &first, two, "stolen", Some(("luca@example.it", admission))).await.0, StatusCode::FORBIDDEN);
+    let moved = move_to(&app, &web, &first, two, "mine", Some(("maria@example.it", admission))).await;
+    assert_eq!(moved.0, StatusCode::OK, "{}", moved.1);
+    assert_eq!(move_to(&app, &web, &first, two, "mine", Some(("maria@example.it", ""))).await, moved, "a repeat is answered without");
+    // What is refused is given back; what was moved counts as a hold.
+    assert_eq!(move_to(&app, &web, &first, three, "gone", Some(("maria@example.it", admission))).await.1["code"], "ticket_moved");
+    for (name, status) in [("two", 201), ("three", 201), ("four", 403)] {
+        assert_eq!(hold(&app, &web, three, name, "maria@example.it", Some(admission)).await.0.as_u16(), status, "{name}");
+    }
     app.stop().await;
 }
 

@@ -45,6 +45,21 @@ impl Past {
 
 /// The slot at `at`, records of that very instant included; before its first record, as that record opened it. None if nothing was ever written to it.
 pub async fn of_slot(journal: &dyn Journal, id: SlotId, at: Timestamp, page: Page) -> Result<Option<Past>, JournalError> {
+    let mut past = replayed(journal, id, |record| record.at > at, page).await?;
+    if let Some(past) = &mut past {
+        end_due(&mut past.slot, at);
+    }
+    Ok(past)
+}
+
+/// The slot right after one of its records. None if nothing was ever written to it.
+pub async fn after(journal: &dyn Journal, id: SlotId, seq: u64) -> Result<Option<Slot>, JournalError> {
+    let none = Page { before: Some(0), limit: 0 };
+    Ok(replayed(journal, id, |record| record.seq > seq, none).await?.map(|past| past.slot))
+}
+
+/// The slot before the first record that `is_beyond` the wanted moment, which is applied no more.
+async fn replayed(journal: &dyn Journal, id: SlotId, is_beyond: impl Fn(&Record<Event>) -> bool, page: Page) -> Result<Option<Past>, JournalError> {
     let stream = StreamId::Slot(id);
     let mut past: Option<Past> = None;
     let mut kept = VecDeque::new();
@@ -53,7 +68,7 @@ pub async fn of_slot(journal: &dyn Journal, id: SlotId, at: Timestamp, page: Pag
             Some(past) => past,
             none => none.insert(opened(id, &record)?),
         };
-        if record.at > at {
+        if is_beyond(&record) {
             return Ok(ControlFlow::Break(()));
         }
         past.slot.apply(&record);
@@ -70,7 +85,6 @@ pub async fn of_slot(journal: &dyn Journal, id: SlotId, at: Timestamp, page: Pag
     visit(journal, stream, 0, take).await?;
     if let Some(past) = &mut past {
         past.records = kept.into();
-        end_due(&mut past.slot, at);
     }
     Ok(past)
 }

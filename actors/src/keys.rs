@@ -345,12 +345,14 @@ impl fmt::Debug for Keys {
     }
 }
 
-const SCHEMA: [&str; 3] = [
+const SCHEMA: [&str; 4] = [
     "CREATE TABLE IF NOT EXISTS keys (id INTEGER PRIMARY KEY, hash BLOB NOT NULL, name TEXT NOT NULL, role TEXT NOT NULL, museums TEXT NOT NULL, \
      account TEXT, created_at INTEGER NOT NULL, expires_at INTEGER, revoked_at INTEGER, last_used_at INTEGER)",
     // Counts what matters to `authenticate`, so that writing down uses makes nobody copy the table.
     "CREATE TABLE IF NOT EXISTS revision (one INTEGER PRIMARY KEY CHECK (one = 1), number INTEGER NOT NULL)",
     "INSERT OR IGNORE INTO revision (one, number) VALUES (1, 1)",
+    // For whoever makes a key beside a running server, or without one: which museums there are stands in the journal, which is not read for that.
+    "CREATE TABLE IF NOT EXISTS museums (number INTEGER PRIMARY KEY)",
 ];
 
 impl Keys {
@@ -408,6 +410,29 @@ impl Keys {
         tx.commit().await.map_err(store("store a key"))?;
         self.refresh().await?;
         Ok((text, key))
+    }
+
+    /// Writes down that these museums are registered, for [`Keys::museums`]. One that is noted stays so: no museum goes.
+    ///
+    /// # Errors
+    /// If the disk fails.
+    pub async fn note_museums(&self, museums: &[MuseumId]) -> Result<(), KeysError> {
+        let mut tx = self.pool.begin_with("BEGIN IMMEDIATE").await.map_err(store("note museums"))?;
+        for museum in museums {
+            let insert = sqlx::query("INSERT OR IGNORE INTO museums (number) VALUES (?)").bind(i64::from(museum.0));
+            insert.execute(&mut *tx).await.map_err(store("note museums"))?;
+        }
+        tx.commit().await.map_err(store("note museums"))
+    }
+
+    /// The museums that are known to be registered, by number: those that there were when a server last started here, and what it registered since. None where none has.
+    ///
+    /// # Errors
+    /// If the disk fails.
+    pub async fn museums(&self) -> Result<Vec<MuseumId>, KeysError> {
+        let numbers: Vec<i64> =
+            sqlx::query_scalar("SELECT number FROM museums ORDER BY number").fetch_all(&self.pool).await.map_err(store("look for museums"))?;
+        Ok(numbers.into_iter().filter_map(|number| u16::try_from(number).ok()).map(MuseumId).collect())
     }
 
     /// Revokes a key, here at once and in other processes at their next [`refresh`](Self::refresh). A key revoked before keeps its first date.
@@ -655,6 +680,17 @@ mod tests {
         }
         let codes: BTreeSet<_> = Denied::ALL.map(Denied::code).into();
         assert_eq!(codes, ["key_expired", "key_malformed", "key_revoked", "key_unknown"].into());
+    }
+
+    #[tokio::test]
+    async fn museums_that_are_noted_are_known_to_whoever_makes_keys() {
+        let (folder, server) = fresh().await;
+        assert!(server.museums().await.unwrap().is_empty());
+        server.note_museums(&[MuseumId(17), MuseumId(3)]).await.unwrap();
+        server.note_museums(&[MuseumId(3), MuseumId(4)]).await.unwrap();
+        let operator = Keys::open(folder.path().join("keys.db")).await.unwrap();
+        assert_eq!(operator.museums().await.unwrap(), [MuseumId(3), MuseumId(4), MuseumId(17)]);
+        assert!(!server.refresh().await.unwrap(), "a museum is no reason to copy the table");
     }
 
     #[tokio::test]

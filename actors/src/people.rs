@@ -157,11 +157,11 @@ impl fmt::Debug for ContactForm {
 /// What to put right in a contact.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ContactError {
-    /// The given name is missing, too long or has control characters.
-    #[error("given_name: 1 to 100 characters are expected, no control characters")]
+    /// The given name is missing, too long or has characters that only steer.
+    #[error("given_name: 1 to 100 characters are expected, none that controls or hides text or turns its direction")]
     GivenName,
-    /// The family name is missing, too long or has control characters.
-    #[error("family_name: 1 to 100 characters are expected, no control characters")]
+    /// The family name is missing, too long or has characters that only steer.
+    #[error("family_name: 1 to 100 characters are expected, none that controls or hides text or turns its direction")]
     FamilyName,
     /// The address cannot be one.
     #[error("email: an address such as name@example.it is expected, at most 254 characters, one @, no spaces")]
@@ -175,8 +175,8 @@ pub enum ContactError {
     /// The account is none that a refund can be sent to.
     #[error("iban: {0}")]
     Iban(BadIban),
-    /// The holder of the account is missing, too long, has control characters, or is named without an account.
-    #[error("account_holder: 1 to 70 characters are expected beside an iban, no control characters; none without an iban")]
+    /// The holder of the account is missing, too long, has characters that only steer, or is named without an account.
+    #[error("account_holder: 1 to 70 characters are expected beside an iban, none that controls or hides text; no holder without an iban")]
     AccountHolder,
     /// Each part is well but together they are too long.
     #[error("the names, the email and the account are too long together: at most {} bytes", TEXTS_MAX)]
@@ -194,7 +194,7 @@ impl Payee {
     /// An account and in whose name it is.
     ///
     /// # Errors
-    /// If the IBAN is none of SEPA, or the name is missing, longer than 70 characters (as banks take it) or has control characters.
+    /// If the IBAN is none of SEPA, or the name is missing, longer than 70 characters (as banks take it) or has characters that only steer.
     pub fn new(iban: &str, holder: &str) -> Result<Self, ContactError> {
         Ok(Self { iban: iban.parse().map_err(ContactError::Iban)?, holder: examined(holder, is_holder, ContactError::AccountHolder)? })
     }
@@ -234,7 +234,7 @@ impl Contact {
     /// Somebody of whom only the name is known: the holder of a ticket.
     ///
     /// # Errors
-    /// If a name is missing, too long or has control characters.
+    /// If a name is missing, too long or has characters that only steer.
     pub fn holder(given_name: &str, family_name: &str) -> Result<Self, ContactError> {
         let given_name = examined(given_name, is_name, ContactError::GivenName)?;
         let family_name = examined(family_name, is_name, ContactError::FamilyName)?;
@@ -338,7 +338,17 @@ fn examined(text: &str, good: fn(&str) -> bool, error: ContactError) -> Result<S
 }
 
 fn is_name(text: &str) -> bool {
-    (1..=100).contains(&text.chars().count()) && !text.chars().any(char::is_control)
+    (1..=100).contains(&text.chars().count()) && !text.chars().any(|c| c.is_control() || only_steers(c))
+}
+
+/// Characters without a picture of their own, with which a name can be made to look like another: directions, invisible signs, tags, ends of lines. The two joiners
+/// are not among them: names of Iran and India are written with them.
+const fn only_steers(character: char) -> bool {
+    matches!(
+        character,
+        '\u{ad}' | '\u{34f}' | '\u{600}'..='\u{605}' | '\u{61c}' | '\u{6dd}' | '\u{70f}' | '\u{180e}' | '\u{200b}' | '\u{200e}'..='\u{200f}'
+            | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{fffe}'..='\u{ffff}' | '\u{e0000}'..='\u{e0fff}'
+    )
 }
 
 /// As long as credit transfers in SEPA take a name.

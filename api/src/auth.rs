@@ -73,6 +73,11 @@ impl Scope {
         }
     }
 
+    /// The roles that have it.
+    pub fn roles(self) -> impl Iterator<Item = Role> {
+        Role::ALL.into_iter().filter(move |role| self.is_open_to(*role))
+    }
+
     /// Whether a role has this scope.
     #[must_use]
     pub const fn is_open_to(self, role: Role) -> bool {
@@ -91,6 +96,17 @@ impl Scope {
             Self::Administer => matches!(role, Admin),
         }
     }
+}
+
+/// Which roles have which scope, as a table in Markdown: what the contract and the README show.
+#[must_use]
+pub fn table() -> String {
+    let mut table = "| scope | roles |\n|---|---|\n".to_owned();
+    for scope in Scope::ALL {
+        let roles: Vec<String> = scope.roles().map(|role| format!("`{role}`")).collect();
+        table.push_str(&format!("| `{}` | {} |\n", scope.name(), roles.join(", ")));
+    }
+    table
 }
 
 /// The caller of a request, known by its key.
@@ -159,5 +175,16 @@ impl FromRequest for Caller {
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         ready(request.extensions().get::<Self>().cloned().ok_or_else(Problem::unauthorized))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_guide_shows_who_has_which_scope() {
+        let (guide, table) = (include_str!("../../README.md"), table());
+        assert!(guide.contains(&table), "README.md should have this table:\n{table}");
     }
 }

@@ -13,7 +13,7 @@ use utoipa::openapi::{
 use utoipa::openapi::{Header, KnownFormat, SchemaFormat, Type};
 use utoipa::{IntoResponses, PartialSchema};
 
-use crate::problem;
+use crate::{auth, problem};
 
 /// The problems that any operation may answer with.
 pub struct Problems;
@@ -78,7 +78,8 @@ pub fn frame() -> OpenApi {
         .description(Some(
             "Real-time capacity of museums: timeslots, holds, sales, tickets, admissions and people inside.\n\n\
             Send your key as `Authorization: Bearer tn_...`. Every request that changes something carries an `Idempotency-Key`: repeat it with the same key and \
-            body, and it is done at most once and answered the same. What does not work is answered as `application/problem+json` with a stable `code`, \
+            body, and it is done at most once and answered the same. A key is remembered where the request went: by the slot for its holds, sales and tickets, by \
+            the museum, payment or quote for what is theirs. The same value with another slot is another request, done like any other. What does not work is answered as `application/problem+json` with a stable `code`, \
             explained at [/docs/problems](/docs/problems). Money is in euro cents, instants are UTC (RFC 3339), dates are those of Rome.",
         ))
         .terms_of_service(Some("https://interoperable-europe.ec.europa.eu/collection/eupl/eupl-text-eupl-12"))
@@ -91,12 +92,16 @@ pub fn frame() -> OpenApi {
     server.extensions = Some(Extensions::builder().add("x-sandbox", true).build());
     let tags = TAGS.map(|(name, description)| TagBuilder::new().name(name).description(Some(description)).build());
     let mut api = OpenApiBuilder::new().info(info.build()).servers(Some([server])).tags(Some(tags)).build();
-    let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("tn_...").description(Some("An API key")).build();
+    let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("tn_...").description(Some(key_description())).build();
     let mut components = utoipa::openapi::Components::new();
     components.add_security_scheme("key", SecurityScheme::Http(scheme));
     components.schemas.insert("Problem".to_owned(), problem::Body::schema());
     api.components = Some(components);
     api
+}
+
+fn key_description() -> String {
+    format!("An API key. Its role opens the scopes that the operations name:\n\n{}", auth::table())
 }
 
 /// Adds to what the handlers say of themselves what holds for all of them: the headers that every answer carries, the form of idempotency keys. An operation whose summary says all has it as

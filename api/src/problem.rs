@@ -20,6 +20,7 @@ use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 use tornello_actors::failure::Failure;
+use tornello_actors::keys::Role;
 use tornello_actors::people::{ContactError, PeopleError};
 use tornello_actors::sensors::Rejected;
 use tornello_actors::views::ViewsError;
@@ -29,6 +30,7 @@ use tornello_engine::tariff::PriceError;
 use tornello_engine::ticket::CodeError;
 
 use crate::auth::Scope;
+use crate::misread;
 use crate::print::PrintError;
 
 /// Why something does not work, as a caller may see it.
@@ -160,7 +162,8 @@ impl Problem {
     /// JSON that cannot be read, or can be and says something else than expected.
     #[must_use]
     pub fn of_json(error: &serde_json::Error) -> Self {
-        if error.is_data() { Self::invalid(error.to_string()) } else { Self::malformed(error.to_string()) }
+        let told = misread::json(&error.to_string());
+        if error.is_data() { Self::invalid(told) } else { Self::malformed(told) }
     }
 
     /// A body of another type than asked for.
@@ -197,7 +200,8 @@ impl Problem {
     /// A good key whose role does not have the scope.
     #[must_use]
     pub fn forbidden(scope: Scope) -> Self {
-        Self::new(StatusCode::FORBIDDEN, "forbidden", "this key may not do that").with("scope", scope.name())
+        let roles: Vec<_> = scope.roles().map(Role::as_str).collect();
+        Self::new(StatusCode::FORBIDDEN, "forbidden", "this key may not do that").with("scope", scope.name()).with("roles", roles)
     }
 
     /// Nothing there, or nothing for this caller.

@@ -17,6 +17,7 @@ use tornello_engine::ids::OrderId;
 
 use crate::auth::Caller;
 use crate::problem::Problem;
+use crate::words::PartyKindWord;
 
 /// The most parties of one command.
 const PARTIES_MAX: usize = 8;
@@ -28,7 +29,7 @@ const PARTY_MAX: usize = 256;
 pub const LARGE_BODY_MAX: usize = 1024 * 1024;
 
 /// The `Idempotency-Key` header: 1 to 255 visible ASCII characters, bare or as a quoted string. Repeating a request with its key and body gives the first answer
-/// for at least 24 hours, also after a restart.
+/// for at least 24 hours, also after a restart. It is remembered by the stream that was asked, a slot or a payment: with another one it is another request.
 #[derive(Debug, Clone)]
 pub struct IdempotencyKey(String);
 
@@ -59,7 +60,7 @@ impl FromRequest for IdempotencyKey {
 pub struct PartyForm {
     /// `buyer`, `device`, `card`, `account`, `network` (a block of addresses), `kiosk`, `operator` or `group`. The caller takes part by its key as well, as operator,
     /// totem or reseller: it need not be named.
-    #[schema(value_type = String, examples("buyer"))]
+    #[schema(value_type = PartyKindWord)]
     pub kind: PartyKind,
     /// The e-mail address, device id, card token or account.
     #[schema(max_length = 256, examples("maria.rossi@example.it"))]

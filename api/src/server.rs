@@ -18,6 +18,7 @@ use utoipa::openapi::{OpenApi, PathItem};
 use utoipa_actix_web::AppExt;
 
 use crate::entrance::{self, Shared};
+use crate::misread;
 use crate::mqtt::Link;
 use crate::pagopa::gateway::Pagopa;
 use crate::pagopa::reconciliation::Reconciliation;
@@ -101,7 +102,7 @@ fn limits(config: &mut web::ServiceConfig) {
         problem.into()
     });
     let path = web::PathConfig::default().error_handler(|_, _| Problem::not_found().into());
-    let query = web::QueryConfig::default().error_handler(|error, _| Problem::malformed(error.to_string()).into());
+    let query = web::QueryConfig::default().error_handler(|error, request| misread::query(request, &error).into());
     config.app_data(json).app_data(path).app_data(query).app_data(web::PayloadConfig::new(BODY_MAX));
 }
 

@@ -24,15 +24,17 @@ pub struct BodyCode([u8; BODY_DIGITS]);
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PersonCode([u8; PERSON_CHARACTERS]);
 
-/// What is wrong with a fiscal code.
+/// What is wrong with a fiscal code or VAT number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, thiserror::Error)]
 #[serde(rename_all = "snake_case")]
 pub enum BadFiscalCode {
     /// Neither 11 digits nor a person's 16 characters.
-    #[error("a fiscal code has 11 digits (a body, or VAT) or 16 letters and digits in their places (a person)")]
+    #[error(
+        "11 digits are expected (the fiscal code of a body, or a VAT number), or the 16 letters and digits of a person's fiscal code in their places"
+    )]
     Form,
     /// The last character is not that which follows from the others.
-    #[error("the check character of the fiscal code does not fit: look for a mistyped character")]
+    #[error("the check character does not fit: look for a mistyped character")]
     Check,
 }
 

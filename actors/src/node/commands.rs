@@ -106,6 +106,15 @@ impl Node {
         }
     }
 
+    /// A slot right after one of its records: what an answer says of it stays the same however often it is asked for. Read as [`Node::history`] is.
+    pub async fn slot_after(&self, slot: SlotId, seq: u64) -> Result<Slot, Failure<slot::Refusal>> {
+        let _turn = self.histories.acquire().await;
+        match history::after(self.journal.as_ref(), slot, seq).await {
+            Ok(found) => found.ok_or(Failure::UnknownSlot(slot)),
+            Err(error) => Err(read_failed(&error)),
+        }
+    }
+
     /// Gives a command to a museum.
     pub async fn museum(&self, museum: MuseumId, envelope: Envelope, command: museum::Command) -> Answer<Museum> {
         self.museum_owners.ask(StreamId::Museum(museum), envelope, command).await

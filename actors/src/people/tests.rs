@@ -439,8 +439,8 @@ fn a_contact_is_examined_field_by_field() {
     let long = "x".repeat(101);
     let wide = "\u{5f20}".repeat(100);
     let cases: [Case<'_>; 5] = [
-        (|form, text| form.given_name = text.to_owned(), ContactError::GivenName, &["", "  ", "a\nb", &long]),
-        (|form, text| form.family_name = text.to_owned(), ContactError::FamilyName, &["", "a\u{0}b", &long]),
+        (|form, text| form.given_name = text.to_owned(), ContactError::GivenName, &["", "  ", "a\nb", "Ada\u{202e}ireN", "Ada\u{200b}", &long]),
+        (|form, text| form.family_name = text.to_owned(), ContactError::FamilyName, &["", "a\u{0}b", "\u{2066}Neri\u{2069}", "Neri\u{e0041}", &long]),
         (
             |form, text| form.email = text.to_owned(),
             ContactError::Email,
@@ -560,6 +560,7 @@ fn an_account_is_taken_whole_or_not_at_all() {
         (Some("IT60X0542811101000000123456"), None, ContactError::AccountHolder),
         (Some("IT60X0542811101000000123456"), Some(" "), ContactError::AccountHolder),
         (Some("IT60X0542811101000000123456"), Some("a\nb"), ContactError::AccountHolder),
+        (Some("IT60X0542811101000000123456"), Some("Orazio \u{202e}"), ContactError::AccountHolder),
         (Some("IT60X0542811101000000123456"), Some(&*"x".repeat(71)), ContactError::AccountHolder),
         (Some("IT60X0542811101000000123457"), Some("Orazio"), ContactError::Iban(BadIban::CheckDigits)),
         (Some("055294883"), Some("Orazio"), ContactError::Iban(BadIban::Characters)),

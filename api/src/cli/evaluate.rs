@@ -27,6 +27,5 @@ pub(super) struct Arguments {
 pub(super) fn evaluate(arguments: Arguments) -> anyhow::Result<()> {
     let Arguments { protocol, data, test_data, holidays, json } = arguments;
     let report = tornello_training::evaluate(protocol, &Inputs { data, test_data, holidays }, Progress::Shown)?;
-    println!("{}", if json { report.to_json() } else { report.to_string() });
-    Ok(())
+    super::say(if json { report.to_json() } else { report.to_string() })
 }

@@ -6,7 +6,7 @@ use tornello_actors::clock::RealClock;
 use tornello_actors::keys::{Keys, Museums, NewKey, Role};
 use tornello_actors::signing::secret_file;
 use tornello_engine::calendar;
-use tornello_engine::ids::{Code, KeyId};
+use tornello_engine::ids::{Code, KeyId, MuseumId};
 use tornello_engine::time::Timestamp;
 
 use super::Data;
@@ -22,10 +22,9 @@ pub(super) enum Command {
         /// Whose it is and where it is used
         #[arg(long)]
         name: String,
-        /// web, kiosk, box_office, group_office, reseller, gate, sensor, analyst, manager, ministry or admin
-        #[arg(long)]
+        #[arg(long, help = roles())]
         role: Role,
-        /// all, or the numbers of museums with commas between them
+        /// all, or the numbers of museums that are registered, with commas between them
         #[arg(long, default_value = "all")]
         museums: Museums,
         /// The account of a reseller or group for whom it acts
@@ -59,10 +58,16 @@ pub(super) async fn run(command: Command) -> anyhow::Result<()> {
             secret_file::make_folder(&data.folder)?;
             let keys = Keys::open(data.folder.join(FILE)).await?;
             let expires_at = expires.map(|day| calendar::instant(day.to_datetime(jiff::civil::Time::midnight())));
+            if expires_at.is_some_and(|expires_at| expires_at <= now) {
+                bail!("--expires: a day after today is expected, in Rome: it is the first on which the key is not good any more");
+            }
+            are_registered(&keys, &museums).await?;
             let (text, key) = keys.create(NewKey { name, role, museums, account, expires_at }, now).await?;
             keys.close().await;
             eprintln!("{} key {} for {}; this is the only time that it is shown:", key.role, key.id, key.name);
-            println!("{}", text.expose());
+            // A key that nobody has seen is of no use, and good all the same.
+            super::say(text.expose())
+                .map_err(|error| anyhow::anyhow!("{error}: the key was not shown; revoke it: tornello keys revoke {}", key.id))?;
         }
         Command::List { data } => {
             let keys = Keys::open(data.with(FILE)?.join(FILE)).await?;
@@ -82,8 +87,8 @@ pub(super) async fn run(command: Command) -> anyhow::Result<()> {
                     [key.id.to_string(), key.role.to_string(), key.museums.to_string(), account, state, used, key.name]
                 })
                 .collect();
-            super::print_table(["id", "role", "museums", "account", "state", "last used", "name"], &rows);
             keys.close().await;
+            super::print_table(["id", "role", "museums", "account", "state", "last used", "name"], &rows)?;
         }
         Command::Revoke { data, id } => {
             let folder = data.with(FILE)?;
@@ -91,8 +96,30 @@ pub(super) async fn run(command: Command) -> anyhow::Result<()> {
             let keys = Keys::open(folder.join(FILE)).await?;
             let key = keys.revoke(id, now).await?;
             keys.close().await;
-            println!("{} key {} ({}) is revoked", key.role, key.id, key.name);
+            super::say(format_args!("{} key {} ({}) is revoked", key.role, key.id, key.name))?;
         }
+    }
+    Ok(())
+}
+
+/// The roles by name, for the help.
+fn roles() -> String {
+    let [others @ .., last] = Role::ALL.map(Role::as_str);
+    format!("{} or {last}", others.join(", "))
+}
+
+/// Asserts that a key is not made for a museum that there is not. Where no server has started yet nobody knows of any.
+async fn are_registered(keys: &Keys, museums: &Museums) -> anyhow::Result<()> {
+    let Museums::Only(wanted) = museums else { return Ok(()) };
+    let registered = keys.museums().await?;
+    let list = |museums: &[MuseumId]| museums.iter().map(|museum| museum.0.to_string()).collect::<Vec<_>>().join(", ");
+    if registered.is_empty() {
+        eprintln!("no museum is registered here yet: whether there will be {} is not known", list(wanted));
+        return Ok(());
+    }
+    let unknown: Vec<MuseumId> = wanted.iter().copied().filter(|museum| !registered.contains(museum)).collect();
+    if !unknown.is_empty() {
+        bail!("--museums: {} is not registered here; {} is", list(&unknown), list(&registered));
     }
     Ok(())
 }

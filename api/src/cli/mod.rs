@@ -13,7 +13,8 @@ mod train;
 mod verify;
 mod world;
 
-use std::io::IsTerminal;
+use std::fmt::Display;
+use std::io::{ErrorKind, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -127,13 +128,11 @@ pub fn run() -> ExitCode {
             Err(anyhow::anyhow!("say by which protocol: `tornello evaluate --help` names them"))
         }
         Some(Command::Train(command)) => train::run(command),
-        Some(Command::Version) => {
-            println!("tornello {}", env!("CARGO_PKG_VERSION"));
-            Ok(())
-        }
+        Some(Command::Version) => say(format_args!("tornello {}", env!("CARGO_PKG_VERSION"))),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
+        Err(error) if error.is::<NobodyReads>() => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");
             ExitCode::FAILURE
@@ -147,8 +146,11 @@ fn block_on(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()
     actix_rt::System::with_tokio_rt(|| runtime).block_on(work)
 }
 
+/// What of the library that speaks HTTP is no line of the log, unless RUST_LOG asks for it: one at ERROR for each stranger who sends what is no HTTP.
+const STRANGERS: &str = "actix_http::h1::dispatcher=off";
+
 fn start_log(format: LogFormat, level: &str) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(format!("{level},{STRANGERS}")));
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     match format {
         LogFormat::Text => builder.with_ansi(std::io::stderr().is_terminal()).init(),
@@ -156,15 +158,34 @@ fn start_log(format: LogFormat, level: &str) {
     }
 }
 
+/// Whoever read the standard output reads no more, as `head` when it has enough: the end of what there is to do, and nothing that went wrong.
+#[derive(Debug, thiserror::Error)]
+#[error("nobody reads the standard output any more")]
+struct NobodyReads;
+
+/// Writes a line to the standard output.
+fn say(text: impl Display) -> anyhow::Result<()> {
+    put(format_args!("{text}\n"))
+}
+
+/// Writes a text that ends its lines itself to the standard output.
+fn put(text: impl Display) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    match write!(out, "{text}").and_then(|()| out.flush()) {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Err(NobodyReads.into()),
+        written => written.context("cannot write to the standard output"),
+    }
+}
+
 /// Prints a table with a line under its head, columns as wide as they need to be.
-fn print_table<const N: usize>(head: [&str; N], rows: &[[String; N]]) {
+fn print_table<const N: usize>(head: [&str; N], rows: &[[String; N]]) -> anyhow::Result<()> {
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).chain([head[column].chars().count()]).max().unwrap_or(0);
     let widths: [usize; N] = std::array::from_fn(width);
     let print = |cells: [&str; N]| {
         let line: String = cells.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}  ")).collect();
-        println!("{}", line.trim_end());
+        say(line.trim_end())
     };
-    print(head);
-    println!("{}", "-".repeat(widths.iter().sum::<usize>() + 2 * (N - 1)));
-    rows.iter().for_each(|row| print(std::array::from_fn(|column| row[column].as_str())));
+    print(head)?;
+    say("-".repeat(widths.iter().sum::<usize>() + 2 * (N - 1)))?;
+    rows.iter().try_for_each(|row| print(std::array::from_fn(|column| row[column].as_str())))
 }

@@ -63,10 +63,10 @@ pub(super) async fn replay(arguments: Arguments) -> anyhow::Result<()> {
         let played = drive::play(node, &clock, &replay, pace, acks, |progress| bar.show(progress)).await?;
         bar.finish();
         let report = Report::new(played, &replay, node.journal().as_ref()).await?;
-        if arguments.json {
-            println!("{:#}", report.to_json());
-        } else {
-            print!("{report}");
+        let told = if arguments.json { super::say(format_args!("{:#}", report.to_json())) } else { super::put(&report) };
+        // Whether or not anybody reads it: a recount that does not agree is an error.
+        if report.agrees() {
+            told?;
         }
         anyhow::Ok(report.agrees())
     };

@@ -20,7 +20,7 @@ use tornello_api::pagopa::reconciliation::Reconciliation;
 use tornello_api::server::{self, Listening, ServerSettings};
 use tornello_engine::channel::Channel;
 
-use super::Data;
+use super::{Data, say};
 
 /// Where a demo listens.
 const DEMO: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
@@ -224,6 +224,11 @@ pub(super) async fn serve(arguments: Arguments) -> anyhow::Result<()> {
     } else {
         Vec::new()
     };
+    if let Some(files) = node.files() {
+        // For `tornello keys create`, which knows nothing of the journal.
+        let museums: Vec<_> = node.museums().all().iter().map(|known| known.museum.id()).collect();
+        files.keys.note_museums(&museums).await?;
+    }
     let mqtt = arguments.mqtt.clone().map(|broker| (broker, Link::default()));
     let reconciliation = match &pagopa {
         Some(_) => Some(Arc::new(Reconciliation::open(data).with_context(|| format!("flows cannot be kept in {}", data.display()))?)),
@@ -261,12 +266,7 @@ pub(super) async fn serve(arguments: Arguments) -> anyhow::Result<()> {
         eprintln!("pagoPA's node is served at http://{station}/pagopa: only the proxy that checks its certificate may reach it");
     }
     if arguments.demo {
-        println!("The museums are real; their hours, capacities and prices are invented.\n");
-        if station.is_none() {
-            println!(
-                "Whoever reaches http://{listen}/pagopa can say that a payment was made, as pagoPA's node would: this is for trying out only.\n"
-            );
-        }
+        welcome(station.is_none().then_some(listen));
         print_keys(&keys, &data.join(demo::KEYS_FILE), listen);
     } else if node.files().is_some_and(|files| files.keys.list().is_empty()) {
         eprintln!("There is no API key yet: make one with `tornello keys create --data {} --name NAME --role admin`", data.display());
@@ -309,12 +309,33 @@ pub(super) async fn development_keys(node: &Node, data: &std::path::Path) -> any
     Ok(demo::development_keys(&files.keys, &data.join(demo::KEYS_FILE), RealClock::wall()).await?)
 }
 
+/// What whoever tries a demo should know; `open`: where the station answers everybody, if it does.
+fn welcome(open: Option<SocketAddr>) {
+    let said = say("The museums are real; their hours, capacities and prices are invented.\n");
+    let warned = open.map_or(Ok(()), |listen| {
+        say(format_args!(
+            "Whoever reaches http://{listen}/pagopa can say that a payment was made, as pagoPA's node would: this is for trying out only.\n"
+        ))
+    });
+    unread(said.and(warned));
+}
+
 pub(super) fn print_keys(keys: &[DevelopmentKey], path: &std::path::Path, listen: SocketAddr) {
-    println!("Development keys, also in {} (secret; good for all museums):\n", path.display());
     let rows: Vec<_> = keys.iter().map(|key| [key.role.to_string(), key.text.clone()]).collect();
-    super::print_table(["role", "key"], &rows);
-    println!("\nTry:\n");
-    println!("  curl -H \"Authorization: Bearer KEY\" http://{listen}/v1/museums\n\nAll that can be asked: http://{listen}/docs\n");
+    let told = say(format_args!("Development keys, also in {} (secret; good for all museums):\n", path.display()))
+        .and_then(|()| super::print_table(["role", "key"], &rows))
+        .and_then(|()| say("\nTry:\n"))
+        .and_then(|()| {
+            say(format_args!("  curl -H \"Authorization: Bearer KEY\" http://{listen}/v1/museums\n\nAll that can be asked: http://{listen}/docs\n"))
+        });
+    unread(told);
+}
+
+/// A server serves whether or not anybody reads what it says at its start.
+fn unread(told: anyhow::Result<()>) {
+    if let Err(error) = told {
+        tracing::warn!(%error, "what is said at the start was not all said");
+    }
 }
 
 #[cfg(test)]

@@ -34,7 +34,7 @@ pub(super) enum People {
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Signing {
-    /// Sign new ticket codes with a new key; codes signed before stay good. A running server takes it up when it starts again
+    /// Sign new ticket codes with a new key; codes signed before stay good. A running server takes it up within a second
     Rotate {
         #[command(flatten)]
         data: Data,
@@ -60,8 +60,7 @@ pub(super) async fn views(command: Views) -> anyhow::Result<()> {
     let built = views.build(&journal, end).await;
     views.close().await;
     built?;
-    println!("the read models show all {end} batches");
-    Ok(())
+    super::say(format_args!("the read models show all {end} batches"))
 }
 
 pub(super) async fn people(command: People) -> anyhow::Result<()> {
@@ -72,17 +71,18 @@ pub(super) async fn people(command: People) -> anyhow::Result<()> {
     let people = Contacts::open(folder, MasterKey::load_or_create(&folder.join("master.key"))?, RealClock::wall()).await?;
     let erased = people.erase(person, RealClock::wall()).await;
     people.close().await;
-    println!(
-        "{}",
-        if erased?.was_there { "the contact is erased" } else { "there was no contact: nothing to erase, and none can be stored under this id" }
-    );
-    Ok(())
+    super::say(if erased?.was_there {
+        "the contact is erased"
+    } else {
+        "there was no contact: nothing to erase, and none can be stored under this id"
+    })
 }
 
 pub(super) fn signing(command: &Signing) -> anyhow::Result<()> {
     let Signing::Rotate { data } = command;
     let mut keys = SigningKeys::load_or_create(data.with("signing.keys")?.join("signing.keys"), RealClock::wall())?;
     let id = keys.rotate(RealClock::wall())?;
-    println!("new codes are signed with key {id}; restart the server to use it, and give gates the new list of public keys");
-    Ok(())
+    super::say(format_args!(
+        "new codes are signed with key {id}, by a running server within a second; older ones stay good; gates without a network need a new manifest"
+    ))
 }

@@ -101,24 +101,22 @@ async fn learn_fraud(folder: &Path, name: Code, until: Option<&str>, rows: Optio
     let artifact = learning::learn(&known, &now.to_string())?;
     let place = learning::shelve(folder, name, &artifact)?;
     if json {
-        println!("{}", artifact.card);
-        return Ok(());
+        return super::say(&artifact.card);
     }
     let card = artifact.card()?;
-    println!("{}", fraud::show(&card));
+    super::say(fraud::show(&card))?;
     let sum = tornello_training::source::sha256(artifact.card.as_bytes());
-    println!("It stands in {}. To have it beside the one that acts, register it:", place.display());
-    println!(r#"  POST /v1/fraud/models {{"kind": "fraud", "artifact": "{name}", "checksum": "{}", "card": "{}"}}"#, card.id, &sum[..32]);
-    println!("  POST /v1/fraud/models/{name}/challenge");
-    Ok(())
+    super::say(format_args!("It stands in {}. To have it beside the one that acts, register it:", place.display()))?;
+    let body = format!(r#"{{"kind": "fraud", "artifact": "{name}", "checksum": "{}", "card": "{}"}}"#, card.id, &sum[..32]);
+    super::say(format_args!("  POST /v1/fraud/models {body}"))?;
+    super::say(format_args!("  POST /v1/fraud/models/{name}/challenge"))
 }
 
 fn train_fraud(Fraud { data, out, json, .. }: &Fraud) -> anyhow::Result<()> {
     let out = out.as_deref().context("say with --out where to")?;
     let trained = fraud::train(data.as_deref(), &RealClock::wall().to_string(), Progress::Shown)?;
     trained.write(out)?;
-    println!("{}", if *json { trained.champion()?.card.clone() } else { fraud::show(&trained.card()?) });
-    Ok(())
+    super::say(if *json { trained.champion()?.card.clone() } else { fraud::show(&trained.card()?) })
 }
 
 fn train_demand(arguments: Demand) -> anyhow::Result<()> {
@@ -126,6 +124,5 @@ fn train_demand(arguments: Demand) -> anyhow::Result<()> {
     let data = simulated.map_or(Data::File(data, holidays), Data::Simulated);
     let job = Job { data, horizon_max: horizon, threads, champion, created: RealClock::wall().to_string() };
     let report = demand::train(&job, &out, Progress::Shown)?;
-    println!("{}", if json { report.to_json() } else { report.to_string() });
-    Ok(())
+    super::say(if json { report.to_json() } else { report.to_string() })
 }

@@ -32,12 +32,15 @@ pub(super) async fn verify(arguments: Arguments) -> anyhow::Result<()> {
     let end = tornello_actors::journal::Journal::head(&journal).await;
     match verified {
         Ok(verified) => {
-            print(&verified);
-            if let Some(head) = &arguments.head {
-                goes_on_from(&journal, &verified.checked, head).await.with_context(|| path.display().to_string())?;
-                println!("it goes on from the head of batch {}", head.number);
-            }
-            Ok(())
+            let goes_on = match &arguments.head {
+                Some(head) => goes_on_from(&journal, &verified.checked, head).await.with_context(|| path.display().to_string()),
+                None => Ok(()),
+            };
+            let told = print(&verified);
+            // Whether or not anybody reads all of that: a missing end is an error.
+            goes_on?;
+            told?;
+            arguments.head.as_ref().map_or(Ok(()), |head| super::say(format_args!("it goes on from the head of batch {}", head.number)))
         }
         Err(JournalError::Corrupt { batch, what }) => {
             let last = end.is_ok_and(|head| head.number == batch);
@@ -52,10 +55,10 @@ pub(super) async fn verify(arguments: Arguments) -> anyhow::Result<()> {
     }
 }
 
-fn print(verified: &Verified) {
+fn print(verified: &Verified) -> anyhow::Result<()> {
     let Verified { checked, state_hash, museums, .. } = verified;
     if let Some(batch) = checked.cut {
-        println!("torn batch {batch} was cut off");
+        super::say(format_args!("torn batch {batch} was cut off"))?;
     }
     let sales: u64 = museums.values().map(|sums| sums.sales).sum();
     for (name, value) in [
@@ -66,7 +69,7 @@ fn print(verified: &Verified) {
         ("head", Exported::from(&checked.head).to_string()),
         ("state", hex(state_hash)),
     ] {
-        println!("{name:<8} {value}");
+        super::say(format_args!("{name:<8} {value}"))?;
     }
-    println!("the journal is sound");
+    super::say("the journal is sound")
 }

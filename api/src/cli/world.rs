@@ -40,12 +40,7 @@ pub(super) fn evaluate(arguments: Arguments) -> anyhow::Result<()> {
         bar.tick();
     })?;
     bar.finish_and_clear();
-    if json {
-        println!("{:#}", report.to_json());
-    } else {
-        print!("{report}");
-    }
-    Ok(())
+    if json { super::say(format_args!("{:#}", report.to_json())) } else { super::put(report) }
 }
 
 async fn play(protocol: Protocol, bar: ProgressBar, json: bool) -> anyhow::Result<()> {
@@ -67,13 +62,14 @@ async fn play(protocol: Protocol, bar: ProgressBar, json: bool) -> anyhow::Resul
         let mut value = report.to_json();
         value["records"] = serde_json::json!(verified.checked.records);
         value["outcomes"] = serde_json::json!(rows);
-        println!("{value:#}");
-        return Ok(());
+        return super::say(format_args!("{value:#}"));
     }
-    print!("{report}");
-    println!("\nPlayed through the node; its journal has {} records and holds. What became of the intents:", verified.checked.records);
+    super::put(report)?;
+    super::say(format_args!(
+        "\nPlayed through the node; its journal has {} records and holds. What became of the intents:",
+        verified.checked.records
+    ))?;
     let rows: Vec<[String; 3]> =
         tally.iter().map(|((action, outcome), count)| [(*action).to_owned(), (*outcome).to_owned(), count.to_string()]).collect();
-    super::print_table(["intent", "outcome", "count"], &rows);
-    Ok(())
+    super::print_table(["intent", "outcome", "count"], &rows)
 }

@@ -51,7 +51,7 @@ pub enum XmlError {
     #[error("not well-formed XML")]
     Malformed,
     /// Another element, a text or the end where an element is expected.
-    #[error("{path}: {expected} is expected")]
+    #[error("{}{expected} is expected", within(.path))]
     Expected {
         /// Where.
         path: String,
@@ -59,17 +59,22 @@ pub enum XmlError {
         expected: String,
     },
     /// A text that does not have the form of its element.
-    #[error("{path}: the value does not have the form it must have")]
+    #[error("{}the value does not have the form it must have", within(.path))]
     Value {
         /// Where.
         path: String,
     },
     /// An attribute where none is known.
-    #[error("{path}: attributes are not allowed")]
+    #[error("{}attributes are not allowed", within(.path))]
     Attribute {
         /// Where.
         path: String,
     },
+}
+
+/// Where an error is, before what it says; nothing at the root, which has no name yet.
+fn within(path: &str) -> String {
+    if path.is_empty() { String::new() } else { format!("{path}: ") }
 }
 
 /// How much of a document is taken.
@@ -599,6 +604,7 @@ mod tests {
             } else {
                 read(document.as_bytes()).map(drop)
             };
+            assert!(!error.to_string().starts_with(':'), "{error}");
             assert_eq!(found, Err(error), "{document}");
         }
         for bytes in [&b"<a><b>\xe8</b></a>"[..], b"\xff\xfe<\0a\0", b"<a><b>\xc0\xaf</b></a>"] {

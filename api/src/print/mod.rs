@@ -24,6 +24,7 @@ pub use notice::{notice_code, notice_pdf};
 pub use qr::{CODE_LENGTH_MAX, qr_png, qr_svg};
 pub use quote::quote_pdf;
 pub use receipt::receipt_pdf;
+pub use text::unprintable;
 pub use ticket::tickets_pdf;
 
 /// How many tickets one PDF may have: two school classes with their teachers.

@@ -152,9 +152,50 @@ fn only_steers(character: char) -> bool {
     )
 }
 
+/// The characters of a name that a ticket cannot show, each once: all but ASCII, the letters of Latin, Greek and Cyrillic, and the marks that go with them. A clerk
+/// compares the name with a document, and every passport has it in such letters.
+#[must_use]
+pub fn unprintable(name: &str) -> String {
+    let mut found = String::new();
+    for character in name.chars() {
+        if !is_of_names(character) && !found.contains(character) {
+            found.push(character);
+        }
+    }
+    found
+}
+
+fn is_of_names(character: char) -> bool {
+    let is_letter = matches!(character, '\u{c0}'..='\u{2af}' | '\u{386}'..='\u{3ce}' | '\u{400}'..='\u{481}' | '\u{48a}'..='\u{527}')
+        || matches!(character, '\u{1e00}'..='\u{1e9b}' | '\u{1e9e}' | '\u{1ea0}'..='\u{1ef9}' | '\u{1f00}'..='\u{1ffc}');
+    // Apostrophes as people type them, a dash, the point within Catalan names, accents that stand apart or below.
+    let is_mark = matches!(character, '\u{aa}' | '\u{b4}' | '\u{b7}' | '\u{ba}' | '\u{2b9}'..='\u{2bf}' | '\u{2013}' | '\u{2018}' | '\u{2019}')
+        || matches!(character, '\u{300}'..='\u{34e}' | '\u{350}'..='\u{36f}');
+    matches!(character, ' '..='~') || is_mark || is_letter && character.is_alphabetic()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_name_may_have_can_be_shown() {
+        for face in [Face::regular().unwrap(), Face::bold().unwrap()] {
+            for character in ('!'..='\u{ffff}').filter(|character| is_of_names(*character)) {
+                assert!(face.shows(character) && !only_steers(character), "{character:?}");
+            }
+        }
+        for name in
+            ["Maria", "D’Annunzio", "O'Neill-Ñandú", "Ярослав", "Νίκος", "Əliyev", "Nguyễn Thị", "Ål", "Jose\u{301}", "Ko\u{2bb}olau", "IIIª B"]
+        {
+            assert_eq!(unprintable(name), "", "{name}");
+        }
+        for (name, found) in
+            [("王小明", "王小明"), ("علي", "علي"), ("Ada 🎟 🎟", "🎟"), ("Ada\u{202e}", "\u{202e}"), ("Ñ한Ñ", "한"), ("×", "×"), ("\u{34f}", "\u{34f}")]
+        {
+            assert_eq!(unprintable(name), found, "{name}");
+        }
+    }
 
     #[test]
     fn italian_and_its_neighbours_have_glyphs() {

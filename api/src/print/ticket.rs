@@ -29,6 +29,9 @@ const NOTES_IT: &str = "Il codice vale per questo biglietto soltanto: ogni lettu
 const NOTES_EN: &str = "The code is good for this ticket only: every scan is recorded, and a copy or a second use is detected at the entrance. Print it in \
     black and white and fold it, or show it on a screen, even without a network.";
 
+const NAMED_IT: &str = "Un documento d'identità con il nome scritto su questo biglietto.";
+const NAMED_EN: &str = "An identity document in the name on this ticket.";
+
 /// The tickets as one PDF file, in the order given: at least one, at most [`TICKETS_MAX`].
 pub fn tickets_pdf(tickets: &[PrintedTicket]) -> Result<Vec<u8>, PrintError> {
     let first = tickets.first().ok_or(PrintError::Nothing)?;
@@ -132,7 +135,13 @@ fn entrance(ticket: &PrintedTicket, faces: &Faces) -> Vec<Block> {
         let next_mm = it.last().map_or(first_mm, |line| line.baseline_mm + leading_mm(line.size_pt));
         (it, faces.set(English, Style::SENTENCE_BELOW, inside(next_mm), en))
     };
-    let (mut it, mut en) = sentences(&ticket.show_it, &ticket.show_en);
+    // A name that nobody compares with a document keeps nobody out.
+    let is_named = !faces.regular.clean(&ticket.holder).is_empty();
+    let (mut it, mut en) = if is_named {
+        sentences(&format!("{} {NAMED_IT}", ticket.show_it), &format!("{} {NAMED_EN}", ticket.show_en))
+    } else {
+        sentences(&ticket.show_it, &ticket.show_en)
+    };
     if it.is_empty() && en.is_empty() {
         (it, en) = sentences("Basta questo codice.", "This code is all you need.");
     }
@@ -250,6 +259,11 @@ mod tests {
                     && text.contains("Wednesday 10 June 2026")
             );
             assert!(text.contains(NOTES_IT) && text.contains(NOTES_EN) && text.contains("2,00 €") && !text.contains('…'), "{text}");
+            assert!(text.contains(NAMED_IT) && text.contains(NAMED_EN) && !text.contains("Basta questo codice."), "{text}");
+        }
+        for ticket in Proof::ALL.into_iter().map(|proof| PrintedTicket { holder: " \u{200b}".into(), ..a_ticket(1, proof) }) {
+            let text = text_of(&arrange(&ticket, &faces).unwrap());
+            assert!(text.contains(&*ticket.show_it) && !text.contains(NAMED_IT) && !text.contains('…'), "{text}");
             assert_eq!(text.contains("Basta questo codice."), ticket.show_it.is_empty());
         }
     }

@@ -24,7 +24,7 @@ pub struct Known {
 }
 
 /// Problems that do not come from a refusal, or whose text there names a case.
-const OTHERS: [(&str, u16, &str, &str); 60] = [
+const OTHERS: [(&str, u16, &str, &str); 61] = [
     ("malformed", 400, "something in the request cannot be read", "The title says what; it is a fault in the program that asks."),
     (
         "idempotency_key_missing",
@@ -33,7 +33,7 @@ const OTHERS: [(&str, u16, &str, &str); 60] = [
         "Choose a new random value for each request, and the same when you repeat one.",
     ),
     ("unauthorized", 401, "an API key is needed", "Send the key as a bearer token. `reason` says what is wrong with the one sent."),
-    ("forbidden", 403, "this key may not do that", "`scope` names what the key's role lacks."),
+    ("forbidden", 403, "this key may not do that", "`scope` names what the key's role lacks, `roles` who has it."),
     (
         "blocked_by_rule",
         403,
@@ -51,7 +51,7 @@ const OTHERS: [(&str, u16, &str, &str); 60] = [
         "waiting_room",
         403,
         "places of this slot are held through its waiting room",
-        "Join the room named by `room`, wait for the turn, and send its `admission`, good for three holds, in Waiting-Room-Admission, with the same buyer or device.",
+        "Join the room named by `room`, wait for the turn, and send its `admission`, good for three holds or moves, in Waiting-Room-Admission, with the same buyer or device.",
     ),
     ("bad_waiting_room_token", 422, "the token is not of this waiting room", "Join the room, and send the `token` of the answer as it is."),
     ("waiting_room_exists", 409, "there is a waiting room of that name", "Withdraw it first, or choose another name."),
@@ -82,6 +82,12 @@ const OTHERS: [(&str, u16, &str, &str); 60] = [
         "Give name, city and region of 1 to 200 bytes, latitude and longitude.",
     ),
     ("invalid_contact", 422, "the contact cannot be used", "The title says which member, and why."),
+    (
+        "holder_unprintable",
+        422,
+        "a ticket cannot show this name",
+        "Write it in Latin, Greek or Cyrillic letters, as in the lower lines of the passport. `member` is the name, `characters` what is not shown.",
+    ),
     ("valid_from_past", 422, "the past cannot be changed", "Let a version hold from today at the earliest."),
     ("invalid_plan", 422, "the plan cannot be followed", "The title says where and why."),
     ("invalid_tariff", 422, "the tariff cannot be used", "The title says where and why."),

@@ -18,6 +18,7 @@ use crate::problem::Problem;
 use crate::request::{IdempotencyKey, LARGE_BODY_MAX, envelope};
 use crate::routes::payments::{csv_answer, wants_csv};
 use crate::routes::{museum_of, not_rebuilt};
+use crate::words::ProvenanceWord;
 
 /// A day of the past.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -70,7 +71,7 @@ pub struct DayView {
     /// How many came.
     people: u32,
     /// `counted` here, `imported`, or `simulated`.
-    #[schema(value_type = String, pattern = "^(counted|imported|simulated)$")]
+    #[schema(value_type = ProvenanceWord)]
     provenance: Provenance,
 }
 

@@ -24,6 +24,7 @@ use tornello_engine::time::Timestamp;
 use crate::auth::{Caller, Scope};
 use crate::problem::Problem;
 use crate::routes::{local, museum_of};
+use crate::words::{ChannelWord, FreeDayWord, LimitedByWord};
 
 /// The most days of slots.
 const SLOT_DAYS_MAX: i32 = 31;
@@ -77,7 +78,7 @@ pub struct SlotLine {
     status: &'static str,
     /// Where none is available: `capacity`, `other_quotas`, `own_limit` or `live_cap`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>, max_length = 16)]
+    #[schema(value_type = Option<LimitedByWord>)]
     limited_by: Option<LimitedBy>,
     /// When something happened to it last; absent if nothing ever did (RFC 3339, UTC).
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -91,7 +92,7 @@ pub struct AvailabilityView {
     /// The museum's number.
     museum: u16,
     /// For which channel.
-    #[schema(value_type = String, max_length = 16)]
+    #[schema(value_type = ChannelWord)]
     channel: Channel,
     /// When it was like this (RFC 3339, UTC).
     #[schema(format = DateTime)]
@@ -117,7 +118,7 @@ pub struct DayLine {
     status: &'static str,
     /// Why entry is free for all, if it is: `first_sunday`, `national` or `local`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>, max_length = 16)]
+    #[schema(value_type = Option<FreeDayWord>)]
     free_day: Option<FreeDay>,
 }
 
@@ -127,7 +128,7 @@ pub struct CalendarView {
     /// The museum's number.
     museum: u16,
     /// For which channel.
-    #[schema(value_type = String, max_length = 16)]
+    #[schema(value_type = ChannelWord)]
     channel: Channel,
     /// When it was like this (RFC 3339, UTC).
     #[schema(format = DateTime)]

@@ -22,6 +22,7 @@ use crate::reasons::{self, ReasonView};
 use crate::request::{IdempotencyKey, envelope};
 use crate::routes::payments::museums;
 use crate::routes::{files, page, page_size};
+use crate::words::{CaseStatusWord, CaseVerdictWord, ChannelWord};
 
 /// The most verdicts of one request.
 const VERDICTS_MAX: usize = 100;
@@ -34,7 +35,7 @@ pub struct CasesQuery {
     /// Only of this museum: its slug or number.
     museum: Option<String>,
     /// Only through this channel.
-    #[param(value_type = Option<String>)]
+    #[param(inline, value_type = Option<ChannelWord>)]
     channel: Option<Channel>,
     /// Only in this state: `open`, `appealed`, `decided` or `lapsed`; those that somebody should look at if not said.
     #[param(max_length = 16)]
@@ -277,7 +278,7 @@ pub struct CaseView {
     /// What is at stake, in euro cents.
     amount_cents: i64,
     /// `open`, `appealed`, `decided` or `lapsed`.
-    #[schema(value_type = String)]
+    #[schema(value_type = CaseStatusWord)]
     state: Status,
     /// The key of whoever looks at it.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -457,7 +458,7 @@ pub async fn assign(
 #[serde(deny_unknown_fields)]
 pub struct VerdictForm {
     /// `fraud`: the tickets are blocked; `legit`: they are valid at once; `unsure`: they are valid when the review is over.
-    #[schema(value_type = String, examples("legit"))]
+    #[schema(value_type = CaseVerdictWord)]
     verdict: Verdict,
     /// Why, in one word, never a name.
     #[schema(value_type = String, max_length = 23, examples("known-family"))]
@@ -512,7 +513,7 @@ pub struct VerdictsForm {
     #[schema(value_type = Vec<String>, min_items = 1, max_items = 100, examples(json!(["000a000102r4e"])))]
     cases: Vec<CaseId>,
     /// As for one case.
-    #[schema(value_type = String, examples("legit"))]
+    #[schema(value_type = CaseVerdictWord)]
     verdict: Verdict,
     /// Why, in one word, never a name.
     #[schema(value_type = String, max_length = 23, examples("known-family"))]

@@ -17,6 +17,7 @@ use crate::problem::Problem;
 use crate::request::{IdempotencyKey, envelope};
 use crate::routes::plans::{On, TextForm, etag, only_if, versioned};
 use crate::routes::{museum_of, not_rebuilt};
+use crate::words::{FeePerWord, GroupKindWord, ProofWord};
 
 /// Which escorts come in free.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -30,7 +31,7 @@ pub struct EscortsForm {
     pub category: Code,
     /// What they show at the gate, as in a tariff.
     #[serde(default)]
-    #[schema(value_type = String, max_length = 32, examples("school_list"))]
+    #[schema(value_type = ProofWord)]
     pub proof: Proof,
 }
 
@@ -39,7 +40,7 @@ pub struct EscortsForm {
 #[serde(deny_unknown_fields, default)]
 pub struct FeeForm {
     /// `person` (escorts excepted) or `group` (each part of one that is split).
-    #[schema(value_type = String, pattern = "^(person|group)$", examples("person"))]
+    #[schema(value_type = FeePerWord)]
     pub per: FeePer,
     /// For each, in euro cents.
     #[schema(minimum = 0, maximum = 5_000, examples(100))]
@@ -119,7 +120,7 @@ pub struct GroupPolicyBody {
     pub confirmation: bool,
     /// Which kinds of group may pay at the desk: `school`, `tour_operator`, `company`, `association`, `other`.
     #[serde(default)]
-    #[schema(value_type = Vec<String>, max_items = 5)]
+    #[schema(value_type = Vec<GroupKindWord>, max_items = 5)]
     pub desk_for: Vec<Kind>,
 }
 

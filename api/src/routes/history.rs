@@ -24,6 +24,7 @@ use crate::request::random;
 use crate::routes::PAGE;
 use crate::routes::holds::{LineForm, by_tariff};
 use crate::routes::slots::LiveView;
+use crate::words::{ChannelWord, LimitedByWord};
 
 /// The most records of one answer.
 const RECORDS_MAX: u32 = 1_000;
@@ -96,7 +97,7 @@ pub struct HistoryQuery {
 #[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
 pub struct PastChannel {
     /// The channel.
-    #[schema(value_type = String, max_length = 16)]
+    #[schema(value_type = ChannelWord)]
     channel: Channel,
     /// Places in live holds.
     held: u32,
@@ -113,7 +114,7 @@ pub struct PastChannel {
     /// How many places it might take.
     available: u32,
     /// What held back the rest: `capacity`, `other_quotas`, `own_limit` or `live_cap`.
-    #[schema(value_type = String, max_length = 16)]
+    #[schema(value_type = LimitedByWord)]
     limited_by: LimitedBy,
 }
 
@@ -124,7 +125,7 @@ pub struct PastHold {
     #[schema(max_length = 26)]
     hold: String,
     /// Through which channel.
-    #[schema(value_type = String, max_length = 16)]
+    #[schema(value_type = ChannelWord)]
     channel: Channel,
     /// For how many people.
     people: u32,

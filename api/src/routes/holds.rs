@@ -21,6 +21,7 @@ use crate::routes::people::{self, ContactForm};
 use crate::routes::sales::{self, SaleView, SettlementForm};
 use crate::routes::waiting_rooms::{self, Admission};
 use crate::routes::{alternatives, not_rebuilt};
+use crate::words::ChannelWord;
 
 /// How many people of one category.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -78,7 +79,7 @@ pub struct HoldView {
     /// The slot.
     slot: String,
     /// The channel that asked.
-    #[schema(value_type = String)]
+    #[schema(value_type = ChannelWord)]
     channel: Channel,
     /// What is held.
     lines: Vec<LineView>,

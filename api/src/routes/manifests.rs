@@ -24,6 +24,7 @@ use crate::auth::{Caller, Scope};
 use crate::problem::Problem;
 use crate::routes::tickets::TicketKeyView;
 use crate::routes::{files, museum_of};
+use crate::words::ProofWord;
 
 /// The version of the form: a gate that does not know it refuses the whole manifest.
 const FORMAT: u32 = 1;
@@ -77,7 +78,7 @@ pub struct ManifestTicket {
     category: Code,
     /// What the gate has to look at; absent: nothing.
     #[serde(default, skip_serializing_if = "is_usual")]
-    #[schema(value_type = Option<String>, max_length = 32, examples("age"))]
+    #[schema(value_type = Option<ProofWord>)]
     proof: Proof,
     /// What became of it; absent: `valid`.
     #[serde(default, skip_serializing_if = "is_usual")]

@@ -14,11 +14,12 @@ use tornello_engine::slot::{Command, Event, Line};
 
 use crate::auth::{Caller, Scope};
 use crate::problem::Problem;
-use crate::request::{IdempotencyKey, envelope, random};
+use crate::request::{IdempotencyKey, PartyForm, envelope, random};
 use crate::routes::holds::agreed;
 use crate::routes::people::{self, HolderForm};
 use crate::routes::sales::{SaleView, account_of, owner, seen};
 use crate::routes::tickets::Issued;
+use crate::routes::waiting_rooms::{self, Admission};
 use crate::routes::{alternatives, not_rebuilt};
 
 /// Where tickets go.
@@ -32,6 +33,10 @@ pub struct MoveForm {
     #[serde(default)]
     #[schema(max_items = 1000)]
     pub tickets: Vec<u16>,
+    /// Who takes part, the buyer first: whom the waiting room of the other slot has let through, if one is open for it. Nothing else is made of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(max_items = 8)]
+    pub parties: Vec<PartyForm>,
 }
 
 /// What the categories of a sale cost in another slot; those that it does not sell are left out. What was sold at the price agreed with an account costs what is agreed
@@ -59,10 +64,13 @@ async fn prices(node: &Node, (sale, to): (HoldId, SlotId), channel: Channel, lin
 ///
 /// All or nothing, within the museum, at the price that was paid; what costs something else there is to be cancelled and booked anew. The answer is the new sale: its tickets
 /// have new codes, and the old ones are good no more. If the other slot refuses, everything stands as before; the refusal is answered, where places are short with the nearest
-/// slots that have them. After `outcome_unknown` the move goes on by itself: repeat to hear how it ended.
+/// slots that have them. While a waiting room is open for the other slot, web shops send what it gave to their buyer, as with a hold, and the buyer in `parties`. After
+/// `outcome_unknown` the move goes on by itself: repeat to hear how it ended.
 #[utoipa::path(
-    tag = "Sales", operation_id = "move_sale", security(("key" = ["book"])), request_body = MoveForm,
-    params(("sale" = String, Path, description = "The sale"), ("Idempotency-Key" = String, Header, description = "A new value for each request")),
+    tag = "Sales", operation_id = "move_sale", security(("key" = ["book"])),
+    request_body(content = MoveForm, example = json!({"slot": "000a000102r4e", "tickets": [0, 1]})),
+    params(("sale" = String, Path, description = "The sale"), ("Idempotency-Key" = String, Header, description = "A new value for each request"),
+        ("Waiting-Room-Admission" = Option<String>, Header, description = "What lets a web buyer through, while a waiting room is open for the other slot")),
     responses((status = 200, description = "The tickets have moved: the new sale", body = SaleView), crate::openapi::Problems),
 )]
 #[post("/sales/{sale}/move")]
@@ -72,15 +80,42 @@ pub async fn to_slot(
     key: IdempotencyKey,
     sale: web::Path<HoldId>,
     form: web::Json<MoveForm>,
+    admission: Admission,
 ) -> Result<HttpResponse, Problem> {
     let sale = sale.into_inner();
     caller.may_at(Scope::Book, sale.slot().museum())?;
     let envelope = envelope(&node, &caller, &key, &["move", &sale.to_string()], &*form, &[], None)?;
-    let MoveForm { slot: to, tickets } = form.into_inner();
+    let MoveForm { slot: to, tickets, parties } = form.into_inner();
+    // A ticket for a quiet day must not be a way past those who wait.
+    let passage = match waiting_rooms::let_through(&node, to, caller.channel(), &admission, &parties) {
+        Ok(passage) => passage,
+        Err(problem) => {
+            if !node.knows(sale.slot(), &envelope).await? {
+                return Err(problem);
+            }
+            None
+        }
+    };
     let (channel, lines) = seen(&node, &caller, sale, |_, sale| (sale.channel, sale.lines.clone())).await?;
     let (prices, owner) = (prices(&node, (sale, to), channel, &lines).await?, owner(&node, &caller, sale).await?);
-    let command = Command::BeginMove { sale, owner, tickets, arrival: HoldId::new(to, random()), via: caller.channel(), prices };
-    let moved = move_tickets(&node, sale.slot(), envelope, command).await.map_err(|failure| alternatives(&node, to, channel, failure))?;
+    let arrival = HoldId::new(to, random());
+    let command = Command::BeginMove { sale, owner, tickets, arrival, via: caller.channel(), prices };
+    let moved = match move_tickets(&node, sale.slot(), envelope, command).await {
+        Ok(moved) => moved,
+        Err(failure) => {
+            // What is under way takes places there, whenever it ends.
+            if let (Failure::OutcomeUnknown, Some(passage)) = (&failure, passage) {
+                passage.made();
+            }
+            return Err(alternatives(&node, to, channel, failure));
+        }
+    };
+    // What is answered again is no new move.
+    if moved.id == arrival
+        && let Some(passage) = passage
+    {
+        passage.made();
+    }
     let view = SaleView::new(moved.id, moved.sale.channel, &moved.sale.lines, &moved.sale.settlement, moved.sale.sold_at);
     Ok(HttpResponse::Ok().insert_header(("Location", format!("/v1/sales/{}", moved.id))).json(view))
 }

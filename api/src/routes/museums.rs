@@ -174,6 +174,12 @@ pub async fn register(node: web::Data<Node>, caller: Caller, key: IdempotencyKey
     let record = node.museum(MuseumId(number), envelope, Command::Register { profile: form.into_inner().profile.into() }).await?;
     let registered = record.events.into_iter().find_map(|event| if let Event::Registered(registered) = event { Some(registered) } else { None });
     let profile = registered.ok_or_else(not_rebuilt)?.profile;
+    if let Some(files) = node.files()
+        && let Err(error) = files.keys.note_museums(&[MuseumId(number)]).await
+    {
+        // Only `tornello keys create` does not know it before the next start.
+        tracing::warn!(%error, number, "the keys were not told of a new museum");
+    }
     let location = format!("/v1/museums/{}", profile.slug);
     Ok(HttpResponse::Created().insert_header(("Location", location)).json(MuseumView::new(MuseumId(number), profile)))
 }

@@ -39,6 +39,7 @@ use crate::request::{IdempotencyKey, PartyForm, envelope};
 use crate::routes::holds::order_of;
 use crate::routes::people::{self, ContactForm};
 use crate::routes::quotes;
+use crate::words::DeskMethodWord;
 use view::{PaymentView, ledger_of};
 
 /// What connects this installation to pagoPA, if it is.
@@ -103,7 +104,7 @@ pub struct DeskForm {
     #[schema(value_type = String, max_length = 23, examples("till-1"))]
     pub till: Code,
     /// `cash` or `card`.
-    #[schema(value_type = String, examples("card"))]
+    #[schema(value_type = DeskMethodWord)]
     pub method: DeskMethod,
     /// Receipt or terminal reference: printable characters, no name of a person.
     #[schema(min_length = 1, max_length = 64, examples("R-2026-000123"))]

@@ -3,6 +3,7 @@
 
 use std::fmt;
 
+use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, delete, get, web};
 use serde::{Deserialize, Serialize};
 use tornello_actors::digest::digest;
@@ -13,6 +14,7 @@ use tornello_engine::ids::{MuseumId, PersonId, SlotId};
 use tornello_engine::time::Timestamp;
 
 use crate::auth::{Caller, Scope};
+use crate::print::unprintable;
 use crate::problem::Problem;
 use crate::routes::files;
 
@@ -50,10 +52,10 @@ impl fmt::Debug for ContactForm {
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct HolderForm {
-    /// Given name or names.
+    /// Given name or names, in Latin, Greek or Cyrillic letters: what is printed, and compared with a document.
     #[schema(min_length = 1, max_length = 100, examples("Maria"))]
     pub given_name: String,
-    /// Family name.
+    /// Family name, likewise.
     #[schema(min_length = 1, max_length = 100, examples("Rossi"))]
     pub family_name: String,
 }
@@ -127,9 +129,19 @@ fn examined(form: ContactForm) -> Result<Contact, Problem> {
     Ok(Contact::try_from(form)?)
 }
 
-/// As [`keep`], for the holder of a ticket.
+/// As [`keep`], for the holder of a ticket: a name that the ticket can show, so that somebody can compare it with a document.
 pub async fn keep_holder(node: &Node, slot: SlotId, envelope: &Envelope, holder: &HolderForm) -> Result<PersonId, Problem> {
-    store(node, slot, envelope, &Contact::holder(&holder.given_name, &holder.family_name)?, true).await
+    let contact = Contact::holder(&holder.given_name, &holder.family_name)?;
+    for (member, name) in [("given_name", contact.given_name()), ("family_name", contact.family_name())] {
+        let characters = unprintable(name);
+        if !characters.is_empty() {
+            return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "holder_unprintable", "a ticket cannot show this name")
+                .detail("Write it in Latin, Greek or Cyrillic letters, as in the lower lines of the passport. `member` is the name, `characters` what is not shown.")
+                .with("member", format!("holder.{member}"))
+                .with("characters", characters));
+        }
+    }
+    store(node, slot, envelope, &contact, true).await
 }
 
 /// As [`keep`], for whoever pays; kept until `until`. `is_done` says whether what is asked was done before under this key.

@@ -18,6 +18,7 @@ use crate::auth::{Caller, Scope};
 use crate::problem::Problem;
 use crate::request::{IdempotencyKey, Large, envelope};
 use crate::routes::{museum_of, not_rebuilt};
+use crate::words::ChannelWord;
 
 /// A short text in two languages.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -59,7 +60,7 @@ impl Serialize for ClockTime {
 #[serde(deny_unknown_fields)]
 pub struct QuotaForm {
     /// `web`, `kiosk`, `box_office`, `group` or `reseller`; each at most once.
-    #[schema(value_type = String, pattern = "^(web|kiosk|box_office|group|reseller)$", examples("group"))]
+    #[schema(value_type = ChannelWord)]
     pub channel: Channel,
     /// Places kept for this channel: no other channel may take them before the release.
     #[serde(default)]

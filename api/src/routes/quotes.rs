@@ -34,6 +34,7 @@ use crate::routes::holds::LineForm;
 use crate::routes::payments::Connected;
 use crate::routes::people::{self, ContactForm};
 use crate::routes::{alternatives, files as kept, museum_of};
+use crate::words::{GroupKindWord, SettleWord};
 use view::{QuoteView, view};
 
 /// The most sales that are followed to where their tickets have moved.
@@ -137,7 +138,7 @@ pub struct QuoteForm {
     #[schema(max_length = 23, examples("parco-colosseo"))]
     pub museum: String,
     /// `school`, `tour_operator`, `company`, `association` or `other`.
-    #[schema(value_type = String, pattern = "^(school|tour_operator|company|association|other)$", examples("school"))]
+    #[schema(value_type = GroupKindWord)]
     pub kind: Kind,
     /// Who wants to come when.
     pub visit: VisitForm,
@@ -458,7 +459,7 @@ pub struct AcceptForm {
     pub revision: u32,
     /// `notice` (pagoPA), `checkout` (pagoPA's page), `desk` (for the kinds of group that the museum's rules name) or `on_account`. Of a visit that costs nothing it
     /// does not count.
-    #[schema(value_type = String, pattern = "^(notice|checkout|desk|on_account)$", examples("notice"))]
+    #[schema(value_type = SettleWord)]
     pub settle: Settle,
 }
 

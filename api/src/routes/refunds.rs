@@ -14,7 +14,7 @@ use tokio::sync::Mutex;
 use tornello_actors::digest::digest;
 use tornello_actors::failure::Failure;
 use tornello_actors::node::Node;
-use tornello_actors::people::{Contact, Payee};
+use tornello_actors::people::{Contact, ContactError, Payee};
 use tornello_actors::views::payments::{BatchRow, RefundFilter, RefundRow, way};
 use tornello_engine::aggregate::Aggregate;
 use tornello_engine::calendar;
@@ -36,6 +36,7 @@ use crate::request::{IdempotencyKey, envelope};
 use crate::routes::payments::{csv_answer, museums, seen, wants_csv};
 use crate::routes::people;
 use crate::routes::{files, page, page_size};
+use crate::words::DeskMethodWord;
 
 /// How many refunds one file takes at most.
 const TRANSFERS_MAX: u32 = 1_000;
@@ -346,11 +347,24 @@ impl fmt::Debug for PayeeForm {
     }
 }
 
+/// What is wrong with an account, by the names of the form: a contact calls its parts otherwise.
+fn of_payee(error: ContactError) -> Problem {
+    match error {
+        ContactError::GivenName | ContactError::FamilyName | ContactError::AccountHolder => Problem::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "invalid_contact",
+            "holder: 1 to 70 characters are expected, none that controls or hides text",
+        ),
+        other => other.into(),
+    }
+}
+
 /// Say whom a refund goes to.
 ///
 /// While it is open. Name and account are kept apart, encrypted, and can be erased like any contact.
 #[utoipa::path(
-    tag = "Refunds", operation_id = "set_payee", security(("key" = ["settle"])), request_body = PayeeForm,
+    tag = "Refunds", operation_id = "set_payee", security(("key" = ["settle"])),
+    request_body(content = PayeeForm, example = json!({"iban": "IT60X0542811101000000123456", "holder": "Maria Rossi"})),
     params(("refund" = String, Path, description = "The refund"), ("Idempotency-Key" = String, Header, description = "A new value for each request")),
     responses((status = 200, description = "It is known whom it goes to", body = RefundView), crate::openapi::Problems),
 )]
@@ -367,7 +381,8 @@ pub async fn set_payee(
     let envelope = envelope(&node, &caller, &key, &["payee", &id.to_string()], &*form, &[], None)?;
     let holder = form.holder.trim();
     let (given, family) = holder.split_once(' ').unwrap_or((holder, holder));
-    let contact = Contact::holder(given, family)?.with_payee(Some(Payee::new(&form.iban, holder)?))?;
+    let payee = Payee::new(&form.iban, holder).map_err(of_payee)?;
+    let contact = Contact::holder(given, family).and_then(|contact| contact.with_payee(Some(payee))).map_err(of_payee)?;
     let recall = envelope.clone();
     let named = async || -> Result<bool, Problem> {
         let recall = recall.clone();
@@ -738,7 +753,7 @@ pub struct PayoutForm {
     #[schema(value_type = String, max_length = 23, examples("till-1"))]
     pub till: Code,
     /// `cash` or `card`.
-    #[schema(value_type = String, examples("cash"))]
+    #[schema(value_type = DeskMethodWord)]
     pub method: DeskMethod,
     /// Receipt or terminal reference: printable characters, no name of a person.
     #[schema(min_length = 1, max_length = 64, examples("R-2026-000124"))]
@@ -749,7 +764,8 @@ pub struct PayoutForm {
 ///
 /// At a desk of the refund's museum whose session is open: what is paid out there is part of what it should have at the end.
 #[utoipa::path(
-    tag = "Refunds", operation_id = "pay_refund_out", security(("key" = ["settle"])), request_body = PayoutForm,
+    tag = "Refunds", operation_id = "pay_refund_out", security(("key" = ["settle"])),
+    request_body(content = PayoutForm, example = json!({"till": "till-1", "method": "cash", "reference": "R-2026-000124"})),
     params(("refund" = String, Path, description = "The refund"), ("Idempotency-Key" = String, Header, description = "A new value for each request")),
     responses((status = 200, description = "The money has gone back", body = RefundView), crate::openapi::Problems),
 )]

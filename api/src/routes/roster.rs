@@ -18,6 +18,7 @@ use crate::request::{IdempotencyKey, envelope};
 use crate::routes::forecasts::apart;
 use crate::routes::museum_of;
 use crate::routes::payments::{csv_answer, wants_csv};
+use crate::words::WorkWord;
 
 /// Which day.
 #[derive(Debug, Clone, Copy, Deserialize, utoipa::IntoParams)]
@@ -113,7 +114,7 @@ pub struct OverrideForm {
     #[schema(value_type = String, format = Date, examples("2027-01-01"))]
     pub day: Date,
     /// `desk`, `gate` or `guard`.
-    #[schema(value_type = String, pattern = "^(desk|gate|guard)$", examples("desk"))]
+    #[schema(value_type = WorkWord)]
     pub role: Role,
     /// From when, by the clocks in Rome.
     #[schema(max_length = 5, examples("11:00"))]

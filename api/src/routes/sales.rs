@@ -29,6 +29,7 @@ use crate::routes::holds::{LineForm, LineView, order_of, priced};
 use crate::routes::payments::{csv_answer, wants_csv};
 use crate::routes::people::{self as contacts, ContactForm, PersonView};
 use crate::routes::{alternatives, files, museum_of, not_rebuilt, page, page_size};
+use crate::words::{CancelCauseWord, ChannelWord, DeskMethodWord};
 
 /// The longest reference of a desk, in characters.
 const REFERENCE_MAX: usize = 64;
@@ -45,7 +46,7 @@ pub enum SettlementForm {
         #[schema(value_type = String, max_length = 23, examples("till-1"))]
         till: Code,
         /// `cash` or `card`.
-        #[schema(value_type = String, examples("card"))]
+        #[schema(value_type = DeskMethodWord)]
         method: DeskMethod,
         /// Receipt or terminal reference: printable characters, no name of a person.
         #[schema(min_length = 1, max_length = 64, examples("R-2026-000123"))]
@@ -91,7 +92,7 @@ pub enum SettlementView {
         #[schema(value_type = String)]
         till: Code,
         /// `cash` or `card`.
-        #[schema(value_type = String)]
+        #[schema(value_type = DeskMethodWord)]
         method: DeskMethod,
         /// Receipt or terminal reference.
         reference: String,
@@ -178,7 +179,7 @@ pub struct SaleView {
     /// The slot.
     slot: String,
     /// The channel that sold.
-    #[schema(value_type = String)]
+    #[schema(value_type = ChannelWord)]
     channel: Channel,
     /// What was sold.
     lines: Vec<LineView>,
@@ -227,7 +228,7 @@ pub struct SaleNowView {
     /// The slot.
     slot: String,
     /// The channel that sold.
-    #[schema(value_type = String)]
+    #[schema(value_type = ChannelWord)]
     channel: Channel,
     /// What was sold.
     lines: Vec<LineView>,
@@ -690,7 +691,7 @@ pub struct CancelForm {
     #[schema(max_items = 1000)]
     pub tickets: Vec<u16>,
     /// `visitor`: the refund policy decides. `museum`: all that the tickets cost is paid back; needs desk rights.
-    #[schema(value_type = String, examples("visitor"))]
+    #[schema(value_type = CancelCauseWord)]
     pub cause: CancelCause,
 }
 
@@ -704,7 +705,7 @@ pub struct CancelledView {
     /// What is to be paid back, in euro cents.
     refund_cents: i64,
     /// Why.
-    #[schema(value_type = String)]
+    #[schema(value_type = CancelCauseWord)]
     cause: CancelCause,
     /// When (RFC 3339, UTC).
     cancelled_at: String,
@@ -715,7 +716,8 @@ pub struct CancelledView {
 /// All or nothing: a ticket that was let in cannot be cancelled. The answer says what is to be paid back for tickets. The fee and the extras of a group's quote are not of
 /// a sale: they go back when the museum cancels the quote, or the last of its tickets; the quote is `cancelled` then.
 #[utoipa::path(
-    tag = "Sales", operation_id = "cancel_sale", security(("key" = ["book"])), request_body = CancelForm,
+    tag = "Sales", operation_id = "cancel_sale", security(("key" = ["book"])),
+    request_body(content = CancelForm, example = json!({"tickets": [0], "cause": "visitor"})),
     params(("sale" = String, Path, description = "The sale"), ("Idempotency-Key" = String, Header, description = "A new value for each request")),
     responses((status = 200, description = "The tickets are cancelled", body = CancelledView), crate::openapi::Problems),
 )]

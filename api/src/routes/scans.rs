@@ -22,6 +22,7 @@ use crate::problem::Problem;
 use crate::request::random;
 use crate::routes::readings::MuseumName;
 use crate::routes::{files, museum_of};
+use crate::words::GateDirectionWord;
 
 /// The most scans of one batch.
 const LINES_MAX: usize = 10_000;
@@ -57,7 +58,7 @@ pub struct ScanForm {
     #[schema(format = DateTime, max_length = 40, examples("2027-01-16T09:30:00.123456Z"))]
     pub scanned_at: String,
     /// `in` or `out`.
-    #[schema(value_type = String, examples("in"))]
+    #[schema(value_type = GateDirectionWord)]
     pub direction: Direction,
 }
 

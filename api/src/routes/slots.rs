@@ -4,12 +4,13 @@ use actix_web::{HttpResponse, get, post, put, web};
 use serde::{Deserialize, Serialize};
 use tornello_actors::availability::{self, SlotAvailability, Status};
 use tornello_actors::board::SlotHead;
+use tornello_actors::failure::Failure;
 use tornello_actors::node::Node;
 use tornello_engine::calendar;
 use tornello_engine::channel::Channel;
 use tornello_engine::ids::{Code, SlotId};
 use tornello_engine::record::Record;
-use tornello_engine::slot::{Command, Event, Live, sale_ends_at, sale_opens_at};
+use tornello_engine::slot::{Command, Event, Live, Refusal, sale_ends_at, sale_opens_at};
 use tornello_engine::time::Timestamp;
 
 use crate::auth::{Caller, Scope};
@@ -19,6 +20,7 @@ use crate::routes::availability::{route_code, sees_all_channels, status_name};
 use crate::routes::forecasts::apart;
 use crate::routes::plans::{PolicyForm, QuotaForm, quota_forms, quotas};
 use crate::routes::{local, not_rebuilt};
+use crate::words::ChannelWord;
 
 /// The most places of one slot.
 const CAPACITY_MAX: u32 = 100_000;
@@ -27,7 +29,7 @@ const CAPACITY_MAX: u32 = 100_000;
 #[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
 pub struct ChannelView {
     /// The channel.
-    #[schema(value_type = String, max_length = 16)]
+    #[schema(value_type = ChannelWord)]
     channel: Channel,
     /// Places in live holds.
     held: u32,
@@ -205,6 +207,13 @@ pub struct CapacityView {
     slot: String,
     /// Its places.
     capacity: u32,
+    /// Places taken beyond those that may be, right after the change: they stay sold, and nothing is sold until as many are given back.
+    over: u32,
+    /// The most people inside the building at once; absent: no ceiling.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ceiling: Option<u32>,
+    /// How many places more there are now than the building may hold at once: a warning if it is not 0.
+    above_ceiling: u32,
     /// Since when (RFC 3339, UTC).
     #[schema(format = DateTime)]
     at: String,
@@ -354,10 +363,12 @@ async fn change(
 
 /// Change a slot's places.
 ///
-/// A cut below what is taken is accepted and never sold into: what was sold stays sold. From then on nothing is sold beyond the places of this slot by itself,
+/// A cut below what is taken is accepted and never sold into: what was sold stays sold, and `over` says how many that are too many. More places than the building
+/// may hold at once are accepted too, with a warning in `above_ceiling`: its gates keep the ceiling all the same. From then on nothing is sold beyond the places of this slot by itself,
 /// whatever the planning policy says.
 #[utoipa::path(
-    tag = "Slots", operation_id = "set_capacity", security(("key" = ["manage"])), request_body = CapacityForm,
+    tag = "Slots", operation_id = "set_capacity", security(("key" = ["manage"])),
+    request_body(content = CapacityForm, example = json!({"capacity": 15})),
     params(("slot" = String, Path, description = "The slot", max_length = 13, example = "0009000102r4e"),
         ("Idempotency-Key" = String, Header, description = "A new value for each request")),
     responses((status = 200, description = "The places are changed", body = CapacityView), crate::openapi::Problems),
@@ -378,7 +389,11 @@ pub async fn set_capacity(
     let record = change(&node, &caller, &key, slot, "capacity", &*form, Command::SetCapacity { capacity: form.capacity }).await?;
     let set = record.events.iter().find_map(|event| if let Event::CapacitySet(set) = event { Some(set.capacity) } else { None });
     let capacity = set.ok_or_else(not_rebuilt)?;
-    Ok(HttpResponse::Ok().json(CapacityView { slot: slot.to_string(), capacity, at: record.at.to_string() }))
+    // What is written is written: where it cannot be read back now, a repeat is answered.
+    let after = node.slot_after(slot, record.seq).await.map_err(|_| Failure::<Refusal>::OutcomeUnknown)?;
+    let (over, ceiling) = (after.places().over(record.at), after.opening().policy.ceiling);
+    let above_ceiling = ceiling.map_or(0, |ceiling| capacity.saturating_sub(ceiling));
+    Ok(HttpResponse::Ok().json(CapacityView { slot: slot.to_string(), capacity, over, ceiling, above_ceiling, at: record.at.to_string() }))
 }
 
 /// Change a slot's quotas.

@@ -15,6 +15,7 @@ use crate::problem::Problem;
 use crate::request::{IdempotencyKey, Large, envelope};
 use crate::routes::plans::{On, TextForm, etag, only_if, versioned};
 use crate::routes::{museum_of, not_rebuilt};
+use crate::words::{FreeDayBookingWord, PriceKindWord, ProofWord};
 
 /// One kind of ticket.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -26,7 +27,7 @@ pub struct CategoryForm {
     /// Its name for visitors.
     pub name: TextForm,
     /// `full`, `reduced` or `free`.
-    #[schema(value_type = String, pattern = "^(full|reduced|free)$", examples("full"))]
+    #[schema(value_type = PriceKindWord)]
     pub kind: Kind,
     /// What one ticket costs, in euro cents.
     #[schema(minimum = 0, maximum = 100_000, examples(1200))]
@@ -35,7 +36,7 @@ pub struct CategoryForm {
     /// `companion_of_disabled`, `guide_licence`, `interpreter_licence`, `icom_card`, `ministry_card`, `study_permit`, `volunteer_card`, `press_card`,
     /// `residence` or `voucher`.
     #[serde(default)]
-    #[schema(value_type = String, max_length = 32, examples("none"))]
+    #[schema(value_type = ProofWord)]
     pub proof: Proof,
     /// Whether only the group office books it.
     #[serde(default)]
@@ -66,7 +67,7 @@ pub struct TariffBody {
     #[serde(default)]
     pub free_days: FreeDaysForm,
     /// Whether a place can be booked on those days: `required`, `recommended` or `impossible`.
-    #[schema(value_type = String, pattern = "^(required|recommended|impossible)$", examples("recommended"))]
+    #[schema(value_type = FreeDayBookingWord)]
     pub free_day_booking: FreeDayBooking,
     /// Added to each paid ticket that is sold through the web shop or a reseller, in euro cents.
     #[serde(default)]

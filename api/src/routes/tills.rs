@@ -18,6 +18,7 @@ use crate::problem::Problem;
 use crate::request::{IdempotencyKey, envelope};
 use crate::routes::payments::museums;
 use crate::routes::{files, museum_of, not_rebuilt, page, page_size};
+use crate::words::CashDirectionWord;
 
 /// A session to open.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -38,7 +39,7 @@ pub struct TillOpenForm {
 #[serde(deny_unknown_fields)]
 pub struct CashForm {
     /// `in` or `out`.
-    #[schema(value_type = String, examples("out"))]
+    #[schema(value_type = CashDirectionWord)]
     pub direction: Direction,
     /// How much, in euro cents.
     #[schema(minimum = 1, maximum = 100_000_000, examples(5_000))]
@@ -274,7 +275,8 @@ pub async fn get(node: web::Data<Node>, caller: Caller, session: web::Path<TillI
 ///
 /// Beside sales, as when the drawer is emptied into the safe.
 #[utoipa::path(
-    tag = "Tills", operation_id = "move_cash", security(("key" = ["desk"])), request_body = CashForm,
+    tag = "Tills", operation_id = "move_cash", security(("key" = ["desk"])),
+    request_body(content = CashForm, example = json!({"direction": "out", "amount_cents": 5_000, "reason": "safe"})),
     params(("session" = String, Path, description = "The session"), ("Idempotency-Key" = String, Header, description = "A new value for each request")),
     responses((status = 200, description = "It is noted", body = TillView), crate::openapi::Problems),
 )]
@@ -298,7 +300,8 @@ pub async fn move_cash(
 ///
 /// With the drawer counted: the answer says what should have been there, and the difference. Cards are summed too; no drawer holds them.
 #[utoipa::path(
-    tag = "Tills", operation_id = "close_till", security(("key" = ["desk"])), request_body = TillCloseForm,
+    tag = "Tills", operation_id = "close_till", security(("key" = ["desk"])),
+    request_body(content = TillCloseForm, example = json!({"counted_cents": 13_600})),
     params(("session" = String, Path, description = "The session"), ("Idempotency-Key" = String, Header, description = "A new value for each request")),
     responses((status = 200, description = "The session is over", body = TillView), crate::openapi::Problems),
 )]

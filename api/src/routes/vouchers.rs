@@ -2,11 +2,13 @@
 //! can guess it and a repeated request makes no second one; it is told once, to whoever issues it.
 
 use actix_web::{HttpResponse, get, post, web};
+use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 use tornello_actors::failure::Failure;
 use tornello_actors::node::Node;
 use tornello_actors::people::Month;
 use tornello_engine::aggregate::Aggregate;
+use tornello_engine::calendar;
 use tornello_engine::envelope::{Envelope, PartyKind};
 use tornello_engine::ids::{MuseumId, VoucherId};
 use tornello_engine::money::Cents;
@@ -30,8 +32,8 @@ pub struct VoucherForm {
     /// For how much, in euro cents.
     #[schema(minimum = 1, maximum = 1_000_000, examples(5000))]
     pub amount_cents: i64,
-    /// Until when it can be spent (RFC 3339).
-    #[schema(max_length = 40, examples("2099-01-01T00:00:00Z"))]
+    /// Until when it can be spent: the last day, to its end in Rome, or an instant (RFC 3339) at which it no longer can.
+    #[schema(max_length = 40, examples("2099-12-31", "2099-01-01T00:00:00Z"))]
     pub valid_until: String,
     /// Where it can be spent: a museum's slug or number; none: everywhere, which needs a key for all museums.
     #[serde(default)]
@@ -84,9 +86,17 @@ async fn id_for(node: &Node, envelope: &Envelope) -> Result<(VoucherId, Recall),
     Err(Problem::unavailable("no id was free"))
 }
 
+/// The end of a day in Rome, or an instant.
+fn end_of(text: &str) -> Option<Timestamp> {
+    // First the instant: of one with an offset a day could be read as well.
+    let after = || Some(calendar::instant(text.parse::<Date>().ok()?.tomorrow().ok()?.at(0, 0, 0, 0)));
+    text.parse().ok().or_else(after)
+}
+
 /// Issue a voucher.
 #[utoipa::path(
-    tag = "Vouchers", operation_id = "issue_voucher", security(("key" = ["settle"])), request_body = VoucherForm,
+    tag = "Vouchers", operation_id = "issue_voucher", security(("key" = ["settle"])),
+    request_body(content = VoucherForm, example = json!({"amount_cents": 5_000, "valid_until": "2099-12-31"})),
     params(("Idempotency-Key" = String, Header, description = "A new value for each request")),
     responses((status = 201, description = "The voucher", body = VoucherView), crate::openapi::Problems),
 )]
@@ -98,8 +108,8 @@ pub async fn issue(node: web::Data<Node>, caller: Caller, key: IdempotencyKey, f
         None if caller.0.museums == tornello_actors::keys::Museums::All => None,
         None => return Err(Problem::invalid("museum: name one that this key is good for")),
     };
-    let valid_until: Timestamp =
-        form.valid_until.parse().map_err(|_| Problem::invalid("valid_until: an instant as 2027-01-01T00:00:00Z is expected"))?;
+    let valid_until = end_of(&form.valid_until)
+        .ok_or_else(|| Problem::invalid("valid_until: the last day, as 2027-12-31, or an instant, as 2028-01-01T00:00:00Z, is expected"))?;
     let envelope = envelope(&node, &caller, &key, &["issue voucher"], &*form, &[], None)?;
     let (id, recall) = id_for(&node, &envelope).await?;
     match recall {

@@ -15,6 +15,7 @@ use crate::problem::Problem;
 use crate::request::{IdempotencyKey, envelope, random};
 use crate::routes::holds::{HoldForm, HoldView, LineView, order_of, priced};
 use crate::routes::{alternatives, not_rebuilt, page, page_size};
+use crate::words::ChannelWord;
 
 /// The most overtakings that an entry shows, the latest ones.
 const OVERTAKINGS_SHOWN: usize = 20;
@@ -35,7 +36,7 @@ pub struct JoinedView {
     /// How many people waited before it then.
     people_ahead: u32,
     /// The channel.
-    #[schema(value_type = String, max_length = 16)]
+    #[schema(value_type = ChannelWord)]
     channel: Channel,
     /// For what it waits.
     #[schema(max_items = 16)]
@@ -176,7 +177,7 @@ pub struct QueueItem {
     /// The how-manieth to join.
     number: u64,
     /// The channel.
-    #[schema(value_type = String, max_length = 16)]
+    #[schema(value_type = ChannelWord)]
     channel: Channel,
     /// How many people they are.
     people: u32,

@@ -129,7 +129,7 @@ pub struct PlaceView {
     /// How long it will take, in seconds; absent before the opening.
     #[serde(skip_serializing_if = "Option::is_none")]
     wait_s: Option<u64>,
-    /// To be sent in `Waiting-Room-Admission` with the hold, good for three of them; absent until one's turn, and when they are made.
+    /// To be sent in `Waiting-Room-Admission` with the hold or the move, good for three of them; absent until one's turn, and when they are made.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(max_length = 128)]
     admission: Option<String>,
@@ -331,7 +331,7 @@ pub fn let_through<'a>(
         Problem::new(StatusCode::FORBIDDEN, "waiting_room", "places of this slot are held through its waiting room")
             .detail(
                 "Join the room named by `room`, wait for the turn, and send its `admission` in Waiting-Room-Admission, with the same buyer or device. It is good \
-                 for three holds.",
+                 for three holds or moves.",
             )
             .with("room", code)
             .with("opens_at", opens_at.to_string())

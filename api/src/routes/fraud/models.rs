@@ -15,6 +15,7 @@ use super::rules::for_all_museums;
 use crate::auth::{Caller, Scope};
 use crate::problem::Problem;
 use crate::request::{IdempotencyKey, envelope};
+use crate::words::{ModelKindWord, ModelStageWord};
 
 /// Which models to list.
 #[derive(Debug, Clone, Deserialize, utoipa::IntoParams)]
@@ -22,7 +23,7 @@ use crate::request::{IdempotencyKey, envelope};
 #[into_params(parameter_in = Query)]
 pub struct ModelsQuery {
     /// What they are for: `fraud`, `demand` or `cancellation`; `fraud` if not said.
-    #[param(value_type = Option<String>)]
+    #[param(inline, value_type = Option<ModelKindWord>)]
     kind: Option<ModelKind>,
 }
 
@@ -31,7 +32,7 @@ pub struct ModelsQuery {
 #[serde(deny_unknown_fields)]
 pub struct ModelForm {
     /// What it is for: `fraud`, `demand` or `cancellation`.
-    #[schema(value_type = String, examples("fraud"))]
+    #[schema(value_type = ModelKindWord)]
     kind: ModelKind,
     /// The name of its artifact, with its version.
     #[schema(value_type = String, max_length = 23, examples("forest-2"))]
@@ -77,7 +78,7 @@ pub struct EvidenceForm {
 #[serde(deny_unknown_fields)]
 pub struct PromotionForm {
     /// What it is for.
-    #[schema(value_type = String, examples("fraud"))]
+    #[schema(value_type = ModelKindWord)]
     kind: ModelKind,
     /// What speaks for it; without, it is refused. Not of fraud: there it is worked out from what became known since it challenges.
     #[serde(default)]
@@ -93,7 +94,7 @@ pub struct PromotionForm {
 #[serde(deny_unknown_fields)]
 pub struct KindForm {
     /// What it is for.
-    #[schema(value_type = String, examples("fraud"))]
+    #[schema(value_type = ModelKindWord)]
     kind: ModelKind,
 }
 
@@ -103,7 +104,7 @@ pub struct ModelView {
     /// The name of its artifact.
     artifact: String,
     /// `registered`, `challenger`, `champion` or `retired`.
-    #[schema(value_type = String)]
+    #[schema(value_type = ModelStageWord)]
     stage: Stage,
     /// Since when (RFC 3339, UTC).
     #[schema(format = DateTime)]

@@ -13,6 +13,7 @@ use tornello_engine::text::Text;
 use crate::auth::{Caller, Scope};
 use crate::problem::Problem;
 use crate::request::{IdempotencyKey, envelope};
+use crate::words::{ChannelWord, RuleActionWord, RuleOperatorWord};
 
 /// A feature held against a threshold.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -22,7 +23,7 @@ pub struct ConditionForm {
     #[schema(value_type = String, max_length = 23, examples("person_unsold_1h"))]
     feature: Code,
     /// `at_least` or `at_most`.
-    #[schema(value_type = String, examples("at_least"))]
+    #[schema(value_type = RuleOperatorWord)]
     op: Op,
     /// The threshold in thousandths, as people count: 5000 is five holds.
     #[schema(examples(5_000))]
@@ -41,14 +42,14 @@ pub struct RuleForm {
     when: Vec<ConditionForm>,
     /// Only through these channels; none named: through all.
     #[serde(default)]
-    #[schema(value_type = Vec<String>, max_items = 5)]
+    #[schema(value_type = Vec<ChannelWord>, max_items = 5)]
     channels: Vec<Channel>,
     /// Only at the museums with these numbers; none named: at all.
     #[serde(default)]
     #[schema(max_items = 64)]
     museums: Vec<u16>,
     /// `step_up`, `review` or `block`.
-    #[schema(value_type = String, examples("review"))]
+    #[schema(value_type = RuleActionWord)]
     action: Action,
     /// What is the matter, in Italian, also for those who are refused.
     #[schema(min_length = 1, max_length = 200, examples("Troppe prenotazioni non pagate"))]

@@ -14,6 +14,7 @@ use tornello_engine::payment::{self, Item, ItemEnd, Opened, Payment, Receipt, Re
 use crate::pagopa::settings::Creditor;
 use crate::problem::Problem;
 use crate::routes::refunds::RefundView;
+use crate::words::RefundedWord;
 
 /// What is paid for.
 #[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
@@ -145,7 +146,7 @@ pub struct PaymentView {
     /// The money that goes back.
     refunds: Vec<RefundView>,
     /// How much of what paid has gone or is to go back: `none`, `part` or `whole`.
-    #[schema(value_type = String)]
+    #[schema(value_type = RefundedWord)]
     refunded: Refunded,
     /// Whether a dispute is open.
     disputed: bool,

@@ -17,6 +17,7 @@ use crate::csv::{CsvCell, CsvForm, CsvWriter};
 use crate::problem::Problem;
 use crate::routes::payments::{csv_answer, museums, wants_csv};
 use crate::routes::{files, page, page_size};
+use crate::words::GroupKindWord;
 
 /// The most rows of an exported table.
 const ROWS_MAX: u32 = 20_000;
@@ -35,7 +36,7 @@ pub struct QuotesQuery {
     #[param(value_type = Option<String>, max_length = 23)]
     account: Option<Code>,
     /// Only of this kind: `school`, `tour_operator`, `company`, `association` or `other`.
-    #[param(value_type = Option<String>)]
+    #[param(inline, value_type = Option<GroupKindWord>)]
     kind: Option<Kind>,
     /// Only of an institution with this fiscal code, VAT number or IPA code.
     institution: Option<String>,

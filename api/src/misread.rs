@@ -1,0 +1,160 @@
+//! What of a request cannot be read, in the words of its contract: which parameter of a query and what it should be, and JSON without the names of our types.
+
+use std::borrow::Cow;
+
+use actix_web::error::QueryPayloadError;
+use actix_web::http::Method;
+use actix_web::{HttpRequest, web};
+use jiff::civil::Date;
+use serde_json::Value;
+use tornello_engine::time::Timestamp;
+use utoipa::openapi::path::{Parameter, ParameterIn};
+use utoipa::openapi::{OpenApi, RefOr};
+
+use crate::problem::Problem;
+
+/// A query that cannot be read: the reader says what is wrong, but not of which parameter. The contract knows what each may be.
+pub fn query(request: &HttpRequest, error: &QueryPayloadError) -> Problem {
+    let said = match error {
+        QueryPayloadError::Deserialize(error) => error.to_string(),
+        other => other.to_string(),
+    };
+    // These name it.
+    let named = ["unknown field", "missing field", "duplicate field"].iter().any(|beginning| said.starts_with(beginning));
+    let fault = if named { None } else { at_fault(request, &said) };
+    Problem::malformed(fault.unwrap_or(said))
+}
+
+/// What is wrong with the first parameter that is not as the contract says; if that cannot be told, which ones it may be.
+fn at_fault(request: &HttpRequest, said: &str) -> Option<String> {
+    let contract = request.app_data::<web::Data<OpenApi>>()?;
+    let item = contract.paths.paths.get(&request.match_pattern()?)?;
+    let operations = [(Method::GET, &item.get), (Method::POST, &item.post), (Method::PUT, &item.put), (Method::DELETE, &item.delete)];
+    let (_, operation) = operations.into_iter().find(|(method, _)| method == request.method())?;
+    let parameters: Vec<&Parameter> = (operation.as_ref()?.parameters.iter().flatten())
+        .filter_map(|parameter| if let RefOr::T(parameter) = parameter { Some(parameter) } else { None })
+        .filter(|parameter| matches!(parameter.parameter_in, ParameterIn::Query))
+        .collect();
+    let given = web::Query::<Vec<(String, String)>>::from_query(request.query_string()).ok()?;
+    let mut unclear = Vec::new();
+    for (name, text) in given.iter() {
+        let Some(parameter) = parameters.iter().find(|parameter| parameter.name == *name) else { continue };
+        let schema = serde_json::to_value(&parameter.schema).unwrap_or_default();
+        match expected(&schema, text) {
+            Some((true, _)) => {}
+            Some((false, expected)) => return Some(format!("{name}: {expected} is expected")),
+            None => unclear.push(name.as_str()),
+        }
+    }
+    (!unclear.is_empty()).then(|| format!("{}: {said}", unclear.join(" or ")))
+}
+
+/// Whether a text is what a schema allows, and what that is; none if the schema does not say enough.
+fn expected(schema: &Value, text: &str) -> Option<(bool, String)> {
+    let is = |kind: &str| schema["type"] == kind || schema["type"].as_array().is_some_and(|kinds| kinds.iter().any(|one| one == kind));
+    if is("integer") {
+        let (least, most) = (schema["minimum"].as_f64(), schema["maximum"].as_f64());
+        let number = text.parse::<i64>().ok().map(|number| number as f64);
+        let within = number.is_some_and(|number| least.is_none_or(|least| number >= least) && most.is_none_or(|most| number <= most));
+        let bounds = match (least, most) {
+            (Some(least), Some(most)) => format!(" from {least} to {most}"),
+            (Some(least), None) => format!(" from {least} on"),
+            (None, Some(most)) => format!(" up to {most}"),
+            (None, None) => String::new(),
+        };
+        return Some((within, format!("a whole number{bounds}")));
+    }
+    if is("number") {
+        return Some((text.parse::<f64>().is_ok(), "a number".to_owned()));
+    }
+    if is("boolean") {
+        return Some((["true", "false"].contains(&text), "true or false".to_owned()));
+    }
+    let list: Option<Vec<&str>> = schema["enum"].as_array().map(|words| words.iter().filter_map(Value::as_str).collect());
+    let pattern = || -> Option<Vec<&str>> { Some(schema["pattern"].as_str()?.strip_prefix("^(")?.strip_suffix(")$")?.split('|').collect()) };
+    if let Some(words) = list.or_else(pattern) {
+        let (last, others) = words.split_last()?;
+        let told = if others.is_empty() { (*last).to_owned() } else { format!("{} or {last}", others.join(", ")) };
+        return Some((words.contains(&text), told));
+    }
+    match schema["format"].as_str()? {
+        "date" => Some((text.parse::<Date>().is_ok(), "a day, as 2027-01-31,".to_owned())),
+        "date-time" => Some((text.parse::<Timestamp>().is_ok(), "an instant, as 2027-01-31T09:00:00Z,".to_owned())),
+        _ => None,
+    }
+}
+
+/// What the reader of JSON says, with what it expected in words of JSON rather than by the names of our types.
+#[must_use]
+pub fn json(message: &str) -> String {
+    let (what, place) = message.rfind(" at line ").map_or((message, ""), |at| message.split_at(at));
+    if what.starts_with("data did not match any variant of untagged enum") {
+        return format!("none of the forms that this may have fits{place}");
+    }
+    match what.rsplit_once(", expected ") {
+        Some((found, expected)) => format!("{found}, expected {}{place}", of_json(expected)),
+        None => message.to_owned(),
+    }
+}
+
+fn of_json(expected: &str) -> Cow<'_, str> {
+    let unsigned = |most: u64| Cow::Owned(format!("a whole number from 0 to {most}"));
+    match expected {
+        "u8" => unsigned(u8::MAX.into()),
+        "u16" => unsigned(u16::MAX.into()),
+        "u32" => unsigned(u32::MAX.into()),
+        "u64" | "usize" => "a whole number from 0 on".into(),
+        "i8" | "i16" | "i32" | "i64" => "a whole number".into(),
+        "f32" | "f64" => "a number".into(),
+        "a sequence" => "a list".into(),
+        "a map" => "an object".into(),
+        _ if expected.starts_with("struct ") => "an object".into(),
+        _ if expected.starts_with("tuple ") || expected.starts_with("a tuple ") => "a list".into(),
+        _ if expected.contains("enum ") => "one of the words or objects that the contract names".into(),
+        _ => expected.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_text_is_held_against_its_schema() {
+        let (count, words) = (json!({"type": "integer", "minimum": 1, "maximum": 200}), json!({"type": "string", "enum": ["web", "kiosk", "group"]}));
+        for (schema, text, good, told) in [
+            (&count, "200", true, "a whole number from 1 to 200"),
+            (&count, "201", false, "a whole number from 1 to 200"),
+            (&count, "-1", false, "a whole number from 1 to 200"),
+            (&json!({"type": ["integer", "null"]}), "x", false, "a whole number"),
+            (&json!({"type": "boolean"}), "yes", false, "true or false"),
+            (&words, "boat", false, "web, kiosk or group"),
+            (&words, "kiosk", true, "web, kiosk or group"),
+            (&json!({"type": "string", "pattern": "^(day|slot)$"}), "week", false, "day or slot"),
+            (&json!({"type": "string", "format": "date"}), "2027-02-30", false, "a day, as 2027-01-31,"),
+        ] {
+            assert_eq!(expected(schema, text), Some((good, told.to_owned())), "{text}");
+        }
+        assert_eq!(expected(&json!({"type": "string", "pattern": "^[0-9]{1,5}$"}), "x"), None);
+    }
+
+    #[test]
+    fn json_is_told_without_our_types() {
+        #[derive(Debug, serde::Deserialize)]
+        #[serde(rename_all = "snake_case")]
+        enum Way {
+            On { count: u16 },
+        }
+        for (text, told) in [
+            (r#"{"on": {"count": "two"}}"#, r#"invalid type: string "two", expected a whole number from 0 to 65535 at line 1 column "#),
+            (r#"{"on": {"count": 70000}}"#, "invalid value: integer `70000`, expected a whole number from 0 to 65535 at line 1 column "),
+            (r#"{"on": 5}"#, "invalid type: integer `5`, expected an object at line 1 column "),
+            (r#"{"off": {}}"#, "unknown variant `off`, expected `on` at line 1 column "),
+            (r#"{"on": {}}"#, "missing field `count` at line 1 column "),
+        ] {
+            let error = serde_json::from_str::<Way>(text).map(|Way::On { count }| count).unwrap_err();
+            assert!(json(&error.to_string()).starts_with(told), "{error}");
+        }
+    }
+}

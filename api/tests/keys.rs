@@ -1,0 +1,92 @@
+//! `tornello keys` as a whole, on a folder with museums: what is refused, what is said, and what happens when nobody reads it to its end.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use tornello_actors::keys::{Keys, Role};
+use tornello_actors::signing::SigningKeys;
+use tornello_engine::ids::MuseumId;
+use tornello_engine::time::Timestamp;
+
+fn tornello(data: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tornello"));
+    command.args(arguments).env("TORNELLO_DATA", data).env_remove("RUST_LOG").stdin(Stdio::null());
+    command
+}
+
+fn run(data: &Path, arguments: &[&str]) -> Output {
+    tornello(data, arguments).output().expect("the binary runs")
+}
+
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).expect("the binary writes UTF-8")
+}
+
+/// Its standard output is a pipe that nobody reads.
+fn run_unread(data: &Path, arguments: &[&str]) -> Output {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    tornello(data, arguments).stdout(writer).output().expect("the binary runs")
+}
+
+fn note(data: &Path, museums: &[MuseumId]) {
+    actix_rt::System::new().block_on(async {
+        let keys = Keys::open(data.join("keys.db")).await.unwrap();
+        keys.note_museums(museums).await.unwrap();
+        keys.close().await;
+    });
+}
+
+#[test]
+fn a_reader_that_has_enough_is_no_error() {
+    let folder = tempfile::tempdir().unwrap();
+    assert!(run(folder.path(), &["keys", "create", "--name", "One", "--role", "web"]).status.success());
+    for arguments in [&["keys", "list"][..], &["version"]] {
+        let done = run_unread(folder.path(), arguments);
+        assert!(done.status.success() && done.stderr.is_empty(), "{arguments:?}: {}", text(&done.stderr));
+    }
+    let lost = run_unread(folder.path(), &["keys", "create", "--name", "Two", "--role", "web"]);
+    assert!(!lost.status.success() && text(&lost.stderr).contains("revoke it"), "{}", text(&lost.stderr));
+    assert_eq!(text(&run(folder.path(), &["keys", "list"]).stdout).lines().count(), 4, "a head, a line, two keys");
+}
+
+#[test]
+fn a_key_is_made_for_museums_that_there_are() {
+    let folder = tempfile::tempdir().unwrap();
+    let create = |museums: &str| run(folder.path(), &["keys", "create", "--name", "Desk", "--role", "box_office", "--museums", museums]);
+    let early = create("999");
+    assert!(early.status.success() && text(&early.stderr).contains("no museum is registered here yet"), "{}", text(&early.stderr));
+    note(folder.path(), &[MuseumId(1), MuseumId(4)]);
+    let refused = create("1,999");
+    assert!(
+        !refused.status.success() && text(&refused.stderr).contains("--museums: 999 is not registered here; 1, 4 is"),
+        "{}",
+        text(&refused.stderr)
+    );
+    for museums in ["1,4", "all"] {
+        let made = create(museums);
+        assert!(made.status.success() && text(&made.stdout).starts_with("tn_"), "{}", text(&made.stderr));
+    }
+}
+
+#[test]
+fn a_rotation_says_what_is_to_be_done_and_no_more() {
+    let folder = tempfile::tempdir().unwrap();
+    SigningKeys::load_or_create(&folder.path().join("signing.keys"), Timestamp::from_seconds(1_700_000_000)).unwrap();
+    let done = run(folder.path(), &["signing", "rotate"]);
+    // A server takes it up by itself.
+    assert!(done.status.success() && text(&done.stdout).contains("new manifest") && !text(&done.stdout).contains("restart"), "{done:?}");
+}
+
+#[test]
+fn what_is_wrong_is_named_as_it_was_asked() {
+    let folder = tempfile::tempdir().unwrap();
+    let late = run(folder.path(), &["keys", "create", "--name", "Desk", "--role", "web", "--expires", "2020-01-01"]);
+    assert!(!late.status.success() && text(&late.stderr).contains("--expires: a day after today"), "{}", text(&late.stderr));
+    let help = run(folder.path(), &["keys", "create", "--help"]);
+    for role in Role::ALL {
+        assert!(text(&help.stdout).contains(role.as_str()), "{role} is not in the help");
+    }
+}
