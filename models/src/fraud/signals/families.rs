@@ -97,10 +97,11 @@ pub fn behaviours() -> [u8; N] {
     groups().map(|group| if group == Family::Place as u8 { Family::Circumstance as u8 } else { group })
 }
 
-/// How much the rarity of each family counts, from [`Family::Volume`] on. Tourists, members and hotels buy much, hotels with many cards on one device, carts are left, classes
-/// go free, friends come in large parties, thousands share a network, banks refuse cards of the honest twice, and plans change: who goes far there and nowhere else is most
-/// likely one of these. What nobody honest does often counts in full: a card that goes from device to device, or parties that come back for many places on many days.
-pub const WEIGHTS: [f64; 16] = [0.5, 0.85, 0.6, 0.7, 0.7, 1.0, 1.0, 1.0, 0.4, 0.6, 0.5, 0.0, 1.0, 1.0, 0.8, 1.0];
+/// How much the rarity of each family counts, from [`Family::Volume`] on. Tourists, members and hotels buy much, hotels with many cards on one device, classes go free,
+/// friends come in large parties, thousands share a network, banks refuse cards of the honest twice, and who leaves a cart sees others do so too: who goes far there and
+/// nowhere else is most likely one of these. What nobody honest does often counts in full: a card that goes from device to device, or parties that come back for many
+/// places on many days.
+pub const WEIGHTS: [f64; 16] = [0.5, 1.0, 0.6, 0.7, 0.7, 1.0, 1.0, 1.0, 0.4, 0.6, 0.5, 0.0, 1.0, 1.0, 0.8, 1.0];
 
 #[cfg(test)]
 mod tests {
