@@ -272,9 +272,10 @@ pub fn features(known: &Known, event: &SignalEvent) -> FeatureVector {
     let share = |part: f32, of: f32| (part / (of + 1.0)).min(1.0);
     let (expired_1h, failed_1h) = (others(Role::Slot, Counted::Expired, Span::Hour), others(Role::Slot, Counted::Failed, Span::Hour));
     let failed_1d = others(Role::Slot, Counted::Failed, Span::Day);
+    let unsold_1h = log(others_unsold(Span::Hour));
     put(log(expired_1h));
     put(log(others(Role::Slot, Counted::Expired, Span::Day)));
-    put(log(others_unsold(Span::Hour)));
+    put(unsold_1h);
     put(log(others_unsold(Span::Day)));
     put(share(others_unsold(Span::Day), others(Role::Slot, Counted::Holds, Span::Day)));
     put(log(failed_1h));
@@ -306,7 +307,7 @@ pub fn features(known: &Known, event: &SignalEvent) -> FeatureVector {
     // family it makes no difference how many more they are.
     let from_afar = !event.parties.iter().any(|taking| staff.contains(&taking.role));
     let many = if from_afar && takes_places(event.kind) { (people - 1.0).clamp(0.0, FAMILY as f32) / FAMILY as f32 } else { 0.0 };
-    put(log(others_unsold(Span::Hour)) * many);
+    put(unsold_1h * many);
     debug_assert_eq!(at, N, "a feature without a value");
     values
 }
