@@ -103,7 +103,7 @@ async fn a_refund_is_sent_returned_sent_again_and_confirmed() {
     late["execution_date"] = json!("2026-11-22");
     let (status, late) = app.post("/v1/refunds/export", &office, "late", &late).await;
     assert_eq!((status.as_u16(), &late["code"]), (422, &json!("invalid")), "no bank carries out what was due yesterday: {late}");
-    assert!(late["detail"].as_str().unwrap().starts_with("execution_date: "), "{late}");
+    assert!(late["title"].as_str().unwrap().starts_with("execution_date: "), "{late}");
 
     let send =
         |key: &'static str| app.request(Method::POST, "/v1/refunds/export", &office).header("Idempotency-Key", key).json(&export(&[&path])).send();
@@ -127,7 +127,7 @@ async fn a_refund_is_sent_returned_sent_again_and_confirmed() {
     assert_eq!(send("e4").await.unwrap().status(), StatusCode::OK);
     let (status, early) = app.post(&format!("{path}/confirm"), &office, "k0", &json!({"reference": "CRO 1", "executed_on": "2026-11-24"})).await;
     assert_eq!((status.as_u16(), &early["code"]), (422, &json!("invalid")), "nothing was carried out tomorrow: {early}");
-    assert!(early["detail"].as_str().unwrap().starts_with("executed_on: "), "{early}");
+    assert!(early["title"].as_str().unwrap().starts_with("executed_on: "), "{early}");
     let (status, done) = app.post(&format!("{path}/confirm"), &office, "k", &json!({"reference": "CRO 1", "executed_on": "2026-11-23"})).await;
     assert_eq!((status.as_u16(), &done["state"], &done["way"]), (200, &json!("paid_back"), &json!("transfer")), "{done}");
     let (status, again) = app.post(&format!("{path}/confirm"), &office, "k2", &json!({"reference": "CRO 1", "executed_on": "2026-11-23"})).await;

@@ -84,7 +84,8 @@ const WINDOWS: [Words; 5] = [
 ];
 
 /// What is said of the thing itself.
-const WHOLE: [Words; 7] = [
+const WHOLE: [Words; 8] = [
+    ("people_slot_1h", "Gruppo numeroso in una fascia oraria che altri stanno prenotando", "A large party for a slot that others are holding"),
     ("people", "Gruppo numeroso", "A large party"),
     ("cents", "Importo elevato", "A large amount"),
     ("price_ratio", "Prezzo insolito rispetto al listino", "A price unlike the list's"),

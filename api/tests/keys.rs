@@ -74,7 +74,7 @@ fn a_key_is_made_for_museums_that_there_are() {
 #[test]
 fn a_rotation_says_what_is_to_be_done_and_no_more() {
     let folder = tempfile::tempdir().unwrap();
-    SigningKeys::load_or_create(&folder.path().join("signing.keys"), Timestamp::from_seconds(1_700_000_000)).unwrap();
+    SigningKeys::load_or_create(folder.path().join("signing.keys"), Timestamp::from_seconds(1_700_000_000)).unwrap();
     let done = run(folder.path(), &["signing", "rotate"]);
     // A server takes it up by itself.
     assert!(done.status.success() && text(&done.stdout).contains("new manifest") && !text(&done.stdout).contains("restart"), "{done:?}");

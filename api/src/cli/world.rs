@@ -1,5 +1,9 @@
 //! `tornello evaluate world`: judges rules and models on the simulated world of fraud, and plays the world through the real node if asked to.
 
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::PathBuf;
+
 use anyhow::Context;
 use indicatif::{ProgressBar, ProgressStyle};
 use tornello_api::rehearsal;
@@ -20,13 +24,16 @@ pub(super) struct Arguments {
     /// Play the world through the real node instead, on a journal in memory, and say what it answered
     #[arg(long)]
     node: bool,
+    /// Write all that was scored to a file as CSV, a row each: features by name, who was behind it, and what the scorer without labels says
+    #[arg(long, value_name = "FILE", conflicts_with = "node")]
+    rows: Option<PathBuf>,
     /// Report as JSON
     #[arg(long)]
     json: bool,
 }
 
 pub(super) fn evaluate(arguments: Arguments) -> anyhow::Result<()> {
-    let Arguments { seed, days, buyers, node, json } = arguments;
+    let Arguments { seed, days, buyers, node, rows, json } = arguments;
     let protocol = Protocol::new(seed, days, buyers)?;
     let bar = ProgressBar::new_spinner();
     if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} {elapsed}") {
@@ -35,10 +42,17 @@ pub(super) fn evaluate(arguments: Arguments) -> anyhow::Result<()> {
     if node {
         return super::block_on(play(protocol, bar, json));
     }
-    let report = fraud_world::evaluate(protocol, |what| {
+    let mut table = match &rows {
+        Some(path) => Some(BufWriter::new(File::create(path).with_context(|| format!("creating {}", path.display()))?)),
+        None => None,
+    };
+    let report = fraud_world::evaluate(protocol, table.as_mut().map(|table| table as &mut dyn Write), |what| {
         bar.set_message(what.to_owned());
         bar.tick();
     })?;
+    if let Some(table) = &mut table {
+        table.flush().context("writing the rows")?;
+    }
     bar.finish_and_clear();
     if json { super::say(format_args!("{:#}", report.to_json())) } else { super::put(report) }
 }

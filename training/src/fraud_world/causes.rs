@@ -6,7 +6,7 @@ use tornello_datasets::fraud_world::Attack;
 /// Features that go with an attack, by the beginning of their names.
 const fn beginnings(attack: Attack) -> &'static [&'static str] {
     match attack {
-        // Places held and not bought, again and again, from one browser or network, over many slots.
+        // Places held and not bought, again and again, from one browser or network, over many slots that others want.
         Attack::Hoarding => &[
             "person_holds_",
             "person_unsold_",
@@ -18,8 +18,9 @@ const fn beginnings(attack: Attack) -> &'static [&'static str] {
             "person_large_",
             "network_large_",
             "person_slots_",
+            "people_slot_",
         ],
-        // Many purchases at once with cards, addresses and browsers that cross.
+        // Many purchases at once with cards, addresses and browsers that cross, of slots that others want.
         Attack::Scalping => &[
             "device_cards_",
             "device_buyers_",
@@ -40,6 +41,7 @@ const fn beginnings(attack: Attack) -> &'static [&'static str] {
             "buyer_other_",
             "person_large_",
             "network_large_",
+            "people_slot_",
         ],
         // Very many places of many slots and sites.
         Attack::Reselling => &[

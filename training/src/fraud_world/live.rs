@@ -55,8 +55,17 @@ impl Live {
         let queue = Queue::Outlet(outlet(intent.channel));
         let acting = intent.parties.acting().map(|(kind, party)| (role(kind), u128::from(party)));
         let at = self.history.scored.len();
-        let scored =
-            Scored { intent: intent.number, at_us: intent.at_us, queue, acting, features: [0.0; N], fired: Fired::default(), charged: false };
+        let scored = Scored {
+            intent: intent.number,
+            at_us: intent.at_us,
+            queue,
+            acting,
+            parties: Vec::new(),
+            slot: 0,
+            features: [0.0; N],
+            fired: Fired::default(),
+            charged: false,
+        };
         let day = scored.day();
         let mut named = [Reason::default(); REASONS];
         for (reason, code) in named.iter_mut().zip(reasons) {

@@ -4,7 +4,7 @@
 
 use tornello_datasets::fraud_world::{Action, Happened, House, Intent, Settings, Truth, World, day_of};
 use tornello_models::fraud::rules::{Action as RuleAction, Fired, RuleSet};
-use tornello_models::fraud::signals::{FeatureVector, Outlet, Role, SignalEvent, SignalKind, Store};
+use tornello_models::fraud::signals::{FeatureVector, Outlet, Role, SignalEvent, SignalKind, Store, Taking};
 
 /// Parties that are remembered: those of the last weeks of a usual world.
 const PARTIES: usize = 250_000;
@@ -53,6 +53,10 @@ pub struct Scored {
     pub queue: Queue,
     /// Whom a case would be about.
     pub acting: Option<Acting>,
+    /// Everybody who takes part, as far as it is known.
+    pub parties: Vec<Taking>,
+    /// In which slot; 0: in none.
+    pub slot: u64,
     /// What scorers see.
     pub features: FeatureVector,
     /// The rules that fired.
@@ -163,7 +167,8 @@ fn one(intent: &Intent, house: &mut House, store: &mut Store, rules: &RuleSet, h
 
 fn scored(intent: &Intent, queue: Queue, event: &SignalEvent, features: FeatureVector, fired: Fired) -> Scored {
     let acting = acting(event);
-    Scored { intent: intent.number, at_us: intent.at_us, queue, acting, features, fired, charged: false }
+    let (parties, slot) = (event.parties.clone(), event.slot);
+    Scored { intent: intent.number, at_us: intent.at_us, queue, acting, parties, slot, features, fired, charged: false }
 }
 
 /// Whom a case is about: at a desk whoever serves; at a totem the card, as the totem serves everybody; on the web the browser.

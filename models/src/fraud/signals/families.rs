@@ -10,11 +10,11 @@ pub enum Family {
     Circumstance = 0,
     /// How much is held, paid and bought, how fast, of how many slots and museums.
     Volume = 1,
-    /// Holds that are not bought, also together with others' in the same slot.
+    /// Holds that are not bought.
     Unsold = 2,
     /// Payments that fail, also together with others' in the same slot.
     Payments = 3,
-    /// Cards, devices and addresses that are used together.
+    /// One device with many cards and addresses, as a hotel's.
     Identities = 4,
     /// Tickets given back.
     Refunds = 5,
@@ -26,16 +26,28 @@ pub enum Family {
     Operator = 8,
     /// Free and reduced titles.
     Titles = 9,
-    /// Large parties, again and again.
+    /// Large parties, in a day or a week.
     Size = 10,
     /// What is done from one network, which many may share.
     Network = 11,
     /// What others do in the same slot and museum: a circumstance by itself, and telling of who does it too.
     Place = 12,
+    /// Places for many on earlier days, and again now.
+    Again = 13,
+    /// One card or address with many devices, or with each other's.
+    Spread = 14,
+    /// Holds that are not bought in a slot in which others' are not either.
+    Together = 15,
+    /// Many places at once in a slot that others hold at that moment: as at an opening, or where somebody keeps it from others.
+    Rush = 16,
 }
 
 /// Beginnings of names, the more special first.
-const BEGINNINGS: [(&str, Family); 23] = [
+const BEGINNINGS: [(&str, Family); 27] = [
+    ("person_people_before_", Family::Again),
+    ("person_large_before_", Family::Again),
+    ("person_unsold_slot_", Family::Together),
+    ("people_slot_", Family::Rush),
     ("person_holds_", Family::Volume),
     ("person_sales_", Family::Volume),
     ("person_people_", Family::Volume),
@@ -53,8 +65,8 @@ const BEGINNINGS: [(&str, Family); 23] = [
     ("slot_", Family::Place),
     ("museum_", Family::Place),
     ("device_", Family::Identities),
-    ("card_", Family::Identities),
-    ("buyer_", Family::Identities),
+    ("card_", Family::Spread),
+    ("buyer_", Family::Spread),
     ("person_refund", Family::Refunds),
     ("person_large_", Family::Size),
     ("operator_", Family::Operator),
@@ -85,9 +97,11 @@ pub fn behaviours() -> [u8; N] {
     groups().map(|group| if group == Family::Place as u8 { Family::Circumstance as u8 } else { group })
 }
 
-/// How much the rarity of each family counts, from [`Family::Volume`] on. Tourists, members and hotels buy much, classes go free, thousands share a network, banks refuse
-/// cards of the honest twice, and plans change: who goes far there and nowhere else is most likely one of these. What nobody honest does often counts in full.
-pub const WEIGHTS: [f64; 12] = [0.5, 1.0, 0.6, 1.0, 0.7, 1.0, 1.0, 1.0, 0.4, 1.0, 0.5, 0.0];
+/// How much the rarity of each family counts, from [`Family::Volume`] on. Tourists, members and hotels buy much, hotels with many cards on one device, classes go free,
+/// friends come in large parties, thousands share a network, banks refuse cards of the honest twice, and who leaves a cart sees others do so too: who goes far there and
+/// nowhere else is most likely one of these. What nobody honest does often counts in full: a card that goes from device to device, or parties that come back for many
+/// places on many days.
+pub const WEIGHTS: [f64; 16] = [0.5, 1.0, 0.6, 0.7, 0.7, 1.0, 1.0, 1.0, 0.4, 0.6, 0.5, 0.0, 1.0, 1.0, 0.8, 1.0];
 
 #[cfg(test)]
 mod tests {

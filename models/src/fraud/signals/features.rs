@@ -1,12 +1,12 @@
 //! The features: what scorers and rules see of a command. All of them are finite and not negative below [`VALUE_MAX`]; counts go in as `ln(1 + x)`, so that models
 //! see orders of magnitude. A role that nobody takes part in counts as nothing done, and a flag says so.
 
-use super::party::{Counted, Distinct, PartyState};
+use super::party::{Counted, Distinct, FAMILY, PartyState};
 use super::{Role, SignalEvent, SignalKind};
 use crate::fraud::decay::{Span, ln_1p};
 
 /// How many features there are.
-pub const N: usize = 85;
+pub const N: usize = 86;
 /// The features of one command, in the order of [`FEATURES`].
 pub type FeatureVector = [f32; N];
 
@@ -103,6 +103,7 @@ pub const FEATURES: [(&str, &str); N] = [
     ("person_people_before_7d", "ln people in sales, half-life 7 d, less those with half-life 1 d"),
     ("person_unsold_slot_1h", "root of person_unsold_1d times slot_expired_1h"),
     ("person_large_before_7d", "root of person_people_before_7d times person_large_7d"),
+    ("people_slot_1h", "slot_unsold_1h times the people after the first of 4, at most 1; 0 for what is given back and at desks and totems"),
 ];
 
 /// The place of a feature; none if there is no such.
@@ -297,9 +298,10 @@ pub fn features(known: &Known, event: &SignalEvent) -> FeatureVector {
     let share = |part: f32, of: f32| (part / (of + 1.0)).min(1.0);
     let (expired_1h, failed_1h) = (others(SLOT, Counted::Expired, Span::Hour), others(SLOT, Counted::Failed, Span::Hour));
     let failed_1d = others(SLOT, Counted::Failed, Span::Day);
+    let unsold_1h = log(others_unsold(Span::Hour));
     put(log(expired_1h));
     put(log(others(SLOT, Counted::Expired, Span::Day)));
-    put(log(others_unsold(Span::Hour)));
+    put(unsold_1h);
     put(log(others_unsold(Span::Day)));
     put(share(others_unsold(Span::Day), others(SLOT, Counted::Holds, Span::Day)));
     put(log(failed_1h));
@@ -327,6 +329,11 @@ pub fn features(known: &Known, event: &SignalEvent) -> FeatureVector {
     put(log(person(&before)));
     put((log(person(&|read| read.unsold(Span::Day))) * log(expired_1h)).max(0.0).sqrt());
     put(person(&|read| (log(before(read)) * log(read.count(Counted::Large, Span::Week))).max(0.0).sqrt()));
+    // A desk or totem sells to whoever stands there; who asks from afar chose the slot that others rush for. Whoever comes alone takes no places from others, and beyond a
+    // family it makes no difference how many more they are.
+    let from_afar = !event.parties.iter().any(|taking| STAFF & roles(&[taking.role]) != 0);
+    let many = if from_afar && takes_places(event.kind) { (people - 1.0).clamp(0.0, FAMILY as f32) / FAMILY as f32 } else { 0.0 };
+    put(unsold_1h * many);
     debug_assert_eq!(at, N, "a feature without a value");
     values
 }
@@ -335,8 +342,12 @@ const fn is_person(role: Role) -> bool {
     matches!(role, Role::Buyer | Role::Device | Role::Card)
 }
 
+/// Whether places are taken, or are about to be.
+const fn takes_places(kind: SignalKind) -> bool {
+    matches!(kind, SignalKind::Held | SignalKind::Sold { .. } | SignalKind::Waited | SignalKind::PaymentBegun)
+}
+
 /// What is paid of the full price. Only where something is priced: a refund, or a slot without a full price, says nothing.
 fn price_ratio(event: &SignalEvent) -> f32 {
-    let priced = matches!(event.kind, SignalKind::Held | SignalKind::Sold { .. } | SignalKind::Waited | SignalKind::PaymentBegun);
-    if priced && event.list_cents > 0 { (event.cents.max(0) as f64 / event.list_cents as f64).min(4.0) as f32 } else { 1.0 }
+    if takes_places(event.kind) && event.list_cents > 0 { (event.cents.max(0) as f64 / event.list_cents as f64).min(4.0) as f32 } else { 1.0 }
 }

@@ -52,7 +52,7 @@ pub enum Counted {
 
 const COUNTS: usize = 19;
 /// As many people as a family is: who buys for more of them again and again does not buy for a family.
-const FAMILY: u32 = 4;
+pub(super) const FAMILY: u32 = 4;
 
 /// Of what different ones are counted. Numbers are part of saved states: append only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -280,6 +280,29 @@ fn large_parties_again_and_again_show_and_families_do_not() {
 }
 
 #[test]
+fn many_places_in_a_slot_that_others_hold_show_and_not_at_a_desk() {
+    let mut store = Store::new(1_000);
+    for i in 0..6 {
+        store.fold(&event(i, SignalKind::Held, &[taking(Role::Device, 500 + i as u128)]));
+    }
+    let many = SignalEvent { people: 5, ..event(6, SignalKind::Held, &[DEVICE]) };
+    let rush = value(&store, &many, "people_slot_1h");
+    assert!((rush - value(&store, &many, "slot_unsold_1h")).abs() < 1e-6 && rush > ln_1p(5.0), "{rush}");
+    let of = |people: u32| value(&store, &SignalEvent { people, ..many.clone() }, "people_slot_1h");
+    assert!((of(3) - rush / 2.0).abs() < 1e-6 && (of(9) - rush).abs() < 1e-6, "{} {}", of(3), of(9));
+    let none = [
+        SignalEvent { people: 1, ..many.clone() },
+        SignalEvent { slot: 78, ..many.clone() },
+        SignalEvent { kind: SignalKind::Refunded, ..many.clone() },
+        SignalEvent { people: 5, ..event(6, SignalKind::Sold { held: false }, &[CARD, taking(Role::Operator, 9)]) },
+        SignalEvent { people: 5, ..event(6, SignalKind::Sold { held: false }, &[CARD, taking(Role::Kiosk, 9)]) },
+    ];
+    for event in none {
+        assert!(value(&store, &event, "people_slot_1h").abs() < 1e-6, "{event:?}");
+    }
+}
+
+#[test]
 fn a_count_of_cash_is_asked_about_with_its_own_difference_and_the_voids_before_it() {
     let mut store = Store::new(100);
     let operator = taking(Role::Operator, 5);
