@@ -101,8 +101,14 @@ fn limits(config: &mut web::ServiceConfig) {
         problem.into()
     });
     let path = web::PathConfig::default().error_handler(|_, _| Problem::not_found().into());
-    let query = web::QueryConfig::default().error_handler(|error, _| Problem::malformed(error.to_string()).into());
+    let query = web::QueryConfig::default().error_handler(|error, _| Problem::malformed(of_query(&error.to_string())).into());
     config.app_data(json).app_data(path).app_data(query).app_data(web::PayloadConfig::new(BODY_MAX));
+}
+
+/// What is the matter with a query; who asks there for another form is told where forms are asked for.
+fn of_query(error: &str) -> String {
+    let by_header = "; tables, pictures and calendars are asked for by the Accept header: text/csv, image/svg+xml or text/calendar";
+    format!("{error}{}", if error.contains("unknown field `format`") { by_header } else { "" })
 }
 
 /// What no route takes: a path of the contract with another method, or nothing that there is.
