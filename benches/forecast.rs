@@ -23,7 +23,7 @@ fn forecasts(criterion: &mut Criterion) {
     });
     group.bench_function("one day, from the history", |bencher| bencher.iter(|| forecaster.forecast(black_box(site), LAST, 7..=7)));
     group.bench_function("60 days, from the history", |bencher| bencher.iter(|| forecaster.forecast(black_box(site), LAST, 1..=60)));
-    group.bench_function("reasons of one day", |bencher| bencher.iter(|| forecaster.reasons(black_box(site), LAST, 7)));
+    group.bench_function("reasons of one day", |bencher| bencher.iter(|| forecaster.why(black_box(site), LAST, 7)));
     group.finish();
 }
 

@@ -123,6 +123,7 @@ async fn forecasts_have_bands_add_up_and_are_zero_when_it_is_closed() {
         let number = |name: &str| day["people"][name].as_f64().unwrap();
         if day["date"] == "2026-12-08" {
             assert_eq!((number("expected"), number("high_95"), &day["rests_on"]), (0.0, 0.0, &json!("plan")));
+            assert_eq!(day["why"], json!({"in_words": "closed by the plan"}));
             continue;
         }
         let [low_95, low_80, expected, high_80, high_95] = ["low_95", "low_80", "expected", "high_80", "high_95"].map(number);
@@ -144,6 +145,120 @@ async fn forecasts_have_bands_add_up_and_are_zero_when_it_is_closed() {
     let torre = days[0]["people"]["expected"].as_f64().unwrap();
     assert!((lazio - mare - torre).abs() < 0.3, "museums add up to their region");
     refuses(&app, path, &ministry, &["?days=0", "?days=61", "?from=2026-11-22", "?from=2027-06-01", "?by=year"]).await;
+    // Who asks for a table where there is none is told where.
+    let problem = expect(app.request(Method::GET, &format!("{path}?format=csv"), &ministry).send().await.unwrap(), StatusCode::BAD_REQUEST).await;
+    assert!(problem["title"].as_str().unwrap().contains("Accept header: text/csv"), "{problem}");
+    let problem = expect(app.request(Method::GET, &format!("{path}?year=1"), &ministry).send().await.unwrap(), StatusCode::BAD_REQUEST).await;
+    assert!(!problem["title"].as_str().unwrap().contains("Accept"), "{problem}");
+    app.stop().await;
+}
+
+#[actix_rt::test]
+async fn slots_of_today_that_are_over_have_who_came() {
+    let app = App::start().await;
+    let (manager, desk) = (app.key(Role::Manager).await, app.key(Role::BoxOffice).await);
+    with_past(&app, &manager).await;
+    let path = "/v1/museums/torre/forecast?days=1&by=slot";
+    let sold = app
+        .post(
+            &format!("/v1/slots/{}/sales", slot(TORRE, 10)),
+            &desk,
+            "s",
+            &json!({"lines": [{"category": "full", "count": 3}], "settlement": at_desk("R1")}),
+        )
+        .await;
+    assert_eq!(sold.0, StatusCode::CREATED, "{}", sold.1);
+    let before = app.get(path, &manager).await["days"][0].clone();
+    let of = |day: &Value, hour: i8| {
+        let id = slot(TORRE, hour).to_string();
+        day["slots"].as_array().unwrap().iter().find(|slot| slot["slot"] == id).unwrap().clone()
+    };
+    assert_eq!((&of(&before, 9)["over"], &of(&before, 9)["shows_by"]), (&json!(false), &json!("rate")), "it runs");
+    // Half past twelve.
+    app.pass(3 * 3_600).await;
+    let day = app.get(path, &manager).await["days"][0].clone();
+    for (hour, came) in [(9, 0.0), (10, 3.0), (11, 0.0)] {
+        let slot = of(&day, hour);
+        let people = ["expected", "low_80", "high_80", "low_95", "high_95"].map(|name| slot["people"][name].as_f64());
+        assert_eq!((people, &slot["over"], &slot["walk_in"]), ([Some(came); 5], &json!(true), &json!(0)), "{slot}");
+        assert_eq!((slot["shows"].as_f64(), &slot["shows_by"]), (Some(came), &json!("count")), "{slot}");
+    }
+    let twelve = of(&day, 12);
+    assert!(twelve["over"] == false && twelve["people"]["expected"].as_f64().unwrap() > 5.0 && twelve["walk_in"] == 20, "{twelve}");
+    assert_eq!(twelve["people"], of(&before, 12)["people"], "what is to come stays");
+    let expected = day["people"]["expected"].as_f64().unwrap();
+    assert!((sum(&day["slots"]) - expected).abs() < 1.0 && expected < before["people"]["expected"].as_f64().unwrap() - 20.0, "{day}");
+    app.stop().await;
+}
+
+#[actix_rt::test]
+async fn a_museum_without_a_plan_is_told_so_and_every_day_of_attendance_is_known() {
+    let app = App::start().await;
+    let [admin, manager, ministry] = [app.key(Role::Admin).await, app.key(Role::Manager).await, app.key(Role::Ministry).await];
+    let profile = json!({"slug": "colle", "name": "Museo del Colle", "city": "Siena", "region": "Toscana",
+        "latitude_microdeg": 43_318_000, "longitude_microdeg": 11_330_000});
+    let (status, made) = app.post("/v1/museums", &admin, "new", &json!({"number": 7, "profile": profile})).await;
+    assert_eq!(status, StatusCode::CREATED, "{made}");
+    let day = app.get("/v1/museums/colle/forecast?days=1", &ministry).await["days"][0].clone();
+    assert_eq!((&day["rests_on"], &day["why"]), (&json!("no_plan"), &json!({"in_words": "no opening plan holds on that day"})), "{day}");
+    let open = async || {
+        let months = app.get("/v1/museums/colle/forecast/months?months=2", &ministry).await;
+        [0, 1].map(|month: usize| months["months"][month]["open_days"].as_u64())
+    };
+    assert_eq!(open().await, [Some(0); 2], "nobody has said that it is open");
+    // It was when somebody came; a day on which nobody did is known as well.
+    let days = json!([{"date": "2026-11-10", "people": 0}, {"date": "2026-11-11", "people": 7}]);
+    let taken = app.ask(Method::PUT, "/v1/museums/colle/attendance", &manager, "past", &json!({"source": "register", "days": days})).await;
+    assert_eq!(taken.0, StatusCode::OK, "{}", taken.1);
+    assert_eq!(open().await, [Some(1), Some(0)]);
+    assert_eq!(app.get("/v1/museums/colle/forecast?days=1", &ministry).await["known_days"], 2);
+    app.stop().await;
+}
+
+#[actix_rt::test]
+async fn a_line_that_was_decided_tells_what_comes_of_it_and_whatever_is_decided_can_be_read() {
+    let app = App::start().await;
+    let (manager, office) = (app.key(Role::Manager).await, app.key(Role::GroupOffice).await);
+    with_past(&app, &manager).await;
+    let (path, overrides) = ("/v1/museums/torre/roster?day=2026-12-24", "/v1/museums/torre/roster/overrides");
+    let of = |roster: &Value, from: &str| {
+        roster["lines"].as_array().unwrap().iter().find(|line| line["role"] == "desk" && line["from"] == from).unwrap().clone()
+    };
+    let proposed = of(&app.get(path, &office).await, "11:00");
+    assert_eq!(proposed.get("as_proposed"), None, "{proposed}");
+    let body = json!({"day": "2026-12-24", "role": "desk", "from": "11:00", "to": "12:00", "people": 0, "note": "strike"});
+    let (status, decided) = app.ask(Method::PUT, overrides, &manager, "none", &body).await;
+    assert_eq!(status, StatusCode::OK, "{decided}");
+    let decided = of(&decided, "11:00");
+    assert_eq!((&decided["people"], &decided["proposed"]), (&json!(0), &proposed["proposed"]), "{decided}");
+    assert_eq!((decided["driver"]["late"].as_f64(), decided["driver"].get("mean_wait_s"), decided.get("one_less")), (Some(1.0), None, None));
+    for name in ["driver", "one_less", "one_more"] {
+        assert_eq!(decided["as_proposed"][name], proposed[name], "{name}");
+    }
+    assert_eq!(decided["driver"]["parties_per_hour"], proposed["driver"]["parties_per_hour"]);
+    let (_, table) = text_of(&app, path, &office, "text/csv").await;
+    let row = table.lines().find(|row| row.contains("11:00;12:00;desk")).unwrap();
+    assert!(row.contains("100.0% wait too long; the line grows") && row.contains("strike"), "{row}");
+    assert!(row.contains(proposed["driver"]["in_words"].as_str().unwrap()), "{row}");
+    let (_, file) = text_of(&app, path, &office, "text/calendar").await;
+    assert!(file.starts_with("BEGIN:VCALENDAR"), "{file}");
+
+    // As far ahead as there are rosters, and no farther.
+    let line = |day: &str, from: &str, to: &str| json!({"day": day, "role": "guard", "from": from, "to": to, "people": 3});
+    let (status, far) = app.ask(Method::PUT, overrides, &manager, "far", &line("2027-01-21", "11:00", "12:00")).await;
+    assert_eq!((status, far["lines"].as_array().map(Vec::is_empty)), (StatusCode::OK, Some(false)), "{far}");
+    assert_eq!(app.get("/v1/museums/torre/roster?day=2027-01-21", &office).await, far);
+    let (status, problem) = app.ask(Method::PUT, overrides, &manager, "farther", &line("2027-01-22", "11:00", "12:00")).await;
+    assert_eq!((status, &problem["code"]), (StatusCode::UNPROCESSABLE_ENTITY, &json!("plan_too_far_ahead")), "{problem}");
+    // On 28 March the clocks go from two to three.
+    app.clock.set("2027-03-01T08:00:00Z".parse().unwrap());
+    for (key, from, to, expected) in
+        [("a", "02:30", "03:30", 422), ("b", "01:00", "02:30", 422), ("c", "01:00", "02:00", 200), ("d", "03:00", "04:00", 200)]
+    {
+        let (status, answer) = app.ask(Method::PUT, overrides, &manager, key, &line("2027-03-28", from, to)).await;
+        assert_eq!(status.as_u16(), expected, "{from} to {to}: {answer}");
+        assert!(expected == 200 || answer["code"] == "invalid_roster_line", "{answer}");
+    }
     app.stop().await;
 }
 
@@ -307,6 +422,18 @@ async fn a_roster_says_why_and_keeps_what_a_manager_decides() {
     let forecast = app.get("/v1/museums/torre/forecast?from=2026-12-01&days=2&by=slot", &office).await;
     let day = &forecast["days"][0];
     assert_eq!(day["rests_on"], "model", "{day}");
+    for day in forecast["days"].as_array().unwrap() {
+        // What is told of a forecast adds up to it, and what it does not rest on is not told.
+        let why = &day["why"];
+        let moved: f64 = why["moved"].as_array().unwrap().iter().map(|moved| moved["visitors"].as_f64().unwrap()).sum();
+        let (base, expected) = (why["base"].as_f64().unwrap(), day["people"]["expected"].as_f64().unwrap());
+        assert!((base + moved - expected).abs() < 0.6, "{day}");
+        let words = why["in_words"].as_str().unwrap();
+        assert!(words.starts_with(&format!("{base:.0} visitors on an average day")), "{words}");
+        assert_eq!(["level", "kind_of_day", "season", "books"].map(|name| why.get(name)), [None; 4], "{why}");
+    }
+    let many_days = app.get("/v1/museums/torre/forecast?from=2026-12-01&days=15", &office).await["days"][0]["why"].clone();
+    assert_eq!((many_days.get("base"), many_days.get("moved"), many_days.get("level")), (None, None, None), "{many_days}");
     assert!(
         !day["why"]["moved"].as_array().unwrap().is_empty() && (sum(&day["slots"]) - day["people"]["expected"].as_f64().unwrap()).abs() < 1.0,
         "{day}"
@@ -484,6 +611,54 @@ async fn a_what_if_moves_each_figure_in_its_own_direction() {
     assert_eq!(fewer["days"][5]["changed"].get("mean_wait_s"), None, "without a desk the line grows");
     let bad = app.request(Method::POST, path, &manager).json(&json!({"capacity_percent": 1_001})).send().await.unwrap();
     assert_eq!(bad.status(), StatusCode::UNPROCESSABLE_ENTITY);
+    // A Saturday, and the first Sunday of the month, on which nobody pays.
+    let dearer = ask(json!({"from": "2026-12-05", "days": 2, "price_percent": 200})).await;
+    let of = |answer: &Value, day: usize, side: &str, name: &str| answer["days"][day][side][name].as_f64().unwrap();
+    assert!(of(&dearer, 0, "changed", "wanted") < of(&dearer, 0, "as_is", "wanted") - 10.0, "{dearer}");
+    assert_eq!((of(&dearer, 1, "as_is", "revenue_cents"), of(&dearer, 1, "changed", "revenue_cents")), (0.0, 0.0), "{dearer}");
+    assert_eq!(dearer["days"][1]["changed"], dearer["days"][1]["as_is"], "a price moves nobody where entry is free");
+    assert_eq!(dearer["assumed"]["price_percent_least"], 1.0, "{dearer}");
+    app.stop().await;
+}
+
+#[actix_rt::test]
+async fn a_what_if_opens_and_shuts_each_route_by_its_own_clock() {
+    let app = App::start().await;
+    let manager = app.key(Role::Manager).await;
+    with_past(&app, &manager).await;
+    // A second route around the clock; both are closed on the ninth.
+    let mut plan = app.get("/v1/museums/torre/plan", &manager).await["plan"].clone();
+    plan["routes"][0]["exceptions"] = json!([{"date": "2026-12-09", "sessions": [], "reason": "works"}]);
+    let mut round = plan["routes"][0].clone();
+    (round["number"], round["code"]) = (json!(2), json!("round"));
+    for day in ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"] {
+        round["week"][day] = json!([{"opens": "00:00", "closes": "00:00", "slot_minutes": 60, "last_entry": "23:00", "capacity": 20}]);
+    }
+    plan["routes"].as_array_mut().unwrap().push(round);
+    let (status, set) = app.ask(Method::PUT, "/v1/museums/torre/plan", &manager, "plan", &json!({"valid_from": "2026-11-24", "plan": plan})).await;
+    assert_eq!(status, StatusCode::OK, "{set}");
+    let ask = async |body: Value| {
+        expect(app.request(Method::POST, "/v1/museums/torre/what-if", &manager).json(&body).send().await.unwrap(), StatusCode::OK).await
+    };
+    let figures = |answer: &Value, side: &str| ["wanted", "sold", "refused"].map(|name| answer["days"][0][side][name].as_f64().unwrap());
+    // Shut doors and no places are the same to whoever wants to come.
+    let shut = ask(json!({"from": "2026-12-08", "days": 2, "opens_earlier_minutes": -720, "closes_later_minutes": -720})).await;
+    let none = ask(json!({"from": "2026-12-08", "days": 2, "capacity_percent": 0})).await;
+    for answer in [&shut, &none] {
+        let wanted = figures(answer, "as_is")[0];
+        assert!(wanted > 50.0, "{answer}");
+        assert_eq!(figures(answer, "changed"), [wanted, 0.0, wanted], "{answer}");
+        // Nothing is written as less than nothing, least of all on a day that the plan closes.
+        let text = answer.to_string();
+        assert!(!text.contains("-0.0,") && !text.contains("-0.0}"), "{answer}");
+        assert_eq!(answer["days"][1]["changed"]["wanted"], 0.0, "{answer}");
+    }
+    let longer = ask(json!({"from": "2026-12-08", "days": 1, "closes_later_minutes": 60})).await;
+    assert!(figures(&longer, "changed")[0] > figures(&longer, "as_is")[0], "{longer}");
+    let shorter = ask(json!({"from": "2026-12-08", "days": 1, "closes_later_minutes": -60})).await;
+    let [wanted, sold, refused] = figures(&shorter, "changed");
+    assert_eq!(wanted, figures(&shorter, "as_is")[0], "shorter hours make nobody want less");
+    assert!((wanted - sold - refused).abs() < 0.2 && refused > figures(&shorter, "as_is")[2], "{shorter}");
     app.stop().await;
 }
 

@@ -48,7 +48,7 @@ pub(crate) use bookings::tests::bookings as past_bookings;
 use bookings::{Bookings, Past};
 pub use bookings::{Card, Reminder};
 use champion::Champion;
-pub use champion::{Judged, Moved, Verdict};
+pub use champion::{Judged, Moved, Verdict, Why};
 pub use lapses::LapseChance;
 #[cfg(test)]
 pub(crate) use lapses::tests::ended_quotes as past_quotes;
@@ -71,6 +71,8 @@ pub enum Source {
     Others,
     /// The plan: it is closed.
     Plan,
+    /// Nothing: no plan holds on that day.
+    NoPlan,
 }
 
 impl Source {
@@ -82,6 +84,7 @@ impl Source {
             Self::LastWeeks => "last_weeks",
             Self::Others => "other_sites",
             Self::Plan => "plan",
+            Self::NoPlan => "no_plan",
         }
     }
 }
@@ -103,7 +106,7 @@ pub struct DayForecast {
     pub slots: Vec<SlotForecast>,
 }
 
-/// The forecast of a slot.
+/// The forecast of a slot; of one that is over, what came.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct SlotForecast {
     /// Which.
@@ -118,6 +121,8 @@ pub struct SlotForecast {
     pub band_95: (f64, f64),
     /// Places sold so far and not given back.
     pub booked: u32,
+    /// How many came, if it is over: that is its forecast then. Where no gate scanned all day, those who bought came.
+    pub came: Option<u32>,
     /// Its places; 0: closed.
     pub capacity: u32,
     /// Places that options of groups keep, and how many of these are expected back.
@@ -317,7 +322,7 @@ impl Forecaster {
         let mut site = model.is_some().then(|| prepared.site.clone());
         let (first, last) = (from.max(today), today.saturating_add((AHEAD_DAYS - 1).days()));
         let asked = first.series(1.day()).take(usize::try_from(days).unwrap_or(0)).take_while(|date| *date <= last);
-        let asked: Vec<(Date, Vec<SlotForecast>)> = asked.map(|date| (date, slots_of(node, known, date))).collect();
+        let asked: Vec<(Date, Vec<SlotForecast>)> = asked.map(|date| (date, slots_of(node, known, date, now))).collect();
         let horizon = |date: Date| (sites::number(date) - sites::number(today) + 1).unsigned_abs() as u16;
         for (date, slots) in &asked {
             site.iter_mut().for_each(|site| champion::look(site, champion::day(*date), horizon(*date), booked_of(slots)));
@@ -334,7 +339,6 @@ impl Forecaster {
                 let books = sites::books(&prepared.history, |date| bookings::looks(&attendance, &prepared.curve, date), day, booked);
                 let mut outlook = prepared.history.outlook(day, books, &prepared.learned);
                 let mut source = match prepared.history.known() {
-                    _ if capacity == 0 => Source::Plan,
                     0 => Source::Others,
                     _ => Source::LastWeeks,
                 };
@@ -349,12 +353,14 @@ impl Forecaster {
                     outlook.band_95 = (at_least(band.low_95), at_least(band.high_95));
                 }
                 if capacity == 0 {
-                    // Closed by the plan, or by staff.
-                    (outlook, source) = (Outlook::CLOSED, Source::Plan);
+                    // Closed by the plan, or by staff; or nobody has said when it opens.
+                    let has_plan = known.museum.plan_on(date).is_some();
+                    (outlook, source) = (Outlook::CLOSED, if has_plan { Source::Plan } else { Source::NoPlan });
                 }
                 shares::split(&mut outlook, &mut slots, &attendance, date);
+                shares::count(&mut outlook, &mut slots);
                 let (policy, ceiling) = (planning.policy_on(date).1, known.museum.ceiling_on(date));
-                for slot in &mut slots {
+                for slot in slots.iter_mut().filter(|slot| slot.came.is_none()) {
                     slot.options = options.get(&slot.slot).copied().unwrap_or_default();
                     let parties = self.bookings.parties(slot.slot, slot.booked, prepared.shows.lost(), now);
                     // Only who stands when the slot begins makes room beyond the places: what is given back before is sold again.
@@ -382,15 +388,22 @@ impl Forecaster {
         prepared.shows.risk(slot, places, people, self.standing(&prepared, slot, people))
     }
 
-    /// What moved the model's forecast of a day, the largest first; empty where no model answers. A hundred times as dear as the forecast.
+    /// Why a forecast of the model is what it is, the largest first; none where no model answers. A hundred times as dear as the forecast.
     #[must_use]
-    pub fn reasons(&self, node: &Node, known: &Known, date: Date) -> Vec<Moved> {
-        let Some(model) = self.champion.model() else { return Vec::new() };
+    pub fn why(&self, node: &Node, known: &Known, day: &DayForecast) -> Option<Why> {
+        let model = self.champion.model().filter(|_| day.source == Source::Model)?;
         let prepared = self.prepared(node, known);
-        let horizon = sites::number(date) - sites::number(prepared.of.today) + 1;
-        u16::try_from(horizon)
-            .map(|horizon| champion::reasons(&model, &prepared.site, champion::day(prepared.of.today).plus(-1), horizon))
-            .unwrap_or_default()
+        let horizon = u16::try_from(sites::number(day.date) - sites::number(prepared.of.today) + 1).ok()?;
+        let mut site = prepared.site.clone();
+        champion::look(&mut site, champion::day(day.date), horizon, day.booked);
+        let mut why = champion::why(&model, &site, champion::day(prepared.of.today).plus(-1), horizon)?;
+        // What the model does not know of: nobody comes beyond the places, and nearly all who have booked come.
+        let rest = day.outlook.mid - why.base - why.moved.iter().map(|moved| moved.visitors).sum::<f64>();
+        if rest.abs() >= 0.05 {
+            why.moved.push(Moved { what: "the places, who has booked and who has come", visitors: rest });
+            why.moved.sort_by(|one, other| other.visitors.abs().total_cmp(&one.visitors.abs()));
+        }
+        Some(why)
     }
 
     /// How good the model over all museums was on the last days that it had not seen when that was measured, by bucket of horizons.
@@ -400,11 +413,11 @@ impl Forecaster {
         model.iter().flat_map(|model| model.quality()).filter(|quality| quality.site == u32::from(museum.0)).copied().collect()
     }
 
-    /// How good the forecasts of a museum from its last weeks alone were on its last days.
+    /// How many days of attendance of a museum are known, closed ones among them, and how good forecasts from its last weeks alone were on its last days.
     #[must_use]
     pub fn scores(&self, node: &Node, known: &Known) -> (usize, Vec<Score>) {
         let prepared = self.prepared(node, known);
-        (prepared.history.known(), prepared.learned.scores.clone())
+        (node.attended().get(known.museum.id()).days().len(), prepared.learned.scores.clone())
     }
 }
 
@@ -449,8 +462,9 @@ fn booked_of(slots: &[SlotForecast]) -> u32 {
     slots.iter().fold(0, |sum, slot| sum.saturating_add(slot.booked))
 }
 
-/// The slots of a day, as planned or as they were opened, without a forecast yet; those that staff have closed have no places.
-fn slots_of(node: &Node, known: &Known, date: Date) -> Vec<SlotForecast> {
+/// The slots of a day, as planned or as they were opened, without a forecast yet; those that staff have closed have no places. Of those that are over it is known
+/// who came.
+fn slots_of(node: &Node, known: &Known, date: Date, now: Timestamp) -> Vec<SlotForecast> {
     let none = (0.0, 0.0);
     let empty = |slot, end, booked, capacity| SlotForecast {
         slot,
@@ -459,6 +473,7 @@ fn slots_of(node: &Node, known: &Known, date: Date) -> Vec<SlotForecast> {
         band_80: none,
         band_95: none,
         booked,
+        came: (end <= now).then_some(0),
         capacity,
         options: (0, 0.0),
         shows: none,
@@ -468,9 +483,12 @@ fn slots_of(node: &Node, known: &Known, date: Date) -> Vec<SlotForecast> {
         turn_away: 0.0,
     };
     let mut slots: Vec<SlotForecast> = known.day(date).iter().map(|opening| empty(opening.slot, opening.end, 0, opening.capacity)).collect();
-    for (slot, head) in heads_on(node, known, date) {
+    let heads = heads_on(node, known, date);
+    let scanned = heads.iter().any(|(_, head)| head.places.admitted > 0);
+    for (slot, head) in heads {
         let booked = head.places.sold.iter().fold(0, |sum: u32, sold| sum.saturating_add(*sold));
-        let written = empty(slot, head.end, booked, if head.places.closed.is_some() { 0 } else { head.places.capacity });
+        let mut written = empty(slot, head.end, booked, if head.places.closed.is_some() { 0 } else { head.places.capacity });
+        written.came = written.came.map(|_| if scanned { head.places.admitted } else { booked });
         match slots.iter_mut().find(|planned| planned.slot == slot) {
             Some(planned) => *planned = written,
             None => slots.push(written),

@@ -1,12 +1,13 @@
 //! What-ifs over the days of a museum: its forecast as it is and as it would be under other capacity, hours, prices or desks, through the same models.
 
 use jiff::civil::Date;
+use tornello_engine::calendar;
 use tornello_engine::planning::Policy;
 use tornello_engine::tariff::{Kind, Tariff};
 use tornello_models::what_if::{self, Desks, Slot};
 pub use tornello_models::what_if::{Assumptions, Change, Outcome};
 
-use crate::forecaster::{DayForecast, minute_of_day};
+use crate::forecaster::{DayForecast, SlotForecast, minute_of_day};
 use crate::museums::Known;
 use crate::node::Node;
 use crate::roster;
@@ -15,18 +16,21 @@ use crate::roster;
 const SHIFTS: f64 = 0.5;
 /// By how many percent a day's visitors grow with one percent more hours: an assumption.
 const HOURS_ELASTICITY: f64 = 0.25;
+/// A price below this share of today's moves visitors as this one does: an assumption, as an elasticity says nothing of no price at all.
+const PRICE_LEAST: f64 = 0.01;
 /// Share of visitors who pay, and of these the share that pays in full: about what state museums report, an assumption where nothing is known.
 const PAYING: f64 = 0.65;
 const IN_FULL: f64 = 0.85;
 /// Half of the 80% band is 1.28 standard deviations.
 const Z_80: f64 = 1.281_552;
+const MINUTES_PER_DAY: u32 = 1_440;
 
 /// A question.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Question {
     /// What is changed.
     pub change: Change,
-    /// Desks that are open all day; none: as many as the roster proposes for the busiest hour.
+    /// Desks that are open all day; none: as many as the roster has in its busiest hour.
     pub desks: Option<u32>,
     /// Thousandths of visitors that a thousandth of price brings, below zero; none: as the policy says.
     pub price_elasticity_permille: Option<i16>,
@@ -51,7 +55,13 @@ pub struct Compared {
 #[must_use]
 pub fn assumptions(policy: &Policy, question: &Question) -> Assumptions {
     let permille = question.price_elasticity_permille.unwrap_or(policy.price_elasticity_permille);
-    Assumptions { price_elasticity: f64::from(permille) / 1_000.0, shifts: SHIFTS, hours_elasticity: HOURS_ELASTICITY, paying: PAYING }
+    Assumptions {
+        price_elasticity: f64::from(permille) / 1_000.0,
+        price_least: PRICE_LEAST,
+        shifts: SHIFTS,
+        hours_elasticity: HOURS_ELASTICITY,
+        paying: PAYING,
+    }
 }
 
 /// Days as they are forecast and as they would be.
@@ -63,7 +73,7 @@ pub fn compare(node: &Node, known: &Known, from: Date, days: i32, question: &Que
         let assumed = assumptions(&policy, question);
         let busiest = roster::of_day(node, known, day.date).map_or(0, |roster| {
             let desks = roster.lines.iter().filter(|line| line.role == tornello_engine::planning::Role::Desk);
-            desks.map(|line| line.people).max().unwrap_or(0)
+            desks.map(|line| line.stands.people).max().unwrap_or(0)
         });
         let rules = roster::rules(&policy);
         let desks =
@@ -81,23 +91,21 @@ pub fn compare(node: &Node, known: &Known, from: Date, days: i32, question: &Que
     node.forecaster().days(node, known, from, days).into_iter().map(compare).collect()
 }
 
-/// The slots of a day by their starts, those of several routes together, with the demand that is forecast.
+/// The slots of a day, each of its route, with the demand that is forecast.
 fn unlimited(day: &DayForecast) -> Vec<Slot> {
-    let mut slots: Vec<Slot> = Vec::new();
-    for slot in day.slots.iter().filter(|slot| slot.capacity > 0) {
-        let begins_min = u32::from(minute_of_day(slot.slot.start()));
-        let minutes = u32::try_from(slot.end.micros_since(slot.slot.start()) / 60_000_000).unwrap_or(60).max(1);
-        let sd = (slot.band_80.1 - slot.band_80.0).max(0.0) / (2.0 * Z_80);
-        match slots.iter_mut().find(|known| (known.begins_min, known.minutes) == (begins_min, minutes)) {
-            Some(known) => {
-                known.demand += slot.mid;
-                known.sd = known.sd.hypot(sd);
-                known.capacity += f64::from(slot.capacity);
-            }
-            None => slots.push(Slot { begins_min, minutes, demand: slot.mid, sd, capacity: f64::from(slot.capacity) }),
+    let slot = |slot: &SlotForecast| {
+        // What begins after midnight is still of the evening before.
+        let night = if calendar::local_day(slot.slot.start()) > day.date { MINUTES_PER_DAY } else { 0 };
+        Slot {
+            route: u32::from(slot.slot.route().0),
+            begins_min: u32::from(minute_of_day(slot.slot.start())) + night,
+            minutes: u32::try_from(slot.end.micros_since(slot.slot.start()) / 60_000_000).unwrap_or(60).max(1),
+            demand: slot.mid,
+            sd: (slot.band_80.1 - slot.band_80.0).max(0.0) / (2.0 * Z_80),
+            capacity: f64::from(slot.capacity),
         }
-    }
-    slots
+    };
+    day.slots.iter().filter(|slot| slot.capacity > 0).map(slot).collect()
 }
 
 /// What a paying visitor pays on average on a day, in cents: nothing on a free one.

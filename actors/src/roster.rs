@@ -4,16 +4,18 @@
 use jiff::civil::Date;
 use tornello_engine::calendar;
 use tornello_engine::money::Cents;
-use tornello_engine::planning::{Place, Policy, Role, Standing};
+use tornello_engine::planning::{self, Place, Policy, Role, Standing};
 use tornello_models::occupancy::Stay;
 pub use tornello_models::staffing::Driver;
 use tornello_models::staffing::{self, Arrivals, Need, Rules};
 
 use crate::attended::balance_of;
-use crate::forecaster::{DayForecast, minute_of_day};
+use crate::forecaster::{AHEAD_DAYS, DayForecast, minute_of_day};
 use crate::museums::Known;
 use crate::node::Node;
 
+/// What was decided can be read: decisions reach as far as forecasts do.
+const _: () = assert!(planning::AHEAD_DAYS + 1 == AHEAD_DAYS);
 /// The length of a line, in minutes.
 pub const LINE_MIN: u16 = 60;
 const MINUTES_PER_DAY: u16 = 1_440;
@@ -30,11 +32,11 @@ pub struct Line {
     /// Until which.
     pub to_min: u16,
     /// What is proposed, why, and what one less or one more would mean.
-    pub need: Need,
+    pub proposed: Need,
+    /// What stands: what was decided, or else what is proposed; what that means, and what one less or one more would.
+    pub stands: Need,
     /// What visitors it is proposed for.
     pub arrivals: Arrivals,
-    /// How many, all told: what was decided, or else what is proposed.
-    pub people: u32,
     /// What a manager decided.
     pub decided: Option<Standing>,
     /// What one of them costs for the line's time.
@@ -56,7 +58,7 @@ impl Roster {
     /// What all of it costs.
     #[must_use]
     pub fn cost(&self) -> Cents {
-        self.lines.iter().map(|line| line.cost.times(line.people)).sum()
+        self.lines.iter().map(|line| line.cost.times(line.stands.people)).sum()
     }
 }
 
@@ -94,8 +96,8 @@ fn lines(forecast: &DayForecast, policy: &Policy, stay: &Stay, decided: &[(Place
     let mut lines = Vec::new();
     for (from_min, arrivals) in hours {
         let to_min = from_min.saturating_add(arrivals.minutes as u16);
-        for need in staffing::needs(&rules, &arrivals) {
-            let role = match need.role {
+        for proposed in staffing::needs(&rules, &arrivals) {
+            let role = match proposed.role {
                 staffing::Role::Desk => Role::Desk,
                 staffing::Role::Gate => Role::Gate,
                 staffing::Role::Guard => Role::Guard,
@@ -103,10 +105,11 @@ fn lines(forecast: &DayForecast, policy: &Policy, stay: &Stay, decided: &[(Place
             let covers = |(place, standing): &&(Place, Standing)| place.role == role && (place.from_min..standing.what.to_min).contains(&from_min);
             // Of two that overlap the one that begins later is the more exact one.
             let decided = decided.iter().filter(covers).max_by_key(|(place, _)| place.from_min).map(|(_, standing)| standing.clone());
-            let people = decided.as_ref().map_or(need.people, |standing| u32::from(standing.what.people));
+            let with = |standing: &Standing| staffing::with(&rules, &arrivals, proposed.role, u32::from(standing.what.people));
+            let stands = decided.as_ref().map_or(proposed, with);
             let hour = policy.hour_cents[role.index()].get();
             let cost = Cents::new(hour.saturating_mul(i64::from(arrivals.minutes)) / 60);
-            lines.push(Line { role, from_min, to_min, need, arrivals, people, decided, cost });
+            lines.push(Line { role, from_min, to_min, proposed, stands, arrivals, decided, cost });
         }
     }
     lines
@@ -154,7 +157,10 @@ pub fn in_words(role: Role, driver: &Driver) -> String {
             let wait = mean_wait_s.map_or_else(|| "the line grows".to_owned(), |wait| format!("{wait:.0} s on average"));
             format!("{parties_per_hour:.0} parties an hour; {:.1}% wait too long; {wait}", late * 100.0)
         }
-        (_, Driver::Peak { people, busy }) => format!("{people:.0} people in the busiest quarter of an hour; gates busy {:.0}% of it", busy * 100.0),
+        (_, Driver::Peak { people, busy }) => {
+            let gates = busy.map_or_else(|| "there is no gate".to_owned(), |busy| format!("gates busy {:.0}% of it", busy * 100.0));
+            format!("{people:.0} people in the busiest quarter of an hour; {gates}")
+        }
         (_, Driver::Watch { rooms, people }) => format!("{rooms} rooms and {people:.0} people inside"),
     }
 }
@@ -182,6 +188,7 @@ mod tests {
                 band_80,
                 band_95,
                 booked: 0,
+                came: None,
                 capacity: 500,
                 options: (0, 0.0),
                 shows: (0.0, 0.0),
@@ -211,12 +218,18 @@ mod tests {
         let of = |people| lines(&day(on, 9..18, people), &Policy::default(), &Stay::default(), &[(place, standing.clone())]);
         let lines = of(120.0);
         assert_eq!(lines.len(), 27);
-        let desks: Vec<u32> = lines.iter().filter(|line| line.role == Role::Desk).map(|line| line.people).collect();
+        let desks: Vec<u32> = lines.iter().filter(|line| line.role == Role::Desk).map(|line| line.stands.people).collect();
         assert_eq!((desks[0] > 0, desks[1], desks[2], desks[3] == desks[0]), (true, 9, 9, true), "{desks:?}");
         assert!(lines.iter().all(|line| line.to_min - line.from_min == 60 && line.cost.get() > 0));
         let busier = of(400.0);
-        assert_eq!(busier.iter().filter(|line| line.role == Role::Desk).map(|line| line.people).nth(1), Some(9), "whatever the forecast says");
-        assert!(busier[0].people > lines[0].people);
+        assert_eq!(busier.iter().filter(|line| line.role == Role::Desk).map(|line| line.stands.people).nth(1), Some(9), "whatever the forecast says");
+        assert!(busier[0].stands.people > lines[0].stands.people);
+        // What is told of a line is told of what stands, not of what would have been proposed.
+        assert_eq!((lines[0].role, lines[0].from_min, lines[0].stands), (Role::Desk, 540, lines[0].proposed));
+        let wait = |need: &Need| if let Driver::Queue { late, .. } = need.driver { late } else { panic!("{need:?}") };
+        let line = lines.iter().find(|line| (line.role, line.from_min) == (Role::Desk, 600)).unwrap();
+        assert!(line.proposed.people < 9 && wait(&line.stands) < wait(&line.proposed), "{line:?}");
+        assert_eq!(line.stands, staffing::with(&rules(&Policy::default()), &line.arrivals, staffing::Role::Desk, 9));
     }
 
     #[test]

@@ -22,7 +22,10 @@ pub fn query(request: &HttpRequest, error: &QueryPayloadError) -> Problem {
     // These name it.
     let named = ["unknown field", "missing field", "duplicate field"].iter().any(|beginning| said.starts_with(beginning));
     let fault = if named { None } else { at_fault(request, &said) };
-    Problem::malformed(fault.unwrap_or(said))
+    // Who asks there for another form is told where forms are asked for.
+    let by_header = "; tables, pictures and calendars are asked for by the Accept header: text/csv, image/svg+xml or text/calendar";
+    let more = if said.starts_with("unknown field `format`") { by_header } else { "" };
+    Problem::malformed(fault.unwrap_or(said) + more)
 }
 
 /// What is wrong with the first parameter that is not as the contract says; if that cannot be told, which ones it may be.

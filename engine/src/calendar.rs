@@ -225,6 +225,12 @@ pub fn instant(civil: DateTime) -> Timestamp {
     Timestamp::from_jiff(instant.unwrap_or_else(|_| clamped()))
 }
 
+/// Whether the clocks in Rome show that time at all: in the night in which they are put forward an hour is left out.
+#[must_use]
+pub fn exists(civil: DateTime) -> bool {
+    !matches!(rome().to_ambiguous_timestamp(civil).offset(), AmbiguousOffset::Gap { .. })
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;

@@ -55,7 +55,7 @@ fn a_planted_future_changes_nothing() {
         for origin in [origin, origin.plus(-100)] {
             assert_eq!(seen.forecast(honest, origin, 1..=28).expect("a forecast"), seen.forecast(planted, origin, 1..=28).expect("a forecast"));
         }
-        assert_eq!(seen.reasons(honest, origin, 9).expect("reasons"), seen.reasons(planted, origin, 9).expect("reasons"));
+        assert_eq!(seen.why(honest, origin, 9).expect("reasons"), seen.why(planted, origin, 9).expect("reasons"));
     }
 }
 
@@ -205,8 +205,11 @@ fn reasons_add_up_and_name_the_planted_cause() {
         ..site.clone()
     };
     let effect = |site: &Site| {
-        let reasons = forecaster.reasons(site, origin, 3).expect("reasons");
-        reasons.iter().find(|reason| reason.theme == tornello_models::demand::Theme::Holidays).map_or(0.0, |reason| reason.visitors)
+        let why = forecaster.why(site, origin, 3).expect("reasons").expect("trees answer");
+        let median = forecaster.forecast(site, origin, 3..=3).expect("a forecast")[0].band.median;
+        let sum = why.base + why.reasons.iter().map(|reason| reason.visitors).sum::<f64>();
+        assert!((sum - median).abs() < 0.001 * median, "{sum} is not {median}");
+        why.reasons.iter().find(|reason| reason.theme == tornello_models::demand::Theme::Holidays).map_or(0.0, |reason| reason.visitors)
     };
     assert!(effect(&planted) > effect(site) + 0.02 * f64::from(site.visitors(origin)), "{} is not above {}", effect(&planted), effect(site));
 }

@@ -149,6 +149,15 @@ pub struct Moved {
     pub visitors: f64,
 }
 
+/// Why a forecast of the model is what it is: base and what moved it from there add up to it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Why {
+    /// Visitors of an average day of an average museum of this size.
+    pub base: f64,
+    /// What moved it, the largest first.
+    pub moved: Vec<Moved>,
+}
+
 impl Champion {
     /// The models that are kept in a file, if there is one that this program can read.
     #[must_use]
@@ -480,9 +489,9 @@ pub fn ask(model: &demand::Forecaster, lookback: &Lookback<'_>, origin: Day, hor
     }
 }
 
-/// What moved a forecast of the model, the largest first.
+/// Why the model's forecast is what it is; none where it does not answer.
 #[must_use]
-pub fn reasons(model: &demand::Forecaster, site: &Site, origin: Day, horizon: u16) -> Vec<Moved> {
+pub fn why(model: &demand::Forecaster, site: &Site, origin: Day, horizon: u16) -> Option<Why> {
     let words = |theme: Theme| match theme {
         Theme::Calendar => "weekday and season",
         Theme::Holidays => "holidays, free entry, school breaks and exhibitions",
@@ -492,8 +501,12 @@ pub fn reasons(model: &demand::Forecaster, site: &Site, origin: Day, horizon: u1
         Theme::Horizon => "how far ahead it is",
         Theme::Books => "the books",
     };
-    let found = if horizon == 0 || horizon > model.horizon_max() { Ok(Vec::new()) } else { model.reasons(site, origin, horizon) };
-    found.unwrap_or_default().into_iter().map(|reason| Moved { what: words(reason.theme), visitors: reason.visitors }).collect()
+    if horizon == 0 || horizon > model.horizon_max() {
+        return None;
+    }
+    let why = model.why(site, origin, horizon).ok().flatten()?;
+    let moved = why.reasons.into_iter().map(|reason| Moved { what: words(reason.theme), visitors: reason.visitors }).collect();
+    Some(Why { base: why.base, moved })
 }
 
 /// The number of a day, as the model counts.

@@ -40,26 +40,31 @@ impl Forecaster {
     pub fn months(&self, node: &Node, known: &Known, count: usize) -> Vec<MonthForecast> {
         let attendance = node.attended().get(known.museum.id());
         let today = building_day(node.now());
-        let days: BTreeMap<Date, f64> = self.days(node, known, today, AHEAD_DAYS).into_iter().map(|day| (day.date, day.outlook.mid)).collect();
+        let days: BTreeMap<Date, (f64, bool)> =
+            self.days(node, known, today, AHEAD_DAYS).into_iter().map(|day| (day.date, (day.outlook.mid, day.capacity > 0))).collect();
+        // Of a museum without any plan it is only known that it was open when somebody came.
+        let has_plan = known.museum.plan_on(Date::MAX).is_some();
         let this = today.first_of_month();
         let oldest = this.saturating_sub(PAST_MONTHS.months());
         let first = attendance.days().range(oldest..this).next().map_or(this, |(date, _)| date.first_of_month());
         let series: Vec<f64> = first.series(1.month()).take_while(|month| *month < this).map(|month| each_day(known, &attendance, month)).collect();
         let (count, spread) = (count.min(MONTHS_MAX), Spread::of(&series));
         // Where no month was counted whole, the days that are forecast say what a day is like.
-        let usual = days.values().filter(|mid| **mid > 0.0).sum::<f64>() / days.values().filter(|mid| **mid > 0.0).count().max(1) as f64;
+        let mids = || days.values().map(|(mid, _)| *mid).filter(|mid| *mid > 0.0);
+        let usual = mids().sum::<f64>() / mids().count().max(1) as f64;
         let far = if series.iter().any(|each| each.is_finite()) { months::forecast(&series, count) } else { vec![usual; count] };
         let month = |(ahead, each): (usize, f64)| {
             let month = this.saturating_add(i32::try_from(ahead).unwrap_or(0).months());
             let all = || month.series(1.day()).take_while(move |date| date.month() == month.month());
             let came = came_in(&attendance, month);
             let is_open = |date: &Date| match days.get(date) {
-                Some(mid) => *mid > 0.0,
-                None => !sites::kind(&known.museum, *date, false).closed,
+                Some((_, is_open)) => *is_open,
+                None if has_plan => !sites::kind(&known.museum, *date, false).closed,
+                None => attendance.days().get(date).is_some_and(|day| day.people > 0),
             };
             // Who came on a day that nobody counted is not known, but somebody did.
             let is_known = |date: &Date| *date < today && attendance.days().contains_key(date);
-            let to_come = all().filter(|date| !is_known(date) && is_open(date)).map(|date| days.get(&date).copied().unwrap_or(each)).sum();
+            let to_come = all().filter(|date| !is_known(date) && is_open(date)).map(|date| days.get(&date).map_or(each, |(mid, _)| *mid)).sum();
             let year_before = month.saturating_sub(1.year());
             let then = each_day(known, &attendance, year_before);
             MonthForecast {

@@ -38,6 +38,32 @@ pub fn split(outlook: &mut Outlook, slots: &mut [SlotForecast], attendance: &Att
     }
 }
 
+/// Puts who came in the place of what was thought of slots that are over, and takes the difference off the day: what is still to come stays, and so does its share of
+/// the day's bands.
+pub fn count(outlook: &mut Outlook, slots: &mut [SlotForecast]) {
+    let thought: f64 = slots.iter().map(|slot| slot.mid).sum();
+    let (mut came_sum, mut to_come) = (0.0, 0.0);
+    let mut any = false;
+    for slot in slots {
+        let Some(came) = slot.came.map(f64::from) else {
+            to_come += slot.mid;
+            continue;
+        };
+        (slot.mid, slot.band_80, slot.band_95, slot.shows) = (came, (came, came), (came, came), (came, 0.0));
+        came_sum += came;
+        any = true;
+    }
+    if !any {
+        return;
+    }
+    let mid = outlook.mid;
+    let left = if thought > 0.0 { to_come / thought } else { 0.0 };
+    let end = |end: f64| (came_sum + to_come + left * (end - mid)).max(came_sum);
+    outlook.band_80 = (end(outlook.band_80.0), end(outlook.band_80.1));
+    outlook.band_95 = (end(outlook.band_95.0), end(outlook.band_95.1));
+    outlook.mid = came_sum + to_come;
+}
+
 /// What each slot usually has of a day.
 fn weights(slots: &[SlotForecast], attendance: &Attendance, date: Date) -> Vec<f64> {
     let is_weekend = |date: Date| matches!(date.weekday(), Weekday::Saturday | Weekday::Sunday);
@@ -100,6 +126,7 @@ mod tests {
                 band_80: (0.0, 0.0),
                 band_95: (0.0, 0.0),
                 booked: *booked,
+                came: None,
                 capacity: *capacity,
                 options: (0, 0.0),
                 shows: (0.0, 0.0),
@@ -115,6 +142,28 @@ mod tests {
     fn outlook(mid: f64) -> Outlook {
         let reasons = Reasons { level: mid, kind: 1.0, season: 1.0, books: 1.0 };
         Outlook { mid, band_80: (0.8 * mid, 1.3 * mid), band_95: (0.6 * mid, 1.6 * mid), reasons }
+    }
+
+    #[test]
+    fn slots_that_are_over_have_who_came_and_the_others_what_they_had() {
+        let attendance = Attendance::new(MuseumId(1));
+        let split = |came: [Option<u32>; 3]| {
+            let (mut outlook, mut slots) = (outlook(90.0), slots(&[(4, 50), (0, 50), (0, 50)]));
+            slots.iter_mut().zip(came).for_each(|(slot, came)| slot.came = came);
+            split(&mut outlook, &mut slots, &attendance, date(2026, 6, 10));
+            count(&mut outlook, &mut slots);
+            (outlook, slots)
+        };
+        let (whole, before) = split([None; 3]);
+        assert!((whole.mid - 90.0).abs() < 1e-6 && (whole.band_80.1 - 117.0).abs() < 1e-6, "{whole:?}");
+        let (day, slots) = split([Some(4), Some(0), None]);
+        assert_eq!((slots[0].mid, slots[0].band_95, slots[1].mid, slots[1].band_80), (4.0, (4.0, 4.0), 0.0, (0.0, 0.0)));
+        assert_eq!((slots[2], slots[0].shows), (before[2], (4.0, 0.0)), "what is to come stays");
+        assert!((day.mid - 34.0).abs() < 1e-6, "{day:?}");
+        // A third of the day is left, and of its doubt: 27 above and 18 below.
+        assert!((day.band_80.1 - 43.0).abs() < 1e-6 && (day.band_80.0 - 28.0).abs() < 1e-6 && day.band_95.0 >= 4.0, "{day:?}");
+        let (over, _) = split([Some(4), Some(0), Some(7)]);
+        assert_eq!((over.mid, over.band_80, over.band_95), (11.0, (11.0, 11.0), (11.0, 11.0)));
     }
 
     #[test]

@@ -178,6 +178,7 @@ mod tests {
             band_80: none,
             band_95: none,
             booked,
+            came: None,
             capacity,
             options: (0, 0.0),
             shows: none,

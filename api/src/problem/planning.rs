@@ -11,7 +11,7 @@ fn planning(refusal: &planning::Refusal) -> Told {
     use planning::Refusal as R;
     match refusal {
         R::Past { .. } => (IMPOSSIBLE, "the past cannot be planned", "Plan for `today` at the earliest."),
-        R::TooFarAhead => (IMPOSSIBLE, "nobody plans so far ahead", "Decide at most 366 days ahead."),
+        R::TooFarAhead => (IMPOSSIBLE, "nobody plans so far ahead", "Decide at most 59 days ahead: rosters reach no farther."),
         R::PolicyChanged { .. } => (
             StatusCode::PRECONDITION_FAILED,
             "another policy is in force on that day",
@@ -24,7 +24,7 @@ fn planning(refusal: &planning::Refusal) -> Told {
         R::InvalidLine => (
             IMPOSSIBLE,
             "the line of the roster cannot be",
-            "Let it end after it begins and within its day, with at most 1000 people and a note of at most 200 bytes.",
+            "Let it end after it begins and within its day, at times that the clocks of that day show, with at most 1000 people and a note of at most 200 bytes.",
         ),
         R::TooManyDecisions => (AGAINST, "5000 decisions stand", "Take some back."),
         R::UnknownDecision => (UNKNOWN, "nothing was decided there", "Read the day's roster."),

@@ -7,8 +7,8 @@ use jiff::ToSpan;
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 use tornello_actors::forecaster::{
-    AHEAD_DAYS, BUCKETS, Card, DayForecast, Expected, Judged, LapseCard, MONTHS_MAX, MonthForecast, Moved, Quality, Reasons, Score, SlotForecast,
-    TrialScore,
+    AHEAD_DAYS, BUCKETS, Card, DayForecast, Expected, Judged, LapseCard, MONTHS_MAX, MonthForecast, Quality, Reasons, Score, SlotForecast, Source,
+    TrialScore, Why,
 };
 use tornello_actors::museums::Known;
 use tornello_actors::node::Node;
@@ -84,21 +84,29 @@ pub struct PeopleView {
     high_95: f64,
 }
 
-/// Why: by which factor each thing moves a forecast, 1 is not at all.
-#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+/// Why. Of the model's forecast: from which number of visitors it starts and what moved it from there, which adds up to it, but for rounding. Of one from the last weeks
+/// or of other sites: a level, and by which factor each thing moves it, 1 is not at all.
+#[derive(Debug, Clone, Default, Serialize, utoipa::ToSchema)]
 pub struct WhyView {
-    /// Visitors of a day over the last four weeks.
-    level: f64,
-    /// The kind of day: its weekday, a holiday, free entry.
-    kind_of_day: f64,
-    /// The season, by the year before.
-    season: f64,
-    /// What stands on the books, against what usually stands there so early.
-    books: f64,
+    /// Visitors of a day over the last four weeks, or what its places and other museums say; absent where the model answers, or it is closed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    level: Option<f64>,
+    /// The kind of day: its weekday, a holiday, free entry; absent with `level`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kind_of_day: Option<f64>,
+    /// The season, by the year before; absent with `level`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    season: Option<f64>,
+    /// What stands on the books, against what usually stands there so early; absent with `level`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    books: Option<f64>,
     /// The same in words.
-    #[schema(max_length = 400)]
+    #[schema(max_length = 600)]
     in_words: String,
-    /// What moved the model's forecast, the largest first; absent where no model answers, or when more than 14 days are asked for at once.
+    /// Visitors of an average day of an average museum of this size, from which `moved` counts; absent with `moved`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    base: Option<f64>,
+    /// What moved the model's forecast from `base`, the largest first; absent where no model answers, or when more than 14 days are asked for at once.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(max_items = 8)]
     moved: Vec<MovedView>,
@@ -110,7 +118,7 @@ pub struct MovedView {
     /// What.
     #[schema(max_length = 64)]
     what: &'static str,
-    /// By how many visitors, against an average day of an average museum of this size; below zero: fewer.
+    /// By how many visitors; below zero: fewer.
     visitors: f64,
 }
 
@@ -126,8 +134,10 @@ pub struct SlotForecastView {
     /// When it ends.
     #[schema(format = DateTime)]
     ends_at: String,
-    /// Who will come.
+    /// Who will come; of a slot that is over, who came.
     people: PeopleView,
+    /// Whether it is over.
+    over: bool,
     /// Places sold so far.
     booked: u32,
     /// Its places; 0: closed.
@@ -136,14 +146,14 @@ pub struct SlotForecastView {
     options: u32,
     /// How many of these are expected back, as their quotes are never paid.
     options_expected_back: f64,
-    /// How many of those who have booked will come.
+    /// How many of those who have booked will come, or came.
     shows: f64,
     /// The standard deviation of that.
     shows_sd: f64,
-    /// Whether that was worked out `booking` by booking, by a model of those that were lost, or at one `rate` for all.
+    /// Whether that was worked out `booking` by booking, by a model of those that were lost, at one `rate` for all, or is a `count`, as it is over.
     #[schema(max_length = 7)]
     shows_by: &'static str,
-    /// Places that will be left for whoever comes without a ticket, at the careful end.
+    /// Places that will be left for whoever comes without a ticket, at the careful end; 0 when it is over.
     walk_in: u32,
     /// How many more than the places may be sold within the risk that the planning policy allows: 0 unless it allows one, the slot is nearly full, and 30 slots of the
     /// museum were counted. Sold by itself where that policy says `sell_beyond_places`; else selling them is a manager's decision, by the slot's capacity. Never more
@@ -159,13 +169,13 @@ pub struct DayForecastView {
     /// The day in Rome.
     #[schema(value_type = String, format = Date)]
     date: Date,
-    /// Who will come: 0 when it is closed.
+    /// Who will come, with those who came by slots that are over: 0 when it is closed.
     people: PeopleView,
     /// Places sold so far.
     booked: u32,
     /// Places of all open slots.
     capacity: u32,
-    /// What it rests on: the `model` over all museums, the `last_weeks` of the museum where there is none, `other_sites` where nothing was counted here, or the `plan` when it is closed.
+    /// What it rests on: the `model` over all museums, the `last_weeks` of the museum where there is none, `other_sites` where nothing was counted here, the `plan` when it is closed, or `no_plan` when none holds on that day.
     #[schema(max_length = 16)]
     rests_on: &'static str,
     /// Why.
@@ -207,7 +217,7 @@ pub struct ForecastView {
     /// As of when the books are (RFC 3339, UTC).
     #[schema(format = DateTime)]
     as_of: String,
-    /// How many days of attendance are known.
+    /// How many days of attendance are known, closed ones among them.
     known_days: u32,
     /// The days.
     #[schema(max_items = 60)]
@@ -217,12 +227,13 @@ pub struct ForecastView {
     how_good: Vec<ScoreView>,
 }
 
+/// To a tenth. A little less than nothing is 0 and not -0, which JSON can write and nobody wants to read.
 pub(super) fn rounded(value: f64) -> f64 {
-    (value * 10.0).round() / 10.0
+    (value * 10.0).round() / 10.0 + 0.0
 }
 
 pub(super) fn thousandths(value: f64) -> f64 {
-    (value * 1_000.0).round() / 1_000.0
+    (value * 1_000.0).round() / 1_000.0 + 0.0
 }
 
 fn people(mid: f64, band_80: (f64, f64), band_95: (f64, f64)) -> PeopleView {
@@ -230,26 +241,44 @@ fn people(mid: f64, band_80: (f64, f64), band_95: (f64, f64)) -> PeopleView {
     PeopleView { expected, low_80, high_80, low_95, high_95 }
 }
 
-fn why(day: &DayForecast, moved: Vec<Moved>) -> WhyView {
-    let Reasons { level, kind, season, books } = day.outlook.reasons;
-    let mut words = vec![format!("{level:.0} visitors a day over the last four weeks")];
-    if day.capacity == 0 {
-        words = vec!["closed by the plan".to_owned()];
-    } else {
-        for (factor, what) in [(kind, "this kind of day"), (season, "the season, by last year"), (books, "the books")] {
-            if (factor - 1.0).abs() >= 0.02 {
-                words.push(format!("{what}: {:+.0}%", (factor - 1.0) * 100.0));
-            }
+fn why(day: &DayForecast, why: Option<Why>) -> WhyView {
+    let in_words = |words: &str| WhyView { in_words: words.to_owned(), ..WhyView::default() };
+    match (day.source, why) {
+        (Source::NoPlan, _) => in_words("no opening plan holds on that day"),
+        (Source::Plan, _) if day.slots.is_empty() => in_words("closed by the plan"),
+        (Source::Plan, _) => in_words("all slots are closed"),
+        (Source::Model, Some(why)) => moved(&why),
+        (Source::Model, None) => in_words("the model over all museums; what moved it is told for at most 14 days at once"),
+        (Source::LastWeeks, _) => factors(&day.outlook.reasons, "visitors a day over the last four weeks"),
+        (Source::Others, _) => factors(&day.outlook.reasons, "visitors a day, by its places and what other museums make of theirs"),
+    }
+}
+
+/// From which number of visitors the model starts, and what moved it from there.
+fn moved(why: &Why) -> WhyView {
+    let base = rounded(why.base);
+    let moved: Vec<MovedView> = why.moved.iter().map(|moved| MovedView { what: moved.what, visitors: rounded(moved.visitors) }).collect();
+    let mut words = vec![format!("{base:.0} visitors on an average day of an average museum of this size")];
+    words.extend(moved.iter().filter(|moved| moved.visitors.abs() >= 0.5).map(|moved| format!("{}: {:+.0}", moved.what, moved.visitors)));
+    WhyView { in_words: words.join("; "), base: Some(base), moved, ..WhyView::default() }
+}
+
+/// A level, and by which factor each thing moves it.
+fn factors(reasons: &Reasons, level_of: &str) -> WhyView {
+    let Reasons { level, kind, season, books } = *reasons;
+    let mut words = vec![format!("{level:.0} {level_of}")];
+    for (factor, what) in [(kind, "this kind of day"), (season, "the season, by last year"), (books, "the books")] {
+        if (factor - 1.0).abs() >= 0.02 {
+            words.push(format!("{what}: {:+.0}%", (factor - 1.0) * 100.0));
         }
     }
-    let moved = moved.into_iter().map(|moved| MovedView { what: moved.what, visitors: rounded(moved.visitors) }).collect();
     WhyView {
-        level: rounded(level),
-        kind_of_day: thousandths(kind),
-        season: thousandths(season),
-        books: thousandths(books),
+        level: Some(rounded(level)),
+        kind_of_day: Some(thousandths(kind)),
+        season: Some(thousandths(season)),
+        books: Some(thousandths(books)),
         in_words: words.join("; "),
-        moved,
+        ..WhyView::default()
     }
 }
 
@@ -259,27 +288,32 @@ fn slot_view(slot: &SlotForecast) -> SlotForecastView {
         starts_at: local(slot.slot.start()),
         ends_at: local(slot.end),
         people: people(slot.mid, slot.band_80, slot.band_95),
+        over: slot.came.is_some(),
         booked: slot.booked,
         capacity: slot.capacity,
         options: slot.options.0,
         options_expected_back: rounded(slot.options.1),
         shows: rounded(slot.shows.0),
         shows_sd: rounded(slot.shows.1),
-        shows_by: if slot.by_booking { "booking" } else { "rate" },
+        shows_by: match (slot.came, slot.by_booking) {
+            (Some(_), _) => "count",
+            (None, true) => "booking",
+            (None, false) => "rate",
+        },
         walk_in: slot.walk_in,
         oversell: slot.oversell,
         turn_away: thousandths(slot.turn_away),
     }
 }
 
-fn day_view(day: &DayForecast, moved: Vec<Moved>, by: By) -> DayForecastView {
+fn day_view(day: &DayForecast, explained: Option<Why>, by: By) -> DayForecastView {
     DayForecastView {
         date: day.date,
         people: people(day.outlook.mid, day.outlook.band_80, day.outlook.band_95),
         booked: day.booked,
         capacity: day.capacity,
         rests_on: day.source.name(),
-        why: why(day, moved),
+        why: why(day, explained),
         slots: (by == By::Slot).then(|| day.slots.iter().map(slot_view).collect()),
     }
 }
@@ -318,8 +352,8 @@ fn accepts(request: &HttpRequest, kind: &str) -> bool {
 
 /// Read a forecast.
 ///
-/// Who will come on the days ahead, with bands, why, and how good such forecasts were. Slots add up to their day. With `Accept: text/csv` a table, with
-/// `Accept: image/svg+xml` a picture.
+/// Who will come on the days ahead, with bands, why, and how good such forecasts were. Slots add up to their day; those of today that are over have who came. With
+/// `Accept: text/csv` a table, with `Accept: image/svg+xml` a picture.
 #[utoipa::path(
     tag = "Planning", operation_id = "get_forecast", security(("key" = ["plan"])),
     params(("museum" = String, Path, description = "Slug or number", max_length = 23, example = "parco-colosseo"), Span),
@@ -347,14 +381,13 @@ pub async fn get_forecast(
             return Told::Picture(chart::svg(&format!("{name}: visitors expected from {from}"), &points(&forecast, by)));
         }
         let (known_days, how_good) = how_good(&node, &known);
-        let explains = |day: &DayForecast| day.capacity > 0 && days <= EXPLAINED_DAYS;
-        let moved = |day: &DayForecast| if explains(day) { node.forecaster().reasons(&node, &known, day.date) } else { Vec::new() };
+        let explained = |day: &DayForecast| if days <= EXPLAINED_DAYS { node.forecaster().why(&node, &known, day) } else { None };
         Told::View(ForecastView {
             museum: known.museum.id().0,
             region: region(&known),
             as_of: node.now().to_string(),
             known_days: known_days as u32,
-            days: forecast.iter().map(|day| day_view(day, moved(day), by)).collect(),
+            days: forecast.iter().map(|day| day_view(day, explained(day), by)).collect(),
             how_good,
         })
     });
@@ -405,7 +438,7 @@ pub struct MonthForecastView {
     people: PeopleView,
     /// Who has come so far.
     came: u32,
-    /// Days on which it is open by the plan.
+    /// Days on which it is open by the plan; without any plan, days on which somebody came.
     open_days: u32,
     /// Who came in the same month of the year before; absent: it was not counted whole.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -564,7 +597,7 @@ pub struct MuseumScoresView {
     /// Its region.
     #[schema(max_length = 200)]
     region: String,
-    /// How many days of attendance are known.
+    /// How many days of attendance are known, closed ones among them.
     known_days: u32,
     /// By how many days before.
     #[schema(max_items = 8)]
@@ -858,13 +891,13 @@ pub struct WhatIfForm {
     /// Prices, in percent of today's.
     #[schema(minimum = 0, maximum = 1_000, examples(110))]
     pub price_percent: Option<u16>,
-    /// Minutes before today's opening; below zero: after it.
+    /// Minutes before the opening of each route as it is; below zero: after it. No route opens the evening before, or for more than a day.
     #[schema(minimum = -720, maximum = 720, examples(0))]
     pub opens_earlier_minutes: i32,
-    /// Minutes after today's closing; below zero: before it.
+    /// Minutes after the closing of each route as it is; below zero: before it.
     #[schema(minimum = -720, maximum = 720, examples(60))]
     pub closes_later_minutes: i32,
-    /// Ticket desks that are open; absent: as many as the roster proposes for the busiest hour.
+    /// Ticket desks that are open; absent: as many as the roster has in its busiest hour.
     #[schema(maximum = 200, examples(3))]
     pub desks: Option<u32>,
     /// By how many thousandths visitors change with a thousandth of price, below zero; absent: as the planning policy says.
@@ -875,15 +908,15 @@ pub struct WhatIfForm {
 /// What is to be expected of a day.
 #[derive(Debug, Clone, Copy, Serialize, utoipa::ToSchema)]
 pub struct OutcomeView {
-    /// Visitors who want to come.
+    /// Visitors who want to come, at that price: also those who would when doors are shut by the change. 0 where the plan closes the day.
     wanted: f64,
     /// Visitors who have a place.
     sold: f64,
-    /// Visitors who find none.
+    /// Visitors who find no place, or doors that the change shuts: all who are wanted and not sold to.
     refused: f64,
     /// Desks that are open.
     desks: u32,
-    /// The mean wait at the desks in the busiest slot, in seconds; absent: the line grows as long as the slot lasts.
+    /// The mean wait at the desks when most come, over all routes, in seconds; absent: the line grows as long as that lasts.
     #[serde(skip_serializing_if = "Option::is_none")]
     mean_wait_s: Option<f64>,
     /// Share of parties that then wait longer than five minutes.
@@ -907,8 +940,10 @@ pub struct ComparedView {
 /// What was assumed: none of it was learned here.
 #[derive(Debug, Clone, Copy, Serialize, utoipa::ToSchema)]
 pub struct AssumedView {
-    /// Percent of visitors for a percent of price.
+    /// Percent of visitors for a percent of price; on days of free entry a price moves nobody.
     price_elasticity: f64,
+    /// Prices below so many percent of today's, none at all too, move visitors as this one does.
+    price_percent_least: f64,
     /// Percent of visitors for a percent of hours.
     hours_elasticity: f64,
     /// Share of those who find a slot full that take the one beside it.
@@ -929,8 +964,8 @@ pub struct WhatIfView {
 
 /// Ask what would be if.
 ///
-/// Other capacity, hours, prices or desks on some days: who would come, be refused, wait and pay, by the models that forecast and plan. Nothing is changed by it.
-/// What a price does is an assumption that comes with the question, not a finding.
+/// Other capacity, hours, prices or desks on some days: who would come, be refused, wait and pay, by the models that forecast and plan. Nothing is changed by it. Each
+/// route opens and closes by its own clock. What a price does is an assumption that comes with the question, not a finding.
 #[utoipa::path(
     tag = "Planning", operation_id = "ask_what_if", security(("key" = ["plan"])),
     request_body(content = WhatIfForm, example = json!({"days": 7, "capacity_percent": 120, "price_percent": 110, "closes_later_minutes": 60, "desks": 3})),
@@ -960,6 +995,7 @@ pub async fn what_if(node: web::Data<Node>, caller: Caller, museum: web::Path<St
     Ok(HttpResponse::Ok().json(WhatIfView {
         assumed: AssumedView {
             price_elasticity: assumed.price_elasticity,
+            price_percent_least: rounded(assumed.price_least * 100.0),
             hours_elasticity: assumed.hours_elasticity,
             shifts: assumed.shifts,
             paying: assumed.paying,

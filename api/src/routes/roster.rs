@@ -15,7 +15,7 @@ use crate::csv::{CsvCell, CsvForm, CsvWriter};
 use crate::icalendar::{self, Entry};
 use crate::problem::Problem;
 use crate::request::{IdempotencyKey, envelope};
-use crate::routes::forecasts::apart;
+use crate::routes::forecasts::{apart, rounded, thousandths};
 use crate::routes::museum_of;
 use crate::routes::payments::{csv_answer, wants_csv};
 use crate::words::WorkWord;
@@ -25,7 +25,7 @@ use crate::words::WorkWord;
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct OnDay {
-    /// The day in Rome, at most 60 ahead; absent: today.
+    /// The day in Rome, at most 59 ahead; absent: today.
     #[param(value_type = Option<String>, format = Date, example = "2027-01-01")]
     day: Option<Date>,
 }
@@ -48,12 +48,24 @@ pub struct DriverView {
     /// Gates: people in the busiest quarter of an hour; guards: people inside.
     #[serde(skip_serializing_if = "Option::is_none")]
     people: Option<f64>,
-    /// Gates: how much of that quarter they are busy, 1: all of it.
+    /// Gates: how much of that quarter they are busy, 1: all of it, above: they cannot keep up; absent also where there is no gate.
     #[serde(skip_serializing_if = "Option::is_none")]
     busy: Option<f64>,
     /// Guards: rooms.
     #[serde(skip_serializing_if = "Option::is_none")]
     rooms: Option<u32>,
+}
+
+/// What a line would be as it is proposed, where a manager decided otherwise.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+pub struct AsProposedView {
+    /// Why so many are proposed.
+    driver: DriverView,
+    /// What it would be with one less than proposed; absent: nobody can be spared.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    one_less: Option<DriverView>,
+    /// What it would be with one more than proposed.
+    one_more: DriverView,
 }
 
 /// One role in one hour.
@@ -76,13 +88,16 @@ pub struct RosterLineView {
     expected: f64,
     /// Visitors at the 80th percentile: what it is proposed for.
     planned_for: f64,
-    /// Why.
+    /// Why so many, or what comes of what was decided: always of `people`.
     driver: DriverView,
-    /// What it would be with one less than proposed; absent: nobody can be spared.
+    /// What it would be with one less; absent: nobody can be spared.
     #[serde(skip_serializing_if = "Option::is_none")]
     one_less: Option<DriverView>,
     /// What it would be with one more.
     one_more: DriverView,
+    /// What it would be with as many as are proposed; absent: nobody decided otherwise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    as_proposed: Option<AsProposedView>,
     /// What one of them costs for that time, in euro cents: saved by one less, spent on one more.
     one_costs_cents: i64,
     /// Why a manager decided otherwise; absent: nobody did.
@@ -110,13 +125,13 @@ pub struct RosterView {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct OverrideForm {
-    /// The day in Rome.
+    /// The day in Rome, at most 59 ahead: as far as rosters can be read.
     #[schema(value_type = String, format = Date, examples("2027-01-01"))]
     pub day: Date,
     /// `desk`, `gate` or `guard`.
     #[schema(value_type = WorkWord)]
     pub role: Role,
-    /// From when, by the clocks in Rome.
+    /// From when, by the clocks in Rome: a time that they show on that day.
     #[schema(max_length = 5, examples("11:00"))]
     pub from: String,
     /// Until when; 24:00 is the end of the day.
@@ -160,14 +175,14 @@ fn clock(minute: u16) -> String {
 }
 
 fn driver_view(role: Role, driver: &Driver) -> DriverView {
-    let round = |value: f64| Some((value * 1_000.0).round() / 1_000.0);
+    let round = |value: f64| Some(thousandths(value));
     let bare =
         DriverView { in_words: in_words(role, driver), parties_per_hour: None, late: None, mean_wait_s: None, people: None, busy: None, rooms: None };
     match *driver {
         Driver::Queue { parties_per_hour, late, mean_wait_s } => {
             DriverView { parties_per_hour: round(parties_per_hour), late: round(late), mean_wait_s: mean_wait_s.and_then(round), ..bare }
         }
-        Driver::Peak { people, busy } => DriverView { people: round(people), busy: round(busy), ..bare },
+        Driver::Peak { people, busy } => DriverView { people: round(people), busy: busy.and_then(round), ..bare },
         Driver::Watch { rooms, people } => DriverView { people: round(people), rooms: Some(rooms), ..bare },
     }
 }
@@ -178,13 +193,18 @@ fn line_view(line: &Line) -> RosterLineView {
         role: line.role.name(),
         from: clock(line.from_min),
         to: clock(line.to_min),
-        people: line.people,
-        proposed: line.need.people,
-        expected: (line.arrivals.expected * 10.0).round() / 10.0,
-        planned_for: (line.arrivals.high * 10.0).round() / 10.0,
-        driver: view(&line.need.driver),
-        one_less: line.need.one_less.as_ref().map(view),
-        one_more: view(&line.need.one_more),
+        people: line.stands.people,
+        proposed: line.proposed.people,
+        expected: rounded(line.arrivals.expected),
+        planned_for: rounded(line.arrivals.high),
+        driver: view(&line.stands.driver),
+        one_less: line.stands.one_less.as_ref().map(view),
+        one_more: view(&line.stands.one_more),
+        as_proposed: line.decided.as_ref().map(|_| AsProposedView {
+            driver: view(&line.proposed.driver),
+            one_less: line.proposed.one_less.as_ref().map(view),
+            one_more: view(&line.proposed.one_more),
+        }),
         one_costs_cents: line.cost.get(),
         decided: line.decided.as_ref().map(|standing| standing.what.note.clone()),
     }
@@ -206,7 +226,7 @@ fn roster_of(node: &Node, known: &tornello_actors::museums::Known, day: Date) ->
 /// Read a day's roster.
 ///
 /// How many at desks, gates and in rooms hour by hour, for the visitors at the 80th percentile of the forecast; because of what; what one less or one more would
-/// mean; and what a manager decided instead. With `Accept: text/csv` a table, with `Accept: text/calendar` a calendar (iCalendar).
+/// mean; and what a manager decided instead, with what comes of that and what is proposed beside it. With `Accept: text/csv` a table, with `Accept: text/calendar` a calendar (iCalendar).
 #[utoipa::path(
     tag = "Planning", operation_id = "get_roster", security(("key" = ["plan"])),
     params(("museum" = String, Path, description = "Slug or number", max_length = 23, example = "parco-colosseo"), OnDay),
@@ -242,22 +262,26 @@ pub async fn get_roster(
 }
 
 fn table(roster: &Roster) -> Vec<u8> {
-    let mut table =
-        CsvWriter::new(CsvForm::ITALIAN, ["day", "from", "to", "role", "people", "proposed", "expected", "planned_for", "driver", "cost", "decided"]);
+    let mut table = CsvWriter::new(
+        CsvForm::ITALIAN,
+        ["day", "from", "to", "role", "people", "proposed", "expected", "planned_for", "driver", "cost", "decided", "as_proposed"],
+    );
     for line in &roster.lines {
-        let (from, to, driver) = (clock(line.from_min), clock(line.to_min), in_words(line.role, &line.need.driver));
+        let (from, to, driver) = (clock(line.from_min), clock(line.to_min), in_words(line.role, &line.stands.driver));
+        let as_proposed = in_words(line.role, &line.proposed.driver);
         table.row([
             CsvCell::Day(roster.date),
             CsvCell::Text(&from),
             CsvCell::Text(&to),
             CsvCell::Text(line.role.name()),
-            CsvCell::Count(i64::from(line.people)),
-            CsvCell::Count(i64::from(line.need.people)),
+            CsvCell::Count(i64::from(line.stands.people)),
+            CsvCell::Count(i64::from(line.proposed.people)),
             CsvCell::Count(line.arrivals.expected.round() as i64),
             CsvCell::Count(line.arrivals.high.round() as i64),
             CsvCell::Text(&driver),
-            CsvCell::Euros(line.cost.times(line.people)),
+            CsvCell::Euros(line.cost.times(line.stands.people)),
             line.decided.as_ref().map_or(CsvCell::Empty, |standing| CsvCell::Text(&standing.what.note)),
+            line.decided.as_ref().map_or(CsvCell::Empty, |_| CsvCell::Text(&as_proposed)),
         ]);
     }
     table.take()
@@ -268,11 +292,12 @@ fn entries(roster: &Roster, name: &str, slug: &str) -> Vec<Entry> {
     let mut entries: Vec<Entry> = Vec::new();
     for role in Role::ALL {
         let mut last: Option<(u16, u32)> = None;
-        for line in roster.lines.iter().filter(|line| line.role == role && line.people > 0) {
+        for line in roster.lines.iter().filter(|line| line.role == role && line.stands.people > 0) {
             let (from, to) = (instant(roster.date, line.from_min), instant(roster.date, line.to_min));
-            let driver = format!("{} {}", clock(line.from_min), in_words(role, &line.need.driver));
+            let people = line.stands.people;
+            let driver = format!("{} {}", clock(line.from_min), in_words(role, &line.stands.driver));
             match entries.last_mut() {
-                Some(entry) if last == Some((line.from_min, line.people)) => {
+                Some(entry) if last == Some((line.from_min, people)) => {
                     entry.to = to;
                     entry.description.push('\n');
                     entry.description.push_str(&driver);
@@ -281,11 +306,11 @@ fn entries(roster: &Roster, name: &str, slug: &str) -> Vec<Entry> {
                     uid: format!("{slug}-{}-{}-{}@tornello", roster.date, role.name(), line.from_min),
                     from,
                     to,
-                    summary: format!("{}: {} x {}", name, line.people, role.name()),
+                    summary: format!("{name}: {people} x {}", role.name()),
                     description: driver,
                 }),
             }
-            last = Some((line.to_min, line.people));
+            last = Some((line.to_min, people));
         }
     }
     entries
@@ -300,7 +325,7 @@ fn instant(day: Date, minute: u16) -> Timestamp {
 
 /// Decide a line of a roster.
 ///
-/// So many of a role from one time to another, whatever is proposed: it stands until it is decided anew (same day, role and begin), taken back, or 60 days past. The
+/// So many of a role from one time to another, whatever is proposed, as far ahead as there are rosters: it stands until it is decided anew (same day, role and begin), taken back, or 60 days past. The
 /// answer is the day's roster.
 #[utoipa::path(
     tag = "Planning", operation_id = "set_roster_override", security(("key" = ["manage"])),

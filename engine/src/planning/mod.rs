@@ -33,8 +33,8 @@ pub const OVERRIDES_MAX: usize = 5_000;
 pub const PEOPLE_MAX: u16 = 1_000;
 /// A decision is kept for so many days after its own.
 const KEPT_DAYS: i32 = 60;
-/// How far ahead one may decide, in days.
-const AHEAD_DAYS: i32 = 366;
+/// How far ahead one may decide, in days: no farther than rosters are proposed, or nobody could read what was decided.
+pub const AHEAD_DAYS: i32 = 59;
 /// The last minute of a day.
 const MINUTES_PER_DAY: u16 = 1_440;
 
@@ -168,7 +168,7 @@ pub enum Refusal {
         today: Date,
     },
     /// Nobody plans so far ahead.
-    #[error("decide at most 366 days ahead")]
+    #[error("decide at most 59 days ahead, as far as there are rosters")]
     TooFarAhead,
     /// Somebody was faster.
     #[error("another revision is in force on that day: read it again, and change what you have read")]
@@ -183,7 +183,9 @@ pub enum Refusal {
     #[error("the policy is refused: {0}")]
     InvalidPolicy(PolicyError),
     /// A line that cannot be.
-    #[error("let a line end after it begins and within its day, with at most 1000 people and a note of at most 200 bytes in one line")]
+    #[error(
+        "let a line end after it begins and within its day, at times that the clocks of that day show, with at most 1000 people and a note of at most 200 bytes in one line"
+    )]
     InvalidLine,
     /// Too many decisions.
     #[error("5000 decisions stand: take some back")]
@@ -270,7 +272,7 @@ impl Aggregate for Planning {
                     return Err(Refusal::TooFarAhead);
                 }
                 let in_day = place.from_min < what.to_min && what.to_min <= MINUTES_PER_DAY;
-                if !in_day || what.people > PEOPLE_MAX || !(what.note.is_empty() || is_line(&what.note)) {
+                if !in_day || !is_on_the_clock(place, what) || what.people > PEOPLE_MAX || !(what.note.is_empty() || is_line(&what.note)) {
                     return Err(Refusal::InvalidLine);
                 }
                 if !self.overrides.contains_key(place) && self.overrides.len() >= OVERRIDES_MAX {
@@ -341,6 +343,12 @@ impl Aggregate for Planning {
     fn seq(&self) -> u64 {
         self.seq
     }
+}
+
+/// Whether the clocks show both ends of a line on its day; it may end where they are put forward.
+fn is_on_the_clock(place: &Place, what: &Override) -> bool {
+    let shows = |minute: u16| minute >= MINUTES_PER_DAY || calendar::exists(place.date.at((minute / 60) as i8, (minute % 60) as i8, 0, 0));
+    shows(place.from_min) && (shows(what.to_min) || shows(what.to_min - 1))
 }
 
 impl Planning {
@@ -453,12 +461,12 @@ mod tests {
         let long = Command::Decide { place: place(0, 0), what: Override { note: "a\nb".to_owned(), ..line(60, 1) } };
         let cases: Vec<(Vec<Command>, Command, Result<(), Refusal>)> = vec![
             (vec![], decide(-1, 540, 600, 2), past),
-            (vec![], decide(367, 540, 600, 2), Err(Refusal::TooFarAhead)),
+            (vec![], decide(60, 540, 600, 2), Err(Refusal::TooFarAhead)),
             (vec![], decide(0, 540, 540, 2), Err(Refusal::InvalidLine)),
             (vec![], decide(0, 540, 1_441, 2), Err(Refusal::InvalidLine)),
             (vec![], decide(0, 540, 600, 1_001), Err(Refusal::InvalidLine)),
             (vec![], long, Err(Refusal::InvalidLine)),
-            (vec![], decide(366, 540, 600, 0), Ok(())),
+            (vec![], decide(59, 540, 600, 0), Ok(())),
             (vec![], Command::TakeBack { place: place(1, 540) }, Err(Refusal::UnknownDecision)),
             (vec![decide(1, 540, 600, 2)], Command::TakeBack { place: place(1, 540) }, Ok(())),
             (vec![], Command::TakeBack { place: place(-1, 540) }, past),
@@ -474,6 +482,37 @@ mod tests {
             }
             assert_eq!(step(&mut planning, &mut records, now(), &command), expected, "{command:?} after {before:?}");
         }
+    }
+
+    #[test]
+    fn no_line_begins_or_ends_in_the_hour_that_the_clocks_leave_out() {
+        let (planning, at) = (Planning::new(MuseumId(1)), "2027-03-01T08:00:00Z".parse().unwrap());
+        let decide = |date: Date, from_min: u16, to_min: u16| {
+            planning.decide(at, &Command::Decide { place: Place { date, from_min, role: Role::Gate }, what: line(to_min, 2) }).map(|_| ())
+        };
+        let (forward, usual) = (date(2027, 3, 28), date(2027, 3, 29));
+        for (from_min, to_min, expected) in [
+            (60, 120, Ok(())),
+            (60, 180, Ok(())),
+            (180, 210, Ok(())),
+            (0, 1_440, Ok(())),
+            (120, 210, Err(Refusal::InvalidLine)),
+            (150, 210, Err(Refusal::InvalidLine)),
+            (60, 150, Err(Refusal::InvalidLine)),
+        ] {
+            assert_eq!(decide(forward, from_min, to_min), expected, "{from_min} to {to_min}");
+            assert_eq!(decide(usual, from_min, to_min), Ok(()), "{from_min} to {to_min}");
+        }
+        assert_eq!(
+            Planning::new(MuseumId(1))
+                .decide(
+                    "2026-10-01T08:00:00Z".parse().unwrap(),
+                    &Command::Decide { place: Place { date: date(2026, 10, 25), from_min: 150, role: Role::Gate }, what: line(180, 2) }
+                )
+                .map(|_| ()),
+            Ok(()),
+            "an hour that comes twice is there"
+        );
     }
 
     #[test]

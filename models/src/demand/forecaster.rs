@@ -22,6 +22,9 @@ const HELD_OUT_DAYS: i32 = 84;
 /// Every so many days of them is an origin: the errors of neighbouring origins are much the same.
 const HELD_OUT_STEP: usize = 3;
 
+/// What was added up may be off by so much of a level: floats have no more places.
+const EXPLAINED: f32 = 5e-5;
+
 /// The forecast of one day.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct DayForecast {
@@ -54,6 +57,15 @@ pub struct Reason {
     pub theme: Theme,
     /// By how many visitors it moved the median; below zero it lowers.
     pub visitors: f64,
+}
+
+/// Why a forecast is what it is: base and reasons add up to the median, unless that was below zero.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Why {
+    /// Visitors of an average day of an average site of this level.
+    pub base: f64,
+    /// What moved it from there, the largest first.
+    pub reasons: Vec<Reason>,
 }
 
 /// How good the forecasts of a site were on the newest days, which the trees that were measured had not seen, beside two floors.
@@ -211,18 +223,32 @@ impl Forecaster {
         })
     }
 
-    /// Why a forecast is what it is: what each theme added to the median, largest first. Empty where the trees do not answer. A hundred times as dear as the
-    /// forecast itself: made when somebody asks.
-    pub fn reasons(&self, site: &Site, origin: Day, horizon: u16) -> Result<Vec<Reason>, ModelError> {
+    /// Why a forecast is what it is: what each theme added to the median. None where the trees do not answer. A hundred times as dear as the forecast itself: made
+    /// when somebody asks.
+    pub fn why(&self, site: &Site, origin: Day, horizon: u16) -> Result<Option<Why>, ModelError> {
         let lookback = Lookback::new(site);
-        let Some(trees) = self.serving(&lookback, origin) else { return Ok(Vec::new()) };
+        let Some(trees) = self.serving(&lookback, origin) else { return Ok(None) };
         if site.calendar.flags(origin.plus(i32::from(horizon))).closed {
-            return Ok(Vec::new());
+            return Ok(None);
         }
         let mut row = Vec::new();
         lookback.row(origin, horizon, self.stored.books, &mut row);
-        let parts = trees.explain(&row, 1)?;
+        let mut quantiles = [0.0_f32; champion::LEVELS.len()];
+        trees.predict_into(&row, &mut quantiles)?;
+        let miss = |parts: &[f32]| (parts.iter().sum::<f32>() - quantiles[1]).abs();
+        let mut parts = trees.explain(&row, 1)?;
+        // Quantiles come out in order: where they crossed, it is one of the others that stands in the middle.
+        for output in [0, 2] {
+            if miss(&parts) > EXPLAINED {
+                let others = trees.explain(&row, output)?;
+                if miss(&others) < miss(&parts) {
+                    parts = others;
+                }
+            }
+        }
         let level = f64::from(lookback.level(origin));
+        // Last stands where the trees start from.
+        let base = parts.last().map_or(0.0, |part| f64::from(*part)) * level;
         let mut reasons: Vec<Reason> = Vec::new();
         for (column, part) in self.columns().iter().zip(parts) {
             let visitors = f64::from(part) * level;
@@ -232,7 +258,7 @@ impl Forecaster {
             }
         }
         reasons.sort_by(|a, b| b.visitors.abs().total_cmp(&a.visitors.abs()));
-        Ok(reasons)
+        Ok(Some(Why { base, reasons }))
     }
 
     /// How good it was, per site and bucket of horizons, when the bands were last measured. Sites that the trees do not serve have no line.
@@ -297,4 +323,34 @@ fn quality(misses: &[Held], correction: &Correction) -> Vec<Quality> {
         line.median.take(point(held.median));
     }
     quality.into_values().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::demand::{Calendar, DayFlags};
+
+    /// Base and reasons are the forecast: with nothing else could it be told why it is what it is.
+    #[test]
+    fn base_and_reasons_add_up_to_the_median() {
+        let first = Day::of(2026, 1, 5);
+        let origin = first.plus(199);
+        let site = |code: u32| {
+            let visitors = |day: i32| (60.0 + 40.0 * code as f32) * if day % 7 >= 5 { 2.0 } else { 1.0 } + (day * 13 % 17) as f32;
+            let calendar = Calendar::of(first, origin.plus(60), |day| DayFlags { closed: day == origin.plus(9), ..DayFlags::default() });
+            let attendance = (0..200).map(visitors).collect();
+            Site { name: format!("site {code}"), region: String::new(), code, first, attendance, calendar, books: Vec::new() }
+        };
+        let sites = [site(1), site(2)];
+        let forecaster = Forecaster::fit(&sites, origin, &Settings::default(), &mut |_| {}).unwrap();
+        for site in &sites {
+            for horizon in [1, 5, 8, 30] {
+                let why = forecaster.why(site, origin, horizon).unwrap().unwrap();
+                let median = forecaster.forecast(site, origin, horizon..=horizon).unwrap()[0].band.median;
+                let sum = why.base + why.reasons.iter().map(|reason| reason.visitors).sum::<f64>();
+                assert!(why.base > 0.0 && (sum - median).abs() < 0.001 * median, "{horizon} days ahead of {}: {sum} is not {median}", site.name);
+            }
+            assert_eq!(forecaster.why(site, origin, 9).unwrap(), None, "it is closed");
+        }
+    }
 }

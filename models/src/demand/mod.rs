@@ -24,5 +24,5 @@ pub use bands::Band;
 pub use champion::Settings;
 pub use day::Day;
 pub use features::Theme;
-pub use forecaster::{Answered, DayForecast, Forecaster, Quality, Reason};
+pub use forecaster::{Answered, DayForecast, Forecaster, Quality, Reason, Why};
 pub use history::{Booked, Calendar, DayFlags, LEADS, Site};

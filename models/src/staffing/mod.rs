@@ -7,4 +7,4 @@ pub mod queue;
 pub mod roster;
 
 pub use queue::Line as Queue;
-pub use roster::{Arrivals, Driver, Need, Role, Rules, needs};
+pub use roster::{Arrivals, Driver, Need, Role, Rules, needs, with};

@@ -90,8 +90,9 @@ pub enum Driver {
     Peak {
         /// How many in the busiest quarter of an hour.
         people: f64,
-        /// How much of the time the gates are busy then, 1: always.
-        busy: f64,
+        /// How much of the time the gates are busy then, 1: always, above: they cannot keep up; none: there is no gate.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        busy: Option<f64>,
     },
     /// Rooms, and people in them.
     Watch {
@@ -102,14 +103,14 @@ pub enum Driver {
     },
 }
 
-/// How many of a role a span of time needs.
+/// So many of a role in a span of time: those that it needs, or others.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Need {
     /// The role.
     pub role: Role,
     /// How many.
     pub people: u32,
-    /// Because of that.
+    /// Because of that, or with that as a result.
     pub driver: Driver,
     /// What it would be with one less; none if there is nobody to spare.
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -121,37 +122,66 @@ pub struct Need {
 /// What a span of time needs, role by role. Nobody comes: nobody is needed, but those who watch the rooms while it is open.
 #[must_use]
 pub fn needs(rules: &Rules, arrivals: &Arrivals) -> [Need; 3] {
-    [desks(rules, arrivals), gates(rules, arrivals), guards(rules, arrivals)]
+    Role::ALL.map(|role| with(rules, arrivals, role, proposed(rules, arrivals, role)))
 }
 
-fn need(role: Role, people: u32, least: u32, at: impl Fn(u32) -> Driver) -> Need {
-    Need { role, people, driver: at(people), one_less: (people > least).then(|| at(people - 1)), one_more: at(people + 1) }
-}
-
-fn desks(rules: &Rules, arrivals: &Arrivals) -> Need {
-    let per_hour = arrivals.high * rules.desk_share / rules.party.max(1.0) * 60.0 / f64::from(arrivals.minutes.max(1));
-    let line = Line { arrivals_per_hour: per_hour.max(0.0), service_s: rules.service_s };
-    let at = |desks| Driver::Queue {
-        parties_per_hour: line.arrivals_per_hour,
-        late: line.waits_longer(desks, rules.wait_s),
-        mean_wait_s: line.mean_wait_s(desks),
+/// What it is like in a span of time with so many of a role, whatever it needs.
+#[must_use]
+pub fn with(rules: &Rules, arrivals: &Arrivals, role: Role, people: u32) -> Need {
+    let least = match role {
+        Role::Desk => 0,
+        Role::Gate => 1,
+        Role::Guard => rules.rooms,
     };
-    need(Role::Desk, line.desks(rules.wait_s, rules.late), 0, at)
+    let at = |people| driver(rules, arrivals, role, people);
+    Need { role, people, driver: at(people), one_less: (people > least).then(|| at(people - 1)), one_more: at(people.saturating_add(1)) }
 }
 
-fn gates(rules: &Rules, arrivals: &Arrivals) -> Need {
-    // A span shorter than a quarter of an hour has all its people in it.
+fn proposed(rules: &Rules, arrivals: &Arrivals, role: Role) -> u32 {
+    match role {
+        Role::Desk => line(rules, arrivals).desks(rules.wait_s, rules.late),
+        Role::Gate => (peak(rules, arrivals) / (through(rules) * GATE_LOAD)).ceil().min(f64::from(u16::MAX)) as u32,
+        Role::Guard => {
+            let more = if rules.people_per_guard == 0 { 0 } else { (arrivals.inside.max(0.0) / f64::from(rules.people_per_guard)).floor() as u32 };
+            rules.rooms.saturating_add(more)
+        }
+    }
+}
+
+fn driver(rules: &Rules, arrivals: &Arrivals, role: Role, people: u32) -> Driver {
+    match role {
+        Role::Desk => {
+            let line = line(rules, arrivals);
+            Driver::Queue {
+                parties_per_hour: line.arrivals_per_hour,
+                late: line.waits_longer(people, rules.wait_s),
+                mean_wait_s: line.mean_wait_s(people),
+            }
+        }
+        Role::Gate => {
+            let come = peak(rules, arrivals);
+            let busy = if come > 0.0 { (people > 0).then(|| come / (through(rules) * f64::from(people))) } else { Some(0.0) };
+            Driver::Peak { people: come, busy }
+        }
+        Role::Guard => Driver::Watch { rooms: rules.rooms, people: arrivals.inside },
+    }
+}
+
+/// Parties at the desks.
+fn line(rules: &Rules, arrivals: &Arrivals) -> Line {
+    let per_hour = arrivals.high * rules.desk_share / rules.party.max(1.0) * 60.0 / f64::from(arrivals.minutes.max(1));
+    Line { arrivals_per_hour: per_hour.max(0.0), service_s: rules.service_s }
+}
+
+/// People in the busiest quarter of an hour. A span shorter than that has all its people in it.
+fn peak(rules: &Rules, arrivals: &Arrivals) -> f64 {
     let share = if arrivals.minutes <= 15 { 1.0 } else { rules.peak_share.max(15.0 / f64::from(arrivals.minutes)).min(1.0) };
-    let people = (arrivals.high * share).max(0.0);
-    let through = (rules.gate_per_min * 15.0).max(1e-9);
-    let at = |gates: u32| Driver::Peak { people, busy: if gates == 0 { 1.0 } else { people / (through * f64::from(gates)) } };
-    need(Role::Gate, (people / (through * GATE_LOAD)).ceil().min(f64::from(u16::MAX)) as u32, 1, at)
+    (arrivals.high * share).max(0.0)
 }
 
-fn guards(rules: &Rules, arrivals: &Arrivals) -> Need {
-    let more = if rules.people_per_guard == 0 { 0 } else { (arrivals.inside.max(0.0) / f64::from(rules.people_per_guard)).floor() as u32 };
-    let at = |_| Driver::Watch { rooms: rules.rooms, people: arrivals.inside };
-    need(Role::Guard, rules.rooms.saturating_add(more), rules.rooms, at)
+/// People whom one gate lets in in a quarter of an hour.
+fn through(rules: &Rules) -> f64 {
+    (rules.gate_per_min * 15.0).max(1e-9)
 }
 
 #[cfg(test)]
@@ -183,7 +213,26 @@ mod tests {
         let (Some(Driver::Queue { late: less, .. }), Driver::Queue { late: more, .. }) = (desk.one_less, desk.one_more) else { panic!("{desk:?}") };
         assert!(less > 0.1 && more < late);
         let Driver::Peak { people, busy } = gate.driver else { panic!("{gate:?}") };
-        assert!((people - 168.0).abs() < 1e-9 && (busy - 0.7).abs() < 1e-9);
+        assert!((people - 168.0).abs() < 1e-9 && (busy.unwrap() - 0.7).abs() < 1e-9);
+    }
+
+    #[test]
+    fn with_others_than_proposed_it_is_as_with_these() {
+        let of = |role, people| with(&RULES, &arrivals(480.0, 350.0), role, people);
+        let [desk, gate, guard] = needs(&RULES, &arrivals(480.0, 350.0));
+        for need in [desk, gate, guard] {
+            assert_eq!(of(need.role, need.people), need);
+        }
+        // Three erlang at one desk: the line grows, and one more does not help.
+        let one = of(Role::Desk, 1);
+        let grows = Driver::Queue { parties_per_hour: 120.0, late: 1.0, mean_wait_s: None };
+        assert_eq!((one.people, one.driver, one.one_less, one.one_more), (1, grows, Some(grows), grows));
+        assert_eq!(of(Role::Desk, 5).one_less, Some(desk.driver));
+        assert_eq!(of(Role::Desk, 3).one_more, desk.driver);
+        let busy = |need: Need| if let Driver::Peak { busy, .. } = need.driver { busy } else { panic!("{need:?}") };
+        assert!((busy(of(Role::Gate, 1)).unwrap() - 1.4).abs() < 1e-9 && busy(of(Role::Gate, 0)).is_none());
+        assert_eq!(busy(with(&RULES, &arrivals(0.0, 0.0), Role::Gate, 0)), Some(0.0), "nobody comes");
+        assert!(of(Role::Guard, 7).one_less.is_some() && of(Role::Guard, 6).one_less.is_none() && of(Role::Guard, 0).one_less.is_none());
     }
 
     #[test]
