@@ -120,7 +120,7 @@ async fn a_refund_is_sent_returned_sent_again_and_confirmed() {
 
     let (status, unsaid) = app.post(&format!("{path}/return"), &office, "r0", &json!({"why": "account closed"})).await;
     assert_eq!((status.as_u16(), &unsaid["code"]), (422, &json!("invalid")));
-    assert!(unsaid["detail"].as_str().unwrap().starts_with("why: "), "{unsaid}");
+    assert!(unsaid["title"].as_str().unwrap().starts_with("why: "), "{unsaid}");
     // Banks write their reasons in capitals.
     let (status, back) = app.post(&format!("{path}/return"), &office, "r", &json!({"why": "AC04"})).await;
     assert_eq!((status.as_u16(), &back["state"], &back["returned"]), (200, &json!("open"), &json!("ac04")), "{back}");

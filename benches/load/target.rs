@@ -78,11 +78,11 @@ impl Place {
     pub fn tornello(&self) -> anyhow::Result<PathBuf> {
         let found = match &self.tornello {
             Some(path) => path.clone(),
-            // This program stands in target/release/deps.
+            // This program stands in target/dist/deps.
             None => std::env::current_exe()?.parent().and_then(Path::parent).context("no folder above")?.join("tornello"),
         };
         if !found.is_file() {
-            bail!("there is no {}: build it with `cargo build --release`, or name it with --tornello", found.display());
+            bail!("there is no {}: build it with `cargo build --profile dist`, or name it with --tornello", found.display());
         }
         Ok(found)
     }

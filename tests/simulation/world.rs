@@ -350,7 +350,8 @@ impl World {
         // What the writer did before is over.
         while self.life.doing.try_recv().is_ok() {}
         appending.end(verdict);
-        let node = Arc::clone(self.node());
+        // One that is about to stop is not ours to ask any more; what it wrote is found on the disk.
+        let Some(node) = self.life.running.as_ref().map(|running| Arc::clone(running.node())) else { return Ok(()) };
         match verdict {
             Verdict::Written => until(|| node.head().number >= number).await?,
             Verdict::FlushFailed { .. } => until(|| node.health() == Health::Stopped).await?,
