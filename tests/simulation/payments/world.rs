@@ -33,6 +33,7 @@ use tornello_engine::money::Cents;
 use tornello_engine::museum::{self, Profile};
 use tornello_engine::payment::{self, Extra, Gateway, PaidBackBy, Payment, Receipt, Reported, Source};
 use tornello_engine::plan::{OpeningPlan, Route, Session};
+use tornello_engine::recall::REMEMBERED_S;
 use tornello_engine::slot::{CancelCause, Command, DeskMethod, Line, Policy, Refund, Settlement, Slot};
 use tornello_engine::tariff::Proof;
 use tornello_engine::text::Text;
@@ -533,7 +534,10 @@ impl World {
                 match &begun {
                     Ok(id) => {
                         rule(written(*id), "a payment is said to be begun that is not written down")?;
-                        rule(wish.answered.is_none_or(|before| before == *id), "the same wish is two payments")?;
+                        // A key is remembered for a day.
+                        let opened_at = |id: PaymentId| self.books.payments[&id].records[0].at;
+                        let is_forgotten = |before: PaymentId| opened_at(*id) >= opened_at(before).plus_seconds(REMEMBERED_S);
+                        rule(wish.answered.is_none_or(|before| before == *id || is_forgotten(before)), "the same wish is two payments")?;
                         let holds: Vec<HoldId> = self.books.payments[id].opened.items.iter().map(|item| item.hold).collect();
                         rule(holds == wish.request.holds, "a payment is for something else than was asked")?;
                         wish.answered = Some(*id);
