@@ -323,7 +323,7 @@ pub async fn get(node: web::Data<Node>, caller: Caller, entry: web::Path<HoldId>
 
 /// Leave a waiting list.
 ///
-/// An offer is given back with it.
+/// An offer is given back with it, unless a payment is under way for it: cancel that first.
 #[utoipa::path(
     tag = "Waiting", operation_id = "leave_waiting_list", security(("key" = ["book"])),
     params(("entry" = String, Path, description = "The entry", max_length = 26),
