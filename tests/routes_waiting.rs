@@ -123,6 +123,30 @@ async fn parties_are_served_in_order_and_it_is_said_why_one_was_before_another()
     app.stop().await;
 }
 
+/// What is offered is given back with the place in the list, unless a payment is under way for it; one that is over keeps nobody.
+#[actix_rt::test]
+async fn an_offer_is_left_when_no_payment_is_under_way_for_it() {
+    let app = App::start().await;
+    let (web, slot) = (app.key(Role::Web).await, slot(TORRE, 15));
+    let all = hold(&app, &web, slot, "full", 20, "all").await;
+    let id = join(&app, &web, slot, 2, "join").await;
+    assert_eq!(delete(&app, &format!("/v1/holds/{all}"), &web, "release").await.0, StatusCode::NO_CONTENT);
+    app.pass(60).await;
+    let entry = format!("/v1/waiting/{id}");
+    assert_eq!(app.get(&entry, &web).await["state"], "offered");
+    let (status, opened) = app.post("/v1/payments", &web, "pay", &json!({"holds": [id], "gateway": {"notice": {}}})).await;
+    assert_eq!(status, StatusCode::CREATED, "{opened}");
+    let (status, kept) = delete(&app, &entry, &web, "leave").await;
+    assert_eq!((status, &kept["code"], &kept["payment"]), (StatusCode::CONFLICT, &json!("hold_kept"), &opened["payment"]));
+    let (status, cancelled) = app.post(&format!("/v1/payments/{}/cancel", opened["payment"].as_str().unwrap()), &web, "cancel", &json!({})).await;
+    assert_eq!(status, StatusCode::OK, "{cancelled}");
+    for _ in 0..2 {
+        assert_eq!(delete(&app, &entry, &web, "leave-again").await.0, StatusCode::NO_CONTENT);
+    }
+    assert_eq!(app.get(&entry, &web).await["state"], "declined");
+    app.stop().await;
+}
+
 #[actix_rt::test]
 async fn every_refusal_of_the_waiting_list_has_its_status_and_code() {
     let app = App::start().await;

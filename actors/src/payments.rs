@@ -11,6 +11,7 @@ mod board;
 
 pub use board::{PaymentHead, Payments};
 
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -372,20 +373,43 @@ async fn room_for_named(node: &Node, envelope: &Envelope, opened: &Opened) -> St
     if envelope.buyer().is_none() {
         return Ok(asides);
     }
+    let mut by_slot: BTreeMap<SlotId, Vec<(HoldId, Envelope, slot::Command)>> = BTreeMap::new();
     for item in opened.items.iter().filter(|item| limits_buyers(node, item.hold.slot())) {
         let (hold, settlement) = (item.hold, settlement_of(PaymentId::from_raw(0), item));
         let command = slot::Command::SellPaid { hold, owner: None, lines: item.lines.clone(), settlement, contact: None };
         // A key that no slot knows: nothing is asked of it but what a new command is asked.
         let key = digest(&[b"named late", &hold.get().to_be_bytes(), &envelope.key.0.to_be_bytes()]);
         let asked = Envelope { key, body: key, assessment: None, ..envelope.clone() };
-        let too_many = |why: &slot::Refusal| matches!(why, slot::Refusal::TooManyForBuyer { .. } | slot::Refusal::TooManyForDay { .. });
-        match node.rehearse(hold.slot(), &asked, &command).await {
-            Err(Failure::Refused(why)) if !too_many(&why) => {}
-            rehearsed => rehearsed.map_err(|failure| of_slot(hold, failure))?,
+        by_slot.entry(hold.slot()).or_default().push((hold, asked, command));
+    }
+    for (slot, asked) in by_slot {
+        let Some(&(first, ..)) = asked.first() else { continue };
+        let (now, these) = (node.now(), asked.clone());
+        let look = move |slot: &Slot| too_many_together(slot, now, &these);
+        if let Some((hold, why)) = node.look(slot, look).await.map_err(|failure| of_slot(first, failure))? {
+            return Err(Failure::Refused(Refusal::Slot { hold, why }));
         }
-        asides.extend(node.set_aside(hold.slot(), &asked, &command).await.map_err(|failure| of_slot(hold, failure))?);
+        for (hold, asked, command) in &asked {
+            asides.extend(node.set_aside(slot, asked, command).await.map_err(|failure| of_slot(*hold, failure))?);
+        }
     }
     Ok(asides)
+}
+
+/// The first of some holds of a slot that would be too many for the buyer who is named, if those before it were sold; and why.
+fn too_many_together(slot: &Slot, now: Timestamp, asked: &[(HoldId, Envelope, slot::Command)]) -> Option<(HoldId, slot::Refusal)> {
+    let mut slot = slot.clone();
+    for (hold, envelope, command) in asked {
+        match slot.decide_for(now, envelope, command) {
+            Ok(events) => {
+                let record = slot.record(now, Some(envelope.clone()), events);
+                slot.apply(&record);
+            }
+            Err(why @ slot::Refusal::TooManyForBuyer { .. }) => return Some((*hold, why)),
+            Err(_) => {}
+        }
+    }
+    None
 }
 
 /// Whether a slot limits how many places a buyer has in it, or on its day.
@@ -413,11 +437,12 @@ async fn begin_in(node: &Node, id: OrderId, payment: PaymentId, envelope: &Envel
     Err(Failure::Busy)
 }
 
-/// Notes in the order how a payment ended.
+/// Notes in the order how a payment ended. Each time is asked anew: one that was never written down may have begun again since it ended.
 async fn end_in(node: &Node, id: OrderId, payment: PaymentId, stage: Stage) -> Step<()> {
     let paid = matches!(stage, Stage::Paid { .. });
     let command = order::Command::EndPayment { payment, paid };
-    match node.order(id, step(payment, "order-end", u64::from(paid)), command).await {
+    let name = if paid { "order-paid" } else { "order-end" };
+    match node.order(id, step(payment, name, node.now().as_micros() as u64), command).await {
         Ok(_) | Err(Failure::Refused(_)) => Ok(()),
         Err(failure) => Err(failure.map(Refusal::Order)),
     }
@@ -471,19 +496,41 @@ pub async fn activate(node: &Node, id: PaymentId, until: Timestamp) -> Step<()> 
 /// `hold_kept` if there is one: it is to be cancelled first. Else what the slot says to it.
 pub async fn release(node: &Node, hold: HoldId, envelope: Envelope, owner: Option<KeyId>) -> Answer<Slot> {
     let kept_for = node.look(hold.slot(), move |slot| slot.hold_of(hold).and_then(|hold| hold.kept_for)).await?;
-    let over = match kept_for {
-        Some(Keeper::Payment(payment)) => match is_under_way(node, payment, hold).await {
-            Ok(true) => None,
-            Ok(false) => kept_for,
-            Err(failure) => return Err(failure.map(|_| slot::Refusal::HoldKept { payment })),
-        },
-        Some(Keeper::Quote(_)) | None => None,
-    };
-    let command = match over {
+    let command = match keeper_over(node, hold, kept_for).await? {
         Some(over) => slot::Command::GiveBack { hold, owner, over },
         None => slot::Command::Release { hold, owner },
     };
     node.slot(hold.slot(), envelope, command).await
+}
+
+/// Leaves a waiting list. An offer is given back with it, as a hold is by [`release`].
+///
+/// # Errors
+/// `hold_kept` if a payment is under way for the offer. Else what the slot says to it.
+pub async fn leave_waiting(node: &Node, entry: HoldId, envelope: Envelope, owner: Option<KeyId>) -> Answer<Slot> {
+    // Whose offer it is not is told so by the slot.
+    let kept_for = move |slot: &Slot| {
+        let offer = slot.standing_of(entry).filter(|standing| matches!(standing, slot::Standing::Offered(_)));
+        let hold = offer.and_then(|_| slot.hold_of(entry)).filter(|hold| owner.is_none_or(|owner| owner == hold.who));
+        hold.and_then(|hold| hold.kept_for)
+    };
+    let kept_for = node.look(entry.slot(), kept_for).await?;
+    let command = match keeper_over(node, entry, kept_for).await? {
+        Some(over) => slot::Command::GiveBack { hold: entry, owner, over },
+        None => slot::Command::LeaveWaiting { entry, owner },
+    };
+    node.slot(entry.slot(), envelope, command).await
+}
+
+/// What a hold was kept for, if that is a payment that needs it no more.
+async fn keeper_over(node: &Node, hold: HoldId, kept_for: Option<Keeper>) -> Result<Option<Keeper>, Failure<slot::Refusal>> {
+    match kept_for {
+        Some(Keeper::Payment(payment)) => match is_under_way(node, payment, hold).await {
+            Ok(is_needed) => Ok(kept_for.filter(|_| !is_needed)),
+            Err(failure) => Err(failure.map(|_| slot::Refusal::HoldKept { payment })),
+        },
+        Some(Keeper::Quote(_)) | None => Ok(None),
+    }
 }
 
 /// Cancels a payment that waits for money, and closes it at its gateway. No hold is released.
@@ -753,7 +800,10 @@ async fn sell(node: &Node, id: PaymentId, opened: &Opened, number: u16, item: &I
     // Places that are sold anew are bought by whoever held them, or late money would buy what the buyer may not have.
     let named = match node.day_limits().buyer_of(hold) {
         Some(pseudonym) => vec![Party { kind: PartyKind::Buyer, pseudonym }],
-        None if limits_buyers(node, slot) => named_in(node, id).await?,
+        None if limits_buyers(node, slot) => {
+            let holder = held_by(node, hold).await?;
+            if holder.is_empty() { named_in(node, id).await? } else { holder }
+        }
         None => Vec::new(),
     };
     for salt in 0..SALTS {
@@ -789,6 +839,26 @@ async fn named_in(node: &Node, id: PaymentId) -> Step<Vec<Party>> {
     let first = first_envelope(node, id).await.map_err(|error| read_failed(&error))?;
     let parties = first.map(|envelope| envelope.parties).unwrap_or_default();
     Ok(parties.into_iter().filter(|party| party.kind == PartyKind::Buyer).collect())
+}
+
+/// Who was named as the buyer when places were held or waited for, by each pseudonym, from the record itself: of a hold that is gone nobody else may know.
+async fn held_by(node: &Node, hold: HoldId) -> Step<Vec<Party>> {
+    let takes = |event: &slot::Event| match event {
+        slot::Event::Held(held) => held.hold == hold,
+        slot::Event::Waited(waited) => waited.entry == hold,
+        _ => false,
+    };
+    let mut found = Vec::new();
+    let look = |record: Record<slot::Event>| -> Result<ControlFlow<()>, JournalError> {
+        if !record.events.iter().any(takes) {
+            return Ok(ControlFlow::Continue(()));
+        }
+        found = record.envelope.map(|envelope| envelope.parties).unwrap_or_default();
+        Ok(ControlFlow::Break(()))
+    };
+    visit(node.journal().as_ref(), StreamId::Slot(hold.slot()), 0, look).await.map_err(|error| read_failed(&error))?;
+    found.retain(|party| party.kind == PartyKind::Buyer);
+    Ok(found)
 }
 
 /// The envelope of the command that began a payment.

@@ -635,15 +635,24 @@ pub async fn tickets_cancelled(node: &Node, id: QuoteId, cause: slot::CancelCaus
         Ok(_) | Err(Failure::Refused(_)) => return Ok(()),
         Err(failure) => return Err(of_quote(failure)),
     };
-    let mut at = 0;
+    let (mut at, mut is_moving) = (0, false);
     while let Some(&sale) = sales.get(at) {
-        let is_gone = |ticket: &slot::Ticket| matches!(ticket.state, slot::TicketState::Cancelled | slot::TicketState::Moved);
-        let look = move |slot: &Slot| slot.sale_of(sale).is_none_or(|found| found.tickets.iter().all(is_gone));
-        if !node.look(sale.slot(), look).await.map_err(|failure| of_slot(sale.slot(), failure))? {
-            return Ok(());
+        let states = move |slot: &Slot| -> Vec<slot::TicketState> {
+            slot.sale_of(sale).map(|found| found.tickets.iter().map(|ticket| ticket.state).collect()).unwrap_or_default()
+        };
+        for state in node.look(sale.slot(), states).await.map_err(|failure| of_slot(sale.slot(), failure))? {
+            match state {
+                slot::TicketState::Cancelled | slot::TicketState::Moved => {}
+                slot::TicketState::Moving => is_moving = true,
+                slot::TicketState::Valid | slot::TicketState::Inside { .. } | slot::TicketState::Outside { .. } => return Ok(()),
+            }
         }
         sales.extend(arrivals(node, sale).await?);
         at += 1;
+    }
+    if is_moving {
+        // Where they will stand is known in a moment; they may be cancelled there already.
+        return Err(Failure::Busy);
     }
     let cause = match cause {
         slot::CancelCause::Visitor => quote::CancelCause::Group,

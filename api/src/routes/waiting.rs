@@ -5,6 +5,7 @@ use actix_web::{HttpResponse, delete, get, post, web};
 use serde::{Deserialize, Serialize};
 use tornello_actors::fraud::SignalKind;
 use tornello_actors::node::Node;
+use tornello_actors::payments;
 use tornello_engine::channel::Channel;
 use tornello_engine::ids::{HoldId, SlotId};
 use tornello_engine::slot::{Command, Event, Line, Offer, Slot, Standing, Waiting, WaitingEnd, people as people_of, total};
@@ -322,7 +323,7 @@ pub async fn get(node: web::Data<Node>, caller: Caller, entry: web::Path<HoldId>
 
 /// Leave a waiting list.
 ///
-/// An offer is given back with it.
+/// An offer is given back with it, unless a payment is under way for it: cancel that first.
 #[utoipa::path(
     tag = "Waiting", operation_id = "leave_waiting_list", security(("key" = ["book"])),
     params(("entry" = String, Path, description = "The entry", max_length = 26),
@@ -334,6 +335,6 @@ pub async fn leave(node: web::Data<Node>, caller: Caller, key: IdempotencyKey, e
     let entry = entry.into_inner();
     caller.may_at(Scope::Book, entry.slot().museum())?;
     let envelope = envelope(&node, &caller, &key, &["leave", &entry.to_string()], &(), &[], None)?;
-    node.slot(entry.slot(), envelope, Command::LeaveWaiting { entry, owner: caller.owner() }).await?;
+    payments::leave_waiting(&node, entry, envelope, caller.owner()).await?;
     Ok(HttpResponse::NoContent().finish())
 }

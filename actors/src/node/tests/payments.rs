@@ -412,6 +412,24 @@ async fn an_order_has_one_payment_at_a_time() {
     shop.stop().await;
 }
 
+/// A payment that is refused begins and ends in its order each time it is asked for again with the same key.
+#[actix_rt::test]
+async fn a_payment_that_is_refused_twice_leaves_its_order_free() {
+    let shop = Shop::new().await;
+    let order = OrderId(5);
+    let other = shop.due(1, 1).await;
+    let of_order = Request { order: Some(order), ..request(&[1]) };
+    for seconds in 1..=2 {
+        shop.house.clock.set(now().plus_seconds(seconds));
+        assert!(is_taken(&payments::begin(shop.node(), by(201), of_order.clone()).await));
+        assert_eq!(shop.node().look_order(order, order::Order::under_way).await, Ok(None), "after {seconds}");
+    }
+    payments::cancel(shop.node(), other, by(202), None, code("buyer")).await.unwrap();
+    let next = payments::begin(shop.node(), by(203), of_order).await.unwrap();
+    assert_eq!(shop.node().look_order(order, order::Order::under_way).await, Ok(Some(next)));
+    shop.stop().await;
+}
+
 #[actix_rt::test]
 async fn refunds_of_cancelled_and_of_moved_tickets_are_handed_over_once() {
     let shop = Shop::new().await;
@@ -570,6 +588,60 @@ async fn who_has_paid_gets_tickets_at_once_while_a_gateway_does_not_answer() {
     };
     tokio::time::timeout(Duration::from_secs(5), settled).await.expect("who has paid has tickets, whatever became of the others");
     assert_eq!(shop.money(id).await, [0, 1_200, 0, 0]);
+    shop.stop().await;
+}
+
+/// From now on slots that are opened let one buyer have so many people, and any number on a day.
+async fn limit_slot(node: &Node, tickets_max: u16) {
+    let mut plan = plan();
+    plan.routes[0].policy.limits.tickets_max = Some(tickets_max);
+    node.museum(MUSEUM, by(2_000), museum::Command::SetPlan { valid_from: calendar::local_day(now()), plan }).await.unwrap();
+}
+
+#[actix_rt::test]
+async fn late_money_of_a_slot_that_limits_buyers_is_of_whoever_held_the_places() {
+    for meanwhile in [0, 2] {
+        let shop = Shop::new().await;
+        limit_slot(shop.node(), 4).await;
+        shop.node().slot(tomorrow(), of(1, Some(7)), hold(1, 3)).await.unwrap();
+        let id = payments::begin(shop.node(), by(101), request(&[1])).await.unwrap();
+        shop.house.clock.set(now().plus_seconds(1_800));
+        shop.node().wake_due().await;
+        shop.node().look(tomorrow(), |_| ()).await.unwrap();
+        shop.settle().await;
+        assert_eq!(shop.payment(id).await.stage().name(), "expired");
+        if meanwhile > 0 {
+            shop.node().slot(tomorrow(), of(2, Some(7)), hold(2, meanwhile)).await.unwrap();
+        }
+        shop.pay(id, node_says("t1", 3_600)).await.unwrap();
+        let payment = shop.payment(id).await;
+        if meanwhile > 0 {
+            assert_eq!(payment.items(), [ItemEnd::PaidBack { why: Refusal::TooManyForBuyer { max: 4, has: 2 } }]);
+            assert_eq!(shop.money(id).await, [0, 0, 3_600, 0]);
+        } else {
+            let [ItemEnd::Sold { sale, .. }] = payment.items() else { panic!("{:?}", payment.items()) };
+            let sale = *sale;
+            assert_ne!(sale, HoldId::new(tomorrow(), 1));
+            let buyer = shop.node().look(tomorrow(), move |slot| slot.sale_of(sale).and_then(|sale| sale.buyer)).await.unwrap();
+            assert_eq!((buyer, shop.money(id).await), (Some(Digest(7)), [0, 3_600, 0, 0]));
+        }
+        shop.stop().await;
+    }
+}
+
+#[actix_rt::test]
+async fn holds_of_one_slot_count_together_for_a_buyer_who_is_named_when_the_payment_begins() {
+    let shop = Shop::new().await;
+    limit_slot(shop.node(), 4).await;
+    for (n, count) in [(1, 3), (2, 2)] {
+        shop.house.ask(u128::from(n), hold(n, count)).await.unwrap();
+    }
+    let begin = async |key, holds: &[u64]| payments::begin(shop.node(), of(key, Some(7)), request(holds)).await;
+    let (second, why) = (HoldId::new(tomorrow(), 2), Refusal::TooManyForBuyer { max: 4, has: 3 });
+    assert_eq!(begin(101, &[1, 2]).await, Err(Failure::Refused(payments::Refusal::Slot { hold: second, why })));
+    let id = begin(102, &[1]).await.unwrap();
+    shop.pay(id, node_says("a", 3_600)).await.unwrap();
+    assert_eq!(shop.money(id).await, [0, 3_600, 0, 0]);
     shop.stop().await;
 }
 

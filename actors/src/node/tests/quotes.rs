@@ -14,7 +14,7 @@ use tornello_engine::till;
 use super::*;
 use crate::accounts;
 use crate::forecaster::{Basis, past_quotes};
-use crate::moves::move_tickets;
+use crate::moves::{self, move_tickets};
 use crate::pauses::Pauses;
 use crate::payments::{self, Cart, Gateway, GatewayError};
 use crate::quotes::{self, accept, ask, draft, remind_doubtful, resume, revise, send};
@@ -742,6 +742,31 @@ async fn a_quote_follows_the_last_of_its_tickets() {
         assert!(matches!(office.quote(id).await.stage(), Stage::CalledOff { cause, .. } if *cause == called_off));
         office.stop().await;
     }
+}
+
+/// Tickets may be cancelled where they have just arrived, before it is written that they have left: their quote is asked again when it is.
+#[actix_rt::test]
+async fn a_quote_follows_tickets_that_are_cancelled_before_their_move_has_ended() {
+    let office = Office::new().await;
+    let node = office.node();
+    let (id, sales) = with_tickets(&office, Settle::Notice).await;
+    let (sale, arrival, prices) = (sales[0], HoldId::new(slot_at(2), 7), vec![(code("full"), Cents::new(900))]);
+    let begin = Command::BeginMove { sale, owner: None, tickets: vec![], arrival, via: Channel::BoxOffice, prices };
+    node.slot(slot_at(0), by(4), begin).await.unwrap();
+    let arrive = move |slot: &Slot| slot.begun(arrival).and_then(|begun| slot.arrival(begun));
+    let arrive = node.look(slot_at(0), arrive).await.unwrap().unwrap();
+    node.slot(slot_at(2), by(5), arrive).await.unwrap();
+    for (key, sale) in [(6, arrival), (7, sales[1])] {
+        let cancel = Command::Cancel { sale, owner: None, tickets: vec![], cause: slot::CancelCause::Museum };
+        node.slot(sale.slot(), by(key), cancel).await.unwrap();
+    }
+    assert!(payments::resume(node).await > 0, "where some of them stand is not known yet");
+    assert_eq!((office.status(id).await, kept(&office, id).await), (Status::Ticketed, [0, 500, 18_000]));
+    assert_eq!(moves::resume(node).await, 0);
+    office.settle().await;
+    assert_eq!((office.status(id).await, kept(&office, id).await), (Status::Cancelled, [0, 0, 18_500]));
+    assert_eq!(node.board().owing(), vec![]);
+    office.stop().await;
 }
 
 /// The node fails at the given append of calling a quote off, in one of the ways in which a journal fails; then another one starts on the same journal.
