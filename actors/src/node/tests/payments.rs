@@ -422,11 +422,11 @@ async fn a_payment_that_is_refused_twice_leaves_its_order_free() {
     for seconds in 1..=2 {
         shop.house.clock.set(now().plus_seconds(seconds));
         assert!(is_taken(&payments::begin(shop.node(), by(201), of_order.clone()).await));
-        assert_eq!(shop.node().look_order(order, order::Order::under_way).await, Ok(None), "after {seconds}");
+        assert_eq!(shop.node().look_order(order, Order::under_way).await, Ok(None), "after {seconds}");
     }
     payments::cancel(shop.node(), other, by(202), None, code("buyer")).await.unwrap();
     let next = payments::begin(shop.node(), by(203), of_order).await.unwrap();
-    assert_eq!(shop.node().look_order(order, order::Order::under_way).await, Ok(Some(next)));
+    assert_eq!(shop.node().look_order(order, Order::under_way).await, Ok(Some(next)));
     shop.stop().await;
 }
 
