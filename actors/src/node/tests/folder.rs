@@ -7,6 +7,8 @@ use sqlx::{ConnectOptions, Connection};
 use tornello_engine::ids::PaymentId;
 
 use super::*;
+use crate::journal::Span;
+use crate::journal::wire::{self, Wire};
 use crate::keys::{Denied, NewKey, Role};
 use crate::node::startup::{AHEAD_S, BEHIND_S};
 use crate::views::SaleFilter;
@@ -152,6 +154,42 @@ async fn a_torn_tail_is_cut_and_damage_before_it_stops_the_start() {
     let house = House::in_folder(&folder).await.unwrap();
     assert_eq!((house.node().started().cut, house.taken()), (Some(house.node().head().number + 1), 4));
     house.running.stop().await;
+}
+
+/// An event that a program to come writes.
+struct ToCome;
+
+impl Wire for ToCome {
+    fn tag(&self) -> (u16, u16) {
+        (u16::MAX, 1)
+    }
+    fn write(&self, out: &mut Vec<u8>) {
+        out.push(1);
+    }
+    fn read(_: u16, _: u16, _: &[u8]) -> Option<Self> {
+        None
+    }
+}
+
+#[actix_rt::test]
+async fn what_a_newer_program_wrote_is_neither_damaged_nor_lost() {
+    let folder = TempDir::new().unwrap();
+    let house = House::in_folder(&folder).await.unwrap();
+    house.ask(1, sell(1, 3)).await.unwrap();
+    let head = house.node().head();
+    house.running.stop().await;
+    let path = folder.path().join(file::FILE);
+    let journal = FileJournal::open(&path).await.unwrap();
+    let (stream, mut records) = (StreamId::Slot(tomorrow()), Vec::new());
+    wire::encode(stream, &Record { seq: 2, at: head.at, envelope: None, events: vec![ToCome] }, &mut records);
+    let spans = vec![Span { stream, first: 2, last: 2 }];
+    let number = head.number + 1;
+    journal.append(&Batch { number, previous: head.hash, at: head.at, records, spans }).await.unwrap();
+    drop(journal);
+    let bytes = std::fs::read(&path).unwrap();
+    let refused = House::in_folder(&folder).await.err();
+    assert!(matches!(&refused, Some(StartError::Newer(JournalError::Newer { batch, .. })) if *batch == number), "{refused:?}");
+    assert!(std::fs::read(&path).unwrap() == bytes, "nothing was cut off");
 }
 
 /// Where the batches of a journal begin.
