@@ -280,6 +280,24 @@ async fn a_journal_without_batches_that_were_answered_starts_only_if_that_is_acc
 }
 
 #[actix_rt::test]
+async fn what_is_lost_is_not_forgotten_when_the_machine_ends_after_a_refused_start() {
+    let folder = TempDir::new().unwrap();
+    let house = House::in_folder(&folder).await.unwrap();
+    house.ask(1, sell(1, 3)).await.unwrap();
+    house.running.stop().await;
+    let journal = folder.path().join(file::FILE);
+    let begin = begins(&journal).pop().unwrap();
+    std::fs::OpenOptions::new().write(true).open(&journal).unwrap().set_len(begin).unwrap();
+    std::fs::remove_file(folder.path().join("scorers.state")).unwrap();
+    // The lists alone know of it. Of a machine that has ended they are believed only if they were flushed.
+    for time in ["the first time", "the second time"] {
+        let refused = House::in_folder(&folder).await.err();
+        assert!(matches!(refused, Some(StartError::Lost { built: "views.db", .. })), "{time}: {refused:?}");
+        assert_eq!(std::fs::read_to_string(folder.path().join("views.boot")).unwrap(), "flushed", "{time}");
+    }
+}
+
+#[actix_rt::test]
 async fn a_journal_with_other_batches_than_were_answered_starts_only_if_that_is_accepted() {
     let (folder, other) = (TempDir::new().unwrap(), TempDir::new().unwrap());
     for (folder, people) in [(&folder, 3), (&other, 2)] {
