@@ -225,19 +225,24 @@ impl Node {
         let lock = lock(data)?;
         let journal = Arc::new(FileJournal::open(&data.join(file::FILE)).await?);
         journal.settle().await?;
-        let views = Views::open(&data.join("views.db")).await?;
         let keys = Keys::open(data.join("keys.db")).await?;
         let master = MasterKey::load_or_create(&data.join("master.key"))?;
         let pseudonymiser = Pseudonymiser::new(&master);
         let people = People::open(data, master, clock.now()).await?;
         let codes = Codes::new(SigningKeys::load_or_create(data.join("signing.keys"), clock.now())?, clock.now())?;
-        let files = Files { views, keys, people, pseudonymiser, codes };
-        let views = files.views.clone();
+        // Last: from here on they may count as torn when the machine ends.
+        let views = Views::open(&data.join("views.db")).await?;
+        let files = Files { views: views.clone(), keys, people, pseudonymiser, codes };
         match Self::assemble(journal, Some(files), settings, clock, progress).await {
             Ok(running) => Ok(Running { lock: Some(lock), ..running }),
             Err(error) => {
-                // Whoever tries again finds nothing open.
-                views.leave().await;
+                // Whoever tries again finds nothing open. What the lists know of batches that are lost must outlive the machine: flushed, they are believed in its next
+                // boot too. But once there are threads, somebody may write yet.
+                if matches!(error, StartError::Thread(_)) {
+                    views.leave().await;
+                } else {
+                    views.close().await;
+                }
                 Err(error)
             }
         }

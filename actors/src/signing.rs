@@ -358,6 +358,15 @@ pub mod secret_file {
         flush_folder(path)
     }
 
+    /// Removes the file, if there is one: also after the machine has ended it stays removed.
+    pub(crate) fn remove(path: &Path) -> Result<(), SecretFileError> {
+        match std::fs::remove_file(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(failed("remove", path)(error)),
+            Ok(()) => flush_folder(path),
+        }
+    }
+
     /// Makes the file if there is none, readable by its owner alone, for a database that is to be opened there; one that others may read is taken from them.
     pub(crate) fn ensure_private(path: &Path) -> Result<(), SecretFileError> {
         match private().create_new(true).open(path) {

@@ -46,7 +46,7 @@ const PAGE: u32 = 16;
 /// Shows `each` the records of a stream after the one numbered `after`, in order, until it breaks off.
 ///
 /// # Errors
-/// Those of the journal, and of `each`; [`JournalError::Corrupt`] if a record cannot be read or is missing.
+/// Those of the journal, and of `each`; [`JournalError::Corrupt`] if a record is damaged or missing, [`JournalError::Newer`] if it is not known.
 pub async fn visit<E: Wire>(
     journal: &dyn Journal,
     stream: StreamId,
@@ -92,7 +92,7 @@ pub async fn all_of<E: Wire>(journal: &dyn Journal, stream: StreamId) -> Result<
 /// Record `seq` of a stream, from 1; none if there is none.
 ///
 /// # Errors
-/// Those of the journal; [`JournalError::Corrupt`] if it cannot be read or is missing.
+/// Those of the journal; [`JournalError::Corrupt`] if it is damaged or missing, [`JournalError::Newer`] if it is not known.
 pub async fn record_of<E: Wire>(journal: &dyn Journal, stream: StreamId, seq: u64) -> Result<Option<Record<E>>, JournalError> {
     let Some(batch) = journal.batch_with(stream, seq).await? else { return Ok(None) };
     own(&batch, stream, seq.saturating_sub(1)).next().transpose()
@@ -119,7 +119,11 @@ fn own<E: Wire>(batch: &Batch, stream: StreamId, after: u64) -> impl Iterator<It
 /// A batch whose records cannot be read.
 #[must_use]
 pub fn corrupt(batch: &Batch, error: &WireError) -> JournalError {
-    JournalError::Corrupt { batch: batch.number, what: error.to_string() }
+    let (batch, what) = (batch.number, error.to_string());
+    match error {
+        WireError::Unknown { .. } => JournalError::Newer { batch, what },
+        WireError::Malformed(_) | WireError::Checksum(_) => JournalError::Corrupt { batch, what },
+    }
 }
 
 /// Streams, read back.

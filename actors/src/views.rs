@@ -247,14 +247,14 @@ impl Views {
         Ok(views)
     }
 
-    /// Throws everything away, to be built again from the journal.
+    /// Throws everything away, to be built again from the journal: all or nothing, as lists that were half emptied would pass for lists that are complete.
     pub async fn clear(&self) -> Result<(), ViewsError> {
-        sqlx::raw_sql(payments::SCHEMA).execute(&self.pool).await?;
-        sqlx::raw_sql(quotes::SCHEMA).execute(&self.pool).await?;
-        sqlx::raw_sql(fraud::SCHEMA).execute(&self.pool).await?;
-        sqlx::raw_sql(SCHEMA).execute(&self.pool).await?;
-        // Last: a file that was not emptied to the end is emptied again.
-        sqlx::raw_sql(sqlx::AssertSqlSafe(format!("PRAGMA user_version = {FORMAT}"))).execute(&self.pool).await?;
+        let mut tx = self.pool.begin_with("BEGIN IMMEDIATE").await?;
+        for schema in [payments::SCHEMA, quotes::SCHEMA, fraud::SCHEMA, SCHEMA] {
+            sqlx::raw_sql(schema).execute(&mut *tx).await?;
+        }
+        sqlx::raw_sql(sqlx::AssertSqlSafe(format!("PRAGMA user_version = {FORMAT}"))).execute(&mut *tx).await?;
+        tx.commit().await?;
         self.rows_sender.send_replace(0);
         Ok(())
     }
@@ -827,6 +827,24 @@ mod tests {
             sqlx::query("EXPLAIN QUERY PLAN SELECT people FROM sale WHERE starts >= 1 AND starts < 2 ORDER BY starts DESC, sale DESC LIMIT 3");
         let steps: Vec<String> = steps.fetch_all(&views.pool).await.unwrap().iter().map(|row| row.get("detail")).collect();
         assert!(steps.len() == 1 && steps[0].contains("sale_by_start"), "{steps:?}");
+        views.close().await;
+    }
+
+    #[tokio::test]
+    async fn lists_are_emptied_all_or_not_at_all() {
+        let folder = tempfile::tempdir().unwrap();
+        let views = Views::open(&folder.path().join("views.db")).await.unwrap();
+        // A view is no table, so that emptying fails halfway.
+        let set = "UPDATE position SET batch = 9; INSERT INTO refused VALUES ('sale', 1, 'ticket', 'reason', 1, 'gate');
+            ALTER TABLE ticket RENAME TO old; CREATE VIEW ticket AS SELECT 1";
+        sqlx::raw_sql(set).execute(&views.pool).await.unwrap();
+        assert!(views.clear().await.is_err());
+        let refused: i64 = sqlx::query_scalar("SELECT count(*) FROM refused").fetch_one(&views.pool).await.unwrap();
+        assert_eq!((refused, views.position("rows").await.unwrap().0), (1, 9));
+        sqlx::raw_sql("DROP VIEW ticket; DROP TABLE old").execute(&views.pool).await.unwrap();
+        views.clear().await.unwrap();
+        let refused: i64 = sqlx::query_scalar("SELECT count(*) FROM refused").fetch_one(&views.pool).await.unwrap();
+        assert_eq!((refused, views.position("rows").await.unwrap().0), (0, 0));
         views.close().await;
     }
 

@@ -1,7 +1,7 @@
 //! What the scorers know, in one file that can be deleted at any time: it is heard again from the journal then. Written beside and renamed, so that there is
 //! always a whole one; with a checksum, and for one list of features only.
 
-use std::io::{ErrorKind, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -70,12 +70,9 @@ impl SavedFile {
         postcard::take_from_bytes(Self::body(&bytes)?).ok().map(|(position, _)| position)
     }
 
-    /// Forgets what it says.
+    /// Forgets what it says, for good: a machine that ended would bring back what no journal holds any more, and the next start would be refused for it.
     pub fn forget(&self) -> std::io::Result<()> {
-        match std::fs::remove_file(&self.0) {
-            Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
-        }
+        Ok(secret_file::remove(&self.0)?)
     }
 
     fn parse(bytes: &[u8]) -> Option<State> {

@@ -33,6 +33,8 @@ const MAGIC: [u8; 8] = *b"\xfftrnlo\x01\n";
 const HEADER: usize = 8 + 8 + 8 + 32 + 32 + 4 + 4 + 4;
 /// How far ahead the file is filled with zeros.
 const AHEAD: u64 = 512 * 1024;
+/// What is wrong with a header that is whole.
+const NEWER: &str = "it names a stream of a kind that is not known";
 /// No stream has records before this batch.
 const NONE: u64 = u64::MAX;
 /// Every how many batches the place of one is remembered, of the whole file and of each stream: whoever looks for one in between walks.
@@ -107,6 +109,15 @@ struct Damage {
     what: &'static str,
     /// The number of the last batch that can be told behind it; that of the damaged one if it is the last.
     last: u64,
+    /// Its header is whole: no crash has torn it, but this program cannot read it.
+    is_newer: bool,
+}
+
+impl Damage {
+    fn error(&self) -> JournalError {
+        let (batch, what) = (self.batch, self.what.to_owned());
+        if self.is_newer { JournalError::Newer { batch, what } } else { JournalError::Corrupt { batch, what } }
+    }
 }
 
 impl FileJournal {
@@ -159,11 +170,12 @@ impl State {
                     state.take_in(&header);
                     continue;
                 }
+                None if Header::is_whole_at(&mut window, state.end)? => NEWER,
                 None => "its header cannot be read",
             };
             let (later, anything) = behind(&mut window, state.end, filled, next)?;
             if anything {
-                state.damage = Some(Damage { batch: next, what, last: later.unwrap_or(next) });
+                state.damage = Some(Damage { batch: next, what, last: later.unwrap_or(next), is_newer: what == NEWER });
             }
             return Ok((state, filled));
         }
@@ -225,24 +237,39 @@ struct Header {
 impl Header {
     /// The header that stands at a place; none if there is none that can be read.
     fn at(window: &mut Window<'_>, place: u64) -> io::Result<Option<Self>> {
+        Ok(Self::bytes(window, place)?.and_then(|bytes| Self::parse(place, bytes)))
+    }
+
+    /// Whether the bytes of the header that stands at a place are those that were written.
+    fn is_whole_at(window: &mut Window<'_>, place: u64) -> io::Result<bool> {
+        Ok(Self::bytes(window, place)?.is_some_and(|bytes| Self::whole(bytes).is_some()))
+    }
+
+    /// All bytes of the header that stands at a place; none if there is none.
+    fn bytes<'a>(window: &'a mut Window<'_>, place: u64) -> io::Result<Option<&'a [u8]>> {
         let Some(fixed) = window.bytes(place, HEADER)? else { return Ok(None) };
         let mut fields = Bytes(fixed);
         if fields.array() != Some(MAGIC) {
             return Ok(None);
         }
         let index_bytes = u32::from_le_bytes([fixed[88], fixed[89], fixed[90], fixed[91]]) as usize;
-        let Some(bytes) = window.bytes(place, HEADER.saturating_add(index_bytes))? else { return Ok(None) };
-        Ok(Self::parse(place, bytes))
+        window.bytes(place, HEADER.saturating_add(index_bytes))
+    }
+
+    /// The fixed part and the index, if their checksum fits.
+    fn whole(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+        let (fixed, index) = bytes.split_at_checked(HEADER)?;
+        let (covered, mut crc) = (fixed.get(..HEADER - 4)?, Bytes(fixed.get(HEADER - 4..)?));
+        (crc.u32()? == crc32c::crc32c_append(crc32c::crc32c(covered), index)).then_some((fixed, index))
     }
 
     fn parse(place: u64, bytes: &[u8]) -> Option<Self> {
-        let (fixed, index) = bytes.split_at_checked(HEADER)?;
+        let (fixed, index) = Self::whole(bytes)?;
         let mut fields = Bytes(fixed.get(MAGIC.len()..)?);
         let (number, at) = (fields.u64()?, Timestamp::from_micros(fields.u64()? as i64));
         let (previous, hash) = (fields.array()?, fields.array()?);
-        let (index_bytes, records, crc) = (fields.u32()?, fields.u32()?, fields.u32()?);
-        let covered = crc32c::crc32c_append(crc32c::crc32c(&fixed[..HEADER - 4]), index);
-        if crc != covered || index.len() != index_bytes as usize {
+        let (index_bytes, records) = (fields.u32()?, fields.u32()?);
+        if index.len() != index_bytes as usize {
             return None;
         }
         let (mut fields, mut spans) = (Bytes(index), Vec::new());
@@ -376,7 +403,7 @@ impl Inner {
     fn bytes_of(&self, batch: &Batch) -> Result<(Vec<u8>, u64), JournalError> {
         let state = self.state.lock();
         if let Some(damage) = &state.damage {
-            return Err(JournalError::Corrupt { batch: damage.batch, what: damage.what.to_owned() });
+            return Err(damage.error());
         }
         if (batch.number, batch.previous) != (state.head.number + 1, state.head.hash) {
             return Err(JournalError::Unreachable(format!("batch {} does not follow batch {}", batch.number, state.head.number)));
@@ -446,7 +473,7 @@ impl Inner {
         let mut batches = Vec::new();
         let Some(mut place) = self.near(after + 1) else {
             let damage = self.state.lock().damage.clone().filter(|damage| damage.batch == after + 1);
-            return damage.map_or(Ok(batches), |damage| Err(JournalError::Corrupt { batch: damage.batch, what: damage.what.to_owned() }));
+            return damage.map_or(Ok(batches), |damage| Err(damage.error()));
         };
         let end = self.state.lock().end;
         let mut window = Window::new(&self.file, end, READ_ON);
@@ -537,6 +564,8 @@ impl Inner {
         let mut writing = self.writing.lock();
         let mut state = self.state.lock();
         let end = match &state.damage {
+            // It was answered by whoever wrote it.
+            Some(damage) if damage.is_newer => return Err(damage.error()),
             Some(damage) if damage.last == number && damage.batch == number => state.end,
             None if state.head.number == number && number > 0 => state.last,
             _ => return Ok(()),
@@ -727,5 +756,29 @@ mod tests {
         assert!(matches!(journal.append(&next(&head, MUSEUM, 2, 9)).await, Err(JournalError::FlushFailed(_))));
         assert!(matches!(journal.recover().await, Err(JournalError::FlushFailed(_))));
         write(&FileJournal::open(&path).await.unwrap(), 1, 100).await;
+    }
+
+    #[tokio::test]
+    async fn what_a_newer_program_wrote_is_not_taken_for_torn() {
+        let folder = TempDir::new().unwrap();
+        let path = folder.path().join(FILE);
+        let journal = FileJournal::open(&path).await.unwrap();
+        write(&journal, 2, 100).await;
+        let place = journal.inner.state.lock().last as usize;
+        drop(journal);
+        let mut bytes = std::fs::read(&path).unwrap();
+        // The kind of the one stream in the last batch, and the checksum over it.
+        bytes[place + HEADER + 1] = 200;
+        let index_bytes = u32::from_le_bytes(bytes[place + 88..place + 92].try_into().unwrap()) as usize;
+        let (fixed, index) = (&bytes[place..place + HEADER - 4], &bytes[place + HEADER..place + HEADER + index_bytes]);
+        let crc = crc32c::crc32c_append(crc32c::crc32c(fixed), index).to_le_bytes();
+        bytes[place + HEADER - 4..place + HEADER].copy_from_slice(&crc);
+        std::fs::write(&path, &bytes).unwrap();
+        let journal = FileJournal::open(&path).await.unwrap();
+        assert_eq!(journal.head().await.unwrap().number, 2);
+        for refused in [journal.batches(1, 1).await.map(drop), journal.cut_last(2).await] {
+            assert!(matches!(refused, Err(JournalError::Newer { batch: 2, .. })), "{refused:?}");
+        }
+        assert!(std::fs::read(&path).unwrap() == bytes, "nothing was cut off");
     }
 }

@@ -198,6 +198,14 @@ pub enum JournalError {
         /// What was seen.
         what: String,
     },
+    /// What is stored is what was written, by a program that knows more than this one.
+    #[error("batch {batch} of the journal was written by a newer program: {what}")]
+    Newer {
+        /// The first such batch.
+        batch: u64,
+        /// What is not known.
+        what: String,
+    },
 }
 
 /// A store of batches. `append` is called by one writer at a time; reads come from anywhere.

@@ -28,7 +28,7 @@ pub enum WireError {
     #[error("a record's checksum is wrong at byte {0}")]
     Checksum(usize),
     /// A newer program wrote this.
-    #[error("kind {kind} in version {version} is not known: a newer program wrote it")]
+    #[error("kind {kind} in version {version} is not known")]
     Unknown {
         /// The event's kind.
         kind: u16,

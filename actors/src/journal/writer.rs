@@ -322,7 +322,7 @@ impl Writer {
         tracing::error!(%error, records = records.len(), "a batch was not written; its streams will be rebuilt from the journal");
         let lost = match &error {
             JournalError::Full(_) | JournalError::Conflict(_) => Lost::NotWritten(error.to_string()),
-            JournalError::Unreachable(_) | JournalError::FlushFailed(_) | JournalError::Corrupt { .. } => Lost::Unknown,
+            JournalError::Unreachable(_) | JournalError::FlushFailed(_) | JournalError::Corrupt { .. } | JournalError::Newer { .. } => Lost::Unknown,
         };
         let stopped = matches!(error, JournalError::FlushFailed(_));
         self.health.send_replace(if stopped { Health::Stopped } else { Health::Recovering });

@@ -50,6 +50,9 @@ pub enum StartError {
     /// The journal is damaged or cannot be read.
     #[error("the journal does not allow a start: {0}: `tornello verify` tells more; put a backup in its place")]
     Journal(JournalError),
+    /// The journal was written by a newer program.
+    #[error("{0}: start that program, or a newer one")]
+    Newer(JournalError),
     /// The read models cannot be used.
     #[error(transparent)]
     Views(#[from] ViewsError),
@@ -80,7 +83,10 @@ pub enum StartError {
 
 impl From<JournalError> for StartError {
     fn from(error: JournalError) -> Self {
-        Self::Journal(error)
+        match error {
+            JournalError::Newer { .. } => Self::Newer(error),
+            error => Self::Journal(error),
+        }
     }
 }
 

@@ -227,7 +227,9 @@ pub(super) async fn serve(arguments: Arguments) -> anyhow::Result<()> {
     if let Some(files) = node.files() {
         // For `tornello keys create`, which knows nothing of the journal.
         let museums: Vec<_> = node.museums().all().iter().map(|known| known.museum.id()).collect();
-        files.keys.note_museums(&museums).await?;
+        if let Err(error) = files.keys.note_museums(&museums).await {
+            tracing::warn!(%error, "the keys were not told which museums there are");
+        }
     }
     let mqtt = arguments.mqtt.clone().map(|broker| (broker, Link::default()));
     let reconciliation = match &pagopa {

@@ -1,7 +1,10 @@
 //! The rarer chores: read models built again, a person's contact erased, a new key for ticket codes.
 
+use std::path::Path;
+
 use anyhow::{Context, bail};
 use tornello_actors::clock::RealClock;
+use tornello_actors::journal::Batch;
 use tornello_actors::journal::file::{FILE, FileJournal};
 use tornello_actors::node;
 use tornello_actors::people::{MasterKey, People as Contacts};
@@ -48,19 +51,42 @@ pub(super) async fn views(command: Views) -> anyhow::Result<()> {
     // No node is started for this: it would go on with payments, quotes and deadlines, at a time that is not now.
     let journal = FileJournal::open(&folder.join(FILE)).await?;
     journal.settle().await?;
+    let path = folder.join("views.db");
     let unsound = "the read models are as they were: what a crash tore a start of the server cuts off, and builds them again by itself";
-    let end = start::check(&journal, None, |_| Ok(()), |_| {}).await.context(unsound)?.head.number;
+    // They may be all that knows of batches which the journal has lost: that is not thrown away in passing.
+    let mut missing = positions(&path).await;
+    let seen = |batch: &Batch| {
+        missing.retain(|(number, hash)| *number != batch.number || hash[..] != batch.hash());
+        Ok(())
+    };
+    let end = start::check(&journal, None, seen, |_| {}).await.context(unsound)?.head.number;
+    if let Some(lost) = missing.iter().map(|(number, _)| *number).max() {
+        bail!(
+            "the journal does not hold batch {lost} that the read models were built from: `tornello serve` says what can be done; they are as they were"
+        );
+    }
     for name in ["views.db", "views.db-wal", "views.db-shm"] {
         match std::fs::remove_file(folder.join(name)) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error).with_context(|| format!("cannot remove {name}")),
             _ => {}
         }
     }
-    let views = ReadModels::open(&folder.join("views.db")).await?;
+    let views = ReadModels::open(&path).await?;
     let built = views.build(&journal, end).await;
     views.close().await;
     built?;
     super::say(format_args!("the read models show all {end} batches"))
+}
+
+/// The batches that the read models were built from last, with their hashes; none if they cannot be read, or there are none.
+async fn positions(path: &Path) -> Vec<(u64, Vec<u8>)> {
+    if !path.exists() {
+        return Vec::new();
+    }
+    let Ok(views) = ReadModels::open(path).await else { return Vec::new() };
+    let positions = views.positions().await;
+    views.close().await;
+    positions.into_iter().flatten().filter(|(number, _)| *number > 0).collect()
 }
 
 pub(super) async fn people(command: People) -> anyhow::Result<()> {

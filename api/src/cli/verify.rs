@@ -51,6 +51,7 @@ pub(super) async fn verify(arguments: Arguments) -> anyhow::Result<()> {
             };
             bail!("{}: batch {batch} is damaged: {what}; {advice}", path.display())
         }
+        Err(error @ JournalError::Newer { .. }) => bail!("{}: {error}; verify it with that program, or a newer one", path.display()),
         Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
     }
 }

@@ -7,6 +7,8 @@ use sqlx::{ConnectOptions, Connection};
 use tornello_engine::ids::PaymentId;
 
 use super::*;
+use crate::journal::Span;
+use crate::journal::wire::{self, Wire};
 use crate::keys::{Denied, NewKey, Role};
 use crate::node::startup::{AHEAD_S, BEHIND_S};
 use crate::views::SaleFilter;
@@ -154,6 +156,42 @@ async fn a_torn_tail_is_cut_and_damage_before_it_stops_the_start() {
     house.running.stop().await;
 }
 
+/// An event that a program to come writes.
+struct ToCome;
+
+impl Wire for ToCome {
+    fn tag(&self) -> (u16, u16) {
+        (u16::MAX, 1)
+    }
+    fn write(&self, out: &mut Vec<u8>) {
+        out.push(1);
+    }
+    fn read(_: u16, _: u16, _: &[u8]) -> Option<Self> {
+        None
+    }
+}
+
+#[actix_rt::test]
+async fn what_a_newer_program_wrote_is_neither_damaged_nor_lost() {
+    let folder = TempDir::new().unwrap();
+    let house = House::in_folder(&folder).await.unwrap();
+    house.ask(1, sell(1, 3)).await.unwrap();
+    let head = house.node().head();
+    house.running.stop().await;
+    let path = folder.path().join(file::FILE);
+    let journal = FileJournal::open(&path).await.unwrap();
+    let (stream, mut records) = (StreamId::Slot(tomorrow()), Vec::new());
+    wire::encode(stream, &Record { seq: 2, at: head.at, envelope: None, events: vec![ToCome] }, &mut records);
+    let spans = vec![Span { stream, first: 2, last: 2 }];
+    let number = head.number + 1;
+    journal.append(&Batch { number, previous: head.hash, at: head.at, records, spans }).await.unwrap();
+    drop(journal);
+    let bytes = std::fs::read(&path).unwrap();
+    let refused = House::in_folder(&folder).await.err();
+    assert!(matches!(&refused, Some(StartError::Newer(JournalError::Newer { batch, .. })) if *batch == number), "{refused:?}");
+    assert!(std::fs::read(&path).unwrap() == bytes, "nothing was cut off");
+}
+
 /// Where the batches of a journal begin.
 fn begins(journal: &Path) -> Vec<u64> {
     let bytes = std::fs::read(journal).unwrap();
@@ -239,6 +277,24 @@ async fn a_journal_without_batches_that_were_answered_starts_only_if_that_is_acc
     let house = House::in_folder(&folder).await.unwrap();
     assert_eq!(house.taken(), 3);
     house.running.stop().await;
+}
+
+#[actix_rt::test]
+async fn what_is_lost_is_not_forgotten_when_the_machine_ends_after_a_refused_start() {
+    let folder = TempDir::new().unwrap();
+    let house = House::in_folder(&folder).await.unwrap();
+    house.ask(1, sell(1, 3)).await.unwrap();
+    house.running.stop().await;
+    let journal = folder.path().join(file::FILE);
+    let begin = begins(&journal).pop().unwrap();
+    std::fs::OpenOptions::new().write(true).open(&journal).unwrap().set_len(begin).unwrap();
+    std::fs::remove_file(folder.path().join("scorers.state")).unwrap();
+    // The lists alone know of it. Of a machine that has ended they are believed only if they were flushed.
+    for time in ["the first time", "the second time"] {
+        let refused = House::in_folder(&folder).await.err();
+        assert!(matches!(refused, Some(StartError::Lost { built: "views.db", .. })), "{time}: {refused:?}");
+        assert_eq!(std::fs::read_to_string(folder.path().join("views.boot")).unwrap(), "flushed", "{time}");
+    }
 }
 
 #[actix_rt::test]
