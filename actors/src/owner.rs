@@ -25,8 +25,9 @@ use crate::views::Snapshot;
 /// How many commands and looks wait in one mailbox before callers are told `Busy`. The places are counted by the registry: actix bounds a mailbox for each copy
 /// of its address only, and every caller has one of its own.
 pub const MAILBOX: usize = 8_192;
-/// After how many records a snapshot of a stream is made while its owner lives: no busy one is idle before a crash, and what is behind its snapshot is read back.
-pub const SNAPSHOT_EVERY: u64 = 512;
+/// After so many records, and whenever there are twice as many, a snapshot of a stream is made while its owner lives: no busy one is idle before a crash, and what is
+/// behind its snapshot is read back. A snapshot writes down all of the state, so one after each so many records would cost a busy slot more than its sales do.
+pub const SNAPSHOT_FROM: u64 = 512;
 /// The most records of due deadlines that one command ends before it is decided.
 const DUE_RECORDS_MAX: usize = 64;
 
@@ -221,7 +222,7 @@ where
             return Err(Stop);
         }
         let view = self.tell.view(&self.state);
-        let is_due = record.seq.is_multiple_of(SNAPSHOT_EVERY);
+        let is_due = record.seq >= SNAPSHOT_FROM && record.seq.is_power_of_two();
         let snapshot = if is_due { self.read.snapshot(self.lease.stream, &self.state) } else { None };
         permit.write(Box::new(Append { lease: Arc::clone(&self.lease), record, view: Some(view), tell: Arc::clone(&self.tell), answer, snapshot }));
         Ok(())

@@ -36,7 +36,7 @@ use crate::journal::wire::{self, Wire, WireError};
 use crate::journal::writer::Lease;
 use crate::journal::{Batch, Journal, JournalError, StreamId};
 use crate::museums::Museums;
-use crate::owner::{Answer, ReadBack, SNAPSHOT_EVERY};
+use crate::owner::{Answer, ReadBack, SNAPSHOT_FROM};
 use crate::registry::Source;
 use crate::views::{Snapshot, Snapshots};
 
@@ -220,7 +220,7 @@ impl Streams {
 
     /// Makes a snapshot of what took long to read, or whoever reads it next would begin where this one did.
     fn keep_long<A: Planned>(&self, stream: StreamId, state: &A, after: u64) {
-        if state.seq() - after >= SNAPSHOT_EVERY
+        if state.seq() - after >= SNAPSHOT_FROM
             && let Some(snapshot) = self.take_snapshot(stream, state)
         {
             snapshot.keep();

@@ -7,7 +7,7 @@ use tornello_engine::account;
 use super::folder::change;
 use super::*;
 use crate::history::Page;
-use crate::owner::SNAPSHOT_EVERY;
+use crate::owner::SNAPSHOT_FROM;
 use crate::pauses::Pauses;
 use crate::registry::Source;
 use crate::streams::Planned;
@@ -134,7 +134,7 @@ async fn a_slot_that_is_never_idle_is_read_back_from_a_snapshot() {
     join_all(busy).await;
     let (snapshots, _) = node.files().unwrap().views.snapshots();
     let snapshot: Slot = kept(&snapshots, StreamId::Slot(tomorrow())).await;
-    assert_eq!(snapshot.seq(), SNAPSHOT_EVERY);
+    assert_eq!(snapshot.seq(), SNAPSHOT_FROM);
     let live = encoded(node).await;
     for snapshots in [Some(snapshots), None] {
         let slot = streams(node, snapshots).slot(tomorrow()).await.unwrap().unwrap();
@@ -150,7 +150,7 @@ async fn an_account_that_is_charged_for_years_is_read_back_from_a_snapshot() {
     let (node, tours) = (house.node(), code("tours"));
     let open = account::Command::Open { code: tours, institution: Default::default() };
     node.account(tours, by(1), open).await.unwrap();
-    let paid = join_all((2..=SNAPSHOT_EVERY + 10).map(|n| {
+    let paid = join_all((2..=SNAPSHOT_FROM + 10).map(|n| {
         let by_transfer = account::PaidBy::BankTransfer { reference: format!("T-{n}") };
         node.account(tours, by(u128::from(n)), account::Command::Settle { by: by_transfer, amount_cents: Cents::new(100) })
     }));
@@ -158,7 +158,7 @@ async fn an_account_that_is_charged_for_years_is_read_back_from_a_snapshot() {
     let stream = StreamId::Account(Node::account_id(tours));
     let (snapshots, _) = node.files().unwrap().views.snapshots();
     let snapshot: Account = kept(&snapshots, stream).await;
-    assert_eq!(snapshot.seq(), SNAPSHOT_EVERY);
+    assert_eq!(snapshot.seq(), SNAPSHOT_FROM);
     let live = node.look_account(tours, Clone::clone).await.unwrap();
     for snapshots in [Some(snapshots), None] {
         let account = Source::<Account>::load(&streams(node, snapshots), stream).await.unwrap();
