@@ -26,8 +26,10 @@ use crate::views::Snapshot;
 /// of its address only, and every caller has one of its own.
 pub const MAILBOX: usize = 8_192;
 /// After so many records, and whenever there are twice as many, a snapshot of a stream is made while its owner lives: no busy one is idle before a crash, and what is
-/// behind its snapshot is read back. A snapshot writes down all of the state, so one after each so many records would cost a busy slot more than its sales do.
+/// behind its snapshot is read back. A snapshot writes down all of the state, so one after each so many records would cost a busy slot more than its sales do, and beyond
+/// [`SNAPSHOT_TO`] its callers would wait for one longer than reading so much back takes.
 pub const SNAPSHOT_FROM: u64 = 512;
+const SNAPSHOT_TO: u64 = 8_192;
 /// The most records of due deadlines that one command ends before it is decided.
 const DUE_RECORDS_MAX: usize = 64;
 
@@ -222,7 +224,7 @@ where
             return Err(Stop);
         }
         let view = self.tell.view(&self.state);
-        let is_due = record.seq >= SNAPSHOT_FROM && record.seq.is_power_of_two();
+        let is_due = (SNAPSHOT_FROM..=SNAPSHOT_TO).contains(&record.seq) && record.seq.is_power_of_two();
         let snapshot = if is_due { self.read.snapshot(self.lease.stream, &self.state) } else { None };
         permit.write(Box::new(Append { lease: Arc::clone(&self.lease), record, view: Some(view), tell: Arc::clone(&self.tell), answer, snapshot }));
         Ok(())
