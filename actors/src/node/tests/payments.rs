@@ -270,18 +270,24 @@ async fn late_money_buys_places_anew_or_is_owed() {
     }
 }
 
+/// Buyer 7 holds three places, begins to pay for them, and lets both go.
+async fn let_go(shop: &Shop) -> PaymentId {
+    shop.node().slot(tomorrow(), of(1, Some(7)), hold(1, 3)).await.unwrap();
+    let id = payments::begin(shop.node(), by(101), request(&[1])).await.unwrap();
+    shop.house.clock.set(now().plus_seconds(1_800));
+    shop.node().wake_due().await;
+    shop.node().look(tomorrow(), |_| ()).await.unwrap();
+    shop.settle().await;
+    id
+}
+
 /// Who lets places go and pays late is asked as if they bought them now, and has them counted.
 #[actix_rt::test]
 async fn late_money_buys_anew_no_more_than_its_buyer_may_have() {
     for meanwhile in [0, 2] {
         let shop = Shop::new().await;
         limit_day(shop.node(), 4).await;
-        shop.node().slot(tomorrow(), of(1, Some(7)), hold(1, 3)).await.unwrap();
-        let id = payments::begin(shop.node(), by(101), request(&[1])).await.unwrap();
-        shop.house.clock.set(now().plus_seconds(1_800));
-        shop.node().wake_due().await;
-        shop.node().look(tomorrow(), |_| ()).await.unwrap();
-        shop.settle().await;
+        let id = let_go(&shop).await;
         assert_eq!((shop.payment(id).await.stage().name(), has(shop.node(), 7)), ("expired", 0));
         if meanwhile > 0 {
             let other = Command::Hold { hold: HoldId::new(an_hour_later(), 1), channel: Channel::Web, lines: lines(meanwhile) };
@@ -603,12 +609,7 @@ async fn late_money_of_a_slot_that_limits_buyers_is_of_whoever_held_the_places()
     for meanwhile in [0, 2] {
         let shop = Shop::new().await;
         limit_slot(shop.node(), 4).await;
-        shop.node().slot(tomorrow(), of(1, Some(7)), hold(1, 3)).await.unwrap();
-        let id = payments::begin(shop.node(), by(101), request(&[1])).await.unwrap();
-        shop.house.clock.set(now().plus_seconds(1_800));
-        shop.node().wake_due().await;
-        shop.node().look(tomorrow(), |_| ()).await.unwrap();
-        shop.settle().await;
+        let id = let_go(&shop).await;
         assert_eq!(shop.payment(id).await.stage().name(), "expired");
         if meanwhile > 0 {
             shop.node().slot(tomorrow(), of(2, Some(7)), hold(2, meanwhile)).await.unwrap();

@@ -11,6 +11,7 @@ use tornello_engine::quote::{self, About, Asked, Deadline, Kind, Quote, Settle, 
 use tornello_engine::slot::LimitedBy;
 use tornello_engine::till;
 
+use super::streams::Watched;
 use super::*;
 use crate::accounts;
 use crate::forecaster::{Basis, past_quotes};
@@ -806,50 +807,16 @@ async fn calling_off_goes_on_from_any_step() {
     }
 }
 
-/// A journal that cannot read the records of one slot.
-#[derive(Default)]
-struct Unreadable {
-    inner: MemoryJournal,
-    slot: Mutex<Option<SlotId>>,
-}
-
-impl Journal for Unreadable {
-    fn append<'a>(&'a self, batch: &'a Batch) -> BoxFuture<'a, Result<(), JournalError>> {
-        self.inner.append(batch)
-    }
-    fn head(&self) -> BoxFuture<'_, Result<Head, JournalError>> {
-        self.inner.head()
-    }
-    fn batches(&self, after: u64, limit: u32) -> BoxFuture<'_, Result<Vec<Batch>, JournalError>> {
-        self.inner.batches(after, limit)
-    }
-    fn batches_of(&self, stream: StreamId, after: u64, limit: u32) -> BoxFuture<'_, Result<Vec<Batch>, JournalError>> {
-        if self.slot.lock().is_some_and(|slot| stream == StreamId::Slot(slot)) {
-            return Box::pin(async { Err(JournalError::Unreachable("input/output error".into())) });
-        }
-        self.inner.batches_of(stream, after, limit)
-    }
-    fn batch_with(&self, stream: StreamId, seq: u64) -> BoxFuture<'_, Result<Option<Batch>, JournalError>> {
-        self.inner.batch_with(stream, seq)
-    }
-    fn cut_last(&self, number: u64) -> BoxFuture<'_, Result<(), JournalError>> {
-        self.inner.cut_last(number)
-    }
-    fn recover(&self) -> BoxFuture<'_, Result<Head, JournalError>> {
-        self.inner.recover()
-    }
-}
-
 /// A charged sale whose slot cannot be read is looked for again and again, less and less often; others of the same account are settled at once.
 #[actix_rt::test]
 async fn a_charge_that_cannot_be_settled_keeps_no_other() {
-    let journal = Arc::new(Unreadable::default());
+    let journal = Arc::new(Watched::default());
     let office = Office::on(Arc::clone(&journal) as _).await;
     office.open().await;
     office.node().slot(slot_at(0), by(10), sell_there(0, 2, 1)).await.unwrap();
     office.stop().await;
     let office = Office::on(Arc::clone(&journal) as _).await;
-    *journal.slot.lock() = Some(slot_at(0));
+    journal.lose(slot_at(0));
     let (node, mut pauses, mut tries) = (office.node(), Pauses::default(), Vec::new());
     for hour in 0..2 {
         let of = account::ChargeOf::Sale { sale: HoldId::new(slot_at(hour), 1) };
@@ -862,7 +829,7 @@ async fn a_charge_that_cannot_be_settled_keeps_no_other() {
         assert_eq!(office.owed().await, 1_200, "after {s} seconds the other one is taken back");
     }
     assert_eq!(tries, [0, 1, 3, 7]);
-    *journal.slot.lock() = None;
+    journal.find();
     assert_eq!((accounts::resume(node).await, office.owed().await), (0, 0));
     office.stop().await;
 }
@@ -870,7 +837,7 @@ async fn a_charge_that_cannot_be_settled_keeps_no_other() {
 /// A quote whose slot cannot be read is tried again and again, less and less often; whatever others have to do is done in the same second.
 #[actix_rt::test]
 async fn a_quote_that_does_not_go_on_keeps_no_other() {
-    let journal = Arc::new(Unreadable::default());
+    let journal = Arc::new(Watched::default());
     let office = Office::on(Arc::clone(&journal) as _).await;
     office.open().await;
     let mut others = Vec::new();
@@ -881,7 +848,7 @@ async fn a_quote_that_does_not_go_on_keeps_no_other() {
     office.stop().await;
 
     let office = Office::on(Arc::clone(&journal) as _).await;
-    *journal.slot.lock() = Some(slot_at(0));
+    journal.lose(slot_at(0));
     let (node, mut pauses, mut tries) = (office.node(), Pauses::default(), Vec::new());
     // What follows is left to whoever resumes it.
     let cancel = |n: u64, id| node.quote(id, by(100 + u128::from(n)), quote::Command::Cancel { owner: None, cause: quote::CancelCause::Group });
@@ -893,7 +860,7 @@ async fn a_quote_that_does_not_go_on_keeps_no_other() {
         assert_eq!(node.quotes().working(), [stuck], "after {s} seconds the others have given their places back");
     }
     assert_eq!(tries, [0, 1, 3, 7]);
-    *journal.slot.lock() = None;
+    journal.find();
     office.settle().await;
     assert_eq!((node.quotes().working(), office.places().await), (vec![], [(0, 0), (0, 0)]));
     office.stop().await;

@@ -15,7 +15,7 @@ use crate::views::Snapshots;
 
 /// A journal that counts how it is read, and of which one slot cannot be read, or has to be waited for.
 #[derive(Default)]
-struct Watched {
+pub(super) struct Watched {
     inner: MemoryJournal,
     /// The most batches of a stream that were read at once.
     most: AtomicUsize,
@@ -25,6 +25,19 @@ struct Watched {
     unreadable: AtomicBool,
     /// While this is held, who reads it waits.
     stall: tokio::sync::Mutex<()>,
+}
+
+impl Watched {
+    /// From now on that slot cannot be read.
+    pub(super) fn lose(&self, slot: SlotId) {
+        *self.slot.lock() = Some(slot);
+        self.unreadable.store(true, Ordering::Relaxed);
+    }
+
+    /// Everything can be read again.
+    pub(super) fn find(&self) {
+        self.unreadable.store(false, Ordering::Relaxed);
+    }
 }
 
 impl Journal for Watched {
@@ -231,7 +244,7 @@ async fn a_slot_that_cannot_be_read_keeps_no_other_from_its_deadline() {
     house.clock.set(now().plus_seconds(901));
     node.wake_due_again(&mut pauses).await;
     assert!(journal.reads.load(Ordering::Relaxed) > reads, "a second later it is tried again");
-    journal.unreadable.store(false, Ordering::Relaxed);
+    journal.find();
     house.clock.set(now().plus_seconds(1_000));
     let change = tokio::time::timeout(Duration::from_secs(5), changes.recv()).await.expect("it is woken when it can be").unwrap();
     assert_eq!((change.slot, change.head.places.taken()), (tomorrow(), 0));
