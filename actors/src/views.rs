@@ -20,7 +20,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, Sq
 use tokio::sync::{mpsc, oneshot, watch};
 use tornello_engine::aggregate::Aggregate;
 use tornello_engine::channel::Channel;
-use tornello_engine::ids::{Code, HoldId, MuseumId, QuoteId, SlotId};
+use tornello_engine::ids::{Code, HoldId, MuseumId, QuoteId, SlotId, TicketId};
 use tornello_engine::record::Record;
 use tornello_engine::slot::{self, Event, Line, Settlement};
 use tornello_engine::time::Timestamp;
@@ -34,7 +34,7 @@ use crate::signing::secret_file;
 use crate::streams::corrupt;
 
 /// Raised whenever a table, a head or a snapshot changes its form: an older file is thrown away and built again.
-const FORMAT: i64 = 17;
+const FORMAT: i64 = 18;
 /// How many batches are read at once; a full one has about a megabyte.
 const READ: u32 = 16;
 /// After how many records a round writes what it has taken in: small batches share a round, or the lists would cost as much for each as for a full one.
@@ -49,6 +49,11 @@ const REST_MAX: Duration = Duration::from_secs(2);
 const FAR_BEHIND: u32 = 4_096;
 /// By how much the thread that follows the journal yields to others, as `nice` counts it.
 const PATIENCE: i32 = 10;
+/// What the connection that builds the lists may keep in memory, in KiB: in SQLite's own 2 MiB a round has no room, and each page is written and read back several
+/// times before the round ends.
+const BUILDER_CACHE_KIB: i32 = 65_536;
+/// After how many pages SQLite works its log into the file: in each of its own 1,000 few pages are changed twice.
+const BUILDER_LOG_PAGES: u32 = 16_384;
 /// How often the heads are saved.
 const HEADS_EVERY: Duration = Duration::from_secs(2);
 
@@ -65,14 +70,12 @@ const SCHEMA: &str = "
         quote TEXT NOT NULL, origin TEXT NOT NULL -- the sale as which its tickets were bought: itself, or one from which they have moved
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX sale_by_museum ON sale (museum, sold_at, sale);
-    CREATE INDEX sale_by_slot ON sale (slot, sale);
     CREATE INDEX sale_by_start ON sale (starts, sale);
     CREATE INDEX sale_by_reference ON sale (reference, sale) WHERE reference <> '';
     CREATE TABLE ticket (
         ticket TEXT PRIMARY KEY, sale TEXT NOT NULL, slot TEXT NOT NULL, category TEXT NOT NULL, state TEXT NOT NULL, blocked INTEGER NOT NULL,
         changed_at INTEGER NOT NULL
-    ) STRICT, WITHOUT ROWID;
-    CREATE INDEX ticket_by_slot ON ticket (slot, ticket);";
+    ) STRICT, WITHOUT ROWID;";
 
 /// What can go wrong with the read models.
 #[derive(Debug, thiserror::Error)]
@@ -216,6 +219,44 @@ pub struct SaleFilter {
     pub after: Option<HoldId>,
 }
 
+impl SaleFilter {
+    /// The query of [`Views::sales`]: only conditions that are asked for stand in it, so that each finds its index.
+    fn query(&self) -> String {
+        let mut conditions = String::from("sale.sale > ?5 AND sale.sale BETWEEN ?6 AND ?7");
+        let mut and = |asked: bool, condition: &str| {
+            if asked {
+                conditions.push_str(" AND ");
+                conditions.push_str(condition);
+            }
+        };
+        // The plus keeps it from the index by museum, whose rows would have to be sorted; the ids are in the order that is asked for.
+        and(self.museums.is_some(), "+sale.museum IN (SELECT value FROM json_each(?1))");
+        // The index has none that is empty.
+        and(self.reference.is_some(), "sale.reference = ?2 AND sale.reference <> ''");
+        and(self.who.is_some(), "(sale.who = ?3 OR quote.account = ?4 OR (bought.settlement = 'on_account' AND bought.account = ?4))");
+        format!(
+            "SELECT sale.sale, sale.slot, sale.sold_at, sale.channel, sale.who, sale.settlement, sale.reference, sale.account, sale.people,
+                sale.total_cents, sale.refunded_cents, sale.cancelled, sale.admitted, sale.carried_cents, sale.moved, coalesce(bought.quote, '')
+            FROM sale LEFT JOIN sale AS bought ON bought.sale = sale.origin LEFT JOIN quote ON quote.quote = bought.quote
+            WHERE {conditions} ORDER BY sale.sale LIMIT ?8"
+        )
+    }
+
+    /// Between which two the ids of these sales are: they begin with the museum's, and with the slot's.
+    fn ids(&self) -> (String, String) {
+        let all = (String::new(), AFTER_ALL_IDS.to_owned());
+        let museums = self.museums.as_deref().and_then(|museums| Some((museums.iter().min()?, museums.iter().max()?)));
+        match (self.slot, museums) {
+            (Some(slot), _) => ids_of(slot),
+            (None, Some((first, last))) => {
+                let of = |museum: &MuseumId, rest: u64| ids_of(SlotId::from_raw(u64::from(museum.0) << 48 | rest));
+                (of(first, 0).0, of(last, u64::MAX >> 16).1)
+            }
+            (None, None) => all,
+        }
+    }
+}
+
 impl Views {
     /// Opens the read models; a file of another format is emptied.
     pub async fn open(path: &Path) -> Result<Self, ViewsError> {
@@ -349,23 +390,16 @@ impl Views {
 
     /// Sales in the order of their ids, at most `limit`.
     pub async fn sales(&self, filter: &SaleFilter, limit: u32) -> Result<Vec<SaleRow>, ViewsError> {
-        const QUERY: &str =
-            "SELECT sale.sale, sale.slot, sale.sold_at, sale.channel, sale.who, sale.settlement, sale.reference, sale.account, sale.people,
-                sale.total_cents, sale.refunded_cents, sale.cancelled, sale.admitted, sale.carried_cents, sale.moved, coalesce(bought.quote, '')
-            FROM sale LEFT JOIN sale AS bought ON bought.sale = sale.origin LEFT JOIN quote ON quote.quote = bought.quote
-            WHERE (?1 IS NULL OR sale.museum IN (SELECT value FROM json_each(?1))) AND (?2 IS NULL OR sale.slot = ?2)
-            AND (?3 IS NULL OR sale.reference = ?3)
-            AND (?4 IS NULL OR sale.who = ?4 OR quote.account = ?7 OR (bought.settlement = 'on_account' AND bought.account = ?7))
-            AND sale.sale > ?5 ORDER BY sale.sale LIMIT ?6";
-        let museums = filter.museums.as_ref().map(json);
-        let rows = sqlx::query(QUERY)
-            .bind(museums)
-            .bind(filter.slot.map(|slot| slot.to_string()))
+        let (first, last) = filter.ids();
+        let rows = sqlx::query(sqlx::AssertSqlSafe(filter.query()))
+            .bind(filter.museums.as_ref().map(json))
             .bind(filter.reference.clone())
             .bind(filter.who.clone())
-            .bind(filter.after.map(|after| after.to_string()).unwrap_or_default())
-            .bind(i64::from(limit))
             .bind(filter.account.map(|account| account.to_string()))
+            .bind(filter.after.map(|after| after.to_string()).unwrap_or_default())
+            .bind(first)
+            .bind(last)
+            .bind(i64::from(limit))
             .fetch_all(&self.pool)
             .await?;
         rows.iter().map(|row| sale_row(row).map_err(ViewsError::Store)).collect()
@@ -389,8 +423,9 @@ impl Views {
     /// The tickets of a slot in the order of their ids, after `after`, at most `limit`.
     pub async fn tickets(&self, slot: SlotId, after: &str, limit: u32) -> Result<Vec<TicketRow>, ViewsError> {
         const QUERY: &str = "SELECT ticket, sale, category, CASE WHEN blocked AND state <> 'cancelled' THEN 'blocked' ELSE state END, changed_at
-            FROM ticket WHERE slot = ? AND ticket > ? ORDER BY ticket LIMIT ?";
-        let rows = sqlx::query(QUERY).bind(slot.to_string()).bind(after).bind(i64::from(limit)).fetch_all(&self.pool).await?;
+            FROM ticket WHERE ticket BETWEEN ? AND ? AND ticket > ? ORDER BY ticket LIMIT ?";
+        let (first, last) = ids_of(slot);
+        let rows = sqlx::query(QUERY).bind(first).bind(last).bind(after).bind(i64::from(limit)).fetch_all(&self.pool).await?;
         let read = |row: &SqliteRow| {
             Ok(TicketRow {
                 ticket: row.try_get(0)?,
@@ -422,9 +457,7 @@ impl Views {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let follow = async move {
             // A connection works on a thread that is started by who opens it, and waits like it: so none of the shared ones.
-            let options = views.pool.connect_options().as_ref().clone();
-            let pool = crate::sqlite::pool().max_connections(1).connect_lazy_with(options);
-            let views = Self { pool, ..views };
+            let views = views.builder();
             views.follow(journal, board, committed).await;
             views.pool.close().await;
             let _ = done.send(());
@@ -437,6 +470,13 @@ impl Views {
         };
         std::thread::Builder::new().name("views".into()).spawn(run)?;
         Ok(ended)
+    }
+
+    /// The same lists by a connection of its own, which is good at writing much.
+    fn builder(&self) -> Self {
+        let options = self.pool.connect_options().as_ref().clone();
+        let options = options.pragma("cache_size", (-BUILDER_CACHE_KIB).to_string()).pragma("wal_autocheckpoint", BUILDER_LOG_PAGES.to_string());
+        Self { pool: crate::sqlite::pool().max_connections(1).connect_lazy_with(options), ..self.clone() }
     }
 
     /// Follows the journal: takes in every batch, and saves the heads now and then. Ends when the journal's writer has ended and all is taken in.
@@ -480,10 +520,13 @@ impl Views {
 
     /// Builds the lists up to the batch numbered `end`, which must be in the journal: for who follows it no further. Heads are left to the node that starts next.
     pub async fn build(&self, journal: &dyn Journal, end: u64) -> Result<(), ViewsError> {
-        while self.as_of_batch() < end {
-            self.take_in(journal, end).await?;
+        let builder = self.builder();
+        let mut built = Ok(());
+        while built.is_ok() && self.as_of_batch() < end {
+            built = builder.take_in(journal, end).await;
         }
-        Ok(())
+        builder.pool.close().await;
+        built
     }
 
     /// Takes in some batches, if there are any up to `end`.
@@ -537,6 +580,15 @@ fn rest_after(took: Duration, behind: u64) -> Duration {
 async fn move_on(connection: &mut SqliteConnection, name: &str, batch: u64, hash: &[u8; 32]) -> Result<(), sqlx::Error> {
     let update = sqlx::query("UPDATE position SET batch = ?, hash = ? WHERE name = ?").bind(stored(batch)).bind(&hash[..]).bind(name);
     update.execute(connection).await.map(drop)
+}
+
+/// Greater than any id.
+const AFTER_ALL_IDS: &str = "~";
+
+/// Between which two the ids of all sales and tickets of a slot are: they begin with the slot's.
+fn ids_of(slot: SlotId) -> (String, String) {
+    let first = HoldId::new(slot, 0);
+    (first.to_string(), TicketId::from_raw(first.get() | u128::from(u64::MAX)).to_string())
 }
 
 fn stored(number: u64) -> i64 {
@@ -776,11 +828,11 @@ impl Rows {
     }
 
     /// Everything and the new position in one transaction, so that nothing is taken in twice.
-    async fn write(&self, pool: &SqlitePool, last: &Batch) -> Result<(), sqlx::Error> {
+    async fn write(mut self, pool: &SqlitePool, last: &Batch) -> Result<(), sqlx::Error> {
         const SALES: &str = "INSERT INTO sale
             SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7, value ->> 8, value ->> 9,
-                value ->> 10, value ->> 11, 0, 0, 0, 0, 0, '',
-                coalesce((SELECT bought.origin FROM sale AS bought WHERE bought.sale = value ->> 12), value ->> 12) FROM json_each(?)";
+                value ->> 10, value ->> 11, 0, 0, 0, 0, 0, '', CASE WHEN value ->> 12 = value ->> 0 THEN value ->> 0
+                ELSE coalesce((SELECT bought.origin FROM sale AS bought WHERE bought.sale = value ->> 12), value ->> 12) END FROM json_each(?)";
         const TICKETS: &str = "INSERT INTO ticket
             SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, 'valid', 0, value ->> 4 FROM json_each(?)";
         const CHANGES: &str = "UPDATE sale SET refunded_cents = sale.refunded_cents + change.refunded, cancelled = sale.cancelled + change.cancelled,
@@ -794,6 +846,10 @@ impl Rows {
         const BLOCKS: &str = "UPDATE ticket SET blocked = change.blocked, changed_at = change.at
             FROM (SELECT value ->> 0 AS of, value ->> 1 AS blocked, value ->> 2 AS at, max(key) FROM json_each(?) GROUP BY 1) AS change
             WHERE ticket.ticket = change.of";
+        // In the order of their keys: neighbours share a page.
+        for rows in [&mut self.sales, &mut self.tickets] {
+            rows.sort_unstable_by(|one, other| one[0].as_str().cmp(&other[0].as_str()));
+        }
         let mut tx = pool.begin_with("BEGIN IMMEDIATE").await?;
         for (query, rows) in
             [(SALES, &self.sales), (TICKETS, &self.tickets), (CHANGES, &self.changes), (STATES, &self.states), (BLOCKS, &self.blocks)]
@@ -828,6 +884,41 @@ mod tests {
         let steps: Vec<String> = steps.fetch_all(&views.pool).await.unwrap().iter().map(|row| row.get("detail")).collect();
         assert!(steps.len() == 1 && steps[0].contains("sale_by_start"), "{steps:?}");
         views.close().await;
+    }
+
+    #[tokio::test]
+    async fn sales_are_found_without_looking_at_all() {
+        let folder = tempfile::tempdir().unwrap();
+        let views = Views::open(&folder.path().join("views.db")).await.unwrap();
+        let cases = [
+            (SaleFilter::default(), "SEARCH sale USING PRIMARY KEY (sale>? AND sale<?)"),
+            (SaleFilter { museums: Some(vec![MuseumId(3)]), ..SaleFilter::default() }, "SEARCH sale USING PRIMARY KEY (sale>? AND sale<?)"),
+            (
+                SaleFilter { reference: Some("R-1".into()), ..SaleFilter::default() },
+                "SEARCH sale USING INDEX sale_by_reference (reference=? AND sale>? AND sale<?)",
+            ),
+        ];
+        for (filter, expected) in cases {
+            let steps = sqlx::query(sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {}", filter.query()))).fetch_all(&views.pool).await.unwrap();
+            let steps: Vec<String> = steps.iter().map(|row| row.get("detail")).collect();
+            assert!(steps[0].starts_with(expected) && !steps.iter().any(|step| step.contains("ORDER BY")), "{filter:?}: {steps:?}");
+        }
+        views.close().await;
+    }
+
+    #[test]
+    fn the_ids_of_a_slot_and_of_a_museum_are_neighbours() {
+        let slot = SlotId::new(MuseumId(3), tornello_engine::ids::RouteId(2), Timestamp::from_seconds(1_800_000_000));
+        let sale = HoldId::new(slot, 0xffff_ffff_ffff);
+        let inside = |(first, last): (String, String), id: String| first <= id && id <= last;
+        let of_slot = || SaleFilter { slot: Some(slot), ..SaleFilter::default() }.ids();
+        let of_museums =
+            |museums: &[u16]| SaleFilter { museums: Some(museums.iter().map(|&id| MuseumId(id)).collect()), ..SaleFilter::default() }.ids();
+        assert!(inside(of_slot(), sale.to_string()) && inside(of_slot(), sale.ticket(u16::MAX).to_string()));
+        let next = SlotId::from_raw(slot.get() + 1);
+        assert!(!inside(of_slot(), HoldId::new(next, 0).to_string()));
+        assert!(inside(of_museums(&[3]), sale.to_string()) && inside(of_museums(&[9, 1]), sale.to_string()));
+        assert!(!inside(of_museums(&[2]), sale.to_string()) && !inside(of_museums(&[4]), sale.to_string()));
     }
 
     #[tokio::test]

@@ -1,13 +1,15 @@
 //! Bookings out of the lists, as models of who comes see them: what was known when each was made, what became of it, and when places were given back. No buyer, no
 //! reference, no ticket.
 
+use std::collections::BTreeSet;
+
 use futures_util::StreamExt;
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 use tornello_engine::ids::{BadId, HoldId, KeyId, MuseumId, SlotId};
 use tornello_engine::time::Timestamp;
 
-use super::{Views, ViewsError, json};
+use super::{Views, ViewsError, ids_of, json};
 
 /// A booking: what is known of a sale.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,9 +44,10 @@ impl Booking {
     }
 }
 
+/// Of a sale that lost tickets, when the last one went is found among its tickets: their ids are its own but for the last 16 bits, which are in the last four characters.
 const COLUMNS: &str = "slot, sold_at, channel, settlement, people, total_cents, cancelled + moved, admitted,
     CASE WHEN cancelled + moved > 0 THEN (SELECT max(changed_at) FROM ticket
-        WHERE ticket.slot = sale.slot AND ticket.sale = sale.sale AND ticket.state IN ('cancelled', 'moved')) END, moved";
+        WHERE ticket.ticket BETWEEN sale.sale AND substr(sale.sale, 1, 22) || '~' AND ticket.sale = sale.sale AND ticket.state IN ('cancelled', 'moved')) END, moved";
 
 /// The query of [`Views::bookings_at`]. The plus keeps it from the index by museum, in which it would go through all that was ever sold there.
 fn at() -> String {
@@ -107,8 +110,8 @@ impl Views {
 
     /// The bookings of some slots.
     pub async fn bookings_of(&self, slots: &[SlotId]) -> Result<Vec<Booking>, ViewsError> {
-        let query = format!("SELECT {COLUMNS} FROM sale WHERE slot IN (SELECT value FROM json_each(?1))");
-        let slots: Vec<String> = slots.iter().map(ToString::to_string).collect();
+        let query = format!("SELECT {COLUMNS} FROM json_each(?1) CROSS JOIN sale ON sale.sale BETWEEN value ->> 0 AND value ->> 1");
+        let slots: BTreeSet<(String, String)> = slots.iter().map(|&slot| ids_of(slot)).collect();
         let rows = sqlx::query(sqlx::AssertSqlSafe(query)).bind(json(&slots)).fetch_all(&self.pool).await?;
         rows.iter().map(|row| read(row).map_err(ViewsError::Store)).collect()
     }

@@ -1,6 +1,7 @@
 //! The lists of the fraud analysts: what was assessed, who took part in what, the cases with their labels, and the attempts that came to nothing. What wants a case and
 //! has none is found here too, so that a crash in between loses none.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
@@ -12,6 +13,7 @@ use tornello_engine::case::{self, Action, Known, Label, LabelSource, Subject};
 use tornello_engine::channel::Channel;
 use tornello_engine::envelope::{Assessment, Digest, Envelope, Outcome, Party, PartyKind};
 use tornello_engine::ids::{BadId, CaseId, HoldId, MuseumId, PaymentId, TillId};
+use tornello_engine::money::Cents;
 use tornello_engine::payment;
 use tornello_engine::record::Record;
 use tornello_engine::slot::{self, CancelCause, ConflictReason};
@@ -400,9 +402,11 @@ fn case_row(row: &SqliteRow) -> Result<CaseRow, sqlx::Error> {
 /// What some batches change in these lists.
 #[derive(Debug, Default)]
 pub(super) struct Rows {
-    assessed: Vec<Value>,
-    parties: Vec<Value>,
-    /// Sales that were assessed, or their holds were, and what they cost.
+    /// By subject, in whose order they are written: neighbours share a page.
+    assessed: BTreeMap<String, Assessed>,
+    /// When each party (kind, pseudonym) took part in each subject.
+    parties: BTreeMap<(&'static str, String, String), i64>,
+    /// Sales whose holds were assessed before these batches, or not at all, and what they cost.
     sold: Vec<Value>,
     reviews: Vec<Value>,
     /// What was given back or taken back, and was assessed.
@@ -415,6 +419,34 @@ pub(super) struct Rows {
     attempts: Vec<Value>,
     refused: Vec<Value>,
     cases: Vec<(CaseId, Timestamp, case::Event)>,
+}
+
+/// What was said of a hold, and of the sale that it became.
+#[derive(Debug)]
+struct Assessed {
+    at: i64,
+    museum: MuseumId,
+    channel: &'static str,
+    score: u8,
+    severity: u8,
+    data: String,
+    cents: i64,
+    /// Whether the hold was taken in these batches, so that nothing was said of it before.
+    new: bool,
+    /// If it was sold: whether chance picks it.
+    sold: Option<bool>,
+}
+
+impl Assessed {
+    fn row(&self, subject: &str) -> Value {
+        let wants = match self.sold {
+            Some(_) if self.severity == Outcome::Review as u8 => "review",
+            Some(true) if self.severity < Outcome::Review as u8 => "picked",
+            _ => "",
+        };
+        let pickable = u8::from(self.sold.is_some());
+        json!([subject, self.at, self.museum, self.channel, self.score, self.severity, self.data, self.cents, wants, pickable])
+    }
 }
 
 fn pseudonym(Digest(bits): Digest) -> String {
@@ -450,14 +482,16 @@ impl Rows {
         let at = record.at.as_micros();
         for event in &record.events {
             match event {
-                slot::Event::Held(held) => self.of_hold(record.envelope.as_ref(), held.hold, held.channel.name(), slot::total(&held.lines).get(), at),
-                slot::Event::Waited(waited) => {
-                    self.of_hold(record.envelope.as_ref(), waited.entry, waited.channel.name(), slot::total(&waited.lines).get(), at);
-                }
+                slot::Event::Held(held) => self.of_hold(record, held.hold, held.channel, slot::total(&held.lines), true),
+                slot::Event::Waited(waited) => self.of_hold(record, waited.entry, waited.channel, slot::total(&waited.lines), true),
                 slot::Event::Sold(sold) => {
-                    let cents = slot::total(&sold.lines).get();
-                    self.of_hold(record.envelope.as_ref(), sold.sale, sold.channel.name(), cents, at);
-                    self.sold.push(json!([sold.sale.to_string(), cents, u8::from(is_picked(Subject::Sale(sold.sale)))]));
+                    let total = slot::total(&sold.lines);
+                    self.of_hold(record, sold.sale, sold.channel, total, false);
+                    let (id, picked) = (sold.sale.to_string(), is_picked(Subject::Sale(sold.sale)));
+                    match self.assessed.get_mut(&id) {
+                        Some(assessed) if assessed.new => (assessed.cents, assessed.sold) = (total.get(), Some(picked)),
+                        _ => self.sold.push(json!([id, total.get(), u8::from(picked)])),
+                    }
                 }
                 slot::Event::ReviewOpened(opened) => self.reviews.push(json!([opened.sale.to_string(), opened.until.as_micros(), at])),
                 slot::Event::Cancelled(cancelled) => self.returned(record, cancelled),
@@ -469,13 +503,23 @@ impl Rows {
         }
     }
 
-    fn of_hold(&mut self, envelope: Option<&Envelope>, hold: HoldId, channel: &str, cents: i64, at: i64) {
-        let Some(envelope) = envelope else { return };
-        let subject = hold.to_string();
+    /// What was said of a hold, or of its sale: of the two, what was said more severely counts.
+    fn of_hold(&mut self, record: &Record<slot::Event>, hold: HoldId, channel: Channel, total: Cents, new: bool) {
+        let Some(envelope) = &record.envelope else { return };
+        let (subject, at) = (hold.to_string(), record.at.as_micros());
         self.of_parties(&envelope.parties, &subject, at);
-        if let Some(assessment) = &envelope.assessment {
-            let row = json!([subject, at, hold.slot().museum().0, channel, assessment.score, assessment.outcome as u8, written(assessment), cents]);
-            self.assessed.push(row);
+        let Some(assessment) = &envelope.assessment else { return };
+        let (score, severity, data) = (assessment.score, assessment.outcome as u8, written(assessment));
+        match self.assessed.entry(subject) {
+            Entry::Vacant(none) => {
+                let (museum, channel, cents) = (hold.slot().museum(), channel.name(), total.get());
+                none.insert(Assessed { at, museum, channel, score, severity, data, cents, new, sold: None });
+            }
+            Entry::Occupied(mut said) if severity >= said.get().severity => {
+                let said = said.get_mut();
+                (said.score, said.severity, said.data) = (score, severity, data);
+            }
+            Entry::Occupied(_) => {}
         }
     }
 
@@ -500,14 +544,16 @@ impl Rows {
         for event in &record.events {
             let till::Event::Closed(closed) = event else { continue };
             let subject = Subject::Till(till).to_string();
-            self.parties.push(json!([PartyKind::Operator.name(), pseudonym(Digest(u128::from(who.0))), subject, at]));
+            self.parties.entry((PartyKind::Operator.name(), pseudonym(Digest(u128::from(who.0))), subject.clone())).or_insert(at);
             let (score, severity, cents) = (assessment.score, assessment.outcome as u8, closed.difference_cents.get().saturating_abs());
             self.counts.push(json!([subject, at, till.to_string(), Channel::BoxOffice.name(), score, severity, written(assessment), cents]));
         }
     }
 
     fn of_parties(&mut self, parties: &[Party], subject: &str, at: i64) {
-        self.parties.extend(parties.iter().map(|party| json!([party.kind.name(), pseudonym(party.pseudonym), subject, at])));
+        for party in parties {
+            self.parties.entry((party.kind.name(), pseudonym(party.pseudonym), subject.to_owned())).or_insert(at);
+        }
     }
 
     pub(super) fn payment(&mut self, payment: PaymentId, record: &Record<payment::Event>) {
@@ -561,7 +607,8 @@ impl Rows {
     pub(super) async fn write(&self, tx: &mut SqliteConnection) -> Result<(), sqlx::Error> {
         // Of a hold and its sale, what was said more severely counts.
         const ASSESSED: &str = "INSERT INTO assessed
-            SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7, NULL, '', 0 FROM json_each(?) WHERE true
+            SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7, NULL, value ->> 8, value ->> 9
+            FROM json_each(?) WHERE true
             ON CONFLICT (subject) DO UPDATE SET score = excluded.score, severity = excluded.severity, data = excluded.data
             WHERE excluded.severity >= assessed.severity";
         const PARTIES: &str = "INSERT OR IGNORE INTO party SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3 FROM json_each(?)";
@@ -597,9 +644,11 @@ impl Rows {
         const REFUSED: &str = "INSERT OR IGNORE INTO refused
             SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5 FROM json_each(?)";
         let review = Outcome::Review as u8;
+        let assessed: Vec<Value> = self.assessed.iter().map(|(subject, assessed)| assessed.row(subject)).collect();
+        let parties: Vec<Value> = self.parties.iter().map(|((kind, pseudonym, subject), at)| json!([kind, pseudonym, subject, at])).collect();
         for (query, rows) in [
-            (ASSESSED, &self.assessed),
-            (PARTIES, &self.parties),
+            (ASSESSED, &assessed),
+            (PARTIES, &parties),
             (SOLD, &self.sold),
             (REVIEWED, &self.reviews),
             (RETURNED, &self.returns),
