@@ -27,6 +27,7 @@ pub mod readings;
 pub mod reconciliation;
 pub mod refunds;
 pub mod reminders;
+pub mod revisions;
 pub mod roster;
 pub mod sales;
 pub mod scans;
