@@ -1,13 +1,12 @@
 //! A museum's rules for groups as callers write them. What makes them sound, and what a visit costs by them, is known to `engine::quote`.
 
-use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, get, put, web};
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 use tornello_actors::node::Node;
 use tornello_engine::ids::Code;
 use tornello_engine::money::Cents;
-use tornello_engine::museum::{Command, Event};
+use tornello_engine::museum::{Command, Event, GroupPolicySet};
 use tornello_engine::quote::Kind;
 use tornello_engine::quote::policy::{Escorts, Fee, FeePer, GroupPolicy, MandatoryExtra, Terms};
 use tornello_engine::tariff::Proof;
@@ -15,8 +14,9 @@ use tornello_engine::tariff::Proof;
 use crate::auth::{Caller, Scope};
 use crate::problem::Problem;
 use crate::request::{IdempotencyKey, envelope};
-use crate::routes::plans::{On, TextForm, etag, only_if, versioned};
-use crate::routes::{museum_of, not_rebuilt};
+use crate::routes::museum_of;
+use crate::routes::plans::TextForm;
+use crate::routes::revisions::{On, in_force, newly_set, only_if};
 use crate::words::{FeePerWord, GroupKindWord, ProofWord};
 
 /// Which escorts come in free.
@@ -236,7 +236,7 @@ pub async fn get_policy(
     let known = museum_of(&node, &caller, Scope::Read, &museum)?;
     let date = on.day(&node);
     let ((revision, policy), valid_from) = (known.museum.group_policy_on(date), known.museum.group_policy_since(date));
-    Ok(versioned(&request, revision, GroupPolicyView { revision, valid_from, policy: GroupPolicyBody::from(&policy) }))
+    Ok(in_force(&request, revision, GroupPolicyView { revision, valid_from, policy: GroupPolicyBody::from(&policy) }))
 }
 
 /// Set the rules for groups.
@@ -273,8 +273,8 @@ pub async fn set_policy(
     let GroupPolicyForm { valid_from, policy } = form.into_inner();
     let command = Command::SetGroupPolicy { valid_from, policy: Box::new(policy.into()) };
     let record = node.museum(id, envelope, only_if(&request, command)?).await?;
-    let set = record.events.iter().find_map(|event| if let Event::GroupPolicySet(set) = event { Some(set) } else { None });
-    let set = set.ok_or_else(not_rebuilt)?;
-    let view = GroupPolicyView { revision: set.revision, valid_from: Some(set.valid_from), policy: GroupPolicyBody::from(&set.policy) };
-    Ok(HttpResponse::Ok().insert_header((header::ETAG, etag(set.revision))).json(view))
+    newly_set(&record.events, |event| {
+        let &Event::GroupPolicySet(GroupPolicySet { revision, valid_from, ref policy }) = event else { return None };
+        Some((revision, GroupPolicyView { revision, valid_from: Some(valid_from), policy: GroupPolicyBody::from(policy) }))
+    })
 }

@@ -27,6 +27,7 @@ pub mod readings;
 pub mod reconciliation;
 pub mod refunds;
 pub mod reminders;
+pub mod revisions;
 pub mod roster;
 pub mod sales;
 pub mod scans;
@@ -104,7 +105,7 @@ fn v1(routes: &mut ServiceConfig<'_>) {
     routes.service(tickets::get).service(tickets::svg).service(tickets::png).service(tickets::pdf);
     routes.service(people::get).service(people::erase);
     routes.service(readings::send).service(readings::get_occupancy).service(presence::get_presence);
-    routes.service(forecasts::get_months).service(forecasts::get_forecast).service(forecasts::report).service(forecasts::what_if);
+    routes.service(forecasts::months::get).service(forecasts::get_forecast).service(forecasts::report::get).service(forecasts::what_if::ask);
     routes.service(attendance::get_attendance).service(attendance::import);
     routes.service(planning::get_policy).service(planning::set_policy);
     routes.service(roster::get_roster).service(roster::set_override).service(roster::remove_override);

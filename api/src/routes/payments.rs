@@ -170,6 +170,26 @@ fn gateway_off(detail: &str) -> Problem {
     Problem::new(StatusCode::CONFLICT, "gateway_off", "money does not come on that way here").detail(detail)
 }
 
+/// Nobody takes money through pagoPA for that museum here.
+pub fn not_connected() -> Problem {
+    gateway_off("This installation is not connected to pagoPA for that museum: pay on another way.")
+}
+
+/// A browser cannot be led to pay here.
+pub fn no_payment_pages() -> Problem {
+    gateway_off("This installation has no payment pages: take a notice.")
+}
+
+/// Whether a browser can be led to payment pages.
+pub fn has_payment_pages(connected: &Connected) -> bool {
+    connected.0.as_ref().is_some_and(|pagopa| pagopa.has_checkout())
+}
+
+/// The creditor to whom a museum's tickets are paid, if this installation is connected to pagoPA for it.
+pub fn creditor_of_museum(connected: &Connected, museum: MuseumId) -> Option<&Creditor> {
+    connected.0.as_ref().and_then(|pagopa| pagopa.settings().creditor_of_museum(museum))
+}
+
 /// The creditor whose number the id of a payment begins with.
 pub fn creditor_of(connected: &Connected, payment: PaymentId) -> Option<Creditor> {
     connected.0.as_ref().and_then(|pagopa| pagopa.settings().creditor(payment.creditor())).cloned()
@@ -304,7 +324,7 @@ pub async fn create(
     let order = order_of(form.order.as_deref())?;
     let taken = if let GatewayForm::Desk(form) = &form.gateway { Some(form.source()?) } else { None };
     let envelope = envelope(&node, &caller, &key, &["pay"], &form, &form.parties, order)?;
-    let creditor = connected.0.as_ref().and_then(|pagopa| pagopa.settings().creditor_of_museum(museum)).map_or(0, |creditor| creditor.number);
+    let creditor = creditor_of_museum(&connected, museum).map_or(0, |creditor| creditor.number);
     let Some((id, is_new)) = payments::free_id(&node, &envelope, creditor).await? else { return Err(Problem::unavailable("no id was free")) };
     let node = node.into_inner();
     if is_new && let Err(problem) = begin(&node, &connected, &caller, (id, creditor, museum), envelope.clone(), (&form, &proof)).await {
@@ -383,16 +403,15 @@ async fn begin(
 
 /// The gateway that a request names, if it is here and the caller may use it.
 async fn gateway_of(node: &Node, connected: &Connected, caller: &Caller, museum: MuseumId, form: &GatewayForm) -> Result<Gateway, Problem> {
-    let creditor = || connected.0.as_ref().and_then(|pagopa| pagopa.settings().creditor_of_museum(museum));
-    let off = || gateway_off("This installation is not connected to pagoPA for that museum: pay on another way.");
+    let position = |gateway: Gateway| creditor_of_museum(connected, museum).map(|_| gateway).ok_or_else(not_connected);
     match form {
-        GatewayForm::Notice {} => creditor().map(|_| Gateway::Notice).ok_or_else(off),
+        GatewayForm::Notice {} => position(Gateway::Notice),
         GatewayForm::Checkout { return_urls } => {
             return_urls.parse()?;
-            if connected.0.as_ref().is_none_or(|pagopa| !pagopa.has_checkout()) {
-                return Err(gateway_off("This installation has no payment pages: take a notice."));
+            if !has_payment_pages(connected) {
+                return Err(no_payment_pages());
             }
-            creditor().map(|_| Gateway::Checkout).ok_or_else(off)
+            position(Gateway::Checkout)
         }
         GatewayForm::Voucher { code } => {
             let voucher = voucher_of(code)?;
@@ -450,7 +469,7 @@ pub async fn page_for(
     form: &ReturnUrlsForm,
 ) -> Result<(String, Vec<(PaymentId, Cents)>), Problem> {
     let (returns, now) = (form.parse()?, node.now());
-    let gateway = node.gateway().filter(|_| connected.0.as_ref().is_some_and(|pagopa| pagopa.has_checkout()));
+    let gateway = node.gateway().filter(|_| has_payment_pages(connected));
     let gateway = gateway.ok_or_else(|| gateway_off("This installation has no payment pages."))?;
     let mut payments = Vec::with_capacity(ids.len());
     for &id in ids {

@@ -1,19 +1,18 @@
 //! How a museum plans its days, as callers write it. What makes a policy sound is known to `engine::planning`, what follows from it to `models::staffing`.
 
-use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, get, put, web};
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 use tornello_actors::node::Node;
 use tornello_engine::money::Cents;
 use tornello_engine::planning::policy::{Exhibition, Span};
-use tornello_engine::planning::{Command, Event, Policy};
+use tornello_engine::planning::{Command, Event, Policy, PolicySet};
 
 use crate::auth::{Caller, Scope};
 use crate::problem::Problem;
 use crate::request::{IdempotencyKey, envelope};
-use crate::routes::plans::{On, etag, expected_revision, versioned};
-use crate::routes::{museum_of, not_rebuilt};
+use crate::routes::museum_of;
+use crate::routes::revisions::{On, expected_revision, in_force, newly_set};
 
 /// Some days in a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -220,7 +219,7 @@ pub async fn get_policy(
     let known = museum_of(&node, &caller, Scope::Plan, &museum)?;
     let (date, planning) = (on.day(&node), node.plans().get(known.museum.id()));
     let ((revision, policy), valid_from) = (planning.policy_on(date), planning.policy_since(date));
-    Ok(versioned(&request, revision, PlanningView { revision, valid_from, policy: PlanningBody::from(&policy) }))
+    Ok(in_force(&request, revision, PlanningView { revision, valid_from, policy: PlanningBody::from(&policy) }))
 }
 
 /// Set the planning policy.
@@ -255,8 +254,8 @@ pub async fn set_policy(
     let PlanningForm { valid_from, policy } = form.into_inner();
     let command = Command::SetPolicy { valid_from, policy: Box::new(policy.into()), only_if: expected_revision(&request)? };
     let record = node.planning(id, envelope, command).await?;
-    let set = record.events.iter().find_map(|event| if let Event::PolicySet(set) = event { Some(set) } else { None });
-    let set = set.ok_or_else(not_rebuilt)?;
-    let view = PlanningView { revision: set.revision, valid_from: Some(set.valid_from), policy: PlanningBody::from(&set.policy) };
-    Ok(HttpResponse::Ok().insert_header((header::ETAG, etag(set.revision))).json(view))
+    newly_set(&record.events, |event| {
+        let &Event::PolicySet(PolicySet { revision, valid_from, ref policy }) = event else { return None };
+        Some((revision, PlanningView { revision, valid_from: Some(valid_from), policy: PlanningBody::from(policy) }))
+    })
 }

@@ -1,15 +1,13 @@
 //! Opening plans as callers write them: hours by the day of the week, exceptions, quotas by channel. What makes a plan sound is known to `engine::plan`.
 
-use actix_web::http::header::{self, HeaderMap, HeaderValue};
 use actix_web::middleware::Compress;
 use actix_web::{HttpRequest, HttpResponse, get, put, web};
 use jiff::civil::{Date, Time};
 use serde::{Deserialize, Serialize};
 use tornello_actors::node::Node;
-use tornello_engine::calendar;
 use tornello_engine::channel::Channel;
 use tornello_engine::ids::{Code, RouteId};
-use tornello_engine::museum::{Command, Event};
+use tornello_engine::museum::{Command, Event, PlanSet};
 use tornello_engine::plan::{Exception, OpeningPlan, Route, Session};
 use tornello_engine::slot::{Limits, Policy, Quota, Reentry, Refund};
 use tornello_engine::text::Text;
@@ -17,7 +15,8 @@ use tornello_engine::text::Text;
 use crate::auth::{Caller, Scope};
 use crate::problem::Problem;
 use crate::request::{IdempotencyKey, Large, envelope};
-use crate::routes::{museum_of, not_rebuilt};
+use crate::routes::museum_of;
+use crate::routes::revisions::{On, in_force, newly_set, only_if};
 use crate::words::ChannelWord;
 
 /// A short text in two languages.
@@ -418,61 +417,6 @@ pub struct PlanView {
     plan: PlanBody,
 }
 
-/// On which day.
-#[derive(Debug, Clone, Deserialize, utoipa::IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub struct On {
-    /// A date in Rome; absent: today.
-    #[param(value_type = Option<String>, format = Date, example = "2027-01-01")]
-    on: Option<Date>,
-}
-
-impl On {
-    /// The day.
-    #[must_use]
-    pub fn day(&self, node: &Node) -> Date {
-        self.on.unwrap_or_else(|| calendar::local_day(node.now()))
-    }
-}
-
-/// The tag of a revision.
-#[must_use]
-pub fn etag(revision: u32) -> HeaderValue {
-    HeaderValue::from_str(&format!("\"{revision}\"")).unwrap_or(HeaderValue::from_static("\"0\""))
-}
-
-fn names(headers: &HeaderMap, name: header::HeaderName, revision: u32) -> bool {
-    let tag = etag(revision);
-    let listed = |value: &HeaderValue| {
-        value.to_str().is_ok_and(|value| value.split(',').any(|one| one.trim() == "*" || one.trim().as_bytes() == tag.as_bytes()))
-    };
-    headers.get_all(name).any(listed)
-}
-
-/// An answer with its revision as `ETag`; without its body for a caller who says that it has it.
-pub fn versioned(request: &HttpRequest, revision: u32, view: impl Serialize) -> HttpResponse {
-    let known = names(request.headers(), header::IF_NONE_MATCH, revision);
-    let mut response = if known { HttpResponse::NotModified() } else { HttpResponse::Ok() };
-    response.insert_header((header::ETAG, etag(revision))).insert_header((header::CACHE_CONTROL, "private, no-cache"));
-    if known { response.finish() } else { response.json(view) }
-}
-
-/// The command that sets something, on the condition that the caller gives with `If-Match`: one `ETag`, or `*` for none in particular.
-pub fn only_if(request: &HttpRequest, set: Command) -> Result<Command, Problem> {
-    Ok(match expected_revision(request)? {
-        Some(revision) => Command::OnlyIf { revision, set: Box::new(set) },
-        None => set,
-    })
-}
-
-/// The revision that must be in force, which the caller gives with `If-Match`: one `ETag`, or `*` for none in particular.
-pub fn expected_revision(request: &HttpRequest) -> Result<Option<u32>, Problem> {
-    let Some(tag) = request.headers().get(header::IF_MATCH).filter(|tag| tag.as_bytes() != b"*") else { return Ok(None) };
-    let revision = tag.to_str().ok().and_then(|tag| tag.trim().strip_prefix('"')?.strip_suffix('"')?.parse().ok());
-    revision.map(Some).ok_or_else(|| Problem::malformed("If-Match: the `ETag` of what was read is expected, as \"3\""))
-}
-
 /// Read the opening plan.
 ///
 /// The one in force on a day. `ETag` is its revision.
@@ -494,9 +438,9 @@ pub async fn get_plan(
 ) -> Result<HttpResponse, Problem> {
     let known = museum_of(&node, &caller, Scope::Read, &museum)?;
     let date = on.day(&node);
-    let in_force = known.museum.plan_on(date).zip(known.museum.plan_since(date));
-    let ((revision, plan), valid_from) = in_force.ok_or_else(Problem::not_found)?;
-    Ok(versioned(&request, revision, PlanView { revision, valid_from, plan: PlanBody::from(plan) }))
+    let found = known.museum.plan_on(date).zip(known.museum.plan_since(date));
+    let ((revision, plan), valid_from) = found.ok_or_else(Problem::not_found)?;
+    Ok(in_force(&request, revision, PlanView { revision, valid_from, plan: PlanBody::from(plan) }))
 }
 
 /// Set the opening plan.
@@ -536,8 +480,8 @@ pub async fn set_plan(
     let PlanForm { valid_from, plan } = form.0;
     let plan = OpeningPlan::try_from(plan)?;
     let record = node.museum(id, envelope, only_if(&request, Command::SetPlan { valid_from, plan })?).await?;
-    let set = record.events.iter().find_map(|event| if let Event::PlanSet(set) = event { Some(set) } else { None });
-    let set = set.ok_or_else(not_rebuilt)?;
-    let view = PlanView { revision: set.revision, valid_from: set.valid_from, plan: PlanBody::from(&set.plan) };
-    Ok(HttpResponse::Ok().insert_header((header::ETAG, etag(set.revision))).json(view))
+    newly_set(&record.events, |event| {
+        let &Event::PlanSet(PlanSet { revision, valid_from, ref plan }) = event else { return None };
+        Some((revision, PlanView { revision, valid_from, plan: PlanBody::from(plan) }))
+    })
 }

@@ -31,7 +31,7 @@ use crate::auth::{Caller, Scope};
 use crate::problem::{self, Problem};
 use crate::request::{IdempotencyKey, envelope};
 use crate::routes::holds::LineForm;
-use crate::routes::payments::Connected;
+use crate::routes::payments::{Connected, creditor_of_museum, has_payment_pages, no_payment_pages, not_connected};
 use crate::routes::people::{self, ContactForm};
 use crate::routes::{alternatives, files as kept, museum_of};
 use crate::words::{GroupKindWord, SettleWord};
@@ -203,6 +203,18 @@ fn refused(node: &Node, failure: Failure<Refusal>) -> Problem {
             }),
         })
         .into()
+}
+
+/// What a caller is told of a step of a quote's flow: the quote as it is after it, or why the flow says no.
+async fn after(
+    node: &Node,
+    connected: &Connected,
+    caller: &Caller,
+    id: QuoteId,
+    step: impl Future<Output = quotes::Step<()>>,
+) -> Result<HttpResponse, Problem> {
+    step.await.map_err(|failure| refused(node, failure))?;
+    Ok(HttpResponse::Ok().json(view(node, connected, caller, id).await?))
 }
 
 /// Places that a quote keeps already, which its revision has to itself.
@@ -423,8 +435,7 @@ pub async fn revise(
     if let (Some(person), Some(last)) = (about.contact, asked.slots.iter().map(|slot| slot.start()).max()) {
         kept(&node)?.people.keep_until(person, last.plus_seconds(RETENTION_S)).await?;
     }
-    quotes::revise(&node, id, envelope, caller.acts_for()?, asked).await.map_err(|failure| refused(&node, failure))?;
-    Ok(HttpResponse::Ok().json(view(&node, &connected, &caller, id).await?))
+    after(&node, &connected, &caller, id, quotes::revise(&node, id, envelope, caller.acts_for()?, asked)).await
 }
 
 /// Send a quote.
@@ -446,8 +457,7 @@ pub async fn send(
     let id = quote.into_inner();
     seen(&node, &caller, Scope::Quote, id).await?;
     let envelope = envelope(&node, &caller, &key, &["send quote", &id.to_string()], &(), &[], None)?;
-    quotes::send(&node, id, envelope, caller.acts_for()?).await.map_err(|failure| refused(&node, failure))?;
-    Ok(HttpResponse::Ok().json(view(&node, &connected, &caller, id).await?))
+    after(&node, &connected, &caller, id, quotes::send(&node, id, envelope, caller.acts_for()?)).await
 }
 
 /// What is accepted, and how it will be paid.
@@ -487,23 +497,17 @@ pub async fn accept(
     let found = seen(&node, &caller, Scope::Quote, id).await?;
     let (about, owner) = (found.about().ok_or_else(Problem::not_found)?, caller.acts_for()?);
     let envelope = envelope(&node, &caller, &key, &["accept quote", &id.to_string()], &*form, &[], None)?;
-    let creditor = connected.0.as_ref().and_then(|pagopa| pagopa.settings().creditor_of_museum(about.museum));
-    let is_due = found.offer().is_some_and(|offer| !offer.total_cents.is_zero());
-    let by_pagopa = matches!(form.settle, Settle::Notice | Settle::Checkout);
-    if is_due && by_pagopa && creditor.is_none() && found.status() == Status::Sent {
-        return Err(Problem::new(StatusCode::CONFLICT, "gateway_off", "money does not come on that way here")
-            .detail("This installation is not connected to pagoPA for that museum: pay on another way."));
-    }
-    let has_pages = connected.0.as_ref().is_some_and(|pagopa| pagopa.has_checkout());
-    if is_due && form.settle == Settle::Checkout && !has_pages && found.status() == Status::Sent {
-        return Err(Problem::new(StatusCode::CONFLICT, "gateway_off", "money does not come on that way here")
-            .detail("This installation has no payment pages: take a notice."));
+    let creditor = creditor_of_museum(&connected, about.museum);
+    let is_due = found.status() == Status::Sent && found.offer().is_some_and(|offer| !offer.total_cents.is_zero());
+    match form.settle {
+        Settle::Notice | Settle::Checkout if is_due && creditor.is_none() => return Err(not_connected()),
+        Settle::Checkout if is_due && !has_payment_pages(&connected) => return Err(no_payment_pages()),
+        _ => {}
     }
     let AcceptForm { revision, settle } = form.into_inner();
     let creditor = creditor.map_or(0, |creditor| creditor.number);
     let command = Command::Accept { owner, revision, settle, creditor, by_office: owner.is_none() };
-    quotes::accept(&node, id, envelope, command).await.map_err(|failure| refused(&node, failure))?;
-    Ok(HttpResponse::Ok().json(view(&node, &connected, &caller, id).await?))
+    after(&node, &connected, &caller, id, quotes::accept(&node, id, envelope, command)).await
 }
 
 /// Confirm an acceptance.
@@ -525,8 +529,7 @@ pub async fn confirm(
     let id = quote.into_inner();
     seen(&node, &caller, Scope::Settle, id).await?;
     let envelope = envelope(&node, &caller, &key, &["confirm quote", &id.to_string()], &(), &[], None)?;
-    quotes::accept(&node, id, envelope, Command::Confirm).await.map_err(|failure| refused(&node, failure))?;
-    Ok(HttpResponse::Ok().json(view(&node, &connected, &caller, id).await?))
+    after(&node, &connected, &caller, id, quotes::accept(&node, id, envelope, Command::Confirm)).await
 }
 
 /// Reopen an accepted quote.
@@ -548,8 +551,7 @@ pub async fn reopen(
     let id = quote.into_inner();
     seen(&node, &caller, Scope::Settle, id).await?;
     let envelope = envelope(&node, &caller, &key, &["reopen quote", &id.to_string()], &(), &[], None)?;
-    quotes::ask(&node, id, envelope, Command::Reopen).await.map_err(|failure| refused(&node, failure))?;
-    Ok(HttpResponse::Ok().json(view(&node, &connected, &caller, id).await?))
+    after(&node, &connected, &caller, id, quotes::ask(&node, id, envelope, Command::Reopen)).await
 }
 
 /// Refuse a quote.
@@ -572,8 +574,7 @@ pub async fn refuse(
     seen(&node, &caller, Scope::Quote, id).await?;
     let envelope = envelope(&node, &caller, &key, &["refuse quote", &id.to_string()], &(), &[], None)?;
     let command = Command::Refuse { owner: caller.acts_for()? };
-    quotes::ask(&node, id, envelope, command).await.map_err(|failure| refused(&node, failure))?;
-    Ok(HttpResponse::Ok().json(view(&node, &connected, &caller, id).await?))
+    after(&node, &connected, &caller, id, quotes::ask(&node, id, envelope, command)).await
 }
 
 /// Why a quote is taken back.
@@ -612,8 +613,7 @@ pub async fn cancel(
     let envelope = envelope(&node, &caller, &key, &["cancel quote", &id.to_string()], &*form, &[], None)?;
     let command = Command::Cancel { owner: caller.acts_for()?, cause };
     // What follows is resumed by itself if it cannot be done now.
-    quotes::ask(&node, id, envelope, command).await.map_err(|failure| refused(&node, failure))?;
-    Ok(HttpResponse::Ok().json(view(&node, &connected, &caller, id).await?))
+    after(&node, &connected, &caller, id, quotes::ask(&node, id, envelope, command)).await
 }
 
 /// Read a quote.

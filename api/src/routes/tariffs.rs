@@ -1,20 +1,20 @@
 //! Tariffs as callers write them, and the building's ceiling. What makes a tariff sound, and what a ticket costs, is known to `engine::tariff`.
 
-use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, get, put, web};
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 use tornello_actors::node::Node;
 use tornello_engine::ids::Code;
 use tornello_engine::money::Cents;
-use tornello_engine::museum::{Command, Event};
+use tornello_engine::museum::{CeilingSet, Command, Event, TariffSet};
 use tornello_engine::tariff::{Category, FreeDayBooking, FreeDays, Kind, Proof, Tariff};
 
 use crate::auth::{Caller, Scope};
 use crate::problem::Problem;
 use crate::request::{IdempotencyKey, Large, envelope};
-use crate::routes::plans::{On, TextForm, etag, only_if, versioned};
-use crate::routes::{museum_of, not_rebuilt};
+use crate::routes::museum_of;
+use crate::routes::plans::TextForm;
+use crate::routes::revisions::{On, in_force, newly_set, only_if};
 use crate::words::{FreeDayBookingWord, PriceKindWord, ProofWord};
 
 /// One kind of ticket.
@@ -185,9 +185,9 @@ pub async fn get_tariff(
 ) -> Result<HttpResponse, Problem> {
     let known = museum_of(&node, &caller, Scope::Read, &museum)?;
     let date = on.day(&node);
-    let in_force = known.museum.tariff_on(date).zip(known.museum.tariff_since(date));
-    let ((revision, tariff), valid_from) = in_force.ok_or_else(Problem::not_found)?;
-    Ok(versioned(&request, revision, TariffView { revision, valid_from, tariff: TariffBody::from(tariff) }))
+    let found = known.museum.tariff_on(date).zip(known.museum.tariff_since(date));
+    let ((revision, tariff), valid_from) = found.ok_or_else(Problem::not_found)?;
+    Ok(in_force(&request, revision, TariffView { revision, valid_from, tariff: TariffBody::from(tariff) }))
 }
 
 /// Set the tariff.
@@ -226,10 +226,10 @@ pub async fn set_tariff(
     let envelope = envelope(&node, &caller, &key, &["tariff"], &form.0, &[], None)?;
     let (valid_from, tariff) = (form.0.valid_from, Tariff::from(form.0.tariff));
     let record = node.museum(id, envelope, only_if(&request, Command::SetTariff { valid_from, tariff })?).await?;
-    let set = record.events.iter().find_map(|event| if let Event::TariffSet(set) = event { Some(set) } else { None });
-    let set = set.ok_or_else(not_rebuilt)?;
-    let view = TariffView { revision: set.revision, valid_from: set.valid_from, tariff: TariffBody::from(&set.tariff) };
-    Ok(HttpResponse::Ok().insert_header((header::ETAG, etag(set.revision))).json(view))
+    newly_set(&record.events, |event| {
+        let &Event::TariffSet(TariffSet { revision, valid_from, ref tariff }) = event else { return None };
+        Some((revision, TariffView { revision, valid_from, tariff: TariffBody::from(tariff) }))
+    })
 }
 
 /// Read the building's ceiling.
@@ -254,7 +254,7 @@ pub async fn get_ceiling(
     let known = museum_of(&node, &caller, Scope::Read, &museum)?;
     let date = on.day(&node);
     let (revision, valid_from) = known.museum.ceiling_since(date).ok_or_else(Problem::not_found)?;
-    Ok(versioned(&request, revision, CeilingView { revision, valid_from, ceiling: known.museum.ceiling_on(date) }))
+    Ok(in_force(&request, revision, CeilingView { revision, valid_from, ceiling: known.museum.ceiling_on(date) }))
 }
 
 /// Set the building's ceiling.
@@ -283,8 +283,8 @@ pub async fn set_ceiling(
     let envelope = envelope(&node, &caller, &key, &["ceiling"], &*form, &[], None)?;
     let CeilingForm { valid_from, ceiling } = *form;
     let record = node.museum(id, envelope, only_if(&request, Command::SetCeiling { valid_from, ceiling })?).await?;
-    let set = record.events.iter().find_map(|event| if let Event::CeilingSet(set) = event { Some(set) } else { None });
-    let set = set.ok_or_else(not_rebuilt)?;
-    let view = CeilingView { revision: set.revision, valid_from: set.valid_from, ceiling: set.ceiling };
-    Ok(HttpResponse::Ok().insert_header((header::ETAG, etag(set.revision))).json(view))
+    newly_set(&record.events, |event| {
+        let &Event::CeilingSet(CeilingSet { revision, valid_from, ceiling }) = event else { return None };
+        Some((revision, CeilingView { revision, valid_from, ceiling }))
+    })
 }

@@ -281,21 +281,24 @@ impl ComparisonView {
     }
 }
 
+/// What speaks for a model of fraud where nothing was found, or nothing can be worked out.
+const NOTHING: Evidence = Evidence {
+    labels: 0,
+    recall_milli: 0,
+    recall_before_milli: 0,
+    precision_milli: 0,
+    precision_before_milli: 0,
+    report: Digest(0),
+    confidence_milli: Some(0),
+};
+
 /// A comparison as it is recorded: figures, and the digest of all that was found.
 fn evidence_of(comparison: &Comparison) -> Result<Evidence, Problem> {
     let report = serde_json::to_vec(comparison).map_err(|_| Problem::unavailable("the comparison cannot be written down"))?;
     let report = digest_of_bytes(&report);
     let milli = |share: f64| (share.clamp(0.0, 1.0) * 1_000.0).round() as u16;
     Ok(match comparison.promotion {
-        Promotion::TooFewLabels { frauds } => Evidence {
-            labels: frauds as u32,
-            recall_milli: 0,
-            recall_before_milli: 0,
-            precision_milli: 0,
-            precision_before_milli: 0,
-            report,
-            confidence_milli: Some(0),
-        },
+        Promotion::TooFewLabels { frauds } => Evidence { labels: frauds as u32, report, ..NOTHING },
         Promotion::Deserved(found) | Promotion::NotShown(found) => Evidence {
             labels: found.frauds as u32,
             recall_milli: milli(found.challenger_recall),
@@ -337,15 +340,6 @@ fn stands(node: &Node, artifact: Code, comparison: &Comparison) -> bool {
 
 /// What speaks for a model of fraud; where nothing can be worked out and somebody answers for that by a word, that nothing does.
 async fn found(node: &Node, artifact: Code, overridden: Option<Code>) -> Result<Evidence, Problem> {
-    const NOTHING: Evidence = Evidence {
-        labels: 0,
-        recall_milli: 0,
-        recall_before_milli: 0,
-        precision_milli: 0,
-        precision_before_milli: 0,
-        report: Digest(0),
-        confidence_milli: Some(0),
-    };
     let named = || node.defences().models(ModelKind::Fraud).champion().map(|model| model.registered.artifact);
     let champion = named();
     match compared(node, artifact).await {

@@ -23,7 +23,7 @@ use crate::pagopa::settings::Creditor;
 use crate::print::{Letterhead, PrintedNotice, PrintedQuote, QuotedExtra, QuotedPart, QuotedPeople, TICKETS_MAX, notice_pdf, quote_pdf, tickets_pdf};
 use crate::problem::Problem;
 use crate::routes::files;
-use crate::routes::payments::Connected;
+use crate::routes::payments::{Connected, creditor_of_museum};
 use crate::routes::tickets::{File, Issued, PdfQuery, category_name, document, drawn};
 
 /// A quote to print and sign, A4.
@@ -50,7 +50,7 @@ async fn printed(node: &Node, connected: &Connected, quote: &Quote) -> Result<Pr
         Some(person) => contact(node, person).await?,
         None => (String::new(), String::new()),
     };
-    let creditor = connected.0.as_ref().and_then(|pagopa| pagopa.settings().creditor_of_museum(about.museum));
+    let creditor = creditor_of_museum(connected, about.museum);
     let day = offer.day().unwrap_or_default();
     let policy = match quote.conditions() {
         Some(conditions) => policy_of(node, &known, day, conditions.policy).await?,

@@ -1,0 +1,73 @@
+//! What a museum sets revision by revision, each from a day on: how any of it is asked for on a day, read with an `ETag` and set under `If-Match`. What is set, and
+//! how it looks, is known to its own file: `plans`, `tariffs` (also ceilings), `group_policy`, `planning`.
+
+use actix_web::http::header::{self, HeaderMap, HeaderValue};
+use actix_web::{HttpRequest, HttpResponse};
+use jiff::civil::Date;
+use serde::{Deserialize, Serialize};
+use tornello_actors::node::Node;
+use tornello_engine::calendar;
+use tornello_engine::museum::Command;
+
+use crate::problem::Problem;
+use crate::routes::not_rebuilt;
+
+/// On which day.
+#[derive(Debug, Clone, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct On {
+    /// A date in Rome; absent: today.
+    #[param(value_type = Option<String>, format = Date, example = "2027-01-01")]
+    on: Option<Date>,
+}
+
+impl On {
+    /// The day.
+    #[must_use]
+    pub fn day(&self, node: &Node) -> Date {
+        self.on.unwrap_or_else(|| calendar::local_day(node.now()))
+    }
+}
+
+/// The tag of a revision.
+fn etag(revision: u32) -> HeaderValue {
+    HeaderValue::from_str(&format!("\"{revision}\"")).unwrap_or(HeaderValue::from_static("\"0\""))
+}
+
+fn names(headers: &HeaderMap, name: header::HeaderName, revision: u32) -> bool {
+    let tag = etag(revision);
+    let listed = |value: &HeaderValue| {
+        value.to_str().is_ok_and(|value| value.split(',').any(|one| one.trim() == "*" || one.trim().as_bytes() == tag.as_bytes()))
+    };
+    headers.get_all(name).any(listed)
+}
+
+/// What is in force, with its revision as `ETag`; without its body for a caller who says that it has it.
+pub fn in_force(request: &HttpRequest, revision: u32, view: impl Serialize) -> HttpResponse {
+    let known = names(request.headers(), header::IF_NONE_MATCH, revision);
+    let mut response = if known { HttpResponse::NotModified() } else { HttpResponse::Ok() };
+    response.insert_header((header::ETAG, etag(revision))).insert_header((header::CACHE_CONTROL, "private, no-cache"));
+    if known { response.finish() } else { response.json(view) }
+}
+
+/// The command that sets something, on the condition that the caller gives with `If-Match`: one `ETag`, or `*` for none in particular.
+pub fn only_if(request: &HttpRequest, set: Command) -> Result<Command, Problem> {
+    Ok(match expected_revision(request)? {
+        Some(revision) => Command::OnlyIf { revision, set: Box::new(set) },
+        None => set,
+    })
+}
+
+/// The revision that must be in force, which the caller gives with `If-Match`: one `ETag`, or `*` for none in particular.
+pub fn expected_revision(request: &HttpRequest) -> Result<Option<u32>, Problem> {
+    let Some(tag) = request.headers().get(header::IF_MATCH).filter(|tag| tag.as_bytes() != b"*") else { return Ok(None) };
+    let revision = tag.to_str().ok().and_then(|tag| tag.trim().strip_prefix('"')?.strip_suffix('"')?.parse().ok());
+    revision.map(Some).ok_or_else(|| Problem::malformed("If-Match: the `ETag` of what was read is expected, as \"3\""))
+}
+
+/// What was set, as the events of its record say: the first of which there is something to `show`, by its revision and as it looks. The revision is its `ETag`.
+pub fn newly_set<E, V: Serialize>(events: &[E], show: impl Fn(&E) -> Option<(u32, V)>) -> Result<HttpResponse, Problem> {
+    let (revision, view) = events.iter().find_map(show).ok_or_else(not_rebuilt)?;
+    Ok(HttpResponse::Ok().insert_header((header::ETAG, etag(revision))).json(view))
+}
