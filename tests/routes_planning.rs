@@ -3,12 +3,14 @@
 use reqwest::header::ACCEPT;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
+use tornello_actors::forecaster::SchoolBreaks;
 use tornello_actors::keys::{Museums, Role};
 use tornello_actors::nightly;
 use tornello_actors::{attended, beyond};
 use tornello_engine::attendance::{self, SlotCount};
 use tornello_engine::envelope::{Digest, Envelope};
 use tornello_engine::ids::{HoldId, KeyId, RouteId};
+use tornello_engine::planning::policy::Span;
 use tornello_engine::slot::Command;
 
 use crate::routes_museums::example;
@@ -259,6 +261,30 @@ async fn a_line_that_was_decided_tells_what_comes_of_it_and_whatever_is_decided_
         assert_eq!(status.as_u16(), expected, "{from} to {to}: {answer}");
         assert!(expected == 200 || answer["code"] == "invalid_roster_line", "{answer}");
     }
+    app.stop().await;
+}
+
+#[actix_rt::test]
+async fn a_forecast_says_whether_schools_are_closed_and_by_whose_word() {
+    let app = App::start().await;
+    let (manager, ministry) = (app.key(Role::Manager).await, app.key(Role::Ministry).await);
+    let closed = async || -> Vec<(String, String)> {
+        let forecast = app.get("/v1/museums/torre/forecast?from=2026-12-01&days=45", &ministry).await;
+        let days = forecast["days"].as_array().unwrap().iter();
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        days.filter_map(|day| day.get("school_break").map(|word| (text(&day["date"]), text(word)))).collect()
+    };
+    assert!(closed().await.is_empty(), "nobody has told any breaks");
+    let mut breaks = SchoolBreaks::default();
+    assert!(breaks.add("Lazio", Span { from: "2026-12-07".parse().unwrap(), to: "2026-12-07".parse().unwrap() }));
+    app.node().forecaster().know_school_breaks(breaks);
+    let policy = json!({"valid_from": "2026-11-23", "policy": {"school_breaks": [{"from": "2026-12-10", "to": "2026-12-11"}]}});
+    let (status, set) = app.ask(Method::PUT, "/v1/museums/torre/planning-policy", &manager, "breaks", &policy).await;
+    assert_eq!(status, StatusCode::OK, "{set}");
+    let christmas =
+        (24..=31).map(|day| format!("2026-12-{day}")).chain((1..=6).map(|day| format!("2027-01-{day:02}"))).map(|day| (day, "assumed".to_owned()));
+    let told = ["2026-12-07", "2026-12-10", "2026-12-11"].map(|day| (day.to_owned(), "told".to_owned()));
+    assert_eq!(closed().await, told.into_iter().chain(christmas).collect::<Vec<_>>());
     app.stop().await;
 }
 

@@ -55,7 +55,7 @@ pub(crate) use lapses::tests::ended_quotes as past_quotes;
 use lapses::{Lapses, PastQuotes};
 pub use months::{MONTHS_MAX, MonthForecast};
 pub use releases::{OptionSlot, Releasable};
-pub use school_breaks::SchoolBreaks;
+pub use school_breaks::{RegionBreaks, SchoolBreak, SchoolBreaks};
 
 /// How far ahead forecasts reach, in days.
 pub const AHEAD_DAYS: i32 = 60;
@@ -102,6 +102,8 @@ pub struct DayForecast {
     pub booked: u32,
     /// Places of all slots that are open.
     pub capacity: u32,
+    /// By whose word schools are closed; none: they are open, as far as anybody has said.
+    pub school_break: Option<SchoolBreak>,
     /// Slot by slot, in the order of their starts.
     pub slots: Vec<SlotForecast>,
 }
@@ -205,7 +207,7 @@ impl Forecaster {
         Self { champion: Arc::new(Champion::kept_in(file)), ..Self::default() }
     }
 
-    /// Knows from now on when schools are closed; told once, before anything is forecast.
+    /// Knows from now on when schools are closed; told once, before anything is forecast. Until then nothing is assumed of any region.
     pub fn know_school_breaks(&self, breaks: SchoolBreaks) {
         if self.school_breaks.set(breaks).is_err() {
             tracing::error!("school breaks were told twice: the first ones hold");
@@ -307,10 +309,16 @@ impl Forecaster {
         let history = sites::history(known, &attendance, today, *self.fill.read());
         let learned = history.learn();
         let curve = self.bookings.curve(museum);
-        let site = champion::site(known, &history, &planning, self.school_breaks.get(), |date| bookings::looks(&attendance, &curve, date));
+        let site = champion::site(known, &history, &planning, self.breaks_of(known), |date| bookings::looks(&attendance, &curve, date));
         let prepared = Arc::new(Prepared { of, learned, site, shows: shows::Rate::of(&attendance), history, curve });
         self.prepared.lock().insert(museum, Arc::clone(&prepared));
         prepared
+    }
+
+    /// The school breaks of a museum's region; of none, until breaks were told.
+    fn breaks_of(&self, known: &Known) -> RegionBreaks<'_> {
+        let region = known.museum.profile().map_or("", |profile| profile.region.as_str());
+        self.school_breaks.get().map(|breaks| breaks.of(region)).unwrap_or_default()
     }
 
     /// The forecast of some days of a museum, from today on at the earliest and [`AHEAD_DAYS`] ahead at most.
@@ -319,6 +327,7 @@ impl Forecaster {
         let prepared = self.prepared(node, known);
         let (today, now, attendance) = (prepared.of.today, node.now(), node.attended().get(known.museum.id()));
         let (model, planning) = (self.champion.model(), node.plans().get(known.museum.id()));
+        let breaks = self.breaks_of(known);
         let mut site = model.is_some().then(|| prepared.site.clone());
         let (first, last) = (from.max(today), today.saturating_add((AHEAD_DAYS - 1).days()));
         let asked = first.series(1.day()).take(usize::try_from(days).unwrap_or(0)).take_while(|date| *date <= last);
@@ -367,7 +376,7 @@ impl Forecaster {
                     let standing = (policy.turn_away_permille > 0).then(|| self.standing(&prepared, slot.slot, slot.booked)).flatten();
                     prepared.shows.tell(slot, &policy, ceiling, parties, standing.as_ref().map(|(parties, _)| parties.as_slice()));
                 }
-                DayForecast { date, outlook, source, booked, capacity, slots }
+                DayForecast { date, outlook, source, booked, capacity, school_break: breaks.on(&policy.school_breaks, date), slots }
             })
             .collect()
     }

@@ -205,6 +205,7 @@ mod tests {
             source: Source::LastWeeks,
             booked: 0,
             capacity: 5_000,
+            school_break: None,
             slots,
         }
     }

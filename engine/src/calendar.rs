@@ -1,12 +1,14 @@
-//! The Italian calendar: public holidays, working days, and what the clock on the wall in Rome says.
+//! The Italian calendar: public holidays, working days, the school breaks of all regions, and what the clock on the wall in Rome says.
 //!
 //! This is the only place where civil time and instants meet; it uses the time zone data compiled into the program, never the system's, so that every
 //! machine agrees. `plan` makes slots with it, `tariff` free days; the models are given its answers as plain inputs.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::sync::OnceLock;
 
+use jiff::ToSpan;
 use jiff::civil::{Date, DateTime, Weekday};
 use jiff::tz::{AmbiguousOffset, TimeZone, TimeZoneDatabase};
 use serde::{Deserialize, Serialize};
@@ -124,6 +126,26 @@ pub fn first_sunday_of_month(date: Date) -> bool {
     date.weekday() == Weekday::Sunday && date.day() <= 7
 }
 
+/// The school break that all regions have and that holds `date`, from its first day to its last: July and August, 24 December to Epiphany, the Thursday before Easter to
+/// the Tuesday after it. Only the first is law (lessons are given from 1 September to 30 June: D.lgs. 297/1994, art. 74). The others are custom: each region decides
+/// (D.lgs. 112/1998, art. 138), and all calendars of 2024 to 2027 that ship have these days, but that a few end Easter on Monday and Trento once began it on Friday.
+/// Regions have more days, and say so in spring for the year that begins in September; this is for where nobody has told them.
+#[must_use]
+pub fn usual_school_break(date: Date) -> Option<RangeInclusive<Date>> {
+    // Beyond the ends of the calendar there is no such day: the one that was asked for stands for it.
+    let on = |year: i16, month: i8, day: i8| Date::new(year, month, day).unwrap_or(date);
+    let year = date.year();
+    match (date.month(), date.day()) {
+        (7 | 8, _) => Some(on(year, 7, 1)..=on(year, 8, 31)),
+        (12, 24..) => Some(on(year, 12, 24)..=on(year + 1, 1, 6)),
+        (1, ..=6) => Some(on(year - 1, 12, 24)..=on(year, 1, 6)),
+        _ => {
+            let easter = (-2..=3_i32).map(|days| date.saturating_add(days.days())).find(|day| is_easter(*day))?;
+            Some(easter.saturating_sub(3.days())..=easter.saturating_add(2.days()))
+        }
+    }
+}
+
 /// A day of any year, as the feast of a town's patron saint. In text `06-29`, month first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -236,7 +258,6 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use jiff::ToSpan;
     use jiff::civil::date;
     use proptest::prelude::*;
 
@@ -290,6 +311,35 @@ mod tests {
         let ours: Vec<String> =
             days(date(2026, 1, 1), date(2027, 12, 31)).filter(|&day| first_sunday_of_month(day)).map(|day| day.to_string()).collect();
         assert_eq!(ours.join(" "), expected.join(" "));
+    }
+
+    #[test]
+    fn schools_of_all_regions_pause_in_summer_at_christmas_and_around_easter() {
+        let easter_2027 = Some(("2027-03-25", "2027-03-30"));
+        let cases = [
+            ("2027-06-30", None),
+            ("2027-07-01", Some(("2027-07-01", "2027-08-31"))),
+            ("2027-08-31", Some(("2027-07-01", "2027-08-31"))),
+            ("2027-09-01", None),
+            ("2026-12-23", None),
+            ("2026-12-24", Some(("2026-12-24", "2027-01-06"))),
+            ("2027-01-06", Some(("2026-12-24", "2027-01-06"))),
+            ("2027-01-07", None),
+            ("2027-03-24", None),
+            ("2027-03-25", easter_2027),
+            ("2027-03-28", easter_2027),
+            ("2027-03-30", easter_2027),
+            ("2027-03-31", None),
+            ("2026-04-07", Some(("2026-04-02", "2026-04-07"))),
+            ("2026-11-02", None),
+        ];
+        for (day, expected) in cases {
+            let found = usual_school_break(day.parse().unwrap());
+            let expected = expected.map(|(from, to)| from.parse::<Date>().unwrap()..=to.parse::<Date>().unwrap());
+            assert_eq!(found, expected, "{day}");
+        }
+        let of_year = days(date(2028, 1, 1), date(2028, 12, 31)).filter(|day| usual_school_break(*day).is_some_and(|span| span.contains(day)));
+        assert_eq!(of_year.count(), 62 + 8 + 6 + 6);
     }
 
     #[test]
@@ -348,7 +398,7 @@ mod tests {
     fn the_ends_of_the_calendar_do_not_panic() {
         for civil in [DateTime::MIN, DateTime::MAX] {
             let _ = instant(civil);
-            let _ = (holiday(civil.date()), is_working_day(civil.date(), None), is_easter(civil.date()));
+            let _ = (holiday(civil.date()), is_working_day(civil.date(), None), is_easter(civil.date()), usual_school_break(civil.date()));
         }
         for at in [Timestamp::MIN, Timestamp::MAX] {
             let _ = local_day(at);

@@ -22,7 +22,7 @@ use tornello_models::demand::{self, Answered, Booked, Calendar, Day, DayFlags, L
 use tornello_models::outlook::History;
 use tornello_models::score::Score;
 
-use super::school_breaks::SchoolBreaks;
+use super::school_breaks::RegionBreaks;
 use super::{AHEAD_DAYS, sites};
 use crate::museums::Known;
 use crate::signing::secret_file;
@@ -422,9 +422,10 @@ fn keep(file: &Path, held: &Held) {
     }
 }
 
-/// A museum as the model takes it, as known at the end of yesterday.
+/// A museum as the model takes it, as known at the end of yesterday. School breaks are those that are known now, of days past as well: regions tell them months
+/// before.
 #[must_use]
-pub fn site(known: &Known, history: &History, planning: &Planning, breaks: Option<&SchoolBreaks>, looks: impl Fn(Date) -> Vec<Look>) -> Site {
+pub fn site(known: &Known, history: &History, planning: &Planning, breaks: RegionBreaks<'_>, looks: impl Fn(Date) -> Vec<Look>) -> Site {
     let profile = known.museum.profile();
     let region = profile.map(|profile| profile.region.clone()).unwrap_or_default();
     let first = Day(history.first);
@@ -439,7 +440,7 @@ pub fn site(known: &Known, history: &History, planning: &Planning, breaks: Optio
             holiday: kind.map_or_else(|| calendar::holiday(on).is_some(), |kind| kind.holiday),
             bridge: false,
             free: kind.is_some_and(|kind| kind.free),
-            school_break: policy.school_breaks.iter().any(|span| span.holds(on)) || breaks.is_some_and(|breaks| breaks.hold(&region, on)),
+            school_break: breaks.on(&policy.school_breaks, on).is_some(),
             event: policy.exhibitions.iter().any(|show| (show.from..=show.to).contains(&on)),
         }
     };
@@ -517,7 +518,10 @@ pub fn day(on: Date) -> Day {
 
 #[cfg(test)]
 mod tests {
+    use tornello_engine::planning::policy::Span;
+
     use super::*;
+    use crate::forecaster::SchoolBreaks;
 
     /// The last day of the first fit.
     const BEGIN: Day = Day::of(2026, 6, 1);
@@ -570,6 +574,46 @@ mod tests {
         let model = model.unwrap();
         assert!(!model.has_trees());
         Fitted { model: Arc::new(model), known: 80 }
+    }
+
+    /// The break is nothing but its flag: no week, month or year tells of it.
+    #[test]
+    fn a_break_that_is_known_moves_the_forecast_of_its_day() {
+        let breaks = {
+            let mut breaks = SchoolBreaks::default();
+            for (from, to) in [
+                (-250, -241),
+                (-222, -217),
+                (-196, -190),
+                (-171, -169),
+                (-140, -131),
+                (-108, -104),
+                (-85, -75),
+                (-62, -50),
+                (-33, -28),
+                (-15, -11),
+                (3, 8),
+            ] {
+                assert!(breaks.add("Lazio", Span { from: dated(BEGIN.plus(from)), to: dated(BEGIN.plus(to)) }));
+            }
+            breaks
+        };
+        let is_break = |day: Day| breaks.of("Lazio").on(&[], dated(day)).is_some();
+        let first = BEGIN.plus(-DAYS);
+        let calendar =
+            |known: &dyn Fn(Day) -> bool| Calendar::of(first, BEGIN.plus(60), |day| DayFlags { school_break: known(day), ..DayFlags::default() });
+        let mut sites = sites(BEGIN, 1.0);
+        for site in &mut sites {
+            site.calendar = calendar(&is_break);
+            for (ahead, visitors) in (0..).zip(&mut site.attendance) {
+                *visitors *= if is_break(first.plus(ahead)) { DRAWS } else { 1.0 };
+            }
+        }
+        let model = demand::Forecaster::fit(&sites, BEGIN, &Settings::default(), &mut |_| {}).unwrap();
+        let asked = |site: &Site| ask(&model, &Lookback::new(site), BEGIN, 5).expect("the trees answer").median;
+        let unknown = Site { calendar: calendar(&|day| day <= BEGIN && is_break(day)), ..sites[0].clone() };
+        let (known, unknown) = (asked(&sites[0]), asked(&unknown));
+        assert!(known > 1.4 * unknown, "{known} with the break, {unknown} without");
     }
 
     /// Of two models the one wins that was fitted on the world as it is now, three weeks after the first fit, on days that neither has seen.

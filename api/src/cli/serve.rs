@@ -103,7 +103,9 @@ pub(super) struct Arguments {
     /// Take in the reporting flows (FlussoRiversamento) that are put into this folder
     #[arg(long, value_name = "DIR", env = "TORNELLO_FLOWS")]
     flows: Option<PathBuf>,
-    /// When schools are closed, region by region: a table of region;from;to, both days included. Forecasts follow it
+    /// When schools are closed, beside what ships of Italy's regions: a table of region;from;to, both days included. Where a span meets one that ships of the same
+    /// region it replaces that one; the rest is added. Forecasts follow all of it, and assume July and August, Christmas and Easter of Italian regions for which
+    /// nothing is said of these
     #[arg(long, value_name = "FILE", env = "TORNELLO_SCHOOL_BREAKS")]
     school_breaks: Option<PathBuf>,
     /// What the topics of readings begin with
@@ -191,7 +193,7 @@ pub(super) async fn serve(arguments: Arguments) -> anyhow::Result<()> {
     if arguments.flows.is_some() && pagopa.is_none() {
         bail!("flows are for creditors: name them with --pagopa FILE");
     }
-    let school_breaks = arguments.school_breaks.as_deref().map(super::school_breaks::read).transpose()?;
+    let school_breaks = super::school_breaks::known(arguments.school_breaks.as_deref())?;
     let named = pagopa.as_ref().and_then(|pagopa| pagopa.settings().flows.as_ref());
     let flow_service = named.map(FlowService::new).transpose().context("flows cannot be fetched from this machine")?;
     let clock = Arc::new(RealClock::start());
@@ -211,7 +213,7 @@ pub(super) async fn serve(arguments: Arguments) -> anyhow::Result<()> {
     let running = Node::start(&settings, Arc::clone(&clock) as _, progress).await?;
     let keeping_time = tokio::spawn(node::keep_time(Arc::clone(&clock)));
     let node = Arc::clone(running.node());
-    school_breaks.into_iter().for_each(|breaks| node.forecaster().know_school_breaks(breaks));
+    node.forecaster().know_school_breaks(school_breaks);
     let checked = node.started();
     let (records, ms) = (checked.records, clock.now().micros_since(started) / 1_000);
     tracing::info!(records, batches = checked.head.number, museums = node.museums().all().len(), ms, "the journal is sound");

@@ -11,7 +11,7 @@ use actix_web::{HttpRequest, HttpResponse, get, web};
 use jiff::ToSpan;
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
-use tornello_actors::forecaster::{AHEAD_DAYS, BUCKETS, DayForecast, Quality, Reasons, Score, SlotForecast, Source, Why};
+use tornello_actors::forecaster::{AHEAD_DAYS, BUCKETS, DayForecast, Quality, Reasons, SchoolBreak, Score, SlotForecast, Source, Why};
 use tornello_actors::museums::Known;
 use tornello_actors::node::Node;
 use tornello_engine::calendar;
@@ -175,6 +175,11 @@ pub struct DayForecastView {
     booked: u32,
     /// Places of all open slots.
     capacity: u32,
+    /// By whose word schools are closed on that day, which the model follows: `told`, by the region's calendar or the museum's policy; or `assumed`, as everywhere in
+    /// Italy, where neither says when this break is. Absent: they are open, as far as anybody has said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(max_length = 7, examples("told"))]
+    school_break: Option<&'static str>,
     /// What it rests on: the `model` over all museums, the `last_weeks` of the museum where there is none, `other_sites` where nothing was counted here, the `plan` when it is closed, or `no_plan` when none holds on that day.
     #[schema(max_length = 16)]
     rests_on: &'static str,
@@ -312,6 +317,7 @@ fn day_view(day: &DayForecast, explained: Option<Why>, by: By) -> DayForecastVie
         people: people(day.outlook.mid, day.outlook.band_80, day.outlook.band_95),
         booked: day.booked,
         capacity: day.capacity,
+        school_break: day.school_break.map(SchoolBreak::name),
         rests_on: day.source.name(),
         why: why(day, explained),
         slots: (by == By::Slot).then(|| day.slots.iter().map(slot_view).collect()),

@@ -100,7 +100,7 @@ pub struct PlanningBody {
     /// fire safety. With it forecasts say how many more might be sold; whether they are, `sell_beyond_places` says.
     #[schema(maximum = 50, examples(0))]
     pub turn_away_permille: u16,
-    /// When schools are closed here: what the region decided, as nothing of it ships.
+    /// When schools are closed here, beside what is known of the region. Of Christmas, Easter or a summer that these meet, nothing is assumed any more.
     #[schema(max_items = 100)]
     pub school_breaks: Vec<SpanForm>,
     /// Exhibitions and other occasions that draw visitors.
