@@ -701,7 +701,7 @@ async fn sell(node: &Node, quote: &Quote, about: &About, part: &Part, (number, o
     let (slot, contact, settlement) = (part.slot, about.contact, settlement_of(quote, about, part));
     if let Some(hold) = option {
         let (owner, lines) = (Some(KeyId::SYSTEM), part.lines.clone());
-        let command = slot::Command::SellPaid { hold, owner, lines, settlement: settlement.clone(), contact };
+        let command = slot::Command::SellPaid { hold, owner, lines, keeper: None, settlement: settlement.clone(), contact };
         match node.slot(slot, as_drafter(quote, "sell", hold.get()), command).await {
             Ok(_) => return Ok(Some(hold)),
             Err(Failure::Refused(slot::Refusal::HoldSold)) => return Ok(is_sold(node, hold, &settlement).await?.then_some(hold)),

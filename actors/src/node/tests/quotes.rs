@@ -17,7 +17,7 @@ use crate::accounts;
 use crate::forecaster::{Basis, past_quotes};
 use crate::moves::{self, move_tickets};
 use crate::pauses::Pauses;
-use crate::payments::{self, Cart, Gateway, GatewayError};
+use crate::payments::{self, Cart, Confirmation, Gateway, GatewayError};
 use crate::quotes::{self, accept, ask, draft, remind_doubtful, resume, revise, send};
 use crate::tills;
 
@@ -560,6 +560,29 @@ async fn a_revision_works_in_a_slot_that_is_full_of_this_very_group() {
     office.accept(id, 8, 4, Settle::Notice).await.unwrap();
     office.pay(id).await;
     assert_eq!((office.status(id).await, office.places().await[0]), (Status::Ticketed, (0, 17)));
+    office.stop().await;
+}
+
+/// An account is charged for nothing that a payment keeps, unless whoever asks knows that it needs it no more.
+#[actix_rt::test]
+async fn an_account_is_charged_for_a_hold_once_no_payment_needs_it() {
+    let office = Office::new().await;
+    let node = office.node();
+    let (hold, payment, on_account) = (HoldId::new(slot_at(3), 1), PaymentId::new(1, 9), Settlement::OnAccount { account: code("tours") });
+    node.slot(slot_at(3), by(1), Command::Hold { hold, channel: Channel::Group, lines: lines(2) }).await.unwrap();
+    node.slot(slot_at(3), by(2), Command::Bind { hold, payment, over: None }).await.unwrap();
+    let mut confirmation = Confirmation::new(hold, None);
+    let kept = accounts::sell(node, code("tours"), by(3), confirmation.command(&on_account, None)).await;
+    assert_eq!(kept, Err(Failure::Refused(accounts::Refusal::Slot(Refusal::HoldKept { payment }))));
+    assert_eq!((accounts::resume(node).await, office.owed().await), (0, 0));
+    // It was never written down.
+    assert_eq!(confirmation.look(node).await, Ok(true));
+    let sold = accounts::sell(node, code("tours"), by(3), confirmation.command(&on_account, None)).await.unwrap();
+    assert_eq!((accounts::resume(node).await, office.owed().await), (0, 2_400));
+    // A repeat finds it sold, and nothing to say of a payment.
+    assert_eq!(confirmation.look(node).await, Ok(false));
+    assert_eq!(accounts::sell(node, code("tours"), by(3), confirmation.command(&on_account, None)).await, Ok(sold));
+    assert_eq!((accounts::resume(node).await, office.owed().await), (0, 2_400));
     office.stop().await;
 }
 
