@@ -34,7 +34,7 @@ use crate::signing::secret_file;
 use crate::streams::corrupt;
 
 /// Raised whenever a table, a head or a snapshot changes its form: an older file is thrown away and built again.
-const FORMAT: i64 = 17;
+const FORMAT: i64 = 18;
 /// How many batches are read at once; a full one has about a megabyte.
 const READ: u32 = 16;
 /// After how many records a round writes what it has taken in: small batches share a round, or the lists would cost as much for each as for a full one.
@@ -68,6 +68,7 @@ const SCHEMA: &str = "
     CREATE INDEX sale_by_slot ON sale (slot, sale);
     CREATE INDEX sale_by_start ON sale (starts, sale);
     CREATE INDEX sale_by_reference ON sale (reference, sale) WHERE reference <> '';
+    CREATE INDEX sale_gone ON sale (starts) WHERE channel = 'group' AND cancelled > 0 AND people = cancelled + moved;
     CREATE TABLE ticket (
         ticket TEXT PRIMARY KEY, sale TEXT NOT NULL, slot TEXT NOT NULL, category TEXT NOT NULL, state TEXT NOT NULL, blocked INTEGER NOT NULL,
         changed_at INTEGER NOT NULL

@@ -768,6 +768,65 @@ async fn a_quote_follows_the_last_of_its_tickets() {
     }
 }
 
+/// Twenty pupils who enter free, five of whom are beyond the free quota of the fee: 5.00, and nothing that a slot would have to hand over when their tickets are cancelled.
+async fn pupils_with_tickets(office: &Office) -> (QuoteId, Vec<HoldId>) {
+    let id = office.sent(1, about(Kind::School, None), pupils(20)).await;
+    office.accept(id, 3, 1, Settle::Notice).await.unwrap();
+    office.pay(id).await;
+    let Stage::Ticketed { sales, .. } = office.quote(id).await.stage().clone() else { panic!("it has tickets") };
+    assert_eq!(kept(office, id).await, [0, 500, 0]);
+    (id, sales)
+}
+
+/// An office that does nothing by itself: what is resumed is resumed when it is asked for.
+async fn in_folder(folder: &TempDir, at: Timestamp) -> Office {
+    let clock = Arc::new(ManualClock::new(at));
+    let settings = Settings { drives: false, ..Settings::new(folder.path()) };
+    let running = Node::start(&settings, Arc::clone(&clock) as _, |_| {}).await.unwrap();
+    assert!(running.node().connect(Arc::new(Yes)));
+    Office { house: House { running, clock } }
+}
+
+async fn listed(office: &Office) {
+    office.node().files().unwrap().views.reach(office.node().head().number).await;
+}
+
+/// The node stops between the last of a quote's free tickets and the word to the quote: nothing goes back for them, so no slot owes a word. The next one tells it, and knows why.
+#[actix_rt::test]
+async fn a_quote_hears_after_a_restart_that_the_last_of_its_free_tickets_is_gone() {
+    for (cause, fee) in [(slot::CancelCause::Museum, 0), (slot::CancelCause::Visitor, 500)] {
+        let folder = TempDir::new().unwrap();
+        let office = in_folder(&folder, now()).await;
+        office.open().await;
+        let (id, sales) = pupils_with_tickets(&office).await;
+        let cancel = |sale, cause| Command::Cancel { sale, owner: None, tickets: vec![], cause };
+        // The first part for another reason, and moved before.
+        let (arrival, prices) = (HoldId::new(slot_at(2), 7), vec![(code("school-pupil"), Cents::ZERO)]);
+        let begin = Command::BeginMove { sale: sales[0], owner: None, tickets: vec![0, 1], arrival, via: Channel::BoxOffice, prices };
+        move_tickets(office.node(), slot_at(0), by(4), begin).await.unwrap();
+        for (key, sale) in [(5, sales[0]), (6, arrival)] {
+            office.node().slot(sale.slot(), by(key), cancel(sale, slot::CancelCause::Visitor)).await.unwrap();
+        }
+        listed(&office).await;
+        assert_eq!((resume(office.node()).await, office.status(id).await), (0, Status::Ticketed), "{cause:?}: the others come");
+        office.house.clock.set(now().plus_seconds(60));
+        office.node().slot(slot_at(1), by(7), cancel(sales[1], cause)).await.unwrap();
+        assert_eq!(office.node().board().owing(), vec![], "{cause:?}: nobody hands anything over");
+        office.stop().await;
+
+        let office = in_folder(&folder, now().plus_seconds(120)).await;
+        listed(&office).await;
+        for _ in 0..2 {
+            office.settle().await;
+            let quote = office.quote(id).await;
+            let called_off = if fee == 0 { quote::CancelCause::Museum } else { quote::CancelCause::Group };
+            assert!(matches!(quote.stage(), Stage::CalledOff { cause, .. } if *cause == called_off), "{cause:?}: {:?}", quote.stage());
+            assert_eq!((quote.status(), kept(&office, id).await), (Status::Cancelled, [0, fee, 500 - fee]), "{cause:?}");
+        }
+        office.stop().await;
+    }
+}
+
 /// Tickets may be cancelled where they have just arrived, before it is written that they have left: their quote is asked again when it is.
 #[actix_rt::test]
 async fn a_quote_follows_tickets_that_are_cancelled_before_their_move_has_ended() {
