@@ -93,6 +93,41 @@ async fn a_notice_is_payable_keeps_its_places_and_can_be_cancelled() {
     app.stop().await;
 }
 
+/// What somebody may still pay for is not sold at the desk beside it: it is told which payment to let be paid, or to cancel.
+#[actix_rt::test]
+async fn a_desk_does_not_sell_what_a_payment_keeps() {
+    let app = App::start().await;
+    let box_office = app.key(Role::BoxOffice).await;
+    let hold = app.hold(slot(TORRE, 12), &box_office, "h", json!([{"category": "full", "count": 1}])).await;
+    let opened = pay(&app, &box_office, "p", &notice(&[&hold])).await;
+    let confirm = format!("/v1/holds/{hold}/confirm");
+    let plain = json!({"settlement": {"desk": {"till": "till-1", "method": "card", "reference": "R-1"}}});
+    let mut named = plain.clone();
+    named["contact"] = json!({"given_name": "Ada", "family_name": "Neri", "email": "ada@example.it"});
+    for (key, form) in [("c1", &plain), ("c2", &named)] {
+        let (status, kept) = app.post(&confirm, &box_office, key, form).await;
+        assert_eq!((status.as_u16(), &kept["code"], &kept["payment"]), (409, &json!("hold_kept"), &opened["payment"]), "{kept}");
+        assert!(kept["detail"].as_str().is_some_and(|detail| detail.contains("cancel it")), "{kept}");
+    }
+    let payment = format!("/v1/payments/{}", opened["payment"].as_str().unwrap());
+    assert_eq!(app.get(&payment, &box_office).await["state"], "pending");
+    assert_eq!(app.post(&format!("{payment}/cancel"), &box_office, "x", &json!({})).await.0, StatusCode::OK);
+    let (status, sale) = app.post(&confirm, &box_office, "c1", &plain).await;
+    assert_eq!((status, &sale["sale"]), (StatusCode::CREATED, &json!(hold)), "{sale}");
+    assert_eq!(app.post(&confirm, &box_office, "c1", &plain).await, (status, sale), "a repeat is the same sale");
+    let (status, sold) = app.post(&confirm, &box_office, "c2", &named).await;
+    assert_eq!((status.as_u16(), &sold["code"]), (409, &json!("hold_sold")), "{sold}");
+
+    // With a contact it is looked at before that is stored.
+    let hold = app.hold(slot(TORRE, 13), &box_office, "h2", json!([{"category": "full", "count": 1}])).await;
+    let opened = pay(&app, &box_office, "p2", &notice(&[&hold])).await;
+    let cancel = format!("/v1/payments/{}/cancel", opened["payment"].as_str().unwrap());
+    assert_eq!(app.post(&cancel, &box_office, "x2", &json!({})).await.0, StatusCode::OK);
+    let (status, sale) = app.post(&format!("/v1/holds/{hold}/confirm"), &box_office, "c3", &named).await;
+    assert_eq!((status, &sale["sale"]), (StatusCode::CREATED, &json!(hold)), "{sale}");
+    app.stop().await;
+}
+
 /// Of many who ask at once, each with a key of its own, one begins to pay for a hold; the same request twice at once is one payment.
 #[actix_rt::test]
 async fn of_many_who_pay_for_a_hold_at_once_one_does() {

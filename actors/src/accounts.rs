@@ -94,14 +94,15 @@ impl Tell<Account> for Accounts {
     }
 }
 
-/// Gives a slot a command that sells on an account: [`slot::Command::Sell`] or [`slot::Command::SellDirect`]. The account is charged first, within its limit. A
+/// Gives a slot a command that sells on an account: [`slot::Command::Sell`], [`slot::Command::SellPaid`] or [`slot::Command::SellDirect`]. The account is charged first, within its limit. A
 /// repeat of the caller's key answers the sale that was made the first time; the id of a direct sale has to follow from that key. A hold is sold only as it was
 /// when it was charged.
 ///
 /// # Errors
 /// What the slot or the account says to it; then nothing is charged. `AlreadyCharged` if another amount was charged for the same sale just now: that is taken back.
 pub async fn sell(node: &Node, account: Code, envelope: Envelope, mut command: slot::Command) -> Result<Record<slot::Event>, Failure<Refusal>> {
-    let (slot::Command::Sell { hold: sale, .. } | slot::Command::SellDirect { sale, .. }) = command else {
+    let (slot::Command::Sell { hold: sale, .. } | slot::Command::SellPaid { hold: sale, .. } | slot::Command::SellDirect { sale, .. }) = command
+    else {
         return Err(Failure::OutOfOrder("not a sale".to_owned()));
     };
     let slot = sale.slot();
@@ -129,11 +130,14 @@ async fn as_charged(node: &Node, command: slot::Command) -> Result<(slot::Comman
             let held = node.look(hold.slot(), move |slot| slot.hold_of(hold).map(|hold| hold.lines.clone())).await.map_err(of_slot)?;
             let lines = held.ok_or(Failure::Refused(Refusal::Slot(slot::Refusal::UnknownHold)))?;
             let amount_cents = total(&lines);
-            Ok((slot::Command::SellPaid { hold, owner, lines, settlement, contact }, amount_cents))
+            Ok((slot::Command::SellPaid { hold, owner, lines, keeper: None, settlement, contact }, amount_cents))
         }
-        direct => {
-            let amount_cents = if let slot::Command::SellDirect { lines, .. } = &direct { total(lines) } else { Cents::ZERO };
-            Ok((direct, amount_cents))
+        known => {
+            let amount_cents = match &known {
+                slot::Command::SellPaid { lines, .. } | slot::Command::SellDirect { lines, .. } => total(lines),
+                _ => Cents::ZERO,
+            };
+            Ok((known, amount_cents))
         }
     }
 }

@@ -10,8 +10,10 @@
 //! nothing is sent from here.
 
 mod board;
+mod gone;
 
 pub use board::{QuoteHead, Quotes};
+pub use gone::tickets_cancelled;
 
 use futures_util::StreamExt;
 use tokio::sync::Mutex;
@@ -29,6 +31,7 @@ use tornello_engine::record::Record;
 use tornello_engine::slot::{self, Keeper, Line, Settlement, Slot, people, sale_ends_at, total};
 use tornello_engine::time::Timestamp;
 
+use self::gone::Followed;
 use crate::accounts;
 use crate::digest::digest;
 use crate::failure::Failure;
@@ -622,45 +625,6 @@ async fn arrivals(node: &Node, sale: HoldId) -> Step<Vec<HoldId>> {
     }
 }
 
-/// Follows tickets of a quote that were cancelled beside it: when none stands any more, or was used, the quote is cancelled too, and if the museum was the cause, the
-/// fee and the extras go back.
-///
-/// # Errors
-/// Whatever keeps the quote, or a slot, from being asked.
-pub async fn tickets_cancelled(node: &Node, id: QuoteId, cause: slot::CancelCause) -> Step<()> {
-    let mut sales = match node.look_quote(id, |quote| quote.stage().clone()).await {
-        Ok(Stage::Ticketed { sales, .. }) => sales,
-        // Its tickets are being issued: it is asked again when they are.
-        Ok(Stage::Paid) => return Err(Failure::Busy),
-        Ok(_) | Err(Failure::Refused(_)) => return Ok(()),
-        Err(failure) => return Err(of_quote(failure)),
-    };
-    let (mut at, mut is_moving) = (0, false);
-    while let Some(&sale) = sales.get(at) {
-        let states = move |slot: &Slot| -> Vec<slot::TicketState> {
-            slot.sale_of(sale).map(|found| found.tickets.iter().map(|ticket| ticket.state).collect()).unwrap_or_default()
-        };
-        for state in node.look(sale.slot(), states).await.map_err(|failure| of_slot(sale.slot(), failure))? {
-            match state {
-                slot::TicketState::Cancelled | slot::TicketState::Moved => {}
-                slot::TicketState::Moving => is_moving = true,
-                slot::TicketState::Valid | slot::TicketState::Inside { .. } | slot::TicketState::Outside { .. } => return Ok(()),
-            }
-        }
-        sales.extend(arrivals(node, sale).await?);
-        at += 1;
-    }
-    if is_moving {
-        // Where they will stand is known in a moment; they may be cancelled there already.
-        return Err(Failure::Busy);
-    }
-    let cause = match cause {
-        slot::CancelCause::Visitor => quote::CancelCause::Group,
-        slot::CancelCause::Museum => quote::CancelCause::Museum,
-    };
-    note(node, id, step(id, "tickets cancelled", 0), Command::NoteTicketsCancelled { cause }).await
-}
-
 /// Whether the account has got back what it was charged for places that are gone.
 async fn is_taken_back(node: &Node, quote: &Quote, about: &About) -> Step<bool> {
     let (Some(account), of) = (about.account, quote.charge()) else { return Ok(false) };
@@ -701,7 +665,7 @@ async fn sell(node: &Node, quote: &Quote, about: &About, part: &Part, (number, o
     let (slot, contact, settlement) = (part.slot, about.contact, settlement_of(quote, about, part));
     if let Some(hold) = option {
         let (owner, lines) = (Some(KeyId::SYSTEM), part.lines.clone());
-        let command = slot::Command::SellPaid { hold, owner, lines, settlement: settlement.clone(), contact };
+        let command = slot::Command::SellPaid { hold, owner, lines, keeper: None, settlement: settlement.clone(), contact };
         match node.slot(slot, as_drafter(quote, "sell", hold.get()), command).await {
             Ok(_) => return Ok(Some(hold)),
             Err(Failure::Refused(slot::Refusal::HoldSold)) => return Ok(is_sold(node, hold, &settlement).await?.then_some(hold)),
@@ -738,9 +702,10 @@ fn left_behind(node: &Node) -> Vec<QuoteId> {
     node.quotes().working().into_iter().chain(paid).collect()
 }
 
-/// Drives every quote that has something to do, and tells those that wait for a payment what has become of it; answers how many could not be brought further now.
+/// Drives every quote that has something to do, tells those that wait for a payment what has become of it, and those whose tickets are gone of that; answers how many could
+/// not be brought further now.
 pub async fn resume(node: &Node) -> usize {
-    resume_due(node, &mut Pauses::default()).await
+    gone::follow_tickets(node, &mut Followed::default()).await + resume_due(node, &mut Pauses::default()).await
 }
 
 /// Drives those whose turn it is, several at once: one that waits for its slot or its account keeps no other.
@@ -778,6 +743,11 @@ pub async fn remind_doubtful(node: &Node) -> usize {
 
 /// Resumes what was left under way, at once and then again and again; each quote less often while it does not help. Runs until dropped.
 pub(crate) async fn keep_quoting(node: &Node) {
+    tokio::join!(keep_driving(node), gone::keep_following(node));
+}
+
+/// Sees to all that needs no lists: nobody waits because these do.
+async fn keep_driving(node: &Node) {
     let (mut pauses, mut next) = (Pauses::default(), node.now());
     loop {
         node.clock().sleep_until(next).await;

@@ -72,6 +72,7 @@ const SCHEMA: &str = "
     CREATE INDEX sale_by_museum ON sale (museum, sold_at, sale);
     CREATE INDEX sale_by_start ON sale (starts, sale);
     CREATE INDEX sale_by_reference ON sale (reference, sale) WHERE reference <> '';
+    CREATE INDEX sale_gone ON sale (starts) WHERE channel = 'group' AND cancelled > 0 AND people = cancelled + moved;
     CREATE TABLE ticket (
         ticket TEXT PRIMARY KEY, sale TEXT NOT NULL, slot TEXT NOT NULL, category TEXT NOT NULL, state TEXT NOT NULL, blocked INTEGER NOT NULL,
         changed_at INTEGER NOT NULL

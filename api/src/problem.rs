@@ -429,7 +429,7 @@ fn refusal_detail(refusal: &slot::Refusal) -> &'static str {
         R::TooManyForDay { .. } => {
             "`has` are in the buyer's holds, waiting lists and tickets of that day, and `max` may be: choose another day, or ask the group office."
         }
-        R::HoldKept { .. } => "Let `payment` go on, or cancel it first.",
+        R::HoldKept { .. } => "Let `payment` be paid, at a desk too: it makes the sale by itself. Or cancel it first.",
         R::HoldQuoted { .. } => "It becomes tickets, or is given back, with its `quote`: accept, revise or cancel that.",
         R::PlacesByHand => "Set them by hand again.",
         R::BeyondStands { .. } => "Nothing has to be done.",

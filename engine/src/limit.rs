@@ -330,7 +330,7 @@ mod tests {
         assert_eq!(asked(&counts, Some(7), &sell(hold(1, 1))), Some((vec![Digest(7)], 4)));
         assert_eq!(asked(&counts, None, &sell(hold(1, 1))), None, "who is not named is not limited");
         assert_eq!(asked(&counts, Some(7), &sell(hold(1, 2))), None, "it counts for whoever held it");
-        let paid = |hold| Command::SellPaid { hold, owner: None, lines: lines(4), settlement: Settlement::Free, contact: None };
+        let paid = |hold| Command::SellPaid { hold, owner: None, lines: lines(4), keeper: None, settlement: Settlement::Free, contact: None };
         assert_eq!(asked(&counts, Some(7), &paid(hold(1, 1))), Some((vec![Digest(7)], 4)));
         counts.take(&record(Some(7), sold(hold(1, 1), 4)));
         counts.take(&record(Some(7), sold(hold(1, 2), 3)));

@@ -118,6 +118,7 @@ impl Auditor {
                 Command::HoldFor { until, cause, .. } | Command::Prolong { until, cause, .. } => told.until = Some((until, cause)),
                 // As long as it lives anyway.
                 Command::Bind { payment, over, .. } => (told.until, told.over) = (Some((record.at, Keeper::Payment(payment))), over),
+                Command::SellPaid { keeper, .. } => told.over = keeper,
                 Command::SellBeyond { beyond, ceiling, .. } => told.beyond = Some((beyond, ceiling)),
                 _ => {}
             }
@@ -212,6 +213,9 @@ fn did(command: &Command, events: &[Event]) -> bool {
         (Command::Release { hold, .. }, Event::Released(released)) => *hold == released.hold,
         (Command::Sell { hold, settlement, contact, .. }, Event::Sold(sold)) => {
             sold.held && (hold, settlement, contact) == (&sold.sale, &sold.settlement, &sold.contact)
+        }
+        (Command::SellPaid { hold, lines, settlement, contact, .. }, Event::Sold(sold)) => {
+            sold.held && (hold, lines, settlement, contact) == (&sold.sale, &sold.lines, &sold.settlement, &sold.contact)
         }
         (Command::SellDirect { sale, channel, lines, settlement, contact }, Event::Sold(sold)) => {
             !sold.held && (sale, channel, lines, settlement, contact) == (&sold.sale, &sold.channel, &sold.lines, &sold.settlement, &sold.contact)

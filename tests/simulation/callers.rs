@@ -156,6 +156,12 @@ impl Callers {
             Ask::Hold => self.hold(dice, slot, who),
             Ask::Sell => {
                 let settlement = settlement(dice, party.channel, &party.lines);
+                let is_kept = naive.and_then(|naive| naive.holds.get(&party.id)).is_some_and(|hold| hold.paying.is_some());
+                // With the word of who knows what became of a payment, whichever that was.
+                if is_kept && dice.chance(50) {
+                    let keeper = Some(PaymentId::new(1, dice.pick(&[7, 8])));
+                    return Command::SellPaid { hold: party.id, owner, lines: party.lines.clone(), keeper, settlement, contact: None };
+                }
                 Command::Sell { hold: party.id, owner, settlement, contact: None }
             }
             Ask::SellDirect => self.sell_direct(dice, slot, who),

@@ -288,6 +288,8 @@ impl Naive {
                 if sold.held {
                     let hold = self.live_hold_mut(at, sold.sale)?;
                     rule((&hold.lines, hold.channel) == (&sold.lines, sold.channel), "something else is sold than was held")?;
+                    let other = hold.paying.filter(|payment| sold.settlement != Settlement::Payment { id: *payment });
+                    rule(other.is_none() || other == asked.over, "a hold is sold to others than the payment that keeps it (SL-12)")?;
                     // What the system holds is sold for somebody.
                     hold.fate = Fate::Sold;
                     who = if hold.who == KeyId::SYSTEM { who } else { hold.who };

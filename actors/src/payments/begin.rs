@@ -228,7 +228,7 @@ async fn room_for_named(node: &Node, envelope: &Envelope, opened: &Opened) -> St
     let mut by_slot: BTreeMap<SlotId, Vec<(HoldId, Envelope, slot::Command)>> = BTreeMap::new();
     for item in opened.items.iter().filter(|item| limits_buyers(node, item.hold.slot())) {
         let (hold, settlement) = (item.hold, settlement_of(PaymentId::from_raw(0), item));
-        let command = slot::Command::SellPaid { hold, owner: None, lines: item.lines.clone(), settlement, contact: None };
+        let command = slot::Command::SellPaid { hold, owner: None, lines: item.lines.clone(), keeper: None, settlement, contact: None };
         // A key that no slot knows: nothing is asked of it but what a new command is asked.
         let key = digest(&[b"named late", &hold.get().to_be_bytes(), &envelope.key.0.to_be_bytes()]);
         let asked = Envelope { key, body: key, assessment: None, ..envelope.clone() };
@@ -252,7 +252,14 @@ async fn room_for_named(node: &Node, envelope: &Envelope, opened: &Opened) -> St
 fn too_many_together(slot: &Slot, now: Timestamp, asked: &[(HoldId, Envelope, slot::Command)]) -> Option<(HoldId, slot::Refusal)> {
     let mut slot = slot.clone();
     for (hold, envelope, command) in asked {
-        match slot.decide_for(now, envelope, command) {
+        let mut command = command.clone();
+        // Whether another payment is under way for it is asked when it is kept for this one.
+        if let (slot::Command::SellPaid { keeper, .. }, Some(Keeper::Payment(kept_for))) =
+            (&mut command, slot.hold_of(*hold).and_then(|found| found.kept_for))
+        {
+            *keeper = Some(kept_for);
+        }
+        match slot.decide_for(now, envelope, &command) {
             Ok(events) => {
                 let record = slot.record(now, Some(envelope.clone()), events);
                 slot.apply(&record);

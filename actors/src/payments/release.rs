@@ -1,8 +1,8 @@
 //! What becomes of a hold beside the payment that it is kept for: nothing while that one may still make a sale of it, and all that may become of any hold when it is over.
 
 use tornello_engine::envelope::Envelope;
-use tornello_engine::ids::{HoldId, KeyId};
-use tornello_engine::slot::{self, Keeper, Slot};
+use tornello_engine::ids::{HoldId, KeyId, PaymentId, PersonId};
+use tornello_engine::slot::{self, Keeper, Line, Settlement, Slot};
 
 use super::begin::is_under_way;
 use crate::failure::Failure;
@@ -41,13 +41,63 @@ pub async fn leave_waiting(node: &Node, entry: HoldId, envelope: Envelope, owner
     node.slot(entry.slot(), envelope, command).await
 }
 
-/// What a hold was kept for, if that is a payment that needs it no more.
+/// How a hold is sold on another way than by the payment that it may be kept for: at a desk, on an account, for nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Confirmation {
+    hold: HoldId,
+    owner: Option<KeyId>,
+    /// The payment that kept it and needs it no more, and what is held.
+    over: Option<(PaymentId, Vec<Line>)>,
+}
+
+impl Confirmation {
+    /// Of a hold that nobody has looked at. What a payment keeps is not sold by it.
+    #[must_use]
+    pub const fn new(hold: HoldId, owner: Option<KeyId>) -> Self {
+        Self { hold, owner, over: None }
+    }
+
+    /// Looks whether a payment that keeps the hold needs it no more; answers whether it is that which the command says from now on. To be asked when the slot has refused
+    /// with `hold_kept`, or before anything is done that a refusal would have to undo: of nearly all holds that are confirmed there is no payment.
+    ///
+    /// # Errors
+    /// Whatever keeps the slot or the payment from being asked.
+    pub async fn look(&mut self, node: &Node) -> Result<bool, Failure<slot::Refusal>> {
+        let (hold, owner) = (self.hold, self.owner);
+        // Whose hold it is not is told so by the slot.
+        let held = move |slot: &Slot| {
+            let found = slot.hold_of(hold).filter(|found| owner.is_none_or(|owner| owner == found.who))?;
+            Some((found.kept_for, found.lines.clone()))
+        };
+        let (kept_for, lines) = node.look(hold.slot(), held).await?.unwrap_or_default();
+        self.over = match keeper_over(node, hold, kept_for).await? {
+            Some(Keeper::Payment(payment)) => Some((payment, lines)),
+            Some(Keeper::Quote(_)) | None => None,
+        };
+        Ok(self.over.is_some())
+    }
+
+    /// The command to the slot.
+    #[must_use]
+    pub fn command(&self, settlement: &Settlement, contact: Option<PersonId>) -> slot::Command {
+        let (hold, owner, settlement) = (self.hold, self.owner, settlement.clone());
+        match &self.over {
+            Some((payment, lines)) => slot::Command::SellPaid { hold, owner, lines: lines.clone(), keeper: Some(*payment), settlement, contact },
+            None => slot::Command::Sell { hold, owner, settlement, contact },
+        }
+    }
+}
+
+/// What a hold was kept for, if that is a payment that needs it no more. One that is just about to be written down is waited for.
 async fn keeper_over(node: &Node, hold: HoldId, kept_for: Option<Keeper>) -> Result<Option<Keeper>, Failure<slot::Refusal>> {
     match kept_for {
-        Some(Keeper::Payment(payment)) => match is_under_way(node, payment, hold).await {
-            Ok(is_needed) => Ok(kept_for.filter(|_| !is_needed)),
-            Err(failure) => Err(failure.map(|_| slot::Refusal::HoldKept { payment })),
-        },
+        Some(Keeper::Payment(payment)) => {
+            let _turn = node.paying().beginning(&[hold]).await;
+            match is_under_way(node, payment, hold).await {
+                Ok(is_needed) => Ok(kept_for.filter(|_| !is_needed)),
+                Err(failure) => Err(failure.map(|_| slot::Refusal::HoldKept { payment })),
+            }
+        }
         Some(Keeper::Quote(_)) | None => Ok(None),
     }
 }

@@ -9,10 +9,10 @@ use tornello_engine::ids::{HoldId, KeyId, PaymentId, SlotId, VoucherId};
 use tornello_engine::money::Cents;
 use tornello_engine::payment::{self, Command, Item, Opened, PaidBackBy};
 use tornello_engine::record::Record;
-use tornello_engine::slot::{self, Settlement, Slot};
+use tornello_engine::slot::{self, Keeper, Settlement, Slot};
 use tornello_engine::voucher;
 
-use super::begin::{end_in, limits_buyers};
+use super::begin::{end_in, is_under_way, limits_buyers};
 use super::{ROUNDS, Refusal, SALTS, Step, left_of, note, of_slot, step};
 use crate::digest::{digest, mark_of};
 use crate::failure::Failure;
@@ -83,9 +83,10 @@ async fn sell(node: &Node, id: PaymentId, opened: &Opened, number: u16, item: &I
     let look = move |slot: &Slot| {
         let is_it = |sale: &HoldId| slot.sale_of(*sale).is_some_and(|sale| sale.settlement == of_it);
         let sold = (0..SALTS).map(|salt| anew(id, number, slot.id(), salt)).find(is_it);
-        (sold, slot.hold_of(hold).is_some_and(|hold| hold.buyer.is_none()))
+        let held = slot.hold_of(hold);
+        (sold, held.is_some_and(|hold| hold.buyer.is_none()), held.and_then(|hold| hold.kept_for))
     };
-    let (sold, is_unnamed) = match node.look(slot, look).await {
+    let (sold, is_unnamed, kept_for) = match node.look(slot, look).await {
         Err(Failure::UnknownSlot(_)) => return Ok(Err(slot::Refusal::UnknownSlot)),
         other => other.map_err(|failure| of_slot(hold, failure))?,
     };
@@ -94,7 +95,12 @@ async fn sell(node: &Node, id: PaymentId, opened: &Opened, number: u16, item: &I
     }
     // Who was named when the payment began buys a hold that nobody was named for; any other is of whoever held it.
     let named = if limits_buyers(node, slot) && is_unnamed { named_in(node, id).await? } else { Vec::new() };
-    let command = slot::Command::SellPaid { hold, owner, lines: item.lines.clone(), settlement: settlement.clone(), contact };
+    // What another payment is under way for by now is left to that one, however late this one's money is.
+    let keeper = match kept_for {
+        Some(Keeper::Payment(other)) if other != id => (!is_under_way(node, other, hold).await?).then_some(other),
+        _ => Some(id),
+    };
+    let command = slot::Command::SellPaid { hold, owner, lines: item.lines.clone(), keeper, settlement: settlement.clone(), contact };
     match node.slot(slot, as_buyer("sell", u64::from(number), &named), command).await {
         Ok(_) => return Ok(Ok(hold)),
         Err(Failure::Refused(slot::Refusal::HoldSold)) => {

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use sqlx::Row;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use tornello_engine::account::{self, ChargeOf};
-use tornello_engine::ids::{AccountId, BadId, Code, MuseumId, PaymentId, QuoteId};
+use tornello_engine::ids::{AccountId, BadId, Code, HoldId, MuseumId, PaymentId, QuoteId};
 use tornello_engine::institution::Institution;
 use tornello_engine::quote::{CancelCause, Conditions, Deadline, Event, Kind, Offer, Settle};
 use tornello_engine::record::Record;
@@ -248,6 +248,22 @@ impl Views {
             })
         };
         rows.iter().rev().map(|row| read(row).map_err(ViewsError::Store)).collect()
+    }
+
+    /// The sales that have no ticket left, some of which were cancelled and the others have moved, of quotes that still have tickets: each with its quote, for visits from `from`
+    /// on. They are few: most quotes are told of the last of their tickets when it is cancelled.
+    pub async fn sales_gone(&self, from: Timestamp) -> Result<Vec<(QuoteId, HoldId)>, ViewsError> {
+        // Not by the visits to come, which are all: it is asked again and again. An index serves only who asks in its own words, and SQLite wants the column first.
+        const QUERY: &str = "SELECT quote.quote, sale.sale FROM sale INDEXED BY sale_gone JOIN sale AS bought ON bought.sale = sale.origin
+                JOIN quote ON quote.quote = bought.quote
+            WHERE sale.channel = 'group' AND sale.cancelled > 0 AND sale.people = sale.cancelled + sale.moved AND sale.starts >= ?1
+            AND quote.state = 'ticketed'";
+        let bad = |error: BadId| sqlx::Error::Decode(error.into());
+        let read = |row: &SqliteRow| -> Result<(QuoteId, HoldId), sqlx::Error> {
+            Ok((row.try_get::<String, _>(0)?.parse().map_err(bad)?, row.try_get::<String, _>(1)?.parse().map_err(bad)?))
+        };
+        let rows = sqlx::query(QUERY).bind(from.as_micros()).fetch_all(&self.pool).await?;
+        rows.iter().map(|row| read(row).map_err(ViewsError::Store)).collect()
     }
 
     /// Accounts in the order of their codes, after `after`, at most `limit`: of some museums, those that were charged there, or have a price agreement or a quote.

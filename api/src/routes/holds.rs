@@ -2,15 +2,17 @@
 
 use actix_web::{HttpResponse, delete, get, post, web};
 use serde::{Deserialize, Serialize};
+use tornello_actors::accounts;
 use tornello_actors::failure::Failure;
 use tornello_actors::fraud::SignalKind;
 use tornello_actors::node::Node;
-use tornello_actors::payments;
+use tornello_actors::payments::{self, Confirmation};
 use tornello_engine::calendar;
 use tornello_engine::channel::Channel;
 use tornello_engine::envelope::Envelope;
-use tornello_engine::ids::{BadId, Code, HoldId, OrderId, SlotId};
-use tornello_engine::slot::{Command, Event, Hold, Line, Slot, people as people_of, total};
+use tornello_engine::ids::{BadId, Code, HoldId, OrderId, PersonId, SlotId};
+use tornello_engine::record::Record;
+use tornello_engine::slot::{self, Command, Event, Hold, Line, Settlement, Slot, people as people_of, total};
 use tornello_engine::time::Timestamp;
 
 use crate::acting::{self, Asked, Proof};
@@ -266,7 +268,9 @@ pub struct ConfirmForm {
 /// Make a hold a sale.
 ///
 /// Web shops settle what is free; desks and kiosks what they were paid; resellers and operators on their own account, the group office and administrators on any, within its
-/// limit. Whatever else is due is paid by a payment (`POST /v1/payments`), which makes the sale by itself; here it is refused with `settlement_not_allowed`.
+/// limit. Whatever else is due is paid by a payment (`POST /v1/payments`), which makes the sale by itself; here it is refused with `settlement_not_allowed`. A hold for which a
+/// payment can still be paid is sold by that payment alone, and here refused with `hold_kept`: cancel it first, or let it be paid, at a desk too
+/// (`POST /v1/payments/{payment}/desk`).
 #[utoipa::path(
     tag = "Holds", operation_id = "confirm_hold", security(("key" = ["book"])),
     request_body(content = ConfirmForm, example = json!({"settlement": {"desk": {"till": "till-1", "method": "card", "reference": "R-1"}}})),
@@ -291,17 +295,35 @@ pub async fn confirm(
     // A contact is stored for a hold that lives and is the caller's. A repeat finds it sold, and the contact where the first request put it.
     let lives = move |slot: &Slot| slot.hold_of(hold).is_some_and(|hold| owner.is_none_or(|owner| owner == hold.who));
     let wanted = form.contact.is_some() && node.look(hold.slot(), lives).await?;
-    let command = |contact| Command::Sell { hold, owner, settlement: settlement.clone(), contact };
+    let mut confirmation = Confirmation::new(hold, owner);
     if wanted {
-        node.rehearse(hold.slot(), &envelope, &command(None)).await?;
+        confirmation.look(&node).await?;
+        node.rehearse(hold.slot(), &envelope, &confirmation.command(&settlement, None)).await?;
     }
     let contact = people::keep(&node, hold.slot(), &envelope, form.contact.as_ref(), wanted).await?;
-    let record = sales::sold(&node, hold.slot(), envelope, &settlement, command(contact)).await;
+    let record = sell(&node, hold, envelope, &settlement, &mut confirmation, contact).await;
     if matches!(record, Err(Failure::Refused(_) | Failure::KeyReused)) {
         people::drop_unsold(&node, contact.filter(|_| wanted)).await?;
     }
     let record = record?;
     sales::answer(&record)
+}
+
+/// Makes the sale. What a payment keeps is sold only if that needs it no more, which is looked at when the slot asks for it.
+async fn sell(
+    node: &Node,
+    hold: HoldId,
+    envelope: Envelope,
+    settlement: &Settlement,
+    confirmation: &mut Confirmation,
+    contact: Option<PersonId>,
+) -> Result<Record<Event>, Failure<accounts::Refusal>> {
+    let sold = sales::sold(node, hold.slot(), envelope.clone(), settlement, confirmation.command(settlement, contact)).await;
+    let is_kept = matches!(sold, Err(Failure::Refused(accounts::Refusal::Slot(slot::Refusal::HoldKept { .. }))));
+    if is_kept && confirmation.look(node).await.map_err(|failure| failure.map(accounts::Refusal::Slot))? {
+        return sales::sold(node, hold.slot(), envelope, settlement, confirmation.command(settlement, contact)).await;
+    }
+    sold
 }
 
 /// Give held places back.

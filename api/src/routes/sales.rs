@@ -742,12 +742,12 @@ pub async fn cancel(
     let record = node.slot(sale.slot(), envelope, Command::Cancel { sale, owner, tickets, cause }).await?;
     let cancelled = record.events.iter().find_map(|event| if let Event::Cancelled(cancelled) = event { Some(cancelled) } else { None });
     let cancelled = cancelled.ok_or_else(not_rebuilt)?;
-    // Where money goes back, whoever hands that over tells the quote. Here nobody else does.
+    // Where money goes back, whoever hands that over tells the quote. Where none does it hears of it here, or else from whoever resumes quotes.
     if cancelled.refund_cents.is_zero()
         && let Ok(Some(quote)) = files(&node)?.views.quote_of(sale).await
         && let Err(failure) = quotes::tickets_cancelled(&node, quote, cause).await
     {
-        tracing::warn!(%quote, ?failure, "a quote is not told that its tickets are cancelled");
+        tracing::warn!(%quote, ?failure, "a quote will be told later that its tickets are cancelled");
     }
     Ok(HttpResponse::Ok().json(CancelledView {
         sale: sale.to_string(),

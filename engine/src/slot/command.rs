@@ -39,7 +39,7 @@ pub enum Command {
         /// Whose hold it must be.
         owner: Option<KeyId>,
     },
-    /// Make a hold a sale.
+    /// Make a hold a sale; one that a payment keeps only if it is settled by that payment.
     Sell {
         /// Which hold.
         hold: HoldId,
@@ -58,6 +58,8 @@ pub enum Command {
         owner: Option<KeyId>,
         /// Categories, counts and prices, as they were paid for.
         lines: Vec<Line>,
+        /// The payment that may keep it all the same: the one whose money this is, or one that needs it no more.
+        keeper: Option<PaymentId>,
         /// How it was paid.
         settlement: Settlement,
         /// Contact data, kept apart under this number.

@@ -15,6 +15,7 @@
 //! - SL-9: an entry of the waiting list waits, or has an offer, or has ended, and never two of these; an offer is a live hold of the entry's id.
 //! - SL-10: every refund of a sale is owed a word to whoever has its money (a payment, also one made for a desk's sale, or an account), or was handed over, once.
 //! - SL-11: what is counted of a buyer is what its live holds and standing tickets add up to.
+//! - SL-12: what a payment keeps is sold by that payment, or by whoever knows that it needs it no more.
 //!
 //! What a buyer may have is in `buyer`, what is looked at before it is valid in `review`. The rules of each command are in `hold`, `sale`, `moves` (to another slot, to another person), `gate`, `desk` (what staff and sensors change) and `waiting`;
 //! what a gate says of a ticket is in [`verdict`].
@@ -99,8 +100,10 @@ impl Aggregate for Slot {
             Command::Extend { hold, owner } => self.extend(now, *hold, *owner),
             Command::Release { hold, owner } => self.release(now, *hold, *owner, None),
             Command::GiveBack { hold, owner, over } => self.release(now, *hold, *owner, Some(*over)),
-            Command::Sell { hold, owner, settlement, contact } => self.sell(now, *hold, *owner, settlement, *contact),
-            Command::SellPaid { hold, owner, lines, settlement, contact } => self.sell_paid(now, *hold, *owner, lines, (settlement, *contact)),
+            Command::Sell { hold, owner, settlement, contact } => self.sell(now, *hold, *owner, None, (settlement, *contact)),
+            Command::SellPaid { hold, owner, lines, keeper, settlement, contact } => {
+                self.sell_paid(now, *hold, *owner, lines, *keeper, (settlement, *contact))
+            }
             Command::SellDirect { sale, channel, lines, settlement, contact } => self.sell_direct(now, *sale, *channel, lines, settlement, *contact),
             Command::Cancel { sale, owner, tickets, cause } => self.cancel(now, *sale, *owner, tickets, *cause),
             Command::Block { sale, tickets, reason } => self.block(*sale, tickets, *reason),

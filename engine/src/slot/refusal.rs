@@ -280,7 +280,7 @@ pub enum Refusal {
     IssuesUsedUp,
     /// Places would be kept until a time that is over.
     UntilPast,
-    /// A payment is under way for what is held: it stays as it is.
+    /// A payment is under way for what is held: it stays as it is, and is sold to nobody else.
     HoldKept {
         /// Which payment.
         payment: PaymentId,

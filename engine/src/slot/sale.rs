@@ -1,23 +1,30 @@
 //! Rules of sales: a hold confirmed, a direct sale at the desk, cancellations with the refund due by policy, and the refunds that payments have to be told of.
 
-use super::event::{CancelCause, Cancelled, Event, HandedOver, Line, Settlement, Sold, line_of, total};
+use super::event::{CancelCause, Cancelled, Event, HandedOver, Keeper, Line, Settlement, Sold, line_of, total};
 use super::{Refusal, Sale, Slot, Ticket, TicketState};
 use crate::channel::Channel;
-use crate::ids::{HoldId, KeyId, PersonId};
+use crate::ids::{HoldId, KeyId, PaymentId, PersonId};
 use crate::money::Cents;
 use crate::time::Timestamp;
 
 impl Slot {
+    /// What a payment keeps is sold for its money alone (SL-12): whoever names it as `keeper` has that money, or knows that none is waited for any more.
     pub(super) fn sell(
         &self,
         now: Timestamp,
         id: HoldId,
         owner: Option<KeyId>,
-        settlement: &Settlement,
-        contact: Option<PersonId>,
+        keeper: Option<PaymentId>,
+        (settlement, contact): (&Settlement, Option<PersonId>),
     ) -> Result<Vec<Event>, Refusal> {
         let hold = self.live_hold(now, id, owner)?;
         self.on_sale(now, hold.channel)?;
+        if let Some(Keeper::Payment(payment)) = hold.kept_for
+            && keeper != Some(payment)
+            && *settlement != (Settlement::Payment { id: payment })
+        {
+            return Err(Refusal::HoldKept { payment });
+        }
         settles(hold.channel, &hold.lines, settlement)?;
         Ok(vec![sold(id, true, hold.channel, &hold.lines, settlement, contact)])
     }
@@ -28,12 +35,13 @@ impl Slot {
         id: HoldId,
         owner: Option<KeyId>,
         lines: &[Line],
-        (settlement, contact): (&Settlement, Option<PersonId>),
+        keeper: Option<PaymentId>,
+        settled: (&Settlement, Option<PersonId>),
     ) -> Result<Vec<Event>, Refusal> {
         if self.live_hold(now, id, owner)?.lines != lines {
             return Err(Refusal::UnknownHold);
         }
-        self.sell(now, id, owner, settlement, contact)
+        self.sell(now, id, owner, keeper, settled)
     }
 
     pub(super) fn sell_direct(

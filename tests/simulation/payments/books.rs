@@ -482,6 +482,18 @@ impl Books {
                         let due = self.payments.get(&payment).ok_or("tickets of a payment that is not written down")?;
                         rule(due.is_paid(), "tickets for what is not paid")?;
                     }
+                    let kept_for = self.slots.get(&id).and_then(|naive| naive.holds.get(&sold.sale)).and_then(|hold| hold.paying);
+                    if let Some(keeper) = kept_for.filter(|_| sold.held) {
+                        // A sale for nothing does not say which payment it is of.
+                        let is_its = |due: &Due| match sold.settlement {
+                            Settlement::Payment { id } => id == keeper,
+                            Settlement::Free => due.is_paid(),
+                            _ => false,
+                        };
+                        let is_awaited = self.payments.get(&keeper).is_some_and(|due| due.needs(sold.sale) && !is_its(due));
+                        rule(!is_awaited, "a hold is sold to others while a payment is under way for it (SL-12)")?;
+                        asked.over = Some(keeper);
+                    }
                     self.sales.insert(sold.sale, Sale { lines: sold.lines.clone(), settlement: sold.settlement.clone() });
                 }
                 slot::Event::Arrived(arrived) => {

@@ -15,7 +15,7 @@ use super::limits::{an_hour_later, has, limit_day, of};
 use super::*;
 use crate::journal::wire;
 use crate::moves::move_tickets;
-use crate::payments::{self, Cart, Gateway, GatewayError, Request, drive, receive, resume};
+use crate::payments::{self, Cart, Confirmation, Gateway, GatewayError, Request, drive, receive, resume};
 
 /// What the gateway was told; the next answers, if not yes.
 #[derive(Default)]
@@ -397,6 +397,80 @@ async fn a_gateway_that_says_no_fails_the_payment_and_a_lost_hold_cancels_it() {
     shop.stop().await;
 }
 
+/// A desk does not sell what somebody else may still pay for, and is told which payment that is. Once that is over, it does.
+#[actix_rt::test]
+async fn what_a_payment_keeps_is_sold_by_nobody_else_until_it_is_over() {
+    let shop = Shop::new().await;
+    let node = shop.node();
+    let at_counter = |n| Command::Hold { hold: HoldId::new(tomorrow(), n), channel: Channel::BoxOffice, lines: lines(1) };
+    let of_desk = |n| Settlement::Desk { till: code("desk-1"), method: DeskMethod::Card, reference: format!("R-{n}") };
+    let confirm = async |key: u128, n: u64| {
+        let mut confirmation = Confirmation::new(HoldId::new(tomorrow(), n), None);
+        confirmation.look(node).await.unwrap();
+        node.slot(tomorrow(), by(key), confirmation.command(&of_desk(n), None)).await
+    };
+    let mut payments = Vec::new();
+    for n in 1..=2 {
+        shop.house.ask(u128::from(n), at_counter(n)).await.unwrap();
+        let request = Request { channel: Channel::BoxOffice, ..request(&[n]) };
+        payments.push(payments::begin(node, by(100 + u128::from(n)), request).await.unwrap());
+        let kept = || Err(Failure::Refused(Refusal::HoldKept { payment: payments[payments.len() - 1] }));
+        assert_eq!(confirm(200 + u128::from(n), n).await, kept());
+        let without_a_look = Command::Sell { hold: HoldId::new(tomorrow(), n), owner: None, settlement: of_desk(n), contact: None };
+        assert_eq!(shop.house.ask(200 + u128::from(n), without_a_look).await, kept());
+    }
+    let [paid, over] = payments[..] else { panic!("two were begun: {payments:?}") };
+    // Its own money makes the sale, at a desk too.
+    shop.pay(paid, receipt("d", desk(), 1_200)).await.unwrap();
+    assert_eq!(shop.money(paid).await, [0, 1_200, 0, 0]);
+    assert_eq!(confirm(201, 1).await, Err(Failure::Refused(Refusal::HoldSold)));
+    // What was refused is decided anew with the same key; what was done is answered as it was.
+    payments::cancel(node, over, by(400), None, code("desk")).await.unwrap();
+    let sold = confirm(202, 2).await.unwrap();
+    assert_eq!(confirm(202, 2).await, Ok(sold), "a repeat is the same sale");
+    assert_eq!(confirm(203, 2).await, Err(Failure::Refused(Refusal::HoldSold)));
+    // Who pays for it all the same has the money back.
+    shop.pay(over, node_says("late", 1_200)).await.unwrap();
+    assert_eq!((shop.money(over).await, shop.house.taken()), ([0, 0, 1_200, 0], 2));
+    shop.stop().await;
+}
+
+/// Money that comes late, for a payment that is over, takes nothing from the one that keeps the hold by then.
+#[actix_rt::test]
+async fn late_money_leaves_a_hold_to_the_payment_that_keeps_it_now() {
+    for sold_out in [false, true] {
+        let shop = Shop::new().await;
+        let first = shop.due(1, 3).await;
+        payments::cancel(shop.node(), first, by(500), None, code("buyer")).await.unwrap();
+        let second = payments::begin(shop.node(), by(102), request(&[1])).await.unwrap();
+        if sold_out {
+            shop.fill(1).await;
+        }
+        shop.pay(first, node_says("a", 3_600)).await.unwrap();
+        shop.pay(second, node_says("b", 3_600)).await.unwrap();
+        let sale = HoldId::new(tomorrow(), 1);
+        assert_eq!(shop.payment(second).await.items(), [ItemEnd::Sold { sale, refunded_cents: Cents::ZERO }], "sold out: {sold_out}");
+        assert_eq!(shop.money(second).await, [0, 3_600, 0, 0], "sold out: {sold_out}");
+        let expected = if sold_out { ([0, 0, 3_600, 0], 20) } else { ([0, 3_600, 0, 0], 6) };
+        assert_eq!((shop.money(first).await, shop.house.taken()), expected, "sold out: {sold_out}");
+        shop.stop().await;
+    }
+}
+
+/// The next payment is over as well when the late money of the first comes: then that has the hold.
+#[actix_rt::test]
+async fn late_money_has_a_hold_that_another_payment_needs_no_more() {
+    let shop = Shop::new().await;
+    let first = shop.due(1, 3).await;
+    payments::cancel(shop.node(), first, by(500), None, code("buyer")).await.unwrap();
+    let second = payments::begin(shop.node(), by(102), request(&[1])).await.unwrap();
+    payments::cancel(shop.node(), second, by(501), None, code("buyer")).await.unwrap();
+    shop.fill(1).await;
+    shop.pay(first, node_says("a", 3_600)).await.unwrap();
+    assert_eq!((shop.money(first).await, shop.house.taken()), ([0, 3_600, 0, 0], 20));
+    shop.stop().await;
+}
+
 #[actix_rt::test]
 async fn an_order_has_one_payment_at_a_time() {
     let shop = Shop::new().await;
@@ -709,7 +783,7 @@ async fn payments_that_share_holds_have_all_or_none_of_them() {
 /// The node fails between keeping a hold for a payment and writing that down: the next payment has the hold, and the first one, asked for again, does not.
 #[actix_rt::test]
 async fn a_hold_that_was_kept_for_a_payment_that_was_never_written_down_is_free_for_the_next() {
-    for repeats_first in [false, true] {
+    for (repeats_first, confirms) in [(false, false), (true, false), (false, true)] {
         let journal = Arc::new(Faulty::default());
         let shop = Shop::on(Arc::clone(&journal) as _).await;
         open_museum(shop.node()).await;
@@ -723,7 +797,13 @@ async fn a_hold_that_was_kept_for_a_payment_that_was_never_written_down_is_free_
         let seen = shop.node().look(tomorrow(), move |slot| slot.hold_of(hold).map(|found| (found.kept_for, found.expires_at))).await.unwrap();
         let (Some(slot::Keeper::Payment(first)), expires_at) = seen.unwrap() else { panic!("it was kept for the first: {seen:?}") };
         assert!(expires_at < now().plus_seconds(1_800), "no longer than it would have lived");
-        if repeats_first {
+        if confirms {
+            let mut confirmation = Confirmation::new(hold, Some(KeyId(7)));
+            assert_eq!(confirmation.look(shop.node()).await, Ok(true));
+            let settlement = Settlement::Payment { id: PaymentId::new(1, 77) };
+            shop.house.ask(9, confirmation.command(&settlement, None)).await.unwrap();
+            assert!(is_taken(&payments::begin(shop.node(), by(101), request(&[1])).await));
+        } else if repeats_first {
             assert_eq!(payments::begin(shop.node(), by(101), request(&[1])).await, Ok(first));
             assert!(is_taken(&payments::begin(shop.node(), by(102), request(&[1])).await));
         } else {

@@ -17,7 +17,7 @@ use crate::accounts;
 use crate::forecaster::{Basis, past_quotes};
 use crate::moves::{self, move_tickets};
 use crate::pauses::Pauses;
-use crate::payments::{self, Cart, Gateway, GatewayError};
+use crate::payments::{self, Cart, Confirmation, Gateway, GatewayError};
 use crate::quotes::{self, accept, ask, draft, remind_doubtful, resume, revise, send};
 use crate::tills;
 
@@ -563,6 +563,29 @@ async fn a_revision_works_in_a_slot_that_is_full_of_this_very_group() {
     office.stop().await;
 }
 
+/// An account is charged for nothing that a payment keeps, unless whoever asks knows that it needs it no more.
+#[actix_rt::test]
+async fn an_account_is_charged_for_a_hold_once_no_payment_needs_it() {
+    let office = Office::new().await;
+    let node = office.node();
+    let (hold, payment, on_account) = (HoldId::new(slot_at(3), 1), PaymentId::new(1, 9), Settlement::OnAccount { account: code("tours") });
+    node.slot(slot_at(3), by(1), Command::Hold { hold, channel: Channel::Group, lines: lines(2) }).await.unwrap();
+    node.slot(slot_at(3), by(2), Command::Bind { hold, payment, over: None }).await.unwrap();
+    let mut confirmation = Confirmation::new(hold, None);
+    let kept = accounts::sell(node, code("tours"), by(3), confirmation.command(&on_account, None)).await;
+    assert_eq!(kept, Err(Failure::Refused(accounts::Refusal::Slot(Refusal::HoldKept { payment }))));
+    assert_eq!((accounts::resume(node).await, office.owed().await), (0, 0));
+    // It was never written down.
+    assert_eq!(confirmation.look(node).await, Ok(true));
+    let sold = accounts::sell(node, code("tours"), by(3), confirmation.command(&on_account, None)).await.unwrap();
+    assert_eq!((accounts::resume(node).await, office.owed().await), (0, 2_400));
+    // A repeat finds it sold, and nothing to say of a payment.
+    assert_eq!(confirmation.look(node).await, Ok(false));
+    assert_eq!(accounts::sell(node, code("tours"), by(3), confirmation.command(&on_account, None)).await, Ok(sold));
+    assert_eq!((accounts::resume(node).await, office.owed().await), (0, 2_400));
+    office.stop().await;
+}
+
 /// What is sold on account is charged, and what is cancelled of it taken back, once each.
 #[actix_rt::test]
 async fn an_account_is_charged_for_what_is_sold_on_it_and_no_more() {
@@ -741,6 +764,65 @@ async fn a_quote_follows_the_last_of_its_tickets() {
         }
         let called_off = if fee == 0 { quote::CancelCause::Museum } else { quote::CancelCause::Group };
         assert!(matches!(office.quote(id).await.stage(), Stage::CalledOff { cause, .. } if *cause == called_off));
+        office.stop().await;
+    }
+}
+
+/// Twenty pupils who enter free, five of whom are beyond the free quota of the fee: 5.00, and nothing that a slot would have to hand over when their tickets are cancelled.
+async fn pupils_with_tickets(office: &Office) -> (QuoteId, Vec<HoldId>) {
+    let id = office.sent(1, about(Kind::School, None), pupils(20)).await;
+    office.accept(id, 3, 1, Settle::Notice).await.unwrap();
+    office.pay(id).await;
+    let Stage::Ticketed { sales, .. } = office.quote(id).await.stage().clone() else { panic!("it has tickets") };
+    assert_eq!(kept(office, id).await, [0, 500, 0]);
+    (id, sales)
+}
+
+/// An office that does nothing by itself: what is resumed is resumed when it is asked for.
+async fn in_folder(folder: &TempDir, at: Timestamp) -> Office {
+    let clock = Arc::new(ManualClock::new(at));
+    let settings = Settings { drives: false, ..Settings::new(folder.path()) };
+    let running = Node::start(&settings, Arc::clone(&clock) as _, |_| {}).await.unwrap();
+    assert!(running.node().connect(Arc::new(Yes)));
+    Office { house: House { running, clock } }
+}
+
+async fn listed(office: &Office) {
+    office.node().files().unwrap().views.reach(office.node().head().number).await;
+}
+
+/// The node stops between the last of a quote's free tickets and the word to the quote: nothing goes back for them, so no slot owes a word. The next one tells it, and knows why.
+#[actix_rt::test]
+async fn a_quote_hears_after_a_restart_that_the_last_of_its_free_tickets_is_gone() {
+    for (cause, fee) in [(slot::CancelCause::Museum, 0), (slot::CancelCause::Visitor, 500)] {
+        let folder = TempDir::new().unwrap();
+        let office = in_folder(&folder, now()).await;
+        office.open().await;
+        let (id, sales) = pupils_with_tickets(&office).await;
+        let cancel = |sale, cause| Command::Cancel { sale, owner: None, tickets: vec![], cause };
+        // The first part for another reason, and moved before.
+        let (arrival, prices) = (HoldId::new(slot_at(2), 7), vec![(code("school-pupil"), Cents::ZERO)]);
+        let begin = Command::BeginMove { sale: sales[0], owner: None, tickets: vec![0, 1], arrival, via: Channel::BoxOffice, prices };
+        move_tickets(office.node(), slot_at(0), by(4), begin).await.unwrap();
+        for (key, sale) in [(5, sales[0]), (6, arrival)] {
+            office.node().slot(sale.slot(), by(key), cancel(sale, slot::CancelCause::Visitor)).await.unwrap();
+        }
+        listed(&office).await;
+        assert_eq!((resume(office.node()).await, office.status(id).await), (0, Status::Ticketed), "{cause:?}: the others come");
+        office.house.clock.set(now().plus_seconds(60));
+        office.node().slot(slot_at(1), by(7), cancel(sales[1], cause)).await.unwrap();
+        assert_eq!(office.node().board().owing(), vec![], "{cause:?}: nobody hands anything over");
+        office.stop().await;
+
+        let office = in_folder(&folder, now().plus_seconds(120)).await;
+        listed(&office).await;
+        for _ in 0..2 {
+            office.settle().await;
+            let quote = office.quote(id).await;
+            let called_off = if fee == 0 { quote::CancelCause::Museum } else { quote::CancelCause::Group };
+            assert!(matches!(quote.stage(), Stage::CalledOff { cause, .. } if *cause == called_off), "{cause:?}: {:?}", quote.stage());
+            assert_eq!((quote.status(), kept(&office, id).await), (Status::Cancelled, [0, fee, 500 - fee]), "{cause:?}");
+        }
         office.stop().await;
     }
 }

@@ -287,9 +287,10 @@ impl Naive {
                 true
             }
             Ask::Sell(i) | Ask::Pay(i) => {
-                let Some(party) = self.parties.get_mut(i).filter(|party| matches!(party.fate, Fate::Held { .. }) && selling(party)) else {
-                    return false;
-                };
+                // The one payment that there is sells what it keeps; nobody else does.
+                let may =
+                    |party: &&mut Party| matches!(party.fate, Fate::Held { .. }) && selling(party) && (!party.paying || matches!(ask, Ask::Pay(_)));
+                let Some(party) = self.parties.get_mut(i).filter(may) else { return false };
                 party.fate = Fate::Sold;
                 true
             }

@@ -304,12 +304,71 @@ fn a_hold_is_kept_for_one_payment_at_a_time() {
     assert_eq!(world.ask(until, &bind(1, NEXT, None)), Err(Refusal::HoldExpired { at: at(until) }));
 }
 
+/// SL-12. The desk is told which payment there is; who names that payment has its money, or knows that none is waited for.
+#[test]
+fn what_a_payment_keeps_is_sold_for_its_money_alone() {
+    const OTHER: PaymentId = PaymentId::new(3, 78);
+    let kept = [
+        (-DAY, hold(1, Channel::BoxOffice, &[full(1)])),
+        (-DAY, hold(2, Channel::BoxOffice, &[free(1)])),
+        (-DAY, Command::Bind { hold: id(1), payment: PAYMENT, over: None }),
+        (-DAY, prolong(2, 0, FOR_PAYMENT)),
+    ];
+    let sell_paid =
+        |n, line: Line, keeper, settlement| Command::SellPaid { hold: id(n), owner: None, lines: vec![line], keeper, settlement, contact: None };
+    let refused = || Refusal::HoldKept { payment: PAYMENT };
+    for command in [
+        sell(1, desk()),
+        sell(1, Settlement::Payment { id: OTHER }),
+        // Whether the money fits is asked after that.
+        sell(1, Settlement::Free),
+        sell(2, Settlement::Free),
+        sell_paid(1, full(1), None, desk()),
+        sell_paid(1, full(1), Some(OTHER), desk()),
+        sell_paid(1, full(1), Some(OTHER), Settlement::Payment { id: OTHER }),
+        sell_paid(2, free(1), None, Settlement::Free),
+    ] {
+        given(&kept).refuses(-DAY, command, refused());
+    }
+    let sold = |n, line: Line, settlement| {
+        Ok(Event::Sold(Sold { sale: id(n), held: true, channel: Channel::BoxOffice, lines: vec![line], settlement, contact: None }))
+    };
+    for (n, line, command, settlement) in [
+        (1, full(1), sell(1, paid()), paid()),
+        (1, full(1), sell_paid(1, full(1), None, paid()), paid()),
+        (1, full(1), sell_paid(1, full(1), Some(PAYMENT), paid()), paid()),
+        (2, free(1), sell_paid(2, free(1), Some(PAYMENT), Settlement::Free), Settlement::Free),
+        // It is over: the desk sells it, or another payment.
+        (1, full(1), sell_paid(1, full(1), Some(PAYMENT), desk()), desk()),
+        (1, full(1), sell_paid(1, full(1), Some(PAYMENT), Settlement::Payment { id: OTHER }), Settlement::Payment { id: OTHER }),
+    ] {
+        given(&kept).then(-DAY, command, sold(n, line, settlement));
+    }
+    // What is wrong with the thing named, or with the slot, comes first.
+    given(&kept).refuses(-DAY, sell_paid(1, full(2), None, desk()), Refusal::UnknownHold);
+    let other = Command::Sell { hold: id(1), owner: Some(KeyId(5)), settlement: desk(), contact: None };
+    given(&kept).refuses(-DAY, other, Refusal::UnknownHold);
+    let closed = [kept.to_vec(), vec![(-DAY, Command::Close { reason: code("strike") })]].concat();
+    given(&closed).refuses(-DAY, sell(1, desk()), Refusal::SlotClosed { reason: code("strike") });
+    // Who names a payment that keeps nothing says nothing.
+    given(&kept[..1]).then(-DAY, sell_paid(1, full(1), Some(PAYMENT), desk()), sold(1, full(1), desk()));
+
+    // It was not always so: what a desk sold of a hold that a payment kept is read as it was written.
+    let mut world = given(&kept);
+    let Ok(event) = sold(1, full(1), desk()) else { panic!("an event") };
+    let record = world.slot.record(at(-DAY), Some(envelope(1, 99, 0)), vec![event]);
+    world.slot.apply(&record);
+    world.records.push(record);
+    assert_eq!((world.slot.recount(), world.slot.sale_of(id(1)).map(|sale| sale.settlement.clone())), (Ok(()), Some(desk())));
+    assert_eq!(Slot::replay(&world.records), Some(world.slot), "SL-4: replay equals live");
+}
+
 /// Between the look at a hold and its sale somebody may amend it: what was paid for is then another thing.
 #[test]
 fn what_was_paid_for_is_sold_only_as_it_was() {
     let mut world = given(&[(-3 * DAY, hold(1, Channel::Web, &[full(1)]))]);
     assert!(world.ask(-3 * DAY, &Command::Amend { hold: id(1), lines: vec![full(2)], owner: None }).is_ok());
-    let sell = |lines| Command::SellPaid { hold: id(1), owner: None, lines, settlement: paid(), contact: None };
+    let sell = |lines| Command::SellPaid { hold: id(1), owner: None, lines, keeper: None, settlement: paid(), contact: None };
     assert_eq!(world.ask(-3 * DAY, &sell(vec![full(1)])), Err(Refusal::UnknownHold));
     assert!(world.ask(-3 * DAY, &sell(vec![full(2)])).is_ok());
     assert_eq!(world.ask(-3 * DAY, &sell(vec![full(2)])), Err(Refusal::HoldSold));

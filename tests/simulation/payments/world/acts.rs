@@ -252,7 +252,7 @@ impl World {
         });
     }
 
-    /// Behind a payment's back: a hold is given back, prolonged or changed.
+    /// Behind a payment's back: a hold is given back, prolonged, changed or sold to whoever asks.
     pub fn touch_hold(&mut self) {
         let holds = self.all_live();
         if holds.is_empty() {
@@ -262,9 +262,20 @@ impl World {
         // Nobody is the system but the flows of quotes.
         let who = if who == KeyId::SYSTEM { KeyId(1) } else { who };
         let envelope = Envelope { who, ..self.envelope() };
-        let command = match self.dice.below(4) {
+        let command = match self.dice.below(5) {
             0 => Command::Extend { hold, owner: Some(who) },
             1 => Command::Amend { hold, lines: self.some_lines(), owner: Some(who) },
+            4 => {
+                let node = self.node();
+                self.begin_flow(Of::Others, format_args!("sell {hold} for nothing"), async move {
+                    let mut confirmation = payments::Confirmation::new(hold, None);
+                    if let Err(failure) = confirmation.look(&node).await {
+                        return Outcome::Slot(Err(failure));
+                    }
+                    Outcome::Slot(node.slot(hold.slot(), envelope, confirmation.command(&Settlement::Free, None)).await)
+                });
+                return;
+            }
             owner => {
                 let (node, owner) = (self.node(), (owner == 2).then_some(who));
                 self.begin_flow(Of::Others, format_args!("give {hold} back, {owner:?}"), async move {
