@@ -248,7 +248,7 @@ pub(super) async fn rebuild(
             None => Vec::new(),
         };
         let accepted = built.as_ref().is_some_and(|built| built.accept_loss);
-        // What was flushed is not cut off: a backup may be mended with what is left of it.
+        // What was flushed is not cut off: a backup may be mended with what is left of it. And what is cut off, no list, head or snapshot knows of.
         let flushed = missing.last().map_or(0, |reach| reach.batch);
         let furthest = missing.last().map(|reach| (reach.batch, reach.built));
         let mut memory = Memory::at(now);
@@ -268,11 +268,6 @@ pub(super) async fn rebuild(
             }
             tracing::error!(%lost, "this was accepted: all lists, and what scorers know, are built again from what is left");
             built.scorers().forget().map_err(|source| StartError::Folder { folder: built.folder.to_owned(), source })?;
-            built.views.clear().await?;
-            continue;
-        }
-        // A head or snapshot may know more than its position says, so after a cut none is trusted.
-        if let Some(built) = built.as_ref().filter(|_| checked.cut.is_some()) {
             built.views.clear().await?;
             continue;
         }
