@@ -1,4 +1,4 @@
-//! What a server writes to its log of what strangers send: whoever reaches it must not be able to fill a disk with it.
+//! What a server writes to its log of what strangers send: with a line for each of them, whoever reaches it could fill the disk.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
