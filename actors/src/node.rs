@@ -66,8 +66,8 @@ pub use gates::Passage;
 use grants::Grants;
 pub use house::keep_time;
 use refusals::Refusals;
-use startup::{Built, check_clock, rebuild};
-pub use startup::{StartError, lock};
+use startup::{Built, check_clock, check_keys, doubt_keys, rebuild};
+pub use startup::{KeyFile, StartError, lock};
 
 /// Slots that ended so long ago leave the board.
 const FORGET_AFTER_S: i64 = 3 * 86_400;
@@ -87,6 +87,8 @@ pub struct Settings {
     pub accept_clock: bool,
     /// Starts even if the journal has lost batches that the read models or the scorers were built from, and builds these again without them.
     pub accept_loss: bool,
+    /// Starts even if keys are missing from a folder that was in use before, and makes new ones.
+    pub new_keys: bool,
     /// How the scorers of fraud are set up.
     pub scoring: Sizes,
     /// Whether flows of money, and reviews, go on by themselves, scorers hear what happens, and refusals at gates are noted; moves always go on. A replay, whose years are minutes, leaves them to whoever opens its folder next:
@@ -104,6 +106,7 @@ impl Settings {
             limits: Limits::default(),
             accept_clock: false,
             accept_loss: false,
+            new_keys: false,
             scoring: Sizes::default(),
             drives: true,
         }
@@ -225,11 +228,16 @@ impl Node {
         let lock = lock(data)?;
         let journal = Arc::new(FileJournal::open(&data.join(file::FILE)).await?);
         journal.settle().await?;
+        let was_used = check_keys(data, &*journal, settings.new_keys).await?;
+        // First of all that is made: what depends on them is never there without them.
+        let master = MasterKey::load_or_create(&KeyFile::Master.of(data))?;
+        let signing = KeyFile::Signing.of(data);
+        let signing = if was_used { SigningKeys::load_or_replace(signing, clock.now())? } else { SigningKeys::load_or_create(signing, clock.now())? };
+        doubt_keys(&signing, &*journal).await;
+        let codes = Codes::new(signing, clock.now())?;
         let keys = Keys::open(data.join("keys.db")).await?;
-        let master = MasterKey::load_or_create(&data.join("master.key"))?;
         let pseudonymiser = Pseudonymiser::new(&master);
         let people = People::open(data, master, clock.now()).await?;
-        let codes = Codes::new(SigningKeys::load_or_create(data.join("signing.keys"), clock.now())?, clock.now())?;
         // Last: from here on they may count as torn when the machine ends.
         let views = Views::open(&data.join("views.db")).await?;
         let files = Files { views: views.clone(), keys, people, pseudonymiser, codes };
@@ -359,7 +367,7 @@ impl Node {
         let planning_owners = Registry::new(run_on, jobs, time, Arc::clone(&streams) as _, Arc::clone(&plans), streams as _);
         drop(queue);
 
-        let mut ending: Vec<_> = writing.map(|writing| tokio::spawn(writing.run(committed.clone()))).into_iter().collect();
+        let mut ending: Vec<_> = writing.map(|writing| tokio::spawn(writing.run(Arc::clone(&journal)))).into_iter().collect();
         ending.push(tokio::spawn(async move { drop(scored.await) }));
         let listed = views.map(|views| views.follow_apart(Arc::clone(&journal), Arc::clone(&board), committed.clone()));
         let listed = listed.transpose().map_err(StartError::Thread)?;

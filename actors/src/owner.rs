@@ -415,14 +415,15 @@ mod tests {
     use crate::clock::ManualClock;
     use crate::journal::memory::MemoryJournal;
     use crate::journal::writer::{self, Limits};
-    use crate::journal::{Head, StreamId};
+    use crate::journal::{Head, Journal, StreamId};
     use crate::views::Views;
 
     #[tokio::test]
     async fn a_snapshot_is_kept_only_of_what_is_on_the_disk() {
         let folder = tempfile::tempdir().unwrap();
         let clock = Arc::new(ManualClock::new(Timestamp::from_seconds(1)));
-        let (queue, _) = writer::start(Arc::new(MemoryJournal::default()), Head::EMPTY, clock, Limits::default(), None).unwrap();
+        let journal: Arc<dyn Journal> = Arc::new(MemoryJournal::default());
+        let (queue, _) = writer::start(Arc::clone(&journal), Head::EMPTY, clock, Limits::default(), None).unwrap();
         for (id, is_written) in [(AccountId(1), true), (AccountId(2), false)] {
             let views = Views::open(&folder.path().join("views.db")).await.unwrap();
             let (snapshots, writer) = views.snapshots();
@@ -440,7 +441,7 @@ mod tests {
                 drop(append);
             }
             drop(snapshots);
-            writer.run(queue.committed()).await;
+            writer.run(Arc::clone(&journal)).await;
             let found = views.snapshots().0.load::<Account>(stream).await;
             assert_eq!(found, is_written.then_some(state));
             views.close().await;

@@ -67,7 +67,10 @@ pub enum PeopleError {
         found: usize,
     },
     /// The folder's keys were wrapped under another master key.
-    #[error("the keys of people were wrapped under another master key; put the right master key back")]
+    #[error(
+        "the keys of people were wrapped under another master key; put the right master.key back, or, if there is no copy of it any more, move people.db and people-keys.db away: \
+        nobody can read them without it"
+    )]
     WrongMasterKey,
     /// The operating system gave no random bytes.
     #[error("cannot encrypt a contact: the operating system gives no random bytes")]

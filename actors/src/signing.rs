@@ -85,17 +85,34 @@ pub struct SigningKeys {
 }
 
 impl SigningKeys {
+    /// The number of the first key of a new installation.
+    pub const FIRST: u32 = 1;
+
     /// Reads the keys in `path`; if there is no such file, draws a first key and writes it.
     ///
     /// # Errors
     /// If the file is damaged, readable by others, or the disk fails. A damaged file is never replaced.
     pub fn load_or_create(path: impl Into<PathBuf>, now: Timestamp) -> Result<Self, SigningError> {
-        let path = path.into();
+        Self::load_or_draw(path.into(), Self::FIRST, now)
+    }
+
+    /// As [`SigningKeys::load_or_create`], in the place of keys that are lost: the number of the new one is that of the second in which it is drawn, which none of them
+    /// had. Tickets that were signed with these are then said to have an unknown key, and not to be forged.
+    ///
+    /// # Errors
+    /// As of [`SigningKeys::load_or_create`].
+    pub fn load_or_replace(path: impl Into<PathBuf>, now: Timestamp) -> Result<Self, SigningError> {
+        // A clock that says nothing of use still leaves room to rotate.
+        let number = u32::try_from(now.as_seconds()).unwrap_or(u32::MAX / 2).max(Self::FIRST + 1);
+        Self::load_or_draw(path.into(), number, now)
+    }
+
+    fn load_or_draw(path: PathBuf, first: u32, now: Timestamp) -> Result<Self, SigningError> {
         let _lock = secret_file::lock(&path)?;
         if let Some(keys) = Self::load(&path)? {
             return Ok(keys);
         }
-        let keys = Self { older: Vec::new(), current: draw(1, now)?, path };
+        let keys = Self { older: Vec::new(), current: draw(first, now)?, path };
         keys.save()?;
         Ok(keys)
     }
@@ -491,6 +508,25 @@ mod tests {
         assert!(!verifies(&keys, b"ticket", first) && verifies(&keys, b"ticket", second));
         assert_eq!(keys.rotate(at(5)).unwrap(), 3, "a forgotten number is not used again");
         assert_eq!(keys.seeds().next().unwrap().retired_at, Some(at(10)), "a clock that went back retires no key before its birth");
+    }
+
+    #[test]
+    fn a_key_in_the_place_of_lost_ones_has_a_number_of_its_own() {
+        let (_folder, path) = fresh();
+        let mut lost = SigningKeys::load_or_create(&path, at(1_700_000_000)).unwrap();
+        for day in 1..=3 {
+            lost.rotate(at(1_700_000_000 + day * 86_400)).unwrap();
+        }
+        let sold = sign(&lost, b"ticket");
+        let replaced = SigningKeys::load_or_replace(&path, at(1_800_000_000)).unwrap();
+        assert_eq!(replaced.current(), lost.current(), "what is there is read");
+        for (now, number) in [(at(1_800_000_000), 1_800_000_000), (at(0), 2), (Timestamp::MIN, u32::MAX / 2), (Timestamp::MAX, u32::MAX / 2)] {
+            std::fs::remove_file(&path).unwrap();
+            let mut replaced = SigningKeys::load_or_replace(&path, now).unwrap();
+            assert_eq!(replaced.current().0, number);
+            assert!(!verifies(&replaced, b"ticket", sold));
+            assert_eq!(replaced.rotate(now).unwrap(), number + 1);
+        }
     }
 
     #[test]

@@ -60,7 +60,7 @@ const HEADS_EVERY: Duration = Duration::from_secs(2);
 const SCHEMA: &str = "
     DROP TABLE IF EXISTS position; DROP TABLE IF EXISTS head; DROP TABLE IF EXISTS snapshot; DROP TABLE IF EXISTS sale; DROP TABLE IF EXISTS ticket;
     CREATE TABLE position (name TEXT PRIMARY KEY, batch INTEGER NOT NULL, hash BLOB NOT NULL) STRICT;
-    INSERT INTO position VALUES ('rows', 0, zeroblob(32)), ('heads', 0, zeroblob(32)), ('snapshots', 0, zeroblob(32));
+    INSERT INTO position VALUES ('rows', 0, zeroblob(32)), ('heads', 0, zeroblob(32)), ('known', 0, zeroblob(32));
     CREATE TABLE head (slot TEXT PRIMARY KEY, data BLOB NOT NULL) STRICT, WITHOUT ROWID;
     CREATE TABLE snapshot (stream BLOB PRIMARY KEY, seq INTEGER NOT NULL, crc INTEGER NOT NULL, state BLOB NOT NULL) STRICT;
     CREATE TABLE sale (
@@ -320,9 +320,10 @@ impl Views {
         Ok((row.try_get::<i64, _>(0)?.unsigned_abs(), row.try_get(1)?))
     }
 
-    /// The batches up to which lists, heads and snapshots were built, with their hashes: a journal that does not hold them is another one.
+    /// The batches up to which the lists were built and the heads are complete, and the last that any head or snapshot may know of, with their hashes: a journal that does
+    /// not hold them is another one.
     pub async fn positions(&self) -> Result<[(u64, Vec<u8>); 3], ViewsError> {
-        Ok([self.position("rows").await?, self.position("heads").await?, self.position("snapshots").await?])
+        Ok([self.position("rows").await?, self.position("heads").await?, self.position("known").await?])
     }
 
     /// The last batch whose sales and tickets are in the lists.
@@ -374,8 +375,9 @@ impl Views {
         }
     }
 
-    /// Saves heads that are complete up to the batch at `end`.
-    pub async fn save_heads(&self, heads: &[(SlotId, SlotHead)], end: &Head) -> Result<(), ViewsError> {
+    /// Saves heads that are complete up to the batch at `end`. Some may know of later ones, whose slots were told before the end was: `journal` is where all of these are.
+    pub async fn save_heads(&self, heads: &[(SlotId, SlotHead)], end: &Head, journal: &dyn Journal) -> Result<(), ViewsError> {
+        let known = journal.head().await?;
         let mut tx = self.pool.begin().await?;
         for (slot, head) in heads {
             let Ok(data) = postcard::to_allocvec(head) else { continue };
@@ -386,6 +388,7 @@ impl Views {
                 .await?;
         }
         move_on(&mut tx, "heads", end.number, &end.hash).await?;
+        know(&mut tx, &known).await?;
         Ok(tx.commit().await?)
     }
 
@@ -490,7 +493,7 @@ impl Views {
             // The heads first: they need no reading of the journal, and a start without them reads all of it.
             if ended || since_saved.as_ref().is_none_or(|since| since.elapsed() >= HEADS_EVERY) {
                 let heads = board.take_unsaved();
-                if let Err(error) = self.save_heads(&heads, &end).await {
+                if let Err(error) = self.save_heads(&heads, &end, journal.as_ref()).await {
                     tracing::error!(%error, "the heads of the slots were not saved");
                     heads.iter().for_each(|(slot, _)| board.not_saved(*slot));
                 }
@@ -592,6 +595,12 @@ fn ids_of(slot: SlotId) -> (String, String) {
     (first.to_string(), TicketId::from_raw(first.get() | u128::from(u64::MAX)).to_string())
 }
 
+/// Notes that heads or snapshots may know of everything up to that batch. Two write it, so it never goes back.
+async fn know(connection: &mut SqliteConnection, last: &Head) -> Result<(), sqlx::Error> {
+    let update = sqlx::query("UPDATE position SET batch = ?1, hash = ?2 WHERE name = 'known' AND batch < ?1");
+    update.bind(stored(last.number)).bind(&last.hash[..]).execute(connection).await.map(drop)
+}
+
 fn stored(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
@@ -624,20 +633,21 @@ fn sale_row(row: &SqliteRow) -> Result<SaleRow, sqlx::Error> {
 }
 
 impl SnapshotWriter {
-    /// Writes what comes, until nobody is left who may make a snapshot. `committed` is the end of the journal: every snapshot is of what stands before it.
-    pub async fn run(self, committed: watch::Receiver<Head>) {
+    /// Writes what comes, until nobody is left who may make a snapshot. `journal` is where all that they know stands.
+    pub async fn run(self, journal: Arc<dyn Journal>) {
         let Self { pool, mut arriving } = self;
         while let Some(snapshot) = arriving.recv().await {
-            let end = *committed.borrow();
-            if let Err(error) = save_snapshot(&pool, &snapshot, &end).await {
+            if let Err(error) = save_snapshot(&pool, &snapshot, journal.as_ref()).await {
                 tracing::warn!(%error, stream = %snapshot.turn.stream, "a snapshot was not saved");
             }
         }
     }
 }
 
-/// The snapshot and the end of its journal in one transaction: another journal is told by it.
-async fn save_snapshot(pool: &SqlitePool, snapshot: &Snapshot, end: &Head) -> Result<(), sqlx::Error> {
+/// The snapshot and the end of its journal in one transaction: another journal is told by it. The end as the journal itself has it: a stream may be retired, or read back,
+/// before the writer has told everybody of its last batch.
+async fn save_snapshot(pool: &SqlitePool, snapshot: &Snapshot, journal: &dyn Journal) -> Result<(), ViewsError> {
+    let known = journal.head().await?;
     let mut tx = pool.begin_with("BEGIN IMMEDIATE").await?;
     sqlx::query(
         "INSERT INTO snapshot (stream, seq, crc, state) VALUES (?1, ?2, ?3, ?4) ON CONFLICT (stream) DO UPDATE SET seq = ?2, crc = ?3, state = ?4",
@@ -648,8 +658,8 @@ async fn save_snapshot(pool: &SqlitePool, snapshot: &Snapshot, end: &Head) -> Re
     .bind(snapshot.state.as_slice())
     .execute(&mut *tx)
     .await?;
-    move_on(&mut tx, "snapshots", end.number, &end.hash).await?;
-    tx.commit().await
+    know(&mut tx, &known).await?;
+    Ok(tx.commit().await?)
 }
 
 impl Snapshot {
@@ -1026,11 +1036,33 @@ mod tests {
         let under_way = Arc::clone(&snapshots.under_way);
         drop(snapshots);
         // It ends when nobody is left who could make one.
-        writer.run(watch::channel(Head { number: 7, ..Head::EMPTY }).1).await;
+        writer.run(Arc::new(small_batches(7).await.0)).await;
         assert!(under_way.lock().is_empty());
         let (snapshots, _) = views.snapshots();
         assert_eq!((snapshots.load::<Account>(of_first).await, snapshots.load::<Account>(of_second).await), (Some(first), None));
-        assert_eq!(views.position("snapshots").await.unwrap().0, 7);
+        assert_eq!(views.position("known").await.unwrap().0, 7);
+        views.close().await;
+    }
+
+    #[tokio::test]
+    async fn what_is_saved_says_how_far_its_journal_went() {
+        let folder = tempfile::tempdir().unwrap();
+        let views = Views::open(&folder.path().join("views.db")).await.unwrap();
+        let (journal, head) = small_batches(7).await;
+        let known = async || views.positions().await.unwrap().map(|(batch, _)| batch);
+        // The writer has told everybody of five batches only, but slots may have been told of more.
+        let fifth = journal.batches(4, 1).await.unwrap().remove(0);
+        let end = Head { number: 5, hash: fifth.hash(), at: fifth.at };
+        views.save_heads(&[], &end, &journal).await.unwrap();
+        assert_eq!(known().await, [0, 5, 7]);
+        assert_eq!(views.position("known").await.unwrap().1, head.hash);
+        // A snapshot that took its time takes nothing of that away.
+        let (snapshots, writer) = views.snapshots();
+        let account = Account::new(AccountId(1));
+        snapshots.take(StreamId::Account(account.id()), &account).unwrap().keep();
+        drop(snapshots);
+        writer.run(Arc::new(small_batches(6).await.0)).await;
+        assert_eq!(known().await, [0, 5, 7]);
         views.close().await;
     }
 

@@ -9,7 +9,7 @@ use crate::fraud::SavedFile;
 use crate::journal::{Batch, Head, Journal, JournalError};
 use crate::keys::KeysError;
 use crate::people::PeopleError;
-use crate::signing::SigningError;
+use crate::signing::{SigningError, SigningKeys};
 use crate::start::{self, Boards, Checked, Memory};
 use crate::streams::Streams;
 use crate::views::{Views, ViewsError};
@@ -18,6 +18,8 @@ use crate::views::{Views, ViewsError};
 pub(super) const BEHIND_S: i64 = 60;
 /// A wall clock this far ahead of it may be wrong.
 pub(super) const AHEAD_S: i64 = 366 * 86_400;
+/// What stands in a data folder only if its keys were made before: each start makes these first, and flushes them.
+const AFTER_KEYS: [&str; 3] = ["people-keys.db", "views.db", "scorers.state"];
 
 /// Why an installation does not start.
 #[derive(Debug, thiserror::Error)]
@@ -46,6 +48,18 @@ pub enum StartError {
         last: u64,
         /// What knows of them: a file of the data folder.
         built: &'static str,
+    },
+    /// Keys are missing that what the folder holds depends on: a start would make others, and what was lost would be noticed at the gates.
+    #[error(
+        "the data folder {folder} was in use before, and lacks {}: put what is missing back from the backup and start again. If there is no copy of it any more, start \
+        with --new-keys, once, to make new keys and go on without for good",
+        lacking(files)
+    )]
+    NoKeys {
+        /// Which.
+        folder: PathBuf,
+        /// What is missing.
+        files: Vec<KeyFile>,
     },
     /// The journal is damaged or cannot be read.
     #[error("the journal does not allow a start: {0}: `tornello verify` tells more; put a backup in its place")]
@@ -92,6 +106,83 @@ impl From<JournalError> for StartError {
 
 fn batches(first: u64, last: u64) -> String {
     if first == last { format!("batch {first}") } else { format!("batches {first} to {last}") }
+}
+
+/// A file of keys in a data folder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyFile {
+    /// What signs ticket codes.
+    Signing,
+    /// What contacts are encrypted with in the end, and what pseudonyms follow from.
+    Master,
+}
+
+impl KeyFile {
+    const ALL: [Self; 2] = [Self::Signing, Self::Master];
+
+    /// Its name within the folder.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Signing => "signing.keys",
+            Self::Master => "master.key",
+        }
+    }
+
+    /// Where it is.
+    pub(super) fn of(self, data: &Path) -> PathBuf {
+        data.join(self.name())
+    }
+
+    /// What is so without it.
+    const fn loss(self) -> &'static str {
+        match self {
+            Self::Signing => "the code of no ticket that was sold before is good at a gate",
+            Self::Master => "no contact can be read, and buyers, devices and cards go by other pseudonyms than before",
+        }
+    }
+}
+
+fn lacking(files: &[KeyFile]) -> String {
+    let lacking: Vec<String> = files.iter().map(|file| format!("{}, without which {}", file.name(), file.loss())).collect();
+    lacking.join("; and ")
+}
+
+/// Refuses a folder that was in use before and lacks keys, unless that was accepted: what it holds depends on those that it had. Says whether it was in use; none of its
+/// keys may be made before this.
+pub(super) async fn check_keys(data: &Path, journal: &dyn Journal, accept: bool) -> Result<bool, StartError> {
+    let was_used = journal.head().await?.number > 0 || AFTER_KEYS.iter().any(|name| data.join(name).exists());
+    let files: Vec<KeyFile> = KeyFile::ALL.into_iter().filter(|file| !file.of(data).exists()).collect();
+    if !was_used || files.is_empty() {
+        return Ok(was_used);
+    }
+    let lacks = StartError::NoKeys { folder: data.to_owned(), files };
+    if !accept {
+        return Err(lacks);
+    }
+    tracing::error!(%lacks, "this was accepted: new keys are made");
+    Ok(was_used)
+}
+
+/// Says so if the keys that sign tickets were made when the journal had begun: a journal was put into a folder that had been started without it. No reason to refuse,
+/// as the clock of a new machine may have been set back before anything was written. Answers whether there was something to say.
+pub(super) async fn doubt_keys(keys: &SigningKeys, journal: &dyn Journal) -> bool {
+    // Those that were made in the place of lost ones are numbered otherwise.
+    let Some(first) = keys.seeds().next().filter(|oldest| oldest.id == SigningKeys::FIRST) else { return false };
+    // One that cannot be read is told of by the check.
+    let Ok(batches) = journal.batches(0, 1).await else { return false };
+    if let Some(batch) = batches.first()
+        && first.created_at > batch.at
+    {
+        tracing::warn!(
+            made = %first.created_at,
+            begun = %batch.at,
+            "signing.keys was made after the journal had begun: if this journal is a backup that was put back, put the signing.keys and master.key that belong to it back \
+            too, or the code of no ticket that was sold before is good at a gate"
+        );
+        return true;
+    }
+    false
 }
 
 /// What a data folder holds that was built from the journal. All of it takes in only what was flushed, and whatever of it a machine's end may have torn is gone
@@ -157,7 +248,7 @@ pub(super) async fn rebuild(
             None => Vec::new(),
         };
         let accepted = built.as_ref().is_some_and(|built| built.accept_loss);
-        // What was flushed is not cut off: a backup may be mended with what is left of it.
+        // What was flushed is not cut off: a backup may be mended with what is left of it. And what is cut off, no list, head or snapshot knows of.
         let flushed = missing.last().map_or(0, |reach| reach.batch);
         let furthest = missing.last().map(|reach| (reach.batch, reach.built));
         let mut memory = Memory::at(now);
@@ -177,11 +268,6 @@ pub(super) async fn rebuild(
             }
             tracing::error!(%lost, "this was accepted: all lists, and what scorers know, are built again from what is left");
             built.scorers().forget().map_err(|source| StartError::Folder { folder: built.folder.to_owned(), source })?;
-            built.views.clear().await?;
-            continue;
-        }
-        // A head or snapshot may know more than its position says, so after a cut none is trusted.
-        if let Some(built) = built.as_ref().filter(|_| checked.cut.is_some()) {
             built.views.clear().await?;
             continue;
         }

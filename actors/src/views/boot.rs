@@ -38,9 +38,7 @@ impl Stamp {
         };
         if torn {
             for end in ["", "-wal", "-shm"] {
-                let mut name = self.views.clone().into_os_string();
-                name.push(end);
-                match std::fs::remove_file(name) {
+                match std::fs::remove_file(self.beside(end)) {
                     Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
                     _ => {}
                 }
@@ -53,7 +51,19 @@ impl Stamp {
     /// After the file was closed: flushes it, and notes that.
     pub(super) fn end(&self) -> io::Result<()> {
         File::open(&self.views)?.sync_all()?;
+        // What could not be moved from here into the file when that was closed, as on a full disk, counts as much.
+        match File::open(self.beside("-wal")) {
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            log => log?.sync_all()?,
+        }
         self.write(FLUSHED)
+    }
+
+    /// What SQLite keeps beside the file, by how its name ends.
+    fn beside(&self, end: &str) -> PathBuf {
+        let mut name = self.views.clone().into_os_string();
+        name.push(end);
+        name.into()
     }
 
     fn file(&self) -> PathBuf {

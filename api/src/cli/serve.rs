@@ -69,6 +69,11 @@ pub(super) struct Arguments {
     /// built again from what is left
     #[arg(long)]
     accept_loss: bool,
+    /// Start even if signing.keys or master.key is missing from a folder that was in use before, and make new ones, for good. Without the old signing.keys the codes of all
+    /// tickets that were sold before are good at no gate; without the old master.key no contact can be read, and buyers, devices and cards go by other pseudonyms than
+    /// before. Not if there is any copy of them: put that back
+    #[arg(long)]
+    new_keys: bool,
     /// How many threads answer requests [default: one for each core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1_024))]
     workers: Option<u16>,
@@ -122,6 +127,7 @@ impl Arguments {
             demo: true,
             accept_clock: false,
             accept_loss: false,
+            new_keys: false,
             workers: None,
             gate_listen: None,
             gate_workers: 1,
@@ -199,8 +205,8 @@ pub(super) async fn serve(arguments: Arguments) -> anyhow::Result<()> {
     let clock = Arc::new(RealClock::start());
     let usual = Settings::new(data);
     let scoring = arguments.alerts_per_day.map_or(usual.scoring, |Alerts(alerts_per_day)| Sizes { alerts_per_day, ..usual.scoring });
-    let Arguments { accept_clock, accept_loss, .. } = arguments;
-    let settings = Settings { arbiters: arguments.slot_threads(), accept_clock, accept_loss, scoring, ..usual };
+    let Arguments { accept_clock, accept_loss, new_keys, .. } = arguments;
+    let settings = Settings { arbiters: arguments.slot_threads(), accept_clock, accept_loss, new_keys, scoring, ..usual };
     let started = clock.now();
     let mut told = started;
     let progress = |batch| {

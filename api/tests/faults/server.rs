@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex, PoisonError, mpsc};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use reqwest::header::RETRY_AFTER;
@@ -19,6 +20,8 @@ pub struct Server {
     base: String,
     client: Client,
     log: Arc<Log>,
+    /// Reads its log, until there is no more of it.
+    reading: Option<JoinHandle<()>>,
 }
 
 #[derive(Default)]
@@ -85,7 +88,7 @@ impl Server {
         let Some(base) = base else { return Err((child.wait().expect("a child that said all has ended"), said)) };
         let log = Arc::new(Log::default());
         // The pipe is read on, so that the server never waits for somebody to read its log.
-        std::thread::spawn({
+        let reading = std::thread::spawn({
             let log = Arc::clone(&log);
             move || {
                 for line in lines {
@@ -95,7 +98,7 @@ impl Server {
             }
         });
         let client = tornello_api::client::builder().tls_certs_only([]).timeout(Duration::from_secs(20)).build().unwrap();
-        Ok(Self { child, base: format!("http://{base}"), client, log })
+        Ok(Self { child, base: format!("http://{base}"), client, log, reading: Some(reading) })
     }
 
     /// Its process.
@@ -143,6 +146,13 @@ impl Server {
     /// SIGKILL, and the end of it.
     pub fn kill(self) {
         drop(self);
+    }
+
+    /// SIGKILL, and all that it had logged since it said where it listens.
+    pub fn kill_and_read(mut self) -> Vec<String> {
+        self.child.kill().expect("a server that runs can be killed");
+        self.reading.take().expect("it is read once").join().expect("its log is read");
+        std::mem::take(&mut *self.log.lines.lock().unwrap())
     }
 
     /// SIGTERM, and how it ended; it has 20 seconds.

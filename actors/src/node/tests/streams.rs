@@ -201,8 +201,7 @@ async fn a_snapshot_of_another_journal_is_not_believed() {
     house.running.stop().await;
     // An older journal was put back, with lists and heads that are not ahead of it: only the snapshot is.
     std::fs::write(&journal, earlier).unwrap();
-    let older =
-        "UPDATE position SET batch = 0, hash = zeroblob(32) WHERE name <> 'snapshots'; DELETE FROM head; DELETE FROM sale; DELETE FROM ticket";
+    let older = "UPDATE position SET batch = 0, hash = zeroblob(32) WHERE name <> 'known'; DELETE FROM head; DELETE FROM sale; DELETE FROM ticket";
     change(&folder, "views.db", older).await;
     std::fs::remove_file(folder.path().join("scorers.state")).unwrap();
     let refused = House::in_folder(&folder).await.err();
