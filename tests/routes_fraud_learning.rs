@@ -26,7 +26,7 @@ const BEFORE: u64 = 280;
 const STRETCHED: i64 = 100_000;
 
 fn by(key: u128) -> Envelope {
-    Envelope { who: KeyId(9), key: Digest(key), body: Digest(key), parties: vec![], assessment: None, order: None }
+    Envelope { who: KeyId(9), key: Digest(key), body: Digest(key), parties: vec![], assessment: None, order: None, formerly: Vec::new() }
 }
 
 const fn is_fraud(n: u64) -> bool {

@@ -53,7 +53,7 @@ pub(super) fn envelope_1(bytes: &[u8]) -> Option<(Option<Envelope>, &[u8])> {
     };
     let envelope = envelope.map(|before| {
         let Envelope1 { who, key, body, parties, assessment: assessed, order } = before;
-        Envelope { who, key, body, parties, assessment: assessed.map(|assessed| Box::new(assessment(*assessed))), order }
+        Envelope { who, key, body, parties, assessment: assessed.map(|assessed| Box::new(assessment(*assessed))), order, formerly: Vec::new() }
     });
     Some((envelope, rest))
 }
@@ -96,7 +96,7 @@ pub(super) fn envelope_2(bytes: &[u8]) -> Option<(Option<Envelope>, &[u8])> {
     let (envelope, rest) = postcard::take_from_bytes::<Option<Envelope2>>(bytes).ok()?;
     let envelope = envelope.map(|before| {
         let Envelope2 { who, key, body, parties, assessment, order } = before;
-        Envelope { who, key, body, parties, assessment: assessment.map(|assessed| Box::new((*assessed).into())), order }
+        Envelope { who, key, body, parties, assessment: assessment.map(|assessed| Box::new((*assessed).into())), order, formerly: Vec::new() }
     });
     Some((envelope, rest))
 }
@@ -399,7 +399,8 @@ mod tests {
         let (envelope, rest) = envelope_1(&bytes).unwrap();
         let (at, outcome, rules) = (Timestamp::from_micros(0), Outcome::Allow, Vec::new());
         let assessment = Assessment { model, rules_version: 2, at, position: 7, features, score: 40, reasons, outcome, rules, probability_ppm: None };
-        let expected = Envelope { who: KeyId(5), key, body, parties: vec![], assessment: Some(Box::new(assessment)), order: None };
+        let expected =
+            Envelope { who: KeyId(5), key, body, parties: vec![], assessment: Some(Box::new(assessment)), order: None, formerly: Vec::new() };
         assert_eq!((envelope, rest), (Some(expected), &[1, 2][..]));
     }
 
@@ -433,7 +434,7 @@ mod tests {
         let ((before, said), expected) = (assessed(), Some(assessed().1));
         let envelope = Envelope2 { who: KeyId(5), key, body, parties: vec![], assessment: Some(Box::new(before)), order: None };
         let bytes = [postcard::to_allocvec(&Some(envelope)).unwrap(), vec![1, 2]].concat();
-        let envelope = Envelope { who: KeyId(5), key, body, parties: vec![], assessment: Some(Box::new(said)), order: None };
+        let envelope = Envelope { who: KeyId(5), key, body, parties: vec![], assessment: Some(Box::new(said)), order: None, formerly: Vec::new() };
         assert_eq!(envelope_2(&bytes), Some((Some(envelope), &[1, 2][..])));
 
         let (at, museum, channel, amount_cents) = (Timestamp::from_micros(12), MuseumId(3), Channel::Web, Cents::new(2_400));
