@@ -124,7 +124,7 @@ impl Listen for Scored {
 impl Scored {
     /// What both models say; none of what was before.
     fn said(&self, asked: &Asked<'_>) -> Option<Said> {
-        let score = |acting: &Arc<Acting>| acting.scorer().score(asked.features.iter().map(|value| f64::from(*value))).score as f32;
+        let score = |acting: &Arc<Acting>| acting.score(asked.features) as f32;
         (asked.signal.at_us >= self.since.as_micros()).then(|| self.models.each_ref().map(score))
     }
 
