@@ -51,7 +51,7 @@ fn by(key: u64) -> Envelope {
         party(PartyKind::Card, (2 << 40) | buyer),
         party(PartyKind::Network, (3 << 40) | (buyer % 500)),
     ];
-    Envelope { who: KeyId(1), key: Digest(u128::from(key)), body: Digest(0), parties, assessment: None, order: None }
+    Envelope { who: KeyId(1), key: Digest(u128::from(key)), body: Digest(0), parties, assessment: None, order: None, formerly: Vec::new() }
 }
 
 fn lines() -> Vec<Line> {

@@ -26,7 +26,15 @@ const MUSEUM: MuseumId = MuseumId(1);
 const FOR: Duration = Duration::from_secs(3);
 
 fn by(key: u64) -> Envelope {
-    Envelope { who: KeyId(1), key: Digest(u128::from(key)), body: Digest(0), parties: Vec::new(), assessment: None, order: None }
+    Envelope {
+        who: KeyId(1),
+        key: Digest(u128::from(key)),
+        body: Digest(0),
+        parties: Vec::new(),
+        assessment: None,
+        order: None,
+        formerly: Vec::new(),
+    }
 }
 
 /// A museum open around the clock, with slots of 100,000 places.

@@ -27,7 +27,15 @@ fn slot(capacity: u32) -> Slot {
 
 fn step(slot: &mut Slot, key: u64, command: &Command) {
     let now = slot.id().start().plus_seconds(-3_600);
-    let envelope = Envelope { who: KeyId(1), key: Digest(u128::from(key)), body: Digest(0), parties: Vec::new(), assessment: None, order: None };
+    let envelope = Envelope {
+        who: KeyId(1),
+        key: Digest(u128::from(key)),
+        body: Digest(0),
+        parties: Vec::new(),
+        assessment: None,
+        order: None,
+        formerly: Vec::new(),
+    };
     black_box(slot.recall(&envelope));
     if let Ok(events) = slot.decide(now, command) {
         let record = slot.record(now, Some(envelope), events);

@@ -148,7 +148,7 @@ async fn cards_that_are_tried_one_after_the_other_are_stopped() {
         let parties = vec![party(PartyKind::Buyer, "tester"), party(PartyKind::Device, "d-tester"), party(PartyKind::Card, &format!("card-{i}"))];
         let envelope = |key: u64| {
             let key = Digest(u128::from(key));
-            Envelope { who: KeyId(9), key, body: key, parties: parties.clone(), assessment: None, order: None }
+            Envelope { who: KeyId(9), key, body: key, parties: parties.clone(), assessment: None, order: None, formerly: Vec::new() }
         };
         let opened = Opened {
             who: KeyId(9),

@@ -3,7 +3,9 @@
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tornello_actors::cases;
+use tornello_actors::journal::StreamId;
 use tornello_actors::keys::{Museums, Role};
+use tornello_actors::streams::all_of;
 use tornello_engine::attempts::{Attempt, Ending, day_of};
 use tornello_engine::case::Subject;
 use tornello_engine::channel::Channel;
@@ -31,7 +33,15 @@ fn assessed(key: u128, device: u128, outcome: Outcome, score: u8) -> Envelope {
         probability_ppm: None,
     };
     let parties = vec![Party { kind: PartyKind::Device, pseudonym: Digest(device) }];
-    Envelope { who: KeyId(9), key: Digest(key), body: Digest(key), parties, assessment: Some(Box::new(assessment)), order: None }
+    Envelope {
+        who: KeyId(9),
+        key: Digest(key),
+        body: Digest(key),
+        parties,
+        assessment: Some(Box::new(assessment)),
+        order: None,
+        formerly: Vec::new(),
+    }
 }
 
 fn lines(count: u16) -> Vec<Line> {
@@ -46,7 +56,7 @@ pub async fn sell_assessed(app: &App, slot: SlotId, n: u64, device: u128, outcom
     app.node().slot(slot, envelope, hold).await.unwrap();
     let sell = Command::Sell { hold: sale, owner: None, settlement: Settlement::Free, contact: None };
     let key = Digest(1_000 + u128::from(n));
-    let confirm = Envelope { who: KeyId(9), key, body: key, parties: vec![], assessment: None, order: None };
+    let confirm = Envelope { who: KeyId(9), key, body: key, parties: vec![], assessment: None, order: None, formerly: Vec::new() };
     app.node().slot(slot, confirm, sell).await.unwrap();
     sale
 }
@@ -217,7 +227,7 @@ async fn who_was_refused_appeals_without_a_name() {
         ending: Ending::Blocked,
         figures: None,
     };
-    let by = Envelope { who: KeyId(9), key: Digest(1), body: Digest(1), parties: vec![], assessment: None, order: None };
+    let by = Envelope { who: KeyId(9), key: Digest(1), body: Digest(1), parties: vec![], assessment: None, order: None, formerly: Vec::new() };
     app.node().attempt(by, attempt.clone()).await.unwrap();
     let appeal = |code: String| json!({"code": code});
     let elsewhere = app.key_for(Role::Web, Museums::Only(vec![MARE])).await;
@@ -258,12 +268,12 @@ async fn what_a_gate_or_a_bank_says_later_is_a_label() {
     let (analyst, manager, nine) = (app.key(Role::Analyst).await, app.key(Role::Manager).await, slot(TORRE, 9));
     let sale = HoldId::new(nine, 4);
     let direct = Command::SellDirect { sale, channel: Channel::Kiosk, lines: lines(1), settlement: Settlement::Free, contact: None };
-    let by = Envelope { who: KeyId(9), key: Digest(4), body: Digest(4), parties: vec![], assessment: None, order: None };
+    let by = Envelope { who: KeyId(9), key: Digest(4), body: Digest(4), parties: vec![], assessment: None, order: None, formerly: Vec::new() };
     app.node().slot(nine, by, direct).await.unwrap();
     for (n, gate) in [(1, "pda-1"), (2, "pda-2")] {
         let scan = Scan { ticket: sale.ticket(0), scanned_at: app.node().now().plus_seconds(-60 + n), gate: code(gate), direction: Direction::In };
         let key = Digest(50 + u128::from(n.unsigned_abs()));
-        let by = Envelope { who: KeyId(9), key, body: key, parties: vec![], assessment: None, order: None };
+        let by = Envelope { who: KeyId(9), key, body: key, parties: vec![], assessment: None, order: None, formerly: Vec::new() };
         app.node().slot(nine, by, Command::Merge { scan, issue: Some(1), museum: TORRE }).await.unwrap();
     }
     look(&app).await;
@@ -283,7 +293,7 @@ async fn a_ticket_that_two_gates_with_a_network_meet_is_a_case() {
     let (analyst, gate, nine) = (app.key(Role::Analyst).await, app.key(Role::Gate).await, slot(TORRE, 9));
     let sale = HoldId::new(nine, 6);
     let direct = Command::SellDirect { sale, channel: Channel::Kiosk, lines: lines(2), settlement: Settlement::Free, contact: None };
-    let by = Envelope { who: KeyId(9), key: Digest(6), body: Digest(6), parties: vec![], assessment: None, order: None };
+    let by = Envelope { who: KeyId(9), key: Digest(6), body: Digest(6), parties: vec![], assessment: None, order: None, formerly: Vec::new() };
     app.node().slot(nine, by, direct).await.unwrap();
     let shown = async |number: u16, at: &str, key: &str| {
         let body = json!({"ticket": sale.ticket(number).to_string(), "gate": at, "museum": "torre"});
@@ -374,7 +384,7 @@ async fn a_ticket_that_a_verdict_blocked_is_no_sign_of_its_own() {
     let (status, _) = app.post(&format!("{}/verdict", case_path(sale)), &analyst, "v", &json!({"verdict": "fraud", "reason": "bot"})).await;
     assert_eq!(status, StatusCode::OK);
     let scan = Scan { ticket: sale.ticket(0), scanned_at: app.node().now().plus_seconds(-60), gate: code("pda-1"), direction: Direction::In };
-    let by = Envelope { who: KeyId(9), key: Digest(50), body: Digest(50), parties: vec![], assessment: None, order: None };
+    let by = Envelope { who: KeyId(9), key: Digest(50), body: Digest(50), parties: vec![], assessment: None, order: None, formerly: Vec::new() };
     let merged = app.node().slot(nine, by, Command::Merge { scan, issue: Some(1), museum: TORRE }).await.unwrap();
     let met = |event: &Event| matches!(event, Event::AdmissionConflict(conflict) if conflict.reason == ConflictReason::TicketBlocked);
     assert!(merged.events.iter().any(met), "{merged:?}");
@@ -561,7 +571,7 @@ async fn one_buyer_has_so_much_and_no_more() {
     let mut plan = plan();
     let limits = &mut plan.routes[0].policy.limits;
     (limits.tickets_max, limits.holds_max, limits.day_max) = (Some(4), Some(2), Some(6));
-    let by = Envelope { who: KeyId::SYSTEM, key: Digest(99), body: Digest(99), parties: vec![], assessment: None, order: None };
+    let by = Envelope { who: KeyId::SYSTEM, key: Digest(99), body: Digest(99), parties: vec![], assessment: None, order: None, formerly: Vec::new() };
     app.node().museum(MuseumId(1), by, tornello_engine::museum::Command::SetPlan { valid_from: today(), plan }).await.unwrap();
     let hold = |count: u32, buyer: &str| json!({"lines": [{"category": "full", "count": count}], "parties": [{"kind": "buyer", "value": buyer}]});
     let path = |slot: SlotId| format!("/v1/slots/{slot}/holds");
@@ -591,7 +601,7 @@ async fn one_buyer_has_so_much_of_a_day_however_it_is_bought() {
     let [fifteen, sixteen, seventeen, eighteen] = [15, 16, 17, 18].map(|hour| slot(TORRE, hour));
     let mut plan = plan();
     plan.routes[0].policy.limits.day_max = Some(4);
-    let by = Envelope { who: KeyId::SYSTEM, key: Digest(99), body: Digest(99), parties: vec![], assessment: None, order: None };
+    let by = Envelope { who: KeyId::SYSTEM, key: Digest(99), body: Digest(99), parties: vec![], assessment: None, order: None, formerly: Vec::new() };
     app.node().museum(MuseumId(1), by, tornello_engine::museum::Command::SetPlan { valid_from: today(), plan }).await.unwrap();
     let party = |buyer: &str| json!([{"kind": "buyer", "value": buyer}]);
     let asked = |count: u32, buyer: &str| json!({"lines": [{"category": "under-18", "count": count}], "parties": party(buyer)});
@@ -644,4 +654,60 @@ async fn one_buyer_has_so_much_of_a_day_however_it_is_bought() {
         assert!(status == 201 || answer["code"] == "too_many_for_day", "{n}: {answer}");
     }
     app.stop().await;
+}
+
+/// What a buyer has of a day counts in whichever month it was bought; what says so is written nowhere.
+#[actix_rt::test]
+async fn what_was_bought_in_another_month_counts_until_the_day_is_over() {
+    let app = App::start().await;
+    let web = app.key(Role::Web).await;
+    let mut plan = plan();
+    let policy = &mut plan.routes[0].policy;
+    policy.sale_opens_s = 120 * 86_400;
+    (policy.limits.tickets_max, policy.limits.day_max) = (Some(3), Some(4));
+    let by = Envelope { who: KeyId::SYSTEM, key: Digest(99), body: Digest(99), parties: vec![], assessment: None, order: None, formerly: vec![] };
+    app.node().museum(TORRE, by, tornello_engine::museum::Command::SetPlan { valid_from: today(), plan }).await.unwrap();
+    let at = |start: &str| SlotId::new(TORRE, slot(TORRE, 9).route(), start.parse().unwrap());
+    let (one, two, day_after) = (at("2027-01-20T10:00:00Z"), at("2027-01-20T14:00:00Z"), at("2027-01-21T10:00:00Z"));
+    let asked =
+        |count: u32, buyer: &str| json!({"lines": [{"category": "under-18", "count": count}], "parties": [{"kind": "buyer", "value": buyer}]});
+    let buy = async |app: &App, slot: SlotId, key: &str, count: u32, buyer: &str| {
+        let (status, held) = app.post(&format!("/v1/slots/{slot}/holds"), &web, &format!("hold-{key}"), &asked(count, buyer)).await;
+        let Some(hold) = held["hold"].as_str() else { return (status.as_u16(), held["code"].as_str().unwrap_or_default().to_owned()) };
+        let (status, sale) = app.post(&format!("/v1/holds/{hold}/confirm"), &web, &format!("sell-{key}"), &json!({"settlement": {"free": {}}})).await;
+        (status.as_u16(), sale["code"].as_str().unwrap_or_default().to_owned())
+    };
+    let sold = (201, String::new());
+    let [of_day, of_slot] = ["too_many_for_day", "too_many_for_buyer"].map(|code| (409, code.to_owned()));
+    let until = async |app: &App, instant: &str| {
+        let instant: Timestamp = instant.parse().unwrap();
+        app.pass((instant.as_micros() - app.node().now().as_micros()) / 1_000_000).await;
+    };
+
+    until(&app, "2026-12-01T10:00:00Z").await;
+    assert_eq!(buy(&app, one, "first", 3, "anna@example.it").await, sold);
+    assert_eq!(buy(&app, two, "first-two", 1, "anna@example.it").await, sold);
+    assert_eq!(buy(&app, one, "first-carla", 3, "carla@example.it").await, sold);
+    // Later in the same month, right after its end, when two pseudonyms go along, and when only the new one does.
+    for (n, instant) in ["2026-12-20T10:00:00Z", "2027-01-02T10:00:00Z", "2027-01-12T10:00:00Z"].into_iter().enumerate() {
+        until(&app, instant).await;
+        assert_eq!(buy(&app, two, &format!("again-{n}"), 1, "Anna@example.it").await, of_day, "{instant}");
+        assert_eq!(buy(&app, one, &format!("slot-{n}"), 1, "carla@example.it").await, of_slot, "{instant}: the day has room for one more");
+    }
+    assert_eq!(buy(&app, two, "other", 3, "bruno@example.it").await, sold, "nobody else has less for it");
+    assert_eq!(buy(&app, day_after, "day-after", 2, "anna@example.it").await, sold, "nor another day");
+    let app = app.restart_without_views().await;
+    assert_eq!(buy(&app, two, "restarted", 1, "anna@example.it").await, of_day);
+
+    // Nothing in the journal says that the buyers of December and of January are one.
+    let (december, january) = (named_first(&app, two).await, named_first(&app, day_after).await);
+    assert!(january.len() == 1 && !december.is_empty() && !december.contains(&january[0]), "{december:?} and {january:?}");
+    app.stop().await;
+}
+
+/// By which pseudonyms the buyer of the first hold of a slot stands in the journal.
+async fn named_first(app: &App, slot: SlotId) -> Vec<Digest> {
+    let records = all_of::<Event>(app.node().journal().as_ref(), StreamId::Slot(slot)).await.unwrap();
+    let first = records.iter().find(|record| record.events.iter().any(|event| matches!(event, Event::Held(_)))).unwrap();
+    first.envelope.as_ref().unwrap().buyers().collect()
 }

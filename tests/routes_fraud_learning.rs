@@ -26,7 +26,7 @@ const BEFORE: u64 = 280;
 const STRETCHED: i64 = 100_000;
 
 fn by(key: u128) -> Envelope {
-    Envelope { who: KeyId(9), key: Digest(key), body: Digest(key), parties: vec![], assessment: None, order: None }
+    Envelope { who: KeyId(9), key: Digest(key), body: Digest(key), parties: vec![], assessment: None, order: None, formerly: Vec::new() }
 }
 
 const fn is_fraud(n: u64) -> bool {
@@ -184,12 +184,43 @@ async fn what_analysts_found_is_learned_and_says_how_likely_fraud_is() {
     let next = code("verdicts-2");
     learning::shelve(app.folder(), next, &artifact).unwrap();
     assert_eq!(app.post("/v1/fraud/models", &analyst, "m2", &model_form("verdicts-2", &card.id, &artifact.card)).await.0, StatusCode::CREATED);
-    assert_eq!(app.post("/v1/fraud/models/verdicts-2/challenge", &analyst, "c2", &kind).await.0, StatusCode::OK);
+    let (challenger, promote) = (app.key(Role::Manager).await, "/v1/fraud/models/verdicts-2/promote");
+    let (status, problem) = app.post(promote, &manager, "p3", &kind).await;
+    assert_eq!((status, &problem["code"]), (StatusCode::UNPROCESSABLE_ENTITY, &json!("no_evidence")), "{problem}");
+    assert!(problem["detail"].as_str().unwrap().starts_with("It does not challenge"), "{problem}");
+    let since = app.node().now();
+    assert_eq!(app.post("/v1/fraud/models/verdicts-2/challenge", &challenger, "c2", &kind).await.0, StatusCode::OK);
     assert!(app.node().follow_models().await);
     buys(&app, BEFORE + 8).await;
     let shown = app.get("/v1/fraud/models/verdicts-2/evidence", &analyst).await;
     assert_eq!((&shown["deserved"], &shown["events"], &shown["evidence"]["labels"]), (&json!(false), &json!(2), &json!(0)), "{shown}");
-    let (status, problem) = app.post("/v1/fraud/models/verdicts-2/promote", &manager, "p3", &kind).await;
+    let now = app.node().now().to_string();
+    assert_eq!((&shown["since"], &shown["from"], &shown["to"]), (&json!(since.to_string()), &json!(since.to_string()), &json!(now)), "{shown}");
+    // What was found is said with the refusal.
+    let (status, problem) = app.post(promote, &manager, "p4", &kind).await;
     assert_eq!((status, &problem["code"]), (StatusCode::CONFLICT, &json!("too_few_labels")), "{problem}");
+    assert_eq!((&problem["missing"], &problem["evidence"]["from"]), (&shown["missing"], &json!(since.to_string())), "{problem}");
+    assert_eq!(problem["missing"], json!(["50 cases that proved to be fraud are needed among those of the window, and there are 0"]));
+
+    // Over what they are compared can be chosen, within the time for which it challenges.
+    let after = since.plus_seconds(1).to_string();
+    let part = app.get(&format!("/v1/fraud/models/verdicts-2/evidence?from={after}&to={now}"), &analyst).await;
+    assert_eq!((&part["events"], &part["since"], &part["from"]), (&json!(0), &json!(since.to_string()), &json!(after)), "{part}");
+    let later = app.node().now().plus_seconds(1).to_string();
+    let before = since.plus_seconds(-1).to_string();
+    for (n, (from, to)) in [(&before, &now), (&after, &later), (&now, &after), (&"yesterday".to_owned(), &now)].into_iter().enumerate() {
+        let windowed = json!({"kind": "fraud", "from": from, "to": to});
+        let (status, problem) = app.post(promote, &manager, &format!("w{n}"), &windowed).await;
+        assert_eq!((status, &problem["code"]), (StatusCode::UNPROCESSABLE_ENTITY, &json!("invalid")), "{from} to {to}: {problem}");
+    }
+
+    // Who let it challenge does not promote it, and whoever does says over what it was judged.
+    let part = json!({"kind": "fraud", "overridden": "better", "from": after, "to": now});
+    assert_eq!(app.post(promote, &challenger, "p5", &part).await.1["code"], "same_person");
+    let (status, promoted) = app.post(promote, &manager, "p6", &part).await;
+    assert_eq!(status, StatusCode::OK, "{promoted}");
+    let model = &promoted["items"][1];
+    assert_eq!((&model["artifact"], &model["stage"]), (&json!("verdicts-2"), &json!("champion")), "{promoted}");
+    assert_eq!((&model["evidence"]["from"], &model["evidence"]["to"]), (&json!(after), &json!(now)), "{promoted}");
     app.stop().await;
 }

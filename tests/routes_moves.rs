@@ -126,7 +126,8 @@ async fn every_refusal_of_a_move_has_its_status_and_code() {
         (slot(TORRE, 11), slot(TORRE, 12), SlotId::new(TORRE, slot(TORRE, 11).route(), slot(TORRE, 11).start().plus_seconds(86_400)));
     let mut dearer = Tariff::state_museum(Cents::new(1_400));
     dearer.categories.retain(|category| category.code != code("under-18"));
-    let envelope = Envelope { who: KeyId::SYSTEM, key: Digest(99), body: Digest(99), parties: vec![], assessment: None, order: None };
+    let envelope =
+        Envelope { who: KeyId::SYSTEM, key: Digest(99), body: Digest(99), parties: vec![], assessment: None, order: None, formerly: Vec::new() };
     let valid_from = today().tomorrow().unwrap();
     app.node().museum(TORRE, envelope, museum::Command::SetTariff { valid_from, tariff: dearer }).await.unwrap();
 

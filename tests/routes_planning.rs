@@ -534,7 +534,7 @@ async fn a_planning_policy_holds_from_its_day_on() {
 }
 
 fn by(n: u128) -> Envelope {
-    Envelope { who: KeyId::SYSTEM, key: Digest(n), body: Digest(n), parties: Vec::new(), assessment: None, order: None }
+    Envelope { who: KeyId::SYSTEM, key: Digest(n), body: Digest(n), parties: Vec::new(), assessment: None, order: None, formerly: Vec::new() }
 }
 
 /// Eight days on which fifteen of twenty people came by each slot.

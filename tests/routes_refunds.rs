@@ -251,7 +251,7 @@ async fn a_file_that_was_begun_is_finished_with_what_can_still_go() {
     let batch = batch_of(&app, "e", &form);
     let id: RefundId = paths[0].rsplit('/').next().unwrap().parse().unwrap();
     let by = digest(&[b"before the machine stopped"]);
-    let asked = Envelope { who: KeyId::SYSTEM, key: by, body: by, parties: Vec::new(), assessment: None, order: None };
+    let asked = Envelope { who: KeyId::SYSTEM, key: by, body: by, parties: Vec::new(), assessment: None, order: None, formerly: Vec::new() };
     app.node().payment(id.payment, asked, Command::ExportRefund { refund: id.number, batch }).await.unwrap();
     open_till(&app, &office).await;
     let out = json!({"till": "till-1", "method": "cash", "reference": "R-2"});

@@ -52,7 +52,15 @@ pub async fn sell(app: &App, key: &str, slot: SlotId, count: u16, name: &str) ->
 
 /// Gives a slot a command that has no route here.
 pub async fn tell(app: &App, slot: SlotId, number: u128, command: Command) {
-    let envelope = Envelope { who: KeyId::SYSTEM, key: Digest(number), body: Digest(number), parties: vec![], assessment: None, order: None };
+    let envelope = Envelope {
+        who: KeyId::SYSTEM,
+        key: Digest(number),
+        body: Digest(number),
+        parties: vec![],
+        assessment: None,
+        order: None,
+        formerly: Vec::new(),
+    };
     app.node().slot(slot, envelope, command).await.unwrap();
 }
 
@@ -105,7 +113,8 @@ async fn every_refusal_of_holds_and_sales_has_its_status_and_code() {
         free_day_booking: FreeDayBooking::Impossible,
         ..app.node().museums().get(MARE).unwrap().museum.tariff_on(today()).unwrap().1.clone()
     };
-    let envelope = Envelope { who: KeyId::SYSTEM, key: Digest(99), body: Digest(99), parties: vec![], assessment: None, order: None };
+    let envelope =
+        Envelope { who: KeyId::SYSTEM, key: Digest(99), body: Digest(99), parties: vec![], assessment: None, order: None, formerly: Vec::new() };
     app.node().museum(MARE, envelope, museum::Command::SetTariff { valid_from: today(), tariff }).await.unwrap();
 
     let sale = |category: &str, count: u16, settlement: Value| json!({"lines": [{"category": category, "count": count}], "settlement": settlement});
@@ -478,7 +487,8 @@ async fn a_repeat_is_answered_like_the_first_whatever_the_tariff_has_become() {
     assert!(first.iter().all(|(status, _)| *status == StatusCode::CREATED), "{first:?}");
     let mut tariff = app.node().museums().get(TORRE).unwrap().museum.tariff_on(today()).unwrap().1.clone();
     tariff.categories.iter_mut().filter(|category| category.code == code("full")).for_each(|category| category.code = code("intero"));
-    let envelope = Envelope { who: KeyId::SYSTEM, key: Digest(98), body: Digest(98), parties: vec![], assessment: None, order: None };
+    let envelope =
+        Envelope { who: KeyId::SYSTEM, key: Digest(98), body: Digest(98), parties: vec![], assessment: None, order: None, formerly: Vec::new() };
     app.node().museum(TORRE, envelope, museum::Command::SetTariff { valid_from: today(), tariff }).await.unwrap();
     let again = [app.post(&held.0, &web, "h", &held.1).await, app.post(&sold.0, &office, "s", &sold.1).await];
     assert_eq!(again, first);

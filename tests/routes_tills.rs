@@ -81,7 +81,8 @@ async fn what_is_sold_while_a_session_is_being_closed_or_while_none_is_open_is_i
     let summed_to = app.node().head().number;
     sell("in-between", 3).await;
     let session = first.rsplit('/').next().unwrap().parse().unwrap();
-    let envelope = Envelope { who: KeyId::SYSTEM, key: Digest(1), body: Digest(1), parties: Vec::new(), assessment: None, order: None };
+    let envelope =
+        Envelope { who: KeyId::SYSTEM, key: Digest(1), body: Digest(1), parties: Vec::new(), assessment: None, order: None, formerly: Vec::new() };
     let close = till::Command::Close { counted_cents: Cents::new(12_400), taken_cents: Cents::new(2_400), summed_to };
     app.node().till(session, envelope, close).await.unwrap();
     let closed = app.get(&first, &desk).await;

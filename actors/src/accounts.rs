@@ -270,7 +270,7 @@ fn step(sale: HoldId, name: &str, seq: u64) -> Envelope {
 }
 
 const fn by(key: tornello_engine::envelope::Digest) -> Envelope {
-    Envelope { who: KeyId::SYSTEM, key, body: key, parties: Vec::new(), assessment: None, order: None }
+    Envelope { who: KeyId::SYSTEM, key, body: key, parties: Vec::new(), assessment: None, order: None, formerly: Vec::new() }
 }
 
 fn of_slot(failure: Failure<slot::Refusal>) -> Failure<Refusal> {

@@ -100,7 +100,7 @@ pub async fn count_days(node: &Node) -> usize {
             let Some(slots) = slots else { continue };
             let Some(command) = day_of(node, &known, date, slots, date == last) else { continue };
             let key = digest(&[b"count", &museum.0.to_be_bytes(), date.to_string().as_bytes()]);
-            let envelope = Envelope { who: KeyId::SYSTEM, key, body: key, parties: Vec::new(), assessment: None, order: None };
+            let envelope = Envelope { who: KeyId::SYSTEM, key, body: key, parties: Vec::new(), assessment: None, order: None, formerly: Vec::new() };
             match node.attendance(museum, envelope, command).await {
                 Ok(_) => counted += 1,
                 // Another count of the same night was faster.

@@ -64,7 +64,7 @@ pub fn case_of(subject: Subject) -> CaseId {
 /// An envelope of a step that the system takes by itself: its key follows from the case and the step.
 fn envelope(case: CaseId, step: &[u8], number: u64) -> Envelope {
     let key: Digest = digest(&[b"case", &case.get().to_be_bytes(), step, &number.to_be_bytes()]);
-    Envelope { who: KeyId::SYSTEM, key, body: key, parties: Vec::new(), assessment: None, order: None }
+    Envelope { who: KeyId::SYSTEM, key, body: key, parties: Vec::new(), assessment: None, order: None, formerly: Vec::new() }
 }
 
 /// Opens a case about something, if there is none.

@@ -55,12 +55,14 @@ impl DayLimits {
         }
         let mut known = self.0.lock();
         let Some((buyers, more)) = known.counts.asked(envelope, command) else { return Ok(None) };
+        let Some(first) = buyers.first().map(|buyer| BuyerDay::of(slot, *buyer)) else { return Ok(None) };
         // Under whichever pseudonym it is counted, it is the same buyer's.
-        let days: Vec<BuyerDay> = buyers.into_iter().map(|buyer| BuyerDay::of(slot, buyer)).collect();
-        let of = |day: &BuyerDay| known.counts.has(day).saturating_add(known.aside.get(day).copied().unwrap_or(0));
-        let has = days.iter().map(of).fold(0, u32::saturating_add);
+        let of = |buyer| {
+            let day = BuyerDay { buyer, ..first };
+            known.counts.has(&day).saturating_add(known.aside.get(&day).copied().unwrap_or(0))
+        };
+        let has = buyers.into_iter().map(of).fold(0, u32::saturating_add);
         may_have(limits, has, more)?;
-        let Some(&first) = days.first() else { return Ok(None) };
         *known.aside.entry(first).or_insert(0) += more;
         Ok(Some(Aside(Arc::clone(self), first, more)))
     }
@@ -155,7 +157,7 @@ mod tests {
         let days = Arc::new(DayLimits::default());
         let limits = Limits { day_max: Some(4), ..Limits::NONE };
         let parties = vec![Party { kind: PartyKind::Buyer, pseudonym: Digest(7) }];
-        let envelope = Envelope { who: KeyId(1), key: Digest(1), body: Digest(1), parties, assessment: None, order: None };
+        let envelope = Envelope { who: KeyId(1), key: Digest(1), body: Digest(1), parties, assessment: None, order: None, formerly: Vec::new() };
         let lines = |count| vec![Line { category: "full".parse().unwrap(), count, price_cents: Cents::ZERO, proof: Proof::None }];
         let hold = |hour, count| Command::Hold { hold: HoldId::new(slot(hour), 1), channel: Channel::Web, lines: lines(count) };
         let first = days.set_aside(slot(1), &limits, &envelope, &hold(1, 3)).unwrap();
@@ -169,6 +171,12 @@ mod tests {
         let envelope = Envelope { parties: both, ..envelope };
         let refused = days.set_aside(slot(3), &limits, &envelope, &hold(3, 3));
         assert_eq!(refused.err(), Some(Refusal::TooManyForDay { max: 4, has: 2 }));
+        // Later in the month the old one is only looked up.
+        let alone = vec![Party { kind: PartyKind::Buyer, pseudonym: Digest(8) }];
+        let later = Envelope { parties: alone.clone(), formerly: vec![Digest(6), Digest(7)], ..envelope.clone() };
+        assert_eq!(days.set_aside(slot(3), &limits, &later, &hold(3, 3)).err(), Some(Refusal::TooManyForDay { max: 4, has: 2 }));
+        let stranger = Envelope { parties: alone, ..envelope.clone() };
+        assert!(days.set_aside(slot(3), &limits, &stranger, &hold(3, 3)).is_ok_and(|aside| aside.is_some()), "whom nothing links to it");
         let third = days.set_aside(slot(3), &limits, &envelope, &hold(3, 2)).unwrap();
         assert!(third.is_some() && days.set_aside(slot(3), &limits, &envelope, &hold(3, 1)).is_err());
     }
@@ -184,7 +192,7 @@ mod tests {
             let lines = vec![Line { category: "full".parse().unwrap(), count: 2, price_cents: Cents::ZERO, proof: Proof::None }];
             let held = Event::Held(Held { hold, channel: Channel::Web, lines, expires_at });
             let parties = vec![Party { kind: PartyKind::Buyer, pseudonym: Digest(7) }];
-            let envelope = Envelope { who: KeyId(1), key: Digest(1), body: Digest(1), parties, assessment: None, order: None };
+            let envelope = Envelope { who: KeyId(1), key: Digest(1), body: Digest(1), parties, assessment: None, order: None, formerly: Vec::new() };
             let events = if seq == 1 { vec![Event::Opened(Opened { opening }), held] } else { vec![held] };
             Record { seq, at: Timestamp::from_seconds(0), envelope: Some(envelope), events }
         };

@@ -144,7 +144,7 @@ async fn keep_people(node: &Node, arrival: HoldId) -> Result<(), Failure<Refusal
 /// The envelope of a step: its key follows from the flow, so that a step is taken once however often it is asked.
 fn envelope(sale: HoldId, arrival: HoldId, step: &str) -> Envelope {
     let key: Digest = digest(&[b"move", &sale.get().to_be_bytes(), &arrival.get().to_be_bytes(), step.as_bytes()]);
-    Envelope { who: KeyId::SYSTEM, key, body: key, parties: Vec::new(), assessment: None, order: None }
+    Envelope { who: KeyId::SYSTEM, key, body: key, parties: Vec::new(), assessment: None, order: None, formerly: Vec::new() }
 }
 
 /// Drives every move that is under way, wherever it was left; answers how many are still under way, because a slot does not answer now.

@@ -999,7 +999,8 @@ impl fmt::Display for Month {
 }
 
 /// Makes pseudonyms of parties. The key changes every month, so nobody without the master key can follow a party through the years; whoever holds the master
-/// key can, which is why it stays with the installation.
+/// key can, which is why it stays with the installation. A buyer who names themselves is looked up by those of the months before, where what they may have is limited:
+/// these are written nowhere.
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]
 pub struct Pseudonymiser([u8; 32]);
 

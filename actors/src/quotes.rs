@@ -781,7 +781,7 @@ fn step(id: QuoteId, name: &str, number: u64) -> Envelope {
 }
 
 const fn by(key: Digest) -> Envelope {
-    Envelope { who: KeyId::SYSTEM, key, body: key, parties: Vec::new(), assessment: None, order: None }
+    Envelope { who: KeyId::SYSTEM, key, body: key, parties: Vec::new(), assessment: None, order: None, formerly: Vec::new() }
 }
 
 fn of_quote(failure: Failure<quote::Refusal>) -> Failure<Refusal> {

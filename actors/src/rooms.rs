@@ -311,7 +311,7 @@ impl Node {
             &numbers.late.to_be_bytes(),
             &self.now().as_micros().to_be_bytes(),
         ]);
-        let envelope = Envelope { who: KeyId::SYSTEM, key, body: key, parties: Vec::new(), assessment: None, order: None };
+        let envelope = Envelope { who: KeyId::SYSTEM, key, body: key, parties: Vec::new(), assessment: None, order: None, formerly: Vec::new() };
         self.museum(museum, envelope, museum::Command::CountRoom { code, numbers }).await.map(drop)
     }
 

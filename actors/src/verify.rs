@@ -364,7 +364,7 @@ mod tests {
             let now = slot.id().start().plus_seconds(-600);
             let events = slot.decide(now, &command).unwrap();
             let (key, body) = (Digest(u128::from(number)), Digest(0));
-            let envelope = Envelope { who: KeyId(1), key, body, parties: Vec::new(), assessment: None, order: None };
+            let envelope = Envelope { who: KeyId(1), key, body, parties: Vec::new(), assessment: None, order: None, formerly: Vec::new() };
             let record = slot.record(now, Some(envelope), events);
             slot.apply(&record);
             record

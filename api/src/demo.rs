@@ -153,7 +153,7 @@ pub(crate) async fn give(node: &Node, museum: MuseumId, command: Command) -> Res
 
 fn envelope(what: &str, museum: MuseumId) -> Envelope {
     let key = digest(&[b"shipped", what.as_bytes(), &museum.0.to_be_bytes()]);
-    Envelope { who: KeyId::SYSTEM, key, body: key, parties: Vec::new(), assessment: None, order: None }
+    Envelope { who: KeyId::SYSTEM, key, body: key, parties: Vec::new(), assessment: None, order: None, formerly: Vec::new() }
 }
 
 fn profile(museum: &Museum) -> Option<Profile> {

@@ -1,6 +1,7 @@
 //! What all requests that change something have in common: the idempotency key, the digest of what was asked, the parties.
 
 use std::future::{Ready, ready};
+use std::iter::successors;
 
 use actix_web::dev::Payload;
 use actix_web::http::StatusCode;
@@ -11,8 +12,8 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tornello_actors::digest::digest;
 use tornello_actors::node::Node;
-use tornello_actors::people::Month;
-use tornello_engine::envelope::{Envelope, Party, PartyKind};
+use tornello_actors::people::{Month, Pseudonymiser};
+use tornello_engine::envelope::{Digest, Envelope, Party, PartyKind};
 use tornello_engine::ids::OrderId;
 
 use crate::auth::Caller;
@@ -23,6 +24,8 @@ use crate::words::PartyKindWord;
 const PARTIES_MAX: usize = 8;
 /// How long two pseudonyms of a party overlap, in seconds: a little longer than the longest half-life of what is counted of it.
 const OVERLAP_S: i64 = 8 * 86_400;
+/// By how many earlier months' pseudonyms a buyer is looked up where what they may have is limited: a place is hardly on sale for longer than a year.
+const FORMERLY_MONTHS: usize = 12;
 /// The longest text that names a party, in bytes.
 const PARTY_MAX: usize = 256;
 /// The largest body of those requests that carry a whole plan or many readings, in bytes.
@@ -86,7 +89,8 @@ pub fn envelope(
     asked.extend(what.iter().map(|part| part.as_bytes()));
     asked.push(&body);
     let now = node.now();
-    // While the month is young a party goes by its pseudonym of the month before as well, so that what is counted of it does not begin anew with the month.
+    // While the month is young a party goes by its pseudonym of the month before as well, so that what is counted of it does not begin anew with the month. What fades
+    // within days needs no more; what a buyer has does not fade, so it is looked up by those of the whole time in which it can have been bought.
     let (month, before) = (Month::of(now), Month::of(now.plus_seconds(-OVERLAP_S)));
     let months = if month == before { vec![month] } else { vec![month, before] };
     let pseudonyms = |party: &PartyForm| -> Vec<Party> {
@@ -100,7 +104,22 @@ pub fn envelope(
         parties: parties.iter().flat_map(pseudonyms).collect(),
         assessment: None,
         order,
+        formerly: node.files().map_or_else(Vec::new, |files| formerly(&files.pseudonymiser, parties, month)),
     })
+}
+
+/// The pseudonyms of the buyers in the months before, the latest first, each once.
+fn formerly(pseudonymiser: &Pseudonymiser, parties: &[PartyForm], month: Month) -> Vec<Digest> {
+    let mut found = Vec::new();
+    for buyer in parties.iter().filter(|party| party.kind == PartyKind::Buyer) {
+        for before in successors(Some(month.previous()), |month| Some(month.previous())).take(FORMERLY_MONTHS) {
+            let pseudonym = pseudonymiser.party_in(buyer.kind, &buyer.value, before).pseudonym;
+            if !found.contains(&pseudonym) {
+                found.push(pseudonym);
+            }
+        }
+    }
+    found
 }
 
 /// A body of JSON that may be larger than others: up to [`LARGE_BODY_MAX`].

@@ -488,7 +488,7 @@ mod tests {
     fn step(attendance: &mut Attendance, records: &mut Vec<Record<Event>>, command: &Command) -> Result<(), Refusal> {
         let events = attendance.decide(now(), command)?;
         let key = Digest(records.len() as u128);
-        let envelope = Envelope { who: KeyId(3), key, body: key, parties: Vec::new(), assessment: None, order: None };
+        let envelope = Envelope { who: KeyId(3), key, body: key, parties: Vec::new(), assessment: None, order: None, formerly: Vec::new() };
         let record = attendance.record(now(), Some(envelope), events);
         attendance.apply(&record);
         assert_eq!(attendance.recount(), Ok(()), "AD-1, AD-2 after {record:?}");

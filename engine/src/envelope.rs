@@ -117,6 +117,10 @@ pub struct Envelope {
     pub assessment: Option<Box<Assessment>>,
     /// The order that the command belongs to.
     pub order: Option<OrderId>,
+    /// By which pseudonyms of earlier months the one who buys is known, so that what they have from then counts. Only looked up: they are written nowhere, as a record in
+    /// which the pseudonyms of two months stand beside each other says for ever that they are of one person.
+    #[serde(skip)]
+    pub formerly: Vec<Digest>,
 }
 
 impl PartyKind {
@@ -137,12 +141,16 @@ impl PartyKind {
 }
 
 impl Envelope {
-    /// The pseudonyms of the one who buys: two in the first days of a month, that of the month before last. What is had is counted under one of them, the first when it
-    /// was asked for; together they say what the buyer has.
+    /// The pseudonyms of the one who buys, each once: this month's first, in the first days of a month that of the month before as well, then those of earlier months.
+    /// What is had is counted under one of them, the first when it was asked for; together they say what the buyer has.
     pub fn buyers(&self) -> impl Iterator<Item = Digest> + Clone {
         let named = |party: &Party| (party.kind == PartyKind::Buyer).then_some(party.pseudonym);
         let is_first = move |place: &usize| !self.parties[..*place].contains(&self.parties[*place]);
-        (0..self.parties.len()).filter(is_first).filter_map(move |place| named(&self.parties[place]))
+        let is_other = move |former: &Digest| !self.parties.iter().any(|party| named(party).as_ref() == Some(former));
+        (0..self.parties.len())
+            .filter(is_first)
+            .filter_map(move |place| named(&self.parties[place]))
+            .chain(self.formerly.iter().copied().filter(is_other))
     }
 
     /// The pseudonym of the one who buys, if the channel named one.

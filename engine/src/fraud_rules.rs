@@ -181,7 +181,7 @@ pub enum Refusal {
     #[error("there is no draft of that rule: draft it first")]
     NoDraft,
     /// The same person drafted it.
-    #[error("who drafts a rule or registers a model does not put it in force: ask somebody else")]
+    #[error("who drafts a rule, registers a model or lets it challenge does not put it in force: ask somebody else")]
     SamePerson,
     /// There are too many.
     #[error("there are as many rules as can be asked: retire one")]

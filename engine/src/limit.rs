@@ -252,7 +252,7 @@ mod tests {
 
     fn by(key: u128, buyer: Option<u128>) -> Envelope {
         let parties = buyer.iter().map(|n| Party { kind: PartyKind::Buyer, pseudonym: Digest(*n) }).collect();
-        Envelope { who: KeyId(1), key: Digest(key), body: Digest(key), parties, assessment: None, order: None }
+        Envelope { who: KeyId(1), key: Digest(key), body: Digest(key), parties, assessment: None, order: None, formerly: Vec::new() }
     }
 
     fn record(buyer: Option<u128>, event: Event) -> Record<Event> {

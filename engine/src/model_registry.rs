@@ -2,7 +2,7 @@
 //! acts as a challenger, and is promoted by evidence and by somebody other than who registered it. The artifacts themselves are files elsewhere.
 //!
 //! - MR-1: one model at most acts, and it was promoted.
-//! - MR-2: what is promoted has evidence, and an approver who did not register it.
+//! - MR-2: what is promoted has evidence, and an approver who did not register it. (Nor may it be who let it challenge; of promotions of older programs that is not so.)
 //! - MR-3: an artifact is registered once; one that was retired does not come back.
 //! - MR-4: replay equals live, and time does not go back.
 
@@ -53,6 +53,24 @@ impl ModelKind {
     }
 }
 
+/// From when to when events counted, both included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Window {
+    /// The first instant.
+    pub from: Timestamp,
+    /// The last.
+    pub to: Timestamp,
+}
+
+impl Window {
+    /// Whether an instant lies in it.
+    #[must_use]
+    pub fn has(self, at: Timestamp) -> bool {
+        (self.from..=self.to).contains(&at)
+    }
+}
+
 /// What speaks for a model, measured on the same data as the one that acts. Shares are thousandths.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -71,6 +89,8 @@ pub struct Evidence {
     pub report: Digest,
     /// In how many of a thousand redraws of what was compared it was better; none where that was not asked, as of forecasts.
     pub confidence_milli: Option<u16>,
+    /// Over what it was compared with the one that acts; none where nothing was compared here, as of forecasts.
+    pub window: Option<Window>,
 }
 
 /// What can be asked of the models of a kind.
@@ -192,8 +212,8 @@ pub enum Refusal {
     /// The model that acts is better.
     #[error("the evidence does not say that it is better: more must be found, and no less of that be bad")]
     NotBetter,
-    /// The same person registered it.
-    #[error("who drafts a rule or registers a model does not put it in force: ask somebody else")]
+    /// The same person registered it, or let it challenge.
+    #[error("who drafts a rule, registers a model or lets it challenge does not put it in force: ask somebody else")]
     SamePerson,
     /// There are too many.
     #[error("as many models are known as are kept")]
@@ -244,6 +264,8 @@ pub struct Model {
     pub stage: Stage,
     /// Since when.
     pub since: Timestamp,
+    /// Who let it challenge, if it did.
+    pub challenged_by: Option<KeyId>,
     /// What spoke for it and who approved, if it was promoted.
     pub promoted: Option<Promoted>,
 }
@@ -293,7 +315,7 @@ impl Aggregate for Models {
                 if overridden.is_none() || spoken == Err(Refusal::BadEvidence) {
                     spoken?;
                 }
-                if model.registered.by == *approver {
+                if model.registered.by == *approver || model.challenged_by == Some(*approver) {
                     return Err(Refusal::SamePerson);
                 }
                 // A word is kept only where it was needed: what was shown is not marked as if it were not.
@@ -324,10 +346,16 @@ impl Aggregate for Models {
         for event in &record.events {
             match event {
                 Event::Registered(registered) => {
-                    let model = Model { registered: registered.clone(), at, stage: Stage::Registered, since: at, promoted: None };
+                    let model =
+                        Model { registered: registered.clone(), at, stage: Stage::Registered, since: at, challenged_by: None, promoted: None };
                     self.known.insert(registered.artifact, model);
                 }
-                Event::Challenging(challenging) => self.turn(challenging.artifact, Stage::Challenger, at),
+                Event::Challenging(challenging) => {
+                    self.turn(challenging.artifact, Stage::Challenger, at);
+                    if let Some(model) = self.known.get_mut(&challenging.artifact) {
+                        model.challenged_by = record.envelope.as_ref().map(|envelope| envelope.who);
+                    }
+                }
                 Event::Promoted(promoted) => {
                     if let Some(before) = self.champion.take() {
                         self.turn(before, Stage::Retired, at);
@@ -453,17 +481,20 @@ mod tests {
         precision_before_milli: 500,
         report: Digest(9),
         confidence_milli: Some(950),
+        window: None,
     };
 
     fn code(text: &str) -> Code {
         text.parse().unwrap()
     }
 
-    /// Does what is asked; MR-1, MR-2 and MR-3 hold after it, and the state survives its bytes (MR-4).
+    /// Does what is asked, by the key 3; MR-1, MR-2 and MR-3 hold after it, and the state survives its bytes (MR-4).
     fn tell(models: &mut Models, command: &Command) -> Result<(), Refusal> {
         let now = Timestamp::from_seconds(1_000);
         let events = models.decide(now, command)?;
-        let record = models.record(now, None, events);
+        let key = Digest(u128::from(models.seq()));
+        let envelope = Envelope { who: KeyId(3), key, body: key, parties: Vec::new(), assessment: None, order: None, formerly: Vec::new() };
+        let record = models.record(now, Some(envelope), events);
         models.apply(&record);
         assert_eq!((models.check(), models.recount()), (Ok(()), Ok(())));
         let bytes = postcard::to_allocvec(models).unwrap();
@@ -501,11 +532,19 @@ mod tests {
         {
             assert_eq!(tell(&mut models, &promote("logistic-1", Some(worse), 2)), Err(Refusal::NotBetter));
         }
+        assert_eq!(tell(&mut models, &promote("logistic-1", Some(GOOD), 3)), Err(Refusal::SamePerson), "who let it challenge");
         tell(&mut models, &promote("logistic-1", Some(GOOD), 2)).unwrap();
         assert_eq!(tell(&mut models, &promote("forest-1", Some(GOOD), 2)), Err(Refusal::ModelRetired));
         assert_eq!(tell(&mut models, &promote("logistic-1", Some(GOOD), 2)), Err(Refusal::AlreadySo));
         tell(&mut models, &Command::Retire { artifact: code("logistic-1") }).unwrap();
         assert!(models.champion().is_none(), "rules only");
+    }
+
+    #[test]
+    fn a_window_has_both_its_ends() {
+        let [before, from, between, to, after] = [9, 10, 15, 20, 21].map(Timestamp::from_micros);
+        let window = Window { from, to };
+        assert_eq!([before, from, between, to, after].map(|at| window.has(at)), [false, true, true, true, false]);
     }
 
     #[test]

@@ -136,7 +136,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn asked(who: u64, key: u128, body: u128) -> Envelope {
-        Envelope { who: KeyId(who), key: Digest(key), body: Digest(body), parties: Vec::new(), assessment: None, order: None }
+        Envelope { who: KeyId(who), key: Digest(key), body: Digest(body), parties: Vec::new(), assessment: None, order: None, formerly: Vec::new() }
     }
 
     fn remember(keys: &mut Keys, who: u64, key: u128, body: u128, seq: u64, at_s: i64) {

@@ -367,7 +367,7 @@ mod tests {
     fn step(till: &mut Till, records: &mut Vec<Record<Event>>, s: i64, command: &Command) -> Result<Event, Refusal> {
         let mut events = till.decide(at(s), command)?;
         let key = Digest(records.len() as u128);
-        let envelope = Envelope { who: KeyId(3), key, body: key, parties: Vec::new(), assessment: None, order: None };
+        let envelope = Envelope { who: KeyId(3), key, body: key, parties: Vec::new(), assessment: None, order: None, formerly: Vec::new() };
         let before = till.last_at();
         let record = till.record(at(s), Some(envelope), events.clone());
         assert!(record.at >= before, "TL-3: the time of a record went backwards");

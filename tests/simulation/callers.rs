@@ -98,7 +98,7 @@ pub fn code(text: &str) -> Code {
 pub fn envelope(dice: &mut Dice) -> Envelope {
     let mut digest = || Digest(u128::from(dice.next()) << 64 | u128::from(dice.next()));
     let (key, body) = (digest(), digest());
-    Envelope { who: KeyId(1 + dice.below(4)), key, body, parties: Vec::new(), assessment: None, order: None }
+    Envelope { who: KeyId(1 + dice.below(4)), key, body, parties: Vec::new(), assessment: None, order: None, formerly: Vec::new() }
 }
 
 pub fn quotas(dice: &mut Dice, capacity: u32) -> [Quota; Channel::COUNT] {

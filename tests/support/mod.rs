@@ -316,7 +316,15 @@ async fn register(node: &Node, number: MuseumId, slug: &str, ceiling: Option<u32
         Command::SetCeiling { valid_from, ceiling },
     ];
     for (step, command) in (1..).zip(commands) {
-        let envelope = Envelope { who: KeyId::SYSTEM, key: Digest(step), body: Digest(step), parties: Vec::new(), assessment: None, order: None };
+        let envelope = Envelope {
+            who: KeyId::SYSTEM,
+            key: Digest(step),
+            body: Digest(step),
+            parties: Vec::new(),
+            assessment: None,
+            order: None,
+            formerly: Vec::new(),
+        };
         node.museum(number, envelope, command).await.unwrap();
     }
 }

@@ -1,4 +1,4 @@
-//! What speaks for a model that challenges: what it and the one that acts say of everything since it began to, held against what became known. Each model has its own
+//! What speaks for a model that challenges: what it and the one that acts say of everything in a window, held against what is known by now. Each model has its own
 //! line, drawn on all events of a channel so that analysts have as many alerts as they can read; compared are the cases that have a label, each once, by whether the
 //! one or the other would have had it looked at.
 //!
@@ -11,6 +11,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use tornello_engine::case::Subject;
 use tornello_engine::ids::CaseId;
+use tornello_engine::model_registry::Window;
 use tornello_engine::time::Timestamp;
 use tornello_models::fraud::budget::{Budget, Cut, WINDOW_DAYS};
 pub use tornello_models::fraud::promotion::Promotion;
@@ -35,8 +36,8 @@ pub struct Comparison {
     pub champion: String,
     /// The id of the one that challenges.
     pub challenger: String,
-    /// From when on.
-    pub since: Timestamp,
+    /// Over what.
+    pub window: Window,
     /// The journal's batch up to which it was looked.
     pub position: u64,
     /// How many events both scored.
@@ -47,28 +48,28 @@ pub struct Comparison {
     pub promotion: Promotion,
 }
 
-/// Compares two models on everything since an instant, up to a batch. `budgets` are the alerts a day of each channel.
+/// Compares two models on everything in a window, up to a batch, by the labels that cases have there. `budgets` are the alerts a day of each channel.
 pub async fn compare(
     journal: &dyn Journal,
     [champion, challenger]: [Arc<Acting>; 2],
     budgets: [Budget; 5],
-    since: Timestamp,
+    window: Window,
     end: u64,
     parties: usize,
 ) -> Result<Comparison, JournalError> {
     let labels = labels(journal, end, Timestamp::MAX, |_| true).await?;
     let ids = [champion.id.clone(), challenger.id.clone()];
-    let scored = Scored { models: [champion, challenger], since, events: 0, channels: Default::default(), cases: BTreeMap::new() };
+    let scored = Scored { models: [champion, challenger], window, events: 0, channels: Default::default(), cases: BTreeMap::new() };
     let scored = hear_again(journal, labels, end, parties, scored).await?;
     let [champion, challenger] = ids;
     let (events, cases) = (scored.events, scored.cases.len() as u64);
     let marks = scored.marks(&budgets);
-    Ok(Comparison { champion, challenger, since, position: end, events, cases, promotion: weigh(&marks, SEED) })
+    Ok(Comparison { champion, challenger, window, position: end, events, cases, promotion: weigh(&marks, SEED) })
 }
 
 struct Scored {
     models: [Arc<Acting>; 2],
-    since: Timestamp,
+    window: Window,
     events: u64,
     channels: [Channel; 5],
     /// Of each case with a label its events, and whether it was fraud.
@@ -122,10 +123,10 @@ impl Listen for Scored {
 }
 
 impl Scored {
-    /// What both models say; none of what was before.
+    /// What both models say; none of what is not in the window.
     fn said(&self, asked: &Asked<'_>) -> Option<Said> {
-        let score = |acting: &Arc<Acting>| acting.scorer().score(asked.features.iter().map(|value| f64::from(*value))).score as f32;
-        (asked.signal.at_us >= self.since.as_micros()).then(|| self.models.each_ref().map(score))
+        let score = |acting: &Arc<Acting>| acting.score(asked.features) as f32;
+        self.window.has(Timestamp::from_micros(asked.signal.at_us)).then(|| self.models.each_ref().map(score))
     }
 
     fn marks(self, budgets: &[Budget; 5]) -> Vec<Marked> {

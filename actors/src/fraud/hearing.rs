@@ -188,7 +188,7 @@ pub fn count(at: Timestamp, museum: MuseumId, difference_cents: Cents, who: KeyI
 
 /// The envelope of what the system does by itself.
 const fn nobody() -> Envelope {
-    Envelope { who: KeyId::SYSTEM, key: Digest(0), body: Digest(0), parties: Vec::new(), assessment: None, order: None }
+    Envelope { who: KeyId::SYSTEM, key: Digest(0), body: Digest(0), parties: Vec::new(), assessment: None, order: None, formerly: Vec::new() }
 }
 
 impl Hearing {

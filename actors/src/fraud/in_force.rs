@@ -122,14 +122,14 @@ impl Scoring {
         [models.champion(), models.challengers().next()].map(|model| model.map(|model| model.registered.artifact))
     }
 
-    /// Whether the registry says that other models are to be at work. One that was too slow there is not asked for again.
+    /// Whether the registry says that other models are to be at work. One that was at fault there is not asked for again.
     #[must_use]
     pub fn has_other_models(&self, defences: &Defences) -> bool {
         let (models, judge) = (defences.models(ModelKind::Fraud), self.judge());
         let differs = |model: Option<&Model>, acting: Option<&Acting>| match (model, acting) {
             (Some(model), acting) => {
                 let name = model.registered.artifact;
-                Some(name) != acting.map(|acting| acting.code) && !judge.is_slow(name)
+                Some(name) != acting.map(|acting| acting.code) && !judge.is_faulty(name)
             }
             (None, acting) => acting.is_some_and(|acting| acting.registered),
         };
@@ -146,7 +146,7 @@ impl Scoring {
                 judge.dismiss(post);
                 return;
             };
-            if Some(*artifact) == acting || judge.is_slow(*artifact) {
+            if Some(*artifact) == acting || judge.is_faulty(*artifact) {
                 return;
             }
             if let Err(error) = judge.put_to_work(*artifact, *checksum, post) {

@@ -19,11 +19,11 @@ use tornello_models::fraud::behaviours::Plan;
 use tornello_models::fraud::budget::{Budget, Cut};
 use tornello_models::fraud::preparation::Treatment;
 use tornello_models::fraud::rows::Rows;
-use tornello_models::fraud::scorer::Scorer;
+use tornello_models::fraud::scorer::{Scored, Scorer};
 use tornello_models::fraud::signals::{FEATURES, N, WEIGHTS, behaviours, groups};
 
 use super::fold::{Fold, Row};
-use super::pace::{Pace, quickest};
+use super::pace::{Fault, Pace, answer, is_number, look};
 use super::scores::Windows;
 use super::shelf::Shelf;
 use crate::clock::Stopwatch;
@@ -53,15 +53,15 @@ pub struct Acting {
 }
 
 impl Acting {
-    /// The model itself.
+    /// What it says of some features; nothing if it panics: then it is as if there were no model.
     #[must_use]
-    pub fn scorer(&self) -> &Scorer {
-        &self.scorer
+    pub fn asked(&self, features: &[f32]) -> Option<Scored> {
+        answer(|| self.scorer.score(features.iter().map(|value| f64::from(*value))))
     }
 
-    /// What it says of a row, 0 to 1.
-    pub(super) fn score(&self, row: &Row) -> f64 {
-        self.scorer.score(row.features.iter().map(|value| f64::from(*value))).score
+    /// What it says of some features, 0 to 1; no number where it does not say one.
+    pub(super) fn score(&self, features: &[f32]) -> f64 {
+        self.asked(features).map_or(f64::NAN, |said| said.score)
     }
 
     fn with_cuts(&self, cuts: [Cut; 5]) -> Self {
@@ -106,8 +106,8 @@ pub struct Judge {
     budgets: [Budget; 5],
     /// A model that takes longer for a score is none.
     score_max: Duration,
-    /// Registered models that took longer at work: not put there again before a restart.
-    slow: Mutex<BTreeSet<Code>>,
+    /// Registered models that were at fault at work: not put there again before a restart.
+    faulty: Mutex<BTreeSet<Code>>,
     shelf: Option<Shelf>,
     fitted_day: AtomicI64,
     live: AtomicBool,
@@ -137,7 +137,7 @@ impl Judge {
             recent: Mutex::default(),
             budgets,
             score_max,
-            slow: Mutex::default(),
+            faulty: Mutex::default(),
             shelf,
             fitted_day: AtomicI64::new(i64::MIN),
             live: AtomicBool::new(false),
@@ -160,11 +160,8 @@ impl Judge {
         if scorer.columns() != N {
             return Err(ModelError::OtherFeatures);
         }
-        let took = quickest(&scorer);
-        if took > self.score_max {
-            let problem =
-                format!("a score takes {} microseconds, and {} is the most that is waited for", took.as_micros(), self.score_max.as_micros());
-            return Err(ModelError::BadArtifact { problem });
+        if let Some(fault) = look(&scorer).fault_before(self.score_max) {
+            return Err(ModelError::BadArtifact { problem: fault.to_string() });
         }
         let short: String = id.chars().take(12).collect();
         let code = format!("{}-{short}", if own { "own" } else { "model" }).parse().map_err(|_| ModelError::OtherFeatures)?;
@@ -187,9 +184,9 @@ impl Judge {
 
     /// Puts a registered model to work from the shelf, under the name that it is registered by. One whose bytes are not those that were registered is refused.
     pub fn put_to_work(&self, name: Code, checksum: Digest, post: Post) -> Result<(), ModelError> {
-        let too_slow = || ModelError::BadArtifact { problem: "it was too slow at work".to_owned() };
-        if self.is_slow(name) {
-            return Err(too_slow());
+        let at_fault = || ModelError::BadArtifact { problem: "it was set aside at work, as too slow or because it says no number".to_owned() };
+        if self.is_faulty(name) {
+            return Err(at_fault());
         }
         let (acting, _) = self.found(name, checksum)?;
         // Lines follow from the last scores: until there are some, rules act alone.
@@ -197,8 +194,8 @@ impl Judge {
         let acting = self.with_lines(&acting, &recent);
         let _changing = self.changing.lock();
         // It may have been set aside from the other post meanwhile.
-        if self.is_slow(name) {
-            return Err(too_slow());
+        if self.is_faulty(name) {
+            return Err(at_fault());
         }
         self.put(acting, post, None);
         Ok(())
@@ -225,26 +222,25 @@ impl Judge {
         Ok((acting, artifact))
     }
 
-    /// Whether a registered model took too long for a score at work: it is not put there again before a restart.
+    /// Whether a registered model took too long for a score at work, or said no number: it is not put there again before a restart.
     #[must_use]
-    pub fn is_slow(&self, name: Code) -> bool {
-        self.slow.lock().contains(&name)
+    pub fn is_faulty(&self, name: Code) -> bool {
+        self.faulty.lock().contains(&name)
     }
 
-    /// Takes a model from work that takes too long for a score, if it is still there: rules act alone, until the node fits one of its own the next day, or another one
-    /// is put to work.
-    fn set_aside(&self, slow: &Arc<Acting>, post: Post, took: Duration) {
+    /// Takes a model from work that is at fault, if it is still there: rules act alone, until the node fits one of its own the next day, or another one is put to work.
+    fn set_aside(&self, faulty: &Arc<Acting>, post: Post, fault: Fault) {
         let _changing = self.changing.lock();
         // Its lines may have been drawn anew meanwhile: it is the same model.
-        if self.place(post).read().as_ref().is_none_or(|acting| !Arc::ptr_eq(&acting.scorer, &slow.scorer)) {
+        if self.place(post).read().as_ref().is_none_or(|acting| !Arc::ptr_eq(&acting.scorer, &faulty.scorer)) {
             return;
         }
-        // It is known to be slow before its place is empty: whoever finds that empty does not put it there again.
-        if slow.registered {
-            self.slow.lock().insert(slow.code);
+        // It is known to be at fault before its place is empty: whoever finds that empty does not put it there again.
+        if faulty.registered {
+            self.faulty.lock().insert(faulty.code);
         }
         *self.place(post).write() = None;
-        tracing::error!(model = %slow.code, ?post, us = took.as_micros(), "a fraud model takes too long for a score and was set aside");
+        tracing::error!(model = %faulty.code, ?post, %fault, "a fraud model was set aside");
     }
 
     /// Takes the model of a post from work that the registry put there and does not name any more; says whether there was one. What the node fits by itself follows.
@@ -364,11 +360,12 @@ impl Judge {
         let [acts, watches] = paces;
         let scored = |acting: &Arc<Acting>, post: Post, pace: &mut Pace| {
             let watch = Stopwatch::start();
-            let score = acting.score(&row);
-            if let Some(took) = pace.take(&acting.id, watch.elapsed()).filter(|took| *took > self.score_max) {
-                self.set_aside(acting, post, took);
+            let said = acting.asked(&row.features);
+            let looked = pace.take(&acting.id, watch.elapsed(), is_number(said.as_ref()));
+            if let Some(fault) = looked.and_then(|looked| looked.fault(self.score_max)) {
+                self.set_aside(acting, post, fault);
             }
-            score
+            said.map_or(f64::NAN, |said| said.score)
         };
         let said = champion.map(|acting| scored(acting, Post::Champion, acts));
         // What the one that watches says is worked out from the journal when it is asked for; live it shows whether it is quick enough.

@@ -214,7 +214,11 @@ impl Scoring {
     /// What the acting model says.
     fn judged(&self, signal: &SignalEvent, features: &FeatureVector) -> Option<Judged> {
         let acting = self.judge.champion()?;
-        let scored = acting.scorer().score(features.iter().map(|value| f64::from(*value)));
+        // A model that breaks is none: rules act alone.
+        let Some(scored) = acting.asked(features) else {
+            self.counts.suspect.fetch_add(1, Ordering::Relaxed);
+            return None;
+        };
         if scored.suspect_inputs > 0 || !scored.score.is_finite() {
             self.counts.suspect.fetch_add(1, Ordering::Relaxed);
         }

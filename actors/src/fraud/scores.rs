@@ -24,7 +24,7 @@ impl Windows {
     pub(super) fn of(acting: Option<&Acting>, rows: &[Row]) -> Self {
         let mut windows = Self { of: acting.map(|acting| acting.id.clone()), scores: Default::default() };
         if let Some(acting) = acting {
-            rows.iter().for_each(|row| windows.push(row, acting.score(row)));
+            rows.iter().for_each(|row| windows.push(row, acting.score(&row.features)));
         }
         windows
     }

@@ -53,7 +53,7 @@ pub(super) fn envelope_1(bytes: &[u8]) -> Option<(Option<Envelope>, &[u8])> {
     };
     let envelope = envelope.map(|before| {
         let Envelope1 { who, key, body, parties, assessment: assessed, order } = before;
-        Envelope { who, key, body, parties, assessment: assessed.map(|assessed| Box::new(assessment(*assessed))), order }
+        Envelope { who, key, body, parties, assessment: assessed.map(|assessed| Box::new(assessment(*assessed))), order, formerly: Vec::new() }
     });
     Some((envelope, rest))
 }
@@ -96,7 +96,7 @@ pub(super) fn envelope_2(bytes: &[u8]) -> Option<(Option<Envelope>, &[u8])> {
     let (envelope, rest) = postcard::take_from_bytes::<Option<Envelope2>>(bytes).ok()?;
     let envelope = envelope.map(|before| {
         let Envelope2 { who, key, body, parties, assessment, order } = before;
-        Envelope { who, key, body, parties, assessment: assessment.map(|assessed| Box::new((*assessed).into())), order }
+        Envelope { who, key, body, parties, assessment: assessment.map(|assessed| Box::new((*assessed).into())), order, formerly: Vec::new() }
     });
     Some((envelope, rest))
 }
@@ -196,9 +196,43 @@ impl From<Promoted1> for Promoted {
     fn from(before: Promoted1) -> Self {
         let Promoted1 { artifact, evidence, approver } = before;
         let Evidence1 { labels, recall_milli, recall_before_milli, precision_milli, precision_before_milli, report } = evidence;
-        let confidence_milli = None;
-        let evidence = Evidence { labels, recall_milli, recall_before_milli, precision_milli, precision_before_milli, report, confidence_milli };
+        let (confidence_milli, window) = (None, None);
+        let evidence =
+            Evidence { labels, recall_milli, recall_before_milli, precision_milli, precision_before_milli, report, confidence_milli, window };
         Self { artifact, evidence, overridden: None, approver }
+    }
+}
+
+/// [`Promoted`] before evidence said over what it was worked out.
+#[derive(Deserialize)]
+#[cfg_attr(test, derive(Serialize))]
+pub(super) struct Promoted2 {
+    artifact: Code,
+    evidence: Evidence2,
+    overridden: Option<Code>,
+    approver: KeyId,
+}
+
+#[derive(Deserialize)]
+#[cfg_attr(test, derive(Serialize))]
+struct Evidence2 {
+    labels: u32,
+    recall_milli: u16,
+    recall_before_milli: u16,
+    precision_milli: u16,
+    precision_before_milli: u16,
+    report: Digest,
+    confidence_milli: Option<u16>,
+}
+
+impl From<Promoted2> for Promoted {
+    fn from(before: Promoted2) -> Self {
+        let Promoted2 { artifact, evidence, overridden, approver } = before;
+        let Evidence2 { labels, recall_milli, recall_before_milli, precision_milli, precision_before_milli, report, confidence_milli } = evidence;
+        let window = None;
+        let evidence =
+            Evidence { labels, recall_milli, recall_before_milli, precision_milli, precision_before_milli, report, confidence_milli, window };
+        Self { artifact, evidence, overridden, approver }
     }
 }
 
@@ -399,7 +433,8 @@ mod tests {
         let (envelope, rest) = envelope_1(&bytes).unwrap();
         let (at, outcome, rules) = (Timestamp::from_micros(0), Outcome::Allow, Vec::new());
         let assessment = Assessment { model, rules_version: 2, at, position: 7, features, score: 40, reasons, outcome, rules, probability_ppm: None };
-        let expected = Envelope { who: KeyId(5), key, body, parties: vec![], assessment: Some(Box::new(assessment)), order: None };
+        let expected =
+            Envelope { who: KeyId(5), key, body, parties: vec![], assessment: Some(Box::new(assessment)), order: None, formerly: Vec::new() };
         assert_eq!((envelope, rest), (Some(expected), &[1, 2][..]));
     }
 
@@ -433,7 +468,7 @@ mod tests {
         let ((before, said), expected) = (assessed(), Some(assessed().1));
         let envelope = Envelope2 { who: KeyId(5), key, body, parties: vec![], assessment: Some(Box::new(before)), order: None };
         let bytes = [postcard::to_allocvec(&Some(envelope)).unwrap(), vec![1, 2]].concat();
-        let envelope = Envelope { who: KeyId(5), key, body, parties: vec![], assessment: Some(Box::new(said)), order: None };
+        let envelope = Envelope { who: KeyId(5), key, body, parties: vec![], assessment: Some(Box::new(said)), order: None, formerly: Vec::new() };
         assert_eq!(envelope_2(&bytes), Some((Some(envelope), &[1, 2][..])));
 
         let (at, museum, channel, amount_cents) = (Timestamp::from_micros(12), MuseumId(3), Channel::Web, Cents::new(2_400));
@@ -528,15 +563,32 @@ mod tests {
     }
 
     #[test]
-    fn a_promotion_by_evidence_that_somebody_wrote_is_still_read() {
+    fn a_promotion_by_evidence_that_somebody_wrote_or_that_said_no_window_is_still_read() {
         use crate::journal::wire::Wire;
+        use tornello_engine::model_registry::{self, Window};
         let (labels, recall_milli, recall_before_milli, precision_milli, precision_before_milli, report) = (60, 800, 700, 500, 490, Digest(4));
         let (artifact, approver): (Code, _) = ("forest-1".parse().unwrap(), KeyId(2));
         let evidence = Evidence1 { labels, recall_milli, recall_before_milli, precision_milli, precision_before_milli, report };
         let bytes = postcard::to_allocvec(&Promoted1 { artifact, evidence, approver }).unwrap();
-        let confidence_milli = None;
-        let evidence = Evidence { labels, recall_milli, recall_before_milli, precision_milli, precision_before_milli, report, confidence_milli };
-        let expected = tornello_engine::model_registry::Event::Promoted(Promoted { artifact, evidence, overridden: None, approver });
-        assert_eq!(tornello_engine::model_registry::Event::read(3, 1, &bytes), Some(expected));
+        let (confidence_milli, window) = (None, None);
+        let evidence =
+            Evidence { labels, recall_milli, recall_before_milli, precision_milli, precision_before_milli, report, confidence_milli, window };
+        let expected = model_registry::Event::Promoted(Promoted { artifact, evidence, overridden: None, approver });
+        assert_eq!(model_registry::Event::read(3, 1, &bytes), Some(expected));
+
+        // What was worked out, before it said over what.
+        let (confidence_milli, overridden): (_, Option<Code>) = (Some(930), Some("night-shift".parse().unwrap()));
+        let before = Evidence2 { labels, recall_milli, recall_before_milli, precision_milli, precision_before_milli, report, confidence_milli };
+        let bytes = postcard::to_allocvec(&Promoted2 { artifact, evidence: before, overridden, approver }).unwrap();
+        let evidence = Evidence { confidence_milli, ..evidence };
+        let expected = model_registry::Event::Promoted(Promoted { artifact, evidence, overridden, approver });
+        assert_eq!(model_registry::Event::read(3, 2, &bytes), Some(expected));
+
+        // As it is written now.
+        let window = Some(Window { from: Timestamp::from_micros(-5), to: Timestamp::from_micros(7) });
+        let now = model_registry::Event::Promoted(Promoted { artifact, evidence: Evidence { window, ..evidence }, overridden, approver });
+        let mut bytes = Vec::new();
+        now.write(&mut bytes);
+        assert_eq!((now.tag(), model_registry::Event::read(3, 3, &bytes)), ((3, 3), Some(now)));
     }
 }

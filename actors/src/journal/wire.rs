@@ -358,10 +358,11 @@ wire!(fraud_rules::Event {
 wire!(model_registry::Event {
     1 1 Registered(model_registry::Registered),
     2 1 Challenging(model_registry::Challenging),
-    3 2 Promoted(model_registry::Promoted),
+    3 3 Promoted(model_registry::Promoted),
     4 1 Retired(model_registry::Retired),
 } before {
     3 1 Promoted(before::Promoted1),
+    3 2 Promoted(before::Promoted2),
 });
 
 wire!(attempts::Event {

@@ -177,7 +177,7 @@ fn told(slot: SlotId, occupancy: &Occupancy, ceiling: u32, part: Grant) -> (Enve
     let Occupancy { inside, at, sensor, who, .. } = *occupancy;
     let numbers = [inside.people, inside.sd, ceiling, part.admitted, part.share].map(u32::to_be_bytes).concat();
     let key = digest(&[b"reading", sensor.as_str().as_bytes(), &at.as_micros().to_be_bytes(), &numbers, &slot.get().to_be_bytes()]);
-    let envelope = Envelope { who, key, body: key, parties: Vec::new(), assessment: None, order: None };
+    let envelope = Envelope { who, key, body: key, parties: Vec::new(), assessment: None, order: None, formerly: Vec::new() };
     let command =
         Command::Observe { source: sensor, inside: inside.people, sd: inside.sd, measured_at: at, ceiling: Some(ceiling), grant: Some(part) };
     (envelope, command)

@@ -58,7 +58,7 @@ fn tomorrow() -> SlotId {
 }
 
 fn by(key: u128) -> Envelope {
-    Envelope { who: KeyId(7), key: Digest(key), body: Digest(key), parties: Vec::new(), assessment: None, order: None }
+    Envelope { who: KeyId(7), key: Digest(key), body: Digest(key), parties: Vec::new(), assessment: None, order: None, formerly: Vec::new() }
 }
 
 fn code(text: &str) -> Code {

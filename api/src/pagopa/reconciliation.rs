@@ -383,7 +383,7 @@ async fn tell(node: &Arc<Node>, flow: &Flow, reported: &fdr::Reported, payment: 
 /// Each is decided anew: the payment itself knows what it was told.
 fn envelope() -> Envelope {
     let key = digest(&[b"report", &rand::random::<u128>().to_be_bytes()]);
-    Envelope { who: KeyId::SYSTEM, key, body: key, parties: Vec::new(), assessment: None, order: None }
+    Envelope { who: KeyId::SYSTEM, key, body: key, parties: Vec::new(), assessment: None, order: None, formerly: Vec::new() }
 }
 
 /// Our payment of an IUV, if it could be one.

@@ -412,7 +412,7 @@ impl<'a> House<'a> {
         };
         // A shop that has somebody's basket open names them with whatever they do next.
         let named = held.map_or(intent.parties, |held| intent.parties.or(held.parties));
-        Envelope { who, key, body: key, parties: parties(&named), assessment: None, order: None }
+        Envelope { who, key, body: key, parties: parties(&named), assessment: None, order: None, formerly: Vec::new() }
     }
 }
 

@@ -287,7 +287,7 @@ impl<'a> Driver<'a> {
         let row = self.replay.visits[visit].row;
         let key = digest(&[b"replay", &row.to_be_bytes(), &[step as u8], &number.to_be_bytes()]);
         let who = KeyId(WHO + channel(&self.replay.visits[visit]).index() as u64);
-        let envelope = Envelope { who, key, body: key, parties: Vec::new(), assessment: None, order: None };
+        let envelope = Envelope { who, key, body: key, parties: Vec::new(), assessment: None, order: None, formerly: Vec::new() };
         let answer = self.node.send_slot(self.slot(visit), at, envelope, command).map_err(|failure| self.failed(visit, failure))?;
         self.on_the_way.push_back(OnTheWay { at, visit, step, answer: answer.boxed() });
         self.commands += 1;

@@ -576,7 +576,7 @@ fn payee_missing(id: RefundId) -> Problem {
 /// Puts a refund into a file, once; answers whether it is there.
 async fn put_into(node: &Node, batch: Code, id: RefundId) -> Result<bool, Problem> {
     let step = digest(&[b"export", batch.as_str().as_bytes(), &id.payment.get().to_be_bytes(), &id.number.to_be_bytes()]);
-    let envelope = Envelope { who: KeyId::SYSTEM, key: step, body: step, parties: Vec::new(), assessment: None, order: None };
+    let envelope = Envelope { who: KeyId::SYSTEM, key: step, body: step, parties: Vec::new(), assessment: None, order: None, formerly: Vec::new() };
     match node.payment(id.payment, envelope, Command::ExportRefund { refund: id.number, batch }).await {
         Ok(_) => Ok(true),
         // In the moment since it was looked at it was paid back, or went into another file.

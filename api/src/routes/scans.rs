@@ -202,7 +202,7 @@ struct Asked {
 /// Takes one scan in. Its key is of this request alone: the slot itself knows a scan that it has seen.
 async fn take_one(node: &Node, caller: &Caller, nonce: [u64; 2], asked: Asked) -> MergedLine {
     let key = digest(&[b"scan", &nonce[0].to_be_bytes(), &nonce[1].to_be_bytes(), &asked.line.to_be_bytes()]);
-    let envelope = Envelope { who: caller.id(), key, body: key, parties: Vec::new(), assessment: None, order: None };
+    let envelope = Envelope { who: caller.id(), key, body: key, parties: Vec::new(), assessment: None, order: None, formerly: Vec::new() };
     let (outcome, problem) = match node.slot(asked.scan.ticket.slot(), envelope, asked.command).await {
         Ok(record) => {
             let conflict = record.events.iter().find_map(|event| if let Event::AdmissionConflict(conflict) = event { Some(conflict) } else { None });

@@ -264,7 +264,7 @@ async fn fill(data: &Path) {
     let code = |text: &str| text.parse::<Code>().unwrap();
     let envelope = |n: u64| {
         let digest = Digest(n.into());
-        Envelope { who: KeyId(1), key: digest, body: digest, parties: Vec::new(), assessment: None, order: None }
+        Envelope { who: KeyId(1), key: digest, body: digest, parties: Vec::new(), assessment: None, order: None, formerly: Vec::new() }
     };
     let at = |hour: i8| jiff::civil::time(hour, 0, 0, 0);
     let session = Session { opens: at(9), closes: at(19), slot_minutes: 60, last_entry: at(18), capacity: 20, quotas: Default::default() };

@@ -54,7 +54,7 @@ async fn pair(node: &Node, slot: SlotId, n: u64) -> anyhow::Result<()> {
     let by = |step: u64| {
         // Spread over all bits, as digests are.
         let key = Digest(u128::from(2 * n + step + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835));
-        Envelope { who: KeyId(1), key, body: key, parties: Vec::new(), assessment: None, order: None }
+        Envelope { who: KeyId(1), key, body: key, parties: Vec::new(), assessment: None, order: None, formerly: Vec::new() }
     };
     let hold = HoldId::new(slot, n.wrapping_mul(0x9e37_79b9_7f4a_7c15));
     let line = Line { category: "full".parse()?, count: 1, price_cents: Cents::new(1_200), proof: Proof::None };

@@ -52,7 +52,7 @@ fn agreement(category: &str, price: AgreedPrice) -> Agreement {
 fn step(account: &mut Account, records: &mut Vec<Record<Event>>, s: i64, command: &Command) -> Result<Event, Refusal> {
     let mut events = account.decide(at(s), command)?;
     let key = Digest(records.len() as u128);
-    let envelope = Envelope { who: KeyId(3), key, body: key, parties: Vec::new(), assessment: None, order: None };
+    let envelope = Envelope { who: KeyId(3), key, body: key, parties: Vec::new(), assessment: None, order: None, formerly: Vec::new() };
     let before = account.last_at();
     let record = account.record(at(s), Some(envelope), events.clone());
     assert!(record.at >= before, "AC-5: the time of a record went backwards");

@@ -55,7 +55,7 @@ fn tariff() -> Tariff {
 }
 
 fn asked(key: u128) -> Envelope {
-    Envelope { who: KeyId(1), key: Digest(key), body: Digest(key + 1), parties: Vec::new(), assessment: None, order: None }
+    Envelope { who: KeyId(1), key: Digest(key), body: Digest(key + 1), parties: Vec::new(), assessment: None, order: None, formerly: Vec::new() }
 }
 
 /// Gives commands in order at the same moment; each must be accepted.

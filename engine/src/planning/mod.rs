@@ -446,7 +446,7 @@ mod tests {
     fn step(planning: &mut Planning, records: &mut Vec<Record<Event>>, at: Timestamp, command: &Command) -> Result<(), Refusal> {
         let events = planning.decide(at, command)?;
         let key = Digest(records.len() as u128);
-        let envelope = Envelope { who: KeyId(3), key, body: key, parties: Vec::new(), assessment: None, order: None };
+        let envelope = Envelope { who: KeyId(3), key, body: key, parties: Vec::new(), assessment: None, order: None, formerly: Vec::new() };
         let record = planning.record(at, Some(envelope), events);
         planning.apply(&record);
         assert_eq!(planning.recount(), Ok(()), "PL-1, PL-2 after {record:?}");

@@ -140,7 +140,7 @@ impl World {
         self.wake(s);
         let mut events = self.quote.decide(at(s), command)?;
         let key = Digest(self.records.len() as u128);
-        let envelope = Envelope { who: KeyId(3), key, body: key, parties: Vec::new(), assessment: None, order: None };
+        let envelope = Envelope { who: KeyId(3), key, body: key, parties: Vec::new(), assessment: None, order: None, formerly: Vec::new() };
         self.put(s, Some(envelope), events.clone());
         Ok(events.remove(0))
     }

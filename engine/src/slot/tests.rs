@@ -138,7 +138,7 @@ fn quotas(entries: &[(Channel, u32, Option<u32>, u32)]) -> [Quota; 5] {
 }
 
 pub(super) fn envelope(who: u64, key: u128, body: u128) -> Envelope {
-    Envelope { who: KeyId(who), key: Digest(key), body: Digest(body), parties: Vec::new(), assessment: None, order: None }
+    Envelope { who: KeyId(who), key: Digest(key), body: Digest(body), parties: Vec::new(), assessment: None, order: None, formerly: Vec::new() }
 }
 
 /// Does one command as the shell does: ends what is due, decides, applies, checks everything.

@@ -735,7 +735,7 @@ impl World {
     fn envelope(&mut self) -> Envelope {
         let mut digest = || Digest(u128::from(self.dice.next()) << 64 | u128::from(self.dice.next()));
         let (key, body) = (digest(), digest());
-        Envelope { who: KeyId(1 + self.dice.below(2)), key, body, parties: Vec::new(), assessment: None, order: None }
+        Envelope { who: KeyId(1 + self.dice.below(2)), key, body, parties: Vec::new(), assessment: None, order: None, formerly: Vec::new() }
     }
 
     fn line(&mut self, line: std::fmt::Arguments<'_>) {

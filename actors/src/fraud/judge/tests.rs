@@ -120,7 +120,25 @@ fn a_model_that_is_too_slow_is_not_put_to_work() {
 }
 
 #[test]
-fn a_model_that_turns_out_to_be_too_slow_at_work_is_set_aside_and_not_put_there_again() {
+fn a_model_that_says_no_number_is_not_put_to_work() {
+    let judge = judge(None);
+    let values = (0..400 * N).map(|i| 8.0 * ((i * 7_919) % 101) as f64 / 101.0).collect();
+    // Clipped, so that it can be written as JSON.
+    let treatment = Treatment { logarithm: false, clip: true };
+    let sound = Scorer::fit(Unsupervised::RobustCovariance, &Rows::new(N, values).unwrap(), treatment, 1).unwrap();
+    judge.install(&sealed(&sound), Post::Champion).unwrap();
+    let mut broken = serde_json::to_value(&sound).unwrap();
+    for factor in broken["method"]["Covariance"]["factor"].as_array_mut().unwrap() {
+        *factor = serde_json::json!(0.0);
+    }
+    let broken: Scorer = serde_json::from_value(broken).unwrap();
+    let refused = judge.install(&sealed(&broken), Post::Champion);
+    assert!(matches!(refused, Err(ModelError::BadArtifact { ref problem }) if problem == "what it says is no number"), "{refused:?}");
+    assert!(judge.champion().is_some(), "the one before goes on");
+}
+
+#[test]
+fn a_model_that_turns_out_to_be_at_fault_at_work_is_set_aside_and_not_put_there_again() {
     let folder = tempfile::tempdir().unwrap();
     let judge = judge(Some(Shelf::in_folder(folder.path())));
     let artifact = model(0, 8.0);
@@ -129,16 +147,16 @@ fn a_model_that_turns_out_to_be_too_slow_at_work_is_set_aside_and_not_put_there_
     let champion = judge.champion().unwrap();
     // Its lines were drawn anew between the score and the word about it.
     judge.draw(&champion, [Cut { score: 0.5, random: 0.0 }; 5]);
-    judge.set_aside(&champion, Post::Champion, Duration::from_millis(3));
+    judge.set_aside(&champion, Post::Champion, Fault::NoNumber);
     assert!(judge.champion().is_none(), "rules act alone");
-    assert!(judge.is_slow(champion.code) && judge.put_to_work(champion.code, checksum, Post::Champion).is_err());
+    assert!(judge.is_faulty(champion.code) && judge.put_to_work(champion.code, checksum, Post::Champion).is_err());
     // From the next day on the node's own one acts.
     let rows: Vec<Row> = (0..2_000).map(row).collect();
     judge.fit_own(&rows, 1).unwrap();
     assert!(judge.champion().unwrap().own);
     // Whoever took its place meanwhile stays.
     registered(&judge, "second", &artifact, Post::Champion);
-    judge.set_aside(&champion, Post::Champion, Duration::from_millis(3));
+    judge.set_aside(&champion, Post::Champion, Fault::NoNumber);
     assert!(judge.champion().is_some());
 }
 

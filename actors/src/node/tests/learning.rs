@@ -4,6 +4,7 @@ use tornello_engine::attempts::{Attempt, Ending, day_of};
 use tornello_engine::case::{self, LabelSource, Opened, Origin, Subject, Verdict};
 use tornello_engine::envelope::{Assessment, Party, PartyKind};
 use tornello_engine::ids::{AttemptId, PaymentId, TillId};
+use tornello_engine::model_registry::Window;
 use tornello_engine::till;
 use tornello_models::artifact::Artifact;
 use tornello_models::fraud::budget::Budget;
@@ -259,7 +260,11 @@ async fn a_model_that_has_learned_is_better_by_what_became_known_since_and_an_ig
     judge.install(&model(0, 8.0), Post::Champion).unwrap();
     judge.install(&learned, Post::Challenger).unwrap();
     let since = house.node().now();
-    for n in 180..420 {
+    for n in 180..300 {
+        sold_and_decided(&house, n).await;
+    }
+    let middle = house.node().now();
+    for n in 300..420 {
         sold_and_decided(&house, n).await;
     }
     let (node, budgets) = (house.node(), [Budget { alerts_per_day: 60 }; 5]);
@@ -267,11 +272,20 @@ async fn a_model_that_has_learned_is_better_by_what_became_known_since_and_an_ig
     judge.settled().await;
     let models = [judge.champion().unwrap(), judge.challenger().unwrap()];
     let end = node.head().number;
-    let weighed = async |models, since| compare(node.journal().as_ref(), models, budgets, since, end, Sizes::default().parties).await.unwrap();
+    let within = async |models, from, to| {
+        let window = Window { from, to };
+        compare(node.journal().as_ref(), models, budgets, window, end, Sizes::default().parties).await.unwrap()
+    };
+    let weighed = async |models, since| within(models, since, Timestamp::MAX).await;
     let compared = weighed(models.clone(), since).await;
     assert_eq!((compared.events, compared.cases), (480, 240));
     let Promotion::Deserved(evidence) = compared.promotion else { panic!("{compared:?}") };
     assert!(evidence.frauds == 80 && evidence.confidence > 0.95 && evidence.challenger_precision > 0.9, "{evidence:?}");
+    // Of a part of it both are asked the same, and what is known by now counts.
+    let first = within(models.clone(), since, middle.plus_seconds(-1)).await;
+    let second = within(models.clone(), middle, node.now()).await;
+    assert_eq!([(first.events, first.cases), (second.events, second.cases)], [(240, 120); 2]);
+    assert_eq!(first.promotion, Promotion::TooFewLabels { frauds: 40 });
     let [champion, challenger] = models;
     let turned = weighed([Arc::clone(&challenger), Arc::clone(&champion)], since).await;
     assert!(matches!(turned.promotion, Promotion::NotShown(_)), "{turned:?}");

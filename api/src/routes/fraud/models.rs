@@ -9,7 +9,8 @@ use tornello_actors::fraud::evidence::{Comparison, Promotion, compare};
 use tornello_actors::node::Node;
 use tornello_engine::envelope::Digest;
 use tornello_engine::ids::Code;
-use tornello_engine::model_registry::{Command, Evidence, Model, ModelKind, Refusal, Stage};
+use tornello_engine::model_registry::{CONFIDENCE_MILLI, Command, Evidence, LABELS_MIN, Model, ModelKind, Refusal, Stage, Window};
+use tornello_engine::time::Timestamp;
 
 use super::rules::for_all_museums;
 use crate::auth::{Caller, Scope};
@@ -71,6 +72,14 @@ pub struct EvidenceForm {
     #[serde(default, skip_deserializing, skip_serializing_if = "Option::is_none")]
     #[schema(maximum = 1_000, read_only)]
     confidence_milli: Option<u16>,
+    /// Of fraud, the first instant of what was compared (RFC 3339, UTC). Neither is it given here.
+    #[serde(default, skip_deserializing, skip_serializing_if = "Option::is_none")]
+    #[schema(format = DateTime, read_only)]
+    from: Option<String>,
+    /// The last.
+    #[serde(default, skip_deserializing, skip_serializing_if = "Option::is_none")]
+    #[schema(format = DateTime, read_only)]
+    to: Option<String>,
 }
 
 /// Which model, and what speaks for it.
@@ -87,6 +96,27 @@ pub struct PromotionForm {
     #[serde(default)]
     #[schema(value_type = Option<String>, max_length = 23, examples("emergency"))]
     overridden: Option<Code>,
+    /// Of fraud, from when on the models are compared (RFC 3339), not before it challenges; absent: since it challenges.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(format = DateTime)]
+    from: Option<String>,
+    /// Of fraud, until when (RFC 3339), not in the future; absent: until now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(format = DateTime)]
+    to: Option<String>,
+}
+
+/// Over what two models are compared.
+#[derive(Debug, Clone, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct WindowQuery {
+    /// From when on (RFC 3339), not before the model challenges; absent: since it challenges.
+    #[param(value_type = Option<String>, format = DateTime, example = "2027-01-01T00:00:00Z")]
+    from: Option<String>,
+    /// Until when (RFC 3339), not in the future; absent: until now.
+    #[param(value_type = Option<String>, format = DateTime, example = "2027-01-31T23:59:59Z")]
+    to: Option<String>,
 }
 
 /// Which kind a model is of.
@@ -115,6 +145,9 @@ pub struct ModelView {
     card: String,
     /// The key of whoever registered it.
     registered_by: String,
+    /// The key of whoever let it challenge.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    challenged_by: Option<String>,
     /// What spoke for it, if it was promoted.
     #[serde(skip_serializing_if = "Option::is_none")]
     evidence: Option<EvidenceForm>,
@@ -148,16 +181,18 @@ fn read(text: &str) -> Result<Digest, Problem> {
 
 impl From<&Evidence> for EvidenceForm {
     fn from(evidence: &Evidence) -> Self {
-        let Evidence { labels, recall_milli, recall_before_milli, precision_milli, precision_before_milli, report, confidence_milli } = *evidence;
-        Self { labels, recall_milli, recall_before_milli, precision_milli, precision_before_milli, report: hexadecimal(report), confidence_milli }
+        let Evidence { labels, recall_milli, recall_before_milli, precision_milli, precision_before_milli, report, confidence_milli, window } =
+            *evidence;
+        let (report, from, to) = (hexadecimal(report), window.map(|window| window.from.to_string()), window.map(|window| window.to.to_string()));
+        Self { labels, recall_milli, recall_before_milli, precision_milli, precision_before_milli, report, confidence_milli, from, to }
     }
 }
 
 impl EvidenceForm {
     fn evidence(&self) -> Result<Evidence, Problem> {
         let Self { labels, recall_milli, recall_before_milli, precision_milli, precision_before_milli, ref report, .. } = *self;
-        let (report, confidence_milli) = (read(report)?, None);
-        Ok(Evidence { labels, recall_milli, recall_before_milli, precision_milli, precision_before_milli, report, confidence_milli })
+        let (report, confidence_milli, window) = (read(report)?, None, None);
+        Ok(Evidence { labels, recall_milli, recall_before_milli, precision_milli, precision_before_milli, report, confidence_milli, window })
     }
 }
 
@@ -170,6 +205,7 @@ impl From<&Model> for ModelView {
             checksum: hexadecimal(model.registered.checksum),
             card: hexadecimal(model.registered.card),
             registered_by: model.registered.by.to_string(),
+            challenged_by: model.challenged_by.map(|key| key.to_string()),
             evidence: model.promoted.as_ref().map(|promoted| (&promoted.evidence).into()),
             overridden: model.promoted.as_ref().and_then(|promoted| promoted.overridden).map(|word| word.to_string()),
             approver: model.promoted.as_ref().map(|promoted| promoted.approver.to_string()),
@@ -250,32 +286,45 @@ pub struct ComparisonView {
     champion: String,
     /// The id of the one that challenges.
     challenger: String,
-    /// From when on (RFC 3339, UTC): when it began to challenge.
+    /// When it began to challenge (RFC 3339, UTC): of what was before, nothing is compared.
     #[schema(format = DateTime)]
     since: String,
+    /// The first instant of what was compared (RFC 3339, UTC).
+    #[schema(format = DateTime)]
+    from: String,
+    /// The last.
+    #[schema(format = DateTime)]
+    to: String,
     /// The journal's batch up to which it was looked.
     position: u64,
     /// How many events both scored.
     events: u64,
-    /// How many cases with a label are among them.
+    /// How many cases with a label, as it is known by now, are among them.
     cases: u64,
     /// Whether it would be promoted on this.
     deserved: bool,
+    /// What it lacks for that, in words; nothing if it is deserved.
+    #[schema(max_items = 3)]
+    missing: Vec<String>,
     /// The figures, as they would be recorded.
     evidence: EvidenceForm,
 }
 
 impl ComparisonView {
-    fn new(comparison: &Comparison) -> Result<Self, Problem> {
-        let Comparison { champion, challenger, since, position, events, cases, promotion } = comparison;
+    fn new(compared: &Compared) -> Result<Self, Problem> {
+        let Compared { since, comparison } = compared;
+        let Comparison { champion, challenger, window, position, events, cases, promotion } = comparison;
         Ok(Self {
             champion: champion.clone(),
             challenger: challenger.clone(),
             since: since.to_string(),
+            from: window.from.to_string(),
+            to: window.to.to_string(),
             position: *position,
             events: *events,
             cases: *cases,
             deserved: matches!(promotion, Promotion::Deserved(_)),
+            missing: missing(promotion),
             evidence: (&evidence_of(comparison)?).into(),
         })
     }
@@ -290,15 +339,51 @@ const NOTHING: Evidence = Evidence {
     precision_before_milli: 0,
     report: Digest(0),
     confidence_milli: Some(0),
+    window: None,
 };
+/// A comparison, and since when the model challenges.
+struct Compared {
+    since: Timestamp,
+    comparison: Comparison,
+}
+
+/// What a model lacks to be promoted, in words.
+fn missing(promotion: &Promotion) -> Vec<String> {
+    match *promotion {
+        Promotion::Deserved(_) => Vec::new(),
+        Promotion::TooFewLabels { frauds } => {
+            vec![format!("{LABELS_MIN} cases that proved to be fraud are needed among those of the window, and there are {frauds}")]
+        }
+        Promotion::NotShown(found) => {
+            let mut missing = Vec::new();
+            if found.challenger_recall <= found.champion_recall {
+                missing.push(format!(
+                    "it has to find more: it finds {:.3} of the frauds, the one that acts {:.3}",
+                    found.challenger_recall, found.champion_recall
+                ));
+            }
+            if found.challenger_precision < found.champion_precision {
+                let (its, before) = (found.challenger_precision, found.champion_precision);
+                missing
+                    .push(format!("no less of what it raises may be fraud: of its alerts {its:.3} are, of those of the one that acts {before:.3}"));
+            }
+            if found.confidence * 1_000.0 < f64::from(CONFIDENCE_MILLI) {
+                let won = (found.confidence * 1_000.0).round();
+                missing.push(format!("it has to be so in {CONFIDENCE_MILLI} of 1000 redraws of the cases, and is in {won}"));
+            }
+            missing
+        }
+    }
+}
 
 /// A comparison as it is recorded: figures, and the digest of all that was found.
 fn evidence_of(comparison: &Comparison) -> Result<Evidence, Problem> {
     let report = serde_json::to_vec(comparison).map_err(|_| Problem::unavailable("the comparison cannot be written down"))?;
     let report = digest_of_bytes(&report);
     let milli = |share: f64| (share.clamp(0.0, 1.0) * 1_000.0).round() as u16;
+    let window = Some(comparison.window);
     Ok(match comparison.promotion {
-        Promotion::TooFewLabels { frauds } => Evidence { labels: frauds as u32, report, ..NOTHING },
+        Promotion::TooFewLabels { frauds } => Evidence { labels: frauds as u32, report, window, ..NOTHING },
         Promotion::Deserved(found) | Promotion::NotShown(found) => Evidence {
             labels: found.frauds as u32,
             recall_milli: milli(found.challenger_recall),
@@ -307,69 +392,123 @@ fn evidence_of(comparison: &Comparison) -> Result<Evidence, Problem> {
             precision_before_milli: milli(found.champion_precision),
             report,
             confidence_milli: Some(milli(found.confidence)),
+            window,
         },
     })
 }
 
-/// Compares a model of fraud that challenges with the one that acts.
-async fn compared(node: &Node, artifact: Code) -> Result<Comparison, Problem> {
+/// The window that is asked for, if it lies within the time for which a model challenges: what was before it may have learned from.
+fn window(since: Timestamp, now: Timestamp, from: Option<&str>, to: Option<&str>) -> Result<Window, Problem> {
+    let read = |name: &str, text: Option<&str>| {
+        let read = text.map(str::parse::<Timestamp>).transpose();
+        read.map_err(|_| Problem::invalid(format!("{name}: an RFC 3339 instant is expected")))
+    };
+    let now = now.max(since);
+    let window = Window { from: read("from", from)?.unwrap_or(since), to: read("to", to)?.unwrap_or(now) };
+    if window.from < since {
+        return Err(Problem::invalid(format!("from: not before {since}, since when it challenges")));
+    }
+    if window.to > now {
+        return Err(Problem::invalid(format!("to: not after {now}, which is now")));
+    }
+    if window.from > window.to {
+        return Err(Problem::invalid("from: not after to"));
+    }
+    Ok(window)
+}
+
+/// Compares a model of fraud that challenges with the one that acts, over a window.
+async fn compared(node: &Node, artifact: Code, from: Option<&str>, to: Option<&str>) -> Result<Compared, Problem> {
     let known = node.defences().models(ModelKind::Fraud);
     let model = known.known().find(|model| model.registered.artifact == artifact).ok_or(Refusal::UnknownModel)?;
-    let judge = node.scoring().judge();
-    let at_work = judge.challenger().filter(|acting| acting.code == artifact && model.stage == Stage::Challenger);
-    let (Some(challenger), Some(champion)) = (at_work, judge.champion()) else {
-        return Err(Problem::from(Refusal::NoEvidence).detail("It does not score beside one that acts."));
+    let (since, judge) = (model.since, node.scoring().judge());
+    let lacking = |what: &str| Err(Problem::from(Refusal::NoEvidence).detail(what));
+    if model.stage != Stage::Challenger {
+        return lacking("It does not challenge: let it, so that it scores beside the one that acts.");
+    }
+    let Some(challenger) = judge.challenger().filter(|acting| acting.code == artifact) else {
+        return lacking("It does not score: another one challenges, or it was set aside, which the log tells.");
     };
+    let Some(champion) = judge.champion() else { return lacking("No model acts that it could be held against.") };
+    let window = window(since, node.now(), from, to)?;
     let Ok(_turn) = node.scoring().trials().try_acquire() else { return Err(Problem::busy()) };
     let end = node.head().number;
-    let compared = compare(node.journal().as_ref(), [champion, challenger], *judge.budgets(), model.since, end, Sizes::default().parties).await;
-    compared.map_err(|error| {
+    let compared = compare(node.journal().as_ref(), [champion, challenger], *judge.budgets(), window, end, Sizes::default().parties).await;
+    let comparison = compared.map_err(|error| {
         tracing::error!(%error, "models could not be compared");
         Problem::unavailable("the journal cannot be read now")
-    })
+    })?;
+    Ok(Compared { since, comparison })
 }
 
 /// Whether the models that were compared still act and challenge, since when they did.
-fn stands(node: &Node, artifact: Code, comparison: &Comparison) -> bool {
+fn stands(node: &Node, artifact: Code, Compared { since, comparison }: &Compared) -> bool {
     let (known, judge) = (node.defences().models(ModelKind::Fraud), node.scoring().judge());
     let model = known.known().find(|model| model.registered.artifact == artifact);
-    model.is_some_and(|model| model.stage == Stage::Challenger && model.since == comparison.since)
+    model.is_some_and(|model| model.stage == Stage::Challenger && model.since == *since)
         && judge.challenger().is_some_and(|acting| acting.code == artifact && acting.id == comparison.challenger)
         && judge.champion().is_some_and(|acting| acting.id == comparison.champion)
 }
 
+/// What speaks for a model of fraud, and what it lacks, in words.
+struct Found {
+    evidence: Evidence,
+    missing: Vec<String>,
+}
+
+impl Found {
+    /// A refusal, with what was found where that is why.
+    fn told(&self, failure: Failure<Refusal>) -> Problem {
+        match failure {
+            Failure::Refused(why @ (Refusal::TooFewLabels | Refusal::NotBetter)) => {
+                Problem::from(why).detail(self.missing.join("; ")).with("missing", &self.missing).with("evidence", EvidenceForm::from(&self.evidence))
+            }
+            other => other.into(),
+        }
+    }
+}
+
 /// What speaks for a model of fraud; where nothing can be worked out and somebody answers for that by a word, that nothing does.
-async fn found(node: &Node, artifact: Code, overridden: Option<Code>) -> Result<Evidence, Problem> {
+async fn found(node: &Node, artifact: Code, form: &PromotionForm) -> Result<Found, Problem> {
     let named = || node.defences().models(ModelKind::Fraud).champion().map(|model| model.registered.artifact);
     let champion = named();
-    match compared(node, artifact).await {
+    match compared(node, artifact, form.from.as_deref(), form.to.as_deref()).await {
         // It took a while: what was compared may act or challenge no more, and then nothing is shown.
-        Ok(comparison) if named() != champion || !stands(node, artifact, &comparison) => Err(Problem::busy()),
-        Ok(comparison) => evidence_of(&comparison),
-        Err(problem) if overridden.is_some() && problem.code() == Refusal::NoEvidence.code() => Ok(NOTHING),
+        Ok(compared) if named() != champion || !stands(node, artifact, &compared) => Err(Problem::busy()),
+        Ok(Compared { comparison, .. }) => Ok(Found { evidence: evidence_of(&comparison)?, missing: missing(&comparison.promotion) }),
+        Err(problem) if form.overridden.is_some() && problem.code() == Refusal::NoEvidence.code() => {
+            Ok(Found { evidence: NOTHING, missing: Vec::new() })
+        }
         Err(problem) => Err(problem),
     }
 }
 
 /// Compare a model with the one that acts.
 ///
-/// Of fraud, while it challenges: everything since then is heard again, which takes a while where that is long; `busy` while another comparison or trial runs.
+/// Of fraud, while it challenges: everything since then, or in the part of it that `from` and `to` name, is scored again by both, and held against the labels that cases
+/// have by now. That takes a while where it is long; `busy` while another comparison or trial runs.
 #[utoipa::path(
     tag = "Fraud", operation_id = "compare_model", security(("key" = ["investigate"])),
-    params(("artifact" = String, Path, description = "The model")),
+    params(("artifact" = String, Path, description = "The model"), WindowQuery),
     responses((status = 200, description = "What speaks for it", body = ComparisonView), crate::openapi::Problems),
 )]
 #[get("/fraud/models/{artifact}/evidence")]
-pub async fn weigh(node: web::Data<Node>, caller: Caller, artifact: web::Path<Code>) -> Result<HttpResponse, Problem> {
+pub async fn weigh(
+    node: web::Data<Node>,
+    caller: Caller,
+    artifact: web::Path<Code>,
+    query: web::Query<WindowQuery>,
+) -> Result<HttpResponse, Problem> {
     for_all_museums(&caller, Scope::Investigate)?;
-    Ok(HttpResponse::Ok().json(ComparisonView::new(&compared(&node, artifact.into_inner()).await?)?))
+    let compared = compared(&node, artifact.into_inner(), query.from.as_deref(), query.to.as_deref()).await?;
+    Ok(HttpResponse::Ok().json(ComparisonView::new(&compared)?))
 }
 
 /// Promote a model.
 ///
-/// It acts in the place of the one before, if the evidence says that it is better and somebody other than who registered it approves. Of fraud the evidence is worked
-/// out here, of all that became known since the model challenges (see `GET .../evidence`); what it does not show can be overridden by a word, and is marked so. `busy` if
-/// another one acts when that is done, or another one challenges.
+/// It acts in the place of the one before, if the evidence says that it is better and somebody approves who neither registered it nor let it challenge. Of fraud the
+/// evidence is worked out here, of all since the model challenges, or of the part that `from` and `to` name (see `GET .../evidence`); a refusal says what is `missing`.
+/// What is not shown can be overridden by a word, and is marked so. `busy` if another one acts when that is done, or another one challenges.
 #[utoipa::path(
     tag = "Fraud", operation_id = "promote_model", security(("key" = ["manage"])), request_body = PromotionForm,
     params(("artifact" = String, Path, description = "The model"), ("Idempotency-Key" = String, Header, description = "A new value for each request")),
@@ -387,14 +526,20 @@ pub async fn promote(
     let artifact = artifact.into_inner();
     let envelope = envelope(&node, &caller, &key, &["promote model", artifact.as_str()], &*form, &[], None)?;
     let promote = |evidence, overridden| Command::Promote { artifact, evidence, overridden, approver: caller.id() };
+    let is_windowed = form.from.is_some() || form.to.is_some();
     let command = match (form.kind, &form.evidence, form.overridden) {
+        (ModelKind::Demand | ModelKind::Cancellation, ..) if is_windowed => return Err(Problem::invalid("from and to: of fraud only")),
         (ModelKind::Fraud, Some(_), _) => return Err(Problem::invalid("evidence: of fraud it is worked out, not given")),
         (ModelKind::Demand | ModelKind::Cancellation, _, Some(_)) => return Err(Problem::invalid("overridden: of fraud only")),
         (ModelKind::Demand | ModelKind::Cancellation, evidence, None) => promote(evidence.as_ref().map(EvidenceForm::evidence).transpose()?, None),
         // What this key was told before is told again, without another comparison.
         (ModelKind::Fraud, None, overridden) => match node.models(form.kind, envelope.clone(), promote(None, overridden)).await {
             Ok(_) => return Ok(HttpResponse::Ok().json(view(&node, form.kind))),
-            Err(Failure::Refused(Refusal::NoEvidence)) => promote(Some(found(&node, artifact, overridden).await?), overridden),
+            Err(Failure::Refused(Refusal::NoEvidence)) => {
+                let found = found(&node, artifact, &form).await?;
+                let answer = node.models(form.kind, envelope, promote(Some(found.evidence), overridden)).await;
+                return answer.map(|_| HttpResponse::Ok().json(view(&node, form.kind))).map_err(|failure| found.told(failure));
+            }
             Err(failure) => return Err(failure.into()),
         },
     };

@@ -25,7 +25,15 @@ fn asked(key: u128, buyer: Option<u128>, outcome: Outcome) -> Envelope {
         rules: vec![],
         probability_ppm: None,
     };
-    Envelope { who: KeyId(5), key: Digest(key), body: Digest(key), parties, assessment: Some(Box::new(assessment)), order: None }
+    Envelope {
+        who: KeyId(5),
+        key: Digest(key),
+        body: Digest(key),
+        parties,
+        assessment: Some(Box::new(assessment)),
+        order: None,
+        formerly: Vec::new(),
+    }
 }
 
 fn tell(slot: &mut Slot, now: i64, envelope: Envelope, command: &Command) -> Result<Vec<Event>, Refusal> {
@@ -163,10 +171,27 @@ fn a_buyer_who_goes_by_two_pseudonyms_has_what_both_have() {
     assert_eq!(tell(&mut slot, -DAY, of(4, &[8, 7]), &sell_direct(4)), Err(Refusal::TooManyForBuyer { max: 4, has: 4 }));
     let more = Command::Amend { hold: id(3), lines: vec![free(2)], owner: None };
     assert_eq!(tell(&mut slot, -DAY, of(5, &[8, 7]), &more), Err(Refusal::TooManyForBuyer { max: 4, has: 4 }));
+    // Months later those are only looked up; what is new is counted under the newest one.
+    let later = |key: u128, formerly: &[u128]| Envelope { formerly: formerly.iter().copied().map(Digest).collect(), ..of(key, &[9]) };
+    assert_eq!(later(6, &[8, 7, 9, 6]).buyers().collect::<Vec<_>>(), [9, 8, 7, 6].map(Digest), "each once, this month's first");
+    assert_eq!(tell(&mut slot, -DAY, later(6, &[8, 7, 6]), &sell_direct(6)), Err(Refusal::TooManyForBuyer { max: 4, has: 4 }));
+    assert_eq!(tell(&mut slot, -DAY, later(7, &[8]), &hold(7, Channel::Web, &[free(4)])), Err(Refusal::TooManyForBuyer { max: 4, has: 1 }));
+    tell(&mut slot, -DAY, later(8, &[8]), &hold(8, Channel::Web, &[free(3)])).unwrap();
+    assert_eq!((slot.had(Digest(9)).people, slot.had(Digest(8)).people), (3, 1));
     let mut holds = limited(None, Some(2));
     tell(&mut holds, -DAY, of(1, &[7]), &hold(1, Channel::Web, &[free(1)])).unwrap();
     tell(&mut holds, -DAY, of(2, &[8, 7]), &hold(2, Channel::Web, &[free(1)])).unwrap();
     assert_eq!(tell(&mut holds, -DAY, of(3, &[8, 7]), &hold(3, Channel::Web, &[free(1)])), Err(Refusal::TooManyOpenHolds { max: 2 }));
+    assert_eq!(tell(&mut holds, -DAY, later(4, &[8, 7]), &hold(4, Channel::Web, &[free(1)])), Err(Refusal::TooManyOpenHolds { max: 2 }));
+}
+
+#[test]
+fn by_what_a_buyer_was_known_earlier_is_written_nowhere() {
+    let now = by(1);
+    let asked = Envelope { formerly: vec![Digest(8), Digest(9)], ..now.clone() };
+    assert_eq!(postcard::to_allocvec(&asked).unwrap(), postcard::to_allocvec(&now).unwrap(), "the journal");
+    assert_eq!(serde_json::to_value(&asked).unwrap(), serde_json::to_value(&now).unwrap());
+    assert_eq!(postcard::from_bytes::<Envelope>(&postcard::to_allocvec(&asked).unwrap()).unwrap(), now);
 }
 
 fn sell_direct(n: u64) -> Command {
