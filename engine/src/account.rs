@@ -474,10 +474,6 @@ impl Aggregate for Account {
         Ok(vec![event])
     }
 
-    fn due(&self, _now: Timestamp) -> Vec<Event> {
-        Vec::new()
-    }
-
     fn record(&self, now: Timestamp, envelope: Option<Envelope>, events: Vec<Event>) -> Record<Event> {
         self.past.next(now, envelope, events)
     }
@@ -500,10 +496,6 @@ impl Aggregate for Account {
             return Err(Broken { invariant: "AC-4", what: "something happened to an account that was not opened" });
         }
         Ok(())
-    }
-
-    fn wake_at(&self) -> Option<Timestamp> {
-        None
     }
 
     fn seq(&self) -> u64 {

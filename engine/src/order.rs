@@ -167,10 +167,6 @@ impl Aggregate for Order {
         }
     }
 
-    fn due(&self, _now: Timestamp) -> Vec<Event> {
-        Vec::new()
-    }
-
     fn record(&self, now: Timestamp, envelope: Option<Envelope>, events: Vec<Event>) -> Record<Event> {
         self.past.next(now, envelope, events)
     }
@@ -205,10 +201,6 @@ impl Aggregate for Order {
             return Err(Broken { invariant: "OR-1", what: "two payments are under way" });
         }
         Ok(())
-    }
-
-    fn wake_at(&self) -> Option<Timestamp> {
-        None
     }
 
     fn seq(&self) -> u64 {

@@ -208,10 +208,6 @@ impl Aggregate for Till {
         Ok(vec![event])
     }
 
-    fn due(&self, _now: Timestamp) -> Vec<Event> {
-        Vec::new()
-    }
-
     fn record(&self, now: Timestamp, envelope: Option<Envelope>, events: Vec<Event>) -> Record<Event> {
         self.past.next(now, envelope, events)
     }
@@ -252,10 +248,6 @@ impl Aggregate for Till {
             return Err(Broken { invariant: "TL-2", what: "the count of a till does not add up" });
         }
         Ok(())
-    }
-
-    fn wake_at(&self) -> Option<Timestamp> {
-        None
     }
 
     fn seq(&self) -> u64 {

@@ -207,10 +207,6 @@ impl Aggregate for Voucher {
         Ok(vec![event])
     }
 
-    fn due(&self, _now: Timestamp) -> Vec<Event> {
-        Vec::new()
-    }
-
     fn record(&self, now: Timestamp, envelope: Option<Envelope>, events: Vec<Event>) -> Record<Event> {
         self.past.next(now, envelope, events)
     }
@@ -243,10 +239,6 @@ impl Aggregate for Voucher {
             return Err(Broken { invariant: "VO-1", what: "the balance is below zero or above what was issued" });
         }
         Ok(())
-    }
-
-    fn wake_at(&self) -> Option<Timestamp> {
-        None
     }
 
     fn seq(&self) -> u64 {
