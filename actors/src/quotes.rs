@@ -22,7 +22,7 @@ use tornello_engine::account;
 use tornello_engine::aggregate::Aggregate;
 use tornello_engine::calendar;
 use tornello_engine::channel::Channel;
-use tornello_engine::envelope::{Digest, Envelope};
+use tornello_engine::envelope::Envelope;
 use tornello_engine::ids::{Code, HoldId, KeyId, MuseumId, QuoteId, SlotId};
 use tornello_engine::quote::{self, About, Asked, Command, Event, Kind, Quote, Rules, Status, Work};
 use tornello_engine::recall::Recall;
@@ -308,22 +308,18 @@ fn drafter(quote: &Quote) -> KeyId {
 
 /// The envelope of a step with an option: it is the system's, so that nobody gives it back or pays for it but by the quote.
 fn for_system(id: QuoteId, name: &str, hold: HoldId) -> Envelope {
-    by(digest(&[b"quote step", &id.get().to_be_bytes(), name.as_bytes(), &hold.get().to_be_bytes()]))
+    Envelope::by_system(digest(&[b"quote step", &id.get().to_be_bytes(), name.as_bytes(), &hold.get().to_be_bytes()]))
 }
 
 /// The envelope of a sale in a slot: tickets are of whoever drafted the quote.
 fn as_drafter(quote: &Quote, name: &str, number: u128) -> Envelope {
     let key = digest(&[b"quote step", &quote.id().get().to_be_bytes(), name.as_bytes(), &number.to_be_bytes()]);
-    Envelope { who: drafter(quote), ..by(key) }
+    Envelope { who: drafter(quote), ..Envelope::by_system(key) }
 }
 
 /// The envelope of a step: its key follows from the flow, so that a step is taken once however often it is asked.
 fn step(id: QuoteId, name: &str, number: u64) -> Envelope {
-    by(digest(&[b"quote step", &id.get().to_be_bytes(), name.as_bytes(), &number.to_be_bytes()]))
-}
-
-const fn by(key: Digest) -> Envelope {
-    Envelope { who: KeyId::SYSTEM, key, body: key, parties: Vec::new(), assessment: None, order: None }
+    Envelope::by_system(digest(&[b"quote step", &id.get().to_be_bytes(), name.as_bytes(), &number.to_be_bytes()]))
 }
 
 fn of_quote(failure: Failure<quote::Refusal>) -> Failure<Refusal> {
