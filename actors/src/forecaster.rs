@@ -487,7 +487,7 @@ fn booked_of(slots: &[SlotForecast]) -> u32 {
 /// The slots of a day, as planned or as they were opened, without a forecast yet; those that staff have closed have no places. Of those that are over it is known
 /// who came.
 fn slots_of(node: &Node, known: &Known, date: Date, now: Timestamp) -> Vec<SlotForecast> {
-    let empty = |slot, end, booked, capacity| {
+    let empty = |slot, end: Timestamp, booked, capacity| {
         let came = (end <= now).then_some(0);
         SlotForecast { came, ..SlotForecast::blank(slot, end, booked, capacity) }
     };
