@@ -526,9 +526,7 @@ impl Account {
     /// Rebuilds an account from all its records.
     #[must_use]
     pub fn replay<'a>(id: AccountId, records: impl IntoIterator<Item = &'a Record<Event>>) -> Self {
-        let mut account = Self::new(id);
-        records.into_iter().for_each(|record| account.apply(record));
-        account
+        Self::new(id).after(records)
     }
 
     fn charge(&self, of: ChargeOf, amount_cents: Cents, extras_cents: Cents, museum: MuseumId) -> Result<Event, Refusal> {

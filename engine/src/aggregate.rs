@@ -41,6 +41,13 @@ pub trait Aggregate: Clone + Send + Sync + Unpin + 'static {
     /// Takes in what happened: no rule, no failure.
     fn apply(&mut self, record: &Record<Self::Event>);
 
+    /// The state with these records taken in, one after the other.
+    #[must_use]
+    fn after<'a>(mut self, records: impl IntoIterator<Item = &'a Record<Self::Event>>) -> Self {
+        records.into_iter().for_each(|record| self.apply(record));
+        self
+    }
+
     /// Whether the state is sound, in O(1): asked before a record may be written.
     fn check(&self) -> Result<(), Broken>;
 

@@ -378,9 +378,7 @@ impl Attendance {
     /// Rebuilds it from all its records.
     #[must_use]
     pub fn replay<'a>(museum: MuseumId, records: impl IntoIterator<Item = &'a Record<Event>>) -> Self {
-        let mut attendance = Self::new(museum);
-        records.into_iter().for_each(|record| attendance.apply(record));
-        attendance
+        Self::new(museum).after(records)
     }
 
     /// Whether moreover every detail belongs to a day that was counted: for tests and after a replay.

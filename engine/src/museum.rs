@@ -514,9 +514,7 @@ impl Museum {
     /// Rebuilds a museum from all its records.
     #[must_use]
     pub fn replay<'a>(id: MuseumId, records: impl IntoIterator<Item = &'a Record<Event>>) -> Self {
-        let mut museum = Self::new(id);
-        records.into_iter().for_each(|record| museum.apply(record));
-        museum
+        Self::new(id).after(records)
     }
 
     /// The revision in force on the first day of what a command would set.

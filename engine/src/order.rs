@@ -218,9 +218,7 @@ impl Order {
     /// Rebuilds an order from all its records.
     #[must_use]
     pub fn replay<'a>(id: OrderId, records: impl IntoIterator<Item = &'a Record<Event>>) -> Self {
-        let mut order = Self::new(id);
-        records.into_iter().for_each(|record| order.apply(record));
-        order
+        Self::new(id).after(records)
     }
 
     fn begin(&self, who: KeyId, payment: PaymentId, items: &[HoldId], contact: Option<PersonId>) -> Result<Vec<Event>, Refusal> {

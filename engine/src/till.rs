@@ -276,9 +276,7 @@ impl Till {
     /// Rebuilds a session from all its records.
     #[must_use]
     pub fn replay<'a>(id: TillId, records: impl IntoIterator<Item = &'a Record<Event>>) -> Self {
-        let mut till = Self::new(id);
-        records.into_iter().for_each(|record| till.apply(record));
-        till
+        Self::new(id).after(records)
     }
 
     /// Everything that can be recounted stands in [`Aggregate::check`].

@@ -256,9 +256,7 @@ impl Voucher {
     /// Rebuilds a voucher from all its records.
     #[must_use]
     pub fn replay<'a>(id: VoucherId, records: impl IntoIterator<Item = &'a Record<Event>>) -> Self {
-        let mut voucher = Self::new(id);
-        records.into_iter().for_each(|record| voucher.apply(record));
-        voucher
+        Self::new(id).after(records)
     }
 
     fn redeem(&self, now: Timestamp, issued: &Issued, (payment, museum): (PaymentId, MuseumId), amount_cents: Cents) -> Result<Event, Refusal> {

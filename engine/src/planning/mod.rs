@@ -347,9 +347,7 @@ impl Planning {
     /// Rebuilds it from all its records.
     #[must_use]
     pub fn replay<'a>(museum: MuseumId, records: impl IntoIterator<Item = &'a Record<Event>>) -> Self {
-        let mut planning = Self::new(museum);
-        records.into_iter().for_each(|record| planning.apply(record));
-        planning
+        Self::new(museum).after(records)
     }
 
     /// Whether moreover every version and decision is sound in itself: for tests and after a replay, as it walks all of them.
