@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use tornello_engine::account::{self, Account, ChargeOf, Command, TakeBackReason};
 use tornello_engine::aggregate::Aggregate;
 use tornello_engine::envelope::Envelope;
-use tornello_engine::ids::{AccountId, Code, HoldId, KeyId};
+use tornello_engine::ids::{AccountId, Code, HoldId};
 use tornello_engine::money::Cents;
 use tornello_engine::record::Record;
 use tornello_engine::slot::{self, Settlement, Slot, total};
@@ -195,7 +195,8 @@ pub async fn take_back(
 ) -> Result<(), Failure<account::Refusal>> {
     use account::Refusal::{AlreadyTakenBack, UnknownAccount, UnknownCharge};
     let written = named(of, why);
-    match node.account(account, by(digest(&[b"take back", &written])), Command::TakeBack { of, why, amount_cents, extras_cents }).await {
+    let envelope = Envelope::by_system(digest(&[b"take back", &written]));
+    match node.account(account, envelope, Command::TakeBack { of, why, amount_cents, extras_cents }).await {
         Ok(_) | Err(Failure::Refused(AlreadyTakenBack | UnknownCharge | UnknownAccount)) => Ok(()),
         Err(failure) => Err(failure),
     }
@@ -266,11 +267,7 @@ pub(crate) async fn keep_charging(node: &Node) {
 
 /// The envelope of a step of one sale: its key follows from what the account was when it was taken.
 fn step(sale: HoldId, name: &str, seq: u64) -> Envelope {
-    by(digest(&[b"account step", &sale.get().to_be_bytes(), name.as_bytes(), &seq.to_be_bytes()]))
-}
-
-const fn by(key: tornello_engine::envelope::Digest) -> Envelope {
-    Envelope { who: KeyId::SYSTEM, key, body: key, parties: Vec::new(), assessment: None, order: None, formerly: Vec::new() }
+    Envelope::by_system(digest(&[b"account step", &sale.get().to_be_bytes(), name.as_bytes(), &seq.to_be_bytes()]))
 }
 
 fn of_slot(failure: Failure<slot::Refusal>) -> Failure<Refusal> {

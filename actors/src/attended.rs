@@ -11,7 +11,7 @@ use tornello_engine::aggregate::Aggregate;
 use tornello_engine::attendance::{Attendance, BeyondCount, Command, DoorDay, Event, Look, Provenance, Refusal, SlotCount};
 use tornello_engine::calendar;
 use tornello_engine::envelope::Envelope;
-use tornello_engine::ids::{KeyId, MuseumId, SlotId};
+use tornello_engine::ids::{MuseumId, SlotId};
 use tornello_engine::record::Record;
 use tornello_models::demand::LEADS;
 use tornello_models::occupancy::{Balance, Day};
@@ -100,8 +100,7 @@ pub async fn count_days(node: &Node) -> usize {
             let Some(slots) = slots else { continue };
             let Some(command) = day_of(node, &known, date, slots, date == last) else { continue };
             let key = digest(&[b"count", &museum.0.to_be_bytes(), date.to_string().as_bytes()]);
-            let envelope = Envelope { who: KeyId::SYSTEM, key, body: key, parties: Vec::new(), assessment: None, order: None, formerly: Vec::new() };
-            match node.attendance(museum, envelope, command).await {
+            match node.attendance(museum, Envelope::by_system(key), command).await {
                 Ok(_) => counted += 1,
                 // Another count of the same night was faster.
                 Err(Failure::Refused(Refusal::AlreadyCounted) | Failure::KeyReused) => {}

@@ -11,7 +11,7 @@ use jiff::ToSpan;
 use jiff::civil::Date;
 use tornello_engine::calendar;
 use tornello_engine::envelope::Envelope;
-use tornello_engine::ids::{KeyId, SlotId};
+use tornello_engine::ids::SlotId;
 use tornello_engine::slot::Command;
 
 use crate::board::SlotHead;
@@ -103,8 +103,7 @@ async fn ask(node: &Node, asked: Asked) -> bool {
     let Asked { slot, seq, beyond, ceiling, turn_away_ppm } = asked;
     let numbers = [beyond, ceiling.unwrap_or(u32::MAX), turn_away_ppm].map(u32::to_be_bytes).concat();
     let key = digest(&[b"beyond", &slot.get().to_be_bytes(), &seq.to_be_bytes(), &numbers]);
-    let envelope = Envelope { who: KeyId::SYSTEM, key, body: key, parties: Vec::new(), assessment: None, order: None, formerly: Vec::new() };
-    match node.slot(slot, envelope, Command::SellBeyond { beyond, ceiling, turn_away_ppm }).await {
+    match node.slot(slot, Envelope::by_system(key), Command::SellBeyond { beyond, ceiling, turn_away_ppm }).await {
         Ok(_) => true,
         // Somebody was faster: staff, a sale, or the slot's end.
         Err(Failure::Refused(refusal)) => {

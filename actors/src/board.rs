@@ -11,6 +11,8 @@ use tornello_engine::ids::{MuseumId, RouteId, SlotId};
 use tornello_engine::slot::{Places, Policy, Slot};
 use tornello_engine::time::Timestamp;
 
+use crate::deadlines::Deadlines;
+
 /// What is published of a slot: its state right after the last record on the disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SlotHead {
@@ -74,7 +76,7 @@ pub struct Board {
     shards: [RwLock<BTreeMap<SlotId, SlotHead>>; SHARDS],
     /// How often each shard has changed.
     changes: [AtomicU64; SHARDS],
-    wakes: Mutex<BTreeSet<(Timestamp, SlotId)>>,
+    deadlines: Mutex<Deadlines<SlotId>>,
     sooner: Notify,
     /// Slots that tickets are leaving.
     moving: Mutex<BTreeSet<SlotId>>,
@@ -90,7 +92,7 @@ impl Default for Board {
         Self {
             shards: std::array::from_fn(|_| RwLock::default()),
             changes: std::array::from_fn(|_| AtomicU64::new(0)),
-            wakes: Mutex::default(),
+            deadlines: Mutex::default(),
             sooner: Notify::new(),
             moving: Mutex::default(),
             owing: Mutex::default(),
@@ -138,18 +140,9 @@ impl Board {
             list(&self.owing, slot, head.owing > 0);
         }
         let woke_at = before.and_then(|before| before.wake_at);
-        if woke_at != head.wake_at {
-            let mut wakes = self.wakes.lock();
-            let first = wakes.first().copied();
-            if let Some(at) = woke_at {
-                wakes.remove(&(at, slot));
-            }
-            if let Some(at) = head.wake_at {
-                wakes.insert((at, slot));
-            }
-            if wakes.first() != first.as_ref() {
-                self.sooner.notify_one();
-            }
+        // Most changes leave the deadline as it is, and need not wait for those of other slots.
+        if woke_at != head.wake_at && self.deadlines.lock().replace(slot, woke_at, head.wake_at) {
+            self.sooner.notify_one();
         }
     }
 
@@ -195,13 +188,13 @@ impl Board {
     /// The next deadline of any slot.
     #[must_use]
     pub fn next_wake(&self) -> Option<Timestamp> {
-        self.wakes.lock().first().map(|(at, _)| *at)
+        self.deadlines.lock().first()
     }
 
     /// The slots whose deadline has come, earliest first.
     #[must_use]
     pub fn due(&self, now: Timestamp) -> Vec<SlotId> {
-        self.wakes.lock().iter().take_while(|(at, _)| *at <= now).map(|(_, slot)| *slot).collect()
+        self.deadlines.lock().due(now)
     }
 
     /// The slots that tickets are leaving: moves under way that have not ended yet.

@@ -12,7 +12,7 @@ use tornello_engine::attempts::Attempt;
 use tornello_engine::case::{Action, Command, Known, LabelSource, Opened, Origin, Refusal, Subject, Verdict};
 use tornello_engine::channel::Channel;
 use tornello_engine::envelope::{Digest, Envelope, Party, PartyKind};
-use tornello_engine::ids::{AttemptId, CaseId, Code, HoldId, KeyId};
+use tornello_engine::ids::{AttemptId, CaseId, Code, HoldId};
 use tornello_engine::money::Cents;
 use tornello_engine::record::Record;
 use tornello_engine::slot;
@@ -63,8 +63,7 @@ pub fn case_of(subject: Subject) -> CaseId {
 
 /// An envelope of a step that the system takes by itself: its key follows from the case and the step.
 fn envelope(case: CaseId, step: &[u8], number: u64) -> Envelope {
-    let key: Digest = digest(&[b"case", &case.get().to_be_bytes(), step, &number.to_be_bytes()]);
-    Envelope { who: KeyId::SYSTEM, key, body: key, parties: Vec::new(), assessment: None, order: None, formerly: Vec::new() }
+    Envelope::by_system(digest(&[b"case", &case.get().to_be_bytes(), step, &number.to_be_bytes()]))
 }
 
 /// Opens a case about something, if there is none.

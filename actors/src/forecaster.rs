@@ -141,6 +141,28 @@ pub struct SlotForecast {
     pub turn_away: f64,
 }
 
+impl SlotForecast {
+    /// Of a slot of which nothing is foretold yet.
+    pub(crate) const fn blank(slot: SlotId, end: Timestamp, booked: u32, capacity: u32) -> Self {
+        Self {
+            slot,
+            end,
+            mid: 0.0,
+            band_80: (0.0, 0.0),
+            band_95: (0.0, 0.0),
+            booked,
+            came: None,
+            capacity,
+            options: (0, 0.0),
+            shows: (0.0, 0.0),
+            by_booking: false,
+            walk_in: 0,
+            oversell: 0,
+            turn_away: 0.0,
+        }
+    }
+}
+
 /// What a museum's forecasts are made from, worked out once for each state of its streams and each day.
 #[derive(Debug)]
 struct Prepared {
@@ -474,22 +496,9 @@ fn booked_of(slots: &[SlotForecast]) -> u32 {
 /// The slots of a day, as planned or as they were opened, without a forecast yet; those that staff have closed have no places. Of those that are over it is known
 /// who came.
 fn slots_of(node: &Node, known: &Known, date: Date, now: Timestamp) -> Vec<SlotForecast> {
-    let none = (0.0, 0.0);
-    let empty = |slot, end, booked, capacity| SlotForecast {
-        slot,
-        end,
-        mid: 0.0,
-        band_80: none,
-        band_95: none,
-        booked,
-        came: (end <= now).then_some(0),
-        capacity,
-        options: (0, 0.0),
-        shows: none,
-        by_booking: false,
-        walk_in: 0,
-        oversell: 0,
-        turn_away: 0.0,
+    let empty = |slot, end: Timestamp, booked, capacity| {
+        let came = (end <= now).then_some(0);
+        SlotForecast { came, ..SlotForecast::blank(slot, end, booked, capacity) }
     };
     let mut slots: Vec<SlotForecast> = known.day(date).iter().map(|opening| empty(opening.slot, opening.end, 0, opening.capacity)).collect();
     let heads = heads_on(node, known, date);

@@ -1,35 +1,32 @@
 //! API keys: who may call, in which role, for which museums. A key's text is shown once, when it is made; the database keeps its SHA-256 only, which is
-//! enough since the text is 260 random bits. [`Keys::authenticate`] works on a copy in memory and never waits for the disk.
+//! enough since the text is 260 random bits. [`Keys::authenticate`] works on a copy in memory and never waits for the disk. What a key is stands in
+//! `key.rs`, how its text is drawn and read in `text.rs`.
 //!
 //! The command line may revoke a key while the server runs: the server calls [`Keys::refresh`] every half second, and that copies the table again when it
 //! has changed. What a role may do is decided in `api`; this file only says who calls.
 
-use std::collections::{BTreeSet, HashMap};
+mod key;
+mod text;
+
+pub use key::{BadMuseums, BadRole, Key, Museums, NewKey, Role};
+pub use text::ApiKey;
+
+use std::collections::HashMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use parking_lot::RwLock;
-use rand::TryRng;
-use rand::rngs::SysRng;
-use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use sqlx::Row;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqliteRow, SqliteSynchronous};
 use subtle::ConstantTimeEq;
-use tornello_engine::ids::{Code, KeyId, MuseumId};
+use tornello_engine::ids::{KeyId, MuseumId};
 use tornello_engine::time::Timestamp;
-use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
+use self::text::{draw, hash, id_of};
 use crate::signing::secret_file::{self, SecretFileError};
 
-const PREFIX: &str = "tn_";
-const ID_CHARACTERS: usize = 13;
-const SECRET_CHARACTERS: usize = 52;
-const TEXT_CHARACTERS: usize = PREFIX.len() + ID_CHARACTERS + 1 + SECRET_CHARACTERS;
-const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 const NAME_CHARACTERS_MAX: usize = 100;
 
 /// Why keys cannot be read or changed.
@@ -65,204 +62,6 @@ pub enum KeysError {
 
 fn store(attempted: &'static str) -> impl FnOnce(sqlx::Error) -> KeysError {
     move |source| KeysError::Store { attempted, source }
-}
-
-/// What the holder of a key is. The names are stored and published: append only.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Role {
-    /// The public web shop.
-    Web,
-    /// A totem.
-    Kiosk,
-    /// A desk that sells.
-    BoxOffice,
-    /// The office that serves groups.
-    GroupOffice,
-    /// A partner that sells on.
-    Reseller,
-    /// A turnstile or a reader in a hand.
-    Gate,
-    /// A counter or microcell.
-    Sensor,
-    /// Someone who reviews suspected fraud.
-    Analyst,
-    /// Someone who runs a museum.
-    Manager,
-    /// Someone who looks over all museums.
-    Ministry,
-    /// Someone who runs the system.
-    Admin,
-    /// A tour operator, school or company that books groups for itself.
-    Operator,
-}
-
-impl Role {
-    /// Every role.
-    pub const ALL: [Self; 12] = [
-        Self::Web,
-        Self::Kiosk,
-        Self::BoxOffice,
-        Self::GroupOffice,
-        Self::Reseller,
-        Self::Gate,
-        Self::Sensor,
-        Self::Analyst,
-        Self::Manager,
-        Self::Ministry,
-        Self::Admin,
-        Self::Operator,
-    ];
-
-    /// The stored and published name.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Web => "web",
-            Self::Kiosk => "kiosk",
-            Self::BoxOffice => "box_office",
-            Self::GroupOffice => "group_office",
-            Self::Reseller => "reseller",
-            Self::Gate => "gate",
-            Self::Sensor => "sensor",
-            Self::Analyst => "analyst",
-            Self::Manager => "manager",
-            Self::Ministry => "ministry",
-            Self::Admin => "admin",
-            Self::Operator => "operator",
-        }
-    }
-}
-
-impl fmt::Display for Role {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
-    }
-}
-
-/// Text that names no role.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("not a role: web, kiosk, box_office, group_office, reseller, gate, sensor, analyst, manager, ministry, admin or operator is expected")]
-pub struct BadRole;
-
-impl FromStr for Role {
-    type Err = BadRole;
-    fn from_str(text: &str) -> Result<Self, BadRole> {
-        Self::ALL.into_iter().find(|role| role.as_str() == text).ok_or(BadRole)
-    }
-}
-
-/// The museums that a key is good for: `"all"` or `{"only": [3, 17]}`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Museums {
-    /// Every museum, also those to come.
-    All,
-    /// These.
-    Only(Vec<MuseumId>),
-}
-
-impl Museums {
-    /// Whether the key is good for `museum`.
-    #[must_use]
-    pub fn allows(&self, museum: MuseumId) -> bool {
-        match self {
-            Self::All => true,
-            Self::Only(museums) => museums.contains(&museum),
-        }
-    }
-
-    fn sorted(self) -> Self {
-        match self {
-            Self::All => Self::All,
-            Self::Only(museums) => Self::Only(museums.into_iter().collect::<BTreeSet<_>>().into_iter().collect()),
-        }
-    }
-}
-
-/// `all`, or the numbers with commas between them: the stored form, and that of the command line.
-impl fmt::Display for Museums {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::All => f.write_str("all"),
-            Self::Only(museums) => museums.iter().enumerate().try_for_each(|(i, museum)| write!(f, "{}{}", if i > 0 { "," } else { "" }, museum.0)),
-        }
-    }
-}
-
-/// Text that names no museums.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("not a list of museums: all, or numbers with commas between them, are expected")]
-pub struct BadMuseums;
-
-impl FromStr for Museums {
-    type Err = BadMuseums;
-    fn from_str(text: &str) -> Result<Self, BadMuseums> {
-        if text == "all" {
-            return Ok(Self::All);
-        }
-        let numbers = text.split(',').map(|number| number.trim().parse().map(MuseumId));
-        Ok(Self::Only(numbers.collect::<Result<_, _>>().map_err(|_| BadMuseums)?).sorted())
-    }
-}
-
-/// What is asked of a key to be made.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct NewKey {
-    /// For people: whose it is, and where it is used.
-    pub name: String,
-    /// What the holder is.
-    pub role: Role,
-    /// Where it is good.
-    pub museums: Museums,
-    /// The account of a reseller or group, if it acts for one.
-    #[serde(default)]
-    pub account: Option<Code>,
-    /// From when on it is not good any more; never, if none.
-    #[serde(default)]
-    pub expires_at: Option<Timestamp>,
-}
-
-/// What is known of a key: all but its secret.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Key {
-    /// The number that commands carry.
-    pub id: KeyId,
-    /// For people: whose it is, and where it is used.
-    pub name: String,
-    /// What the holder is.
-    pub role: Role,
-    /// Where it is good.
-    pub museums: Museums,
-    /// The account of a reseller or group, if it acts for one.
-    pub account: Option<Code>,
-    /// When it was made.
-    pub created_at: Timestamp,
-    /// From when on it is not good any more.
-    pub expires_at: Option<Timestamp>,
-    /// When it was revoked.
-    pub revoked_at: Option<Timestamp>,
-    /// When it was last used, as far as this process and the database know. Of [`Keys::authenticate`]'s answer: as of the last copy of the table.
-    pub last_used_at: Option<Timestamp>,
-}
-
-/// The text of a new key, to be shown once. Printing it for debugging shows its id only.
-#[derive(Clone, PartialEq, Eq, Zeroize, ZeroizeOnDrop)]
-pub struct ApiKey(String);
-
-impl ApiKey {
-    /// The text: `tn_`, the id, `_`, 52 characters of secret.
-    #[must_use]
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for ApiKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ApiKey({}..)", &self.0[..PREFIX.len() + ID_CHARACTERS + 1])
-    }
 }
 
 /// Why a caller is not let in. Only who holds the right secret learns that a key was revoked or has expired.
@@ -581,38 +380,14 @@ fn entry(row: &SqliteRow) -> Option<Entry> {
     understood().inspect_err(|error| tracing::error!(key = id, %error, "a stored key is not understood and lets nobody in")).ok()
 }
 
-fn draw() -> Result<(KeyId, ApiKey), KeysError> {
-    let mut bytes = Zeroizing::new([0_u8; 8 + SECRET_CHARACTERS]);
-    SysRng.try_fill_bytes(&mut *bytes).map_err(|_| KeysError::Random)?;
-    let (id, secret) = bytes.split_at(8);
-    // Number 0 is the system's own.
-    let id = KeyId(id.iter().fold(0, |id, &byte| id << 8 | u64::from(byte)).max(1));
-    let mut text = String::with_capacity(TEXT_CHARACTERS);
-    text.push_str(PREFIX);
-    text.push_str(&id.to_string());
-    text.push('_');
-    text.extend(secret.iter().map(|byte| char::from(ALPHABET[usize::from(byte & 31)])));
-    Ok((id, ApiKey(text)))
-}
-
-/// The id in the text of a key; none unless the whole text has the form of one.
-fn id_of(text: &str) -> Option<KeyId> {
-    let (id, secret) = text.strip_prefix(PREFIX)?.split_at_checked(ID_CHARACTERS)?;
-    let secret = secret.strip_prefix('_')?;
-    // The letters of `ALPHABET`, without looking each of them up in it.
-    let well_formed = secret.len() == SECRET_CHARACTERS
-        && secret.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'z') && !matches!(byte, b'i' | b'l' | b'o' | b'u'));
-    id.parse().ok().filter(|_| well_formed)
-}
-
-fn hash(text: &str) -> [u8; 32] {
-    Sha256::digest(text).into()
-}
-
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
+    use tornello_engine::ids::Code;
+
+    use super::text::TEXT_CHARACTERS;
     use super::*;
-    use proptest::prelude::*;
 
     fn at(seconds: i64) -> Timestamp {
         Timestamp::from_seconds(1_800_000_000 + seconds)
@@ -765,49 +540,5 @@ mod tests {
         let again = Keys::open(folder.path().join("keys.db")).await.unwrap();
         assert_eq!(again.authenticate(odd.expose(), at(1)), Err(Denied::Unknown));
         assert!(again.authenticate(good.expose(), at(1)).is_ok());
-    }
-
-    #[test]
-    fn roles_and_museums_survive_text() {
-        for role in Role::ALL {
-            assert_eq!(role.as_str().parse(), Ok(role));
-        }
-        assert_eq!("Admin".parse::<Role>(), Err(BadRole));
-        for (text, museums) in
-            [("all", Museums::All), ("3", Museums::Only(vec![MuseumId(3)])), ("3,17", Museums::Only(vec![MuseumId(3), MuseumId(17)]))]
-        {
-            assert_eq!(text.parse(), Ok(museums.clone()));
-            assert_eq!(museums.to_string(), text);
-        }
-        assert_eq!("17, 3,17".parse(), Ok(Museums::Only(vec![MuseumId(3), MuseumId(17)])));
-        for bad in ["", "ALL", "3,", "-1", "65536", "uffizi"] {
-            assert_eq!(bad.parse::<Museums>(), Err(BadMuseums), "{bad}");
-        }
-    }
-
-    #[test]
-    fn texts_are_long_and_never_the_same() {
-        let drawn: BTreeSet<String> = (0..200).map(|_| draw().unwrap().1.expose().to_owned()).collect();
-        assert_eq!(drawn.len(), 200);
-        for text in &drawn {
-            assert_eq!(id_of(text).map(|id| id.to_string()).as_deref(), Some(&text[3..16]));
-        }
-        let letters: BTreeSet<char> = drawn.iter().flat_map(|text| text[17..].chars()).collect();
-        assert_eq!(letters.len(), 32, "every character of the alphabet is drawn");
-    }
-
-    proptest! {
-        #[test]
-        fn no_text_makes_it_panic(text in "\\PC{0,90}", near in "tn_[0-9a-zé_]{10,16}_[0-9a-zé]{48,54}") {
-            let _ = id_of(&text);
-            let _ = id_of(&near);
-            let _ = text.parse::<Museums>();
-        }
-
-        #[test]
-        fn museums_survive_text(numbers in proptest::collection::vec(any::<u16>(), 1..20)) {
-            let museums = Museums::Only(numbers.into_iter().map(MuseumId).collect()).sorted();
-            prop_assert_eq!(museums.to_string().parse(), Ok(museums));
-        }
     }
 }

@@ -13,6 +13,7 @@ pub mod board;
 pub mod cases;
 pub mod clock;
 pub mod codes;
+mod deadlines;
 pub mod defences;
 pub mod digest;
 pub mod failure;

@@ -7,8 +7,8 @@
 
 use tokio::sync::Mutex;
 use tornello_engine::aggregate::Aggregate;
-use tornello_engine::envelope::{Digest, Envelope};
-use tornello_engine::ids::{HoldId, KeyId, SlotId};
+use tornello_engine::envelope::Envelope;
+use tornello_engine::ids::{HoldId, SlotId};
 use tornello_engine::recall::Recall;
 use tornello_engine::record::Record;
 use tornello_engine::slot::{Command, Event, MoveBegun, MoveFate, Refusal, Sale, Settlement, Slot};
@@ -143,8 +143,7 @@ async fn keep_people(node: &Node, arrival: HoldId) -> Result<(), Failure<Refusal
 
 /// The envelope of a step: its key follows from the flow, so that a step is taken once however often it is asked.
 fn envelope(sale: HoldId, arrival: HoldId, step: &str) -> Envelope {
-    let key: Digest = digest(&[b"move", &sale.get().to_be_bytes(), &arrival.get().to_be_bytes(), step.as_bytes()]);
-    Envelope { who: KeyId::SYSTEM, key, body: key, parties: Vec::new(), assessment: None, order: None, formerly: Vec::new() }
+    Envelope::by_system(digest(&[b"move", &sale.get().to_be_bytes(), &arrival.get().to_be_bytes(), step.as_bytes()]))
 }
 
 /// Drives every move that is under way, wherever it was left; answers how many are still under way, because a slot does not answer now.

@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq;
 use tornello_engine::envelope::{Digest, Envelope};
-use tornello_engine::ids::{Code, KeyId, MuseumId, SlotId};
+use tornello_engine::ids::{Code, MuseumId, SlotId};
 use tornello_engine::museum;
 use tornello_engine::room::{Announced, Arrival, Numbers, Room, guarding};
 use tornello_engine::time::Timestamp;
@@ -311,8 +311,7 @@ impl Node {
             &numbers.late.to_be_bytes(),
             &self.now().as_micros().to_be_bytes(),
         ]);
-        let envelope = Envelope { who: KeyId::SYSTEM, key, body: key, parties: Vec::new(), assessment: None, order: None, formerly: Vec::new() };
-        self.museum(museum, envelope, museum::Command::CountRoom { code, numbers }).await.map(drop)
+        self.museum(museum, Envelope::by_system(key), museum::Command::CountRoom { code, numbers }).await.map(drop)
     }
 
     /// Where somebody with a token stands now.

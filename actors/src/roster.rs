@@ -181,22 +181,7 @@ mod tests {
             let start = calendar::instant(on.at(hour, 0, 0, 0));
             let slot = SlotId::new(MuseumId(1), RouteId(1), start);
             let (band_80, band_95) = ((people * 0.8, people * 1.2), (people * 0.7, people * 1.4));
-            SlotForecast {
-                slot,
-                end: start.plus_seconds(3_600),
-                mid: people,
-                band_80,
-                band_95,
-                booked: 0,
-                came: None,
-                capacity: 500,
-                options: (0, 0.0),
-                shows: (0.0, 0.0),
-                by_booking: false,
-                walk_in: 0,
-                oversell: 0,
-                turn_away: 0.0,
-            }
+            SlotForecast { mid: people, band_80, band_95, ..SlotForecast::blank(slot, start.plus_seconds(3_600), 0, 500) }
         };
         let slots: Vec<SlotForecast> = hours.map(slot).collect();
         DayForecast {

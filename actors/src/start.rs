@@ -1,6 +1,7 @@
 //! What happens before the first command: the journal is checked, a torn tail cut, and everything that lives in memory built from it.
 
 use std::collections::{HashMap, HashSet};
+use std::hash::Hash;
 
 use futures_util::future::join;
 use tornello_engine::account::{self, Account};
@@ -260,11 +261,7 @@ impl Memory {
 
     /// A payment is kept only until it is finished: there are as many in memory as somebody has still to do something about.
     fn take_payment(&mut self, id: PaymentId, frame: &Framed<'_>) -> Result<(), WireError> {
-        if self.reopened.contains(&id) {
-            return Ok(());
-        }
-        if frame.seq > 1 && !self.payments.contains_key(&id) {
-            self.reopened.insert(id);
+        if goes_on(&mut self.reopened, id, frame.seq, &self.payments) {
             return Ok(());
         }
         let payment = self.payments.entry(id).or_insert_with(|| Payment::new(id));
@@ -277,11 +274,7 @@ impl Memory {
 
     /// A quote is kept only until it is finished, and of one with tickets its head, which counts until the visit is over.
     fn take_quote(&mut self, id: QuoteId, frame: &Framed<'_>) -> Result<(), WireError> {
-        if self.revived.contains(&id) {
-            return Ok(());
-        }
-        if frame.seq > 1 && !self.quotes.contains_key(&id) {
-            self.revived.insert(id);
+        if goes_on(&mut self.revived, id, frame.seq, &self.quotes) {
             self.ticketed.remove(&id);
             return Ok(());
         }
@@ -299,11 +292,7 @@ impl Memory {
 
     /// A case is kept only as long as something is to be done about it.
     fn take_case(&mut self, id: CaseId, frame: &Framed<'_>) -> Result<(), WireError> {
-        if self.reheard.contains(&id) {
-            return Ok(());
-        }
-        if frame.seq > 1 && !self.cases.contains_key(&id) {
-            self.reheard.insert(id);
+        if goes_on(&mut self.reheard, id, frame.seq, &self.cases) {
             return Ok(());
         }
         let case = self.cases.entry(id).or_insert_with(|| Case::new(id));
@@ -360,4 +349,9 @@ impl Memory {
         }
         Ok(())
     }
+}
+
+/// Whether a stream goes on that was done with, and so is followed no more: it is noted, to be read back whole when the journal is at its end.
+fn goes_on<K: Copy + Eq + Hash, A>(noted: &mut HashSet<K>, id: K, seq: u64, followed: &HashMap<K, A>) -> bool {
+    noted.contains(&id) || (seq > 1 && !followed.contains_key(&id) && noted.insert(id))
 }

@@ -474,10 +474,6 @@ impl Aggregate for Account {
         Ok(vec![event])
     }
 
-    fn due(&self, _now: Timestamp) -> Vec<Event> {
-        Vec::new()
-    }
-
     fn record(&self, now: Timestamp, envelope: Option<Envelope>, events: Vec<Event>) -> Record<Event> {
         self.past.next(now, envelope, events)
     }
@@ -500,10 +496,6 @@ impl Aggregate for Account {
             return Err(Broken { invariant: "AC-4", what: "something happened to an account that was not opened" });
         }
         Ok(())
-    }
-
-    fn wake_at(&self) -> Option<Timestamp> {
-        None
     }
 
     fn seq(&self) -> u64 {
@@ -534,9 +526,7 @@ impl Account {
     /// Rebuilds an account from all its records.
     #[must_use]
     pub fn replay<'a>(id: AccountId, records: impl IntoIterator<Item = &'a Record<Event>>) -> Self {
-        let mut account = Self::new(id);
-        records.into_iter().for_each(|record| account.apply(record));
-        account
+        Self::new(id).after(records)
     }
 
     fn charge(&self, of: ChargeOf, amount_cents: Cents, extras_cents: Cents, museum: MuseumId) -> Result<Event, Refusal> {

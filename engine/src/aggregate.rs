@@ -28,8 +28,12 @@ pub trait Aggregate: Clone + Send + Sync + Unpin + 'static {
         self.decide(now, command)
     }
 
-    /// What has to happen because its time has come; empty if nothing is due.
-    fn due(&self, now: Timestamp) -> Vec<Self::Event>;
+    /// What has to happen because its time has come; empty if nothing is due. Most aggregates have no deadlines; those that have say this and
+    /// [`Aggregate::wake_at`].
+    fn due(&self, now: Timestamp) -> Vec<Self::Event> {
+        let _ = now;
+        Vec::new()
+    }
 
     /// The record that a decision becomes: the next of this stream.
     fn record(&self, now: Timestamp, envelope: Option<Envelope>, events: Vec<Self::Event>) -> Record<Self::Event>;
@@ -37,11 +41,20 @@ pub trait Aggregate: Clone + Send + Sync + Unpin + 'static {
     /// Takes in what happened: no rule, no failure.
     fn apply(&mut self, record: &Record<Self::Event>);
 
+    /// The state with these records taken in, one after the other.
+    #[must_use]
+    fn after<'a>(mut self, records: impl IntoIterator<Item = &'a Record<Self::Event>>) -> Self {
+        records.into_iter().for_each(|record| self.apply(record));
+        self
+    }
+
     /// Whether the state is sound, in O(1): asked before a record may be written.
     fn check(&self) -> Result<(), Broken>;
 
     /// When [`Aggregate::due`] next has something to say, if ever.
-    fn wake_at(&self) -> Option<Timestamp>;
+    fn wake_at(&self) -> Option<Timestamp> {
+        None
+    }
 
     /// Number of the last record; 0 before the first.
     fn seq(&self) -> u64;

@@ -16,7 +16,8 @@ use crate::channel::Channel;
 use crate::envelope::{Assessment, Envelope, Party};
 use crate::ids::{AttemptId, Code, HoldId, MuseumId, SlotId, TicketId};
 use crate::money::Cents;
-use crate::recall::{Keys, Recall};
+use crate::past::Past;
+use crate::recall::Recall;
 use crate::record::Record;
 use crate::slot::{self, ConflictReason};
 use crate::time::{MICROS_PER_S, Timestamp};
@@ -250,9 +251,7 @@ pub struct Attempts {
     counts: u32,
     /// Of each ticket that was refused, and for each reason, how many times.
     refused: BTreeMap<(TicketId, ConflictReason), u32>,
-    keys: Keys,
-    seq: u64,
-    last_at: Timestamp,
+    past: Past,
 }
 
 impl Aggregate for Attempts {
@@ -261,7 +260,7 @@ impl Aggregate for Attempts {
     type Refusal = Refusal;
 
     fn recall(&self, envelope: &Envelope) -> Recall {
-        self.keys.recall(envelope)
+        self.past.recall(envelope)
     }
 
     fn decide(&self, _now: Timestamp, command: &Command) -> Result<Vec<Event>, Refusal> {
@@ -289,19 +288,12 @@ impl Aggregate for Attempts {
         }
     }
 
-    fn due(&self, _now: Timestamp) -> Vec<Event> {
-        Vec::new()
-    }
-
     fn record(&self, now: Timestamp, envelope: Option<Envelope>, events: Vec<Event>) -> Record<Event> {
-        Record { seq: self.seq + 1, at: now.max(self.last_at), envelope, events }
+        self.past.next(now, envelope, events)
     }
 
     fn apply(&mut self, record: &Record<Event>) {
-        (self.seq, self.last_at) = (record.seq, record.at);
-        if let Some(envelope) = &record.envelope {
-            self.keys.remember(envelope.who, envelope.key, envelope.body, record.seq, record.at);
-        }
+        self.past.take(record);
         for event in &record.events {
             match event {
                 Event::Noted(attempt) => {
@@ -327,12 +319,8 @@ impl Aggregate for Attempts {
         Ok(())
     }
 
-    fn wake_at(&self) -> Option<Timestamp> {
-        None
-    }
-
     fn seq(&self) -> u64 {
-        self.seq
+        self.past.seq()
     }
 }
 
@@ -340,16 +328,7 @@ impl Attempts {
     /// None on that day yet.
     #[must_use]
     pub fn new(day: u16) -> Self {
-        Self {
-            day,
-            entries: BTreeMap::new(),
-            acting: BTreeMap::new(),
-            counts: 0,
-            refused: BTreeMap::new(),
-            keys: Keys::default(),
-            seq: 0,
-            last_at: Timestamp::MIN,
-        }
+        Self { day, entries: BTreeMap::new(), acting: BTreeMap::new(), counts: 0, refused: BTreeMap::new(), past: Past::default() }
     }
 
     fn refuse(&self, refused: Refused) -> Result<Vec<Event>, Refusal> {

@@ -15,7 +15,8 @@ use crate::aggregate::{Aggregate, Broken};
 use crate::calendar;
 use crate::envelope::Envelope;
 use crate::ids::{MuseumId, RouteId};
-use crate::recall::{Keys, Recall};
+use crate::past::Past;
+use crate::recall::Recall;
 use crate::record::Record;
 use crate::text::is_line;
 use crate::time::Timestamp;
@@ -253,11 +254,7 @@ pub struct Attendance {
     books: BTreeMap<Date, Vec<Look>>,
     /// By whom figures were last brought in, for each provenance.
     sources: BTreeMap<Provenance, String>,
-    keys: Keys,
-    /// Number of the last record; records of a stream are numbered from 1.
-    seq: u64,
-    /// Time of the last record.
-    last_at: Timestamp,
+    past: Past,
 }
 
 impl Aggregate for Attendance {
@@ -266,11 +263,11 @@ impl Aggregate for Attendance {
     type Refusal = Refusal;
 
     fn recall(&self, envelope: &Envelope) -> Recall {
-        self.keys.recall(envelope)
+        self.past.recall(envelope)
     }
 
     fn decide(&self, now: Timestamp, command: &Command) -> Result<Vec<Event>, Refusal> {
-        let today = calendar::local_day(now.max(self.last_at));
+        let today = calendar::local_day(self.past.at_least(now));
         let is_over = |day: Date| (FIRST..today).contains(&day);
         let event = match command {
             Command::Count { date, .. } if !is_over(*date) => return Err(Refusal::NotOver { today }),
@@ -303,20 +300,12 @@ impl Aggregate for Attendance {
         Ok(vec![event])
     }
 
-    fn due(&self, _now: Timestamp) -> Vec<Event> {
-        Vec::new()
-    }
-
     fn record(&self, now: Timestamp, envelope: Option<Envelope>, events: Vec<Event>) -> Record<Event> {
-        Record { seq: self.seq + 1, at: now.max(self.last_at), envelope, events }
+        self.past.next(now, envelope, events)
     }
 
     fn apply(&mut self, record: &Record<Event>) {
-        self.seq = record.seq;
-        self.last_at = record.at;
-        if let Some(envelope) = &record.envelope {
-            self.keys.remember(envelope.who, envelope.key, envelope.body, record.seq, record.at);
-        }
+        self.past.take(record);
         for event in &record.events {
             match event {
                 Event::Counted(counted) => {
@@ -359,7 +348,7 @@ impl Aggregate for Attendance {
 
     /// AD-1 and AD-2 as far as they are O(1): no day from the record's own on.
     fn check(&self) -> Result<(), Broken> {
-        if self.days.last_key_value().is_some_and(|(last, _)| *last >= calendar::local_day(self.last_at)) {
+        if self.days.last_key_value().is_some_and(|(last, _)| *last >= calendar::local_day(self.past.last_at())) {
             return Err(Broken { invariant: "AD-1", what: "a day is known that was not over" });
         }
         if self.details.len() > DETAILED_DAYS {
@@ -368,12 +357,8 @@ impl Aggregate for Attendance {
         Ok(())
     }
 
-    fn wake_at(&self) -> Option<Timestamp> {
-        None
-    }
-
     fn seq(&self) -> u64 {
-        self.seq
+        self.past.seq()
     }
 }
 
@@ -387,15 +372,13 @@ impl Attendance {
     #[must_use]
     pub fn new(museum: MuseumId) -> Self {
         let (days, details, beyond, sources) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        Self { museum, days, details, beyond, books: BTreeMap::new(), sources, keys: Keys::default(), seq: 0, last_at: Timestamp::MIN }
+        Self { museum, days, details, beyond, books: BTreeMap::new(), sources, past: Past::default() }
     }
 
     /// Rebuilds it from all its records.
     #[must_use]
     pub fn replay<'a>(museum: MuseumId, records: impl IntoIterator<Item = &'a Record<Event>>) -> Self {
-        let mut attendance = Self::new(museum);
-        records.into_iter().for_each(|record| attendance.apply(record));
-        attendance
+        Self::new(museum).after(records)
     }
 
     /// Whether moreover every detail belongs to a day that was counted: for tests and after a replay.
@@ -448,7 +431,7 @@ impl Attendance {
     /// Time of the last record.
     #[must_use]
     pub const fn last_at(&self) -> Timestamp {
-        self.last_at
+        self.past.last_at()
     }
 }
 

@@ -141,6 +141,12 @@ impl PartyKind {
 }
 
 impl Envelope {
+    /// Of a step that the system takes by itself: the key says all that is asked, so that a step is taken once however often it is asked.
+    #[must_use]
+    pub const fn by_system(key: Digest) -> Self {
+        Self { who: KeyId::SYSTEM, key, body: key, parties: Vec::new(), assessment: None, order: None, formerly: Vec::new() }
+    }
+
     /// The pseudonyms of the one who buys, each once: this month's first, in the first days of a month that of the month before as well, then those of earlier months.
     /// What is had is counted under one of them, the first when it was asked for; together they say what the buyer has.
     pub fn buyers(&self) -> impl Iterator<Item = Digest> + Clone {

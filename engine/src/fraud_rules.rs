@@ -271,10 +271,6 @@ impl Aggregate for Rules {
         Ok(vec![event])
     }
 
-    fn due(&self, _now: Timestamp) -> Vec<Event> {
-        Vec::new()
-    }
-
     fn record(&self, now: Timestamp, envelope: Option<Envelope>, events: Vec<Event>) -> Record<Event> {
         Record { seq: self.seq + 1, at: self.last_at.map_or(now, |last_at| now.max(last_at)), envelope, events }
     }
@@ -314,10 +310,6 @@ impl Aggregate for Rules {
             return Err(Broken { invariant: "RU-3", what: "there are more rules than can be asked" });
         }
         Ok(())
-    }
-
-    fn wake_at(&self) -> Option<Timestamp> {
-        None
     }
 
     fn seq(&self) -> u64 {

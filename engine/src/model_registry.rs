@@ -13,7 +13,8 @@ use serde::{Deserialize, Serialize};
 use crate::aggregate::{Aggregate, Broken};
 use crate::envelope::{Digest, Envelope};
 use crate::ids::{Code, KeyId};
-use crate::recall::{Keys, Recall};
+use crate::past::Past;
+use crate::recall::Recall;
 use crate::record::Record;
 use crate::time::Timestamp;
 
@@ -276,9 +277,7 @@ pub struct Models {
     kind: ModelKind,
     known: BTreeMap<Code, Model>,
     champion: Option<Code>,
-    keys: Keys,
-    seq: u64,
-    last_at: Timestamp,
+    past: Past,
 }
 
 impl Aggregate for Models {
@@ -287,7 +286,7 @@ impl Aggregate for Models {
     type Refusal = Refusal;
 
     fn recall(&self, envelope: &Envelope) -> Recall {
-        self.keys.recall(envelope)
+        self.past.recall(envelope)
     }
 
     fn decide(&self, _now: Timestamp, command: &Command) -> Result<Vec<Event>, Refusal> {
@@ -329,19 +328,12 @@ impl Aggregate for Models {
         Ok(vec![event])
     }
 
-    fn due(&self, _now: Timestamp) -> Vec<Event> {
-        Vec::new()
-    }
-
     fn record(&self, now: Timestamp, envelope: Option<Envelope>, events: Vec<Event>) -> Record<Event> {
-        Record { seq: self.seq + 1, at: now.max(self.last_at), envelope, events }
+        self.past.next(now, envelope, events)
     }
 
     fn apply(&mut self, record: &Record<Event>) {
-        (self.seq, self.last_at) = (record.seq, record.at);
-        if let Some(envelope) = &record.envelope {
-            self.keys.remember(envelope.who, envelope.key, envelope.body, record.seq, record.at);
-        }
+        self.past.take(record);
         let at = record.at;
         for event in &record.events {
             match event {
@@ -385,12 +377,8 @@ impl Aggregate for Models {
         }
     }
 
-    fn wake_at(&self) -> Option<Timestamp> {
-        None
-    }
-
     fn seq(&self) -> u64 {
-        self.seq
+        self.past.seq()
     }
 }
 
@@ -404,7 +392,7 @@ impl Models {
     /// None known yet.
     #[must_use]
     pub fn new(kind: ModelKind) -> Self {
-        Self { kind, known: BTreeMap::new(), champion: None, keys: Keys::default(), seq: 0, last_at: Timestamp::MIN }
+        Self { kind, known: BTreeMap::new(), champion: None, past: Past::default() }
     }
 
     fn live(&self, artifact: Code) -> Result<&Model, Refusal> {

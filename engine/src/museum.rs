@@ -16,9 +16,10 @@ use crate::aggregate::{Aggregate, Broken};
 use crate::calendar::{self, MonthDay};
 use crate::envelope::Envelope;
 use crate::ids::{Code, MuseumId, SlotId};
+use crate::past::Past;
 use crate::plan::{OpeningPlan, PlanError};
 use crate::quote::policy::{GroupPolicy, PolicyError};
-use crate::recall::{Keys, Recall};
+use crate::recall::Recall;
 use crate::record::Record;
 use crate::room::{self, Announced, Numbers, Room, RoomError};
 use crate::slot::Opening;
@@ -367,11 +368,7 @@ pub struct Museum {
     group_policies: Versions<GroupPolicy>,
     /// By name.
     rooms: Vec<Announced>,
-    keys: Keys,
-    /// Number of the last record; records of a stream are numbered from 1.
-    seq: u64,
-    /// Time of the last record.
-    last_at: Timestamp,
+    past: Past,
 }
 
 impl Aggregate for Museum {
@@ -380,12 +377,12 @@ impl Aggregate for Museum {
     type Refusal = Refusal;
 
     fn recall(&self, envelope: &Envelope) -> Recall {
-        self.keys.recall(envelope)
+        self.past.recall(envelope)
     }
 
     /// Time never goes backwards: `now` counts as at least the time of the last record.
     fn decide(&self, now: Timestamp, command: &Command) -> Result<Vec<Event>, Refusal> {
-        let today = calendar::local_day(self.at_least(now));
+        let today = calendar::local_day(self.past.at_least(now));
         let event = match (command, &self.profile) {
             (Command::Register { .. }, Some(_)) => return Err(Refusal::AlreadyRegistered),
             (Command::Register { profile }, None) if !profile.is_sound() => return Err(Refusal::InvalidProfile),
@@ -422,7 +419,7 @@ impl Aggregate for Museum {
                 Event::GroupPolicySet(GroupPolicySet { revision, valid_from, policy: (**policy).clone() })
             }
             (Command::AnnounceRoom { room }, _) => {
-                let now = self.at_least(now);
+                let now = self.past.at_least(now);
                 room.validate(now).map_err(Refusal::InvalidRoom)?;
                 if self.rooms.iter().any(|known| known.room.code == room.code && known.room.closes_at > now) {
                     return Err(Refusal::RoomExists);
@@ -445,20 +442,12 @@ impl Aggregate for Museum {
         Ok(vec![event])
     }
 
-    fn due(&self, _now: Timestamp) -> Vec<Event> {
-        Vec::new()
-    }
-
     fn record(&self, now: Timestamp, envelope: Option<Envelope>, events: Vec<Event>) -> Record<Event> {
-        Record { seq: self.seq + 1, at: self.at_least(now), envelope, events }
+        self.past.next(now, envelope, events)
     }
 
     fn apply(&mut self, record: &Record<Event>) {
-        self.seq = record.seq;
-        self.last_at = record.at;
-        if let Some(envelope) = &record.envelope {
-            self.keys.remember(envelope.who, envelope.key, envelope.body, record.seq, record.at);
-        }
+        self.past.take(record);
         for event in &record.events {
             match event {
                 Event::Registered(registered) => self.profile = Some(registered.profile.clone()),
@@ -501,12 +490,8 @@ impl Aggregate for Museum {
         Ok(())
     }
 
-    fn wake_at(&self) -> Option<Timestamp> {
-        None
-    }
-
     fn seq(&self) -> u64 {
-        self.seq
+        self.past.seq()
     }
 }
 
@@ -522,18 +507,14 @@ impl Museum {
             ceilings: Versions::new(),
             group_policies: Versions::new(),
             rooms: Vec::new(),
-            keys: Keys::default(),
-            seq: 0,
-            last_at: Timestamp::MIN,
+            past: Past::default(),
         }
     }
 
     /// Rebuilds a museum from all its records.
     #[must_use]
     pub fn replay<'a>(id: MuseumId, records: impl IntoIterator<Item = &'a Record<Event>>) -> Self {
-        let mut museum = Self::new(id);
-        records.into_iter().for_each(|record| museum.apply(record));
-        museum
+        Self::new(id).after(records)
     }
 
     /// The revision in force on the first day of what a command would set.
@@ -601,7 +582,7 @@ impl Museum {
     /// Time of the last record.
     #[must_use]
     pub const fn last_at(&self) -> Timestamp {
-        self.last_at
+        self.past.last_at()
     }
 
     /// The plan in force on `date` in Rome, with its revision: the one with the latest day up to then.
@@ -679,10 +660,6 @@ impl Museum {
     fn with_ceiling(&self, mut opening: Opening) -> Opening {
         opening.policy.ceiling = self.ceiling_on(calendar::local_day(opening.slot.start()));
         opening
-    }
-
-    fn at_least(&self, now: Timestamp) -> Timestamp {
-        now.max(self.last_at)
     }
 }
 

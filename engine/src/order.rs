@@ -167,10 +167,6 @@ impl Aggregate for Order {
         }
     }
 
-    fn due(&self, _now: Timestamp) -> Vec<Event> {
-        Vec::new()
-    }
-
     fn record(&self, now: Timestamp, envelope: Option<Envelope>, events: Vec<Event>) -> Record<Event> {
         self.past.next(now, envelope, events)
     }
@@ -207,10 +203,6 @@ impl Aggregate for Order {
         Ok(())
     }
 
-    fn wake_at(&self) -> Option<Timestamp> {
-        None
-    }
-
     fn seq(&self) -> u64 {
         self.past.seq()
     }
@@ -226,9 +218,7 @@ impl Order {
     /// Rebuilds an order from all its records.
     #[must_use]
     pub fn replay<'a>(id: OrderId, records: impl IntoIterator<Item = &'a Record<Event>>) -> Self {
-        let mut order = Self::new(id);
-        records.into_iter().for_each(|record| order.apply(record));
-        order
+        Self::new(id).after(records)
     }
 
     fn begin(&self, who: KeyId, payment: PaymentId, items: &[HoldId], contact: Option<PersonId>) -> Result<Vec<Event>, Refusal> {

@@ -62,3 +62,22 @@ impl Past {
         now.max(self.last_at)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::envelope::Digest;
+    use crate::ids::KeyId;
+
+    /// Snapshots hold it inside the state of a stream, and some were made when streams had these three as fields of their own.
+    #[test]
+    fn it_is_written_as_keys_number_and_time_side_by_side() {
+        let mut past = Past::default();
+        let key = Digest(7);
+        let envelope = Envelope { who: KeyId(3), key, body: key, parties: Vec::new(), assessment: None, order: None };
+        past.take(&past.next(Timestamp::from_seconds(5), Some(envelope), vec![()]));
+        let flat = (1_u8, &past.keys, past.seq, past.last_at, 2_u8);
+        assert_eq!(postcard::to_allocvec(&(1_u8, &past, 2_u8)).unwrap(), postcard::to_allocvec(&flat).unwrap());
+        assert_eq!((past.seq, past.keys.len()), (1, 1));
+    }
+}

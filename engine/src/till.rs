@@ -208,10 +208,6 @@ impl Aggregate for Till {
         Ok(vec![event])
     }
 
-    fn due(&self, _now: Timestamp) -> Vec<Event> {
-        Vec::new()
-    }
-
     fn record(&self, now: Timestamp, envelope: Option<Envelope>, events: Vec<Event>) -> Record<Event> {
         self.past.next(now, envelope, events)
     }
@@ -254,10 +250,6 @@ impl Aggregate for Till {
         Ok(())
     }
 
-    fn wake_at(&self) -> Option<Timestamp> {
-        None
-    }
-
     fn seq(&self) -> u64 {
         self.past.seq()
     }
@@ -284,9 +276,7 @@ impl Till {
     /// Rebuilds a session from all its records.
     #[must_use]
     pub fn replay<'a>(id: TillId, records: impl IntoIterator<Item = &'a Record<Event>>) -> Self {
-        let mut till = Self::new(id);
-        records.into_iter().for_each(|record| till.apply(record));
-        till
+        Self::new(id).after(records)
     }
 
     /// Everything that can be recounted stands in [`Aggregate::check`].

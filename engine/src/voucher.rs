@@ -207,10 +207,6 @@ impl Aggregate for Voucher {
         Ok(vec![event])
     }
 
-    fn due(&self, _now: Timestamp) -> Vec<Event> {
-        Vec::new()
-    }
-
     fn record(&self, now: Timestamp, envelope: Option<Envelope>, events: Vec<Event>) -> Record<Event> {
         self.past.next(now, envelope, events)
     }
@@ -245,10 +241,6 @@ impl Aggregate for Voucher {
         Ok(())
     }
 
-    fn wake_at(&self) -> Option<Timestamp> {
-        None
-    }
-
     fn seq(&self) -> u64 {
         self.past.seq()
     }
@@ -264,9 +256,7 @@ impl Voucher {
     /// Rebuilds a voucher from all its records.
     #[must_use]
     pub fn replay<'a>(id: VoucherId, records: impl IntoIterator<Item = &'a Record<Event>>) -> Self {
-        let mut voucher = Self::new(id);
-        records.into_iter().for_each(|record| voucher.apply(record));
-        voucher
+        Self::new(id).after(records)
     }
 
     fn redeem(&self, now: Timestamp, issued: &Issued, (payment, museum): (PaymentId, MuseumId), amount_cents: Cents) -> Result<Event, Refusal> {

@@ -12,6 +12,7 @@ use tornello_engine::money::Cents;
 use tornello_engine::record::Record;
 use tornello_engine::time::Timestamp;
 
+use crate::deadlines::Deadlines;
 use crate::journal::StreamId;
 use crate::journal::writer::Lease;
 use crate::owner::Tell;
@@ -76,7 +77,7 @@ impl CaseHead {
 #[derive(Debug, Default)]
 struct Known {
     heads: HashMap<CaseId, CaseHead>,
-    wakes: BTreeSet<(Timestamp, CaseId)>,
+    deadlines: Deadlines<CaseId>,
     working: BTreeSet<CaseId>,
 }
 
@@ -116,25 +117,15 @@ impl Cases {
         } else {
             known.working.remove(&case);
         }
-        let woke_at = before.and_then(|before| before.wake_at);
-        if woke_at != head.wake_at {
-            let first = known.wakes.first().copied();
-            if let Some(at) = woke_at {
-                known.wakes.remove(&(at, case));
-            }
-            if let Some(at) = head.wake_at {
-                known.wakes.insert((at, case));
-            }
-            if known.wakes.first() != first.as_ref() {
-                self.sooner.notify_one();
-            }
+        if known.deadlines.replace(case, before.and_then(|before| before.wake_at), head.wake_at) {
+            self.sooner.notify_one();
         }
     }
 
     /// How many somebody should look at.
     #[must_use]
     pub fn open(&self) -> usize {
-        self.known.lock().wakes.len()
+        self.known.lock().deadlines.count()
     }
 
     /// Those to whose sales something is to be done.
@@ -146,13 +137,13 @@ impl Cases {
     /// The next deadline of any case.
     #[must_use]
     pub fn next_wake(&self) -> Option<Timestamp> {
-        self.known.lock().wakes.first().map(|(at, _)| *at)
+        self.known.lock().deadlines.first()
     }
 
     /// The cases whose deadline has come, earliest first.
     #[must_use]
     pub fn due(&self, now: Timestamp) -> Vec<CaseId> {
-        self.known.lock().wakes.iter().take_while(|(at, _)| *at <= now).map(|(_, case)| *case).collect()
+        self.known.lock().deadlines.due(now)
     }
 
     /// Ends when the next deadline has changed.

@@ -119,22 +119,7 @@ mod tests {
     fn slots(of: &[(u32, u32)]) -> Vec<SlotForecast> {
         let slot = |(hour, (booked, capacity)): (i64, &(u32, u32))| {
             let start = Timestamp::from_seconds(1_781_078_400 + hour * 3_600);
-            SlotForecast {
-                slot: SlotId::new(MuseumId(1), RouteId(1), start),
-                end: start.plus_seconds(3_600),
-                mid: 0.0,
-                band_80: (0.0, 0.0),
-                band_95: (0.0, 0.0),
-                booked: *booked,
-                came: None,
-                capacity: *capacity,
-                options: (0, 0.0),
-                shows: (0.0, 0.0),
-                by_booking: false,
-                walk_in: 0,
-                oversell: 0,
-                turn_away: 0.0,
-            }
+            SlotForecast::blank(SlotId::new(MuseumId(1), RouteId(1), start), start.plus_seconds(3_600), *booked, *capacity)
         };
         (0..).zip(of).map(slot).collect()
     }

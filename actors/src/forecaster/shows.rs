@@ -170,23 +170,7 @@ mod tests {
 
     fn slot(booked: u32, capacity: u32) -> SlotForecast {
         let start = Timestamp::from_seconds(1_781_078_400);
-        let (slot, none) = (SlotId::new(MuseumId(1), RouteId(1), start), (0.0, 0.0));
-        SlotForecast {
-            slot,
-            end: start.plus_seconds(3_600),
-            mid: 0.0,
-            band_80: none,
-            band_95: none,
-            booked,
-            came: None,
-            capacity,
-            options: (0, 0.0),
-            shows: none,
-            by_booking: false,
-            walk_in: 0,
-            oversell: 0,
-            turn_away: 0.0,
-        }
+        SlotForecast::blank(SlotId::new(MuseumId(1), RouteId(1), start), start.plus_seconds(3_600), booked, capacity)
     }
 
     fn risks(permille: u16) -> Policy {

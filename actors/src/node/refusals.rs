@@ -150,8 +150,7 @@ impl Node {
         let Refused { ticket, reason, at, times, .. } = refused;
         let day = attempts::day_of(at);
         let key = digest(&[b"refused", &ticket.get().to_be_bytes(), reason.code().as_bytes(), &day.to_be_bytes(), &times.to_be_bytes()]);
-        let envelope = Envelope { who: KeyId::SYSTEM, key, body: key, parties: Vec::new(), assessment: None, order: None, formerly: Vec::new() };
-        match self.attempt_owners.ask(StreamId::Attempts(day), envelope, attempts::Command::Refuse(refused)).await {
+        match self.attempt_owners.ask(StreamId::Attempts(day), Envelope::by_system(key), attempts::Command::Refuse(refused)).await {
             Ok(_) => true,
             Err(failure) if failure.is_retryable() => false,
             Err(failure) => {

@@ -12,6 +12,7 @@ use tornello_engine::payment::{Event, Payment, Stage};
 use tornello_engine::record::Record;
 use tornello_engine::time::Timestamp;
 
+use crate::deadlines::Deadlines;
 use crate::journal::StreamId;
 use crate::journal::writer::Lease;
 use crate::owner::Tell;
@@ -71,7 +72,7 @@ impl PaymentHead {
 #[derive(Debug, Default)]
 struct Known {
     heads: HashMap<PaymentId, PaymentHead>,
-    wakes: BTreeSet<(Timestamp, PaymentId)>,
+    deadlines: Deadlines<PaymentId>,
     working: BTreeSet<PaymentId>,
 }
 
@@ -95,18 +96,8 @@ impl Payments {
         } else {
             known.working.remove(&payment);
         }
-        let woke_at = before.and_then(|before| before.wake_at);
-        if woke_at != head.wake_at {
-            let first = known.wakes.first().copied();
-            if let Some(at) = woke_at {
-                known.wakes.remove(&(at, payment));
-            }
-            if let Some(at) = head.wake_at {
-                known.wakes.insert((at, payment));
-            }
-            if known.wakes.first() != first.as_ref() {
-                self.sooner.notify_one();
-            }
+        if known.deadlines.replace(payment, before.and_then(|before| before.wake_at), head.wake_at) {
+            self.sooner.notify_one();
         }
     }
 
@@ -148,13 +139,13 @@ impl Payments {
     /// The next deadline of any payment.
     #[must_use]
     pub fn next_wake(&self) -> Option<Timestamp> {
-        self.known.lock().wakes.first().map(|(at, _)| *at)
+        self.known.lock().deadlines.first()
     }
 
     /// The payments whose deadline has come, earliest first.
     #[must_use]
     pub fn due(&self, now: Timestamp) -> Vec<PaymentId> {
-        self.known.lock().wakes.iter().take_while(|(at, _)| *at <= now).map(|(_, payment)| *payment).collect()
+        self.known.lock().deadlines.due(now)
     }
 
     /// Ends when the next deadline has changed.

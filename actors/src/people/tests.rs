@@ -2,13 +2,13 @@
 
 use super::*;
 
-const MASTER: [u8; 32] = *b"a master key, for the tests only";
+pub(super) const MASTER: [u8; 32] = *b"a master key, for the tests only";
 
 fn at(seconds: i64) -> Timestamp {
     Timestamp::from_seconds(1_800_000_000 + seconds)
 }
 
-fn form() -> ContactForm {
+pub(super) fn form() -> ContactForm {
     ContactForm {
         given_name: "Artemisia".to_owned(),
         family_name: "Gentileschi-Lomi".to_owned(),
@@ -20,7 +20,7 @@ fn form() -> ContactForm {
     }
 }
 
-fn form_with_account() -> ContactForm {
+pub(super) fn form_with_account() -> ContactForm {
     ContactForm { iban: Some("it60 x054 2811 1010 0000 0123 456".to_owned()), account_holder: Some(" Orazio Gentileschi ".to_owned()), ..form() }
 }
 
@@ -28,7 +28,7 @@ fn contact() -> Contact {
     form().try_into().unwrap()
 }
 
-fn person(number: u128) -> PersonId {
+pub(super) fn person(number: u128) -> PersonId {
     // Spread as random ids are, so that pages split in the middle.
     PersonId((number + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835))
 }
@@ -410,232 +410,4 @@ async fn both_files_are_set_so_that_nothing_lingers() {
         use std::os::unix::fs::PermissionsExt;
         assert_eq!(std::fs::metadata(folder.path().join(name)).unwrap().permissions().mode() & 0o777, 0o600, "{name}");
     }
-}
-
-#[test]
-fn the_master_key_is_made_once_and_kept_private() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("master.key");
-    let first = MasterKey::load_or_create(&path).unwrap();
-    assert_eq!(std::fs::read(&path).unwrap(), first.0);
-    assert_eq!(MasterKey::load_or_create(&path).unwrap().0, first.0);
-    assert_eq!(format!("{first:?}"), "MasterKey(..)");
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).unwrap();
-        assert!(matches!(MasterKey::load_or_create(&path), Err(PeopleError::File(_))));
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
-    }
-    std::fs::write(&path, b"too short").unwrap();
-    assert!(matches!(MasterKey::load_or_create(&path), Err(PeopleError::MasterKeyLength { found: 9, .. })));
-}
-
-type Case<'a> = (fn(&mut ContactForm, &str), ContactError, &'a [&'a str]);
-
-#[test]
-fn a_contact_is_examined_field_by_field() {
-    let long = "x".repeat(101);
-    let wide = "\u{5f20}".repeat(100);
-    let cases: [Case<'_>; 5] = [
-        (|form, text| form.given_name = text.to_owned(), ContactError::GivenName, &["", "  ", "a\nb", "Ada\u{202e}ireN", "Ada\u{200b}", &long]),
-        (|form, text| form.family_name = text.to_owned(), ContactError::FamilyName, &["", "a\u{0}b", "\u{2066}Neri\u{2069}", "Neri\u{e0041}", &long]),
-        (
-            |form, text| form.email = text.to_owned(),
-            ContactError::Email,
-            &[
-                "",
-                "a",
-                "a@",
-                "@b.it",
-                "a@b",
-                "a@@b.it",
-                "a@b@c.it",
-                "a b@c.it",
-                "a@b..it",
-                "a@.it",
-                "a@b.it.",
-                "a@b.it\nbcc:x@y.it",
-                "a,b@c.it",
-                "a@-b.it",
-            ],
-        ),
-        (|form, text| form.phone = Some(text.to_owned()), ContactError::Phone, &["1234", "12345x", "++12345", "1234567890123456", "tel 055294883"]),
-        (|form, text| form.language = Some(text.to_owned()), ContactError::Language, &["i", "italian", "it_IT", "it-", "12"]),
-    ];
-    for (set, error, bad) in cases {
-        for text in bad {
-            let mut form = form();
-            set(&mut form, text);
-            assert_eq!(Contact::try_from(form), Err(error), "{text:?}");
-        }
-    }
-    let too_long = ContactForm { given_name: wide.clone(), family_name: wide, ..form() };
-    assert_eq!(Contact::try_from(too_long), Err(ContactError::TooLong));
-
-    for email in ["o'hara+musei@xn--fsq.it", " a@b.it ", "dirigente@istruzione.example.it"] {
-        assert_eq!(Contact::try_from(ContactForm { email: email.to_owned(), ..form() }).unwrap().email(), email.trim());
-    }
-    assert_eq!(format!("{:?} {:?}", form(), contact()), "ContactForm(..) Contact(..)");
-}
-
-#[test]
-fn the_longest_contact_fits() {
-    let longest = ContactForm {
-        given_name: "\u{e8}".repeat(100),
-        family_name: "x".repeat(6),
-        email: format!("{}@{}.it", "l".repeat(64), "d".repeat(186)),
-        phone: Some("+12345 67890 12345 (..)-".to_owned()),
-        language: Some("zho-Hant-TW".to_owned()),
-        ..form()
-    };
-    let contact = Contact::try_from(longest.clone()).unwrap();
-    assert_eq!(contact.given_name.len() + contact.family_name.len() + contact.email.len(), 460);
-    assert_eq!(read(&*written(person(1), &contact).unwrap()), Some(contact.clone()));
-    let payee = Payee::new("IT60X0542811101000000123456", "O").unwrap();
-    assert_eq!(contact.with_payee(Some(payee)), Err(ContactError::TooLong));
-
-    // All lengths that take two bytes, beside the longest IBAN.
-    for (given, family, email, holder) in [(64, 64, 100, 64), (100, 32, 128, 35), (98, 64, 68, 70)] {
-        let form = ContactForm {
-            given_name: "\u{e8}".repeat(given),
-            family_name: "\u{e8}".repeat(family),
-            email: format!("l@{}.it", "d".repeat(email - 5)),
-            iban: Some("MT84MALT011000012345MTLCAST001S".to_owned()),
-            account_holder: Some("\u{5f20}".repeat(holder)),
-            ..longest.clone()
-        };
-        let texts = 2 * given + 2 * family + email + 31 + 3 * holder;
-        let contact = Contact::try_from(form);
-        assert_eq!(contact.is_err(), texts > TEXTS_MAX, "{texts}");
-        if let Ok(contact) = contact {
-            assert_eq!(read(&*written(person(1), &contact).unwrap()), Some(contact));
-        }
-    }
-}
-
-/// For every way to share out the most that is taken, what is written is read again: it never comes out longer than its padding.
-#[test]
-fn the_longest_contact_with_an_account_fits_however_it_is_shared_out() {
-    let iban = "MT84MALT011000012345MTLCAST001S";
-    let mut tried = 0;
-    for given in (4..=400).step_by(4) {
-        for family in (4..=400).step_by(36) {
-            let rest = TEXTS_MAX.saturating_sub(given + family + iban.len());
-            for holder in [1, 4, 124, 128, 160, 280] {
-                let Some(email @ 0..=254) = rest.checked_sub(holder) else { continue };
-                let name = |bytes: usize| "\u{1f3db}".repeat(bytes / 4) + &"x".repeat(bytes % 4);
-                let contact = Contact {
-                    given_name: name(given),
-                    family_name: name(family),
-                    email: "e".repeat(email),
-                    phone: Some("5".repeat(24)),
-                    language: Some("zho-Hant-TW".to_owned()),
-                    payee: Some(Payee::new(iban, &name(holder)).unwrap()),
-                };
-                assert!(!contact.is_too_long());
-                assert_eq!(read(&*written(person(1), &contact).unwrap()), Some(contact), "{given} {family} {email} {holder}");
-                tried += 1;
-            }
-        }
-    }
-    assert!(tried > 500, "{tried}");
-}
-
-#[test]
-fn an_account_is_taken_whole_or_not_at_all() {
-    let contact = Contact::try_from(form_with_account()).unwrap();
-    let payee = contact.payee().unwrap();
-    assert_eq!((payee.iban().as_str(), payee.holder()), ("IT60X0542811101000000123456", "Orazio Gentileschi"));
-    assert_eq!(read(&*written(person(1), &contact).unwrap()), Some(contact.clone()));
-    assert_eq!(format!("{contact:?} {payee:?}"), "Contact(..) Payee(..)");
-    assert_eq!(Contact::try_from(ContactForm::from(contact.clone())), Ok(contact.clone()));
-
-    let empty = ContactForm { iban: Some(" ".to_owned()), account_holder: Some(String::new()), ..form() };
-    assert_eq!(Contact::try_from(empty), Ok(self::contact()));
-    assert_eq!(contact.with_payee(None), Ok(self::contact()));
-    let cases = [
-        (None, Some("Orazio Gentileschi"), ContactError::AccountHolder),
-        (Some("IT60X0542811101000000123456"), None, ContactError::AccountHolder),
-        (Some("IT60X0542811101000000123456"), Some(" "), ContactError::AccountHolder),
-        (Some("IT60X0542811101000000123456"), Some("a\nb"), ContactError::AccountHolder),
-        (Some("IT60X0542811101000000123456"), Some("Orazio \u{202e}"), ContactError::AccountHolder),
-        (Some("IT60X0542811101000000123456"), Some(&*"x".repeat(71)), ContactError::AccountHolder),
-        (Some("IT60X0542811101000000123457"), Some("Orazio"), ContactError::Iban(BadIban::CheckDigits)),
-        (Some("055294883"), Some("Orazio"), ContactError::Iban(BadIban::Characters)),
-    ];
-    for (iban, holder, error) in cases {
-        let form = ContactForm { iban: iban.map(str::to_owned), account_holder: holder.map(str::to_owned), ..form() };
-        assert_eq!(Contact::try_from(form), Err(error), "{iban:?} {holder:?}");
-    }
-}
-
-/// Contacts without an account are written as they always were, so that a contact from before is read and one from now is read by a program from before.
-#[test]
-fn a_contact_from_before_accounts_is_read() {
-    let mut old = [0; PADDED_BYTES];
-    old[0] = 1;
-    let contact = contact();
-    let fields = ("Artemisia", "Gentileschi-Lomi", "artemisia.gentileschi@scuola.example.it", Some("+39 055 294883"), Some("it"));
-    postcard::to_slice(&fields, &mut old[1..]).unwrap();
-    assert_eq!(read(&old), Some(contact.clone()));
-    assert_eq!(*written(person(1), &contact).unwrap(), old);
-    let with_account = written(person(1), &form_with_account().try_into().unwrap()).unwrap();
-    assert_eq!(with_account[0], 2);
-    old[0] = 3;
-    assert_eq!(read(&old), None);
-}
-
-#[test]
-fn pseudonyms_change_with_kind_text_month_and_master_key() {
-    let month = |text: &str| text.parse().map(Month::of).unwrap();
-    let november = month("2026-11-21T10:00:00Z");
-    let maker = Pseudonymiser::new(&MasterKey::from_bytes(MASTER));
-    let buyer = maker.party_in(PartyKind::Buyer, " Anna@Example.IT ", november);
-    assert_eq!(buyer, maker.party(PartyKind::Buyer, "anna@example.it", "2026-11-01T00:00:00Z".parse().unwrap()));
-    let others = [
-        maker.party_in(PartyKind::Buyer, "anna@example.com", november),
-        maker.party_in(PartyKind::Account, "anna@example.it", november),
-        maker.party_in(PartyKind::Buyer, "anna@example.it", november.previous()),
-        maker.party_in(PartyKind::Card, "tok_A", november),
-        maker.party_in(PartyKind::Card, "tok_a", november),
-        Pseudonymiser::new(&MasterKey::from_bytes([1; 32])).party_in(PartyKind::Buyer, "anna@example.it", november),
-    ];
-    let distinct: HashSet<_> = others.iter().map(|party| party.pseudonym).chain([buyer.pseudonym]).collect();
-    assert_eq!(distinct.len(), 7);
-    // Written in journals: this value never changes.
-    assert_eq!(format!("{:032x}", { buyer.pseudonym.0 }), "9f2cb9af58e2254533ac27a2761ec21d");
-}
-
-#[test]
-fn the_keyed_hash_is_hmac_sha256() {
-    // RFC 4231, test case 4 has a key of 25 bytes; filled up with zeros to 32 it is the same HMAC.
-    let mut key = [0; 32];
-    key[..25].copy_from_slice(&std::array::from_fn::<u8, 25, _>(|i| i as u8 + 1));
-    let hash = keyed_hash(&key, &[&[0xcd; 20], &[0xcd; 30]]);
-    let hex: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
-    assert_eq!(hex, "82558a389a443c0ea4cc819899f2083a85f0faa3e578f8077a2e3ff46729665b");
-}
-
-#[test]
-fn months_are_those_of_the_calendar() {
-    for (instant, month) in [
-        ("1969-12-31T23:59:59.999999Z", "1969-12"),
-        ("1970-01-01T00:00:00Z", "1970-01"),
-        ("2000-02-29T12:00:00Z", "2000-02"),
-        ("2024-02-29T23:59:59Z", "2024-02"),
-        ("2024-03-01T00:00:00Z", "2024-03"),
-        ("2026-12-31T23:59:59Z", "2026-12"),
-        ("2027-01-01T00:00:00Z", "2027-01"),
-    ] {
-        assert_eq!(Month::of(instant.parse().unwrap()).to_string(), month);
-    }
-    for day in -800_000..800_000_i64 {
-        let instant = Timestamp::from_seconds(day * 86_400);
-        if day % 97 == 0 {
-            assert!(instant.to_string().starts_with(&Month::of(instant).to_string()) || day < -719_162, "{instant}");
-        }
-    }
-    assert_eq!(Month::of("2027-01-15T00:00:00Z".parse().unwrap()).previous().to_string(), "2026-12");
 }

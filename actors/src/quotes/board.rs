@@ -15,6 +15,7 @@ use tornello_engine::record::Record;
 use tornello_engine::slot::people;
 use tornello_engine::time::Timestamp;
 
+use crate::deadlines::Deadlines;
 use crate::journal::StreamId;
 use crate::journal::writer::Lease;
 use crate::owner::Tell;
@@ -111,7 +112,7 @@ impl QuoteHead {
 #[derive(Debug, Default)]
 struct Known {
     heads: HashMap<QuoteId, QuoteHead>,
-    wakes: BTreeSet<(Timestamp, QuoteId)>,
+    deadlines: Deadlines<QuoteId>,
     working: BTreeSet<QuoteId>,
     awaiting: BTreeSet<(QuoteId, PaymentId)>,
 }
@@ -142,18 +143,8 @@ impl Quotes {
         if let Some(payment) = head.awaits {
             known.awaiting.insert((quote, payment));
         }
-        let woke_at = before.and_then(|before| before.wake_at);
-        if woke_at != head.wake_at {
-            let first = known.wakes.first().copied();
-            if let Some(at) = woke_at {
-                known.wakes.remove(&(at, quote));
-            }
-            if let Some(at) = head.wake_at {
-                known.wakes.insert((at, quote));
-            }
-            if known.wakes.first() != first.as_ref() {
-                self.sooner.notify_one();
-            }
+        if known.deadlines.replace(quote, before.and_then(|before| before.wake_at), head.wake_at) {
+            self.sooner.notify_one();
         }
     }
 
@@ -206,13 +197,13 @@ impl Quotes {
     /// The next deadline of any quote.
     #[must_use]
     pub fn next_wake(&self) -> Option<Timestamp> {
-        self.known.lock().wakes.first().map(|(at, _)| *at)
+        self.known.lock().deadlines.first()
     }
 
     /// The quotes whose deadline has come, earliest first.
     #[must_use]
     pub fn due(&self, now: Timestamp) -> Vec<QuoteId> {
-        self.known.lock().wakes.iter().take_while(|(at, _)| *at <= now).map(|(_, quote)| *quote).collect()
+        self.known.lock().deadlines.due(now)
     }
 
     /// Ends when the next deadline has changed.

@@ -11,7 +11,9 @@ use tornello_engine::record::Record;
 use tornello_engine::slot::{self, Slot};
 use tornello_engine::time::Timestamp;
 
-use super::{RESUMED, Step, arrivals, note, of_quote, of_slot, step};
+use super::resuming::RESUMED;
+use super::tickets::arrivals;
+use super::{Step, note, of_quote, of_slot, step};
 use crate::failure::Failure;
 use crate::journal::{JournalError, StreamId};
 use crate::node::Node;

@@ -21,7 +21,8 @@ use crate::aggregate::{Aggregate, Broken};
 use crate::envelope::Envelope;
 use crate::ids::{CaseId, Code, KeyId};
 use crate::money::Cents;
-use crate::recall::{Keys, Recall};
+use crate::past::Past;
+use crate::recall::Recall;
 use crate::record::Record;
 use crate::time::{MICROS_PER_S, Timestamp};
 
@@ -152,9 +153,7 @@ pub struct Case {
     lapses_at: Timestamp,
     labels: Vec<Known>,
     pending: Option<Action>,
-    keys: Keys,
-    seq: u64,
-    last_at: Timestamp,
+    past: Past,
 }
 
 impl Aggregate for Case {
@@ -163,11 +162,11 @@ impl Aggregate for Case {
     type Refusal = Refusal;
 
     fn recall(&self, envelope: &Envelope) -> Recall {
-        self.keys.recall(envelope)
+        self.past.recall(envelope)
     }
 
     fn decide(&self, now: Timestamp, command: &Command) -> Result<Vec<Event>, Refusal> {
-        let now = now.max(self.last_at);
+        let now = self.past.at_least(now);
         if let Command::Open(opened) = command {
             return self.open(opened);
         }
@@ -200,25 +199,24 @@ impl Aggregate for Case {
 
     /// A case that nobody has looked at lapses.
     fn due(&self, now: Timestamp) -> Vec<Event> {
-        if self.wake_at().is_some_and(|lapses_at| now.max(self.last_at) >= lapses_at) { vec![Event::Lapsed(Lapsed {})] } else { Vec::new() }
+        if self.wake_at().is_some_and(|lapses_at| self.past.at_least(now) >= lapses_at) { vec![Event::Lapsed(Lapsed {})] } else { Vec::new() }
     }
 
     fn record(&self, now: Timestamp, envelope: Option<Envelope>, events: Vec<Event>) -> Record<Event> {
-        Record { seq: self.seq + 1, at: now.max(self.last_at), envelope, events }
+        self.past.next(now, envelope, events)
     }
 
     fn apply(&mut self, record: &Record<Event>) {
-        self.seq = record.seq;
-        self.last_at = record.at;
-        if let Some(envelope) = &record.envelope {
-            self.keys.remember(envelope.who, envelope.key, envelope.body, record.seq, record.at);
-        }
+        self.past.take(record);
         record.events.iter().for_each(|event| self.happened(record.at, event));
     }
 
     fn check(&self) -> Result<(), Broken> {
         let broken = |invariant, what| Err(Broken { invariant, what });
-        if self.openings > 1 || (self.openings == 1) != self.opened.is_some() || (self.opened.is_none() && (self.seq > 0 || self.verdict.is_some())) {
+        if self.openings > 1
+            || (self.openings == 1) != self.opened.is_some()
+            || (self.opened.is_none() && (self.past.seq() > 0 || self.verdict.is_some()))
+        {
             return broken("CA-1", "a case was opened twice, or used before");
         }
         if self.opened.is_some() && self.lapses_at < self.due_at {
@@ -249,7 +247,7 @@ impl Aggregate for Case {
     }
 
     fn seq(&self) -> u64 {
-        self.seq
+        self.past.seq()
     }
 }
 
@@ -272,9 +270,7 @@ impl Case {
             lapses_at: never,
             labels: Vec::new(),
             pending: None,
-            keys: Keys::default(),
-            seq: 0,
-            last_at: never,
+            past: Past::default(),
         }
     }
 
@@ -444,7 +440,7 @@ impl Case {
     /// Time of the last record.
     #[must_use]
     pub const fn last_at(&self) -> Timestamp {
-        self.last_at
+        self.past.last_at()
     }
 }
 

@@ -336,9 +336,7 @@ impl Payment {
     /// Rebuilds a payment from all its records.
     #[must_use]
     pub fn replay<'a>(id: PaymentId, records: impl IntoIterator<Item = &'a Record<Event>>) -> Self {
-        let mut payment = Self::new(id);
-        records.into_iter().for_each(|record| payment.apply(record));
-        payment
+        Self::new(id).after(records)
     }
 
     fn apply_event(&mut self, at: Timestamp, event: &Event) {

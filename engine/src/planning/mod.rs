@@ -19,7 +19,8 @@ use crate::aggregate::{Aggregate, Broken};
 use crate::calendar;
 use crate::envelope::Envelope;
 use crate::ids::{KeyId, MuseumId};
-use crate::recall::{Keys, Recall};
+use crate::past::Past;
+use crate::recall::Recall;
 use crate::record::Record;
 use crate::text::is_line;
 use crate::time::Timestamp;
@@ -230,11 +231,7 @@ pub struct Planning {
     policies: BTreeMap<Date, (u32, Policy)>,
     last_revision: u32,
     overrides: BTreeMap<Place, Standing>,
-    keys: Keys,
-    /// Number of the last record; records of a stream are numbered from 1.
-    seq: u64,
-    /// Time of the last record.
-    last_at: Timestamp,
+    past: Past,
 }
 
 impl Aggregate for Planning {
@@ -243,11 +240,11 @@ impl Aggregate for Planning {
     type Refusal = Refusal;
 
     fn recall(&self, envelope: &Envelope) -> Recall {
-        self.keys.recall(envelope)
+        self.past.recall(envelope)
     }
 
     fn decide(&self, now: Timestamp, command: &Command) -> Result<Vec<Event>, Refusal> {
-        let today = calendar::local_day(now.max(self.last_at));
+        let today = calendar::local_day(self.past.at_least(now));
         let event = match command {
             Command::SetPolicy { valid_from, policy, only_if } => {
                 if *valid_from < today {
@@ -287,20 +284,12 @@ impl Aggregate for Planning {
         Ok(vec![event])
     }
 
-    fn due(&self, _now: Timestamp) -> Vec<Event> {
-        Vec::new()
-    }
-
     fn record(&self, now: Timestamp, envelope: Option<Envelope>, events: Vec<Event>) -> Record<Event> {
-        Record { seq: self.seq + 1, at: now.max(self.last_at), envelope, events }
+        self.past.next(now, envelope, events)
     }
 
     fn apply(&mut self, record: &Record<Event>) {
-        self.seq = record.seq;
-        self.last_at = record.at;
-        if let Some(envelope) = &record.envelope {
-            self.keys.remember(envelope.who, envelope.key, envelope.body, record.seq, record.at);
-        }
+        self.past.take(record);
         for event in &record.events {
             match event {
                 Event::PolicySet(set) => {
@@ -336,12 +325,8 @@ impl Aggregate for Planning {
         Ok(())
     }
 
-    fn wake_at(&self) -> Option<Timestamp> {
-        None
-    }
-
     fn seq(&self) -> u64 {
-        self.seq
+        self.past.seq()
     }
 }
 
@@ -356,15 +341,13 @@ impl Planning {
     #[must_use]
     pub fn new(museum: MuseumId) -> Self {
         let (policies, overrides) = (BTreeMap::new(), BTreeMap::new());
-        Self { museum, policies, last_revision: 0, overrides, keys: Keys::default(), seq: 0, last_at: Timestamp::MIN }
+        Self { museum, policies, last_revision: 0, overrides, past: Past::default() }
     }
 
     /// Rebuilds it from all its records.
     #[must_use]
     pub fn replay<'a>(museum: MuseumId, records: impl IntoIterator<Item = &'a Record<Event>>) -> Self {
-        let mut planning = Self::new(museum);
-        records.into_iter().for_each(|record| planning.apply(record));
-        planning
+        Self::new(museum).after(records)
     }
 
     /// Whether moreover every version and decision is sound in itself: for tests and after a replay, as it walks all of them.
@@ -409,7 +392,7 @@ impl Planning {
     /// Time of the last record.
     #[must_use]
     pub const fn last_at(&self) -> Timestamp {
-        self.last_at
+        self.past.last_at()
     }
 }
 

@@ -439,9 +439,7 @@ impl Quote {
     /// Rebuilds a quote from all its records.
     #[must_use]
     pub fn replay<'a>(id: QuoteId, records: impl IntoIterator<Item = &'a Record<Event>>) -> Self {
-        let mut quote = Self::new(id);
-        records.into_iter().for_each(|record| quote.apply(record));
-        quote
+        Self::new(id).after(records)
     }
 
     fn draft(&self, about: &About, asked: &Asked, rules: &Rules) -> Result<Event, Refusal> {

@@ -58,7 +58,8 @@ use crate::channel::Channel;
 use crate::envelope::Envelope;
 use crate::ids::{HoldId, SlotId, TicketId};
 use crate::money::Cents;
-use crate::recall::{Keys, Recall};
+use crate::past::Past;
+use crate::recall::Recall;
 use crate::record::Record;
 use crate::time::Timestamp;
 use state::Ledger;
@@ -72,11 +73,7 @@ pub struct Slot {
     opened: bool,
     places: Places,
     ledger: Ledger,
-    keys: Keys,
-    /// Number of the last record; records of a stream are numbered from 1.
-    seq: u64,
-    /// Time of the last record.
-    last_at: Timestamp,
+    past: Past,
     /// The excess that the last event about capacity left, lowered by every event since (SL-1).
     over_allowed: u32,
     promised_over_allowed: u32,
@@ -89,12 +86,12 @@ impl Aggregate for Slot {
 
     /// Whether a command was seen before, by its key. Ask before [`Slot::decide`].
     fn recall(&self, envelope: &Envelope) -> Recall {
-        self.keys.recall(envelope)
+        self.past.recall(envelope)
     }
 
     /// What happens if this command comes now, or why not. Time never goes backwards: `now` counts as at least the time of the last record.
     fn decide(&self, now: Timestamp, command: &Command) -> Result<Vec<Event>, Refusal> {
-        let now = self.at_least(now);
+        let now = self.past.at_least(now);
         let mut events = match command {
             Command::Hold { hold, channel, lines } => self.hold(now, *hold, *channel, lines),
             Command::Extend { hold, owner } => self.extend(now, *hold, *owner),
@@ -146,29 +143,25 @@ impl Aggregate for Slot {
     fn decide_for(&self, now: Timestamp, envelope: &Envelope, command: &Command) -> Result<Vec<Event>, Refusal> {
         let mut events = self.decide(now, command)?;
         self.within_limits(envelope, command)?;
-        events.extend(self.reviewed(self.at_least(now), envelope, &events));
+        events.extend(self.reviewed(self.past.at_least(now), envelope, &events));
         Ok(events)
     }
 
     /// The expiries whose time has come, then what is due of the waiting list, a bounded number of them.
     fn due(&self, now: Timestamp) -> Vec<Event> {
-        let now = self.at_least(now);
+        let now = self.past.at_least(now);
         let expired = self.expire(now);
         if expired.is_empty() && !self.ledger.list.is_empty() { self.serve(now) } else { expired }
     }
 
     /// The record that a decision becomes: the next of this slot's records.
     fn record(&self, now: Timestamp, envelope: Option<Envelope>, events: Vec<Event>) -> Record<Event> {
-        Record { seq: self.seq + 1, at: self.at_least(now), envelope, events }
+        self.past.next(now, envelope, events)
     }
 
     /// Takes in what happened. There is no rule here and nothing can fail; an event about something unknown changes nothing.
     fn apply(&mut self, record: &Record<Event>) {
-        self.seq = record.seq;
-        self.last_at = record.at;
-        if let Some(envelope) = &record.envelope {
-            self.keys.remember(envelope.who, envelope.key, envelope.body, record.seq, record.at);
-        }
+        self.past.take(record);
         for event in &record.events {
             self.apply_event(record, event);
             let (over, promised) = self.places.excess(record.at);
@@ -181,7 +174,7 @@ impl Aggregate for Slot {
     /// Whether the state after the last record is sound, in O(1). The shell asks before a record may be written.
     fn check(&self) -> Result<(), Broken> {
         let broken = |invariant, what| Err(Broken { invariant, what });
-        let (over, promised) = self.places.excess(self.last_at);
+        let (over, promised) = self.places.excess(self.past.last_at());
         if over > self.over_allowed {
             return broken("SL-1", "more places are taken than there are");
         }
@@ -207,7 +200,7 @@ impl Aggregate for Slot {
 
     /// Number of the last record; 0 before the first.
     fn seq(&self) -> u64 {
-        self.seq
+        self.past.seq()
     }
 }
 
@@ -216,17 +209,8 @@ impl Slot {
     #[must_use]
     pub fn planned(opening: Opening) -> Self {
         let places = Places::untouched(opening.slot.start(), opening.capacity, opening.quotas);
-        let mut slot = Self {
-            opening,
-            opened: false,
-            places,
-            ledger: Ledger::default(),
-            keys: Keys::default(),
-            seq: 0,
-            last_at: Timestamp::MIN,
-            over_allowed: 0,
-            promised_over_allowed: 0,
-        };
+        let mut slot =
+            Self { opening, opened: false, places, ledger: Ledger::default(), past: Past::default(), over_allowed: 0, promised_over_allowed: 0 };
         slot.promised_over_allowed = slot.places.excess(Timestamp::MIN).1;
         slot
     }
@@ -329,7 +313,7 @@ impl Slot {
     /// Time of the last record.
     #[must_use]
     pub const fn last_at(&self) -> Timestamp {
-        self.last_at
+        self.past.last_at()
     }
 
     /// A live hold.
@@ -398,10 +382,6 @@ impl Slot {
 
     const fn sale_ends_at(&self, channel: Channel) -> Timestamp {
         sale_ends_at(self.opening.slot, self.opening.end, &self.opening.policy, channel)
-    }
-
-    fn at_least(&self, now: Timestamp) -> Timestamp {
-        now.max(self.last_at)
     }
 }
 

@@ -79,7 +79,7 @@ impl Slot {
 
     /// When [`Slot::serve`] next has something to say if nothing else happens: at once, when a quota ends, when a reading goes stale, or when sales end.
     pub(super) fn serve_at(&self) -> Option<Timestamp> {
-        let (list, places, now) = (&self.ledger.list, &self.places, self.last_at);
+        let (list, places, now) = (&self.ledger.list, &self.places, self.past.last_at());
         let end = Channel::ALL.into_iter().filter(|channel| list.waits_through(*channel)).map(|channel| self.sale_ends_at(channel)).min()?;
         if end <= now || self.somebody_fits(now) {
             // Whatever the clock says: it may be behind the last record, after somebody has set it right.

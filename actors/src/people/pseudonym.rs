@@ -1,0 +1,141 @@
+//! The pseudonyms under which commands name parties: a keyed hash of what the channel gave, under a key that changes every month.
+
+use std::fmt;
+
+use tornello_engine::envelope::{Digest, Party, PartyKind};
+use tornello_engine::time::{MICROS_PER_S, Timestamp};
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
+
+use super::MasterKey;
+use super::sealing::keyed_hash;
+
+/// A calendar month of UTC: pseudonyms change with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Month(i32);
+
+impl Month {
+    /// The month of an instant.
+    #[must_use]
+    pub fn of(instant: Timestamp) -> Self {
+        // Days since 0000-03-01, in eras of 400 years; years begin in March, so that leap days come last (Hinnant, "chrono-compatible low-level date algorithms").
+        let days = instant.as_micros().div_euclid(86_400 * MICROS_PER_S) + 719_468;
+        let (era, day) = (days.div_euclid(146_097), days.rem_euclid(146_097));
+        let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
+        let day_of_year = day - (365 * year + year / 4 - year / 100);
+        let months_since_march = (5 * day_of_year + 2) / 153;
+        Self(((era * 400 + year) * 12 + months_since_march + 2) as i32)
+    }
+
+    /// The month before, to recognise a party across the turn of the month.
+    #[must_use]
+    pub const fn previous(self) -> Self {
+        Self(self.0 - 1)
+    }
+}
+
+/// `2026-11`.
+impl fmt::Display for Month {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:04}-{:02}", self.0.div_euclid(12), self.0.rem_euclid(12) + 1)
+    }
+}
+
+/// Makes pseudonyms of parties. The key changes every month, so nobody without the master key can follow a party through the years; whoever holds the master
+/// key can, which is why it stays with the installation. A buyer who names themselves is looked up by those of the months before, where what they may have is limited:
+/// these are written nowhere.
+#[derive(Clone, Zeroize, ZeroizeOnDrop)]
+pub struct Pseudonymiser([u8; 32]);
+
+impl fmt::Debug for Pseudonymiser {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Pseudonymiser(..)")
+    }
+}
+
+impl Pseudonymiser {
+    /// Its keys are derived from the master key.
+    #[must_use]
+    pub fn new(master: &MasterKey) -> Self {
+        Self(*master.derive(b"tornello: pseudonyms, 1"))
+    }
+
+    /// A party under its pseudonym of the month of `now`. `raw` is what the channel gave: an address, a device's id, a card's token, an account.
+    #[must_use]
+    pub fn party(&self, kind: PartyKind, raw: &str, now: Timestamp) -> Party {
+        self.party_in(kind, raw, Month::of(now))
+    }
+
+    /// A party under its pseudonym of a given month.
+    #[must_use]
+    pub fn party_in(&self, kind: PartyKind, raw: &str, month: Month) -> Party {
+        // The numbers are part of the pseudonym: never change them.
+        let number = match kind {
+            PartyKind::Buyer => 0,
+            PartyKind::Device => 1,
+            PartyKind::Card => 2,
+            PartyKind::Account => 3,
+            PartyKind::Network => 4,
+            PartyKind::Kiosk => 5,
+            PartyKind::Operator => 6,
+            PartyKind::Group => 7,
+        };
+        let raw = raw.trim();
+        // Buyers are addresses, which people write in any case; tokens of devices and cards tell upper from lower.
+        let raw = Zeroizing::new(if kind == PartyKind::Buyer { raw.to_lowercase() } else { raw.to_owned() });
+        let key = keyed_hash(&self.0, &[&month.0.to_be_bytes()]);
+        let hash = keyed_hash(&key, &[&[number], raw.as_bytes()]);
+        let (first, _) = hash.split_at(16);
+        Party { kind, pseudonym: Digest(first.iter().fold(0, |value, &byte| value << 8 | u128::from(byte))) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::super::tests::MASTER;
+    use super::*;
+
+    #[test]
+    fn pseudonyms_change_with_kind_text_month_and_master_key() {
+        let month = |text: &str| text.parse().map(Month::of).unwrap();
+        let november = month("2026-11-21T10:00:00Z");
+        let maker = Pseudonymiser::new(&MasterKey::from_bytes(MASTER));
+        let buyer = maker.party_in(PartyKind::Buyer, " Anna@Example.IT ", november);
+        assert_eq!(buyer, maker.party(PartyKind::Buyer, "anna@example.it", "2026-11-01T00:00:00Z".parse().unwrap()));
+        let others = [
+            maker.party_in(PartyKind::Buyer, "anna@example.com", november),
+            maker.party_in(PartyKind::Account, "anna@example.it", november),
+            maker.party_in(PartyKind::Buyer, "anna@example.it", november.previous()),
+            maker.party_in(PartyKind::Card, "tok_A", november),
+            maker.party_in(PartyKind::Card, "tok_a", november),
+            Pseudonymiser::new(&MasterKey::from_bytes([1; 32])).party_in(PartyKind::Buyer, "anna@example.it", november),
+        ];
+        let distinct: HashSet<_> = others.iter().map(|party| party.pseudonym).chain([buyer.pseudonym]).collect();
+        assert_eq!(distinct.len(), 7);
+        // Written in journals: this value never changes.
+        assert_eq!(format!("{:032x}", { buyer.pseudonym.0 }), "9f2cb9af58e2254533ac27a2761ec21d");
+    }
+
+    #[test]
+    fn months_are_those_of_the_calendar() {
+        for (instant, month) in [
+            ("1969-12-31T23:59:59.999999Z", "1969-12"),
+            ("1970-01-01T00:00:00Z", "1970-01"),
+            ("2000-02-29T12:00:00Z", "2000-02"),
+            ("2024-02-29T23:59:59Z", "2024-02"),
+            ("2024-03-01T00:00:00Z", "2024-03"),
+            ("2026-12-31T23:59:59Z", "2026-12"),
+            ("2027-01-01T00:00:00Z", "2027-01"),
+        ] {
+            assert_eq!(Month::of(instant.parse().unwrap()).to_string(), month);
+        }
+        for day in -800_000..800_000_i64 {
+            let instant = Timestamp::from_seconds(day * 86_400);
+            if day % 97 == 0 {
+                assert!(instant.to_string().starts_with(&Month::of(instant).to_string()) || day < -719_162, "{instant}");
+            }
+        }
+        assert_eq!(Month::of("2027-01-15T00:00:00Z".parse().unwrap()).previous().to_string(), "2026-12");
+    }
+}

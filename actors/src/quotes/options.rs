@@ -1,0 +1,88 @@
+//! The places of a quote: options are taken in every slot, all or none, so one that is refused has the others given back. One that stays in its slot from revision to
+//! revision is kept, and fitted to what is in force.
+
+use tornello_engine::channel::Channel;
+use tornello_engine::ids::{HoldId, KeyId, QuoteId};
+use tornello_engine::quote::{Command, Part, Quote};
+use tornello_engine::slot::{self, Keeper, Line, Slot, people};
+use tornello_engine::time::Timestamp;
+
+use super::{Step, for_system, note, of_slot, step};
+use crate::failure::Failure;
+use crate::node::Node;
+
+/// Keeps an option of a part that stays in its slot, as long as the new revision wants it, and lets it grow. One that is to shrink does so only when the revision
+/// is in force: until then there is a way back.
+async fn keep(node: &Node, id: QuoteId, attempt: u32, hold: HoldId, grown: Option<Vec<Line>>, until: Timestamp) -> Step<Result<(), slot::Refusal>> {
+    let grow = grown.map(|lines| ("grow", slot::Command::Amend { hold, lines, owner: Some(KeyId::SYSTEM) }));
+    let prolong = ("prolong", slot::Command::Prolong { hold, until, cause: Keeper::Quote(id) });
+    for (name, command) in grow.into_iter().chain([prolong]) {
+        match node.slot(hold.slot(), for_system(id, &format!("{name} {attempt}"), hold), command).await {
+            Ok(_) => {}
+            Err(Failure::Refused(why)) => return Ok(Err(why)),
+            Err(failure) => return Err(of_slot(hold.slot(), failure)),
+        }
+    }
+    Ok(Ok(()))
+}
+
+/// Takes the option of each part. The first that is refused is noted, and with it that none is to be kept.
+pub(super) async fn take_options(node: &Node, quote: &Quote, attempt: u32) -> Step<()> {
+    let Some(options) = quote.options().get(&attempt) else { return Ok(()) };
+    let (id, asked) = (quote.id(), &options.asked);
+    for (number, (part, &hold)) in (0_u16..).zip(asked.offer.parts.iter().zip(&asked.holds)) {
+        let (lines, until, cause) = (part.lines.clone(), asked.until, Keeper::Quote(id));
+        if let Some(kept) = quote.stays_for(hold) {
+            let grows = people(kept) <= people(&lines);
+            match keep(node, id, attempt, hold, grows.then_some(lines), until).await? {
+                Ok(()) => continue,
+                Err(why) => {
+                    let key = step(id, "options refused", u64::from(attempt));
+                    return note(node, id, key, Command::NoteOptionsRefused { attempt, part: number, why }).await;
+                }
+            }
+        }
+        let command = slot::Command::HoldFor { hold, channel: Channel::Group, lines, until, cause };
+        let why = match node.slot(part.slot, for_system(id, "option", hold), command).await {
+            Ok(_) => continue,
+            // The key of this step is forgotten after a day: the hold itself says then whether it was taken.
+            Err(Failure::Refused(slot::Refusal::IdTaken)) if is_held(node, part, hold).await? => continue,
+            Err(Failure::Refused(why)) => why,
+            Err(Failure::UnknownSlot(_)) => slot::Refusal::UnknownSlot,
+            Err(failure) => return Err(of_slot(part.slot, failure)),
+        };
+        let key = step(id, "options refused", u64::from(attempt));
+        return note(node, id, key, Command::NoteOptionsRefused { attempt, part: number, why }).await;
+    }
+    note(node, id, step(id, "optioned", u64::from(attempt)), Command::NoteOptioned { attempt }).await
+}
+
+async fn is_held(node: &Node, part: &Part, hold: HoldId) -> Step<bool> {
+    let lines = part.lines.clone();
+    let is_it = move |slot: &Slot| slot.hold_of(hold).is_some_and(|found| found.who == KeyId::SYSTEM && found.lines == lines);
+    node.look(part.slot, is_it).await.map_err(|failure| of_slot(part.slot, failure))
+}
+
+/// Gives the options of an attempt back. Those that are gone, or were never taken, need not be; one that is in force is made what it is in force for.
+pub(super) async fn give_back(node: &Node, quote: &Quote, attempt: u32) -> Step<()> {
+    let holds = quote.options().get(&attempt).map(|options| options.asked.holds.clone()).unwrap_or_default();
+    for hold in holds {
+        let Some(lines) = quote.stays_for(hold).map(<[Line]>::to_vec) else {
+            release(node, quote.id(), hold).await?;
+            continue;
+        };
+        let command = slot::Command::Amend { hold, lines, owner: Some(KeyId::SYSTEM) };
+        match node.slot(hold.slot(), for_system(quote.id(), &format!("fit {attempt}"), hold), command).await {
+            Ok(_) | Err(Failure::Refused(_) | Failure::UnknownSlot(_)) => {}
+            Err(failure) => return Err(of_slot(hold.slot(), failure)),
+        }
+    }
+    note(node, quote.id(), step(quote.id(), "released", u64::from(attempt)), Command::NoteOptionsReleased { attempt }).await
+}
+
+pub(super) async fn release(node: &Node, id: QuoteId, hold: HoldId) -> Step<()> {
+    match node.slot(hold.slot(), for_system(id, "release", hold), slot::Command::Release { hold, owner: Some(KeyId::SYSTEM) }).await {
+        Ok(_) | Err(Failure::Refused(_) | Failure::UnknownSlot(_)) => Ok(()),
+        Err(failure) => Err(of_slot(hold.slot(), failure)),
+    }
+}

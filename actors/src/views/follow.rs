@@ -1,0 +1,315 @@
+//! How the read models follow the journal: in rounds, on a thread that has to wait for those that answer callers, and resting while nobody waits for the lists. What
+//! some batches change is gathered first and written in one transaction with how far that goes.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::sqlite::SqlitePool;
+use tokio::sync::{oneshot, watch};
+
+use super::{Views, ViewsError, fraud, move_on, payments, quotes, sales};
+use crate::board::Board;
+use crate::clock::Stopwatch;
+use crate::journal::wire;
+use crate::journal::{Batch, Head, Journal, JournalError, StreamId, batches_after};
+use crate::streams::corrupt;
+
+/// How many batches are read at once; a full one has about a megabyte.
+const READ: u32 = 16;
+/// After how many records a round writes what it has taken in: small batches share a round, or the lists would cost as much for each as for a full one.
+const ROUND_RECORDS: u64 = 16_384;
+/// While the journal grows, the lists rest so many times as long as their last round took: a rush of sales has the processor to itself, and the lists follow it.
+const REST: u32 = 9;
+/// The longest such rest.
+const REST_MAX: Duration = Duration::from_secs(2);
+/// The more batches the lists are behind, the shorter they rest; so many, and not at all.
+const FAR_BEHIND: u32 = 4_096;
+/// By how much the thread that follows the journal yields to others, as `nice` counts it.
+const PATIENCE: i32 = 10;
+/// What the connection that builds the lists may keep in memory, in KiB: in SQLite's own 2 MiB a round has no room, and each page is written and read back several
+/// times before the round ends.
+const BUILDER_CACHE_KIB: i32 = 65_536;
+/// After how many pages SQLite works its log into the file: in each of its own 1,000 few pages are changed twice.
+const BUILDER_LOG_PAGES: u32 = 16_384;
+/// How often the heads are saved.
+const HEADS_EVERY: Duration = Duration::from_secs(2);
+
+impl Views {
+    /// Follows the journal on a thread of its own, which has to wait when those that answer callers want the processor. Answers when it has ended, see
+    /// [`Views::follow`].
+    pub fn follow_apart(
+        &self,
+        journal: Arc<dyn Journal>,
+        board: Arc<Board>,
+        committed: watch::Receiver<Head>,
+    ) -> std::io::Result<oneshot::Receiver<()>> {
+        let (views, (done, ended)) = (self.clone(), oneshot::channel());
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let follow = async move {
+            // A connection works on a thread that is started by who opens it, and waits like it: so none of the shared ones.
+            let views = views.builder();
+            views.follow(journal, board, committed).await;
+            views.pool.close().await;
+            let _ = done.send(());
+        };
+        let run = move || {
+            if let Err(error) = rustix::process::nice(PATIENCE) {
+                tracing::warn!(%error, "the read models cannot be made to wait for others");
+            }
+            runtime.block_on(follow);
+        };
+        std::thread::Builder::new().name("views".into()).spawn(run)?;
+        Ok(ended)
+    }
+
+    /// The same lists by a connection of its own, which is good at writing much.
+    fn builder(&self) -> Self {
+        let options = self.pool.connect_options().as_ref().clone();
+        let options = options.pragma("cache_size", (-BUILDER_CACHE_KIB).to_string()).pragma("wal_autocheckpoint", BUILDER_LOG_PAGES.to_string());
+        Self { pool: crate::sqlite::pool().max_connections(1).connect_lazy_with(options), ..self.clone() }
+    }
+
+    /// Follows the journal: takes in every batch, and saves the heads now and then. Ends when the journal's writer has ended and all is taken in.
+    pub async fn follow(&self, journal: Arc<dyn Journal>, board: Arc<Board>, mut committed: watch::Receiver<Head>) {
+        let mut since_saved: Option<Stopwatch> = None;
+        loop {
+            // Asked before where the end is: what was written until the writer ended is taken in.
+            let ended = committed.has_changed().is_err();
+            let end = *committed.borrow_and_update();
+            // The heads first: they need no reading of the journal, and a start without them reads all of it.
+            if ended || since_saved.as_ref().is_none_or(|since| since.elapsed() >= HEADS_EVERY) {
+                let heads = board.take_unsaved();
+                if let Err(error) = self.save_heads(&heads, &end, journal.as_ref()).await {
+                    tracing::error!(%error, "the heads of the slots were not saved");
+                    heads.iter().for_each(|(slot, _)| board.not_saved(*slot));
+                }
+                since_saved = Some(Stopwatch::start());
+            }
+            let begun = Stopwatch::start();
+            match self.take_in(journal.as_ref(), end.number).await {
+                Ok(()) if self.as_of_batch() < end.number => {
+                    if committed.has_changed().is_ok_and(|changed| changed) {
+                        let behind = committed.borrow().number.saturating_sub(self.as_of_batch());
+                        self.rest(rest_after(begun.elapsed(), behind)).await;
+                    }
+                    continue;
+                }
+                Ok(()) => {}
+                Err(error) => {
+                    tracing::error!(%error, "the read models fall behind");
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                }
+            }
+            if ended {
+                return;
+            }
+            // Heads that were published after the last commit was seen are saved when nothing happens too.
+            let _ = tokio::time::timeout(HEADS_EVERY, committed.changed()).await;
+        }
+    }
+
+    /// Builds the lists up to the batch numbered `end`, which must be in the journal: for who follows it no further. Heads are left to the node that starts next.
+    pub async fn build(&self, journal: &dyn Journal, end: u64) -> Result<(), ViewsError> {
+        let builder = self.builder();
+        let mut built = Ok(());
+        while built.is_ok() && self.as_of_batch() < end {
+            built = builder.take_in(journal, end).await;
+        }
+        builder.pool.close().await;
+        built
+    }
+
+    /// Takes in some batches, if there are any up to `end`.
+    async fn take_in(&self, journal: &dyn Journal, end: u64) -> Result<(), ViewsError> {
+        let (mut rows, mut records, mut last) = (Rows::default(), 0, None);
+        let mut position = self.as_of_batch();
+        while position < end && records < ROUND_RECORDS {
+            let mut batches = match batches_after(journal, position, READ).await {
+                Ok(batches) => batches,
+                // What was read before is taken in.
+                Err(_) if last.is_some() => break,
+                Err(error) => return Err(error.into()),
+            };
+            for batch in &batches {
+                rows.read(batch)?;
+                records += batch.spans.iter().map(|span| span.last - span.first + 1).sum::<u64>();
+                position = batch.number;
+            }
+            last = batches.pop();
+        }
+        if let Some(last) = last {
+            rows.write(&self.pool, &last).await?;
+            self.rows_sender.send_replace(last.number);
+        }
+        Ok(())
+    }
+
+    /// Rests until somebody waits for the lists, but not longer than `most`.
+    async fn rest(&self, most: Duration) {
+        let mut waiting = self.waiting.subscribe();
+        let _ = tokio::time::timeout(most, waiting.wait_for(|waiting| *waiting > 0)).await;
+    }
+}
+
+/// How long the lists rest after a round that took so long, so many batches behind the journal.
+fn rest_after(took: Duration, behind: u64) -> Duration {
+    let near = u64::from(FAR_BEHIND).saturating_sub(behind) as u32;
+    (took * REST).min(REST_MAX) * near / FAR_BEHIND
+}
+
+/// What some batches change in the lists, gathered so that each table needs one statement.
+#[derive(Debug, Default)]
+struct Rows {
+    sales: sales::Rows,
+    payments: payments::Rows,
+    quotes: quotes::Rows,
+    fraud: fraud::Rows,
+}
+
+impl Rows {
+    fn read(&mut self, batch: &Batch) -> Result<(), JournalError> {
+        self.payments.begin(batch.number);
+        for frame in wire::frames(&batch.records) {
+            let frame = frame.map_err(|error| corrupt(batch, &error))?;
+            match frame.stream {
+                StreamId::Slot(_) => {
+                    let record = frame.record().map_err(|error| corrupt(batch, &error))?;
+                    self.sales.slot(&record, &mut self.payments);
+                    self.fraud.slot(&record);
+                }
+                StreamId::Payment(payment) => {
+                    let record = frame.record().map_err(|error| corrupt(batch, &error))?;
+                    self.payments.read(payment, &record);
+                    self.fraud.payment(payment, &record);
+                }
+                StreamId::Case(case) => self.fraud.case(case, &frame.record().map_err(|error| corrupt(batch, &error))?),
+                StreamId::Attempts(_) => self.fraud.attempts(&frame.record().map_err(|error| corrupt(batch, &error))?),
+                StreamId::Quote(quote) => self.quotes.quote(quote, &frame.record().map_err(|error| corrupt(batch, &error))?),
+                StreamId::Account(account) => self.quotes.account(account, &frame.record().map_err(|error| corrupt(batch, &error))?),
+                StreamId::Till(till) => {
+                    let record = frame.record().map_err(|error| corrupt(batch, &error))?;
+                    self.payments.read_till(till, &record);
+                    self.fraud.till(till, &record);
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Everything and the new position in one transaction, so that nothing is taken in twice.
+    async fn write(self, pool: &SqlitePool, last: &Batch) -> Result<(), sqlx::Error> {
+        let mut tx = pool.begin_with("BEGIN IMMEDIATE").await?;
+        self.sales.write(&mut tx).await?;
+        self.payments.write(&mut tx).await?;
+        self.quotes.write(&mut tx).await?;
+        self.fraud.write(&mut tx).await?;
+        move_on(&mut tx, "rows", last.number, &last.hash()).await?;
+        tx.commit().await
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use tornello_engine::account::Account;
+    use tornello_engine::aggregate::Aggregate as _;
+    use tornello_engine::ids::{AccountId, MuseumId};
+    use tornello_engine::time::Timestamp;
+
+    use super::*;
+    use crate::journal::Span;
+    use crate::journal::memory::MemoryJournal;
+
+    /// Batches in which nothing is that the lists show, each of one record.
+    pub(in crate::views) async fn small_batches(count: u64) -> (MemoryJournal, Head) {
+        let (journal, mut head) = (MemoryJournal::default(), Head::EMPTY);
+        let stream = StreamId::Museum(MuseumId(1));
+        for number in 1..=count {
+            let spans = vec![Span { stream, first: number, last: number }];
+            let batch = Batch { number, previous: head.hash, at: Timestamp::from_seconds(1), records: Vec::new(), spans };
+            journal.append(&batch).await.unwrap();
+            head = Head { number, hash: batch.hash(), at: batch.at };
+        }
+        (journal, head)
+    }
+
+    #[tokio::test]
+    async fn small_batches_share_a_round_and_a_round_ends() {
+        let folder = tempfile::tempdir().unwrap();
+        let views = Views::open(&folder.path().join("views.db")).await.unwrap();
+        let (journal, head) = small_batches(ROUND_RECORDS + 1_000).await;
+        views.take_in(&journal, 500).await.unwrap();
+        assert!((500..500 + u64::from(READ)).contains(&views.as_of_batch()), "{}", views.as_of_batch());
+        let begun = views.as_of_batch();
+        views.take_in(&journal, head.number).await.unwrap();
+        let taken_in = views.as_of_batch() - begun;
+        assert!((ROUND_RECORDS - u64::from(READ)..ROUND_RECORDS + u64::from(READ)).contains(&taken_in), "{taken_in}");
+        views.close().await;
+    }
+
+    #[tokio::test]
+    async fn what_stands_before_a_batch_that_cannot_be_read_is_taken_in() {
+        let folder = tempfile::tempdir().unwrap();
+        let views = Views::open(&folder.path().join("views.db")).await.unwrap();
+        let (journal, head) = small_batches(40).await;
+        // The journal says that it goes on, and does not.
+        views.take_in(&journal, head.number + 1).await.unwrap();
+        assert_eq!(views.as_of_batch(), 40);
+        assert!(views.take_in(&journal, head.number + 1).await.is_err());
+        views.close().await;
+    }
+
+    #[test]
+    fn the_lists_rest_while_they_are_near_and_less_the_further_they_are_behind() {
+        let ms = Duration::from_millis;
+        let cases = [
+            (ms(10), 0, ms(90)),
+            (ms(10), u64::from(FAR_BEHIND) / 2, ms(45)),
+            (ms(10), u64::from(FAR_BEHIND), Duration::ZERO),
+            (ms(10), u64::MAX, Duration::ZERO),
+            (ms(5_000), 0, REST_MAX),
+        ];
+        for (took, behind, rest) in cases {
+            assert_eq!(rest_after(took, behind), rest, "{took:?}, {behind} behind");
+        }
+    }
+
+    #[tokio::test]
+    async fn the_lists_do_not_rest_while_somebody_waits_for_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let views = Views::open(&folder.path().join("views.db")).await.unwrap();
+        let hour = Duration::from_secs(3_600);
+        let work = async {
+            views.rest(hour).await;
+            // Who came while they rested is still there: they do not even begin to.
+            views.rest(hour).await;
+            views.rows_sender.send_replace(5);
+        };
+        let both = async { tokio::join!(work, views.reach(5)) };
+        tokio::time::timeout(Duration::from_secs(5), both).await.expect("whoever waits ends the rest");
+        assert!(tokio::time::timeout(Duration::ZERO, views.rest(hour)).await.is_err(), "nobody waits any more");
+        views.close().await;
+    }
+
+    #[tokio::test]
+    async fn what_is_saved_says_how_far_its_journal_went() {
+        let folder = tempfile::tempdir().unwrap();
+        let views = Views::open(&folder.path().join("views.db")).await.unwrap();
+        let (journal, head) = small_batches(7).await;
+        let known = async || views.positions().await.unwrap().map(|(batch, _)| batch);
+        // The writer has told everybody of five batches only, but slots may have been told of more.
+        let fifth = journal.batches(4, 1).await.unwrap().remove(0);
+        let end = Head { number: 5, hash: fifth.hash(), at: fifth.at };
+        views.save_heads(&[], &end, &journal).await.unwrap();
+        assert_eq!(known().await, [0, 5, 7]);
+        assert_eq!(views.position("known").await.unwrap().1, head.hash);
+        // A snapshot that took its time takes nothing of that away.
+        let (snapshots, writer) = views.snapshots();
+        let account = Account::new(AccountId(1));
+        snapshots.take(StreamId::Account(account.id()), &account).unwrap().keep();
+        drop(snapshots);
+        writer.run(Arc::new(small_batches(6).await.0)).await;
+        assert_eq!(known().await, [0, 5, 7]);
+        views.close().await;
+    }
+}

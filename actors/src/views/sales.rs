@@ -1,0 +1,412 @@
+//! Sales and their tickets, for the lists and whoever looks for one: of every sale how it was paid, what went back, and as which sale its tickets were bought; of
+//! every ticket what it is now.
+
+use std::collections::HashMap;
+
+use serde::Serialize;
+use serde_json::{Value, json};
+use sqlx::Row;
+use sqlx::sqlite::{SqliteConnection, SqliteRow};
+use tornello_engine::channel::Channel;
+use tornello_engine::ids::{BadId, Code, HoldId, MuseumId, QuoteId, SlotId};
+use tornello_engine::record::Record;
+use tornello_engine::slot::{self, Event, Line, Settlement};
+use tornello_engine::time::Timestamp;
+
+use super::{AFTER_ALL_IDS, Views, ViewsError, ids_of, json as written, payments};
+
+pub(super) const SCHEMA: &str = "
+    DROP TABLE IF EXISTS sale; DROP TABLE IF EXISTS ticket;
+    CREATE TABLE sale (
+        sale TEXT PRIMARY KEY, slot TEXT NOT NULL, museum INTEGER NOT NULL, starts INTEGER NOT NULL, sold_at INTEGER NOT NULL, channel TEXT NOT NULL,
+        who TEXT NOT NULL, settlement TEXT NOT NULL, reference TEXT NOT NULL, account TEXT NOT NULL, people INTEGER NOT NULL, total_cents INTEGER NOT NULL,
+        refunded_cents INTEGER NOT NULL, cancelled INTEGER NOT NULL, admitted INTEGER NOT NULL, carried_cents INTEGER NOT NULL, moved INTEGER NOT NULL,
+        quote TEXT NOT NULL, origin TEXT NOT NULL -- the sale as which its tickets were bought: itself, or one from which they have moved
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX sale_by_museum ON sale (museum, sold_at, sale);
+    CREATE INDEX sale_by_start ON sale (starts, sale);
+    CREATE INDEX sale_by_reference ON sale (reference, sale) WHERE reference <> '';
+    CREATE INDEX sale_gone ON sale (starts) WHERE channel = 'group' AND cancelled > 0 AND people = cancelled + moved;
+    CREATE TABLE ticket (
+        ticket TEXT PRIMARY KEY, sale TEXT NOT NULL, slot TEXT NOT NULL, category TEXT NOT NULL, state TEXT NOT NULL, blocked INTEGER NOT NULL,
+        changed_at INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;";
+
+/// A sale in a list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct SaleRow {
+    /// Its id.
+    pub sale: HoldId,
+    /// Its slot.
+    pub slot: SlotId,
+    /// When it was sold.
+    pub sold_at: Timestamp,
+    /// Through which channel.
+    pub channel: String,
+    /// Which key sold it.
+    pub who: String,
+    /// `free`, `desk`, `on_account`, `moved` or `payment`.
+    pub settlement: String,
+    /// The desk's reference; empty if none.
+    pub reference: String,
+    /// The account, till or payment; empty if none.
+    pub account: String,
+    /// For how many people.
+    pub people: u32,
+    /// What it cost.
+    pub total_cents: i64,
+    /// What was paid back.
+    pub refunded_cents: i64,
+    /// How many of its tickets are cancelled.
+    pub cancelled: u32,
+    /// How many of its tickets were let in.
+    pub admitted: u32,
+    /// What of it stands in other slots, because tickets have moved there.
+    pub carried_cents: i64,
+    /// How many of its tickets have moved to other slots.
+    pub moved: u32,
+    /// The quote that it, or the sale from which its tickets have moved, was made for; empty if none.
+    pub quote: String,
+}
+
+/// A ticket in a list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct TicketRow {
+    /// Its id.
+    pub ticket: String,
+    /// Its sale.
+    pub sale: String,
+    /// Its category.
+    pub category: String,
+    /// `valid`, `blocked`, `inside`, `outside`, `cancelled`, `moving` or `moved`.
+    pub state: String,
+    /// When that began.
+    pub changed_at: Timestamp,
+}
+
+/// Which sales to list; all conditions hold together.
+#[derive(Debug, Clone, Default)]
+pub struct SaleFilter {
+    /// Only of these museums; none: of all.
+    pub museums: Option<Vec<MuseumId>>,
+    /// Only of this slot.
+    pub slot: Option<SlotId>,
+    /// Only with this desk reference.
+    pub reference: Option<String>,
+    /// Only by this key.
+    pub who: Option<String>,
+    /// Beside those of that key also those that this account was charged with, or that were made for its quotes.
+    pub account: Option<Code>,
+    /// Only after this sale, in the order of ids.
+    pub after: Option<HoldId>,
+}
+
+impl SaleFilter {
+    /// The query of [`Views::sales`]: only conditions that are asked for stand in it, so that each finds its index.
+    fn query(&self) -> String {
+        let mut conditions = String::from("sale.sale > ?5 AND sale.sale BETWEEN ?6 AND ?7");
+        let mut and = |asked: bool, condition: &str| {
+            if asked {
+                conditions.push_str(" AND ");
+                conditions.push_str(condition);
+            }
+        };
+        // The plus keeps it from the index by museum, whose rows would have to be sorted; the ids are in the order that is asked for.
+        and(self.museums.is_some(), "+sale.museum IN (SELECT value FROM json_each(?1))");
+        // The index has none that is empty.
+        and(self.reference.is_some(), "sale.reference = ?2 AND sale.reference <> ''");
+        and(self.who.is_some(), "(sale.who = ?3 OR quote.account = ?4 OR (bought.settlement = 'on_account' AND bought.account = ?4))");
+        format!(
+            "SELECT sale.sale, sale.slot, sale.sold_at, sale.channel, sale.who, sale.settlement, sale.reference, sale.account, sale.people,
+                sale.total_cents, sale.refunded_cents, sale.cancelled, sale.admitted, sale.carried_cents, sale.moved, coalesce(bought.quote, '')
+            FROM sale LEFT JOIN sale AS bought ON bought.sale = sale.origin LEFT JOIN quote ON quote.quote = bought.quote
+            WHERE {conditions} ORDER BY sale.sale LIMIT ?8"
+        )
+    }
+
+    /// Between which two the ids of these sales are: they begin with the museum's, and with the slot's.
+    fn ids(&self) -> (String, String) {
+        let all = (String::new(), AFTER_ALL_IDS.to_owned());
+        let museums = self.museums.as_deref().and_then(|museums| Some((museums.iter().min()?, museums.iter().max()?)));
+        match (self.slot, museums) {
+            (Some(slot), _) => ids_of(slot),
+            (None, Some((first, last))) => {
+                let of = |museum: &MuseumId, rest: u64| ids_of(SlotId::from_raw(u64::from(museum.0) << 48 | rest));
+                (of(first, 0).0, of(last, u64::MAX >> 16).1)
+            }
+            (None, None) => all,
+        }
+    }
+}
+
+impl Views {
+    /// Sales in the order of their ids, at most `limit`.
+    pub async fn sales(&self, filter: &SaleFilter, limit: u32) -> Result<Vec<SaleRow>, ViewsError> {
+        let (first, last) = filter.ids();
+        let rows = sqlx::query(sqlx::AssertSqlSafe(filter.query()))
+            .bind(filter.museums.as_ref().map(written))
+            .bind(filter.reference.clone())
+            .bind(filter.who.clone())
+            .bind(filter.account.map(|account| account.to_string()))
+            .bind(filter.after.map(|after| after.to_string()).unwrap_or_default())
+            .bind(first)
+            .bind(last)
+            .bind(i64::from(limit))
+            .fetch_all(&self.pool)
+            .await?;
+        rows.iter().map(|row| sale_row(row).map_err(ViewsError::Store)).collect()
+    }
+
+    /// The operator's account that was charged with a sale, or whose quote it was made for: of tickets that have moved, where they were bought.
+    pub async fn account_of(&self, sale: HoldId) -> Result<Option<Code>, ViewsError> {
+        const QUERY: &str = "SELECT CASE bought.settlement WHEN 'on_account' THEN bought.account ELSE coalesce(quote.account, '') END
+            FROM sale JOIN sale AS bought ON bought.sale = sale.origin LEFT JOIN quote ON quote.quote = bought.quote WHERE sale.sale = ?";
+        let found: Option<String> = sqlx::query_scalar(QUERY).bind(sale.to_string()).fetch_optional(&self.pool).await?;
+        Ok(found.and_then(|code| code.parse().ok()))
+    }
+
+    /// The quote that a sale, or the one from which its tickets have moved, was made for.
+    pub async fn quote_of(&self, sale: HoldId) -> Result<Option<QuoteId>, ViewsError> {
+        const QUERY: &str = "SELECT bought.quote FROM sale JOIN sale AS bought ON bought.sale = sale.origin WHERE sale.sale = ?";
+        let found: Option<String> = sqlx::query_scalar(QUERY).bind(sale.to_string()).fetch_optional(&self.pool).await?;
+        Ok(found.and_then(|quote| quote.parse().ok()))
+    }
+
+    /// The tickets of a slot in the order of their ids, after `after`, at most `limit`.
+    pub async fn tickets(&self, slot: SlotId, after: &str, limit: u32) -> Result<Vec<TicketRow>, ViewsError> {
+        const QUERY: &str = "SELECT ticket, sale, category, CASE WHEN blocked AND state <> 'cancelled' THEN 'blocked' ELSE state END, changed_at
+            FROM ticket WHERE ticket BETWEEN ? AND ? AND ticket > ? ORDER BY ticket LIMIT ?";
+        let (first, last) = ids_of(slot);
+        let rows = sqlx::query(QUERY).bind(first).bind(last).bind(after).bind(i64::from(limit)).fetch_all(&self.pool).await?;
+        let read = |row: &SqliteRow| {
+            Ok(TicketRow {
+                ticket: row.try_get(0)?,
+                sale: row.try_get(1)?,
+                category: row.try_get(2)?,
+                state: row.try_get(3)?,
+                changed_at: Timestamp::from_micros(row.try_get(4)?),
+            })
+        };
+        rows.iter().map(read).collect()
+    }
+}
+
+fn sale_row(row: &SqliteRow) -> Result<SaleRow, sqlx::Error> {
+    let id = |index| row.try_get::<String, _>(index);
+    let bad = |error: BadId| sqlx::Error::Decode(error.into());
+    Ok(SaleRow {
+        sale: id(0)?.parse().map_err(bad)?,
+        slot: id(1)?.parse().map_err(bad)?,
+        sold_at: Timestamp::from_micros(row.try_get(2)?),
+        channel: row.try_get(3)?,
+        who: row.try_get(4)?,
+        settlement: row.try_get(5)?,
+        reference: row.try_get(6)?,
+        account: row.try_get(7)?,
+        people: row.try_get(8)?,
+        total_cents: row.try_get(9)?,
+        refunded_cents: row.try_get(10)?,
+        cancelled: row.try_get(11)?,
+        admitted: row.try_get(12)?,
+        carried_cents: row.try_get(13)?,
+        moved: row.try_get(14)?,
+        quote: row.try_get(15)?,
+    })
+}
+
+/// What some batches change in sales and tickets.
+#[derive(Debug, Default)]
+pub(super) struct Rows {
+    sales: Vec<Value>,
+    /// As which sale tickets were bought that have arrived from another slot.
+    origins: HashMap<HoldId, HoldId>,
+    tickets: Vec<Value>,
+    /// (sale, refunded, cancelled, admitted, carried, moved) to add.
+    changes: Vec<Value>,
+    /// (ticket, state, time).
+    states: Vec<Value>,
+    /// (ticket, whether it is blocked, time).
+    blocks: Vec<Value>,
+}
+
+impl Rows {
+    /// What a record of a slot says; `payments` hear of what desks took.
+    pub(super) fn slot(&mut self, record: &Record<Event>, payments: &mut payments::Rows) {
+        record.events.iter().for_each(|event| self.event(record, event, payments));
+    }
+
+    fn event(&mut self, record: &Record<Event>, event: &Event, payments: &mut payments::Rows) {
+        let at = record.at.as_micros();
+        let happened = |scanned_at: Option<Timestamp>| scanned_at.map_or(at, |scanned_at| scanned_at.as_micros().min(at));
+        match event {
+            Event::Sold(sold) => {
+                let (settlement, reference, account) = match &sold.settlement {
+                    Settlement::Free => ("free", String::new(), String::new()),
+                    Settlement::Desk { till, reference, .. } => ("desk", reference.clone(), till.to_string()),
+                    Settlement::OnAccount { account } => ("on_account", String::new(), account.to_string()),
+                    Settlement::Moved { .. } => ("moved", String::new(), String::new()),
+                    Settlement::Quoted { account, .. } => ("on_account", String::new(), account.to_string()),
+                    Settlement::Payment { id } => ("payment", String::new(), id.to_string()),
+                };
+                if let Settlement::Desk { till, method, reference } = &sold.settlement {
+                    payments.sold_at_desk(sold.sale.slot().museum(), at, (till, *method, reference), slot::total(&sold.lines).get());
+                }
+                let who = record.envelope.as_ref().map(|envelope| envelope.who.to_string()).unwrap_or_default();
+                self.sale((sold.sale, sold.sale, sold.channel, &sold.lines), [&who, settlement, &reference, &account], at);
+            }
+            Event::Arrived(arrived) => {
+                let origin = self.origins.get(&arrived.from).copied().unwrap_or(arrived.from);
+                self.origins.insert(arrived.sale, origin);
+                self.sale((arrived.sale, origin, arrived.channel, &arrived.lines), [&arrived.who.to_string(), "moved", "", ""], at);
+            }
+            Event::MoveBegun(begun) => self.turn(begun.sale, &begun.tickets, "moving", at),
+            Event::MovedOut(moved) => {
+                self.changes.push(json!([moved.sale.to_string(), 0, 0, 0, moved.carried_cents.get(), moved.tickets.len()]));
+                self.turn(moved.sale, &moved.tickets, "moved", at);
+            }
+            Event::MoveUndone(undone) => self.turn(undone.sale, &undone.tickets, "valid", at),
+            Event::Cancelled(cancelled) => {
+                self.changes.push(json!([cancelled.sale.to_string(), cancelled.refund_cents.get(), cancelled.tickets.len(), 0, 0, 0]));
+                self.turn(cancelled.sale, &cancelled.tickets, "cancelled", at);
+            }
+            Event::Blocked(blocked) => self.block(blocked.sale, &blocked.tickets, true, at),
+            Event::Unblocked(unblocked) => self.block(unblocked.sale, &unblocked.tickets, false, at),
+            Event::Admitted(admitted) => {
+                self.changes.push(json!([admitted.ticket.sale().to_string(), 0, 0, u32::from(admitted.entry == 1), 0, 0]));
+                self.states.push(json!([admitted.ticket.to_string(), "inside", happened(admitted.scanned_at)]));
+            }
+            Event::Exited(exited) => self.states.push(json!([exited.ticket.to_string(), "outside", happened(exited.scanned_at)])),
+            Event::Opened(_)
+            | Event::Held(_)
+            | Event::Extended(_)
+            | Event::Released(_)
+            | Event::Expired(_)
+            | Event::CapacitySet(_)
+            | Event::QuotasSet(_)
+            | Event::Closed(_)
+            | Event::Reopened(_)
+            | Event::Observed(_)
+            | Event::AdmissionConflict(_)
+            | Event::Waited(_)
+            | Event::WaitingLeft(_)
+            | Event::Offered(_)
+            | Event::WaitingEnded(_)
+            | Event::Renamed(_)
+            | Event::Prolonged(_)
+            | Event::Amended(_)
+            | Event::HandedOver(_)
+            | Event::ReviewOpened(_)
+            | Event::ReviewEnded(_)
+            | Event::BeyondSet(_) => {}
+        }
+    }
+
+    /// A new sale with its tickets, that from which they have moved, and the words for who sold it, how it was paid, under which reference, on which account or till.
+    fn sale(
+        &mut self,
+        (sale, origin, channel, lines): (HoldId, HoldId, Channel, &[Line]),
+        [who, settlement, reference, account]: [&str; 4],
+        at: i64,
+    ) {
+        let (people, total, slot) = (slot::people(lines), slot::total(lines).get(), sale.slot());
+        let (id, slot_id, museum, starts) = (sale.to_string(), slot.to_string(), slot.museum().0, slot.start().as_micros());
+        for number in 0..people as u16 {
+            let category = slot::line_of(lines, number).map(|line| line.category.to_string()).unwrap_or_default();
+            self.tickets.push(json!([sale.ticket(number).to_string(), id, slot_id, category, at]));
+        }
+        let origin = origin.to_string();
+        self.sales.push(json!([id, slot_id, museum, starts, at, channel.name(), who, settlement, reference, account, people, total, origin]));
+    }
+
+    fn turn(&mut self, sale: HoldId, tickets: &[u16], state: &str, at: i64) {
+        self.states.extend(tickets.iter().map(|&number| json!([sale.ticket(number).to_string(), state, at])));
+    }
+
+    fn block(&mut self, sale: HoldId, tickets: &[u16], blocked: bool, at: i64) {
+        self.blocks.extend(tickets.iter().map(|&number| json!([sale.ticket(number).to_string(), u8::from(blocked), at])));
+    }
+
+    /// Everything, in a transaction of the caller's.
+    pub(super) async fn write(mut self, tx: &mut SqliteConnection) -> Result<(), sqlx::Error> {
+        const SALES: &str = "INSERT INTO sale
+            SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7, value ->> 8, value ->> 9,
+                value ->> 10, value ->> 11, 0, 0, 0, 0, 0, '', CASE WHEN value ->> 12 = value ->> 0 THEN value ->> 0
+                ELSE coalesce((SELECT bought.origin FROM sale AS bought WHERE bought.sale = value ->> 12), value ->> 12) END FROM json_each(?)";
+        const TICKETS: &str = "INSERT INTO ticket
+            SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, 'valid', 0, value ->> 4 FROM json_each(?)";
+        const CHANGES: &str = "UPDATE sale SET refunded_cents = sale.refunded_cents + change.refunded, cancelled = sale.cancelled + change.cancelled,
+            admitted = sale.admitted + change.admitted, carried_cents = sale.carried_cents + change.carried, moved = sale.moved + change.moved
+            FROM (SELECT value ->> 0 AS of, sum(value ->> 1) AS refunded, sum(value ->> 2) AS cancelled, sum(value ->> 3) AS admitted,
+                    sum(value ->> 4) AS carried, sum(value ->> 5) AS moved FROM json_each(?) GROUP BY 1) AS change WHERE sale.sale = change.of";
+        // Of several changes of one ticket the last one counts: SQLite takes the bare columns from the row that has the maximum.
+        const STATES: &str = "UPDATE ticket SET state = change.state, changed_at = change.at
+            FROM (SELECT value ->> 0 AS of, value ->> 1 AS state, value ->> 2 AS at, max(key) FROM json_each(?) GROUP BY 1) AS change
+            WHERE ticket.ticket = change.of";
+        const BLOCKS: &str = "UPDATE ticket SET blocked = change.blocked, changed_at = change.at
+            FROM (SELECT value ->> 0 AS of, value ->> 1 AS blocked, value ->> 2 AS at, max(key) FROM json_each(?) GROUP BY 1) AS change
+            WHERE ticket.ticket = change.of";
+        // In the order of their keys: neighbours share a page.
+        for rows in [&mut self.sales, &mut self.tickets] {
+            rows.sort_unstable_by(|one, other| one[0].as_str().cmp(&other[0].as_str()));
+        }
+        for (query, rows) in
+            [(SALES, &self.sales), (TICKETS, &self.tickets), (CHANGES, &self.changes), (STATES, &self.states), (BLOCKS, &self.blocks)]
+        {
+            if !rows.is_empty() {
+                sqlx::query(query).bind(written(rows)).execute(&mut *tx).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn bookings_of_some_days_are_found_without_looking_at_all() {
+        let folder = tempfile::tempdir().unwrap();
+        let views = Views::open(&folder.path().join("views.db")).await.unwrap();
+        let steps =
+            sqlx::query("EXPLAIN QUERY PLAN SELECT people FROM sale WHERE starts >= 1 AND starts < 2 ORDER BY starts DESC, sale DESC LIMIT 3");
+        let steps: Vec<String> = steps.fetch_all(&views.pool).await.unwrap().iter().map(|row| row.get("detail")).collect();
+        assert!(steps.len() == 1 && steps[0].contains("sale_by_start"), "{steps:?}");
+        views.close().await;
+    }
+
+    #[tokio::test]
+    async fn sales_are_found_without_looking_at_all() {
+        let folder = tempfile::tempdir().unwrap();
+        let views = Views::open(&folder.path().join("views.db")).await.unwrap();
+        let cases = [
+            (SaleFilter::default(), "SEARCH sale USING PRIMARY KEY (sale>? AND sale<?)"),
+            (SaleFilter { museums: Some(vec![MuseumId(3)]), ..SaleFilter::default() }, "SEARCH sale USING PRIMARY KEY (sale>? AND sale<?)"),
+            (
+                SaleFilter { reference: Some("R-1".into()), ..SaleFilter::default() },
+                "SEARCH sale USING INDEX sale_by_reference (reference=? AND sale>? AND sale<?)",
+            ),
+        ];
+        for (filter, expected) in cases {
+            let steps = sqlx::query(sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {}", filter.query()))).fetch_all(&views.pool).await.unwrap();
+            let steps: Vec<String> = steps.iter().map(|row| row.get("detail")).collect();
+            assert!(steps[0].starts_with(expected) && !steps.iter().any(|step| step.contains("ORDER BY")), "{filter:?}: {steps:?}");
+        }
+        views.close().await;
+    }
+
+    #[test]
+    fn the_ids_of_a_slot_and_of_a_museum_are_neighbours() {
+        let slot = SlotId::new(MuseumId(3), tornello_engine::ids::RouteId(2), Timestamp::from_seconds(1_800_000_000));
+        let sale = HoldId::new(slot, 0xffff_ffff_ffff);
+        let inside = |(first, last): (String, String), id: String| first <= id && id <= last;
+        let of_slot = || SaleFilter { slot: Some(slot), ..SaleFilter::default() }.ids();
+        let of_museums =
+            |museums: &[u16]| SaleFilter { museums: Some(museums.iter().map(|&id| MuseumId(id)).collect()), ..SaleFilter::default() }.ids();
+        assert!(inside(of_slot(), sale.to_string()) && inside(of_slot(), sale.ticket(u16::MAX).to_string()));
+        let next = SlotId::from_raw(slot.get() + 1);
+        assert!(!inside(of_slot(), HoldId::new(next, 0).to_string()));
+        assert!(inside(of_museums(&[3]), sale.to_string()) && inside(of_museums(&[9, 1]), sale.to_string()));
+        assert!(!inside(of_museums(&[2]), sale.to_string()) && !inside(of_museums(&[4]), sale.to_string()));
+    }
+}
