@@ -23,7 +23,7 @@ pub(super) const AHEAD_S: i64 = 366 * 86_400;
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The data folder cannot be used.
-    #[error("the data folder {folder} cannot be used: {source}")]
+    #[error("the data folder {folder} cannot be used")]
     Folder {
         /// Which.
         folder: PathBuf,
