@@ -49,6 +49,10 @@ fn at_fault(request: &HttpRequest, said: &str) -> Option<String> {
             None => unclear.push(name.as_str()),
         }
     }
+    // What is in a cursor is ours to know.
+    if unclear == ["cursor"] {
+        return Some("cursor: give the one of the page before".to_owned());
+    }
     (!unclear.is_empty()).then(|| format!("{}: {said}", unclear.join(" or ")))
 }
 
@@ -87,12 +91,20 @@ fn expected(schema: &Value, text: &str) -> Option<(bool, String)> {
     }
 }
 
+/// How the reader of days and times begins: it goes on with digits, and says nothing of what to write.
+const OF_TIMES: [&str; 5] = ["failed to parse ", "parsed date is not valid", "expected four digit ", "expected two digit ", "cannot parse civil "];
+
 /// What the reader of JSON says, with what it expected in words of JSON rather than by the names of our types.
 #[must_use]
 pub fn json(message: &str) -> String {
     let (what, place) = message.rfind(" at line ").map_or((message, ""), |at| message.split_at(at));
     if what.starts_with("data did not match any variant of untagged enum") {
         return format!("none of the forms that this may have fits{place}");
+    }
+    if OF_TIMES.iter().any(|beginning| what.starts_with(beginning)) {
+        return format!(
+            "a day as 2027-01-31, a time as 09:30 or an instant as 2027-01-31T09:00:00Z, whichever the contract names, is expected{place}"
+        );
     }
     match what.rsplit_once(", expected ") {
         Some((found, expected)) => format!("{found}, expected {}{place}", of_json(expected)),
@@ -140,6 +152,18 @@ mod tests {
             assert_eq!(expected(schema, text), Some((good, told.to_owned())), "{text}");
         }
         assert_eq!(expected(&json!({"type": "string", "pattern": "^[0-9]{1,5}$"}), "x"), None);
+    }
+
+    #[test]
+    fn a_day_or_time_that_cannot_be_read_is_told_by_what_to_write() {
+        for text in ["", "x", "2027-1-1", "2027-02-30", "2027-13-01", "2027-01-31T00:00:00Z", "31/01/2027"] {
+            let told = json(&serde_json::from_str::<Date>(&format!("\"{text}\"")).unwrap_err().to_string());
+            assert!(told.starts_with("a day as 2027-01-31, a time as 09:30 or an instant") && told.contains(" at line 1 column "), "{text}: {told}");
+        }
+        for text in ["", "ten", "10:0", "25:00", "10:60"] {
+            let told = json(&serde_json::from_str::<jiff::civil::Time>(&format!("\"{text}\"")).unwrap_err().to_string());
+            assert!(told.starts_with("a day as 2027-01-31, a time as 09:30 or an instant"), "{text}: {told}");
+        }
     }
 
     #[test]

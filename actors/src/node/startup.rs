@@ -25,7 +25,7 @@ const AFTER_KEYS: [&str; 3] = ["people-keys.db", "views.db", "scorers.state"];
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The data folder cannot be used.
-    #[error("the data folder {folder} cannot be used: {source}")]
+    #[error("the data folder {folder} cannot be used")]
     Folder {
         /// Which.
         folder: PathBuf,

@@ -55,6 +55,13 @@ pub(super) async fn run(command: Command) -> anyhow::Result<()> {
             if matches!(role, Role::Reseller | Role::Operator) && account.is_none() {
                 bail!("resellers and operators have an account of their own: name it with --account CODE");
             }
+            // A first key may be made before the first start; one in a folder of a mistyped name is known to nobody.
+            if !data.folder.join("journal.log").is_file() {
+                eprintln!(
+                    "there is no journal in {} yet: if the installation is elsewhere, say where with --data, and make the key there",
+                    data.folder.display()
+                );
+            }
             secret_file::make_folder(&data.folder)?;
             let keys = Keys::open(data.folder.join(FILE)).await?;
             let expires_at = expires.map(|day| calendar::instant(day.to_datetime(jiff::civil::Time::midnight())));

@@ -27,7 +27,9 @@ fn planning(refusal: &planning::Refusal) -> Told {
             "Let it end after it begins and within its day, at times that the clocks of that day show, with at most 1000 people and a note of at most 200 bytes.",
         ),
         R::TooManyDecisions => (AGAINST, "5000 decisions stand", "Take some back."),
-        R::UnknownDecision => (UNKNOWN, "nothing was decided there", "Read the day's roster."),
+        R::UnknownDecision => {
+            (UNKNOWN, "nothing was decided there", "Name the time from which it was decided: it may begin before the line that shows it.")
+        }
     }
 }
 

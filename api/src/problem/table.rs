@@ -131,7 +131,12 @@ const OTHERS: [(&str, u16, &str, &str); 61] = [
         "the payment pages do not take this notice",
         "`reason` says why. Pay the notice on another way, or cancel the payment.",
     ),
-    ("nothing_to_export", 409, "no refund can go to the bank", "Name the accounts first: PUT /v1/refunds/{refund}/payee."),
+    (
+        "nothing_to_export",
+        409,
+        "no refund can go to the bank",
+        "Name the accounts first: PUT /v1/refunds/{refund}/payee. `skipped` have one that is erased, or in a name that banks do not take.",
+    ),
     (
         "payee_missing",
         409,

@@ -40,11 +40,11 @@ const RECEIPTS_MAX: u32 = 50_000;
 fn open<'a>(caller: &Caller, connected: &'a Connected, kept: &'a Kept) -> Result<(&'a Pagopa, &'a Reconciliation), Problem> {
     caller.may(Scope::Settle)?;
     if caller.0.museums != Museums::All {
-        return Err(Problem::not_found());
+        return Err(Problem::not_found().detail("Flows and statements are for keys that are good for every museum."));
     }
     match (&connected.0, &kept.0) {
         (Some(pagopa), Some(kept)) => Ok((pagopa, kept)),
-        _ => Err(Problem::not_found()),
+        _ => Err(Problem::not_found().detail("No money comes over pagoPA here: start with `serve --pagopa FILE`.")),
     }
 }
 

@@ -467,7 +467,9 @@ pub async fn export(node: web::Data<Node>, caller: Caller, key: IdempotencyKey, 
     };
     if sent.is_empty() && chosen.is_empty() {
         return Err(Problem::new(StatusCode::CONFLICT, "nothing_to_export", "no refund can go to the bank")
-            .detail("Name the accounts first: PUT /v1/refunds/{refund}/payee.")
+            .detail(
+                "Name the accounts first: PUT /v1/refunds/{refund}/payee. `skipped` have one that is erased, or in a name that banks do not take.",
+            )
             .with("skipped", skipped));
     }
     if !chosen.is_empty() {

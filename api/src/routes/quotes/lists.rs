@@ -84,7 +84,7 @@ impl QuotesQuery {
             institution: self.institution.as_ref().map(|code| code.trim().to_ascii_lowercase()),
             from: self.from.map(|day| day.to_string()),
             to: self.to.map(|day| day.to_string()),
-            due_before: due_before.map_err(|error| Problem::invalid(format!("due_before: {error}")))?,
+            due_before: due_before.map_err(|_| Problem::invalid("due_before: an instant as 2026-11-23T08:30:00Z is expected"))?,
             after: self.cursor,
         })
     }
