@@ -74,7 +74,7 @@ mod tests {
     fn it_is_written_as_keys_number_and_time_side_by_side() {
         let mut past = Past::default();
         let key = Digest(7);
-        let envelope = Envelope { who: KeyId(3), key, body: key, parties: Vec::new(), assessment: None, order: None };
+        let envelope = Envelope { who: KeyId(3), key, body: key, parties: Vec::new(), assessment: None, order: None, formerly: Vec::new() };
         past.take(&past.next(Timestamp::from_seconds(5), Some(envelope), vec![()]));
         let flat = (1_u8, &past.keys, past.seq, past.last_at, 2_u8);
         assert_eq!(postcard::to_allocvec(&(1_u8, &past, 2_u8)).unwrap(), postcard::to_allocvec(&flat).unwrap());
