@@ -15,7 +15,9 @@ mod tickets;
 
 pub use board::{QuoteHead, Quotes};
 pub use gone::tickets_cancelled;
-pub(crate) use resuming::{keep_quoting, resume_due};
+pub(crate) use resuming::keep_quoting;
+#[cfg(test)]
+pub(crate) use resuming::resume_due;
 pub use resuming::{remind_doubtful, resume};
 pub(crate) use settling::takes_money;
 

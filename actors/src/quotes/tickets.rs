@@ -2,14 +2,14 @@
 
 use tornello_engine::account::TakeBackReason;
 use tornello_engine::channel::Channel;
-use tornello_engine::ids::{HoldId, KeyId, QuoteId, SlotId};
+use tornello_engine::ids::{HoldId, KeyId, SlotId};
 use tornello_engine::money::Cents;
 use tornello_engine::payment;
 use tornello_engine::quote::{self, About, Command, Part, Quote, Stage};
 use tornello_engine::slot::{self, Settlement, Slot, total};
 
 use super::options::release;
-use super::{Refusal, SALTS, Step, as_drafter, for_system, note, of_payments, of_quote, of_slot, step};
+use super::{Refusal, SALTS, Step, as_drafter, for_system, note, of_payments, of_slot, step};
 use crate::accounts;
 use crate::digest::digest;
 use crate::failure::Failure;

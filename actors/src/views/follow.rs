@@ -212,7 +212,6 @@ impl Rows {
 #[cfg(test)]
 pub(super) mod tests {
     use tornello_engine::account::Account;
-    use tornello_engine::aggregate::Aggregate as _;
     use tornello_engine::ids::{AccountId, MuseumId};
     use tornello_engine::time::Timestamp;
 
