@@ -255,11 +255,14 @@ pub async fn join(
     let mut envelope = envelope(&node, &caller, &key, &["wait", &slot.to_string()], &*form, &form.parties, order_of(form.order.as_deref())?)?;
     let lines: Vec<Line> = priced(&node, slot, &caller, &form.lines, &envelope).await?;
     let entry = HoldId::new(slot, random());
-    acting::weigh(&node, &mut envelope, Asked { kind: SignalKind::Waited, channel, hold: entry, lines: &lines, named: false }, &proof).await?;
+    let asked = Asked { kind: SignalKind::Waited, channel, hold: entry, lines: &lines, named: false };
+    let parties = acting::weigh(&node, &mut envelope, asked, &proof).await?;
     let command = Command::Wait { entry, who: caller.id(), channel, lines };
     let record = node.slot(slot, envelope, command).await.map_err(|failure| alternatives(&node, slot, channel, failure))?;
     let waited = record.events.iter().find_map(|event| if let Event::Waited(waited) = event { Some(waited) } else { None });
     let waited = waited.ok_or_else(not_rebuilt)?;
+    // Whoever waited takes part when the offer is bought, whatever name is given then.
+    node.scoring().remember(waited.entry, waited.channel, &waited.lines, parties);
     let view = JoinedView {
         entry: waited.entry.to_string(),
         slot: slot.to_string(),
