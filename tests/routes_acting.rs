@@ -215,3 +215,77 @@ async fn a_rule_is_tried_before_anybody_puts_it_in_force() {
     drop(turn);
     app.stop().await;
 }
+
+/// Puts a rule in force: drafted by an analyst, activated by a manager.
+async fn in_force(app: &App, name: &str, when: Value, action: &str) {
+    let rule = json!({"name": name, "when": when, "channels": ["web"], "action": action, "sentence_it": "Troppo.", "sentence_en": "Too much."});
+    let (status, drafted) = app.post("/v1/fraud/rules", &app.key(Role::Analyst).await, &format!("draft-{name}"), &rule).await;
+    assert_eq!(status, StatusCode::CREATED, "{drafted}");
+    let activate = format!("/v1/fraud/rules/{name}/activate");
+    let (status, active) = app.post(&activate, &app.key(Role::Manager).await, &format!("go-{name}"), &Value::Null).await;
+    assert_eq!(status, StatusCode::OK, "{active}");
+}
+
+#[actix_rt::test]
+async fn after_a_restart_a_hold_and_a_sale_are_still_of_the_buyer_who_was_named() {
+    let app = App::start().await;
+    let (web, slot) = (app.key(Role::Web).await, slot(TORRE, 15));
+    let free = |buyer: &str| json!({"lines": [{"category": "under-18", "count": 2}], "parties": [{"kind": "buyer", "value": buyer}]});
+    let unnamed = json!({"settlement": {"free": {}}});
+    let (_, bought) = app.post(&format!("/v1/slots/{slot}/holds"), &web, "honest", &free("maria@example.it")).await;
+    let sale = bought["hold"].as_str().unwrap();
+    assert_eq!(app.post(&format!("/v1/holds/{sale}/confirm"), &web, "bought", &unnamed).await.0, StatusCode::CREATED);
+    hoard(&app, &web, slot, "spin", 5, 30).await;
+    app.node().scoring().counters().heard(app.node().head().number).await;
+    let (status, kept) = app.post(&format!("/v1/slots/{slot}/holds"), &web, "kept", &free("spin")).await;
+    assert_eq!(status, StatusCode::CREATED, "{kept}");
+
+    let app = app.restart().await;
+    app.node().scoring().counters().heard(app.node().head().number).await;
+    // Whoever buys it names nobody: it is the one who held it and does not buy.
+    let confirm = format!("/v1/holds/{}/confirm", kept["hold"].as_str().unwrap());
+    let (status, problem) = app.post(&confirm, &web, "buy", &unnamed).await;
+    assert_eq!((status, &problem["code"]), (StatusCode::FORBIDDEN, &json!("step_up_required")), "{problem}");
+
+    // All tickets of a sale go back, of a buyer who is known: as many people as still stand.
+    let when =
+        json!([{"feature": "people", "op": "at_least", "threshold_milli": 2_000}, {"feature": "anonymous", "op": "at_most", "threshold_milli": 0}]);
+    in_force(&app, "known-return", when, "review").await;
+    let (status, back) = app.post(&format!("/v1/sales/{sale}/cancel"), &web, "back", &json!({"cause": "visitor"})).await;
+    assert_eq!(status, StatusCode::OK, "{back}");
+    let records = tornello_actors::streams::all_of::<Event>(app.node().journal().as_ref(), StreamId::Slot(slot)).await.unwrap();
+    let cancelled = records.iter().find(|record| record.events.iter().any(|event| matches!(event, Event::Cancelled(_)))).unwrap();
+    let assessment = cancelled.envelope.as_ref().unwrap().assessment.as_ref().unwrap();
+    assert!(assessment.rules.contains(&code("known-return")), "{assessment:?}");
+    app.stop().await;
+}
+
+#[actix_rt::test]
+async fn whoever_waited_is_remembered_for_when_the_offer_is_bought() {
+    let app = App::start().await;
+    let (web, slot) = (app.key(Role::Web).await, slot(TORRE, 11));
+    for (count, name) in [(15, "h15"), (5, "h5")] {
+        app.hold(slot, &web, name, json!([{"category": "full", "count": count}])).await;
+    }
+    let (status, joined) = app.post(&format!("/v1/slots/{slot}/waiting"), &web, "wait", &wanted("spin", 2)).await;
+    assert_eq!(status, StatusCode::CREATED, "{joined}");
+    let entry: HoldId = joined["entry"].as_str().unwrap().parse().unwrap();
+    let waited = app.node().scoring().held(entry).expect("an entry is remembered like a hold");
+    assert_eq!((waited.channel, waited.lines[0].count, waited.parties.len()), (Channel::Web, 2, 2), "{waited:?}");
+    app.stop().await;
+}
+
+#[actix_rt::test]
+async fn a_refused_payment_is_noted_with_all_that_was_to_be_paid() {
+    let app = App::start().await;
+    let web = app.key(Role::Web).await;
+    in_force(&app, "dear", json!([{"feature": "cents", "op": "at_least", "threshold_milli": 3_000_000}]), "block").await;
+    let one = app.hold(slot(TORRE, 12), &web, "h1", json!([{"category": "full", "count": 1}])).await;
+    let two = app.hold(slot(TORRE, 13), &web, "h2", json!([{"category": "full", "count": 2}])).await;
+    let (status, problem) = app.post("/v1/payments", &web, "pay", &json!({"holds": [one, two], "gateway": {"notice": {}}})).await;
+    assert_eq!((status, &problem["code"]), (StatusCode::FORBIDDEN, &json!("blocked_by_rule")), "{problem}");
+    let attempt: AttemptId = problem["appeal"].as_str().unwrap().parse().unwrap();
+    let amount = app.node().look_attempts(attempt.day(), move |attempts| attempts.get(attempt).map(|found| found.amount_cents)).await.unwrap();
+    assert_eq!(amount, Some(Cents::new(3_600)), "what is at stake is more than its first hold");
+    app.stop().await;
+}

@@ -137,6 +137,46 @@ async fn a_ticket_of_another_day_is_no_way_past_those_who_wait() {
 }
 
 #[actix_rt::test]
+async fn a_waiting_list_is_no_way_past_those_who_wait() {
+    let app = App::start().await;
+    let (manager, web, kiosk, full) = (app.key(Role::Manager).await, app.key(Role::Web).await, app.key(Role::Kiosk).await, slot(TORRE, 14));
+    assert_eq!(app.post(ROOMS, &manager, "announce", &room()).await.0, StatusCode::CREATED);
+    let (_, early) = app.post(ROOM, &web, "none", &who("maria@example.it")).await;
+    let fill = async |name: &'static str| {
+        for (count, part) in [(15, "a"), (5, "b")] {
+            app.hold(full, &kiosk, &format!("{name}-{part}"), json!([{"category": "full", "count": count}])).await;
+        }
+    };
+    let join = async |name: &'static str, admission: Option<&str>| {
+        let mut body = lines("full", 1);
+        body["parties"] = who("maria@example.it")["parties"].clone();
+        let mut request = app.request(Method::POST, &format!("/v1/slots/{full}/waiting"), &web).header("Idempotency-Key", name).json(&body);
+        if let Some(admission) = admission {
+            request = request.header("Waiting-Room-Admission", admission);
+        }
+        let response = request.send().await.unwrap();
+        (response.status(), body_of(response).await)
+    };
+    fill("before").await;
+    let (status, problem) = join("early", None).await;
+    assert_eq!((status, &problem["code"], &problem["room"]), (StatusCode::FORBIDDEN, &json!("waiting_room"), &json!("spring")), "{problem}");
+
+    app.pass(1_801).await;
+    fill("after").await;
+    assert_eq!(join("bare", None).await.0, StatusCode::FORBIDDEN);
+    let (_, turn) = place(&app, &web, early["token"].as_str().unwrap()).await;
+    let admission = turn["admission"].as_str().unwrap_or_else(|| panic!("{turn}"));
+    let joined = join("mine", Some(admission)).await;
+    assert_eq!(joined.0, StatusCode::CREATED, "{}", joined.1);
+    assert_eq!(join("mine", None).await, joined, "a repeat is answered without");
+    // An entry counts as the hold that it may become.
+    for (name, status) in [("two", 201), ("three", 201), ("four", 403)] {
+        assert_eq!(hold(&app, &web, slot(TORRE, 15), name, "maria@example.it", Some(admission)).await.0.as_u16(), status, "{name}");
+    }
+    app.stop().await;
+}
+
+#[actix_rt::test]
 async fn every_refusal_of_a_waiting_room() {
     let app = App::start().await;
     let (manager, web) = (app.key(Role::Manager).await, app.key(Role::Web).await);

@@ -22,7 +22,7 @@ use tornello_engine::channel::Channel;
 use tornello_engine::envelope::{Envelope, Outcome, Party};
 use tornello_engine::ids::{AttemptId, HoldId, MuseumId};
 use tornello_engine::money::Cents;
-use tornello_engine::slot::{Line, people, total};
+use tornello_engine::slot::{Line, Sale, Slot, Ticket, TicketState, people};
 
 use crate::problem::Problem;
 use crate::request::random;
@@ -78,17 +78,19 @@ pub async fn weigh(node: &Node, envelope: &mut Envelope, asked: Asked<'_>, proof
     Ok(signal.parties)
 }
 
+/// What is remembered of a hold; if nothing is, as after a restart, what its slot knows. None if there is no such hold.
+async fn held_of(node: &Node, hold: HoldId) -> Result<Option<Arc<Held>>, Problem> {
+    if let Some(held) = node.scoring().held(hold) {
+        return Ok(Some(held));
+    }
+    let known = move |slot: &Slot| slot.hold_of(hold).map(|hold| Held::in_slot(hold.channel, hold.lines.clone(), hold.buyer));
+    Ok(node.look(hold.slot(), known).await?.map(Arc::new))
+}
+
 /// As [`weigh`], when a hold is bought. Its places are remembered; if not, the slot is asked, which a web buyer notices after a restart only.
 pub async fn weigh_held(node: &Node, envelope: &mut Envelope, kind: SignalKind, hold: HoldId, named: bool, proof: &Proof) -> Result<(), Problem> {
-    let held = match node.scoring().held(hold) {
-        Some(held) => held,
-        None => {
-            let found = node.look(hold.slot(), move |slot| slot.hold_of(hold).map(|hold| (hold.channel, hold.lines.clone()))).await?;
-            // Nothing to assess: the slot says best why there is no such hold, or answers a repeat.
-            let Some((channel, lines)) = found else { return Ok(()) };
-            Arc::new(Held { channel, lines, parties: Vec::new() })
-        }
-    };
+    // Nothing to assess: the slot says best why there is no such hold, or answers a repeat.
+    let Some(held) = held_of(node, hold).await? else { return Ok(()) };
     let signal = signal_of_held(node.now(), kind, hold, &held, envelope);
     let asked = Asked { kind, channel: held.channel, hold, lines: &held.lines, named };
     weigh_signal(node, envelope, &signal, asked, proof).await
@@ -110,7 +112,7 @@ pub struct Due<'a> {
 /// As [`weigh`], when a payment begins.
 pub async fn weigh_payment(node: &Node, envelope: &mut Envelope, due: Due<'_>, proof: &Proof) -> Result<(), Problem> {
     let Some(first) = due.holds.first().copied() else { return Ok(()) };
-    let held = node.scoring().held(first);
+    let held = held_of(node, first).await?;
     let signal = signal_of_payment(node.now(), due.channel, due.museum, due.amount_cents.get(), envelope, first, held.as_deref());
     let lines = held.as_ref().map_or(&[][..], |held| &held.lines);
     // Who tries cards gives names as well: here only work counts.
@@ -118,17 +120,30 @@ pub async fn weigh_payment(node: &Node, envelope: &mut Envelope, due: Due<'_>, p
     weigh_signal(node, envelope, &signal, asked, proof).await
 }
 
-/// As [`weigh`], when tickets are given back or taken back. One more proof helps nobody here: only a rule's word stops it, all else is looked at later.
+/// As [`weigh`], when tickets are given back or taken back; none named: all that still stand. One more proof helps nobody here: only a rule's word stops it, all else is
+/// looked at later.
 pub async fn weigh_return(
     node: &Node,
     envelope: &mut Envelope,
     kind: SignalKind,
     sale: HoldId,
     channel: Channel,
-    tickets: usize,
+    tickets: &[u16],
 ) -> Result<(), Problem> {
-    let people = u32::try_from(tickets).unwrap_or(u32::MAX);
-    let signal = signal_of_return(node.now(), kind, channel, sale, people, envelope, node.scoring().held(sale).as_deref());
+    // Most go back long after they were held, when nothing is remembered any more.
+    let (held, people) = match node.scoring().held(sale) {
+        Some(held) if !tickets.is_empty() => (held, tickets.len()),
+        remembered => {
+            let stands = |ticket: &&Ticket| ticket.state == TicketState::Valid;
+            let known = move |sale: &Sale| (Held::in_slot(sale.channel, sale.lines.clone(), sale.buyer), sale.tickets.iter().filter(stands).count());
+            let found = node.look(sale.slot(), move |slot| slot.sale_of(sale).map(known)).await?;
+            // Nothing to assess: the slot says best why there is no such sale.
+            let Some((in_slot, standing)) = found else { return Ok(()) };
+            (remembered.unwrap_or_else(|| Arc::new(in_slot)), if tickets.is_empty() { standing } else { tickets.len() })
+        }
+    };
+    let people = u32::try_from(people).unwrap_or(u32::MAX);
+    let signal = signal_of_return(node.now(), kind, channel, sale, people, envelope, Some(held.as_ref()));
     let asked = Asked { kind, channel, hold: sale, lines: &[], named: true };
     weigh_signal(node, envelope, &signal, asked, &Proof::default()).await
 }
@@ -229,7 +244,8 @@ async fn note(node: &Node, envelope: &Envelope, signal: &SignalEvent, asked: Ask
         museum: asked.hold.slot().museum(),
         slot: Some(asked.hold.slot()),
         people: people(asked.lines),
-        amount_cents: total(asked.lines),
+        // Of a payment all that was to be paid, and not what is known of its first hold.
+        amount_cents: Cents::new(signal.cents),
         parties,
         assessment: envelope.assessment.as_deref().cloned(),
         ending,

@@ -29,7 +29,7 @@ use actix::Arbiter;
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tornello_engine::channel::Channel;
-use tornello_engine::envelope::{Assessment, Envelope, Outcome, Party};
+use tornello_engine::envelope::{Assessment, Digest, Envelope, Outcome, Party};
 use tornello_engine::ids::{Code, HoldId, MuseumId, PaymentId};
 use tornello_engine::money::Cents;
 use tornello_engine::slot::Line;
@@ -159,6 +159,14 @@ pub struct Held {
     pub lines: Vec<Line>,
     /// Who took part.
     pub parties: Vec<Taking>,
+}
+
+impl Held {
+    /// As far as a slot knows it, when nothing is remembered: of those who took part the buyer, if the channel named one.
+    #[must_use]
+    pub fn in_slot(channel: Channel, lines: Vec<Line>, buyer: Option<Digest>) -> Self {
+        Self { channel, lines, parties: buyer.map(|buyer| Taking { role: Role::Buyer, id: { buyer.0 } }).into_iter().collect() }
+    }
 }
 
 /// Before the journal's writer starts: the tap for it, and what follows it.
@@ -434,7 +442,7 @@ pub fn signal_of_return(
     signal.slot = sale.slot().get();
     signal.people = people;
     signal.parties = hearing::parties(envelope, hearing::outlet(channel));
-    signal.parties.extend(held.iter().flat_map(|held| &held.parties).filter(|taking| taking.role != Role::Operator));
+    hearing::join(&mut signal.parties, held.iter().flat_map(|held| &held.parties).filter(|taking| taking.role != Role::Operator).copied());
     signal
 }
 

@@ -159,7 +159,7 @@ fn rest_after(took: Duration, behind: u64) -> Duration {
 
 /// What some batches change in the lists, gathered so that each table needs one statement.
 #[derive(Debug, Default)]
-struct Rows {
+pub(super) struct Rows {
     sales: sales::Rows,
     payments: payments::Rows,
     quotes: quotes::Rows,
@@ -167,7 +167,7 @@ struct Rows {
 }
 
 impl Rows {
-    fn read(&mut self, batch: &Batch) -> Result<(), JournalError> {
+    pub(super) fn read(&mut self, batch: &Batch) -> Result<(), JournalError> {
         self.payments.begin(batch.number);
         for frame in wire::frames(&batch.records) {
             let frame = frame.map_err(|error| corrupt(batch, &error))?;
@@ -198,7 +198,7 @@ impl Rows {
     }
 
     /// Everything and the new position in one transaction, so that nothing is taken in twice.
-    async fn write(self, pool: &SqlitePool, last: &Batch) -> Result<(), sqlx::Error> {
+    pub(super) async fn write(self, pool: &SqlitePool, last: &Batch) -> Result<(), sqlx::Error> {
         let mut tx = pool.begin_with("BEGIN IMMEDIATE").await?;
         self.sales.write(&mut tx).await?;
         self.payments.write(&mut tx).await?;

@@ -113,8 +113,9 @@ impl SaleFilter {
         };
         // The plus keeps it from the index by museum, whose rows would have to be sorted; the ids are in the order that is asked for.
         and(self.museums.is_some(), "+sale.museum IN (SELECT value FROM json_each(?1))");
-        // The index has none that is empty.
-        and(self.reference.is_some(), "sale.reference = ?2 AND sale.reference <> ''");
+        and(self.reference.is_some(), "sale.reference = ?2");
+        // The index has none that is empty, and is only used where that is said.
+        and(self.reference.as_ref().is_some_and(|reference| !reference.is_empty()), "sale.reference <> ''");
         and(self.who.is_some(), "(sale.who = ?3 OR quote.account = ?4 OR (bought.settlement = 'on_account' AND bought.account = ?4))");
         format!(
             "SELECT sale.sale, sale.slot, sale.sold_at, sale.channel, sale.who, sale.settlement, sale.reference, sale.account, sale.people,

@@ -15,6 +15,7 @@ use crate::auth::{Caller, Scope};
 use crate::problem::Problem;
 use crate::request::{IdempotencyKey, envelope, random};
 use crate::routes::holds::{HoldForm, HoldView, LineView, order_of, priced};
+use crate::routes::waiting_rooms::{self, Admission};
 use crate::routes::{alternatives, not_rebuilt, page, page_size};
 use crate::words::ChannelWord;
 
@@ -237,7 +238,9 @@ pub struct QueueQuery {
     tag = "Waiting", operation_id = "join_waiting_list", security(("key" = ["book"])),
     request_body(content = HoldForm, example = json!({"lines": [{"category": "full", "count": 2}, {"category": "under-18", "count": 1}]})),
     params(("slot" = String, Path, description = "The slot", max_length = 13, example = "0009000102r4e"),
-        ("Idempotency-Key" = String, Header, description = "A new value for each request")),
+        ("Idempotency-Key" = String, Header, description = "A new value for each request"),
+        ("Waiting-Room-Admission" = Option<String>, Header, description = "What lets a web buyer through, while a waiting room is open for the slot"),
+        ("Step-Up-Proof" = Option<String>, Header, description = "The solved challenge of `step_up_required`")),
     responses((status = 201, description = "The party waits", body = JoinedView), crate::openapi::Problems),
 )]
 #[post("/slots/{slot}/waiting")]
@@ -247,19 +250,39 @@ pub async fn join(
     key: IdempotencyKey,
     slot: web::Path<SlotId>,
     form: web::Json<HoldForm>,
-    proof: Proof,
+    given: (Admission, Proof),
 ) -> Result<HttpResponse, Problem> {
     let slot = slot.into_inner();
     caller.may_at(Scope::Book, slot.museum())?;
     let channel = caller.channel();
     let mut envelope = envelope(&node, &caller, &key, &["wait", &slot.to_string()], &*form, &form.parties, order_of(form.order.as_deref())?)?;
+    let (admission, proof) = given;
+    // An offer is a hold: whoever waits here must not pass by those who wait for the opening.
+    let passage = match waiting_rooms::let_through(&node, slot, channel, &admission, &form.parties) {
+        Ok(passage) => passage,
+        Err(problem) => {
+            if !node.knows(slot, &envelope).await? {
+                return Err(problem);
+            }
+            None
+        }
+    };
     let lines: Vec<Line> = priced(&node, slot, &caller, &form.lines, &envelope).await?;
     let entry = HoldId::new(slot, random());
-    acting::weigh(&node, &mut envelope, Asked { kind: SignalKind::Waited, channel, hold: entry, lines: &lines, named: false }, &proof).await?;
+    let asked = Asked { kind: SignalKind::Waited, channel, hold: entry, lines: &lines, named: false };
+    let parties = acting::weigh(&node, &mut envelope, asked, &proof).await?;
     let command = Command::Wait { entry, who: caller.id(), channel, lines };
     let record = node.slot(slot, envelope, command).await.map_err(|failure| alternatives(&node, slot, channel, failure))?;
     let waited = record.events.iter().find_map(|event| if let Event::Waited(waited) = event { Some(waited) } else { None });
     let waited = waited.ok_or_else(not_rebuilt)?;
+    // What is answered again is no new entry.
+    if waited.entry == entry
+        && let Some(passage) = passage
+    {
+        passage.made();
+    }
+    // Whoever waited takes part when the offer is bought, whatever name is given then.
+    node.scoring().remember(waited.entry, waited.channel, &waited.lines, parties);
     let view = JoinedView {
         entry: waited.entry.to_string(),
         slot: slot.to_string(),

@@ -129,7 +129,7 @@ pub struct PlaceView {
     /// How long it will take, in seconds; absent before the opening.
     #[serde(skip_serializing_if = "Option::is_none")]
     wait_s: Option<u64>,
-    /// To be sent in `Waiting-Room-Admission` with the hold or the move, good for three of them; absent until one's turn, and when they are made.
+    /// To be sent in `Waiting-Room-Admission` with the hold, the entry of a waiting list or the move, good for three of them; absent until one's turn, and when they are made.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(max_length = 128)]
     admission: Option<String>,
