@@ -787,7 +787,7 @@ mod tests {
             })
         });
         let parties = vec![Party { kind: PartyKind::Buyer, pseudonym: Digest(buyer) }];
-        Envelope { who: KeyId(9), key: Digest(0), body: Digest(0), parties, assessment, order: None }
+        Envelope { who: KeyId(9), key: Digest(0), body: Digest(0), parties, assessment, order: None, formerly: Vec::new() }
     }
 
     fn held(hold: HoldId) -> slot::Event {
