@@ -11,7 +11,8 @@ const MOVE_MAX: f64 = 0.10;
 /// The part of all alerts that is picked by chance from below the cut.
 const RANDOM_SHARE: f64 = 0.05;
 
-/// How many alerts a day the analysts of a channel can read.
+/// How many alerts a day the analysts of a channel can read. What is an alert (an event, or somebody on a day, whatever they do) is for whoever brings the scores: one
+/// score each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Budget {
     /// Alerts a day, those picked by chance included.
@@ -32,18 +33,18 @@ impl Cut {
     /// odds `s/(1-s)`. For a score that is a rank, that is a tenth more or fewer alerts. Without scores yesterday's stays, or there are no alerts by the model.
     #[must_use]
     pub fn update(yesterday: Option<Self>, scores: &[f64], days: u32, budget: Budget) -> Self {
-        Self::update_thinned(yesterday, scores, 1, days, budget)
+        Self::update_thinned(yesterday, scores, 1, f64::from(days), budget)
     }
 
-    /// As [`Cut::update`], where each score stands for `every` of them: there are more events than scores, and the budget is for the events.
+    /// As [`Cut::update`], of any time in days, where each score stands for `every` of them: there are more than are known, and the budget is for all.
     #[must_use]
-    pub fn update_thinned(yesterday: Option<Self>, scores: &[f64], every: u32, days: u32, budget: Budget) -> Self {
+    pub fn update_thinned(yesterday: Option<Self>, scores: &[f64], every: u32, days: f64, budget: Budget) -> Self {
         let mut sorted: Vec<f64> = scores.iter().copied().filter(|score| score.is_finite()).collect();
-        if sorted.is_empty() || days == 0 {
+        if sorted.is_empty() || days <= 0.0 {
             return yesterday.unwrap_or(Self { score: 1.0, random: 0.0 });
         }
         sorted.sort_by(f64::total_cmp);
-        let per_day = sorted.len() as f64 * f64::from(every) / f64::from(days);
+        let per_day = sorted.len() as f64 * f64::from(every) / days;
         let budget = f64::from(budget.alerts_per_day);
         let share = (budget * (1.0 - RANDOM_SHARE) / per_day).min(1.0);
         let alerts = (share * sorted.len() as f64).floor() as usize;
@@ -155,7 +156,8 @@ mod tests {
         let thinned: Vec<f64> = all.iter().copied().step_by(4).collect();
         for alerts_per_day in [2, 3, 30, 31] {
             let budget = Budget { alerts_per_day };
-            let (whole, thin) = (Cut::update(None, &all, WINDOW_DAYS, budget), Cut::update_thinned(None, &thinned, 4, WINDOW_DAYS, budget));
+            let (whole, thin) =
+                (Cut::update(None, &all, WINDOW_DAYS, budget), Cut::update_thinned(None, &thinned, 4, f64::from(WINDOW_DAYS), budget));
             // One kept score is four events of 14,000.
             assert!((whole.score - thin.score).abs() < 4.5 / 14_000.0, "{alerts_per_day}: {whole:?} {thin:?}");
             assert!((whole.random - thin.random).abs() < 1e-12, "{alerts_per_day}: {whole:?} {thin:?}");
