@@ -38,6 +38,9 @@ const ROUTE: RouteId = RouteId(1);
 /// When the first slot starts in Rome: 07:00 UTC in summer.
 const OPENS: Time = time(9, 0, 0, 0);
 
+/// An hour, in microseconds.
+const HOUR_US: i64 = 3_600_000_000;
+
 /// Why a rehearsal ends early.
 #[derive(Debug, thiserror::Error)]
 pub enum RehearsalError {
@@ -97,12 +100,15 @@ pub async fn open(settings: Settings) -> Result<(Running, Arc<ManualClock>), Reh
 pub async fn play(node: &Arc<Node>, clock: &ManualClock, world: &mut World, mut progress: impl FnMut(i64)) -> Result<(Tally, Live), RehearsalError> {
     let live = Live::new(world.settings());
     let mut house = House::new(node, clock, live).map_err(|what| RehearsalError::Museum { number: 0, what })?;
-    let mut today = -1;
+    let (mut today, mut hour) = (-1, i64::MIN);
     while let Some(intent) = world.next() {
+        if intent.at_us.div_euclid(HOUR_US) != hour {
+            hour = intent.at_us.div_euclid(HOUR_US);
+            // A model takes seconds to be fitted, and what was said in an hour is scored when that is over: here an hour passes in less.
+            node.scoring().judge().settled().await;
+        }
         if day_of(intent.at_us) != today {
             today = day_of(intent.at_us);
-            // A model that is fitted in the night acts in the morning.
-            node.scoring().judge().settled().await;
             progress(today);
         }
         let happened: Happened = one(&mut house, &intent).await?;
