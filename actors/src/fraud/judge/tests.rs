@@ -86,7 +86,9 @@ async fn a_model_that_is_put_to_work_has_lines_from_what_was_heard_before_the_st
     let folder = tempfile::tempdir().unwrap();
     let judge = judge(Some(Shelf::in_folder(folder.path())));
     let mut fold = serde_json::to_value(Fold::default()).unwrap();
-    fold["rows"] = serde_json::to_value((0..500).map(row).collect::<Vec<_>>()).unwrap();
+    // Of somebody every two minutes: twenty a day are more than one of them.
+    let rows: Vec<Row> = (0..500).map(|n| Row { at_us: n * DAY_US / 720, ..row(n) }).collect();
+    fold["rows"] = serde_json::to_value(rows).unwrap();
     judge.begin(&serde_json::from_value(fold).unwrap());
     judge.settled().await;
     registered(&judge, "first", &model(0, 8.0), Post::Champion);
