@@ -1,6 +1,6 @@
 //! What speaks for a model that challenges: what it and the one that acts say of everything in a window, held against what is known by now. Each model has its own
-//! line, drawn on all events of a channel so that analysts have as many alerts as they can read; compared are the cases that have a label, each once, by whether the
-//! one or the other would have had it looked at.
+//! line, drawn as it is live, through parties and days and not through what is asked for a proof instead, so that analysts have as many alerts as they can read; compared
+//! are the cases that have a label, each once, by whether the one or the other would have had it looked at.
 //!
 //! Both models have scored these events live; features and scores follow from the journal and the models alone, so they are worked out again from there, and a restart
 //! loses none. A label of honesty counts at once here, unlike in what is learned: whichever model it wrongs, it wrongs both.
@@ -13,21 +13,20 @@ use tornello_engine::case::Subject;
 use tornello_engine::ids::CaseId;
 use tornello_engine::model_registry::Window;
 use tornello_engine::time::Timestamp;
-use tornello_models::fraud::budget::{Budget, Cut, WINDOW_DAYS};
+use tornello_models::fraud::budget::Budget;
 pub use tornello_models::fraud::promotion::Promotion;
 use tornello_models::fraud::promotion::{Marked, weigh};
 
 use super::judge::Acting;
 use super::labels::{Asked, Labelled, Listen, hear_again, labels};
-use super::scores::Thinned;
+use super::scores::PartyDays;
 use crate::journal::{Journal, JournalError};
 
-const DAY_US: i64 = 86_400_000_000;
 /// The seed of the redraws.
 const SEED: u64 = 7;
 
 /// What two models said of one event, 0 to 1: the one that acts, and the one that challenges.
-pub type Said = [f32; 2];
+pub type Said = [f64; 2];
 
 /// What came of a comparison.
 #[derive(Debug, Clone, Serialize)]
@@ -71,53 +70,25 @@ struct Scored {
     models: [Arc<Acting>; 2],
     window: Window,
     events: u64,
-    channels: [Channel; 5],
-    /// Of each case with a label its events, and whether it was fraud.
+    channels: [PartyDays<2>; 5],
+    /// Of each case with a label what analysts would have read of it, and whether it was fraud.
     cases: BTreeMap<CaseId, (Vec<(usize, Said)>, bool)>,
-}
-
-/// The scores of a channel.
-struct Channel {
-    said: Thinned<Said>,
-    first_us: i64,
-    last_us: i64,
-}
-
-impl Default for Channel {
-    fn default() -> Self {
-        Self { said: Thinned::default(), first_us: i64::MAX, last_us: i64::MIN }
-    }
-}
-
-impl Channel {
-    fn push(&mut self, at_us: i64, said: Said) {
-        (self.first_us, self.last_us) = (self.first_us.min(at_us), self.last_us.max(at_us));
-        self.said.push(said);
-    }
-
-    /// The line of each model.
-    fn cuts(&self, budget: Budget) -> [Cut; 2] {
-        let days = (self.last_us.saturating_sub(self.first_us).max(0) as u64).div_ceil(DAY_US as u64).max(1);
-        let days = u32::try_from(days).unwrap_or(WINDOW_DAYS);
-        [0, 1].map(|model: usize| {
-            let scores: Vec<f64> = self.said.kept.iter().map(|said| f64::from(said[model])).collect();
-            Cut::update_thinned(None, &scores, self.said.every, days, budget)
-        })
-    }
 }
 
 impl Listen for Scored {
     fn done(&mut self, asked: &Asked<'_>) {
-        if let Some(said) = self.said(asked) {
-            self.events += 1;
-            self.channels[asked.signal.outlet as usize].push(asked.signal.at_us, said);
+        let Some(said) = self.said(asked) else { return };
+        self.events += 1;
+        if let Some(party) = asked.read_of() {
+            self.channels[asked.signal.outlet as usize].push(asked.signal.at_us, party, said);
         }
     }
 
     fn known(&mut self, asked: &Asked<'_>, _: Subject, labelled: &Labelled) {
-        if let Some(said) = self.said(asked) {
-            let outlet = asked.signal.outlet as usize;
-            self.cases.entry(labelled.case).or_insert_with(|| (Vec::new(), labelled.is_fraud())).0.push((outlet, said));
+        let Some(said) = self.said(asked) else { return };
+        let (read, _) = self.cases.entry(labelled.case).or_insert_with(|| (Vec::new(), labelled.is_fraud()));
+        if asked.read_of().is_some() {
+            read.push((asked.signal.outlet as usize, said));
         }
     }
 }
@@ -130,9 +101,10 @@ impl Scored {
     }
 
     fn marks(self, budgets: &[Budget; 5]) -> Vec<Marked> {
-        let cuts: Vec<[Cut; 2]> = self.channels.iter().zip(budgets).map(|(channel, budget)| channel.cuts(*budget)).collect();
-        let marked = |(events, fraud): (Vec<(usize, Said)>, bool)| {
-            let above = |model: usize| events.iter().any(|(outlet, said)| f64::from(said[model]) > cuts[*outlet][model].score);
+        let lines = |(channel, budget): (&PartyDays<2>, &Budget)| [0, 1].map(|model| channel.cut(model, None, None, *budget).score);
+        let lines: Vec<[f64; 2]> = self.channels.iter().zip(budgets).map(lines).collect();
+        let marked = |(read, fraud): (Vec<(usize, Said)>, bool)| {
+            let above = |model: usize| read.iter().any(|(outlet, said)| said[model] > lines[*outlet][model]);
             Marked { champion: above(0), challenger: above(1), fraud }
         };
         self.cases.into_values().map(marked).collect()

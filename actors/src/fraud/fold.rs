@@ -12,8 +12,12 @@ use crate::journal::wire::WireError;
 use crate::journal::{Batch, Journal, JournalError, batches_after};
 use crate::streams::corrupt;
 
+/// A day, in microseconds. Days are those of UTC.
+pub const DAY_US: i64 = 86_400_000_000;
 /// So many of the last events are kept to learn from.
 pub const ROWS: usize = 20_000;
+/// So many are kept at most: those of the day that runs beside those that it began with, as the lines of a day follow from what was before it.
+pub const KEPT_MAX: usize = 2 * ROWS;
 /// How many batches are read at once.
 const ROUND: u32 = 64;
 
@@ -26,8 +30,24 @@ pub struct Row {
     pub subject: u128,
     /// Through which channel.
     pub outlet: Outlet,
+    /// Of whom analysts would read because of it, as a pseudonym; none: it opens no case.
+    pub read_of: Option<Taking>,
     /// In the order of the feature list.
     pub features: Vec<f32>,
+}
+
+impl Row {
+    /// What is known of a signal about a subject.
+    #[must_use]
+    pub fn of(signal: &SignalEvent, subject: u128, features: &FeatureVector) -> Self {
+        Self { at_us: signal.at_us, subject, outlet: signal.outlet, read_of: read_of(signal), features: features.to_vec() }
+    }
+
+    /// Its day.
+    #[must_use]
+    pub const fn day(&self) -> i64 {
+        self.at_us.div_euclid(DAY_US)
+    }
 }
 
 /// What has to be known of the batches so far, beside the counters.
@@ -36,6 +56,8 @@ pub struct Fold {
     /// Who began what.
     pub hearing: Hearing,
     rows: VecDeque<Row>,
+    /// The last day of which there are rows.
+    today: i64,
     /// How many rows there have ever been.
     seen: u64,
 }
@@ -58,6 +80,18 @@ pub fn is_judged(signal: &SignalEvent) -> bool {
     }
 }
 
+/// Whether whoever is suspected is asked for a proof, and nobody reads of it: who only holds places over the web, or waits for some. What is sold is looked at.
+#[must_use]
+pub const fn is_proven(signal: &SignalEvent) -> bool {
+    matches!((signal.outlet, signal.kind), (Outlet::Web, SignalKind::Held | SignalKind::Waited))
+}
+
+/// Of whom analysts would read because of something; none: it opens no case.
+#[must_use]
+pub fn read_of(signal: &SignalEvent) -> Option<Taking> {
+    if is_proven(signal) { None } else { signal.acting() }
+}
+
 /// What one batch said.
 #[derive(Debug, Default)]
 pub struct Heard {
@@ -75,20 +109,27 @@ impl Fold {
         for (signal, subject) in &heard {
             if is_judged(signal) {
                 let known = counters.known(signal).map(|(_, known)| known).unwrap_or_default();
-                rows.push(Row { at_us: signal.at_us, subject: *subject, outlet: signal.outlet, features: features(&known, signal).to_vec() });
+                rows.push(Row::of(signal, *subject, &features(&known, signal)));
             }
         }
         for row in &rows {
-            if self.rows.len() >= ROWS {
-                self.rows.pop_front();
-            }
-            self.rows.push_back(row.clone());
-            self.seen += 1;
+            self.keep(row.clone());
         }
         Ok(Heard { signals: heard.into_iter().map(|(signal, _)| signal).collect(), rows })
     }
 
-    /// The last rows, the oldest first.
+    fn keep(&mut self, row: Row) {
+        let begins = row.day() > self.today;
+        let most = if begins { ROWS } else { KEPT_MAX - 1 };
+        while self.rows.len() > most {
+            self.rows.pop_front();
+        }
+        self.today = self.today.max(row.day());
+        self.rows.push_back(row);
+        self.seen += 1;
+    }
+
+    /// The last rows, the oldest first: those of the day that runs, and the last [`ROWS`] before it, as long as there are no more than [`KEPT_MAX`].
     pub fn rows(&self) -> impl ExactSizeIterator<Item = &Row> {
         self.rows.iter()
     }
@@ -120,4 +161,44 @@ pub fn digest_of(features: &FeatureVector) -> tornello_engine::envelope::Digest 
         bytes.copy_from_slice(&value.to_bits().to_le_bytes());
     }
     crate::digest::digest(&[&tornello_models::fraud::signals::feature_hash().to_le_bytes(), &bytes])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn keep(fold: &mut Fold, count: usize, day: i64) {
+        for n in 0..count {
+            fold.keep(Row { at_us: day * DAY_US + n as i64, subject: n as u128, outlet: Outlet::Web, read_of: None, features: Vec::new() });
+        }
+    }
+
+    #[test]
+    fn what_a_day_began_with_is_kept_as_long_as_it_runs() {
+        let mut fold = Fold::default();
+        keep(&mut fold, ROWS + 7, 1);
+        keep(&mut fold, 500, 2);
+        let before = |fold: &Fold| fold.rows().filter(|row| row.day() == 1).map(|row| row.subject).collect::<Vec<_>>();
+        assert_eq!(before(&fold), (7..ROWS as u128 + 7).collect::<Vec<_>>());
+        assert_eq!(fold.rows().len(), ROWS + 500);
+        keep(&mut fold, KEPT_MAX, 2);
+        assert_eq!((fold.rows().len(), before(&fold).len(), fold.seen()), (KEPT_MAX, 0, (ROWS + 7 + 500 + KEPT_MAX) as u64));
+        keep(&mut fold, 1, 3);
+        assert_eq!(fold.rows().len(), ROWS + 1);
+    }
+
+    #[test]
+    fn nobody_reads_of_who_only_holds_places_over_the_web() {
+        let of = |kind, outlet| {
+            let mut signal = SignalEvent::new(0, kind, outlet, 1);
+            signal.parties = vec![Taking { role: Role::Buyer, id: 1 }, Taking { role: Role::Device, id: 2 }];
+            Row::of(&signal, 0, &[0.0; tornello_models::fraud::signals::N]).read_of
+        };
+        let device = Some(Taking { role: Role::Device, id: 2 });
+        assert_eq!(of(SignalKind::Held, Outlet::Web), None);
+        assert_eq!(of(SignalKind::Waited, Outlet::Web), None);
+        assert_eq!(of(SignalKind::Held, Outlet::Reseller), device);
+        assert_eq!(of(SignalKind::PaymentBegun, Outlet::Web), device);
+        assert_eq!(of(SignalKind::Sold { held: true }, Outlet::Web), device);
+    }
 }

@@ -22,7 +22,7 @@ use tornello_models::fraud::rows::Rows;
 use tornello_models::fraud::scorer::{Scored, Scorer};
 use tornello_models::fraud::signals::{FEATURES, N, WEIGHTS, behaviours, groups};
 
-use super::fold::{Fold, Row};
+use super::fold::{Fold, ROWS, Row};
 use super::pace::{Fault, Pace, answer, is_number, look};
 use super::scores::Windows;
 use super::shelf::Shelf;
@@ -32,7 +32,6 @@ use crate::clock::Stopwatch;
 pub const ROWS_MIN: u64 = 2_000;
 /// How many batches wait for the models that watch; what more of them say goes without.
 const WAITING: usize = 256;
-const DAY_US: i64 = 86_400_000_000;
 /// By how much the thread yields to others, as `nice` counts it.
 const PATIENCE: i32 = 10;
 
@@ -283,7 +282,8 @@ impl Judge {
     }
 
     fn with_lines(&self, acting: &Acting, rows: &[Row]) -> Acting {
-        acting.with_cuts(Windows::of(Some(acting), rows).cuts(None, &self.budgets))
+        let today = rows.last().map_or(0, Row::day);
+        acting.with_cuts(Windows::of(Some(acting), rows).cuts(today, None, &self.budgets))
     }
 
     /// What was heard before is known again: from now on events are live.
@@ -292,7 +292,7 @@ impl Judge {
             return;
         }
         let _ = self.tasks.try_send(Task::Lines(fold.rows().cloned().collect()));
-        let day = fold.rows().last().map_or(0, |row| row.at_us.div_euclid(DAY_US));
+        let day = fold.rows().last().map_or(0, Row::day);
         if self.champion().is_none() && fold.seen() >= ROWS_MIN {
             self.fit(fold, day);
         } else {
@@ -306,7 +306,7 @@ impl Judge {
         if !self.live.load(Ordering::Acquire) {
             return;
         }
-        let day = last.at_us.div_euclid(DAY_US);
+        let day = last.day();
         if fold.seen() >= ROWS_MIN && day > self.fitted_day.load(Ordering::Acquire) {
             self.fit(fold, day);
         }
@@ -391,10 +391,12 @@ impl Judge {
         }
     }
 
+    /// Fits a model on the last [`ROWS`] of some events, draws its lines through all of them, and puts it to work.
     fn fit_own(&self, rows: &[Row], day: i64) -> Result<(), ModelError> {
         let features = feature_list()?;
         let before = self.champion();
-        let values: Vec<f64> = rows.iter().flat_map(|row| &row.features).map(|value| f64::from(*value)).collect();
+        let learned = &rows[rows.len().saturating_sub(ROWS)..];
+        let values: Vec<f64> = learned.iter().flat_map(|row| &row.features).map(|value| f64::from(*value)).collect();
         let table = Rows::new(N, values)?;
         // The features are logarithms already, and their far ends are what is looked for.
         let treatment = Treatment { logarithm: false, clip: false };
@@ -404,13 +406,13 @@ impl Judge {
         let particulars = Particulars {
             kind: Kind::Fraud,
             method: "behaviours".to_owned(),
-            created: tornello_engine::time::Timestamp::from_micros(at(rows.last())).to_string(),
+            created: tornello_engine::time::Timestamp::from_micros(at(learned.last())).to_string(),
             code_revision: env!("CARGO_PKG_VERSION").to_owned(),
             data: TrainingData {
                 name: "journal".to_owned(),
                 sha256: String::new(),
-                rows: rows.len() as u64,
-                period: format!("{} to {} (microseconds, UTC)", at(rows.first()), at(rows.last())),
+                rows: learned.len() as u64,
+                period: format!("{} to {} (microseconds, UTC)", at(learned.first()), at(learned.last())),
             },
             seed,
             settings: Vec::new(),
@@ -449,31 +451,34 @@ fn work(judge: &Weak<Judge>, tasks: &mpsc::Receiver<Task>) {
             Task::Score(rows) => {
                 for row in rows {
                     let champion = judge.measured(&mut windows);
-                    let today = row.at_us.div_euclid(DAY_US);
+                    let today = row.day();
                     if today > day {
                         if let Some(acting) = champion.as_ref().filter(|_| day != i64::MIN) {
-                            judge.draw(acting, windows.cuts(Some(&acting.cuts), &judge.budgets));
+                            judge.draw(acting, windows.cuts(today, Some(&acting.cuts), &judge.budgets));
                         }
                         day = today;
                     }
                     judge.score(row, champion.as_ref(), &mut windows, &mut paces);
                 }
             }
-            Task::Fit { rows, day } => {
-                if let Err(error) = judge.fit_own(&rows, day) {
+            Task::Fit { rows, day: fitted } => {
+                if let Err(error) = judge.fit_own(&rows, fitted) {
                     tracing::error!(%error, "no fraud model could be fitted; rules go on, with the model before if there was one");
                 }
                 let champion = judge.champion();
                 if !windows.are_of(champion.as_deref()) {
                     windows = Windows::of(champion.as_deref(), &rows);
+                    // It came with its lines.
+                    day = fitted;
                 }
             }
             Task::Lines(rows) => {
                 judge.recent.lock().extend(rows.iter().rev().take(RECENT).rev().cloned());
                 let champion = judge.champion();
                 windows = Windows::of(champion.as_deref(), &rows);
+                day = rows.last().map_or(i64::MIN, Row::day);
                 if let Some(acting) = champion {
-                    judge.draw(&acting, windows.cuts(None, &judge.budgets));
+                    judge.draw(&acting, windows.cuts(day, None, &judge.budgets));
                 }
             }
             Task::Settle(done) => drop(done.send(())),

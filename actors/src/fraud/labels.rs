@@ -15,10 +15,10 @@ use tornello_engine::ids::{CaseId, HoldId};
 use tornello_engine::payment;
 use tornello_engine::record::Record;
 use tornello_engine::time::Timestamp;
-use tornello_models::fraud::signals::{FEATURES, FeatureVector, SignalEvent, SignalKind, features};
+use tornello_models::fraud::signals::{FEATURES, FeatureVector, SignalEvent, SignalKind, Taking, features};
 
 use super::counters::Counters;
-use super::fold::{ROWS, Row, digest_of, is_judged};
+use super::fold::{ROWS, Row, digest_of, is_judged, read_of};
 use super::hearing::Hearing;
 use crate::journal::wire::{self, Framed, WireError};
 use crate::journal::{Batch, Journal, JournalError, StreamId, batches_after};
@@ -208,7 +208,12 @@ pub(super) struct Asked<'a> {
 
 impl Asked<'_> {
     fn row(&self) -> Row {
-        Row { at_us: self.signal.at_us, subject: self.subject, outlet: self.signal.outlet, features: self.features.to_vec() }
+        Row::of(self.signal, self.subject, self.features)
+    }
+
+    /// Of whom analysts would read because of it, if of anybody.
+    pub(super) fn read_of(&self) -> Option<Taking> {
+        read_of(self.signal)
     }
 }
 

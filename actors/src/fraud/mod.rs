@@ -38,7 +38,7 @@ use tornello_models::fraud::budget::{Alert, Budget};
 use tornello_models::fraud::explain::Cause;
 use tornello_models::fraud::rules::{Action, Fired, RuleSet};
 pub use tornello_models::fraud::signals::{FEATURES, SignalEvent, SignalKind, Taking};
-use tornello_models::fraud::signals::{FeatureVector, Outlet, Role, features};
+use tornello_models::fraud::signals::{FeatureVector, Role, features};
 
 use self::challenge::Challenges;
 use self::counters::Counters;
@@ -66,7 +66,7 @@ const SCORE_US_MAX: u32 = 250;
 pub struct Sizes {
     /// About so many parties are counted at once.
     pub parties: usize,
-    /// How many alerts of the model analysts can read each day, in the order of the channels.
+    /// Of how many parties analysts can read each day because of the model, in the order of the channels.
     pub alerts_per_day: [u32; 5],
     /// A model that takes longer for a score, in microseconds, is none.
     pub score_us_max: u32,
@@ -232,10 +232,9 @@ impl Scoring {
         }
         // Which are looked at by chance is decided when they are sold, not here.
         let alert = acting.cuts[signal.outlet as usize].decide(scored.score, scored.suspect_inputs, u64::MAX);
-        let asks = signal.outlet == Outlet::Web && matches!(signal.kind, SignalKind::Held | SignalKind::Waited);
         let outcome = match alert {
             // Only rules may refuse. Somebody who only holds places over the web proves that they are no machine; what is sold is looked at.
-            Some(Alert::AboveCut | Alert::SuspectInput) if asks => Outcome::StepUp,
+            Some(Alert::AboveCut | Alert::SuspectInput) if fold::is_proven(signal) => Outcome::StepUp,
             Some(Alert::AboveCut | Alert::SuspectInput) => Outcome::Review,
             Some(Alert::Random) | None => Outcome::Allow,
         };

@@ -1,28 +1,37 @@
 //! The scores of the last days, by channel: what the lines of the model are drawn from that gave them. It knows no threads and no files.
+//!
+//! Analysts read of somebody once a day, whatever else the same one does on that day: so the budget counts parties and days, and a line goes through the greatest score
+//! of each party on each day. Somebody who does a thousand things takes one place of it. Who has many names takes many, but of one day only so many more than is its due:
+//! the line does not rise for weeks because of one day of throwaway names.
 
-use std::collections::VecDeque;
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap};
 
 use tornello_models::fraud::budget::{Budget, Cut, WINDOW_DAYS};
+use tornello_models::fraud::signals::Taking;
 
-use super::fold::Row;
+use super::fold::{DAY_US, Row};
 use super::judge::Acting;
 
-/// So many scores of a channel are kept for its line; of more, every second, fourth and so on.
+/// The scores of so many parties and days are kept of a channel; of more, those of half of them, a quarter and so on.
 const SCORES_MAX: usize = 65_536;
-const DAY_US: i64 = 86_400_000_000;
+/// So many times its even share of the places above a line may a day take.
+const SHARES_MAX: f64 = 2.0;
+/// What is shorter counts as so long, in days: who knows a minute knows nothing of a day.
+const DAYS_MIN: f64 = 1.0 / 24.0;
 
 /// The scores that one model gave, in the order of the channels.
 #[derive(Debug, Default)]
 pub(super) struct Windows {
     /// The id of that model.
     of: Option<String>,
-    scores: [Scores; 5],
+    channels: [PartyDays<1>; 5],
 }
 
 impl Windows {
     /// What a model says of some rows.
     pub(super) fn of(acting: Option<&Acting>, rows: &[Row]) -> Self {
-        let mut windows = Self { of: acting.map(|acting| acting.id.clone()), scores: Default::default() };
+        let mut windows = Self { of: acting.map(|acting| acting.id.clone()), channels: Default::default() };
         if let Some(acting) = acting {
             rows.iter().for_each(|row| windows.push(row, acting.score(&row.features)));
         }
@@ -34,87 +43,218 @@ impl Windows {
         self.of.as_deref() == acting.map(|acting| acting.id.as_str())
     }
 
+    /// What opens no case takes no place of those that analysts have for cases.
     pub(super) fn push(&mut self, row: &Row, score: f64) {
-        self.scores[row.outlet as usize].push(row.at_us, score);
+        if let Some(party) = row.read_of {
+            self.channels[row.outlet as usize].push(row.at_us, party, [score]);
+        }
     }
 
-    /// The lines: those of yesterday are moved, if there are any.
-    pub(super) fn cuts(&mut self, yesterday: Option<&[Cut; 5]>, budgets: &[Budget; 5]) -> [Cut; 5] {
-        std::array::from_fn(|i| self.scores[i].cut(yesterday.map(|cuts| cuts[i]), budgets[i]))
+    /// The lines of a day, through the days before it: those of yesterday are moved, if there are any. Forgets what is too old.
+    pub(super) fn cuts(&mut self, today: i64, yesterday: Option<&[Cut; 5]>, budgets: &[Budget; 5]) -> [Cut; 5] {
+        std::array::from_fn(|i| {
+            self.channels[i].forget_before(today.saturating_sub(i64::from(WINDOW_DAYS)));
+            self.channels[i].cut(0, Some(today), yesterday.map(|cuts| cuts[i]), budgets[i])
+        })
     }
 }
 
-/// What came in a channel, thinned when it is much.
+/// The greatest score that each of some models gave each party on each day, of some of the parties and days when they are many.
+#[derive(Debug, Default)]
+pub(super) struct PartyDays<const MODELS: usize> {
+    days: BTreeMap<i64, Day<MODELS>>,
+    /// How many scores are kept, of all days.
+    kept: usize,
+    /// How often they were halved.
+    halved: u32,
+}
+
 #[derive(Debug)]
-pub(super) struct Thinned<T> {
-    /// What is kept, in order.
-    pub(super) kept: VecDeque<T>,
-    /// Every how-manieth is kept.
-    pub(super) every: u32,
-    count: u64,
+struct Day<const MODELS: usize> {
+    first_us: i64,
+    last_us: i64,
+    greatest: HashMap<Taking, [f64; MODELS]>,
 }
 
-impl<T> Default for Thinned<T> {
-    fn default() -> Self {
-        Self { kept: VecDeque::new(), every: 1, count: 0 }
-    }
-}
-
-impl<T> Thinned<T> {
-    pub(super) fn push(&mut self, value: T) {
-        self.count += 1;
-        if !self.count.is_multiple_of(u64::from(self.every)) {
+impl<const MODELS: usize> PartyDays<MODELS> {
+    /// What the models said of something that a party did.
+    pub(super) fn push(&mut self, at_us: i64, party: Taking, said: [f64; MODELS]) {
+        let number = at_us.div_euclid(DAY_US);
+        let day = self.days.entry(number).or_insert_with(|| Day { first_us: at_us, last_us: at_us, greatest: HashMap::new() });
+        (day.first_us, day.last_us) = (day.first_us.min(at_us), day.last_us.max(at_us));
+        // Kept are all scores of a party on a day, or none: otherwise who does much would be kept sooner or later.
+        if !is_kept(party, number, self.halved) {
             return;
         }
-        if self.kept.len() >= SCORES_MAX {
-            let mut odd = false;
-            self.kept.retain(|_| {
-                odd = !odd;
-                odd
-            });
-            self.every *= 2;
+        match day.greatest.entry(party) {
+            Entry::Occupied(mut known) => {
+                for (known, said) in known.get_mut().iter_mut().zip(said) {
+                    *known = known.max(said);
+                }
+            }
+            Entry::Vacant(place) => {
+                place.insert(said);
+                self.kept += 1;
+            }
         }
-        self.kept.push_back(value);
+        if self.kept > SCORES_MAX {
+            self.halve();
+        }
+    }
+
+    fn halve(&mut self) {
+        self.halved += 1;
+        for (number, day) in &mut self.days {
+            day.greatest.retain(|party, _| is_kept(*party, *number, self.halved));
+        }
+        self.count();
+    }
+
+    fn forget_before(&mut self, day: i64) {
+        self.days = self.days.split_off(&day);
+        self.count();
+    }
+
+    fn count(&mut self) {
+        self.kept = self.days.values().map(|day| day.greatest.len()).sum();
+    }
+
+    /// The line of one of the models, by its place. Before a day: through the days before it, as long as there is a whole one, so that it is the same whenever on that day
+    /// it is asked for; otherwise through all that there is.
+    pub(super) fn cut(&self, model: usize, today: Option<i64>, yesterday: Option<Cut>, budget: Budget) -> Cut {
+        let Some(first_us) = self.days.values().map(|day| day.first_us).min() else { return Cut::update(yesterday, &[], 1, budget) };
+        let begins_us = |day: i64| day.saturating_mul(DAY_US);
+        let before = today.filter(|today| begins_us(*today).saturating_sub(first_us) >= DAY_US);
+        let drawn: Vec<&Day<MODELS>> = self.days.range(..before.unwrap_or(i64::MAX)).map(|(_, day)| day).collect();
+        let last_us = before.map_or_else(|| drawn.iter().map(|day| day.last_us).max().unwrap_or(first_us), begins_us);
+        let days = (last_us.saturating_sub(first_us) as f64 / DAY_US as f64).max(DAYS_MIN);
+        let every = 1_u32 << self.halved.min(31);
+        let places = (SHARES_MAX * f64::from(budget.alerts_per_day) * days / (drawn.len() as f64 * f64::from(every))).ceil() as usize;
+        let mut scores = Vec::with_capacity(self.kept);
+        for day in drawn {
+            let from = scores.len();
+            scores.extend(day.greatest.values().map(|said| said[model]).filter(|score| score.is_finite()));
+            let of_day = &mut scores[from..];
+            if of_day.len() > places {
+                of_day.sort_unstable_by(|a, b| b.total_cmp(a));
+                // They count among those who act, and take no place.
+                of_day[places..].fill(0.0);
+            }
+        }
+        Cut::update_thinned(yesterday, &scores, every, days, budget)
     }
 }
 
-/// The scores of one channel in the last days, with when they were given.
-#[derive(Debug, Default)]
-struct Scores(Thinned<(i64, f32)>);
-
-impl Scores {
-    fn push(&mut self, at_us: i64, score: f64) {
-        self.0.push((at_us, score as f32));
-    }
-
-    fn cut(&mut self, yesterday: Option<Cut>, budget: Budget) -> Cut {
-        let Thinned { kept, every, .. } = &mut self.0;
-        let Some((last, _)) = kept.back().copied() else { return Cut::update(yesterday, &[], 1, budget) };
-        let from = last - i64::from(WINDOW_DAYS) * DAY_US;
-        while kept.front().is_some_and(|(at, _)| *at < from) {
-            kept.pop_front();
-        }
-        let first = kept.front().map_or(last, |(at, _)| *at);
-        let days = ((last - first) as u64).div_ceil(DAY_US as u64).clamp(1, u64::from(WINDOW_DAYS)) as u32;
-        let scores: Vec<f64> = kept.iter().map(|(_, score)| f64::from(*score)).collect();
-        Cut::update_thinned(yesterday, &scores, *every, days, budget)
-    }
+/// Whether the scores of a party on a day are among those that are kept: of half of them, of a quarter and so on, evenly over parties and days, and always of the same.
+const fn is_kept(party: Taking, day: i64, halved: u32) -> bool {
+    let Taking { role, id } = party;
+    let mut bits = id as u64 ^ (id >> 64) as u64 ^ (role as u64) << 56 ^ (day.unsigned_abs() << 40);
+    bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    (bits ^ (bits >> 31)).trailing_zeros() >= halved
 }
 
 #[cfg(test)]
 mod tests {
+    use tornello_models::fraud::signals::{Outlet, Role};
+
     use super::*;
 
+    const BUDGET: Budget = Budget { alerts_per_day: 20 };
+    /// One score is so much above the next.
+    const STEP: f64 = 1e-4;
+
+    fn party(id: usize) -> Taking {
+        Taking { role: Role::Device, id: id as u128 }
+    }
+
+    /// On each of some days 500 parties, the same ones each day, with scores of 1 to 500 steps.
+    fn usual(days: i64) -> PartyDays<1> {
+        let mut scores = PartyDays::default();
+        for day in 0..days {
+            for i in 0..500 {
+                scores.push(day * DAY_US + i as i64 * 150_000_000, party(i), [(i + 1) as f64 * STEP]);
+            }
+        }
+        scores
+    }
+
+    fn line(scores: &PartyDays<1>, today: i64) -> f64 {
+        scores.cut(0, Some(today), None, BUDGET).score
+    }
+
     #[test]
-    fn thinned_scores_keep_the_budget() {
-        let mut scores = Scores::default();
+    fn the_budget_counts_parties_and_days() {
+        // 19 of 500 parties a day, the twentieth of the budget being for chance, and the next is one of them: those above 482 steps.
+        let scores = usual(14);
+        assert!((line(&scores, 14) - 482.0 * STEP).abs() < 1e-12, "{}", line(&scores, 14));
+    }
+
+    #[test]
+    fn one_party_with_a_thousand_events_takes_one_place_of_the_budget() {
+        let (mut scores, mut once) = (usual(1), usual(1));
+        for i in 0..1_000 {
+            scores.push(600_000_000 + i, party(900), [0.9 + i as f64 * 1e-5]);
+        }
+        once.push(600_000_000, party(900), [0.9]);
+        // It has the first of 19 places, so the line is one step higher than without it.
+        assert!((line(&scores, 1) - 483.0 * STEP).abs() < 1e-12, "{}", line(&scores, 1));
+        assert_eq!(line(&scores, 1), line(&once, 1));
+    }
+
+    #[test]
+    fn a_day_of_throwaway_names_does_not_blind_the_days_after_it() {
+        let (calm, mut flooded) = (usual(14), usual(14));
+        for i in 0..20_000 {
+            flooded.push(13 * DAY_US + i as i64, party(10_000 + i), [0.9 + i as f64 * 1e-6]);
+        }
+        let (before, after) = (line(&calm, 14), line(&flooded, 14));
+        // They have 40 of the 266 places of 14 days, and not all of them.
+        assert!((before - 482.0 * STEP).abs() < 1e-12 && (after - 483.0 * STEP).abs() < 1e-12, "{before} {after}");
+    }
+
+    #[test]
+    fn the_lines_of_a_day_are_the_same_whenever_they_are_drawn() {
+        let live = usual(5);
+        let mut later = usual(5);
+        for i in 0..400 {
+            later.push(5 * DAY_US + i as i64 * 1_000, party(i), [0.8 + i as f64 * STEP]);
+        }
+        assert_eq!(live.cut(0, Some(5), None, BUDGET), later.cut(0, Some(5), None, BUDGET));
+        assert!(line(&later, 6) > line(&live, 6), "the next day they count");
+        // On the first day there is nothing before it.
+        let first = usual(1);
+        assert!(line(&first, 0) < 1.0);
+    }
+
+    #[test]
+    fn many_parties_are_thinned_and_keep_the_budget() {
+        let mut scores = PartyDays::default();
         let count = 4 * SCORES_MAX;
         for i in 0..count {
-            scores.push(i as i64 * 100_000, ((i * 7_919) % count) as f64 / count as f64);
+            // Even over parties, and everybody comes twice: the second time with the greater score.
+            let score = ((i * 7_919) % count) as f64 / count as f64;
+            for (part, of) in [(0, score / 2.0), (1, score)] {
+                scores.push(part * DAY_US / 2 + i as i64 * 100_000, party(i), [of]);
+            }
         }
-        assert!(scores.0.kept.len() <= SCORES_MAX && scores.0.every >= 4);
-        let cut = scores.cut(None, Budget { alerts_per_day: 800 });
-        // 262,144 events in less than a day: 760 alerts are 0.29%.
-        assert!((1.0 - cut.score - 760.0 / count as f64).abs() < 3e-4, "{}", cut.score);
+        assert!(scores.kept <= SCORES_MAX && scores.halved >= 2, "{} {}", scores.kept, scores.halved);
+        let cut = scores.cut(0, Some(1), None, Budget { alerts_per_day: 800 });
+        // 262,144 parties in a day: 760 reads are 0.29%. About 190 or fewer of them are among those that are kept, so the line is not exact.
+        assert!((1.0 - cut.score - 760.0 / count as f64).abs() < 1e-3, "{}", cut.score);
+    }
+
+    #[test]
+    fn what_is_too_old_is_forgotten_and_what_opens_no_case_takes_no_place() {
+        let row = |day: i64, read_of: Option<Taking>| Row { at_us: day * DAY_US, subject: 0, outlet: Outlet::Web, read_of, features: Vec::new() };
+        let mut windows = Windows::default();
+        for id in 0..100 {
+            windows.push(&row(0, Some(party(id))), 0.9);
+            windows.push(&row(20, Some(party(id))), id as f64 * STEP);
+            windows.push(&row(20, None), 0.9);
+        }
+        let [web, kiosk, ..] = windows.cuts(21, None, &[BUDGET; 5]);
+        assert!((web.score - 81.0 * STEP).abs() < 1e-12, "{web:?}");
+        assert!(kiosk.score == 1.0 && windows.channels[0].kept == 100);
     }
 }

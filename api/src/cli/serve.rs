@@ -88,7 +88,7 @@ pub(super) struct Arguments {
     /// --gate-listen, else one for every two threads that answer]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(0..=1_024))]
     slot_threads: Option<u16>,
-    /// How many alerts of the fraud model analysts can read in a day, by channel, as web=50,reseller=20; the line of each follows from it. What is not named is 10 at
+    /// Of how many analysts can read in a day because of the fraud model, by channel, as web=50,reseller=20; the line of each follows from it. What is not named is 10 at
     /// totems, at desks and for groups, 50 on the web and 20 of resellers
     #[arg(long, value_name = "CHANNEL=N,..", env = "TORNELLO_ALERTS_PER_DAY")]
     alerts_per_day: Option<Alerts>,

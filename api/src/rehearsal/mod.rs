@@ -2,8 +2,8 @@
 //! on a journal in memory and a clock that follows the world, as `replay` does with real bookings. What the node answers is what the agents are told.
 //!
 //! [`open`] sets up the museums of the world, [`House`] gives the commands one after the other, as every agent waits for its answer. What is simulated stays out of
-//! data folders: nothing here writes a file. As many alerts a day are
-//! read as are 1% of what is scored in a world of that size.
+//! data folders: nothing here writes a file. Of as many
+//! parties a day is read as are 1% of what is scored in a world of that size.
 
 mod house;
 
@@ -38,6 +38,9 @@ const ROUTE: RouteId = RouteId(1);
 /// When the first slot starts in Rome: 07:00 UTC in summer.
 const OPENS: Time = time(9, 0, 0, 0);
 
+/// An hour, in microseconds.
+const HOUR_US: i64 = 3_600_000_000;
+
 /// Why a rehearsal ends early.
 #[derive(Debug, thiserror::Error)]
 pub enum RehearsalError {
@@ -65,7 +68,7 @@ pub enum RehearsalError {
 /// What is scored a day in each channel for each buyer that the world has on the web, in the order of the channels, as it is in the usual world.
 const SCORED: [f64; 5] = [3.6, 0.28, 0.98, 0.02, 0.12];
 
-/// As many alerts a day as are 1% of what is scored in a world of this size: the usual budgets are for a region, and would let a small world look at everybody.
+/// Of as many parties a day is read as are 1% of what is scored in a world of this size: the usual budgets are for a region, and would let a small world look at everybody.
 fn sizes(settings: Settings) -> Sizes {
     let alerts_per_day = SCORED.map(|scored| (scored * f64::from(settings.buyers_per_day) * REVIEW_SHARE).round() as u32);
     Sizes { alerts_per_day, ..Sizes::default() }
@@ -97,12 +100,15 @@ pub async fn open(settings: Settings) -> Result<(Running, Arc<ManualClock>), Reh
 pub async fn play(node: &Arc<Node>, clock: &ManualClock, world: &mut World, mut progress: impl FnMut(i64)) -> Result<(Tally, Live), RehearsalError> {
     let live = Live::new(world.settings());
     let mut house = House::new(node, clock, live).map_err(|what| RehearsalError::Museum { number: 0, what })?;
-    let mut today = -1;
+    let (mut today, mut hour) = (-1, i64::MIN);
     while let Some(intent) = world.next() {
+        if intent.at_us.div_euclid(HOUR_US) != hour {
+            hour = intent.at_us.div_euclid(HOUR_US);
+            // A model takes seconds to be fitted, and what was said in an hour is scored when that is over: here an hour passes in less.
+            node.scoring().judge().settled().await;
+        }
         if day_of(intent.at_us) != today {
             today = day_of(intent.at_us);
-            // A model that is fitted in the night acts in the morning.
-            node.scoring().judge().settled().await;
             progress(today);
         }
         let happened: Happened = one(&mut house, &intent).await?;

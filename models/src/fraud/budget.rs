@@ -1,5 +1,9 @@
 //! Where the line is drawn: analysts can read so many alerts a day, so the cut follows the scores of the last days, channel by channel, and never jumps.
 //!
+//! Of `n` scores that were seen `k` are above the cut, and so is the next one with a chance of `(k + 1) / (n + 1)`, wherever it comes in their order: so much of the
+//! budget is counted for it, not `k / n`. Where many come that is the same. Where few do, it keeps to the budget, and there is no cut before so many have come that one
+//! alert is due among them.
+//!
 //! Below the cut a few are picked by chance: if only what the model suspects were looked at, its verdicts would teach it nothing but itself.
 
 use serde::{Deserialize, Serialize};
@@ -11,7 +15,8 @@ const MOVE_MAX: f64 = 0.10;
 /// The part of all alerts that is picked by chance from below the cut.
 const RANDOM_SHARE: f64 = 0.05;
 
-/// How many alerts a day the analysts of a channel can read.
+/// How many alerts a day the analysts of a channel can read. What is an alert (an event, or somebody on a day, whatever they do) is for whoever brings the scores: one
+/// score each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Budget {
     /// Alerts a day, those picked by chance included.
@@ -28,27 +33,33 @@ pub struct Cut {
 }
 
 impl Cut {
-    /// The cut for today: the `1 - B/N` quantile of the scores of the last days, N of them a day on average, moved from yesterday's by at most a tenth of its
-    /// odds `s/(1-s)`. For a score that is a rank, that is a tenth more or fewer alerts. Without scores yesterday's stays, or there are no alerts by the model.
+    /// The cut for today: of `n` scores of the last days, N of them a day on average, the one that `k` are above, for the greatest `k` with
+    /// `(k + 1) / (n + 1) <= 0.95 B / N`; moved from yesterday's by at most a tenth of its odds `s/(1-s)`. For a score that is a rank, that is a tenth more or fewer
+    /// alerts. Without scores yesterday's stays, or there are no alerts by the model; as long as there is no such `k` it is 1, which nothing is above.
     #[must_use]
     pub fn update(yesterday: Option<Self>, scores: &[f64], days: u32, budget: Budget) -> Self {
-        Self::update_thinned(yesterday, scores, 1, days, budget)
+        Self::update_thinned(yesterday, scores, 1, f64::from(days), budget)
     }
 
-    /// As [`Cut::update`], where each score stands for `every` of them: there are more events than scores, and the budget is for the events.
+    /// As [`Cut::update`], of any time in days, where each score stands for `every` of them: there are more than are known, and the budget is for all.
     #[must_use]
-    pub fn update_thinned(yesterday: Option<Self>, scores: &[f64], every: u32, days: u32, budget: Budget) -> Self {
+    pub fn update_thinned(yesterday: Option<Self>, scores: &[f64], every: u32, days: f64, budget: Budget) -> Self {
         let mut sorted: Vec<f64> = scores.iter().copied().filter(|score| score.is_finite()).collect();
-        if sorted.is_empty() || days == 0 {
+        if sorted.is_empty() || days <= 0.0 {
             return yesterday.unwrap_or(Self { score: 1.0, random: 0.0 });
         }
         sorted.sort_by(f64::total_cmp);
-        let per_day = sorted.len() as f64 * f64::from(every) / f64::from(days);
+        let per_day = sorted.len() as f64 * f64::from(every) / days;
         let budget = f64::from(budget.alerts_per_day);
         let share = (budget * (1.0 - RANDOM_SHARE) / per_day).min(1.0);
-        let alerts = (share * sorted.len() as f64).floor() as usize;
+        // Those above the cut, and the next one.
+        let places = (share * (sorted.len() + 1) as f64).floor() as usize;
         // The greatest score that may not be an alert: equal scores stay below together, so that ties cannot exceed the budget.
-        let wished = if alerts >= sorted.len() { 0.0 } else { sorted[sorted.len() - 1 - alerts] };
+        let wished = match places {
+            0 => 1.0,
+            _ if places > sorted.len() => 0.0,
+            _ => sorted[sorted.len() - places],
+        };
         // A line at 1 is none yet, and moving it by a tenth of its odds a day would leave it there for months.
         let score = yesterday.filter(|cut| cut.score < 1.0).map_or(wished, |yesterday| limited(yesterday.score, wished));
         let below = (per_day * (1.0 - share)).max(1.0);
@@ -106,12 +117,38 @@ mod tests {
         let scores = even(14_000);
         let cut = Cut::update(None, &scores, WINDOW_DAYS, Budget { alerts_per_day: 20 });
         let above = scores.iter().filter(|&&score| cut.decide(score, 0, u64::MAX) == Some(Alert::AboveCut)).count();
-        assert_eq!(above, 19 * 14);
+        assert_eq!(above, 19 * 14 - 1, "and one for the next");
         assert!((cut.random * 981.0 - 1.0).abs() < 1e-9, "one a day of the 981 below");
         assert_eq!(cut.decide(0.1, 0, 0), Some(Alert::Random));
         assert_eq!(cut.decide(0.1, 0, u64::MAX), None);
         assert_eq!(cut.decide(0.1, 1, u64::MAX), Some(Alert::SuspectInput));
         assert_eq!(cut.decide(f64::NAN, 0, u64::MAX), Some(Alert::SuspectInput));
+    }
+
+    #[test]
+    fn where_few_come_the_next_one_is_counted_too() {
+        // Of ten a day 0.95 are read, the rest is for chance.
+        let one_a_day = Budget { alerts_per_day: 1 };
+        let above = |count: u32, days: u32| {
+            let cut = Cut::update(None, &even(count), days, one_a_day);
+            even(count).iter().filter(|&&score| score > cut.score).count()
+        };
+        assert_eq!(above(140, 14), 12, "13 of 141, the next among them");
+        assert_eq!((above(20, 1), Cut::update(None, &even(20), 1, one_a_day).score), (0, 1.0), "0.95 of 21 are none yet");
+        assert_eq!((above(40, 2), Cut::update(None, &even(40), 2, one_a_day).score), (0, 39.0 / 40.0), "who comes next with more than all is read");
+        // Drawn again and again from a few, the line is passed as often as the budget says.
+        let (mut bits, mut passed) = (7_u64, 0);
+        let mut next = || {
+            bits = bits.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (bits >> 11) as f64 / (1_u64 << 53) as f64
+        };
+        for _ in 0..10_000 {
+            let few: Vec<f64> = (0..30).map(|_| next()).collect();
+            passed += u32::from(next() > Cut::update(None, &few, 3, one_a_day).score);
+        }
+        // 0.095 of 31 is 2.9: two places, of 31.
+        assert!((f64::from(passed) / 10_000.0 - 2.0 / 31.0).abs() < 0.01, "{passed}");
+        assert_eq!(Cut::update(None, &even(140), 14, Budget { alerts_per_day: 0 }).score, 1.0, "nobody reads");
     }
 
     #[test]
@@ -155,7 +192,8 @@ mod tests {
         let thinned: Vec<f64> = all.iter().copied().step_by(4).collect();
         for alerts_per_day in [2, 3, 30, 31] {
             let budget = Budget { alerts_per_day };
-            let (whole, thin) = (Cut::update(None, &all, WINDOW_DAYS, budget), Cut::update_thinned(None, &thinned, 4, WINDOW_DAYS, budget));
+            let (whole, thin) =
+                (Cut::update(None, &all, WINDOW_DAYS, budget), Cut::update_thinned(None, &thinned, 4, f64::from(WINDOW_DAYS), budget));
             // One kept score is four events of 14,000.
             assert!((whole.score - thin.score).abs() < 4.5 / 14_000.0, "{alerts_per_day}: {whole:?} {thin:?}");
             assert!((whole.random - thin.random).abs() < 1e-12, "{alerts_per_day}: {whole:?} {thin:?}");

@@ -180,6 +180,18 @@ impl SignalEvent {
     pub fn of_role(&self, role: Role) -> impl Iterator<Item = u128> {
         self.parties.iter().filter(move |taking| taking.role == role).map(|taking| taking.id)
     }
+
+    /// The one who acts, of whom an analyst would read: at a desk whoever serves; at a totem the card, as the totem serves everybody; on the web the browser.
+    #[must_use]
+    pub fn acting(&self) -> Option<Taking> {
+        let is_totem = self.of_role(Role::Kiosk).next().is_some();
+        let order: [Role; 7] = if is_totem {
+            [Role::Card, Role::Kiosk, Role::Device, Role::Buyer, Role::Account, Role::Group, Role::Operator]
+        } else {
+            [Role::Operator, Role::Group, Role::Account, Role::Device, Role::Buyer, Role::Card, Role::Network]
+        };
+        order.into_iter().find_map(|role| self.of_role(role).next().map(|id| Taking { role, id }))
+    }
 }
 
 #[cfg(test)]

@@ -169,6 +169,8 @@ pub struct Fared {
     pub blocked: u32,
     /// Identity-days on which a rule, or the model, asked for one more check: a cost to whoever acts, and no catch.
     pub checked: u32,
+    /// Identity-days that were caught, or checked, or both.
+    pub noticed: u32,
     /// Attackers, whatever identities they use.
     pub attackers: u32,
     /// Of them those of whom at least one identity was caught.
@@ -192,6 +194,18 @@ impl Fared {
         f64::from(self.caught) / f64::from(self.identity_days.max(1))
     }
 
+    /// The part of identity-days on which one more check was asked for.
+    #[must_use]
+    pub fn checked_share(&self) -> f64 {
+        f64::from(self.checked) / f64::from(self.identity_days.max(1))
+    }
+
+    /// The part of identity-days that did not pass as usual: caught, or asked for one more check.
+    #[must_use]
+    pub fn noticed_share(&self) -> f64 {
+        f64::from(self.noticed) / f64::from(self.identity_days.max(1))
+    }
+
     /// Two groups together; the median is that of the larger.
     #[must_use]
     pub fn with(&self, other: &Self) -> Self {
@@ -205,6 +219,7 @@ impl Fared {
             caught: self.caught + other.caught,
             blocked: self.blocked + other.blocked,
             checked: self.checked + other.checked,
+            noticed: self.noticed + other.noticed,
             attackers: self.attackers + other.attackers,
             found: self.found + other.found,
             minutes_to_detection: minutes,
@@ -247,6 +262,7 @@ pub fn fared(history: &History, said_of: &[Option<Said>], cases: &Cases, from: i
         let one = fared.entry(*kind).or_default();
         one.identity_days += 1;
         one.checked += u32::from(checked.contains(who));
+        one.noticed += u32::from(checked.contains(who) || cases.cases.contains_key(who));
         let Some(case) = cases.cases.get(who) else { continue };
         one.caught += 1;
         one.blocked += u32::from(case.why == Why::Blocked);

@@ -119,6 +119,8 @@ impl Report {
         let fared = |fared: &Fared| {
             let mut value = json!(fared);
             value["recall"] = json!(rounded(fared.recall()));
+            value["checked_share"] = json!(rounded(fared.checked_share()));
+            value["noticed_share"] = json!(rounded(fared.noticed_share()));
             value["explanations_agree"] =
                 if fared.explained == 0 { Value::Null } else { json!(rounded(f64::from(fared.agreed) / f64::from(fared.explained))) };
             value
@@ -190,27 +192,32 @@ impl fmt::Display for Report {
             }
             writeln!(
                 f,
-                "  {:<15}{:>8}{:>6}{:>8}{:>10}{:>10}{:>9}{:>9}{:>12}{:>9}",
-                "attack", "recall", "aim", "plain", "adaptive", "id-days", "refused", "checked", "found", "minutes"
+                "  {:<15}{:>8}{:>6}{:>9}{:>9}{:>8}{:>10}{:>10}{:>9}{:>12}{:>9}",
+                "attack", "recall", "aim", "checked", "noticed", "plain", "adaptive", "id-days", "refused", "found", "minutes"
             )?;
             for attack in Attack::ALL {
                 let both = approach.both(attack);
                 let of = |variant| approach.attacks.get(&(attack, variant)).map_or_else(|| "-".to_owned(), |one| format!("{:.2}", one.recall()));
                 writeln!(
                     f,
-                    "  {:<15}{:>8.2}{:>6.2}{:>8}{:>10}{:>10}{:>9}{:>9}{:>12}{:>9.0}",
+                    "  {:<15}{:>8.2}{:>6.2}{:>9.2}{:>9.2}{:>8}{:>10}{:>10}{:>9}{:>12}{:>9.0}",
                     attack.name(),
                     both.recall(),
                     aim(attack),
+                    both.checked_share(),
+                    both.noticed_share(),
                     of(Variant::Plain),
                     of(Variant::Adaptive),
                     both.identity_days,
                     both.blocked,
-                    both.checked,
                     format!("{} of {}", both.found, both.attackers),
                     both.minutes_to_detection
                 )?;
             }
+            writeln!(
+                f,
+                "  (recall: read, or refused by a rule; checked: asked for one more check, which stops nobody who gives it; noticed: either)"
+            )?;
             let Honest { buyers, blocked, stepped_up, reviews } = approach.honest;
             writeln!(
                 f,

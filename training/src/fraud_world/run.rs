@@ -166,20 +166,9 @@ fn one(intent: &Intent, house: &mut House, store: &mut Store, rules: &RuleSet, h
 }
 
 fn scored(intent: &Intent, queue: Queue, event: &SignalEvent, features: FeatureVector, fired: Fired) -> Scored {
-    let acting = acting(event);
+    let acting = event.acting().map(|taking| (taking.role, taking.id));
     let (parties, slot) = (event.parties.clone(), event.slot);
     Scored { intent: intent.number, at_us: intent.at_us, queue, acting, parties, slot, features, fired, charged: false }
-}
-
-/// Whom a case is about: at a desk whoever serves; at a totem the card, as the totem serves everybody; on the web the browser.
-fn acting(event: &SignalEvent) -> Option<Acting> {
-    let kiosk = event.of_role(Role::Kiosk).next().is_some();
-    let order: [Role; 7] = if kiosk {
-        [Role::Card, Role::Kiosk, Role::Device, Role::Buyer, Role::Account, Role::Group, Role::Operator]
-    } else {
-        [Role::Operator, Role::Group, Role::Account, Role::Device, Role::Buyer, Role::Card, Role::Network]
-    };
-    order.into_iter().find_map(|role| event.of_role(role).next().map(|id| (role, id)))
 }
 
 impl Scored {

@@ -1,8 +1,9 @@
 //! Which model is at work, and where its lines are, when others come and go.
 
 use tornello_models::fraud::select::Unsupervised;
-use tornello_models::fraud::signals::Outlet;
+use tornello_models::fraud::signals::{Outlet, Role, Taking};
 
+use super::super::fold::DAY_US;
 use super::*;
 
 impl Judge {
@@ -42,6 +43,7 @@ fn row(n: i64) -> Row {
         at_us: n * 1_000_000,
         subject: n as u128,
         outlet: Outlet::ALL[0],
+        read_of: Some(Taking { role: Role::Device, id: n as u128 }),
         features: (0..N).map(|i| ((n as usize * 31 + i) % 89) as f32 / 20.0).collect(),
     }
 }
@@ -84,7 +86,9 @@ async fn a_model_that_is_put_to_work_has_lines_from_what_was_heard_before_the_st
     let folder = tempfile::tempdir().unwrap();
     let judge = judge(Some(Shelf::in_folder(folder.path())));
     let mut fold = serde_json::to_value(Fold::default()).unwrap();
-    fold["rows"] = serde_json::to_value((0..500).map(row).collect::<Vec<_>>()).unwrap();
+    // Of somebody every two minutes: twenty a day are more than one of them.
+    let rows: Vec<Row> = (0..500).map(|n| Row { at_us: n * DAY_US / 720, ..row(n) }).collect();
+    fold["rows"] = serde_json::to_value(rows).unwrap();
     judge.begin(&serde_json::from_value(fold).unwrap());
     judge.settled().await;
     registered(&judge, "first", &model(0, 8.0), Post::Champion);
@@ -107,8 +111,30 @@ async fn the_lines_of_a_model_follow_from_its_own_scores_and_not_from_those_of_t
     judge.tasks.send(Task::Score(vec![next])).unwrap();
     judge.settled().await;
     let champion = judge.champion().unwrap();
-    let of_its_own = Windows::of(Some(&champion), &rows).cuts(None, &judge.budgets);
+    let of_its_own = Windows::of(Some(&champion), &rows).cuts(1, None, &judge.budgets);
     assert_eq!(champion.cuts, of_its_own);
+}
+
+#[actix_rt::test]
+async fn the_lines_of_the_nodes_own_model_are_the_same_after_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    // Three days of 800 events; on the third it is fitted, and started again.
+    let rows: Vec<Row> = (0..2_400).map(|n| Row { at_us: n * DAY_US / 800, ..row(n) }).collect();
+    let live = judge(Some(Shelf::in_folder(folder.path())));
+    live.tasks.send(Task::Fit { rows: rows[..1_601].to_vec(), day: 2 }).unwrap();
+    for row in &rows[1_600..] {
+        live.tasks.send(Task::Score(vec![row.clone()])).unwrap();
+    }
+    live.settled().await;
+    let before = live.champion().unwrap();
+    assert!(before.own && before.cuts[0].score < 1.0, "{:?}", before.cuts);
+    let again = judge(Some(Shelf::in_folder(folder.path())));
+    let mut fold = serde_json::to_value(Fold::default()).unwrap();
+    fold["rows"] = serde_json::to_value(&rows).unwrap();
+    again.begin(&serde_json::from_value(fold).unwrap());
+    again.settled().await;
+    let after = again.champion().unwrap();
+    assert_eq!((&before.id, before.cuts), (&after.id, after.cuts));
 }
 
 #[test]
