@@ -228,9 +228,10 @@ impl Follower {
             tracing::error!(%failed, batch = batch.number, "a scorer has ended");
         }
         self.hash = hash;
+        // Before the position is told: whoever waits for it, and then for the models, waits for what they make of this batch. Models that begin with it have it from the fold.
+        self.judge.hear(heard.rows, &self.fold);
         self.counters.publish(batch.number);
         self.begin();
-        self.judge.hear(heard.rows, &self.fold);
         Ok(())
     }
 
