@@ -1,7 +1,10 @@
 //! The pseudonyms under which commands name parties: a keyed hash of what the channel gave, under a key that changes every month.
 
+use std::collections::VecDeque;
 use std::fmt;
+use std::sync::Arc;
 
+use parking_lot::RwLock;
 use tornello_engine::envelope::{Digest, Party, PartyKind};
 use tornello_engine::time::{MICROS_PER_S, Timestamp};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
@@ -44,7 +47,15 @@ impl fmt::Display for Month {
 /// key can, which is why it stays with the installation. A buyer who names themselves is looked up by those of the months before, where what they may have is limited:
 /// these are written nowhere.
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]
-pub struct Pseudonymiser([u8; 32]);
+pub struct Pseudonymiser {
+    key: [u8; 32],
+    /// The keys of the months that were asked for last: each request asks for those of a year.
+    #[zeroize(skip)]
+    months: Arc<RwLock<VecDeque<(Month, Zeroizing<[u8; 32]>)>>>,
+}
+
+/// The keys of so many months are remembered.
+const MONTHS_KEPT: usize = 16;
 
 impl fmt::Debug for Pseudonymiser {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -56,7 +67,20 @@ impl Pseudonymiser {
     /// Its keys are derived from the master key.
     #[must_use]
     pub fn new(master: &MasterKey) -> Self {
-        Self(*master.derive(b"tornello: pseudonyms, 1"))
+        Self { key: *master.derive(b"tornello: pseudonyms, 1"), months: Arc::default() }
+    }
+
+    fn key_of(&self, month: Month) -> Zeroizing<[u8; 32]> {
+        if let Some((_, key)) = self.months.read().iter().find(|(known, _)| *known == month) {
+            return key.clone();
+        }
+        let key = keyed_hash(&self.key, &[&month.0.to_be_bytes()]);
+        let mut months = self.months.write();
+        if months.iter().all(|(known, _)| *known != month) {
+            months.truncate(MONTHS_KEPT - 1);
+            months.push_front((month, key.clone()));
+        }
+        key
     }
 
     /// A party under its pseudonym of the month of `now`. `raw` is what the channel gave: an address, a device's id, a card's token, an account.
@@ -82,8 +106,7 @@ impl Pseudonymiser {
         let raw = raw.trim();
         // Buyers are addresses, which people write in any case; tokens of devices and cards tell upper from lower.
         let raw = Zeroizing::new(if kind == PartyKind::Buyer { raw.to_lowercase() } else { raw.to_owned() });
-        let key = keyed_hash(&self.0, &[&month.0.to_be_bytes()]);
-        let hash = keyed_hash(&key, &[&[number], raw.as_bytes()]);
+        let hash = keyed_hash(&self.key_of(month), &[&[number], raw.as_bytes()]);
         let (first, _) = hash.split_at(16);
         Party { kind, pseudonym: Digest(first.iter().fold(0, |value, &byte| value << 8 | u128::from(byte))) }
     }
@@ -115,6 +138,19 @@ mod tests {
         assert_eq!(distinct.len(), 7);
         // Written in journals: this value never changes.
         assert_eq!(format!("{:032x}", { buyer.pseudonym.0 }), "9f2cb9af58e2254533ac27a2761ec21d");
+    }
+
+    #[test]
+    fn a_month_that_is_not_remembered_gives_the_same() {
+        let maker = Pseudonymiser::new(&MasterKey::from_bytes(MASTER));
+        let months: Vec<Month> = std::iter::successors(Some(Month(24_323)), |month| Some(month.previous())).take(2 * MONTHS_KEPT).collect();
+        let of_all = |maker: &dyn Fn() -> Pseudonymiser| -> Vec<Party> {
+            months.iter().map(|month| maker().party_in(PartyKind::Buyer, "anna@example.it", *month)).collect()
+        };
+        let first = of_all(&|| maker.clone());
+        assert_eq!(first, of_all(&|| Pseudonymiser::new(&MasterKey::from_bytes(MASTER))));
+        assert_eq!(first, of_all(&|| maker.clone()));
+        assert_eq!(maker.months.read().len(), MONTHS_KEPT);
     }
 
     #[test]
