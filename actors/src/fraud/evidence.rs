@@ -96,7 +96,7 @@ impl Listen for Scored {
 impl Scored {
     /// What both models say; none of what is not in the window.
     fn said(&self, asked: &Asked<'_>) -> Option<Said> {
-        let score = |acting: &Arc<Acting>| acting.score(asked.features) as f32;
+        let score = |acting: &Arc<Acting>| acting.score(asked.features);
         self.window.has(Timestamp::from_micros(asked.signal.at_us)).then(|| self.models.each_ref().map(score))
     }
 

@@ -43,6 +43,8 @@ impl fmt::Display for Month {
     }
 }
 
+type MonthKey = (Month, Zeroizing<[u8; 32]>);
+
 /// Makes pseudonyms of parties. The key changes every month, so nobody without the master key can follow a party through the years; whoever holds the master
 /// key can, which is why it stays with the installation. A buyer who names themselves is looked up by those of the months before, where what they may have is limited:
 /// these are written nowhere.
@@ -51,7 +53,7 @@ pub struct Pseudonymiser {
     key: [u8; 32],
     /// The keys of the months that were asked for last: each request asks for those of a year.
     #[zeroize(skip)]
-    months: Arc<RwLock<VecDeque<(Month, Zeroizing<[u8; 32]>)>>>,
+    months: Arc<RwLock<VecDeque<MonthKey>>>,
 }
 
 /// The keys of so many months are remembered.
