@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
+use tornello_models::fraud::drift::Fed;
 use tornello_models::fraud::signals::{FeatureVector, Outlet, Role, SignalEvent, SignalKind, Taking, features};
 
 use super::counters::Counters;
@@ -28,6 +29,14 @@ pub struct Row {
     pub outlet: Outlet,
     /// In the order of the feature list.
     pub features: Vec<f32>,
+}
+
+impl Row {
+    /// What a model is fed of it.
+    #[must_use]
+    pub fn fed(&self) -> Fed<'_> {
+        Fed { at_us: self.at_us, outlet: self.outlet, features: &self.features }
+    }
 }
 
 /// What has to be known of the batches so far, beside the counters.

@@ -229,8 +229,9 @@ impl Follower {
         }
         self.hash = hash;
         self.counters.publish(batch.number);
-        self.begin();
+        // In this order: what models begin with has these rows in it already.
         self.judge.hear(heard.rows, &self.fold);
+        self.begin();
         Ok(())
     }
 
