@@ -73,10 +73,8 @@ impl Acting {
     /// Whether it would have an event of a channel looked at of which it said this; none as long as it has no line there.
     pub(super) fn raises(&self, outlet: Outlet, said: Option<&Scored>) -> Option<bool> {
         let cut = self.cuts[outlet as usize];
-        let raised = |said: &Scored| match cut.decide(said.score, said.suspect_inputs, u64::MAX) {
-            Some(Alert::AboveCut | Alert::SuspectInput) => true,
-            Some(Alert::Random) | None => false,
-        };
+        // Which are looked at by chance says nothing of a model.
+        let raised = |said: &Scored| matches!(cut.decide(said.score, said.suspect_inputs, u64::MAX), Some(Alert::AboveCut | Alert::SuspectInput));
         (cut.score < 1.0).then(|| said.is_some_and(raised))
     }
 
