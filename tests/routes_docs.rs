@@ -131,7 +131,7 @@ fn words_that_are_taken_stand_in_the_contract() {
     let contract = serde_json::to_value(tornello_api::server::contract()).unwrap();
     let schemas = &contract["components"]["schemas"];
     let channels = ["web", "kiosk", "box_office", "group", "reseller"];
-    let cases: [(&str, &str, &[&str]); 9] = [
+    let cases: [(&str, &str, &[&str]); 10] = [
         ("CancelForm", "cause", &["visitor", "museum"]),
         ("DeskForm", "method", &["cash", "card"]),
         ("PayoutForm", "method", &["cash", "card"]),
@@ -140,6 +140,7 @@ fn words_that_are_taken_stand_in_the_contract() {
         ("VerdictForm", "verdict", &["fraud", "legit", "unsure"]),
         ("AcceptForm", "settle", &["notice", "checkout", "desk", "on_account"]),
         ("HoldView", "channel", &channels),
+        ("FeatureDriftView", "asks", &["stable", "look", "retrain"]),
         ("PartyForm", "kind", &["buyer", "device", "card", "account", "network", "kiosk", "operator", "group"]),
     ];
     for (shape, member, words) in cases {

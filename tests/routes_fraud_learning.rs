@@ -177,6 +177,17 @@ async fn what_analysts_found_is_learned_and_says_how_likely_fraud_is() {
         let expected = (500.0 * said(fraud)) as i64;
         assert!((items[of(fraud)]["expected_loss_cents"].as_i64().unwrap() - expected).abs() <= 1, "{page}");
     }
+    // What it is fed since is held against what there was when it was made.
+    let events_of = |report: &Value| report["feature_drift"]["events"].clone();
+    let report = app.until("/v1/fraud/report", &analyst, |report| events_of(report) == 16).await;
+    let (drift, web) = (&report["feature_drift"], &report["feature_drift"]["by_channel"][0]);
+    assert_eq!((&drift["model"], &drift["unseen_share"]), (&json!("verdicts-1"), &json!(0.0)), "{report}");
+    assert_eq!(
+        (&web["channel"], &web["events"], &web["events_then"], &web["features"]),
+        (&json!("web"), &json!(16), &json!(2 * BEFORE), &json!([])),
+        "so few say nothing: {report}"
+    );
+    assert!(drift["made_until"].as_str() < drift["from"].as_str() && drift["from"].as_str() < drift["to"].as_str(), "{report}");
     let path = format!("/v1/fraud/cases/{}", case_of(Subject::Sale(sale_of(BEFORE))));
     assert_eq!(app.get(&path, &analyst).await["assessment"]["model"], "verdicts-1");
 
@@ -192,6 +203,16 @@ async fn what_analysts_found_is_learned_and_says_how_likely_fraud_is() {
     assert_eq!(app.post("/v1/fraud/models/verdicts-2/challenge", &challenger, "c2", &kind).await.0, StatusCode::OK);
     assert!(app.node().follow_models().await);
     buys(&app, BEFORE + 8).await;
+    // How often both would have had the same looked at is seen at once, without a label.
+    let sum = |models: &Value| {
+        let web = &models["beside"]["by_channel"][0];
+        ["both", "champion_only", "challenger_only", "neither"].iter().filter_map(|count| web[count].as_u64()).sum::<u64>()
+    };
+    let models = app.until("/v1/fraud/models", &analyst, |models| sum(models) == 2).await;
+    let beside = &models["beside"];
+    assert_eq!((&beside["champion"], &beside["challenger"]), (&json!("verdicts-1"), &json!("verdicts-2")), "{models}");
+    assert_eq!((&beside["by_channel"][0]["channel"], beside["by_channel"].get(1)), (&json!("web"), None), "{models}");
+    assert_eq!(app.get("/v1/fraud/models?kind=demand", &analyst).await.get("beside"), None);
     let shown = app.get("/v1/fraud/models/verdicts-2/evidence", &analyst).await;
     assert_eq!((&shown["deserved"], &shown["events"], &shown["evidence"]["labels"]), (&json!(false), &json!(2), &json!(0)), "{shown}");
     let now = app.node().now().to_string();

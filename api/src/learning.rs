@@ -78,6 +78,7 @@ pub fn learn(known: &Examples, created: &str) -> anyhow::Result<Artifact> {
     let lessons = Lessons {
         labelled: known.labelled.iter().map(example).collect(),
         usual: known.usual.iter().map(|row| row.features.clone()).collect(),
+        reference: known.reference()?,
         about: about.map(|(name, value)| (name.to_owned(), value)).to_vec(),
     };
     verdicts::train(&lessons, created)

@@ -106,8 +106,16 @@ const NOTHING_TO_PAY: Words = ("cents", "Nessun importo da pagare", "Nothing to 
 #[must_use]
 pub fn words(code: Code, amount_cents: Cents) -> ReasonView {
     let name = code.as_str();
-    let free = find(&[NOTHING_TO_PAY], name).filter(|_| amount_cents.is_zero()).map(|(it, en)| (it.to_owned(), en.to_owned()));
-    let (it, en) = free.or_else(|| composed(name)).unwrap_or_else(|| (name.to_owned(), name.to_owned()));
+    match find(&[NOTHING_TO_PAY], name).filter(|_| amount_cents.is_zero()) {
+        Some((it, en)) => ReasonView { code: name.to_owned(), it: it.to_owned(), en: en.to_owned() },
+        None => feature(name),
+    }
+}
+
+/// A feature in words, whatever it is the reason for.
+#[must_use]
+pub fn feature(name: &str) -> ReasonView {
+    let (it, en) = composed(name).unwrap_or_else(|| (name.to_owned(), name.to_owned()));
     ReasonView { code: name.to_owned(), it, en }
 }
 

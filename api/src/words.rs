@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use std::marker::PhantomData;
 
 use serde::de::{DeserializeOwned, Deserializer, Error, Visitor, value};
+use tornello_actors::fraud::lately::Drift;
 use tornello_engine::channel::Channel;
 use tornello_engine::envelope::PartyKind;
 use tornello_engine::model_registry::{self, ModelKind};
@@ -74,6 +75,13 @@ pub type DeskMethodWord = Word<slot::DeskMethod>;
 
 impl Worded for slot::DeskMethod {
     const NAME: &'static str = "DeskMethod";
+}
+
+/// What drift asks for.
+pub type DriftWord = Word<Drift>;
+
+impl Worded for Drift {
+    const NAME: &'static str = "Drift";
 }
 
 /// By what a fee is counted.

@@ -166,6 +166,30 @@ impl Artifact {
 
 /// Opens the bytes of [`MODEL_FILE`] alone, as [`Artifact::open`] does.
 pub fn decode<M: DeserializeOwned>(model: &[u8], kind: Kind, features: &FeatureList) -> Result<M, ModelError> {
+    match first(body(model, kind, features)?)? {
+        (decoded, []) => Ok(decoded),
+        _ => Err(bad("bytes are left over")),
+    }
+}
+
+/// As [`decode`], of a model behind which something more may stand; none where it was sealed alone. A pair is sealed as its first and its second.
+pub fn decode_with<M: DeserializeOwned, R: DeserializeOwned>(model: &[u8], kind: Kind, features: &FeatureList) -> Result<(M, Option<R>), ModelError> {
+    let (decoded, rest) = first(body(model, kind, features)?)?;
+    if rest.is_empty() {
+        return Ok((decoded, None));
+    }
+    match first(rest)? {
+        (more, []) => Ok((decoded, Some(more))),
+        _ => Err(bad("bytes are left over")),
+    }
+}
+
+fn first<M: DeserializeOwned>(bytes: &[u8]) -> Result<(M, &[u8]), ModelError> {
+    postcard::take_from_bytes(bytes).map_err(|_| bad("the model cannot be decoded"))
+}
+
+/// The body of sound bytes of a model.
+fn body<'a>(model: &'a [u8], kind: Kind, features: &FeatureList) -> Result<&'a [u8], ModelError> {
     let broken = |problem: &str| Err(bad(problem));
     if model.len() as u64 > MODEL_BYTES_MAX {
         return broken("it is larger than any model may be");
@@ -190,11 +214,7 @@ pub fn decode<M: DeserializeOwned>(model: &[u8], kind: Kind, features: &FeatureL
     if sealed[40..HEAD] != (body.len() as u64).to_le_bytes() {
         return broken("the length does not match");
     }
-    match postcard::take_from_bytes(body) {
-        Ok((decoded, [])) => Ok(decoded),
-        Ok(_) => broken("bytes are left over"),
-        Err(_) => broken("the model cannot be decoded"),
-    }
+    Ok(body)
 }
 
 fn bad(problem: impl Into<String>) -> ModelError {
@@ -242,6 +262,19 @@ mod tests {
         assert_ne!(first.card, later.card);
         assert_eq!(first.open::<Vec<f64>>(Kind::Fraud, &features()).unwrap(), [1.5, -2.0, 1e-300]);
         assert_eq!(first.card().unwrap().particulars, particulars("2026-11-26T00:00:00Z"));
+    }
+
+    #[test]
+    fn what_stands_behind_a_model_is_read_with_it_and_may_be_missing() {
+        let with = Artifact::seal(&(vec![1.5_f64], &[7_u16, 8]), &features(), particulars("")).unwrap();
+        let read = |artifact: &Artifact| decode_with::<Vec<f64>, [u16; 2]>(&artifact.model, Kind::Fraud, &features());
+        assert_eq!(read(&with), Ok((vec![1.5], Some([7, 8]))));
+        assert_eq!(with.open::<Vec<f64>>(Kind::Fraud, &features()), Err(bad("bytes are left over")));
+        assert_eq!(read(&sealed("")), Ok((vec![1.5, -2.0, 1e-300], None)), "as models were sealed before");
+        let more = Artifact::seal(&(vec![1.5_f64], &[7_u16, 8, 9]), &features(), particulars("")).unwrap();
+        assert_eq!(read(&more), Err(bad("bytes are left over")));
+        let half = Artifact::seal(&(vec![1.5_f64], &[7_u16]), &features(), particulars("")).unwrap();
+        assert_eq!(read(&half), Err(bad("the model cannot be decoded")));
     }
 
     #[test]

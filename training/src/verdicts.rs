@@ -15,6 +15,7 @@ use tornello_models::artifact::{Kind, Metric, Particulars, TrainingData};
 use tornello_models::discrimination::{Outcome, auc, aucpr, brier, outcomes};
 use tornello_models::feature_list::FeatureList;
 use tornello_models::fraud::calibration::Isotonic;
+use tornello_models::fraud::drift::Reference;
 use tornello_models::fraud::preparation::{Preparation, Treatment};
 use tornello_models::fraud::promotion::LABELS_MIN;
 use tornello_models::fraud::rows::Rows;
@@ -57,6 +58,8 @@ pub struct Lessons {
     pub labelled: Vec<Example>,
     /// Features of what usually happens, whatever the truth: what scores are compared with.
     pub usual: Vec<Vec<f32>>,
+    /// The same by channel, for what is fed later to be held against; it goes with the model.
+    pub reference: Option<Reference>,
     /// What else stands on the card, by name.
     pub about: Vec<(String, String)>,
 }
@@ -123,7 +126,11 @@ pub fn train(lessons: &Lessons, created: &str) -> anyhow::Result<Artifact> {
         parent: None,
         approver: None,
     };
-    Ok(Artifact::seal(&scorer, &FeatureList::new(FEATURES)?, particulars)?)
+    let features = FeatureList::new(FEATURES)?;
+    Ok(match &lessons.reference {
+        Some(reference) => Artifact::seal(&(&scorer, reference), &features, particulars)?,
+        None => Artifact::seal(&scorer, &features, particulars)?,
+    })
 }
 
 fn too_few(rows: usize) -> String {
@@ -200,7 +207,10 @@ fn digest(examples: &[&Example]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use tornello_models::artifact::decode_with;
     use tornello_models::fraud::chance::Chance;
+    use tornello_models::fraud::drift::Fed;
+    use tornello_models::fraud::signals::Outlet;
 
     use super::*;
 
@@ -241,6 +251,18 @@ mod tests {
         let scorer = scorer.check().unwrap();
         let said = |high: f64| scorer.score((0..N).map(|column| if column < 2 { high } else { 1.5 })).probability.unwrap();
         assert!(said(1.5) < 0.1 && said(3.5) > 0.9, "{} {}", said(1.5), said(3.5));
+    }
+
+    #[test]
+    fn what_was_usual_goes_with_the_model() {
+        let alone = lessons(240);
+        let fed = alone.usual.iter().map(|features| Fed { at_us: 7, outlet: Outlet::Web, features });
+        let reference = Reference::fit(fed).unwrap();
+        let sealed = train(&Lessons { reference: Some(reference.clone()), ..alone.clone() }, "now").unwrap();
+        let features = FeatureList::new(FEATURES).unwrap();
+        let (scorer, read): (Scorer, Option<Reference>) = decode_with(&sealed.model, Kind::Fraud, &features).unwrap();
+        assert_eq!(read, Some(reference));
+        assert_eq!(train(&alone, "now").unwrap().open::<Scorer>(Kind::Fraud, &features), Ok(scorer), "it learns the same");
     }
 
     /// The scores that no model was fitted on, of some examples in four parts.

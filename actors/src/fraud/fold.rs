@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
+use tornello_models::fraud::drift::Fed;
 use tornello_models::fraud::signals::{FeatureVector, Outlet, Role, SignalEvent, SignalKind, Taking, features};
 
 use super::counters::Counters;
@@ -47,6 +48,12 @@ impl Row {
     #[must_use]
     pub const fn day(&self) -> i64 {
         self.at_us.div_euclid(DAY_US)
+    }
+
+    /// What a model is fed of it.
+    #[must_use]
+    pub fn fed(&self) -> Fed<'_> {
+        Fed { at_us: self.at_us, outlet: self.outlet, features: &self.features }
     }
 }
 

@@ -12,17 +12,21 @@ use std::time::Duration;
 use parking_lot::{Mutex, RwLock};
 use tornello_engine::envelope::Digest;
 use tornello_engine::ids::Code;
+use tornello_engine::time::Timestamp;
 use tornello_models::ModelError;
-use tornello_models::artifact::{Artifact, Kind, Particulars, TrainingData, decode};
+use tornello_models::artifact::{Artifact, Kind, Particulars, TrainingData, decode_with};
 use tornello_models::feature_list::FeatureList;
 use tornello_models::fraud::behaviours::Plan;
-use tornello_models::fraud::budget::{Budget, Cut};
+use tornello_models::fraud::budget::{Alert, Budget, Cut};
+use tornello_models::fraud::drift::Reference;
 use tornello_models::fraud::preparation::Treatment;
 use tornello_models::fraud::rows::Rows;
 use tornello_models::fraud::scorer::{Scored, Scorer};
-use tornello_models::fraud::signals::{FEATURES, N, WEIGHTS, behaviours, groups};
+use tornello_models::fraud::signals::{FEATURES, N, Outlet, WEIGHTS, behaviours, groups};
 
+use super::agreement::{Agreement, Compared};
 use super::fold::{Fold, ROWS, Row};
+use super::lately::{Drifted, Lately};
 use super::pace::{Fault, Pace, answer, is_number, look};
 use super::scores::Windows;
 use super::shelf::Shelf;
@@ -47,7 +51,9 @@ pub struct Acting {
     /// Whether the registry of models said that it is to be at work: when it does not any more, it goes.
     pub registered: bool,
     scorer: Arc<Scorer>,
-    /// Where each channel's line is, in the order of [`tornello_models::fraud::signals::Outlet::ALL`].
+    /// What there was when it was made, if it says that.
+    pub(super) reference: Option<Arc<Reference>>,
+    /// Where each channel's line is, in the order of [`Outlet::ALL`].
     pub cuts: [Cut; 5],
 }
 
@@ -63,8 +69,17 @@ impl Acting {
         self.asked(features).map_or(f64::NAN, |said| said.score)
     }
 
+    /// Whether it would have an event of a channel looked at of which it said this; none as long as it has no line there.
+    pub(super) fn raises(&self, outlet: Outlet, said: Option<&Scored>) -> Option<bool> {
+        let cut = self.cuts[outlet as usize];
+        // Which are looked at by chance says nothing of a model.
+        let raised = |said: &Scored| matches!(cut.decide(said.score, said.suspect_inputs, u64::MAX), Some(Alert::AboveCut | Alert::SuspectInput));
+        (cut.score < 1.0).then(|| said.is_some_and(raised))
+    }
+
     fn with_cuts(&self, cuts: [Cut; 5]) -> Self {
-        Self { code: self.code, id: self.id.clone(), own: self.own, registered: self.registered, scorer: Arc::clone(&self.scorer), cuts }
+        let (scorer, reference) = (Arc::clone(&self.scorer), self.reference.clone());
+        Self { code: self.code, id: self.id.clone(), own: self.own, registered: self.registered, scorer, reference, cuts }
     }
 }
 
@@ -76,6 +91,9 @@ pub enum Post {
     /// It watches.
     Challenger,
 }
+
+/// Both posts, in the order in which their models are kept here.
+const POSTS: [Post; 2] = [Post::Champion, Post::Challenger];
 
 enum Task {
     /// What one batch said.
@@ -102,6 +120,10 @@ pub struct Judge {
     tasks: mpsc::SyncSender<Task>,
     /// The last events: what a model that is put to work takes its first lines from.
     recent: Mutex<VecDeque<Row>>,
+    /// What the acting model was fed lately.
+    lately: Mutex<Lately>,
+    /// How the watching model and the acting one agree.
+    compared: Mutex<Compared>,
     budgets: [Budget; 5],
     /// A model that takes longer for a score is none.
     score_max: Duration,
@@ -134,6 +156,8 @@ impl Judge {
             changing: Mutex::default(),
             tasks,
             recent: Mutex::default(),
+            lately: Mutex::default(),
+            compared: Mutex::default(),
             budgets,
             score_max,
             faulty: Mutex::default(),
@@ -154,8 +178,9 @@ impl Judge {
     }
 
     fn opened(&self, bytes: &[u8], id: &str, own: bool) -> Result<Acting, ModelError> {
-        let scorer: Scorer = decode(bytes, Kind::Fraud, &feature_list()?)?;
+        let (scorer, reference): (Scorer, Option<Reference>) = decode_with(bytes, Kind::Fraud, &feature_list()?)?;
         let scorer = scorer.check()?;
+        let reference = reference.map(Reference::check).transpose()?.map(Arc::new);
         if scorer.columns() != N {
             return Err(ModelError::OtherFeatures);
         }
@@ -166,19 +191,37 @@ impl Judge {
         let code = format!("{}-{short}", if own { "own" } else { "model" }).parse().map_err(|_| ModelError::OtherFeatures)?;
         // Without scores there is no line yet: it watches until there are some.
         let cuts = [Cut { score: 1.0, random: 0.0 }; 5];
-        Ok(Acting { code, id: id.to_owned(), own, registered: false, scorer: Arc::new(scorer), cuts })
+        Ok(Acting { code, id: id.to_owned(), own, registered: false, scorer: Arc::new(scorer), reference, cuts })
     }
 
     /// The acting model, if there is one.
     #[must_use]
     pub fn champion(&self) -> Option<Arc<Acting>> {
-        self.champion.read().clone()
+        self.at(Post::Champion)
     }
 
     /// The watching model, if there is one.
     #[must_use]
     pub fn challenger(&self) -> Option<Arc<Acting>> {
-        self.challenger.read().clone()
+        self.at(Post::Challenger)
+    }
+
+    fn at(&self, post: Post) -> Option<Arc<Acting>> {
+        self.place(post).read().clone()
+    }
+
+    /// How far what the acting model is fed is from what it was made of; none if none acts, or it does not say of what it was made.
+    #[must_use]
+    pub fn drifted(&self, now: Timestamp) -> Option<Drifted> {
+        let champion = self.champion()?;
+        self.lately.lock().found(&champion, now)
+    }
+
+    /// How the watching model and the acting one agree; none if there are not both, or nothing was compared yet.
+    #[must_use]
+    pub fn agreement(&self) -> Option<Agreement> {
+        let (champion, challenger) = (self.champion()?, self.challenger()?);
+        self.compared.lock().told([&champion, &challenger])
     }
 
     /// Puts a registered model to work from the shelf, under the name that it is registered by. One whose bytes are not those that were registered is refused.
@@ -334,7 +377,7 @@ impl Judge {
         let _ = settled.await;
     }
 
-    /// How many alerts a day analysts read, in the order of [`tornello_models::fraud::signals::Outlet::ALL`].
+    /// How many alerts a day analysts read, in the order of [`Outlet::ALL`].
     #[must_use]
     pub const fn budgets(&self) -> &[Budget; 5] {
         &self.budgets
@@ -346,35 +389,44 @@ impl Judge {
         self.skipped.load(Ordering::Relaxed)
     }
 
-    /// The model that acts, and its scores: those of another model are no measure for it.
-    fn measured(&self, windows: &mut Windows) -> Option<Arc<Acting>> {
-        let champion = self.champion();
-        if !windows.are_of(champion.as_deref()) {
+    /// The model of a post, and its scores: those of another model are no measure for it.
+    fn measured(&self, post: Post, windows: &mut Windows) -> Option<Arc<Acting>> {
+        let acting = self.at(post);
+        if !windows.are_of(acting.as_deref()) {
             let recent = Vec::from(self.recent.lock().clone());
-            *windows = Windows::of(champion.as_deref(), &recent);
+            *windows = self.begun(post, acting.as_deref(), &recent);
         }
-        champion
+        acting
     }
 
-    fn score(&self, row: Row, champion: Option<&Arc<Acting>>, windows: &mut Windows, paces: &mut [Pace; 2]) {
-        let [acts, watches] = paces;
-        let scored = |acting: &Arc<Acting>, post: Post, pace: &mut Pace| {
+    /// What there is to know of a model that has a post from now on, of some rows.
+    fn begun(&self, post: Post, acting: Option<&Acting>, rows: &[Row]) -> Windows {
+        if post == Post::Champion {
+            let lately = Lately::of(acting, rows);
+            *self.lately.lock() = lately;
+        }
+        Windows::of(acting, rows)
+    }
+
+    /// What the models of both posts say of a row: it shows whether they are quick enough, where their lines are, and how far they agree. Which of them is right is worked
+    /// out from the journal when it is asked for.
+    fn score(&self, row: Row, models: &[Option<Arc<Acting>>; 2], windows: &mut [Windows; 2], paces: &mut [Pace; 2]) {
+        let mut said: [Option<Scored>; 2] = [None; 2];
+        let places = said.iter_mut().zip(windows.iter_mut()).zip(paces.iter_mut());
+        for ((post, acting), ((said, windows), pace)) in POSTS.into_iter().zip(models).zip(places) {
+            let Some(acting) = acting else { continue };
             let watch = Stopwatch::start();
-            let said = acting.asked(&row.features);
+            *said = acting.asked(&row.features);
             let looked = pace.take(&acting.id, watch.elapsed(), is_number(said.as_ref()));
             if let Some(fault) = looked.and_then(|looked| looked.fault(self.score_max)) {
                 self.set_aside(acting, post, fault);
             }
-            said.map_or(f64::NAN, |said| said.score)
-        };
-        let said = champion.map(|acting| scored(acting, Post::Champion, acts));
-        // What the one that watches says is worked out from the journal when it is asked for; live it shows whether it is quick enough.
-        if let Some(acting) = self.challenger() {
-            scored(&acting, Post::Challenger, watches);
+            windows.push(&row, said.map_or(f64::NAN, |said| said.score));
         }
-        if let Some(score) = said {
-            windows.push(&row, score);
+        if let [Some(champion), Some(challenger)] = models {
+            self.compared.lock().take(&row, [champion, challenger], &said);
         }
+        self.lately.lock().take(&row);
         let mut recent = self.recent.lock();
         if recent.len() >= RECENT {
             recent.pop_front();
@@ -382,12 +434,12 @@ impl Judge {
         recent.push_back(row);
     }
 
-    /// Draws the lines of the model that acts, unless another one acts meanwhile. They are sorted out while nobody waits.
-    fn draw(&self, read: &Arc<Acting>, cuts: [Cut; 5]) {
+    /// Draws the lines of the model of a post, unless another one has it meanwhile. They are sorted out while nobody waits.
+    fn draw(&self, read: &Arc<Acting>, post: Post, cuts: [Cut; 5]) {
         let drawn = Arc::new(read.with_cuts(cuts));
-        let mut champion = self.champion.write();
-        if champion.as_ref().is_some_and(|acting| Arc::ptr_eq(acting, read)) {
-            *champion = Some(drawn);
+        let mut place = self.place(post).write();
+        if place.as_ref().is_some_and(|acting| Arc::ptr_eq(acting, read)) {
+            *place = Some(drawn);
         }
     }
 
@@ -406,7 +458,7 @@ impl Judge {
         let particulars = Particulars {
             kind: Kind::Fraud,
             method: "behaviours".to_owned(),
-            created: tornello_engine::time::Timestamp::from_micros(at(learned.last())).to_string(),
+            created: Timestamp::from_micros(at(learned.last())).to_string(),
             code_revision: env!("CARGO_PKG_VERSION").to_owned(),
             data: TrainingData {
                 name: "journal".to_owned(),
@@ -420,7 +472,8 @@ impl Judge {
             parent: before.as_ref().map(|acting| acting.id.clone()),
             approver: None,
         };
-        let artifact = Artifact::seal(&scorer, &features, particulars)?;
+        let reference = Reference::fit(rows.iter().map(Row::fed))?;
+        let artifact = Artifact::seal(&(&scorer, &reference), &features, particulars)?;
         let id = artifact.card()?.id;
         let acting = self.opened(&artifact.model, &id, true)?;
         let acting = self.with_lines(&acting, rows);
@@ -442,7 +495,7 @@ fn work(judge: &Weak<Judge>, tasks: &mpsc::Receiver<Task>) {
     if let Err(error) = rustix::process::nice(PATIENCE) {
         tracing::warn!(%error, "the fraud models cannot be made to wait for others");
     }
-    let mut windows = Windows::default();
+    let mut windows = <[Windows; 2]>::default();
     let mut paces = <[Pace; 2]>::default();
     let mut day = i64::MIN;
     while let Ok(task) = tasks.recv() {
@@ -450,35 +503,45 @@ fn work(judge: &Weak<Judge>, tasks: &mpsc::Receiver<Task>) {
         match task {
             Task::Score(rows) => {
                 for row in rows {
-                    let champion = judge.measured(&mut windows);
+                    let [acts, watches] = &mut windows;
+                    let models = [judge.measured(Post::Champion, acts), judge.measured(Post::Challenger, watches)];
                     let today = row.day();
                     if today > day {
-                        if let Some(acting) = champion.as_ref().filter(|_| day != i64::MIN) {
-                            judge.draw(acting, windows.cuts(today, Some(&acting.cuts), &judge.budgets));
+                        let has_begun = day != i64::MIN;
+                        for ((post, acting), windows) in POSTS.into_iter().zip(&models).zip(&mut windows) {
+                            if let Some(acting) = acting.as_ref().filter(|_| has_begun) {
+                                judge.draw(acting, post, windows.cuts(today, Some(&acting.cuts), &judge.budgets));
+                            }
                         }
                         day = today;
                     }
-                    judge.score(row, champion.as_ref(), &mut windows, &mut paces);
+                    judge.score(row, &models, &mut windows, &mut paces);
                 }
             }
             Task::Fit { rows, day: fitted } => {
                 if let Err(error) = judge.fit_own(&rows, fitted) {
                     tracing::error!(%error, "no fraud model could be fitted; rules go on, with the model before if there was one");
                 }
-                let champion = judge.champion();
-                if !windows.are_of(champion.as_deref()) {
-                    windows = Windows::of(champion.as_deref(), &rows);
-                    // It came with its lines.
-                    day = fitted;
+                for (post, windows) in POSTS.into_iter().zip(&mut windows) {
+                    let acting = judge.at(post);
+                    if !windows.are_of(acting.as_deref()) {
+                        *windows = judge.begun(post, acting.as_deref(), &rows);
+                        if post == Post::Champion {
+                            // It came with its lines.
+                            day = fitted;
+                        }
+                    }
                 }
             }
             Task::Lines(rows) => {
                 judge.recent.lock().extend(rows.iter().rev().take(RECENT).rev().cloned());
-                let champion = judge.champion();
-                windows = Windows::of(champion.as_deref(), &rows);
                 day = rows.last().map_or(i64::MIN, Row::day);
-                if let Some(acting) = champion {
-                    judge.draw(&acting, windows.cuts(day, None, &judge.budgets));
+                for (post, windows) in POSTS.into_iter().zip(&mut windows) {
+                    let acting = judge.at(post);
+                    *windows = judge.begun(post, acting.as_deref(), &rows);
+                    if let Some(acting) = acting {
+                        judge.draw(&acting, post, windows.cuts(day, None, &judge.budgets));
+                    }
                 }
             }
             Task::Settle(done) => drop(done.send(())),

@@ -15,6 +15,8 @@ use tornello_engine::ids::{CaseId, HoldId};
 use tornello_engine::payment;
 use tornello_engine::record::Record;
 use tornello_engine::time::Timestamp;
+use tornello_models::ModelError;
+use tornello_models::fraud::drift::Reference;
 use tornello_models::fraud::signals::{FEATURES, FeatureVector, SignalEvent, SignalKind, Taking, features};
 
 use super::counters::Counters;
@@ -104,6 +106,13 @@ pub struct Examples {
     /// Labelled cases of attempts, returns and counts of cash of which it is not known what a model was asked: they were not assessed, or by a program that did not write
     /// down what a refused attempt had asked for.
     pub unscored: u64,
+}
+
+impl Examples {
+    /// What there was at work when this was known, labelled or not: what a model that learns it is fed later is held against that. None if there was nothing.
+    pub fn reference(&self) -> Result<Option<Reference>, ModelError> {
+        if self.usual.is_empty() { Ok(None) } else { Reference::fit(self.usual.iter().map(Row::fed)).map(Some) }
+    }
 }
 
 /// The names of the features, in their order.

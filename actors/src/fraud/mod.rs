@@ -2,8 +2,10 @@
 //! and says what is to be done: no mailbox, no lock that is held for long, no disk. Selling never waits for any of it: what is missing or behind means rules alone.
 //!
 //! [`hearing`] turns the journal into signals, [`scorers`] write the [`counters`] in the order of commits, [`judge`] keeps the models, [`fold`] is what of all
-//! this follows from the journal alone: [`fold::replay_to`] gives it again.
+//! this follows from the journal alone: [`fold::replay_to`] gives it again. Beside the work [`lately`] holds what the acting model is fed against what it was made of, and
+//! [`agreement`] what it says against what the watching one does.
 
+pub mod agreement;
 pub mod challenge;
 pub mod counters;
 pub mod evidence;
@@ -12,6 +14,7 @@ pub mod hearing;
 pub mod in_force;
 pub mod judge;
 pub mod labels;
+pub mod lately;
 mod pace;
 pub mod recent;
 mod saved;
@@ -37,7 +40,7 @@ use tornello_engine::time::Timestamp;
 use tornello_models::fraud::budget::{Alert, Budget};
 use tornello_models::fraud::explain::Cause;
 use tornello_models::fraud::rules::{Action, Fired, RuleSet};
-pub use tornello_models::fraud::signals::{FEATURES, SignalEvent, SignalKind, Taking};
+pub use tornello_models::fraud::signals::{FEATURES, Outlet, SignalEvent, SignalKind, Taking};
 use tornello_models::fraud::signals::{FeatureVector, Role, features};
 
 use self::challenge::Challenges;

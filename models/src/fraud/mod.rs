@@ -3,8 +3,8 @@
 //!
 //! [`signals`] makes the features, and [`rules`] decides over them what nobody has to learn. [`scorer`] is what acts live. Without labels one of three scorers
 //! acts, [`covariance`], [`isolation`] or [`tails`], chosen by [`select`], or [`behaviours`] where it is known which features say the same; with labels [`trees`], boosting or a regression ([`supervised`]). [`preparation`] keeps
-//! out what cannot be, [`explain`] gives reasons, [`calibration`] probabilities, [`budget`] the line above which somebody looks; [`psi`] watches for drift and
-//! [`promotion`] weighs whether a challenger may act. [`decay`] counts and forgets.
+//! out what cannot be, [`explain`] gives reasons, [`calibration`] probabilities, [`budget`] the line above which somebody looks; [`drift`] says, by [`psi`],
+//! whether what is fed still looks like what there was, and [`promotion`] weighs whether a challenger may act. [`decay`] counts and forgets.
 
 pub mod behaviours;
 pub mod budget;
@@ -12,6 +12,7 @@ pub mod calibration;
 pub mod chance;
 pub mod covariance;
 pub mod decay;
+pub mod drift;
 pub mod explain;
 pub mod isolation;
 pub mod preparation;

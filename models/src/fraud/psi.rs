@@ -1,11 +1,15 @@
-//! Drift: whether what is fed today still looks like training. Population stability index over ten bands of training, `sum (a - e) ln(a / e)`.
+//! Drift: whether what is fed today still looks like training. Population stability index over the bands of training, ten at most, `sum (a - e) ln(a / e)`.
+//!
+//! The thresholds are those of credit scoring (N. Siddiqi, Credit Risk Scorecards, 2006): a convention, and no test. By chance alone the index of `n` values against `m`
+//! of training is about `(bands - 1) (1/n + 1/m)` (B. Yurdakul, Statistical Properties of the Population Stability Index, 2018), so little says nothing.
 
 use serde::{Deserialize, Serialize};
 
 use super::rows::quantile;
 use crate::ModelError;
 
-const BANDS: usize = 10;
+/// The most bands.
+pub(super) const BANDS: usize = 10;
 /// A band that nothing falls into counts as this share: the logarithm stays finite.
 const LEAST: f64 = 1e-4;
 /// From here somebody should look.
@@ -45,51 +49,85 @@ pub struct Bands {
     /// Inner borders, a value on a border belongs to the band above.
     borders: Vec<f64>,
     expected: Vec<f64>,
+    least: f64,
+    greatest: f64,
 }
 
 impl Bands {
-    /// Deciles of the values of training; NaN are left out.
+    /// Deciles of the values of training; NaN are left out. A value that is two deciles or more has a band of its own: most features are nothing most of the time, and
+    /// how often they are something is what may change.
     pub fn fit(values: &[f64]) -> Result<Self, ModelError> {
         let mut sorted: Vec<f64> = values.iter().copied().filter(|x| !x.is_nan()).collect();
-        if sorted.is_empty() {
-            return Err(ModelError::BadShape { what: "at least one value for bands" });
-        }
         sorted.sort_by(f64::total_cmp);
-        let mut borders: Vec<f64> = (1..BANDS).map(|band| quantile(&sorted, band as f64 / BANDS as f64)).collect();
-        borders.dedup();
+        let (Some(&least), Some(&greatest)) = (sorted.first(), sorted.last()) else {
+            return Err(ModelError::BadShape { what: "at least one value for bands" });
+        };
+        let mut borders: Vec<f64> = Vec::new();
+        for band in 1..BANDS {
+            let decile = quantile(&sorted, band as f64 / BANDS as f64);
+            let last = borders.last().copied().unwrap_or(f64::NEG_INFINITY);
+            let border = if decile == last { decile.next_up() } else { decile };
+            if border > last {
+                borders.push(border);
+            }
+        }
         let expected = shares(&count(&borders, &sorted));
-        Ok(Self { borders, expected })
+        Ok(Self { borders, expected, least, greatest })
+    }
+
+    /// In which band a value falls, from 0; none of what is no number.
+    #[must_use]
+    pub fn band(&self, x: f64) -> Option<usize> {
+        band(&self.borders, x)
+    }
+
+    /// Whether a value is less than the least of training or more than the greatest, or no number.
+    #[must_use]
+    pub fn is_outside(&self, x: f64) -> bool {
+        !(self.least..=self.greatest).contains(&x)
     }
 
     /// The index of later values: 0 for the same shares; nothing is said (0) of no values.
     #[must_use]
     pub fn psi(&self, values: &[f64]) -> f64 {
-        let counts = count(&self.borders, values);
+        self.psi_of(&count(&self.borders, values))
+    }
+
+    /// The index of later values of which so many fell into each band: 0 for the same shares; nothing is said (0) of none.
+    #[must_use]
+    pub fn psi_of(&self, counts: &[u32]) -> f64 {
         if counts.iter().all(|&count| count == 0) {
             return 0.0;
         }
-        shares(&counts).iter().zip(&self.expected).map(|(&a, &e)| (a.max(LEAST), e.max(LEAST))).map(|(a, e)| (a - e) * (a / e).ln()).sum()
+        shares(counts).iter().zip(&self.expected).map(|(&a, &e)| (a.max(LEAST), e.max(LEAST))).map(|(a, e)| (a - e) * (a / e).ln()).sum()
+    }
+
+    /// Whether every value has its band: what was decoded from bytes is checked before it is asked.
+    pub(super) fn is_sound(&self) -> bool {
+        self.borders.len() < BANDS
+            && self.expected.len() == self.borders.len() + 1
+            && self.borders.iter().all(|border| !border.is_nan())
+            && self.borders.is_sorted()
+            && self.expected.iter().all(|share| (0.0..=1.0).contains(share))
+            && self.least <= self.greatest
     }
 }
 
-fn count(borders: &[f64], values: &[f64]) -> Vec<u64> {
+fn band(borders: &[f64], x: f64) -> Option<usize> {
+    (!x.is_nan()).then(|| borders.partition_point(|&border| border <= x))
+}
+
+fn count(borders: &[f64], values: &[f64]) -> Vec<u32> {
     let mut counts = vec![0; borders.len() + 1];
-    for &x in values.iter().filter(|x| !x.is_nan()) {
-        counts[borders.partition_point(|&border| border <= x)] += 1;
+    for band in values.iter().filter_map(|&x| band(borders, x)) {
+        counts[band] += 1;
     }
     counts
 }
 
-fn shares(counts: &[u64]) -> Vec<f64> {
-    let total = counts.iter().sum::<u64>().max(1) as f64;
-    counts.iter().map(|&count| count as f64 / total).collect()
-}
-
-/// The share of values that training never saw, for categories. `known` must be sorted.
-#[must_use]
-pub fn unseen_share(known: &[u64], values: &[u64]) -> f64 {
-    let unseen = values.iter().filter(|value| known.binary_search(value).is_err()).count();
-    if values.is_empty() { 0.0 } else { unseen as f64 / values.len() as f64 }
+fn shares(counts: &[u32]) -> Vec<f64> {
+    let total = counts.iter().copied().map(u64::from).sum::<u64>().max(1) as f64;
+    counts.iter().map(|&count| f64::from(count) / total).collect()
 }
 
 #[cfg(test)]
@@ -109,8 +147,7 @@ mod tests {
 
     #[test]
     fn by_hand_for_two_bands() {
-        // Nine of ten are 0 and one is 1: every decile but the last is 0, so there is the border 0 and, at .9, one between.
-        let bands = Bands { borders: vec![1.0], expected: vec![0.9, 0.1] };
+        let bands = Bands { borders: vec![1.0], expected: vec![0.9, 0.1], least: 0.0, greatest: 1.0 };
         let psi = bands.psi(&[0.0, 0.0, 0.0, 0.0, 1.0]);
         assert!((psi - (-0.1 * (0.8_f64 / 0.9).ln() + 0.1 * 2_f64.ln())).abs() < 1e-12);
     }
@@ -124,8 +161,40 @@ mod tests {
     }
 
     #[test]
-    fn unseen_categories_are_counted() {
-        assert!((unseen_share(&[1, 5, 9], &[1, 2, 9, 10]) - 0.5).abs() < 1e-12);
-        assert!(unseen_share(&[1], &[]).abs() < 1e-12);
+    fn what_is_mostly_nothing_has_a_band_for_nothing_and_one_for_something() {
+        // One of twenty is something. Deciles alone would not tell it from the others, however many it became.
+        let trained: Vec<f64> = (0..1_000).map(|i| if i % 20 == 0 { 1.0 + f64::from(i) } else { 0.0 }).collect();
+        let bands = Bands::fit(&trained).unwrap();
+        assert!(bands.psi(&trained).abs() < 1e-12);
+        let busier: Vec<f64> = (0..1_000).map(|i| if i % 2 == 0 { 1.0 + f64::from(i) } else { 0.0 }).collect();
+        assert_eq!(Drift::of(bands.psi(&busier)), Drift::Retrain);
+        // So of what is mostly the greatest.
+        let full: Vec<f64> = trained.iter().map(|x| if *x > 0.0 { 0.5 } else { 1.0 }).collect();
+        let emptier: Vec<f64> = busier.iter().map(|x| if *x > 0.0 { 0.5 } else { 1.0 }).collect();
+        assert_eq!(Drift::of(Bands::fit(&full).unwrap().psi(&emptier)), Drift::Retrain);
+    }
+
+    #[test]
+    fn what_training_never_reached_is_outside() {
+        let bands = Bands::fit(&[1.0, 2.0, 3.0]).unwrap();
+        let outside = [0.9, 1.0, 3.0, 3.1, f64::NAN, f64::INFINITY].map(|x| bands.is_outside(x));
+        assert_eq!(outside, [true, false, false, true, true, true]);
+        assert_eq!([bands.band(-9.0), bands.band(f64::NAN)], [Some(0), None]);
+        assert!(bands.is_sound() && bands.band(9.0) < Some(BANDS));
+    }
+
+    #[test]
+    fn bands_that_do_not_fit_together_are_found() {
+        let sound = Bands::fit(&[1.0, 2.0, 3.0]).unwrap();
+        for broken in [
+            Bands { borders: vec![2.0, 1.0], expected: vec![0.5, 0.5, 0.0], ..sound },
+            Bands { borders: vec![f64::NAN], expected: vec![0.5, 0.5], ..sound },
+            Bands { borders: vec![1.0], expected: vec![1.0], ..sound },
+            Bands { borders: vec![1.0], expected: vec![f64::NAN, 0.5], ..sound },
+            Bands { borders: vec![0.0; BANDS], expected: vec![0.0; BANDS + 1], ..sound },
+            Bands { least: 4.0, ..sound },
+        ] {
+            assert!(!broken.is_sound(), "{broken:?}");
+        }
     }
 }

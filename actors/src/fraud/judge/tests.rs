@@ -1,10 +1,12 @@
 //! Which model is at work, and where its lines are, when others come and go.
 
+use tornello_models::fraud::drift::{ChannelDrift, Drift};
 use tornello_models::fraud::select::Unsupervised;
-use tornello_models::fraud::signals::{Outlet, Role, Taking};
+use tornello_models::fraud::signals::{Role, Taking};
 
 use super::super::fold::DAY_US;
 use super::*;
+use crate::fraud::agreement::Agreed;
 
 impl Judge {
     /// Puts a trained model to work that no registry knows. It has no lines yet.
@@ -172,7 +174,7 @@ fn a_model_that_turns_out_to_be_at_fault_at_work_is_set_aside_and_not_put_there_
     registered(&judge, "first", &artifact, Post::Champion);
     let champion = judge.champion().unwrap();
     // Its lines were drawn anew between the score and the word about it.
-    judge.draw(&champion, [Cut { score: 0.5, random: 0.0 }; 5]);
+    judge.draw(&champion, Post::Champion, [Cut { score: 0.5, random: 0.0 }; 5]);
     judge.set_aside(&champion, Post::Champion, Fault::NoNumber);
     assert!(judge.champion().is_none(), "rules act alone");
     assert!(judge.is_faulty(champion.code) && judge.put_to_work(champion.code, checksum, Post::Champion).is_err());
@@ -184,6 +186,111 @@ fn a_model_that_turns_out_to_be_at_fault_at_work_is_set_aside_and_not_put_there_
     registered(&judge, "second", &artifact, Post::Champion);
     judge.set_aside(&champion, Post::Champion, Fault::NoNumber);
     assert!(judge.champion().is_some());
+}
+
+/// As [`row`], of the web, with a feature that moved.
+fn moved(n: i64) -> Row {
+    let mut row = row(n);
+    row.features[7] += 10.0;
+    row
+}
+
+async fn fed(judge: &Judge, rows: &[Row]) {
+    judge.tasks.send(Task::Score(rows.to_vec())).unwrap();
+    judge.settled().await;
+}
+
+fn at(n: i64) -> Timestamp {
+    Timestamp::from_seconds(n)
+}
+
+#[actix_rt::test]
+async fn what_the_acting_model_is_fed_is_held_against_what_it_was_made_of_also_after_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let shelf = Shelf::in_folder(folder.path());
+    let (made_of, later): (Vec<Row>, Vec<Row>) = ((0..2_670).map(row).collect(), (2_670..3_560).map(moved).collect());
+    let first = judge(Some(shelf.clone()));
+    first.fit_own(&made_of, 1).unwrap();
+    assert_eq!(first.drifted(at(3_560)), None, "nothing was counted yet");
+    fed(&first, &later).await;
+    let found = first.drifted(at(3_560)).unwrap();
+    assert_eq!((found.model, found.made_until), (first.champion().unwrap().code, at(2_669)));
+    assert_eq!((found.window, found.events, found.unseen_share), (Some((at(2_670), at(3_559))), 890, Some(0.0)));
+    let [ChannelDrift { outlet: Outlet::Web, expected: 2_670, events: 890, features }] = found.channels.as_slice() else { panic!("{found:?}") };
+    assert_eq!((features[0].feature, features[0].asks(), features[0].outside), (7, Drift::Retrain, 1.0));
+    assert!(features[1..].iter().all(|feature| feature.asks() == Drift::Stable), "{features:?}");
+
+    // What the scorers know is told to the models at a start, what the model was made of as well.
+    let again = judge(Some(shelf));
+    assert!(again.champion().is_some_and(|acting| acting.id == first.champion().unwrap().id));
+    let mut fold = serde_json::to_value(Fold::default()).unwrap();
+    fold["rows"] = serde_json::to_value(made_of.iter().chain(&later).collect::<Vec<_>>()).unwrap();
+    again.begin(&serde_json::from_value(fold).unwrap());
+    again.settled().await;
+    assert_eq!(again.drifted(at(3_560)), Some(found));
+}
+
+#[actix_rt::test]
+async fn what_is_told_of_drift_is_of_the_last_days_and_of_the_model_that_acts() {
+    let judge = judge(None);
+    let made_of: Vec<Row> = (0..2_670).map(row).collect();
+    judge.fit_own(&made_of, 1).unwrap();
+    let on = |day: i64, n: i64| Row { at_us: day * DAY_US + n * 1_000_000, ..moved(n) };
+    fed(&judge, &(0..600).map(|n| on(3, n)).collect::<Vec<_>>()).await;
+    fed(&judge, &[Row { outlet: Outlet::Reseller, ..on(4, 0) }]).await;
+    let events = |days: i64| judge.drifted(at(days * 86_400)).map(|found| (found.events, found.unseen_share));
+    assert_eq!(events(4), Some((601, Some(1.0 / 601.0))), "resellers were not there when it was made");
+    assert_eq!([events(9), events(10), events(11)], [Some((601, Some(1.0 / 601.0))), Some((1, Some(1.0))), Some((0, None))]);
+    // What came long ago is not kept.
+    fed(&judge, &[on(10, 0)]).await;
+    assert_eq!(events(10), Some((2, Some(0.5))));
+    // A model that does not say of what it was made is held against nothing, and not against what another one was made of.
+    judge.install(&model(0, 8.0), Post::Champion).unwrap();
+    assert_eq!(events(10), None);
+    fed(&judge, &[on(10, 1)]).await;
+    assert_eq!(events(10), None);
+}
+
+#[actix_rt::test]
+async fn the_model_that_watches_and_the_one_that_acts_are_compared_as_they_score() {
+    let judge = judge(None);
+    judge.install(&model(0, 8.0), Post::Champion).unwrap();
+    fed(&judge, &[row(1)]).await;
+    assert_eq!(judge.agreement(), None, "there is only one");
+    judge.install(&model(0, 8.0), Post::Challenger).unwrap();
+    fed(&judge, &(2..600).map(row).collect::<Vec<_>>()).await;
+    assert_eq!(judge.agreement(), None, "neither has a line before the next day");
+    // The same model draws the same line of the same rows, from the next day on.
+    let on_the_next_day = |n: i64| Row { at_us: DAY_US + n * 1_000_000, ..row(n) };
+    let strange = |n: i64| Row { features: vec![30.0; N], ..on_the_next_day(n) };
+    let next: Vec<Row> = (600..900).map(on_the_next_day).chain([strange(900)]).collect();
+    fed(&judge, &next).await;
+    let cuts = [Post::Champion, Post::Challenger].map(|post| judge.at(post).unwrap().cuts);
+    assert!(cuts[0] == cuts[1] && cuts[0][0].score < 1.0, "{cuts:?}");
+    let told = judge.agreement().unwrap();
+    let codes = [Post::Champion, Post::Challenger].map(|post| judge.at(post).unwrap().code);
+    assert_eq!(([told.champion, told.challenger], told.until.as_micros()), (codes, DAY_US + 900_000_000));
+    let web = told.channels[0];
+    // The row that the lines were drawn at is judged by those of before it, of which there were none.
+    assert_eq!((web.champion_only, web.challenger_only, web.both + web.neither), (0, 0, 300));
+    assert!(web.both >= 1 && told.channels[1..].iter().all(|other| *other == Agreed::default()), "{told:?}");
+
+    // Lines far apart: what only one of both raises is counted as that.
+    let [champion, challenger] = [Post::Champion, Post::Challenger].map(|post| judge.at(post).unwrap());
+    judge.draw(&champion, Post::Champion, [Cut { score: 0.0, random: 0.0 }; 5]);
+    judge.draw(&challenger, Post::Challenger, [Cut { score: 0.999_999, random: 0.0 }; 5]);
+    fed(&judge, &[on_the_next_day(901)]).await;
+    assert_eq!(judge.agreement().unwrap().channels[0].champion_only, 1);
+    let [champion, challenger] = [Post::Champion, Post::Challenger].map(|post| judge.at(post).unwrap());
+    judge.draw(&champion, Post::Champion, [Cut { score: 0.999_999, random: 0.0 }; 5]);
+    judge.draw(&challenger, Post::Challenger, [Cut { score: 0.0, random: 0.0 }; 5]);
+    fed(&judge, &[on_the_next_day(902)]).await;
+    let before = judge.agreement().unwrap();
+    assert_eq!((before.channels[0].champion_only, before.channels[0].challenger_only), (1, 1));
+
+    // Another model that watches is compared anew.
+    judge.install(&model(50, 8.0), Post::Challenger).unwrap();
+    assert_eq!(judge.agreement(), None);
 }
 
 #[test]

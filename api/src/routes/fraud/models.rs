@@ -4,8 +4,9 @@ use actix_web::{HttpResponse, get, post, web};
 use serde::{Deserialize, Serialize};
 use tornello_actors::digest::digest_of_bytes;
 use tornello_actors::failure::Failure;
-use tornello_actors::fraud::Sizes;
+use tornello_actors::fraud::agreement::{Agreed, Agreement};
 use tornello_actors::fraud::evidence::{Comparison, Promotion, compare};
+use tornello_actors::fraud::{Outlet, Sizes};
 use tornello_actors::node::Node;
 use tornello_engine::envelope::Digest;
 use tornello_engine::ids::Code;
@@ -159,6 +160,58 @@ pub struct ModelView {
     approver: Option<String>,
 }
 
+/// How often the two models would have had events of a channel looked at.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+pub struct BesideOf {
+    /// Through which channel.
+    channel: &'static str,
+    /// How many events both would have had looked at.
+    both: u64,
+    /// How many only the one that acts.
+    champion_only: u64,
+    /// How many only the one that challenges.
+    challenger_only: u64,
+    /// How many none of both.
+    neither: u64,
+}
+
+/// How the model that challenges and the one that acts agree, each by its own line for the same budget of alerts. It asks for no label: which one is right,
+/// `GET .../evidence` says.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+pub struct BesideView {
+    /// The model that acts.
+    champion: String,
+    /// The one that challenges.
+    challenger: String,
+    /// The first event that both scored (RFC 3339, UTC), since the node started, or since both have their places and their lines.
+    #[schema(format = DateTime)]
+    from: String,
+    /// The last.
+    #[schema(format = DateTime)]
+    to: String,
+    /// By channel, of those that had any.
+    #[schema(max_items = 5)]
+    by_channel: Vec<BesideOf>,
+}
+
+impl From<Agreement> for BesideView {
+    fn from(agreement: Agreement) -> Self {
+        let Agreement { champion, challenger, since, until, channels } = agreement;
+        let of = |channel: &'static str, agreed: Agreed| {
+            let Agreed { both, champion_only, challenger_only, neither } = agreed;
+            BesideOf { channel, both, champion_only, challenger_only, neither }
+        };
+        let any = Outlet::ALL.into_iter().zip(channels).filter(|(_, agreed)| *agreed != Agreed::default());
+        Self {
+            champion: champion.to_string(),
+            challenger: challenger.to_string(),
+            from: since.to_string(),
+            to: until.to_string(),
+            by_channel: any.map(|(outlet, agreed)| of(outlet.name(), agreed)).collect(),
+        }
+    }
+}
+
 /// The models of a kind.
 #[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
 pub struct ModelsView {
@@ -167,6 +220,9 @@ pub struct ModelsView {
     /// The models, in the order of their names.
     #[schema(max_items = 1_000)]
     items: Vec<ModelView>,
+    /// Of fraud, how the one that challenges and the one that acts agree; absent if there are not both, or nothing was scored by both yet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    beside: Option<BesideView>,
 }
 
 fn hexadecimal(Digest(bits): Digest) -> String {
@@ -214,7 +270,8 @@ impl From<&Model> for ModelView {
 }
 
 fn view(node: &Node, kind: ModelKind) -> ModelsView {
-    ModelsView { kind: kind.name(), items: node.defences().models(kind).known().map(ModelView::from).collect() }
+    let agreement = if kind == ModelKind::Fraud { node.scoring().judge().agreement() } else { None };
+    ModelsView { kind: kind.name(), items: node.defences().models(kind).known().map(ModelView::from).collect(), beside: agreement.map(Into::into) }
 }
 
 /// List models.

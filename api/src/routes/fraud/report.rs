@@ -6,19 +6,25 @@ use actix_web::middleware::Compress;
 use actix_web::{HttpResponse, get, web};
 use serde::{Deserialize, Serialize};
 use tornello_actors::cases::report::{Figures, drift_windows, figures, psi};
+use tornello_actors::fraud::FEATURES;
+use tornello_actors::fraud::lately::{ChannelDrift, Drift, Drifted, FeatureDrift};
 use tornello_actors::node::Node;
 use tornello_actors::views::fraud::{CaseFilter, CaseRow};
 
 use crate::auth::{Caller, Scope};
 use crate::problem::Problem;
+use crate::reasons::{self, ReasonView};
 use crate::routes::files;
 use crate::routes::payments::museums;
+use crate::words::DriftWord;
 
 /// How many days if the caller does not say, and the most.
 const DAYS: u32 = 28;
 const DAYS_MAX: u32 = 366;
 /// The most cases that a report rests on: the largest ones.
 const CASES_MAX: u32 = 200_000;
+/// So many features are told of a channel: those that are furthest from what they were.
+const FEATURES_TOLD: usize = 10;
 
 /// Which report.
 #[derive(Debug, Clone, Deserialize, utoipa::IntoParams)]
@@ -104,6 +110,93 @@ pub struct DriftView {
     psi: Option<f64>,
 }
 
+/// How far a feature is from what it was when the model was made.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+pub struct FeatureDriftView {
+    /// Which, in words.
+    feature: ReasonView,
+    /// The population stability index, over ten bands of then at most.
+    psi: f64,
+    /// What it asks for: above 0.1 a `look`, above 0.25 that the model is made anew (`retrain`).
+    #[schema(value_type = DriftWord)]
+    asks: Drift,
+    /// The share of events whose value is less or more than any of then, 0 to 1.
+    outside_share: f64,
+}
+
+impl From<&FeatureDrift> for FeatureDriftView {
+    fn from(drift: &FeatureDrift) -> Self {
+        let name = FEATURES.get(drift.feature).map_or("", |(name, _)| *name);
+        Self { feature: reasons::feature(name), psi: drift.psi, asks: drift.asks(), outside_share: drift.outside }
+    }
+}
+
+/// How far the features of a channel are from what they were.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+pub struct ChannelDriftView {
+    /// Through which channel.
+    channel: &'static str,
+    /// How many events were counted.
+    events: u64,
+    /// How many there were among those of then.
+    events_then: u64,
+    /// The features that are furthest from what they were, the furthest first; none where there are, or were, fewer than 500 events.
+    #[schema(max_items = 10)]
+    features: Vec<FeatureDriftView>,
+}
+
+impl From<&ChannelDrift> for ChannelDriftView {
+    fn from(drift: &ChannelDrift) -> Self {
+        Self {
+            channel: drift.outlet.name(),
+            events: drift.events,
+            events_then: drift.expected,
+            features: drift.features.iter().take(FEATURES_TOLD).map(Into::into).collect(),
+        }
+    }
+}
+
+/// How far what the acting model is fed is from what there was when it was made, in the last seven days at most.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+pub struct FedDriftView {
+    /// The model.
+    model: String,
+    /// The last event that was there when it was made (RFC 3339, UTC).
+    #[schema(format = DateTime)]
+    made_until: String,
+    /// The first event that was counted since (RFC 3339, UTC): after a start of the node it may be later than seven days ago. Absent where none was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(format = DateTime)]
+    from: Option<String>,
+    /// The last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(format = DateTime)]
+    to: Option<String>,
+    /// How many were counted.
+    events: u64,
+    /// The share of them that came through a channel of which there was none when the model was made, 0 to 1. Absent where none was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unseen_share: Option<f64>,
+    /// By channel, of those that there were or are.
+    #[schema(max_items = 5)]
+    by_channel: Vec<ChannelDriftView>,
+}
+
+impl From<Drifted> for FedDriftView {
+    fn from(drifted: Drifted) -> Self {
+        let (from, to) = drifted.window.unzip();
+        Self {
+            model: drifted.model.to_string(),
+            made_until: drifted.made_until.to_string(),
+            from: from.map(|from| from.to_string()),
+            to: to.map(|to| to.to_string()),
+            events: drifted.events,
+            unseen_share: drifted.unseen_share,
+            by_channel: drifted.channels.iter().map(Into::into).collect(),
+        }
+    }
+}
+
 /// The report.
 #[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
 pub struct ReportView {
@@ -122,6 +215,9 @@ pub struct ReportView {
     /// Drift of the scores, of all museums.
     #[schema(max_items = 5)]
     drift: Vec<DriftView>,
+    /// Drift of what the acting model is fed, of all museums; absent where no model acts, or none that says of what it was made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    feature_drift: Option<FedDriftView>,
     /// The journal's batch up to which the report is complete.
     as_of_batch: u64,
 }
@@ -168,6 +264,23 @@ pub async fn get(node: web::Data<Node>, caller: Caller, query: web::Query<Report
         by_museum: by(&rows, span, |row| row.museum.0.to_string()),
         blocked_attempts,
         drift: drift.collect(),
+        feature_drift: node.scoring().judge().drifted(now).map(Into::into),
         as_of_batch,
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_feature_that_moved_is_told_in_words() {
+        let told = serde_json::to_value(FeatureDriftView::from(&FeatureDrift { feature: 2, psi: 0.3, outside: 0.5 })).unwrap();
+        let words = serde_json::json!({
+            "code": "person_holds_1h",
+            "it": "Stesso acquirente: molte prenotazioni in un'ora",
+            "en": "Same buyer: many holds within an hour",
+        });
+        assert_eq!(told, serde_json::json!({"feature": words, "psi": 0.3, "asks": "retrain", "outside_share": 0.5}));
+    }
 }
