@@ -17,7 +17,7 @@ use tornello_engine::time::Timestamp;
 
 use crate::auth::{Caller, Scope};
 use crate::problem::Problem;
-use crate::request::{IdempotencyKey, envelope};
+use crate::request::{IdempotencyKey, Json, envelope};
 use crate::routes::quotes::InstitutionForm;
 use crate::routes::{files, page, page_size};
 
@@ -298,7 +298,7 @@ fn part(envelope: &Envelope, name: &str) -> Envelope {
     responses((status = 201, description = "The account", body = AccountView), crate::openapi::Problems),
 )]
 #[post("/accounts")]
-pub async fn open(node: web::Data<Node>, caller: Caller, key: IdempotencyKey, form: web::Json<AccountForm>) -> Result<HttpResponse, Problem> {
+pub async fn open(node: web::Data<Node>, caller: Caller, key: IdempotencyKey, form: Json<AccountForm>) -> Result<HttpResponse, Problem> {
     for_all_museums(&caller)?;
     let envelope = envelope(&node, &caller, &key, &["open account"], &*form, &[], None)?;
     let (code, institution) = (form.account, form.institution.parse()?);
@@ -348,7 +348,7 @@ pub async fn change(
     caller: Caller,
     key: IdempotencyKey,
     account: web::Path<Code>,
-    form: web::Json<AccountChangeForm>,
+    form: Json<AccountChangeForm>,
 ) -> Result<HttpResponse, Problem> {
     for_all_museums(&caller)?;
     let code = account.into_inner();
@@ -381,7 +381,7 @@ pub async fn agree(
     caller: Caller,
     key: IdempotencyKey,
     account: web::Path<Code>,
-    form: web::Json<AgreementsForm>,
+    form: Json<AgreementsForm>,
 ) -> Result<HttpResponse, Problem> {
     caller.may(Scope::Settle)?;
     let code = account.into_inner();
@@ -418,7 +418,7 @@ pub async fn settle(
     caller: Caller,
     key: IdempotencyKey,
     account: web::Path<Code>,
-    form: web::Json<SettlementOfAccountForm>,
+    form: Json<SettlementOfAccountForm>,
 ) -> Result<HttpResponse, Problem> {
     for_all_museums(&caller)?;
     let code = account.into_inner();

@@ -29,7 +29,7 @@ use tornello_engine::time::Timestamp;
 
 use crate::auth::{Caller, Scope};
 use crate::problem::{self, Problem};
-use crate::request::{IdempotencyKey, envelope};
+use crate::request::{IdempotencyKey, Json, envelope};
 use crate::routes::holds::LineForm;
 use crate::routes::payments::{Connected, creditor_of_museum, has_payment_pages, no_payment_pages, not_connected};
 use crate::routes::people::{self, ContactForm};
@@ -361,7 +361,7 @@ pub async fn draft(
     connected: Connected,
     caller: Caller,
     key: IdempotencyKey,
-    form: web::Json<QuoteForm>,
+    form: Json<QuoteForm>,
 ) -> Result<HttpResponse, Problem> {
     let known = museum_of(&node, &caller, Scope::Quote, &form.museum)?;
     let owner = caller.acts_for()?;
@@ -421,7 +421,7 @@ pub async fn revise(
     caller: Caller,
     key: IdempotencyKey,
     quote: web::Path<QuoteId>,
-    form: web::Json<VisitForm>,
+    form: Json<VisitForm>,
 ) -> Result<HttpResponse, Problem> {
     let id = quote.into_inner();
     let found = seen(&node, &caller, Scope::Quote, id).await?;
@@ -491,7 +491,7 @@ pub async fn accept(
     caller: Caller,
     key: IdempotencyKey,
     quote: web::Path<QuoteId>,
-    form: web::Json<AcceptForm>,
+    form: Json<AcceptForm>,
 ) -> Result<HttpResponse, Problem> {
     let id = quote.into_inner();
     let found = seen(&node, &caller, Scope::Quote, id).await?;
@@ -603,7 +603,7 @@ pub async fn cancel(
     caller: Caller,
     key: IdempotencyKey,
     quote: web::Path<QuoteId>,
-    form: web::Json<CancelQuoteForm>,
+    form: Json<CancelQuoteForm>,
 ) -> Result<HttpResponse, Problem> {
     let (id, cause) = (quote.into_inner(), form.cause);
     seen(&node, &caller, Scope::Quote, id).await?;

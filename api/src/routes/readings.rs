@@ -17,6 +17,7 @@ use crate::auth::{Caller, Scope};
 use crate::problem::Problem;
 use crate::request::LARGE_BODY_MAX;
 use crate::routes::museum_of;
+use crate::strict;
 
 /// The most lines of a batch.
 pub const LINES_MAX: usize = 10_000;
@@ -371,7 +372,7 @@ impl Batch<'_> {
         let numbered = (self.lines + 1..).zip(lines.iter().take(room).copied());
         let written = numbered.filter(|(_, line)| !line.trim_ascii().is_empty());
         let taken = written.map(|(number, line)| async move {
-            let form = serde_json::from_slice::<ReadingForm>(line).map_err(|error| Problem::of_json(&error));
+            let form = strict::from_slice::<ReadingForm>(line).map_err(|error| Problem::of_json(&error));
             (number, async { take_one(node, caller, &form?).await }.await)
         });
         // In order: of one sensor's readings a later one makes an earlier one worthless.
@@ -427,7 +428,7 @@ pub async fn send(node: web::Data<Node>, caller: Caller, request: HttpRequest, m
         }
     }
     if one {
-        let form = serde_json::from_slice(&single).map_err(|error| Problem::of_json(&error))?;
+        let form = strict::from_slice(&single).map_err(|error| Problem::of_json(&error))?;
         let taken = match take_one(&node, &caller, &form).await? {
             Some(occupancy) => TakenView::One(OccupancyView::new(&node, &occupancy)),
             None => TakenView::Batch(BatchView { accepted: 1, rejected: Vec::new() }),

@@ -14,7 +14,7 @@ use crate::auth::{Caller, Scope};
 use crate::csv::{CsvCell, CsvForm, CsvWriter};
 use crate::icalendar::{self, Entry};
 use crate::problem::Problem;
-use crate::request::{IdempotencyKey, envelope};
+use crate::request::{IdempotencyKey, Json, envelope};
 use crate::routes::forecasts::{apart, rounded, thousandths};
 use crate::routes::museum_of;
 use crate::routes::payments::{csv_answer, wants_csv};
@@ -340,7 +340,7 @@ pub async fn set_override(
     caller: Caller,
     key: IdempotencyKey,
     museum: web::Path<String>,
-    form: web::Json<OverrideForm>,
+    form: Json<OverrideForm>,
 ) -> Result<HttpResponse, Problem> {
     let known = museum_of(&node, &caller, Scope::Manage, &museum)?;
     let envelope = envelope(&node, &caller, &key, &["roster"], &*form, &[], None)?;

@@ -15,7 +15,7 @@ use tornello_engine::till::{Command, Direction, Event, Refusal, Till};
 use crate::acting;
 use crate::auth::{Caller, Scope};
 use crate::problem::Problem;
-use crate::request::{IdempotencyKey, envelope};
+use crate::request::{IdempotencyKey, Json, envelope};
 use crate::routes::payments::museums;
 use crate::routes::{files, museum_of, not_rebuilt, page, page_size};
 use crate::words::CashDirectionWord;
@@ -166,7 +166,7 @@ async fn view(node: &Node, caller: &Caller, id: TillId) -> Result<TillView, Prob
     responses((status = 201, description = "The session is open", body = TillView), crate::openapi::Problems),
 )]
 #[post("/tills")]
-pub async fn open(node: web::Data<Node>, caller: Caller, key: IdempotencyKey, form: web::Json<TillOpenForm>) -> Result<HttpResponse, Problem> {
+pub async fn open(node: web::Data<Node>, caller: Caller, key: IdempotencyKey, form: Json<TillOpenForm>) -> Result<HttpResponse, Problem> {
     let museum = museum_of(&node, &caller, Scope::Desk, &form.museum)?.museum.id();
     let envelope = envelope(&node, &caller, &key, &["open till"], &*form, &[], None)?;
     let id = tills::open(&node, envelope, museum, form.till, Cents::new(form.float_cents)).await?;
@@ -286,7 +286,7 @@ pub async fn move_cash(
     caller: Caller,
     key: IdempotencyKey,
     session: web::Path<TillId>,
-    form: web::Json<CashForm>,
+    form: Json<CashForm>,
 ) -> Result<HttpResponse, Problem> {
     let id = session.into_inner();
     seen(&node, &caller, id).await?;
@@ -311,7 +311,7 @@ pub async fn close(
     caller: Caller,
     key: IdempotencyKey,
     session: web::Path<TillId>,
-    form: web::Json<TillCloseForm>,
+    form: Json<TillCloseForm>,
 ) -> Result<HttpResponse, Problem> {
     let id = session.into_inner();
     seen(&node, &caller, id).await?;

@@ -18,7 +18,7 @@ use tornello_engine::voucher::{self, Command, Voucher};
 
 use crate::auth::{Caller, Scope};
 use crate::problem::Problem;
-use crate::request::{IdempotencyKey, envelope};
+use crate::request::{IdempotencyKey, Json, envelope};
 use crate::routes::payments::voucher_of;
 use crate::routes::{files, museum_of};
 
@@ -101,7 +101,7 @@ fn end_of(text: &str) -> Option<Timestamp> {
     responses((status = 201, description = "The voucher", body = VoucherView), crate::openapi::Problems),
 )]
 #[post("/vouchers")]
-pub async fn issue(node: web::Data<Node>, caller: Caller, key: IdempotencyKey, form: web::Json<VoucherForm>) -> Result<HttpResponse, Problem> {
+pub async fn issue(node: web::Data<Node>, caller: Caller, key: IdempotencyKey, form: Json<VoucherForm>) -> Result<HttpResponse, Problem> {
     caller.may(Scope::Settle)?;
     let museum: Option<MuseumId> = match &form.museum {
         Some(name) => Some(museum_of(&node, &caller, Scope::Settle, name)?.museum.id()),

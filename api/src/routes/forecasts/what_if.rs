@@ -9,6 +9,7 @@ use tornello_actors::outcomes::{self, Change, Compared, Outcome, Question};
 use super::{By, Span, apart, rounded, thousandths};
 use crate::auth::{Caller, Scope};
 use crate::problem::Problem;
+use crate::request::Json;
 use crate::routes::museum_of;
 
 /// A question: what would be if. Whatever is left out stays as it is.

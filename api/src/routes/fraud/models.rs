@@ -15,7 +15,7 @@ use tornello_engine::time::Timestamp;
 use super::rules::for_all_museums;
 use crate::auth::{Caller, Scope};
 use crate::problem::Problem;
-use crate::request::{IdempotencyKey, envelope};
+use crate::request::{IdempotencyKey, Json, envelope};
 use crate::words::{ModelKindWord, ModelStageWord};
 
 /// Which models to list.
@@ -239,7 +239,7 @@ pub async fn list(node: web::Data<Node>, caller: Caller, query: web::Query<Model
     responses((status = 201, description = "It is known", body = ModelsView), crate::openapi::Problems),
 )]
 #[post("/fraud/models")]
-pub async fn register(node: web::Data<Node>, caller: Caller, key: IdempotencyKey, form: web::Json<ModelForm>) -> Result<HttpResponse, Problem> {
+pub async fn register(node: web::Data<Node>, caller: Caller, key: IdempotencyKey, form: Json<ModelForm>) -> Result<HttpResponse, Problem> {
     for_all_museums(&caller, Scope::Investigate)?;
     let envelope = envelope(&node, &caller, &key, &["register model"], &*form, &[], None)?;
     let ModelForm { kind, artifact, ref checksum, ref card } = *form;
@@ -270,7 +270,7 @@ pub async fn challenge(
     caller: Caller,
     key: IdempotencyKey,
     artifact: web::Path<Code>,
-    form: web::Json<KindForm>,
+    form: Json<KindForm>,
 ) -> Result<HttpResponse, Problem> {
     for_all_museums(&caller, Scope::Investigate)?;
     let artifact = artifact.into_inner();
@@ -520,7 +520,7 @@ pub async fn promote(
     caller: Caller,
     key: IdempotencyKey,
     artifact: web::Path<Code>,
-    form: web::Json<PromotionForm>,
+    form: Json<PromotionForm>,
 ) -> Result<HttpResponse, Problem> {
     for_all_museums(&caller, Scope::Manage)?;
     let artifact = artifact.into_inner();
@@ -561,7 +561,7 @@ pub async fn retire(
     caller: Caller,
     key: IdempotencyKey,
     artifact: web::Path<Code>,
-    form: web::Json<KindForm>,
+    form: Json<KindForm>,
 ) -> Result<HttpResponse, Problem> {
     for_all_museums(&caller, Scope::Manage)?;
     let artifact = artifact.into_inner();

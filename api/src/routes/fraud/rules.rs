@@ -12,7 +12,7 @@ use tornello_engine::text::Text;
 
 use crate::auth::{Caller, Scope};
 use crate::problem::Problem;
-use crate::request::{IdempotencyKey, envelope};
+use crate::request::{IdempotencyKey, Json, envelope};
 use crate::words::{ChannelWord, RuleActionWord, RuleOperatorWord};
 
 /// A feature held against a threshold.
@@ -189,7 +189,7 @@ pub async fn list(node: web::Data<Node>, caller: Caller) -> Result<HttpResponse,
     responses((status = 201, description = "It is drafted", body = RulesView), crate::openapi::Problems),
 )]
 #[post("/fraud/rules")]
-pub async fn draft(node: web::Data<Node>, caller: Caller, key: IdempotencyKey, form: web::Json<RuleForm>) -> Result<HttpResponse, Problem> {
+pub async fn draft(node: web::Data<Node>, caller: Caller, key: IdempotencyKey, form: Json<RuleForm>) -> Result<HttpResponse, Problem> {
     caller.may(Scope::Investigate)?;
     let envelope = envelope(&node, &caller, &key, &["draft rule"], &*form, &[], None)?;
     let rule = Box::new(Rule::from(form.into_inner()));

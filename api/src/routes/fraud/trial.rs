@@ -12,6 +12,7 @@ use tornello_engine::time::Timestamp;
 use super::rules::RuleForm;
 use crate::auth::{Caller, Scope};
 use crate::problem::Problem;
+use crate::request::Json;
 
 /// The rule to try, and since when.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
