@@ -140,14 +140,14 @@ pub struct CasePage {
 
 fn cursor(text: &str) -> Result<(i64, CaseId), Problem> {
     let read = || text.split_once('.').and_then(|(loss, case)| Some((loss.parse().ok()?, case.parse().ok()?)));
-    read().ok_or_else(|| Problem::invalid("cursor: give the one of the page before"))
+    read().ok_or_else(|| Problem::malformed("cursor: give the one of the page before"))
 }
 
 fn states(state: Option<&str>) -> Result<Vec<String>, Problem> {
     match state {
         None => Ok(["open", "appealed"].map(str::to_owned).into()),
         Some(state @ ("open" | "appealed" | "decided" | "lapsed")) => Ok(vec![state.to_owned()]),
-        Some(_) => Err(Problem::invalid("state: `open`, `appealed`, `decided` or `lapsed` is expected")),
+        Some(_) => Err(Problem::malformed("state: `open`, `appealed`, `decided` or `lapsed` is expected")),
     }
 }
 

@@ -16,7 +16,7 @@ use tornello_engine::time::Timestamp;
 use crate::auth::{Caller, Scope};
 use crate::problem::Problem;
 use crate::request::LARGE_BODY_MAX;
-use crate::routes::museum_of;
+use crate::routes::{known_by_name, museum_of};
 use crate::strict;
 
 /// The most lines of a batch.
@@ -40,6 +40,14 @@ impl MuseumName {
         match self {
             Self::Number(number) => number.to_string(),
             Self::Slug(slug) => slug.clone(),
+        }
+    }
+
+    /// The museum that is meant: one with a slug must be there, one with a number need not.
+    pub fn id(&self, node: &Node) -> Result<MuseumId, Problem> {
+        match self {
+            Self::Number(number) => Ok(MuseumId(*number)),
+            Self::Slug(slug) => known_by_name(node, slug).map(|known| known.museum.id()).ok_or_else(Problem::not_found),
         }
     }
 }

@@ -254,7 +254,7 @@ pub struct RefundsQuery {
 pub async fn list(node: web::Data<Node>, caller: Caller, request: HttpRequest, query: web::Query<RefundsQuery>) -> Result<HttpResponse, Problem> {
     caller.may(Scope::Settle)?;
     if query.state.as_deref().is_some_and(|state| !["open", "exported", "paid_back"].contains(&state)) {
-        return Err(Problem::invalid("state: open, exported or paid_back is expected"));
+        return Err(Problem::malformed("state: open, exported or paid_back is expected"));
     }
     let filter = RefundFilter {
         museums: museums(&node, &caller, Scope::Settle, query.museum.as_deref())?,

@@ -110,7 +110,7 @@ pub struct WhatIfView {
     responses((status = 200, description = "Day by day", body = WhatIfView), crate::openapi::Problems),
 )]
 #[post("/museums/{museum}/what-if")]
-pub async fn ask(node: web::Data<Node>, caller: Caller, museum: web::Path<String>, form: web::Json<WhatIfForm>) -> Result<HttpResponse, Problem> {
+pub async fn ask(node: web::Data<Node>, caller: Caller, museum: web::Path<String>, form: Json<WhatIfForm>) -> Result<HttpResponse, Problem> {
     let known = museum_of(&node, &caller, Scope::Plan, &museum)?;
     let (from, days) = Span { from: form.from, days: form.days, by: By::Day }.days(&node)?;
     let percents = [form.capacity_percent, form.price_percent].into_iter().flatten().all(|percent| percent <= 1_000);

@@ -16,6 +16,7 @@ use super::rules::for_all_museums;
 use crate::auth::{Caller, Scope};
 use crate::problem::Problem;
 use crate::request::{IdempotencyKey, Json, envelope};
+use crate::routes::instant_of;
 use crate::words::{ModelKindWord, ModelStageWord};
 
 /// Which models to list.
@@ -500,6 +501,9 @@ pub async fn weigh(
     query: web::Query<WindowQuery>,
 ) -> Result<HttpResponse, Problem> {
     for_all_museums(&caller, Scope::Investigate)?;
+    for (name, text) in [("from", &query.from), ("to", &query.to)] {
+        instant_of(name, text.as_deref())?;
+    }
     let compared = compared(&node, artifact.into_inner(), query.from.as_deref(), query.to.as_deref()).await?;
     Ok(HttpResponse::Ok().json(ComparisonView::new(&compared)?))
 }
