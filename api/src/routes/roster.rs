@@ -345,8 +345,7 @@ pub async fn set_override(
     let known = museum_of(&node, &caller, Scope::Manage, &museum)?;
     let envelope = envelope(&node, &caller, &key, &["roster"], &*form, &[], None)?;
     let OverrideForm { day, role, from, to, people, note } = form.into_inner();
-    let from_min = minute(&from).map_err(|problem| Problem::malformed(format!("from: {}", problem.title())))?;
-    let place = Place { date: day, from_min, role };
+    let place = Place { date: day, from_min: minute(&from)?, role };
     let what = Override { to_min: minute(&to)?, people, note };
     node.planning(known.museum.id(), envelope, Command::Decide { place, what }).await?;
     Ok(HttpResponse::Ok().json(apart(move || after(&node, &known, day)).await?))
@@ -379,7 +378,8 @@ pub async fn remove_override(
     let PlaceQuery { day, role, from } = which.into_inner();
     let day: Date = day.parse().map_err(|_| Problem::malformed("day: a day, as 2027-01-31, is expected"))?;
     let role = Role::ALL.into_iter().find(|known| known.name() == role).ok_or_else(|| Problem::malformed("role: desk, gate or guard is expected"))?;
-    let place = Place { date: day, from_min: minute(&from)?, role };
+    let from_min = minute(&from).map_err(|problem| Problem::malformed(format!("from: {}", problem.title())))?;
+    let place = Place { date: day, from_min, role };
     node.planning(known.museum.id(), envelope, Command::TakeBack { place }).await?;
     Ok(HttpResponse::Ok().json(apart(move || after(&node, &known, day)).await?))
 }
