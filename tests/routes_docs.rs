@@ -119,10 +119,46 @@ async fn what_cannot_be_read_is_named_in_words_of_the_contract() {
         assert_eq!((status.as_u16(), &problem["code"]), (422, &serde_json::json!("invalid")), "{problem}");
         assert!(problem["title"].as_str().unwrap().contains(told), "{problem}");
     }
-    let office = app.key(Role::GroupOffice).await;
+    let confirm = "/v1/holds/0001000102r4e0000000000000/confirm";
+    let (office, ministry) = (app.key(Role::GroupOffice).await, app.key(Role::Ministry).await);
+    let (word, object) = ("a word alone, expected an object whose one member has that name", "an object, expected one of the words or objects");
+    let agreed = serde_json::json!({"agreements": [{"category": "full", "price": {}, "from": "2027-01-01", "to": "2027-12-31"}]});
+    for (method, path, key, body, told) in [
+        (Method::POST, holds.as_str(), &web, serde_json::json!([[{"category": "full", "count": 1}]]), "a list, expected an object"),
+        (Method::POST, holds.as_str(), &web, serde_json::json!({"lines": [["full", 1]]}), "a list, expected an object"),
+        (Method::POST, "/v1/museums/torre/what-if", &ministry, serde_json::json!([]), "a list, expected an object"),
+        (
+            Method::PUT,
+            "/v1/museums/torre/plan",
+            &app.key(Role::Manager).await,
+            serde_json::json!(["2027-01-01", {"routes": []}]),
+            "a list, expected an object",
+        ),
+        (Method::POST, confirm, &web, serde_json::json!({"settlement": {"desk": ["till-1", "card", "R-1"]}}), "a list, expected an object"),
+        (Method::POST, confirm, &web, serde_json::json!({"settlement": "free"}), word),
+        (Method::PUT, "/v1/accounts/tour-op/agreements", &office, agreed, object),
+    ] {
+        let (status, problem) = app.ask(method, path, key, "list", &body).await;
+        assert_eq!((status.as_u16(), &problem["code"]), (422, &serde_json::json!("invalid")), "{path}: {problem}");
+        assert!(problem["title"].as_str().unwrap().contains(told), "{path}: {problem}");
+    }
     let mistyped = serde_json::json!({"account": "tour-op", "institution": {"vat": "12345678900"}});
     let (_, problem) = app.post("/v1/accounts", &office, "vat", &mistyped).await;
     assert_eq!(problem["title"], "institution.vat: the check character does not fit: look for a mistyped character");
+    app.stop().await;
+}
+
+#[actix_rt::test]
+async fn the_example_of_a_statement_is_one() {
+    let app = App::start().await;
+    let office = app.key(Role::GroupOffice).await;
+    let contract = serde_json::to_value(tornello_api::server::contract()).unwrap();
+    let content = &contract["paths"]["/v1/reconciliation/statements"]["post"]["requestBody"]["content"]["text/csv"];
+    let statement = content["example"].as_str().unwrap().to_owned();
+    let request =
+        app.request(Method::POST, "/v1/reconciliation/statements", &office).header("Idempotency-Key", "k").header("Content-Type", "text/csv");
+    let taken = crate::support::expect(request.body(statement).send().await.unwrap(), StatusCode::OK).await;
+    assert_eq!(taken["lines"], 1);
     app.stop().await;
 }
 

@@ -534,6 +534,14 @@ async fn rules_and_models_are_put_in_force_by_somebody_else() {
     assert_eq!((&active["built_in"][0]["version"], &active["built_in"][0]["rule"]["when"][0]["threshold_milli"]), (&json!(1), &json!(10_000)));
     let bad = json!({"name": "empty", "when": [], "action": "block", "sentence_it": "x", "sentence_en": "x"});
     assert_eq!(app.post("/v1/fraud/rules", &analyst, "bad", &bad).await.1["code"], "bad_rule");
+    // A museum is named as elsewhere, and told by its number.
+    let mut somewhere = rule.clone();
+    (somewhere["name"], somewhere["museums"]) = (json!("somewhere"), json!(["torre", 2]));
+    let (status, drafted) = app.post("/v1/fraud/rules", &analyst, "somewhere", &somewhere).await;
+    let kept = drafted["drafts"].as_array().unwrap().iter().find(|draft| draft["rule"]["name"] == "somewhere").unwrap();
+    assert_eq!((status, &kept["rule"]["museums"]), (StatusCode::CREATED, &json!([1, 2])), "{drafted}");
+    somewhere["museums"] = json!(["nowhere"]);
+    assert_eq!(app.post("/v1/fraud/rules", &analyst, "nowhere", &somewhere).await.0, StatusCode::NOT_FOUND);
 
     // What nobody has to look at before: a model of fraud must stand where the node finds it, see `routes_fraud_learning`.
     let digits = "0123456789abcdef0123456789abcdef";

@@ -157,9 +157,11 @@ async fn a_long_history_comes_in_pages_and_only_for_those_who_manage() {
     assert_eq!(app.get(&history, &manager).await["seq"], 7);
 
     let bad = [
-        ("limit=0", 422),
-        ("limit=1001", 422),
-        ("at=noon", 422),
+        ("limit=0", 400),
+        ("limit=1001", 400),
+        ("at=noon", 400),
+        ("command=hold&channel=web&people=0", 400),
+        ("command=hold&channel=web&people=1001", 400),
         ("at=2027-01-01T00:00:00Z", 422),
         ("command=hold", 422),
         ("command=confirm", 422),

@@ -311,6 +311,10 @@ async fn a_voucher_pays_until_it_is_used_up_and_takes_back_what_is_cancelled() {
     ] {
         assert_eq!(app.post("/v1/vouchers", &office, code, &form).await.1["code"], code);
     }
+    let (status, beyond) = app.post("/v1/vouchers", &office, "beyond", &json!({"amount_cents": 5, "valid_until": "9999-12-31"})).await;
+    assert!(status == 422 && beyond["title"].as_str().is_some_and(|title| title.contains("9999-12-30 at the latest")), "{beyond}");
+    let (status, last) = app.post("/v1/vouchers", &office, "last", &json!({"amount_cents": 5, "valid_until": "9999-12-30", "museum": 1})).await;
+    assert_eq!((status.as_u16(), &last["museum"]), (201, &json!(1)), "{last}");
     let hold = app.hold(slot(TORRE, 15), &web, "h1", json!([{"category": "full", "count": 2}])).await;
     let paid = pay(&app, &web, "p1", &json!({"holds": [hold], "gateway": {"voucher": {"code": code}}})).await;
     assert_eq!((&paid["state"], &paid["receipts"][0]["source"]), (&json!("paid"), &json!("voucher")), "{paid}");

@@ -637,6 +637,8 @@ async fn a_what_if_moves_each_figure_in_its_own_direction() {
     assert_eq!(fewer["days"][5]["changed"].get("mean_wait_s"), None, "without a desk the line grows");
     let bad = app.request(Method::POST, path, &manager).json(&json!({"capacity_percent": 1_001})).send().await.unwrap();
     assert_eq!(bad.status(), StatusCode::UNPROCESSABLE_ENTITY);
+    let long = app.request(Method::POST, path, &manager).json(&json!({"days": 61})).send().await.unwrap();
+    assert_eq!(long.status(), StatusCode::UNPROCESSABLE_ENTITY);
     // A Saturday, and the first Sunday of the month, on which nobody pays.
     let dearer = ask(json!({"from": "2026-12-05", "days": 2, "price_percent": 200})).await;
     let of = |answer: &Value, day: usize, side: &str, name: &str| answer["days"][day][side][name].as_f64().unwrap();

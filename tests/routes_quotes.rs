@@ -558,12 +558,16 @@ async fn what_cannot_be_quoted_is_refused_with_its_reason() {
     let soon =
         json!({"museum": "torre", "kind": "company", "visit": {"day": "2026-11-25", "time": "10:00", "lines": [{"category": "full", "count": 12}]}});
     let soon = draft(&app, &office, "s", &soon).await;
+    for (key, museum) in [("number", json!(1)), ("text", json!("1"))] {
+        let drafted = draft(&app, &office, key, &with(&|form| form["museum"] = museum.clone())).await;
+        assert_eq!(drafted["museum"], 1, "{drafted}");
+    }
     for (quote, what, body, status, code) in [
         (&drafted, "accept", json!({"revision": 1, "settle": "notice"}), 409, "quote_in_other_state"),
         (&drafted, "reopen", json!({}), 409, "quote_in_other_state"),
         (&drafted, "confirm", json!({}), 409, "quote_in_other_state"),
         (&soon, "send", json!({}), 409, "too_late_to_pay"),
-        (&drafted, "cancel", json!({"cause": "no_places"}), 409, "not_expected"),
+        (&drafted, "cancel", json!({"cause": "no_places"}), 422, "invalid"),
     ] {
         let (found, problem) = app.post(&format!("{}/{what}", path(quote)), &office, &format!("x{what}"), &body).await;
         assert_eq!((found.as_u16(), &problem["code"]), (status, &json!(code)), "{what}: {problem}");
@@ -573,8 +577,17 @@ async fn what_cannot_be_quoted_is_refused_with_its_reason() {
         let (_, problem) = app.post(&format!("{}/accept", path(&drafted)), &office, settle, &json!({"revision": 1, "settle": settle})).await;
         assert_eq!(problem["code"], code, "{settle}: {problem}");
     }
-    for query in ["state=gone", "from=yesterday", "limit=0", "more=1"] {
-        assert!(app.request(Method::GET, &format!("/v1/quotes?{query}"), &office).send().await.unwrap().status().is_client_error(), "{query}");
+    for (query, status) in [
+        ("state=gone", 400),
+        ("from=yesterday", 400),
+        ("due_before=yesterday", 400),
+        ("limit=0", 400),
+        ("more=1", 400),
+        ("from=2026-12-02&to=2026-12-01", 422),
+        ("from=2026-12-01&to=2026-12-01", 200),
+    ] {
+        let answer = app.request(Method::GET, &format!("/v1/quotes?{query}"), &office).send().await.unwrap();
+        assert_eq!(answer.status().as_u16(), status, "{query}");
     }
     app.stop().await;
 }

@@ -113,7 +113,7 @@ async fn what_is_sold_while_a_session_is_being_closed_or_while_none_is_open_is_i
 async fn a_session_of_another_museum_does_not_exist() {
     let app = App::start().await;
     let (desk, mare) = (app.key(Role::BoxOffice).await, app.key_for(Role::BoxOffice, Museums::Only(vec![MARE])).await);
-    let form = json!({"museum": "torre", "till": "till-1", "float_cents": 0});
+    let form = json!({"museum": 1, "till": "till-1", "float_cents": 0});
     let session = app.post("/v1/tills", &desk, "o", &form).await.1["session"].as_str().unwrap().to_owned();
     for path in [format!("/v1/tills/{session}"), "/v1/tills/0000000000007".to_owned()] {
         assert_eq!(app.request(Method::GET, &path, &mare).send().await.unwrap().status(), StatusCode::NOT_FOUND);

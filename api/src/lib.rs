@@ -23,4 +23,5 @@ pub mod replay;
 pub mod request;
 pub mod routes;
 pub mod server;
+pub mod strict;
 pub mod words;

@@ -98,6 +98,12 @@ const OF_TIMES: [&str; 5] = ["failed to parse ", "parsed date is not valid", "ex
 #[must_use]
 pub fn json(message: &str) -> String {
     let (what, place) = message.rfind(" at line ").map_or((message, ""), |at| message.split_at(at));
+    if let Some(within) = what.strip_prefix("EOF while parsing ") {
+        return format!("it ends too early, within {within}{place}");
+    }
+    if ["expected value", "expected ident"].contains(&what) {
+        return format!("a value is expected{place}");
+    }
     if what.starts_with("data did not match any variant of untagged enum") {
         return format!("none of the forms that this may have fits{place}");
     }
@@ -107,8 +113,17 @@ pub fn json(message: &str) -> String {
         );
     }
     match what.rsplit_once(", expected ") {
-        Some((found, expected)) => format!("{found}, expected {}{place}", of_json(expected)),
+        Some((found, expected)) => format!("{}, expected {}{place}", found_in_json(found), of_json(expected)),
         None => message.to_owned(),
+    }
+}
+
+fn found_in_json(found: &str) -> String {
+    match found {
+        "invalid type: unit variant" => "invalid type: a word alone".to_owned(),
+        "invalid type: map" => "invalid type: an object".to_owned(),
+        "invalid type: sequence" => "invalid type: a list".to_owned(),
+        _ => found.replacen("unknown variant ", "unknown word ", 1),
     }
 }
 
@@ -121,11 +136,14 @@ fn of_json(expected: &str) -> Cow<'_, str> {
         "u64" | "usize" => "a whole number from 0 on".into(),
         "i8" | "i16" | "i32" | "i64" => "a whole number".into(),
         "f32" | "f64" => "a number".into(),
+        "a boolean" => "true or false".into(),
+        "unit" => "null".into(),
+        "struct variant" | "newtype variant" | "tuple variant" => "an object whose one member has that name".into(),
         "a sequence" => "a list".into(),
         "a map" => "an object".into(),
         _ if expected.starts_with("struct ") => "an object".into(),
         _ if expected.starts_with("tuple ") || expected.starts_with("a tuple ") => "a list".into(),
-        _ if expected.contains("enum ") => "one of the words or objects that the contract names".into(),
+        _ if expected == "enum" || expected.contains("enum ") => "one of the words or objects that the contract names".into(),
         _ => expected.into(),
     }
 }
@@ -133,6 +151,7 @@ fn of_json(expected: &str) -> Cow<'_, str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::strict;
     use serde_json::json;
 
     #[test]
@@ -168,20 +187,31 @@ mod tests {
 
     #[test]
     fn json_is_told_without_our_types() {
-        #[derive(Debug, serde::Deserialize)]
+        #[derive(Debug, PartialEq, serde::Deserialize)]
         #[serde(rename_all = "snake_case")]
         enum Way {
             On { count: u16 },
+            By(u8),
+            Off,
         }
         for (text, told) in [
             (r#"{"on": {"count": "two"}}"#, r#"invalid type: string "two", expected a whole number from 0 to 65535 at line 1 column "#),
             (r#"{"on": {"count": 70000}}"#, "invalid value: integer `70000`, expected a whole number from 0 to 65535 at line 1 column "),
             (r#"{"on": 5}"#, "invalid type: integer `5`, expected an object at line 1 column "),
-            (r#"{"off": {}}"#, "unknown variant `off`, expected `on` at line 1 column "),
+            (r#"{"on": [5]}"#, "invalid type: a list, expected an object at line 1 column "),
+            (r#"{"far": {}}"#, "unknown word `far`, expected one of `on`, `by`, `off` at line 1 column "),
             (r#"{"on": {}}"#, "missing field `count` at line 1 column "),
+            (r#""on""#, "invalid type: a word alone, expected an object whose one member has that name at line 1 column "),
+            (r#""by""#, "invalid type: a word alone, expected an object whose one member has that name at line 1 column "),
+            (r#"{"off": true}"#, "invalid type: boolean `true`, expected null at line 1 column "),
+            ("{}", "invalid type: an object, expected one of the words or objects that the contract names at line 1 column "),
+            ("[]", "invalid type: a list, expected one of the words or objects that the contract names at line 1 column "),
+            (r#"{"on": }"#, "a value is expected at line 1 column "),
+            (r#"{"on": {"count": 1"#, "it ends too early, within an object at line 1 column "),
+            ("", "it ends too early, within a value at line 1 column "),
         ] {
-            let error = serde_json::from_str::<Way>(text).map(|Way::On { count }| count).unwrap_err();
-            assert!(json(&error.to_string()).starts_with(told), "{error}");
+            let error = strict::from_slice::<Way>(text.as_bytes()).map(|way| format!("{way:?}")).unwrap_err();
+            assert!(json(&error.to_string()).starts_with(told), "{text}: {error}");
         }
     }
 }

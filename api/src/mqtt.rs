@@ -20,6 +20,7 @@ use crate::problem::Problem;
 use crate::request::LARGE_BODY_MAX;
 use crate::routes::known_by_name;
 use crate::routes::readings::{CellForm, EntriesForm, FlowForm, InsideForm, LINES_MAX, MuseumName, Said, ZoneForm, reading};
+use crate::strict;
 
 /// Under which name the broker keeps what was not acknowledged; of two nodes with one name the broker serves only one.
 const CLIENT: &str = "tornello";
@@ -251,7 +252,7 @@ impl Follower {
         }
         // One reading may be written over several lines; several readings stand on a line each.
         let whole: &[u8] = &message.payload;
-        let mut lines = if serde_json::from_slice::<Line>(whole).is_ok() { vec![whole] } else { whole.split(|byte| *byte == b'\n').collect() };
+        let mut lines = if strict::from_slice::<Line>(whole).is_ok() { vec![whole] } else { whole.split(|byte| *byte == b'\n').collect() };
         lines.retain(|line| !line.trim_ascii().is_empty());
         if lines.is_empty() {
             self.reject(&message.topic, &Problem::malformed("the message is empty"));
@@ -272,7 +273,7 @@ impl Follower {
     }
 
     async fn take_line(&self, museum: MuseumId, sensor: Code, line: &[u8]) -> Result<(), Problem> {
-        let line: Line = serde_json::from_slice(line).map_err(|error| Problem::of_json(&error))?;
+        let line: Line = strict::from_slice(line).map_err(|error| Problem::of_json(&error))?;
         let other_museum = line.museum.is_some_and(|name| known_by_name(&self.node, &name.text()).is_none_or(|known| known.museum.id() != museum));
         if other_museum || line.sensor.is_some_and(|other| other != sensor) {
             return Err(Problem::invalid("the message names another museum or sensor than its topic"));

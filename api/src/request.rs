@@ -1,13 +1,14 @@
-//! What all requests that change something have in common: the idempotency key, the digest of what was asked, the parties.
+//! What all requests that change something have in common: the idempotency key, the body, the digest of what was asked, the parties.
 
 use std::future::{Ready, ready};
 use std::iter::successors;
+use std::ops::Deref;
 
 use actix_web::dev::Payload;
 use actix_web::http::StatusCode;
-use actix_web::{FromRequest, HttpMessage, HttpRequest};
-use futures_util::StreamExt;
-use futures_util::future::LocalBoxFuture;
+use actix_web::{FromRequest, HttpMessage, HttpRequest, web};
+use futures_util::future::{LocalBoxFuture, MapOk};
+use futures_util::{StreamExt, TryFutureExt};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tornello_actors::digest::digest;
@@ -18,6 +19,7 @@ use tornello_engine::ids::OrderId;
 
 use crate::auth::Caller;
 use crate::problem::Problem;
+use crate::strict::{self, Strict};
 use crate::words::PartyKindWord;
 
 /// The most parties of one command.
@@ -122,6 +124,37 @@ fn formerly(pseudonymiser: &Pseudonymiser, parties: &[PartyForm], month: Month) 
     found
 }
 
+/// A body of JSON that is what the contract says of it ([`Strict`]), up to the limit of all bodies.
+#[derive(Debug)]
+pub struct Json<T>(T);
+
+impl<T> Json<T> {
+    /// What was asked.
+    pub fn into_inner(self) -> T {
+        self.0
+    }
+}
+
+impl<T> Deref for Json<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
+
+impl<T: DeserializeOwned + 'static> FromRequest for Json<T> {
+    type Error = actix_web::Error;
+    type Future = MapOk<JsonRead<T>, fn(web::Json<Strict<T>>) -> Self>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let asked: fn(web::Json<Strict<T>>) -> Self = |read| Self(read.into_inner().0);
+        web::Json::<Strict<T>>::from_request(request, payload).map_ok(asked)
+    }
+}
+
+type JsonRead<T> = <web::Json<Strict<T>> as FromRequest>::Future;
+
 /// A body of JSON that may be larger than others: up to [`LARGE_BODY_MAX`].
 #[derive(Debug)]
 pub struct Large<T>(pub T);
@@ -145,7 +178,7 @@ impl<T: DeserializeOwned + 'static> FromRequest for Large<T> {
                 }
                 body.extend_from_slice(&chunk);
             }
-            serde_json::from_slice(&body).map(Self).map_err(|error| Problem::of_json(&error))
+            strict::from_slice(&body).map(Self).map_err(|error| Problem::of_json(&error))
         })
     }
 }

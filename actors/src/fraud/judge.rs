@@ -472,7 +472,7 @@ impl Judge {
             parent: before.as_ref().map(|acting| acting.id.clone()),
             approver: None,
         };
-        let reference = Reference::fit(rows.iter().map(Row::fed))?;
+        let reference = Reference::fit(learned.iter().map(Row::fed))?;
         let artifact = Artifact::seal(&(&scorer, &reference), &features, particulars)?;
         let id = artifact.card()?.id;
         let acting = self.opened(&artifact.model, &id, true)?;

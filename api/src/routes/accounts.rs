@@ -17,8 +17,9 @@ use tornello_engine::time::Timestamp;
 
 use crate::auth::{Caller, Scope};
 use crate::problem::Problem;
-use crate::request::{IdempotencyKey, envelope};
+use crate::request::{IdempotencyKey, Json, envelope};
 use crate::routes::quotes::InstitutionForm;
+use crate::routes::readings::MuseumName;
 use crate::routes::{files, page, page_size};
 
 /// What a place costs by an agreement; never more than by the tariff.
@@ -35,10 +36,9 @@ pub enum AgreedPriceForm {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AgreementForm {
-    /// The number of the museum; absent: at every museum.
+    /// At which museum, by slug or number; absent: at every museum. It is told by number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(maximum = 65535)]
-    pub museum: Option<u16>,
+    pub museum: Option<MuseumName>,
     /// For which category of its tariff.
     #[schema(value_type = String, max_length = 23, examples("full"))]
     pub category: Code,
@@ -52,13 +52,15 @@ pub struct AgreementForm {
     pub to: Date,
 }
 
-impl From<&AgreementForm> for Agreement {
-    fn from(form: &AgreementForm) -> Self {
-        let price = match form.price {
+impl AgreementForm {
+    /// What is meant.
+    fn read(&self, node: &Node) -> Result<Agreement, Problem> {
+        let price = match self.price {
             AgreedPriceForm::PercentOff(percent) => AgreedPrice::PercentOff(percent),
             AgreedPriceForm::FixedCents(cents) => AgreedPrice::Fixed(Cents::new(cents)),
         };
-        Self { museum: form.museum.map(MuseumId), category: form.category, price, from: form.from, to: form.to }
+        let museum = self.museum.as_ref().map(|museum| museum.id(node)).transpose()?;
+        Ok(Agreement { museum, category: self.category, price, from: self.from, to: self.to })
     }
 }
 
@@ -69,7 +71,7 @@ impl From<&Agreement> for AgreementForm {
             AgreedPrice::Fixed(cents) => AgreedPriceForm::FixedCents(cents.get()),
         };
         let Agreement { category, from, to, .. } = *agreement;
-        Self { museum: agreement.museum.map(|museum| museum.0), category, price, from, to }
+        Self { museum: agreement.museum.map(|museum| MuseumName::Number(museum.0)), category, price, from, to }
     }
 }
 
@@ -298,7 +300,7 @@ fn part(envelope: &Envelope, name: &str) -> Envelope {
     responses((status = 201, description = "The account", body = AccountView), crate::openapi::Problems),
 )]
 #[post("/accounts")]
-pub async fn open(node: web::Data<Node>, caller: Caller, key: IdempotencyKey, form: web::Json<AccountForm>) -> Result<HttpResponse, Problem> {
+pub async fn open(node: web::Data<Node>, caller: Caller, key: IdempotencyKey, form: Json<AccountForm>) -> Result<HttpResponse, Problem> {
     for_all_museums(&caller)?;
     let envelope = envelope(&node, &caller, &key, &["open account"], &*form, &[], None)?;
     let (code, institution) = (form.account, form.institution.parse()?);
@@ -348,7 +350,7 @@ pub async fn change(
     caller: Caller,
     key: IdempotencyKey,
     account: web::Path<Code>,
-    form: web::Json<AccountChangeForm>,
+    form: Json<AccountChangeForm>,
 ) -> Result<HttpResponse, Problem> {
     for_all_museums(&caller)?;
     let code = account.into_inner();
@@ -381,12 +383,12 @@ pub async fn agree(
     caller: Caller,
     key: IdempotencyKey,
     account: web::Path<Code>,
-    form: web::Json<AgreementsForm>,
+    form: Json<AgreementsForm>,
 ) -> Result<HttpResponse, Problem> {
     caller.may(Scope::Settle)?;
     let code = account.into_inner();
     let envelope = envelope(&node, &caller, &key, &["agreements", code.as_str()], &*form, &[], None)?;
-    let agreements: Vec<Agreement> = form.agreements.iter().map(Agreement::from).collect();
+    let agreements = form.agreements.iter().map(|agreement| agreement.read(&node)).collect::<Result<Vec<Agreement>, Problem>>()?;
     let museums = &caller.0.museums;
     let is_foreign = |agreement: &&Agreement| match agreement.museum {
         Some(museum) => !museums.allows(museum),
@@ -418,7 +420,7 @@ pub async fn settle(
     caller: Caller,
     key: IdempotencyKey,
     account: web::Path<Code>,
-    form: web::Json<SettlementOfAccountForm>,
+    form: Json<SettlementOfAccountForm>,
 ) -> Result<HttpResponse, Problem> {
     for_all_museums(&caller)?;
     let code = account.into_inner();

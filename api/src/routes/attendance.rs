@@ -18,6 +18,7 @@ use crate::problem::Problem;
 use crate::request::{IdempotencyKey, LARGE_BODY_MAX, envelope};
 use crate::routes::payments::{csv_answer, wants_csv};
 use crate::routes::{museum_of, not_rebuilt};
+use crate::strict;
 use crate::words::ProvenanceWord;
 
 /// A day of the past.
@@ -182,7 +183,7 @@ pub async fn import(
         }
     }
     let form = match request.content_type() {
-        kind if kind.eq_ignore_ascii_case("application/json") => serde_json::from_slice(&body).map_err(|error| Problem::of_json(&error))?,
+        kind if kind.eq_ignore_ascii_case("application/json") => strict::from_slice(&body).map_err(|error| Problem::of_json(&error))?,
         kind if kind.eq_ignore_ascii_case("text/csv") => {
             let source = query.get("source").cloned().unwrap_or_else(|| "table".to_owned());
             ImportForm { source, simulated: false, days: table(&body)? }

@@ -9,7 +9,7 @@ use tornello_engine::ids::PaymentId;
 use crate::auth::{Caller, Scope};
 use crate::pagopa::checkout::NOTICES_MAX;
 use crate::problem::Problem;
-use crate::request::IdempotencyKey;
+use crate::request::{IdempotencyKey, Json};
 use crate::routes::payments::{self, Connected, ReturnUrlsForm};
 
 /// What is to be paid together.
@@ -60,7 +60,7 @@ pub async fn open(
     connected: Connected,
     caller: Caller,
     _key: IdempotencyKey,
-    form: web::Json<CartForm>,
+    form: Json<CartForm>,
 ) -> Result<HttpResponse, Problem> {
     caller.may(Scope::Book)?;
     let repeated = |i: usize, payment: &PaymentId| form.payments[..i].contains(payment);

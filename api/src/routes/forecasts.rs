@@ -21,7 +21,7 @@ use crate::chart::{self, Point};
 use crate::csv::{CsvCell, CsvForm, CsvWriter};
 use crate::problem::Problem;
 use crate::routes::payments::{csv_answer, wants_csv};
-use crate::routes::{local, museum_of};
+use crate::routes::{local, museum_of, within};
 
 /// How many days are forecast if the caller does not say.
 const DAYS: u32 = 14;
@@ -62,8 +62,9 @@ impl Span {
         let today = calendar::local_day(node.now());
         let (from, days) = (self.from.unwrap_or(today), self.days.unwrap_or(DAYS));
         let last = today.saturating_add((AHEAD_DAYS - 1).days());
-        if !(1..=AHEAD_DAYS as u32).contains(&days) || !(today..=last).contains(&from) {
-            return Err(Problem::invalid("days: 1 to 60 are forecast, from today on and 60 ahead at most"));
+        within("days", days, AHEAD_DAYS as u32)?;
+        if !(today..=last).contains(&from) {
+            return Err(Problem::invalid("from: today or one of the next 59 days is expected"));
         }
         Ok((from, days as i32))
     }

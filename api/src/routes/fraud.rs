@@ -19,7 +19,7 @@ use tornello_engine::ids::{AttemptId, CaseId, Code, HoldId, KeyId};
 use crate::auth::{Caller, Scope};
 use crate::problem::{Body, Problem};
 use crate::reasons::{self, ReasonView};
-use crate::request::{IdempotencyKey, envelope};
+use crate::request::{IdempotencyKey, Json, envelope};
 use crate::routes::payments::museums;
 use crate::routes::{files, page, page_size};
 use crate::words::{CaseStatusWord, CaseVerdictWord, ChannelWord};
@@ -140,14 +140,14 @@ pub struct CasePage {
 
 fn cursor(text: &str) -> Result<(i64, CaseId), Problem> {
     let read = || text.split_once('.').and_then(|(loss, case)| Some((loss.parse().ok()?, case.parse().ok()?)));
-    read().ok_or_else(|| Problem::invalid("cursor: give the one of the page before"))
+    read().ok_or_else(|| Problem::malformed("cursor: give the one of the page before"))
 }
 
 fn states(state: Option<&str>) -> Result<Vec<String>, Problem> {
     match state {
         None => Ok(["open", "appealed"].map(str::to_owned).into()),
         Some(state @ ("open" | "appealed" | "decided" | "lapsed")) => Ok(vec![state.to_owned()]),
-        Some(_) => Err(Problem::invalid("state: `open`, `appealed`, `decided` or `lapsed` is expected")),
+        Some(_) => Err(Problem::malformed("state: `open`, `appealed`, `decided` or `lapsed` is expected")),
     }
 }
 
@@ -443,7 +443,7 @@ pub async fn assign(
     caller: Caller,
     key: IdempotencyKey,
     case: web::Path<CaseId>,
-    form: web::Json<AssignForm>,
+    form: Json<AssignForm>,
 ) -> Result<HttpResponse, Problem> {
     let id = case.into_inner();
     seen(&node, &caller, id).await?;
@@ -479,7 +479,7 @@ pub async fn decide(
     caller: Caller,
     key: IdempotencyKey,
     case: web::Path<CaseId>,
-    form: web::Json<VerdictForm>,
+    form: Json<VerdictForm>,
 ) -> Result<HttpResponse, Problem> {
     let id = case.into_inner();
     seen(&node, &caller, id).await?;
@@ -550,7 +550,7 @@ pub struct VerdictOutcomes {
     responses((status = 200, description = "What became of each", body = VerdictOutcomes), crate::openapi::Problems),
 )]
 #[post("/fraud/verdicts")]
-pub async fn decide_many(node: web::Data<Node>, caller: Caller, key: IdempotencyKey, form: web::Json<VerdictsForm>) -> Result<HttpResponse, Problem> {
+pub async fn decide_many(node: web::Data<Node>, caller: Caller, key: IdempotencyKey, form: Json<VerdictsForm>) -> Result<HttpResponse, Problem> {
     caller.may(Scope::Investigate)?;
     if !(1..=VERDICTS_MAX).contains(&form.cases.len()) {
         return Err(Problem::invalid("cases: 1 to 100 are expected"));
@@ -595,7 +595,7 @@ pub struct AppealView {
     responses((status = 202, description = "Somebody looks at it", body = AppealView), crate::openapi::Problems),
 )]
 #[post("/fraud/appeals")]
-pub async fn appeal(node: web::Data<Node>, caller: Caller, key: IdempotencyKey, form: web::Json<AppealForm>) -> Result<HttpResponse, Problem> {
+pub async fn appeal(node: web::Data<Node>, caller: Caller, key: IdempotencyKey, form: Json<AppealForm>) -> Result<HttpResponse, Problem> {
     caller.may(Scope::Book)?;
     let by = envelope(&node, &caller, &key, &["appeal", &form.code], &*form, &[], None)?;
     let id = match (form.code.parse::<AttemptId>(), form.code.parse::<HoldId>()) {

@@ -15,7 +15,7 @@ use tornello_engine::time::Timestamp;
 
 use crate::auth::{Caller, Scope};
 use crate::problem::Problem;
-use crate::request::{IdempotencyKey, envelope};
+use crate::request::{IdempotencyKey, Json, envelope};
 use crate::routes::readings::MuseumName;
 use crate::routes::scans::ScanForm;
 use crate::routes::tickets::category_name;
@@ -169,7 +169,7 @@ pub struct ExitView {
     ),
 )]
 #[post("/admissions")]
-pub async fn admit(node: web::Data<Node>, caller: Caller, key: IdempotencyKey, form: web::Json<GateForm>) -> Result<HttpResponse, Problem> {
+pub async fn admit(node: web::Data<Node>, caller: Caller, key: IdempotencyKey, form: Json<GateForm>) -> Result<HttpResponse, Problem> {
     let museum = museum_of(&node, &caller, Scope::Gate, &form.museum.text())?;
     let passage = form.passage(&node, museum.museum.id(), Direction::In)?;
     let envelope = envelope(&node, &caller, &key, &["admit"], &*form, &[], None)?;
@@ -207,7 +207,7 @@ pub async fn admit(node: web::Data<Node>, caller: Caller, key: IdempotencyKey, f
     ),
 )]
 #[post("/exits")]
-pub async fn exit(node: web::Data<Node>, caller: Caller, key: IdempotencyKey, form: web::Json<GateForm>) -> Result<HttpResponse, Problem> {
+pub async fn exit(node: web::Data<Node>, caller: Caller, key: IdempotencyKey, form: Json<GateForm>) -> Result<HttpResponse, Problem> {
     let museum = museum_of(&node, &caller, Scope::Gate, &form.museum.text())?.museum.id();
     let passage = form.passage(&node, museum, Direction::Out)?;
     let envelope = envelope(&node, &caller, &key, &["exit"], &*form, &[], None)?;

@@ -13,7 +13,7 @@ use tornello_engine::tariff::Proof;
 
 use crate::auth::{Caller, Scope};
 use crate::problem::Problem;
-use crate::request::{IdempotencyKey, envelope};
+use crate::request::{IdempotencyKey, Json, envelope};
 use crate::routes::museum_of;
 use crate::routes::plans::TextForm;
 use crate::routes::revisions::{On, in_force, newly_set, only_if};
@@ -266,7 +266,7 @@ pub async fn set_policy(
     key: IdempotencyKey,
     museum: web::Path<String>,
     request: HttpRequest,
-    form: web::Json<GroupPolicyForm>,
+    form: Json<GroupPolicyForm>,
 ) -> Result<HttpResponse, Problem> {
     let id = museum_of(&node, &caller, Scope::Manage, &museum)?.museum.id();
     let envelope = envelope(&node, &caller, &key, &["group policy"], &*form, &[], None)?;

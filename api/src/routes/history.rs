@@ -21,13 +21,15 @@ use tornello_engine::time::Timestamp;
 use crate::auth::{Caller, Scope};
 use crate::problem::{Body, Problem};
 use crate::request::random;
-use crate::routes::PAGE;
 use crate::routes::holds::{LineForm, by_tariff};
 use crate::routes::slots::LiveView;
+use crate::routes::{PAGE, instant_of, within};
 use crate::words::{ChannelWord, LimitedByWord};
 
 /// The most records of one answer.
 const RECORDS_MAX: u32 = 1_000;
+/// The most people of a party that is asked about.
+const PEOPLE_MAX: u32 = 1_000;
 /// The most live holds that are listed; all are counted.
 const HOLDS_MAX: usize = 1_000;
 
@@ -484,17 +486,13 @@ pub async fn get(node: web::Data<Node>, caller: Caller, slot: web::Path<SlotId>,
     let id = slot.into_inner();
     caller.may_at(Scope::Manage, id.museum())?;
     let now = node.now();
-    let at: Timestamp = match &query.at {
-        Some(text) => text.parse().map_err(|_| Problem::invalid("at: an RFC 3339 instant is expected"))?,
-        None => now,
-    };
+    let at = instant_of("at", query.at.as_deref())?.unwrap_or(now);
     if at > now {
         return Err(Problem::invalid("at: the future has no history"));
     }
     let limit = query.limit.unwrap_or(PAGE);
-    if !(1..=RECORDS_MAX).contains(&limit) {
-        return Err(Problem::invalid(format!("limit: 1 to {RECORDS_MAX} are expected")));
-    }
+    within("limit", limit, RECORDS_MAX)?;
+    query.people.map_or(Ok(()), |people| within("people", people.into(), PEOPLE_MAX))?;
     let Past { slot, seq, records, more } = node.history(id, at, Page { before: query.cursor, limit: limit as usize }).await?;
     let decision = query.command(&node, &slot)?.map(|(asked, command)| decided(&slot, at, asked, &command));
     Ok(HttpResponse::Ok().json(HistoryView {

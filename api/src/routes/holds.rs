@@ -12,13 +12,13 @@ use tornello_engine::channel::Channel;
 use tornello_engine::envelope::Envelope;
 use tornello_engine::ids::{BadId, Code, HoldId, OrderId, PersonId, SlotId};
 use tornello_engine::record::Record;
-use tornello_engine::slot::{self, Command, Event, Hold, Line, Settlement, Slot, people as people_of, total};
+use tornello_engine::slot::{self, Command, Event, Line, Settlement, Slot, people as people_of, total};
 use tornello_engine::time::Timestamp;
 
 use crate::acting::{self, Asked, Proof};
 use crate::auth::{Caller, Scope};
 use crate::problem::Problem;
-use crate::request::{IdempotencyKey, PartyForm, envelope, random};
+use crate::request::{IdempotencyKey, Json, PartyForm, envelope, random};
 use crate::routes::people::{self, ContactForm};
 use crate::routes::sales::{self, SaleView, SettlementForm};
 use crate::routes::waiting_rooms::{self, Admission};
@@ -181,7 +181,7 @@ pub async fn create(
     caller: Caller,
     key: IdempotencyKey,
     slot: web::Path<SlotId>,
-    form: web::Json<HoldForm>,
+    form: Json<HoldForm>,
     given: (Admission, Proof),
 ) -> Result<HttpResponse, Problem> {
     let slot = slot.into_inner();
@@ -218,6 +218,9 @@ pub async fn create(
 }
 
 /// Read a hold.
+///
+/// One that has ended is answered as it is to whoever would confirm it: `hold_expired` (with `at`, its deadline) or `hold_released` for a day, `hold_sold` if it has become a sale.
+/// One of another caller is unknown, whatever has become of it.
 #[utoipa::path(
     tag = "Holds", operation_id = "get_hold", security(("key" = ["book"])),
     params(("hold" = String, Path, description = "The hold")),
@@ -225,11 +228,9 @@ pub async fn create(
 )]
 #[get("/holds/{hold}")]
 pub async fn get(node: web::Data<Node>, caller: Caller, hold: web::Path<HoldId>) -> Result<HttpResponse, Problem> {
-    let (id, owner) = (hold.into_inner(), caller.owner());
+    let (id, owner, now) = (hold.into_inner(), caller.owner(), node.now());
     caller.may_at(Scope::Book, id.slot().museum())?;
-    let found: Option<Hold> =
-        node.look(id.slot(), move |slot| slot.hold_of(id).filter(|hold| owner.is_none_or(|owner| owner == hold.who)).cloned()).await?;
-    let hold = found.ok_or_else(Problem::not_found)?;
+    let hold = node.look(id.slot(), move |slot| slot.held(now, id, owner).cloned()).await??;
     Ok(HttpResponse::Ok().json(HoldView::new(id, hold.channel, &hold.lines, hold.expires_at)))
 }
 
@@ -284,7 +285,7 @@ pub async fn confirm(
     caller: Caller,
     key: IdempotencyKey,
     hold: web::Path<HoldId>,
-    form: web::Json<ConfirmForm>,
+    form: Json<ConfirmForm>,
     proof: Proof,
 ) -> Result<HttpResponse, Problem> {
     let (hold, owner) = (hold.into_inner(), caller.owner());

@@ -286,7 +286,7 @@ pub async fn follow(node: web::Data<Node>, caller: Caller, which: web::Query<Whi
     caller.may(Scope::Read)?;
     let names: Vec<&str> = which.museum.split(',').map(str::trim).collect();
     if names.len() > MUSEUMS_MAX {
-        return Err(Problem::invalid("at most 50 museums"));
+        return Err(Problem::malformed("museum: at most 50 are expected"));
     }
     let museums = names.iter().map(|name| Ok(museum_of(&node, &caller, Scope::Read, name)?.museum.id())).collect::<Result<Vec<_>, Problem>>()?;
     let place = WATCHERS.try_acquire().map_err(|_| Problem::unavailable("too many watch at once"))?;

@@ -237,7 +237,18 @@ pub fn known_by_name(node: &Node, name: &str) -> Option<Arc<Known>> {
 /// How many items to answer with.
 fn page_size(limit: Option<u32>) -> Result<u32, Problem> {
     let limit = limit.unwrap_or(PAGE);
-    if (1..=PAGE_MAX).contains(&limit) { Ok(limit) } else { Err(Problem::invalid(format!("limit: 1 to {PAGE_MAX} are expected"))) }
+    within("limit", limit, PAGE_MAX).map(|()| limit)
+}
+
+/// Whether a number that a query names is from 1 to as many as the contract says there.
+fn within(name: &str, number: u32, most: u32) -> Result<(), Problem> {
+    if (1..=most).contains(&number) { Ok(()) } else { Err(Problem::malformed(format!("{name}: a whole number from 1 to {most} is expected"))) }
+}
+
+/// An instant that a query names.
+fn instant_of(name: &str, text: Option<&str>) -> Result<Option<Timestamp>, Problem> {
+    let unread = |_| Problem::malformed(format!("{name}: an instant, as 2027-01-31T09:00:00Z, is expected"));
+    text.map(str::parse).transpose().map_err(unread)
 }
 
 /// One page of rows that were read with one more than its size, and whether others follow.

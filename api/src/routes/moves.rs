@@ -14,7 +14,7 @@ use tornello_engine::slot::{Command, Event, Line};
 
 use crate::auth::{Caller, Scope};
 use crate::problem::Problem;
-use crate::request::{IdempotencyKey, PartyForm, envelope, random};
+use crate::request::{IdempotencyKey, Json, PartyForm, envelope, random};
 use crate::routes::holds::agreed;
 use crate::routes::people::{self, HolderForm};
 use crate::routes::sales::{SaleView, account_of, owner, seen};
@@ -79,7 +79,7 @@ pub async fn to_slot(
     caller: Caller,
     key: IdempotencyKey,
     sale: web::Path<HoldId>,
-    form: web::Json<MoveForm>,
+    form: Json<MoveForm>,
     admission: Admission,
 ) -> Result<HttpResponse, Problem> {
     let sale = sale.into_inner();
@@ -159,7 +159,7 @@ pub async fn rename(
     caller: Caller,
     key: IdempotencyKey,
     ticket: web::Path<TicketId>,
-    form: web::Json<RenameForm>,
+    form: Json<RenameForm>,
 ) -> Result<HttpResponse, Problem> {
     let id = ticket.into_inner();
     let slot = id.slot();

@@ -11,7 +11,7 @@ use tornello_engine::museum::{Command, Event, Profile};
 
 use crate::auth::{Caller, Scope};
 use crate::problem::Problem;
-use crate::request::{IdempotencyKey, envelope};
+use crate::request::{IdempotencyKey, Json, envelope};
 use crate::routes::{museum_of, not_rebuilt, page, page_size};
 
 /// Who and where a museum is.
@@ -166,7 +166,7 @@ pub async fn get(node: web::Data<Node>, caller: Caller, museum: web::Path<String
     responses((status = 201, description = "The museum is registered", body = MuseumView), crate::openapi::Problems),
 )]
 #[post("/museums")]
-pub async fn register(node: web::Data<Node>, caller: Caller, key: IdempotencyKey, form: web::Json<MuseumForm>) -> Result<HttpResponse, Problem> {
+pub async fn register(node: web::Data<Node>, caller: Caller, key: IdempotencyKey, form: Json<MuseumForm>) -> Result<HttpResponse, Problem> {
     caller.may_at(Scope::Administer, MuseumId(form.number))?;
     let number = form.number;
     is_free(&node, number, form.profile.slug)?;

@@ -35,7 +35,7 @@ use crate::auth::{Caller, Scope};
 use crate::pagopa::gateway::Pagopa;
 use crate::pagopa::settings::Creditor;
 use crate::problem::Problem;
-use crate::request::{IdempotencyKey, PartyForm, envelope};
+use crate::request::{IdempotencyKey, Json, PartyForm, envelope};
 use crate::routes::holds::order_of;
 use crate::routes::people::{self, ContactForm};
 use crate::routes::quotes;
@@ -247,6 +247,7 @@ async fn look_at(node: &Node, caller: &Caller, id: PaymentId, holds: &[HoldId]) 
             if slot.hold_of(hold).is_some_and(|found| owner.map_or(found.who == KeyId::SYSTEM, |owner| owner != found.who)) {
                 return Err(slot::Refusal::UnknownHold);
             }
+            slot.held(now, hold, owner)?;
             // The slot itself says best why a hold cannot be paid for: it is asked by whoever keeps it, and nothing is done.
             let cause = slot.hold_of(hold).and_then(|found| found.kept_for).unwrap_or(Keeper::Payment(id));
             slot.decide(now, &slot::Command::Prolong { hold, until: now, cause })?;
@@ -307,7 +308,7 @@ pub async fn create(
     connected: Connected,
     caller: Caller,
     key: IdempotencyKey,
-    form: web::Json<PaymentForm>,
+    form: Json<PaymentForm>,
     proof: Proof,
 ) -> Result<HttpResponse, Problem> {
     caller.may(Scope::Book)?;
@@ -554,7 +555,7 @@ pub async fn checkout(
     caller: Caller,
     _key: IdempotencyKey,
     payment: web::Path<PaymentId>,
-    form: web::Json<ReturnUrlsForm>,
+    form: Json<ReturnUrlsForm>,
 ) -> Result<HttpResponse, Problem> {
     let id = payment.into_inner();
     let mut view = view(&node, &caller, &connected, id).await?;
@@ -577,7 +578,7 @@ pub async fn pay_at_desk(
     caller: Caller,
     _key: IdempotencyKey,
     payment: web::Path<PaymentId>,
-    form: web::Json<DeskForm>,
+    form: Json<DeskForm>,
 ) -> Result<HttpResponse, Problem> {
     let (id, source) = (payment.into_inner(), form.source()?);
     let known = source.clone();
@@ -628,7 +629,7 @@ pub async fn dispute(
     caller: Caller,
     key: IdempotencyKey,
     payment: web::Path<PaymentId>,
-    form: web::Json<DisputeForm>,
+    form: Json<DisputeForm>,
 ) -> Result<HttpResponse, Problem> {
     let id = payment.into_inner();
     seen(&node, &caller, Scope::Settle, id, |_, _| ()).await?;
@@ -651,7 +652,7 @@ pub async fn resolve(
     caller: Caller,
     key: IdempotencyKey,
     payment: web::Path<PaymentId>,
-    form: web::Json<DisputeEndForm>,
+    form: Json<DisputeEndForm>,
 ) -> Result<HttpResponse, Problem> {
     let id = payment.into_inner();
     seen(&node, &caller, Scope::Settle, id, |_, _| ()).await?;

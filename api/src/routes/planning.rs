@@ -10,7 +10,7 @@ use tornello_engine::planning::{Command, Event, Policy, PolicySet};
 
 use crate::auth::{Caller, Scope};
 use crate::problem::Problem;
-use crate::request::{IdempotencyKey, envelope};
+use crate::request::{IdempotencyKey, Json, envelope};
 use crate::routes::museum_of;
 use crate::routes::revisions::{On, expected_revision, in_force, newly_set};
 
@@ -247,7 +247,7 @@ pub async fn set_policy(
     key: IdempotencyKey,
     museum: web::Path<String>,
     request: HttpRequest,
-    form: web::Json<PlanningForm>,
+    form: Json<PlanningForm>,
 ) -> Result<HttpResponse, Problem> {
     let id = museum_of(&node, &caller, Scope::Manage, &museum)?.museum.id();
     let envelope = envelope(&node, &caller, &key, &["planning policy"], &*form, &[], None)?;

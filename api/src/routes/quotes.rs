@@ -29,10 +29,11 @@ use tornello_engine::time::Timestamp;
 
 use crate::auth::{Caller, Scope};
 use crate::problem::{self, Problem};
-use crate::request::{IdempotencyKey, envelope};
+use crate::request::{IdempotencyKey, Json, envelope};
 use crate::routes::holds::LineForm;
 use crate::routes::payments::{Connected, creditor_of_museum, has_payment_pages, no_payment_pages, not_connected};
 use crate::routes::people::{self, ContactForm};
+use crate::routes::readings::MuseumName;
 use crate::routes::{alternatives, files as kept, museum_of};
 use crate::words::{GroupKindWord, SettleWord};
 use view::{QuoteView, view};
@@ -135,8 +136,7 @@ impl InstitutionForm {
 #[serde(deny_unknown_fields)]
 pub struct QuoteForm {
     /// Where they want to go: slug or number of the museum.
-    #[schema(max_length = 23, examples("parco-colosseo"))]
-    pub museum: String,
+    pub museum: MuseumName,
     /// `school`, `tour_operator`, `company`, `association` or `other`.
     #[schema(value_type = GroupKindWord)]
     pub kind: Kind,
@@ -361,9 +361,9 @@ pub async fn draft(
     connected: Connected,
     caller: Caller,
     key: IdempotencyKey,
-    form: web::Json<QuoteForm>,
+    form: Json<QuoteForm>,
 ) -> Result<HttpResponse, Problem> {
-    let known = museum_of(&node, &caller, Scope::Quote, &form.museum)?;
+    let known = museum_of(&node, &caller, Scope::Quote, &form.museum.text())?;
     let owner = caller.acts_for()?;
     let account = match (owner, form.account) {
         (Some(own), Some(other)) if own != other => return Err(tornello_engine::account::Refusal::UnknownAccount.into()),
@@ -421,7 +421,7 @@ pub async fn revise(
     caller: Caller,
     key: IdempotencyKey,
     quote: web::Path<QuoteId>,
-    form: web::Json<VisitForm>,
+    form: Json<VisitForm>,
 ) -> Result<HttpResponse, Problem> {
     let id = quote.into_inner();
     let found = seen(&node, &caller, Scope::Quote, id).await?;
@@ -491,7 +491,7 @@ pub async fn accept(
     caller: Caller,
     key: IdempotencyKey,
     quote: web::Path<QuoteId>,
-    form: web::Json<AcceptForm>,
+    form: Json<AcceptForm>,
 ) -> Result<HttpResponse, Problem> {
     let id = quote.into_inner();
     let found = seen(&node, &caller, Scope::Quote, id).await?;
@@ -577,13 +577,23 @@ pub async fn refuse(
     after(&node, &connected, &caller, id, quotes::ask(&node, id, envelope, command)).await
 }
 
+/// Who takes a quote back. That there are no places any more is found by Tornello alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TakenBackBy {
+    /// The group.
+    Group,
+    /// The museum.
+    Museum,
+}
+
 /// Why a quote is taken back.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CancelQuoteForm {
     /// `group`: it comes no more. `museum`: it cannot keep its word; for the office only.
     #[schema(value_type = String, pattern = "^(group|museum)$", examples("group"))]
-    pub cause: CancelCause,
+    pub cause: TakenBackBy,
 }
 
 /// Cancel a quote.
@@ -603,13 +613,17 @@ pub async fn cancel(
     caller: Caller,
     key: IdempotencyKey,
     quote: web::Path<QuoteId>,
-    form: web::Json<CancelQuoteForm>,
+    form: Json<CancelQuoteForm>,
 ) -> Result<HttpResponse, Problem> {
-    let (id, cause) = (quote.into_inner(), form.cause);
+    let id = quote.into_inner();
     seen(&node, &caller, Scope::Quote, id).await?;
-    if cause == CancelCause::Museum {
-        caller.may(Scope::Settle)?;
-    }
+    let cause = match form.cause {
+        TakenBackBy::Group => CancelCause::Group,
+        TakenBackBy::Museum => {
+            caller.may(Scope::Settle)?;
+            CancelCause::Museum
+        }
+    };
     let envelope = envelope(&node, &caller, &key, &["cancel quote", &id.to_string()], &*form, &[], None)?;
     let command = Command::Cancel { owner: caller.acts_for()?, cause };
     // What follows is resumed by itself if it cannot be done now.

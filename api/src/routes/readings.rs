@@ -16,7 +16,8 @@ use tornello_engine::time::Timestamp;
 use crate::auth::{Caller, Scope};
 use crate::problem::Problem;
 use crate::request::LARGE_BODY_MAX;
-use crate::routes::museum_of;
+use crate::routes::{known_by_name, museum_of};
+use crate::strict;
 
 /// The most lines of a batch.
 pub const LINES_MAX: usize = 10_000;
@@ -39,6 +40,14 @@ impl MuseumName {
         match self {
             Self::Number(number) => number.to_string(),
             Self::Slug(slug) => slug.clone(),
+        }
+    }
+
+    /// The museum that is meant: one with a slug must be there, one with a number need not.
+    pub fn id(&self, node: &Node) -> Result<MuseumId, Problem> {
+        match self {
+            Self::Number(number) => Ok(MuseumId(*number)),
+            Self::Slug(slug) => known_by_name(node, slug).map(|known| known.museum.id()).ok_or_else(Problem::not_found),
         }
     }
 }
@@ -371,7 +380,7 @@ impl Batch<'_> {
         let numbered = (self.lines + 1..).zip(lines.iter().take(room).copied());
         let written = numbered.filter(|(_, line)| !line.trim_ascii().is_empty());
         let taken = written.map(|(number, line)| async move {
-            let form = serde_json::from_slice::<ReadingForm>(line).map_err(|error| Problem::of_json(&error));
+            let form = strict::from_slice::<ReadingForm>(line).map_err(|error| Problem::of_json(&error));
             (number, async { take_one(node, caller, &form?).await }.await)
         });
         // In order: of one sensor's readings a later one makes an earlier one worthless.
@@ -427,7 +436,7 @@ pub async fn send(node: web::Data<Node>, caller: Caller, request: HttpRequest, m
         }
     }
     if one {
-        let form = serde_json::from_slice(&single).map_err(|error| Problem::of_json(&error))?;
+        let form = strict::from_slice(&single).map_err(|error| Problem::of_json(&error))?;
         let taken = match take_one(&node, &caller, &form).await? {
             Some(occupancy) => TakenView::One(OccupancyView::new(&node, &occupancy)),
             None => TakenView::Batch(BatchView { accepted: 1, rejected: Vec::new() }),

@@ -138,7 +138,7 @@ pub struct StatementTaken {
 #[utoipa::path(
     tag = "Reconciliation", operation_id = "take_statement", security(("key" = ["settle"])),
     params(("Idempotency-Key" = String, Header, description = "A new value for each request")),
-    request_body(content = String, content_type = "text/csv", example = "nothing"),
+    request_body(content = String, content_type = "text/csv", example = json!("data;importo;descrizione\n15/01/2027;24,00;/PUR/LGPE-RIVERSAMENTO/TXT/1/URI/2027-01-14BANCA-1\n")),
     responses((status = 200, description = "It is taken in", body = StatementTaken), crate::openapi::Problems),
 )]
 #[post("/reconciliation/statements")]

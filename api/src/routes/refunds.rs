@@ -32,7 +32,7 @@ use crate::auth::{Caller, Scope};
 use crate::bank::pain001::{self, Debtor, Initiation, Transfer};
 use crate::csv::{CsvCell, CsvForm, CsvWriter};
 use crate::problem::Problem;
-use crate::request::{IdempotencyKey, envelope};
+use crate::request::{IdempotencyKey, Json, envelope};
 use crate::routes::payments::{csv_answer, museums, seen, wants_csv};
 use crate::routes::people;
 use crate::routes::{files, page, page_size};
@@ -254,7 +254,7 @@ pub struct RefundsQuery {
 pub async fn list(node: web::Data<Node>, caller: Caller, request: HttpRequest, query: web::Query<RefundsQuery>) -> Result<HttpResponse, Problem> {
     caller.may(Scope::Settle)?;
     if query.state.as_deref().is_some_and(|state| !["open", "exported", "paid_back"].contains(&state)) {
-        return Err(Problem::invalid("state: open, exported or paid_back is expected"));
+        return Err(Problem::malformed("state: open, exported or paid_back is expected"));
     }
     let filter = RefundFilter {
         museums: museums(&node, &caller, Scope::Settle, query.museum.as_deref())?,
@@ -374,7 +374,7 @@ pub async fn set_payee(
     caller: Caller,
     key: IdempotencyKey,
     refund: web::Path<RefundId>,
-    form: web::Json<PayeeForm>,
+    form: Json<PayeeForm>,
 ) -> Result<HttpResponse, Problem> {
     let id = refund.into_inner();
     let museum = seen(&node, &caller, Scope::Settle, id.payment, |_, opened| opened.museum).await?;
@@ -441,7 +441,7 @@ pub struct RefundExportForm {
     responses((status = 200, description = "The file", body = String, content_type = "application/xml"), crate::openapi::Problems),
 )]
 #[post("/refunds/export")]
-pub async fn export(node: web::Data<Node>, caller: Caller, key: IdempotencyKey, form: web::Json<RefundExportForm>) -> Result<HttpResponse, Problem> {
+pub async fn export(node: web::Data<Node>, caller: Caller, key: IdempotencyKey, form: Json<RefundExportForm>) -> Result<HttpResponse, Problem> {
     caller.may(Scope::Settle)?;
     let form = form.into_inner();
     let iban: Iban = form.debtor.iban.parse().map_err(|error| Problem::invalid(format!("debtor.iban: {error}")))?;
@@ -694,7 +694,7 @@ pub async fn confirm(
     caller: Caller,
     key: IdempotencyKey,
     refund: web::Path<RefundId>,
-    form: web::Json<RefundConfirmForm>,
+    form: Json<RefundConfirmForm>,
 ) -> Result<HttpResponse, Problem> {
     let id = refund.into_inner();
     view(&node, &caller, id).await?;
@@ -738,7 +738,7 @@ pub async fn came_back(
     caller: Caller,
     key: IdempotencyKey,
     refund: web::Path<RefundId>,
-    form: web::Json<RefundReturnForm>,
+    form: Json<RefundReturnForm>,
 ) -> Result<HttpResponse, Problem> {
     let (id, why) = (refund.into_inner(), form.reason()?);
     view(&node, &caller, id).await?;
@@ -777,7 +777,7 @@ pub async fn pay_out(
     caller: Caller,
     key: IdempotencyKey,
     refund: web::Path<RefundId>,
-    form: web::Json<PayoutForm>,
+    form: Json<PayoutForm>,
 ) -> Result<HttpResponse, Problem> {
     let id = refund.into_inner();
     let (view, _) = view(&node, &caller, id).await?;

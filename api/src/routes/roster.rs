@@ -14,7 +14,7 @@ use crate::auth::{Caller, Scope};
 use crate::csv::{CsvCell, CsvForm, CsvWriter};
 use crate::icalendar::{self, Entry};
 use crate::problem::Problem;
-use crate::request::{IdempotencyKey, envelope};
+use crate::request::{IdempotencyKey, Json, envelope};
 use crate::routes::forecasts::{apart, rounded, thousandths};
 use crate::routes::museum_of;
 use crate::routes::payments::{csv_answer, wants_csv};
@@ -340,7 +340,7 @@ pub async fn set_override(
     caller: Caller,
     key: IdempotencyKey,
     museum: web::Path<String>,
-    form: web::Json<OverrideForm>,
+    form: Json<OverrideForm>,
 ) -> Result<HttpResponse, Problem> {
     let known = museum_of(&node, &caller, Scope::Manage, &museum)?;
     let envelope = envelope(&node, &caller, &key, &["roster"], &*form, &[], None)?;
@@ -376,9 +376,10 @@ pub async fn remove_override(
     let known = museum_of(&node, &caller, Scope::Manage, &museum)?;
     let envelope = envelope(&node, &caller, &key, &["roster, back"], &*which, &[], None)?;
     let PlaceQuery { day, role, from } = which.into_inner();
-    let day: Date = day.parse().map_err(|_| Problem::invalid("day: a day as 2027-01-01 is expected"))?;
-    let role = Role::ALL.into_iter().find(|known| known.name() == role).ok_or_else(|| Problem::invalid("role: desk, gate or guard is expected"))?;
-    let place = Place { date: day, from_min: minute(&from)?, role };
+    let day: Date = day.parse().map_err(|_| Problem::malformed("day: a day, as 2027-01-31, is expected"))?;
+    let role = Role::ALL.into_iter().find(|known| known.name() == role).ok_or_else(|| Problem::malformed("role: desk, gate or guard is expected"))?;
+    let from_min = minute(&from).map_err(|problem| Problem::malformed(format!("from: {}", problem.title())))?;
+    let place = Place { date: day, from_min, role };
     node.planning(known.museum.id(), envelope, Command::TakeBack { place }).await?;
     Ok(HttpResponse::Ok().json(apart(move || after(&node, &known, day)).await?))
 }

@@ -24,7 +24,7 @@ use crate::acting::{self, Asked, Proof};
 use crate::auth::{Caller, Scope};
 use crate::csv::{CsvCell, CsvForm, CsvWriter};
 use crate::problem::Problem;
-use crate::request::{IdempotencyKey, PartyForm, envelope, random};
+use crate::request::{IdempotencyKey, Json, PartyForm, envelope, random};
 use crate::routes::holds::{LineForm, LineView, order_of, priced};
 use crate::routes::payments::{csv_answer, wants_csv};
 use crate::routes::people::{self as contacts, ContactForm, PersonView};
@@ -369,7 +369,7 @@ pub async fn create(
     caller: Caller,
     key: IdempotencyKey,
     slot: web::Path<SlotId>,
-    form: web::Json<SaleForm>,
+    form: Json<SaleForm>,
     proof: Proof,
 ) -> Result<HttpResponse, Problem> {
     let (slot, channel) = (slot.into_inner(), caller.channel());
@@ -727,7 +727,7 @@ pub async fn cancel(
     caller: Caller,
     key: IdempotencyKey,
     sale: web::Path<HoldId>,
-    form: web::Json<CancelForm>,
+    form: Json<CancelForm>,
 ) -> Result<HttpResponse, Problem> {
     let sale = sale.into_inner();
     caller.may_at(Scope::Book, sale.slot().museum())?;
@@ -814,7 +814,7 @@ pub async fn block(
     caller: Caller,
     key: IdempotencyKey,
     sale: web::Path<HoldId>,
-    form: web::Json<BlockForm>,
+    form: Json<BlockForm>,
 ) -> Result<HttpResponse, Problem> {
     let sale = sale.into_inner();
     caller.may_at(Scope::Manage, sale.slot().museum())?;
@@ -837,7 +837,7 @@ pub async fn unblock(
     caller: Caller,
     key: IdempotencyKey,
     sale: web::Path<HoldId>,
-    form: web::Json<UnblockForm>,
+    form: Json<UnblockForm>,
 ) -> Result<HttpResponse, Problem> {
     let sale = sale.into_inner();
     caller.may_at(Scope::Manage, sale.slot().museum())?;

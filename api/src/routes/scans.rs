@@ -22,6 +22,7 @@ use crate::problem::Problem;
 use crate::request::random;
 use crate::routes::readings::MuseumName;
 use crate::routes::{files, museum_of};
+use crate::strict;
 use crate::words::GateDirectionWord;
 
 /// The most scans of one batch.
@@ -269,12 +270,12 @@ fn read(body: &[u8], is_array: bool) -> Result<Vec<Line>, Problem> {
         let malformed = |error: serde_json::Error| Problem::of_json(&error);
         counted(serde_json::from_slice::<Vec<IgnoredAny>>(body).map_err(malformed)?.len())?;
         let values: Vec<serde_json::Value> = serde_json::from_slice(body).map_err(malformed)?;
-        return Ok((1..).zip(values).map(|(number, value)| (number, of_json(serde_json::from_value(value)))).collect());
+        return Ok((1..).zip(values).map(|(number, value)| (number, of_json(strict::from_value(value)))).collect());
     }
     let lines = || body.strip_suffix(b"\n").unwrap_or(body).split(|byte| *byte == b'\n');
     counted(lines().count())?;
     let written = (1..).zip(lines()).filter(|(_, line)| !line.trim_ascii().is_empty());
-    Ok(written.map(|(number, line)| (number, of_json(serde_json::from_slice(line)))).collect())
+    Ok(written.map(|(number, line)| (number, of_json(strict::from_slice(line)))).collect())
 }
 
 /// Send in what a gate without a network has done.

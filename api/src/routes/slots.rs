@@ -15,7 +15,7 @@ use tornello_engine::time::Timestamp;
 
 use crate::auth::{Caller, Scope};
 use crate::problem::Problem;
-use crate::request::{IdempotencyKey, envelope};
+use crate::request::{IdempotencyKey, Json, envelope};
 use crate::routes::availability::{route_code, sees_all_channels, status_name};
 use crate::routes::forecasts::apart;
 use crate::routes::plans::{PolicyForm, QuotaForm, quota_forms, quotas};
@@ -379,7 +379,7 @@ pub async fn set_capacity(
     caller: Caller,
     key: IdempotencyKey,
     slot: web::Path<SlotId>,
-    form: web::Json<CapacityForm>,
+    form: Json<CapacityForm>,
 ) -> Result<HttpResponse, Problem> {
     let slot = slot.into_inner();
     caller.may_at(Scope::Manage, slot.museum())?;
@@ -411,7 +411,7 @@ pub async fn set_quotas(
     caller: Caller,
     key: IdempotencyKey,
     slot: web::Path<SlotId>,
-    form: web::Json<QuotasForm>,
+    form: Json<QuotasForm>,
 ) -> Result<HttpResponse, Problem> {
     let slot = slot.into_inner();
     caller.may_at(Scope::Manage, slot.museum())?;
@@ -437,7 +437,7 @@ pub async fn close(
     caller: Caller,
     key: IdempotencyKey,
     slot: web::Path<SlotId>,
-    form: web::Json<CloseForm>,
+    form: Json<CloseForm>,
 ) -> Result<HttpResponse, Problem> {
     let slot = slot.into_inner();
     caller.may_at(Scope::Manage, slot.museum())?;

@@ -11,7 +11,7 @@ use tornello_engine::tariff::{Category, FreeDayBooking, FreeDays, Kind, Proof, T
 
 use crate::auth::{Caller, Scope};
 use crate::problem::Problem;
-use crate::request::{IdempotencyKey, Large, envelope};
+use crate::request::{IdempotencyKey, Json, Large, envelope};
 use crate::routes::museum_of;
 use crate::routes::plans::TextForm;
 use crate::routes::revisions::{On, in_force, newly_set, only_if};
@@ -277,7 +277,7 @@ pub async fn set_ceiling(
     key: IdempotencyKey,
     museum: web::Path<String>,
     request: HttpRequest,
-    form: web::Json<CeilingForm>,
+    form: Json<CeilingForm>,
 ) -> Result<HttpResponse, Problem> {
     let id = museum_of(&node, &caller, Scope::Manage, &museum)?.museum.id();
     let envelope = envelope(&node, &caller, &key, &["ceiling"], &*form, &[], None)?;

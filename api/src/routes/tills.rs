@@ -15,8 +15,9 @@ use tornello_engine::till::{Command, Direction, Event, Refusal, Till};
 use crate::acting;
 use crate::auth::{Caller, Scope};
 use crate::problem::Problem;
-use crate::request::{IdempotencyKey, envelope};
+use crate::request::{IdempotencyKey, Json, envelope};
 use crate::routes::payments::museums;
+use crate::routes::readings::MuseumName;
 use crate::routes::{files, museum_of, not_rebuilt, page, page_size};
 use crate::words::CashDirectionWord;
 
@@ -25,7 +26,7 @@ use crate::words::CashDirectionWord;
 #[serde(deny_unknown_fields)]
 pub struct TillOpenForm {
     /// The museum where the desk stands: its slug or number.
-    pub museum: String,
+    pub museum: MuseumName,
     /// Which desk.
     #[schema(value_type = String, max_length = 23, examples("till-1"))]
     pub till: Code,
@@ -161,13 +162,13 @@ async fn view(node: &Node, caller: &Caller, id: TillId) -> Result<TillView, Prob
 /// One is open at a desk at a time.
 #[utoipa::path(
     tag = "Tills", operation_id = "open_till", security(("key" = ["desk"])),
-    request_body(content = TillOpenForm, example = json!({"museum": "nowhere", "till": "till-1", "float_cents": 10_000})),
+    request_body(content = TillOpenForm, example = json!({"museum": "parco-colosseo", "till": "till-1", "float_cents": 10_000})),
     params(("Idempotency-Key" = String, Header, description = "A new value for each request")),
     responses((status = 201, description = "The session is open", body = TillView), crate::openapi::Problems),
 )]
 #[post("/tills")]
-pub async fn open(node: web::Data<Node>, caller: Caller, key: IdempotencyKey, form: web::Json<TillOpenForm>) -> Result<HttpResponse, Problem> {
-    let museum = museum_of(&node, &caller, Scope::Desk, &form.museum)?.museum.id();
+pub async fn open(node: web::Data<Node>, caller: Caller, key: IdempotencyKey, form: Json<TillOpenForm>) -> Result<HttpResponse, Problem> {
+    let museum = museum_of(&node, &caller, Scope::Desk, &form.museum.text())?.museum.id();
     let envelope = envelope(&node, &caller, &key, &["open till"], &*form, &[], None)?;
     let id = tills::open(&node, envelope, museum, form.till, Cents::new(form.float_cents)).await?;
     Ok(HttpResponse::Created().insert_header(("Location", format!("/v1/tills/{id}"))).json(view(&node, &caller, id).await?))
@@ -286,7 +287,7 @@ pub async fn move_cash(
     caller: Caller,
     key: IdempotencyKey,
     session: web::Path<TillId>,
-    form: web::Json<CashForm>,
+    form: Json<CashForm>,
 ) -> Result<HttpResponse, Problem> {
     let id = session.into_inner();
     seen(&node, &caller, id).await?;
@@ -311,7 +312,7 @@ pub async fn close(
     caller: Caller,
     key: IdempotencyKey,
     session: web::Path<TillId>,
-    form: web::Json<TillCloseForm>,
+    form: Json<TillCloseForm>,
 ) -> Result<HttpResponse, Problem> {
     let id = session.into_inner();
     seen(&node, &caller, id).await?;

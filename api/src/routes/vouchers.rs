@@ -18,8 +18,9 @@ use tornello_engine::voucher::{self, Command, Voucher};
 
 use crate::auth::{Caller, Scope};
 use crate::problem::Problem;
-use crate::request::{IdempotencyKey, envelope};
+use crate::request::{IdempotencyKey, Json, envelope};
 use crate::routes::payments::voucher_of;
+use crate::routes::readings::MuseumName;
 use crate::routes::{files, museum_of};
 
 /// How many ids are tried for a new voucher before that is given up.
@@ -32,12 +33,12 @@ pub struct VoucherForm {
     /// For how much, in euro cents.
     #[schema(minimum = 1, maximum = 1_000_000, examples(5000))]
     pub amount_cents: i64,
-    /// Until when it can be spent: the last day, to its end in Rome, or an instant (RFC 3339) at which it no longer can.
+    /// Until when it can be spent: the last day, to its end in Rome (9999-12-30 at the latest), or an instant (RFC 3339) at which it no longer can.
     #[schema(max_length = 40, examples("2099-12-31", "2099-01-01T00:00:00Z"))]
     pub valid_until: String,
     /// Where it can be spent: a museum's slug or number; none: everywhere, which needs a key for all museums.
     #[serde(default)]
-    pub museum: Option<String>,
+    pub museum: Option<MuseumName>,
 }
 
 /// A voucher.
@@ -101,15 +102,16 @@ fn end_of(text: &str) -> Option<Timestamp> {
     responses((status = 201, description = "The voucher", body = VoucherView), crate::openapi::Problems),
 )]
 #[post("/vouchers")]
-pub async fn issue(node: web::Data<Node>, caller: Caller, key: IdempotencyKey, form: web::Json<VoucherForm>) -> Result<HttpResponse, Problem> {
+pub async fn issue(node: web::Data<Node>, caller: Caller, key: IdempotencyKey, form: Json<VoucherForm>) -> Result<HttpResponse, Problem> {
     caller.may(Scope::Settle)?;
     let museum: Option<MuseumId> = match &form.museum {
-        Some(name) => Some(museum_of(&node, &caller, Scope::Settle, name)?.museum.id()),
+        Some(name) => Some(museum_of(&node, &caller, Scope::Settle, &name.text())?.museum.id()),
         None if caller.0.museums == tornello_actors::keys::Museums::All => None,
         None => return Err(Problem::invalid("museum: name one that this key is good for")),
     };
-    let valid_until = end_of(&form.valid_until)
-        .ok_or_else(|| Problem::invalid("valid_until: the last day, as 2027-12-31, or an instant, as 2028-01-01T00:00:00Z, is expected"))?;
+    let valid_until = end_of(&form.valid_until).ok_or_else(|| {
+        Problem::invalid("valid_until: the last day, as 2027-12-31 and 9999-12-30 at the latest, or an instant, as 2028-01-01T00:00:00Z, is expected")
+    })?;
     let envelope = envelope(&node, &caller, &key, &["issue voucher"], &*form, &[], None)?;
     let (id, recall) = id_for(&node, &envelope).await?;
     match recall {

@@ -13,7 +13,7 @@ use tornello_engine::slot::{Command, Event, Line, Offer, Slot, Standing, Waiting
 use crate::acting::{self, Asked, Proof};
 use crate::auth::{Caller, Scope};
 use crate::problem::Problem;
-use crate::request::{IdempotencyKey, envelope, random};
+use crate::request::{IdempotencyKey, Json, envelope, random};
 use crate::routes::holds::{HoldForm, HoldView, LineView, order_of, priced};
 use crate::routes::waiting_rooms::{self, Admission};
 use crate::routes::{alternatives, not_rebuilt, page, page_size};
@@ -249,7 +249,7 @@ pub async fn join(
     caller: Caller,
     key: IdempotencyKey,
     slot: web::Path<SlotId>,
-    form: web::Json<HoldForm>,
+    form: Json<HoldForm>,
     given: (Admission, Proof),
 ) -> Result<HttpResponse, Problem> {
     let slot = slot.into_inner();

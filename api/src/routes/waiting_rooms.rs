@@ -17,7 +17,7 @@ use tornello_engine::time::Timestamp;
 
 use crate::auth::{Caller, Scope};
 use crate::problem::Problem;
-use crate::request::{IdempotencyKey, PartyForm, envelope};
+use crate::request::{IdempotencyKey, Json, PartyForm, envelope};
 use crate::routes::{files, museum_of, not_rebuilt};
 
 /// The header with what somebody was given when they joined.
@@ -200,7 +200,7 @@ pub async fn announce(
     caller: Caller,
     key: IdempotencyKey,
     museum: web::Path<String>,
-    form: web::Json<RoomForm>,
+    form: Json<RoomForm>,
 ) -> Result<HttpResponse, Problem> {
     let id = museum_of(&node, &caller, Scope::Manage, &museum)?.museum.id();
     let envelope = envelope(&node, &caller, &key, &["waiting room"], &*form, &[], None)?;
@@ -265,12 +265,7 @@ pub async fn withdraw(node: web::Data<Node>, caller: Caller, key: IdempotencyKey
     responses((status = 200, description = "The party waits, or may hold places", body = PlaceView), crate::openapi::Problems),
 )]
 #[post("/waiting-room/{museum}/{room}")]
-pub async fn join(
-    node: web::Data<Node>,
-    caller: Caller,
-    path: web::Path<(String, Code)>,
-    form: web::Json<JoinForm>,
-) -> Result<HttpResponse, Problem> {
+pub async fn join(node: web::Data<Node>, caller: Caller, path: web::Path<(String, Code)>, form: Json<JoinForm>) -> Result<HttpResponse, Problem> {
     let (museum, code) = path.into_inner();
     let known = museum_of(&node, &caller, Scope::Book, &museum)?;
     let announced = known.museum.room(code).ok_or_else(Problem::not_found)?;

@@ -157,10 +157,6 @@ impl Slot {
 
     /// The live hold of that id, for a caller who may touch it: whoever made it, or staff. What a quote keeps is the system's, and staff leave it to the quote.
     pub(super) fn live_hold(&self, now: Timestamp, id: HoldId, owner: Option<KeyId>) -> Result<&super::Hold, Refusal> {
-        let owned = self.ledger.holds.get(&id).is_none_or(|hold| owner.is_none_or(|owner| owner == hold.who));
-        if !owned {
-            return Err(Refusal::UnknownHold);
-        }
         match self.living_of(now, id, owner)? {
             hold if owner.is_some() || hold.who != KeyId::SYSTEM => Ok(hold),
             hold => Err(match hold.kept_for {
@@ -170,6 +166,11 @@ impl Slot {
         }
     }
 
+    /// The live hold of that id as its owner sees it, or staff, who see all; else what has become of it. One of somebody else is unknown, whatever has become of it.
+    pub fn held(&self, now: Timestamp, id: HoldId, owner: Option<KeyId>) -> Result<&super::Hold, Refusal> {
+        self.living_of(self.past.at_least(now), id, owner)
+    }
+
     /// The live hold of that id, whoever made it.
     fn living(&self, now: Timestamp, id: HoldId) -> Result<&super::Hold, Refusal> {
         self.living_of(now, id, None)
@@ -177,15 +178,16 @@ impl Slot {
 
     /// One whose time is over is gone even if nobody has noted it yet.
     fn living_of(&self, now: Timestamp, id: HoldId, owner: Option<KeyId>) -> Result<&super::Hold, Refusal> {
-        if let Some(hold) = self.ledger.holds.get(&id) {
+        let is_theirs = |who: KeyId| owner.is_none_or(|owner| owner == who);
+        if let Some(hold) = self.ledger.holds.get(&id).filter(|hold| is_theirs(hold.who)) {
             return if hold.expires_at <= now { Err(Refusal::HoldExpired { at: hold.expires_at }) } else { Ok(hold) };
         }
-        if let Some(sale) = self.ledger.sales.get(&id) {
-            return Err(if owner.is_none_or(|owner| owner == sale.who) { Refusal::HoldSold } else { Refusal::UnknownHold });
+        if self.ledger.sales.get(&id).is_some_and(|sale| is_theirs(sale.who)) {
+            return Err(Refusal::HoldSold);
         }
-        Err(match self.ledger.ended.get(&id) {
-            Some((End::Released, _)) => Refusal::HoldReleased,
-            Some((End::Expired, at)) => Refusal::HoldExpired { at: *at },
+        Err(match self.ledger.ended.get(&id).filter(|ended| is_theirs(ended.who)).map(|ended| ended.how) {
+            Some(End::Released) => Refusal::HoldReleased,
+            Some(End::Expired { at }) => Refusal::HoldExpired { at },
             None => Refusal::UnknownHold,
         })
     }

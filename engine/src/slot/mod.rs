@@ -236,8 +236,8 @@ impl Slot {
             }
             Event::Held(held) => self.ledger.held(&mut self.places, held, record),
             Event::Extended(extended) => self.ledger.extended(extended),
-            Event::Released(released) => self.ledger.ended(&mut self.places, released.hold, state::End::Released, record.at),
-            Event::Expired(expired) => self.ledger.ended(&mut self.places, expired.hold, state::End::Expired, record.at),
+            Event::Released(released) => self.ledger.released(&mut self.places, released.hold, record.at),
+            Event::Expired(expired) => self.ledger.expired(&mut self.places, expired.hold, record.at),
             Event::Sold(sold) => self.ledger.sold(&mut self.places, sold, record),
             Event::Cancelled(cancelled) => self.ledger.cancelled(&mut self.places, cancelled, record.seq),
             Event::Blocked(blocked) => self.ledger.blocked(blocked.sale, &blocked.tickets, Some(blocked.reason)),

@@ -116,7 +116,7 @@ pub enum Refusal {
     HoldReleased,
     /// The hold ended by itself.
     HoldExpired {
-        /// When.
+        /// When its time was over, whenever that was noted.
         at: Timestamp,
     },
     /// There is no such sale, or not for this caller.

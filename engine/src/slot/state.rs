@@ -206,7 +206,20 @@ impl TicketState {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum End {
     Released,
-    Expired,
+    Expired {
+        /// When its time was over, whenever that was noted.
+        at: Timestamp,
+    },
+}
+
+/// A hold that ended without a sale.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Ended {
+    /// Who had asked for it: to others it is unknown.
+    pub(super) who: KeyId,
+    pub(super) how: End,
+    /// When that was noted.
+    noted_at: Timestamp,
 }
 
 /// Ids are made by the system and their middle bits are random: hashing is folding.
@@ -238,7 +251,7 @@ pub(super) struct Ledger {
     /// to the slot, as its journal does, and go with it. Each has a place of its own: they are large, and a map moves what it holds when it grows.
     pub(super) sales: ById<Box<Sale>>,
     /// Holds that ended without a sale, for a day: a late caller is told what became of them.
-    pub(super) ended: ById<(End, Timestamp)>,
+    pub(super) ended: ById<Ended>,
     ended_order: VecDeque<HoldId>,
     deadlines: BTreeSet<(Timestamp, HoldId)>,
     /// The scans of gates without a network that were taken in, and what speaks against those that should not have been: a scan is taken in once.
@@ -342,17 +355,29 @@ impl Ledger {
         Some(hold)
     }
 
-    pub(super) fn ended(&mut self, places: &mut Places, id: HoldId, end: End, at: Timestamp) {
+    pub(super) fn released(&mut self, places: &mut Places, id: HoldId, at: Timestamp) {
         let Some(hold) = self.take_hold(places, id) else { return };
-        self.list.hold_ended(id, hold.who, if end == End::Released { WaitingEnd::Declined } else { WaitingEnd::Lapsed }, at);
+        self.list.hold_ended(id, hold.who, WaitingEnd::Declined, at);
+        self.remember(id, Ended { who: hold.who, how: End::Released, noted_at: at });
+    }
+
+    pub(super) fn expired(&mut self, places: &mut Places, id: HoldId, at: Timestamp) {
+        let Some(hold) = self.take_hold(places, id) else { return };
+        self.list.hold_ended(id, hold.who, WaitingEnd::Lapsed, at);
+        self.remember(id, Ended { who: hold.who, how: End::Expired { at: hold.expires_at }, noted_at: at });
+    }
+
+    /// Keeps what became of a hold, and forgets what was noted more than a day before.
+    fn remember(&mut self, id: HoldId, ended: Ended) {
         while let Some(oldest) = self.ended_order.front() {
-            if self.ended.get(oldest).is_some_and(|(_, ended_at)| at.micros_since(*ended_at) <= REMEMBERED_S * MICROS_PER_S) {
+            let age = self.ended.get(oldest).map(|before| ended.noted_at.micros_since(before.noted_at));
+            if age.is_some_and(|age| age <= REMEMBERED_S * MICROS_PER_S) {
                 break;
             }
             self.ended.remove(oldest);
             self.ended_order.pop_front();
         }
-        self.ended.insert(id, (end, at));
+        self.ended.insert(id, ended);
         self.ended_order.push_back(id);
     }
 
@@ -654,7 +679,7 @@ fn of_buyer(record: &Record<Event>) -> (Option<Digest>, bool) {
 struct Written<H, S, C, L, U, O> {
     holds: Vec<(HoldId, H)>,
     sales: Vec<(HoldId, S)>,
-    ended: Vec<(HoldId, End, Timestamp)>,
+    ended: Vec<(HoldId, Ended)>,
     scans: C,
     list: L,
     undone: U,
@@ -669,7 +694,7 @@ pub(super) fn sorted<T>(map: &ById<T>) -> Vec<(HoldId, &T)> {
 
 impl Serialize for Ledger {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let ended = self.ended_order.iter().filter_map(|id| self.ended.get(id).map(|(end, at)| (*id, *end, *at))).collect();
+        let ended = self.ended_order.iter().filter_map(|id| self.ended.get(id).map(|ended| (*id, *ended))).collect();
         let (holds, sales) = (sorted(&self.holds), sorted(&self.sales));
         Written { holds, sales, ended, scans: &self.scans, list: &self.list, undone: &self.undone, owed: &self.owed }.serialize(serializer)
     }
@@ -689,8 +714,8 @@ impl<'de> Deserialize<'de> for Ledger {
             deadlines: written.holds.iter().map(|(id, hold)| (hold.expires_at, *id)).collect(),
             holds: written.holds.into_iter().collect(),
             sales: written.sales.into_iter().collect(),
-            ended_order: written.ended.iter().map(|(id, ..)| *id).collect(),
-            ended: written.ended.into_iter().map(|(id, end, at)| (id, (end, at))).collect(),
+            ended_order: written.ended.iter().map(|(id, _)| *id).collect(),
+            ended: written.ended.into_iter().collect(),
             scans: written.scans,
             list: written.list,
             buyers: BTreeMap::new(),

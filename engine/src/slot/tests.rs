@@ -282,6 +282,30 @@ fn release_and_expire_give_the_places_back_once() {
     assert_eq!((world.left(-DAY, Channel::Web), world.slot.wake_at()), (20, None));
     world.refuses(-DAY + 911, sell(1, Settlement::Free), Refusal::HoldReleased);
     given(&taken).refuses(-DAY, Command::Release { hold: id(1), owner: Some(KeyId(9)) }, Refusal::UnknownHold);
+    // To somebody else it stays unknown, however it ended.
+    for hold in [1, 2] {
+        assert_eq!(world.ask(-DAY + 912, &Command::Release { hold: id(hold), owner: Some(KeyId(9)) }), Err(Refusal::UnknownHold));
+    }
+}
+
+#[test]
+fn a_hold_is_read_as_what_it_has_become() {
+    let (mine, other) = (Some(KeyId(1)), Some(KeyId(9)));
+    let mut world =
+        given(&[(-DAY, hold(1, Channel::Web, &[full(5)])), (-DAY, hold(2, Channel::Web, &[free(1)])), (-DAY, hold(3, Channel::Web, &[full(1)]))]);
+    let read = |world: &World, now, owner| [1, 2, 3].map(|n| world.slot.held(at(now), id(n), owner).map(|hold| hold.lines.len()));
+    assert_eq!(read(&world, -DAY, mine), [Ok(1), Ok(1), Ok(1)]);
+    assert_eq!(read(&world, -DAY, None), [Ok(1), Ok(1), Ok(1)]);
+    assert_eq!(read(&world, -DAY, other), [Err(Refusal::UnknownHold), Err(Refusal::UnknownHold), Err(Refusal::UnknownHold)]);
+    assert!(world.ask(-DAY, &Command::Release { hold: id(1), owner: mine }).is_ok());
+    assert!(world.ask(-DAY, &sell(2, Settlement::Free)).is_ok());
+    let became = [Err(Refusal::HoldReleased), Err(Refusal::HoldSold), Err(Refusal::HoldExpired { at: at(-DAY + 900) })];
+    // Before anybody has noted that the third is over, and long after.
+    assert_eq!(read(&world, -DAY + 900, mine), became);
+    assert!(world.ask(-DAY + 1_000, &Command::Reopen).is_ok());
+    assert_eq!(read(&world, -DAY + 1_000, mine), became);
+    assert_eq!(read(&world, -DAY + 1_000, None), became);
+    assert_eq!(read(&world, -DAY + 1_000, other), [Err(Refusal::UnknownHold), Err(Refusal::UnknownHold), Err(Refusal::UnknownHold)]);
 }
 
 #[test]
@@ -295,7 +319,8 @@ fn a_hold_that_is_due_is_gone_even_if_nobody_noted_it() {
 #[test]
 fn a_clock_that_jumps_back_neither_revives_nor_rewrites() {
     let mut world = given(&[(-DAY, hold(1, Channel::Reseller, &[full(5)])), (-DAY + 950, hold(2, Channel::Web, &[full(1)]))]);
-    assert_eq!(world.ask(-2 * DAY, &sell(1, account())), Err(Refusal::HoldExpired { at: at(-DAY + 950) }));
+    // Told is when its time was over; that was noted later.
+    assert_eq!(world.ask(-2 * DAY, &sell(1, account())), Err(Refusal::HoldExpired { at: at(-DAY + 900) }));
     assert!(world.ask(-2 * DAY, &Command::Release { hold: id(2), owner: None }).is_ok());
     assert_eq!(world.slot.last_at(), at(-DAY + 950));
 }

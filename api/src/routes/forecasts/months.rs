@@ -10,8 +10,8 @@ use super::{PeopleView, Told, apart, people};
 use crate::auth::{Caller, Scope};
 use crate::csv::{CsvCell, CsvForm, CsvWriter};
 use crate::problem::Problem;
-use crate::routes::museum_of;
 use crate::routes::payments::wants_csv;
+use crate::routes::{museum_of, within};
 
 /// How many months.
 #[derive(Debug, Clone, Copy, Deserialize, utoipa::IntoParams)]
@@ -71,10 +71,9 @@ pub async fn get(
     request: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
     let known = museum_of(&node, &caller, Scope::Plan, &museum)?;
-    let (count, csv) = (months.months.unwrap_or(12) as usize, wants_csv(&request));
-    if !(1..=MONTHS_MAX).contains(&count) {
-        return Err(Problem::invalid("months: 1 to 18 are forecast"));
-    }
+    let (asked, csv) = (months.months.unwrap_or(12), wants_csv(&request));
+    within("months", asked, MONTHS_MAX as u32)?;
+    let count = asked as usize;
     let told = apart(move || {
         let months = node.forecaster().months(&node, &known, count);
         if csv {

@@ -9,6 +9,7 @@ use tornello_actors::outcomes::{self, Change, Compared, Outcome, Question};
 use super::{By, Span, apart, rounded, thousandths};
 use crate::auth::{Caller, Scope};
 use crate::problem::Problem;
+use crate::request::Json;
 use crate::routes::museum_of;
 
 /// A question: what would be if. Whatever is left out stays as it is.
@@ -109,9 +110,11 @@ pub struct WhatIfView {
     responses((status = 200, description = "Day by day", body = WhatIfView), crate::openapi::Problems),
 )]
 #[post("/museums/{museum}/what-if")]
-pub async fn ask(node: web::Data<Node>, caller: Caller, museum: web::Path<String>, form: web::Json<WhatIfForm>) -> Result<HttpResponse, Problem> {
+pub async fn ask(node: web::Data<Node>, caller: Caller, museum: web::Path<String>, form: Json<WhatIfForm>) -> Result<HttpResponse, Problem> {
     let known = museum_of(&node, &caller, Scope::Plan, &museum)?;
-    let (from, days) = Span { from: form.from, days: form.days, by: By::Day }.days(&node)?;
+    let span = Span { from: form.from, days: form.days, by: By::Day };
+    // In a body a figure out of its bounds is one that can be read.
+    let (from, days) = span.days(&node).map_err(|problem| Problem::invalid(problem.title()))?;
     let percents = [form.capacity_percent, form.price_percent].into_iter().flatten().all(|percent| percent <= 1_000);
     let minutes = [form.opens_earlier_minutes, form.closes_later_minutes].iter().all(|minutes| (-720..=720).contains(minutes));
     let rest = form.desks.is_none_or(|desks| desks <= 200) && form.price_elasticity_permille.is_none_or(|permille| (-3_000..=0).contains(&permille));

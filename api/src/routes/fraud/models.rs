@@ -16,7 +16,8 @@ use tornello_engine::time::Timestamp;
 use super::rules::for_all_museums;
 use crate::auth::{Caller, Scope};
 use crate::problem::Problem;
-use crate::request::{IdempotencyKey, envelope};
+use crate::request::{IdempotencyKey, Json, envelope};
+use crate::routes::instant_of;
 use crate::words::{ModelKindWord, ModelStageWord};
 
 /// Which models to list.
@@ -296,7 +297,7 @@ pub async fn list(node: web::Data<Node>, caller: Caller, query: web::Query<Model
     responses((status = 201, description = "It is known", body = ModelsView), crate::openapi::Problems),
 )]
 #[post("/fraud/models")]
-pub async fn register(node: web::Data<Node>, caller: Caller, key: IdempotencyKey, form: web::Json<ModelForm>) -> Result<HttpResponse, Problem> {
+pub async fn register(node: web::Data<Node>, caller: Caller, key: IdempotencyKey, form: Json<ModelForm>) -> Result<HttpResponse, Problem> {
     for_all_museums(&caller, Scope::Investigate)?;
     let envelope = envelope(&node, &caller, &key, &["register model"], &*form, &[], None)?;
     let ModelForm { kind, artifact, ref checksum, ref card } = *form;
@@ -327,7 +328,7 @@ pub async fn challenge(
     caller: Caller,
     key: IdempotencyKey,
     artifact: web::Path<Code>,
-    form: web::Json<KindForm>,
+    form: Json<KindForm>,
 ) -> Result<HttpResponse, Problem> {
     for_all_museums(&caller, Scope::Investigate)?;
     let artifact = artifact.into_inner();
@@ -557,6 +558,9 @@ pub async fn weigh(
     query: web::Query<WindowQuery>,
 ) -> Result<HttpResponse, Problem> {
     for_all_museums(&caller, Scope::Investigate)?;
+    for (name, text) in [("from", &query.from), ("to", &query.to)] {
+        instant_of(name, text.as_deref())?;
+    }
     let compared = compared(&node, artifact.into_inner(), query.from.as_deref(), query.to.as_deref()).await?;
     Ok(HttpResponse::Ok().json(ComparisonView::new(&compared)?))
 }
@@ -577,7 +581,7 @@ pub async fn promote(
     caller: Caller,
     key: IdempotencyKey,
     artifact: web::Path<Code>,
-    form: web::Json<PromotionForm>,
+    form: Json<PromotionForm>,
 ) -> Result<HttpResponse, Problem> {
     for_all_museums(&caller, Scope::Manage)?;
     let artifact = artifact.into_inner();
@@ -618,7 +622,7 @@ pub async fn retire(
     caller: Caller,
     key: IdempotencyKey,
     artifact: web::Path<Code>,
-    form: web::Json<KindForm>,
+    form: Json<KindForm>,
 ) -> Result<HttpResponse, Problem> {
     for_all_museums(&caller, Scope::Manage)?;
     let artifact = artifact.into_inner();

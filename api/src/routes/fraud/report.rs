@@ -14,8 +14,8 @@ use tornello_actors::views::fraud::{CaseFilter, CaseRow};
 use crate::auth::{Caller, Scope};
 use crate::problem::Problem;
 use crate::reasons::{self, ReasonView};
-use crate::routes::files;
 use crate::routes::payments::museums;
+use crate::routes::{files, within};
 use crate::words::DriftWord;
 
 /// How many days if the caller does not say, and the most.
@@ -239,9 +239,7 @@ fn by(rows: &[CaseRow], (days, weight): (f64, f64), of: impl Fn(&CaseRow) -> Str
 pub async fn get(node: web::Data<Node>, caller: Caller, query: web::Query<ReportQuery>) -> Result<HttpResponse, Problem> {
     caller.may(Scope::Investigate)?;
     let days = query.days.unwrap_or(DAYS);
-    if !(1..=DAYS_MAX).contains(&days) {
-        return Err(Problem::invalid(format!("days: 1 to {DAYS_MAX} are expected")));
-    }
+    within("days", days, DAYS_MAX)?;
     let museums = museums(&node, &caller, Scope::Investigate, query.museum.as_deref())?;
     let (views, now) = (&files(&node)?.views, node.now());
     let (as_of_batch, from) = (views.as_of_batch(), now.plus_seconds(-i64::from(days) * 86_400));

@@ -7,12 +7,13 @@ use tornello_actors::keys::Museums;
 use tornello_actors::node::Node;
 use tornello_engine::channel::Channel;
 use tornello_engine::fraud_rules::{self, Action, Command, Condition, Op, Rule, Written};
-use tornello_engine::ids::{Code, MuseumId};
+use tornello_engine::ids::Code;
 use tornello_engine::text::Text;
 
 use crate::auth::{Caller, Scope};
 use crate::problem::Problem;
-use crate::request::{IdempotencyKey, envelope};
+use crate::request::{IdempotencyKey, Json, envelope};
+use crate::routes::readings::MuseumName;
 use crate::words::{ChannelWord, RuleActionWord, RuleOperatorWord};
 
 /// A feature held against a threshold.
@@ -44,10 +45,10 @@ pub struct RuleForm {
     #[serde(default)]
     #[schema(value_type = Vec<ChannelWord>, max_items = 5)]
     channels: Vec<Channel>,
-    /// Only at the museums with these numbers; none named: at all.
+    /// Only at these museums, by slug or number; none named: at all. They are told by number.
     #[serde(default)]
     #[schema(max_items = 64)]
-    museums: Vec<u16>,
+    museums: Vec<MuseumName>,
     /// `step_up`, `review` or `block`.
     #[schema(value_type = RuleActionWord)]
     action: Action,
@@ -59,18 +60,19 @@ pub struct RuleForm {
     sentence_en: String,
 }
 
-impl From<RuleForm> for Rule {
-    fn from(form: RuleForm) -> Self {
-        let RuleForm { name, when, channels, museums, action, sentence_it, sentence_en } = form;
+impl RuleForm {
+    /// The rule that is meant.
+    pub(super) fn read(self, node: &Node) -> Result<Rule, Problem> {
+        let Self { name, when, channels, museums, action, sentence_it, sentence_en } = self;
         let condition = |ConditionForm { feature, op, threshold_milli }: ConditionForm| Condition { feature, op, threshold_milli };
-        Self {
+        Ok(Rule {
             name,
             when: when.into_iter().map(condition).collect(),
             channels,
-            museums: museums.into_iter().map(MuseumId).collect(),
+            museums: museums.iter().map(|museum| museum.id(node)).collect::<Result<_, Problem>>()?,
             action,
             sentence: Text { it: sentence_it, en: sentence_en },
-        }
+        })
     }
 }
 
@@ -84,7 +86,7 @@ impl From<&Rule> for RuleForm {
             name: rule.name,
             when: rule.when.iter().map(condition).collect(),
             channels: rule.channels.clone(),
-            museums: rule.museums.iter().map(|museum| museum.0).collect(),
+            museums: rule.museums.iter().map(|museum| MuseumName::Number(museum.0)).collect(),
             action: rule.action,
             sentence_it: rule.sentence.it.clone(),
             sentence_en: rule.sentence.en.clone(),
@@ -189,10 +191,10 @@ pub async fn list(node: web::Data<Node>, caller: Caller) -> Result<HttpResponse,
     responses((status = 201, description = "It is drafted", body = RulesView), crate::openapi::Problems),
 )]
 #[post("/fraud/rules")]
-pub async fn draft(node: web::Data<Node>, caller: Caller, key: IdempotencyKey, form: web::Json<RuleForm>) -> Result<HttpResponse, Problem> {
+pub async fn draft(node: web::Data<Node>, caller: Caller, key: IdempotencyKey, form: Json<RuleForm>) -> Result<HttpResponse, Problem> {
     caller.may(Scope::Investigate)?;
     let envelope = envelope(&node, &caller, &key, &["draft rule"], &*form, &[], None)?;
-    let rule = Box::new(Rule::from(form.into_inner()));
+    let rule = Box::new(form.into_inner().read(&node)?);
     // A rule that could not be asked would be in force and do nothing.
     check_rule(&rule).map_err(|error| Problem::from(fraud_rules::Refusal::BadRule).detail(error.to_string()))?;
     node.rules(envelope, Command::Draft { rule, by: caller.id() }).await?;

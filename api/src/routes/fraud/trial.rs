@@ -6,12 +6,13 @@ use tornello_actors::fraud::Sizes;
 use tornello_actors::fraud::in_force::rule_set;
 use tornello_actors::fraud::trial::try_rules;
 use tornello_actors::node::Node;
-use tornello_engine::fraud_rules::{self, Rule};
+use tornello_engine::fraud_rules;
 use tornello_engine::time::Timestamp;
 
 use super::rules::RuleForm;
 use crate::auth::{Caller, Scope};
 use crate::problem::Problem;
+use crate::request::Json;
 
 /// The rule to try, and since when.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -50,10 +51,10 @@ pub struct TrialView {
     responses((status = 200, description = "What it would have done", body = TrialView), crate::openapi::Problems),
 )]
 #[post("/fraud/rules/dry-run")]
-pub async fn dry_run(node: web::Data<Node>, caller: Caller, form: web::Json<TrialForm>) -> Result<HttpResponse, Problem> {
+pub async fn dry_run(node: web::Data<Node>, caller: Caller, form: Json<TrialForm>) -> Result<HttpResponse, Problem> {
     super::rules::for_all_museums(&caller, Scope::Investigate)?;
     let TrialForm { rule, since } = form.into_inner();
-    let rules = rule_set(&Rule::from(rule)).map_err(|error| Problem::from(fraud_rules::Refusal::BadRule).detail(error.to_string()))?;
+    let rules = rule_set(&rule.read(&node)?).map_err(|error| Problem::from(fraud_rules::Refusal::BadRule).detail(error.to_string()))?;
     let since: Option<Timestamp> =
         since.map(|since| since.parse::<Timestamp>()).transpose().map_err(|_| Problem::invalid("since: an RFC 3339 instant is expected"))?;
     let Ok(_turn) = node.scoring().trials().try_acquire() else { return Err(Problem::busy()) };

@@ -7,16 +7,14 @@ use serde::{Deserialize, Serialize};
 use tornello_actors::keys::Museums;
 use tornello_actors::node::Node;
 use tornello_actors::views::payments::{PaymentFilter, PaymentRow};
-use tornello_engine::ids::{MuseumId, PaymentId};
+use tornello_engine::ids::{MuseumId, OrderId, PaymentId};
 use tornello_engine::money::Cents;
-use tornello_engine::time::Timestamp;
 
 use super::{Connected, creditor_of};
 use crate::auth::{Caller, Scope};
 use crate::csv::{CsvCell, CsvForm, CsvWriter};
 use crate::problem::Problem;
-use crate::routes::holds::order_of;
-use crate::routes::{files, museum_of, page, page_size};
+use crate::routes::{files, instant_of, museum_of, page, page_size};
 
 /// Which payments to list; all conditions hold together.
 #[derive(Debug, Clone, Deserialize, utoipa::IntoParams)]
@@ -51,8 +49,13 @@ const STATES: [&str; 6] = ["created", "pending", "paid", "failed", "expired", "c
 impl PaymentsQuery {
     fn filter(&self, node: &Node, caller: &Caller) -> Result<PaymentFilter, Problem> {
         if self.state.as_deref().is_some_and(|state| !STATES.contains(&state)) {
-            return Err(Problem::invalid("state: created, pending, paid, failed, expired or cancelled is expected"));
+            return Err(Problem::malformed("state: created, pending, paid, failed, expired or cancelled is expected"));
         }
+        let (from, to) = (instant_of("from", self.from.as_deref())?, instant_of("to", self.to.as_deref())?);
+        if from.zip(to).is_some_and(|(from, to)| from > to) {
+            return Err(Problem::invalid("let `from` not be after `to`"));
+        }
+        let order = self.order.as_deref().map(str::parse::<OrderId>).transpose().map_err(|error| Problem::malformed(format!("order: {error}")))?;
         let who = if self.mine { Some(caller.id()) } else { caller.owner() };
         Ok(PaymentFilter {
             museums: museums(node, caller, Scope::Book, self.museum.as_deref())?,
@@ -60,18 +63,13 @@ impl PaymentsQuery {
             who: who.map(|who| who.to_string()),
             // An operator sees what is due for quotes that the office has drafted for it, too.
             account: caller.account_of_operator().filter(|_| !self.mine),
-            from: instant_of("from", self.from.as_deref())?,
-            to: instant_of("to", self.to.as_deref())?,
-            order: order_of(self.order.as_deref())?.map(|order| order.to_string()),
+            from,
+            to,
+            order: order.map(|order| order.to_string()),
             owing: self.owing,
             after: self.cursor,
         })
     }
-}
-
-/// An instant that a query names.
-fn instant_of(name: &str, text: Option<&str>) -> Result<Option<Timestamp>, Problem> {
-    text.map(str::parse).transpose().map_err(|_| Problem::invalid(format!("{name}: an instant as 2026-11-23T08:30:00Z is expected")))
 }
 
 /// The museums of a list: the one that is named, or the caller's own; none: all.

@@ -16,7 +16,7 @@ use crate::auth::{Caller, Scope};
 use crate::csv::{CsvCell, CsvForm, CsvWriter};
 use crate::problem::Problem;
 use crate::routes::payments::{csv_answer, museums, wants_csv};
-use crate::routes::{files, page, page_size};
+use crate::routes::{files, instant_of, page, page_size};
 use crate::words::GroupKindWord;
 
 /// The most rows of an exported table.
@@ -67,11 +67,13 @@ impl QuotesQuery {
         for state in self.state.iter().flat_map(|states| states.split(',')).map(str::trim) {
             let named = if state == "open" { &STATES[..OPEN] } else { std::slice::from_ref(&state) };
             if !named.iter().all(|state| STATES.contains(state)) {
-                return Err(Problem::invalid(format!("state: open, or some of {}, are expected", STATES.join(", "))));
+                return Err(Problem::malformed(format!("state: open, or some of {}, are expected", STATES.join(", "))));
             }
             states.get_or_insert_default().extend(named.iter().map(|state| (*state).to_owned()));
         }
-        let due_before = self.due_before.as_deref().map(str::parse::<Timestamp>).transpose();
+        if self.from.zip(self.to).is_some_and(|(from, to)| from > to) {
+            return Err(Problem::invalid("let `from` not be after `to`"));
+        }
         let account = match (caller.acts_for()?, self.account) {
             (Some(own), Some(other)) if own != other => return Err(Problem::not_found()),
             (own, named) => own.or(named),
@@ -84,7 +86,7 @@ impl QuotesQuery {
             institution: self.institution.as_ref().map(|code| code.trim().to_ascii_lowercase()),
             from: self.from.map(|day| day.to_string()),
             to: self.to.map(|day| day.to_string()),
-            due_before: due_before.map_err(|_| Problem::invalid("due_before: an instant as 2026-11-23T08:30:00Z is expected"))?,
+            due_before: instant_of("due_before", self.due_before.as_deref())?,
             after: self.cursor,
         })
     }
