@@ -210,6 +210,39 @@ async fn many_are_decided_at_once_and_each_by_itself() {
 }
 
 #[actix_rt::test]
+async fn a_case_is_given_to_a_key_that_can_look_at_it() {
+    let app = App::start().await;
+    let (analyst, now) = (app.key(Role::Analyst).await, app.node().now());
+    let sale = sell_assessed(&app, slot(TORRE, 15), 1, 70, Outcome::Review, 80).await;
+    look(&app).await;
+    let path = format!("{}/assign", case_path(sale));
+    // The number of a key stands in its text: `tn_`, the number, `_` and the secret.
+    let number = |text: &str| text.split('_').nth(1).unwrap().to_owned();
+    let [web, manager, gone] = [app.key(Role::Web).await, app.key(Role::Manager).await, app.key(Role::Analyst).await];
+    let elsewhere = app.key_for(Role::Analyst, Museums::Only(vec![MARE])).await;
+    let nearby = app.key_for(Role::Analyst, Museums::Only(vec![TORRE])).await;
+    let keys = &app.node().files().unwrap().keys;
+    let first = json!({"to": number(&gone)});
+    assert_eq!(app.post(&path, &analyst, "first", &first).await.0, StatusCode::OK);
+    keys.revoke(number(&gone).parse().unwrap(), now).await.unwrap();
+    for (key, to) in [("none", "0000000000001".to_owned()), ("web", number(&web)), ("elsewhere", number(&elsewhere)), ("gone", number(&gone))] {
+        let (status, problem) = app.post(&path, &analyst, key, &json!({"to": to})).await;
+        assert_eq!((status, &problem["code"]), (StatusCode::UNPROCESSABLE_ENTITY, &json!("invalid")), "{key}: {problem}");
+        let (title, detail) = (problem["title"].as_str().unwrap(), problem["detail"].as_str().unwrap());
+        assert!(title.starts_with(&format!("to: no key {to}")) && detail.contains("keys list"), "{problem}");
+    }
+    assert_eq!(app.get(&case_path(sale), &analyst).await["assignee"], number(&gone), "a refusal changes nothing");
+    assert_eq!(app.post(&path, &analyst, "first", &first).await.0, StatusCode::OK, "a repeat is answered as before");
+    for (key, to) in [("manager", &manager), ("nearby", &nearby), ("own", &analyst)] {
+        let (status, given) = app.post(&path, &analyst, key, &json!({"to": number(to)})).await;
+        assert_eq!((status, &given["assignee"]), (StatusCode::OK, &json!(number(to))), "{key}: {given}");
+    }
+    let (status, given) = app.post(&path, &analyst, "nobody", &json!({"nobody": true})).await;
+    assert_eq!((status, given.get("assignee")), (StatusCode::OK, None), "{given}");
+    app.stop().await;
+}
+
+#[actix_rt::test]
 async fn who_was_refused_appeals_without_a_name() {
     let app = App::start().await;
     let (analyst, web) = (app.key(Role::Analyst).await, app.key(Role::Web).await);
