@@ -567,6 +567,26 @@ async fn rules_and_models_are_put_in_force_by_somebody_else() {
     assert_eq!((&active["built_in"][0]["version"], &active["built_in"][0]["rule"]["when"][0]["threshold_milli"]), (&json!(1), &json!(10_000)));
     let bad = json!({"name": "empty", "when": [], "action": "block", "sentence_it": "x", "sentence_en": "x"});
     assert_eq!(app.post("/v1/fraud/rules", &analyst, "bad", &bad).await.1["code"], "bad_rule");
+    // One that could never fire, or always: at a museum that there is not, or at what its feature never is.
+    let odd = |museum: u16, feature: &str, threshold_milli: i64| {
+        json!({"name": "odd", "when": [{"feature": feature, "op": "at_least", "threshold_milli": threshold_milli}], "museums": [1, museum],
+            "action": "block", "sentence_it": "x", "sentence_en": "x"})
+    };
+    for (key, rule, told) in [
+        ("museum", odd(999, "person_holds_1h", 5_000), "museum with the number 999"),
+        ("count", odd(2, "person_holds_1h", 1_000_000_000_000_000_000), "give a threshold_milli of 0 to 1000000000000"),
+        ("share", odd(2, "person_unsold_share_1d", 2_000), "give a threshold_milli of 0 to 1000"),
+        ("negative", odd(2, "person_holds_1h", -1), "not a number from 0 on"),
+    ] {
+        for (path, body) in [("/v1/fraud/rules", rule.clone()), ("/v1/fraud/rules/dry-run", json!({"rule": rule}))] {
+            let (status, problem) = app.post(path, &analyst, key, &body).await;
+            assert_eq!((status, &problem["code"]), (StatusCode::UNPROCESSABLE_ENTITY, &json!("bad_rule")), "{key}: {problem}");
+            assert!(problem["detail"].as_str().unwrap().contains(told), "{key}: {problem}");
+        }
+    }
+    assert_eq!(app.get("/v1/fraud/rules", &analyst).await["drafts"], json!([]), "none of them was drafted");
+    let (status, drafted) = app.post("/v1/fraud/rules", &analyst, "sound", &odd(2, "person_unsold_share_1d", 1_000)).await;
+    assert_eq!((status, &drafted["drafts"][0]["rule"]["museums"]), (StatusCode::CREATED, &json!([1, 2])), "{drafted}");
 
     // What nobody has to look at before: a model of fraud must stand where the node finds it, see `routes_fraud_learning`.
     let digits = "0123456789abcdef0123456789abcdef";
