@@ -245,7 +245,8 @@ pub struct RefundsQuery {
 
 /// List refunds.
 ///
-/// From the read models: `as_of_batch` says how far. With `Accept: text/csv` the page is a table.
+/// From the read models: `as_of_batch` says how far. With `Accept: text/csv` the page is a table, with instants by the clocks of Rome and their
+/// offset.
 #[utoipa::path(
     tag = "Refunds", operation_id = "list_refunds", security(("key" = ["settle"])), params(RefundsQuery),
     responses((status = 200, description = "A page of refunds", content((RefundPage = "application/json"), (String = "text/csv"))), crate::openapi::Problems),
