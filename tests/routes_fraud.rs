@@ -6,6 +6,7 @@ use tornello_actors::cases;
 use tornello_actors::journal::StreamId;
 use tornello_actors::keys::{Museums, Role};
 use tornello_actors::streams::all_of;
+use tornello_actors::views::fraud::is_picked;
 use tornello_engine::attempts::{Attempt, Ending, day_of};
 use tornello_engine::case::Subject;
 use tornello_engine::channel::Channel;
@@ -92,7 +93,7 @@ async fn the_queue_is_ordered_by_what_may_be_lost_and_survives_a_crash() {
     let dear = HoldId::new(fifteen, 2);
     let direct = Command::SellDirect { sale: dear, channel: Channel::Kiosk, lines: vec![line], settlement, contact: None };
     app.node().slot(fifteen, assessed(2, 70, Outcome::Review, 50), direct).await.unwrap();
-    let unsuspected = sell_assessed(&app, slot(MARE, 15), 3, 71, Outcome::Allow, 5).await;
+    sell_assessed(&app, slot(MARE, 15), 3, 71, Outcome::Allow, 5).await;
     // The process ends before anybody has opened a case.
     let app = app.restart().await;
     look(&app).await;
@@ -101,9 +102,11 @@ async fn the_queue_is_ordered_by_what_may_be_lost_and_survives_a_crash() {
     let next = app.get(&format!("/v1/fraud/cases?limit=1&cursor={}", page["next_cursor"].as_str().unwrap()), &analyst).await;
     assert_eq!((&next["items"][0]["subject"], &next["items"][0]["score"]), (&json!(free.to_string()), &json!(60)), "{next}");
     assert_eq!(next["items"][0]["expected_loss_cents"], 600, "two free places are worth ten euros");
-    let picked = tornello_actors::views::fraud::is_picked(Subject::Sale(unsuspected));
-    let at_mare = app.get("/v1/fraud/cases?museum=mare", &analyst).await;
-    assert_eq!(at_mare["items"].as_array().unwrap().len(), usize::from(picked), "only what was picked: {at_mare}");
+    assert_eq!(
+        app.get("/v1/fraud/cases?museum=mare", &analyst).await["items"],
+        json!([]),
+        "nobody suspects it, and chance picks from hours that are over"
+    );
     for (query, count) in [("channel=kiosk", 1), ("channel=reseller", 0), ("state=decided", 0), ("museum=torre", 2)] {
         let page = app.get(&format!("/v1/fraud/cases?{query}"), &analyst).await;
         assert_eq!(page["items"].as_array().unwrap().len(), count, "{query}: {page}");
@@ -424,6 +427,40 @@ async fn a_ticket_that_a_verdict_blocked_is_no_sign_of_its_own() {
     look(&app).await;
     let seen = app.get(&case_path(sale), &analyst).await;
     assert_eq!((seen["labels"].as_array().unwrap().len(), &seen["labels"][0]["source"]), (1, &json!("verdict")), "{seen}");
+    app.stop().await;
+}
+
+#[actix_rt::test]
+async fn chance_picks_from_an_hour_that_is_over_and_from_all_of_it_alike() {
+    let app = App::start().await;
+    let (analyst, fifteen) = (app.key(Role::Analyst).await, slot(TORRE, 15));
+    let is_drawn = |n: &u64| is_picked(Subject::Sale(HoldId::new(fifteen, *n)));
+    let drawn: Vec<u64> = (1..1_000).filter(is_drawn).take(5).collect();
+    let spared = (1..1_000).find(|n| !is_drawn(n)).unwrap();
+    let mut sales = Vec::new();
+    for n in &drawn[..3] {
+        sales.push(sell_assessed(&app, fifteen, *n, 70, Outcome::Allow, 5).await.to_string());
+    }
+    sell_assessed(&app, fifteen, spared, 70, Outcome::Allow, 5).await;
+    app.pass(1_200).await;
+    for n in &drawn[3..] {
+        sales.push(sell_assessed(&app, fifteen, *n, 70, Outcome::Allow, 5).await.to_string());
+    }
+    look(&app).await;
+    assert_eq!(app.get("/v1/fraud/cases", &analyst).await["items"], json!([]), "the hour is not over");
+    // Five minutes past the next hour: those that came first have taken no place from the others.
+    app.pass(900).await;
+    look(&app).await;
+    let cases = app.get("/v1/fraud/cases", &analyst).await["items"].clone();
+    let mut about: Vec<&str> = cases.as_array().unwrap().iter().map(|case| case["subject"].as_str().unwrap()).collect();
+    about.sort_unstable();
+    sales.sort_unstable();
+    assert_eq!(about, sales, "{cases}");
+    assert!(cases.as_array().unwrap().iter().all(|case| case["origin"] == "picked"), "{cases}");
+    // Chance picks the same ones again, also from lists that were built anew.
+    let app = app.restart_without_views().await;
+    look(&app).await;
+    assert_eq!(app.get("/v1/fraud/cases", &analyst).await["items"], cases);
     app.stop().await;
 }
 
