@@ -6,6 +6,7 @@ use tornello_actors::cases;
 use tornello_actors::journal::StreamId;
 use tornello_actors::keys::{Museums, Role};
 use tornello_actors::streams::all_of;
+use tornello_actors::views::fraud::is_picked;
 use tornello_engine::attempts::{Attempt, Ending, day_of};
 use tornello_engine::case::Subject;
 use tornello_engine::channel::Channel;
@@ -92,7 +93,7 @@ async fn the_queue_is_ordered_by_what_may_be_lost_and_survives_a_crash() {
     let dear = HoldId::new(fifteen, 2);
     let direct = Command::SellDirect { sale: dear, channel: Channel::Kiosk, lines: vec![line], settlement, contact: None };
     app.node().slot(fifteen, assessed(2, 70, Outcome::Review, 50), direct).await.unwrap();
-    let unsuspected = sell_assessed(&app, slot(MARE, 15), 3, 71, Outcome::Allow, 5).await;
+    sell_assessed(&app, slot(MARE, 15), 3, 71, Outcome::Allow, 5).await;
     // The process ends before anybody has opened a case.
     let app = app.restart().await;
     look(&app).await;
@@ -101,9 +102,11 @@ async fn the_queue_is_ordered_by_what_may_be_lost_and_survives_a_crash() {
     let next = app.get(&format!("/v1/fraud/cases?limit=1&cursor={}", page["next_cursor"].as_str().unwrap()), &analyst).await;
     assert_eq!((&next["items"][0]["subject"], &next["items"][0]["score"]), (&json!(free.to_string()), &json!(60)), "{next}");
     assert_eq!(next["items"][0]["expected_loss_cents"], 600, "two free places are worth ten euros");
-    let picked = tornello_actors::views::fraud::is_picked(Subject::Sale(unsuspected));
-    let at_mare = app.get("/v1/fraud/cases?museum=mare", &analyst).await;
-    assert_eq!(at_mare["items"].as_array().unwrap().len(), usize::from(picked), "only what was picked: {at_mare}");
+    assert_eq!(
+        app.get("/v1/fraud/cases?museum=mare", &analyst).await["items"],
+        json!([]),
+        "nobody suspects it, and chance picks from hours that are over"
+    );
     for (query, count) in [("channel=kiosk", 1), ("channel=reseller", 0), ("state=decided", 0), ("museum=torre", 2)] {
         let page = app.get(&format!("/v1/fraud/cases?{query}"), &analyst).await;
         assert_eq!(page["items"].as_array().unwrap().len(), count, "{query}: {page}");
@@ -206,6 +209,39 @@ async fn many_are_decided_at_once_and_each_by_itself() {
     );
     assert_eq!((&report["by_channel"][0]["of"], &report["by_museum"][0]["of"]), (&json!("web"), &json!("1")));
     assert_eq!((&report["total"]["in_time"], report["total"].get("recall")), (&json!(1.0), None));
+    app.stop().await;
+}
+
+#[actix_rt::test]
+async fn a_case_is_given_to_a_key_that_can_look_at_it() {
+    let app = App::start().await;
+    let (analyst, now) = (app.key(Role::Analyst).await, app.node().now());
+    let sale = sell_assessed(&app, slot(TORRE, 15), 1, 70, Outcome::Review, 80).await;
+    look(&app).await;
+    let path = format!("{}/assign", case_path(sale));
+    // The number of a key stands in its text: `tn_`, the number, `_` and the secret.
+    let number = |text: &str| text.split('_').nth(1).unwrap().to_owned();
+    let [web, manager, gone] = [app.key(Role::Web).await, app.key(Role::Manager).await, app.key(Role::Analyst).await];
+    let elsewhere = app.key_for(Role::Analyst, Museums::Only(vec![MARE])).await;
+    let nearby = app.key_for(Role::Analyst, Museums::Only(vec![TORRE])).await;
+    let keys = &app.node().files().unwrap().keys;
+    let first = json!({"to": number(&gone)});
+    assert_eq!(app.post(&path, &analyst, "first", &first).await.0, StatusCode::OK);
+    keys.revoke(number(&gone).parse().unwrap(), now).await.unwrap();
+    for (key, to) in [("none", "0000000000001".to_owned()), ("web", number(&web)), ("elsewhere", number(&elsewhere)), ("gone", number(&gone))] {
+        let (status, problem) = app.post(&path, &analyst, key, &json!({"to": to})).await;
+        assert_eq!((status, &problem["code"]), (StatusCode::UNPROCESSABLE_ENTITY, &json!("invalid")), "{key}: {problem}");
+        let (title, detail) = (problem["title"].as_str().unwrap(), problem["detail"].as_str().unwrap());
+        assert!(title.starts_with(&format!("to: no key {to}")) && detail.contains("keys list"), "{problem}");
+    }
+    assert_eq!(app.get(&case_path(sale), &analyst).await["assignee"], number(&gone), "a refusal changes nothing");
+    assert_eq!(app.post(&path, &analyst, "first", &first).await.0, StatusCode::OK, "a repeat is answered as before");
+    for (key, to) in [("manager", &manager), ("nearby", &nearby), ("own", &analyst)] {
+        let (status, given) = app.post(&path, &analyst, key, &json!({"to": number(to)})).await;
+        assert_eq!((status, &given["assignee"]), (StatusCode::OK, &json!(number(to))), "{key}: {given}");
+    }
+    let (status, given) = app.post(&path, &analyst, "nobody", &json!({"nobody": true})).await;
+    assert_eq!((status, given.get("assignee")), (StatusCode::OK, None), "{given}");
     app.stop().await;
 }
 
@@ -395,6 +431,40 @@ async fn a_ticket_that_a_verdict_blocked_is_no_sign_of_its_own() {
 }
 
 #[actix_rt::test]
+async fn chance_picks_from_an_hour_that_is_over_and_from_all_of_it_alike() {
+    let app = App::start().await;
+    let (analyst, fifteen) = (app.key(Role::Analyst).await, slot(TORRE, 15));
+    let is_drawn = |n: &u64| is_picked(Subject::Sale(HoldId::new(fifteen, *n)));
+    let drawn: Vec<u64> = (1..1_000).filter(is_drawn).take(5).collect();
+    let spared = (1..1_000).find(|n| !is_drawn(n)).unwrap();
+    let mut sales = Vec::new();
+    for n in &drawn[..3] {
+        sales.push(sell_assessed(&app, fifteen, *n, 70, Outcome::Allow, 5).await.to_string());
+    }
+    sell_assessed(&app, fifteen, spared, 70, Outcome::Allow, 5).await;
+    app.pass(1_200).await;
+    for n in &drawn[3..] {
+        sales.push(sell_assessed(&app, fifteen, *n, 70, Outcome::Allow, 5).await.to_string());
+    }
+    look(&app).await;
+    assert_eq!(app.get("/v1/fraud/cases", &analyst).await["items"], json!([]), "the hour is not over");
+    // Five minutes past the next hour: those that came first have taken no place from the others.
+    app.pass(900).await;
+    look(&app).await;
+    let cases = app.get("/v1/fraud/cases", &analyst).await["items"].clone();
+    let mut about: Vec<&str> = cases.as_array().unwrap().iter().map(|case| case["subject"].as_str().unwrap()).collect();
+    about.sort_unstable();
+    sales.sort_unstable();
+    assert_eq!(about, sales, "{cases}");
+    assert!(cases.as_array().unwrap().iter().all(|case| case["origin"] == "picked"), "{cases}");
+    // Chance picks the same ones again, also from lists that were built anew.
+    let app = app.restart_without_views().await;
+    look(&app).await;
+    assert_eq!(app.get("/v1/fraud/cases", &analyst).await["items"], cases);
+    app.stop().await;
+}
+
+#[actix_rt::test]
 async fn what_is_picked_stands_for_what_could_have_been() {
     let app = App::start().await;
     let fifteen = slot(TORRE, 15);
@@ -534,6 +604,26 @@ async fn rules_and_models_are_put_in_force_by_somebody_else() {
     assert_eq!((&active["built_in"][0]["version"], &active["built_in"][0]["rule"]["when"][0]["threshold_milli"]), (&json!(1), &json!(10_000)));
     let bad = json!({"name": "empty", "when": [], "action": "block", "sentence_it": "x", "sentence_en": "x"});
     assert_eq!(app.post("/v1/fraud/rules", &analyst, "bad", &bad).await.1["code"], "bad_rule");
+    // One that could never fire, or always: at a museum that there is not, or at what its feature never is.
+    let odd = |museum: u16, feature: &str, threshold_milli: i64| {
+        json!({"name": "odd", "when": [{"feature": feature, "op": "at_least", "threshold_milli": threshold_milli}], "museums": [1, museum],
+            "action": "block", "sentence_it": "x", "sentence_en": "x"})
+    };
+    for (key, rule, told) in [
+        ("museum", odd(999, "person_holds_1h", 5_000), "museum with the number 999"),
+        ("count", odd(2, "person_holds_1h", 1_000_000_000_000_000_000), "give a threshold_milli of 0 to 1000000000000"),
+        ("share", odd(2, "person_unsold_share_1d", 2_000), "give a threshold_milli of 0 to 1000"),
+        ("negative", odd(2, "person_holds_1h", -1), "not a number from 0 on"),
+    ] {
+        for (path, body) in [("/v1/fraud/rules", rule.clone()), ("/v1/fraud/rules/dry-run", json!({"rule": rule}))] {
+            let (status, problem) = app.post(path, &analyst, key, &body).await;
+            assert_eq!((status, &problem["code"]), (StatusCode::UNPROCESSABLE_ENTITY, &json!("bad_rule")), "{key}: {problem}");
+            assert!(problem["detail"].as_str().unwrap().contains(told), "{key}: {problem}");
+        }
+    }
+    assert_eq!(app.get("/v1/fraud/rules", &analyst).await["drafts"], json!([]), "none of them was drafted");
+    let (status, drafted) = app.post("/v1/fraud/rules", &analyst, "sound", &odd(2, "person_unsold_share_1d", 1_000)).await;
+    assert_eq!((status, &drafted["drafts"][0]["rule"]["museums"]), (StatusCode::CREATED, &json!([1, 2])), "{drafted}");
     // A museum is named as elsewhere, and told by its number.
     let mut somewhere = rule.clone();
     (somewhere["name"], somewhere["museums"]) = (json!("somewhere"), json!(["torre", 2]));

@@ -95,6 +95,40 @@ async fn nobody_overwrites_what_they_have_not_seen() {
 }
 
 #[actix_rt::test]
+async fn a_plan_that_shuts_a_museum_is_taken_with_the_word_for_it_only() {
+    let app = App::start().await;
+    let manager = app.key(Role::Manager).await;
+    let (path, day) = ("/v1/museums/torre/plan", "2026-12-01");
+    let before = app.get(&format!("{path}?on={day}"), &manager).await;
+    // No route; a route without sessions; one that has them on no day.
+    let mut idle = before["plan"].clone();
+    idle["routes"][0]["week"] = json!({});
+    let mut closed = idle.clone();
+    closed["routes"][0]["exceptions"] = json!([{"date": "2026-12-08", "sessions": [], "reason": "works"}]);
+    for (key, plan) in [("none", json!({"routes": []})), ("idle", idle.clone()), ("closed", closed)] {
+        let (status, problem) = app.ask(Method::PUT, path, &manager, key, &json!({"valid_from": day, "plan": plan})).await;
+        assert_eq!((status, &problem["code"]), (StatusCode::UNPROCESSABLE_ENTITY, &json!("invalid")), "{key}: {problem}");
+        assert!(problem["title"].as_str().unwrap().contains("shut the museum from 2026-12-01 on"), "{problem}");
+        assert!(problem["detail"].as_str().unwrap().contains("\"closed\": true"), "{problem}");
+    }
+    assert_eq!(app.get(&format!("{path}?on={day}"), &manager).await, before, "nothing was set");
+    let contrary = json!({"valid_from": day, "plan": before["plan"], "closed": true});
+    let (status, problem) = app.ask(Method::PUT, path, &manager, "contrary", &contrary).await;
+    assert_eq!((status, &problem["code"]), (StatusCode::UNPROCESSABLE_ENTITY, &json!("invalid")), "{problem}");
+    assert!(problem["title"].as_str().unwrap().starts_with("closed: "), "{problem}");
+    // One day of the year is enough to be open.
+    let mut once = idle;
+    once["routes"][0]["exceptions"] = json!([{"date": "2026-12-08", "sessions": before["plan"]["routes"][0]["week"]["monday"], "reason": "feast"}]);
+    assert_eq!(app.ask(Method::PUT, path, &manager, "once", &json!({"valid_from": day, "plan": once})).await.0, StatusCode::OK);
+    let shut = json!({"valid_from": day, "plan": {"routes": []}, "closed": true});
+    let (status, set) = app.ask(Method::PUT, path, &manager, "shut", &shut).await;
+    assert_eq!((status, &set["plan"]["routes"]), (StatusCode::OK, &json!([])), "{set}");
+    let availability = format!("/v1/museums/torre/availability?from={day}&to={day}");
+    assert_eq!(app.get(&availability, &manager).await["items"], json!([]));
+    app.stop().await;
+}
+
+#[actix_rt::test]
 async fn what_is_wrong_with_a_plan_is_told() {
     let app = App::start().await;
     let manager = app.key(Role::Manager).await;

@@ -265,6 +265,32 @@ async fn a_line_that_was_decided_tells_what_comes_of_it_and_whatever_is_decided_
 }
 
 #[actix_rt::test]
+async fn a_decision_that_overlaps_another_one_is_refused_and_that_one_named() {
+    let app = App::start().await;
+    let manager = app.key(Role::Manager).await;
+    let overrides = "/v1/museums/torre/roster/overrides";
+    let line = |role: &str, from: &str, to: &str| json!({"day": "2026-12-24", "role": role, "from": from, "to": to, "people": 4});
+    assert_eq!(app.ask(Method::PUT, overrides, &manager, "all", &line("desk", "11:00", "24:00")).await.0, StatusCode::OK);
+    for (key, from, to) in [("within", "11:30", "12:30"), ("into", "10:00", "11:30"), ("around", "10:00", "24:00")] {
+        let (status, problem) = app.ask(Method::PUT, overrides, &manager, key, &line("desk", from, to)).await;
+        assert_eq!((status, &problem["code"]), (StatusCode::CONFLICT, &json!("overlapping_override")), "{key}: {problem}");
+        assert_eq!([&problem["from"], &problem["to"], &problem["people"]], [&json!("11:00"), &json!("24:00"), &json!(4)], "{problem}");
+        assert_eq!(problem.get("from_min"), None, "{problem}");
+    }
+    // Another role, what goes before, and what takes its place.
+    for (key, role, from, to) in [("gate", "gate", "11:30", "12:30"), ("before", "desk", "10:00", "11:00"), ("anew", "desk", "11:00", "11:30")] {
+        let (status, answer) = app.ask(Method::PUT, overrides, &manager, key, &line(role, from, to)).await;
+        assert_eq!(status, StatusCode::OK, "{key}: {answer}");
+    }
+    assert_eq!(
+        app.ask(Method::PUT, overrides, &manager, "within", &line("desk", "11:30", "12:30")).await.0,
+        StatusCode::OK,
+        "a refusal is decided anew"
+    );
+    app.stop().await;
+}
+
+#[actix_rt::test]
 async fn a_forecast_says_whether_schools_are_closed_and_by_whose_word() {
     let app = App::start().await;
     let (manager, ministry) = (app.key(Role::Manager).await, app.key(Role::Ministry).await);

@@ -617,9 +617,12 @@ async fn lists_are_tables_for_who_wants_them_and_are_built_again() {
     assert!(
         lines.len() == 4
             && lines[0].starts_with("quote;museum;day;starts_at;state")
-            && lines[1].contains(";120,00;2026-12-07T23:00:00Z;2026-12-10T23:00:00Z;;signature;"),
+            && lines[1].contains(";120,00;2026-12-08T00:00:00+01:00;2026-12-11T00:00:00+01:00;;signature;"),
         "{export}"
     );
+    // A clerk reads the hour of the visit as visitors do.
+    let begins = |line: &&str| line.split(';').nth(3).is_some_and(|at| at.len() == 25 && at.ends_with(":00:00+01:00"));
+    assert_eq!(lines[1..].iter().filter(|line| begins(line)).count(), 3, "{export}");
     let sales = app.request(Method::GET, "/v1/sales/export.csv", &office).send().await.unwrap().text().await.unwrap();
     assert!(sales.trim_start_matches('\u{feff}').starts_with("sale;museum;slot;"), "{sales}");
 

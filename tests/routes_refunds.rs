@@ -96,6 +96,18 @@ async fn a_refund_is_sent_returned_sent_again_and_confirmed() {
         let (_, bad) = app.ask(Method::PUT, &format!("{path}/payee"), &office, key, &body).await;
         assert!(bad["code"] == "invalid_contact" && bad["title"].as_str().unwrap().starts_with("holder: "), "{bad}");
     }
+    // What no bank takes is said while whoever asks can still be asked; what can be put into Latin letters is taken.
+    let body = |holder: &str| json!({"iban": "IT60X0542811101000000123456", "holder": holder});
+    for holder in ["李雷", "«…»", "محمد علي"] {
+        let (status, bad) = app.ask(Method::PUT, &format!("{path}/payee"), &office, holder.len().to_string().as_str(), &body(holder)).await;
+        assert_eq!((status.as_u16(), &bad["code"]), (422, &json!("invalid_contact")), "{holder}: {bad}");
+        assert!(bad["title"].as_str().unwrap().starts_with("holder: banks take a-z, A-Z, 0-9"), "{bad}");
+        assert!(bad["detail"].as_str().unwrap().contains("Latin letters"), "{bad}");
+    }
+    for (key, holder) in [("greek", "Δήμος Αθηναίων"), ("cyrillic", "Лесь Курбас"), ("accents", "Łucja Żółć")] {
+        let (status, named) = app.ask(Method::PUT, &format!("{path}/payee"), &office, key, &body(holder)).await;
+        assert_eq!(status.as_u16(), 200, "{holder}: {named}");
+    }
     let (status, named) = app.ask(Method::PUT, &format!("{path}/payee"), &office, "n", &payee).await;
     assert_eq!((status.as_u16(), &named["account"]), (200, &json!("IT…3456")), "{named}");
 

@@ -21,15 +21,19 @@ use tornello_engine::time::Timestamp;
 use crate::digest::digest;
 use crate::failure::Failure;
 use crate::node::Node;
-use crate::views::ViewsError;
-use crate::views::fraud::Wanting;
+use crate::views::fraud::{Wanting, stays_picked};
+use crate::views::{Views, ViewsError};
 
 /// Within which time somebody should look at a case, in seconds: a day; of one under review sooner, if its time is over sooner.
 const DUE_S: i64 = 86_400;
 /// When a case without a review lapses, in seconds after it was opened: two weeks.
 const LAPSES_S: i64 = 14 * 86_400;
-/// How many cases an hour are opened about sales that nobody suspects: an analyst has no time for more, and the first of an hour is as good as any.
-const PICKED_AN_HOUR: u32 = 3;
+/// Of how many hours that are over chance may pick: more than the last one, as a sale is in the lists under the time of its hold, and a node may have stood still.
+const PICKED_BACK_H: i64 = 24;
+/// In how many hours, its own the last, is counted from how many chance picks at something.
+const VOLUME_H: i64 = 24;
+/// An hour, in seconds.
+const HOUR_S: i64 = 3_600;
 /// How many wants are seen to in one round.
 const ROUND: u32 = 200;
 /// How soon is looked for what wants a case, and how long at most between two tries.
@@ -241,17 +245,43 @@ pub async fn resume(node: &Node) -> Result<usize, ViewsError> {
     for wanting in files.views.wanting_cases(ROUND).await? {
         note(open_about(node, &wanting, Origin::Review).await.map(drop));
     }
-    let hour = node.now().plus_seconds(-3_600);
-    let left = PICKED_AN_HOUR.saturating_sub(files.views.picked_cases(hour).await?);
-    if left > 0 {
-        for wanting in files.views.picked_at_random(hour, left).await? {
+    let hour = hour_of(node.now());
+    if node.cases().may_pick(hour, node.head().number, files.views.as_of_batch()) {
+        for wanting in picked_before(&files.views, hour).await? {
             note(open_about(node, &wanting, Origin::Picked).await.map(drop));
         }
+        node.cases().has_picked(hour);
     }
     for (sale, known) in files.views.fraud_signs(ROUND).await? {
         note(label(node, sale, known).await);
     }
     Ok(did)
+}
+
+/// The hour of an instant: of UTC, counted from 1970.
+const fn hour_of(at: Timestamp) -> i64 {
+    at.as_seconds().div_euclid(HOUR_S)
+}
+
+/// What chance picks of the hours before `hour`, as far as it has no case. An hour is picked from when it is over: then all of it has the same chance, whenever in the hour it
+/// came, and what came since takes no place from it. A sale that comes into the lists later makes a volume larger, never smaller, so that nothing is picked at last that was not at first.
+async fn picked_before(views: &Views, hour: i64) -> Result<Vec<Wanting>, ViewsError> {
+    let begin = |hour: i64| Timestamp::from_seconds(hour.saturating_mul(HOUR_S));
+    let first = hour - PICKED_BACK_H;
+    let drawn = views.picked_at_random(begin(first), begin(hour)).await?;
+    if drawn.is_empty() {
+        return Ok(Vec::new());
+    }
+    let volumes = views.unsuspected_by_hour(begin(first - VOLUME_H + 1), begin(hour)).await?;
+    let mut picked = Vec::new();
+    for (subject, at) in drawn {
+        let own = hour_of(at);
+        let volume: u64 = volumes.range(own - VOLUME_H + 1..=own).map(|(_, count)| u64::from(*count)).sum();
+        if stays_picked(subject, volume) {
+            picked.extend(views.assessed_for_case(subject).await?);
+        }
+    }
+    Ok(picked)
 }
 
 /// Tells the case of a sale what a bank or a gate says of it, and opens one if there is none.
@@ -279,7 +309,7 @@ async fn label(node: &Node, sale: HoldId, known: Known) -> Result<(), RoundError
     }
 }
 
-/// Looks for what is to be done, at once and then again whenever the lists have grown. Runs until dropped.
+/// Looks for what is to be done, at once and then again whenever the lists have grown or an hour is over. Runs until dropped.
 pub(crate) async fn keep_looking(node: &Node) {
     let (mut pause_s, mut seen, mut next): (i64, u64, Timestamp) = (LOOK_EVERY_S, u64::MAX, node.now());
     loop {
@@ -288,7 +318,8 @@ pub(crate) async fn keep_looking(node: &Node) {
             () = node.cases().work() => {}
         }
         let stands_at = node.files().map_or(0, |files| files.views.as_of_batch());
-        if stands_at != seen || !node.cases().working().is_empty() {
+        let is_over = node.files().is_some() && node.cases().is_to_pick(hour_of(node.now()));
+        if stands_at != seen || is_over || !node.cases().working().is_empty() {
             pause_s = match resume(node).await {
                 Ok(_) => LOOK_EVERY_S,
                 Err(error) => {

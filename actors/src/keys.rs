@@ -263,6 +263,12 @@ impl Keys {
         keys
     }
 
+    /// The key of this number, also a revoked or expired one; as of the last copy of the table.
+    #[must_use]
+    pub fn get(&self, id: KeyId) -> Option<Key> {
+        self.known.read().entries.get(&id).map(Entry::as_used)
+    }
+
     /// Who holds the key with this text. Works in memory, does the same for a wrong secret as for an unknown id, and notes that the key was used.
     ///
     /// # Errors

@@ -103,7 +103,7 @@ fn lines(forecast: &DayForecast, policy: &Policy, stay: &Stay, decided: &[(Place
                 staffing::Role::Guard => Role::Guard,
             };
             let covers = |(place, standing): &&(Place, Standing)| place.role == role && (place.from_min..standing.what.to_min).contains(&from_min);
-            // Of two that overlap the one that begins later is the more exact one.
+            // None is taken that overlaps another; of two that a journal of before has, the one that begins later is the more exact one.
             let decided = decided.iter().filter(covers).max_by_key(|(place, _)| place.from_min).map(|(_, standing)| standing.clone());
             let with = |standing: &Standing| staffing::with(&rules, &arrivals, proposed.role, u32::from(standing.what.people));
             let stands = decided.as_ref().map_or(proposed, with);

@@ -9,6 +9,8 @@ use jiff::civil::Date;
 use tornello_engine::money::Cents;
 use tornello_engine::time::Timestamp;
 
+use crate::routes::local;
+
 /// How a table is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct CsvForm {
@@ -53,7 +55,7 @@ pub enum CsvCell<'a> {
     Euros(Cents),
     /// A day, as `2026-11-23`.
     Day(Date),
-    /// An instant in UTC, as RFC 3339 has it.
+    /// An instant, as the clocks in Rome show it and with its offset, in whole seconds: RFC 3339, and a clerk reads the hour that visitors read.
     Instant(Timestamp),
     /// Nothing.
     Empty,
@@ -113,7 +115,10 @@ impl<const N: usize> CsvWriter<N> {
             }
             CsvCell::Euros(amount) => write!(self.written, "{amount}"),
             CsvCell::Day(day) => write!(self.written, "{day}"),
-            CsvCell::Instant(at) => write!(self.written, "{at}"),
+            CsvCell::Instant(at) => {
+                self.written.push_str(&local(at));
+                Ok(())
+            }
             CsvCell::Empty => Ok(()),
         };
     }
@@ -268,8 +273,26 @@ mod tests {
         let mut writer = CsvWriter::new(CsvForm::default(), ["at", "none"]);
         writer.row([CsvCell::Instant(Timestamp::from_seconds(1_800_000_000)), CsvCell::Empty]);
         assert!(writer.waiting() > 10);
-        assert_eq!(String::from_utf8(writer.take()).unwrap(), "at,none\r\n2027-01-15T08:00:00Z,\r\n");
+        assert_eq!(String::from_utf8(writer.take()).unwrap(), "at,none\r\n2027-01-15T09:00:00+01:00,\r\n");
         assert_eq!((writer.waiting(), writer.take()), (0, Vec::new()));
+    }
+
+    /// The hour of Rome, in summer too, and both hours of the night in which clocks go back; read again it is the same instant, to the second.
+    #[test]
+    fn instants_are_told_by_the_clocks_of_rome() {
+        for (at, told) in [
+            ("2026-07-01T07:00:00Z", "2026-07-01T09:00:00+02:00"),
+            ("2026-10-25T00:30:00Z", "2026-10-25T02:30:00+02:00"),
+            ("2026-10-25T01:30:00Z", "2026-10-25T02:30:00+01:00"),
+            ("2026-12-31T23:30:00.25Z", "2027-01-01T00:30:00+01:00"),
+        ] {
+            let instant: Timestamp = at.parse().unwrap();
+            let mut writer = CsvWriter::new(CsvForm::ITALIAN, ["at"]);
+            writer.row([CsvCell::Instant(instant)]);
+            let table = String::from_utf8(writer.take()).unwrap();
+            assert_eq!(table, format!("\u{feff}at\r\n{told}\r\n"));
+            assert_eq!(told.parse::<Timestamp>().unwrap().as_seconds(), instant.as_seconds());
+        }
     }
 
     #[test]

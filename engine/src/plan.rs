@@ -273,6 +273,14 @@ impl OpeningPlan {
         Ok(())
     }
 
+    /// Whether any session is planned at all, on a day of the week or on a date; if not, the museum is shut for as long as the plan holds.
+    #[must_use]
+    pub fn ever_opens(&self) -> bool {
+        let has_sessions = |sessions: &Vec<Session>| !sessions.is_empty();
+        let opens = |route: &Route| route.week.iter().any(has_sessions) || route.exceptions.iter().any(|exception| has_sessions(&exception.sessions));
+        self.routes.iter().any(opens)
+    }
+
     /// The route with this number.
     #[must_use]
     pub fn route(&self, id: RouteId) -> Option<&Route> {

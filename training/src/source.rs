@@ -1,11 +1,13 @@
-//! A data file as it was given: its bytes, its digest, its text. Plain and gzipped files are told apart by their first bytes, not by their name.
+//! A data file as it was given: its bytes, its digest, its text. Plain and gzipped files are told apart by their first bytes, not by their name. And the folder that models
+//! are written to, which is not to have any yet.
 
 use std::io::{Cursor, Read};
 use std::path::Path;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use flate2::read::MultiGzDecoder;
 use sha2::{Digest, Sha256};
+use tornello_models::artifact::{CARD_FILE, MODEL_FILE};
 
 /// Where figures come from: a file on the disk, or one that ships inside the binary.
 pub struct Source {
@@ -40,6 +42,29 @@ impl Source {
     }
 }
 
+/// Asserts that no model stands in a folder: what acts somewhere is not overwritten unasked. To be asked before anything is fitted.
+///
+/// # Errors
+/// If there is one, with its path.
+pub fn no_model_in(folder: &Path) -> anyhow::Result<()> {
+    match [MODEL_FILE, CARD_FILE].map(|file| folder.join(file)).into_iter().find(|path| path.exists()) {
+        Some(path) => bail!("{} stands there already: write to another folder, or say --overwrite", path.display()),
+        None => Ok(()),
+    }
+}
+
+/// As [`no_model_in`], of the folders right below one, where there is that one.
+///
+/// # Errors
+/// If there is a model, with its path; if the folder cannot be read.
+pub fn no_model_below(folder: &Path) -> anyhow::Result<()> {
+    if !folder.exists() {
+        return Ok(());
+    }
+    let reading = || format!("reading {}", folder.display());
+    std::fs::read_dir(folder).with_context(reading)?.try_for_each(|entry| no_model_in(&entry.with_context(reading)?.path()))
+}
+
 /// SHA-256 in hexadecimal digits.
 #[must_use]
 pub fn sha256(bytes: &[u8]) -> String {
@@ -51,6 +76,25 @@ mod tests {
     use std::io::Write;
 
     use super::*;
+
+    #[test]
+    fn a_model_that_stands_somewhere_is_told() {
+        let out = std::env::temp_dir().join(format!("tornello-no-model-{}", std::process::id()));
+        let told = |asked: anyhow::Result<()>| asked.map_err(|error| format!("{error:#}"));
+        let both = || [told(no_model_in(&out)), told(no_model_below(&out))];
+        assert_eq!(both(), [Ok(()), Ok(())], "there is no such folder");
+        std::fs::create_dir_all(out.join("champion")).expect("a folder can be made");
+        std::fs::write(out.join("notes.txt"), "x").expect("a file can be written");
+        assert_eq!(both(), [Ok(()), Ok(())], "no model is there");
+        let stands = |path: &Path| Err(format!("{} stands there already: write to another folder, or say --overwrite", path.display()));
+        let below = out.join("champion").join(CARD_FILE);
+        std::fs::write(&below, "x").expect("a file can be written");
+        assert_eq!(both(), [Ok(()), stands(&below)]);
+        let within = out.join(MODEL_FILE);
+        std::fs::write(&within, "x").expect("a file can be written");
+        assert_eq!(both(), [stands(&within), stands(&below)]);
+        std::fs::remove_dir_all(&out).expect("the folder can be removed");
+    }
 
     #[test]
     fn plain_and_gzipped_files_hold_the_same_text() {

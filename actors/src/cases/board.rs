@@ -81,10 +81,20 @@ struct Known {
     working: BTreeSet<CaseId>,
 }
 
+/// Up to which hour chance has picked. Not in the journal: what it picks again has its case already.
+#[derive(Debug, Default)]
+struct Picks {
+    /// Before which hour it has; none: not since the start.
+    up_to: Option<i64>,
+    /// The hour that was asked for last, and the journal's last batch when that was first done.
+    asked: Option<(i64, u64)>,
+}
+
 /// The heads of all cases about which something is to be done.
 #[derive(Debug)]
 pub struct Cases {
     known: Mutex<Known>,
+    picks: Mutex<Picks>,
     sooner: Notify,
     work: Notify,
     feed: broadcast::Sender<News>,
@@ -95,6 +105,7 @@ impl Default for Cases {
     fn default() -> Self {
         Self {
             known: Mutex::default(),
+            picks: Mutex::default(),
             sooner: Notify::new(),
             work: Notify::new(),
             feed: broadcast::channel(FEED).0,
@@ -161,6 +172,32 @@ impl Cases {
         self.acting.lock().await
     }
 
+    /// Whether chance has not picked yet from what came before an hour.
+    pub(crate) fn is_to_pick(&self, hour: i64) -> bool {
+        self.picks.lock().up_to.is_none_or(|up_to| up_to < hour)
+    }
+
+    /// Whether chance may pick now from what came before an hour: it has not yet, and the lists, which show everything up to the batch `as_of`, have all of it: what was
+    /// written when this was first asked, when `head` was the last batch. From lists that are behind it would pick too many.
+    pub(crate) fn may_pick(&self, hour: i64, head: u64, as_of: u64) -> bool {
+        let mut picks = self.picks.lock();
+        if picks.up_to.is_some_and(|up_to| up_to >= hour) {
+            return false;
+        }
+        let wanted = match picks.asked {
+            Some((asked, wanted)) if asked == hour => wanted,
+            _ => head,
+        };
+        picks.asked = Some((hour, wanted));
+        as_of >= wanted
+    }
+
+    /// Notes that chance has picked from what came before an hour.
+    pub(crate) fn has_picked(&self, hour: i64) {
+        let mut picks = self.picks.lock();
+        picks.up_to = picks.up_to.max(Some(hour));
+    }
+
     /// Follows the new cases from now on.
     #[must_use]
     pub fn watch(&self) -> broadcast::Receiver<News> {
@@ -200,6 +237,18 @@ mod tests {
 
     fn head(seq: u64, wake_s: Option<i64>, has_work: bool) -> CaseHead {
         CaseHead { seq, status: Some(Status::Open), wake_at: wake_s.map(Timestamp::from_seconds), has_work, news: None }
+    }
+
+    #[test]
+    fn chance_picks_once_from_each_hour_and_from_lists_that_have_all_of_it() {
+        let board = Cases::default();
+        assert!(board.is_to_pick(7));
+        assert!(!board.may_pick(7, 100, 99), "the lists are behind");
+        assert!(!board.may_pick(7, 120, 99) && board.may_pick(7, 120, 100), "what is written later is of a later hour");
+        assert!(board.may_pick(7, 120, 120), "nobody has said that it was done");
+        board.has_picked(7);
+        assert!(!board.is_to_pick(7) && !board.may_pick(7, 130, 130) && !board.may_pick(6, 130, 130));
+        assert!(board.is_to_pick(8) && !board.may_pick(8, 130, 129) && board.may_pick(8, 140, 130));
     }
 
     #[test]

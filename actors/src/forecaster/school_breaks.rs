@@ -108,6 +108,12 @@ impl RegionBreaks<'_> {
     }
 }
 
+/// Whether two names are of one region, however they are written.
+#[must_use]
+pub fn is_same_region(one: &str, other: &str) -> bool {
+    key(one) == key(other)
+}
+
 /// What regions are told apart by: `Valle d'Aosta` and `VALLE D’AOSTA` are one.
 fn key(region: &str) -> String {
     region.chars().filter(|letter| letter.is_alphanumeric()).flat_map(char::to_lowercase).collect()

@@ -9,7 +9,7 @@ use tornello_engine::ids::Code;
 use tornello_engine::model_registry::{Model, ModelKind, Registered};
 use tornello_engine::text::Text;
 pub use tornello_models::fraud::rules::HARD_DEFAULTS_VERSION as BUILT_IN_VERSION;
-use tornello_models::fraud::rules::{Action, BadRule, Comparison, Condition, Rule, RuleSet, hard_defaults};
+use tornello_models::fraud::rules::{Action, BadRule, Comparison, Condition, Rule, RuleSet, hard_defaults, within_reach};
 
 use super::hearing::outlet;
 use super::judge::{Acting, Post};
@@ -76,14 +76,18 @@ fn written(rule: &Rule) -> Option<WrittenRule> {
     })
 }
 
-/// A rule alone, to be tried.
-pub fn rule_set(written: &WrittenRule) -> Result<RuleSet, BadRule> {
+/// A rule alone, as it may be in force already.
+fn rule_set(written: &WrittenRule) -> Result<RuleSet, BadRule> {
     RuleSet::new(vec![rule_of(written)])
 }
 
-/// Whether a rule could be asked: for whoever drafts one.
-pub fn check_rule(written: &WrittenRule) -> Result<(), BadRule> {
-    rule_set(written).map(drop)
+/// A rule alone, for whoever drafts or tries one: it can be asked, and its thresholds are such as their features can reach.
+///
+/// # Errors
+/// Why it would be in force and do nothing, or act on everything.
+pub fn draft_of(written: &WrittenRule) -> Result<RuleSet, BadRule> {
+    within_reach(&rule_of(written))?;
+    rule_set(written)
 }
 
 /// The rules in force, and the hard defaults whose names none of them has.
@@ -91,8 +95,8 @@ pub fn check_rule(written: &WrittenRule) -> Result<(), BadRule> {
 pub fn rules_of(rules: &fraud_rules::Rules) -> Rules {
     let mut asked: Vec<Rule> = Vec::new();
     for written in rules.active() {
-        match check_rule(&written.rule) {
-            Ok(()) => asked.push(rule_of(&written.rule)),
+        match rule_set(&written.rule) {
+            Ok(_) => asked.push(rule_of(&written.rule)),
             Err(error) => tracing::error!(rule = %written.rule.name, %error, "a rule that is in force cannot be asked and is left out"),
         }
     }
@@ -165,6 +169,15 @@ impl Scoring {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_in_force_with_a_threshold_out_of_reach_is_asked_as_before_and_drafted_no_more() {
+        let mut rule = built_in().remove(0);
+        assert!(draft_of(&rule).is_ok());
+        rule.when[0].threshold_milli = 10_i64.pow(18);
+        assert!(matches!(draft_of(&rule), Err(BadRule::OutOfReach { .. })));
+        assert!(rule_set(&rule).is_ok());
+    }
 
     #[test]
     fn what_holds_by_itself_can_be_written_and_is_the_same_when_it_is_asked() {

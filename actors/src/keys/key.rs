@@ -188,6 +188,14 @@ pub struct Key {
     pub last_used_at: Option<Timestamp>,
 }
 
+impl Key {
+    /// Whether it lets anybody in at `now`: it was not revoked, and its time is not over.
+    #[must_use]
+    pub fn is_good(&self, now: Timestamp) -> bool {
+        self.revoked_at.is_none() && self.expires_at.is_none_or(|expiry| now < expiry)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -22,8 +22,12 @@ use tornello_engine::time::Timestamp;
 
 use super::{Views, ViewsError, json as written};
 
-/// Of so many sales and returns that nobody suspects, one may be looked at all the same; how many are is bounded by who opens cases.
+/// Of so many sales and returns that nobody suspects, one may be looked at all the same.
 const PICKED_ONE_IN: u128 = 20;
+/// How many of these are looked at in 24 hours, on average, where one in twenty would be more: an analyst has no time for more.
+const PICKED_A_DAY: u128 = 72;
+/// An hour, in microseconds.
+const HOUR_US: i64 = 3_600_000_000;
 /// How many refusals at gates are told of a sale.
 const REFUSED_TOLD_MAX: u32 = 32;
 /// How many parties, and how many things of each, a walk from one thing to the next follows.
@@ -211,12 +215,23 @@ impl Views {
 
     /// What is to be reviewed and has no case, at most `limit`.
     pub async fn wanting_cases(&self, limit: u32) -> Result<Vec<Wanting>, ViewsError> {
-        self.wanting("wants = 'review' AND at >= ?", Timestamp::MIN, limit).await
+        const QUERY: &str = "SELECT subject, data, channel, amount_cents, review_until, museum FROM assessed WHERE wants = 'review' LIMIT ?";
+        let rows = sqlx::query(QUERY).bind(i64::from(limit)).fetch_all(&self.pool).await?;
+        rows.iter().map(|row| wanting_row(row).map_err(ViewsError::Store)).collect()
     }
 
-    /// Some of what was picked at random since an instant and has no case, at most `limit`.
-    pub async fn picked_at_random(&self, since: Timestamp, limit: u32) -> Result<Vec<Wanting>, ViewsError> {
-        self.wanting("wants = 'picked' AND at >= ?", since, limit).await
+    /// What was assessed, for a case about it; none if it was not.
+    pub async fn assessed_for_case(&self, subject: Subject) -> Result<Option<Wanting>, ViewsError> {
+        const QUERY: &str = "SELECT subject, data, channel, amount_cents, review_until, museum FROM assessed WHERE subject = ?";
+        let row = sqlx::query(QUERY).bind(subject.to_string()).fetch_optional(&self.pool).await?;
+        row.as_ref().map(wanting_row).transpose().map_err(ViewsError::Store)
+    }
+
+    /// What chance has picked from one instant to before another and has no case, with when it was assessed: see [`is_picked`].
+    pub async fn picked_at_random(&self, from: Timestamp, to: Timestamp) -> Result<Vec<(Subject, Timestamp)>, ViewsError> {
+        const QUERY: &str = "SELECT subject, at FROM assessed WHERE wants = 'picked' AND at >= ? AND at < ? ORDER BY at, subject";
+        let rows = sqlx::query(QUERY).bind(from.as_micros()).bind(to.as_micros()).fetch_all(&self.pool).await?;
+        rows.iter().map(|row| Ok((row.try_get::<String, _>(0)?.parse().map_err(bad)?, Timestamp::from_micros(row.try_get(1)?)))).collect()
     }
 
     /// How many cases were opened since an instant because they were picked.
@@ -231,17 +246,18 @@ impl Views {
         Ok(sqlx::query_scalar(QUERY).bind(since.as_micros()).bind(Outcome::Review as u8).fetch_one(&self.pool).await?)
     }
 
+    /// As [`Self::unsuspected`], from one instant to before another, by hour: of UTC, counted from 1970. Hours without any are left out.
+    pub async fn unsuspected_by_hour(&self, from: Timestamp, to: Timestamp) -> Result<BTreeMap<i64, u32>, ViewsError> {
+        const QUERY: &str = "SELECT at / ?1, count(*) FROM assessed WHERE at >= ?2 AND at < ?3 AND severity < ?4 AND pickable GROUP BY 1";
+        let ask = sqlx::query(QUERY).bind(HOUR_US).bind(from.as_micros()).bind(to.as_micros()).bind(Outcome::Review as u8);
+        ask.fetch_all(&self.pool).await?.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
+    }
+
     /// What is known of one sale for a case about it; none if the lists do not have the sale.
     pub async fn sale_for_case(&self, sale: HoldId) -> Result<Option<Wanting>, ViewsError> {
         const QUERY: &str = "SELECT sale, coalesce((SELECT data FROM assessed WHERE subject = sale), ''), channel, total_cents, NULL, museum FROM sale WHERE sale = ?";
         let row = sqlx::query(QUERY).bind(sale.to_string()).fetch_optional(&self.pool).await?;
         row.as_ref().map(wanting_row).transpose().map_err(ViewsError::Store)
-    }
-
-    async fn wanting(&self, condition: &'static str, since: Timestamp, limit: u32) -> Result<Vec<Wanting>, ViewsError> {
-        let query = format!("SELECT subject, data, channel, amount_cents, review_until, museum FROM assessed WHERE {condition} LIMIT ?");
-        let rows = sqlx::query(sqlx::AssertSqlSafe(query)).bind(since.as_micros()).bind(i64::from(limit)).fetch_all(&self.pool).await?;
-        rows.iter().map(|row| wanting_row(row).map_err(ViewsError::Store)).collect()
     }
 
     /// What a bank or a gate says of a sale and is not in its case yet: the sale, what, who says so, and since when; at most `limit`.
@@ -453,15 +469,27 @@ fn pseudonym(Digest(bits): Digest) -> String {
     format!("{bits:032x}")
 }
 
-/// Whether a sale or a return is picked at random: the same ones however often it is asked, and a return whether or not its sale was. Nothing else is picked.
+/// The lot of a sale or a return: the same one however often it is drawn, and a return's whatever its sale's is. Nothing else has one.
+fn lot(subject: Subject) -> Option<u128> {
+    match subject {
+        Subject::Sale(sale) => Some(crate::digest::digest(&[b"picked", &sale.get().to_be_bytes()]).0),
+        Subject::Return { sale, seq } => Some(crate::digest::digest(&[b"picked", &sale.get().to_be_bytes(), &seq.to_be_bytes()]).0),
+        Subject::Attempt(_) | Subject::Till(_) => None,
+    }
+}
+
+/// Whether a sale or a return is picked at random: one in twenty.
 #[must_use]
 pub fn is_picked(subject: Subject) -> bool {
-    let drawn = match subject {
-        Subject::Sale(sale) => crate::digest::digest(&[b"picked", &sale.get().to_be_bytes()]),
-        Subject::Return { sale, seq } => crate::digest::digest(&[b"picked", &sale.get().to_be_bytes(), &seq.to_be_bytes()]),
-        Subject::Attempt(_) | Subject::Till(_) => return false,
-    };
-    drawn.0.is_multiple_of(PICKED_ONE_IN)
+    lot(subject).is_some_and(|lot| lot.is_multiple_of(PICKED_ONE_IN))
+}
+
+/// Whether something that is picked stays so where chance picks from `volume` sales and returns in 24 hours: all, as long as one in twenty is no more than
+/// [`PICKED_A_DAY`], else as many as come to that, by lot. What stays at a volume stays at every smaller one.
+#[must_use]
+pub fn stays_picked(subject: Subject, volume: u64) -> bool {
+    // The upper half of a lot says nothing of its remainder, by which it was picked.
+    lot(subject).is_some_and(|lot| (lot >> 64) * u128::from(volume) < (PICKED_A_DAY * PICKED_ONE_IN) << 64)
 }
 
 const fn label_name(label: Label) -> &'static str {
@@ -876,6 +904,27 @@ mod tests {
         }
         views.close().await;
         tables
+    }
+
+    /// However much is sold, about as many are picked in a day, each as likely as any other, and the same ones whenever it is asked.
+    #[test]
+    fn of_a_busy_day_as_many_are_picked_as_of_a_quiet_one_and_none_is_likelier() {
+        const SALES: u64 = 100_000;
+        let sale = |n: u64| Subject::Sale(HoldId::new(slot_at(0), n));
+        let picked: Vec<u64> = (0..SALES).filter(|n| is_picked(sale(*n))).collect();
+        let staying = |volume: u64| picked.iter().copied().filter(|n| stays_picked(sale(*n), volume)).collect::<Vec<_>>();
+        assert!((4_600..5_400).contains(&picked.len()), "one in twenty: {}", picked.len());
+        assert_eq!((staying(0), staying(1_440)), (picked.clone(), picked.clone()), "so few that all of them can be read");
+        // 72 expected of 100,000; all bounds are four standard deviations off.
+        let busy = staying(SALES);
+        assert!((38..=106).contains(&busy.len()), "{}", busy.len());
+        // Those of the first half of the day are as likely as those of the second, which the first to come would not be.
+        let (half, early) = (SALES / 2, staying(14_400));
+        let first = early.iter().filter(|n| **n < half).count();
+        assert!((410..590).contains(&early.len()) && first.abs_diff(early.len() - first) < 90, "{first} of {}", early.len());
+        // A day that grows takes some away and adds none.
+        assert!(busy.iter().all(|n| early.contains(n)));
+        assert!(!is_picked(Subject::Till(TillId(1))) && !stays_picked(Subject::Till(TillId(1)), 0));
     }
 
     #[tokio::test]

@@ -1,21 +1,31 @@
 //! When schools are closed: what ships of Italy's regions, corrected by a table: `region;from;to` under such a head, days as 2026-12-23, both ends included.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use anyhow::{Context, anyhow, bail, ensure};
 use jiff::civil::Date;
-use tornello_actors::forecaster::SchoolBreaks;
+use tornello_actors::forecaster::{SchoolBreaks, is_same_region};
 use tornello_api::csv::records;
 use tornello_datasets::school_breaks::{self, Break};
 use tornello_engine::planning::policy::Span;
 
-/// What ships, corrected by a file if there is one.
-pub(super) fn known(file: Option<&Path>) -> anyhow::Result<SchoolBreaks> {
+/// What ships, corrected by a file if there is one; and the regions that the file names, as it writes them.
+pub(super) fn known(file: Option<&Path>) -> anyhow::Result<(SchoolBreaks, BTreeSet<String>)> {
     let shipped = shipped()?;
     Ok(match file {
-        Some(file) => shipped.corrected_by(read(file)?),
-        None => shipped,
+        Some(file) => {
+            let (breaks, named) = read(file)?;
+            (shipped.corrected_by(breaks), named)
+        }
+        None => (shipped, BTreeSet::new()),
     })
+}
+
+/// Of the regions that a file names, those that no museum has: what is said of them changes no forecast, and mostly they are written otherwise.
+pub(super) fn of_no_museum<'a>(named: &'a BTreeSet<String>, regions: &[String]) -> Vec<&'a str> {
+    let is_strange = |name: &&str| !regions.iter().any(|region| is_same_region(name, region));
+    named.iter().map(String::as_str).filter(is_strange).collect()
 }
 
 fn shipped() -> anyhow::Result<SchoolBreaks> {
@@ -26,13 +36,13 @@ fn shipped() -> anyhow::Result<SchoolBreaks> {
     Ok(breaks)
 }
 
-fn read(path: &Path) -> anyhow::Result<SchoolBreaks> {
+fn read(path: &Path) -> anyhow::Result<(SchoolBreaks, BTreeSet<String>)> {
     let text = std::fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
     parse(&text).with_context(|| format!("{} cannot be used", path.display()))
 }
 
-fn parse(text: &str) -> anyhow::Result<SchoolBreaks> {
-    let mut breaks = SchoolBreaks::default();
+fn parse(text: &str) -> anyhow::Result<(SchoolBreaks, BTreeSet<String>)> {
+    let (mut breaks, mut named) = (SchoolBreaks::default(), BTreeSet::new());
     let mut rows = records(text.trim_start_matches('\u{feff}'), ';');
     let head = rows.next().transpose().map_err(|(line, fault)| anyhow!("line {line}: {fault}"))?;
     ensure!(head.is_some_and(|head| head.cells == ["region", "from", "to"]), "the first line is to be region;from;to");
@@ -44,8 +54,9 @@ fn parse(text: &str) -> anyhow::Result<SchoolBreaks> {
         let span = Span { from: day(from)?, to: day(to)? };
         ensure!(!region.trim().is_empty(), "line {line}: a region is expected");
         ensure!(breaks.add(region, span), "line {line}: the span ends before it begins");
+        named.insert(region.trim().to_owned());
     }
-    Ok(breaks)
+    Ok((breaks, named))
 }
 
 #[cfg(test)]
@@ -64,7 +75,8 @@ mod tests {
 
     #[test]
     fn a_table_is_read_and_what_is_wrong_is_told_with_its_line() {
-        let breaks = parse("\u{feff}region;from;to\r\nLazio;2026-12-23;2027-01-06\r\nlazio;2027-03-25;2027-03-30\r\n").unwrap();
+        let (breaks, named) = parse("\u{feff}region;from;to\r\nLazio;2026-12-23;2027-01-06\r\nlazio;2027-03-25;2027-03-30\r\n").unwrap();
+        assert_eq!(named.iter().collect::<Vec<_>>(), ["Lazio", "lazio"]);
         let held = |region: &str, day: Date| breaks.of(region).on(&[], day) == Some(SchoolBreak::Told);
         assert!(held("Lazio", date(2026, 12, 23)) && held("LAZIO ", date(2027, 1, 6)) && held("Lazio", date(2027, 3, 26)));
         assert!(!held("Lazio", date(2027, 1, 7)) && !held("Umbria", date(2026, 12, 24)));
@@ -83,7 +95,8 @@ mod tests {
 
     #[test]
     fn what_ships_tells_of_italy_and_of_nowhere_else() {
-        let breaks = known(None).unwrap();
+        let (breaks, named) = known(None).unwrap();
+        assert!(named.is_empty(), "a file is what names regions that may be none: {named:?}");
         let (told, assumed) = (Some(SchoolBreak::Told), Some(SchoolBreak::Assumed));
         for museum in museums::load().unwrap() {
             let on = |day: &str| on(&breaks, &museum.region, day);
@@ -134,7 +147,16 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("breaks.csv");
         std::fs::write(&path, "region;from;to\nLazio;2026-12-24;2027-01-05\nCampania;2026-12-22;2027-01-07\nKent;2027-02-15;2027-02-19\n").unwrap();
-        let breaks = known(Some(&path)).unwrap();
+        let (breaks, named) = known(Some(&path)).unwrap();
+        // Regions are told apart by their letters, whatever the case and whatever stands between them.
+        let museums = |regions: &[&str]| regions.iter().map(|region| (*region).to_owned()).collect::<Vec<_>>();
+        for (regions, expected) in [
+            (&["LAZIO", "Campania "][..], vec!["Kent"]),
+            (&["Kent", "Lazio", "Campania", "Toscana"][..], vec![]),
+            (&[][..], vec!["Campania", "Kent", "Lazio"]),
+        ] {
+            assert_eq!(of_no_museum(&named, &museums(regions)), expected, "{regions:?}");
+        }
         let told = Some(SchoolBreak::Told);
         for (region, day, expected) in [
             ("Lazio", "2026-12-23", None),

@@ -1,5 +1,6 @@
 //! `tornello serve`, and the demo that starts without a command.
 
+use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroU32;
 use std::path::PathBuf;
@@ -9,6 +10,7 @@ use std::sync::Arc;
 use anyhow::{Context, bail};
 use tornello_actors::clock::{Clock, RealClock};
 use tornello_actors::fraud::Sizes;
+use tornello_actors::museums::Known;
 use tornello_actors::nightly;
 use tornello_actors::node::{self, Node, Settings};
 use tornello_api::demo::{self, DevelopmentKey};
@@ -109,7 +111,7 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "DIR", env = "TORNELLO_FLOWS")]
     flows: Option<PathBuf>,
     /// When schools are closed, beside what ships of Italy's regions: a table of region;from;to, both days included. Where a span meets one that ships of the same
-    /// region it replaces that one; the rest is added. Forecasts follow all of it, and assume July and August, Christmas and Easter of Italian regions for which
+    /// region it replaces that one; the rest is added. A region that no museum has is told in the log. Forecasts follow all of it, and assume July and August, Christmas and Easter of Italian regions for which
     /// nothing is said of these
     #[arg(long, value_name = "FILE", env = "TORNELLO_SCHOOL_BREAKS")]
     school_breaks: Option<PathBuf>,
@@ -199,7 +201,7 @@ pub(super) async fn serve(arguments: Arguments) -> anyhow::Result<()> {
     if arguments.flows.is_some() && pagopa.is_none() {
         bail!("flows are for creditors: name them with --pagopa FILE");
     }
-    let school_breaks = super::school_breaks::known(arguments.school_breaks.as_deref())?;
+    let (school_breaks, named_regions) = super::school_breaks::known(arguments.school_breaks.as_deref())?;
     let named = pagopa.as_ref().and_then(|pagopa| pagopa.settings().flows.as_ref());
     let flow_service = named.map(FlowService::new).transpose().context("flows cannot be fetched from this machine")?;
     let clock = Arc::new(RealClock::start());
@@ -232,6 +234,7 @@ pub(super) async fn serve(arguments: Arguments) -> anyhow::Result<()> {
     } else {
         Vec::new()
     };
+    warn_of_regions(&node, &named_regions);
     if let Some(files) = node.files() {
         // For `tornello keys create`, which knows nothing of the journal.
         let museums: Vec<_> = node.museums().all().iter().map(|known| known.museum.id()).collect();
@@ -291,6 +294,18 @@ pub(super) async fn serve(arguments: Arguments) -> anyhow::Result<()> {
     }
     running.stop().await;
     Ok(served?)
+}
+
+/// Warns of regions that a file of school breaks names and no museum is in: what it says of them would be passed over.
+fn warn_of_regions(node: &Node, named: &BTreeSet<String>) {
+    let region = |known: &Arc<Known>| known.museum.profile().map(|profile| profile.region.clone());
+    let regions: Vec<String> = node.museums().all().iter().filter_map(region).collect();
+    for region in super::school_breaks::of_no_museum(named, &regions) {
+        tracing::warn!(
+            region,
+            "the file of school breaks names a region that no museum has, so what it says of it changes no forecast: is it written as museums have it?"
+        );
+    }
 }
 
 /// The HTTP server on a node, and where it listens. When awaited it serves until it is told to stop, and ends after what runs is finished.

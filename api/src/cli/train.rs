@@ -11,6 +11,7 @@ use tornello_engine::time::Timestamp;
 use tornello_training::demand::{self, Data, Job};
 use tornello_training::fraud;
 use tornello_training::progress::Progress;
+use tornello_training::source::{no_model_below, no_model_in};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -40,6 +41,9 @@ pub(super) struct Fraud {
     /// The folder to write to: `champion`, and a folder for each model that stands in its shadow
     #[arg(long, value_name = "DIR", required_unless_present = "from", conflicts_with = "from")]
     out: Option<PathBuf>,
+    /// Write there even if a model stands there already, over it
+    #[arg(long, conflicts_with = "from")]
+    overwrite: bool,
     /// Print the champion's card as it is written, instead of as text
     #[arg(long)]
     json: bool,
@@ -68,6 +72,9 @@ pub(super) struct Demand {
     /// The folder to write model.bin and card.json to
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
+    /// Write there even if a model stands there already, over it
+    #[arg(long)]
+    overwrite: bool,
     /// Report as one line of JSON
     #[arg(long)]
     json: bool,
@@ -112,17 +119,60 @@ async fn learn_fraud(folder: &Path, name: Code, until: Option<&str>, rows: Optio
     super::say(format_args!("  POST /v1/fraud/models/{name}/challenge"))
 }
 
-fn train_fraud(Fraud { data, out, json, .. }: &Fraud) -> anyhow::Result<()> {
+fn train_fraud(Fraud { data, out, overwrite, json, .. }: &Fraud) -> anyhow::Result<()> {
     let out = out.as_deref().context("say with --out where to")?;
+    if !overwrite {
+        no_model_below(out)?;
+    }
     let trained = fraud::train(data.as_deref(), &RealClock::wall().to_string(), Progress::Shown)?;
     trained.write(out)?;
     super::say(if *json { trained.champion()?.card.clone() } else { fraud::show(&trained.card()?) })
 }
 
 fn train_demand(arguments: Demand) -> anyhow::Result<()> {
-    let Demand { data, holidays, simulated, horizon, threads, champion, out, json } = arguments;
+    let Demand { data, holidays, simulated, horizon, threads, champion, out, overwrite, json } = arguments;
+    if !overwrite {
+        no_model_in(&out)?;
+    }
     let data = simulated.map_or(Data::File(data, holidays), Data::Simulated);
     let job = Job { data, horizon_max: horizon, threads, champion, created: RealClock::wall().to_string() };
     let report = demand::train(&job, &out, Progress::Shown)?;
     super::say(if json { report.to_json() } else { report.to_string() })
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(subcommand)]
+        command: Command,
+    }
+
+    fn parsed(line: &[&str]) -> Result<Command, clap::Error> {
+        Line::try_parse_from(std::iter::once("train").chain(line.iter().copied())).map(|line| line.command)
+    }
+
+    #[test]
+    fn a_model_that_stands_there_is_not_overwritten_unasked() {
+        let folder = tempfile::tempdir().unwrap();
+        let out = folder.path().to_str().unwrap();
+        std::fs::create_dir(folder.path().join("champion")).unwrap();
+        for path in [folder.path().join("model.bin"), folder.path().join("champion").join("model.bin")] {
+            std::fs::write(path, "the one that acts").unwrap();
+        }
+        for line in [["demand", "--out", out], ["fraud", "--out", out]] {
+            let error = run(parsed(&line).unwrap()).unwrap_err().to_string();
+            assert!(error.contains("model.bin stands there already") && error.contains("--overwrite"), "{line:?}: {error}");
+        }
+        assert_eq!(std::fs::read(folder.path().join("model.bin")).unwrap(), b"the one that acts");
+        // The word for it is there for both, and for nothing else.
+        for line in [["demand", "--out", out, "--overwrite"], ["fraud", "--out", out, "--overwrite"]] {
+            assert!(parsed(&line).is_ok(), "{line:?}");
+        }
+        assert!(parsed(&["fraud", "--from", "data", "--name", "x", "--overwrite"]).is_err());
+    }
 }

@@ -26,6 +26,11 @@ fn planning(refusal: &planning::Refusal) -> Told {
             "the line of the roster cannot be",
             "Let it end after it begins and within its day, at times that the clocks of that day show, with at most 1000 people and a note of at most 200 bytes.",
         ),
+        R::Overlaps { .. } => (
+            AGAINST,
+            "another decision about that role holds for some of that time",
+            "Take that one back first, or decide it anew from its own begin: it lets `people` work from `from` to `to`.",
+        ),
         R::TooManyDecisions => (AGAINST, "5000 decisions stand", "Take some back."),
         R::UnknownDecision => {
             (UNKNOWN, "nothing was decided there", "Name the time from which it was decided: it may begin before the line that shows it.")
@@ -48,9 +53,15 @@ fn attendance(refusal: &attendance::Refusal) -> Told {
 
 impl From<planning::Refusal> for Problem {
     fn from(refusal: planning::Refusal) -> Self {
-        let problem = told(refusal.code(), planning(&refusal), &refusal);
+        let mut problem = told(refusal.code(), planning(&refusal), &refusal);
         match refusal {
             planning::Refusal::InvalidPolicy(error) => problem.detail(error.to_string()),
+            // As the clocks show it, which is how decisions are asked for.
+            planning::Refusal::Overlaps { from_min, to_min, .. } => {
+                let clock = |minute: u16| format!("{:02}:{:02}", minute / 60, minute % 60);
+                ["from_min", "to_min"].into_iter().for_each(|name| drop(problem.0.data.values.remove(name)));
+                problem.with("from", clock(from_min)).with("to", clock(to_min))
+            }
             _ => problem,
         }
     }
@@ -73,6 +84,7 @@ pub(super) fn one_of_each() -> Vec<Problem> {
         P::TooManyVersions,
         P::InvalidPolicy(planning::PolicyError::Shares),
         P::InvalidLine,
+        P::Overlaps { from_min: 660, to_min: 1_440, people: 4 },
         P::TooManyDecisions,
         P::UnknownDecision,
     ];

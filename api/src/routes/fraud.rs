@@ -12,9 +12,11 @@ use serde::{Deserialize, Serialize};
 use tornello_actors::cases::{self, case_of};
 use tornello_actors::node::Node;
 use tornello_actors::views::fraud::{CaseFilter, CaseRow, Link, RefusedRow};
+use tornello_engine::aggregate::Aggregate;
 use tornello_engine::case::{Case, Command, Label, Refusal, Status, Subject, Verdict};
 use tornello_engine::channel::Channel;
-use tornello_engine::ids::{AttemptId, CaseId, Code, HoldId, KeyId};
+use tornello_engine::ids::{AttemptId, CaseId, Code, HoldId, KeyId, MuseumId};
+use tornello_engine::recall::Recall;
 
 use crate::auth::{Caller, Scope};
 use crate::problem::{Body, Problem};
@@ -422,13 +424,25 @@ pub async fn get(node: web::Data<Node>, caller: Caller, case: web::Path<CaseId>)
 #[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AssignForm {
-    /// The key of whoever is to; absent: the caller's own.
+    /// The key of whoever is to: one that is good, looks into fraud (an analyst's, manager's or administrator's) and is for the museum of the case; absent: the caller's own.
     #[serde(default)]
     #[schema(value_type = Option<String>)]
     to: Option<KeyId>,
     /// Whether nobody in particular is to.
     #[serde(default)]
     nobody: bool,
+}
+
+/// Asserts that a key can look at a case of that museum: else the case would be nobody's, and look as if it were somebody's.
+fn can_look(node: &Node, to: KeyId, museum: MuseumId) -> Result<(), Problem> {
+    let known = files(node)?.keys.get(to);
+    let can = known.is_some_and(|key| key.is_good(node.now()) && Scope::Investigate.is_open_to(key.role) && key.museums.allows(museum));
+    if can {
+        return Ok(());
+    }
+    Err(Problem::invalid(format!("to: no key {to} is good, looks into fraud and is for the museum of the case")).detail(
+        "Name the id of an analyst's, manager's or administrator's key, as `tornello keys list` shows it; leave `to` out to take the case yourself, or say `nobody`.",
+    ))
 }
 
 /// Assign a fraud case.
@@ -446,9 +460,13 @@ pub async fn assign(
     form: Json<AssignForm>,
 ) -> Result<HttpResponse, Problem> {
     let id = case.into_inner();
-    seen(&node, &caller, id).await?;
+    let case = seen(&node, &caller, id).await?;
     let envelope = envelope(&node, &caller, &key, &["assign case", &id.to_string()], &*form, &[], None)?;
     let to = if form.nobody { None } else { Some(form.to.unwrap_or_else(|| caller.id())) };
+    // What was done is answered as before, whatever has become of the key since.
+    if let (Some(to), Some(opened), Recall::New) = (to, case.opened(), case.recall(&envelope)) {
+        can_look(&node, to, opened.museum)?;
+    }
     node.case(id, envelope, Command::Assign { to }).await?;
     Ok(HttpResponse::Ok().json(view(&node, &caller, id).await?))
 }

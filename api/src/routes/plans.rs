@@ -314,7 +314,7 @@ pub struct RouteForm {
     pub policy: PolicyForm,
 }
 
-/// When a museum is open, on each of its routes. No route: it is closed.
+/// When a museum is open, on each of its routes. No route, or no session on any: it is closed, for which the form asks to say `closed`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PlanBody {
@@ -403,6 +403,10 @@ pub struct PlanForm {
     pub valid_from: Date,
     /// The plan.
     pub plan: PlanBody,
+    /// Whether the museum is to be shut from that day on. Only with a plan by which nothing ever opens, and that is taken with this word alone. To close some days give
+    /// the routes `exceptions` without sessions.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub closed: bool,
 }
 
 /// A plan in force.
@@ -443,10 +447,21 @@ pub async fn get_plan(
     Ok(in_force(&request, revision, PlanView { revision, valid_from, plan: PlanBody::from(plan) }))
 }
 
+/// Asserts that whoever shuts a museum says so: an empty plan is mostly a slip, and every slot from its day on goes with it.
+fn said_so(plan: &OpeningPlan, valid_from: Date, closed: bool) -> Result<(), Problem> {
+    match (plan.ever_opens(), closed) {
+        (true, false) | (false, true) => Ok(()),
+        (false, false) => Err(Problem::invalid(format!("plan: nothing ever opens by it, which would shut the museum from {valid_from} on")).detail(
+            "To close some days, give the routes `exceptions` of these dates without sessions. To shut the museum until a later plan, say \"closed\": true beside the plan.",
+        )),
+        (true, true) => Err(Problem::invalid("closed: by this plan the museum opens").detail("Leave `closed` out, or give a plan without sessions.")),
+    }
+}
+
 /// Set the opening plan.
 ///
 /// It holds from a day on, until a plan with a later day; one with the same day is replaced. Slots that were touched keep the plan under which they were.
-/// With `If-Match` it is set only if that revision is in force on the first day.
+/// With `If-Match` it is set only if that revision is in force on the first day. A plan by which nothing ever opens shuts the museum: it is taken with `"closed": true` only.
 #[utoipa::path(
     tag = "Museums", operation_id = "set_plan", security(("key" = ["manage"])),
     request_body(content = PlanForm, example = json!({"valid_from": "2027-01-01", "plan": {"routes": [{
@@ -477,8 +492,9 @@ pub async fn set_plan(
 ) -> Result<HttpResponse, Problem> {
     let id = museum_of(&node, &caller, Scope::Manage, &museum)?.museum.id();
     let envelope = envelope(&node, &caller, &key, &["plan"], &form.0, &[], None)?;
-    let PlanForm { valid_from, plan } = form.0;
+    let PlanForm { valid_from, plan, closed } = form.0;
     let plan = OpeningPlan::try_from(plan)?;
+    said_so(&plan, valid_from, closed)?;
     let record = node.museum(id, envelope, only_if(&request, Command::SetPlan { valid_from, plan })?).await?;
     newly_set(&record.events, |event| {
         let &Event::PlanSet(PlanSet { revision, valid_from, ref plan }) = event else { return None };

@@ -245,7 +245,8 @@ pub struct RefundsQuery {
 
 /// List refunds.
 ///
-/// From the read models: `as_of_batch` says how far. With `Accept: text/csv` the page is a table.
+/// From the read models: `as_of_batch` says how far. With `Accept: text/csv` the page is a table, with instants by the clocks of Rome and their
+/// offset.
 #[utoipa::path(
     tag = "Refunds", operation_id = "list_refunds", security(("key" = ["settle"])), params(RefundsQuery),
     responses((status = 200, description = "A page of refunds", content((RefundPage = "application/json"), (String = "text/csv"))), crate::openapi::Problems),
@@ -335,7 +336,8 @@ pub struct PayeeForm {
     /// An account of SEPA.
     #[schema(max_length = 42, examples("IT60X0542811101000000123456"))]
     pub iban: String,
-    /// In whose name it is.
+    /// In whose name it is, as the bank has it: in a-z, A-Z, 0-9, spaces and / - ? : ( ) . , ' +, which is what SEPA takes. Accents, and Greek and Cyrillic letters, become
+    /// Latin ones in the file for the bank; of other scripts nothing would be left, so write such a name in Latin letters.
     #[schema(min_length = 1, max_length = 70, examples("Maria Rossi"))]
     pub holder: String,
 }
@@ -357,6 +359,16 @@ fn of_payee(error: ContactError) -> Problem {
         ),
         other => other.into(),
     }
+}
+
+/// A name of which nothing is left in the characters that banks take.
+fn no_name_for_banks() -> Problem {
+    Problem::new(
+        StatusCode::UNPROCESSABLE_ENTITY,
+        "invalid_contact",
+        "holder: banks take a-z, A-Z, 0-9, spaces and / - ? : ( ) . , ' + only, and of this name nothing would be left",
+    )
+    .detail("Write it in Latin letters, as the bank has it: accents, and Greek and Cyrillic letters, are put into Latin ones by themselves.")
 }
 
 /// Say whom a refund goes to.
@@ -382,6 +394,9 @@ pub async fn set_payee(
     let holder = form.holder.trim();
     let (given, family) = holder.split_once(' ').unwrap_or((holder, holder));
     let payee = Payee::new(&form.iban, holder).map_err(of_payee)?;
+    if !pain001::takes_name(payee.holder()) {
+        return Err(no_name_for_banks());
+    }
     let contact = Contact::holder(given, family).and_then(|contact| contact.with_payee(Some(payee))).map_err(of_payee)?;
     let recall = envelope.clone();
     let named = async || -> Result<bool, Problem> {

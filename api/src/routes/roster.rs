@@ -325,8 +325,8 @@ fn instant(day: Date, minute: u16) -> Timestamp {
 
 /// Decide a line of a roster.
 ///
-/// So many of a role from one time to another, whatever is proposed, as far ahead as there are rosters: it stands until it is decided anew (same day, role and begin), taken back, or 60 days past. The
-/// answer is the day's roster.
+/// So many of a role from one time to another, whatever is proposed, as far ahead as there are rosters: it stands until it is decided anew (same day, role and begin), taken back, or 60 days past. One
+/// that overlaps another one of its day and role is refused, and that one named. The answer is the day's roster.
 #[utoipa::path(
     tag = "Planning", operation_id = "set_roster_override", security(("key" = ["manage"])),
     request_body(content = OverrideForm, example = json!({"day": "2026-12-24", "role": "desk", "from": "11:00", "to": "13:00", "people": 4, "note": "school groups"})),

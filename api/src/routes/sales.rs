@@ -559,7 +559,8 @@ pub async fn list(node: web::Data<Node>, caller: Caller, request: HttpRequest, q
 
 /// Export sales as a table.
 ///
-/// All that fit, up to 20,000, in the order of their ids: the bookings of a museum or a day for a spreadsheet. `cursor` and `limit` do not count.
+/// All that fit, up to 20,000, in the order of their ids: the bookings of a museum or a day for a spreadsheet, with instants by the clocks of Rome and their
+/// offset. `cursor` and `limit` do not count.
 #[utoipa::path(
     tag = "Sales", operation_id = "export_sales", security(("key" = ["book"])), params(SalesQuery),
     responses((status = 200, description = "The table", body = String, content_type = "text/csv"), crate::openapi::Problems),

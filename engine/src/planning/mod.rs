@@ -4,7 +4,8 @@
 //! says.
 //!
 //! - PL-1: of the policy there is one version per day, in order of days, and no revision stands twice; every one is sound.
-//! - PL-2: of one role and one begin on one day there is one decision at most; it ends after it begins, and long past ones are gone.
+//! - PL-2: of one role and one begin on one day there is one decision at most; it ends after it begins, and long past ones are gone. None is taken that overlaps another
+//!   one of its role (journals of before may have such: there the one that begins later counts).
 //! - PL-3: replay equals live, and time does not go back.
 
 pub mod policy;
@@ -188,6 +189,18 @@ pub enum Refusal {
         "let a line end after it begins and within its day, at times that the clocks of that day show, with at most 1000 people and a note of at most 200 bytes in one line"
     )]
     InvalidLine,
+    /// Another decision about the role holds for some of that time.
+    #[error(
+        "another decision about that role stands, from minute {from_min} to minute {to_min} of the day: take it back first, or decide it anew from its begin"
+    )]
+    Overlaps {
+        /// From which minute of the day the other one holds.
+        from_min: u16,
+        /// Until which.
+        to_min: u16,
+        /// How many it lets work.
+        people: u16,
+    },
     /// Too many decisions.
     #[error("5000 decisions stand: take some back")]
     TooManyDecisions,
@@ -207,6 +220,7 @@ impl Refusal {
             Self::TooManyVersions => "too_many_planning_policies",
             Self::InvalidPolicy(_) => "invalid_planning_policy",
             Self::InvalidLine => "invalid_roster_line",
+            Self::Overlaps { .. } => "overlapping_override",
             Self::TooManyDecisions => "too_many_overrides",
             Self::UnknownDecision => "unknown_override",
         }
@@ -271,6 +285,9 @@ impl Aggregate for Planning {
                 let in_day = place.from_min < what.to_min && what.to_min <= MINUTES_PER_DAY;
                 if !in_day || !is_on_the_clock(place, what) || what.people > PEOPLE_MAX || !(what.note.is_empty() || is_line(&what.note)) {
                     return Err(Refusal::InvalidLine);
+                }
+                if let Some((other, standing)) = self.overlapped(place, what) {
+                    return Err(Refusal::Overlaps { from_min: other.from_min, to_min: standing.what.to_min, people: standing.what.people });
                 }
                 if !self.overrides.contains_key(place) && self.overrides.len() >= OVERRIDES_MAX {
                     return Err(Refusal::TooManyDecisions);
@@ -381,6 +398,12 @@ impl Planning {
     #[must_use]
     pub fn policy_since(&self, date: Date) -> Option<Date> {
         self.policies.range(..=date).next_back().map(|(since, _)| *since)
+    }
+
+    /// The first decision about the same role that a new one overlaps; the one that it takes the place of, which begins at the same time, is none.
+    fn overlapped(&self, place: &Place, what: &Override) -> Option<(&Place, &Standing)> {
+        let meets = |other: &Place, standing: &Standing| other.from_min < what.to_min && place.from_min < standing.what.to_min;
+        self.overrides_on(place.date).find(|(other, standing)| other.role == place.role && **other != *place && meets(other, standing))
     }
 
     /// What managers decided for a day, in the order of time, then role.
@@ -501,7 +524,7 @@ mod tests {
     #[test]
     fn a_decision_stands_until_it_is_replaced_taken_back_or_long_past() {
         let (mut planning, mut records) = (Planning::new(MuseumId(1)), Vec::new());
-        for command in [decide(1, 540, 600, 2), decide(1, 540, 660, 5), decide(1, 600, 660, 1), policy(0, 9, None)] {
+        for command in [decide(1, 540, 600, 2), decide(1, 540, 660, 5), decide(1, 660, 720, 1), policy(0, 9, None)] {
             step(&mut planning, &mut records, now(), &command).unwrap();
         }
         let stands =
@@ -513,6 +536,46 @@ mod tests {
         step(&mut planning, &mut records, later(62), &policy(90, 7, None)).unwrap();
         assert!(stands(&planning).is_empty());
         assert_eq!([0, 60, 89, 90].map(|days: i32| planning.policy_on(TODAY.saturating_add(days.days())).1.rooms), [9, 8, 8, 7]);
+    }
+
+    #[test]
+    fn of_one_role_one_decision_holds_at_a_time() {
+        let overlaps = |from_min, to_min, people| Err(Refusal::Overlaps { from_min, to_min, people });
+        let of = |role: Role, from_min: u16, to_min: u16| Command::Decide { place: Place { role, ..place(1, from_min) }, what: line(to_min, 3) };
+        let (mut planning, mut records) = (Planning::new(MuseumId(1)), Vec::new());
+        for (command, expected) in [
+            (decide(1, 660, 1_440, 4), Ok(())),
+            (decide(1, 690, 750, 2), overlaps(660, 1_440, 4)),
+            (decide(1, 600, 661, 2), overlaps(660, 1_440, 4)),
+            (decide(1, 600, 1_440, 2), overlaps(660, 1_440, 4)),
+            (decide(1, 600, 660, 2), Ok(())),
+            // What takes its place may be longer, but not reach into another one.
+            (decide(1, 600, 670, 2), overlaps(660, 1_440, 4)),
+            (decide(1, 660, 690, 5), Ok(())),
+            (decide(1, 690, 750, 2), Ok(())),
+            (decide(1, 660, 700, 5), overlaps(690, 750, 2)),
+            // Another role, and another day.
+            (of(Role::Gate, 690, 750), Ok(())),
+            (decide(2, 690, 750, 2), Ok(())),
+            (Command::TakeBack { place: place(1, 690) }, Ok(())),
+            (decide(1, 660, 700, 5), Ok(())),
+        ] {
+            assert_eq!(step(&mut planning, &mut records, now(), &command), expected, "{command:?}");
+        }
+    }
+
+    /// PL-2: what a journal of before has of decisions that overlap still stands, is read, and can be put in order.
+    #[test]
+    fn decisions_that_overlap_from_before_stand_until_they_are_taken_back() {
+        let decided = |from_min, to_min, people| Event::Decided(Decided { place: place(1, from_min), what: line(to_min, people) });
+        let mut planning = Planning::new(MuseumId(1));
+        planning.apply(&planning.record(now(), None, vec![decided(660, 1_440, 4), decided(690, 750, 2)]));
+        assert_eq!((planning.recount(), planning.overrides_on(TODAY.saturating_add(1.day())).count()), (Ok(()), 2));
+        let refused = Err(Refusal::Overlaps { from_min: 690, to_min: 750, people: 2 });
+        assert_eq!(planning.decide(now(), &decide(1, 660, 1_440, 5)), refused);
+        let taken = planning.decide(now(), &Command::TakeBack { place: place(1, 690) }).unwrap();
+        planning.apply(&planning.record(now(), None, taken));
+        assert!(planning.decide(now(), &decide(1, 660, 1_440, 5)).is_ok());
     }
 
     #[test]
@@ -535,6 +598,7 @@ mod tests {
             Refusal::TooManyVersions,
             Refusal::InvalidPolicy(PolicyError::Gates),
             Refusal::InvalidLine,
+            Refusal::Overlaps { from_min: 660, to_min: 1_440, people: 4 },
             Refusal::TooManyDecisions,
             Refusal::UnknownDecision,
         ];
@@ -545,6 +609,7 @@ mod tests {
             "too_many_planning_policies",
             "invalid_planning_policy",
             "invalid_roster_line",
+            "overlapping_override",
             "too_many_overrides",
             "unknown_override",
         ];

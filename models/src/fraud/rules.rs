@@ -7,10 +7,16 @@
 use serde::{Deserialize, Serialize};
 
 use super::decay::ln_1p;
-use super::signals::{FEATURES, FeatureVector, Outlet, index_of};
+use super::signals::{FEATURES, FeatureVector, Outlet, VALUE_MAX, index_of};
 
 /// The most rules of one set.
 pub const RULES_MAX: usize = 128;
+/// No rule asks for more of what is counted: of seconds that is thirty years, of cents ten million euros.
+const COUNTED_MAX: f64 = 1e9;
+/// No more different ones are told apart: a sketch of 128 bits says 128 ln 128 of any crowd.
+const DISTINCT_MAX: f64 = 621.0;
+/// A price that is more of the full one is told as that.
+const PRICE_RATIO_MAX: f64 = 4.0;
 
 /// What follows when a rule fires, from the weakest to the strongest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -78,6 +84,16 @@ pub enum BadRule {
     /// A threshold that nothing can be compared with.
     #[error("rule {0} has a threshold that is not a number from 0 on")]
     BadThreshold(String),
+    /// A threshold that the feature never reaches: the condition would never hold, or always.
+    #[error("rule {rule} asks whether {feature} reaches what it never does: give a threshold_milli of 0 to {most_milli}")]
+    OutOfReach {
+        /// Which rule.
+        rule: String,
+        /// Which feature.
+        feature: String,
+        /// The most that makes sense, in thousandths.
+        most_milli: i64,
+    },
     /// It would fire always.
     #[error("rule {0} has no condition")]
     NoCondition(String),
@@ -127,6 +143,36 @@ pub fn is_logarithm(feature: usize) -> bool {
 #[must_use]
 pub fn as_counted(feature: usize, value: f32) -> f64 {
     if is_logarithm(feature) { f64::from(value).exp_m1() } else { f64::from(value) }
+}
+
+/// The largest threshold of a feature that makes sense, as people count it: what it can be at most, and of what is counted without end no more than anybody does.
+#[must_use]
+pub fn most(feature: usize) -> f64 {
+    match FEATURES.get(feature) {
+        Some((_, unit)) if unit.starts_with("ln ") && unit.contains(", 1 to 2 ") => DISTINCT_MAX,
+        Some((_, unit)) if unit.starts_with("ln ") => COUNTED_MAX,
+        Some(("price_ratio", _)) => PRICE_RATIO_MAX,
+        // Products of logarithms, of which only the guard of all features says how large they are.
+        Some((name, unit)) if unit.starts_with("root of ") || *name == "people_slot_1h" => f64::from(VALUE_MAX),
+        // Shares, flags, and hours of twelve.
+        _ => 1.0,
+    }
+}
+
+/// Whether each threshold of a rule is one that its feature can reach: for whoever writes a rule. Those that hold already are asked as they are.
+///
+/// # Errors
+/// [`BadRule::OutOfReach`] of the first that is not.
+pub fn within_reach(rule: &Rule) -> Result<(), BadRule> {
+    for condition in &rule.conditions {
+        let Some(feature) = index_of(&condition.feature) else { continue };
+        let most = most(feature);
+        if condition.threshold > most {
+            let (rule, feature) = (rule.name.clone(), condition.feature.clone());
+            return Err(BadRule::OutOfReach { rule, feature, most_milli: (most * 1_000.0) as i64 });
+        }
+    }
+    Ok(())
 }
 
 impl RuleSet {
@@ -275,7 +321,7 @@ pub fn hard_defaults() -> Vec<Rule> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fraud::signals::N;
+    use crate::fraud::signals::{Known, N, SignalEvent, SignalKind, features};
 
     /// What is counted, which rules fire, and what follows.
     type Case<'a> = (&'a [(&'a str, f32)], &'a [&'a str], Option<Action>);
@@ -315,6 +361,47 @@ mod tests {
             let fired = set.ask(&vector(values), Outlet::Web, 1);
             assert_eq!((names(&set, fired), fired.action), (expected.iter().map(|name| (*name).to_owned()).collect(), action), "{values:?}");
             assert_eq!(set.ask(&vector(values), Outlet::BoxOffice, 1).action, None, "people at desks are seen");
+        }
+    }
+
+    #[test]
+    fn a_threshold_is_one_that_its_feature_can_reach() {
+        assert!(hard_defaults().iter().all(|rule| within_reach(rule).is_ok()));
+        let with = |feature: &str, threshold: f64| {
+            let rule = Rule { conditions: vec![at_least("people", 3.0), at_least(feature, threshold)], ..hard_defaults().remove(0) };
+            within_reach(&rule).map_err(|error| if let BadRule::OutOfReach { most_milli, .. } = error { most_milli } else { -1 })
+        };
+        for (feature, most_milli) in [
+            ("person_holds_1m", 1_000_000_000_000),
+            ("cents", 1_000_000_000_000),
+            ("device_cards_1d", 621_000),
+            ("device_other_cards_1d", 621_000),
+            ("person_slots_1h", 621_000),
+            ("person_unsold_share_1d", 1_000),
+            ("slot_unsold_share_1d", 1_000),
+            ("cheap_share", 1_000),
+            ("night", 1_000),
+            ("anonymous", 1_000),
+            ("price_ratio", 4_000),
+            ("person_failed_slot_1h", 32_000),
+            ("person_large_before_7d", 32_000),
+            ("people_slot_1h", 32_000),
+        ] {
+            let most = most_milli as f64 / 1_000.0;
+            assert_eq!((with(feature, most), with(feature, most * 1.001)), (Ok(()), Err(most_milli)), "{feature}");
+        }
+        // A feature that does not exist is told when rules are compiled.
+        assert_eq!(with("shoe_size", 1e15), Ok(()));
+    }
+
+    /// What is no count and can be more than one is named one by one above.
+    #[test]
+    fn no_feature_is_more_than_is_thought() {
+        let nothing = SignalEvent::new(0, SignalKind::Held, Outlet::Web, 1);
+        let event = SignalEvent { people: 1_000, cheap: 1_000, cents: 1_000_000, list_cents: 1, ..nothing };
+        let values = features(&Known::default(), &event);
+        for (feature, value) in values.into_iter().enumerate() {
+            assert!(as_counted(feature, value) <= most(feature) * 1.001, "{}: {value}", FEATURES[feature].0);
         }
     }
 

@@ -12,7 +12,7 @@ mod sketch;
 mod store;
 
 pub use families::{Family, WEIGHTS, behaviours, family, groups};
-pub use features::{FEATURES, FeatureVector, Known, N, feature_hash, features, index_of};
+pub use features::{FEATURES, FeatureVector, Known, N, VALUE_MAX, feature_hash, features, index_of};
 pub use party::{Counted, Distinct, PartyState};
 pub use store::{PartyKey, Sight, Store, keys};
 

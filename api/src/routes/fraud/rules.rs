@@ -2,7 +2,7 @@
 
 use actix_web::{HttpResponse, get, post, web};
 use serde::{Deserialize, Serialize};
-use tornello_actors::fraud::in_force::{BUILT_IN_VERSION, built_in, check_rule};
+use tornello_actors::fraud::in_force::{BUILT_IN_VERSION, built_in, draft_of};
 use tornello_actors::keys::Museums;
 use tornello_actors::node::Node;
 use tornello_engine::channel::Channel;
@@ -26,8 +26,9 @@ pub struct ConditionForm {
     /// `at_least` or `at_most`.
     #[schema(value_type = RuleOperatorWord)]
     op: Op,
-    /// The threshold in thousandths, as people count: 5000 is five holds.
-    #[schema(examples(5_000))]
+    /// The threshold in thousandths, as people count: 5000 is five holds. One that the feature can reach: shares at most 1000, different ones (cards of a device) at most
+    /// 621000, counts at most 10^12.
+    #[schema(minimum = 0, examples(5_000))]
     threshold_milli: i64,
 }
 
@@ -45,7 +46,7 @@ pub struct RuleForm {
     #[serde(default)]
     #[schema(value_type = Vec<ChannelWord>, max_items = 5)]
     channels: Vec<Channel>,
-    /// Only at these museums, by slug or number; none named: at all. They are told by number.
+    /// Only at these museums, by slug or number, each of one that is registered; none named: at all. They are told by number.
     #[serde(default)]
     #[schema(max_items = 64)]
     museums: Vec<MuseumName>,
@@ -196,9 +197,19 @@ pub async fn draft(node: web::Data<Node>, caller: Caller, key: IdempotencyKey, f
     let envelope = envelope(&node, &caller, &key, &["draft rule"], &*form, &[], None)?;
     let rule = Box::new(form.into_inner().read(&node)?);
     // A rule that could not be asked would be in force and do nothing.
-    check_rule(&rule).map_err(|error| Problem::from(fraud_rules::Refusal::BadRule).detail(error.to_string()))?;
+    draft_of(&rule).map_err(|error| Problem::from(fraud_rules::Refusal::BadRule).detail(error.to_string()))?;
+    at_known_museums(&node, &rule)?;
     node.rules(envelope, Command::Draft { rule, by: caller.id() }).await?;
     Ok(HttpResponse::Created().json(view(&node)))
+}
+
+/// Asserts that every museum that a rule names is registered: of another one it would say nothing for ever.
+pub(super) fn at_known_museums(node: &Node, rule: &Rule) -> Result<(), Problem> {
+    match rule.museums.iter().find(|museum| node.museums().get(**museum).is_none()) {
+        None => Ok(()),
+        Some(unknown) => Err(Problem::from(fraud_rules::Refusal::BadRule)
+            .detail(format!("museums: there is no museum with the number {}: GET /v1/museums lists them.", unknown.0))),
+    }
 }
 
 /// Asserts that the caller answers for all museums: rules and models concern all of them.

@@ -3,7 +3,7 @@
 use actix_web::{HttpResponse, post, web};
 use serde::{Deserialize, Serialize};
 use tornello_actors::fraud::Sizes;
-use tornello_actors::fraud::in_force::rule_set;
+use tornello_actors::fraud::in_force::draft_of;
 use tornello_actors::fraud::trial::try_rules;
 use tornello_actors::node::Node;
 use tornello_engine::fraud_rules;
@@ -54,7 +54,9 @@ pub struct TrialView {
 pub async fn dry_run(node: web::Data<Node>, caller: Caller, form: Json<TrialForm>) -> Result<HttpResponse, Problem> {
     super::rules::for_all_museums(&caller, Scope::Investigate)?;
     let TrialForm { rule, since } = form.into_inner();
-    let rules = rule_set(&rule.read(&node)?).map_err(|error| Problem::from(fraud_rules::Refusal::BadRule).detail(error.to_string()))?;
+    let rule = rule.read(&node)?;
+    let rules = draft_of(&rule).map_err(|error| Problem::from(fraud_rules::Refusal::BadRule).detail(error.to_string()))?;
+    super::rules::at_known_museums(&node, &rule)?;
     let since: Option<Timestamp> =
         since.map(|since| since.parse::<Timestamp>()).transpose().map_err(|_| Problem::invalid("since: an RFC 3339 instant is expected"))?;
     let Ok(_turn) = node.scoring().trials().try_acquire() else { return Err(Problem::busy()) };

@@ -196,7 +196,7 @@ pub async fn list(
 
 /// Export payments as a table.
 ///
-/// All that fit, up to 20,000, in the order of their ids: what a spreadsheet opens. `cursor` and `limit` do not count.
+/// All that fit, up to 20,000, in the order of their ids: what a spreadsheet opens, with instants by the clocks of Rome and their offset. `cursor` and `limit` do not count.
 #[utoipa::path(
     tag = "Payments", operation_id = "export_payments", security(("key" = ["book"])), params(PaymentsQuery),
     responses((status = 200, description = "The table", body = String, content_type = "text/csv"), crate::openapi::Problems),

@@ -242,7 +242,8 @@ pub async fn list(node: web::Data<Node>, caller: Caller, request: HttpRequest, q
 
 /// Export quotes as a table.
 ///
-/// With deadlines and the state of payments: all that fit, up to 20,000, in the order of their ids. `cursor` and `limit` do not count.
+/// With deadlines and the state of payments: all that fit, up to 20,000, in the order of their ids, with instants by the clocks of Rome and their offset. `cursor` and
+/// `limit` do not count.
 #[utoipa::path(
     tag = "Quotes", operation_id = "export_quotes", security(("key" = ["quote"])), params(QuotesQuery),
     responses((status = 200, description = "The table", body = String, content_type = "text/csv"), crate::openapi::Problems),
