@@ -280,12 +280,12 @@ fn release_and_expire_give_the_places_back_once() {
     assert_eq!(world.ask(-DAY + 21, &release), Err(Refusal::HoldReleased));
     assert_eq!(world.ask(-DAY + 910, &sell(2, Settlement::Free)), Err(Refusal::HoldExpired { at: at(-DAY + 910) }));
     assert_eq!((world.left(-DAY, Channel::Web), world.slot.wake_at()), (20, None));
-    world.refuses(-DAY + 911, sell(1, Settlement::Free), Refusal::HoldReleased);
     given(&taken).refuses(-DAY, Command::Release { hold: id(1), owner: Some(KeyId(9)) }, Refusal::UnknownHold);
     // To somebody else it stays unknown, however it ended.
     for hold in [1, 2] {
         assert_eq!(world.ask(-DAY + 912, &Command::Release { hold: id(hold), owner: Some(KeyId(9)) }), Err(Refusal::UnknownHold));
     }
+    world.refuses(-DAY + 913, sell(1, Settlement::Free), Refusal::HoldReleased);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Which model is at work, and where its lines are, when others come and go.
 
-use tornello_models::fraud::drift::{ChannelDrift, Drift};
+use tornello_models::fraud::drift::ChannelDrift;
+use tornello_models::fraud::psi::Drift;
 use tornello_models::fraud::select::Unsupervised;
 use tornello_models::fraud::signals::{Role, Taking};
 

@@ -145,11 +145,7 @@ fn hostile_figures_are_large_and_never_no_number() {
     (huge.at_us, huge.lead_s) = (i64::MAX, i64::MAX);
     for at_us in [i64::MIN, START_US, i64::MAX] {
         huge.at_us = at_us;
-        assert!(
-            store.features(&huge).iter().all(|value| value.is_finite() && (0.0..=features::VALUE_MAX).contains(value)),
-            "{:?}",
-            store.features(&huge)
-        );
+        assert!(store.features(&huge).iter().all(|value| value.is_finite() && (0.0..=VALUE_MAX).contains(value)), "{:?}", store.features(&huge));
         store.fold(&huge);
     }
     assert_eq!(store.features(&event(0, SignalKind::Held, &[]))[index_of("anonymous").expect("known")], 1.0);
