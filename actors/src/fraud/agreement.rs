@@ -48,10 +48,14 @@ pub(super) struct Compared {
 }
 
 impl Compared {
-    /// One more event, and what the one that acts and the one that challenges said of it. As long as one of both has no line, there is nothing to compare.
+    /// One more event, and what the one that acts and the one that challenges said of it. As long as one of both has no line, or where nobody would be read of, there is
+    /// nothing to compare.
     pub(super) fn take(&mut self, row: &Row, models: [&Arc<Acting>; 2], said: &[Option<Scored>; 2]) {
         if !self.are_of(models) {
             *self = Self { of: Some(models.map(|acting| acting.id.clone())), told: None };
+        }
+        if row.read_of.is_none() {
+            return;
         }
         let [champion, challenger] = models;
         let [acts, watches] = said;

@@ -256,10 +256,12 @@ async fn what_is_told_of_drift_is_of_the_last_days_and_of_the_model_that_acts() 
 async fn the_model_that_watches_and_the_one_that_acts_are_compared_as_they_score() {
     let judge = judge(None);
     judge.install(&model(0, 8.0), Post::Champion).unwrap();
-    fed(&judge, &[row(1)]).await;
+    // Somebody every two minutes: twenty a day are more than one of them.
+    let on_the_first_day = |n: i64| Row { at_us: n * DAY_US / 720, ..row(n) };
+    fed(&judge, &[on_the_first_day(1)]).await;
     assert_eq!(judge.agreement(), None, "there is only one");
     judge.install(&model(0, 8.0), Post::Challenger).unwrap();
-    fed(&judge, &(2..600).map(row).collect::<Vec<_>>()).await;
+    fed(&judge, &(2..600).map(on_the_first_day).collect::<Vec<_>>()).await;
     assert_eq!(judge.agreement(), None, "neither has a line before the next day");
     // The same model draws the same line of the same rows, from the next day on.
     let on_the_next_day = |n: i64| Row { at_us: DAY_US + n * 1_000_000, ..row(n) };
