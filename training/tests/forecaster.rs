@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 
 use tornello_datasets::simulated_attendance as simulated;
 use tornello_models::boost::{Loss, Recipe};
-use tornello_models::demand::{Answered, Calendar, Day, DayFlags, Forecaster, LEADS, Settings, Site, backtest, champion};
+use tornello_models::demand::{Answered, Calendar, Day, DayFlags, Forecaster, LEADS, Settings, Site, backtest, champion, forecaster};
 
 const LAST: Day = Day::of(2026, 3, 29);
 
@@ -192,6 +192,25 @@ fn the_same_history_makes_the_same_bytes_and_what_was_written_is_read() {
     let read: Forecaster = serde_json::from_str(&written).expect("what was written");
     assert_eq!(read.forecast(&sites[1], LAST, 1..=28).expect("a forecast"), forecaster.forecast(&sites[1], LAST, 1..=28).expect("a forecast"));
     assert!(serde_json::from_str::<Forecaster>(&written.replacen("\"books\":false", "\"books\":true", 1)).is_err(), "trees of another shape");
+}
+
+#[test]
+fn an_older_fit_spares_half_the_work_and_changes_nothing() {
+    let (sites, forecaster) = fitted();
+    let rounds = settings().recipe.rounds;
+    let after = |older: &[Forecaster]| {
+        let mut grown = 0;
+        let fitted = Forecaster::fit_after(sites, LAST, &settings(), older, &mut |_| grown += 1).expect("a fit");
+        (bytes(&fitted), grown)
+    };
+    let of = |origin: Day, settings: &Settings| Forecaster::fit(sites, origin, settings, &mut |_| ()).expect("a fit");
+    let before = LAST.plus(-forecaster::HELD_OUT_DAYS);
+    // The share that bands are to hold is no matter of trees.
+    let older = of(before, &Settings { share_80: 0.7, ..settings() });
+    let others = [of(before.plus(-1), &settings()), of(before, &Settings { horizons_per_origin: 2, ..settings() })];
+    assert_eq!(after(&others), (bytes(forecaster), 2 * rounds), "trees of another day or making were taken");
+    let all: Vec<Forecaster> = others.into_iter().chain([older]).collect();
+    assert_eq!(after(&all), (bytes(forecaster), rounds));
 }
 
 #[test]

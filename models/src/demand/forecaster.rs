@@ -18,7 +18,7 @@ use crate::score::{Outcome, Score};
 /// The farthest day ahead that any forecaster may be asked for: columns of last year would lie after the origin beyond.
 pub const HORIZON_MAX: u16 = 300;
 /// The newest days, which the trees that measure the bands have not seen.
-const HELD_OUT_DAYS: i32 = 84;
+pub const HELD_OUT_DAYS: i32 = 84;
 /// Every so many days of them is an origin: the errors of neighbouring origins are much the same.
 const HELD_OUT_STEP: usize = 3;
 
@@ -124,6 +124,18 @@ impl Forecaster {
     /// Fits on what is over at `origin` at every site; what lies after it is never read. Where there is too little for trees, the cold start answers for all.
     /// `progress` hears of each boosting round of the two fits: of the trees that serve, and of those that measure the bands.
     pub fn fit(sites: &[Site], origin: Day, settings: &Settings, progress: &mut (dyn FnMut(u32) + Send)) -> Result<Self, ModelError> {
+        Self::fit_after(sites, origin, settings, &[], progress)
+    }
+
+    /// As [`Self::fit`], for who has older fits on these very sites at hand, with nothing changed in what they knew: where one of them was made in the same way
+    /// 84 days before, its trees are those that would be grown to measure the bands. The same comes out for half the work.
+    pub fn fit_after(
+        sites: &[Site],
+        origin: Day,
+        settings: &Settings,
+        older: &[Self],
+        progress: &mut (dyn FnMut(u32) + Send),
+    ) -> Result<Self, ModelError> {
         if settings.horizon_max == 0 || settings.horizon_max > HORIZON_MAX {
             return Err(ModelError::BadInput { problem: format!("a forecast reaches 1 to {HORIZON_MAX} days ahead, not {}", settings.horizon_max) });
         }
@@ -157,13 +169,27 @@ impl Forecaster {
         stored.trees = Some(trees.to_bytes()?);
         let before = origin.plus(-HELD_OUT_DAYS);
         if champion::can_fit(&lookbacks, before, settings) {
-            let unseeing = champion::fit(&lookbacks, before, books, settings, progress)?;
-            let misses = misses(&lookbacks, &*unseeing, before, origin, books, settings)?;
+            let fitted;
+            let unseeing = match older.iter().find_map(|older| older.trees_of(before, books, settings)) {
+                Some(trees) => trees,
+                None => {
+                    fitted = champion::fit(&lookbacks, before, books, settings, progress)?;
+                    &*fitted
+                }
+            };
+            let misses = misses(&lookbacks, unseeing, before, origin, books, settings)?;
             let all: Vec<Miss> = misses.iter().map(|held| held.miss).collect();
             stored.correction = Correction::of(&all, settings.share_80, 0.95);
             stored.quality = quality(&misses, &stored.correction);
         }
         Ok(Self { stored, trees: Some(trees) })
+    }
+
+    /// The trees, if these are what a fit on that day with these settings grows from the same sites. The share that the bands are to hold is none of theirs.
+    fn trees_of(&self, origin: Day, books: bool, settings: &Settings) -> Option<&dyn Boosted> {
+        let Stored { settings: own, fitted_on, books: own_books, .. } = &self.stored;
+        let same = *own == Settings { share_80: own.share_80, ..settings.clone() };
+        self.trees.as_deref().filter(|_| same && *fitted_on == origin && *own_books == books)
     }
 
     /// The last day that was known at the fit.

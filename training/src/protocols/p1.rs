@@ -6,6 +6,7 @@ use jiff::civil::Date;
 use tornello_datasets::holidays::{self, Holidays};
 use tornello_datasets::pedestrians::{self, Sensor};
 use tornello_models::demand::backtest::{self, FLOORS, Line};
+use tornello_models::demand::forecaster::HELD_OUT_DAYS;
 use tornello_models::demand::{Calendar, Day, DayFlags, Forecaster, Settings, Site, bands};
 use tornello_models::score::{Score, naive_error};
 
@@ -40,25 +41,27 @@ pub fn evaluate(inputs: &Inputs, progress: Progress) -> anyhow::Result<Report> {
 pub fn evaluate_with(inputs: &Inputs, settings: &Settings, progress: Progress) -> anyhow::Result<Report> {
     let mut report = Report::new("P1: attendance per day, 1 to 28 days ahead");
     let (sites, origins) = read(inputs, &mut report)?;
-    let fits = origins.len().div_ceil(REFIT_EVERY);
-    let stage = progress.stage("fitting", 2 * u64::from(settings.recipe.rounds) * fits as u64);
+    let refit_on: Vec<Day> = origins.iter().step_by(REFIT_EVERY).copied().collect();
+    let known = refit_on.iter().filter(|day| refit_on.contains(&day.plus(-HELD_OUT_DAYS))).count();
+    let stage = progress.stage("fitting", u64::from(settings.recipe.rounds) * (2 * refit_on.len() - known) as u64);
     let before = cpu_time();
     let mut champion_time = std::time::Duration::ZERO;
     let mut settings = settings.clone();
-    let mut current: Option<(Day, Forecaster)> = None;
+    // The fits so far: the trees of one measure the bands of another that follows 84 days later.
+    let mut fitted: Vec<Forecaster> = Vec::new();
     // What was served since the last fit and is over by the next: whether the band held.
     let mut served: Vec<(Day, bool)> = Vec::new();
-    let refit_on: Vec<Day> = origins.iter().step_by(REFIT_EVERY).copied().collect();
     let lines = backtest::backtest(&sites, &origins, HORIZON_MAX, &mut |lookback, origin| {
         let started = cpu_time();
-        if refit_on.contains(&origin) && current.as_ref().is_none_or(|(fitted, _)| *fitted != origin) {
+        if refit_on.contains(&origin) && fitted.last().is_none_or(|fitted| fitted.fitted_on() != origin) {
             let (over, open): (Vec<_>, Vec<_>) = served.drain(..).partition(|(day, _)| *day <= origin);
             served = open;
             let held = over.iter().filter(|(_, held)| *held).count() as u64;
             settings.share_80 = bands::next_share(settings.share_80, held, over.len() as u64);
-            current = Some((origin, Forecaster::fit(&sites, origin, &settings, &mut |_| stage.step())?));
+            let fit = Forecaster::fit_after(&sites, origin, &settings, &fitted, &mut |_| stage.step())?;
+            fitted.push(fit);
         }
-        let Some((_, forecaster)) = &current else { return Ok(Vec::new()) };
+        let Some(forecaster) = fitted.last() else { return Ok(Vec::new()) };
         let forecasts = (1..=HORIZON_MAX).map(|horizon| forecaster.day(lookback, origin, horizon)).collect::<Result<Vec<_>, _>>()?;
         for day in &forecasts {
             // Kept with its day, and looked at only when that day is over.
