@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use sqlx::sqlite::SqlitePool;
 use tokio::sync::{oneshot, watch};
+use tornello_engine::time::Timestamp;
 
 use super::{Views, ViewsError, fraud, move_on, payments, quotes, sales};
 use crate::board::Board;
@@ -22,8 +23,9 @@ const ROUND_RECORDS: u64 = 16_384;
 const REST: u32 = 9;
 /// The longest such rest.
 const REST_MAX: Duration = Duration::from_secs(2);
-/// The more batches the lists are behind, the shorter they rest; so many, and not at all.
-const FAR_BEHIND: u32 = 4_096;
+/// The longer ago what they have not taken in was written, the shorter the lists rest; so long, and not at all. By time and not by batches: of quick batches, which are small,
+/// thousands come in a second, and the lists would never rest just when everybody else has most to do.
+const FAR_BEHIND: Duration = Duration::from_secs(20);
 /// By how much the thread that follows the journal yields to others, as `nice` counts it.
 const PATIENCE: i32 = 10;
 /// What the connection that builds the lists may keep in memory, in KiB: in SQLite's own 2 MiB a round has no room, and each page is written and read back several
@@ -87,14 +89,15 @@ impl Views {
             }
             let begun = Stopwatch::start();
             match self.take_in(journal.as_ref(), end.number).await {
-                Ok(()) if self.as_of_batch() < end.number => {
+                Ok(taken_in) if self.as_of_batch() < end.number => {
                     if committed.has_changed().is_ok_and(|changed| changed) {
-                        let behind = committed.borrow().number.saturating_sub(self.as_of_batch());
-                        self.rest(rest_after(begun.elapsed(), behind)).await;
+                        let now = committed.borrow().at;
+                        let behind_us = taken_in.map_or(0, |then| now.as_micros().saturating_sub(then.as_micros()));
+                        self.rest(rest_after(begun.elapsed(), Duration::from_micros(behind_us.max(0).unsigned_abs()))).await;
                     }
                     continue;
                 }
-                Ok(()) => {}
+                Ok(_) => {}
                 Err(error) => {
                     tracing::error!(%error, "the read models fall behind");
                     tokio::time::sleep(Duration::from_secs(1)).await;
@@ -113,14 +116,14 @@ impl Views {
         let builder = self.builder();
         let mut built = Ok(());
         while built.is_ok() && self.as_of_batch() < end {
-            built = builder.take_in(journal, end).await;
+            built = builder.take_in(journal, end).await.map(drop);
         }
         builder.pool.close().await;
         built
     }
 
-    /// Takes in some batches, if there are any up to `end`.
-    async fn take_in(&self, journal: &dyn Journal, end: u64) -> Result<(), ViewsError> {
+    /// Takes in some batches, if there are any up to `end`; answers when the last of them was written.
+    async fn take_in(&self, journal: &dyn Journal, end: u64) -> Result<Option<Timestamp>, ViewsError> {
         let (mut rows, mut records, mut last) = (Rows::default(), 0, None);
         let mut position = self.as_of_batch();
         while position < end && records < ROUND_RECORDS {
@@ -137,11 +140,11 @@ impl Views {
             }
             last = batches.pop();
         }
-        if let Some(last) = last {
-            rows.write(&self.pool, &last).await?;
+        if let Some(last) = &last {
+            rows.write(&self.pool, last).await?;
             self.rows_sender.send_replace(last.number);
         }
-        Ok(())
+        Ok(last.map(|last| last.at))
     }
 
     /// Rests until somebody waits for the lists, but not longer than `most`.
@@ -151,10 +154,10 @@ impl Views {
     }
 }
 
-/// How long the lists rest after a round that took so long, so many batches behind the journal.
-fn rest_after(took: Duration, behind: u64) -> Duration {
-    let near = u64::from(FAR_BEHIND).saturating_sub(behind) as u32;
-    (took * REST).min(REST_MAX) * near / FAR_BEHIND
+/// How long the lists rest after a round that took so long, so far behind the journal.
+fn rest_after(took: Duration, behind: Duration) -> Duration {
+    let near = FAR_BEHIND.saturating_sub(behind).div_duration_f64(FAR_BEHIND);
+    (took * REST).min(REST_MAX).mul_f64(near)
 }
 
 /// What some batches change in the lists, gathered so that each table needs one statement.
@@ -213,7 +216,6 @@ impl Rows {
 pub(super) mod tests {
     use tornello_engine::account::Account;
     use tornello_engine::ids::{AccountId, MuseumId};
-    use tornello_engine::time::Timestamp;
 
     use super::*;
     use crate::journal::Span;
@@ -262,14 +264,14 @@ pub(super) mod tests {
     fn the_lists_rest_while_they_are_near_and_less_the_further_they_are_behind() {
         let ms = Duration::from_millis;
         let cases = [
-            (ms(10), 0, ms(90)),
-            (ms(10), u64::from(FAR_BEHIND) / 2, ms(45)),
-            (ms(10), u64::from(FAR_BEHIND), Duration::ZERO),
-            (ms(10), u64::MAX, Duration::ZERO),
-            (ms(5_000), 0, REST_MAX),
+            (ms(10), Duration::ZERO, ms(90)),
+            (ms(10), FAR_BEHIND / 2, ms(45)),
+            (ms(10), FAR_BEHIND, Duration::ZERO),
+            (ms(10), Duration::MAX, Duration::ZERO),
+            (ms(5_000), Duration::ZERO, REST_MAX),
         ];
         for (took, behind, rest) in cases {
-            assert_eq!(rest_after(took, behind), rest, "{took:?}, {behind} behind");
+            assert_eq!(rest_after(took, behind), rest, "{took:?}, {behind:?} behind");
         }
     }
 
