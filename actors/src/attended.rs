@@ -140,7 +140,7 @@ fn slots_of(node: &Node, known: &Known, date: Date) -> (Vec<SlotCount>, Vec<Beyo
 /// The lists, if they show everything that has happened. Asked once for all museums: lists that are being built again would keep each of them waiting.
 async fn caught_up(node: &Node) -> Option<&Views> {
     let views = &node.files()?.views;
-    match views.catch_up(node.head().number).await {
+    match views.come_to(node.head().number).await {
         Ok(()) => Some(views),
         Err(error) => {
             tracing::warn!(%error, "days that were missed cannot be counted now");

@@ -63,6 +63,8 @@ pub enum ViewsError {
 
 /// How long somebody who asks is kept waiting for the lists.
 const CATCH_UP_MAX: Duration = Duration::from_secs(10);
+/// How long the node's own work waits for them: longer than they ever fall behind in a rush.
+const COME_TO_MAX: Duration = Duration::from_secs(60);
 
 /// The read models.
 #[derive(Debug, Clone)]
@@ -160,6 +162,17 @@ impl Views {
     async fn reach_within(&self, most: Duration, batch: u64) -> Result<(), ViewsError> {
         let late = tokio::time::timeout(most, self.reach(batch)).await;
         late.map_err(|_| ViewsError::Behind { at: self.as_of_batch(), wanted: batch })
+    }
+
+    /// Waits until the lists show everything up to that batch, for work that nobody waits for: they rest as they would, as work that comes again and again would keep them
+    /// from resting at all.
+    ///
+    /// # Errors
+    /// [`ViewsError::Behind`] if they do not get there in a minute: try again later.
+    pub async fn come_to(&self, batch: u64) -> Result<(), ViewsError> {
+        let mut rows = self.rows.clone();
+        let there = tokio::time::timeout(COME_TO_MAX, rows.wait_for(|rows| *rows >= batch)).await;
+        there.map(drop).map_err(|_| ViewsError::Behind { at: self.as_of_batch(), wanted: batch })
     }
 
     /// Waits until the lists show everything up to that batch, however long it takes. They do not rest meanwhile.

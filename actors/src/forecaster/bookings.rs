@@ -163,7 +163,7 @@ impl Bookings {
         if self.card().is_some_and(|card| (0..FIT_EVERY_DAYS).contains(&age(card))) {
             return Ok(None);
         }
-        files.views.catch_up(node.head().number).await?;
+        files.views.come_to(node.head().number).await?;
         let bookings = files.views.bookings(begin(today.saturating_sub(PAST_DAYS.days())), begin(today), BOOKINGS_MAX).await?;
         Ok(Some(Past { bookings, yesterday }))
     }
@@ -203,7 +203,7 @@ impl Bookings {
             return Ok(0);
         }
         // The lists show at least what the heads did.
-        files.views.catch_up(node.head().number).await?;
+        files.views.come_to(node.head().number).await?;
         let mut looked = 0;
         for some in changed.chunks(AT_ONCE) {
             let slots: Vec<SlotId> = some.iter().map(|(slot, _)| *slot).collect();
@@ -267,7 +267,7 @@ impl Bookings {
     /// Works out what stood on the books before anybody looked at them, once after a start.
     pub async fn backfill(&self, node: &Node) -> Result<bool, ViewsError> {
         let Some(files) = node.files().filter(|_| self.curves.read().is_none()) else { return Ok(false) };
-        files.views.catch_up(node.head().number).await?;
+        files.views.come_to(node.head().number).await?;
         let (now, today) = (node.now(), building_day(node.now()));
         let from = begin(today.saturating_sub(PAST_DAYS.days()));
         let bookings = files.views.bookings(from, begin(today.saturating_add((AHEAD_DAYS + 1).days())), 4 * BOOKINGS_MAX).await?;

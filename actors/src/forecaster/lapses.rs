@@ -77,7 +77,7 @@ impl Lapses {
         if self.learned.read().fitted_on.is_some_and(|fitted_on| (0..FIT_EVERY_DAYS).contains(&age(fitted_on))) {
             return Ok(None);
         }
-        files.views.catch_up(node.head().number).await?;
+        files.views.come_to(node.head().number).await?;
         let quotes = files.views.ended_quotes(begin(today.saturating_sub(PAST_DAYS.days())), begin(today), QUOTES_MAX).await?;
         Ok(Some(PastQuotes { quotes, yesterday }))
     }

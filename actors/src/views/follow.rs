@@ -289,6 +289,12 @@ pub(super) mod tests {
         let both = async { tokio::join!(work, views.reach(5)) };
         tokio::time::timeout(Duration::from_secs(5), both).await.expect("whoever waits ends the rest");
         assert!(tokio::time::timeout(Duration::ZERO, views.rest(hour)).await.is_err(), "nobody waits any more");
+        // The node's own work waits as long as it takes them to come there.
+        let ends = async {
+            assert!(tokio::time::timeout(Duration::ZERO, views.rest(hour)).await.is_err(), "they rest all the same");
+            views.rows_sender.send_replace(6);
+        };
+        tokio::join!(views.come_to(6), ends).0.unwrap();
         views.close().await;
     }
 
