@@ -289,3 +289,21 @@ async fn a_refused_payment_is_noted_with_all_that_was_to_be_paid() {
     assert_eq!(amount, Some(Cents::new(3_600)), "what is at stake is more than its first hold");
     app.stop().await;
 }
+
+#[actix_rt::test]
+async fn a_refused_return_is_noted_with_how_many_would_have_come_back() {
+    let app = App::start().await;
+    let web = app.key(Role::Web).await;
+    let free = json!({"lines": [{"category": "under-18", "count": 3}], "parties": [{"kind": "buyer", "value": "maria@example.it"}]});
+    let (_, held) = app.post(&format!("/v1/slots/{}/holds", slot(TORRE, 15)), &web, "hold", &free).await;
+    let sale = held["hold"].as_str().unwrap();
+    let (status, sold) = app.post(&format!("/v1/holds/{sale}/confirm"), &web, "buy", &json!({"settlement": {"free": {}}})).await;
+    assert_eq!(status, StatusCode::CREATED, "{sold}");
+    in_force(&app, "no-return", json!([{"feature": "people", "op": "at_least", "threshold_milli": 2_000}]), "block").await;
+    let (status, problem) = app.post(&format!("/v1/sales/{sale}/cancel"), &web, "back", &json!({"cause": "visitor"})).await;
+    assert_eq!((status, &problem["code"]), (StatusCode::FORBIDDEN, &json!("blocked_by_rule")), "{problem}");
+    let attempt: AttemptId = problem["appeal"].as_str().unwrap().parse().unwrap();
+    let people = app.node().look_attempts(attempt.day(), move |attempts| attempts.get(attempt).map(|found| found.people)).await.unwrap();
+    assert_eq!(people, Some(3));
+    app.stop().await;
+}

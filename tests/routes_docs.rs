@@ -192,6 +192,23 @@ fn words_that_are_taken_stand_in_the_contract() {
     assert_eq!(empty.map(|(name, _)| name).collect::<Vec<_>>(), Vec::<&String>::new());
 }
 
+/// Whoever is asked for one more proof, or to wait for an opening, is told by the contract where that goes, and by no operation that reads no such header.
+#[test]
+fn headers_that_let_a_request_through_stand_in_the_contract() {
+    let contract = serde_json::to_value(tornello_api::server::contract()).unwrap();
+    let operations = || contract["paths"].as_object().unwrap().values().flat_map(|path| path.as_object().unwrap().values());
+    let taking = |header: &str| {
+        let takes = |operation: &&Value| {
+            operation["parameters"].as_array().is_some_and(|parameters| parameters.iter().any(|parameter| parameter["name"] == header))
+        };
+        let mut names: Vec<&str> = operations().filter(takes).map(|operation| operation["operationId"].as_str().unwrap()).collect();
+        names.sort_unstable();
+        names
+    };
+    assert_eq!(taking("Step-Up-Proof"), ["confirm_hold", "create_hold", "create_payment", "create_sale", "join_waiting_list"]);
+    assert_eq!(taking("Waiting-Room-Admission"), ["create_hold", "join_waiting_list", "move_sale"]);
+}
+
 #[test]
 fn what_desks_and_offices_send_has_an_example() {
     for (path, method) in [

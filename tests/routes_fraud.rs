@@ -610,7 +610,7 @@ async fn rules_and_models_are_put_in_force_by_somebody_else() {
             "action": "block", "sentence_it": "x", "sentence_en": "x"})
     };
     for (key, rule, told) in [
-        ("museum", odd(999, "person_holds_1h", 5_000), "museum with the number 999"),
+        ("museum", odd(999, "person_holds_1h", 5_000), "there is no museum 999: "),
         ("count", odd(2, "person_holds_1h", 1_000_000_000_000_000_000), "give a threshold_milli of 0 to 1000000000000"),
         ("share", odd(2, "person_unsold_share_1d", 2_000), "give a threshold_milli of 0 to 1000"),
         ("negative", odd(2, "person_holds_1h", -1), "not a number from 0 on"),
@@ -631,7 +631,11 @@ async fn rules_and_models_are_put_in_force_by_somebody_else() {
     let kept = drafted["drafts"].as_array().unwrap().iter().find(|draft| draft["rule"]["name"] == "somewhere").unwrap();
     assert_eq!((status, &kept["rule"]["museums"]), (StatusCode::CREATED, &json!([1, 2])), "{drafted}");
     somewhere["museums"] = json!(["nowhere"]);
-    assert_eq!(app.post("/v1/fraud/rules", &analyst, "nowhere", &somewhere).await.0, StatusCode::NOT_FOUND);
+    for (path, body) in [("/v1/fraud/rules", somewhere.clone()), ("/v1/fraud/rules/dry-run", json!({"rule": somewhere}))] {
+        let (status, problem) = app.post(path, &analyst, "nowhere", &body).await;
+        assert_eq!((status, &problem["code"]), (StatusCode::UNPROCESSABLE_ENTITY, &json!("bad_rule")), "{path}: {problem}");
+        assert!(problem["detail"].as_str().unwrap().contains("there is no museum nowhere: "), "{path}: {problem}");
+    }
 
     // What nobody has to look at before: a model of fraud must stand where the node finds it, see `routes_fraud_learning`.
     let digits = "0123456789abcdef0123456789abcdef";

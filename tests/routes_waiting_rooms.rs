@@ -160,6 +160,7 @@ async fn a_waiting_list_is_no_way_past_those_who_wait() {
     fill("before").await;
     let (status, problem) = join("early", None).await;
     assert_eq!((status, &problem["code"], &problem["room"]), (StatusCode::FORBIDDEN, &json!("waiting_room"), &json!("spring")), "{problem}");
+    assert!(problem["detail"].as_str().unwrap().contains("three holds, entries of waiting lists or moves"), "{problem}");
 
     app.pass(1_801).await;
     fill("after").await;

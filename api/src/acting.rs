@@ -243,7 +243,8 @@ async fn note(node: &Node, envelope: &Envelope, signal: &SignalEvent, asked: Ask
         channel: asked.channel,
         museum: asked.hold.slot().museum(),
         slot: Some(asked.hold.slot()),
-        people: people(asked.lines),
+        // A return names no lines, and a payment no people but those of its first hold.
+        people: people(asked.lines).max(signal.people),
         // Of a payment all that was to be paid, and not what is known of its first hold.
         amount_cents: Cents::new(signal.cents),
         parties,

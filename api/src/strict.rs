@@ -1,5 +1,8 @@
 //! JSON by the letter of the contract: where it has an object, a list of the members' values is refused, at every depth; the readers that serde derives take either. What
 //! is read goes straight into its type. How that is told is `misread.rs`'s.
+//!
+//! What serde has to look at twice (`untagged`, `flatten`, a `tag` within) it puts aside, and reads from there with readers of its own, which take lists again: no body
+//! has an object in such a place.
 
 use std::fmt;
 
@@ -240,7 +243,12 @@ mod tests {
         by_number: BTreeMap<u8, (u8, Line)>,
         #[serde(default)]
         anything: Value,
+        first: Option<Line>,
+        only: Option<Only>,
     }
+
+    #[derive(Debug, PartialEq, Deserialize)]
+    struct Only(Line);
 
     #[derive(Debug, PartialEq, Deserialize)]
     struct Line {
@@ -275,6 +283,7 @@ mod tests {
             json!({"lines": [], "way": {"of": line}}),
             json!({"lines": [], "by_number": {"7": [1, line]}}),
             json!({"lines": [], "anything": [[], {"a": [-1, 1.5, true, "\n"]}]}),
+            json!({"lines": [], "first": line, "only": line}),
         ] {
             assert_eq!(read(&json), Ok(serde_json::from_value(json.clone()).unwrap()), "{json}");
         }
@@ -290,9 +299,21 @@ mod tests {
             json!({"lines": [], "way": {"bus": [50]}}),
             json!({"lines": [], "way": {"of": ["full", 1]}}),
             json!({"lines": [], "by_number": {"7": [1, ["full", 1]]}}),
+            json!({"lines": [], "first": ["full", 1]}),
+            json!({"lines": [], "only": ["full", 1]}),
         ] {
             let refused = read(&json).unwrap_err();
             assert!(refused.starts_with("invalid type: sequence, expected ") && refused.contains(" at line 1 column "), "{json}: {refused}");
+        }
+    }
+
+    #[test]
+    fn what_nests_without_end_is_refused_and_uses_up_no_stack() {
+        for (opens, closes) in [("[", "]"), ("{\"a\":", "}")] {
+            let nested = |depth: usize| format!("{{\"lines\": [], \"anything\": {}1{}}}", opens.repeat(depth), closes.repeat(depth));
+            assert!(from_slice::<Form>(nested(100).as_bytes()).is_ok(), "{opens}");
+            let error = from_slice::<Form>(nested(100_000).as_bytes()).unwrap_err();
+            assert!(error.to_string().starts_with("recursion limit exceeded"), "{opens}: {error}");
         }
     }
 

@@ -1,7 +1,7 @@
 //! The data that Tornello ships: one loader per source, files in, plain records out (strings, integers, civil dates), every row checked.
 //!
-//! [`museums`] is the set of real museums that a fresh installation opens with, [`school_breaks`] the calendars of Italy's schools; [`hotel`] and [`calit2`] are the real bookings and door counts that
-//! `tornello replay` plays, turned into visits by [`replay_mapping`] and counted a second time by [`recount`]. [`pedestrians`], [`museum_visits`], [`books`]
+//! [`museums`] is the set of real museums that a fresh installation opens with, [`school_breaks`] the calendars of Italy's schools; [`hotel`] and [`calit2`] are the real
+//! bookings and door counts that `tornello replay` plays, turned into visits by [`replay_mapping`] and counted a second time by [`recount`]. [`pedestrians`], [`museum_visits`], [`books`]
 //! and [`holidays`] are what forecasts are judged on, [`reservations`] and [`labelled`] what models of cancellation and fraud are; [`simulated_attendance`] draws
 //! museums that do not exist. [`rows`] reads tables whose every error names file, line and column. The files are embedded, so that the one
 //! binary works anywhere. Provenance and licence of each stand in `README.md`. This crate knows nothing of slots, sales or actors.

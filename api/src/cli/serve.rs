@@ -90,8 +90,8 @@ pub(super) struct Arguments {
     /// --gate-listen, else one for every two threads that answer]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(0..=1_024))]
     slot_threads: Option<u16>,
-    /// Of how many analysts can read in a day because of the fraud model, by channel, as web=50,reseller=20; the line of each follows from it. What is not named is 10 at
-    /// totems, at desks and for groups, 50 on the web and 20 of resellers
+    /// How many parties (a browser, a card, a desk's operator) analysts can read of in a day because of the fraud model, by channel, as web=50,reseller=20; the line of
+    /// each channel follows from it. What is not named is 10 at totems, at desks and for groups, 50 on the web and 20 of resellers
     #[arg(long, value_name = "CHANNEL=N,..", env = "TORNELLO_ALERTS_PER_DAY")]
     alerts_per_day: Option<Alerts>,
     /// How many requests per second one key may send, on average; twice as many at once [default: 2000]
@@ -110,9 +110,9 @@ pub(super) struct Arguments {
     /// Take in the reporting flows (FlussoRiversamento) that are put into this folder
     #[arg(long, value_name = "DIR", env = "TORNELLO_FLOWS")]
     flows: Option<PathBuf>,
-    /// When schools are closed, beside what ships of Italy's regions: a table of region;from;to, both days included. Where a span meets one that ships of the same
-    /// region it replaces that one; the rest is added. A region that no museum has is told in the log. Forecasts follow all of it, and assume July and August, Christmas and Easter of Italian regions for which
-    /// nothing is said of these
+    /// When schools are closed, beside what ships of Italy's regions: a table of region;from;to, both days included. A span that meets one that ships of the same region
+    /// replaces it; the rest is added. A region that no museum has is told in the log. Forecasts follow all of it; where nothing is said of the summer, Christmas or Easter
+    /// of an Italian region they assume what is usual
     #[arg(long, value_name = "FILE", env = "TORNELLO_SCHOOL_BREAKS")]
     school_breaks: Option<PathBuf>,
     /// What the topics of readings begin with

@@ -51,7 +51,7 @@ const OTHERS: [(&str, u16, &str, &str); 61] = [
         "waiting_room",
         403,
         "places of this slot are held through its waiting room",
-        "Join the room named by `room`, wait for the turn, and send its `admission`, good for three holds or moves, in Waiting-Room-Admission, with the same buyer or device.",
+        "Join the room named by `room`, wait for the turn, and send its `admission`, good for three holds, entries of waiting lists or moves, in Waiting-Room-Admission, with the same buyer or device.",
     ),
     ("bad_waiting_room_token", 422, "the token is not of this waiting room", "Join the room, and send the `token` of the answer as it is."),
     ("waiting_room_exists", 409, "there is a waiting room of that name", "Withdraw it first, or choose another name."),

@@ -2,8 +2,7 @@
 //! on a journal in memory and a clock that follows the world, as `replay` does with real bookings. What the node answers is what the agents are told.
 //!
 //! [`open`] sets up the museums of the world, [`House`] gives the commands one after the other, as every agent waits for its answer. What is simulated stays out of
-//! data folders: nothing here writes a file. Of as many
-//! parties a day is read as are 1% of what is scored in a world of that size.
+//! data folders: nothing here writes a file. Analysts read of as many parties a day as are 1% of what is scored in a world of that size.
 
 mod house;
 
@@ -68,7 +67,7 @@ pub enum RehearsalError {
 /// What is scored a day in each channel for each buyer that the world has on the web, in the order of the channels, as it is in the usual world.
 const SCORED: [f64; 5] = [3.6, 0.28, 0.98, 0.02, 0.12];
 
-/// Of as many parties a day is read as are 1% of what is scored in a world of this size: the usual budgets are for a region, and would let a small world look at everybody.
+/// Analysts read of as many parties a day as are 1% of what is scored in a world of this size: the usual budgets are for a region, and would let a small world look at everybody.
 fn sizes(settings: Settings) -> Sizes {
     let alerts_per_day = SCORED.map(|scored| (scored * f64::from(settings.buyers_per_day) * REVIEW_SHARE).round() as u32);
     Sizes { alerts_per_day, ..Sizes::default() }

@@ -189,15 +189,7 @@ pub async fn create(
     let channel = caller.channel();
     let mut envelope = envelope(&node, &caller, &key, &["hold", &slot.to_string()], &*form, &form.parties, order_of(form.order.as_deref())?)?;
     let (admission, proof) = given;
-    let passage = match waiting_rooms::let_through(&node, slot, channel, &admission, &form.parties) {
-        Ok(passage) => passage,
-        Err(problem) => {
-            if !node.knows(slot, &envelope).await? {
-                return Err(problem);
-            }
-            None
-        }
-    };
+    let passage = waiting_rooms::passage(&node, (slot, &envelope), (slot, channel), &admission, &form.parties).await?;
     let lines = priced(&node, slot, &caller, &form.lines, &envelope).await?;
     let hold = HoldId::new(slot, random());
     let asked = Asked { kind: SignalKind::Held, channel, hold, lines: &lines, named: false };

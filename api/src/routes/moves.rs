@@ -87,15 +87,7 @@ pub async fn to_slot(
     let envelope = envelope(&node, &caller, &key, &["move", &sale.to_string()], &*form, &[], None)?;
     let MoveForm { slot: to, tickets, parties } = form.into_inner();
     // A ticket for a quiet day must not be a way past those who wait.
-    let passage = match waiting_rooms::let_through(&node, to, caller.channel(), &admission, &parties) {
-        Ok(passage) => passage,
-        Err(problem) => {
-            if !node.knows(sale.slot(), &envelope).await? {
-                return Err(problem);
-            }
-            None
-        }
-    };
+    let passage = waiting_rooms::passage(&node, (sale.slot(), &envelope), (to, caller.channel()), &admission, &parties).await?;
     let (channel, lines) = seen(&node, &caller, sale, |_, sale| (sale.channel, sale.lines.clone())).await?;
     let (prices, owner) = (prices(&node, (sale, to), channel, &lines).await?, owner(&node, &caller, sale).await?);
     let arrival = HoldId::new(to, random());

@@ -299,7 +299,8 @@ fn subject(node: &Node, museum: MuseumId, holds: &[HoldId]) -> String {
 #[utoipa::path(
     tag = "Payments", operation_id = "create_payment", security(("key" = ["book"])),
     request_body(content = PaymentForm, example = json!({"holds": ["000a000102r4e0000000000000"], "gateway": {"notice": {}}})),
-    params(("Idempotency-Key" = String, Header, description = "A new value for each request")),
+    params(("Idempotency-Key" = String, Header, description = "A new value for each request"),
+        ("Step-Up-Proof" = Option<String>, Header, description = "The solved challenge of `step_up_required`")),
     responses((status = 201, description = "The money is due", body = PaymentView), crate::openapi::Problems),
 )]
 #[post("/payments")]

@@ -357,10 +357,11 @@ pub fn answer(record: &Record<Event>) -> Result<HttpResponse, Problem> {
 /// As at a desk, without a hold before it: all or nothing, at today's prices, those of an operator as they were agreed with it. Keys without desk rights sell like that on
 /// their own account only. Where places are short the answer names the nearest slots that have them.
 #[utoipa::path(
-    tag = "Sales", operation_id = "create_sale", security(("key" = ["book"])), 
+    tag = "Sales", operation_id = "create_sale", security(("key" = ["book"])),
     request_body(content = SaleForm, example = json!({"lines": [{"category": "full", "count": 2}],
         "settlement": {"desk": {"till": "till-1", "method": "card", "reference": "R-1"}}})),
-    params(("slot" = String, Path, description = "The slot"), ("Idempotency-Key" = String, Header, description = "A new value for each request")),
+    params(("slot" = String, Path, description = "The slot"), ("Idempotency-Key" = String, Header, description = "A new value for each request"),
+        ("Step-Up-Proof" = Option<String>, Header, description = "The solved challenge of `step_up_required`")),
     responses((status = 201, description = "The places are sold", body = SaleView), crate::openapi::Problems),
 )]
 #[post("/slots/{slot}/sales")]

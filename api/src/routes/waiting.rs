@@ -258,15 +258,7 @@ pub async fn join(
     let mut envelope = envelope(&node, &caller, &key, &["wait", &slot.to_string()], &*form, &form.parties, order_of(form.order.as_deref())?)?;
     let (admission, proof) = given;
     // An offer is a hold: whoever waits here must not pass by those who wait for the opening.
-    let passage = match waiting_rooms::let_through(&node, slot, channel, &admission, &form.parties) {
-        Ok(passage) => passage,
-        Err(problem) => {
-            if !node.knows(slot, &envelope).await? {
-                return Err(problem);
-            }
-            None
-        }
-    };
+    let passage = waiting_rooms::passage(&node, (slot, &envelope), (slot, channel), &admission, &form.parties).await?;
     let lines: Vec<Line> = priced(&node, slot, &caller, &form.lines, &envelope).await?;
     let entry = HoldId::new(slot, random());
     let asked = Asked { kind: SignalKind::Waited, channel, hold: entry, lines: &lines, named: false };

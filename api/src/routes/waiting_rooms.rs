@@ -9,7 +9,7 @@ use tornello_actors::node::Node;
 use tornello_actors::people::Month;
 use tornello_actors::rooms::{Guarded, Passage, Place, RoomRefusal, commitment};
 use tornello_engine::channel::Channel;
-use tornello_engine::envelope::{Digest, PartyKind};
+use tornello_engine::envelope::{Digest, Envelope, PartyKind};
 use tornello_engine::ids::{Code, RouteId, SlotId};
 use tornello_engine::museum::{Command, Event};
 use tornello_engine::room::{Announced, Room};
@@ -308,10 +308,25 @@ impl FromRequest for Admission {
     }
 }
 
-/// Asserts that places of a slot may be held through a channel by these: over the web while a waiting room is open only by whom it lets through.
+/// What lets these hold places of a slot through a channel, or asserts that they need nothing: over the web while a waiting room is open only those may whom it lets
+/// through. What a stream has done for this envelope is answered as it was, whoever is let through by now.
 ///
 /// Only the first buyer counts, or the device where no buyer is named: one who was let through takes no others along.
-pub fn let_through<'a>(
+pub async fn passage<'a>(
+    node: &'a Node,
+    (stream, asked): (SlotId, &Envelope),
+    (slot, channel): (SlotId, Channel),
+    admission: &Admission,
+    parties: &[PartyForm],
+) -> Result<Option<Passage<'a>>, Problem> {
+    let refused = match let_through(node, slot, channel, admission, parties) {
+        Ok(passage) => return Ok(passage),
+        Err(refused) => refused,
+    };
+    if node.knows(stream, asked).await? { Ok(None) } else { Err(refused) }
+}
+
+fn let_through<'a>(
     node: &'a Node,
     slot: SlotId,
     channel: Channel,
@@ -326,7 +341,7 @@ pub fn let_through<'a>(
         Problem::new(StatusCode::FORBIDDEN, "waiting_room", "places of this slot are held through its waiting room")
             .detail(
                 "Join the room named by `room`, wait for the turn, and send its `admission` in Waiting-Room-Admission, with the same buyer or device. It is good \
-                 for three holds or moves.",
+                 for three holds, entries of waiting lists or moves.",
             )
             .with("room", code)
             .with("opens_at", opens_at.to_string())

@@ -35,7 +35,8 @@ pub struct Cut {
 impl Cut {
     /// The cut for today: of `n` scores of the last days, N of them a day on average, the one that `k` are above, for the greatest `k` with
     /// `(k + 1) / (n + 1) <= 0.95 B / N`; moved from yesterday's by at most a tenth of its odds `s/(1-s)`. For a score that is a rank, that is a tenth more or fewer
-    /// alerts. Without scores yesterday's stays, or there are no alerts by the model; as long as there is no such `k` it is 1, which nothing is above.
+    /// alerts. Without scores yesterday's stays, or there are no alerts by the model; as long as there is no such `k` it is 1, which nothing is above, and where all who
+    /// come can be read it is 0. From either end it moves at once.
     #[must_use]
     pub fn update(yesterday: Option<Self>, scores: &[f64], days: u32, budget: Budget) -> Self {
         Self::update_thinned(yesterday, scores, 1, f64::from(days), budget)
@@ -60,8 +61,8 @@ impl Cut {
             _ if places > sorted.len() => 0.0,
             _ => sorted[sorted.len() - places],
         };
-        // A line at 1 is none yet, and moving it by a tenth of its odds a day would leave it there for months.
-        let score = yesterday.filter(|cut| cut.score < 1.0).map_or(wished, |yesterday| limited(yesterday.score, wished));
+        // At 1 and at 0 nothing was told apart, and moving that by a tenth of its odds a day would leave it there for months.
+        let score = yesterday.filter(|cut| 0.0 < cut.score && cut.score < 1.0).map_or(wished, |yesterday| limited(yesterday.score, wished));
         let below = (per_day * (1.0 - share)).max(1.0);
         Self { score, random: (budget * RANDOM_SHARE / below).min(1.0) }
     }
@@ -173,6 +174,16 @@ mod tests {
         let scores = even(14_000);
         let none_yet = Cut::update(None, &[], WINDOW_DAYS, budget);
         assert_eq!(Cut::update(Some(none_yet), &scores, WINDOW_DAYS, budget), Cut::update(None, &scores, WINDOW_DAYS, budget));
+    }
+
+    #[test]
+    fn where_all_were_read_the_line_is_drawn_as_soon_as_more_come_than_can_be() {
+        let budget = Budget { alerts_per_day: 20 };
+        let (few, many) = (even(140), even(14_000));
+        let all = Cut::update(None, &few, WINDOW_DAYS, budget);
+        assert_eq!(all.score, 0.0, "ten a day are fewer than can be read");
+        assert_eq!(Cut::update(Some(all), &few, WINDOW_DAYS, budget), all, "it stays as long as few come");
+        assert_eq!(Cut::update(Some(all), &many, WINDOW_DAYS, budget), Cut::update(None, &many, WINDOW_DAYS, budget));
     }
 
     #[test]

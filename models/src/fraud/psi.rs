@@ -12,9 +12,9 @@ use crate::ModelError;
 pub(super) const BANDS: usize = 10;
 /// A band that nothing falls into counts as this share: the logarithm stays finite.
 const LEAST: f64 = 1e-4;
-/// From here somebody should look.
+/// Above this somebody should look.
 const LOOK: f64 = 0.1;
-/// From here the model should be fitted anew.
+/// Above this the model should be fitted anew.
 const RETRAIN: f64 = 0.25;
 
 /// What an index asks for.

@@ -70,7 +70,7 @@ impl RuleForm {
             name,
             when: when.into_iter().map(condition).collect(),
             channels,
-            museums: museums.iter().map(|museum| museum.id(node)).collect::<Result<_, Problem>>()?,
+            museums: museums.iter().map(|museum| museum.id(node).map_err(|_| no_museum(&museum.text()))).collect::<Result<_, Problem>>()?,
             action,
             sentence: Text { it: sentence_it, en: sentence_en },
         })
@@ -207,9 +207,13 @@ pub async fn draft(node: web::Data<Node>, caller: Caller, key: IdempotencyKey, f
 pub(super) fn at_known_museums(node: &Node, rule: &Rule) -> Result<(), Problem> {
     match rule.museums.iter().find(|museum| node.museums().get(**museum).is_none()) {
         None => Ok(()),
-        Some(unknown) => Err(Problem::from(fraud_rules::Refusal::BadRule)
-            .detail(format!("museums: there is no museum with the number {}: GET /v1/museums lists them.", unknown.0))),
+        Some(unknown) => Err(no_museum(&unknown.0.to_string())),
     }
+}
+
+/// A rule names a museum, by slug or number, that there is not.
+fn no_museum(name: &str) -> Problem {
+    Problem::from(fraud_rules::Refusal::BadRule).detail(format!("museums: there is no museum {name}: GET /v1/museums lists them."))
 }
 
 /// Asserts that the caller answers for all museums: rules and models concern all of them.
