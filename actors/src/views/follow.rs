@@ -251,6 +251,19 @@ pub(super) mod tests {
     }
 
     #[tokio::test]
+    async fn sqlite_works_its_log_in_by_one_number_whoever_writes() {
+        let folder = tempfile::tempdir().unwrap();
+        let views = Views::open(&folder.path().join("views.db")).await.unwrap();
+        let builder = views.builder();
+        for pool in [&views.pool, &builder.pool] {
+            let pages: i64 = sqlx::query_scalar("PRAGMA wal_autocheckpoint").fetch_one(pool).await.unwrap();
+            assert_eq!(pages, i64::from(crate::views::LOG_PAGES));
+        }
+        builder.pool.close().await;
+        views.close().await;
+    }
+
+    #[tokio::test]
     async fn what_stands_before_a_batch_that_cannot_be_read_is_taken_in() {
         let folder = tempfile::tempdir().unwrap();
         let views = Views::open(&folder.path().join("views.db")).await.unwrap();
@@ -325,7 +338,9 @@ pub(super) mod tests {
             views.as_of_batch()
         };
         let rested_at = tokio::time::timeout(Duration::from_secs(5), async {
+            // In this order, so that no rest is too short to be seen.
             tokio::select! {
+                biased;
                 () = views.follow(journal, Arc::default(), heard) => None,
                 at = rest => Some(at),
             }
