@@ -13,7 +13,8 @@ use tornello_models::fraud::signals::Taking;
 use super::fold::{DAY_US, Row};
 use super::judge::Acting;
 
-/// The scores of so many parties and days are kept of a channel; of more, those of half of the parties of a day, a quarter and so on, of the days that have most.
+/// The scores of so many parties and days are kept of a channel; of more, those of half of them, a quarter and so on. Of a new day all
+/// are kept as long as there is room, so that a flood of names leaves nothing behind when it is forgotten.
 const SCORES_MAX: usize = 65_536;
 /// So many times its even share of the places above a line may a day take.
 const SHARES_MAX: f64 = 2.0;
@@ -102,12 +103,16 @@ impl<const MODELS: usize> PartyDays<MODELS> {
         }
     }
 
-    /// Halves the day that has most: the scores of the days after a flood of names are kept whole, and when it is forgotten nothing of it is left.
+    /// Days that began since the others were halved are first halved as often: lines are drawn through no more of them. When there is none, all are.
     fn halve(&mut self) {
-        if let Some((number, day)) = self.days.iter_mut().max_by_key(|(_, day)| day.greatest.len()) {
-            day.halved += 1;
-            let (number, halved) = (*number, day.halved);
-            day.greatest.retain(|party, _| is_kept(*party, number, halved));
+        let most = self.days.values().map(|day| day.halved).max().unwrap_or(0);
+        let lags = self.days.values().any(|day| day.halved < most);
+        let halved = if lags { most } else { most + 1 };
+        for (number, day) in &mut self.days {
+            if day.halved < halved {
+                day.halved = halved;
+                day.greatest.retain(|party, _| is_kept(*party, *number, halved));
+            }
         }
         self.count();
     }
@@ -176,12 +181,21 @@ mod tests {
     /// On each of some days 500 parties, the same ones each day, with scores of 1 to 500 steps.
     fn usual(days: i64) -> PartyDays<1> {
         let mut scores = PartyDays::default();
-        for day in 0..days {
-            for i in 0..500 {
-                scores.push(day * DAY_US + i as i64 * 150_000_000, party(i), [(i + 1) as f64 * STEP]);
-            }
-        }
+        (0..days).for_each(|day| usual_on(day, &mut scores));
         scores
+    }
+
+    fn usual_on(day: i64, scores: &mut PartyDays<1>) {
+        for i in 0..500 {
+            scores.push(day * DAY_US + i as i64 * 150_000_000, party(i), [(i + 1) as f64 * STEP]);
+        }
+    }
+
+    /// So many names that nobody has had before, within a second.
+    fn flood(day: i64, names: usize, scores: &mut PartyDays<1>) {
+        for i in 0..names {
+            scores.push(day * DAY_US + i as i64, party(10_000 + i), [0.9]);
+        }
     }
 
     fn line(scores: &PartyDays<1>, today: i64) -> f64 {
@@ -251,19 +265,28 @@ mod tests {
 
     #[test]
     fn a_flood_of_names_leaves_nothing_when_its_day_is_forgotten() {
-        let (mut calm, mut flooded) = (usual(15), usual(15));
-        for i in 0..2 * SCORES_MAX {
-            flooded.push(i as i64, party(10_000 + i), [0.9]);
-        }
-        let halved: Vec<u32> = flooded.days.values().map(|day| day.halved).collect();
-        assert!(flooded.kept <= SCORES_MAX && halved[0] >= 2 && halved[1..].iter().all(|times| *times == 0), "{} {halved:?}", flooded.kept);
-        // As long as it counts, each score stands for as many as one of that day does.
+        let (mut calm, mut flooded) = (usual(15), PartyDays::default());
+        flood(0, 3 * SCORES_MAX, &mut flooded);
+        (1..15).for_each(|day| usual_on(day, &mut flooded));
+        let halved = |scores: &PartyDays<1>| scores.days.values().map(|day| day.halved).collect::<Vec<_>>();
+        assert_eq!((halved(&flooded), flooded.kept <= SCORES_MAX), ([&[2][..], &[0; 14]].concat(), true));
+        // As long as its day counts, each score stands for as many as one of that day does.
         let (with, without) = (line(&flooded, 15), line(&calm, 15));
         assert!((with - without).abs() < 20.0 * STEP, "{with} {without}");
         for scores in [&mut calm, &mut flooded] {
             scores.forget_before(1);
         }
         assert_eq!((flooded.kept, flooded.cut(0, Some(15), None, BUDGET)), (calm.kept, calm.cut(0, Some(15), None, BUDGET)));
+    }
+
+    #[test]
+    fn what_was_halved_less_often_is_halved_first() {
+        let mut scores = PartyDays::default();
+        flood(0, 3 * SCORES_MAX, &mut scores);
+        flood(1, SCORES_MAX / 2, &mut scores);
+        assert_eq!((scores.days[&0].halved, scores.days[&1].halved, scores.kept <= SCORES_MAX), (2, 2, true));
+        flood(1, 3 * SCORES_MAX, &mut scores);
+        assert_eq!((scores.days[&0].halved, scores.days[&1].halved, scores.kept <= SCORES_MAX), (3, 3, true));
     }
 
     #[test]
