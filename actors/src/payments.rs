@@ -267,7 +267,7 @@ fn step(id: PaymentId, name: &str, number: u64) -> Envelope {
 }
 
 const fn by(key: Digest) -> Envelope {
-    Envelope { who: KeyId::SYSTEM, key, body: key, parties: Vec::new(), assessment: None, order: None, formerly: Vec::new() }
+    Envelope::by_system(key)
 }
 
 fn of_payment(failure: Failure<payment::Refusal>) -> Failure<Refusal> {

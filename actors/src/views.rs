@@ -61,6 +61,9 @@ pub enum ViewsError {
     },
 }
 
+/// After how many pages SQLite works its log into the file: in each of its own 1,000 few pages are changed twice. For all who write: each of them would do it by its own
+/// number, at its own commit, also what somebody else has written.
+const LOG_PAGES: u32 = 16_384;
 /// How long somebody who asks is kept waiting for the lists.
 const CATCH_UP_MAX: Duration = Duration::from_secs(10);
 /// How long the node's own work waits for them: longer than they ever fall behind in a rush.
@@ -96,6 +99,7 @@ impl Views {
             .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Off)
+            .pragma("wal_autocheckpoint", LOG_PAGES.to_string())
             .busy_timeout(Duration::from_secs(10));
         let pool = crate::sqlite::pool().max_connections(4).connect_with(options).await?;
         let version: i64 = sqlx::query_scalar("PRAGMA user_version").fetch_one(&pool).await?;

@@ -34,6 +34,8 @@ use crate::clock::Stopwatch;
 
 /// From so many events on the node fits a model of its own.
 pub const ROWS_MIN: u64 = 2_000;
+/// When there is no room for that among the tasks, it is tried again after so many more events: the rows are copied for each try.
+const FIT_AGAIN: u64 = 1_000;
 /// How many batches wait for the models that watch; what more of them say goes without.
 const WAITING: usize = 256;
 /// By how much the thread yields to others, as `nice` counts it.
@@ -131,6 +133,8 @@ pub struct Judge {
     faulty: Mutex<BTreeSet<Code>>,
     shelf: Option<Shelf>,
     fitted_day: AtomicI64,
+    /// From so many events on one is fitted.
+    fit_from: AtomicU64,
     live: AtomicBool,
     skipped: AtomicU64,
 }
@@ -163,6 +167,7 @@ impl Judge {
             faulty: Mutex::default(),
             shelf,
             fitted_day: AtomicI64::new(i64::MIN),
+            fit_from: AtomicU64::new(ROWS_MIN),
             live: AtomicBool::new(false),
             skipped: AtomicU64::new(0),
         });
@@ -350,7 +355,7 @@ impl Judge {
             return;
         }
         let day = last.day();
-        if fold.seen() >= ROWS_MIN && day > self.fitted_day.load(Ordering::Acquire) {
+        if fold.seen() >= self.fit_from.load(Ordering::Acquire) && day > self.fitted_day.load(Ordering::Acquire) {
             self.fit(fold, day);
         }
         let count = rows.len() as u64;
@@ -362,6 +367,8 @@ impl Judge {
     fn fit(&self, fold: &Fold, day: i64) {
         if self.tasks.try_send(Task::Fit { rows: fold.rows().cloned().collect(), day }).is_ok() {
             self.fitted_day.store(day, Ordering::Release);
+        } else {
+            self.fit_from.store(fold.seen() + FIT_AGAIN, Ordering::Release);
         }
     }
 

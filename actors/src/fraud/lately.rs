@@ -10,12 +10,11 @@ pub use tornello_models::fraud::drift::{ChannelDrift, FeatureDrift};
 use tornello_models::fraud::drift::{Counts, Reference};
 pub use tornello_models::fraud::psi::Drift;
 
-use super::fold::Row;
+use super::fold::{DAY_US, Row};
 use super::judge::Acting;
 
 /// So many days count, the one that runs among them: scores are held against those before over as many.
 const DAYS: i64 = 7;
-const DAY_US: i64 = 86_400_000_000;
 
 /// How far what a model is fed is from what it was made of.
 #[derive(Debug, Clone, PartialEq)]

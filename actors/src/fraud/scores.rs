@@ -13,7 +13,8 @@ use tornello_models::fraud::signals::Taking;
 use super::fold::{DAY_US, Row};
 use super::judge::Acting;
 
-/// The scores of so many parties and days are kept of a channel; of more, those of half of them, a quarter and so on.
+/// The scores of so many parties and days are kept of a channel; of more, those of half of them, a quarter and so on. Of a new day all
+/// are kept as long as there is room, so that a flood of names leaves nothing behind when it is forgotten.
 const SCORES_MAX: usize = 65_536;
 /// So many times its even share of the places above a line may a day take.
 const SHARES_MAX: f64 = 2.0;
@@ -65,14 +66,14 @@ pub(super) struct PartyDays<const MODELS: usize> {
     days: BTreeMap<i64, Day<MODELS>>,
     /// How many scores are kept, of all days.
     kept: usize,
-    /// How often they were halved.
-    halved: u32,
 }
 
 #[derive(Debug)]
 struct Day<const MODELS: usize> {
     first_us: i64,
     last_us: i64,
+    /// How often its scores were halved.
+    halved: u32,
     greatest: HashMap<Taking, [f64; MODELS]>,
 }
 
@@ -80,10 +81,10 @@ impl<const MODELS: usize> PartyDays<MODELS> {
     /// What the models said of something that a party did.
     pub(super) fn push(&mut self, at_us: i64, party: Taking, said: [f64; MODELS]) {
         let number = at_us.div_euclid(DAY_US);
-        let day = self.days.entry(number).or_insert_with(|| Day { first_us: at_us, last_us: at_us, greatest: HashMap::new() });
+        let day = self.days.entry(number).or_insert_with(|| Day { first_us: at_us, last_us: at_us, halved: 0, greatest: HashMap::new() });
         (day.first_us, day.last_us) = (day.first_us.min(at_us), day.last_us.max(at_us));
         // Kept are all scores of a party on a day, or none: otherwise who does much would be kept sooner or later.
-        if !is_kept(party, number, self.halved) {
+        if !is_kept(party, number, day.halved) {
             return;
         }
         match day.greatest.entry(party) {
@@ -102,10 +103,16 @@ impl<const MODELS: usize> PartyDays<MODELS> {
         }
     }
 
+    /// Days that began since the others were halved are first halved as often: lines are drawn through no more of them. When there is none, all are.
     fn halve(&mut self) {
-        self.halved += 1;
+        let most = self.days.values().map(|day| day.halved).max().unwrap_or(0);
+        let lags = self.days.values().any(|day| day.halved < most);
+        let halved = if lags { most } else { most + 1 };
         for (number, day) in &mut self.days {
-            day.greatest.retain(|party, _| is_kept(*party, *number, self.halved));
+            if day.halved < halved {
+                day.halved = halved;
+                day.greatest.retain(|party, _| is_kept(*party, *number, halved));
+            }
         }
         self.count();
     }
@@ -125,15 +132,18 @@ impl<const MODELS: usize> PartyDays<MODELS> {
         let Some(first_us) = self.days.values().map(|day| day.first_us).min() else { return Cut::update(yesterday, &[], 1, budget) };
         let begins_us = |day: i64| day.saturating_mul(DAY_US);
         let before = today.filter(|today| begins_us(*today).saturating_sub(first_us) >= DAY_US);
-        let drawn: Vec<&Day<MODELS>> = self.days.range(..before.unwrap_or(i64::MAX)).map(|(_, day)| day).collect();
-        let last_us = before.map_or_else(|| drawn.iter().map(|day| day.last_us).max().unwrap_or(first_us), begins_us);
+        let drawn: Vec<(i64, &Day<MODELS>)> = self.days.range(..before.unwrap_or(i64::MAX)).map(|(number, day)| (*number, day)).collect();
+        let last_us = before.map_or_else(|| drawn.iter().map(|(_, day)| day.last_us).max().unwrap_or(first_us), begins_us);
         let days = (last_us.saturating_sub(first_us) as f64 / DAY_US as f64).max(DAYS_MIN);
-        let every = 1_u32 << self.halved.min(31);
+        // A score stands for equally many on all days: of those that were halved less often than others, some are left out.
+        let halved = drawn.iter().map(|(_, day)| day.halved).max().unwrap_or(0);
+        let every = 1_u32 << halved.min(31);
         let places = (SHARES_MAX * f64::from(budget.alerts_per_day) * days / (drawn.len() as f64 * f64::from(every))).ceil() as usize;
         let mut scores = Vec::with_capacity(self.kept);
-        for day in drawn {
+        for (number, day) in drawn {
             let from = scores.len();
-            scores.extend(day.greatest.values().map(|said| said[model]).filter(|score| score.is_finite()));
+            let kept = day.greatest.iter().filter(|(party, _)| is_kept(**party, number, halved));
+            scores.extend(kept.map(|(_, said)| said[model]).filter(|score| score.is_finite()));
             let of_day = &mut scores[from..];
             if of_day.len() > places {
                 of_day.sort_unstable_by(|a, b| b.total_cmp(a));
@@ -171,12 +181,21 @@ mod tests {
     /// On each of some days 500 parties, the same ones each day, with scores of 1 to 500 steps.
     fn usual(days: i64) -> PartyDays<1> {
         let mut scores = PartyDays::default();
-        for day in 0..days {
-            for i in 0..500 {
-                scores.push(day * DAY_US + i as i64 * 150_000_000, party(i), [(i + 1) as f64 * STEP]);
-            }
-        }
+        (0..days).for_each(|day| usual_on(day, &mut scores));
         scores
+    }
+
+    fn usual_on(day: i64, scores: &mut PartyDays<1>) {
+        for i in 0..500 {
+            scores.push(day * DAY_US + i as i64 * 150_000_000, party(i), [(i + 1) as f64 * STEP]);
+        }
+    }
+
+    /// So many names that nobody has had before, within a second.
+    fn flood(day: i64, names: usize, scores: &mut PartyDays<1>) {
+        for i in 0..names {
+            scores.push(day * DAY_US + i as i64, party(10_000 + i), [0.9]);
+        }
     }
 
     fn line(scores: &PartyDays<1>, today: i64) -> f64 {
@@ -238,10 +257,36 @@ mod tests {
                 scores.push(part * DAY_US / 2 + i as i64 * 100_000, party(i), [of]);
             }
         }
-        assert!(scores.kept <= SCORES_MAX && scores.halved >= 2, "{} {}", scores.kept, scores.halved);
+        assert!(scores.kept <= SCORES_MAX && scores.days[&0].halved >= 2, "{} {}", scores.kept, scores.days[&0].halved);
         let cut = scores.cut(0, Some(1), None, Budget { alerts_per_day: 800 });
         // 262,144 parties in a day: 760 reads are 0.29%. About 190 or fewer of them are among those that are kept, so the line is not exact.
         assert!((1.0 - cut.score - 760.0 / count as f64).abs() < 1e-3, "{}", cut.score);
+    }
+
+    #[test]
+    fn a_flood_of_names_leaves_nothing_when_its_day_is_forgotten() {
+        let (mut calm, mut flooded) = (usual(15), PartyDays::default());
+        flood(0, 3 * SCORES_MAX, &mut flooded);
+        (1..15).for_each(|day| usual_on(day, &mut flooded));
+        let halved = |scores: &PartyDays<1>| scores.days.values().map(|day| day.halved).collect::<Vec<_>>();
+        assert_eq!((halved(&flooded), flooded.kept <= SCORES_MAX), ([&[2][..], &[0; 14]].concat(), true));
+        // As long as its day counts, each score stands for as many as one of that day does.
+        let (with, without) = (line(&flooded, 15), line(&calm, 15));
+        assert!((with - without).abs() < 20.0 * STEP, "{with} {without}");
+        for scores in [&mut calm, &mut flooded] {
+            scores.forget_before(1);
+        }
+        assert_eq!((flooded.kept, flooded.cut(0, Some(15), None, BUDGET)), (calm.kept, calm.cut(0, Some(15), None, BUDGET)));
+    }
+
+    #[test]
+    fn what_was_halved_less_often_is_halved_first() {
+        let mut scores = PartyDays::default();
+        flood(0, 3 * SCORES_MAX, &mut scores);
+        flood(1, SCORES_MAX / 2, &mut scores);
+        assert_eq!((scores.days[&0].halved, scores.days[&1].halved, scores.kept <= SCORES_MAX), (2, 2, true));
+        flood(1, 3 * SCORES_MAX, &mut scores);
+        assert_eq!((scores.days[&0].halved, scores.days[&1].halved, scores.kept <= SCORES_MAX), (3, 3, true));
     }
 
     #[test]

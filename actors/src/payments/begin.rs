@@ -1,6 +1,7 @@
 //! Who may begin a payment: its id follows from its key, its holds are kept for it alone, its buyer may have the places, its order has no other one. What is due is read
 //! off the holds, and stays as it was then.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use tornello_engine::aggregate::Aggregate;
@@ -250,8 +251,9 @@ async fn room_for_named(node: &Node, envelope: &Envelope, opened: &Opened) -> St
 
 /// The first of some holds of a slot that would be too many for the buyer who is named, if those before it were sold; and why.
 fn too_many_together(slot: &Slot, now: Timestamp, asked: &[(HoldId, Envelope, slot::Command)]) -> Option<(HoldId, slot::Refusal)> {
-    let mut slot = slot.clone();
-    for (hold, envelope, command) in asked {
+    // Nearly all pay for one hold of a slot: then nothing is sold before it, and the slot, which may have thousands of sales, need not be copied.
+    let mut slot = Cow::Borrowed(slot);
+    for (place, (hold, envelope, command)) in (1..).zip(asked) {
         let mut command = command.clone();
         // Whether another payment is under way for it is asked when it is kept for this one.
         if let (slot::Command::SellPaid { keeper, .. }, Some(Keeper::Payment(kept_for))) =
@@ -260,10 +262,11 @@ fn too_many_together(slot: &Slot, now: Timestamp, asked: &[(HoldId, Envelope, sl
             *keeper = Some(kept_for);
         }
         match slot.decide_for(now, envelope, &command) {
-            Ok(events) => {
+            Ok(events) if place < asked.len() => {
                 let record = slot.record(now, Some(envelope.clone()), events);
-                slot.apply(&record);
+                slot.to_mut().apply(&record);
             }
+            Ok(_) => {}
             Err(why @ slot::Refusal::TooManyForBuyer { .. }) => return Some((*hold, why)),
             Err(_) => {}
         }

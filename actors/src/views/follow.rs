@@ -31,8 +31,6 @@ const PATIENCE: i32 = 10;
 /// What the connection that builds the lists may keep in memory, in KiB: in SQLite's own 2 MiB a round has no room, and each page is written and read back several
 /// times before the round ends.
 const BUILDER_CACHE_KIB: i32 = 65_536;
-/// After how many pages SQLite works its log into the file: in each of its own 1,000 few pages are changed twice.
-const BUILDER_LOG_PAGES: u32 = 16_384;
 /// How often the heads are saved.
 const HEADS_EVERY: Duration = Duration::from_secs(2);
 
@@ -67,7 +65,7 @@ impl Views {
     /// The same lists by a connection of its own, which is good at writing much.
     fn builder(&self) -> Self {
         let options = self.pool.connect_options().as_ref().clone();
-        let options = options.pragma("cache_size", (-BUILDER_CACHE_KIB).to_string()).pragma("wal_autocheckpoint", BUILDER_LOG_PAGES.to_string());
+        let options = options.pragma("cache_size", (-BUILDER_CACHE_KIB).to_string());
         Self { pool: crate::sqlite::pool().max_connections(1).connect_lazy_with(options), ..self.clone() }
     }
 
@@ -89,15 +87,18 @@ impl Views {
             }
             let begun = Stopwatch::start();
             match self.take_in(journal.as_ref(), end.number).await {
-                Ok(taken_in) if self.as_of_batch() < end.number => {
+                Ok(taken_in) => {
+                    let is_behind = self.as_of_batch() < end.number;
+                    // Also when all is taken in that there was when the round began: in a rush rounds would follow each other without a pause, each of a few batches.
                     if committed.has_changed().is_ok_and(|changed| changed) {
                         let now = committed.borrow().at;
                         let behind_us = taken_in.map_or(0, |then| now.as_micros().saturating_sub(then.as_micros()));
                         self.rest(rest_after(begun.elapsed(), Duration::from_micros(behind_us.max(0).unsigned_abs()))).await;
                     }
-                    continue;
+                    if is_behind {
+                        continue;
+                    }
                 }
-                Ok(_) => {}
                 Err(error) => {
                     tracing::error!(%error, "the read models fall behind");
                     tokio::time::sleep(Duration::from_secs(1)).await;
@@ -214,6 +215,7 @@ impl Rows {
 
 #[cfg(test)]
 pub(super) mod tests {
+    use futures_util::future::BoxFuture;
     use tornello_engine::account::Account;
     use tornello_engine::ids::{AccountId, MuseumId};
 
@@ -249,6 +251,19 @@ pub(super) mod tests {
     }
 
     #[tokio::test]
+    async fn sqlite_works_its_log_in_by_one_number_whoever_writes() {
+        let folder = tempfile::tempdir().unwrap();
+        let views = Views::open(&folder.path().join("views.db")).await.unwrap();
+        let builder = views.builder();
+        for pool in [&views.pool, &builder.pool] {
+            let pages: i64 = sqlx::query_scalar("PRAGMA wal_autocheckpoint").fetch_one(pool).await.unwrap();
+            assert_eq!(pages, i64::from(crate::views::LOG_PAGES));
+        }
+        builder.pool.close().await;
+        views.close().await;
+    }
+
+    #[tokio::test]
     async fn what_stands_before_a_batch_that_cannot_be_read_is_taken_in() {
         let folder = tempfile::tempdir().unwrap();
         let views = Views::open(&folder.path().join("views.db")).await.unwrap();
@@ -273,6 +288,65 @@ pub(super) mod tests {
         for (took, behind, rest) in cases {
             assert_eq!(rest_after(took, behind), rest, "{took:?}, {behind:?} behind");
         }
+    }
+
+    /// A journal to which somebody has written whenever it is read.
+    struct Growing {
+        inner: MemoryJournal,
+        committed: watch::Sender<Head>,
+        end: Head,
+    }
+
+    impl Journal for Growing {
+        fn append<'a>(&'a self, batch: &'a Batch) -> BoxFuture<'a, Result<(), JournalError>> {
+            self.inner.append(batch)
+        }
+        fn head(&self) -> BoxFuture<'_, Result<Head, JournalError>> {
+            self.inner.head()
+        }
+        fn batches(&self, after: u64, limit: u32) -> BoxFuture<'_, Result<Vec<Batch>, JournalError>> {
+            self.committed.send_replace(self.end);
+            self.inner.batches(after, limit)
+        }
+        fn batches_of(&self, stream: StreamId, after: u64, limit: u32) -> BoxFuture<'_, Result<Vec<Batch>, JournalError>> {
+            self.inner.batches_of(stream, after, limit)
+        }
+        fn batch_with(&self, stream: StreamId, seq: u64) -> BoxFuture<'_, Result<Option<Batch>, JournalError>> {
+            self.inner.batch_with(stream, seq)
+        }
+        fn cut_last(&self, number: u64) -> BoxFuture<'_, Result<(), JournalError>> {
+            self.inner.cut_last(number)
+        }
+        fn recover(&self) -> BoxFuture<'_, Result<Head, JournalError>> {
+            self.inner.recover()
+        }
+    }
+
+    #[tokio::test]
+    async fn the_lists_rest_while_the_journal_grows_also_when_they_have_all_that_there_was() {
+        let folder = tempfile::tempdir().unwrap();
+        let views = Views::open(&folder.path().join("views.db")).await.unwrap();
+        let (inner, end) = small_batches(5).await;
+        let third = inner.batches(2, 1).await.unwrap().remove(0);
+        let (committed, heard) = watch::channel(Head { number: 3, hash: third.hash(), at: third.at });
+        let journal = Arc::new(Growing { inner, committed, end });
+        let rest = async {
+            // Only who rests listens to whether somebody waits.
+            while views.waiting.receiver_count() == 0 {
+                tokio::task::yield_now().await;
+            }
+            views.as_of_batch()
+        };
+        let rested_at = tokio::time::timeout(Duration::from_secs(5), async {
+            // In this order, so that no rest is too short to be seen.
+            tokio::select! {
+                biased;
+                () = views.follow(journal, Arc::default(), heard) => None,
+                at = rest => Some(at),
+            }
+        });
+        assert_eq!(rested_at.await.expect("they rest"), Some(5));
+        views.close().await;
     }
 
     #[tokio::test]

@@ -140,6 +140,38 @@ async fn the_lines_of_the_nodes_own_model_are_the_same_after_a_restart() {
     assert_eq!((&before.id, before.cuts), (&after.id, after.cuts));
 }
 
+#[actix_rt::test]
+async fn a_model_for_which_there_is_no_room_among_the_tasks_is_fitted_some_events_later() {
+    let judge = judge(None);
+    let fold = |seen: u64| -> Fold {
+        let mut fold = serde_json::to_value(Fold::default()).unwrap();
+        fold["rows"] = serde_json::to_value((0..500).map(row).collect::<Vec<Row>>()).unwrap();
+        fold["seen"] = seen.into();
+        serde_json::from_value(fold).unwrap()
+    };
+    judge.begin(&fold(0));
+    judge.settled().await;
+    let fitted = || judge.fitted_day.load(Ordering::Acquire);
+    {
+        // The thread of the models waits with the first of these in hand, so that one more than there is room for are given.
+        let _stalled = judge.recent.lock();
+        let mut given = 0;
+        while given <= WAITING {
+            match judge.tasks.try_send(Task::Score(vec![row(1)])) {
+                Ok(()) => given += 1,
+                Err(_) => std::thread::yield_now(),
+            }
+        }
+        judge.hear(vec![row(1)], &fold(ROWS_MIN));
+        assert_eq!((judge.skipped(), fitted()), (1, i64::MIN));
+    }
+    judge.settled().await;
+    judge.hear(vec![row(1)], &fold(ROWS_MIN + FIT_AGAIN - 1));
+    assert_eq!((judge.skipped(), fitted()), (1, i64::MIN), "it is not tried with every batch");
+    judge.hear(vec![row(1)], &fold(ROWS_MIN + FIT_AGAIN));
+    assert_eq!(fitted(), 0);
+}
+
 #[test]
 fn a_model_that_is_too_slow_is_not_put_to_work() {
     let judge = judge_that_waits(Duration::ZERO, None);
