@@ -46,8 +46,11 @@ pub fn write(data: &Path, slots: &[String]) -> anyhow::Result<()> {
         }
         drop(callers);
         running.stop().await;
-        Ok(())
-    })
+        anyhow::Ok(())
+    })?;
+    // The lists have much to follow, and are not waited for as long as that takes: whoever is left in the folder lets go of its lock last.
+    std::fs::File::open(data.join("lock"))?.lock()?;
+    Ok(())
 }
 
 async fn pair(node: &Node, slot: SlotId, n: u64) -> anyhow::Result<()> {
