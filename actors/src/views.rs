@@ -90,9 +90,7 @@ impl Views {
         // SQLite makes what it keeps beside the file as private as the file.
         secret_file::ensure_private(path).map_err(|error| sqlx::Error::Io(error.into()))?;
         for end in ["-wal", "-shm"] {
-            let mut beside = path.as_os_str().to_owned();
-            beside.push(end);
-            secret_file::tighten(beside.as_ref());
+            secret_file::tighten(&stamp.beside(end));
         }
         let options = SqliteConnectOptions::new()
             .filename(path)

@@ -89,17 +89,7 @@ async fn redeem(node: &Node, id: PaymentId, opened: &Opened, voucher: VoucherId)
 }
 
 async fn from_voucher(node: &Node, id: PaymentId, voucher: VoucherId, amount_cents: Cents) -> Step<()> {
-    let receipt = Receipt {
-        id: mark_of(voucher),
-        source: Source::Voucher { voucher },
-        amount_cents,
-        paid_at: node.now(),
-        psp: String::new(),
-        channel: String::new(),
-        method: String::new(),
-        stand_in: false,
-        fee_cents: None,
-    };
+    let receipt = Receipt::without_provider(mark_of(voucher), Source::Voucher { voucher }, amount_cents, node.now());
     note(node, id, step(id, "voucher", 0), Command::Receive { receipt }).await
 }
 

@@ -60,7 +60,7 @@ impl Stamp {
     }
 
     /// What SQLite keeps beside the file, by how its name ends.
-    fn beside(&self, end: &str) -> PathBuf {
+    pub(super) fn beside(&self, end: &str) -> PathBuf {
         let mut name = self.views.clone().into_os_string();
         name.push(end);
         name.into()

@@ -446,17 +446,7 @@ async fn receive_at_desk(node: &Arc<Node>, id: PaymentId, source: Source) -> Res
     let amount_cents = node.look_payment(id, |payment| payment.opened().map_or(Cents::ZERO, |opened| opened.amount_cents)).await?;
     let Source::Desk { till, reference, .. } = &source else { return Ok(()) };
     let key = digest(&[b"desk", &id.get().to_be_bytes(), till.as_str().as_bytes(), reference.as_bytes()]);
-    let receipt = Receipt {
-        id: format!("d{:032x}", { key.0 }),
-        source,
-        amount_cents,
-        paid_at: node.now(),
-        psp: String::new(),
-        channel: String::new(),
-        method: String::new(),
-        stand_in: false,
-        fee_cents: None,
-    };
+    let receipt = Receipt::without_provider(format!("d{:032x}", { key.0 }), source, amount_cents, node.now());
     match payments::receive(node, id, receipt).await {
         Ok(()) | Err(Failure::Refused(payments::Refusal::Payment(payment::Refusal::ReceiptDuplicate))) => Ok(()),
         Err(failure) => Err(failure.into()),

@@ -72,17 +72,7 @@ impl Payment {
         if opened.gateway != Gateway::Free {
             return Ok(vec![Event::Opened(opened.clone())]);
         }
-        let receipt = Receipt {
-            id: "free".to_owned(),
-            source: Source::Free,
-            amount_cents: Cents::ZERO,
-            paid_at: now,
-            psp: String::new(),
-            channel: String::new(),
-            method: String::new(),
-            stand_in: false,
-            fee_cents: None,
-        };
+        let receipt = Receipt::without_provider("free".to_owned(), Source::Free, Cents::ZERO, now);
         Ok(vec![Event::Opened(opened.clone()), received(opened, receipt, true)])
     }
 
@@ -93,17 +83,7 @@ impl Payment {
             return Err(Refusal::BadItems);
         }
         let mut events = self.open(now, opened)?;
-        let receipt = Receipt {
-            id: "sale".to_owned(),
-            source: Source::Sale { sale },
-            amount_cents: opened.amount_cents,
-            paid_at: sold_at,
-            psp: String::new(),
-            channel: String::new(),
-            method: String::new(),
-            stand_in: false,
-            fee_cents: None,
-        };
+        let receipt = Receipt::without_provider("sale".to_owned(), Source::Sale { sale }, opened.amount_cents, sold_at);
         let fulfilled = Fulfilled { item: 0, sale, amount_cents: item.amount_cents, extras_cents: Cents::ZERO };
         events.extend([received(opened, receipt, true), Event::Fulfilled(fulfilled)]);
         Ok(events)
