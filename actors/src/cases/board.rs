@@ -12,7 +12,7 @@ use tornello_engine::money::Cents;
 use tornello_engine::record::Record;
 use tornello_engine::time::Timestamp;
 
-use crate::deadlines::Deadlines;
+use crate::deadlines::{Deadlines, First};
 use crate::journal::StreamId;
 use crate::journal::writer::Lease;
 use crate::owner::Tell;
@@ -128,7 +128,7 @@ impl Cases {
         } else {
             known.working.remove(&case);
         }
-        if known.deadlines.replace(case, before.and_then(|before| before.wake_at), head.wake_at) {
+        if known.deadlines.replace(case, before.and_then(|before| before.wake_at), head.wake_at) != First::Same {
             self.sooner.notify_one();
         }
     }
