@@ -336,8 +336,8 @@ pub struct PayeeForm {
     /// An account of SEPA.
     #[schema(max_length = 42, examples("IT60X0542811101000000123456"))]
     pub iban: String,
-    /// In whose name it is, as the bank has it: in a-z, A-Z, 0-9, spaces and / - ? : ( ) . , ' +, which is what SEPA takes. Accents, and Greek and Cyrillic letters, become
-    /// Latin ones in the file for the bank; of other scripts nothing would be left, so write such a name in Latin letters.
+    /// In whose name it is, as the bank has it, in letters of one alphabet: in a-z, A-Z, 0-9, spaces and / - ? : ( ) . , ' +, which is what SEPA takes. Accents, and Greek
+    /// and Cyrillic letters, become Latin ones in the file for the bank; of other scripts nothing would be left, so write such a name in Latin letters.
     #[schema(min_length = 1, max_length = 70, examples("Maria Rossi"))]
     pub holder: String,
 }
@@ -357,18 +357,31 @@ fn of_payee(error: ContactError) -> Problem {
             "invalid_contact",
             "holder: 1 to 70 characters are expected, none that controls or hides text",
         ),
+        ContactError::MixedScripts(mixed) => Problem::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "invalid_contact",
+            format!("holder: letters of one alphabet are expected, and {mixed}"),
+        )
+        .detail(
+            "Write the whole name in one alphabet, as the bank has it: letters of two can look the same, and nobody would see whose account it is.",
+        ),
         other => other.into(),
     }
 }
 
-/// A name of which nothing is left in the characters that banks take.
-fn no_name_for_banks() -> Problem {
-    Problem::new(
-        StatusCode::UNPROCESSABLE_ENTITY,
-        "invalid_contact",
-        "holder: banks take a-z, A-Z, 0-9, spaces and / - ? : ( ) . , ' + only, and of this name nothing would be left",
-    )
-    .detail("Write it in Latin letters, as the bank has it: accents, and Greek and Cyrillic letters, are put into Latin ones by themselves.")
+/// A name that banks can take whole, and its account. Of those that are known it is asked again before they go into a file: a version before may have asked less.
+fn payee_for_banks(iban: &str, holder: &str) -> Result<Payee, Problem> {
+    let payee = Payee::new(iban, holder).map_err(of_payee)?;
+    if pain001::takes_name(payee.holder()) {
+        return Ok(payee);
+    }
+    let title = "holder: banks take a-z, A-Z, 0-9, spaces and / - ? : ( ) . , ' + only, and this name cannot be put into these whole";
+    Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_contact", title)
+        .detail(
+            "Write it in Latin letters, as the bank has it: accents, and Greek and Cyrillic letters, are put into Latin ones by themselves. `characters` are the letters \
+             that would be lost.",
+        )
+        .with("characters", pain001::lost(payee.holder())))
 }
 
 /// Say whom a refund goes to.
@@ -393,10 +406,7 @@ pub async fn set_payee(
     let envelope = envelope(&node, &caller, &key, &["payee", &id.to_string()], &*form, &[], None)?;
     let holder = form.holder.trim();
     let (given, family) = holder.split_once(' ').unwrap_or((holder, holder));
-    let payee = Payee::new(&form.iban, holder).map_err(of_payee)?;
-    if !pain001::takes_name(payee.holder()) {
-        return Err(no_name_for_banks());
-    }
+    let payee = payee_for_banks(&form.iban, holder)?;
     let contact = Contact::holder(given, family).and_then(|contact| contact.with_payee(Some(payee))).map_err(of_payee)?;
     let recall = envelope.clone();
     let named = async || -> Result<bool, Problem> {
@@ -531,7 +541,11 @@ async fn named_for(node: &Node, caller: &Caller, batch: Code, named: &[RefundId]
             Err(_) if !sent.is_empty() => left_out += 1,
             Ok(refund) => {
                 let payee = payee_of(node, &refund).await?.ok_or_else(|| payee_missing(*id))?;
-                ready.push((*id, refund.amount_cents, payee));
+                match payee_for_banks(payee.iban().as_str(), payee.holder()) {
+                    Ok(payee) => ready.push((*id, refund.amount_cents, payee)),
+                    Err(_) if !sent.is_empty() => left_out += 1,
+                    Err(problem) => return Err(problem.with("refund", id)),
+                }
             }
             Err(refusal) => return Err(Problem::from(refusal).with("refund", id)),
         }
@@ -552,7 +566,7 @@ async fn open_for(node: &Node, caller: &Caller, batch: Code) -> Result<(Vec<Read
                 Ok(refund) => payee_of(node, &refund).await?.map(|payee| (id, refund.amount_cents, payee)),
                 Err(_) => None,
             };
-            match payee.filter(|(.., payee)| pain001::takes_name(payee.holder())) {
+            match payee.filter(|(.., payee)| payee_for_banks(payee.iban().as_str(), payee.holder()).is_ok()) {
                 Some(found) => ready.push(found),
                 None => left_out += 1,
             }
