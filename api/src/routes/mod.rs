@@ -95,8 +95,8 @@ fn v1(routes: &mut ServiceConfig<'_>) {
     routes.service(history::get);
     routes
         .service(sales::create)
-        .service(sales::list)
-        .service(sales::export)
+        .service(sales::lists::list)
+        .service(sales::lists::export)
         .service(sales::get)
         .service(sales::cancel)
         .service(sales::block)
