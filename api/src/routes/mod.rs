@@ -119,7 +119,8 @@ fn v1(routes: &mut ServiceConfig<'_>) {
     routes.service(payment_files::notice_file).service(payment_files::receipt_file);
     routes.service(payments::cancel).service(payments::checkout).service(payments::pay_at_desk).service(carts::open);
     routes.service(payments::resolve).service(payments::dispute);
-    routes.service(refunds::list).service(refunds::export).service(refunds::get_batch).service(refunds::get).service(refunds::set_payee);
+    routes.service(refunds::lists::list).service(refunds::bank_files::export).service(refunds::bank_files::get_batch);
+    routes.service(refunds::get).service(refunds::set_payee);
     routes.service(refunds::confirm).service(refunds::came_back).service(refunds::pay_out);
     routes.service(reconciliation::take_flow).service(reconciliation::take_statement).service(reconciliation::get);
     routes.service(quotes::draft).service(quotes::lists::list).service(quotes::lists::export).service(quotes::read).service(quotes::revise);
