@@ -45,10 +45,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::account::ChargeOf;
 use crate::aggregate::{Aggregate, Broken};
-use crate::envelope::Envelope;
 use crate::ids::{Code, HoldId, KeyId, PaymentId, QuoteId};
 use crate::past::Past;
-use crate::recall::Recall;
 use crate::record::Record;
 use crate::time::Timestamp;
 
@@ -137,8 +135,8 @@ impl Aggregate for Quote {
     type Event = Event;
     type Refusal = Refusal;
 
-    fn recall(&self, envelope: &Envelope) -> Recall {
-        self.past.recall(envelope)
+    fn past(&self) -> &Past {
+        &self.past
     }
 
     /// Time never goes backwards: `now` counts as at least the time of the last record.
@@ -248,10 +246,6 @@ impl Aggregate for Quote {
         reminder.map(|(deadline, at, _)| Event::Reminded(Reminded { deadline, at })).into_iter().collect()
     }
 
-    fn record(&self, now: Timestamp, envelope: Option<Envelope>, events: Vec<Event>) -> Record<Event> {
-        self.past.next(now, envelope, events)
-    }
-
     fn apply(&mut self, record: &Record<Event>) {
         self.past.take(record);
         record.events.iter().for_each(|event| self.apply_event(record, event));
@@ -290,10 +284,6 @@ impl Aggregate for Quote {
     fn wake_at(&self) -> Option<Timestamp> {
         let reminder = self.reminder().map(|(.., remind_at)| remind_at);
         self.lapses_at().map(|(_, at)| at).into_iter().chain(reminder).min()
-    }
-
-    fn seq(&self) -> u64 {
-        self.past.seq()
     }
 }
 

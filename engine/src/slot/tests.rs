@@ -12,6 +12,7 @@ mod waiting;
 use super::*;
 use crate::envelope::Digest;
 use crate::ids::{Code, KeyId, MuseumId, PersonId, RouteId};
+use crate::recall::Recall;
 use crate::tariff::Proof;
 
 pub(super) const S: i64 = 1;
