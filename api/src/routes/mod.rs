@@ -44,6 +44,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use jiff::civil::Date;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use tornello_actors::availability::{Near, of_slot};
@@ -244,6 +245,18 @@ fn page_size(limit: Option<u32>) -> Result<u32, Problem> {
 /// Whether a number that a query names is from 1 to as many as the contract says there.
 fn within(name: &str, number: u32, most: u32) -> Result<(), Problem> {
     if (1..=most).contains(&number) { Ok(()) } else { Err(Problem::malformed(format!("{name}: a whole number from 1 to {most} is expected"))) }
+}
+
+/// The first and the last of the days that a query names, in Rome: at most so many; without a first one from today, without a last one the first alone.
+fn days_of(now: Timestamp, from: Option<Date>, to: Option<Date>, days_max: i32) -> Result<(Date, Date), Problem> {
+    let from = from.unwrap_or_else(|| calendar::local_day(now));
+    let to = to.unwrap_or(from);
+    let days = from.until(to).map_or(i32::MAX, |span| span.get_days()).saturating_add(1);
+    if (1..=days_max).contains(&days) {
+        Ok((from, to))
+    } else {
+        Err(Problem::invalid(format!("from must not be after to, and there are at most {days_max} days")))
+    }
 }
 
 /// An instant that a query names.
