@@ -13,11 +13,10 @@ use serde::{Deserialize, Serialize};
 use crate::aggregate::{Aggregate, Broken};
 use crate::calendar;
 use crate::channel::Channel;
-use crate::envelope::{Assessment, Envelope, Party};
+use crate::envelope::{Assessment, Party};
 use crate::ids::{AttemptId, Code, HoldId, MuseumId, SlotId, TicketId};
 use crate::money::Cents;
 use crate::past::Past;
-use crate::recall::Recall;
 use crate::record::Record;
 use crate::slot::{self, ConflictReason};
 use crate::time::{MICROS_PER_S, Timestamp};
@@ -259,8 +258,8 @@ impl Aggregate for Attempts {
     type Event = Event;
     type Refusal = Refusal;
 
-    fn recall(&self, envelope: &Envelope) -> Recall {
-        self.past.recall(envelope)
+    fn past(&self) -> &Past {
+        &self.past
     }
 
     fn decide(&self, _now: Timestamp, command: &Command) -> Result<Vec<Event>, Refusal> {
@@ -288,10 +287,6 @@ impl Aggregate for Attempts {
         }
     }
 
-    fn record(&self, now: Timestamp, envelope: Option<Envelope>, events: Vec<Event>) -> Record<Event> {
-        self.past.next(now, envelope, events)
-    }
-
     fn apply(&mut self, record: &Record<Event>) {
         self.past.take(record);
         for event in &record.events {
@@ -317,10 +312,6 @@ impl Aggregate for Attempts {
             return Err(Broken { invariant: "AT-2", what: "more attempts of a day are kept than may be" });
         }
         Ok(())
-    }
-
-    fn seq(&self) -> u64 {
-        self.past.seq()
     }
 }
 

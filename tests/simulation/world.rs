@@ -29,16 +29,15 @@ use tornello_actors::node::{Node, Running};
 use tornello_actors::owner::Answer;
 use tornello_engine::calendar;
 use tornello_engine::ids::{HoldId, MuseumId, RouteId, SlotId};
-use tornello_engine::museum::{self, Museum, Profile};
-use tornello_engine::plan::{OpeningPlan, Route, Session};
+use tornello_engine::museum::{self, Museum};
 use tornello_engine::slot::{Command, Policy, Reentry, Refund, Refusal, Slot};
-use tornello_engine::text::Text;
 use tornello_engine::time::Timestamp;
 
 use super::auditor::{Auditor, Outcome};
-use super::callers::{self, Callers, code};
+use super::callers::{self, Callers};
 use super::dice::Dice;
 use super::disk::{Appending, Disk, Doing, Mount, Remains, Verdict};
+use super::opening::opening;
 use super::rule;
 use super::time::{Machine, SimulatedClock};
 
@@ -198,23 +197,7 @@ impl World {
                 quota.limit = quota.limit.map(|limit| limit.max(quota.reserved));
                 quota
             });
-            let midnight = jiff::civil::time(0, 0, 0, 0);
-            let session =
-                Session { opens: midnight, closes: midnight, slot_minutes: 60, last_entry: jiff::civil::time(23, 0, 0, 0), capacity, quotas };
-            let week = std::array::from_fn(|_| vec![session.clone()]);
-            let name = Text::new("Percorso", "Route");
-            let route = Route { id: RouteId(1), code: code("main"), name, week, exceptions: Vec::new(), policy: self.policy };
-            let profile = Profile {
-                slug: code(&format!("museum-{}", museum.0)),
-                name: "Museo".into(),
-                city: "Parma".into(),
-                region: "Emilia-Romagna".into(),
-                latitude_microdeg: 44_655_000,
-                longitude_microdeg: 10_275_000,
-                patron: None,
-            };
-            let plan = OpeningPlan { routes: vec![route] };
-            for command in [museum::Command::Register { profile }, museum::Command::SetPlan { valid_from, plan }] {
+            for command in opening(museum, valid_from, capacity, quotas, self.policy) {
                 let asked = self.ask_museum(museum, command);
                 let answer = self.drive(asked, false).await?;
                 rule(answer.is_ok(), "a museum does not open").map_err(|wrong| format!("{wrong}: {answer:?}"))?;

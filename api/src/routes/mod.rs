@@ -44,6 +44,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use jiff::civil::Date;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use tornello_actors::availability::{Near, of_slot};
@@ -95,8 +96,8 @@ fn v1(routes: &mut ServiceConfig<'_>) {
     routes.service(history::get);
     routes
         .service(sales::create)
-        .service(sales::list)
-        .service(sales::export)
+        .service(sales::lists::list)
+        .service(sales::lists::export)
         .service(sales::get)
         .service(sales::cancel)
         .service(sales::block)
@@ -119,7 +120,8 @@ fn v1(routes: &mut ServiceConfig<'_>) {
     routes.service(payment_files::notice_file).service(payment_files::receipt_file);
     routes.service(payments::cancel).service(payments::checkout).service(payments::pay_at_desk).service(carts::open);
     routes.service(payments::resolve).service(payments::dispute);
-    routes.service(refunds::list).service(refunds::export).service(refunds::get_batch).service(refunds::get).service(refunds::set_payee);
+    routes.service(refunds::lists::list).service(refunds::bank_files::export).service(refunds::bank_files::get_batch);
+    routes.service(refunds::get).service(refunds::set_payee);
     routes.service(refunds::confirm).service(refunds::came_back).service(refunds::pay_out);
     routes.service(reconciliation::take_flow).service(reconciliation::take_statement).service(reconciliation::get);
     routes.service(quotes::draft).service(quotes::lists::list).service(quotes::lists::export).service(quotes::read).service(quotes::revise);
@@ -243,6 +245,18 @@ fn page_size(limit: Option<u32>) -> Result<u32, Problem> {
 /// Whether a number that a query names is from 1 to as many as the contract says there.
 fn within(name: &str, number: u32, most: u32) -> Result<(), Problem> {
     if (1..=most).contains(&number) { Ok(()) } else { Err(Problem::malformed(format!("{name}: a whole number from 1 to {most} is expected"))) }
+}
+
+/// The first and the last of the days that a query names, in Rome: at most so many; without a first one from today, without a last one the first alone.
+fn days_of(now: Timestamp, from: Option<Date>, to: Option<Date>, days_max: i32) -> Result<(Date, Date), Problem> {
+    let from = from.unwrap_or_else(|| calendar::local_day(now));
+    let to = to.unwrap_or(from);
+    let days = from.until(to).map_or(i32::MAX, |span| span.get_days()).saturating_add(1);
+    if (1..=days_max).contains(&days) {
+        Ok((from, to))
+    } else {
+        Err(Problem::invalid(format!("from must not be after to, and there are at most {days_max} days")))
+    }
 }
 
 /// An instant that a query names.

@@ -18,11 +18,9 @@ pub use event::*;
 use serde::{Deserialize, Serialize};
 
 use crate::aggregate::{Aggregate, Broken};
-use crate::envelope::Envelope;
 use crate::ids::{CaseId, Code, KeyId};
 use crate::money::Cents;
 use crate::past::Past;
-use crate::recall::Recall;
 use crate::record::Record;
 use crate::time::{MICROS_PER_S, Timestamp};
 
@@ -161,8 +159,8 @@ impl Aggregate for Case {
     type Event = Event;
     type Refusal = Refusal;
 
-    fn recall(&self, envelope: &Envelope) -> Recall {
-        self.past.recall(envelope)
+    fn past(&self) -> &Past {
+        &self.past
     }
 
     fn decide(&self, now: Timestamp, command: &Command) -> Result<Vec<Event>, Refusal> {
@@ -200,10 +198,6 @@ impl Aggregate for Case {
     /// A case that nobody has looked at lapses.
     fn due(&self, now: Timestamp) -> Vec<Event> {
         if self.wake_at().is_some_and(|lapses_at| self.past.at_least(now) >= lapses_at) { vec![Event::Lapsed(Lapsed {})] } else { Vec::new() }
-    }
-
-    fn record(&self, now: Timestamp, envelope: Option<Envelope>, events: Vec<Event>) -> Record<Event> {
-        self.past.next(now, envelope, events)
     }
 
     fn apply(&mut self, record: &Record<Event>) {
@@ -244,10 +238,6 @@ impl Aggregate for Case {
 
     fn wake_at(&self) -> Option<Timestamp> {
         matches!(self.status(), Some(Status::Open | Status::Appealed)).then_some(self.lapses_at)
-    }
-
-    fn seq(&self) -> u64 {
-        self.past.seq()
     }
 }
 

@@ -70,7 +70,7 @@ impl RuleForm {
             name,
             when: when.into_iter().map(condition).collect(),
             channels,
-            museums: museums.iter().map(|museum| museum.id(node).map_err(|_| no_museum(&museum.text()))).collect::<Result<_, Problem>>()?,
+            museums: museums.iter().map(|museum| museum.id(node).ok_or_else(|| no_museum(&museum.text()))).collect::<Result<_, Problem>>()?,
             action,
             sentence: Text { it: sentence_it, en: sentence_en },
         })
