@@ -184,7 +184,7 @@ impl Default for Limits {
 
 /// A flush costs the processor as much as several sales do. In a rush, when the processors are what is short, waiting a little longer for more records takes nobody's time: whoever
 /// asks next could not be served sooner. What it is worth is in `benches/README.md`.
-const PACE: Duration = Duration::from_micros(1_000);
+const PACE: Duration = Duration::from_micros(500);
 /// It is a rush when the batch before was of so many records at least: fewer callers than that may all be waiting for this one.
 const RUSH: usize = 12;
 

@@ -44,6 +44,8 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use actix_web::dev::HttpServiceFactory;
+use actix_web::web;
 use jiff::civil::Date;
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -56,6 +58,7 @@ use tornello_engine::channel::Channel;
 use tornello_engine::ids::{MuseumId, SlotId};
 use tornello_engine::slot::Refusal;
 use tornello_engine::time::Timestamp;
+use utoipa_actix_web::OpenApiFactory;
 use utoipa_actix_web::service_config::ServiceConfig;
 
 use crate::auth::{Caller, Scope};
@@ -68,22 +71,72 @@ const PAGE_MAX: u32 = 200;
 /// How many alternatives a refusal names.
 const ALTERNATIVES_MAX: usize = 3;
 
+/// What a listener serves: to its workers, and for its contract. Writing the contract takes much memory for a moment, and each worker has routes of its own.
+#[derive(Clone, Copy)]
+pub struct Routes {
+    /// Into a worker.
+    pub serve: fn(&mut web::ServiceConfig),
+    /// Into the contract.
+    pub publish: fn(&mut ServiceConfig<'_>),
+}
+
+/// Where routes are put: a worker, or the contract.
+trait Table {
+    /// Puts one more route there.
+    fn service(&mut self, route: impl HttpServiceFactory + OpenApiFactory + 'static) -> &mut Self;
+}
+
+impl Table for web::ServiceConfig {
+    fn service(&mut self, route: impl HttpServiceFactory + OpenApiFactory + 'static) -> &mut Self {
+        Self::service(self, route)
+    }
+}
+
+impl Table for ServiceConfig<'_> {
+    fn service(&mut self, route: impl HttpServiceFactory + OpenApiFactory + 'static) -> &mut Self {
+        Self::service(self, route)
+    }
+}
+
 /// Everything that is published in the contract.
-pub fn all(routes: &mut ServiceConfig<'_>) {
-    routes.service(utoipa_actix_web::scope("/v1").configure(v1));
+pub const ALL: Routes = Routes {
+    serve: |routes| {
+        routes.service(web::scope("/v1").configure(v1));
+        house(routes);
+    },
+    publish: |routes| {
+        routes.service(utoipa_actix_web::scope("/v1").configure(|routes: &mut ServiceConfig<'_>| v1(routes)));
+        house(routes);
+    },
+};
+
+/// What gates need, for a listener of their own: in and out, what they take along, what they have done, and whether all is well.
+pub const AT_GATES: Routes = Routes {
+    serve: |routes| {
+        routes.service(web::scope("/v1").configure(gates_v1));
+        house(routes);
+    },
+    publish: |routes| {
+        routes.service(utoipa_actix_web::scope("/v1").configure(|routes: &mut ServiceConfig<'_>| gates_v1(routes)));
+        house(routes);
+    },
+};
+
+/// Nothing that is published.
+pub const NONE: Routes = Routes { serve: |_| {}, publish: |_| {} };
+
+/// Whether all is well.
+fn house(routes: &mut impl Table) {
     routes.service(health::status).service(health::figures);
 }
 
-/// What gates need, for a listener of their own: in and out, what they take along, what they have done, and whether all is well.
-pub fn at_gates(routes: &mut ServiceConfig<'_>) {
-    routes.service(utoipa_actix_web::scope("/v1").configure(|routes: &mut ServiceConfig<'_>| {
-        routes.service(gates::admit).service(gates::exit).service(scans::merge).service(manifests::get).service(tickets::keys);
-    }));
-    routes.service(health::status).service(health::figures);
+/// The native interface, as far as gates need it.
+fn gates_v1(routes: &mut impl Table) {
+    routes.service(gates::admit).service(gates::exit).service(scans::merge).service(manifests::get).service(tickets::keys);
 }
 
 /// The native interface.
-fn v1(routes: &mut ServiceConfig<'_>) {
+fn v1(routes: &mut impl Table) {
     // Routes are tried in this order: first those that are asked thousands of times a second.
     routes.service(holds::create).service(holds::confirm).service(gates::admit).service(gates::exit);
     routes.service(availability::list_slots).service(availability::list_days);
@@ -141,17 +194,17 @@ fn v1(routes: &mut ServiceConfig<'_>) {
 }
 
 /// What is not part of the contract: the contract itself and its readable form.
-pub fn unpublished(routes: &mut actix_web::web::ServiceConfig) {
+pub fn unpublished(routes: &mut web::ServiceConfig) {
     docs::routes(routes);
 }
 
 /// The station, whose contract is pagoPA's.
-pub fn at_station(routes: &mut actix_web::web::ServiceConfig) {
-    routes.route(station::PATH, actix_web::web::post().to(station::ask));
+pub fn at_station(routes: &mut web::ServiceConfig) {
+    routes.route(station::PATH, web::post().to(station::ask));
 }
 
 /// The station beside the rest: whoever reaches it can say that a payment was made, so this is for demos.
-pub fn unpublished_with_station(routes: &mut actix_web::web::ServiceConfig) {
+pub fn unpublished_with_station(routes: &mut web::ServiceConfig) {
     unpublished(routes);
     at_station(routes);
 }
