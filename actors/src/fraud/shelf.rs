@@ -152,7 +152,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let shelf = Shelf::in_folder(folder.path());
         let artifact = Artifact { model: vec![1], card: "{}".to_owned() };
-        assert_eq!(shelf.aside(), []);
+        assert!(shelf.aside().is_empty());
         for name in ["one", "two"] {
             shelf.keep(name, &artifact).unwrap();
         }

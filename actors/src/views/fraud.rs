@@ -33,11 +33,13 @@ use tornello_engine::till;
 use tornello_engine::time::Timestamp;
 
 use self::cases::write_case;
-use self::signs::sign;
+use self::signs::{BY_BANK, CONFLICTS, Word, sign};
 use super::{Views, ViewsError, json as written};
+use crate::journal::{Journal, JournalError};
 
 /// The tables. Times are microseconds. What wants a case has its `wants` set until it has one. What chance may pick at all (sales and returns, not holds that were never
-/// sold, nor counts of cash) is `pickable`. Signs and labels are kept by the rank of whoever says so: of one rank the last word counts.
+/// sold, nor counts of cash) is `pickable`. Signs and labels are kept by the rank of whoever says so: of one rank the last word counts. A sign is `told` while the label of its
+/// rank in the case of its sale says the same.
 pub(super) const SCHEMA: &str = "
     DROP TABLE IF EXISTS assessed; DROP TABLE IF EXISTS party; DROP TABLE IF EXISTS fraud_case; DROP TABLE IF EXISTS fraud_label;
     DROP TABLE IF EXISTS fraud_sign; DROP TABLE IF EXISTS attempt; DROP TABLE IF EXISTS refused;
@@ -66,8 +68,10 @@ pub(super) const SCHEMA: &str = "
         PRIMARY KEY (fraud_case, rank)
     ) STRICT, WITHOUT ROWID;
     CREATE TABLE fraud_sign (
-        subject TEXT NOT NULL, rank INTEGER NOT NULL, label TEXT NOT NULL, source TEXT NOT NULL, at INTEGER NOT NULL, PRIMARY KEY (subject, rank)
+        subject TEXT NOT NULL, rank INTEGER NOT NULL, label TEXT NOT NULL, source TEXT NOT NULL, at INTEGER NOT NULL, told INTEGER NOT NULL,
+        PRIMARY KEY (subject, rank)
     ) STRICT, WITHOUT ROWID;
+    CREATE INDEX fraud_sign_untold ON fraud_sign (at) WHERE told = 0;
     CREATE TABLE attempt (
         attempt TEXT PRIMARY KEY, at INTEGER NOT NULL, museum INTEGER NOT NULL, channel TEXT NOT NULL, ending TEXT NOT NULL, amount_cents INTEGER NOT NULL,
         people INTEGER NOT NULL
@@ -167,7 +171,9 @@ pub(super) struct Rows {
     returns: Vec<Value>,
     /// Counts of cash that were assessed.
     counts: Vec<Value>,
-    /// (payment, rank, label, source, time), of all its sales; (sale, rank, label, source, time).
+    /// What banks say of payments whose sales are not found yet.
+    words: Vec<Word>,
+    /// (sale, rank, label, source, time): what banks say of sales, and what gates do.
     by_bank: Vec<Value>,
     conflicts: Vec<Value>,
     attempts: Vec<Value>,
@@ -288,17 +294,22 @@ impl Rows {
     }
 
     pub(super) fn payment(&mut self, payment: PaymentId, record: &Record<payment::Event>) {
-        for event in &record.events {
-            let (label, source) = match event {
-                payment::Event::Disputed(_) => (Label::Fraud, LabelSource::Chargeback),
-                payment::Event::DisputeResolved(resolved) => (if resolved.upheld { Label::Fraud } else { Label::Legit }, LabelSource::Dispute),
-                _ => continue,
-            };
-            let payment = payment.to_string();
+        if let Some(word) = Word::of(payment, record) {
             // Only the bank's last word is written, whatever the order in which rows of one statement are.
-            self.by_bank.retain(|row| row[0] != payment);
-            self.by_bank.push(sign(&payment, label, source, record.at.as_micros()));
+            self.words.retain(|other| other.payment() != payment);
+            self.words.push(word);
         }
+    }
+
+    /// Finds the sales of the payments of which banks say something, where they are written: in these payments.
+    ///
+    /// # Errors
+    /// Those of the journal.
+    pub(super) async fn find_sales(&mut self, journal: &dyn Journal) -> Result<(), JournalError> {
+        for word in std::mem::take(&mut self.words) {
+            self.by_bank.extend(word.of_sales(journal).await?);
+        }
+        Ok(())
     }
 
     pub(super) fn attempts(&mut self, record: &Record<attempts::Event>) {
@@ -327,7 +338,7 @@ impl Rows {
     /// thought, and a verdict would be learned as if a gate had found the same.
     fn met(&mut self, sale: HoldId, reason: ConflictReason, at: i64) {
         if matches!(reason, ConflictReason::TicketInside | ConflictReason::TicketUsed) {
-            self.conflicts.push(sign(&sale.to_string(), Label::Fraud, LabelSource::GateRefusal, at));
+            self.conflicts.push(sign(sale, Label::Fraud, LabelSource::GateRefusal, at));
         }
     }
 
@@ -365,11 +376,6 @@ impl Rows {
         const COUNTED: &str = "INSERT OR IGNORE INTO assessed
             SELECT value ->> 0, value ->> 1, till.museum, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7, NULL,
                 CASE WHEN value ->> 5 = ?2 THEN 'review' ELSE '' END, 0 FROM json_each(?1) JOIN till ON till.session = value ->> 2";
-        const BY_BANK: &str = "INSERT OR REPLACE INTO fraud_sign
-            SELECT sale.sale, value ->> 1, value ->> 2, value ->> 3, value ->> 4
-            FROM json_each(?) JOIN sale ON sale.settlement = 'payment' AND sale.account = value ->> 0";
-        const CONFLICTS: &str = "INSERT OR IGNORE INTO fraud_sign
-            SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4 FROM json_each(?)";
         const ATTEMPTS: &str = "INSERT OR IGNORE INTO attempt
             SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6 FROM json_each(?)";
         const REFUSED: &str = "INSERT OR IGNORE INTO refused

@@ -8,7 +8,7 @@ use tornello_engine::ids::{CaseId, MuseumId};
 use tornello_engine::time::Timestamp;
 
 use super::bad;
-use super::signs::label_name;
+use super::signs::{label_name, told};
 use crate::views::{Views, ViewsError, json as written};
 
 /// A case in a list.
@@ -184,6 +184,7 @@ pub(super) async fn write_case(tx: &mut SqliteConnection, id: &str, at: Timestam
             sqlx::query(LAPSED).bind(id).execute(tx).await?
         }
         case::Event::Labelled(labelled) => {
+            told(tx, id, labelled.label, labelled.source).await?;
             let known = Known { label: labelled.label, source: labelled.source, at };
             let ask = sqlx::query(LABELLED).bind(id).bind(label_name(known.label)).bind(known.source.name()).bind(i64::from(known.source.rank()));
             ask.bind(at.as_micros()).bind(known.trains_at().as_micros()).execute(tx).await?
