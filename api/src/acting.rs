@@ -13,7 +13,7 @@ use serde::Serialize;
 use tornello_actors::digest::digest;
 use tornello_actors::failure::Failure;
 use tornello_actors::fraud::challenge::{BITS, BadProof};
-use tornello_actors::fraud::hearing::figures;
+use tornello_actors::fraud::hearing::{figures, named};
 use tornello_actors::fraud::{Held, signal_of, signal_of_count, signal_of_held, signal_of_payment, signal_of_return};
 use tornello_actors::fraud::{SignalEvent, SignalKind, Taking};
 use tornello_actors::node::Node;
@@ -55,9 +55,9 @@ pub struct Asked<'a> {
     pub kind: SignalKind,
     /// Through which channel.
     pub channel: Channel,
-    /// The hold, entry or sale.
+    /// The hold, entry or sale; of a payment its first hold.
     pub hold: HoldId,
-    /// The places.
+    /// The places; of a payment those of all its holds.
     pub lines: &'a [Line],
     /// Whether the tickets will bear a name: that is a step-up by itself.
     pub named: bool,
@@ -112,11 +112,14 @@ pub struct Due<'a> {
 /// As [`weigh`], when a payment begins.
 pub async fn weigh_payment(node: &Node, envelope: &mut Envelope, due: Due<'_>, proof: &Proof) -> Result<(), Problem> {
     let Some(first) = due.holds.first().copied() else { return Ok(()) };
-    let held = held_of(node, first).await?;
-    let signal = signal_of_payment(node.now(), due.channel, due.museum, due.amount_cents.get(), envelope, first, held.as_deref());
-    let lines = held.as_ref().map_or(&[][..], |held| &held.lines);
+    let mut held = Vec::with_capacity(due.holds.len());
+    for hold in due.holds {
+        held.extend(held_of(node, *hold).await?);
+    }
+    let signal = signal_of_payment(node.now(), due.channel, due.museum, due.amount_cents.get(), envelope, first, &held);
+    let lines: Vec<Line> = held.iter().flat_map(|held| held.lines.iter().cloned()).collect();
     // Who tries cards gives names as well: here only work counts.
-    let asked = Asked { kind: SignalKind::PaymentBegun, channel: due.channel, hold: first, lines, named: false };
+    let asked = Asked { kind: SignalKind::PaymentBegun, channel: due.channel, hold: first, lines: &lines, named: false };
     weigh_signal(node, envelope, &signal, asked, proof).await
 }
 
@@ -231,11 +234,25 @@ async fn blocked(node: &Node, envelope: &Envelope, signal: &SignalEvent, asked: 
     }
 }
 
+/// Who is kept of an attempt, the one that acts first: those that the command names, and of a payment also whoever held its places, as far as there is room.
+fn taking_part(envelope: &Envelope, signal: &SignalEvent) -> Vec<Party> {
+    let mut parties = envelope.parties.clone();
+    if signal.kind == SignalKind::PaymentBegun {
+        for party in named(&signal.parties) {
+            if !parties.contains(&party) {
+                parties.push(party);
+            }
+        }
+    }
+    parties.truncate(ATTEMPT_PARTIES);
+    parties
+}
+
 /// Writes an attempt down, and answers with the code of an appeal: that of the first time, if the same request was refused before. A journal that does not write
 /// must not turn a refusal into a pass, nor into another error: then there is no code, as there is none for an attempt beyond those that are kept.
 async fn note(node: &Node, envelope: &Envelope, signal: &SignalEvent, asked: Asked<'_>, ending: Ending) -> Option<AttemptId> {
     let id = node.new_attempt(random());
-    let parties: Vec<Party> = envelope.parties.iter().take(ATTEMPT_PARTIES).copied().collect();
+    let parties = taking_part(envelope, signal);
     let acting = parties.first().copied();
     let attempt = Attempt {
         id,
@@ -243,9 +260,8 @@ async fn note(node: &Node, envelope: &Envelope, signal: &SignalEvent, asked: Ask
         channel: asked.channel,
         museum: asked.hold.slot().museum(),
         slot: Some(asked.hold.slot()),
-        // A return names no lines, and a payment no people but those of its first hold.
+        // A return names no lines, and the signal of a payment no people.
         people: people(asked.lines).max(signal.people),
-        // Of a payment all that was to be paid, and not what is known of its first hold.
         amount_cents: Cents::new(signal.cents),
         parties,
         assessment: envelope.assessment.as_deref().cloned(),

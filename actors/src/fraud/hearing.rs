@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use tornello_engine::attempts::{self, Aim, Attempt, Ending, Figures, Refused};
 use tornello_engine::calendar;
 use tornello_engine::channel::Channel;
-use tornello_engine::envelope::{Digest, Envelope, PartyKind};
+use tornello_engine::envelope::{Digest, Envelope, Party, PartyKind};
 use tornello_engine::ids::{Code, HoldId, KeyId, MuseumId, PaymentId, SlotId, TicketId};
 use tornello_engine::money::Cents;
 use tornello_engine::record::Record;
@@ -116,6 +116,15 @@ pub fn join(parties: &mut Vec<Taking>, others: impl IntoIterator<Item = Taking>)
             parties.push(other);
         }
     }
+}
+
+/// Those of some who take part that channels name, as parties: all but the keys and accounts by which commands are given.
+pub fn named(parties: &[Taking]) -> impl Iterator<Item = Party> {
+    const NAMED: [PartyKind; 5] = [PartyKind::Buyer, PartyKind::Device, PartyKind::Card, PartyKind::Network, PartyKind::Group];
+    parties.iter().filter_map(|taking| {
+        let kind = NAMED.into_iter().find(|kind| role(*kind) == taking.role)?;
+        Some(Party { kind, pseudonym: Digest(taking.id) })
+    })
 }
 
 /// The signal of places that somebody asks for, or got.
@@ -346,7 +355,7 @@ impl Hearing {
         let nobody = nobody();
         let first = opened.items.first().map(|item| item.hold);
         let mut signal = payment(at, opened.channel, opened.museum, opened.amount_cents.get(), first, envelope.unwrap_or(&nobody));
-        if let Some(origin) = first.and_then(|first| self.origins.get(&first.get())) {
+        for origin in opened.items.iter().filter_map(|item| self.origins.get(&item.hold.get())) {
             join(&mut signal.parties, origin.parties.iter().copied());
         }
         signal
@@ -401,6 +410,8 @@ impl Hearing {
         // Of a return the desk that takes it is the operator, not the one that sold.
         let others = origin.into_iter().flat_map(|origin| &origin.parties).filter(|taking| !is_return || taking.role != Role::Operator);
         join(&mut signal.parties, others.copied());
+        // Of a payment also whoever held the places of its other holds, as far as there was room for them.
+        join(&mut signal.parties, attempt.parties.iter().map(|party| Taking { role: role(party.kind), id: { party.pseudonym.0 } }));
         (signal.people, signal.cheap, signal.cents, signal.list_cents) = (people, cheap, cents.get(), list_cents.get());
         if matches!(aim, Aim::Hold | Aim::Wait | Aim::Buy { .. }) {
             (signal.lead_s, signal.minute) = moment(assessment.at, slot);

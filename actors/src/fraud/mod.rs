@@ -454,7 +454,7 @@ pub fn signal_of_count(at: Timestamp, museum: MuseumId, difference_cents: Cents,
     hearing::count(at, museum, difference_cents, envelope.who)
 }
 
-/// The signal of a payment that begins, as it is found in the journal later.
+/// The signal of a payment that begins, as it is found in the journal later: also of whoever held the places of any of its holds.
 #[must_use]
 pub fn signal_of_payment(
     at: Timestamp,
@@ -463,10 +463,10 @@ pub fn signal_of_payment(
     amount_cents: i64,
     envelope: &Envelope,
     first: HoldId,
-    held: Option<&Held>,
+    held: &[Arc<Held>],
 ) -> SignalEvent {
     let mut signal = hearing::payment(at, channel, museum, amount_cents, Some(first), envelope);
-    if let Some(held) = held {
+    for held in held {
         hearing::join(&mut signal.parties, held.parties.iter().copied());
     }
     signal

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use tornello_actors::failure::Failure;
 use tornello_actors::moves::move_tickets;
 use tornello_actors::node::Node;
+use tornello_actors::rooms;
 use tornello_engine::calendar;
 use tornello_engine::channel::Channel;
 use tornello_engine::ids::{Code, HoldId, SlotId, TicketId};
@@ -92,22 +93,8 @@ pub async fn to_slot(
     let (prices, owner) = (prices(&node, (sale, to), channel, &lines).await?, owner(&node, &caller, sale).await?);
     let arrival = HoldId::new(to, random());
     let command = Command::BeginMove { sale, owner, tickets, arrival, via: caller.channel(), prices };
-    let moved = match move_tickets(&node, sale.slot(), envelope, command).await {
-        Ok(moved) => moved,
-        Err(failure) => {
-            // What is under way takes places there, whenever it ends.
-            if let (Failure::OutcomeUnknown, Some(passage)) = (&failure, passage) {
-                passage.made();
-            }
-            return Err(alternatives(&node, to, channel, failure));
-        }
-    };
-    // What is answered again is no new move.
-    if moved.id == arrival
-        && let Some(passage) = passage
-    {
-        passage.made();
-    }
+    let answer = rooms::through(passage, move_tickets(&node, sale.slot(), envelope, command)).await;
+    let moved = answer.map_err(|failure| alternatives(&node, to, channel, failure))?;
     let view = SaleView::new(moved.id, moved.sale.channel, &moved.sale.lines, &moved.sale.settlement, moved.sale.sold_at);
     Ok(HttpResponse::Ok().insert_header(("Location", format!("/v1/sales/{}", moved.id))).json(view))
 }
