@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use sqlx::Row;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
-use tornello_engine::attempts::{self, Attempt, Refused};
+use tornello_engine::attempts::{self, Attempt, Ending, Refused};
 use tornello_engine::case::{self, Action, Known, Label, LabelSource, Subject};
 use tornello_engine::channel::Channel;
 use tornello_engine::envelope::{Assessment, Digest, Envelope, Outcome, Party, PartyKind};
@@ -22,10 +22,8 @@ use tornello_engine::time::Timestamp;
 
 use super::{Views, ViewsError, json as written};
 
-/// Of so many sales and returns that nobody suspects, one may be looked at all the same.
-const PICKED_ONE_IN: u128 = 20;
-/// How many of these are looked at in 24 hours, on average, where one in twenty would be more: an analyst has no time for more.
-const PICKED_A_DAY: u128 = 72;
+/// Of so many sales and returns that nobody suspects, and of so many attempts that rules refused, one may be looked at all the same.
+pub const PICKED_ONE_IN: u64 = 20;
 /// An hour, in microseconds.
 const HOUR_US: i64 = 3_600_000_000;
 /// How many refusals at gates are told of a sale.
@@ -35,7 +33,7 @@ const LINKS_PARTIES_MAX: u32 = 16;
 const LINKS_OF_ONE_MAX: u32 = 25;
 
 /// The tables. Times are microseconds. What wants a case has its `wants` set until it has one. What chance may pick at all (sales and returns, not holds that were never
-/// sold, nor counts of cash) is `pickable`. Signs and labels are kept by the rank of whoever says so: of one rank the last word counts.
+/// sold, nor counts of cash) is `pickable`; an attempt that was refused `wants` a case if chance picks it. A case stands in the queue by its `urgency`. Signs and labels are kept by the rank of whoever says so: of one rank the last word counts.
 pub(super) const SCHEMA: &str = "
     DROP TABLE IF EXISTS assessed; DROP TABLE IF EXISTS party; DROP TABLE IF EXISTS fraud_case; DROP TABLE IF EXISTS fraud_label;
     DROP TABLE IF EXISTS fraud_sign; DROP TABLE IF EXISTS attempt; DROP TABLE IF EXISTS refused;
@@ -52,11 +50,11 @@ pub(super) const SCHEMA: &str = "
     CREATE INDEX party_by_subject ON party (subject);
     CREATE TABLE fraud_case (
         fraud_case TEXT PRIMARY KEY, subject TEXT NOT NULL, origin TEXT NOT NULL, museum INTEGER NOT NULL, channel TEXT NOT NULL, amount_cents INTEGER NOT NULL,
-        score INTEGER, probability_ppm INTEGER, model TEXT NOT NULL, loss INTEGER NOT NULL, opened_at INTEGER NOT NULL, due_at INTEGER NOT NULL, lapses_at INTEGER NOT NULL,
-        state TEXT NOT NULL, assignee TEXT NOT NULL, verdict TEXT NOT NULL, reason TEXT NOT NULL, decided_by TEXT NOT NULL, decided_at INTEGER,
+        score INTEGER, probability_ppm INTEGER, model TEXT NOT NULL, loss INTEGER NOT NULL, urgency INTEGER NOT NULL,
+        opened_at INTEGER NOT NULL, due_at INTEGER NOT NULL, lapses_at INTEGER NOT NULL, state TEXT NOT NULL, assignee TEXT NOT NULL, verdict TEXT NOT NULL, reason TEXT NOT NULL, decided_by TEXT NOT NULL, decided_at INTEGER,
         appealed_at INTEGER, blocked INTEGER NOT NULL
     ) STRICT, WITHOUT ROWID;
-    CREATE INDEX fraud_case_by_state ON fraud_case (state, loss, fraud_case);
+    CREATE INDEX fraud_case_by_state ON fraud_case (state, urgency, fraud_case);
     CREATE INDEX fraud_case_by_origin ON fraud_case (origin, opened_at);
     CREATE INDEX fraud_case_by_subject ON fraud_case (subject);
     CREATE TABLE fraud_label (
@@ -68,8 +66,10 @@ pub(super) const SCHEMA: &str = "
     ) STRICT, WITHOUT ROWID;
     CREATE TABLE attempt (
         attempt TEXT PRIMARY KEY, at INTEGER NOT NULL, museum INTEGER NOT NULL, channel TEXT NOT NULL, ending TEXT NOT NULL, amount_cents INTEGER NOT NULL,
-        people INTEGER NOT NULL
+        people INTEGER NOT NULL, wants TEXT NOT NULL
     ) STRICT, WITHOUT ROWID;
+    CREATE INDEX attempt_picked ON attempt (at) WHERE wants = 'picked';
+    CREATE INDEX attempt_blocked ON attempt (at) WHERE ending = 'blocked';
     CREATE TABLE refused (
         sale TEXT NOT NULL, at INTEGER NOT NULL, ticket TEXT NOT NULL, reason TEXT NOT NULL, times INTEGER NOT NULL, gate TEXT NOT NULL,
         PRIMARY KEY (sale, at, ticket, reason, times)
@@ -96,8 +96,10 @@ pub struct CaseRow {
     pub probability_ppm: Option<u32>,
     /// The model that said so; empty if none was asked.
     pub model: String,
-    /// What it may cost, in cents times percent: the order of the list, largest first.
+    /// What it may cost, in cents times percent.
     pub loss: i64,
+    /// The order of the list, largest first: what it may cost; of one picked at random, what another one may cost that was open when it was opened, by lot.
+    pub urgency: i64,
     /// When it was opened.
     pub opened_at: Timestamp,
     /// When somebody should have looked.
@@ -118,7 +120,7 @@ pub struct CaseRow {
     pub decided_at: Option<Timestamp>,
     /// When it was appealed.
     pub appealed_at: Option<Timestamp>,
-    /// Whether its tickets were blocked; not if that was undone before anybody complained.
+    /// Whether its tickets were blocked, or it is an attempt that was; not if a block of tickets was undone before anybody complained.
     pub blocked: bool,
     /// What is known of it: `fraud` or `legit`; empty if nothing is.
     pub label: String,
@@ -140,6 +142,20 @@ pub struct CaseFilter {
     /// Only after this one, in the order of the list.
     pub after: Option<(i64, CaseId)>,
 }
+
+/// Something that chance has picked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Drawn {
+    /// What.
+    pub subject: Subject,
+    /// Through which channel.
+    pub channel: String,
+    /// When it was assessed, or tried.
+    pub at: Timestamp,
+}
+
+/// How many things there were, by channel and hour: of UTC, counted from 1970. Hours without any are left out.
+pub type ByHour = BTreeMap<(String, i64), u32>;
 
 /// What wants a case, or whose case is to be told something.
 #[derive(Debug, Clone)]
@@ -191,21 +207,21 @@ pub struct RefusedRow {
 }
 
 impl Views {
-    /// Cases in the order of what they may cost, largest first, at most `limit`.
+    /// Cases in the order of their urgency, the most urgent first, at most `limit`.
     pub async fn fraud_cases(&self, filter: &CaseFilter, limit: u32) -> Result<Vec<CaseRow>, ViewsError> {
         const QUERY: &str = "SELECT fraud_case, subject, origin, museum, channel, amount_cents, score, model, loss, opened_at, due_at, lapses_at, state, assignee,
-                verdict, reason, decided_by, decided_at, appealed_at, blocked, probability_ppm,
+                verdict, reason, decided_by, decided_at, appealed_at, blocked, probability_ppm, urgency,
                 coalesce((SELECT label FROM fraud_label WHERE fraud_label.fraud_case = fraud_case.fraud_case ORDER BY rank LIMIT 1), '')
             FROM fraud_case WHERE (?1 IS NULL OR museum IN (SELECT value FROM json_each(?1))) AND (?2 IS NULL OR state IN (SELECT value FROM json_each(?2)))
             AND (?3 IS NULL OR channel = ?3) AND (?4 IS NULL OR assignee = ?4) AND (?5 IS NULL OR opened_at >= ?5)
-            AND (?6 IS NULL OR loss < ?6 OR (loss = ?6 AND fraud_case > ?7)) ORDER BY loss DESC, fraud_case LIMIT ?8";
+            AND (?6 IS NULL OR urgency < ?6 OR (urgency = ?6 AND fraud_case > ?7)) ORDER BY urgency DESC, fraud_case LIMIT ?8";
         let rows = sqlx::query(QUERY)
             .bind(filter.museums.as_ref().map(written))
             .bind(filter.states.as_ref().map(written))
             .bind(filter.channel.clone())
             .bind(filter.assignee.clone())
             .bind(filter.opened_from.map(Timestamp::as_micros))
-            .bind(filter.after.map(|(loss, _)| loss))
+            .bind(filter.after.map(|(urgency, _)| urgency))
             .bind(filter.after.map(|(_, case)| case.to_string()).unwrap_or_default())
             .bind(i64::from(limit))
             .fetch_all(&self.pool)
@@ -227,30 +243,46 @@ impl Views {
         row.as_ref().map(wanting_row).transpose().map_err(ViewsError::Store)
     }
 
-    /// What chance has picked from one instant to before another and has no case, with when it was assessed: see [`is_picked`].
-    pub async fn picked_at_random(&self, from: Timestamp, to: Timestamp) -> Result<Vec<(Subject, Timestamp)>, ViewsError> {
-        const QUERY: &str = "SELECT subject, at FROM assessed WHERE wants = 'picked' AND at >= ? AND at < ? ORDER BY at, subject";
+    /// What chance has picked from one instant to before another and has no case: see [`is_picked`].
+    pub async fn picked_at_random(&self, from: Timestamp, to: Timestamp) -> Result<Vec<Drawn>, ViewsError> {
+        const QUERY: &str = "SELECT subject, channel, at FROM assessed WHERE wants = 'picked' AND at >= ?1 AND at < ?2
+            UNION ALL SELECT attempt, channel, at FROM attempt WHERE wants = 'picked' AND at >= ?1 AND at < ?2 ORDER BY 3, 1";
         let rows = sqlx::query(QUERY).bind(from.as_micros()).bind(to.as_micros()).fetch_all(&self.pool).await?;
-        rows.iter().map(|row| Ok((row.try_get::<String, _>(0)?.parse().map_err(bad)?, Timestamp::from_micros(row.try_get(1)?)))).collect()
+        let read = |row: &SqliteRow| {
+            let subject = row.try_get::<String, _>(0)?.parse::<Subject>().map_err(bad)?;
+            Ok(Drawn { subject, channel: row.try_get(1)?, at: Timestamp::from_micros(row.try_get(2)?) })
+        };
+        rows.iter().map(read).collect()
     }
 
-    /// How many cases were opened since an instant because they were picked.
-    pub async fn picked_cases(&self, since: Timestamp) -> Result<u32, ViewsError> {
-        const QUERY: &str = "SELECT count(*) FROM fraud_case WHERE origin = 'picked' AND opened_at >= ?";
-        Ok(sqlx::query_scalar(QUERY).bind(since.as_micros()).fetch_one(&self.pool).await?)
+    /// Of how many sales and returns that were picked, and whose cases were opened since an instant, it is known by now what they were; by channel.
+    pub async fn picked_known(&self, since: Timestamp) -> Result<BTreeMap<String, u32>, ViewsError> {
+        const QUERY: &str = "SELECT channel, count(*) FROM fraud_case WHERE origin = 'picked' AND opened_at >= ?
+            AND EXISTS (SELECT 1 FROM fraud_label WHERE fraud_label.fraud_case = fraud_case.fraud_case)
+            AND NOT EXISTS (SELECT 1 FROM attempt WHERE attempt.attempt = fraud_case.subject) GROUP BY 1";
+        let rows = sqlx::query(QUERY).bind(since.as_micros()).fetch_all(&self.pool).await?;
+        rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
     }
 
-    /// How many sales and returns were assessed since an instant that nobody suspected: all that chance picks from.
-    pub async fn unsuspected(&self, since: Timestamp) -> Result<u32, ViewsError> {
-        const QUERY: &str = "SELECT count(*) FROM assessed WHERE at >= ? AND severity < ? AND pickable";
-        Ok(sqlx::query_scalar(QUERY).bind(since.as_micros()).bind(Outcome::Review as u8).fetch_one(&self.pool).await?)
+    /// How many sales and returns were assessed since an instant that nobody suspected, by channel: all that chance picks from, but refused attempts.
+    pub async fn unsuspected(&self, since: Timestamp) -> Result<BTreeMap<String, u32>, ViewsError> {
+        const QUERY: &str = "SELECT channel, count(*) FROM assessed WHERE at >= ? AND severity < ? AND pickable GROUP BY 1";
+        let rows = sqlx::query(QUERY).bind(since.as_micros()).bind(Outcome::Review as u8).fetch_all(&self.pool).await?;
+        rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
     }
 
-    /// As [`Self::unsuspected`], from one instant to before another, by hour: of UTC, counted from 1970. Hours without any are left out.
-    pub async fn unsuspected_by_hour(&self, from: Timestamp, to: Timestamp) -> Result<BTreeMap<i64, u32>, ViewsError> {
-        const QUERY: &str = "SELECT at / ?1, count(*) FROM assessed WHERE at >= ?2 AND at < ?3 AND severity < ?4 AND pickable GROUP BY 1";
+    /// As [`Self::unsuspected`], from one instant to before another, by hour.
+    pub async fn unsuspected_by_hour(&self, from: Timestamp, to: Timestamp) -> Result<ByHour, ViewsError> {
+        const QUERY: &str = "SELECT channel, at / ?1, count(*) FROM assessed WHERE at >= ?2 AND at < ?3 AND severity < ?4 AND pickable GROUP BY 1, 2";
         let ask = sqlx::query(QUERY).bind(HOUR_US).bind(from.as_micros()).bind(to.as_micros()).bind(Outcome::Review as u8);
-        ask.fetch_all(&self.pool).await?.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
+        by_hour(&ask.fetch_all(&self.pool).await?)
+    }
+
+    /// How many attempts were blocked from one instant to before another, as far as they are kept, by hour.
+    pub async fn refused_by_hour(&self, from: Timestamp, to: Timestamp) -> Result<ByHour, ViewsError> {
+        const QUERY: &str = "SELECT channel, at / ?1, count(*) FROM attempt WHERE ending = 'blocked' AND at >= ?2 AND at < ?3 GROUP BY 1, 2";
+        let ask = sqlx::query(QUERY).bind(HOUR_US).bind(from.as_micros()).bind(to.as_micros());
+        by_hour(&ask.fetch_all(&self.pool).await?)
     }
 
     /// What is known of one sale for a case about it; none if the lists do not have the sale.
@@ -371,6 +403,10 @@ impl Views {
     }
 }
 
+fn by_hour(rows: &[SqliteRow]) -> Result<ByHour, ViewsError> {
+    rows.iter().map(|row| Ok(((row.try_get(0)?, row.try_get(1)?), row.try_get(2)?))).collect()
+}
+
 fn bad(error: BadId) -> sqlx::Error {
     sqlx::Error::Decode(error.into())
 }
@@ -411,7 +447,8 @@ fn case_row(row: &SqliteRow) -> Result<CaseRow, sqlx::Error> {
         appealed_at: if_any(18)?,
         blocked: row.try_get(19)?,
         probability_ppm: row.try_get(20)?,
-        label: row.try_get(21)?,
+        urgency: row.try_get(21)?,
+        label: row.try_get(22)?,
     })
 }
 
@@ -469,27 +506,30 @@ fn pseudonym(Digest(bits): Digest) -> String {
     format!("{bits:032x}")
 }
 
-/// The lot of a sale or a return: the same one however often it is drawn, and a return's whatever its sale's is. Nothing else has one.
+/// The lot of a sale, a return or an attempt: the same one however often it is drawn, and a return's whatever its sale's is. Nothing else has one.
 fn lot(subject: Subject) -> Option<u128> {
     match subject {
         Subject::Sale(sale) => Some(crate::digest::digest(&[b"picked", &sale.get().to_be_bytes()]).0),
         Subject::Return { sale, seq } => Some(crate::digest::digest(&[b"picked", &sale.get().to_be_bytes(), &seq.to_be_bytes()]).0),
-        Subject::Attempt(_) | Subject::Till(_) => None,
+        // Its id is drawn at random by us, so nobody can choose a lot.
+        Subject::Attempt(attempt) => Some(crate::digest::digest(&[b"picked", &attempt.get().to_be_bytes()]).0),
+        Subject::Till(_) => None,
     }
 }
 
-/// Whether a sale or a return is picked at random: one in twenty.
+/// Whether a sale, a return or a refused attempt is picked at random: one in twenty.
 #[must_use]
 pub fn is_picked(subject: Subject) -> bool {
-    lot(subject).is_some_and(|lot| lot.is_multiple_of(PICKED_ONE_IN))
+    lot(subject).is_some_and(|lot| lot.is_multiple_of(u128::from(PICKED_ONE_IN)))
 }
 
-/// Whether something that is picked stays so where chance picks from `volume` sales and returns in 24 hours: all, as long as one in twenty is no more than
-/// [`PICKED_A_DAY`], else as many as come to that, by lot. What stays at a volume stays at every smaller one.
+/// Whether something that is picked stays so where chance picks from `volume` things in 24 hours, and has `a_day_milli` thousandths of one to pick: all, as long as one in
+/// twenty is no more than that, else as many as come to that on average, by lot. What stays at a volume stays at every smaller one.
 #[must_use]
-pub fn stays_picked(subject: Subject, volume: u64) -> bool {
-    // The upper half of a lot says nothing of its remainder, by which it was picked.
-    lot(subject).is_some_and(|lot| (lot >> 64) * u128::from(volume) < (PICKED_A_DAY * PICKED_ONE_IN) << 64)
+pub fn stays_picked(subject: Subject, volume: u64, a_day_milli: u64) -> bool {
+    // The upper half of a lot says nothing of its remainder, by which it was picked. Volumes and budgets have 32 bits each: nothing here is near 128.
+    let most = u128::from(a_day_milli) * u128::from(PICKED_ONE_IN);
+    lot(subject).is_some_and(|lot| (lot >> 64) * u128::from(volume) * 1_000 < most << 64)
 }
 
 const fn label_name(label: Label) -> &'static str {
@@ -603,8 +643,9 @@ impl Rows {
             match event {
                 attempts::Event::Noted(attempt) => {
                     let Attempt { id, at, channel, museum, people, amount_cents, ref parties, ending, .. } = *attempt;
+                    let wants = if ending == Ending::Blocked && is_picked(Subject::Attempt(id)) { "picked" } else { "" };
                     let ending = serde_json::to_value(ending).unwrap_or_default();
-                    self.attempts.push(json!([id.to_string(), at.as_micros(), museum.0, channel.name(), ending, amount_cents.get(), people]));
+                    self.attempts.push(json!([id.to_string(), at.as_micros(), museum.0, channel.name(), ending, amount_cents.get(), people, wants]));
                     self.of_parties(parties, &id.to_string(), at.as_micros());
                 }
                 attempts::Event::Refused(refused) => {
@@ -668,7 +709,7 @@ impl Rows {
         const CONFLICTS: &str = "INSERT OR IGNORE INTO fraud_sign
             SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4 FROM json_each(?)";
         const ATTEMPTS: &str = "INSERT OR IGNORE INTO attempt
-            SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6 FROM json_each(?)";
+            SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7 FROM json_each(?)";
         const REFUSED: &str = "INSERT OR IGNORE INTO refused
             SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5 FROM json_each(?)";
         let review = Outcome::Review as u8;
@@ -702,8 +743,22 @@ impl Rows {
     }
 }
 
+/// The urgency of something that chance has picked: that of one of the cases of its channel that are open, by lot, so that it is as likely to be read as any of them. By what it
+/// may cost it would stand behind all of them, as nobody suspects it, and those that cost most would be read alone. None if none is open.
+async fn by_lot(tx: &mut SqliteConnection, channel: Channel, lot: u128) -> Result<Option<i64>, sqlx::Error> {
+    const COUNT: &str = "SELECT count(*) FROM fraud_case WHERE state IN ('open', 'appealed') AND channel = ? AND origin <> 'picked'";
+    const ONE: &str = "SELECT urgency FROM fraud_case WHERE state IN ('open', 'appealed') AND channel = ? AND origin <> 'picked'
+        ORDER BY urgency DESC, fraud_case LIMIT 1 OFFSET ?";
+    let open: u32 = sqlx::query_scalar(COUNT).bind(channel.name()).fetch_one(&mut *tx).await?;
+    if open == 0 {
+        return Ok(None);
+    }
+    let place = ((lot >> 64) % u128::from(open)) as i64;
+    sqlx::query_scalar(ONE).bind(channel.name()).bind(place).fetch_optional(tx).await
+}
+
 async fn write_case(tx: &mut SqliteConnection, id: &str, at: Timestamp, event: &case::Event) -> Result<(), sqlx::Error> {
-    const OPENED: &str = "INSERT OR IGNORE INTO fraud_case VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'open', '', '', '', '', NULL, NULL, 0)";
+    const OPENED: &str = "INSERT OR IGNORE INTO fraud_case VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'open', '', '', '', '', NULL, NULL, ?)";
     const PLACES: &str = "SELECT people FROM sale WHERE sale = ?1 UNION ALL SELECT people FROM attempt WHERE attempt = ?1 LIMIT 1";
     const DECIDED: &str =
         "UPDATE fraud_case SET state = 'decided', verdict = ?2, reason = ?3, decided_by = ?4, decided_at = ?5 WHERE fraud_case = ?1";
@@ -716,7 +771,13 @@ async fn write_case(tx: &mut SqliteConnection, id: &str, at: Timestamp, event: &
         case::Event::Opened(opened) => {
             let subject = opened.subject.to_string();
             sqlx::query("UPDATE assessed SET wants = '' WHERE subject = ?").bind(&subject).execute(&mut *tx).await?;
+            sqlx::query("UPDATE attempt SET wants = '' WHERE attempt = ?").bind(&subject).execute(&mut *tx).await?;
             let places: Option<u32> = sqlx::query_scalar(PLACES).bind(&subject).fetch_optional(&mut *tx).await?;
+            let loss = opened.expected_loss(places.unwrap_or(0));
+            let urgency = match lot(opened.subject).filter(|_| opened.picked_at_random()) {
+                Some(lot) => by_lot(tx, opened.channel, lot).await?,
+                None => None,
+            };
             sqlx::query(OPENED)
                 .bind(id)
                 .bind(subject)
@@ -727,10 +788,12 @@ async fn write_case(tx: &mut SqliteConnection, id: &str, at: Timestamp, event: &
                 .bind(opened.assessment.as_ref().map(|assessment| i64::from(assessment.score)))
                 .bind(opened.assessment.as_ref().and_then(|assessment| assessment.probability_ppm))
                 .bind(opened.assessment.as_ref().map(|assessment| assessment.model.to_string()).unwrap_or_default())
-                .bind(opened.expected_loss(places.unwrap_or(0)))
+                .bind(loss)
+                .bind(urgency.unwrap_or(loss))
                 .bind(at.as_micros())
                 .bind(opened.due_at.as_micros())
                 .bind(opened.lapses_at.as_micros())
+                .bind(i64::from(matches!(opened.subject, Subject::Attempt(_))))
                 .execute(tx)
                 .await?
         }
@@ -910,9 +973,10 @@ mod tests {
     #[test]
     fn of_a_busy_day_as_many_are_picked_as_of_a_quiet_one_and_none_is_likelier() {
         const SALES: u64 = 100_000;
+        const A_DAY_MILLI: u64 = 72_000;
         let sale = |n: u64| Subject::Sale(HoldId::new(slot_at(0), n));
         let picked: Vec<u64> = (0..SALES).filter(|n| is_picked(sale(*n))).collect();
-        let staying = |volume: u64| picked.iter().copied().filter(|n| stays_picked(sale(*n), volume)).collect::<Vec<_>>();
+        let staying = |volume: u64| picked.iter().copied().filter(|n| stays_picked(sale(*n), volume, A_DAY_MILLI)).collect::<Vec<_>>();
         assert!((4_600..5_400).contains(&picked.len()), "one in twenty: {}", picked.len());
         assert_eq!((staying(0), staying(1_440)), (picked.clone(), picked.clone()), "so few that all of them can be read");
         // 72 expected of 100,000; all bounds are four standard deviations off.
@@ -924,7 +988,8 @@ mod tests {
         assert!((410..590).contains(&early.len()) && first.abs_diff(early.len() - first) < 90, "{first} of {}", early.len());
         // A day that grows takes some away and adds none.
         assert!(busy.iter().all(|n| early.contains(n)));
-        assert!(!is_picked(Subject::Till(TillId(1))) && !stays_picked(Subject::Till(TillId(1)), 0));
+        assert!(busy.iter().all(|n| !stays_picked(sale(*n), SALES, 0)), "nobody has time for any");
+        assert!(!is_picked(Subject::Till(TillId(1))) && !stays_picked(Subject::Till(TillId(1)), 0, A_DAY_MILLI));
     }
 
     #[tokio::test]
