@@ -16,6 +16,7 @@ mod sealing;
 pub use contact::{Contact, ContactError, ContactForm, Payee};
 pub use pseudonym::{Month, Pseudonymiser};
 pub use sealing::MasterKey;
+pub(crate) use sealing::Sealer;
 
 use std::collections::{HashSet, VecDeque};
 use std::fmt;
