@@ -33,7 +33,8 @@ const LINKS_PARTIES_MAX: u32 = 16;
 const LINKS_OF_ONE_MAX: u32 = 25;
 
 /// The tables. Times are microseconds. What wants a case has its `wants` set until it has one. What chance may pick at all (sales and returns, not holds that were never
-/// sold, nor counts of cash) is `pickable`; an attempt that was refused `wants` a case if chance picks it. A case stands in the queue by its `urgency`. Signs and labels are kept by the rank of whoever says so: of one rank the last word counts.
+/// sold, nor counts of cash) is `pickable`; an attempt that was refused `wants` a case if chance picks it. A case stands in the queue by its `urgency`. Signs and
+/// labels are kept by the rank of whoever says so: of one rank the last word counts.
 pub(super) const SCHEMA: &str = "
     DROP TABLE IF EXISTS assessed; DROP TABLE IF EXISTS party; DROP TABLE IF EXISTS fraud_case; DROP TABLE IF EXISTS fraud_label;
     DROP TABLE IF EXISTS fraud_sign; DROP TABLE IF EXISTS attempt; DROP TABLE IF EXISTS refused;
@@ -51,7 +52,8 @@ pub(super) const SCHEMA: &str = "
     CREATE TABLE fraud_case (
         fraud_case TEXT PRIMARY KEY, subject TEXT NOT NULL, origin TEXT NOT NULL, museum INTEGER NOT NULL, channel TEXT NOT NULL, amount_cents INTEGER NOT NULL,
         score INTEGER, probability_ppm INTEGER, model TEXT NOT NULL, loss INTEGER NOT NULL, urgency INTEGER NOT NULL,
-        opened_at INTEGER NOT NULL, due_at INTEGER NOT NULL, lapses_at INTEGER NOT NULL, state TEXT NOT NULL, assignee TEXT NOT NULL, verdict TEXT NOT NULL, reason TEXT NOT NULL, decided_by TEXT NOT NULL, decided_at INTEGER,
+        opened_at INTEGER NOT NULL, due_at INTEGER NOT NULL, lapses_at INTEGER NOT NULL,
+        state TEXT NOT NULL, assignee TEXT NOT NULL, verdict TEXT NOT NULL, reason TEXT NOT NULL, decided_by TEXT NOT NULL, decided_at INTEGER,
         appealed_at INTEGER, blocked INTEGER NOT NULL
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX fraud_case_by_state ON fraud_case (state, urgency, fraud_case);
