@@ -2,10 +2,12 @@
 
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
+use tornello_actors::cases::case_of;
 use tornello_actors::fraud::challenge::solve;
 use tornello_actors::journal::StreamId;
 use tornello_actors::keys::Role;
-use tornello_engine::attempts::Aim;
+use tornello_engine::attempts::{Aim, day_of};
+use tornello_engine::case::Subject;
 use tornello_engine::channel::Channel;
 use tornello_engine::envelope::{Digest, Envelope, Outcome, PartyKind};
 use tornello_engine::ids::{AttemptId, HoldId, KeyId, PaymentId, SlotId};
@@ -89,6 +91,100 @@ async fn too_many_holds_in_a_minute_are_refused_with_a_sentence_and_a_code_to_ap
     assert_eq!(ask(&app, &desk, slot, "desk", "bot", None).await.0, StatusCode::CREATED);
     app.pass(HOUR_S / 6).await;
     assert_eq!(ask(&app, &web, slot, "v-11", "bot", None).await.0, StatusCode::CREATED, "it is forgotten in minutes");
+    app.stop().await;
+}
+
+/// Buys nine times within a minute and holds once more: one more is too many.
+async fn rush(app: &App, key: &str, slot: SlotId, buyer: &str) {
+    for i in 0..10 {
+        let free = json!({"lines": [{"category": "under-18", "count": 1}], "parties": [{"kind": "buyer", "value": buyer}]});
+        let (status, held) = app.post(&format!("/v1/slots/{slot}/holds"), key, &format!("{buyer}-{i}"), &free).await;
+        assert_eq!(status, StatusCode::CREATED, "{held}");
+        let confirm = format!("/v1/holds/{}/confirm", held["hold"].as_str().unwrap());
+        if i < 9 {
+            let (status, sold) = app.post(&confirm, key, &format!("{buyer}-{i}-bought"), &json!({"settlement": {"free": {}}})).await;
+            assert_eq!(status, StatusCode::CREATED, "{sold}");
+        }
+    }
+}
+
+/// The case about the attempt of an appeal's code.
+fn case_of_code(code: &str) -> String {
+    format!("/v1/fraud/cases/{}", case_of(Subject::Attempt(code.parse().unwrap())))
+}
+
+#[actix_rt::test]
+async fn who_was_refused_and_is_found_honest_passes_the_same_rule_also_after_a_restart() {
+    let app = App::start().await;
+    let (web, analyst, slot) = (app.key(Role::Web).await, app.key(Role::Analyst).await, slot(TORRE, 11));
+    rush(&app, &web, slot, "school").await;
+    let (status, problem) = ask(&app, &web, slot, "more", "school", None).await;
+    assert_eq!((status, &problem["code"]), (StatusCode::FORBIDDEN, &json!("blocked_by_rule")), "{problem}");
+    let code = problem["appeal"].as_str().unwrap().to_owned();
+    let path = format!("/v1/fraud/appeals/{code}");
+    let unknown = app.request(Method::GET, &path, &web).send().await.unwrap();
+    assert_eq!(unknown.status(), StatusCode::NOT_FOUND, "nobody has appealed");
+    assert_eq!(app.post("/v1/fraud/appeals", &web, "appeal", &json!({"code": code})).await.0, StatusCode::ACCEPTED);
+    assert_eq!(app.get(&path, &web).await["state"], "received");
+    assert_eq!(ask(&app, &web, slot, "more", "school", None).await.0, StatusCode::FORBIDDEN, "an appeal alone opens nothing");
+    let verdict = json!({"verdict": "legit", "reason": "school"});
+    assert_eq!(app.post(&format!("{}/verdict", case_of_code(&code)), &analyst, "v", &verdict).await.0, StatusCode::OK);
+    let standing = app.get(&path, &web).await;
+    let mut names: Vec<&String> = standing.as_object().unwrap().keys().collect();
+    names.sort();
+    assert_eq!(names, ["due_at", "passes_until", "state"], "nothing of whoever decided, nor of whom: {standing}");
+    assert_eq!((&standing["state"], &standing["passes_until"]), (&json!("granted"), &json!("2026-11-30T08:30:00Z")));
+    assert_eq!(ask(&app, &web, slot, "more", "school", None).await.0, StatusCode::CREATED, "the same request");
+    // It is a pass for them, and for nobody else.
+    rush(&app, &web, self::slot(TORRE, 12), "scalper").await;
+    assert_eq!(ask(&app, &web, self::slot(TORRE, 12), "scalper", "scalper", None).await.1["code"], "blocked_by_rule");
+    let app = app.restart().await;
+    assert_eq!(ask(&app, &web, slot, "after", "school", None).await.0, StatusCode::CREATED, "it follows from the journal");
+    // Taken back, it is worth nothing.
+    assert_eq!(app.post(&format!("{}/undo", case_of_code(&code)), &analyst, "u", &Value::Null).await.0, StatusCode::OK);
+    assert_eq!(ask(&app, &web, slot, "undone", "school", None).await.1["code"], "blocked_by_rule");
+    let app = app.restart().await;
+    assert_eq!(ask(&app, &web, slot, "undone", "school", None).await.1["code"], "blocked_by_rule");
+    app.stop().await;
+}
+
+#[actix_rt::test]
+async fn who_is_refused_beyond_what_is_kept_carries_the_attempt_in_the_code() {
+    let app = App::start().await;
+    let (web, analyst, slot) = (app.key(Role::Web).await, app.key(Role::Analyst).await, slot(TORRE, 11));
+    rush(&app, &web, slot, "school").await;
+    let mut codes = Vec::new();
+    for n in 0..22 {
+        let (_, problem) = ask(&app, &web, slot, &format!("more-{n}"), "school", None).await;
+        codes.push(problem["appeal"].as_str().unwrap_or_else(|| panic!("no code: {problem}")).to_owned());
+    }
+    assert!(codes[..20].iter().all(|code| code.len() == 13) && codes[20..].iter().all(|code| code.starts_with("a1.")), "{codes:?}");
+    let kept = async |app: &App| {
+        let day = day_of(app.node().now());
+        app.node().look_attempts(day, |attempts| attempts.entries().len()).await.unwrap()
+    };
+    assert_eq!(kept(&app).await, 20, "nothing is written of those that are carried");
+    let app = app.restart().await;
+    let code = codes[21].as_str();
+    for _ in 0..2 {
+        let (status, received) = app.post("/v1/fraud/appeals", &web, "appeal", &json!({"code": code})).await;
+        assert_eq!((status, &received["state"]), (StatusCode::ACCEPTED, &json!("received")), "{received}");
+    }
+    assert_eq!(app.post("/v1/fraud/appeals", &web, "again", &json!({"code": code})).await.1["code"], "already_appealed");
+    assert_eq!(kept(&app).await, 21, "it is written when it is appealed");
+    crate::routes_fraud::look(&app).await;
+    let queue = app.get("/v1/fraud/cases", &analyst).await["items"].clone();
+    assert_eq!((queue.as_array().unwrap().len(), &queue[0]["origin"], &queue[0]["museum"]), (1, &json!("appeal"), &json!(1)), "{queue}");
+    let case = format!("/v1/fraud/cases/{}", queue[0]["case"].as_str().unwrap());
+    let seen = app.get(&case, &analyst).await;
+    assert_eq!((&seen["about"], &seen["assessment"]["rules"]), (&json!("attempt"), &json!(["velocity"])), "{seen}");
+    let verdict = json!({"verdict": "legit", "reason": "school"});
+    assert_eq!(app.post(&format!("{case}/verdict"), &analyst, "v", &verdict).await.0, StatusCode::OK);
+    assert_eq!(app.get(&format!("/v1/fraud/appeals/{code}"), &web).await["state"], "granted");
+    assert_eq!(ask(&app, &web, slot, "passed", "school", None).await.0, StatusCode::CREATED);
+    // What was changed is no code.
+    let forged = format!("{}{}", &code[..code.len() - 1], if code.ends_with('0') { '1' } else { '0' });
+    assert_eq!(app.post("/v1/fraud/appeals", &web, "forged", &json!({"code": forged})).await.0, StatusCode::UNPROCESSABLE_ENTITY);
     app.stop().await;
 }
 

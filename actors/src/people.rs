@@ -18,6 +18,7 @@ pub use contact::{Contact, ContactError, ContactForm, Payee};
 pub use pseudonym::{Month, Pseudonymiser};
 pub use script::MixedScripts;
 pub use sealing::MasterKey;
+pub(crate) use sealing::Sealer;
 
 use std::collections::{HashSet, VecDeque};
 use std::fmt;

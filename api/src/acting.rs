@@ -20,7 +20,7 @@ use tornello_actors::node::Node;
 use tornello_engine::attempts::{self, Attempt, Ending};
 use tornello_engine::channel::Channel;
 use tornello_engine::envelope::{Envelope, Outcome, Party};
-use tornello_engine::ids::{AttemptId, HoldId, MuseumId};
+use tornello_engine::ids::{HoldId, MuseumId};
 use tornello_engine::money::Cents;
 use tornello_engine::slot::{Line, Sale, Slot, Ticket, TicketState, people};
 
@@ -229,7 +229,7 @@ async fn blocked(node: &Node, envelope: &Envelope, signal: &SignalEvent, asked: 
     match appeal {
         Some(appeal) => problem
             .detail("Nothing was changed. If this is a mistake, appeal with the code in `appeal`: somebody will look at it.")
-            .with("appeal", appeal.to_string()),
+            .with("appeal", appeal),
         None => problem.detail("Nothing was changed. If this is a mistake, ask the museum: there is no code for an appeal."),
     }
 }
@@ -248,9 +248,9 @@ fn taking_part(envelope: &Envelope, signal: &SignalEvent) -> Vec<Party> {
     parties
 }
 
-/// Writes an attempt down, and answers with the code of an appeal: that of the first time, if the same request was refused before. A journal that does not write
-/// must not turn a refusal into a pass, nor into another error: then there is no code, as there is none for an attempt beyond those that are kept.
-async fn note(node: &Node, envelope: &Envelope, signal: &SignalEvent, asked: Asked<'_>, ending: Ending) -> Option<AttemptId> {
+/// Writes an attempt down, and answers with the code of an appeal: that of the first time, if the same request was refused before. Of one beyond those that are kept the code
+/// carries all that there is. A journal that does not write must not turn a refusal into a pass, nor into another error: then there is no code.
+async fn note(node: &Node, envelope: &Envelope, signal: &SignalEvent, asked: Asked<'_>, ending: Ending) -> Option<String> {
     let id = node.new_attempt(random());
     let parties = taking_part(envelope, signal);
     let acting = parties.first().copied();
@@ -270,8 +270,10 @@ async fn note(node: &Node, envelope: &Envelope, signal: &SignalEvent, asked: Ask
     };
     let key = digest(&[b"attempt", &{ envelope.key.0 }.to_be_bytes(), &{ envelope.body.0 }.to_be_bytes(), &[ending as u8]]);
     let own = Envelope { key, body: key, assessment: None, ..envelope.clone() };
-    match node.attempt(own.clone(), attempt).await {
-        Ok(record) => record.events.iter().find_map(|event| if let attempts::Event::Noted(noted) = event { Some(noted.id) } else { None }),
+    match node.attempt(own.clone(), attempt.clone()).await {
+        Ok(record) => {
+            record.events.iter().find_map(|event| if let attempts::Event::Noted(noted) = event { Some(noted.id.to_string()) } else { None })
+        }
         Err(Failure::Refused(attempts::Refusal::AttemptsFull)) => {
             // Of this party as many are kept as may be: more are counted, and nothing depends on it.
             if let Some(more) = node.scoring().beyond(acting)
@@ -279,7 +281,8 @@ async fn note(node: &Node, envelope: &Envelope, signal: &SignalEvent, asked: Ask
             {
                 tracing::debug!(%failure, "an attempt was not counted");
             }
-            None
+            // Who was only asked for one more proof has nothing to appeal.
+            if ending == Ending::Blocked { node.files().and_then(|files| files.appeals.write(&attempt)) } else { None }
         }
         Err(failure) => {
             tracing::warn!(%failure, attempt = %id, "an attempt was not written down");

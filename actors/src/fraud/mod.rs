@@ -50,6 +50,7 @@ use self::recent::Recent;
 pub(crate) use self::saved::SavedFile;
 use self::scorers::{Follower, Progress, Tap, Tapped};
 use self::shelf::Shelf;
+use crate::cases::passes::Passes;
 use crate::journal::{Head, Journal, writer};
 
 /// The model's name in an assessment that none took part in.
@@ -146,6 +147,8 @@ pub struct Scoring {
     held: Mutex<Recent<u128, Arc<Held>>>,
     paid: Mutex<Recent<u64, Box<Assessment>>>,
     challenges: Challenges,
+    /// Whom rules let pass that had refused them.
+    passes: Arc<Passes>,
     /// Attempts beyond those that are kept, not yet counted in the journal.
     beyond: Mutex<Recent<Option<Party>, u32>>,
     threads: Vec<Arbiter>,
@@ -182,8 +185,8 @@ pub struct Prepared {
 }
 
 impl Scoring {
-    /// Sets up the scorers; `data` is the folder for what they save, none in memory. Call inside an actix system.
-    pub fn prepare(sizes: Sizes, data: Option<&Path>) -> std::io::Result<Prepared> {
+    /// Sets up the scorers; `data` is the folder for what they save, none in memory; `passes` whom rules are not to refuse. Call inside an actix system.
+    pub fn prepare(sizes: Sizes, data: Option<&Path>, passes: Arc<Passes>) -> std::io::Result<Prepared> {
         let budgets = sizes.alerts_per_day.map(|alerts_per_day| Budget { alerts_per_day });
         let judge = Judge::start(budgets, Duration::from_micros(sizes.score_us_max.into()), data.map(Shelf::in_folder))?;
         let progress = Arc::new(Progress::default());
@@ -199,6 +202,7 @@ impl Scoring {
             held: Mutex::new(Recent::new(HOLDS)),
             paid: Mutex::new(Recent::new(HOLDS)),
             challenges: Challenges::new()?,
+            passes,
             beyond: Mutex::new(Recent::new(BEYOND)),
             threads: (0..threads).map(|_| Arbiter::new()).collect(),
             trials: Semaphore::new(1),
@@ -217,9 +221,18 @@ impl Scoring {
         });
         let features = features(&known, signal);
         let rules = Arc::clone(&self.rules.read());
-        let fired = rules.set.ask(&features, signal.outlet, signal.museum);
+        let fired = self.passed(signal, &rules, rules.set.ask(&features, signal.outlet, signal.museum));
         let judged = if fold::is_judged(signal) && self.progress.is_caught_up(&self.counters) { self.judged(signal, &features) } else { None };
         self.said(signal, &features, position, &rules, fired, judged)
+    }
+
+    /// What fired, less what it refuses to somebody who was found honest when the same rules had refused them. Asked of refusals alone: nobody else waits for it.
+    fn passed(&self, signal: &SignalEvent, rules: &Rules, fired: Fired) -> Fired {
+        if fired.action != Some(Action::Block) {
+            return fired;
+        }
+        let spared = self.passes.spared(&signal.parties, Timestamp::from_micros(signal.at_us));
+        if spared.is_empty() { fired } else { rules.set.spare(fired, |name| spared.iter().any(|rule| rule.as_str() == name)) }
     }
 
     /// What the acting model says.

@@ -49,6 +49,7 @@ impl Node {
         );
         self.board.forget(self.clock.now().plus_seconds(-FORGET_AFTER_S));
         self.quotes.forget(self.clock.now().plus_seconds(-FORGET_AFTER_S));
+        self.cases.passes().forget(self.clock.now());
         self.tidy_rooms();
         limits::forget(self);
     }

@@ -10,7 +10,7 @@ mod links;
 mod signs;
 
 pub use cases::{CaseFilter, CaseRow};
-pub use chance::{is_picked, stays_picked};
+pub use chance::{ByHour, Drawn, PICKED_ONE_IN, is_picked, stays_picked};
 pub use links::Link;
 pub use signs::RefusedRow;
 
@@ -20,7 +20,7 @@ use std::collections::btree_map::Entry;
 use serde_json::{Value, json};
 use sqlx::Row;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
-use tornello_engine::attempts::{self, Attempt, Refused};
+use tornello_engine::attempts::{self, Attempt, Ending, Refused};
 use tornello_engine::case::{self, Label, LabelSource, Subject};
 use tornello_engine::channel::Channel;
 use tornello_engine::envelope::{Assessment, Digest, Envelope, Outcome, Party, PartyKind};
@@ -38,8 +38,8 @@ use super::{Views, ViewsError, json as written};
 use crate::journal::{Journal, JournalError};
 
 /// The tables. Times are microseconds. What wants a case has its `wants` set until it has one. What chance may pick at all (sales and returns, not holds that were never
-/// sold, nor counts of cash) is `pickable`. Signs and labels are kept by the rank of whoever says so: of one rank the last word counts. A sign is `told` while the label of its
-/// rank in the case of its sale says the same.
+/// sold, nor counts of cash) is `pickable`; an attempt that was refused `wants` a case if chance picks it. A case stands in the queue by its `urgency`. Signs and labels are
+/// kept by the rank of whoever says so: of one rank the last word counts. A sign is `told` while the label of its rank in the case of its sale says the same.
 pub(super) const SCHEMA: &str = "
     DROP TABLE IF EXISTS assessed; DROP TABLE IF EXISTS party; DROP TABLE IF EXISTS fraud_case; DROP TABLE IF EXISTS fraud_label;
     DROP TABLE IF EXISTS fraud_sign; DROP TABLE IF EXISTS attempt; DROP TABLE IF EXISTS refused;
@@ -56,11 +56,12 @@ pub(super) const SCHEMA: &str = "
     CREATE INDEX party_by_subject ON party (subject);
     CREATE TABLE fraud_case (
         fraud_case TEXT PRIMARY KEY, subject TEXT NOT NULL, origin TEXT NOT NULL, museum INTEGER NOT NULL, channel TEXT NOT NULL, amount_cents INTEGER NOT NULL,
-        score INTEGER, probability_ppm INTEGER, model TEXT NOT NULL, loss INTEGER NOT NULL, opened_at INTEGER NOT NULL, due_at INTEGER NOT NULL, lapses_at INTEGER NOT NULL,
+        score INTEGER, probability_ppm INTEGER, model TEXT NOT NULL, loss INTEGER NOT NULL, urgency INTEGER NOT NULL,
+        opened_at INTEGER NOT NULL, due_at INTEGER NOT NULL, lapses_at INTEGER NOT NULL,
         state TEXT NOT NULL, assignee TEXT NOT NULL, verdict TEXT NOT NULL, reason TEXT NOT NULL, decided_by TEXT NOT NULL, decided_at INTEGER,
         appealed_at INTEGER, blocked INTEGER NOT NULL
     ) STRICT, WITHOUT ROWID;
-    CREATE INDEX fraud_case_by_state ON fraud_case (state, loss, fraud_case);
+    CREATE INDEX fraud_case_by_state ON fraud_case (state, urgency, fraud_case);
     CREATE INDEX fraud_case_by_origin ON fraud_case (origin, opened_at);
     CREATE INDEX fraud_case_by_subject ON fraud_case (subject);
     CREATE TABLE fraud_label (
@@ -74,8 +75,10 @@ pub(super) const SCHEMA: &str = "
     CREATE INDEX fraud_sign_untold ON fraud_sign (at) WHERE told = 0;
     CREATE TABLE attempt (
         attempt TEXT PRIMARY KEY, at INTEGER NOT NULL, museum INTEGER NOT NULL, channel TEXT NOT NULL, ending TEXT NOT NULL, amount_cents INTEGER NOT NULL,
-        people INTEGER NOT NULL
+        people INTEGER NOT NULL, wants TEXT NOT NULL
     ) STRICT, WITHOUT ROWID;
+    CREATE INDEX attempt_picked ON attempt (at) WHERE wants = 'picked';
+    CREATE INDEX attempt_blocked ON attempt (at) WHERE ending = 'blocked';
     CREATE TABLE refused (
         sale TEXT NOT NULL, at INTEGER NOT NULL, ticket TEXT NOT NULL, reason TEXT NOT NULL, times INTEGER NOT NULL, gate TEXT NOT NULL,
         PRIMARY KEY (sale, at, ticket, reason, times)
@@ -317,8 +320,9 @@ impl Rows {
             match event {
                 attempts::Event::Noted(attempt) => {
                     let Attempt { id, at, channel, museum, people, amount_cents, ref parties, ending, .. } = *attempt;
+                    let wants = if ending == Ending::Blocked && is_picked(Subject::Attempt(id)) { "picked" } else { "" };
                     let ending = serde_json::to_value(ending).unwrap_or_default();
-                    self.attempts.push(json!([id.to_string(), at.as_micros(), museum.0, channel.name(), ending, amount_cents.get(), people]));
+                    self.attempts.push(json!([id.to_string(), at.as_micros(), museum.0, channel.name(), ending, amount_cents.get(), people, wants]));
                     self.of_parties(parties, &id.to_string(), at.as_micros());
                 }
                 attempts::Event::Refused(refused) => {
@@ -377,7 +381,7 @@ impl Rows {
             SELECT value ->> 0, value ->> 1, till.museum, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7, NULL,
                 CASE WHEN value ->> 5 = ?2 THEN 'review' ELSE '' END, 0 FROM json_each(?1) JOIN till ON till.session = value ->> 2";
         const ATTEMPTS: &str = "INSERT OR IGNORE INTO attempt
-            SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6 FROM json_each(?)";
+            SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7 FROM json_each(?)";
         const REFUSED: &str = "INSERT OR IGNORE INTO refused
             SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5 FROM json_each(?)";
         let review = Outcome::Review as u8;

@@ -239,6 +239,14 @@ impl RuleSet {
         }
         fired
     }
+
+    /// What follows of rules that fired where some of them are to refuse nothing, as their names say: only of these that would refuse. All of them have fired all the same.
+    #[must_use]
+    pub fn spare(&self, fired: Fired, spared: impl Fn(&str) -> bool) -> Fired {
+        let acts = |rule: &&Rule| rule.action != Action::Block || !spared(&rule.name);
+        let action = fired.places().filter_map(|place| self.rules.get(place)).map(|(rule, _)| rule).filter(acts).map(|rule| rule.action).max();
+        Fired { action, ..fired }
+    }
 }
 
 fn at_least(feature: &str, threshold: f64) -> Condition {
@@ -325,6 +333,18 @@ mod tests {
 
     /// What is counted, which rules fire, and what follows.
     type Case<'a> = (&'a [(&'a str, f32)], &'a [&'a str], Option<Action>);
+
+    #[test]
+    fn a_rule_that_is_spared_refuses_nothing_and_the_others_act_as_before() {
+        let set = RuleSet::hard_defaults();
+        let fired = set.ask(&vector(&[("person_holds_1m", 20.0), ("person_unsold_1h", 20.0), ("person_unsold_share_1d", 1.0)]), Outlet::Web, 1);
+        assert_eq!(fired.action, Some(Action::Block));
+        let spared = |names: &[&str]| set.spare(fired, |name| names.contains(&name));
+        assert_eq!(spared(&["velocity"]).action, Some(Action::Block), "hoarding refuses by itself");
+        let both = spared(&["velocity", "hoarding", "unsold-holds"]);
+        assert_eq!((both.action, both.places().count()), (Some(Action::StepUp), 3), "what asks for a proof asks for it all the same");
+        assert_eq!(spared(&[]), fired);
+    }
 
     fn vector(values: &[(&str, f32)]) -> FeatureVector {
         let mut features = [0.0; N];

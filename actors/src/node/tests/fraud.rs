@@ -306,8 +306,10 @@ async fn figures_that_cannot_be_are_judged_all_the_same() {
 
 #[actix_rt::test]
 async fn a_rule_is_tried_on_what_has_happened() {
+    use tornello_engine::case::{self, Subject, Verdict};
     use tornello_models::fraud::rules::RuleSet;
 
+    use crate::cases::case_of;
     use crate::fraud::trial::try_rules;
     let house = House::new().await;
     for n in 0..15_u64 {
@@ -327,6 +329,30 @@ async fn a_rule_is_tried_on_what_has_happened() {
     assert!(tried.step_up >= 5 && tried.block >= 2 && tried.stopped >= 2, "{tried:?}");
     let later = try_rules(journal.as_ref(), &RuleSet::hard_defaults(), house.node().now().plus_seconds(60), 1_000).await.unwrap();
     assert_eq!(later.asked, 0);
+    // An analyst finds fraud in it and no ticket was left to block; then that it was none, after staff have blocked one; then the bank takes the money back.
+    let (subject, at) = (Subject::Sale(HoldId::new(tomorrow(), 60)), house.node().now());
+    let opened = case::Command::Open(Box::new(case::Opened {
+        subject,
+        origin: case::Origin::Review,
+        assessment: None,
+        slot: Some(tomorrow()),
+        museum: MUSEUM,
+        channel: Channel::Web,
+        amount_cents: Cents::new(1_200),
+        parties: Vec::new(),
+        due_at: at,
+        lapses_at: at.plus_seconds(86_400),
+    }));
+    let say = |verdict| case::Command::Decide { verdict, reason: code("known"), by: KeyId(4) };
+    let by_bank = case::Command::Label { label: case::Label::Fraud, source: case::LabelSource::Chargeback };
+    house.node().case(case_of(subject), by(9_100), opened).await.unwrap();
+    house.ask(9_101, Command::Block { sale: HoldId::new(tomorrow(), 60), tickets: vec![0], reason: code("torn") }).await.unwrap();
+    let steps = [(say(Verdict::Fraud), 0), (case::Command::Undo, 0), (say(Verdict::Legit), 1), (by_bank, 0)];
+    for (n, (command, good)) in (0_u128..).zip(steps) {
+        house.node().case(case_of(subject), by(9_200 + n), command).await.unwrap();
+        let again = try_rules(journal.as_ref(), &RuleSet::hard_defaults(), Timestamp::MIN, 1_000).await.unwrap();
+        assert_eq!((again.good, again.stopped), (good, tried.stopped), "{n}: {again:?}");
+    }
     house.running.stop().await;
 }
 
