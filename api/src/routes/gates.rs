@@ -9,13 +9,14 @@ use tornello_actors::node::{Node, Passage};
 use tornello_engine::ids::{Code, MuseumId, TicketId};
 use tornello_engine::offline::Noted;
 use tornello_engine::record::Record;
-use tornello_engine::slot::{AdmissionConflict, Direction, Event, Refusal};
+use tornello_engine::slot::{AdmissionConflict, Direction, Event, Refusal, Slot};
 use tornello_engine::ticket::CodeError;
 use tornello_engine::time::Timestamp;
 
 use crate::auth::{Caller, Scope};
 use crate::problem::Problem;
 use crate::request::{IdempotencyKey, Json, envelope};
+use crate::routes::people;
 use crate::routes::readings::MuseumName;
 use crate::routes::scans::ScanForm;
 use crate::routes::tickets::category_name;
@@ -101,7 +102,7 @@ fn undone(record: &Record<Event>) -> Problem {
 }
 
 /// Somebody may go in.
-#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+#[derive(Clone, Serialize, utoipa::ToSchema)]
 pub struct AdmissionView {
     /// `admitted`.
     verdict: &'static str,
@@ -120,6 +121,9 @@ pub struct AdmissionView {
     proof_it: &'static str,
     /// What the gate must look at, in English; empty if nothing.
     proof_en: &'static str,
+    /// The name on the ticket, if one stands there: the gate compares it with a document of whoever comes, or of whom they come with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    holder: Option<String>,
     /// Through which gate.
     #[schema(value_type = String)]
     gate: Code,
@@ -130,6 +134,15 @@ pub struct AdmissionView {
     /// If not: the scan to keep and to send to `/v1/admissions/batch`, as it stands.
     #[serde(skip_serializing_if = "Option::is_none")]
     scan: Option<ScanForm>,
+}
+
+/// The name on a ticket, if one stands there. What cannot be read now keeps nobody out: the printed ticket shows it as well.
+async fn name_on(node: &Node, ticket: TicketId) -> Option<String> {
+    let holder = move |slot: &Slot| slot.sale_of(ticket.sale()).and_then(|sale| sale.holders.get(&ticket.number()).copied());
+    match node.look(ticket.slot(), holder).await {
+        Ok(Some(person)) => people::name_of(node, person).await.ok().flatten(),
+        Ok(None) | Err(_) => None,
+    }
 }
 
 /// Somebody has left.
@@ -153,7 +166,7 @@ pub struct ExitView {
 
 /// Let somebody in.
 ///
-/// Once only, unless the museum lets people come back. A refusal has a `code` that says why and a `verdict`: `refused`, or `wait` if the building is full and the
+/// Once only, unless the museum lets people come back. Where `holder` names somebody the gate compares that with a document. A refusal has a `code` that says why and a `verdict`: `refused`, or `wait` if the building is full and the
 /// ticket stays good. A refusal that hints at a copied ticket is noted afterwards, as a sign against its sale.
 ///
 /// While the journal does not write, as on a full disk, the verdict is the same and its status 202, with `recorded` false: it knows all that is written and all that
@@ -187,6 +200,7 @@ pub async fn admit(node: web::Data<Node>, caller: Caller, key: IdempotencyKey, f
         entry: admitted.entry,
         proof_it: admitted.proof.show_it(),
         proof_en: admitted.proof.show_en(),
+        holder: name_on(&node, admitted.ticket).await,
         gate: admitted.gate,
         at,
         recorded,

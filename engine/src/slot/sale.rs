@@ -32,7 +32,8 @@ impl Slot {
             holder: Some(holder),
             replaced: Vec::new(),
         };
-        let named: Vec<Event> = events.iter().filter_map(|event| if let Event::Sold(sold) = event { Some(Event::Renamed(named(sold))) } else { None }).collect();
+        let named: Vec<Event> =
+            events.iter().filter_map(|event| if let Event::Sold(sold) = event { Some(Event::Renamed(named(sold))) } else { None }).collect();
         events.extend(named);
         Ok(events)
     }
