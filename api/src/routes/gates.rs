@@ -22,6 +22,9 @@ use crate::routes::scans::ScanForm;
 use crate::routes::tickets::category_name;
 use crate::routes::{files, museum_of, not_rebuilt};
 
+/// The issue of a code as it is sold, without a name.
+const UNNAMED_ISSUE: u16 = 1;
+
 /// A ticket at a gate: its `code`, as it was scanned, or its id in `ticket`, as it was typed; one of the two.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -121,7 +124,8 @@ pub struct AdmissionView {
     proof_it: &'static str,
     /// What the gate must look at, in English; empty if nothing.
     proof_en: &'static str,
-    /// The name on the ticket, if one stands there: the gate compares it with a document of whoever comes, or of whom they come with.
+    /// The name on the ticket, if one stands there: the gate compares it with a document of whoever comes, or of whom they come with. Not told while the journal does not
+    /// write, nor of a ticket that has moved from another slot: the printed ticket shows it.
     #[serde(skip_serializing_if = "Option::is_none")]
     holder: Option<String>,
     /// Through which gate.
@@ -136,7 +140,7 @@ pub struct AdmissionView {
     scan: Option<ScanForm>,
 }
 
-/// The name on a ticket, if one stands there. What cannot be read now keeps nobody out: the printed ticket shows it as well.
+/// The name on a ticket that was let in, if one stands there. What cannot be read now keeps nobody out: the printed ticket shows it as well.
 async fn name_on(node: &Node, ticket: TicketId) -> Option<String> {
     let holder = move |slot: &Slot| slot.sale_of(ticket.sale()).and_then(|sale| sale.holders.get(&ticket.number()).copied());
     match node.look(ticket.slot(), holder).await {
@@ -191,6 +195,9 @@ pub async fn admit(node: web::Data<Node>, caller: Caller, key: IdempotencyKey, f
     let admitted = admitted.ok_or_else(|| undone(&record))?;
     let name = category_name(&museum, passage.ticket.slot(), admitted.category);
     let Said { status, at, recorded, scan } = Said::new(&record, &passage, admitted.scanned_at);
+    // A name comes with another issue of the code, so nobody else waits for the slot a second time; and nobody at all while the journal does not write. Of tickets that have
+    // moved here the printed one alone shows it.
+    let holder = if recorded && passage.issue != Some(UNNAMED_ISSUE) { name_on(&node, admitted.ticket).await } else { None };
     Ok(HttpResponse::build(status).json(AdmissionView {
         verdict: "admitted",
         ticket: admitted.ticket.to_string(),
@@ -200,7 +207,7 @@ pub async fn admit(node: web::Data<Node>, caller: Caller, key: IdempotencyKey, f
         entry: admitted.entry,
         proof_it: admitted.proof.show_it(),
         proof_en: admitted.proof.show_en(),
-        holder: name_on(&node, admitted.ticket).await,
+        holder,
         gate: admitted.gate,
         at,
         recorded,
