@@ -13,8 +13,8 @@ use serde::Serialize;
 use tornello_actors::digest::digest;
 use tornello_actors::failure::Failure;
 use tornello_actors::fraud::challenge::{BITS, BadProof};
-use tornello_actors::fraud::hearing::{figures, named};
-use tornello_actors::fraud::{Held, signal_of, signal_of_count, signal_of_held, signal_of_payment, signal_of_return};
+use tornello_actors::fraud::hearing::{by_whom, figures, kind_of_return, named, outlet};
+use tornello_actors::fraud::{Held, signal_of, signal_of_count, signal_of_held, signal_of_move, signal_of_payment, signal_of_return};
 use tornello_actors::fraud::{SignalEvent, SignalKind, Taking};
 use tornello_actors::node::Node;
 use tornello_engine::attempts::{self, Attempt, Ending};
@@ -22,7 +22,7 @@ use tornello_engine::channel::Channel;
 use tornello_engine::envelope::{Envelope, Outcome, Party};
 use tornello_engine::ids::{AttemptId, HoldId, MuseumId};
 use tornello_engine::money::Cents;
-use tornello_engine::slot::{Line, Sale, Slot, Ticket, TicketState, people};
+use tornello_engine::slot::{CancelCause, Line, Sale, Slot, Ticket, TicketState, people};
 
 use crate::problem::Problem;
 use crate::request::random;
@@ -123,12 +123,36 @@ pub async fn weigh_payment(node: &Node, envelope: &mut Envelope, due: Due<'_>, p
     weigh_signal(node, envelope, &signal, asked, proof).await
 }
 
+/// As [`weigh`], when tickets are moved to another slot and become the sale `arrival` there: places are taken in that slot, as by a hold that is bought at once. Answers
+/// who takes part. Not to be asked of what was done before: whether it was, the slot knows that they leave.
+pub async fn weigh_move(
+    node: &Node,
+    envelope: &mut Envelope,
+    (sale, arrival): (HoldId, HoldId),
+    via: Channel,
+    lines: &[Line],
+    proof: &Proof,
+) -> Result<Vec<Taking>, Problem> {
+    let held = match node.scoring().held(sale) {
+        Some(held) => Some(held),
+        None => {
+            let known = move |slot: &Slot| slot.sale_of(sale).map(|sale| Held::in_slot(sale.channel, sale.lines.clone(), sale.buyer));
+            node.look(sale.slot(), known).await?.map(Arc::new)
+        }
+    };
+    let signal = signal_of_move(node.now(), via, arrival, lines, envelope, held.as_deref());
+    // A move puts no name on a ticket: here only work counts.
+    let asked = Asked { kind: SignalKind::Held, channel: via, hold: arrival, lines, named: false };
+    weigh_signal(node, envelope, &signal, asked, proof).await?;
+    Ok(signal.parties)
+}
+
 /// As [`weigh`], when tickets are given back or taken back; none named: all that still stand. One more proof helps nobody here: only a rule's word stops it, all else is
-/// looked at later.
+/// looked at later. Whoever does it by a key of staff, a totem or a reseller is a party of the command when this returns.
 pub async fn weigh_return(
     node: &Node,
     envelope: &mut Envelope,
-    kind: SignalKind,
+    cause: CancelCause,
     sale: HoldId,
     channel: Channel,
     tickets: &[u16],
@@ -146,6 +170,12 @@ pub async fn weigh_return(
         }
     };
     let people = u32::try_from(people).unwrap_or(u32::MAX);
+    let kind = kind_of_return(outlet(held.channel), cause);
+    if let Some(party) = by_whom(envelope.who, channel, kind)
+        && !envelope.parties.contains(&party)
+    {
+        envelope.parties.push(party);
+    }
     let signal = signal_of_return(node.now(), kind, channel, sale, people, envelope, Some(held.as_ref()));
     let asked = Asked { kind, channel, hold: sale, lines: &[], named: true };
     weigh_signal(node, envelope, &signal, asked, &Proof::default()).await
@@ -234,10 +264,10 @@ async fn blocked(node: &Node, envelope: &Envelope, signal: &SignalEvent, asked: 
     }
 }
 
-/// Who is kept of an attempt, the one that acts first: those that the command names, and of a payment also whoever held its places, as far as there is room.
+/// Who is kept of an attempt, the one that acts first: those that the command names, and of what was held or had before also whoever held or had it, as far as there is room.
 fn taking_part(envelope: &Envelope, signal: &SignalEvent) -> Vec<Party> {
     let mut parties = envelope.parties.clone();
-    if signal.kind == SignalKind::PaymentBegun {
+    if matches!(signal.kind, SignalKind::PaymentBegun | SignalKind::Sold { held: true }) {
         for party in named(&signal.parties) {
             if !parties.contains(&party) {
                 parties.push(party);
