@@ -405,13 +405,29 @@ async fn a_refused_payment_is_noted_with_all_that_was_to_be_paid() {
     let app = App::start().await;
     let web = app.key(Role::Web).await;
     in_force(&app, "dear", json!([{"feature": "cents", "op": "at_least", "threshold_milli": 3_000_000}]), "block").await;
-    let one = app.hold(slot(TORRE, 12), &web, "h1", json!([{"category": "full", "count": 1}])).await;
-    let two = app.hold(slot(TORRE, 13), &web, "h2", json!([{"category": "full", "count": 2}])).await;
-    let (status, problem) = app.post("/v1/payments", &web, "pay", &json!({"holds": [one, two], "gateway": {"notice": {}}})).await;
-    assert_eq!((status, &problem["code"]), (StatusCode::FORBIDDEN, &json!("blocked_by_rule")), "{problem}");
-    let attempt: AttemptId = problem["appeal"].as_str().unwrap().parse().unwrap();
-    let amount = app.node().look_attempts(attempt.day(), move |attempts| attempts.get(attempt).map(|found| found.amount_cents)).await.unwrap();
-    assert_eq!(amount, Some(Cents::new(3_600)), "what is at stake is more than its first hold");
+    let held = async |hour: i8, name: &str, count: u16| {
+        let (status, held) = app.post(&format!("/v1/slots/{}/holds", slot(TORRE, hour)), &web, name, &wanted(name, count)).await;
+        assert_eq!(status, StatusCode::CREATED, "{held}");
+        held["hold"].as_str().unwrap().to_owned()
+    };
+    hoard(&app, &web, slot(TORRE, 14), "luca", 2, 30).await;
+    let holds = [held(12, "maria", 1).await, held(13, "luca", 2).await];
+    let pay = async |name: &'static str| {
+        app.node().scoring().counters().heard(app.node().head().number).await;
+        let paying = json!({"holds": holds, "gateway": {"notice": {}}, "parties": [{"kind": "card", "value": "card-1"}]});
+        let (status, problem) = app.post("/v1/payments", &web, name, &paying).await;
+        assert_eq!((status, &problem["code"]), (StatusCode::FORBIDDEN, &json!("blocked_by_rule")), "{problem}");
+        let attempt: AttemptId = problem["appeal"].as_str().unwrap().parse().unwrap();
+        app.node().look_attempts(attempt.day(), move |attempts| attempts.get(attempt).cloned()).await.unwrap().unwrap()
+    };
+    let noted = pay("pay").await;
+    assert_eq!((noted.amount_cents, noted.people), (Cents::new(3_600), 3), "what is at stake is more than its first hold");
+    let kinds: Vec<PartyKind> = noted.parties.iter().map(|party| party.kind).collect();
+    let [card, buyer, device] = [PartyKind::Card, PartyKind::Buyer, PartyKind::Device];
+    assert_eq!(kinds, [card, buyer, device, buyer, device], "who pays, and who held the places of each hold");
+    // Nobody is covered by whoever held the first of them.
+    in_force(&app, "leaves-holds", json!([{"feature": "person_unsold_1h", "op": "at_least", "threshold_milli": 1_500}]), "block").await;
+    assert!(pay("pay-again").await.assessment.is_some_and(|assessment| assessment.rules.contains(&code("leaves-holds"))));
     app.stop().await;
 }
 

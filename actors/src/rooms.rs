@@ -31,7 +31,7 @@ const EARLY_MAX: usize = 1_000_000;
 /// So many late ones get the same number when they ask again.
 const LATE_REMEMBERED: usize = 262_144;
 /// So many holds somebody who was let through may make: a family that changes its mind, not a shop for all.
-pub const HOLDS_OF_ONE_MAX: u8 = 3;
+pub const HOLDS_OF_ONE_MAX: usize = 3;
 /// Of so many who were let through the holds are counted.
 const HOLDING_REMEMBERED: usize = 262_144;
 /// How long somebody who was let through may take to hold places, in seconds.
@@ -82,8 +82,19 @@ struct Counts {
     early_floor: u64,
     late: u64,
     numbers: Recent<u64, u64>,
-    /// How many holds who was let through has made. After a restart nobody has made any.
-    holds: Recent<u64, u8>,
+    /// The holds that who was let through has made, or may have. After a restart nobody has made any.
+    holds: Recent<u64, Vec<Use>>,
+}
+
+/// A hold of somebody who was let through.
+#[derive(Debug)]
+struct Use {
+    /// Of which request: a repeat of it is no other hold.
+    of: u64,
+    /// By how many of it at once it is asked for now.
+    under_way: u32,
+    /// Whether it was made, or may have been.
+    stands: bool,
 }
 
 type Key = (MuseumId, Code, Timestamp);
@@ -92,29 +103,47 @@ type Key = (MuseumId, Code, Timestamp);
 #[derive(Debug, Default)]
 pub struct Rooms(Mutex<HashMap<Key, Counts>>);
 
-/// One of the holds of somebody who was let through: theirs again when it is dropped, unless it was made.
+/// One of the holds of somebody who was let through, for one request and its repeats: theirs again when it is dropped, unless it was made or may have been.
 #[derive(Debug)]
 #[must_use]
 pub struct Passage<'a> {
     rooms: &'a Rooms,
     key: Key,
     number: u64,
-    made: bool,
+    /// For which request.
+    of: u64,
+    /// Whether that was asked before, and made a hold, or may have.
+    stood: bool,
+    /// Whether there is one now, or may be; none: nothing more is known of it than before.
+    stands: Option<bool>,
 }
 
 impl Passage<'_> {
-    /// The hold was made.
-    pub fn made(mut self) {
-        self.made = true;
+    /// Hears what came of the command.
+    fn hear<T, R>(mut self, answer: &Result<T, Failure<R>>) {
+        self.stands = match answer {
+            Ok(_) | Err(Failure::OutcomeUnknown) => Some(true),
+            // Who decides anew has done nothing for the same request before, whatever was said of it then.
+            Err(Failure::Refused(_) | Failure::KeyReused | Failure::UnknownSlot(_)) => self.stood.then_some(false),
+            Err(Failure::Busy | Failure::Journal(_) | Failure::Gateway(_) | Failure::OutOfOrder(_)) => None,
+        };
     }
 }
 
 impl Drop for Passage<'_> {
     fn drop(&mut self) {
-        if !self.made {
-            self.rooms.give_back(self.key, self.number);
-        }
+        self.rooms.end(self);
     }
+}
+
+/// Gives a command that makes a hold of somebody who was let through, if they had to be. Of a command whose outcome is unknown, or whose caller goes away before it is
+/// heard, the hold may stand: it counts, until a repeat of the request, which is let through as the same one, says otherwise.
+pub async fn through<T, R>(passage: Option<Passage<'_>>, command: impl Future<Output = Result<T, Failure<R>>>) -> Result<T, Failure<R>> {
+    let Some(mut passage) = passage else { return command.await };
+    passage.stands = Some(true);
+    let answer = command.await;
+    passage.hear(&answer);
+    answer
 }
 
 impl Counts {
@@ -132,8 +161,8 @@ impl Counts {
         self.early_floor.max(self.early.len() as u64)
     }
 
-    fn holds_of(&self, number: u64) -> u8 {
-        self.holds.get(&number).copied().unwrap_or(0)
+    fn holds_of(&self, number: u64) -> usize {
+        self.holds.get(&number).map_or(0, Vec::len)
     }
 }
 
@@ -263,24 +292,40 @@ impl Rooms {
         self.0.lock().get(&key).is_none_or(|counts| counts.holds_of(number) < HOLDS_OF_ONE_MAX)
     }
 
-    /// Takes one of somebody's holds, so that many requests at once get no more of them; none if none is left.
-    fn take_hold(&self, key: Key, announced: &Announced, number: u64) -> Option<Passage<'_>> {
+    /// Takes one of somebody's holds for a request, so that many requests at once get no more of them; none if none is left. A repeat has that of the first time.
+    fn take_hold(&self, key: Key, announced: &Announced, number: u64, of: u64) -> Option<Passage<'_>> {
         let mut rooms = self.0.lock();
         let counts = rooms.entry(key).or_insert_with(|| Counts::of(announced.numbers));
-        let made = counts.holds_of(number);
-        if made >= HOLDS_OF_ONE_MAX {
-            return None;
+        let mut uses = counts.holds.take(&number).unwrap_or_default();
+        if uses.iter().all(|used| used.of != of) && uses.len() < HOLDS_OF_ONE_MAX {
+            uses.push(Use { of, under_way: 0, stands: false });
         }
-        counts.holds.put(number, made + 1);
-        Some(Passage { rooms: self, key, number, made: false })
+        let stood = uses.iter_mut().find(|used| used.of == of).map(|used| {
+            used.under_way += 1;
+            used.stands
+        });
+        counts.holds.put(number, uses);
+        Some(Passage { rooms: self, key, number, of, stood: stood?, stands: None })
     }
 
-    fn give_back(&self, key: Key, number: u64) {
-        if let Some(counts) = self.0.lock().get_mut(&key) {
-            let made = counts.holds_of(number);
-            counts.holds.put(number, made.saturating_sub(1));
+    fn end(&self, passage: &Passage<'_>) {
+        let mut rooms = self.0.lock();
+        let Some(counts) = rooms.get_mut(&passage.key) else { return };
+        let Some(mut uses) = counts.holds.take(&passage.number) else { return };
+        if let Some(used) = uses.iter_mut().find(|used| used.of == passage.of) {
+            used.under_way = used.under_way.saturating_sub(1);
+            used.stands = passage.stands.unwrap_or(used.stands);
+        }
+        uses.retain(|used| used.stands || used.under_way > 0);
+        if !uses.is_empty() {
+            counts.holds.put(passage.number, uses);
         }
     }
+}
+
+/// What a request is told from others by, as a stream does.
+fn request_of(asked: &Envelope) -> u64 {
+    digest(&[b"request", &asked.who.0.to_be_bytes(), &{ asked.key.0 }.to_be_bytes(), &{ asked.body.0 }.to_be_bytes()]).0 as u64
 }
 
 impl Node {
@@ -335,10 +380,12 @@ impl Node {
         Place { token: token(museum, room, number, arrival), position: wait_s.map(|_| position), wait_s, admission }
     }
 
-    /// Whether places of a slot can be held now by somebody, with what they carry; if a room lets them through, as one of their holds.
+    /// Whether places of a slot can be held now by somebody, with what they carry; if a room lets them through, as one of their holds, or as that of the same request when
+    /// it was asked before.
     pub fn room_lets_through(
         &self,
         slot: SlotId,
+        asked: &Envelope,
         carried: Option<&str>,
         who: impl Fn(&Room) -> Option<Digest>,
     ) -> Result<Option<Passage<'_>>, Guarded> {
@@ -349,7 +396,7 @@ impl Node {
         if now >= room.opens_at
             && let (Some(token), Some(who)) = (carried, who(room))
             && let Some(number) = admitted(museum, room, token, who, now)
-            && let Some(passage) = self.rooms().take_hold((museum, room.code, room.opens_at), announced, number)
+            && let Some(passage) = self.rooms().take_hold((museum, room.code, room.opens_at), announced, number, request_of(asked))
         {
             return Ok(Some(passage));
         }

@@ -13,8 +13,8 @@ use serde::Serialize;
 use tornello_actors::digest::digest;
 use tornello_actors::failure::Failure;
 use tornello_actors::fraud::challenge::{BITS, BadProof};
-use tornello_actors::fraud::hearing::figures;
-use tornello_actors::fraud::{Held, Said, signal_of, signal_of_count, signal_of_held, signal_of_payment, signal_of_return};
+use tornello_actors::fraud::hearing::{by_whom, figures, kind_of_return, named, outlet};
+use tornello_actors::fraud::{Held, Said, signal_of, signal_of_count, signal_of_held, signal_of_move, signal_of_payment, signal_of_return};
 use tornello_actors::fraud::{SignalEvent, SignalKind, Taking};
 use tornello_actors::node::Node;
 use tornello_engine::attempts::{self, Attempt, Ending};
@@ -22,7 +22,7 @@ use tornello_engine::channel::Channel;
 use tornello_engine::envelope::{Envelope, Outcome, Party};
 use tornello_engine::ids::{AttemptId, HoldId, MuseumId};
 use tornello_engine::money::Cents;
-use tornello_engine::slot::{Line, Sale, Slot, Ticket, TicketState, people};
+use tornello_engine::slot::{CancelCause, Line, Sale, Slot, Ticket, TicketState, people};
 
 use crate::problem::Problem;
 use crate::request::random;
@@ -55,9 +55,9 @@ pub struct Asked<'a> {
     pub kind: SignalKind,
     /// Through which channel.
     pub channel: Channel,
-    /// The hold, entry or sale.
+    /// The hold, entry or sale; of a payment its first hold.
     pub hold: HoldId,
-    /// The places.
+    /// The places; of a payment those of all its holds.
     pub lines: &'a [Line],
     /// Whether every ticket will bear somebody's name, which a gate compares with a document: that is a step-up by itself.
     pub named: bool,
@@ -113,20 +113,50 @@ pub struct Due<'a> {
 /// As [`weigh`], when a payment begins.
 pub async fn weigh_payment(node: &Node, envelope: &mut Envelope, due: Due<'_>, proof: &Proof) -> Result<(), Problem> {
     let Some(first) = due.holds.first().copied() else { return Ok(()) };
-    let held = held_of(node, first).await?;
-    let signal = signal_of_payment(node.now(), due.channel, due.museum, due.amount_cents.get(), envelope, first, held.as_deref());
-    let lines = held.as_ref().map_or(&[][..], |held| &held.lines);
+    let mut held = Vec::with_capacity(due.holds.len());
+    for hold in due.holds {
+        held.extend(held_of(node, *hold).await?);
+    }
+    let signal = signal_of_payment(node.now(), due.channel, due.museum, due.amount_cents.get(), envelope, first, &held);
+    let lines: Vec<Line> = held.iter().flat_map(|held| held.lines.iter().cloned()).collect();
     // Who tries cards gives names as well: here only work counts.
-    let asked = Asked { kind: SignalKind::PaymentBegun, channel: due.channel, hold: first, lines, named: false };
+    let asked = Asked { kind: SignalKind::PaymentBegun, channel: due.channel, hold: first, lines: &lines, named: false };
     weigh_signal(node, envelope, &signal, asked, proof).await
 }
 
+/// As [`weigh`], when tickets are moved to another slot and become the sale `arrival` there: places are taken in that slot, as by a hold that is bought at once. Answers
+/// who takes part. Not to be asked of what was done before: whether it was, the slot knows that they leave.
+pub async fn weigh_move(
+    node: &Node,
+    envelope: &mut Envelope,
+    (sale, arrival): (HoldId, HoldId),
+    via: Channel,
+    lines: &[Line],
+    proof: &Proof,
+) -> Result<Vec<Taking>, Problem> {
+    let held = match node.scoring().held(sale) {
+        Some(held) => Some(held),
+        None => {
+            let known = move |slot: &Slot| slot.sale_of(sale).map(|sale| Held::in_slot(sale.channel, sale.lines.clone(), sale.buyer));
+            match node.look(sale.slot(), known).await? {
+                Some(in_slot) => Some(Arc::new(node.scoring().recalled(sale, in_slot).await)),
+                None => None,
+            }
+        }
+    };
+    let signal = signal_of_move(node.now(), via, arrival, lines, envelope, held.as_deref());
+    // A move puts no name on a ticket: here only work counts.
+    let asked = Asked { kind: SignalKind::Held, channel: via, hold: arrival, lines, named: false };
+    weigh_signal(node, envelope, &signal, asked, proof).await?;
+    Ok(signal.parties)
+}
+
 /// As [`weigh`], when tickets are given back or taken back; none named: all that still stand. One more proof helps nobody here: only a rule's word stops it, all else is
-/// looked at later.
+/// looked at later. Whoever does it by a key of staff, a totem or a reseller is a party of the command when this returns.
 pub async fn weigh_return(
     node: &Node,
     envelope: &mut Envelope,
-    kind: SignalKind,
+    cause: CancelCause,
     sale: HoldId,
     channel: Channel,
     tickets: &[u16],
@@ -148,6 +178,12 @@ pub async fn weigh_return(
         }
     };
     let people = u32::try_from(people).unwrap_or(u32::MAX);
+    let kind = kind_of_return(outlet(held.channel), cause);
+    if let Some(party) = by_whom(envelope.who, channel, kind)
+        && !envelope.parties.contains(&party)
+    {
+        envelope.parties.push(party);
+    }
     let signal = signal_of_return(node.now(), kind, channel, sale, people, envelope, Some(held.as_ref()));
     let asked = Asked { kind, channel, hold: sale, lines: &[], named: true };
     weigh_signal(node, envelope, &signal, asked, &Proof::default()).await
@@ -236,11 +272,25 @@ async fn blocked(node: &Node, envelope: &Envelope, signal: &SignalEvent, asked: 
     }
 }
 
+/// Who is kept of an attempt, the one that acts first: those that the command names, and of what was held or had before also whoever held or had it, as far as there is room.
+fn taking_part(envelope: &Envelope, signal: &SignalEvent) -> Vec<Party> {
+    let mut parties = envelope.parties.clone();
+    if matches!(signal.kind, SignalKind::PaymentBegun | SignalKind::Sold { held: true }) {
+        for party in named(&signal.parties) {
+            if !parties.contains(&party) {
+                parties.push(party);
+            }
+        }
+    }
+    parties.truncate(ATTEMPT_PARTIES);
+    parties
+}
+
 /// Writes an attempt down, and answers with the code of an appeal: that of the first time, if the same request was refused before. A journal that does not write
 /// must not turn a refusal into a pass, nor into another error: then there is no code, as there is none for an attempt beyond those that are kept.
 async fn note(node: &Node, envelope: &Envelope, signal: &SignalEvent, asked: Asked<'_>, ending: Ending) -> Option<AttemptId> {
     let id = node.new_attempt(random());
-    let parties: Vec<Party> = envelope.parties.iter().take(ATTEMPT_PARTIES).copied().collect();
+    let parties = taking_part(envelope, signal);
     let acting = parties.first().copied();
     let attempt = Attempt {
         id,
@@ -248,9 +298,8 @@ async fn note(node: &Node, envelope: &Envelope, signal: &SignalEvent, asked: Ask
         channel: asked.channel,
         museum: asked.hold.slot().museum(),
         slot: Some(asked.hold.slot()),
-        // A return names no lines, and a payment no people but those of its first hold.
+        // A return names no lines, and the signal of a payment no people.
         people: people(asked.lines).max(signal.people),
-        // Of a payment all that was to be paid, and not what is known of its first hold.
         amount_cents: Cents::new(signal.cents),
         parties,
         assessment: envelope.assessment.as_deref().cloned(),

@@ -171,6 +171,10 @@ impl Judge {
             live: AtomicBool::new(false),
             skipped: AtomicU64::new(0),
         });
+        // Where the last one was set aside the next is fitted a day later, as it would be without a restart.
+        if let Some((_, day)) = judge.shelf.as_ref().and_then(|shelf| shelf.aside().pop()) {
+            judge.fitted_day.store(day, Ordering::Release);
+        }
         if let Some((id, own, bytes)) = judge.shelf.as_ref().and_then(Shelf::acting) {
             match judge.opened(&bytes, &id, own) {
                 Ok(acting) => *judge.champion.write() = Some(Arc::new(acting)),
@@ -275,7 +279,8 @@ impl Judge {
         self.faulty.lock().contains(&name)
     }
 
-    /// Takes a model from work that is at fault, if it is still there: rules act alone, until the node fits one of its own the next day, or another one is put to work.
+    /// Takes a model from work that is at fault, if it is still there: rules act alone, until the node fits one of its own the next day, or another one is put to work. One
+    /// that the node fitted stays aside for good; one that is registered is somebody's to retire, and is tried again after a restart.
     fn set_aside(&self, faulty: &Arc<Acting>, post: Post, fault: Fault) {
         let _changing = self.changing.lock();
         // Its lines may have been drawn anew meanwhile: it is the same model.
@@ -288,6 +293,11 @@ impl Judge {
         }
         *self.place(post).write() = None;
         tracing::error!(model = %faulty.code, ?post, %fault, "a fraud model was set aside");
+        if let Some(shelf) = self.shelf.as_ref().filter(|_| !faulty.registered)
+            && let Err(error) = shelf.set_aside(&faulty.id, self.fitted_day.load(Ordering::Acquire))
+        {
+            tracing::error!(%error, model = %faulty.code, "that a fraud model was set aside was not noted: after a restart it will be at work again");
+        }
     }
 
     /// Takes the model of a post from work that the registry put there and does not name any more; says whether there was one. What the node fits by itself follows.
@@ -341,10 +351,13 @@ impl Judge {
         }
         let _ = self.tasks.try_send(Task::Lines(fold.rows().cloned().collect()));
         let day = fold.rows().last().map_or(0, Row::day);
-        if self.champion().is_none() && fold.seen() >= ROWS_MIN {
-            self.fit(fold, day);
-        } else {
-            self.fitted_day.store(if self.champion().is_some() { day } else { i64::MIN }, Ordering::Release);
+        if self.champion().is_some() {
+            self.fitted_day.store(day, Ordering::Release);
+        } else if self.fitted_day.load(Ordering::Acquire) != day {
+            self.fitted_day.store(i64::MIN, Ordering::Release);
+            if fold.seen() >= ROWS_MIN {
+                self.fit(fold, day);
+            }
         }
     }
 
@@ -482,6 +495,10 @@ impl Judge {
         let reference = Reference::fit(learned.iter().map(Row::fed))?;
         let artifact = Artifact::seal(&(&scorer, &reference), &features, particulars)?;
         let id = artifact.card()?.id;
+        if self.shelf.as_ref().is_some_and(|shelf| shelf.is_aside(&id)) {
+            tracing::warn!(model = id, "the model that the node fitted was set aside before: rules go on, with the model before if there was one");
+            return Ok(());
+        }
         let acting = self.opened(&artifact.model, &id, true)?;
         let acting = self.with_lines(&acting, rows);
         let post = if before.as_ref().is_none_or(|champion| champion.own) { Post::Champion } else { Post::Challenger };

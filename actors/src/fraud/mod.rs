@@ -147,7 +147,7 @@ pub struct Scoring {
     judge: Arc<Judge>,
     rules: RwLock<Arc<Rules>>,
     counts: Counts,
-    held: Mutex<Recent<u128, Arc<Held>>>,
+    held: Holds,
     paid: Mutex<Recent<u64, Box<Assessment>>>,
     challenges: Challenges,
     /// Attempts beyond those that are kept, not yet counted in the journal.
@@ -168,7 +168,10 @@ pub struct Said {
     pub proof_due: bool,
 }
 
-/// What is remembered of a hold.
+/// The last holds, by their numbers.
+pub(crate) type Holds = Arc<Mutex<Recent<u128, Arc<Held>>>>;
+
+/// What is remembered of a hold, and of the sale that it becomes.
 #[derive(Debug)]
 pub struct Held {
     /// Through which channel.
@@ -213,7 +216,7 @@ impl Scoring {
             judge,
             rules: RwLock::new(Arc::new(Rules { version: 0, set: RuleSet::hard_defaults() })),
             counts: Counts::default(),
-            held: Mutex::new(Recent::new(HOLDS)),
+            held: Arc::new(Mutex::new(Recent::new(HOLDS))),
             paid: Mutex::new(Recent::new(HOLDS)),
             challenges: Challenges::new()?,
             beyond: Mutex::new(Recent::new(BEYOND)),
@@ -326,9 +329,13 @@ impl Scoring {
         Said { assessment, proof_due }
     }
 
-    /// Remembers a hold: when it is bought its places need not be asked for.
+    /// Remembers a hold, or a sale that tickets have moved to: when something becomes of it its places need not be asked for.
     pub fn remember(&self, hold: HoldId, channel: Channel, lines: &[Line], parties: Vec<Taking>) {
-        self.held.lock().put(hold.get(), Arc::new(Held { channel, lines: lines.to_vec(), parties }));
+        let mut held = self.held.lock();
+        // A request that is repeated says nothing new, and would forget who was named when it was bought.
+        if held.get(&hold.get()).is_none() {
+            held.put(hold.get(), Arc::new(Held { channel, lines: lines.to_vec(), parties }));
+        }
     }
 
     /// What is remembered of a hold.
@@ -473,9 +480,8 @@ impl Prepared {
     /// Begins to follow the journal, which ends at `head` now. The answer comes when the writer has ended, all is heard, and it is saved.
     pub fn follow(self, journal: Arc<dyn Journal>, head: Head, committed: watch::Receiver<Head>) -> (Arc<Scoring>, oneshot::Receiver<()>) {
         let Self { scoring, tap: _, tapped, asked, file } = self;
-        let (counters, progress, judge) = (Arc::clone(&scoring.counters), Arc::clone(&scoring.progress), Arc::clone(&scoring.judge));
         let (done, ended) = oneshot::channel();
-        let follower = Follower::new(journal, counters, progress, judge, (file, asked), head, &scoring.threads);
+        let follower = Follower::new(journal, &scoring, (file, asked), head);
         if let Some(thread) = scoring.threads.first() {
             thread.spawn(async move {
                 follower.run(tapped, committed).await;
@@ -516,7 +522,20 @@ pub fn signal_of_return(
     signal.slot = sale.slot().get();
     signal.people = people;
     signal.parties = hearing::parties(envelope, hearing::outlet(channel));
-    hearing::join(&mut signal.parties, held.iter().flat_map(|held| &held.parties).filter(|taking| taking.role != Role::Operator).copied());
+    if let Some(held) = held {
+        hearing::join(&mut signal.parties, hearing::but_operators(&held.parties));
+    }
+    signal
+}
+
+/// The signal of tickets that are moved to another slot: places are taken there and sold at once, by whoever moves them, through whose channel counts, and whoever had
+/// them. `arrival` is the sale that they become, `held` what is remembered of the one that they are of.
+#[must_use]
+pub fn signal_of_move(at: Timestamp, via: Channel, arrival: HoldId, lines: &[Line], envelope: &Envelope, held: Option<&Held>) -> SignalEvent {
+    let mut signal = signal_of(at, SignalKind::Sold { held: true }, via, arrival, lines, envelope);
+    if let Some(held) = held {
+        hearing::join(&mut signal.parties, hearing::but_operators(&held.parties));
+    }
     signal
 }
 
@@ -526,7 +545,7 @@ pub fn signal_of_count(at: Timestamp, museum: MuseumId, difference_cents: Cents,
     hearing::count(at, museum, difference_cents, envelope.who)
 }
 
-/// The signal of a payment that begins, as it is found in the journal later.
+/// The signal of a payment that begins, as it is found in the journal later: also of whoever held the places of any of its holds.
 #[must_use]
 pub fn signal_of_payment(
     at: Timestamp,
@@ -535,10 +554,10 @@ pub fn signal_of_payment(
     amount_cents: i64,
     envelope: &Envelope,
     first: HoldId,
-    held: Option<&Held>,
+    held: &[Arc<Held>],
 ) -> SignalEvent {
     let mut signal = hearing::payment(at, channel, museum, amount_cents, Some(first), envelope);
-    if let Some(held) = held {
+    for held in held {
         hearing::join(&mut signal.parties, held.parties.iter().copied());
     }
     signal

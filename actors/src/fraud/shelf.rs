@@ -1,4 +1,4 @@
-//! The folder of fraud models: each in a folder named by its id, as `training` writes them, and a note which of them acts.
+//! The folder of fraud models: each in a folder named by its id, as `training` writes them, a note which of them acts, and one of those that were at fault at work.
 
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -8,6 +8,10 @@ use tornello_models::artifact::{Artifact, CARD_FILE, MODEL_BYTES_MAX, MODEL_FILE
 use crate::signing::secret_file;
 
 const ACTING: &str = "acting";
+/// The note of models that were set aside. It begins like the other one, so that no model's folder has its name.
+const ASIDE: &str = "acting.aside";
+/// So many of them are noted, the last ones.
+const ASIDE_MAX: usize = 64;
 
 /// The folder.
 #[derive(Debug, Clone)]
@@ -53,22 +57,51 @@ impl Shelf {
 
     /// Drops the note which model acts, if it names this one.
     pub fn forget(&self, id: &str) -> io::Result<()> {
-        match self.acting() {
-            Some((acting, _, _)) if acting == id => std::fs::remove_file(self.0.join(ACTING)),
+        match self.noted() {
+            Some((acting, _)) if acting == id => std::fs::remove_file(self.0.join(ACTING)),
             _ => Ok(()),
         }
     }
 
-    /// The model that acts: its id, whether the node fitted it, its bytes; none if none does, or it is gone.
+    /// Notes that a model which nobody registered was at fault at work, on that day of the events that it was asked about: it does not act again after a restart.
+    pub fn set_aside(&self, id: &str, day: i64) -> io::Result<()> {
+        let mut aside = self.aside();
+        aside.retain(|(other, _)| other != id);
+        aside.push((id.to_owned(), day));
+        let last = &aside[aside.len().saturating_sub(ASIDE_MAX)..];
+        let lines: Vec<String> = last.iter().map(|(id, day)| format!("{id} {day}\n")).collect();
+        secret_file::make_folder(&self.0)?;
+        // Before it is forgotten: a crash in between leaves a note of it as acting that counts for nothing.
+        write(&self.0.join(ASIDE), lines.concat().as_bytes())?;
+        self.forget(id)
+    }
+
+    /// The models that were set aside, and on which days, the last one last. None where nobody can read the note.
     #[must_use]
-    pub fn acting(&self) -> Option<(String, bool, Vec<u8>)> {
+    pub fn aside(&self) -> Vec<(String, i64)> {
+        let text = std::fs::read_to_string(self.0.join(ASIDE)).unwrap_or_default();
+        text.lines().filter_map(|line| line.split_once(' ')).filter_map(|(id, day)| Some((id.to_owned(), day.parse().ok()?))).collect()
+    }
+
+    /// Whether a model was set aside.
+    #[must_use]
+    pub fn is_aside(&self, id: &str) -> bool {
+        self.aside().iter().any(|(aside, _)| aside == id)
+    }
+
+    /// The model that is noted as acting, and whether the node fitted it.
+    fn noted(&self) -> Option<(String, bool)> {
         let note = std::fs::read_to_string(self.0.join(ACTING)).ok()?;
         let (id, how) = note.trim().split_once(' ')?;
-        if !Self::takes(id) {
-            return None;
-        }
-        let bytes = small(&self.0.join(id).join(MODEL_FILE)).ok()?;
-        Some((id.to_owned(), how == "own", bytes))
+        Self::takes(id).then(|| (id.to_owned(), how == "own"))
+    }
+
+    /// The model that acts: its id, whether the node fitted it, its bytes; none if none does, or it is gone, or was set aside.
+    #[must_use]
+    pub fn acting(&self) -> Option<(String, bool, Vec<u8>)> {
+        let (id, own) = self.noted().filter(|(id, _)| !self.is_aside(id))?;
+        let bytes = small(&self.0.join(&id).join(MODEL_FILE)).ok()?;
+        Some((id, own, bytes))
     }
 
     /// A model by its id, or by the name that it is registered by.
@@ -112,6 +145,31 @@ mod tests {
             shelf.act(name, false).unwrap();
             assert_eq!(shelf.acting(), Some((name.to_owned(), false, vec![1])));
         }
+    }
+
+    #[test]
+    fn what_was_set_aside_acts_no_more() {
+        let folder = tempfile::tempdir().unwrap();
+        let shelf = Shelf::in_folder(folder.path());
+        let artifact = Artifact { model: vec![1], card: "{}".to_owned() };
+        assert_eq!(shelf.aside(), []);
+        for name in ["one", "two"] {
+            shelf.keep(name, &artifact).unwrap();
+        }
+        shelf.act("one", true).unwrap();
+        shelf.set_aside("two", 7).unwrap();
+        assert_eq!(shelf.acting(), Some(("one".to_owned(), true, vec![1])), "another one acts on");
+        shelf.set_aside("one", 8).unwrap();
+        assert!(shelf.acting().is_none() && !shelf.place(ACTING).exists());
+        // As a crash leaves it that comes before the note of it is gone.
+        shelf.act("one", true).unwrap();
+        assert!(shelf.acting().is_none() && shelf.is_aside("one") && !shelf.is_aside("three"));
+        for day in 9..9 + ASIDE_MAX as i64 {
+            shelf.set_aside("two", day).unwrap();
+            shelf.set_aside(&format!("m{day}"), day).unwrap();
+        }
+        assert_eq!((shelf.aside().len(), shelf.aside().last().map(|(_, day)| *day)), (ASIDE_MAX, Some(8 + ASIDE_MAX as i64)));
+        assert!(shelf.is_aside("two") && !shelf.is_aside("one"), "the last ones are noted, each once");
     }
 
     /// That it is flushed cannot be seen from here; that it is written as whatever is flushed can: beside its place, for its owner alone, over what a crash left there.

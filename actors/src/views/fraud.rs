@@ -289,7 +289,10 @@ impl Views {
 
     /// The parties of a thing.
     pub async fn parties_of(&self, subject: &str) -> Result<Vec<(String, String)>, ViewsError> {
-        const QUERY: &str = "SELECT kind, pseudonym FROM party WHERE subject = ? ORDER BY kind, pseudonym LIMIT ?";
+        // Some of each kind: whoever tries a hundred cards is not to hide their device behind them.
+        const QUERY: &str = "SELECT kind, pseudonym FROM (
+                SELECT kind, pseudonym, row_number() OVER (PARTITION BY kind ORDER BY at, pseudonym) AS n FROM party WHERE subject = ? ORDER BY n, kind LIMIT ?
+            ) ORDER BY kind, pseudonym";
         let rows = sqlx::query(QUERY).bind(subject).bind(LINKS_PARTIES_MAX).fetch_all(&self.pool).await?;
         rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
     }
@@ -425,6 +428,8 @@ pub(super) struct Rows {
     /// Sales whose holds were assessed before these batches, or not at all, and what they cost.
     sold: Vec<Value>,
     reviews: Vec<Value>,
+    /// Sales whose tickets have come from other slots, and when.
+    arrivals: Vec<Value>,
     /// What was given back or taken back, and was assessed.
     returns: Vec<Value>,
     /// Counts of cash that were assessed.
@@ -455,8 +460,11 @@ struct Assessed {
 
 impl Assessed {
     fn row(&self, subject: &str) -> Value {
+        // An option of a quote keeps places for weeks: whether it should is looked at now, not when it is sold, if ever.
+        let is_option = self.channel == Channel::Group.name();
         let wants = match self.sold {
             Some(_) if self.severity == Outcome::Review as u8 => "review",
+            None if is_option && self.severity == Outcome::Review as u8 => "review",
             Some(true) if self.severity < Outcome::Review as u8 => "picked",
             _ => "",
         };
@@ -515,11 +523,13 @@ impl Rows {
                 slot::Event::Sold(sold) => {
                     let total = slot::total(&sold.lines);
                     self.of_hold(record, sold.sale, sold.channel, total, false);
-                    let (id, picked) = (sold.sale.to_string(), is_picked(Subject::Sale(sold.sale)));
-                    match self.assessed.get_mut(&id) {
-                        Some(assessed) if assessed.new => (assessed.cents, assessed.sold) = (total.get(), Some(picked)),
-                        _ => self.sold.push(json!([id, total.get(), u8::from(picked)])),
-                    }
+                    self.sold(sold.sale, total);
+                }
+                // What is said of a move is said of what arrives; whose it is, is known from where it was bought.
+                slot::Event::MoveBegun(begun) => self.of_hold(record, begun.arrival, begun.via, slot::total(&begun.lines), true),
+                slot::Event::Arrived(arrived) => {
+                    self.sold(arrived.sale, slot::total(&arrived.lines));
+                    self.arrivals.push(json!([arrived.sale.to_string(), at]));
                 }
                 slot::Event::ReviewOpened(opened) => self.reviews.push(json!([opened.sale.to_string(), opened.until.as_micros(), at])),
                 slot::Event::Cancelled(cancelled) => self.returned(record, cancelled),
@@ -528,6 +538,15 @@ impl Rows {
                 }
                 _ => {}
             }
+        }
+    }
+
+    /// What was held is sold, or has arrived.
+    fn sold(&mut self, sale: HoldId, total: Cents) {
+        let (id, picked) = (sale.to_string(), is_picked(Subject::Sale(sale)));
+        match self.assessed.get_mut(&id) {
+            Some(assessed) if assessed.new => (assessed.cents, assessed.sold) = (total.get(), Some(picked)),
+            _ => self.sold.push(json!([id, total.get(), u8::from(picked)])),
         }
     }
 
@@ -587,6 +606,12 @@ impl Rows {
     pub(super) fn payment(&mut self, payment: PaymentId, record: &Record<payment::Event>) {
         for event in &record.events {
             let (label, source) = match event {
+                // Whoever is named with a payment, the card first of all, takes part in all that it pays for.
+                payment::Event::Opened(opened) => {
+                    let named = record.envelope.as_ref().map(|envelope| envelope.parties.as_slice()).unwrap_or_default();
+                    opened.items.iter().for_each(|item| self.of_parties(named, &item.hold.to_string(), record.at.as_micros()));
+                    continue;
+                }
                 payment::Event::Disputed(_) => (Label::Fraud, LabelSource::Chargeback),
                 payment::Event::DisputeResolved(resolved) => (if resolved.upheld { Label::Fraud } else { Label::Legit }, LabelSource::Dispute),
                 _ => continue,
@@ -640,9 +665,14 @@ impl Rows {
             ON CONFLICT (subject) DO UPDATE SET score = excluded.score, severity = excluded.severity, data = excluded.data
             WHERE excluded.severity >= assessed.severity";
         const PARTIES: &str = "INSERT OR IGNORE INTO party SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3 FROM json_each(?)";
+        // Of an option there may be a case already.
         const SOLD: &str = "UPDATE assessed SET amount_cents = sale.cents, pickable = 1,
-                wants = CASE WHEN severity = ?2 THEN 'review' WHEN severity < ?2 AND sale.picked THEN 'picked' ELSE '' END
+                wants = CASE WHEN severity = ?2 AND NOT EXISTS (SELECT 1 FROM fraud_case WHERE fraud_case.subject = assessed.subject) THEN 'review'
+                    WHEN severity < ?2 AND sale.picked THEN 'picked' ELSE '' END
             FROM (SELECT value ->> 0 AS of, value ->> 1 AS cents, value ->> 2 AS picked FROM json_each(?1)) AS sale WHERE assessed.subject = sale.of";
+        // Of whoever bought tickets, as which sale ever.
+        const ARRIVED: &str = "INSERT OR IGNORE INTO party SELECT party.kind, party.pseudonym, sale.sale, value ->> 1
+            FROM json_each(?) JOIN sale ON sale.sale = value ->> 0 JOIN party ON party.subject = sale.origin";
         // Staff may ask for a review of what nobody assessed.
         const REVIEWED: &str = "INSERT INTO assessed
             SELECT sale.sale, value ->> 2, sale.museum, sale.channel, 0, ?2, '', sale.total_cents, value ->> 1, 'review', 0
@@ -678,6 +708,7 @@ impl Rows {
             (ASSESSED, &assessed),
             (PARTIES, &parties),
             (SOLD, &self.sold),
+            (ARRIVED, &self.arrivals),
             (REVIEWED, &self.reviews),
             (RETURNED, &self.returns),
             (RETURNED_OF, &self.returns),
@@ -930,7 +961,11 @@ mod tests {
     #[tokio::test]
     async fn it_makes_no_difference_in_how_many_rounds_something_is_taken_in() {
         let one_by_one = told(1).await;
-        assert_eq!(one_by_one.iter().map(Vec::len).collect::<Vec<_>>(), [9, 10, 8, 14], "{one_by_one:#?}");
+        assert_eq!(one_by_one.iter().map(Vec::len).collect::<Vec<_>>(), [9, 12, 8, 14], "{one_by_one:#?}");
+        // What has moved, and moved on, is of whoever bought it.
+        let arrived = [HoldId::new(slot_at(1), 8), HoldId::new(slot_at(2), 9)].map(|sale| sale.to_string());
+        let of = |sale: &str| one_by_one[1].iter().any(|row| row.contains(&format!("\"{:032x}\",\"{sale}\"", 7)));
+        assert!(arrived.iter().all(|sale| of(sale)), "{one_by_one:#?}");
         let wanting = |what: &str| one_by_one[0].iter().filter(|row| row.contains(&format!("\"{what}\""))).count();
         assert!(wanting("review") >= 4 && wanting("picked") >= 1, "{one_by_one:#?}");
         for in_a_round in [2, 3, 5, usize::MAX] {

@@ -7,6 +7,7 @@ use tornello_actors::failure::Failure;
 use tornello_actors::fraud::SignalKind;
 use tornello_actors::node::Node;
 use tornello_actors::payments::{self, Confirmation};
+use tornello_actors::rooms;
 use tornello_engine::calendar;
 use tornello_engine::channel::Channel;
 use tornello_engine::envelope::Envelope;
@@ -195,15 +196,10 @@ pub async fn create(
     let asked = Asked { kind: SignalKind::Held, channel, hold, lines: &lines, named: false };
     let parties = acting::weigh(&node, &mut envelope, asked, &proof).await?;
     let command = Command::Hold { hold, channel, lines };
-    let record = node.slot(slot, envelope, command).await.map_err(|failure| alternatives(&node, slot, channel, failure))?;
+    let answer = rooms::through(passage, node.slot(slot, envelope, command)).await;
+    let record = answer.map_err(|failure| alternatives(&node, slot, channel, failure))?;
     let held = record.events.iter().find_map(|event| if let Event::Held(held) = event { Some(held) } else { None });
     let held = held.ok_or_else(not_rebuilt)?;
-    // What is answered again is no new hold.
-    if held.hold == hold
-        && let Some(passage) = passage
-    {
-        passage.made();
-    }
     node.scoring().remember(held.hold, held.channel, &held.lines, parties);
     let view = HoldView::new(held.hold, held.channel, &held.lines, held.expires_at);
     Ok(HttpResponse::Created().insert_header(("Location", format!("/v1/holds/{}", held.hold))).json(view))

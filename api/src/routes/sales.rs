@@ -742,8 +742,7 @@ pub async fn cancel(
     }
     let mut envelope = envelope(&node, &caller, &key, &["cancel", &sale.to_string()], &*form, &[], None)?;
     let CancelForm { tickets, cause } = form.into_inner();
-    let kind = if cause == CancelCause::Museum { SignalKind::Voided } else { SignalKind::Refunded };
-    acting::weigh_return(&node, &mut envelope, kind, sale, caller.channel(), &tickets).await?;
+    acting::weigh_return(&node, &mut envelope, cause, sale, caller.channel(), &tickets).await?;
     let owner = owner(&node, &caller, sale).await?;
     let record = node.slot(sale.slot(), envelope, Command::Cancel { sale, owner, tickets, cause }).await?;
     let cancelled = record.events.iter().find_map(|event| if let Event::Cancelled(cancelled) = event { Some(cancelled) } else { None });

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use tornello_actors::fraud::SignalKind;
 use tornello_actors::node::Node;
 use tornello_actors::payments;
+use tornello_actors::rooms;
 use tornello_engine::channel::Channel;
 use tornello_engine::ids::{HoldId, SlotId};
 use tornello_engine::slot::{Command, Event, Line, Offer, Slot, Standing, Waiting, WaitingEnd, people as people_of, total};
@@ -264,15 +265,10 @@ pub async fn join(
     let asked = Asked { kind: SignalKind::Waited, channel, hold: entry, lines: &lines, named: false };
     let parties = acting::weigh(&node, &mut envelope, asked, &proof).await?;
     let command = Command::Wait { entry, who: caller.id(), channel, lines };
-    let record = node.slot(slot, envelope, command).await.map_err(|failure| alternatives(&node, slot, channel, failure))?;
+    let answer = rooms::through(passage, node.slot(slot, envelope, command)).await;
+    let record = answer.map_err(|failure| alternatives(&node, slot, channel, failure))?;
     let waited = record.events.iter().find_map(|event| if let Event::Waited(waited) = event { Some(waited) } else { None });
     let waited = waited.ok_or_else(not_rebuilt)?;
-    // What is answered again is no new entry.
-    if waited.entry == entry
-        && let Some(passage) = passage
-    {
-        passage.made();
-    }
     // Whoever waited takes part when the offer is bought, whatever name is given then.
     node.scoring().remember(waited.entry, waited.channel, &waited.lines, parties);
     let view = JoinedView {

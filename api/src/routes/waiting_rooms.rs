@@ -319,7 +319,7 @@ pub async fn passage<'a>(
     admission: &Admission,
     parties: &[PartyForm],
 ) -> Result<Option<Passage<'a>>, Problem> {
-    let refused = match let_through(node, slot, channel, admission, parties) {
+    let refused = match let_through(node, asked, (slot, channel), admission, parties) {
         Ok(passage) => return Ok(passage),
         Err(refused) => refused,
     };
@@ -328,8 +328,8 @@ pub async fn passage<'a>(
 
 fn let_through<'a>(
     node: &'a Node,
-    slot: SlotId,
-    channel: Channel,
+    asked: &Envelope,
+    (slot, channel): (SlotId, Channel),
     admission: &Admission,
     parties: &[PartyForm],
 ) -> Result<Option<Passage<'a>>, Problem> {
@@ -337,7 +337,7 @@ fn let_through<'a>(
         return Ok(None);
     }
     let who = |room: &Room| tellable(node, room, parties).unwrap_or_default().first().copied();
-    node.room_lets_through(slot, admission.0.as_deref(), who).map_err(|Guarded { code, opens_at, closes_at }| {
+    node.room_lets_through(slot, asked, admission.0.as_deref(), who).map_err(|Guarded { code, opens_at, closes_at }| {
         Problem::new(StatusCode::FORBIDDEN, "waiting_room", "places of this slot are held through its waiting room")
             .detail(
                 "Join the room named by `room`, wait for the turn, and send its `admission` in Waiting-Room-Admission, with the same buyer or device. It is good \

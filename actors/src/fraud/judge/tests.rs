@@ -221,6 +221,43 @@ fn a_model_that_turns_out_to_be_at_fault_at_work_is_set_aside_and_not_put_there_
     assert!(judge.champion().is_some());
 }
 
+#[actix_rt::test]
+async fn a_model_of_the_nodes_own_that_was_set_aside_stays_aside_after_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let shelf = Shelf::in_folder(folder.path());
+    let fold = |rows: &[Row]| -> Fold {
+        let mut fold = serde_json::to_value(Fold::default()).unwrap();
+        fold["rows"] = serde_json::to_value(rows).unwrap();
+        fold["seen"] = ROWS_MIN.into();
+        serde_json::from_value(fold).unwrap()
+    };
+    let mut rows: Vec<Row> = (0..2_000).map(row).collect();
+    let live = judge(Some(shelf.clone()));
+    live.begin(&fold(&rows));
+    live.settled().await;
+    let faulty = live.champion().unwrap();
+    assert!(faulty.own && shelf.acting().is_some());
+    live.set_aside(&faulty, Post::Champion, Fault::NoNumber);
+    assert!(live.champion().is_none() && shelf.acting().is_none());
+
+    let again = judge(Some(shelf.clone()));
+    assert!(again.champion().is_none(), "rules act alone");
+    // Neither is another one of the same day put in its place, as none would be without the restart, nor the same one.
+    again.begin(&fold(&rows));
+    again.settled().await;
+    assert!(again.champion().is_none());
+    again.fit_own(&rows, 0).unwrap();
+    assert!(again.champion().is_none());
+    // From the next day on another one acts, and also after a restart.
+    let next = Row { at_us: DAY_US, ..row(2_001) };
+    rows.push(next.clone());
+    again.hear(vec![next], &fold(&rows));
+    again.settled().await;
+    let fitted = again.champion().unwrap();
+    assert!(fitted.own && fitted.id != faulty.id);
+    assert!(judge(Some(shelf)).champion().is_some_and(|acting| acting.id == fitted.id));
+}
+
 /// As [`row`], of the web, with a feature that moved.
 fn moved(n: i64) -> Row {
     let mut row = row(n);

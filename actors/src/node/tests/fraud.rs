@@ -219,6 +219,61 @@ async fn where_counters_cannot_be_read_the_record_says_so_and_a_web_buyer_is_ask
 }
 
 #[actix_rt::test]
+async fn a_payment_is_assessed_and_heard_as_of_whoever_held_the_places_of_any_of_its_holds() {
+    use tornello_engine::payment::{Command as Pay, Gateway, Item, Opened};
+    use tornello_models::fraud::signals::FeatureVector;
+
+    use crate::fraud::{Held, hearing, signal_of_payment};
+    let house = House::new().await;
+    held(&house, 1, 61).await;
+    for n in 2..6_u64 {
+        held(&house, n, 62).await;
+        if n > 2 {
+            house
+                .node()
+                .slot(tomorrow(), by(5_000 + u128::from(n)), Command::Release { hold: HoldId::new(tomorrow(), n), owner: None })
+                .await
+                .unwrap();
+        }
+    }
+    heard(&house).await;
+    let held_by = |n, buyer| {
+        let parties = hearing::parties(&of(n, buyer), hearing::outlet(Channel::Web));
+        Arc::new(Held { channel: Channel::Web, lines: lines(1), parties })
+    };
+    let paying = Envelope { parties: vec![party(PartyKind::Card, 7)], ..by(200) };
+    let item = |n| Item { hold: HoldId::new(tomorrow(), n), lines: lines(1), amount_cents: Cents::new(1_200) };
+    let assess = |held: &[Arc<Held>]| {
+        let signal = signal_of_payment(house.node().now(), Channel::Web, MUSEUM, 2_400, &paying, item(1).hold, held);
+        house.node().scoring().assess(&signal)
+    };
+    let (of_first, of_both) = (assess(&[held_by(1, 61)]), assess(&[held_by(1, 61), held_by(2, 62)]));
+    assert_ne!(of_first.features, of_both.features, "the second one leaves holds");
+    let opened = Opened {
+        who: paying.who,
+        order: None,
+        quote: None,
+        channel: Channel::Web,
+        items: vec![item(1), item(2)],
+        extras: Vec::new(),
+        amount_cents: Cents::new(2_400),
+        payer: None,
+        museum: MUSEUM,
+        subject: "Biglietti".to_owned(),
+        gateway: Gateway::Notice,
+        due_at: house.node().now().plus_seconds(900),
+    };
+    let payment = PaymentId::new(0, 9);
+    house.node().payment(payment, paying, Pay::Open { opened: Box::new(opened) }).await.unwrap();
+    let journal = Arc::clone(house.node().journal());
+    let (fold, _) = replay_to(journal.as_ref(), house.node().head().number, Sizes::default().parties).await.unwrap();
+    let row = fold.rows().last().unwrap();
+    let features: FeatureVector = row.features.as_slice().try_into().unwrap();
+    assert_eq!((row.subject, digest_of(&features)), (u128::from(payment.get()), of_both.features));
+    house.running.stop().await;
+}
+
+#[actix_rt::test]
 async fn models_are_swapped_under_load_and_nothing_is_lost() {
     let house = House::new().await;
     let judge = Arc::clone(house.node().scoring().judge());

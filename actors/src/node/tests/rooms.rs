@@ -3,7 +3,7 @@
 use tornello_engine::room::Room;
 
 use super::*;
-use crate::rooms::{HOLDS_OF_ONE_MAX, Place, RoomRefusal, commitment, lot_of, number_of};
+use crate::rooms::{HOLDS_OF_ONE_MAX, Passage, Place, RoomRefusal, commitment, lot_of, number_of, through};
 
 const ROOM: &str = "spring";
 
@@ -34,7 +34,23 @@ fn place(house: &House, token: &str) -> Place {
 }
 
 fn let_through(house: &House, carried: Option<&str>, who: u128) -> bool {
-    house.node().room_lets_through(tomorrow(), carried, |_| Some(Digest(who))).is_ok()
+    house.node().room_lets_through(tomorrow(), &by(90), carried, |_| Some(Digest(who))).is_ok()
+}
+
+/// What lets the first who came hold places, if anything does, by a request of that key.
+fn passage<'a>(house: &'a House, admission: &str, key: u128) -> Option<Passage<'a>> {
+    house.node().room_lets_through(tomorrow(), &by(key), Some(admission), |_| Some(Digest(1))).ok().flatten()
+}
+
+/// A house with a room that has opened, and what lets the first who came through.
+async fn opened(journal: Arc<dyn Journal>) -> (House, String) {
+    let house = House::on(journal).await;
+    open_museum(house.node()).await;
+    announced(&house).await;
+    let joined = join(&house, 1).await;
+    house.clock.set(room().opens_at.plus_seconds(1));
+    let (admission, _) = place(&house, &joined.token).admission.expect("one a second, and only one is here");
+    (house, admission)
 }
 
 #[actix_rt::test]
@@ -84,17 +100,83 @@ async fn only_who_was_let_through_holds_places_while_the_room_is_open() {
     forged.replace_range(3..4, if forged.as_bytes()[3] == b'0' { "1" } else { "0" });
     assert!(!let_through(&house, Some(&forged), 1));
     // One admission is good for so many holds, each counted when it is made, and another one is not given for more.
-    let passage = || house.node().room_lets_through(tomorrow(), Some(&admission), |_| Some(Digest(1)));
-    let at_once: Vec<_> = (0..HOLDS_OF_ONE_MAX).map(|_| passage().unwrap().unwrap()).collect();
-    assert!(passage().is_err() && place(&house, &joined.token).admission.is_none());
+    let keys = 1..=HOLDS_OF_ONE_MAX as u128;
+    let at_once: Vec<_> = keys.clone().map(|key| passage(&house, &admission, key).unwrap()).collect();
+    assert!(passage(&house, &admission, 9).is_none() && place(&house, &joined.token).admission.is_none());
+    assert!(passage(&house, &admission, 1).is_some(), "the same request again is no other hold");
+    assert!(passage(&house, &admission, 9).is_none(), "and gives nothing back that is still under way");
     drop(at_once);
-    (0..HOLDS_OF_ONE_MAX - 1).for_each(|_| passage().unwrap().unwrap().made());
+    for key in keys.skip(1) {
+        through(passage(&house, &admission, key), async { Ok::<(), Failure<Refusal>>(()) }).await.unwrap();
+    }
     assert!(let_through(&house, Some(&admission), 1) && place(&house, &joined.token).admission.is_some(), "what was not made is given back");
     house.clock.set(until);
     assert!(!let_through(&house, Some(&admission), 1), "it was not used in time");
     house.clock.set(room().closes_at);
     assert!(let_through(&house, None, 5));
     assert_eq!(house.node().join_room(MUSEUM, code(ROOM), Digest(1)).await, Err(RoomRefusal::Unknown));
+    house.running.stop().await;
+}
+
+#[actix_rt::test]
+async fn an_admission_is_not_given_back_while_it_is_not_known_what_became_of_its_request() {
+    for fault in [Fault::Written, Fault::Lost] {
+        let journal = Arc::new(Faulty::default());
+        let (house, admission) = opened(Arc::clone(&journal) as _).await;
+        let ask = async |key: u128, n: u64| match passage(&house, &admission, key) {
+            Some(passage) => through(Some(passage), house.ask(key, hold(n, 1))).await,
+            None => Err(Failure::Busy),
+        };
+        house.ask(100, hold(100, 1)).await.unwrap();
+        journal.faults.lock().push_back(fault.clone());
+        assert_eq!(ask(1, 1).await, Err(Failure::OutcomeUnknown), "{fault:?}");
+        for n in 2..=HOLDS_OF_ONE_MAX as u64 {
+            ask(u128::from(n), n).await.unwrap();
+        }
+        assert!(passage(&house, &admission, 9).is_none(), "{fault:?}: the first may stand");
+        // Its repeat is the same one, whether it was written or not.
+        ask(1, 11).await.unwrap();
+        assert!(passage(&house, &admission, 9).is_none(), "{fault:?}");
+        assert_eq!(house.taken(), 1 + HOLDS_OF_ONE_MAX as u32, "{fault:?}");
+        house.running.stop().await;
+    }
+}
+
+#[actix_rt::test]
+async fn an_admission_is_given_back_only_by_a_word_that_nothing_was_made() {
+    let journal = Arc::new(Faulty::default());
+    let (house, admission) = opened(Arc::clone(&journal) as _).await;
+    let left = || {
+        let lent: Vec<_> = (0..HOLDS_OF_ONE_MAX as u128).filter_map(|n| passage(&house, &admission, 50 + n)).collect();
+        lent.len()
+    };
+    let ask = async |key: u128, n: u64| through(Some(passage(&house, &admission, key).unwrap()), house.ask(key, hold(n, 1))).await;
+    house.ask(100, hold(100, 1)).await.unwrap();
+    journal.faults.lock().push_back(Fault::Lost);
+    assert_eq!((ask(1, 1).await, left()), (Err(Failure::OutcomeUnknown), HOLDS_OF_ONE_MAX - 1));
+    // That a repeat does nothing says nothing of the first.
+    journal.faults.lock().push_back(Fault::Full);
+    assert!(matches!(ask(1, 11).await, Err(Failure::Journal(_))));
+    assert_eq!(left(), HOLDS_OF_ONE_MAX - 1);
+    // Nor does a caller who goes away before anything is heard.
+    let stall = journal.stall.lock().await;
+    let mut going = Box::pin(ask(2, 2));
+    tokio::select! {
+        biased;
+        answer = &mut going => panic!("the disk stands still: {answer:?}"),
+        () = std::future::ready(()) => {}
+    }
+    drop(going);
+    drop(stall);
+    assert_eq!(left(), HOLDS_OF_ONE_MAX - 2);
+    ask(2, 12).await.unwrap();
+    assert_eq!(left(), HOLDS_OF_ONE_MAX - 2, "it is the same one");
+    // Whoever is refused has made none, now or before.
+    house.ask(200, hold(200, 18)).await.unwrap();
+    assert!(matches!(ask(1, 21).await, Err(Failure::Refused(Refusal::NotEnoughPlaces { .. }))));
+    assert_eq!((left(), house.taken()), (HOLDS_OF_ONE_MAX - 1, 20));
+    assert!(matches!(ask(3, 3).await, Err(Failure::Refused(_))));
+    assert_eq!(left(), HOLDS_OF_ONE_MAX - 1);
     house.running.stop().await;
 }
 

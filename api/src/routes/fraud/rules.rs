@@ -5,9 +5,11 @@ use serde::{Deserialize, Serialize};
 use tornello_actors::fraud::in_force::{BUILT_IN_VERSION, built_in, draft_of};
 use tornello_actors::keys::Museums;
 use tornello_actors::node::Node;
+use tornello_engine::aggregate::Aggregate;
 use tornello_engine::channel::Channel;
 use tornello_engine::fraud_rules::{self, Action, Command, Condition, Op, Rule, Written};
 use tornello_engine::ids::Code;
+use tornello_engine::recall::Recall;
 use tornello_engine::text::Text;
 
 use crate::auth::{Caller, Scope};
@@ -196,11 +198,16 @@ pub async fn draft(node: web::Data<Node>, caller: Caller, key: IdempotencyKey, f
     caller.may(Scope::Investigate)?;
     let envelope = envelope(&node, &caller, &key, &["draft rule"], &*form, &[], None)?;
     let rule = Box::new(form.into_inner().read(&node)?);
-    // A rule that could not be asked would be in force and do nothing.
-    draft_of(&rule).map_err(|error| Problem::from(fraud_rules::Refusal::BadRule).detail(error.to_string()))?;
-    at_known_museums(&node, &rule)?;
+    can_be_asked(&node, &rule)?;
     node.rules(envelope, Command::Draft { rule, by: caller.id() }).await?;
     Ok(HttpResponse::Created().json(view(&node)))
+}
+
+/// Asserts that a rule can be asked, with thresholds that its features reach, and at museums that there are: another one would be in force and do nothing, or act on
+/// everything.
+fn can_be_asked(node: &Node, rule: &Rule) -> Result<(), Problem> {
+    draft_of(rule).map_err(|error| Problem::from(fraud_rules::Refusal::BadRule).detail(error.to_string()))?;
+    at_known_museums(node, rule)
 }
 
 /// Asserts that every museum that a rule names is registered: of another one it would say nothing for ever.
@@ -227,7 +234,8 @@ pub(super) fn for_all_museums(caller: &Caller, scope: Scope) -> Result<(), Probl
 
 /// Put a fraud rule in force.
 ///
-/// The draft of that name takes the place of the rule that was in force. Whoever drafted it cannot do that.
+/// The draft of that name takes the place of the rule that was in force. Whoever drafted it cannot do that. It is looked at again as when it was drafted: one that was
+/// drafted before as much was asked of rules is `bad_rule`, and to be drafted anew.
 #[utoipa::path(
     tag = "Fraud", operation_id = "activate_fraud_rule", security(("key" = ["manage"])),
     params(("rule" = String, Path, description = "The rule's name"), ("Idempotency-Key" = String, Header, description = "A new value for each request")),
@@ -238,6 +246,12 @@ pub async fn activate(node: web::Data<Node>, caller: Caller, key: IdempotencyKey
     for_all_museums(&caller, Scope::Manage)?;
     let name = rule.into_inner();
     let envelope = envelope(&node, &caller, &key, &["activate rule", name.as_str()], &(), &[], None)?;
+    let rules = node.defences().rules();
+    // What was done before is answered as it was then.
+    let is_new = rules.recall(&envelope) == Recall::New;
+    if let Some(draft) = rules.drafts().find(|draft| is_new && draft.rule.name == name) {
+        can_be_asked(&node, &draft.rule)?;
+    }
     node.rules(envelope, Command::Activate { name, by: caller.id() }).await?;
     Ok(HttpResponse::Ok().json(view(&node)))
 }
