@@ -246,25 +246,6 @@ impl Scoring {
         self.said(signal, &features, position, &rules, fired, judged)
     }
 
-    /// What is said where the counters could not be read, as batches overtook the reader again and again. It must not look like somebody of whom nothing is known: the
-    /// record says so, and who buys over the web proves that they are no machine.
-    fn unread(&self, signal: &SignalEvent) -> Said {
-        self.counts.unread.fetch_add(1, Ordering::Relaxed);
-        let features = features(&Known::default(), signal);
-        let rules = Arc::clone(&self.rules.read());
-        let fired = rules.set.ask(&features, signal.outlet, signal.museum);
-        let mut said = self.said(signal, &features, self.counters.position(), &rules, fired, None);
-        if let Ok(unread) = UNREAD.parse() {
-            said.assessment.reasons.insert(0, unread);
-            said.assessment.reasons.truncate(3);
-        }
-        if signal.outlet == Outlet::Web && said.assessment.outcome != Outcome::Block {
-            said.proof_due = true;
-            said.assessment.outcome = said.assessment.outcome.max(Outcome::StepUp);
-        }
-        said
-    }
-
     /// What the acting model says.
     fn judged(&self, signal: &SignalEvent, features: &FeatureVector) -> Option<Judged> {
         let acting = self.judge.champion()?;
@@ -293,6 +274,25 @@ impl Scoring {
         let score = if scored.percentile.is_finite() { (scored.percentile * 100.0).clamp(0.0, 100.0) as u8 } else { 100 };
         let probability_ppm = scored.probability.map(|probability| (probability.clamp(0.0, 1.0) * 1e6).round() as u32);
         Some(Judged { model: acting.code, score, reasons, outcome, probability_ppm })
+    }
+
+    /// What is said where the counters could not be read, as batches overtook the reader again and again. It must not look like somebody of whom nothing is known: the
+    /// record says so, and who buys over the web proves that they are no machine.
+    fn unread(&self, signal: &SignalEvent) -> Said {
+        self.counts.unread.fetch_add(1, Ordering::Relaxed);
+        let features = features(&Known::default(), signal);
+        let rules = Arc::clone(&self.rules.read());
+        let fired = rules.set.ask(&features, signal.outlet, signal.museum);
+        let mut said = self.said(signal, &features, self.counters.position(), &rules, fired, None);
+        if let Ok(unread) = UNREAD.parse() {
+            said.assessment.reasons.insert(0, unread);
+            said.assessment.reasons.truncate(3);
+        }
+        if signal.outlet == Outlet::Web && said.assessment.outcome != Outcome::Block {
+            said.proof_due = true;
+            said.assessment.outcome = said.assessment.outcome.max(Outcome::StepUp);
+        }
+        said
     }
 
     fn said(&self, signal: &SignalEvent, features: &FeatureVector, position: u64, rules: &Rules, fired: Fired, judged: Option<Judged>) -> Said {
