@@ -830,7 +830,13 @@ async fn one_buyer_has_so_much_and_no_more() {
         (fifteen, "5", 1, "bruno@example.it", 201, ""),
         (fifteen, "6", 1, "bruno@example.it", 409, "too_many_open_holds"),
         (sixteen, "7", 3, "anna@example.it", 409, "too_many_for_day"),
-        (sixteen, "8", 2, "anna@example.it", 201, ""),
+        // Of which slot a hold is makes no difference, nor how its buyer is written.
+        (sixteen, "8", 2, "anna@example.it", 409, "too_many_open_holds"),
+        (sixteen, "9", 2, "carla@example.it", 201, ""),
+        (fifteen, "10", 2, " Carla@ example.it", 201, ""),
+        (sixteen, "11", 1, "CARLA@EXAMPLE.IT", 409, "too_many_open_holds"),
+        // Mail to a name with a plus may go to somebody else.
+        (sixteen, "12", 1, "carla+museum@example.it", 201, ""),
         (fifteen, "1", 3, "anna@example.it", 201, ""),
     ];
     for (slot, key, count, buyer, status, expected) in cases {

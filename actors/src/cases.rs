@@ -1,6 +1,8 @@
 //! Fraud cases: opened for what wants to be looked at, and driven until what follows from their verdicts is done. The rules of a case are in `engine::case`; here is what
 //! concerns a case and its sale.
 //!
+//! A verdict about a sale follows its tickets to whichever slots they have moved, or move to while it is given.
+//!
 //! What wants a case is found in the lists, which follow the journal: a sale under review, a return or a count of cash that looks wrong, a sale, return
 //! or refused attempt picked at random, a sale whose payer's bank took the money back, one that a gate met twice (with a network or without). A case's id follows from what it is about, and each step's key from the case, so whatever a crash leaves is done once by whoever finds it.
 
@@ -24,6 +26,7 @@ use tornello_models::fraud::budget::Budget;
 use crate::digest::digest;
 use crate::failure::Failure;
 use crate::fraud::hearing::outlet;
+use crate::moves;
 use crate::node::Node;
 use crate::views::fraud::{ByHour, Drawn, PICKED_ONE_IN, Wanting, stays_picked};
 use crate::views::{Views, ViewsError};
@@ -74,6 +77,13 @@ pub fn case_of(subject: Subject) -> CaseId {
 /// An envelope of a step that the system takes by itself: its key follows from the case and the step.
 fn envelope(case: CaseId, step: &[u8], number: u64) -> Envelope {
     Envelope::by_system(digest(&[b"case", &case.get().to_be_bytes(), step, &number.to_be_bytes()]))
+}
+
+/// The envelope of a step with tickets of a sale: a verdict is followed by one for each sale that they have become, and by another one when others are found there.
+fn step_at(case: CaseId, step: &[u8], number: u64, sale: HoldId, tickets: &[u16]) -> Envelope {
+    let (case, number, sale) = (case.get().to_be_bytes(), number.to_be_bytes(), sale.get().to_be_bytes());
+    let tickets: Vec<u8> = tickets.iter().flat_map(|ticket| ticket.to_be_bytes()).collect();
+    Envelope::by_system(digest(&[b"case at", &case, step, &number, &sale, &tickets]))
 }
 
 /// Opens a case about something, if there is none.
@@ -189,12 +199,8 @@ async fn act(node: &Node, id: CaseId) -> Result<(), RoundError> {
     let done = match action {
         Action::Block => block(node, id, sale, seq).await,
         Action::Unblock => unblock(node, id, sale, seq).await,
-        Action::Review => told(node.slot(sale.slot(), envelope(id, b"review", seq), slot::Command::Review { sale }).await),
-        Action::Clear => {
-            let unblocked = unblock(node, id, sale, seq).await.map_err(|failure| failed(&failure))?;
-            let cleared = told(node.slot(sale.slot(), envelope(id, b"clear", seq), slot::Command::EndReview { sale, cleared: true }).await);
-            cleared.map(|cleared| cleared || unblocked)
-        }
+        Action::Review => review(node, id, sale, seq).await,
+        Action::Clear => clear(node, id, sale, seq).await,
     };
     let done = done.map_err(|failure| failed(&failure))?;
     match node.case(id, envelope(id, b"act", seq), Command::Act { action, done }).await {
@@ -224,24 +230,88 @@ async fn tickets(node: &Node, sale: HoldId, which: fn(&slot::Ticket) -> bool) ->
     node.look(sale.slot(), numbers).await
 }
 
-async fn block(node: &Node, id: CaseId, sale: HoldId, seq: u64) -> Told {
-    let stands = |ticket: &slot::Ticket| ticket.state == slot::TicketState::Valid && ticket.blocked.is_none();
-    let tickets = tickets(node, sale, stands).await?;
-    let Ok(reason) = REASON.parse() else { return Ok(false) };
-    if tickets.is_empty() {
-        return Ok(false);
-    }
-    told(node.slot(sale.slot(), envelope(id, b"block", seq), slot::Command::Block { sale, tickets, reason }).await)
+fn is_ours(ticket: &slot::Ticket) -> bool {
+    ticket.blocked.is_some_and(|reason| reason.as_str() == REASON)
 }
 
-/// Lifts what a verdict blocked; what staff blocked for another reason stays.
-async fn unblock(node: &Node, id: CaseId, sale: HoldId, seq: u64) -> Told {
-    let ours = |ticket: &slot::Ticket| ticket.blocked.is_some_and(|reason| reason.as_str() == REASON);
-    let tickets = tickets(node, sale, ours).await?;
-    if tickets.is_empty() {
-        return Ok(false);
+fn stands(ticket: &slot::Ticket) -> bool {
+    ticket.state == slot::TicketState::Valid && ticket.blocked.is_none()
+}
+
+/// Blocks the tickets of a sale, wherever they have moved; answers whether any is blocked. What is on its way to another slot stands nowhere now: then all that can be done
+/// is done, and the rest when it has arrived.
+async fn block(node: &Node, id: CaseId, sale: HoldId, seq: u64) -> Told {
+    let Ok(reason) = REASON.parse() else { return Ok(false) };
+    let (trail, _) = moves::trail(node, sale).await?;
+    let mut is_blocked = false;
+    for &sale in &trail {
+        let standing = tickets(node, sale, stands).await?;
+        if !standing.is_empty() {
+            let step = step_at(id, b"block", seq, sale, &standing);
+            told(node.slot(sale.slot(), step, slot::Command::Block { sale, tickets: standing, reason }).await)?;
+        }
+        is_blocked |= !tickets(node, sale, is_ours).await?.is_empty();
     }
-    told(node.slot(sale.slot(), envelope(id, b"unblock", seq), slot::Command::Unblock { sale, tickets }).await)
+    // What is blocked moves no more: if nothing has begun to meanwhile, nothing got away.
+    if moves::trail(node, sale).await? == (trail, false) { Ok(is_blocked) } else { Err(Failure::Busy) }
+}
+
+/// Lifts what a verdict blocked, wherever the tickets have moved; what staff blocked for another reason stays, and what another case that says fraud blocked as well.
+async fn unblock(node: &Node, id: CaseId, sale: HoldId, seq: u64) -> Told {
+    let (trail, _) = moves::trail(node, sale).await?;
+    let mut done = false;
+    for sale in trail {
+        let blocked = tickets(node, sale, is_ours).await?;
+        if blocked.is_empty() || others_say_fraud(node, id, sale).await? {
+            continue;
+        }
+        let step = step_at(id, b"unblock", seq, sale, &blocked);
+        done |= told(node.slot(sale.slot(), step, slot::Command::Unblock { sale, tickets: blocked }).await)?;
+    }
+    Ok(done)
+}
+
+/// Whether another case says fraud of a sale, or of one that its tickets were of before.
+async fn others_say_fraud(node: &Node, id: CaseId, sale: HoldId) -> Result<bool, Failure<slot::Refusal>> {
+    let mut next = Some(sale);
+    while let Some(sale) = next {
+        let says = |case: &tornello_engine::case::Case| case.verdict().is_some_and(|standing| standing.decided.verdict == Verdict::Fraud);
+        let case = case_of(Subject::Sale(sale));
+        match node.look_case(case, says).await {
+            Ok(true) if case != id => return Ok(true),
+            Ok(_) | Err(Failure::Refused(_)) => {}
+            Err(failure) => return Err(failure.map(|_| slot::Refusal::UnknownSale)),
+        }
+        let before = move |slot: &slot::Slot| match slot.sale_of(sale)?.settlement {
+            slot::Settlement::Moved { from } => Some(from),
+            _ => None,
+        };
+        next = node.look(sale.slot(), before).await?;
+    }
+    Ok(false)
+}
+
+/// Begins the review of a sale anew, and of what of it stands in other slots.
+async fn review(node: &Node, id: CaseId, sale: HoldId, seq: u64) -> Told {
+    let (trail, _) = moves::trail(node, sale).await?;
+    let mut done = false;
+    for found in trail {
+        if found == sale || !tickets(node, found, stands).await?.is_empty() {
+            let step = step_at(id, b"review", seq, found, &[]);
+            done |= told(node.slot(found.slot(), step, slot::Command::Review { sale: found }).await)?;
+        }
+    }
+    Ok(done)
+}
+
+/// Makes tickets good, wherever they have moved.
+async fn clear(node: &Node, id: CaseId, sale: HoldId, seq: u64) -> Told {
+    let mut done = unblock(node, id, sale, seq).await?;
+    for sale in moves::trail(node, sale).await?.0 {
+        let step = step_at(id, b"clear", seq, sale, &[]);
+        done |= told(node.slot(sale.slot(), step, slot::Command::EndReview { sale, cleared: true }).await)?;
+    }
+    Ok(done)
 }
 
 /// Opens what wants a case, labels what something speaks against, and does what waits to be done; answers how much it did. One case that does not answer keeps no other one

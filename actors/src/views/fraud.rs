@@ -170,6 +170,8 @@ pub(super) struct Rows {
     /// Sales whose holds were assessed before these batches, or not at all, and what they cost.
     sold: Vec<Value>,
     reviews: Vec<Value>,
+    /// Sales whose tickets have come from other slots, and when.
+    arrivals: Vec<Value>,
     /// What was given back or taken back, and was assessed.
     returns: Vec<Value>,
     /// Counts of cash that were assessed.
@@ -202,8 +204,11 @@ struct Assessed {
 
 impl Assessed {
     fn row(&self, subject: &str) -> Value {
+        // An option of a quote keeps places for weeks: whether it should is looked at now, not when it is sold, if ever.
+        let is_option = self.channel == Channel::Group.name();
         let wants = match self.sold {
             Some(_) if self.severity == Outcome::Review as u8 => "review",
+            None if is_option && self.severity == Outcome::Review as u8 => "review",
             Some(true) if self.severity < Outcome::Review as u8 => "picked",
             _ => "",
         };
@@ -227,11 +232,13 @@ impl Rows {
                 slot::Event::Sold(sold) => {
                     let total = slot::total(&sold.lines);
                     self.of_hold(record, sold.sale, sold.channel, total, false);
-                    let (id, picked) = (sold.sale.to_string(), is_picked(Subject::Sale(sold.sale)));
-                    match self.assessed.get_mut(&id) {
-                        Some(assessed) if assessed.new => (assessed.cents, assessed.sold) = (total.get(), Some(picked)),
-                        _ => self.sold.push(json!([id, total.get(), u8::from(picked)])),
-                    }
+                    self.sold(sold.sale, total);
+                }
+                // What is said of a move is said of what arrives; whose it is, is known from where it was bought.
+                slot::Event::MoveBegun(begun) => self.of_hold(record, begun.arrival, begun.via, slot::total(&begun.lines), true),
+                slot::Event::Arrived(arrived) => {
+                    self.sold(arrived.sale, slot::total(&arrived.lines));
+                    self.arrivals.push(json!([arrived.sale.to_string(), at]));
                 }
                 slot::Event::ReviewOpened(opened) => self.reviews.push(json!([opened.sale.to_string(), opened.until.as_micros(), at])),
                 slot::Event::Cancelled(cancelled) => self.returned(record, cancelled),
@@ -240,6 +247,15 @@ impl Rows {
                 }
                 _ => {}
             }
+        }
+    }
+
+    /// What was held is sold, or has arrived.
+    fn sold(&mut self, sale: HoldId, total: Cents) {
+        let (id, picked) = (sale.to_string(), is_picked(Subject::Sale(sale)));
+        match self.assessed.get_mut(&id) {
+            Some(assessed) if assessed.new => (assessed.cents, assessed.sold) = (total.get(), Some(picked)),
+            _ => self.sold.push(json!([id, total.get(), u8::from(picked)])),
         }
     }
 
@@ -297,6 +313,13 @@ impl Rows {
     }
 
     pub(super) fn payment(&mut self, payment: PaymentId, record: &Record<payment::Event>) {
+        for event in &record.events {
+            // Whoever is named with a payment, the card first of all, takes part in all that it pays for.
+            if let payment::Event::Opened(opened) = event {
+                let named = record.envelope.as_ref().map(|envelope| envelope.parties.as_slice()).unwrap_or_default();
+                opened.items.iter().for_each(|item| self.of_parties(named, &item.hold.to_string(), record.at.as_micros()));
+            }
+        }
         if let Some(word) = Word::of(payment, record) {
             // Only the bank's last word is written, whatever the order in which rows of one statement are.
             self.words.retain(|other| other.payment() != payment);
@@ -358,9 +381,14 @@ impl Rows {
             ON CONFLICT (subject) DO UPDATE SET score = excluded.score, severity = excluded.severity, data = excluded.data
             WHERE excluded.severity >= assessed.severity";
         const PARTIES: &str = "INSERT OR IGNORE INTO party SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3 FROM json_each(?)";
+        // Of an option there may be a case already.
         const SOLD: &str = "UPDATE assessed SET amount_cents = sale.cents, pickable = 1,
-                wants = CASE WHEN severity = ?2 THEN 'review' WHEN severity < ?2 AND sale.picked THEN 'picked' ELSE '' END
+                wants = CASE WHEN severity = ?2 AND NOT EXISTS (SELECT 1 FROM fraud_case WHERE fraud_case.subject = assessed.subject) THEN 'review'
+                    WHEN severity < ?2 AND sale.picked THEN 'picked' ELSE '' END
             FROM (SELECT value ->> 0 AS of, value ->> 1 AS cents, value ->> 2 AS picked FROM json_each(?1)) AS sale WHERE assessed.subject = sale.of";
+        // Of whoever bought tickets, as which sale ever.
+        const ARRIVED: &str = "INSERT OR IGNORE INTO party SELECT party.kind, party.pseudonym, sale.sale, value ->> 1
+            FROM json_each(?) JOIN sale ON sale.sale = value ->> 0 JOIN party ON party.subject = sale.origin";
         // Staff may ask for a review of what nobody assessed.
         const REVIEWED: &str = "INSERT INTO assessed
             SELECT sale.sale, value ->> 2, sale.museum, sale.channel, 0, ?2, '', sale.total_cents, value ->> 1, 'review', 0
@@ -391,6 +419,7 @@ impl Rows {
             (ASSESSED, &assessed),
             (PARTIES, &parties),
             (SOLD, &self.sold),
+            (ARRIVED, &self.arrivals),
             (REVIEWED, &self.reviews),
             (RETURNED, &self.returns),
             (RETURNED_OF, &self.returns),

@@ -164,6 +164,61 @@ async fn a_hold_that_is_bought_under_another_name_is_bought() {
 }
 
 #[actix_rt::test]
+async fn what_nobody_remembers_of_a_hold_is_known_to_whoever_follows_the_journal() {
+    use crate::fraud::{Held, hearing};
+    let folder = TempDir::new().unwrap();
+    let house = House::in_folder(&folder).await.unwrap();
+    for n in [1, 2] {
+        held(&house, n, 60 + u128::from(n)).await;
+    }
+    let settlement = Settlement::Payment { id: PaymentId::new(1, 7) };
+    let command = Command::Sell { hold: HoldId::new(tomorrow(), 2), owner: None, settlement, contact: None };
+    house.node().slot(tomorrow(), of(10_002, 300), command).await.unwrap();
+    let at = house.node().now();
+    house.running.stop().await;
+    let parties = |buyer| hearing::parties(&of(1, buyer), hearing::outlet(Channel::Web));
+    for saved in [true, false] {
+        if !saved {
+            std::fs::remove_file(folder.path().join("scorers.state")).unwrap();
+        }
+        let house = House::in_folder_at(&folder, at).await.unwrap();
+        heard(&house).await;
+        let scoring = house.node().scoring();
+        let recalled = async |n: u64, buyer| {
+            let hold = HoldId::new(tomorrow(), n);
+            assert!(scoring.held(hold).is_none(), "saved: {saved}");
+            scoring.recalled(hold, Held::in_slot(Channel::Web, lines(1), Some(Digest(buyer)))).await.parties
+        };
+        assert_eq!(recalled(1, 61).await, parties(61), "saved: {saved}, the device as well");
+        assert_eq!(recalled(2, 62).await, [parties(300), parties(62)].concat(), "saved: {saved}, who bought it and who held it");
+        assert_eq!(recalled(3, 63).await, parties(63)[..1], "saved: {saved}, what nobody knows the slot knows best");
+        house.running.stop().await;
+    }
+}
+
+#[actix_rt::test]
+async fn where_counters_cannot_be_read_the_record_says_so_and_a_web_buyer_is_asked_for_a_proof() {
+    use tornello_models::fraud::signals::Outlet;
+    let house = House::new().await;
+    held(&house, 1, 66).await;
+    heard(&house).await;
+    let (scoring, signal) = (house.node().scoring(), asked(&house, 2, &of(2, 66)));
+    let said = scoring.say(&signal);
+    assert_eq!((said.proof_due, said.assessment.outcome), (false, Outcome::Allow));
+    // Two batches of which no reader is told.
+    let position = scoring.counters().position();
+    for batch in [position + 1, position + 2] {
+        scoring.counters().fold(|_| true, batch, std::slice::from_ref(&signal));
+    }
+    let said = scoring.say(&signal);
+    assert_eq!((said.proof_due, said.assessment.outcome, said.assessment.reasons), (true, Outcome::StepUp, vec![code("counters_unread")]));
+    let said = scoring.say(&SignalEvent { outlet: Outlet::BoxOffice, ..signal });
+    assert_eq!((said.proof_due, said.assessment.outcome, said.assessment.reasons), (false, Outcome::Allow, vec![code("counters_unread")]));
+    assert_eq!(scoring.state().unread, 2);
+    house.running.stop().await;
+}
+
+#[actix_rt::test]
 async fn a_payment_is_assessed_and_heard_as_of_whoever_held_the_places_of_any_of_its_holds() {
     use tornello_engine::payment::{Command as Pay, Gateway, Item, Opened};
     use tornello_models::fraud::signals::FeatureVector;
