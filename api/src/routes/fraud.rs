@@ -624,7 +624,8 @@ pub async fn appeal(node: web::Data<Node>, caller: Caller, key: IdempotencyKey, 
         }
         (_, Ok(sale)) => {
             caller.may_at(Scope::Book, sale.slot().museum())?;
-            let id = case_of(Subject::Sale(sale));
+            // Tickets that have moved are blocked by what was said of the sale that they were of.
+            let id = cases::fraud_said_of(&node, sale).await?.unwrap_or_else(|| case_of(Subject::Sale(sale)));
             node.case(id, by, Command::Appeal).await?;
             id
         }

@@ -7,7 +7,7 @@ use tornello_engine::model_registry::{self, ModelKind};
 
 use super::limits::an_hour_later;
 use super::*;
-use crate::cases::{case_of, decide, resume, undo};
+use crate::cases::{case_of, decide, fraud_said_of, resume, undo};
 use crate::moves::{self, move_tickets};
 
 fn sale() -> HoldId {
@@ -97,6 +97,7 @@ async fn a_verdict_follows_tickets_that_have_moved_and_that_move_while_it_is_giv
     assert_eq!(blocked(node).await, [false, false, true]);
     assert_eq!((blocked_of(node, twice).await, blocked_of(node, late).await), (vec![true], vec![true]));
     assert_eq!(node.look_case(id, |case| case.pending()).await, Ok(None));
+    assert_eq!(fraud_said_of(node, twice).await, Ok(Some(id)), "this is what whoever has them appeals");
     let stays = Err(Failure::Refused(Refusal::TicketBlocked { reason: code("fraud") }));
     assert_eq!(move_tickets(node, third, by(5), begin(twice, 0, HoldId::new(tomorrow(), 60))).await, stays, "and gets no farther");
 
