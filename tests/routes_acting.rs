@@ -3,13 +3,15 @@
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tornello_actors::cases::case_of;
+use tornello_actors::fraud::Sizes;
 use tornello_actors::fraud::challenge::solve;
+use tornello_actors::fraud::fold::{digest_of, replay_to};
 use tornello_actors::journal::StreamId;
 use tornello_actors::keys::Role;
 use tornello_engine::attempts::{Aim, day_of};
 use tornello_engine::case::Subject;
 use tornello_engine::channel::Channel;
-use tornello_engine::envelope::{Digest, Envelope, Outcome, PartyKind};
+use tornello_engine::envelope::{Digest, Envelope, Outcome, Party, PartyKind};
 use tornello_engine::ids::{AttemptId, HoldId, KeyId, PaymentId, SlotId};
 use tornello_engine::money::Cents;
 use tornello_engine::payment::{Command, Gateway, Item, Opened};
@@ -459,6 +461,89 @@ async fn after_a_restart_a_hold_and_a_sale_are_still_of_the_buyer_who_was_named(
     let cancelled = records.iter().find(|record| record.events.iter().any(|event| matches!(event, Event::Cancelled(_)))).unwrap();
     let assessment = cancelled.envelope.as_ref().unwrap().assessment.as_ref().unwrap();
     assert!(assessment.rules.contains(&code("known-return")), "{assessment:?}");
+    app.stop().await;
+}
+
+/// Buys free places for somebody over the web, and answers the sale.
+async fn bought(app: &App, key: &str, slot: SlotId, buyer: &str, count: u16) -> String {
+    let parties = json!([{"kind": "buyer", "value": buyer}, {"kind": "device", "value": format!("d-{buyer}")}]);
+    let free = json!({"lines": [{"category": "under-18", "count": count}], "parties": parties});
+    let (status, held) = app.post(&format!("/v1/slots/{slot}/holds"), key, &format!("hold-{buyer}"), &free).await;
+    assert_eq!(status, StatusCode::CREATED, "{held}");
+    let sale = held["hold"].as_str().unwrap().to_owned();
+    let (status, sold) = app.post(&format!("/v1/holds/{sale}/confirm"), key, &format!("buy-{buyer}"), &json!({"settlement": {"free": {}}})).await;
+    assert_eq!(status, StatusCode::CREATED, "{sold}");
+    app.node().scoring().counters().heard(app.node().head().number).await;
+    sale
+}
+
+/// The envelope of the first command of a slot that did what is looked for.
+async fn envelope_of(app: &App, slot: SlotId, is_it: impl Fn(&Event) -> bool) -> Envelope {
+    let records = tornello_actors::streams::all_of::<Event>(app.node().journal().as_ref(), StreamId::Slot(slot)).await.unwrap();
+    records.into_iter().find(|record| record.events.iter().any(&is_it)).unwrap().envelope.unwrap()
+}
+
+#[actix_rt::test]
+async fn a_clerk_who_gives_back_what_the_web_sold_is_a_party_of_it() {
+    let app = App::start().await;
+    let (web, office, slot) = (app.key(Role::Web).await, app.key(Role::BoxOffice).await, slot(TORRE, 15));
+    let sale = bought(&app, &web, slot, "maria@example.it", 2).await;
+    let cancel = format!("/v1/sales/{sale}/cancel");
+    // The clerk takes back what they sold, so that there is something to be known of them.
+    let desk = json!({"lines": [{"category": "full", "count": 2}], "settlement": {"desk": {"till": "till-1", "method": "card", "reference": "R-1"}}});
+    let (status, sold) = app.post(&format!("/v1/slots/{slot}/sales"), &office, "sell", &desk).await;
+    assert_eq!(status, StatusCode::CREATED, "{sold}");
+    let own = format!("/v1/sales/{}/cancel", sold["sale"].as_str().unwrap());
+    assert_eq!(app.post(&own, &office, "own", &json!({"cause": "museum"})).await.0, StatusCode::OK);
+    app.node().scoring().counters().heard(app.node().head().number).await;
+    let (status, back) = app.post(&cancel, &office, "back", &json!({"tickets": [0], "cause": "visitor"})).await;
+    assert_eq!(status, StatusCode::OK, "{back}");
+    let id: HoldId = sale.parse().unwrap();
+    let envelope = envelope_of(&app, slot, |event| matches!(event, Event::Cancelled(cancelled) if cancelled.sale == id)).await;
+    let clerk = Party { kind: PartyKind::Operator, pseudonym: Digest(u128::from(envelope.who.get())) };
+    assert_eq!(envelope.parties, [clerk]);
+    let (fold, _) = replay_to(app.node().journal().as_ref(), app.node().head().number, Sizes::default().parties).await.unwrap();
+    let row = fold.rows().filter(|row| row.subject == id.get()).last().unwrap();
+    let heard = digest_of(row.features.as_slice().try_into().unwrap());
+    assert_eq!(Some(heard), envelope.assessment.map(|assessment| assessment.features), "assessed as it is heard");
+    app.stop().await;
+}
+
+#[actix_rt::test]
+async fn tickets_of_a_quiet_slot_are_no_way_into_a_full_one_past_the_rules() {
+    let app = App::start().await;
+    let (web, quiet, rush) = (app.key(Role::Web).await, slot(TORRE, 12), slot(TORRE, 15));
+    let sale = bought(&app, &web, quiet, "spin", 1).await;
+    hoard(&app, &web, rush, "spin", 6, 30).await;
+    app.node().scoring().counters().heard(app.node().head().number).await;
+    let path = format!("/v1/sales/{sale}/move");
+    let there = json!({"slot": rush.to_string()});
+    // Whoever moves names nobody: it is the one who bought.
+    let (status, problem) = app.post(&path, &web, "move", &there).await;
+    assert_eq!(
+        (status, &problem["code"], &problem["ways"]),
+        (StatusCode::FORBIDDEN, &json!("step_up_required"), &json!(["proof_of_work"])),
+        "{problem}"
+    );
+    let proof = solve(problem["challenge"].as_str().unwrap(), u8::try_from(problem["bits"].as_u64().unwrap()).unwrap());
+    let proven = app.request(Method::POST, &path, &web).header("Idempotency-Key", "move").header("Step-Up-Proof", proof).json(&there);
+    let response = proven.send().await.unwrap();
+    let (status, moved) = (response.status(), body_of(response).await);
+    assert_eq!(status, StatusCode::OK, "{moved}");
+    assert_eq!(app.post(&path, &web, "move", &there).await, (StatusCode::OK, moved), "a repeat is answered without");
+    let envelope = envelope_of(&app, quiet, |event| matches!(event, Event::MoveBegun(_))).await;
+    assert!(envelope.assessment.is_some_and(|assessment| assessment.rules.contains(&code("unsold-holds"))));
+    // At a desk somebody sees who is there.
+    let other = bought(&app, &web, quiet, "maria@example.it", 1).await;
+    let office = app.key(Role::BoxOffice).await;
+    in_force(&app, "nobody-moves", json!([{"feature": "people", "op": "at_least", "threshold_milli": 1_000}]), "block").await;
+    let path = format!("/v1/sales/{other}/move");
+    let (status, problem) = app.post(&path, &web, "other", &there).await;
+    assert_eq!((status, &problem["code"]), (StatusCode::FORBIDDEN, &json!("blocked_by_rule")), "{problem}");
+    let attempt: AttemptId = problem["appeal"].as_str().unwrap().parse().unwrap();
+    let noted = app.node().look_attempts(attempt.day(), move |attempts| attempts.get(attempt).cloned()).await.unwrap().unwrap();
+    assert_eq!((noted.slot, noted.people, noted.parties.len()), (Some(rush), 1, 2), "where they would have gone, and whose they are");
+    assert_eq!(app.post(&path, &office, "desk", &there).await.0, StatusCode::OK);
     app.stop().await;
 }
 

@@ -262,7 +262,7 @@ async fn unblock(node: &Node, id: CaseId, sale: HoldId, seq: u64) -> Told {
     let mut done = false;
     for sale in trail {
         let blocked = tickets(node, sale, is_ours).await?;
-        if blocked.is_empty() || others_say_fraud(node, id, sale).await? {
+        if blocked.is_empty() || fraud_said_beside(node, sale, Some(id)).await?.is_some() {
             continue;
         }
         let step = step_at(id, b"unblock", seq, sale, &blocked);
@@ -271,24 +271,26 @@ async fn unblock(node: &Node, id: CaseId, sale: HoldId, seq: u64) -> Told {
     Ok(done)
 }
 
-/// Whether another case says fraud of a sale, or of one that its tickets were of before.
-async fn others_say_fraud(node: &Node, id: CaseId, sale: HoldId) -> Result<bool, Failure<slot::Refusal>> {
-    let mut next = Some(sale);
-    while let Some(sale) = next {
+/// The case that says fraud of a sale, or of one that its tickets were of before, if one does: what they are blocked for, and what is to be appealed.
+///
+/// # Errors
+/// If a case or a slot does not answer.
+pub async fn fraud_said_of(node: &Node, sale: HoldId) -> Result<Option<CaseId>, Failure<slot::Refusal>> {
+    fraud_said_beside(node, sale, None).await
+}
+
+/// As [`fraud_said_of`], by another case than this one.
+async fn fraud_said_beside(node: &Node, sale: HoldId, but: Option<CaseId>) -> Result<Option<CaseId>, Failure<slot::Refusal>> {
+    for sale in moves::trail_back(node, sale).await? {
         let says = |case: &tornello_engine::case::Case| case.verdict().is_some_and(|standing| standing.decided.verdict == Verdict::Fraud);
         let case = case_of(Subject::Sale(sale));
         match node.look_case(case, says).await {
-            Ok(true) if case != id => return Ok(true),
+            Ok(true) if Some(case) != but => return Ok(Some(case)),
             Ok(_) | Err(Failure::Refused(_)) => {}
             Err(failure) => return Err(failure.map(|_| slot::Refusal::UnknownSale)),
         }
-        let before = move |slot: &slot::Slot| match slot.sale_of(sale)?.settlement {
-            slot::Settlement::Moved { from } => Some(from),
-            _ => None,
-        };
-        next = node.look(sale.slot(), before).await?;
     }
-    Ok(false)
+    Ok(None)
 }
 
 /// Begins the review of a sale anew, and of what of it stands in other slots.

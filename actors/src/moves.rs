@@ -125,6 +125,26 @@ pub async fn trail(node: &Node, sale: HoldId) -> Result<(Vec<HoldId>, bool), Fai
     Ok((trail, under_way))
 }
 
+/// A sale, and those that its tickets were of before they moved, one after the other.
+///
+/// # Errors
+/// If a slot does not answer.
+pub async fn trail_back(node: &Node, sale: HoldId) -> Result<Vec<HoldId>, Failure<Refusal>> {
+    let (mut trail, mut next) = (Vec::new(), Some(sale));
+    while let Some(sale) = next {
+        trail.push(sale);
+        let before = move |slot: &Slot| match slot.sale_of(sale)?.settlement {
+            Settlement::Moved { from } => Some(from),
+            _ => None,
+        };
+        next = match node.look(sale.slot(), before).await {
+            Err(Failure::UnknownSlot(_)) => None,
+            found => found?,
+        };
+    }
+    Ok(trail)
+}
+
 /// Whether both slots would say yes now, so that a move that cannot be is refused before anything is written. A repeat is not asked again.
 async fn rehearse(node: &Node, source: SlotId, envelope: &Envelope, command: &Command) -> Result<(), Failure<Refusal>> {
     let (envelope, command, now) = (envelope.clone(), command.clone(), node.now());

@@ -4,15 +4,16 @@
 //! code, sealed, and it is written when they appeal, as far as a day keeps such. So a flood of refusals costs no disk, and leaves nobody without a code.
 
 use tornello_engine::attempts::{self, Attempt};
-use tornello_engine::case::{AppealState, Command, Origin, Refusal, Subject};
+use tornello_engine::case::{AppealState, Case, Command, Origin, Refusal, Subject};
 use tornello_engine::envelope::{Envelope, Party, PartyKind};
 use tornello_engine::ids::{AttemptId, CaseId, HoldId, MuseumId, SlotId};
-use tornello_engine::slot::verdict::Window;
+use tornello_engine::slot::{self, verdict::Window};
 use tornello_engine::time::Timestamp;
 
-use super::{attempt_of, case_of, open_attempt};
+use super::{attempt_of, case_of, fraud_said_of, open_attempt};
 use crate::digest::digest;
 use crate::failure::Failure;
+use crate::moves::trail_back;
 use crate::node::Node;
 use crate::people::{MasterKey, Sealer};
 
@@ -124,7 +125,7 @@ pub struct Standing {
 pub async fn appeal(node: &Node, appealed: &Appealed, by: Envelope) -> Result<CaseId, Failure<Refusal>> {
     let unknown = || Failure::Refused(Refusal::UnknownCase);
     let (id, slot) = match appealed {
-        Appealed::Sale(sale) => (case_of(appealed.subject()), Some(sale.slot())),
+        Appealed::Sale(sale) => (case_about(node, *sale).await?, Some(sale.slot())),
         Appealed::Attempt(attempt) => {
             let found = attempt_of(node, *attempt).await.ok_or_else(unknown)?;
             let slot = found.slot;
@@ -137,6 +138,34 @@ pub async fn appeal(node: &Node, appealed: &Appealed, by: Envelope) -> Result<Ca
     };
     let gate_opens_at = gate_opens_at(node, slot).await;
     node.case(id, by, Command::Appeal { gate_opens_at }).await.map(|_| id)
+}
+
+/// The case that whoever has the tickets of a sale appeals to: tickets that have moved are blocked by what was said of the sale that they were of. Once that is settled it is
+/// the one that was appealed, so that a repeat is the same appeal.
+async fn case_about(node: &Node, sale: HoldId) -> Result<CaseId, Failure<Refusal>> {
+    if let Some(case) = fraud_said_of(node, sale).await.map_err(unknown_sale)? {
+        return Ok(case);
+    }
+    let appealed = appealed_before(node, sale).await?;
+    Ok(appealed.map_or_else(|| case_of(Subject::Sale(sale)), |(case, _)| case))
+}
+
+/// The case about a sale, or about the last one that its tickets were of before, that somebody has appealed to, and how that stands.
+async fn appealed_before(node: &Node, sale: HoldId) -> Result<Option<(CaseId, Standing)>, Failure<Refusal>> {
+    let now = node.now();
+    for sale in trail_back(node, sale).await.map_err(unknown_sale)? {
+        let id = case_of(Subject::Sale(sale));
+        match node.look_case(id, move |case| standing_of(case, now)).await {
+            Ok(Some(standing)) => return Ok(Some((id, standing))),
+            Ok(None) | Err(Failure::Refused(_)) => {}
+            Err(failure) => return Err(failure),
+        }
+    }
+    Ok(None)
+}
+
+fn unknown_sale(failure: Failure<slot::Refusal>) -> Failure<Refusal> {
+    failure.map(|_| Refusal::UnknownCase)
 }
 
 /// Writes down an attempt that was carried; that it is written already is no reason to refuse.
@@ -161,12 +190,16 @@ async fn gate_opens_at(node: &Node, slot: Option<SlotId>) -> Option<Timestamp> {
 /// # Errors
 /// `unknown_case` if there is no case about it.
 pub async fn standing(node: &Node, appealed: &Appealed) -> Result<Option<Standing>, Failure<Refusal>> {
+    if let Appealed::Sale(sale) = appealed {
+        return Ok(appealed_before(node, *sale).await?.map(|(_, standing)| standing));
+    }
     let now = node.now();
-    let look = move |case: &tornello_engine::case::Case| {
-        let (due_at, passes_until) = (case.deadlines().0, case.pass().map(|pass| pass.until).filter(|until| now < *until));
-        case.appeal_state().map(|state| Standing { state, due_at, passes_until })
-    };
-    node.look_case(case_of(appealed.subject()), look).await
+    node.look_case(case_of(appealed.subject()), move |case| standing_of(case, now)).await
+}
+
+fn standing_of(case: &Case, now: Timestamp) -> Option<Standing> {
+    let (due_at, passes_until) = (case.deadlines().0, case.pass().map(|pass| pass.until).filter(|until| now < *until));
+    case.appeal_state().map(|state| Standing { state, due_at, passes_until })
 }
 
 #[cfg(test)]

@@ -274,7 +274,7 @@ async fn a_payment_is_assessed_and_heard_as_of_whoever_held_the_places_of_any_of
 }
 
 #[actix_rt::test]
-async fn models_are_swapped_under_load_and_nothing_is_lost() {
+async fn models_are_swapped_between_holds_and_whoever_watches_misses_none() {
     let house = House::new().await;
     let judge = Arc::clone(house.node().scoring().judge());
     let (mut with, mut names) = (0, std::collections::BTreeSet::new());
@@ -294,6 +294,102 @@ async fn models_are_swapped_under_load_and_nothing_is_lost() {
     let state = house.node().scoring().state();
     assert!(state.champion.is_some() && state.challenger.is_some());
     assert_eq!((state.assessed, state.skipped, state.missed, state.unread), (40, 0, 0, 0));
+    house.running.stop().await;
+}
+
+/// Tells others that it has ended, however it did.
+struct Ends(Arc<AtomicBool>);
+
+impl Drop for Ends {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
+/// What a holder was told: of which hold, by which of the models that acted one after the other it may have been said, and what.
+type Told = (HoldId, std::ops::RangeInclusive<usize>, Assessment);
+
+/// Holds places and gives them back, again and again, on a thread of its own as requests are answered, until the last model acts.
+fn hold_until(node: &Arc<Node>, holder: u64, (begun, done): (&AtomicUsize, &AtomicUsize), ended: &AtomicBool) -> Vec<Told> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let mut said = Vec::new();
+        while !ended.load(Ordering::SeqCst) {
+            let n = holder * 1_000_000 + said.len() as u64;
+            let (id, mut envelope) = (HoldId::new(tomorrow(), n), of(u128::from(n), 1_000 + u128::from(n)));
+            let signal = signal_of(node.now(), SignalKind::Held, Channel::Web, id, &lines(1), &envelope);
+            let from = done.load(Ordering::SeqCst);
+            let assessment = node.scoring().assess(&signal);
+            let to = begun.load(Ordering::SeqCst);
+            envelope.assessment = Some(Box::new(assessment.clone()));
+            node.slot(tomorrow(), envelope, hold(n, 1)).await.unwrap();
+            node.slot(tomorrow(), by(100_000_000 + u128::from(n)), Command::Release { hold: id, owner: None }).await.unwrap();
+            said.push((id, from..=to, assessment));
+        }
+        said
+    })
+}
+
+#[actix_rt::test]
+async fn models_are_swapped_while_many_hold_at_once_and_nothing_is_lost() {
+    const HOLDERS: u64 = 4;
+    const SWAPS: usize = 8;
+    let house = House::new().await;
+    let mut models: Vec<_> = (0..=SWAPS).map(|seed| model(seed, 8.0)).collect();
+    let first = house.node().scoring().judge().install(&models.remove(0), Post::Champion).unwrap();
+    let (begun, done, ended) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
+    let holders: Vec<_> = (0..HOLDERS)
+        .map(|holder| {
+            let (node, begun, done, ended) = (Arc::clone(house.node()), Arc::clone(&begun), Arc::clone(&done), Arc::clone(&ended));
+            tokio::task::spawn_blocking(move || {
+                // One that fails ends the others, and the test with them.
+                let ends = Ends(Arc::clone(&ended));
+                let said = hold_until(&node, holder, (&begun, &done), &ended);
+                drop(ends);
+                said
+            })
+        })
+        .collect();
+    let (node, started, finished, over) = (Arc::clone(house.node()), Arc::clone(&begun), Arc::clone(&done), Arc::clone(&ended));
+    let swapped = tokio::task::spawn_blocking(move || {
+        let (_ends, mut codes) = (Ends(Arc::clone(&over)), vec![first]);
+        for (swap, model) in (1..).zip(&models) {
+            // So many have begun since the last swap that one of them at least was asked of the model that it put to work.
+            let before = node.scoring().state().assessed;
+            while node.scoring().state().assessed < before + 2 * HOLDERS {
+                assert!(!over.load(Ordering::SeqCst), "a holder failed");
+                std::thread::yield_now();
+            }
+            started.store(swap, Ordering::SeqCst);
+            codes.push(node.scoring().judge().install(model, Post::Champion).unwrap());
+            finished.store(swap, Ordering::SeqCst);
+        }
+        codes
+    });
+    let (codes, mut said) = (swapped.await.unwrap(), std::collections::HashMap::new());
+    let mut names = std::collections::BTreeSet::new();
+    for holder in holders {
+        for (hold, when, assessment) in holder.await.unwrap() {
+            let in_force = &codes[when];
+            assert!(in_force.contains(&assessment.model), "{hold}: {} is none of {in_force:?}", assessment.model);
+            names.insert(assessment.model);
+            said.insert(hold, assessment);
+        }
+    }
+    assert!(codes[..SWAPS].iter().all(|code| names.contains(code)), "each of them acted: {names:?} of {codes:?}");
+
+    // What was said of each hold stands in the journal, and all of it is counted.
+    heard(&house).await;
+    let records = crate::streams::all_of::<Event>(house.node().journal().as_ref(), StreamId::Slot(tomorrow())).await.unwrap();
+    let written = records.iter().flat_map(|record| record.events.iter().map(move |event| (record, event)));
+    let mut count = 0;
+    for (record, held) in written.filter_map(|(record, event)| if let Event::Held(held) = event { Some((record, held)) } else { None }) {
+        assert_eq!(record.envelope.as_ref().and_then(|envelope| envelope.assessment.as_deref()), said.get(&held.hold));
+        count += 1;
+    }
+    assert_eq!((count, house.node().scoring().state().assessed), (said.len(), said.len() as u64));
+    let (_, counters) = replay_to(house.node().journal().as_ref(), house.node().head().number, Sizes::default().parties).await.unwrap();
+    assert!(same(house.node().scoring().counters(), &counters), "to the byte");
     house.running.stop().await;
 }
 
