@@ -67,7 +67,7 @@ pub struct PartyForm {
     /// totem or reseller: it need not be named.
     #[schema(value_type = PartyKindWord)]
     pub kind: PartyKind,
-    /// The e-mail address, device id, card token or account.
+    /// The e-mail address, device id, card token or account. An address is the same buyer in any case and with or without spaces; one with a plus is another one.
     #[schema(max_length = 256, examples("maria.rossi@example.it"))]
     pub value: String,
 }

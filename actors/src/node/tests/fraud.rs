@@ -344,7 +344,7 @@ async fn models_are_swapped_while_many_hold_at_once_and_nothing_is_lost() {
             tokio::task::spawn_blocking(move || {
                 // One that fails ends the others, and the test with them.
                 let ends = Ends(Arc::clone(&ended));
-                let said = hold_until(&node, holder, (&begun, &done), &ended);
+                let said = hold_until(&node, holder, (&*begun, &*done), &ended);
                 drop(ends);
                 said
             })
