@@ -50,8 +50,16 @@ impl Live {
         Self { settings, history, said: Vec::new(), opened: HashMap::new(), with_model: 0 }
     }
 
-    /// Notes an assessment: what is wanted, whether a rule wants it, whether a model took part, and the codes of the reasons.
-    pub fn note<'a>(&mut self, intent: &Intent, verdict: Verdict, by_rule: bool, with_model: bool, reasons: impl Iterator<Item = &'a str>) {
+    /// Notes an assessment: what is wanted, and whether a check is due first, also beside a review; whether a rule wants it, whether a model took part, and the codes of the
+    /// reasons.
+    pub fn note<'a>(
+        &mut self,
+        intent: &Intent,
+        (verdict, proof_due): (Verdict, bool),
+        by_rule: bool,
+        with_model: bool,
+        reasons: impl Iterator<Item = &'a str>,
+    ) {
         let queue = Queue::Outlet(intent.channel.outlet());
         let acting = intent.parties.acting().map(|(kind, party)| (kind.role(), u128::from(party)));
         let at = self.history.scored.len();
@@ -76,12 +84,11 @@ impl Live {
         self.history.scored.push(scored);
         self.said.push(Some(Said { reasons: named, ..Said::default() }));
         self.with_model += u64::from(with_model);
+        if proof_due {
+            self.history.stepped_up.push(intent.number);
+        }
         match verdict {
-            Verdict::Allow => return,
-            Verdict::StepUp => {
-                self.history.stepped_up.push(intent.number);
-                return;
-            }
+            Verdict::Allow | Verdict::StepUp => return,
             Verdict::Block => self.history.blocked.push(intent.number),
             Verdict::Review => {}
         }
