@@ -128,7 +128,7 @@ impl World {
         let start: Timestamp = dice.pick(&STARTS).parse().expect("the starts are instants");
         let start = start.plus_seconds(dice.within(0, HOUR_S));
         let (machine, disk) = (Machine::new(start), Arc::<Disk>::default());
-        let limits = Limits { queue: dice.pick(&[6, 16, 1_024]), batch: dice.pick(&[1, 2, 3, 8, 1_024]) };
+        let limits = Limits { queue: dice.pick(&[6, 16, 1_024]), batch: dice.pick(&[1, 2, 3, 8, 1_024]), pace: Duration::ZERO };
         let policy = policy(&mut dice);
         let life = Life::start(&machine, &disk, limits).await;
         let fence = SlotId::new(PLUG, RouteId(1), hour_of(start, 30));

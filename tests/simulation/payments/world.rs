@@ -308,7 +308,7 @@ impl World {
         let (mount, doing): (Arc<Mount>, _) = self.disk.mount();
         let clock = SimulatedClock::start(&self.machine);
         // Every job of the writer is a turn of its own, so that nothing depends on how quick its thread is.
-        let limits = Limits { queue: 1_024, batch: 1 };
+        let limits = Limits { queue: 1_024, batch: 1, pace: Duration::ZERO };
         let before = tokio::runtime::Handle::current().metrics().num_alive_tasks();
         let running = Node::start_on(mount as Arc<dyn Journal>, Arc::clone(&clock) as _, limits).await.map_err(|error| error.to_string())?;
         let tasks = tokio::runtime::Handle::current().metrics().num_alive_tasks() - before;
