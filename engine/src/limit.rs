@@ -132,7 +132,8 @@ impl OpenHolds {
 
     /// Forgets slots of days before `day`, in which nothing is open any more, whatever was written of them.
     pub fn forget(&mut self, day: Date) {
-        let gone: Vec<HoldId> = self.of.keys().filter(|hold| calendar::local_day(hold.slot().start()) < day).copied().collect();
+        let from = calendar::instant(day.at(0, 0, 0, 0));
+        let gone: Vec<HoldId> = self.of.keys().filter(|hold| hold.slot().start() < from).copied().collect();
         gone.into_iter().for_each(|hold| self.close(hold));
     }
 

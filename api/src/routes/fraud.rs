@@ -11,12 +11,13 @@ use actix_web::{HttpResponse, get, post, web};
 use serde::{Deserialize, Serialize};
 use tornello_actors::cases;
 use tornello_actors::cases::appeals::{self, Appealed, Standing};
+use tornello_actors::moves;
 use tornello_actors::node::Node;
 use tornello_actors::views::fraud::{CaseFilter, CaseRow, Link, RefusedRow};
 use tornello_engine::aggregate::Aggregate;
 use tornello_engine::case::{AppealState, Case, Command, Label, Refusal, Status, Subject, Verdict};
 use tornello_engine::channel::Channel;
-use tornello_engine::ids::{CaseId, Code, KeyId, MuseumId};
+use tornello_engine::ids::{CaseId, Code, HoldId, KeyId, MuseumId};
 use tornello_engine::recall::Recall;
 
 use crate::auth::{Caller, Scope};
@@ -306,6 +307,9 @@ pub struct CaseView {
     /// What shares a party with it, nearest first.
     #[schema(max_items = 32)]
     linked: Vec<LinkView>,
+    /// The sales in other slots that its tickets have become, in which whatever follows from a verdict is done as well; absent if none has moved.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    moved_to: Vec<String>,
     /// What happened to it.
     #[schema(max_items = 64)]
     timeline: Vec<CaseMoment>,
@@ -348,6 +352,14 @@ async fn view(node: &Node, caller: &Caller, id: CaseId) -> Result<CaseView, Prob
     let subject = opened.subject.to_string();
     let museums = museums(node, caller, Scope::Investigate, None)?;
     let linked = files(node)?.views.links_of(&subject, museums.as_deref()).await?.into_iter().map(LinkView::from).collect();
+    let moved_to = match opened.subject {
+        // A slot that does not answer now keeps nobody from reading the case.
+        Subject::Sale(sale) | Subject::Return { sale, .. } => {
+            let (trail, _) = moves::trail(node, sale).await.unwrap_or_default();
+            trail.iter().skip(1).map(HoldId::to_string).collect()
+        }
+        Subject::Attempt(_) | Subject::Till(_) => Vec::new(),
+    };
     let (due_at, lapses_at) = case.deadlines();
     let name = |label: Label| if label == Label::Fraud { "fraud" } else { "legit" };
     let mut timeline = vec![(case.opened_at(), "opened".to_owned())];
@@ -403,6 +415,7 @@ async fn view(node: &Node, caller: &Caller, id: CaseId) -> Result<CaseView, Prob
             })
             .collect(),
         linked,
+        moved_to,
         timeline: timeline.into_iter().map(|(at, what)| CaseMoment { at: at.to_string(), what }).collect(),
     })
 }
