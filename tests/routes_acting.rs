@@ -18,6 +18,7 @@ use tornello_engine::payment::{Command, Gateway, Item, Opened};
 use tornello_engine::slot::{Event, Line};
 use tornello_engine::tariff::Proof;
 
+use crate::routes_fraud::{look, sell_assessed};
 use crate::support::{App, TORRE, body_of, code, slot};
 
 const HOUR_S: i64 = 3_600;
@@ -174,7 +175,7 @@ async fn who_is_refused_beyond_what_is_kept_carries_the_attempt_in_the_code() {
     }
     assert_eq!(app.post("/v1/fraud/appeals", &web, "again", &json!({"code": code})).await.1["code"], "already_appealed");
     assert_eq!(kept(&app).await, 21, "it is written when it is appealed");
-    crate::routes_fraud::look(&app).await;
+    look(&app).await;
     let queue = app.get("/v1/fraud/cases", &analyst).await["items"].clone();
     assert_eq!((queue.as_array().unwrap().len(), &queue[0]["origin"], &queue[0]["museum"]), (1, &json!("appeal"), &json!(1)), "{queue}");
     let case = format!("/v1/fraud/cases/{}", queue[0]["case"].as_str().unwrap());
@@ -627,5 +628,35 @@ async fn a_refused_return_is_noted_with_how_many_would_have_come_back() {
     let attempt: AttemptId = problem["appeal"].as_str().unwrap().parse().unwrap();
     let people = app.node().look_attempts(attempt.day(), move |attempts| attempts.get(attempt).map(|found| found.people)).await.unwrap();
     assert_eq!(people, Some(3));
+    app.stop().await;
+}
+
+#[actix_rt::test]
+async fn a_verdict_reaches_tickets_where_they_have_moved_and_whoever_has_them_appeals() {
+    let app = App::start().await;
+    let (web, office, analyst) = (app.key(Role::Web).await, app.key(Role::BoxOffice).await, app.key(Role::Analyst).await);
+    let sale = sell_assessed(&app, slot(TORRE, 15), 1, 70, Outcome::Review, 60).await;
+    look(&app).await;
+    let path = format!("/v1/fraud/cases/{}", case_of(Subject::Sale(sale)));
+    let decide = async |verdict: &str| {
+        let body = json!({"verdict": verdict, "reason": "known"});
+        let (status, case) = app.post(&format!("{path}/verdict"), &analyst, verdict, &body).await;
+        assert_eq!(status, StatusCode::OK, "{case}");
+    };
+    decide("legit").await;
+    let there = json!({"slot": slot(TORRE, 16).to_string(), "tickets": [0]});
+    let (status, moved) = app.post(&format!("/v1/sales/{sale}/move"), &office, "move", &there).await;
+    assert_eq!(status, StatusCode::OK, "{moved}");
+    let arrival: HoldId = moved["sale"].as_str().unwrap().parse().unwrap();
+    let (status, undone) = app.post(&format!("{path}/undo"), &analyst, "undo", &Value::Null).await;
+    assert_eq!((status, &undone["moved_to"]), (StatusCode::OK, &json!([arrival.to_string()])), "{undone}");
+    decide("fraud").await;
+    for (ticket, expected) in [(sale.ticket(0), "moved"), (sale.ticket(1), "blocked"), (arrival.ticket(0), "blocked")] {
+        assert_eq!(app.get(&format!("/v1/tickets/{ticket}"), &office).await["state"], expected, "{ticket}");
+    }
+    let (status, appeal) = app.post("/v1/fraud/appeals", &web, "appeal", &json!({"code": arrival.to_string()})).await;
+    assert_eq!((status, &appeal["state"]), (StatusCode::ACCEPTED, &json!("received")), "{appeal}");
+    assert_eq!(app.get(&path, &analyst).await["state"], "appealed");
+    assert_eq!(app.get(&format!("/v1/fraud/appeals/{arrival}"), &web).await["state"], "received", "it is read by the same code");
     app.stop().await;
 }

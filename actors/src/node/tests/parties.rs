@@ -39,6 +39,7 @@ async fn heard(house: &House) {
 
 /// What the journal says, heard again.
 async fn replayed(house: &House) -> (Fold, Counters) {
+    heard(house).await;
     let replayed = replay_to(house.node().journal().as_ref(), house.node().head().number, Sizes::default().parties).await.unwrap();
     let bytes = |stores: &Counters| stores.stores().iter().map(|store| postcard::to_allocvec(store).unwrap()).collect::<Vec<_>>();
     assert_eq!(bytes(house.node().scoring().counters()), bytes(&replayed.1), "what is counted live is what a replay counts");
