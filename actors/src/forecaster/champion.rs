@@ -292,6 +292,10 @@ impl Held {
             Some(champion) => Settings { share_80: self.share_80(champion, sites, yesterday)?, ..plain },
             None => plain,
         };
+        // Not after an older fit (`fit_after`), which would spare half the work: its trees are those that would be grown now only where it was made 84 days before to the day
+        // and museums knew then what they know of those days today. Of what is kept only the one in force and the one before it get so old, for one fit in twelve; and a past
+        // that was brought in, a plan that was corrected, a museum that is new or a day that has passed out of sight since makes other trees of it, which nobody would notice.
+        // All there is to spare is an eighth of a second for each museum, once a week, on a thread that nobody waits for.
         let fit = |until: Day| demand::Forecaster::fit(sites, until, &settings, &mut |_| {});
         let fitted = Fitted { model: Arc::new(fit(yesterday)?), known };
         let Some(champion) = self.serving.clone() else {

@@ -11,7 +11,7 @@ const ACTING: &str = "acting";
 /// The note of models that were set aside. It begins like the other one, so that no model's folder has its name.
 const ASIDE: &str = "acting.aside";
 /// So many of them are noted, the last ones.
-const ASIDE_MAX: usize = 64;
+const ASIDE_MAX: usize = 16;
 
 /// The folder.
 #[derive(Debug, Clone)]
@@ -152,7 +152,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let shelf = Shelf::in_folder(folder.path());
         let artifact = Artifact { model: vec![1], card: "{}".to_owned() };
-        assert_eq!(shelf.aside(), []);
+        assert!(shelf.aside().is_empty());
         for name in ["one", "two"] {
             shelf.keep(name, &artifact).unwrap();
         }

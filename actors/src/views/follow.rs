@@ -142,6 +142,7 @@ impl Views {
             last = batches.pop();
         }
         if let Some(last) = &last {
+            rows.look_up(journal).await?;
             rows.write(&self.pool, last).await?;
             self.rows_sender.send_replace(last.number);
         }
@@ -199,6 +200,11 @@ impl Rows {
             }
         }
         Ok(())
+    }
+
+    /// Looks up in the journal what stands in other batches and not in the lists.
+    async fn look_up(&mut self, journal: &dyn Journal) -> Result<(), JournalError> {
+        self.fraud.find_sales(journal).await
     }
 
     /// Everything and the new position in one transaction, so that nothing is taken in twice.

@@ -1,15 +1,27 @@
 //! The lists of the fraud analysts: what was assessed, who took part in what, the cases with their labels, and the attempts that came to nothing. What wants a case and
 //! has none is found here too, so that a crash in between loses none.
+//!
+//! Here are the tables, and what the journal's records change in them. `fraud/cases.rs` lists cases, `fraud/chance.rs` says what chance picks, `fraud/signs.rs` what banks and
+//! gates say, `fraud/links.rs` who took part in what else.
 
+mod cases;
+mod chance;
+mod links;
+mod signs;
+
+pub use cases::{CaseFilter, CaseRow};
+pub use chance::{is_picked, stays_picked};
+pub use links::Link;
+pub use signs::RefusedRow;
+
+use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, BTreeSet};
 
-use serde::Serialize;
 use serde_json::{Value, json};
 use sqlx::Row;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use tornello_engine::attempts::{self, Attempt, Refused};
-use tornello_engine::case::{self, Action, Known, Label, LabelSource, Subject};
+use tornello_engine::case::{self, Label, LabelSource, Subject};
 use tornello_engine::channel::Channel;
 use tornello_engine::envelope::{Assessment, Digest, Envelope, Outcome, Party, PartyKind};
 use tornello_engine::ids::{BadId, CaseId, HoldId, MuseumId, PaymentId, TillId};
@@ -20,22 +32,14 @@ use tornello_engine::slot::{self, CancelCause, ConflictReason};
 use tornello_engine::till;
 use tornello_engine::time::Timestamp;
 
+use self::cases::write_case;
+use self::signs::{BY_BANK, CONFLICTS, Word, sign};
 use super::{Views, ViewsError, json as written};
-
-/// Of so many sales and returns that nobody suspects, one may be looked at all the same.
-const PICKED_ONE_IN: u128 = 20;
-/// How many of these are looked at in 24 hours, on average, where one in twenty would be more: an analyst has no time for more.
-const PICKED_A_DAY: u128 = 72;
-/// An hour, in microseconds.
-const HOUR_US: i64 = 3_600_000_000;
-/// How many refusals at gates are told of a sale.
-const REFUSED_TOLD_MAX: u32 = 32;
-/// How many parties, and how many things of each, a walk from one thing to the next follows.
-const LINKS_PARTIES_MAX: u32 = 16;
-const LINKS_OF_ONE_MAX: u32 = 25;
+use crate::journal::{Journal, JournalError};
 
 /// The tables. Times are microseconds. What wants a case has its `wants` set until it has one. What chance may pick at all (sales and returns, not holds that were never
-/// sold, nor counts of cash) is `pickable`. Signs and labels are kept by the rank of whoever says so: of one rank the last word counts.
+/// sold, nor counts of cash) is `pickable`. Signs and labels are kept by the rank of whoever says so: of one rank the last word counts. A sign is `told` while the label of its
+/// rank in the case of its sale says the same.
 pub(super) const SCHEMA: &str = "
     DROP TABLE IF EXISTS assessed; DROP TABLE IF EXISTS party; DROP TABLE IF EXISTS fraud_case; DROP TABLE IF EXISTS fraud_label;
     DROP TABLE IF EXISTS fraud_sign; DROP TABLE IF EXISTS attempt; DROP TABLE IF EXISTS refused;
@@ -64,8 +68,10 @@ pub(super) const SCHEMA: &str = "
         PRIMARY KEY (fraud_case, rank)
     ) STRICT, WITHOUT ROWID;
     CREATE TABLE fraud_sign (
-        subject TEXT NOT NULL, rank INTEGER NOT NULL, label TEXT NOT NULL, source TEXT NOT NULL, at INTEGER NOT NULL, PRIMARY KEY (subject, rank)
+        subject TEXT NOT NULL, rank INTEGER NOT NULL, label TEXT NOT NULL, source TEXT NOT NULL, at INTEGER NOT NULL, told INTEGER NOT NULL,
+        PRIMARY KEY (subject, rank)
     ) STRICT, WITHOUT ROWID;
+    CREATE INDEX fraud_sign_untold ON fraud_sign (at) WHERE told = 0;
     CREATE TABLE attempt (
         attempt TEXT PRIMARY KEY, at INTEGER NOT NULL, museum INTEGER NOT NULL, channel TEXT NOT NULL, ending TEXT NOT NULL, amount_cents INTEGER NOT NULL,
         people INTEGER NOT NULL
@@ -74,72 +80,6 @@ pub(super) const SCHEMA: &str = "
         sale TEXT NOT NULL, at INTEGER NOT NULL, ticket TEXT NOT NULL, reason TEXT NOT NULL, times INTEGER NOT NULL, gate TEXT NOT NULL,
         PRIMARY KEY (sale, at, ticket, reason, times)
     ) STRICT, WITHOUT ROWID;";
-
-/// A case in a list.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct CaseRow {
-    /// Its id.
-    pub case: CaseId,
-    /// The sale or attempt that it is about.
-    pub subject: String,
-    /// Why there is a case.
-    pub origin: String,
-    /// At which museum.
-    pub museum: MuseumId,
-    /// Through which channel.
-    pub channel: String,
-    /// What is at stake.
-    pub amount_cents: i64,
-    /// What the scorer said; none if it was not asked.
-    pub score: Option<u8>,
-    /// How likely fraud is, in millionths, if a model said so that has learned it from labels.
-    pub probability_ppm: Option<u32>,
-    /// The model that said so; empty if none was asked.
-    pub model: String,
-    /// What it may cost, in cents times percent: the order of the list, largest first.
-    pub loss: i64,
-    /// When it was opened.
-    pub opened_at: Timestamp,
-    /// When somebody should have looked.
-    pub due_at: Timestamp,
-    /// When it ends by itself.
-    pub lapses_at: Timestamp,
-    /// `open`, `decided`, `lapsed` or `appealed`.
-    pub state: String,
-    /// The key of whoever looks at it; empty: nobody in particular.
-    pub assignee: String,
-    /// `fraud`, `legit` or `unsure`; empty if there is no verdict.
-    pub verdict: String,
-    /// Why, in one word.
-    pub reason: String,
-    /// The key of whoever decided.
-    pub decided_by: String,
-    /// When.
-    pub decided_at: Option<Timestamp>,
-    /// When it was appealed.
-    pub appealed_at: Option<Timestamp>,
-    /// Whether its tickets were blocked; not if that was undone before anybody complained.
-    pub blocked: bool,
-    /// What is known of it: `fraud` or `legit`; empty if nothing is.
-    pub label: String,
-}
-
-/// Which cases to list; all conditions hold together.
-#[derive(Debug, Clone, Default)]
-pub struct CaseFilter {
-    /// Only of these museums; none: of all.
-    pub museums: Option<Vec<MuseumId>>,
-    /// Only through this channel.
-    pub channel: Option<String>,
-    /// Only in one of these states; none: in any.
-    pub states: Option<Vec<String>>,
-    /// Only those that this key looks at.
-    pub assignee: Option<String>,
-    /// Only those opened from then on.
-    pub opened_from: Option<Timestamp>,
-    /// Only after this one, in the order of the list.
-    pub after: Option<(i64, CaseId)>,
-}
 
 /// What wants a case, or whose case is to be told something.
 #[derive(Debug, Clone)]
@@ -158,61 +98,7 @@ pub struct Wanting {
     pub review_until: Option<Timestamp>,
 }
 
-/// What two things have in common.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Link {
-    /// The kind of the party.
-    pub kind: String,
-    /// Its pseudonym, shortened: enough to tell one from the other.
-    pub party: String,
-    /// What it took part in besides.
-    pub others: u32,
-    /// Some of these, newest first.
-    pub subjects: Vec<String>,
-    /// How many of them have a case in which the verdict is fraud.
-    pub fraud: u32,
-    /// How many steps away: 1 or 2.
-    pub depth: u8,
-}
-
-/// A ticket that a gate with a network refused.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RefusedRow {
-    /// When, the last time.
-    pub at: Timestamp,
-    /// Which ticket.
-    pub ticket: String,
-    /// Why.
-    pub reason: String,
-    /// The how-manieth time that day.
-    pub times: u32,
-    /// At which gate, the last time.
-    pub gate: String,
-}
-
 impl Views {
-    /// Cases in the order of what they may cost, largest first, at most `limit`.
-    pub async fn fraud_cases(&self, filter: &CaseFilter, limit: u32) -> Result<Vec<CaseRow>, ViewsError> {
-        const QUERY: &str = "SELECT fraud_case, subject, origin, museum, channel, amount_cents, score, model, loss, opened_at, due_at, lapses_at, state, assignee,
-                verdict, reason, decided_by, decided_at, appealed_at, blocked, probability_ppm,
-                coalesce((SELECT label FROM fraud_label WHERE fraud_label.fraud_case = fraud_case.fraud_case ORDER BY rank LIMIT 1), '')
-            FROM fraud_case WHERE (?1 IS NULL OR museum IN (SELECT value FROM json_each(?1))) AND (?2 IS NULL OR state IN (SELECT value FROM json_each(?2)))
-            AND (?3 IS NULL OR channel = ?3) AND (?4 IS NULL OR assignee = ?4) AND (?5 IS NULL OR opened_at >= ?5)
-            AND (?6 IS NULL OR loss < ?6 OR (loss = ?6 AND fraud_case > ?7)) ORDER BY loss DESC, fraud_case LIMIT ?8";
-        let rows = sqlx::query(QUERY)
-            .bind(filter.museums.as_ref().map(written))
-            .bind(filter.states.as_ref().map(written))
-            .bind(filter.channel.clone())
-            .bind(filter.assignee.clone())
-            .bind(filter.opened_from.map(Timestamp::as_micros))
-            .bind(filter.after.map(|(loss, _)| loss))
-            .bind(filter.after.map(|(_, case)| case.to_string()).unwrap_or_default())
-            .bind(i64::from(limit))
-            .fetch_all(&self.pool)
-            .await?;
-        rows.iter().map(|row| case_row(row).map_err(ViewsError::Store)).collect()
-    }
-
     /// What is to be reviewed and has no case, at most `limit`.
     pub async fn wanting_cases(&self, limit: u32) -> Result<Vec<Wanting>, ViewsError> {
         const QUERY: &str = "SELECT subject, data, channel, amount_cents, review_until, museum FROM assessed WHERE wants = 'review' LIMIT ?";
@@ -227,129 +113,11 @@ impl Views {
         row.as_ref().map(wanting_row).transpose().map_err(ViewsError::Store)
     }
 
-    /// What chance has picked from one instant to before another and has no case, with when it was assessed: see [`is_picked`].
-    pub async fn picked_at_random(&self, from: Timestamp, to: Timestamp) -> Result<Vec<(Subject, Timestamp)>, ViewsError> {
-        const QUERY: &str = "SELECT subject, at FROM assessed WHERE wants = 'picked' AND at >= ? AND at < ? ORDER BY at, subject";
-        let rows = sqlx::query(QUERY).bind(from.as_micros()).bind(to.as_micros()).fetch_all(&self.pool).await?;
-        rows.iter().map(|row| Ok((row.try_get::<String, _>(0)?.parse().map_err(bad)?, Timestamp::from_micros(row.try_get(1)?)))).collect()
-    }
-
-    /// How many cases were opened since an instant because they were picked.
-    pub async fn picked_cases(&self, since: Timestamp) -> Result<u32, ViewsError> {
-        const QUERY: &str = "SELECT count(*) FROM fraud_case WHERE origin = 'picked' AND opened_at >= ?";
-        Ok(sqlx::query_scalar(QUERY).bind(since.as_micros()).fetch_one(&self.pool).await?)
-    }
-
-    /// How many sales and returns were assessed since an instant that nobody suspected: all that chance picks from.
-    pub async fn unsuspected(&self, since: Timestamp) -> Result<u32, ViewsError> {
-        const QUERY: &str = "SELECT count(*) FROM assessed WHERE at >= ? AND severity < ? AND pickable";
-        Ok(sqlx::query_scalar(QUERY).bind(since.as_micros()).bind(Outcome::Review as u8).fetch_one(&self.pool).await?)
-    }
-
-    /// As [`Self::unsuspected`], from one instant to before another, by hour: of UTC, counted from 1970. Hours without any are left out.
-    pub async fn unsuspected_by_hour(&self, from: Timestamp, to: Timestamp) -> Result<BTreeMap<i64, u32>, ViewsError> {
-        const QUERY: &str = "SELECT at / ?1, count(*) FROM assessed WHERE at >= ?2 AND at < ?3 AND severity < ?4 AND pickable GROUP BY 1";
-        let ask = sqlx::query(QUERY).bind(HOUR_US).bind(from.as_micros()).bind(to.as_micros()).bind(Outcome::Review as u8);
-        ask.fetch_all(&self.pool).await?.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
-    }
-
     /// What is known of one sale for a case about it; none if the lists do not have the sale.
     pub async fn sale_for_case(&self, sale: HoldId) -> Result<Option<Wanting>, ViewsError> {
         const QUERY: &str = "SELECT sale, coalesce((SELECT data FROM assessed WHERE subject = sale), ''), channel, total_cents, NULL, museum FROM sale WHERE sale = ?";
         let row = sqlx::query(QUERY).bind(sale.to_string()).fetch_optional(&self.pool).await?;
         row.as_ref().map(wanting_row).transpose().map_err(ViewsError::Store)
-    }
-
-    /// What a bank or a gate says of a sale and is not in its case yet: the sale, what, who says so, and since when; at most `limit`.
-    pub async fn fraud_signs(&self, limit: u32) -> Result<Vec<(HoldId, Known)>, ViewsError> {
-        const QUERY: &str =
-            "SELECT subject, label, source, at FROM fraud_sign WHERE NOT EXISTS (SELECT 1 FROM fraud_case JOIN fraud_label USING (fraud_case)
-            WHERE fraud_case.subject = fraud_sign.subject AND fraud_label.label = fraud_sign.label AND fraud_label.source = fraud_sign.source) LIMIT ?";
-        let rows = sqlx::query(QUERY).bind(i64::from(limit)).fetch_all(&self.pool).await?;
-        let read = |row: &SqliteRow| {
-            let label = if row.try_get::<String, _>(1)? == label_name(Label::Fraud) { Label::Fraud } else { Label::Legit };
-            let named = row.try_get::<String, _>(2)?;
-            let told = [LabelSource::Chargeback, LabelSource::Dispute].into_iter().find(|source| source.name() == named);
-            let known = Known { label, source: told.unwrap_or(LabelSource::GateRefusal), at: Timestamp::from_micros(row.try_get(3)?) };
-            Ok((row.try_get::<String, _>(0)?.parse().map_err(bad)?, known))
-        };
-        rows.iter().map(read).collect()
-    }
-
-    /// What gates refused of a sale's tickets, as far as it is noted, oldest first.
-    pub async fn refused_of(&self, sale: HoldId) -> Result<Vec<RefusedRow>, ViewsError> {
-        const QUERY: &str = "SELECT at, ticket, reason, times, gate FROM refused WHERE sale = ? ORDER BY at, ticket, reason, times LIMIT ?";
-        let rows = sqlx::query(QUERY).bind(sale.to_string()).bind(REFUSED_TOLD_MAX).fetch_all(&self.pool).await?;
-        let read = |row: &SqliteRow| {
-            let at = Timestamp::from_micros(row.try_get(0)?);
-            Ok(RefusedRow { at, ticket: row.try_get(1)?, reason: row.try_get(2)?, times: row.try_get(3)?, gate: row.try_get(4)? })
-        };
-        rows.iter().map(read).collect()
-    }
-
-    /// The parties of a thing.
-    pub async fn parties_of(&self, subject: &str) -> Result<Vec<(String, String)>, ViewsError> {
-        // Some of each kind: whoever tries a hundred cards is not to hide their device behind them.
-        const QUERY: &str = "SELECT kind, pseudonym FROM (
-                SELECT kind, pseudonym, row_number() OVER (PARTITION BY kind ORDER BY at, pseudonym) AS n FROM party WHERE subject = ? ORDER BY n, kind LIMIT ?
-            ) ORDER BY kind, pseudonym";
-        let rows = sqlx::query(QUERY).bind(subject).bind(LINKS_PARTIES_MAX).fetch_all(&self.pool).await?;
-        rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
-    }
-
-    /// What shares a party with a thing, and what shares a party with that: two steps, and only so many things of each party. All are counted; named are only those
-    /// of these museums, none: of all.
-    pub async fn links_of(&self, subject: &str, museums: Option<&[MuseumId]>) -> Result<Vec<Link>, ViewsError> {
-        let (mut links, mut seen) = (Vec::new(), BTreeMap::new());
-        let mut front = vec![subject.to_owned()];
-        for depth in 1..=2 {
-            let mut next = Vec::new();
-            for from in std::mem::take(&mut front).into_iter().take(LINKS_OF_ONE_MAX as usize) {
-                for party in self.parties_of(&from).await? {
-                    if seen.insert(party.clone(), ()).is_some() || links.len() >= 2 * LINKS_PARTIES_MAX as usize {
-                        continue;
-                    }
-                    let link = self.link(party, &from, depth).await?;
-                    next.extend(link.subjects.iter().cloned());
-                    links.push(link);
-                }
-            }
-            front = next;
-        }
-        links.retain(|link| link.others > 0);
-        if let Some(museums) = museums {
-            self.name_only(&mut links, museums).await?;
-        }
-        Ok(links)
-    }
-
-    /// Leaves the things of other museums out. The id of a sale, and of a return, says where it is; that of an attempt or a count does not.
-    async fn name_only(&self, links: &mut [Link], museums: &[MuseumId]) -> Result<(), ViewsError> {
-        const QUERY: &str =
-            "SELECT attempt FROM attempt WHERE attempt IN (SELECT value FROM json_each(?1)) AND museum IN (SELECT value FROM json_each(?2))
-            UNION SELECT subject FROM assessed WHERE subject IN (SELECT value FROM json_each(?1)) AND museum IN (SELECT value FROM json_each(?2))";
-        let named: BTreeSet<&String> = links.iter().flat_map(|link| &link.subjects).collect();
-        let rows = sqlx::query(QUERY).bind(written(&named)).bind(written(&museums)).fetch_all(&self.pool).await?;
-        let here: BTreeSet<String> = rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
-        for link in links {
-            link.subjects.retain(|subject| match subject.parse() {
-                Ok(Subject::Sale(sale) | Subject::Return { sale, .. }) => museums.contains(&sale.slot().museum()),
-                Ok(Subject::Attempt(_) | Subject::Till(_)) | Err(_) => here.contains(subject),
-            });
-        }
-        Ok(())
-    }
-
-    async fn link(&self, (kind, pseudonym): (String, String), from: &str, depth: u8) -> Result<Link, ViewsError> {
-        const COUNT: &str =
-            "SELECT count(*), coalesce(sum(EXISTS (SELECT 1 FROM fraud_case WHERE fraud_case.subject = party.subject AND verdict = 'fraud')), 0)
-            FROM party WHERE kind = ? AND pseudonym = ? AND subject <> ?";
-        const SOME: &str = "SELECT subject FROM party WHERE kind = ? AND pseudonym = ? AND subject <> ? ORDER BY at DESC, subject LIMIT ?";
-        let count = sqlx::query(COUNT).bind(&kind).bind(&pseudonym).bind(from).fetch_one(&self.pool).await?;
-        let some = sqlx::query(SOME).bind(&kind).bind(&pseudonym).bind(from).bind(LINKS_OF_ONE_MAX).fetch_all(&self.pool).await?;
-        let subjects = some.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
-        let party = pseudonym.chars().take(8).collect();
-        Ok(Link { kind, party, others: count.try_get(0)?, subjects, fraud: count.try_get(1)?, depth })
     }
 
     /// The scores of what was assessed between two instants, as counts in ten equal bands, by channel: what drift is measured on.
@@ -389,35 +157,6 @@ fn wanting_row(row: &SqliteRow) -> Result<Wanting, sqlx::Error> {
     })
 }
 
-fn case_row(row: &SqliteRow) -> Result<CaseRow, sqlx::Error> {
-    let at = |index| Ok::<_, sqlx::Error>(Timestamp::from_micros(row.try_get(index)?));
-    let if_any = |index| Ok::<_, sqlx::Error>(row.try_get::<Option<i64>, _>(index)?.map(Timestamp::from_micros));
-    Ok(CaseRow {
-        case: row.try_get::<String, _>(0)?.parse().map_err(bad)?,
-        subject: row.try_get(1)?,
-        origin: row.try_get(2)?,
-        museum: MuseumId(row.try_get(3)?),
-        channel: row.try_get(4)?,
-        amount_cents: row.try_get(5)?,
-        score: row.try_get(6)?,
-        model: row.try_get(7)?,
-        loss: row.try_get(8)?,
-        opened_at: at(9)?,
-        due_at: at(10)?,
-        lapses_at: at(11)?,
-        state: row.try_get(12)?,
-        assignee: row.try_get(13)?,
-        verdict: row.try_get(14)?,
-        reason: row.try_get(15)?,
-        decided_by: row.try_get(16)?,
-        decided_at: if_any(17)?,
-        appealed_at: if_any(18)?,
-        blocked: row.try_get(19)?,
-        probability_ppm: row.try_get(20)?,
-        label: row.try_get(21)?,
-    })
-}
-
 /// What some batches change in these lists.
 #[derive(Debug, Default)]
 pub(super) struct Rows {
@@ -434,7 +173,9 @@ pub(super) struct Rows {
     returns: Vec<Value>,
     /// Counts of cash that were assessed.
     counts: Vec<Value>,
-    /// (payment, rank, label, source, time), of all its sales; (sale, rank, label, source, time).
+    /// What banks say of payments whose sales are not found yet.
+    words: Vec<Word>,
+    /// (sale, rank, label, source, time): what banks say of sales, and what gates do.
     by_bank: Vec<Value>,
     conflicts: Vec<Value>,
     attempts: Vec<Value>,
@@ -475,41 +216,6 @@ impl Assessed {
 
 fn pseudonym(Digest(bits): Digest) -> String {
     format!("{bits:032x}")
-}
-
-/// The lot of a sale or a return: the same one however often it is drawn, and a return's whatever its sale's is. Nothing else has one.
-fn lot(subject: Subject) -> Option<u128> {
-    match subject {
-        Subject::Sale(sale) => Some(crate::digest::digest(&[b"picked", &sale.get().to_be_bytes()]).0),
-        Subject::Return { sale, seq } => Some(crate::digest::digest(&[b"picked", &sale.get().to_be_bytes(), &seq.to_be_bytes()]).0),
-        Subject::Attempt(_) | Subject::Till(_) => None,
-    }
-}
-
-/// Whether a sale or a return is picked at random: one in twenty.
-#[must_use]
-pub fn is_picked(subject: Subject) -> bool {
-    lot(subject).is_some_and(|lot| lot.is_multiple_of(PICKED_ONE_IN))
-}
-
-/// Whether something that is picked stays so where chance picks from `volume` sales and returns in 24 hours: all, as long as one in twenty is no more than
-/// [`PICKED_A_DAY`], else as many as come to that, by lot. What stays at a volume stays at every smaller one.
-#[must_use]
-pub fn stays_picked(subject: Subject, volume: u64) -> bool {
-    // The upper half of a lot says nothing of its remainder, by which it was picked.
-    lot(subject).is_some_and(|lot| (lot >> 64) * u128::from(volume) < (PICKED_A_DAY * PICKED_ONE_IN) << 64)
-}
-
-const fn label_name(label: Label) -> &'static str {
-    match label {
-        Label::Fraud => "fraud",
-        Label::Legit => "legit",
-    }
-}
-
-/// What is said of a sale, or of all sales of a payment, by whoever says so.
-fn sign(of: &str, label: Label, source: LabelSource, at: i64) -> Value {
-    json!([of, source.rank(), label_name(label), source.name(), at])
 }
 
 impl Rows {
@@ -605,22 +311,27 @@ impl Rows {
 
     pub(super) fn payment(&mut self, payment: PaymentId, record: &Record<payment::Event>) {
         for event in &record.events {
-            let (label, source) = match event {
-                // Whoever is named with a payment, the card first of all, takes part in all that it pays for.
-                payment::Event::Opened(opened) => {
-                    let named = record.envelope.as_ref().map(|envelope| envelope.parties.as_slice()).unwrap_or_default();
-                    opened.items.iter().for_each(|item| self.of_parties(named, &item.hold.to_string(), record.at.as_micros()));
-                    continue;
-                }
-                payment::Event::Disputed(_) => (Label::Fraud, LabelSource::Chargeback),
-                payment::Event::DisputeResolved(resolved) => (if resolved.upheld { Label::Fraud } else { Label::Legit }, LabelSource::Dispute),
-                _ => continue,
-            };
-            let payment = payment.to_string();
-            // Only the bank's last word is written, whatever the order in which rows of one statement are.
-            self.by_bank.retain(|row| row[0] != payment);
-            self.by_bank.push(sign(&payment, label, source, record.at.as_micros()));
+            // Whoever is named with a payment, the card first of all, takes part in all that it pays for.
+            if let (payment::Event::Opened(opened), Some(envelope)) = (event, &record.envelope) {
+                opened.items.iter().for_each(|item| self.of_parties(&envelope.parties, &item.hold.to_string(), record.at.as_micros()));
+            }
         }
+        if let Some(word) = Word::of(payment, record) {
+            // Only the bank's last word is written, whatever the order in which rows of one statement are.
+            self.words.retain(|other| other.payment() != payment);
+            self.words.push(word);
+        }
+    }
+
+    /// Finds the sales of the payments of which banks say something, where they are written: in these payments.
+    ///
+    /// # Errors
+    /// Those of the journal.
+    pub(super) async fn find_sales(&mut self, journal: &dyn Journal) -> Result<(), JournalError> {
+        for word in std::mem::take(&mut self.words) {
+            self.by_bank.extend(word.of_sales(journal).await?);
+        }
+        Ok(())
     }
 
     pub(super) fn attempts(&mut self, record: &Record<attempts::Event>) {
@@ -649,7 +360,7 @@ impl Rows {
     /// thought, and a verdict would be learned as if a gate had found the same.
     fn met(&mut self, sale: HoldId, reason: ConflictReason, at: i64) {
         if matches!(reason, ConflictReason::TicketInside | ConflictReason::TicketUsed) {
-            self.conflicts.push(sign(&sale.to_string(), Label::Fraud, LabelSource::GateRefusal, at));
+            self.conflicts.push(sign(sale, Label::Fraud, LabelSource::GateRefusal, at));
         }
     }
 
@@ -692,11 +403,6 @@ impl Rows {
         const COUNTED: &str = "INSERT OR IGNORE INTO assessed
             SELECT value ->> 0, value ->> 1, till.museum, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7, NULL,
                 CASE WHEN value ->> 5 = ?2 THEN 'review' ELSE '' END, 0 FROM json_each(?1) JOIN till ON till.session = value ->> 2";
-        const BY_BANK: &str = "INSERT OR REPLACE INTO fraud_sign
-            SELECT sale.sale, value ->> 1, value ->> 2, value ->> 3, value ->> 4
-            FROM json_each(?) JOIN sale ON sale.settlement = 'payment' AND sale.account = value ->> 0";
-        const CONFLICTS: &str = "INSERT OR IGNORE INTO fraud_sign
-            SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4 FROM json_each(?)";
         const ATTEMPTS: &str = "INSERT OR IGNORE INTO attempt
             SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6 FROM json_each(?)";
         const REFUSED: &str = "INSERT OR IGNORE INTO refused
@@ -733,243 +439,5 @@ impl Rows {
     }
 }
 
-async fn write_case(tx: &mut SqliteConnection, id: &str, at: Timestamp, event: &case::Event) -> Result<(), sqlx::Error> {
-    const OPENED: &str = "INSERT OR IGNORE INTO fraud_case VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'open', '', '', '', '', NULL, NULL, 0)";
-    const PLACES: &str = "SELECT people FROM sale WHERE sale = ?1 UNION ALL SELECT people FROM attempt WHERE attempt = ?1 LIMIT 1";
-    const DECIDED: &str =
-        "UPDATE fraud_case SET state = 'decided', verdict = ?2, reason = ?3, decided_by = ?4, decided_at = ?5 WHERE fraud_case = ?1";
-    const UNDONE: &str = "UPDATE fraud_case SET state = 'open', verdict = '', reason = '', decided_by = '', decided_at = NULL WHERE fraud_case = ?";
-    const APPEALED: &str =
-        "UPDATE fraud_case SET state = CASE verdict WHEN '' THEN 'open' ELSE 'appealed' END, appealed_at = ?2, due_at = ?3, lapses_at = ?4
-        WHERE fraud_case = ?1";
-    const LABELLED: &str = "INSERT OR REPLACE INTO fraud_label VALUES (?, ?, ?, ?, ?, ?)";
-    match event {
-        case::Event::Opened(opened) => {
-            let subject = opened.subject.to_string();
-            sqlx::query("UPDATE assessed SET wants = '' WHERE subject = ?").bind(&subject).execute(&mut *tx).await?;
-            let places: Option<u32> = sqlx::query_scalar(PLACES).bind(&subject).fetch_optional(&mut *tx).await?;
-            sqlx::query(OPENED)
-                .bind(id)
-                .bind(subject)
-                .bind(opened.origin.name())
-                .bind(i64::from(opened.museum.0))
-                .bind(opened.channel.name())
-                .bind(opened.amount_cents.get())
-                .bind(opened.assessment.as_ref().map(|assessment| i64::from(assessment.score)))
-                .bind(opened.assessment.as_ref().and_then(|assessment| assessment.probability_ppm))
-                .bind(opened.assessment.as_ref().map(|assessment| assessment.model.to_string()).unwrap_or_default())
-                .bind(opened.expected_loss(places.unwrap_or(0)))
-                .bind(at.as_micros())
-                .bind(opened.due_at.as_micros())
-                .bind(opened.lapses_at.as_micros())
-                .execute(tx)
-                .await?
-        }
-        case::Event::Assigned(assigned) => {
-            let to = assigned.to.map(|to| to.to_string()).unwrap_or_default();
-            sqlx::query("UPDATE fraud_case SET assignee = ?2 WHERE fraud_case = ?1").bind(id).bind(to).execute(tx).await?
-        }
-        case::Event::Decided(decided) => {
-            let ask = sqlx::query(DECIDED).bind(id).bind(decided.verdict.name()).bind(decided.reason.to_string()).bind(decided.by.to_string());
-            ask.bind(at.as_micros()).execute(tx).await?
-        }
-        case::Event::Undone(_) => {
-            sqlx::query("DELETE FROM fraud_label WHERE fraud_case = ? AND source = 'verdict'").bind(id).execute(&mut *tx).await?;
-            sqlx::query(UNDONE).bind(id).execute(tx).await?
-        }
-        case::Event::Appealed(appealed) => {
-            let ask = sqlx::query(APPEALED).bind(id).bind(at.as_micros()).bind(appealed.due_at.as_micros());
-            ask.bind(appealed.lapses_at.as_micros()).execute(tx).await?
-        }
-        case::Event::Lapsed(_) => {
-            const LAPSED: &str = "UPDATE fraud_case SET state = CASE verdict WHEN '' THEN 'lapsed' ELSE 'decided' END WHERE fraud_case = ?";
-            sqlx::query(LAPSED).bind(id).execute(tx).await?
-        }
-        case::Event::Labelled(labelled) => {
-            let known = Known { label: labelled.label, source: labelled.source, at };
-            let ask = sqlx::query(LABELLED).bind(id).bind(label_name(known.label)).bind(known.source.name()).bind(i64::from(known.source.rank()));
-            ask.bind(at.as_micros()).bind(known.trains_at().as_micros()).execute(tx).await?
-        }
-        case::Event::Acted(acted) => {
-            const BLOCKED: &str = "UPDATE fraud_case SET blocked = 1 WHERE fraud_case = ?";
-            // Taken back by whoever gave it, before anybody complained: nobody was hurt by that.
-            const UNBLOCKED: &str = "UPDATE fraud_case SET blocked = 0 WHERE fraud_case = ? AND appealed_at IS NULL";
-            match acted.action {
-                Action::Block if acted.done => sqlx::query(BLOCKED).bind(id).execute(tx).await?,
-                Action::Unblock if acted.done => sqlx::query(UNBLOCKED).bind(id).execute(tx).await?,
-                _ => return Ok(()),
-            }
-        }
-    };
-    Ok(())
-}
-
 #[cfg(test)]
-mod tests {
-    use tornello_engine::ids::{KeyId, RouteId, SlotId};
-    use tornello_engine::slot::{Arrived, Cancelled, Held, Line, MovedOut, ReviewOpened, Settlement, Sold, Waited};
-    use tornello_engine::tariff::Proof;
-
-    use super::super::follow::Rows as AllRows;
-    use super::*;
-    use crate::journal::{Batch, StreamId, wire};
-
-    const TABLES: [&str; 4] = [
-        "SELECT json_array(subject, at, museum, channel, score, severity, data, amount_cents, review_until, wants, pickable) FROM assessed ORDER BY 1",
-        "SELECT json_array(kind, pseudonym, subject, at) FROM party ORDER BY 1",
-        "SELECT json_array(sale, slot, people, total_cents, refunded_cents, cancelled, carried_cents, moved, origin) FROM sale ORDER BY 1",
-        "SELECT json_array(ticket, sale, slot, state, changed_at) FROM ticket ORDER BY 1",
-    ];
-
-    fn slot_at(hour: i64) -> SlotId {
-        SlotId::new(MuseumId(3), RouteId(1), Timestamp::from_seconds(1_800_000_000 + 3_600 * hour))
-    }
-
-    fn lines(count: u16) -> Vec<Line> {
-        vec![Line { category: "full".parse().unwrap(), count, price_cents: Cents::new(1_200), proof: Proof::None }]
-    }
-
-    /// By a buyer, if it was assessed with that outcome and score.
-    fn by(buyer: u128, said: Option<(Outcome, u8)>) -> Envelope {
-        let assessment = said.map(|(outcome, score)| {
-            Box::new(Assessment {
-                model: "none".parse().unwrap(),
-                rules_version: 0,
-                at: Timestamp::from_seconds(1),
-                position: 0,
-                features: Digest(0),
-                score,
-                reasons: Vec::new(),
-                outcome,
-                rules: Vec::new(),
-                probability_ppm: None,
-            })
-        });
-        let parties = vec![Party { kind: PartyKind::Buyer, pseudonym: Digest(buyer) }];
-        Envelope { who: KeyId(9), key: Digest(0), body: Digest(0), parties, assessment, order: None, formerly: Vec::new() }
-    }
-
-    fn held(hold: HoldId) -> slot::Event {
-        slot::Event::Held(Held { hold, channel: Channel::Web, lines: lines(2), expires_at: Timestamp::MAX })
-    }
-
-    fn sold(sale: HoldId, held: bool, count: u16) -> slot::Event {
-        let settlement = Settlement::Payment { id: PaymentId::new(1, 7) };
-        slot::Event::Sold(Sold { sale, held, channel: Channel::Web, lines: lines(count), settlement, contact: None })
-    }
-
-    fn arrived(sale: HoldId, from: HoldId) -> slot::Event {
-        slot::Event::Arrived(Arrived {
-            sale,
-            from,
-            who: KeyId(9),
-            order: None,
-            channel: Channel::Web,
-            lines: lines(1),
-            contact: None,
-            holders: Vec::new(),
-            refund_percent: 100,
-            buyer: None,
-        })
-    }
-
-    fn cancelled(sale: HoldId, tickets: Vec<u16>) -> slot::Event {
-        slot::Event::Cancelled(Cancelled { sale, tickets, refund_cents: Cents::new(1_200), cause: CancelCause::Visitor })
-    }
-
-    /// Holds that are bought under more and under less suspicion, offers of a waiting list, late sales, reviews, returns, and tickets that move on and on.
-    fn story() -> Vec<(SlotId, Record<slot::Event>)> {
-        let (here, there, beyond) = (slot_at(0), slot_at(1), slot_at(2));
-        let sale = |n: u64| HoldId::new(here, n);
-        let picked = (100..).map(sale).find(|sale| is_picked(Subject::Sale(*sale))).unwrap();
-        let (moved, further) = (HoldId::new(there, 8), HoldId::new(beyond, 9));
-        let waited =
-            |entry| slot::Event::Waited(Waited { entry, number: 1, channel: Channel::Web, lines: lines(2), parties_ahead: 0, people_ahead: 0 });
-        let review = |sale| slot::Event::ReviewOpened(ReviewOpened { sale, until: Timestamp::from_seconds(9_000) });
-        let carried = |sale, arrival| slot::Event::MovedOut(MovedOut { sale, arrival, tickets: vec![0], carried_cents: Cents::new(1_200) });
-        let (allow, step_up, suspect) = (Some((Outcome::Allow, 5)), Some((Outcome::StepUp, 60)), Some((Outcome::Review, 90)));
-        let said: Vec<(SlotId, Envelope, Vec<slot::Event>)> = vec![
-            (here, by(1, suspect), vec![held(sale(1))]),
-            (here, by(1, allow), vec![sold(sale(1), true, 2), review(sale(1))]),
-            (here, by(2, step_up), vec![waited(sale(2))]),
-            (here, by(20, suspect), vec![sold(sale(2), true, 2), review(sale(2))]),
-            (here, by(3, allow), vec![held(picked)]),
-            (here, by(3, None), vec![sold(picked, true, 3)]),
-            (here, by(4, step_up), vec![held(sale(4))]),
-            (here, by(5, None), vec![held(sale(5))]),
-            (here, by(5, allow), vec![sold(sale(5), true, 2)]),
-            (here, by(6, suspect), vec![sold(sale(6), false, 1)]),
-            (here, by(7, None), vec![sold(sale(7), false, 2)]),
-            (here, by(7, None), vec![review(sale(7))]),
-            (here, by(1, suspect), vec![cancelled(sale(1), vec![0])]),
-            (there, by(7, None), vec![arrived(moved, sale(7))]),
-            (here, by(7, None), vec![carried(sale(7), moved)]),
-            (beyond, by(7, None), vec![arrived(further, moved)]),
-            (there, by(7, None), vec![carried(moved, further)]),
-            (beyond, by(7, allow), vec![cancelled(further, vec![0])]),
-        ];
-        let record = |(n, (slot, envelope, events)): (usize, (SlotId, Envelope, Vec<slot::Event>))| {
-            let seq = n as u64 + 1;
-            (slot, Record { seq, at: Timestamp::from_seconds(100 + n as i64), envelope: Some(envelope), events })
-        };
-        said.into_iter().enumerate().map(record).collect()
-    }
-
-    /// The tables after the story, so many records in each round.
-    async fn told(in_a_round: usize) -> Vec<Vec<String>> {
-        let folder = tempfile::tempdir().unwrap();
-        let views = Views::open(&folder.path().join("views.db")).await.unwrap();
-        for (number, round) in (1..).zip(story().chunks(in_a_round)) {
-            let mut records = Vec::new();
-            for (slot, record) in round {
-                wire::encode(StreamId::Slot(*slot), record, &mut records);
-            }
-            let batch = Batch { number, previous: [0; 32], at: Timestamp::from_seconds(1), records, spans: Vec::new() };
-            let mut rows = AllRows::default();
-            rows.read(&batch).unwrap();
-            rows.write(&views.pool, &batch).await.unwrap();
-        }
-        let mut tables = Vec::new();
-        for table in TABLES {
-            tables.push(sqlx::query_scalar::<_, String>(table).fetch_all(&views.pool).await.unwrap());
-        }
-        views.close().await;
-        tables
-    }
-
-    /// However much is sold, about as many are picked in a day, each as likely as any other, and the same ones whenever it is asked.
-    #[test]
-    fn of_a_busy_day_as_many_are_picked_as_of_a_quiet_one_and_none_is_likelier() {
-        const SALES: u64 = 100_000;
-        let sale = |n: u64| Subject::Sale(HoldId::new(slot_at(0), n));
-        let picked: Vec<u64> = (0..SALES).filter(|n| is_picked(sale(*n))).collect();
-        let staying = |volume: u64| picked.iter().copied().filter(|n| stays_picked(sale(*n), volume)).collect::<Vec<_>>();
-        assert!((4_600..5_400).contains(&picked.len()), "one in twenty: {}", picked.len());
-        assert_eq!((staying(0), staying(1_440)), (picked.clone(), picked.clone()), "so few that all of them can be read");
-        // 72 expected of 100,000; all bounds are four standard deviations off.
-        let busy = staying(SALES);
-        assert!((38..=106).contains(&busy.len()), "{}", busy.len());
-        // Those of the first half of the day are as likely as those of the second, which the first to come would not be.
-        let (half, early) = (SALES / 2, staying(14_400));
-        let first = early.iter().filter(|n| **n < half).count();
-        assert!((410..590).contains(&early.len()) && first.abs_diff(early.len() - first) < 90, "{first} of {}", early.len());
-        // A day that grows takes some away and adds none.
-        assert!(busy.iter().all(|n| early.contains(n)));
-        assert!(!is_picked(Subject::Till(TillId(1))) && !stays_picked(Subject::Till(TillId(1)), 0));
-    }
-
-    #[tokio::test]
-    async fn it_makes_no_difference_in_how_many_rounds_something_is_taken_in() {
-        let one_by_one = told(1).await;
-        assert_eq!(one_by_one.iter().map(Vec::len).collect::<Vec<_>>(), [9, 12, 8, 14], "{one_by_one:#?}");
-        // What has moved, and moved on, is of whoever bought it.
-        let arrived = [HoldId::new(slot_at(1), 8), HoldId::new(slot_at(2), 9)].map(|sale| sale.to_string());
-        let of = |sale: &str| one_by_one[1].iter().any(|row| row.contains(&format!("\"{:032x}\",\"{sale}\"", 7)));
-        assert!(arrived.iter().all(|sale| of(sale)), "{one_by_one:#?}");
-        let wanting = |what: &str| one_by_one[0].iter().filter(|row| row.contains(&format!("\"{what}\""))).count();
-        assert!(wanting("review") >= 4 && wanting("picked") >= 1, "{one_by_one:#?}");
-        for in_a_round in [2, 3, 5, usize::MAX] {
-            assert_eq!(told(in_a_round).await, one_by_one, "{in_a_round} in a round");
-        }
-    }
-}
+mod tests;

@@ -26,6 +26,10 @@ pub(super) const SCHEMA: &str = "
     CREATE INDEX sale_by_museum ON sale (museum, sold_at, sale);
     CREATE INDEX sale_by_start ON sale (starts, sale);
     CREATE INDEX sale_by_reference ON sale (reference, sale) WHERE reference <> '';
+    CREATE INDEX sale_by_who ON sale (who, sale) WHERE channel IN ('kiosk', 'reseller', 'group');
+    CREATE INDEX sale_by_account ON sale (account, sale) WHERE settlement = 'on_account';
+    CREATE INDEX sale_by_quote ON sale (quote, sale) WHERE quote <> '';
+    CREATE INDEX sale_by_origin ON sale (origin, sale) WHERE settlement = 'moved';
     CREATE INDEX sale_gone ON sale (starts) WHERE channel = 'group' AND cancelled > 0 AND people = cancelled + moved;
     CREATE TABLE ticket (
         ticket TEXT PRIMARY KEY, sale TEXT NOT NULL, slot TEXT NOT NULL, category TEXT NOT NULL, state TEXT NOT NULL, blocked INTEGER NOT NULL,
@@ -95,13 +99,33 @@ pub struct SaleFilter {
     pub reference: Option<String>,
     /// Only by this key.
     pub who: Option<String>,
+    /// The one channel through which that key sells; none: it may sell what was held through others, too.
+    pub through: Option<Channel>,
     /// Beside those of that key also those that this account was charged with, or that were made for its quotes.
     pub account: Option<Code>,
     /// Only after this sale, in the order of ids.
     pub after: Option<HoldId>,
 }
 
+/// The sales that an operator sees: those of its key, those that its account was charged with or that were made for its quotes, and those to which tickets of these have moved.
+/// Each by its own index, as what one condition says of several tables is asked of all that was ever sold.
+const OF_OPERATOR: &str = "sale.sale IN (
+    SELECT own.sale FROM sale AS own WHERE own.who = ?3 AND own.channel IN ('kiosk', 'reseller', 'group')
+    UNION SELECT charged.sale FROM sale AS charged WHERE charged.settlement = 'on_account' AND charged.account = ?4
+    UNION SELECT quoted.sale FROM quote CROSS JOIN sale AS quoted ON quoted.quote = quote.quote AND quoted.quote <> '' WHERE quote.account = ?4
+    UNION SELECT moved.sale FROM sale AS charged CROSS JOIN sale AS moved ON moved.origin = charged.sale AND moved.settlement = 'moved'
+        WHERE charged.settlement = 'on_account' AND charged.account = ?4
+    UNION SELECT moved.sale FROM quote CROSS JOIN sale AS quoted ON quoted.quote = quote.quote AND quoted.quote <> ''
+        CROSS JOIN sale AS moved ON moved.origin = quoted.sale AND moved.settlement = 'moved' WHERE quote.account = ?4)";
+
 impl SaleFilter {
+    /// Whether an index finds the sales of the key: it has what is sold through channels whose keys see nothing but their own. Web shops sell most of what there is, and each
+    /// of their sales would pay for an entry; of a slot, or of a reference, there are few anyway.
+    fn has_index(&self) -> bool {
+        let is_in_it = matches!(self.through, Some(Channel::Kiosk | Channel::Reseller | Channel::Group));
+        is_in_it && self.slot.is_none() && self.reference.as_ref().is_none_or(String::is_empty)
+    }
+
     /// The query of [`Views::sales`]: only conditions that are asked for stand in it, so that each finds its index.
     fn query(&self) -> String {
         let mut conditions = String::from("sale.sale > ?5 AND sale.sale BETWEEN ?6 AND ?7");
@@ -116,7 +140,15 @@ impl SaleFilter {
         and(self.reference.is_some(), "sale.reference = ?2");
         // The index has none that is empty, and is only used where that is said.
         and(self.reference.as_ref().is_some_and(|reference| !reference.is_empty()), "sale.reference <> ''");
-        and(self.who.is_some(), "(sale.who = ?3 OR quote.account = ?4 OR (bought.settlement = 'on_account' AND bought.account = ?4))");
+        let (has_index, of_account) = (self.has_index(), self.account.is_some());
+        let whose = match (has_index, of_account) {
+            (true, true) => OF_OPERATOR,
+            // An index serves only who asks in its own words.
+            (true, false) => "sale.who = ?3 AND sale.channel IN ('kiosk', 'reseller', 'group')",
+            (false, true) => "(sale.who = ?3 OR quote.account = ?4 OR (bought.settlement = 'on_account' AND bought.account = ?4))",
+            (false, false) => "sale.who = ?3",
+        };
+        and(self.who.is_some(), whose);
         format!(
             "SELECT sale.sale, sale.slot, sale.sold_at, sale.channel, sale.who, sale.settlement, sale.reference, sale.account, sale.people,
                 sale.total_cents, sale.refunded_cents, sale.cancelled, sale.admitted, sale.carried_cents, sale.moved, coalesce(bought.quote, '')
@@ -387,12 +419,78 @@ mod tests {
                 SaleFilter { reference: Some("R-1".into()), ..SaleFilter::default() },
                 "SEARCH sale USING INDEX sale_by_reference (reference=? AND sale>? AND sale<?)",
             ),
+            (
+                SaleFilter { who: Some("key".into()), through: Some(Channel::Reseller), ..SaleFilter::default() },
+                "SEARCH sale USING INDEX sale_by_who (who=? AND sale>? AND sale<?)",
+            ),
+            (
+                SaleFilter { museums: Some(vec![MuseumId(3)]), who: Some("key".into()), through: Some(Channel::Kiosk), ..SaleFilter::default() },
+                "SEARCH sale USING INDEX sale_by_who (who=? AND sale>? AND sale<?)",
+            ),
+            (
+                SaleFilter { reference: Some("R-1".into()), who: Some("key".into()), through: Some(Channel::Reseller), ..SaleFilter::default() },
+                "SEARCH sale USING INDEX sale_by_reference (reference=? AND sale>? AND sale<?)",
+            ),
+            // It may have sold what somebody held over the web.
+            (SaleFilter { who: Some("desk".into()), ..SaleFilter::default() }, "SEARCH sale USING PRIMARY KEY (sale>? AND sale<?)"),
+            (of_operator(), "SEARCH sale USING PRIMARY KEY (sale=?)"),
         ];
         for (filter, expected) in cases {
             let steps = sqlx::query(sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {}", filter.query()))).fetch_all(&views.pool).await.unwrap();
             let steps: Vec<String> = steps.iter().map(|row| row.get("detail")).collect();
             assert!(steps[0].starts_with(expected) && !steps.iter().any(|step| step.contains("ORDER BY")), "{filter:?}: {steps:?}");
+            assert!(!steps.iter().any(|step| step.starts_with("SCAN") && !step.contains("json_each")), "{filter:?}: {steps:?}");
         }
+        views.close().await;
+    }
+
+    fn of_operator() -> SaleFilter {
+        SaleFilter { who: Some("operator".into()), through: Some(Channel::Group), account: Some("tour-op".parse().unwrap()), ..SaleFilter::default() }
+    }
+
+    #[tokio::test]
+    async fn an_operator_sees_what_is_its_own_whether_or_not_an_index_finds_it() {
+        const SOLD: &str = "INSERT INTO sale VALUES (?1, ?2, 3, 0, 0, ?3, ?4, ?5, '', ?6, 1, 0, 0, 0, 0, 0, 0, ?7, ?8)";
+        const QUOTED: &str =
+            "INSERT INTO quote (quote, museum, drafted_at, who, kind, account, fiscal_code, vat, ipa, contact, revision, day, starts, parts, people,
+                total_cents, state, changed_at, accepted, settle, confirmed, payment, reason)
+            VALUES (?, 3, 0, '', '', ?, '', '', '', '', 1, '', 0, 0, 0, 0, 'ticketed', 0, 1, '', 1, '', '')";
+        let folder = tempfile::tempdir().unwrap();
+        let views = Views::open(&folder.path().join("views.db")).await.unwrap();
+        let slot = SlotId::new(MuseumId(3), tornello_engine::ids::RouteId(2), Timestamp::from_seconds(1_800_000_000));
+        let id = |n: u64| HoldId::new(slot, n);
+        for (quote, account) in [("q-1", "tour-op"), ("q-2", "another")] {
+            sqlx::query(QUOTED).bind(quote).bind(account).execute(&views.pool).await.unwrap();
+        }
+        // Number, channel, key, settlement, account, quote, as which it was bought, and whether it is the operator's.
+        let sold = [
+            (1, "group", "operator", "payment", "p-1", "", 1, true),
+            (2, "group", "office", "on_account", "tour-op", "", 2, true),
+            (3, "group", "office", "moved", "", "", 2, true),
+            (4, "group", "system", "payment", "p-2", "q-1", 4, true),
+            (5, "group", "system", "moved", "", "", 4, true),
+            (6, "group", "office", "on_account", "another", "", 6, false),
+            (7, "group", "system", "payment", "p-3", "q-2", 7, false),
+            (8, "group", "system", "moved", "", "", 7, false),
+            (9, "web", "shop", "payment", "p-4", "", 9, false),
+            (10, "web", "shop", "moved", "", "", 9, false),
+            (11, "box_office", "desk", "desk", "tour-op", "", 11, false),
+            (12, "group", "operator", "moved", "", "", 6, true),
+        ];
+        for (n, channel, who, settlement, account, quote, origin, _) in sold {
+            let insert = sqlx::query(SOLD).bind(id(n).to_string()).bind(slot.to_string()).bind(channel).bind(who).bind(settlement).bind(account);
+            insert.bind(quote).bind(id(origin).to_string()).execute(&views.pool).await.unwrap();
+        }
+        let found = async |filter: SaleFilter| views.sales(&filter, 20).await.unwrap().iter().map(|row| row.sale).collect::<Vec<_>>();
+        let own: Vec<HoldId> = sold.iter().filter(|sold| sold.7).map(|sold| id(sold.0)).collect();
+        assert_eq!(found(of_operator()).await, own);
+        assert_eq!(found(SaleFilter { slot: Some(slot), ..of_operator() }).await, own, "as it is asked of a slot");
+        assert_eq!(found(SaleFilter { after: Some(id(3)), ..of_operator() }).await, own[3..]);
+        assert_eq!(found(SaleFilter { museums: Some(vec![MuseumId(4)]), ..of_operator() }).await, own[..0]);
+        let of_key = |who: &str, through| SaleFilter { who: Some(who.into()), through, ..SaleFilter::default() };
+        assert_eq!(found(of_key("operator", Some(Channel::Group))).await, [id(1), id(12)]);
+        assert_eq!(found(of_key("operator", None)).await, [id(1), id(12)]);
+        assert_eq!(found(of_key("shop", Some(Channel::Web))).await, [id(9), id(10)]);
         views.close().await;
     }
 

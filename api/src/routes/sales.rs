@@ -464,7 +464,9 @@ impl SalesQuery {
         // An operator sees what was sold on its account, or drafted for it, with other keys, too.
         let account = caller.account_of_operator().filter(|_| !self.mine);
         let (reference, who) = (self.reference.clone(), who.map(|who| who.to_string()));
-        Ok(SaleFilter { museums, slot: self.slot, reference, who, account, after: self.cursor })
+        // Who serves others may have sold what they had held, through their channel.
+        let through = caller.owner().map(|_| caller.channel());
+        Ok(SaleFilter { museums, slot: self.slot, reference, who, through, account, after: self.cursor })
     }
 }
 

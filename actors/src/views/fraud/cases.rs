@@ -1,0 +1,204 @@
+//! The list of cases, and what each event of a case changes in it.
+
+use serde::Serialize;
+use sqlx::Row;
+use sqlx::sqlite::{SqliteConnection, SqliteRow};
+use tornello_engine::case::{self, Action, Known};
+use tornello_engine::ids::{CaseId, MuseumId};
+use tornello_engine::time::Timestamp;
+
+use super::bad;
+use super::signs::{label_name, told};
+use crate::views::{Views, ViewsError, json as written};
+
+/// A case in a list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct CaseRow {
+    /// Its id.
+    pub case: CaseId,
+    /// The sale or attempt that it is about.
+    pub subject: String,
+    /// Why there is a case.
+    pub origin: String,
+    /// At which museum.
+    pub museum: MuseumId,
+    /// Through which channel.
+    pub channel: String,
+    /// What is at stake.
+    pub amount_cents: i64,
+    /// What the scorer said; none if it was not asked.
+    pub score: Option<u8>,
+    /// How likely fraud is, in millionths, if a model said so that has learned it from labels.
+    pub probability_ppm: Option<u32>,
+    /// The model that said so; empty if none was asked.
+    pub model: String,
+    /// What it may cost, in cents times percent: the order of the list, largest first.
+    pub loss: i64,
+    /// When it was opened.
+    pub opened_at: Timestamp,
+    /// When somebody should have looked.
+    pub due_at: Timestamp,
+    /// When it ends by itself.
+    pub lapses_at: Timestamp,
+    /// `open`, `decided`, `lapsed` or `appealed`.
+    pub state: String,
+    /// The key of whoever looks at it; empty: nobody in particular.
+    pub assignee: String,
+    /// `fraud`, `legit` or `unsure`; empty if there is no verdict.
+    pub verdict: String,
+    /// Why, in one word.
+    pub reason: String,
+    /// The key of whoever decided.
+    pub decided_by: String,
+    /// When.
+    pub decided_at: Option<Timestamp>,
+    /// When it was appealed.
+    pub appealed_at: Option<Timestamp>,
+    /// Whether its tickets were blocked; not if that was undone before anybody complained.
+    pub blocked: bool,
+    /// What is known of it: `fraud` or `legit`; empty if nothing is.
+    pub label: String,
+}
+
+/// Which cases to list; all conditions hold together.
+#[derive(Debug, Clone, Default)]
+pub struct CaseFilter {
+    /// Only of these museums; none: of all.
+    pub museums: Option<Vec<MuseumId>>,
+    /// Only through this channel.
+    pub channel: Option<String>,
+    /// Only in one of these states; none: in any.
+    pub states: Option<Vec<String>>,
+    /// Only those that this key looks at.
+    pub assignee: Option<String>,
+    /// Only those opened from then on.
+    pub opened_from: Option<Timestamp>,
+    /// Only after this one, in the order of the list.
+    pub after: Option<(i64, CaseId)>,
+}
+
+impl Views {
+    /// Cases in the order of what they may cost, largest first, at most `limit`.
+    pub async fn fraud_cases(&self, filter: &CaseFilter, limit: u32) -> Result<Vec<CaseRow>, ViewsError> {
+        const QUERY: &str = "SELECT fraud_case, subject, origin, museum, channel, amount_cents, score, model, loss, opened_at, due_at, lapses_at, state, assignee,
+                verdict, reason, decided_by, decided_at, appealed_at, blocked, probability_ppm,
+                coalesce((SELECT label FROM fraud_label WHERE fraud_label.fraud_case = fraud_case.fraud_case ORDER BY rank LIMIT 1), '')
+            FROM fraud_case WHERE (?1 IS NULL OR museum IN (SELECT value FROM json_each(?1))) AND (?2 IS NULL OR state IN (SELECT value FROM json_each(?2)))
+            AND (?3 IS NULL OR channel = ?3) AND (?4 IS NULL OR assignee = ?4) AND (?5 IS NULL OR opened_at >= ?5)
+            AND (?6 IS NULL OR loss < ?6 OR (loss = ?6 AND fraud_case > ?7)) ORDER BY loss DESC, fraud_case LIMIT ?8";
+        let rows = sqlx::query(QUERY)
+            .bind(filter.museums.as_ref().map(written))
+            .bind(filter.states.as_ref().map(written))
+            .bind(filter.channel.clone())
+            .bind(filter.assignee.clone())
+            .bind(filter.opened_from.map(Timestamp::as_micros))
+            .bind(filter.after.map(|(loss, _)| loss))
+            .bind(filter.after.map(|(_, case)| case.to_string()).unwrap_or_default())
+            .bind(i64::from(limit))
+            .fetch_all(&self.pool)
+            .await?;
+        rows.iter().map(|row| case_row(row).map_err(ViewsError::Store)).collect()
+    }
+}
+
+fn case_row(row: &SqliteRow) -> Result<CaseRow, sqlx::Error> {
+    let at = |index| Ok::<_, sqlx::Error>(Timestamp::from_micros(row.try_get(index)?));
+    let if_any = |index| Ok::<_, sqlx::Error>(row.try_get::<Option<i64>, _>(index)?.map(Timestamp::from_micros));
+    Ok(CaseRow {
+        case: row.try_get::<String, _>(0)?.parse().map_err(bad)?,
+        subject: row.try_get(1)?,
+        origin: row.try_get(2)?,
+        museum: MuseumId(row.try_get(3)?),
+        channel: row.try_get(4)?,
+        amount_cents: row.try_get(5)?,
+        score: row.try_get(6)?,
+        model: row.try_get(7)?,
+        loss: row.try_get(8)?,
+        opened_at: at(9)?,
+        due_at: at(10)?,
+        lapses_at: at(11)?,
+        state: row.try_get(12)?,
+        assignee: row.try_get(13)?,
+        verdict: row.try_get(14)?,
+        reason: row.try_get(15)?,
+        decided_by: row.try_get(16)?,
+        decided_at: if_any(17)?,
+        appealed_at: if_any(18)?,
+        blocked: row.try_get(19)?,
+        probability_ppm: row.try_get(20)?,
+        label: row.try_get(21)?,
+    })
+}
+
+/// What an event of a case changes.
+pub(super) async fn write_case(tx: &mut SqliteConnection, id: &str, at: Timestamp, event: &case::Event) -> Result<(), sqlx::Error> {
+    const OPENED: &str = "INSERT OR IGNORE INTO fraud_case VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'open', '', '', '', '', NULL, NULL, 0)";
+    const PLACES: &str = "SELECT people FROM sale WHERE sale = ?1 UNION ALL SELECT people FROM attempt WHERE attempt = ?1 LIMIT 1";
+    const DECIDED: &str =
+        "UPDATE fraud_case SET state = 'decided', verdict = ?2, reason = ?3, decided_by = ?4, decided_at = ?5 WHERE fraud_case = ?1";
+    const UNDONE: &str = "UPDATE fraud_case SET state = 'open', verdict = '', reason = '', decided_by = '', decided_at = NULL WHERE fraud_case = ?";
+    const APPEALED: &str =
+        "UPDATE fraud_case SET state = CASE verdict WHEN '' THEN 'open' ELSE 'appealed' END, appealed_at = ?2, due_at = ?3, lapses_at = ?4
+        WHERE fraud_case = ?1";
+    const LABELLED: &str = "INSERT OR REPLACE INTO fraud_label VALUES (?, ?, ?, ?, ?, ?)";
+    match event {
+        case::Event::Opened(opened) => {
+            let subject = opened.subject.to_string();
+            sqlx::query("UPDATE assessed SET wants = '' WHERE subject = ?").bind(&subject).execute(&mut *tx).await?;
+            let places: Option<u32> = sqlx::query_scalar(PLACES).bind(&subject).fetch_optional(&mut *tx).await?;
+            sqlx::query(OPENED)
+                .bind(id)
+                .bind(subject)
+                .bind(opened.origin.name())
+                .bind(i64::from(opened.museum.0))
+                .bind(opened.channel.name())
+                .bind(opened.amount_cents.get())
+                .bind(opened.assessment.as_ref().map(|assessment| i64::from(assessment.score)))
+                .bind(opened.assessment.as_ref().and_then(|assessment| assessment.probability_ppm))
+                .bind(opened.assessment.as_ref().map(|assessment| assessment.model.to_string()).unwrap_or_default())
+                .bind(opened.expected_loss(places.unwrap_or(0)))
+                .bind(at.as_micros())
+                .bind(opened.due_at.as_micros())
+                .bind(opened.lapses_at.as_micros())
+                .execute(tx)
+                .await?
+        }
+        case::Event::Assigned(assigned) => {
+            let to = assigned.to.map(|to| to.to_string()).unwrap_or_default();
+            sqlx::query("UPDATE fraud_case SET assignee = ?2 WHERE fraud_case = ?1").bind(id).bind(to).execute(tx).await?
+        }
+        case::Event::Decided(decided) => {
+            let ask = sqlx::query(DECIDED).bind(id).bind(decided.verdict.name()).bind(decided.reason.to_string()).bind(decided.by.to_string());
+            ask.bind(at.as_micros()).execute(tx).await?
+        }
+        case::Event::Undone(_) => {
+            sqlx::query("DELETE FROM fraud_label WHERE fraud_case = ? AND source = 'verdict'").bind(id).execute(&mut *tx).await?;
+            sqlx::query(UNDONE).bind(id).execute(tx).await?
+        }
+        case::Event::Appealed(appealed) => {
+            let ask = sqlx::query(APPEALED).bind(id).bind(at.as_micros()).bind(appealed.due_at.as_micros());
+            ask.bind(appealed.lapses_at.as_micros()).execute(tx).await?
+        }
+        case::Event::Lapsed(_) => {
+            const LAPSED: &str = "UPDATE fraud_case SET state = CASE verdict WHEN '' THEN 'lapsed' ELSE 'decided' END WHERE fraud_case = ?";
+            sqlx::query(LAPSED).bind(id).execute(tx).await?
+        }
+        case::Event::Labelled(labelled) => {
+            told(tx, id, labelled.label, labelled.source).await?;
+            let known = Known { label: labelled.label, source: labelled.source, at };
+            let ask = sqlx::query(LABELLED).bind(id).bind(label_name(known.label)).bind(known.source.name()).bind(i64::from(known.source.rank()));
+            ask.bind(at.as_micros()).bind(known.trains_at().as_micros()).execute(tx).await?
+        }
+        case::Event::Acted(acted) => {
+            const BLOCKED: &str = "UPDATE fraud_case SET blocked = 1 WHERE fraud_case = ?";
+            // Taken back by whoever gave it, before anybody complained: nobody was hurt by that.
+            const UNBLOCKED: &str = "UPDATE fraud_case SET blocked = 0 WHERE fraud_case = ? AND appealed_at IS NULL";
+            match acted.action {
+                Action::Block if acted.done => sqlx::query(BLOCKED).bind(id).execute(tx).await?,
+                Action::Unblock if acted.done => sqlx::query(UNBLOCKED).bind(id).execute(tx).await?,
+                _ => return Ok(()),
+            }
+        }
+    };
+    Ok(())
+}
