@@ -315,9 +315,8 @@ impl Rows {
     pub(super) fn payment(&mut self, payment: PaymentId, record: &Record<payment::Event>) {
         for event in &record.events {
             // Whoever is named with a payment, the card first of all, takes part in all that it pays for.
-            if let payment::Event::Opened(opened) = event {
-                let named = record.envelope.as_ref().map(|envelope| envelope.parties.as_slice()).unwrap_or_default();
-                opened.items.iter().for_each(|item| self.of_parties(named, &item.hold.to_string(), record.at.as_micros()));
+            if let (payment::Event::Opened(opened), Some(envelope)) = (event, &record.envelope) {
+                opened.items.iter().for_each(|item| self.of_parties(&envelope.parties, &item.hold.to_string(), record.at.as_micros()));
             }
         }
         if let Some(word) = Word::of(payment, record) {
