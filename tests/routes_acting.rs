@@ -108,8 +108,7 @@ async fn holds_that_are_not_bought_ask_for_work_and_then_are_refused() {
         (StatusCode::FORBIDDEN, &json!("step_up_required"), &json!(["proof_of_work"])),
         "{problem}"
     );
-    let bits = u8::try_from(problem["bits"].as_u64().unwrap()).unwrap();
-    let proof = solve(problem["challenge"].as_str().unwrap(), bits);
+    let proof = solved(&problem);
     // For another request it is worth nothing, nor damaged, nor twice.
     let (_, other) = ask(&app, &web, slot, "another", "spin", Some(&proof)).await;
     assert_eq!((&other["code"], &other["proof"]), (&json!("step_up_required"), &json!("foreign")));
@@ -143,14 +142,16 @@ async fn what_is_counted_survives_the_turn_of_the_month_and_a_restart() {
     app.stop().await;
 }
 
-#[actix_rt::test]
-async fn cards_that_are_tried_one_after_the_other_are_stopped() {
-    let app = App::start().await;
-    let (web, slot, now) = (app.key(Role::Web).await, slot(TORRE, 11), app.node().now());
+/// Seven payments that come to nothing, of one buyer and device: each with a card of its own, or without any.
+async fn fail_payments(app: &App, slot: SlotId, with_cards: bool) {
+    let now = app.node().now();
     let line = Line { category: code("full"), count: 1, price_cents: Cents::new(1_200), proof: Proof::None };
     for i in 0..7_u64 {
         let party = |kind, value: &str| app.node().files().unwrap().pseudonymiser.party(kind, value, now);
-        let parties = vec![party(PartyKind::Buyer, "tester"), party(PartyKind::Device, "d-tester"), party(PartyKind::Card, &format!("card-{i}"))];
+        let mut parties = vec![party(PartyKind::Buyer, "tester"), party(PartyKind::Device, "d-tester")];
+        if with_cards {
+            parties.push(party(PartyKind::Card, &format!("card-{i}")));
+        }
         let envelope = |key: u64| {
             let key = Digest(u128::from(key));
             Envelope { who: KeyId(9), key, body: key, parties: parties.clone(), assessment: None, order: None, formerly: Vec::new() }
@@ -173,6 +174,14 @@ async fn cards_that_are_tried_one_after_the_other_are_stopped() {
         app.node().payment(payment, envelope(70_000 + 2 * i), Command::Open { opened: Box::new(opened) }).await.unwrap();
         app.node().payment(payment, envelope(70_001 + 2 * i), Command::FailPublish { code: code("declined") }).await.unwrap();
     }
+    app.node().scoring().counters().heard(app.node().head().number).await;
+}
+
+#[actix_rt::test]
+async fn cards_that_are_tried_one_after_the_other_are_stopped() {
+    let app = App::start().await;
+    let (web, slot) = (app.key(Role::Web).await, slot(TORRE, 11));
+    fail_payments(&app, slot, true).await;
     let (status, problem) = ask(&app, &web, slot, "hold", "tester", None).await;
     assert_eq!(
         (status, &problem["code"], &problem["rules"][0]["rule"]),
@@ -197,6 +206,103 @@ async fn many_free_tickets_are_sold_and_looked_at() {
     let sold = records.iter().find(|record| record.events.iter().any(|event| matches!(event, Event::Sold(_)))).unwrap();
     let assessment = sold.envelope.as_ref().unwrap().assessment.as_ref().unwrap();
     assert_eq!((assessment.outcome, assessment.rules.as_slice()), (Outcome::Review, &[code("price-zero")][..]));
+    app.stop().await;
+}
+
+/// The work that a problem asks for, done.
+fn solved(problem: &Value) -> String {
+    assert_eq!(problem["code"], "step_up_required", "{problem}");
+    solve(problem["challenge"].as_str().unwrap(), u8::try_from(problem["bits"].as_u64().unwrap()).unwrap())
+}
+
+#[actix_rt::test]
+async fn whoever_hoards_and_asks_for_many_free_tickets_does_the_work_and_is_looked_at() {
+    let app = App::start().await;
+    let (web, slot) = (app.key(Role::Web).await, slot(TORRE, 15));
+    hoard(&app, &web, slot, "spin", 6, 30).await;
+    app.node().scoring().counters().heard(app.node().head().number).await;
+    let path = format!("/v1/slots/{slot}/holds");
+    let eight = json!({"lines": [{"category": "under-18", "count": 8}], "parties": [{"kind": "buyer", "value": "spin"}]});
+    let (status, problem) = app.post(&path, &web, "eight", &eight).await;
+    assert_eq!((status, &problem["code"]), (StatusCode::FORBIDDEN, &json!("step_up_required")), "a look comes after the sale: {problem}");
+    let request = app.request(Method::POST, &path, &web).header("Idempotency-Key", "eight").header("Step-Up-Proof", solved(&problem));
+    let response = request.json(&eight).send().await.unwrap();
+    assert_eq!(response.status(), StatusCode::CREATED);
+    let held: HoldId = body_of(response).await["hold"].as_str().unwrap().parse().unwrap();
+    let records = tornello_actors::streams::all_of::<Event>(app.node().journal().as_ref(), StreamId::Slot(slot)).await.unwrap();
+    let is_it = |event: &Event| matches!(event, Event::Held(found) if found.hold == held);
+    let record = records.iter().find(|record| record.events.iter().any(is_it)).unwrap();
+    let assessment = record.envelope.as_ref().unwrap().assessment.as_ref().unwrap();
+    assert_eq!((assessment.outcome, assessment.rules.as_slice()), (Outcome::Review, &[code("unsold-holds"), code("price-zero")][..]));
+    app.stop().await;
+}
+
+#[actix_rt::test]
+async fn whoever_tries_cards_does_the_work_also_where_payments_are_looked_at() {
+    let app = App::start().await;
+    let (web, slot) = (app.key(Role::Web).await, slot(TORRE, 12));
+    let hold = app.hold(slot, &web, "h1", json!([{"category": "full", "count": 1}])).await;
+    in_force(&app, "any-amount", json!([{"feature": "cents", "op": "at_least", "threshold_milli": 1_000}]), "review").await;
+    fail_payments(&app, slot, false).await;
+    let pay = json!({"holds": [hold], "gateway": {"notice": {}},
+        "parties": [{"kind": "buyer", "value": "tester"}, {"kind": "device", "value": "d-tester"}]});
+    let (status, problem) = app.post("/v1/payments", &web, "pay", &pay).await;
+    assert_eq!(
+        (status, &problem["code"], &problem["ways"]),
+        (StatusCode::FORBIDDEN, &json!("step_up_required"), &json!(["proof_of_work"])),
+        "{problem}"
+    );
+    app.stop().await;
+}
+
+#[actix_rt::test]
+async fn a_name_on_every_ticket_is_a_proof_and_a_contact_is_none() {
+    let app = App::start().await;
+    let (web, desk, gate, slot) = (app.key(Role::Web).await, app.key(Role::BoxOffice).await, app.key(Role::Gate).await, slot(TORRE, 15));
+    hoard(&app, &web, slot, "spin", 5, 30).await;
+    app.node().scoring().counters().heard(app.node().head().number).await;
+    let two = json!({"lines": [{"category": "under-18", "count": 2}], "parties": [{"kind": "buyer", "value": "spin"}]});
+    let (status, held) = app.post(&format!("/v1/slots/{slot}/holds"), &web, "kept", &two).await;
+    assert_eq!(status, StatusCode::CREATED, "{held}");
+    app.node().scoring().counters().heard(app.node().head().number).await;
+    let confirm = format!("/v1/holds/{}/confirm", held["hold"].as_str().unwrap());
+    let contact = json!({"given_name": "Pippo", "family_name": "Pluto", "email": "throwaway@example.com"});
+    let nobody = json!({"settlement": {"free": {}}, "contact": contact});
+    let (status, problem) = app.post(&confirm, &web, "nobody", &nobody).await;
+    assert_eq!((status, &problem["ways"]), (StatusCode::FORBIDDEN, &json!(["proof_of_work", "named_ticket"])), "an address costs nothing: {problem}");
+    let named =
+        |given_name: &str| json!({"settlement": {"free": {}}, "contact": contact, "holder": {"given_name": given_name, "family_name": "Rossi"}});
+    let (status, problem) = app.post(&confirm, &web, "unreadable", &named("王")).await;
+    assert_eq!((status, &problem["code"]), (StatusCode::UNPROCESSABLE_ENTITY, &json!("holder_unprintable")), "{problem}");
+    let (status, sale) = app.post(&confirm, &web, "named", &named("Maria")).await;
+    assert_eq!(status, StatusCode::CREATED, "{sale}");
+    assert_eq!(app.post(&confirm, &web, "named", &named("Maria")).await, (status, sale.clone()), "a repeat is answered the same");
+
+    // Every ticket bears the name, apart from the contact; the journal has numbers only.
+    let tickets: Vec<&str> = sale["tickets"].as_array().unwrap().iter().map(|ticket| ticket["ticket"].as_str().unwrap()).collect();
+    assert_eq!(tickets.len(), 2);
+    for ticket in &tickets {
+        let shown = app.get(&format!("/v1/tickets/{ticket}"), &desk).await;
+        let holder = &shown["holder"];
+        assert_eq!((&holder["given_name"], &holder["family_name"], holder.get("email")), (&json!("Maria"), &json!("Rossi"), None), "{shown}");
+        assert_eq!(app.get(&format!("/v1/tickets/{ticket}"), &web).await.get("holder"), None);
+    }
+    let sold = app.get(&format!("/v1/sales/{}", sale["sale"].as_str().unwrap()), &desk).await;
+    assert_eq!(sold["contact"]["given_name"], "Pippo", "{sold}");
+    let records = tornello_actors::streams::all_of::<Event>(app.node().journal().as_ref(), StreamId::Slot(slot)).await.unwrap();
+    let written = format!("{records:?}");
+    assert!(!written.contains("Maria") && !written.contains("Pippo"));
+
+    // The gate sees whom to expect, whether the code is read or the ticket typed; of a ticket without a name nothing is said.
+    let other = json!({"lines": [{"category": "full", "count": 1}], "settlement": {"desk": {"till": "till-1", "method": "card", "reference": "R"}}});
+    let (_, unnamed) = app.post(&format!("/v1/slots/{slot}/sales"), &desk, "other", &other).await;
+    let code = app.get(&format!("/v1/tickets/{}", tickets[0]), &web).await["code"].clone();
+    app.pass(5 * HOUR_S + 30 * 60).await;
+    let (status, admitted) = app.post("/v1/admissions", &gate, "in", &json!({"code": code, "gate": "north", "museum": "torre"})).await;
+    assert_eq!((status, &admitted["holder"]), (StatusCode::OK, &json!("Maria Rossi")), "{admitted}");
+    let typed = json!({"ticket": unnamed["tickets"][0]["ticket"], "gate": "north", "museum": "torre"});
+    let (status, admitted) = app.post("/v1/admissions", &gate, "too", &typed).await;
+    assert_eq!((status, admitted.get("holder")), (StatusCode::OK, None), "{admitted}");
     app.stop().await;
 }
 
@@ -345,6 +451,25 @@ async fn tickets_of_a_quiet_slot_are_no_way_into_a_full_one_past_the_rules() {
     let noted = app.node().look_attempts(attempt.day(), move |attempts| attempts.get(attempt).cloned()).await.unwrap().unwrap();
     assert_eq!((noted.slot, noted.people, noted.parties.len()), (Some(rush), 1, 2), "where they would have gone, and whose they are");
     assert_eq!(app.post(&path, &office, "desk", &there).await.0, StatusCode::OK);
+    app.stop().await;
+}
+
+#[actix_rt::test]
+async fn after_a_restart_a_hold_is_still_of_the_device_that_held_it() {
+    let app = App::start().await;
+    let (web, slot) = (app.key(Role::Web).await, slot(TORRE, 15));
+    hoard(&app, &web, slot, "spin", 5, 30).await;
+    app.node().scoring().counters().heard(app.node().head().number).await;
+    // Another name on the same browser.
+    let free = json!({"lines": [{"category": "under-18", "count": 2}],
+        "parties": [{"kind": "buyer", "value": "new@example.it"}, {"kind": "device", "value": "d-spin"}]});
+    let (status, kept) = app.post(&format!("/v1/slots/{slot}/holds"), &web, "kept", &free).await;
+    assert_eq!(status, StatusCode::CREATED, "{kept}");
+    let app = app.restart().await;
+    app.node().scoring().counters().heard(app.node().head().number).await;
+    let confirm = format!("/v1/holds/{}/confirm", kept["hold"].as_str().unwrap());
+    let (status, problem) = app.post(&confirm, &web, "buy", &json!({"settlement": {"free": {}}})).await;
+    assert_eq!((status, &problem["code"]), (StatusCode::FORBIDDEN, &json!("step_up_required")), "{problem}");
     app.stop().await;
 }
 

@@ -14,7 +14,7 @@ use tornello_actors::digest::digest;
 use tornello_actors::failure::Failure;
 use tornello_actors::fraud::challenge::{BITS, BadProof};
 use tornello_actors::fraud::hearing::{by_whom, figures, kind_of_return, named, outlet};
-use tornello_actors::fraud::{Held, signal_of, signal_of_count, signal_of_held, signal_of_move, signal_of_payment, signal_of_return};
+use tornello_actors::fraud::{Held, Said, signal_of, signal_of_count, signal_of_held, signal_of_move, signal_of_payment, signal_of_return};
 use tornello_actors::fraud::{SignalEvent, SignalKind, Taking};
 use tornello_actors::node::Node;
 use tornello_engine::attempts::{self, Attempt, Ending};
@@ -59,7 +59,7 @@ pub struct Asked<'a> {
     pub hold: HoldId,
     /// The places; of a payment those of all its holds.
     pub lines: &'a [Line],
-    /// Whether the tickets will bear a name: that is a step-up by itself.
+    /// Whether every ticket will bear somebody's name, which a gate compares with a document: that is a step-up by itself.
     pub named: bool,
 }
 
@@ -78,13 +78,24 @@ pub async fn weigh(node: &Node, envelope: &mut Envelope, asked: Asked<'_>, proof
     Ok(signal.parties)
 }
 
-/// What is remembered of a hold; if nothing is, as after a restart, what its slot knows. None if there is no such hold.
+/// What is remembered of a hold; if nothing is, as after a restart, what its slot knows, and whoever follows the journal. None if there is no such hold.
 async fn held_of(node: &Node, hold: HoldId) -> Result<Option<Arc<Held>>, Problem> {
     if let Some(held) = node.scoring().held(hold) {
         return Ok(Some(held));
     }
     let known = move |slot: &Slot| slot.hold_of(hold).map(|hold| Held::in_slot(hold.channel, hold.lines.clone(), hold.buyer));
-    Ok(node.look(hold.slot(), known).await?.map(Arc::new))
+    let Some(in_slot) = node.look(hold.slot(), known).await? else { return Ok(None) };
+    Ok(Some(Arc::new(node.scoring().recalled(hold, in_slot).await)))
+}
+
+/// As [`held_of`], of a sale.
+async fn sold_of(node: &Node, sale: HoldId) -> Result<Option<Arc<Held>>, Problem> {
+    if let Some(held) = node.scoring().held(sale) {
+        return Ok(Some(held));
+    }
+    let known = move |slot: &Slot| slot.sale_of(sale).map(|sale| Held::in_slot(sale.channel, sale.lines.clone(), sale.buyer));
+    let Some(in_slot) = node.look(sale.slot(), known).await? else { return Ok(None) };
+    Ok(Some(Arc::new(node.scoring().recalled(sale, in_slot).await)))
 }
 
 /// As [`weigh`], when a hold is bought. Its places are remembered; if not, the slot is asked, which a web buyer notices after a restart only.
@@ -133,13 +144,7 @@ pub async fn weigh_move(
     lines: &[Line],
     proof: &Proof,
 ) -> Result<Vec<Taking>, Problem> {
-    let held = match node.scoring().held(sale) {
-        Some(held) => Some(held),
-        None => {
-            let known = move |slot: &Slot| slot.sale_of(sale).map(|sale| Held::in_slot(sale.channel, sale.lines.clone(), sale.buyer));
-            node.look(sale.slot(), known).await?.map(Arc::new)
-        }
-    };
+    let held = sold_of(node, sale).await?;
     let signal = signal_of_move(node.now(), via, arrival, lines, envelope, held.as_deref());
     // A move puts no name on a ticket: here only work counts.
     let asked = Asked { kind: SignalKind::Held, channel: via, hold: arrival, lines, named: false };
@@ -166,7 +171,11 @@ pub async fn weigh_return(
             let found = node.look(sale.slot(), move |slot| slot.sale_of(sale).map(known)).await?;
             // Nothing to assess: the slot says best why there is no such sale.
             let Some((in_slot, standing)) = found else { return Ok(()) };
-            (remembered.unwrap_or_else(|| Arc::new(in_slot)), if tickets.is_empty() { standing } else { tickets.len() })
+            let held = match remembered {
+                Some(held) => held,
+                None => Arc::new(node.scoring().recalled(sale, in_slot).await),
+            };
+            (held, if tickets.is_empty() { standing } else { tickets.len() })
         }
     };
     let people = u32::try_from(people).unwrap_or(u32::MAX);
@@ -189,15 +198,15 @@ pub fn weigh_count(node: &Node, envelope: &mut Envelope, museum: MuseumId, diffe
 
 /// As [`weigh`], of a signal that was made already.
 pub async fn weigh_signal(node: &Node, envelope: &mut Envelope, signal: &SignalEvent, asked: Asked<'_>, proof: &Proof) -> Result<(), Problem> {
-    let assessment = node.scoring().assess(signal);
-    let outcome = assessment.outcome;
+    let Said { assessment, proof_due } = node.scoring().say(signal);
+    let is_blocked = assessment.outcome == Outcome::Block;
     envelope.assessment = Some(Box::new(assessment));
-    match outcome {
-        Outcome::Allow | Outcome::Review => Ok(()),
+    match (is_blocked, proof_due) {
+        (false, false) => Ok(()),
         // What was done before is answered as it was then, whatever is thought of its party today.
-        Outcome::StepUp | Outcome::Block if node.knows(asked.hold.slot(), envelope).await? => Ok(()),
-        Outcome::StepUp => step_up(node, envelope, signal, asked, proof).await,
-        Outcome::Block => Err(blocked(node, envelope, signal, asked).await),
+        _ if node.knows(asked.hold.slot(), envelope).await? => Ok(()),
+        (true, _) => Err(blocked(node, envelope, signal, asked).await),
+        (false, true) => step_up(node, envelope, signal, asked, proof).await,
     }
 }
 
@@ -224,7 +233,7 @@ async fn step_up(node: &Node, envelope: &Envelope, signal: &SignalEvent, asked: 
     let problem = Problem::new(StatusCode::FORBIDDEN, "step_up_required", "one more proof is needed before this can be done")
         .detail(
             "Find text so that the SHA-256 of `challenge:text` begins with `bits` zero bits, and repeat the request, with the same key and body, with \
-             `challenge:text` in the header Step-Up-Proof; or, where `ways` says so, give a contact with a name.",
+             `challenge:text` in the header Step-Up-Proof; or, where `ways` says so, give a `holder`: whose name stands on all tickets.",
         )
         .with("ways", ways)
         .with("challenge", challenge.text)

@@ -196,7 +196,7 @@ impl DayCounts {
     /// What is under way for a group, by [`Command::Amend`], is not.
     #[must_use]
     pub fn asked(&self, envelope: &Envelope, command: &Command) -> Option<(Vec<Digest>, u32)> {
-        let (buyers, more): (Vec<Digest>, u32) = match command {
+        let (buyers, more): (Vec<Digest>, u32) = match command.unnamed() {
             Command::Hold { channel, lines, .. }
             | Command::HoldFor { channel, lines, .. }
             | Command::SellDirect { channel, lines, .. }

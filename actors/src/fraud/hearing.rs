@@ -272,6 +272,12 @@ impl Hearing {
         Ok(())
     }
 
+    /// Who took part in a hold, an entry of a waiting list or a sale, as far as it is remembered.
+    #[must_use]
+    pub fn parties_of(&self, hold: HoldId) -> Option<&[Taking]> {
+        self.origins.get(&hold.get()).map(|origin| origin.parties.as_slice())
+    }
+
     fn slot(&mut self, slot: SlotId, record: &Record<slot::Event>, signals: &mut Vec<Signal>) {
         for event in &record.events {
             match event {

@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use actix::{Actor, Addr, Context, Handler, Message};
 use futures_util::future::join_all;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
+use tornello_engine::ids::HoldId;
 use tornello_models::fraud::signals::{SignalEvent, Taking, keys};
 
 use super::counters::{Counters, shard_of};
@@ -26,6 +27,8 @@ use crate::streams::corrupt;
 const SCORERS: usize = 4;
 /// How many batches wait for the scorers, a megabyte each at most; more are read from the journal later.
 pub const TAPPED: usize = 64;
+/// So many may wait for an answer to where a hold came from; others do without.
+pub const ASKED: usize = 1_024;
 /// How many batches are read from the journal at once.
 const ROUND: u32 = 64;
 /// So many batches, and so long, after it was saved last, the state is saved again: that writes up to some hundred megabytes, and the journal's flushes wait behind them.
@@ -104,6 +107,15 @@ pub fn tap(progress: Arc<Progress>) -> (Tap, mpsc::Receiver<Tapped>) {
     (Tap { batches, progress }, tapped)
 }
 
+/// Somebody asks who took part in a hold, an entry or a sale.
+#[derive(Debug)]
+pub struct Asking {
+    /// In which.
+    pub hold: HoldId,
+    /// The answer; none: it is not remembered.
+    pub answer: oneshot::Sender<Option<Vec<Taking>>>,
+}
+
 /// Follows the journal for the scorers.
 pub struct Follower {
     journal: Arc<dyn Journal>,
@@ -114,6 +126,7 @@ pub struct Follower {
     fold: Fold,
     hash: [u8; 32],
     scorers: Vec<Addr<Scorer>>,
+    asked: mpsc::Receiver<Asking>,
     /// Where the state is saved; none: nowhere.
     file: Option<SavedFile>,
     saved_at: u64,
@@ -121,8 +134,8 @@ pub struct Follower {
 }
 
 impl Follower {
-    /// Starts the scorers. `head` is where the journal ends now.
-    pub fn new(journal: Arc<dyn Journal>, scoring: &Scoring, file: Option<SavedFile>, head: Head) -> Self {
+    /// Starts the scorers. `head` is where the journal ends now; the state is saved in `file`, and `asked` is answered.
+    pub fn new(journal: Arc<dyn Journal>, scoring: &Scoring, (file, asked): (Option<SavedFile>, mpsc::Receiver<Asking>), head: Head) -> Self {
         let (counters, progress, threads) = (Arc::clone(&scoring.counters), Arc::clone(&scoring.progress), &scoring.threads);
         progress.goal.store(head.number, Ordering::Release);
         let scorers = (0..SCORERS)
@@ -133,7 +146,7 @@ impl Follower {
             .collect();
         let (judge, held) = (Arc::clone(&scoring.judge), Arc::clone(&scoring.held));
         let (fold, since_saved) = (Fold::default(), Stopwatch::start());
-        Self { journal, counters, progress, judge, held, fold, hash: [0; 32], scorers, file, saved_at: 0, since_saved }
+        Self { journal, counters, progress, judge, held, fold, hash: [0; 32], scorers, asked, file, saved_at: 0, since_saved }
     }
 
     /// Follows until the writer has ended and all is heard; then saves what is known.
@@ -155,6 +168,10 @@ impl Follower {
                                 None => break,
                             },
                             _ = committed.changed() => Ok(()),
+                            Some(asking) = self.asked.recv() => {
+                                self.answer(asking);
+                                Ok(())
+                            }
                         }
                     }
                 }
@@ -230,6 +247,10 @@ impl Follower {
         self.judge.hear(heard.rows, &self.fold);
         self.counters.publish(batch.number);
         self.begin();
+        // Whoever asks waits for one batch at most, however many there are to read.
+        while let Ok(asking) = self.asked.try_recv() {
+            self.answer(asking);
+        }
         Ok(())
     }
 
@@ -244,6 +265,11 @@ impl Follower {
                 held.put(sale, Arc::new(Held { channel: known.channel, lines: known.lines.clone(), parties }));
             }
         }
+    }
+
+    fn answer(&self, Asking { hold, answer }: Asking) {
+        // Whoever has not waited does not hear it.
+        let _ = answer.send(self.fold.hearing.parties_of(hold).map(<[Taking]>::to_vec));
     }
 
     fn save(&mut self) {

@@ -25,7 +25,7 @@ const FOLLOWED_MAX: usize = 100_000;
 pub struct Trial {
     /// How many commands were asked about.
     pub asked: u64,
-    /// For how many of them one more proof would have been asked for.
+    /// For how many of them one more proof would have been asked for, also where they would have been looked at besides.
     pub step_up: u64,
     /// How many would have been looked at.
     pub review: u64,
@@ -79,8 +79,9 @@ impl Trying {
             if signal.at_us >= self.from.as_micros() && is_asked(signal.kind) {
                 self.trial.asked += 1;
                 let known = self.counters.known(signal).map(|(_, known)| known).unwrap_or_default();
-                match self.rules.ask(&features(&known, signal), signal.outlet, signal.museum).action {
-                    Some(Action::StepUp) => self.trial.step_up += 1,
+                let fired = self.rules.ask(&features(&known, signal), signal.outlet, signal.museum);
+                self.trial.step_up += u64::from(fired.needs_proof());
+                match fired.action {
                     Some(Action::Review) => self.trial.review += 1,
                     Some(Action::Block) => {
                         self.trial.block += 1;
@@ -88,7 +89,7 @@ impl Trying {
                             self.fates.entry(*subject).or_default();
                         }
                     }
-                    None => {}
+                    Some(Action::StepUp) | None => {}
                 }
             }
             if let Some(fate) = self.fates.get_mut(subject) {

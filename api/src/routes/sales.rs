@@ -27,7 +27,7 @@ use crate::problem::Problem;
 use crate::request::{IdempotencyKey, Json, PartyForm, envelope, random};
 use crate::routes::holds::{LineForm, LineView, order_of, priced};
 use crate::routes::payments::{csv_answer, wants_csv};
-use crate::routes::people::{self as contacts, ContactForm, PersonView};
+use crate::routes::people::{self as contacts, ContactForm, HolderForm, PersonView};
 use crate::routes::{alternatives, files, museum_of, not_rebuilt, page, page_size};
 use crate::words::{CancelCauseWord, ChannelWord, DeskMethodWord};
 
@@ -143,6 +143,10 @@ pub struct SaleForm {
     /// Whom to write to. It is kept apart, encrypted, until 90 days after the visit.
     #[serde(default)]
     pub contact: Option<ContactForm>,
+    /// Whose name stands on all tickets: somebody who comes along, and shows a document at the gate. Where `step_up_required` offers `named_ticket`, that is the proof. It is
+    /// kept apart, encrypted, until 90 days after the visit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub holder: Option<HolderForm>,
     /// Who takes part, the buyer first.
     #[serde(default)]
     #[schema(max_items = 8)]
@@ -385,17 +389,17 @@ pub async fn create(
     let mut envelope = envelope(&node, &caller, &key, &["sell", &slot.to_string()], &*form, &form.parties, order_of(form.order.as_deref())?)?;
     let lines = priced(&node, slot, &caller, &form.lines, &envelope).await?;
     let sale = new_sale(slot, &settlement, &envelope);
-    let asked = Asked { kind: SignalKind::Sold { held: false }, channel, hold: sale, lines: &lines, named: form.contact.is_some() };
+    let asked = Asked { kind: SignalKind::Sold { held: false }, channel, hold: sale, lines: &lines, named: form.holder.is_some() };
     acting::weigh(&node, &mut envelope, asked, &proof).await?;
     let command = |contact| Command::SellDirect { sale, channel, lines: lines.clone(), settlement: settlement.clone(), contact };
     let refused = |failure| alternatives(&node, slot, channel, failure);
-    if form.contact.is_some() {
+    if form.contact.is_some() || form.holder.is_some() {
         node.rehearse(slot, &envelope, &command(None)).await.map_err(refused)?;
     }
-    let contact = contacts::keep(&node, slot, &envelope, form.contact.as_ref(), true).await?;
-    let record = sold(&node, slot, envelope, &settlement, command(contact)).await;
+    let (contact, holder) = contacts::keep_both(&node, slot, &envelope, (form.contact.as_ref(), form.holder.as_ref()), true).await?;
+    let record = sold(&node, slot, envelope, &settlement, command(contact).named(holder)).await;
     if matches!(record, Err(Failure::Refused(_) | Failure::KeyReused)) {
-        contacts::drop_unsold(&node, contact).await?;
+        contacts::drop_unsold(&node, contact.into_iter().chain(holder)).await?;
     }
     answer(&record.map_err(|failure| match failure {
         Failure::Refused(accounts::Refusal::Slot(why)) => refused(Failure::Refused(why)),

@@ -97,11 +97,8 @@ impl Aggregate for Slot {
             Command::Extend { hold, owner } => self.extend(now, *hold, *owner),
             Command::Release { hold, owner } => self.release(now, *hold, *owner, None),
             Command::GiveBack { hold, owner, over } => self.release(now, *hold, *owner, Some(*over)),
-            Command::Sell { hold, owner, settlement, contact } => self.sell(now, *hold, *owner, None, (settlement, *contact)),
-            Command::SellPaid { hold, owner, lines, keeper, settlement, contact } => {
-                self.sell_paid(now, *hold, *owner, lines, *keeper, (settlement, *contact))
-            }
-            Command::SellDirect { sale, channel, lines, settlement, contact } => self.sell_direct(now, *sale, *channel, lines, settlement, *contact),
+            Command::Sell { .. } | Command::SellPaid { .. } | Command::SellDirect { .. } => self.selling(now, command),
+            Command::SellNamed { sell, holder } => self.sell_named(now, sell, *holder),
             Command::Cancel { sale, owner, tickets, cause } => self.cancel(now, *sale, *owner, tickets, *cause),
             Command::Block { sale, tickets, reason } => self.block(*sale, tickets, *reason),
             Command::Unblock { sale, tickets } => self.unblock(*sale, tickets),
