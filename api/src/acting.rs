@@ -88,6 +88,16 @@ async fn held_of(node: &Node, hold: HoldId) -> Result<Option<Arc<Held>>, Problem
     Ok(Some(Arc::new(node.scoring().recalled(hold, in_slot).await)))
 }
 
+/// As [`held_of`], of a sale.
+async fn sold_of(node: &Node, sale: HoldId) -> Result<Option<Arc<Held>>, Problem> {
+    if let Some(held) = node.scoring().held(sale) {
+        return Ok(Some(held));
+    }
+    let known = move |slot: &Slot| slot.sale_of(sale).map(|sale| Held::in_slot(sale.channel, sale.lines.clone(), sale.buyer));
+    let Some(in_slot) = node.look(sale.slot(), known).await? else { return Ok(None) };
+    Ok(Some(Arc::new(node.scoring().recalled(sale, in_slot).await)))
+}
+
 /// As [`weigh`], when a hold is bought. Its places are remembered; if not, the slot is asked, which a web buyer notices after a restart only.
 pub async fn weigh_held(node: &Node, envelope: &mut Envelope, kind: SignalKind, hold: HoldId, named: bool, proof: &Proof) -> Result<(), Problem> {
     // Nothing to assess: the slot says best why there is no such hold, or answers a repeat.
@@ -134,16 +144,7 @@ pub async fn weigh_move(
     lines: &[Line],
     proof: &Proof,
 ) -> Result<Vec<Taking>, Problem> {
-    let held = match node.scoring().held(sale) {
-        Some(held) => Some(held),
-        None => {
-            let known = move |slot: &Slot| slot.sale_of(sale).map(|sale| Held::in_slot(sale.channel, sale.lines.clone(), sale.buyer));
-            match node.look(sale.slot(), known).await? {
-                Some(in_slot) => Some(Arc::new(node.scoring().recalled(sale, in_slot).await)),
-                None => None,
-            }
-        }
-    };
+    let held = sold_of(node, sale).await?;
     let signal = signal_of_move(node.now(), via, arrival, lines, envelope, held.as_deref());
     // A move puts no name on a ticket: here only work counts.
     let asked = Asked { kind: SignalKind::Held, channel: via, hold: arrival, lines, named: false };
