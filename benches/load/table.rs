@@ -116,6 +116,7 @@ impl Bench<'_> {
     pub fn beside(&mut self, what: &str, ours: Figure, peer: &str, theirs: Figure, least: f64) {
         let ratio = ours.value / theirs.value;
         let percent = least < 1.0;
+        let used = generators(&[("", ours), (format!("{peer} ").as_str(), theirs)]);
         let text = |ratio: f64| if percent { format!("{:.0} %", ratio * 100.0) } else { format!("{ratio:.1}x") };
         self.line([
             what.to_owned(),
@@ -124,7 +125,7 @@ impl Bench<'_> {
             text(ratio),
             format!(">= {}", text(least)),
             met(ratio >= least),
-            generators(&[("", ours), (&format!("{peer} "), theirs)]),
+            used,
         ]);
     }
 
