@@ -212,7 +212,7 @@ pub async fn create(
 #[utoipa::path(
     tag = "Holds", operation_id = "get_hold", security(("key" = ["book"])),
     params(("hold" = String, Path, description = "The hold")),
-    responses((status = 200, description = "The hold lives", body = HoldView), crate::openapi::Problems),
+    responses((status = 200, description = "The hold lives", body = HoldView), crate::openapi::Problems, crate::openapi::Ended),
 )]
 #[get("/holds/{hold}")]
 pub async fn get(node: web::Data<Node>, caller: Caller, hold: web::Path<HoldId>) -> Result<HttpResponse, Problem> {
@@ -226,7 +226,7 @@ pub async fn get(node: web::Data<Node>, caller: Caller, hold: web::Path<HoldId>)
 #[utoipa::path(
     tag = "Holds", operation_id = "extend_hold", security(("key" = ["book"])),
     params(("hold" = String, Path, description = "The hold"), ("Idempotency-Key" = String, Header, description = "A new value for each request")),
-    responses((status = 200, description = "The hold lives longer", body = ExtendedView), crate::openapi::Problems),
+    responses((status = 200, description = "The hold lives longer", body = ExtendedView), crate::openapi::Problems, crate::openapi::Ended),
 )]
 #[post("/holds/{hold}/extend")]
 pub async fn extend(node: web::Data<Node>, caller: Caller, key: IdempotencyKey, hold: web::Path<HoldId>) -> Result<HttpResponse, Problem> {
@@ -269,7 +269,7 @@ pub struct ConfirmForm {
     request_body(content = ConfirmForm, example = json!({"settlement": {"desk": {"till": "till-1", "method": "card", "reference": "R-1"}}})),
     params(("hold" = String, Path, description = "The hold"), ("Idempotency-Key" = String, Header, description = "A new value for each request"),
         ("Step-Up-Proof" = Option<String>, Header, description = "The solved challenge of `step_up_required`")),
-    responses((status = 201, description = "The places are sold", body = SaleView), crate::openapi::Problems),
+    responses((status = 201, description = "The places are sold", body = SaleView), crate::openapi::Problems, crate::openapi::Ended),
 )]
 #[post("/holds/{hold}/confirm")]
 pub async fn confirm(
@@ -326,7 +326,7 @@ async fn sell(
 #[utoipa::path(
     tag = "Holds", operation_id = "release_hold", security(("key" = ["book"])),
     params(("hold" = String, Path, description = "The hold"), ("Idempotency-Key" = String, Header, description = "A new value for each request")),
-    responses((status = 204, description = "The places are free"), crate::openapi::Problems),
+    responses((status = 204, description = "The places are free"), crate::openapi::Problems, crate::openapi::Ended),
 )]
 #[delete("/holds/{hold}")]
 pub async fn release(node: web::Data<Node>, caller: Caller, key: IdempotencyKey, hold: web::Path<HoldId>) -> Result<HttpResponse, Problem> {

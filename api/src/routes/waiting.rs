@@ -339,7 +339,7 @@ pub async fn get(node: web::Data<Node>, caller: Caller, entry: web::Path<HoldId>
     tag = "Waiting", operation_id = "leave_waiting_list", security(("key" = ["book"])),
     params(("entry" = String, Path, description = "The entry", max_length = 26),
         ("Idempotency-Key" = String, Header, description = "A new value for each request")),
-    responses((status = 204, description = "The party waits no longer"), crate::openapi::Problems),
+    responses((status = 204, description = "The party waits no longer"), crate::openapi::Problems, crate::openapi::Ended),
 )]
 #[delete("/waiting/{entry}")]
 pub async fn leave(node: web::Data<Node>, caller: Caller, key: IdempotencyKey, entry: web::Path<HoldId>) -> Result<HttpResponse, Problem> {
