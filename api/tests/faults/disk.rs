@@ -30,7 +30,8 @@ struct Shop {
     unrecorded: Option<Answer>,
 }
 
-fn sale(contact: bool) -> Value {
+/// A sale of one ticket at a desk, to a buyer who leaves a contact or not.
+pub fn sale(contact: bool) -> Value {
     let settlement = json!({"desk": {"till": "till-1", "method": "card", "reference": "R-1"}});
     let mut sale = json!({"lines": [{"category": "full", "count": 1}], "settlement": settlement});
     if contact {
