@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use tokio::time::MissedTickBehavior;
 use tornello_engine::ids::Code;
+use tornello_engine::time::Timestamp;
 
 use super::{FORGET_AFTER_S, Node, Running};
 use crate::clock::RealClock;
-use crate::journal::writer::Health;
+use crate::journal::writer::{Health, STALLED_AFTER_US};
 use crate::limits;
 use crate::pauses::Pauses;
 
@@ -197,6 +198,15 @@ impl Running {
             // What has not ended may write yet: the folder is this process's until it ends.
             std::mem::forget(lock);
         }
+    }
+}
+
+/// Looks now and then whether the disk of the journal stalls, for as long as it runs. For whoever's clock is that of the machine: under one that jumps, every write
+/// takes too long.
+pub async fn keep_watch(node: Arc<Node>) {
+    loop {
+        node.clock.sleep_until(Timestamp::from_micros(node.clock.now().as_micros().saturating_add(STALLED_AFTER_US / 4))).await;
+        node.stalls.look(node.clock.now());
     }
 }
 
