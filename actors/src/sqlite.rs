@@ -28,8 +28,9 @@ pub fn is_read_only(error: &Error) -> bool {
     code(error).is_some_and(|code| code & 0xff == READ_ONLY)
 }
 
-/// The whole of a file, and one table of it, to be looked at.
+/// All of a file, to be looked at.
 pub const ALL: &str = "PRAGMA quick_check";
+/// The saved heads of the read models.
 pub const HEADS: &str = "PRAGMA quick_check('head')";
 
 /// Looks whether all of it hangs together, which takes as long as reading it.

@@ -205,7 +205,7 @@ impl Views {
         match self.stamp.distrust() {
             Ok(()) => tracing::error!("views.db is damaged: the next start builds it again from the journal, and until then the lists stand still"),
             Err(error) => {
-                tracing::error!(%error, "views.db may be damaged, which cannot be noted: run `tornello views rebuild` when the disk is in order")
+                tracing::error!(%error, "views.db may be damaged, which cannot be noted: run `tornello views rebuild` when the disk is in order");
             }
         }
     }
@@ -263,7 +263,8 @@ impl Views {
         let read = |row: &SqliteRow| {
             let (slot, crc, data): (String, i64, Vec<u8>) = (row.try_get(0).ok()?, row.try_get(1).ok()?, row.try_get(2).ok()?);
             let sound = crc == crc_of(&[slot.as_bytes(), &data]);
-            Some((slot.parse().ok().filter(|_| sound)?, postcard::from_bytes(&data).ok()?))
+            let (slot, head): (SlotId, SlotHead) = (slot.parse().ok()?, postcard::from_bytes(&data).ok()?);
+            sound.then_some((slot, head))
         };
         match rows.iter().map(read).collect::<Option<Vec<_>>>() {
             // Before anything is complete no head is.

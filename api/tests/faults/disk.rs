@@ -192,7 +192,7 @@ async fn a_disk_that_fails_stops_changes_and_loses_nothing_and_no_start_pretends
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_flush_that_fails_stops_the_journal_until_a_restart_and_nothing_that_was_answered_is_lost() {
-    let mount = Mount::starved(256, 96);
+    let mount = Mount::starved(512, 160);
     let mut shop = Shop::open(&mount).await;
     mount.fill_below();
     let unknown = shop.sell_until_full().await;

@@ -41,7 +41,7 @@ impl Mount {
     /// A file system on a disk image that promises more than what is below it has: when that is full, a write to a new place is taken, and its flush fails.
     pub fn starved(mebibytes: u32, below: u32) -> Self {
         let script = format!(
-            "mount -t tmpfs -o size={below}m none \"$1\" && truncate -s {mebibytes}M \"$1/image\" && mkfs.ext4 -q \"$1/image\" && mkdir \"$1/disk\" && \
+            "mount -t tmpfs -o size={below}m none \"$1\" && truncate -s {mebibytes}M \"$1/image\" && mkfs.ext4 -q -E lazy_itable_init=0,lazy_journal_init=0 \"$1/image\" && mkdir \"$1/disk\" && \
              {STARVED} && chmod 700 \"$1/disk\""
         );
         Self::must(Self::open(&script, "disk", false), false)
