@@ -125,6 +125,7 @@ mod tests {
         assert!(stamp(UNKNOWN).begin().unwrap().is_none() && views.exists());
         assert!(stamp(UNKNOWN).begin().unwrap().is_some() && !views.exists(), "nothing says that the machine went on");
     }
+
     #[test]
     fn lists_that_were_found_damaged_are_not_believed_again_however_they_end() {
         let folder = tempfile::tempdir().unwrap();

@@ -131,6 +131,6 @@ mod tests {
         // Behind it stands what is left of a longer log of before.
         let mut older = bytes[HEADER..].to_vec();
         older.chunks_mut(frame).for_each(|frame| frame[8] ^= 1);
-        assert!(is_whole(&[&bytes[..], &older].concat()));
+        assert!(is_whole(&[&bytes[..], &older[..]].concat()));
     }
 }

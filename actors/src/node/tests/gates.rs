@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use futures_util::future::join;
 use tornello_engine::attempts::day_of;
 use tornello_engine::envelope::{Party, PartyKind};
@@ -322,6 +323,56 @@ async fn while_the_disk_stalls_gates_go_on_by_themselves_and_nobody_is_let_in_tw
     assert_eq!(house.told(12, enter(1)).await, Err("ticket_inside"));
     assert_eq!((house.told(13, enter(2)).await, house.inside().await), (Ok(Some(at)), (4, 4)));
     assert_eq!(house.node().look(today(), |slot| slot.conflicts().count()).await, Ok(0));
+    watching.abort();
+    let _ = watching.await;
+    house.running.stop().await;
+}
+
+#[actix_rt::test]
+async fn a_doubt_outlives_a_disk_that_goes_on_for_a_moment() {
+    let journal = Arc::new(Faulty::default());
+    let house = sold(&journal).await;
+    let watching = actix_rt::spawn(keep_watch(Arc::clone(house.node())));
+    let stall = journal.stall.lock().await;
+    let (node, begun) = (Arc::clone(house.node()), journal.appends.load(Ordering::Relaxed));
+    let first = actix_rt::spawn(async move { node.slot(tomorrow(), by(9), hold(9, 1)).await });
+    while journal.appends.load(Ordering::Relaxed) == begun {
+        tokio::task::yield_now().await;
+    }
+    // These two are in the batch behind that one.
+    let (answers, ()) = join(join(house.pass(11, enter(1)), house.pass(12, enter(1))), async {
+        for _ in 0..50 {
+            tokio::task::yield_now().await;
+        }
+        house.clock.set(now().plus_seconds(2));
+    })
+    .await;
+    assert_eq!(answers, (Err(Failure::OutcomeUnknown), Err(Failure::OutcomeUnknown)));
+    // One batch is written, and the next one stands.
+    let mut next = Box::pin(journal.stall.lock());
+    assert!((&mut next).now_or_never().is_none());
+    drop(stall);
+    let stall = next.await;
+    let is = async |health: Health| {
+        while house.node().health() != health {
+            tokio::task::yield_now().await;
+        }
+    };
+    let unknown = async {
+        is(Health::Writing).await;
+        for _ in 0..50 {
+            tokio::task::yield_now().await;
+        }
+        house.clock.set(now().plus_seconds(4));
+        is(Health::Stalled).await;
+        house.pass(17, enter(1)).await
+    };
+    let unknown = tokio::time::timeout(Duration::from_secs(5), unknown).await.expect("gates do not wait for the disk");
+    assert_eq!(unknown, Err(Failure::OutcomeUnknown), "another request with that ticket may be written at any time");
+    drop(stall);
+    assert!(first.await.unwrap().is_ok());
+    tokio::time::timeout(Duration::from_secs(30), is(Health::Writing)).await.expect("the disk goes on");
+    assert_eq!((house.told(11, enter(1)).await, house.told(17, enter(1)).await), (Ok(None), Err("ticket_inside")));
     watching.abort();
     let _ = watching.await;
     house.running.stop().await;
