@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
@@ -42,6 +43,8 @@ use crate::views::{Snapshot, Snapshots};
 
 /// How many of a stream's batches are in memory at once; a full one has about a megabyte.
 const PAGE: u32 = 16;
+/// How long a snapshot may take to come; without it all of the stream is read.
+const SNAPSHOT_WITHIN: Duration = Duration::from_secs(1);
 
 /// Shows `each` the records of a stream after the one numbered `after`, in order, until it breaks off.
 ///
@@ -214,8 +217,9 @@ impl Streams {
         Ok(state)
     }
 
+    /// One that is not there at once is no short cut: a disk that stalls may keep a file from being read that others write.
     async fn snapshot_of<A: Aggregate + DeserializeOwned>(&self, stream: StreamId) -> Option<A> {
-        self.snapshots.as_ref()?.load(stream).await
+        tokio::time::timeout(SNAPSHOT_WITHIN, self.snapshots.as_ref()?.load(stream)).await.ok()?
     }
 
     /// Makes a snapshot of what took long to read, or whoever reads it next would begin where this one did.

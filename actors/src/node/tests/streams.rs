@@ -11,7 +11,7 @@ use crate::owner::SNAPSHOT_FROM;
 use crate::pauses::Pauses;
 use crate::registry::Source;
 use crate::streams::Planned;
-use crate::views::Snapshots;
+use crate::views::{Snapshots, position_crc};
 
 /// A journal that counts how it is read, and of which one slot cannot be read, or has to be waited for.
 #[derive(Default)]
@@ -201,8 +201,9 @@ async fn a_snapshot_of_another_journal_is_not_believed() {
     house.running.stop().await;
     // An older journal was put back, with lists and heads that are not ahead of it: only the snapshot is.
     std::fs::write(&journal, earlier).unwrap();
-    let older = "UPDATE position SET batch = 0, hash = zeroblob(32) WHERE name <> 'known'; DELETE FROM head; DELETE FROM sale; DELETE FROM ticket";
-    change(&folder, "views.db", older).await;
+    let back = |name| format!("UPDATE position SET batch = 0, hash = zeroblob(32), crc = {} WHERE name = '{name}';", position_crc(name, 0, &[0; 32]));
+    let older = format!("{}{}DELETE FROM head; DELETE FROM sale; DELETE FROM ticket", back("rows"), back("heads"));
+    change(&folder, "views.db", older.leak()).await;
     std::fs::remove_file(folder.path().join("scorers.state")).unwrap();
     let refused = House::in_folder(&folder).await.err();
     assert!(matches!(refused, Some(StartError::Lost { built: "views.db", .. })), "{refused:?}");
