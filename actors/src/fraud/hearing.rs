@@ -11,7 +11,7 @@ use tornello_engine::envelope::{Digest, Envelope, PartyKind};
 use tornello_engine::ids::{Code, HoldId, KeyId, MuseumId, PaymentId, SlotId, TicketId};
 use tornello_engine::money::Cents;
 use tornello_engine::record::Record;
-use tornello_engine::slot::{self, CancelCause, ConflictReason, Line};
+use tornello_engine::slot::{self, CancelCause, ConflictReason, Direction, Line, Scan};
 use tornello_engine::tariff::Proof;
 use tornello_engine::time::{MICROS_PER_S, Timestamp};
 use tornello_engine::{payment, till};
@@ -237,7 +237,23 @@ impl Hearing {
                     let kind = self.met(conflict.ticket, conflict.reason, conflict.gate, conflict.scanned_at);
                     self.follow(record.at, kind, slot, conflict.ticket.sale(), signals);
                 }
+                slot::Event::ScansJudged(judged) => self.judged(record.at, slot, judged, signals),
                 _ => {}
+            }
+        }
+    }
+
+    /// Scans came in out of their order. Each that is a conflict now and was none counts once; of one that is none after all what was counted fades.
+    fn judged(&mut self, at: Timestamp, slot: SlotId, judged: &slot::ScansJudged, signals: &mut Vec<Signal>) {
+        for found in &judged.scans {
+            let Scan { ticket, scanned_at, gate, direction } = found.scan;
+            let was = |before: slot::Judged| before.conflict().is_some();
+            if let Some(reason) = found.judged.conflict().filter(|_| !found.before.is_some_and(was)) {
+                let kind = self.met(ticket, reason, gate, scanned_at);
+                self.follow(at, kind, slot, ticket.sale(), signals);
+            }
+            if direction == Direction::In && found.judged.passed() {
+                self.scans.put(ticket.get(), (gate.as_str().to_owned(), scanned_at.as_micros()));
             }
         }
     }

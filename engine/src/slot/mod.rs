@@ -18,7 +18,7 @@
 //! - SL-12: what a payment keeps is sold by that payment, or by whoever knows that it needs it no more.
 //!
 //! What a buyer may have is in `buyer`, what is looked at before it is valid in `review`. The rules of each command are in `hold`, `sale`, `moves` (to another slot, to another person), `gate`, `desk` (what staff and sensors change) and `waiting`;
-//! what a gate says of a ticket is in [`verdict`].
+//! what a gate says of a ticket is in [`verdict`], what several say of one in whatever order they tell it in `passages`.
 
 mod buyer;
 mod capacity;
@@ -29,6 +29,7 @@ mod gate;
 mod hold;
 mod moves;
 mod opening;
+mod passages;
 mod refusal;
 mod review;
 mod sale;
@@ -262,7 +263,7 @@ impl Slot {
                     inside_then: self.places.inside,
                 });
             }
-            Event::AdmissionConflict(conflict) => self.ledger.conflicted(&mut self.places, conflict),
+            Event::AdmissionConflict(conflict) => self.ledger.conflicted(&mut self.places, conflict, record.at),
             Event::Waited(waited) => self.ledger.waited(waited, record),
             Event::WaitingLeft(left) => self.ledger.list.leave(left.entry, WaitingEnd::Left, record.at),
             Event::Offered(offered) => self.ledger.offered(&mut self.places, offered, record.at),
@@ -277,6 +278,7 @@ impl Slot {
             Event::HandedOver(handed) => self.ledger.handed_over(handed),
             Event::ReviewOpened(opened) => self.ledger.review_until(opened.sale, Some(opened.until)),
             Event::ReviewEnded(ended) => self.ledger.review_until(ended.sale, None),
+            Event::ScansJudged(judged) => self.ledger.judged(&mut self.places, judged, record.at),
         }
     }
 
@@ -347,7 +349,7 @@ impl Slot {
 
     /// What gates without a network let in and should not have, in the order of the tickets: which scan, and what speaks against it.
     pub fn conflicts(&self) -> impl Iterator<Item = (&Scan, ConflictReason)> {
-        self.ledger.scans.iter().filter_map(|(scan, conflict)| Some((scan, (*conflict)?)))
+        self.ledger.scans.iter().filter_map(|(scan, taken)| Some((scan, taken.judged.conflict()?)))
     }
 
     /// Those who wait, in the order in which they joined.
