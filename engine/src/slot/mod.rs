@@ -369,9 +369,21 @@ impl Slot {
         self.ledger.list.ahead_of(party.number)
     }
 
-    /// Who joined later than somebody who waits and was served all the same: offers, in the order of joining. Each says what was free: less than this party needs.
-    pub fn overtakers_of(&self, party: &Waiting) -> impl DoubleEndedIterator<Item = &Offer> {
-        self.ledger.list.overtakers_of(party.number)
+    /// Who joined later than an entry and was served all the same, while it waited: offers, in the order of joining. Each says what was free: less than this party
+    /// needs. It is known as long as the entry is, also when it has its own offer or has ended.
+    pub fn overtakers_of(&self, entry: HoldId) -> impl DoubleEndedIterator<Item = &Offer> {
+        self.ledger.list.overtakers_of(entry)
+    }
+
+    /// The channel through which an entry waited, if it is needed to say what its overtakers found free: while it waits or has an offer, and of one that was
+    /// overtaken as long as it is known.
+    #[must_use]
+    pub fn waited_through(&self, entry: HoldId) -> Option<Channel> {
+        match self.standing_of(entry)? {
+            Standing::Waiting(party) => Some(party.channel),
+            Standing::Offered(offer) => Some(offer.channel),
+            Standing::Ended(_) => self.ledger.list.turn_of(entry).map(|turn| turn.channel),
+        }
     }
 
     /// Money taken and paid back: what the sales of this slot cost without what stands in other slots by now, and what of it was refunded.
