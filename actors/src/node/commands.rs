@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use futures_util::future::join;
 use tornello_engine::account::{self, Account};
 use tornello_engine::aggregate::Aggregate;
 use tornello_engine::attempts::{self, Attempts};
@@ -18,6 +19,7 @@ use tornello_engine::payment::{self, Payment};
 use tornello_engine::planning::{self, Planning};
 use tornello_engine::quote::{self, Quote};
 use tornello_engine::recall::Recall;
+use tornello_engine::record::Record;
 use tornello_engine::slot::{self, Slot};
 use tornello_engine::till::{self, Till};
 use tornello_engine::time::Timestamp;
@@ -68,6 +70,28 @@ impl Node {
         command: slot::Command,
     ) -> Result<impl Future<Output = Answer<Slot>> + '_, Failure<slot::Refusal>> {
         self.slots.send(StreamId::Slot(slot), at, envelope, command)
+    }
+
+    /// As [`Node::slot`], with a look at the slot right after: none if something else has happened to it before it could be looked at, as always when the command is
+    /// repeated.
+    pub async fn slot_and_after<R: Send + 'static>(
+        &self,
+        slot: SlotId,
+        envelope: Envelope,
+        command: slot::Command,
+        look: impl Fn(&Slot) -> R + Clone + Send + 'static,
+    ) -> Result<(Record<slot::Event>, Option<R>), Failure<slot::Refusal>> {
+        let _aside = self.set_aside(slot, &envelope, &command).await?;
+        let look = move |slot: &Slot| (slot.seq(), look(slot));
+        // The look waits in the mailbox right behind the command.
+        let answer = self.send_slot(slot, self.clock.now(), envelope, command)?;
+        let (answer, mut seen) = join(answer, self.look(slot, look.clone())).await;
+        let record = answer?;
+        // Where the slot was not in memory, whoever looks may have been faster.
+        if matches!(&seen, Ok((seq, _)) if *seq < record.seq) {
+            seen = self.look(slot, look).await;
+        }
+        Ok((record, seen.ok().filter(|(seq, _)| *seq == record.seq).map(|(_, seen)| seen)))
     }
 
     /// Looks at a slot; answers when all that was seen is on the disk.
