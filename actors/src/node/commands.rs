@@ -32,7 +32,7 @@ use crate::history::{self, Page, Past};
 use crate::journal::StreamId;
 use crate::limits::Aside;
 use crate::owner::Answer;
-use crate::streams::read_failed;
+use crate::streams::{all_of, read_failed};
 
 impl Node {
     /// Gives a command to a slot; answers when what it did is on the disk.
@@ -137,6 +137,14 @@ impl Node {
             Ok(found) => found.ok_or(Failure::UnknownSlot(slot)),
             Err(error) => Err(read_failed(&error)),
         }
+    }
+
+    /// A museum as it was at a moment, with what was set by then: read from the journal, as [`Node::history`] reads slots.
+    pub async fn museum_then(&self, museum: MuseumId, at: Timestamp) -> Result<Museum, Failure<museum::Refusal>> {
+        let _turn = self.histories.acquire().await;
+        let stream = StreamId::Museum(museum);
+        let records = all_of::<museum::Event>(self.journal.as_ref(), stream).await.map_err(|error| read_failed(&error))?;
+        Ok(Museum::replay(museum, records.iter().take_while(|record| record.at <= at)))
     }
 
     /// Gives a command to a museum.

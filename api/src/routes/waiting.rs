@@ -66,6 +66,20 @@ pub struct OvertakingView {
     at: String,
 }
 
+impl OvertakingView {
+    /// How many parties that joined later were served while an entry waited, and the last of them to join.
+    pub(super) fn of(slot: &Slot, entry: HoldId) -> (u32, Vec<Self>) {
+        let channel = slot.waited_through(entry);
+        let why = |offer: &Offer| Self {
+            number: offer.number,
+            people: offer.people,
+            free: channel.map_or(0, |channel| offer.free[channel.index()]),
+            at: offer.at.to_string(),
+        };
+        (slot.overtakers_of(entry).count() as u32, slot.overtakers_of(entry).rev().take(OVERTAKINGS_SHOWN).map(why).collect())
+    }
+}
+
 /// Where an entry stands.
 #[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
 pub struct EntryView {
@@ -110,13 +124,7 @@ pub struct EntryView {
 
 impl EntryView {
     fn bare(slot: &Slot, entry: HoldId, state: &'static str, since: impl ToString) -> Self {
-        let channel = slot.waited_through(entry);
-        let why = |offer: &Offer| OvertakingView {
-            number: offer.number,
-            people: offer.people,
-            free: channel.map_or(0, |channel| offer.free[channel.index()]),
-            at: offer.at.to_string(),
-        };
+        let (overtaken, overtaken_by) = OvertakingView::of(slot, entry);
         Self {
             entry: entry.to_string(),
             slot: entry.slot().to_string(),
@@ -126,8 +134,8 @@ impl EntryView {
             position: None,
             people_ahead: None,
             lines: None,
-            overtaken: slot.overtakers_of(entry).count() as u32,
-            overtaken_by: slot.overtakers_of(entry).rev().take(OVERTAKINGS_SHOWN).map(why).collect(),
+            overtaken,
+            overtaken_by,
             passed_over: None,
             hold: None,
         }
