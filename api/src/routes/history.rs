@@ -392,7 +392,7 @@ struct Question {
 
 impl Question {
     /// What is asked, if anything is. The museum's prices are those of that time, and so is the other slot of a move.
-    async fn new(node: &Node, query: &HistoryQuery, slot: &Slot, at: Timestamp) -> Result<Option<Self>, Problem> {
+    async fn of(node: &Node, query: &HistoryQuery, slot: &Slot, at: Timestamp) -> Result<Option<Self>, Problem> {
         if query.command.is_none() {
             return Ok(None);
         }
@@ -456,7 +456,7 @@ pub async fn get(node: web::Data<Node>, caller: Caller, slot: web::Path<SlotId>,
     within("limit", limit, RECORDS_MAX)?;
     query.validate()?;
     let Past { slot, seq, records, more } = node.history(id, at, Page { before: query.cursor, limit: limit as usize }).await?;
-    let question = Question::new(&node, &query, &slot, at).await?;
+    let question = Question::of(&node, &query, &slot, at).await?;
     // A thousand records and holds are much to write down for a thread that answers others as well.
     let view = move || HistoryView {
         slot: id.to_string(),

@@ -691,7 +691,7 @@ impl Event {
 pub fn judged(events: &[Event], scan: &Scan) -> Option<Judged> {
     let (mut passed, mut conflict) = (false, None);
     for event in events {
-        let of = |ticket, gate, scanned_at, direction| {
+        let of = |ticket: TicketId, gate: Code, scanned_at: Option<Timestamp>, direction: Direction| {
             scanned_at == Some(scan.scanned_at) && (ticket, gate, direction) == (scan.ticket, scan.gate, scan.direction)
         };
         match event {

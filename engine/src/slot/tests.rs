@@ -3,6 +3,7 @@
 mod buyers;
 mod model;
 mod payments;
+mod scans;
 mod waiting;
 
 use super::*;
