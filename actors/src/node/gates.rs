@@ -400,8 +400,8 @@ impl Node {
         }
         let ticket = passage.ticket;
         match answer {
-            Ok(record) => {
-                if record.events.iter().any(|event| matches!(event, slot::Event::AdmissionConflict(_))) {
+            Ok(written) => {
+                if slot::judged(&written.events, &passage.scan(record.at)).and_then(slot::Judged::conflict).is_some() {
                     tracing::warn!(%slot, %ticket, "somebody was let in while the journal did not write, and should not have been");
                 }
                 true

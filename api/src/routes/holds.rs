@@ -8,13 +8,15 @@ use tornello_actors::fraud::SignalKind;
 use tornello_actors::node::Node;
 use tornello_actors::payments::{self, Confirmation};
 use tornello_actors::rooms;
-use tornello_engine::calendar;
 use tornello_engine::channel::Channel;
 use tornello_engine::envelope::Envelope;
 use tornello_engine::ids::{BadId, Code, HoldId, OrderId, PersonId, SlotId};
+use tornello_engine::money::Cents;
+use tornello_engine::museum::Museum;
 use tornello_engine::record::Record;
 use tornello_engine::slot::{self, Command, Event, Line, Settlement, Slot, people as people_of, total};
 use tornello_engine::time::Timestamp;
+use tornello_engine::{calendar, tariff};
 
 use crate::acting::{self, Asked, Proof};
 use crate::auth::{Caller, Scope};
@@ -139,13 +141,24 @@ pub async fn priced(node: &Node, slot: SlotId, caller: &Caller, lines: &[LineFor
 /// Prices of lines by the tariff of the slot's day, as it is today.
 pub fn by_tariff(node: &Node, slot: SlotId, channel: Channel, lines: &[LineForm]) -> Result<Vec<Line>, Problem> {
     let known = node.museums().get(slot.museum()).ok_or_else(Problem::not_found)?;
-    let date = calendar::local_day(slot.start());
-    let (_, tariff) = known.museum.tariff_on(date).ok_or_else(|| Problem::invalid("this museum has no tariff for that day"))?;
+    by_tariff_of(&known.museum, slot, channel, lines)
+}
+
+/// Lines at the prices that the museum's tariff, as it is known to `museum`, says for the slot's day.
+pub fn by_tariff_of(museum: &Museum, slot: SlotId, channel: Channel, lines: &[LineForm]) -> Result<Vec<Line>, Problem> {
     let line = |form: &LineForm| {
-        let price = tariff.quote(date, channel, form.category).map_err(|error| Problem::from(error).with("category", form.category))?;
-        Ok(Line { category: form.category, count: form.count, price_cents: price.total(), proof: price.proof })
+        let (price_cents, proof) = price_of(museum, slot, channel, form.category)?;
+        Ok(Line { category: form.category, count: form.count, price_cents, proof })
     };
     lines.iter().map(line).collect()
+}
+
+/// What one ticket of a category costs in a slot, and what the gate has to look at, by the museum's tariff as it is known to `museum`.
+pub fn price_of(museum: &Museum, slot: SlotId, channel: Channel, category: Code) -> Result<(Cents, tariff::Proof), Problem> {
+    let date = calendar::local_day(slot.start());
+    let (_, tariff) = museum.tariff_on(date).ok_or_else(|| Problem::invalid("this museum has no tariff for that day"))?;
+    let price = tariff.quote(date, channel, category).map_err(|error| Problem::from(error).with("category", category))?;
+    Ok((price.total(), price.proof))
 }
 
 /// Prices of lines as they were agreed with an account, if it is open; those of the tariff where nothing was.

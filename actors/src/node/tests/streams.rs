@@ -1,5 +1,6 @@
 //! How streams are read back: by pages, from snapshots that are made while their owners live, and so that one that cannot be read keeps no other waiting.
 
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 use tornello_engine::account;
@@ -108,6 +109,47 @@ async fn a_long_stream_is_read_back_by_pages() {
     assert_eq!((past.seq, past.records.len(), past.more), (100, 5, true));
     let most = journal.most.load(Ordering::Relaxed);
     assert!((2..=16).contains(&most), "{most} batches at once");
+    house.running.stop().await;
+}
+
+#[actix_rt::test]
+async fn what_a_slot_is_right_after_a_command_is_seen_without_reading_it_back() {
+    let journal = Arc::new(Watched::default());
+    let house = House::on(Arc::clone(&journal) as _).await;
+    open_museum(house.node()).await;
+    house.ask(1, hold(1, 2)).await.unwrap();
+    *journal.slot.lock() = Some(tomorrow());
+    let reads = journal.reads.load(Ordering::Relaxed);
+    let cut = |key| {
+        let look = |slot: &Slot| (slot.places().over(slot.last_at()), slot.places().capacity);
+        house.node().slot_and_after(tomorrow(), by(key), Command::SetCapacity { capacity: 1 }, look)
+    };
+    let (record, after) = cut(2).await.unwrap();
+    assert_eq!((record.seq, after), (2, Some((1, 1))));
+    assert_eq!(journal.reads.load(Ordering::Relaxed), reads, "nothing is read back");
+    // A repeat is told of what was so then, which is in the journal alone once something else has happened.
+    house.ask(3, release(1)).await.unwrap();
+    assert_eq!(cut(2).await, Ok((record, None)));
+    let then = house.node().slot_after(tomorrow(), 2).await.unwrap();
+    assert_eq!((then.places().over(then.last_at()), then.places().capacity), (1, 1));
+    house.running.stop().await;
+}
+
+#[actix_rt::test]
+async fn a_long_history_is_read_out_on_threads_apart() {
+    let journal = MemoryJournal::default();
+    let house = House::on(Arc::new(journal)).await;
+    open_museum(house.node()).await;
+    for n in 1..=20_u64 {
+        house.ask(u128::from(n), hold(n, 1)).await.unwrap();
+    }
+    let here = std::thread::current().id();
+    let note = move |seen: &mut Vec<(u64, bool)>, record: Record<Event>| {
+        seen.push((record.seq, std::thread::current().id() == here));
+        Ok(if record.seq == 18 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+    };
+    let seen = crate::streams::visit_apart(house.node().journal.as_ref(), StreamId::Slot(tomorrow()), Vec::new(), note).await.unwrap();
+    assert_eq!(seen, (1..=18).map(|seq| (seq, false)).collect::<Vec<_>>());
     house.running.stop().await;
 }
 
