@@ -42,7 +42,7 @@ use crate::forecaster::Forecaster;
 use crate::fraud::{Scoring, Sizes};
 use crate::journal::file::{self, FileJournal};
 use crate::journal::memory::MemoryJournal;
-use crate::journal::writer::{self, Health, Lease, Limits};
+use crate::journal::writer::{self, Health, Lease, Limits, StallWatch};
 use crate::journal::{Head, Journal, StreamId};
 use crate::keys::Keys;
 use crate::limits::DayLimits;
@@ -65,7 +65,7 @@ use crate::views::Views;
 use gates::Gates;
 pub use gates::Passage;
 use grants::Grants;
-pub use house::keep_time;
+pub use house::{keep_time, keep_watch};
 use refusals::Refusals;
 use startup::{Built, check_clock, check_keys, doubt_keys, rebuild};
 pub use startup::{KeyFile, StartError, lock};
@@ -187,6 +187,7 @@ pub struct Node {
     threads: Arc<Threads>,
     committed: watch::Receiver<Head>,
     health: watch::Receiver<Health>,
+    stalls: StallWatch,
     journal: Arc<dyn Journal>,
     histories: Semaphore,
     started: Checked,
@@ -326,7 +327,7 @@ impl Node {
         let tap = settings.drives.then(|| scoring.tap());
         let (queue, thread) =
             writer::start(Arc::clone(&journal), started.head, Arc::clone(&clock), settings.limits, tap).map_err(StartError::Thread)?;
-        let (committed, health) = (queue.committed(), queue.health());
+        let (committed, health, stalls) = (queue.committed(), queue.health(), queue.stall_watch());
         scoring.scoring.follow(&defences);
         let (scoring, scored) = match settings.drives {
             true => scoring.follow(Arc::clone(&journal), started.head, committed.clone()),
@@ -419,6 +420,7 @@ impl Node {
             threads,
             committed,
             health,
+            stalls,
             journal,
             histories: Semaphore::new(HISTORIES),
             started,

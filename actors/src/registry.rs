@@ -57,6 +57,8 @@ where
     owners: Mutex<HashMap<StreamId, Cell<A, T>>>,
     rebuilds: Mutex<HashMap<StreamId, (u32, Timestamp)>>,
     starting: Semaphore,
+    /// As many again for those who only look at what is on the disk: they do not wait behind starts, which wait for the journal.
+    reading: Semaphore,
     threads: Arc<Threads>,
     queue: Queue,
     clock: Arc<dyn Clock>,
@@ -125,7 +127,8 @@ where
         tell: Arc<T>,
         read: Arc<dyn ReadBack<A>>,
     ) -> Self {
-        Self { owners: Mutex::default(), rebuilds: Mutex::default(), starting: Semaphore::new(STARTING), threads, queue, clock, source, tell, read }
+        let (starting, reading) = (Semaphore::new(STARTING), Semaphore::new(STARTING));
+        Self { owners: Mutex::default(), rebuilds: Mutex::default(), starting, reading, threads, queue, clock, source, tell, read }
     }
 
     /// Gives a command and waits until what it did is on the disk. If the owner stops meanwhile, the command is given to its successor, which knows by the
@@ -200,7 +203,7 @@ where
         if !self.source.exists(stream).await? {
             return Err(self.source.unknown(stream));
         }
-        let _turn = self.starting.acquire().await;
+        let _turn = self.reading.acquire().await;
         self.source.load(stream).await
     }
 

@@ -548,7 +548,7 @@ impl From<ViewsError> for Problem {
         tracing::error!(%error, "the lists cannot be read");
         match error {
             ViewsError::Behind { .. } => Self::unavailable("the lists do not show all that has happened yet").retry_after(5),
-            ViewsError::Store(_) | ViewsError::Journal(_) => Self::unavailable("the lists cannot be read now"),
+            ViewsError::Store(_) | ViewsError::Damaged(_) | ViewsError::Journal(_) => Self::unavailable("the lists cannot be read now"),
         }
     }
 }

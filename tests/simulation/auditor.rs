@@ -258,6 +258,8 @@ fn did(command: &Command, events: &[Event]) -> bool {
         (Command::Merge { scan, .. }, Event::Exited(exited)) => exited
             .scanned_at
             .is_some_and(|scanned_at| *scan == Scan { ticket: exited.ticket, scanned_at, gate: exited.gate, direction: Direction::Out }),
+        // What it comes to, and what others do, the naive slot knows.
+        (Command::Merge { scan, .. }, Event::ScansJudged(judged)) => judged.scans.iter().any(|found| found.scan == *scan && found.before.is_none()),
         (Command::Rename { sale, tickets, holder, .. }, Event::Renamed(renamed)) => {
             let numbers: Vec<u16> = renamed.tickets.iter().map(|(number, _)| *number).collect();
             (sale, holder) == (&renamed.sale, &renamed.holder) && named(tickets, &numbers)

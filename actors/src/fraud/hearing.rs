@@ -11,7 +11,7 @@ use tornello_engine::envelope::{Digest, Envelope, Party, PartyKind};
 use tornello_engine::ids::{Code, HoldId, KeyId, MuseumId, PaymentId, SlotId, TicketId};
 use tornello_engine::money::Cents;
 use tornello_engine::record::Record;
-use tornello_engine::slot::{self, CancelCause, ConflictReason, Line, Settlement};
+use tornello_engine::slot::{self, CancelCause, ConflictReason, Direction, Line, Scan, Settlement};
 use tornello_engine::tariff::Proof;
 use tornello_engine::time::{MICROS_PER_S, Timestamp};
 use tornello_engine::{payment, till};
@@ -72,6 +72,8 @@ pub struct Hearing {
     payments: Recent<u64, Paying>,
     moves: Recent<u128, Moving>,
     scans: Recent<u128, (String, i64)>,
+    /// The conflicts of gates without a network, by ticket and time of the scan: when each was counted, and whether as apart.
+    conflicts: Recent<(u128, i64), (i64, bool)>,
     tills: Recent<u64, (u16, u64)>,
 }
 
@@ -82,6 +84,7 @@ impl Default for Hearing {
             payments: Recent::new(PAYMENTS),
             moves: Recent::new(MOVES),
             scans: Recent::new(SCANS),
+            conflicts: Recent::new(SCANS),
             tills: Recent::new(4_096),
         }
     }
@@ -306,10 +309,39 @@ impl Hearing {
                     self.scans.put(admitted.ticket.get(), (admitted.gate.as_str().to_owned(), at.as_micros()));
                 }
                 slot::Event::AdmissionConflict(conflict) => {
-                    let kind = self.met(conflict.ticket, conflict.reason, conflict.gate, conflict.scanned_at);
-                    self.follow(record.at, kind, slot, conflict.ticket.sale(), signals);
+                    let slot::AdmissionConflict { ticket, gate, scanned_at, reason } = *conflict;
+                    self.conflict(record.at, slot, Scan { ticket, scanned_at, gate, direction: Direction::In }, reason, signals);
                 }
+                slot::Event::ScansJudged(judged) => self.judged(record.at, slot, judged, signals),
                 _ => {}
+            }
+        }
+    }
+
+    /// A gate without a network let somebody in who should not have been.
+    fn conflict(&mut self, at: Timestamp, slot: SlotId, scan: Scan, reason: ConflictReason, signals: &mut Vec<Signal>) {
+        let kind = self.met(scan.ticket, reason, scan.gate, scan.scanned_at);
+        let apart = matches!(kind, SignalKind::AdmittedTwice { apart: true });
+        self.conflicts.put((scan.ticket.get(), scan.scanned_at.as_micros()), (at.as_micros(), apart));
+        self.follow(at, kind, slot, scan.ticket.sale(), signals);
+    }
+
+    /// Scans came in out of their order. Each that is a conflict now and was none counts once; of one that is none after all what was counted is taken back.
+    fn judged(&mut self, at: Timestamp, slot: SlotId, judged: &slot::ScansJudged, signals: &mut Vec<Signal>) {
+        for found in &judged.scans {
+            let Scan { ticket, scanned_at, gate, direction } = found.scan;
+            let was = |before: slot::Judged| before.conflict().is_some();
+            match (found.before.is_some_and(was), found.judged.conflict()) {
+                (false, Some(reason)) => self.conflict(at, slot, found.scan, reason, signals),
+                (true, None) => {
+                    if let Some((since_us, apart)) = self.conflicts.take(&(ticket.get(), scanned_at.as_micros())) {
+                        self.follow(at, SignalKind::Withdrawn { since_us, apart }, slot, ticket.sale(), signals);
+                    }
+                }
+                (false, None) | (true, Some(_)) => {}
+            }
+            if direction == Direction::In && found.judged.passed() {
+                self.scans.put(ticket.get(), (gate.as_str().to_owned(), scanned_at.as_micros()));
             }
         }
     }
@@ -532,4 +564,46 @@ fn of(origin: &Origin, at: Timestamp, kind: SignalKind, slot: SlotId) -> SignalE
     signal.parties.clone_from(&origin.parties);
     signal.cents = origin.cents;
     signal
+}
+
+#[cfg(test)]
+mod tests {
+    use tornello_engine::ids::RouteId;
+    use tornello_engine::slot::{AdmissionConflict, Held, Judged, JudgedScan, ScansJudged, TicketState};
+
+    use super::*;
+
+    fn at(minute: i64) -> Timestamp {
+        Timestamp::from_seconds(1_780_000_020 + 60 * minute)
+    }
+
+    #[test]
+    fn a_conflict_that_was_none_is_taken_back_once() {
+        let slot = SlotId::new(MuseumId(1), RouteId(1), at(0));
+        let sale = HoldId::new(slot, 1);
+        let gate: Code = "pda".parse().unwrap();
+        let scan = |minute, direction| Scan { ticket: sale.ticket(0), scanned_at: at(minute), gate, direction };
+        let (mut hearing, mut signals) = (Hearing::default(), Vec::new());
+        let mut hear = |minute, event| {
+            let before = signals.len();
+            hearing.slot(slot, &Record { seq: 1, at: at(minute), envelope: None, events: vec![event] }, &mut signals);
+            signals[before..].iter().map(|(signal, _)| signal.kind).collect::<Vec<_>>()
+        };
+        hear(-60, slot::Event::Held(Held { hold: sale, channel: Channel::Web, lines: Vec::new(), expires_at: at(0) }));
+        let reason = ConflictReason::TicketInside;
+        let again = scan(40, Direction::In);
+        let conflict = AdmissionConflict { ticket: again.ticket, gate, scanned_at: again.scanned_at, reason };
+        assert_eq!(hear(60, slot::Event::AdmissionConflict(conflict)), [SignalKind::AdmittedTwice { apart: false }]);
+        let judged = |scans| {
+            let state = TicketState::Inside { first_at: at(0), since: at(40), entries: 2 };
+            slot::Event::ScansJudged(ScansJudged { ticket: again.ticket, scans, state, used: false })
+        };
+        let left = JudgedScan { scan: scan(30, Direction::Out), before: None, judged: Judged::Passed };
+        let none = JudgedScan { scan: again, before: Some(Judged::Conflict { reason }), judged: Judged::Passed };
+        let withdrawn = SignalKind::Withdrawn { since_us: at(60).as_micros(), apart: false };
+        assert_eq!(hear(70, judged(vec![left, none])), [withdrawn]);
+        assert!(hear(71, judged(vec![none])).is_empty(), "what was taken back is taken back");
+        let other = JudgedScan { scan: scan(35, Direction::In), before: None, judged: Judged::Conflict { reason } };
+        assert_eq!(hear(72, judged(vec![other])).len(), 1, "a conflict that comes to light in another one's place counts as well");
+    }
 }

@@ -11,7 +11,7 @@ use super::fold::Fold;
 use crate::signing::secret_file;
 
 /// Raised whenever what is saved changes its form, or what is heard of the same journal.
-const FORMAT: u32 = 9;
+const FORMAT: u32 = 10;
 const MAGIC: &[u8; 8] = b"tornello";
 
 /// What is read back.

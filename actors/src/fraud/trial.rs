@@ -46,8 +46,8 @@ pub struct Trial {
 #[derive(Debug, Clone, Copy, Default)]
 struct Fate {
     bought: bool,
-    /// Whether a gate met one of its tickets twice.
-    met: bool,
+    /// How often gates met one of its tickets twice, without what turned out to be none.
+    met: u32,
     /// Whether tickets of it are blocked.
     blocked: bool,
     /// What the payer's bank said last: whether it was fraud.
@@ -59,7 +59,7 @@ struct Fate {
 impl Fate {
     /// Whoever is more credible counts, as with the labels of a case.
     fn is_good(self) -> bool {
-        self.bought && !self.by_bank.or(self.by_case).unwrap_or(self.met || self.blocked)
+        self.bought && !self.by_bank.or(self.by_case).unwrap_or(self.met > 0 || self.blocked)
     }
 }
 
@@ -134,7 +134,8 @@ impl Trying {
             if let Some(fate) = self.fates.get_mut(subject) {
                 match signal.kind {
                     SignalKind::Sold { .. } => fate.bought = true,
-                    SignalKind::AdmittedTwice { .. } | SignalKind::Conflict => fate.met = true,
+                    SignalKind::AdmittedTwice { .. } | SignalKind::Conflict => fate.met += 1,
+                    SignalKind::Withdrawn { .. } => fate.met = fate.met.saturating_sub(1),
                     _ => {}
                 }
             }

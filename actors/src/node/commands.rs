@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use futures_util::future::join;
 use tornello_engine::account::{self, Account};
 use tornello_engine::aggregate::Aggregate;
 use tornello_engine::attempts::{self, Attempts};
@@ -18,6 +19,7 @@ use tornello_engine::payment::{self, Payment};
 use tornello_engine::planning::{self, Planning};
 use tornello_engine::quote::{self, Quote};
 use tornello_engine::recall::Recall;
+use tornello_engine::record::Record;
 use tornello_engine::slot::{self, Slot};
 use tornello_engine::till::{self, Till};
 use tornello_engine::time::Timestamp;
@@ -30,7 +32,7 @@ use crate::history::{self, Page, Past};
 use crate::journal::StreamId;
 use crate::limits::Aside;
 use crate::owner::Answer;
-use crate::streams::read_failed;
+use crate::streams::{all_of, read_failed};
 
 impl Node {
     /// Gives a command to a slot; answers when what it did is on the disk.
@@ -68,6 +70,28 @@ impl Node {
         command: slot::Command,
     ) -> Result<impl Future<Output = Answer<Slot>> + '_, Failure<slot::Refusal>> {
         self.slots.send(StreamId::Slot(slot), at, envelope, command)
+    }
+
+    /// As [`Node::slot`], with a look at the slot right after: none if something else has happened to it before it could be looked at, as always when the command is
+    /// repeated.
+    pub async fn slot_and_after<R: Send + 'static>(
+        &self,
+        slot: SlotId,
+        envelope: Envelope,
+        command: slot::Command,
+        look: impl Fn(&Slot) -> R + Clone + Send + 'static,
+    ) -> Result<(Record<slot::Event>, Option<R>), Failure<slot::Refusal>> {
+        let _aside = self.set_aside(slot, &envelope, &command).await?;
+        let look = move |slot: &Slot| (slot.seq(), look(slot));
+        // The look waits in the mailbox right behind the command.
+        let answer = self.send_slot(slot, self.clock.now(), envelope, command)?;
+        let (answer, mut seen) = join(answer, self.look(slot, look.clone())).await;
+        let record = answer?;
+        // Where the slot was not in memory, whoever looks may have been faster.
+        if matches!(&seen, Ok((seq, _)) if *seq < record.seq) {
+            seen = self.look(slot, look).await;
+        }
+        Ok((record, seen.ok().filter(|(seq, _)| *seq == record.seq).map(|(_, seen)| seen)))
     }
 
     /// Looks at a slot; answers when all that was seen is on the disk.
@@ -113,6 +137,14 @@ impl Node {
             Ok(found) => found.ok_or(Failure::UnknownSlot(slot)),
             Err(error) => Err(read_failed(&error)),
         }
+    }
+
+    /// A museum as it was at a moment, with what was set by then: read from the journal, as [`Node::history`] reads slots.
+    pub async fn museum_then(&self, museum: MuseumId, at: Timestamp) -> Result<Museum, Failure<museum::Refusal>> {
+        let _turn = self.histories.acquire().await;
+        let stream = StreamId::Museum(museum);
+        let records = all_of::<museum::Event>(self.journal.as_ref(), stream).await.map_err(|error| read_failed(&error))?;
+        Ok(Museum::replay(museum, records.iter().take_while(|record| record.at <= at)))
     }
 
     /// Gives a command to a museum.

@@ -81,6 +81,7 @@ impl Views {
                 let heads = board.take_unsaved();
                 if let Err(error) = self.save_heads(&heads, &end, journal.as_ref()).await {
                     tracing::error!(%error, "the heads of the slots were not saved");
+                    self.distrust(&error);
                     heads.iter().for_each(|(slot, _)| board.not_saved(*slot));
                 }
                 since_saved = Some(Stopwatch::start());
@@ -101,6 +102,7 @@ impl Views {
                 }
                 Err(error) => {
                     tracing::error!(%error, "the read models fall behind");
+                    self.distrust(&error);
                     tokio::time::sleep(Duration::from_secs(1)).await;
                 }
             }

@@ -24,7 +24,7 @@ use tornello_engine::attempts::{self, Attempt, Ending, Refused};
 use tornello_engine::case::{self, Label, LabelSource, Subject};
 use tornello_engine::channel::Channel;
 use tornello_engine::envelope::{Assessment, Digest, Envelope, Outcome, Party, PartyKind};
-use tornello_engine::ids::{BadId, CaseId, HoldId, MuseumId, PaymentId, TillId};
+use tornello_engine::ids::{BadId, CaseId, Code, HoldId, MuseumId, PaymentId, TicketId, TillId};
 use tornello_engine::money::Cents;
 use tornello_engine::payment;
 use tornello_engine::record::Record;
@@ -33,7 +33,7 @@ use tornello_engine::till;
 use tornello_engine::time::Timestamp;
 
 use self::cases::write_case;
-use self::signs::{BY_BANK, CONFLICTS, Word, sign};
+use self::signs::{BY_BANK, CLEARED, CONFLICTS, MET, NOT_MET, Word, sign};
 use super::{Views, ViewsError, json as written};
 use crate::journal::{Journal, JournalError};
 
@@ -42,7 +42,7 @@ use crate::journal::{Journal, JournalError};
 /// kept by the rank of whoever says so: of one rank the last word counts. A sign is `told` while the label of its rank in the case of its sale says the same.
 pub(super) const SCHEMA: &str = "
     DROP TABLE IF EXISTS assessed; DROP TABLE IF EXISTS party; DROP TABLE IF EXISTS fraud_case; DROP TABLE IF EXISTS fraud_label;
-    DROP TABLE IF EXISTS fraud_sign; DROP TABLE IF EXISTS attempt; DROP TABLE IF EXISTS refused;
+    DROP TABLE IF EXISTS fraud_sign; DROP TABLE IF EXISTS attempt; DROP TABLE IF EXISTS refused; DROP TABLE IF EXISTS gate_sign;
     CREATE TABLE assessed (
         subject TEXT PRIMARY KEY, at INTEGER NOT NULL, museum INTEGER NOT NULL, channel TEXT NOT NULL, score INTEGER NOT NULL, severity INTEGER NOT NULL,
         data TEXT NOT NULL, amount_cents INTEGER NOT NULL, review_until INTEGER, wants TEXT NOT NULL, pickable INTEGER NOT NULL
@@ -82,6 +82,9 @@ pub(super) const SCHEMA: &str = "
     CREATE TABLE refused (
         sale TEXT NOT NULL, at INTEGER NOT NULL, ticket TEXT NOT NULL, reason TEXT NOT NULL, times INTEGER NOT NULL, gate TEXT NOT NULL,
         PRIMARY KEY (sale, at, ticket, reason, times)
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE gate_sign (
+        sale TEXT NOT NULL, ticket TEXT NOT NULL, gate TEXT NOT NULL, at INTEGER NOT NULL, PRIMARY KEY (sale, ticket, gate, at)
     ) STRICT, WITHOUT ROWID;";
 
 /// What wants a case, or whose case is to be told something.
@@ -178,9 +181,10 @@ pub(super) struct Rows {
     counts: Vec<Value>,
     /// What banks say of payments whose sales are not found yet.
     words: Vec<Word>,
-    /// (sale, rank, label, source, time): what banks say of sales, and what gates do.
+    /// (sale, rank, label, source, time): what banks say of sales.
     by_bank: Vec<Value>,
-    conflicts: Vec<Value>,
+    /// What gates met, by ticket, gate and time: a sign against the sale that is known since then; none: it is none after all.
+    met: BTreeMap<(TicketId, Code, i64), Option<i64>>,
     attempts: Vec<Value>,
     refused: Vec<Value>,
     cases: Vec<(CaseId, Timestamp, case::Event)>,
@@ -243,7 +247,13 @@ impl Rows {
                 slot::Event::ReviewOpened(opened) => self.reviews.push(json!([opened.sale.to_string(), opened.until.as_micros(), at])),
                 slot::Event::Cancelled(cancelled) => self.returned(record, cancelled),
                 slot::Event::AdmissionConflict(conflict) => {
-                    self.met(conflict.ticket.sale(), conflict.reason, at);
+                    self.met((conflict.ticket, conflict.gate, conflict.scanned_at.as_micros()), Some(conflict.reason), at);
+                }
+                slot::Event::ScansJudged(judged) => {
+                    for found in &judged.scans {
+                        let slot::Scan { ticket, scanned_at, gate, .. } = found.scan;
+                        self.met((ticket, gate, scanned_at.as_micros()), found.judged.conflict(), at);
+                    }
                 }
                 _ => {}
             }
@@ -349,10 +359,9 @@ impl Rows {
                 }
                 attempts::Event::Refused(refused) => {
                     let Refused { ticket, reason, gate, at, times, .. } = *refused;
-                    let (sale, ticket) = (ticket.sale(), ticket.to_string());
-                    self.refused.push(json!([sale.to_string(), at.as_micros(), ticket, reason.code(), times, gate.as_str()]));
+                    self.refused.push(json!([ticket.sale().to_string(), at.as_micros(), ticket.to_string(), reason.code(), times, gate.as_str()]));
                     if refused.is_sign() {
-                        self.met(sale, reason, record.at.as_micros());
+                        self.met((ticket, gate, at.as_micros()), Some(reason), record.at.as_micros());
                     }
                 }
                 attempts::Event::Counted(_) => {}
@@ -362,9 +371,15 @@ impl Rows {
 
     /// A gate met a ticket that is not good there. Only one that was used before is a sign against its sale: that one is blocked says only what whoever blocked it
     /// thought, and a verdict would be learned as if a gate had found the same.
-    fn met(&mut self, sale: HoldId, reason: ConflictReason, at: i64) {
-        if matches!(reason, ConflictReason::TicketInside | ConflictReason::TicketUsed) {
-            self.conflicts.push(sign(sale, Label::Fraud, LabelSource::GateRefusal, at));
+    fn met(&mut self, what: (TicketId, Code, i64), reason: Option<ConflictReason>, at: i64) {
+        match reason {
+            Some(ConflictReason::TicketInside | ConflictReason::TicketUsed) => {
+                self.met.entry(what).or_default().get_or_insert(at);
+            }
+            // What was taken for a second visitor turned out to be none, when another gate sent in what it had seen.
+            _ => {
+                self.met.insert(what, None);
+            }
         }
     }
 
@@ -414,6 +429,21 @@ impl Rows {
         let review = Outcome::Review as u8;
         let assessed: Vec<Value> = self.assessed.iter().map(|(subject, assessed)| assessed.row(subject)).collect();
         let parties: Vec<Value> = self.parties.iter().map(|((kind, pseudonym, subject), at)| json!([kind, pseudonym, subject, at])).collect();
+        let (mut signs, mut met, mut not_met) = (Vec::new(), Vec::new(), Vec::new());
+        for ((ticket, gate, scanned_at), since) in &self.met {
+            let sale = ticket.sale();
+            let row = json!([sale.to_string(), ticket.to_string(), gate.as_str(), scanned_at, LabelSource::GateRefusal.rank()]);
+            match since {
+                Some(since) => {
+                    signs.push((*since, sign(sale, Label::Fraud, LabelSource::GateRefusal, *since)));
+                    met.push(row);
+                }
+                None => not_met.push(row),
+            }
+        }
+        // Of several signs against a sale the first stays.
+        signs.sort_by_key(|(since, _)| *since);
+        let conflicts: Vec<Value> = signs.into_iter().map(|(_, sign)| sign).collect();
         for (query, rows) in [
             (ASSESSED, &assessed),
             (PARTIES, &parties),
@@ -425,7 +455,10 @@ impl Rows {
             (RETURNED_BY, &self.returns),
             (COUNTED, &self.counts),
             (BY_BANK, &self.by_bank),
-            (CONFLICTS, &self.conflicts),
+            (CONFLICTS, &conflicts),
+            (MET, &met),
+            (NOT_MET, &not_met),
+            (CLEARED, &not_met),
             (ATTEMPTS, &self.attempts),
             (REFUSED, &self.refused),
         ] {

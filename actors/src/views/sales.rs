@@ -10,7 +10,7 @@ use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use tornello_engine::channel::Channel;
 use tornello_engine::ids::{BadId, Code, HoldId, MuseumId, QuoteId, SlotId};
 use tornello_engine::record::Record;
-use tornello_engine::slot::{self, Event, Line, Settlement};
+use tornello_engine::slot::{self, Event, Line, Settlement, TicketState};
 use tornello_engine::time::Timestamp;
 
 use super::{AFTER_ALL_IDS, Views, ViewsError, ids_of, json as written, payments};
@@ -309,6 +309,15 @@ impl Rows {
                 self.states.push(json!([admitted.ticket.to_string(), "inside", happened(admitted.scanned_at)]));
             }
             Event::Exited(exited) => self.states.push(json!([exited.ticket.to_string(), "outside", happened(exited.scanned_at)])),
+            Event::ScansJudged(judged) => {
+                self.changes.push(json!([judged.ticket.sale().to_string(), 0, 0, u32::from(judged.used), 0, 0]));
+                let (state, since) = match judged.state {
+                    TicketState::Inside { since, .. } => ("inside", since),
+                    TicketState::Outside { left_at, .. } => ("outside", left_at),
+                    TicketState::Valid | TicketState::Cancelled | TicketState::Moving | TicketState::Moved => return,
+                };
+                self.states.push(json!([judged.ticket.to_string(), state, since.as_micros()]));
+            }
             Event::Opened(_)
             | Event::Held(_)
             | Event::Extended(_)

@@ -9,7 +9,7 @@ use tornello_actors::node::{Node, Passage};
 use tornello_engine::ids::{Code, MuseumId, TicketId};
 use tornello_engine::offline::Noted;
 use tornello_engine::record::Record;
-use tornello_engine::slot::{AdmissionConflict, Direction, Event, Refusal, Slot};
+use tornello_engine::slot::{Admitted, ConflictReason, Direction, Event, Exited, Judged, JudgedScan, Refusal, ScansJudged, Slot, line_of};
 use tornello_engine::ticket::CodeError;
 use tornello_engine::time::Timestamp;
 
@@ -95,10 +95,34 @@ impl Said {
     }
 }
 
+/// What was told before it was written, and came in beside other scans of its ticket that it does not simply follow; with the ticket's entries by all of them.
+fn judged_late(record: &Record<Event>, passage: &Passage) -> Option<(JudgedScan, u8)> {
+    record.events.iter().find_map(|event| {
+        let Event::ScansJudged(ScansJudged { scans, state, .. }) = event else { return None };
+        let is_this = |found: &&JudgedScan| found.before.is_none() && found.scan == passage.scan(found.scan.scanned_at);
+        scans.iter().find(is_this).map(|found| (*found, state.entries()))
+    })
+}
+
+/// The admission that a record is, if it stands among the other scans of its ticket.
+async fn admitted_late(node: &Node, record: &Record<Event>, passage: &Passage) -> Result<Admitted, Problem> {
+    let found = judged_late(record, passage);
+    let Some((JudgedScan { scan, judged: Judged::Passed, .. }, entry)) = found else {
+        return Err(undone(record, found.and_then(|(found, _)| found.judged.conflict())));
+    };
+    let ticket = passage.ticket;
+    let of_ticket = move |slot: &Slot| {
+        let (sale, _) = slot.ticket_of(ticket)?;
+        line_of(&sale.lines, ticket.number()).map(|line| (line.category, line.proof))
+    };
+    let (category, proof) = node.look(ticket.slot(), of_ticket).await?.ok_or_else(not_rebuilt)?;
+    Ok(Admitted { ticket, gate: passage.gate, entry, category, proof, scanned_at: Some(scan.scanned_at) })
+}
+
 /// A record without a passage. One that was told before it was written may have turned out to be wrong: who repeats the request hears that.
-fn undone(record: &Record<Event>) -> Problem {
-    let conflict = record.events.iter().find_map(|event| if let Event::AdmissionConflict(conflict) = event { Some(conflict) } else { None });
-    let Some(AdmissionConflict { reason, .. }) = conflict else { return not_rebuilt() };
+fn undone(record: &Record<Event>, late: Option<ConflictReason>) -> Problem {
+    let conflict = record.events.iter().find_map(|event| if let Event::AdmissionConflict(conflict) = event { Some(conflict.reason) } else { None });
+    let Some(reason) = conflict.or(late) else { return not_rebuilt() };
     Problem::new(StatusCode::CONFLICT, reason.code(), "somebody was let in before it could be written down, and should not have been")
         .detail("`/v1/slots/{slot}/conflicts` lists it.")
         .with("verdict", "refused")
@@ -192,7 +216,10 @@ pub async fn admit(node: web::Data<Node>, caller: Caller, key: IdempotencyKey, f
     let envelope = envelope(&node, &caller, &key, &["admit"], &*form, &[], None)?;
     let record = node.pass(envelope, passage).await.map_err(verdict)?;
     let admitted = record.events.iter().find_map(|event| if let Event::Admitted(admitted) = event { Some(admitted) } else { None });
-    let admitted = admitted.ok_or_else(|| undone(&record))?;
+    let admitted = match admitted {
+        Some(admitted) => admitted.clone(),
+        None => admitted_late(&node, &record, &passage).await?,
+    };
     let name = category_name(&museum, passage.ticket.slot(), admitted.category);
     let Said { status, at, recorded, scan } = Said::new(&record, &passage, admitted.scanned_at);
     // A name comes with another issue of the code, so nobody else waits for the slot a second time; and nobody at all while the journal does not write. Of tickets that have
@@ -234,7 +261,14 @@ pub async fn exit(node: web::Data<Node>, caller: Caller, key: IdempotencyKey, fo
     let envelope = envelope(&node, &caller, &key, &["exit"], &*form, &[], None)?;
     let record = node.pass(envelope, passage).await.map_err(verdict)?;
     let exited = record.events.iter().find_map(|event| if let Event::Exited(exited) = event { Some(exited) } else { None });
-    let exited = exited.ok_or_else(not_rebuilt)?;
+    let late = || {
+        judged_late(&record, &passage).map(|(found, _)| Exited {
+            ticket: passage.ticket,
+            gate: passage.gate,
+            scanned_at: Some(found.scan.scanned_at),
+        })
+    };
+    let exited = exited.cloned().or_else(late).ok_or_else(not_rebuilt)?;
     let Said { status, at, recorded, scan } = Said::new(&record, &passage, exited.scanned_at);
     Ok(HttpResponse::build(status).json(ExitView { verdict: "left", ticket: exited.ticket.to_string(), gate: exited.gate, at, recorded, scan }))
 }

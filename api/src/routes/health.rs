@@ -127,6 +127,7 @@ pub async fn status(node: web::Data<Node>, mqtt: web::ThinData<Option<Link>>) ->
         title: match health {
             Health::Writing if reached => "it works",
             Health::Writing | Health::Recovering => "the journal cannot be reached",
+            Health::Stalled => "the disk stalls: a write takes too long",
             Health::Stopped => "the disk failed: restart",
         },
         version: env!("CARGO_PKG_VERSION"),

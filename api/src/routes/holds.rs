@@ -8,13 +8,15 @@ use tornello_actors::fraud::SignalKind;
 use tornello_actors::node::Node;
 use tornello_actors::payments::{self, Confirmation};
 use tornello_actors::rooms;
-use tornello_engine::calendar;
 use tornello_engine::channel::Channel;
 use tornello_engine::envelope::Envelope;
 use tornello_engine::ids::{BadId, Code, HoldId, OrderId, PersonId, SlotId};
+use tornello_engine::money::Cents;
+use tornello_engine::museum::Museum;
 use tornello_engine::record::Record;
 use tornello_engine::slot::{self, Command, Event, Line, Settlement, Slot, people as people_of, total};
 use tornello_engine::time::Timestamp;
+use tornello_engine::{calendar, tariff};
 
 use crate::acting::{self, Asked, Proof};
 use crate::auth::{Caller, Scope};
@@ -139,13 +141,24 @@ pub async fn priced(node: &Node, slot: SlotId, caller: &Caller, lines: &[LineFor
 /// Prices of lines by the tariff of the slot's day, as it is today.
 pub fn by_tariff(node: &Node, slot: SlotId, channel: Channel, lines: &[LineForm]) -> Result<Vec<Line>, Problem> {
     let known = node.museums().get(slot.museum()).ok_or_else(Problem::not_found)?;
-    let date = calendar::local_day(slot.start());
-    let (_, tariff) = known.museum.tariff_on(date).ok_or_else(|| Problem::invalid("this museum has no tariff for that day"))?;
+    by_tariff_of(&known.museum, slot, channel, lines)
+}
+
+/// Lines at the prices that the museum's tariff, as it is known to `museum`, says for the slot's day.
+pub fn by_tariff_of(museum: &Museum, slot: SlotId, channel: Channel, lines: &[LineForm]) -> Result<Vec<Line>, Problem> {
     let line = |form: &LineForm| {
-        let price = tariff.quote(date, channel, form.category).map_err(|error| Problem::from(error).with("category", form.category))?;
-        Ok(Line { category: form.category, count: form.count, price_cents: price.total(), proof: price.proof })
+        let (price_cents, proof) = price_of(museum, slot, channel, form.category)?;
+        Ok(Line { category: form.category, count: form.count, price_cents, proof })
     };
     lines.iter().map(line).collect()
+}
+
+/// What one ticket of a category costs in a slot, and what the gate has to look at, by the museum's tariff as it is known to `museum`.
+pub fn price_of(museum: &Museum, slot: SlotId, channel: Channel, category: Code) -> Result<(Cents, tariff::Proof), Problem> {
+    let date = calendar::local_day(slot.start());
+    let (_, tariff) = museum.tariff_on(date).ok_or_else(|| Problem::invalid("this museum has no tariff for that day"))?;
+    let price = tariff.quote(date, channel, category).map_err(|error| Problem::from(error).with("category", category))?;
+    Ok((price.total(), price.proof))
 }
 
 /// Prices of lines as they were agreed with an account, if it is open; those of the tariff where nothing was.
@@ -212,7 +225,7 @@ pub async fn create(
 #[utoipa::path(
     tag = "Holds", operation_id = "get_hold", security(("key" = ["book"])),
     params(("hold" = String, Path, description = "The hold")),
-    responses((status = 200, description = "The hold lives", body = HoldView), crate::openapi::Problems),
+    responses((status = 200, description = "The hold lives", body = HoldView), crate::openapi::Problems, crate::openapi::Ended),
 )]
 #[get("/holds/{hold}")]
 pub async fn get(node: web::Data<Node>, caller: Caller, hold: web::Path<HoldId>) -> Result<HttpResponse, Problem> {
@@ -226,7 +239,7 @@ pub async fn get(node: web::Data<Node>, caller: Caller, hold: web::Path<HoldId>)
 #[utoipa::path(
     tag = "Holds", operation_id = "extend_hold", security(("key" = ["book"])),
     params(("hold" = String, Path, description = "The hold"), ("Idempotency-Key" = String, Header, description = "A new value for each request")),
-    responses((status = 200, description = "The hold lives longer", body = ExtendedView), crate::openapi::Problems),
+    responses((status = 200, description = "The hold lives longer", body = ExtendedView), crate::openapi::Problems, crate::openapi::Ended),
 )]
 #[post("/holds/{hold}/extend")]
 pub async fn extend(node: web::Data<Node>, caller: Caller, key: IdempotencyKey, hold: web::Path<HoldId>) -> Result<HttpResponse, Problem> {
@@ -269,7 +282,7 @@ pub struct ConfirmForm {
     request_body(content = ConfirmForm, example = json!({"settlement": {"desk": {"till": "till-1", "method": "card", "reference": "R-1"}}})),
     params(("hold" = String, Path, description = "The hold"), ("Idempotency-Key" = String, Header, description = "A new value for each request"),
         ("Step-Up-Proof" = Option<String>, Header, description = "The solved challenge of `step_up_required`")),
-    responses((status = 201, description = "The places are sold", body = SaleView), crate::openapi::Problems),
+    responses((status = 201, description = "The places are sold", body = SaleView), crate::openapi::Problems, crate::openapi::Ended),
 )]
 #[post("/holds/{hold}/confirm")]
 pub async fn confirm(
@@ -326,7 +339,7 @@ async fn sell(
 #[utoipa::path(
     tag = "Holds", operation_id = "release_hold", security(("key" = ["book"])),
     params(("hold" = String, Path, description = "The hold"), ("Idempotency-Key" = String, Header, description = "A new value for each request")),
-    responses((status = 204, description = "The places are free"), crate::openapi::Problems),
+    responses((status = 204, description = "The places are free"), crate::openapi::Problems, crate::openapi::Ended),
 )]
 #[delete("/holds/{hold}")]
 pub async fn release(node: web::Data<Node>, caller: Caller, key: IdempotencyKey, hold: web::Path<HoldId>) -> Result<HttpResponse, Problem> {

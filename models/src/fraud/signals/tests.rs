@@ -116,6 +116,21 @@ fn tickets_shown_twice_or_far_apart_and_refunds_show() {
 }
 
 #[test]
+fn a_ticket_that_was_not_let_in_twice_after_all_leaves_nothing_behind() {
+    let mut store = Store::new(100);
+    store.fold(&event(0, SignalKind::Sold { held: true }, &[BUYER]));
+    let (twice, conflict) = (event(1, SignalKind::AdmittedTwice { apart: true }, &[BUYER]), event(5, SignalKind::Conflict, &[BUYER]));
+    store.fold(&twice);
+    store.fold(&conflict);
+    store.fold(&event(90, SignalKind::Withdrawn { since_us: twice.at_us, apart: true }, &[BUYER]));
+    let now = event(91, SignalKind::Held, &[BUYER]);
+    assert!((value(&store, &now, "person_twice_7d") - ln_1p(1.0)).abs() < 0.02, "the other one stays");
+    assert!(value(&store, &now, "person_apart_7d") < 0.001);
+    store.fold(&event(92, SignalKind::Withdrawn { since_us: conflict.at_us, apart: false }, &[BUYER]));
+    assert!(value(&store, &event(93, SignalKind::Held, &[BUYER]), "person_twice_7d") < 0.001);
+}
+
+#[test]
 fn whoever_stands_under_two_pseudonyms_keeps_what_is_known_and_is_taken_for_one() {
     let (old_device, new_device) = (taking(Role::Device, 1_012), DEVICE);
     let mut store = Store::new(100);
