@@ -91,7 +91,8 @@ impl Node {
         if matches!(&seen, Ok((seq, _)) if *seq < record.seq) {
             seen = self.look(slot, look).await;
         }
-        Ok((record, seen.ok().filter(|(seq, _)| *seq == record.seq).map(|(_, seen)| seen)))
+        let seen = seen.ok().filter(|(seq, _)| *seq == record.seq).map(|(_, seen)| seen);
+        Ok((record, seen))
     }
 
     /// Looks at a slot; answers when all that was seen is on the disk.

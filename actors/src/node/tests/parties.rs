@@ -213,8 +213,7 @@ async fn quoted(node: &Node, key: u128, slot: SlotId) -> QuoteId {
 async fn option_of(node: &Node, id: QuoteId) -> (HoldId, Envelope) {
     let hold = node.look_quote(id, |quote| quote.options_in_force().and_then(|options| options.holds.first().copied())).await.unwrap().unwrap();
     let records = all_of::<Event>(node.journal().as_ref(), StreamId::Slot(hold.slot())).await.unwrap();
-    let takes =
-        |record: &&Record<Event>| record.events.iter().any(|event| matches!(event, Event::Held(held) if held.hold == hold));
+    let takes = |record: &&Record<Event>| record.events.iter().any(|event| matches!(event, Event::Held(held) if held.hold == hold));
     (hold, records.iter().find(takes).unwrap().envelope.clone().unwrap())
 }
 
