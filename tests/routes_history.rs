@@ -11,6 +11,9 @@ use tornello_engine::tariff::Tariff;
 
 use crate::support::{App, MARE, NOW, TORRE, expect, plan, slot, today};
 
+/// The first event that comes of a command, or the code of its refusal and the step.
+type Expected = Result<&'static str, (&'static str, u64)>;
+
 /// Tomorrow at ten.
 fn tomorrow() -> SlotId {
     SlotId::new(TORRE, slot(TORRE, 10).route(), slot(TORRE, 10).start().plus_seconds(86_400))
@@ -149,7 +152,7 @@ async fn a_command_is_decided_as_it_was_given() {
     let (never, elsewhere) = (SlotId::new(TORRE, ten.route(), ten.start().plus_seconds(-6 * 3_600)), slot(MARE, 10));
     let scan = |rest: &str| format!("scan&ticket={ticket}&gate=north&{rest}");
     // Of which slot, what is asked, which event comes of it, or the code of the refusal and the step.
-    let cases: Vec<(SlotId, String, Result<&str, (&str, u64)>)> = vec![
+    let cases: Vec<(SlotId, String, Expected)> = vec![
         (ten, "hold&channel=web&people=2&category=full&buyer=ada".to_owned(), Err(("too_many_for_buyer", 7))),
         (ten, "hold&channel=web&people=1&category=full&buyer=ada".to_owned(), Ok("held")),
         (ten, "hold&channel=web&people=2&category=full&buyer=bob".to_owned(), Ok("held")),
@@ -183,7 +186,7 @@ async fn a_command_is_decided_as_it_was_given() {
         let decision = &said["decision"];
         match expected {
             Ok(kind) => {
-                assert_eq!((&decision["outcome"], &decision["events"][0]["kind"]), (&json!("accepted"), &json!(kind)), "{command}: {decision}")
+                assert_eq!((&decision["outcome"], &decision["events"][0]["kind"]), (&json!("accepted"), &json!(kind)), "{command}: {decision}");
             }
             Err((code, step)) => {
                 assert_eq!((&decision["problem"]["code"], &decision["rule"]["step"]), (&json!(code), &json!(step)), "{command}: {decision}");
