@@ -4,7 +4,7 @@
 //! As long as nobody has put a trained model to work, the node fits one of its own on what it has heard, and anew each day: it needs no labels, and its seed is the
 //! day, so that the same journal gives the same model. A model that somebody put to work stays; what the node fits then only watches.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Weak, mpsc};
 use std::time::Duration;
@@ -29,6 +29,7 @@ use super::fold::{Fold, ROWS, Row};
 use super::lately::{Drifted, Lately};
 use super::pace::{Fault, Pace, answer, is_number, look};
 use super::scores::Windows;
+use super::shadows::{Fitted, Known, Raced, Shadows};
 use super::shelf::Shelf;
 use crate::clock::Stopwatch;
 
@@ -126,6 +127,8 @@ pub struct Judge {
     lately: Mutex<Lately>,
     /// How the watching model and the acting one agree.
     compared: Mutex<Compared>,
+    /// Those that never act, and what they said.
+    shadows: Mutex<Shadows>,
     budgets: [Budget; 5],
     /// A model that takes longer for a score is none.
     score_max: Duration,
@@ -162,6 +165,7 @@ impl Judge {
             recent: Mutex::default(),
             lately: Mutex::default(),
             compared: Mutex::default(),
+            shadows: Mutex::default(),
             budgets,
             score_max,
             faulty: Mutex::default(),
@@ -231,6 +235,27 @@ impl Judge {
     pub fn agreement(&self) -> Option<Agreement> {
         let (champion, challenger) = (self.champion()?, self.challenger()?);
         self.compared.lock().told([&champion, &challenger])
+    }
+
+    /// How the three scorers that never act fare beside the model that does, by what is `known` of sales by now; none as long as there is nothing to compare. It takes some
+    /// milliseconds: not on a thread that answers.
+    #[must_use]
+    pub fn raced(&self, known: &HashMap<u128, Known>) -> Option<Raced> {
+        let copied = self.shadows.lock().copied()?;
+        Some(copied.raced(known, &self.budgets))
+    }
+
+    /// Fits the three that never act for a day, if they are not fitted yet.
+    fn fit_shadows(&self, rows: &[Row], day: i64) {
+        if self.shadows.lock().are_of(day) {
+            return;
+        }
+        // Nobody waits for it: those before are asked until it is done.
+        match Fitted::of(rows, day) {
+            Ok(Some(fitted)) => self.shadows.lock().follow(fitted),
+            Ok(None) => {}
+            Err(error) => tracing::error!(%error, "the scorers in the shadow could not be fitted; those before watch on, if there were any"),
+        }
     }
 
     /// Puts a registered model to work from the shelf, under the name that it is registered by. One whose bytes are not those that were registered is refused.
@@ -446,12 +471,23 @@ impl Judge {
         if let [Some(champion), Some(challenger)] = models {
             self.compared.lock().take(&row, [champion, challenger], &said);
         }
+        let ([champion, _], [acts, _]) = (models, &said);
+        self.shadows.lock().take(&row, champion.as_deref(), acts.as_ref());
         self.lately.lock().take(&row);
         let mut recent = self.recent.lock();
         if recent.len() >= RECENT {
             recent.pop_front();
         }
         recent.push_back(row);
+    }
+
+    /// Asks those that never act about what was heard of the day that runs before the start, and the model that acts as well.
+    fn watch_again<'a>(&self, rows: impl Iterator<Item = &'a Row>) {
+        let champion = self.champion();
+        for row in rows {
+            let said = champion.as_ref().and_then(|acting| acting.asked(&row.features));
+            self.shadows.lock().take(row, champion.as_deref(), said.as_ref());
+        }
     }
 
     /// Draws the lines of the model of a post, unless another one has it meanwhile. They are sorted out while nobody waits.
@@ -546,6 +582,7 @@ fn work(judge: &Weak<Judge>, tasks: &mpsc::Receiver<Task>) {
                 if let Err(error) = judge.fit_own(&rows, fitted) {
                     tracing::error!(%error, "no fraud model could be fitted; rules go on, with the model before if there was one");
                 }
+                judge.fit_shadows(&rows, fitted);
                 for (post, windows) in POSTS.into_iter().zip(&mut windows) {
                     let acting = judge.at(post);
                     if !windows.are_of(acting.as_deref()) {
@@ -566,6 +603,10 @@ fn work(judge: &Weak<Judge>, tasks: &mpsc::Receiver<Task>) {
                     if let Some(acting) = acting {
                         judge.draw(&acting, post, windows.cuts(day, None, &judge.budgets));
                     }
+                }
+                if rows.len() as u64 >= ROWS_MIN {
+                    judge.fit_shadows(&rows, day);
+                    judge.watch_again(rows.iter().filter(|row| row.day() == day));
                 }
             }
             Task::Settle(done) => drop(done.send(())),

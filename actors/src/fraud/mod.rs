@@ -3,7 +3,7 @@
 //!
 //! [`hearing`] turns the journal into signals, [`scorers`] write the [`counters`] in the order of commits, [`judge`] keeps the models, [`fold`] is what of all
 //! this follows from the journal alone: [`fold::replay_to`] gives it again. Beside the work [`lately`] holds what the acting model is fed against what it was made of, and
-//! [`agreement`] what it says against what the watching one does.
+//! [`agreement`] what it says against what the watching one does, and [`shadows`] three scorers that never act.
 
 pub mod agreement;
 pub mod challenge;
@@ -20,6 +20,7 @@ pub mod recent;
 mod saved;
 pub mod scorers;
 mod scores;
+pub mod shadows;
 pub mod shelf;
 pub mod trial;
 

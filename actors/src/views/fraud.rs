@@ -2,10 +2,11 @@
 //! has none is found here too, so that a crash in between loses none.
 //!
 //! Here are the tables, and what the journal's records change in them. `fraud/cases.rs` lists cases, `fraud/chance.rs` says what chance picks, `fraud/signs.rs` what banks and
-//! gates say, `fraud/links.rs` who took part in what else.
+//! gates say, `fraud/links.rs` who took part in what else, `fraud/known.rs` what is known of sales by now.
 
 mod cases;
 mod chance;
+mod known;
 mod links;
 mod signs;
 

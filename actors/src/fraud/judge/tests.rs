@@ -365,6 +365,46 @@ async fn the_model_that_watches_and_the_one_that_acts_are_compared_as_they_score
     assert_eq!(judge.agreement(), None);
 }
 
+#[actix_rt::test]
+async fn three_scorers_are_asked_in_the_shadow_and_none_of_them_acts_also_after_a_restart() {
+    let judge = judge(None);
+    let other = self::judge(None);
+    // A day of 2,400 events, and some of the next.
+    let rows: Vec<Row> = (0..3_000).map(|n| Row { at_us: n * DAY_US / 2_400, ..row(n) }).collect();
+    assert!(judge.raced(&HashMap::new()).is_none(), "nothing was fitted");
+    judge.tasks.send(Task::Fit { rows: rows[..2_401].to_vec(), day: 1 }).unwrap();
+    judge.settled().await;
+    let champion = judge.champion().unwrap();
+    assert!(judge.raced(&HashMap::new()).is_none(), "nothing was asked");
+    fed(&judge, &rows[2_400..]).await;
+    let raced = judge.raced(&HashMap::new()).unwrap();
+    assert_eq!((raced.acting, raced.events, raced.fitted_on), (Some(champion.code), 600, 2_400));
+    assert_eq!((raced.since.as_micros(), raced.fitted_until.as_micros()), (rows[2_400].at_us, rows[2_399].at_us));
+    assert_eq!(raced.shadows.map(|shadow| shadow.scorer), Unsupervised::ALL);
+    for shadow in raced.shadows {
+        let agreed = shadow.agreed;
+        assert_eq!(agreed.both + agreed.champion_only + agreed.challenger_only + agreed.neither, 600, "{shadow:?}");
+        assert!(shadow.apart.is_some() && shadow.found.recall.is_none(), "{shadow:?}");
+    }
+    // What acts, and what challenges, is as it was.
+    assert_eq!(judge.champion().map(|acting| acting.id.clone()), Some(champion.id.clone()));
+    assert!(judge.challenger().is_none());
+
+    // The events of the day that runs are heard again at a start, by the same three.
+    other.install(&model(0, 8.0), Post::Champion).unwrap();
+    let mut fold = serde_json::to_value(Fold::default()).unwrap();
+    fold["rows"] = serde_json::to_value(&rows).unwrap();
+    other.begin(&serde_json::from_value(fold).unwrap());
+    other.settled().await;
+    let again = other.raced(&HashMap::new()).unwrap();
+    assert_eq!((again.events, again.fitted_on, again.fitted_until), (600, 2_400, raced.fitted_until));
+    assert_eq!(again.shadows.map(|shadow| shadow.found), raced.shadows.map(|shadow| shadow.found));
+    // Beside another model it begins anew.
+    judge.install(&model(50, 8.0), Post::Champion).unwrap();
+    fed(&judge, &rows[2_999..]).await;
+    assert_eq!(judge.raced(&HashMap::new()).map(|raced| raced.events), Some(1));
+}
+
 #[test]
 fn what_is_registered_is_what_stands_on_the_shelf() {
     let folder = tempfile::tempdir().unwrap();
