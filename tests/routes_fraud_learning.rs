@@ -288,5 +288,12 @@ async fn scorers_that_never_act_are_compared_where_models_are_listed_by_what_bec
         assert!(shadow["found"]["recall"].is_number() && shadow["found"]["raised"].is_u64(), "{models}");
     }
     assert_eq!(app.get("/v1/fraud/models?kind=demand", &analyst).await.get("raced"), None);
+
+    // The model that the node fitted of these is two days old, and acts for a week.
+    let stale = || async { app.get("/status", &analyst).await["scoring"]["stale"].clone() };
+    assert!(raced["acting"].as_str().is_some_and(|acting| acting.starts_with("own-")), "{models}");
+    assert_eq!(stale().await, Value::Null);
+    app.clock.set(app.node().now().plus_seconds(6 * 86_400));
+    assert_eq!(stale().await, "old_model");
     app.stop().await;
 }

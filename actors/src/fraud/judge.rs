@@ -25,7 +25,7 @@ use tornello_models::fraud::scorer::{Scored, Scorer};
 use tornello_models::fraud::signals::{FEATURES, N, Outlet, WEIGHTS, behaviours, groups};
 
 use super::agreement::{Agreement, Compared};
-use super::fold::{Fold, ROWS, Row};
+use super::fold::{DAY_US, Fold, ROWS, Row};
 use super::lately::{Drifted, Lately};
 use super::pace::{Fault, Pace, answer, is_number, look};
 use super::scores::Windows;
@@ -41,6 +41,9 @@ const FIT_AGAIN: u64 = 1_000;
 const WAITING: usize = 256;
 /// By how much the thread yields to others, as `nice` counts it.
 const PATIENCE: i32 = 10;
+
+/// A model that the node fitted acts for so many days after the last that it was fitted on: another one follows each day, and where none does, fits fail.
+const OWN_DAYS_MAX: i64 = 7;
 
 /// A model at work.
 #[derive(Debug)]
@@ -65,6 +68,12 @@ impl Acting {
     #[must_use]
     pub fn asked(&self, features: &[f32]) -> Option<Scored> {
         answer(|| self.scorer.score(features.iter().map(|value| f64::from(*value))))
+    }
+
+    /// Whether the node fitted it too long ago to act at an instant, in UTC microseconds. How long one that somebody put to work stays there is theirs to say.
+    #[must_use]
+    pub fn is_outdated(&self, at_us: i64) -> bool {
+        self.own && self.reference.as_ref().is_some_and(|reference| at_us.saturating_sub(reference.until_us()) > OWN_DAYS_MAX * DAY_US)
     }
 
     /// What it says of some features, 0 to 1; no number where it does not say one.

@@ -46,7 +46,7 @@ use tornello_models::fraud::signals::{FeatureVector, Role, features};
 
 use self::challenge::Challenges;
 use self::counters::Counters;
-use self::judge::Judge;
+use self::judge::{Acting, Judge};
 use self::recent::Recent;
 pub(crate) use self::saved::SavedFile;
 use self::scorers::{Follower, Progress, Tap, Tapped};
@@ -136,6 +136,26 @@ struct Counts {
     suspect: AtomicU64,
 }
 
+/// Why a model does not act although there is one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stale {
+    /// The scorers are too far behind the journal: what they know of a party may be long over.
+    Behind,
+    /// The node fitted it too long ago: no later one could be fitted.
+    OldModel,
+}
+
+impl Stale {
+    /// Its name in answers.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Behind => "behind",
+            Self::OldModel => "old_model",
+        }
+    }
+}
+
 /// Fraud, live.
 #[derive(Debug)]
 pub struct Scoring {
@@ -223,9 +243,9 @@ impl Scoring {
         self.said(signal, &features, position, &rules, fired, judged)
     }
 
-    /// What the acting model says.
+    /// What the acting model says; nothing if it does not act, as it or what the scorers know is too old.
     fn judged(&self, signal: &SignalEvent, features: &FeatureVector) -> Option<Judged> {
-        let acting = self.judge.champion()?;
+        let acting = self.judge.champion().filter(|acting| self.staleness(acting, signal.at_us).is_none())?;
         // A model that breaks is none: rules act alone.
         let Some(scored) = acting.asked(features) else {
             self.counts.suspect.fetch_add(1, Ordering::Relaxed);
@@ -373,6 +393,17 @@ impl Scoring {
             missed: count(&self.progress.missed),
             skipped: self.judge.skipped(),
         }
+    }
+
+    fn staleness(&self, acting: &Acting, at_us: i64) -> Option<Stale> {
+        if self.progress.is_behind(&self.counters) { Some(Stale::Behind) } else { acting.is_outdated(at_us).then_some(Stale::OldModel) }
+    }
+
+    /// Why rules act alone although there is a model; none if it acts, or there is none.
+    #[must_use]
+    pub fn stale(&self, now: Timestamp) -> Option<Stale> {
+        let acting = self.judge.champion()?;
+        self.staleness(&acting, now.as_micros())
     }
 
     /// Ends the scorers' threads.

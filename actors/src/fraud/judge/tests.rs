@@ -5,7 +5,6 @@ use tornello_models::fraud::psi::Drift;
 use tornello_models::fraud::select::Unsupervised;
 use tornello_models::fraud::signals::{Role, Taking};
 
-use super::super::fold::DAY_US;
 use super::*;
 use crate::fraud::agreement::Agreed;
 
@@ -170,6 +169,16 @@ async fn a_model_for_which_there_is_no_room_among_the_tasks_is_fitted_some_event
     assert_eq!((judge.skipped(), fitted()), (1, i64::MIN), "it is not tried with every batch");
     judge.hear(vec![row(1)], &fold(ROWS_MIN + FIT_AGAIN));
     assert_eq!(fitted(), 0);
+}
+
+#[test]
+fn a_model_that_the_node_fitted_long_ago_does_not_act() {
+    let judge = judge(None);
+    judge.fit_own(&(0..2_000).map(row).collect::<Vec<_>>(), 1).unwrap();
+    let (own, last_us) = (judge.champion().unwrap(), row(1_999).at_us);
+    assert!(own.own && !own.is_outdated(last_us + OWN_DAYS_MAX * DAY_US) && own.is_outdated(last_us + OWN_DAYS_MAX * DAY_US + 1));
+    judge.install(&model(0, 8.0), Post::Champion).unwrap();
+    assert!(!judge.champion().unwrap().is_outdated(i64::MAX), "what somebody put to work is theirs to take from it");
 }
 
 #[test]

@@ -266,7 +266,7 @@ impl From<Shadow> for ShadowView {
     }
 }
 
-/// How three scorers that need no labels fare beside the model that acts, as they are asked about the same sales, payments, returns and counts. They are compared and
+/// How three scorers that need no labels fare beside the model that acts, as they are asked about everything because of which analysts may read of somebody. They are compared and
 /// cannot be promoted: none of them acts or challenges here, whatever they find. What is not assessed as suspicious is rarely looked at, so what is known favours
 /// whatever acted.
 #[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
