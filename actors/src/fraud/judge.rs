@@ -30,7 +30,7 @@ use super::lately::{Drifted, Lately};
 use super::pace::{Fault, Pace, answer, is_number, look};
 use super::scores::Windows;
 use super::shadows::{Fitted, Known, Raced, Shadows};
-use super::shelf::Shelf;
+use super::shelf::{OWN_METHOD, Shelf};
 use crate::clock::Stopwatch;
 
 /// From so many events on the node fits a model of its own.
@@ -522,7 +522,7 @@ impl Judge {
         let at = |row: Option<&Row>| row.map_or(0, |row| row.at_us);
         let particulars = Particulars {
             kind: Kind::Fraud,
-            method: "behaviours".to_owned(),
+            method: OWN_METHOD.to_owned(),
             created: Timestamp::from_micros(at(learned.last())).to_string(),
             code_revision: env!("CARGO_PKG_VERSION").to_owned(),
             data: TrainingData {
@@ -555,6 +555,11 @@ impl Judge {
             return Ok(());
         }
         self.put(acting, post, Some(&artifact));
+        let at_work: Vec<String> = POSTS.into_iter().filter_map(|post| self.at(post)).map(|acting| acting.id.clone()).collect();
+        let at_work: Vec<&str> = at_work.iter().map(String::as_str).collect();
+        if let Some(Err(error)) = self.shelf.as_ref().map(|shelf| shelf.prune(&at_work)) {
+            tracing::warn!(%error, "older models of the node's own were not removed");
+        }
         Ok(())
     }
 }

@@ -55,6 +55,7 @@ pub(super) const SCHEMA: &str = "
         kind TEXT NOT NULL, pseudonym TEXT NOT NULL, subject TEXT NOT NULL, at INTEGER NOT NULL, PRIMARY KEY (kind, pseudonym, subject)
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX party_by_subject ON party (subject);
+    CREATE INDEX party_by_time ON party (kind, pseudonym, at DESC, subject);
     CREATE TABLE fraud_case (
         fraud_case TEXT PRIMARY KEY, subject TEXT NOT NULL, origin TEXT NOT NULL, museum INTEGER NOT NULL, channel TEXT NOT NULL, amount_cents INTEGER NOT NULL,
         score INTEGER, probability_ppm INTEGER, model TEXT NOT NULL, loss INTEGER NOT NULL, opened_at INTEGER NOT NULL, due_at INTEGER NOT NULL, lapses_at INTEGER NOT NULL,

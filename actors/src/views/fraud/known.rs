@@ -44,6 +44,7 @@ impl Views {
 mod tests {
     use tornello_engine::ids::{HoldId, MuseumId, RouteId, SlotId};
 
+    use super::super::tests::put_case;
     use super::*;
 
     #[tokio::test]
