@@ -34,7 +34,7 @@ use parking_lot::{Mutex, RwLock};
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tornello_engine::channel::Channel;
 use tornello_engine::envelope::{Assessment, Digest, Envelope, Outcome, Party};
-use tornello_engine::ids::{Code, HoldId, MuseumId, PaymentId};
+use tornello_engine::ids::{Code, HoldId, KeyId, MuseumId, PaymentId};
 use tornello_engine::money::Cents;
 use tornello_engine::slot::Line;
 use tornello_engine::time::Timestamp;
@@ -480,10 +480,10 @@ pub fn signal_of_return(
     signal
 }
 
-/// The signal of a count of cash, as it is found in the journal later.
+/// The signal of a count of cash, as it is found in the journal later: also of who opened the session.
 #[must_use]
-pub fn signal_of_count(at: Timestamp, museum: MuseumId, difference_cents: Cents, envelope: &Envelope) -> SignalEvent {
-    hearing::count(at, museum, difference_cents, envelope.who)
+pub fn signal_of_count(at: Timestamp, museum: MuseumId, difference_cents: Cents, envelope: &Envelope, opener: Option<KeyId>) -> SignalEvent {
+    hearing::count(at, museum, difference_cents, envelope.who, opener)
 }
 
 /// The signal of a payment that begins, as it is found in the journal later: also of whoever held the places of any of its holds.

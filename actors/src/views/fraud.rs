@@ -276,14 +276,17 @@ impl Rows {
         self.returns.push(json!([subject, at, sale.to_string(), score, severity, written(assessment), cents, operator, by_museum, picked]));
     }
 
-    /// A count of cash, by whoever counted.
+    /// A count of cash, by whoever counted; who opened the session takes part as well.
     pub(super) fn till(&mut self, till: TillId, record: &Record<till::Event>) {
-        let Some(Envelope { who, assessment: Some(assessment), .. }) = &record.envelope else { return };
+        let Some(Envelope { who, assessment, .. }) = &record.envelope else { return };
         let at = record.at.as_micros();
         for event in &record.events {
-            let till::Event::Closed(closed) = event else { continue };
+            if matches!(event, till::Event::CashMoved(_)) {
+                continue;
+            }
             let subject = Subject::Till(till).to_string();
             self.parties.entry((PartyKind::Operator.name(), pseudonym(Digest(u128::from(who.0))), subject.clone())).or_insert(at);
+            let (till::Event::Closed(closed), Some(assessment)) = (event, assessment) else { continue };
             let (score, severity, cents) = (assessment.score, assessment.outcome as u8, closed.difference_cents.get().saturating_abs());
             self.counts.push(json!([subject, at, till.to_string(), Channel::BoxOffice.name(), score, severity, written(assessment), cents]));
         }
