@@ -3,6 +3,8 @@
 //! at most 5% more. Holds are asked for by 16 callers, each again when it is answered (a node with all it can do: what takes longer is asked for less often), and at random
 //! moments, half as many as the callers got without assessing, whether they are answered or not. `cargo bench -p tornello-benches --bench assess`.
 
+mod museum;
+
 use std::hint::black_box;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,23 +16,18 @@ use tempfile::TempDir;
 use tornello_actors::clock::{Clock, RealClock};
 use tornello_actors::fraud::{SignalKind, signal_of};
 use tornello_actors::node::{Node, Settings};
-use tornello_engine::calendar;
 use tornello_engine::channel::Channel;
 use tornello_engine::envelope::{Digest, Envelope, Party, PartyKind};
-use tornello_engine::ids::{HoldId, KeyId, MuseumId, RouteId, SlotId};
+use tornello_engine::ids::{HoldId, KeyId, SlotId};
 use tornello_engine::money::Cents;
-use tornello_engine::museum::{Command as MuseumCommand, Profile};
-use tornello_engine::plan::{OpeningPlan, Route, Session};
-use tornello_engine::slot::{Command, Line, Policy};
+use tornello_engine::slot::{Command, Line};
 use tornello_engine::tariff::Proof;
-use tornello_engine::text::Text;
 use tornello_models::fraud::chance::Chance;
 
 /// As in the server.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-const MUSEUM: MuseumId = MuseumId(1);
 /// How many buyers the counters know of.
 const BUYERS: u64 = 20_000;
 const ASSESSED: usize = 200_000;
@@ -58,28 +55,9 @@ fn lines() -> Vec<Line> {
     vec![Line { category: "full".parse().expect("a code"), count: 2, price_cents: Cents::new(1_200), proof: Proof::None }]
 }
 
-/// A museum open around the clock, with slots of 100,000 places.
+/// A slot without end of places.
 async fn open(node: &Node) -> SlotId {
-    let at = |hour| jiff::civil::time(hour, 0, 0, 0);
-    let session = Session { opens: at(0), closes: at(0), slot_minutes: 60, last_entry: at(23), capacity: 100_000, quotas: Default::default() };
-    let week = std::array::from_fn(|_| vec![session.clone()]);
-    let code = |text: &str| text.parse().expect("a code");
-    let route = Route { id: RouteId(1), code: code("main"), name: Text::new("a", "a"), week, exceptions: Vec::new(), policy: Policy::default() };
-    let profile = Profile {
-        slug: code("bench"),
-        name: "Bench".into(),
-        city: "Roma".into(),
-        region: "Lazio".into(),
-        latitude_microdeg: 0,
-        longitude_microdeg: 0,
-        patron: None,
-    };
-    let today = calendar::local_day(node.now());
-    node.museum(MUSEUM, by(1), MuseumCommand::Register { profile }).await.expect("registered");
-    let plan = OpeningPlan { routes: vec![route] };
-    node.museum(MUSEUM, by(2), MuseumCommand::SetPlan { valid_from: today, plan }).await.expect("planned");
-    let known = node.museums().get(MUSEUM).expect("known");
-    let slot = known.day(today.tomorrow().expect("a day")).get(6).expect("open around the clock").slot;
+    let slot = museum::open(node, [by(1), by(2)]).await[0];
     node.slot(slot, by(3), Command::SetCapacity { capacity: u32::MAX }).await.expect("set");
     slot
 }

@@ -1,6 +1,8 @@
 //! How many durable hold-and-sell pairs does one hot slot take in a second, without HTTP, from 1, 16, 64 and 256 callers? In memory, where only mailboxes and
 //! threads cost, and in its file, where each pair is on the disk twice before it is answered.
 
+mod museum;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -11,18 +13,13 @@ use tempfile::TempDir;
 use tornello_actors::clock::{Clock, RealClock};
 use tornello_actors::journal::writer::Limits;
 use tornello_actors::node::{Node, Running, Settings};
-use tornello_engine::calendar;
 use tornello_engine::channel::Channel;
 use tornello_engine::envelope::{Digest, Envelope};
-use tornello_engine::ids::{HoldId, KeyId, MuseumId, RouteId, SlotId};
+use tornello_engine::ids::{HoldId, KeyId, SlotId};
 use tornello_engine::money::Cents;
-use tornello_engine::museum::{Command as MuseumCommand, Profile};
-use tornello_engine::plan::{OpeningPlan, Route, Session};
-use tornello_engine::slot::{Command, Line, Policy, Settlement};
+use tornello_engine::slot::{Command, Line, Settlement};
 use tornello_engine::tariff::Proof;
-use tornello_engine::text::Text;
 
-const MUSEUM: MuseumId = MuseumId(1);
 const FOR: Duration = Duration::from_secs(3);
 
 fn by(key: u64) -> Envelope {
@@ -35,30 +32,6 @@ fn by(key: u64) -> Envelope {
         order: None,
         formerly: Vec::new(),
     }
-}
-
-/// A museum open around the clock, with slots of 100,000 places.
-async fn open(node: &Node) -> Vec<SlotId> {
-    let at = |hour| jiff::civil::time(hour, 0, 0, 0);
-    let session = Session { opens: at(0), closes: at(0), slot_minutes: 60, last_entry: at(23), capacity: 100_000, quotas: Default::default() };
-    let week = std::array::from_fn(|_| vec![session.clone()]);
-    let code = |text: &str| text.parse().expect("a code");
-    let route = Route { id: RouteId(1), code: code("main"), name: Text::new("a", "a"), week, exceptions: Vec::new(), policy: Policy::default() };
-    let profile = Profile {
-        slug: code("bench"),
-        name: "Bench".into(),
-        city: "Roma".into(),
-        region: "Lazio".into(),
-        latitude_microdeg: 0,
-        longitude_microdeg: 0,
-        patron: None,
-    };
-    let today = calendar::local_day(node.now());
-    node.museum(MUSEUM, by(1), MuseumCommand::Register { profile }).await.expect("registered");
-    let plan = OpeningPlan { routes: vec![route] };
-    node.museum(MUSEUM, by(2), MuseumCommand::SetPlan { valid_from: today, plan }).await.expect("planned");
-    let known = node.museums().get(MUSEUM).expect("known");
-    known.day(today.tomorrow().expect("a day")).iter().skip(6).map(|opening| opening.slot).collect()
 }
 
 async fn pairs_per_second(node: &Arc<Node>, slot: SlotId, callers: u64, keys: &AtomicU64) -> f64 {
@@ -84,7 +57,7 @@ async fn pairs_per_second(node: &Arc<Node>, slot: SlotId, callers: u64, keys: &A
 
 async fn run(name: &str, running: Running) {
     let node = running.node();
-    let slots = open(node).await;
+    let slots = museum::open(node, [by(1), by(2)]).await;
     let keys = AtomicU64::new(1_000);
     for (slot, callers) in slots.into_iter().zip([1, 16, 64, 256]) {
         let endless = Command::SetCapacity { capacity: u32::MAX };

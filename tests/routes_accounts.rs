@@ -4,8 +4,10 @@ use jiff::civil::date;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tornello_actors::keys::{Museums, NewKey, Role};
+use tornello_engine::account::{AgreedPrice, Agreement, Command};
 use tornello_engine::calendar;
-use tornello_engine::ids::{RouteId, SlotId};
+use tornello_engine::envelope::{Digest, Envelope};
+use tornello_engine::ids::{KeyId, MuseumId, RouteId, SlotId};
 
 use crate::routes_museums::example;
 use crate::support::{App, MARE, TORRE, code, slot};
@@ -108,6 +110,41 @@ async fn what_an_account_says_no_to() {
         let (found, answer) = app.ask(Method::PUT, "/v1/accounts/tour-op/agreements", &mare, &number.to_string(), &body).await;
         assert_eq!(found.as_u16(), status, "{body}: {answer}");
     }
+    app.stop().await;
+}
+
+#[actix_rt::test]
+async fn an_agreement_names_a_museum_that_is_there_by_slug_or_number() {
+    let app = App::start().await;
+    let office = app.key(Role::GroupOffice).await;
+    app.post("/v1/accounts", &office, "t", &json!({"account": "tour-op"})).await;
+    let at = |museum: &Value| json!({"museum": museum, "category": "full", "price": {"percent_off": 10}, "from": "2027-01-01", "to": "2027-12-31"});
+    let agree = async |key: &str, agreements: Value| {
+        app.ask(Method::PUT, "/v1/accounts/tour-op/agreements", &office, key, &json!({"agreements": agreements})).await
+    };
+    for (key, museum) in [("slug", json!("torre")), ("text", json!("1")), ("number", json!(1))] {
+        let (status, agreed) = agree(key, json!([at(&museum)])).await;
+        assert_eq!((status, &agreed["agreements"]), (StatusCode::OK, &json!([at(&json!(1))])), "{museum}");
+    }
+    // Whatever it is named by, and beside whatever stands.
+    for (key, museum) in [("no-slug", json!("nowhere")), ("no-text", json!("999")), ("no-number", json!(999)), ("no-name", json!("No Slug"))] {
+        let (status, problem) = agree(key, json!([at(&json!(1)), at(&museum)])).await;
+        assert_eq!((status, &problem["code"]), (StatusCode::UNPROCESSABLE_ENTITY, &json!("invalid")), "{museum}: {problem}");
+        let (title, detail) = (problem["title"].as_str().unwrap(), problem["detail"].as_str().unwrap());
+        assert_eq!(title, format!("agreements: there is no museum {}", museum.as_str().unwrap_or("999")));
+        assert!(detail.contains("GET /v1/museums"), "{detail}");
+    }
+    assert_eq!(app.get("/v1/accounts/tour-op", &office).await["agreements"], json!([at(&json!(1))]));
+
+    // One that was agreed before museums were looked up stays where it is sent again, and goes where it is left out.
+    let day = date(2027, 1, 1);
+    let old =
+        Agreement { museum: Some(MuseumId(999)), category: code("full"), price: AgreedPrice::PercentOff(10), from: day, to: date(2027, 12, 31) };
+    let envelope = Envelope { who: KeyId(9), key: Digest(1), body: Digest(1), parties: vec![], assessment: None, order: None, formerly: Vec::new() };
+    app.node().account(code("tour-op"), envelope, Command::SetAgreements { agreements: vec![old] }).await.unwrap();
+    assert_eq!(agree("kept", json!([at(&json!(999)), at(&json!(2))])).await.0, StatusCode::OK);
+    assert_eq!(agree("gone", json!([at(&json!(2))])).await.0, StatusCode::OK);
+    assert_eq!(agree("again", json!([at(&json!(999))])).await.0, StatusCode::UNPROCESSABLE_ENTITY);
     app.stop().await;
 }
 
@@ -226,7 +263,7 @@ async fn an_operator_sells_on_its_own_account_within_its_limit_and_touches_nothi
 async fn a_key_of_one_museum_sees_of_accounts_what_concerns_that_museum() {
     let app = App::start().await;
     let office = app.key(Role::GroupOffice).await;
-    let at = |museums: &[tornello_engine::ids::MuseumId]| Museums::Only(museums.to_vec());
+    let at = |museums: &[MuseumId]| Museums::Only(museums.to_vec());
     let (torre, mare) = (app.key_for(Role::GroupOffice, at(&[TORRE])).await, app.key_for(Role::GroupOffice, at(&[MARE])).await);
     for account in ["a-charged", "b-agreed", "c-everywhere", "d-quoted", "e-elsewhere"] {
         app.post("/v1/accounts", &office, account, &json!({"account": account, "limit_cents": 100_000})).await;

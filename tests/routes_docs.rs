@@ -167,7 +167,8 @@ fn words_that_are_taken_stand_in_the_contract() {
     let contract = serde_json::to_value(tornello_api::server::contract()).unwrap();
     let schemas = &contract["components"]["schemas"];
     let channels = ["web", "kiosk", "box_office", "group", "reseller"];
-    let cases: [(&str, &str, &[&str]); 10] = [
+    let cases: [(&str, &str, &[&str]); 11] = [
+        ("AppealView", "state", &["received", "granted", "refused", "lapsed"]),
         ("CancelForm", "cause", &["visitor", "museum"]),
         ("DeskForm", "method", &["cash", "card"]),
         ("PayoutForm", "method", &["cash", "card"]),
@@ -205,7 +206,7 @@ fn headers_that_let_a_request_through_stand_in_the_contract() {
         names.sort_unstable();
         names
     };
-    assert_eq!(taking("Step-Up-Proof"), ["confirm_hold", "create_hold", "create_payment", "create_sale", "join_waiting_list"]);
+    assert_eq!(taking("Step-Up-Proof"), ["confirm_hold", "create_hold", "create_payment", "create_sale", "join_waiting_list", "move_sale"]);
     assert_eq!(taking("Waiting-Room-Admission"), ["create_hold", "join_waiting_list", "move_sale"]);
 }
 

@@ -104,7 +104,23 @@ async fn a_refund_is_sent_returned_sent_again_and_confirmed() {
         assert!(bad["title"].as_str().unwrap().starts_with("holder: banks take a-z, A-Z, 0-9"), "{bad}");
         assert!(bad["detail"].as_str().unwrap().contains("Latin letters"), "{bad}");
     }
-    for (key, holder) in [("greek", "Δήμος Αθηναίων"), ("cyrillic", "Лесь Курбас"), ("accents", "Łucja Żółć")] {
+    let (_, lost) = app.ask(Method::PUT, &format!("{path}/payee"), &office, "lost", &body("李雷 1")).await;
+    assert_eq!(lost["characters"], json!("李雷"), "{lost}");
+    // A letter that looks like another: Cyrillic а among Latin ones, Latin a among Cyrillic ones, Greek Η.
+    for (key, holder, told) in [
+        ("latin", "Mаria Rossi", "`а` is Cyrillic where those before it are Latin"),
+        ("bulgarian", "Мaрия Първанова", "`a` is Latin where those before it are Cyrillic"),
+        ("helena", "Ηelena Neri", "`e` is Latin where those before it are Greek"),
+        ("both", "Ada 名", "`名` is of another script where those before it are Latin"),
+    ] {
+        let (status, bad) = app.ask(Method::PUT, &format!("{path}/payee"), &office, key, &body(holder)).await;
+        assert_eq!((status.as_u16(), &bad["code"]), (422, &json!("invalid_contact")), "{holder}: {bad}");
+        assert_eq!(bad["title"], format!("holder: letters of one alphabet are expected, and {told}"), "{bad}");
+        assert!(bad["detail"].as_str().unwrap().contains("one alphabet"), "{bad}");
+    }
+    for (key, holder) in
+        [("greek", "Δήμος Αθηναίων"), ("cyrillic", "Лесь Курбас"), ("accents", "Łucja Żółć"), ("maltese", "Ġorġ Ħaż-Żebbuġ"), ("bulgaria", "Щърков")]
+    {
         let (status, named) = app.ask(Method::PUT, &format!("{path}/payee"), &office, key, &body(holder)).await;
         assert_eq!(status.as_u16(), 200, "{holder}: {named}");
     }

@@ -11,7 +11,7 @@ use tornello_engine::ids::{MuseumId, RouteId, SlotId};
 use tornello_engine::slot::{Places, Policy, Slot};
 use tornello_engine::time::Timestamp;
 
-use crate::deadlines::Deadlines;
+use crate::deadlines::{Deadlines, First};
 
 /// What is published of a slot: its state right after the last record on the disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -141,7 +141,9 @@ impl Board {
         }
         let woke_at = before.and_then(|before| before.wake_at);
         // Most changes leave the deadline as it is, and need not wait for those of other slots.
-        if woke_at != head.wake_at && self.deadlines.lock().replace(slot, woke_at, head.wake_at) {
+        let first = if woke_at == head.wake_at { First::Same } else { self.deadlines.lock().replace(slot, woke_at, head.wake_at) };
+        // A hold that is sold before its time is up is often the first of all: whoever sleeps until then need not be woken for each of them, but for one that was due.
+        if first == First::Earlier || first == First::Gone && woke_at.is_some_and(|at| at <= head.at) {
             self.sooner.notify_one();
         }
     }

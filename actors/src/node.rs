@@ -33,6 +33,7 @@ use crate::attended::Attended;
 use crate::availability::{Near, Nearby};
 use crate::board::{Board, SlotHead};
 use crate::cases;
+use crate::cases::appeals::AppealCodes;
 use crate::cases::board::Cases;
 use crate::clock::Clock;
 use crate::codes::Codes;
@@ -203,6 +204,8 @@ pub struct Files {
     pub people: People,
     /// Makes pseudonyms of what channels know of parties.
     pub pseudonymiser: Pseudonymiser,
+    /// Writes and reads the codes of appeals of which nothing else is kept.
+    pub appeals: AppealCodes,
     /// Signs and verifies ticket codes.
     pub codes: Codes,
 }
@@ -236,11 +239,11 @@ impl Node {
         doubt_keys(&signing, &*journal).await;
         let codes = Codes::new(signing, clock.now())?;
         let keys = Keys::open(data.join("keys.db")).await?;
-        let pseudonymiser = Pseudonymiser::new(&master);
+        let (pseudonymiser, appeals) = (Pseudonymiser::new(&master), AppealCodes::new(&master));
         let people = People::open(data, master, clock.now()).await?;
         // Last: from here on they may count as torn when the machine ends.
         let views = Views::open(&data.join("views.db")).await?;
-        let files = Files { views: views.clone(), keys, people, pseudonymiser, codes };
+        let files = Files { views: views.clone(), keys, people, pseudonymiser, appeals, codes };
         match Self::assemble(journal, Some(files), settings, clock, progress).await {
             Ok(running) => Ok(Running { lock: Some(lock), ..running }),
             Err(error) => {
@@ -314,10 +317,12 @@ impl Node {
         check_clock(&started.head, clock.now(), settings.accept_clock)?;
         board.forget(clock.now().plus_seconds(-FORGET_AFTER_S));
         quotes.forget(clock.now().plus_seconds(-FORGET_AFTER_S));
+        cases.passes().forget(clock.now());
         let sensors = Sensors::default();
         sensors.restore(&board, &museums);
 
-        let scoring = Scoring::prepare(settings.scoring, files.is_some().then_some(settings.data.as_path())).map_err(StartError::Thread)?;
+        let scoring = Scoring::prepare(settings.scoring, files.is_some().then_some(settings.data.as_path()), Arc::clone(cases.passes()));
+        let scoring = scoring.map_err(StartError::Thread)?;
         let tap = settings.drives.then(|| scoring.tap());
         let (queue, thread) =
             writer::start(Arc::clone(&journal), started.head, Arc::clone(&clock), settings.limits, tap).map_err(StartError::Thread)?;

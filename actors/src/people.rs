@@ -3,19 +3,22 @@
 //! `people.db` alone never did. Who was erased on request is listed in a third file, kept with the journal: when copies of both databases are put back, whoever they
 //! bring back is erased again before anything is read.
 //!
-//! Here is the store. What a contact is stands in `contact.rs`, how it is sealed in `sealing.rs`, the list of who was erased in `erasures.rs`; `pseudonym.rs` makes
-//! the pseudonyms that commands carry, from the same master key.
+//! Here is the store. What a contact is stands in `contact.rs`, in which alphabet a name is in `script.rs`, how a contact is sealed in `sealing.rs`, the list of who was
+//! erased in `erasures.rs`; `pseudonym.rs` makes the pseudonyms that commands carry, from the same master key.
 //!
 //! Nothing here knows what a contact is for, nor the time: callers pass it in. The reasons for the unusual settings of SQLite are beside `SCHEMA`.
 
 mod contact;
 mod erasures;
 mod pseudonym;
+mod script;
 mod sealing;
 
 pub use contact::{Contact, ContactError, ContactForm, Payee};
 pub use pseudonym::{Month, Pseudonymiser};
+pub use script::MixedScripts;
 pub use sealing::MasterKey;
+pub(crate) use sealing::Sealer;
 
 use std::collections::{HashSet, VecDeque};
 use std::fmt;

@@ -7,7 +7,7 @@ use futures_util::future::join;
 use tornello_engine::account::{self, Account};
 use tornello_engine::aggregate::Aggregate;
 use tornello_engine::attendance::{self, Attendance};
-use tornello_engine::case::{self, Case};
+use tornello_engine::case::{self, Case, Pass};
 use tornello_engine::fraud_rules::Rules;
 use tornello_engine::ids::{AccountId, CaseId, MuseumId, PaymentId, QuoteId, SlotId, TillId};
 use tornello_engine::model_registry::{ModelKind, Models};
@@ -183,6 +183,8 @@ pub struct Memory {
     cases: HashMap<CaseId, Case>,
     /// Fraud cases that were done with, and were written to again.
     reheard: HashSet<CaseId>,
+    /// Whom rules let pass because of a verdict on a case that is done with.
+    passes: HashMap<CaseId, Pass>,
     rules: Rules,
     models: HashMap<ModelKind, Models>,
     /// All accounts: there are few.
@@ -298,6 +300,7 @@ impl Memory {
         let case = self.cases.entry(id).or_insert_with(|| Case::new(id));
         case.apply(&frame.record::<case::Event>()?);
         if CaseHead::of(case).is_finished() {
+            self.passes.extend(case.pass().map(|pass| (id, pass)));
             self.cases.remove(&id);
         }
         Ok(())
@@ -327,10 +330,16 @@ impl Memory {
         self.quotes.values().for_each(|quote| quotes.publish(quote.id(), QuoteHead::of(quote)));
         self.ticketed.into_iter().for_each(|(id, head)| quotes.publish(id, head));
         self.tills.values().for_each(|till| tills.publish(till));
-        self.cases.values().for_each(|case| cases.publish(case.id(), CaseHead::of(case)));
+        self.passes.into_iter().for_each(|(id, pass)| cases.passes().put(id, Some(pass)));
+        for case in self.cases.values() {
+            cases.publish(case.id(), CaseHead::of(case));
+            cases.passes().put(case.id(), case.pass());
+        }
         defences.restore(self.rules, self.models.into_values());
         for id in self.reheard {
-            cases.publish(id, CaseHead::of(&streams.case(id).await?));
+            let case = streams.case(id).await?;
+            cases.publish(id, CaseHead::of(&case));
+            cases.passes().put(id, case.pass());
         }
         self.accounts.values().for_each(|account| accounts.publish(account));
         for id in self.reopened {

@@ -357,7 +357,7 @@ fn refusal_title(refusal: &slot::Refusal) -> &'static str {
         R::NotUnderReview => "the sale is not being looked at",
         R::ReviewTooLate => "the gate opens too soon for a review",
         R::TooManyForBuyer { .. } => "one buyer may not have so many places of a slot",
-        R::TooManyOpenHolds { .. } => "one buyer may not have so many open holds of a slot",
+        R::TooManyOpenHolds { .. } => "one buyer may not have so many open holds",
         R::TooManyForDay { .. } => "one buyer may not have so many places of a museum on one day",
         R::NotOwed => "nobody has to be told of that",
         R::HoldQuoted { .. } => "the hold is an option of a quote",

@@ -23,8 +23,8 @@ use crate::mqtt::Link;
 use crate::pagopa::gateway::Pagopa;
 use crate::pagopa::reconciliation::Reconciliation;
 use crate::problem::Problem;
-use crate::routes::health;
 use crate::routes::live::Pulse;
+use crate::routes::{Routes, health};
 use crate::{openapi, routes};
 
 /// How many connections may wait to be taken. When sales open everybody comes in the same second, and who finds no room is kept waiting for seconds by TCP.
@@ -139,15 +139,12 @@ fn methods(item: &PathItem) -> Vec<&'static str> {
 /// The published contract of this version.
 #[must_use]
 pub fn contract() -> OpenApi {
-    contract_of(routes::all)
+    contract_of(routes::ALL)
 }
 
 fn contract_of(routes: Routes) -> OpenApi {
-    openapi::finished(App::new().into_utoipa_app().openapi(openapi::frame()).configure(routes).split_for_parts().1)
+    openapi::finished(App::new().into_utoipa_app().openapi(openapi::frame()).configure(routes.publish).split_for_parts().1)
 }
-
-/// What a listener serves.
-type Routes = fn(&mut utoipa_actix_web::service_config::ServiceConfig<'_>);
 
 /// Where a server listens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -174,7 +171,7 @@ fn start_until(
     own_signals: bool,
 ) -> std::io::Result<(actix_web::dev::Server, SocketAddr)> {
     let unpublished = if settings.station.is_some() { routes::unpublished } else { routes::unpublished_with_station };
-    listen(node, settings, (settings.listen, settings.workers), (routes::all, unpublished), stopping, own_signals)
+    listen(node, settings, (settings.listen, settings.workers), (routes::ALL, unpublished), stopping, own_signals)
 }
 
 /// As [`start`], for the listener of the gates.
@@ -190,7 +187,7 @@ fn start_gates_until(
 ) -> std::io::Result<(actix_web::dev::Server, SocketAddr)> {
     // Slots do not run here: one that sells would hold up the gates of all.
     let settings = ServerSettings { lend_threads: false, ..settings.clone() };
-    listen(node, &settings, at, (routes::at_gates, |_| {}), watch::channel(false).1, own_signals)
+    listen(node, &settings, at, (routes::AT_GATES, |_| {}), watch::channel(false).1, own_signals)
 }
 
 /// As [`start`], for the listener of the station: nothing else is there.
@@ -205,7 +202,7 @@ fn start_station_until(
     own_signals: bool,
 ) -> std::io::Result<(actix_web::dev::Server, SocketAddr)> {
     let settings = ServerSettings { lend_threads: false, ..settings.clone() };
-    listen(node, &settings, (at, STATION_WORKERS), (|_| {}, routes::at_station), watch::channel(false).1, own_signals)
+    listen(node, &settings, (at, STATION_WORKERS), (routes::NONE, routes::at_station), watch::channel(false).1, own_signals)
 }
 
 fn listen(
@@ -232,8 +229,9 @@ fn listen(
         if lend_threads {
             shared.node().lend(actix_rt::Arbiter::current());
         }
-        let (app, _) = App::new().into_utoipa_app().openapi(openapi::frame()).configure(routes).split_for_parts();
-        app.app_data(shared.node())
+        App::new()
+            .configure(routes.serve)
+            .app_data(shared.node())
             .app_data(web::ThinData(shared.clone()))
             .app_data(contract.clone())
             .app_data(web::ThinData(pulse.clone()))

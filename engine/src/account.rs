@@ -16,12 +16,10 @@ use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
 use crate::aggregate::{Aggregate, Broken};
-use crate::envelope::Envelope;
 use crate::ids::{AccountId, Code, HoldId, MuseumId, PaymentId, QuoteId};
 use crate::institution::Institution;
 use crate::money::Cents;
 use crate::past::Past;
-use crate::recall::Recall;
 use crate::record::Record;
 use crate::slot::Line;
 use crate::tariff::PRICE_MAX;
@@ -425,8 +423,8 @@ impl Aggregate for Account {
     type Event = Event;
     type Refusal = Refusal;
 
-    fn recall(&self, envelope: &Envelope) -> Recall {
-        self.past.recall(envelope)
+    fn past(&self) -> &Past {
+        &self.past
     }
 
     fn decide(&self, _now: Timestamp, command: &Command) -> Result<Vec<Event>, Refusal> {
@@ -474,10 +472,6 @@ impl Aggregate for Account {
         Ok(vec![event])
     }
 
-    fn record(&self, now: Timestamp, envelope: Option<Envelope>, events: Vec<Event>) -> Record<Event> {
-        self.past.next(now, envelope, events)
-    }
-
     fn apply(&mut self, record: &Record<Event>) {
         self.past.take(record);
         for event in &record.events {
@@ -496,10 +490,6 @@ impl Aggregate for Account {
             return Err(Broken { invariant: "AC-4", what: "something happened to an account that was not opened" });
         }
         Ok(())
-    }
-
-    fn seq(&self) -> u64 {
-        self.past.seq()
     }
 }
 

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::envelope::Envelope;
+use crate::past::Past;
 use crate::recall::Recall;
 use crate::record::Record;
 use crate::time::Timestamp;
@@ -16,8 +17,13 @@ pub trait Aggregate: Clone + Send + Sync + Unpin + 'static {
     /// Why not.
     type Refusal: fmt::Debug + Clone + Send + 'static;
 
+    /// What it keeps of its records, whatever they are about.
+    fn past(&self) -> &Past;
+
     /// Whether a command was seen before, by its key. Asked before [`Aggregate::decide`].
-    fn recall(&self, envelope: &Envelope) -> Recall;
+    fn recall(&self, envelope: &Envelope) -> Recall {
+        self.past().recall(envelope)
+    }
 
     /// What happens if this command comes now, or why not. All rules are here.
     fn decide(&self, now: Timestamp, command: &Self::Command) -> Result<Vec<Self::Event>, Self::Refusal>;
@@ -36,7 +42,9 @@ pub trait Aggregate: Clone + Send + Sync + Unpin + 'static {
     }
 
     /// The record that a decision becomes: the next of this stream.
-    fn record(&self, now: Timestamp, envelope: Option<Envelope>, events: Vec<Self::Event>) -> Record<Self::Event>;
+    fn record(&self, now: Timestamp, envelope: Option<Envelope>, events: Vec<Self::Event>) -> Record<Self::Event> {
+        self.past().next(now, envelope, events)
+    }
 
     /// Takes in what happened: no rule, no failure.
     fn apply(&mut self, record: &Record<Self::Event>);
@@ -57,7 +65,9 @@ pub trait Aggregate: Clone + Send + Sync + Unpin + 'static {
     }
 
     /// Number of the last record; 0 before the first.
-    fn seq(&self) -> u64;
+    fn seq(&self) -> u64 {
+        self.past().seq()
+    }
 }
 
 /// An invariant that does not hold: the state must not be written, the stream must be rebuilt.

@@ -13,10 +13,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::aggregate::{Aggregate, Broken};
 use crate::calendar;
-use crate::envelope::Envelope;
 use crate::ids::{MuseumId, RouteId};
 use crate::past::Past;
-use crate::recall::Recall;
 use crate::record::Record;
 use crate::text::is_line;
 use crate::time::Timestamp;
@@ -262,8 +260,8 @@ impl Aggregate for Attendance {
     type Event = Event;
     type Refusal = Refusal;
 
-    fn recall(&self, envelope: &Envelope) -> Recall {
-        self.past.recall(envelope)
+    fn past(&self) -> &Past {
+        &self.past
     }
 
     fn decide(&self, now: Timestamp, command: &Command) -> Result<Vec<Event>, Refusal> {
@@ -298,10 +296,6 @@ impl Aggregate for Attendance {
             }
         };
         Ok(vec![event])
-    }
-
-    fn record(&self, now: Timestamp, envelope: Option<Envelope>, events: Vec<Event>) -> Record<Event> {
-        self.past.next(now, envelope, events)
     }
 
     fn apply(&mut self, record: &Record<Event>) {
@@ -355,10 +349,6 @@ impl Aggregate for Attendance {
             return Err(Broken { invariant: "AD-2", what: "more days are known in detail than are kept" });
         }
         Ok(())
-    }
-
-    fn seq(&self) -> u64 {
-        self.past.seq()
     }
 }
 
@@ -438,7 +428,7 @@ impl Attendance {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::envelope::Digest;
+    use crate::envelope::{Digest, Envelope};
     use crate::ids::KeyId;
     use proptest::prelude::*;
 

@@ -12,9 +12,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::aggregate::{Aggregate, Broken};
 use crate::channel::Channel;
-use crate::envelope::{Envelope, Outcome};
+use crate::envelope::Outcome;
 use crate::ids::{Code, KeyId, MuseumId};
-use crate::recall::{Keys, Recall};
+use crate::past::Past;
 use crate::record::Record;
 use crate::text::Text;
 use crate::time::Timestamp;
@@ -223,9 +223,7 @@ pub struct Rules {
     version: u32,
     /// How often what is in force has changed.
     changes: u32,
-    keys: Keys,
-    seq: u64,
-    last_at: Option<Timestamp>,
+    past: Past,
 }
 
 impl Aggregate for Rules {
@@ -233,8 +231,8 @@ impl Aggregate for Rules {
     type Event = Event;
     type Refusal = Refusal;
 
-    fn recall(&self, envelope: &Envelope) -> Recall {
-        self.keys.recall(envelope)
+    fn past(&self) -> &Past {
+        &self.past
     }
 
     fn decide(&self, _now: Timestamp, command: &Command) -> Result<Vec<Event>, Refusal> {
@@ -271,15 +269,8 @@ impl Aggregate for Rules {
         Ok(vec![event])
     }
 
-    fn record(&self, now: Timestamp, envelope: Option<Envelope>, events: Vec<Event>) -> Record<Event> {
-        Record { seq: self.seq + 1, at: self.last_at.map_or(now, |last_at| now.max(last_at)), envelope, events }
-    }
-
     fn apply(&mut self, record: &Record<Event>) {
-        (self.seq, self.last_at) = (record.seq, Some(record.at));
-        if let Some(envelope) = &record.envelope {
-            self.keys.remember(envelope.who, envelope.key, envelope.body, record.seq, record.at);
-        }
+        self.past.take(record);
         for event in &record.events {
             match event {
                 Event::Drafted(drafted) => {
@@ -310,10 +301,6 @@ impl Aggregate for Rules {
             return Err(Broken { invariant: "RU-3", what: "there are more rules than can be asked" });
         }
         Ok(())
-    }
-
-    fn seq(&self) -> u64 {
-        self.seq
     }
 }
 

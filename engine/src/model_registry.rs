@@ -11,10 +11,9 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::aggregate::{Aggregate, Broken};
-use crate::envelope::{Digest, Envelope};
+use crate::envelope::Digest;
 use crate::ids::{Code, KeyId};
 use crate::past::Past;
-use crate::recall::Recall;
 use crate::record::Record;
 use crate::time::Timestamp;
 
@@ -285,8 +284,8 @@ impl Aggregate for Models {
     type Event = Event;
     type Refusal = Refusal;
 
-    fn recall(&self, envelope: &Envelope) -> Recall {
-        self.past.recall(envelope)
+    fn past(&self) -> &Past {
+        &self.past
     }
 
     fn decide(&self, _now: Timestamp, command: &Command) -> Result<Vec<Event>, Refusal> {
@@ -326,10 +325,6 @@ impl Aggregate for Models {
             }
         };
         Ok(vec![event])
-    }
-
-    fn record(&self, now: Timestamp, envelope: Option<Envelope>, events: Vec<Event>) -> Record<Event> {
-        self.past.next(now, envelope, events)
     }
 
     fn apply(&mut self, record: &Record<Event>) {
@@ -375,10 +370,6 @@ impl Aggregate for Models {
             Some(promoted) if promoted.approver != model.registered.by => Ok(()),
             _ => Err(Broken { invariant: "MR-2", what: "a model acts without evidence or another's approval" }),
         }
-    }
-
-    fn seq(&self) -> u64 {
-        self.past.seq()
     }
 }
 
@@ -460,6 +451,7 @@ impl Models {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::envelope::Envelope;
 
     const GOOD: Evidence = Evidence {
         labels: 60,

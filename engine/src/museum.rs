@@ -14,12 +14,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::aggregate::{Aggregate, Broken};
 use crate::calendar::{self, MonthDay};
-use crate::envelope::Envelope;
 use crate::ids::{Code, MuseumId, SlotId};
 use crate::past::Past;
 use crate::plan::{OpeningPlan, PlanError};
 use crate::quote::policy::{GroupPolicy, PolicyError};
-use crate::recall::Recall;
 use crate::record::Record;
 use crate::room::{self, Announced, Numbers, Room, RoomError};
 use crate::slot::Opening;
@@ -376,8 +374,8 @@ impl Aggregate for Museum {
     type Event = Event;
     type Refusal = Refusal;
 
-    fn recall(&self, envelope: &Envelope) -> Recall {
-        self.past.recall(envelope)
+    fn past(&self) -> &Past {
+        &self.past
     }
 
     /// Time never goes backwards: `now` counts as at least the time of the last record.
@@ -442,10 +440,6 @@ impl Aggregate for Museum {
         Ok(vec![event])
     }
 
-    fn record(&self, now: Timestamp, envelope: Option<Envelope>, events: Vec<Event>) -> Record<Event> {
-        self.past.next(now, envelope, events)
-    }
-
     fn apply(&mut self, record: &Record<Event>) {
         self.past.take(record);
         for event in &record.events {
@@ -488,10 +482,6 @@ impl Aggregate for Museum {
             return broken("MU-5", "a waiting room stands twice, or there are too many");
         }
         Ok(())
-    }
-
-    fn seq(&self) -> u64 {
-        self.past.seq()
     }
 }
 

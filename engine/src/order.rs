@@ -10,10 +10,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::aggregate::{Aggregate, Broken};
-use crate::envelope::Envelope;
 use crate::ids::{HoldId, KeyId, OrderId, PaymentId, PersonId};
 use crate::past::Past;
-use crate::recall::Recall;
 use crate::record::Record;
 use crate::time::Timestamp;
 
@@ -156,8 +154,8 @@ impl Aggregate for Order {
     type Event = Event;
     type Refusal = Refusal;
 
-    fn recall(&self, envelope: &Envelope) -> Recall {
-        self.past.recall(envelope)
+    fn past(&self) -> &Past {
+        &self.past
     }
 
     fn decide(&self, _now: Timestamp, command: &Command) -> Result<Vec<Event>, Refusal> {
@@ -165,10 +163,6 @@ impl Aggregate for Order {
             Command::BeginPayment { who, payment, items, contact } => self.begin(*who, *payment, items, *contact),
             Command::EndPayment { payment, paid } => self.end(*payment, *paid),
         }
-    }
-
-    fn record(&self, now: Timestamp, envelope: Option<Envelope>, events: Vec<Event>) -> Record<Event> {
-        self.past.next(now, envelope, events)
     }
 
     fn apply(&mut self, record: &Record<Event>) {
@@ -201,10 +195,6 @@ impl Aggregate for Order {
             return Err(Broken { invariant: "OR-1", what: "two payments are under way" });
         }
         Ok(())
-    }
-
-    fn seq(&self) -> u64 {
-        self.past.seq()
     }
 }
 

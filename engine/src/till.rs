@@ -12,11 +12,9 @@
 use serde::{Deserialize, Serialize};
 
 use crate::aggregate::{Aggregate, Broken};
-use crate::envelope::Envelope;
 use crate::ids::{Code, KeyId, MuseumId, TillId};
 use crate::money::Cents;
 use crate::past::Past;
-use crate::recall::Recall;
 use crate::record::Record;
 use crate::time::Timestamp;
 
@@ -175,8 +173,8 @@ impl Aggregate for Till {
     type Event = Event;
     type Refusal = Refusal;
 
-    fn recall(&self, envelope: &Envelope) -> Recall {
-        self.past.recall(envelope)
+    fn past(&self) -> &Past {
+        &self.past
     }
 
     fn decide(&self, _now: Timestamp, command: &Command) -> Result<Vec<Event>, Refusal> {
@@ -206,10 +204,6 @@ impl Aggregate for Till {
             _ => return Err(Refusal::BadAmount),
         };
         Ok(vec![event])
-    }
-
-    fn record(&self, now: Timestamp, envelope: Option<Envelope>, events: Vec<Event>) -> Record<Event> {
-        self.past.next(now, envelope, events)
     }
 
     fn apply(&mut self, record: &Record<Event>) {
@@ -248,10 +242,6 @@ impl Aggregate for Till {
             return Err(Broken { invariant: "TL-2", what: "the count of a till does not add up" });
         }
         Ok(())
-    }
-
-    fn seq(&self) -> u64 {
-        self.past.seq()
     }
 }
 
@@ -331,7 +321,7 @@ impl Till {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::envelope::Digest;
+    use crate::envelope::{Digest, Envelope};
     use proptest::prelude::*;
 
     fn code(text: &str) -> Code {

@@ -12,11 +12,9 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::aggregate::{Aggregate, Broken};
-use crate::envelope::Envelope;
 use crate::ids::{MuseumId, PaymentId, VoucherId};
 use crate::money::Cents;
 use crate::past::Past;
-use crate::recall::Recall;
 use crate::record::Record;
 use crate::time::Timestamp;
 
@@ -187,8 +185,8 @@ impl Aggregate for Voucher {
     type Event = Event;
     type Refusal = Refusal;
 
-    fn recall(&self, envelope: &Envelope) -> Recall {
-        self.past.recall(envelope)
+    fn past(&self) -> &Past {
+        &self.past
     }
 
     /// Time never goes backwards: `now` counts as at least the time of the last record.
@@ -205,10 +203,6 @@ impl Aggregate for Voucher {
             (Command::Restore { payment, refund, amount_cents }, Some(_)) => self.restore(now, (*payment, *refund), *amount_cents)?,
         };
         Ok(vec![event])
-    }
-
-    fn record(&self, now: Timestamp, envelope: Option<Envelope>, events: Vec<Event>) -> Record<Event> {
-        self.past.next(now, envelope, events)
     }
 
     fn apply(&mut self, record: &Record<Event>) {
@@ -239,10 +233,6 @@ impl Aggregate for Voucher {
             return Err(Broken { invariant: "VO-1", what: "the balance is below zero or above what was issued" });
         }
         Ok(())
-    }
-
-    fn seq(&self) -> u64 {
-        self.past.seq()
     }
 }
 

@@ -17,6 +17,7 @@ mod callers;
 mod dice;
 mod disk;
 mod naive;
+mod opening;
 mod payments;
 mod time;
 mod world;

@@ -17,6 +17,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::LocalBoxFuture;
@@ -29,16 +30,15 @@ use tornello_actors::node::{Node, Running};
 use tornello_actors::owner::Answer;
 use tornello_engine::calendar;
 use tornello_engine::ids::{HoldId, MuseumId, RouteId, SlotId};
-use tornello_engine::museum::{self, Museum, Profile};
-use tornello_engine::plan::{OpeningPlan, Route, Session};
+use tornello_engine::museum::{self, Museum};
 use tornello_engine::slot::{Command, Policy, Reentry, Refund, Refusal, Slot};
-use tornello_engine::text::Text;
 use tornello_engine::time::Timestamp;
 
 use super::auditor::{Auditor, Outcome};
-use super::callers::{self, Callers, code};
+use super::callers::{self, Callers};
 use super::dice::Dice;
 use super::disk::{Appending, Disk, Doing, Mount, Remains, Verdict};
+use super::opening::opening;
 use super::rule;
 use super::time::{Machine, SimulatedClock};
 
@@ -129,7 +129,7 @@ impl World {
         let start: Timestamp = dice.pick(&STARTS).parse().expect("the starts are instants");
         let start = start.plus_seconds(dice.within(0, HOUR_S));
         let (machine, disk) = (Machine::new(start), Arc::<Disk>::default());
-        let limits = Limits { queue: dice.pick(&[6, 16, 1_024]), batch: dice.pick(&[1, 2, 3, 8, 1_024]) };
+        let limits = Limits { queue: dice.pick(&[6, 16, 1_024]), batch: dice.pick(&[1, 2, 3, 8, 1_024]), pace: Duration::ZERO };
         let policy = policy(&mut dice);
         let life = Life::start(&machine, &disk, limits).await;
         let fence = SlotId::new(PLUG, RouteId(1), hour_of(start, 30));
@@ -198,23 +198,7 @@ impl World {
                 quota.limit = quota.limit.map(|limit| limit.max(quota.reserved));
                 quota
             });
-            let midnight = jiff::civil::time(0, 0, 0, 0);
-            let session =
-                Session { opens: midnight, closes: midnight, slot_minutes: 60, last_entry: jiff::civil::time(23, 0, 0, 0), capacity, quotas };
-            let week = std::array::from_fn(|_| vec![session.clone()]);
-            let name = Text::new("Percorso", "Route");
-            let route = Route { id: RouteId(1), code: code("main"), name, week, exceptions: Vec::new(), policy: self.policy };
-            let profile = Profile {
-                slug: code(&format!("museum-{}", museum.0)),
-                name: "Museo".into(),
-                city: "Parma".into(),
-                region: "Emilia-Romagna".into(),
-                latitude_microdeg: 44_655_000,
-                longitude_microdeg: 10_275_000,
-                patron: None,
-            };
-            let plan = OpeningPlan { routes: vec![route] };
-            for command in [museum::Command::Register { profile }, museum::Command::SetPlan { valid_from, plan }] {
+            for command in opening(museum, valid_from, capacity, quotas, self.policy) {
                 let asked = self.ask_museum(museum, command);
                 let answer = self.drive(asked, false).await?;
                 rule(answer.is_ok(), "a museum does not open").map_err(|wrong| format!("{wrong}: {answer:?}"))?;

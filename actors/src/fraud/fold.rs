@@ -106,6 +106,8 @@ pub struct Heard {
     pub signals: Vec<SignalEvent>,
     /// The rows to learn from.
     pub rows: Vec<Row>,
+    /// The sales, by their numbers, with all who took part in them.
+    pub bought: Vec<(u128, Vec<Taking>)>,
 }
 
 impl Fold {
@@ -122,7 +124,9 @@ impl Fold {
         for row in &rows {
             self.keep(row.clone());
         }
-        Ok(Heard { signals: heard.into_iter().map(|(signal, _)| signal).collect(), rows })
+        let sales = heard.iter().filter(|(signal, _)| matches!(signal.kind, SignalKind::Sold { .. }));
+        let bought = sales.map(|(signal, sale)| (*sale, signal.parties.clone())).collect();
+        Ok(Heard { signals: heard.into_iter().map(|(signal, _)| signal).collect(), rows, bought })
     }
 
     fn keep(&mut self, row: Row) {

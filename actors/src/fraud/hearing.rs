@@ -11,7 +11,7 @@ use tornello_engine::envelope::{Digest, Envelope, Party, PartyKind};
 use tornello_engine::ids::{Code, HoldId, KeyId, MuseumId, PaymentId, SlotId, TicketId};
 use tornello_engine::money::Cents;
 use tornello_engine::record::Record;
-use tornello_engine::slot::{self, CancelCause, ConflictReason, Line};
+use tornello_engine::slot::{self, CancelCause, ConflictReason, Line, Settlement};
 use tornello_engine::tariff::Proof;
 use tornello_engine::time::{MICROS_PER_S, Timestamp};
 use tornello_engine::{payment, till};
@@ -25,6 +25,8 @@ use crate::journal::{Batch, StreamId};
 const ORIGINS: usize = 262_144;
 /// So many payments are.
 const PAYMENTS: usize = 65_536;
+/// So many moves of tickets are under way at once.
+const MOVES: usize = 16_384;
 /// Of so many tickets the last admission is remembered.
 const SCANS: usize = 65_536;
 /// Nobody walks from one gate to another, and in again, sooner than that.
@@ -42,22 +44,46 @@ struct Origin {
     cents: i64,
     /// The slot of a payment's first hold; 0: of none.
     slot: u64,
+}
+
+/// A payment, also when it is over: money for it may come later.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Paying {
+    origin: Origin,
+    /// How many of its parties were named with it; the others held the places.
+    named: usize,
     /// Whether somebody has begun to pay it: a second time means that the first came to nothing.
     tried: bool,
+    /// Whether it came to nothing.
+    over: bool,
+}
+
+/// Who moves tickets, through which channel, and whose they are: what an arrival does not say.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Moving {
+    outlet: Outlet,
+    parties: Vec<Taking>,
 }
 
 /// What has to be remembered to understand the next record.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Hearing {
     origins: Recent<u128, Origin>,
-    payments: Recent<u64, Origin>,
+    payments: Recent<u64, Paying>,
+    moves: Recent<u128, Moving>,
     scans: Recent<u128, (String, i64)>,
     tills: Recent<u64, (u16, u64)>,
 }
 
 impl Default for Hearing {
     fn default() -> Self {
-        Self { origins: Recent::new(ORIGINS), payments: Recent::new(PAYMENTS), scans: Recent::new(SCANS), tills: Recent::new(4_096) }
+        Self {
+            origins: Recent::new(ORIGINS),
+            payments: Recent::new(PAYMENTS),
+            moves: Recent::new(MOVES),
+            scans: Recent::new(SCANS),
+            tills: Recent::new(4_096),
+        }
     }
 }
 
@@ -107,6 +133,30 @@ pub fn parties(envelope: &Envelope, outlet: Outlet) -> Vec<Taking> {
     // Whatever names a command gives, whoever gives it cannot leave themselves out.
     join(&mut parties, acting(envelope.who, outlet));
     parties
+}
+
+/// Whoever gives tickets back or takes them back by a key of a desk, a totem or a reseller, as a party of the command: its record does not say through which channel it
+/// came, and a clerk who gives back what others sold is to be found all the same. Whoever takes back as the museum does is an operator, whatever else the key is for.
+#[must_use]
+pub fn by_whom(who: KeyId, channel: Channel, kind: SignalKind) -> Option<Party> {
+    let Taking { role, id } = acting(who, if kind == SignalKind::Voided { Outlet::BoxOffice } else { outlet(channel) })?;
+    let kind = match role {
+        Role::Kiosk => PartyKind::Kiosk,
+        Role::Account => PartyKind::Account,
+        _ => PartyKind::Operator,
+    };
+    Some(Party { kind, pseudonym: Digest(id) })
+}
+
+/// What it is that tickets go back: what a desk sold and a desk takes back is the desk's doing, whatever cause it gives.
+#[must_use]
+pub fn kind_of_return(sold_by: Outlet, cause: CancelCause) -> SignalKind {
+    if sold_by == Outlet::BoxOffice || cause == CancelCause::Museum { SignalKind::Voided } else { SignalKind::Refunded }
+}
+
+/// Whose places they were, for whoever does something with their tickets: the desk that does it is the operator, not the one that sold.
+pub fn but_operators(parties: &[Taking]) -> impl Iterator<Item = Taking> {
+    parties.iter().copied().filter(|taking| taking.role != Role::Operator)
 }
 
 /// Adds those who are not among them yet.
@@ -223,19 +273,32 @@ impl Hearing {
         Ok(())
     }
 
+    /// Who took part in a hold, an entry of a waiting list or a sale, as far as it is remembered.
+    #[must_use]
+    pub fn parties_of(&self, hold: HoldId) -> Option<&[Taking]> {
+        self.origins.get(&hold.get()).map(|origin| origin.parties.as_slice())
+    }
+
     fn slot(&mut self, slot: SlotId, record: &Record<slot::Event>, signals: &mut Vec<Signal>) {
         for event in &record.events {
             match event {
-                slot::Event::Held(held) => self.begun(record, SignalKind::Held, slot, held.hold, held.channel, &held.lines, signals),
-                slot::Event::Waited(waited) => self.begun(record, SignalKind::Waited, slot, waited.entry, waited.channel, &waited.lines, signals),
+                slot::Event::Held(held) => {
+                    let signal = self.asked(record.at, SignalKind::Held, held.channel, held.hold, &held.lines, record.envelope.as_ref());
+                    self.begun(signal, held.hold, signals);
+                }
+                slot::Event::Waited(waited) => {
+                    let signal = self.asked(record.at, SignalKind::Waited, waited.channel, waited.entry, &waited.lines, record.envelope.as_ref());
+                    self.begun(signal, waited.entry, signals);
+                }
                 slot::Event::Sold(sold) => {
-                    self.begun(record, SignalKind::Sold { held: sold.held }, slot, sold.sale, sold.channel, &sold.lines, signals);
+                    let kind = SignalKind::Sold { held: sold.held };
+                    let mut signal = self.asked(record.at, kind, sold.channel, sold.sale, &sold.lines, record.envelope.as_ref());
+                    join(&mut signal.parties, self.payers(sold).iter().copied());
+                    self.begun(signal, sold.sale, signals);
                 }
-                slot::Event::Arrived(arrived) => {
-                    if let Some(origin) = self.origins.get(&arrived.from.get()).cloned() {
-                        self.origins.put(arrived.sale.get(), origin);
-                    }
-                }
+                slot::Event::MoveBegun(begun) => self.move_begun(begun, record.envelope.as_ref()),
+                slot::Event::MoveUndone(undone) => drop(self.moves.take(&undone.arrival.get())),
+                slot::Event::Arrived(arrived) => self.arrived(record.at, arrived, signals),
                 slot::Event::Released(released) => self.follow(record.at, SignalKind::Released, slot, released.hold, signals),
                 slot::Event::Expired(expired) => self.follow(record.at, SignalKind::Expired, slot, expired.hold, signals),
                 slot::Event::Cancelled(cancelled) => self.cancelled(record, slot, cancelled, signals),
@@ -252,29 +315,45 @@ impl Hearing {
         }
     }
 
-    #[expect(clippy::too_many_arguments, reason = "what three events have in common")]
-    fn begun(
-        &mut self,
-        record: &Record<slot::Event>,
-        kind: SignalKind,
-        slot: SlotId,
-        hold: HoldId,
-        channel: Channel,
-        lines: &[Line],
-        signals: &mut Vec<Signal>,
-    ) {
-        let signal = self.asked(record.at, kind, channel, hold, lines, record.envelope.as_ref());
-        debug_assert_eq!(signal.slot, slot.get());
-        let origin = Origin {
-            outlet: signal.outlet,
-            museum: signal.museum,
-            parties: signal.parties.clone(),
-            cents: signal.cents,
-            slot: signal.slot,
-            tried: false,
-        };
-        self.origins.put(hold.get(), origin);
+    /// Places were asked for, or sold: whatever becomes of them is of the same.
+    fn begun(&mut self, signal: SignalEvent, hold: HoldId, signals: &mut Vec<Signal>) {
+        self.origins.put(hold.get(), origin_of(&signal));
         signals.push((signal, hold.get()));
+    }
+
+    /// Who was named with the payment that a sale is settled by, the card first of all; of one that is made anew, as its hold was gone, also whoever held the places.
+    fn payers(&self, sold: &slot::Sold) -> &[Taking] {
+        let Settlement::Payment { id } = sold.settlement else { return &[] };
+        let Some(paying) = self.payments.get(&id.get()) else { return &[] };
+        let known = if sold.held { paying.named } else { paying.origin.parties.len() };
+        paying.origin.parties.get(..known).unwrap_or_default()
+    }
+
+    /// Tickets are on their way to another slot.
+    fn move_begun(&mut self, begun: &slot::MoveBegun, envelope: Option<&Envelope>) {
+        let (nobody, outlet) = (nobody(), outlet(begun.via));
+        let mut parties = parties(envelope.unwrap_or(&nobody), outlet);
+        if let Some(origin) = self.origins.get(&begun.sale.get()) {
+            join(&mut parties, but_operators(&origin.parties));
+        }
+        self.moves.put(begun.arrival.get(), Moving { outlet, parties });
+    }
+
+    /// Tickets have come from another slot: places were taken there, and sold at once, by whoever moved them and whoever had them.
+    fn arrived(&mut self, at: Timestamp, arrived: &slot::Arrived, signals: &mut Vec<Signal>) {
+        let moving = self.moves.take(&arrived.sale.get()).unwrap_or_else(|| {
+            let had = self.origins.get(&arrived.from.get()).map_or(&[][..], |origin| &origin.parties);
+            Moving { outlet: outlet(arrived.channel), parties: but_operators(had).collect() }
+        });
+        let mut signal = self.asked(at, SignalKind::Held, arrived.channel, arrived.sale, &arrived.lines, None);
+        join(&mut signal.parties, moving.parties);
+        // Through which channel it was sold counts for what becomes of it; here counts who moves it.
+        let origin = origin_of(&signal);
+        signal.outlet = moving.outlet;
+        for kind in [SignalKind::Held, SignalKind::Sold { held: true }] {
+            signals.push((SignalEvent { kind, ..signal.clone() }, arrived.sale.get()));
+        }
+        self.origins.put(arrived.sale.get(), origin);
     }
 
     /// The signal of places that are, or were, asked for. A sale is also of whoever held the places: bought under another name they are bought all the same.
@@ -296,18 +375,13 @@ impl Hearing {
     }
 
     fn cancelled(&self, record: &Record<slot::Event>, slot: SlotId, cancelled: &slot::Cancelled, signals: &mut Vec<Signal>) {
-        let origin = self.origins.get(&cancelled.sale.get());
-        let at_desk = origin.is_some_and(|origin| origin.outlet == Outlet::BoxOffice);
-        // What a desk sold and a desk takes back is the desk's doing, whatever cause it gives.
-        let kind = if at_desk || cancelled.cause == CancelCause::Museum { SignalKind::Voided } else { SignalKind::Refunded };
-        let Some(origin) = origin else { return };
+        let Some(origin) = self.origins.get(&cancelled.sale.get()) else { return };
+        let (kind, nobody) = (kind_of_return(origin.outlet, cancelled.cause), nobody());
         let mut signal = of(origin, record.at, kind, slot);
-        if kind == SignalKind::Voided
-            && let Some(operator) = record.envelope.as_ref().and_then(|envelope| acting(envelope.who, Outlet::BoxOffice))
-        {
-            signal.parties.retain(|taking| taking.role != Role::Operator);
-            signal.parties.push(operator);
-        }
+        // Whoever takes tickets back is a party of the command, see [`by_whom`]. Records of before that was so say it only where it can be nobody but an operator.
+        let taker = if kind == SignalKind::Voided { Outlet::BoxOffice } else { Outlet::Web };
+        signal.parties = parties(record.envelope.as_ref().unwrap_or(&nobody), taker);
+        join(&mut signal.parties, but_operators(&origin.parties));
         signal.people = cancelled.tickets.len() as u32;
         signal.cents = 0;
         signals.push((signal, cancelled.sale.get()));
@@ -329,22 +403,24 @@ impl Hearing {
             match event {
                 payment::Event::Opened(opened) => {
                     let signal = self.payment_begun(record.at, opened, record.envelope.as_ref());
-                    let (outlet, museum, parties) = (signal.outlet, signal.museum, signal.parties.clone());
-                    let origin = Origin { outlet, museum, parties, cents: signal.cents, slot: signal.slot, tried: false };
-                    self.payments.put(payment.get(), origin);
+                    let named = record.envelope.as_ref().map_or(0, |envelope| parties(envelope, signal.outlet).len());
+                    let paying = Paying { origin: origin_of(&signal), named, tried: false, over: false };
+                    self.payments.put(payment.get(), paying);
                     signals.push((signal, u128::from(payment.get())));
                 }
                 payment::Event::Activated(_) => {
-                    let Some(mut origin) = self.payments.take(&payment.get()) else { continue };
-                    if std::mem::replace(&mut origin.tried, true) {
-                        signals.push((of(&origin, record.at, SignalKind::PaymentFailed, SlotId::from_raw(origin.slot)), u128::from(payment.get())));
+                    let Some(mut paying) = self.payments.take(&payment.get()) else { continue };
+                    if std::mem::replace(&mut paying.tried, true) && !paying.over {
+                        signals.push(failed(&paying, record.at, payment));
                     }
-                    self.payments.put(payment.get(), origin);
+                    self.payments.put(payment.get(), paying);
                 }
                 payment::Event::PublishFailed(_) | payment::Event::Cancelled(_) | payment::Event::Expired(_) => {
-                    if let Some(origin) = self.payments.take(&payment.get()) {
-                        signals.push((of(&origin, record.at, SignalKind::PaymentFailed, SlotId::from_raw(origin.slot)), u128::from(payment.get())));
+                    let Some(mut paying) = self.payments.take(&payment.get()) else { continue };
+                    if !std::mem::replace(&mut paying.over, true) {
+                        signals.push(failed(&paying, record.at, payment));
                     }
+                    self.payments.put(payment.get(), paying);
                 }
                 _ => {}
             }
@@ -408,9 +484,10 @@ impl Hearing {
         let mut signal = SignalEvent::new(assessment.at.as_micros(), kind, outlet, attempt.museum.0);
         signal.slot = slot.get();
         signal.parties = parties(envelope.unwrap_or(&nobody), channel);
-        // Of a return the desk that takes it is the operator, not the one that sold.
-        let others = origin.into_iter().flat_map(|origin| &origin.parties).filter(|taking| !is_return || taking.role != Role::Operator);
-        join(&mut signal.parties, others.copied());
+        if let Some(origin) = origin {
+            let others = origin.parties.iter().copied().filter(|taking| !is_return || taking.role != Role::Operator);
+            join(&mut signal.parties, others);
+        }
         // Of a payment also whoever held the places of its other holds, as far as there was room for them.
         join(&mut signal.parties, attempt.parties.iter().map(|party| Taking { role: role(party.kind), id: { party.pseudonym.0 } }));
         (signal.people, signal.cheap, signal.cents, signal.list_cents) = (people, cheap, cents.get(), list_cents.get());
@@ -436,6 +513,17 @@ impl Hearing {
             }
         }
     }
+}
+
+/// Where what a signal tells of came from.
+fn origin_of(signal: &SignalEvent) -> Origin {
+    Origin { outlet: signal.outlet, museum: signal.museum, parties: signal.parties.clone(), cents: signal.cents, slot: signal.slot }
+}
+
+/// A payment came to nothing.
+fn failed(paying: &Paying, at: Timestamp, payment: PaymentId) -> Signal {
+    let origin = &paying.origin;
+    (of(origin, at, SignalKind::PaymentFailed, SlotId::from_raw(origin.slot)), u128::from(payment.get()))
 }
 
 /// A signal of those from whom something came.

@@ -8,15 +8,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use actix::{Actor, Addr, Arbiter, Context, Handler, Message};
+use actix::{Actor, Addr, Context, Handler, Message};
 use futures_util::future::join_all;
-use tokio::sync::{mpsc, watch};
-use tornello_models::fraud::signals::{SignalEvent, keys};
+use tokio::sync::{mpsc, oneshot, watch};
+use tornello_engine::ids::HoldId;
+use tornello_models::fraud::signals::{SignalEvent, Taking, keys};
 
 use super::counters::{Counters, shard_of};
 use super::fold::Fold;
 use super::judge::Judge;
 use super::saved::{self, SavedFile};
+use super::{Held, Holds, Scoring};
 use crate::clock::Stopwatch;
 use crate::journal::{Batch, Head, Journal, JournalError, batches_after};
 use crate::streams::corrupt;
@@ -25,6 +27,8 @@ use crate::streams::corrupt;
 const SCORERS: usize = 4;
 /// How many batches wait for the scorers, a megabyte each at most; more are read from the journal later.
 pub const TAPPED: usize = 64;
+/// So many may wait for an answer to where a hold came from; others do without.
+pub const ASKED: usize = 1_024;
 /// How many batches are read from the journal at once.
 const ROUND: u32 = 64;
 /// So many batches, and so long, after it was saved last, the state is saved again: that writes up to some hundred megabytes, and the journal's flushes wait behind them.
@@ -153,15 +157,26 @@ pub fn tap(progress: Arc<Progress>) -> (Tap, mpsc::Receiver<Tapped>) {
     (Tap { batches, progress }, tapped)
 }
 
+/// Somebody asks who took part in a hold, an entry or a sale.
+#[derive(Debug)]
+pub struct Asking {
+    /// In which.
+    pub hold: HoldId,
+    /// The answer; none: it is not remembered.
+    pub answer: oneshot::Sender<Option<Vec<Taking>>>,
+}
+
 /// Follows the journal for the scorers.
 pub struct Follower {
     journal: Arc<dyn Journal>,
     counters: Arc<Counters>,
     progress: Arc<Progress>,
     judge: Arc<Judge>,
+    held: Holds,
     fold: Fold,
     hash: [u8; 32],
     scorers: Vec<Addr<Scorer>>,
+    asked: mpsc::Receiver<Asking>,
     /// Where the state is saved; none: nowhere.
     file: Option<SavedFile>,
     saved_at: u64,
@@ -169,16 +184,9 @@ pub struct Follower {
 }
 
 impl Follower {
-    /// Starts the scorers on these threads. `head` is where the journal ends now.
-    pub fn new(
-        journal: Arc<dyn Journal>,
-        counters: Arc<Counters>,
-        progress: Arc<Progress>,
-        judge: Arc<Judge>,
-        file: Option<SavedFile>,
-        head: Head,
-        threads: &[Arbiter],
-    ) -> Self {
+    /// Starts the scorers. `head` is where the journal ends now; the state is saved in `file`, and `asked` is answered.
+    pub fn new(journal: Arc<dyn Journal>, scoring: &Scoring, (file, asked): (Option<SavedFile>, mpsc::Receiver<Asking>), head: Head) -> Self {
+        let (counters, progress, threads) = (Arc::clone(&scoring.counters), Arc::clone(&scoring.progress), &scoring.threads);
         progress.goal.store(head.number, Ordering::Release);
         let scorers = (0..SCORERS)
             .map(|number| {
@@ -186,7 +194,9 @@ impl Follower {
                 Scorer::start_in_arbiter(&threads[number % threads.len()].handle(), move |_| Scorer { number, counters })
             })
             .collect();
-        Self { journal, counters, progress, judge, fold: Fold::default(), hash: [0; 32], scorers, file, saved_at: 0, since_saved: Stopwatch::start() }
+        let (judge, held) = (Arc::clone(&scoring.judge), Arc::clone(&scoring.held));
+        let (fold, since_saved) = (Fold::default(), Stopwatch::start());
+        Self { journal, counters, progress, judge, held, fold, hash: [0; 32], scorers, asked, file, saved_at: 0, since_saved }
     }
 
     /// Follows until the writer has ended and all is heard; then saves what is known.
@@ -208,6 +218,10 @@ impl Follower {
                                 None => break,
                             },
                             _ = committed.changed() => Ok(()),
+                            Some(asking) = self.asked.recv() => {
+                                self.answer(asking);
+                                Ok(())
+                            }
                         }
                     }
                 }
@@ -278,12 +292,35 @@ impl Follower {
             tracing::error!(%failed, batch = batch.number, "a scorer has ended");
         }
         self.hash = hash;
+        self.bought(heard.bought);
         // Before the position is told: whoever waits for it, and then for the models, waits for what they make of this batch. Models that begin with it have it from the fold.
         self.judge.hear(heard.rows, &self.fold);
         self.counters.publish(batch.number);
         self.progress.heard(batch.number);
         self.begin();
+        // Whoever asks waits for one batch at most, however many there are to read.
+        while let Ok(asking) = self.asked.try_recv() {
+            self.answer(asking);
+        }
         Ok(())
+    }
+
+    fn answer(&self, Asking { hold, answer }: Asking) {
+        // Whoever has not waited does not hear it.
+        let _ = answer.send(self.fold.hearing.parties_of(hold).map(<[Taking]>::to_vec));
+    }
+
+    /// What becomes of a sale later is assessed as of all who took part in it, as it is heard: also of who was named with its payment, or when it was confirmed.
+    fn bought(&self, bought: Vec<(u128, Vec<Taking>)>) {
+        if bought.is_empty() {
+            return;
+        }
+        let mut held = self.held.lock();
+        for (sale, parties) in bought {
+            if let Some(known) = held.take(&sale) {
+                held.put(sale, Arc::new(Held { channel: known.channel, lines: known.lines.clone(), parties }));
+            }
+        }
     }
 
     /// Begins to save what is known, unless what was known before is still being written. What is heard waits only until it is copied in memory.
@@ -330,7 +367,7 @@ mod tests {
 
     #[actix_rt::test]
     async fn while_the_scorers_are_behind_rules_act_alone() {
-        let prepared = Scoring::prepare(Sizes { score_us_max: 1_000_000, ..Sizes::default() }, None).unwrap();
+        let prepared = Scoring::prepare(Sizes { score_us_max: 1_000_000, ..Sizes::default() }, None, Arc::default()).unwrap();
         let (scoring, tap) = (Arc::clone(&prepared.scoring), prepared.tap());
         let acting = scoring.judge().install(&model(0, 8.0), Post::Champion).unwrap();
         let mut signal = SignalEvent::new(1_000_000, SignalKind::Sold { held: true }, Outlet::Web, 1);

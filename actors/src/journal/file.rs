@@ -1,14 +1,16 @@
 //! The journal in one append-only file: batches one after the other, each with a header, the index of what is inside, and its records. What is
 //! written is never changed, so a write torn by a crash can only be the last one.
 //!
-//! A batch: magic (8 bytes), number (u64), time (i64 microseconds), hash of the batch before (32), own hash (32), length of the index (u32) and of the records (u32), CRC-32C
-//! (u32) of all that and of the index; then the index, then the records. The index: for each stream the length of its name (u8), the name, the numbers of its first and last
-//! record (u64 each) and where in the file the batch stands that holds its records before (u64; all ones: none). All integers are little-endian.
+//! How a batch lies in it is in `layout`.
 //!
 //! Behind the last batch the file is filled with zeros, some way ahead: a flush that need not make the file longer is a third faster. Zeros to the end of the
 //! file are the end of the journal. Anything else there is a torn batch, unless a whole later batch stands behind it: then something in the middle is damaged.
 //!
 //! In memory is only where each stream's last batch stands. The start reads all headers, and [`crate::start::check`] all records after that.
+
+mod layout;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
@@ -19,18 +21,14 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
-use tornello_engine::time::Timestamp;
 
-use super::wire::Bytes;
+use self::layout::{Header, MAGIC, Window, encode};
 use super::{Batch, Head, Journal, JournalError, Span, StreamId};
 use crate::signing::secret_file;
 
 /// The name of the file within a data folder.
 pub const FILE: &str = "journal.log";
 
-/// Its first byte stands in no text, so that nothing a caller sends looks like the begin of a batch.
-const MAGIC: [u8; 8] = *b"\xfftrnlo\x01\n";
-const HEADER: usize = 8 + 8 + 8 + 32 + 32 + 4 + 4 + 4;
 /// How far ahead the file is filled with zeros.
 const AHEAD: u64 = 512 * 1024;
 /// What is wrong with a header that is whole.
@@ -218,148 +216,6 @@ fn behind(window: &mut Window<'_>, from: u64, to: u64, expected: u64) -> io::Res
         at += if length == READ_ON { (length - MAGIC.len() + 1) as u64 } else { length as u64 };
     }
     Ok((later, anything))
-}
-
-/// What stands before the records of a batch.
-#[derive(Debug)]
-struct Header {
-    place: u64,
-    number: u64,
-    at: Timestamp,
-    previous: [u8; 32],
-    hash: [u8; 32],
-    /// With where the stream's records before stand.
-    index: Vec<(Span, u64)>,
-    records_at: u64,
-    records: u32,
-}
-
-impl Header {
-    /// The header that stands at a place; none if there is none that can be read.
-    fn at(window: &mut Window<'_>, place: u64) -> io::Result<Option<Self>> {
-        Ok(Self::bytes(window, place)?.and_then(|bytes| Self::parse(place, bytes)))
-    }
-
-    /// Whether the bytes of the header that stands at a place are those that were written.
-    fn is_whole_at(window: &mut Window<'_>, place: u64) -> io::Result<bool> {
-        Ok(Self::bytes(window, place)?.is_some_and(|bytes| Self::whole(bytes).is_some()))
-    }
-
-    /// All bytes of the header that stands at a place; none if there is none.
-    fn bytes<'a>(window: &'a mut Window<'_>, place: u64) -> io::Result<Option<&'a [u8]>> {
-        let Some(fixed) = window.bytes(place, HEADER)? else { return Ok(None) };
-        let mut fields = Bytes(fixed);
-        if fields.array() != Some(MAGIC) {
-            return Ok(None);
-        }
-        let index_bytes = u32::from_le_bytes([fixed[88], fixed[89], fixed[90], fixed[91]]) as usize;
-        window.bytes(place, HEADER.saturating_add(index_bytes))
-    }
-
-    /// The fixed part and the index, if their checksum fits.
-    fn whole(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
-        let (fixed, index) = bytes.split_at_checked(HEADER)?;
-        let (covered, mut crc) = (fixed.get(..HEADER - 4)?, Bytes(fixed.get(HEADER - 4..)?));
-        (crc.u32()? == crc32c::crc32c_append(crc32c::crc32c(covered), index)).then_some((fixed, index))
-    }
-
-    fn parse(place: u64, bytes: &[u8]) -> Option<Self> {
-        let (fixed, index) = Self::whole(bytes)?;
-        let mut fields = Bytes(fixed.get(MAGIC.len()..)?);
-        let (number, at) = (fields.u64()?, Timestamp::from_micros(fields.u64()? as i64));
-        let (previous, hash) = (fields.array()?, fields.array()?);
-        let (index_bytes, records) = (fields.u32()?, fields.u32()?);
-        if index.len() != index_bytes as usize {
-            return None;
-        }
-        let (mut fields, mut spans) = (Bytes(index), Vec::new());
-        while !fields.0.is_empty() {
-            let name = fields.u8().and_then(|length| fields.take(usize::from(length)))?;
-            let stream = StreamId::from_bytes(name)?;
-            spans.push((Span { stream, first: fields.u64()?, last: fields.u64()? }, fields.u64()?));
-        }
-        Some(Self { place, number, at, previous, hash, index: spans, records_at: place + (HEADER + index.len()) as u64, records })
-    }
-
-    const fn end(&self) -> u64 {
-        self.records_at + self.records as u64
-    }
-
-    /// The whole batch, its hash compared to the stored one.
-    fn batch(self, window: &mut Window<'_>) -> Result<Batch, JournalError> {
-        let corrupt = |what: &str| JournalError::Corrupt { batch: self.number, what: what.to_owned() };
-        let records = window.bytes(self.records_at, self.records as usize).map_err(unreachable)?.ok_or_else(|| corrupt("it is cut off"))?.to_vec();
-        let spans = self.index.iter().map(|(span, _)| *span).collect();
-        let batch = Batch { number: self.number, previous: self.previous, at: self.at, records, spans };
-        if batch.hash() == self.hash { Ok(batch) } else { Err(corrupt("its hash is not the stored one")) }
-    }
-
-    /// The span of a stream and the place of its records before.
-    fn of(&self, stream: StreamId) -> Option<(Span, u64)> {
-        self.index.iter().find(|(span, _)| span.stream == stream).copied()
-    }
-}
-
-/// The bytes of a batch, and where its records begin.
-fn encode(batch: &Batch, before: impl Fn(StreamId) -> u64) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(HEADER + 40 * batch.spans.len() + batch.records.len());
-    bytes.resize(HEADER, 0);
-    for span in &batch.spans {
-        let name = span.stream.to_bytes();
-        bytes.push(name.len() as u8);
-        bytes.extend_from_slice(&name);
-        for number in [span.first, span.last, before(span.stream)] {
-            bytes.extend_from_slice(&number.to_le_bytes());
-        }
-    }
-    let index_bytes = (bytes.len() - HEADER) as u32;
-    let mut fixed = Vec::with_capacity(HEADER);
-    fixed.extend_from_slice(&MAGIC);
-    fixed.extend_from_slice(&batch.number.to_le_bytes());
-    fixed.extend_from_slice(&batch.at.as_micros().to_le_bytes());
-    fixed.extend_from_slice(&batch.previous);
-    fixed.extend_from_slice(&batch.hash());
-    fixed.extend_from_slice(&index_bytes.to_le_bytes());
-    fixed.extend_from_slice(&(batch.records.len() as u32).to_le_bytes());
-    let crc = crc32c::crc32c_append(crc32c::crc32c(&fixed), &bytes[HEADER..]);
-    fixed.extend_from_slice(&crc.to_le_bytes());
-    bytes[..HEADER].copy_from_slice(&fixed);
-    bytes.extend_from_slice(&batch.records);
-    bytes
-}
-
-/// A part of the file in memory, so that many small readings are few large ones.
-struct Window<'a> {
-    file: &'a File,
-    /// Nothing is read from here on.
-    end: u64,
-    at_once: usize,
-    at: u64,
-    bytes: Vec<u8>,
-}
-
-impl<'a> Window<'a> {
-    const fn new(file: &'a File, end: u64, at_once: usize) -> Self {
-        Self { file, end, at_once, at: 0, bytes: Vec::new() }
-    }
-
-    /// The bytes at a place; none if they reach beyond the end.
-    fn bytes(&mut self, place: u64, length: usize) -> io::Result<Option<&[u8]>> {
-        let skip =
-            place.checked_sub(self.at).and_then(|skip| usize::try_from(skip).ok()).filter(|skip| skip.saturating_add(length) <= self.bytes.len());
-        if let Some(skip) = skip {
-            return Ok(Some(&self.bytes[skip..skip + length]));
-        }
-        // A length that damage made up must not become memory.
-        let left = self.end.saturating_sub(place);
-        if length as u64 > left {
-            return Ok(None);
-        }
-        self.bytes.resize((length.max(self.at_once) as u64).min(left) as usize, 0);
-        self.at = place;
-        self.file.read_exact_at(&mut self.bytes, place)?;
-        Ok(Some(&self.bytes[..length]))
-    }
 }
 
 #[allow(clippy::needless_pass_by_value, reason = "it is the shape that map_err wants")]
@@ -622,163 +478,5 @@ impl Journal for FileJournal {
             let head = self.inner.state.lock().head;
             Ok(head)
         })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use tempfile::TempDir;
-    use tornello_engine::ids::MuseumId;
-
-    use super::*;
-
-    const MUSEUM: StreamId = StreamId::Museum(MuseumId(1));
-    const OTHER: StreamId = StreamId::Museum(MuseumId(2));
-
-    fn next(head: &Head, stream: StreamId, seq: u64, length: usize) -> Batch {
-        let number = head.number + 1;
-        let at = Timestamp::from_seconds(number as i64);
-        Batch { number, previous: head.hash, at, records: vec![number as u8; length], spans: vec![Span { stream, first: seq, last: seq }] }
-    }
-
-    /// Writes that many batches of `MUSEUM`, each with one record of `length` bytes; every tenth is of `OTHER`.
-    async fn write(journal: &FileJournal, count: u64, length: usize) {
-        for _ in 0..count {
-            let head = journal.head().await.unwrap();
-            let (stream, seq) = if head.number % 10 == 9 { (OTHER, head.number / 10 + 1) } else { (MUSEUM, head.number - head.number / 10 + 1) };
-            journal.append(&next(&head, stream, seq, length)).await.unwrap();
-        }
-    }
-
-    /// The numbers of a stream's records, one in each batch, read by pages of `limit` batches.
-    async fn seqs(journal: &FileJournal, stream: StreamId, after: u64, limit: u32) -> Vec<u64> {
-        let mut seqs = Vec::new();
-        loop {
-            let page = journal.batches_of(stream, seqs.last().copied().unwrap_or(after), limit).await.unwrap();
-            assert!(page.len() <= limit as usize, "{} batches at once, {limit} were wanted", page.len());
-            if page.is_empty() {
-                return seqs;
-            }
-            seqs.extend(page.iter().map(|batch| batch.spans[0].first));
-        }
-    }
-
-    #[tokio::test]
-    async fn many_batches_are_found_by_number_and_by_stream_also_after_a_restart() {
-        let folder = TempDir::new().unwrap();
-        let path = folder.path().join(FILE);
-        let mut journal = FileJournal::open(&path).await.unwrap();
-        write(&journal, 700, 3_000).await;
-        for restarted in [false, true] {
-            for after in [0, 1, 62, 63, 64, 65, 128, 640, 698, 699] {
-                let numbers: Vec<u64> = journal.batches(after, 3).await.unwrap().iter().map(|batch| batch.number).collect();
-                assert_eq!(numbers, (after + 1..=700).take(3).collect::<Vec<_>>(), "after {after}, restarted: {restarted}");
-            }
-            for limit in [1, 7, 1_000] {
-                assert_eq!(seqs(&journal, MUSEUM, 0, limit).await, (1..=630).collect::<Vec<_>>(), "{limit} at once, restarted: {restarted}");
-                assert_eq!(seqs(&journal, MUSEUM, 63, limit).await, (64..=630).collect::<Vec<_>>(), "{limit} at once, restarted: {restarted}");
-                assert_eq!(seqs(&journal, OTHER, 60, limit).await, (61..=70).collect::<Vec<_>>(), "{limit} at once, restarted: {restarted}");
-            }
-            for seq in [1, 2, 63, 64, 65, 127, 128, 400, 629, 630] {
-                let batch = journal.batch_with(MUSEUM, seq).await.unwrap();
-                assert_eq!(batch.map(|batch| batch.spans[0].first), Some(seq), "restarted: {restarted}");
-            }
-            assert_eq!(journal.batch_with(MUSEUM, 631).await, Ok(None));
-            journal = FileJournal::open(&path).await.unwrap();
-        }
-    }
-
-    #[tokio::test]
-    async fn a_stream_of_damaged_batches_is_an_error_and_not_a_gap() {
-        let folder = TempDir::new().unwrap();
-        let path = folder.path().join(FILE);
-        let journal = FileJournal::open(&path).await.unwrap();
-        write(&journal, 3, 100).await;
-        let bytes = std::fs::read(&path).unwrap();
-        let second = bytes.windows(8).enumerate().filter(|(_, seen)| *seen == MAGIC).nth(1).map(|(at, _)| at).unwrap();
-        for at in [second, second + 40, second + HEADER + 2, second + HEADER + 40] {
-            let mut bytes = bytes.clone();
-            bytes[at] ^= 1;
-            std::fs::write(&path, bytes).unwrap();
-            assert!(matches!(journal.batches_of(MUSEUM, 0, 10).await, Err(JournalError::Corrupt { .. })), "byte {at}");
-            assert!(matches!(journal.batches(0, 1).await.as_deref(), Ok([_])), "what is sound before is read");
-        }
-    }
-
-    /// A limit of the process on the size of files would be simpler to set than a full disk, but is of the whole process. A file opened for reading only
-    /// refuses writes as a disk does that was mounted for reading only.
-    #[tokio::test]
-    async fn after_a_failed_write_the_batches_end_where_they_did() {
-        let folder = TempDir::new().unwrap();
-        let path = folder.path().join(FILE);
-        let mut journal = FileJournal::open(&path).await.unwrap();
-        write(&journal, 2, 100).await;
-        let head = journal.head().await.unwrap();
-        let inner = Arc::get_mut(&mut journal.inner).unwrap();
-        let writable = std::mem::replace(&mut inner.file, File::open(&path).unwrap());
-        let batch = next(&head, MUSEUM, 3, 100);
-        assert!(matches!(journal.append(&batch).await, Err(JournalError::Unreachable(_))));
-        assert!(journal.recover().await.is_err(), "it cannot be put in order yet");
-        // A part of the batch had reached the file.
-        writable.write_all_at(&[7; 50], journal.inner.state.lock().end).unwrap();
-        Arc::get_mut(&mut journal.inner).unwrap().file = writable;
-        assert_eq!(journal.recover().await, Ok(head));
-        let (bytes, end) = (std::fs::read(&path).unwrap(), journal.inner.state.lock().end as usize);
-        assert_eq!((bytes.len(), bytes[end..].iter().all(|byte| *byte == 0)), (end + AHEAD as usize, true));
-        assert_eq!(journal.append(&batch).await, Ok(()));
-        let again = FileJournal::open(&path).await.unwrap();
-        assert_eq!(again.head().await.map(|head| head.number), Ok(3));
-    }
-
-    /// What the kernel has not written cannot be seen from here; that the last batch is written again can, through a file that takes no writes.
-    #[tokio::test]
-    async fn the_last_batch_is_written_again_before_anything_is_built_on_it() {
-        let folder = TempDir::new().unwrap();
-        let path = folder.path().join(FILE);
-        let mut journal = FileJournal::open(&path).await.unwrap();
-        assert_eq!(journal.settle().await, Ok(()), "an empty file");
-        write(&journal, 3, 3_000).await;
-        let bytes = std::fs::read(&path).unwrap();
-        assert_eq!(journal.settle().await, Ok(()));
-        assert!(std::fs::read(&path).unwrap() == bytes, "nothing changes");
-        Arc::get_mut(&mut journal.inner).unwrap().file = File::open(&path).unwrap();
-        assert!(matches!(journal.settle().await, Err(JournalError::Unreachable(_))));
-    }
-
-    #[tokio::test]
-    async fn a_failed_flush_stops_the_file_until_it_is_opened_again() {
-        let folder = TempDir::new().unwrap();
-        let path = folder.path().join(FILE);
-        let journal = FileJournal::open(&path).await.unwrap();
-        write(&journal, 1, 100).await;
-        let head = journal.head().await.unwrap();
-        journal.inner.writing.lock().trouble = Trouble::Flush("a bad sector".into());
-        assert!(matches!(journal.append(&next(&head, MUSEUM, 2, 9)).await, Err(JournalError::FlushFailed(_))));
-        assert!(matches!(journal.recover().await, Err(JournalError::FlushFailed(_))));
-        write(&FileJournal::open(&path).await.unwrap(), 1, 100).await;
-    }
-
-    #[tokio::test]
-    async fn what_a_newer_program_wrote_is_not_taken_for_torn() {
-        let folder = TempDir::new().unwrap();
-        let path = folder.path().join(FILE);
-        let journal = FileJournal::open(&path).await.unwrap();
-        write(&journal, 2, 100).await;
-        let place = journal.inner.state.lock().last as usize;
-        drop(journal);
-        let mut bytes = std::fs::read(&path).unwrap();
-        // The kind of the one stream in the last batch, and the checksum over it.
-        bytes[place + HEADER + 1] = 200;
-        let index_bytes = u32::from_le_bytes(bytes[place + 88..place + 92].try_into().unwrap()) as usize;
-        let (fixed, index) = (&bytes[place..place + HEADER - 4], &bytes[place + HEADER..place + HEADER + index_bytes]);
-        let crc = crc32c::crc32c_append(crc32c::crc32c(fixed), index).to_le_bytes();
-        bytes[place + HEADER - 4..place + HEADER].copy_from_slice(&crc);
-        std::fs::write(&path, &bytes).unwrap();
-        let journal = FileJournal::open(&path).await.unwrap();
-        assert_eq!(journal.head().await.unwrap().number, 2);
-        for refused in [journal.batches(1, 1).await.map(drop), journal.cut_last(2).await] {
-            assert!(matches!(refused, Err(JournalError::Newer { batch: 2, .. })), "{refused:?}");
-        }
-        assert!(std::fs::read(&path).unwrap() == bytes, "nothing was cut off");
     }
 }

@@ -269,6 +269,12 @@ impl Node {
         self.attempt_owners.ask(stream, envelope, attempts::Command::Note(Box::new(attempt))).await
     }
 
+    /// Keeps an attempt of which nothing was kept, because somebody appeals.
+    pub async fn claim_attempt(&self, envelope: Envelope, attempt: attempts::Attempt) -> Answer<Attempts> {
+        let stream = StreamId::Attempts(attempt.id.day());
+        self.attempt_owners.ask(stream, envelope, attempts::Command::Claim(Box::new(attempt))).await
+    }
+
     /// Counts attempts of a party of whom as many are kept as may be.
     pub async fn count_attempts(&self, day: u16, envelope: Envelope, acting: Option<Party>, more: u32) -> Answer<Attempts> {
         self.attempt_owners.ask(StreamId::Attempts(day), envelope, attempts::Command::Count { acting, more }).await

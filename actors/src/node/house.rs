@@ -49,11 +49,12 @@ impl Node {
         );
         self.board.forget(self.clock.now().plus_seconds(-FORGET_AFTER_S));
         self.quotes.forget(self.clock.now().plus_seconds(-FORGET_AFTER_S));
+        self.cases.passes().forget(self.clock.now());
         self.tidy_rooms();
         limits::forget(self);
     }
 
-    /// Ends when the next deadline of anything has changed.
+    /// Ends when something has an earlier deadline than all others had, or what was due has been seen to.
     async fn sooner(&self) {
         tokio::select! {
             () = self.board.sooner() => {}
@@ -72,7 +73,10 @@ impl Node {
             tokio::select! {
                 () = node.sooner() => {}
                 () = async { match next { Some(at) => node.clock.sleep_until(at).await, None => std::future::pending().await } } => {
-                    node.wake_due_again(&mut pauses).await;
+                    // What it slept for may have ended before its time.
+                    if !node.wake_due_again(&mut pauses).await {
+                        continue;
+                    }
                     // What was woken is off the index when its record is on the disk; a slot that cannot write is asked again soon, not at once.
                     let again = if node.health() == Health::Writing { WAKE_AGAIN } else { WAKE_AGAIN_BROKEN };
                     let _ = tokio::time::timeout(again, node.sooner()).await;

@@ -18,13 +18,15 @@ impl Node {
         self.wake_all(self.due(now), now).await;
     }
 
-    /// As [`Node::wake_due`], but for those that could not be woken a while ago.
-    pub(super) async fn wake_due_again(&self, pauses: &mut Pauses<StreamId>) {
+    /// As [`Node::wake_due`], but for those that could not be woken a while ago. Answers whether anything is due.
+    pub(super) async fn wake_due_again(&self, pauses: &mut Pauses<StreamId>) -> bool {
         let now = self.clock.now();
-        let due = pauses.due(self.due(now), now);
-        for (stream, is_woken) in self.wake_all(due, now).await {
+        let due = self.due(now);
+        let is_any_due = !due.is_empty();
+        for (stream, is_woken) in self.wake_all(pauses.due(due, now), now).await {
             pauses.note(stream, now, is_woken);
         }
+        is_any_due
     }
 
     fn due(&self, now: Timestamp) -> Vec<StreamId> {

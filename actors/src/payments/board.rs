@@ -12,7 +12,7 @@ use tornello_engine::payment::{Event, Payment, Stage};
 use tornello_engine::record::Record;
 use tornello_engine::time::Timestamp;
 
-use crate::deadlines::Deadlines;
+use crate::deadlines::{Deadlines, First};
 use crate::journal::StreamId;
 use crate::journal::writer::Lease;
 use crate::owner::Tell;
@@ -96,7 +96,7 @@ impl Payments {
         } else {
             known.working.remove(&payment);
         }
-        if known.deadlines.replace(payment, before.and_then(|before| before.wake_at), head.wake_at) {
+        if known.deadlines.replace(payment, before.and_then(|before| before.wake_at), head.wake_at) != First::Same {
             self.sooner.notify_one();
         }
     }

@@ -76,6 +76,10 @@ async fn sell(node: &Node, id: PaymentId, opened: &Opened, number: u16, item: &I
         let (who, order, assessment, parties) = (opened.who, opened.order, assessment.clone(), parties.to_vec());
         Envelope { who, order, assessment, parties, ..step(id, name, number) }
     };
+    let of_quote = match opened.quote {
+        Some(quote) => quotes::parties_of(node, quote).await.map_err(|failure| failure.map(|_| Refusal::Payment(payment::Refusal::NotPaid)))?,
+        None => Vec::new(),
+    };
     // What was sold anew before stays so, whatever has become of the hold since.
     let (hold, of_it) = (item.hold, settlement.clone());
     // The options of a quote are the system's.
@@ -94,7 +98,8 @@ async fn sell(node: &Node, id: PaymentId, opened: &Opened, number: u16, item: &I
         return Ok(Ok(sale));
     }
     // Who was named when the payment began buys a hold that nobody was named for; any other is of whoever held it.
-    let named = if limits_buyers(node, slot) && is_unnamed { named_in(node, id).await? } else { Vec::new() };
+    let mut named = if limits_buyers(node, slot) && is_unnamed { named_in(node, id).await? } else { Vec::new() };
+    named.extend(&of_quote);
     // What another payment is under way for by now is left to that one, however late this one's money is.
     let keeper = match kept_for {
         Some(Keeper::Payment(other)) if other != id => (!is_under_way(node, other, hold).await?).then_some(other),
@@ -112,7 +117,7 @@ async fn sell(node: &Node, id: PaymentId, opened: &Opened, number: u16, item: &I
         Err(failure) => return Err(of_slot(hold, failure)),
     }
     // Places that are sold anew are bought by whoever held them, or late money would buy what the buyer may not have.
-    let named = match node.day_limits().buyer_of(hold) {
+    let mut named = match node.day_limits().buyer_of(hold) {
         Some(pseudonym) => vec![Party { kind: PartyKind::Buyer, pseudonym }],
         None if limits_buyers(node, slot) => {
             let holder = held_by(node, hold).await?;
@@ -120,6 +125,9 @@ async fn sell(node: &Node, id: PaymentId, opened: &Opened, number: u16, item: &I
         }
         None => Vec::new(),
     };
+    // Nothing else says of a sale without its hold whose card paid for it, or from which device.
+    let of_payment = first_envelope(node, id).await.map_err(|error| read_failed(&error))?.map(|first| first.parties).unwrap_or_default();
+    named.extend(of_payment.into_iter().filter(|party| party.kind != PartyKind::Buyer).chain(of_quote));
     for salt in 0..SALTS {
         let sale = anew(id, number, slot, salt);
         let (lines, channel) = (item.lines.clone(), opened.channel);

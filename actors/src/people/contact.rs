@@ -9,6 +9,7 @@ use tornello_engine::ids::PersonId;
 use zeroize::Zeroizing;
 
 use super::PeopleError;
+use super::script::MixedScripts;
 
 /// Every contact is padded to this length, so that its length says nothing and its place on disk always fits.
 pub(super) const PADDED_BYTES: usize = 512;
@@ -73,6 +74,9 @@ pub enum ContactError {
     /// The holder of the account is missing, too long, has characters that only steer, or is named without an account.
     #[error("account_holder: 1 to 70 characters are expected beside an iban, none that controls or hides text; no holder without an iban")]
     AccountHolder,
+    /// The holder's name mixes alphabets, whose letters can look the same.
+    #[error("account_holder: letters of one alphabet are expected, and {0}")]
+    MixedScripts(MixedScripts),
     /// Each part is well but together they are too long.
     #[error("the names, the email and the account are too long together: at most {} bytes", TEXTS_MAX)]
     TooLong,
@@ -89,9 +93,15 @@ impl Payee {
     /// An account and in whose name it is.
     ///
     /// # Errors
-    /// If the IBAN is none of SEPA, or the name is missing, longer than 70 characters (as banks take it) or has characters that only steer.
+    /// If the IBAN is none of SEPA, or the name is missing, longer than 70 characters (as banks take it), has characters that only steer, or letters of several
+    /// alphabets: nobody sees whose account it would be.
     pub fn new(iban: &str, holder: &str) -> Result<Self, ContactError> {
-        Ok(Self { iban: iban.parse().map_err(ContactError::Iban)?, holder: examined(holder, is_holder, ContactError::AccountHolder)? })
+        let iban = iban.parse().map_err(ContactError::Iban)?;
+        let holder = examined(holder, is_holder, ContactError::AccountHolder)?;
+        match MixedScripts::of(&holder) {
+            None => Ok(Self { iban, holder }),
+            Some(mixed) => Err(ContactError::MixedScripts(mixed)),
+        }
     }
 
     /// The account.

@@ -15,7 +15,7 @@ use tornello_engine::record::Record;
 use tornello_engine::slot::people;
 use tornello_engine::time::Timestamp;
 
-use crate::deadlines::Deadlines;
+use crate::deadlines::{Deadlines, First};
 use crate::journal::StreamId;
 use crate::journal::writer::Lease;
 use crate::owner::Tell;
@@ -143,7 +143,7 @@ impl Quotes {
         if let Some(payment) = head.awaits {
             known.awaiting.insert((quote, payment));
         }
-        if known.deadlines.replace(quote, before.and_then(|before| before.wake_at), head.wake_at) {
+        if known.deadlines.replace(quote, before.and_then(|before| before.wake_at), head.wake_at) != First::Same {
             self.sooner.notify_one();
         }
     }

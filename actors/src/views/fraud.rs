@@ -11,7 +11,7 @@ mod links;
 mod signs;
 
 pub use cases::{CaseFilter, CaseRow};
-pub use chance::{is_picked, stays_picked};
+pub use chance::{ByHour, Drawn, PICKED_ONE_IN, is_picked, stays_picked};
 pub use links::Link;
 pub use signs::RefusedRow;
 
@@ -21,7 +21,7 @@ use std::collections::btree_map::Entry;
 use serde_json::{Value, json};
 use sqlx::Row;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
-use tornello_engine::attempts::{self, Attempt, Refused};
+use tornello_engine::attempts::{self, Attempt, Ending, Refused};
 use tornello_engine::case::{self, Label, LabelSource, Subject};
 use tornello_engine::channel::Channel;
 use tornello_engine::envelope::{Assessment, Digest, Envelope, Outcome, Party, PartyKind};
@@ -39,8 +39,8 @@ use super::{Views, ViewsError, json as written};
 use crate::journal::{Journal, JournalError};
 
 /// The tables. Times are microseconds. What wants a case has its `wants` set until it has one. What chance may pick at all (sales and returns, not holds that were never
-/// sold, nor counts of cash) is `pickable`. Signs and labels are kept by the rank of whoever says so: of one rank the last word counts. A sign is `told` while the label of its
-/// rank in the case of its sale says the same.
+/// sold, nor counts of cash) is `pickable`; an attempt that was refused `wants` a case if chance picks it. A case stands in the queue by its `urgency`. Signs and labels are
+/// kept by the rank of whoever says so: of one rank the last word counts. A sign is `told` while the label of its rank in the case of its sale says the same.
 pub(super) const SCHEMA: &str = "
     DROP TABLE IF EXISTS assessed; DROP TABLE IF EXISTS party; DROP TABLE IF EXISTS fraud_case; DROP TABLE IF EXISTS fraud_label;
     DROP TABLE IF EXISTS fraud_sign; DROP TABLE IF EXISTS attempt; DROP TABLE IF EXISTS refused;
@@ -58,11 +58,12 @@ pub(super) const SCHEMA: &str = "
     CREATE INDEX party_by_time ON party (kind, pseudonym, at DESC, subject);
     CREATE TABLE fraud_case (
         fraud_case TEXT PRIMARY KEY, subject TEXT NOT NULL, origin TEXT NOT NULL, museum INTEGER NOT NULL, channel TEXT NOT NULL, amount_cents INTEGER NOT NULL,
-        score INTEGER, probability_ppm INTEGER, model TEXT NOT NULL, loss INTEGER NOT NULL, opened_at INTEGER NOT NULL, due_at INTEGER NOT NULL, lapses_at INTEGER NOT NULL,
+        score INTEGER, probability_ppm INTEGER, model TEXT NOT NULL, loss INTEGER NOT NULL, urgency INTEGER NOT NULL,
+        opened_at INTEGER NOT NULL, due_at INTEGER NOT NULL, lapses_at INTEGER NOT NULL,
         state TEXT NOT NULL, assignee TEXT NOT NULL, verdict TEXT NOT NULL, reason TEXT NOT NULL, decided_by TEXT NOT NULL, decided_at INTEGER,
         appealed_at INTEGER, blocked INTEGER NOT NULL
     ) STRICT, WITHOUT ROWID;
-    CREATE INDEX fraud_case_by_state ON fraud_case (state, loss, fraud_case);
+    CREATE INDEX fraud_case_by_state ON fraud_case (state, urgency, fraud_case);
     CREATE INDEX fraud_case_by_origin ON fraud_case (origin, opened_at);
     CREATE INDEX fraud_case_by_subject ON fraud_case (subject);
     CREATE TABLE fraud_label (
@@ -76,8 +77,10 @@ pub(super) const SCHEMA: &str = "
     CREATE INDEX fraud_sign_untold ON fraud_sign (at) WHERE told = 0;
     CREATE TABLE attempt (
         attempt TEXT PRIMARY KEY, at INTEGER NOT NULL, museum INTEGER NOT NULL, channel TEXT NOT NULL, ending TEXT NOT NULL, amount_cents INTEGER NOT NULL,
-        people INTEGER NOT NULL
+        people INTEGER NOT NULL, wants TEXT NOT NULL
     ) STRICT, WITHOUT ROWID;
+    CREATE INDEX attempt_picked ON attempt (at) WHERE wants = 'picked';
+    CREATE INDEX attempt_blocked ON attempt (at) WHERE ending = 'blocked';
     CREATE TABLE refused (
         sale TEXT NOT NULL, at INTEGER NOT NULL, ticket TEXT NOT NULL, reason TEXT NOT NULL, times INTEGER NOT NULL, gate TEXT NOT NULL,
         PRIMARY KEY (sale, at, ticket, reason, times)
@@ -169,6 +172,8 @@ pub(super) struct Rows {
     /// Sales whose holds were assessed before these batches, or not at all, and what they cost.
     sold: Vec<Value>,
     reviews: Vec<Value>,
+    /// Sales whose tickets have come from other slots, and when.
+    arrivals: Vec<Value>,
     /// What was given back or taken back, and was assessed.
     returns: Vec<Value>,
     /// Counts of cash that were assessed.
@@ -201,8 +206,11 @@ struct Assessed {
 
 impl Assessed {
     fn row(&self, subject: &str) -> Value {
+        // An option of a quote keeps places for weeks: whether it should is looked at now, not when it is sold, if ever.
+        let is_option = self.channel == Channel::Group.name();
         let wants = match self.sold {
             Some(_) if self.severity == Outcome::Review as u8 => "review",
+            None if is_option && self.severity == Outcome::Review as u8 => "review",
             Some(true) if self.severity < Outcome::Review as u8 => "picked",
             _ => "",
         };
@@ -226,11 +234,13 @@ impl Rows {
                 slot::Event::Sold(sold) => {
                     let total = slot::total(&sold.lines);
                     self.of_hold(record, sold.sale, sold.channel, total, false);
-                    let (id, picked) = (sold.sale.to_string(), is_picked(Subject::Sale(sold.sale)));
-                    match self.assessed.get_mut(&id) {
-                        Some(assessed) if assessed.new => (assessed.cents, assessed.sold) = (total.get(), Some(picked)),
-                        _ => self.sold.push(json!([id, total.get(), u8::from(picked)])),
-                    }
+                    self.sold(sold.sale, total);
+                }
+                // What is said of a move is said of what arrives; whose it is, is known from where it was bought.
+                slot::Event::MoveBegun(begun) => self.of_hold(record, begun.arrival, begun.via, slot::total(&begun.lines), true),
+                slot::Event::Arrived(arrived) => {
+                    self.sold(arrived.sale, slot::total(&arrived.lines));
+                    self.arrivals.push(json!([arrived.sale.to_string(), at]));
                 }
                 slot::Event::ReviewOpened(opened) => self.reviews.push(json!([opened.sale.to_string(), opened.until.as_micros(), at])),
                 slot::Event::Cancelled(cancelled) => self.returned(record, cancelled),
@@ -239,6 +249,15 @@ impl Rows {
                 }
                 _ => {}
             }
+        }
+    }
+
+    /// What was held is sold, or has arrived.
+    fn sold(&mut self, sale: HoldId, total: Cents) {
+        let (id, picked) = (sale.to_string(), is_picked(Subject::Sale(sale)));
+        match self.assessed.get_mut(&id) {
+            Some(assessed) if assessed.new => (assessed.cents, assessed.sold) = (total.get(), Some(picked)),
+            _ => self.sold.push(json!([id, total.get(), u8::from(picked)])),
         }
     }
 
@@ -299,6 +318,12 @@ impl Rows {
     }
 
     pub(super) fn payment(&mut self, payment: PaymentId, record: &Record<payment::Event>) {
+        for event in &record.events {
+            // Whoever is named with a payment, the card first of all, takes part in all that it pays for.
+            if let (payment::Event::Opened(opened), Some(envelope)) = (event, &record.envelope) {
+                opened.items.iter().for_each(|item| self.of_parties(&envelope.parties, &item.hold.to_string(), record.at.as_micros()));
+            }
+        }
         if let Some(word) = Word::of(payment, record) {
             // Only the bank's last word is written, whatever the order in which rows of one statement are.
             self.words.retain(|other| other.payment() != payment);
@@ -322,8 +347,9 @@ impl Rows {
             match event {
                 attempts::Event::Noted(attempt) => {
                     let Attempt { id, at, channel, museum, people, amount_cents, ref parties, ending, .. } = *attempt;
+                    let wants = if ending == Ending::Blocked && is_picked(Subject::Attempt(id)) { "picked" } else { "" };
                     let ending = serde_json::to_value(ending).unwrap_or_default();
-                    self.attempts.push(json!([id.to_string(), at.as_micros(), museum.0, channel.name(), ending, amount_cents.get(), people]));
+                    self.attempts.push(json!([id.to_string(), at.as_micros(), museum.0, channel.name(), ending, amount_cents.get(), people, wants]));
                     self.of_parties(parties, &id.to_string(), at.as_micros());
                 }
                 attempts::Event::Refused(refused) => {
@@ -359,9 +385,14 @@ impl Rows {
             ON CONFLICT (subject) DO UPDATE SET score = excluded.score, severity = excluded.severity, data = excluded.data
             WHERE excluded.severity >= assessed.severity";
         const PARTIES: &str = "INSERT OR IGNORE INTO party SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3 FROM json_each(?)";
+        // Of an option there may be a case already.
         const SOLD: &str = "UPDATE assessed SET amount_cents = sale.cents, pickable = 1,
-                wants = CASE WHEN severity = ?2 THEN 'review' WHEN severity < ?2 AND sale.picked THEN 'picked' ELSE '' END
+                wants = CASE WHEN severity = ?2 AND NOT EXISTS (SELECT 1 FROM fraud_case WHERE fraud_case.subject = assessed.subject) THEN 'review'
+                    WHEN severity < ?2 AND sale.picked THEN 'picked' ELSE '' END
             FROM (SELECT value ->> 0 AS of, value ->> 1 AS cents, value ->> 2 AS picked FROM json_each(?1)) AS sale WHERE assessed.subject = sale.of";
+        // Of whoever bought tickets, as which sale ever.
+        const ARRIVED: &str = "INSERT OR IGNORE INTO party SELECT party.kind, party.pseudonym, sale.sale, value ->> 1
+            FROM json_each(?) JOIN sale ON sale.sale = value ->> 0 JOIN party ON party.subject = sale.origin";
         // Staff may ask for a review of what nobody assessed.
         const REVIEWED: &str = "INSERT INTO assessed
             SELECT sale.sale, value ->> 2, sale.museum, sale.channel, 0, ?2, '', sale.total_cents, value ->> 1, 'review', 0
@@ -382,7 +413,7 @@ impl Rows {
             SELECT value ->> 0, value ->> 1, till.museum, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7, NULL,
                 CASE WHEN value ->> 5 = ?2 THEN 'review' ELSE '' END, 0 FROM json_each(?1) JOIN till ON till.session = value ->> 2";
         const ATTEMPTS: &str = "INSERT OR IGNORE INTO attempt
-            SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6 FROM json_each(?)";
+            SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7 FROM json_each(?)";
         const REFUSED: &str = "INSERT OR IGNORE INTO refused
             SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5 FROM json_each(?)";
         let review = Outcome::Review as u8;
@@ -392,6 +423,7 @@ impl Rows {
             (ASSESSED, &assessed),
             (PARTIES, &parties),
             (SOLD, &self.sold),
+            (ARRIVED, &self.arrivals),
             (REVIEWED, &self.reviews),
             (RETURNED, &self.returns),
             (RETURNED_OF, &self.returns),

@@ -10,7 +10,7 @@ use tornello_actors::clock::ManualClock;
 use tornello_actors::digest::digest;
 use tornello_actors::failure::Failure;
 use tornello_actors::fraud::SignalKind;
-use tornello_actors::fraud::{SignalEvent, signal_of, signal_of_count};
+use tornello_actors::fraud::{Said, SignalEvent, signal_of, signal_of_count};
 use tornello_actors::node::{Node, Passage};
 use tornello_actors::payments::{self, Cart, Gateway, GatewayError};
 use tornello_actors::tills;
@@ -85,6 +85,21 @@ struct Held {
     parties: Parties,
 }
 
+/// An intent as it is given, and what keeps it from being given.
+struct Assessed {
+    is_blocked: bool,
+    /// Whether a proof is due first, also where it is looked at besides.
+    proof_due: bool,
+    envelope: Envelope,
+}
+
+impl Assessed {
+    /// Nothing keeps it.
+    const fn passing(envelope: Envelope) -> Self {
+        Self { is_blocked: false, proof_due: false, envelope }
+    }
+}
+
 struct Names {
     full: Code,
     reduced: Code,
@@ -123,9 +138,9 @@ impl<'a> House<'a> {
     pub(super) async fn play(&mut self, intent: &Intent) -> Result<Happened, String> {
         self.pass_time(Timestamp::from_micros(intent.at_us)).await;
         let happened = match self.assess(intent)? {
-            (Verdict::Block, _) => Happened::Blocked,
-            (Verdict::StepUp, _) if !intent.checked => Happened::SteppedUp,
-            (_, assessed) => self.give(intent, assessed).await?,
+            Assessed { is_blocked: true, .. } => Happened::Blocked,
+            Assessed { proof_due: true, .. } if !intent.checked => Happened::SteppedUp,
+            Assessed { envelope, .. } => self.give(intent, envelope).await?,
         };
         if happened == Happened::Done && matches!(intent.action, Action::Refund { .. } | Action::Void { .. }) {
             // Its money is handed over before the clock moves on: the node's own time for that passes in no time here.
@@ -164,7 +179,7 @@ impl<'a> House<'a> {
     }
 
     /// What the node's scorer says of an intent before it is given, with the envelope that says so; what nobody is asked about passes.
-    fn assess(&mut self, intent: &Intent) -> Result<(Verdict, Envelope), String> {
+    fn assess(&mut self, intent: &Intent) -> Result<Assessed, String> {
         let envelope = self.envelope(intent);
         let (kind, number) = match intent.action {
             Action::Hold { slot, party } | Action::Buy { slot, party, .. } => {
@@ -182,23 +197,22 @@ impl<'a> House<'a> {
             Action::Refund { sale } => (SignalKind::Refunded, sale),
             Action::Void { sale } => (SignalKind::Voided, sale),
             Action::CloseTill { till, difference_cents } => return Ok(self.assess_count(intent, envelope, till, difference_cents)),
-            _ => return Ok((Verdict::Allow, envelope)),
+            _ => return Ok(Assessed::passing(envelope)),
         };
-        let Some(held) = self.holds.get(&number) else { return Ok((Verdict::Allow, envelope)) };
+        let Some(held) = self.holds.get(&number) else { return Ok(Assessed::passing(envelope)) };
         let signal = signal_of(Timestamp::from_micros(intent.at_us), kind, held.channel, held.hold, &held.lines, &envelope);
         Ok(self.assessed(intent, envelope, &signal))
     }
 
     /// What the node's scorer says of a count of cash: whatever it is, it is noted. Here whoever opened a session closes it.
-    fn assess_count(&mut self, intent: &Intent, envelope: Envelope, till: u64, difference_cents: i64) -> (Verdict, Envelope) {
-        let Some((_, _, museum)) = self.tills.get(&till) else { return (Verdict::Allow, envelope) };
+    fn assess_count(&mut self, intent: &Intent, envelope: Envelope, till: u64, difference_cents: i64) -> Assessed {
+        let Some((_, _, museum)) = self.tills.get(&till) else { return Assessed::passing(envelope) };
         let signal = signal_of_count(Timestamp::from_micros(intent.at_us), *museum, Cents::new(difference_cents), &envelope, None);
-        let (_, envelope) = self.assessed(intent, envelope, &signal);
-        (Verdict::Allow, envelope)
+        Assessed::passing(self.assessed(intent, envelope, &signal).envelope)
     }
 
-    fn assessed(&mut self, intent: &Intent, mut envelope: Envelope, signal: &SignalEvent) -> (Verdict, Envelope) {
-        let assessment = self.node.scoring().assess(signal);
+    fn assessed(&mut self, intent: &Intent, mut envelope: Envelope, signal: &SignalEvent) -> Assessed {
+        let Said { assessment, proof_due } = self.node.scoring().say(signal);
         let verdict = match assessment.outcome {
             Outcome::Allow => Verdict::Allow,
             Outcome::StepUp => Verdict::StepUp,
@@ -207,10 +221,10 @@ impl<'a> House<'a> {
         };
         if !intent.checked {
             let with_model = assessment.model.as_str() != "none";
-            self.live.note(intent, verdict, !assessment.rules.is_empty(), with_model, assessment.reasons.iter().map(Code::as_str));
+            self.live.note(intent, (verdict, proof_due), !assessment.rules.is_empty(), with_model, assessment.reasons.iter().map(Code::as_str));
         }
         envelope.assessment = Some(Box::new(assessment));
-        (verdict, envelope)
+        Assessed { is_blocked: verdict == Verdict::Block, proof_due, envelope }
     }
 
     async fn give(&mut self, intent: &Intent, envelope: Envelope) -> Result<Happened, String> {

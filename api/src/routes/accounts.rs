@@ -36,7 +36,7 @@ pub enum AgreedPriceForm {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AgreementForm {
-    /// At which museum, by slug or number; absent: at every museum. It is told by number.
+    /// At which museum, by slug or number, of one that is registered; absent: at every museum. It is told by number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub museum: Option<MuseumName>,
     /// For which category of its tariff.
@@ -59,9 +59,24 @@ impl AgreementForm {
             AgreedPriceForm::PercentOff(percent) => AgreedPrice::PercentOff(percent),
             AgreedPriceForm::FixedCents(cents) => AgreedPrice::Fixed(Cents::new(cents)),
         };
-        let museum = self.museum.as_ref().map(|museum| museum.id(node)).transpose()?;
+        let museum = self.museum.as_ref().map(|museum| museum.id(node).ok_or_else(|| no_museum(&museum.text()))).transpose()?;
         Ok(Agreement { museum, category: self.category, price, from: self.from, to: self.to })
     }
+}
+
+/// Asserts that every museum for which something new is agreed is registered: of another one it would say nothing. What was agreed before that was asked may stay.
+fn at_known_museums(node: &Node, agreements: &[Agreement], before: &[Agreement]) -> Result<(), Problem> {
+    let added = agreements.iter().filter(|agreement| !before.contains(agreement));
+    match added.filter_map(|agreement| agreement.museum).find(|museum| node.museums().get(*museum).is_none()) {
+        None => Ok(()),
+        Some(unknown) => Err(no_museum(&unknown.0.to_string())),
+    }
+}
+
+/// An agreement names a museum, by slug or number, that there is not.
+fn no_museum(name: &str) -> Problem {
+    Problem::invalid(format!("agreements: there is no museum {name}"))
+        .detail("Name one that `GET /v1/museums` lists, by its slug or number, or leave it out for every museum.")
 }
 
 impl From<&Agreement> for AgreementForm {
@@ -395,6 +410,7 @@ pub async fn agree(
         None => *museums != Museums::All,
     };
     let before = node.look_account(code, |account| account.agreements().to_vec()).await?;
+    at_known_museums(&node, &agreements, &before)?;
     let foreign = |of: &[Agreement]| of.iter().filter(is_foreign).copied().collect::<Vec<_>>();
     let (kept, was) = (foreign(&agreements), foreign(&before));
     if kept.len() != was.len() || !was.iter().all(|agreement| kept.contains(agreement)) {

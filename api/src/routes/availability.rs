@@ -23,7 +23,7 @@ use tornello_engine::time::Timestamp;
 
 use crate::auth::{Caller, Scope};
 use crate::problem::Problem;
-use crate::routes::{local, museum_of};
+use crate::routes::{days_of, local, museum_of};
 use crate::words::{ChannelWord, FreeDayWord, LimitedByWord};
 
 /// The most days of slots.
@@ -172,12 +172,7 @@ pub fn sees_all_channels(caller: &Caller) -> bool {
 impl Asked {
     fn read(node: &Node, caller: &Caller, known: &Known, span: &Span, days_max: i32) -> Result<Self, Problem> {
         let now = node.now();
-        let from = span.from.unwrap_or_else(|| calendar::local_day(now));
-        let to = span.to.unwrap_or(from);
-        let days = from.until(to).map_or(i32::MAX, |span| span.get_days()).saturating_add(1);
-        if !(1..=days_max).contains(&days) {
-            return Err(Problem::invalid(format!("from must not be after to, and there are at most {days_max} days")));
-        }
+        let (from, to) = days_of(now, span.from, span.to, days_max)?;
         let channel = span.channel.unwrap_or_else(|| caller.channel());
         if channel != caller.channel() && !sees_all_channels(caller) {
             return Err(Problem::forbidden(Scope::Desk));

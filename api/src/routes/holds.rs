@@ -20,7 +20,7 @@ use crate::acting::{self, Asked, Proof};
 use crate::auth::{Caller, Scope};
 use crate::problem::Problem;
 use crate::request::{IdempotencyKey, Json, PartyForm, envelope, random};
-use crate::routes::people::{self, ContactForm};
+use crate::routes::people::{self, ContactForm, HolderForm};
 use crate::routes::sales::{self, SaleView, SettlementForm};
 use crate::routes::waiting_rooms::{self, Admission};
 use crate::routes::{alternatives, not_rebuilt};
@@ -248,6 +248,10 @@ pub struct ConfirmForm {
     /// Whom to write to. It is kept apart, encrypted, until 90 days after the visit.
     #[serde(default)]
     pub contact: Option<ContactForm>,
+    /// Whose name stands on all tickets: somebody who comes along, and shows a document at the gate. Where `step_up_required` offers `named_ticket`, that is the proof. It is
+    /// kept apart, encrypted, until 90 days after the visit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub holder: Option<HolderForm>,
     /// Who takes part, the buyer first.
     #[serde(default)]
     #[schema(max_items = 8)]
@@ -280,37 +284,38 @@ pub async fn confirm(
     caller.may_at(Scope::Book, hold.slot().museum())?;
     let settlement = form.settlement.by(&caller)?;
     let mut envelope = envelope(&node, &caller, &key, &["confirm", &hold.to_string()], &*form, &form.parties, None)?;
-    acting::weigh_held(&node, &mut envelope, SignalKind::Sold { held: true }, hold, form.contact.is_some(), &proof).await?;
+    acting::weigh_held(&node, &mut envelope, SignalKind::Sold { held: true }, hold, form.holder.is_some(), &proof).await?;
     // A contact is stored for a hold that lives and is the caller's. A repeat finds it sold, and the contact where the first request put it.
     let lives = move |slot: &Slot| slot.hold_of(hold).is_some_and(|hold| owner.is_none_or(|owner| owner == hold.who));
-    let wanted = form.contact.is_some() && node.look(hold.slot(), lives).await?;
+    let wanted = (form.contact.is_some() || form.holder.is_some()) && node.look(hold.slot(), lives).await?;
     let mut confirmation = Confirmation::new(hold, owner);
     if wanted {
         confirmation.look(&node).await?;
         node.rehearse(hold.slot(), &envelope, &confirmation.command(&settlement, None)).await?;
     }
-    let contact = people::keep(&node, hold.slot(), &envelope, form.contact.as_ref(), wanted).await?;
-    let record = sell(&node, hold, envelope, &settlement, &mut confirmation, contact).await;
-    if matches!(record, Err(Failure::Refused(_) | Failure::KeyReused)) {
-        people::drop_unsold(&node, contact.filter(|_| wanted)).await?;
+    let kept = people::keep_both(&node, hold.slot(), &envelope, (form.contact.as_ref(), form.holder.as_ref()), wanted).await?;
+    let record = sell(&node, hold, envelope, &settlement, &mut confirmation, kept).await;
+    if matches!(record, Err(Failure::Refused(_) | Failure::KeyReused)) && wanted {
+        people::drop_unsold(&node, kept.0.into_iter().chain(kept.1)).await?;
     }
     let record = record?;
     sales::answer(&record)
 }
 
-/// Makes the sale. What a payment keeps is sold only if that needs it no more, which is looked at when the slot asks for it.
+/// Makes the sale, to whoever is to be written to and with whose name the tickets bear. What a payment keeps is sold only if that needs it no more, which is looked at when
+/// the slot asks for it.
 async fn sell(
     node: &Node,
     hold: HoldId,
     envelope: Envelope,
     settlement: &Settlement,
     confirmation: &mut Confirmation,
-    contact: Option<PersonId>,
+    (contact, holder): (Option<PersonId>, Option<PersonId>),
 ) -> Result<Record<Event>, Failure<accounts::Refusal>> {
-    let sold = sales::sold(node, hold.slot(), envelope.clone(), settlement, confirmation.command(settlement, contact)).await;
+    let sold = sales::sold(node, hold.slot(), envelope.clone(), settlement, confirmation.command(settlement, contact).named(holder)).await;
     let is_kept = matches!(sold, Err(Failure::Refused(accounts::Refusal::Slot(slot::Refusal::HoldKept { .. }))));
     if is_kept && confirmation.look(node).await.map_err(|failure| failure.map(accounts::Refusal::Slot))? {
-        return sales::sold(node, hold.slot(), envelope, settlement, confirmation.command(settlement, contact)).await;
+        return sales::sold(node, hold.slot(), envelope, settlement, confirmation.command(settlement, contact).named(holder)).await;
     }
     sold
 }

@@ -23,7 +23,7 @@ use tornello_engine::time::Timestamp;
 use crate::auth::{Caller, Scope};
 use crate::problem::Problem;
 use crate::routes::tickets::TicketKeyView;
-use crate::routes::{files, museum_of};
+use crate::routes::{days_of, files, museum_of};
 use crate::words::ProofWord;
 
 /// The version of the form: a gate that does not know it refuses the whole manifest.
@@ -313,12 +313,7 @@ pub async fn get(
     request: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
     let known = museum_of(&node, &caller, Scope::Gate, &museum)?;
-    let from = span.from.unwrap_or_else(|| calendar::local_day(node.now()));
-    let to = span.to.unwrap_or(from);
-    let days = from.until(to).map_or(i32::MAX, |span| span.get_days()).saturating_add(1);
-    if !(1..=DAYS_MAX).contains(&days) {
-        return Err(Problem::invalid(format!("from must not be after to, and there are at most {DAYS_MAX} days")));
-    }
+    let (from, to) = days_of(node.now(), span.from, span.to, DAYS_MAX)?;
     // What is looked at from here on is at least so new.
     let (made_at, as_of_batch) = (node.now().to_string(), node.head().number);
     let keys = files(&node)?.codes.public_keys().into_iter().map(TicketKeyView::from).collect();

@@ -44,6 +44,9 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use actix_web::dev::HttpServiceFactory;
+use actix_web::web;
+use jiff::civil::Date;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use tornello_actors::availability::{Near, of_slot};
@@ -55,6 +58,7 @@ use tornello_engine::channel::Channel;
 use tornello_engine::ids::{MuseumId, SlotId};
 use tornello_engine::slot::Refusal;
 use tornello_engine::time::Timestamp;
+use utoipa_actix_web::OpenApiFactory;
 use utoipa_actix_web::service_config::ServiceConfig;
 
 use crate::auth::{Caller, Scope};
@@ -67,22 +71,72 @@ const PAGE_MAX: u32 = 200;
 /// How many alternatives a refusal names.
 const ALTERNATIVES_MAX: usize = 3;
 
+/// What a listener serves: to its workers, and for its contract. Writing the contract takes much memory for a moment, and each worker has routes of its own.
+#[derive(Clone, Copy)]
+pub struct Routes {
+    /// Into a worker.
+    pub serve: fn(&mut web::ServiceConfig),
+    /// Into the contract.
+    pub publish: fn(&mut ServiceConfig<'_>),
+}
+
+/// Where routes are put: a worker, or the contract.
+trait Table {
+    /// Puts one more route there.
+    fn service(&mut self, route: impl HttpServiceFactory + OpenApiFactory + 'static) -> &mut Self;
+}
+
+impl Table for web::ServiceConfig {
+    fn service(&mut self, route: impl HttpServiceFactory + OpenApiFactory + 'static) -> &mut Self {
+        Self::service(self, route)
+    }
+}
+
+impl Table for ServiceConfig<'_> {
+    fn service(&mut self, route: impl HttpServiceFactory + OpenApiFactory + 'static) -> &mut Self {
+        Self::service(self, route)
+    }
+}
+
 /// Everything that is published in the contract.
-pub fn all(routes: &mut ServiceConfig<'_>) {
-    routes.service(utoipa_actix_web::scope("/v1").configure(v1));
+pub const ALL: Routes = Routes {
+    serve: |routes| {
+        routes.service(web::scope("/v1").configure(v1));
+        house(routes);
+    },
+    publish: |routes| {
+        routes.service(utoipa_actix_web::scope("/v1").configure(|routes: &mut ServiceConfig<'_>| v1(routes)));
+        house(routes);
+    },
+};
+
+/// What gates need, for a listener of their own: in and out, what they take along, what they have done, and whether all is well.
+pub const AT_GATES: Routes = Routes {
+    serve: |routes| {
+        routes.service(web::scope("/v1").configure(gates_v1));
+        house(routes);
+    },
+    publish: |routes| {
+        routes.service(utoipa_actix_web::scope("/v1").configure(|routes: &mut ServiceConfig<'_>| gates_v1(routes)));
+        house(routes);
+    },
+};
+
+/// Nothing that is published.
+pub const NONE: Routes = Routes { serve: |_| {}, publish: |_| {} };
+
+/// Whether all is well.
+fn house(routes: &mut impl Table) {
     routes.service(health::status).service(health::figures);
 }
 
-/// What gates need, for a listener of their own: in and out, what they take along, what they have done, and whether all is well.
-pub fn at_gates(routes: &mut ServiceConfig<'_>) {
-    routes.service(utoipa_actix_web::scope("/v1").configure(|routes: &mut ServiceConfig<'_>| {
-        routes.service(gates::admit).service(gates::exit).service(scans::merge).service(manifests::get).service(tickets::keys);
-    }));
-    routes.service(health::status).service(health::figures);
+/// The native interface, as far as gates need it.
+fn gates_v1(routes: &mut impl Table) {
+    routes.service(gates::admit).service(gates::exit).service(scans::merge).service(manifests::get).service(tickets::keys);
 }
 
 /// The native interface.
-fn v1(routes: &mut ServiceConfig<'_>) {
+fn v1(routes: &mut impl Table) {
     // Routes are tried in this order: first those that are asked thousands of times a second.
     routes.service(holds::create).service(holds::confirm).service(gates::admit).service(gates::exit);
     routes.service(availability::list_slots).service(availability::list_days);
@@ -95,8 +149,8 @@ fn v1(routes: &mut ServiceConfig<'_>) {
     routes.service(history::get);
     routes
         .service(sales::create)
-        .service(sales::list)
-        .service(sales::export)
+        .service(sales::lists::list)
+        .service(sales::lists::export)
         .service(sales::get)
         .service(sales::cancel)
         .service(sales::block)
@@ -119,7 +173,8 @@ fn v1(routes: &mut ServiceConfig<'_>) {
     routes.service(payment_files::notice_file).service(payment_files::receipt_file);
     routes.service(payments::cancel).service(payments::checkout).service(payments::pay_at_desk).service(carts::open);
     routes.service(payments::resolve).service(payments::dispute);
-    routes.service(refunds::list).service(refunds::export).service(refunds::get_batch).service(refunds::get).service(refunds::set_payee);
+    routes.service(refunds::lists::list).service(refunds::bank_files::export).service(refunds::bank_files::get_batch);
+    routes.service(refunds::get).service(refunds::set_payee);
     routes.service(refunds::confirm).service(refunds::came_back).service(refunds::pay_out);
     routes.service(reconciliation::take_flow).service(reconciliation::take_statement).service(reconciliation::get);
     routes.service(quotes::draft).service(quotes::lists::list).service(quotes::lists::export).service(quotes::read).service(quotes::revise);
@@ -130,7 +185,7 @@ fn v1(routes: &mut ServiceConfig<'_>) {
     routes.service(accounts::agree).service(accounts::settle);
     routes.service(tills::open).service(tills::list).service(tills::get).service(tills::move_cash).service(tills::close);
     routes.service(fraud::list).service(fraud::get).service(fraud::assign).service(fraud::decide).service(fraud::undo);
-    routes.service(fraud::decide_many).service(fraud::appeal).service(fraud::report::get);
+    routes.service(fraud::decide_many).service(fraud::appeal).service(fraud::get_appeal).service(fraud::report::get);
     routes.service(fraud::rules::list).service(fraud::rules::draft).service(fraud::rules::activate).service(fraud::rules::retire);
     routes.service(fraud::trial::dry_run);
     routes.service(fraud::models::list).service(fraud::models::register).service(fraud::models::challenge);
@@ -139,17 +194,17 @@ fn v1(routes: &mut ServiceConfig<'_>) {
 }
 
 /// What is not part of the contract: the contract itself and its readable form.
-pub fn unpublished(routes: &mut actix_web::web::ServiceConfig) {
+pub fn unpublished(routes: &mut web::ServiceConfig) {
     docs::routes(routes);
 }
 
 /// The station, whose contract is pagoPA's.
-pub fn at_station(routes: &mut actix_web::web::ServiceConfig) {
-    routes.route(station::PATH, actix_web::web::post().to(station::ask));
+pub fn at_station(routes: &mut web::ServiceConfig) {
+    routes.route(station::PATH, web::post().to(station::ask));
 }
 
 /// The station beside the rest: whoever reaches it can say that a payment was made, so this is for demos.
-pub fn unpublished_with_station(routes: &mut actix_web::web::ServiceConfig) {
+pub fn unpublished_with_station(routes: &mut web::ServiceConfig) {
     unpublished(routes);
     at_station(routes);
 }
@@ -243,6 +298,18 @@ fn page_size(limit: Option<u32>) -> Result<u32, Problem> {
 /// Whether a number that a query names is from 1 to as many as the contract says there.
 fn within(name: &str, number: u32, most: u32) -> Result<(), Problem> {
     if (1..=most).contains(&number) { Ok(()) } else { Err(Problem::malformed(format!("{name}: a whole number from 1 to {most} is expected"))) }
+}
+
+/// The first and the last of the days that a query names, in Rome: at most so many; without a first one from today, without a last one the first alone.
+fn days_of(now: Timestamp, from: Option<Date>, to: Option<Date>, days_max: i32) -> Result<(Date, Date), Problem> {
+    let from = from.unwrap_or_else(|| calendar::local_day(now));
+    let to = to.unwrap_or(from);
+    let days = from.until(to).map_or(i32::MAX, |span| span.get_days()).saturating_add(1);
+    if (1..=days_max).contains(&days) {
+        Ok((from, to))
+    } else {
+        Err(Problem::invalid(format!("from must not be after to, and there are at most {days_max} days")))
+    }
 }
 
 /// An instant that a query names.

@@ -44,10 +44,10 @@ impl MuseumName {
     }
 
     /// The museum that is meant: one with a slug must be there, one with a number need not.
-    pub fn id(&self, node: &Node) -> Result<MuseumId, Problem> {
+    pub fn id(&self, node: &Node) -> Option<MuseumId> {
         match self {
-            Self::Number(number) => Ok(MuseumId(*number)),
-            Self::Slug(slug) => known_by_name(node, slug).map(|known| known.museum.id()).ok_or_else(Problem::not_found),
+            Self::Number(number) => Some(MuseumId(*number)),
+            Self::Slug(slug) => known_by_name(node, slug).map(|known| known.museum.id()),
         }
     }
 }

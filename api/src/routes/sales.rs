@@ -1,35 +1,35 @@
-//! Sales: made from a hold or at once, listed, read, cancelled, blocked. What a sale became is asked of its slot; lists come from the read models.
+//! Sales: made from a hold or at once, read, cancelled, blocked. What a sale became is asked of its slot; what it looks like is in `view`, lists are in `lists`.
 
-use actix_web::middleware::Compress;
-use actix_web::{HttpRequest, HttpResponse, get, post, web};
+pub mod lists;
+mod view;
+
+pub use view::{SaleView, entries_of, moved_to, state_of};
+
+use actix_web::{HttpResponse, get, post, web};
 use serde::{Deserialize, Serialize};
 use tornello_actors::accounts;
 use tornello_actors::digest::digest;
 use tornello_actors::failure::Failure;
 use tornello_actors::fraud::SignalKind;
-use tornello_actors::keys::{Museums, Role};
+use tornello_actors::keys::Role;
 use tornello_actors::node::Node;
 use tornello_actors::quotes;
-use tornello_actors::views::{SaleFilter, SaleRow};
-use tornello_engine::channel::Channel;
 use tornello_engine::envelope::Envelope;
-use tornello_engine::ids::{Code, HoldId, KeyId, SlotId, TicketId};
-use tornello_engine::money::Cents;
+use tornello_engine::ids::{Code, HoldId, KeyId, SlotId};
 use tornello_engine::record::Record;
-use tornello_engine::slot::{CancelCause, Command, DeskMethod, Event, Line, Refusal, Sale, Settlement, Ticket, TicketState, line_of, people, total};
+use tornello_engine::slot::{CancelCause, Command, DeskMethod, Event, Refusal, Sale, Settlement};
 use tornello_engine::text::is_line;
 use tornello_engine::time::Timestamp;
 
 use crate::acting::{self, Asked, Proof};
 use crate::auth::{Caller, Scope};
-use crate::csv::{CsvCell, CsvForm, CsvWriter};
 use crate::problem::Problem;
 use crate::request::{IdempotencyKey, Json, PartyForm, envelope, random};
-use crate::routes::holds::{LineForm, LineView, order_of, priced};
-use crate::routes::payments::{csv_answer, wants_csv};
-use crate::routes::people::{self as contacts, ContactForm, PersonView};
-use crate::routes::{alternatives, files, museum_of, not_rebuilt, page, page_size};
-use crate::words::{CancelCauseWord, ChannelWord, DeskMethodWord};
+use crate::routes::holds::{LineForm, order_of, priced};
+use crate::routes::people::{self as contacts, ContactForm, HolderForm};
+use crate::routes::{alternatives, files, not_rebuilt};
+use crate::words::{CancelCauseWord, DeskMethodWord};
+use view::SaleNowView;
 
 /// The longest reference of a desk, in characters.
 const REFERENCE_MAX: usize = 64;
@@ -80,57 +80,6 @@ impl SettlementForm {
     }
 }
 
-/// How a sale was paid.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum SettlementView {
-    /// Nothing was due.
-    Free {},
-    /// Paid at a desk or kiosk.
-    Desk {
-        /// Which till.
-        #[schema(value_type = String)]
-        till: Code,
-        /// `cash` or `card`.
-        #[schema(value_type = DeskMethodWord)]
-        method: DeskMethod,
-        /// Receipt or terminal reference.
-        reference: String,
-    },
-    /// To be invoiced to a reseller or group.
-    OnAccount {
-        /// Which account.
-        #[schema(value_type = String)]
-        account: Code,
-        /// The quote that it was charged for, if it was one.
-        #[serde(skip_serializing_if = "Option::is_none")]
-        quote: Option<String>,
-    },
-    /// Paid in another slot, from which the tickets have moved.
-    Moved {
-        /// The sale there.
-        from: String,
-    },
-    /// Paid by a payment.
-    Payment {
-        /// Its id.
-        id: String,
-    },
-}
-
-impl From<&Settlement> for SettlementView {
-    fn from(settlement: &Settlement) -> Self {
-        match settlement {
-            Settlement::Free => Self::Free {},
-            Settlement::Desk { till, method, reference } => Self::Desk { till: *till, method: *method, reference: reference.clone() },
-            Settlement::OnAccount { account } => Self::OnAccount { account: *account, quote: None },
-            Settlement::Quoted { account, quote } => Self::OnAccount { account: *account, quote: Some(quote.to_string()) },
-            Settlement::Moved { from } => Self::Moved { from: from.to_string() },
-            Settlement::Payment { id } => Self::Payment { id: id.to_string() },
-        }
-    }
-}
-
 /// A sale without a hold before it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -143,6 +92,10 @@ pub struct SaleForm {
     /// Whom to write to. It is kept apart, encrypted, until 90 days after the visit.
     #[serde(default)]
     pub contact: Option<ContactForm>,
+    /// Whose name stands on all tickets: somebody who comes along, and shows a document at the gate. Where `step_up_required` offers `named_ticket`, that is the proof. It is
+    /// kept apart, encrypted, until 90 days after the visit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub holder: Option<HolderForm>,
     /// Who takes part, the buyer first.
     #[serde(default)]
     #[schema(max_items = 8)]
@@ -151,198 +104,6 @@ pub struct SaleForm {
     #[serde(default)]
     #[schema(value_type = Option<String>, max_length = 26)]
     pub order: Option<String>,
-}
-
-/// One person's ticket, as it was sold.
-#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
-pub struct SoldTicketView {
-    /// Its id.
-    ticket: String,
-    /// Its number in the sale, from 0.
-    number: u16,
-    /// Its category.
-    #[schema(value_type = String)]
-    category: Code,
-    /// What it cost, in euro cents.
-    price_cents: i64,
-    /// What to show at the gate, in Italian; empty if the code is enough.
-    proof_it: &'static str,
-    /// What to show at the gate, in English; empty if the code is enough.
-    proof_en: &'static str,
-}
-
-/// Places sold.
-#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
-pub struct SaleView {
-    /// Its id: that of the hold, if there was one.
-    sale: String,
-    /// The slot.
-    slot: String,
-    /// The channel that sold.
-    #[schema(value_type = ChannelWord)]
-    channel: Channel,
-    /// What was sold.
-    lines: Vec<LineView>,
-    /// For how many people.
-    people: u32,
-    /// One for each person.
-    tickets: Vec<SoldTicketView>,
-    /// What was due, in euro cents.
-    total_cents: i64,
-    /// How it was paid.
-    settlement: SettlementView,
-    /// When (RFC 3339, UTC).
-    sold_at: String,
-}
-
-/// What became of a ticket.
-#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
-pub struct TicketStateView {
-    /// Its id.
-    ticket: String,
-    /// Its number in the sale, from 0.
-    number: u16,
-    /// Its category.
-    #[schema(value_type = String)]
-    category: Code,
-    /// What it cost, in euro cents.
-    price_cents: i64,
-    /// `valid`, `blocked`, `inside`, `outside`, `cancelled`, `moving` or `moved`.
-    state: &'static str,
-    /// Why it is blocked, if it is.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>)]
-    reason: Option<Code>,
-    /// The ticket of another slot that it has become, if it was moved.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    moved_to: Option<String>,
-    /// How many times it was let in.
-    entries: u8,
-}
-
-/// A sale, and what became of it.
-#[derive(Clone, Serialize, utoipa::ToSchema)]
-pub struct SaleNowView {
-    /// Its id.
-    sale: String,
-    /// The slot.
-    slot: String,
-    /// The channel that sold.
-    #[schema(value_type = ChannelWord)]
-    channel: Channel,
-    /// What was sold.
-    lines: Vec<LineView>,
-    /// For how many people.
-    people: u32,
-    /// One for each person, as they are now.
-    tickets: Vec<TicketStateView>,
-    /// What was due, in euro cents.
-    total_cents: i64,
-    /// What of it was paid back, or is to be, in euro cents.
-    refunded_cents: i64,
-    /// What of it stands in other slots, because tickets have moved there, in euro cents.
-    carried_cents: i64,
-    /// How it was paid.
-    settlement: SettlementView,
-    /// When (RFC 3339, UTC).
-    sold_at: String,
-    /// The order that it belongs to, if there is one.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    order: Option<String>,
-    /// Whom to write to, for callers with desk rights, while it is known.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    contact: Option<PersonView>,
-}
-
-impl SaleNowView {
-    fn new(id: HoldId, sale: &Sale, contact: Option<PersonView>) -> Self {
-        let ticket = |(number, ticket): (u16, &Ticket)| {
-            let line = line_of(&sale.lines, number)?;
-            let (state, reason) = state_of(ticket);
-            Some(TicketStateView {
-                ticket: id.ticket(number).to_string(),
-                number,
-                category: line.category,
-                price_cents: line.price_cents.get(),
-                state,
-                reason,
-                moved_to: moved_to(sale, number).map(|to| to.to_string()),
-                entries: entries_of(ticket),
-            })
-        };
-        Self {
-            sale: id.to_string(),
-            slot: id.slot().to_string(),
-            channel: sale.channel,
-            lines: sale.lines.iter().map(LineView::from).collect(),
-            people: people(&sale.lines),
-            tickets: (0..).zip(&sale.tickets).filter_map(ticket).collect(),
-            total_cents: total(&sale.lines).get(),
-            refunded_cents: sale.refunded_cents.get(),
-            carried_cents: sale.carried_cents.get(),
-            settlement: SettlementView::from(&sale.settlement),
-            sold_at: sale.sold_at.to_string(),
-            order: sale.order.map(|order| order.to_string()),
-            contact,
-        }
-    }
-}
-
-/// The state of a ticket in one word, with the reason of a block.
-pub fn state_of(ticket: &Ticket) -> (&'static str, Option<Code>) {
-    match (ticket.state, ticket.blocked) {
-        (TicketState::Cancelled, _) => ("cancelled", None),
-        (TicketState::Moving, _) => ("moving", None),
-        (TicketState::Moved, _) => ("moved", None),
-        (_, Some(reason)) => ("blocked", Some(reason)),
-        (TicketState::Valid, None) => ("valid", None),
-        (TicketState::Inside { .. }, None) => ("inside", None),
-        (TicketState::Outside { .. }, None) => ("outside", None),
-    }
-}
-
-/// The ticket of another slot that a ticket has become, if it has.
-pub fn moved_to(sale: &Sale, number: u16) -> Option<TicketId> {
-    let has_moved = sale.tickets.get(usize::from(number)).is_some_and(|ticket| ticket.state == TicketState::Moved);
-    if has_moved { sale.moved_to(number) } else { None }
-}
-
-/// How many times a ticket was let in.
-pub const fn entries_of(ticket: &Ticket) -> u8 {
-    match ticket.state {
-        TicketState::Inside { entries, .. } | TicketState::Outside { entries, .. } => entries,
-        TicketState::Valid | TicketState::Cancelled | TicketState::Moving | TicketState::Moved => 0,
-    }
-}
-
-fn sold_tickets(sale: HoldId, lines: &[Line]) -> Vec<SoldTicketView> {
-    let lines = lines.iter().flat_map(|line| std::iter::repeat_n(line, usize::from(line.count)));
-    let ticket = |(number, line): (u16, &Line)| SoldTicketView {
-        ticket: sale.ticket(number).to_string(),
-        number,
-        category: line.category,
-        price_cents: line.price_cents.get(),
-        proof_it: line.proof.show_it(),
-        proof_en: line.proof.show_en(),
-    };
-    (0..).zip(lines).map(ticket).collect()
-}
-
-impl SaleView {
-    /// What was sold, at which time, as the slot wrote it down.
-    pub fn new(sale: HoldId, channel: Channel, lines: &[Line], settlement: &Settlement, sold_at: Timestamp) -> Self {
-        Self {
-            sale: sale.to_string(),
-            slot: sale.slot().to_string(),
-            channel,
-            lines: lines.iter().map(LineView::from).collect(),
-            people: people(lines),
-            tickets: sold_tickets(sale, lines),
-            total_cents: total(lines).get(),
-            settlement: SettlementView::from(settlement),
-            sold_at: sold_at.to_string(),
-        }
-    }
 }
 
 /// The answer to whoever made a sale, from what the slot wrote down.
@@ -385,17 +146,17 @@ pub async fn create(
     let mut envelope = envelope(&node, &caller, &key, &["sell", &slot.to_string()], &*form, &form.parties, order_of(form.order.as_deref())?)?;
     let lines = priced(&node, slot, &caller, &form.lines, &envelope).await?;
     let sale = new_sale(slot, &settlement, &envelope);
-    let asked = Asked { kind: SignalKind::Sold { held: false }, channel, hold: sale, lines: &lines, named: form.contact.is_some() };
+    let asked = Asked { kind: SignalKind::Sold { held: false }, channel, hold: sale, lines: &lines, named: form.holder.is_some() };
     acting::weigh(&node, &mut envelope, asked, &proof).await?;
     let command = |contact| Command::SellDirect { sale, channel, lines: lines.clone(), settlement: settlement.clone(), contact };
     let refused = |failure| alternatives(&node, slot, channel, failure);
-    if form.contact.is_some() {
+    if form.contact.is_some() || form.holder.is_some() {
         node.rehearse(slot, &envelope, &command(None)).await.map_err(refused)?;
     }
-    let contact = contacts::keep(&node, slot, &envelope, form.contact.as_ref(), true).await?;
-    let record = sold(&node, slot, envelope, &settlement, command(contact)).await;
+    let (contact, holder) = contacts::keep_both(&node, slot, &envelope, (form.contact.as_ref(), form.holder.as_ref()), true).await?;
+    let record = sold(&node, slot, envelope, &settlement, command(contact).named(holder)).await;
     if matches!(record, Err(Failure::Refused(_) | Failure::KeyReused)) {
-        contacts::drop_unsold(&node, contact).await?;
+        contacts::drop_unsold(&node, contact.into_iter().chain(holder)).await?;
     }
     answer(&record.map_err(|failure| match failure {
         Failure::Refused(accounts::Refusal::Slot(why)) => refused(Failure::Refused(why)),
@@ -424,203 +185,6 @@ pub async fn sold(
         Settlement::OnAccount { account } => accounts::sell(node, *account, envelope, command).await,
         _ => node.slot(slot, envelope, command).await.map_err(|failure| failure.map(accounts::Refusal::Slot)),
     }
-}
-
-/// Which sales to list; all conditions hold together.
-#[derive(Debug, Clone, Deserialize, utoipa::IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub struct SalesQuery {
-    /// Only of this museum: its slug or number.
-    museum: Option<String>,
-    /// Only of this slot.
-    #[param(value_type = Option<String>)]
-    slot: Option<SlotId>,
-    /// Only with this desk reference.
-    reference: Option<String>,
-    /// Only those that were made with the caller's key. Without desk rights it sees no others; but an operator those that its account was charged with, or that were made
-    /// for its quotes.
-    #[serde(default)]
-    mine: bool,
-    /// Where the page before said to go on.
-    #[param(value_type = Option<String>)]
-    cursor: Option<HoldId>,
-    /// How many at most: 50 if not said.
-    #[param(minimum = 1, maximum = 200)]
-    limit: Option<u32>,
-}
-
-impl SalesQuery {
-    fn filter(&self, node: &Node, caller: &Caller) -> Result<SaleFilter, Problem> {
-        if let Some(slot) = self.slot {
-            caller.may_at(Scope::Book, slot.museum())?;
-        }
-        let museums = match (&self.museum, &caller.0.museums) {
-            (Some(name), _) => Some(vec![museum_of(node, caller, Scope::Book, name)?.museum.id()]),
-            (None, Museums::Only(museums)) => Some(museums.clone()),
-            (None, Museums::All) => None,
-        };
-        let who = if self.mine { Some(caller.id()) } else { caller.owner() };
-        // An operator sees what was sold on its account, or drafted for it, with other keys, too.
-        let account = caller.account_of_operator().filter(|_| !self.mine);
-        let (reference, who) = (self.reference.clone(), who.map(|who| who.to_string()));
-        // Who serves others may have sold what they had held, through their channel.
-        let through = caller.owner().map(|_| caller.channel());
-        Ok(SaleFilter { museums, slot: self.slot, reference, who, through, account, after: self.cursor })
-    }
-}
-
-/// A sale in a list.
-#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
-pub struct SaleItem {
-    /// Its id.
-    sale: String,
-    /// Its slot.
-    slot: String,
-    /// When it was sold (RFC 3339, UTC).
-    sold_at: String,
-    /// Through which channel.
-    channel: String,
-    /// `free`, `desk`, `on_account`, `moved` or `payment`.
-    settlement: String,
-    /// The desk's reference; empty if none.
-    reference: String,
-    /// The account, till or payment; empty if none.
-    account: String,
-    /// For how many people.
-    people: u32,
-    /// What was due, in euro cents.
-    total_cents: i64,
-    /// What of it was paid back, or is to be, in euro cents.
-    refunded_cents: i64,
-    /// How many of its tickets are cancelled.
-    cancelled: u32,
-    /// How many of its tickets were let in.
-    admitted: u32,
-    /// What of it stands in other slots, because tickets have moved there, in euro cents.
-    carried_cents: i64,
-    /// How many of its tickets have moved to other slots.
-    moved: u32,
-    /// The quote that it, or the sale from which its tickets have moved, was made for; empty if none.
-    quote: String,
-}
-
-impl From<SaleRow> for SaleItem {
-    fn from(row: SaleRow) -> Self {
-        Self {
-            sale: row.sale.to_string(),
-            slot: row.slot.to_string(),
-            sold_at: row.sold_at.to_string(),
-            channel: row.channel,
-            settlement: row.settlement,
-            reference: row.reference,
-            account: row.account,
-            people: row.people,
-            total_cents: row.total_cents,
-            refunded_cents: row.refunded_cents,
-            cancelled: row.cancelled,
-            admitted: row.admitted,
-            carried_cents: row.carried_cents,
-            moved: row.moved,
-            quote: row.quote,
-        }
-    }
-}
-
-/// A page of sales.
-#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
-pub struct SalePage {
-    /// The sales, in the order of their ids.
-    items: Vec<SaleItem>,
-    /// Where to go on; none on the last page.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    next_cursor: Option<String>,
-    /// The journal's batch up to which the list is complete.
-    as_of_batch: u64,
-}
-
-/// List sales.
-///
-/// From the read models, which follow the journal within moments: `as_of_batch` says how far. Callers without desk rights see their own. With `Accept: text/csv` the page
-/// is a table.
-#[utoipa::path(
-    tag = "Sales", operation_id = "list_sales", security(("key" = ["book"])), params(SalesQuery),
-    responses((status = 200, description = "A page of sales", content((SalePage = "application/json"), (String = "text/csv"))), crate::openapi::Problems),
-)]
-#[get("/sales", wrap = "Compress::default()")]
-pub async fn list(node: web::Data<Node>, caller: Caller, request: HttpRequest, query: web::Query<SalesQuery>) -> Result<HttpResponse, Problem> {
-    caller.may(Scope::Book)?;
-    let (filter, size, views) = (query.filter(&node, &caller)?, page_size(query.limit)?, &files(&node)?.views);
-    let as_of_batch = views.as_of_batch();
-    let (rows, more) = page(views.sales(&filter, size + 1).await?, size);
-    if wants_csv(&request) {
-        return Ok(csv_answer(table(&rows)));
-    }
-    let next_cursor = rows.last().filter(|_| more).map(|row| row.sale.to_string());
-    Ok(HttpResponse::Ok().json(SalePage { items: rows.into_iter().map(SaleItem::from).collect(), next_cursor, as_of_batch }))
-}
-
-/// Export sales as a table.
-///
-/// All that fit, up to 20,000, in the order of their ids: the bookings of a museum or a day for a spreadsheet, with instants by the clocks of Rome and their
-/// offset. `cursor` and `limit` do not count.
-#[utoipa::path(
-    tag = "Sales", operation_id = "export_sales", security(("key" = ["book"])), params(SalesQuery),
-    responses((status = 200, description = "The table", body = String, content_type = "text/csv"), crate::openapi::Problems),
-)]
-#[get("/sales/export.csv", wrap = "Compress::default()")]
-pub async fn export(node: web::Data<Node>, caller: Caller, query: web::Query<SalesQuery>) -> Result<HttpResponse, Problem> {
-    const ROWS_MAX: u32 = 20_000;
-    caller.may(Scope::Book)?;
-    let filter = SaleFilter { after: None, ..query.filter(&node, &caller)? };
-    Ok(csv_answer(table(&files(&node)?.views.sales(&filter, ROWS_MAX).await?)))
-}
-
-fn table(rows: &[SaleRow]) -> Vec<u8> {
-    const HEADS: [&str; 17] = [
-        "sale",
-        "museum",
-        "slot",
-        "starts_at",
-        "sold_at",
-        "channel",
-        "settlement",
-        "reference",
-        "account",
-        "people",
-        "total",
-        "refunded",
-        "cancelled",
-        "admitted",
-        "carried",
-        "moved",
-        "quote",
-    ];
-    let euros = |cents| CsvCell::Euros(Cents::new(cents));
-    let mut table = CsvWriter::new(CsvForm::ITALIAN, HEADS);
-    for row in rows {
-        let (sale, slot) = (row.sale.to_string(), row.slot.to_string());
-        table.row([
-            CsvCell::Text(&sale),
-            CsvCell::Count(i64::from(row.slot.museum().0)),
-            CsvCell::Text(&slot),
-            CsvCell::Instant(row.slot.start()),
-            CsvCell::Instant(row.sold_at),
-            CsvCell::Text(&row.channel),
-            CsvCell::Text(&row.settlement),
-            CsvCell::Text(&row.reference),
-            CsvCell::Text(&row.account),
-            CsvCell::Count(i64::from(row.people)),
-            euros(row.total_cents),
-            euros(row.refunded_cents),
-            CsvCell::Count(i64::from(row.cancelled)),
-            CsvCell::Count(i64::from(row.admitted)),
-            euros(row.carried_cents),
-            CsvCell::Count(i64::from(row.moved)),
-            CsvCell::Text(&row.quote),
-        ]);
-    }
-    table.take()
 }
 
 /// Whose sale it must be for the caller to see or change it; an operator's are all that its account was charged with, or that were made for its quotes.
@@ -740,8 +304,7 @@ pub async fn cancel(
     }
     let mut envelope = envelope(&node, &caller, &key, &["cancel", &sale.to_string()], &*form, &[], None)?;
     let CancelForm { tickets, cause } = form.into_inner();
-    let kind = if cause == CancelCause::Museum { SignalKind::Voided } else { SignalKind::Refunded };
-    acting::weigh_return(&node, &mut envelope, kind, sale, caller.channel(), &tickets).await?;
+    acting::weigh_return(&node, &mut envelope, cause, sale, caller.channel(), &tickets).await?;
     let owner = owner(&node, &caller, sale).await?;
     let record = node.slot(sale.slot(), envelope, Command::Cancel { sale, owner, tickets, cause }).await?;
     let cancelled = record.events.iter().find_map(|event| if let Event::Cancelled(cancelled) = event { Some(cancelled) } else { None });

@@ -92,8 +92,7 @@ impl Issued {
     /// The name that stands on it, if one does and it is still known.
     async fn name(&self, node: &Node) -> Result<String, Problem> {
         let Some(person) = self.holder else { return Ok(String::new()) };
-        let contact = files(node)?.people.get(person).await?;
-        Ok(contact.map(|contact| format!("{} {}", contact.given_name(), contact.family_name())).unwrap_or_default())
+        Ok(people::name_of(node, person).await?.unwrap_or_default())
     }
 
     /// What is printed on it: the slot's own times, as they were booked; what the gate allows before and after stays its own.

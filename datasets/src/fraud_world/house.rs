@@ -4,9 +4,9 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use tornello_models::fraud::signals::{Outlet, Role, SignalEvent, SignalKind, Taking};
+use tornello_models::fraud::signals::{Outlet, SignalEvent, SignalKind, Taking};
 
-use super::intent::{Action, Channel, Happened, Intent, Parties, Party, PartyKind, Refusal};
+use super::intent::{Action, Channel, Happened, Intent, Parties, Party, Refusal};
 use super::town::{DAY_S, HOLD_S, SECOND_US, SLOT_S, Slot};
 
 /// How far apart gates of one site are, in seconds of walking.
@@ -222,7 +222,7 @@ impl Booking {
             list_cents: i64::from(people) * slot.venue().full_cents,
             lead_s: slot.start_s - at_us / SECOND_US,
             minute: minute(at_us),
-            ..SignalEvent::new(at_us, kind, outlet(self.channel), slot.venue)
+            ..SignalEvent::new(at_us, kind, self.channel.outlet(), slot.venue)
         }
     }
 }
@@ -232,26 +232,6 @@ fn minute(at_us: i64) -> u16 {
     ((at_us / SECOND_US + SUMMER_S).rem_euclid(DAY_S) / 60) as u16
 }
 
-const fn outlet(channel: Channel) -> Outlet {
-    match channel {
-        Channel::Web => Outlet::Web,
-        Channel::Kiosk => Outlet::Kiosk,
-        Channel::BoxOffice => Outlet::BoxOffice,
-        Channel::Group => Outlet::Group,
-        Channel::Reseller => Outlet::Reseller,
-    }
-}
-
 fn takings(parties: Parties) -> Vec<Taking> {
-    let role = |kind| match kind {
-        PartyKind::Buyer => Role::Buyer,
-        PartyKind::Device => Role::Device,
-        PartyKind::Card => Role::Card,
-        PartyKind::Account => Role::Account,
-        PartyKind::Network => Role::Network,
-        PartyKind::Kiosk => Role::Kiosk,
-        PartyKind::Operator => Role::Operator,
-        PartyKind::Group => Role::Group,
-    };
-    parties.known().map(|(kind, party)| Taking { role: role(kind), id: u128::from(party) }).collect()
+    parties.known().map(|(kind, party)| Taking { role: kind.role(), id: u128::from(party) }).collect()
 }

@@ -1,6 +1,8 @@
 //! What agents ask for, and what becomes of it: the words between the world and whoever drives it. An intent says what a channel would know and nothing else; who
 //! is behind it stands in [`super::Truth`], which is asked for by number afterwards.
 
+use tornello_models::fraud::signals::{Outlet, Role};
+
 use super::town::Slot;
 
 /// What an agent wants to do, at a time.
@@ -50,6 +52,18 @@ impl Channel {
             Self::Reseller => "reseller",
         }
     }
+
+    /// As signals name it.
+    #[must_use]
+    pub const fn outlet(self) -> Outlet {
+        match self {
+            Self::Web => Outlet::Web,
+            Self::Kiosk => Outlet::Kiosk,
+            Self::BoxOffice => Outlet::BoxOffice,
+            Self::Group => Outlet::Group,
+            Self::Reseller => Outlet::Reseller,
+        }
+    }
 }
 
 /// What kind of party a number stands for.
@@ -71,6 +85,23 @@ pub enum PartyKind {
     Operator,
     /// An institution that the group office knows.
     Group,
+}
+
+impl PartyKind {
+    /// As signals name it.
+    #[must_use]
+    pub const fn role(self) -> Role {
+        match self {
+            Self::Buyer => Role::Buyer,
+            Self::Device => Role::Device,
+            Self::Card => Role::Card,
+            Self::Account => Role::Account,
+            Self::Network => Role::Network,
+            Self::Kiosk => Role::Kiosk,
+            Self::Operator => Role::Operator,
+            Self::Group => Role::Group,
+        }
+    }
 }
 
 /// Who takes part, each a number that stands for the same one all the time. What a channel does not know is none.

@@ -1,7 +1,7 @@
 //! Given what was done to an account, when this is asked, then this happens. Below, random commands.
 
 use super::*;
-use crate::envelope::Digest;
+use crate::envelope::{Digest, Envelope};
 use crate::ids::KeyId;
 use crate::tariff::Proof;
 use jiff::civil::date;

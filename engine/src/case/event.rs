@@ -69,7 +69,7 @@ impl FromStr for Subject {
 pub enum Origin {
     /// A review was asked for.
     Review,
-    /// Picked at random from what nobody suspected: what is learned from suspects alone is biased.
+    /// Picked at random, from what nobody suspected or from what rules refused: what is learned from suspects and appeals alone is biased.
     Picked,
     /// Somebody who was refused appealed.
     Appeal,
@@ -202,7 +202,10 @@ pub enum Command {
     /// Take the verdict back.
     Undo,
     /// The one who was refused asks for another look.
-    Appeal,
+    Appeal {
+        /// When the gate opens for the visit that is at stake, if that is known.
+        gate_opens_at: Option<Timestamp>,
+    },
     /// Note what is known of it by now.
     Label {
         /// What.

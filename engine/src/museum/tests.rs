@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 
 use super::*;
-use crate::envelope::Digest;
+use crate::envelope::{Digest, Envelope};
 use crate::ids::{KeyId, RouteId};
 use crate::money::Cents;
 use crate::plan::{Route, Session};
+use crate::recall::Recall;
 use crate::slot::Policy;
 use crate::text::Text;
 use jiff::civil::date;

@@ -33,11 +33,9 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use crate::aggregate::{Aggregate, Broken};
-use crate::envelope::Envelope;
 use crate::ids::{Code, HoldId, KeyId, PaymentId, VoucherId};
 use crate::money::Cents;
 use crate::past::Past;
-use crate::recall::Recall;
 use crate::record::Record;
 use crate::text::is_line;
 use crate::time::Timestamp;
@@ -226,8 +224,8 @@ impl Aggregate for Payment {
     type Event = Event;
     type Refusal = Refusal;
 
-    fn recall(&self, envelope: &Envelope) -> Recall {
-        self.past.recall(envelope)
+    fn past(&self) -> &Past {
+        &self.past
     }
 
     /// Time never goes backwards: `now` counts as at least the time of the last record.
@@ -267,10 +265,6 @@ impl Aggregate for Payment {
         is_due.then_some(Event::Expired(Expired {})).into_iter().collect()
     }
 
-    fn record(&self, now: Timestamp, envelope: Option<Envelope>, events: Vec<Event>) -> Record<Event> {
-        self.past.next(now, envelope, events)
-    }
-
     fn apply(&mut self, record: &Record<Event>) {
         self.went_back |= record.at < self.past.last_at();
         self.past.take(record);
@@ -301,10 +295,6 @@ impl Aggregate for Payment {
     fn wake_at(&self) -> Option<Timestamp> {
         let opened = self.opened.as_ref().filter(|_| self.stage.is_open())?;
         Some(self.active_until.map_or(opened.due_at, |until| until.max(opened.due_at)))
-    }
-
-    fn seq(&self) -> u64 {
-        self.past.seq()
     }
 }
 

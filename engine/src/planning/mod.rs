@@ -18,10 +18,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::aggregate::{Aggregate, Broken};
 use crate::calendar;
-use crate::envelope::Envelope;
 use crate::ids::{KeyId, MuseumId};
 use crate::past::Past;
-use crate::recall::Recall;
 use crate::record::Record;
 use crate::text::is_line;
 use crate::time::Timestamp;
@@ -253,8 +251,8 @@ impl Aggregate for Planning {
     type Event = Event;
     type Refusal = Refusal;
 
-    fn recall(&self, envelope: &Envelope) -> Recall {
-        self.past.recall(envelope)
+    fn past(&self) -> &Past {
+        &self.past
     }
 
     fn decide(&self, now: Timestamp, command: &Command) -> Result<Vec<Event>, Refusal> {
@@ -301,10 +299,6 @@ impl Aggregate for Planning {
         Ok(vec![event])
     }
 
-    fn record(&self, now: Timestamp, envelope: Option<Envelope>, events: Vec<Event>) -> Record<Event> {
-        self.past.next(now, envelope, events)
-    }
-
     fn apply(&mut self, record: &Record<Event>) {
         self.past.take(record);
         for event in &record.events {
@@ -340,10 +334,6 @@ impl Aggregate for Planning {
             return Err(Broken { invariant: "PL-2", what: "more decisions stand than may" });
         }
         Ok(())
-    }
-
-    fn seq(&self) -> u64 {
-        self.past.seq()
     }
 }
 
@@ -422,7 +412,7 @@ impl Planning {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::envelope::Digest;
+    use crate::envelope::{Digest, Envelope};
     use jiff::civil::date;
     use proptest::prelude::*;
 

@@ -21,10 +21,14 @@
 //! - QU-7: replay equals live, and time does not go back.
 
 mod command;
+mod deadline;
 mod event;
 pub mod policy;
 pub mod pricing;
 mod refusal;
+mod revision;
+mod stage;
+mod state;
 #[cfg(test)]
 mod tests;
 
@@ -33,6 +37,7 @@ pub use event::*;
 pub use policy::GroupPolicy;
 pub use pricing::{Asked, Extra, Offer, Part};
 pub use refusal::Refusal;
+pub use stage::{Stage, Status};
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -40,10 +45,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::account::ChargeOf;
 use crate::aggregate::{Aggregate, Broken};
-use crate::envelope::Envelope;
 use crate::ids::{Code, HoldId, KeyId, PaymentId, QuoteId};
 use crate::past::Past;
-use crate::recall::Recall;
 use crate::record::Record;
 use crate::time::Timestamp;
 
@@ -53,120 +56,6 @@ pub const PAYMENT_GRACE_S: i64 = 7_200;
 pub const DRAFT_KEPT_S: i64 = 30 * 86_400;
 /// A quote is doubtful if it is likelier to lapse than so many thousandths: likelier than not.
 pub const DOUBTFUL_PERMILLE: u16 = 500;
-
-/// What a quote is, in one word.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Status {
-    /// Written down, holding nothing.
-    Draft,
-    /// Sent: its places are kept, and it waits for the signed form.
-    Sent,
-    /// Accepted: it waits for confirmation or money.
-    Accepted,
-    /// Paid: its tickets are being issued.
-    Paid,
-    /// Done.
-    Ticketed,
-    /// Nobody answered or paid in time.
-    Lapsed,
-    /// Not wanted.
-    Refused,
-    /// Taken back.
-    Cancelled,
-}
-
-impl Status {
-    /// The name used in the API.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Draft => "draft",
-            Self::Sent => "sent",
-            Self::Accepted => "accepted",
-            Self::Paid => "paid",
-            Self::Ticketed => "ticketed",
-            Self::Lapsed => "lapsed",
-            Self::Refused => "refused",
-            Self::Cancelled => "cancelled",
-        }
-    }
-
-    /// Whether something may still happen to it: it stands in the lists of the office.
-    #[must_use]
-    pub const fn is_open(self) -> bool {
-        matches!(self, Self::Draft | Self::Sent | Self::Accepted | Self::Paid)
-    }
-}
-
-/// What a quote is, with what belongs to that.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Stage {
-    /// See [`Status::Draft`].
-    Draft,
-    /// See [`Status::Sent`].
-    Sent,
-    /// See [`Status::Accepted`].
-    Accepted {
-        /// Which revision.
-        revision: u32,
-        /// How it is to be paid.
-        settle: Settle,
-        /// To whom a payment is due: the creditor's number in the settings.
-        creditor: u16,
-        /// Whether nobody has to confirm it any more.
-        confirmed: bool,
-    },
-    /// See [`Status::Paid`].
-    Paid,
-    /// See [`Status::Ticketed`].
-    Ticketed {
-        /// The sale of each part that has tickets.
-        sales: Vec<HoldId>,
-        /// Parts without.
-        missing: Vec<u16>,
-    },
-    /// See [`Status::Lapsed`].
-    Lapsed {
-        /// Which deadline passed.
-        deadline: Deadline,
-    },
-    /// See [`Status::Refused`].
-    Refused,
-    /// See [`Status::Cancelled`].
-    Cancelled {
-        /// Why.
-        cause: CancelCause,
-    },
-    /// See [`Status::Cancelled`]; it had tickets.
-    CalledOff {
-        /// Why.
-        cause: CancelCause,
-        /// The sale of each part that had tickets.
-        sales: Vec<HoldId>,
-        /// Parts that had none.
-        missing: Vec<u16>,
-        /// Whether nothing is left to be cancelled and paid back for it.
-        unwound: bool,
-    },
-}
-
-impl Stage {
-    /// In one word.
-    #[must_use]
-    pub const fn status(&self) -> Status {
-        match self {
-            Self::Draft => Status::Draft,
-            Self::Sent => Status::Sent,
-            Self::Accepted { .. } => Status::Accepted,
-            Self::Paid => Status::Paid,
-            Self::Ticketed { .. } => Status::Ticketed,
-            Self::Lapsed { .. } => Status::Lapsed,
-            Self::Refused => Status::Refused,
-            Self::Cancelled { .. } | Self::CalledOff { .. } => Status::Cancelled,
-        }
-    }
-}
 
 /// The options of one attempt.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -246,8 +135,8 @@ impl Aggregate for Quote {
     type Event = Event;
     type Refusal = Refusal;
 
-    fn recall(&self, envelope: &Envelope) -> Recall {
-        self.past.recall(envelope)
+    fn past(&self) -> &Past {
+        &self.past
     }
 
     /// Time never goes backwards: `now` counts as at least the time of the last record.
@@ -357,10 +246,6 @@ impl Aggregate for Quote {
         reminder.map(|(deadline, at, _)| Event::Reminded(Reminded { deadline, at })).into_iter().collect()
     }
 
-    fn record(&self, now: Timestamp, envelope: Option<Envelope>, events: Vec<Event>) -> Record<Event> {
-        self.past.next(now, envelope, events)
-    }
-
     fn apply(&mut self, record: &Record<Event>) {
         self.past.take(record);
         record.events.iter().for_each(|event| self.apply_event(record, event));
@@ -400,10 +285,6 @@ impl Aggregate for Quote {
         let reminder = self.reminder().map(|(.., remind_at)| remind_at);
         self.lapses_at().map(|(_, at)| at).into_iter().chain(reminder).min()
     }
-
-    fn seq(&self) -> u64 {
-        self.past.seq()
-    }
 }
 
 impl Quote {
@@ -440,72 +321,6 @@ impl Quote {
     #[must_use]
     pub fn replay<'a>(id: QuoteId, records: impl IntoIterator<Item = &'a Record<Event>>) -> Self {
         Self::new(id).after(records)
-    }
-
-    fn draft(&self, about: &About, asked: &Asked, rules: &Rules) -> Result<Event, Refusal> {
-        if self.about.is_some() {
-            return Err(Refusal::AlreadyDrafted);
-        }
-        Ok(Event::Drafted(Drafted { about: about.clone(), offer: priced(about, asked, rules)? }))
-    }
-
-    fn revise(&self, now: Timestamp, owner: Option<Code>, asked: &Asked, rules: &Rules, holds: &[HoldId]) -> Result<Event, Refusal> {
-        let about = self.owned(owner)?;
-        match self.stage {
-            Stage::Draft | Stage::Sent | Stage::Accepted { .. } => self.is_still()?,
-            _ => return Err(self.wrong_state()),
-        }
-        if self.payment_open {
-            return Err(Refusal::PaymentUnderWay);
-        }
-        let offer = priced(about, asked, rules)?;
-        if self.stage == Stage::Draft {
-            return Ok(Event::Revised(Revised { offer }));
-        }
-        self.ask_options(now, about, self.revision + 1, &offer, rules, holds)
-    }
-
-    /// The option of each part: that in force where the part stays in its slot, else one of those that are new.
-    fn options_for(&self, offer: &Offer, new: &[HoldId]) -> Vec<HoldId> {
-        let kept = |slot| self.options_in_force()?.holds.iter().copied().find(|hold| hold.slot() == slot);
-        offer.parts.iter().zip(new).map(|(part, new)| kept(part.slot).unwrap_or(*new)).collect()
-    }
-
-    fn send(&self, now: Timestamp, owner: Option<Code>, rules: &Rules, holds: &[HoldId]) -> Result<Event, Refusal> {
-        let about = self.owned(owner)?;
-        let Some(offer) = self.offer.as_ref().filter(|_| self.stage == Stage::Draft) else { return Err(self.wrong_state()) };
-        self.is_still()?;
-        self.ask_options(now, about, self.revision, offer, rules, holds)
-    }
-
-    /// The deadlines of what is sent now, and how long its options have to live.
-    fn ask_options(&self, now: Timestamp, about: &About, revision: u32, offer: &Offer, rules: &Rules, holds: &[HoldId]) -> Result<Event, Refusal> {
-        let known = |hold: &HoldId| self.options.values().any(|options| options.asked.holds.contains(hold));
-        let twice = |i: usize, hold: &HoldId| holds[..i].contains(hold);
-        let in_place = offer.parts.iter().zip(holds).all(|(part, hold)| part.slot == hold.slot());
-        if holds.len() != offer.parts.len() || !in_place || holds.iter().enumerate().any(|(i, hold)| twice(i, hold) || known(hold)) {
-            return Err(Refusal::BadOptions);
-        }
-        let policy = &rules.policy;
-        let starts_at = offer.starts_at().ok_or(Refusal::BadSlots)?;
-        let closes_at = rules.closes_at.min(starts_at);
-        let pay_by = if offer.total_cents.is_zero() { closes_at } else { pricing::pay_by(policy, rules.patron, starts_at).min(closes_at) };
-        let desk_by = policy.desk_for.contains(&about.kind).then_some(closes_at);
-        let last = desk_by.unwrap_or(pay_by).max(pay_by);
-        if last <= now {
-            return Err(Refusal::TooLate { pay_by });
-        }
-        let conditions = Conditions {
-            policy: rules.revision,
-            sign_by: pricing::sign_by(policy, rules.patron, now).min(last),
-            pay_by,
-            desk_by,
-            remind_s: u32::from(policy.reminder_days) * 86_400,
-            confirmation: policy.confirmation,
-        };
-        let (attempt, until) = (self.attempts + 1, last.plus_seconds(PAYMENT_GRACE_S));
-        let holds = self.options_for(offer, holds);
-        Ok(Event::OptionsAsked(OptionsAsked { attempt, revision, offer: offer.clone(), holds, until, conditions }))
     }
 
     fn accept(
@@ -612,174 +427,6 @@ impl Quote {
     /// Whether it was called off by the museum, and that is not done yet.
     const fn unwinds(&self) -> bool {
         matches!(self.stage, Stage::CalledOff { unwound: false, .. })
-    }
-
-    /// The deadline that it waits for, and when that is; none while it waits for none, or is being settled.
-    #[must_use]
-    pub fn deadline(&self) -> Option<(Deadline, Timestamp)> {
-        if matches!(self.stage, Stage::Draft) {
-            // What is being sent is a draft until the places are taken, and does not lapse meanwhile.
-            let is_still = !self.options.values().any(|options| options.state == OptionsState::Taking);
-            let visit = self.offer.iter().flat_map(|offer| &offer.parts).map(|part| part.slot.start()).min()?;
-            return is_still.then(|| (Deadline::Sending, self.since.plus_seconds(DRAFT_KEPT_S).min(visit)));
-        }
-        let conditions = self.conditions?;
-        match self.stage {
-            // The form is here, though it is not settled: another way is open as long as it may be paid.
-            Stage::Sent if self.accepted == self.revision => Some((Deadline::Payment, conditions.desk_by.unwrap_or(conditions.pay_by))),
-            Stage::Sent => Some((Deadline::Signature, conditions.sign_by)),
-            Stage::Accepted { .. } if self.is_settling() => None,
-            Stage::Accepted { settle: Settle::Desk, .. } => Some((Deadline::Payment, conditions.desk_by.unwrap_or(conditions.pay_by))),
-            Stage::Accepted { .. } => Some((Deadline::Payment, conditions.pay_by)),
-            _ => None,
-        }
-    }
-
-    /// When it lapses: with its deadline, or a little later if a payment was begun in time and may still be on its way.
-    fn lapses_at(&self) -> Option<(Deadline, Timestamp)> {
-        let (deadline, at) = self.deadline()?;
-        let grace_s = if self.payment_open && deadline == Deadline::Payment { PAYMENT_GRACE_S } else { 0 };
-        Some((deadline, at.plus_seconds(grace_s)))
-    }
-
-    /// The deadline of which the group is to be reminded, and when. Not if that time was past already when the deadline began to run.
-    fn reminder(&self) -> Option<(Deadline, Timestamp, Timestamp)> {
-        let ((deadline, at), remind_s) = (self.deadline()?, self.conditions?.remind_s);
-        let remind_at = at.plus_seconds(-i64::from(remind_s));
-        let is_due = deadline != Deadline::Sending && remind_s > 0 && remind_at > self.since && !self.reminded.contains(&(self.revision, deadline));
-        is_due.then_some((deadline, at, remind_at))
-    }
-
-    /// From when on a doubtful quote's group is reminded of the deadline that runs: half of its time has gone by then. None: no reminder is to come, or the policy's
-    /// own comes no later.
-    #[must_use]
-    pub fn early_reminder_from(&self) -> Option<Timestamp> {
-        let (_, at, remind_at) = self.reminder()?;
-        let half = Timestamp::from_micros(self.since.as_micros() + at.micros_since(self.since) / 2);
-        (half < remind_at).then_some(half)
-    }
-
-    /// The reminder of the deadline that runs, before its time. It stands for that of the policy, so nobody is reminded more often.
-    fn remind_early(&self, now: Timestamp, lapse_permille: u16) -> Result<Reminded, Refusal> {
-        self.owned(None)?;
-        let is_time = lapse_permille > DOUBTFUL_PERMILLE && self.early_reminder_from().is_some_and(|from| from <= now);
-        let (deadline, at, _) = self.reminder().filter(|(_, at, _)| is_time && now < *at).ok_or(Refusal::NotExpected)?;
-        Ok(Reminded { deadline, at })
-    }
-
-    fn apply_event(&mut self, record: &Record<Event>, event: &Event) {
-        match event {
-            Event::Drafted(drafted) => {
-                self.about = Some(drafted.about.clone());
-                self.drafted = Some((record.envelope.as_ref().map_or(KeyId::SYSTEM, |envelope| envelope.who), record.at));
-                self.offer = Some(drafted.offer.clone());
-                self.become_at(record.at, Stage::Draft);
-            }
-            Event::Revised(revised) => self.offer = Some(revised.offer.clone()),
-            Event::OptionsAsked(asked) => {
-                self.attempts = asked.attempt;
-                self.options_refused = None;
-                self.options.insert(asked.attempt, Options { asked: asked.clone(), state: OptionsState::Taking });
-            }
-            Event::Optioned(optioned) => self.optioned(optioned.attempt, record.at),
-            Event::OptionsRefused(refused) => {
-                self.options_refused = Some(refused.clone());
-                if let Some(options) = self.options.get_mut(&refused.attempt) {
-                    options.state = OptionsState::GivingBack;
-                }
-            }
-            Event::OptionsReleased(released) => drop(self.options.remove(&released.attempt)),
-            Event::Accepted(accepted) => {
-                self.acceptances = accepted.acceptance;
-                self.settlement_refused = None;
-                self.accepted = accepted.revision;
-                let Accepted { revision, settle, creditor, confirmed, .. } = *accepted;
-                self.become_at(record.at, Stage::Accepted { revision, settle, creditor, confirmed });
-            }
-            Event::Confirmed(_) => {
-                if let Stage::Accepted { confirmed, .. } = &mut self.stage {
-                    *confirmed = true;
-                }
-            }
-            Event::SettlementRefused(refused) => {
-                self.settlement_refused = Some(refused.why);
-                self.become_at(record.at, Stage::Sent);
-            }
-            Event::PaymentAttached(attached) => {
-                (self.payment, self.payment_open) = (Some(attached.payment), true);
-                self.payments.insert(attached.payment, self.revision);
-            }
-            Event::PaymentDetached(detached) if self.superseded == Some(detached.payment) => self.superseded = None,
-            Event::PaymentDetached(_) => {
-                self.payment_open = false;
-                if matches!(self.stage, Stage::Accepted { .. }) {
-                    self.become_at(record.at, Stage::Sent);
-                }
-            }
-            Event::Reopened(_) => self.become_at(record.at, Stage::Sent),
-            Event::Paid(paid) => {
-                self.paid = Some(paid.clone());
-                self.payments_made += 1;
-                self.superseded = self.payment.filter(|payment| self.payment_open && paid.payment != Some(*payment));
-                (self.payment, self.payment_open) = (paid.payment.or(self.payment), false);
-                self.take_again();
-                self.become_at(record.at, Stage::Paid);
-            }
-            Event::Ticketed(ticketed) => {
-                // What was held is sold now, or was gone.
-                self.options.retain(|_, options| options.state != OptionsState::Taken);
-                self.become_at(record.at, Stage::Ticketed { sales: ticketed.sales.clone(), missing: ticketed.missing.clone() });
-            }
-            Event::Lapsed(lapsed) => self.end(record.at, Stage::Lapsed { deadline: lapsed.deadline }),
-            Event::Refused(_) => self.end(record.at, Stage::Refused),
-            Event::Cancelled(cancelled) => self.end(record.at, Stage::Cancelled { cause: cancelled.cause }),
-            Event::Reminded(reminded) => drop(self.reminded.insert((self.revision, reminded.deadline))),
-            Event::CalledOff(called) => {
-                let (cause, unwound) = (called.cause, called.cause != CancelCause::Museum);
-                if let Stage::Ticketed { sales, missing } = self.stage.clone() {
-                    self.become_at(record.at, Stage::CalledOff { cause, sales, missing, unwound });
-                }
-            }
-            Event::Unwound(_) => {
-                if let Stage::CalledOff { unwound, .. } = &mut self.stage {
-                    *unwound = true;
-                }
-            }
-        }
-    }
-
-    fn become_at(&mut self, at: Timestamp, stage: Stage) {
-        (self.stage, self.since) = (stage, at);
-    }
-
-    fn optioned(&mut self, attempt: u32, at: Timestamp) {
-        for (&number, options) in &mut self.options {
-            match options.state {
-                OptionsState::Taking if number == attempt => {
-                    options.state = OptionsState::Taken;
-                    self.revision = options.asked.revision;
-                    self.offer = Some(options.asked.offer.clone());
-                    self.conditions = Some(options.asked.conditions);
-                }
-                OptionsState::Taken => options.state = OptionsState::GivingBack,
-                OptionsState::Taking | OptionsState::GivingBack => {}
-            }
-        }
-        self.become_at(at, Stage::Sent);
-    }
-
-    /// A payment arrived after the end: what was not given back yet is what its tickets are made of.
-    fn take_again(&mut self) {
-        let is_none = !self.options.values().any(|options| options.state == OptionsState::Taken);
-        let mut ended = self.options.values_mut().rev().filter(|options| options.asked.revision == self.revision);
-        if let Some(options) = ended.next().filter(|_| is_none) {
-            options.state = OptionsState::Taken;
-        }
-    }
-
-    fn end(&mut self, at: Timestamp, stage: Stage) {
-        self.options.values_mut().for_each(|options| options.state = OptionsState::GivingBack);
-        self.become_at(at, stage);
     }
 
     /// Whether moreover no option stands twice (QU-6): for tests and after a replay.
@@ -933,12 +580,4 @@ impl Quote {
     pub const fn last_at(&self) -> Timestamp {
         self.past.last_at()
     }
-}
-
-/// What was asked, priced, if it is all of the museum.
-fn priced(about: &About, asked: &Asked, rules: &Rules) -> Result<Offer, Refusal> {
-    if asked.slots.iter().any(|slot| slot.museum() != about.museum) {
-        return Err(Refusal::BadSlots);
-    }
-    pricing::price(&rules.policy, about.kind, asked, rules.fee_free_left, rules.party_max)
 }

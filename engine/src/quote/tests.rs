@@ -7,7 +7,7 @@ use super::policy::{Escorts, Fee, FeePer, MandatoryExtra, Terms};
 use super::pricing::{fee_code, pay_by, sign_by, split};
 use super::*;
 use crate::calendar::{self, MonthDay};
-use crate::envelope::Digest;
+use crate::envelope::{Digest, Envelope};
 use crate::ids::{MuseumId, RouteId, SlotId};
 use crate::institution::Institution;
 use crate::money::Cents;

@@ -59,7 +59,6 @@ use crate::envelope::Envelope;
 use crate::ids::{HoldId, SlotId, TicketId};
 use crate::money::Cents;
 use crate::past::Past;
-use crate::recall::Recall;
 use crate::record::Record;
 use crate::time::Timestamp;
 use state::Ledger;
@@ -84,9 +83,8 @@ impl Aggregate for Slot {
     type Event = Event;
     type Refusal = Refusal;
 
-    /// Whether a command was seen before, by its key. Ask before [`Slot::decide`].
-    fn recall(&self, envelope: &Envelope) -> Recall {
-        self.past.recall(envelope)
+    fn past(&self) -> &Past {
+        &self.past
     }
 
     /// What happens if this command comes now, or why not. Time never goes backwards: `now` counts as at least the time of the last record.
@@ -97,11 +95,8 @@ impl Aggregate for Slot {
             Command::Extend { hold, owner } => self.extend(now, *hold, *owner),
             Command::Release { hold, owner } => self.release(now, *hold, *owner, None),
             Command::GiveBack { hold, owner, over } => self.release(now, *hold, *owner, Some(*over)),
-            Command::Sell { hold, owner, settlement, contact } => self.sell(now, *hold, *owner, None, (settlement, *contact)),
-            Command::SellPaid { hold, owner, lines, keeper, settlement, contact } => {
-                self.sell_paid(now, *hold, *owner, lines, *keeper, (settlement, *contact))
-            }
-            Command::SellDirect { sale, channel, lines, settlement, contact } => self.sell_direct(now, *sale, *channel, lines, settlement, *contact),
+            Command::Sell { .. } | Command::SellPaid { .. } | Command::SellDirect { .. } => self.selling(now, command),
+            Command::SellNamed { sell, holder } => self.sell_named(now, sell, *holder),
             Command::Cancel { sale, owner, tickets, cause } => self.cancel(now, *sale, *owner, tickets, *cause),
             Command::Block { sale, tickets, reason } => self.block(*sale, tickets, *reason),
             Command::Unblock { sale, tickets } => self.unblock(*sale, tickets),
@@ -154,11 +149,6 @@ impl Aggregate for Slot {
         if expired.is_empty() && !self.ledger.list.is_empty() { self.serve(now) } else { expired }
     }
 
-    /// The record that a decision becomes: the next of this slot's records.
-    fn record(&self, now: Timestamp, envelope: Option<Envelope>, events: Vec<Event>) -> Record<Event> {
-        self.past.next(now, envelope, events)
-    }
-
     /// Takes in what happened. There is no rule here and nothing can fail; an event about something unknown changes nothing.
     fn apply(&mut self, record: &Record<Event>) {
         self.past.take(record);
@@ -196,11 +186,6 @@ impl Aggregate for Slot {
     /// When the slot next wants [`Slot::due`], if ever.
     fn wake_at(&self) -> Option<Timestamp> {
         self.ledger.next_deadline().into_iter().chain(self.serve_at()).min()
-    }
-
-    /// Number of the last record; 0 before the first.
-    fn seq(&self) -> u64 {
-        self.past.seq()
     }
 }
 

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use futures_util::FutureExt;
 use tokio::sync::mpsc;
@@ -30,13 +31,11 @@ use tornello_engine::envelope::{Digest, Envelope};
 use tornello_engine::ids::{HoldId, KeyId, MuseumId, OrderId, PaymentId, PersonId, RouteId, SlotId, VoucherId};
 use tornello_engine::ledger::{self, Account};
 use tornello_engine::money::Cents;
-use tornello_engine::museum::{self, Profile};
+use tornello_engine::museum;
 use tornello_engine::payment::{self, Extra, Gateway, PaidBackBy, Payment, Receipt, Reported, Source};
-use tornello_engine::plan::{OpeningPlan, Route, Session};
 use tornello_engine::recall::REMEMBERED_S;
 use tornello_engine::slot::{CancelCause, Command, DeskMethod, Line, Policy, Refund, Settlement, Slot};
 use tornello_engine::tariff::Proof;
-use tornello_engine::text::Text;
 use tornello_engine::time::Timestamp;
 use tornello_engine::voucher::{self, Voucher};
 
@@ -47,6 +46,7 @@ use crate::callers::code;
 use crate::dice::Dice;
 use crate::disk::{Appending, Disk, Doing, Mount, Remains, Verdict};
 use crate::naive::Fate;
+use crate::opening::opening;
 use crate::rule;
 use crate::time::{Machine, SimulatedClock};
 
@@ -309,7 +309,7 @@ impl World {
         let (mount, doing): (Arc<Mount>, _) = self.disk.mount();
         let clock = SimulatedClock::start(&self.machine);
         // Every job of the writer is a turn of its own, so that nothing depends on how quick its thread is.
-        let limits = Limits { queue: 1_024, batch: 1 };
+        let limits = Limits { queue: 1_024, batch: 1, pace: Duration::ZERO };
         let before = tokio::runtime::Handle::current().metrics().num_alive_tasks();
         let running = Node::start_on(mount as Arc<dyn Journal>, Arc::clone(&clock) as _, limits).await.map_err(|error| error.to_string())?;
         let tasks = tokio::runtime::Handle::current().metrics().num_alive_tasks() - before;
@@ -348,28 +348,9 @@ impl World {
     }
 
     fn opening(&self, museum: MuseumId) -> [museum::Command; 3] {
-        let midnight = jiff::civil::time(0, 0, 0, 0);
-        let last_entry = jiff::civil::time(23, 0, 0, 0);
-        let session =
-            Session { opens: midnight, closes: midnight, slot_minutes: 60, last_entry, capacity: self.capacity, quotas: Default::default() };
-        let week = std::array::from_fn(|_| vec![session.clone()]);
-        let route =
-            Route { id: RouteId(1), code: code("main"), name: Text::new("Percorso", "Route"), week, exceptions: Vec::new(), policy: self.policy };
-        let profile = Profile {
-            slug: code(&format!("museum-{}", museum.0)),
-            name: "Museo".into(),
-            city: "Parma".into(),
-            region: "Emilia-Romagna".into(),
-            latitude_microdeg: 44_655_000,
-            longitude_microdeg: 10_275_000,
-            patron: None,
-        };
         let valid_from = calendar::local_day(self.began);
-        [
-            museum::Command::Register { profile },
-            museum::Command::SetPlan { valid_from, plan: OpeningPlan { routes: vec![route] } },
-            museum::Command::SetGroupPolicy { valid_from, policy: Box::new(groups::policy()) },
-        ]
+        let [register, plan] = opening(museum, valid_from, self.capacity, Default::default(), self.policy);
+        [register, plan, museum::Command::SetGroupPolicy { valid_from, policy: Box::new(groups::policy()) }]
     }
 
     fn plug(&mut self) -> (Envelope, museum::Command) {

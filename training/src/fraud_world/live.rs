@@ -3,10 +3,10 @@
 
 use std::collections::HashMap;
 
-use tornello_datasets::fraud_world::{Channel, Intent, PartyKind, Settings, Truth};
+use tornello_datasets::fraud_world::{Intent, Settings, Truth};
 use tornello_models::fraud::explain::{Cause, REASONS, Reason};
 use tornello_models::fraud::rules::Fired;
-use tornello_models::fraud::signals::{N, Outlet, Role, index_of};
+use tornello_models::fraud::signals::{N, index_of};
 
 use super::judge::{Case, Cases, Said, Why};
 use super::report::{Approach, Report};
@@ -50,10 +50,18 @@ impl Live {
         Self { settings, history, said: Vec::new(), opened: HashMap::new(), with_model: 0 }
     }
 
-    /// Notes an assessment: what is wanted, whether a rule wants it, whether a model took part, and the codes of the reasons.
-    pub fn note<'a>(&mut self, intent: &Intent, verdict: Verdict, by_rule: bool, with_model: bool, reasons: impl Iterator<Item = &'a str>) {
-        let queue = Queue::Outlet(outlet(intent.channel));
-        let acting = intent.parties.acting().map(|(kind, party)| (role(kind), u128::from(party)));
+    /// Notes an assessment: what is wanted, and whether a check is due first, also beside a review; whether a rule wants it, whether a model took part, and the codes of the
+    /// reasons.
+    pub fn note<'a>(
+        &mut self,
+        intent: &Intent,
+        (verdict, proof_due): (Verdict, bool),
+        by_rule: bool,
+        with_model: bool,
+        reasons: impl Iterator<Item = &'a str>,
+    ) {
+        let queue = Queue::Outlet(intent.channel.outlet());
+        let acting = intent.parties.acting().map(|(kind, party)| (kind.role(), u128::from(party)));
         let at = self.history.scored.len();
         let scored = Scored {
             intent: intent.number,
@@ -76,12 +84,11 @@ impl Live {
         self.history.scored.push(scored);
         self.said.push(Some(Said { reasons: named, ..Said::default() }));
         self.with_model += u64::from(with_model);
+        if proof_due {
+            self.history.stepped_up.push(intent.number);
+        }
         match verdict {
-            Verdict::Allow => return,
-            Verdict::StepUp => {
-                self.history.stepped_up.push(intent.number);
-                return;
-            }
+            Verdict::Allow | Verdict::StepUp => return,
             Verdict::Block => self.history.blocked.push(intent.number),
             Verdict::Review => {}
         }
@@ -112,28 +119,5 @@ impl Live {
         let mut approach = Approach::with(cases, "the node's own scorer", &self.history, &self.said, learn_days, days);
         approach.note = Some(format!("a model took part in {} of {} assessments", self.with_model, self.history.scored.len()));
         Report::new(self.settings, learn_days, &self.history, vec![approach])
-    }
-}
-
-const fn outlet(channel: Channel) -> Outlet {
-    match channel {
-        Channel::Web => Outlet::Web,
-        Channel::Kiosk => Outlet::Kiosk,
-        Channel::BoxOffice => Outlet::BoxOffice,
-        Channel::Group => Outlet::Group,
-        Channel::Reseller => Outlet::Reseller,
-    }
-}
-
-const fn role(kind: PartyKind) -> Role {
-    match kind {
-        PartyKind::Buyer => Role::Buyer,
-        PartyKind::Device => Role::Device,
-        PartyKind::Card => Role::Card,
-        PartyKind::Account => Role::Account,
-        PartyKind::Network => Role::Network,
-        PartyKind::Kiosk => Role::Kiosk,
-        PartyKind::Operator => Role::Operator,
-        PartyKind::Group => Role::Group,
     }
 }

@@ -75,7 +75,7 @@ async fn what_was_queued_behind_a_failed_record_of_the_same_slot_fails_too() {
 async fn when_the_queue_is_full_callers_are_told_so_and_nothing_changes() {
     let journal = Arc::new(Faulty::default());
     let clock = Arc::new(ManualClock::new(now()));
-    let limits = Limits { queue: 4, batch: 2 };
+    let limits = Limits { queue: 4, batch: 2, ..Limits::default() };
     let running = Node::start_on(Arc::clone(&journal) as _, clock, limits).await.unwrap();
     open_museum(running.node()).await;
     let node = running.node();
@@ -118,7 +118,7 @@ async fn a_disk_that_stays_full_puts_no_slot_out_of_order() {
 async fn a_full_queue_hurts_nobody_who_is_in_it() {
     let journal = Arc::new(Faulty::default());
     let clock = Arc::new(ManualClock::new(now()));
-    let running = Node::start_on(Arc::clone(&journal) as _, clock, Limits { queue: 4, batch: 2 }).await.unwrap();
+    let running = Node::start_on(Arc::clone(&journal) as _, clock, Limits { queue: 4, batch: 2, ..Limits::default() }).await.unwrap();
     open_museum(running.node()).await;
     let node = running.node();
     node.slot(tomorrow(), by(0), hold(1_000, 1)).await.unwrap();

@@ -146,6 +146,23 @@ fn an_account_is_taken_whole_or_not_at_all() {
     }
 }
 
+/// What was stored before alphabets were looked at is read as it was: it is asked again when it is to be used.
+#[test]
+fn the_holder_of_an_account_is_written_in_one_alphabet() {
+    let iban = "IT60X0542811101000000123456";
+    for holder in ["Orazio Gentileschi", "Γεώργιος Παπαδόπουλος", "Първан Щърков", "李雷"] {
+        assert!(Payee::new(iban, holder).is_ok(), "{holder}");
+    }
+    for holder in ["Оrazio Gentileschi", "Orazio Gentileѕchi", "Orazio Gentilesсhi & figli", "Ηelena", "李雷 A"] {
+        let refused = Payee::new(iban, holder);
+        assert!(matches!(refused, Err(ContactError::MixedScripts(_))), "{holder}: {refused:?}");
+        let old = Contact { payee: Some(Payee { iban: iban.parse().unwrap(), holder: holder.to_owned() }), ..contact() };
+        assert_eq!(read(&*written(person(1), &old).unwrap()), Some(old), "{holder}");
+    }
+    let told = Payee::new(iban, "Orazio Gentileѕchi").map(drop).map_err(|error| error.to_string());
+    assert_eq!(told, Err("account_holder: letters of one alphabet are expected, and `ѕ` is Cyrillic where those before it are Latin".to_owned()));
+}
+
 /// Contacts without an account are written as they always were, so that a contact from before is read and one from now is read by a program from before.
 #[test]
 fn a_contact_from_before_accounts_is_read() {

@@ -35,7 +35,10 @@ pub struct Link {
 impl Views {
     /// The parties of a thing.
     pub async fn parties_of(&self, subject: &str) -> Result<Vec<(String, String)>, ViewsError> {
-        const QUERY: &str = "SELECT kind, pseudonym FROM party WHERE subject = ? ORDER BY kind, pseudonym LIMIT ?";
+        // Some of each kind: whoever tries a hundred cards is not to hide their device behind them.
+        const QUERY: &str = "SELECT kind, pseudonym FROM (
+                SELECT kind, pseudonym, row_number() OVER (PARTITION BY kind ORDER BY at, pseudonym) AS n FROM party WHERE subject = ? ORDER BY n, kind LIMIT ?
+            ) ORDER BY kind, pseudonym";
         let rows = sqlx::query(QUERY).bind(subject).bind(LINKS_PARTIES_MAX).fetch_all(&self.pool).await?;
         rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
     }

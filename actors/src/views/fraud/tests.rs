@@ -18,7 +18,7 @@ const TABLES: [&str; 4] = [
 /// A case as the list has it, whatever led to it.
 pub(super) async fn put_case(views: &Views, case: &str, subject: &str, opened_at: i64, verdict: &str) {
     const CASE: &str =
-        "INSERT INTO fraud_case VALUES (?, ?, 'review', 3, 'web', 1, NULL, NULL, '', 1, ?, 0, 0, 'open', '', ?, '', '', NULL, NULL, 0)";
+        "INSERT INTO fraud_case VALUES (?, ?, 'review', 3, 'web', 1, NULL, NULL, '', 1, 0, ?, 0, 0, 'open', '', ?, '', '', NULL, NULL, 0)";
     sqlx::query(CASE).bind(case).bind(subject).bind(opened_at).bind(verdict).execute(&views.pool).await.unwrap();
 }
 
@@ -140,7 +140,11 @@ async fn told(in_a_round: usize) -> Vec<Vec<String>> {
 #[tokio::test]
 async fn it_makes_no_difference_in_how_many_rounds_something_is_taken_in() {
     let one_by_one = told(1).await;
-    assert_eq!(one_by_one.iter().map(Vec::len).collect::<Vec<_>>(), [9, 10, 8, 14], "{one_by_one:#?}");
+    assert_eq!(one_by_one.iter().map(Vec::len).collect::<Vec<_>>(), [9, 12, 8, 14], "{one_by_one:#?}");
+    // What has moved, and moved on, is of whoever bought it.
+    let arrived = [HoldId::new(slot_at(1), 8), HoldId::new(slot_at(2), 9)].map(|sale| sale.to_string());
+    let of = |sale: &str| one_by_one[1].iter().any(|row| row.contains(&format!("\"{:032x}\",\"{sale}\"", 7)));
+    assert!(arrived.iter().all(|sale| of(sale)), "{one_by_one:#?}");
     let wanting = |what: &str| one_by_one[0].iter().filter(|row| row.contains(&format!("\"{what}\""))).count();
     assert!(wanting("review") >= 4 && wanting("picked") >= 1, "{one_by_one:#?}");
     for in_a_round in [2, 3, 5, usize::MAX] {

@@ -72,7 +72,7 @@ impl RuleForm {
             name,
             when: when.into_iter().map(condition).collect(),
             channels,
-            museums: museums.iter().map(|museum| museum.id(node).map_err(|_| no_museum(&museum.text()))).collect::<Result<_, Problem>>()?,
+            museums: museums.iter().map(|museum| museum.id(node).ok_or_else(|| no_museum(&museum.text()))).collect::<Result<_, Problem>>()?,
             action,
             sentence: Text { it: sentence_it, en: sentence_en },
         })
@@ -249,8 +249,8 @@ pub async fn activate(node: web::Data<Node>, caller: Caller, key: IdempotencyKey
     let rules = node.defences().rules();
     // What was done before is answered as it was then.
     let is_new = rules.recall(&envelope) == Recall::New;
-    if let Some(draft) = rules.drafts().find(|draft| is_new && draft.rule.name == name) {
-        can_be_asked(&node, &draft.rule)?;
+    if let Some(written) = rules.drafts().find(|written| is_new && written.rule.name == name) {
+        can_be_asked(&node, &written.rule)?;
     }
     node.rules(envelope, Command::Activate { name, by: caller.id() }).await?;
     Ok(HttpResponse::Ok().json(view(&node)))

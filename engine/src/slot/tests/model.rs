@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use proptest_state_machine::{ReferenceStateMachine, StateMachineTest, prop_state_machine};
 
 use super::*;
+use crate::grant::Grant;
 use crate::ids::{PaymentId, QuoteId};
 
 /// One party and what became of it.

@@ -206,6 +206,38 @@ fn readers_see_whole_batches() {
 }
 
 #[test]
+fn while_a_store_forgets_readers_see_whom_it_knew_before() {
+    // Two are young: the third batch makes them old, the fifth forgets them.
+    let mut store = Store::new(4);
+    let key = |id: u128| (Role::Buyer, id);
+    for (batch, id) in [(1, 1), (2, 2), (3, 3), (4, 4)] {
+        let _ = store.begin(batch);
+        store.put(key(id), PartyState::new(START_US + id as i64));
+    }
+    let seen = |store: &Store, id: u128, position: u64| match store.sight(key(id), position) {
+        Sight::Known(state) => Some(*state),
+        Sight::Unknown | Sight::Moved => None,
+    };
+    let state = |id: u128| Some(PartyState::new(START_US + id as i64));
+    let forgotten = store.begin(5);
+    assert!(forgotten.is_empty(), "what this batch forgets may still be asked for");
+    store.put(key(5), PartyState::new(START_US + 5));
+    // Whoever is forgotten and comes again in the same batch begins anew, and not for readers of the batch before.
+    store.put(key(1), PartyState::new(START_US + 100));
+    for id in 1..=4 {
+        assert_eq!(seen(&store, id, 4), state(id), "{id} before the batch");
+    }
+    assert_eq!((store.sight(key(5), 4), store.sight(key(2), 5)), (Sight::Unknown, Sight::Unknown));
+    assert_eq!([1, 3, 4, 5].map(|id| seen(&store, id, 5)), [state(100), state(3), state(4), state(5)]);
+    assert_eq!(store.sight(key(3), 3), Sight::Moved);
+    // What is saved says nothing of it: nobody reads before where a start goes on.
+    let again = postcard::from_bytes::<Store>(&saved(&store)).expect("restored");
+    assert_eq!((again.sight(key(3), 4), seen(&again, 3, 5)), (Sight::Moved, state(3)));
+    assert_eq!(store.begin(6).len(), 2, "freed when nobody can ask any more");
+    assert_eq!(store.sight(key(2), 5), Sight::Unknown);
+}
+
+#[test]
 fn what_others_leave_in_a_slot_shows_to_who_comes_there_and_not_elsewhere() {
     let mut store = Store::new(1_000);
     for i in 0..6 {
