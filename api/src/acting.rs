@@ -20,7 +20,7 @@ use tornello_actors::node::Node;
 use tornello_engine::attempts::{self, Attempt, Ending};
 use tornello_engine::channel::Channel;
 use tornello_engine::envelope::{Envelope, Outcome, Party};
-use tornello_engine::ids::{HoldId, MuseumId};
+use tornello_engine::ids::{HoldId, KeyId, MuseumId};
 use tornello_engine::money::Cents;
 use tornello_engine::slot::{CancelCause, Line, Sale, Slot, Ticket, TicketState, people};
 
@@ -191,8 +191,8 @@ pub async fn weigh_return(
 }
 
 /// Assesses a count of cash. Whatever is said of it, it is noted: an analyst looks at it later.
-pub fn weigh_count(node: &Node, envelope: &mut Envelope, museum: MuseumId, difference_cents: Cents) {
-    let signal = signal_of_count(node.now(), museum, difference_cents, envelope);
+pub fn weigh_count(node: &Node, envelope: &mut Envelope, museum: MuseumId, difference_cents: Cents, opener: Option<KeyId>) {
+    let signal = signal_of_count(node.now(), museum, difference_cents, envelope, opener);
     envelope.assessment = Some(Box::new(node.scoring().assess(&signal)));
 }
 

@@ -40,7 +40,7 @@ pub async fn known(folder: &Path, until: Timestamp) -> anyhow::Result<Examples> 
     }
 }
 
-/// Makes a model of what is known; `created` is the caller's clock.
+/// Makes a model of what is known; `created` is until when, for its card.
 pub fn learn(known: &Examples, created: &str) -> anyhow::Result<Artifact> {
     let example = |example: &tornello_actors::fraud::labels::Example| Example {
         case: example.case.get(),

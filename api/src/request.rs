@@ -68,7 +68,8 @@ pub struct PartyForm {
     /// totem or reseller: it need not be named.
     #[schema(value_type = PartyKindWord)]
     pub kind: PartyKind,
-    /// The e-mail address, device id, card token or account. An address is the same buyer in any case and with or without spaces; one with a plus is another one.
+    /// The e-mail address, device id, card token or account. An address is the same buyer in any case and with or without spaces; one with a plus is another one. Of a network
+    /// an address of the internet will do, or a block as `192.0.2.0/24`: counted is the block, 256 addresses of version 4 or a /56 of version 6, or a larger one that is named.
     #[schema(max_length = 256, examples("maria.rossi@example.it"))]
     pub value: String,
 }

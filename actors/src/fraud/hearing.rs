@@ -198,7 +198,8 @@ pub fn places(at: Timestamp, kind: SignalKind, channel: Channel, slot: SlotId, l
         people: all,
         cheap: people(&|line| line.proof != Proof::None || line.price_cents.get() == 0),
         cents: lines.iter().map(|line| line.price_cents.get().saturating_mul(i64::from(line.count))).fold(0, i64::saturating_add),
-        // Of a party in which nobody pays in full the full price is not known here: it says nothing of the price.
+        // Of a party in which nobody pays in full the full price is not known here: it says nothing of the price. The tariff knows it, and is not asked: the one that was in
+        // force when a command was assessed need not be the one at its place in the journal, and a replay has to find the same.
         list_cents: full.saturating_mul(i64::from(all)),
         lead_s,
         minute,
@@ -239,12 +240,12 @@ pub fn payment(at: Timestamp, channel: Channel, museum: MuseumId, amount_cents: 
     signal
 }
 
-/// The signal of a count of cash by whoever gives that command.
+/// The signal of a count of cash by whoever gives that command: what the drawer is off by is also of who opened the session, as it was theirs.
 #[must_use]
-pub fn count(at: Timestamp, museum: MuseumId, difference_cents: Cents, who: KeyId) -> SignalEvent {
+pub fn count(at: Timestamp, museum: MuseumId, difference_cents: Cents, who: KeyId, opener: Option<KeyId>) -> SignalEvent {
     let kind = SignalKind::TillClosed { difference_cents: difference_cents.get() };
     let mut signal = SignalEvent::new(at.as_micros(), kind, Outlet::BoxOffice, museum.0);
-    signal.parties.extend(acting(who, Outlet::BoxOffice));
+    join(&mut signal.parties, [Some(who), opener].into_iter().flatten().filter_map(|key| acting(key, Outlet::BoxOffice)));
     signal
 }
 
@@ -538,7 +539,7 @@ impl Hearing {
                 till::Event::Closed(closed) => {
                     let (museum, opener) = self.tills.take(&till).unwrap_or_default();
                     let who = record.envelope.as_ref().map_or(KeyId(opener), |envelope| envelope.who);
-                    signals.push((count(record.at, MuseumId(museum), closed.difference_cents, who), 0));
+                    signals.push((count(record.at, MuseumId(museum), closed.difference_cents, who, Some(KeyId(opener))), 0));
                 }
                 till::Event::CashMoved(_) => {}
             }
@@ -568,7 +569,7 @@ fn of(origin: &Origin, at: Timestamp, kind: SignalKind, slot: SlotId) -> SignalE
 
 #[cfg(test)]
 mod tests {
-    use tornello_engine::ids::RouteId;
+    use tornello_engine::ids::{RouteId, TillId};
     use tornello_engine::slot::{AdmissionConflict, Held, Judged, JudgedScan, ScansJudged, TicketState};
 
     use super::*;
@@ -605,5 +606,33 @@ mod tests {
         assert!(hear(71, judged(vec![none])).is_empty(), "what was taken back is taken back");
         let other = JudgedScan { scan: scan(35, Direction::In), before: None, judged: Judged::Conflict { reason } };
         assert_eq!(hear(72, judged(vec![other])).len(), 1, "a conflict that comes to light in another one's place counts as well");
+    }
+
+    #[test]
+    fn what_a_drawer_is_off_by_is_of_who_opened_the_session_and_of_who_closed_it() {
+        let (session, at) = (TillId(9), Timestamp::from_seconds(100));
+        let heard = |opener: u64, closer: u64| {
+            let opened = till::Opened { museum: MuseumId(3), till: "desk-1".parse().unwrap(), float_cents: Cents::new(1_000) };
+            let closed = till::Closed {
+                counted_cents: Cents::new(500),
+                taken_cents: Cents::ZERO,
+                expected_cents: Cents::new(1_000),
+                difference_cents: Cents::new(-500),
+                summed_to: None,
+            };
+            let mut records = Vec::new();
+            for (seq, who, event) in [(1, opener, till::Event::Opened(opened)), (2, closer, till::Event::Closed(closed))] {
+                let envelope = Some(Envelope { who: KeyId(who), ..nobody() });
+                wire::encode(StreamId::Till(session), &Record { seq, at, envelope, events: vec![event] }, &mut records);
+            }
+            let batch = Batch { number: 1, previous: [0; 32], at, records, spans: Vec::new() };
+            Hearing::default().take(&batch).unwrap()
+        };
+        let of = |signal: &SignalEvent| signal.parties.iter().map(|taking| (taking.role, taking.id)).collect::<Vec<_>>();
+        let heard_of_two = heard(4, 5);
+        let [(signal, 0)] = heard_of_two.as_slice() else { panic!("{heard_of_two:?}") };
+        assert_eq!(of(signal), [(Role::Operator, 5), (Role::Operator, 4)]);
+        assert_eq!(*signal, count(at, MuseumId(3), Cents::new(-500), KeyId(5), Some(KeyId(4))), "as it is assessed");
+        assert_eq!(heard(4, 4).iter().map(|(signal, _)| of(signal)).collect::<Vec<_>>(), [[(Role::Operator, 4)]], "once");
     }
 }

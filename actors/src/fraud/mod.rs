@@ -3,7 +3,7 @@
 //!
 //! [`hearing`] turns the journal into signals, [`scorers`] write the [`counters`] in the order of commits, [`judge`] keeps the models, [`fold`] is what of all
 //! this follows from the journal alone: [`fold::replay_to`] gives it again. Beside the work [`lately`] holds what the acting model is fed against what it was made of, and
-//! [`agreement`] what it says against what the watching one does.
+//! [`agreement`] what it says against what the watching one does, and [`shadows`] three scorers that never act.
 
 pub mod agreement;
 pub mod challenge;
@@ -20,6 +20,7 @@ pub mod recent;
 mod saved;
 pub mod scorers;
 mod scores;
+pub mod shadows;
 pub mod shelf;
 pub mod trial;
 
@@ -33,7 +34,7 @@ use parking_lot::{Mutex, RwLock};
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tornello_engine::channel::Channel;
 use tornello_engine::envelope::{Assessment, Digest, Envelope, Outcome, Party};
-use tornello_engine::ids::{Code, HoldId, MuseumId, PaymentId};
+use tornello_engine::ids::{Code, HoldId, KeyId, MuseumId, PaymentId};
 use tornello_engine::money::Cents;
 use tornello_engine::slot::Line;
 use tornello_engine::time::Timestamp;
@@ -45,7 +46,7 @@ use tornello_models::fraud::signals::{FeatureVector, Known, Role, features};
 
 use self::challenge::Challenges;
 use self::counters::Counters;
-use self::judge::Judge;
+use self::judge::{Acting, Judge};
 use self::recent::Recent;
 pub(crate) use self::saved::SavedFile;
 use self::scorers::{Asking, Follower, Progress, Tap, Tapped};
@@ -138,6 +139,26 @@ struct Counts {
     without_model: AtomicU64,
     unread: AtomicU64,
     suspect: AtomicU64,
+}
+
+/// Why a model does not act although there is one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stale {
+    /// The scorers are too far behind the journal: what they know of a party may be long over.
+    Behind,
+    /// The node fitted it too long ago: no later one could be fitted.
+    OldModel,
+}
+
+impl Stale {
+    /// Its name in answers.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Behind => "behind",
+            Self::OldModel => "old_model",
+        }
+    }
 }
 
 /// Fraud, live.
@@ -259,9 +280,9 @@ impl Scoring {
         if spared.is_empty() { fired } else { rules.set.spare(fired, |name| spared.iter().any(|rule| rule.as_str() == name)) }
     }
 
-    /// What the acting model says.
+    /// What the acting model says; nothing if it does not act, as it or what the scorers know is too old.
     fn judged(&self, signal: &SignalEvent, features: &FeatureVector) -> Option<Judged> {
-        let acting = self.judge.champion()?;
+        let acting = self.judge.champion().filter(|acting| self.staleness(acting, signal.at_us).is_none())?;
         // A model that breaks is none: rules act alone.
         let Some(scored) = acting.asked(features) else {
             self.counts.suspect.fetch_add(1, Ordering::Relaxed);
@@ -453,6 +474,17 @@ impl Scoring {
         }
     }
 
+    fn staleness(&self, acting: &Acting, at_us: i64) -> Option<Stale> {
+        if self.progress.is_behind(&self.counters) { Some(Stale::Behind) } else { acting.is_outdated(at_us).then_some(Stale::OldModel) }
+    }
+
+    /// Why rules act alone although there is a model; none if it acts, or there is none.
+    #[must_use]
+    pub fn stale(&self, now: Timestamp) -> Option<Stale> {
+        let acting = self.judge.champion()?;
+        self.staleness(&acting, now.as_micros())
+    }
+
     /// Ends the scorers' threads.
     pub fn stop(&self) {
         for thread in &self.threads {
@@ -552,10 +584,10 @@ pub fn signal_of_move(at: Timestamp, via: Channel, arrival: HoldId, lines: &[Lin
     signal
 }
 
-/// The signal of a count of cash, as it is found in the journal later.
+/// The signal of a count of cash, as it is found in the journal later: also of who opened the session.
 #[must_use]
-pub fn signal_of_count(at: Timestamp, museum: MuseumId, difference_cents: Cents, envelope: &Envelope) -> SignalEvent {
-    hearing::count(at, museum, difference_cents, envelope.who)
+pub fn signal_of_count(at: Timestamp, museum: MuseumId, difference_cents: Cents, envelope: &Envelope, opener: Option<KeyId>) -> SignalEvent {
+    hearing::count(at, museum, difference_cents, envelope.who, opener)
 }
 
 /// The signal of a payment that begins, as it is found in the journal later: also of whoever held the places of any of its holds.

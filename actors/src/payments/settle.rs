@@ -71,7 +71,7 @@ async fn sell(node: &Node, id: PaymentId, opened: &Opened, number: u16, item: &I
     let settlement = settlement_of(id, item);
     let contact = opened.payer;
     // A sale without a hold is of whoever asked for the payment, and of its order.
-    let assessment = assessment_of(node, id).await;
+    let assessment = assessment_of(node, id).await?;
     let as_buyer = |name: &str, number: u64, parties: &[Party]| {
         let (who, order, assessment, parties) = (opened.who, opened.order, assessment.clone(), parties.to_vec());
         Envelope { who, order, assessment, parties, ..step(id, name, number) }
@@ -148,12 +148,14 @@ pub(super) const fn settlement_of(id: PaymentId, item: &Item) -> Settlement {
     if item.amount_cents.is_zero() { Settlement::Free } else { Settlement::Payment { id } }
 }
 
-/// What was said of the payment when it began, for its sales: after a restart it is read where it was written.
-async fn assessment_of(node: &Node, id: PaymentId) -> Option<Box<Assessment>> {
+/// What was said of the payment when it began, for its sales: after a restart it is read where it was written. While that cannot be read nothing is sold: a sale that is to
+/// be reviewed would be made without.
+async fn assessment_of(node: &Node, id: PaymentId) -> Step<Option<Box<Assessment>>> {
     if let Some(known) = node.scoring().of_payment(id) {
-        return Some(known);
+        return Ok(Some(known));
     }
-    first_envelope(node, id).await.ok()??.assessment
+    let first = first_envelope(node, id).await.map_err(|error| read_failed(&error))?;
+    Ok(first.and_then(|envelope| envelope.assessment))
 }
 
 /// Who was named as the buyer when a payment began, by each pseudonym.

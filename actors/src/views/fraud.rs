@@ -2,10 +2,11 @@
 //! has none is found here too, so that a crash in between loses none.
 //!
 //! Here are the tables, and what the journal's records change in them. `fraud/cases.rs` lists cases, `fraud/chance.rs` says what chance picks, `fraud/signs.rs` what banks and
-//! gates say, `fraud/links.rs` who took part in what else.
+//! gates say, `fraud/links.rs` who took part in what else, `fraud/known.rs` what is known of sales by now.
 
 mod cases;
 mod chance;
+mod known;
 mod links;
 mod signs;
 
@@ -54,6 +55,7 @@ pub(super) const SCHEMA: &str = "
         kind TEXT NOT NULL, pseudonym TEXT NOT NULL, subject TEXT NOT NULL, at INTEGER NOT NULL, PRIMARY KEY (kind, pseudonym, subject)
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX party_by_subject ON party (subject);
+    CREATE INDEX party_by_time ON party (kind, pseudonym, at DESC, subject);
     CREATE TABLE fraud_case (
         fraud_case TEXT PRIMARY KEY, subject TEXT NOT NULL, origin TEXT NOT NULL, museum INTEGER NOT NULL, channel TEXT NOT NULL, amount_cents INTEGER NOT NULL,
         score INTEGER, probability_ppm INTEGER, model TEXT NOT NULL, loss INTEGER NOT NULL, urgency INTEGER NOT NULL,
@@ -303,14 +305,17 @@ impl Rows {
         self.returns.push(json!([subject, at, sale.to_string(), score, severity, written(assessment), cents, operator, by_museum, picked]));
     }
 
-    /// A count of cash, by whoever counted.
+    /// A count of cash, by whoever counted; who opened the session takes part as well.
     pub(super) fn till(&mut self, till: TillId, record: &Record<till::Event>) {
-        let Some(Envelope { who, assessment: Some(assessment), .. }) = &record.envelope else { return };
+        let Some(Envelope { who, assessment, .. }) = &record.envelope else { return };
         let at = record.at.as_micros();
         for event in &record.events {
-            let till::Event::Closed(closed) = event else { continue };
+            if matches!(event, till::Event::CashMoved(_)) {
+                continue;
+            }
             let subject = Subject::Till(till).to_string();
             self.parties.entry((PartyKind::Operator.name(), pseudonym(Digest(u128::from(who.0))), subject.clone())).or_insert(at);
+            let (till::Event::Closed(closed), Some(assessment)) = (event, assessment) else { continue };
             let (score, severity, cents) = (assessment.score, assessment.outcome as u8, closed.difference_cents.get().saturating_abs());
             self.counts.push(json!([subject, at, till.to_string(), Channel::BoxOffice.name(), score, severity, written(assessment), cents]));
         }

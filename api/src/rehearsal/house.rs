@@ -204,10 +204,10 @@ impl<'a> House<'a> {
         Ok(self.assessed(intent, envelope, &signal))
     }
 
-    /// What the node's scorer says of a count of cash: whatever it is, it is noted.
+    /// What the node's scorer says of a count of cash: whatever it is, it is noted. Here whoever opened a session closes it.
     fn assess_count(&mut self, intent: &Intent, envelope: Envelope, till: u64, difference_cents: i64) -> Assessed {
         let Some((_, _, museum)) = self.tills.get(&till) else { return Assessed::passing(envelope) };
-        let signal = signal_of_count(Timestamp::from_micros(intent.at_us), *museum, Cents::new(difference_cents), &envelope);
+        let signal = signal_of_count(Timestamp::from_micros(intent.at_us), *museum, Cents::new(difference_cents), &envelope, None);
         Assessed::passing(self.assessed(intent, envelope, &signal).envelope)
     }
 

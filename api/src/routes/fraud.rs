@@ -211,12 +211,13 @@ pub struct LinkView {
     kind: String,
     /// The beginning of its pseudonym.
     party: String,
-    /// How many other sales, holds and attempts it took part in, at whichever museum.
+    /// How many other sales, holds and attempts it took part in, at whichever museum: the last ones, 1,000 at most.
+    #[schema(maximum = 1_000)]
     others: u32,
     /// Some of these, newest first: only those of museums that the key is good for.
     #[schema(max_items = 25)]
     subjects: Vec<String>,
-    /// In how many of their cases the verdict is fraud.
+    /// In how many of the cases of those that are counted the verdict is fraud.
     fraud: u32,
     /// How many steps away: 1 or 2.
     depth: u8,

@@ -172,7 +172,7 @@ async fn verdicts_on_returns_counts_and_refused_attempts_are_learned_where_it_is
     let seq = node.slot(slot, envelope, cancel).await.unwrap().seq;
 
     heard().await;
-    let of_count = node.scoring().assess(&signal_of_count(node.now(), MUSEUM, Cents::new(-1_000), &by(5)));
+    let of_count = node.scoring().assess(&signal_of_count(node.now(), MUSEUM, Cents::new(-1_000), &by(5), Some(by(3).who)));
     let close = till::Command::Close { counted_cents: Cents::new(9_000), taken_cents: Cents::ZERO, summed_to: 0 };
     let envelope = Envelope { assessment: Some(Box::new(of_count.clone())), ..by(5) };
     node.till(till, envelope, close).await.unwrap();

@@ -24,6 +24,8 @@ pub(super) struct Watched {
     slot: Mutex<Option<SlotId>>,
     reads: AtomicUsize,
     unreadable: AtomicBool,
+    /// Whether single records of payments cannot be read.
+    payments_lost: AtomicBool,
     /// While this is held, who reads it waits.
     stall: tokio::sync::Mutex<()>,
 }
@@ -35,9 +37,15 @@ impl Watched {
         self.unreadable.store(true, Ordering::Relaxed);
     }
 
+    /// From now on no single record of a payment can be read.
+    pub(super) fn lose_payments(&self) {
+        self.payments_lost.store(true, Ordering::Relaxed);
+    }
+
     /// Everything can be read again.
     pub(super) fn find(&self) {
         self.unreadable.store(false, Ordering::Relaxed);
+        self.payments_lost.store(false, Ordering::Relaxed);
     }
 }
 
@@ -67,6 +75,9 @@ impl Journal for Watched {
         })
     }
     fn batch_with(&self, stream: StreamId, seq: u64) -> BoxFuture<'_, Result<Option<Batch>, JournalError>> {
+        if matches!(stream, StreamId::Payment(_)) && self.payments_lost.load(Ordering::Relaxed) {
+            return Box::pin(async { Err(JournalError::Unreachable("input/output error".into())) });
+        }
         self.inner.batch_with(stream, seq)
     }
     fn cut_last(&self, number: u64) -> BoxFuture<'_, Result<(), JournalError>> {
