@@ -62,9 +62,7 @@ mod tests {
             ("e", Subject::Sale(sale(4)), 5),
         ];
         for (case, subject, at) in cases {
-            const CASE: &str =
-                "INSERT INTO fraud_case VALUES (?, ?, 'review', 3, 'web', 1, NULL, NULL, '', 1, ?, 0, 0, 'open', '', '', '', '', NULL, NULL, 0)";
-            sqlx::query(CASE).bind(case).bind(subject.to_string()).bind(at).execute(&views.pool).await.unwrap();
+            put_case(&views, case, &subject.to_string(), at, "").await;
         }
         for (case, label, rank) in [("a", "legit", 2), ("a", "fraud", 1), ("b", "legit", 2), ("c", "legit", 2), ("e", "fraud", 2)] {
             const LABEL: &str = "INSERT INTO fraud_label VALUES (?, ?, 'verdict', ?, 0, 0)";
