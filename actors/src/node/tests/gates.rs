@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::join;
+use tokio::task::JoinHandle;
 use tornello_engine::attempts::day_of;
 use tornello_engine::envelope::{Party, PartyKind};
 use tornello_engine::offline::Listing;
@@ -63,6 +64,13 @@ impl House {
             Err(Failure::Refused(refusal)) => Err(refusal.code()),
             Err(failure) => panic!("{failure}"),
         }
+    }
+
+    /// Watches whether the disk stalls, from now on: before anything happens the watch sleeps by the clock as it is.
+    async fn watched(&self) -> JoinHandle<()> {
+        let watching = actix_rt::spawn(keep_watch(Arc::clone(self.node())));
+        tokio::task::yield_now().await;
+        watching
     }
 
     async fn inside(&self) -> (u32, u32) {
@@ -284,7 +292,7 @@ async fn while_the_disk_stalls_gates_go_on_by_themselves_and_nobody_is_let_in_tw
     let journal = Arc::new(Faulty::default());
     let house = sold(&journal).await;
     assert_eq!(house.told(5, enter(3)).await, Ok(None));
-    let watching = actix_rt::spawn(keep_watch(Arc::clone(house.node())));
+    let watching = house.watched().await;
     let stall = journal.stall.lock().await;
     let (begun, at) = (journal.appends.load(Ordering::Relaxed), now().plus_seconds(2));
     // One ticket is shown once, another one twice, and the disk takes none of it.
@@ -332,7 +340,7 @@ async fn while_the_disk_stalls_gates_go_on_by_themselves_and_nobody_is_let_in_tw
 async fn a_doubt_outlives_a_disk_that_goes_on_for_a_moment() {
     let journal = Arc::new(Faulty::default());
     let house = sold(&journal).await;
-    let watching = actix_rt::spawn(keep_watch(Arc::clone(house.node())));
+    let watching = house.watched().await;
     let stall = journal.stall.lock().await;
     let (node, begun) = (Arc::clone(house.node()), journal.appends.load(Ordering::Relaxed));
     let first = actix_rt::spawn(async move { node.slot(tomorrow(), by(9), hold(9, 1)).await });
@@ -383,7 +391,7 @@ async fn a_stall_that_ends_in_an_error_loses_nothing_that_was_told() {
     for (fault, health) in [(Fault::Lost, Health::Writing), (Fault::Flush, Health::Stopped)] {
         let journal = Arc::new(Faulty::default());
         let house = sold(&journal).await;
-        let watching = actix_rt::spawn(keep_watch(Arc::clone(house.node())));
+        let watching = house.watched().await;
         journal.faults.lock().push_back(fault.clone());
         let stall = journal.stall.lock().await;
         let (begun, at) = (journal.appends.load(Ordering::Relaxed), now().plus_seconds(2));
