@@ -425,7 +425,7 @@ fn refusal_detail(refusal: &slot::Refusal) -> &'static str {
         R::NotUnderReview => "Nothing has to be done.",
         R::ReviewTooLate => "Block the tickets if they must let nobody in.",
         R::TooManyForBuyer { .. } => "`has` are in the buyer's holds and tickets, and `max` may be: choose another slot, or ask the group office.",
-        R::TooManyOpenHolds { .. } => "Pay for one of the `max` open holds, or give it back.",
+        R::TooManyOpenHolds { .. } => "Pay for one of the `max` open holds at this museum, give it back, or leave a waiting list.",
         R::TooManyForDay { .. } => {
             "`has` are in the buyer's holds, waiting lists and tickets of that day, and `max` may be: choose another day, or ask the group office."
         }

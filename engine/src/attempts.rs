@@ -1,6 +1,6 @@
 //! What was blocked or given up on one day: a stream for each day in UTC, so that signals of those who never got as far as a slot are not lost with a restart. It is
 //! bounded: of one party only so many entries are kept a day, of all together only so many, and what comes beyond is counted, by a command that the shell gives
-//! now and then. Whoever was refused beyond that carries the attempt away with them, signed, and it is kept when they appeal: some more of these are, so that a flood of
+//! now and then. Whoever was refused beyond that carries the attempt away with them, sealed, and it is kept when they appeal: some more of these are, so that a flood of
 //! refusals leaves nobody without an appeal. Tickets that gates refused are noted here as well: a refusal changes nothing in its slot, so nothing is written there.
 //!
 //! - AT-1: an attempt is noted once, on its own day; of a ticket that is refused again and again for one reason, ever rarer steps.

@@ -121,7 +121,8 @@ pub struct Standing {
 /// Asks for another look at what was refused. Repeated, it is the same appeal.
 ///
 /// # Errors
-/// `unknown_case` if nothing is known of it, `too_many_appeals` if it was carried and no more of its day is written, and the refusals of its case.
+/// `unknown_case` if nothing is known of an attempt, `nothing_to_appeal` of a sale that nobody blocked, `too_many_appeals` if it was carried and no more of its day is written, and
+/// the other refusals of its case.
 pub async fn appeal(node: &Node, appealed: &Appealed, by: Envelope) -> Result<CaseId, Failure<Refusal>> {
     let unknown = || Failure::Refused(Refusal::UnknownCase);
     let (id, slot) = match appealed {
@@ -137,7 +138,11 @@ pub async fn appeal(node: &Node, appealed: &Appealed, by: Envelope) -> Result<Ca
         }
     };
     let gate_opens_at = gate_opens_at(node, slot).await;
-    node.case(id, by, Command::Appeal { gate_opens_at }).await.map(|_| id)
+    match (node.case(id, by, Command::Appeal { gate_opens_at }).await, appealed) {
+        // Whether somebody looks at a sale, or did, is not told to whoever has its id: one without a case is answered as one whose case blocks nothing.
+        (Err(Failure::Refused(Refusal::UnknownCase)), Appealed::Sale(_)) => Err(Failure::Refused(Refusal::NothingToAppeal)),
+        (answer, _) => answer.map(|_| id),
+    }
 }
 
 /// The case that whoever has the tickets of a sale appeals to: tickets that have moved are blocked by what was said of the sale that they were of. Once that is settled it is

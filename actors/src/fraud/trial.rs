@@ -1,5 +1,6 @@
 //! What rules would have done: the journal is heard again from its beginning, and for everything that was asked for since a moment the rules are asked with what was
-//! known then. What became of holds and sales that would have been stopped is what banks, analysts and gates said of them since. Nothing changes by it; it takes as long as reading the journal does, on a thread that answers nobody, and one trial at a time.
+//! known then. What became of holds and sales that would have been stopped is what banks, analysts and gates said of them since.
+//! Nothing changes by it; it takes as long as reading the journal does, on a thread that answers nobody, and one trial at a time.
 
 use std::collections::{BTreeMap, HashMap};
 

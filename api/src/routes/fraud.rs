@@ -631,12 +631,9 @@ impl From<Standing> for AppealView {
     }
 }
 
-/// What a code stands for, if the caller's key is good where it was given.
-async fn appealed(node: &Node, caller: &Caller, code: &str) -> Result<Appealed, Problem> {
-    let appealed =
-        Appealed::read(node, code).ok_or_else(|| Problem::invalid("code: the appeal code of a refusal, or the id of a sale, is expected"))?;
-    caller.may_at(Scope::Book, appealed.museum(node).await.ok_or(Refusal::UnknownCase)?)?;
-    Ok(appealed)
+/// Asserts that the caller's key is good where a code was given.
+async fn may_appeal(node: &Node, caller: &Caller, appealed: &Appealed) -> Result<(), Problem> {
+    caller.may_at(Scope::Book, appealed.museum(node).await.ok_or(Refusal::UnknownCase)?)
 }
 
 /// Appeal a refusal.
@@ -652,7 +649,9 @@ async fn appealed(node: &Node, caller: &Caller, code: &str) -> Result<Appealed, 
 pub async fn appeal(node: web::Data<Node>, caller: Caller, key: IdempotencyKey, form: Json<AppealForm>) -> Result<HttpResponse, Problem> {
     caller.may(Scope::Book)?;
     let by = envelope(&node, &caller, &key, &["appeal", &form.code], &*form, &[], None)?;
-    let appealed = appealed(&node, &caller, &form.code).await?;
+    let no_code = || Problem::invalid("code: the appeal code of a refusal, or the id of a sale, is expected");
+    let appealed = Appealed::read(&node, &form.code).ok_or_else(no_code)?;
+    may_appeal(&node, &caller, &appealed).await?;
     appeals::appeal(&node, &appealed, by).await?;
     Ok(HttpResponse::Accepted().json(standing(&node, &appealed).await?))
 }
@@ -667,12 +666,14 @@ async fn standing(node: &Node, appealed: &Appealed) -> Result<AppealView, Proble
 /// `passes_until`.
 #[utoipa::path(
     tag = "Fraud", operation_id = "get_appeal", security(("key" = ["book"])),
-    params(("code" = String, Path, description = "The appeal code of the refusal, or the id of the sale")),
+    params(("code" = String, Path, description = "The appeal code of the refusal, or the id of the sale", max_length = 2_048)),
     responses((status = 200, description = "How it stands", body = AppealView), crate::openapi::Problems),
 )]
 #[get("/fraud/appeals/{code}")]
 pub async fn get_appeal(node: web::Data<Node>, caller: Caller, code: web::Path<String>) -> Result<HttpResponse, Problem> {
     caller.may(Scope::Book)?;
-    let appealed = appealed(&node, &caller, &code).await?;
+    // As with any path, what is no code leads nowhere.
+    let appealed = Appealed::read(&node, &code).ok_or(Refusal::UnknownCase)?;
+    may_appeal(&node, &caller, &appealed).await?;
     Ok(HttpResponse::Ok().json(standing(&node, &appealed).await?))
 }

@@ -437,7 +437,8 @@ impl Question {
 ///
 /// How it was, with those who waited and who had been served before them, the records that led there, and with `command` what it would have said to just that
 /// command, with the rule if it refuses: for that buyer, on that issue of the code, at the prices of that time, settled like that. What is asked before the slot is not:
-/// a buyer's day, a waiting room, the rules against fraud. Nothing is changed. Records are those on the disk; before the first one the slot is shown as that one opened it.
+/// what a buyer has in other slots, a waiting room, the rules against fraud. Nothing is changed. Records are those on the disk; before the first one
+/// the slot is shown as that one opened it.
 #[utoipa::path(
     tag = "Slots", operation_id = "get_slot_history", security(("key" = ["manage"])),
     params(("slot" = String, Path, description = "The slot", max_length = 13, example = "0009000102r4e"), HistoryQuery),

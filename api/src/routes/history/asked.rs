@@ -103,7 +103,8 @@ pub struct HistoryQuery {
     /// Several categories, each with how many people, instead of `people` and `category`.
     #[param(max_length = 512, example = "full:2,under-18:1")]
     lines: Option<String>,
-    /// The buyer, as the channel names them (its `value` in `parties`): what they had then counts. What they had of the day in other slots is not asked.
+    /// The buyer, as the channel names them (its `value` in `parties`): what they had then in this slot counts. What they had in other slots, of the
+    /// day or in open holds, is not asked.
     #[param(max_length = 256)]
     buyer: Option<String>,
     /// Which hold.
