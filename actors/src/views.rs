@@ -33,7 +33,7 @@ use crate::journal::{Head, Journal, JournalError};
 use crate::signing::secret_file;
 
 /// Raised whenever a table, a head or a snapshot changes its form: an older file is thrown away and built again.
-const FORMAT: i64 = 19;
+const FORMAT: i64 = 20;
 
 const SCHEMA: &str = "
     DROP TABLE IF EXISTS position; DROP TABLE IF EXISTS head; DROP TABLE IF EXISTS snapshot;

@@ -87,10 +87,11 @@ pub fn is_judged(signal: &SignalEvent) -> bool {
     }
 }
 
-/// Whether whoever is suspected is asked for a proof, and nobody reads of it: who only holds places over the web, or waits for some. What is sold is looked at.
+/// Whether whoever is suspected is asked for a proof, and nobody reads of it: who only waits for places over the web, as there are none to take from others. What is held or
+/// sold is looked at.
 #[must_use]
 pub const fn is_proven(signal: &SignalEvent) -> bool {
-    matches!((signal.outlet, signal.kind), (Outlet::Web, SignalKind::Held | SignalKind::Waited))
+    matches!((signal.outlet, signal.kind), (Outlet::Web, SignalKind::Waited))
 }
 
 /// Of whom analysts would read because of something; none: it opens no case.
@@ -195,15 +196,15 @@ mod tests {
     }
 
     #[test]
-    fn nobody_reads_of_who_only_holds_places_over_the_web() {
+    fn nobody_reads_of_who_only_waits_for_places_over_the_web() {
         let of = |kind, outlet| {
             let mut signal = SignalEvent::new(0, kind, outlet, 1);
             signal.parties = vec![Taking { role: Role::Buyer, id: 1 }, Taking { role: Role::Device, id: 2 }];
             Row::of(&signal, 0, &[0.0; tornello_models::fraud::signals::N]).read_of
         };
         let device = Some(Taking { role: Role::Device, id: 2 });
-        assert_eq!(of(SignalKind::Held, Outlet::Web), None);
         assert_eq!(of(SignalKind::Waited, Outlet::Web), None);
+        assert_eq!(of(SignalKind::Held, Outlet::Web), device);
         assert_eq!(of(SignalKind::Held, Outlet::Reseller), device);
         assert_eq!(of(SignalKind::PaymentBegun, Outlet::Web), device);
         assert_eq!(of(SignalKind::Sold { held: true }, Outlet::Web), device);

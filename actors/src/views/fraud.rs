@@ -13,14 +13,14 @@ use tornello_engine::case::{self, Action, Known, Label, LabelSource, Subject};
 use tornello_engine::channel::Channel;
 use tornello_engine::envelope::{Assessment, Digest, Envelope, Outcome, Party, PartyKind};
 use tornello_engine::ids::{BadId, CaseId, HoldId, MuseumId, PaymentId, TillId};
-use tornello_engine::money::Cents;
 use tornello_engine::payment;
 use tornello_engine::record::Record;
-use tornello_engine::slot::{self, CancelCause, ConflictReason};
+use tornello_engine::slot::{self, CancelCause, ConflictReason, Line};
 use tornello_engine::till;
 use tornello_engine::time::Timestamp;
 
 use super::{Views, ViewsError, json as written};
+use crate::fraud::{SignalEvent, SignalKind, Taking, hearing};
 
 /// Of so many sales and returns that nobody suspects, one may be looked at all the same.
 const PICKED_ONE_IN: u128 = 20;
@@ -35,17 +35,20 @@ const LINKS_PARTIES_MAX: u32 = 16;
 const LINKS_OF_ONE_MAX: u32 = 25;
 
 /// The tables. Times are microseconds. What wants a case has its `wants` set until it has one. What chance may pick at all (sales and returns, not holds that were never
-/// sold, nor counts of cash) is `pickable`. Signs and labels are kept by the rank of whoever says so: of one rank the last word counts.
+/// sold, nor counts of cash) is `pickable`. Of what is held `holder` is who would be read of, and the table of that name has the first suspected hold of each on each day
+/// that ended without being bought. Signs and labels are kept by the rank of whoever says so: of one rank the last word counts.
 pub(super) const SCHEMA: &str = "
     DROP TABLE IF EXISTS assessed; DROP TABLE IF EXISTS party; DROP TABLE IF EXISTS fraud_case; DROP TABLE IF EXISTS fraud_label;
-    DROP TABLE IF EXISTS fraud_sign; DROP TABLE IF EXISTS attempt; DROP TABLE IF EXISTS refused;
+    DROP TABLE IF EXISTS fraud_sign; DROP TABLE IF EXISTS attempt; DROP TABLE IF EXISTS refused; DROP TABLE IF EXISTS holder;
     CREATE TABLE assessed (
         subject TEXT PRIMARY KEY, at INTEGER NOT NULL, museum INTEGER NOT NULL, channel TEXT NOT NULL, score INTEGER NOT NULL, severity INTEGER NOT NULL,
-        data TEXT NOT NULL, amount_cents INTEGER NOT NULL, review_until INTEGER, wants TEXT NOT NULL, pickable INTEGER NOT NULL
+        data TEXT NOT NULL, amount_cents INTEGER NOT NULL, review_until INTEGER, wants TEXT NOT NULL, pickable INTEGER NOT NULL,
+        people INTEGER NOT NULL, holder TEXT NOT NULL
     ) STRICT, WITHOUT ROWID;
-    CREATE INDEX assessed_wanting ON assessed (subject) WHERE wants = 'review';
+    CREATE INDEX assessed_wanting ON assessed (subject) WHERE wants IN ('review', 'hold');
     CREATE INDEX assessed_picked ON assessed (at) WHERE wants = 'picked';
     CREATE INDEX assessed_by_time ON assessed (at);
+    CREATE TABLE holder (holder TEXT NOT NULL, day INTEGER NOT NULL, subject TEXT NOT NULL, PRIMARY KEY (holder, day)) STRICT, WITHOUT ROWID;
     CREATE TABLE party (
         kind TEXT NOT NULL, pseudonym TEXT NOT NULL, subject TEXT NOT NULL, at INTEGER NOT NULL, PRIMARY KEY (kind, pseudonym, subject)
     ) STRICT, WITHOUT ROWID;
@@ -215,14 +218,15 @@ impl Views {
 
     /// What is to be reviewed and has no case, at most `limit`.
     pub async fn wanting_cases(&self, limit: u32) -> Result<Vec<Wanting>, ViewsError> {
-        const QUERY: &str = "SELECT subject, data, channel, amount_cents, review_until, museum FROM assessed WHERE wants = 'review' LIMIT ?";
+        const QUERY: &str =
+            "SELECT subject, data, channel, amount_cents, review_until, museum, wants FROM assessed WHERE wants IN ('review', 'hold') LIMIT ?";
         let rows = sqlx::query(QUERY).bind(i64::from(limit)).fetch_all(&self.pool).await?;
         rows.iter().map(|row| wanting_row(row).map_err(ViewsError::Store)).collect()
     }
 
     /// What was assessed, for a case about it; none if it was not.
     pub async fn assessed_for_case(&self, subject: Subject) -> Result<Option<Wanting>, ViewsError> {
-        const QUERY: &str = "SELECT subject, data, channel, amount_cents, review_until, museum FROM assessed WHERE subject = ?";
+        const QUERY: &str = "SELECT subject, data, channel, amount_cents, review_until, museum, wants FROM assessed WHERE subject = ?";
         let row = sqlx::query(QUERY).bind(subject.to_string()).fetch_optional(&self.pool).await?;
         row.as_ref().map(wanting_row).transpose().map_err(ViewsError::Store)
     }
@@ -255,7 +259,7 @@ impl Views {
 
     /// What is known of one sale for a case about it; none if the lists do not have the sale.
     pub async fn sale_for_case(&self, sale: HoldId) -> Result<Option<Wanting>, ViewsError> {
-        const QUERY: &str = "SELECT sale, coalesce((SELECT data FROM assessed WHERE subject = sale), ''), channel, total_cents, NULL, museum FROM sale WHERE sale = ?";
+        const QUERY: &str = "SELECT sale, coalesce((SELECT data FROM assessed WHERE subject = sale), ''), channel, total_cents, NULL, museum, '' FROM sale WHERE sale = ?";
         let row = sqlx::query(QUERY).bind(sale.to_string()).fetch_optional(&self.pool).await?;
         row.as_ref().map(wanting_row).transpose().map_err(ViewsError::Store)
     }
@@ -330,7 +334,7 @@ impl Views {
         let here: BTreeSet<String> = rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
         for link in links {
             link.subjects.retain(|subject| match subject.parse() {
-                Ok(Subject::Sale(sale) | Subject::Return { sale, .. }) => museums.contains(&sale.slot().museum()),
+                Ok(Subject::Sale(sale) | Subject::Return { sale, .. } | Subject::Hold(sale)) => museums.contains(&sale.slot().museum()),
                 Ok(Subject::Attempt(_) | Subject::Till(_)) | Err(_) => here.contains(subject),
             });
         }
@@ -376,8 +380,14 @@ fn bad(error: BadId) -> sqlx::Error {
 }
 
 fn wanting_row(row: &SqliteRow) -> Result<Wanting, sqlx::Error> {
+    let subject: Subject = row.try_get::<String, _>(0)?.parse().map_err(bad)?;
+    let wants: String = row.try_get(6)?;
     Ok(Wanting {
-        subject: row.try_get::<String, _>(0)?.parse().map_err(bad)?,
+        // A hold that was not bought has the id that its sale would have had.
+        subject: match subject {
+            Subject::Sale(hold) if wants == "hold" => Subject::Hold(hold),
+            other => other,
+        },
         museum: MuseumId(row.try_get(5)?),
         assessment: serde_json::from_str(&row.try_get::<String, _>(1)?).ok(),
         channel: row.try_get(2)?,
@@ -424,6 +434,10 @@ pub(super) struct Rows {
     parties: BTreeMap<(&'static str, String, String), i64>,
     /// Sales whose holds were assessed before these batches, or not at all, and what they cost.
     sold: Vec<Value>,
+    /// Holds that ended without being bought, in the order in which they did.
+    unsold: Vec<Value>,
+    /// What was said of payments for holds that were assessed before these batches.
+    raised: Vec<Value>,
     reviews: Vec<Value>,
     /// What was given back or taken back, and was assessed.
     returns: Vec<Value>,
@@ -447,6 +461,9 @@ struct Assessed {
     severity: u8,
     data: String,
     cents: i64,
+    people: u32,
+    /// Of whom would be read because of it, as text; empty: of nobody.
+    holder: String,
     /// Whether the hold was taken in these batches, so that nothing was said of it before.
     new: bool,
     /// If it was sold: whether chance picks it.
@@ -461,7 +478,8 @@ impl Assessed {
             _ => "",
         };
         let pickable = u8::from(self.sold.is_some());
-        json!([subject, self.at, self.museum, self.channel, self.score, self.severity, self.data, self.cents, wants, pickable])
+        let (people, holder) = (self.people, &self.holder);
+        json!([subject, self.at, self.museum, self.channel, self.score, self.severity, self.data, self.cents, wants, pickable, people, holder])
     }
 }
 
@@ -469,12 +487,20 @@ fn pseudonym(Digest(bits): Digest) -> String {
     format!("{bits:032x}")
 }
 
+/// Of whom would be read because of a hold: the one who acts, as text; empty if there is nobody.
+fn holder(envelope: &Envelope, channel: Channel, museum: MuseumId) -> String {
+    let outlet = hearing::outlet(channel);
+    let mut signal = SignalEvent::new(0, SignalKind::Held, outlet, museum.0);
+    signal.parties = hearing::parties(envelope, outlet);
+    signal.acting().map(|Taking { role, id }| format!("{}:{id:032x}", role as u8)).unwrap_or_default()
+}
+
 /// The lot of a sale or a return: the same one however often it is drawn, and a return's whatever its sale's is. Nothing else has one.
 fn lot(subject: Subject) -> Option<u128> {
     match subject {
         Subject::Sale(sale) => Some(crate::digest::digest(&[b"picked", &sale.get().to_be_bytes()]).0),
         Subject::Return { sale, seq } => Some(crate::digest::digest(&[b"picked", &sale.get().to_be_bytes(), &seq.to_be_bytes()]).0),
-        Subject::Attempt(_) | Subject::Till(_) => None,
+        Subject::Attempt(_) | Subject::Till(_) | Subject::Hold(_) => None,
     }
 }
 
@@ -510,16 +536,19 @@ impl Rows {
         let at = record.at.as_micros();
         for event in &record.events {
             match event {
-                slot::Event::Held(held) => self.of_hold(record, held.hold, held.channel, slot::total(&held.lines), true),
-                slot::Event::Waited(waited) => self.of_hold(record, waited.entry, waited.channel, slot::total(&waited.lines), true),
+                slot::Event::Held(held) => self.of_hold(record, held.hold, held.channel, &held.lines, true),
+                slot::Event::Waited(waited) => self.of_hold(record, waited.entry, waited.channel, &waited.lines, true),
                 slot::Event::Sold(sold) => {
                     let total = slot::total(&sold.lines);
-                    self.of_hold(record, sold.sale, sold.channel, total, false);
+                    self.of_hold(record, sold.sale, sold.channel, &sold.lines, false);
                     let (id, picked) = (sold.sale.to_string(), is_picked(Subject::Sale(sold.sale)));
                     match self.assessed.get_mut(&id) {
                         Some(assessed) if assessed.new => (assessed.cents, assessed.sold) = (total.get(), Some(picked)),
                         _ => self.sold.push(json!([id, total.get(), u8::from(picked)])),
                     }
+                }
+                slot::Event::Released(slot::Released { hold, .. }) | slot::Event::Expired(slot::Expired { hold, .. }) => {
+                    self.unsold.push(json!(hold.to_string()));
                 }
                 slot::Event::ReviewOpened(opened) => self.reviews.push(json!([opened.sale.to_string(), opened.until.as_micros(), at])),
                 slot::Event::Cancelled(cancelled) => self.returned(record, cancelled),
@@ -532,7 +561,7 @@ impl Rows {
     }
 
     /// What was said of a hold, or of its sale: of the two, what was said more severely counts.
-    fn of_hold(&mut self, record: &Record<slot::Event>, hold: HoldId, channel: Channel, total: Cents, new: bool) {
+    fn of_hold(&mut self, record: &Record<slot::Event>, hold: HoldId, channel: Channel, lines: &[Line], new: bool) {
         let Some(envelope) = &record.envelope else { return };
         let (subject, at) = (hold.to_string(), record.at.as_micros());
         self.of_parties(&envelope.parties, &subject, at);
@@ -540,8 +569,9 @@ impl Rows {
         let (score, severity, data) = (assessment.score, assessment.outcome as u8, written(assessment));
         match self.assessed.entry(subject) {
             Entry::Vacant(none) => {
-                let (museum, channel, cents) = (hold.slot().museum(), channel.name(), total.get());
-                none.insert(Assessed { at, museum, channel, score, severity, data, cents, new, sold: None });
+                let (museum, holder) = (hold.slot().museum(), holder(envelope, channel, hold.slot().museum()));
+                let (channel, cents, people) = (channel.name(), slot::total(lines).get(), slot::people(lines));
+                none.insert(Assessed { at, museum, channel, score, severity, data, cents, people, holder, new, sold: None });
             }
             Entry::Occupied(mut said) if severity >= said.get().severity => {
                 let said = said.get_mut();
@@ -584,9 +614,26 @@ impl Rows {
         }
     }
 
+    /// What was said of a payment counts for its holds, whether it comes to a sale or not.
+    fn of_payment(&mut self, opened: &payment::Opened, envelope: Option<&Envelope>) {
+        let Some(assessment) = envelope.and_then(|envelope| envelope.assessment.as_ref()) else { return };
+        let (score, severity, data) = (assessment.score, assessment.outcome as u8, written(assessment));
+        for hold in opened.items.iter().map(|item| item.hold.to_string()) {
+            match self.assessed.get_mut(&hold) {
+                Some(said) if severity > said.severity => (said.score, said.severity, said.data) = (score, severity, data.clone()),
+                Some(_) => {}
+                None => self.raised.push(json!([hold, score, severity, data])),
+            }
+        }
+    }
+
     pub(super) fn payment(&mut self, payment: PaymentId, record: &Record<payment::Event>) {
         for event in &record.events {
             let (label, source) = match event {
+                payment::Event::Opened(opened) => {
+                    self.of_payment(opened, record.envelope.as_ref());
+                    continue;
+                }
                 payment::Event::Disputed(_) => (Label::Fraud, LabelSource::Chargeback),
                 payment::Event::DisputeResolved(resolved) => (if resolved.upheld { Label::Fraud } else { Label::Legit }, LabelSource::Dispute),
                 _ => continue,
@@ -634,8 +681,12 @@ impl Rows {
 
     pub(super) async fn write(&self, tx: &mut SqliteConnection) -> Result<(), sqlx::Error> {
         // Of a hold and its sale, what was said more severely counts.
+        const RAISED: &str = "UPDATE assessed SET score = said.score, severity = said.severity, data = said.data
+            FROM (SELECT value ->> 0 AS of, value ->> 1 AS score, value ->> 2 AS severity, value ->> 3 AS data FROM json_each(?) ORDER BY key) AS said
+            WHERE assessed.subject = said.of AND said.severity > assessed.severity";
         const ASSESSED: &str = "INSERT INTO assessed
-            SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7, NULL, value ->> 8, value ->> 9
+            SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7, NULL, value ->> 8, value ->> 9,
+                value ->> 10, value ->> 11
             FROM json_each(?) WHERE true
             ON CONFLICT (subject) DO UPDATE SET score = excluded.score, severity = excluded.severity, data = excluded.data
             WHERE excluded.severity >= assessed.severity";
@@ -643,9 +694,15 @@ impl Rows {
         const SOLD: &str = "UPDATE assessed SET amount_cents = sale.cents, pickable = 1,
                 wants = CASE WHEN severity = ?2 THEN 'review' WHEN severity < ?2 AND sale.picked THEN 'picked' ELSE '' END
             FROM (SELECT value ->> 0 AS of, value ->> 1 AS cents, value ->> 2 AS picked FROM json_each(?1)) AS sale WHERE assessed.subject = sale.of";
+        // Of a suspected hold that was not bought there is a case, one for each who held on a day: whoever it is about is read once a day, whatever else they held on it.
+        const HOLDERS: &str = "INSERT OR IGNORE INTO holder SELECT assessed.holder, assessed.at / 86400000000, assessed.subject
+            FROM json_each(?1) AS ended JOIN assessed ON assessed.subject = ended.value
+            WHERE assessed.severity = ?2 AND NOT assessed.pickable AND assessed.holder <> '' ORDER BY ended.key";
+        const UNSOLD: &str = "UPDATE assessed SET wants = 'hold' FROM json_each(?) AS ended JOIN holder ON holder.subject = ended.value
+            WHERE assessed.subject = ended.value AND holder.holder = assessed.holder AND holder.day = assessed.at / 86400000000";
         // Staff may ask for a review of what nobody assessed.
         const REVIEWED: &str = "INSERT INTO assessed
-            SELECT sale.sale, value ->> 2, sale.museum, sale.channel, 0, ?2, '', sale.total_cents, value ->> 1, 'review', 0
+            SELECT sale.sale, value ->> 2, sale.museum, sale.channel, 0, ?2, '', sale.total_cents, value ->> 1, 'review', 0, sale.people, ''
             FROM json_each(?1) JOIN sale ON sale.sale = value ->> 0 WHERE true
             ON CONFLICT (subject) DO UPDATE SET review_until = excluded.review_until, wants = CASE
                 WHEN assessed.severity = ?2 OR EXISTS (SELECT 1 FROM fraud_case WHERE fraud_case.subject = assessed.subject) THEN assessed.wants
@@ -653,7 +710,7 @@ impl Rows {
         // A return is of those whose sale it was, and of whoever took it back: a desk, if a desk sold it or the museum is the cause.
         const RETURNED: &str = "INSERT OR IGNORE INTO assessed
             SELECT value ->> 0, value ->> 1, sale.museum, sale.channel, value ->> 3, value ->> 4, value ->> 5, value ->> 6, NULL,
-                CASE WHEN value ->> 4 = ?2 THEN 'review' WHEN value ->> 4 < ?2 AND value ->> 9 THEN 'picked' ELSE '' END, 1
+                CASE WHEN value ->> 4 = ?2 THEN 'review' WHEN value ->> 4 < ?2 AND value ->> 9 THEN 'picked' ELSE '' END, 1, 0, ''
             FROM json_each(?1) JOIN sale ON sale.sale = value ->> 2";
         const RETURNED_OF: &str = "INSERT OR IGNORE INTO party SELECT party.kind, party.pseudonym, value ->> 0, value ->> 1
             FROM json_each(?) JOIN party ON party.subject = value ->> 2";
@@ -661,7 +718,7 @@ impl Rows {
             FROM json_each(?) JOIN sale ON sale.sale = value ->> 2 WHERE value ->> 8 OR sale.channel = 'box_office'";
         const COUNTED: &str = "INSERT OR IGNORE INTO assessed
             SELECT value ->> 0, value ->> 1, till.museum, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7, NULL,
-                CASE WHEN value ->> 5 = ?2 THEN 'review' ELSE '' END, 0 FROM json_each(?1) JOIN till ON till.session = value ->> 2";
+                CASE WHEN value ->> 5 = ?2 THEN 'review' ELSE '' END, 0, 0, '' FROM json_each(?1) JOIN till ON till.session = value ->> 2";
         const BY_BANK: &str = "INSERT OR REPLACE INTO fraud_sign
             SELECT sale.sale, value ->> 1, value ->> 2, value ->> 3, value ->> 4
             FROM json_each(?) JOIN sale ON sale.settlement = 'payment' AND sale.account = value ->> 0";
@@ -675,9 +732,12 @@ impl Rows {
         let assessed: Vec<Value> = self.assessed.iter().map(|(subject, assessed)| assessed.row(subject)).collect();
         let parties: Vec<Value> = self.parties.iter().map(|((kind, pseudonym, subject), at)| json!([kind, pseudonym, subject, at])).collect();
         for (query, rows) in [
+            (RAISED, &self.raised),
             (ASSESSED, &assessed),
             (PARTIES, &parties),
             (SOLD, &self.sold),
+            (HOLDERS, &self.unsold),
+            (UNSOLD, &self.unsold),
             (REVIEWED, &self.reviews),
             (RETURNED, &self.returns),
             (RETURNED_OF, &self.returns),
@@ -689,7 +749,7 @@ impl Rows {
             (REFUSED, &self.refused),
         ] {
             if !rows.is_empty() {
-                let with_severity = [SOLD, REVIEWED, RETURNED, COUNTED].contains(&query);
+                let with_severity = [SOLD, HOLDERS, REVIEWED, RETURNED, COUNTED].contains(&query);
                 let ask = sqlx::query(query).bind(written(rows));
                 if with_severity { ask.bind(review) } else { ask }.execute(&mut *tx).await?;
             }
@@ -704,7 +764,8 @@ impl Rows {
 
 async fn write_case(tx: &mut SqliteConnection, id: &str, at: Timestamp, event: &case::Event) -> Result<(), sqlx::Error> {
     const OPENED: &str = "INSERT OR IGNORE INTO fraud_case VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'open', '', '', '', '', NULL, NULL, 0)";
-    const PLACES: &str = "SELECT people FROM sale WHERE sale = ?1 UNION ALL SELECT people FROM attempt WHERE attempt = ?1 LIMIT 1";
+    const PLACES: &str = "SELECT people FROM sale WHERE sale = ?1 UNION ALL SELECT people FROM attempt WHERE attempt = ?1
+        UNION ALL SELECT people FROM assessed WHERE subject = ?1 LIMIT 1";
     const DECIDED: &str =
         "UPDATE fraud_case SET state = 'decided', verdict = ?2, reason = ?3, decided_by = ?4, decided_at = ?5 WHERE fraud_case = ?1";
     const UNDONE: &str = "UPDATE fraud_case SET state = 'open', verdict = '', reason = '', decided_by = '', decided_at = NULL WHERE fraud_case = ?";
@@ -776,7 +837,9 @@ async fn write_case(tx: &mut SqliteConnection, id: &str, at: Timestamp, event: &
 #[cfg(test)]
 mod tests {
     use tornello_engine::ids::{KeyId, RouteId, SlotId};
-    use tornello_engine::slot::{Arrived, Cancelled, Held, Line, MovedOut, ReviewOpened, Settlement, Sold, Waited};
+    use tornello_engine::money::Cents;
+    use tornello_engine::payment::{Gateway, Item, Opened};
+    use tornello_engine::slot::{Arrived, Cancelled, Expired, Held, Line, MovedOut, Released, ReviewOpened, Settlement, Sold, Waited};
     use tornello_engine::tariff::Proof;
 
     use super::super::follow::Rows as AllRows;
@@ -784,7 +847,8 @@ mod tests {
     use crate::journal::{Batch, StreamId, wire};
 
     const TABLES: [&str; 4] = [
-        "SELECT json_array(subject, at, museum, channel, score, severity, data, amount_cents, review_until, wants, pickable) FROM assessed ORDER BY 1",
+        "SELECT json_array(subject, at, museum, channel, score, severity, data, amount_cents, review_until, wants, pickable, people, holder)
+            FROM assessed ORDER BY 1",
         "SELECT json_array(kind, pseudonym, subject, at) FROM party ORDER BY 1",
         "SELECT json_array(sale, slot, people, total_cents, refunded_cents, cancelled, carried_cents, moved, origin) FROM sale ORDER BY 1",
         "SELECT json_array(ticket, sale, slot, state, changed_at) FROM ticket ORDER BY 1",
@@ -846,8 +910,61 @@ mod tests {
         slot::Event::Cancelled(Cancelled { sale, tickets, refund_cents: Cents::new(1_200), cause: CancelCause::Visitor })
     }
 
-    /// Holds that are bought under more and under less suspicion, offers of a waiting list, late sales, reviews, returns, and tickets that move on and on.
-    fn story() -> Vec<(SlotId, Record<slot::Event>)> {
+    const fn expired(hold: HoldId) -> slot::Event {
+        slot::Event::Expired(Expired { hold })
+    }
+
+    /// Of a stream, by whom, and what happened.
+    enum Told {
+        Slot(SlotId, Envelope, Vec<slot::Event>),
+        Payment(PaymentId, Envelope, payment::Event),
+    }
+
+    /// A payment for a hold begins.
+    fn begun(number: u64, envelope: Envelope, hold: HoldId) -> Told {
+        let opened = Opened {
+            who: KeyId(9),
+            order: None,
+            quote: None,
+            channel: Channel::Web,
+            items: vec![Item { hold, lines: lines(2), amount_cents: Cents::new(2_400) }],
+            extras: Vec::new(),
+            amount_cents: Cents::new(2_400),
+            payer: None,
+            museum: MuseumId(3),
+            subject: "Biglietti".to_owned(),
+            gateway: Gateway::Checkout,
+            due_at: Timestamp::MAX,
+        };
+        Told::Payment(PaymentId::new(1, number), envelope, payment::Event::Opened(opened))
+    }
+
+    /// Takes records in, so many in each round.
+    async fn take_in(views: &Views, said: Vec<Told>, in_a_round: usize) {
+        let mut frames = Vec::new();
+        for (n, told) in said.into_iter().enumerate() {
+            let (seq, at, mut frame) = (n as u64 + 1, Timestamp::from_seconds(100 + n as i64), Vec::new());
+            match told {
+                Told::Slot(slot, envelope, events) => {
+                    wire::encode(StreamId::Slot(slot), &Record { seq, at, envelope: Some(envelope), events }, &mut frame);
+                }
+                Told::Payment(payment, envelope, event) => {
+                    wire::encode(StreamId::Payment(payment), &Record { seq, at, envelope: Some(envelope), events: vec![event] }, &mut frame);
+                }
+            }
+            frames.push(frame);
+        }
+        for (number, round) in (1..).zip(frames.chunks(in_a_round)) {
+            let batch = Batch { number, previous: [0; 32], at: Timestamp::from_seconds(1), records: round.concat(), spans: Vec::new() };
+            let mut rows = AllRows::default();
+            rows.read(&batch).unwrap();
+            rows.write(&views.pool, &batch).await.unwrap();
+        }
+    }
+
+    /// Holds that are bought under more and under less suspicion, or not at all, payments that come to something and to nothing, offers of a waiting list, late sales,
+    /// reviews, returns, and tickets that move on and on.
+    fn story() -> Vec<Told> {
         let (here, there, beyond) = (slot_at(0), slot_at(1), slot_at(2));
         let sale = |n: u64| HoldId::new(here, n);
         let picked = (100..).map(sale).find(|sale| is_picked(Subject::Sale(*sale))).unwrap();
@@ -876,28 +993,29 @@ mod tests {
             (beyond, by(7, None), vec![arrived(further, moved)]),
             (there, by(7, None), vec![carried(moved, further)]),
             (beyond, by(7, allow), vec![cancelled(further, vec![0])]),
+            // Of those of one who holds it is the first that ended; of what was bought, or was not suspected, there is none.
+            (here, by(8, suspect), vec![held(sale(8))]),
+            (here, by(8, suspect), vec![held(sale(9))]),
+            (here, by(8, None), vec![slot::Event::Released(Released { hold: sale(9) })]),
+            (here, by(8, None), vec![expired(sale(8))]),
+            (here, by(9, step_up), vec![held(sale(10))]),
+            (here, by(9, None), vec![expired(sale(10))]),
         ];
-        let record = |(n, (slot, envelope, events)): (usize, (SlotId, Envelope, Vec<slot::Event>))| {
-            let seq = n as u64 + 1;
-            (slot, Record { seq, at: Timestamp::from_seconds(100 + n as i64), envelope: Some(envelope), events })
-        };
-        said.into_iter().enumerate().map(record).collect()
+        let mut told: Vec<Told> = said.into_iter().map(|(slot, envelope, events)| Told::Slot(slot, envelope, events)).collect();
+        // What is suspected is that it is paid: once with a card that is declined, once for good.
+        for (n, comes_to) in [(11, expired(sale(11))), (12, sold(sale(12), true, 2))] {
+            told.push(Told::Slot(here, by(n, allow), vec![held(sale(n as u64))]));
+            told.push(begun(n as u64, by(n, suspect), sale(n as u64)));
+            told.push(Told::Slot(here, by(n, allow), vec![comes_to]));
+        }
+        told
     }
 
     /// The tables after the story, so many records in each round.
     async fn told(in_a_round: usize) -> Vec<Vec<String>> {
         let folder = tempfile::tempdir().unwrap();
         let views = Views::open(&folder.path().join("views.db")).await.unwrap();
-        for (number, round) in (1..).zip(story().chunks(in_a_round)) {
-            let mut records = Vec::new();
-            for (slot, record) in round {
-                wire::encode(StreamId::Slot(*slot), record, &mut records);
-            }
-            let batch = Batch { number, previous: [0; 32], at: Timestamp::from_seconds(1), records, spans: Vec::new() };
-            let mut rows = AllRows::default();
-            rows.read(&batch).unwrap();
-            rows.write(&views.pool, &batch).await.unwrap();
-        }
+        take_in(&views, story(), in_a_round).await;
         let mut tables = Vec::new();
         for table in TABLES {
             tables.push(sqlx::query_scalar::<_, String>(table).fetch_all(&views.pool).await.unwrap());
@@ -930,11 +1048,26 @@ mod tests {
     #[tokio::test]
     async fn it_makes_no_difference_in_how_many_rounds_something_is_taken_in() {
         let one_by_one = told(1).await;
-        assert_eq!(one_by_one.iter().map(Vec::len).collect::<Vec<_>>(), [9, 10, 8, 14], "{one_by_one:#?}");
+        assert_eq!(one_by_one.iter().map(Vec::len).collect::<Vec<_>>(), [14, 15, 9, 16], "{one_by_one:#?}");
         let wanting = |what: &str| one_by_one[0].iter().filter(|row| row.contains(&format!("\"{what}\""))).count();
-        assert!(wanting("review") >= 4 && wanting("picked") >= 1, "{one_by_one:#?}");
-        for in_a_round in [2, 3, 5, usize::MAX] {
+        assert!(wanting("review") >= 5 && wanting("picked") >= 1 && wanting("hold") == 2, "{one_by_one:#?}");
+        for in_a_round in [2, 3, 5, 1_000] {
             assert_eq!(told(in_a_round).await, one_by_one, "{in_a_round} in a round");
         }
+    }
+
+    #[tokio::test]
+    async fn of_what_somebody_held_on_a_day_and_did_not_buy_there_is_one_case_and_of_a_payment_that_came_to_nothing() {
+        let (here, folder) = (slot_at(0), tempfile::tempdir().unwrap());
+        let views = Views::open(&folder.path().join("views.db")).await.unwrap();
+        take_in(&views, story(), 1).await;
+        let hold = |n: u64| Subject::Hold(HoldId::new(here, n));
+        let mut wanting = views.wanting_cases(100).await.unwrap();
+        wanting.retain(|wanting| matches!(wanting.subject, Subject::Hold(_)));
+        wanting.sort_by_key(|wanting| wanting.subject);
+        let found: Vec<_> = wanting.iter().map(|wanting| (wanting.subject, wanting.amount_cents, wanting.review_until)).collect();
+        assert_eq!(found, [(hold(9), 2_400, None), (hold(11), 2_400, None)]);
+        assert!(wanting.iter().all(|wanting| wanting.assessment.as_ref().is_some_and(|said| said.outcome == Outcome::Review && said.score == 90)));
+        views.close().await;
     }
 }

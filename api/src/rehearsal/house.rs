@@ -28,6 +28,7 @@ use tornello_engine::time::Timestamp;
 use tornello_training::fraud_world::{Live, Verdict};
 
 use super::ROUTE;
+use super::queue::{Cause, Queue};
 
 /// The creditor of all payments.
 const CREDITOR: u16 = 1;
@@ -35,6 +36,8 @@ const CREDITOR: u16 = 1;
 const PAYS_WITHIN_S: i64 = 600;
 /// The cash in a drawer in the morning.
 const FLOAT: Cents = Cents::new(20_000);
+/// All holds have ended so long after the last was taken, in seconds.
+const HOLDS_END_S: i64 = 3_600;
 /// How often something is woken that is still due.
 const WAKES_MAX: u32 = 1_000;
 /// The key of the web shop; those of other channels are made of who acts.
@@ -75,6 +78,8 @@ pub struct House<'a> {
     tills: HashMap<u64, (TillId, Code, MuseumId)>,
     tally: Tally,
     live: Live,
+    /// The intents because of which analysts may have something to read, and by what they would know it.
+    causes: Vec<(u64, Cause)>,
 }
 
 /// What an intent has held or bought.
@@ -111,12 +116,16 @@ impl<'a> House<'a> {
             totem: code("totem")?,
             withdrawn: code("declined")?,
         };
-        Ok(Self { node, clock, tariffs, names, holds: HashMap::new(), tills: HashMap::new(), tally: Tally::new(), live })
+        Ok(Self { node, clock, tariffs, names, holds: HashMap::new(), tills: HashMap::new(), tally: Tally::new(), live, causes: Vec::new() })
     }
 
-    /// What came of it, and what the node's scorer said.
-    pub(super) fn finish(self) -> (Tally, Live) {
-        (self.tally, self.live)
+    /// What came of it, what the node's scorer said, and what analysts have to read of it. Holds that are still there end first, each at its time.
+    pub(super) async fn finish(mut self) -> Result<(Tally, Live), String> {
+        self.pass_time(self.node.now().plus_seconds(HOLDS_END_S)).await;
+        let queue = Queue::of(self.node.journal().as_ref(), self.node.head().number).await?;
+        let read = self.causes.iter().filter(|(_, cause)| queue.has(*cause)).map(|(intent, _)| *intent).collect();
+        self.live.has_read(read, queue.to_string());
+        Ok((self.tally, self.live))
     }
 
     /// Does what is asked when its time has come. An error is neither yes nor no: the rehearsal cannot go on.
@@ -130,6 +139,12 @@ impl<'a> House<'a> {
         if happened == Happened::Done && matches!(intent.action, Action::Refund { .. } | Action::Void { .. }) {
             // Its money is handed over before the clock moves on: the node's own time for that passes in no time here.
             payments::resume(self.node).await;
+        }
+        if let Action::Enter { sale, .. } | Action::Merge { sale, .. } = intent.action
+            && let Some(held) = self.holds.get(&sale)
+        {
+            self.live.note_gate(intent, held.parties, happened == Happened::Done && matches!(intent.action, Action::Enter { .. }));
+            self.causes.push((intent.number, Cause::Gate(held.hold, world::day_of(intent.at_us))));
         }
         let what = match happened {
             Happened::Done => "done",
@@ -186,18 +201,20 @@ impl<'a> House<'a> {
         };
         let Some(held) = self.holds.get(&number) else { return Ok((Verdict::Allow, envelope)) };
         let signal = signal_of(Timestamp::from_micros(intent.at_us), kind, held.channel, held.hold, &held.lines, &envelope);
-        Ok(self.assessed(intent, envelope, &signal))
+        let returns = matches!(intent.action, Action::Refund { .. } | Action::Void { .. });
+        let cause = if returns { Cause::Return(held.hold) } else { Cause::Places(held.hold) };
+        Ok(self.assessed(intent, envelope, &signal, cause))
     }
 
     /// What the node's scorer says of a count of cash: whatever it is, it is noted.
     fn assess_count(&mut self, intent: &Intent, envelope: Envelope, till: u64, difference_cents: i64) -> (Verdict, Envelope) {
-        let Some((_, _, museum)) = self.tills.get(&till) else { return (Verdict::Allow, envelope) };
+        let Some((session, _, museum)) = self.tills.get(&till) else { return (Verdict::Allow, envelope) };
         let signal = signal_of_count(Timestamp::from_micros(intent.at_us), *museum, Cents::new(difference_cents), &envelope);
-        let (_, envelope) = self.assessed(intent, envelope, &signal);
+        let (_, envelope) = self.assessed(intent, envelope, &signal, Cause::Count(*session));
         (Verdict::Allow, envelope)
     }
 
-    fn assessed(&mut self, intent: &Intent, mut envelope: Envelope, signal: &SignalEvent) -> (Verdict, Envelope) {
+    fn assessed(&mut self, intent: &Intent, mut envelope: Envelope, signal: &SignalEvent, cause: Cause) -> (Verdict, Envelope) {
         let assessment = self.node.scoring().assess(signal);
         let verdict = match assessment.outcome {
             Outcome::Allow => Verdict::Allow,
@@ -207,6 +224,9 @@ impl<'a> House<'a> {
         };
         if !intent.checked {
             let with_model = assessment.model.as_str() != "none";
+            if verdict == Verdict::Review {
+                self.causes.push((intent.number, cause));
+            }
             self.live.note(intent, verdict, !assessment.rules.is_empty(), with_model, assessment.reasons.iter().map(Code::as_str));
         }
         envelope.assessment = Some(Box::new(assessment));

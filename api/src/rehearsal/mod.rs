@@ -2,9 +2,11 @@
 //! on a journal in memory and a clock that follows the world, as `replay` does with real bookings. What the node answers is what the agents are told.
 //!
 //! [`open`] sets up the museums of the world, [`House`] gives the commands one after the other, as every agent waits for its answer. What is simulated stays out of
-//! data folders: nothing here writes a file. Analysts read of as many parties a day as are 1% of what is scored in a world of that size.
+//! data folders: what analysts have to read is found by the node's own lists, made of its journal in a folder that is gone afterwards (`queue`). They read of as many
+//! parties a day as are 1% of what is scored in a world of that size.
 
 mod house;
+mod queue;
 
 use std::sync::Arc;
 
@@ -54,6 +56,9 @@ pub enum RehearsalError {
         /// What is wrong with it.
         what: String,
     },
+    /// What analysts have to read cannot be found out.
+    #[error("the lists of the rehearsal cannot be made: {0}")]
+    Lists(String),
     /// A command was neither done nor refused.
     #[error("intent {number}: a command was not carried out: {what}")]
     Failed {
@@ -113,7 +118,7 @@ pub async fn play(node: &Arc<Node>, clock: &ManualClock, world: &mut World, mut 
         let happened: Happened = one(&mut house, &intent).await?;
         world.tell(&intent, happened);
     }
-    Ok(house.finish())
+    house.finish().await.map_err(RehearsalError::Lists)
 }
 
 async fn one(house: &mut House<'_>, intent: &Intent) -> Result<Happened, RehearsalError> {

@@ -218,6 +218,24 @@ async fn verdicts_on_returns_counts_and_refused_attempts_are_learned_where_it_is
 }
 
 #[actix_rt::test]
+async fn of_a_hold_that_was_not_bought_is_learned_what_was_held() {
+    let house = House::new().await;
+    let (node, hold) = (house.node(), sale_of(1));
+    let mut envelope = Envelope { parties: parties(1, true), ..by(1) };
+    let of_hold = node.scoring().assess(&signal_of(node.now(), SignalKind::Held, Channel::Web, hold, &lines(1), &envelope));
+    envelope.assessment = Some(Box::new(of_hold.clone()));
+    node.slot(slot_of(1), envelope, Command::Hold { hold, channel: Channel::Web, lines: lines(1) }).await.unwrap();
+    node.slot(slot_of(1), by(2), Command::Release { hold, owner: None }).await.unwrap();
+    house.clock.set(node.now().plus_seconds(20));
+    decided(&house, 10, Subject::Hold(hold), of_hold, Verdict::Fraud).await;
+    let all = known(&house, node.now()).await;
+    let learned: Vec<(Subject, bool, bool)> = all.labelled.iter().map(|example| (example.about, example.fraud, example.assessed)).collect();
+    assert_eq!(learned, [(Subject::Hold(hold), true, true)]);
+    assert_eq!((all.unheard, all.unscored), (0, 0));
+    house.running.stop().await;
+}
+
+#[actix_rt::test]
 async fn what_was_known_at_an_instant_is_the_same_whatever_comes_after() {
     let house = House::new().await;
     for n in 0..12 {
