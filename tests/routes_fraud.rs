@@ -376,6 +376,44 @@ async fn a_ticket_that_two_gates_with_a_network_meet_is_a_case() {
 }
 
 #[actix_rt::test]
+async fn a_ticket_that_is_refused_at_another_gate_within_the_hour_is_read_and_is_no_sign() {
+    let app = App::start().await;
+    let (analyst, gate, nine) = (app.key(Role::Analyst).await, app.key(Role::Gate).await, slot(TORRE, 9));
+    let sales: Vec<HoldId> = [6, 7, 8].map(|n| HoldId::new(nine, n)).to_vec();
+    let shown = async |sale: HoldId, at: &str, key: &str| {
+        let body = json!({"ticket": sale.ticket(0).to_string(), "gate": at, "museum": "torre"});
+        let (_, answer) = app.post("/v1/admissions", &gate, key, &body).await;
+        answer["code"].as_str().unwrap_or("admitted").to_owned()
+    };
+    for (n, sale) in (0..).zip(&sales) {
+        let direct = Command::SellDirect { sale: *sale, channel: Channel::Kiosk, lines: lines(2), settlement: Settlement::Free, contact: None };
+        app.node().slot(nine, assessed(100 + n, 70 + n, Outcome::Allow, 5), direct).await.unwrap();
+        assert_eq!(shown(*sale, "north", &format!("in-{n}")).await, "admitted");
+    }
+    app.pass(1_500).await;
+    assert_eq!(shown(sales[0], "south", "elsewhere").await, "ticket_inside");
+    assert_eq!(shown(sales[1], "north", "back").await, "ticket_inside");
+    app.pass(2_400).await;
+    assert_eq!(shown(sales[2], "south", "late").await, "ticket_inside");
+    assert!(app.node().note_refusals().await);
+    look(&app).await;
+    let page = app.get("/v1/fraud/cases", &analyst).await;
+    let opened: Vec<(&Value, &Value)> = page["items"].as_array().unwrap().iter().map(|item| (&item["subject"], &item["origin"])).collect();
+    assert_eq!(
+        opened,
+        [(&json!(sales[0].to_string()), &json!("conflict"))],
+        "who comes back where they came in, or after an hour, is most likely honest"
+    );
+    let seen = app.get(&case_path(sales[0]), &analyst).await;
+    assert_eq!(seen["labels"], json!([]), "once is no sign: {seen}");
+    let before = page["items"].clone();
+    let app = app.restart_without_views().await;
+    look(&app).await;
+    assert_eq!(app.get("/v1/fraud/cases", &analyst).await["items"], before);
+    app.stop().await;
+}
+
+#[actix_rt::test]
 async fn a_chargeback_is_fraud_until_the_dispute_is_won() {
     let app = App::start().await;
     let (analyst, box_office, manager) = (app.key(Role::Analyst).await, app.key(Role::BoxOffice).await, app.key(Role::Manager).await);

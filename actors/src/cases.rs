@@ -244,7 +244,8 @@ pub async fn resume(node: &Node) -> Result<usize, ViewsError> {
     }
     let Some(files) = node.files() else { return Ok(did) };
     for wanting in files.views.wanting_cases(ROUND).await? {
-        note(open_about(node, &wanting, Origin::Review).await.map(drop));
+        let origin = if wanting.is_met { Origin::Conflict } else { Origin::Review };
+        note(open_about(node, &wanting, origin).await.map(drop));
     }
     let hour = hour_of(node.now());
     if node.cases().may_pick(hour, node.head().number, files.views.as_of_batch()) {

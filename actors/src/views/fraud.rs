@@ -12,7 +12,7 @@ use tornello_engine::attempts::{self, Attempt, Refused};
 use tornello_engine::case::{self, Action, Known, Label, LabelSource, Subject};
 use tornello_engine::channel::Channel;
 use tornello_engine::envelope::{Assessment, Digest, Envelope, Outcome, Party, PartyKind};
-use tornello_engine::ids::{BadId, CaseId, HoldId, MuseumId, PaymentId, TillId};
+use tornello_engine::ids::{BadId, CaseId, Code, HoldId, MuseumId, PaymentId, TicketId, TillId};
 use tornello_engine::payment;
 use tornello_engine::record::Record;
 use tornello_engine::slot::{self, CancelCause, ConflictReason, Line};
@@ -28,6 +28,11 @@ const PICKED_ONE_IN: u128 = 20;
 const PICKED_A_DAY: u128 = 72;
 /// An hour, in microseconds.
 const HOUR_US: i64 = 3_600_000_000;
+/// Within which time a ticket that is refused at another gate than it came in by is read of, as two people may be in on it, in microseconds: later on, who comes back from
+/// outside is likelier.
+const ELSEWHERE_US: i64 = HOUR_US;
+/// Of how many sales a day that is read, the first ones: nothing says that so many come, and who does is nearly always honest where exits are not scanned.
+const MET_A_DAY: u32 = 20;
 /// How many refusals at gates are told of a sale.
 const REFUSED_TOLD_MAX: u32 = 32;
 /// How many parties, and how many things of each, a walk from one thing to the next follows.
@@ -36,19 +41,21 @@ const LINKS_OF_ONE_MAX: u32 = 25;
 
 /// The tables. Times are microseconds. What wants a case has its `wants` set until it has one. What chance may pick at all (sales and returns, not holds that were never
 /// sold, nor counts of cash) is `pickable`. Of what is held `holder` is who would be read of, and the table of that name has the first suspected hold of each on each day
-/// that ended without being bought. Signs and labels are kept by the rank of whoever says so: of one rank the last word counts.
+/// that ended without being bought; `met` has the sales of which a gate refused a ticket that had come in elsewhere, as many of a day as are read. Signs and labels are kept by the rank of whoever says so: of one rank the last word counts.
 pub(super) const SCHEMA: &str = "
     DROP TABLE IF EXISTS assessed; DROP TABLE IF EXISTS party; DROP TABLE IF EXISTS fraud_case; DROP TABLE IF EXISTS fraud_label;
     DROP TABLE IF EXISTS fraud_sign; DROP TABLE IF EXISTS attempt; DROP TABLE IF EXISTS refused; DROP TABLE IF EXISTS holder;
+    DROP TABLE IF EXISTS met;
     CREATE TABLE assessed (
         subject TEXT PRIMARY KEY, at INTEGER NOT NULL, museum INTEGER NOT NULL, channel TEXT NOT NULL, score INTEGER NOT NULL, severity INTEGER NOT NULL,
         data TEXT NOT NULL, amount_cents INTEGER NOT NULL, review_until INTEGER, wants TEXT NOT NULL, pickable INTEGER NOT NULL,
         people INTEGER NOT NULL, holder TEXT NOT NULL
     ) STRICT, WITHOUT ROWID;
-    CREATE INDEX assessed_wanting ON assessed (subject) WHERE wants IN ('review', 'hold');
+    CREATE INDEX assessed_wanting ON assessed (subject) WHERE wants IN ('review', 'hold', 'met');
     CREATE INDEX assessed_picked ON assessed (at) WHERE wants = 'picked';
     CREATE INDEX assessed_by_time ON assessed (at);
     CREATE TABLE holder (holder TEXT NOT NULL, day INTEGER NOT NULL, subject TEXT NOT NULL, PRIMARY KEY (holder, day)) STRICT, WITHOUT ROWID;
+    CREATE TABLE met (day INTEGER NOT NULL, sale TEXT NOT NULL, PRIMARY KEY (day, sale)) STRICT, WITHOUT ROWID;
     CREATE TABLE party (
         kind TEXT NOT NULL, pseudonym TEXT NOT NULL, subject TEXT NOT NULL, at INTEGER NOT NULL, PRIMARY KEY (kind, pseudonym, subject)
     ) STRICT, WITHOUT ROWID;
@@ -159,6 +166,8 @@ pub struct Wanting {
     pub amount_cents: i64,
     /// When its tickets are valid by themselves, if it is under review.
     pub review_until: Option<Timestamp>,
+    /// Whether a gate met one of its tickets that had come in elsewhere, and nothing else wants a case.
+    pub is_met: bool,
 }
 
 /// What two things have in common.
@@ -219,7 +228,7 @@ impl Views {
     /// What is to be reviewed and has no case, at most `limit`.
     pub async fn wanting_cases(&self, limit: u32) -> Result<Vec<Wanting>, ViewsError> {
         const QUERY: &str =
-            "SELECT subject, data, channel, amount_cents, review_until, museum, wants FROM assessed WHERE wants IN ('review', 'hold') LIMIT ?";
+            "SELECT subject, data, channel, amount_cents, review_until, museum, wants FROM assessed WHERE wants IN ('review', 'hold', 'met') LIMIT ?";
         let rows = sqlx::query(QUERY).bind(i64::from(limit)).fetch_all(&self.pool).await?;
         rows.iter().map(|row| wanting_row(row).map_err(ViewsError::Store)).collect()
     }
@@ -393,6 +402,7 @@ fn wanting_row(row: &SqliteRow) -> Result<Wanting, sqlx::Error> {
         channel: row.try_get(2)?,
         amount_cents: row.try_get(3)?,
         review_until: row.try_get::<Option<i64>, _>(4)?.map(Timestamp::from_micros),
+        is_met: wants == "met",
     })
 }
 
@@ -448,6 +458,10 @@ pub(super) struct Rows {
     conflicts: Vec<Value>,
     attempts: Vec<Value>,
     refused: Vec<Value>,
+    /// Where and when tickets came in last, of these batches.
+    entered: BTreeMap<TicketId, (Code, i64)>,
+    /// (sale, time, ticket, gate) of tickets that a gate refused because somebody is in on them, in that order; without a ticket: they came in elsewhere, as is known already.
+    inside: Vec<Value>,
     cases: Vec<(CaseId, Timestamp, case::Event)>,
 }
 
@@ -551,6 +565,10 @@ impl Rows {
                     self.unsold.push(json!(hold.to_string()));
                 }
                 slot::Event::ReviewOpened(opened) => self.reviews.push(json!([opened.sale.to_string(), opened.until.as_micros(), at])),
+                slot::Event::Admitted(admitted) => {
+                    self.entered
+                        .insert(admitted.ticket, (admitted.gate, admitted.scanned_at.map_or(at, |scanned_at| scanned_at.as_micros().min(at))));
+                }
                 slot::Event::Cancelled(cancelled) => self.returned(record, cancelled),
                 slot::Event::AdmissionConflict(conflict) => {
                     self.met(conflict.ticket.sale(), conflict.reason, at);
@@ -656,6 +674,9 @@ impl Rows {
                 }
                 attempts::Event::Refused(refused) => {
                     let Refused { ticket, reason, gate, at, times, .. } = *refused;
+                    if reason == ConflictReason::TicketInside {
+                        self.inside(ticket, gate, at.as_micros());
+                    }
                     let (sale, ticket) = (ticket.sale(), ticket.to_string());
                     self.refused.push(json!([sale.to_string(), at.as_micros(), ticket, reason.code(), times, gate.as_str()]));
                     if refused.is_sign() {
@@ -665,6 +686,28 @@ impl Rows {
                 attempts::Event::Counted(_) => {}
             }
         }
+    }
+
+    /// A gate refused a ticket because somebody is in on it.
+    fn inside(&mut self, ticket: TicketId, gate: Code, at: i64) {
+        let sale = ticket.sale().to_string();
+        match self.entered.get(&ticket) {
+            Some((other, since)) if *other != gate && at - since <= ELSEWHERE_US => self.inside.push(json!([sale, at])),
+            Some(_) => {}
+            // It came in before these batches.
+            None => self.inside.push(json!([sale, at, ticket.to_string(), gate.as_str()])),
+        }
+    }
+
+    /// The sales of which a gate refused a ticket that had come in by another one not long before, with when it did, in that order. To be asked before tickets are written.
+    pub(super) async fn elsewhere(&self, tx: &mut SqliteConnection) -> Result<Vec<(String, i64)>, sqlx::Error> {
+        const QUERY: &str = "SELECT value ->> 0, value ->> 1 FROM json_each(?1) LEFT JOIN ticket ON ticket.ticket = value ->> 2
+            WHERE value ->> 2 IS NULL OR (ticket.gate NOT IN ('', value ->> 3) AND value ->> 1 - ticket.changed_at <= ?2) ORDER BY json_each.key";
+        if self.inside.is_empty() {
+            return Ok(Vec::new());
+        }
+        let rows = sqlx::query(QUERY).bind(written(&self.inside)).bind(ELSEWHERE_US).fetch_all(tx).await?;
+        rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
     }
 
     /// A gate met a ticket that is not good there. Only one that was used before is a sign against its sale: that one is blocked says only what whoever blocked it
@@ -679,7 +722,8 @@ impl Rows {
         self.cases.extend(record.events.iter().map(|event| (case, record.at, event.clone())));
     }
 
-    pub(super) async fn write(&self, tx: &mut SqliteConnection) -> Result<(), sqlx::Error> {
+    /// Writes it all; `elsewhere` as [`Self::elsewhere`] had it before tickets were written.
+    pub(super) async fn write(&self, tx: &mut SqliteConnection, elsewhere: &[(String, i64)]) -> Result<(), sqlx::Error> {
         // Of a hold and its sale, what was said more severely counts.
         const RAISED: &str = "UPDATE assessed SET score = said.score, severity = said.severity, data = said.data
             FROM (SELECT value ->> 0 AS of, value ->> 1 AS score, value ->> 2 AS severity, value ->> 3 AS data FROM json_each(?) ORDER BY key) AS said
@@ -754,12 +798,28 @@ impl Rows {
                 if with_severity { ask.bind(review) } else { ask }.execute(&mut *tx).await?;
             }
         }
+        for (sale, at) in elsewhere {
+            write_met(tx, sale, *at).await?;
+        }
         // One after the other: a later one builds on what an earlier one has left. They are an analyst's work, and few.
         for (case, at, event) in &self.cases {
             write_case(tx, &case.to_string(), *at, event).await?;
         }
         Ok(())
     }
+}
+
+/// A ticket of a sale was refused that had come in elsewhere: the sale wants a case, if it has none and not too many do on that day. That alone is no sign of fraud.
+async fn write_met(tx: &mut SqliteConnection, sale: &str, at: i64) -> Result<(), sqlx::Error> {
+    const MET: &str = "INSERT OR IGNORE INTO met SELECT ?1 / 86400000000, ?2 WHERE (SELECT count(*) FROM met WHERE day = ?1 / 86400000000) < ?3";
+    const WANTED: &str = "INSERT INTO assessed
+        SELECT sale.sale, ?1, sale.museum, sale.channel, 0, 0, '', sale.total_cents, NULL, 'met', 0, sale.people, ''
+        FROM sale WHERE sale.sale = ?2 AND NOT EXISTS (SELECT 1 FROM fraud_case WHERE fraud_case.subject = sale.sale)
+        ON CONFLICT (subject) DO UPDATE SET wants = 'met' WHERE assessed.wants IN ('', 'picked')";
+    if sqlx::query(MET).bind(at).bind(sale).bind(MET_A_DAY).execute(&mut *tx).await?.rows_affected() > 0 {
+        sqlx::query(WANTED).bind(at).bind(sale).execute(&mut *tx).await?;
+    }
+    Ok(())
 }
 
 async fn write_case(tx: &mut SqliteConnection, id: &str, at: Timestamp, event: &case::Event) -> Result<(), sqlx::Error> {
@@ -918,6 +978,7 @@ mod tests {
     enum Told {
         Slot(SlotId, Envelope, Vec<slot::Event>),
         Payment(PaymentId, Envelope, payment::Event),
+        Refused(Refused),
     }
 
     /// A payment for a hold begins.
@@ -950,6 +1011,10 @@ mod tests {
                 }
                 Told::Payment(payment, envelope, event) => {
                     wire::encode(StreamId::Payment(payment), &Record { seq, at, envelope: Some(envelope), events: vec![event] }, &mut frame);
+                }
+                Told::Refused(refused) => {
+                    let (day, events) = (attempts::day_of(refused.at), vec![attempts::Event::Refused(refused)]);
+                    wire::encode(StreamId::Attempts(day), &Record { seq, at, envelope: None, events }, &mut frame);
                 }
             }
             frames.push(frame);
@@ -1069,5 +1134,41 @@ mod tests {
         assert_eq!(found, [(hold(9), 2_400, None), (hold(11), 2_400, None)]);
         assert!(wanting.iter().all(|wanting| wanting.assessment.as_ref().is_some_and(|said| said.outcome == Outcome::Review && said.score == 90)));
         views.close().await;
+    }
+
+    /// Three tickets come in by one gate, and are refused at others: at once, after half an hour, and too late; and one where it came in.
+    async fn met(in_a_round: usize, sales: u64) -> Vec<(Subject, bool)> {
+        let (here, folder) = (slot_at(0), tempfile::tempdir().unwrap());
+        let views = Views::open(&folder.path().join("views.db")).await.unwrap();
+        let code = |text: &str| text.parse::<Code>().unwrap();
+        let mut said = Vec::new();
+        for n in 1..=sales {
+            let ticket = HoldId::new(here, n).ticket(0);
+            let (category, proof, gate) = (code("full"), Proof::None, code("north"));
+            let admitted = slot::Admitted { ticket, gate, entry: 1, category, proof, scanned_at: Some(Timestamp::from_seconds(0)) };
+            said.push(Told::Slot(
+                here,
+                by(n.into(), Some((Outcome::Allow, 5))),
+                vec![sold(HoldId::new(here, n), false, 1), slot::Event::Admitted(admitted)],
+            ));
+            let (gate, after_s) = [("south", 1), ("south", 1_800), ("south", 3_601), ("north", 60)][(n % 4) as usize];
+            let (reason, at) = (ConflictReason::TicketInside, Timestamp::from_seconds(after_s));
+            said.push(Told::Refused(Refused { ticket, reason, gate: code(gate), at, times: 1, apart: false }));
+        }
+        take_in(&views, said, in_a_round).await;
+        let mut wanting: Vec<_> = views.wanting_cases(100).await.unwrap().iter().map(|wanting| (wanting.subject, wanting.is_met)).collect();
+        wanting.sort_unstable_by_key(|(subject, _)| *subject);
+        views.close().await;
+        wanting
+    }
+
+    #[tokio::test]
+    async fn a_sale_is_read_whose_ticket_is_refused_elsewhere_soon_after_it_came_in_and_not_too_many_are() {
+        let sale = |n: u64| (Subject::Sale(HoldId::new(slot_at(0), n)), true);
+        for in_a_round in [1, 2, 3, 1_000] {
+            assert_eq!(met(in_a_round, 5).await, [sale(1), sale(4), sale(5)], "{in_a_round} in a round");
+            let many = met(in_a_round, 100).await;
+            assert_eq!((many.len(), many.last()), (MET_A_DAY as usize, Some(&sale(40))), "{in_a_round} in a round");
+        }
     }
 }

@@ -32,6 +32,8 @@ pub(super) struct Queue {
     holds: HashSet<HoldId>,
     returns: HashSet<HoldId>,
     counts: HashSet<TillId>,
+    /// Sales of which a gate refused a ticket that had come in elsewhere: on the day of the visit, as there is no other.
+    elsewhere: HashSet<HoldId>,
     /// On which day of the world a gate met tickets of a sale that speak against it.
     met: HashMap<HoldId, i64>,
 }
@@ -73,6 +75,7 @@ impl Queue {
         let mut queue = Self::default();
         for wanting in views.wanting_cases(u32::MAX).await? {
             match wanting.subject {
+                Subject::Sale(sale) if wanting.is_met => queue.elsewhere.insert(sale),
                 Subject::Sale(sale) => queue.sales.insert(sale),
                 Subject::Hold(hold) => queue.holds.insert(hold),
                 Subject::Return { sale, .. } => queue.returns.insert(sale),
@@ -94,7 +97,7 @@ impl Queue {
             Cause::Places(hold) => self.sales.contains(&hold) || self.holds.contains(&hold),
             Cause::Return(sale) => self.returns.contains(&sale),
             Cause::Count(till) => self.counts.contains(&till),
-            Cause::Gate(sale, day) => self.met.get(&sale) == Some(&day),
+            Cause::Gate(sale, day) => self.elsewhere.contains(&sale) || self.met.get(&sale) == Some(&day),
         }
     }
 }
@@ -102,9 +105,10 @@ impl Queue {
 /// How many cases there are, of what.
 impl fmt::Display for Queue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { sales, holds, returns, counts, met } = self;
-        let all = sales.len() + holds.len() + returns.len() + counts.len() + met.len();
+        let Self { sales, holds, returns, counts, elsewhere, met } = self;
+        let gates = elsewhere.iter().chain(met.keys()).collect::<HashSet<_>>().len();
+        let all = sales.len() + holds.len() + returns.len() + counts.len() + gates;
         write!(f, "in all its days {all} cases wait for analysts: of {} sales, {} holds that were not bought, ", sales.len(), holds.len())?;
-        write!(f, "{} returns, {} counts of cash, {} sales whose tickets a gate met again", returns.len(), counts.len(), met.len())
+        write!(f, "{} returns, {} counts of cash, {} sales whose tickets a gate met again", returns.len(), counts.len(), gates)
     }
 }
