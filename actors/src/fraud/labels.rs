@@ -20,7 +20,7 @@ use tornello_models::fraud::drift::Reference;
 use tornello_models::fraud::signals::{FEATURES, FeatureVector, SignalEvent, SignalKind, Taking, features};
 
 use super::counters::Counters;
-use super::fold::{ROWS, Row, digest_of, is_judged, read_of};
+use super::fold::{ROWS, Row, digest_of, follows, is_judged, read_of};
 use super::hearing::Hearing;
 use crate::journal::wire::{self, Framed, WireError};
 use crate::journal::{Batch, Journal, JournalError, StreamId, batches_after};
@@ -153,7 +153,7 @@ struct Taken {
 
 impl Listen for Taken {
     fn done(&mut self, asked: &Asked<'_>) {
-        if asked.signal.at_us > self.until.as_micros() {
+        if asked.signal.at_us > self.until.as_micros() || follows(asked.signal) {
             return;
         }
         if self.examples.usual.len() >= ROWS {
