@@ -42,6 +42,9 @@ const OPENS: Time = time(9, 0, 0, 0);
 /// An hour, in microseconds.
 const HOUR_US: i64 = 3_600_000_000;
 
+/// So many intents are played at once: what they say finds room among the tasks of the models, as it does where time passes as it does.
+const AT_ONCE: u32 = 40;
+
 /// Why a rehearsal ends early.
 #[derive(Debug, thiserror::Error)]
 pub enum RehearsalError {
@@ -104,10 +107,11 @@ pub async fn open(settings: Settings) -> Result<(Running, Arc<ManualClock>), Reh
 pub async fn play(node: &Arc<Node>, clock: &ManualClock, world: &mut World, mut progress: impl FnMut(i64)) -> Result<(Tally, Live), RehearsalError> {
     let live = Live::new(world.settings());
     let mut house = House::new(node, clock, live).map_err(|what| RehearsalError::Museum { number: 0, what })?;
-    let (mut today, mut hour) = (-1, i64::MIN);
+    let (mut today, mut hour, mut played) = (-1, i64::MIN, 0);
     while let Some(intent) = world.next() {
-        if intent.at_us.div_euclid(HOUR_US) != hour {
-            hour = intent.at_us.div_euclid(HOUR_US);
+        played += 1;
+        if intent.at_us.div_euclid(HOUR_US) != hour || played >= AT_ONCE {
+            (hour, played) = (intent.at_us.div_euclid(HOUR_US), 0);
             // A model takes seconds to be fitted, and what was said in an hour is scored when that is over: here an hour passes in less.
             node.scoring().judge().settled().await;
         }
