@@ -41,7 +41,8 @@ const LINKS_OF_ONE_MAX: u32 = 25;
 
 /// The tables. Times are microseconds. What wants a case has its `wants` set until it has one. What chance may pick at all (sales and returns, not holds that were never
 /// sold, nor counts of cash) is `pickable`. Of what is held `holder` is who would be read of, and the table of that name has the first suspected hold of each on each day
-/// that ended without being bought; `met` has the sales of which a gate refused a ticket that had come in elsewhere, as many of a day as are read. Signs and labels are kept by the rank of whoever says so: of one rank the last word counts.
+/// that ended without being bought; `met` has the sales of which a gate refused a ticket that had come in elsewhere, as many of a day as are read. Signs and labels are kept
+/// by the rank of whoever says so: of one rank the last word counts.
 pub(super) const SCHEMA: &str = "
     DROP TABLE IF EXISTS assessed; DROP TABLE IF EXISTS party; DROP TABLE IF EXISTS fraud_case; DROP TABLE IF EXISTS fraud_label;
     DROP TABLE IF EXISTS fraud_sign; DROP TABLE IF EXISTS attempt; DROP TABLE IF EXISTS refused; DROP TABLE IF EXISTS holder;

@@ -58,7 +58,8 @@ pub struct CasesQuery {
 pub struct CaseItem {
     /// Its id.
     case: String,
-    /// What it is about: the id of a sale, an attempt or a hold that was not bought; of a return that of the sale, a dot and the number of the slot's record; of a count of cash `till.` and the session.
+    /// What it is about: the id of a sale, an attempt or a hold that was not bought; of a return that of the sale, a dot and the number of the slot's record; of a count of
+    /// cash `till.` and the session.
     subject: String,
     /// Why there is a case: `review`, `picked`, `appeal`, `chargeback` or `conflict`.
     origin: String,
