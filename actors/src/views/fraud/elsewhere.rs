@@ -74,3 +74,35 @@ pub(super) async fn write_met(tx: &mut SqliteConnection, sale: &str, at: i64) ->
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use tornello_engine::ids::{HoldId, MuseumId, RouteId, SlotId};
+    use tornello_engine::slot::{Direction, Judged, JudgedScan, Scan};
+    use tornello_engine::time::Timestamp;
+
+    use super::*;
+
+    #[test]
+    fn a_gate_without_a_network_says_where_somebody_came_in_as_well() {
+        let slot = SlotId::new(MuseumId(3), RouteId(1), Timestamp::from_seconds(1_800_000_000));
+        let (ticket, since) = (HoldId::new(slot, 1).ticket(0), Timestamp::from_seconds(1_000));
+        let gate = |name: &str| name.parse::<Code>().unwrap();
+        let scans = |judged| {
+            let scan = Scan { ticket, scanned_at: since, gate: gate("north"), direction: Direction::In };
+            let state = TicketState::Inside { first_at: since, since, entries: 1 };
+            ScansJudged { ticket, scans: vec![JudgedScan { scan, before: None, judged }], state, used: true }
+        };
+        let refused = |judged, at_gate: &str, after_s| {
+            let (mut entered, at) = (Entered::default(), since.plus_seconds(after_s).as_micros());
+            entered.judged(&scans(judged), at);
+            entered.refused(ticket, gate(at_gate), at);
+            entered.inside
+        };
+        let (sale, at) = (ticket.sale().to_string(), since.plus_seconds(3_600).as_micros());
+        assert_eq!(refused(Judged::Passed, "south", 3_600), [json!([sale, at])]);
+        assert!(refused(Judged::Passed, "south", 3_601).is_empty() && refused(Judged::Passed, "north", 1).is_empty());
+        // Where the scan let nobody in, somebody came in before.
+        assert_eq!(refused(Judged::LeftUnseen, "south", 3_600), [json!([sale, at, ticket.to_string(), "south"])]);
+    }
+}
