@@ -64,6 +64,14 @@ pub async fn sell_assessed(app: &App, slot: SlotId, n: u64, device: u128, outcom
     sale
 }
 
+/// Two places are held by somebody of whom the scorer said that; answers the hold.
+async fn hold_assessed(app: &App, slot: SlotId, n: u64, device: u128, outcome: Outcome) -> HoldId {
+    let hold = HoldId::new(slot, n);
+    let command = Command::Hold { hold, channel: Channel::Web, lines: lines(2) };
+    app.node().slot(slot, assessed(u128::from(n), device, outcome, 90), command).await.unwrap();
+    hold
+}
+
 /// Lets the lists catch up, opens what wants a case, and lets them catch up with that.
 pub async fn look(app: &App) {
     for _ in 0..2 {
@@ -397,6 +405,44 @@ async fn a_ticket_that_two_gates_with_a_network_meet_is_a_case() {
 }
 
 #[actix_rt::test]
+async fn a_ticket_that_is_refused_at_another_gate_within_the_hour_is_read_and_is_no_sign() {
+    let app = App::start().await;
+    let (analyst, gate, nine) = (app.key(Role::Analyst).await, app.key(Role::Gate).await, slot(TORRE, 9));
+    let sales: Vec<HoldId> = [6, 7, 8].map(|n| HoldId::new(nine, n)).to_vec();
+    let shown = async |sale: HoldId, at: &str, key: &str| {
+        let body = json!({"ticket": sale.ticket(0).to_string(), "gate": at, "museum": "torre"});
+        let (_, answer) = app.post("/v1/admissions", &gate, key, &body).await;
+        answer["code"].as_str().unwrap_or("admitted").to_owned()
+    };
+    for (n, sale) in (0..).zip(&sales) {
+        let direct = Command::SellDirect { sale: *sale, channel: Channel::Kiosk, lines: lines(2), settlement: Settlement::Free, contact: None };
+        app.node().slot(nine, assessed(100 + n, 70 + n, Outcome::Allow, 5), direct).await.unwrap();
+        assert_eq!(shown(*sale, "north", &format!("in-{n}")).await, "admitted");
+    }
+    app.pass(1_500).await;
+    assert_eq!(shown(sales[0], "south", "elsewhere").await, "ticket_inside");
+    assert_eq!(shown(sales[1], "north", "back").await, "ticket_inside");
+    app.pass(2_400).await;
+    assert_eq!(shown(sales[2], "south", "late").await, "ticket_inside");
+    assert!(app.node().note_refusals().await);
+    look(&app).await;
+    let page = app.get("/v1/fraud/cases", &analyst).await;
+    let opened: Vec<(&Value, &Value)> = page["items"].as_array().unwrap().iter().map(|item| (&item["subject"], &item["origin"])).collect();
+    assert_eq!(
+        opened,
+        [(&json!(sales[0].to_string()), &json!("conflict"))],
+        "who comes back where they came in, or after an hour, is most likely honest"
+    );
+    let seen = app.get(&case_path(sales[0]), &analyst).await;
+    assert_eq!(seen["labels"], json!([]), "once is no sign: {seen}");
+    let before = page["items"].clone();
+    let app = app.restart_without_views().await;
+    look(&app).await;
+    assert_eq!(app.get("/v1/fraud/cases", &analyst).await["items"], before);
+    app.stop().await;
+}
+
+#[actix_rt::test]
 async fn a_chargeback_is_fraud_until_the_dispute_is_won() {
     let app = App::start().await;
     let (analyst, box_office, manager) = (app.key(Role::Analyst).await, app.key(Role::BoxOffice).await, app.key(Role::Manager).await);
@@ -650,6 +696,70 @@ async fn tickets_that_a_desk_takes_back_are_a_case_about_the_desk() {
     let app = app.restart_without_views().await;
     look(&app).await;
     assert_eq!(app.get("/v1/fraud/cases", &analyst).await["items"], before);
+    app.stop().await;
+}
+
+#[actix_rt::test]
+async fn places_that_somebody_held_and_did_not_buy_are_a_case_about_whoever_held_them() {
+    let app = App::start().await;
+    let (analyst, fifteen) = (app.key(Role::Analyst).await, slot(TORRE, 15));
+    let mut holds = Vec::new();
+    for (n, device, outcome) in [(1, 70, Outcome::Review), (2, 70, Outcome::Review), (3, 71, Outcome::Review), (4, 72, Outcome::StepUp)] {
+        holds.push(hold_assessed(&app, fifteen, n, device, outcome).await);
+        app.pass(1).await;
+    }
+    let bought = sell_assessed(&app, fifteen, 5, 73, Outcome::Review, 80).await;
+    look(&app).await;
+    let subjects = async |app: &App| {
+        let page = app.get("/v1/fraud/cases", &analyst).await;
+        let mut subjects: Vec<String> = page["items"].as_array().unwrap().iter().map(|item| item["subject"].as_str().unwrap().to_owned()).collect();
+        subjects.sort();
+        subjects
+    };
+    let of = |holds: &[HoldId]| {
+        let mut texts: Vec<String> = holds.iter().map(HoldId::to_string).collect();
+        texts.sort();
+        texts
+    };
+    assert_eq!(subjects(&app).await, of(&[bought]), "as long as places are held they may still be bought, and they stand");
+    // One gives its places back, the others let their time pass.
+    app.node().slot(fifteen, assessed(20, 71, Outcome::Allow, 0), Command::Release { hold: holds[2], owner: None }).await.unwrap();
+    look(&app).await;
+    assert_eq!(subjects(&app).await, of(&[bought, holds[2]]));
+    app.pass(3_600).await;
+    look(&app).await;
+    assert_eq!(
+        subjects(&app).await,
+        of(&[bought, holds[2], holds[0]]),
+        "one for each who held on a day; whoever was asked for a proof is read by nobody"
+    );
+
+    let path = case_about(Subject::Hold(holds[0]));
+    let seen = app.get(&path, &analyst).await;
+    assert_eq!((&seen["about"], &seen["hold"], &seen["sale"]), (&json!("hold"), &json!(holds[0].to_string()), &json!(null)), "{seen}");
+    assert_eq!((&seen["origin"], &seen["state"], &seen["channel"]), (&json!("review"), &json!("open"), &json!("web")));
+    let link = &seen["linked"][0];
+    assert_eq!((&link["kind"], &link["others"], &link["subjects"]), (&json!("device"), &json!(1), &json!([holds[1].to_string()])), "{seen}");
+    let page = app.get("/v1/fraud/cases", &analyst).await;
+    let item = page["items"].as_array().unwrap().iter().find(|item| item["subject"] == holds[0].to_string()).unwrap();
+    assert_eq!(item["expected_loss_cents"], 900, "two free places are worth ten euros: {page}");
+    // A verdict is a label, and there is nothing to block.
+    let (status, decided) = app.post(&format!("{path}/verdict"), &analyst, "v", &json!({"verdict": "fraud", "reason": "hoards"})).await;
+    assert_eq!((status, &decided["labels"][0]["label"], &decided["acting"]), (StatusCode::OK, &json!("fraud"), &json!(false)), "{decided}");
+    assert_eq!(app.get(&case_about(Subject::Hold(holds[2])), &analyst).await["linked"], json!([]), "another device");
+
+    // Lists that are built again find the same ones, and on another day it is another case.
+    let app = app.restart_without_views().await;
+    look(&app).await;
+    assert_eq!(subjects(&app).await, of(&[bought, holds[2]]), "decided is not in the queue");
+    app.pass(86_400).await;
+    let again = hold_assessed(&app, slot(MARE, 15), 6, 70, Outcome::Review).await;
+    app.pass(3_600).await;
+    look(&app).await;
+    assert!(subjects(&app).await.contains(&again.to_string()));
+    let seen = app.get(&case_about(Subject::Hold(again)), &analyst).await;
+    let fraud = seen["linked"].as_array().unwrap().iter().map(|link| link["fraud"].as_u64().unwrap()).max();
+    assert_eq!(fraud, Some(1), "what was found of the same device is shown: {seen}");
     app.stop().await;
 }
 

@@ -204,12 +204,12 @@ async fn what_analysts_found_is_learned_and_says_how_likely_fraud_is() {
     assert_eq!(app.post("/v1/fraud/models/verdicts-2/challenge", &challenger, "c2", &kind).await.0, StatusCode::OK);
     assert!(app.node().follow_models().await);
     buys(&app, BEFORE + 8).await;
-    // How often both would have had the same looked at is seen at once, without a label: of the sale, as a hold opens no case.
+    // How often both would have had the same looked at is seen at once, without a label: of the hold and of its sale.
     let sum = |models: &Value| {
         let web = &models["beside"]["by_channel"][0];
         ["both", "champion_only", "challenger_only", "neither"].iter().filter_map(|count| web[count].as_u64()).sum::<u64>()
     };
-    let models = app.until("/v1/fraud/models", &analyst, |models| sum(models) == 1).await;
+    let models = app.until("/v1/fraud/models", &analyst, |models| sum(models) == 2).await;
     let beside = &models["beside"];
     assert_eq!((&beside["champion"], &beside["challenger"]), (&json!("verdicts-1"), &json!("verdicts-2")), "{models}");
     assert_eq!((&beside["by_channel"][0]["channel"], beside["by_channel"].get(1)), (&json!("web"), None), "{models}");

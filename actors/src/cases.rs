@@ -3,8 +3,9 @@
 //!
 //! A verdict about a sale follows its tickets to whichever slots they have moved, or move to while it is given.
 //!
-//! What wants a case is found in the lists, which follow the journal: a sale under review, a return or a count of cash that looks wrong, a sale, return
-//! or refused attempt picked at random, a sale whose payer's bank took the money back, one that a gate met twice (with a network or without). A case's id follows from what it is about, and each step's key from the case, so whatever a crash leaves is done once by whoever finds it.
+//! What wants a case is found in the lists, which follow the journal: a sale under review, a suspected hold that was not bought, a return or a count of cash that looks wrong,
+//! a sale, return or refused attempt picked at random, a sale whose payer's bank took the money back, one that a gate met twice (with a network or without). A case's id
+//! follows from what it is about, and each step's key from the case, so whatever a crash leaves is done once by whoever finds it.
 
 pub mod appeals;
 pub mod board;
@@ -70,6 +71,7 @@ pub fn case_of(subject: Subject) -> CaseId {
         Subject::Attempt(attempt) => digest(&[b"case of attempt", &attempt.get().to_be_bytes()]),
         Subject::Return { sale, seq } => digest(&[b"case of return", &sale.get().to_be_bytes(), &seq.to_be_bytes()]),
         Subject::Till(till) => digest(&[b"case of till", &till.0.to_be_bytes()]),
+        Subject::Hold(hold) => digest(&[b"case of hold", &hold.get().to_be_bytes()]),
     };
     CaseId(bytes.0 as u64)
 }
@@ -93,7 +95,7 @@ async fn open_about(node: &Node, wanting: &Wanting, origin: Origin) -> Result<Ca
     let lapses_at = wanting.review_until.filter(|until| *until > now).unwrap_or(now.plus_seconds(LAPSES_S));
     let due_at = now.plus_seconds(DUE_S).min(lapses_at);
     let slot = match subject {
-        Subject::Sale(sale) | Subject::Return { sale, .. } => Some(sale.slot()),
+        Subject::Sale(sale) | Subject::Return { sale, .. } | Subject::Hold(sale) => Some(sale.slot()),
         Subject::Attempt(_) | Subject::Till(_) => None,
     };
     let opened = Opened {
@@ -332,7 +334,8 @@ pub async fn resume(node: &Node) -> Result<usize, ViewsError> {
     }
     let Some(files) = node.files() else { return Ok(did) };
     for wanting in files.views.wanting_cases(ROUND).await? {
-        note(open_about(node, &wanting, Origin::Review).await.map(drop));
+        let origin = if wanting.is_met { Origin::Conflict } else { Origin::Review };
+        note(open_about(node, &wanting, origin).await.map(drop));
     }
     let hour = hour_of(node.now());
     if node.cases().may_pick(hour, node.head().number, files.views.as_of_batch()) {

@@ -294,7 +294,7 @@ impl Scoring {
         // Which are looked at by chance is decided when they are sold, not here.
         let alert = acting.cuts[signal.outlet as usize].decide(scored.score, scored.suspect_inputs, u64::MAX);
         let outcome = match alert {
-            // Only rules may refuse. Somebody who only holds places over the web proves that they are no machine; what is sold is looked at.
+            // Only rules may refuse. Somebody who only waits for places over the web proves that they are no machine; what is held or sold is looked at, and stands meanwhile.
             Some(Alert::AboveCut | Alert::SuspectInput) if fold::is_proven(signal) => Outcome::StepUp,
             Some(Alert::AboveCut | Alert::SuspectInput) => Outcome::Review,
             Some(Alert::Random) | None => Outcome::Allow,

@@ -212,10 +212,12 @@ impl Rows {
     /// Everything and the new position in one transaction, so that nothing is taken in twice.
     pub(super) async fn write(self, pool: &SqlitePool, last: &Batch) -> Result<(), sqlx::Error> {
         let mut tx = pool.begin_with("BEGIN IMMEDIATE").await?;
+        // Asked before tickets move on: where somebody was when a gate refused them.
+        let elsewhere = self.fraud.elsewhere(&mut tx).await?;
         self.sales.write(&mut tx).await?;
         self.payments.write(&mut tx).await?;
         self.quotes.write(&mut tx).await?;
-        self.fraud.write(&mut tx).await?;
+        self.fraud.write(&mut tx, &elsewhere).await?;
         move_on(&mut tx, "rows", last.number, &last.hash()).await?;
         tx.commit().await
     }

@@ -2,10 +2,12 @@
 //! has none is found here too, so that a crash in between loses none.
 //!
 //! Here are the tables, and what the journal's records change in them. `fraud/cases.rs` lists cases, `fraud/chance.rs` says what chance picks, `fraud/signs.rs` what banks and
-//! gates say, `fraud/links.rs` who took part in what else, `fraud/known.rs` what is known of sales by now.
+//! gates say, `fraud/elsewhere.rs` of which sales a gate refused what had come in elsewhere, `fraud/links.rs` who took part in what else, `fraud/known.rs` what is known of
+//! sales by now.
 
 mod cases;
 mod chance;
+mod elsewhere;
 mod known;
 mod links;
 mod signs;
@@ -29,28 +31,36 @@ use tornello_engine::ids::{BadId, CaseId, Code, HoldId, MuseumId, PaymentId, Tic
 use tornello_engine::money::Cents;
 use tornello_engine::payment;
 use tornello_engine::record::Record;
-use tornello_engine::slot::{self, CancelCause, ConflictReason};
+use tornello_engine::slot::{self, CancelCause, ConflictReason, Line};
 use tornello_engine::till;
 use tornello_engine::time::Timestamp;
 
 use self::cases::write_case;
+use self::elsewhere::{Entered, write_met};
 use self::signs::{BY_BANK, CLEARED, CONFLICTS, MET, NOT_MET, Word, sign};
 use super::{Views, ViewsError, json as written};
+use crate::fraud::{SignalEvent, SignalKind, Taking, hearing};
 use crate::journal::{Journal, JournalError};
 
 /// The tables. Times are microseconds. What wants a case has its `wants` set until it has one. What chance may pick at all (sales and returns, not holds that were never
 /// sold, nor counts of cash) is `pickable`; an attempt that was refused `wants` a case if chance picks it. A case stands in the queue by its `urgency`. Signs and labels are
-/// kept by the rank of whoever says so: of one rank the last word counts. A sign is `told` while the label of its rank in the case of its sale says the same.
+/// kept by the rank of whoever says so: of one rank the last word counts. A sign is `told` while the label of its rank in the case of its sale says the same. Of what is held
+/// `holder` is who would be read of, and the table of that name has the first suspected hold of each on each day that ended without being bought; `met` has the sales of
+/// which a gate refused a ticket that had come in elsewhere, as many of a day as are read.
 pub(super) const SCHEMA: &str = "
     DROP TABLE IF EXISTS assessed; DROP TABLE IF EXISTS party; DROP TABLE IF EXISTS fraud_case; DROP TABLE IF EXISTS fraud_label;
     DROP TABLE IF EXISTS fraud_sign; DROP TABLE IF EXISTS attempt; DROP TABLE IF EXISTS refused; DROP TABLE IF EXISTS gate_sign;
+    DROP TABLE IF EXISTS holder; DROP TABLE IF EXISTS met;
     CREATE TABLE assessed (
         subject TEXT PRIMARY KEY, at INTEGER NOT NULL, museum INTEGER NOT NULL, channel TEXT NOT NULL, score INTEGER NOT NULL, severity INTEGER NOT NULL,
-        data TEXT NOT NULL, amount_cents INTEGER NOT NULL, review_until INTEGER, wants TEXT NOT NULL, pickable INTEGER NOT NULL
+        data TEXT NOT NULL, amount_cents INTEGER NOT NULL, review_until INTEGER, wants TEXT NOT NULL, pickable INTEGER NOT NULL,
+        people INTEGER NOT NULL, holder TEXT NOT NULL
     ) STRICT, WITHOUT ROWID;
-    CREATE INDEX assessed_wanting ON assessed (subject) WHERE wants = 'review';
+    CREATE INDEX assessed_wanting ON assessed (subject) WHERE wants IN ('review', 'hold', 'met');
     CREATE INDEX assessed_picked ON assessed (at) WHERE wants = 'picked';
     CREATE INDEX assessed_by_time ON assessed (at);
+    CREATE TABLE holder (holder TEXT NOT NULL, day INTEGER NOT NULL, subject TEXT NOT NULL, PRIMARY KEY (holder, day)) STRICT, WITHOUT ROWID;
+    CREATE TABLE met (day INTEGER NOT NULL, sale TEXT NOT NULL, PRIMARY KEY (day, sale)) STRICT, WITHOUT ROWID;
     CREATE TABLE party (
         kind TEXT NOT NULL, pseudonym TEXT NOT NULL, subject TEXT NOT NULL, at INTEGER NOT NULL, PRIMARY KEY (kind, pseudonym, subject)
     ) STRICT, WITHOUT ROWID;
@@ -104,26 +114,29 @@ pub struct Wanting {
     pub amount_cents: i64,
     /// When its tickets are valid by themselves, if it is under review.
     pub review_until: Option<Timestamp>,
+    /// Whether a gate met one of its tickets that had come in elsewhere, and nothing else wants a case.
+    pub is_met: bool,
 }
 
 impl Views {
     /// What is to be reviewed and has no case, at most `limit`.
     pub async fn wanting_cases(&self, limit: u32) -> Result<Vec<Wanting>, ViewsError> {
-        const QUERY: &str = "SELECT subject, data, channel, amount_cents, review_until, museum FROM assessed WHERE wants = 'review' LIMIT ?";
+        const QUERY: &str =
+            "SELECT subject, data, channel, amount_cents, review_until, museum, wants FROM assessed WHERE wants IN ('review', 'hold', 'met') LIMIT ?";
         let rows = sqlx::query(QUERY).bind(i64::from(limit)).fetch_all(&self.pool).await?;
         rows.iter().map(|row| wanting_row(row).map_err(ViewsError::Store)).collect()
     }
 
     /// What was assessed, for a case about it; none if it was not.
     pub async fn assessed_for_case(&self, subject: Subject) -> Result<Option<Wanting>, ViewsError> {
-        const QUERY: &str = "SELECT subject, data, channel, amount_cents, review_until, museum FROM assessed WHERE subject = ?";
+        const QUERY: &str = "SELECT subject, data, channel, amount_cents, review_until, museum, wants FROM assessed WHERE subject = ?";
         let row = sqlx::query(QUERY).bind(subject.to_string()).fetch_optional(&self.pool).await?;
         row.as_ref().map(wanting_row).transpose().map_err(ViewsError::Store)
     }
 
     /// What is known of one sale for a case about it; none if the lists do not have the sale.
     pub async fn sale_for_case(&self, sale: HoldId) -> Result<Option<Wanting>, ViewsError> {
-        const QUERY: &str = "SELECT sale, coalesce((SELECT data FROM assessed WHERE subject = sale), ''), channel, total_cents, NULL, museum FROM sale WHERE sale = ?";
+        const QUERY: &str = "SELECT sale, coalesce((SELECT data FROM assessed WHERE subject = sale), ''), channel, total_cents, NULL, museum, '' FROM sale WHERE sale = ?";
         let row = sqlx::query(QUERY).bind(sale.to_string()).fetch_optional(&self.pool).await?;
         row.as_ref().map(wanting_row).transpose().map_err(ViewsError::Store)
     }
@@ -155,13 +168,20 @@ fn bad(error: BadId) -> sqlx::Error {
 }
 
 fn wanting_row(row: &SqliteRow) -> Result<Wanting, sqlx::Error> {
+    let subject: Subject = row.try_get::<String, _>(0)?.parse().map_err(bad)?;
+    let wants: String = row.try_get(6)?;
     Ok(Wanting {
-        subject: row.try_get::<String, _>(0)?.parse().map_err(bad)?,
+        // A hold that was not bought has the id that its sale would have had.
+        subject: match subject {
+            Subject::Sale(hold) if wants == "hold" => Subject::Hold(hold),
+            other => other,
+        },
         museum: MuseumId(row.try_get(5)?),
         assessment: serde_json::from_str(&row.try_get::<String, _>(1)?).ok(),
         channel: row.try_get(2)?,
         amount_cents: row.try_get(3)?,
         review_until: row.try_get::<Option<i64>, _>(4)?.map(Timestamp::from_micros),
+        is_met: wants == "met",
     })
 }
 
@@ -174,6 +194,10 @@ pub(super) struct Rows {
     parties: BTreeMap<(&'static str, String, String), i64>,
     /// Sales whose holds were assessed before these batches, or not at all, and what they cost.
     sold: Vec<Value>,
+    /// Holds that ended without being bought, in the order in which they did.
+    unsold: Vec<Value>,
+    /// What was said of payments for holds that were assessed before these batches.
+    raised: Vec<Value>,
     reviews: Vec<Value>,
     /// Sales whose tickets have come from other slots, and when.
     arrivals: Vec<Value>,
@@ -189,6 +213,8 @@ pub(super) struct Rows {
     met: BTreeMap<(TicketId, Code, i64), Option<i64>>,
     attempts: Vec<Value>,
     refused: Vec<Value>,
+    /// Where tickets came in last, and what gates refused of them.
+    entered: Entered,
     cases: Vec<(CaseId, Timestamp, case::Event)>,
 }
 
@@ -202,6 +228,9 @@ struct Assessed {
     severity: u8,
     data: String,
     cents: i64,
+    people: u32,
+    /// Of whom would be read because of it, as text; empty: of nobody.
+    holder: String,
     /// Whether the hold was taken in these batches, so that nothing was said of it before.
     new: bool,
     /// If it was sold: whether chance picks it.
@@ -219,12 +248,21 @@ impl Assessed {
             _ => "",
         };
         let pickable = u8::from(self.sold.is_some());
-        json!([subject, self.at, self.museum, self.channel, self.score, self.severity, self.data, self.cents, wants, pickable])
+        let (people, holder) = (self.people, &self.holder);
+        json!([subject, self.at, self.museum, self.channel, self.score, self.severity, self.data, self.cents, wants, pickable, people, holder])
     }
 }
 
 fn pseudonym(Digest(bits): Digest) -> String {
     format!("{bits:032x}")
+}
+
+/// Of whom would be read because of a hold: the one who acts, as text; empty if there is nobody.
+fn holder(envelope: &Envelope, channel: Channel, museum: MuseumId) -> String {
+    let outlet = hearing::outlet(channel);
+    let mut signal = SignalEvent::new(0, SignalKind::Held, outlet, museum.0);
+    signal.parties = hearing::parties(envelope, outlet);
+    signal.acting().map(|Taking { role, id }| format!("{}:{id:032x}", role as u8)).unwrap_or_default()
 }
 
 impl Rows {
@@ -233,25 +271,29 @@ impl Rows {
         let at = record.at.as_micros();
         for event in &record.events {
             match event {
-                slot::Event::Held(held) => self.of_hold(record, held.hold, held.channel, slot::total(&held.lines), true),
-                slot::Event::Waited(waited) => self.of_hold(record, waited.entry, waited.channel, slot::total(&waited.lines), true),
+                slot::Event::Held(held) => self.of_hold(record, held.hold, held.channel, &held.lines, true),
+                slot::Event::Waited(waited) => self.of_hold(record, waited.entry, waited.channel, &waited.lines, true),
                 slot::Event::Sold(sold) => {
-                    let total = slot::total(&sold.lines);
-                    self.of_hold(record, sold.sale, sold.channel, total, false);
-                    self.sold(sold.sale, total);
+                    self.of_hold(record, sold.sale, sold.channel, &sold.lines, false);
+                    self.sold(sold.sale, slot::total(&sold.lines));
+                }
+                slot::Event::Released(slot::Released { hold, .. }) | slot::Event::Expired(slot::Expired { hold, .. }) => {
+                    self.unsold.push(json!(hold.to_string()));
                 }
                 // What is said of a move is said of what arrives; whose it is, is known from where it was bought.
-                slot::Event::MoveBegun(begun) => self.of_hold(record, begun.arrival, begun.via, slot::total(&begun.lines), true),
+                slot::Event::MoveBegun(begun) => self.of_hold(record, begun.arrival, begun.via, &begun.lines, true),
                 slot::Event::Arrived(arrived) => {
                     self.sold(arrived.sale, slot::total(&arrived.lines));
                     self.arrivals.push(json!([arrived.sale.to_string(), at]));
                 }
                 slot::Event::ReviewOpened(opened) => self.reviews.push(json!([opened.sale.to_string(), opened.until.as_micros(), at])),
                 slot::Event::Cancelled(cancelled) => self.returned(record, cancelled),
+                slot::Event::Admitted(admitted) => self.entered.admitted(admitted, at),
                 slot::Event::AdmissionConflict(conflict) => {
                     self.met((conflict.ticket, conflict.gate, conflict.scanned_at.as_micros()), Some(conflict.reason), at);
                 }
                 slot::Event::ScansJudged(judged) => {
+                    self.entered.judged(judged, at);
                     for found in &judged.scans {
                         let slot::Scan { ticket, scanned_at, gate, .. } = found.scan;
                         self.met((ticket, gate, scanned_at.as_micros()), found.judged.conflict(), at);
@@ -272,7 +314,7 @@ impl Rows {
     }
 
     /// What was said of a hold, or of its sale: of the two, what was said more severely counts.
-    fn of_hold(&mut self, record: &Record<slot::Event>, hold: HoldId, channel: Channel, total: Cents, new: bool) {
+    fn of_hold(&mut self, record: &Record<slot::Event>, hold: HoldId, channel: Channel, lines: &[Line], new: bool) {
         let Some(envelope) = &record.envelope else { return };
         let (subject, at) = (hold.to_string(), record.at.as_micros());
         self.of_parties(&envelope.parties, &subject, at);
@@ -280,8 +322,9 @@ impl Rows {
         let (score, severity, data) = (assessment.score, assessment.outcome as u8, written(assessment));
         match self.assessed.entry(subject) {
             Entry::Vacant(none) => {
-                let (museum, channel, cents) = (hold.slot().museum(), channel.name(), total.get());
-                none.insert(Assessed { at, museum, channel, score, severity, data, cents, new, sold: None });
+                let (museum, holder) = (hold.slot().museum(), holder(envelope, channel, hold.slot().museum()));
+                let (channel, cents, people) = (channel.name(), slot::total(lines).get(), slot::people(lines));
+                none.insert(Assessed { at, museum, channel, score, severity, data, cents, people, holder, new, sold: None });
             }
             Entry::Occupied(mut said) if severity >= said.get().severity => {
                 let said = said.get_mut();
@@ -327,11 +370,25 @@ impl Rows {
         }
     }
 
+    /// What was said of a payment counts for its holds, whether it comes to a sale or not.
+    fn of_payment(&mut self, opened: &payment::Opened, envelope: &Envelope) {
+        let Some(assessment) = &envelope.assessment else { return };
+        let (score, severity, data) = (assessment.score, assessment.outcome as u8, written(assessment));
+        for hold in opened.items.iter().map(|item| item.hold.to_string()) {
+            match self.assessed.get_mut(&hold) {
+                Some(said) if severity > said.severity => (said.score, said.severity, said.data) = (score, severity, data.clone()),
+                Some(_) => {}
+                None => self.raised.push(json!([hold, score, severity, data])),
+            }
+        }
+    }
+
     pub(super) fn payment(&mut self, payment: PaymentId, record: &Record<payment::Event>) {
         for event in &record.events {
             // Whoever is named with a payment, the card first of all, takes part in all that it pays for.
             if let (payment::Event::Opened(opened), Some(envelope)) = (event, &record.envelope) {
                 opened.items.iter().for_each(|item| self.of_parties(&envelope.parties, &item.hold.to_string(), record.at.as_micros()));
+                self.of_payment(opened, envelope);
             }
         }
         if let Some(word) = Word::of(payment, record) {
@@ -364,6 +421,9 @@ impl Rows {
                 }
                 attempts::Event::Refused(refused) => {
                     let Refused { ticket, reason, gate, at, times, .. } = *refused;
+                    if reason == ConflictReason::TicketInside {
+                        self.entered.refused(ticket, gate, at.as_micros());
+                    }
                     self.refused.push(json!([ticket.sale().to_string(), at.as_micros(), ticket.to_string(), reason.code(), times, gate.as_str()]));
                     if refused.is_sign() {
                         self.met((ticket, gate, at.as_micros()), Some(reason), record.at.as_micros());
@@ -392,25 +452,43 @@ impl Rows {
         self.cases.extend(record.events.iter().map(|event| (case, record.at, event.clone())));
     }
 
-    pub(super) async fn write(&self, tx: &mut SqliteConnection) -> Result<(), sqlx::Error> {
+    /// The sales of which a gate refused a ticket that had come in by another one not long before, with when it did, in that order. To be asked before tickets are written.
+    pub(super) async fn elsewhere(&self, tx: &mut SqliteConnection) -> Result<Vec<(String, i64)>, sqlx::Error> {
+        self.entered.elsewhere(tx).await
+    }
+
+    /// Writes it all; `elsewhere` as [`Self::elsewhere`] had it before tickets were written.
+    pub(super) async fn write(&self, tx: &mut SqliteConnection, elsewhere: &[(String, i64)]) -> Result<(), sqlx::Error> {
         // Of a hold and its sale, what was said more severely counts.
+        const RAISED: &str = "UPDATE assessed SET score = said.score, severity = said.severity, data = said.data
+            FROM (SELECT value ->> 0 AS of, value ->> 1 AS score, value ->> 2 AS severity, value ->> 3 AS data FROM json_each(?) ORDER BY key) AS said
+            WHERE assessed.subject = said.of AND said.severity > assessed.severity";
         const ASSESSED: &str = "INSERT INTO assessed
-            SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7, NULL, value ->> 8, value ->> 9
+            SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7, NULL, value ->> 8, value ->> 9,
+                value ->> 10, value ->> 11
             FROM json_each(?) WHERE true
             ON CONFLICT (subject) DO UPDATE SET score = excluded.score, severity = excluded.severity, data = excluded.data
             WHERE excluded.severity >= assessed.severity";
         const PARTIES: &str = "INSERT OR IGNORE INTO party SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3 FROM json_each(?)";
-        // Of an option there may be a case already.
+        // Of an option there may be a case already. One of a hold that had ended is of something else.
         const SOLD: &str = "UPDATE assessed SET amount_cents = sale.cents, pickable = 1,
-                wants = CASE WHEN severity = ?2 AND NOT EXISTS (SELECT 1 FROM fraud_case WHERE fraud_case.subject = assessed.subject) THEN 'review'
+                wants = CASE WHEN severity = ?2 AND (channel <> 'group' OR NOT EXISTS (SELECT 1 FROM fraud_case WHERE fraud_case.subject = assessed.subject))
+                    THEN 'review'
                     WHEN severity < ?2 AND sale.picked THEN 'picked' ELSE '' END
             FROM (SELECT value ->> 0 AS of, value ->> 1 AS cents, value ->> 2 AS picked FROM json_each(?1)) AS sale WHERE assessed.subject = sale.of";
+        // Of a suspected hold that was not bought there is a case, one for each who held on a day: whoever it is about is read once a day, whatever else they held on it. An
+        // option of a quote had its own when it was taken.
+        const HOLDERS: &str = "INSERT OR IGNORE INTO holder SELECT assessed.holder, assessed.at / 86400000000, assessed.subject
+            FROM json_each(?1) AS ended JOIN assessed ON assessed.subject = ended.value
+            WHERE assessed.severity = ?2 AND NOT assessed.pickable AND assessed.holder <> '' AND assessed.channel <> 'group' ORDER BY ended.key";
+        const UNSOLD: &str = "UPDATE assessed SET wants = 'hold' FROM json_each(?) AS ended JOIN holder ON holder.subject = ended.value
+            WHERE assessed.subject = ended.value AND holder.holder = assessed.holder AND holder.day = assessed.at / 86400000000";
         // Of whoever bought tickets, as which sale ever.
         const ARRIVED: &str = "INSERT OR IGNORE INTO party SELECT party.kind, party.pseudonym, sale.sale, value ->> 1
             FROM json_each(?) JOIN sale ON sale.sale = value ->> 0 JOIN party ON party.subject = sale.origin";
         // Staff may ask for a review of what nobody assessed.
         const REVIEWED: &str = "INSERT INTO assessed
-            SELECT sale.sale, value ->> 2, sale.museum, sale.channel, 0, ?2, '', sale.total_cents, value ->> 1, 'review', 0
+            SELECT sale.sale, value ->> 2, sale.museum, sale.channel, 0, ?2, '', sale.total_cents, value ->> 1, 'review', 0, sale.people, ''
             FROM json_each(?1) JOIN sale ON sale.sale = value ->> 0 WHERE true
             ON CONFLICT (subject) DO UPDATE SET review_until = excluded.review_until, wants = CASE
                 WHEN assessed.severity = ?2 OR EXISTS (SELECT 1 FROM fraud_case WHERE fraud_case.subject = assessed.subject) THEN assessed.wants
@@ -418,7 +496,7 @@ impl Rows {
         // A return is of those whose sale it was, and of whoever took it back: a desk, if a desk sold it or the museum is the cause.
         const RETURNED: &str = "INSERT OR IGNORE INTO assessed
             SELECT value ->> 0, value ->> 1, sale.museum, sale.channel, value ->> 3, value ->> 4, value ->> 5, value ->> 6, NULL,
-                CASE WHEN value ->> 4 = ?2 THEN 'review' WHEN value ->> 4 < ?2 AND value ->> 9 THEN 'picked' ELSE '' END, 1
+                CASE WHEN value ->> 4 = ?2 THEN 'review' WHEN value ->> 4 < ?2 AND value ->> 9 THEN 'picked' ELSE '' END, 1, 0, ''
             FROM json_each(?1) JOIN sale ON sale.sale = value ->> 2";
         const RETURNED_OF: &str = "INSERT OR IGNORE INTO party SELECT party.kind, party.pseudonym, value ->> 0, value ->> 1
             FROM json_each(?) JOIN party ON party.subject = value ->> 2";
@@ -426,7 +504,7 @@ impl Rows {
             FROM json_each(?) JOIN sale ON sale.sale = value ->> 2 WHERE value ->> 8 OR sale.channel = 'box_office'";
         const COUNTED: &str = "INSERT OR IGNORE INTO assessed
             SELECT value ->> 0, value ->> 1, till.museum, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7, NULL,
-                CASE WHEN value ->> 5 = ?2 THEN 'review' ELSE '' END, 0 FROM json_each(?1) JOIN till ON till.session = value ->> 2";
+                CASE WHEN value ->> 5 = ?2 THEN 'review' ELSE '' END, 0, 0, '' FROM json_each(?1) JOIN till ON till.session = value ->> 2";
         const ATTEMPTS: &str = "INSERT OR IGNORE INTO attempt
             SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7 FROM json_each(?)";
         const REFUSED: &str = "INSERT OR IGNORE INTO refused
@@ -450,9 +528,12 @@ impl Rows {
         signs.sort_by_key(|(since, _)| *since);
         let conflicts: Vec<Value> = signs.into_iter().map(|(_, sign)| sign).collect();
         for (query, rows) in [
+            (RAISED, &self.raised),
             (ASSESSED, &assessed),
             (PARTIES, &parties),
             (SOLD, &self.sold),
+            (HOLDERS, &self.unsold),
+            (UNSOLD, &self.unsold),
             (ARRIVED, &self.arrivals),
             (REVIEWED, &self.reviews),
             (RETURNED, &self.returns),
@@ -468,10 +549,13 @@ impl Rows {
             (REFUSED, &self.refused),
         ] {
             if !rows.is_empty() {
-                let with_severity = [SOLD, REVIEWED, RETURNED, COUNTED].contains(&query);
+                let with_severity = [SOLD, HOLDERS, REVIEWED, RETURNED, COUNTED].contains(&query);
                 let ask = sqlx::query(query).bind(written(rows));
                 if with_severity { ask.bind(review) } else { ask }.execute(&mut *tx).await?;
             }
+        }
+        for (sale, at) in elsewhere {
+            write_met(tx, sale, *at).await?;
         }
         // One after the other: a later one builds on what an earlier one has left. They are an analyst's work, and few.
         for (case, at, event) in &self.cases {

@@ -60,7 +60,8 @@ pub struct CasesQuery {
 pub struct CaseItem {
     /// Its id.
     case: String,
-    /// What it is about: the id of a sale or attempt; of a return that of the sale, a dot and the number of the slot's record; of a count of cash `till.` and the session.
+    /// What it is about: the id of a sale, an attempt or a hold that was not bought; of a return that of the sale, a dot and the number of the slot's record; of a count of
+    /// cash `till.` and the session.
     subject: String,
     /// Why there is a case: `review`, `picked`, `appeal`, `chargeback` or `conflict`.
     origin: String,
@@ -260,7 +261,8 @@ pub struct CaseMoment {
 pub struct CaseView {
     /// Its id.
     case: String,
-    /// What it is about: a `sale`, an `attempt`, a `return` (tickets that were given back, or taken back at a desk) or a `count` of a desk's cash.
+    /// What it is about: a `sale`, an `attempt`, a `return` (tickets that were given back, or taken back at a desk), a `count` of a desk's cash, or a `hold` (places that were
+    /// held and not bought).
     about: &'static str,
     /// The sale that it is about, or whose tickets came back.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -271,6 +273,9 @@ pub struct CaseView {
     /// The till session that was counted, if it is about one.
     #[serde(skip_serializing_if = "Option::is_none")]
     till: Option<String>,
+    /// The hold that was not bought, if it is about one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hold: Option<String>,
     /// Why there is a case.
     origin: &'static str,
     /// The slot, if it got so far.
@@ -344,12 +349,15 @@ async fn seen(node: &Node, caller: &Caller, id: CaseId) -> Result<Case, Problem>
 async fn view(node: &Node, caller: &Caller, id: CaseId) -> Result<CaseView, Problem> {
     let case = seen(node, caller, id).await?;
     let (Some(opened), Some(state)) = (case.opened(), case.status()) else { return Err(Refusal::UnknownCase.into()) };
-    let (about, sale, attempt, till) = match opened.subject {
-        Subject::Sale(sale) => ("sale", Some(sale.to_string()), None, None),
-        Subject::Attempt(attempt) => ("attempt", None, Some(attempt.to_string()), None),
-        Subject::Return { sale, .. } => ("return", Some(sale.to_string()), None, None),
-        Subject::Till(till) => ("count", None, None, Some(till.to_string())),
+    let (mut sale, mut attempt, mut till, mut hold) = (None, None, None, None);
+    let (about, named, id_of) = match opened.subject {
+        Subject::Sale(id) => ("sale", &mut sale, id.to_string()),
+        Subject::Attempt(id) => ("attempt", &mut attempt, id.to_string()),
+        Subject::Return { sale: id, .. } => ("return", &mut sale, id.to_string()),
+        Subject::Till(id) => ("count", &mut till, id.to_string()),
+        Subject::Hold(id) => ("hold", &mut hold, id.to_string()),
     };
+    *named = Some(id_of);
     let subject = opened.subject.to_string();
     let museums = museums(node, caller, Scope::Investigate, None)?;
     let linked = files(node)?.views.links_of(&subject, museums.as_deref()).await?.into_iter().map(LinkView::from).collect();
@@ -359,7 +367,7 @@ async fn view(node: &Node, caller: &Caller, id: CaseId) -> Result<CaseView, Prob
             let (trail, _) = moves::trail(node, sale).await.unwrap_or_default();
             trail.iter().skip(1).map(HoldId::to_string).collect()
         }
-        Subject::Attempt(_) | Subject::Till(_) => Vec::new(),
+        Subject::Attempt(_) | Subject::Till(_) | Subject::Hold(_) => Vec::new(),
     };
     let (due_at, lapses_at) = case.deadlines();
     let name = |label: Label| if label == Label::Fraud { "fraud" } else { "legit" };
@@ -379,6 +387,7 @@ async fn view(node: &Node, caller: &Caller, id: CaseId) -> Result<CaseView, Prob
         sale,
         attempt,
         till,
+        hold,
         origin: opened.origin.name(),
         slot: opened.slot.map(|slot| slot.to_string()),
         museum: opened.museum.0,

@@ -325,8 +325,8 @@ impl Case {
         let refused = match opened.subject {
             Subject::Attempt(_) => true,
             Subject::Sale(_) => self.verdict.as_ref().is_some_and(|standing| standing.decided.verdict == Verdict::Fraud),
-            // Nobody was refused anything: what a verdict says of a return or a count is for the museum to act on.
-            Subject::Return { .. } | Subject::Till(_) => false,
+            // Nobody was refused anything: what a verdict says of a return or a count is for the museum to act on, and places that were held are free again.
+            Subject::Return { .. } | Subject::Till(_) | Subject::Hold(_) => false,
         };
         if !refused {
             return Err(Refusal::NothingToAppeal);
@@ -481,7 +481,7 @@ impl Case {
     pub fn sale(&self) -> Option<crate::ids::HoldId> {
         match self.opened.as_ref()?.subject {
             Subject::Sale(sale) => Some(sale),
-            Subject::Attempt(_) | Subject::Return { .. } | Subject::Till(_) => None,
+            Subject::Attempt(_) | Subject::Return { .. } | Subject::Till(_) | Subject::Hold(_) => None,
         }
     }
 

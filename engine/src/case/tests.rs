@@ -300,14 +300,15 @@ fn what_a_case_is_about_survives_its_text() {
     {
         assert_eq!(subject.to_string().parse(), Ok(subject), "{subject}");
     }
+    assert_eq!(Subject::Hold(sale()).to_string().parse(), Ok(Subject::Sale(sale())), "a sale has the id of its hold");
     for text in ["", ".", "till.", "till.x", "x.1", &format!("{}.", sale()), &format!("{}.-1", sale()), &format!("{}.1.2", sale())] {
         assert!(text.parse::<Subject>().is_err(), "{text}");
     }
 }
 
 #[test]
-fn of_a_return_or_a_count_there_is_nothing_to_block_and_nothing_to_appeal() {
-    for subject in [Subject::Return { sale: sale(), seq: 12 }, Subject::Till(TillId(9))] {
+fn of_a_return_a_count_or_a_hold_there_is_nothing_to_block_and_nothing_to_appeal() {
+    for subject in [Subject::Return { sale: sale(), seq: 12 }, Subject::Till(TillId(9)), Subject::Hold(sale())] {
         let mut case = Case::new(CaseId(1));
         tell(&mut case, 0, &Command::Open(Box::new(about(subject)))).unwrap();
         let fraud = Command::Decide { verdict: Verdict::Fraud, reason: code("kept-cash"), by: KeyId(4) };

@@ -18,7 +18,7 @@ use crate::views::{Views, ViewsError, json as written};
 pub struct CaseRow {
     /// Its id.
     pub case: CaseId,
-    /// The sale or attempt that it is about.
+    /// The sale, the hold that was not bought, or whatever else it is about, as text.
     pub subject: String,
     /// Why there is a case.
     pub origin: String,
@@ -152,7 +152,8 @@ async fn by_lot(tx: &mut SqliteConnection, channel: Channel, lot: u128) -> Resul
 /// What an event of a case changes.
 pub(super) async fn write_case(tx: &mut SqliteConnection, id: &str, at: Timestamp, event: &case::Event) -> Result<(), sqlx::Error> {
     const OPENED: &str = "INSERT OR IGNORE INTO fraud_case VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'open', '', '', '', '', NULL, NULL, ?)";
-    const PLACES: &str = "SELECT people FROM sale WHERE sale = ?1 UNION ALL SELECT people FROM attempt WHERE attempt = ?1 LIMIT 1";
+    const PLACES: &str = "SELECT people FROM sale WHERE sale = ?1 UNION ALL SELECT people FROM attempt WHERE attempt = ?1
+        UNION ALL SELECT people FROM assessed WHERE subject = ?1 LIMIT 1";
     const DECIDED: &str =
         "UPDATE fraud_case SET state = 'decided', verdict = ?2, reason = ?3, decided_by = ?4, decided_at = ?5 WHERE fraud_case = ?1";
     const UNDONE: &str = "UPDATE fraud_case SET state = 'open', verdict = '', reason = '', decided_by = '', decided_at = NULL WHERE fraud_case = ?";

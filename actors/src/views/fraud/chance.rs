@@ -37,7 +37,7 @@ pub(super) fn lot(subject: Subject) -> Option<u128> {
         Subject::Return { sale, seq } => Some(crate::digest::digest(&[b"picked", &sale.get().to_be_bytes(), &seq.to_be_bytes()]).0),
         // Its id is drawn at random by us, so nobody can choose a lot.
         Subject::Attempt(attempt) => Some(crate::digest::digest(&[b"picked", &attempt.get().to_be_bytes()]).0),
-        Subject::Till(_) => None,
+        Subject::Till(_) | Subject::Hold(_) => None,
     }
 }
 

@@ -23,7 +23,8 @@ impl Views {
             let (opened_at, label): (i64, String) = (row.try_get(1)?, row.try_get(2)?);
             let said = Known { opened_at: Timestamp::from_micros(opened_at), is_fraud: label == "fraud" };
             match row.try_get::<String, _>(0)?.parse() {
-                Ok(Subject::Sale(sale)) => {
+                // A hold that was not bought has the number of its sale, and is read as one.
+                Ok(Subject::Sale(sale) | Subject::Hold(sale)) => {
                     known.insert(sale.get(), said);
                 }
                 Ok(Subject::Return { sale, .. }) => {

@@ -79,7 +79,7 @@ impl Views {
         let here: BTreeSet<String> = rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
         for link in links {
             link.subjects.retain(|subject| match subject.parse() {
-                Ok(Subject::Sale(sale) | Subject::Return { sale, .. }) => museums.contains(&sale.slot().museum()),
+                Ok(Subject::Sale(sale) | Subject::Return { sale, .. } | Subject::Hold(sale)) => museums.contains(&sale.slot().museum()),
                 Ok(Subject::Attempt(_) | Subject::Till(_)) | Err(_) => here.contains(subject),
             });
         }
