@@ -4,6 +4,7 @@
 //! A start counts from the journal, while it checks it, before anything is sold: the same fold over the same records says the same as before. Of slots whose day is over
 //! nothing is read, nor of those that limit neither, so that nobody waits for it who has no use for it.
 
+use std::any::Any;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::hash::Hash;
@@ -74,6 +75,13 @@ pub struct Aside {
     limits: Arc<DayLimits>,
     people: Option<(BuyerDay, u32)>,
     hold: Option<BuyerAt>,
+}
+
+impl Aside {
+    /// As what a command keeps as long as it is on its way: who goes away before the answer has not given up what may be written.
+    pub(crate) fn keep(self) -> Arc<dyn Any + Send + Sync> {
+        Arc::new(self)
+    }
 }
 
 impl Drop for Aside {
