@@ -10,6 +10,7 @@ use std::collections::hash_map::Entry;
 use std::hash::Hash;
 use std::sync::Arc;
 
+use jiff::civil::Date;
 use parking_lot::Mutex;
 use tornello_engine::calendar;
 use tornello_engine::envelope::{Digest, Envelope};
@@ -29,6 +30,8 @@ struct Known {
     open: OpenHolds,
     /// Holds of a buyer at a museum, set aside.
     opening: HashMap<BuyerAt, u32>,
+    /// The day on which days that are over were forgotten last.
+    forgot_on: Option<Date>,
 }
 
 impl Known {
@@ -232,8 +235,11 @@ impl Past {
 pub(crate) fn forget(node: &Node) {
     let today = calendar::local_day(node.now());
     let mut known = node.day_limits().0.lock();
-    known.counts.forget(today);
-    known.open.forget(today);
+    // All that is counted is gone through, and the journal's writer waits for that: once a day.
+    if known.forgot_on.replace(today) != Some(today) {
+        known.counts.forget(today);
+        known.open.forget(today);
+    }
 }
 
 #[cfg(test)]
