@@ -171,7 +171,7 @@ impl Drop for OnWay<'_> {
             }
         }
         if !self.is_answered {
-            self.gates.doubt(self.ticket, Some(self.request).filter(|_| is_alone));
+            self.gates.doubt(self.ticket, is_alone.then_some(self.request));
         }
     }
 }
