@@ -4,11 +4,13 @@
 //! A start counts from the journal, while it checks it, before anything is sold: the same fold over the same records says the same as before. Of slots whose day is over
 //! nothing is read, nor of those that limit neither, so that nobody waits for it who has no use for it.
 
+use std::any::Any;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::hash::Hash;
 use std::sync::Arc;
 
+use jiff::civil::Date;
 use parking_lot::Mutex;
 use tornello_engine::calendar;
 use tornello_engine::envelope::{Digest, Envelope};
@@ -28,6 +30,8 @@ struct Known {
     open: OpenHolds,
     /// Holds of a buyer at a museum, set aside.
     opening: HashMap<BuyerAt, u32>,
+    /// The day on which days that are over were forgotten last.
+    forgot_on: Option<Date>,
 }
 
 impl Known {
@@ -74,6 +78,13 @@ pub struct Aside {
     limits: Arc<DayLimits>,
     people: Option<(BuyerDay, u32)>,
     hold: Option<BuyerAt>,
+}
+
+impl Aside {
+    /// As what a command keeps as long as it is on its way: who goes away before the answer has not given up what may be written.
+    pub(crate) fn keep(self) -> Arc<dyn Any + Send + Sync> {
+        Arc::new(self)
+    }
 }
 
 impl Drop for Aside {
@@ -224,8 +235,11 @@ impl Past {
 pub(crate) fn forget(node: &Node) {
     let today = calendar::local_day(node.now());
     let mut known = node.day_limits().0.lock();
-    known.counts.forget(today);
-    known.open.forget(today);
+    // All that is counted is gone through, and the journal's writer waits for that: once a day.
+    if known.forgot_on.replace(today) != Some(today) {
+        known.counts.forget(today);
+        known.open.forget(today);
+    }
 }
 
 #[cfg(test)]

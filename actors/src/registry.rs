@@ -20,7 +20,7 @@ use crate::failure::Failure;
 use crate::journal::StreamId;
 use crate::journal::wire::Wire;
 use crate::journal::writer::{Lease, Queue};
-use crate::owner::{Answer, Ask, Look, MAILBOX, Owner, ReadBack, Retire, Seen, Settling, Tell, Wake};
+use crate::owner::{Answer, Ask, Kept, Look, MAILBOX, Owner, ReadBack, Retire, Seen, Settling, Tell, Wake};
 use crate::threads::Threads;
 
 /// How long a caller waits for an answer.
@@ -102,13 +102,13 @@ where
     }
 
     /// Puts a command into the mailbox. If the owner has stopped the answer's sender is dropped with it, and the caller asks its successor.
-    fn give(&self, at: Timestamp, envelope: &Envelope, command: &A::Command) -> Result<oneshot::Receiver<Answer<A>>, Failure<A::Refusal>>
+    fn give(&self, at: Timestamp, envelope: &Envelope, command: &A::Command, kept: &Kept) -> Result<oneshot::Receiver<Answer<A>>, Failure<A::Refusal>>
     where
         A::Command: Clone,
     {
         let (answer, waiting) = oneshot::channel();
         let (deadline, place) = (at.plus_seconds(ANSWER_WITHIN.as_secs().cast_signed()), self.place()?);
-        self.owner.do_send(Ask { at, deadline, envelope: envelope.clone(), command: command.clone(), answer, place });
+        self.owner.do_send(Ask { at, deadline, envelope: envelope.clone(), command: command.clone(), answer, place, kept: kept.clone() });
         Ok(waiting)
     }
 }
@@ -146,8 +146,21 @@ where
         envelope: Envelope,
         command: A::Command,
     ) -> Result<impl Future<Output = Answer<A>> + '_, Failure<A::Refusal>> {
+        self.send_keeping(stream, at, envelope, command, None)
+    }
+
+    /// As [`Registry::send`], with what is kept until the command has come to its end: also if whoever gave it does not wait for that.
+    #[allow(clippy::type_complexity, reason = "it is a future with its failure")]
+    pub fn send_keeping(
+        &self,
+        stream: StreamId,
+        at: Timestamp,
+        envelope: Envelope,
+        command: A::Command,
+        kept: Kept,
+    ) -> Result<impl Future<Output = Answer<A>> + '_, Failure<A::Refusal>> {
         let first = match self.started(stream) {
-            Some(started) => Some((started.give(at, &envelope, &command)?, started)),
+            Some(started) => Some((started.give(at, &envelope, &command, &kept)?, started)),
             None => None,
         };
         Ok(async move {
@@ -157,7 +170,7 @@ where
                     Some(waiting) => waiting,
                     None => {
                         let started = self.owner(stream).await?;
-                        (started.give(at, &envelope, &command)?, started)
+                        (started.give(at, &envelope, &command, &kept)?, started)
                     }
                 };
                 match tokio::time::timeout(ANSWER_WITHIN, answer).await {

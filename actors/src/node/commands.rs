@@ -37,8 +37,8 @@ use crate::streams::{all_of, read_failed};
 impl Node {
     /// Gives a command to a slot; answers when what it did is on the disk.
     pub async fn slot(&self, slot: SlotId, envelope: Envelope, command: slot::Command) -> Answer<Slot> {
-        let _aside = self.set_aside(slot, &envelope, &command).await?;
-        self.slots.ask(StreamId::Slot(slot), envelope, command).await
+        let kept = self.set_aside(slot, &envelope, &command).await?.map(Aside::keep);
+        self.slots.send_keeping(StreamId::Slot(slot), self.clock.now(), envelope, command, kept)?.await
     }
 
     /// Sets aside what a command asks for its buyer on the slot's day, until the slot has answered; a repeat is answered as before, whatever the buyer has by now.
@@ -81,10 +81,10 @@ impl Node {
         command: slot::Command,
         look: impl Fn(&Slot) -> R + Clone + Send + 'static,
     ) -> Result<(Record<slot::Event>, Option<R>), Failure<slot::Refusal>> {
-        let _aside = self.set_aside(slot, &envelope, &command).await?;
+        let kept = self.set_aside(slot, &envelope, &command).await?.map(Aside::keep);
         let look = move |slot: &Slot| (slot.seq(), look(slot));
         // The look waits in the mailbox right behind the command.
-        let answer = self.send_slot(slot, self.clock.now(), envelope, command)?;
+        let answer = self.slots.send_keeping(StreamId::Slot(slot), self.clock.now(), envelope, command, kept)?;
         let (answer, mut seen) = join(answer, self.look(slot, look.clone())).await;
         let record = answer?;
         // Where the slot was not in memory, whoever looks may have been faster.

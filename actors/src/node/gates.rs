@@ -10,7 +10,8 @@
 //! ticket, one decides first, wherever. Who was told that an outcome is unknown is told so until the journal knows.
 //!
 //! A disk that stalls is not waited for: what is on its way through the journal then may be written at any time. Who is alone on its way with a ticket is told by the fork,
-//! under the key of its request, so that whatever is written of it is written once; of a ticket that several have shown at once the outcome is unknown until then.
+//! under the key of its request, so that whatever is written of it is written once, also when it asks again; of a ticket for which several have asked at once the outcome is
+//! unknown until then.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::future::pending;
@@ -93,8 +94,8 @@ pub(super) struct Gates {
     pub(super) waiting: AtomicUsize,
     /// The tickets of which nobody knows whether they were let in or out, until the journal writes again; with the one request that may be told, if there is one.
     doubtful: parking_lot::Mutex<HashMap<TicketId, Option<Request>>>,
-    /// How many requests with a ticket are on their way through the journal.
-    on_way: parking_lot::Mutex<HashMap<TicketId, usize>>,
+    /// The requests with a ticket that are on their way through the journal.
+    on_way: parking_lot::Mutex<HashMap<TicketId, Requests>>,
     /// There is something to merge, or to forget.
     changed: Notify,
 }
@@ -102,17 +103,30 @@ pub(super) struct Gates {
 /// Who asked, under which key.
 type Request = (KeyId, Digest);
 
+/// Those with one ticket that are on their way at once.
+#[derive(Debug)]
+struct Requests {
+    count: usize,
+    first: Request,
+    /// Whether all of them are the first, sent again: by a gate that does not wait so long.
+    are_one: bool,
+}
+
 /// A request with a ticket that is on its way through the journal, until it is dropped: with an answer, or with a doubt.
 struct OnWay<'a> {
     gates: &'a Gates,
     ticket: TicketId,
+    request: Request,
     is_answered: bool,
 }
 
 impl Gates {
-    fn set_out(&self, ticket: TicketId) -> OnWay<'_> {
-        *self.on_way.lock().entry(ticket).or_insert(0) += 1;
-        OnWay { gates: self, ticket, is_answered: false }
+    fn set_out(&self, ticket: TicketId, request: Request) -> OnWay<'_> {
+        let mut on_way = self.on_way.lock();
+        let requests = on_way.entry(ticket).or_insert(Requests { count: 0, first: request, are_one: true });
+        requests.count += 1;
+        requests.are_one &= requests.first == request;
+        OnWay { gates: self, ticket, request, is_answered: false }
     }
 
     #[cfg(test)]
@@ -125,33 +139,39 @@ impl Gates {
         self.doubtful.lock().entry(ticket).and_modify(|known| *known = only.filter(|only| *known == Some(*only))).or_insert(only);
         self.changed.notify_one();
     }
-}
 
-impl OnWay<'_> {
-    /// Whoever asked is told so much: that it is known, or by whom it may be told.
-    fn end(mut self, only: Option<Request>) {
-        self.is_answered = true;
-        let is_alone = self.gates.on_way.lock().get(&self.ticket) == Some(&1);
-        if only.is_some() {
-            self.gates.doubt(self.ticket, only.filter(|_| is_alone));
+    /// The one request that might be told was: whoever comes with the ticket now comes after it.
+    fn told(&self, ticket: TicketId, request: Request) {
+        let mut doubtful = self.doubtful.lock();
+        if doubtful.get(&ticket) == Some(&Some(request)) {
+            doubtful.remove(&ticket);
         }
     }
 }
 
-/// Whoever asked may have gone away: what was asked goes on without it.
+impl OnWay<'_> {
+    /// What became of it is known.
+    fn answered(mut self) {
+        self.is_answered = true;
+    }
+}
+
+/// Whoever asked may have gone away, or waits for a disk that stalls no more: what was asked goes on without them, and the same request may be told if no other one is on its way.
 impl Drop for OnWay<'_> {
     fn drop(&mut self) {
+        let mut is_alone = false;
         {
             let mut on_way = self.gates.on_way.lock();
-            if let Some(count) = on_way.get_mut(&self.ticket) {
-                *count -= 1;
-                if *count == 0 {
+            if let Some(requests) = on_way.get_mut(&self.ticket) {
+                is_alone = requests.count == 1 || requests.are_one;
+                requests.count -= 1;
+                if requests.count == 0 {
                     on_way.remove(&self.ticket);
                 }
             }
         }
         if !self.is_answered {
-            self.gates.doubt(self.ticket, None);
+            self.gates.doubt(self.ticket, is_alone.then_some(self.request));
         }
     }
 }
@@ -199,12 +219,9 @@ impl Node {
                     fork
                 }
                 None if self.health() == Health::Writing => {
-                    let on_way = self.gates.set_out(passage.ticket);
-                    let Some(answer) = self.slot_unless_stalled(slot, envelope.clone(), passage.command()).await else {
-                        on_way.end(Some((envelope.who, envelope.key)));
-                        continue;
-                    };
-                    on_way.end(None);
+                    let on_way = self.gates.set_out(passage.ticket, (envelope.who, envelope.key));
+                    let Some(answer) = self.slot_unless_stalled(slot, envelope.clone(), passage.command()).await else { continue };
+                    on_way.answered();
                     match answer {
                         // Nothing has changed. `Busy` is also said to who was refused because of something that was lost then.
                         Err(failure @ Failure::Journal(_)) => last = failure,
@@ -298,10 +315,14 @@ impl Node {
     }
 
     async fn tell(&self, slot: SlotId, fork: &mut Fork, envelope: &Envelope, passage: Passage) -> Answer<Slot> {
-        if let Some(told) = fork.told.iter().find(|told| (told.envelope.who, told.envelope.key) == (envelope.who, envelope.key)) {
-            return if told.envelope.body == envelope.body { Ok(told.record.clone()) } else { Err(Failure::KeyReused) };
-        }
         let asked = (envelope.who, envelope.key);
+        if let Some(told) = fork.told.iter().find(|told| (told.envelope.who, told.envelope.key) == asked) {
+            if told.envelope.body != envelope.body {
+                return Err(Failure::KeyReused);
+            }
+            self.gates.told(passage.ticket, asked);
+            return Ok(told.record.clone());
+        }
         if self.gates.doubtful.lock().get(&passage.ticket).is_some_and(|only| *only != Some(asked)) {
             return Err(Failure::OutcomeUnknown);
         }
@@ -325,8 +346,7 @@ impl Node {
         match follow(state, envelope, passage, at) {
             Ok(record) => {
                 fork.told.push_back(Told { envelope: envelope.clone(), passage, record: record.clone() });
-                // Whoever comes with it now comes after this.
-                self.gates.doubtful.lock().remove(&passage.ticket);
+                self.gates.told(passage.ticket, asked);
                 Ok(record)
             }
             Err(failure) => {

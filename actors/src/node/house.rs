@@ -152,6 +152,11 @@ impl Running {
         let deadline = Deadline { begun: Stopwatch::start(), most };
         // What gates were told, and owners who are busy, may take half of the time: the journal's end comes first.
         let early = Deadline { begun: Stopwatch::start(), most: most / 2 };
+        if node.unrecorded() > 0 {
+            // It is in memory alone, and a disk that stalls may go on in time.
+            let mut health = node.health.clone();
+            early.wait_for(async { health.wait_for(|health| *health != Health::Stalled).await.is_ok() }).await;
+        }
         if node.health() == Health::Writing {
             early.wait_for(node.end_forks()).await;
             early.wait_for(node.note_refusals()).await;

@@ -294,7 +294,8 @@ impl Rows {
                 }
                 slot::Event::ScansJudged(judged) => {
                     self.entered.judged(judged, at);
-                    for found in &judged.scans {
+                    // Only who comes in can be a conflict: who leaves by the same gate in the same instant takes none back.
+                    for found in judged.scans.iter().filter(|found| found.scan.direction == slot::Direction::In) {
                         let slot::Scan { ticket, scanned_at, gate, .. } = found.scan;
                         self.met((ticket, gate, scanned_at.as_micros()), found.judged.conflict(), at);
                     }

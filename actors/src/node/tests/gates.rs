@@ -337,6 +337,74 @@ async fn while_the_disk_stalls_gates_go_on_by_themselves_and_nobody_is_let_in_tw
 }
 
 #[actix_rt::test]
+async fn a_gate_that_asks_again_while_the_disk_stalls_is_told_and_its_request_is_written_once() {
+    let journal = Arc::new(Faulty::default());
+    let house = sold(&journal).await;
+    let watching = actix_rt::spawn(keep_watch(Arc::clone(house.node())));
+    let stall = journal.stall.lock().await;
+    let (begun, at) = (journal.appends.load(Ordering::Relaxed), now().plus_seconds(2));
+    // One gate gives its request up before anybody knows that the disk stalls, another one sends its own twice.
+    let mut given_up = Box::pin(house.pass(10, enter(0)));
+    assert!((&mut given_up).now_or_never().is_none());
+    while journal.appends.load(Ordering::Relaxed) == begun {
+        tokio::task::yield_now().await;
+    }
+    drop(given_up);
+    let twice = join(house.told(11, enter(1)), house.told(11, enter(1)));
+    let (answers, ()) = join(twice, async {
+        for _ in 0..50 {
+            tokio::task::yield_now().await;
+        }
+        house.clock.set(at);
+    })
+    .await;
+    assert_eq!(answers, (Ok(Some(at)), Ok(Some(at))));
+    assert_eq!(house.pass(12, enter(0)).await, Err(Failure::OutcomeUnknown), "what was given up may be written at any time");
+    assert_eq!(house.told(10, enter(0)).await, Ok(Some(at)), "and is told to whoever gave it up");
+    for (key, number) in [(12, 0), (13, 1)] {
+        assert_eq!(house.told(key, enter(number)).await, Err("ticket_inside"));
+    }
+    drop(stall);
+    house.merged().await;
+    assert_eq!((house.told(10, enter(0)).await, house.told(11, enter(1)).await, house.inside().await), (Ok(None), Ok(None), (2, 2)));
+    assert_eq!(house.node().look(today(), |slot| slot.conflicts().count()).await, Ok(0));
+    watching.abort();
+    let _ = watching.await;
+    house.running.stop().await;
+}
+
+#[actix_rt::test]
+async fn a_stop_gives_a_disk_that_stalls_time_to_take_what_gates_were_told() {
+    let journal = Arc::new(Faulty::default());
+    let house = sold(&journal).await;
+    let watching = actix_rt::spawn(keep_watch(Arc::clone(house.node())));
+    let stall = journal.stall.lock().await;
+    let (begun, at) = (journal.appends.load(Ordering::Relaxed), now().plus_seconds(2));
+    let (told, ()) = join(house.told(10, enter(0)), async {
+        while journal.appends.load(Ordering::Relaxed) == begun {
+            tokio::task::yield_now().await;
+        }
+        house.clock.set(at);
+    })
+    .await;
+    // The second one is nowhere but in memory.
+    assert_eq!((told, house.told(11, enter(1)).await), (Ok(Some(at)), Ok(Some(at))));
+    watching.abort();
+    let _ = watching.await;
+    assert_eq!((house.node().health(), house.node().unrecorded()), (Health::Stalled, 2));
+    join(house.running.stop(), async {
+        for _ in 0..50 {
+            tokio::task::yield_now().await;
+        }
+        drop(stall);
+    })
+    .await;
+    let again = House::on(Arc::clone(&journal) as _).await;
+    assert_eq!(again.inside().await, (2, 2));
+    again.running.stop().await;
+}
+
+#[actix_rt::test]
 async fn a_doubt_outlives_a_disk_that_goes_on_for_a_moment() {
     let journal = Arc::new(Faulty::default());
     let house = sold(&journal).await;

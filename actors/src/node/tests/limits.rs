@@ -1,8 +1,9 @@
 //! What one buyer may have at a museum on one day, and how many holds may be open: the same after a restart as before it, also of what was written without the house being
 //! told; by whichever way places are bought.
 
+use futures_util::FutureExt;
 use tornello_engine::envelope::{Party, PartyKind};
-use tornello_engine::limit::{BuyerDay, DayCounts};
+use tornello_engine::limit::{BuyerAt, BuyerDay, DayCounts};
 use tornello_engine::slot::CancelCause;
 
 use super::*;
@@ -228,5 +229,42 @@ async fn of_holds_that_are_asked_for_at_once_in_many_slots_as_many_are_made_as_m
     let held = |n: u64| Command::Hold { hold: HoldId::new(slot_at(n), n), channel: Channel::Web, lines: free(1) };
     let answers = join_all((0..8).map(|n| house.node().slot(slot_at(n), of(u128::from(n) + 1, Some(7)), held(n)))).await;
     assert_eq!(answers.iter().filter(|answer| answer.is_ok()).count(), 2, "{answers:?}");
+    house.running.stop().await;
+}
+
+#[actix_rt::test]
+async fn who_goes_away_before_the_answer_gets_no_more_holds_than_who_waits_for_it() {
+    let journal = Arc::new(Faulty::default());
+    let house = House::on(Arc::clone(&journal) as _).await;
+    open_museum(house.node()).await;
+    limit_holds(house.node(), 2).await;
+    let slot_at = |n: u64| SlotId::new(MUSEUM, RouteId(1), tomorrow().start().plus_seconds(n as i64 * 3_600));
+    let held = |n: u64, id: u64| Command::Hold { hold: HoldId::new(slot_at(n), id), channel: Channel::Web, lines: free(1) };
+    for n in 0..8 {
+        house.node().look(slot_at(n), |_| ()).await.unwrap();
+    }
+    let stall = journal.stall.lock().await;
+    for n in 0..8 {
+        // It is in the slot's mailbox, if it may be, and nobody waits for it.
+        let answer = house.node().slot(slot_at(n), of(u128::from(n) + 1, Some(7)), held(n, n)).now_or_never();
+        assert!(answer.is_none_or(|answer| answer.is_err()), "the disk stalls");
+    }
+    drop(stall);
+    let settled = async || {
+        for n in 0..8 {
+            house.node().look(slot_at(n), |_| ()).await.unwrap();
+        }
+    };
+    settled().await;
+    assert_eq!(house.node().day_limits().open_holds().has(&BuyerAt::of(tomorrow(), Digest(7))), 2);
+    // Nothing stays set aside of what has come to its end.
+    house.clock.set(now().plus_seconds(3_600));
+    house.node().wake_due().await;
+    settled().await;
+    for n in 0..2 {
+        house.node().slot(slot_at(n), of(20 + u128::from(n), Some(7)), held(n, 20 + n)).await.unwrap();
+    }
+    let third = house.node().slot(slot_at(2), of(22, Some(7)), held(2, 22)).await;
+    assert_eq!(third, Err(Failure::Refused(Refusal::TooManyOpenHolds { max: 2 })));
     house.running.stop().await;
 }

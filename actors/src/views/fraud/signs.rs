@@ -338,6 +338,23 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn who_leaves_by_the_same_gate_in_the_same_instant_takes_no_sign_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let views = Views::open(&folder.path().join("views.db")).await.unwrap();
+        let mut told = Told { journal: MemoryJournal::default(), views, last: BTreeMap::new() };
+        let sale = sale(0);
+        told.sold(sale).await;
+        told.let_in(sale, true).await;
+        let (ticket, scanned_at) = (sale.ticket(0), Timestamp::from_seconds(50));
+        let scan = Scan { ticket, scanned_at, gate: "north".parse().unwrap(), direction: Direction::Out };
+        let scans = vec![JudgedScan { scan, before: None, judged: Judged::LeftUnseen }];
+        let judged = ScansJudged { ticket, scans, state: TicketState::Valid, used: false };
+        told.write(StreamId::Slot(sale.slot()), vec![slot::Event::ScansJudged(judged)]).await;
+        assert_eq!(told.untold().await, all(&[sale], GATE));
+        told.views.close().await;
+    }
+
+    #[tokio::test]
     async fn what_is_new_is_found_without_looking_at_all_signs_and_the_sales_of_a_payment_without_looking_at_all_sales() {
         let folder = tempfile::tempdir().unwrap();
         let views = Views::open(&folder.path().join("views.db")).await.unwrap();
