@@ -377,7 +377,7 @@ async fn a_gate_that_asks_again_while_the_disk_stalls_is_told_and_its_request_is
 async fn a_stop_gives_a_disk_that_stalls_time_to_take_what_gates_were_told() {
     let journal = Arc::new(Faulty::default());
     let house = sold(&journal).await;
-    let watching = actix_rt::spawn(keep_watch(Arc::clone(house.node())));
+    let watching = house.watched().await;
     let stall = journal.stall.lock().await;
     let (begun, at) = (journal.appends.load(Ordering::Relaxed), now().plus_seconds(2));
     let (told, ()) = join(house.told(10, enter(0)), async {
