@@ -141,7 +141,7 @@ impl Running {
     /// Stops: what was asked is finished and on the disk, snapshots and heads are saved. Callers must have stopped asking. The node itself goes when its last
     /// holder drops it. Other processes may have the data folder only when nothing of this one writes there any more.
     pub async fn stop(self) {
-        let Self { node, writer, ending, listed, tasks, lock } = self;
+        let Self { node, writer, ending, views, listed, tasks, lock } = self;
         if node.health() == Health::Writing {
             node.end_forks().await;
             let _ = tokio::time::timeout(STOP_WITHIN, node.note_refusals()).await;
@@ -160,7 +160,7 @@ impl Running {
         for task in tasks {
             let _ = task.await;
         }
-        let (views, committed) = (node.files.as_ref().map(|files| files.views.clone()), node.committed.clone());
+        let committed = node.committed.clone();
         if let Some(files) = &node.files {
             let _ = files.keys.flush_last_used().await;
             files.people.close().await;
