@@ -203,11 +203,11 @@ impl Auditor {
         for told in &*told {
             // What is known already, or stands against it by now, is no part of it.
             let mut with = then.clone();
-            if with.foretell(&told.record, &shown(told.passage.issue)).is_ok() {
+            if with.foretell(&told.record, &shown(told.passage.issue), false).is_ok() {
                 then = with;
             }
         }
-        then.foretell(record, &shown(passage.issue))?;
+        then.foretell(record, &shown(passage.issue), true)?;
         told.push(Told { envelope: envelope.clone(), passage, record: record.clone() });
         Ok(())
     }

@@ -233,10 +233,10 @@ impl Naive {
         Ok(())
     }
 
-    /// Takes in what a gate was told before it is written: it happens now, by the rules of now.
-    pub fn foretell(&mut self, told: &Record<Event>, asked: &Asked) -> Result<(), String> {
+    /// Takes in what a gate was told before it is written. If that is now there must be room in the building; later nobody asks for it.
+    pub fn foretell(&mut self, told: &Record<Event>, asked: &Asked, now: bool) -> Result<(), String> {
         let [event] = &told.events[..] else { return Err("a gate is told of something else than who goes in or out".into()) };
-        if matches!(event, Event::Admitted(_)) {
+        if now && matches!(event, Event::Admitted(_)) {
             rule(self.people_upper(told.at).is_none_or(|(upper, ceiling)| upper < ceiling), "a full building lets somebody in")?;
         }
         self.happen(told, false, event, asked)
