@@ -144,6 +144,8 @@ async fn an_agreement_names_a_museum_that_is_there_by_slug_or_number() {
     app.node().account(code("tour-op"), envelope, Command::SetAgreements { agreements: vec![old] }).await.unwrap();
     assert_eq!(agree("kept", json!([at(&json!(999)), at(&json!(2))])).await.0, StatusCode::OK);
     assert_eq!(agree("gone", json!([at(&json!(2))])).await.0, StatusCode::OK);
+    assert_eq!(agree("kept", json!([at(&json!(999)), at(&json!(2))])).await.0, StatusCode::OK, "a repeat does nothing, and is answered");
+    assert_eq!(app.get("/v1/accounts/tour-op", &office).await["agreements"], json!([at(&json!(2))]));
     assert_eq!(agree("again", json!([at(&json!(999))])).await.0, StatusCode::UNPROCESSABLE_ENTITY);
     app.stop().await;
 }

@@ -2,18 +2,23 @@
 
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
+use tornello_actors::cases::case_of;
+use tornello_actors::fraud::Sizes;
 use tornello_actors::fraud::challenge::solve;
+use tornello_actors::fraud::fold::{digest_of, replay_to};
 use tornello_actors::journal::StreamId;
 use tornello_actors::keys::Role;
-use tornello_engine::attempts::Aim;
+use tornello_engine::attempts::{Aim, day_of};
+use tornello_engine::case::Subject;
 use tornello_engine::channel::Channel;
-use tornello_engine::envelope::{Digest, Envelope, Outcome, PartyKind};
+use tornello_engine::envelope::{Digest, Envelope, Outcome, Party, PartyKind};
 use tornello_engine::ids::{AttemptId, HoldId, KeyId, PaymentId, SlotId};
 use tornello_engine::money::Cents;
 use tornello_engine::payment::{Command, Gateway, Item, Opened};
 use tornello_engine::slot::{Event, Line};
 use tornello_engine::tariff::Proof;
 
+use crate::routes_fraud::{look, sell_assessed};
 use crate::support::{App, TORRE, body_of, code, slot};
 
 const HOUR_S: i64 = 3_600;
@@ -92,6 +97,100 @@ async fn too_many_holds_in_a_minute_are_refused_with_a_sentence_and_a_code_to_ap
     app.stop().await;
 }
 
+/// Buys nine times within a minute and holds once more: one more is too many.
+async fn rush(app: &App, key: &str, slot: SlotId, buyer: &str) {
+    for i in 0..10 {
+        let free = json!({"lines": [{"category": "under-18", "count": 1}], "parties": [{"kind": "buyer", "value": buyer}]});
+        let (status, held) = app.post(&format!("/v1/slots/{slot}/holds"), key, &format!("{buyer}-{i}"), &free).await;
+        assert_eq!(status, StatusCode::CREATED, "{held}");
+        let confirm = format!("/v1/holds/{}/confirm", held["hold"].as_str().unwrap());
+        if i < 9 {
+            let (status, sold) = app.post(&confirm, key, &format!("{buyer}-{i}-bought"), &json!({"settlement": {"free": {}}})).await;
+            assert_eq!(status, StatusCode::CREATED, "{sold}");
+        }
+    }
+}
+
+/// The case about the attempt of an appeal's code.
+fn case_of_code(code: &str) -> String {
+    format!("/v1/fraud/cases/{}", case_of(Subject::Attempt(code.parse().unwrap())))
+}
+
+#[actix_rt::test]
+async fn who_was_refused_and_is_found_honest_passes_the_same_rule_also_after_a_restart() {
+    let app = App::start().await;
+    let (web, analyst, slot) = (app.key(Role::Web).await, app.key(Role::Analyst).await, slot(TORRE, 11));
+    rush(&app, &web, slot, "school").await;
+    let (status, problem) = ask(&app, &web, slot, "more", "school", None).await;
+    assert_eq!((status, &problem["code"]), (StatusCode::FORBIDDEN, &json!("blocked_by_rule")), "{problem}");
+    let code = problem["appeal"].as_str().unwrap().to_owned();
+    let path = format!("/v1/fraud/appeals/{code}");
+    let unknown = app.request(Method::GET, &path, &web).send().await.unwrap();
+    assert_eq!(unknown.status(), StatusCode::NOT_FOUND, "nobody has appealed");
+    assert_eq!(app.post("/v1/fraud/appeals", &web, "appeal", &json!({"code": code})).await.0, StatusCode::ACCEPTED);
+    assert_eq!(app.get(&path, &web).await["state"], "received");
+    assert_eq!(ask(&app, &web, slot, "more", "school", None).await.0, StatusCode::FORBIDDEN, "an appeal alone opens nothing");
+    let verdict = json!({"verdict": "legit", "reason": "school"});
+    assert_eq!(app.post(&format!("{}/verdict", case_of_code(&code)), &analyst, "v", &verdict).await.0, StatusCode::OK);
+    let standing = app.get(&path, &web).await;
+    let mut names: Vec<&String> = standing.as_object().unwrap().keys().collect();
+    names.sort();
+    assert_eq!(names, ["due_at", "passes_until", "state"], "nothing of whoever decided, nor of whom: {standing}");
+    assert_eq!((&standing["state"], &standing["passes_until"]), (&json!("granted"), &json!("2026-11-30T08:30:00Z")));
+    assert_eq!(ask(&app, &web, slot, "more", "school", None).await.0, StatusCode::CREATED, "the same request");
+    // It is a pass for them, and for nobody else.
+    rush(&app, &web, self::slot(TORRE, 12), "scalper").await;
+    assert_eq!(ask(&app, &web, self::slot(TORRE, 12), "scalper", "scalper", None).await.1["code"], "blocked_by_rule");
+    let app = app.restart().await;
+    assert_eq!(ask(&app, &web, slot, "after", "school", None).await.0, StatusCode::CREATED, "it follows from the journal");
+    // Taken back, it is worth nothing.
+    assert_eq!(app.post(&format!("{}/undo", case_of_code(&code)), &analyst, "u", &Value::Null).await.0, StatusCode::OK);
+    assert_eq!(ask(&app, &web, slot, "undone", "school", None).await.1["code"], "blocked_by_rule");
+    let app = app.restart().await;
+    assert_eq!(ask(&app, &web, slot, "undone", "school", None).await.1["code"], "blocked_by_rule");
+    app.stop().await;
+}
+
+#[actix_rt::test]
+async fn who_is_refused_beyond_what_is_kept_carries_the_attempt_in_the_code() {
+    let app = App::start().await;
+    let (web, analyst, slot) = (app.key(Role::Web).await, app.key(Role::Analyst).await, slot(TORRE, 11));
+    rush(&app, &web, slot, "school").await;
+    let mut codes = Vec::new();
+    for n in 0..22 {
+        let (_, problem) = ask(&app, &web, slot, &format!("more-{n}"), "school", None).await;
+        codes.push(problem["appeal"].as_str().unwrap_or_else(|| panic!("no code: {problem}")).to_owned());
+    }
+    assert!(codes[..20].iter().all(|code| code.len() == 13) && codes[20..].iter().all(|code| code.starts_with("a1.")), "{codes:?}");
+    let kept = async |app: &App| {
+        let day = day_of(app.node().now());
+        app.node().look_attempts(day, |attempts| attempts.entries().len()).await.unwrap()
+    };
+    assert_eq!(kept(&app).await, 20, "nothing is written of those that are carried");
+    let app = app.restart().await;
+    let code = codes[21].as_str();
+    for _ in 0..2 {
+        let (status, received) = app.post("/v1/fraud/appeals", &web, "appeal", &json!({"code": code})).await;
+        assert_eq!((status, &received["state"]), (StatusCode::ACCEPTED, &json!("received")), "{received}");
+    }
+    assert_eq!(app.post("/v1/fraud/appeals", &web, "again", &json!({"code": code})).await.1["code"], "already_appealed");
+    assert_eq!(kept(&app).await, 21, "it is written when it is appealed");
+    look(&app).await;
+    let queue = app.get("/v1/fraud/cases", &analyst).await["items"].clone();
+    assert_eq!((queue.as_array().unwrap().len(), &queue[0]["origin"], &queue[0]["museum"]), (1, &json!("appeal"), &json!(1)), "{queue}");
+    let case = format!("/v1/fraud/cases/{}", queue[0]["case"].as_str().unwrap());
+    let seen = app.get(&case, &analyst).await;
+    assert_eq!((&seen["about"], &seen["assessment"]["rules"]), (&json!("attempt"), &json!(["velocity"])), "{seen}");
+    let verdict = json!({"verdict": "legit", "reason": "school"});
+    assert_eq!(app.post(&format!("{case}/verdict"), &analyst, "v", &verdict).await.0, StatusCode::OK);
+    assert_eq!(app.get(&format!("/v1/fraud/appeals/{code}"), &web).await["state"], "granted");
+    assert_eq!(ask(&app, &web, slot, "passed", "school", None).await.0, StatusCode::CREATED);
+    // What was changed is no code.
+    let forged = format!("{}{}", &code[..code.len() - 1], if code.ends_with('0') { '1' } else { '0' });
+    assert_eq!(app.post("/v1/fraud/appeals", &web, "forged", &json!({"code": forged})).await.0, StatusCode::UNPROCESSABLE_ENTITY);
+    app.stop().await;
+}
+
 #[actix_rt::test]
 async fn holds_that_are_not_bought_ask_for_work_and_then_are_refused() {
     let app = App::start().await;
@@ -103,8 +202,7 @@ async fn holds_that_are_not_bought_ask_for_work_and_then_are_refused() {
         (StatusCode::FORBIDDEN, &json!("step_up_required"), &json!(["proof_of_work"])),
         "{problem}"
     );
-    let bits = u8::try_from(problem["bits"].as_u64().unwrap()).unwrap();
-    let proof = solve(problem["challenge"].as_str().unwrap(), bits);
+    let proof = solved(&problem);
     // For another request it is worth nothing, nor damaged, nor twice.
     let (_, other) = ask(&app, &web, slot, "another", "spin", Some(&proof)).await;
     assert_eq!((&other["code"], &other["proof"]), (&json!("step_up_required"), &json!("foreign")));
@@ -138,14 +236,16 @@ async fn what_is_counted_survives_the_turn_of_the_month_and_a_restart() {
     app.stop().await;
 }
 
-#[actix_rt::test]
-async fn cards_that_are_tried_one_after_the_other_are_stopped() {
-    let app = App::start().await;
-    let (web, slot, now) = (app.key(Role::Web).await, slot(TORRE, 11), app.node().now());
+/// Seven payments that come to nothing, of one buyer and device: each with a card of its own, or without any.
+async fn fail_payments(app: &App, slot: SlotId, with_cards: bool) {
+    let now = app.node().now();
     let line = Line { category: code("full"), count: 1, price_cents: Cents::new(1_200), proof: Proof::None };
     for i in 0..7_u64 {
         let party = |kind, value: &str| app.node().files().unwrap().pseudonymiser.party(kind, value, now);
-        let parties = vec![party(PartyKind::Buyer, "tester"), party(PartyKind::Device, "d-tester"), party(PartyKind::Card, &format!("card-{i}"))];
+        let mut parties = vec![party(PartyKind::Buyer, "tester"), party(PartyKind::Device, "d-tester")];
+        if with_cards {
+            parties.push(party(PartyKind::Card, &format!("card-{i}")));
+        }
         let envelope = |key: u64| {
             let key = Digest(u128::from(key));
             Envelope { who: KeyId(9), key, body: key, parties: parties.clone(), assessment: None, order: None, formerly: Vec::new() }
@@ -168,6 +268,14 @@ async fn cards_that_are_tried_one_after_the_other_are_stopped() {
         app.node().payment(payment, envelope(70_000 + 2 * i), Command::Open { opened: Box::new(opened) }).await.unwrap();
         app.node().payment(payment, envelope(70_001 + 2 * i), Command::FailPublish { code: code("declined") }).await.unwrap();
     }
+    app.node().scoring().counters().heard(app.node().head().number).await;
+}
+
+#[actix_rt::test]
+async fn cards_that_are_tried_one_after_the_other_are_stopped() {
+    let app = App::start().await;
+    let (web, slot) = (app.key(Role::Web).await, slot(TORRE, 11));
+    fail_payments(&app, slot, true).await;
     let (status, problem) = ask(&app, &web, slot, "hold", "tester", None).await;
     assert_eq!(
         (status, &problem["code"], &problem["rules"][0]["rule"]),
@@ -192,6 +300,103 @@ async fn many_free_tickets_are_sold_and_looked_at() {
     let sold = records.iter().find(|record| record.events.iter().any(|event| matches!(event, Event::Sold(_)))).unwrap();
     let assessment = sold.envelope.as_ref().unwrap().assessment.as_ref().unwrap();
     assert_eq!((assessment.outcome, assessment.rules.as_slice()), (Outcome::Review, &[code("price-zero")][..]));
+    app.stop().await;
+}
+
+/// The work that a problem asks for, done.
+fn solved(problem: &Value) -> String {
+    assert_eq!(problem["code"], "step_up_required", "{problem}");
+    solve(problem["challenge"].as_str().unwrap(), u8::try_from(problem["bits"].as_u64().unwrap()).unwrap())
+}
+
+#[actix_rt::test]
+async fn whoever_hoards_and_asks_for_many_free_tickets_does_the_work_and_is_looked_at() {
+    let app = App::start().await;
+    let (web, slot) = (app.key(Role::Web).await, slot(TORRE, 15));
+    hoard(&app, &web, slot, "spin", 6, 30).await;
+    app.node().scoring().counters().heard(app.node().head().number).await;
+    let path = format!("/v1/slots/{slot}/holds");
+    let eight = json!({"lines": [{"category": "under-18", "count": 8}], "parties": [{"kind": "buyer", "value": "spin"}]});
+    let (status, problem) = app.post(&path, &web, "eight", &eight).await;
+    assert_eq!((status, &problem["code"]), (StatusCode::FORBIDDEN, &json!("step_up_required")), "a look comes after the sale: {problem}");
+    let request = app.request(Method::POST, &path, &web).header("Idempotency-Key", "eight").header("Step-Up-Proof", solved(&problem));
+    let response = request.json(&eight).send().await.unwrap();
+    assert_eq!(response.status(), StatusCode::CREATED);
+    let held: HoldId = body_of(response).await["hold"].as_str().unwrap().parse().unwrap();
+    let records = tornello_actors::streams::all_of::<Event>(app.node().journal().as_ref(), StreamId::Slot(slot)).await.unwrap();
+    let is_it = |event: &Event| matches!(event, Event::Held(found) if found.hold == held);
+    let record = records.iter().find(|record| record.events.iter().any(is_it)).unwrap();
+    let assessment = record.envelope.as_ref().unwrap().assessment.as_ref().unwrap();
+    assert_eq!((assessment.outcome, assessment.rules.as_slice()), (Outcome::Review, &[code("unsold-holds"), code("price-zero")][..]));
+    app.stop().await;
+}
+
+#[actix_rt::test]
+async fn whoever_tries_cards_does_the_work_also_where_payments_are_looked_at() {
+    let app = App::start().await;
+    let (web, slot) = (app.key(Role::Web).await, slot(TORRE, 12));
+    let hold = app.hold(slot, &web, "h1", json!([{"category": "full", "count": 1}])).await;
+    in_force(&app, "any-amount", json!([{"feature": "cents", "op": "at_least", "threshold_milli": 1_000}]), "review").await;
+    fail_payments(&app, slot, false).await;
+    let pay = json!({"holds": [hold], "gateway": {"notice": {}},
+        "parties": [{"kind": "buyer", "value": "tester"}, {"kind": "device", "value": "d-tester"}]});
+    let (status, problem) = app.post("/v1/payments", &web, "pay", &pay).await;
+    assert_eq!(
+        (status, &problem["code"], &problem["ways"]),
+        (StatusCode::FORBIDDEN, &json!("step_up_required"), &json!(["proof_of_work"])),
+        "{problem}"
+    );
+    app.stop().await;
+}
+
+#[actix_rt::test]
+async fn a_name_on_every_ticket_is_a_proof_and_a_contact_is_none() {
+    let app = App::start().await;
+    let (web, desk, gate, slot) = (app.key(Role::Web).await, app.key(Role::BoxOffice).await, app.key(Role::Gate).await, slot(TORRE, 15));
+    hoard(&app, &web, slot, "spin", 5, 30).await;
+    app.node().scoring().counters().heard(app.node().head().number).await;
+    let two = json!({"lines": [{"category": "under-18", "count": 2}], "parties": [{"kind": "buyer", "value": "spin"}]});
+    let (status, held) = app.post(&format!("/v1/slots/{slot}/holds"), &web, "kept", &two).await;
+    assert_eq!(status, StatusCode::CREATED, "{held}");
+    app.node().scoring().counters().heard(app.node().head().number).await;
+    let confirm = format!("/v1/holds/{}/confirm", held["hold"].as_str().unwrap());
+    let contact = json!({"given_name": "Pippo", "family_name": "Pluto", "email": "throwaway@example.com"});
+    let nobody = json!({"settlement": {"free": {}}, "contact": contact});
+    let (status, problem) = app.post(&confirm, &web, "nobody", &nobody).await;
+    assert_eq!((status, &problem["ways"]), (StatusCode::FORBIDDEN, &json!(["proof_of_work", "named_ticket"])), "an address costs nothing: {problem}");
+    let named =
+        |given_name: &str| json!({"settlement": {"free": {}}, "contact": contact, "holder": {"given_name": given_name, "family_name": "Rossi"}});
+    let (status, problem) = app.post(&confirm, &web, "unreadable", &named("王")).await;
+    assert_eq!((status, &problem["code"]), (StatusCode::UNPROCESSABLE_ENTITY, &json!("holder_unprintable")), "{problem}");
+    let (status, sale) = app.post(&confirm, &web, "named", &named("Maria")).await;
+    assert_eq!(status, StatusCode::CREATED, "{sale}");
+    assert_eq!(app.post(&confirm, &web, "named", &named("Maria")).await, (status, sale.clone()), "a repeat is answered the same");
+
+    // Every ticket bears the name, apart from the contact; the journal has numbers only.
+    let tickets: Vec<&str> = sale["tickets"].as_array().unwrap().iter().map(|ticket| ticket["ticket"].as_str().unwrap()).collect();
+    assert_eq!(tickets.len(), 2);
+    for ticket in &tickets {
+        let shown = app.get(&format!("/v1/tickets/{ticket}"), &desk).await;
+        let holder = &shown["holder"];
+        assert_eq!((&holder["given_name"], &holder["family_name"], holder.get("email")), (&json!("Maria"), &json!("Rossi"), None), "{shown}");
+        assert_eq!(app.get(&format!("/v1/tickets/{ticket}"), &web).await.get("holder"), None);
+    }
+    let sold = app.get(&format!("/v1/sales/{}", sale["sale"].as_str().unwrap()), &desk).await;
+    assert_eq!(sold["contact"]["given_name"], "Pippo", "{sold}");
+    let records = tornello_actors::streams::all_of::<Event>(app.node().journal().as_ref(), StreamId::Slot(slot)).await.unwrap();
+    let written = format!("{records:?}");
+    assert!(!written.contains("Maria") && !written.contains("Pippo"));
+
+    // The gate sees whom to expect, whether the code is read or the ticket typed; of a ticket without a name nothing is said.
+    let other = json!({"lines": [{"category": "full", "count": 1}], "settlement": {"desk": {"till": "till-1", "method": "card", "reference": "R"}}});
+    let (_, unnamed) = app.post(&format!("/v1/slots/{slot}/sales"), &desk, "other", &other).await;
+    let code = app.get(&format!("/v1/tickets/{}", tickets[0]), &web).await["code"].clone();
+    app.pass(5 * HOUR_S + 30 * 60).await;
+    let (status, admitted) = app.post("/v1/admissions", &gate, "in", &json!({"code": code, "gate": "north", "museum": "torre"})).await;
+    assert_eq!((status, &admitted["holder"]), (StatusCode::OK, &json!("Maria Rossi")), "{admitted}");
+    let typed = json!({"ticket": unnamed["tickets"][0]["ticket"], "gate": "north", "museum": "torre"});
+    let (status, admitted) = app.post("/v1/admissions", &gate, "too", &typed).await;
+    assert_eq!((status, admitted.get("holder")), (StatusCode::OK, None), "{admitted}");
     app.stop().await;
 }
 
@@ -260,6 +465,108 @@ async fn after_a_restart_a_hold_and_a_sale_are_still_of_the_buyer_who_was_named(
     app.stop().await;
 }
 
+/// Buys free places for somebody over the web, and answers the sale.
+async fn bought(app: &App, key: &str, slot: SlotId, buyer: &str, count: u16) -> String {
+    let parties = json!([{"kind": "buyer", "value": buyer}, {"kind": "device", "value": format!("d-{buyer}")}]);
+    let free = json!({"lines": [{"category": "under-18", "count": count}], "parties": parties});
+    let (status, held) = app.post(&format!("/v1/slots/{slot}/holds"), key, &format!("hold-{buyer}"), &free).await;
+    assert_eq!(status, StatusCode::CREATED, "{held}");
+    let sale = held["hold"].as_str().unwrap().to_owned();
+    let (status, sold) = app.post(&format!("/v1/holds/{sale}/confirm"), key, &format!("buy-{buyer}"), &json!({"settlement": {"free": {}}})).await;
+    assert_eq!(status, StatusCode::CREATED, "{sold}");
+    app.node().scoring().counters().heard(app.node().head().number).await;
+    sale
+}
+
+/// The envelope of the first command of a slot that did what is looked for.
+async fn envelope_of(app: &App, slot: SlotId, is_it: impl Fn(&Event) -> bool) -> Envelope {
+    let records = tornello_actors::streams::all_of::<Event>(app.node().journal().as_ref(), StreamId::Slot(slot)).await.unwrap();
+    records.into_iter().find(|record| record.events.iter().any(&is_it)).unwrap().envelope.unwrap()
+}
+
+#[actix_rt::test]
+async fn a_clerk_who_gives_back_what_the_web_sold_is_a_party_of_it() {
+    let app = App::start().await;
+    let (web, office, slot) = (app.key(Role::Web).await, app.key(Role::BoxOffice).await, slot(TORRE, 15));
+    let sale = bought(&app, &web, slot, "maria@example.it", 2).await;
+    let cancel = format!("/v1/sales/{sale}/cancel");
+    // The clerk takes back what they sold, so that there is something to be known of them.
+    let desk = json!({"lines": [{"category": "full", "count": 2}], "settlement": {"desk": {"till": "till-1", "method": "card", "reference": "R-1"}}});
+    let (status, sold) = app.post(&format!("/v1/slots/{slot}/sales"), &office, "sell", &desk).await;
+    assert_eq!(status, StatusCode::CREATED, "{sold}");
+    let own = format!("/v1/sales/{}/cancel", sold["sale"].as_str().unwrap());
+    assert_eq!(app.post(&own, &office, "own", &json!({"cause": "museum"})).await.0, StatusCode::OK);
+    app.node().scoring().counters().heard(app.node().head().number).await;
+    let (status, back) = app.post(&cancel, &office, "back", &json!({"tickets": [0], "cause": "visitor"})).await;
+    assert_eq!(status, StatusCode::OK, "{back}");
+    let id: HoldId = sale.parse().unwrap();
+    let envelope = envelope_of(&app, slot, |event| matches!(event, Event::Cancelled(cancelled) if cancelled.sale == id)).await;
+    let clerk = Party { kind: PartyKind::Operator, pseudonym: Digest(u128::from(envelope.who.get())) };
+    assert_eq!(envelope.parties, [clerk]);
+    let (fold, _) = replay_to(app.node().journal().as_ref(), app.node().head().number, Sizes::default().parties).await.unwrap();
+    let row = fold.rows().filter(|row| row.subject == id.get()).last().unwrap();
+    let heard = digest_of(row.features.as_slice().try_into().unwrap());
+    assert_eq!(Some(heard), envelope.assessment.map(|assessment| assessment.features), "assessed as it is heard");
+    app.stop().await;
+}
+
+#[actix_rt::test]
+async fn tickets_of_a_quiet_slot_are_no_way_into_a_full_one_past_the_rules() {
+    let app = App::start().await;
+    let (web, quiet, rush) = (app.key(Role::Web).await, slot(TORRE, 12), slot(TORRE, 15));
+    let sale = bought(&app, &web, quiet, "spin", 1).await;
+    hoard(&app, &web, rush, "spin", 6, 30).await;
+    app.node().scoring().counters().heard(app.node().head().number).await;
+    let path = format!("/v1/sales/{sale}/move");
+    let there = json!({"slot": rush.to_string()});
+    // Whoever moves names nobody: it is the one who bought.
+    let (status, problem) = app.post(&path, &web, "move", &there).await;
+    assert_eq!(
+        (status, &problem["code"], &problem["ways"]),
+        (StatusCode::FORBIDDEN, &json!("step_up_required"), &json!(["proof_of_work"])),
+        "{problem}"
+    );
+    let proof = solve(problem["challenge"].as_str().unwrap(), u8::try_from(problem["bits"].as_u64().unwrap()).unwrap());
+    let proven = app.request(Method::POST, &path, &web).header("Idempotency-Key", "move").header("Step-Up-Proof", proof).json(&there);
+    let response = proven.send().await.unwrap();
+    let (status, moved) = (response.status(), body_of(response).await);
+    assert_eq!(status, StatusCode::OK, "{moved}");
+    assert_eq!(app.post(&path, &web, "move", &there).await, (StatusCode::OK, moved), "a repeat is answered without");
+    let envelope = envelope_of(&app, quiet, |event| matches!(event, Event::MoveBegun(_))).await;
+    assert!(envelope.assessment.is_some_and(|assessment| assessment.rules.contains(&code("unsold-holds"))));
+    // At a desk somebody sees who is there.
+    let other = bought(&app, &web, quiet, "maria@example.it", 1).await;
+    let office = app.key(Role::BoxOffice).await;
+    in_force(&app, "nobody-moves", json!([{"feature": "people", "op": "at_least", "threshold_milli": 1_000}]), "block").await;
+    let path = format!("/v1/sales/{other}/move");
+    let (status, problem) = app.post(&path, &web, "other", &there).await;
+    assert_eq!((status, &problem["code"]), (StatusCode::FORBIDDEN, &json!("blocked_by_rule")), "{problem}");
+    let attempt: AttemptId = problem["appeal"].as_str().unwrap().parse().unwrap();
+    let noted = app.node().look_attempts(attempt.day(), move |attempts| attempts.get(attempt).cloned()).await.unwrap().unwrap();
+    assert_eq!((noted.slot, noted.people, noted.parties.len()), (Some(rush), 1, 2), "where they would have gone, and whose they are");
+    assert_eq!(app.post(&path, &office, "desk", &there).await.0, StatusCode::OK);
+    app.stop().await;
+}
+
+#[actix_rt::test]
+async fn after_a_restart_a_hold_is_still_of_the_device_that_held_it() {
+    let app = App::start().await;
+    let (web, slot) = (app.key(Role::Web).await, slot(TORRE, 15));
+    hoard(&app, &web, slot, "spin", 5, 30).await;
+    app.node().scoring().counters().heard(app.node().head().number).await;
+    // Another name on the same browser.
+    let free = json!({"lines": [{"category": "under-18", "count": 2}],
+        "parties": [{"kind": "buyer", "value": "new@example.it"}, {"kind": "device", "value": "d-spin"}]});
+    let (status, kept) = app.post(&format!("/v1/slots/{slot}/holds"), &web, "kept", &free).await;
+    assert_eq!(status, StatusCode::CREATED, "{kept}");
+    let app = app.restart().await;
+    app.node().scoring().counters().heard(app.node().head().number).await;
+    let confirm = format!("/v1/holds/{}/confirm", kept["hold"].as_str().unwrap());
+    let (status, problem) = app.post(&confirm, &web, "buy", &json!({"settlement": {"free": {}}})).await;
+    assert_eq!((status, &problem["code"]), (StatusCode::FORBIDDEN, &json!("step_up_required")), "{problem}");
+    app.stop().await;
+}
+
 #[actix_rt::test]
 async fn whoever_waited_is_remembered_for_when_the_offer_is_bought() {
     let app = App::start().await;
@@ -321,5 +628,35 @@ async fn a_refused_return_is_noted_with_how_many_would_have_come_back() {
     let attempt: AttemptId = problem["appeal"].as_str().unwrap().parse().unwrap();
     let people = app.node().look_attempts(attempt.day(), move |attempts| attempts.get(attempt).map(|found| found.people)).await.unwrap();
     assert_eq!(people, Some(3));
+    app.stop().await;
+}
+
+#[actix_rt::test]
+async fn a_verdict_reaches_tickets_where_they_have_moved_and_whoever_has_them_appeals() {
+    let app = App::start().await;
+    let (web, office, analyst) = (app.key(Role::Web).await, app.key(Role::BoxOffice).await, app.key(Role::Analyst).await);
+    let sale = sell_assessed(&app, slot(TORRE, 15), 1, 70, Outcome::Review, 60).await;
+    look(&app).await;
+    let path = format!("/v1/fraud/cases/{}", case_of(Subject::Sale(sale)));
+    let decide = async |verdict: &str| {
+        let body = json!({"verdict": verdict, "reason": "known"});
+        let (status, case) = app.post(&format!("{path}/verdict"), &analyst, verdict, &body).await;
+        assert_eq!(status, StatusCode::OK, "{case}");
+    };
+    decide("legit").await;
+    let there = json!({"slot": slot(TORRE, 16).to_string(), "tickets": [0]});
+    let (status, moved) = app.post(&format!("/v1/sales/{sale}/move"), &office, "move", &there).await;
+    assert_eq!(status, StatusCode::OK, "{moved}");
+    let arrival: HoldId = moved["sale"].as_str().unwrap().parse().unwrap();
+    let (status, undone) = app.post(&format!("{path}/undo"), &analyst, "undo", &Value::Null).await;
+    assert_eq!((status, &undone["moved_to"]), (StatusCode::OK, &json!([arrival.to_string()])), "{undone}");
+    decide("fraud").await;
+    for (ticket, expected) in [(sale.ticket(0), "moved"), (sale.ticket(1), "blocked"), (arrival.ticket(0), "blocked")] {
+        assert_eq!(app.get(&format!("/v1/tickets/{ticket}"), &office).await["state"], expected, "{ticket}");
+    }
+    let (status, appeal) = app.post("/v1/fraud/appeals", &web, "appeal", &json!({"code": arrival.to_string()})).await;
+    assert_eq!((status, &appeal["state"]), (StatusCode::ACCEPTED, &json!("received")), "{appeal}");
+    assert_eq!(app.get(&path, &analyst).await["state"], "appealed");
+    assert_eq!(app.get(&format!("/v1/fraud/appeals/{arrival}"), &web).await["state"], "received", "it is read by the same code");
     app.stop().await;
 }

@@ -49,6 +49,88 @@ async fn every_operation_says_all_that_a_caller_needs() {
     app.stop().await;
 }
 
+/// Reads that the state of things may be against: of what is over, not paid, or not good any more.
+const READS_AGAINST: [&str; 9] = [
+    "get_hold",
+    "get_notice_pdf",
+    "get_quote_notice_pdf",
+    "get_quote_tickets_pdf",
+    "get_receipt_pdf",
+    "get_sale_pdf",
+    "get_ticket_pdf",
+    "get_ticket_png",
+    "get_ticket_svg",
+];
+/// What ends by itself: holds, payments, entries of waiting lists.
+const ENDING: [&str; 16] = [
+    "accept_quote",
+    "cancel_payment",
+    "confirm_hold",
+    "confirm_quote",
+    "create_payment",
+    "extend_hold",
+    "get_hold",
+    "get_notice_pdf",
+    "get_quote_notice_pdf",
+    "leave_waiting_list",
+    "open_cart",
+    "open_checkout",
+    "pay_at_desk",
+    "release_hold",
+    "revise_quote",
+    "send_quote",
+];
+/// Operations that name nothing which might not be there.
+const NAMING_NOTHING: [&str; 8] =
+    ["get_forecast_report", "get_metrics", "get_status", "list_accounts", "list_fraud_rules", "list_models", "list_museums", "list_ticket_keys"];
+
+/// A caller that handles what the contract names handles everything, and nothing that never comes.
+#[test]
+fn an_operation_names_the_statuses_that_it_may_answer_with_and_no_others() {
+    let contract = serde_json::to_value(tornello_api::server::contract()).unwrap();
+    let (mut wrong, mut reads_against, mut ending, mut naming_nothing) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for (path, item) in contract["paths"].as_object().unwrap() {
+        for (method, operation) in item.as_object().unwrap() {
+            let id = operation["operationId"].as_str().unwrap();
+            let says = |status: &str| operation["responses"][status].is_object();
+            let parameters = || operation["parameters"].as_array().into_iter().flatten();
+            let takes = |place: &str| parameters().any(|parameter| parameter["in"] == place);
+            let is_read = method == "get";
+            let keyed = parameters().any(|parameter| parameter["name"] == "Idempotency-Key");
+            let body = operation["requestBody"].is_object();
+            // A key that is not good is told so by all, also where none is needed.
+            for (status, named) in [
+                ("400", body || keyed || takes("query")),
+                ("401", true),
+                ("403", operation["security"] != serde_json::json!([{}])),
+                ("413", body),
+                ("415", body),
+                ("429", true),
+                ("503", true),
+            ] {
+                if says(status) != named {
+                    wrong.push(format!("{method} {path}: {status} is named: {}", says(status)));
+                }
+            }
+            if !is_read && keyed && !(says("409") && says("422")) {
+                wrong.push(format!("{method} {path}: what it changes may be against it, and its key may be another request's"));
+            }
+            if is_read && !takes("query") && !takes("header") && says("422") {
+                wrong.push(format!("{method} {path}: nothing is asked that could not be done"));
+            }
+            reads_against.extend((is_read && says("409")).then_some(id));
+            ending.extend(says("410").then_some(id));
+            naming_nothing.extend((!says("404")).then_some(id));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    for (mut found, expected) in [(reads_against, READS_AGAINST.as_slice()), (ending, ENDING.as_slice()), (naming_nothing, NAMING_NOTHING.as_slice())]
+    {
+        found.sort_unstable();
+        assert_eq!(found, expected);
+    }
+}
+
 fn numbers_have_formats(value: &Value, at: &str, missing: &mut Vec<String>) {
     match value {
         Value::Object(members) => {
@@ -167,7 +249,8 @@ fn words_that_are_taken_stand_in_the_contract() {
     let contract = serde_json::to_value(tornello_api::server::contract()).unwrap();
     let schemas = &contract["components"]["schemas"];
     let channels = ["web", "kiosk", "box_office", "group", "reseller"];
-    let cases: [(&str, &str, &[&str]); 10] = [
+    let cases: [(&str, &str, &[&str]); 11] = [
+        ("AppealView", "state", &["received", "granted", "refused", "lapsed"]),
         ("CancelForm", "cause", &["visitor", "museum"]),
         ("DeskForm", "method", &["cash", "card"]),
         ("PayoutForm", "method", &["cash", "card"]),
@@ -205,7 +288,7 @@ fn headers_that_let_a_request_through_stand_in_the_contract() {
         names.sort_unstable();
         names
     };
-    assert_eq!(taking("Step-Up-Proof"), ["confirm_hold", "create_hold", "create_payment", "create_sale", "join_waiting_list"]);
+    assert_eq!(taking("Step-Up-Proof"), ["confirm_hold", "create_hold", "create_payment", "create_sale", "join_waiting_list", "move_sale"]);
     assert_eq!(taking("Waiting-Room-Admission"), ["create_hold", "join_waiting_list", "move_sale"]);
 }
 

@@ -5,7 +5,8 @@ use reqwest::StatusCode;
 use serde_json::{Value, json};
 use tornello_actors::cases::{case_of, decide};
 use tornello_actors::digest::digest_of_bytes;
-use tornello_actors::fraud::{SignalKind, signal_of};
+use tornello_actors::fraud::fold::{Fold, Row};
+use tornello_actors::fraud::{FEATURES, Outlet, SignalKind, Taking, hearing, signal_of};
 use tornello_actors::keys::Role;
 use tornello_api::learning;
 use tornello_engine::case::{LEGIT_DELAY_S, Subject, Verdict};
@@ -203,12 +204,12 @@ async fn what_analysts_found_is_learned_and_says_how_likely_fraud_is() {
     assert_eq!(app.post("/v1/fraud/models/verdicts-2/challenge", &challenger, "c2", &kind).await.0, StatusCode::OK);
     assert!(app.node().follow_models().await);
     buys(&app, BEFORE + 8).await;
-    // How often both would have had the same looked at is seen at once, without a label: of the sale, as a hold opens no case.
+    // How often both would have had the same looked at is seen at once, without a label: of the hold and of its sale.
     let sum = |models: &Value| {
         let web = &models["beside"]["by_channel"][0];
         ["both", "champion_only", "challenger_only", "neither"].iter().filter_map(|count| web[count].as_u64()).sum::<u64>()
     };
-    let models = app.until("/v1/fraud/models", &analyst, |models| sum(models) == 1).await;
+    let models = app.until("/v1/fraud/models", &analyst, |models| sum(models) == 2).await;
     let beside = &models["beside"];
     assert_eq!((&beside["champion"], &beside["challenger"]), (&json!("verdicts-1"), &json!("verdicts-2")), "{models}");
     assert_eq!((&beside["by_channel"][0]["channel"], beside["by_channel"].get(1)), (&json!("web"), None), "{models}");
@@ -243,5 +244,56 @@ async fn what_analysts_found_is_learned_and_says_how_likely_fraud_is() {
     let model = &promoted["items"][1];
     assert_eq!((&model["artifact"], &model["stage"]), (&json!("verdicts-2"), &json!("champion")), "{promoted}");
     assert_eq!((&model["evidence"]["from"], &model["evidence"]["to"]), (&json!(after), &json!(now)), "{promoted}");
+    app.stop().await;
+}
+
+#[actix_rt::test]
+async fn scorers_that_never_act_are_compared_where_models_are_listed_by_what_became_known() {
+    let app = App::start().await;
+    let analyst = app.key(Role::Analyst).await;
+    assert_eq!(app.get("/v1/fraud/models", &analyst).await.get("raced"), None, "nothing was fitted yet");
+    for n in 0..2 {
+        buys(&app, n).await;
+    }
+    opened(&app, 0..2).await;
+    for (n, verdict) in [(0, Verdict::Fraud), (1, Verdict::Legit)] {
+        decide(app.node(), case_of(Subject::Sale(sale_of(n))), by(u128::from(n) * 10 + 900_000), verdict, code("known")).await.unwrap();
+    }
+    look(&app).await;
+
+    // The scorers are told of two thousand events two days ago, and of both sales and some others a moment before these had cases.
+    let judge = app.node().scoring().judge();
+    let now_us = app.node().now().plus_seconds(-60).as_micros();
+    let row = |n: u64, at_us: i64, subject: u128| Row {
+        at_us,
+        subject,
+        outlet: Outlet::Web,
+        read_of: Some(Taking { role: hearing::role(PartyKind::Device), id: u128::from(n) }),
+        features: (0..FEATURES.len() as u64).map(|feature| ((n * 31 + feature * 7) % 89) as f32 / 20.0).collect(),
+    };
+    let before: Vec<Row> = (0..2_100).map(|n| row(n, now_us - 2 * 86_400_000_000 + n as i64, u128::from(n))).collect();
+    let sold = |n: u64| row(n, now_us - 3_600_000_000, sale_of(n).get());
+    let heard: Vec<Row> = (0..2).map(sold).chain((2..50).map(|n| row(n, now_us - 3_600_000_000 + n as i64, u128::from(n)))).collect();
+    let mut fold = serde_json::to_value(Fold::default()).unwrap();
+    (fold["rows"], fold["seen"]) = (serde_json::to_value(&before).unwrap(), json!(2_100));
+    judge.hear(heard, &serde_json::from_value(fold).unwrap());
+    judge.settled().await;
+
+    let models = app.get("/v1/fraud/models", &analyst).await;
+    let raced = &models["raced"];
+    assert_eq!((&raced["events"], &raced["frauds"], &raced["honest"]), (&json!(50), &json!(1), &json!(1)), "{models}");
+    let scorers: Vec<&Value> = raced["shadows"].as_array().unwrap().iter().map(|shadow| &shadow["scorer"]).collect();
+    assert_eq!(scorers, [&json!("robust_covariance"), &json!("isolation_forest"), &json!("tails")], "{models}");
+    for shadow in raced["shadows"].as_array().unwrap() {
+        assert!(shadow["found"]["recall"].is_number() && shadow["found"]["raised"].is_u64(), "{models}");
+    }
+    assert_eq!(app.get("/v1/fraud/models?kind=demand", &analyst).await.get("raced"), None);
+
+    // The model that the node fitted of these is two days old, and acts for a week.
+    let stale = || async { app.get("/status", &analyst).await["scoring"]["stale"].clone() };
+    assert!(raced["acting"].as_str().is_some_and(|acting| acting.starts_with("own-")), "{models}");
+    assert_eq!(stale().await, Value::Null);
+    app.clock.set(app.node().now().plus_seconds(6 * 86_400));
+    assert_eq!(stale().await, "old_model");
     app.stop().await;
 }

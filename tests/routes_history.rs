@@ -3,9 +3,16 @@
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tornello_actors::keys::{Museums, Role};
-use tornello_engine::ids::SlotId;
+use tornello_engine::envelope::{Digest, Envelope};
+use tornello_engine::ids::{KeyId, SlotId};
+use tornello_engine::money::Cents;
+use tornello_engine::museum::Command;
+use tornello_engine::tariff::Tariff;
 
-use crate::support::{App, MARE, NOW, TORRE, expect, slot};
+use crate::support::{App, MARE, NOW, TORRE, expect, plan, slot, today};
+
+/// The first event that comes of a command, or the code of its refusal and the step.
+type Expected = Result<&'static str, (&'static str, u64)>;
 
 /// Tomorrow at ten.
 fn tomorrow() -> SlotId {
@@ -106,6 +113,152 @@ async fn what_a_sale_and_a_ticket_would_have_been_told() {
             "{when}{command}"
         );
     }
+    app.stop().await;
+}
+
+async fn set(app: &App, key: u128, command: Command) {
+    let key = Digest(key);
+    let by = Envelope { who: KeyId::SYSTEM, key, body: key, parties: vec![], assessment: None, order: None, formerly: Vec::new() };
+    app.node().museum(TORRE, by, command).await.unwrap();
+}
+
+#[actix_rt::test]
+async fn a_command_is_decided_as_it_was_given() {
+    let app = App::start().await;
+    let (web, desk, manager) = (app.key(Role::Web).await, app.key(Role::BoxOffice).await, app.key(Role::Manager).await);
+    let mut limited = plan();
+    limited.routes[0].policy.limits.tickets_max = Some(4);
+    set(&app, 90, Command::SetPlan { valid_from: today(), plan: limited }).await;
+    let (ten, nine) = (tomorrow(), slot(TORRE, 9));
+    let hold = |count: u16| json!({"lines": [{"category": "full", "count": count}], "parties": [{"kind": "buyer", "value": "ada"}]});
+    let (status, held) = app.post(&format!("/v1/slots/{ten}/holds"), &web, "a", &hold(3)).await;
+    assert_eq!(status, StatusCode::CREATED, "{held}");
+    let (_, refused) = app.post(&format!("/v1/slots/{ten}/holds"), &web, "b", &hold(2)).await;
+    assert_eq!(refused["code"], "too_many_for_buyer", "{refused}");
+    let sold = json!({"lines": [{"category": "full", "count": 2}], "settlement": {"desk": {"till": "t", "method": "cash", "reference": "R"}}});
+    let mut sales = Vec::new();
+    for (slot, name) in [(ten, "c"), (nine, "d")] {
+        let (status, sold) = app.post(&format!("/v1/slots/{slot}/sales"), &desk, name, &sold).await;
+        assert_eq!(status, StatusCode::CREATED, "{sold}");
+        sales.push(sold);
+    }
+    let (hold, sale) = (held["hold"].as_str().unwrap(), sales[0]["sale"].as_str().unwrap());
+    let holder = json!({"holder": {"given_name": "Ada", "family_name": "Neri"}});
+    let renamed = app.post(&format!("/v1/tickets/{}/rename", sales[1]["sale"].as_str().unwrap()), &desk, "e", &holder).await;
+    assert_eq!(renamed.0, StatusCode::OK, "{}", renamed.1);
+    let ticket = sales[1]["tickets"][0]["ticket"].as_str().unwrap();
+
+    let eleven = SlotId::new(TORRE, ten.route(), ten.start().plus_seconds(3_600));
+    let (never, elsewhere) = (SlotId::new(TORRE, ten.route(), ten.start().plus_seconds(-6 * 3_600)), slot(MARE, 10));
+    let scan = |rest: &str| format!("scan&ticket={ticket}&gate=north&{rest}");
+    // Of which slot, what is asked, which event comes of it, or the code of the refusal and the step.
+    let cases: Vec<(SlotId, String, Expected)> = vec![
+        (ten, "hold&channel=web&people=2&category=full&buyer=ada".to_owned(), Err(("too_many_for_buyer", 7))),
+        (ten, "hold&channel=web&people=1&category=full&buyer=ada".to_owned(), Ok("held")),
+        (ten, "hold&channel=web&people=2&category=full&buyer=bob".to_owned(), Ok("held")),
+        (ten, "hold&channel=web&people=2&category=full".to_owned(), Ok("held")),
+        (ten, "hold&channel=web&lines=full:1,under-18:1".to_owned(), Ok("held")),
+        (ten, "sell&channel=web&people=1&category=full".to_owned(), Ok("sold")),
+        (ten, "sell&channel=web&people=1&category=full&settlement=desk".to_owned(), Err(("settlement_not_allowed", 5))),
+        (ten, format!("confirm&hold={hold}"), Ok("sold")),
+        (ten, format!("confirm&hold={hold}&settlement=payment"), Ok("sold")),
+        (ten, format!("confirm&hold={hold}&settlement=on_account"), Err(("settlement_not_allowed", 5))),
+        (ten, format!("confirm&hold={hold}&settlement=free"), Err(("settlement_mismatch", 5))),
+        (ten, "wait&channel=web&people=1&category=full".to_owned(), Err(("places_available", 6))),
+        (ten, format!("leave&entry={hold}"), Err(("unknown_entry", 2))),
+        (ten, format!("move&sale={sale}&to={eleven}&tickets=1"), Ok("move_begun")),
+        (ten, format!("move&sale={sale}&to={ten}"), Err(("same_slot", 1))),
+        (ten, format!("move&sale={sale}&to={elsewhere}"), Err(("other_museum", 1))),
+        (ten, format!("move&sale={sale}&to={never}"), Err(("unknown_slot", 2))),
+        (ten, format!("rename&sale={sale}&tickets=0"), Ok("renamed")),
+        (ten, format!("block&sale={sale}&tickets=1&reason=resold"), Ok("blocked")),
+        (ten, format!("unblock&sale={sale}"), Err(("not_blocked", 4))),
+        (nine, format!("admit&ticket={ticket}"), Ok("admitted")),
+        (nine, format!("admit&ticket={ticket}&issue=2"), Ok("admitted")),
+        (nine, format!("admit&ticket={ticket}&issue=1"), Err(("code_outdated", 3))),
+        (nine, scan("direction=in&scanned_at=2026-11-23T08:20:00Z"), Ok("admitted")),
+        (nine, scan("direction=in&scanned_at=2026-11-23T08:20:00Z&issue=1"), Ok("admission_conflict")),
+        (nine, scan("direction=out&scanned_at=2026-11-23T08:20:00Z"), Ok("scans_judged")),
+        (nine, scan("direction=out&scanned_at=2026-11-23T09:20:00Z"), Err(("scan_in_future", 4))),
+    ];
+    for (slot, command, expected) in cases {
+        let said = app.get(&format!("/v1/slots/{slot}/history?command={command}"), &manager).await;
+        let decision = &said["decision"];
+        match expected {
+            Ok(kind) => {
+                assert_eq!((&decision["outcome"], &decision["events"][0]["kind"]), (&json!("accepted"), &json!(kind)), "{command}: {decision}");
+            }
+            Err((code, step)) => {
+                assert_eq!((&decision["problem"]["code"], &decision["rule"]["step"]), (&json!(code), &json!(step)), "{command}: {decision}");
+            }
+        }
+    }
+    // What a cancellation pays back depends on which tickets, and why.
+    for (asked, tickets, cents) in [("", json!([0, 1]), 1_200), ("&tickets=0", json!([0]), 600), ("&tickets=0&cause=museum", json!([0]), 1_200)] {
+        let said = app.get(&format!("/v1/slots/{ten}/history?command=cancel&sale={sale}{asked}"), &manager).await;
+        let fields = &said["decision"]["events"][0]["fields"];
+        assert_eq!((&fields["tickets"], &fields["refund_cents"]), (&tickets, &json!(cents)), "{asked}: {said}");
+    }
+    for (bad, status) in [
+        ("command=hold&channel=web&lines=full", 400),
+        ("command=hold&channel=web&lines=full:1&people=1", 422),
+        ("command=hold&channel=web&people=1&buyer=", 422),
+        ("command=scan&ticket=x", 400),
+        ("command=leave", 422),
+        ("command=cancel&sale=x", 400),
+    ] {
+        let response = app.request(Method::GET, &format!("/v1/slots/{ten}/history?{bad}"), &manager).send().await.unwrap();
+        assert_eq!(response.status().as_u16(), status, "{bad}");
+    }
+
+    // Prices are those of the tariff as it was then.
+    let before = app.node().now().to_string();
+    app.pass(60).await;
+    set(&app, 91, Command::SetTariff { valid_from: today(), tariff: Tariff::state_museum(Cents::new(1_500)) }).await;
+    for (when, cents) in [(format!("at={before}&"), 1_200), (String::new(), 1_500)] {
+        let said = app.get(&format!("/v1/slots/{ten}/history?{when}command=hold&channel=web&people=1&category=full"), &manager).await;
+        assert_eq!(said["decision"]["events"][0]["fields"]["lines"][0]["price_cents"], cents, "{when}");
+    }
+    app.stop().await;
+}
+
+#[actix_rt::test]
+async fn who_waited_then_and_who_was_served_before_them_is_told() {
+    let app = App::start().await;
+    let (web, manager, ten) = (app.key(Role::Web).await, app.key(Role::Manager).await, tomorrow());
+    let lines = |count: u16| json!({"lines": [{"category": "full", "count": count}]});
+    let mut holds = Vec::new();
+    for (count, name) in [(15, "a"), (5, "b")] {
+        holds.push(app.post(&format!("/v1/slots/{ten}/holds"), &web, name, &lines(count)).await.1["hold"].as_str().unwrap().to_owned());
+    }
+    let mut entries = Vec::new();
+    for (count, name) in [(8, "c"), (4, "d")] {
+        entries.push(app.post(&format!("/v1/slots/{ten}/waiting"), &web, name, &lines(count)).await.1["entry"].as_str().unwrap().to_owned());
+    }
+    let history = format!("/v1/slots/{ten}/history");
+    let joined = app.node().now().to_string();
+    app.pass(60).await;
+    let released = app.request(Method::DELETE, &format!("/v1/holds/{}", holds[1]), &web).header("Idempotency-Key", "e").send().await.unwrap();
+    assert_eq!(released.status(), StatusCode::NO_CONTENT);
+    app.pass(60).await;
+    let served = app.node().now().to_string();
+    app.pass(600).await;
+    let left = app.request(Method::DELETE, &format!("/v1/waiting/{}", entries[0]), &web).header("Idempotency-Key", "f").send().await.unwrap();
+    assert_eq!(left.status(), StatusCode::NO_CONTENT);
+
+    let waited = |then: &Value| {
+        let waiting = then["state"]["waiting"].as_array().unwrap();
+        waiting.iter().map(|party| (party["entry"].as_str().unwrap().to_owned(), party["overtaken"].as_u64().unwrap())).collect::<Vec<_>>()
+    };
+    let then = app.get(&format!("{history}?at={joined}"), &manager).await;
+    assert_eq!(waited(&then), [(entries[0].clone(), 0), (entries[1].clone(), 0)]);
+    let then = app.get(&format!("{history}?at={served}"), &manager).await;
+    assert_eq!(waited(&then), [(entries[0].clone(), 1)]);
+    let first = &then["state"]["waiting"][0];
+    assert_eq!((&first["number"], &first["people"], &first["channel"]), (&json!(1), &json!(8), &json!("web")));
+    let by = &first["overtaken_by"][0];
+    assert_eq!((&by["number"], &by["people"], &by["free"]), (&json!(2), &json!(4), &json!(5)));
+    assert!(waited(&app.get(&history, &manager).await).is_empty());
     app.stop().await;
 }
 

@@ -3,10 +3,13 @@
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tornello_actors::keys::{Museums, Role};
-use tornello_engine::ids::HoldId;
+use tornello_engine::envelope::{Digest, Envelope};
+use tornello_engine::ids::{HoldId, KeyId};
+use tornello_engine::museum;
+use tornello_engine::slot::Reentry;
 
 use crate::routes_sales::{desk, ticket};
-use crate::support::{App, MARE, TORRE, expect, slot};
+use crate::support::{App, MARE, TORRE, expect, plan, slot, today};
 
 async fn send(app: &App, key: &str, scans: &[Value]) -> Value {
     let lines: String = scans.iter().map(|scan| format!("{scan}\n")).collect();
@@ -65,10 +68,10 @@ async fn a_batch_is_merged_with_the_times_of_its_scans_and_may_be_sent_again() {
         ("merged", None),
         ("merged", None),
         ("refused", Some("unknown_ticket")),
-        ("refused", Some("scan_in_future")),
+        ("failed", Some("scan_in_future")),
         ("refused", Some("invalid")),
         ("refused", Some("invalid")),
-        ("refused", Some("not_inside")),
+        ("left_unseen", None),
         ("refused", Some("invalid")),
         ("refused", Some("unknown_ticket")),
         ("refused", Some("not_a_code")),
@@ -76,7 +79,8 @@ async fn a_batch_is_merged_with_the_times_of_its_scans_and_may_be_sent_again() {
         ("refused", Some("scan_too_old")),
     ];
     assert_eq!(outcomes(&answer), expected, "{answer}");
-    assert_eq!((&answer["merged"], &answer["refused"], &answer["items"][2]["scan"]), (&json!(4), &json!(10), &json!(7)));
+    assert_eq!((&answer["merged"], &answer["refused"], &answer["items"][2]["scan"]), (&json!(4), &json!(8), &json!(7)));
+    assert_eq!((&answer["failed"], &answer["left_unseen"]), (&json!(1), &json!(1)));
 
     // The original times, in the ticket and in the list.
     let read = app.get(&format!("/v1/tickets/{}", id(0)), &office).await;
@@ -90,11 +94,11 @@ async fn a_batch_is_merged_with_the_times_of_its_scans_and_may_be_sent_again() {
 
     // Again, as a JSON array too, and after a restart: nothing changes.
     let again = send(&app, &gate, &batch).await;
-    assert_eq!((&again["duplicates"], &again["merged"], &again["conflicts"]), (&json!(4), &json!(0), &json!(0)), "{again}");
+    assert_eq!((&again["duplicates"], &again["merged"], &again["conflicts"]), (&json!(5), &json!(0), &json!(0)), "{again}");
     let app = app.restart().await;
     let request = app.request(Method::POST, "/v1/admissions/batch", &gate).json(&batch);
     let again = expect(request.send().await.unwrap(), StatusCode::OK).await;
-    assert_eq!((&again["duplicates"], &again["refused"], again["items"].as_array().unwrap().len()), (&json!(4), &json!(10), 14), "{again}");
+    assert_eq!((&again["duplicates"], &again["refused"], again["items"].as_array().unwrap().len()), (&json!(5), &json!(8), 14), "{again}");
     assert_eq!(app.node().head().number, reached, "nothing is written");
     let counted = app.get(&format!("/v1/slots/{}", slot(TORRE, 9)), &office).await;
     assert_eq!((&counted["admitted"], &counted["inside"], &counted["conflicts"]), (&json!(3), &json!(2), &json!(0)));
@@ -113,15 +117,55 @@ async fn two_gates_on_one_ticket_are_one_admission_and_one_conflict_in_either_or
         let first = send(&app, &gate, &[logs[order[0]].clone()]).await;
         assert_eq!(outcomes(&first), [("merged", None)]);
         let second = send(&app, &gate, &[logs[order[1]].clone()]).await;
-        assert_eq!(outcomes(&second), [("conflict", Some("ticket_inside"))]);
+        let expected = if order[1] == 1 { ("conflict", Some("ticket_inside")) } else { ("merged", None) };
+        assert_eq!(outcomes(&second), [expected]);
         assert_eq!(outcomes(&send(&app, &gate, &logs).await), [("duplicate", None), ("duplicate", None)]);
         let counted = app.get(&format!("/v1/slots/{}", slot(TORRE, 9)), &office).await;
         assert_eq!((&counted["admitted"], &counted["inside"], &counted["conflicts"]), (&json!(1), &json!(1), &json!(1)));
-        let late = &logs[order[1]];
+        // Whoever came later was one too many, whichever gate says so first.
+        let late = &logs[1];
         let conflict = json!({"ticket": id, "gate": late["gate"], "scanned_at": late["scanned_at"], "reason": "ticket_inside"});
         let path = format!("/v1/slots/{}/conflicts", slot(TORRE, 9));
         let app = app.restart().await;
         assert_eq!(app.get(&path, &office).await["items"], json!([conflict]));
+        app.stop().await;
+    }
+}
+
+#[actix_rt::test]
+async fn it_does_not_matter_which_gate_sends_first_when_somebody_comes_back() {
+    for order in [[0, 1], [1, 0]] {
+        let app = App::start().await;
+        let mut plan = plan();
+        plan.routes[0].policy.reentry = Reentry { times_max: 1, within_s: 7_200 };
+        let key = Digest(99);
+        let by = Envelope { who: KeyId::SYSTEM, key, body: key, parties: vec![], assessment: None, order: None, formerly: Vec::new() };
+        app.node().museum(TORRE, by, museum::Command::SetPlan { valid_from: today(), plan }).await.unwrap();
+        let (gate, office) = (app.key(Role::Gate).await, app.key(Role::BoxOffice).await);
+        let sale = sell(&app, 2).await;
+        let id = ticket(&sale, 0);
+        app.pass(3_600).await;
+        let batches = [vec![scan(&id, "pda-1", "08:31:00", "in"), scan(&id, "pda-1", "08:50:00", "in")], vec![scan(&id, "pda-2", "08:40:00", "out")]];
+        let mut answers = Vec::new();
+        for batch in order.map(|batch| &batches[batch]) {
+            answers.push(send(&app, &gate, batch).await);
+        }
+        let said: Vec<_> = answers.iter().map(|answer| outcomes(answer)).collect();
+        let (merged, unseen, conflict) = (("merged", None), ("left_unseen", None), ("conflict", Some("ticket_inside")));
+        let expected = if order[0] == 0 { vec![vec![merged, conflict], vec![merged]] } else { vec![vec![unseen], vec![merged, merged]] };
+        assert_eq!(said, expected);
+        // The conflict was none, and everything says so: the slot, its ticket, the lists, and the signs against the sale.
+        let counted = app.get(&format!("/v1/slots/{}", slot(TORRE, 9)), &office).await;
+        assert_eq!((&counted["admitted"], &counted["inside"], &counted["conflicts"]), (&json!(1), &json!(1), &json!(0)), "{order:?}");
+        let conflicts = app.get(&format!("/v1/slots/{}/conflicts", slot(TORRE, 9)), &office).await;
+        assert_eq!(conflicts["items"], json!([]), "{order:?}");
+        let read = app.get(&format!("/v1/tickets/{id}"), &office).await;
+        assert_eq!((&read["state"], &read["entries"], &read["admitted_at"]), (&json!("inside"), &json!(2), &json!("2026-11-23T08:31:00Z")));
+        let views = &app.node().files().unwrap().views;
+        views.reach(app.node().head().number).await;
+        assert!(views.fraud_signs(10).await.unwrap().is_empty(), "{order:?}");
+        let listed = app.get(&format!("/v1/slots/{}/tickets", slot(TORRE, 9)), &office).await;
+        assert_eq!((&listed["items"][0]["state"], &listed["items"][0]["changed_at"]), (&json!("inside"), &json!("2026-11-23T08:50:00Z")));
         app.stop().await;
     }
 }

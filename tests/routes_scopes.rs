@@ -19,6 +19,8 @@ struct Operation {
     path: String,
     scope: Option<Scope>,
     body: Option<(String, Value)>,
+    /// The statuses that it may answer with, as the contract says.
+    statuses: Vec<u16>,
 }
 
 /// Every operation of the contract, with an address that leads nowhere and a body that can be read.
@@ -38,6 +40,7 @@ fn operations() -> Vec<Operation> {
                 path: nowhere(path, operation),
                 scope,
                 body: body(&contract, operation),
+                statuses: operation["responses"].as_object().unwrap().keys().map(|status| status.parse().unwrap()).collect(),
             });
         }
     }
@@ -102,7 +105,7 @@ fn sample(contract: &Value, schema: &Value) -> Value {
 }
 
 #[actix_rt::test]
-async fn every_operation_asks_for_the_scope_that_it_publishes_and_for_nothing_else() {
+async fn every_operation_asks_for_the_scope_that_it_publishes_and_answers_with_a_status_that_it_publishes() {
     let app = App::start().await;
     let operations = operations();
     assert!(operations.len() > 20, "only {} operations were found", operations.len());
@@ -114,7 +117,7 @@ async fn every_operation_asks_for_the_scope_that_it_publishes_and_for_nothing_el
             Some(role) => app.key(role).await,
             None => String::new(),
         };
-        for Operation { id, method, path, scope, body } in &operations {
+        for Operation { id, method, path, scope, body, statuses } in &operations {
             let Some(scope) = scope else { continue };
             let mut request = app.request(method.clone(), path, &key).header("Idempotency-Key", format!("{id}-{role:?}"));
             if let Some((kind, body)) = body {
@@ -127,6 +130,7 @@ async fn every_operation_asks_for_the_scope_that_it_publishes_and_for_nothing_el
                 Some(_) => (200..500).contains(&status) && ![401, 403].contains(&status),
             };
             wrong.extend((!good).then(|| format!("{id} ({}) as {role:?}: {status}", scope.name())));
+            wrong.extend((!statuses.contains(&status)).then(|| format!("{id} as {role:?}: {status} is none of {statuses:?}")));
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));

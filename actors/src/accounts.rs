@@ -94,14 +94,15 @@ impl Tell<Account> for Accounts {
     }
 }
 
-/// Gives a slot a command that sells on an account: [`slot::Command::Sell`], [`slot::Command::SellPaid`] or [`slot::Command::SellDirect`]. The account is charged first, within its limit. A
-/// repeat of the caller's key answers the sale that was made the first time; the id of a direct sale has to follow from that key. A hold is sold only as it was
+/// Gives a slot a command that sells on an account: [`slot::Command::Sell`], [`slot::Command::SellPaid`] or [`slot::Command::SellDirect`], with a name on the tickets
+/// ([`slot::Command::SellNamed`]) or without. The account is charged first, within its limit. A repeat of the caller's key answers the sale that was made the first time; the id of a direct sale has to follow from that key. A hold is sold only as it was
 /// when it was charged.
 ///
 /// # Errors
 /// What the slot or the account says to it; then nothing is charged. `AlreadyCharged` if another amount was charged for the same sale just now: that is taken back.
 pub async fn sell(node: &Node, account: Code, envelope: Envelope, mut command: slot::Command) -> Result<Record<slot::Event>, Failure<Refusal>> {
-    let (slot::Command::Sell { hold: sale, .. } | slot::Command::SellPaid { hold: sale, .. } | slot::Command::SellDirect { sale, .. }) = command
+    let (slot::Command::Sell { hold: sale, .. } | slot::Command::SellPaid { hold: sale, .. } | slot::Command::SellDirect { sale, .. }) =
+        *command.unnamed()
     else {
         return Err(Failure::OutOfOrder("not a sale".to_owned()));
     };
@@ -109,7 +110,13 @@ pub async fn sell(node: &Node, account: Code, envelope: Envelope, mut command: s
     let _selling = node.accounts().selling(account).lock().await;
     if !node.knows(slot, &envelope).await.map_err(of_slot)? {
         node.rehearse(slot, &envelope, &command).await.map_err(of_slot)?;
-        let (charged, amount_cents) = as_charged(node, command).await?;
+        let (charged, amount_cents) = match command {
+            slot::Command::SellNamed { sell, holder } => {
+                let (sell, amount_cents) = as_charged(node, *sell).await?;
+                (sell.named(Some(holder)), amount_cents)
+            }
+            unnamed => as_charged(node, unnamed).await?,
+        };
         charge(node, account, sale, amount_cents).await?;
         command = charged;
     }

@@ -1,10 +1,15 @@
 //! Fraud cases: opened for what wants to be looked at, and driven until what follows from their verdicts is done. The rules of a case are in `engine::case`; here is what
 //! concerns a case and its sale.
 //!
-//! What wants a case is found in the lists, which follow the journal: a sale under review, a return or a count of cash that looks wrong, a sale or return picked at random, one whose payer's bank took the money back, one that a gate
-//! met twice (with a network or without). A case's id follows from what it is about, and each step's key from the case, so whatever a crash leaves is done once by whoever finds it.
+//! A verdict about a sale follows its tickets to whichever slots they have moved, or move to while it is given.
+//!
+//! What wants a case is found in the lists, which follow the journal: a sale under review, a suspected hold that was not bought, a return or a count of cash that looks wrong,
+//! a sale, return or refused attempt picked at random, a sale whose payer's bank took the money back, one that a gate met twice (with a network or without). A case's id
+//! follows from what it is about, and each step's key from the case, so whatever a crash leaves is done once by whoever finds it.
 
+pub mod appeals;
 pub mod board;
+pub mod passes;
 pub mod report;
 
 use tornello_engine::aggregate::Aggregate;
@@ -17,11 +22,14 @@ use tornello_engine::money::Cents;
 use tornello_engine::record::Record;
 use tornello_engine::slot;
 use tornello_engine::time::Timestamp;
+use tornello_models::fraud::budget::Budget;
 
 use crate::digest::digest;
 use crate::failure::Failure;
+use crate::fraud::hearing::outlet;
+use crate::moves;
 use crate::node::Node;
-use crate::views::fraud::{Wanting, stays_picked};
+use crate::views::fraud::{ByHour, Drawn, PICKED_ONE_IN, Wanting, stays_picked};
 use crate::views::{Views, ViewsError};
 
 /// Within which time somebody should look at a case, in seconds: a day; of one under review sooner, if its time is over sooner.
@@ -30,6 +38,8 @@ const DUE_S: i64 = 86_400;
 const LAPSES_S: i64 = 14 * 86_400;
 /// Of how many hours that are over chance may pick: more than the last one, as a sale is in the lists under the time of its hold, and a node may have stood still.
 const PICKED_BACK_H: i64 = 24;
+/// What part of all that analysts can read is picked by chance, in percent: the line of a model leaves as much.
+const PICKED_PERCENT: u64 = 5;
 /// In how many hours, its own the last, is counted from how many chance picks at something.
 const VOLUME_H: i64 = 24;
 /// An hour, in seconds.
@@ -61,6 +71,7 @@ pub fn case_of(subject: Subject) -> CaseId {
         Subject::Attempt(attempt) => digest(&[b"case of attempt", &attempt.get().to_be_bytes()]),
         Subject::Return { sale, seq } => digest(&[b"case of return", &sale.get().to_be_bytes(), &seq.to_be_bytes()]),
         Subject::Till(till) => digest(&[b"case of till", &till.0.to_be_bytes()]),
+        Subject::Hold(hold) => digest(&[b"case of hold", &hold.get().to_be_bytes()]),
     };
     CaseId(bytes.0 as u64)
 }
@@ -70,6 +81,13 @@ fn envelope(case: CaseId, step: &[u8], number: u64) -> Envelope {
     Envelope::by_system(digest(&[b"case", &case.get().to_be_bytes(), step, &number.to_be_bytes()]))
 }
 
+/// The envelope of a step with tickets of a sale: a verdict is followed by one for each sale that they have become, and by another one when others are found there.
+fn step_at(case: CaseId, step: &[u8], number: u64, sale: HoldId, tickets: &[u16]) -> Envelope {
+    let (case, number, sale) = (case.get().to_be_bytes(), number.to_be_bytes(), sale.get().to_be_bytes());
+    let tickets: Vec<u8> = tickets.iter().flat_map(|ticket| ticket.to_be_bytes()).collect();
+    Envelope::by_system(digest(&[b"case at", &case, step, &number, &sale, &tickets]))
+}
+
 /// Opens a case about something, if there is none.
 async fn open_about(node: &Node, wanting: &Wanting, origin: Origin) -> Result<CaseId, RoundError> {
     let (subject, now) = (wanting.subject, node.now());
@@ -77,7 +95,7 @@ async fn open_about(node: &Node, wanting: &Wanting, origin: Origin) -> Result<Ca
     let lapses_at = wanting.review_until.filter(|until| *until > now).unwrap_or(now.plus_seconds(LAPSES_S));
     let due_at = now.plus_seconds(DUE_S).min(lapses_at);
     let slot = match subject {
-        Subject::Sale(sale) | Subject::Return { sale, .. } => Some(sale.slot()),
+        Subject::Sale(sale) | Subject::Return { sale, .. } | Subject::Hold(sale) => Some(sale.slot()),
         Subject::Attempt(_) | Subject::Till(_) => None,
     };
     let opened = Opened {
@@ -117,23 +135,34 @@ async fn parties_of(node: &Node, subject: &str) -> Result<Vec<Party>, ViewsError
     Ok(files.views.parties_of(subject).await?.into_iter().filter_map(read).collect())
 }
 
-/// Opens a case about an attempt that was blocked: its maker appeals. Repeated, it is the same appeal.
-///
-/// # Errors
-/// `unknown_case` if there was no such attempt.
-pub async fn appeal_attempt(node: &Node, attempt: AttemptId, by: Envelope) -> Result<CaseId, Failure<Refusal>> {
-    let found = node.look_attempts(attempt.day(), move |attempts| attempts.get(attempt).cloned()).await;
-    let Ok(Some(found)) = found else { return Err(Failure::Refused(Refusal::UnknownCase)) };
-    let Attempt { channel, museum, slot, amount_cents, parties, assessment, .. } = found;
-    let (subject, now) = (Subject::Attempt(attempt), node.now());
+/// An attempt that was blocked, as it is kept; none if none is.
+async fn attempt_of(node: &Node, id: AttemptId) -> Option<Attempt> {
+    node.look_attempts(id.day(), move |attempts| attempts.get(id).cloned()).await.ok().flatten()
+}
+
+/// Opens a case about an attempt that was blocked, if there is none.
+async fn open_attempt(node: &Node, attempt: Attempt, origin: Origin) -> Result<CaseId, Failure<Refusal>> {
+    let Attempt { id, channel, museum, slot, amount_cents, parties, assessment, .. } = attempt;
+    let (subject, now) = (Subject::Attempt(id), node.now());
     let id = case_of(subject);
     let (due_at, lapses_at) = (now.plus_seconds(DUE_S), now.plus_seconds(LAPSES_S));
-    let opened = Opened { subject, origin: Origin::Appeal, assessment, slot, museum, channel, amount_cents, parties, due_at, lapses_at };
+    let opened = Opened { subject, origin, assessment, slot, museum, channel, amount_cents, parties, due_at, lapses_at };
     match node.case(id, envelope(id, b"open", 0), Command::Open(Box::new(opened))).await {
-        Ok(_) | Err(Failure::Refused(Refusal::CaseExists) | Failure::KeyReused) => {}
-        Err(failure) => return Err(failure),
+        Ok(_) | Err(Failure::Refused(Refusal::CaseExists) | Failure::KeyReused) => Ok(id),
+        Err(failure) => Err(failure),
     }
-    node.case(id, by, Command::Appeal).await.map(|_| id)
+}
+
+/// Opens a case about what chance has picked: a sale or a return that nobody suspects, or an attempt that was blocked.
+async fn open_picked(node: &Node, subject: Subject) -> Result<(), RoundError> {
+    let Some(files) = node.files() else { return Ok(()) };
+    if let Subject::Attempt(attempt) = subject {
+        let Some(found) = attempt_of(node, attempt).await else { return Ok(()) };
+        let failed = |failure: Failure<Refusal>| RoundError::Case(case_of(subject), failure.to_string());
+        return open_attempt(node, found, Origin::Picked).await.map(drop).map_err(failed);
+    }
+    let Some(wanting) = files.views.assessed_for_case(subject).await? else { return Ok(()) };
+    open_about(node, &wanting, Origin::Picked).await.map(drop)
 }
 
 /// Gives a verdict, and sees to what follows from it. What cannot be done now is done later, by itself.
@@ -172,12 +201,8 @@ async fn act(node: &Node, id: CaseId) -> Result<(), RoundError> {
     let done = match action {
         Action::Block => block(node, id, sale, seq).await,
         Action::Unblock => unblock(node, id, sale, seq).await,
-        Action::Review => told(node.slot(sale.slot(), envelope(id, b"review", seq), slot::Command::Review { sale }).await),
-        Action::Clear => {
-            let unblocked = unblock(node, id, sale, seq).await.map_err(|failure| failed(&failure))?;
-            let cleared = told(node.slot(sale.slot(), envelope(id, b"clear", seq), slot::Command::EndReview { sale, cleared: true }).await);
-            cleared.map(|cleared| cleared || unblocked)
-        }
+        Action::Review => review(node, id, sale, seq).await,
+        Action::Clear => clear(node, id, sale, seq).await,
     };
     let done = done.map_err(|failure| failed(&failure))?;
     match node.case(id, envelope(id, b"act", seq), Command::Act { action, done }).await {
@@ -207,24 +232,90 @@ async fn tickets(node: &Node, sale: HoldId, which: fn(&slot::Ticket) -> bool) ->
     node.look(sale.slot(), numbers).await
 }
 
-async fn block(node: &Node, id: CaseId, sale: HoldId, seq: u64) -> Told {
-    let stands = |ticket: &slot::Ticket| ticket.state == slot::TicketState::Valid && ticket.blocked.is_none();
-    let tickets = tickets(node, sale, stands).await?;
-    let Ok(reason) = REASON.parse() else { return Ok(false) };
-    if tickets.is_empty() {
-        return Ok(false);
-    }
-    told(node.slot(sale.slot(), envelope(id, b"block", seq), slot::Command::Block { sale, tickets, reason }).await)
+fn is_ours(ticket: &slot::Ticket) -> bool {
+    ticket.blocked.is_some_and(|reason| reason.as_str() == REASON)
 }
 
-/// Lifts what a verdict blocked; what staff blocked for another reason stays.
-async fn unblock(node: &Node, id: CaseId, sale: HoldId, seq: u64) -> Told {
-    let ours = |ticket: &slot::Ticket| ticket.blocked.is_some_and(|reason| reason.as_str() == REASON);
-    let tickets = tickets(node, sale, ours).await?;
-    if tickets.is_empty() {
-        return Ok(false);
+fn stands(ticket: &slot::Ticket) -> bool {
+    ticket.state == slot::TicketState::Valid && ticket.blocked.is_none()
+}
+
+/// Blocks the tickets of a sale, wherever they have moved; answers whether any is blocked. What is on its way to another slot stands nowhere now: then all that can be done
+/// is done, and the rest when it has arrived.
+async fn block(node: &Node, id: CaseId, sale: HoldId, seq: u64) -> Told {
+    let Ok(reason) = REASON.parse() else { return Ok(false) };
+    let (trail, _) = moves::trail(node, sale).await?;
+    let mut is_blocked = false;
+    for &sale in &trail {
+        let standing = tickets(node, sale, stands).await?;
+        if !standing.is_empty() {
+            let step = step_at(id, b"block", seq, sale, &standing);
+            told(node.slot(sale.slot(), step, slot::Command::Block { sale, tickets: standing, reason }).await)?;
+        }
+        is_blocked |= !tickets(node, sale, is_ours).await?.is_empty();
     }
-    told(node.slot(sale.slot(), envelope(id, b"unblock", seq), slot::Command::Unblock { sale, tickets }).await)
+    // What is blocked moves no more: if nothing has begun to meanwhile, nothing got away.
+    if moves::trail(node, sale).await? == (trail, false) { Ok(is_blocked) } else { Err(Failure::Busy) }
+}
+
+/// Lifts what a verdict blocked, wherever the tickets have moved; what staff blocked for another reason stays, and what another case that says fraud blocked as well.
+async fn unblock(node: &Node, id: CaseId, sale: HoldId, seq: u64) -> Told {
+    let (trail, _) = moves::trail(node, sale).await?;
+    let mut done = false;
+    for sale in trail {
+        let blocked = tickets(node, sale, is_ours).await?;
+        if blocked.is_empty() || fraud_said_beside(node, sale, Some(id)).await?.is_some() {
+            continue;
+        }
+        let step = step_at(id, b"unblock", seq, sale, &blocked);
+        done |= told(node.slot(sale.slot(), step, slot::Command::Unblock { sale, tickets: blocked }).await)?;
+    }
+    Ok(done)
+}
+
+/// The case that says fraud of a sale, or of one that its tickets were of before, if one does: what they are blocked for, and what is to be appealed.
+///
+/// # Errors
+/// If a case or a slot does not answer.
+pub async fn fraud_said_of(node: &Node, sale: HoldId) -> Result<Option<CaseId>, Failure<slot::Refusal>> {
+    fraud_said_beside(node, sale, None).await
+}
+
+/// As [`fraud_said_of`], by another case than this one.
+async fn fraud_said_beside(node: &Node, sale: HoldId, but: Option<CaseId>) -> Result<Option<CaseId>, Failure<slot::Refusal>> {
+    for sale in moves::trail_back(node, sale).await? {
+        let says = |case: &tornello_engine::case::Case| case.verdict().is_some_and(|standing| standing.decided.verdict == Verdict::Fraud);
+        let case = case_of(Subject::Sale(sale));
+        match node.look_case(case, says).await {
+            Ok(true) if Some(case) != but => return Ok(Some(case)),
+            Ok(_) | Err(Failure::Refused(_)) => {}
+            Err(failure) => return Err(failure.map(|_| slot::Refusal::UnknownSale)),
+        }
+    }
+    Ok(None)
+}
+
+/// Begins the review of a sale anew, and of what of it stands in other slots.
+async fn review(node: &Node, id: CaseId, sale: HoldId, seq: u64) -> Told {
+    let (trail, _) = moves::trail(node, sale).await?;
+    let mut done = false;
+    for found in trail {
+        if found == sale || !tickets(node, found, stands).await?.is_empty() {
+            let step = step_at(id, b"review", seq, found, &[]);
+            done |= told(node.slot(found.slot(), step, slot::Command::Review { sale: found }).await)?;
+        }
+    }
+    Ok(done)
+}
+
+/// Makes tickets good, wherever they have moved.
+async fn clear(node: &Node, id: CaseId, sale: HoldId, seq: u64) -> Told {
+    let mut done = unblock(node, id, sale, seq).await?;
+    for sale in moves::trail(node, sale).await?.0 {
+        let step = step_at(id, b"clear", seq, sale, &[]);
+        done |= told(node.slot(sale.slot(), step, slot::Command::EndReview { sale, cleared: true }).await)?;
+    }
+    Ok(done)
 }
 
 /// Opens what wants a case, labels what something speaks against, and does what waits to be done; answers how much it did. One case that does not answer keeps no other one
@@ -243,12 +334,13 @@ pub async fn resume(node: &Node) -> Result<usize, ViewsError> {
     }
     let Some(files) = node.files() else { return Ok(did) };
     for wanting in files.views.wanting_cases(ROUND).await? {
-        note(open_about(node, &wanting, Origin::Review).await.map(drop));
+        let origin = if wanting.is_met { Origin::Conflict } else { Origin::Review };
+        note(open_about(node, &wanting, origin).await.map(drop));
     }
     let hour = hour_of(node.now());
     if node.cases().may_pick(hour, node.head().number, files.views.as_of_batch()) {
-        for wanting in picked_before(&files.views, hour).await? {
-            note(open_about(node, &wanting, Origin::Picked).await.map(drop));
+        for subject in picked_before(&files.views, node.scoring().judge().budgets(), hour).await? {
+            note(open_picked(node, subject).await);
         }
         node.cases().has_picked(hour);
     }
@@ -263,25 +355,51 @@ const fn hour_of(at: Timestamp) -> i64 {
     at.as_seconds().div_euclid(HOUR_S)
 }
 
-/// What chance picks of the hours before `hour`, as far as it has no case. An hour is picked from when it is over: then all of it has the same chance, whenever in the hour it
-/// came, and what came since takes no place from it. A sale that comes into the lists later makes a volume larger, never smaller, so that nothing is picked at last that was not at first.
-async fn picked_before(views: &Views, hour: i64) -> Result<Vec<Wanting>, ViewsError> {
+/// How many things chance picks in 24 hours, in thousandths: of what nobody suspected, and of what rules refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct PickedADay {
+    unsuspected_milli: u64,
+    refused_milli: u64,
+}
+
+impl PickedADay {
+    /// Of a channel whose analysts read so many parties a day: chance has its part of that. What was refused has half of it at most, so that whoever floods the shop with
+    /// what is refused hides nothing else, and no more than the usual pick of so many; the rest is for what nobody suspected.
+    fn of(budget: Budget, refused: u64) -> Self {
+        let all_milli = u64::from(budget.alerts_per_day) * 1_000 * PICKED_PERCENT / 100;
+        let refused_milli = (refused.saturating_mul(1_000) / PICKED_ONE_IN).min(all_milli / 2);
+        Self { unsuspected_milli: all_milli - refused_milli, refused_milli }
+    }
+}
+
+/// What chance picks of the hours before `hour`, as far as it has no case, channel by channel. An hour is picked from when it is over: then all of it has the same chance,
+/// whenever in the hour it came, and what came since takes no place from it. What comes into the lists later makes a volume larger, never smaller, so that nothing is picked at
+/// last that was not at first.
+async fn picked_before(views: &Views, budgets: &[Budget; 5], hour: i64) -> Result<Vec<Subject>, ViewsError> {
     let begin = |hour: i64| Timestamp::from_seconds(hour.saturating_mul(HOUR_S));
     let first = hour - PICKED_BACK_H;
     let drawn = views.picked_at_random(begin(first), begin(hour)).await?;
     if drawn.is_empty() {
         return Ok(Vec::new());
     }
-    let volumes = views.unsuspected_by_hour(begin(first - VOLUME_H + 1), begin(hour)).await?;
-    let mut picked = Vec::new();
-    for (subject, at) in drawn {
-        let own = hour_of(at);
-        let volume: u64 = volumes.range(own - VOLUME_H + 1..=own).map(|(_, count)| u64::from(*count)).sum();
-        if stays_picked(subject, volume) {
-            picked.extend(views.assessed_for_case(subject).await?);
+    let (from, to) = (begin(first - VOLUME_H + 1), begin(hour));
+    let (unsuspected, refused) = (views.unsuspected_by_hour(from, to).await?, views.refused_by_hour(from, to).await?);
+    let stays = |drawn: &&Drawn| {
+        let own = hour_of(drawn.at);
+        let of_channel = |hours: &ByHour| -> u64 {
+            let range = (drawn.channel.clone(), own - VOLUME_H + 1)..=(drawn.channel.clone(), own);
+            hours.range(range).map(|(_, count)| u64::from(*count)).sum()
+        };
+        // Of a channel that nobody knows there is no budget.
+        let Some(channel) = Channel::ALL.into_iter().find(|channel| channel.name() == drawn.channel) else { return false };
+        let refused = of_channel(&refused);
+        let a_day = PickedADay::of(budgets[outlet(channel) as usize], refused);
+        match drawn.subject {
+            Subject::Attempt(_) => stays_picked(drawn.subject, refused, a_day.refused_milli),
+            _ => stays_picked(drawn.subject, of_channel(&unsuspected), a_day.unsuspected_milli),
         }
-    }
-    Ok(picked)
+    };
+    Ok(drawn.iter().filter(stays).map(|drawn| drawn.subject).collect())
 }
 
 /// Tells the case of a sale what a bank or a gate says of it, and opens one if there is none.
@@ -330,5 +448,24 @@ pub(crate) async fn keep_looking(node: &Node) {
             seen = stands_at;
         }
         next = node.now().plus_seconds(pause_s);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chance_has_a_twentieth_of_what_analysts_can_read_and_a_flood_of_refusals_half_of_that_at_most() {
+        let of = |alerts_per_day, refused| {
+            let PickedADay { unsuspected_milli, refused_milli } = PickedADay::of(Budget { alerts_per_day }, refused);
+            (unsuspected_milli, refused_milli)
+        };
+        assert_eq!(of(50, 0), (2_500, 0), "two and a half a day");
+        assert_eq!(of(50, 10), (2_000, 500), "one in twenty");
+        assert_eq!(of(50, 20_000), (1_250, 1_250));
+        assert_eq!(of(50, u64::MAX), (1_250, 1_250));
+        assert_eq!(of(10, 0), (500, 0), "every other day");
+        assert_eq!(of(0, 20_000), (0, 0));
     }
 }

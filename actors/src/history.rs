@@ -1,5 +1,6 @@
 //! A slot as it was at some moment, and the records that led there, read from the journal. Neither the slot's owner nor its snapshot is asked: what is on the
-//! disk is the truth of every moment. Memory holds the slot and one page of records, however long the history is.
+//! disk is the truth of every moment. Memory holds the slot and one page of records, however long the history is; they are read out and applied on threads apart, as
+//! whoever asks runs slots and gates as well.
 
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
@@ -11,7 +12,7 @@ use tornello_engine::slot::{Event, Opening, Slot};
 use tornello_engine::time::Timestamp;
 
 use crate::journal::{Journal, JournalError, StreamId};
-use crate::streams::visit;
+use crate::streams::visit_apart;
 
 /// Which of the records that led to a moment are wanted: the last ones.
 #[derive(Debug, Clone, Copy)]
@@ -45,7 +46,7 @@ impl Past {
 
 /// The slot at `at`, records of that very instant included; before its first record, as that record opened it. None if nothing was ever written to it.
 pub async fn of_slot(journal: &dyn Journal, id: SlotId, at: Timestamp, page: Page) -> Result<Option<Past>, JournalError> {
-    let mut past = replayed(journal, id, |record| record.at > at, page).await?;
+    let mut past = replayed(journal, id, move |record| record.at > at, page).await?;
     if let Some(past) = &mut past {
         end_due(&mut past.slot, at);
     }
@@ -55,16 +56,18 @@ pub async fn of_slot(journal: &dyn Journal, id: SlotId, at: Timestamp, page: Pag
 /// The slot right after one of its records. None if nothing was ever written to it.
 pub async fn after(journal: &dyn Journal, id: SlotId, seq: u64) -> Result<Option<Slot>, JournalError> {
     let none = Page { before: Some(0), limit: 0 };
-    Ok(replayed(journal, id, |record| record.seq > seq, none).await?.map(|past| past.slot))
+    Ok(replayed(journal, id, move |record| record.seq > seq, none).await?.map(|past| past.slot))
 }
 
 /// The slot before the first record that `is_beyond` the wanted moment, which is applied no more.
-async fn replayed(journal: &dyn Journal, id: SlotId, is_beyond: impl Fn(&Record<Event>) -> bool, page: Page) -> Result<Option<Past>, JournalError> {
-    let stream = StreamId::Slot(id);
-    let mut past: Option<Past> = None;
-    let mut kept = VecDeque::new();
-    let take = |record: Record<Event>| -> Result<ControlFlow<()>, JournalError> {
-        let past = match &mut past {
+async fn replayed(
+    journal: &dyn Journal,
+    id: SlotId,
+    is_beyond: impl Fn(&Record<Event>) -> bool + Clone + Send + 'static,
+    page: Page,
+) -> Result<Option<Past>, JournalError> {
+    let take = move |(past, kept): &mut (Option<Past>, VecDeque<Record<Event>>), record: Record<Event>| -> Result<ControlFlow<()>, JournalError> {
+        let past = match past {
             Some(past) => past,
             none => none.insert(opened(id, &record)?),
         };
@@ -82,7 +85,7 @@ async fn replayed(journal: &dyn Journal, id: SlotId, is_beyond: impl Fn(&Record<
         }
         Ok(ControlFlow::Continue(()))
     };
-    visit(journal, stream, 0, take).await?;
+    let (mut past, kept) = visit_apart(journal, StreamId::Slot(id), (None, VecDeque::new()), take).await?;
     if let Some(past) = &mut past {
         past.records = kept.into();
     }

@@ -26,6 +26,7 @@ use tornello_engine::time::Timestamp;
 
 use self::text::{draw, hash, id_of};
 use crate::signing::secret_file::{self, SecretFileError};
+use crate::sqlite;
 
 const NAME_CHARACTERS_MAX: usize = 100;
 
@@ -162,14 +163,15 @@ impl Keys {
     pub async fn open(path: impl Into<PathBuf>) -> Result<Self, KeysError> {
         let path = path.into();
         secret_file::ensure_private(&path).map_err(KeysError::File)?;
-        let pool =
-            crate::sqlite::pool().max_connections(1).test_before_acquire(false).connect_with(options(&path)).await.map_err(store("open the keys"))?;
+        let pool = sqlite::pool().max_connections(1).test_before_acquire(false).connect_with(options(&path)).await.map_err(store("open the keys"))?;
         let keys = Self { path, pool, known: RwLock::default() };
         let mut tx = keys.pool.begin_with("BEGIN IMMEDIATE").await.map_err(store("prepare the keys"))?;
         for statement in SCHEMA {
             sqlx::query(statement).execute(&mut *tx).await.map_err(store("prepare the keys"))?;
         }
         tx.commit().await.map_err(store("prepare the keys"))?;
+        // It is small, and cannot be built again.
+        sqlite::check(&keys.pool, sqlite::ALL).await.map_err(store("read all of the keys"))?;
         keys.refresh().await?;
         Ok(keys)
     }

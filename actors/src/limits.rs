@@ -1,17 +1,21 @@
-//! What one buyer has at one museum on one day, over all slots: counted in the order of commits, with what is just being asked set aside, so that two who ask at once cannot
-//! both have the last of it. The rule and the count are in `engine::limit`.
+//! What one buyer has at one museum on one day, and which of their holds are open there, over all slots: counted in the order of commits, with what is just being asked set
+//! aside, so that two who ask at once cannot both have the last of it. The rules and the counts are in `engine::limit`.
 //!
 //! A start counts from the journal, while it checks it, before anything is sold: the same fold over the same records says the same as before. Of slots whose day is over
-//! nothing is read, nor of those that limit no day, so that nobody waits for it who has no use for it.
+//! nothing is read, nor of those that limit neither, so that nobody waits for it who has no use for it.
 
-use std::collections::{HashMap, HashSet};
+use std::any::Any;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::hash::Hash;
 use std::sync::Arc;
 
+use jiff::civil::Date;
 use parking_lot::Mutex;
 use tornello_engine::calendar;
 use tornello_engine::envelope::{Digest, Envelope};
 use tornello_engine::ids::{HoldId, SlotId};
-use tornello_engine::limit::{BuyerDay, DayCounts, may_have};
+use tornello_engine::limit::{BuyerAt, BuyerDay, DayCounts, OpenHolds, may_have, may_hold};
 use tornello_engine::record::Record;
 use tornello_engine::slot::{Command, Event, Limits, Refusal, Slot};
 use tornello_engine::time::Timestamp;
@@ -21,26 +25,87 @@ use crate::node::Node;
 #[derive(Debug, Default)]
 struct Known {
     counts: DayCounts,
+    /// People of a buyer on a day, set aside.
     aside: HashMap<BuyerDay, u32>,
+    open: OpenHolds,
+    /// Holds of a buyer at a museum, set aside.
+    opening: HashMap<BuyerAt, u32>,
+    /// The day on which days that are over were forgotten last.
+    forgot_on: Option<Date>,
 }
 
-/// What buyers have by day, and what is set aside.
+impl Known {
+    /// For whom a command asks for people on the day of its slot, and for how many, if there is room for them; none where nothing is limited.
+    fn room_on_day(&self, slot: SlotId, limits: &Limits, envelope: &Envelope, command: &Command) -> Result<Option<(BuyerDay, u32)>, Refusal> {
+        if limits.day_max.is_none() {
+            return Ok(None);
+        }
+        let Some((buyers, more)) = self.counts.asked(envelope, command) else { return Ok(None) };
+        let Some(first) = buyers.first().map(|buyer| BuyerDay::of(slot, *buyer)) else { return Ok(None) };
+        // Under whichever pseudonym it is counted, it is the same buyer's.
+        let of = |buyer| {
+            let day = BuyerDay { buyer, ..first };
+            self.counts.has(&day).saturating_add(self.aside.get(&day).copied().unwrap_or(0))
+        };
+        let has = buyers.into_iter().map(of).fold(0, u32::saturating_add);
+        may_have(limits, has, more)?;
+        Ok(Some((first, more)))
+    }
+
+    /// For whom a command asks for one more open hold, if there is room for it; none where nothing is limited.
+    fn room_for_hold(&self, slot: SlotId, limits: &Limits, envelope: &Envelope, command: &Command) -> Result<Option<BuyerAt>, Refusal> {
+        if limits.holds_max.is_none() {
+            return Ok(None);
+        }
+        let buyers = OpenHolds::asked(envelope, command);
+        let Some(first) = buyers.first().map(|buyer| BuyerAt::of(slot, *buyer)) else { return Ok(None) };
+        let of = |buyer| {
+            let at = BuyerAt { buyer, ..first };
+            self.open.has(&at).saturating_add(self.opening.get(&at).copied().unwrap_or(0))
+        };
+        may_hold(limits, buyers.into_iter().map(of).fold(0, u32::saturating_add))?;
+        Ok(Some(first))
+    }
+}
+
+/// What buyers have by day, which holds of theirs are open, and what is set aside.
 #[derive(Debug, Default)]
 pub struct DayLimits(Mutex<Known>);
 
-/// So many people of a buyer, set aside until the slot has said yes or no.
+/// What is set aside of a buyer until the slot has said yes or no: so many people on a day, and a hold.
 #[derive(Debug)]
-pub struct Aside(Arc<DayLimits>, BuyerDay, u32);
+pub struct Aside {
+    limits: Arc<DayLimits>,
+    people: Option<(BuyerDay, u32)>,
+    hold: Option<BuyerAt>,
+}
+
+impl Aside {
+    /// As what a command keeps as long as it is on its way: who goes away before the answer has not given up what may be written.
+    pub(crate) fn keep(self) -> Arc<dyn Any + Send + Sync> {
+        Arc::new(self)
+    }
+}
 
 impl Drop for Aside {
     fn drop(&mut self) {
-        let mut known = self.0.0.lock();
-        if let Some(aside) = known.aside.get_mut(&self.1) {
-            *aside = aside.saturating_sub(self.2);
-            if *aside == 0 {
-                known.aside.remove(&self.1);
-            }
+        let mut known = self.limits.0.lock();
+        if let Some((day, people)) = self.people {
+            give_back(&mut known.aside, day, people);
         }
+        if let Some(at) = self.hold {
+            give_back(&mut known.opening, at, 1);
+        }
+    }
+}
+
+fn give_back<K: Eq + Hash>(aside: &mut HashMap<K, u32>, key: K, count: u32) {
+    let Entry::Occupied(mut entry) = aside.entry(key) else { return };
+    let left = entry.get().saturating_sub(count);
+    if left == 0 {
+        entry.remove();
+    } else {
+        entry.insert(left);
     }
 }
 
@@ -48,36 +113,49 @@ impl DayLimits {
     /// Sets aside what a command asks for its buyer; none where nothing is limited.
     ///
     /// # Errors
-    /// `too_many_for_day`.
+    /// `too_many_for_day`, `too_many_open_holds`.
     pub fn set_aside(self: &Arc<Self>, slot: SlotId, limits: &Limits, envelope: &Envelope, command: &Command) -> Result<Option<Aside>, Refusal> {
-        if limits.day_max.is_none() {
+        if !limits_over_slots(limits) {
             return Ok(None);
         }
         let mut known = self.0.lock();
-        let Some((buyers, more)) = known.counts.asked(envelope, command) else { return Ok(None) };
-        let Some(first) = buyers.first().map(|buyer| BuyerDay::of(slot, *buyer)) else { return Ok(None) };
-        // Under whichever pseudonym it is counted, it is the same buyer's.
-        let of = |buyer| {
-            let day = BuyerDay { buyer, ..first };
-            known.counts.has(&day).saturating_add(known.aside.get(&day).copied().unwrap_or(0))
-        };
-        let has = buyers.into_iter().map(of).fold(0, u32::saturating_add);
-        may_have(limits, has, more)?;
-        *known.aside.entry(first).or_insert(0) += more;
-        Ok(Some(Aside(Arc::clone(self), first, more)))
+        let people = known.room_on_day(slot, limits, envelope, command)?;
+        let hold = known.room_for_hold(slot, limits, envelope, command)?;
+        if let Some((day, more)) = people {
+            *known.aside.entry(day).or_insert(0) += more;
+        }
+        if let Some(at) = hold {
+            *known.opening.entry(at).or_insert(0) += 1;
+        }
+        Ok((people.is_some() || hold.is_some()).then(|| Aside { limits: Arc::clone(self), people, hold }))
     }
 
     /// Takes in what was written of a slot. Called in the order of commits.
     pub fn take(&self, limits: &Limits, record: &Record<Event>) {
+        if !limits_over_slots(limits) {
+            return;
+        }
+        let mut known = self.0.lock();
         if limits.day_max.is_some() {
-            self.0.lock().counts.take(record);
+            known.counts.take(record);
+        }
+        if limits.holds_max.is_some() {
+            known.open.take(record);
         }
     }
 
     /// Counts a slot anew that was read back from the disk: something was written of it that nobody was told of.
     pub fn put(&self, slot: &Slot) {
-        if slot.opening().policy.limits.day_max.is_some() {
-            self.0.lock().counts.put(slot);
+        let limits = &slot.opening().policy.limits;
+        if !limits_over_slots(limits) {
+            return;
+        }
+        let mut known = self.0.lock();
+        if limits.day_max.is_some() {
+            known.counts.put(slot);
+        }
+        if limits.holds_max.is_some() {
+            known.open.put(slot);
         }
     }
 
@@ -89,7 +167,8 @@ impl DayLimits {
 
     /// Takes over what a start has read back.
     pub fn restore(&self, past: Past) {
-        self.0.lock().counts = past.counts;
+        let mut known = self.0.lock();
+        (known.counts, known.open) = (past.counts, past.open);
     }
 
     /// What is counted now, to compare.
@@ -97,6 +176,17 @@ impl DayLimits {
     pub(crate) fn counts(&self) -> DayCounts {
         self.0.lock().counts.clone()
     }
+
+    /// What is open now, to compare.
+    #[cfg(test)]
+    pub(crate) fn open_holds(&self) -> OpenHolds {
+        self.0.lock().open.clone()
+    }
+}
+
+/// Whether a slot limits what a buyer has over several slots.
+const fn limits_over_slots(limits: &Limits) -> bool {
+    limits.day_max.is_some() || limits.holds_max.is_some()
 }
 
 /// What buyers have, as a start reads it back from the journal.
@@ -104,9 +194,10 @@ impl DayLimits {
 pub struct Past {
     /// The beginning of the first day that still counts.
     from: Timestamp,
-    /// The slots whose first record limits what a buyer has by day.
-    limited: HashSet<SlotId>,
+    /// The slots whose first record limits what a buyer has over several slots.
+    limited: HashMap<SlotId, Limits>,
     counts: DayCounts,
+    open: OpenHolds,
 }
 
 impl Past {
@@ -114,31 +205,41 @@ impl Past {
     #[must_use]
     pub fn since(now: Timestamp) -> Self {
         let from = calendar::instant(calendar::local_day(now).at(0, 0, 0, 0));
-        Self { from, limited: HashSet::new(), counts: DayCounts::default() }
+        Self { from, ..Self::default() }
     }
 
     /// Whether the record of that number of a slot is to be taken in: the first says whether the others are.
     #[must_use]
     pub fn wants(&self, slot: SlotId, seq: u64) -> bool {
-        slot.start() >= self.from && (seq == 1 || self.limited.contains(&slot))
+        slot.start() >= self.from && (seq == 1 || self.limited.contains_key(&slot))
     }
 
     /// Takes in a record of a slot that is wanted, in the order of the journal.
     pub fn take(&mut self, slot: SlotId, record: &Record<Event>) {
         if let Some(Event::Opened(opened)) = record.events.first()
-            && opened.opening.policy.limits.day_max.is_some()
+            && limits_over_slots(&opened.opening.policy.limits)
         {
-            self.limited.insert(slot);
+            self.limited.insert(slot, opened.opening.policy.limits);
         }
-        if self.limited.contains(&slot) {
+        let Some(limits) = self.limited.get(&slot) else { return };
+        if limits.day_max.is_some() {
             self.counts.take(record);
+        }
+        if limits.holds_max.is_some() {
+            self.open.take(record);
         }
     }
 }
 
 /// Forgets days that are over.
 pub(crate) fn forget(node: &Node) {
-    node.day_limits().0.lock().counts.forget(calendar::local_day(node.now()));
+    let today = calendar::local_day(node.now());
+    let mut known = node.day_limits().0.lock();
+    // All that is counted is gone through, and the journal's writer waits for that: once a day.
+    if known.forgot_on.replace(today) != Some(today) {
+        known.counts.forget(today);
+        known.open.forget(today);
+    }
 }
 
 #[cfg(test)]
@@ -179,6 +280,35 @@ mod tests {
         assert!(days.set_aside(slot(3), &limits, &stranger, &hold(3, 3)).is_ok_and(|aside| aside.is_some()), "whom nothing links to it");
         let third = days.set_aside(slot(3), &limits, &envelope, &hold(3, 2)).unwrap();
         assert!(third.is_some() && days.set_aside(slot(3), &limits, &envelope, &hold(3, 1)).is_err());
+    }
+
+    #[test]
+    fn two_who_ask_at_once_cannot_both_open_the_last_hold() {
+        let slot = |hour: i64| SlotId::new(MuseumId(1), RouteId(1), Timestamp::from_seconds(1_780_300_800 + hour * 3_600));
+        let days = Arc::new(DayLimits::default());
+        let limits = Limits { holds_max: Some(2), ..Limits::NONE };
+        let of = |pseudonyms: &[u128]| {
+            let parties = pseudonyms.iter().map(|n| Party { kind: PartyKind::Buyer, pseudonym: Digest(*n) }).collect();
+            Envelope { who: KeyId(1), key: Digest(1), body: Digest(1), parties, assessment: None, order: None, formerly: Vec::new() }
+        };
+        let lines = || vec![Line { category: "full".parse().unwrap(), count: 1, price_cents: Cents::ZERO, proof: Proof::None }];
+        let hold = |hour| Command::Hold { hold: HoldId::new(slot(hour), 1), channel: Channel::Web, lines: lines() };
+        let held = |hour| Event::Held(Held { hold: HoldId::new(slot(hour), 1), channel: Channel::Web, lines: lines(), expires_at: Timestamp::MAX });
+        let record = |envelope, event| Record { seq: 1, at: Timestamp::from_seconds(0), envelope: Some(envelope), events: vec![event] };
+        days.take(&limits, &record(of(&[7]), held(1)));
+        let asked = |hour, envelope: &Envelope| days.set_aside(slot(hour), &limits, envelope, &hold(hour));
+        let second = asked(2, &of(&[7])).unwrap();
+        assert!(second.is_some());
+        // Of another day, and by this month's pseudonym beside that of the month before: it is the same buyer.
+        for envelope in [of(&[7]), of(&[8, 7]), Envelope { formerly: vec![Digest(7)], ..of(&[8]) }] {
+            assert_eq!(asked(30, &envelope).err(), Some(Refusal::TooManyOpenHolds { max: 2 }));
+        }
+        assert!(asked(30, &of(&[9])).unwrap().is_some() && asked(30, &of(&[])).unwrap().is_none(), "others, and who is not named");
+        drop(second);
+        assert!(asked(30, &of(&[7])).unwrap().is_some());
+        days.take(&limits, &record(of(&[7]), held(2)));
+        assert_eq!(asked(30, &of(&[7])).err(), Some(Refusal::TooManyOpenHolds { max: 2 }));
+        assert_eq!(days.open_holds().has(&BuyerAt::of(slot(30), Digest(7))), 2);
     }
 
     #[test]

@@ -4,6 +4,8 @@
 //! `BeginMove` there, `Arrive` in the other slot, then `FinishMove`; `UndoMove` only when the other slot has said no. While its outcome is unknown the second
 //! step is asked again, never undone: it might have been written. A flow that was cut off, by a crash or a caller who went away, is found by the count of moves
 //! under way that every slot's head carries, and goes on from what is written.
+//!
+//! What was suspected when it was asked for is reviewed where it has arrived; what concerns a sale concerns all that its tickets have become ([`trail`]).
 
 use tokio::sync::Mutex;
 use tornello_engine::aggregate::Aggregate;
@@ -11,7 +13,7 @@ use tornello_engine::envelope::Envelope;
 use tornello_engine::ids::{HoldId, SlotId};
 use tornello_engine::recall::Recall;
 use tornello_engine::record::Record;
-use tornello_engine::slot::{Command, Event, MoveBegun, MoveFate, Refusal, Sale, Settlement, Slot};
+use tornello_engine::slot::{Command, Event, Line, MoveBegun, MoveFate, Refusal, Sale, Settlement, Slot};
 
 use crate::digest::digest;
 use crate::failure::Failure;
@@ -63,6 +65,9 @@ pub async fn move_tickets(node: &Node, source: SlotId, envelope: Envelope, comma
         Failure::OutcomeUnknown
     };
     advance(node, source, begun.arrival).await.map_err(unknown)?;
+    if record.envelope.as_ref().is_some_and(Envelope::asks_review) {
+        review(node, begun).await;
+    }
     let (sale, arrival) = (begun.sale, begun.arrival);
     match node.look(source, move |slot| slot.fate_of_move(sale, arrival)).await.map_err(unknown)? {
         Some(MoveFate::Undone(why)) => Err(Failure::Refused(why)),
@@ -72,6 +77,72 @@ pub async fn move_tickets(node: &Node, source: SlotId, envelope: Envelope, comma
         }
         Some(MoveFate::UnderWay) | None => Err(Failure::OutcomeUnknown),
     }
+}
+
+/// What a move would take along, at the prices that were paid; none if it was begun before.
+///
+/// # Errors
+/// The refusal of the slot that the tickets would leave.
+pub async fn would_take(node: &Node, source: SlotId, envelope: &Envelope, command: &Command) -> Result<Option<Vec<Line>>, Failure<Refusal>> {
+    let (envelope, command, now) = (envelope.clone(), command.clone(), node.now());
+    let begin = move |slot: &Slot| match slot.recall(&envelope) {
+        Recall::New => slot.decide_for(now, &envelope, &command).map(|events| begun_by(&events).map(|begun| begun.lines.clone())),
+        Recall::Done { .. } | Recall::OtherBody => Ok(None),
+    };
+    node.look(source, begin).await?.map_err(Failure::Refused)
+}
+
+/// Keeps tickets from the gate for a while that have arrived and were suspected when their move was asked for, as those of a sale are. What cannot be done now is not done
+/// later: the case that is opened about them is, and whoever looks at it can block them.
+async fn review(node: &Node, begun: &MoveBegun) {
+    let (sale, arrival) = (begun.sale, begun.arrival);
+    match node.slot(arrival.slot(), envelope(sale, arrival, "review"), Command::Review { sale: arrival }).await {
+        // Undone, or too late for a review.
+        Ok(_) | Err(Failure::Refused(_) | Failure::UnknownSlot(_)) => {}
+        Err(failure) => tracing::warn!(%arrival, %failure, "tickets that have moved are not under review, and were to be"),
+    }
+}
+
+/// A sale, and all that its tickets have become in other slots, one after the other; with whether some are on their way now.
+///
+/// # Errors
+/// If a slot does not answer.
+pub async fn trail(node: &Node, sale: HoldId) -> Result<(Vec<HoldId>, bool), Failure<Refusal>> {
+    let (mut trail, mut at, mut under_way) = (vec![sale], 0, false);
+    while let Some(&sale) = trail.get(at) {
+        let moves = move |slot: &Slot| {
+            let moves = slot.sale_of(sale).map(|sale| sale.moves.as_slice()).unwrap_or_default();
+            moves.iter().map(|found| (found.begun.arrival, found.is_done)).collect::<Vec<_>>()
+        };
+        for (arrival, is_done) in node.look(sale.slot(), moves).await? {
+            if is_done {
+                trail.push(arrival);
+            }
+            under_way |= !is_done;
+        }
+        at += 1;
+    }
+    Ok((trail, under_way))
+}
+
+/// A sale, and those that its tickets were of before they moved, one after the other.
+///
+/// # Errors
+/// If a slot does not answer.
+pub async fn trail_back(node: &Node, sale: HoldId) -> Result<Vec<HoldId>, Failure<Refusal>> {
+    let (mut trail, mut next) = (Vec::new(), Some(sale));
+    while let Some(sale) = next {
+        trail.push(sale);
+        let before = move |slot: &Slot| match slot.sale_of(sale)?.settlement {
+            Settlement::Moved { from } => Some(from),
+            _ => None,
+        };
+        next = match node.look(sale.slot(), before).await {
+            Err(Failure::UnknownSlot(_)) => None,
+            found => found?,
+        };
+    }
+    Ok(trail)
 }
 
 /// Whether both slots would say yes now, so that a move that cannot be is refused before anything is written. A repeat is not asked again.

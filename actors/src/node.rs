@@ -33,6 +33,7 @@ use crate::attended::Attended;
 use crate::availability::{Near, Nearby};
 use crate::board::{Board, SlotHead};
 use crate::cases;
+use crate::cases::appeals::AppealCodes;
 use crate::cases::board::Cases;
 use crate::clock::Clock;
 use crate::codes::Codes;
@@ -41,7 +42,7 @@ use crate::forecaster::Forecaster;
 use crate::fraud::{Scoring, Sizes};
 use crate::journal::file::{self, FileJournal};
 use crate::journal::memory::MemoryJournal;
-use crate::journal::writer::{self, Health, Lease, Limits};
+use crate::journal::writer::{self, Health, Lease, Limits, StallWatch};
 use crate::journal::{Head, Journal, StreamId};
 use crate::keys::Keys;
 use crate::limits::DayLimits;
@@ -64,7 +65,7 @@ use crate::views::Views;
 use gates::Gates;
 pub use gates::Passage;
 use grants::Grants;
-pub use house::keep_time;
+pub use house::{keep_time, keep_watch};
 use refusals::Refusals;
 use startup::{Built, check_clock, check_keys, doubt_keys, rebuild};
 pub use startup::{KeyFile, StartError, lock};
@@ -186,6 +187,7 @@ pub struct Node {
     threads: Arc<Threads>,
     committed: watch::Receiver<Head>,
     health: watch::Receiver<Health>,
+    stalls: StallWatch,
     journal: Arc<dyn Journal>,
     histories: Semaphore,
     started: Checked,
@@ -203,6 +205,8 @@ pub struct Files {
     pub people: People,
     /// Makes pseudonyms of what channels know of parties.
     pub pseudonymiser: Pseudonymiser,
+    /// Writes and reads the codes of appeals of which nothing else is kept.
+    pub appeals: AppealCodes,
     /// Signs and verifies ticket codes.
     pub codes: Codes,
 }
@@ -261,11 +265,11 @@ impl Node {
         doubt_keys(&signing, &*journal).await;
         let codes = Codes::new(signing, clock.now())?;
         let keys = Keys::open(data.join("keys.db")).await?;
-        let pseudonymiser = Pseudonymiser::new(&master);
+        let (pseudonymiser, appeals) = (Pseudonymiser::new(&master), AppealCodes::new(&master));
         let people = People::open(data, master, clock.now()).await?;
         // Last: from here on they may count as torn when the machine ends.
         let views = Views::open(&data.join("views.db")).await?;
-        let files = Files { views: views.clone(), keys, people, pseudonymiser, codes };
+        let files = Files { views: views.clone(), keys, people, pseudonymiser, appeals, codes };
         closing(Self::assemble(journal, Some(views.clone()), Some(files), settings, clock, progress).await, &views).await
     }
 
@@ -334,14 +338,16 @@ impl Node {
         check_clock(&started.head, clock.now(), settings.accept_clock)?;
         board.forget(clock.now().plus_seconds(-FORGET_AFTER_S));
         quotes.forget(clock.now().plus_seconds(-FORGET_AFTER_S));
+        cases.passes().forget(clock.now());
         let sensors = Sensors::default();
         sensors.restore(&board, &museums);
 
-        let scoring = Scoring::prepare(settings.scoring, files.is_some().then_some(settings.data.as_path())).map_err(StartError::Thread)?;
+        let scoring = Scoring::prepare(settings.scoring, files.is_some().then_some(settings.data.as_path()), Arc::clone(cases.passes()));
+        let scoring = scoring.map_err(StartError::Thread)?;
         let tap = settings.drives.then(|| scoring.tap());
         let (queue, thread) =
             writer::start(Arc::clone(&journal), started.head, Arc::clone(&clock), settings.limits, tap).map_err(StartError::Thread)?;
-        let (committed, health) = (queue.committed(), queue.health());
+        let (committed, health, stalls) = (queue.committed(), queue.health(), queue.stall_watch());
         scoring.scoring.follow(&defences);
         let (scoring, scored) = match settings.drives {
             true => scoring.follow(Arc::clone(&journal), started.head, committed.clone()),
@@ -434,6 +440,7 @@ impl Node {
             threads,
             committed,
             health,
+            stalls,
             journal,
             histories: Semaphore::new(HISTORIES),
             started,

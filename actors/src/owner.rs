@@ -4,6 +4,7 @@
 //! record and is given by the writer when the record is on the disk. There is no roll-back: when an append fails or an invariant breaks, the lease ends, the
 //! actor stops, and the registry builds a new one from the journal.
 
+use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 
@@ -59,6 +60,9 @@ impl<A: Aggregate> Tell<A> for Silent {
 /// What a caller gets: the record that the command became, now or the first time it was given.
 pub type Answer<A> = Result<Record<<A as Aggregate>::Event>, Failure<<A as Aggregate>::Refusal>>;
 
+/// What is let go when a command has come to its end, also if its caller went away before: what was set aside for it.
+pub type Kept = Option<Arc<dyn Any + Send + Sync>>;
+
 /// A command with its caller waiting.
 pub struct Ask<A: Aggregate> {
     /// When it was given.
@@ -73,6 +77,8 @@ pub struct Ask<A: Aggregate> {
     pub answer: oneshot::Sender<Answer<A>>,
     /// Its place in the mailbox, free again when the command is decided.
     pub place: OwnedSemaphorePermit,
+    /// What it keeps.
+    pub kept: Kept,
 }
 
 impl<A: Aggregate> Message for Ask<A> {
@@ -152,35 +158,41 @@ where
 
     /// Decides, applies, checks and queues one command. The answer goes to the caller from here (a refusal) or from the writer (what happened).
     fn ask(&mut self, ask: Ask<A>) -> Result<(), Stop> {
-        let Ask { at, deadline, envelope, command, answer, place: _place } = ask;
-        let refuse = |answer: oneshot::Sender<Answer<A>>, failure| drop(answer.send(Err(failure)));
+        let Ask { at, deadline, envelope, command, answer, place: _place, kept } = ask;
+        // What was kept goes before the answer: whoever hears that may ask for more at once.
+        let refuse = |answer: oneshot::Sender<Answer<A>>, kept: Kept, failure| {
+            drop(kept);
+            drop(answer.send(Err(failure)));
+        };
         if self.clock.now() > deadline {
-            refuse(answer, Failure::Busy);
+            refuse(answer, kept, Failure::Busy);
             return Ok(());
         }
         match self.state.recall(&envelope) {
             Recall::New => {}
             Recall::OtherBody => {
-                refuse(answer, Failure::KeyReused);
+                refuse(answer, kept, Failure::KeyReused);
                 return Ok(());
             }
             Recall::Done { seq } => {
+                drop(kept);
                 self.repeat(seq, answer);
                 return Ok(());
             }
         }
         if !self.end_due(at)? {
-            refuse(answer, Failure::Busy);
+            refuse(answer, kept, Failure::Busy);
             return Ok(());
         }
         let events = match self.state.decide_for(at, &envelope, &command) {
             Ok(events) => events,
             Err(refusal) => {
+                drop(kept);
                 self.refuse(refusal, answer);
                 return Ok(());
             }
         };
-        self.append(at, Some(envelope), events, Some(answer))
+        self.append(at, Some(envelope), events, Some(answer), kept)
     }
 
     /// Ends what is due at `now`; false if there is no room in the queue.
@@ -196,7 +208,7 @@ where
             if events.is_empty() {
                 return Ok(true);
             }
-            self.append(now, None, events, None)?;
+            self.append(now, None, events, None, None)?;
         }
         Ok(false)
     }
@@ -207,8 +219,10 @@ where
         envelope: Option<Envelope>,
         events: Vec<A::Event>,
         answer: Option<oneshot::Sender<Answer<A>>>,
+        kept: Kept,
     ) -> Result<(), Stop> {
         let Some(permit) = self.queue.permit() else {
+            drop(kept);
             if let Some(answer) = answer {
                 let _ = answer.send(Err(Failure::Busy));
             }
@@ -218,6 +232,7 @@ where
         self.state.apply(&record);
         if let Err(broken) = self.state.check() {
             tracing::error!(stream = %self.lease.stream, seq = record.seq, %broken, "an invariant broke; nothing was written, the stream is rebuilt");
+            drop(kept);
             if let Some(answer) = answer {
                 let _ = answer.send(Err(Failure::OutOfOrder(broken.to_string())));
             }
@@ -226,7 +241,15 @@ where
         let view = self.tell.view(&self.state);
         let is_due = (SNAPSHOT_FROM..=SNAPSHOT_TO).contains(&record.seq) && record.seq.is_power_of_two();
         let snapshot = if is_due { self.read.snapshot(self.lease.stream, &self.state) } else { None };
-        permit.write(Box::new(Append { lease: Arc::clone(&self.lease), record, view: Some(view), tell: Arc::clone(&self.tell), answer, snapshot }));
+        permit.write(Box::new(Append {
+            lease: Arc::clone(&self.lease),
+            record,
+            view: Some(view),
+            tell: Arc::clone(&self.tell),
+            answer,
+            kept,
+            snapshot,
+        }));
         Ok(())
     }
 
@@ -359,6 +382,7 @@ struct Append<A: Aggregate, T: Tell<A>> {
     view: Option<T::View>,
     tell: Arc<T>,
     answer: Option<oneshot::Sender<Answer<A>>>,
+    kept: Kept,
     /// The state at this record.
     snapshot: Option<Snapshot>,
 }
@@ -386,7 +410,8 @@ where
     }
 
     fn answer(self: Box<Self>) {
-        let Self { record, answer, snapshot, .. } = *self;
+        let Self { record, answer, kept, snapshot, .. } = *self;
+        drop(kept);
         if let Some(answer) = answer {
             let _ = answer.send(Ok(record));
         }
@@ -397,6 +422,10 @@ where
     }
 
     fn lost(&mut self, lost: Lost) {
+        // What may have been written keeps it until it is known.
+        if lost != Lost::Unknown {
+            self.kept = None;
+        }
         if let Some(answer) = self.answer.take() {
             let _ = answer.send(Err(match lost {
                 Lost::NotWritten(why) => Failure::Journal(why),
@@ -432,7 +461,8 @@ mod tests {
             let record = state.record(Timestamp::from_seconds(1), None, vec![account::Event::Suspended(account::Suspended {})]);
             state.apply(&record);
             let (snapshot, tell) = (snapshots.take(stream, &state), Arc::new(Silent));
-            let mut append: Box<Append<Account, Silent>> = Box::new(Append { lease, record, view: Some(()), tell, answer: None, snapshot });
+            let mut append: Box<Append<Account, Silent>> =
+                Box::new(Append { lease, record, view: Some(()), tell, answer: None, kept: None, snapshot });
             append.tell(1);
             if is_written {
                 append.answer();

@@ -18,6 +18,7 @@ pub use contact::{Contact, ContactError, ContactForm, Payee};
 pub use pseudonym::{Month, Pseudonymiser};
 pub use script::MixedScripts;
 pub use sealing::MasterKey;
+pub(crate) use sealing::Sealer;
 
 use std::collections::{HashSet, VecDeque};
 use std::fmt;
@@ -27,6 +28,7 @@ use std::sync::Arc;
 
 use chacha20poly1305::XChaCha20Poly1305;
 use parking_lot::Mutex;
+use sqlx::Connection as _;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqliteSynchronous};
 use tokio::sync::oneshot;
 use tornello_engine::ids::PersonId;
@@ -199,6 +201,15 @@ const ERASED: &str = "SELECT person FROM people WHERE erased_at IS NOT NULL UNIO
 /// Stands for the master key itself where keys are kept; real ids are random.
 const MASTER_CHECK: PersonId = PersonId(u128::MAX);
 
+/// Joins the file of the keys to a connection to the contacts.
+async fn attach(connection: &mut SqliteConnection, keys: &str) -> Result<(), sqlx::Error> {
+    sqlx::query("ATTACH DATABASE ? AS keys").bind(keys).execute(&mut *connection).await?;
+    for pragma in ["PRAGMA keys.journal_mode = TRUNCATE", "PRAGMA keys.synchronous = FULL", "PRAGMA keys.secure_delete = ON"] {
+        sqlx::query(pragma).execute(&mut *connection).await?;
+    }
+    Ok(())
+}
+
 impl People {
     /// Opens `people.db` and `people-keys.db` in `folder`, which must exist, and makes them if there are none. Whoever `erased.log` beside them lists, and these have all
     /// the same, as they were put back from an older copy, is erased again, as of `now`, before this returns.
@@ -217,18 +228,16 @@ impl People {
             .synchronous(SqliteSynchronous::Full)
             .pragma("secure_delete", "ON")
             .pragma("temp_store", "MEMORY");
+        // Once without the pool, which tries what fails again for half a minute and then says only that it took too long.
+        let mut tried = SqliteConnection::connect_with(&options).await.map_err(store("open the store of people"))?;
+        attach(&mut tried, &attached).await.map_err(store("open the store of people"))?;
+        tried.close().await.map_err(store("open the store of people"))?;
         let pool = crate::sqlite::pool()
             .max_connections(1)
             .test_before_acquire(false)
             .after_connect(move |connection, _| {
                 let attached = Arc::clone(&attached);
-                Box::pin(async move {
-                    sqlx::query("ATTACH DATABASE ? AS keys").bind(&*attached).execute(&mut *connection).await?;
-                    for pragma in ["PRAGMA keys.journal_mode = TRUNCATE", "PRAGMA keys.synchronous = FULL", "PRAGMA keys.secure_delete = ON"] {
-                        sqlx::query(pragma).execute(&mut *connection).await?;
-                    }
-                    Ok(())
-                })
+                Box::pin(async move { attach(connection, &attached).await })
             })
             .connect_with(options)
             .await

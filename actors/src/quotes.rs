@@ -26,8 +26,8 @@ use tornello_engine::account;
 use tornello_engine::aggregate::Aggregate;
 use tornello_engine::calendar;
 use tornello_engine::channel::Channel;
-use tornello_engine::envelope::Envelope;
-use tornello_engine::ids::{Code, HoldId, KeyId, MuseumId, QuoteId, SlotId};
+use tornello_engine::envelope::{Digest, Envelope, Party, PartyKind};
+use tornello_engine::ids::{AccountId, Code, HoldId, KeyId, MuseumId, QuoteId, SlotId};
 use tornello_engine::quote::{self, About, Asked, Command, Event, Kind, Quote, Rules, Status, Work};
 use tornello_engine::recall::Recall;
 use tornello_engine::record::Record;
@@ -315,10 +315,25 @@ fn for_system(id: QuoteId, name: &str, hold: HoldId) -> Envelope {
     Envelope::by_system(digest(&[b"quote step", &id.get().to_be_bytes(), name.as_bytes(), &hold.get().to_be_bytes()]))
 }
 
-/// The envelope of a sale in a slot: tickets are of whoever drafted the quote.
+/// The envelope of a sale in a slot: tickets are of whoever drafted the quote, and of the account that it is for.
 fn as_drafter(quote: &Quote, name: &str, number: u128) -> Envelope {
     let key = digest(&[b"quote step", &quote.id().get().to_be_bytes(), name.as_bytes(), &number.to_be_bytes()]);
-    Envelope { who: drafter(quote), ..Envelope::by_system(key) }
+    Envelope { who: drafter(quote), parties: group_of(quote), ..Envelope::by_system(key) }
+}
+
+/// The account that a quote is for, if it is for one, as a party of what is kept and sold for it, so that it is known of an operator what it keeps and does not buy. It goes
+/// by the number of its stream, which stays the same from month to month: an operator is no person, and its code stands in the journal.
+fn group_of(quote: &Quote) -> Vec<Party> {
+    let account = quote.about().and_then(|about| about.account).map(Node::account_id);
+    account.map(|AccountId(id)| Party { kind: PartyKind::Group, pseudonym: Digest(u128::from(id)) }).into_iter().collect()
+}
+
+/// Who takes part in what is paid for a quote beside whoever pays.
+///
+/// # Errors
+/// If the quote is unknown or does not answer.
+pub(crate) async fn parties_of(node: &Node, id: QuoteId) -> Result<Vec<Party>, Failure<quote::Refusal>> {
+    node.look_quote(id, group_of).await
 }
 
 /// The envelope of a step: its key follows from the flow, so that a step is taken once however often it is asked.

@@ -20,7 +20,7 @@ use crate::failure::Failure;
 use crate::journal::StreamId;
 use crate::journal::wire::Wire;
 use crate::journal::writer::{Lease, Queue};
-use crate::owner::{Answer, Ask, Look, MAILBOX, Owner, ReadBack, Retire, Seen, Settling, Tell, Wake};
+use crate::owner::{Answer, Ask, Kept, Look, MAILBOX, Owner, ReadBack, Retire, Seen, Settling, Tell, Wake};
 use crate::threads::Threads;
 
 /// How long a caller waits for an answer.
@@ -57,6 +57,8 @@ where
     owners: Mutex<HashMap<StreamId, Cell<A, T>>>,
     rebuilds: Mutex<HashMap<StreamId, (u32, Timestamp)>>,
     starting: Semaphore,
+    /// As many again for those who only look at what is on the disk: they do not wait behind starts, which wait for the journal.
+    reading: Semaphore,
     threads: Arc<Threads>,
     queue: Queue,
     clock: Arc<dyn Clock>,
@@ -100,13 +102,13 @@ where
     }
 
     /// Puts a command into the mailbox. If the owner has stopped the answer's sender is dropped with it, and the caller asks its successor.
-    fn give(&self, at: Timestamp, envelope: &Envelope, command: &A::Command) -> Result<oneshot::Receiver<Answer<A>>, Failure<A::Refusal>>
+    fn give(&self, at: Timestamp, envelope: &Envelope, command: &A::Command, kept: &Kept) -> Result<oneshot::Receiver<Answer<A>>, Failure<A::Refusal>>
     where
         A::Command: Clone,
     {
         let (answer, waiting) = oneshot::channel();
         let (deadline, place) = (at.plus_seconds(ANSWER_WITHIN.as_secs().cast_signed()), self.place()?);
-        self.owner.do_send(Ask { at, deadline, envelope: envelope.clone(), command: command.clone(), answer, place });
+        self.owner.do_send(Ask { at, deadline, envelope: envelope.clone(), command: command.clone(), answer, place, kept: kept.clone() });
         Ok(waiting)
     }
 }
@@ -125,7 +127,8 @@ where
         tell: Arc<T>,
         read: Arc<dyn ReadBack<A>>,
     ) -> Self {
-        Self { owners: Mutex::default(), rebuilds: Mutex::default(), starting: Semaphore::new(STARTING), threads, queue, clock, source, tell, read }
+        let (starting, reading) = (Semaphore::new(STARTING), Semaphore::new(STARTING));
+        Self { owners: Mutex::default(), rebuilds: Mutex::default(), starting, reading, threads, queue, clock, source, tell, read }
     }
 
     /// Gives a command and waits until what it did is on the disk. If the owner stops meanwhile, the command is given to its successor, which knows by the
@@ -143,8 +146,21 @@ where
         envelope: Envelope,
         command: A::Command,
     ) -> Result<impl Future<Output = Answer<A>> + '_, Failure<A::Refusal>> {
+        self.send_keeping(stream, at, envelope, command, None)
+    }
+
+    /// As [`Registry::send`], with what is kept until the command has come to its end: also if whoever gave it does not wait for that.
+    #[allow(clippy::type_complexity, reason = "it is a future with its failure")]
+    pub fn send_keeping(
+        &self,
+        stream: StreamId,
+        at: Timestamp,
+        envelope: Envelope,
+        command: A::Command,
+        kept: Kept,
+    ) -> Result<impl Future<Output = Answer<A>> + '_, Failure<A::Refusal>> {
         let first = match self.started(stream) {
-            Some(started) => Some((started.give(at, &envelope, &command)?, started)),
+            Some(started) => Some((started.give(at, &envelope, &command, &kept)?, started)),
             None => None,
         };
         Ok(async move {
@@ -154,7 +170,7 @@ where
                     Some(waiting) => waiting,
                     None => {
                         let started = self.owner(stream).await?;
-                        (started.give(at, &envelope, &command)?, started)
+                        (started.give(at, &envelope, &command, &kept)?, started)
                     }
                 };
                 match tokio::time::timeout(ANSWER_WITHIN, answer).await {
@@ -200,7 +216,7 @@ where
         if !self.source.exists(stream).await? {
             return Err(self.source.unknown(stream));
         }
-        let _turn = self.starting.acquire().await;
+        let _turn = self.reading.acquire().await;
         self.source.load(stream).await
     }
 

@@ -22,8 +22,10 @@ use crate::failure::Failure;
 use crate::fraud::recent::Recent;
 use crate::node::Node;
 
-/// So many numbers are written down ahead.
-const BLOCK: u64 = 4_096;
+/// So many numbers at most are written down ahead of who comes late.
+const BLOCK_MAX: u64 = 4_096;
+/// And so many at least, however few are let through: else each who comes would be a record.
+const BLOCK_MIN: u64 = 4;
 /// So many early ones at least come between two times that their count is written down.
 const EARLY_BLOCK: u64 = 64;
 /// So many early ones are told apart; more are counted as if each came once.
@@ -99,9 +101,9 @@ struct Use {
 
 type Key = (MuseumId, Code, Timestamp);
 
-/// Who has come to the rooms of all museums.
+/// Who has come to the rooms of all museums; and whose turn it is to write down up to which numbers.
 #[derive(Debug, Default)]
-pub struct Rooms(Mutex<HashMap<Key, Counts>>);
+pub struct Rooms(Mutex<HashMap<Key, Counts>>, tokio::sync::Mutex<()>);
 
 /// One of the holds of somebody who was let through, for one request and its repeats: theirs again when it is dropped, unless it was made or may have been.
 #[derive(Debug)]
@@ -164,6 +166,12 @@ impl Counts {
     fn holds_of(&self, number: u64) -> usize {
         self.holds.get(&number).map_or(0, Vec::len)
     }
+}
+
+/// How many numbers are written down at once: those of a minute. After a restart numbers go on behind the last that is written, and nobody has those between, so that for as
+/// long as they would take nobody is let through.
+fn block(room: &Room) -> u64 {
+    u64::from(room.per_minute).clamp(BLOCK_MIN, BLOCK_MAX)
 }
 
 /// The number that somebody is in a room: made of who they are, with the room's secret.
@@ -269,7 +277,7 @@ impl Rooms {
             return Ok(Arrival::Late(*place));
         }
         if counts.late >= announced.numbers.late {
-            return Err(Numbers { early: counts.early_count(), late: counts.late + BLOCK });
+            return Err(Numbers { early: counts.early_count(), late: counts.late + block(&announced.room) });
         }
         counts.late += 1;
         let place = counts.late;
@@ -329,6 +337,7 @@ fn request_of(asked: &Envelope) -> u64 {
 }
 
 impl Node {
+    /// A room that has not closed, as it is announced and written down by now.
     fn room_of(&self, museum: MuseumId, code: Code) -> Result<Announced, RoomRefusal> {
         let known = self.museums().get(museum).ok_or(RoomRefusal::Unknown)?;
         let announced = known.museum.room(code).ok_or(RoomRefusal::Unknown)?;
@@ -347,8 +356,13 @@ impl Node {
         }
     }
 
-    /// Writes down up to which numbers may be given out. Whoever is faster writes it for all.
+    /// Writes down up to which numbers may be given out. Whoever is faster writes it for all: the others wait for that, so that a rush costs a record a block and not one each.
     async fn count_room(&self, museum: MuseumId, code: Code, numbers: Numbers) -> Result<(), Failure<museum::Refusal>> {
+        let _turn = self.rooms().1.lock().await;
+        let is_written = |written: Numbers| written.early >= numbers.early && written.late >= numbers.late;
+        if self.room_of(museum, code).is_ok_and(|announced| is_written(announced.numbers)) {
+            return Ok(());
+        }
         let key = digest(&[
             b"room",
             code.as_str().as_bytes(),

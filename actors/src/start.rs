@@ -7,7 +7,7 @@ use futures_util::future::join;
 use tornello_engine::account::{self, Account};
 use tornello_engine::aggregate::Aggregate;
 use tornello_engine::attendance::{self, Attendance};
-use tornello_engine::case::{self, Case};
+use tornello_engine::case::{self, Case, Pass};
 use tornello_engine::fraud_rules::Rules;
 use tornello_engine::ids::{AccountId, CaseId, MuseumId, PaymentId, QuoteId, SlotId, TillId};
 use tornello_engine::model_registry::{ModelKind, Models};
@@ -167,6 +167,8 @@ pub struct Memory {
     slots: HashMap<SlotId, Slot>,
     /// Slots of which only the end has been seen.
     touched: HashSet<SlotId>,
+    /// Where the records of slots end, to hold saved heads against; nothing if there are no such.
+    ends: HashMap<SlotId, End>,
     /// Payments that are not finished.
     payments: HashMap<PaymentId, Payment>,
     /// Payments that were finished, and were written to again.
@@ -183,12 +185,23 @@ pub struct Memory {
     cases: HashMap<CaseId, Case>,
     /// Fraud cases that were done with, and were written to again.
     reheard: HashSet<CaseId>,
+    /// Whom rules let pass because of a verdict on a case that is done with.
+    passes: HashMap<CaseId, Pass>,
     rules: Rules,
     models: HashMap<ModelKind, Models>,
     /// All accounts: there are few.
     accounts: HashMap<AccountId, Account>,
     attendances: HashMap<MuseumId, Attendance>,
     plannings: HashMap<MuseumId, Planning>,
+}
+
+/// Where the records of a slot end.
+#[derive(Debug, Clone, Copy, Default)]
+struct End {
+    /// Number of the last record in the batches up to which the saved heads are complete; 0 if there is none in these.
+    complete: u64,
+    /// Number of the last record of all.
+    last: u64,
 }
 
 impl Memory {
@@ -200,6 +213,9 @@ impl Memory {
 
     /// Takes in a batch. Of slots, only records in batches after `heads_complete` count: what was before is in the saved heads.
     pub fn take_in(&mut self, batch: &Batch, heads_complete: u64) -> Result<(), JournalError> {
+        if heads_complete > 0 {
+            self.note_ends(batch, batch.number <= heads_complete);
+        }
         for frame in wire::frames(&batch.records) {
             let frame = frame.map_err(|error| corrupt(batch, &error))?;
             match frame.stream {
@@ -233,6 +249,18 @@ impl Memory {
             }
         }
         Ok(())
+    }
+
+    fn note_ends(&mut self, batch: &Batch, is_complete: bool) {
+        for span in &batch.spans {
+            if let StreamId::Slot(id) = span.stream {
+                let end = self.ends.entry(id).or_default();
+                end.last = span.last;
+                if is_complete {
+                    end.complete = span.last;
+                }
+            }
+        }
     }
 
     /// Of a slot, what buyers have, and what is in no saved head.
@@ -298,6 +326,7 @@ impl Memory {
         let case = self.cases.entry(id).or_insert_with(|| Case::new(id));
         case.apply(&frame.record::<case::Event>()?);
         if CaseHead::of(case).is_finished() {
+            self.passes.extend(case.pass().map(|pass| (id, pass)));
             self.cases.remove(&id);
         }
         Ok(())
@@ -312,9 +341,10 @@ impl Memory {
         Ok(())
     }
 
-    /// Hands everything over; streams of which only the end was seen are read back whole.
-    pub async fn restore(self, streams: &Streams, boards: Boards<'_>) -> Result<(), JournalError> {
+    /// Hands everything over, with the saved heads that fit the journal; streams of which only the end was seen, and slots whose heads do not fit, are read back whole.
+    pub async fn restore(mut self, heads: Vec<(SlotId, SlotHead)>, streams: &Streams, boards: Boards<'_>) -> Result<(), JournalError> {
         let Boards { slots: board, day_limits, museums, payments, quotes, tills, accounts, cases, defences, attended, plans } = boards;
+        self.touched.extend(put_heads(heads, std::mem::take(&mut self.ends), board));
         day_limits.restore(self.days);
         self.museums.into_values().for_each(|museum| museums.put(museum));
         self.attendances.into_values().for_each(|attendance| attended.put(attendance));
@@ -327,10 +357,16 @@ impl Memory {
         self.quotes.values().for_each(|quote| quotes.publish(quote.id(), QuoteHead::of(quote)));
         self.ticketed.into_iter().for_each(|(id, head)| quotes.publish(id, head));
         self.tills.values().for_each(|till| tills.publish(till));
-        self.cases.values().for_each(|case| cases.publish(case.id(), CaseHead::of(case)));
+        self.passes.into_iter().for_each(|(id, pass)| cases.passes().put(id, Some(pass)));
+        for case in self.cases.values() {
+            cases.publish(case.id(), CaseHead::of(case));
+            cases.passes().put(case.id(), case.pass());
+        }
         defences.restore(self.rules, self.models.into_values());
         for id in self.reheard {
-            cases.publish(id, CaseHead::of(&streams.case(id).await?));
+            let case = streams.case(id).await?;
+            cases.publish(id, CaseHead::of(&case));
+            cases.passes().put(id, case.pass());
         }
         self.accounts.values().for_each(|account| accounts.publish(account));
         for id in self.reopened {
@@ -349,6 +385,24 @@ impl Memory {
         }
         Ok(())
     }
+}
+
+/// Puts those saved heads in their places that fit the ends of their slots' records. Answers the slots that have none which does: what an older or a damaged file says of
+/// them would be sold by, and a record that the journal does not have would be waited for in vain.
+fn put_heads(heads: Vec<(SlotId, SlotHead)>, mut ends: HashMap<SlotId, End>, board: &Board) -> Vec<SlotId> {
+    let mut without = Vec::new();
+    for (slot, head) in heads {
+        match ends.remove(&slot) {
+            Some(end) if (end.complete..=end.last).contains(&head.seq) => board.restore(slot, head),
+            Some(end) => {
+                tracing::warn!(%slot, saved = head.seq, last = end.last, "the saved head of a slot does not fit the journal: the slot is read back");
+                without.push(slot);
+            }
+            None => tracing::warn!(%slot, "a head is saved of a slot of which the journal knows nothing: it is not believed"),
+        }
+    }
+    without.extend(ends.into_iter().filter(|(_, end)| end.complete > 0).map(|(slot, _)| slot));
+    without
 }
 
 /// Whether a stream goes on that was done with, and so is followed no more: it is noted, to be read back whole when the journal is at its end.

@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
@@ -42,6 +43,8 @@ use crate::views::{Snapshot, Snapshots};
 
 /// How many of a stream's batches are in memory at once; a full one has about a megabyte.
 const PAGE: u32 = 16;
+/// How long a snapshot may take to come; without it all of the stream is read.
+const SNAPSHOT_WITHIN: Duration = Duration::from_secs(1);
 
 /// Shows `each` the records of a stream after the one numbered `after`, in order, until it breaks off.
 ///
@@ -55,24 +58,66 @@ pub async fn visit<E: Wire>(
 ) -> Result<(), JournalError> {
     loop {
         let batches = journal.batches_of(stream, after, PAGE).await?;
-        if batches.is_empty() {
+        if batches.is_empty() || take_page(&batches, stream, &mut after, &mut each)?.is_break() {
             return Ok(());
         }
-        for batch in &batches {
-            let before = after;
-            for record in own(batch, stream, before) {
-                let record = record?;
-                after = record.seq;
-                if each(record)?.is_break() {
-                    return Ok(());
-                }
-            }
-            if after == before {
-                let what = format!("the index names records of {stream} after record {before}, and none is inside");
-                return Err(JournalError::Corrupt { batch: batch.number, what });
-            }
+    }
+}
+
+/// As [`visit`] from the first record on, for what is long and is asked for beside everything else: each page is read out and taken in on a thread apart, with what the
+/// caller keeps. Answers with that.
+///
+/// # Errors
+/// As of [`visit`]; [`JournalError::Unreachable`] if there is no thread any more.
+pub async fn visit_apart<E: Wire + 'static, S: Send + 'static>(
+    journal: &dyn Journal,
+    stream: StreamId,
+    mut kept: S,
+    each: impl Fn(&mut S, Record<E>) -> Result<ControlFlow<()>, JournalError> + Clone + Send + 'static,
+) -> Result<S, JournalError> {
+    let mut after = 0;
+    loop {
+        let batches = journal.batches_of(stream, after, PAGE).await?;
+        if batches.is_empty() {
+            return Ok(kept);
+        }
+        let each = each.clone();
+        let take = move || -> Result<(S, Option<u64>), JournalError> {
+            let flow = take_page(&batches, stream, &mut after, &mut |record| each(&mut kept, record))?;
+            Ok((kept, flow.is_continue().then_some(after)))
+        };
+        let taken = tokio::task::spawn_blocking(take).await.unwrap_or_else(|error| Err(JournalError::Unreachable(error.to_string())));
+        let (so_far, last) = taken?;
+        kept = so_far;
+        match last {
+            Some(last) => after = last,
+            None => return Ok(kept),
         }
     }
+}
+
+/// Shows `each` the records of a stream in a page of its batches, after the one numbered `after`, which is moved on with them.
+fn take_page<E: Wire>(
+    batches: &[Batch],
+    stream: StreamId,
+    after: &mut u64,
+    each: &mut impl FnMut(Record<E>) -> Result<ControlFlow<()>, JournalError>,
+) -> Result<ControlFlow<()>, JournalError> {
+    for batch in batches {
+        let before = *after;
+        for record in own(batch, stream, before) {
+            let record = record?;
+            *after = record.seq;
+            if each(record)?.is_break() {
+                return Ok(ControlFlow::Break(()));
+            }
+        }
+        if *after == before {
+            let what = format!("the index names records of {stream} after record {before}, and none is inside");
+            return Err(JournalError::Corrupt { batch: batch.number, what });
+        }
+    }
+    Ok(ControlFlow::Continue(()))
 }
 
 /// All records of a stream, in order: for those that stay short.
@@ -214,8 +259,9 @@ impl Streams {
         Ok(state)
     }
 
+    /// One that is not there at once is no short cut: a disk that stalls may keep a file from being read that others write.
     async fn snapshot_of<A: Aggregate + DeserializeOwned>(&self, stream: StreamId) -> Option<A> {
-        self.snapshots.as_ref()?.load(stream).await
+        tokio::time::timeout(SNAPSHOT_WITHIN, self.snapshots.as_ref()?.load(stream)).await.ok()?
     }
 
     /// Makes a snapshot of what took long to read, or whoever reads it next would begin where this one did.

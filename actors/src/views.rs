@@ -3,12 +3,13 @@
 //!
 //! Here is the file itself, how far it is, and how one waits for it. `follow.rs` follows the journal and takes in what it says; what that changes in each list, and
 //! what each list answers, stands in `sales.rs`, `payments.rs`, `quotes.rs` and `fraud.rs`; `bookings.rs` shows bookings to the models of who comes. `snapshots.rs`
-//! keeps states of streams, `boot.rs` says whether the file can be believed.
+//! keeps states of streams, `boot.rs` says whether the file can be believed, and `log.rs` whether the log that SQLite keeps beside it can.
 
 pub mod bookings;
 mod boot;
 mod follow;
 pub mod fraud;
+mod log;
 pub mod payments;
 pub mod quotes;
 mod sales;
@@ -31,15 +32,15 @@ use self::boot::Stamp;
 use crate::board::SlotHead;
 use crate::journal::{Head, Journal, JournalError};
 use crate::signing::secret_file;
+use crate::sqlite;
 
 /// Raised whenever a table, a head or a snapshot changes its form: an older file is thrown away and built again.
-const FORMAT: i64 = 20;
+const FORMAT: i64 = 26;
 
 const SCHEMA: &str = "
     DROP TABLE IF EXISTS position; DROP TABLE IF EXISTS head; DROP TABLE IF EXISTS snapshot;
-    CREATE TABLE position (name TEXT PRIMARY KEY, batch INTEGER NOT NULL, hash BLOB NOT NULL) STRICT;
-    INSERT INTO position VALUES ('rows', 0, zeroblob(32)), ('heads', 0, zeroblob(32)), ('known', 0, zeroblob(32));
-    CREATE TABLE head (slot TEXT PRIMARY KEY, data BLOB NOT NULL) STRICT, WITHOUT ROWID;
+    CREATE TABLE position (name TEXT PRIMARY KEY, batch INTEGER NOT NULL, hash BLOB NOT NULL, crc INTEGER NOT NULL) STRICT;
+    CREATE TABLE head (slot TEXT PRIMARY KEY, crc INTEGER NOT NULL, data BLOB NOT NULL) STRICT, WITHOUT ROWID;
     CREATE TABLE snapshot (stream BLOB PRIMARY KEY, seq INTEGER NOT NULL, crc INTEGER NOT NULL, state BLOB NOT NULL) STRICT;";
 
 /// What can go wrong with the read models.
@@ -48,6 +49,9 @@ pub enum ViewsError {
     /// The file cannot be read or written.
     #[error("the read models cannot be reached: {0}")]
     Store(#[from] sqlx::Error),
+    /// What the file says is not what was written to it.
+    #[error("the read models are damaged: {0}")]
+    Damaged(String),
     /// The journal that they are built from cannot be read.
     #[error(transparent)]
     Journal(#[from] JournalError),
@@ -60,6 +64,20 @@ pub enum ViewsError {
         wanted: u64,
     },
 }
+
+impl ViewsError {
+    /// Whether it is the file that is at fault: another one is built from the journal.
+    fn is_damage(&self) -> bool {
+        match self {
+            Self::Store(error) => sqlite::is_damaged(error) || sqlite::is_read_only(error),
+            Self::Damaged(_) => true,
+            Self::Journal(_) | Self::Behind { .. } => false,
+        }
+    }
+}
+
+/// How far something was built, one row each.
+const POSITIONS: [&str; 3] = ["rows", "heads", "known"];
 
 /// After how many pages SQLite works its log into the file: in each of its own 1,000 few pages are changed twice. For all who write: each of them would do it by its own
 /// number, at its own commit, also what somebody else has written.
@@ -81,12 +99,23 @@ pub struct Views {
 }
 
 impl Views {
-    /// Opens the read models; a file of another format is emptied.
+    /// Opens the read models; a file of another format is emptied, and one that is damaged is made anew.
     pub async fn open(path: &Path) -> Result<Self, ViewsError> {
         let stamp = Stamp::of(path);
-        if stamp.begin().map_err(sqlx::Error::Io)? {
-            tracing::warn!(file = %path.display(), "the machine ended without a stop in good order: the read models are built again from the journal");
+        if let Some(why) = stamp.begin().map_err(sqlx::Error::Io)? {
+            tracing::warn!(file = %path.display(), "{why}: the read models are built again from the journal");
         }
+        match Self::open_file(path, &stamp).await {
+            Err(error) if error.is_damage() => {
+                tracing::warn!(%error, file = %path.display(), "the read models are damaged: they are built again from the journal");
+                stamp.remove().map_err(sqlx::Error::Io)?;
+                Self::open_file(path, &stamp).await
+            }
+            opened => opened,
+        }
+    }
+
+    async fn open_file(path: &Path, stamp: &Stamp) -> Result<Self, ViewsError> {
         // SQLite makes what it keeps beside the file as private as the file.
         secret_file::ensure_private(path).map_err(|error| sqlx::Error::Io(error.into()))?;
         for end in ["-wal", "-shm"] {
@@ -99,15 +128,30 @@ impl Views {
             .synchronous(SqliteSynchronous::Off)
             .pragma("wal_autocheckpoint", LOG_PAGES.to_string())
             .busy_timeout(Duration::from_secs(10));
-        let pool = crate::sqlite::pool().max_connections(4).connect_with(options).await?;
-        let version: i64 = sqlx::query_scalar("PRAGMA user_version").fetch_one(&pool).await?;
+        let pool = sqlite::pool().max_connections(4).connect_with(options).await?;
         let (rows_sender, rows) = watch::channel(0);
-        let views = Self { pool, rows, rows_sender: Arc::new(rows_sender), waiting: Arc::new(watch::Sender::new(0)), stamp };
-        if version != FORMAT {
-            views.clear().await?;
+        let waiting = Arc::new(watch::Sender::new(0));
+        let views = Self { pool, rows, rows_sender: Arc::new(rows_sender), waiting, stamp: stamp.clone() };
+        match views.make_ready().await {
+            Ok(()) => Ok(views),
+            Err(error) => {
+                // Whoever tries again finds nothing open.
+                views.pool.close().await;
+                Err(error)
+            }
         }
-        views.rows_sender.send_replace(views.position("rows").await?.0);
-        Ok(views)
+    }
+
+    /// Empties a file of another format, and looks whether what a start believes of it can be read.
+    async fn make_ready(&self) -> Result<(), ViewsError> {
+        let version: i64 = sqlx::query_scalar("PRAGMA user_version").fetch_one(&self.pool).await?;
+        if version != FORMAT {
+            self.clear().await?;
+        }
+        let [(rows, _), ..] = self.positions().await?;
+        sqlite::check(&self.pool, sqlite::HEADS).await?;
+        self.rows_sender.send_replace(rows);
+        Ok(())
     }
 
     /// Throws everything away, to be built again from the journal: all or nothing, as lists that were half emptied would pass for lists that are complete.
@@ -115,6 +159,13 @@ impl Views {
         let mut tx = self.pool.begin_with("BEGIN IMMEDIATE").await?;
         for schema in [payments::SCHEMA, quotes::SCHEMA, fraud::SCHEMA, sales::SCHEMA, SCHEMA] {
             sqlx::raw_sql(schema).execute(&mut *tx).await?;
+        }
+        for name in POSITIONS {
+            sqlx::query("INSERT INTO position (name, batch, hash, crc) VALUES (?, 0, zeroblob(32), ?)")
+                .bind(name)
+                .bind(position_crc(name, 0, &[0; 32]))
+                .execute(&mut *tx)
+                .await?;
         }
         sqlx::raw_sql(sqlx::AssertSqlSafe(format!("PRAGMA user_version = {FORMAT}"))).execute(&mut *tx).await?;
         tx.commit().await?;
@@ -137,8 +188,26 @@ impl Views {
     }
 
     async fn position(&self, name: &str) -> Result<(u64, Vec<u8>), ViewsError> {
-        let row = sqlx::query("SELECT batch, hash FROM position WHERE name = ?").bind(name).fetch_one(&self.pool).await?;
-        Ok((row.try_get::<i64, _>(0)?.unsigned_abs(), row.try_get(1)?))
+        let row = sqlx::query("SELECT batch, hash, crc FROM position WHERE name = ?").bind(name).fetch_one(&self.pool).await?;
+        let (batch, hash, crc): (i64, Vec<u8>, i64) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
+        if crc == position_crc(name, batch, &hash) {
+            Ok((batch.unsigned_abs(), hash))
+        } else {
+            Err(ViewsError::Damaged(format!("how far the {name} reach is not what was written")))
+        }
+    }
+
+    /// Notes of an error whether the file is damaged: then the next start makes another one.
+    fn distrust(&self, error: &ViewsError) {
+        if !error.is_damage() {
+            return;
+        }
+        match self.stamp.distrust() {
+            Ok(()) => tracing::error!("views.db is damaged: the next start builds it again from the journal, and until then the lists stand still"),
+            Err(error) => {
+                tracing::error!(%error, "views.db may be damaged, which cannot be noted: run `tornello views rebuild` when the disk is in order");
+            }
+        }
     }
 
     /// The batches up to which the lists were built and the heads are complete, and the last that any head or snapshot may know of, with their hashes: a journal that does
@@ -187,17 +256,24 @@ impl Views {
         let _ = rows.wait_for(|rows| *rows >= batch).await;
     }
 
-    /// The saved heads of all slots, with the batch up to which they are complete.
+    /// The saved heads of all slots, with the batch up to which they are complete; none if one of them is not what was saved: all of them are built again then.
     pub async fn heads(&self) -> Result<(u64, Vec<(SlotId, SlotHead)>), ViewsError> {
-        let rows = sqlx::query("SELECT slot, data FROM head").fetch_all(&self.pool).await?;
+        let (complete, _) = self.position("heads").await?;
+        let rows = sqlx::query("SELECT slot, crc, data FROM head").fetch_all(&self.pool).await?;
         let read = |row: &SqliteRow| {
-            let slot = row.try_get::<String, _>(0).ok()?.parse().ok()?;
-            Some((slot, postcard::from_bytes(&row.try_get::<Vec<u8>, _>(1).ok()?).ok()?))
+            let (slot, crc, data): (String, i64, Vec<u8>) = (row.try_get(0).ok()?, row.try_get(1).ok()?, row.try_get(2).ok()?);
+            let sound = crc == crc_of(&[slot.as_bytes(), &data]);
+            let (slot, head): (SlotId, SlotHead) = (slot.parse().ok()?, postcard::from_bytes(&data).ok()?);
+            sound.then_some((slot, head))
         };
         match rows.iter().map(read).collect::<Option<Vec<_>>>() {
-            Some(heads) => Ok((self.position("heads").await?.0, heads)),
-            // A head that cannot be read: build all of them again.
-            None => Ok((0, Vec::new())),
+            // Before anything is complete no head is.
+            Some(heads) if complete > 0 => Ok((complete, heads)),
+            Some(_) => Ok((0, Vec::new())),
+            None => {
+                tracing::warn!("a saved head is damaged: the heads of all slots are built again from the journal");
+                Ok((0, Vec::new()))
+            }
         }
     }
 
@@ -207,8 +283,11 @@ impl Views {
         let mut tx = self.pool.begin().await?;
         for (slot, head) in heads {
             let Ok(data) = postcard::to_allocvec(head) else { continue };
-            sqlx::query("INSERT INTO head (slot, data) VALUES (?, ?) ON CONFLICT (slot) DO UPDATE SET data = excluded.data")
-                .bind(slot.to_string())
+            let slot = slot.to_string();
+            let crc = crc_of(&[slot.as_bytes(), &data]);
+            sqlx::query("INSERT INTO head (slot, crc, data) VALUES (?1, ?2, ?3) ON CONFLICT (slot) DO UPDATE SET crc = ?2, data = ?3")
+                .bind(slot)
+                .bind(crc)
                 .bind(data)
                 .execute(&mut *tx)
                 .await?;
@@ -236,8 +315,9 @@ impl Drop for Waits {
 }
 
 async fn move_on(connection: &mut SqliteConnection, name: &str, batch: u64, hash: &[u8; 32]) -> Result<(), sqlx::Error> {
-    let update = sqlx::query("UPDATE position SET batch = ?, hash = ? WHERE name = ?").bind(stored(batch)).bind(&hash[..]).bind(name);
-    update.execute(connection).await.map(drop)
+    let update = sqlx::query("UPDATE position SET batch = ?, hash = ?, crc = ? WHERE name = ?");
+    let crc = position_crc(name, stored(batch), hash);
+    update.bind(stored(batch)).bind(&hash[..]).bind(crc).bind(name).execute(connection).await.map(drop)
 }
 
 /// Greater than any id.
@@ -251,8 +331,19 @@ fn ids_of(slot: SlotId) -> (String, String) {
 
 /// Notes that heads or snapshots may know of everything up to that batch. Two write it, so it never goes back.
 async fn know(connection: &mut SqliteConnection, last: &Head) -> Result<(), sqlx::Error> {
-    let update = sqlx::query("UPDATE position SET batch = ?1, hash = ?2 WHERE name = 'known' AND batch < ?1");
-    update.bind(stored(last.number)).bind(&last.hash[..]).execute(connection).await.map(drop)
+    let update = sqlx::query("UPDATE position SET batch = ?1, hash = ?2, crc = ?3 WHERE name = 'known' AND batch < ?1");
+    let crc = position_crc("known", stored(last.number), &last.hash);
+    update.bind(stored(last.number)).bind(&last.hash[..]).bind(crc).execute(connection).await.map(drop)
+}
+
+/// The checksum over some parts of a row, one after the other.
+fn crc_of(parts: &[&[u8]]) -> i64 {
+    i64::from(parts.iter().fold(0, |crc, part| crc32c::crc32c_append(crc, part)))
+}
+
+/// The checksum over a row that says how far something was built.
+pub(crate) fn position_crc(name: &str, batch: i64, hash: &[u8]) -> i64 {
+    crc_of(&[name.as_bytes(), &batch.to_le_bytes(), hash])
 }
 
 fn stored(number: u64) -> i64 {
@@ -272,7 +363,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let views = Views::open(&folder.path().join("views.db")).await.unwrap();
         // A view is no table, so that emptying fails halfway.
-        let set = "UPDATE position SET batch = 9; INSERT INTO refused VALUES ('sale', 1, 'ticket', 'reason', 1, 'gate');
+        let mut connection = views.pool.acquire().await.unwrap();
+        move_on(&mut connection, "rows", 9, &[9; 32]).await.unwrap();
+        drop(connection);
+        let set = "INSERT INTO refused VALUES ('sale', 1, 'ticket', 'reason', 1, 'gate');
             ALTER TABLE ticket RENAME TO old; CREATE VIEW ticket AS SELECT 1";
         sqlx::raw_sql(set).execute(&views.pool).await.unwrap();
         assert!(views.clear().await.is_err());
@@ -283,6 +377,24 @@ mod tests {
         let refused: i64 = sqlx::query_scalar("SELECT count(*) FROM refused").fetch_one(&views.pool).await.unwrap();
         assert_eq!((refused, views.position("rows").await.unwrap().0), (0, 0));
         views.close().await;
+    }
+
+    #[tokio::test]
+    async fn a_file_that_was_found_damaged_is_made_anew_when_it_is_opened_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("views.db");
+        let errors = [ViewsError::Behind { at: 1, wanted: 2 }, ViewsError::Store(sqlx::Error::RowNotFound)];
+        for (error, left) in errors.into_iter().zip([9, 0]) {
+            let views = Views::open(&path).await.unwrap();
+            let mut connection = views.pool.acquire().await.unwrap();
+            move_on(&mut connection, "rows", 9, &[9; 32]).await.unwrap();
+            drop(connection);
+            views.distrust(&error);
+            views.close().await;
+            let again = Views::open(&path).await.unwrap();
+            assert_eq!(again.as_of_batch(), left, "{error}");
+            again.close().await;
+        }
     }
 
     #[tokio::test]

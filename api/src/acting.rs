@@ -13,16 +13,16 @@ use serde::Serialize;
 use tornello_actors::digest::digest;
 use tornello_actors::failure::Failure;
 use tornello_actors::fraud::challenge::{BITS, BadProof};
-use tornello_actors::fraud::hearing::{figures, named};
-use tornello_actors::fraud::{Held, signal_of, signal_of_count, signal_of_held, signal_of_payment, signal_of_return};
+use tornello_actors::fraud::hearing::{by_whom, figures, kind_of_return, named, outlet};
+use tornello_actors::fraud::{Held, Said, signal_of, signal_of_count, signal_of_held, signal_of_move, signal_of_payment, signal_of_return};
 use tornello_actors::fraud::{SignalEvent, SignalKind, Taking};
 use tornello_actors::node::Node;
 use tornello_engine::attempts::{self, Attempt, Ending};
 use tornello_engine::channel::Channel;
 use tornello_engine::envelope::{Envelope, Outcome, Party};
-use tornello_engine::ids::{AttemptId, HoldId, MuseumId};
+use tornello_engine::ids::{HoldId, KeyId, MuseumId};
 use tornello_engine::money::Cents;
-use tornello_engine::slot::{Line, Sale, Slot, Ticket, TicketState, people};
+use tornello_engine::slot::{CancelCause, Line, Sale, Slot, Ticket, TicketState, people};
 
 use crate::problem::Problem;
 use crate::request::random;
@@ -59,7 +59,7 @@ pub struct Asked<'a> {
     pub hold: HoldId,
     /// The places; of a payment those of all its holds.
     pub lines: &'a [Line],
-    /// Whether the tickets will bear a name: that is a step-up by itself.
+    /// Whether every ticket will bear somebody's name, which a gate compares with a document: that is a step-up by itself.
     pub named: bool,
 }
 
@@ -78,13 +78,24 @@ pub async fn weigh(node: &Node, envelope: &mut Envelope, asked: Asked<'_>, proof
     Ok(signal.parties)
 }
 
-/// What is remembered of a hold; if nothing is, as after a restart, what its slot knows. None if there is no such hold.
+/// What is remembered of a hold; if nothing is, as after a restart, what its slot knows, and whoever follows the journal. None if there is no such hold.
 async fn held_of(node: &Node, hold: HoldId) -> Result<Option<Arc<Held>>, Problem> {
     if let Some(held) = node.scoring().held(hold) {
         return Ok(Some(held));
     }
     let known = move |slot: &Slot| slot.hold_of(hold).map(|hold| Held::in_slot(hold.channel, hold.lines.clone(), hold.buyer));
-    Ok(node.look(hold.slot(), known).await?.map(Arc::new))
+    let Some(in_slot) = node.look(hold.slot(), known).await? else { return Ok(None) };
+    Ok(Some(Arc::new(node.scoring().recalled(hold, in_slot).await)))
+}
+
+/// As [`held_of`], of a sale.
+async fn sold_of(node: &Node, sale: HoldId) -> Result<Option<Arc<Held>>, Problem> {
+    if let Some(held) = node.scoring().held(sale) {
+        return Ok(Some(held));
+    }
+    let known = move |slot: &Slot| slot.sale_of(sale).map(|sale| Held::in_slot(sale.channel, sale.lines.clone(), sale.buyer));
+    let Some(in_slot) = node.look(sale.slot(), known).await? else { return Ok(None) };
+    Ok(Some(Arc::new(node.scoring().recalled(sale, in_slot).await)))
 }
 
 /// As [`weigh`], when a hold is bought. Its places are remembered; if not, the slot is asked, which a web buyer notices after a restart only.
@@ -123,12 +134,30 @@ pub async fn weigh_payment(node: &Node, envelope: &mut Envelope, due: Due<'_>, p
     weigh_signal(node, envelope, &signal, asked, proof).await
 }
 
+/// As [`weigh`], when tickets are moved to another slot and become the sale `arrival` there: places are taken in that slot, as by a hold that is bought at once. Answers
+/// who takes part. Not to be asked of what was done before: whether it was, the slot knows that they leave.
+pub async fn weigh_move(
+    node: &Node,
+    envelope: &mut Envelope,
+    (sale, arrival): (HoldId, HoldId),
+    via: Channel,
+    lines: &[Line],
+    proof: &Proof,
+) -> Result<Vec<Taking>, Problem> {
+    let held = sold_of(node, sale).await?;
+    let signal = signal_of_move(node.now(), via, arrival, lines, envelope, held.as_deref());
+    // A move puts no name on a ticket: here only work counts.
+    let asked = Asked { kind: SignalKind::Held, channel: via, hold: arrival, lines, named: false };
+    weigh_signal(node, envelope, &signal, asked, proof).await?;
+    Ok(signal.parties)
+}
+
 /// As [`weigh`], when tickets are given back or taken back; none named: all that still stand. One more proof helps nobody here: only a rule's word stops it, all else is
-/// looked at later.
+/// looked at later. Whoever does it by a key of staff, a totem or a reseller is a party of the command when this returns.
 pub async fn weigh_return(
     node: &Node,
     envelope: &mut Envelope,
-    kind: SignalKind,
+    cause: CancelCause,
     sale: HoldId,
     channel: Channel,
     tickets: &[u16],
@@ -142,32 +171,42 @@ pub async fn weigh_return(
             let found = node.look(sale.slot(), move |slot| slot.sale_of(sale).map(known)).await?;
             // Nothing to assess: the slot says best why there is no such sale.
             let Some((in_slot, standing)) = found else { return Ok(()) };
-            (remembered.unwrap_or_else(|| Arc::new(in_slot)), if tickets.is_empty() { standing } else { tickets.len() })
+            let held = match remembered {
+                Some(held) => held,
+                None => Arc::new(node.scoring().recalled(sale, in_slot).await),
+            };
+            (held, if tickets.is_empty() { standing } else { tickets.len() })
         }
     };
     let people = u32::try_from(people).unwrap_or(u32::MAX);
+    let kind = kind_of_return(outlet(held.channel), cause);
+    if let Some(party) = by_whom(envelope.who, channel, kind)
+        && !envelope.parties.contains(&party)
+    {
+        envelope.parties.push(party);
+    }
     let signal = signal_of_return(node.now(), kind, channel, sale, people, envelope, Some(held.as_ref()));
     let asked = Asked { kind, channel, hold: sale, lines: &[], named: true };
     weigh_signal(node, envelope, &signal, asked, &Proof::default()).await
 }
 
 /// Assesses a count of cash. Whatever is said of it, it is noted: an analyst looks at it later.
-pub fn weigh_count(node: &Node, envelope: &mut Envelope, museum: MuseumId, difference_cents: Cents) {
-    let signal = signal_of_count(node.now(), museum, difference_cents, envelope);
+pub fn weigh_count(node: &Node, envelope: &mut Envelope, museum: MuseumId, difference_cents: Cents, opener: Option<KeyId>) {
+    let signal = signal_of_count(node.now(), museum, difference_cents, envelope, opener);
     envelope.assessment = Some(Box::new(node.scoring().assess(&signal)));
 }
 
 /// As [`weigh`], of a signal that was made already.
 pub async fn weigh_signal(node: &Node, envelope: &mut Envelope, signal: &SignalEvent, asked: Asked<'_>, proof: &Proof) -> Result<(), Problem> {
-    let assessment = node.scoring().assess(signal);
-    let outcome = assessment.outcome;
+    let Said { assessment, proof_due } = node.scoring().say(signal);
+    let is_blocked = assessment.outcome == Outcome::Block;
     envelope.assessment = Some(Box::new(assessment));
-    match outcome {
-        Outcome::Allow | Outcome::Review => Ok(()),
+    match (is_blocked, proof_due) {
+        (false, false) => Ok(()),
         // What was done before is answered as it was then, whatever is thought of its party today.
-        Outcome::StepUp | Outcome::Block if node.knows(asked.hold.slot(), envelope).await? => Ok(()),
-        Outcome::StepUp => step_up(node, envelope, signal, asked, proof).await,
-        Outcome::Block => Err(blocked(node, envelope, signal, asked).await),
+        _ if node.knows(asked.hold.slot(), envelope).await? => Ok(()),
+        (true, _) => Err(blocked(node, envelope, signal, asked).await),
+        (false, true) => step_up(node, envelope, signal, asked, proof).await,
     }
 }
 
@@ -194,7 +233,7 @@ async fn step_up(node: &Node, envelope: &Envelope, signal: &SignalEvent, asked: 
     let problem = Problem::new(StatusCode::FORBIDDEN, "step_up_required", "one more proof is needed before this can be done")
         .detail(
             "Find text so that the SHA-256 of `challenge:text` begins with `bits` zero bits, and repeat the request, with the same key and body, with \
-             `challenge:text` in the header Step-Up-Proof; or, where `ways` says so, give a contact with a name.",
+             `challenge:text` in the header Step-Up-Proof; or, where `ways` says so, give a `holder`: whose name stands on all tickets.",
         )
         .with("ways", ways)
         .with("challenge", challenge.text)
@@ -229,15 +268,15 @@ async fn blocked(node: &Node, envelope: &Envelope, signal: &SignalEvent, asked: 
     match appeal {
         Some(appeal) => problem
             .detail("Nothing was changed. If this is a mistake, appeal with the code in `appeal`: somebody will look at it.")
-            .with("appeal", appeal.to_string()),
+            .with("appeal", appeal),
         None => problem.detail("Nothing was changed. If this is a mistake, ask the museum: there is no code for an appeal."),
     }
 }
 
-/// Who is kept of an attempt, the one that acts first: those that the command names, and of a payment also whoever held its places, as far as there is room.
+/// Who is kept of an attempt, the one that acts first: those that the command names, and of what was held or had before also whoever held or had it, as far as there is room.
 fn taking_part(envelope: &Envelope, signal: &SignalEvent) -> Vec<Party> {
     let mut parties = envelope.parties.clone();
-    if signal.kind == SignalKind::PaymentBegun {
+    if matches!(signal.kind, SignalKind::PaymentBegun | SignalKind::Sold { held: true }) {
         for party in named(&signal.parties) {
             if !parties.contains(&party) {
                 parties.push(party);
@@ -248,9 +287,9 @@ fn taking_part(envelope: &Envelope, signal: &SignalEvent) -> Vec<Party> {
     parties
 }
 
-/// Writes an attempt down, and answers with the code of an appeal: that of the first time, if the same request was refused before. A journal that does not write
-/// must not turn a refusal into a pass, nor into another error: then there is no code, as there is none for an attempt beyond those that are kept.
-async fn note(node: &Node, envelope: &Envelope, signal: &SignalEvent, asked: Asked<'_>, ending: Ending) -> Option<AttemptId> {
+/// Writes an attempt down, and answers with the code of an appeal: that of the first time, if the same request was refused before. Of one beyond those that are kept the code
+/// carries all that there is. A journal that does not write must not turn a refusal into a pass, nor into another error: then there is no code.
+async fn note(node: &Node, envelope: &Envelope, signal: &SignalEvent, asked: Asked<'_>, ending: Ending) -> Option<String> {
     let id = node.new_attempt(random());
     let parties = taking_part(envelope, signal);
     let acting = parties.first().copied();
@@ -270,8 +309,10 @@ async fn note(node: &Node, envelope: &Envelope, signal: &SignalEvent, asked: Ask
     };
     let key = digest(&[b"attempt", &{ envelope.key.0 }.to_be_bytes(), &{ envelope.body.0 }.to_be_bytes(), &[ending as u8]]);
     let own = Envelope { key, body: key, assessment: None, ..envelope.clone() };
-    match node.attempt(own.clone(), attempt).await {
-        Ok(record) => record.events.iter().find_map(|event| if let attempts::Event::Noted(noted) = event { Some(noted.id) } else { None }),
+    match node.attempt(own.clone(), attempt.clone()).await {
+        Ok(record) => {
+            record.events.iter().find_map(|event| if let attempts::Event::Noted(noted) = event { Some(noted.id.to_string()) } else { None })
+        }
         Err(Failure::Refused(attempts::Refusal::AttemptsFull)) => {
             // Of this party as many are kept as may be: more are counted, and nothing depends on it.
             if let Some(more) = node.scoring().beyond(acting)
@@ -279,7 +320,8 @@ async fn note(node: &Node, envelope: &Envelope, signal: &SignalEvent, asked: Ask
             {
                 tracing::debug!(%failure, "an attempt was not counted");
             }
-            None
+            // Who was only asked for one more proof has nothing to appeal.
+            if ending == Ending::Blocked { node.files().and_then(|files| files.appeals.write(&attempt)) } else { None }
         }
         Err(failure) => {
             tracing::warn!(%failure, attempt = %id, "an attempt was not written down");

@@ -40,7 +40,7 @@ pub async fn known(folder: &Path, until: Timestamp) -> anyhow::Result<Examples> 
     }
 }
 
-/// Makes a model of what is known; `created` is the caller's clock.
+/// Makes a model of what is known; `created` is until when, for its card.
 pub fn learn(known: &Examples, created: &str) -> anyhow::Result<Artifact> {
     let example = |example: &tornello_actors::fraud::labels::Example| Example {
         case: example.case.get(),
@@ -52,13 +52,14 @@ pub fn learn(known: &Examples, created: &str) -> anyhow::Result<Artifact> {
     };
     let by = |source: &str| known.labelled.iter().filter(|example| example.source.name() == source).count();
     let assessed = known.labelled.iter().filter(|example| example.assessed).count();
-    let mut kinds = [("sale", 0), ("return", 0), ("count", 0), ("attempt", 0)];
+    let mut kinds = [("sale", 0), ("return", 0), ("count", 0), ("attempt", 0), ("hold", 0)];
     for example in &known.labelled {
         let place = match example.about {
             Subject::Sale(_) => 0,
             Subject::Return { .. } => 1,
             Subject::Till(_) => 2,
             Subject::Attempt(_) => 3,
+            Subject::Hold(_) => 4,
         };
         kinds[place].1 += 1;
     }

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use utoipa::openapi::extensions::Extensions;
 use utoipa::openapi::header::HeaderBuilder;
-use utoipa::openapi::path::{Operation, PathItem};
-use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::path::{Operation, Parameter, ParameterIn, PathItem};
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::tag::TagBuilder;
 use utoipa::openapi::{
     ContactBuilder, InfoBuilder, LicenseBuilder, ObjectBuilder, OpenApi, OpenApiBuilder, Ref, RefOr, Response, ResponseBuilder, Server,
@@ -15,32 +15,103 @@ use utoipa::{IntoResponses, PartialSchema};
 
 use crate::{auth, problem};
 
-/// The problems that any operation may answer with.
+/// What a problem's status says of the request.
+const STATUSES: [(&str, &str); 11] = [
+    ("400", "Something in the request cannot be read"),
+    ("401", "No API key where one is needed, or one that is not good"),
+    ("403", "The key's role may not do that"),
+    ("404", "There is no such thing here"),
+    ("409", "The state of things is against it; `code` says what"),
+    ("410", "The hold, the payment or the entry has ended"),
+    ("413", "The body is too large"),
+    ("415", "The body is not of the kind that is taken"),
+    ("422", "It can be read but not be done; `code` says why"),
+    ("429", "Too many requests; see Retry-After"),
+    ("503", "Not now; see Retry-After. Repeat with the same Idempotency-Key"),
+];
+
+/// The problems that any operation may answer with. What else it may say no with follows from what it takes, and [`finished`] adds it; what does not follow from that
+/// the handler names itself: [`Against`], [`Ended`], [`Absent`].
 pub struct Problems;
+
+/// An operation that changes nothing, and that the state of things may be against.
+pub struct Against;
+
+/// An operation for what ends by itself: a hold, a payment, an entry of a waiting list.
+pub struct Ended;
+
+/// An operation that not every installation has.
+pub struct Absent;
 
 impl IntoResponses for Problems {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
-        let problem = |description: &str| {
-            let content = utoipa::openapi::ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build();
-            ResponseBuilder::new().description(description).content("application/problem+json", content).build()
-        };
-        [
-            ("400", "Something in the request cannot be read"),
-            ("401", "No API key, or none that is good"),
-            ("403", "The key's role may not do that"),
-            ("404", "There is no such thing here"),
-            ("409", "The state of things is against it; `code` says what"),
-            ("410", "The hold or entry has ended"),
-            ("413", "The body is too large"),
-            ("415", "The body is not JSON"),
-            ("422", "It can be read but not be done; `code` says why"),
-            ("429", "Too many requests; see Retry-After"),
-            ("503", "Not now; see Retry-After. Repeat with the same Idempotency-Key"),
-        ]
-        .into_iter()
-        .map(|(status, description)| (status.to_owned(), RefOr::T(problem(description))))
-        .collect()
+        named(["429", "503"])
     }
+}
+
+impl IntoResponses for Against {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        named(["409"])
+    }
+}
+
+impl IntoResponses for Ended {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        named(["409", "410"])
+    }
+}
+
+impl IntoResponses for Absent {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        named(["404"])
+    }
+}
+
+fn named<const N: usize>(statuses: [&str; N]) -> BTreeMap<String, RefOr<Response>> {
+    statuses.into_iter().map(|status| (status.to_owned(), RefOr::T(told(status)))).collect()
+}
+
+fn told(status: &str) -> Response {
+    let description = STATUSES.iter().find(|known| known.0 == status).map_or("", |known| known.1);
+    let content = utoipa::openapi::ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build();
+    ResponseBuilder::new().description(description).content("application/problem+json", content).build()
+}
+
+/// Parameters of a query that name a thing, which may not be there.
+const NAMING: [&str; 3] = ["account", "museum", "slot"];
+
+/// The statuses of problems that follow from what an operation takes.
+fn following(operation: &Operation) -> impl Iterator<Item = &'static str> {
+    let parameters: Vec<&Parameter> = operation
+        .parameters
+        .iter()
+        .flatten()
+        .filter_map(|parameter| match parameter {
+            RefOr::T(parameter) => Some(parameter),
+            RefOr::Ref(_) => None,
+        })
+        .collect();
+    let stands_in = |place: ParameterIn| parameters.iter().any(|parameter| parameter.parameter_in == place);
+    let (path, query) = (stands_in(ParameterIn::Path), stands_in(ParameterIn::Query));
+    let named = parameters.iter().any(|parameter| parameter.parameter_in == ParameterIn::Query && NAMING.contains(&parameter.name.as_str()));
+    // A condition that cannot be met is no error of what is asked.
+    let header = parameters.iter().any(|parameter| parameter.parameter_in == ParameterIn::Header && !parameter.name.starts_with("If-"));
+    let changes = parameters.iter().any(|parameter| parameter.name == "Idempotency-Key");
+    let body = operation.request_body.is_some();
+    let keyed = operation.security.iter().flatten().any(|requirement| *requirement != SecurityRequirement::default());
+    let all = [
+        ("400", body || query || changes),
+        // A bad key is told so even where none is needed.
+        ("401", true),
+        ("403", keyed),
+        // A path that cannot be read leads nowhere; a body may name what is not there.
+        ("404", path || named || body),
+        ("409", changes),
+        ("413", body),
+        ("415", body),
+        ("422", body || query || header),
+    ];
+    all.into_iter().filter(|(_, follows)| *follows).map(|(status, _)| status)
 }
 
 /// What is asked for under which heading, in the order of a visit.
@@ -104,8 +175,8 @@ fn key_description() -> String {
     format!("An API key. Its role opens the scopes that the operations name:\n\n{}", auth::table())
 }
 
-/// Adds to what the handlers say of themselves what holds for all of them: the headers that every answer carries, the form of idempotency keys. An operation whose summary says all has it as
-/// its description too.
+/// Adds to what the handlers say of themselves what holds for all of them: the problems that follow from what they take, the headers that every answer carries, the form
+/// of idempotency keys. An operation whose summary says all has it as its description too.
 #[must_use]
 pub fn finished(mut api: OpenApi) -> OpenApi {
     for operation in api.paths.paths.values_mut().flat_map(operations) {
@@ -118,6 +189,10 @@ pub fn finished(mut api: OpenApi) -> OpenApi {
             {
                 parameter.schema = Some(idempotency_key().into());
             }
+        }
+        let statuses: Vec<&str> = following(operation).collect();
+        for status in statuses {
+            operation.responses.responses.entry(status.to_owned()).or_insert_with(|| RefOr::T(told(status)));
         }
         for (status, response) in &mut operation.responses.responses {
             let RefOr::T(response) = response else { continue };

@@ -357,7 +357,7 @@ fn refusal_title(refusal: &slot::Refusal) -> &'static str {
         R::NotUnderReview => "the sale is not being looked at",
         R::ReviewTooLate => "the gate opens too soon for a review",
         R::TooManyForBuyer { .. } => "one buyer may not have so many places of a slot",
-        R::TooManyOpenHolds { .. } => "one buyer may not have so many open holds of a slot",
+        R::TooManyOpenHolds { .. } => "one buyer may not have so many open holds",
         R::TooManyForDay { .. } => "one buyer may not have so many places of a museum on one day",
         R::NotOwed => "nobody has to be told of that",
         R::HoldQuoted { .. } => "the hold is an option of a quote",
@@ -425,7 +425,7 @@ fn refusal_detail(refusal: &slot::Refusal) -> &'static str {
         R::NotUnderReview => "Nothing has to be done.",
         R::ReviewTooLate => "Block the tickets if they must let nobody in.",
         R::TooManyForBuyer { .. } => "`has` are in the buyer's holds and tickets, and `max` may be: choose another slot, or ask the group office.",
-        R::TooManyOpenHolds { .. } => "Pay for one of the `max` open holds, or give it back.",
+        R::TooManyOpenHolds { .. } => "Pay for one of the `max` open holds at this museum, give it back, or leave a waiting list.",
         R::TooManyForDay { .. } => {
             "`has` are in the buyer's holds, waiting lists and tickets of that day, and `max` may be: choose another day, or ask the group office."
         }
@@ -548,7 +548,7 @@ impl From<ViewsError> for Problem {
         tracing::error!(%error, "the lists cannot be read");
         match error {
             ViewsError::Behind { .. } => Self::unavailable("the lists do not show all that has happened yet").retry_after(5),
-            ViewsError::Store(_) | ViewsError::Journal(_) => Self::unavailable("the lists cannot be read now"),
+            ViewsError::Store(_) | ViewsError::Damaged(_) | ViewsError::Journal(_) => Self::unavailable("the lists cannot be read now"),
         }
     }
 }

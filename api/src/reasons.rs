@@ -84,7 +84,7 @@ const WINDOWS: [Words; 5] = [
 ];
 
 /// What is said of the thing itself.
-const WHOLE: [Words; 8] = [
+const WHOLE: [Words; 9] = [
     ("people_slot_1h", "Gruppo numeroso in una fascia oraria che altri stanno prenotando", "A large party for a slot that others are holding"),
     ("people", "Gruppo numeroso", "A large party"),
     ("cents", "Importo elevato", "A large amount"),
@@ -93,6 +93,7 @@ const WHOLE: [Words; 8] = [
     ("lead_s", "Anticipo insolito rispetto alla visita", "An unusual time before the visit"),
     ("night", "Orario insolito", "An unusual hour"),
     ("anonymous", "Acquirente, dispositivo e carta sconosciuti", "Neither buyer, device nor card is known"),
+    ("counters_unread", "Non si è potuto leggere ciò che è noto di chi acquista", "What is known of the buyer could not be read"),
 ];
 
 fn find(words: &[Words], name: &str) -> Option<(&'static str, &'static str)> {
@@ -149,6 +150,7 @@ mod tests {
                 "Others in the same slot: failed payments within an hour",
             ),
             ("night", "Orario insolito", "An unusual hour"),
+            ("counters_unread", "Non si è potuto leggere ciò che è noto di chi acquista", "What is known of the buyer could not be read"),
             ("something-new", "something-new", "something-new"),
         ] {
             let said = words(code.parse().unwrap(), Cents::new(1_200));

@@ -16,6 +16,7 @@ use tornello_actors::node::Node;
 use tornello_actors::people::{Month, Pseudonymiser};
 use tornello_engine::envelope::{Digest, Envelope, Party, PartyKind};
 use tornello_engine::ids::OrderId;
+use tornello_engine::time::Timestamp;
 
 use crate::auth::Caller;
 use crate::problem::Problem;
@@ -67,7 +68,8 @@ pub struct PartyForm {
     /// totem or reseller: it need not be named.
     #[schema(value_type = PartyKindWord)]
     pub kind: PartyKind,
-    /// The e-mail address, device id, card token or account.
+    /// The e-mail address, device id, card token or account. An address is the same buyer in any case and with or without spaces; one with a plus is another one. Of a network
+    /// an address of the internet will do, or a block as `192.0.2.0/24`: counted is the block, 256 addresses of version 4 or a /56 of version 6, or a larger one that is named.
     #[schema(max_length = 256, examples("maria.rossi@example.it"))]
     pub value: String,
 }
@@ -90,24 +92,28 @@ pub fn envelope(
     let mut asked: Vec<&[u8]> = vec![key.0.as_bytes()];
     asked.extend(what.iter().map(|part| part.as_bytes()));
     asked.push(&body);
-    let now = node.now();
+    let (parties, formerly) = named(node, parties, node.now());
+    Ok(Envelope { who: caller.id(), key: digest(&[key.0.as_bytes()]), body: digest(&asked), parties, assessment: None, order, formerly })
+}
+
+/// The pseudonyms of parties at a time, and those of the buyers among them in the months before.
+fn named(node: &Node, parties: &[PartyForm], at: Timestamp) -> (Vec<Party>, Vec<Digest>) {
+    let Some(files) = node.files() else { return (Vec::new(), Vec::new()) };
     // While the month is young a party goes by its pseudonym of the month before as well, so that what is counted of it does not begin anew with the month. What fades
     // within days needs no more; what a buyer has does not fade, so it is looked up by those of the whole time in which it can have been bought.
-    let (month, before) = (Month::of(now), Month::of(now.plus_seconds(-OVERLAP_S)));
+    let (month, before) = (Month::of(at), Month::of(at.plus_seconds(-OVERLAP_S)));
     let months = if month == before { vec![month] } else { vec![month, before] };
-    let pseudonyms = |party: &PartyForm| -> Vec<Party> {
-        let Some(files) = node.files() else { return Vec::new() };
-        months.iter().map(|month| files.pseudonymiser.party_in(party.kind, &party.value, *month)).collect()
-    };
-    Ok(Envelope {
-        who: caller.id(),
-        key: digest(&[key.0.as_bytes()]),
-        body: digest(&asked),
-        parties: parties.iter().flat_map(pseudonyms).collect(),
-        assessment: None,
-        order,
-        formerly: node.files().map_or_else(Vec::new, |files| formerly(&files.pseudonymiser, parties, month)),
-    })
+    let pseudonyms =
+        |party: &PartyForm| -> Vec<Party> { months.iter().map(|month| files.pseudonymiser.party_in(party.kind, &party.value, *month)).collect() };
+    (parties.iter().flat_map(pseudonyms).collect(), formerly(&files.pseudonymiser, parties, month))
+}
+
+/// A buyer as a command at that time would have named them, and by which pseudonyms of earlier months they would have been known.
+pub fn named_then(node: &Node, buyer: &str, at: Timestamp) -> Result<(Vec<Party>, Vec<Digest>), Problem> {
+    if buyer.is_empty() || buyer.len() > PARTY_MAX {
+        return Err(Problem::invalid("buyer: 1 to 256 bytes are expected"));
+    }
+    Ok(named(node, &[PartyForm { kind: PartyKind::Buyer, value: buyer.to_owned() }], at))
 }
 
 /// The pseudonyms of the buyers in the months before, the latest first, each once.

@@ -42,6 +42,13 @@ impl Worded for slot::CancelCause {
     const NAME: &'static str = "CancelCause";
 }
 
+/// How an appeal stands.
+pub type AppealStateWord = Word<case::AppealState>;
+
+impl Worded for case::AppealState {
+    const NAME: &'static str = "AppealState";
+}
+
 /// How a case stands.
 pub type CaseStatusWord = Word<case::Status>;
 

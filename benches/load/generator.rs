@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail, ensure};
 use rustix::event::Timespec;
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
+use serde::{Deserialize, Serialize};
 
 use crate::histogram::Histogram;
 use crate::http;
@@ -44,7 +45,7 @@ pub enum Verdict {
 }
 
 /// When units of work begin.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub enum Loop {
     /// One for each connection, always.
     Closed,
@@ -53,7 +54,7 @@ pub enum Loop {
 }
 
 /// How to run.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub struct Run {
     pub address: SocketAddr,
     pub connections: usize,
@@ -61,10 +62,36 @@ pub struct Run {
     pub warm_up: Duration,
     /// How long is measured, after warming up.
     pub measured: Duration,
+    /// How many processes share all that; this module is one of them.
+    pub generators: usize,
+    /// Which of them this is: no two of them begin at the same moments.
+    pub number: usize,
+}
+
+impl Run {
+    /// By one generator, without warming up.
+    pub fn new(address: SocketAddr, connections: usize, pace: Loop, measured: Duration) -> Self {
+        Self { address, connections, pace, warm_up: Duration::ZERO, measured, generators: 1, number: 0 }
+    }
+
+    /// What one of some generators does of it.
+    pub fn share(&self, number: usize, of: usize) -> Self {
+        let connections = share(self.connections, number, of);
+        let pace = match self.pace {
+            Loop::Closed => Loop::Closed,
+            Loop::Open { per_second } => Loop::Open { per_second: per_second * connections as f64 / self.connections as f64 },
+        };
+        Self { connections, pace, generators: 1, number, ..*self }
+    }
+}
+
+/// How many of a whole one of some has; they differ by one at most.
+pub fn share(whole: usize, number: usize, of: usize) -> usize {
+    whole / of + usize::from(number < whole % of)
 }
 
 /// What came of it.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Tally {
     /// How long was measured; less than asked for if the script ran out of work.
     pub seconds: f64,
@@ -88,6 +115,20 @@ impl Tally {
     /// Units done per second.
     pub fn rate(&self) -> f64 {
         self.done as f64 / self.seconds.max(1e-9)
+    }
+
+    /// Adds what came of another generator that ran at the same time.
+    pub fn add(&mut self, other: &Self) {
+        self.seconds = self.seconds.max(other.seconds);
+        self.done += other.done;
+        self.shed += other.shed;
+        self.answers += other.answers;
+        self.done_ever += other.done_ever;
+        self.unsent += other.unsent;
+        for (status, count) in &other.statuses {
+            *self.statuses.entry(*status).or_default() += count;
+        }
+        self.latency.add_all(&other.latency);
     }
 }
 
@@ -121,7 +162,7 @@ struct Generator<'a, S> {
     tally: Tally,
 }
 
-/// Runs to the end. `at` is called when the measured time begins and ends. Anything unexpected, be it an answer or a broken connection, is an error.
+/// Runs to the end. `at` is called when all are connected, and when the measured time begins and ends. Anything unexpected, be it an answer or a broken connection, is an error.
 pub fn run<S: Script>(run: &Run, script: &mut S, mut at: impl FnMut(Edge)) -> anyhow::Result<Tally> {
     let epoll = epoll::create(CreateFlags::CLOEXEC)?;
     let mut connections = Vec::with_capacity(run.connections);
@@ -132,6 +173,7 @@ pub fn run<S: Script>(run: &Run, script: &mut S, mut at: impl FnMut(Edge)) -> an
             std::thread::sleep(Duration::from_millis(2));
         }
     }
+    at(Edge::Connected);
     let from = run.warm_up.as_nanos() as u64;
     let mut generator = Generator {
         run,
@@ -143,7 +185,7 @@ pub fn run<S: Script>(run: &Run, script: &mut S, mut at: impl FnMut(Edge)) -> an
         from,
         to: from + run.measured.as_nanos() as u64,
         next_arrival: 0,
-        chance: 0x9e37_79b9_7f4a_7c15,
+        chance: (run.number as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15),
         waiting: VecDeque::new(),
         busy: 0,
         out_of_work: false,
@@ -154,9 +196,10 @@ pub fn run<S: Script>(run: &Run, script: &mut S, mut at: impl FnMut(Edge)) -> an
     Ok(generator.tally)
 }
 
-/// The measured time begins or ends.
+/// Nothing was asked yet, or the measured time begins or ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Edge {
+    Connected,
     Begins,
     Ends,
 }

@@ -1,11 +1,13 @@
 //! How long answers took: counts in buckets that are at most 1.6 % wide, from a microsecond to minutes, so that a percentile costs no memory per answer.
 
+use serde::{Deserialize, Serialize};
+
 /// Each power of two is cut into so many buckets.
 const PARTS: u64 = 64;
 const PARTS_LOG2: u32 = PARTS.trailing_zeros();
 
 /// Durations in nanoseconds.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Histogram {
     counts: Vec<u64>,
     total: u64,
@@ -22,6 +24,18 @@ impl Histogram {
         self.counts[bucket] += 1;
         self.total += 1;
         self.max = self.max.max(ns);
+    }
+
+    /// Counts all that another has counted.
+    pub fn add_all(&mut self, other: &Self) {
+        if other.counts.len() > self.counts.len() {
+            self.counts.resize(other.counts.len(), 0);
+        }
+        for (count, more) in self.counts.iter_mut().zip(&other.counts) {
+            *count += more;
+        }
+        self.total += other.total;
+        self.max = self.max.max(other.max);
     }
 
     /// The duration in milliseconds that a share of all (0 to 1) did not exceed; the upper end of its bucket. 0 if there are none.

@@ -5,15 +5,16 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 
 use anyhow::{Context, bail};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// A request whose text is made once; only an idempotency key and a name change.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Template(Vec<Part>);
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 enum Part {
-    Text(Vec<u8>),
+    Text(String),
     /// The idempotency key, 20 characters.
     Key,
     /// The name of a thing.
@@ -49,19 +50,19 @@ impl Template {
     }
 
     /// Writes the request with a key that nobody else uses, and a name.
-    pub fn write(&self, out: &mut Vec<u8>, keys: &mut Keys, name: &[u8]) {
+    pub fn write(&self, out: &mut Vec<u8>, keys: &mut Keys, name: &str) {
         for part in &self.0 {
             match part {
-                Part::Text(text) => out.extend_from_slice(text),
+                Part::Text(text) => out.extend_from_slice(text.as_bytes()),
                 Part::Key => out.extend_from_slice(&keys.next()),
-                Part::Name => out.extend_from_slice(name),
+                Part::Name => out.extend_from_slice(name.as_bytes()),
             }
         }
     }
 }
 
 /// Idempotency keys: what is different in each run and in each generator, and a counter.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Keys {
     run: u64,
     count: u64,
@@ -125,7 +126,7 @@ pub fn ask(address: SocketAddr, method: &str, path: &str, bearer: &str, body: Op
     let body = body.map(Value::to_string).unwrap_or_default();
     let mut request = Vec::new();
     let seed = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_nanos() as u64;
-    Template::new(method, path, bearer, &body, 0).write(&mut request, &mut Keys::new(seed), b"");
+    Template::new(method, path, bearer, &body, 0).write(&mut request, &mut Keys::new(seed), "");
     stream.write_all(&request)?;
     let mut read = Vec::new();
     let mut buffer = vec![0; 1 << 16];

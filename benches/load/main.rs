@@ -3,6 +3,7 @@
 
 mod front;
 mod generator;
+mod generators;
 mod histogram;
 mod http;
 mod process;
@@ -11,6 +12,8 @@ mod rows;
 mod script;
 mod table;
 mod target;
+mod watched;
+mod work;
 
 use clap::{Parser, Subcommand};
 
@@ -32,6 +35,9 @@ enum Command {
     Table(table::Arguments),
     /// Load one target for a while; prints what came of it as one line of JSON
     Round(round::Arguments),
+    /// Ask, as one of several generators
+    #[command(hide = true)]
+    Generate,
     /// Serve as one of the servers that Tornello is measured against
     #[command(hide = true)]
     Front {
@@ -47,6 +53,7 @@ fn main() -> anyhow::Result<()> {
     match command {
         Command::Table(arguments) => table::run(&arguments, &place),
         Command::Round(arguments) => round::one(&arguments, &place),
+        Command::Generate => generators::generate(),
         Command::Front { workers, backend } => front::serve(&backend, workers),
     }
 }

@@ -88,8 +88,8 @@ pub fn cpu_us(roots: &[u32]) -> anyhow::Result<u64> {
     Ok(ticks * 1_000_000 / rustix::param::clock_ticks_per_second())
 }
 
-/// The processor time of this process alone, in microseconds.
-pub fn own_cpu_us() -> u64 {
-    let spent = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+/// The processor time of the thread that asks, in microseconds: a generator is one thread, and beside it there may be others here.
+pub fn thread_cpu_us() -> u64 {
+    let spent = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
     spent.tv_sec as u64 * 1_000_000 + spent.tv_nsec as u64 / 1_000
 }

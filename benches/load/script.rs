@@ -1,7 +1,11 @@
 //! What clients ask of a server: hold and sell, and be refused, read, go through a gate. Each knows which answer it must get.
 
-use crate::generator::{Script, Verdict};
+use serde::{Deserialize, Serialize};
+
+use crate::generator::{Script, Verdict, share};
 use crate::http::{Keys, NAME, Template};
+use crate::round::unique;
+use crate::work::Part;
 
 /// A hold of one place, as every target understands it.
 pub const HOLD: &str = r#"{"lines":[{"category":"full","count":1}]}"#;
@@ -14,40 +18,50 @@ fn is_shed(status: u16) -> bool {
 }
 
 /// Holds one place and sells it: a pair is a unit of work.
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Pairs {
-    hold: Template,
+    /// A hold in each slot.
+    holds: Vec<Template>,
     confirm: Template,
     keys: Keys,
-    /// How many pairs may still begin.
-    left: u64,
+    /// How many places of each slot are sold before the next one's.
+    places: u64,
+    /// How many pairs have begun.
+    begun: u64,
     may_shed: bool,
     /// Whether each client waits for its sale.
     selling: Vec<bool>,
 }
 
 impl Pairs {
-    /// In one slot, until it is full.
-    pub fn new(slot: &str, bearer: &str, clients: usize, places: u64, run: u64) -> Self {
-        let hold = Template::new("POST", &format!("/v1/slots/{slot}/holds"), bearer, HOLD, 0);
+    /// In some slots, one after the other, until the last is full.
+    pub fn new(slots: &[String], bearer: &str, clients: usize, places: u64) -> Self {
+        let holds = slots.iter().map(|slot| Template::new("POST", &format!("/v1/slots/{slot}/holds"), bearer, HOLD, 0)).collect();
         let confirm = Template::new("POST", &format!("/v1/holds/{NAME}/confirm"), bearer, CONFIRM, 0);
-        Self { hold, confirm, keys: Keys::new(run), left: places, may_shed: false, selling: vec![false; clients] }
+        Self { holds, confirm, keys: Keys::new(unique()), places, begun: 0, may_shed: false, selling: vec![false; clients] }
     }
 
     /// The server may say that it has too much to do.
-    pub fn may_shed(mut self) -> Self {
-        self.may_shed = true;
+    pub fn may_shed(mut self, may_shed: bool) -> Self {
+        self.may_shed = may_shed;
         self
+    }
+
+    /// The same slots, and some of the places of each.
+    pub fn part(&self, part: &Part) -> Self {
+        let (number, of) = (part.number as u64, part.of as u64);
+        let places = self.places / of + u64::from(number < self.places % of);
+        Self { places, keys: Keys::new(unique()), selling: vec![false; part.clients], ..self.clone() }
     }
 }
 
 impl Script for Pairs {
     fn begin(&mut self, client: usize, out: &mut Vec<u8>) -> bool {
-        if self.left == 0 {
-            return false;
-        }
-        self.left -= 1;
+        let slot = self.begun.checked_div(self.places).and_then(|slot| self.holds.get(slot as usize));
+        let Some(hold) = slot else { return false };
+        self.begun += 1;
         self.selling[client] = false;
-        self.hold.write(out, &mut self.keys, b"");
+        hold.write(out, &mut self.keys, "");
         true
     }
 
@@ -61,7 +75,7 @@ impl Script for Pairs {
         if self.selling[client] {
             return Verdict::Done;
         }
-        let Some(hold) = text_of(body, br#""hold":""#) else { return Verdict::Wrong };
+        let Some(hold) = text_of(body, r#""hold":""#) else { return Verdict::Wrong };
         self.selling[client] = true;
         self.confirm.write(out, &mut self.keys, hold);
         Verdict::More
@@ -69,37 +83,48 @@ impl Script for Pairs {
 }
 
 /// One request again and again, always with the same status. With names: one for each, until there is none left.
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Same {
     template: Template,
     keys: Keys,
     status: u16,
-    names: Option<Vec<Vec<u8>>>,
+    names: Option<Vec<String>>,
     /// What the answer says.
-    says: &'static [u8],
+    says: String,
 }
 
 impl Same {
     /// Always the same request.
-    pub fn new(template: Template, status: u16, run: u64) -> Self {
-        Self { template, keys: Keys::new(run), status, names: None, says: b"" }
+    pub fn new(template: Template, status: u16) -> Self {
+        Self { template, keys: Keys::new(unique()), status, names: None, says: String::new() }
     }
 
     /// A request for each name.
-    pub fn each(template: Template, status: u16, names: Vec<Vec<u8>>, run: u64) -> Self {
-        Self { template, keys: Keys::new(run), status, names: Some(names), says: b"" }
+    pub fn each(template: Template, status: u16, names: Vec<String>) -> Self {
+        Self { names: Some(names), ..Self::new(template, status) }
     }
 
     /// The answer must say this.
-    pub const fn saying(mut self, says: &'static [u8]) -> Self {
-        self.says = says;
+    pub fn saying(mut self, says: &str) -> Self {
+        says.clone_into(&mut self.says);
         self
+    }
+
+    /// The same request, with some of the names.
+    pub fn part(&self, part: &Part) -> Self {
+        let names = self.names.as_ref().map(|names| {
+            let before: usize = (0..part.number).map(|number| share(names.len(), number, part.of)).sum();
+            names[before..before + share(names.len(), part.number, part.of)].to_vec()
+        });
+        let (template, says) = (self.template.clone(), self.says.clone());
+        Self { template, keys: Keys::new(unique()), status: self.status, names, says }
     }
 }
 
 impl Script for Same {
     fn begin(&mut self, _: usize, out: &mut Vec<u8>) -> bool {
         let name = match &mut self.names {
-            None => Vec::new(),
+            None => String::new(),
             Some(names) => match names.pop() {
                 Some(name) => name,
                 None => return false,
@@ -110,7 +135,7 @@ impl Script for Same {
     }
 
     fn answered(&mut self, _: usize, status: u16, body: &[u8], _: &mut Vec<u8>) -> Verdict {
-        let says = self.says.is_empty() || body.windows(self.says.len()).any(|part| part == self.says);
+        let says = self.says.is_empty() || body.windows(self.says.len()).any(|part| part == self.says.as_bytes());
         if status == self.status && says { Verdict::Done } else { Verdict::Wrong }
     }
 }
@@ -118,14 +143,14 @@ impl Script for Same {
 /// A request for each name, whose answer has a text to be collected.
 pub struct Collect<'a> {
     same: Same,
-    before: &'a [u8],
+    before: &'a str,
     /// What was found.
-    pub found: Vec<Vec<u8>>,
+    pub found: Vec<String>,
 }
 
 impl<'a> Collect<'a> {
     /// Collects the text that follows `before` in each answer, up to a quotation mark.
-    pub fn new(same: Same, before: &'a [u8]) -> Self {
+    pub fn new(same: Same, before: &'a str) -> Self {
         Self { same, before, found: Vec::new() }
     }
 }
@@ -145,8 +170,8 @@ impl Script for Collect<'_> {
 }
 
 /// The text between `before` and the next quotation mark.
-fn text_of<'a>(body: &'a [u8], before: &[u8]) -> Option<&'a [u8]> {
-    let at = body.windows(before.len()).position(|window| window == before)? + before.len();
+fn text_of<'a>(body: &'a [u8], before: &str) -> Option<&'a str> {
+    let at = body.windows(before.len()).position(|window| window == before.as_bytes())? + before.len();
     let length = body[at..].iter().position(|byte| *byte == b'"')?;
-    Some(&body[at..at + length])
+    std::str::from_utf8(&body[at..at + length]).ok()
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 
 use crate::rows;
 use crate::target::Place;
@@ -22,6 +22,9 @@ pub struct Arguments {
     /// Seconds of a round that are measured
     #[arg(long, value_name = "SECONDS", default_value_t = 2.0)]
     seconds: f64,
+    /// Seconds of the sustained row that are measured, once
+    #[arg(long, value_name = "SECONDS", default_value_t = 60.0)]
+    sustained: f64,
 }
 
 /// What can be measured.
@@ -29,6 +32,8 @@ pub struct Arguments {
 pub enum Row {
     /// Pairs of hold and sale from 1, 16, 64 and 256 clients, beside PostgreSQL, Redis and the ceiling
     Pairs,
+    /// The same from 64 clients for a minute, in one slot after the other, with all that was put off before
+    Sustained,
     /// Refusals of a slot that is sold out, beside the ceiling
     Refusals,
     /// Reading what is available, beside the ceiling
@@ -37,7 +42,7 @@ pub enum Row {
     Open,
     /// What is left at one and a half times the most
     Overload,
-    /// Tickets checked at gates, alone and while sales open
+    /// Tickets checked at gates, alone and while sales open, at everybody's listener and at one of their own
     Gates,
     /// Notices verified, got and paid at one station of pagoPA
     Station,
@@ -67,40 +72,72 @@ impl Aim {
     }
 }
 
+/// A figure, and how much of a core the busiest generator used for it; none if nothing was loaded.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Figure {
+    pub value: f64,
+    pub generator: Option<f64>,
+}
+
+impl From<f64> for Figure {
+    fn from(value: f64) -> Self {
+        Self { value, generator: None }
+    }
+}
+
+/// A generator that uses more of its core than this may be what limits the figure.
+const GENERATOR_LIMIT: f64 = 0.9;
+
+/// How much the generators had to do for figures, and whether they may be the limit.
+fn generators(figures: &[(&str, Figure)]) -> String {
+    let used = figures.iter().filter_map(|(whose, figure)| Some(format!("{whose}{:.2}", figure.generator?)));
+    let told: Vec<String> = used.collect();
+    let may_limit = figures.iter().any(|(_, figure)| figure.generator.is_some_and(|cores| cores > GENERATOR_LIMIT));
+    told.join(", ") + if may_limit { ": may be the limit" } else { "" }
+}
+
 /// What all rows share.
 pub struct Bench<'a> {
     pub place: &'a Place,
     pub rounds: usize,
     pub seconds: f64,
+    /// How long the sustained row is measured, in seconds.
+    pub sustained: f64,
     /// The most pairs per second that Tornello did in this run.
-    most: Option<f64>,
-    lines: Vec<[String; 6]>,
+    most: Option<Figure>,
+    /// The place with as many connections to PostgreSQL as do best.
+    tuned: Option<Place>,
+    lines: Vec<[String; 7]>,
     notes: Vec<String>,
 }
 
 impl Bench<'_> {
     /// Adds a figure beside a peer's, as a multiple of it.
-    pub fn beside(&mut self, what: &str, ours: f64, peer: &str, theirs: f64, least: f64) {
-        let ratio = ours / theirs;
+    pub fn beside(&mut self, what: &str, ours: Figure, peer: &str, theirs: Figure, least: f64) {
+        let ratio = ours.value / theirs.value;
         let percent = least < 1.0;
+        let used = generators(&[("", ours), (format!("{peer} ").as_str(), theirs)]);
         let text = |ratio: f64| if percent { format!("{:.0} %", ratio * 100.0) } else { format!("{ratio:.1}x") };
         self.line([
             what.to_owned(),
-            number(ours),
-            format!("{peer} {}", number(theirs)),
+            number(ours.value),
+            format!("{peer} {}", number(theirs.value)),
             text(ratio),
             format!(">= {}", text(least)),
             met(ratio >= least),
+            used,
         ]);
     }
 
     /// Adds a figure that has a limit of its own.
-    pub fn limited(&mut self, what: &str, figure: f64, unit: &str, aim: Aim) {
+    pub fn limited(&mut self, what: &str, figure: impl Into<Figure>, unit: &str, aim: Aim) {
+        let figure = figure.into();
         let aim_text = match aim {
             Aim::AtLeast(least) => format!(">= {} {unit}", number(least)),
             Aim::AtMost(most) => format!("<= {} {unit}", number(most)),
         };
-        self.line([what.to_owned(), format!("{} {unit}", number(figure)), String::new(), String::new(), aim_text, met(aim.is_met(figure))]);
+        let (value, used) = (format!("{} {unit}", number(figure.value)), generators(&[("", figure)]));
+        self.line([what.to_owned(), value, String::new(), String::new(), aim_text, met(aim.is_met(figure.value)), used]);
     }
 
     /// Adds a line under the table.
@@ -110,7 +147,7 @@ impl Bench<'_> {
     }
 
     /// The most pairs per second that Tornello does from 256 clients: as measured in this run.
-    pub fn most(&mut self) -> anyhow::Result<f64> {
+    pub fn most(&mut self) -> anyhow::Result<Figure> {
         match self.most {
             Some(most) => Ok(most),
             None => {
@@ -122,11 +159,22 @@ impl Bench<'_> {
     }
 
     /// Remembers it.
-    pub fn set_most(&mut self, most: f64) {
+    pub fn set_most(&mut self, most: Figure) {
         self.most = Some(most);
     }
 
-    fn line(&mut self, line: [String; 6]) {
+    /// The place with as many connections to PostgreSQL as do best: tried once in this run.
+    pub fn tuned(&mut self) -> anyhow::Result<Place> {
+        match &self.tuned {
+            Some(tuned) => Ok(tuned.clone()),
+            None => {
+                let tuned = rows::sales::tuned(self)?;
+                Ok(self.tuned.insert(tuned).clone())
+            }
+        }
+    }
+
+    fn line(&mut self, line: [String; 7]) {
         eprintln!("   {}", line.join("  "));
         self.lines.push(line);
     }
@@ -172,14 +220,16 @@ pub fn flush_ms(folder: &Path) -> anyhow::Result<f64> {
 
 /// The command `table`.
 pub fn run(arguments: &Arguments, place: &Place) -> anyhow::Result<()> {
-    let Arguments { rounds, seconds, .. } = *arguments;
-    let mut bench = Bench { place, rounds, seconds, most: None, lines: Vec::new(), notes: Vec::new() };
+    let Arguments { rounds, seconds, sustained, .. } = *arguments;
+    let mut bench = Bench { place, rounds, seconds, sustained, most: None, tuned: None, lines: Vec::new(), notes: Vec::new() };
     facts(&mut bench)?;
     let all = <Row as clap::ValueEnum>::value_variants();
+    let mut failed = Vec::new();
     for row in if arguments.rows.is_empty() { all } else { &arguments.rows } {
         eprintln!("== {row:?}");
-        match row {
+        let measured = match row {
             Row::Pairs => rows::sales::pairs(&mut bench),
+            Row::Sustained => rows::sales::sustained(&mut bench),
             Row::Refusals => rows::reads::refusals(&mut bench),
             Row::Reads => rows::reads::availability(&mut bench),
             Row::Open => rows::sales::open_loop(&mut bench),
@@ -190,10 +240,15 @@ pub fn run(arguments: &Arguments, place: &Place) -> anyhow::Result<()> {
             Row::Dormant => rows::starts::dormant(&mut bench),
             Row::Recovery => rows::starts::recovery(&mut bench),
             Row::Core => core(&mut bench),
+        };
+        // The other rows are worth as much as before.
+        if let Err(error) = measured {
+            bench.note(format!("the row {row:?} failed: {error:#}"));
+            failed.push(format!("{row:?}"));
         }
-        .with_context(|| format!("the row {row:?}"))?;
     }
     print(&bench);
+    ensure!(failed.is_empty(), "these rows failed: {}", failed.join(", "));
     Ok(())
 }
 
@@ -226,6 +281,7 @@ fn facts(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     bench.note(format!("{cores} cores ({model}), Linux {}, load before: {}", kernel.trim(), load.trim()));
     bench.note(format!("flush of 4 KiB: {flush:.2} ms, in {}", folder.path().parent().unwrap_or(folder.path()).display()));
     bench.note(format!("{}; {}", version("postgres"), version("redis-server")));
+    bench.note(format!("the last column: the share of a core that the busiest of {} generators used at most", bench.place.generators()));
     if flush < 0.03 {
         bench.note("nothing is flushed that quickly: choose with --folder a folder that is on a disk".to_owned());
     }
@@ -233,10 +289,10 @@ fn facts(bench: &mut Bench<'_>) -> anyhow::Result<()> {
 }
 
 fn print(bench: &Bench<'_>) {
-    let head = ["what", "Tornello", "beside", "ratio", "aim", ""].map(str::to_owned);
-    let rows: Vec<&[String; 6]> = std::iter::once(&head).chain(&bench.lines).collect();
-    let widths: [usize; 6] = std::array::from_fn(|column| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0));
-    let line = |cells: &[String; 6]| {
+    let head = ["what", "Tornello", "beside", "ratio", "aim", "", "generator"].map(str::to_owned);
+    let rows: Vec<&[String; 7]> = std::iter::once(&head).chain(&bench.lines).collect();
+    let widths: [usize; 7] = std::array::from_fn(|column| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0));
+    let line = |cells: &[String; 7]| {
         let cells: Vec<String> = cells.iter().zip(widths).map(|(cell, width)| format!(" {cell:<width$} ")).collect();
         println!("|{}|", cells.join("|"));
     };

@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -16,6 +17,7 @@ use tempfile::TempDir;
 use crate::front::{self, postgres};
 use crate::http::must;
 use crate::process::Process;
+use crate::watched::Watched;
 
 /// The most places that a slot can have.
 pub const PLACES: u64 = 100_000;
@@ -65,6 +67,9 @@ pub struct Place {
     /// How many connections the front over PostgreSQL has
     #[arg(long, value_name = "N", global = true, default_value_t = 32)]
     connections: usize,
+    /// How many processes ask; more than one if the table says that one may be the limit, and there are cores for them
+    #[arg(long, value_name = "N", global = true, default_value_t = NonZeroUsize::MIN)]
+    generators: NonZeroUsize,
 }
 
 impl Place {
@@ -90,6 +95,11 @@ impl Place {
     /// How many threads answer.
     pub fn workers(&self) -> usize {
         self.workers.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from))
+    }
+
+    /// How many processes ask.
+    pub fn generators(&self) -> usize {
+        self.generators.get()
     }
 
     /// The same with another number of connections to PostgreSQL.
@@ -146,9 +156,10 @@ impl Target {
         Ok(Self { which, address, seller: front::BEARER.to_owned(), slots: Vec::new(), made: 0, front, behind, _folder: folder })
     }
 
-    /// The processes of which the cost counts.
-    pub fn processes(&self) -> Vec<u32> {
-        [Some(&self.front), self.behind.as_ref()].into_iter().flatten().map(Process::id).collect()
+    /// Whose cost counts.
+    pub fn watched(&self) -> Watched {
+        let processes = [Some(&self.front), self.behind.as_ref()].into_iter().flatten().map(Process::id).collect();
+        Watched { processes, lists: (self.which == Which::Tornello).then(|| (self.address, self.seller.clone())) }
     }
 
     /// A slot with [`PLACES`] places of which nobody has taken one.
@@ -190,22 +201,29 @@ pub struct Installed {
     /// From the start of the process until it said that it listens.
     pub started_in: Duration,
     pub folder: TempDir,
+    /// Whether gates have a listener of their own.
+    gates_apart: bool,
 }
 
 impl Installed {
     /// Makes keys in a fresh folder and starts.
     pub fn new(place: &Place) -> anyhow::Result<Self> {
-        Self::made(place.folder()?, place)
+        Self::made(place.folder()?, place, false)
+    }
+
+    /// The same with a listener for gates alone.
+    pub fn with_gates_apart(place: &Place) -> anyhow::Result<Self> {
+        Self::made(place.folder()?, place, true)
     }
 
     /// The same with a station of pagoPA.
     pub fn with_station(place: &Place) -> anyhow::Result<Self> {
         let folder = place.folder()?;
         fs::write(folder.path().join(PAGOPA), STATION)?;
-        Self::made(folder, place)
+        Self::made(folder, place, false)
     }
 
-    fn made(folder: TempDir, place: &Place) -> anyhow::Result<Self> {
+    fn made(folder: TempDir, place: &Place, gates_apart: bool) -> anyhow::Result<Self> {
         let program = place.tornello()?;
         let key = |role: &str| {
             let mut command = Command::new(&program);
@@ -216,8 +234,8 @@ impl Installed {
             Ok(String::from_utf8(made.stdout)?.trim().to_owned())
         };
         let (admin, box_office, gate, sensor) = (key("admin")?, key("box_office")?, key("gate")?, key("sensor")?);
-        let (front, address, started_in) = start_tornello(place, folder.path())?;
-        Ok(Self { front, address, admin, box_office, gate, sensor, started_in, folder })
+        let (front, address, started_in) = start_tornello(place, folder.path(), gates_apart)?;
+        Ok(Self { front, address, admin, box_office, gate, sensor, started_in, folder, gates_apart })
     }
 
     /// Starts again on the same folder after a stop.
@@ -227,11 +245,26 @@ impl Installed {
 
     /// Stops, does something with the data folder, and starts again.
     pub fn stopped(self, act: impl FnOnce(&Path) -> anyhow::Result<()>, place: &Place) -> anyhow::Result<Self> {
-        let Self { front, admin, box_office, gate, sensor, folder, .. } = self;
+        let Self { front, admin, box_office, gate, sensor, folder, gates_apart, .. } = self;
         drop(front);
         act(folder.path())?;
-        let (front, address, started_in) = start_tornello(place, folder.path())?;
-        Ok(Self { front, address, admin, box_office, gate, sensor, started_in, folder })
+        let (front, address, started_in) = start_tornello(place, folder.path(), gates_apart)?;
+        Ok(Self { front, address, admin, box_office, gate, sensor, started_in, folder, gates_apart })
+    }
+
+    /// Whose cost counts.
+    pub fn watched(&self) -> Watched {
+        Watched { processes: vec![self.front.id()], lists: Some((self.address, self.box_office.clone())) }
+    }
+
+    /// Where gates come: if they have a listener of their own, its log says where.
+    pub fn gates(&self) -> anyhow::Result<SocketAddr> {
+        if !self.gates_apart {
+            return Ok(self.address);
+        }
+        let log = fs::read_to_string(self.folder.path().join(LOG))?;
+        let said = log.lines().find_map(|line| line.split_once("a listener of their own on http://")?.1.trim().parse().ok());
+        said.with_context(|| format!("the log names no listener for gates: {log}"))
     }
 
     /// How many records it found in the journal when it started, as its log says.
@@ -290,12 +323,15 @@ pub fn days_ahead(days: i64) -> anyhow::Result<jiff::civil::Date> {
     Ok(today()?.checked_add(jiff::Span::new().days(days))?)
 }
 
-fn start_tornello(place: &Place, data: &Path) -> anyhow::Result<(Process, SocketAddr, Duration)> {
+fn start_tornello(place: &Place, data: &Path, gates_apart: bool) -> anyhow::Result<(Process, SocketAddr, Duration)> {
     let log = data.join(LOG);
     let mut command = Command::new(place.tornello()?);
     command.args(["serve", "--listen", "127.0.0.1:0", "--per-key", PER_KEY, "--workers", &place.workers().to_string(), "--data"]).arg(data);
     if data.join(PAGOPA).is_file() {
         command.arg("--pagopa").arg(data.join(PAGOPA)).args(["--pagopa-listen", "127.0.0.1:0"]);
+    }
+    if gates_apart {
+        command.args(["--gate-listen", "127.0.0.1:0"]);
     }
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(File::create(&log)?).env_remove("RUST_LOG");
     let started = Instant::now();

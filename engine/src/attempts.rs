@@ -1,6 +1,7 @@
 //! What was blocked or given up on one day: a stream for each day in UTC, so that signals of those who never got as far as a slot are not lost with a restart. It is
 //! bounded: of one party only so many entries are kept a day, of all together only so many, and what comes beyond is counted, by a command that the shell gives
-//! now and then. Tickets that gates refused are noted here as well: a refusal changes nothing in its slot, so nothing is written there.
+//! now and then. Whoever was refused beyond that carries the attempt away with them, sealed, and it is kept when they appeal: some more of these are, so that a flood of
+//! refusals leaves nobody without an appeal. Tickets that gates refused are noted here as well: a refusal changes nothing in its slot, so nothing is written there.
 //!
 //! - AT-1: an attempt is noted once, on its own day; of a ticket that is refused again and again for one reason, ever rarer steps.
 //! - AT-2: no party, and no day, has more entries than are kept; nor has a sale, or a day, more refused tickets.
@@ -13,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::aggregate::{Aggregate, Broken};
 use crate::calendar;
 use crate::channel::Channel;
-use crate::envelope::{Assessment, Party};
+use crate::envelope::{Assessment, Party, PartyKind};
 use crate::ids::{AttemptId, Code, HoldId, MuseumId, SlotId, TicketId};
 use crate::money::Cents;
 use crate::past::Past;
@@ -27,6 +28,10 @@ pub const ENTRIES_OF_ONE_MAX: u32 = 20;
 pub const ENTRIES_MAX: usize = 20_000;
 /// Of both, this part at most is filled by those who were only asked for one more proof: the rest is for those who were refused, and may appeal.
 const UNPROVEN_PART: usize = 2;
+/// So many more at most are kept of one day because somebody appealed.
+pub const CLAIMED_MAX: usize = 2_000;
+/// The most of them of one buyer, device or card. Who is known by less, or by nothing, is one with many others, and shares only what there is for all.
+pub const CLAIMED_OF_ONE_MAX: u32 = 5;
 /// The most counts that are kept of one day.
 const COUNTS_MAX: u32 = 10_000;
 /// The most parties of one attempt.
@@ -176,6 +181,14 @@ pub fn hint_of(refusal: &slot::Refusal, ticket: TicketId, by_code: bool, at: Tim
     }
 }
 
+/// How many attempts of a party a day keeps at most, those that were appealed included.
+const fn kept_of_one_max(acting: Option<Party>) -> u32 {
+    match acting {
+        Some(Party { kind: PartyKind::Buyer | PartyKind::Device | PartyKind::Card, .. }) => ENTRIES_OF_ONE_MAX + CLAIMED_OF_ONE_MAX,
+        _ => ENTRIES_OF_ONE_MAX + CLAIMED_MAX as u32,
+    }
+}
+
 /// What can be asked of a day's attempts.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -191,6 +204,8 @@ pub enum Command {
     },
     /// Keep that a gate refused a ticket.
     Refuse(Refused),
+    /// Keep one for which there was no room, because somebody appeals: of it nothing is written yet.
+    Claim(Box<Attempt>),
 }
 
 /// What happened.
@@ -265,12 +280,7 @@ impl Aggregate for Attempts {
     fn decide(&self, _now: Timestamp, command: &Command) -> Result<Vec<Event>, Refusal> {
         match command {
             Command::Note(attempt) => {
-                if attempt.id.day() != self.day || day_of(attempt.at) != self.day || attempt.parties.len() > PARTIES_MAX {
-                    return Err(Refusal::BadAttempt);
-                }
-                if self.entries.contains_key(&attempt.id) {
-                    return Err(Refusal::AttemptKnown);
-                }
+                self.keeps(attempt)?;
                 let part = if attempt.ending == Ending::Blocked { 1 } else { UNPROVEN_PART };
                 if self.entries.len() >= ENTRIES_MAX / part || self.of(attempt.acting()).0 as usize >= ENTRIES_OF_ONE_MAX as usize / part {
                     return Err(Refusal::AttemptsFull);
@@ -284,6 +294,16 @@ impl Aggregate for Attempts {
                 Ok(vec![Event::Counted(Counted { acting: *acting, more: *more })])
             }
             Command::Refuse(refused) => self.refuse(*refused),
+            Command::Claim(attempt) => {
+                self.keeps(attempt)?;
+                if attempt.ending != Ending::Blocked {
+                    return Err(Refusal::BadAttempt);
+                }
+                if self.entries.len() >= ENTRIES_MAX + CLAIMED_MAX || self.of(attempt.acting()).0 >= kept_of_one_max(attempt.acting()) {
+                    return Err(Refusal::AttemptsFull);
+                }
+                Ok(vec![Event::Noted((**attempt).clone())])
+            }
         }
     }
 
@@ -308,7 +328,7 @@ impl Aggregate for Attempts {
     }
 
     fn check(&self) -> Result<(), Broken> {
-        if self.entries.len() > ENTRIES_MAX || self.counts > COUNTS_MAX || self.refused.len() > REFUSED_MAX {
+        if self.entries.len() > ENTRIES_MAX + CLAIMED_MAX || self.counts > COUNTS_MAX || self.refused.len() > REFUSED_MAX {
             return Err(Broken { invariant: "AT-2", what: "more attempts of a day are kept than may be" });
         }
         Ok(())
@@ -320,6 +340,14 @@ impl Attempts {
     #[must_use]
     pub fn new(day: u16) -> Self {
         Self { day, entries: BTreeMap::new(), acting: BTreeMap::new(), counts: 0, refused: BTreeMap::new(), past: Past::default() }
+    }
+
+    /// Whether an attempt is one of this day that can be kept, and is not yet.
+    fn keeps(&self, attempt: &Attempt) -> Result<(), Refusal> {
+        if attempt.id.day() != self.day || day_of(attempt.at) != self.day || attempt.parties.len() > PARTIES_MAX {
+            return Err(Refusal::BadAttempt);
+        }
+        if self.entries.contains_key(&attempt.id) { Err(Refusal::AttemptKnown) } else { Ok(()) }
     }
 
     fn refuse(&self, refused: Refused) -> Result<Vec<Event>, Refusal> {
@@ -375,7 +403,7 @@ impl Attempts {
             *kept.entry(attempt.acting()).or_default() += 1;
         }
         let counted = self.acting.iter().all(|(acting, (count, _))| kept.get(acting).copied().unwrap_or(0) == *count);
-        if !counted || kept.values().any(|count| *count > ENTRIES_OF_ONE_MAX) {
+        if !counted || kept.iter().any(|(acting, count)| *count > kept_of_one_max(*acting)) {
             return Err(Broken { invariant: "AT-2", what: "more attempts of a party are kept than may be, or they are miscounted" });
         }
         if self.refused.values().any(|times| !is_step(*times)) {
@@ -446,6 +474,36 @@ mod tests {
         assert_eq!((kept, tell(&mut attempts, Command::Note(attempt(220, 10)))), (10, Ok(())));
         let later = Attempt { at: NOW.plus_seconds(86_400), ..*attempt(100, 9) };
         assert_eq!(tell(&mut attempts, Command::Note(Box::new(later))), Err(Refusal::BadAttempt));
+    }
+
+    #[test]
+    fn who_was_refused_beyond_what_is_kept_is_noted_when_they_appeal_and_a_flood_of_appeals_is_bounded() {
+        let mut attempts = Attempts::new(day_of(NOW));
+        let claim = |n, who| Command::Claim(attempt(n, who));
+        for n in 0..u64::from(ENTRIES_OF_ONE_MAX) {
+            tell(&mut attempts, Command::Note(attempt(n, 7))).unwrap();
+        }
+        assert_eq!(tell(&mut attempts, Command::Note(attempt(50, 7))), Err(Refusal::AttemptsFull));
+        tell(&mut attempts, claim(50, 7)).unwrap();
+        assert_eq!(attempts.get(AttemptId::new(day_of(NOW), 50)).map(|found| found.people), Some(2));
+        assert_eq!(tell(&mut attempts, claim(50, 7)), Err(Refusal::AttemptKnown));
+        let more = (60..100).filter(|n| tell(&mut attempts, claim(*n, 7)).is_ok()).count();
+        assert_eq!(more, CLAIMED_OF_ONE_MAX as usize - 1);
+        // All who name nobody are one: what one of them claims is not taken from the others.
+        let nobody = |n| Command::Claim(Box::new(Attempt { parties: vec![], ..*attempt(n, 0) }));
+        let anonymous = (1_000..1_100).filter(|n| tell(&mut attempts, nobody(*n)).is_ok()).count();
+        assert_eq!(anonymous, 100);
+        let unproven = Command::Claim(Box::new(Attempt { ending: Ending::Abandoned, ..*attempt(200, 9) }));
+        assert_eq!(tell(&mut attempts, unproven), Err(Refusal::BadAttempt), "nothing was refused");
+        // Of a whole day as many as are kept, whoever appeals.
+        let full = |n: u64| *attempt(n, u128::from(n) + 1_000);
+        attempts = Attempts::new(day_of(NOW));
+        let kept = (ENTRIES_MAX + CLAIMED_MAX - 1) as u64;
+        attempts.entries = (0..kept).map(|n| (full(n).id, full(n))).collect();
+        attempts.acting = (0..kept).map(|n| (full(n).acting(), (1, 0))).collect();
+        assert_eq!(attempts.decide(NOW, &Command::Note(attempt(kept, 5))), Err(Refusal::AttemptsFull));
+        tell(&mut attempts, claim(kept, 5)).unwrap();
+        assert_eq!(attempts.decide(NOW, &claim(kept + 1, 6)), Err(Refusal::AttemptsFull));
     }
 
     fn sale(n: u64) -> HoldId {

@@ -1,5 +1,6 @@
-//! What one buyer may have at one museum on one day, over all its slots. No slot can decide that alone: the shell counts what buyers have, in the order in which records
-//! are written, and sets aside what is asked before it asks the slot, so that two who ask at once cannot both have the last of it. Here is the rule, and the count.
+//! What one buyer may have at one museum on one day, and how many holds may be open at once, over all its slots. No slot can decide that alone: the shell counts what
+//! buyers have, in the order in which records are written, and sets aside what is asked before it asks the slot, so that two who ask at once cannot both have the last of
+//! it. Here are the rules, and the counts.
 //!
 //! What counts is what counts in a slot (`slot/buyer.rs`): live holds, places that are waited for, offers, and tickets that stand. The count follows from the records
 //! of the slots alone, so what a start reads back is what was counted before.
@@ -44,6 +45,118 @@ pub fn may_have(limits: &Limits, has: u32, more: u32) -> Result<(), Refusal> {
     }
 }
 
+/// A buyer at a museum, whenever the visit is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct BuyerAt {
+    /// The museum.
+    pub museum: MuseumId,
+    /// The buyer's pseudonym.
+    pub buyer: Digest,
+}
+
+impl BuyerAt {
+    /// A buyer at the museum of a slot.
+    #[must_use]
+    pub const fn of(slot: SlotId, buyer: Digest) -> Self {
+        Self { museum: slot.museum(), buyer }
+    }
+}
+
+/// Whether a buyer who has so many open holds, and for whom so many more are set aside, may have one more. Asked only of what [`OpenHolds::asked`] says is one.
+///
+/// # Errors
+/// `too_many_open_holds`.
+pub fn may_hold(limits: &Limits, open: u32) -> Result<(), Refusal> {
+    match limits.holds_max {
+        Some(max) if open >= u32::from(max) => Err(Refusal::TooManyOpenHolds { max }),
+        _ => Ok(()),
+    }
+}
+
+/// The live holds of buyers, with their entries of waiting lists, by museum: a fold over the records of all slots, each stream in its order. As in a slot
+/// (`slot/buyer.rs`), only of whoever was named when places were asked for, through the channels in which buyers are limited.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct OpenHolds {
+    has: BTreeMap<BuyerAt, u32>,
+    /// Whose each of them is.
+    of: HashMap<HoldId, Digest>,
+}
+
+impl OpenHolds {
+    /// How many a buyer has.
+    #[must_use]
+    pub fn has(&self, buyer: &BuyerAt) -> u32 {
+        self.has.get(buyer).copied().unwrap_or(0)
+    }
+
+    /// For whom a command asks for one more, by every pseudonym that is named; nobody if it does not, or for nobody who is limited.
+    #[must_use]
+    pub fn asked(envelope: &Envelope, command: &Command) -> Vec<Digest> {
+        match command {
+            Command::Hold { channel, .. } | Command::HoldFor { channel, .. } | Command::Wait { channel, .. } if is_limited(*channel) => {
+                envelope.buyers().collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// Takes in what was written of a slot.
+    pub fn take(&mut self, record: &Record<Event>) {
+        let named = record.envelope.as_ref().and_then(Envelope::buyer);
+        for event in &record.events {
+            match event {
+                Event::Held(held) if is_limited(held.channel) => self.open(held.hold, named),
+                // An offer is a hold of the entry's id, so that nothing changes when it is made.
+                Event::Waited(waited) if is_limited(waited.channel) => self.open(waited.entry, named),
+                Event::Sold(sold) => self.close(sold.sale),
+                Event::Released(released) => self.close(released.hold),
+                Event::Expired(expired) => self.close(expired.hold),
+                Event::WaitingLeft(left) => self.close(left.entry),
+                Event::WaitingEnded(ended) => self.close(ended.entry),
+                _ => {}
+            }
+        }
+    }
+
+    /// Counts a slot anew, as it is: for one that was read back from the disk with records of which nobody was told.
+    pub fn put(&mut self, slot: &Slot) {
+        let known: Vec<HoldId> = self.of.keys().filter(|hold| hold.slot() == slot.id()).copied().collect();
+        known.into_iter().for_each(|hold| self.close(hold));
+        for (id, hold) in slot.holds().filter(|(_, hold)| is_limited(hold.channel)) {
+            self.open(*id, hold.buyer);
+        }
+        for party in slot.waiting().filter(|party| is_limited(party.channel)) {
+            self.open(party.entry, party.buyer);
+        }
+    }
+
+    /// Forgets slots of days before `day`, in which nothing is open any more, whatever was written of them.
+    pub fn forget(&mut self, day: Date) {
+        let from = calendar::instant(day.at(0, 0, 0, 0));
+        let gone: Vec<HoldId> = self.of.keys().filter(|hold| hold.slot().start() < from).copied().collect();
+        gone.into_iter().for_each(|hold| self.close(hold));
+    }
+
+    fn open(&mut self, hold: HoldId, buyer: Option<Digest>) {
+        self.close(hold);
+        if let Some(buyer) = buyer {
+            self.of.insert(hold, buyer);
+            *self.has.entry(BuyerAt::of(hold.slot(), buyer)).or_insert(0) += 1;
+        }
+    }
+
+    fn close(&mut self, hold: HoldId) {
+        let Some(buyer) = self.of.remove(&hold) else { return };
+        let buyer = BuyerAt::of(hold.slot(), buyer);
+        if let Some(has) = self.has.get_mut(&buyer) {
+            *has = has.saturating_sub(1);
+            if *has == 0 {
+                self.has.remove(&buyer);
+            }
+        }
+    }
+}
+
 /// What is counted of a hold, an entry of a waiting list, or a sale.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Counted {
@@ -83,7 +196,7 @@ impl DayCounts {
     /// What is under way for a group, by [`Command::Amend`], is not.
     #[must_use]
     pub fn asked(&self, envelope: &Envelope, command: &Command) -> Option<(Vec<Digest>, u32)> {
-        let (buyers, more): (Vec<Digest>, u32) = match command {
+        let (buyers, more): (Vec<Digest>, u32) = match command.unnamed() {
             Command::Hold { channel, lines, .. }
             | Command::HoldFor { channel, lines, .. }
             | Command::SellDirect { channel, lines, .. }
@@ -300,6 +413,39 @@ mod tests {
     }
 
     #[test]
+    fn open_holds_are_counted_over_slots_until_they_end() {
+        let mut open = OpenHolds::default();
+        let buyer = BuyerAt::of(slot(1), Digest(7));
+        let nobody = |event| Record { envelope: None, ..record(None, event) };
+        // Of two days; who is not named has none.
+        for (hour, n) in [(1, 1), (2, 2), (25, 3)] {
+            open.take(&record(Some(7), held(hold(hour, n), 2)));
+        }
+        open.take(&record(None, held(hold(1, 4), 2)));
+        open.take(&record(Some(7), waited(hold(2, 5), 2)));
+        assert_eq!((open.has(&buyer), open.has(&BuyerAt::of(slot(1), Digest(8)))), (4, 0));
+        let limits = Limits { holds_max: Some(4), ..Limits::NONE };
+        assert_eq!(may_hold(&limits, open.has(&buyer)), Err(Refusal::TooManyOpenHolds { max: 4 }));
+        assert_eq!((may_hold(&limits, 3), may_hold(&Limits::NONE, 4)), (Ok(()), Ok(())));
+        // An offer is the entry's hold; whichever way one ends, it is open no more, and ends once.
+        open.take(&nobody(Event::Offered(Offered { entry: hold(2, 5), expires_at: Timestamp::MAX, free: [4; Channel::COUNT], passed_over: 0 })));
+        assert_eq!(open.has(&buyer), 4);
+        open.take(&nobody(Event::Expired(Expired { hold: hold(2, 5) })));
+        open.take(&record(None, sold(hold(1, 1), 2)));
+        open.take(&record(None, Event::Released(Released { hold: hold(2, 2) })));
+        open.take(&record(None, Event::Released(Released { hold: hold(2, 2) })));
+        assert_eq!(open.has(&buyer), 1);
+        assert_eq!(open.has(&BuyerAt { museum: MuseumId(2), ..buyer }), 0, "museums count apart");
+        open.forget(calendar::local_day(slot(25).start()));
+        assert_eq!(open.has(&buyer), 1);
+        open.forget(calendar::local_day(slot(49).start()));
+        assert_eq!(open, OpenHolds::default());
+        let asked = |command: &Command| OpenHolds::asked(&by(1, Some(7)), command);
+        let ask = |channel| Command::Hold { hold: hold(1, 9), channel, lines: lines(1) };
+        assert_eq!((asked(&ask(Channel::Web)), asked(&ask(Channel::BoxOffice)), asked(&sell(hold(1, 1)))), (vec![Digest(7)], vec![], vec![]));
+    }
+
+    #[test]
     fn places_that_are_waited_for_and_offers_count() {
         let mut counts = DayCounts::default();
         let day = BuyerDay::of(slot(1), Digest(7));
@@ -390,7 +536,7 @@ mod tests {
         let mut counted = 0;
         for seed in 0..60 {
             let mut dice = Dice(seed);
-            let mut counts = DayCounts::default();
+            let (mut counts, mut open) = (DayCounts::default(), OpenHolds::default());
             let mut slots: Vec<Slot> = [1, 2, 25]
                 .map(|hour| {
                     let end = slot(hour).start().plus_seconds(3_600);
@@ -433,18 +579,23 @@ mod tests {
                     let record = slot.record(now, None, events);
                     slot.apply(&record);
                     counts.take(&record);
+                    open.take(&record);
                 }
                 let envelope = by(u128::from(step) + 100, buyer);
                 if let Ok(events) = slot.decide_for(now, &envelope, &command) {
                     let record = slot.record(now, Some(envelope), events);
                     slot.apply(&record);
                     counts.take(&record);
+                    open.take(&record);
                     done += 1;
                 }
             }
             let mut anew = DayCounts::default();
             slots.iter().for_each(|slot| anew.put(slot));
             assert_eq!(counts.has, anew.has, "seed {seed}");
+            let mut open_anew = OpenHolds::default();
+            slots.iter().for_each(|slot| open_anew.put(slot));
+            assert_eq!(open, open_anew, "seed {seed}");
             assert!(done > 30, "seed {seed} did {done} commands");
             counted += anew.has.len();
             // A slot that is counted anew is counted once, and what a payment kept is still known.

@@ -73,7 +73,7 @@ pub enum Verdict {
         /// To be noted.
         noted: Noted,
     },
-    /// They leave, and this gate does not know that they were inside: another one may. The slot says `not_inside` to it if it knows no more.
+    /// They leave, and this gate does not know that they were inside: another one may. The slot keeps it until it knows more.
     LeftUnseen {
         /// To be noted.
         noted: Noted,

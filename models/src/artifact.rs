@@ -79,7 +79,7 @@ pub struct Particulars {
     pub kind: Kind,
     /// The method: `robust_covariance`, `blend`.
     pub method: String,
-    /// When it was fitted, as the caller's clock said (RFC 3339). Not part of the identity.
+    /// When it was fitted, as the caller's clock said (RFC 3339), or the time of what it was fitted on. Not part of the identity.
     pub created: String,
     /// The version of the code that fitted it.
     pub code_revision: String,

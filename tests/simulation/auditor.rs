@@ -472,6 +472,7 @@ fn scan_of(events: &[Event]) -> Option<Scan> {
             Scan { ticket: conflict.ticket, scanned_at: conflict.scanned_at, gate: conflict.gate, direction: Direction::In }
         }
         Event::Exited(exited) => Scan { ticket: exited.ticket, scanned_at: exited.scanned_at?, gate: exited.gate, direction: Direction::Out },
+        Event::ScansJudged(judged) => judged.scans.iter().find(|found| found.before.is_none())?.scan,
         _ => return None,
     })
 }
@@ -540,6 +541,8 @@ fn did(command: &Command, events: &[Event]) -> bool {
         (Command::Merge { scan, .. }, Event::Exited(exited)) => exited
             .scanned_at
             .is_some_and(|scanned_at| *scan == Scan { ticket: exited.ticket, scanned_at, gate: exited.gate, direction: Direction::Out }),
+        // What it comes to, and what others do, the naive slot knows.
+        (Command::Merge { scan, .. }, Event::ScansJudged(judged)) => judged.scans.iter().any(|found| found.scan == *scan && found.before.is_none()),
         (Command::Rename { sale, tickets, holder, .. }, Event::Renamed(renamed)) => {
             let numbers: Vec<u16> = renamed.tickets.iter().map(|(number, _)| *number).collect();
             (sale, holder) == (&renamed.sale, &renamed.holder) && named(tickets, &numbers)

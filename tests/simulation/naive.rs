@@ -1,6 +1,8 @@
 //! A slot as a layman would keep it: lists of holds and sales, filled from the journal's records and recounted from scratch for each question. Every event is
 //! held against the rules as it is taken in. It shares no code with the engine's slot but the words of the events.
 
+mod passages;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use tornello_engine::channel::Channel;
@@ -8,11 +10,12 @@ use tornello_engine::envelope::{Digest, Envelope, PartyKind};
 use tornello_engine::ids::{HoldId, KeyId, PaymentId, PersonId, SlotId, TicketId};
 use tornello_engine::record::Record;
 use tornello_engine::slot::{
-    AdmissionConflict, Admitted, Arrived, CancelCause, ConflictReason, Direction, Event, Keeper, Line, MoveBegun, Observed, Opening, Policy, Quota,
+    Admitted, Arrived, CancelCause, ConflictReason, Direction, Event, Exited, Judged, Keeper, Line, MoveBegun, Observed, Opening, Policy, Quota,
     Renamed, Scan, Settlement,
 };
 use tornello_engine::time::Timestamp;
 
+use self::passages::Seen;
 use super::rule;
 
 /// Seconds for which a key is remembered.
@@ -79,6 +82,8 @@ pub struct Ticket {
     first_at: Timestamp,
     /// When its holder was last let in or out.
     last_at: Timestamp,
+    /// All that gates have seen of it.
+    passages: Vec<Seen>,
     issue: u16,
     holder: Option<PersonId>,
     /// To which sale of another slot it goes or went.
@@ -218,13 +223,13 @@ impl Naive {
                 rule(offered.free == free, "an offer tells of other places than were free")
                     .map_err(|wrong| format!("{wrong}: {free:?}, {event:?}"))?;
             }
-            let next = record.events.get(place + 1);
-            match (event, next) {
-                (Event::Admitted(admitted), Some(Event::AdmissionConflict(conflict))) => self.admit_in_conflict(at, admitted, conflict, asked.shown),
-                (Event::AdmissionConflict(_), _) if matches!(place.checked_sub(1).map(|before| &record.events[before]), Some(Event::Admitted(_))) => {
-                    // Taken in with the admission.
-                    Ok(())
-                }
+            match event {
+                // Taken in with the admission.
+                Event::AdmissionConflict(_) if place > 0 => Ok(()),
+                Event::Admitted(Admitted { scanned_at: Some(_), .. })
+                | Event::Exited(Exited { scanned_at: Some(_), .. })
+                | Event::AdmissionConflict(_)
+                | Event::ScansJudged(_) => self.late(at, &record.events[place..], asked.shown),
                 _ => self.happen(&record, record.seq == 1 && place == 0, event, &asked),
             }
             .map_err(|wrong| format!("{wrong}: record {} with {event:?}", record.seq))?;
@@ -233,13 +238,24 @@ impl Naive {
         Ok(())
     }
 
-    /// Takes in what a gate was told before it is written. If that is now there must be room in the building; later nobody asks for it.
+    /// Takes in what a gate was told before it is written. If that is now it is as at any gate; later it is a scan that comes in.
     pub fn foretell(&mut self, told: &Record<Event>, asked: &Asked, now: bool) -> Result<(), String> {
-        let [event] = &told.events[..] else { return Err("a gate is told of something else than who goes in or out".into()) };
-        if now && matches!(event, Event::Admitted(_)) {
-            rule(self.people_upper(told.at).is_none_or(|(upper, ceiling)| upper < ceiling), "a full building lets somebody in")?;
+        if now {
+            match told.events.last() {
+                Some(Event::Admitted(admitted)) => {
+                    rule(self.people_upper(told.at).is_none_or(|(upper, ceiling)| upper < ceiling), "a full building lets somebody in")?;
+                    let against = self.against(admitted.ticket, told.at, asked.shown)?;
+                    rule(against.is_none(), "somebody is let in who may not be (SL-3)").map_err(|wrong| format!("{wrong}: {against:?}"))?;
+                }
+                Some(Event::Exited(exited)) => rule(self.is_inside(exited.ticket), "somebody leaves who is not inside")?,
+                Some(Event::ScansJudged(judged)) => {
+                    let passes = judged.scans.iter().any(|found| found.before.is_none() && found.judged.passed());
+                    rule(passes, "a gate lets somebody pass who does not")?;
+                }
+                _ => return Err("a gate is told of something else than who goes in or out".into()),
+            }
         }
-        self.happen(told, false, event, asked)
+        self.late(told.at, &told.events, asked.shown)
     }
 
     fn happen(&mut self, record: &Record<Event>, first: bool, event: &Event, asked: &Asked) -> Result<(), String> {
@@ -372,30 +388,20 @@ impl Naive {
                 Ok(())
             }
             Event::Admitted(admitted) => {
-                if admitted.scanned_at.is_none() {
-                    rule(self.people_upper(at).is_none_or(|(upper, ceiling)| upper < ceiling), "a full building lets somebody in")?;
-                }
-                let against = self.against(admitted.ticket, admitted.scanned_at.unwrap_or(at), shown)?;
+                rule(self.people_upper(at).is_none_or(|(upper, ceiling)| upper < ceiling), "a full building lets somebody in")?;
+                let against = self.against(admitted.ticket, at, shown)?;
                 rule(against.is_none(), "somebody is let in who may not be (SL-3)").map_err(|wrong| format!("{wrong}: {against:?}"))?;
                 self.admit(at, admitted)
             }
-            Event::AdmissionConflict(conflict) => {
-                let against = self.conflict(at, conflict, shown)?;
-                let unused = self.ticket(conflict.ticket)?.stands();
-                rule(!unused || against == ConflictReason::CodeOutdated, "who came in on a ticket that nobody had used is not counted")
-            }
             Event::Exited(exited) => {
-                if let Some(scanned_at) = exited.scanned_at {
-                    self.scanned(at, Scan { ticket: exited.ticket, scanned_at, gate: exited.gate, direction: Direction::Out })?;
-                }
-                let left_at = exited.scanned_at.unwrap_or(at);
                 let ticket = self.ticket(exited.ticket)?;
                 rule(ticket.inside, "somebody leaves who is not inside")?;
-                rule(ticket.last_at <= left_at, "somebody leaves before coming in")?;
-                (ticket.inside, ticket.last_at) = (false, left_at.min(at));
-                self.was_counted(exited.scanned_at, -1);
+                rule(ticket.last_at <= at, "somebody leaves before coming in")?;
+                (ticket.inside, ticket.last_at) = (false, at);
+                ticket.passages.push(Seen { at, direction: Direction::Out, scan: None, judged: Judged::Passed });
                 Ok(())
             }
+            Event::AdmissionConflict(_) | Event::ScansJudged(_) => Err("a scan is taken for something else".into()),
             Event::CapacitySet(set) => {
                 (self.capacity, self.beyond) = (set.capacity, None);
                 Ok(())
@@ -499,56 +505,22 @@ impl Naive {
     }
 
     fn admit(&mut self, at: Timestamp, admitted: &Admitted) -> Result<(), String> {
-        if let Some(scanned_at) = admitted.scanned_at {
-            self.scanned(at, Scan { ticket: admitted.ticket, scanned_at, gate: admitted.gate, direction: Direction::In })?;
-        }
-        let in_at = admitted.scanned_at.unwrap_or(at).min(at);
         let ticket = self.ticket(admitted.ticket)?;
         rule((ticket.line.category, ticket.line.proof) == (admitted.category, admitted.proof), "the gate is told another category or proof")?;
         rule(admitted.entry == ticket.entries + 1, "entries are not counted one by one")?;
         rule(!ticket.inside, "a ticket is admitted twice (SL-3)")?;
         if ticket.entries == 0 {
-            ticket.first_at = in_at;
+            ticket.first_at = at;
         }
-        (ticket.inside, ticket.entries, ticket.last_at) = (true, admitted.entry, in_at);
-        self.was_counted(admitted.scanned_at, 1);
+        (ticket.inside, ticket.entries, ticket.last_at) = (true, admitted.entry, at);
+        ticket.passages.push(Seen { at, direction: Direction::In, scan: None, judged: Judged::Passed });
         Ok(())
     }
 
-    /// A gate without a network let somebody in who should not have been, on a ticket that nobody had used: that is one visitor, and one conflict.
-    fn admit_in_conflict(&mut self, at: Timestamp, admitted: &Admitted, conflict: &AdmissionConflict, shown: Option<u16>) -> Result<(), String> {
-        let same = (admitted.ticket, admitted.gate, admitted.scanned_at) == (conflict.ticket, conflict.gate, Some(conflict.scanned_at));
-        rule(same, "a conflict and an admission of different scans")?;
-        let against = self.conflict(at, conflict, shown)?;
-        rule(self.ticket(admitted.ticket)?.stands(), "a conflict counts somebody twice, or who does not stand (SL-3)")?;
-        rule(against != ConflictReason::CodeOutdated, "an old code counts as its new holder")?;
-        // It is one scan, which was taken in with the conflict.
-        self.scans.remove(&Scan { ticket: conflict.ticket, scanned_at: conflict.scanned_at, gate: conflict.gate, direction: Direction::In });
-        self.admit(at, admitted)
-    }
-
-    fn conflict(&mut self, at: Timestamp, conflict: &AdmissionConflict, shown: Option<u16>) -> Result<ConflictReason, String> {
-        let AdmissionConflict { ticket, gate, scanned_at, reason } = *conflict;
-        let against = self.against(ticket, scanned_at, shown)?;
-        rule(against == Some(reason), "a scan is a conflict for another reason").map_err(|wrong| format!("{wrong}: {against:?}"))?;
-        self.scanned(at, Scan { ticket, scanned_at, gate, direction: Direction::In })?;
-        self.conflicts += 1;
-        Ok(reason)
-    }
-
-    /// A scan comes in late, and for the first time.
-    fn scanned(&mut self, at: Timestamp, scan: Scan) -> Result<(), String> {
-        let age_us = at.micros_since(scan.scanned_at);
-        rule((-60_000_000..=7 * DAY_S * 1_000_000).contains(&age_us), "a scan of another time is taken in")?;
-        rule(self.scans.insert(scan), "a scan is taken in twice")
-    }
-
-    /// Somebody came or left, by a scan that came in late: if that was before the last reading, the sensors had seen it.
-    fn was_counted(&mut self, scanned_at: Option<Timestamp>, people: i32) {
-        let reading = self.reading.as_mut().filter(|reading| scanned_at.is_some_and(|scanned_at| scanned_at <= reading.event.measured_at));
-        if let Some(reading) = reading {
-            reading.inside_then = reading.inside_then.saturating_add_signed(people);
-        }
+    /// Whether a ticket has arrived in another slot.
+    fn is_gone_for_good(&mut self, id: TicketId) -> Result<bool, String> {
+        let gone = self.ticket(id)?.gone;
+        Ok(gone.is_some_and(|arrival| self.moves[&arrival].stage == Stage::Done))
     }
 
     /// What speaks against letting somebody in at that time who shows that issue of the ticket's code.
@@ -556,8 +528,7 @@ impl Naive {
         let policy = self.opening.policy;
         let opens_at = self.opening.slot.start().plus_seconds(-i64::from(policy.admit_early_s));
         let closes_at = self.opening.end.plus_seconds(policy.admit_late_s.into());
-        let done = |arrival: &HoldId, moves: &BTreeMap<HoldId, Move>| moves[arrival].stage == Stage::Done;
-        let has_moved = self.ticket(id)?.gone.is_some_and(|arrival| done(&arrival, &self.moves));
+        let has_moved = self.is_gone_for_good(id)?;
         let ticket = self.ticket(id)?;
         let come_back_until = ticket.first_at.plus_seconds(policy.reentry.within_s.into());
         Ok(if shown.is_some_and(|shown| shown != ticket.issue) {
@@ -967,6 +938,7 @@ impl Ticket {
             entries: 0,
             first_at: Timestamp::MIN,
             last_at: Timestamp::MIN,
+            passages: Vec::new(),
             issue: 1,
             holder: None,
             gone: None,

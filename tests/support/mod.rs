@@ -6,7 +6,7 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use actix_web::dev::ServerHandle;
@@ -218,9 +218,11 @@ impl App {
 
     /// Asks for a change under an idempotency key, and answers status and body.
     pub async fn ask(&self, method: Method, path: &str, key: &str, idempotency_key: &str, body: &Value) -> (StatusCode, Value) {
-        let request = self.request(method, path, key).header("Idempotency-Key", idempotency_key).json(body);
+        let request = self.request(method.clone(), path, key).header("Idempotency-Key", idempotency_key).json(body);
         let response = request.send().await.unwrap();
-        (response.status(), body_of(response).await)
+        let (status, body) = (response.status(), body_of(response).await);
+        assert!(is_published(&method, path, status), "{method} {path}: {status} is not in the contract: {body}");
+        (status, body)
     }
 
     /// Holds places, and answers the hold's id.
@@ -291,6 +293,21 @@ pub fn receipt(id: &str, notice: &str, euros: &str, paid_at: &str) -> String {
             <paymentDateTime>{paid_at}</paymentDateTime></receipt>"
         ),
     )
+}
+
+/// Whether the contract says that an operation may answer so. What is none of its operations may answer anything.
+fn is_published(method: &Method, path: &str, status: StatusCode) -> bool {
+    static PATHS: LazyLock<Value> = LazyLock::new(|| serde_json::to_value(server::contract()).unwrap()["paths"].take());
+    let given: Vec<&str> = path.split(['?', '#']).next().unwrap_or_default().split('/').collect();
+    let fits = |template: &str| {
+        let parts: Vec<&str> = template.split('/').collect();
+        parts.len() == given.len() && parts.iter().zip(&given).all(|(part, given)| part == given || part.starts_with('{'))
+    };
+    // Of two that fit, as `/verdicts/one` and `/verdicts/{case}`, the one that says more.
+    let templates = PATHS.as_object().unwrap().iter().map(|(template, item)| (template.as_str(), item));
+    let found = templates.filter(|&(template, _)| fits(template)).min_by_key(|&(template, _)| template.matches('{').count());
+    let operation = found.and_then(|(_, item)| item.get(method.as_str().to_lowercase()));
+    operation.is_none_or(|operation| operation["responses"].get(status.as_str()).is_some())
 }
 
 /// The body of a response that must have this status.

@@ -73,8 +73,8 @@ pub fn show(card: &Card) -> String {
     text
 }
 
-/// Trains on a file (or on the payments that ship). `created` is the caller's clock; it stands on the cards and changes no model.
-pub fn train(data: Option<&Path>, created: &str, progress: Progress) -> anyhow::Result<Trained> {
+/// Trains on a file (or on the payments that ship). The cards bear the time of the data and no clock's, so that the same data give the same cards to the byte.
+pub fn train(data: Option<&Path>, progress: Progress) -> anyhow::Result<Trained> {
     let source = Source::open(data, labelled::PAYMENTS_FILE, labelled::PAYMENTS)?;
     let table = labelled::read(&source.name, source.text())?.by_time();
     let half: Vec<usize> = (0..table.len()).collect();
@@ -85,7 +85,7 @@ pub fn train(data: Option<&Path>, created: &str, progress: Progress) -> anyhow::
     let particulars = |method: &str, entrant: &str, settings: &[(&str, String)]| Particulars {
         kind: Kind::Fraud,
         method: method.to_owned(),
-        created: created.to_owned(),
+        created: created(&table),
         code_revision: env!("CARGO_PKG_VERSION").to_owned(),
         data: TrainingData {
             name: source.name.rsplit('/').next().unwrap_or_default().to_owned(),
@@ -148,6 +148,14 @@ fn metrics(race: Option<&Race>, entrant: &str) -> Vec<Metric> {
     figures.map(|(name, value)| Metric { protocol: "halves in order of time".to_owned(), name: name.to_owned(), value }).to_vec()
 }
 
+/// When the last of the data came: what was made of them is as old as they are.
+fn created(table: &Labelled) -> String {
+    match table.times_s.as_deref() {
+        Some([.., last]) => format!("after second {last} of the data"),
+        _ => "not stated".to_owned(),
+    }
+}
+
 fn period(table: &Labelled) -> String {
     match table.times_s.as_deref() {
         Some([first, .., last]) => format!("second {first} to second {last}"),
@@ -177,12 +185,12 @@ mod tests {
     #[test]
     fn labels_make_the_champion_and_the_same_data_the_same_bytes() {
         let path = file("labels", 150);
-        let (first, second) = (train(Some(&path), "now", Progress::Hidden).unwrap(), train(Some(&path), "later", Progress::Hidden).unwrap());
+        let (first, second) = (train(Some(&path), Progress::Hidden).unwrap(), train(Some(&path), Progress::Hidden).unwrap());
         let names: Vec<&str> = first.models.iter().map(|(name, _)| name.as_str()).collect();
         assert_eq!(names, ["champion", "shadow-robust_covariance", "shadow-isolation_forest", "shadow-tails"]);
         for ((name, one), (_, other)) in first.models.iter().zip(&second.models) {
             assert_eq!(one.model, other.model, "{name}");
-            assert_eq!(one.card().unwrap().id, other.card().unwrap().id);
+            assert_eq!((&one.card, one.card().unwrap().particulars.created), (&other.card, "after second 2999 of the data".to_owned()), "{name}");
         }
         let card = first.card().unwrap();
         assert_eq!((card.particulars.method.as_str(), card.particulars.data.rows), ("blend", 3_000));
@@ -203,7 +211,7 @@ mod tests {
     #[test]
     fn without_labels_the_shape_makes_the_champion() {
         let path = file("few", 20);
-        let trained = train(Some(&path), "now", Progress::Hidden).unwrap();
+        let trained = train(Some(&path), Progress::Hidden).unwrap();
         std::fs::remove_file(path).unwrap();
         assert_eq!(trained.card().unwrap().particulars.method, "tails");
         assert_eq!(trained.models.len(), 3);

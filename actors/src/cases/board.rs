@@ -2,16 +2,18 @@
 //! asked for. All of it can be rebuilt from the journal.
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 
 use parking_lot::Mutex;
 use tokio::sync::{Notify, broadcast};
 use tornello_engine::aggregate::Aggregate;
-use tornello_engine::case::{Case, Event, Origin, Status};
+use tornello_engine::case::{Case, Event, Origin, Pass, Status};
 use tornello_engine::ids::{CaseId, MuseumId};
 use tornello_engine::money::Cents;
 use tornello_engine::record::Record;
 use tornello_engine::time::Timestamp;
 
+use super::passes::Passes;
 use crate::deadlines::{Deadlines, First};
 use crate::journal::StreamId;
 use crate::journal::writer::Lease;
@@ -95,6 +97,7 @@ struct Picks {
 pub struct Cases {
     known: Mutex<Known>,
     picks: Mutex<Picks>,
+    passes: Arc<Passes>,
     sooner: Notify,
     work: Notify,
     feed: broadcast::Sender<News>,
@@ -106,6 +109,7 @@ impl Default for Cases {
         Self {
             known: Mutex::default(),
             picks: Mutex::default(),
+            passes: Arc::default(),
             sooner: Notify::new(),
             work: Notify::new(),
             feed: broadcast::channel(FEED).0,
@@ -131,6 +135,12 @@ impl Cases {
         if known.deadlines.replace(case, before.and_then(|before| before.wake_at), head.wake_at) != First::Same {
             self.sooner.notify_one();
         }
+    }
+
+    /// Whom rules let pass that had refused them.
+    #[must_use]
+    pub const fn passes(&self) -> &Arc<Passes> {
+        &self.passes
     }
 
     /// How many somebody should look at.
@@ -206,15 +216,16 @@ impl Cases {
 }
 
 impl Tell<Case> for Cases {
-    type View = CaseHead;
+    type View = (CaseHead, Option<Pass>);
 
-    fn view(&self, state: &Case) -> CaseHead {
-        CaseHead::of(state)
+    fn view(&self, state: &Case) -> Self::View {
+        (CaseHead::of(state), state.pass())
     }
 
-    fn committed(&self, stream: &Lease, record: &Record<Event>, view: CaseHead, _: u64) {
+    fn committed(&self, stream: &Lease, record: &Record<Event>, (view, pass): Self::View, _: u64) {
         let StreamId::Case(case) = stream.stream else { return };
         self.publish(case, view);
+        self.passes.put(case, pass);
         let is_new = |event: &Event| matches!(event, Event::Opened(_) | Event::Appealed(_));
         if let Some(news) = view.news.filter(|_| record.events.iter().any(is_new)) {
             // Nobody may be watching.
@@ -227,6 +238,7 @@ impl Tell<Case> for Cases {
             && state.opened().is_some()
         {
             self.publish(case, CaseHead::of(state));
+            self.passes.put(case, state.pass());
         }
     }
 }

@@ -1,9 +1,11 @@
-//! How well fraud is found, and whom that hurts: worked out of the cases of a while. What nobody suspected is known from those that were picked at random, each of which stands
-//! for as many as there were for each of them.
+//! How well fraud is found, and whom that hurts: worked out of the cases of a while. What nobody suspected is known from those that were picked at random and looked at: each
+//! of which something is known stands for as many as there were for each of these. What rules refused is known from appeals, which are made by those who think that they are
+//! honest, and from those that were picked at random among all.
 
 use std::collections::BTreeMap;
 
 use serde::Serialize;
+use tornello_engine::case::Subject;
 use tornello_engine::time::Timestamp;
 
 use crate::views::fraud::CaseRow;
@@ -32,23 +34,57 @@ pub struct Figures {
     pub pr_auc: Option<f64>,
     /// What was at stake in blocked fraud, in cents.
     pub saved_cents: i64,
-    /// How many were blocked and known to be honest in the end.
+    /// How many were blocked, or refused by a rule, and known to be honest in the end.
     pub good_hurt: u32,
+    /// Of how many that were blocked or refused it is known by now what they were: what `good_hurt` is to be held against.
+    pub hurt_known: u32,
+    /// Of the attempts that rules refused, that chance picked and of which it is known what they were, how many were honest: what share of all that is refused that is, whoever
+    /// appeals.
+    pub refused_good: Option<f64>,
     /// Of those with a verdict, how many had it in time.
     pub in_time: Option<f64>,
     /// Half of the verdicts took no longer, in seconds.
     pub median_s: Option<i64>,
 }
 
-/// Works the figures out. `days` is how long the cases were gathered; each picked one stands for `weight` things that nobody suspected.
+/// For how many things that nobody suspected each picked one stands of which it is known what it was, by channel: chance picks from each by itself.
+pub type Weights = BTreeMap<String, f64>;
+
+/// The weights, from how many there were in each channel that nobody suspected, and of how many picked ones it is known what they were. One that nobody looked at says nothing:
+/// counted with them it would be as if it were honest.
 #[must_use]
-pub fn figures<'a>(rows: impl IntoIterator<Item = &'a CaseRow>, days: f64, weight: f64) -> Figures {
+pub fn weights(unsuspected: &BTreeMap<String, u32>, known: &BTreeMap<String, u32>) -> Weights {
+    let weight = |(channel, known): (&String, &u32)| {
+        let all = unsuspected.get(channel).copied().unwrap_or(0).max(*known);
+        (channel.clone(), f64::from(all) / f64::from((*known).max(1)))
+    };
+    known.iter().map(weight).collect()
+}
+
+fn is_picked(row: &CaseRow) -> bool {
+    row.origin == "picked"
+}
+
+/// Whether rules refused it, so that it came to nothing.
+fn is_refused(row: &CaseRow) -> bool {
+    matches!(row.subject.parse(), Ok(Subject::Attempt(_)))
+}
+
+fn weight_of(row: &CaseRow, weights: &Weights) -> f64 {
+    weights.get(&row.channel).copied().unwrap_or(1.0)
+}
+
+/// Works the figures out. `days` is how long the cases were gathered; `weights` for how many things that nobody suspected each picked one stands.
+#[must_use]
+pub fn figures<'a>(rows: impl IntoIterator<Item = &'a CaseRow>, days: f64, weights: &Weights) -> Figures {
     let rows: Vec<&CaseRow> = rows.into_iter().collect();
     let count = |which: &dyn Fn(&CaseRow) -> bool| rows.iter().filter(|row| which(row)).count() as u32;
-    let is_picked = |row: &CaseRow| row.origin == "picked";
     let suspected = |label: &'static str| count(&|row| !is_picked(row) && row.label == label);
     let (found, honest) = (f64::from(suspected("fraud")), f64::from(suspected("legit")));
-    let missed = f64::from(count(&|row| is_picked(row) && row.label == "fraud")) * weight;
+    let missed_one = |row: &&&CaseRow| is_picked(row) && !is_refused(row) && row.label == "fraud";
+    let missed: f64 = rows.iter().filter(missed_one).map(|row| weight_of(row, weights)).sum();
+    let refused_picked = |label: &'static str| count(&|row| is_picked(row) && is_refused(row) && row.label == label);
+    let refused_good = f64::from(refused_picked("legit"));
     let share = |part: f64, whole: f64| (whole > 0.0).then(|| part / whole);
     let mut took: Vec<i64> = rows.iter().filter_map(|row| Some(row.decided_at?.micros_since(row.opened_at) / 1_000_000)).collect();
     took.sort_unstable();
@@ -56,26 +92,29 @@ pub fn figures<'a>(rows: impl IntoIterator<Item = &'a CaseRow>, days: f64, weigh
     let in_time = count(&|row| row.decided_at.is_some_and(|at| at <= row.due_at));
     Figures {
         cases: rows.len() as u32,
-        picked: count(&is_picked),
+        picked: count(&|row| is_picked(row)),
         decided,
         lapsed: count(&|row| row.state == "lapsed"),
         alerts_per_day: f64::from(count(&|row| !is_picked(row))) / days.max(1.0),
         precision: share(found, found + honest),
         recall: share(found, found + missed),
-        pr_auc: pr_auc(&rows, weight),
+        pr_auc: pr_auc(&rows, weights),
         saved_cents: rows.iter().filter(|row| row.blocked && row.verdict == "fraud").map(|row| row.amount_cents).sum(),
         good_hurt: count(&|row| row.blocked && row.label == "legit"),
+        hurt_known: count(&|row| row.blocked && !row.label.is_empty()),
+        refused_good: share(refused_good, refused_good + f64::from(refused_picked("fraud"))),
         in_time: share(f64::from(in_time), f64::from(decided)),
         median_s: took.get(took.len() / 2).copied(),
     }
 }
 
 /// The mean of the precision at each fraud found, going down the scores; equal scores are taken together.
-fn pr_auc(rows: &[&CaseRow], weight: f64) -> Option<f64> {
+fn pr_auc(rows: &[&CaseRow], weights: &Weights) -> Option<f64> {
     let mut by_score: BTreeMap<u8, (f64, f64)> = BTreeMap::new();
-    for row in rows {
+    // Of what was refused chance picks at another rate, and it was found already.
+    for row in rows.iter().filter(|row| !(is_picked(row) && is_refused(row))) {
         let (Some(score), "fraud" | "legit") = (row.score, row.label.as_str()) else { continue };
-        let weight = if row.origin == "picked" { weight } else { 1.0 };
+        let weight = if is_picked(row) { weight_of(row, weights) } else { 1.0 };
         let (fraud, all) = by_score.entry(score).or_default();
         *all += weight;
         *fraud += if row.label == "fraud" { weight } else { 0.0 };
@@ -127,6 +166,7 @@ mod tests {
             probability_ppm: None,
             model: String::new(),
             loss: 0,
+            urgency: 0,
             opened_at: at(0),
             due_at: at(24),
             lapses_at: at(72),
@@ -151,16 +191,51 @@ mod tests {
             row("review", 60, "", false, None),
             row("picked", 5, "legit", false, Some(3)),
         ];
-        let known = figures(&rows, 2.0, 20.0);
+        let weights = Weights::from([("web".to_owned(), 20.0)]);
+        let known = figures(&rows, 2.0, &weights);
         assert_eq!((known.cases, known.picked, known.decided, known.lapsed), (5, 1, 4, 1));
         assert_eq!((known.precision, known.recall, known.alerts_per_day), (Some(2.0 / 3.0), Some(1.0), 2.0));
         assert_eq!((known.saved_cents, known.good_hurt, known.in_time, known.median_s), (2_000, 1, Some(0.75), Some(3 * 3_600)));
+        assert_eq!((known.hurt_known, known.refused_good), (3, None));
         assert_eq!(known.pr_auc, Some(1.0));
         // One picked fraud stands for twenty.
         let missed = [rows.to_vec(), vec![row("picked", 4, "fraud", false, Some(3))]].concat();
-        assert_eq!(figures(&missed, 2.0, 20.0).recall, Some(2.0 / 22.0));
-        let none = figures(&[], 2.0, 20.0);
+        assert_eq!(figures(&missed, 2.0, &weights).recall, Some(2.0 / 22.0));
+        // Each channel by itself: where chance picks often, each stands for less.
+        let elsewhere = CaseRow { channel: "reseller".to_owned(), ..row("picked", 4, "fraud", false, Some(3)) };
+        let both = Weights::from([("web".to_owned(), 20.0), ("reseller".to_owned(), 3.0)]);
+        assert_eq!(figures(&[missed, vec![elsewhere]].concat(), 2.0, &both).recall, Some(2.0 / 25.0));
+        let none = figures(&[], 2.0, &weights);
         assert_eq!((none.precision, none.recall, none.pr_auc, none.in_time, none.median_s), (None, None, None, None, None));
+    }
+
+    /// Of forty that were picked, thirty lapsed unread: the ten stand for all that nobody suspected, not for a quarter of it.
+    #[test]
+    fn one_that_nobody_looked_at_says_nothing() {
+        let count = |channels: &[(&str, u32)]| channels.iter().map(|(channel, count)| ((*channel).to_owned(), *count)).collect();
+        let weights = weights(&count(&[("web", 800), ("kiosk", 3), ("reseller", 40)]), &count(&[("web", 10), ("kiosk", 5)]));
+        assert_eq!(weights, Weights::from([("web".to_owned(), 80.0), ("kiosk".to_owned(), 1.0)]));
+    }
+
+    #[test]
+    fn an_honest_buyer_whom_a_rule_refused_is_one_who_was_hurt() {
+        let refused = |origin: &str, label: &str| {
+            let subject = tornello_engine::ids::AttemptId::new(20_000, 7).to_string();
+            CaseRow { subject, ..row(origin, 100, label, true, Some(1)) }
+        };
+        let rows = [
+            refused("appeal", "legit"),
+            refused("appeal", "fraud"),
+            refused("picked", "legit"),
+            refused("picked", "fraud"),
+            refused("picked", "fraud"),
+            refused("picked", "fraud"),
+            refused("picked", ""),
+        ];
+        let known = figures(&rows, 2.0, &Weights::from([("web".to_owned(), 20.0)]));
+        assert_eq!((known.good_hurt, known.hurt_known, known.refused_good), (2, 6, Some(0.25)));
+        // They were found, and none of them is among what nobody suspected.
+        assert_eq!((known.precision, known.recall, known.picked), (Some(0.5), Some(1.0), 5));
     }
 
     #[test]

@@ -24,6 +24,19 @@ pub struct Agreed {
     pub neither: u64,
 }
 
+impl Agreed {
+    /// One more event, and whether each of both would have had it looked at.
+    pub(super) const fn count(&mut self, acts: bool, watches: bool) {
+        let counted = match (acts, watches) {
+            (true, true) => &mut self.both,
+            (true, false) => &mut self.champion_only,
+            (false, true) => &mut self.challenger_only,
+            (false, false) => &mut self.neither,
+        };
+        *counted += 1;
+    }
+}
+
 /// How two models agree.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Agreement {
@@ -65,14 +78,7 @@ impl Compared {
         let first = || Agreement { champion: champion.code, challenger: challenger.code, since: at, until: at, channels: Default::default() };
         let told = self.told.get_or_insert_with(first);
         told.until = told.until.max(at);
-        let agreed = &mut told.channels[row.outlet as usize];
-        let counted = match (acts, watches) {
-            (true, true) => &mut agreed.both,
-            (true, false) => &mut agreed.champion_only,
-            (false, true) => &mut agreed.challenger_only,
-            (false, false) => &mut agreed.neither,
-        };
-        *counted += 1;
+        told.channels[row.outlet as usize].count(acts, watches);
     }
 
     /// What that says of these two; none if nothing of them was compared.

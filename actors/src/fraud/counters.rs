@@ -9,8 +9,9 @@ use tornello_models::fraud::signals::{Known, PartyKey, PartyState, Sight, Signal
 
 /// How many shards there are. Part of the saved state.
 pub const SHARDS: usize = 64;
-/// How often a reader tries again when a batch has overtaken it.
+/// How often a reader tries again at once when a batch has overtaken it, and how often after that when others have had their turn.
 const TRIES: usize = 32;
+const TRIES_LATER: usize = 8;
 
 /// The counters.
 #[derive(Debug)]
@@ -95,12 +96,12 @@ impl Counters {
     /// Everything that is known of those for whom a signal counts, as of one position; none if batches overtook the reader again and again.
     #[must_use]
     pub fn known(&self, signal: &SignalEvent) -> Option<(u64, Known)> {
-        for _ in 0..TRIES {
+        for tries in 0..TRIES + TRIES_LATER {
             let position = self.position();
             if let Some(known) = self.known_at(signal, position) {
                 return Some((position, known));
             }
-            std::hint::spin_loop();
+            if tries < TRIES { std::hint::spin_loop() } else { std::thread::yield_now() }
         }
         None
     }
@@ -139,5 +140,39 @@ impl Counters {
         }
         self.publish(position);
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tornello_models::fraud::signals::{Outlet, Role, SignalKind, Taking, features};
+
+    use super::*;
+
+    fn held(buyer: u128) -> SignalEvent {
+        let mut signal = SignalEvent::new(1_000_000, SignalKind::Held, Outlet::Web, 1);
+        signal.parties = vec![Taking { role: Role::Buyer, id: buyer }];
+        signal.people = 2;
+        signal
+    }
+
+    #[test]
+    fn while_a_shard_forgets_nobody_is_a_stranger() {
+        // As small as can be: every batch makes a shard forget whom the one before made old.
+        let counters = Counters::new(1);
+        counters.hear(1, &[held(7)]);
+        for batch in 2..=5 {
+            let (at, before) = counters.known(&held(7)).expect("all has been heard");
+            counters.fold(|_| true, batch, &[held(7), held(8)]);
+            let (meanwhile, known) = counters.known(&held(7)).expect("what is being heard is not seen yet, and hides nothing");
+            assert_eq!((meanwhile, features(&known, &held(7))), (at, features(&before, &held(7))), "batch {batch}");
+            counters.publish(batch);
+            let (_, after) = counters.known(&held(7)).expect("all has been heard");
+            assert_ne!(features(&after, &held(7)), features(&before, &held(7)), "batch {batch}");
+        }
+        // Only two batches that nobody was told of leave a reader with nothing.
+        counters.fold(|_| true, 6, &[held(7)]);
+        counters.fold(|_| true, 7, &[held(7)]);
+        assert!(counters.known(&held(7)).is_none());
     }
 }

@@ -15,8 +15,8 @@ use crate::streams::corrupt;
 
 /// A day, in microseconds. Days are those of UTC.
 pub const DAY_US: i64 = 86_400_000_000;
-/// So many of the last events are kept to learn from.
-pub const ROWS: usize = 20_000;
+/// So many of the last events are kept to learn from: as many as make who buys again and again for days stand out from the days before.
+pub const ROWS: usize = 40_000;
 /// So many are kept at most: those of the day that runs beside those that it began with, as the lines of a day follow from what was before it.
 pub const KEPT_MAX: usize = 2 * ROWS;
 /// How many batches are read at once.
@@ -87,16 +87,24 @@ pub fn is_judged(signal: &SignalEvent) -> bool {
     }
 }
 
-/// Whether whoever is suspected is asked for a proof, and nobody reads of it: who only holds places over the web, or waits for some. What is sold is looked at.
+/// Whether it only follows from what models were asked about before: the sale that a payment over the web brings about. Nothing is asked of it again, so it is neither
+/// something to learn from nor something that a line is drawn through: what it counts up already would put both above all that is asked.
+#[must_use]
+pub const fn follows(signal: &SignalEvent) -> bool {
+    matches!((signal.outlet, signal.kind), (Outlet::Web, SignalKind::Sold { held: true })) && signal.cents > 0
+}
+
+/// Whether whoever is suspected is asked for a proof, and nobody reads of it: who only waits for places over the web, as there are none to take from others. What is held or
+/// sold is looked at.
 #[must_use]
 pub const fn is_proven(signal: &SignalEvent) -> bool {
-    matches!((signal.outlet, signal.kind), (Outlet::Web, SignalKind::Held | SignalKind::Waited))
+    matches!((signal.outlet, signal.kind), (Outlet::Web, SignalKind::Waited))
 }
 
 /// Of whom analysts would read because of something; none: it opens no case.
 #[must_use]
 pub fn read_of(signal: &SignalEvent) -> Option<Taking> {
-    if is_proven(signal) { None } else { signal.acting() }
+    if is_proven(signal) || follows(signal) { None } else { signal.acting() }
 }
 
 /// What one batch said.
@@ -106,6 +114,8 @@ pub struct Heard {
     pub signals: Vec<SignalEvent>,
     /// The rows to learn from.
     pub rows: Vec<Row>,
+    /// The sales, by their numbers, with all who took part in them.
+    pub bought: Vec<(u128, Vec<Taking>)>,
 }
 
 impl Fold {
@@ -114,7 +124,7 @@ impl Fold {
         let heard = self.hearing.take(batch)?;
         let mut rows = Vec::new();
         for (signal, subject) in &heard {
-            if is_judged(signal) {
+            if is_judged(signal) && !follows(signal) {
                 let known = counters.known(signal).map(|(_, known)| known).unwrap_or_default();
                 rows.push(Row::of(signal, *subject, &features(&known, signal)));
             }
@@ -122,7 +132,9 @@ impl Fold {
         for row in &rows {
             self.keep(row.clone());
         }
-        Ok(Heard { signals: heard.into_iter().map(|(signal, _)| signal).collect(), rows })
+        let sales = heard.iter().filter(|(signal, _)| matches!(signal.kind, SignalKind::Sold { .. }));
+        let bought = sales.map(|(signal, sale)| (*sale, signal.parties.clone())).collect();
+        Ok(Heard { signals: heard.into_iter().map(|(signal, _)| signal).collect(), rows, bought })
     }
 
     fn keep(&mut self, row: Row) {
@@ -195,15 +207,34 @@ mod tests {
     }
 
     #[test]
-    fn nobody_reads_of_who_only_holds_places_over_the_web() {
+    fn what_a_payment_brings_about_is_not_asked_about_again() {
+        let of = |kind, outlet, cents| {
+            let mut signal = SignalEvent::new(0, kind, outlet, 1);
+            signal.cents = cents;
+            follows(&signal)
+        };
+        assert!(of(SignalKind::Sold { held: true }, Outlet::Web, 1_200));
+        for (kind, outlet, cents) in [
+            (SignalKind::Sold { held: true }, Outlet::Web, 0),
+            (SignalKind::Sold { held: false }, Outlet::Web, 1_200),
+            (SignalKind::Sold { held: true }, Outlet::Reseller, 1_200),
+            (SignalKind::PaymentBegun, Outlet::Web, 1_200),
+            (SignalKind::Held, Outlet::Web, 1_200),
+        ] {
+            assert!(!of(kind, outlet, cents), "{kind:?} {outlet:?} {cents}");
+        }
+    }
+
+    #[test]
+    fn nobody_reads_of_who_only_waits_for_places_over_the_web() {
         let of = |kind, outlet| {
             let mut signal = SignalEvent::new(0, kind, outlet, 1);
             signal.parties = vec![Taking { role: Role::Buyer, id: 1 }, Taking { role: Role::Device, id: 2 }];
             Row::of(&signal, 0, &[0.0; tornello_models::fraud::signals::N]).read_of
         };
         let device = Some(Taking { role: Role::Device, id: 2 });
-        assert_eq!(of(SignalKind::Held, Outlet::Web), None);
         assert_eq!(of(SignalKind::Waited, Outlet::Web), None);
+        assert_eq!(of(SignalKind::Held, Outlet::Web), device);
         assert_eq!(of(SignalKind::Held, Outlet::Reseller), device);
         assert_eq!(of(SignalKind::PaymentBegun, Outlet::Web), device);
         assert_eq!(of(SignalKind::Sold { held: true }, Outlet::Web), device);

@@ -11,7 +11,7 @@ use tornello_engine::envelope::{Digest, Envelope, Party, PartyKind};
 use tornello_engine::ids::{Code, HoldId, KeyId, MuseumId, PaymentId, SlotId, TicketId};
 use tornello_engine::money::Cents;
 use tornello_engine::record::Record;
-use tornello_engine::slot::{self, CancelCause, ConflictReason, Line};
+use tornello_engine::slot::{self, CancelCause, ConflictReason, Direction, Line, Scan, Settlement};
 use tornello_engine::tariff::Proof;
 use tornello_engine::time::{MICROS_PER_S, Timestamp};
 use tornello_engine::{payment, till};
@@ -25,6 +25,8 @@ use crate::journal::{Batch, StreamId};
 const ORIGINS: usize = 262_144;
 /// So many payments are.
 const PAYMENTS: usize = 65_536;
+/// So many moves of tickets are under way at once.
+const MOVES: usize = 16_384;
 /// Of so many tickets the last admission is remembered.
 const SCANS: usize = 65_536;
 /// Nobody walks from one gate to another, and in again, sooner than that.
@@ -42,22 +44,49 @@ struct Origin {
     cents: i64,
     /// The slot of a payment's first hold; 0: of none.
     slot: u64,
+}
+
+/// A payment, also when it is over: money for it may come later.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Paying {
+    origin: Origin,
+    /// How many of its parties were named with it; the others held the places.
+    named: usize,
     /// Whether somebody has begun to pay it: a second time means that the first came to nothing.
     tried: bool,
+    /// Whether it came to nothing.
+    over: bool,
+}
+
+/// Who moves tickets, through which channel, and whose they are: what an arrival does not say.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Moving {
+    outlet: Outlet,
+    parties: Vec<Taking>,
 }
 
 /// What has to be remembered to understand the next record.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Hearing {
     origins: Recent<u128, Origin>,
-    payments: Recent<u64, Origin>,
+    payments: Recent<u64, Paying>,
+    moves: Recent<u128, Moving>,
     scans: Recent<u128, (String, i64)>,
+    /// The conflicts of gates without a network, by ticket and time of the scan: when each was counted, and whether as apart.
+    conflicts: Recent<(u128, i64), (i64, bool)>,
     tills: Recent<u64, (u16, u64)>,
 }
 
 impl Default for Hearing {
     fn default() -> Self {
-        Self { origins: Recent::new(ORIGINS), payments: Recent::new(PAYMENTS), scans: Recent::new(SCANS), tills: Recent::new(4_096) }
+        Self {
+            origins: Recent::new(ORIGINS),
+            payments: Recent::new(PAYMENTS),
+            moves: Recent::new(MOVES),
+            scans: Recent::new(SCANS),
+            conflicts: Recent::new(SCANS),
+            tills: Recent::new(4_096),
+        }
     }
 }
 
@@ -109,6 +138,30 @@ pub fn parties(envelope: &Envelope, outlet: Outlet) -> Vec<Taking> {
     parties
 }
 
+/// Whoever gives tickets back or takes them back by a key of a desk, a totem or a reseller, as a party of the command: its record does not say through which channel it
+/// came, and a clerk who gives back what others sold is to be found all the same. Whoever takes back as the museum does is an operator, whatever else the key is for.
+#[must_use]
+pub fn by_whom(who: KeyId, channel: Channel, kind: SignalKind) -> Option<Party> {
+    let Taking { role, id } = acting(who, if kind == SignalKind::Voided { Outlet::BoxOffice } else { outlet(channel) })?;
+    let kind = match role {
+        Role::Kiosk => PartyKind::Kiosk,
+        Role::Account => PartyKind::Account,
+        _ => PartyKind::Operator,
+    };
+    Some(Party { kind, pseudonym: Digest(id) })
+}
+
+/// What it is that tickets go back: what a desk sold and a desk takes back is the desk's doing, whatever cause it gives.
+#[must_use]
+pub fn kind_of_return(sold_by: Outlet, cause: CancelCause) -> SignalKind {
+    if sold_by == Outlet::BoxOffice || cause == CancelCause::Museum { SignalKind::Voided } else { SignalKind::Refunded }
+}
+
+/// Whose places they were, for whoever does something with their tickets: the desk that does it is the operator, not the one that sold.
+pub fn but_operators(parties: &[Taking]) -> impl Iterator<Item = Taking> {
+    parties.iter().copied().filter(|taking| taking.role != Role::Operator)
+}
+
 /// Adds those who are not among them yet.
 pub fn join(parties: &mut Vec<Taking>, others: impl IntoIterator<Item = Taking>) {
     for other in others {
@@ -145,7 +198,8 @@ pub fn places(at: Timestamp, kind: SignalKind, channel: Channel, slot: SlotId, l
         people: all,
         cheap: people(&|line| line.proof != Proof::None || line.price_cents.get() == 0),
         cents: lines.iter().map(|line| line.price_cents.get().saturating_mul(i64::from(line.count))).fold(0, i64::saturating_add),
-        // Of a party in which nobody pays in full the full price is not known here: it says nothing of the price.
+        // Of a party in which nobody pays in full the full price is not known here: it says nothing of the price. The tariff knows it, and is not asked: the one that was in
+        // force when a command was assessed need not be the one at its place in the journal, and a replay has to find the same.
         list_cents: full.saturating_mul(i64::from(all)),
         lead_s,
         minute,
@@ -186,12 +240,12 @@ pub fn payment(at: Timestamp, channel: Channel, museum: MuseumId, amount_cents: 
     signal
 }
 
-/// The signal of a count of cash by whoever gives that command.
+/// The signal of a count of cash by whoever gives that command: what the drawer is off by is also of who opened the session, as it was theirs.
 #[must_use]
-pub fn count(at: Timestamp, museum: MuseumId, difference_cents: Cents, who: KeyId) -> SignalEvent {
+pub fn count(at: Timestamp, museum: MuseumId, difference_cents: Cents, who: KeyId, opener: Option<KeyId>) -> SignalEvent {
     let kind = SignalKind::TillClosed { difference_cents: difference_cents.get() };
     let mut signal = SignalEvent::new(at.as_micros(), kind, Outlet::BoxOffice, museum.0);
-    signal.parties.extend(acting(who, Outlet::BoxOffice));
+    join(&mut signal.parties, [Some(who), opener].into_iter().flatten().filter_map(|key| acting(key, Outlet::BoxOffice)));
     signal
 }
 
@@ -222,19 +276,32 @@ impl Hearing {
         Ok(())
     }
 
+    /// Who took part in a hold, an entry of a waiting list or a sale, as far as it is remembered.
+    #[must_use]
+    pub fn parties_of(&self, hold: HoldId) -> Option<&[Taking]> {
+        self.origins.get(&hold.get()).map(|origin| origin.parties.as_slice())
+    }
+
     fn slot(&mut self, slot: SlotId, record: &Record<slot::Event>, signals: &mut Vec<Signal>) {
         for event in &record.events {
             match event {
-                slot::Event::Held(held) => self.begun(record, SignalKind::Held, slot, held.hold, held.channel, &held.lines, signals),
-                slot::Event::Waited(waited) => self.begun(record, SignalKind::Waited, slot, waited.entry, waited.channel, &waited.lines, signals),
+                slot::Event::Held(held) => {
+                    let signal = self.asked(record.at, SignalKind::Held, held.channel, held.hold, &held.lines, record.envelope.as_ref());
+                    self.begun(signal, held.hold, signals);
+                }
+                slot::Event::Waited(waited) => {
+                    let signal = self.asked(record.at, SignalKind::Waited, waited.channel, waited.entry, &waited.lines, record.envelope.as_ref());
+                    self.begun(signal, waited.entry, signals);
+                }
                 slot::Event::Sold(sold) => {
-                    self.begun(record, SignalKind::Sold { held: sold.held }, slot, sold.sale, sold.channel, &sold.lines, signals);
+                    let kind = SignalKind::Sold { held: sold.held };
+                    let mut signal = self.asked(record.at, kind, sold.channel, sold.sale, &sold.lines, record.envelope.as_ref());
+                    join(&mut signal.parties, self.payers(sold).iter().copied());
+                    self.begun(signal, sold.sale, signals);
                 }
-                slot::Event::Arrived(arrived) => {
-                    if let Some(origin) = self.origins.get(&arrived.from.get()).cloned() {
-                        self.origins.put(arrived.sale.get(), origin);
-                    }
-                }
+                slot::Event::MoveBegun(begun) => self.move_begun(begun, record.envelope.as_ref()),
+                slot::Event::MoveUndone(undone) => drop(self.moves.take(&undone.arrival.get())),
+                slot::Event::Arrived(arrived) => self.arrived(record.at, arrived, signals),
                 slot::Event::Released(released) => self.follow(record.at, SignalKind::Released, slot, released.hold, signals),
                 slot::Event::Expired(expired) => self.follow(record.at, SignalKind::Expired, slot, expired.hold, signals),
                 slot::Event::Cancelled(cancelled) => self.cancelled(record, slot, cancelled, signals),
@@ -243,37 +310,82 @@ impl Hearing {
                     self.scans.put(admitted.ticket.get(), (admitted.gate.as_str().to_owned(), at.as_micros()));
                 }
                 slot::Event::AdmissionConflict(conflict) => {
-                    let kind = self.met(conflict.ticket, conflict.reason, conflict.gate, conflict.scanned_at);
-                    self.follow(record.at, kind, slot, conflict.ticket.sale(), signals);
+                    let slot::AdmissionConflict { ticket, gate, scanned_at, reason } = *conflict;
+                    self.conflict(record.at, slot, Scan { ticket, scanned_at, gate, direction: Direction::In }, reason, signals);
                 }
+                slot::Event::ScansJudged(judged) => self.judged(record.at, slot, judged, signals),
                 _ => {}
             }
         }
     }
 
-    #[expect(clippy::too_many_arguments, reason = "what three events have in common")]
-    fn begun(
-        &mut self,
-        record: &Record<slot::Event>,
-        kind: SignalKind,
-        slot: SlotId,
-        hold: HoldId,
-        channel: Channel,
-        lines: &[Line],
-        signals: &mut Vec<Signal>,
-    ) {
-        let signal = self.asked(record.at, kind, channel, hold, lines, record.envelope.as_ref());
-        debug_assert_eq!(signal.slot, slot.get());
-        let origin = Origin {
-            outlet: signal.outlet,
-            museum: signal.museum,
-            parties: signal.parties.clone(),
-            cents: signal.cents,
-            slot: signal.slot,
-            tried: false,
-        };
-        self.origins.put(hold.get(), origin);
+    /// A gate without a network let somebody in who should not have been.
+    fn conflict(&mut self, at: Timestamp, slot: SlotId, scan: Scan, reason: ConflictReason, signals: &mut Vec<Signal>) {
+        let kind = self.met(scan.ticket, reason, scan.gate, scan.scanned_at);
+        let apart = matches!(kind, SignalKind::AdmittedTwice { apart: true });
+        self.conflicts.put((scan.ticket.get(), scan.scanned_at.as_micros()), (at.as_micros(), apart));
+        self.follow(at, kind, slot, scan.ticket.sale(), signals);
+    }
+
+    /// Scans came in out of their order. Each that is a conflict now and was none counts once; of one that is none after all what was counted is taken back.
+    fn judged(&mut self, at: Timestamp, slot: SlotId, judged: &slot::ScansJudged, signals: &mut Vec<Signal>) {
+        for found in &judged.scans {
+            let Scan { ticket, scanned_at, gate, direction } = found.scan;
+            let was = |before: slot::Judged| before.conflict().is_some();
+            match (found.before.is_some_and(was), found.judged.conflict()) {
+                (false, Some(reason)) => self.conflict(at, slot, found.scan, reason, signals),
+                (true, None) => {
+                    if let Some((since_us, apart)) = self.conflicts.take(&(ticket.get(), scanned_at.as_micros())) {
+                        self.follow(at, SignalKind::Withdrawn { since_us, apart }, slot, ticket.sale(), signals);
+                    }
+                }
+                (false, None) | (true, Some(_)) => {}
+            }
+            if direction == Direction::In && found.judged.passed() {
+                self.scans.put(ticket.get(), (gate.as_str().to_owned(), scanned_at.as_micros()));
+            }
+        }
+    }
+
+    /// Places were asked for, or sold: whatever becomes of them is of the same.
+    fn begun(&mut self, signal: SignalEvent, hold: HoldId, signals: &mut Vec<Signal>) {
+        self.origins.put(hold.get(), origin_of(&signal));
         signals.push((signal, hold.get()));
+    }
+
+    /// Who was named with the payment that a sale is settled by, the card first of all; of one that is made anew, as its hold was gone, also whoever held the places.
+    fn payers(&self, sold: &slot::Sold) -> &[Taking] {
+        let Settlement::Payment { id } = sold.settlement else { return &[] };
+        let Some(paying) = self.payments.get(&id.get()) else { return &[] };
+        let known = if sold.held { paying.named } else { paying.origin.parties.len() };
+        paying.origin.parties.get(..known).unwrap_or_default()
+    }
+
+    /// Tickets are on their way to another slot.
+    fn move_begun(&mut self, begun: &slot::MoveBegun, envelope: Option<&Envelope>) {
+        let (nobody, outlet) = (nobody(), outlet(begun.via));
+        let mut parties = parties(envelope.unwrap_or(&nobody), outlet);
+        if let Some(origin) = self.origins.get(&begun.sale.get()) {
+            join(&mut parties, but_operators(&origin.parties));
+        }
+        self.moves.put(begun.arrival.get(), Moving { outlet, parties });
+    }
+
+    /// Tickets have come from another slot: places were taken there, and sold at once, by whoever moved them and whoever had them.
+    fn arrived(&mut self, at: Timestamp, arrived: &slot::Arrived, signals: &mut Vec<Signal>) {
+        let moving = self.moves.take(&arrived.sale.get()).unwrap_or_else(|| {
+            let had = self.origins.get(&arrived.from.get()).map_or(&[][..], |origin| &origin.parties);
+            Moving { outlet: outlet(arrived.channel), parties: but_operators(had).collect() }
+        });
+        let mut signal = self.asked(at, SignalKind::Held, arrived.channel, arrived.sale, &arrived.lines, None);
+        join(&mut signal.parties, moving.parties);
+        // Through which channel it was sold counts for what becomes of it; here counts who moves it.
+        let origin = origin_of(&signal);
+        signal.outlet = moving.outlet;
+        for kind in [SignalKind::Held, SignalKind::Sold { held: true }] {
+            signals.push((SignalEvent { kind, ..signal.clone() }, arrived.sale.get()));
+        }
+        self.origins.put(arrived.sale.get(), origin);
     }
 
     /// The signal of places that are, or were, asked for. A sale is also of whoever held the places: bought under another name they are bought all the same.
@@ -295,18 +407,13 @@ impl Hearing {
     }
 
     fn cancelled(&self, record: &Record<slot::Event>, slot: SlotId, cancelled: &slot::Cancelled, signals: &mut Vec<Signal>) {
-        let origin = self.origins.get(&cancelled.sale.get());
-        let at_desk = origin.is_some_and(|origin| origin.outlet == Outlet::BoxOffice);
-        // What a desk sold and a desk takes back is the desk's doing, whatever cause it gives.
-        let kind = if at_desk || cancelled.cause == CancelCause::Museum { SignalKind::Voided } else { SignalKind::Refunded };
-        let Some(origin) = origin else { return };
+        let Some(origin) = self.origins.get(&cancelled.sale.get()) else { return };
+        let (kind, nobody) = (kind_of_return(origin.outlet, cancelled.cause), nobody());
         let mut signal = of(origin, record.at, kind, slot);
-        if kind == SignalKind::Voided
-            && let Some(operator) = record.envelope.as_ref().and_then(|envelope| acting(envelope.who, Outlet::BoxOffice))
-        {
-            signal.parties.retain(|taking| taking.role != Role::Operator);
-            signal.parties.push(operator);
-        }
+        // Whoever takes tickets back is a party of the command, see [`by_whom`]. Records of before that was so say it only where it can be nobody but an operator.
+        let taker = if kind == SignalKind::Voided { Outlet::BoxOffice } else { Outlet::Web };
+        signal.parties = parties(record.envelope.as_ref().unwrap_or(&nobody), taker);
+        join(&mut signal.parties, but_operators(&origin.parties));
         signal.people = cancelled.tickets.len() as u32;
         signal.cents = 0;
         signals.push((signal, cancelled.sale.get()));
@@ -328,22 +435,24 @@ impl Hearing {
             match event {
                 payment::Event::Opened(opened) => {
                     let signal = self.payment_begun(record.at, opened, record.envelope.as_ref());
-                    let (outlet, museum, parties) = (signal.outlet, signal.museum, signal.parties.clone());
-                    let origin = Origin { outlet, museum, parties, cents: signal.cents, slot: signal.slot, tried: false };
-                    self.payments.put(payment.get(), origin);
+                    let named = record.envelope.as_ref().map_or(0, |envelope| parties(envelope, signal.outlet).len());
+                    let paying = Paying { origin: origin_of(&signal), named, tried: false, over: false };
+                    self.payments.put(payment.get(), paying);
                     signals.push((signal, u128::from(payment.get())));
                 }
                 payment::Event::Activated(_) => {
-                    let Some(mut origin) = self.payments.take(&payment.get()) else { continue };
-                    if std::mem::replace(&mut origin.tried, true) {
-                        signals.push((of(&origin, record.at, SignalKind::PaymentFailed, SlotId::from_raw(origin.slot)), u128::from(payment.get())));
+                    let Some(mut paying) = self.payments.take(&payment.get()) else { continue };
+                    if std::mem::replace(&mut paying.tried, true) && !paying.over {
+                        signals.push(failed(&paying, record.at, payment));
                     }
-                    self.payments.put(payment.get(), origin);
+                    self.payments.put(payment.get(), paying);
                 }
                 payment::Event::PublishFailed(_) | payment::Event::Cancelled(_) | payment::Event::Expired(_) => {
-                    if let Some(origin) = self.payments.take(&payment.get()) {
-                        signals.push((of(&origin, record.at, SignalKind::PaymentFailed, SlotId::from_raw(origin.slot)), u128::from(payment.get())));
+                    let Some(mut paying) = self.payments.take(&payment.get()) else { continue };
+                    if !std::mem::replace(&mut paying.over, true) {
+                        signals.push(failed(&paying, record.at, payment));
                     }
+                    self.payments.put(payment.get(), paying);
                 }
                 _ => {}
             }
@@ -407,9 +516,10 @@ impl Hearing {
         let mut signal = SignalEvent::new(assessment.at.as_micros(), kind, outlet, attempt.museum.0);
         signal.slot = slot.get();
         signal.parties = parties(envelope.unwrap_or(&nobody), channel);
-        // Of a return the desk that takes it is the operator, not the one that sold.
-        let others = origin.into_iter().flat_map(|origin| &origin.parties).filter(|taking| !is_return || taking.role != Role::Operator);
-        join(&mut signal.parties, others.copied());
+        if let Some(origin) = origin {
+            let others = origin.parties.iter().copied().filter(|taking| !is_return || taking.role != Role::Operator);
+            join(&mut signal.parties, others);
+        }
         // Of a payment also whoever held the places of its other holds, as far as there was room for them.
         join(&mut signal.parties, attempt.parties.iter().map(|party| Taking { role: role(party.kind), id: { party.pseudonym.0 } }));
         (signal.people, signal.cheap, signal.cents, signal.list_cents) = (people, cheap, cents.get(), list_cents.get());
@@ -429,12 +539,23 @@ impl Hearing {
                 till::Event::Closed(closed) => {
                     let (museum, opener) = self.tills.take(&till).unwrap_or_default();
                     let who = record.envelope.as_ref().map_or(KeyId(opener), |envelope| envelope.who);
-                    signals.push((count(record.at, MuseumId(museum), closed.difference_cents, who), 0));
+                    signals.push((count(record.at, MuseumId(museum), closed.difference_cents, who, Some(KeyId(opener))), 0));
                 }
                 till::Event::CashMoved(_) => {}
             }
         }
     }
+}
+
+/// Where what a signal tells of came from.
+fn origin_of(signal: &SignalEvent) -> Origin {
+    Origin { outlet: signal.outlet, museum: signal.museum, parties: signal.parties.clone(), cents: signal.cents, slot: signal.slot }
+}
+
+/// A payment came to nothing.
+fn failed(paying: &Paying, at: Timestamp, payment: PaymentId) -> Signal {
+    let origin = &paying.origin;
+    (of(origin, at, SignalKind::PaymentFailed, SlotId::from_raw(origin.slot)), u128::from(payment.get()))
 }
 
 /// A signal of those from whom something came.
@@ -444,4 +565,74 @@ fn of(origin: &Origin, at: Timestamp, kind: SignalKind, slot: SlotId) -> SignalE
     signal.parties.clone_from(&origin.parties);
     signal.cents = origin.cents;
     signal
+}
+
+#[cfg(test)]
+mod tests {
+    use tornello_engine::ids::{RouteId, TillId};
+    use tornello_engine::slot::{AdmissionConflict, Held, Judged, JudgedScan, ScansJudged, TicketState};
+
+    use super::*;
+
+    fn at(minute: i64) -> Timestamp {
+        Timestamp::from_seconds(1_780_000_020 + 60 * minute)
+    }
+
+    #[test]
+    fn a_conflict_that_was_none_is_taken_back_once() {
+        let slot = SlotId::new(MuseumId(1), RouteId(1), at(0));
+        let sale = HoldId::new(slot, 1);
+        let gate: Code = "pda".parse().unwrap();
+        let scan = |minute, direction| Scan { ticket: sale.ticket(0), scanned_at: at(minute), gate, direction };
+        let (mut hearing, mut signals) = (Hearing::default(), Vec::new());
+        let mut hear = |minute, event| {
+            let before = signals.len();
+            hearing.slot(slot, &Record { seq: 1, at: at(minute), envelope: None, events: vec![event] }, &mut signals);
+            signals[before..].iter().map(|(signal, _)| signal.kind).collect::<Vec<_>>()
+        };
+        hear(-60, slot::Event::Held(Held { hold: sale, channel: Channel::Web, lines: Vec::new(), expires_at: at(0) }));
+        let reason = ConflictReason::TicketInside;
+        let again = scan(40, Direction::In);
+        let conflict = AdmissionConflict { ticket: again.ticket, gate, scanned_at: again.scanned_at, reason };
+        assert_eq!(hear(60, slot::Event::AdmissionConflict(conflict)), [SignalKind::AdmittedTwice { apart: false }]);
+        let judged = |scans| {
+            let state = TicketState::Inside { first_at: at(0), since: at(40), entries: 2 };
+            slot::Event::ScansJudged(ScansJudged { ticket: again.ticket, scans, state, used: false })
+        };
+        let left = JudgedScan { scan: scan(30, Direction::Out), before: None, judged: Judged::Passed };
+        let none = JudgedScan { scan: again, before: Some(Judged::Conflict { reason }), judged: Judged::Passed };
+        let withdrawn = SignalKind::Withdrawn { since_us: at(60).as_micros(), apart: false };
+        assert_eq!(hear(70, judged(vec![left, none])), [withdrawn]);
+        assert!(hear(71, judged(vec![none])).is_empty(), "what was taken back is taken back");
+        let other = JudgedScan { scan: scan(35, Direction::In), before: None, judged: Judged::Conflict { reason } };
+        assert_eq!(hear(72, judged(vec![other])).len(), 1, "a conflict that comes to light in another one's place counts as well");
+    }
+
+    #[test]
+    fn what_a_drawer_is_off_by_is_of_who_opened_the_session_and_of_who_closed_it() {
+        let (session, at) = (TillId(9), Timestamp::from_seconds(100));
+        let heard = |opener: u64, closer: u64| {
+            let opened = till::Opened { museum: MuseumId(3), till: "desk-1".parse().unwrap(), float_cents: Cents::new(1_000) };
+            let closed = till::Closed {
+                counted_cents: Cents::new(500),
+                taken_cents: Cents::ZERO,
+                expected_cents: Cents::new(1_000),
+                difference_cents: Cents::new(-500),
+                summed_to: None,
+            };
+            let mut records = Vec::new();
+            for (seq, who, event) in [(1, opener, till::Event::Opened(opened)), (2, closer, till::Event::Closed(closed))] {
+                let envelope = Some(Envelope { who: KeyId(who), ..nobody() });
+                wire::encode(StreamId::Till(session), &Record { seq, at, envelope, events: vec![event] }, &mut records);
+            }
+            let batch = Batch { number: 1, previous: [0; 32], at, records, spans: Vec::new() };
+            Hearing::default().take(&batch).unwrap()
+        };
+        let of = |signal: &SignalEvent| signal.parties.iter().map(|taking| (taking.role, taking.id)).collect::<Vec<_>>();
+        let heard_of_two = heard(4, 5);
+        let [(signal, 0)] = heard_of_two.as_slice() else { panic!("{heard_of_two:?}") };
+        assert_eq!(of(signal), [(Role::Operator, 5), (Role::Operator, 4)]);
+        assert_eq!(*signal, count(at, MuseumId(3), Cents::new(-500), KeyId(5), Some(KeyId(4))), "as it is assessed");
+        assert_eq!(heard(4, 4).iter().map(|(signal, _)| of(signal)).collect::<Vec<_>>(), [[(Role::Operator, 4)]], "once");
+    }
 }

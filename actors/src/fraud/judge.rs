@@ -4,7 +4,7 @@
 //! As long as nobody has put a trained model to work, the node fits one of its own on what it has heard, and anew each day: it needs no labels, and its seed is the
 //! day, so that the same journal gives the same model. A model that somebody put to work stays; what the node fits then only watches.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Weak, mpsc};
 use std::time::Duration;
@@ -25,11 +25,12 @@ use tornello_models::fraud::scorer::{Scored, Scorer};
 use tornello_models::fraud::signals::{FEATURES, N, Outlet, WEIGHTS, behaviours, groups};
 
 use super::agreement::{Agreement, Compared};
-use super::fold::{Fold, ROWS, Row};
+use super::fold::{DAY_US, Fold, ROWS, Row};
 use super::lately::{Drifted, Lately};
 use super::pace::{Fault, Pace, answer, is_number, look};
 use super::scores::Windows;
-use super::shelf::Shelf;
+use super::shadows::{Fitted, Known, Raced, Shadows};
+use super::shelf::{OWN_METHOD, Shelf};
 use crate::clock::Stopwatch;
 
 /// From so many events on the node fits a model of its own.
@@ -40,6 +41,9 @@ const FIT_AGAIN: u64 = 1_000;
 const WAITING: usize = 256;
 /// By how much the thread yields to others, as `nice` counts it.
 const PATIENCE: i32 = 10;
+
+/// A model that the node fitted acts for so many days after the last that it was fitted on: another one follows each day, and where none does, fits fail.
+const OWN_DAYS_MAX: i64 = 7;
 
 /// A model at work.
 #[derive(Debug)]
@@ -64,6 +68,12 @@ impl Acting {
     #[must_use]
     pub fn asked(&self, features: &[f32]) -> Option<Scored> {
         answer(|| self.scorer.score(features.iter().map(|value| f64::from(*value))))
+    }
+
+    /// Whether the node fitted it too long ago to act at an instant, in UTC microseconds. How long one that somebody put to work stays there is theirs to say.
+    #[must_use]
+    pub fn is_outdated(&self, at_us: i64) -> bool {
+        self.own && self.reference.as_ref().is_some_and(|reference| at_us.saturating_sub(reference.until_us()) > OWN_DAYS_MAX * DAY_US)
     }
 
     /// What it says of some features, 0 to 1; no number where it does not say one.
@@ -126,6 +136,8 @@ pub struct Judge {
     lately: Mutex<Lately>,
     /// How the watching model and the acting one agree.
     compared: Mutex<Compared>,
+    /// Those that never act, and what they said.
+    shadows: Mutex<Shadows>,
     budgets: [Budget; 5],
     /// A model that takes longer for a score is none.
     score_max: Duration,
@@ -162,6 +174,7 @@ impl Judge {
             recent: Mutex::default(),
             lately: Mutex::default(),
             compared: Mutex::default(),
+            shadows: Mutex::default(),
             budgets,
             score_max,
             faulty: Mutex::default(),
@@ -231,6 +244,27 @@ impl Judge {
     pub fn agreement(&self) -> Option<Agreement> {
         let (champion, challenger) = (self.champion()?, self.challenger()?);
         self.compared.lock().told([&champion, &challenger])
+    }
+
+    /// How the three scorers that never act fare beside the model that does, by what is `known` of sales by now; none as long as there is nothing to compare. It takes some
+    /// milliseconds: not on a thread that answers.
+    #[must_use]
+    pub fn raced(&self, known: &HashMap<u128, Known>) -> Option<Raced> {
+        let copied = self.shadows.lock().copied()?;
+        Some(copied.raced(known, &self.budgets))
+    }
+
+    /// Fits the three that never act for a day, if they are not fitted yet.
+    fn fit_shadows(&self, rows: &[Row], day: i64) {
+        if self.shadows.lock().are_of(day) {
+            return;
+        }
+        // Nobody waits for it: those before are asked until it is done.
+        match Fitted::of(rows, day) {
+            Ok(Some(fitted)) => self.shadows.lock().follow(fitted),
+            Ok(None) => {}
+            Err(error) => tracing::error!(%error, "the scorers in the shadow could not be fitted; those before watch on, if there were any"),
+        }
     }
 
     /// Puts a registered model to work from the shelf, under the name that it is registered by. One whose bytes are not those that were registered is refused.
@@ -446,12 +480,23 @@ impl Judge {
         if let [Some(champion), Some(challenger)] = models {
             self.compared.lock().take(&row, [champion, challenger], &said);
         }
+        let ([champion, _], [acts, _]) = (models, &said);
+        self.shadows.lock().take(&row, champion.as_deref(), acts.as_ref());
         self.lately.lock().take(&row);
         let mut recent = self.recent.lock();
         if recent.len() >= RECENT {
             recent.pop_front();
         }
         recent.push_back(row);
+    }
+
+    /// Asks those that never act about what was heard of the day that runs before the start, and the model that acts as well.
+    fn watch_again<'a>(&self, rows: impl Iterator<Item = &'a Row>) {
+        let champion = self.champion();
+        for row in rows {
+            let said = champion.as_ref().and_then(|acting| acting.asked(&row.features));
+            self.shadows.lock().take(row, champion.as_deref(), said.as_ref());
+        }
     }
 
     /// Draws the lines of the model of a post, unless another one has it meanwhile. They are sorted out while nobody waits.
@@ -477,7 +522,7 @@ impl Judge {
         let at = |row: Option<&Row>| row.map_or(0, |row| row.at_us);
         let particulars = Particulars {
             kind: Kind::Fraud,
-            method: "behaviours".to_owned(),
+            method: OWN_METHOD.to_owned(),
             created: Timestamp::from_micros(at(learned.last())).to_string(),
             code_revision: env!("CARGO_PKG_VERSION").to_owned(),
             data: TrainingData {
@@ -510,6 +555,11 @@ impl Judge {
             return Ok(());
         }
         self.put(acting, post, Some(&artifact));
+        let at_work: Vec<String> = POSTS.into_iter().filter_map(|post| self.at(post)).map(|acting| acting.id.clone()).collect();
+        let at_work: Vec<&str> = at_work.iter().map(String::as_str).collect();
+        if let Some(Err(error)) = self.shelf.as_ref().map(|shelf| shelf.prune(&at_work)) {
+            tracing::warn!(%error, "older models of the node's own were not removed");
+        }
         Ok(())
     }
 }
@@ -546,6 +596,7 @@ fn work(judge: &Weak<Judge>, tasks: &mpsc::Receiver<Task>) {
                 if let Err(error) = judge.fit_own(&rows, fitted) {
                     tracing::error!(%error, "no fraud model could be fitted; rules go on, with the model before if there was one");
                 }
+                judge.fit_shadows(&rows, fitted);
                 for (post, windows) in POSTS.into_iter().zip(&mut windows) {
                     let acting = judge.at(post);
                     if !windows.are_of(acting.as_deref()) {
@@ -566,6 +617,10 @@ fn work(judge: &Weak<Judge>, tasks: &mpsc::Receiver<Task>) {
                     if let Some(acting) = acting {
                         judge.draw(&acting, post, windows.cuts(day, None, &judge.budgets));
                     }
+                }
+                if rows.len() as u64 >= ROWS_MIN {
+                    judge.fit_shadows(&rows, day);
+                    judge.watch_again(rows.iter().filter(|row| row.day() == day));
                 }
             }
             Task::Settle(done) => drop(done.send(())),

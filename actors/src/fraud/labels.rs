@@ -1,6 +1,6 @@
 //! What became known of what was assessed: the features of things about which there is a case with a label, heard again from the journal. What a model learns from
-//! ([`examples`]), and what two models are compared on ([`super::evidence`]). Such a thing is a sale, a return, a count of cash, or an attempt that was refused and of
-//! which an appeal made a case.
+//! ([`examples`]), and what two models are compared on ([`super::evidence`]). Such a thing is a sale, a hold that was not bought, a return, a count of cash, or an attempt
+//! that was refused and of which an appeal made a case.
 //!
 //! Only the journal is read, so a running node is not disturbed, and the same journal up to the same batch gives the same to the bit. Features are those before the
 //! batch of each event, as [`super::fold`] has them; the assessment of a case may rest on a batch or two less, and its digest says whether it did.
@@ -20,7 +20,7 @@ use tornello_models::fraud::drift::Reference;
 use tornello_models::fraud::signals::{FEATURES, FeatureVector, SignalEvent, SignalKind, Taking, features};
 
 use super::counters::Counters;
-use super::fold::{ROWS, Row, digest_of, is_judged, read_of};
+use super::fold::{ROWS, Row, digest_of, follows, is_judged, read_of};
 use super::hearing::Hearing;
 use crate::journal::wire::{self, Framed, WireError};
 use crate::journal::{Batch, Journal, JournalError, StreamId, batches_after};
@@ -60,11 +60,18 @@ pub struct Labels {
 }
 
 impl Labels {
-    /// What is known of something that happened at an instant, in UTC microseconds. What is known of a sale is known of its return as well, unless that has a case of
-    /// its own.
-    fn get(&self, about: Subject, at_us: i64) -> Option<&Labelled> {
+    /// What is known of something that happened at an instant, in UTC microseconds, and of what it is known. What is known of a sale is known of its return as well, unless
+    /// that has a case of its own.
+    fn get(&self, about: Subject, at_us: i64) -> Option<(Subject, &Labelled)> {
         let of_sale = || if let Subject::Return { sale, .. } = about { self.of.get(&Subject::Sale(sale)) } else { None };
-        self.of.get(&about).or_else(of_sale).filter(|labelled| at_us <= labelled.opened_at.as_micros())
+        let known = self.of.get(&about).or_else(of_sale).map(|labelled| (about, labelled));
+        known.or_else(|| self.unsold(about)).filter(|(_, labelled)| at_us <= labelled.opened_at.as_micros())
+    }
+
+    /// What is known of what would have been a sale, and came to no more than a hold.
+    fn unsold(&self, about: Subject) -> Option<(Subject, &Labelled)> {
+        let hold = if let Subject::Sale(hold) = about { Subject::Hold(hold) } else { return None };
+        self.of.get(&hold).map(|labelled| (hold, labelled))
     }
 }
 
@@ -73,7 +80,8 @@ impl Labels {
 pub struct Example {
     /// The case. One case may have several examples: of the hold, the payment and the sale.
     pub case: CaseId,
-    /// What it is: a sale or what led to it, its return, a count of cash, or an attempt. A return may be an example of the case of its sale.
+    /// What it is: a sale or what led to it, a hold that was not bought or what was tried to pay it, a return, a count of cash, or an attempt. A return may be an example of
+    /// the case of its sale.
     pub about: Subject,
     /// The features, with when and through which channel.
     pub row: Row,
@@ -101,7 +109,7 @@ pub struct Examples {
     pub position: u64,
     /// See [`Labels::young`].
     pub young: u64,
-    /// Labelled cases of sales of which no event was heard with a name in it: nothing is known of who asked.
+    /// Labelled cases of sales and holds of which no event was heard with a name in it: nothing is known of who asked.
     pub unheard: u64,
     /// Labelled cases of attempts, returns and counts of cash of which it is not known what a model was asked: they were not assessed, or by a program that did not write
     /// down what a refused attempt had asked for.
@@ -130,7 +138,7 @@ pub async fn examples(journal: &dyn Journal, until: Timestamp, end: u64, parties
     let heard: HashSet<CaseId> = examples.labelled.iter().map(|example| example.case).collect();
     for (about, _) in cases.iter().filter(|(_, case)| !heard.contains(case)) {
         match about {
-            Subject::Sale(_) => examples.unheard += 1,
+            Subject::Sale(_) | Subject::Hold(_) => examples.unheard += 1,
             Subject::Attempt(_) | Subject::Return { .. } | Subject::Till(_) => examples.unscored += 1,
         }
     }
@@ -145,7 +153,7 @@ struct Taken {
 
 impl Listen for Taken {
     fn done(&mut self, asked: &Asked<'_>) {
-        if asked.signal.at_us > self.until.as_micros() {
+        if asked.signal.at_us > self.until.as_micros() || follows(asked.signal) {
             return;
         }
         if self.examples.usual.len() >= ROWS {
@@ -253,7 +261,7 @@ struct Again<L> {
     hearing: Hearing,
     counters: Counters,
     labels: Labels,
-    /// The sales of which something is known, by the numbers of their payments.
+    /// The sales and holds of which something is known, by the numbers of their payments.
     paid_for: HashMap<u128, HoldId>,
     listener: L,
 }
@@ -270,7 +278,7 @@ impl<L: Listen> Again<L> {
                 let asked = Asked { signal, subject: *subject, features };
                 self.listener.done(&asked);
                 let about = self.about(&frame, signal, *subject);
-                if let Some(labelled) = self.labels.get(about, signal.at_us) {
+                if let Some((about, labelled)) = self.labels.get(about, signal.at_us) {
                     self.listener.known(&asked, about, labelled);
                 }
             }
@@ -297,14 +305,14 @@ impl<L: Listen> Again<L> {
         for event in &record.events {
             let attempts::Event::Noted(attempt) = event else { continue };
             let about = Subject::Attempt(attempt.id);
-            let Some(labelled) = self.labels.get(about, record.at.as_micros()) else { continue };
+            let Some((_, labelled)) = self.labels.get(about, record.at.as_micros()) else { continue };
             let Some(signal) = self.hearing.refused(attempt, record.envelope.as_ref()).filter(is_judged) else { continue };
             let features = &features(&self.counters.known(&signal).map(|(_, known)| known).unwrap_or_default(), &signal);
             self.listener.known(&Asked { signal: &signal, subject: u128::from(attempt.id.get()), features }, about, labelled);
         }
     }
 
-    /// Notes which payments are for sales of which something is known: what is known of a sale is known of its payment.
+    /// Notes which payments are for sales or holds of which something is known: what is known of these is known of their payment.
     fn payments(&mut self, batch: &Batch) -> Result<(), WireError> {
         if !batch.spans.iter().any(|span| matches!(span.stream, StreamId::Payment(_))) {
             return Ok(());
@@ -314,7 +322,9 @@ impl<L: Listen> Again<L> {
             let StreamId::Payment(payment) = frame.stream else { continue };
             for event in frame.record::<payment::Event>()?.events {
                 if let payment::Event::Opened(opened) = event {
-                    let sale = opened.items.iter().map(|item| item.hold).find(|hold| self.labels.of.contains_key(&Subject::Sale(*hold)));
+                    let is_known =
+                        |hold: &HoldId| [Subject::Sale(*hold), Subject::Hold(*hold)].iter().any(|about| self.labels.of.contains_key(about));
+                    let sale = opened.items.iter().map(|item| item.hold).find(is_known);
                     self.paid_for.extend(sale.map(|sale| (u128::from(payment.get()), sale)));
                 }
             }

@@ -3,7 +3,7 @@
 //!
 //! [`hearing`] turns the journal into signals, [`scorers`] write the [`counters`] in the order of commits, [`judge`] keeps the models, [`fold`] is what of all
 //! this follows from the journal alone: [`fold::replay_to`] gives it again. Beside the work [`lately`] holds what the acting model is fed against what it was made of, and
-//! [`agreement`] what it says against what the watching one does.
+//! [`agreement`] what it says against what the watching one does, and [`shadows`] three scorers that never act.
 
 pub mod agreement;
 pub mod challenge;
@@ -20,6 +20,7 @@ pub mod recent;
 mod saved;
 pub mod scorers;
 mod scores;
+pub mod shadows;
 pub mod shelf;
 pub mod trial;
 
@@ -33,7 +34,7 @@ use parking_lot::{Mutex, RwLock};
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tornello_engine::channel::Channel;
 use tornello_engine::envelope::{Assessment, Digest, Envelope, Outcome, Party};
-use tornello_engine::ids::{Code, HoldId, MuseumId, PaymentId};
+use tornello_engine::ids::{Code, HoldId, KeyId, MuseumId, PaymentId};
 use tornello_engine::money::Cents;
 use tornello_engine::slot::Line;
 use tornello_engine::time::Timestamp;
@@ -41,15 +42,16 @@ use tornello_models::fraud::budget::{Alert, Budget};
 use tornello_models::fraud::explain::Cause;
 use tornello_models::fraud::rules::{Action, Fired, RuleSet};
 pub use tornello_models::fraud::signals::{FEATURES, Outlet, SignalEvent, SignalKind, Taking};
-use tornello_models::fraud::signals::{FeatureVector, Role, features};
+use tornello_models::fraud::signals::{FeatureVector, Known, Role, features};
 
 use self::challenge::Challenges;
 use self::counters::Counters;
-use self::judge::Judge;
+use self::judge::{Acting, Judge};
 use self::recent::Recent;
 pub(crate) use self::saved::SavedFile;
-use self::scorers::{Follower, Progress, Tap, Tapped};
+use self::scorers::{Asking, Follower, Progress, Tap, Tapped};
 use self::shelf::Shelf;
+use crate::cases::passes::Passes;
 use crate::journal::{Head, Journal, writer};
 
 /// The model's name in an assessment that none took part in.
@@ -60,6 +62,10 @@ const BEYOND: usize = 4_096;
 const BEYOND_AT_ONCE: u32 = 100;
 /// Of so many holds the places are remembered, to be assessed again when they are bought.
 const HOLDS: usize = 65_536;
+/// How long whoever follows the journal is waited for at most who is asked where a hold came from: that is answered between two batches.
+const ASKED_FOR: Duration = Duration::from_millis(250);
+/// The reason of an assessment for which the counters could not be read.
+const UNREAD: &str = "counters_unread";
 
 /// Ten times what a score is to take at most of a sale, in microseconds: no model of a sound size is near it, on no machine that sells.
 const SCORE_US_MAX: u32 = 250;
@@ -135,6 +141,26 @@ struct Counts {
     suspect: AtomicU64,
 }
 
+/// Why a model does not act although there is one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stale {
+    /// The scorers are too far behind the journal: what they know of a party may be long over.
+    Behind,
+    /// The node fitted it too long ago: no later one could be fitted.
+    OldModel,
+}
+
+impl Stale {
+    /// Its name in answers.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Behind => "behind",
+            Self::OldModel => "old_model",
+        }
+    }
+}
+
 /// Fraud, live.
 #[derive(Debug)]
 pub struct Scoring {
@@ -143,17 +169,33 @@ pub struct Scoring {
     judge: Arc<Judge>,
     rules: RwLock<Arc<Rules>>,
     counts: Counts,
-    held: Mutex<Recent<u128, Arc<Held>>>,
+    held: Holds,
     paid: Mutex<Recent<u64, Box<Assessment>>>,
     challenges: Challenges,
+    /// Whom rules let pass that had refused them.
+    passes: Arc<Passes>,
     /// Attempts beyond those that are kept, not yet counted in the journal.
     beyond: Mutex<Recent<Option<Party>, u32>>,
     threads: Vec<Arbiter>,
     trials: Semaphore,
     no_model: Code,
+    /// Asks whoever follows the journal where a hold came from.
+    asking: mpsc::Sender<Asking>,
 }
 
-/// What is remembered of a hold.
+/// What is said of a command before it is given.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Said {
+    /// What is written down with it.
+    pub assessment: Assessment,
+    /// Whether one more proof is due first: also beside a review, which is of what is sold and keeps no machine out. Of what is refused none is.
+    pub proof_due: bool,
+}
+
+/// The last holds, by their numbers.
+pub(crate) type Holds = Arc<Mutex<Recent<u128, Arc<Held>>>>;
+
+/// What is remembered of a hold, and of the sale that it becomes.
 #[derive(Debug)]
 pub struct Held {
     /// Through which channel.
@@ -178,16 +220,18 @@ pub struct Prepared {
     pub scoring: Arc<Scoring>,
     tap: Tap,
     tapped: mpsc::Receiver<Tapped>,
+    asked: mpsc::Receiver<Asking>,
     file: Option<SavedFile>,
 }
 
 impl Scoring {
-    /// Sets up the scorers; `data` is the folder for what they save, none in memory. Call inside an actix system.
-    pub fn prepare(sizes: Sizes, data: Option<&Path>) -> std::io::Result<Prepared> {
+    /// Sets up the scorers; `data` is the folder for what they save, none in memory; `passes` whom rules are not to refuse. Call inside an actix system.
+    pub fn prepare(sizes: Sizes, data: Option<&Path>, passes: Arc<Passes>) -> std::io::Result<Prepared> {
         let budgets = sizes.alerts_per_day.map(|alerts_per_day| Budget { alerts_per_day });
         let judge = Judge::start(budgets, Duration::from_micros(sizes.score_us_max.into()), data.map(Shelf::in_folder))?;
         let progress = Arc::new(Progress::default());
         let (tap, tapped) = scorers::tap(Arc::clone(&progress));
+        let (asking, asked) = mpsc::channel(scorers::ASKED);
         // A thread apart, so that a slot never waits for a scorer; more of them where there are processors to spare.
         let threads = std::thread::available_parallelism().map_or(1, |count| (count.get() / 8).clamp(1, 4));
         let scoring = Self {
@@ -196,35 +240,49 @@ impl Scoring {
             judge,
             rules: RwLock::new(Arc::new(Rules { version: 0, set: RuleSet::hard_defaults() })),
             counts: Counts::default(),
-            held: Mutex::new(Recent::new(HOLDS)),
+            held: Arc::new(Mutex::new(Recent::new(HOLDS))),
             paid: Mutex::new(Recent::new(HOLDS)),
             challenges: Challenges::new()?,
+            passes,
             beyond: Mutex::new(Recent::new(BEYOND)),
             threads: (0..threads).map(|_| Arbiter::new()).collect(),
             trials: Semaphore::new(1),
             no_model: NO_MODEL.parse().map_err(std::io::Error::other)?,
+            asking,
         };
-        Ok(Prepared { scoring: Arc::new(scoring), tap, tapped, file: data.map(SavedFile::in_folder) })
+        Ok(Prepared { scoring: Arc::new(scoring), tap, tapped, asked, file: data.map(SavedFile::in_folder) })
+    }
+
+    /// As [`Scoring::say`], for whoever needs only what is written down.
+    #[must_use]
+    pub fn assess(&self, signal: &SignalEvent) -> Assessment {
+        self.say(signal).assessment
     }
 
     /// Reads the counters of those who take part in a command, asks rules and model, and says what is to be done.
     #[must_use]
-    pub fn assess(&self, signal: &SignalEvent) -> Assessment {
+    pub fn say(&self, signal: &SignalEvent) -> Said {
         self.counts.assessed.fetch_add(1, Ordering::Relaxed);
-        let (position, known) = self.counters.known(signal).unwrap_or_else(|| {
-            self.counts.unread.fetch_add(1, Ordering::Relaxed);
-            (self.counters.position(), Default::default())
-        });
+        let Some((position, known)) = self.counters.known(signal) else { return self.unread(signal) };
         let features = features(&known, signal);
         let rules = Arc::clone(&self.rules.read());
-        let fired = rules.set.ask(&features, signal.outlet, signal.museum);
+        let fired = self.passed(signal, &rules, rules.set.ask(&features, signal.outlet, signal.museum));
         let judged = if fold::is_judged(signal) && self.progress.is_caught_up(&self.counters) { self.judged(signal, &features) } else { None };
         self.said(signal, &features, position, &rules, fired, judged)
     }
 
-    /// What the acting model says.
+    /// What fired, less what it refuses to somebody who was found honest when the same rules had refused them. Asked of refusals alone: nobody else waits for it.
+    fn passed(&self, signal: &SignalEvent, rules: &Rules, fired: Fired) -> Fired {
+        if fired.action != Some(Action::Block) {
+            return fired;
+        }
+        let spared = self.passes.spared(&signal.parties, Timestamp::from_micros(signal.at_us));
+        if spared.is_empty() { fired } else { rules.set.spare(fired, |name| spared.iter().any(|rule| rule.as_str() == name)) }
+    }
+
+    /// What the acting model says; nothing if it does not act, as it or what the scorers know is too old.
     fn judged(&self, signal: &SignalEvent, features: &FeatureVector) -> Option<Judged> {
-        let acting = self.judge.champion()?;
+        let acting = self.judge.champion().filter(|acting| self.staleness(acting, signal.at_us).is_none())?;
         // A model that breaks is none: rules act alone.
         let Some(scored) = acting.asked(features) else {
             self.counts.suspect.fetch_add(1, Ordering::Relaxed);
@@ -236,7 +294,7 @@ impl Scoring {
         // Which are looked at by chance is decided when they are sold, not here.
         let alert = acting.cuts[signal.outlet as usize].decide(scored.score, scored.suspect_inputs, u64::MAX);
         let outcome = match alert {
-            // Only rules may refuse. Somebody who only holds places over the web proves that they are no machine; what is sold is looked at.
+            // Only rules may refuse. Somebody who only waits for places over the web proves that they are no machine; what is held or sold is looked at, and stands meanwhile.
             Some(Alert::AboveCut | Alert::SuspectInput) if fold::is_proven(signal) => Outcome::StepUp,
             Some(Alert::AboveCut | Alert::SuspectInput) => Outcome::Review,
             Some(Alert::Random) | None => Outcome::Allow,
@@ -252,13 +310,32 @@ impl Scoring {
         Some(Judged { model: acting.code, score, reasons, outcome, probability_ppm })
     }
 
-    fn said(&self, signal: &SignalEvent, features: &FeatureVector, position: u64, rules: &Rules, fired: Fired, judged: Option<Judged>) -> Assessment {
+    /// What is said where the counters could not be read, as batches overtook the reader again and again. It must not look like somebody of whom nothing is known: the
+    /// record says so, and who buys over the web proves that they are no machine.
+    fn unread(&self, signal: &SignalEvent) -> Said {
+        self.counts.unread.fetch_add(1, Ordering::Relaxed);
+        let features = features(&Known::default(), signal);
+        let rules = Arc::clone(&self.rules.read());
+        let fired = self.passed(signal, &rules, rules.set.ask(&features, signal.outlet, signal.museum));
+        let mut said = self.said(signal, &features, self.counters.position(), &rules, fired, None);
+        if let Ok(unread) = UNREAD.parse() {
+            said.assessment.reasons.insert(0, unread);
+            said.assessment.reasons.truncate(3);
+        }
+        if signal.outlet == Outlet::Web && said.assessment.outcome != Outcome::Block {
+            said.proof_due = true;
+            said.assessment.outcome = said.assessment.outcome.max(Outcome::StepUp);
+        }
+        said
+    }
+
+    fn said(&self, signal: &SignalEvent, features: &FeatureVector, position: u64, rules: &Rules, fired: Fired, judged: Option<Judged>) -> Said {
         let names: Vec<Code> = fired.places().filter_map(|place| rules.set.rules().nth(place)?.name.parse().ok()).collect();
-        let (by_rules, floor) = match fired.action {
-            None => (Outcome::Allow, 0),
-            Some(Action::StepUp) => (Outcome::StepUp, 60),
-            Some(Action::Review) => (Outcome::Review, 70),
-            Some(Action::Block) => (Outcome::Block, 100),
+        let floor = match fired.action {
+            None => 0,
+            Some(Action::StepUp) => 60,
+            Some(Action::Review) => 70,
+            Some(Action::Block) => 100,
         };
         if judged.is_none() {
             self.counts.without_model.fetch_add(1, Ordering::Relaxed);
@@ -270,7 +347,8 @@ impl Scoring {
             let asked = fired.places().filter_map(|place| rules.set.rules().nth(place)).flat_map(|rule| &rule.conditions);
             reasons = asked.filter_map(|condition| condition.feature.parse().ok()).take(3).collect();
         }
-        Assessment {
+        let (outcome, proof_due) = of_both(fired, outcome);
+        let assessment = Assessment {
             model,
             rules_version: rules.version,
             at: Timestamp::from_micros(signal.at_us),
@@ -278,21 +356,43 @@ impl Scoring {
             features: fold::digest_of(features),
             score: score.max(floor),
             reasons,
-            outcome: outcome.max(by_rules),
+            outcome,
             rules: names,
             probability_ppm,
-        }
+        };
+        Said { assessment, proof_due }
     }
 
-    /// Remembers a hold: when it is bought its places need not be asked for.
+    /// Remembers a hold, or a sale that tickets have moved to: when something becomes of it its places need not be asked for.
     pub fn remember(&self, hold: HoldId, channel: Channel, lines: &[Line], parties: Vec<Taking>) {
-        self.held.lock().put(hold.get(), Arc::new(Held { channel, lines: lines.to_vec(), parties }));
+        let mut held = self.held.lock();
+        // A request that is repeated says nothing new, and would forget who was named when it was bought.
+        if held.get(&hold.get()).is_none() {
+            held.put(hold.get(), Arc::new(Held { channel, lines: lines.to_vec(), parties }));
+        }
     }
 
     /// What is remembered of a hold.
     #[must_use]
     pub fn held(&self, hold: HoldId) -> Option<Arc<Held>> {
         self.held.lock().get(&hold.get()).cloned()
+    }
+
+    /// What a slot knows of a hold, with all who took part as far as those remember it who follow the journal: for what is not remembered here, as after a restart, or when
+    /// too many others came in between.
+    pub async fn recalled(&self, hold: HoldId, mut in_slot: Held) -> Held {
+        if let Some(mut parties) = self.parties_of(hold).await {
+            hearing::join(&mut parties, in_slot.parties);
+            in_slot.parties = parties;
+        }
+        in_slot
+    }
+
+    /// Who took part in a hold, an entry or a sale, as the journal says; none if it is not remembered there either, or nobody answers in time.
+    async fn parties_of(&self, hold: HoldId) -> Option<Vec<Taking>> {
+        let (answer, answered) = oneshot::channel();
+        self.asking.try_send(Asking { hold, answer }).ok()?;
+        tokio::time::timeout(ASKED_FOR, answered).await.ok()?.ok()?
     }
 
     /// Remembers what was said of a payment: its sales are made later, and carry it.
@@ -374,12 +474,36 @@ impl Scoring {
         }
     }
 
+    fn staleness(&self, acting: &Acting, at_us: i64) -> Option<Stale> {
+        if self.progress.is_behind(&self.counters) { Some(Stale::Behind) } else { acting.is_outdated(at_us).then_some(Stale::OldModel) }
+    }
+
+    /// Why rules act alone although there is a model; none if it acts, or there is none.
+    #[must_use]
+    pub fn stale(&self, now: Timestamp) -> Option<Stale> {
+        let acting = self.judge.champion()?;
+        self.staleness(&acting, now.as_micros())
+    }
+
     /// Ends the scorers' threads.
     pub fn stop(&self) {
         for thread in &self.threads {
             thread.stop();
         }
     }
+}
+
+/// What comes of what rules and the model ask for: what is written down, which is the greater of both, and whether a proof is due. A review is greater than a step-up, and
+/// does not stand for it.
+fn of_both(fired: Fired, by_model: Outcome) -> (Outcome, bool) {
+    let by_rules = match fired.action {
+        None => Outcome::Allow,
+        Some(Action::StepUp) => Outcome::StepUp,
+        Some(Action::Review) => Outcome::Review,
+        Some(Action::Block) => Outcome::Block,
+    };
+    let outcome = by_rules.max(by_model);
+    (outcome, outcome != Outcome::Block && (fired.needs_proof() || by_model == Outcome::StepUp))
 }
 
 struct Judged {
@@ -400,10 +524,9 @@ impl Prepared {
 
     /// Begins to follow the journal, which ends at `head` now. The answer comes when the writer has ended, all is heard, and it is saved.
     pub fn follow(self, journal: Arc<dyn Journal>, head: Head, committed: watch::Receiver<Head>) -> (Arc<Scoring>, oneshot::Receiver<()>) {
-        let Self { scoring, tap: _, tapped, file } = self;
-        let (counters, progress, judge) = (Arc::clone(&scoring.counters), Arc::clone(&scoring.progress), Arc::clone(&scoring.judge));
+        let Self { scoring, tap: _, tapped, asked, file } = self;
         let (done, ended) = oneshot::channel();
-        let follower = Follower::new(journal, counters, progress, judge, file, head, &scoring.threads);
+        let follower = Follower::new(journal, &scoring, (file, asked), head);
         if let Some(thread) = scoring.threads.first() {
             thread.spawn(async move {
                 follower.run(tapped, committed).await;
@@ -444,14 +567,27 @@ pub fn signal_of_return(
     signal.slot = sale.slot().get();
     signal.people = people;
     signal.parties = hearing::parties(envelope, hearing::outlet(channel));
-    hearing::join(&mut signal.parties, held.iter().flat_map(|held| &held.parties).filter(|taking| taking.role != Role::Operator).copied());
+    if let Some(held) = held {
+        hearing::join(&mut signal.parties, hearing::but_operators(&held.parties));
+    }
     signal
 }
 
-/// The signal of a count of cash, as it is found in the journal later.
+/// The signal of tickets that are moved to another slot: places are taken there and sold at once, by whoever moves them, through whose channel counts, and whoever had
+/// them. `arrival` is the sale that they become, `held` what is remembered of the one that they are of.
 #[must_use]
-pub fn signal_of_count(at: Timestamp, museum: MuseumId, difference_cents: Cents, envelope: &Envelope) -> SignalEvent {
-    hearing::count(at, museum, difference_cents, envelope.who)
+pub fn signal_of_move(at: Timestamp, via: Channel, arrival: HoldId, lines: &[Line], envelope: &Envelope, held: Option<&Held>) -> SignalEvent {
+    let mut signal = signal_of(at, SignalKind::Sold { held: true }, via, arrival, lines, envelope);
+    if let Some(held) = held {
+        hearing::join(&mut signal.parties, hearing::but_operators(&held.parties));
+    }
+    signal
+}
+
+/// The signal of a count of cash, as it is found in the journal later: also of who opened the session.
+#[must_use]
+pub fn signal_of_count(at: Timestamp, museum: MuseumId, difference_cents: Cents, envelope: &Envelope, opener: Option<KeyId>) -> SignalEvent {
+    hearing::count(at, museum, difference_cents, envelope.who, opener)
 }
 
 /// The signal of a payment that begins, as it is found in the journal later: also of whoever held the places of any of its holds.
@@ -470,4 +606,34 @@ pub fn signal_of_payment(
         hearing::join(&mut signal.parties, held.parties.iter().copied());
     }
     signal
+}
+
+#[cfg(test)]
+mod tests {
+    use tornello_models::fraud::rules::is_logarithm;
+    use tornello_models::fraud::signals::{N, index_of};
+
+    use super::*;
+
+    #[test]
+    fn a_review_does_not_stand_for_a_proof_whoever_asks_for_which() {
+        let rules = RuleSet::hard_defaults();
+        let come = |counted: &[(&str, f32)], by_model: Outcome| {
+            let mut features = [0.0; N];
+            for (name, count) in [("cents", 1_200.0)].iter().chain(counted) {
+                let at = index_of(name).expect(name);
+                features[at] = if is_logarithm(at) { count.ln_1p() } else { *count };
+            }
+            of_both(rules.ask(&features, Outlet::Web, 1), by_model)
+        };
+        let (unsold, share, free, many) = (("person_unsold_1h", 5.0), ("person_unsold_share_1d", 0.9), ("cents", 0.0), ("people", 8.0));
+        let failed = ("person_failed_1h", 6.0);
+        assert_eq!(come(&[], Outcome::Allow), (Outcome::Allow, false));
+        assert_eq!(come(&[unsold, share], Outcome::Allow), (Outcome::StepUp, true));
+        assert_eq!(come(&[unsold, share, free, many], Outcome::Allow), (Outcome::Review, true), "a hoarder asks for eight free tickets");
+        assert_eq!(come(&[failed], Outcome::Review), (Outcome::Review, true), "the model looks at whoever tries cards");
+        assert_eq!(come(&[free, many], Outcome::StepUp), (Outcome::Review, true), "the model asks whoever waits");
+        assert_eq!(come(&[free, many], Outcome::Review), (Outcome::Review, false));
+        assert_eq!(come(&[("person_holds_1m", 10.0), unsold, share], Outcome::StepUp), (Outcome::Block, false), "what is refused needs no proof");
+    }
 }

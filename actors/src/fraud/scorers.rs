@@ -2,21 +2,23 @@
 //! each has taken it in does it count as seen; requests read the counters meanwhile and never ask an actor.
 //!
 //! The follower is fed by a tap on the journal's writer. What the tap has no room for, and all that was written before, it reads from the journal. It saves what
-//! it knows now and then and at the end; without that file it begins with the first batch.
+//! it knows now and then, on another thread, and at the end; without that file it begins with the first batch.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use actix::{Actor, Addr, Arbiter, Context, Handler, Message};
+use actix::{Actor, Addr, Context, Handler, Message};
 use futures_util::future::join_all;
-use tokio::sync::{mpsc, watch};
-use tornello_models::fraud::signals::{SignalEvent, keys};
+use tokio::sync::{mpsc, oneshot, watch};
+use tornello_engine::ids::HoldId;
+use tornello_models::fraud::signals::{SignalEvent, Taking, keys};
 
 use super::counters::{Counters, shard_of};
 use super::fold::Fold;
 use super::judge::Judge;
 use super::saved::{self, SavedFile};
+use super::{Held, Holds, Scoring};
 use crate::clock::Stopwatch;
 use crate::journal::{Batch, Head, Journal, JournalError, batches_after};
 use crate::streams::corrupt;
@@ -25,12 +27,17 @@ use crate::streams::corrupt;
 const SCORERS: usize = 4;
 /// How many batches wait for the scorers, a megabyte each at most; more are read from the journal later.
 pub const TAPPED: usize = 64;
+/// So many may wait for an answer to where a hold came from; others do without.
+pub const ASKED: usize = 1_024;
 /// How many batches are read from the journal at once.
 const ROUND: u32 = 64;
 /// So many batches, and so long, after it was saved last, the state is saved again: that writes up to some hundred megabytes, and the journal's flushes wait behind them.
 /// After a crash what came since is heard again, in a fraction of the time in which it came.
 const SAVE_EVERY: u64 = 50_000;
 const SAVE_REST: Duration = Duration::from_secs(600);
+/// When more batches than that are on the disk and not heard, or none of them is heard for so many seconds, what is known is too old for a model: rules act alone.
+pub const LAG_BATCHES_MAX: u64 = 2_000;
+const LAG_S_MAX: u64 = 10;
 
 /// A scorer: writes the counters of its shards.
 #[derive(Debug)]
@@ -63,12 +70,26 @@ impl Handler<Hear> for Scorer {
 }
 
 /// How the scorers are, for whoever looks from outside.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Progress {
     /// The batch up to which the journal was written when they began.
     goal: AtomicU64,
     /// How often the tap had no room.
     pub(super) missed: AtomicU64,
+    /// The last batch that is on the disk, as far as the tap was told.
+    committed: AtomicU64,
+    /// The last batch that was heard since the start.
+    heard: AtomicU64,
+    /// Since when the next batch that is not heard yet has waited, in milliseconds of the watch.
+    waits_since_ms: AtomicU64,
+    watch: Stopwatch,
+}
+
+impl Default for Progress {
+    fn default() -> Self {
+        let zero = AtomicU64::default;
+        Self { goal: zero(), missed: zero(), committed: zero(), heard: zero(), waits_since_ms: zero(), watch: Stopwatch::start() }
+    }
 }
 
 impl Progress {
@@ -76,6 +97,38 @@ impl Progress {
     pub fn is_caught_up(&self, counters: &Counters) -> bool {
         counters.position() >= self.goal.load(Ordering::Acquire)
     }
+
+    /// Whether what they know is too old for a model to act on it.
+    pub fn is_behind(&self, counters: &Counters) -> bool {
+        let lag = self.committed.load(Ordering::Acquire).saturating_sub(counters.position());
+        let waited = || self.watch.elapsed().saturating_sub(Duration::from_millis(self.waits_since_ms.load(Ordering::Acquire)));
+        lag > 0 && is_too_far(lag, waited())
+    }
+
+    fn waits_from_now(&self) {
+        let now_ms = self.watch.elapsed().as_millis() as u64;
+        self.waits_since_ms.store(now_ms, Ordering::Release);
+    }
+
+    /// A batch is on the disk.
+    fn wrote(&self, number: u64) {
+        let before = self.committed.load(Ordering::Acquire);
+        if before <= self.heard.load(Ordering::Acquire) {
+            self.waits_from_now();
+        }
+        self.committed.fetch_max(number, Ordering::AcqRel);
+    }
+
+    /// A batch was heard: the next one waits from now on, if there is one.
+    fn heard(&self, number: u64) {
+        self.waits_from_now();
+        self.heard.store(number, Ordering::Release);
+    }
+}
+
+/// Whether so many batches that are not heard, or so long a wait for the next of them, are too much.
+const fn is_too_far(lag: u64, waited: Duration) -> bool {
+    lag > LAG_BATCHES_MAX || waited.as_secs() >= LAG_S_MAX
 }
 
 /// A batch with its hash, which the writer knows.
@@ -91,6 +144,7 @@ pub struct Tap {
 impl Tap {
     /// A batch is on the disk. Never waits: what there is no room for is read from the journal.
     pub fn committed(&self, batch: Batch, hash: [u8; 32]) {
+        self.progress.wrote(batch.number);
         if self.batches.try_send((batch, hash)).is_err() {
             self.progress.missed.fetch_add(1, Ordering::Relaxed);
         }
@@ -103,15 +157,26 @@ pub fn tap(progress: Arc<Progress>) -> (Tap, mpsc::Receiver<Tapped>) {
     (Tap { batches, progress }, tapped)
 }
 
+/// Somebody asks who took part in a hold, an entry or a sale.
+#[derive(Debug)]
+pub struct Asking {
+    /// In which.
+    pub hold: HoldId,
+    /// The answer; none: it is not remembered.
+    pub answer: oneshot::Sender<Option<Vec<Taking>>>,
+}
+
 /// Follows the journal for the scorers.
 pub struct Follower {
     journal: Arc<dyn Journal>,
     counters: Arc<Counters>,
     progress: Arc<Progress>,
     judge: Arc<Judge>,
+    held: Holds,
     fold: Fold,
     hash: [u8; 32],
     scorers: Vec<Addr<Scorer>>,
+    asked: mpsc::Receiver<Asking>,
     /// Where the state is saved; none: nowhere.
     file: Option<SavedFile>,
     saved_at: u64,
@@ -119,16 +184,9 @@ pub struct Follower {
 }
 
 impl Follower {
-    /// Starts the scorers on these threads. `head` is where the journal ends now.
-    pub fn new(
-        journal: Arc<dyn Journal>,
-        counters: Arc<Counters>,
-        progress: Arc<Progress>,
-        judge: Arc<Judge>,
-        file: Option<SavedFile>,
-        head: Head,
-        threads: &[Arbiter],
-    ) -> Self {
+    /// Starts the scorers. `head` is where the journal ends now; the state is saved in `file`, and `asked` is answered.
+    pub fn new(journal: Arc<dyn Journal>, scoring: &Scoring, (file, asked): (Option<SavedFile>, mpsc::Receiver<Asking>), head: Head) -> Self {
+        let (counters, progress, threads) = (Arc::clone(&scoring.counters), Arc::clone(&scoring.progress), &scoring.threads);
         progress.goal.store(head.number, Ordering::Release);
         let scorers = (0..SCORERS)
             .map(|number| {
@@ -136,7 +194,9 @@ impl Follower {
                 Scorer::start_in_arbiter(&threads[number % threads.len()].handle(), move |_| Scorer { number, counters })
             })
             .collect();
-        Self { journal, counters, progress, judge, fold: Fold::default(), hash: [0; 32], scorers, file, saved_at: 0, since_saved: Stopwatch::start() }
+        let (judge, held) = (Arc::clone(&scoring.judge), Arc::clone(&scoring.held));
+        let (fold, since_saved) = (Fold::default(), Stopwatch::start());
+        Self { journal, counters, progress, judge, held, fold, hash: [0; 32], scorers, asked, file, saved_at: 0, since_saved }
     }
 
     /// Follows until the writer has ended and all is heard; then saves what is known.
@@ -158,6 +218,10 @@ impl Follower {
                                 None => break,
                             },
                             _ = committed.changed() => Ok(()),
+                            Some(asking) = self.asked.recv() => {
+                                self.answer(asking);
+                                Ok(())
+                            }
                         }
                     }
                 }
@@ -174,7 +238,7 @@ impl Follower {
         if let Err(error) = self.read_up_to(end).await {
             tracing::error!(%error, "the scorers have not heard the end of the journal");
         }
-        self.save();
+        self.save_last().await;
     }
 
     async fn restore(&mut self) {
@@ -228,22 +292,96 @@ impl Follower {
             tracing::error!(%failed, batch = batch.number, "a scorer has ended");
         }
         self.hash = hash;
+        self.bought(heard.bought);
         // Before the position is told: whoever waits for it, and then for the models, waits for what they make of this batch. Models that begin with it have it from the fold.
         self.judge.hear(heard.rows, &self.fold);
         self.counters.publish(batch.number);
+        self.progress.heard(batch.number);
         self.begin();
+        // Whoever asks waits for one batch at most, however many there are to read.
+        while let Ok(asking) = self.asked.try_recv() {
+            self.answer(asking);
+        }
         Ok(())
     }
 
+    fn answer(&self, Asking { hold, answer }: Asking) {
+        // Whoever has not waited does not hear it.
+        let _ = answer.send(self.fold.hearing.parties_of(hold).map(<[Taking]>::to_vec));
+    }
+
+    /// What becomes of a sale later is assessed as of all who took part in it, as it is heard: also of who was named with its payment, or when it was confirmed.
+    fn bought(&self, bought: Vec<(u128, Vec<Taking>)>) {
+        if bought.is_empty() {
+            return;
+        }
+        let mut held = self.held.lock();
+        for (sale, parties) in bought {
+            if let Some(known) = held.take(&sale) {
+                held.put(sale, Arc::new(Held { channel: known.channel, lines: known.lines.clone(), parties }));
+            }
+        }
+    }
+
+    /// Begins to save what is known, unless what was known before is still being written. What is heard waits only until it is copied in memory.
     fn save(&mut self) {
         let position = self.counters.position();
-        let Some(file) = self.file.as_ref().filter(|_| position > self.saved_at) else { return };
-        let state = saved::Saving { position, hash: self.hash, fold: &self.fold, stores: self.counters.stores() };
+        let Some(file) = self.file.as_ref().filter(|file| position > self.saved_at && !file.is_writing()) else { return };
+        let state = saved::Saving { position, hash: self.hash, fold: self.fold.clone(), stores: self.counters.stores() };
         // Not tried again at once either way: it is only an optimisation of the next start.
         self.saved_at = position;
         self.since_saved = Stopwatch::start();
-        if let Err(error) = file.write(&state) {
+        if let Err(error) = file.begin(state) {
             tracing::warn!(%error, "what the scorers know was not saved");
         }
+    }
+
+    /// Saves what is known in the end, and waits for that.
+    async fn save_last(&mut self) {
+        if let Some(file) = &self.file {
+            file.written().await;
+        }
+        self.save();
+        if let Some(file) = &self.file {
+            file.written().await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tornello_engine::time::Timestamp;
+    use tornello_models::fraud::signals::{Outlet, Role, SignalKind, Taking};
+
+    use super::super::judge::Post;
+    use super::super::judge::tests::model;
+    use super::super::{NO_MODEL, Scoring, Sizes, Stale};
+    use super::*;
+
+    #[test]
+    fn who_is_too_far_behind_in_batches_or_in_time_is_behind() {
+        let s = Duration::from_secs;
+        let told = [(1, s(0)), (LAG_BATCHES_MAX, s(LAG_S_MAX - 1)), (LAG_BATCHES_MAX + 1, s(0)), (1, s(LAG_S_MAX))];
+        assert_eq!(told.map(|(lag, waited)| is_too_far(lag, waited)), [false, false, true, true]);
+    }
+
+    #[actix_rt::test]
+    async fn while_the_scorers_are_behind_rules_act_alone() {
+        let prepared = Scoring::prepare(Sizes { score_us_max: 1_000_000, ..Sizes::default() }, None, Arc::default()).unwrap();
+        let (scoring, tap) = (Arc::clone(&prepared.scoring), prepared.tap());
+        let acting = scoring.judge().install(&model(0, 8.0), Post::Champion).unwrap();
+        let mut signal = SignalEvent::new(1_000_000, SignalKind::Sold { held: true }, Outlet::Web, 1);
+        signal.parties = vec![Taking { role: Role::Buyer, id: 7 }];
+        let now = Timestamp::from_seconds(1);
+        let told = || (scoring.assess(&signal).model.to_string(), scoring.stale(now));
+        assert_eq!(told(), (acting.to_string(), None));
+        let batch = |number| Batch { number, previous: [0; 32], at: now, records: Vec::new(), spans: Vec::new() };
+        (1..=LAG_BATCHES_MAX).for_each(|number| tap(batch(number), [0; 32]));
+        assert_eq!(told(), (acting.to_string(), None), "they may be a little late");
+        tap(batch(LAG_BATCHES_MAX + 1), [0; 32]);
+        assert_eq!(told(), (NO_MODEL.to_owned(), Some(Stale::Behind)));
+        scoring.counters().publish(LAG_BATCHES_MAX + 1);
+        assert_eq!(told(), (acting.to_string(), None));
+        scoring.stop();
     }
 }

@@ -1,9 +1,11 @@
-//! The folder of fraud models: each in a folder named by its id, as `training` writes them, a note which of them acts, and one of those that were at fault at work.
+//! The folder of fraud models: each in a folder named by its id, as `training` writes them, a note which of them acts, and one of those that were at fault at work. Of those
+//! that the node fits by itself, one each day, the last ones are kept.
 
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use tornello_models::artifact::{Artifact, CARD_FILE, MODEL_BYTES_MAX, MODEL_FILE};
+use tornello_engine::time::Timestamp;
+use tornello_models::artifact::{Artifact, CARD_FILE, Card, MODEL_BYTES_MAX, MODEL_FILE};
 
 use crate::signing::secret_file;
 
@@ -12,6 +14,13 @@ const ACTING: &str = "acting";
 const ASIDE: &str = "acting.aside";
 /// So many of them are noted, the last ones.
 const ASIDE_MAX: usize = 16;
+/// How a model is made that the node fits by itself, as its card says.
+pub const OWN_METHOD: &str = "behaviours";
+/// So many of these are kept, the last ones, beside those at work: for longer than it takes until the last word on a case counts (30 days), what they said can be looked at
+/// again.
+const OWN_MAX: usize = 35;
+/// The length of a model's id: names that people give are shorter.
+const ID_LENGTH: usize = 32;
 
 /// The folder.
 #[derive(Debug, Clone)]
@@ -104,6 +113,48 @@ impl Shelf {
         Some((id, own, bytes))
     }
 
+    /// Removes what the node fitted by itself, but for the last [`OWN_MAX`] and `at_work`, by their ids; answers how many that were. Whatever somebody put there under a name
+    /// stays: it may be registered, on trial, or what a promotion rests on.
+    pub fn prune(&self, at_work: &[&str]) -> io::Result<usize> {
+        let is_id = |name: &str| name.len() == ID_LENGTH && name.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let mut own = Vec::new();
+        for entry in std::fs::read_dir(&self.0)? {
+            let entry = entry?;
+            let Ok(name) = entry.file_name().into_string() else { continue };
+            if is_id(&name) && entry.file_type()?.is_dir() {
+                match self.made_at(&name) {
+                    Some(at) => own.push((at, name)),
+                    // A crash in between leaves an empty folder; of any other nobody here knows what it is.
+                    None => drop(std::fs::remove_dir(entry.path())),
+                }
+            }
+        }
+        own.sort();
+        let noted = self.noted().map(|(id, _)| id);
+        let is_kept = |id: &str| at_work.contains(&id) || noted.as_deref() == Some(id);
+        let old = &own[..own.len().saturating_sub(OWN_MAX)];
+        let mut removed = 0;
+        for (_, id) in old.iter().filter(|(_, id)| !is_kept(id)) {
+            let folder = self.0.join(id);
+            // The card last, so that what a crash leaves is known for what it is.
+            for file in [MODEL_FILE, CARD_FILE] {
+                match std::fs::remove_file(folder.join(file)) {
+                    Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                    _ => {}
+                }
+            }
+            std::fs::remove_dir_all(&folder)?;
+            removed += 1;
+        }
+        Ok(removed)
+    }
+
+    /// When a model was made that the node fitted by itself, as its card says; none of any other, or of what has no card.
+    fn made_at(&self, id: &str) -> Option<Timestamp> {
+        let card: Card = serde_json::from_slice(&small(&self.0.join(id).join(CARD_FILE)).ok()?).ok()?;
+        (card.id == id && card.particulars.method == OWN_METHOD).then(|| card.particulars.created.parse().ok())?
+    }
+
     /// A model by its id, or by the name that it is registered by.
     pub fn read(&self, id: &str) -> io::Result<Artifact> {
         if !Self::takes(id) {
@@ -170,6 +221,54 @@ mod tests {
         }
         assert_eq!((shelf.aside().len(), shelf.aside().last().map(|(_, day)| *day)), (ASIDE_MAX, Some(8 + ASIDE_MAX as i64)));
         assert!(shelf.is_aside("two") && !shelf.is_aside("one"), "the last ones are noted, each once");
+    }
+
+    #[test]
+    fn of_what_the_node_fits_by_itself_the_last_ones_are_kept_and_what_is_at_work_and_all_that_has_a_name() {
+        use tornello_models::artifact::{Kind, Particulars, TrainingData};
+        use tornello_models::feature_list::FeatureList;
+
+        let folder = tempfile::tempdir().unwrap();
+        let shelf = Shelf::in_folder(folder.path());
+        let features = FeatureList::new([("a", "1")]).unwrap();
+        let made = |day: i64, method: &str| {
+            let particulars = Particulars {
+                kind: Kind::Fraud,
+                method: method.to_owned(),
+                created: Timestamp::from_seconds(day * 86_400).to_string(),
+                code_revision: String::new(),
+                data: TrainingData { name: String::new(), sha256: String::new(), rows: 0, period: String::new() },
+                seed: 0,
+                settings: Vec::new(),
+                metrics: Vec::new(),
+                parent: None,
+                approver: None,
+            };
+            Artifact::seal(&day, &features, particulars).unwrap()
+        };
+        let mut ids = Vec::new();
+        for day in 0..OWN_MAX as i64 + 5 {
+            let artifact = made(day, OWN_METHOD);
+            ids.push(artifact.card().unwrap().id);
+            shelf.keep(&ids[ids.len() - 1], &artifact).unwrap();
+        }
+        let trained = made(1_000, "blend");
+        let trained_id = trained.card().unwrap().id;
+        for name in ["verdicts-1", trained_id.as_str()] {
+            shelf.keep(name, &trained).unwrap();
+        }
+        // As a crash leaves it, in between and at the end.
+        std::fs::remove_file(shelf.place(&ids[0]).join(MODEL_FILE)).unwrap();
+        let (left, other) = ("f".repeat(ID_LENGTH), "e".repeat(ID_LENGTH));
+        std::fs::create_dir(shelf.place(&left)).unwrap();
+        std::fs::create_dir_all(shelf.place(&other).join("notes")).unwrap();
+        shelf.act(&ids[1], true).unwrap();
+        assert_eq!(shelf.prune(&[&ids[2]]).unwrap(), 3);
+        let stands = |id: &str| shelf.place(id).exists();
+        assert_eq!([0, 1, 2, 3, 4, 5].map(|n| stands(&ids[n])), [false, true, true, false, false, true]);
+        assert!(ids[5..].iter().all(|id| shelf.read(id).is_ok()) && shelf.acting().is_some());
+        assert!(stands("verdicts-1") && stands(&trained_id) && stands(&other) && !stands(&left));
+        assert_eq!(shelf.prune(&[&ids[2]]).unwrap(), 0);
     }
 
     /// That it is flushed cannot be seen from here; that it is written as whatever is flushed can: beside its place, for its owner alone, over what a crash left there.

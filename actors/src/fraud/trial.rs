@@ -1,9 +1,14 @@
 //! What rules would have done: the journal is heard again from its beginning, and for everything that was asked for since a moment the rules are asked with what was
-//! known then. Nothing changes by it; it takes as long as reading the journal does, on a thread that answers nobody, and one trial at a time.
+//! known then. What became of holds and sales that would have been stopped is what banks, analysts and gates said of them since.
+//! Nothing changes by it; it takes as long as reading the journal does, on a thread that answers nobody, and one trial at a time.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
-use tornello_engine::slot;
+use tornello_engine::aggregate::Aggregate;
+use tornello_engine::case::{self, Case, Label, Subject};
+use tornello_engine::ids::{CaseId, PaymentId};
+use tornello_engine::payment;
+use tornello_engine::slot::{self, Settlement};
 use tornello_engine::time::Timestamp;
 use tornello_models::fraud::rules::{Action, RuleSet};
 use tornello_models::fraud::signals::{SignalKind, features};
@@ -11,7 +16,7 @@ use tornello_models::fraud::signals::{SignalKind, features};
 use super::counters::Counters;
 use super::fold::is_asked;
 use super::hearing::Hearing;
-use crate::journal::wire::{self, WireError};
+use crate::journal::wire::{self, Framed, WireError};
 use crate::journal::{Batch, Journal, JournalError, StreamId, batches_after};
 use crate::streams::corrupt;
 
@@ -25,28 +30,53 @@ const FOLLOWED_MAX: usize = 100_000;
 pub struct Trial {
     /// How many commands were asked about.
     pub asked: u64,
-    /// For how many of them one more proof would have been asked for.
+    /// For how many of them one more proof would have been asked for, also where they would have been looked at besides.
     pub step_up: u64,
     /// How many would have been looked at.
     pub review: u64,
     /// How many would have been refused.
     pub block: u64,
-    /// How many holds and sales that is.
+    /// How many holds and sales that is. What is given back or counted is none, and a payment is those that it is for.
     pub stopped: u64,
-    /// How many of these were bought, and nobody has spoken against them since: no ticket was blocked or shown twice.
+    /// How many of these were bought, and are honest as far as anybody has said: no bank took the money back for good, no verdict found fraud, and where there is neither, no
+    /// ticket was blocked or shown twice.
     pub good: u64,
 }
 
+/// What became of a hold.
 #[derive(Debug, Clone, Copy, Default)]
 struct Fate {
     bought: bool,
-    bad: bool,
+    /// How often gates met one of its tickets twice, without what turned out to be none.
+    met: u32,
+    /// Whether tickets of it are blocked.
+    blocked: bool,
+    /// What the payer's bank said last: whether it was fraud.
+    by_bank: Option<bool>,
+    /// What its case says at the end: whether it was fraud.
+    by_case: Option<bool>,
+}
+
+impl Fate {
+    /// Whoever is more credible counts, as with the labels of a case.
+    fn is_good(self) -> bool {
+        self.bought && !self.by_bank.or(self.by_case).unwrap_or(self.met > 0 || self.blocked)
+    }
 }
 
 /// Asks rules about everything since `from`, as if they had been in force.
 pub async fn try_rules(journal: &dyn Journal, rules: &RuleSet, from: Timestamp, parties: usize) -> Result<Trial, JournalError> {
     let (hearing, counters) = (Hearing::default(), Counters::new(parties));
-    let mut trying = Trying { hearing, counters, rules: rules.clone(), from, trial: Trial::default(), fates: BTreeMap::new() };
+    let mut trying = Trying {
+        hearing,
+        counters,
+        rules: rules.clone(),
+        from,
+        trial: Trial::default(),
+        fates: BTreeMap::new(),
+        paid: HashMap::new(),
+        cases: HashMap::new(),
+    };
     let end = journal.head().await?.number;
     while trying.counters.position() < end {
         let batches = batches_after(journal, trying.counters.position(), ROUND).await?;
@@ -56,9 +86,16 @@ pub async fn try_rules(journal: &dyn Journal, rules: &RuleSet, from: Timestamp, 
         });
         trying = taken.await.map_err(|error| JournalError::Unreachable(error.to_string()))??;
     }
-    let Trying { mut trial, fates, .. } = trying;
+    let Trying { mut trial, mut fates, cases, .. } = trying;
+    for case in cases.values() {
+        if let (Some(sale), Some(known)) = (case.sale(), case.label())
+            && let Some(fate) = fates.get_mut(&sale.get())
+        {
+            fate.by_case = Some(known.label == Label::Fraud);
+        }
+    }
     trial.stopped = fates.len() as u64;
-    trial.good = fates.values().filter(|fate| fate.bought && !fate.bad).count() as u64;
+    trial.good = fates.values().filter(|fate| fate.is_good()).count() as u64;
     Ok(trial)
 }
 
@@ -70,49 +107,138 @@ struct Trying {
     trial: Trial,
     /// What became of what would have been stopped.
     fates: BTreeMap<u128, Fate>,
+    /// Of which of these a payment has become sales: what the payer's bank says of it, it says of them.
+    paid: HashMap<PaymentId, Vec<u128>>,
+    /// The cases about them.
+    cases: HashMap<CaseId, Case>,
 }
 
 impl Trying {
     fn take(&mut self, batch: &Batch) -> Result<(), WireError> {
+        let due = due(batch)?;
         let heard = self.hearing.take(batch)?;
         for (signal, subject) in &heard {
             if signal.at_us >= self.from.as_micros() && is_asked(signal.kind) {
                 self.trial.asked += 1;
                 let known = self.counters.known(signal).map(|(_, known)| known).unwrap_or_default();
-                match self.rules.ask(&features(&known, signal), signal.outlet, signal.museum).action {
-                    Some(Action::StepUp) => self.trial.step_up += 1,
+                let fired = self.rules.ask(&features(&known, signal), signal.outlet, signal.museum);
+                self.trial.step_up += u64::from(fired.needs_proof());
+                match fired.action {
                     Some(Action::Review) => self.trial.review += 1,
                     Some(Action::Block) => {
                         self.trial.block += 1;
-                        if self.fates.len() < FOLLOWED_MAX {
-                            self.fates.entry(*subject).or_default();
-                        }
+                        self.stop(signal.kind, *subject, &due);
                     }
-                    None => {}
+                    Some(Action::StepUp) | None => {}
                 }
             }
             if let Some(fate) = self.fates.get_mut(subject) {
                 match signal.kind {
                     SignalKind::Sold { .. } => fate.bought = true,
-                    SignalKind::AdmittedTwice { .. } | SignalKind::Conflict => fate.bad = true,
+                    SignalKind::AdmittedTwice { .. } | SignalKind::Conflict => fate.met += 1,
+                    SignalKind::Withdrawn { .. } => fate.met = fate.met.saturating_sub(1),
                     _ => {}
                 }
             }
         }
-        for frame in wire::frames(&batch.records) {
-            let frame = frame?;
-            if matches!(frame.stream, StreamId::Slot(_)) && !self.fates.is_empty() {
-                for event in frame.record::<slot::Event>()?.events {
-                    if let slot::Event::Blocked(blocked) = event
-                        && let Some(fate) = self.fates.get_mut(&blocked.sale.get())
-                    {
-                        fate.bad = true;
-                    }
-                }
+        if !self.fates.is_empty() {
+            for frame in wire::frames(&batch.records) {
+                self.follow(&frame?)?;
             }
         }
         let signals: Vec<_> = heard.into_iter().map(|(signal, _)| signal).collect();
         self.counters.hear(batch.number, &signals);
         Ok(())
     }
+
+    /// Follows from now on what would have been stopped. What is given back or counted is neither a hold nor a sale.
+    fn stop(&mut self, kind: SignalKind, subject: u128, due: &HashMap<u128, Vec<u128>>) {
+        let own = [subject];
+        let holds: &[u128] = match kind {
+            SignalKind::Held | SignalKind::Waited | SignalKind::Sold { .. } => &own,
+            SignalKind::PaymentBegun => due.get(&subject).map_or(&[][..], Vec::as_slice),
+            _ => &[],
+        };
+        for hold in holds {
+            if self.fates.len() < FOLLOWED_MAX {
+                self.fates.entry(*hold).or_default();
+            }
+        }
+    }
+
+    /// What somebody says of what would have been stopped.
+    fn follow(&mut self, frame: &Framed<'_>) -> Result<(), WireError> {
+        match frame.stream {
+            StreamId::Slot(_) => {
+                for event in frame.record::<slot::Event>()?.events {
+                    self.of_slot(&event);
+                }
+            }
+            StreamId::Payment(payment) => {
+                for event in frame.record::<payment::Event>()?.events {
+                    let fraud = match event {
+                        payment::Event::Disputed(_) => true,
+                        payment::Event::DisputeResolved(resolved) => resolved.upheld,
+                        _ => continue,
+                    };
+                    for sale in self.paid.get(&payment).into_iter().flatten() {
+                        if let Some(fate) = self.fates.get_mut(sale) {
+                            fate.by_bank = Some(fraud);
+                        }
+                    }
+                }
+            }
+            StreamId::Case(id) => {
+                let record = frame.record::<case::Event>()?;
+                let is_followed = |event: &case::Event| match event {
+                    case::Event::Opened(opened) => matches!(opened.subject, Subject::Sale(sale) if self.fates.contains_key(&sale.get())),
+                    _ => false,
+                };
+                if self.cases.contains_key(&id) || record.events.iter().any(is_followed) {
+                    self.cases.entry(id).or_insert_with(|| Case::new(id)).apply(&record);
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn of_slot(&mut self, event: &slot::Event) {
+        match event {
+            slot::Event::Blocked(blocked) => {
+                if let Some(fate) = self.fates.get_mut(&blocked.sale.get()) {
+                    fate.blocked = true;
+                }
+            }
+            slot::Event::Unblocked(unblocked) => {
+                if let Some(fate) = self.fates.get_mut(&unblocked.sale.get()) {
+                    fate.blocked = false;
+                }
+            }
+            slot::Event::Sold(sold) if self.fates.contains_key(&sold.sale.get()) => {
+                if let Settlement::Payment { id } = sold.settlement {
+                    self.paid.entry(id).or_default().push(sold.sale.get());
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// The holds that the payments of a batch are for, by the numbers of these.
+fn due(batch: &Batch) -> Result<HashMap<u128, Vec<u128>>, WireError> {
+    let mut due = HashMap::new();
+    if !batch.spans.iter().any(|span| matches!(span.stream, StreamId::Payment(_))) {
+        return Ok(due);
+    }
+    for frame in wire::frames(&batch.records) {
+        let frame = frame?;
+        let StreamId::Payment(payment) = frame.stream else { continue };
+        for event in frame.record::<payment::Event>()?.events {
+            if let payment::Event::Opened(opened) = event {
+                due.insert(u128::from(payment.get()), opened.items.iter().map(|item| item.hold.get()).collect());
+            }
+        }
+    }
+    Ok(due)
 }

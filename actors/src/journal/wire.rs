@@ -238,6 +238,7 @@ wire!(slot::Event {
     30 1 ReviewOpened(slot::ReviewOpened),
     31 1 ReviewEnded(slot::ReviewEnded),
     32 1 BeyondSet(slot::BeyondSet),
+    33 1 ScansJudged(slot::ScansJudged),
 } before {
     1 1 Opened(before::Opened1),
     22 1 Arrived(before::Arrived1),

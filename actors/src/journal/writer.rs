@@ -3,11 +3,12 @@
 //! fails, every later one of the same lease fails too.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
+use tornello_engine::time::Timestamp;
 
 use super::{Batch, Head, Journal, JournalError, Span, StreamId};
 use crate::clock::{Clock, Stopwatch};
@@ -17,6 +18,11 @@ pub type Tap = Box<dyn Fn(Batch, [u8; 32]) + Send>;
 
 /// How soon a store that failed is asked again when there is nothing to write.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
+
+/// A write, flush included, that takes so long is not waited for at gates: the disk stalls.
+pub const STALLED_AFTER_US: i64 = 1_000_000;
+/// Nothing is being written.
+const NOTHING_BEGUN: i64 = i64::MAX;
 
 /// The right of one incarnation of a stream's owner to write. A new one ends the old.
 #[derive(Debug)]
@@ -102,10 +108,39 @@ enum Job {
 pub enum Health {
     /// What is queued is written.
     Writing,
+    /// What is queued is to be written, but the disk takes longer than anybody wants to wait. Nothing is lost, and nobody knows when it goes on.
+    Stalled,
     /// The last append failed; the store is asked again at the next one, and once a second.
     Recovering,
     /// A flush failed: nothing is written until a restart.
     Stopped,
+}
+
+/// Notices that the disk stalls: the writer waits for it, and cannot. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct StallWatch {
+    /// Since when a batch is being written, in microseconds.
+    begun_us: Arc<AtomicI64>,
+    /// Gone with the writer.
+    health: Weak<watch::Sender<Health>>,
+}
+
+impl StallWatch {
+    /// Says so if what is being written has taken too long by now. The writer takes that back when it is written.
+    pub fn look(&self, now: Timestamp) {
+        let Some(health) = self.health.upgrade() else { return };
+        let stalls = health.send_if_modified(|health| {
+            // Asked here: the writer notes that it is done before it looks whether it is said to stall.
+            let stalls = *health == Health::Writing && now.as_micros().saturating_sub(self.begun_us.load(Ordering::Acquire)) >= STALLED_AFTER_US;
+            if stalls {
+                *health = Health::Stalled;
+            }
+            stalls
+        });
+        if stalls {
+            tracing::error!("the disk of the journal stalls: a write takes longer than a second; gates go on by themselves meanwhile");
+        }
+    }
 }
 
 /// Where the owners of streams queue their records. Cheap to clone.
@@ -114,6 +149,7 @@ pub struct Queue {
     jobs: mpsc::Sender<Job>,
     committed: watch::Receiver<Head>,
     health: watch::Receiver<Health>,
+    stalls: StallWatch,
 }
 
 impl std::fmt::Debug for Job {
@@ -158,6 +194,12 @@ impl Queue {
         self.health.clone()
     }
 
+    /// What notices that the disk stalls, if somebody looks.
+    #[must_use]
+    pub fn stall_watch(&self) -> StallWatch {
+        self.stalls.clone()
+    }
+
     /// Follows the end of the journal: changes after each commit.
     #[must_use]
     pub fn committed(&self) -> watch::Receiver<Head> {
@@ -200,18 +242,22 @@ pub fn start(
     let (sender, jobs) = mpsc::channel(limits.queue);
     let (committed, follow) = watch::channel(head);
     let (health, feel) = watch::channel(Health::Writing);
-    let writer = Writer { journal, clock, head, health, doubtful: None, committed, leases: HashMap::new(), leases_swept: 1024, tap };
-    // It waits for its queue and for time, not for sockets: without these waking it costs a half.
+    let (health, begun_us) = (Arc::new(health), Arc::new(AtomicI64::new(NOTHING_BEGUN)));
+    let stalls = StallWatch { begun_us: Arc::clone(&begun_us), health: Arc::downgrade(&health) };
+    let writer = Writer { journal, clock, head, health, begun_us, doubtful: None, committed, leases: HashMap::new(), leases_swept: 1024, tap };
+    // It waits for its queue and for time, not for sockets: without these waking it costs less.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
     let thread = std::thread::Builder::new().name("journal".into()).spawn(move || runtime.block_on(writer.run(jobs, limits)))?;
-    Ok((Queue { jobs: sender, committed: follow, health: feel }, thread))
+    Ok((Queue { jobs: sender, committed: follow, health: feel, stalls }, thread))
 }
 
 struct Writer {
     journal: Arc<dyn Journal>,
     clock: Arc<dyn Clock>,
     head: Head,
-    health: watch::Sender<Health>,
+    health: Arc<watch::Sender<Health>>,
+    /// Since when a batch is being written, for whoever looks.
+    begun_us: Arc<AtomicI64>,
     /// A batch of which nobody knows whether it was written, with its records: if it was, the house has not been told.
     doubtful: Option<(Head, Vec<Box<dyn Pending>>)>,
     committed: watch::Sender<Head>,
@@ -292,7 +338,7 @@ impl Writer {
         }
         let health = *self.health.borrow();
         match health {
-            Health::Writing => {}
+            Health::Writing | Health::Stalled => {}
             Health::Recovering if self.recover().await => {}
             Health::Recovering => return lose(&mut records, &Lost::NotWritten("the store has not come back".into())),
             Health::Stopped => return lose(&mut records, &Lost::NotWritten("the disk failed: check it, then restart the program".into())),
@@ -303,7 +349,10 @@ impl Writer {
             return;
         }
         let batch = self.gather(&live);
-        match self.journal.append(&batch).await {
+        self.begun_us.store(self.clock.now().as_micros(), Ordering::Release);
+        let appended = self.journal.append(&batch).await;
+        self.begun_us.store(NOTHING_BEGUN, Ordering::Release);
+        match appended {
             Ok(()) => {
                 self.head = Head { number: batch.number, hash: batch.hash(), at: batch.at };
                 for pending in &mut live {
@@ -314,11 +363,26 @@ impl Writer {
                     tap(batch, self.head.hash);
                 }
                 self.committed.send_replace(self.head);
+                self.goes_on();
                 for pending in live {
                     pending.answer();
                 }
             }
             Err(error) => self.failed(error, &batch, live).await,
+        }
+    }
+
+    /// The disk did not stall for good.
+    fn goes_on(&self) {
+        let stalled = self.health.send_if_modified(|health| {
+            let stalled = *health == Health::Stalled;
+            if stalled {
+                *health = Health::Writing;
+            }
+            stalled
+        });
+        if stalled {
+            tracing::warn!("the disk of the journal writes again");
         }
     }
 

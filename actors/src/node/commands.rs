@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use futures_util::future::join;
 use tornello_engine::account::{self, Account};
 use tornello_engine::aggregate::Aggregate;
 use tornello_engine::attempts::{self, Attempts};
@@ -18,6 +19,7 @@ use tornello_engine::payment::{self, Payment};
 use tornello_engine::planning::{self, Planning};
 use tornello_engine::quote::{self, Quote};
 use tornello_engine::recall::Recall;
+use tornello_engine::record::Record;
 use tornello_engine::slot::{self, Slot};
 use tornello_engine::till::{self, Till};
 use tornello_engine::time::Timestamp;
@@ -30,13 +32,13 @@ use crate::history::{self, Page, Past};
 use crate::journal::StreamId;
 use crate::limits::Aside;
 use crate::owner::Answer;
-use crate::streams::read_failed;
+use crate::streams::{all_of, read_failed};
 
 impl Node {
     /// Gives a command to a slot; answers when what it did is on the disk.
     pub async fn slot(&self, slot: SlotId, envelope: Envelope, command: slot::Command) -> Answer<Slot> {
-        let _aside = self.set_aside(slot, &envelope, &command).await?;
-        self.slots.ask(StreamId::Slot(slot), envelope, command).await
+        let kept = self.set_aside(slot, &envelope, &command).await?.map(Aside::keep);
+        self.slots.send_keeping(StreamId::Slot(slot), self.clock.now(), envelope, command, kept)?.await
     }
 
     /// Sets aside what a command asks for its buyer on the slot's day, until the slot has answered; a repeat is answered as before, whatever the buyer has by now.
@@ -68,6 +70,29 @@ impl Node {
         command: slot::Command,
     ) -> Result<impl Future<Output = Answer<Slot>> + '_, Failure<slot::Refusal>> {
         self.slots.send(StreamId::Slot(slot), at, envelope, command)
+    }
+
+    /// As [`Node::slot`], with a look at the slot right after: none if something else has happened to it before it could be looked at, as always when the command is
+    /// repeated.
+    pub async fn slot_and_after<R: Send + 'static>(
+        &self,
+        slot: SlotId,
+        envelope: Envelope,
+        command: slot::Command,
+        look: impl Fn(&Slot) -> R + Clone + Send + 'static,
+    ) -> Result<(Record<slot::Event>, Option<R>), Failure<slot::Refusal>> {
+        let kept = self.set_aside(slot, &envelope, &command).await?.map(Aside::keep);
+        let look = move |slot: &Slot| (slot.seq(), look(slot));
+        // The look waits in the mailbox right behind the command.
+        let answer = self.slots.send_keeping(StreamId::Slot(slot), self.clock.now(), envelope, command, kept)?;
+        let (answer, mut seen) = join(answer, self.look(slot, look.clone())).await;
+        let record = answer?;
+        // Where the slot was not in memory, whoever looks may have been faster.
+        if matches!(&seen, Ok((seq, _)) if *seq < record.seq) {
+            seen = self.look(slot, look).await;
+        }
+        let seen = seen.ok().filter(|(seq, _)| *seq == record.seq).map(|(_, seen)| seen);
+        Ok((record, seen))
     }
 
     /// Looks at a slot; answers when all that was seen is on the disk.
@@ -113,6 +138,14 @@ impl Node {
             Ok(found) => found.ok_or(Failure::UnknownSlot(slot)),
             Err(error) => Err(read_failed(&error)),
         }
+    }
+
+    /// A museum as it was at a moment, with what was set by then: read from the journal, as [`Node::history`] reads slots.
+    pub async fn museum_then(&self, museum: MuseumId, at: Timestamp) -> Result<Museum, Failure<museum::Refusal>> {
+        let _turn = self.histories.acquire().await;
+        let stream = StreamId::Museum(museum);
+        let records = all_of::<museum::Event>(self.journal.as_ref(), stream).await.map_err(|error| read_failed(&error))?;
+        Ok(Museum::replay(museum, records.iter().take_while(|record| record.at <= at)))
     }
 
     /// Gives a command to a museum.
@@ -267,6 +300,12 @@ impl Node {
     pub async fn attempt(&self, envelope: Envelope, attempt: attempts::Attempt) -> Answer<Attempts> {
         let stream = StreamId::Attempts(attempt.id.day());
         self.attempt_owners.ask(stream, envelope, attempts::Command::Note(Box::new(attempt))).await
+    }
+
+    /// Keeps an attempt of which nothing was kept, because somebody appeals.
+    pub async fn claim_attempt(&self, envelope: Envelope, attempt: attempts::Attempt) -> Answer<Attempts> {
+        let stream = StreamId::Attempts(attempt.id.day());
+        self.attempt_owners.ask(stream, envelope, attempts::Command::Claim(Box::new(attempt))).await
     }
 
     /// Counts attempts of a party of whom as many are kept as may be.

@@ -1,5 +1,5 @@
-//! Gates online. What a slot decides is written before it is said, as everywhere; only while the journal does not write, as on a full disk, is it said first: nobody
-//! stands before a closed gate because of a disk.
+//! Gates online. What a slot decides is written before it is said, as everywhere; only while the journal does not write, as on a full disk or one that stalls, is it said
+//! first: nobody stands before a closed gate because of a disk.
 //!
 //! Then a slot is forked. The fork is the slot as it stands on the disk, and on top of it what gates were told since, so the same code says the same as online, and
 //! nobody is let in twice. What was told waits in memory, up to a bound, as scans like those of a gate without a network; as soon as the journal writes again they are
@@ -8,8 +8,13 @@
 //!
 //! A fork is made only when nothing for a gate of that slot is on its way through the journal, and it is gone before anything is again: of two requests for one
 //! ticket, one decides first, wherever. Who was told that an outcome is unknown is told so until the journal knows.
+//!
+//! A disk that stalls is not waited for: what is on its way through the journal then may be written at any time. Who is alone on its way with a ticket is told by the fork,
+//! under the key of its request, so that whatever is written of it is written once, also when it asks again; of a ticket for which several have asked at once the outcome is
+//! unknown until then.
 
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::future::pending;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -17,8 +22,8 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use tokio::sync::{Mutex, Notify, RwLock};
 use tornello_engine::aggregate::Aggregate;
-use tornello_engine::envelope::Envelope;
-use tornello_engine::ids::{Code, MuseumId, SlotId, TicketId};
+use tornello_engine::envelope::{Digest, Envelope};
+use tornello_engine::ids::{Code, KeyId, MuseumId, SlotId, TicketId};
 use tornello_engine::recall::Recall;
 use tornello_engine::record::Record;
 use tornello_engine::slot::{self, Command, Direction, Refusal, Scan, Slot};
@@ -30,6 +35,7 @@ use crate::failure::Failure;
 use crate::journal::StreamId;
 use crate::journal::writer::Health;
 use crate::owner::Answer;
+use crate::streams::{read_failed, record_of};
 
 /// The most scans that wait to be written: hours of a whole country's, in a few dozen MiB.
 pub(super) const SCANS_MAX: usize = 100_000;
@@ -41,6 +47,8 @@ const MERGED_AT_ONCE: usize = 256;
 const ATTEMPTS: usize = 3;
 /// How soon scans are merged again that could not be merged yet.
 const MERGE_AGAIN: Duration = Duration::from_secs(1);
+/// How long is waited for what is on its way to a slot's end, before other slots have their turn.
+const SETTLED_WITHIN: Duration = Duration::from_secs(1);
 
 /// A ticket at a gate, whose holder goes in or out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,10 +92,88 @@ pub(super) struct Gates {
     pub(super) forks: RwLock<HashMap<SlotId, Arc<Mutex<Fork>>>>,
     /// How many scans wait in all forks.
     pub(super) waiting: AtomicUsize,
-    /// The tickets of which nobody knows whether they were let in or out, until the journal writes again.
-    doubtful: parking_lot::Mutex<HashSet<TicketId>>,
+    /// The tickets of which nobody knows whether they were let in or out, until the journal writes again; with the one request that may be told, if there is one.
+    doubtful: parking_lot::Mutex<HashMap<TicketId, Option<Request>>>,
+    /// The requests with a ticket that are on their way through the journal.
+    on_way: parking_lot::Mutex<HashMap<TicketId, Requests>>,
     /// There is something to merge, or to forget.
     changed: Notify,
+}
+
+/// Who asked, under which key.
+type Request = (KeyId, Digest);
+
+/// Those with one ticket that are on their way at once.
+#[derive(Debug)]
+struct Requests {
+    count: usize,
+    first: Request,
+    /// Whether all of them are the first, sent again: by a gate that does not wait so long.
+    are_one: bool,
+}
+
+/// A request with a ticket that is on its way through the journal, until it is dropped: with an answer, or with a doubt.
+struct OnWay<'a> {
+    gates: &'a Gates,
+    ticket: TicketId,
+    request: Request,
+    is_answered: bool,
+}
+
+impl Gates {
+    fn set_out(&self, ticket: TicketId, request: Request) -> OnWay<'_> {
+        let mut on_way = self.on_way.lock();
+        let requests = on_way.entry(ticket).or_insert(Requests { count: 0, first: request, are_one: true });
+        requests.count += 1;
+        requests.are_one &= requests.first == request;
+        OnWay { gates: self, ticket, request, is_answered: false }
+    }
+
+    #[cfg(test)]
+    pub(super) async fn make_fork(&self, slot: SlotId) -> Arc<Mutex<Fork>> {
+        Arc::clone(self.forks.write().await.entry(slot).or_default())
+    }
+
+    /// Whether all is known of a ticket depends on what the journal will say it holds. One request may be told, if it is the only one with that ticket.
+    fn doubt(&self, ticket: TicketId, only: Option<Request>) {
+        self.doubtful.lock().entry(ticket).and_modify(|known| *known = only.filter(|only| *known == Some(*only))).or_insert(only);
+        self.changed.notify_one();
+    }
+
+    /// The one request that might be told was: whoever comes with the ticket now comes after it.
+    fn told(&self, ticket: TicketId, request: Request) {
+        let mut doubtful = self.doubtful.lock();
+        if doubtful.get(&ticket) == Some(&Some(request)) {
+            doubtful.remove(&ticket);
+        }
+    }
+}
+
+impl OnWay<'_> {
+    /// What became of it is known.
+    fn answered(mut self) {
+        self.is_answered = true;
+    }
+}
+
+/// Whoever asked may have gone away, or waits for a disk that stalls no more: what was asked goes on without them, and the same request may be told if no other one is on its way.
+impl Drop for OnWay<'_> {
+    fn drop(&mut self) {
+        let mut is_alone = false;
+        {
+            let mut on_way = self.gates.on_way.lock();
+            if let Some(requests) = on_way.get_mut(&self.ticket) {
+                is_alone = requests.count == 1 || requests.are_one;
+                requests.count -= 1;
+                if requests.count == 0 {
+                    on_way.remove(&self.ticket);
+                }
+            }
+        }
+        if !self.is_answered {
+            self.gates.doubt(self.ticket, is_alone.then_some(self.request));
+        }
+    }
 }
 
 /// A slot while the journal does not write.
@@ -133,12 +219,15 @@ impl Node {
                     fork
                 }
                 None if self.health() == Health::Writing => {
-                    match self.slot(slot, envelope.clone(), passage.command()).await {
+                    let on_way = self.gates.set_out(passage.ticket, (envelope.who, envelope.key));
+                    let Some(answer) = self.slot_unless_stalled(slot, envelope.clone(), passage.command()).await else { continue };
+                    on_way.answered();
+                    match answer {
                         // Nothing has changed. `Busy` is also said to who was refused because of something that was lost then.
                         Err(failure @ Failure::Journal(_)) => last = failure,
                         Err(Failure::Busy) if self.health() != Health::Writing => {}
                         Err(Failure::OutcomeUnknown) => {
-                            self.doubt(passage.ticket);
+                            self.gates.doubt(passage.ticket, None);
                             return Err(Failure::OutcomeUnknown);
                         }
                         answer => return answer,
@@ -163,11 +252,33 @@ impl Node {
         self.gates.waiting.load(Ordering::Relaxed)
     }
 
-    /// Whether all is known of a ticket depends on what the journal will say it holds.
-    fn doubt(&self, ticket: TicketId) {
-        if self.health() != Health::Writing {
-            self.gates.doubtful.lock().insert(ticket);
-            self.gates.changed.notify_one();
+    /// As [`Node::slot`], but waits for no disk that stalls; none if it does: what was asked may be done yet.
+    async fn slot_unless_stalled(&self, slot: SlotId, envelope: Envelope, command: Command) -> Option<Answer<Slot>> {
+        let mut health = self.health.clone();
+        let stalls = async {
+            // Without a writer there is an answer at once.
+            if health.wait_for(|health| *health == Health::Stalled).await.is_err() {
+                pending::<()>().await;
+            }
+        };
+        tokio::select! {
+            biased;
+            answer = self.slot(slot, envelope, command) => Some(answer),
+            () = stalls => None,
+        }
+    }
+
+    /// Ends the doubts about tickets whose requests have come to their end: what was on its way is on the disk, or never will be.
+    async fn end_doubts(&self) {
+        let doubtful: HashSet<TicketId> = self.gates.doubtful.lock().keys().copied().collect();
+        let slots: HashSet<SlotId> = doubtful.iter().map(|ticket| ticket.slot()).collect();
+        for slot in slots {
+            // A look comes behind what was asked before it, and is answered when all of that is on the disk.
+            let settled = self.look(slot, |_| ());
+            let settled = matches!(tokio::time::timeout(SETTLED_WITHIN, settled).await, Ok(Ok(()) | Err(Failure::UnknownSlot(_))));
+            if settled {
+                self.gates.doubtful.lock().retain(|ticket, _| ticket.slot() != slot || !doubtful.contains(ticket));
+            }
         }
     }
 
@@ -204,18 +315,26 @@ impl Node {
     }
 
     async fn tell(&self, slot: SlotId, fork: &mut Fork, envelope: &Envelope, passage: Passage) -> Answer<Slot> {
-        if let Some(told) = fork.told.iter().find(|told| (told.envelope.who, told.envelope.key) == (envelope.who, envelope.key)) {
-            return if told.envelope.body == envelope.body { Ok(told.record.clone()) } else { Err(Failure::KeyReused) };
+        let asked = (envelope.who, envelope.key);
+        if let Some(told) = fork.told.iter().find(|told| (told.envelope.who, told.envelope.key) == asked) {
+            if told.envelope.body != envelope.body {
+                return Err(Failure::KeyReused);
+            }
+            self.gates.told(passage.ticket, asked);
+            return Ok(told.record.clone());
         }
-        if self.gates.doubtful.lock().contains(&passage.ticket) {
+        if self.gates.doubtful.lock().get(&passage.ticket).is_some_and(|only| *only != Some(asked)) {
             return Err(Failure::OutcomeUnknown);
         }
         let state = self.up_to_date(slot, fork).await?;
         match state.recall(envelope) {
             Recall::New => {}
             Recall::OtherBody => return Err(Failure::KeyReused),
-            // It is on the disk: the slot itself repeats what it said, and writes nothing.
-            Recall::Done { .. } => return self.slot(slot, envelope.clone(), passage.command()).await,
+            // It is on the disk, where the slot would find it too, behind what it has on its way.
+            Recall::Done { seq } => {
+                let found = record_of(self.journal.as_ref(), StreamId::Slot(slot), seq).await.map_err(|error| read_failed::<Refusal>(&error))?;
+                return found.ok_or(Failure::OutcomeUnknown);
+            }
         }
         let now = self.clock.now();
         state.decide(now, &passage.command()).map_err(Failure::Refused)?;
@@ -227,6 +346,7 @@ impl Node {
         match follow(state, envelope, passage, at) {
             Ok(record) => {
                 fork.told.push_back(Told { envelope: envelope.clone(), passage, record: record.clone() });
+                self.gates.told(passage.ticket, asked);
                 Ok(record)
             }
             Err(failure) => {
@@ -291,16 +411,17 @@ impl Node {
     async fn merge_one(&self, slot: SlotId, told: &Told) -> bool {
         let Told { envelope, passage, record } = told;
         let command = passage.merge(record.at);
-        let mut answer = self.slot(slot, envelope.clone(), command.clone()).await;
+        let Some(mut answer) = self.slot_unless_stalled(slot, envelope.clone(), command.clone()).await else { return false };
         if answer == Err(Failure::KeyReused) {
             // Something else came under this key meanwhile. It was told, so it is written.
             let key = digest(&[b"unrecorded", &envelope.key.0.to_be_bytes(), &record.at.as_micros().to_be_bytes()]);
-            answer = self.slot(slot, Envelope { key, ..envelope.clone() }, command).await;
+            let Some(again) = self.slot_unless_stalled(slot, Envelope { key, ..envelope.clone() }, command).await else { return false };
+            answer = again;
         }
         let ticket = passage.ticket;
         match answer {
-            Ok(record) => {
-                if record.events.iter().any(|event| matches!(event, slot::Event::AdmissionConflict(_))) {
+            Ok(written) => {
+                if slot::judged(&written.events, &passage.scan(record.at)).and_then(slot::Judged::conflict).is_some() {
                     tracing::warn!(%slot, %ticket, "somebody was let in while the journal did not write, and should not have been");
                 }
                 true
@@ -319,10 +440,10 @@ impl Node {
     /// for whoever sets its clock.
     pub async fn end_forks(&self) -> bool {
         if self.health() == Health::Writing {
-            self.gates.doubtful.lock().clear();
+            self.end_doubts().await;
         }
         let forks: Vec<_> = self.gates.forks.read().await.iter().map(|(slot, fork)| (*slot, Arc::clone(fork))).collect();
-        let mut all = true;
+        let mut all = self.gates.doubtful.lock().is_empty();
         for (slot, fork) in forks {
             let mut fork = fork.lock().await;
             all &= fork.is_over || self.end_fork(slot, &mut fork).await;

@@ -4,18 +4,20 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::oneshot;
 use tokio::time::MissedTickBehavior;
 use tornello_engine::ids::Code;
+use tornello_engine::time::Timestamp;
 
 use super::{FORGET_AFTER_S, Node, Running};
-use crate::clock::RealClock;
-use crate::journal::writer::Health;
+use crate::clock::{RealClock, Stopwatch};
+use crate::journal::writer::{Health, STALLED_AFTER_US};
 use crate::limits;
 use crate::pauses::Pauses;
 
 /// Owners that nobody asked for so long are retired.
 const RETIRE_EVERY: Duration = Duration::from_secs(60);
-/// How long a stop waits for what was asked.
+/// How long a stop waits for everything together; what has not ended by then is left behind.
 const STOP_WITHIN: Duration = Duration::from_secs(10);
 /// How soon slots are woken again whose deadline still stands, when the journal writes and when it does not.
 const WAKE_AGAIN: Duration = Duration::from_millis(50);
@@ -49,6 +51,7 @@ impl Node {
         );
         self.board.forget(self.clock.now().plus_seconds(-FORGET_AFTER_S));
         self.quotes.forget(self.clock.now().plus_seconds(-FORGET_AFTER_S));
+        self.cases.passes().forget(self.clock.now());
         self.tidy_rooms();
         limits::forget(self);
     }
@@ -138,13 +141,25 @@ impl Running {
         &self.node
     }
 
-    /// Stops: what was asked is finished and on the disk, snapshots and heads are saved. Callers must have stopped asking. The node itself goes when its last
-    /// holder drops it. Other processes may have the data folder only when nothing of this one writes there any more.
+    /// Stops: what was asked is finished and on the disk, snapshots and heads are saved, as far as that is done in ten seconds. Callers must have stopped asking. The node
+    /// itself goes when its last holder drops it. Other processes may have the data folder only when nothing of this one writes there any more.
     pub async fn stop(self) {
+        self.stop_within(STOP_WITHIN).await;
+    }
+
+    pub(super) async fn stop_within(self, most: Duration) {
         let Self { node, writer, ending, views, listed, tasks, lock } = self;
+        let deadline = Deadline { begun: Stopwatch::start(), most };
+        // What gates were told, and owners who are busy, may take half of the time: the journal's end comes first.
+        let early = Deadline { begun: Stopwatch::start(), most: most / 2 };
+        if node.unrecorded() > 0 {
+            // It is in memory alone, and a disk that stalls may go on in time.
+            let mut health = node.health.clone();
+            early.wait_for(async { health.wait_for(|health| *health != Health::Stalled).await.is_ok() }).await;
+        }
         if node.health() == Health::Writing {
-            node.end_forks().await;
-            let _ = tokio::time::timeout(STOP_WITHIN, node.note_refusals()).await;
+            early.wait_for(node.end_forks()).await;
+            early.wait_for(node.note_refusals()).await;
         }
         if node.unrecorded() > 0 {
             tracing::error!(
@@ -154,44 +169,47 @@ impl Running {
         }
         // The first call notes who is idle, the second retires them; commands on their way are settled in between by the journal.
         for _ in 0..2 {
-            node.slots.retire_idle().await;
+            early.wait_for(node.slots.retire_idle()).await;
         }
         tasks.iter().for_each(tokio::task::JoinHandle::abort);
         for task in tasks {
-            let _ = task.await;
+            deadline.wait_for(task).await;
         }
+        let mut all_ended = true;
         let committed = node.committed.clone();
         if let Some(files) = &node.files {
-            let _ = files.keys.flush_last_used().await;
-            files.people.close().await;
-            files.keys.close().await;
+            let closing = async {
+                let _ = files.keys.flush_last_used().await;
+                files.people.close().await;
+                files.keys.close().await;
+            };
+            all_ended &= deadline.wait_for(closing).await.is_some();
         }
         drop(committed);
         // Owners and registries hold the journal's queue: with the last of them the writer ends, after what was queued.
         let (threads, scoring) = (Arc::clone(&node.threads), Arc::clone(&node.scoring));
         drop(node);
-        let ended = tokio::task::spawn_blocking(move || writer.join().is_ok());
-        let ended = tokio::time::timeout(STOP_WITHIN, ended).await;
-        if !matches!(ended, Ok(Ok(true))) {
+        let ended = deadline.wait_for(end_of(writer)).await;
+        if ended != Some(true) {
             tracing::error!("the journal's writer did not end in time, or ended badly");
         }
-        let mut all_ended = ended.is_ok();
+        all_ended &= ended.is_some();
         threads.stop();
         for task in ending {
-            all_ended &= tokio::time::timeout(STOP_WITHIN, task).await.is_ok();
+            all_ended &= deadline.wait_for(task).await.is_some();
         }
         scoring.stop();
         if let Some(views) = views {
             let listed = match listed {
-                Some(listed) => tokio::time::timeout(STOP_WITHIN, listed).await,
-                None => Ok(Ok(())),
+                Some(listed) => deadline.wait_for(listed).await,
+                None => Some(Ok(())),
             };
-            all_ended &= listed.is_ok();
-            if matches!(listed, Ok(Ok(()))) {
-                views.close().await;
+            all_ended &= listed.is_some();
+            if matches!(listed, Some(Ok(()))) {
+                all_ended &= deadline.wait_for(views.close()).await.is_some();
             } else {
                 tracing::error!("the read models were not taken to the end of the journal in time: they are built again if the machine ends now");
-                views.leave().await;
+                all_ended &= deadline.wait_for(views.leave()).await.is_some();
             }
         }
         if all_ended {
@@ -200,6 +218,35 @@ impl Running {
             // What has not ended may write yet: the folder is this process's until it ends.
             std::mem::forget(lock);
         }
+    }
+}
+
+/// When a stop waits no longer.
+struct Deadline {
+    begun: Stopwatch,
+    most: Duration,
+}
+
+impl Deadline {
+    /// What work comes to, if it ends in time. Also after the deadline it is tried once, without waiting.
+    async fn wait_for<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        tokio::time::timeout(self.most.saturating_sub(self.begun.elapsed()), work).await.ok()
+    }
+}
+
+/// Whether a thread ends well. It is waited for by a thread that nobody waits for: the end of a process does not wait for it either.
+async fn end_of(thread: std::thread::JoinHandle<()>) -> bool {
+    let (tell, ended) = oneshot::channel();
+    let waiting = std::thread::Builder::new().name("ending".into()).spawn(move || tell.send(thread.join().is_ok()));
+    waiting.is_ok() && ended.await.unwrap_or(false)
+}
+
+/// Looks now and then whether the disk of the journal stalls, for as long as it runs. For whoever's clock is that of the machine: under one that jumps, every write
+/// takes too long.
+pub async fn keep_watch(node: Arc<Node>) {
+    loop {
+        node.clock.sleep_until(Timestamp::from_micros(node.clock.now().as_micros().saturating_add(STALLED_AFTER_US / 4))).await;
+        node.stalls.look(node.clock.now());
     }
 }
 

@@ -10,6 +10,7 @@ use crate::journal::{Batch, Head, Journal, JournalError};
 use crate::keys::KeysError;
 use crate::people::PeopleError;
 use crate::signing::{SigningError, SigningKeys};
+use crate::sqlite::is_damaged;
 use crate::start::{self, Boards, Checked, Memory};
 use crate::streams::Streams;
 use crate::views::{Views, ViewsError};
@@ -68,14 +69,24 @@ pub enum StartError {
     #[error("{0}: start that program, or a newer one")]
     Newer(JournalError),
     /// The read models cannot be used.
-    #[error(transparent)]
+    #[error("{0}: if the disk is in order, delete views.db, views.db-wal and views.db-shm in the data folder; they are built again from the journal")]
     Views(#[from] ViewsError),
     /// Keys cannot be read.
     #[error(transparent)]
-    Keys(#[from] KeysError),
+    Keys(KeysError),
     /// Contacts cannot be read.
     #[error(transparent)]
-    People(#[from] PeopleError),
+    People(PeopleError),
+    /// A file that cannot be built again is not what was written to it.
+    #[error("{file} is damaged: put {remedy}")]
+    Damaged {
+        /// Which.
+        file: &'static str,
+        /// What can be done.
+        remedy: &'static str,
+        /// What was seen.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// Signing keys cannot be read.
     #[error(transparent)]
     Signing(#[from] SigningError),
@@ -100,6 +111,32 @@ impl From<JournalError> for StartError {
         match error {
             JournalError::Newer { .. } => Self::Newer(error),
             error => Self::Journal(error),
+        }
+    }
+}
+
+impl From<KeysError> for StartError {
+    fn from(error: KeysError) -> Self {
+        match error {
+            KeysError::Store { ref source, .. } if is_damaged(source) => Self::Damaged {
+                file: "keys.db",
+                remedy: "it back from the backup, with its -wal if there is one; without a copy, move it away and make new API keys with `tornello keys create`",
+                source: error.into(),
+            },
+            error => Self::Keys(error),
+        }
+    }
+}
+
+impl From<PeopleError> for StartError {
+    fn from(error: PeopleError) -> Self {
+        match error {
+            PeopleError::Store { ref source, .. } if is_damaged(source) => Self::Damaged {
+                file: "people.db or people-keys.db",
+                remedy: "both back from the backup, with their -wal if there are any; without a copy, move both away: the contacts are gone then, and nothing else",
+                source: error.into(),
+            },
+            error => Self::People(error),
         }
     }
 }
@@ -271,10 +308,7 @@ pub(super) async fn rebuild(
             built.views.clear().await?;
             continue;
         }
-        for (slot, head) in heads {
-            boards.slots.restore(slot, head);
-        }
-        memory.restore(streams, boards).await?;
+        memory.restore(heads, streams, boards).await?;
         return Ok(Checked { cut, ..checked });
     }
 }

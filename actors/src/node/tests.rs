@@ -14,6 +14,7 @@ mod learning;
 mod limits;
 mod moves;
 mod owners;
+mod parties;
 mod payments;
 mod quotes;
 mod readings;

@@ -71,10 +71,14 @@ async fn sell(node: &Node, id: PaymentId, opened: &Opened, number: u16, item: &I
     let settlement = settlement_of(id, item);
     let contact = opened.payer;
     // A sale without a hold is of whoever asked for the payment, and of its order.
-    let assessment = assessment_of(node, id).await;
+    let assessment = assessment_of(node, id).await?;
     let as_buyer = |name: &str, number: u64, parties: &[Party]| {
         let (who, order, assessment, parties) = (opened.who, opened.order, assessment.clone(), parties.to_vec());
         Envelope { who, order, assessment, parties, ..step(id, name, number) }
+    };
+    let of_quote = match opened.quote {
+        Some(quote) => quotes::parties_of(node, quote).await.map_err(|failure| failure.map(|_| Refusal::Payment(payment::Refusal::NotPaid)))?,
+        None => Vec::new(),
     };
     // What was sold anew before stays so, whatever has become of the hold since.
     let (hold, of_it) = (item.hold, settlement.clone());
@@ -94,7 +98,8 @@ async fn sell(node: &Node, id: PaymentId, opened: &Opened, number: u16, item: &I
         return Ok(Ok(sale));
     }
     // Who was named when the payment began buys a hold that nobody was named for; any other is of whoever held it.
-    let named = if limits_buyers(node, slot) && is_unnamed { named_in(node, id).await? } else { Vec::new() };
+    let mut named = if limits_buyers(node, slot) && is_unnamed { named_in(node, id).await? } else { Vec::new() };
+    named.extend(&of_quote);
     // What another payment is under way for by now is left to that one, however late this one's money is.
     let keeper = match kept_for {
         Some(Keeper::Payment(other)) if other != id => (!is_under_way(node, other, hold).await?).then_some(other),
@@ -112,7 +117,7 @@ async fn sell(node: &Node, id: PaymentId, opened: &Opened, number: u16, item: &I
         Err(failure) => return Err(of_slot(hold, failure)),
     }
     // Places that are sold anew are bought by whoever held them, or late money would buy what the buyer may not have.
-    let named = match node.day_limits().buyer_of(hold) {
+    let mut named = match node.day_limits().buyer_of(hold) {
         Some(pseudonym) => vec![Party { kind: PartyKind::Buyer, pseudonym }],
         None if limits_buyers(node, slot) => {
             let holder = held_by(node, hold).await?;
@@ -120,6 +125,9 @@ async fn sell(node: &Node, id: PaymentId, opened: &Opened, number: u16, item: &I
         }
         None => Vec::new(),
     };
+    // Nothing else says of a sale without its hold whose card paid for it, or from which device.
+    let of_payment = first_envelope(node, id).await.map_err(|error| read_failed(&error))?.map(|first| first.parties).unwrap_or_default();
+    named.extend(of_payment.into_iter().filter(|party| party.kind != PartyKind::Buyer).chain(of_quote));
     for salt in 0..SALTS {
         let sale = anew(id, number, slot, salt);
         let (lines, channel) = (item.lines.clone(), opened.channel);
@@ -140,12 +148,14 @@ pub(super) const fn settlement_of(id: PaymentId, item: &Item) -> Settlement {
     if item.amount_cents.is_zero() { Settlement::Free } else { Settlement::Payment { id } }
 }
 
-/// What was said of the payment when it began, for its sales: after a restart it is read where it was written.
-async fn assessment_of(node: &Node, id: PaymentId) -> Option<Box<Assessment>> {
+/// What was said of the payment when it began, for its sales: after a restart it is read where it was written. While that cannot be read nothing is sold: a sale that is to
+/// be reviewed would be made without.
+async fn assessment_of(node: &Node, id: PaymentId) -> Step<Option<Box<Assessment>>> {
     if let Some(known) = node.scoring().of_payment(id) {
-        return Some(known);
+        return Ok(Some(known));
     }
-    first_envelope(node, id).await.ok()??.assessment
+    let first = first_envelope(node, id).await.map_err(|error| read_failed(&error))?;
+    Ok(first.and_then(|envelope| envelope.assessment))
 }
 
 /// Who was named as the buyer when a payment began, by each pseudonym.

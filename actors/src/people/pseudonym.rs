@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
 use parking_lot::RwLock;
@@ -105,13 +106,49 @@ impl Pseudonymiser {
             PartyKind::Operator => 6,
             PartyKind::Group => 7,
         };
-        let raw = raw.trim();
-        // Buyers are addresses, which people write in any case; tokens of devices and cards tell upper from lower.
-        let raw = Zeroizing::new(if kind == PartyKind::Buyer { raw.to_lowercase() } else { raw.to_owned() });
+        let raw = Zeroizing::new(match kind {
+            PartyKind::Buyer => buyer_as_counted(raw),
+            PartyKind::Network => block_of(raw.trim()).unwrap_or_else(|| raw.trim().to_owned()),
+            _ => raw.trim().to_owned(),
+        });
         let hash = keyed_hash(&self.key_of(month), &[&[number], raw.as_bytes()]);
         let (first, _) = hash.split_at(16);
         Party { kind, pseudonym: Digest(first.iter().fold(0, |value, &byte| value << 8 | u128::from(byte))) }
     }
+}
+
+/// The block of addresses that an address of the internet is in, as its first address and the length of the prefix; none of what is neither an address nor such a block.
+/// Who has one address has its neighbours as well: of version 4 the 256 of a /24, of version 6 the /56 that a line is given. A block that is larger stays as it is.
+fn block_of(raw: &str) -> Option<String> {
+    let (address, length) = raw.split_once('/').map_or((raw, None), |(address, length)| (address, Some(length)));
+    let given: Option<u32> = length.map(str::parse).transpose().ok()?;
+    let written = address.parse::<IpAddr>().or_else(|_| address.parse::<SocketAddr>().map(|at| at.ip())).ok()?;
+    let most = if written.is_ipv4() { 32 } else { 128 };
+    if given.is_some_and(|given| given > most) {
+        return None;
+    }
+    match written.to_canonical() {
+        IpAddr::V4(address) => {
+            // Of one that is written as version 6 (`::ffff:192.0.2.1`) the prefix is, too.
+            let given = given.map(|given| if written.is_ipv4() { given } else { given.saturating_sub(96) });
+            let length = given.unwrap_or(24).min(24);
+            let mask = u32::MAX.checked_shl(32 - length).unwrap_or(0);
+            Some(format!("{}/{length}", Ipv4Addr::from_bits(address.to_bits() & mask)))
+        }
+        IpAddr::V6(address) => {
+            let length = given.unwrap_or(56).min(56);
+            let mask = u128::MAX.checked_shl(128 - length).unwrap_or(0);
+            Some(format!("{}/{length}", Ipv6Addr::from_bits(address.to_bits() & mask)))
+        }
+    }
+}
+
+/// A buyer as they are counted: buyers are addresses, which people write in any case, and with a space that slipped in; tokens of devices and cards tell upper from
+/// lower. What stands behind a plus, or between dots, stays: whose mailbox that is only its provider knows, and of two people who share an address but for that neither
+/// is to be refused for what the other has.
+fn buyer_as_counted(raw: &str) -> String {
+    let raw = raw.to_lowercase();
+    if raw.contains('@') { raw.split_whitespace().collect() } else { raw.trim().to_owned() }
 }
 
 #[cfg(test)]
@@ -128,8 +165,10 @@ mod tests {
         let maker = Pseudonymiser::new(&MasterKey::from_bytes(MASTER));
         let buyer = maker.party_in(PartyKind::Buyer, " Anna@Example.IT ", november);
         assert_eq!(buyer, maker.party(PartyKind::Buyer, "anna@example.it", "2026-11-01T00:00:00Z".parse().unwrap()));
+        assert_eq!(buyer, maker.party_in(PartyKind::Buyer, "anna @example.it\t", november));
         let others = [
             maker.party_in(PartyKind::Buyer, "anna@example.com", november),
+            maker.party_in(PartyKind::Buyer, "anna+1@example.it", november),
             maker.party_in(PartyKind::Account, "anna@example.it", november),
             maker.party_in(PartyKind::Buyer, "anna@example.it", november.previous()),
             maker.party_in(PartyKind::Card, "tok_A", november),
@@ -137,9 +176,43 @@ mod tests {
             Pseudonymiser::new(&MasterKey::from_bytes([1; 32])).party_in(PartyKind::Buyer, "anna@example.it", november),
         ];
         let distinct: HashSet<_> = others.iter().map(|party| party.pseudonym).chain([buyer.pseudonym]).collect();
-        assert_eq!(distinct.len(), 7);
+        assert_eq!(distinct.len(), 8);
         // Written in journals: this value never changes.
         assert_eq!(format!("{:032x}", { buyer.pseudonym.0 }), "9f2cb9af58e2254533ac27a2761ec21d");
+    }
+
+    #[test]
+    fn an_address_is_of_its_block_however_it_is_written() {
+        for (raw, block) in [
+            ("192.0.2.17", Some("192.0.2.0/24")),
+            ("192.0.2.17:51000", Some("192.0.2.0/24")),
+            ("::ffff:192.0.2.17", Some("192.0.2.0/24")),
+            ("::ffff:192.0.2.17/128", Some("192.0.2.0/24")),
+            ("192.0.2.0/24", Some("192.0.2.0/24")),
+            ("192.0.2.16/28", Some("192.0.2.0/24")),
+            ("192.0.2.17/16", Some("192.0.0.0/16")),
+            ("192.0.2.17/0", Some("0.0.0.0/0")),
+            ("2001:db8:1:2ff:1:2:3:4", Some("2001:db8:1:200::/56")),
+            ("[2001:DB8:1:2ff::1]:443", Some("2001:db8:1:200::/56")),
+            ("2001:db8:1:2ab::/64", Some("2001:db8:1:200::/56")),
+            ("2001:db8::/32", Some("2001:db8::/32")),
+            ("::/0", Some("::/0")),
+            ("192.0.2.17/33", None),
+            ("192.0.2.17/x", None),
+            ("192.0.2", None),
+            ("AS64500", None),
+            ("campus", None),
+            ("", None),
+        ] {
+            assert_eq!(block_of(raw).as_deref(), block, "{raw}");
+        }
+        let maker = Pseudonymiser::new(&MasterKey::from_bytes(MASTER));
+        let of = |kind, raw| maker.party_in(kind, raw, Month(24_323));
+        assert_eq!(of(PartyKind::Network, " 192.0.2.17 "), of(PartyKind::Network, "192.0.2.200"));
+        assert_eq!(of(PartyKind::Network, "192.0.2.0/24"), of(PartyKind::Network, "192.0.2.200"));
+        assert_ne!(of(PartyKind::Network, "192.0.3.17"), of(PartyKind::Network, "192.0.2.17"));
+        assert_ne!(of(PartyKind::Network, "campus-a"), of(PartyKind::Network, "campus-b"));
+        assert_ne!(of(PartyKind::Device, "192.0.2.17"), of(PartyKind::Device, "192.0.2.200"), "of nothing else");
     }
 
     #[test]

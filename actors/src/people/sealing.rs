@@ -86,6 +86,36 @@ pub(super) fn unseal(cipher: &XChaCha20Poly1305, person: PersonId, sealed: &[u8]
     cipher.decrypt(&XNonce::from(*nonce), Payload { msg: ciphertext, aad: &blob(person) }).ok().map(Zeroizing::new)
 }
 
+/// Seals what somebody carries away and brings back: whoever has it can neither read nor change it. The key follows from the master key, so it opens after a restart too.
+#[derive(Clone)]
+pub(crate) struct Sealer(Zeroizing<[u8; 32]>);
+
+impl fmt::Debug for Sealer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Sealer(..)")
+    }
+}
+
+impl Sealer {
+    /// With a key for one purpose.
+    pub(crate) fn new(master: &MasterKey, purpose: &[u8]) -> Self {
+        Self(master.derive(purpose))
+    }
+
+    /// A random nonce, then the ciphertext; none if the machine gives no random numbers.
+    pub(crate) fn seal(&self, plain: &[u8]) -> Option<Vec<u8>> {
+        let nonce: [u8; NONCE_BYTES] = random().ok()?;
+        let ciphertext = cipher(&self.0).encrypt(&XNonce::from(nonce), plain).ok()?;
+        Some([&nonce[..], &ciphertext].concat())
+    }
+
+    /// What was sealed; none if it was not sealed here, or was changed since.
+    pub(crate) fn open(&self, sealed: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+        let (nonce, ciphertext) = sealed.split_first_chunk::<NONCE_BYTES>()?;
+        cipher(&self.0).decrypt(&XNonce::from(*nonce), ciphertext).ok().map(Zeroizing::new)
+    }
+}
+
 pub(super) fn keyed_hash(key: &[u8; 32], parts: &[&[u8]]) -> Zeroizing<[u8; 32]> {
     // `new` takes a key of the hash's block length: shorter keys are filled up with zeros, as HMAC says.
     let mut block = Zeroizing::new([0_u8; 64]);

@@ -2,13 +2,15 @@
 //! revision is kept, and fitted to what is in force.
 
 use tornello_engine::channel::Channel;
+use tornello_engine::envelope::{Envelope, Outcome};
 use tornello_engine::ids::{HoldId, KeyId, QuoteId};
 use tornello_engine::quote::{Command, Part, Quote};
 use tornello_engine::slot::{self, Keeper, Line, Slot, people};
 use tornello_engine::time::Timestamp;
 
-use super::{Step, for_system, note, of_slot, step};
+use super::{Step, for_system, group_of, note, of_slot, step};
 use crate::failure::Failure;
+use crate::fraud::{SignalKind, signal_of};
 use crate::node::Node;
 
 /// Keeps an option of a part that stays in its slot, as long as the new revision wants it, and lets it grow. One that is to shrink does so only when the revision
@@ -42,8 +44,10 @@ pub(super) async fn take_options(node: &Node, quote: &Quote, attempt: u32) -> St
                 }
             }
         }
+        let mut envelope = Envelope { parties: group_of(quote), ..for_system(id, "option", hold) };
+        weigh(node, hold, &lines, &mut envelope);
         let command = slot::Command::HoldFor { hold, channel: Channel::Group, lines, until, cause };
-        let why = match node.slot(part.slot, for_system(id, "option", hold), command).await {
+        let why = match node.slot(part.slot, envelope, command).await {
             Ok(_) => continue,
             // The key of this step is forgotten after a day: the hold itself says then whether it was taken.
             Err(Failure::Refused(slot::Refusal::IdTaken)) if is_held(node, part, hold).await? => continue,
@@ -55,6 +59,22 @@ pub(super) async fn take_options(node: &Node, quote: &Quote, attempt: u32) -> St
         return note(node, id, key, Command::NoteOptionsRefused { attempt, part: number, why }).await;
     }
     note(node, id, step(id, "optioned", u64::from(attempt)), Command::NoteOptioned { attempt }).await
+}
+
+/// Says of an option of a known account what the scorers say of a hold, for whoever looks later. It is taken whatever that is: what a rule would refuse is looked at, and a
+/// model's word alone is a score and no more, as an agency that keeps much is nothing unusual.
+fn weigh(node: &Node, hold: HoldId, lines: &[Line], envelope: &mut Envelope) {
+    if envelope.parties.is_empty() {
+        return;
+    }
+    let signal = signal_of(node.now(), SignalKind::Held, Channel::Group, hold, lines, envelope);
+    let mut assessment = node.scoring().assess(&signal);
+    if assessment.rules.is_empty() {
+        assessment.outcome = Outcome::Allow;
+    } else if assessment.outcome == Outcome::Block {
+        assessment.outcome = Outcome::Review;
+    }
+    envelope.assessment = Some(Box::new(assessment));
 }
 
 async fn is_held(node: &Node, part: &Part, hold: HoldId) -> Step<bool> {

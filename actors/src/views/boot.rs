@@ -1,11 +1,12 @@
 //! Whether the read models' file can be believed. It is written without a flush, so that the journal never waits on the disk behind lists that can be built again: a
 //! process that ends loses nothing by that, but a machine that ends may leave any part of it unwritten. A stamp beside it says in which boot of the machine it was
-//! written last, or that it was flushed at the end.
+//! written last, that it was flushed at the end, or that it is damaged.
 
 use std::fs::File;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
+use super::log;
 use crate::signing::secret_file;
 
 /// Linux says it anew at each boot.
@@ -13,6 +14,8 @@ const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 /// Where nothing says it: only what was flushed is believed.
 const UNKNOWN: &str = "unknown";
 const FLUSHED: &str = "flushed";
+/// It was found to be damaged while it was open.
+const DAMAGED: &str = "damaged";
 
 /// The stamp of a file of read models.
 #[derive(Debug, Clone)]
@@ -28,28 +31,54 @@ impl Stamp {
         Self { views: views.to_owned(), boot }
     }
 
-    /// Before the file is opened: removes what may be torn, and notes that it is written from now on. Says whether something was removed.
-    pub(super) fn begin(&self) -> io::Result<bool> {
-        let torn = match std::fs::read_to_string(self.file()) {
-            Ok(stamp) => stamp != FLUSHED && (stamp != self.boot || self.boot == UNKNOWN),
+    /// Before the file is opened: removes what may be torn or damaged, and notes that it is written from now on. Says why something was removed.
+    pub(super) fn begin(&self) -> io::Result<Option<&'static str>> {
+        let why = match std::fs::read(self.file()) {
+            Ok(stamp) if stamp == DAMAGED.as_bytes() => Some("views.db was damaged"),
+            Ok(stamp) if stamp != FLUSHED.as_bytes() && (stamp != self.boot.as_bytes() || self.boot == UNKNOWN) => {
+                Some("the machine ended without a stop in good order")
+            }
+            Ok(_) => None,
             // Written by a version that flushed, or not at all yet.
-            Err(error) if error.kind() == ErrorKind::NotFound => false,
+            Err(error) if error.kind() == ErrorKind::NotFound => None,
             Err(error) => return Err(error),
         };
-        if torn {
-            for end in ["", "-wal", "-shm"] {
-                match std::fs::remove_file(self.beside(end)) {
-                    Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
-                    _ => {}
-                }
-            }
+        let why = match why {
+            None if !log::is_whole(&self.beside("-wal"))? => Some("views.db-wal is damaged"),
+            why => why,
+        };
+        if why.is_some() {
+            self.remove()?;
         }
         self.write(&self.boot)?;
-        Ok(torn)
+        Ok(why)
+    }
+
+    /// Removes the file, with what SQLite keeps beside it.
+    pub(super) fn remove(&self) -> io::Result<()> {
+        for end in ["", "-wal", "-shm"] {
+            match std::fs::remove_file(self.beside(end)) {
+                Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Notes that the file is damaged: whoever opens it next removes it.
+    pub(super) fn distrust(&self) -> io::Result<()> {
+        if self.is_distrusted() { Ok(()) } else { self.write(DAMAGED) }
+    }
+
+    fn is_distrusted(&self) -> bool {
+        std::fs::read(self.file()).is_ok_and(|stamp| stamp == DAMAGED.as_bytes())
     }
 
     /// After the file was closed: flushes it, and notes that.
     pub(super) fn end(&self) -> io::Result<()> {
+        if self.is_distrusted() {
+            return Ok(());
+        }
         File::open(&self.views)?.sync_all()?;
         // What could not be moved from here into the file when that was closed, as on a full disk, counts as much.
         match File::open(self.beside("-wal")) {
@@ -85,15 +114,28 @@ mod tests {
         let views = folder.path().join("views.db");
         let stamp = |boot: &str| Stamp { views: views.clone(), boot: boot.to_owned() };
         std::fs::write(&views, "by a version that flushed").unwrap();
-        assert!(!stamp("one").begin().unwrap() && views.exists());
-        assert!(!stamp("one").begin().unwrap() && views.exists(), "the process ended, the machine went on");
+        assert!(stamp("one").begin().unwrap().is_none() && views.exists());
+        assert!(stamp("one").begin().unwrap().is_none() && views.exists(), "the process ended, the machine went on");
         std::fs::write(folder.path().join("views.db-wal"), "").unwrap();
-        assert!(stamp("two").begin().unwrap() && !views.exists() && !folder.path().join("views.db-wal").exists());
+        assert!(stamp("two").begin().unwrap().is_some() && !views.exists() && !folder.path().join("views.db-wal").exists());
         std::fs::write(&views, "built again").unwrap();
         stamp("two").end().unwrap();
-        assert!(!stamp("three").begin().unwrap() && views.exists());
+        assert!(stamp("three").begin().unwrap().is_none() && views.exists());
         stamp(UNKNOWN).end().unwrap();
-        assert!(!stamp(UNKNOWN).begin().unwrap() && views.exists());
-        assert!(stamp(UNKNOWN).begin().unwrap() && !views.exists(), "nothing says that the machine went on");
+        assert!(stamp(UNKNOWN).begin().unwrap().is_none() && views.exists());
+        assert!(stamp(UNKNOWN).begin().unwrap().is_some() && !views.exists(), "nothing says that the machine went on");
+    }
+
+    #[test]
+    fn lists_that_were_found_damaged_are_not_believed_again_however_they_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let views = folder.path().join("views.db");
+        let stamp = Stamp { views: views.clone(), boot: "one".to_owned() };
+        assert!(stamp.begin().unwrap().is_none());
+        std::fs::write(&views, "damaged").unwrap();
+        stamp.distrust().unwrap();
+        stamp.end().unwrap();
+        assert!(stamp.begin().unwrap().is_some() && !views.exists());
+        assert!(stamp.begin().unwrap().is_none(), "it is made anew once");
     }
 }

@@ -81,6 +81,7 @@ impl Views {
                 let heads = board.take_unsaved();
                 if let Err(error) = self.save_heads(&heads, &end, journal.as_ref()).await {
                     tracing::error!(%error, "the heads of the slots were not saved");
+                    self.distrust(&error);
                     heads.iter().for_each(|(slot, _)| board.not_saved(*slot));
                 }
                 since_saved = Some(Stopwatch::start());
@@ -101,6 +102,7 @@ impl Views {
                 }
                 Err(error) => {
                     tracing::error!(%error, "the read models fall behind");
+                    self.distrust(&error);
                     tokio::time::sleep(Duration::from_secs(1)).await;
                 }
             }
@@ -210,10 +212,12 @@ impl Rows {
     /// Everything and the new position in one transaction, so that nothing is taken in twice.
     pub(super) async fn write(self, pool: &SqlitePool, last: &Batch) -> Result<(), sqlx::Error> {
         let mut tx = pool.begin_with("BEGIN IMMEDIATE").await?;
+        // Asked before tickets move on: where somebody was when a gate refused them.
+        let elsewhere = self.fraud.elsewhere(&mut tx).await?;
         self.sales.write(&mut tx).await?;
         self.payments.write(&mut tx).await?;
         self.quotes.write(&mut tx).await?;
-        self.fraud.write(&mut tx).await?;
+        self.fraud.write(&mut tx, &elsewhere).await?;
         move_on(&mut tx, "rows", last.number, &last.hash()).await?;
         tx.commit().await
     }

@@ -2,15 +2,18 @@
 //! has none is found here too, so that a crash in between loses none.
 //!
 //! Here are the tables, and what the journal's records change in them. `fraud/cases.rs` lists cases, `fraud/chance.rs` says what chance picks, `fraud/signs.rs` what banks and
-//! gates say, `fraud/links.rs` who took part in what else.
+//! gates say, `fraud/elsewhere.rs` of which sales a gate refused what had come in elsewhere, `fraud/links.rs` who took part in what else, `fraud/known.rs` what is known of
+//! sales by now.
 
 mod cases;
 mod chance;
+mod elsewhere;
+mod known;
 mod links;
 mod signs;
 
 pub use cases::{CaseFilter, CaseRow};
-pub use chance::{is_picked, stays_picked};
+pub use chance::{ByHour, Drawn, PICKED_ONE_IN, is_picked, stays_picked};
 pub use links::Link;
 pub use signs::RefusedRow;
 
@@ -20,47 +23,57 @@ use std::collections::btree_map::Entry;
 use serde_json::{Value, json};
 use sqlx::Row;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
-use tornello_engine::attempts::{self, Attempt, Refused};
+use tornello_engine::attempts::{self, Attempt, Ending, Refused};
 use tornello_engine::case::{self, Label, LabelSource, Subject};
 use tornello_engine::channel::Channel;
 use tornello_engine::envelope::{Assessment, Digest, Envelope, Outcome, Party, PartyKind};
-use tornello_engine::ids::{BadId, CaseId, HoldId, MuseumId, PaymentId, TillId};
+use tornello_engine::ids::{BadId, CaseId, Code, HoldId, MuseumId, PaymentId, TicketId, TillId};
 use tornello_engine::money::Cents;
 use tornello_engine::payment;
 use tornello_engine::record::Record;
-use tornello_engine::slot::{self, CancelCause, ConflictReason};
+use tornello_engine::slot::{self, CancelCause, ConflictReason, Line};
 use tornello_engine::till;
 use tornello_engine::time::Timestamp;
 
 use self::cases::write_case;
-use self::signs::{BY_BANK, CONFLICTS, Word, sign};
+use self::elsewhere::{Entered, write_met};
+use self::signs::{BY_BANK, CLEARED, CONFLICTS, MET, NOT_MET, Word, sign};
 use super::{Views, ViewsError, json as written};
+use crate::fraud::{SignalEvent, SignalKind, Taking, hearing};
 use crate::journal::{Journal, JournalError};
 
 /// The tables. Times are microseconds. What wants a case has its `wants` set until it has one. What chance may pick at all (sales and returns, not holds that were never
-/// sold, nor counts of cash) is `pickable`. Signs and labels are kept by the rank of whoever says so: of one rank the last word counts. A sign is `told` while the label of its
-/// rank in the case of its sale says the same.
+/// sold, nor counts of cash) is `pickable`; an attempt that was refused `wants` a case if chance picks it. A case stands in the queue by its `urgency`. Signs and labels are
+/// kept by the rank of whoever says so: of one rank the last word counts. A sign is `told` while the label of its rank in the case of its sale says the same. Of what is held
+/// `holder` is who would be read of, and the table of that name has the first suspected hold of each on each day that ended without being bought; `met` has the sales of
+/// which a gate refused a ticket that had come in elsewhere, as many of a day as are read.
 pub(super) const SCHEMA: &str = "
     DROP TABLE IF EXISTS assessed; DROP TABLE IF EXISTS party; DROP TABLE IF EXISTS fraud_case; DROP TABLE IF EXISTS fraud_label;
-    DROP TABLE IF EXISTS fraud_sign; DROP TABLE IF EXISTS attempt; DROP TABLE IF EXISTS refused;
+    DROP TABLE IF EXISTS fraud_sign; DROP TABLE IF EXISTS attempt; DROP TABLE IF EXISTS refused; DROP TABLE IF EXISTS gate_sign;
+    DROP TABLE IF EXISTS holder; DROP TABLE IF EXISTS met;
     CREATE TABLE assessed (
         subject TEXT PRIMARY KEY, at INTEGER NOT NULL, museum INTEGER NOT NULL, channel TEXT NOT NULL, score INTEGER NOT NULL, severity INTEGER NOT NULL,
-        data TEXT NOT NULL, amount_cents INTEGER NOT NULL, review_until INTEGER, wants TEXT NOT NULL, pickable INTEGER NOT NULL
+        data TEXT NOT NULL, amount_cents INTEGER NOT NULL, review_until INTEGER, wants TEXT NOT NULL, pickable INTEGER NOT NULL,
+        people INTEGER NOT NULL, holder TEXT NOT NULL
     ) STRICT, WITHOUT ROWID;
-    CREATE INDEX assessed_wanting ON assessed (subject) WHERE wants = 'review';
+    CREATE INDEX assessed_wanting ON assessed (subject) WHERE wants IN ('review', 'hold', 'met');
     CREATE INDEX assessed_picked ON assessed (at) WHERE wants = 'picked';
     CREATE INDEX assessed_by_time ON assessed (at);
+    CREATE TABLE holder (holder TEXT NOT NULL, day INTEGER NOT NULL, subject TEXT NOT NULL, PRIMARY KEY (holder, day)) STRICT, WITHOUT ROWID;
+    CREATE TABLE met (day INTEGER NOT NULL, sale TEXT NOT NULL, PRIMARY KEY (day, sale)) STRICT, WITHOUT ROWID;
     CREATE TABLE party (
         kind TEXT NOT NULL, pseudonym TEXT NOT NULL, subject TEXT NOT NULL, at INTEGER NOT NULL, PRIMARY KEY (kind, pseudonym, subject)
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX party_by_subject ON party (subject);
+    CREATE INDEX party_by_time ON party (kind, pseudonym, at DESC, subject);
     CREATE TABLE fraud_case (
         fraud_case TEXT PRIMARY KEY, subject TEXT NOT NULL, origin TEXT NOT NULL, museum INTEGER NOT NULL, channel TEXT NOT NULL, amount_cents INTEGER NOT NULL,
-        score INTEGER, probability_ppm INTEGER, model TEXT NOT NULL, loss INTEGER NOT NULL, opened_at INTEGER NOT NULL, due_at INTEGER NOT NULL, lapses_at INTEGER NOT NULL,
+        score INTEGER, probability_ppm INTEGER, model TEXT NOT NULL, loss INTEGER NOT NULL, urgency INTEGER NOT NULL,
+        opened_at INTEGER NOT NULL, due_at INTEGER NOT NULL, lapses_at INTEGER NOT NULL,
         state TEXT NOT NULL, assignee TEXT NOT NULL, verdict TEXT NOT NULL, reason TEXT NOT NULL, decided_by TEXT NOT NULL, decided_at INTEGER,
         appealed_at INTEGER, blocked INTEGER NOT NULL
     ) STRICT, WITHOUT ROWID;
-    CREATE INDEX fraud_case_by_state ON fraud_case (state, loss, fraud_case);
+    CREATE INDEX fraud_case_by_state ON fraud_case (state, urgency, fraud_case);
     CREATE INDEX fraud_case_by_origin ON fraud_case (origin, opened_at);
     CREATE INDEX fraud_case_by_subject ON fraud_case (subject);
     CREATE TABLE fraud_label (
@@ -74,11 +87,16 @@ pub(super) const SCHEMA: &str = "
     CREATE INDEX fraud_sign_untold ON fraud_sign (at) WHERE told = 0;
     CREATE TABLE attempt (
         attempt TEXT PRIMARY KEY, at INTEGER NOT NULL, museum INTEGER NOT NULL, channel TEXT NOT NULL, ending TEXT NOT NULL, amount_cents INTEGER NOT NULL,
-        people INTEGER NOT NULL
+        people INTEGER NOT NULL, wants TEXT NOT NULL
     ) STRICT, WITHOUT ROWID;
+    CREATE INDEX attempt_picked ON attempt (at) WHERE wants = 'picked';
+    CREATE INDEX attempt_blocked ON attempt (at) WHERE ending = 'blocked';
     CREATE TABLE refused (
         sale TEXT NOT NULL, at INTEGER NOT NULL, ticket TEXT NOT NULL, reason TEXT NOT NULL, times INTEGER NOT NULL, gate TEXT NOT NULL,
         PRIMARY KEY (sale, at, ticket, reason, times)
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE gate_sign (
+        sale TEXT NOT NULL, ticket TEXT NOT NULL, gate TEXT NOT NULL, at INTEGER NOT NULL, PRIMARY KEY (sale, ticket, gate, at)
     ) STRICT, WITHOUT ROWID;";
 
 /// What wants a case, or whose case is to be told something.
@@ -96,26 +114,29 @@ pub struct Wanting {
     pub amount_cents: i64,
     /// When its tickets are valid by themselves, if it is under review.
     pub review_until: Option<Timestamp>,
+    /// Whether a gate met one of its tickets that had come in elsewhere, and nothing else wants a case.
+    pub is_met: bool,
 }
 
 impl Views {
     /// What is to be reviewed and has no case, at most `limit`.
     pub async fn wanting_cases(&self, limit: u32) -> Result<Vec<Wanting>, ViewsError> {
-        const QUERY: &str = "SELECT subject, data, channel, amount_cents, review_until, museum FROM assessed WHERE wants = 'review' LIMIT ?";
+        const QUERY: &str =
+            "SELECT subject, data, channel, amount_cents, review_until, museum, wants FROM assessed WHERE wants IN ('review', 'hold', 'met') LIMIT ?";
         let rows = sqlx::query(QUERY).bind(i64::from(limit)).fetch_all(&self.pool).await?;
         rows.iter().map(|row| wanting_row(row).map_err(ViewsError::Store)).collect()
     }
 
     /// What was assessed, for a case about it; none if it was not.
     pub async fn assessed_for_case(&self, subject: Subject) -> Result<Option<Wanting>, ViewsError> {
-        const QUERY: &str = "SELECT subject, data, channel, amount_cents, review_until, museum FROM assessed WHERE subject = ?";
+        const QUERY: &str = "SELECT subject, data, channel, amount_cents, review_until, museum, wants FROM assessed WHERE subject = ?";
         let row = sqlx::query(QUERY).bind(subject.to_string()).fetch_optional(&self.pool).await?;
         row.as_ref().map(wanting_row).transpose().map_err(ViewsError::Store)
     }
 
     /// What is known of one sale for a case about it; none if the lists do not have the sale.
     pub async fn sale_for_case(&self, sale: HoldId) -> Result<Option<Wanting>, ViewsError> {
-        const QUERY: &str = "SELECT sale, coalesce((SELECT data FROM assessed WHERE subject = sale), ''), channel, total_cents, NULL, museum FROM sale WHERE sale = ?";
+        const QUERY: &str = "SELECT sale, coalesce((SELECT data FROM assessed WHERE subject = sale), ''), channel, total_cents, NULL, museum, '' FROM sale WHERE sale = ?";
         let row = sqlx::query(QUERY).bind(sale.to_string()).fetch_optional(&self.pool).await?;
         row.as_ref().map(wanting_row).transpose().map_err(ViewsError::Store)
     }
@@ -147,13 +168,20 @@ fn bad(error: BadId) -> sqlx::Error {
 }
 
 fn wanting_row(row: &SqliteRow) -> Result<Wanting, sqlx::Error> {
+    let subject: Subject = row.try_get::<String, _>(0)?.parse().map_err(bad)?;
+    let wants: String = row.try_get(6)?;
     Ok(Wanting {
-        subject: row.try_get::<String, _>(0)?.parse().map_err(bad)?,
+        // A hold that was not bought has the id that its sale would have had.
+        subject: match subject {
+            Subject::Sale(hold) if wants == "hold" => Subject::Hold(hold),
+            other => other,
+        },
         museum: MuseumId(row.try_get(5)?),
         assessment: serde_json::from_str(&row.try_get::<String, _>(1)?).ok(),
         channel: row.try_get(2)?,
         amount_cents: row.try_get(3)?,
         review_until: row.try_get::<Option<i64>, _>(4)?.map(Timestamp::from_micros),
+        is_met: wants == "met",
     })
 }
 
@@ -166,18 +194,27 @@ pub(super) struct Rows {
     parties: BTreeMap<(&'static str, String, String), i64>,
     /// Sales whose holds were assessed before these batches, or not at all, and what they cost.
     sold: Vec<Value>,
+    /// Holds that ended without being bought, in the order in which they did.
+    unsold: Vec<Value>,
+    /// What was said of payments for holds that were assessed before these batches.
+    raised: Vec<Value>,
     reviews: Vec<Value>,
+    /// Sales whose tickets have come from other slots, and when.
+    arrivals: Vec<Value>,
     /// What was given back or taken back, and was assessed.
     returns: Vec<Value>,
     /// Counts of cash that were assessed.
     counts: Vec<Value>,
     /// What banks say of payments whose sales are not found yet.
     words: Vec<Word>,
-    /// (sale, rank, label, source, time): what banks say of sales, and what gates do.
+    /// (sale, rank, label, source, time): what banks say of sales.
     by_bank: Vec<Value>,
-    conflicts: Vec<Value>,
+    /// What gates met, by ticket, gate and time: a sign against the sale that is known since then; none: it is none after all.
+    met: BTreeMap<(TicketId, Code, i64), Option<i64>>,
     attempts: Vec<Value>,
     refused: Vec<Value>,
+    /// Where tickets came in last, and what gates refused of them.
+    entered: Entered,
     cases: Vec<(CaseId, Timestamp, case::Event)>,
 }
 
@@ -191,6 +228,9 @@ struct Assessed {
     severity: u8,
     data: String,
     cents: i64,
+    people: u32,
+    /// Of whom would be read because of it, as text; empty: of nobody.
+    holder: String,
     /// Whether the hold was taken in these batches, so that nothing was said of it before.
     new: bool,
     /// If it was sold: whether chance picks it.
@@ -199,18 +239,30 @@ struct Assessed {
 
 impl Assessed {
     fn row(&self, subject: &str) -> Value {
+        // An option of a quote keeps places for weeks: whether it should is looked at now, not when it is sold, if ever.
+        let is_option = self.channel == Channel::Group.name();
         let wants = match self.sold {
             Some(_) if self.severity == Outcome::Review as u8 => "review",
+            None if is_option && self.severity == Outcome::Review as u8 => "review",
             Some(true) if self.severity < Outcome::Review as u8 => "picked",
             _ => "",
         };
         let pickable = u8::from(self.sold.is_some());
-        json!([subject, self.at, self.museum, self.channel, self.score, self.severity, self.data, self.cents, wants, pickable])
+        let (people, holder) = (self.people, &self.holder);
+        json!([subject, self.at, self.museum, self.channel, self.score, self.severity, self.data, self.cents, wants, pickable, people, holder])
     }
 }
 
 fn pseudonym(Digest(bits): Digest) -> String {
     format!("{bits:032x}")
+}
+
+/// Of whom would be read because of a hold: the one who acts, as text; empty if there is nobody.
+fn holder(envelope: &Envelope, channel: Channel, museum: MuseumId) -> String {
+    let outlet = hearing::outlet(channel);
+    let mut signal = SignalEvent::new(0, SignalKind::Held, outlet, museum.0);
+    signal.parties = hearing::parties(envelope, outlet);
+    signal.acting().map(|Taking { role, id }| format!("{}:{id:032x}", role as u8)).unwrap_or_default()
 }
 
 impl Rows {
@@ -219,29 +271,51 @@ impl Rows {
         let at = record.at.as_micros();
         for event in &record.events {
             match event {
-                slot::Event::Held(held) => self.of_hold(record, held.hold, held.channel, slot::total(&held.lines), true),
-                slot::Event::Waited(waited) => self.of_hold(record, waited.entry, waited.channel, slot::total(&waited.lines), true),
+                slot::Event::Held(held) => self.of_hold(record, held.hold, held.channel, &held.lines, true),
+                slot::Event::Waited(waited) => self.of_hold(record, waited.entry, waited.channel, &waited.lines, true),
                 slot::Event::Sold(sold) => {
-                    let total = slot::total(&sold.lines);
-                    self.of_hold(record, sold.sale, sold.channel, total, false);
-                    let (id, picked) = (sold.sale.to_string(), is_picked(Subject::Sale(sold.sale)));
-                    match self.assessed.get_mut(&id) {
-                        Some(assessed) if assessed.new => (assessed.cents, assessed.sold) = (total.get(), Some(picked)),
-                        _ => self.sold.push(json!([id, total.get(), u8::from(picked)])),
-                    }
+                    self.of_hold(record, sold.sale, sold.channel, &sold.lines, false);
+                    self.sold(sold.sale, slot::total(&sold.lines));
+                }
+                slot::Event::Released(slot::Released { hold, .. }) | slot::Event::Expired(slot::Expired { hold, .. }) => {
+                    self.unsold.push(json!(hold.to_string()));
+                }
+                // What is said of a move is said of what arrives; whose it is, is known from where it was bought.
+                slot::Event::MoveBegun(begun) => self.of_hold(record, begun.arrival, begun.via, &begun.lines, true),
+                slot::Event::Arrived(arrived) => {
+                    self.sold(arrived.sale, slot::total(&arrived.lines));
+                    self.arrivals.push(json!([arrived.sale.to_string(), at]));
                 }
                 slot::Event::ReviewOpened(opened) => self.reviews.push(json!([opened.sale.to_string(), opened.until.as_micros(), at])),
                 slot::Event::Cancelled(cancelled) => self.returned(record, cancelled),
+                slot::Event::Admitted(admitted) => self.entered.admitted(admitted, at),
                 slot::Event::AdmissionConflict(conflict) => {
-                    self.met(conflict.ticket.sale(), conflict.reason, at);
+                    self.met((conflict.ticket, conflict.gate, conflict.scanned_at.as_micros()), Some(conflict.reason), at);
+                }
+                slot::Event::ScansJudged(judged) => {
+                    self.entered.judged(judged, at);
+                    // Only who comes in can be a conflict: who leaves by the same gate in the same instant takes none back.
+                    for found in judged.scans.iter().filter(|found| found.scan.direction == slot::Direction::In) {
+                        let slot::Scan { ticket, scanned_at, gate, .. } = found.scan;
+                        self.met((ticket, gate, scanned_at.as_micros()), found.judged.conflict(), at);
+                    }
                 }
                 _ => {}
             }
         }
     }
 
+    /// What was held is sold, or has arrived.
+    fn sold(&mut self, sale: HoldId, total: Cents) {
+        let (id, picked) = (sale.to_string(), is_picked(Subject::Sale(sale)));
+        match self.assessed.get_mut(&id) {
+            Some(assessed) if assessed.new => (assessed.cents, assessed.sold) = (total.get(), Some(picked)),
+            _ => self.sold.push(json!([id, total.get(), u8::from(picked)])),
+        }
+    }
+
     /// What was said of a hold, or of its sale: of the two, what was said more severely counts.
-    fn of_hold(&mut self, record: &Record<slot::Event>, hold: HoldId, channel: Channel, total: Cents, new: bool) {
+    fn of_hold(&mut self, record: &Record<slot::Event>, hold: HoldId, channel: Channel, lines: &[Line], new: bool) {
         let Some(envelope) = &record.envelope else { return };
         let (subject, at) = (hold.to_string(), record.at.as_micros());
         self.of_parties(&envelope.parties, &subject, at);
@@ -249,8 +323,9 @@ impl Rows {
         let (score, severity, data) = (assessment.score, assessment.outcome as u8, written(assessment));
         match self.assessed.entry(subject) {
             Entry::Vacant(none) => {
-                let (museum, channel, cents) = (hold.slot().museum(), channel.name(), total.get());
-                none.insert(Assessed { at, museum, channel, score, severity, data, cents, new, sold: None });
+                let (museum, holder) = (hold.slot().museum(), holder(envelope, channel, hold.slot().museum()));
+                let (channel, cents, people) = (channel.name(), slot::total(lines).get(), slot::people(lines));
+                none.insert(Assessed { at, museum, channel, score, severity, data, cents, people, holder, new, sold: None });
             }
             Entry::Occupied(mut said) if severity >= said.get().severity => {
                 let said = said.get_mut();
@@ -274,14 +349,17 @@ impl Rows {
         self.returns.push(json!([subject, at, sale.to_string(), score, severity, written(assessment), cents, operator, by_museum, picked]));
     }
 
-    /// A count of cash, by whoever counted.
+    /// A count of cash, by whoever counted; who opened the session takes part as well.
     pub(super) fn till(&mut self, till: TillId, record: &Record<till::Event>) {
-        let Some(Envelope { who, assessment: Some(assessment), .. }) = &record.envelope else { return };
+        let Some(Envelope { who, assessment, .. }) = &record.envelope else { return };
         let at = record.at.as_micros();
         for event in &record.events {
-            let till::Event::Closed(closed) = event else { continue };
+            if matches!(event, till::Event::CashMoved(_)) {
+                continue;
+            }
             let subject = Subject::Till(till).to_string();
             self.parties.entry((PartyKind::Operator.name(), pseudonym(Digest(u128::from(who.0))), subject.clone())).or_insert(at);
+            let (till::Event::Closed(closed), Some(assessment)) = (event, assessment) else { continue };
             let (score, severity, cents) = (assessment.score, assessment.outcome as u8, closed.difference_cents.get().saturating_abs());
             self.counts.push(json!([subject, at, till.to_string(), Channel::BoxOffice.name(), score, severity, written(assessment), cents]));
         }
@@ -293,7 +371,27 @@ impl Rows {
         }
     }
 
+    /// What was said of a payment counts for its holds, whether it comes to a sale or not.
+    fn of_payment(&mut self, opened: &payment::Opened, envelope: &Envelope) {
+        let Some(assessment) = &envelope.assessment else { return };
+        let (score, severity, data) = (assessment.score, assessment.outcome as u8, written(assessment));
+        for hold in opened.items.iter().map(|item| item.hold.to_string()) {
+            match self.assessed.get_mut(&hold) {
+                Some(said) if severity > said.severity => (said.score, said.severity, said.data) = (score, severity, data.clone()),
+                Some(_) => {}
+                None => self.raised.push(json!([hold, score, severity, data])),
+            }
+        }
+    }
+
     pub(super) fn payment(&mut self, payment: PaymentId, record: &Record<payment::Event>) {
+        for event in &record.events {
+            // Whoever is named with a payment, the card first of all, takes part in all that it pays for.
+            if let (payment::Event::Opened(opened), Some(envelope)) = (event, &record.envelope) {
+                opened.items.iter().for_each(|item| self.of_parties(&envelope.parties, &item.hold.to_string(), record.at.as_micros()));
+                self.of_payment(opened, envelope);
+            }
+        }
         if let Some(word) = Word::of(payment, record) {
             // Only the bank's last word is written, whatever the order in which rows of one statement are.
             self.words.retain(|other| other.payment() != payment);
@@ -317,16 +415,19 @@ impl Rows {
             match event {
                 attempts::Event::Noted(attempt) => {
                     let Attempt { id, at, channel, museum, people, amount_cents, ref parties, ending, .. } = *attempt;
+                    let wants = if ending == Ending::Blocked && is_picked(Subject::Attempt(id)) { "picked" } else { "" };
                     let ending = serde_json::to_value(ending).unwrap_or_default();
-                    self.attempts.push(json!([id.to_string(), at.as_micros(), museum.0, channel.name(), ending, amount_cents.get(), people]));
+                    self.attempts.push(json!([id.to_string(), at.as_micros(), museum.0, channel.name(), ending, amount_cents.get(), people, wants]));
                     self.of_parties(parties, &id.to_string(), at.as_micros());
                 }
                 attempts::Event::Refused(refused) => {
                     let Refused { ticket, reason, gate, at, times, .. } = *refused;
-                    let (sale, ticket) = (ticket.sale(), ticket.to_string());
-                    self.refused.push(json!([sale.to_string(), at.as_micros(), ticket, reason.code(), times, gate.as_str()]));
+                    if reason == ConflictReason::TicketInside {
+                        self.entered.refused(ticket, gate, at.as_micros());
+                    }
+                    self.refused.push(json!([ticket.sale().to_string(), at.as_micros(), ticket.to_string(), reason.code(), times, gate.as_str()]));
                     if refused.is_sign() {
-                        self.met(sale, reason, record.at.as_micros());
+                        self.met((ticket, gate, at.as_micros()), Some(reason), record.at.as_micros());
                     }
                 }
                 attempts::Event::Counted(_) => {}
@@ -336,9 +437,15 @@ impl Rows {
 
     /// A gate met a ticket that is not good there. Only one that was used before is a sign against its sale: that one is blocked says only what whoever blocked it
     /// thought, and a verdict would be learned as if a gate had found the same.
-    fn met(&mut self, sale: HoldId, reason: ConflictReason, at: i64) {
-        if matches!(reason, ConflictReason::TicketInside | ConflictReason::TicketUsed) {
-            self.conflicts.push(sign(sale, Label::Fraud, LabelSource::GateRefusal, at));
+    fn met(&mut self, what: (TicketId, Code, i64), reason: Option<ConflictReason>, at: i64) {
+        match reason {
+            Some(ConflictReason::TicketInside | ConflictReason::TicketUsed) => {
+                self.met.entry(what).or_default().get_or_insert(at);
+            }
+            // What was taken for a second visitor turned out to be none, when another gate sent in what it had seen.
+            _ => {
+                self.met.insert(what, None);
+            }
         }
     }
 
@@ -346,20 +453,43 @@ impl Rows {
         self.cases.extend(record.events.iter().map(|event| (case, record.at, event.clone())));
     }
 
-    pub(super) async fn write(&self, tx: &mut SqliteConnection) -> Result<(), sqlx::Error> {
+    /// The sales of which a gate refused a ticket that had come in by another one not long before, with when it did, in that order. To be asked before tickets are written.
+    pub(super) async fn elsewhere(&self, tx: &mut SqliteConnection) -> Result<Vec<(String, i64)>, sqlx::Error> {
+        self.entered.elsewhere(tx).await
+    }
+
+    /// Writes it all; `elsewhere` as [`Self::elsewhere`] had it before tickets were written.
+    pub(super) async fn write(&self, tx: &mut SqliteConnection, elsewhere: &[(String, i64)]) -> Result<(), sqlx::Error> {
         // Of a hold and its sale, what was said more severely counts.
+        const RAISED: &str = "UPDATE assessed SET score = said.score, severity = said.severity, data = said.data
+            FROM (SELECT value ->> 0 AS of, value ->> 1 AS score, value ->> 2 AS severity, value ->> 3 AS data FROM json_each(?) ORDER BY key) AS said
+            WHERE assessed.subject = said.of AND said.severity > assessed.severity";
         const ASSESSED: &str = "INSERT INTO assessed
-            SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7, NULL, value ->> 8, value ->> 9
+            SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7, NULL, value ->> 8, value ->> 9,
+                value ->> 10, value ->> 11
             FROM json_each(?) WHERE true
             ON CONFLICT (subject) DO UPDATE SET score = excluded.score, severity = excluded.severity, data = excluded.data
             WHERE excluded.severity >= assessed.severity";
         const PARTIES: &str = "INSERT OR IGNORE INTO party SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3 FROM json_each(?)";
+        // Of an option there may be a case already. One of a hold that had ended is of something else.
         const SOLD: &str = "UPDATE assessed SET amount_cents = sale.cents, pickable = 1,
-                wants = CASE WHEN severity = ?2 THEN 'review' WHEN severity < ?2 AND sale.picked THEN 'picked' ELSE '' END
+                wants = CASE WHEN severity = ?2 AND (channel <> 'group' OR NOT EXISTS (SELECT 1 FROM fraud_case WHERE fraud_case.subject = assessed.subject))
+                    THEN 'review'
+                    WHEN severity < ?2 AND sale.picked THEN 'picked' ELSE '' END
             FROM (SELECT value ->> 0 AS of, value ->> 1 AS cents, value ->> 2 AS picked FROM json_each(?1)) AS sale WHERE assessed.subject = sale.of";
+        // Of a suspected hold that was not bought there is a case, one for each who held on a day: whoever it is about is read once a day, whatever else they held on it. An
+        // option of a quote had its own when it was taken.
+        const HOLDERS: &str = "INSERT OR IGNORE INTO holder SELECT assessed.holder, assessed.at / 86400000000, assessed.subject
+            FROM json_each(?1) AS ended JOIN assessed ON assessed.subject = ended.value
+            WHERE assessed.severity = ?2 AND NOT assessed.pickable AND assessed.holder <> '' AND assessed.channel <> 'group' ORDER BY ended.key";
+        const UNSOLD: &str = "UPDATE assessed SET wants = 'hold' FROM json_each(?) AS ended JOIN holder ON holder.subject = ended.value
+            WHERE assessed.subject = ended.value AND holder.holder = assessed.holder AND holder.day = assessed.at / 86400000000";
+        // Of whoever bought tickets, as which sale ever.
+        const ARRIVED: &str = "INSERT OR IGNORE INTO party SELECT party.kind, party.pseudonym, sale.sale, value ->> 1
+            FROM json_each(?) JOIN sale ON sale.sale = value ->> 0 JOIN party ON party.subject = sale.origin";
         // Staff may ask for a review of what nobody assessed.
         const REVIEWED: &str = "INSERT INTO assessed
-            SELECT sale.sale, value ->> 2, sale.museum, sale.channel, 0, ?2, '', sale.total_cents, value ->> 1, 'review', 0
+            SELECT sale.sale, value ->> 2, sale.museum, sale.channel, 0, ?2, '', sale.total_cents, value ->> 1, 'review', 0, sale.people, ''
             FROM json_each(?1) JOIN sale ON sale.sale = value ->> 0 WHERE true
             ON CONFLICT (subject) DO UPDATE SET review_until = excluded.review_until, wants = CASE
                 WHEN assessed.severity = ?2 OR EXISTS (SELECT 1 FROM fraud_case WHERE fraud_case.subject = assessed.subject) THEN assessed.wants
@@ -367,7 +497,7 @@ impl Rows {
         // A return is of those whose sale it was, and of whoever took it back: a desk, if a desk sold it or the museum is the cause.
         const RETURNED: &str = "INSERT OR IGNORE INTO assessed
             SELECT value ->> 0, value ->> 1, sale.museum, sale.channel, value ->> 3, value ->> 4, value ->> 5, value ->> 6, NULL,
-                CASE WHEN value ->> 4 = ?2 THEN 'review' WHEN value ->> 4 < ?2 AND value ->> 9 THEN 'picked' ELSE '' END, 1
+                CASE WHEN value ->> 4 = ?2 THEN 'review' WHEN value ->> 4 < ?2 AND value ->> 9 THEN 'picked' ELSE '' END, 1, 0, ''
             FROM json_each(?1) JOIN sale ON sale.sale = value ->> 2";
         const RETURNED_OF: &str = "INSERT OR IGNORE INTO party SELECT party.kind, party.pseudonym, value ->> 0, value ->> 1
             FROM json_each(?) JOIN party ON party.subject = value ->> 2";
@@ -375,33 +505,58 @@ impl Rows {
             FROM json_each(?) JOIN sale ON sale.sale = value ->> 2 WHERE value ->> 8 OR sale.channel = 'box_office'";
         const COUNTED: &str = "INSERT OR IGNORE INTO assessed
             SELECT value ->> 0, value ->> 1, till.museum, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7, NULL,
-                CASE WHEN value ->> 5 = ?2 THEN 'review' ELSE '' END, 0 FROM json_each(?1) JOIN till ON till.session = value ->> 2";
+                CASE WHEN value ->> 5 = ?2 THEN 'review' ELSE '' END, 0, 0, '' FROM json_each(?1) JOIN till ON till.session = value ->> 2";
         const ATTEMPTS: &str = "INSERT OR IGNORE INTO attempt
-            SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6 FROM json_each(?)";
+            SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7 FROM json_each(?)";
         const REFUSED: &str = "INSERT OR IGNORE INTO refused
             SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5 FROM json_each(?)";
         let review = Outcome::Review as u8;
         let assessed: Vec<Value> = self.assessed.iter().map(|(subject, assessed)| assessed.row(subject)).collect();
         let parties: Vec<Value> = self.parties.iter().map(|((kind, pseudonym, subject), at)| json!([kind, pseudonym, subject, at])).collect();
+        let (mut signs, mut met, mut not_met) = (Vec::new(), Vec::new(), Vec::new());
+        for ((ticket, gate, scanned_at), since) in &self.met {
+            let sale = ticket.sale();
+            let row = json!([sale.to_string(), ticket.to_string(), gate.as_str(), scanned_at, LabelSource::GateRefusal.rank()]);
+            match since {
+                Some(since) => {
+                    signs.push((*since, sign(sale, Label::Fraud, LabelSource::GateRefusal, *since)));
+                    met.push(row);
+                }
+                None => not_met.push(row),
+            }
+        }
+        // Of several signs against a sale the first stays.
+        signs.sort_by_key(|(since, _)| *since);
+        let conflicts: Vec<Value> = signs.into_iter().map(|(_, sign)| sign).collect();
         for (query, rows) in [
+            (RAISED, &self.raised),
             (ASSESSED, &assessed),
             (PARTIES, &parties),
             (SOLD, &self.sold),
+            (HOLDERS, &self.unsold),
+            (UNSOLD, &self.unsold),
+            (ARRIVED, &self.arrivals),
             (REVIEWED, &self.reviews),
             (RETURNED, &self.returns),
             (RETURNED_OF, &self.returns),
             (RETURNED_BY, &self.returns),
             (COUNTED, &self.counts),
             (BY_BANK, &self.by_bank),
-            (CONFLICTS, &self.conflicts),
+            (CONFLICTS, &conflicts),
+            (MET, &met),
+            (NOT_MET, &not_met),
+            (CLEARED, &not_met),
             (ATTEMPTS, &self.attempts),
             (REFUSED, &self.refused),
         ] {
             if !rows.is_empty() {
-                let with_severity = [SOLD, REVIEWED, RETURNED, COUNTED].contains(&query);
+                let with_severity = [SOLD, HOLDERS, REVIEWED, RETURNED, COUNTED].contains(&query);
                 let ask = sqlx::query(query).bind(written(rows));
                 if with_severity { ask.bind(review) } else { ask }.execute(&mut *tx).await?;
             }
+        }
+        for (sale, at) in elsewhere {
+            write_met(tx, sale, *at).await?;
         }
         // One after the other: a later one builds on what an earlier one has left. They are an analyst's work, and few.
         for (case, at, event) in &self.cases {

@@ -10,7 +10,7 @@ use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use tornello_engine::channel::Channel;
 use tornello_engine::ids::{BadId, Code, HoldId, MuseumId, QuoteId, SlotId};
 use tornello_engine::record::Record;
-use tornello_engine::slot::{self, Event, Line, Settlement};
+use tornello_engine::slot::{self, Direction, Event, JudgedScan, Line, Scan, ScansJudged, Settlement, TicketState};
 use tornello_engine::time::Timestamp;
 
 use super::{AFTER_ALL_IDS, Views, ViewsError, ids_of, json as written, payments};
@@ -33,7 +33,7 @@ pub(super) const SCHEMA: &str = "
     CREATE INDEX sale_gone ON sale (starts) WHERE channel = 'group' AND cancelled > 0 AND people = cancelled + moved;
     CREATE TABLE ticket (
         ticket TEXT PRIMARY KEY, sale TEXT NOT NULL, slot TEXT NOT NULL, category TEXT NOT NULL, state TEXT NOT NULL, blocked INTEGER NOT NULL,
-        changed_at INTEGER NOT NULL
+        changed_at INTEGER NOT NULL, gate TEXT NOT NULL -- through which it was let in last; empty: through none
     ) STRICT, WITHOUT ROWID;";
 
 /// A sale in a list.
@@ -247,6 +247,16 @@ fn sale_row(row: &SqliteRow) -> Result<SaleRow, sqlx::Error> {
     })
 }
 
+/// Through which gate somebody is in, as far as these scans say: by the last that let them in, if that is when they came. The record is of time `at`.
+pub(super) fn gate_of(judged: &ScansJudged, at: i64) -> Option<Code> {
+    let TicketState::Inside { since, .. } = judged.state else { return None };
+    let let_in = |found: &&JudgedScan| {
+        let Scan { scanned_at, direction, .. } = found.scan;
+        direction == Direction::In && found.judged.passed() && scanned_at.as_micros().min(at) == since.as_micros()
+    };
+    judged.scans.iter().rfind(let_in).map(|found| found.scan.gate)
+}
+
 /// What some batches change in sales and tickets.
 #[derive(Debug, Default)]
 pub(super) struct Rows {
@@ -256,7 +266,7 @@ pub(super) struct Rows {
     tickets: Vec<Value>,
     /// (sale, refunded, cancelled, admitted, carried, moved) to add.
     changes: Vec<Value>,
-    /// (ticket, state, time).
+    /// (ticket, state, time, through which gate it was let in).
     states: Vec<Value>,
     /// (ticket, whether it is blocked, time).
     blocks: Vec<Value>,
@@ -306,9 +316,18 @@ impl Rows {
             Event::Unblocked(unblocked) => self.block(unblocked.sale, &unblocked.tickets, false, at),
             Event::Admitted(admitted) => {
                 self.changes.push(json!([admitted.ticket.sale().to_string(), 0, 0, u32::from(admitted.entry == 1), 0, 0]));
-                self.states.push(json!([admitted.ticket.to_string(), "inside", happened(admitted.scanned_at)]));
+                self.states.push(json!([admitted.ticket.to_string(), "inside", happened(admitted.scanned_at), admitted.gate.as_str()]));
             }
             Event::Exited(exited) => self.states.push(json!([exited.ticket.to_string(), "outside", happened(exited.scanned_at)])),
+            Event::ScansJudged(judged) => {
+                self.changes.push(json!([judged.ticket.sale().to_string(), 0, 0, u32::from(judged.used), 0, 0]));
+                let (state, since) = match judged.state {
+                    TicketState::Inside { since, .. } => ("inside", since),
+                    TicketState::Outside { left_at, .. } => ("outside", left_at),
+                    TicketState::Valid | TicketState::Cancelled | TicketState::Moving | TicketState::Moved => return,
+                };
+                self.states.push(json!([judged.ticket.to_string(), state, since.as_micros(), gate_of(judged, at).map(|gate| gate.to_string())]));
+            }
             Event::Opened(_)
             | Event::Held(_)
             | Event::Extended(_)
@@ -366,14 +385,14 @@ impl Rows {
                 value ->> 10, value ->> 11, 0, 0, 0, 0, 0, '', CASE WHEN value ->> 12 = value ->> 0 THEN value ->> 0
                 ELSE coalesce((SELECT bought.origin FROM sale AS bought WHERE bought.sale = value ->> 12), value ->> 12) END FROM json_each(?)";
         const TICKETS: &str = "INSERT INTO ticket
-            SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, 'valid', 0, value ->> 4 FROM json_each(?)";
+            SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, 'valid', 0, value ->> 4, '' FROM json_each(?)";
         const CHANGES: &str = "UPDATE sale SET refunded_cents = sale.refunded_cents + change.refunded, cancelled = sale.cancelled + change.cancelled,
             admitted = sale.admitted + change.admitted, carried_cents = sale.carried_cents + change.carried, moved = sale.moved + change.moved
             FROM (SELECT value ->> 0 AS of, sum(value ->> 1) AS refunded, sum(value ->> 2) AS cancelled, sum(value ->> 3) AS admitted,
                     sum(value ->> 4) AS carried, sum(value ->> 5) AS moved FROM json_each(?) GROUP BY 1) AS change WHERE sale.sale = change.of";
         // Of several changes of one ticket the last one counts: SQLite takes the bare columns from the row that has the maximum.
-        const STATES: &str = "UPDATE ticket SET state = change.state, changed_at = change.at
-            FROM (SELECT value ->> 0 AS of, value ->> 1 AS state, value ->> 2 AS at, max(key) FROM json_each(?) GROUP BY 1) AS change
+        const STATES: &str = "UPDATE ticket SET state = change.state, changed_at = change.at, gate = coalesce(change.gate, ticket.gate)
+            FROM (SELECT value ->> 0 AS of, value ->> 1 AS state, value ->> 2 AS at, value ->> 3 AS gate, max(key) FROM json_each(?) GROUP BY 1) AS change
             WHERE ticket.ticket = change.of";
         const BLOCKS: &str = "UPDATE ticket SET blocked = change.blocked, changed_at = change.at
             FROM (SELECT value ->> 0 AS of, value ->> 1 AS blocked, value ->> 2 AS at, max(key) FROM json_each(?) GROUP BY 1) AS change

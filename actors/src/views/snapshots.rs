@@ -12,7 +12,7 @@ use sqlx::sqlite::SqlitePool;
 use tokio::sync::mpsc;
 use tornello_engine::aggregate::Aggregate;
 
-use super::{Views, ViewsError, know, stored};
+use super::{Views, ViewsError, crc_of, know, stored};
 use crate::journal::{Journal, StreamId};
 
 /// How many snapshots wait to be written; more are left out, which costs a longer replay and nothing else.
@@ -89,7 +89,7 @@ async fn save_snapshot(pool: &SqlitePool, snapshot: &Snapshot, journal: &dyn Jou
     )
     .bind(snapshot.turn.stream.to_bytes())
     .bind(stored(snapshot.seq))
-    .bind(i64::from(crc32c::crc32c(&snapshot.state)))
+    .bind(crc_of(&[&snapshot.turn.stream.to_bytes(), &snapshot.state]))
     .bind(snapshot.state.as_slice())
     .execute(&mut *tx)
     .await?;
@@ -122,7 +122,7 @@ impl Snapshots {
         let query = sqlx::query("SELECT seq, crc, state FROM snapshot WHERE stream = ?").bind(stream.to_bytes());
         let row = query.fetch_optional(&self.pool).await.ok()??;
         let (seq, crc, state): (i64, i64, Vec<u8>) = (row.try_get(0).ok()?, row.try_get(1).ok()?, row.try_get(2).ok()?);
-        let sound = (crc == i64::from(crc32c::crc32c(&state))).then(|| postcard::from_bytes::<A>(&state).ok()).flatten();
+        let sound = (crc == crc_of(&[&stream.to_bytes(), &state])).then(|| postcard::from_bytes::<A>(&state).ok()).flatten();
         let sound = sound.filter(|state| stored(state.seq()) == seq);
         if sound.is_none() {
             tracing::warn!(%stream, "a snapshot is damaged; the stream is replayed from the journal");

@@ -221,6 +221,7 @@ pub(super) async fn serve(arguments: Arguments) -> anyhow::Result<()> {
     let running = Node::start(&settings, Arc::clone(&clock) as _, progress).await?;
     let keeping_time = tokio::spawn(node::keep_time(Arc::clone(&clock)));
     let node = Arc::clone(running.node());
+    let keeping_watch = tokio::spawn(node::keep_watch(Arc::clone(&node)));
     node.forecaster().know_school_breaks(school_breaks);
     let checked = node.started();
     let (records, ms) = (checked.records, clock.now().micros_since(started) / 1_000);
@@ -287,7 +288,7 @@ pub(super) async fn serve(arguments: Arguments) -> anyhow::Result<()> {
     drop(node);
     let served = server.await;
     keeping_time.abort();
-    for task in following.into_iter().chain(sweeping).chain([planning]) {
+    for task in following.into_iter().chain(sweeping).chain([planning, keeping_watch]) {
         task.abort();
         // What it asked last is answered or dropped with it, before the node stops.
         let _ = task.await;

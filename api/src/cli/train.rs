@@ -91,10 +91,9 @@ pub(super) fn run(command: Command) -> anyhow::Result<()> {
 }
 
 async fn learn_fraud(folder: &Path, name: Code, until: Option<&str>, rows: Option<&Path>, json: bool) -> anyhow::Result<()> {
-    let now = RealClock::wall();
     let until: Timestamp = match until {
         Some(text) => text.parse().map_err(|_| anyhow::anyhow!("--until: {text} is no RFC 3339 instant"))?,
-        None => now,
+        None => RealClock::wall(),
     };
     // Said before it takes long.
     learning::place(folder, name)?;
@@ -105,7 +104,8 @@ async fn learn_fraud(folder: &Path, name: Code, until: Option<&str>, rows: Optio
             .and_then(|()| std::io::Write::flush(&mut file))
             .with_context(|| format!("writing {}", path.display()))?;
     }
-    let artifact = learning::learn(&known, &now.to_string())?;
+    // What it learned was known then, and the same journal and instant give the same card.
+    let artifact = learning::learn(&known, &until.to_string())?;
     let place = learning::shelve(folder, name, &artifact)?;
     if json {
         return super::say(&artifact.card);
@@ -124,7 +124,7 @@ fn train_fraud(Fraud { data, out, overwrite, json, .. }: &Fraud) -> anyhow::Resu
     if !overwrite {
         no_model_below(out)?;
     }
-    let trained = fraud::train(data.as_deref(), &RealClock::wall().to_string(), Progress::Shown)?;
+    let trained = fraud::train(data.as_deref(), Progress::Shown)?;
     trained.write(out)?;
     super::say(if *json { trained.champion()?.card.clone() } else { fraud::show(&trained.card()?) })
 }

@@ -21,6 +21,7 @@ impl From<case::Refusal> for Problem {
             | R::NotDecided
             | R::NothingToAppeal
             | R::AlreadyAppealed
+            | R::TooManyAppeals
             | R::LabelKnown
             | R::TooManyLabels
             | R::NothingToDo => AGAINST,
@@ -64,6 +65,7 @@ pub(super) fn one_of_each() -> Vec<Problem> {
         C::NotDecided,
         C::NothingToAppeal,
         C::AlreadyAppealed,
+        C::TooManyAppeals,
         C::LabelKnown,
         C::TooManyLabels,
         C::NothingToDo,

@@ -45,7 +45,7 @@ const OTHERS: [(&str, u16, &str, &str); 61] = [
         403,
         "one more proof is needed before this can be done",
         "Find text so that the SHA-256 of `challenge:text` begins with `bits` zero bits, and repeat the request with `challenge:text` in Step-Up-Proof; \
-         or give a contact with a name, where `ways` says so.",
+         or give a `holder`, whose name stands on all tickets, where `ways` says so.",
     ),
     (
         "waiting_room",

@@ -1,7 +1,7 @@
 //! Gives the intents of the world to a real node as commands. Nobody decides here: whether there are places, whether a hold lives, whether a ticket lets in, is what the
 //! node says. The bank is the world's own: whether a card works is known to the world alone.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
 use futures_util::FutureExt;
@@ -10,7 +10,7 @@ use tornello_actors::clock::ManualClock;
 use tornello_actors::digest::digest;
 use tornello_actors::failure::Failure;
 use tornello_actors::fraud::SignalKind;
-use tornello_actors::fraud::{SignalEvent, signal_of, signal_of_count};
+use tornello_actors::fraud::{Said, SignalEvent, signal_of, signal_of_count};
 use tornello_actors::node::{Node, Passage};
 use tornello_actors::payments::{self, Cart, Gateway, GatewayError};
 use tornello_actors::tills;
@@ -28,6 +28,7 @@ use tornello_engine::time::Timestamp;
 use tornello_training::fraud_world::{Live, Verdict};
 
 use super::ROUTE;
+use super::queue::{Cause, Queue};
 
 /// The creditor of all payments.
 const CREDITOR: u16 = 1;
@@ -35,6 +36,8 @@ const CREDITOR: u16 = 1;
 const PAYS_WITHIN_S: i64 = 600;
 /// The cash in a drawer in the morning.
 const FLOAT: Cents = Cents::new(20_000);
+/// All holds have ended so long after the last was taken, in seconds.
+const HOLDS_END_S: i64 = 3_600;
 /// How often something is woken that is still due.
 const WAKES_MAX: u32 = 1_000;
 /// The key of the web shop; those of other channels are made of who acts.
@@ -75,6 +78,10 @@ pub struct House<'a> {
     tills: HashMap<u64, (TillId, Code, MuseumId)>,
     tally: Tally,
     live: Live,
+    /// The intents because of which analysts may have something to read, and by what they would know it.
+    causes: Vec<(u64, Cause)>,
+    /// The intents that a proof is made for, in their order, by who asked: each is given again under another number.
+    proving: HashMap<Parties, VecDeque<u64>>,
 }
 
 /// What an intent has held or bought.
@@ -83,6 +90,21 @@ struct Held {
     channel: Channel,
     lines: Vec<Line>,
     parties: Parties,
+}
+
+/// An intent as it is given, and what keeps it from being given.
+struct Assessed {
+    is_blocked: bool,
+    /// Whether a proof is due first, also where it is looked at besides.
+    proof_due: bool,
+    envelope: Envelope,
+}
+
+impl Assessed {
+    /// Nothing keeps it.
+    const fn passing(envelope: Envelope) -> Self {
+        Self { is_blocked: false, proof_due: false, envelope }
+    }
 }
 
 struct Names {
@@ -111,25 +133,55 @@ impl<'a> House<'a> {
             totem: code("totem")?,
             withdrawn: code("declined")?,
         };
-        Ok(Self { node, clock, tariffs, names, holds: HashMap::new(), tills: HashMap::new(), tally: Tally::new(), live })
+        Ok(Self {
+            node,
+            clock,
+            tariffs,
+            names,
+            holds: HashMap::new(),
+            tills: HashMap::new(),
+            tally: Tally::new(),
+            live,
+            causes: Vec::new(),
+            proving: HashMap::new(),
+        })
     }
 
-    /// What came of it, and what the node's scorer said.
-    pub(super) fn finish(self) -> (Tally, Live) {
-        (self.tally, self.live)
+    /// What came of it, what the node's scorer said, and what analysts have to read of it. Holds that are still there end first, each at its time.
+    pub(super) async fn finish(mut self) -> Result<(Tally, Live), String> {
+        self.pass_time(self.node.now().plus_seconds(HOLDS_END_S)).await;
+        let queue = Queue::of(self.node.journal().as_ref(), self.node.head().number).await?;
+        let read = self.causes.iter().filter(|(_, cause)| queue.has(*cause)).map(|(intent, _)| *intent).collect();
+        self.live.has_read(read, queue.to_string());
+        Ok((self.tally, self.live))
     }
 
     /// Does what is asked when its time has come. An error is neither yes nor no: the rehearsal cannot go on.
     pub(super) async fn play(&mut self, intent: &Intent) -> Result<Happened, String> {
         self.pass_time(Timestamp::from_micros(intent.at_us)).await;
-        let happened = match self.assess(intent)? {
-            (Verdict::Block, _) => Happened::Blocked,
-            (Verdict::StepUp, _) if !intent.checked => Happened::SteppedUp,
-            (_, assessed) => self.give(intent, assessed).await?,
+        if !matches!(intent.action, Action::Enter { .. } | Action::Merge { .. } | Action::Release { .. } | Action::OpenTill { .. }) {
+            // Whoever acts is assessed by all that happened before: seconds of the world are enough for counters to hear of it, and here they pass in no time.
+            self.node.scoring().counters().heard(self.node.head().number).await;
+        }
+        // What is given again after a proof was noted when it was first asked for.
+        let proven = if intent.checked { self.proving.get_mut(&intent.parties).and_then(VecDeque::pop_front) } else { None };
+        let happened = match self.assess(intent, proven.unwrap_or(intent.number))? {
+            Assessed { is_blocked: true, .. } => Happened::Blocked,
+            Assessed { proof_due: true, .. } if !intent.checked => {
+                self.proving.entry(intent.parties).or_default().push_back(intent.number);
+                Happened::SteppedUp
+            }
+            Assessed { envelope, .. } => self.give(intent, envelope).await?,
         };
         if happened == Happened::Done && matches!(intent.action, Action::Refund { .. } | Action::Void { .. }) {
             // Its money is handed over before the clock moves on: the node's own time for that passes in no time here.
             payments::resume(self.node).await;
+        }
+        if let Action::Enter { sale, .. } | Action::Merge { sale, .. } = intent.action
+            && let Some(held) = self.holds.get(&sale)
+        {
+            self.live.note_gate(intent, held.parties, happened == Happened::Done && matches!(intent.action, Action::Enter { .. }));
+            self.causes.push((intent.number, Cause::Gate(held.hold, world::day_of(intent.at_us))));
         }
         let what = match happened {
             Happened::Done => "done",
@@ -163,8 +215,9 @@ impl<'a> House<'a> {
         self.clock.set(until);
     }
 
-    /// What the node's scorer says of an intent before it is given, with the envelope that says so; what nobody is asked about passes.
-    fn assess(&mut self, intent: &Intent) -> Result<(Verdict, Envelope), String> {
+    /// What the node's scorer says of an intent before it is given, with the envelope that says so; what nobody is asked about passes. It was, or is,
+    /// `noted` under that number.
+    fn assess(&mut self, intent: &Intent, noted: u64) -> Result<Assessed, String> {
         let envelope = self.envelope(intent);
         let (kind, number) = match intent.action {
             Action::Hold { slot, party } | Action::Buy { slot, party, .. } => {
@@ -181,36 +234,40 @@ impl<'a> House<'a> {
             Action::Pay { hold, .. } => (SignalKind::PaymentBegun, hold),
             Action::Refund { sale } => (SignalKind::Refunded, sale),
             Action::Void { sale } => (SignalKind::Voided, sale),
-            Action::CloseTill { till, difference_cents } => return Ok(self.assess_count(intent, envelope, till, difference_cents)),
-            _ => return Ok((Verdict::Allow, envelope)),
+            Action::CloseTill { till, difference_cents } => return Ok(self.assess_count((intent, noted), envelope, till, difference_cents)),
+            _ => return Ok(Assessed::passing(envelope)),
         };
-        let Some(held) = self.holds.get(&number) else { return Ok((Verdict::Allow, envelope)) };
+        let Some(held) = self.holds.get(&number) else { return Ok(Assessed::passing(envelope)) };
         let signal = signal_of(Timestamp::from_micros(intent.at_us), kind, held.channel, held.hold, &held.lines, &envelope);
-        Ok(self.assessed(intent, envelope, &signal))
+        let returns = matches!(intent.action, Action::Refund { .. } | Action::Void { .. });
+        let cause = if returns { Cause::Return(held.hold) } else { Cause::Places(held.hold) };
+        Ok(self.assessed((intent, noted), envelope, &signal, cause))
     }
 
-    /// What the node's scorer says of a count of cash: whatever it is, it is noted.
-    fn assess_count(&mut self, intent: &Intent, envelope: Envelope, till: u64, difference_cents: i64) -> (Verdict, Envelope) {
-        let Some((_, _, museum)) = self.tills.get(&till) else { return (Verdict::Allow, envelope) };
-        let signal = signal_of_count(Timestamp::from_micros(intent.at_us), *museum, Cents::new(difference_cents), &envelope);
-        let (_, envelope) = self.assessed(intent, envelope, &signal);
-        (Verdict::Allow, envelope)
+    /// What the node's scorer says of a count of cash: whatever it is, it is noted. Here whoever opened a session closes it.
+    fn assess_count(&mut self, (intent, noted): (&Intent, u64), envelope: Envelope, till: u64, difference_cents: i64) -> Assessed {
+        let Some(&(session, _, museum)) = self.tills.get(&till) else { return Assessed::passing(envelope) };
+        let signal = signal_of_count(Timestamp::from_micros(intent.at_us), museum, Cents::new(difference_cents), &envelope, None);
+        Assessed::passing(self.assessed((intent, noted), envelope, &signal, Cause::Count(session)).envelope)
     }
 
-    fn assessed(&mut self, intent: &Intent, mut envelope: Envelope, signal: &SignalEvent) -> (Verdict, Envelope) {
-        let assessment = self.node.scoring().assess(signal);
+    fn assessed(&mut self, (intent, noted): (&Intent, u64), mut envelope: Envelope, signal: &SignalEvent, cause: Cause) -> Assessed {
+        let Said { assessment, proof_due } = self.node.scoring().say(signal);
         let verdict = match assessment.outcome {
             Outcome::Allow => Verdict::Allow,
             Outcome::StepUp => Verdict::StepUp,
             Outcome::Review => Verdict::Review,
             Outcome::Block => Verdict::Block,
         };
+        if verdict == Verdict::Review {
+            self.causes.push((noted, cause));
+        }
         if !intent.checked {
             let with_model = assessment.model.as_str() != "none";
-            self.live.note(intent, verdict, !assessment.rules.is_empty(), with_model, assessment.reasons.iter().map(Code::as_str));
+            self.live.note(intent, (verdict, proof_due), !assessment.rules.is_empty(), with_model, assessment.reasons.iter().map(Code::as_str));
         }
         envelope.assessment = Some(Box::new(assessment));
-        (verdict, envelope)
+        Assessed { is_blocked: verdict == Verdict::Block, proof_due, envelope }
     }
 
     async fn give(&mut self, intent: &Intent, envelope: Envelope) -> Result<Happened, String> {

@@ -2,9 +2,11 @@
 //! on a journal in memory and a clock that follows the world, as `replay` does with real bookings. What the node answers is what the agents are told.
 //!
 //! [`open`] sets up the museums of the world, [`House`] gives the commands one after the other, as every agent waits for its answer. What is simulated stays out of
-//! data folders: nothing here writes a file. Analysts read of as many parties a day as are 1% of what is scored in a world of that size.
+//! data folders: what analysts have to read is found by the node's own lists, made of its journal in a folder that is gone afterwards (`queue`). They read of as many
+//! parties a day as are 1% of what is scored in a world of that size.
 
 mod house;
+mod queue;
 
 use std::sync::Arc;
 
@@ -40,6 +42,9 @@ const OPENS: Time = time(9, 0, 0, 0);
 /// An hour, in microseconds.
 const HOUR_US: i64 = 3_600_000_000;
 
+/// So many intents are played at once: what they say finds room among the tasks of the models, as it does where time passes as it does.
+const AT_ONCE: u32 = 40;
+
 /// Why a rehearsal ends early.
 #[derive(Debug, thiserror::Error)]
 pub enum RehearsalError {
@@ -54,6 +59,9 @@ pub enum RehearsalError {
         /// What is wrong with it.
         what: String,
     },
+    /// What analysts have to read cannot be found out.
+    #[error("the lists of the rehearsal cannot be made: {0}")]
+    Lists(String),
     /// A command was neither done nor refused.
     #[error("intent {number}: a command was not carried out: {what}")]
     Failed {
@@ -99,10 +107,11 @@ pub async fn open(settings: Settings) -> Result<(Running, Arc<ManualClock>), Reh
 pub async fn play(node: &Arc<Node>, clock: &ManualClock, world: &mut World, mut progress: impl FnMut(i64)) -> Result<(Tally, Live), RehearsalError> {
     let live = Live::new(world.settings());
     let mut house = House::new(node, clock, live).map_err(|what| RehearsalError::Museum { number: 0, what })?;
-    let (mut today, mut hour) = (-1, i64::MIN);
+    let (mut today, mut hour, mut played) = (-1, i64::MIN, 0);
     while let Some(intent) = world.next() {
-        if intent.at_us.div_euclid(HOUR_US) != hour {
-            hour = intent.at_us.div_euclid(HOUR_US);
+        played += 1;
+        if intent.at_us.div_euclid(HOUR_US) != hour || played >= AT_ONCE {
+            (hour, played) = (intent.at_us.div_euclid(HOUR_US), 0);
             // A model takes seconds to be fitted, and what was said in an hour is scored when that is over: here an hour passes in less.
             node.scoring().judge().settled().await;
         }
@@ -113,7 +122,7 @@ pub async fn play(node: &Arc<Node>, clock: &ManualClock, world: &mut World, mut 
         let happened: Happened = one(&mut house, &intent).await?;
         world.tell(&intent, happened);
     }
-    Ok(house.finish())
+    house.finish().await.map_err(RehearsalError::Lists)
 }
 
 async fn one(house: &mut House<'_>, intent: &Intent) -> Result<Happened, RehearsalError> {

@@ -10,9 +10,11 @@ use tornello_actors::keys::Museums;
 use tornello_actors::node::Node;
 use tornello_actors::views::quotes::AccountRow;
 use tornello_engine::account::{Account, AgreedPrice, Agreement, Charge, ChargeOf, Command, PaidBy};
+use tornello_engine::aggregate::Aggregate;
 use tornello_engine::envelope::Envelope;
 use tornello_engine::ids::{Code, MuseumId};
 use tornello_engine::money::Cents;
+use tornello_engine::recall::Recall;
 use tornello_engine::time::Timestamp;
 
 use crate::auth::{Caller, Scope};
@@ -409,12 +411,17 @@ pub async fn agree(
         Some(museum) => !museums.allows(museum),
         None => *museums != Museums::All,
     };
-    let before = node.look_account(code, |account| account.agreements().to_vec()).await?;
-    at_known_museums(&node, &agreements, &before)?;
-    let foreign = |of: &[Agreement]| of.iter().filter(is_foreign).copied().collect::<Vec<_>>();
-    let (kept, was) = (foreign(&agreements), foreign(&before));
-    if kept.len() != was.len() || !was.iter().all(|agreement| kept.contains(agreement)) {
-        return Err(Problem::invalid("agreements: those of museums that this key is not good for must stay as they are"));
+    let asked = envelope.clone();
+    let known = move |account: &Account| (account.agreements().to_vec(), account.recall(&asked) == Recall::New);
+    let (before, is_new) = node.look_account(code, known).await?;
+    // What was done before is answered, whatever has been agreed since.
+    if is_new {
+        at_known_museums(&node, &agreements, &before)?;
+        let foreign = |of: &[Agreement]| of.iter().filter(is_foreign).copied().collect::<Vec<_>>();
+        let (kept, was) = (foreign(&agreements), foreign(&before));
+        if kept.len() != was.len() || !was.iter().all(|agreement| kept.contains(agreement)) {
+            return Err(Problem::invalid("agreements: those of museums that this key is not good for must stay as they are"));
+        }
     }
     node.account(code, envelope, Command::SetAgreements { agreements }).await?;
     Ok(HttpResponse::Ok().json(view(&node, &caller, code).await?))

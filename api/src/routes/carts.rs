@@ -52,7 +52,7 @@ pub struct CartView {
     request_body(content = CartForm, example = json!({"payments": ["000a000102r4e", "000a000102r4f"],
         "return_urls": {"ok": "https://tickets.example.it/paid", "cancel": "https://tickets.example.it/cancelled", "error": "https://tickets.example.it/error"}})),
     params(("Idempotency-Key" = String, Header, description = "A new value for each request")),
-    responses((status = 200, description = "Where to send the browser", body = CartView), crate::openapi::Problems),
+    responses((status = 200, description = "Where to send the browser", body = CartView), crate::openapi::Problems, crate::openapi::Ended),
 )]
 #[post("/carts")]
 pub async fn open(

@@ -9,13 +9,15 @@ pub mod trial;
 use actix_web::middleware::Compress;
 use actix_web::{HttpResponse, get, post, web};
 use serde::{Deserialize, Serialize};
-use tornello_actors::cases::{self, case_of};
+use tornello_actors::cases;
+use tornello_actors::cases::appeals::{self, Appealed, Standing};
+use tornello_actors::moves;
 use tornello_actors::node::Node;
 use tornello_actors::views::fraud::{CaseFilter, CaseRow, Link, RefusedRow};
 use tornello_engine::aggregate::Aggregate;
-use tornello_engine::case::{Case, Command, Label, Refusal, Status, Subject, Verdict};
+use tornello_engine::case::{AppealState, Case, Command, Label, Refusal, Status, Subject, Verdict};
 use tornello_engine::channel::Channel;
-use tornello_engine::ids::{AttemptId, CaseId, Code, HoldId, KeyId, MuseumId};
+use tornello_engine::ids::{CaseId, Code, HoldId, KeyId, MuseumId};
 use tornello_engine::recall::Recall;
 
 use crate::auth::{Caller, Scope};
@@ -24,7 +26,7 @@ use crate::reasons::{self, ReasonView};
 use crate::request::{IdempotencyKey, Json, envelope};
 use crate::routes::payments::museums;
 use crate::routes::{files, page, page_size};
-use crate::words::{CaseStatusWord, CaseVerdictWord, ChannelWord};
+use crate::words::{AppealStateWord, CaseStatusWord, CaseVerdictWord, ChannelWord};
 
 /// The most verdicts of one request.
 const VERDICTS_MAX: usize = 100;
@@ -58,7 +60,8 @@ pub struct CasesQuery {
 pub struct CaseItem {
     /// Its id.
     case: String,
-    /// What it is about: the id of a sale or attempt; of a return that of the sale, a dot and the number of the slot's record; of a count of cash `till.` and the session.
+    /// What it is about: the id of a sale, an attempt or a hold that was not bought; of a return that of the sale, a dot and the number of the slot's record; of a count of
+    /// cash `till.` and the session.
     subject: String,
     /// Why there is a case: `review`, `picked`, `appeal`, `chargeback` or `conflict`.
     origin: String,
@@ -74,8 +77,8 @@ pub struct CaseItem {
     /// How likely fraud is, 0 to 1, by a model that has learned it from labels; absent where none took part.
     #[serde(skip_serializing_if = "Option::is_none")]
     probability: Option<f64>,
-    /// What it may cost, in euro cents: the order of the queue. How likely fraud is (where no model has learned that, the score in hundredths) times the amount, or times 5
-    /// euro a place if that is more.
+    /// What it may cost, in euro cents: the order of the queue, but of those picked at random, which stand among the others by lot. How likely fraud is (where no model has
+    /// learned that, the score in hundredths) times the amount, or times 5 euro a place if that is more.
     expected_loss_cents: i64,
     /// When it was opened (RFC 3339, UTC).
     #[schema(format = DateTime)]
@@ -130,7 +133,7 @@ fn of_ppm(ppm: u32) -> f64 {
 /// A page of the queue.
 #[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
 pub struct CasePage {
-    /// The cases, what may cost most first.
+    /// The cases, what may cost most first, and among these, by lot, what was picked at random.
     #[schema(max_items = 200)]
     items: Vec<CaseItem>,
     /// Where to go on; none on the last page.
@@ -141,7 +144,7 @@ pub struct CasePage {
 }
 
 fn cursor(text: &str) -> Result<(i64, CaseId), Problem> {
-    let read = || text.split_once('.').and_then(|(loss, case)| Some((loss.parse().ok()?, case.parse().ok()?)));
+    let read = || text.split_once('.').and_then(|(urgency, case)| Some((urgency.parse().ok()?, case.parse().ok()?)));
     read().ok_or_else(|| Problem::malformed("cursor: give the one of the page before"))
 }
 
@@ -155,7 +158,7 @@ fn states(state: Option<&str>) -> Result<Vec<String>, Problem> {
 
 /// List fraud cases.
 ///
-/// The queue of those who look into fraud: what may cost most first.
+/// The queue of those who look into fraud: what may cost most first, and what was picked at random by lot among it.
 #[utoipa::path(
     tag = "Fraud", operation_id = "list_fraud_cases", security(("key" = ["investigate"])), params(CasesQuery),
     responses((status = 200, description = "A page of the queue", body = CasePage), crate::openapi::Problems),
@@ -174,7 +177,7 @@ pub async fn list(node: web::Data<Node>, caller: Caller, query: web::Query<Cases
     let (size, views) = (page_size(query.limit)?, &files(&node)?.views);
     let as_of_batch = views.as_of_batch();
     let (rows, more) = page(views.fraud_cases(&filter, size + 1).await?, size);
-    let next_cursor = rows.last().filter(|_| more).map(|row| format!("{}.{}", row.loss, row.case));
+    let next_cursor = rows.last().filter(|_| more).map(|row| format!("{}.{}", row.urgency, row.case));
     Ok(HttpResponse::Ok().json(CasePage { items: rows.into_iter().map(|row| CaseItem::new(row, &node)).collect(), next_cursor, as_of_batch }))
 }
 
@@ -209,12 +212,13 @@ pub struct LinkView {
     kind: String,
     /// The beginning of its pseudonym.
     party: String,
-    /// How many other sales, holds and attempts it took part in, at whichever museum.
+    /// How many other sales, holds and attempts it took part in, at whichever museum: the last ones, 1,000 at most.
+    #[schema(maximum = 1_000)]
     others: u32,
     /// Some of these, newest first: only those of museums that the key is good for.
     #[schema(max_items = 25)]
     subjects: Vec<String>,
-    /// In how many of their cases the verdict is fraud.
+    /// In how many of the cases of those that are counted the verdict is fraud.
     fraud: u32,
     /// How many steps away: 1 or 2.
     depth: u8,
@@ -257,7 +261,8 @@ pub struct CaseMoment {
 pub struct CaseView {
     /// Its id.
     case: String,
-    /// What it is about: a `sale`, an `attempt`, a `return` (tickets that were given back, or taken back at a desk) or a `count` of a desk's cash.
+    /// What it is about: a `sale`, an `attempt`, a `return` (tickets that were given back, or taken back at a desk), a `count` of a desk's cash, or a `hold` (places that were
+    /// held and not bought).
     about: &'static str,
     /// The sale that it is about, or whose tickets came back.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -268,6 +273,9 @@ pub struct CaseView {
     /// The till session that was counted, if it is about one.
     #[serde(skip_serializing_if = "Option::is_none")]
     till: Option<String>,
+    /// The hold that was not bought, if it is about one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hold: Option<String>,
     /// Why there is a case.
     origin: &'static str,
     /// The slot, if it got so far.
@@ -305,6 +313,9 @@ pub struct CaseView {
     /// What shares a party with it, nearest first.
     #[schema(max_items = 32)]
     linked: Vec<LinkView>,
+    /// The sales in other slots that its tickets have become, in which whatever follows from a verdict is done as well; absent if none has moved.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    moved_to: Vec<String>,
     /// What happened to it.
     #[schema(max_items = 64)]
     timeline: Vec<CaseMoment>,
@@ -338,15 +349,26 @@ async fn seen(node: &Node, caller: &Caller, id: CaseId) -> Result<Case, Problem>
 async fn view(node: &Node, caller: &Caller, id: CaseId) -> Result<CaseView, Problem> {
     let case = seen(node, caller, id).await?;
     let (Some(opened), Some(state)) = (case.opened(), case.status()) else { return Err(Refusal::UnknownCase.into()) };
-    let (about, sale, attempt, till) = match opened.subject {
-        Subject::Sale(sale) => ("sale", Some(sale.to_string()), None, None),
-        Subject::Attempt(attempt) => ("attempt", None, Some(attempt.to_string()), None),
-        Subject::Return { sale, .. } => ("return", Some(sale.to_string()), None, None),
-        Subject::Till(till) => ("count", None, None, Some(till.to_string())),
+    let (mut sale, mut attempt, mut till, mut hold) = (None, None, None, None);
+    let (about, named, id_of) = match opened.subject {
+        Subject::Sale(id) => ("sale", &mut sale, id.to_string()),
+        Subject::Attempt(id) => ("attempt", &mut attempt, id.to_string()),
+        Subject::Return { sale: id, .. } => ("return", &mut sale, id.to_string()),
+        Subject::Till(id) => ("count", &mut till, id.to_string()),
+        Subject::Hold(id) => ("hold", &mut hold, id.to_string()),
     };
+    *named = Some(id_of);
     let subject = opened.subject.to_string();
     let museums = museums(node, caller, Scope::Investigate, None)?;
     let linked = files(node)?.views.links_of(&subject, museums.as_deref()).await?.into_iter().map(LinkView::from).collect();
+    let moved_to = match opened.subject {
+        // A slot that does not answer now keeps nobody from reading the case.
+        Subject::Sale(sale) | Subject::Return { sale, .. } => {
+            let (trail, _) = moves::trail(node, sale).await.unwrap_or_default();
+            trail.iter().skip(1).map(HoldId::to_string).collect()
+        }
+        Subject::Attempt(_) | Subject::Till(_) | Subject::Hold(_) => Vec::new(),
+    };
     let (due_at, lapses_at) = case.deadlines();
     let name = |label: Label| if label == Label::Fraud { "fraud" } else { "legit" };
     let mut timeline = vec![(case.opened_at(), "opened".to_owned())];
@@ -365,6 +387,7 @@ async fn view(node: &Node, caller: &Caller, id: CaseId) -> Result<CaseView, Prob
         sale,
         attempt,
         till,
+        hold,
         origin: opened.origin.name(),
         slot: opened.slot.map(|slot| slot.to_string()),
         museum: opened.museum.0,
@@ -402,6 +425,7 @@ async fn view(node: &Node, caller: &Caller, id: CaseId) -> Result<CaseView, Prob
             })
             .collect(),
         linked,
+        moved_to,
         timeline: timeline.into_iter().map(|(at, what)| CaseMoment { at: at.to_string(), what }).collect(),
     })
 }
@@ -590,23 +614,41 @@ pub async fn decide_many(node: web::Data<Node>, caller: Caller, key: Idempotency
 #[serde(deny_unknown_fields)]
 pub struct AppealForm {
     /// The appeal code of the refusal, or the id of the sale whose tickets were blocked.
-    #[schema(min_length = 13, max_length = 26, examples("000a000102r4e"))]
+    #[schema(min_length = 13, max_length = 2_048, examples("000a000102r4e"))]
     code: String,
 }
 
-/// An appeal.
+/// An appeal: how it stands, and nothing of whoever made it or decided it.
 #[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
 pub struct AppealView {
-    /// `received`: somebody looks at it.
-    state: &'static str,
-    /// By when somebody should have looked (RFC 3339, UTC).
+    /// `received`: somebody is to look at it; `granted`: what was refused may be tried again, or the tickets are good; `refused`: somebody has looked, and it stands; `lapsed`:
+    /// nobody has looked in time, and it may be appealed once more.
+    #[schema(value_type = AppealStateWord)]
+    state: AppealState,
+    /// By when somebody should look, or should have (RFC 3339, UTC).
     #[schema(format = DateTime)]
     due_at: String,
+    /// Until when the buyer and the device that were refused are not refused by the same rules (RFC 3339, UTC); absent where they are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(format = DateTime)]
+    passes_until: Option<String>,
+}
+
+impl From<Standing> for AppealView {
+    fn from(Standing { state, due_at, passes_until }: Standing) -> Self {
+        Self { state, due_at: due_at.to_string(), passes_until: passes_until.map(|until| until.to_string()) }
+    }
+}
+
+/// Asserts that the caller's key is good where a code was given.
+async fn may_appeal(node: &Node, caller: &Caller, appealed: &Appealed) -> Result<(), Problem> {
+    caller.may_at(Scope::Book, appealed.museum(node).await.ok_or(Refusal::UnknownCase)?)
 }
 
 /// Appeal a refusal.
 ///
-/// For those who were refused, by the code that the refusal named; no name is needed. Somebody looks at it within a day; until then the refusal stands.
+/// For those who were refused, by the code that the refusal named; no name is needed. Somebody looks at it within a day, or half an hour before the gate opens if that is sooner;
+/// until then the refusal stands. `GET` with the code says what came of it. Where nobody has looked in a week it may be appealed once more.
 #[utoipa::path(
     tag = "Fraud", operation_id = "appeal_refusal", security(("key" = ["book"])), request_body = AppealForm,
     params(("Idempotency-Key" = String, Header, description = "A new value for each request")),
@@ -616,20 +658,31 @@ pub struct AppealView {
 pub async fn appeal(node: web::Data<Node>, caller: Caller, key: IdempotencyKey, form: Json<AppealForm>) -> Result<HttpResponse, Problem> {
     caller.may(Scope::Book)?;
     let by = envelope(&node, &caller, &key, &["appeal", &form.code], &*form, &[], None)?;
-    let id = match (form.code.parse::<AttemptId>(), form.code.parse::<HoldId>()) {
-        (Ok(attempt), _) => {
-            let museum = node.look_attempts(attempt.day(), move |attempts| attempts.get(attempt).map(|found| found.museum)).await.ok().flatten();
-            caller.may_at(Scope::Book, museum.ok_or(Refusal::UnknownCase)?)?;
-            cases::appeal_attempt(&node, attempt, by).await?
-        }
-        (_, Ok(sale)) => {
-            caller.may_at(Scope::Book, sale.slot().museum())?;
-            let id = case_of(Subject::Sale(sale));
-            node.case(id, by, Command::Appeal).await?;
-            id
-        }
-        _ => return Err(Problem::invalid("code: the appeal code of a refusal, or the id of a sale, is expected")),
-    };
-    let due_at = node.look_case(id, |case| case.deadlines().0).await?;
-    Ok(HttpResponse::Accepted().json(AppealView { state: "received", due_at: due_at.to_string() }))
+    let no_code = || Problem::invalid("code: the appeal code of a refusal, or the id of a sale, is expected");
+    let appealed = Appealed::read(&node, &form.code).ok_or_else(no_code)?;
+    may_appeal(&node, &caller, &appealed).await?;
+    appeals::appeal(&node, &appealed, by).await?;
+    Ok(HttpResponse::Accepted().json(standing(&node, &appealed).await?))
+}
+
+async fn standing(node: &Node, appealed: &Appealed) -> Result<AppealView, Problem> {
+    Ok(appeals::standing(node, appealed).await?.ok_or(Refusal::UnknownCase)?.into())
+}
+
+/// Read an appeal.
+///
+/// For the shop that has the code, to tell whoever was refused: what came of it, and no more. Once it is granted the same request is not refused by the same rules until
+/// `passes_until`.
+#[utoipa::path(
+    tag = "Fraud", operation_id = "get_appeal", security(("key" = ["book"])),
+    params(("code" = String, Path, description = "The appeal code of the refusal, or the id of the sale", max_length = 2_048)),
+    responses((status = 200, description = "How it stands", body = AppealView), crate::openapi::Problems),
+)]
+#[get("/fraud/appeals/{code}")]
+pub async fn get_appeal(node: web::Data<Node>, caller: Caller, code: web::Path<String>) -> Result<HttpResponse, Problem> {
+    caller.may(Scope::Book)?;
+    // As with any path, what is no code leads nowhere.
+    let appealed = Appealed::read(&node, &code).ok_or(Refusal::UnknownCase)?;
+    may_appeal(&node, &caller, &appealed).await?;
+    Ok(HttpResponse::Ok().json(standing(&node, &appealed).await?))
 }

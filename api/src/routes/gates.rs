@@ -9,17 +9,21 @@ use tornello_actors::node::{Node, Passage};
 use tornello_engine::ids::{Code, MuseumId, TicketId};
 use tornello_engine::offline::Noted;
 use tornello_engine::record::Record;
-use tornello_engine::slot::{AdmissionConflict, Direction, Event, Refusal};
+use tornello_engine::slot::{Admitted, ConflictReason, Direction, Event, Exited, Judged, JudgedScan, Refusal, ScansJudged, Slot, line_of};
 use tornello_engine::ticket::CodeError;
 use tornello_engine::time::Timestamp;
 
 use crate::auth::{Caller, Scope};
 use crate::problem::Problem;
 use crate::request::{IdempotencyKey, Json, envelope};
+use crate::routes::people;
 use crate::routes::readings::MuseumName;
 use crate::routes::scans::ScanForm;
 use crate::routes::tickets::category_name;
 use crate::routes::{files, museum_of, not_rebuilt};
+
+/// The issue of a code as it is sold, without a name.
+const UNNAMED_ISSUE: u16 = 1;
 
 /// A ticket at a gate: its `code`, as it was scanned, or its id in `ticket`, as it was typed; one of the two.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -91,17 +95,41 @@ impl Said {
     }
 }
 
+/// What was told before it was written, and came in beside other scans of its ticket that it does not simply follow; with the ticket's entries by all of them.
+fn judged_late(record: &Record<Event>, passage: &Passage) -> Option<(JudgedScan, u8)> {
+    record.events.iter().find_map(|event| {
+        let Event::ScansJudged(ScansJudged { scans, state, .. }) = event else { return None };
+        let is_this = |found: &&JudgedScan| found.before.is_none() && found.scan == passage.scan(found.scan.scanned_at);
+        scans.iter().find(is_this).map(|found| (*found, state.entries()))
+    })
+}
+
+/// The admission that a record is, if it stands among the other scans of its ticket.
+async fn admitted_late(node: &Node, record: &Record<Event>, passage: &Passage) -> Result<Admitted, Problem> {
+    let found = judged_late(record, passage);
+    let Some((JudgedScan { scan, judged: Judged::Passed, .. }, entry)) = found else {
+        return Err(undone(record, found.and_then(|(found, _)| found.judged.conflict())));
+    };
+    let ticket = passage.ticket;
+    let of_ticket = move |slot: &Slot| {
+        let (sale, _) = slot.ticket_of(ticket)?;
+        line_of(&sale.lines, ticket.number()).map(|line| (line.category, line.proof))
+    };
+    let (category, proof) = node.look(ticket.slot(), of_ticket).await?.ok_or_else(not_rebuilt)?;
+    Ok(Admitted { ticket, gate: passage.gate, entry, category, proof, scanned_at: Some(scan.scanned_at) })
+}
+
 /// A record without a passage. One that was told before it was written may have turned out to be wrong: who repeats the request hears that.
-fn undone(record: &Record<Event>) -> Problem {
-    let conflict = record.events.iter().find_map(|event| if let Event::AdmissionConflict(conflict) = event { Some(conflict) } else { None });
-    let Some(AdmissionConflict { reason, .. }) = conflict else { return not_rebuilt() };
+fn undone(record: &Record<Event>, late: Option<ConflictReason>) -> Problem {
+    let conflict = record.events.iter().find_map(|event| if let Event::AdmissionConflict(conflict) = event { Some(conflict.reason) } else { None });
+    let Some(reason) = conflict.or(late) else { return not_rebuilt() };
     Problem::new(StatusCode::CONFLICT, reason.code(), "somebody was let in before it could be written down, and should not have been")
         .detail("`/v1/slots/{slot}/conflicts` lists it.")
         .with("verdict", "refused")
 }
 
 /// Somebody may go in.
-#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+#[derive(Clone, Serialize, utoipa::ToSchema)]
 pub struct AdmissionView {
     /// `admitted`.
     verdict: &'static str,
@@ -120,6 +148,10 @@ pub struct AdmissionView {
     proof_it: &'static str,
     /// What the gate must look at, in English; empty if nothing.
     proof_en: &'static str,
+    /// The name on the ticket, if one stands there: the gate compares it with a document of whoever comes, or of whom they come with. Not told while the journal does not
+    /// write, nor of a ticket that has moved from another slot: the printed ticket shows it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    holder: Option<String>,
     /// Through which gate.
     #[schema(value_type = String)]
     gate: Code,
@@ -130,6 +162,15 @@ pub struct AdmissionView {
     /// If not: the scan to keep and to send to `/v1/admissions/batch`, as it stands.
     #[serde(skip_serializing_if = "Option::is_none")]
     scan: Option<ScanForm>,
+}
+
+/// The name on a ticket that was let in, if one stands there. What cannot be read now keeps nobody out: the printed ticket shows it as well.
+async fn name_on(node: &Node, ticket: TicketId) -> Option<String> {
+    let holder = move |slot: &Slot| slot.sale_of(ticket.sale()).and_then(|sale| sale.holders.get(&ticket.number()).copied());
+    match node.look(ticket.slot(), holder).await {
+        Ok(Some(person)) => people::name_of(node, person).await.ok().flatten(),
+        Ok(None) | Err(_) => None,
+    }
 }
 
 /// Somebody has left.
@@ -153,7 +194,7 @@ pub struct ExitView {
 
 /// Let somebody in.
 ///
-/// Once only, unless the museum lets people come back. A refusal has a `code` that says why and a `verdict`: `refused`, or `wait` if the building is full and the
+/// Once only, unless the museum lets people come back. Where `holder` names somebody the gate compares that with a document. A refusal has a `code` that says why and a `verdict`: `refused`, or `wait` if the building is full and the
 /// ticket stays good. A refusal that hints at a copied ticket is noted afterwards, as a sign against its sale.
 ///
 /// While the journal does not write, as on a full disk, the verdict is the same and its status 202, with `recorded` false: it knows all that is written and all that
@@ -175,9 +216,15 @@ pub async fn admit(node: web::Data<Node>, caller: Caller, key: IdempotencyKey, f
     let envelope = envelope(&node, &caller, &key, &["admit"], &*form, &[], None)?;
     let record = node.pass(envelope, passage).await.map_err(verdict)?;
     let admitted = record.events.iter().find_map(|event| if let Event::Admitted(admitted) = event { Some(admitted) } else { None });
-    let admitted = admitted.ok_or_else(|| undone(&record))?;
+    let admitted = match admitted {
+        Some(admitted) => admitted.clone(),
+        None => admitted_late(&node, &record, &passage).await?,
+    };
     let name = category_name(&museum, passage.ticket.slot(), admitted.category);
     let Said { status, at, recorded, scan } = Said::new(&record, &passage, admitted.scanned_at);
+    // A name comes with another issue of the code, so nobody else waits for the slot a second time; and nobody at all while the journal does not write. Of tickets that have
+    // moved here the printed one alone shows it.
+    let holder = if recorded && passage.issue != Some(UNNAMED_ISSUE) { name_on(&node, admitted.ticket).await } else { None };
     Ok(HttpResponse::build(status).json(AdmissionView {
         verdict: "admitted",
         ticket: admitted.ticket.to_string(),
@@ -187,6 +234,7 @@ pub async fn admit(node: web::Data<Node>, caller: Caller, key: IdempotencyKey, f
         entry: admitted.entry,
         proof_it: admitted.proof.show_it(),
         proof_en: admitted.proof.show_en(),
+        holder,
         gate: admitted.gate,
         at,
         recorded,
@@ -213,7 +261,14 @@ pub async fn exit(node: web::Data<Node>, caller: Caller, key: IdempotencyKey, fo
     let envelope = envelope(&node, &caller, &key, &["exit"], &*form, &[], None)?;
     let record = node.pass(envelope, passage).await.map_err(verdict)?;
     let exited = record.events.iter().find_map(|event| if let Event::Exited(exited) = event { Some(exited) } else { None });
-    let exited = exited.ok_or_else(not_rebuilt)?;
+    let late = || {
+        judged_late(&record, &passage).map(|(found, _)| Exited {
+            ticket: passage.ticket,
+            gate: passage.gate,
+            scanned_at: Some(found.scan.scanned_at),
+        })
+    };
+    let exited = exited.cloned().or_else(late).ok_or_else(not_rebuilt)?;
     let Said { status, at, recorded, scan } = Said::new(&record, &passage, exited.scanned_at);
     Ok(HttpResponse::build(status).json(ExitView { verdict: "left", ticket: exited.ticket.to_string(), gate: exited.gate, at, recorded, scan }))
 }

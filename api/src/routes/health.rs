@@ -9,6 +9,7 @@ use actix_web::{HttpResponse, get, web};
 use metrics::{counter, gauge};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use serde::Serialize;
+use tornello_actors::fraud::Stale;
 use tornello_actors::journal::writer::Health;
 use tornello_actors::node::Node;
 use tornello_engine::ids::Code;
@@ -55,10 +56,15 @@ pub struct ScoringView {
     lag_batches: u64,
     /// How many parties are counted.
     parties: u64,
-    /// The model that acts; absent: rules act alone.
+    /// The model that acts, unless it is `stale`; absent: rules act alone.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, max_length = 23)]
     model: Option<Code>,
+    /// Why rules act alone although there is a model: `behind` (the scorers have more than 2,000 batches to hear, or have heard none of those for ten seconds) or
+    /// `old_model` (the node fitted it more than seven days ago, and none since); absent if it acts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(max_length = 16)]
+    stale: Option<&'static str>,
     /// The model that watches.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, max_length = 23)]
@@ -127,6 +133,7 @@ pub async fn status(node: web::Data<Node>, mqtt: web::ThinData<Option<Link>>) ->
         title: match health {
             Health::Writing if reached => "it works",
             Health::Writing | Health::Recovering => "the journal cannot be reached",
+            Health::Stalled => "the disk stalls: a write takes too long",
             Health::Stopped => "the disk failed: restart",
         },
         version: env!("CARGO_PKG_VERSION"),
@@ -145,6 +152,7 @@ pub async fn status(node: web::Data<Node>, mqtt: web::ThinData<Option<Link>>) ->
             lag_batches: head.number.saturating_sub(scoring.position),
             parties: scoring.parties as u64,
             model: scoring.champion,
+            stale: node.scoring().stale(node.now()).map(Stale::name),
             challenger: scoring.challenger,
             rules_version: scoring.rules_version,
         },
@@ -191,6 +199,7 @@ pub async fn figures(node: web::Data<Node>, mqtt: web::ThinData<Option<Link>>) -
     gauge!("tornello_scoring_lag_batches").set(figure(usize::try_from(node.head().number.saturating_sub(scoring.position)).unwrap_or(usize::MAX)));
     gauge!("tornello_scoring_parties").set(figure(scoring.parties));
     gauge!("tornello_scoring_has_model").set(if scoring.champion.is_some() { 1.0 } else { 0.0 });
+    gauge!("tornello_scoring_stale").set(if node.scoring().stale(node.now()).is_some() { 1.0 } else { 0.0 });
     counter!("tornello_assessed_total").absolute(scoring.assessed);
     counter!("tornello_assessed_without_model_total").absolute(scoring.without_model);
     counter!("tornello_assessed_unread_total").absolute(scoring.unread);

@@ -1,99 +1,36 @@
 //! What a slot was at some moment, what led there, and what it would have said to a command: how staff explain a decision of yesterday. Read from the journal,
-//! past the slot's mailbox; nothing is changed.
+//! past the slot's mailbox; nothing is changed. What can be asked is in `asked`.
+
+mod asked;
 
 use actix_web::{HttpResponse, get, web};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::{Map, Value};
+use tornello_actors::failure::Failure;
 use tornello_actors::history::{Page, Past};
 use tornello_actors::node::Node;
 use tornello_engine::aggregate::Aggregate;
 use tornello_engine::channel::Channel;
-use tornello_engine::ids::{Code, HoldId, KeyId, SlotId, TicketId};
-use tornello_engine::money::Cents;
+use tornello_engine::envelope::Envelope;
+use tornello_engine::ids::{Code, SlotId};
 use tornello_engine::record::Record;
 use tornello_engine::slot::{
-    CancelCause, Command, DeskMethod, Event, LimitedBy, Line, Refusal, STEPS, STEPS_AT_GATE, Settlement, Slot, people as people_of, sale_ends_at,
-    total,
+    Command, Event, LimitedBy, Refusal, STEPS, STEPS_AT_GATE, STEPS_OF_SCANS, Slot, Waiting, people as people_of, sale_ends_at,
 };
-use tornello_engine::tariff::Proof;
 use tornello_engine::time::Timestamp;
 
 use crate::auth::{Caller, Scope};
 use crate::problem::{Body, Problem};
-use crate::request::random;
-use crate::routes::holds::{LineForm, by_tariff};
 use crate::routes::slots::LiveView;
+use crate::routes::waiting::OvertakingView;
 use crate::routes::{PAGE, instant_of, within};
 use crate::words::{ChannelWord, LimitedByWord};
+use asked::{Asked, HistoryQuery};
 
 /// The most records of one answer.
 const RECORDS_MAX: u32 = 1_000;
-/// The most people of a party that is asked about.
-const PEOPLE_MAX: u32 = 1_000;
 /// The most live holds that are listed; all are counted.
 const HOLDS_MAX: usize = 1_000;
-
-/// What a slot may be asked about a moment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Asked {
-    /// To keep places.
-    Hold,
-    /// To prolong a hold.
-    Extend,
-    /// To give a hold back.
-    Release,
-    /// To make a hold a sale.
-    Confirm,
-    /// To sell at once.
-    Sell,
-    /// To cancel a sale.
-    Cancel,
-    /// To let a ticket in.
-    Admit,
-    /// To let a ticket out.
-    Exit,
-}
-
-/// Which moment, how many records, and what is asked of the slot as it was then.
-#[derive(Debug, Clone, Deserialize, utoipa::IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub struct HistoryQuery {
-    /// The moment (RFC 3339), not in the future; absent: now.
-    #[param(value_type = Option<String>, format = DateTime, example = "2027-01-15T16:42:10Z")]
-    at: Option<String>,
-    /// Where the page before said to go on: at the records before this one.
-    cursor: Option<u64>,
-    /// How many records at most: 50 if not said.
-    #[param(minimum = 1, maximum = 1000)]
-    limit: Option<u32>,
-    /// What to decide on the state of that moment: `hold` or `sell` (with `channel` and `people`), `extend`, `release` or `confirm` (with `hold`), `cancel` (with
-    /// `sale`), `admit` or `exit` (with `ticket`).
-    #[param(value_type = Option<String>, pattern = "^(hold|extend|release|confirm|sell|cancel|admit|exit)$", example = "hold")]
-    command: Option<Asked>,
-    /// Through which channel.
-    #[param(value_type = Option<String>, pattern = "^(web|kiosk|box_office|group|reseller)$", example = "web")]
-    channel: Option<Channel>,
-    /// How many people.
-    #[param(minimum = 1, maximum = 1000, example = 3)]
-    people: Option<u16>,
-    /// Their category, priced by the tariff of today; absent: any, free of charge.
-    #[param(value_type = Option<String>, max_length = 23)]
-    category: Option<Code>,
-    /// Which hold.
-    #[param(value_type = Option<String>, max_length = 26)]
-    hold: Option<HoldId>,
-    /// Which sale.
-    #[param(value_type = Option<String>, max_length = 26)]
-    sale: Option<HoldId>,
-    /// Which ticket.
-    #[param(value_type = Option<String>, max_length = 26)]
-    ticket: Option<TicketId>,
-    /// The key that asks for its own hold or sale; absent: one with desk rights, which may touch all.
-    #[param(value_type = Option<String>, max_length = 13)]
-    key: Option<KeyId>,
-}
 
 /// What one channel had and might have.
 #[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
@@ -139,6 +76,32 @@ pub struct PastHold {
     expires_at: String,
 }
 
+/// A party that waited.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+pub struct PastWaiting {
+    /// Its entry.
+    #[schema(max_length = 26)]
+    entry: String,
+    /// The how-manieth to join the list: the order in which parties were served, each as soon as it fitted wholly.
+    number: u64,
+    /// Through which channel.
+    #[schema(value_type = ChannelWord)]
+    channel: Channel,
+    /// How many people.
+    people: u32,
+    /// The id of the key that joined for them.
+    #[schema(max_length = 13)]
+    key: String,
+    /// Since when (RFC 3339, UTC).
+    #[schema(format = DateTime)]
+    since: String,
+    /// How many parties that joined later had been served while it waited.
+    overtaken: u32,
+    /// The last of them to join, at most 20, each with what was free for this party then.
+    #[schema(max_items = 20)]
+    overtaken_by: Vec<OvertakingView>,
+}
+
 /// A slot as it was.
 #[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
 pub struct PastView {
@@ -174,6 +137,9 @@ pub struct PastView {
     /// The live holds in the order of their ends, the first 1,000.
     #[schema(max_items = 1000)]
     holds: Vec<PastHold>,
+    /// Those who waited, in the order of joining.
+    #[schema(max_items = 1000)]
+    waiting: Vec<PastWaiting>,
     /// The channels.
     #[schema(max_items = 5)]
     channels: Vec<PastChannel>,
@@ -265,6 +231,22 @@ pub struct HistoryView {
     decision: Option<DecisionView>,
 }
 
+impl PastWaiting {
+    fn new(slot: &Slot, party: &Waiting) -> Self {
+        let (overtaken, overtaken_by) = OvertakingView::of(slot, party.entry);
+        Self {
+            entry: party.entry.to_string(),
+            number: party.number,
+            channel: party.channel,
+            people: party.people(),
+            key: party.who.to_string(),
+            since: party.since.to_string(),
+            overtaken,
+            overtaken_by,
+        }
+    }
+}
+
 impl PastView {
     fn new(slot: &Slot, at: Timestamp) -> Self {
         let (places, opening) = (slot.places(), slot.opening());
@@ -308,6 +290,7 @@ impl PastView {
                     expires_at: hold.expires_at.to_string(),
                 })
                 .collect(),
+            waiting: slot.waiting().map(|party| PastWaiting::new(slot, party)).collect(),
             channels: Channel::ALL.map(channel).into(),
             live: places.live.as_ref().map(|live| LiveView::new(live, at)),
         }
@@ -369,10 +352,10 @@ impl From<&Record<Event>> for RecordView {
 impl BrokenRuleView {
     fn new(asked: Asked, refusal: &Refusal, problem: &Problem) -> Self {
         let code = refusal.code();
+        let found_in = |steps: &[&str]| steps.iter().position(|step| *step == code);
         let (found, (checked, steps)) = match asked {
-            Asked::Admit | Asked::Exit => {
-                (STEPS_AT_GATE.iter().position(|step| *step == code), ("what the gate checks".to_owned(), STEPS_AT_GATE.len()))
-            }
+            Asked::Admit | Asked::Exit => (found_in(&STEPS_AT_GATE), ("what the gate checks".to_owned(), STEPS_AT_GATE.len())),
+            Asked::Scan => (found_in(&STEPS_OF_SCANS), ("what is checked of a scan that comes in later".to_owned(), STEPS_OF_SCANS.len())),
             _ => {
                 let found = STEPS.iter().position(|(_, codes)| codes.contains(&code));
                 (found, (found.map_or("", |step| STEPS[step].0).to_owned(), STEPS.len()))
@@ -399,83 +382,63 @@ fn held_back(limited_by: LimitedBy) -> &'static str {
     }
 }
 
-impl HistoryQuery {
-    /// The command that is asked about, if one is.
-    fn command(&self, node: &Node, slot: &Slot) -> Result<Option<(Asked, Command)>, Problem> {
-        let Some(asked) = self.command else { return Ok(None) };
-        let id = slot.id();
-        let needs = |what: &str| Problem::invalid(format!("this command needs {what}"));
-        let of_here = |other: SlotId| if other == id { Ok(()) } else { Err(Problem::invalid("what is named belongs to another slot")) };
-        let hold = || self.hold.ok_or_else(|| needs("hold")).and_then(|hold| of_here(hold.slot()).map(|()| hold));
-        let ticket = || self.ticket.ok_or_else(|| needs("ticket")).and_then(|ticket| of_here(ticket.slot()).map(|()| ticket));
-        let party = || {
-            let (channel, count) = (self.channel.ok_or_else(|| needs("channel"))?, self.people.ok_or_else(|| needs("people"))?);
-            let any = |category| vec![Line { category, count, price_cents: Cents::ZERO, proof: Proof::None }];
-            let lines = match self.category {
-                Some(category) => by_tariff(node, id, channel, &[LineForm { category, count }])?,
-                None => any(named("any")?),
-            };
-            Ok::<_, Problem>((channel, lines))
+/// What is asked of the slot, under which envelope, and of a move the other slot as it was then; none: there was no such slot.
+struct Question {
+    asked: Asked,
+    envelope: Envelope,
+    command: Command,
+    there: Option<Slot>,
+}
+
+impl Question {
+    /// What is asked, if anything is. The museum's prices are those of that time, and so is the other slot of a move.
+    async fn of(node: &Node, query: &HistoryQuery, slot: &Slot, at: Timestamp) -> Result<Option<Self>, Problem> {
+        if query.command.is_none() {
+            return Ok(None);
+        }
+        let museum = node.museum_then(slot.id().museum(), at).await?;
+        let Some((asked, command)) = query.command(&museum, slot)? else { return Ok(None) };
+        let there = match &command {
+            Command::BeginMove { arrival, .. } if arrival.slot() != slot.id() && arrival.slot().museum() == museum.id() => {
+                match node.history(arrival.slot(), at, Page { before: Some(0), limit: 0 }).await {
+                    Ok(past) => Some(past.slot),
+                    Err(Failure::UnknownSlot(_)) => None,
+                    Err(failure) => return Err(failure.into()),
+                }
+            }
+            _ => None,
         };
-        let (owner, museum) = (self.key, id.museum());
-        let command = match asked {
-            Asked::Hold => {
-                let (channel, lines) = party()?;
-                Command::Hold { hold: HoldId::new(id, random()), channel, lines }
-            }
-            Asked::Sell => {
-                let (channel, lines) = party()?;
-                let settlement = fitting(channel, &lines)?;
-                Command::SellDirect { sale: HoldId::new(id, random()), channel, lines, settlement, contact: None }
-            }
-            Asked::Extend => Command::Extend { hold: hold()?, owner },
-            Asked::Release => Command::Release { hold: hold()?, owner },
-            Asked::Confirm => {
-                let hold = hold()?;
-                let settlement = slot.hold_of(hold).map_or(Ok(Settlement::Free), |hold| fitting(hold.channel, &hold.lines))?;
-                Command::Sell { hold, owner, settlement, contact: None }
-            }
-            Asked::Cancel => {
-                let sale = self.sale.ok_or_else(|| needs("sale"))?;
-                of_here(sale.slot())?;
-                Command::Cancel { sale, owner, tickets: Vec::new(), cause: CancelCause::Visitor }
-            }
-            Asked::Admit => Command::Admit { ticket: ticket()?, issue: None, gate: named("gate")?, museum },
-            Asked::Exit => Command::Exit { ticket: ticket()?, gate: named("gate")?, museum },
-        };
-        Ok(Some((asked, command)))
+        Ok(Some(Self { asked, envelope: query.envelope(node, at)?, command, there }))
     }
-}
 
-/// The settlement that a channel would use for what is due; one that may not settle it at all is told so by the slot.
-fn fitting(channel: Channel, lines: &[Line]) -> Result<Settlement, Problem> {
-    Ok(match channel {
-        _ if total(lines).is_zero() => Settlement::Free,
-        Channel::BoxOffice | Channel::Kiosk => Settlement::Desk { till: named("till")?, method: DeskMethod::Card, reference: String::new() },
-        Channel::Web | Channel::Group | Channel::Reseller => Settlement::OnAccount { account: named("account")? },
-    })
-}
+    /// What the slot would have said; of a move, what the other one would have said where this one would have let the tickets go.
+    fn decide(&self, slot: &Slot, at: Timestamp) -> Result<Vec<Event>, Refusal> {
+        let events = slot.decide_for(at, &self.envelope, &self.command)?;
+        let begun = events.iter().find_map(|event| if let Event::MoveBegun(begun) = event { Some(begun) } else { None });
+        if let Some(arrive) = begun.and_then(|begun| slot.arrival(begun)) {
+            self.there.as_ref().ok_or(Refusal::UnknownSlot)?.decide(at, &arrive)?;
+        }
+        Ok(events)
+    }
 
-/// A name that stands for any, where a command needs one and the decision does not.
-fn named(name: &str) -> Result<Code, Problem> {
-    name.parse().map_err(|_| Problem::unavailable("the command cannot be made"))
-}
-
-fn decided(slot: &Slot, at: Timestamp, asked: Asked, command: &Command) -> DecisionView {
-    match slot.decide(at, command) {
-        Ok(events) => DecisionView { outcome: "accepted", events: events.iter().map(EventView::from).collect(), problem: None, rule: None },
-        Err(refusal) => {
-            let problem = Problem::from(refusal.clone());
-            let rule = Some(BrokenRuleView::new(asked, &refusal, &problem));
-            DecisionView { outcome: "refused", events: Vec::new(), problem: Some(problem.into_body()), rule }
+    fn decided(&self, slot: &Slot, at: Timestamp) -> DecisionView {
+        match self.decide(slot, at) {
+            Ok(events) => DecisionView { outcome: "accepted", events: events.iter().map(EventView::from).collect(), problem: None, rule: None },
+            Err(refusal) => {
+                let problem = Problem::from(refusal.clone());
+                let rule = Some(BrokenRuleView::new(self.asked, &refusal, &problem));
+                DecisionView { outcome: "refused", events: Vec::new(), problem: Some(problem.into_body()), rule }
+            }
         }
     }
 }
 
 /// Explain a slot at some moment.
 ///
-/// How it was, the records that led there, and with `command` what it would have said to that command, with the rule if it refuses. Nothing is changed. Records
-/// are those on the disk; before the first one the slot is shown as that one opened it.
+/// How it was, with those who waited and who had been served before them, the records that led there, and with `command` what it would have said to just that
+/// command, with the rule if it refuses: for that buyer, on that issue of the code, at the prices of that time, settled like that. What is asked before the slot is not:
+/// what a buyer has in other slots, a waiting room, the rules against fraud. Nothing is changed. Records are those on the disk; before the first one
+/// the slot is shown as that one opened it.
 #[utoipa::path(
     tag = "Slots", operation_id = "get_slot_history", security(("key" = ["manage"])),
     params(("slot" = String, Path, description = "The slot", max_length = 13, example = "0009000102r4e"), HistoryQuery),
@@ -492,16 +455,19 @@ pub async fn get(node: web::Data<Node>, caller: Caller, slot: web::Path<SlotId>,
     }
     let limit = query.limit.unwrap_or(PAGE);
     within("limit", limit, RECORDS_MAX)?;
-    query.people.map_or(Ok(()), |people| within("people", people.into(), PEOPLE_MAX))?;
+    query.validate()?;
     let Past { slot, seq, records, more } = node.history(id, at, Page { before: query.cursor, limit: limit as usize }).await?;
-    let decision = query.command(&node, &slot)?.map(|(asked, command)| decided(&slot, at, asked, &command));
-    Ok(HttpResponse::Ok().json(HistoryView {
+    let question = Question::of(&node, &query, &slot, at).await?;
+    // A thousand records and holds are much to write down for a thread that answers others as well.
+    let view = move || HistoryView {
         slot: id.to_string(),
         at: at.to_string(),
         seq,
         state: PastView::new(&slot, at),
         next_cursor: records.first().filter(|_| more).map(|record| record.seq),
         records: records.iter().map(RecordView::from).collect(),
-        decision,
-    }))
+        decision: question.map(|question| question.decided(&slot, at)),
+    };
+    let view = web::block(view).await.map_err(|_| Problem::unavailable("the history could not be written down"))?;
+    Ok(HttpResponse::Ok().json(view))
 }

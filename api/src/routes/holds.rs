@@ -8,19 +8,21 @@ use tornello_actors::fraud::SignalKind;
 use tornello_actors::node::Node;
 use tornello_actors::payments::{self, Confirmation};
 use tornello_actors::rooms;
-use tornello_engine::calendar;
 use tornello_engine::channel::Channel;
 use tornello_engine::envelope::Envelope;
 use tornello_engine::ids::{BadId, Code, HoldId, OrderId, PersonId, SlotId};
+use tornello_engine::money::Cents;
+use tornello_engine::museum::Museum;
 use tornello_engine::record::Record;
 use tornello_engine::slot::{self, Command, Event, Line, Settlement, Slot, people as people_of, total};
 use tornello_engine::time::Timestamp;
+use tornello_engine::{calendar, tariff};
 
 use crate::acting::{self, Asked, Proof};
 use crate::auth::{Caller, Scope};
 use crate::problem::Problem;
 use crate::request::{IdempotencyKey, Json, PartyForm, envelope, random};
-use crate::routes::people::{self, ContactForm};
+use crate::routes::people::{self, ContactForm, HolderForm};
 use crate::routes::sales::{self, SaleView, SettlementForm};
 use crate::routes::waiting_rooms::{self, Admission};
 use crate::routes::{alternatives, not_rebuilt};
@@ -139,13 +141,24 @@ pub async fn priced(node: &Node, slot: SlotId, caller: &Caller, lines: &[LineFor
 /// Prices of lines by the tariff of the slot's day, as it is today.
 pub fn by_tariff(node: &Node, slot: SlotId, channel: Channel, lines: &[LineForm]) -> Result<Vec<Line>, Problem> {
     let known = node.museums().get(slot.museum()).ok_or_else(Problem::not_found)?;
-    let date = calendar::local_day(slot.start());
-    let (_, tariff) = known.museum.tariff_on(date).ok_or_else(|| Problem::invalid("this museum has no tariff for that day"))?;
+    by_tariff_of(&known.museum, slot, channel, lines)
+}
+
+/// Lines at the prices that the museum's tariff, as it is known to `museum`, says for the slot's day.
+pub fn by_tariff_of(museum: &Museum, slot: SlotId, channel: Channel, lines: &[LineForm]) -> Result<Vec<Line>, Problem> {
     let line = |form: &LineForm| {
-        let price = tariff.quote(date, channel, form.category).map_err(|error| Problem::from(error).with("category", form.category))?;
-        Ok(Line { category: form.category, count: form.count, price_cents: price.total(), proof: price.proof })
+        let (price_cents, proof) = price_of(museum, slot, channel, form.category)?;
+        Ok(Line { category: form.category, count: form.count, price_cents, proof })
     };
     lines.iter().map(line).collect()
+}
+
+/// What one ticket of a category costs in a slot, and what the gate has to look at, by the museum's tariff as it is known to `museum`.
+pub fn price_of(museum: &Museum, slot: SlotId, channel: Channel, category: Code) -> Result<(Cents, tariff::Proof), Problem> {
+    let date = calendar::local_day(slot.start());
+    let (_, tariff) = museum.tariff_on(date).ok_or_else(|| Problem::invalid("this museum has no tariff for that day"))?;
+    let price = tariff.quote(date, channel, category).map_err(|error| Problem::from(error).with("category", category))?;
+    Ok((price.total(), price.proof))
 }
 
 /// Prices of lines as they were agreed with an account, if it is open; those of the tariff where nothing was.
@@ -212,7 +225,7 @@ pub async fn create(
 #[utoipa::path(
     tag = "Holds", operation_id = "get_hold", security(("key" = ["book"])),
     params(("hold" = String, Path, description = "The hold")),
-    responses((status = 200, description = "The hold lives", body = HoldView), crate::openapi::Problems),
+    responses((status = 200, description = "The hold lives", body = HoldView), crate::openapi::Problems, crate::openapi::Ended),
 )]
 #[get("/holds/{hold}")]
 pub async fn get(node: web::Data<Node>, caller: Caller, hold: web::Path<HoldId>) -> Result<HttpResponse, Problem> {
@@ -226,7 +239,7 @@ pub async fn get(node: web::Data<Node>, caller: Caller, hold: web::Path<HoldId>)
 #[utoipa::path(
     tag = "Holds", operation_id = "extend_hold", security(("key" = ["book"])),
     params(("hold" = String, Path, description = "The hold"), ("Idempotency-Key" = String, Header, description = "A new value for each request")),
-    responses((status = 200, description = "The hold lives longer", body = ExtendedView), crate::openapi::Problems),
+    responses((status = 200, description = "The hold lives longer", body = ExtendedView), crate::openapi::Problems, crate::openapi::Ended),
 )]
 #[post("/holds/{hold}/extend")]
 pub async fn extend(node: web::Data<Node>, caller: Caller, key: IdempotencyKey, hold: web::Path<HoldId>) -> Result<HttpResponse, Problem> {
@@ -248,6 +261,10 @@ pub struct ConfirmForm {
     /// Whom to write to. It is kept apart, encrypted, until 90 days after the visit.
     #[serde(default)]
     pub contact: Option<ContactForm>,
+    /// Whose name stands on all tickets: somebody who comes along, and shows a document at the gate. Where `step_up_required` offers `named_ticket`, that is the proof. It is
+    /// kept apart, encrypted, until 90 days after the visit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub holder: Option<HolderForm>,
     /// Who takes part, the buyer first.
     #[serde(default)]
     #[schema(max_items = 8)]
@@ -265,7 +282,7 @@ pub struct ConfirmForm {
     request_body(content = ConfirmForm, example = json!({"settlement": {"desk": {"till": "till-1", "method": "card", "reference": "R-1"}}})),
     params(("hold" = String, Path, description = "The hold"), ("Idempotency-Key" = String, Header, description = "A new value for each request"),
         ("Step-Up-Proof" = Option<String>, Header, description = "The solved challenge of `step_up_required`")),
-    responses((status = 201, description = "The places are sold", body = SaleView), crate::openapi::Problems),
+    responses((status = 201, description = "The places are sold", body = SaleView), crate::openapi::Problems, crate::openapi::Ended),
 )]
 #[post("/holds/{hold}/confirm")]
 pub async fn confirm(
@@ -280,37 +297,38 @@ pub async fn confirm(
     caller.may_at(Scope::Book, hold.slot().museum())?;
     let settlement = form.settlement.by(&caller)?;
     let mut envelope = envelope(&node, &caller, &key, &["confirm", &hold.to_string()], &*form, &form.parties, None)?;
-    acting::weigh_held(&node, &mut envelope, SignalKind::Sold { held: true }, hold, form.contact.is_some(), &proof).await?;
+    acting::weigh_held(&node, &mut envelope, SignalKind::Sold { held: true }, hold, form.holder.is_some(), &proof).await?;
     // A contact is stored for a hold that lives and is the caller's. A repeat finds it sold, and the contact where the first request put it.
     let lives = move |slot: &Slot| slot.hold_of(hold).is_some_and(|hold| owner.is_none_or(|owner| owner == hold.who));
-    let wanted = form.contact.is_some() && node.look(hold.slot(), lives).await?;
+    let wanted = (form.contact.is_some() || form.holder.is_some()) && node.look(hold.slot(), lives).await?;
     let mut confirmation = Confirmation::new(hold, owner);
     if wanted {
         confirmation.look(&node).await?;
         node.rehearse(hold.slot(), &envelope, &confirmation.command(&settlement, None)).await?;
     }
-    let contact = people::keep(&node, hold.slot(), &envelope, form.contact.as_ref(), wanted).await?;
-    let record = sell(&node, hold, envelope, &settlement, &mut confirmation, contact).await;
-    if matches!(record, Err(Failure::Refused(_) | Failure::KeyReused)) {
-        people::drop_unsold(&node, contact.filter(|_| wanted)).await?;
+    let kept = people::keep_both(&node, hold.slot(), &envelope, (form.contact.as_ref(), form.holder.as_ref()), wanted).await?;
+    let record = sell(&node, hold, envelope, &settlement, &mut confirmation, kept).await;
+    if matches!(record, Err(Failure::Refused(_) | Failure::KeyReused)) && wanted {
+        people::drop_unsold(&node, kept.0.into_iter().chain(kept.1)).await?;
     }
     let record = record?;
     sales::answer(&record)
 }
 
-/// Makes the sale. What a payment keeps is sold only if that needs it no more, which is looked at when the slot asks for it.
+/// Makes the sale, to whoever is to be written to and with whose name the tickets bear. What a payment keeps is sold only if that needs it no more, which is looked at when
+/// the slot asks for it.
 async fn sell(
     node: &Node,
     hold: HoldId,
     envelope: Envelope,
     settlement: &Settlement,
     confirmation: &mut Confirmation,
-    contact: Option<PersonId>,
+    (contact, holder): (Option<PersonId>, Option<PersonId>),
 ) -> Result<Record<Event>, Failure<accounts::Refusal>> {
-    let sold = sales::sold(node, hold.slot(), envelope.clone(), settlement, confirmation.command(settlement, contact)).await;
+    let sold = sales::sold(node, hold.slot(), envelope.clone(), settlement, confirmation.command(settlement, contact).named(holder)).await;
     let is_kept = matches!(sold, Err(Failure::Refused(accounts::Refusal::Slot(slot::Refusal::HoldKept { .. }))));
     if is_kept && confirmation.look(node).await.map_err(|failure| failure.map(accounts::Refusal::Slot))? {
-        return sales::sold(node, hold.slot(), envelope, settlement, confirmation.command(settlement, contact)).await;
+        return sales::sold(node, hold.slot(), envelope, settlement, confirmation.command(settlement, contact).named(holder)).await;
     }
     sold
 }
@@ -321,7 +339,7 @@ async fn sell(
 #[utoipa::path(
     tag = "Holds", operation_id = "release_hold", security(("key" = ["book"])),
     params(("hold" = String, Path, description = "The hold"), ("Idempotency-Key" = String, Header, description = "A new value for each request")),
-    responses((status = 204, description = "The places are free"), crate::openapi::Problems),
+    responses((status = 204, description = "The places are free"), crate::openapi::Problems, crate::openapi::Ended),
 )]
 #[delete("/holds/{hold}")]
 pub async fn release(node: web::Data<Node>, caller: Caller, key: IdempotencyKey, hold: web::Path<HoldId>) -> Result<HttpResponse, Problem> {

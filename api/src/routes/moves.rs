@@ -4,7 +4,7 @@
 use actix_web::{HttpResponse, post, web};
 use serde::{Deserialize, Serialize};
 use tornello_actors::failure::Failure;
-use tornello_actors::moves::move_tickets;
+use tornello_actors::moves::{move_tickets, would_take};
 use tornello_actors::node::Node;
 use tornello_actors::rooms;
 use tornello_engine::calendar;
@@ -13,6 +13,7 @@ use tornello_engine::ids::{Code, HoldId, SlotId, TicketId};
 use tornello_engine::money::Cents;
 use tornello_engine::slot::{Command, Event, Line};
 
+use crate::acting::{self, Proof};
 use crate::auth::{Caller, Scope};
 use crate::problem::Problem;
 use crate::request::{IdempotencyKey, Json, PartyForm, envelope, random};
@@ -34,7 +35,8 @@ pub struct MoveForm {
     #[serde(default)]
     #[schema(max_items = 1000)]
     pub tickets: Vec<u16>,
-    /// Who takes part, the buyer first: whom the waiting room of the other slot has let through, if one is open for it. Nothing else is made of them.
+    /// Who takes part, the buyer first: whom the waiting room of the other slot has let through, if one is open for it. The move is assessed as of them, and of whoever
+    /// bought the tickets.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schema(max_items = 8)]
     pub parties: Vec<PartyForm>,
@@ -65,13 +67,15 @@ async fn prices(node: &Node, (sale, to): (HoldId, SlotId), channel: Channel, lin
 ///
 /// All or nothing, within the museum, at the price that was paid; what costs something else there is to be cancelled and booked anew. The answer is the new sale: its tickets
 /// have new codes, and the old ones are good no more. If the other slot refuses, everything stands as before; the refusal is answered, where places are short with the nearest
-/// slots that have them. While a waiting room is open for the other slot, web shops send what it gave to their buyer, as with a hold, and the buyer in `parties`. After
-/// `outcome_unknown` the move goes on by itself: repeat to hear how it ended.
+/// slots that have them. While a waiting room is open for the other slot, web shops send what it gave to their buyer, as with a hold, and the buyer in `parties`. Places are
+/// taken in the other slot: a move is assessed as a hold that is bought at once. Where one more proof is asked for (`step_up_required`), the same request is repeated with it.
+/// After `outcome_unknown` the move goes on by itself: repeat to hear how it ended.
 #[utoipa::path(
     tag = "Sales", operation_id = "move_sale", security(("key" = ["book"])),
     request_body(content = MoveForm, example = json!({"slot": "000a000102r4e", "tickets": [0, 1]})),
     params(("sale" = String, Path, description = "The sale"), ("Idempotency-Key" = String, Header, description = "A new value for each request"),
-        ("Waiting-Room-Admission" = Option<String>, Header, description = "What lets a web buyer through, while a waiting room is open for the other slot")),
+        ("Waiting-Room-Admission" = Option<String>, Header, description = "What lets a web buyer through, while a waiting room is open for the other slot"),
+        ("Step-Up-Proof" = Option<String>, Header, description = "The solved challenge of `step_up_required`")),
     responses((status = 200, description = "The tickets have moved: the new sale", body = SaleView), crate::openapi::Problems),
 )]
 #[post("/sales/{sale}/move")]
@@ -81,20 +85,29 @@ pub async fn to_slot(
     key: IdempotencyKey,
     sale: web::Path<HoldId>,
     form: Json<MoveForm>,
-    admission: Admission,
+    given: (Admission, Proof),
 ) -> Result<HttpResponse, Problem> {
     let sale = sale.into_inner();
     caller.may_at(Scope::Book, sale.slot().museum())?;
-    let envelope = envelope(&node, &caller, &key, &["move", &sale.to_string()], &*form, &[], None)?;
-    let MoveForm { slot: to, tickets, parties } = form.into_inner();
+    let mut envelope = envelope(&node, &caller, &key, &["move", &sale.to_string()], &*form, &form.parties, None)?;
+    let (MoveForm { slot: to, tickets, parties }, (admission, proof)) = (form.into_inner(), given);
     // A ticket for a quiet day must not be a way past those who wait.
     let passage = waiting_rooms::passage(&node, (sale.slot(), &envelope), (to, caller.channel()), &admission, &parties).await?;
     let (channel, lines) = seen(&node, &caller, sale, |_, sale| (sale.channel, sale.lines.clone())).await?;
     let (prices, owner) = (prices(&node, (sale, to), channel, &lines).await?, owner(&node, &caller, sale).await?);
     let arrival = HoldId::new(to, random());
-    let command = Command::BeginMove { sale, owner, tickets, arrival, via: caller.channel(), prices };
-    let answer = rooms::through(passage, move_tickets(&node, sale.slot(), envelope, command)).await;
-    let moved = answer.map_err(|failure| alternatives(&node, to, channel, failure))?;
+    let via = caller.channel();
+    let command = Command::BeginMove { sale, owner, tickets, arrival, via, prices };
+    let refused = |failure| alternatives(&node, to, channel, failure);
+    let taken = would_take(&node, sale.slot(), &envelope, &command).await.map_err(refused)?;
+    let parties = match &taken {
+        Some(lines) => acting::weigh_move(&node, &mut envelope, (sale, arrival), via, lines, &proof).await?,
+        None => Vec::new(),
+    };
+    let moved = rooms::through(passage, move_tickets(&node, sale.slot(), envelope, command)).await.map_err(refused)?;
+    if taken.is_some() {
+        node.scoring().remember(moved.id, moved.sale.channel, &moved.sale.lines, parties);
+    }
     let view = SaleView::new(moved.id, moved.sale.channel, &moved.sale.lines, &moved.sale.settlement, moved.sale.sold_at);
     Ok(HttpResponse::Ok().insert_header(("Location", format!("/v1/sales/{}", moved.id))).json(view))
 }

@@ -43,7 +43,7 @@ async fn payer_name(node: &Node, payer: Option<PersonId>) -> Result<String, Prob
 #[utoipa::path(
     tag = "Payments", operation_id = "get_notice_pdf", security(("key" = ["book"])),
     params(("payment" = String, Path, description = "The payment")),
-    responses((status = 200, description = "The notice", body = File, content_type = "application/pdf"), crate::openapi::Problems),
+    responses((status = 200, description = "The notice", body = File, content_type = "application/pdf"), crate::openapi::Problems, crate::openapi::Ended),
 )]
 #[get("/payments/{payment}/notice.pdf")]
 pub async fn notice_file(
@@ -79,7 +79,7 @@ pub async fn notice_file(
 #[utoipa::path(
     tag = "Payments", operation_id = "get_receipt_pdf", security(("key" = ["book"])),
     params(("payment" = String, Path, description = "The payment")),
-    responses((status = 200, description = "The certificate", body = File, content_type = "application/pdf"), crate::openapi::Problems),
+    responses((status = 200, description = "The certificate", body = File, content_type = "application/pdf"), crate::openapi::Problems, crate::openapi::Against),
 )]
 #[get("/payments/{payment}/receipt.pdf")]
 pub async fn receipt_file(

@@ -301,7 +301,7 @@ fn subject(node: &Node, museum: MuseumId, holds: &[HoldId]) -> String {
     request_body(content = PaymentForm, example = json!({"holds": ["000a000102r4e0000000000000"], "gateway": {"notice": {}}})),
     params(("Idempotency-Key" = String, Header, description = "A new value for each request"),
         ("Step-Up-Proof" = Option<String>, Header, description = "The solved challenge of `step_up_required`")),
-    responses((status = 201, description = "The money is due", body = PaymentView), crate::openapi::Problems),
+    responses((status = 201, description = "The money is due", body = PaymentView), crate::openapi::Problems, crate::openapi::Ended),
 )]
 #[post("/payments")]
 pub async fn create(
@@ -511,7 +511,7 @@ pub async fn get(node: web::Data<Node>, connected: Connected, caller: Caller, pa
 #[utoipa::path(
     tag = "Payments", operation_id = "cancel_payment", security(("key" = ["book"])),
     params(("payment" = String, Path, description = "The payment"), ("Idempotency-Key" = String, Header, description = "A new value for each request")),
-    responses((status = 200, description = "It is not to be paid any more", body = PaymentView), crate::openapi::Problems),
+    responses((status = 200, description = "It is not to be paid any more", body = PaymentView), crate::openapi::Problems, crate::openapi::Ended),
 )]
 #[post("/payments/{payment}/cancel")]
 pub async fn cancel(
@@ -537,7 +537,7 @@ pub async fn cancel(
     tag = "Payments", operation_id = "open_checkout", security(("key" = ["book"])),
     request_body(content = ReturnUrlsForm, example = json!({"ok": "https://tickets.example.it/paid", "cancel": "https://tickets.example.it/cancelled", "error": "https://tickets.example.it/error"})),
     params(("payment" = String, Path, description = "The payment"), ("Idempotency-Key" = String, Header, description = "A new value for each request")),
-    responses((status = 200, description = "Where to send the browser: `checkout_url`", body = PaymentView), crate::openapi::Problems),
+    responses((status = 200, description = "Where to send the browser: `checkout_url`", body = PaymentView), crate::openapi::Problems, crate::openapi::Ended),
 )]
 #[post("/payments/{payment}/checkout")]
 pub async fn checkout(
@@ -560,7 +560,7 @@ pub async fn checkout(
 #[utoipa::path(
     tag = "Payments", operation_id = "pay_at_desk", security(("key" = ["desk"])), request_body = DeskForm,
     params(("payment" = String, Path, description = "The payment"), ("Idempotency-Key" = String, Header, description = "A new value for each request")),
-    responses((status = 200, description = "It is paid", body = PaymentView), crate::openapi::Problems),
+    responses((status = 200, description = "It is paid", body = PaymentView), crate::openapi::Problems, crate::openapi::Ended),
 )]
 #[post("/payments/{payment}/desk")]
 pub async fn pay_at_desk(

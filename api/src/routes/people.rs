@@ -131,6 +131,32 @@ fn examined(form: ContactForm) -> Result<Contact, Problem> {
 
 /// As [`keep`], for the holder of a ticket: a name that the ticket can show, so that somebody can compare it with a document.
 pub async fn keep_holder(node: &Node, slot: SlotId, envelope: &Envelope, holder: &HolderForm) -> Result<PersonId, Problem> {
+    store(node, slot, envelope, &legible(holder)?, true).await
+}
+
+/// As [`keep`], for both whom a sale names: whom to write to, and whose name is to stand on all its tickets. They are two people, under two numbers. If a ticket cannot
+/// show the name nobody is stored.
+pub async fn keep_both(
+    node: &Node,
+    slot: SlotId,
+    envelope: &Envelope,
+    (contact, holder): (Option<&ContactForm>, Option<&HolderForm>),
+    wanted: bool,
+) -> Result<(Option<PersonId>, Option<PersonId>), Problem> {
+    let holder = holder.map(legible).transpose()?;
+    let contact = keep(node, slot, envelope, contact, wanted).await?;
+    let Some(holder) = holder else { return Ok((contact, None)) };
+    let named = Envelope { body: digest(&[b"holder", &{ envelope.body.0 }.to_be_bytes()]), ..envelope.clone() };
+    if !wanted {
+        return Ok((contact, Some(person_of(slot.museum(), &named, 0))));
+    }
+    let until = kept_until(node, slot)?;
+    let is_done = async || -> Result<bool, Problem> { Ok(node.knows(slot, envelope).await?) };
+    Ok((contact, Some(put(node, slot.museum(), &named, &holder, until, is_done).await?)))
+}
+
+/// The name of a holder, if a ticket can show it.
+fn legible(holder: &HolderForm) -> Result<Contact, Problem> {
     let contact = Contact::holder(&holder.given_name, &holder.family_name)?;
     for (member, name) in [("given_name", contact.given_name()), ("family_name", contact.family_name())] {
         let characters = unprintable(name);
@@ -141,7 +167,7 @@ pub async fn keep_holder(node: &Node, slot: SlotId, envelope: &Envelope, holder:
                 .with("characters", characters));
         }
     }
-    store(node, slot, envelope, &contact, true).await
+    Ok(contact)
 }
 
 /// As [`keep`], for whoever pays; kept until `until`. `is_done` says whether what is asked was done before under this key.
@@ -172,12 +198,15 @@ async fn store(node: &Node, slot: SlotId, envelope: &Envelope, contact: &Contact
     if !wanted {
         return Ok(person_of(slot.museum(), envelope, 0));
     }
+    let until = kept_until(node, slot)?;
+    put(node, slot.museum(), envelope, contact, until, async || -> Result<bool, Problem> { Ok(node.knows(slot, envelope).await?) }).await
+}
+
+/// Until when somebody is kept whom a sale of a slot names.
+fn kept_until(node: &Node, slot: SlotId) -> Result<Timestamp, Problem> {
     let planned = || node.museums().opening(slot).map(|opening| opening.end);
     let end = node.board().head(slot).map(|head| head.end).or_else(planned).ok_or_else(Problem::not_found)?;
-    put(node, slot.museum(), envelope, contact, end.plus_seconds(RETENTION_S), async || -> Result<bool, Problem> {
-        Ok(node.knows(slot, envelope).await?)
-    })
-    .await
+    Ok(end.plus_seconds(RETENTION_S))
 }
 
 /// Stores somebody under the first number that is free for what is asked.
@@ -209,6 +238,12 @@ pub async fn drop_unsold(node: &Node, people: impl IntoIterator<Item = PersonId>
         files(node)?.people.erase(person, node.now()).await?;
     }
     Ok(())
+}
+
+/// Given and family name of a person; none if there is no such contact or it was erased.
+pub async fn name_of(node: &Node, person: PersonId) -> Result<Option<String>, Problem> {
+    let contact = files(node)?.people.get(person).await?;
+    Ok(contact.map(|contact| format!("{} {}", contact.given_name(), contact.family_name())))
 }
 
 /// The contact of a person; none if there is none or it was erased.

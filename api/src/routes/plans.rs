@@ -220,10 +220,10 @@ pub struct PolicyForm {
     #[schema(default = 900)]
     pub stale_after_s: u32,
     /// The most people whom one buyer of the web shop, a kiosk or a reseller may have in holds and tickets of one slot; none: no limit. Buyers are known by the party
-    /// `buyer` of requests; who is not named is not limited.
+    /// `buyer` of requests, an e-mail address in any case and with or without spaces; who is not named is not limited.
     #[schema(minimum = 1)]
     pub buyer_tickets_max: Option<u16>,
-    /// The most open holds of one buyer in one slot, with entries of its waiting list; none: no limit.
+    /// The most open holds of one buyer at the museum, with entries of waiting lists, over the slots that were opened under such a limit; none: no limit.
     #[schema(minimum = 1)]
     pub buyer_holds_max: Option<u16>,
     /// The most people whom one buyer may have in holds, waiting lists and tickets of the museum on one day, over the slots that were opened under such a limit; none: no

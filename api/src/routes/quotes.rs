@@ -412,7 +412,7 @@ pub async fn draft(
     tag = "Quotes", operation_id = "revise_quote", security(("key" = ["quote"])),
     request_body(content = VisitForm, example = json!({"day": "2027-03-18", "time": "10:00", "lines": [{"category": "school-pupil", "count": 22}], "escorts": 2})),
     params(("quote" = String, Path, description = "The quote"), ("Idempotency-Key" = String, Header, description = "A new value for each request")),
-    responses((status = 200, description = "The revision in force", body = QuoteView), crate::openapi::Problems),
+    responses((status = 200, description = "The revision in force", body = QuoteView), crate::openapi::Problems, crate::openapi::Ended),
 )]
 #[put("/quotes/{quote}")]
 pub async fn revise(
@@ -444,7 +444,7 @@ pub async fn revise(
 #[utoipa::path(
     tag = "Quotes", operation_id = "send_quote", security(("key" = ["quote"])),
     params(("quote" = String, Path, description = "The quote"), ("Idempotency-Key" = String, Header, description = "A new value for each request")),
-    responses((status = 200, description = "It is sent", body = QuoteView), crate::openapi::Problems),
+    responses((status = 200, description = "It is sent", body = QuoteView), crate::openapi::Problems, crate::openapi::Ended),
 )]
 #[post("/quotes/{quote}/send")]
 pub async fn send(
@@ -482,7 +482,7 @@ pub struct AcceptForm {
     tag = "Quotes", operation_id = "accept_quote", security(("key" = ["quote"])),
     request_body(content = AcceptForm, example = json!({"revision": 1, "settle": "notice"})),
     params(("quote" = String, Path, description = "The quote"), ("Idempotency-Key" = String, Header, description = "A new value for each request")),
-    responses((status = 200, description = "It is accepted", body = QuoteView), crate::openapi::Problems),
+    responses((status = 200, description = "It is accepted", body = QuoteView), crate::openapi::Problems, crate::openapi::Ended),
 )]
 #[post("/quotes/{quote}/accept")]
 pub async fn accept(
@@ -516,7 +516,7 @@ pub async fn accept(
 #[utoipa::path(
     tag = "Quotes", operation_id = "confirm_quote", security(("key" = ["settle"])),
     params(("quote" = String, Path, description = "The quote"), ("Idempotency-Key" = String, Header, description = "A new value for each request")),
-    responses((status = 200, description = "It is confirmed", body = QuoteView), crate::openapi::Problems),
+    responses((status = 200, description = "It is confirmed", body = QuoteView), crate::openapi::Problems, crate::openapi::Ended),
 )]
 #[post("/quotes/{quote}/confirm")]
 pub async fn confirm(

@@ -413,7 +413,7 @@ impl Batch<'_> {
         (ReadingForm = "application/json", example = json!({"museum": "parco-colosseo", "sensor": "door-1", "at": "2027-01-16T09:30:00Z", "inside": {"people": 42, "sd": 3}})),
         (String = "application/x-ndjson", example = json!("{\"museum\":\"parco-colosseo\",\"sensor\":\"door-1\",\"at\":\"2027-01-16T09:30:00Z\",\"entries\":{\"people\":7}}\n")),
     )),
-    responses((status = 200, description = "What became of it", body = TakenView), crate::openapi::Problems),
+    responses((status = 200, description = "What became of it", body = TakenView), crate::openapi::Problems, crate::openapi::Against),
 )]
 #[post("/readings")]
 pub async fn send(node: web::Data<Node>, caller: Caller, request: HttpRequest, mut payload: web::Payload) -> Result<HttpResponse, Problem> {

@@ -257,7 +257,7 @@ pub struct UnreportedView {
 /// Report on what matches and what does not.
 #[utoipa::path(
     tag = "Reconciliation", operation_id = "get_reconciliation", security(("key" = ["settle"])), params(ReportQuery),
-    responses((status = 200, description = "The report", body = ReconciliationView), crate::openapi::Problems),
+    responses((status = 200, description = "The report", body = ReconciliationView), crate::openapi::Problems, crate::openapi::Absent),
 )]
 #[get("/reconciliation")]
 pub async fn get(

@@ -26,7 +26,7 @@ use crate::auth::{Caller, Scope};
 use crate::problem::Problem;
 use crate::request::{IdempotencyKey, Json, PartyForm, envelope, random};
 use crate::routes::holds::{LineForm, order_of, priced};
-use crate::routes::people::{self as contacts, ContactForm};
+use crate::routes::people::{self as contacts, ContactForm, HolderForm};
 use crate::routes::{alternatives, files, not_rebuilt};
 use crate::words::{CancelCauseWord, DeskMethodWord};
 use view::SaleNowView;
@@ -92,6 +92,10 @@ pub struct SaleForm {
     /// Whom to write to. It is kept apart, encrypted, until 90 days after the visit.
     #[serde(default)]
     pub contact: Option<ContactForm>,
+    /// Whose name stands on all tickets: somebody who comes along, and shows a document at the gate. Where `step_up_required` offers `named_ticket`, that is the proof. It is
+    /// kept apart, encrypted, until 90 days after the visit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub holder: Option<HolderForm>,
     /// Who takes part, the buyer first.
     #[serde(default)]
     #[schema(max_items = 8)]
@@ -142,17 +146,17 @@ pub async fn create(
     let mut envelope = envelope(&node, &caller, &key, &["sell", &slot.to_string()], &*form, &form.parties, order_of(form.order.as_deref())?)?;
     let lines = priced(&node, slot, &caller, &form.lines, &envelope).await?;
     let sale = new_sale(slot, &settlement, &envelope);
-    let asked = Asked { kind: SignalKind::Sold { held: false }, channel, hold: sale, lines: &lines, named: form.contact.is_some() };
+    let asked = Asked { kind: SignalKind::Sold { held: false }, channel, hold: sale, lines: &lines, named: form.holder.is_some() };
     acting::weigh(&node, &mut envelope, asked, &proof).await?;
     let command = |contact| Command::SellDirect { sale, channel, lines: lines.clone(), settlement: settlement.clone(), contact };
     let refused = |failure| alternatives(&node, slot, channel, failure);
-    if form.contact.is_some() {
+    if form.contact.is_some() || form.holder.is_some() {
         node.rehearse(slot, &envelope, &command(None)).await.map_err(refused)?;
     }
-    let contact = contacts::keep(&node, slot, &envelope, form.contact.as_ref(), true).await?;
-    let record = sold(&node, slot, envelope, &settlement, command(contact)).await;
+    let (contact, holder) = contacts::keep_both(&node, slot, &envelope, (form.contact.as_ref(), form.holder.as_ref()), true).await?;
+    let record = sold(&node, slot, envelope, &settlement, command(contact).named(holder)).await;
     if matches!(record, Err(Failure::Refused(_) | Failure::KeyReused)) {
-        contacts::drop_unsold(&node, contact).await?;
+        contacts::drop_unsold(&node, contact.into_iter().chain(holder)).await?;
     }
     answer(&record.map_err(|failure| match failure {
         Failure::Refused(accounts::Refusal::Slot(why)) => refused(Failure::Refused(why)),
@@ -300,8 +304,7 @@ pub async fn cancel(
     }
     let mut envelope = envelope(&node, &caller, &key, &["cancel", &sale.to_string()], &*form, &[], None)?;
     let CancelForm { tickets, cause } = form.into_inner();
-    let kind = if cause == CancelCause::Museum { SignalKind::Voided } else { SignalKind::Refunded };
-    acting::weigh_return(&node, &mut envelope, kind, sale, caller.channel(), &tickets).await?;
+    acting::weigh_return(&node, &mut envelope, cause, sale, caller.channel(), &tickets).await?;
     let owner = owner(&node, &caller, sale).await?;
     let record = node.slot(sale.slot(), envelope, Command::Cancel { sale, owner, tickets, cause }).await?;
     let cancelled = record.events.iter().find_map(|event| if let Event::Cancelled(cancelled) = event { Some(cancelled) } else { None });

@@ -14,7 +14,7 @@ use tornello_actors::node::Node;
 use tornello_engine::envelope::Envelope;
 use tornello_engine::ids::{Code, MuseumId, SlotId, TicketId};
 use tornello_engine::offline::Noted;
-use tornello_engine::slot::{Command, Direction, Event, Refusal, Scan};
+use tornello_engine::slot::{Command, ConflictReason, Direction, Judged, Refusal, Scan, judged};
 use tornello_engine::time::Timestamp;
 
 use crate::auth::{Caller, Scope};
@@ -112,8 +112,11 @@ pub enum Outcome {
     Merged,
     /// It was taken in before, with whatever came of it.
     Duplicate,
-    /// Somebody was let in who should not have been: it is kept as a conflict, `code` says why.
+    /// Somebody was let in who should not have been, as far as is known now: it is kept as a conflict, `code` says why. What another gate sends in later may show that
+    /// it is none.
     Conflict,
+    /// Somebody left of whom nobody knows yet how they came in. It is kept, and counts as soon as a gate sends in the scan that says so.
+    LeftUnseen,
     /// It cannot be taken in; `code` says why.
     Refused,
     /// Not now: send it again.
@@ -126,6 +129,7 @@ impl Outcome {
             Self::Merged => "merged",
             Self::Duplicate => "duplicate",
             Self::Conflict => "conflict",
+            Self::LeftUnseen => "left_unseen",
             Self::Refused => "refused",
             Self::Failed => "failed",
         }
@@ -162,6 +166,8 @@ pub struct MergedView {
     duplicates: u32,
     /// How many are conflicts.
     conflicts: u32,
+    /// How many are exits of people of whom nobody knows yet how they came in.
+    left_unseen: u32,
     /// How many were refused.
     refused: u32,
     /// How many have to be sent again.
@@ -181,6 +187,7 @@ impl MergedView {
                 Outcome::Merged => &mut view.merged,
                 Outcome::Duplicate => &mut view.duplicates,
                 Outcome::Conflict => &mut view.conflicts,
+                Outcome::LeftUnseen => &mut view.left_unseen,
                 Outcome::Refused => &mut view.refused,
                 Outcome::Failed => &mut view.failed,
             } += 1;
@@ -206,19 +213,18 @@ async fn take_one(node: &Node, caller: &Caller, nonce: [u64; 2], asked: Asked) -
     let envelope = Envelope { who: caller.id(), key, body: key, parties: Vec::new(), assessment: None, order: None, formerly: Vec::new() };
     let (outcome, problem) = match node.slot(asked.scan.ticket.slot(), envelope, asked.command).await {
         Ok(record) => {
-            let conflict = record.events.iter().find_map(|event| if let Event::AdmissionConflict(conflict) = event { Some(conflict) } else { None });
-            let code = conflict.map(|conflict| conflict.reason.code());
-            return MergedLine {
-                line: asked.line,
-                scan: asked.number,
-                outcome: if code.is_some() { Outcome::Conflict } else { Outcome::Merged },
-                code,
-                detail: None,
+            let judged = judged(&record.events, &asked.scan);
+            let code = judged.and_then(Judged::conflict).map(ConflictReason::code);
+            let outcome = match judged {
+                Some(Judged::Conflict { .. } | Judged::PassedInConflict { .. }) => Outcome::Conflict,
+                Some(Judged::LeftUnseen) => Outcome::LeftUnseen,
+                Some(Judged::Passed) | None => Outcome::Merged,
             };
+            return MergedLine { line: asked.line, scan: asked.number, outcome, code, detail: None };
         }
         Err(Failure::Refused(Refusal::ScanKnown)) => (Outcome::Duplicate, None),
-        // Only when it is known where the ticket stands can be said what the scan was.
-        Err(Failure::Refused(Refusal::TicketMoving)) => (Outcome::Failed, Some(Problem::from(Refusal::TicketMoving))),
+        // Only when it is known where the ticket stands can be said what the scan was; and what is in the future will be over.
+        Err(Failure::Refused(again @ (Refusal::TicketMoving | Refusal::ScanInFuture))) => (Outcome::Failed, Some(Problem::from(again))),
         Err(Failure::Refused(refusal)) => (Outcome::Refused, Some(Problem::from(refusal))),
         Err(Failure::UnknownSlot(_)) => (Outcome::Refused, Some(Problem::from(Refusal::UnknownTicket))),
         Err(failure) => (Outcome::Failed, Some(Problem::from(failure))),
@@ -282,7 +288,9 @@ fn read(body: &[u8], is_array: bool) -> Result<Vec<Line>, Problem> {
 ///
 /// Up to 10,000 scans and 4 MiB, a JSON array or one on each line: what `tornello gate` writes is what is sent here. Each is judged by its own time, the scans of a
 /// ticket in the order in which they happened, and is merged, or kept as a conflict if somebody was let in who should not have been: that happened, and
-/// `/v1/slots/{slot}/conflicts` lists it. A scan is known by ticket, gate, `scanned_at` and direction, so a batch may be sent again: no `Idempotency-Key` is needed.
+/// `/v1/slots/{slot}/conflicts` lists it. In which order several gates send in what they did does not matter: with each scan that comes in, all of its ticket are
+/// judged anew, so what is a conflict now may be none when another gate has sent its own. A scan is known by ticket, gate, `scanned_at` and direction, so a batch
+/// may be sent again: no `Idempotency-Key` is needed.
 #[utoipa::path(
     tag = "Gates", operation_id = "send_scans", security(("key" = ["gate"])),
     request_body(description = "The scans", content(
@@ -341,7 +349,7 @@ pub struct ConflictsView {
 /// List the conflicts of a slot.
 ///
 /// Whom gates without a network let in and should not have: two people on one ticket, a ticket that was cancelled or blocked, an old code. Each is a signal of
-/// fraud, or of a gate whose list or clock is wrong.
+/// fraud, or of a gate whose list or clock is wrong. One that is no conflict any more, because another gate has sent in what it saw, is not listed any more.
 #[utoipa::path(
     tag = "Gates", operation_id = "list_conflicts", security(("key" = ["desk"])),
     params(("slot" = String, Path, description = "The slot")),
@@ -353,7 +361,7 @@ pub async fn conflicts(node: web::Data<Node>, caller: Caller, slot: web::Path<Sl
     caller.may_at(Scope::Desk, id.museum())?;
     let mut found = node.look(id, |slot| slot.conflicts().map(|(scan, reason)| (*scan, reason)).collect::<Vec<_>>()).await?;
     found.sort_unstable_by_key(|(scan, _)| (scan.scanned_at, scan.ticket));
-    let view = |(scan, reason): (Scan, tornello_engine::slot::ConflictReason)| ConflictView {
+    let view = |(scan, reason): (Scan, ConflictReason)| ConflictView {
         ticket: scan.ticket.to_string(),
         gate: scan.gate,
         scanned_at: scan.scanned_at.to_string(),

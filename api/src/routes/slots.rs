@@ -10,7 +10,7 @@ use tornello_engine::calendar;
 use tornello_engine::channel::Channel;
 use tornello_engine::ids::{Code, SlotId};
 use tornello_engine::record::Record;
-use tornello_engine::slot::{Command, Event, Live, Refusal, sale_ends_at, sale_opens_at};
+use tornello_engine::slot::{Command, Event, Live, Refusal, Slot, sale_ends_at, sale_opens_at};
 use tornello_engine::time::Timestamp;
 
 use crate::auth::{Caller, Scope};
@@ -386,12 +386,16 @@ pub async fn set_capacity(
     if form.capacity > CAPACITY_MAX {
         return Err(Problem::invalid("capacity must be 0 to 100000"));
     }
-    let record = change(&node, &caller, &key, slot, "capacity", &*form, Command::SetCapacity { capacity: form.capacity }).await?;
+    let envelope = envelope(&node, &caller, &key, &["capacity", &slot.to_string()], &*form, &[], None)?;
+    let look = |slot: &Slot| (slot.places().over(slot.last_at()), slot.opening().policy.ceiling);
+    let (record, after) = node.slot_and_after(slot, envelope, Command::SetCapacity { capacity: form.capacity }, look).await?;
     let set = record.events.iter().find_map(|event| if let Event::CapacitySet(set) = event { Some(set.capacity) } else { None });
     let capacity = set.ok_or_else(not_rebuilt)?;
-    // What is written is written: where it cannot be read back now, a repeat is answered.
-    let after = node.slot_after(slot, record.seq).await.map_err(|_| Failure::<Refusal>::OutcomeUnknown)?;
-    let (over, ceiling) = (after.places().over(record.at), after.opening().policy.ceiling);
+    let (over, ceiling) = match after {
+        Some(after) => after,
+        // A repeat is told what was so then. What is written is written: where it cannot be read back now, a repeat is answered.
+        None => look(&node.slot_after(slot, record.seq).await.map_err(|_| Failure::<Refusal>::OutcomeUnknown)?),
+    };
     let above_ceiling = ceiling.map_or(0, |ceiling| capacity.saturating_sub(ceiling));
     Ok(HttpResponse::Ok().json(CapacityView { slot: slot.to_string(), capacity, over, ceiling, above_ceiling, at: record.at.to_string() }))
 }

@@ -92,8 +92,7 @@ impl Issued {
     /// The name that stands on it, if one does and it is still known.
     async fn name(&self, node: &Node) -> Result<String, Problem> {
         let Some(person) = self.holder else { return Ok(String::new()) };
-        let contact = files(node)?.people.get(person).await?;
-        Ok(contact.map(|contact| format!("{} {}", contact.given_name(), contact.family_name())).unwrap_or_default())
+        Ok(people::name_of(node, person).await?.unwrap_or_default())
     }
 
     /// What is printed on it: the slot's own times, as they were booked; what the gate allows before and after stays its own.
@@ -246,7 +245,7 @@ pub fn document(name: &str, bytes: Vec<u8>) -> HttpResponse {
 #[utoipa::path(
     tag = "Tickets", operation_id = "get_ticket_svg", security(("key" = ["book"])),
     params(("ticket" = String, Path, description = "The ticket")),
-    responses((status = 200, description = "The QR code", body = String, content_type = "image/svg+xml"), crate::openapi::Problems),
+    responses((status = 200, description = "The QR code", body = String, content_type = "image/svg+xml"), crate::openapi::Problems, crate::openapi::Against),
 )]
 #[get("/tickets/{ticket}/qr.svg")]
 pub async fn svg(node: web::Data<Node>, caller: Caller, ticket: web::Path<TicketId>) -> Result<HttpResponse, Problem> {
@@ -260,7 +259,7 @@ pub async fn svg(node: web::Data<Node>, caller: Caller, ticket: web::Path<Ticket
 #[utoipa::path(
     tag = "Tickets", operation_id = "get_ticket_png", security(("key" = ["book"])),
     params(("ticket" = String, Path, description = "The ticket")),
-    responses((status = 200, description = "The QR code", body = File, content_type = "image/png"), crate::openapi::Problems),
+    responses((status = 200, description = "The QR code", body = File, content_type = "image/png"), crate::openapi::Problems, crate::openapi::Against),
 )]
 #[get("/tickets/{ticket}/qr.png")]
 pub async fn png(node: web::Data<Node>, caller: Caller, ticket: web::Path<TicketId>) -> Result<HttpResponse, Problem> {
@@ -274,7 +273,7 @@ pub async fn png(node: web::Data<Node>, caller: Caller, ticket: web::Path<Ticket
 #[utoipa::path(
     tag = "Tickets", operation_id = "get_ticket_pdf", security(("key" = ["book"])),
     params(("ticket" = String, Path, description = "The ticket")),
-    responses((status = 200, description = "The ticket", body = File, content_type = "application/pdf"), crate::openapi::Problems),
+    responses((status = 200, description = "The ticket", body = File, content_type = "application/pdf"), crate::openapi::Problems, crate::openapi::Against),
 )]
 #[get("/tickets/{ticket}/pdf")]
 pub async fn pdf(node: web::Data<Node>, caller: Caller, ticket: web::Path<TicketId>) -> Result<HttpResponse, Problem> {
@@ -309,7 +308,7 @@ impl PdfQuery {
 #[utoipa::path(
     tag = "Tickets", operation_id = "get_sale_pdf", security(("key" = ["book"])),
     params(("sale" = String, Path, description = "The sale"), PdfQuery),
-    responses((status = 200, description = "The tickets", body = File, content_type = "application/pdf"), crate::openapi::Problems),
+    responses((status = 200, description = "The tickets", body = File, content_type = "application/pdf"), crate::openapi::Problems, crate::openapi::Against),
 )]
 #[get("/sales/{sale}/tickets.pdf")]
 pub async fn of_sale_pdf(

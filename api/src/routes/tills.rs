@@ -321,9 +321,12 @@ pub async fn close(
     let taken_cents = Cents::new(cash(&sums).map_or(0, |sum| sum.taken_cents));
     let counted_cents = Cents::new(form.counted_cents);
     // Of one that is closed already the session says so itself.
-    let drawer = node.look_till(id, |till| till.opened().filter(|_| till.is_open()).map(|opened| (opened.museum, till.drawer_cents()))).await;
-    if let Ok(Some((museum, drawer_cents))) = drawer {
-        acting::weigh_count(&node, &mut envelope, museum, counted_cents.minus(drawer_cents.plus(taken_cents)));
+    let known = |till: &Till| {
+        let opener = till.opened_by().map(|(who, _)| who);
+        till.opened().filter(|_| till.is_open()).map(|opened| (opened.museum, till.drawer_cents(), opener))
+    };
+    if let Ok(Some((museum, drawer_cents, opener))) = node.look_till(id, known).await {
+        acting::weigh_count(&node, &mut envelope, museum, counted_cents.minus(drawer_cents.plus(taken_cents)), opener);
     }
     let command = Command::Close { counted_cents, taken_cents, summed_to };
     let record = node.till(id, envelope, command).await?;

@@ -67,6 +67,20 @@ pub struct OvertakingView {
     at: String,
 }
 
+impl OvertakingView {
+    /// How many parties that joined later were served while an entry waited, and the last of them to join.
+    pub(super) fn of(slot: &Slot, entry: HoldId) -> (u32, Vec<Self>) {
+        let channel = slot.waited_through(entry);
+        let why = |offer: &Offer| Self {
+            number: offer.number,
+            people: offer.people,
+            free: channel.map_or(0, |channel| offer.free[channel.index()]),
+            at: offer.at.to_string(),
+        };
+        (slot.overtakers_of(entry).count() as u32, slot.overtakers_of(entry).rev().take(OVERTAKINGS_SHOWN).map(why).collect())
+    }
+}
+
 /// Where an entry stands.
 #[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
 pub struct EntryView {
@@ -95,13 +109,12 @@ pub struct EntryView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(max_items = 16)]
     lines: Option<Vec<LineView>>,
-    /// How many parties that joined later were served while it waited, because this one did not fit; absent when it does not wait.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    overtaken: Option<u32>,
-    /// The last of them to join, at most 20; absent when it does not wait.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// How many parties that joined later were served while it waited, because this one did not fit: also when it has its own offer by now, or has ended, as long as
+    /// the entry is known.
+    overtaken: u32,
+    /// The last of them to join, at most 20.
     #[schema(max_items = 20)]
-    overtaken_by: Option<Vec<OvertakingView>>,
+    overtaken_by: Vec<OvertakingView>,
     /// How many parties that joined earlier went on waiting when it had its offer, because they did not fit; absent before and after.
     #[serde(skip_serializing_if = "Option::is_none")]
     passed_over: Option<u32>,
@@ -111,7 +124,8 @@ pub struct EntryView {
 }
 
 impl EntryView {
-    fn bare(entry: HoldId, state: &'static str, since: impl ToString) -> Self {
+    fn bare(slot: &Slot, entry: HoldId, state: &'static str, since: impl ToString) -> Self {
+        let (overtaken, overtaken_by) = OvertakingView::of(slot, entry);
         Self {
             entry: entry.to_string(),
             slot: entry.slot().to_string(),
@@ -121,8 +135,8 @@ impl EntryView {
             position: None,
             people_ahead: None,
             lines: None,
-            overtaken: None,
-            overtaken_by: None,
+            overtaken,
+            overtaken_by,
             passed_over: None,
             hold: None,
         }
@@ -132,32 +146,24 @@ impl EntryView {
         match standing {
             Standing::Waiting(party) => Self::waiting(slot, party),
             Standing::Offered(offer) => Self::offered(slot, entry, offer),
-            Standing::Ended(end) => Self::bare(entry, end_name(end.how), end.at),
+            Standing::Ended(end) => Self::bare(slot, entry, end_name(end.how), end.at),
         }
     }
 
     fn waiting(slot: &Slot, party: &Waiting) -> Self {
         let (parties_ahead, people_ahead) = slot.ahead_of(party);
-        let why = |offer: &Offer| OvertakingView {
-            number: offer.number,
-            people: offer.people,
-            free: offer.free[party.channel.index()],
-            at: offer.at.to_string(),
-        };
         Self {
             number: Some(party.number),
             position: Some(parties_ahead + 1),
             people_ahead: Some(people_ahead),
             lines: Some(party.lines.iter().map(LineView::from).collect()),
-            overtaken: Some(slot.overtakers_of(party).count() as u32),
-            overtaken_by: Some(slot.overtakers_of(party).rev().take(OVERTAKINGS_SHOWN).map(why).collect()),
-            ..Self::bare(party.entry, "waiting", party.since)
+            ..Self::bare(slot, party.entry, "waiting", party.since)
         }
     }
 
     fn offered(slot: &Slot, entry: HoldId, offer: &Offer) -> Self {
         let hold = slot.hold_of(entry).map(|hold| HoldView::new(entry, hold.channel, &hold.lines, hold.expires_at));
-        Self { number: Some(offer.number), passed_over: Some(offer.passed_over), hold, ..Self::bare(entry, "offered", offer.at) }
+        Self { number: Some(offer.number), passed_over: Some(offer.passed_over), hold, ..Self::bare(slot, entry, "offered", offer.at) }
     }
 }
 
@@ -309,7 +315,8 @@ pub async fn list(node: web::Data<Node>, caller: Caller, slot: web::Path<SlotId>
 
 /// Read an entry of a waiting list.
 ///
-/// Where it stands and who was served before it although they joined later, with the reason; its offer; or how it ended, for a day.
+/// Where it stands; its offer; or how it ended, for a day. And who was served before it although they joined later, with the reason, for as long: the party reads its
+/// own entry, staff any.
 #[utoipa::path(
     tag = "Waiting", operation_id = "get_waiting", security(("key" = ["book"])),
     params(("entry" = String, Path, description = "The entry", max_length = 26)),
@@ -339,7 +346,7 @@ pub async fn get(node: web::Data<Node>, caller: Caller, entry: web::Path<HoldId>
     tag = "Waiting", operation_id = "leave_waiting_list", security(("key" = ["book"])),
     params(("entry" = String, Path, description = "The entry", max_length = 26),
         ("Idempotency-Key" = String, Header, description = "A new value for each request")),
-    responses((status = 204, description = "The party waits no longer"), crate::openapi::Problems),
+    responses((status = 204, description = "The party waits no longer"), crate::openapi::Problems, crate::openapi::Ended),
 )]
 #[delete("/waiting/{entry}")]
 pub async fn leave(node: web::Data<Node>, caller: Caller, key: IdempotencyKey, entry: web::Path<HoldId>) -> Result<HttpResponse, Problem> {

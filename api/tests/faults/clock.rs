@@ -1,5 +1,5 @@
-//! The machine's clock set under a running server, an hour and a day, forwards and back: holds end by the time that has passed, none early and none late, and
-//! the jump is reported. A start by a clock that the journal contradicts needs `--accept-clock`. The clock is that of libfaketime, which leaves the monotonic
+//! The machine's clock set under a running server, an hour and a day, forwards and back: holds end by the time that has passed, none early and none late, are sold until
+//! then and not after, and the jump is reported. A start by a clock that the journal contradicts needs `--accept-clock`. The clock is that of libfaketime, which leaves the monotonic
 //! one alone, as a real jump does.
 
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use futures_util::future::join_all;
 use reqwest::{Method, StatusCode};
 use serde_json::json;
 
-use crate::server::{Server, key_of, serve, slots, today, tornello};
+use crate::server::{Server, charge_every_day, counters, key_of, serve, slots, today, tornello};
 
 /// How long the holds of this test live, in seconds.
 const TTL_S: u64 = 4;
@@ -57,9 +57,12 @@ async fn holds_end_by_the_time_that_passes_whatever_the_clock_says() {
     let slot = slots(&server, &key, 1..2).await[12]["slot"].as_str().unwrap().to_owned();
 
     let mut holds = Vec::new();
-    for ahead in ["+0", "+3600", "-3600", "+86400", "-86400"] {
+    let clocks = ["+0", "+3600", "-3600", "+86400", "-86400"];
+    let body = json!({"lines": [{"category": "full", "count": 1}]});
+    let settled = json!({"settlement": {"desk": {"till": "till-1", "method": "card", "reference": "R-1"}}});
+    charge_every_day(&server, &manager).await;
+    for ahead in clocks {
         let begun = Instant::now();
-        let body = json!({"lines": [{"category": "full", "count": 1}]});
         let held = server.post(&format!("/v1/slots/{slot}/holds"), &key, &format!("hold-{ahead}"), &body).await.expect(StatusCode::CREATED);
         holds.push((begun, Instant::now(), ahead, format!("/v1/holds/{}", held["hold"].as_str().unwrap())));
         set(ahead);
@@ -74,6 +77,10 @@ async fn holds_end_by_the_time_that_passes_whatever_the_clock_says() {
             }
         };
         tokio::time::timeout(Duration::from_secs(10), seen).await.unwrap_or_else(|_| panic!("the clock is {ahead} s ahead and nobody says so"));
+        // Whoever comes in time is sold what it holds.
+        let held = server.post(&format!("/v1/slots/{slot}/holds"), &key, &format!("sold-{ahead}"), &body).await.expect(StatusCode::CREATED);
+        let confirm = format!("/v1/holds/{}/confirm", held["hold"].as_str().unwrap());
+        server.post(&confirm, &key, &format!("confirm-{ahead}"), &settled).await.expect(StatusCode::CREATED);
     }
     assert!(server.has_logged("the wall clock has jumped", Duration::from_secs(5)));
     assert!(server.text("/metrics").await.contains("tornello_wall_clock_ahead_seconds -86"));
@@ -94,9 +101,15 @@ async fn holds_end_by_the_time_that_passes_whatever_the_clock_says() {
         }
     }))
     .await;
+    // Whoever comes too late is not, and is told so.
+    for (.., ahead, path) in &holds {
+        let late = server.post(&format!("{path}/confirm"), key, &format!("late-{ahead}"), &settled).await;
+        assert_eq!((late.status, late.code()), (StatusCode::GONE, "hold_expired"), "the hold before the clock was set to {ahead}: {}", late.body);
+    }
     // They are over by the clock; their places are back when the slot has written that down.
     let back = async { while server.get(&format!("/v1/slots/{slot}"), key).await.expect(StatusCode::OK)["held"] != 0 {} };
     tokio::time::timeout(LATE, back).await.expect("places of holds that are over come back");
+    assert_eq!(counters(server, key, &slot).await, [clocks.len() as u64, 0, 0]);
 }
 
 #[test]

@@ -1,12 +1,16 @@
 //! The journal's file cut at every byte of its last 4 KiB and changed in 1,000 places. A check finds it, or nothing that counts has changed, or only a tail is
-//! gone, and then the head that was written down before says how much. A start does the same check. Most of it calls the check itself; some of it the binary.
+//! gone, and then the head that was written down before says how much. A start does the same check. Most of it calls the check itself; some of it the binary. And every
+//! file of a data folder changed and cut: the binary says what to do, or builds the file again, or sells on as if nothing had happened.
 
 use std::collections::BTreeMap;
 use std::fs::OpenOptions;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
+use reqwest::StatusCode;
 use tempfile::TempDir;
 use tornello_actors::clock::ManualClock;
 use tornello_actors::journal::file::{FILE, FileJournal};
@@ -27,7 +31,8 @@ use tornello_engine::tariff::Proof;
 use tornello_engine::text::Text;
 use tornello_engine::time::Timestamp;
 
-use crate::server::{Server, serve, tornello};
+use crate::disk::sale;
+use crate::server::{Server, charge_every_day, counters, key_of, serve, slots, tornello};
 
 /// How many bytes are cut off, one more each time.
 const CUT: u64 = 4_096;
@@ -51,8 +56,7 @@ struct Subject {
 
 impl Subject {
     async fn new() -> Self {
-        // In memory, where there is such a folder: what is tested is not the disk.
-        let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
+        let folder = place();
         fill(folder.path()).await;
         let path = folder.path().join(FILE);
         let journal = FileJournal::open(&path).await.unwrap();
@@ -254,6 +258,163 @@ async fn lists_are_built_again_with_nothing_else_done() {
     let (code, said) = rebuild();
     assert!(code == Some(1) && said.contains(&format!("does not hold batch {number} ")), "{said}");
     assert_eq!(built_up_to().await, number);
+}
+
+/// How many damaged folders are tried at once.
+const AT_ONCE: usize = 4;
+/// One of these stands in whatever a refused start says: what to do.
+const REMEDIES: [&str; 5] = ["put ", "Put ", "delete ", "--accept-loss", "run `"];
+/// Of these files more places are changed.
+const THOROUGHLY: [&str; 5] = ["views.db", "views.db-wal", "keys.db", "people.db", "people-keys.db"];
+
+/// In memory, where there is such a folder: what is tested is not the disk.
+fn place() -> TempDir {
+    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
+}
+
+/// The files of a folder and of those in it, by their paths from there.
+fn files_of(folder: &Path) -> Vec<PathBuf> {
+    let (mut files, mut folders) = (Vec::new(), vec![PathBuf::new()]);
+    while let Some(inner) = folders.pop() {
+        for entry in std::fs::read_dir(folder.join(&inner)).unwrap() {
+            let entry = entry.unwrap();
+            let path = inner.join(entry.file_name());
+            let list = if entry.file_type().unwrap().is_dir() { &mut folders } else { &mut files };
+            list.push(path);
+        }
+    }
+    files.sort();
+    files
+}
+
+/// What is done to a file.
+#[derive(Debug, Clone, Copy)]
+enum Harm {
+    /// A bit of the byte there is changed.
+    Flip(u64),
+    /// Only so many bytes are left.
+    Cut(u64),
+}
+
+impl Harm {
+    fn of(file: &Path, length: u64) -> Vec<Self> {
+        let mut harms = vec![Self::Flip(length * 3 / 7), Self::Cut(length / 2)];
+        if THOROUGHLY.iter().any(|name| Path::new(name) == file) {
+            harms.extend([Self::Flip(21), Self::Flip(length / 5), Self::Flip(length * 6 / 7)]);
+        }
+        harms
+    }
+
+    fn be_done_to(self, file: &Path) {
+        let mut bytes = std::fs::read(file).unwrap();
+        match self {
+            Self::Flip(at) => bytes[at as usize] ^= 4,
+            Self::Cut(length) => bytes.truncate(length as usize),
+        }
+        std::fs::write(file, bytes).unwrap();
+    }
+}
+
+/// A folder that was used, and left by a process that was killed.
+struct Used {
+    folder: TempDir,
+    key: String,
+    slot: String,
+    sold: u64,
+    head: String,
+}
+
+impl Used {
+    async fn new() -> Self {
+        let folder = place();
+        let mut server = Server::start(folder.path());
+        let [key, manager] = ["box_office", "manager"].map(|role| key_of(folder.path(), role));
+        charge_every_day(&server, &manager).await;
+        let slot = slots(&server, &key, 3..4).await.swap_remove(12)["slot"].as_str().unwrap().to_owned();
+        for n in 0..4 {
+            if n == 3 {
+                // What this one has saved when it stops is what the next one starts from.
+                assert!(server.stop().success());
+                server = Server::start(folder.path());
+            }
+            server.post(&format!("/v1/slots/{slot}/sales"), &key, &format!("before-{n}"), &sale(n == 0)).await.expect(StatusCode::CREATED);
+        }
+        let listed = async { while server.get("/status", &key).await.expect(StatusCode::OK)["views_lag_batches"] != 0 {} };
+        tokio::time::timeout(Duration::from_secs(30), listed).await.expect("the lists come to the end");
+        server.kill();
+        let output = tornello().args(["verify", "--cut-torn-tail", "--data"]).arg(folder.path()).output().unwrap();
+        let said = String::from_utf8(output.stdout).unwrap();
+        let head = said.lines().find_map(|line| line.strip_prefix("head")).expect("the head of a sound journal").trim().to_owned();
+        Self { folder, key, slot, sold: 4, head }
+    }
+
+    /// What becomes of a copy with one file harmed; whether it starts.
+    async fn is_started(&self, file: &Path, harm: Harm) -> bool {
+        let copy = place();
+        for path in files_of(self.folder.path()) {
+            let to = copy.path().join(&path);
+            std::fs::create_dir_all(to.parent().unwrap()).unwrap();
+            std::fs::copy(self.folder.path().join(&path), to).unwrap();
+        }
+        harm.be_done_to(&copy.path().join(file));
+        let what = format!("{harm:?} of {}", file.display());
+        let mut command = tornello();
+        command.args(["serve", "--listen", "127.0.0.1:0", "--data"]).arg(copy.path());
+        let server = match Server::run(command) {
+            Ok(server) => server,
+            Err((status, log)) => {
+                let said = log.lines().last().unwrap_or_default();
+                assert!(status.code() == Some(1) && said.starts_with("error: "), "{what}: {status}:\n{log}");
+                assert!(REMEDIES.iter().any(|remedy| said.contains(remedy)), "{what}: it does not say what to do: {said}");
+                return false;
+            }
+        };
+        let path = format!("/v1/slots/{}/sales", self.slot);
+        let sold = server.post(&path, &self.key, "after", &sale(false)).await;
+        if sold.status == StatusCode::UNAUTHORIZED {
+            // A key that is not what it was lets nobody in.
+            assert!(file.starts_with("keys.db") || file.starts_with("keys.db-wal"), "{what}: {sold:?}");
+        } else {
+            assert_eq!(sold.status, StatusCode::CREATED, "{what}: {sold:?}");
+            assert_eq!(counters(&server, &self.key, &self.slot).await, [self.sold + 1, 0, 0], "{what}");
+        }
+        assert!(server.stop().success(), "{what}");
+        let output = tornello().args(["verify", "--head", &self.head, "--data"]).arg(copy.path()).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success() && said.contains("it goes on from the head"), "{what}: {said}");
+        true
+    }
+}
+
+#[test]
+fn every_file_changed_or_cut_is_told_of_or_built_again_or_does_not_count() {
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let used = runtime().block_on(Used::new());
+    let with_length = |file: PathBuf| {
+        let length = std::fs::metadata(used.folder.path().join(&file)).unwrap().len();
+        (file, length)
+    };
+    let files: Vec<(PathBuf, u64)> = files_of(used.folder.path()).into_iter().map(with_length).collect();
+    for name in ["journal.log", "views.db", "views.db-wal", "views.boot", "keys.db", "people.db", "people-keys.db", "signing.keys", "master.key"] {
+        assert!(files.iter().any(|(file, length)| file == Path::new(name) && *length > 0), "{name} is not among {files:?}");
+    }
+    let harms: Vec<(&Path, Harm)> = files
+        .iter()
+        .filter(|(_, length)| *length > 0)
+        .flat_map(|(file, length)| Harm::of(file, *length).into_iter().map(move |harm| (file.as_path(), harm)))
+        .collect();
+    let (next, started) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let work = || {
+        let runtime = runtime();
+        while let Some((file, harm)) = harms.get(next.fetch_add(1, Ordering::Relaxed)) {
+            started.fetch_add(usize::from(runtime.block_on(used.is_started(file, *harm))), Ordering::Relaxed);
+        }
+    };
+    std::thread::scope(|scope| (0..AT_ONCE).for_each(|_| drop(scope.spawn(work))));
+    let started = started.into_inner();
+    println!("of {} folders with a harmed file {started} start", harms.len());
+    // The journal and the keys allow none, and what is built from the journal does.
+    assert!(started >= harms.len() / 3 && started < harms.len() - 4, "{started} of {}", harms.len());
 }
 
 /// A museum, and slots where places are held, sold, released, cancelled and let in; each command is a batch.

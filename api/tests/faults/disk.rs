@@ -1,6 +1,6 @@
-//! A full disk, and one that fails and takes no more writes. What cannot be written is answered with 503 and Retry-After, what was written can be read, and gates go
-//! on: a good ticket lets in, once, with the word that this is not written yet. When there is room again all goes on, without a restart, and what gates were told
-//! is written.
+//! A full disk, one that fails and takes no more writes, one whose flush fails, and one that stalls. What cannot be written is answered with 503 and Retry-After, what was
+//! written can be read, and gates go on: a good ticket lets in, once, with the word that this is not written yet. When there is room again, or the disk goes on, all goes
+//! on, without a restart, and what gates were told is written; only a flush that failed needs one.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use crate::mount::Mount;
-use crate::server::{Answer, Server, charge_every_day, counters, key_of, running, serve, slots};
+use crate::server::{self, Answer, Server, charge_every_day, counters, key_of, running, serve, slots};
 
 /// How long a recovery may take: the store is asked again once a second.
 const WITHIN: Duration = Duration::from_secs(30);
@@ -30,7 +30,8 @@ struct Shop {
     unrecorded: Option<Answer>,
 }
 
-fn sale(contact: bool) -> Value {
+/// A sale of one ticket at a desk, to a buyer who leaves a contact or not.
+pub fn sale(contact: bool) -> Value {
     let settlement = json!({"desk": {"till": "till-1", "method": "card", "reference": "R-1"}});
     let mut sale = json!({"lines": [{"category": "full", "count": 1}], "settlement": settlement});
     if contact {
@@ -119,7 +120,7 @@ impl Shop {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_full_disk_stops_changes_until_there_is_room_and_nothing_else() {
-    let mount = Mount::small(128);
+    let mount = Mount::to_fill(128);
     let mut shop = Shop::open(&mount).await;
     mount.fill();
     let unwritten = shop.sell_until_full().await;
@@ -159,7 +160,7 @@ async fn a_full_disk_stops_changes_until_there_is_room_and_nothing_else() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_crash_on_a_full_disk_loses_what_gates_were_told_and_their_scans_bring_it_back() {
-    let mount = Mount::small(128);
+    let mount = Mount::to_fill(128);
     let mut shop = Shop::open(&mount).await;
     mount.fill();
     shop.sell_until_full().await;
@@ -187,6 +188,71 @@ async fn a_disk_that_fails_stops_changes_and_loses_nothing_and_no_start_pretends
     // It is up to whoever runs it to put in another disk; the server ends when it is told to.
     shop.server.stop();
     refuses_to_start(&mount);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_flush_that_fails_stops_the_journal_until_a_restart_and_nothing_that_was_answered_is_lost() {
+    let mount = Mount::starved(512, 160);
+    let mut shop = Shop::open(&mount).await;
+    mount.fill_below();
+    let unknown = shop.sell_until_full().await;
+    let stopped = async { while shop.server.get("/status", &shop.key).await.body["title"] != "the disk failed: restart" {} };
+    tokio::time::timeout(WITHIN, stopped).await.expect("a flush has failed");
+    shop.only_reads().await;
+    // Room alone is no cure: what the kernel did with the pages that it could not write, nobody knows.
+    mount.make_room_below();
+    shop.sell("with-room", false).await.is_not_now();
+    shop.server.stop();
+    mount.mount_again();
+    let data = mount.inside().join("data");
+    shop.server = Server::run(serve(mount.tornello(), &data)).unwrap_or_else(|(status, log)| panic!("{status}:\n{log}"));
+    let [sold, held, admitted] = counters(&shop.server, &shop.key, &shop.slot).await;
+    assert!((shop.sold..=shop.sold + 1).contains(&sold) && (held, admitted) == (0, 1), "{sold} of {}, {held}, {admitted}", shop.sold);
+    // The one sale of which nobody knew is done once, whatever became of it.
+    shop.sell(&unknown, false).await.expect(StatusCode::CREATED);
+    assert_eq!(counters(&shop.server, &shop.key, &shop.slot).await, [shop.sold, 0, 1]);
+    let unrecorded = shop.unrecorded.clone().expect("somebody was let in");
+    assert_eq!(shop.send_scan(&unrecorded).await["merged"], 1, "the gate has kept its scan");
+    assert_eq!(counters(&shop.server, &shop.key, &shop.slot).await, [shop.sold, 0, 2]);
+    assert!(shop.server.stop().success());
+    let verified = mount.tornello().args(["verify", "--data"]).arg(&data).output().unwrap();
+    assert!(verified.status.success(), "{}", String::from_utf8_lossy(&verified.stderr));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn while_the_disk_stalls_gates_go_on_and_what_waits_for_it_is_done_when_it_goes_on() {
+    let mount = Mount::image(128);
+    let shop = Shop::open(&mount).await;
+    let ((client, base), path, key) = (shop.server.parts(), format!("/v1/slots/{}/sales", shop.slot), shop.key.clone());
+    let stalled = mount.stall();
+    let sale = tokio::spawn(async move { server::ask(&client, &base, Method::POST, &path, &key, "meanwhile", &sale(false)).await });
+    let said = async { while shop.server.get("/status", &shop.key).await.body["title"] != "the disk stalls: a write takes too long" {} };
+    tokio::time::timeout(Duration::from_secs(5), said).await.expect("it is said that the disk stalls");
+    let gate = async {
+        let admitted = shop.admit("in-1", 1).await;
+        assert_eq!((admitted.status, &admitted.body["recorded"]), (StatusCode::ACCEPTED, &json!(false)), "{}", admitted.body);
+        assert_eq!(shop.admit("in-1", 1).await, admitted, "a repeat is answered the same");
+        for ticket in [0, 1] {
+            let twice = shop.admit(&format!("in-again-{ticket}"), ticket).await;
+            assert_eq!((twice.status, twice.code()), (StatusCode::CONFLICT, "ticket_inside"));
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(4), gate).await.expect("gates do not wait for the disk");
+    drop(stalled);
+    let sold = sale.await.unwrap().expect("the server answers");
+    assert_eq!(sold.status, StatusCode::CREATED, "{}", sold.body);
+    let goes_on = async {
+        loop {
+            let status = shop.server.get("/status", &shop.key).await;
+            if status.status == StatusCode::OK && status.body["unrecorded_scans"] == 0 {
+                break;
+            }
+        }
+    };
+    tokio::time::timeout(WITHIN, goes_on).await.expect("all goes on without a restart");
+    assert_eq!(counters(&shop.server, &shop.key, &shop.slot).await, [shop.sold + 1, 0, 2]);
+    assert_eq!(shop.admit("after-in-1", 1).await.code(), "ticket_inside");
+    assert!(shop.server.stop().success());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -7,13 +7,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
-use crate::generator::{Loop, Script, Verdict};
+use crate::generator::{Loop, Run, Script, Verdict};
 use crate::histogram::Histogram;
-use crate::round::drive_processes;
+use crate::round::{Rounds, drive};
 use crate::rows::run;
-use crate::table::{Aim, Bench, median};
+use crate::table::{Aim, Bench};
 use crate::target::Installed;
+use crate::work::{Part, Work};
 
 /// Lines of a batch: the most that are taken.
 const LINES: usize = 10_000;
@@ -23,18 +25,37 @@ const MUSEUMS: u16 = 24;
 /// Sensors of a museum.
 const SENSORS: usize = 8;
 
-struct Batches {
+/// Longer than the watcher ever waits for a reading: between rounds there are none.
+const WATCHED_WITHIN: Duration = Duration::from_secs(150);
+
+/// Batches of readings, each sender's of its own museums.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Batches {
     bearer: String,
+    /// Which sender the first client is.
+    first: usize,
     /// The instant of each museum's last reading, in microseconds.
     last_us: Vec<i64>,
     people: u32,
+    #[serde(skip)]
     body: Vec<u8>,
+}
+
+impl Batches {
+    fn new(bearer: &str) -> Self {
+        Self { bearer: bearer.to_owned(), first: 0, last_us: vec![0; usize::from(MUSEUMS)], people: 0, body: Vec::new() }
+    }
+
+    /// Some of the senders.
+    pub fn part(&self, part: &Part) -> Self {
+        Self { first: self.first + part.before, ..self.clone() }
+    }
 }
 
 impl Script for Batches {
     fn begin(&mut self, client: usize, out: &mut Vec<u8>) -> bool {
         let now = Timestamp::now().as_microsecond();
-        let museums: Vec<usize> = (0..self.last_us.len()).filter(|museum| museum % SENDERS == client).collect();
+        let museums: Vec<usize> = (0..self.last_us.len()).filter(|museum| museum % SENDERS == self.first + client).collect();
         // Readings of the time since the last batch, at least a microsecond apart.
         let each = LINES.div_ceil(museums.len()) as i64;
         self.body.clear();
@@ -70,7 +91,7 @@ impl Script for Batches {
 /// Watches a museum until `done`: how old each estimate was when it was seen.
 fn watch(address: SocketAddr, bearer: &str, done: &AtomicBool, seen: &Mutex<Histogram>) -> anyhow::Result<()> {
     let mut stream = TcpStream::connect(address)?;
-    stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+    stream.set_read_timeout(Some(WATCHED_WITHIN))?;
     write!(stream, "GET /v1/live?museum=1 HTTP/1.1\r\nhost: bench\r\nauthorization: Bearer {bearer}\r\n\r\n")?;
     let mut occupancy = false;
     for line in BufReader::new(stream).lines() {
@@ -95,30 +116,26 @@ pub fn readings(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     for museum in 1..=MUSEUMS {
         installed.open_museum(museum, 1, true)?;
     }
-    let mut batches = Batches { bearer: installed.sensor.clone(), last_us: vec![0; usize::from(MUSEUMS)], people: 0, body: Vec::new() };
     let (done, seen) = (AtomicBool::new(false), Mutex::new(Histogram::default()));
-    let mut rates = Vec::new();
+    let mut rounds = Rounds::default();
+    let send = |run: &Run| drive(&installed.watched(), run, Work::Readings(Batches::new(&installed.sensor)));
     std::thread::scope(|scope| {
         let watching = scope.spawn(|| watch(installed.address, &installed.box_office, &done, &seen));
         for _ in 0..bench.rounds {
-            let loaded = run(installed.address, SENDERS, Loop::Closed, bench.seconds);
-            let outcome = drive_processes(&[installed.front.id()], &loaded, &mut batches);
-            if let Ok(outcome) = &outcome {
-                eprintln!("   {} lines/s; {}", outcome.tally.rate() * LINES as f64, outcome.json());
-                rates.push(outcome.tally.rate() * LINES as f64);
-            }
-            if outcome.is_err() {
-                done.store(true, Ordering::Relaxed);
-                return outcome.map(drop);
+            match send(&run(bench, installed.address, SENDERS, Loop::Closed, bench.seconds)) {
+                Ok(outcome) => rounds.add("", outcome),
+                Err(error) => {
+                    done.store(true, Ordering::Relaxed);
+                    return Err(error);
+                }
             }
         }
         done.store(true, Ordering::Relaxed);
         // One more reading wakes the watcher, which then ends.
-        let loaded = run(installed.address, 1, Loop::Closed, 0.05);
-        drive_processes(&[installed.front.id()], &loaded, &mut batches)?;
+        send(&run(bench, installed.address, 1, Loop::Closed, 0.05))?;
         watching.join().map_err(|_| anyhow::anyhow!("the watcher panicked"))?
     })?;
-    bench.limited("sensor readings/s in batches", median(rates), "/s", Aim::AtLeast(200_000.0));
+    bench.limited("sensor readings/s in batches", rounds.median(|outcome| outcome.tally.rate() * LINES as f64), "/s", Aim::AtLeast(200_000.0));
     let seen = seen.into_inner().unwrap_or_default();
     bench.limited("age of a reading when seen live, p99", seen.at_ms(0.99), "ms", Aim::AtMost(1_000.0));
     Ok(())

@@ -4,11 +4,12 @@ use serde_json::json;
 
 use crate::generator::Loop;
 use crate::http::{Template, ask, must};
-use crate::round::{drive, drive_processes, unique};
+use crate::round::{Rounds, drive};
 use crate::rows::run;
 use crate::script::{HOLD, Same};
-use crate::table::{Bench, median};
+use crate::table::Bench;
 use crate::target::{Installed, Target, Which, days_ahead};
+use crate::work::Work;
 
 const CLIENTS: usize = 64;
 /// Near enough to the ceiling.
@@ -53,19 +54,14 @@ fn compare(
 ) -> anyhow::Result<()> {
     let ceiling = Target::start(Which::Ceiling, bench.place)?;
     let theirs = Template::new(method, &format!("/bytes/{length}"), &ceiling.seller, body, 0);
-    let (mut our_rates, mut their_rates, mut costs) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut our_rounds, mut their_rounds) = (Rounds::default(), Rounds::default());
     for _ in 0..bench.rounds {
-        let loaded = run(installed.address, CLIENTS, Loop::Closed, bench.seconds);
-        let outcome = drive_processes(&[installed.front.id()], &loaded, &mut Same::new(ours.clone(), status, unique()))?;
-        eprintln!("   {}", outcome.json());
-        our_rates.push(outcome.tally.rate());
-        costs.push(outcome.cost_us());
-        let loaded = run(ceiling.address, CLIENTS, Loop::Closed, bench.seconds);
-        let outcome = drive(&ceiling, &loaded, &mut Same::new(theirs.clone(), 200, unique()))?;
-        eprintln!("   {}", outcome.json());
-        their_rates.push(outcome.tally.rate());
+        let loaded = run(bench, installed.address, CLIENTS, Loop::Closed, bench.seconds);
+        our_rounds.add("", drive(&installed.watched(), &loaded, Work::Same(Same::new(ours.clone(), status)))?);
+        let loaded = run(bench, ceiling.address, CLIENTS, Loop::Closed, bench.seconds);
+        their_rounds.add("Ceiling: ", drive(&ceiling.watched(), &loaded, Work::Same(Same::new(theirs.clone(), 200)))?);
     }
-    bench.note(format!("{what}: {:.0} microseconds of processor time each, {length} bytes answered", median(costs)));
-    bench.beside(what, median(our_rates), "Ceiling", median(their_rates), LEAST);
+    bench.note(format!("{what}: {} microseconds of processor time each, {length} bytes answered", our_rounds.cost()));
+    bench.beside(what, our_rounds.rate(), "Ceiling", their_rounds.rate(), LEAST);
     Ok(())
 }

@@ -7,11 +7,12 @@ use anyhow::{Context, ensure};
 
 use crate::generator::{Loop, Run};
 use crate::http::{NAME, Template, must};
-use crate::round::{drive_processes, unique};
-use crate::rows::{million, settle};
+use crate::round::{Rounds, drive};
+use crate::rows::million;
 use crate::script::{HOLD, Same};
 use crate::table::{Aim, Bench, flush_ms, median};
 use crate::target::{Installed, PLACES, days_ahead};
+use crate::work::Work;
 
 /// 25 museums with 5 routes of 48 slots a day, for 100 days.
 const MUSEUMS: u16 = 25;
@@ -31,7 +32,7 @@ pub fn dormant(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     }
     let mut starts = Vec::new();
     for _ in 0..bench.rounds {
-        settle(&[installed.front.id()])?;
+        installed.watched().settle()?;
         installed = installed.restart(bench.place)?;
         starts.push(installed.started_in.as_secs_f64());
     }
@@ -44,7 +45,7 @@ pub fn dormant(bench: &mut Bench<'_>) -> anyhow::Result<()> {
             let path = format!("/v1/museums/{museum}/availability?from={from}&to={to}");
             let seen = must(installed.address, "GET", &path, &installed.box_office, None)?;
             let items = seen["items"].as_array().context("no list of slots")?;
-            slots.extend(items.iter().filter_map(|slot| Some(slot["slot"].as_str()?.as_bytes().to_vec())));
+            slots.extend(items.iter().filter_map(|slot| Some(slot["slot"].as_str()?.to_owned())));
         }
     }
     // An hour more or less when the clocks change.
@@ -53,16 +54,15 @@ pub fn dormant(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     let step = slots.len() / TOUCHED;
     let touched = slots.into_iter().step_by(step).take(TOUCHED).collect();
     let hold = Template::new("POST", &format!("/v1/slots/{NAME}/holds"), &installed.box_office, HOLD, 0);
-    let mut touch = Same::each(hold, 201, touched, unique());
+    let touch = Same::each(hold, 201, touched);
     let flush = flush_ms(bench.place.folder()?.path())?;
-    let one = Run { address: installed.address, connections: 1, pace: Loop::Closed, warm_up: Duration::ZERO, measured: Duration::from_secs(60) };
-    let outcome = drive_processes(&[installed.front.id()], &one, &mut touch)?;
-    eprintln!("   {}", outcome.json());
+    let one = Run::new(installed.address, 1, Loop::Closed, Duration::from_secs(60));
+    let mut touches = Rounds::default();
+    touches.add("", drive(&installed.watched(), &one, Work::Same(touch))?);
     bench.limited("600,000 slots to come: memory after all were listed", browsed, "MiB", Aim::AtMost(150.0));
     bench.limited("600,000 slots to come: start", median(starts), "s", Aim::AtMost(1.0));
-    let latency = &outcome.tally.latency;
-    bench.limited("first hold in a dormant slot, p99", latency.at_ms(0.99), "ms", Aim::AtMost(2.0));
-    let p50 = latency.at_ms(0.5);
+    bench.limited("first hold in a dormant slot, p99", touches.at_ms(0.99), "ms", Aim::AtMost(2.0));
+    let p50 = touches.at_ms(0.5).value;
     bench.note(format!("before anything was listed: {at_rest:.0} MiB; first holds: p50 {p50:.2} ms, each flushed by itself at {flush:.2} ms"));
     Ok(())
 }
@@ -89,7 +89,7 @@ pub fn recovery(bench: &mut Bench<'_>) -> anyhow::Result<()> {
         without.push(installed.started_in.as_secs_f64());
         ensure!(installed.records()? >= million::RECORDS, "only {} records", installed.records()?);
         // The read models follow, then a stop in good order leaves snapshots and heads.
-        settle(&[installed.front.id()])?;
+        installed.watched().settle()?;
         installed = installed.restart(bench.place)?;
         with.push(installed.started_in.as_secs_f64());
         eprintln!("   without {:.2} s, with {:.2} s", without.last().unwrap_or(&0.0), with.last().unwrap_or(&0.0));

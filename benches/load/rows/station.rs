@@ -6,11 +6,12 @@ use anyhow::ensure;
 
 use crate::generator::{self, Loop, Run};
 use crate::http::{NAME, Template};
-use crate::round::{drive_processes, unique};
-use crate::rows::{run, settle};
+use crate::round::{Rounds, drive};
+use crate::rows::run;
 use crate::script::{Collect, HOLD, Same};
-use crate::table::{Aim, Bench, median};
+use crate::table::{Aim, Bench};
 use crate::target::Installed;
+use crate::work::Work;
 
 const CLIENTS: usize = 64;
 /// Notices of all rounds: each is paid once.
@@ -48,23 +49,22 @@ fn receipt() -> String {
 }
 
 /// The texts that answers have after `before`, one for each name.
-fn collected(installed: &Installed, template: Template, names: Vec<Vec<u8>>, before: &[u8]) -> anyhow::Result<Vec<Vec<u8>>> {
+fn collected(installed: &Installed, template: Template, names: Vec<String>, before: &str) -> anyhow::Result<Vec<String>> {
     let count = names.len();
-    let mut collect = Collect::new(Same::each(template, 201, names, unique()), before);
-    let all =
-        Run { address: installed.address, connections: CLIENTS, pace: Loop::Closed, warm_up: Duration::ZERO, measured: Duration::from_secs(300) };
+    let mut collect = Collect::new(Same::each(template, 201, names), before);
+    let all = Run::new(installed.address, CLIENTS, Loop::Closed, Duration::from_secs(300));
     generator::run(&all, &mut collect, |_| ())?;
     ensure!(collect.found.len() >= count, "{} of {count} were made", collect.found.len());
     Ok(collect.found)
 }
 
 /// The numbers of so many notices over one place each.
-fn notices(installed: &Installed, slot: &str, count: usize) -> anyhow::Result<Vec<Vec<u8>>> {
+fn notices(installed: &Installed, slot: &str, count: usize) -> anyhow::Result<Vec<String>> {
     let hold = Template::new("POST", &format!("/v1/slots/{slot}/holds"), &installed.box_office, HOLD, 0);
-    let holds = collected(installed, hold, vec![Vec::new(); count], br#""hold":""#)?;
-    let length = holds.first().map_or(0, Vec::len);
+    let holds = collected(installed, hold, vec![String::new(); count], r#""hold":""#)?;
+    let length = holds.first().map_or(0, String::len);
     let pay = format!(r#"{{"holds":["{NAME}"],"gateway":{{"notice":{{}}}}}}"#);
-    collected(installed, Template::new("POST", "/v1/payments", &installed.box_office, &pay, length), holds, br#""notice_number":""#)
+    collected(installed, Template::new("POST", "/v1/payments", &installed.box_office, &pay, length), holds, r#""notice_number":""#)
 }
 
 /// All three.
@@ -74,30 +74,25 @@ pub fn station(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     let station = installed.station()?;
     let slots = installed.free_slots(1)?;
     let each = (NOTICES / bench.rounds).max(1_000);
-    let mut figures: [(Vec<f64>, Vec<f64>); 3] = Default::default();
+    let mut figures: [Rounds; 3] = Default::default();
     for slot in slots.iter().take(bench.rounds) {
         let numbers = notices(&installed, slot, each)?;
-        settle(&[installed.front.id()])?;
-        let again: Vec<Vec<u8>> = numbers.iter().cycle().take(each * AGAIN).cloned().collect();
+        installed.watched().settle()?;
+        let again: Vec<String> = numbers.iter().cycle().take(each * AGAIN).cloned().collect();
         let asked = [
             (message(&installed, "paVerifyPaymentNoticeReq", &key()), again.clone()),
             (message(&installed, "paGetPaymentReq", &key()), again),
             (message(&installed, "paSendRTReq", &receipt()), numbers),
         ];
-        for ((template, names), (rates, p99s)) in asked.into_iter().zip(&mut figures) {
-            let mut loaded = run(station, CLIENTS, Loop::Closed, bench.seconds);
-            loaded.warm_up = Duration::from_millis(100);
-            let mut script = Same::each(template, 200, names, unique()).saying(b"<outcome>OK</outcome>");
-            let outcome = drive_processes(&[installed.front.id()], &loaded, &mut script)?;
-            eprintln!("   {}", outcome.json());
-            rates.push(outcome.tally.rate());
-            p99s.push(outcome.tally.latency.at_ms(0.99));
-            settle(&[installed.front.id()])?;
+        for ((template, names), rounds) in asked.into_iter().zip(&mut figures) {
+            let loaded = Run { warm_up: Duration::from_millis(100), ..run(bench, station, CLIENTS, Loop::Closed, bench.seconds) };
+            let script = Same::each(template, 200, names).saying("<outcome>OK</outcome>");
+            rounds.add("", drive(&installed.watched(), &loaded, Work::Same(script))?);
         }
     }
-    for ((what, least), (rates, p99s)) in [("verify", 10_000.0), ("get", 2_000.0), ("receipts", 2_000.0)].into_iter().zip(figures) {
-        bench.limited(&format!("pagoPA {what}/s, one station"), median(rates), "/s", Aim::AtLeast(least));
-        bench.limited(&format!("pagoPA {what} p99"), median(p99s), "ms", Aim::AtMost(100.0));
+    for ((what, least), rounds) in [("verify", 10_000.0), ("get", 2_000.0), ("receipts", 2_000.0)].into_iter().zip(figures) {
+        bench.limited(&format!("pagoPA {what}/s, one station"), rounds.rate(), "/s", Aim::AtLeast(least));
+        bench.limited(&format!("pagoPA {what} p99"), rounds.at_ms(0.99), "ms", Aim::AtMost(100.0));
     }
     Ok(())
 }

@@ -32,6 +32,8 @@ pub enum Subject {
     },
     /// The count of a desk's cash at the end of a session.
     Till(TillId),
+    /// Places that were held and not bought.
+    Hold(HoldId),
 }
 
 /// Between the parts of a subject's text.
@@ -39,11 +41,12 @@ const PART: char = '.';
 /// What the text of a session begins with.
 const TILL: &str = "till";
 
-/// As lists name it: the id of a sale or an attempt; `SALE.RECORD` of a return; `till.SESSION` of a count.
+/// As lists name it: the id of a sale, a hold or an attempt; `SALE.RECORD` of a return; `till.SESSION` of a count. A sale has the id of its hold, and what was bought is
+/// no hold any more: so one text is one thing, but it does not say which of both.
 impl fmt::Display for Subject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Sale(sale) => fmt::Display::fmt(sale, f),
+            Self::Sale(sale) | Self::Hold(sale) => fmt::Display::fmt(sale, f),
             Self::Attempt(attempt) => fmt::Display::fmt(attempt, f),
             Self::Return { sale, seq } => write!(f, "{sale}{PART}{seq}"),
             Self::Till(till) => write!(f, "{TILL}{PART}{till}"),
@@ -51,6 +54,7 @@ impl fmt::Display for Subject {
     }
 }
 
+/// The id of a hold is read as that of its sale.
 impl FromStr for Subject {
     type Err = BadId;
 
@@ -69,7 +73,7 @@ impl FromStr for Subject {
 pub enum Origin {
     /// A review was asked for.
     Review,
-    /// Picked at random from what nobody suspected: what is learned from suspects alone is biased.
+    /// Picked at random, from what nobody suspected or from what rules refused: what is learned from suspects and appeals alone is biased.
     Picked,
     /// Somebody who was refused appealed.
     Appeal,
@@ -202,7 +206,10 @@ pub enum Command {
     /// Take the verdict back.
     Undo,
     /// The one who was refused asks for another look.
-    Appeal,
+    Appeal {
+        /// When the gate opens for the visit that is at stake, if that is known.
+        gate_opens_at: Option<Timestamp>,
+    },
     /// Note what is known of it by now.
     Label {
         /// What.

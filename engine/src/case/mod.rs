@@ -18,15 +18,19 @@ pub use event::*;
 use serde::{Deserialize, Serialize};
 
 use crate::aggregate::{Aggregate, Broken};
+use crate::envelope::{Party, PartyKind};
 use crate::ids::{CaseId, Code, KeyId};
 use crate::money::Cents;
 use crate::past::Past;
 use crate::record::Record;
+use crate::slot::REVIEW_ENDS_BEFORE_S;
 use crate::time::{MICROS_PER_S, Timestamp};
 
-/// Within which time somebody should look at an appeal, and when it lapses, in seconds: a day and a week.
+/// Within which time somebody should look at an appeal, where the visit is not sooner, and when it lapses, in seconds: a day and a week.
 pub const APPEAL_DUE_S: i64 = 86_400;
 const APPEAL_LAPSES_S: i64 = 7 * 86_400;
+/// How long whoever was refused and found honest passes the same rules, in seconds from the verdict: a week.
+pub const PASS_S: i64 = 7 * 86_400;
 /// How long a label that says "honest" waits before a model learns it, in seconds: 30 days, in which a bank may still say otherwise.
 pub const LEGIT_DELAY_S: i64 = 30 * 86_400;
 /// The most labels of one case.
@@ -57,8 +61,11 @@ pub enum Refusal {
     #[error("nothing was refused here that could be appealed")]
     NothingToAppeal,
     /// It was appealed before.
-    #[error("this was appealed before, and is being looked at")]
+    #[error("this was appealed before, and is being looked at or was")]
     AlreadyAppealed,
+    /// Nothing was written of the refusal, and of its day as many were appealed as are written.
+    #[error("as many refusals of that day were appealed as are taken: ask the museum")]
+    TooManyAppeals,
     /// The same is known from there.
     #[error("that is known of the case already")]
     LabelKnown,
@@ -82,6 +89,7 @@ impl Refusal {
             Self::NotDecided => "case_not_decided",
             Self::NothingToAppeal => "nothing_to_appeal",
             Self::AlreadyAppealed => "already_appealed",
+            Self::TooManyAppeals => "too_many_appeals",
             Self::LabelKnown => "label_known",
             Self::TooManyLabels => "too_many_labels",
             Self::NothingToDo => "nothing_to_do",
@@ -101,6 +109,31 @@ pub enum Status {
     Lapsed,
     /// Somebody has, and the one who was refused asks for another look. The verdict stands meanwhile: an appeal alone opens no gate.
     Appealed,
+}
+
+/// How an appeal stands, for whoever made it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AppealState {
+    /// Somebody should look at it.
+    Received,
+    /// What was refused is allowed: an attempt may be made again, or the tickets are good.
+    Granted,
+    /// Somebody has looked, and the refusal stands.
+    Refused,
+    /// Nobody has looked in time: it can be made once more.
+    Lapsed,
+}
+
+/// Whom rules let pass that had refused them, because somebody found that they were honest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pass {
+    /// The buyers and devices that were refused, under all their pseudonyms of then. Nobody else who took part: behind a network, a card token or a totem are others too.
+    pub parties: Vec<Party>,
+    /// The rules that fired.
+    pub rules: Vec<Code>,
+    /// Until when.
+    pub until: Timestamp,
 }
 
 /// A verdict that stands.
@@ -147,6 +180,8 @@ pub struct Case {
     appealed_at: Option<Timestamp>,
     /// Whether the appeal waits for somebody to look.
     appeal_waits: bool,
+    /// Whether nobody has looked at the last appeal in time, nor since.
+    appeal_lapsed: bool,
     due_at: Timestamp,
     lapses_at: Timestamp,
     labels: Vec<Known>,
@@ -178,7 +213,7 @@ impl Aggregate for Case {
                 let standing = self.verdict.as_ref().ok_or(Refusal::NotDecided)?;
                 Event::Undone(Undone { verdict: standing.decided.verdict })
             }
-            Command::Appeal => return self.appeal(now, opened),
+            Command::Appeal { gate_opens_at } => return self.appeal(now, opened, *gate_opens_at),
             Command::Label { label, source } => {
                 let last = self.labels.iter().rfind(|known| known.source.rank() == source.rank());
                 if last.is_some_and(|known| (known.label, known.source) == (*label, *source)) {
@@ -256,6 +291,7 @@ impl Case {
             has_lapsed: false,
             appealed_at: None,
             appeal_waits: false,
+            appeal_lapsed: false,
             due_at: never,
             lapses_at: never,
             labels: Vec::new(),
@@ -284,21 +320,24 @@ impl Case {
         Ok(events)
     }
 
-    /// Who was refused may ask once for another look: at an attempt, or at a sale whose tickets were blocked.
-    fn appeal(&self, now: Timestamp, opened: &Opened) -> Result<Vec<Event>, Refusal> {
+    /// Who was refused may ask for another look: at an attempt, or at a sale whose tickets were blocked. Once, and once more when nobody has looked in time.
+    fn appeal(&self, now: Timestamp, opened: &Opened, gate_opens_at: Option<Timestamp>) -> Result<Vec<Event>, Refusal> {
         let refused = match opened.subject {
             Subject::Attempt(_) => true,
             Subject::Sale(_) => self.verdict.as_ref().is_some_and(|standing| standing.decided.verdict == Verdict::Fraud),
-            // Nobody was refused anything: what a verdict says of a return or a count is for the museum to act on.
-            Subject::Return { .. } | Subject::Till(_) => false,
+            // Nobody was refused anything: what a verdict says of a return or a count is for the museum to act on, and places that were held are free again.
+            Subject::Return { .. } | Subject::Till(_) | Subject::Hold(_) => false,
         };
         if !refused {
             return Err(Refusal::NothingToAppeal);
         }
-        if self.appealed_at.is_some() {
+        if self.appealed_at.is_some() && !self.appeal_lapsed && self.status() != Some(Status::Lapsed) {
             return Err(Refusal::AlreadyAppealed);
         }
-        let (due_at, lapses_at) = (now.plus_seconds(APPEAL_DUE_S), now.plus_seconds(APPEAL_LAPSES_S));
+        // Soon enough for the visit, if it is still to come; at once, if that is nearly now.
+        let before_visit = gate_opens_at.filter(|opens_at| *opens_at > now).map(|opens_at| opens_at.plus_seconds(-REVIEW_ENDS_BEFORE_S).max(now));
+        let in_a_day = now.plus_seconds(APPEAL_DUE_S);
+        let (due_at, lapses_at) = (before_visit.map_or(in_a_day, |soon| soon.min(in_a_day)), now.plus_seconds(APPEAL_LAPSES_S));
         Ok(vec![Event::Appealed(Appealed { due_at, lapses_at })])
     }
 
@@ -311,7 +350,7 @@ impl Case {
             }
             Event::Assigned(assigned) => self.assignee = assigned.to,
             Event::Decided(decided) => {
-                (self.has_lapsed, self.appeal_waits) = (false, false);
+                (self.has_lapsed, self.appeal_waits, self.appeal_lapsed) = (false, false, false);
                 self.verdict = Some(Standing { decided: decided.clone(), at });
                 let action = match decided.verdict {
                     Verdict::Fraud => Some(Action::Block),
@@ -332,10 +371,13 @@ impl Case {
                 self.pending = action.filter(|_| self.sale().is_some());
             }
             Event::Appealed(appealed) => {
-                (self.appealed_at, self.appeal_waits, self.has_lapsed) = (Some(at), true, false);
+                (self.appealed_at, self.appeal_waits, self.appeal_lapsed, self.has_lapsed) = (Some(at), true, false, false);
                 (self.due_at, self.lapses_at) = (appealed.due_at, appealed.lapses_at);
             }
-            Event::Lapsed(_) => (self.has_lapsed, self.appeal_waits) = (self.verdict.is_none(), false),
+            Event::Lapsed(_) => {
+                self.appeal_lapsed |= self.appeal_waits;
+                (self.has_lapsed, self.appeal_waits) = (self.verdict.is_none(), false);
+            }
             Event::Labelled(labelled) => self.labels.push(Known { label: labelled.label, source: labelled.source, at }),
             Event::Acted(_) => self.pending = None,
         }
@@ -400,6 +442,34 @@ impl Case {
         self.appealed_at
     }
 
+    /// How the appeal stands; none if nobody has appealed.
+    #[must_use]
+    pub fn appeal_state(&self) -> Option<AppealState> {
+        self.appealed_at?;
+        let verdict = self.verdict.as_ref().map(|standing| standing.decided.verdict);
+        Some(match (self.status(), verdict) {
+            (status, _) if self.appeal_lapsed || status == Some(Status::Lapsed) => AppealState::Lapsed,
+            (Some(Status::Appealed), _) | (_, None) => AppealState::Received,
+            (_, Some(Verdict::Legit)) => AppealState::Granted,
+            // Where it cannot be told any more that a sale was fraud its tickets are not blocked; that of an attempt gives no pass.
+            (_, Some(Verdict::Unsure)) if self.sale().is_some() => AppealState::Granted,
+            (_, Some(Verdict::Unsure | Verdict::Fraud)) => AppealState::Refused,
+        })
+    }
+
+    /// Whom the verdict lets pass, and what: who made an attempt that rules refused, and was found honest. None where no buyer or device was named, or no rule.
+    #[must_use]
+    pub fn pass(&self) -> Option<Pass> {
+        let (opened, standing) = (self.opened.as_deref()?, self.verdict.as_ref()?);
+        if !matches!(opened.subject, Subject::Attempt(_)) || standing.decided.verdict != Verdict::Legit {
+            return None;
+        }
+        let of_one = |party: &&Party| matches!(party.kind, PartyKind::Buyer | PartyKind::Device);
+        let parties: Vec<Party> = opened.parties.iter().filter(of_one).copied().collect();
+        let rules = opened.assessment.as_ref().map(|assessment| assessment.rules.clone()).unwrap_or_default();
+        (!parties.is_empty() && !rules.is_empty()).then(|| Pass { parties, rules, until: standing.at.plus_seconds(PASS_S) })
+    }
+
     /// What is to be done to its sale.
     #[must_use]
     pub const fn pending(&self) -> Option<Action> {
@@ -411,7 +481,7 @@ impl Case {
     pub fn sale(&self) -> Option<crate::ids::HoldId> {
         match self.opened.as_ref()?.subject {
             Subject::Sale(sale) => Some(sale),
-            Subject::Attempt(_) | Subject::Return { .. } | Subject::Till(_) => None,
+            Subject::Attempt(_) | Subject::Return { .. } | Subject::Till(_) | Subject::Hold(_) => None,
         }
     }
 

@@ -6,6 +6,8 @@ use crate::ids::{AttemptId, HoldId, MuseumId, RouteId, SlotId, TillId};
 
 const NOW: Timestamp = Timestamp::from_seconds(1_780_000_000);
 const DAY_S: i64 = 86_400;
+/// An appeal of which nobody knows when the visit is.
+const APPEAL: Command = Command::Appeal { gate_opens_at: None };
 
 fn sale() -> HoldId {
     HoldId::new(SlotId::new(MuseumId(1), RouteId(1), NOW.plus_seconds(5 * DAY_S)), 1)
@@ -65,7 +67,7 @@ fn say(verdict: Verdict) -> Command {
 #[test]
 fn a_case_is_opened_once_and_nothing_happens_before() {
     let mut case = Case::new(CaseId(1));
-    for command in [say(Verdict::Fraud), Command::Undo, Command::Appeal, Command::Assign { to: None }] {
+    for command in [say(Verdict::Fraud), Command::Undo, APPEAL, Command::Assign { to: None }] {
         assert_eq!(tell(&mut case, 0, &command), Err(Refusal::UnknownCase), "{command:?}");
     }
     let early = Opened { lapses_at: NOW, ..about(Subject::Sale(sale())) };
@@ -121,18 +123,98 @@ fn nobody_waits_for_an_analyst() {
 #[test]
 fn who_was_refused_may_ask_once_for_another_look() {
     let mut case = opened();
-    assert_eq!(tell(&mut case, 1, &Command::Appeal), Err(Refusal::NothingToAppeal));
+    assert_eq!(tell(&mut case, 1, &APPEAL), Err(Refusal::NothingToAppeal));
     tell(&mut case, 1, &say(Verdict::Fraud)).unwrap();
     tell(&mut case, 1, &Command::Act { action: Action::Block, done: true }).unwrap();
-    tell(&mut case, 2, &Command::Appeal).unwrap();
+    tell(&mut case, 2, &APPEAL).unwrap();
     assert_eq!((case.status(), case.pending()), (Some(Status::Appealed), None), "an appeal alone opens no gate");
-    assert_eq!(tell(&mut case, 3, &Command::Appeal), Err(Refusal::AlreadyAppealed));
+    assert_eq!(tell(&mut case, 3, &APPEAL), Err(Refusal::AlreadyAppealed));
     let mut kept = case.clone();
     tell(&mut case, 4, &say(Verdict::Legit)).unwrap();
     assert_eq!((case.status(), case.pending()), (Some(Status::Decided), Some(Action::Clear)));
     assert_eq!(case.label().map(|known| known.label), Some(Label::Legit));
     wake(&mut kept, 30 * DAY_S);
     assert_eq!((kept.status(), kept.wake_at()), (Some(Status::Decided), None), "nobody looked again: the verdict stands");
+}
+
+#[test]
+fn an_appeal_is_due_before_the_visit_and_is_made_again_when_nobody_has_looked() {
+    const HOUR_S: i64 = 3_600;
+    let in_s = |s: i64| Command::Appeal { gate_opens_at: Some(NOW.plus_seconds(s)) };
+    // How long before the gate it is made, and within which time somebody should look: half an hour is left, and where that is over it is due at once. Of a visit that is
+    // under way nothing is to be saved.
+    for (gate_s, due_s) in [(30 * DAY_S, DAY_S), (3 * HOUR_S, 5 * HOUR_S / 2), (HOUR_S / 3, 0), (0, DAY_S), (-HOUR_S, DAY_S)] {
+        let mut case = refused(&["velocity"]);
+        tell(&mut case, 0, &in_s(gate_s)).unwrap();
+        assert_eq!(case.deadlines(), (NOW.plus_seconds(due_s), NOW.plus_seconds(7 * DAY_S)), "{gate_s}");
+    }
+    // An attempt, and a sale with its verdict: nobody looks, and both may be appealed once more.
+    let mut sold = opened();
+    tell(&mut sold, 0, &say(Verdict::Fraud)).unwrap();
+    for mut case in [refused(&["velocity"]), sold] {
+        assert_eq!(case.appeal_state(), None);
+        tell(&mut case, 1, &APPEAL).unwrap();
+        assert_eq!((case.appeal_state(), tell(&mut case, 2, &APPEAL)), (Some(AppealState::Received), Err(Refusal::AlreadyAppealed)));
+        wake(&mut case, 8 * DAY_S);
+        assert_eq!(case.appeal_state(), Some(AppealState::Lapsed));
+        tell(&mut case, 9 * DAY_S, &APPEAL).unwrap();
+        assert_eq!((case.appeal_state(), case.wake_at()), (Some(AppealState::Received), Some(NOW.plus_seconds(16 * DAY_S))));
+        assert_eq!(tell(&mut case, 9 * DAY_S, &APPEAL), Err(Refusal::AlreadyAppealed));
+        let mut lost = case.clone();
+        tell(&mut case, 10 * DAY_S, &say(Verdict::Legit)).unwrap();
+        tell(&mut lost, 10 * DAY_S, &say(Verdict::Fraud)).unwrap();
+        assert_eq!((case.appeal_state(), lost.appeal_state()), (Some(AppealState::Granted), Some(AppealState::Refused)));
+        assert_eq!(tell(&mut lost, 11 * DAY_S, &APPEAL), Err(Refusal::AlreadyAppealed), "somebody has looked");
+        assert_eq!(tell(&mut case, 11 * DAY_S, &Command::Undo), Ok(()));
+        assert_ne!(case.appeal_state(), Some(AppealState::Granted));
+    }
+}
+
+/// A case about an attempt that rules refused: a buyer, a device and a network took part.
+fn refused(rules: &[&str]) -> Case {
+    use crate::envelope::{Assessment, Digest, Outcome};
+    let assessment = Assessment {
+        model: code("none"),
+        rules_version: 0,
+        at: NOW,
+        position: 1,
+        features: Digest(1),
+        score: 100,
+        reasons: vec![],
+        outcome: Outcome::Block,
+        rules: rules.iter().map(|rule| code(rule)).collect(),
+        probability_ppm: None,
+    };
+    let party = |kind, n| Party { kind, pseudonym: Digest(n) };
+    let parties = vec![party(PartyKind::Network, 1), party(PartyKind::Buyer, 2), party(PartyKind::Device, 3), party(PartyKind::Buyer, 4)];
+    let attempt = Opened { assessment: Some(assessment), parties, ..about(Subject::Attempt(AttemptId::new(20_000, 5))) };
+    let mut case = Case::new(CaseId(3));
+    tell(&mut case, 0, &Command::Open(Box::new(attempt))).unwrap();
+    case
+}
+
+#[test]
+fn whoever_was_refused_and_is_found_honest_passes_the_same_rules_for_a_while() {
+    let mut case = refused(&["velocity", "unsold-holds"]);
+    assert_eq!(case.pass(), None);
+    tell(&mut case, 5, &say(Verdict::Legit)).unwrap();
+    let pass = case.pass().unwrap();
+    assert_eq!((pass.rules, pass.until), (vec![code("velocity"), code("unsold-holds")], NOW.plus_seconds(5 + PASS_S)));
+    let kinds: Vec<PartyKind> = pass.parties.iter().map(|party| party.kind).collect();
+    assert_eq!(kinds, [PartyKind::Buyer, PartyKind::Device, PartyKind::Buyer], "others come from the same network");
+    tell(&mut case, 6, &Command::Undo).unwrap();
+    assert_eq!(case.pass(), None, "it is taken back with the verdict");
+    for verdict in [Verdict::Unsure, Verdict::Fraud] {
+        let mut case = refused(&["velocity"]);
+        tell(&mut case, 5, &say(verdict)).unwrap();
+        assert_eq!(case.pass(), None, "{verdict:?}");
+    }
+    let mut nameless = refused(&[]);
+    tell(&mut nameless, 5, &say(Verdict::Legit)).unwrap();
+    assert_eq!(nameless.pass(), None, "no rule refused it");
+    let mut sold = opened();
+    tell(&mut sold, 5, &say(Verdict::Legit)).unwrap();
+    assert_eq!(sold.pass(), None, "a sale that was made needs none");
 }
 
 #[test]
@@ -174,7 +256,7 @@ fn an_attempt_has_no_tickets() {
     let mut case = Case::new(CaseId(2));
     let attempt = about(Subject::Attempt(AttemptId::new(20_000, 5)));
     tell(&mut case, 0, &Command::Open(Box::new(attempt))).unwrap();
-    tell(&mut case, 0, &Command::Appeal).unwrap();
+    tell(&mut case, 0, &APPEAL).unwrap();
     tell(&mut case, 1, &say(Verdict::Fraud)).unwrap();
     assert_eq!((case.pending(), case.sale(), case.status()), (None, None, Some(Status::Decided)));
 }
@@ -218,20 +300,21 @@ fn what_a_case_is_about_survives_its_text() {
     {
         assert_eq!(subject.to_string().parse(), Ok(subject), "{subject}");
     }
+    assert_eq!(Subject::Hold(sale()).to_string().parse(), Ok(Subject::Sale(sale())), "a sale has the id of its hold");
     for text in ["", ".", "till.", "till.x", "x.1", &format!("{}.", sale()), &format!("{}.-1", sale()), &format!("{}.1.2", sale())] {
         assert!(text.parse::<Subject>().is_err(), "{text}");
     }
 }
 
 #[test]
-fn of_a_return_or_a_count_there_is_nothing_to_block_and_nothing_to_appeal() {
-    for subject in [Subject::Return { sale: sale(), seq: 12 }, Subject::Till(TillId(9))] {
+fn of_a_return_a_count_or_a_hold_there_is_nothing_to_block_and_nothing_to_appeal() {
+    for subject in [Subject::Return { sale: sale(), seq: 12 }, Subject::Till(TillId(9)), Subject::Hold(sale())] {
         let mut case = Case::new(CaseId(1));
         tell(&mut case, 0, &Command::Open(Box::new(about(subject)))).unwrap();
         let fraud = Command::Decide { verdict: Verdict::Fraud, reason: code("kept-cash"), by: KeyId(4) };
         tell(&mut case, 60, &fraud).unwrap();
         assert_eq!((case.pending(), case.label().map(|known| known.label)), (None, Some(Label::Fraud)));
-        assert_eq!(tell(&mut case, 70, &Command::Appeal), Err(Refusal::NothingToAppeal));
+        assert_eq!(tell(&mut case, 70, &APPEAL), Err(Refusal::NothingToAppeal));
         tell(&mut case, 80, &Command::Undo).unwrap();
         assert_eq!((case.pending(), case.status()), (None, Some(Status::Open)));
     }

@@ -33,7 +33,7 @@ impl Slot {
         if self.limits() == (None, None) {
             return Ok(());
         }
-        match command {
+        match command.unnamed() {
             Command::Hold { channel, lines, .. } | Command::HoldFor { channel, lines, .. } | Command::Wait { channel, lines, .. } => {
                 self.room_for_buyer(envelope.buyers(), *channel, people(lines))?;
                 self.hold_for_buyer(envelope.buyers(), *channel)

@@ -307,4 +307,31 @@ pub enum Command {
         /// The payment that it was kept for, which needs it no more.
         over: Option<PaymentId>,
     },
+    /// Give a command that sells, and put one person's name on every ticket from the start, as [`Command::Rename`] does: both, or neither.
+    SellNamed {
+        /// [`Command::Sell`], [`Command::SellPaid`] or [`Command::SellDirect`].
+        sell: Box<Self>,
+        /// Whose name stands on all tickets, kept apart under this number.
+        holder: PersonId,
+    },
+}
+
+impl Command {
+    /// The same command, with a person's name on every ticket that it sells; without one it stays as it is.
+    #[must_use]
+    pub fn named(self, holder: Option<PersonId>) -> Self {
+        match holder {
+            Some(holder) => Self::SellNamed { sell: Box::new(self), holder },
+            None => self,
+        }
+    }
+
+    /// What is asked for, whoever's name is to stand on it.
+    #[must_use]
+    pub fn unnamed(&self) -> &Self {
+        match self {
+            Self::SellNamed { sell, .. } => sell,
+            other => other,
+        }
+    }
 }

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::opening::{Opening, Quota};
 use super::refusal::Refusal;
+use super::state::TicketState;
 use crate::channel::Channel;
 use crate::envelope::Digest;
 use crate::ids::{Code, HoldId, KeyId, OrderId, PaymentId, PersonId, QuoteId, TicketId};
@@ -398,6 +399,68 @@ pub struct AdmissionConflict {
     pub reason: ConflictReason,
 }
 
+/// What a scan of a gate without a network comes to, beside all that is known of its ticket. Variants are numbered in the journal: append only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Judged {
+    /// The ticket's holder went in, or left.
+    Passed,
+    /// Somebody was let in who should not have been. It counts nobody.
+    Conflict {
+        /// What speaks against it.
+        reason: ConflictReason,
+    },
+    /// Somebody was let in who should not have been, on a ticket that nobody had used: a conflict, and one visitor.
+    PassedInConflict {
+        /// What speaks against it.
+        reason: ConflictReason,
+    },
+    /// Somebody left of whom nobody knows how they came in: the scan that says so may still come.
+    LeftUnseen,
+}
+
+impl Judged {
+    /// Whether somebody counts as let in by it, or as gone.
+    #[must_use]
+    pub const fn passed(self) -> bool {
+        matches!(self, Self::Passed | Self::PassedInConflict { .. })
+    }
+
+    /// What speaks against it, if it is a conflict.
+    #[must_use]
+    pub const fn conflict(self) -> Option<ConflictReason> {
+        match self {
+            Self::Conflict { reason } | Self::PassedInConflict { reason } => Some(reason),
+            Self::Passed | Self::LeftUnseen => None,
+        }
+    }
+}
+
+/// A scan that is new, or seen in another light.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct JudgedScan {
+    /// Which scan.
+    pub scan: Scan,
+    /// What it came to before; none: it is the one that came in.
+    pub before: Option<Judged>,
+    /// What it comes to.
+    pub judged: Judged,
+}
+
+/// A scan of a gate without a network came in, and it does not simply follow what was known of its ticket: all scans of the ticket were judged anew with it, in the
+/// order in which they happened. So it does not matter which gate sends its scans first: what was taken for a conflict before may be none, and the other way round.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct ScansJudged {
+    /// On which ticket.
+    pub ticket: TicketId,
+    /// The scan that came in, and every other that comes to something else now, in the order in which they happened.
+    pub scans: Vec<JudgedScan>,
+    /// What has become of the ticket by all of its passages.
+    pub state: TicketState,
+    /// Whether the ticket counts as let in by this, and did not before.
+    pub used: bool,
+}
+
 /// A party waits for places, all or nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Waited {
@@ -610,6 +673,8 @@ pub enum Event {
     ReviewEnded(ReviewEnded),
     /// See [`BeyondSet`].
     BeyondSet(BeyondSet),
+    /// See [`ScansJudged`].
+    ScansJudged(ScansJudged),
 }
 
 impl Event {
@@ -618,6 +683,34 @@ impl Event {
     #[must_use]
     pub const fn is_about_capacity(&self) -> bool {
         matches!(self, Self::Opened(_) | Self::CapacitySet(_) | Self::QuotasSet(_) | Self::Closed(_) | Self::Reopened(_) | Self::Observed(_))
+    }
+}
+
+/// What the events say a scan came to; none if they do not speak of it.
+#[must_use]
+pub fn judged(events: &[Event], scan: &Scan) -> Option<Judged> {
+    let (mut passed, mut conflict) = (false, None);
+    for event in events {
+        let of = |ticket: TicketId, gate: Code, scanned_at: Option<Timestamp>, direction: Direction| {
+            scanned_at == Some(scan.scanned_at) && (ticket, gate, direction) == (scan.ticket, scan.gate, scan.direction)
+        };
+        match event {
+            Event::Admitted(admitted) => passed |= of(admitted.ticket, admitted.gate, admitted.scanned_at, Direction::In),
+            Event::Exited(exited) => passed |= of(exited.ticket, exited.gate, exited.scanned_at, Direction::Out),
+            Event::AdmissionConflict(found) if of(found.ticket, found.gate, Some(found.scanned_at), Direction::In) => conflict = Some(found.reason),
+            Event::ScansJudged(judged) => {
+                if let Some(found) = judged.scans.iter().find(|found| found.scan == *scan) {
+                    return Some(found.judged);
+                }
+            }
+            _ => {}
+        }
+    }
+    match (passed, conflict) {
+        (true, None) => Some(Judged::Passed),
+        (true, Some(reason)) => Some(Judged::PassedInConflict { reason }),
+        (false, Some(reason)) => Some(Judged::Conflict { reason }),
+        (false, None) => None,
     }
 }
 

@@ -1,7 +1,10 @@
 //! Rules at the gate: the right museum and time, once only unless the policy lets people come back, not cancelled, not blocked, and room in the building. What
 //! a ticket lets its holder do is said in `verdict`; here it becomes events, also long after, when the scans of a gate without a network come in.
 
-use super::event::{AdmissionConflict, Admitted, Blocked, ConflictReason, Direction, Event, Exited, Scan, Unblocked, line_of};
+use super::event::{
+    AdmissionConflict, Admitted, Blocked, ConflictReason, Direction, Event, Exited, Judged, JudgedScan, Scan, ScansJudged, Unblocked, line_of,
+};
+use super::passages::{self, Passage};
 use super::sale::{chosen, fallen};
 use super::verdict::{self, Room, Shown, Window};
 use super::{Refusal, Sale, Slot, Ticket, TicketState};
@@ -14,6 +17,8 @@ const CLOCK_AHEAD_S: i64 = 60;
 const SCAN_AGE_MAX_S: i64 = 7 * 86_400;
 /// The most conflicts that a slot keeps: beyond it something else is wrong than a few tickets.
 const CONFLICTS_MAX: u32 = 10_000;
+/// The most exits that are kept of one ticket of which nobody knows how its holder came in.
+const LEFT_UNSEEN_MAX: usize = 100;
 
 impl Slot {
     pub(super) fn admit(&self, now: Timestamp, shown: Shown, gate: Code) -> Result<Vec<Event>, Refusal> {
@@ -40,9 +45,9 @@ impl Slot {
         Ok(vec![Event::Exited(Exited { ticket: id, gate, scanned_at: None })])
     }
 
-    /// A scan that a gate without a network has acted on already, judged by the time of the scan. What cannot stand beside what is known is a conflict: it
-    /// happened, so it is written down. It counts as an admission all the same if the ticket had not been used in this issue: whoever holds it is inside, and
-    /// nobody else comes in on it (SL-3).
+    /// A scan that a gate without a network has acted on already. It is judged by its own time among all that is known of its ticket, and with it every other scan of
+    /// that ticket anew ([`passages`]). What cannot stand beside the rest is a conflict: it happened, so it is written down. It counts as an admission all the same
+    /// if nobody had used the ticket in this issue: whoever holds it is inside, and nobody else comes in on it (SL-3).
     pub(super) fn merge(&self, now: Timestamp, scan: Scan, issue: Option<u16>, museum: MuseumId) -> Result<Vec<Event>, Refusal> {
         let Scan { ticket: id, scanned_at, gate, direction } = scan;
         let shown = Shown { ticket: id, issue, museum };
@@ -56,26 +61,59 @@ impl Slot {
         if scanned_at < now.plus_seconds(-SCAN_AGE_MAX_S) {
             return Err(Refusal::ScanTooOld);
         }
-        if direction == Direction::Out {
-            verdict::exit(shown, Some(ticket), scanned_at)?;
-            return Ok(vec![Event::Exited(Exited { ticket: id, gate, scanned_at: Some(scanned_at) })]);
+        let window = Window::of(&self.opening);
+        if matches!(ticket.state, TicketState::Cancelled | TicketState::Moving | TicketState::Moved) {
+            return self.merge_of_none(scan, verdict::admission(shown, Some((window, ticket)), None, scanned_at));
         }
-        let refusal = match verdict::admission(shown, Some((Window::of(&self.opening), ticket)), None, scanned_at) {
-            Ok(entry) => return Ok(vec![Self::admitted(sale, id, gate, entry, Some(scanned_at))?]),
-            // Nobody knows yet whether the ticket was good here. As a conflict of one that stays after all it would be forgotten that it was used.
-            Err(Refusal::TicketMoving) => return Err(Refusal::TicketMoving),
-            Err(refusal) => refusal,
-        };
+        let mut known = self.ledger.passages(scan, ticket.state);
+        known.push(Passage::new(scan, now));
+        let state = passages::judge(&mut known, window, ticket, shown);
+        let is_this = |passage: &&Passage| passage.scan == Some(scan);
+        let Some(judged) = known.iter().find(is_this).map(|passage| passage.judged) else { return Err(Refusal::UnknownTicket) };
+        self.may_keep(judged, &known)?;
+        let is_alone = known.iter().filter(|passage| passage.is_changed()).count() == 1;
+        let is_last = known.last().as_ref().is_some_and(is_this);
+        let conflict = |reason| Event::AdmissionConflict(AdmissionConflict { ticket: id, gate, scanned_at, reason });
+        match judged {
+            Judged::Conflict { reason } if is_alone => return Ok(vec![conflict(reason)]),
+            Judged::Passed if is_alone && is_last && direction == Direction::Out => {
+                return Ok(vec![Event::Exited(Exited { ticket: id, gate, scanned_at: Some(scanned_at) })]);
+            }
+            Judged::Passed if is_alone && is_last => return Ok(vec![Self::admitted(sale, id, gate, state.entries(), Some(scanned_at))?]),
+            Judged::PassedInConflict { reason } if is_alone && is_last => {
+                return Ok(vec![Self::admitted(sale, id, gate, state.entries(), Some(scanned_at))?, conflict(reason)]);
+            }
+            _ => {}
+        }
+        let changed = known.iter().filter(|passage| passage.is_changed());
+        let judged_scan = |passage: &Passage| Some(JudgedScan { scan: passage.scan?, before: passage.before, judged: passage.judged });
+        let used = ticket.state.first_at().is_none() && state.first_at().is_some();
+        Ok(vec![Event::ScansJudged(ScansJudged { ticket: id, scans: changed.filter_map(judged_scan).collect(), state, used })])
+    }
+
+    /// A scan of a ticket that is good for nobody, and on which nobody has come in: it was not given back, or moved, once it had been used.
+    fn merge_of_none(&self, scan: Scan, verdict: Result<u8, Refusal>) -> Result<Vec<Event>, Refusal> {
+        let Scan { ticket, scanned_at, gate, direction } = scan;
+        let refusal = verdict.err().unwrap_or(Refusal::NotInside);
+        // Nobody knows yet whether the ticket was good here. As a conflict of one that stays after all it would be forgotten that it was used.
+        if refusal == Refusal::TicketMoving {
+            return Err(refusal);
+        }
+        if direction == Direction::Out {
+            return Err(Refusal::NotInside);
+        }
         let reason = ConflictReason::of(&refusal).ok_or(refusal)?;
-        if self.places.conflicts >= CONFLICTS_MAX {
+        self.may_keep(Judged::Conflict { reason }, &[])?;
+        Ok(vec![Event::AdmissionConflict(AdmissionConflict { ticket, gate, scanned_at, reason })])
+    }
+
+    /// A gate gone mad fills no memory.
+    fn may_keep(&self, judged: Judged, known: &[Passage]) -> Result<(), Refusal> {
+        if judged.conflict().is_some() && self.places.conflicts >= CONFLICTS_MAX {
             return Err(Refusal::TooManyConflicts);
         }
-        let mut events = Vec::with_capacity(2);
-        if ticket.state == TicketState::Valid && reason != ConflictReason::CodeOutdated {
-            events.push(Self::admitted(sale, id, gate, 1, Some(scanned_at))?);
-        }
-        events.push(Event::AdmissionConflict(AdmissionConflict { ticket: id, gate, scanned_at, reason }));
-        Ok(events)
+        let unseen = || known.iter().filter(|passage| passage.judged == Judged::LeftUnseen).count();
+        if judged == Judged::LeftUnseen && unseen() > LEFT_UNSEEN_MAX { Err(Refusal::NotInside) } else { Ok(()) }
     }
 
     pub(super) fn block(&self, id: HoldId, tickets: &[u16], reason: Code) -> Result<Vec<Event>, Refusal> {

@@ -18,7 +18,7 @@
 //! - SL-12: what a payment keeps is sold by that payment, or by whoever knows that it needs it no more.
 //!
 //! What a buyer may have is in `buyer`, what is looked at before it is valid in `review`. The rules of each command are in `hold`, `sale`, `moves` (to another slot, to another person), `gate`, `desk` (what staff and sensors change) and `waiting`;
-//! what a gate says of a ticket is in [`verdict`].
+//! what a gate says of a ticket is in [`verdict`], what several say of one in whatever order they tell it in `passages`.
 
 mod buyer;
 mod capacity;
@@ -29,6 +29,7 @@ mod gate;
 mod hold;
 mod moves;
 mod opening;
+mod passages;
 mod refusal;
 mod review;
 mod sale;
@@ -95,11 +96,8 @@ impl Aggregate for Slot {
             Command::Extend { hold, owner } => self.extend(now, *hold, *owner),
             Command::Release { hold, owner } => self.release(now, *hold, *owner, None),
             Command::GiveBack { hold, owner, over } => self.release(now, *hold, *owner, Some(*over)),
-            Command::Sell { hold, owner, settlement, contact } => self.sell(now, *hold, *owner, None, (settlement, *contact)),
-            Command::SellPaid { hold, owner, lines, keeper, settlement, contact } => {
-                self.sell_paid(now, *hold, *owner, lines, *keeper, (settlement, *contact))
-            }
-            Command::SellDirect { sale, channel, lines, settlement, contact } => self.sell_direct(now, *sale, *channel, lines, settlement, *contact),
+            Command::Sell { .. } | Command::SellPaid { .. } | Command::SellDirect { .. } => self.selling(now, command),
+            Command::SellNamed { sell, holder } => self.sell_named(now, sell, *holder),
             Command::Cancel { sale, owner, tickets, cause } => self.cancel(now, *sale, *owner, tickets, *cause),
             Command::Block { sale, tickets, reason } => self.block(*sale, tickets, *reason),
             Command::Unblock { sale, tickets } => self.unblock(*sale, tickets),
@@ -250,7 +248,7 @@ impl Slot {
                     inside_then: self.places.inside,
                 });
             }
-            Event::AdmissionConflict(conflict) => self.ledger.conflicted(&mut self.places, conflict),
+            Event::AdmissionConflict(conflict) => self.ledger.conflicted(&mut self.places, conflict, record.at),
             Event::Waited(waited) => self.ledger.waited(waited, record),
             Event::WaitingLeft(left) => self.ledger.list.leave(left.entry, WaitingEnd::Left, record.at),
             Event::Offered(offered) => self.ledger.offered(&mut self.places, offered, record.at),
@@ -265,6 +263,7 @@ impl Slot {
             Event::HandedOver(handed) => self.ledger.handed_over(handed),
             Event::ReviewOpened(opened) => self.ledger.review_until(opened.sale, Some(opened.until)),
             Event::ReviewEnded(ended) => self.ledger.review_until(ended.sale, None),
+            Event::ScansJudged(judged) => self.ledger.judged(&mut self.places, judged, record.at),
         }
     }
 
@@ -335,7 +334,7 @@ impl Slot {
 
     /// What gates without a network let in and should not have, in the order of the tickets: which scan, and what speaks against it.
     pub fn conflicts(&self) -> impl Iterator<Item = (&Scan, ConflictReason)> {
-        self.ledger.scans.iter().filter_map(|(scan, conflict)| Some((scan, (*conflict)?)))
+        self.ledger.scans.iter().filter_map(|(scan, taken)| Some((scan, taken.judged.conflict()?)))
     }
 
     /// Those who wait, in the order in which they joined.
@@ -355,9 +354,21 @@ impl Slot {
         self.ledger.list.ahead_of(party.number)
     }
 
-    /// Who joined later than somebody who waits and was served all the same: offers, in the order of joining. Each says what was free: less than this party needs.
-    pub fn overtakers_of(&self, party: &Waiting) -> impl DoubleEndedIterator<Item = &Offer> {
-        self.ledger.list.overtakers_of(party.number)
+    /// Who joined later than an entry and was served all the same, while it waited: offers, in the order of joining. Each says what was free: less than this party
+    /// needs. It is known as long as the entry is, also when it has its own offer or has ended.
+    pub fn overtakers_of(&self, entry: HoldId) -> impl DoubleEndedIterator<Item = &Offer> {
+        self.ledger.list.overtakers_of(entry)
+    }
+
+    /// The channel through which an entry waited, if it is needed to say what its overtakers found free: while it waits or has an offer, and of one that was
+    /// overtaken as long as it is known.
+    #[must_use]
+    pub fn waited_through(&self, entry: HoldId) -> Option<Channel> {
+        match self.standing_of(entry)? {
+            Standing::Waiting(party) => Some(party.channel),
+            Standing::Offered(offer) => Some(offer.channel),
+            Standing::Ended(_) => self.ledger.list.turn_of(entry).map(|turn| turn.channel),
+        }
     }
 
     /// Money taken and paid back: what the sales of this slot cost without what stands in other slots by now, and what of it was refunded.

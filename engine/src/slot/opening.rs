@@ -88,7 +88,8 @@ pub struct Limits {
     /// The most people in holds and tickets of one slot.
     #[serde(default)]
     pub tickets_max: Option<u16>,
-    /// The most live holds in one slot, with entries of its waiting list.
+    /// The most live holds in one slot, with entries of its waiting list; the shell counts those of all slots of the museum that were opened under such a limit, and lets a
+    /// buyer have no more of them together either.
     #[serde(default)]
     pub holds_max: Option<u16>,
     /// The most people in holds, waiting lists and tickets of one museum on one day in Rome.

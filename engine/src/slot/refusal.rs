@@ -308,7 +308,7 @@ pub enum Refusal {
         /// How many are in its holds and tickets.
         has: u32,
     },
-    /// The buyer has as many open holds in this slot as one may: pay or give one back.
+    /// The buyer has as many open holds, in this slot or at this museum, as one may: pay or give one back.
     TooManyOpenHolds {
         /// The most holds.
         max: u16,

@@ -1,13 +1,43 @@
 //! Rules of sales: a hold confirmed, a direct sale at the desk, cancellations with the refund due by policy, and the refunds that payments have to be told of.
 
-use super::event::{CancelCause, Cancelled, Event, HandedOver, Keeper, Line, Settlement, Sold, line_of, total};
-use super::{Refusal, Sale, Slot, Ticket, TicketState};
+use super::event::{CancelCause, Cancelled, Event, HandedOver, Keeper, Line, Renamed, Settlement, Sold, line_of, people, total};
+use super::{Command, Refusal, Sale, Slot, Ticket, TicketState};
 use crate::channel::Channel;
 use crate::ids::{HoldId, KeyId, PaymentId, PersonId};
 use crate::money::Cents;
 use crate::time::Timestamp;
 
+/// The issue of a code with the first name on it: what was sold without one had the first.
+const NAMED_ISSUE: u16 = 2;
+
 impl Slot {
+    /// What a command that sells comes to; any other sells nothing.
+    pub(super) fn selling(&self, now: Timestamp, command: &Command) -> Result<Vec<Event>, Refusal> {
+        match command {
+            Command::Sell { hold, owner, settlement, contact } => self.sell(now, *hold, *owner, None, (settlement, *contact)),
+            Command::SellPaid { hold, owner, lines, keeper, settlement, contact } => {
+                self.sell_paid(now, *hold, *owner, lines, *keeper, (settlement, *contact))
+            }
+            Command::SellDirect { sale, channel, lines, settlement, contact } => self.sell_direct(now, *sale, *channel, lines, settlement, *contact),
+            _ => Err(Refusal::UnknownSale),
+        }
+    }
+
+    /// As [`Slot::selling`], with a name on every ticket. Asked for later it could be refused, as while the sale is under review: so both happen at once.
+    pub(super) fn sell_named(&self, now: Timestamp, sell: &Command, holder: PersonId) -> Result<Vec<Event>, Refusal> {
+        let mut events = self.selling(now, sell)?;
+        let named = |sold: &Sold| Renamed {
+            sale: sold.sale,
+            tickets: (0..u16::try_from(people(&sold.lines)).unwrap_or(u16::MAX)).map(|number| (number, NAMED_ISSUE)).collect(),
+            holder: Some(holder),
+            replaced: Vec::new(),
+        };
+        let named: Vec<Event> =
+            events.iter().filter_map(|event| if let Event::Sold(sold) = event { Some(Event::Renamed(named(sold))) } else { None }).collect();
+        events.extend(named);
+        Ok(events)
+    }
+
     /// What a payment keeps is sold for its money alone (SL-12): whoever names it as `keeper` has that money, or knows that none is waited for any more.
     pub(super) fn sell(
         &self,

@@ -8,9 +8,10 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use super::buyer::Had;
 use super::capacity::Places;
 use super::event::{
-    AdmissionConflict, Admitted, Amended, Arrived, Cancelled, ConflictReason, Direction, Event, Exited, Extended, HandedOver, Held, Keeper, Line,
-    MoveBegun, MoveUndone, MovedOut, Offered, Prolonged, Renamed, Scan, Settlement, Sold, Waited, line_of, people, total,
+    AdmissionConflict, Admitted, Amended, Arrived, Cancelled, Direction, Event, Exited, Extended, HandedOver, Held, Judged, Keeper, Line, MoveBegun,
+    MoveUndone, MovedOut, Offered, Prolonged, Renamed, Scan, ScansJudged, Settlement, Sold, Waited, line_of, people, total,
 };
+use super::passages::{Passage, Taken, Told};
 use super::waiting_list::{Waiting, WaitingEnd, WaitingList};
 use super::{Broken, Channel, Refusal};
 use crate::envelope::Digest;
@@ -140,8 +141,8 @@ pub struct Ticket {
     pub review_until: Option<Timestamp>,
 }
 
-/// What became of a ticket.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// What became of a ticket. Variants are numbered in the journal: append only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TicketState {
     /// Not used yet.
@@ -173,6 +174,21 @@ pub enum TicketState {
 }
 
 impl TicketState {
+    /// Whether its holder is inside.
+    #[must_use]
+    pub const fn is_inside(self) -> bool {
+        matches!(self, Self::Inside { .. })
+    }
+
+    /// How many times it was let in.
+    #[must_use]
+    pub const fn entries(self) -> u8 {
+        match self {
+            Self::Inside { entries, .. } | Self::Outside { entries, .. } => entries,
+            Self::Valid | Self::Cancelled | Self::Moving | Self::Moved => 0,
+        }
+    }
+
     /// When the ticket was first let in, if it was.
     #[must_use]
     pub const fn first_at(self) -> Option<Timestamp> {
@@ -254,8 +270,10 @@ pub(super) struct Ledger {
     pub(super) ended: ById<Ended>,
     ended_order: VecDeque<HoldId>,
     deadlines: BTreeSet<(Timestamp, HoldId)>,
-    /// The scans of gates without a network that were taken in, and what speaks against those that should not have been: a scan is taken in once.
-    pub(super) scans: BTreeMap<Scan, Option<ConflictReason>>,
+    /// The scans of gates without a network that were taken in, and what each comes to: a scan is taken in once.
+    pub(super) scans: BTreeMap<Scan, Taken>,
+    /// What gates that asked saw of tickets whose state does not tell all of it, in order: of those that came back, and of those with scans.
+    online: BTreeMap<TicketId, Vec<Scan>>,
     pub(super) list: WaitingList,
     /// Moves under way: what the tickets are to become, and of which sale they are.
     pub(super) moving: BTreeMap<HoldId, HoldId>,
@@ -507,46 +525,131 @@ impl Ledger {
     }
 
     pub(super) fn admitted(&mut self, places: &mut Places, admitted: &Admitted, at: Timestamp) {
-        let Some(sale) = self.sales.get_mut(&admitted.ticket.sale()) else { return };
-        let Some(ticket) = sale.tickets.get_mut(usize::from(admitted.ticket.number())) else { return };
-        places.admitted += u32::from(!matches!(ticket.state, TicketState::Outside { .. }));
-        places.inside += 1;
-        let Some(scanned_at) = admitted.scanned_at else {
-            ticket.state = ticket.state.entered(at, admitted.entry);
-            return;
-        };
-        ticket.state = ticket.state.entered(scanned_at.min(at), admitted.entry);
-        if let Some(live) = places.live.as_mut().filter(|live| scanned_at <= live.measured_at) {
-            // The sensors had counted them.
-            live.inside_then += 1;
-        }
-        let Admitted { ticket, gate, .. } = *admitted;
-        self.scans.insert(Scan { ticket, scanned_at, gate, direction: Direction::In }, None);
+        let Admitted { ticket, gate, entry, .. } = *admitted;
+        let Some(state) = self.state_of(ticket) else { return };
+        let scan = Scan { ticket, scanned_at: admitted.scanned_at.unwrap_or(at), gate, direction: Direction::In };
+        let at = self.passed(places, scan, admitted.scanned_at.is_some(), state, at);
+        self.becomes(places, ticket, state.entered(at, entry));
     }
 
     pub(super) fn exited(&mut self, places: &mut Places, exited: &Exited, at: Timestamp) {
-        let Some(sale) = self.sales.get_mut(&exited.ticket.sale()) else { return };
-        let Some(ticket) = sale.tickets.get_mut(usize::from(exited.ticket.number())) else { return };
-        let TicketState::Inside { .. } = ticket.state else { return };
-        places.inside -= 1;
-        let Some(scanned_at) = exited.scanned_at else {
-            ticket.state = ticket.state.left(at);
-            return;
-        };
-        ticket.state = ticket.state.left(scanned_at.min(at));
-        if let Some(live) = places.live.as_mut().filter(|live| scanned_at <= live.measured_at) {
-            // The sensors had counted them out.
-            live.inside_then = live.inside_then.saturating_sub(1);
-        }
         let Exited { ticket, gate, .. } = *exited;
-        self.scans.insert(Scan { ticket, scanned_at, gate, direction: Direction::Out }, None);
+        let Some(state) = self.state_of(ticket).filter(|state| state.is_inside()) else { return };
+        let scan = Scan { ticket, scanned_at: exited.scanned_at.unwrap_or(at), gate, direction: Direction::Out };
+        let at = self.passed(places, scan, exited.scanned_at.is_some(), state, at);
+        self.becomes(places, ticket, state.left(at));
+    }
+
+    /// Somebody passed a gate; answers when, as it counts.
+    fn passed(&mut self, places: &mut Places, passage: Scan, is_scan: bool, state: TicketState, at: Timestamp) -> Timestamp {
+        if !is_scan {
+            self.keep_online(passage, state);
+            return at;
+        }
+        self.keep_told(passage, state);
+        let people = self.note(places, passage, Judged::Passed, at);
+        counted_by_sensors(places, people);
+        passage.scanned_at.min(at)
     }
 
     /// The ticket stays as it is: what the conflict says of people is not counted.
-    pub(super) fn conflicted(&mut self, places: &mut Places, conflict: &AdmissionConflict) {
+    pub(super) fn conflicted(&mut self, places: &mut Places, conflict: &AdmissionConflict, at: Timestamp) {
         let AdmissionConflict { ticket, gate, scanned_at, reason } = *conflict;
-        let before = self.scans.insert(Scan { ticket, scanned_at, gate, direction: Direction::In }, Some(reason));
-        places.conflicts += u32::from(before.flatten().is_none());
+        let scan = Scan { ticket, scanned_at, gate, direction: Direction::In };
+        if let Some(state) = self.state_of(ticket) {
+            self.keep_told(scan, state);
+        }
+        // The admission that it belongs to stands before it in the same record.
+        let counts = self.scans.get(&scan).is_some_and(|taken| taken.judged == Judged::Passed);
+        let judged = if counts { Judged::PassedInConflict { reason } } else { Judged::Conflict { reason } };
+        let people = self.note(places, scan, judged, at);
+        counted_by_sensors(places, people);
+    }
+
+    pub(super) fn judged(&mut self, places: &mut Places, judged: &ScansJudged, at: Timestamp) {
+        let (Some(state), Some(first)) = (self.state_of(judged.ticket), judged.scans.first()) else { return };
+        self.keep_told(first.scan, state);
+        let people: i32 = judged.scans.iter().map(|found| self.note(places, found.scan, found.judged, at)).sum();
+        counted_by_sensors(places, people);
+        self.becomes(places, judged.ticket, judged.state);
+    }
+
+    fn state_of(&self, ticket: TicketId) -> Option<TicketState> {
+        self.sales.get(&ticket.sale())?.tickets.get(usize::from(ticket.number())).map(|ticket| ticket.state)
+    }
+
+    /// The ticket is what its passages have made of it.
+    fn becomes(&mut self, places: &mut Places, id: TicketId, state: TicketState) {
+        let found = self.sales.get_mut(&id.sale()).and_then(|sale| sale.tickets.get_mut(usize::from(id.number())));
+        let Some(ticket) = found else { return };
+        let before = std::mem::replace(&mut ticket.state, state);
+        let is_used = |state: TicketState| u32::from(state.first_at().is_some());
+        places.admitted = places.admitted + is_used(state) - is_used(before);
+        places.inside = places.inside + u32::from(state.is_inside()) - u32::from(before.is_inside());
+    }
+
+    /// Notes what a scan comes to. Answers how many people more or fewer that makes of those whom the sensors had counted already.
+    fn note(&mut self, places: &mut Places, scan: Scan, judged: Judged, at: Timestamp) -> i32 {
+        let at = self.scans.get(&scan).map_or(scan.scanned_at.min(at), |taken| taken.at);
+        let before = self.scans.insert(scan, Taken { at, judged }).map(|taken| taken.judged);
+        let conflicts = |judged: Option<Judged>| u32::from(judged.is_some_and(|judged| judged.conflict().is_some()));
+        places.conflicts = places.conflicts + conflicts(Some(judged)) - conflicts(before);
+        if places.live.is_none_or(|live| scan.scanned_at > live.measured_at) {
+            return 0;
+        }
+        let passed = |judged: Option<Judged>| i32::from(judged.is_some_and(Judged::passed));
+        let people = passed(Some(judged)) - passed(before);
+        if scan.direction == Direction::In { people } else { -people }
+    }
+
+    /// The scans of a ticket that were taken in, in the order of their times.
+    fn scans_of(&self, scan: Scan) -> impl Iterator<Item = (&Scan, &Taken)> {
+        // Nothing was scanned in the first instant that there is, so it does not matter at which gate.
+        let first = Scan { scanned_at: Timestamp::MIN, direction: Direction::In, ..scan };
+        self.scans.range(first..).take_while(move |(found, _)| found.ticket == scan.ticket)
+    }
+
+    /// What gates that asked saw of a ticket before that passage, in order. As long as it was let in once at most, and no scan has come in, its state tells.
+    fn seen_online(&self, passage: Scan, state: TicketState) -> Vec<Scan> {
+        if let Some(kept) = self.online.get(&passage.ticket) {
+            return kept.clone();
+        }
+        if self.scans_of(passage).next().is_some() {
+            return Vec::new();
+        }
+        let seen = |scanned_at, direction| Scan { scanned_at, direction, ..passage };
+        match state {
+            TicketState::Inside { first_at, .. } => vec![seen(first_at, Direction::In)],
+            TicketState::Outside { first_at, left_at, .. } => vec![seen(first_at, Direction::In), seen(left_at, Direction::Out)],
+            TicketState::Valid | TicketState::Cancelled | TicketState::Moving | TicketState::Moved => Vec::new(),
+        }
+    }
+
+    /// Keeps what the state tells of a ticket, before a scan makes another one of it.
+    fn keep_told(&mut self, scan: Scan, state: TicketState) {
+        if self.online.contains_key(&scan.ticket) {
+            return;
+        }
+        let seen = self.seen_online(scan, state);
+        if !seen.is_empty() {
+            self.online.insert(scan.ticket, seen);
+        }
+    }
+
+    /// Keeps what a gate that asked saw, unless the state will tell it.
+    fn keep_online(&mut self, passage: Scan, state: TicketState) {
+        let comes_back = passage.direction == Direction::In && matches!(state, TicketState::Outside { .. });
+        if comes_back || self.online.contains_key(&passage.ticket) || self.scans_of(passage).next().is_some() {
+            let mut seen = self.seen_online(passage, state);
+            seen.push(passage);
+            self.online.insert(passage.ticket, seen);
+        }
+    }
+
+    /// All that is known of a ticket's passages, in no order but that of what gates that asked saw.
+    pub(super) fn passages(&self, scan: Scan, state: TicketState) -> Vec<Passage> {
+        let online = self.seen_online(scan, state).into_iter().map(Passage::online);
+        online.chain(self.scans_of(scan).map(|(scan, taken)| Passage::taken(*scan, *taken))).collect()
     }
 
     /// The holds whose time is over at `now`, at most `limit` of them, earliest first.
@@ -589,7 +692,7 @@ impl Ledger {
                 inside += u32::from(matches!(ticket.state, TicketState::Inside { .. }));
             }
         }
-        if self.scans.values().flatten().count() != places.conflicts as usize {
+        if self.scans.values().filter(|taken| taken.judged.conflict().is_some()).count() != places.conflicts as usize {
             return broken("SL-5", "the counted conflicts are not those of the scans");
         }
         if (held, sold) != (places.held, places.sold) {
@@ -665,6 +768,13 @@ fn turn(sale: &mut Sale, tickets: &[u16], from: TicketState, to: TicketState) ->
     turned
 }
 
+/// Somebody of whom a gate tells late came or went before the last reading: the sensors had seen it.
+fn counted_by_sensors(places: &mut Places, people: i32) {
+    if let Some(live) = &mut places.live {
+        live.inside_then = live.inside_then.saturating_add_signed(people);
+    }
+}
+
 fn by(record: &Record<Event>) -> (KeyId, Option<OrderId>) {
     record.envelope.as_ref().map_or((KeyId::SYSTEM, None), |envelope| (envelope.who, envelope.order))
 }
@@ -696,13 +806,26 @@ impl Serialize for Ledger {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let ended = self.ended_order.iter().filter_map(|id| self.ended.get(id).map(|ended| (*id, *ended))).collect();
         let (holds, sales) = (sorted(&self.holds), sorted(&self.sales));
-        Written { holds, sales, ended, scans: &self.scans, list: &self.list, undone: &self.undone, owed: &self.owed }.serialize(serializer)
+        // What was seen online stands behind the scans, as it is there of few tickets.
+        let taken = self.scans.iter().map(|(scan, taken)| (*scan, Told::of(*scan, *taken)));
+        let online = self.online.values().flatten().map(|passage| (*passage, Told::Online));
+        let scans: Vec<(Scan, Told)> = taken.chain(online).collect();
+        Written { holds, sales, ended, scans, list: &self.list, undone: &self.undone, owed: &self.owed }.serialize(serializer)
     }
 }
 
 impl<'de> Deserialize<'de> for Ledger {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let written = Written::<Hold, Box<Sale>, _, WaitingList, _, _>::deserialize(deserializer)?;
+        let written = Written::<Hold, Box<Sale>, Vec<(Scan, Told)>, WaitingList, _, _>::deserialize(deserializer)?;
+        let (mut scans, mut online) = (BTreeMap::new(), BTreeMap::<TicketId, Vec<Scan>>::new());
+        for (scan, told) in written.scans {
+            match told.taken(scan) {
+                Some(taken) => {
+                    scans.insert(scan, taken);
+                }
+                None => online.entry(scan.ticket).or_default().push(scan),
+            }
+        }
         let under_way = |(id, sale): &(HoldId, Box<Sale>)| {
             let id = *id;
             sale.moves.iter().filter(|found| !found.is_done).map(move |found| (found.begun.arrival, id)).collect::<Vec<_>>()
@@ -716,7 +839,8 @@ impl<'de> Deserialize<'de> for Ledger {
             sales: written.sales.into_iter().collect(),
             ended_order: written.ended.iter().map(|(id, _)| *id).collect(),
             ended: written.ended.into_iter().collect(),
-            scans: written.scans,
+            scans,
+            online,
             list: written.list,
             buyers: BTreeMap::new(),
         };

@@ -7,6 +7,7 @@ mod gates;
 mod model;
 mod moves;
 mod payments;
+mod scans;
 mod waiting;
 
 use super::*;
@@ -191,6 +192,7 @@ fn put(slot: &mut Slot, records: &mut Vec<Record<Event>>, now: Timestamp, by: Op
     assert_eq!(slot.recount(), Ok(()), "SL-1, SL-2, SL-3, SL-5, SL-6, SL-8, SL-9, SL-10 after {:?}", records.last());
 }
 
+#[derive(Clone)]
 struct World {
     slot: Slot,
     records: Vec<Record<Event>>,

@@ -13,7 +13,7 @@ use crate::ids::{HoldId, KeyId, OrderId};
 use crate::recall::REMEMBERED_S;
 use crate::time::{MICROS_PER_S, Timestamp};
 
-/// How many offers are kept to explain to those who still wait why others were served before them; of more, those of the parties that joined first are dropped.
+/// How many offers are kept to explain why others were served before a party that is known; of more, those of the parties that joined first are dropped.
 const OVERTAKINGS_MAX: usize = 1_000;
 
 /// A party that waits for places, all or nothing.
@@ -119,10 +119,14 @@ pub(super) struct WaitingList {
     /// How many parties wait for each caller.
     callers: BTreeMap<KeyId, u32>,
     offers: ById<Offer>,
-    /// Offers, by number, to parties that joined later than somebody who still waits.
+    /// Offers, by number, to parties that joined later than somebody who is known: who waits, has an offer, or was overtaken and has ended.
     overtakings: BTreeMap<u64, Offer>,
     ended: ById<EntryEnd>,
     ended_order: VecDeque<HoldId>,
+    /// Of those that have ended, the ones that were overtaken while they waited: the offer that each had, or what would be one if it had been served when it left.
+    overtaken: ById<Offer>,
+    /// The numbers of the offers and of those that were overtaken. It follows from the two.
+    served: BTreeSet<u64>,
 }
 
 impl WaitingList {
@@ -190,9 +194,22 @@ impl WaitingList {
         self.waiting.range(after + 1..before).count() as u32
     }
 
-    /// The offers made to parties that joined after that number, while it waited.
-    pub(super) fn overtakers_of(&self, number: u64) -> impl DoubleEndedIterator<Item = &Offer> {
-        self.overtakings.range(number + 1..).map(|(_, offer)| offer)
+    /// The offers made to parties that joined after an entry, while it waited; also of one that has its own offer by now, or has ended.
+    pub(super) fn overtakers_of(&self, entry: HoldId) -> impl DoubleEndedIterator<Item = &Offer> {
+        let waits = self.numbers.get(&entry).map(|number| (*number, Timestamp::MAX));
+        let served = || self.offers.get(&entry).or_else(|| self.overtaken.get(&entry)).map(|turn| (turn.number, turn.at));
+        let (number, until) = waits.or_else(served).unwrap_or((u64::MAX, Timestamp::MIN));
+        self.before(number, until)
+    }
+
+    /// The offers made to parties that joined after that number, before that time. Those of the very instant in which it was served itself came after it.
+    fn before(&self, number: u64, until: Timestamp) -> impl DoubleEndedIterator<Item = &Offer> {
+        self.overtakings.range(number.saturating_add(1)..).map(|(_, offer)| offer).filter(move |offer| offer.at < until)
+    }
+
+    /// The offer that an overtaken entry had, or what stands for it; none if it was not overtaken, or is not known any more.
+    pub(super) fn turn_of(&self, entry: HoldId) -> Option<&Offer> {
+        self.overtaken.get(&entry)
     }
 
     pub(super) fn join(&mut self, party: Waiting) {
@@ -235,6 +252,7 @@ impl WaitingList {
         let party = self.take(entry)?;
         let offer = Offer { entry, number: party.number, people: party.people(), channel: party.channel, at, free, passed_over };
         self.offers.insert(entry, offer);
+        self.served.insert(offer.number);
         self.overtakings.insert(offer.number, offer);
         self.drop_explained();
         Some(party)
@@ -244,14 +262,29 @@ impl WaitingList {
     pub(super) fn leave(&mut self, entry: HoldId, how: WaitingEnd, at: Timestamp) {
         if let Some(party) = self.take(entry) {
             self.end(entry, EntryEnd { who: party.who, how, at });
+            // Whoever was served up to then was served while it waited, in this instant too.
+            let until = Timestamp::from_micros(at.as_micros().saturating_add(1));
+            let (number, people, channel) = (party.number, party.people(), party.channel);
+            self.explain(Offer { entry, number, people, channel, at: until, free: [0; Channel::COUNT], passed_over: 0 });
             self.drop_explained();
         }
     }
 
     /// The hold of that id is over; if it was an offer, so is its entry.
     pub(super) fn hold_ended(&mut self, hold: HoldId, who: KeyId, how: WaitingEnd, at: Timestamp) {
-        if self.offers.remove(&hold).is_some() {
+        if let Some(offer) = self.offers.remove(&hold) {
+            self.served.remove(&offer.number);
             self.end(hold, EntryEnd { who, how, at });
+            self.explain(offer);
+            self.drop_explained();
+        }
+    }
+
+    /// Keeps what is needed to say why others were served before an entry that has ended, if any were.
+    fn explain(&mut self, turn: Offer) {
+        if self.before(turn.number, turn.at).next().is_some() {
+            self.served.insert(turn.number);
+            self.overtaken.insert(turn.entry, turn);
         }
     }
 
@@ -261,16 +294,20 @@ impl WaitingList {
                 break;
             }
             self.ended.remove(oldest);
+            if let Some(turn) = self.overtaken.remove(oldest) {
+                self.served.remove(&turn.number);
+            }
             self.ended_order.pop_front();
         }
         self.ended.insert(entry, end);
         self.ended_order.push_back(entry);
     }
 
-    /// Drops offers that explain nothing any more: nobody who joined earlier waits.
+    /// Drops offers that explain nothing any more: nobody who joined earlier is known.
     fn drop_explained(&mut self) {
-        let first = self.waiting.first_key_value().map_or(u64::MAX, |(number, _)| *number);
-        while self.overtakings.len() > OVERTAKINGS_MAX || self.overtakings.first_key_value().is_some_and(|(number, _)| *number < first) {
+        let waits = self.waiting.first_key_value().map(|(number, _)| *number);
+        let first = waits.into_iter().chain(self.served.first().copied()).min().unwrap_or(u64::MAX);
+        while self.overtakings.len() > OVERTAKINGS_MAX || self.overtakings.first_key_value().is_some_and(|(number, _)| *number <= first) {
             self.overtakings.pop_first();
         }
     }
@@ -294,10 +331,12 @@ impl WaitingList {
             && self.waiting.iter().all(waits)
             && self.offers.keys().all(|entry| lives(*entry) && !self.ended.contains_key(entry))
             && self.ended.keys().all(|entry| !lives(*entry))
+            && self.overtaken.keys().all(|entry| self.ended.contains_key(entry))
+            && self.served.len() == self.offers.len() + self.overtaken.len()
     }
 }
 
-/// The written form: what follows from the rest is left out.
+/// The written form: what follows from the rest is left out. Behind the offers stand those of entries that have ended and were overtaken.
 #[derive(Serialize, Deserialize)]
 struct Written<W, O> {
     joined: u64,
@@ -310,7 +349,7 @@ struct Written<W, O> {
 impl Serialize for WaitingList {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let ended = self.ended_order.iter().filter_map(|entry| self.ended.get(entry).map(|end| (*entry, *end))).collect();
-        let offers = sorted(&self.offers).into_iter().map(|(_, offer)| offer).collect();
+        let offers = [sorted(&self.offers), sorted(&self.overtaken)].into_iter().flatten().map(|(_, offer)| offer).collect();
         let (waiting, overtakings) = (self.waiting.values().collect(), self.overtakings.values().collect());
         Written { joined: self.joined, waiting, offers, overtakings, ended }.serialize(serializer)
     }
@@ -319,12 +358,18 @@ impl Serialize for WaitingList {
 impl<'de> Deserialize<'de> for WaitingList {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let written = Written::<Waiting, Offer>::deserialize(deserializer)?;
+        let ended: ById<EntryEnd> = written.ended.iter().copied().collect();
+        let served = written.offers.iter().map(|offer| offer.number).collect();
+        let (overtaken, offers): (Vec<_>, Vec<_>) =
+            written.offers.into_iter().map(|offer| (offer.entry, offer)).partition(|(entry, _)| ended.contains_key(entry));
         let mut list = Self {
             joined: written.joined,
-            offers: written.offers.into_iter().map(|offer| (offer.entry, offer)).collect(),
+            offers: offers.into_iter().collect(),
+            overtaken: overtaken.into_iter().collect(),
+            served,
             overtakings: written.overtakings.into_iter().map(|offer| (offer.number, offer)).collect(),
             ended_order: written.ended.iter().map(|(entry, _)| *entry).collect(),
-            ended: written.ended.into_iter().collect(),
+            ended,
             ..Self::default()
         };
         written.waiting.into_iter().for_each(|party| list.join(party));

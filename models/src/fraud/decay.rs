@@ -122,6 +122,13 @@ impl Tally {
         }
     }
 
+    /// Takes one back that was counted earlier, of which as much is left as these factors say; nothing is ever less than none.
+    pub fn take_back(&mut self, left: &[f32; SPANS]) {
+        for (value, left) in self.0.iter_mut().zip(left) {
+            *value = (*value - left).max(0.0);
+        }
+    }
+
     /// What is counted with that half-life, as of the last update.
     #[must_use]
     pub const fn over(&self, span: Span) -> f32 {

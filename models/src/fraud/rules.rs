@@ -18,7 +18,7 @@ const DISTINCT_MAX: f64 = 621.0;
 /// A price that is more of the full one is told as that.
 const PRICE_RATIO_MAX: f64 = 4.0;
 
-/// What follows when a rule fires, from the weakest to the strongest.
+/// What follows when a rule fires, from the weakest to the strongest. A review does not stand for a step-up: where both are asked for, both apply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Action {
@@ -124,9 +124,18 @@ pub struct Fired {
     bits: u128,
     /// The strongest of what follows; none: no rule fired.
     pub action: Option<Action>,
+    /// Whether one of them asks the buyer for something more.
+    asks_proof: bool,
 }
 
 impl Fired {
+    /// Whether the buyer has to do something more first: also where another rule asks for a look, which comes after the sale and keeps no machine out. What is refused
+    /// needs no proof.
+    #[must_use]
+    pub fn needs_proof(self) -> bool {
+        self.asks_proof && self.action != Some(Action::Block)
+    }
+
     /// The places of the rules that fired, in the order of the set.
     pub fn places(self) -> impl Iterator<Item = usize> {
         (0..RULES_MAX).filter(move |place| self.bits >> place & 1 == 1)
@@ -235,9 +244,18 @@ impl RuleSet {
             if concerns && parts.iter().all(holds) {
                 fired.bits |= 1 << place;
                 fired.action = fired.action.max(Some(rule.action));
+                fired.asks_proof |= rule.action == Action::StepUp;
             }
         }
         fired
+    }
+
+    /// What follows of rules that fired where some of them are to refuse nothing, as their names say: only of these that would refuse. All of them have fired all the same.
+    #[must_use]
+    pub fn spare(&self, fired: Fired, spared: impl Fn(&str) -> bool) -> Fired {
+        let acts = |rule: &&Rule| rule.action != Action::Block || !spared(&rule.name);
+        let action = fired.places().filter_map(|place| self.rules.get(place)).map(|(rule, _)| rule).filter(acts).map(|rule| rule.action).max();
+        Fired { action, ..fired }
     }
 }
 
@@ -326,6 +344,19 @@ mod tests {
     /// What is counted, which rules fire, and what follows.
     type Case<'a> = (&'a [(&'a str, f32)], &'a [&'a str], Option<Action>);
 
+    #[test]
+    fn a_rule_that_is_spared_refuses_nothing_and_the_others_act_as_before() {
+        let set = RuleSet::hard_defaults();
+        let fired = set.ask(&vector(&[("person_holds_1m", 20.0), ("person_unsold_1h", 20.0), ("person_unsold_share_1d", 1.0)]), Outlet::Web, 1);
+        assert_eq!(fired.action, Some(Action::Block));
+        let spared = |names: &[&str]| set.spare(fired, |name| names.contains(&name));
+        assert_eq!(spared(&["velocity"]).action, Some(Action::Block), "hoarding refuses by itself");
+        let both = spared(&["velocity", "hoarding", "unsold-holds"]);
+        assert_eq!((both.action, both.places().count()), (Some(Action::StepUp), 3), "what asks for a proof asks for it all the same");
+        assert!(both.needs_proof() && !fired.needs_proof());
+        assert_eq!(spared(&[]), fired);
+    }
+
     fn vector(values: &[(&str, f32)]) -> FeatureVector {
         let mut features = [0.0; N];
         features[index_of("cents").expect("known")] = 1.0;
@@ -362,6 +393,23 @@ mod tests {
             assert_eq!((names(&set, fired), fired.action), (expected.iter().map(|name| (*name).to_owned()).collect(), action), "{values:?}");
             assert_eq!(set.ask(&vector(values), Outlet::BoxOffice, 1).action, None, "people at desks are seen");
         }
+    }
+
+    #[test]
+    fn a_look_that_one_rule_asks_for_is_not_the_proof_that_another_does() {
+        let set = RuleSet::hard_defaults();
+        let unsold = [("person_unsold_1h", 5.0), ("person_unsold_share_1d", 0.9)];
+        let free = [("cents", 0.0), ("people", 8.0)];
+        let refused = [("person_holds_1m", 10.0)];
+        let asked = |values: &[(&str, f32)]| {
+            let fired = set.ask(&vector(values), Outlet::Web, 1);
+            (fired.action, fired.needs_proof())
+        };
+        assert_eq!(asked(&unsold), (Some(Action::StepUp), true));
+        assert_eq!(asked(&free), (Some(Action::Review), false));
+        assert_eq!(asked(&[&unsold[..], &free].concat()), (Some(Action::Review), true));
+        assert_eq!(asked(&[&unsold[..], &refused].concat()), (Some(Action::Block), false));
+        assert_eq!(asked(&[]), (None, false));
     }
 
     #[test]

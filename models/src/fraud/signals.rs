@@ -121,6 +121,13 @@ pub enum SignalKind {
     },
     /// A command was refused by a rule, or a step-up was not taken.
     Blocked,
+    /// What was counted as [`Self::AdmittedTwice`] or [`Self::Conflict`] was none after all: another gate has sent in what it saw.
+    Withdrawn {
+        /// When it was counted, in UTC microseconds.
+        since_us: i64,
+        /// Whether it was counted as of another gate, sooner than one walks there.
+        apart: bool,
+    },
 }
 
 /// Somebody who takes part in an event: the role, and a pseudonym. While two keys of pseudonyms overlap a party stands twice, the newer pseudonym first.

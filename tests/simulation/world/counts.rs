@@ -1,6 +1,6 @@
 //! What has happened, as the journal says.
 
-use tornello_engine::slot::{Admitted, Event, Exited};
+use tornello_engine::slot::{Admitted, Event, Exited, ScansJudged};
 
 use super::*;
 use crate::auditor::Sending;
@@ -19,6 +19,7 @@ pub struct Counts {
     pub offers_taken: u64,
     pub late_scans: u64,
     pub conflicts: u64,
+    pub judged_anew: u64,
     pub renamed: u64,
     pub moved: u64,
     pub moves_undone: u64,
@@ -52,6 +53,7 @@ impl Counts {
         self.offers_taken += other.offers_taken;
         self.late_scans += other.late_scans;
         self.conflicts += other.conflicts;
+        self.judged_anew += other.judged_anew;
         self.renamed += other.renamed;
         self.moved += other.moved;
         self.moves_undone += other.moves_undone;
@@ -91,6 +93,10 @@ impl World {
                         counts.late_scans += 1;
                     }
                     Event::AdmissionConflict(_) => counts.conflicts += 1,
+                    Event::ScansJudged(ScansJudged { scans, .. }) => {
+                        counts.late_scans += 1;
+                        counts.judged_anew += u64::from(scans.len() > 1);
+                    }
                     Event::Renamed(_) => counts.renamed += 1,
                     Event::MovedOut(_) => counts.moved += 1,
                     Event::MoveUndone(_) => counts.moves_undone += 1,

@@ -73,10 +73,28 @@ pub struct Cases {
     pub actions: BTreeMap<Queue, u64>,
 }
 
+/// Of what a share is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Of {
+    /// Of what is scored, admissions included.
+    Scored,
+    /// Of those of whom something is scored, each counted once a day, as they are read.
+    Parties,
+}
+
 /// Opens the cases of days `from..to`. `said` is what the model says of each scored thing; none: no model acts there. At most `share` of what is scored is read.
 pub fn open(history: &History, all: &[Option<Said>], from: i64, to: i64, share: f64) -> Cases {
+    open_of(history, all, from, to, (share, Of::Scored))
+}
+
+/// As [`open`], where a share of one or the other is read.
+pub fn open_of(history: &History, all: &[Option<Said>], from: i64, to: i64, (share, of): (f64, Of)) -> Cases {
     let mut cases = Cases::default();
     let actions = actions_by_day(history);
+    let counted = match of {
+        Of::Scored => actions.clone(),
+        Of::Parties => parties_by_day(history),
+    };
     // The greatest score of everybody on each day: what the cut is drawn through, as one is read once a day.
     let mut greatest: BTreeMap<(Queue, i64), HashMap<Acting, f64>> = BTreeMap::new();
     for (scored, said) in history.scored.iter().zip(all) {
@@ -98,7 +116,7 @@ pub fn open(history: &History, all: &[Option<Said>], from: i64, to: i64, share: 
                 let days = (day - i64::from(WINDOW_DAYS)).max(0)..day;
                 let scores: Vec<f64> = days.clone().filter_map(|day| greatest.get(&(queue, day))).flat_map(HashMap::values).copied().collect();
                 let seen = days.clone().count() as u32;
-                let acted: u64 = days.map(|day| actions.get(&(queue, day)).copied().unwrap_or(0)).sum();
+                let acted: u64 = days.map(|day| counted.get(&(queue, day)).copied().unwrap_or(0)).sum();
                 let alerts_per_day = (acted as f64 / f64::from(seen.max(1)) * share).round() as u32;
                 let cut = Cut::update(cuts.get(&queue).copied(), &scores, seen, Budget { alerts_per_day });
                 cuts.insert(queue, cut);
@@ -137,6 +155,22 @@ pub fn open(history: &History, all: &[Option<Said>], from: i64, to: i64, share: 
         }
     }
     cases
+}
+
+/// How many acted, each counted once on each of the days `from..to`: what reviews are a share of, as somebody is read once a day whatever they do.
+pub fn party_days(history: &History, from: i64, to: i64) -> u64 {
+    let acted = history.scored.iter().filter_map(|scored| Some((scored.acting?, scored.day())));
+    acted.filter(|(_, day)| (from..to).contains(day)).collect::<HashSet<_>>().len() as u64
+}
+
+fn parties_by_day(history: &History) -> BTreeMap<(Queue, i64), u64> {
+    let acted: HashSet<(Queue, i64, Acting)> =
+        history.scored.iter().filter_map(|scored| Some((scored.queue, scored.day(), scored.acting?))).collect();
+    let mut parties = BTreeMap::new();
+    for (queue, day, _) in acted {
+        *parties.entry((queue, day)).or_default() += 1;
+    }
+    parties
 }
 
 fn actions_by_day(history: &History) -> BTreeMap<(Queue, i64), u64> {
@@ -370,4 +404,50 @@ pub fn honest(history: &History, cases: &Cases, from: i64, to: i64) -> (Honest, 
         reviews: all.reviews + one.reviews,
     });
     (all, by_persona)
+}
+
+#[cfg(test)]
+mod tests {
+    use tornello_datasets::fraud_world::Truth;
+    use tornello_models::fraud::rules::Fired;
+    use tornello_models::fraud::signals::{N, Outlet, Role};
+
+    use super::*;
+    use crate::fraud_world::run::Scored;
+
+    #[test]
+    fn a_share_of_those_who_act_is_not_one_of_all_that_they_do() {
+        // A hundred on each day, who do ten things each; each day a little stranger than the day before.
+        let (days, parties) = (21, 100_u128);
+        let mut history = History {
+            scored: Vec::new(),
+            admissions: vec![0; 21],
+            days,
+            truth: Truth::default(),
+            blocked: Vec::new(),
+            stepped_up: Vec::new(),
+            intents: 0,
+        };
+        let mut said = Vec::new();
+        for (day, party, what) in (0..days).flat_map(|day| (0..parties).flat_map(move |party| (0..10_i64).map(move |what| (day, party, what)))) {
+            history.scored.push(Scored {
+                intent: history.scored.len() as u64,
+                at_us: day * 86_400_000_000 + what * 1_000_000,
+                queue: Queue::Outlet(Outlet::Web),
+                acting: Some((Role::Device, party)),
+                parties: Vec::new(),
+                slot: 0,
+                features: [0.0; N],
+                fired: Fired::default(),
+                charged: false,
+            });
+            said.push(Some(Said { score: (party as f64 + 0.01 * day as f64) / 1_000.0, ..Said::default() }));
+        }
+        assert_eq!((party_days(&history, 14, 21), party_days(&history, 0, 1)), (700, 100));
+        let read = |of| open_of(&history, &said, 14, 21, (0.01, of)).reviews.values().sum::<u64>();
+        // Of a thousand things a day ten are one in a hundred; of a hundred who do them it is one.
+        let (of_scored, of_parties) = (read(Of::Scored), read(Of::Parties));
+        assert!((50..=80).contains(&of_scored) && (4..=14).contains(&of_parties), "{of_scored} and {of_parties}");
+        assert_eq!(open(&history, &said, 14, 21, 0.01).reviews.values().sum::<u64>(), of_scored);
+    }
 }

@@ -21,7 +21,7 @@ use tornello_models::fraud::rules::RuleSet;
 
 pub use judge::{Fared, Honest, REVIEW_SHARE};
 pub use live::{Live, Verdict};
-pub use report::{Approach, Report};
+pub use report::{Approach, OfParties, Report};
 pub use run::Queue;
 
 /// Days that a first model is fitted on, before there are any cases.
@@ -89,7 +89,7 @@ pub fn evaluate(protocol: Protocol, mut rows: Option<&mut dyn Write>, mut progre
     let mut said = models::say(&history, &learned);
     let cases = judge::open(&history, &said, learn_days, days, REVIEW_SHARE);
     models::examine(&history, &learned, &cases, &mut said)?;
-    let mut approach = Approach::with(cases, "with labels", &history, &said, learn_days, days);
+    let mut approach = Approach::with(cases, "with labels", &history, &said, learn_days, days).and_of_parties(&history, &said, learn_days, days);
     let known = |wanted| labels.iter().filter(|label| **label == Some(wanted)).count();
     approach.note = Some(format!(
         "labels by {}: {} fraud, {} honest; learned in {}",
@@ -128,6 +128,8 @@ mod tests {
         for approach in &report.approaches {
             assert!(approach.attacks.len() >= 10, "{}: few attacks in {:?}", approach.name, approach.attacks.keys());
             assert!(approach.honest.buyers > 500, "{}", approach.honest.buyers);
+            // Who acts does several things a day.
+            assert!(approach.read_of_parties() >= approach.review_rate() && approach.of_parties.is_some(), "{}", approach.name);
         }
         let named = |name: &str| report.approaches.iter().find(|approach| approach.name == name).unwrap();
         let (behaviours, labelled) = (named("behaviours"), named("with labels"));

@@ -6,7 +6,7 @@ use std::fmt;
 use serde_json::{Value, json};
 use tornello_datasets::fraud_world::{Attack, Settings, Variant};
 
-use super::judge::{self, Cases, Fared, Honest, REVIEW_SHARE, Said};
+use super::judge::{self, Cases, Fared, Honest, Of, REVIEW_SHARE, Said};
 use super::run::{History, Queue};
 
 /// What is aimed at: the recall of an attack at the budget of reviews.
@@ -23,6 +23,16 @@ pub const BLOCKED_AIM: f64 = 0.001;
 /// The least part of caught cases whose reasons agree with the planted cause.
 pub const AGREEMENT_AIM: f64 = 0.90;
 
+/// How it would have gone if only that share of those who act were read, each counted once a day: a harder measure than a share of all that is scored, as one who is read
+/// may have done much.
+#[derive(Debug, Clone)]
+pub struct OfParties {
+    /// How many were read.
+    pub read: u64,
+    /// How each attack fared.
+    pub attacks: BTreeMap<(Attack, Variant), Fared>,
+}
+
 /// One way of scoring.
 #[derive(Debug, Clone)]
 pub struct Approach {
@@ -36,6 +46,10 @@ pub struct Approach {
     pub personas: BTreeMap<&'static str, Honest>,
     /// What was scored and what was read, by queue.
     pub queues: Vec<(Queue, u64, u64)>,
+    /// How many acted, each counted once a day.
+    pub party_days: u64,
+    /// The same with a share of those; none where the lines are not this protocol's to draw.
+    pub of_parties: Option<OfParties>,
     /// Why the model suspected the honest: the first reasons, the most frequent first.
     pub suspicions: Vec<(&'static str, u32)>,
     /// Something to know about it.
@@ -44,7 +58,14 @@ pub struct Approach {
 
 impl Approach {
     pub(super) fn of(name: &str, history: &History, said: &[Option<Said>], from: i64, to: i64) -> Self {
-        Self::with(judge::open(history, said, from, to, REVIEW_SHARE), name, history, said, from, to)
+        Self::with(judge::open(history, said, from, to, REVIEW_SHARE), name, history, said, from, to).and_of_parties(history, said, from, to)
+    }
+
+    /// Also with a share of those who act, by the same scores.
+    pub(super) fn and_of_parties(mut self, history: &History, said: &[Option<Said>], from: i64, to: i64) -> Self {
+        let cases = judge::open_of(history, said, from, to, (REVIEW_SHARE, Of::Parties));
+        self.of_parties = Some(OfParties { read: cases.reviews.values().sum(), attacks: judge::fared(history, said, &cases, from, to) });
+        self
     }
 
     pub(super) fn with(cases: Cases, name: &str, history: &History, said: &[Option<Said>], from: i64, to: i64) -> Self {
@@ -56,6 +77,8 @@ impl Approach {
             honest,
             personas,
             queues: Queue::ALL.map(queue).to_vec(),
+            party_days: judge::party_days(history, from, to),
+            of_parties: None,
             suspicions: judge::suspicions(history, said, &cases),
             note: None,
         }
@@ -64,8 +87,17 @@ impl Approach {
     /// An attack, both variants together.
     #[must_use]
     pub fn both(&self, attack: Attack) -> Fared {
-        let none = Fared::default();
-        Variant::ALL.iter().map(|variant| self.attacks.get(&(attack, *variant)).unwrap_or(&none)).fold(Fared::default(), |all, one| all.with(one))
+        both(&self.attacks, attack)
+    }
+
+    /// The part of those who act that was read, each counted once a day.
+    #[must_use]
+    pub fn read_of_parties(&self) -> f64 {
+        self.part_of_parties(self.queues.iter().map(|(_, _, reviews)| reviews).sum())
+    }
+
+    fn part_of_parties(&self, read: u64) -> f64 {
+        read as f64 / (self.party_days as f64).max(1.0)
     }
 
     /// The part of what is scored that was read.
@@ -91,6 +123,11 @@ impl Approach {
         let (explained, agreed) = self.attacks.values().fold((0, 0), |(e, a), one| (e + one.explained, a + which(one)));
         f64::from(agreed) / f64::from(explained.max(1))
     }
+}
+
+fn both(attacks: &BTreeMap<(Attack, Variant), Fared>, attack: Attack) -> Fared {
+    let none = Fared::default();
+    Variant::ALL.iter().map(|variant| attacks.get(&(attack, *variant)).unwrap_or(&none)).fold(Fared::default(), |all, one| all.with(one))
 }
 
 /// The whole report.
@@ -137,10 +174,22 @@ impl Report {
                     (attack.name().to_owned(), value)
                 })
                 .collect();
+            let of_parties = approach.of_parties.as_ref().map(|of| {
+                let recall = Attack::ALL.iter().map(|attack| (attack.name().to_owned(), json!(rounded(both(&of.attacks, *attack).recall()))));
+                json!({
+                    "share": REVIEW_SHARE,
+                    "reviews": of.read,
+                    "review_rate": rounded(approach.part_of_parties(of.read)),
+                    "recall": recall.collect::<serde_json::Map<String, Value>>(),
+                })
+            });
             json!({
                 "name": approach.name,
                 "note": approach.note,
                 "review_rate": rounded(approach.review_rate()),
+                "party_days": approach.party_days,
+                "review_rate_of_parties": rounded(approach.read_of_parties()),
+                "with_a_share_of_parties": of_parties,
                 "explanations_agree": rounded(approach.agreement()),
                 "shown_explanations_agree": rounded(approach.shown_agreement()),
                 "attacks": attacks,
@@ -233,6 +282,22 @@ impl fmt::Display for Report {
             }
             let read: Vec<String> = approach.queues.iter().map(|(queue, actions, reviews)| format!("{} {reviews}/{actions}", queue.name())).collect();
             writeln!(f, "  reviews: {:.2}% of what is scored ({})", 100.0 * approach.review_rate(), read.join(", "))?;
+            writeln!(
+                f,
+                "  that is {:.2}% of the {} who acted, each counted once a day, as they are read",
+                100.0 * approach.read_of_parties(),
+                approach.party_days
+            )?;
+            if let Some(of) = &approach.of_parties {
+                let recall = |attack: &Attack| format!("{} {:.2}", attack.name(), both(&of.attacks, *attack).recall());
+                writeln!(
+                    f,
+                    "  recall where the model's share is {:.0}% of these instead ({:.2}% read, with what rules ask for): {}",
+                    100.0 * REVIEW_SHARE,
+                    100.0 * approach.part_of_parties(of.read),
+                    Attack::ALL.iter().map(recall).collect::<Vec<_>>().join(", ")
+                )?;
+            }
             if approach.attacks.values().any(|one| one.explained > 0) {
                 writeln!(
                     f,

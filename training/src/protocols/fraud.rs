@@ -5,9 +5,6 @@ use crate::progress::Progress;
 use crate::report::Report;
 use crate::{Inputs, fraud};
 
-/// What stands on the card as the time of training: nothing is kept of this one.
-const NOT_KEPT: &str = "not kept";
-
 /// Runs both. Files of one's own are for the protocols one by one: no file has the columns of both.
 pub fn evaluate(inputs: &Inputs, progress: Progress) -> anyhow::Result<Report> {
     anyhow::ensure!(inputs.data.is_none() && inputs.test_data.is_none(), "fraud runs on the shipped data; give files to P5 or P6");
@@ -25,7 +22,7 @@ pub fn evaluate(inputs: &Inputs, progress: Progress) -> anyhow::Result<Report> {
             report.comparisons.push(comparison);
         }
     }
-    let card = fraud::train(None, NOT_KEPT, progress)?.card()?;
+    let card = fraud::train(None, progress)?.card()?;
     report.notes.extend(fraud::show(&card).lines().map(|line| line.trim_end().to_owned()));
     Ok(report)
 }

@@ -5,7 +5,6 @@ use tornello_models::fraud::psi::Drift;
 use tornello_models::fraud::select::Unsupervised;
 use tornello_models::fraud::signals::{Role, Taking};
 
-use super::super::fold::DAY_US;
 use super::*;
 use crate::fraud::agreement::Agreed;
 
@@ -170,6 +169,16 @@ async fn a_model_for_which_there_is_no_room_among_the_tasks_is_fitted_some_event
     assert_eq!((judge.skipped(), fitted()), (1, i64::MIN), "it is not tried with every batch");
     judge.hear(vec![row(1)], &fold(ROWS_MIN + FIT_AGAIN));
     assert_eq!(fitted(), 0);
+}
+
+#[test]
+fn a_model_that_the_node_fitted_long_ago_does_not_act() {
+    let judge = judge(None);
+    judge.fit_own(&(0..2_000).map(row).collect::<Vec<_>>(), 1).unwrap();
+    let (own, last_us) = (judge.champion().unwrap(), row(1_999).at_us);
+    assert!(own.own && !own.is_outdated(last_us + OWN_DAYS_MAX * DAY_US) && own.is_outdated(last_us + OWN_DAYS_MAX * DAY_US + 1));
+    judge.install(&model(0, 8.0), Post::Champion).unwrap();
+    assert!(!judge.champion().unwrap().is_outdated(i64::MAX), "what somebody put to work is theirs to take from it");
 }
 
 #[test]
@@ -363,6 +372,46 @@ async fn the_model_that_watches_and_the_one_that_acts_are_compared_as_they_score
     // Another model that watches is compared anew.
     judge.install(&model(50, 8.0), Post::Challenger).unwrap();
     assert_eq!(judge.agreement(), None);
+}
+
+#[actix_rt::test]
+async fn three_scorers_are_asked_in_the_shadow_and_none_of_them_acts_also_after_a_restart() {
+    let judge = judge(None);
+    let other = self::judge(None);
+    // A day of 2,400 events, and some of the next.
+    let rows: Vec<Row> = (0..3_000).map(|n| Row { at_us: n * DAY_US / 2_400, ..row(n) }).collect();
+    assert!(judge.raced(&HashMap::new()).is_none(), "nothing was fitted");
+    judge.tasks.send(Task::Fit { rows: rows[..2_401].to_vec(), day: 1 }).unwrap();
+    judge.settled().await;
+    let champion = judge.champion().unwrap();
+    assert!(judge.raced(&HashMap::new()).is_none(), "nothing was asked");
+    fed(&judge, &rows[2_400..]).await;
+    let raced = judge.raced(&HashMap::new()).unwrap();
+    assert_eq!((raced.acting, raced.events, raced.fitted_on), (Some(champion.code), 600, 2_400));
+    assert_eq!((raced.since.as_micros(), raced.fitted_until.as_micros()), (rows[2_400].at_us, rows[2_399].at_us));
+    assert_eq!(raced.shadows.map(|shadow| shadow.scorer), Unsupervised::ALL);
+    for shadow in raced.shadows {
+        let agreed = shadow.agreed;
+        assert_eq!(agreed.both + agreed.champion_only + agreed.challenger_only + agreed.neither, 600, "{shadow:?}");
+        assert!(shadow.apart.is_some() && shadow.found.recall.is_none(), "{shadow:?}");
+    }
+    // What acts, and what challenges, is as it was.
+    assert_eq!(judge.champion().map(|acting| acting.id.clone()), Some(champion.id.clone()));
+    assert!(judge.challenger().is_none());
+
+    // The events of the day that runs are heard again at a start, by the same three.
+    other.install(&model(0, 8.0), Post::Champion).unwrap();
+    let mut fold = serde_json::to_value(Fold::default()).unwrap();
+    fold["rows"] = serde_json::to_value(&rows).unwrap();
+    other.begin(&serde_json::from_value(fold).unwrap());
+    other.settled().await;
+    let again = other.raced(&HashMap::new()).unwrap();
+    assert_eq!((again.events, again.fitted_on, again.fitted_until), (600, 2_400, raced.fitted_until));
+    assert_eq!(again.shadows.map(|shadow| shadow.found), raced.shadows.map(|shadow| shadow.found));
+    // Beside another model it begins anew.
+    judge.install(&model(50, 8.0), Post::Champion).unwrap();
+    fed(&judge, &rows[2_999..]).await;
+    assert_eq!(judge.raced(&HashMap::new()).map(|raced| raced.events), Some(1));
 }
 
 #[test]

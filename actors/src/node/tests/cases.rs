@@ -5,20 +5,27 @@ use tornello_engine::case::{self, Opened, Origin, Status, Subject, Verdict};
 use tornello_engine::fraud_rules::{self, Action, Condition, Op, Rule};
 use tornello_engine::model_registry::{self, ModelKind};
 
+use super::limits::an_hour_later;
 use super::*;
-use crate::cases::{case_of, decide, resume, undo};
+use crate::cases::appeals::{self, Appealed};
+use crate::cases::{case_of, decide, fraud_said_of, resume, undo};
+use crate::moves::{self, move_tickets};
 
 fn sale() -> HoldId {
     HoldId::new(tomorrow(), 1)
 }
 
 fn opened() -> case::Command {
+    opened_about(sale())
+}
+
+fn opened_about(sale: HoldId) -> case::Command {
     let (due_at, lapses_at) = (now().plus_seconds(3_600), now().plus_seconds(7_200));
     case::Command::Open(Box::new(Opened {
-        subject: Subject::Sale(sale()),
+        subject: Subject::Sale(sale),
         origin: Origin::Review,
         assessment: None,
-        slot: Some(tomorrow()),
+        slot: Some(sale.slot()),
         museum: MUSEUM,
         channel: Channel::BoxOffice,
         amount_cents: Cents::new(2_400),
@@ -29,8 +36,12 @@ fn opened() -> case::Command {
 }
 
 async fn blocked(node: &Node) -> Vec<bool> {
-    let tickets = |slot: &Slot| slot.sale_of(sale()).map(|sale| sale.tickets.iter().map(|ticket| ticket.blocked.is_some()).collect());
-    node.look(tomorrow(), tickets).await.unwrap().unwrap_or_default()
+    blocked_of(node, sale()).await
+}
+
+async fn blocked_of(node: &Node, sale: HoldId) -> Vec<bool> {
+    let tickets = move |slot: &Slot| slot.sale_of(sale).map(|sale| sale.tickets.iter().map(|ticket| ticket.blocked.is_some()).collect());
+    node.look(sale.slot(), tickets).await.unwrap().unwrap_or_default()
 }
 
 #[actix_rt::test]
@@ -63,6 +74,45 @@ async fn what_a_verdict_asks_for_is_done_after_a_crash_and_undone_once() {
     house.running.stop().await;
     let verified = crate::verify::verify(journal.as_ref(), false, |_| {}).await.unwrap();
     assert_eq!(verified.beside, 1);
+}
+
+/// Of three tickets one has moved, and moved on, one is on its way, and one stays.
+#[actix_rt::test]
+async fn a_verdict_follows_tickets_that_have_moved_and_that_move_while_it_is_given() {
+    let house = House::new().await;
+    let (node, id) = (house.node(), case_of(Subject::Sale(sale())));
+    let third = SlotId::new(MUSEUM, RouteId(1), tomorrow().start().plus_seconds(7_200));
+    let [once, twice, late] = [(an_hour_later(), 7), (third, 8), (an_hour_later(), 9)].map(|(slot, n)| HoldId::new(slot, n));
+    let begin = |sale: HoldId, ticket: u16, arrival| {
+        let prices = vec![(code("full"), Cents::new(1_200))];
+        Command::BeginMove { sale, owner: None, tickets: vec![ticket], arrival, via: Channel::BoxOffice, prices }
+    };
+    house.ask(1, sell(1, 3)).await.unwrap();
+    node.case(id, by(10), opened()).await.unwrap();
+    move_tickets(node, tomorrow(), by(2), begin(sale(), 0, once)).await.unwrap();
+    move_tickets(node, an_hour_later(), by(3), begin(once, 0, twice)).await.unwrap();
+    house.ask(4, begin(sale(), 1, late)).await.unwrap();
+    decide(node, id, by(11), Verdict::Fraud, code("resold")).await.unwrap();
+    assert_eq!(moves::resume(node).await, 0);
+    resume(node).await.unwrap();
+    assert_eq!(blocked(node).await, [false, false, true]);
+    assert_eq!((blocked_of(node, twice).await, blocked_of(node, late).await), (vec![true], vec![true]));
+    assert_eq!(node.look_case(id, |case| case.pending()).await, Ok(None));
+    assert_eq!(fraud_said_of(node, twice).await, Ok(Some(id)), "this is what whoever has them appeals");
+    assert_eq!(appeals::appeal(node, &Appealed::Sale(twice), by(16)).await, Ok(id));
+    let standing = appeals::standing(node, &Appealed::Sale(twice)).await.unwrap();
+    assert_eq!(standing.map(|standing| standing.state), Some(case::AppealState::Received));
+    let stays = Err(Failure::Refused(Refusal::TicketBlocked { reason: code("fraud") }));
+    assert_eq!(move_tickets(node, third, by(5), begin(twice, 0, HoldId::new(tomorrow(), 60))).await, stays, "and gets no farther");
+
+    // A verdict of its own on what has moved stands when the other one is undone.
+    node.case(case_of(Subject::Sale(late)), by(12), opened_about(late)).await.unwrap();
+    decide(node, case_of(Subject::Sale(late)), by(13), Verdict::Fraud, code("resold")).await.unwrap();
+    undo(node, id, by(14)).await.unwrap();
+    assert_eq!((blocked(node).await, blocked_of(node, twice).await, blocked_of(node, late).await), (vec![false; 3], vec![false], vec![true]));
+    undo(node, case_of(Subject::Sale(late)), by(15)).await.unwrap();
+    assert_eq!(blocked_of(node, late).await, [false]);
+    house.running.stop().await;
 }
 
 #[actix_rt::test]

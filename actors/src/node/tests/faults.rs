@@ -50,6 +50,28 @@ async fn after_a_flush_that_failed_nothing_is_written_until_a_restart() {
 }
 
 #[actix_rt::test]
+async fn a_stop_has_one_deadline_over_all_that_does_not_end() {
+    let journal = Arc::new(Faulty::default());
+    let house = House::on(Arc::clone(&journal) as _).await;
+    open_museum(house.node()).await;
+    house.ask(1, hold(1, 1)).await.unwrap();
+    // What gates were told cannot be merged, somebody's command stands before a disk that stalls, and the writer ends after that.
+    let fork = house.node().gates.make_fork(tomorrow()).await;
+    let held = fork.lock().await;
+    let stall = journal.stall.lock().await;
+    let (node, begun) = (Arc::clone(house.node()), journal.appends.load(Ordering::Relaxed));
+    let asked = actix_rt::spawn(async move { node.slot(tomorrow(), by(2), hold(2, 1)).await });
+    while journal.appends.load(Ordering::Relaxed) == begun {
+        tokio::task::yield_now().await;
+    }
+    let most = Duration::from_millis(300);
+    let stopped = tokio::time::timeout(Duration::from_secs(8), house.running.stop_within(most)).await;
+    assert!(stopped.is_ok(), "each of them was waited for as long as all are");
+    drop((stall, held));
+    asked.abort();
+}
+
+#[actix_rt::test]
 async fn what_was_queued_behind_a_failed_record_of_the_same_slot_fails_too() {
     let journal = Arc::new(Faulty::default());
     let house = House::on(Arc::clone(&journal) as _).await;

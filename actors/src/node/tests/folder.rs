@@ -109,6 +109,109 @@ pub(super) async fn change(folder: &TempDir, file: &str, sql: &'static str) {
     connection.close().await.unwrap();
 }
 
+/// All that a folder holds, in another place.
+fn copy_of(folder: &TempDir) -> TempDir {
+    let copy = TempDir::new().unwrap();
+    for entry in std::fs::read_dir(folder.path()).unwrap() {
+        let entry = entry.unwrap();
+        if entry.file_type().unwrap().is_file() {
+            std::fs::copy(entry.path(), copy.path().join(entry.file_name())).unwrap();
+        }
+    }
+    copy
+}
+
+/// Whether a start on such a folder is refused; if not, the slot is what it was, and can be sold. What the refusal says.
+async fn refused_or_sells(folder: &TempDir, head: SlotHead, what: &str) -> Option<String> {
+    let house = match House::in_folder(folder).await {
+        Ok(house) => house,
+        Err(error) => return Some(error.to_string()),
+    };
+    assert_eq!(house.node().board().head(tomorrow()), Some(head), "{what}");
+    let sold = house.ask(90, sell(90, 1)).await;
+    assert!(sold.is_ok(), "{what}: {sold:?}");
+    house.running.stop().await;
+    None
+}
+
+#[actix_rt::test]
+async fn a_saved_head_that_is_damaged_or_does_not_fit_the_journal_stops_no_sale() {
+    let folder = TempDir::new().unwrap();
+    let house = House::in_folder(&folder).await.unwrap();
+    house.ask(1, sell(1, 3)).await.unwrap();
+    house.ask(2, hold(2, 2)).await.unwrap();
+    let (head, end) = (house.node().board().head(tomorrow()).unwrap(), house.node().head());
+    house.running.stop().await;
+    let data = postcard::to_allocvec(&head).unwrap();
+    // The first bits are the number of the last record; the others are taken here and there.
+    let bits = (0..3).chain((3..data.len() * 8).step_by(83));
+    let flipped = bits.map(|bit| {
+        let mut data = data.clone();
+        data[bit / 8] ^= 1 << (bit % 8);
+        let hex = data.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        (format!("bit {bit}"), format!("UPDATE head SET data = x'{hex}' WHERE slot = '{}'", tomorrow()))
+    });
+    let others = [
+        "UPDATE head SET slot = 'no slot'",
+        "DELETE FROM head",
+        "UPDATE position SET batch = batch + 1 WHERE name = 'heads'",
+        "UPDATE position SET hash = zeroblob(32) WHERE name = 'known'",
+        "DELETE FROM position WHERE name = 'heads'",
+    ];
+    for (what, sql) in flipped.chain(others.map(|sql| (sql.to_owned(), sql.to_owned()))) {
+        let copy = copy_of(&folder);
+        change(&copy, "views.db", sql.leak()).await;
+        assert_eq!(refused_or_sells(&copy, head, &what).await, None, "{what}");
+    }
+    // Whole and wrong, as of a file that is older in one place than in another.
+    for seq in [head.seq - 1, head.seq + 1] {
+        let copy = copy_of(&folder);
+        let views = Views::open(&copy.path().join("views.db")).await.unwrap();
+        let journal = FileJournal::open(&copy.path().join(file::FILE)).await.unwrap();
+        views.save_heads(&[(tomorrow(), SlotHead { seq, ..head })], &end, &journal).await.unwrap();
+        views.close().await;
+        drop(journal);
+        assert_eq!(refused_or_sells(&copy, head, &format!("record {seq}")).await, None, "record {seq}");
+    }
+}
+
+#[actix_rt::test]
+async fn read_models_that_are_damaged_anywhere_are_built_again_or_say_what_to_do() {
+    /// In how many places of each file a bit is changed.
+    const PLACES: u64 = 9;
+    let folder = TempDir::new().unwrap();
+    let house = House::in_folder(&folder).await.unwrap();
+    house.ask(1, sell(1, 3)).await.unwrap();
+    house.ask(2, hold(2, 2)).await.unwrap();
+    let head = house.node().board().head(tomorrow()).unwrap();
+    house.node().files().unwrap().views.reach(house.node().head().number).await;
+    // As a process leaves it that is killed, and one that stops.
+    let killed = copy_of(&folder);
+    house.running.stop().await;
+    let (mut refused, mut starts) = (0, 0);
+    for (from, name) in [(&folder, "views.db"), (&killed, "views.db"), (&killed, "views.db-wal")] {
+        let bytes = std::fs::read(from.path().join(name)).unwrap();
+        let length = bytes.len() as u64;
+        // The first bytes say of what form all of it is; then here and there.
+        for at in [18, 21, 26].into_iter().chain((0..PLACES).map(|n| n * length / PLACES + 3 * n)) {
+            let copy = copy_of(from);
+            let mut bytes = bytes.clone();
+            bytes[at as usize] ^= 4;
+            std::fs::write(copy.path().join(name), bytes).unwrap();
+            let what = format!("byte {at} of {length} of {name}");
+            starts += 1;
+            if let Some(said) = refused_or_sells(&copy, head, &what).await {
+                assert!(said.contains("delete views.db"), "{what}: {said}");
+                refused += 1;
+            }
+        }
+        let copy = copy_of(from);
+        std::fs::write(copy.path().join(name), &bytes[..bytes.len() * 2 / 3]).unwrap();
+        assert_eq!(refused_or_sells(&copy, head, &format!("{name} cut")).await, None, "{name} cut");
+    }
+    assert!(refused < starts / 6, "{refused} of {starts} starts were refused");
+}
+
 /// What was built from the journal is gone, as when the machine ended while it was written.
 fn forget_what_was_built(folder: &TempDir) {
     for name in ["views.db", "views.db-wal", "views.db-shm", "scorers.state"] {

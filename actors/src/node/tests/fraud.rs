@@ -164,6 +164,61 @@ async fn a_hold_that_is_bought_under_another_name_is_bought() {
 }
 
 #[actix_rt::test]
+async fn what_nobody_remembers_of_a_hold_is_known_to_whoever_follows_the_journal() {
+    use crate::fraud::{Held, hearing};
+    let folder = TempDir::new().unwrap();
+    let house = House::in_folder(&folder).await.unwrap();
+    for n in [1, 2] {
+        held(&house, n, 60 + u128::from(n)).await;
+    }
+    let settlement = Settlement::Payment { id: PaymentId::new(1, 7) };
+    let command = Command::Sell { hold: HoldId::new(tomorrow(), 2), owner: None, settlement, contact: None };
+    house.node().slot(tomorrow(), of(10_002, 300), command).await.unwrap();
+    let at = house.node().now();
+    house.running.stop().await;
+    let parties = |buyer| hearing::parties(&of(1, buyer), hearing::outlet(Channel::Web));
+    for saved in [true, false] {
+        if !saved {
+            std::fs::remove_file(folder.path().join("scorers.state")).unwrap();
+        }
+        let house = House::in_folder_at(&folder, at).await.unwrap();
+        heard(&house).await;
+        let scoring = house.node().scoring();
+        let recalled = async |n: u64, buyer| {
+            let hold = HoldId::new(tomorrow(), n);
+            assert!(scoring.held(hold).is_none(), "saved: {saved}");
+            scoring.recalled(hold, Held::in_slot(Channel::Web, lines(1), Some(Digest(buyer)))).await.parties
+        };
+        assert_eq!(recalled(1, 61).await, parties(61), "saved: {saved}, the device as well");
+        assert_eq!(recalled(2, 62).await, [parties(300), parties(62)].concat(), "saved: {saved}, who bought it and who held it");
+        assert_eq!(recalled(3, 63).await, parties(63)[..1], "saved: {saved}, what nobody knows the slot knows best");
+        house.running.stop().await;
+    }
+}
+
+#[actix_rt::test]
+async fn where_counters_cannot_be_read_the_record_says_so_and_a_web_buyer_is_asked_for_a_proof() {
+    use tornello_models::fraud::signals::Outlet;
+    let house = House::new().await;
+    held(&house, 1, 66).await;
+    heard(&house).await;
+    let (scoring, signal) = (house.node().scoring(), asked(&house, 2, &of(2, 66)));
+    let said = scoring.say(&signal);
+    assert_eq!((said.proof_due, said.assessment.outcome), (false, Outcome::Allow));
+    // Two batches of which no reader is told.
+    let position = scoring.counters().position();
+    for batch in [position + 1, position + 2] {
+        scoring.counters().fold(|_| true, batch, std::slice::from_ref(&signal));
+    }
+    let said = scoring.say(&signal);
+    assert_eq!((said.proof_due, said.assessment.outcome, said.assessment.reasons), (true, Outcome::StepUp, vec![code("counters_unread")]));
+    let said = scoring.say(&SignalEvent { outlet: Outlet::BoxOffice, ..signal });
+    assert_eq!((said.proof_due, said.assessment.outcome, said.assessment.reasons), (false, Outcome::Allow, vec![code("counters_unread")]));
+    assert_eq!(scoring.state().unread, 2);
+    house.running.stop().await;
+}
+
+#[actix_rt::test]
 async fn a_payment_is_assessed_and_heard_as_of_whoever_held_the_places_of_any_of_its_holds() {
     use tornello_engine::payment::{Command as Pay, Gateway, Item, Opened};
     use tornello_models::fraud::signals::FeatureVector;
@@ -219,7 +274,7 @@ async fn a_payment_is_assessed_and_heard_as_of_whoever_held_the_places_of_any_of
 }
 
 #[actix_rt::test]
-async fn models_are_swapped_under_load_and_nothing_is_lost() {
+async fn models_are_swapped_between_holds_and_whoever_watches_misses_none() {
     let house = House::new().await;
     let judge = Arc::clone(house.node().scoring().judge());
     let (mut with, mut names) = (0, std::collections::BTreeSet::new());
@@ -239,6 +294,106 @@ async fn models_are_swapped_under_load_and_nothing_is_lost() {
     let state = house.node().scoring().state();
     assert!(state.champion.is_some() && state.challenger.is_some());
     assert_eq!((state.assessed, state.skipped, state.missed, state.unread), (40, 0, 0, 0));
+    house.running.stop().await;
+}
+
+/// Tells others that it has ended, however it did.
+struct Ends(Arc<AtomicBool>);
+
+impl Drop for Ends {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
+/// What a holder was told: of which hold, by which of the models that acted one after the other it may have been said, and what.
+type Told = (HoldId, std::ops::RangeInclusive<usize>, Assessment);
+
+/// Holds places and gives them back, again and again, on a thread of its own as requests are answered, until the last model acts.
+fn hold_until(node: &Arc<Node>, holder: u64, (begun, done): (&AtomicUsize, &AtomicUsize), ended: &AtomicBool) -> Vec<Told> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let mut said = Vec::new();
+        while !ended.load(Ordering::SeqCst) {
+            let n = holder * 1_000_000 + said.len() as u64;
+            let (id, mut envelope) = (HoldId::new(tomorrow(), n), of(u128::from(n), 1_000 + u128::from(n)));
+            let signal = signal_of(node.now(), SignalKind::Held, Channel::Web, id, &lines(1), &envelope);
+            let from = done.load(Ordering::SeqCst);
+            let assessment = node.scoring().assess(&signal);
+            let to = begun.load(Ordering::SeqCst);
+            envelope.assessment = Some(Box::new(assessment.clone()));
+            node.slot(tomorrow(), envelope, hold(n, 1)).await.unwrap();
+            node.slot(tomorrow(), by(100_000_000 + u128::from(n)), Command::Release { hold: id, owner: None }).await.unwrap();
+            said.push((id, from..=to, assessment));
+        }
+        said
+    })
+}
+
+#[actix_rt::test]
+async fn models_are_swapped_while_many_hold_at_once_and_nothing_is_lost() {
+    const HOLDERS: u64 = 4;
+    const SWAPS: usize = 8;
+    let house = House::new().await;
+    let mut models: Vec<_> = (0..=SWAPS).map(|seed| model(seed, 8.0)).collect();
+    let first = house.node().scoring().judge().install(&models.remove(0), Post::Champion).unwrap();
+    let (begun, done, ended) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
+    let holders: Vec<_> = (0..HOLDERS)
+        .map(|holder| {
+            let (node, begun, done, ended) = (Arc::clone(house.node()), Arc::clone(&begun), Arc::clone(&done), Arc::clone(&ended));
+            tokio::task::spawn_blocking(move || {
+                // One that fails ends the others, and the test with them.
+                let ends = Ends(Arc::clone(&ended));
+                let said = hold_until(&node, holder, (&*begun, &*done), &ended);
+                drop(ends);
+                said
+            })
+        })
+        .collect();
+    let (node, started, finished, over) = (Arc::clone(house.node()), Arc::clone(&begun), Arc::clone(&done), Arc::clone(&ended));
+    let swapped = tokio::task::spawn_blocking(move || {
+        let (_ends, mut codes) = (Ends(Arc::clone(&over)), vec![first]);
+        for (swap, model) in (1..).zip(&models) {
+            // So many have begun since the last swap that one of them at least was asked of the model that it put to work.
+            let before = node.scoring().state().assessed;
+            while node.scoring().state().assessed < before + 2 * HOLDERS {
+                assert!(!over.load(Ordering::SeqCst), "a holder failed");
+                std::thread::yield_now();
+            }
+            started.store(swap, Ordering::SeqCst);
+            codes.push(node.scoring().judge().install(model, Post::Champion).unwrap());
+            finished.store(swap, Ordering::SeqCst);
+        }
+        codes
+    });
+    let (codes, mut said) = (swapped.await.unwrap(), std::collections::HashMap::new());
+    let (mut names, mut unread) = (std::collections::BTreeSet::new(), 0);
+    for holder in holders {
+        for (hold, when, assessment) in holder.await.unwrap() {
+            let in_force = &codes[when];
+            // Where batches overtook the reader again and again no model was asked, and the record says so.
+            let is_unread = assessment.reasons.contains(&code("counters_unread"));
+            unread += u64::from(is_unread);
+            assert!(is_unread || in_force.contains(&assessment.model), "{hold}: {} is none of {in_force:?}", assessment.model);
+            names.insert(assessment.model);
+            said.insert(hold, assessment);
+        }
+    }
+    assert!(codes[..SWAPS].iter().all(|code| names.contains(code)), "each of them acted: {names:?} of {codes:?}");
+
+    // What was said of each hold stands in the journal, and all of it is counted.
+    heard(&house).await;
+    let records = crate::streams::all_of::<Event>(house.node().journal().as_ref(), StreamId::Slot(tomorrow())).await.unwrap();
+    let written = records.iter().flat_map(|record| record.events.iter().map(move |event| (record, event)));
+    let mut count = 0;
+    for (record, held) in written.filter_map(|(record, event)| if let Event::Held(held) = event { Some((record, held)) } else { None }) {
+        assert_eq!(record.envelope.as_ref().and_then(|envelope| envelope.assessment.as_deref()), said.get(&held.hold));
+        count += 1;
+    }
+    let state = house.node().scoring().state();
+    assert_eq!((count, state.assessed, state.unread), (said.len(), said.len() as u64, unread));
+    let (_, counters) = replay_to(house.node().journal().as_ref(), house.node().head().number, Sizes::default().parties).await.unwrap();
+    assert!(same(house.node().scoring().counters(), &counters), "to the byte");
     house.running.stop().await;
 }
 
@@ -306,8 +461,10 @@ async fn figures_that_cannot_be_are_judged_all_the_same() {
 
 #[actix_rt::test]
 async fn a_rule_is_tried_on_what_has_happened() {
+    use tornello_engine::case::{self, Subject, Verdict};
     use tornello_models::fraud::rules::RuleSet;
 
+    use crate::cases::case_of;
     use crate::fraud::trial::try_rules;
     let house = House::new().await;
     for n in 0..15_u64 {
@@ -327,6 +484,30 @@ async fn a_rule_is_tried_on_what_has_happened() {
     assert!(tried.step_up >= 5 && tried.block >= 2 && tried.stopped >= 2, "{tried:?}");
     let later = try_rules(journal.as_ref(), &RuleSet::hard_defaults(), house.node().now().plus_seconds(60), 1_000).await.unwrap();
     assert_eq!(later.asked, 0);
+    // An analyst finds fraud in it and no ticket was left to block; then that it was none, after staff have blocked one; then the bank takes the money back.
+    let (subject, at) = (Subject::Sale(HoldId::new(tomorrow(), 60)), house.node().now());
+    let opened = case::Command::Open(Box::new(case::Opened {
+        subject,
+        origin: case::Origin::Review,
+        assessment: None,
+        slot: Some(tomorrow()),
+        museum: MUSEUM,
+        channel: Channel::Web,
+        amount_cents: Cents::new(1_200),
+        parties: Vec::new(),
+        due_at: at,
+        lapses_at: at.plus_seconds(86_400),
+    }));
+    let say = |verdict| case::Command::Decide { verdict, reason: code("known"), by: KeyId(4) };
+    let by_bank = case::Command::Label { label: case::Label::Fraud, source: case::LabelSource::Chargeback };
+    house.node().case(case_of(subject), by(9_100), opened).await.unwrap();
+    house.ask(9_101, Command::Block { sale: HoldId::new(tomorrow(), 60), tickets: vec![0], reason: code("torn") }).await.unwrap();
+    let steps = [(say(Verdict::Fraud), 0), (case::Command::Undo, 0), (say(Verdict::Legit), 1), (by_bank, 0)];
+    for (n, (command, good)) in (0_u128..).zip(steps) {
+        house.node().case(case_of(subject), by(9_200 + n), command).await.unwrap();
+        let again = try_rules(journal.as_ref(), &RuleSet::hard_defaults(), Timestamp::MIN, 1_000).await.unwrap();
+        assert_eq!((again.good, again.stopped), (good, tried.stopped), "{n}: {again:?}");
+    }
     house.running.stop().await;
 }
 

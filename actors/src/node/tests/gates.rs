@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use futures_util::future::join;
+use tokio::task::JoinHandle;
 use tornello_engine::attempts::day_of;
 use tornello_engine::envelope::{Party, PartyKind};
 use tornello_engine::offline::Listing;
@@ -62,6 +64,13 @@ impl House {
             Err(Failure::Refused(refusal)) => Err(refusal.code()),
             Err(failure) => panic!("{failure}"),
         }
+    }
+
+    /// Watches whether the disk stalls, from now on: before anything happens the watch sleeps by the clock as it is.
+    async fn watched(&self) -> JoinHandle<()> {
+        let watching = actix_rt::spawn(keep_watch(Arc::clone(self.node())));
+        tokio::task::yield_now().await;
+        watching
     }
 
     async fn inside(&self) -> (u32, u32) {
@@ -274,6 +283,209 @@ async fn what_may_have_been_written_is_not_told_before_the_journal_knows() {
         assert_eq!(house.inside().await, (1 + inside, 1 + inside), "{fault:?}");
         assert_eq!(house.told(10, enter(0)).await, Ok(None), "{fault:?}");
         assert_eq!(house.inside().await, (2, 2), "{fault:?}");
+        house.running.stop().await;
+    }
+}
+
+#[actix_rt::test]
+async fn while_the_disk_stalls_gates_go_on_by_themselves_and_nobody_is_let_in_twice() {
+    let journal = Arc::new(Faulty::default());
+    let house = sold(&journal).await;
+    assert_eq!(house.told(5, enter(3)).await, Ok(None));
+    let watching = house.watched().await;
+    let stall = journal.stall.lock().await;
+    let (begun, at) = (journal.appends.load(Ordering::Relaxed), now().plus_seconds(2));
+    // One ticket is shown once, another one twice, and the disk takes none of it.
+    let shown = join_all([(10, enter(0)), (11, enter(1)), (12, enter(1))].map(|(key, what)| house.pass(key, what)));
+    let (answers, ()) = join(shown, async {
+        while journal.appends.load(Ordering::Relaxed) == begun {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(house.node().health(), Health::Writing);
+        house.clock.set(at);
+    })
+    .await;
+    assert_eq!(house.node().health(), Health::Stalled);
+    let Ok(Record { events, .. }) = &answers[0] else { panic!("{:?}", answers[0]) };
+    assert!(matches!(&events[..], [Event::Admitted(admitted)] if admitted.scanned_at == Some(at)), "{events:?}");
+    assert_eq!(answers[1..], [Err(Failure::OutcomeUnknown), Err(Failure::OutcomeUnknown)]);
+    // Nobody waits any more.
+    let told = async {
+        assert_eq!(house.told(13, enter(2)).await, Ok(Some(at)));
+        assert_eq!(house.told(13, enter(2)).await, Ok(Some(at)), "a repeat is told the same");
+        for (key, number) in [(14, 0), (15, 2), (16, 3)] {
+            assert_eq!(house.told(key, enter(number)).await, Err("ticket_inside"));
+        }
+        assert_eq!(house.told(5, enter(3)).await, Ok(None), "what is on the disk is answered from there");
+        for key in [11, 12, 17] {
+            assert_eq!(house.pass(key, enter(1)).await, Err(Failure::OutcomeUnknown), "it may be written at any time");
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(5), told).await.expect("gates do not wait for the disk");
+    assert_eq!(house.node().unrecorded(), 2);
+    drop(stall);
+    house.merged().await;
+    assert_eq!(house.node().health(), Health::Writing);
+    // What was on its way is written, once, and so is what was told.
+    assert_eq!((house.told(10, enter(0)).await, house.told(11, enter(1)).await), (Ok(None), Ok(None)));
+    assert_eq!(house.told(12, enter(1)).await, Err("ticket_inside"));
+    assert_eq!((house.told(13, enter(2)).await, house.inside().await), (Ok(Some(at)), (4, 4)));
+    assert_eq!(house.node().look(today(), |slot| slot.conflicts().count()).await, Ok(0));
+    watching.abort();
+    let _ = watching.await;
+    house.running.stop().await;
+}
+
+#[actix_rt::test]
+async fn a_gate_that_asks_again_while_the_disk_stalls_is_told_and_its_request_is_written_once() {
+    let journal = Arc::new(Faulty::default());
+    let house = sold(&journal).await;
+    let watching = actix_rt::spawn(keep_watch(Arc::clone(house.node())));
+    let stall = journal.stall.lock().await;
+    let (begun, at) = (journal.appends.load(Ordering::Relaxed), now().plus_seconds(2));
+    // One gate gives its request up before anybody knows that the disk stalls, another one sends its own twice.
+    let mut given_up = Box::pin(house.pass(10, enter(0)));
+    assert!((&mut given_up).now_or_never().is_none());
+    while journal.appends.load(Ordering::Relaxed) == begun {
+        tokio::task::yield_now().await;
+    }
+    drop(given_up);
+    let twice = join(house.told(11, enter(1)), house.told(11, enter(1)));
+    let (answers, ()) = join(twice, async {
+        for _ in 0..50 {
+            tokio::task::yield_now().await;
+        }
+        house.clock.set(at);
+    })
+    .await;
+    assert_eq!(answers, (Ok(Some(at)), Ok(Some(at))));
+    assert_eq!(house.pass(12, enter(0)).await, Err(Failure::OutcomeUnknown), "what was given up may be written at any time");
+    assert_eq!(house.told(10, enter(0)).await, Ok(Some(at)), "and is told to whoever gave it up");
+    for (key, number) in [(12, 0), (13, 1)] {
+        assert_eq!(house.told(key, enter(number)).await, Err("ticket_inside"));
+    }
+    drop(stall);
+    house.merged().await;
+    assert_eq!((house.told(10, enter(0)).await, house.told(11, enter(1)).await, house.inside().await), (Ok(None), Ok(None), (2, 2)));
+    assert_eq!(house.node().look(today(), |slot| slot.conflicts().count()).await, Ok(0));
+    watching.abort();
+    let _ = watching.await;
+    house.running.stop().await;
+}
+
+#[actix_rt::test]
+async fn a_stop_gives_a_disk_that_stalls_time_to_take_what_gates_were_told() {
+    let journal = Arc::new(Faulty::default());
+    let house = sold(&journal).await;
+    let watching = actix_rt::spawn(keep_watch(Arc::clone(house.node())));
+    let stall = journal.stall.lock().await;
+    let (begun, at) = (journal.appends.load(Ordering::Relaxed), now().plus_seconds(2));
+    let (told, ()) = join(house.told(10, enter(0)), async {
+        while journal.appends.load(Ordering::Relaxed) == begun {
+            tokio::task::yield_now().await;
+        }
+        house.clock.set(at);
+    })
+    .await;
+    // The second one is nowhere but in memory.
+    assert_eq!((told, house.told(11, enter(1)).await), (Ok(Some(at)), Ok(Some(at))));
+    watching.abort();
+    let _ = watching.await;
+    assert_eq!((house.node().health(), house.node().unrecorded()), (Health::Stalled, 2));
+    join(house.running.stop(), async {
+        for _ in 0..50 {
+            tokio::task::yield_now().await;
+        }
+        drop(stall);
+    })
+    .await;
+    let again = House::on(Arc::clone(&journal) as _).await;
+    assert_eq!(again.inside().await, (2, 2));
+    again.running.stop().await;
+}
+
+#[actix_rt::test]
+async fn a_doubt_outlives_a_disk_that_goes_on_for_a_moment() {
+    let journal = Arc::new(Faulty::default());
+    let house = sold(&journal).await;
+    let watching = house.watched().await;
+    let stall = journal.stall.lock().await;
+    let (node, begun) = (Arc::clone(house.node()), journal.appends.load(Ordering::Relaxed));
+    let first = actix_rt::spawn(async move { node.slot(tomorrow(), by(9), hold(9, 1)).await });
+    while journal.appends.load(Ordering::Relaxed) == begun {
+        tokio::task::yield_now().await;
+    }
+    // These two are in the batch behind that one.
+    let (answers, ()) = join(join(house.pass(11, enter(1)), house.pass(12, enter(1))), async {
+        for _ in 0..50 {
+            tokio::task::yield_now().await;
+        }
+        house.clock.set(now().plus_seconds(2));
+    })
+    .await;
+    assert_eq!(answers, (Err(Failure::OutcomeUnknown), Err(Failure::OutcomeUnknown)));
+    // One batch is written, and the next one stands.
+    let mut next = Box::pin(journal.stall.lock());
+    assert!((&mut next).now_or_never().is_none());
+    drop(stall);
+    let stall = next.await;
+    let is = async |health: Health| {
+        while house.node().health() != health {
+            tokio::task::yield_now().await;
+        }
+    };
+    let unknown = async {
+        is(Health::Writing).await;
+        for _ in 0..50 {
+            tokio::task::yield_now().await;
+        }
+        house.clock.set(now().plus_seconds(4));
+        is(Health::Stalled).await;
+        house.pass(17, enter(1)).await
+    };
+    let unknown = tokio::time::timeout(Duration::from_secs(5), unknown).await.expect("gates do not wait for the disk");
+    assert_eq!(unknown, Err(Failure::OutcomeUnknown), "another request with that ticket may be written at any time");
+    drop(stall);
+    assert!(first.await.unwrap().is_ok());
+    tokio::time::timeout(Duration::from_secs(30), is(Health::Writing)).await.expect("the disk goes on");
+    assert_eq!((house.told(11, enter(1)).await, house.told(17, enter(1)).await), (Ok(None), Err("ticket_inside")));
+    watching.abort();
+    let _ = watching.await;
+    house.running.stop().await;
+}
+
+#[actix_rt::test]
+async fn a_stall_that_ends_in_an_error_loses_nothing_that_was_told() {
+    for (fault, health) in [(Fault::Lost, Health::Writing), (Fault::Flush, Health::Stopped)] {
+        let journal = Arc::new(Faulty::default());
+        let house = sold(&journal).await;
+        let watching = house.watched().await;
+        journal.faults.lock().push_back(fault.clone());
+        let stall = journal.stall.lock().await;
+        let (begun, at) = (journal.appends.load(Ordering::Relaxed), now().plus_seconds(2));
+        let (told, ()) = join(house.told(10, enter(0)), async {
+            while journal.appends.load(Ordering::Relaxed) == begun {
+                tokio::task::yield_now().await;
+            }
+            house.clock.set(at);
+        })
+        .await;
+        assert_eq!((told, house.told(11, enter(0)).await), (Ok(Some(at)), Err("ticket_inside")), "{fault:?}");
+        drop(stall);
+        let ended = async {
+            while house.node().health() != health {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(30), ended).await.expect("the disk says what became of it");
+        if health == Health::Writing {
+            house.merged().await;
+            assert_eq!(house.inside().await, (1, 1));
+        } else {
+            assert_eq!((house.told(10, enter(0)).await, house.node().unrecorded()), (Ok(Some(at)), 1), "it waits for a restart");
+        }
+        watching.abort();
+        let _ = watching.await;
         house.running.stop().await;
     }
 }

@@ -1,8 +1,9 @@
-//! What one buyer may have at a museum on one day: the same after a restart as before it, also of what was written without the house being told; by whichever way
-//! places are bought.
+//! What one buyer may have at a museum on one day, and how many holds may be open: the same after a restart as before it, also of what was written without the house being
+//! told; by whichever way places are bought.
 
+use futures_util::FutureExt;
 use tornello_engine::envelope::{Party, PartyKind};
-use tornello_engine::limit::{BuyerDay, DayCounts};
+use tornello_engine::limit::{BuyerAt, BuyerDay, DayCounts};
 use tornello_engine::slot::CancelCause;
 
 use super::*;
@@ -176,5 +177,94 @@ async fn tickets_of_another_day_do_not_come_to_a_full_one() {
     assert_eq!(moved(10, day_after, an_hour_later()).await, Err(Failure::Refused(Refusal::TooManyForDay { max: 4, has: 3 })));
     assert_eq!(moved(11, tomorrow(), an_hour_later()).await, Ok(an_hour_later()), "on their own day they move freely");
     assert_eq!(has(house.node(), 7), 3);
+    house.running.stop().await;
+}
+
+/// From now on slots that are opened let one buyer have so many open holds at the museum.
+async fn limit_holds(node: &Node, holds_max: u16) {
+    let mut plan = plan();
+    plan.routes[0].policy.limits.holds_max = Some(holds_max);
+    node.museum(MUSEUM, by(2_000), museum::Command::SetPlan { valid_from: calendar::local_day(now()), plan }).await.unwrap();
+}
+
+#[actix_rt::test]
+async fn open_holds_are_limited_over_the_slots_of_a_museum_also_after_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let house = House::in_folder(&folder).await.unwrap();
+    limit_holds(house.node(), 3).await;
+    let slot_at = |n: u64| SlotId::new(MUSEUM, RouteId(1), tomorrow().start().plus_seconds(n as i64 * 3_600));
+    let held = |n: u64| Command::Hold { hold: HoldId::new(slot_at(n), n), channel: Channel::Web, lines: free(1) };
+    let too_many = || -> Answer<Slot> { Err(Failure::Refused(Refusal::TooManyOpenHolds { max: 3 })) };
+    for n in 0..3 {
+        house.node().slot(slot_at(n), of(u128::from(n) + 1, Some(7)), held(n)).await.unwrap();
+    }
+    assert_eq!(house.node().slot(slot_at(3), of(10, Some(7)), held(3)).await, too_many(), "none is open in that slot");
+    house.node().slot(slot_at(3), of(11, Some(8)), held(3)).await.unwrap();
+    house.node().slot(slot_at(0), of(1, Some(7)), held(0)).await.unwrap();
+    let (open, at) = (house.node().day_limits().open_holds(), house.node().now());
+    house.running.stop().await;
+
+    let house = House::in_folder_at(&folder, at).await.unwrap();
+    assert_eq!(house.node().day_limits().open_holds(), open);
+    let waiting = |n: u64| Command::Wait { entry: HoldId::new(slot_at(4), n), who: KeyId(7), channel: Channel::Web, lines: free(1) };
+    assert_eq!(house.node().slot(slot_at(4), of(20, Some(7)), waiting(20)).await, too_many(), "nor does waiting begin anew");
+    // Of the three one is bought, one is given back and one ends by itself: then there is room for three.
+    let sell = Command::Sell { hold: HoldId::new(slot_at(0), 0), owner: None, settlement: Settlement::Free, contact: None };
+    house.node().slot(slot_at(0), by(21), sell).await.unwrap();
+    house.node().slot(slot_at(1), by(22), Command::Release { hold: HoldId::new(slot_at(1), 1), owner: None }).await.unwrap();
+    house.clock.set(at.plus_seconds(3_600));
+    house.node().wake_due().await;
+    for n in 4..7 {
+        house.node().slot(slot_at(n), of(30 + u128::from(n), Some(7)), held(n)).await.unwrap();
+    }
+    assert_eq!(house.node().slot(slot_at(7), of(40, Some(7)), held(7)).await, too_many());
+    house.running.stop().await;
+}
+
+#[actix_rt::test]
+async fn of_holds_that_are_asked_for_at_once_in_many_slots_as_many_are_made_as_may_be_open() {
+    let house = House::new().await;
+    limit_holds(house.node(), 2).await;
+    let slot_at = |n: u64| SlotId::new(MUSEUM, RouteId(1), tomorrow().start().plus_seconds(n as i64 * 3_600));
+    let held = |n: u64| Command::Hold { hold: HoldId::new(slot_at(n), n), channel: Channel::Web, lines: free(1) };
+    let answers = join_all((0..8).map(|n| house.node().slot(slot_at(n), of(u128::from(n) + 1, Some(7)), held(n)))).await;
+    assert_eq!(answers.iter().filter(|answer| answer.is_ok()).count(), 2, "{answers:?}");
+    house.running.stop().await;
+}
+
+#[actix_rt::test]
+async fn who_goes_away_before_the_answer_gets_no_more_holds_than_who_waits_for_it() {
+    let journal = Arc::new(Faulty::default());
+    let house = House::on(Arc::clone(&journal) as _).await;
+    open_museum(house.node()).await;
+    limit_holds(house.node(), 2).await;
+    let slot_at = |n: u64| SlotId::new(MUSEUM, RouteId(1), tomorrow().start().plus_seconds(n as i64 * 3_600));
+    let held = |n: u64, id: u64| Command::Hold { hold: HoldId::new(slot_at(n), id), channel: Channel::Web, lines: free(1) };
+    for n in 0..8 {
+        house.node().look(slot_at(n), |_| ()).await.unwrap();
+    }
+    let stall = journal.stall.lock().await;
+    for n in 0..8 {
+        // It is in the slot's mailbox, if it may be, and nobody waits for it.
+        let answer = house.node().slot(slot_at(n), of(u128::from(n) + 1, Some(7)), held(n, n)).now_or_never();
+        assert!(answer.is_none_or(|answer| answer.is_err()), "the disk stalls");
+    }
+    drop(stall);
+    let settled = async || {
+        for n in 0..8 {
+            house.node().look(slot_at(n), |_| ()).await.unwrap();
+        }
+    };
+    settled().await;
+    assert_eq!(house.node().day_limits().open_holds().has(&BuyerAt::of(tomorrow(), Digest(7))), 2);
+    // Nothing stays set aside of what has come to its end.
+    house.clock.set(now().plus_seconds(3_600));
+    house.node().wake_due().await;
+    settled().await;
+    for n in 0..2 {
+        house.node().slot(slot_at(n), of(20 + u128::from(n), Some(7)), held(n, 20 + n)).await.unwrap();
+    }
+    let third = house.node().slot(slot_at(2), of(22, Some(7)), held(2, 22)).await;
+    assert_eq!(third, Err(Failure::Refused(Refusal::TooManyOpenHolds { max: 2 })));
     house.running.stop().await;
 }

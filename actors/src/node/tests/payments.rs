@@ -12,6 +12,7 @@ use tornello_engine::slot::CancelCause;
 use tornello_engine::voucher;
 
 use super::limits::{an_hour_later, has, limit_day, of};
+use super::streams::Watched;
 use super::*;
 use crate::journal::wire;
 use crate::moves::move_tickets;
@@ -190,6 +191,23 @@ pub(super) async fn balances(node: &Node) -> BTreeMap<Account, i64> {
     lines.iter().for_each(|line| *balances.entry(line.account).or_default() += line.amount_cents.get());
     balances.retain(|_, cents| *cents != 0);
     balances
+}
+
+#[actix_rt::test]
+async fn nothing_is_sold_while_it_cannot_be_read_what_was_said_of_its_payment() {
+    let journal = Arc::new(Watched::default());
+    let shop = Shop::on(Arc::clone(&journal) as _).await;
+    open_museum(shop.node()).await;
+    let id = shop.due(1, 3).await;
+    let sold = || async { shop.node().look(tomorrow(), |slot| slot.sale_of(HoldId::new(tomorrow(), 1)).is_some()).await.unwrap() };
+    journal.lose_payments();
+    receive(shop.node(), id, node_says("a", 3_600)).await.unwrap();
+    assert!(drive(shop.node(), id).await.is_err(), "a review that is due would be lost");
+    assert!(!sold().await);
+    journal.find();
+    shop.settle().await;
+    assert!(sold().await);
+    shop.stop().await;
 }
 
 #[actix_rt::test]

@@ -206,3 +206,23 @@ async fn a_restart_takes_nobodys_place_and_gives_no_number_twice() {
     assert_eq!(house.node().room_place(MUSEUM, code(ROOM), "w1.00.e.00"), Err(RoomRefusal::BadToken));
     house.running.stop().await;
 }
+
+#[actix_rt::test]
+async fn after_a_restart_the_next_one_waits_a_minute_longer_at_most_and_a_rush_is_a_record_a_block() {
+    let folder = TempDir::new().unwrap();
+    let house = House::in_folder(&folder).await.unwrap();
+    announced(&house).await;
+    house.clock.set(room().opens_at);
+    let late = join(&house, 100).await.position.unwrap();
+    house.running.stop().await;
+    let house = House::in_folder_at(&folder, room().opens_at).await.unwrap();
+    let next = join(&house, 101).await.position.unwrap();
+    assert!(next > late && next <= late + u64::from(room().per_minute), "{late}, then {next}");
+    let written = || house.node().museums().get(MUSEUM).unwrap().museum.seq();
+    let before = written();
+    let places: Vec<u64> = join_all((1_000..1_300).map(|who| join(&house, who))).await.iter().map(|place| place.position.unwrap()).collect();
+    let told: std::collections::BTreeSet<u64> = places.iter().copied().collect();
+    assert_eq!((told.len(), told.first(), told.last()), (300, Some(&(next + 1)), Some(&(next + 300))), "each has a number, and none is left out");
+    assert!(written() - before <= 300 / u64::from(room().per_minute) + 1, "{} records", written() - before);
+    house.running.stop().await;
+}

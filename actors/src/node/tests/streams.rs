@@ -1,5 +1,6 @@
 //! How streams are read back: by pages, from snapshots that are made while their owners live, and so that one that cannot be read keeps no other waiting.
 
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 use tornello_engine::account;
@@ -11,7 +12,7 @@ use crate::owner::SNAPSHOT_FROM;
 use crate::pauses::Pauses;
 use crate::registry::Source;
 use crate::streams::Planned;
-use crate::views::Snapshots;
+use crate::views::{Snapshots, position_crc};
 
 /// A journal that counts how it is read, and of which one slot cannot be read, or has to be waited for.
 #[derive(Default)]
@@ -23,6 +24,8 @@ pub(super) struct Watched {
     slot: Mutex<Option<SlotId>>,
     reads: AtomicUsize,
     unreadable: AtomicBool,
+    /// Whether single records of payments cannot be read.
+    payments_lost: AtomicBool,
     /// While this is held, who reads it waits.
     stall: tokio::sync::Mutex<()>,
 }
@@ -34,9 +37,15 @@ impl Watched {
         self.unreadable.store(true, Ordering::Relaxed);
     }
 
+    /// From now on no single record of a payment can be read.
+    pub(super) fn lose_payments(&self) {
+        self.payments_lost.store(true, Ordering::Relaxed);
+    }
+
     /// Everything can be read again.
     pub(super) fn find(&self) {
         self.unreadable.store(false, Ordering::Relaxed);
+        self.payments_lost.store(false, Ordering::Relaxed);
     }
 }
 
@@ -66,6 +75,9 @@ impl Journal for Watched {
         })
     }
     fn batch_with(&self, stream: StreamId, seq: u64) -> BoxFuture<'_, Result<Option<Batch>, JournalError>> {
+        if matches!(stream, StreamId::Payment(_)) && self.payments_lost.load(Ordering::Relaxed) {
+            return Box::pin(async { Err(JournalError::Unreachable("input/output error".into())) });
+        }
         self.inner.batch_with(stream, seq)
     }
     fn cut_last(&self, number: u64) -> BoxFuture<'_, Result<(), JournalError>> {
@@ -108,6 +120,47 @@ async fn a_long_stream_is_read_back_by_pages() {
     assert_eq!((past.seq, past.records.len(), past.more), (100, 5, true));
     let most = journal.most.load(Ordering::Relaxed);
     assert!((2..=16).contains(&most), "{most} batches at once");
+    house.running.stop().await;
+}
+
+#[actix_rt::test]
+async fn what_a_slot_is_right_after_a_command_is_seen_without_reading_it_back() {
+    let journal = Arc::new(Watched::default());
+    let house = House::on(Arc::clone(&journal) as _).await;
+    open_museum(house.node()).await;
+    house.ask(1, hold(1, 2)).await.unwrap();
+    *journal.slot.lock() = Some(tomorrow());
+    let reads = journal.reads.load(Ordering::Relaxed);
+    let cut = |key| {
+        let look = |slot: &Slot| (slot.places().over(slot.last_at()), slot.places().capacity);
+        house.node().slot_and_after(tomorrow(), by(key), Command::SetCapacity { capacity: 1 }, look)
+    };
+    let (record, after) = cut(2).await.unwrap();
+    assert_eq!((record.seq, after), (2, Some((1, 1))));
+    assert_eq!(journal.reads.load(Ordering::Relaxed), reads, "nothing is read back");
+    // A repeat is told of what was so then, which is in the journal alone once something else has happened.
+    house.ask(3, release(1)).await.unwrap();
+    assert_eq!(cut(2).await, Ok((record, None)));
+    let then = house.node().slot_after(tomorrow(), 2).await.unwrap();
+    assert_eq!((then.places().over(then.last_at()), then.places().capacity), (1, 1));
+    house.running.stop().await;
+}
+
+#[actix_rt::test]
+async fn a_long_history_is_read_out_on_threads_apart() {
+    let journal = MemoryJournal::default();
+    let house = House::on(Arc::new(journal)).await;
+    open_museum(house.node()).await;
+    for n in 1..=20_u64 {
+        house.ask(u128::from(n), hold(n, 1)).await.unwrap();
+    }
+    let here = std::thread::current().id();
+    let note = move |seen: &mut Vec<(u64, bool)>, record: Record<Event>| {
+        seen.push((record.seq, std::thread::current().id() == here));
+        Ok(if record.seq == 18 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+    };
+    let seen = crate::streams::visit_apart(house.node().journal.as_ref(), StreamId::Slot(tomorrow()), Vec::new(), note).await.unwrap();
+    assert_eq!(seen, (1..=18).map(|seq| (seq, false)).collect::<Vec<_>>());
     house.running.stop().await;
 }
 
@@ -201,8 +254,9 @@ async fn a_snapshot_of_another_journal_is_not_believed() {
     house.running.stop().await;
     // An older journal was put back, with lists and heads that are not ahead of it: only the snapshot is.
     std::fs::write(&journal, earlier).unwrap();
-    let older = "UPDATE position SET batch = 0, hash = zeroblob(32) WHERE name <> 'known'; DELETE FROM head; DELETE FROM sale; DELETE FROM ticket";
-    change(&folder, "views.db", older).await;
+    let back = |name| format!("UPDATE position SET batch = 0, hash = zeroblob(32), crc = {} WHERE name = '{name}';", position_crc(name, 0, &[0; 32]));
+    let older = format!("{}{}DELETE FROM head; DELETE FROM sale; DELETE FROM ticket", back("rows"), back("heads"));
+    change(&folder, "views.db", older.leak()).await;
     std::fs::remove_file(folder.path().join("scorers.state")).unwrap();
     let refused = House::in_folder(&folder).await.err();
     assert!(matches!(refused, Some(StartError::Lost { built: "views.db", .. })), "{refused:?}");

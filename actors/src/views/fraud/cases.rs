@@ -3,11 +3,13 @@
 use serde::Serialize;
 use sqlx::Row;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
-use tornello_engine::case::{self, Action, Known};
+use tornello_engine::case::{self, Action, Known, Subject};
+use tornello_engine::channel::Channel;
 use tornello_engine::ids::{CaseId, MuseumId};
 use tornello_engine::time::Timestamp;
 
 use super::bad;
+use super::chance::lot;
 use super::signs::{label_name, told};
 use crate::views::{Views, ViewsError, json as written};
 
@@ -16,7 +18,7 @@ use crate::views::{Views, ViewsError, json as written};
 pub struct CaseRow {
     /// Its id.
     pub case: CaseId,
-    /// The sale or attempt that it is about.
+    /// The sale, the hold that was not bought, or whatever else it is about, as text.
     pub subject: String,
     /// Why there is a case.
     pub origin: String,
@@ -32,8 +34,10 @@ pub struct CaseRow {
     pub probability_ppm: Option<u32>,
     /// The model that said so; empty if none was asked.
     pub model: String,
-    /// What it may cost, in cents times percent: the order of the list, largest first.
+    /// What it may cost, in cents times percent.
     pub loss: i64,
+    /// The order of the list, largest first: what it may cost; of one picked at random, what another one may cost that was open when it was opened, by lot.
+    pub urgency: i64,
     /// When it was opened.
     pub opened_at: Timestamp,
     /// When somebody should have looked.
@@ -54,7 +58,7 @@ pub struct CaseRow {
     pub decided_at: Option<Timestamp>,
     /// When it was appealed.
     pub appealed_at: Option<Timestamp>,
-    /// Whether its tickets were blocked; not if that was undone before anybody complained.
+    /// Whether its tickets were blocked, or it is an attempt that was; not if a block of tickets was undone before anybody complained.
     pub blocked: bool,
     /// What is known of it: `fraud` or `legit`; empty if nothing is.
     pub label: String,
@@ -78,21 +82,21 @@ pub struct CaseFilter {
 }
 
 impl Views {
-    /// Cases in the order of what they may cost, largest first, at most `limit`.
+    /// Cases in the order of their urgency, the most urgent first, at most `limit`.
     pub async fn fraud_cases(&self, filter: &CaseFilter, limit: u32) -> Result<Vec<CaseRow>, ViewsError> {
         const QUERY: &str = "SELECT fraud_case, subject, origin, museum, channel, amount_cents, score, model, loss, opened_at, due_at, lapses_at, state, assignee,
-                verdict, reason, decided_by, decided_at, appealed_at, blocked, probability_ppm,
+                verdict, reason, decided_by, decided_at, appealed_at, blocked, probability_ppm, urgency,
                 coalesce((SELECT label FROM fraud_label WHERE fraud_label.fraud_case = fraud_case.fraud_case ORDER BY rank LIMIT 1), '')
             FROM fraud_case WHERE (?1 IS NULL OR museum IN (SELECT value FROM json_each(?1))) AND (?2 IS NULL OR state IN (SELECT value FROM json_each(?2)))
             AND (?3 IS NULL OR channel = ?3) AND (?4 IS NULL OR assignee = ?4) AND (?5 IS NULL OR opened_at >= ?5)
-            AND (?6 IS NULL OR loss < ?6 OR (loss = ?6 AND fraud_case > ?7)) ORDER BY loss DESC, fraud_case LIMIT ?8";
+            AND (?6 IS NULL OR urgency < ?6 OR (urgency = ?6 AND fraud_case > ?7)) ORDER BY urgency DESC, fraud_case LIMIT ?8";
         let rows = sqlx::query(QUERY)
             .bind(filter.museums.as_ref().map(written))
             .bind(filter.states.as_ref().map(written))
             .bind(filter.channel.clone())
             .bind(filter.assignee.clone())
             .bind(filter.opened_from.map(Timestamp::as_micros))
-            .bind(filter.after.map(|(loss, _)| loss))
+            .bind(filter.after.map(|(urgency, _)| urgency))
             .bind(filter.after.map(|(_, case)| case.to_string()).unwrap_or_default())
             .bind(i64::from(limit))
             .fetch_all(&self.pool)
@@ -126,14 +130,30 @@ fn case_row(row: &SqliteRow) -> Result<CaseRow, sqlx::Error> {
         appealed_at: if_any(18)?,
         blocked: row.try_get(19)?,
         probability_ppm: row.try_get(20)?,
-        label: row.try_get(21)?,
+        urgency: row.try_get(21)?,
+        label: row.try_get(22)?,
     })
+}
+
+/// The urgency of something that chance has picked: that of one of the cases of its channel that are open, by lot, so that it is as likely to be read as any of them. By what it
+/// may cost it would stand behind all of them, as nobody suspects it, and those that cost most would be read alone. None if none is open.
+async fn by_lot(tx: &mut SqliteConnection, channel: Channel, lot: u128) -> Result<Option<i64>, sqlx::Error> {
+    const COUNT: &str = "SELECT count(*) FROM fraud_case WHERE state IN ('open', 'appealed') AND channel = ? AND origin <> 'picked'";
+    const ONE: &str = "SELECT urgency FROM fraud_case WHERE state IN ('open', 'appealed') AND channel = ? AND origin <> 'picked'
+        ORDER BY urgency DESC, fraud_case LIMIT 1 OFFSET ?";
+    let open: u32 = sqlx::query_scalar(COUNT).bind(channel.name()).fetch_one(&mut *tx).await?;
+    if open == 0 {
+        return Ok(None);
+    }
+    let place = ((lot >> 64) % u128::from(open)) as i64;
+    sqlx::query_scalar(ONE).bind(channel.name()).bind(place).fetch_optional(tx).await
 }
 
 /// What an event of a case changes.
 pub(super) async fn write_case(tx: &mut SqliteConnection, id: &str, at: Timestamp, event: &case::Event) -> Result<(), sqlx::Error> {
-    const OPENED: &str = "INSERT OR IGNORE INTO fraud_case VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'open', '', '', '', '', NULL, NULL, 0)";
-    const PLACES: &str = "SELECT people FROM sale WHERE sale = ?1 UNION ALL SELECT people FROM attempt WHERE attempt = ?1 LIMIT 1";
+    const OPENED: &str = "INSERT OR IGNORE INTO fraud_case VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'open', '', '', '', '', NULL, NULL, ?)";
+    const PLACES: &str = "SELECT people FROM sale WHERE sale = ?1 UNION ALL SELECT people FROM attempt WHERE attempt = ?1
+        UNION ALL SELECT people FROM assessed WHERE subject = ?1 LIMIT 1";
     const DECIDED: &str =
         "UPDATE fraud_case SET state = 'decided', verdict = ?2, reason = ?3, decided_by = ?4, decided_at = ?5 WHERE fraud_case = ?1";
     const UNDONE: &str = "UPDATE fraud_case SET state = 'open', verdict = '', reason = '', decided_by = '', decided_at = NULL WHERE fraud_case = ?";
@@ -145,7 +165,13 @@ pub(super) async fn write_case(tx: &mut SqliteConnection, id: &str, at: Timestam
         case::Event::Opened(opened) => {
             let subject = opened.subject.to_string();
             sqlx::query("UPDATE assessed SET wants = '' WHERE subject = ?").bind(&subject).execute(&mut *tx).await?;
+            sqlx::query("UPDATE attempt SET wants = '' WHERE attempt = ?").bind(&subject).execute(&mut *tx).await?;
             let places: Option<u32> = sqlx::query_scalar(PLACES).bind(&subject).fetch_optional(&mut *tx).await?;
+            let loss = opened.expected_loss(places.unwrap_or(0));
+            let urgency = match lot(opened.subject).filter(|_| opened.picked_at_random()) {
+                Some(lot) => by_lot(tx, opened.channel, lot).await?,
+                None => None,
+            };
             sqlx::query(OPENED)
                 .bind(id)
                 .bind(subject)
@@ -156,10 +182,12 @@ pub(super) async fn write_case(tx: &mut SqliteConnection, id: &str, at: Timestam
                 .bind(opened.assessment.as_ref().map(|assessment| i64::from(assessment.score)))
                 .bind(opened.assessment.as_ref().and_then(|assessment| assessment.probability_ppm))
                 .bind(opened.assessment.as_ref().map(|assessment| assessment.model.to_string()).unwrap_or_default())
-                .bind(opened.expected_loss(places.unwrap_or(0)))
+                .bind(loss)
+                .bind(urgency.unwrap_or(loss))
                 .bind(at.as_micros())
                 .bind(opened.due_at.as_micros())
                 .bind(opened.lapses_at.as_micros())
+                .bind(i64::from(matches!(opened.subject, Subject::Attempt(_))))
                 .execute(tx)
                 .await?
         }

@@ -51,6 +51,18 @@ pub(super) const CONFLICTS: &str = "INSERT OR IGNORE INTO fraud_sign
             WHERE fraud_case.subject = value ->> 0 AND fraud_label.label = value ->> 2 AND fraud_label.source = value ->> 3)
     FROM json_each(?)";
 
+/// What gates met: (sale, ticket, gate, time of the scan).
+pub(super) const MET: &str = "INSERT OR IGNORE INTO gate_sign SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3 FROM json_each(?)";
+
+/// What they did not meet after all.
+pub(super) const NOT_MET: &str = "DELETE FROM gate_sign
+    WHERE (sale, ticket, gate, at) IN (SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3 FROM json_each(?))";
+
+/// Of those sales, with the rank of gates behind: as long as a gate has met anything else of one, the sign stands. One that comes again is `told` if its case was told of
+/// the first, as a label is not taken back: see [`CONFLICTS`].
+pub(super) const CLEARED: &str = "DELETE FROM fraud_sign WHERE (subject, rank) IN (SELECT value ->> 0, value ->> 4 FROM json_each(?))
+    AND NOT EXISTS (SELECT 1 FROM gate_sign WHERE gate_sign.sale = fraud_sign.subject)";
+
 impl Views {
     /// What a bank or a gate says of a sale and is not in its case yet, the oldest first: the sale, what, who says so, and since when; at most `limit`.
     pub async fn fraud_signs(&self, limit: u32) -> Result<Vec<(HoldId, Known)>, ViewsError> {
@@ -150,10 +162,12 @@ mod tests {
 
     use tornello_engine::case::{self, Labelled, Opened, Origin, Subject};
     use tornello_engine::channel::Channel;
-    use tornello_engine::ids::{CaseId, MuseumId, RouteId, SlotId};
+    use tornello_engine::ids::{CaseId, Code, MuseumId, RouteId, SlotId};
     use tornello_engine::money::Cents;
     use tornello_engine::payment::{DisputeResolved, Disputed, Fulfilled};
-    use tornello_engine::slot::{self, Line, Settlement, Sold};
+    use tornello_engine::slot::{
+        self, AdmissionConflict, ConflictReason, Direction, Judged, JudgedScan, Line, Scan, ScansJudged, Settlement, Sold, TicketState,
+    };
     use tornello_engine::tariff::Proof;
 
     use super::*;
@@ -199,6 +213,21 @@ mod tests {
             self.write(StreamId::Payment(PAYMENT), vec![payment::Event::DisputeResolved(DisputeResolved { upheld: false })]).await;
         }
 
+        /// A gate without a network let in whoever showed a ticket of this sale: a second visitor, or nobody of the kind after all.
+        async fn let_in(&mut self, sale: HoldId, is_conflict: bool) {
+            let gate: Code = "north".parse().unwrap();
+            let (ticket, scanned_at, reason) = (sale.ticket(0), Timestamp::from_seconds(50), ConflictReason::TicketInside);
+            let event = if is_conflict {
+                slot::Event::AdmissionConflict(AdmissionConflict { ticket, gate, scanned_at, reason })
+            } else {
+                let scan = Scan { ticket, scanned_at, gate, direction: Direction::In };
+                let scans = vec![JudgedScan { scan, before: Some(Judged::Conflict { reason }), judged: Judged::Passed }];
+                let state = TicketState::Inside { first_at: scanned_at, since: scanned_at, entries: 1 };
+                slot::Event::ScansJudged(ScansJudged { ticket, scans, state, used: false })
+            };
+            self.write(StreamId::Slot(sale.slot()), vec![event]).await;
+        }
+
         async fn opened(&mut self, case: CaseId, sale: HoldId) {
             let opened = Opened {
                 subject: Subject::Sale(sale),
@@ -228,6 +257,7 @@ mod tests {
 
     const PAYMENT: PaymentId = PaymentId::new(1, 7);
     const CHARGEBACK: (Label, LabelSource) = (Label::Fraud, LabelSource::Chargeback);
+    const GATE: (Label, LabelSource) = (Label::Fraud, LabelSource::GateRefusal);
     const WON: (Label, LabelSource) = (Label::Legit, LabelSource::Dispute);
     const SIGNS: &str = "SELECT json_array(subject, rank, label, source, at, told) FROM fraud_sign ORDER BY 1";
 
@@ -279,6 +309,48 @@ mod tests {
         assert_eq!(told.untold().await, all(&[one, two, late], CHARGEBACK));
         let after: Vec<String> = sqlx::query_scalar(SIGNS).fetch_all(&told.views.pool).await.unwrap();
         assert_eq!((after.len(), after), (3, before));
+        told.views.close().await;
+    }
+
+    #[tokio::test]
+    async fn what_a_gate_takes_back_is_no_sign_and_none_is_told_twice() {
+        let folder = tempfile::tempdir().unwrap();
+        let views = Views::open(&folder.path().join("views.db")).await.unwrap();
+        let mut told = Told { journal: MemoryJournal::default(), views, last: BTreeMap::new() };
+        let (sale, case) = (sale(0), CaseId(1));
+        told.sold(sale).await;
+        told.let_in(sale, true).await;
+        assert_eq!(told.untold().await, all(&[sale], GATE));
+        told.let_in(sale, false).await;
+        assert!(told.untold().await.is_empty(), "before any case was told of it");
+        told.let_in(sale, true).await;
+        assert_eq!(told.untold().await, all(&[sale], GATE));
+        told.opened(case, sale).await;
+        told.labelled(case, GATE.0, GATE.1).await;
+        assert!(told.untold().await.is_empty(), "its case knows");
+        told.let_in(sale, false).await;
+        assert!(told.untold().await.is_empty());
+        let signs: Vec<String> = sqlx::query_scalar(SIGNS).fetch_all(&told.views.pool).await.unwrap();
+        assert!(signs.is_empty(), "{signs:?}");
+        told.let_in(sale, true).await;
+        assert!(told.untold().await.is_empty(), "its case keeps the label, and knows");
+        told.views.close().await;
+    }
+
+    #[tokio::test]
+    async fn who_leaves_by_the_same_gate_in_the_same_instant_takes_no_sign_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let views = Views::open(&folder.path().join("views.db")).await.unwrap();
+        let mut told = Told { journal: MemoryJournal::default(), views, last: BTreeMap::new() };
+        let sale = sale(0);
+        told.sold(sale).await;
+        told.let_in(sale, true).await;
+        let (ticket, scanned_at) = (sale.ticket(0), Timestamp::from_seconds(50));
+        let scan = Scan { ticket, scanned_at, gate: "north".parse().unwrap(), direction: Direction::Out };
+        let scans = vec![JudgedScan { scan, before: None, judged: Judged::LeftUnseen }];
+        let judged = ScansJudged { ticket, scans, state: TicketState::Valid, used: false };
+        told.write(StreamId::Slot(sale.slot()), vec![slot::Event::ScansJudged(judged)]).await;
+        assert_eq!(told.untold().await, all(&[sale], GATE));
         told.views.close().await;
     }
 

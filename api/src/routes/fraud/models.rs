@@ -6,6 +6,7 @@ use tornello_actors::digest::digest_of_bytes;
 use tornello_actors::failure::Failure;
 use tornello_actors::fraud::agreement::{Agreed, Agreement};
 use tornello_actors::fraud::evidence::{Comparison, Promotion, compare};
+use tornello_actors::fraud::shadows::{Found as FoundBy, Raced, Shadow};
 use tornello_actors::fraud::{Outlet, Sizes};
 use tornello_actors::node::Node;
 use tornello_engine::envelope::Digest;
@@ -17,7 +18,7 @@ use super::rules::for_all_museums;
 use crate::auth::{Caller, Scope};
 use crate::problem::Problem;
 use crate::request::{IdempotencyKey, Json, envelope};
-use crate::routes::instant_of;
+use crate::routes::{files, instant_of};
 use crate::words::{ModelKindWord, ModelStageWord};
 
 /// Which models to list.
@@ -213,6 +214,108 @@ impl From<Agreement> for BesideView {
     }
 }
 
+/// So many of the last cases are asked for labels, when scorers are compared.
+const CASES_ASKED: u32 = 20_000;
+
+/// How much one scorer would have found, with as many alerts a day as all others.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+pub struct FoundView {
+    /// How many events it would have had looked at.
+    raised: u64,
+    /// Of the frauds that are known the share that it would have had looked at; absent if none is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    recall: Option<f64>,
+    /// Of what is known and it would have had looked at the share that is fraud; absent if there is nothing such.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    precision: Option<f64>,
+}
+
+impl From<FoundBy> for FoundView {
+    fn from(found: FoundBy) -> Self {
+        let FoundBy { raised, recall, precision } = found;
+        Self { raised, recall, precision }
+    }
+}
+
+/// One of the three scorers that never act.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+pub struct ShadowView {
+    /// `robust_covariance`, `isolation_forest` or `tails`.
+    #[schema(max_length = 20)]
+    scorer: &'static str,
+    /// How much it would have found.
+    found: FoundView,
+    /// How many events both it and the model that acts would have had looked at.
+    both: u64,
+    /// How many only the one that acts.
+    acting_only: u64,
+    /// How many only this one.
+    shadow_only: u64,
+    /// How many none of both.
+    neither: u64,
+    /// How far its percentile lies from that of the one that acts, 0 to 1, on average; absent if both have said none of the same event.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    percentile_apart: Option<f64>,
+}
+
+impl From<Shadow> for ShadowView {
+    fn from(shadow: Shadow) -> Self {
+        let Shadow { scorer, found, agreed: Agreed { both, champion_only, challenger_only, neither }, apart } = shadow;
+        let (acting_only, shadow_only) = (champion_only, challenger_only);
+        Self { scorer: scorer.name(), found: found.into(), both, acting_only, shadow_only, neither, percentile_apart: apart }
+    }
+}
+
+/// How three scorers that need no labels fare beside the model that acts, as they are asked about everything because of which analysts may read of somebody. They are compared and
+/// cannot be promoted: none of them acts or challenges here, whatever they find. What is not assessed as suspicious is rarely looked at, so what is known favours
+/// whatever acted.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+pub struct RacedView {
+    /// The model that acts; absent if none does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    acting: Option<String>,
+    /// The first event that is compared (RFC 3339, UTC), of the last 65,536 since the node started or another model acts.
+    #[schema(format = DateTime)]
+    from: String,
+    /// The last.
+    #[schema(format = DateTime)]
+    to: String,
+    /// How many are compared.
+    events: u64,
+    /// The last event that the three were fitted on (RFC 3339, UTC).
+    #[schema(format = DateTime)]
+    fitted_until: String,
+    /// On how many events they were: a part of those that the node's own model is fitted on.
+    fitted_on: u64,
+    /// How many sales among them proved to be fraud.
+    frauds: u64,
+    /// How many proved to be honest.
+    honest: u64,
+    /// How much the one that acts would have found by the same line.
+    found: FoundView,
+    /// The three.
+    #[schema(max_items = 3)]
+    shadows: Vec<ShadowView>,
+}
+
+impl From<Raced> for RacedView {
+    fn from(raced: Raced) -> Self {
+        let Raced { acting, since, until, events, fitted_until, fitted_on, frauds, honest, acts, shadows } = raced;
+        Self {
+            acting: acting.map(|code| code.to_string()),
+            from: since.to_string(),
+            to: until.to_string(),
+            events,
+            fitted_until: fitted_until.to_string(),
+            fitted_on,
+            frauds,
+            honest,
+            found: acts.into(),
+            shadows: shadows.into_iter().map(ShadowView::from).collect(),
+        }
+    }
+}
+
 /// The models of a kind.
 #[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
 pub struct ModelsView {
@@ -224,6 +327,9 @@ pub struct ModelsView {
     /// Of fraud, how the one that challenges and the one that acts agree; absent if there are not both, or nothing was scored by both yet.
     #[serde(skip_serializing_if = "Option::is_none")]
     beside: Option<BesideView>,
+    /// Of fraud, when models are listed, how the scorers fare that never act; absent as long as they were asked about nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    raced: Option<RacedView>,
 }
 
 fn hexadecimal(Digest(bits): Digest) -> String {
@@ -272,12 +378,21 @@ impl From<&Model> for ModelView {
 
 fn view(node: &Node, kind: ModelKind) -> ModelsView {
     let agreement = if kind == ModelKind::Fraud { node.scoring().judge().agreement() } else { None };
-    ModelsView { kind: kind.name(), items: node.defences().models(kind).known().map(ModelView::from).collect(), beside: agreement.map(Into::into) }
+    let items = node.defences().models(kind).known().map(ModelView::from).collect();
+    ModelsView { kind: kind.name(), items, beside: agreement.map(Into::into), raced: None }
+}
+
+/// How the scorers fare that never act.
+async fn raced(node: &Node) -> Result<Option<RacedView>, Problem> {
+    let known = files(node)?.views.known_of_sales(CASES_ASKED).await?;
+    let judge = std::sync::Arc::clone(node.scoring().judge());
+    let raced = web::block(move || judge.raced(&known)).await.map_err(|_| Problem::busy())?;
+    Ok(raced.map(Into::into))
 }
 
 /// List models.
 ///
-/// Those of a kind: which one acts, which score beside it, what spoke for each.
+/// Those of a kind: which one acts, which score beside it, what spoke for each; of fraud also how scorers fare beside it that never act.
 #[utoipa::path(
     tag = "Fraud", operation_id = "list_models", security(("key" = ["investigate"])), params(ModelsQuery),
     responses((status = 200, description = "The models of a kind", body = ModelsView), crate::openapi::Problems),
@@ -285,7 +400,9 @@ fn view(node: &Node, kind: ModelKind) -> ModelsView {
 #[get("/fraud/models")]
 pub async fn list(node: web::Data<Node>, caller: Caller, query: web::Query<ModelsQuery>) -> Result<HttpResponse, Problem> {
     caller.may(Scope::Investigate)?;
-    Ok(HttpResponse::Ok().json(view(&node, query.kind.unwrap_or(ModelKind::Fraud))))
+    let kind = query.kind.unwrap_or(ModelKind::Fraud);
+    let raced = if kind == ModelKind::Fraud { raced(&node).await? } else { None };
+    Ok(HttpResponse::Ok().json(ModelsView { raced, ..view(&node, kind) }))
 }
 
 /// Register a model.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use actix_web::middleware::Compress;
 use actix_web::{HttpResponse, get, web};
 use serde::{Deserialize, Serialize};
-use tornello_actors::cases::report::{Figures, drift_windows, figures, psi};
+use tornello_actors::cases::report::{Figures, Weights, drift_windows, figures, psi, weights};
 use tornello_actors::fraud::FEATURES;
 use tornello_actors::fraud::lately::{ChannelDrift, Drift, Drifted, FeatureDrift};
 use tornello_actors::node::Node;
@@ -21,7 +21,7 @@ use crate::words::DriftWord;
 /// How many days if the caller does not say, and the most.
 const DAYS: u32 = 28;
 const DAYS_MAX: u32 = 366;
-/// The most cases that a report rests on: the largest ones.
+/// The most cases that a report rests on: the most urgent ones.
 const CASES_MAX: u32 = 200_000;
 /// So many features are told of a channel: those that are furthest from what they were.
 const FEATURES_TOLD: usize = 10;
@@ -54,7 +54,7 @@ pub struct FiguresView {
     /// Of those that were suspected and are known by now, how many were fraud.
     #[serde(skip_serializing_if = "Option::is_none")]
     precision: Option<f64>,
-    /// Of all fraud, as far as those picked at random tell, how much was suspected.
+    /// Of all fraud, as far as those picked at random tell of which it is known what they were, how much was suspected.
     #[serde(skip_serializing_if = "Option::is_none")]
     recall: Option<f64>,
     /// The area under precision over recall, by score.
@@ -62,8 +62,13 @@ pub struct FiguresView {
     pr_auc: Option<f64>,
     /// What was at stake in blocked fraud, in euro cents.
     saved_cents: i64,
-    /// How many honest buyers were blocked, as far as is known.
+    /// How many honest buyers were blocked, or refused by a rule, as far as is known.
     good_hurt: u32,
+    /// Of how many that were blocked or refused it is known by now what they were: what `good_hurt` is to be held against. Those who appeal are mostly honest.
+    hurt_known: u32,
+    /// The share of honest buyers among those whom rules refused, from the attempts that chance has picked and somebody has looked at, whoever appeals.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refused_good: Option<f64>,
     /// Of those with a verdict, how many had it in time.
     #[serde(skip_serializing_if = "Option::is_none")]
     in_time: Option<f64>,
@@ -85,6 +90,8 @@ impl From<Figures> for FiguresView {
             pr_auc: figures.pr_auc,
             saved_cents: figures.saved_cents,
             good_hurt: figures.good_hurt,
+            hurt_known: figures.hurt_known,
+            refused_good: figures.refused_good,
             in_time: figures.in_time,
             median_s: figures.median_s,
         }
@@ -210,7 +217,7 @@ pub struct ReportView {
     /// By museum.
     #[schema(max_items = 1_000)]
     by_museum: Vec<FiguresOf>,
-    /// How many attempts rules refused outright.
+    /// How many attempts rules refused outright, as far as they are kept.
     blocked_attempts: u32,
     /// Drift of the scores, of all museums.
     #[schema(max_items = 5)]
@@ -222,15 +229,16 @@ pub struct ReportView {
     as_of_batch: u64,
 }
 
-fn by(rows: &[CaseRow], (days, weight): (f64, f64), of: impl Fn(&CaseRow) -> String) -> Vec<FiguresOf> {
+fn by(rows: &[CaseRow], (days, weights): (f64, &Weights), of: impl Fn(&CaseRow) -> String) -> Vec<FiguresOf> {
     let mut groups: BTreeMap<String, Vec<&CaseRow>> = BTreeMap::new();
     rows.iter().for_each(|row| groups.entry(of(row)).or_default().push(row));
-    groups.into_iter().map(|(of, rows)| FiguresOf { of, figures: figures(rows, days, weight).into() }).collect()
+    groups.into_iter().map(|(of, rows)| FiguresOf { of, figures: figures(rows, days, weights).into() }).collect()
 }
 
 /// Report on fraud.
 ///
-/// What is missed is estimated from the cases that were picked at random from what nobody suspected.
+/// What is missed is estimated from the cases that were picked at random from what nobody suspected, each weighted by its channel; whom rules hurt, from appeals and from the
+/// refused attempts that were picked at random.
 #[utoipa::path(
     tag = "Fraud", operation_id = "get_fraud_report", security(("key" = ["investigate"])), params(ReportQuery),
     responses((status = 200, description = "The report", body = ReportView), crate::openapi::Problems),
@@ -246,8 +254,8 @@ pub async fn get(node: web::Data<Node>, caller: Caller, query: web::Query<Report
     let filter = CaseFilter { museums: museums.clone(), opened_from: Some(from), ..CaseFilter::default() };
     let rows = views.fraud_cases(&filter, CASES_MAX).await?;
     // Of all museums: what is picked, is picked from all.
-    let (unsuspected, picked) = (views.unsuspected(from).await?, views.picked_cases(from).await?);
-    let span = (f64::from(days), f64::from(unsuspected.max(picked)) / f64::from(picked.max(1)));
+    let weights = weights(&views.unsuspected(from).await?, &views.picked_known(from).await?);
+    let span = (f64::from(days), &weights);
     let asked = |museum: &_| museums.as_ref().is_none_or(|museums| museums.contains(museum));
     let blocked_attempts = views.blocked_attempts(from).await?.iter().filter(|(museum, ..)| asked(museum)).map(|(.., count)| count).sum();
     let [(from, to), (since, until)] = drift_windows(now);

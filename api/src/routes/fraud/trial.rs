@@ -37,9 +37,9 @@ pub struct TrialView {
     review: u64,
     /// How many would have been refused.
     block: u64,
-    /// How many holds and sales that is.
+    /// How many holds and sales that is; a payment is those that it is for, and what is given back or counted is none.
     stopped: u64,
-    /// How many of these were good: bought, and neither blocked nor shown twice at a gate since.
+    /// How many of these were good: bought, and honest as far as the payer's bank has said, else their case, else gates and whoever blocks tickets.
     good: u64,
 }
 

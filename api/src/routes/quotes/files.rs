@@ -243,7 +243,7 @@ fn conditions(offer: &Offer, policy: &GroupPolicy, conditions: Option<&Condition
 #[utoipa::path(
     tag = "Quotes", operation_id = "get_quote_notice_pdf", security(("key" = ["quote"])),
     params(("quote" = String, Path, description = "The quote")),
-    responses((status = 200, description = "The notice", body = File, content_type = "application/pdf"), crate::openapi::Problems),
+    responses((status = 200, description = "The notice", body = File, content_type = "application/pdf"), crate::openapi::Problems, crate::openapi::Ended),
 )]
 #[get("/quotes/{quote}/notice.pdf")]
 pub async fn notice_document(
@@ -291,7 +291,7 @@ pub async fn notice_document(
 #[utoipa::path(
     tag = "Quotes", operation_id = "get_quote_tickets_pdf", security(("key" = ["quote"])),
     params(("quote" = String, Path, description = "The quote"), PdfQuery),
-    responses((status = 200, description = "The tickets", body = File, content_type = "application/pdf"), crate::openapi::Problems),
+    responses((status = 200, description = "The tickets", body = File, content_type = "application/pdf"), crate::openapi::Problems, crate::openapi::Against),
 )]
 #[get("/quotes/{quote}/tickets.pdf")]
 pub async fn tickets_document(

@@ -125,6 +125,18 @@ fn what_is_reviewed_stands_and_is_valid_in_time_by_itself() {
 }
 
 #[test]
+fn a_name_on_the_tickets_is_no_way_around_a_review_nor_around_what_a_buyer_may_have() {
+    let mut slot = limited(Some(4), None);
+    let named = |n| sell(n, Settlement::Free).named(Some(PersonId(9)));
+    tell(&mut slot, -10 * DAY, asked(1, None, Outcome::Review), &hold(1, Channel::Web, &[free(3)])).unwrap();
+    let events = tell(&mut slot, -10 * DAY, by(2), &named(1)).unwrap();
+    assert!(matches!(&events[..], [Event::Sold(_), Event::Renamed(_), Event::ReviewOpened(_)]), "{events:?}");
+    assert_eq!(slot.had(Digest(7)).people, 3);
+    tell(&mut slot, -10 * DAY, asked(3, None, Outcome::Allow), &hold(2, Channel::Web, &[free(2)])).unwrap();
+    assert_eq!(tell(&mut slot, -10 * DAY, by(4), &named(2)), Err(Refusal::TooManyForBuyer { max: 4, has: 3 }));
+}
+
+#[test]
 fn a_review_ends_by_a_word_and_can_be_asked_for_again() {
     let mut slot = limited(None, None);
     let nothing = |n| asked(n, None, Outcome::Allow);

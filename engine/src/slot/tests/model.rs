@@ -36,8 +36,8 @@ struct Party {
     inside: Vec<u16>,
     left: Vec<(u16, i64)>,
     blocked: Vec<u16>,
-    /// When tickets were last let in or out: (ticket, last in, last out).
-    moved: Vec<(u16, i64, i64)>,
+    /// When tickets were last seen at a gate, whatever came of it. Scans that come in out of their order are tested beside this.
+    seen: Vec<(u16, i64)>,
     /// On their way to another slot, each under the number of what it is to become.
     moving: Vec<(u16, u64)>,
     gone: Vec<u16>,
@@ -61,7 +61,7 @@ impl Party {
             inside: vec![],
             left: vec![],
             blocked: vec![],
-            moved: vec![],
+            seen: vec![],
             moving: vec![],
             gone: vec![],
             renamed: vec![],
@@ -151,8 +151,7 @@ pub struct Naive {
     observed: Option<(i64, u32, u32)>,
     parties: Vec<Party>,
     next: u64,
-    /// Scans that came in, and how many of them were conflicts.
-    scans: Vec<(usize, u16, i64, bool)>,
+    /// How many scans were conflicts.
     conflicts: u32,
     /// What the model says of the last question: whether it is granted.
     granted: bool,
@@ -325,30 +324,34 @@ impl Naive {
                     return false;
                 }
                 party.enter(ticket, now);
+                party.see(ticket, now);
                 true
             }
             Ask::Exit(i, ticket) => {
                 let Some(party) = self.parties.get_mut(i) else { return false };
                 let was_inside = party.inside.contains(&ticket);
-                party.leave(ticket, now);
+                if was_inside {
+                    party.leave(ticket);
+                    party.see(ticket, now);
+                }
                 was_inside
             }
             Ask::Merge { party: i, ticket, ago, out } => {
-                let t = now - ago;
+                let t = self.scanned_at(i, ticket, ago);
                 let Some(party) = self.parties.get_mut(i).filter(|party| party.fate == Fate::Sold && ticket < party.people) else { return false };
-                if self.scans.contains(&(i, ticket, t, out)) {
+                if t > now {
                     return false;
                 }
-                let (_, came, went) = party.moved.iter().find(|(n, ..)| *n == ticket).copied().unwrap_or((ticket, i64::MIN, i64::MIN));
                 let (inside, entries) = (party.inside.contains(&ticket), party.left.iter().filter(|(n, _)| *n == ticket).count());
-                if out && (!inside || t < came) {
+                // Nobody leaves on a ticket that is good for nobody; of any other it is kept that somebody left, however they came in.
+                if out && (party.cancelled.contains(&ticket) || party.is_away(ticket)) {
                     return false;
                 }
                 // Of a ticket on its way nobody knows yet what a scan was; an old code is an old code.
                 if !out && !party.renamed.contains(&ticket) && party.moving.iter().any(|(n, _)| *n == ticket) {
                     return false;
                 }
-                self.scans.push((i, ticket, t, out));
+                party.see(ticket, t);
                 let seen = self.observed.is_some_and(|(measured, ..)| t <= measured);
                 // A ticket that has gone elsewhere, or was issued anew since, lets nobody in either.
                 let cancelled = party.cancelled.contains(&ticket) || party.is_away(ticket) || party.renamed.contains(&ticket);
@@ -356,16 +359,16 @@ impl Naive {
                     0 => !cancelled && !party.blocked.contains(&ticket) && (-15 * MIN..=45 * MIN).contains(&t),
                     1 => {
                         let back = party.left.iter().any(|(n, first_at)| *n == ticket && t <= first_at + 7200);
-                        !cancelled && !inside && !party.blocked.contains(&ticket) && t >= went && back
+                        !cancelled && !inside && !party.blocked.contains(&ticket) && back
                     }
                     _ => false,
                 };
                 if out {
-                    party.leave(ticket, t);
+                    party.leave(ticket);
                 } else if good || (entries == 0 && !cancelled) {
                     party.enter(ticket, t);
                 }
-                let counted = out || good || (entries == 0 && !cancelled);
+                let counted = (out && inside) || (!out && good) || (!out && entries == 0 && !cancelled);
                 self.conflicts += u32::from(!out && !good);
                 if let Some((_, others, _)) = self.observed.as_mut().filter(|_| counted && seen) {
                     *others = if out { *others + 1 } else { others.saturating_sub(1) };
@@ -489,6 +492,14 @@ impl Naive {
         }
     }
 
+    /// When a scan was made that comes in now: after all that gates have seen of the ticket, and before what they may see next.
+    fn scanned_at(&self, party: usize, ticket: u16, ago: i64) -> i64 {
+        let seen = self.parties.get(party).and_then(|party| party.seen.iter().find(|(n, _)| *n == ticket));
+        let after = seen.map_or(self.now - ago, |(_, last)| (self.now - ago).max(last + 1));
+        // What would not be over yet is in the future.
+        if after < self.now { after } else { self.now + HOUR }
+    }
+
     fn command(&self, ask: &Ask) -> Command {
         let n = |i: usize| self.parties.get(i).map_or(9999, |party| party.n);
         match *ask {
@@ -546,7 +557,7 @@ impl Naive {
             Ask::HandOver(i) => Command::HandedOver { sale: id(n(i)), seq: 0 },
             Ask::Merge { party, ticket, ago, out } => {
                 let direction = if out { Direction::Out } else { Direction::In };
-                merge(scan(n(party), ticket, "pda", direction, self.now - ago))
+                merge(scan(n(party), ticket, "pda", direction, self.scanned_at(party, ticket, ago)))
             }
         }
     }
@@ -560,16 +571,15 @@ impl Party {
     fn enter(&mut self, ticket: u16, at: i64) {
         self.inside.push(ticket);
         self.left.push((ticket, at));
-        let went = self.moved.iter().find(|(n, ..)| *n == ticket).map_or(i64::MIN, |(.., went)| *went);
-        self.moved.retain(|(n, ..)| *n != ticket);
-        self.moved.push((ticket, at, went));
     }
 
-    fn leave(&mut self, ticket: u16, at: i64) {
-        if self.inside.contains(&ticket) {
-            self.inside.retain(|n| *n != ticket);
-            self.moved.iter_mut().filter(|(n, ..)| *n == ticket).for_each(|(.., went)| *went = at);
-        }
+    fn leave(&mut self, ticket: u16) {
+        self.inside.retain(|n| *n != ticket);
+    }
+
+    fn see(&mut self, ticket: u16, at: i64) {
+        self.seen.retain(|(n, _)| *n != ticket);
+        self.seen.push((ticket, at));
     }
 }
 
@@ -599,7 +609,7 @@ fn asks() -> impl Strategy<Value = (i64, Ask)> {
         1 => (0..12_u32, prop::option::of(0..15_u32)).prop_map(|(reserved, limit)| Ask::Quota { reserved, limit }),
         1 => prop::bool::weighted(0.2).prop_map(Ask::Close),
         2 => (0..110_u32, prop::option::of(0..25_u32)).prop_map(|(inside, share)| Ask::Observe { inside, share }),
-        4 => (0..30_usize, 0..6_u16, prop_oneof![Just(0_i64), 1..600_i64, 600..2 * HOUR], prop::bool::weighted(0.4))
+        4 => (0..30_usize, 0..6_u16, prop_oneof![Just(1_i64), 1..600_i64, 600..2 * HOUR], prop::bool::weighted(0.4))
             .prop_map(|(party, ticket, ago, out)| Ask::Merge { party, ticket, ago, out }),
         6 => (channel(), 1..9_u16).prop_map(|(channel, people)| Ask::Wait { channel, people }),
         2 => (0..30_usize).prop_map(Ask::Leave),
@@ -632,7 +642,6 @@ impl ReferenceStateMachine for Naive {
                 observed: None,
                 parties: vec![],
                 next: 1,
-                scans: vec![],
                 conflicts: 0,
                 granted: true,
             })

@@ -227,3 +227,30 @@ fn renames() {
     assert_eq!(last.ask(-DAY, &rename(1, &[0], 7)), Err(Refusal::IssuesUsedUp));
     assert!(last.ask(-DAY, &rename(1, &[1], 7)).is_ok());
 }
+
+#[test]
+fn what_is_sold_with_a_name_bears_it_from_the_start() {
+    let named = |sell: Command| sell.named(Some(PersonId(7)));
+    let renamed = |tickets: u16| {
+        let tickets = (0..tickets).map(|number| (number, 2)).collect();
+        Ok(Event::Renamed(Renamed { sale: id(1), tickets, holder: Some(PersonId(7)), replaced: vec![] }))
+    };
+    let held = [(-DAY, hold(1, Channel::Web, &[free(2), full(1)])), (-DAY, hold(2, Channel::Web, &[free(1)]))];
+    let settlement = || Settlement::Payment { id: crate::ids::PaymentId::new(1, 7) };
+    let paid = Command::SellPaid { hold: id(1), owner: None, lines: vec![free(2), full(1)], keeper: None, settlement: settlement(), contact: None };
+    given(&held).then(-DAY, named(sell(1, settlement())), renamed(3));
+    given(&held).then(-DAY, named(paid), renamed(3));
+    given(&[]).then(-DAY, named(direct(1, &[full(4)], desk())), renamed(4));
+    // The gate knows the one issue that there is, and whose name it is.
+    let mut world = given(&[(-DAY, named(direct(1, &[full(2)], desk())))]);
+    let holders: Vec<_> = world.slot.sale_of(id(1)).unwrap().holders.clone().into_iter().collect();
+    assert_eq!(holders, [(0, PersonId(7)), (1, PersonId(7))]);
+    assert_eq!(world.ask(0, &admit(1, 0)), Err(Refusal::CodeOutdated { issue: 2 }));
+    let shown = Command::Admit { ticket: id(1).ticket(0), issue: Some(2), gate: code("north"), museum: MUSEUM };
+    assert!(world.ask(0, &shown).is_ok());
+    // What is not sold bears no name, and what sells nothing cannot.
+    given(&held).refuses(-DAY, named(sell(3, Settlement::Free)), Refusal::UnknownHold);
+    given(&held).refuses(-DAY, named(sell(1, Settlement::Free)), Refusal::SettlementMismatch { due_cents: Cents::new(1601) });
+    given(&held).refuses(-DAY, named(hold(3, Channel::Web, &[free(1)])), Refusal::UnknownSale);
+    assert_eq!(sell(1, Settlement::Free).named(None), sell(1, Settlement::Free));
+}

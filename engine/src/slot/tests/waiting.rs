@@ -150,15 +150,53 @@ fn free_places_are_offered_in_order_to_who_fits_and_it_is_said_who_was_passed_ov
     assert!(world.ask(-DAY + 70, &release(4)).is_ok());
     assert_eq!(world.offered(-DAY + 70), [(id(7), 2)]);
     let first = world.slot.waiting().next().unwrap().clone();
-    let why: Vec<_> = world.slot.overtakers_of(&first).map(|offer| (offer.entry, offer.people, offer.free[0], offer.at)).collect();
+    let why: Vec<_> = world.slot.overtakers_of(first.entry).map(|offer| (offer.entry, offer.people, offer.free[0], offer.at)).collect();
     assert_eq!(why, [(id(7), 1, 2, at(-DAY + 70))]);
     assert_eq!(world.slot.ahead_of(&first), (0, 0));
     let second = world.slot.waiting().nth(1).unwrap().clone();
     assert_eq!((second.entry, world.slot.ahead_of(&second)), (id(6), (1, 9)));
-    // When nobody is left whom it overtook, an offer explains nothing and is forgotten.
+    // Also when they have left it is said why somebody else was served before them.
     assert!(world.ask(-DAY + 80, &leave(5)).is_ok() && world.ask(-DAY + 80, &leave(6)).is_ok());
-    assert_eq!(world.slot.overtakers_of(&first).count(), 0);
+    let overtakers = |world: &World, n| world.slot.overtakers_of(id(n)).map(|offer| offer.entry).collect::<Vec<_>>();
+    assert_eq!((overtakers(&world, 5), overtakers(&world, 6)), (vec![id(7)], vec![id(7)]));
+    assert_eq!((overtakers(&world, 3), overtakers(&world, 4), overtakers(&world, 7)), (vec![], vec![], vec![]));
+    assert_eq!((world.slot.waited_through(id(5)), world.slot.waited_through(id(4))), (Some(Channel::Web), None));
+    let bytes = postcard::to_allocvec(&world.slot).unwrap();
+    let back: Slot = postcard::from_bytes(&bytes).unwrap();
+    assert_eq!((&back, postcard::to_allocvec(&back)), (&world.slot, Ok(bytes)));
     assert_eq!((world.ended(4), world.ended(6)), (Some((WaitingEnd::Declined, at(-DAY + 70))), Some((WaitingEnd::Left, at(-DAY + 80)))));
+    // When nobody is known any more whom it overtook, an offer explains nothing and is forgotten with them.
+    world.pass(-DAY + 1_000);
+    for n in [8, 9] {
+        assert!(world.ask(90, &hold(n, Channel::BoxOffice, &[full(10)])).is_ok());
+    }
+    assert!(world.ask(91, &wait(10, Channel::BoxOffice, 1)).is_ok() && world.ask(92, &leave(10)).is_ok());
+    assert_eq!((overtakers(&world, 5), world.ended(5)), (vec![], None));
+    assert_eq!(world.slot.recount(), Ok(()));
+}
+
+#[test]
+fn who_has_an_offer_or_has_ended_is_told_who_was_served_before_and_no_one_who_came_after() {
+    let mut world = full_house();
+    for (n, people) in [(3, 10), (4, 2), (5, 3), (6, 2)] {
+        assert!(world.ask(-DAY, &wait(n, Channel::Web, people)).is_ok());
+    }
+    // Six places: the ten do not fit, so the two and the three are served; one place is left.
+    assert!(world.ask(-DAY + 1, &Command::SetCapacity { capacity: 26 }).is_ok());
+    assert_eq!(world.offered(-DAY + 1), [(id(4), 1), (id(5), 1)]);
+    let overtakers = |world: &World, n| world.slot.overtakers_of(id(n)).map(|offer| (offer.entry, offer.free[0])).collect::<Vec<_>>();
+    let before = vec![(id(4), 6), (id(5), 4)];
+    assert_eq!(overtakers(&world, 3), before);
+    // Ten come free, and one was: the ten are served, and nothing fits the two any more. What is served after them overtakes nobody.
+    assert!(world.ask(-DAY + 2, &release(1)).is_ok());
+    assert_eq!(world.offered(-DAY + 2), [(id(3), 0)]);
+    assert_eq!(overtakers(&world, 3), before);
+    assert!(world.ask(-DAY + 3, &release(4)).is_ok());
+    assert_eq!(world.offered(-DAY + 3), [(id(6), 0)]);
+    assert_eq!((overtakers(&world, 3), overtakers(&world, 4), overtakers(&world, 5)), (before.clone(), vec![], vec![]));
+    assert!(world.ask(-DAY + 4, &release(3)).is_ok());
+    assert_eq!((overtakers(&world, 3), world.ended(3)), (before, Some((WaitingEnd::Declined, at(-DAY + 4)))));
+    assert_eq!(Slot::replay(&world.records).as_ref(), Some(&world.slot), "SL-4");
 }
 
 #[test]

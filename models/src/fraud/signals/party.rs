@@ -190,6 +190,13 @@ impl PartyState {
                 self.add(Counted::LateVoids, late);
             }
             SignalKind::Blocked => self.add(Counted::Blocked, 1.0),
+            SignalKind::Withdrawn { since_us, apart } => {
+                let left = factors(self.last_us.saturating_sub(since_us));
+                self.counts[Counted::Twice as usize].take_back(&left);
+                if apart {
+                    self.counts[Counted::Apart as usize].take_back(&left);
+                }
+            }
             SignalKind::Voided | SignalKind::Admitted => {}
         }
     }

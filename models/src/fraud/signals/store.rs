@@ -1,10 +1,11 @@
 //! The states of many parties in bounded memory. The ones that were not heard of for longest are forgotten, by generations: when the young ones fill their half,
 //! the old half goes and the young become the old; whoever is heard of again is young again. All of it follows from the order of events alone.
 //!
-//! Beside the newest state of a party its state before the batch that is being taken in is kept, until the next batch begins: readers see whole batches, never a
-//! part of one, and nobody waits.
+//! Beside the newest state of a party its state before the batch that is being taken in is kept, until the next batch begins, and so is what that batch made the
+//! store forget: readers see whole batches, never a part of one, and nobody waits.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -41,6 +42,8 @@ pub struct Store {
     half: usize,
     young: HashMap<PartyKey, Entry>,
     old: HashMap<PartyKey, Entry>,
+    /// What the last batch made the store forget, for readers of the one before it; none: nothing, or it is not known any more.
+    gone: Option<Arc<HashMap<PartyKey, Entry>>>,
     /// Whose states changed in the last batch.
     touched: Vec<PartyKey>,
     position: u64,
@@ -59,10 +62,12 @@ struct Saved {
 }
 
 impl Store {
-    /// Of at most about `parties` parties, and not fewer than half as many of those that were heard of last.
+    /// Of at most about `parties` parties, and not fewer than half as many of those that were heard of last. From a batch that forgets to the one that follows it half as
+    /// many more are in memory.
     #[must_use]
     pub fn new(parties: usize) -> Self {
-        Self { half: parties.div_ceil(2).max(1), young: HashMap::new(), old: HashMap::new(), touched: Vec::new(), position: 0, forgot_at: 0 }
+        let (young, old) = (HashMap::new(), HashMap::new());
+        Self { half: parties.div_ceil(2).max(1), young, old, gone: None, touched: Vec::new(), position: 0, forgot_at: 0 }
     }
 
     /// The last batch that was begun.
@@ -83,7 +88,7 @@ impl Store {
         self.len() == 0
     }
 
-    /// A batch begins: what was kept for readers of the one before the last goes. Answers what was forgotten, so that it can be freed where nobody waits.
+    /// A batch begins: what was kept for readers of the one before the last goes. Answers what the last one forgot, so that it can be freed where nobody waits.
     pub fn begin(&mut self, position: u64) -> Forgotten {
         for key in self.touched.drain(..) {
             if let Some(entry) = self.young.get_mut(&key) {
@@ -91,12 +96,13 @@ impl Store {
             }
         }
         self.position = position;
-        if self.young.len() < self.half {
-            return Forgotten(HashMap::new());
+        let forgotten = Forgotten(self.gone.take());
+        if self.young.len() >= self.half {
+            self.forgot_at = position;
+            // Whoever reads as of the batch before finds there whom this one forgets: else all who are counted here would be strangers until it is heard.
+            self.gone = Some(Arc::new(std::mem::replace(&mut self.old, std::mem::take(&mut self.young))));
         }
-        self.forgot_at = position;
-        let forgotten = std::mem::replace(&mut self.old, std::mem::take(&mut self.young));
-        Forgotten(forgotten)
+        forgotten
     }
 
     /// What is known of a party, as of all that was taken in.
@@ -132,8 +138,16 @@ impl Store {
     /// What is known of a party after the batch `position`.
     #[must_use]
     pub fn sight(&self, key: PartyKey, position: u64) -> Sight<'_> {
-        if position < self.forgot_at || position.saturating_add(1) < self.position {
+        if position.saturating_add(1) < self.position {
             return Sight::Moved;
+        }
+        if position < self.forgot_at {
+            match self.gone.as_ref().map(|gone| gone.get(&key)) {
+                None => return Sight::Moved,
+                // Whoever is heard of again begins anew: what was known before that is here.
+                Some(Some(entry)) => return Sight::Known(&entry.state),
+                Some(None) => {}
+            }
         }
         match self.young.get(&key).or_else(|| self.old.get(&key)) {
             None => Sight::Unknown,
@@ -174,25 +188,25 @@ impl<'de> Deserialize<'de> for Store {
         let Saved { half, position, forgot_at, young, old } = Saved::deserialize(deserializer)?;
         let map =
             |list: Vec<(PartyKey, u64, PartyState)>| list.into_iter().map(|(key, at, state)| (key, Entry { at, state, before: None })).collect();
-        Ok(Self { half: half.max(1), young: map(young), old: map(old), touched: Vec::new(), position, forgot_at })
+        Ok(Self { half: half.max(1), young: map(young), old: map(old), gone: None, touched: Vec::new(), position, forgot_at })
     }
 }
 
-/// Parties that a store has forgotten: as many of them are freed as a store may hold, which takes a moment.
+/// Parties that a store has forgotten: half as many of them are freed as a store may hold, which takes a moment.
 #[derive(Debug)]
-pub struct Forgotten(HashMap<PartyKey, Entry>);
+pub struct Forgotten(Option<Arc<HashMap<PartyKey, Entry>>>);
 
 impl Forgotten {
     /// How many.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.0.as_ref().map_or(0, |forgotten| forgotten.len())
     }
 
     /// Whether there are none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.len() == 0
     }
 }
 

@@ -116,6 +116,21 @@ fn tickets_shown_twice_or_far_apart_and_refunds_show() {
 }
 
 #[test]
+fn a_ticket_that_was_not_let_in_twice_after_all_leaves_nothing_behind() {
+    let mut store = Store::new(100);
+    store.fold(&event(0, SignalKind::Sold { held: true }, &[BUYER]));
+    let (twice, conflict) = (event(1, SignalKind::AdmittedTwice { apart: true }, &[BUYER]), event(5, SignalKind::Conflict, &[BUYER]));
+    store.fold(&twice);
+    store.fold(&conflict);
+    store.fold(&event(90, SignalKind::Withdrawn { since_us: twice.at_us, apart: true }, &[BUYER]));
+    let now = event(91, SignalKind::Held, &[BUYER]);
+    assert!((value(&store, &now, "person_twice_7d") - ln_1p(1.0)).abs() < 0.02, "the other one stays");
+    assert!(value(&store, &now, "person_apart_7d") < 0.001);
+    store.fold(&event(92, SignalKind::Withdrawn { since_us: conflict.at_us, apart: false }, &[BUYER]));
+    assert!(value(&store, &event(93, SignalKind::Held, &[BUYER]), "person_twice_7d") < 0.001);
+}
+
+#[test]
 fn whoever_stands_under_two_pseudonyms_keeps_what_is_known_and_is_taken_for_one() {
     let (old_device, new_device) = (taking(Role::Device, 1_012), DEVICE);
     let mut store = Store::new(100);
@@ -203,6 +218,38 @@ fn readers_see_whole_batches() {
     let _ = store.begin(7);
     assert_eq!(store.sight(key, 5), Sight::Moved);
     assert_eq!(store.sight(key, 6), Sight::Known(&after_6));
+}
+
+#[test]
+fn while_a_store_forgets_readers_see_whom_it_knew_before() {
+    // Two are young: the third batch makes them old, the fifth forgets them.
+    let mut store = Store::new(4);
+    let key = |id: u128| (Role::Buyer, id);
+    for (batch, id) in [(1, 1), (2, 2), (3, 3), (4, 4)] {
+        let _ = store.begin(batch);
+        store.put(key(id), PartyState::new(START_US + id as i64));
+    }
+    let seen = |store: &Store, id: u128, position: u64| match store.sight(key(id), position) {
+        Sight::Known(state) => Some(*state),
+        Sight::Unknown | Sight::Moved => None,
+    };
+    let state = |id: u128| Some(PartyState::new(START_US + id as i64));
+    let forgotten = store.begin(5);
+    assert!(forgotten.is_empty(), "what this batch forgets may still be asked for");
+    store.put(key(5), PartyState::new(START_US + 5));
+    // Whoever is forgotten and comes again in the same batch begins anew, and not for readers of the batch before.
+    store.put(key(1), PartyState::new(START_US + 100));
+    for id in 1..=4 {
+        assert_eq!(seen(&store, id, 4), state(id), "{id} before the batch");
+    }
+    assert_eq!((store.sight(key(5), 4), store.sight(key(2), 5)), (Sight::Unknown, Sight::Unknown));
+    assert_eq!([1, 3, 4, 5].map(|id| seen(&store, id, 5)), [state(100), state(3), state(4), state(5)]);
+    assert_eq!(store.sight(key(3), 3), Sight::Moved);
+    // What is saved says nothing of it: nobody reads before where a start goes on.
+    let again = postcard::from_bytes::<Store>(&saved(&store)).expect("restored");
+    assert_eq!((again.sight(key(3), 4), seen(&again, 3, 5)), (Sight::Moved, state(3)));
+    assert_eq!(store.begin(6).len(), 2, "freed when nobody can ask any more");
+    assert_eq!(store.sight(key(2), 5), Sight::Unknown);
 }
 
 #[test]

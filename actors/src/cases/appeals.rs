@@ -1,0 +1,262 @@
+//! Appeals: what a code stands for, and what follows when somebody who was refused asks for another look.
+//!
+//! Most refusals are written down, and the code is their id. Of those beyond what is kept of a party or a day nothing is: whoever was refused carries the attempt away in the
+//! code, sealed, and it is written when they appeal, as far as a day keeps such. So a flood of refusals costs no disk, and leaves nobody without a code.
+
+use tornello_engine::attempts::{self, Attempt};
+use tornello_engine::case::{AppealState, Case, Command, Origin, Refusal, Subject};
+use tornello_engine::envelope::{Envelope, Party, PartyKind};
+use tornello_engine::ids::{AttemptId, CaseId, HoldId, MuseumId, SlotId};
+use tornello_engine::slot::{self, verdict::Window};
+use tornello_engine::time::Timestamp;
+
+use super::{attempt_of, case_of, fraud_said_of, open_attempt};
+use crate::digest::digest;
+use crate::failure::Failure;
+use crate::moves::trail_back;
+use crate::node::Node;
+use crate::people::{MasterKey, Sealer};
+
+/// What a code begins with in which an attempt is carried: its form, which changes with that of an attempt.
+const CARRIED: &str = "a1.";
+/// The longest code, in bytes.
+pub const CODE_MAX: usize = 2_048;
+/// The most parties of an attempt that is carried: a buyer, a device and a card, each under the pseudonyms of two months.
+const CARRIED_PARTIES: usize = 6;
+/// The most rules and reasons of one, so that no code is too long.
+const CARRIED_NAMES: usize = 8;
+
+/// Writes and reads the codes in which attempts are carried.
+#[derive(Debug, Clone)]
+pub struct AppealCodes(Sealer);
+
+impl AppealCodes {
+    /// Their key is derived from the master key.
+    #[must_use]
+    pub fn new(master: &MasterKey) -> Self {
+        Self(Sealer::new(master, b"tornello: codes of appeals, 1"))
+    }
+
+    /// A code in which an attempt is carried, as far as a case needs it; none if the machine gives no random numbers.
+    #[must_use]
+    pub fn write(&self, attempt: &Attempt) -> Option<String> {
+        use std::fmt::Write as _;
+        let of_one = |party: &&Party| matches!(party.kind, PartyKind::Buyer | PartyKind::Device | PartyKind::Card);
+        let parties = attempt.parties.iter().filter(of_one).take(CARRIED_PARTIES).copied().collect();
+        // What was assessed is not learned from: it is written at another time than that of which the counters knew.
+        let mut carried = Attempt { parties, figures: None, ..attempt.clone() };
+        if let Some(assessment) = &mut carried.assessment {
+            assessment.rules.truncate(CARRIED_NAMES);
+            assessment.reasons.truncate(CARRIED_NAMES);
+        }
+        let sealed = self.0.seal(&postcard::to_allocvec(&carried).ok()?)?;
+        Some(sealed.iter().fold(CARRIED.to_owned(), |mut text, byte| {
+            let _ = write!(text, "{byte:02x}");
+            text
+        }))
+    }
+
+    /// The attempt that is carried in a code; none if it was not written here.
+    #[must_use]
+    pub fn read(&self, code: &str) -> Option<Attempt> {
+        let hex = code.strip_prefix(CARRIED).filter(|hex| code.len() <= CODE_MAX && hex.len().is_multiple_of(2))?;
+        let byte = |at: usize| u8::from_str_radix(hex.get(at..at + 2)?, 16).ok();
+        let sealed: Vec<u8> = (0..hex.len()).step_by(2).map(byte).collect::<Option<_>>()?;
+        postcard::from_bytes(&self.0.open(&sealed)?).ok()
+    }
+}
+
+/// What is appealed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Appealed {
+    /// An attempt that was blocked, as it is kept.
+    Attempt(AttemptId),
+    /// One that is carried in its code.
+    Carried(Box<Attempt>),
+    /// A sale whose tickets were blocked.
+    Sale(HoldId),
+}
+
+impl Appealed {
+    /// What a code stands for: the id of an attempt or a sale, or what is carried in it. None if it is no code.
+    #[must_use]
+    pub fn read(node: &Node, code: &str) -> Option<Self> {
+        if code.starts_with(CARRIED) {
+            return node.files()?.appeals.read(code).map(|attempt| Self::Carried(Box::new(attempt)));
+        }
+        code.parse().map(Self::Attempt).or_else(|_| code.parse().map(Self::Sale)).ok()
+    }
+
+    /// What a case about it is about.
+    #[must_use]
+    pub fn subject(&self) -> Subject {
+        match self {
+            Self::Attempt(attempt) => Subject::Attempt(*attempt),
+            Self::Carried(attempt) => Subject::Attempt(attempt.id),
+            Self::Sale(sale) => Subject::Sale(*sale),
+        }
+    }
+
+    /// At which museum it was; none if nothing is known of it.
+    pub async fn museum(&self, node: &Node) -> Option<MuseumId> {
+        match self {
+            Self::Attempt(attempt) => attempt_of(node, *attempt).await.map(|found| found.museum),
+            Self::Carried(attempt) => Some(attempt.museum),
+            Self::Sale(sale) => Some(sale.slot().museum()),
+        }
+    }
+}
+
+/// How an appeal stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Standing {
+    /// How.
+    pub state: AppealState,
+    /// By when somebody should look, or should have.
+    pub due_at: Timestamp,
+    /// Until when whoever made it passes the rules that refused them, if they do by now.
+    pub passes_until: Option<Timestamp>,
+}
+
+/// Asks for another look at what was refused. Repeated, it is the same appeal.
+///
+/// # Errors
+/// `unknown_case` if nothing is known of an attempt, `nothing_to_appeal` of a sale that nobody blocked, `too_many_appeals` if it was carried and no more of its day is written, and
+/// the other refusals of its case.
+pub async fn appeal(node: &Node, appealed: &Appealed, by: Envelope) -> Result<CaseId, Failure<Refusal>> {
+    let unknown = || Failure::Refused(Refusal::UnknownCase);
+    let (id, slot) = match appealed {
+        Appealed::Sale(sale) => (case_about(node, *sale).await?, Some(sale.slot())),
+        Appealed::Attempt(attempt) => {
+            let found = attempt_of(node, *attempt).await.ok_or_else(unknown)?;
+            let slot = found.slot;
+            (open_attempt(node, found, Origin::Appeal).await?, slot)
+        }
+        Appealed::Carried(attempt) => {
+            claim(node, attempt).await?;
+            (open_attempt(node, (**attempt).clone(), Origin::Appeal).await?, attempt.slot)
+        }
+    };
+    let gate_opens_at = gate_opens_at(node, slot).await;
+    match (node.case(id, by, Command::Appeal { gate_opens_at }).await, appealed) {
+        // Whether somebody looks at a sale, or did, is not told to whoever has its id: one without a case is answered as one whose case blocks nothing.
+        (Err(Failure::Refused(Refusal::UnknownCase)), Appealed::Sale(_)) => Err(Failure::Refused(Refusal::NothingToAppeal)),
+        (answer, _) => answer.map(|_| id),
+    }
+}
+
+/// The case that whoever has the tickets of a sale appeals to: tickets that have moved are blocked by what was said of the sale that they were of. Once that is settled it is
+/// the one that was appealed, so that a repeat is the same appeal.
+async fn case_about(node: &Node, sale: HoldId) -> Result<CaseId, Failure<Refusal>> {
+    if let Some(case) = fraud_said_of(node, sale).await.map_err(unknown_sale)? {
+        return Ok(case);
+    }
+    let appealed = appealed_before(node, sale).await?;
+    Ok(appealed.map_or_else(|| case_of(Subject::Sale(sale)), |(case, _)| case))
+}
+
+/// The case about a sale, or about the last one that its tickets were of before, that somebody has appealed to, and how that stands.
+async fn appealed_before(node: &Node, sale: HoldId) -> Result<Option<(CaseId, Standing)>, Failure<Refusal>> {
+    let now = node.now();
+    for sale in trail_back(node, sale).await.map_err(unknown_sale)? {
+        let id = case_of(Subject::Sale(sale));
+        match node.look_case(id, move |case| standing_of(case, now)).await {
+            Ok(Some(standing)) => return Ok(Some((id, standing))),
+            Ok(None) | Err(Failure::Refused(_)) => {}
+            Err(failure) => return Err(failure),
+        }
+    }
+    Ok(None)
+}
+
+fn unknown_sale(failure: Failure<slot::Refusal>) -> Failure<Refusal> {
+    failure.map(|_| Refusal::UnknownCase)
+}
+
+/// Writes down an attempt that was carried; that it is written already is no reason to refuse.
+async fn claim(node: &Node, attempt: &Attempt) -> Result<(), Failure<Refusal>> {
+    let key = digest(&[b"claim", &attempt.id.get().to_be_bytes()]);
+    match node.claim_attempt(Envelope::by_system(key), attempt.clone()).await {
+        Ok(_) | Err(Failure::Refused(attempts::Refusal::AttemptKnown)) => Ok(()),
+        Err(failure) => Err(failure.map(|refusal| match refusal {
+            attempts::Refusal::AttemptsFull => Refusal::TooManyAppeals,
+            attempts::Refusal::BadAttempt | attempts::Refusal::AttemptKnown => Refusal::NothingToAppeal,
+        })),
+    }
+}
+
+/// When the gate opens for the visit that is at stake, if that is known.
+async fn gate_opens_at(node: &Node, slot: Option<SlotId>) -> Option<Timestamp> {
+    node.look(slot?, |slot| Window::of(slot.opening()).opens_at).await.ok()
+}
+
+/// How an appeal stands; none if nobody has appealed.
+///
+/// # Errors
+/// `unknown_case` if there is no case about it.
+pub async fn standing(node: &Node, appealed: &Appealed) -> Result<Option<Standing>, Failure<Refusal>> {
+    if let Appealed::Sale(sale) = appealed {
+        return Ok(appealed_before(node, *sale).await?.map(|(_, standing)| standing));
+    }
+    let now = node.now();
+    node.look_case(case_of(appealed.subject()), move |case| standing_of(case, now)).await
+}
+
+fn standing_of(case: &Case, now: Timestamp) -> Option<Standing> {
+    let (due_at, passes_until) = (case.deadlines().0, case.pass().map(|pass| pass.until).filter(|until| now < *until));
+    case.appeal_state().map(|state| Standing { state, due_at, passes_until })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tornello_engine::attempts::{Ending, day_of};
+    use tornello_engine::channel::Channel;
+    use tornello_engine::envelope::{Assessment, Digest, Outcome};
+    use tornello_engine::money::Cents;
+
+    #[test]
+    fn an_attempt_is_carried_in_a_code_that_nobody_can_read_or_change() {
+        let codes = AppealCodes::new(&MasterKey::from_bytes([7; 32]));
+        let at = Timestamp::from_seconds(1_780_000_000);
+        let party = |kind, n| Party { kind, pseudonym: Digest(n) };
+        let assessment = Assessment {
+            model: "of-its-own".parse().unwrap(),
+            rules_version: 3,
+            at,
+            position: 1_000_000,
+            features: Digest(u128::MAX),
+            score: 100,
+            reasons: vec!["person_holds_1m".parse().unwrap(); 3],
+            outcome: Outcome::Block,
+            rules: vec!["velocity".parse().unwrap(), "hoarding".parse().unwrap()],
+            probability_ppm: Some(900_000),
+        };
+        let attempt = Attempt {
+            id: AttemptId::new(day_of(at), 9),
+            at,
+            channel: Channel::Web,
+            museum: MuseumId(3),
+            slot: None,
+            people: 2,
+            amount_cents: Cents::new(3_200),
+            parties: vec![party(PartyKind::Network, 1), party(PartyKind::Buyer, u128::MAX), party(PartyKind::Device, u128::MAX - 1)],
+            assessment: Some(assessment),
+            ending: Ending::Blocked,
+            figures: None,
+        };
+        let code = codes.write(&attempt).unwrap();
+        assert!(code.len() < CODE_MAX / 2 && code.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'.'), "{}", code.len());
+        let read = codes.read(&code).unwrap();
+        assert_eq!(read.parties, attempt.parties[1..], "of those behind a network nothing is said");
+        assert_eq!(Attempt { parties: attempt.parties.clone(), ..read }, attempt);
+        assert_eq!(AppealCodes::new(&MasterKey::from_bytes([7; 32])).read(&code).map(|found| found.id), Some(attempt.id), "after a restart too");
+        assert_eq!(AppealCodes::new(&MasterKey::from_bytes([8; 32])).read(&code), None);
+        let end = code.len() - 1;
+        let changed = format!("{}{}", &code[..end], if code.ends_with('0') { '1' } else { '0' });
+        for text in [changed.as_str(), &code[..end], &code[..end - 1], "a1.", "a1.zz", "a1.éé", "", &code[3..]] {
+            assert_eq!(codes.read(text), None, "{text}");
+        }
+        assert_ne!(codes.write(&attempt).unwrap(), code, "two of one attempt look like two of others");
+    }
+}

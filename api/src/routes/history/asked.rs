@@ -1,0 +1,323 @@
+//! What a slot may be asked about a moment: a query becomes the command that it stands for, whole, with the prices of that time and whoever would have bought.
+
+use serde::Deserialize;
+use tornello_actors::node::Node;
+use tornello_engine::channel::Channel;
+use tornello_engine::envelope::{Digest, Envelope};
+use tornello_engine::ids::{Code, HoldId, KeyId, PaymentId, PersonId, SlotId, TicketId};
+use tornello_engine::money::Cents;
+use tornello_engine::museum::Museum;
+use tornello_engine::slot::{CancelCause, Command, DeskMethod, Direction, Keeper, Line, Scan, Settlement, Slot, total};
+use tornello_engine::tariff::Proof;
+use tornello_engine::time::Timestamp;
+
+use crate::problem::Problem;
+use crate::request::{named_then, random};
+use crate::routes::holds::{LineForm, by_tariff_of, price_of};
+use crate::routes::{instant_of, within};
+
+/// The most people of a party that is asked about.
+const PEOPLE_MAX: u32 = 1_000;
+
+/// What a slot may be asked about a moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Asked {
+    /// To keep places.
+    Hold,
+    /// To prolong a hold.
+    Extend,
+    /// To give a hold back.
+    Release,
+    /// To make a hold a sale.
+    Confirm,
+    /// To sell at once.
+    Sell,
+    /// To cancel a sale.
+    Cancel,
+    /// To let a ticket in.
+    Admit,
+    /// To let a ticket out.
+    Exit,
+    /// To join the waiting list.
+    Wait,
+    /// To leave it.
+    Leave,
+    /// To move tickets to another slot.
+    Move,
+    /// To issue codes anew for another holder.
+    Rename,
+    /// To keep tickets from the gate.
+    Block,
+    /// To lift a block.
+    Unblock,
+    /// To take in what a gate without a network has done.
+    Scan,
+}
+
+/// How something would be paid.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PaidBy {
+    /// Nothing is due.
+    Free,
+    /// At a desk or kiosk.
+    Desk,
+    /// On an account.
+    OnAccount,
+    /// By a payment.
+    Payment,
+}
+
+/// Which moment, how many records, and what is asked of the slot as it was then.
+#[derive(Debug, Clone, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct HistoryQuery {
+    /// The moment (RFC 3339), not in the future; absent: now.
+    #[param(value_type = Option<String>, format = DateTime, example = "2027-01-15T16:42:10Z")]
+    pub(super) at: Option<String>,
+    /// Where the page before said to go on: at the records before this one.
+    pub(super) cursor: Option<u64>,
+    /// How many records at most: 50 if not said.
+    #[param(minimum = 1, maximum = 1000)]
+    pub(super) limit: Option<u32>,
+    /// What to decide on the state of that moment: `hold`, `sell` or `wait` (with `channel`, and `people` or `lines`), `extend`, `release` or `confirm` (with `hold`),
+    /// `leave` (with `entry`), `cancel`, `rename`, `block` or `unblock` (with `sale`, and `tickets` if not all), `move` (with `sale` and `to`), `admit` or `exit` (with
+    /// `ticket`), `scan` (with `ticket`, `direction` and `scanned_at`).
+    #[param(
+        value_type = Option<String>,
+        pattern = "^(hold|extend|release|confirm|sell|cancel|admit|exit|wait|leave|move|rename|block|unblock|scan)$",
+        example = "hold"
+    )]
+    pub(super) command: Option<Asked>,
+    /// Through which channel; of a `move`, that of whoever moves the tickets: the sale's own if absent.
+    #[param(value_type = Option<String>, pattern = "^(web|kiosk|box_office|group|reseller)$", example = "web")]
+    channel: Option<Channel>,
+    /// How many people.
+    #[param(minimum = 1, maximum = 1000, example = 3)]
+    people: Option<u16>,
+    /// Their category, priced by the tariff as it was at that moment; absent: any, free of charge.
+    #[param(value_type = Option<String>, max_length = 23)]
+    category: Option<Code>,
+    /// Several categories, each with how many people, instead of `people` and `category`.
+    #[param(max_length = 512, example = "full:2,under-18:1")]
+    lines: Option<String>,
+    /// The buyer, as the channel names them (its `value` in `parties`): what they had then in this slot counts. What they had in other slots, of the
+    /// day or in open holds, is not asked.
+    #[param(max_length = 256)]
+    buyer: Option<String>,
+    /// Which hold.
+    #[param(value_type = Option<String>, max_length = 26)]
+    hold: Option<HoldId>,
+    /// Which entry of the waiting list.
+    #[param(value_type = Option<String>, max_length = 26)]
+    entry: Option<HoldId>,
+    /// Which sale.
+    #[param(value_type = Option<String>, max_length = 26)]
+    sale: Option<HoldId>,
+    /// Which of its tickets, by their numbers; absent: all that the command can mean.
+    #[param(max_length = 512, example = "0,2")]
+    tickets: Option<String>,
+    /// Why it is cancelled: `visitor` if absent.
+    #[param(value_type = Option<String>, pattern = "^(visitor|museum)$")]
+    cause: Option<CancelCause>,
+    /// How a sale is paid; absent: as its channel does, by the payment that keeps the hold, or by nothing where nothing is due.
+    #[param(value_type = Option<String>, pattern = "^(free|desk|on_account|payment)$")]
+    settlement: Option<PaidBy>,
+    /// Which payment; absent: the one that keeps the hold, or any.
+    #[param(value_type = Option<String>, max_length = 13)]
+    payment: Option<PaymentId>,
+    /// To which slot tickets move.
+    #[param(value_type = Option<String>, max_length = 13)]
+    to: Option<SlotId>,
+    /// Why tickets are blocked, in one word.
+    #[param(value_type = Option<String>, max_length = 23)]
+    reason: Option<Code>,
+    /// Which ticket.
+    #[param(value_type = Option<String>, max_length = 26)]
+    ticket: Option<TicketId>,
+    /// The issue number on the code that was shown; absent: the ticket's id was typed.
+    issue: Option<u16>,
+    /// At which gate.
+    #[param(value_type = Option<String>, max_length = 23)]
+    gate: Option<Code>,
+    /// Which way a scan went.
+    #[param(value_type = Option<String>, pattern = "^(in|out)$")]
+    direction: Option<Direction>,
+    /// When it was made, by the gate's clock (RFC 3339).
+    #[param(value_type = Option<String>, format = DateTime)]
+    scanned_at: Option<String>,
+    /// The key that asks for its own hold, sale or entry; absent: one with desk rights, which may touch all.
+    #[param(value_type = Option<String>, max_length = 13)]
+    key: Option<KeyId>,
+}
+
+impl HistoryQuery {
+    /// Whatever is wrong with it, whichever slot it is asked of.
+    pub(super) fn validate(&self) -> Result<(), Problem> {
+        self.people.map_or(Ok(()), |people| within("people", people.into(), PEOPLE_MAX))
+    }
+
+    /// Under which envelope the command comes: of the buyer, by the pseudonyms of that time.
+    pub(super) fn envelope(&self, node: &Node, at: Timestamp) -> Result<Envelope, Problem> {
+        let (parties, formerly) = match &self.buyer {
+            Some(buyer) => named_then(node, buyer, at)?,
+            None => (Vec::new(), Vec::new()),
+        };
+        // A key that nothing has: what is asked is no repeat.
+        let key = Digest(u128::from(random()) << 64 | u128::from(random()));
+        Ok(Envelope { who: self.who(), key, body: key, parties, assessment: None, order: None, formerly })
+    }
+
+    fn who(&self) -> KeyId {
+        self.key.unwrap_or(KeyId::SYSTEM)
+    }
+
+    /// The command that is asked about, if one is. `museum` is the museum as it was then.
+    pub(super) fn command(&self, museum: &Museum, slot: &Slot) -> Result<Option<(Asked, Command)>, Problem> {
+        let Some(asked) = self.command else { return Ok(None) };
+        let id = slot.id();
+        let owner = self.key;
+        let command = match asked {
+            Asked::Hold => {
+                let (channel, lines) = self.party(museum, id)?;
+                Command::Hold { hold: HoldId::new(id, random()), channel, lines }
+            }
+            Asked::Wait => {
+                let (channel, lines) = self.party(museum, id)?;
+                Command::Wait { entry: HoldId::new(id, random()), who: self.who(), channel, lines }
+            }
+            Asked::Sell => {
+                let (channel, lines) = self.party(museum, id)?;
+                let settlement = self.settled(channel, &lines, None)?;
+                Command::SellDirect { sale: HoldId::new(id, random()), channel, lines, settlement, contact: None }
+            }
+            Asked::Extend => Command::Extend { hold: self.hold_of(id)?, owner },
+            Asked::Release => Command::Release { hold: self.hold_of(id)?, owner },
+            Asked::Leave => Command::LeaveWaiting { entry: of_slot(id, self.entry, "entry")?, owner },
+            Asked::Confirm => {
+                let hold = self.hold_of(id)?;
+                let settlement = match slot.hold_of(hold) {
+                    Some(hold) => self.settled(hold.channel, &hold.lines, hold.kept_for)?,
+                    // Whatever it would be paid with: there is nothing to pay for.
+                    None => Settlement::Free,
+                };
+                Command::Sell { hold, owner, settlement, contact: None }
+            }
+            Asked::Cancel => {
+                Command::Cancel { sale: self.sale_of(id)?, owner, tickets: self.numbers()?, cause: self.cause.unwrap_or(CancelCause::Visitor) }
+            }
+            Asked::Rename => Command::Rename { sale: self.sale_of(id)?, owner, tickets: self.numbers()?, holder: Some(PersonId(random().into())) },
+            Asked::Block => Command::Block { sale: self.sale_of(id)?, tickets: self.numbers()?, reason: named(self.reason, "reason")? },
+            Asked::Unblock => Command::Unblock { sale: self.sale_of(id)?, tickets: self.numbers()? },
+            Asked::Move => self.moved(museum, slot)?,
+            Asked::Admit => Command::Admit { ticket: self.ticket_of(id)?, issue: self.issue, gate: named(self.gate, "gate")?, museum: id.museum() },
+            Asked::Exit => Command::Exit { ticket: self.ticket_of(id)?, gate: named(self.gate, "gate")?, museum: id.museum() },
+            Asked::Scan => {
+                let scan = Scan {
+                    ticket: self.ticket_of(id)?,
+                    scanned_at: instant_of("scanned_at", self.scanned_at.as_deref())?.ok_or_else(|| needs("scanned_at"))?,
+                    gate: named(self.gate, "gate")?,
+                    direction: self.direction.ok_or_else(|| needs("direction"))?,
+                };
+                Command::Merge { scan, issue: self.issue, museum: id.museum() }
+            }
+        };
+        Ok(Some((asked, command)))
+    }
+
+    /// Tickets that go to another slot, at what they cost there.
+    fn moved(&self, museum: &Museum, slot: &Slot) -> Result<Command, Problem> {
+        let (sale, to) = (self.sale_of(slot.id())?, self.to.ok_or_else(|| needs("to"))?);
+        let found = slot.sale_of(sale);
+        let channel = found.map_or(Channel::BoxOffice, |sale| sale.channel);
+        let price = |line: &Line| Some((line.category, price_of(museum, to, channel, line.category).ok()?.0));
+        let prices = found.map_or_else(Vec::new, |sale| sale.lines.iter().filter_map(price).collect());
+        let (arrival, via) = (HoldId::new(to, random()), self.channel.unwrap_or(channel));
+        Ok(Command::BeginMove { sale, owner: self.key, tickets: self.numbers()?, arrival, via, prices })
+    }
+
+    /// Who would come, through which channel.
+    fn party(&self, museum: &Museum, slot: SlotId) -> Result<(Channel, Vec<Line>), Problem> {
+        let channel = self.channel.ok_or_else(|| needs("channel"))?;
+        let lines = match (&self.lines, self.people, self.category) {
+            (Some(lines), None, None) => by_tariff_of(museum, slot, channel, &forms(lines)?)?,
+            (None, Some(count), Some(category)) => by_tariff_of(museum, slot, channel, &[LineForm { category, count }])?,
+            (None, Some(count), None) => vec![Line { category: named(None, "any")?, count, price_cents: Cents::ZERO, proof: Proof::None }],
+            (Some(_), ..) => return Err(Problem::invalid("give either `lines`, or `people` and their `category`")),
+            (None, None, _) => return Err(needs("people, or lines")),
+        };
+        Ok((channel, lines))
+    }
+
+    /// How what is due is settled: as it is said, or as the channel does.
+    fn settled(&self, channel: Channel, lines: &[Line], kept_for: Option<Keeper>) -> Result<Settlement, Problem> {
+        let keeps = if let Some(Keeper::Payment(payment)) = kept_for { Some(payment) } else { None };
+        let usual = || match channel {
+            _ if total(lines).is_zero() => PaidBy::Free,
+            _ if keeps.is_some() || self.payment.is_some() => PaidBy::Payment,
+            Channel::BoxOffice | Channel::Kiosk => PaidBy::Desk,
+            // What is due over the web is paid by a payment, which sells the hold when it has its money.
+            Channel::Web => PaidBy::Payment,
+            Channel::Group | Channel::Reseller => PaidBy::OnAccount,
+        };
+        Ok(match self.settlement.unwrap_or_else(usual) {
+            PaidBy::Free => Settlement::Free,
+            PaidBy::Desk => Settlement::Desk { till: named(None, "till")?, method: DeskMethod::Card, reference: String::new() },
+            PaidBy::OnAccount => Settlement::OnAccount { account: named(None, "account")? },
+            PaidBy::Payment => Settlement::Payment { id: self.payment.or(keeps).unwrap_or_else(|| PaymentId::new(0, random())) },
+        })
+    }
+
+    fn hold_of(&self, slot: SlotId) -> Result<HoldId, Problem> {
+        of_slot(slot, self.hold, "hold")
+    }
+
+    fn sale_of(&self, slot: SlotId) -> Result<HoldId, Problem> {
+        of_slot(slot, self.sale, "sale")
+    }
+
+    fn ticket_of(&self, slot: SlotId) -> Result<TicketId, Problem> {
+        let ticket = self.ticket.ok_or_else(|| needs("ticket"))?;
+        if ticket.slot() == slot { Ok(ticket) } else { Err(elsewhere()) }
+    }
+
+    /// The numbers of tickets, ascending, each once.
+    fn numbers(&self) -> Result<Vec<u16>, Problem> {
+        let Some(text) = &self.tickets else { return Ok(Vec::new()) };
+        let unread = |_| Problem::malformed("tickets: numbers with commas between them, as 0,2, are expected");
+        let mut numbers = text.split(',').map(str::parse).collect::<Result<Vec<u16>, _>>().map_err(unread)?;
+        numbers.sort_unstable();
+        numbers.dedup();
+        Ok(numbers)
+    }
+}
+
+/// Categories with their people.
+fn forms(text: &str) -> Result<Vec<LineForm>, Problem> {
+    let unread = || Problem::malformed("lines: categories with people, as full:2,under-18:1, are expected");
+    let form = |part: &str| {
+        let (category, count) = part.split_once(':').ok_or_else(unread)?;
+        Ok(LineForm { category: category.parse().map_err(|_| unread())?, count: count.parse().map_err(|_| unread())? })
+    };
+    text.split(',').map(form).collect()
+}
+
+fn needs(what: &str) -> Problem {
+    Problem::invalid(format!("this command needs {what}"))
+}
+
+fn elsewhere() -> Problem {
+    Problem::invalid("what is named belongs to another slot")
+}
+
+fn of_slot(slot: SlotId, id: Option<HoldId>, what: &str) -> Result<HoldId, Problem> {
+    let id = id.ok_or_else(|| needs(what))?;
+    if id.slot() == slot { Ok(id) } else { Err(elsewhere()) }
+}
+
+/// What was named, or a name that stands for any, where a command needs one and the decision does not.
+fn named(given: Option<Code>, any: &str) -> Result<Code, Problem> {
+    given.map_or_else(|| any.parse().map_err(|_| Problem::unavailable("the command cannot be made")), Ok)
+}

@@ -1,0 +1,78 @@
+//! Gates without a network send in what they did in any order: whatever they saw, and whatever gates that asked saw beside them, the slot ends in the same state.
+
+use proptest::prelude::*;
+
+use super::gates::came_to;
+use super::*;
+
+const GATES: [&str; 3] = ["a", "b", "c"];
+
+/// What one gate sends in, in the order of its times.
+fn batch(scans: &[(usize, bool, i64)], gate: usize) -> Vec<Scan> {
+    let mut batch: Vec<Scan> = scans.iter().filter(|(of, ..)| *of == gate).map(of_gate).collect();
+    batch.sort_by_key(|scan| scan.scanned_at);
+    batch
+}
+
+fn of_gate(&(gate, out, minute): &(usize, bool, i64)) -> Scan {
+    scan(1, 0, GATES[gate], if out { Direction::Out } else { Direction::In }, minute * MIN)
+}
+
+/// A ticket that gates which ask have seen now and then, and that may be blocked since; then a reading.
+fn seen(online: &[(i64, bool)], blocked: bool) -> World {
+    let mut world = given(&[(-DAY, direct(1, &[full(2)], desk()))]);
+    let mut online = online.to_vec();
+    online.sort_unstable();
+    for (minute, out) in online {
+        // What is refused is not seen.
+        let _ = world.ask(minute * MIN, &if out { exit(1, 0) } else { admit(1, 0) });
+    }
+    if blocked {
+        assert!(world.ask(45 * MIN, &Command::Block { sale: id(1), tickets: vec![0], reason: code("review") }).is_ok());
+    }
+    assert!(world.ask(50 * MIN, &observe(50, 0, 40 * MIN)).is_ok());
+    world
+}
+
+fn send(world: &mut World, batch: &[Scan]) {
+    for scan in batch {
+        match world.ask(2 * HOUR, &merge(*scan)) {
+            // Two scans of one gate in one minute are one.
+            Ok(_) | Err(Refusal::ScanKnown) => {}
+            Err(refusal) => panic!("{scan:?}: {refusal:?}"),
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, ..ProptestConfig::default() })]
+    /// Each gate in one go, in any order of gates; scan by scan in any order; or all at once in the order in which it happened: it is the same in the end. Whole minutes,
+    /// so that much happens in one instant.
+    #[test]
+    fn whatever_comes_first_the_end_is_the_same(
+        online in prop::collection::vec((-15..38_i64, any::<bool>()), 0..5),
+        blocked in prop::bool::weighted(0.2),
+        scans in prop::collection::vec((0..GATES.len(), any::<bool>(), -20..50_i64), 1..12),
+        order in Just(vec![0, 1, 2]).prop_shuffle(),
+        single in any::<prop::sample::Index>(),
+    ) {
+        let start = seen(&online, blocked);
+        let mut in_time = start.clone();
+        let mut all: Vec<Scan> = scans.iter().map(of_gate).collect();
+        all.sort_by_key(|scan| scan.scanned_at);
+        send(&mut in_time, &all);
+        let mut by_gate = start.clone();
+        order.iter().for_each(|gate| send(&mut by_gate, &batch(&scans, *gate)));
+        prop_assert_eq!(came_to(&by_gate), came_to(&in_time), "gate by gate, as {:?}", order);
+        // One of them long after all others.
+        let mut late = start;
+        let last = single.index(all.len());
+        all.iter().enumerate().filter(|(place, _)| *place != last).for_each(|(_, scan)| send(&mut late, &[*scan]));
+        send(&mut late, &all[last..=last]);
+        prop_assert_eq!(came_to(&late), came_to(&in_time), "{:?} at last", all[last]);
+        let replayed = Slot::replay(&late.records).unwrap();
+        prop_assert_eq!(&replayed, &late.slot, "SL-4: replay equals live");
+        let bytes = postcard::to_allocvec(&late.slot).unwrap();
+        prop_assert_eq!(&postcard::from_bytes::<Slot>(&bytes).unwrap(), &late.slot, "a snapshot keeps what was seen");
+    }
+}

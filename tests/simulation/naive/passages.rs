@@ -1,0 +1,257 @@
+//! What several gates saw of one ticket, told anew from the beginning whenever one of them sends in more: a layman's list, walked from front to back for each question.
+
+use tornello_engine::ids::TicketId;
+use tornello_engine::slot::{ConflictReason, Direction, Event, Judged, JudgedScan, Scan, ScansJudged, TicketState};
+use tornello_engine::time::Timestamp;
+
+use super::super::rule;
+use super::{DAY_S, Naive};
+
+/// Somebody at a gate with a ticket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Seen {
+    /// When it counts.
+    pub(super) at: Timestamp,
+    pub(super) direction: Direction,
+    /// The scan that told of it; none: the gate asked, and it is certain.
+    pub(super) scan: Option<Scan>,
+    pub(super) judged: Judged,
+}
+
+/// What has become of a ticket by what was seen of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Story {
+    inside: bool,
+    entries: u8,
+    first_at: Timestamp,
+    last_at: Timestamp,
+}
+
+impl Story {
+    fn of(seen: &[Seen]) -> Self {
+        let mut story = Self { inside: false, entries: 0, first_at: Timestamp::MIN, last_at: Timestamp::MIN };
+        for seen in seen.iter().filter(|seen| seen.judged.passed()) {
+            if seen.direction == Direction::In {
+                if story.entries == 0 {
+                    story.first_at = seen.at;
+                }
+                story.entries += 1;
+            }
+            (story.inside, story.last_at) = (seen.direction == Direction::In, seen.at);
+        }
+        story
+    }
+
+    const fn state(self) -> TicketState {
+        let Self { inside, entries, first_at, last_at } = self;
+        match (inside, entries) {
+            (_, 0) => TicketState::Valid,
+            (true, _) => TicketState::Inside { first_at, since: last_at, entries },
+            (false, _) => TicketState::Outside { first_at, left_at: last_at, entries },
+        }
+    }
+}
+
+/// What the events of a scan say that it comes to, and which others come to something else.
+fn told(events: &[Event]) -> Result<(TicketId, Vec<(Scan, Judged)>), String> {
+    let scan = |ticket, gate, scanned_at: Option<Timestamp>, direction| {
+        scanned_at.map(|scanned_at| Scan { ticket, scanned_at, gate, direction }).ok_or("a scan of no time")
+    };
+    let one = |scan: Scan, judged| Ok((scan.ticket, vec![(scan, judged)]));
+    match events {
+        [Event::Admitted(admitted), Event::AdmissionConflict(conflict)] => {
+            let of_admitted = scan(admitted.ticket, admitted.gate, admitted.scanned_at, Direction::In)?;
+            let of_conflict = scan(conflict.ticket, conflict.gate, Some(conflict.scanned_at), Direction::In)?;
+            rule(of_admitted == of_conflict, "a conflict and an admission of different scans")?;
+            one(of_conflict, Judged::PassedInConflict { reason: conflict.reason })
+        }
+        [Event::Admitted(admitted)] => one(scan(admitted.ticket, admitted.gate, admitted.scanned_at, Direction::In)?, Judged::Passed),
+        [Event::Exited(exited)] => one(scan(exited.ticket, exited.gate, exited.scanned_at, Direction::Out)?, Judged::Passed),
+        [Event::AdmissionConflict(conflict)] => {
+            let scan = scan(conflict.ticket, conflict.gate, Some(conflict.scanned_at), Direction::In)?;
+            one(scan, Judged::Conflict { reason: conflict.reason })
+        }
+        [Event::ScansJudged(judged)] => Ok((judged.ticket, judged.scans.iter().map(|found| (found.scan, found.judged)).collect())),
+        other => Err(format!("these are no events of a scan: {other:?}")),
+    }
+}
+
+impl Naive {
+    /// A scan comes in late. All that was seen of its ticket is told anew with it, and the events must say just what is different then.
+    pub(super) fn late(&mut self, at: Timestamp, events: &[Event], shown: Option<u16>) -> Result<(), String> {
+        let (id, told) = told(events)?;
+        let new: Vec<Scan> = told.iter().map(|(scan, _)| *scan).filter(|scan| !self.scans.contains(scan)).collect();
+        let [scan] = new[..] else { return Err(format!("one scan comes in at a time, and once: {new:?}")) };
+        let age_us = at.micros_since(scan.scanned_at);
+        rule((-60_000_000..=7 * DAY_S * 1_000_000).contains(&age_us), "a scan of another time is taken in")?;
+        self.scans.insert(scan);
+        let bar = self.bar(id, shown)?;
+        let ticket = self.ticket(id)?;
+        let good_for_nobody = ticket.cancelled || ticket.gone.is_some();
+        let known = ticket.passages.clone();
+        let seen = Seen { at: scan.scanned_at.min(at), direction: scan.direction, scan: Some(scan), judged: Judged::LeftUnseen };
+        let all = if good_for_nobody {
+            rule(scan.direction == Direction::In, "somebody leaves on a ticket that is good for nobody")?;
+            let reason = bar.filter(|reason| *reason != ConflictReason::TicketMoving).ok_or("a scan is taken in of a ticket on its way")?;
+            [&known[..], &[Seen { judged: Judged::Conflict { reason }, ..seen }]].concat()
+        } else {
+            self.retell(id, [&known[..], &[seen]].concat(), scan, bar)?
+        };
+        let before = |scan: Scan| known.iter().find(|seen| seen.scan == Some(scan)).map(|seen| seen.judged);
+        let changed: Vec<JudgedScan> = all
+            .iter()
+            .filter_map(|seen| Some(JudgedScan { scan: seen.scan?, before: before(seen.scan?), judged: seen.judged }))
+            .filter(|found| found.before != Some(found.judged))
+            .collect();
+        let expected: Vec<(Scan, Judged)> = changed.iter().map(|found| (found.scan, found.judged)).collect();
+        rule(told == expected, "scans come to something else than what was seen").map_err(|wrong| format!("{wrong}: {expected:?} of {all:?}"))?;
+
+        let (was, is) = (Story::of(&known), Story::of(&all));
+        let is_last = all.last().is_some_and(|seen| seen.scan == Some(scan));
+        match events.first() {
+            Some(Event::ScansJudged(ScansJudged { scans, state, used, .. })) => {
+                rule(*scans == changed, "scans came to something else before than is said")?;
+                rule(good_for_nobody || *state == is.state(), "a ticket became something else than is said")?;
+                rule(*used == (was.entries == 0 && is.entries > 0), "a ticket is used that was used, or was not")?;
+            }
+            Some(Event::Admitted(admitted)) => {
+                let ticket = self.ticket(id)?;
+                rule((ticket.line.category, ticket.line.proof) == (admitted.category, admitted.proof), "the gate is told another category or proof")?;
+                rule(admitted.entry == is.entries && is_last, "entries are not counted one by one")?;
+            }
+            Some(Event::Exited(_)) => rule(is_last, "somebody leaves before what was seen later")?,
+            _ => {}
+        }
+        let is_conflict = |judged: Option<Judged>| u32::from(judged.is_some_and(|judged| judged.conflict().is_some()));
+        let measured_at = self.reading.as_ref().map(|reading| reading.event.measured_at);
+        let mut people = 0;
+        for JudgedScan { scan, before, judged } in changed {
+            self.conflicts = self.conflicts + is_conflict(Some(judged)) - is_conflict(before);
+            // If that was before the last reading, the sensors had seen it.
+            if measured_at.is_some_and(|measured_at| scan.scanned_at <= measured_at) {
+                let change = i32::from(judged.passed()) - i32::from(before.is_some_and(Judged::passed));
+                people += if scan.direction == Direction::In { change } else { -change };
+            }
+        }
+        if let Some(reading) = &mut self.reading {
+            reading.inside_then = reading.inside_then.saturating_add_signed(people);
+        }
+        let ticket = self.ticket(id)?;
+        ticket.passages = all;
+        (ticket.inside, ticket.entries, ticket.first_at, ticket.last_at) = (is.inside, is.entries, is.first_at, is.last_at);
+        Ok(())
+    }
+
+    /// What speaks against a ticket whatever was seen of it, before anything else is asked.
+    fn bar(&mut self, id: TicketId, shown: Option<u16>) -> Result<Option<ConflictReason>, String> {
+        let has_moved = self.is_gone_for_good(id)?;
+        let ticket = self.ticket(id)?;
+        Ok(if shown.is_some_and(|shown| shown != ticket.issue) {
+            Some(ConflictReason::CodeOutdated)
+        } else if ticket.cancelled {
+            Some(ConflictReason::TicketCancelled)
+        } else if ticket.blocked {
+            Some(ConflictReason::TicketBlocked)
+        } else if has_moved {
+            Some(ConflictReason::TicketMoved)
+        } else if ticket.gone.is_some() {
+            Some(ConflictReason::TicketMoving)
+        } else {
+            None
+        })
+    }
+
+    /// All that was seen, in the order in which it happened, each scan judged by what happened before it. The scans between two things that are certain must lead from
+    /// one to the other; if they do not, the last of them that counts does not count.
+    fn retell(&mut self, id: TicketId, mut left: Vec<Seen>, new: Scan, bar: Option<ConflictReason>) -> Result<Vec<Seen>, String> {
+        left.sort_by_key(|seen| (seen.at, seen.scan));
+        let (mut told, mut since): (Vec<Seen>, usize) = (Vec::new(), 0);
+        while let Some(earliest) = left.first() {
+            let story = Story::of(&told);
+            let wanted = if story.inside { Direction::Out } else { Direction::In };
+            // Of what happened in one instant comes first what can have; what is certain happened in its own order, before what was only told.
+            let together = left.iter().take_while(|seen| seen.at == earliest.at);
+            let next = together.enumerate().find(|(place, seen)| seen.direction == wanted && (*place == 0 || seen.scan.is_some()));
+            let place = next.map_or(0, |(place, _)| place);
+            let mut seen = left.remove(place);
+            let Some(scan) = seen.scan else {
+                if seen.direction != wanted
+                    && let Some(wrong) = told[since..].iter_mut().rfind(|seen| seen.judged.passed())
+                {
+                    wrong.judged = match (wrong.direction, wrong.judged.conflict()) {
+                        (Direction::Out, _) => Judged::LeftUnseen,
+                        (Direction::In, reason) => Judged::Conflict { reason: reason.unwrap_or(ConflictReason::TicketInside) },
+                    };
+                }
+                told.push(seen);
+                since = told.len();
+                continue;
+            };
+            let to_come = left.iter().filter(|seen| seen.scan.is_none() && seen.direction == Direction::In).count();
+            seen.judged = match seen.direction {
+                Direction::Out if story.inside => Judged::Passed,
+                Direction::Out => Judged::LeftUnseen,
+                Direction::In => {
+                    let against = if scan == new {
+                        self.against_new(id, &story, bar, scan.scanned_at)?
+                    } else {
+                        self.against_old(&story, &seen, scan.scanned_at)
+                    };
+                    let too_often = to_come > 0 && usize::from(story.entries) + to_come > self.opening.policy.reentry.times_max.into();
+                    match against.or(too_often.then_some(ConflictReason::TicketInside)) {
+                        None => Judged::Passed,
+                        // Nobody has used it, and it is no copy: it is used now.
+                        Some(reason) if story.entries == 0 && !too_often && can_be_used(reason) => Judged::PassedInConflict { reason },
+                        Some(reason) => Judged::Conflict { reason },
+                    }
+                }
+            };
+            told.push(seen);
+        }
+        Ok(told)
+    }
+
+    fn against_new(&mut self, id: TicketId, story: &Story, bar: Option<ConflictReason>, at: Timestamp) -> Result<Option<ConflictReason>, String> {
+        let is_reviewed = self.ticket(id)?.is_reviewed(at);
+        Ok(bar.or_else(|| {
+            if !story.inside && story.entries == 0 && is_reviewed { Some(ConflictReason::TicketUnderReview) } else { self.against_time(story, at) }
+        }))
+    }
+
+    /// What was found against a scan when it came in, apart from other scans, stays.
+    fn against_old(&self, story: &Story, seen: &Seen, at: Timestamp) -> Option<ConflictReason> {
+        use ConflictReason as R;
+        let found = seen.judged.conflict().filter(|reason| match reason {
+            R::TicketCancelled | R::TicketMoving | R::TicketMoved | R::TicketBlocked | R::CodeOutdated => true,
+            R::TicketUnderReview => story.entries == 0,
+            R::TicketInside | R::TicketUsed | R::TooEarly | R::TooLate => false,
+        });
+        found.or_else(|| self.against_time(story, at))
+    }
+
+    fn against_time(&self, story: &Story, at: Timestamp) -> Option<ConflictReason> {
+        let policy = &self.opening.policy;
+        let opens_at = self.opening.slot.start().plus_seconds(-i64::from(policy.admit_early_s));
+        let closes_at = self.opening.end.plus_seconds(policy.admit_late_s.into());
+        if story.inside {
+            Some(ConflictReason::TicketInside)
+        } else if story.entries == 0 {
+            if at < opens_at {
+                Some(ConflictReason::TooEarly)
+            } else if at > closes_at {
+                Some(ConflictReason::TooLate)
+            } else {
+                None
+            }
+        } else if story.entries > policy.reentry.times_max || at > story.first_at.plus_seconds(policy.reentry.within_s.into()) {
+            Some(ConflictReason::TicketUsed)
+        } else {
+            None
+        }
+    }
+}
+
+const fn can_be_used(reason: ConflictReason) -> bool {
+    use ConflictReason as R;
+    !matches!(reason, R::CodeOutdated | R::TicketCancelled | R::TicketMoving | R::TicketMoved)
+}
