@@ -217,11 +217,24 @@ pub struct Running {
     writer: std::thread::JoinHandle<()>,
     /// The tasks that end by themselves when the journal's queue and the owners are gone: the snapshots, the scorers.
     ending: Vec<tokio::task::JoinHandle<()>>,
+    /// The read models.
+    views: Option<Views>,
     /// Says when the read models have taken in all of the journal, and nobody writes to them any more.
     listed: Option<oneshot::Receiver<()>>,
     tasks: Vec<tokio::task::JoinHandle<()>>,
     /// Keeps the data folder from other processes for as long as anything may be written in it.
     lock: Option<File>,
+}
+
+/// What became of a start; whoever tries again after one that failed finds nothing open. What the lists know of batches that are lost must outlive the machine: flushed,
+/// they are believed in its next boot too. But once there are threads, somebody may write yet.
+async fn closing(started: Result<Running, StartError>, views: &Views) -> Result<Running, StartError> {
+    match &started {
+        Ok(_) => {}
+        Err(StartError::Thread(_)) => views.leave().await,
+        Err(_) => views.close().await,
+    }
+    started
 }
 
 impl Node {
@@ -232,6 +245,18 @@ impl Node {
         let lock = lock(data)?;
         let journal = Arc::new(FileJournal::open(&data.join(file::FILE)).await?);
         journal.settle().await?;
+        let running = Self::start_over(journal, settings, clock, progress).await?;
+        Ok(Running { lock: Some(lock), ..running })
+    }
+
+    /// As [`Node::start`], over any journal, in a folder that is the caller's alone: for tests with a journal that fails.
+    pub async fn start_over(
+        journal: Arc<dyn Journal>,
+        settings: &Settings,
+        clock: Arc<dyn Clock>,
+        progress: impl FnMut(u64),
+    ) -> Result<Running, StartError> {
+        let data = &settings.data;
         let was_used = check_keys(data, &*journal, settings.new_keys).await?;
         // First of all that is made: what depends on them is never there without them.
         let master = MasterKey::load_or_create(&KeyFile::Master.of(data))?;
@@ -245,19 +270,7 @@ impl Node {
         // Last: from here on they may count as torn when the machine ends.
         let views = Views::open(&data.join("views.db")).await?;
         let files = Files { views: views.clone(), keys, people, pseudonymiser, appeals, codes };
-        match Self::assemble(journal, Some(files), settings, clock, progress).await {
-            Ok(running) => Ok(Running { lock: Some(lock), ..running }),
-            Err(error) => {
-                // Whoever tries again finds nothing open. What the lists know of batches that are lost must outlive the machine: flushed, they are believed in its next
-                // boot too. But once there are threads, somebody may write yet.
-                if matches!(error, StartError::Thread(_)) {
-                    views.leave().await;
-                } else {
-                    views.close().await;
-                }
-                Err(error)
-            }
-        }
+        closing(Self::assemble(journal, Some(views.clone()), Some(files), settings, clock, progress).await, &views).await
     }
 
     /// Starts with a journal in memory and no files: for tests and rehearsals.
@@ -268,23 +281,31 @@ impl Node {
     /// As [`Node::start_in_memory`], with scorers of these sizes: for a world of another size than an installation.
     pub async fn start_in_memory_sized(clock: Arc<dyn Clock>, limits: Limits, scoring: Sizes) -> Result<Running, StartError> {
         let settings = Settings { limits, accept_clock: true, scoring, ..Settings::new("") };
-        Self::assemble(Arc::new(MemoryJournal::default()), None, &settings, clock, |_| {}).await
+        Self::assemble(Arc::new(MemoryJournal::default()), None, None, &settings, clock, |_| {}).await
     }
 
     /// Starts on any journal, without files.
     pub async fn start_on(journal: Arc<dyn Journal>, clock: Arc<dyn Clock>, limits: Limits) -> Result<Running, StartError> {
         let settings = Settings { limits, accept_clock: true, ..Settings::new("") };
-        Self::assemble(journal, None, &settings, clock, |_| {}).await
+        Self::assemble(journal, None, None, &settings, clock, |_| {}).await
     }
 
     /// As [`Node::start_on`], with nobody who drives flows of money: they wait for whoever calls for them.
     pub async fn start_undriven_on(journal: Arc<dyn Journal>, clock: Arc<dyn Clock>, limits: Limits) -> Result<Running, StartError> {
         let settings = Settings { limits, accept_clock: true, drives: false, ..Settings::new("") };
-        Self::assemble(journal, None, &settings, clock, |_| {}).await
+        Self::assemble(journal, None, None, &settings, clock, |_| {}).await
+    }
+
+    /// As [`Node::start_undriven_on`], with read models in a folder: heads are saved there, and snapshots.
+    pub async fn start_undriven_in(folder: PathBuf, journal: Arc<dyn Journal>, clock: Arc<dyn Clock>, limits: Limits) -> Result<Running, StartError> {
+        let settings = Settings { limits, accept_clock: true, drives: false, ..Settings::new(folder) };
+        let views = Views::open(&settings.data.join("views.db")).await?;
+        closing(Self::assemble(journal, Some(views.clone()), None, &settings, clock, |_| {}).await, &views).await
     }
 
     async fn assemble(
         journal: Arc<dyn Journal>,
+        views: Option<Views>,
         files: Option<Files>,
         settings: &Settings,
         clock: Arc<dyn Clock>,
@@ -296,7 +317,6 @@ impl Node {
         let (cases, defences) = (Arc::new(Cases::default()), Arc::new(Defences::default()));
         let accounts = Arc::new(Accounts::default());
         let (attended, plans) = (Arc::new(Attended::default()), Arc::new(Plans::default()));
-        let views = files.as_ref().map(|files| files.views.clone());
         let (snapshots, writing) = views.as_ref().map(Views::snapshots).unzip();
         let runtime = tokio::runtime::Handle::current();
         let streams = Streams::new(Arc::clone(&journal), snapshots, Arc::clone(&museums), Arc::clone(&board), Arc::clone(&creating), runtime);
@@ -375,7 +395,7 @@ impl Node {
 
         let mut ending: Vec<_> = writing.map(|writing| tokio::spawn(writing.run(Arc::clone(&journal)))).into_iter().collect();
         ending.push(tokio::spawn(async move { drop(scored.await) }));
-        let listed = views.map(|views| views.follow_apart(Arc::clone(&journal), Arc::clone(&board), committed.clone()));
+        let listed = views.as_ref().map(|views| views.follow_apart(Arc::clone(&journal), Arc::clone(&board), committed.clone()));
         let listed = listed.transpose().map_err(StartError::Thread)?;
         let node = Arc::new(Self {
             clock,
@@ -447,7 +467,7 @@ impl Node {
         }
         let merging = Arc::clone(&node);
         tasks.push(tokio::spawn(async move { merging.keep_merging().await }));
-        Ok(Running { node, writer: thread, ending, listed, tasks, lock: None })
+        Ok(Running { node, writer: thread, ending, views, listed, tasks, lock: None })
     }
 
     /// Lends a thread to the owners, see [`Threads`].

@@ -1,7 +1,8 @@
 //! What callers ask: random commands about a few slots, so that they get in each other's way; most make sense, some do not.
 
 use tornello_engine::channel::Channel;
-use tornello_engine::envelope::{Digest, Envelope};
+use tornello_engine::envelope::{self, Digest, Envelope, PartyKind};
+use tornello_engine::grant::Grant;
 use tornello_engine::ids::{Code, HoldId, KeyId, PaymentId, PersonId, QuoteId, SlotId, TicketId};
 use tornello_engine::money::Cents;
 use tornello_engine::slot::{CancelCause, Command, DeskMethod, Direction, Keeper, Line, Quota, Scan, Settlement};
@@ -94,11 +95,20 @@ pub fn code(text: &str) -> Code {
     text.parse().expect("the simulation's codes are codes")
 }
 
-/// A caller with a key that nobody has used.
+/// Those who buy, as channels know them.
+pub const BUYERS: [Digest; 4] = [Digest(71), Digest(72), Digest(73), Digest(74)];
+/// The key of all sensors.
+pub const SENSORS: KeyId = KeyId(9);
+
+/// A caller with a key that nobody has used, for somebody whom the channel knows, or not.
 pub fn envelope(dice: &mut Dice) -> Envelope {
     let mut digest = || Digest(u128::from(dice.next()) << 64 | u128::from(dice.next()));
     let (key, body) = (digest(), digest());
-    Envelope { who: KeyId(1 + dice.below(4)), key, body, parties: Vec::new(), assessment: None, order: None, formerly: Vec::new() }
+    let of_buyer = |pseudonym| envelope::Party { kind: PartyKind::Buyer, pseudonym };
+    let parties: Vec<envelope::Party> = if dice.chance(60) { vec![of_buyer(dice.pick(&BUYERS))] } else { Vec::new() };
+    // A new month: who buys is known by an earlier pseudonym as well.
+    let formerly = if !parties.is_empty() && dice.chance(10) { vec![dice.pick(&BUYERS)] } else { Vec::new() };
+    Envelope { who: KeyId(1 + dice.below(4)), key, body, parties, assessment: None, order: None, formerly }
 }
 
 pub fn quotas(dice: &mut Dice, capacity: u32) -> [Quota; Channel::COUNT] {
@@ -194,7 +204,7 @@ impl Callers {
                 sd: dice.below(4) as u32,
                 measured_at: now.plus_seconds(dice.within(-600, 90)),
                 ceiling: dice.chance(80).then(|| 15 + dice.below(20) as u32),
-                grant: None,
+                grant: dice.chance(30).then(|| Grant { admitted: naive.map_or(0, Naive::admitted), share: dice.below(9) as u32 }),
             },
             Ask::Merge => {
                 let taken: Vec<Scan> = naive.iter().flat_map(|naive| &naive.scans).copied().collect();
@@ -330,7 +340,7 @@ fn keeping(dice: &mut Dice, now: Timestamp) -> (Timestamp, Keeper) {
 }
 
 /// Mostly the code that counts, or none.
-fn issue(dice: &mut Dice, naive: Option<&Naive>, ticket: TicketId) -> Option<u16> {
+pub fn issue(dice: &mut Dice, naive: Option<&Naive>, ticket: TicketId) -> Option<u16> {
     let counts = naive.and_then(|naive| naive.issue_of(ticket)).unwrap_or(1);
     dice.weighted(&[(40, Some(counts)), (20, None), (5, Some(1)), (5, Some(counts + 1))])
 }

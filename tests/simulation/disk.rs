@@ -67,6 +67,8 @@ impl Appending {
 #[derive(Default)]
 pub struct Disk {
     batches: Mutex<Vec<Batch>>,
+    /// How many batches there were when the node of each life died.
+    died_with: Mutex<Vec<usize>>,
     /// Whether the last batch's stored hash does not fit.
     damaged: AtomicBool,
     /// How often the node has died.
@@ -80,15 +82,22 @@ pub struct Disk {
 impl Disk {
     /// The journal as the node of this life sees it, and what its writer does.
     pub fn mount(self: &Arc<Self>) -> (Arc<Mount>, mpsc::UnboundedReceiver<Doing>) {
+        self.mount_for(u64::MAX)
+    }
+
+    /// As [`Disk::mount`], for a node that dies before it has asked so many times for something: then nothing is answered any more.
+    pub fn mount_for(self: &Arc<Self>, asked_max: u64) -> (Arc<Mount>, mpsc::UnboundedReceiver<Doing>) {
         let (doing, seen) = mpsc::unbounded_channel();
-        (Arc::new(Mount { disk: Arc::clone(self), life: self.life.load(Ordering::SeqCst), doing }), seen)
+        let life = self.life.load(Ordering::SeqCst);
+        (Arc::new(Mount { disk: Arc::clone(self), life, doing, asked_max, asked: AtomicU64::new(0) }), seen)
     }
 
     /// The node dies.
     pub fn crash(&self, on_its_way: Option<(Batch, Remains)>) {
+        let mut batches = self.lock();
+        self.died_with.lock().expect("nobody panics with the disk in hand").push(batches.len());
         self.life.fetch_add(1, Ordering::SeqCst);
         let Some((mut batch, remains)) = on_its_way else { return };
-        let mut batches = self.lock();
         match remains {
             Remains::Nothing => return,
             Remains::All => {}
@@ -112,7 +121,7 @@ impl Disk {
     }
 
     fn head(&self) -> Head {
-        self.lock().last().map_or(Head::EMPTY, |batch| Head { number: batch.number, hash: batch.hash(), at: batch.at })
+        head_of(&self.lock())
     }
 
     fn of(&self, stream: StreamId, limit: usize, wanted: impl Fn(u64, u64) -> bool) -> Result<Vec<Batch>, JournalError> {
@@ -124,11 +133,17 @@ impl Disk {
     }
 }
 
+fn head_of(batches: &[Batch]) -> Head {
+    batches.last().map_or(Head::EMPTY, |batch| Head { number: batch.number, hash: batch.hash(), at: batch.at })
+}
+
 /// The journal of one life of the node.
 pub struct Mount {
     disk: Arc<Disk>,
     life: u64,
     doing: mpsc::UnboundedSender<Doing>,
+    asked_max: u64,
+    asked: AtomicU64,
 }
 
 impl Mount {
@@ -136,8 +151,24 @@ impl Mount {
         self.disk.life.load(Ordering::SeqCst) != self.life
     }
 
+    /// What there is for this life: of what came after its end a dead node knows nothing.
+    fn known<'a>(&self, batches: &'a [Batch]) -> &'a [Batch] {
+        let died_with = self.disk.died_with.lock().expect("nobody panics with the disk in hand");
+        let end = usize::try_from(self.life).ok().and_then(|life| died_with.get(life).copied());
+        &batches[..end.map_or(batches.len(), |end| end.min(batches.len()))]
+    }
+
+    /// Whether it has come to its end in its start.
+    fn ends(&self) -> Result<(), JournalError> {
+        let goes_on = self.asked.fetch_add(1, Ordering::SeqCst) < self.asked_max;
+        if goes_on { Ok(()) } else { Err(JournalError::Unreachable("the node is dead".into())) }
+    }
+
     async fn append(&self, batch: &Batch) -> Result<(), JournalError> {
         let lost = || JournalError::Unreachable("input/output error".into());
+        if self.is_dead() {
+            return Err(lost());
+        }
         let (verdict, decided) = oneshot::channel();
         let _ = self.doing.send(Doing::Appending(Appending { batch: batch.clone(), verdict }));
         let verdict = decided.await.map_err(|_| lost())?;
@@ -165,11 +196,15 @@ impl Journal for Mount {
     }
 
     fn head(&self) -> BoxFuture<'_, Result<Head, JournalError>> {
-        ready(Ok(self.disk.head())).boxed()
+        ready(self.ends().map(|()| head_of(self.known(&self.disk.lock())))).boxed()
     }
 
     fn batches(&self, after: u64, limit: u32) -> BoxFuture<'_, Result<Vec<Batch>, JournalError>> {
-        let batches = self.disk.lock();
+        if let Err(error) = self.ends() {
+            return ready(Err(error)).boxed();
+        }
+        let on_disk = self.disk.lock();
+        let batches = self.known(&on_disk);
         let skip = usize::try_from(after).unwrap_or(usize::MAX);
         let mut some: Vec<Batch> = batches.iter().skip(skip).take(limit as usize).cloned().collect();
         let damaged = self.disk.damaged.load(Ordering::SeqCst) && some.last().map(|batch| batch.number) == batches.last().map(|batch| batch.number);
@@ -180,14 +215,18 @@ impl Journal for Mount {
     }
 
     fn batches_of(&self, stream: StreamId, after: u64, limit: u32) -> BoxFuture<'_, Result<Vec<Batch>, JournalError>> {
-        ready(self.disk.of(stream, limit as usize, |_, last| last > after)).boxed()
+        ready(self.ends().and_then(|()| self.disk.of(stream, limit as usize, |_, last| last > after))).boxed()
     }
 
     fn batch_with(&self, stream: StreamId, seq: u64) -> BoxFuture<'_, Result<Option<Batch>, JournalError>> {
-        ready(self.disk.of(stream, 1, |first, last| (first..=last).contains(&seq)).map(|mut batches| batches.pop())).boxed()
+        let with = self.ends().and_then(|()| self.disk.of(stream, 1, |first, last| (first..=last).contains(&seq)));
+        ready(with.map(|mut batches| batches.pop())).boxed()
     }
 
     fn cut_last(&self, number: u64) -> BoxFuture<'_, Result<(), JournalError>> {
+        if let Err(error) = self.ends() {
+            return ready(Err(error)).boxed();
+        }
         let mut batches = self.disk.lock();
         assert_eq!(batches.pop().map(|batch| batch.number), Some(number), "another batch than the last one is cut off");
         self.disk.damaged.store(false, Ordering::SeqCst);

@@ -6,7 +6,7 @@ mod passages;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use tornello_engine::channel::Channel;
-use tornello_engine::envelope::Digest;
+use tornello_engine::envelope::{Digest, Envelope, PartyKind};
 use tornello_engine::ids::{HoldId, KeyId, PaymentId, PersonId, SlotId, TicketId};
 use tornello_engine::record::Record;
 use tornello_engine::slot::{
@@ -29,6 +29,7 @@ pub enum Fate {
     Expired,
 }
 
+#[derive(Clone)]
 pub struct Hold {
     pub who: KeyId,
     pub channel: Channel,
@@ -40,17 +41,20 @@ pub struct Hold {
     pub paying: Option<PaymentId>,
     /// Whether a quote keeps it: then it stays the quote's.
     quoted: bool,
+    /// For whom, if the channel named somebody.
+    buyer: Option<Digest>,
     pub fate: Fate,
 }
 
 impl Hold {
-    fn new(who: KeyId, channel: Channel, lines: &[Line], (held_at, expires_at): (Timestamp, Timestamp)) -> Self {
-        Self { who, channel, lines: lines.to_vec(), held_at, expires_at, extended: false, paying: None, quoted: false, fate: Fate::Live }
+    fn new((who, buyer): (KeyId, Option<Digest>), channel: Channel, lines: &[Line], (held_at, expires_at): (Timestamp, Timestamp)) -> Self {
+        let (lines, extended, paying, quoted, fate) = (lines.to_vec(), false, None, false, Fate::Live);
+        Self { who, channel, lines, held_at, expires_at, extended, paying, quoted, buyer, fate }
     }
 }
 
 /// What an event does not tell of the command that it was.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Asked {
     /// The issue of the code that was shown.
     pub shown: Option<u16>,
@@ -60,8 +64,13 @@ pub struct Asked {
     pub over: Option<PaymentId>,
     /// How many places are to be sold beyond the slot's own, and the most people that may be sold to.
     pub beyond: Option<(u32, Option<u32>)>,
+    /// By which pseudonyms the one who asks is known.
+    pub buyers: Vec<Digest>,
+    /// How many had been let in when the slot was given its share of the room.
+    pub let_in: u32,
 }
 
+#[derive(Clone)]
 pub struct Ticket {
     line: Line,
     cancelled: bool,
@@ -81,8 +90,10 @@ pub struct Ticket {
     gone: Option<HoldId>,
 }
 
+#[derive(Clone)]
 pub struct Sale {
     pub who: KeyId,
+    buyer: Option<Digest>,
     channel: Channel,
     contact: Option<PersonId>,
     pub tickets: Vec<Ticket>,
@@ -99,6 +110,7 @@ pub enum Stage {
     Undone,
 }
 
+#[derive(Clone)]
 pub struct Move {
     pub begun: MoveBegun,
     pub stage: Stage,
@@ -113,20 +125,24 @@ pub enum Turn {
     InVain,
 }
 
+#[derive(Clone)]
 pub struct Entry {
     pub id: HoldId,
     pub channel: Channel,
     pub lines: Vec<Line>,
     pub who: KeyId,
+    buyer: Option<Digest>,
     pub turn: Turn,
 }
 
+#[derive(Clone)]
 struct Reading {
     event: Observed,
     /// People of this slot inside at that moment.
     inside_then: u32,
 }
 
+#[derive(Clone)]
 pub struct Naive {
     pub opening: Opening,
     pub capacity: u32,
@@ -214,7 +230,7 @@ impl Naive {
                 | Event::Exited(Exited { scanned_at: Some(_), .. })
                 | Event::AdmissionConflict(_)
                 | Event::ScansJudged(_) => self.late(at, &record.events[place..], asked.shown),
-                _ => self.happen(&record, record.seq == 1 && place == 0, event, asked),
+                _ => self.happen(&record, record.seq == 1 && place == 0, event, &asked),
             }
             .map_err(|wrong| format!("{wrong}: record {} with {event:?}", record.seq))?;
         }
@@ -222,20 +238,42 @@ impl Naive {
         Ok(())
     }
 
-    fn happen(&mut self, record: &Record<Event>, first: bool, event: &Event, asked: Asked) -> Result<(), String> {
+    /// Takes in what a gate was told before it is written. If that is now it is as at any gate; later it is a scan that comes in.
+    pub fn foretell(&mut self, told: &Record<Event>, asked: &Asked, now: bool) -> Result<(), String> {
+        if now {
+            match told.events.last() {
+                Some(Event::Admitted(admitted)) => {
+                    rule(self.people_upper(told.at).is_none_or(|(upper, ceiling)| upper < ceiling), "a full building lets somebody in")?;
+                    let against = self.against(admitted.ticket, told.at, asked.shown)?;
+                    rule(against.is_none(), "somebody is let in who may not be (SL-3)").map_err(|wrong| format!("{wrong}: {against:?}"))?;
+                }
+                Some(Event::Exited(exited)) => rule(self.is_inside(exited.ticket), "somebody leaves who is not inside")?,
+                Some(Event::ScansJudged(judged)) => {
+                    let passes = judged.scans.iter().any(|found| found.before.is_none() && found.judged.passed());
+                    rule(passes, "a gate lets somebody pass who does not")?;
+                }
+                _ => return Err("a gate is told of something else than who goes in or out".into()),
+            }
+        }
+        self.late(told.at, &told.events, asked.shown)
+    }
+
+    fn happen(&mut self, record: &Record<Event>, first: bool, event: &Event, asked: &Asked) -> Result<(), String> {
         let (at, policy, shown) = (record.at, self.opening.policy, asked.shown);
         let by = record.envelope.as_ref().map_or(KeyId::SYSTEM, |envelope| envelope.who);
+        let named = record.envelope.as_ref().and_then(|envelope| buyer_of(envelope));
         match event {
             Event::Opened(_) => rule(first, "a slot is opened twice"),
             Event::Held(held) => {
                 self.on_sale(at, held.channel)?;
                 self.has_room(at, held.hold, held.channel, &held.lines)?;
+                self.within_limits(&asked.buyers, held.channel, people(&held.lines), true)?;
                 let expires_at = match asked.until {
                     Some(until) => self.kept_until(at, held.channel, until),
                     None => at.plus_seconds(policy.hold_ttl_s.into()).min(self.sale_end(held.channel)),
                 };
                 rule(held.expires_at == expires_at && at < expires_at, "a hold ends at another time than promised")?;
-                self.holds.insert(held.hold, Hold::new(by, held.channel, &held.lines, (at, expires_at)));
+                self.holds.insert(held.hold, Hold::new((by, named), held.channel, &held.lines, (at, expires_at)));
                 Ok(())
             }
             Event::Prolonged(prolonged) => {
@@ -260,6 +298,9 @@ impl Naive {
                 self.on_sale(at, channel)?;
                 rule((1..=u32::from(policy.party_max)).contains(&after), "a party of a size that may not be")?;
                 rule(after <= before + self.room(at, channel), "more places are taken than there are (SL-1)")?;
+                let owner: Vec<Digest> = hold.buyer.into_iter().collect();
+                let is_own = owner.iter().any(|buyer| asked.buyers.contains(buyer));
+                self.within_limits(if is_own { &asked.buyers } else { &owner }, channel, after.saturating_sub(before), false)?;
                 self.live_hold_mut(at, amended.hold)?.lines.clone_from(&amended.lines);
                 Ok(())
             }
@@ -289,8 +330,12 @@ impl Naive {
             Event::Sold(sold) => {
                 self.on_sale(at, sold.channel)?;
                 settles(sold.channel, &sold.lines, &sold.settlement)?;
-                let mut who = by;
+                let (mut who, mut buyer) = (by, named);
                 if sold.held {
+                    let hold = self.live_hold(at, sold.sale)?;
+                    if hold.buyer.is_none() {
+                        self.within_limits(&asked.buyers, hold.channel, people(&hold.lines), false)?;
+                    }
                     let hold = self.live_hold_mut(at, sold.sale)?;
                     rule((&hold.lines, hold.channel) == (&sold.lines, sold.channel), "something else is sold than was held")?;
                     let other = hold.paying.filter(|payment| sold.settlement != Settlement::Payment { id: *payment });
@@ -298,11 +343,13 @@ impl Naive {
                     // What the system holds is sold for somebody.
                     hold.fate = Fate::Sold;
                     who = if hold.who == KeyId::SYSTEM { who } else { hold.who };
+                    buyer = hold.buyer.or(buyer);
                 } else {
                     self.has_room(at, sold.sale, sold.channel, &sold.lines)?;
+                    self.within_limits(&asked.buyers, sold.channel, people(&sold.lines), false)?;
                 }
                 let (channel, contact, tickets) = (sold.channel, sold.contact, tickets(&sold.lines));
-                let sale = Sale { who, channel, contact, tickets, refunded: 0, percent_max: 100 };
+                let sale = Sale { who, buyer, channel, contact, tickets, refunded: 0, percent_max: 100 };
                 rule(self.sales.insert(sold.sale, sale).is_none(), "something is sold twice")
             }
             Event::Cancelled(cancelled) => {
@@ -394,7 +441,10 @@ impl Naive {
                 rule(self.reading.as_ref().is_none_or(|last| last.event.measured_at <= observed.measured_at), "an older reading counts")?;
                 let until = observed.measured_at.plus_seconds(policy.stale_after_s.into());
                 rule(observed.until == until && at < until && observed.measured_at <= at.plus_seconds(60), "a reading of another time counts")?;
-                rule(observed.sellable == self.cap(at, observed), "a reading limits sales otherwise than it says")?;
+                let of_share = observed.share.map_or(u32::MAX, |share| asked.let_in + share);
+                let sellable = self.cap(at, observed).map(|cap| cap.min(of_share));
+                rule(observed.sellable == sellable, "a reading limits sales otherwise than it says")
+                    .map_err(|wrong| format!("{wrong}: not {sellable:?}"))?;
                 self.reading = Some(Reading { event: observed.clone(), inside_then: self.inside() });
                 Ok(())
             }
@@ -404,12 +454,13 @@ impl Naive {
                 let size = people(&waited.lines);
                 rule(size > self.room(at, waited.channel), "somebody waits whose places are there")?;
                 rule(size <= self.capacity, "somebody waits for more places than there are")?;
+                self.within_limits(&asked.buyers, waited.channel, size, true)?;
                 rule(waited.number == self.entries.len() as u64 + 1, "those who wait are not numbered as they came")?;
                 let ahead = (self.waiting().count() as u32, self.waiting().map(|entry| people(&entry.lines)).sum::<u32>());
                 rule((waited.parties_ahead, waited.people_ahead) == ahead, "others wait ahead than is said")?;
                 let who = record.envelope.as_ref().map(|envelope| envelope.who).ok_or("somebody waits whom nobody asked for")?;
                 let (id, channel, lines) = (waited.entry, waited.channel, waited.lines.clone());
-                self.entries.push(Entry { id, channel, lines, who, turn: Turn::Waiting });
+                self.entries.push(Entry { id, channel, lines, who, buyer: named, turn: Turn::Waiting });
                 Ok(())
             }
             Event::WaitingLeft(left) => self.ends_waiting(left.entry, Turn::Left).map(drop),
@@ -424,10 +475,10 @@ impl Naive {
                 let place = self.ends_waiting(offered.entry, Turn::Offered)?;
                 let passed_over = self.entries[..place].iter().filter(|entry| entry.turn == Turn::Waiting).count();
                 rule(offered.passed_over == passed_over as u32, "others were passed over than is said")?;
-                let Entry { channel, ref lines, who, .. } = self.entries[place];
+                let Entry { channel, ref lines, who, buyer, .. } = self.entries[place];
                 let (lines, expires_at) = (lines.clone(), at.plus_seconds(policy.hold_ttl_s.into()).min(self.sale_end(channel)));
                 rule(offered.expires_at == expires_at, "an offer lapses at another time than a hold")?;
-                let hold = Hold::new(who, channel, &lines, (at, expires_at));
+                let hold = Hold::new((who, buyer), channel, &lines, (at, expires_at));
                 rule(self.holds.insert(offered.entry, hold).is_none(), "an offer of a hold's id")
             }
             Event::Renamed(renamed) => self.rename(at, renamed),
@@ -435,12 +486,13 @@ impl Naive {
             // That it left the other slot so, the auditor sees.
             Event::Arrived(arrived) => {
                 self.has_room(at, arrived.sale, arrived.channel, &arrived.lines)?;
+                self.within_limits(&Vec::from_iter(arrived.buyer), arrived.channel, people(&arrived.lines), false)?;
                 let mut tickets = tickets(&arrived.lines);
                 for (number, person) in &arrived.holders {
                     tickets.get_mut(usize::from(*number)).ok_or("a name on no ticket")?.holder = Some(*person);
                 }
-                let Arrived { who, channel, contact, .. } = *arrived;
-                let sale = Sale { who, channel, contact, tickets, refunded: 0, percent_max: arrived.refund_percent.into() };
+                let Arrived { who, buyer, channel, contact, .. } = *arrived;
+                let sale = Sale { who, buyer, channel, contact, tickets, refunded: 0, percent_max: arrived.refund_percent.into() };
                 self.sales.insert(arrived.sale, sale);
                 Ok(())
             }
@@ -574,7 +626,7 @@ impl Naive {
             contact: sale.contact,
             holders: (0..).zip(&begun.tickets).filter_map(holder).collect(),
             refund_percent: begun.refund_percent,
-            buyer: None,
+            buyer: sale.buyer,
         })
     }
 
@@ -586,6 +638,12 @@ impl Naive {
     /// Which issue of a ticket's code counts.
     pub fn issue_of(&self, id: TicketId) -> Option<u16> {
         Some(self.sales.get(&id.sale())?.tickets.get(usize::from(id.number()))?.issue)
+    }
+
+    /// Whether its holder is inside.
+    pub fn is_inside(&self, id: TicketId) -> bool {
+        let ticket = self.sales.get(&id.sale()).and_then(|sale| sale.tickets.get(usize::from(id.number())));
+        ticket.is_some_and(|ticket| ticket.inside)
     }
 
     /// How many moves are under way.
@@ -674,7 +732,7 @@ impl Naive {
             return 0;
         }
         let taken = |channel| i64::from(self.taken_by(channel));
-        let cap = self.reading.as_ref().filter(|reading| at < reading.event.until).and_then(|reading| reading.event.sellable);
+        let cap = self.in_force(at);
         let beyond = self.beyond.unwrap_or(0);
         let left = |places: u32| {
             let mut room = i64::from(cap.unwrap_or(u32::MAX).min(places)) - Channel::ALL.into_iter().map(taken).sum::<i64>();
@@ -692,6 +750,71 @@ impl Naive {
             room = room.min(i64::from(limit) - taken(channel));
         }
         room.max(0) as u32
+    }
+
+    /// The people and the live holds that somebody has here, without what they wait for.
+    pub fn had(&self, buyer: Digest) -> (u32, u32) {
+        let holds: Vec<&Hold> = self.live().map(|(_, hold)| hold).filter(|hold| hold.buyer == Some(buyer)).collect();
+        let sales = self.sales.values().filter(|sale| sale.buyer == Some(buyer));
+        let tickets = sales.flat_map(|sale| &sale.tickets).filter(|ticket| !ticket.cancelled && !self.has_moved(ticket)).count() as u32;
+        (holds.iter().map(|hold| people(&hold.lines)).sum::<u32>() + tickets, holds.len() as u32)
+    }
+
+    /// The people for whom somebody waits here, and how many times.
+    fn awaits(&self, buyer: Digest) -> (u32, u32) {
+        let entries: Vec<&Entry> = self.waiting().filter(|entry| entry.buyer == Some(buyer)).collect();
+        (entries.iter().map(|entry| people(&entry.lines)).sum(), entries.len() as u32)
+    }
+
+    /// The people whom somebody has or waits for here, through the channels in which they count for the day.
+    pub fn people_of_day(&self, buyer: Digest) -> u32 {
+        let is_theirs = |of: Option<Digest>, channel: Channel| of == Some(buyer) && is_limited(channel);
+        let holds = self.live().filter(|(_, hold)| is_theirs(hold.buyer, hold.channel)).map(|(_, hold)| people(&hold.lines)).sum::<u32>();
+        let waits = self.waiting().filter(|entry| is_theirs(entry.buyer, entry.channel)).map(|entry| people(&entry.lines)).sum::<u32>();
+        let sales = self.sales.values().filter(|sale| is_theirs(sale.buyer, sale.channel));
+        let tickets = sales.flat_map(|sale| &sale.tickets).filter(|ticket| !ticket.cancelled && !self.has_moved(ticket)).count() as u32;
+        holds + waits + tickets
+    }
+
+    /// Nobody has more of a slot than its museum lets one buyer have, by whichever pseudonym.
+    fn within_limits(&self, buyers: &[Digest], channel: Channel, more: u32, opens: bool) -> Result<(), String> {
+        if buyers.is_empty() || !is_limited(channel) {
+            return Ok(());
+        }
+        let limits = self.opening.policy.limits;
+        let has: u32 = buyers.iter().map(|buyer| self.had(*buyer).0 + self.awaits(*buyer).0).sum();
+        let holds: u32 = buyers.iter().map(|buyer| self.had(*buyer).1 + self.awaits(*buyer).1).sum();
+        let few = more == 0 || limits.tickets_max.is_none_or(|max| has + more <= u32::from(max));
+        rule(few, "a buyer has more of a slot than anybody may (SL-11)").map_err(|wrong| format!("{wrong}: {has} and {more}"))?;
+        rule(!opens || limits.holds_max.is_none_or(|max| holds < u32::from(max)), "a buyer has more open holds than anybody may (SL-11)")
+    }
+
+    /// For how many people an event asks for the day of its slot, and by which pseudonyms; none if it asks for nothing that is limited.
+    pub fn asks_of_day(&self, event: &Event, named: &[Digest]) -> Option<(Vec<Digest>, u32)> {
+        let (channel, buyers, more) = match event {
+            Event::Held(held) => (held.channel, named.to_vec(), people(&held.lines)),
+            Event::Waited(waited) => (waited.channel, named.to_vec(), people(&waited.lines)),
+            Event::Sold(sold) if !sold.held => (sold.channel, named.to_vec(), people(&sold.lines)),
+            Event::Sold(sold) => {
+                let hold = self.holds.get(&sold.sale).filter(|hold| hold.buyer.is_none())?;
+                (hold.channel, named.to_vec(), people(&hold.lines))
+            }
+            Event::Arrived(arrived) => (arrived.channel, arrived.buyer.into_iter().collect(), people(&arrived.lines)),
+            _ => return None,
+        };
+        (is_limited(channel) && !buyers.is_empty()).then_some((buyers, more))
+    }
+
+    /// How many people may still come in by this slot: as many as its places in force let, or were sold, less those let in.
+    pub fn may_come(&self, now: Timestamp) -> u32 {
+        let most = if now < self.opening.end { self.in_force(now).unwrap_or(self.capacity + self.beyond.unwrap_or(0)) } else { 0 };
+        let taken = Channel::ALL.into_iter().map(|channel| self.taken_by(channel)).sum::<u32>();
+        most.max(taken).saturating_sub(self.admitted())
+    }
+
+    /// The most places that may be taken by the last reading.
+    pub fn in_force(&self, now: Timestamp) -> Option<u32> {
+        self.reading.as_ref().filter(|reading| now < reading.event.until)?.event.sellable
     }
 
     fn is_new(&self, id: HoldId, lines: &[Line]) -> Result<(), String> {
@@ -826,6 +949,16 @@ impl Ticket {
     const fn stands(&self) -> bool {
         !self.cancelled && self.entries == 0 && self.gone.is_none()
     }
+}
+
+/// The channels whose staff do not see who buys.
+fn is_limited(channel: Channel) -> bool {
+    !matches!(channel, Channel::BoxOffice | Channel::Group)
+}
+
+/// The one who buys, as the channel knows them.
+fn buyer_of(envelope: &Envelope) -> Option<Digest> {
+    envelope.parties.iter().find(|party| party.kind == PartyKind::Buyer).map(|party| party.pseudonym)
 }
 
 /// A ticket for each person.

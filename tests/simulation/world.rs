@@ -7,6 +7,8 @@
 
 mod acts;
 mod counts;
+mod gates;
+mod readings;
 mod rest;
 mod signals;
 
@@ -15,23 +17,26 @@ use signals::{Token, reaches, until, within};
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::LocalBoxFuture;
+use tempfile::TempDir;
 use tokio::sync::mpsc;
 use tornello_actors::clock::Clock;
 use tornello_actors::failure::Failure;
 use tornello_actors::journal::writer::{Health, Limits};
 use tornello_actors::journal::{Head, Journal};
-use tornello_actors::node::{Node, Running};
+use tornello_actors::node::{Node, Passage, Running, StartError};
 use tornello_actors::owner::Answer;
+use tornello_engine::aggregate::Aggregate;
 use tornello_engine::calendar;
+use tornello_engine::envelope::Envelope;
 use tornello_engine::ids::{HoldId, MuseumId, RouteId, SlotId};
 use tornello_engine::museum::{self, Museum};
-use tornello_engine::slot::{Command, Policy, Reentry, Refund, Refusal, Slot};
+use tornello_engine::slot::{Command, Limits as BuyerLimits, Policy, Reentry, Refund, Refusal, Scan, Slot};
 use tornello_engine::time::Timestamp;
 
 use super::auditor::{Auditor, Outcome};
@@ -44,6 +49,10 @@ use super::time::{Machine, SimulatedClock};
 
 const HOUR_S: i64 = 3_600;
 const ROUNDS: u64 = 12;
+/// In so many seeds of a hundred the node keeps read models: heads and snapshots, from which it starts.
+const WITH_FOLDER_PERCENT: u64 = 20;
+/// Of so many owners that take something one's state is held against its records.
+const LOOKS_PER_STATE: u64 = 2;
 /// The museums whose slots are sold; the last one only plugs the journal and stands as a fence.
 const MUSEUMS: [MuseumId; 3] = [MuseumId(1), MuseumId(2), MuseumId(9)];
 const PLUG: MuseumId = MUSEUMS[2];
@@ -117,6 +126,18 @@ struct World {
     pending: Vec<Pending>,
     /// Sendings that will be repeated.
     late: Vec<usize>,
+    /// Passages that gates have asked for.
+    passages: Vec<(Envelope, Passage)>,
+    /// Scans that gates were told to keep, of which a dead node knew nothing any more; with the issue that was shown.
+    kept: Vec<(Scan, Option<u16>)>,
+    /// The most people in each building.
+    ceilings: [u32; 2],
+    /// The read models, if the node has any.
+    folder: Option<TempDir>,
+    /// Whether the last batch on the disk may be torn.
+    torn: bool,
+    /// How many owners were looked at.
+    looks: u64,
     /// Slots whose owner is not in memory in this round.
     down: BTreeSet<SlotId>,
     lines: Vec<String>,
@@ -129,9 +150,11 @@ impl World {
         let start: Timestamp = dice.pick(&STARTS).parse().expect("the starts are instants");
         let start = start.plus_seconds(dice.within(0, HOUR_S));
         let (machine, disk) = (Machine::new(start), Arc::<Disk>::default());
-        let limits = Limits { queue: dice.pick(&[6, 16, 1_024]), batch: dice.pick(&[1, 2, 3, 8, 1_024]), pace: Duration::ZERO };
+        let limits = Limits { queue: dice.pick(&[6, 16, 1_024]), batch: dice.pick(&[1, 1, 1, 2, 3, 8, 1_024]), pace: Duration::ZERO };
         let policy = policy(&mut dice);
-        let life = Life::start(&machine, &disk, limits).await;
+        let folder = dice.chance(WITH_FOLDER_PERCENT).then(|| tempfile::tempdir().expect("there is room for a folder"));
+        let ceilings = [(); 2].map(|()| 4 + dice.below(14) as u32);
+        let life = Life::start(&machine, disk.mount(), folder.as_ref(), limits).await.expect("a simulated node starts");
         let fence = SlotId::new(PLUG, RouteId(1), hour_of(start, 30));
         let mut world = Self {
             dice,
@@ -147,6 +170,12 @@ impl World {
             callers: Callers::default(),
             pending: Vec::new(),
             late: Vec::new(),
+            passages: Vec::new(),
+            kept: Vec::new(),
+            ceilings,
+            folder,
+            torn: false,
+            looks: 0,
             down: BTreeSet::new(),
             lines: Vec::new(),
             counts: Counts::default(),
@@ -177,13 +206,14 @@ impl World {
         }
     }
 
-    /// The slots of now, of the next hours and of tomorrow, as far as they are not known yet.
+    /// The slots of now, of the next hours and of tomorrow: what is asked is asked of these.
     fn choose_slots(&mut self) {
         let now = self.now();
         for (museum, hours) in [(0, 0), (1, 0), (0, 1), (1, 24)] {
             let slot = SlotId::new(MUSEUMS[museum], RouteId(1), hour_of(now, hours));
             // Before the first day there is no plan.
-            if slot.start() >= self.began && !self.slots.contains(&slot) {
+            if slot.start() >= self.began {
+                self.slots.retain(|known| *known != slot);
                 self.slots.push(slot);
             }
         }
@@ -198,7 +228,9 @@ impl World {
                 quota.limit = quota.limit.map(|limit| limit.max(quota.reserved));
                 quota
             });
-            for command in opening(museum, valid_from, capacity, quotas, self.policy) {
+            let ceiling = MUSEUMS.iter().zip(self.ceilings).find(|(of, _)| **of == museum).map(|(_, ceiling)| ceiling);
+            let room = ceiling.map(|ceiling| museum::Command::SetCeiling { valid_from, ceiling: Some(ceiling) });
+            for command in opening(museum, valid_from, capacity, quotas, self.policy).into_iter().chain(room) {
                 let asked = self.ask_museum(museum, command);
                 let answer = self.drive(asked, false).await?;
                 rule(answer.is_ok(), "a museum does not open").map_err(|wrong| format!("{wrong}: {answer:?}"))?;
@@ -228,6 +260,16 @@ impl World {
         self.finish().await?;
         for _ in 0..self.dice.below(3) {
             self.drive_a_move().await?;
+        }
+        if self.dice.chance(30) {
+            self.drive_gates().await?;
+        }
+        for _ in 0..self.dice.below(3) {
+            self.drive_a_reading().await?;
+        }
+        if self.dice.chance(15) {
+            let node = Arc::clone(self.node());
+            self.drive(async move { node.tidy().await }.boxed_local(), false).await?;
         }
         self.compare().await
     }
@@ -263,8 +305,23 @@ impl World {
     async fn wait_for_owner(&mut self, slot: SlotId) -> Result<(), Halt> {
         let (reached, mut signal) = mpsc::unbounded_channel();
         let (token, node) = (Token(reached), Arc::clone(self.node()));
-        let mut look = async move { node.look(slot, move |_| token.look()).await }.boxed_local();
-        reaches(&mut look, &mut signal).await
+        self.looks += 1;
+        let is_wanted = self.looks.is_multiple_of(LOOKS_PER_STATE);
+        let state = Arc::new(Mutex::new(None));
+        let seen = Arc::clone(&state);
+        let see = move |slot: &Slot| {
+            if is_wanted && let Ok(mut seen) = seen.lock() {
+                *seen = postcard::to_allocvec(slot).ok().map(|state| (slot.seq(), state));
+            }
+            token.look();
+        };
+        let mut look = async move { node.look(slot, see).await }.boxed_local();
+        reaches(&mut look, &mut signal).await?;
+        drop(look);
+        if let Some((seq, state)) = state.lock().ok().and_then(|mut state| state.take()) {
+            self.auditor.saw(slot, seq, state)?;
+        }
+        Ok(())
     }
 
     /// A look, driven to its end.
@@ -309,7 +366,9 @@ impl World {
     /// The append that stands still meets its fate.
     async fn release(&mut self, faults: bool) -> Result<(), Halt> {
         self.hear_answers()?;
-        let Some(appending) = self.life.standing.take() else { return Ok(()) };
+        if self.life.standing.is_none() {
+            return Ok(());
+        }
         let verdict = match if faults { self.dice.below(100) } else { 99 } {
             0..4 => Verdict::Full,
             4..5 => Verdict::Conflict,
@@ -317,12 +376,17 @@ impl World {
             9..13 => Verdict::AnswerLost,
             13 => Verdict::FlushFailed { written: self.dice.chance(50) },
             14..16 => {
-                self.life.standing = Some(appending);
                 self.line(format_args!("the node is killed in an append"));
                 return self.crash();
             }
             _ => Verdict::Written,
         };
+        self.decide(verdict).await
+    }
+
+    /// The append that stands still ends like that.
+    async fn decide(&mut self, verdict: Verdict) -> Result<(), Halt> {
+        let Some(appending) = self.life.standing.take() else { return Ok(()) };
         let (number, spans) = (appending.batch.number, appending.batch.spans.clone());
         let mut batch = format!("batch {number} {verdict:?}:");
         for span in spans {
@@ -331,6 +395,9 @@ impl World {
         self.line(format_args!("{batch}"));
         self.counts.batches += 1;
         self.counts.faults += u64::from(verdict != Verdict::Written);
+        if verdict != Verdict::Written {
+            self.auditor.unsee();
+        }
         // What the writer did before is over.
         while self.life.doing.try_recv().is_ok() {}
         appending.end(verdict);
@@ -361,7 +428,9 @@ impl World {
     fn hear_answers(&mut self) -> Result<(), Halt> {
         for index in 0..self.pending.len() {
             let pending = &mut self.pending[index];
+            // Who has asked once more, and was found to be known, asks its owner for the answer: one that is gone would be made anew.
             if pending.taken
+                && !self.down.contains(&self.auditor.sendings[pending.sending].slot)
                 && let Some(answer) = (&mut pending.answer).now_or_never()
             {
                 let sending = pending.sending;
@@ -483,6 +552,7 @@ impl World {
         let remains = self.dice.pick(&[Remains::Nothing, Remains::All, Remains::Damaged, Remains::Short]);
         self.line(format_args!("of the batch on its way remains {:?}", on_its_way.is_some().then_some(remains)));
         self.disk.crash(on_its_way.as_ref().map(|appending| (appending.batch.clone(), remains)));
+        self.torn |= on_its_way.is_some() && matches!(remains, Remains::Damaged | Remains::Short);
         drop(on_its_way);
         for pending in std::mem::take(&mut self.pending) {
             let sending = &mut self.auditor.sendings[pending.sending];
@@ -508,11 +578,35 @@ impl World {
         self.disk.outage.store(false, Ordering::SeqCst);
         self.disk.unreadable.store(false, Ordering::SeqCst);
         let (before, known) = (self.disk.length(), self.auditor.read());
-        self.life = Life::start(&self.machine, &self.disk, self.limits).await;
+        while self.dice.chance(25) {
+            // It dies in its start, wherever that is.
+            let asked_max = self.dice.below(6);
+            let started = Life::start(&self.machine, self.disk.mount_for(asked_max), self.folder.as_ref(), self.limits).await;
+            self.disk.crash(None);
+            match started {
+                Err(died) => self.line(format_args!("the node dies in its start: {died}")),
+                Ok(Life { running, .. }) => {
+                    self.line(format_args!("the node dies right after its start"));
+                    if let Some(dead) = running {
+                        dead.stop().await;
+                    }
+                }
+            }
+            self.counts.died_in_start += 1;
+        }
+        let started = Life::start(&self.machine, self.disk.mount(), self.folder.as_ref(), self.limits).await;
+        self.life = started.map_err(|error| format!("a node does not start: {error}"))?;
         let cut = self.node().started().cut;
         self.line(format_args!("the node starts at {}, cut: {cut:?}", self.now()));
-        rule(self.disk.length() >= known && self.disk.length() + usize::from(cut.is_some()) == before, "a start cuts off what was acknowledged")?;
+        let gone = before - self.disk.length();
+        rule(self.disk.length() >= known && gone <= usize::from(self.torn), "a start cuts off what was acknowledged")?;
+        rule(cut.is_none() || gone == 1, "a start says that it has cut off what is there")?;
+        self.torn = false;
         self.auditor.step(&self.disk.since(known))?;
+        // What the dead node was about is over.
+        let told = self.auditor.lost();
+        self.counts.told_and_lost += told.len() as u64;
+        self.kept.extend(told.iter().map(|told| (told.scan(), told.passage.issue)));
         self.choose_slots();
         Ok(())
     }
@@ -522,7 +616,9 @@ impl World {
     }
 
     fn ask_museum(&mut self, museum: MuseumId, command: museum::Command) -> LocalBoxFuture<'static, Answer<Museum>> {
-        let (node, envelope) = (Arc::clone(self.node()), callers::envelope(&mut self.dice));
+        // Nobody buys a plan.
+        let envelope = Envelope { parties: Vec::new(), formerly: Vec::new(), ..callers::envelope(&mut self.dice) };
+        let node = Arc::clone(self.node());
         async move { node.museum(museum, envelope, command).await }.boxed_local()
     }
 
@@ -540,15 +636,23 @@ impl World {
 }
 
 impl Life {
-    async fn start(machine: &Arc<Machine>, disk: &Arc<Disk>, limits: Limits) -> Self {
-        let (mount, doing): (Arc<Mount>, _) = disk.mount();
+    async fn start(
+        machine: &Arc<Machine>,
+        (mount, doing): (Arc<Mount>, mpsc::UnboundedReceiver<Doing>),
+        folder: Option<&TempDir>,
+        limits: Limits,
+    ) -> Result<Self, StartError> {
         let clock = SimulatedClock::start(machine);
-        let running = Node::start_undriven_on(mount as Arc<dyn Journal>, Arc::clone(&clock) as _, limits).await.expect("a simulated node starts");
+        let (journal, time): (Arc<dyn Journal>, Arc<dyn Clock>) = (mount, Arc::clone(&clock) as _);
+        let running = match folder {
+            None => Node::start_undriven_on(journal, time, limits).await?,
+            Some(folder) => Node::start_undriven_in(folder.path().to_owned(), journal, time, limits).await?,
+        };
         // What the node does by itself as it begins, it does now.
         for _ in 0..4 {
             tokio::task::yield_now().await;
         }
-        Self { running: Some(running), clock, doing, standing: None, apart_s: 0 }
+        Ok(Self { running: Some(running), clock, doing, standing: None, apart_s: 0 })
     }
 }
 
@@ -560,6 +664,12 @@ fn policy(dice: &mut Dice) -> Policy {
         party_max: 5,
         admit_early_s: dice.pick(&[900, 7_200]),
         reentry: Reentry { times_max: dice.pick(&[0, 0, 1, 3]), within_s: dice.pick(&[600, 7_200]) },
+        limits: BuyerLimits {
+            tickets_max: dice.pick(&[None, Some(4), Some(6)]),
+            holds_max: dice.pick(&[None, Some(1), Some(2)]),
+            day_max: dice.pick(&[None, Some(5), Some(8)]),
+            ..BuyerLimits::NONE
+        },
         refund: Refund { full_until_s: 7_200, part_percent: dice.pick(&[0, 50, 33]), part_until_s: dice.pick(&[600, 3_600]) },
         ..Policy::default()
     }

@@ -15,6 +15,8 @@ use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
 use serde_json::Value;
 use tempfile::TempDir;
 use tornello_actors::clock::ManualClock;
+use tornello_actors::journal::Journal;
+use tornello_actors::journal::file::{self, FileJournal};
 use tornello_actors::keys::{Museums, NewKey, Role};
 use tornello_actors::node::{Node, Running, Settings};
 use tornello_api::pagopa::gateway::Pagopa;
@@ -55,6 +57,42 @@ pub struct App {
 }
 
 impl App {
+    /// As [`App::start_with`], over its journal wrapped in another one, with so many threads for slots.
+    pub async fn start_over<J: Journal>(settings: ServerSettings, arbiters: usize, wrap: impl FnOnce(FileJournal) -> Arc<J>) -> (Self, Arc<J>) {
+        let clock = Arc::new(ManualClock::new(NOW.parse().unwrap()));
+        let started = Self::open_over(tempfile::tempdir().unwrap(), clock, settings, arbiters, wrap).await;
+        started.0.register_both().await;
+        started
+    }
+
+    /// Stops in whatever it does, so that who is being served is answered or not, and starts again as [`App::start_over`] does.
+    pub async fn restart_over<J: Journal>(
+        self,
+        settings: ServerSettings,
+        arbiters: usize,
+        wrap: impl FnOnce(FileJournal) -> Arc<J>,
+    ) -> (Self, Arc<J>) {
+        drop(self.client);
+        self.server.stop(false).await;
+        self.serving.await.unwrap().unwrap();
+        self.running.stop().await;
+        Self::open_over(self.folder, self.clock, settings, arbiters, wrap).await
+    }
+
+    async fn open_over<J: Journal>(
+        folder: TempDir,
+        clock: Arc<ManualClock>,
+        settings: ServerSettings,
+        arbiters: usize,
+        wrap: impl FnOnce(FileJournal) -> Arc<J>,
+    ) -> (Self, Arc<J>) {
+        let journal = FileJournal::open(&folder.path().join(file::FILE)).await.unwrap();
+        journal.settle().await.unwrap();
+        let (journal, of_node) = (wrap(journal), Settings { arbiters, ..Settings::new(folder.path()) });
+        let running = Node::start_over(Arc::clone(&journal) as _, &of_node, Arc::clone(&clock) as _, |_| {}).await.unwrap();
+        (Self::serve(running, folder, clock, settings), journal)
+    }
+
     /// Starts with `torre` and `mare`.
     pub async fn start() -> Self {
         Self::start_with(settings()).await
@@ -63,10 +101,14 @@ impl App {
     /// As [`App::start`], with settings of its own.
     pub async fn start_with(settings: ServerSettings) -> Self {
         let app = Self::open_with(tempfile::tempdir().unwrap(), Arc::new(ManualClock::new(NOW.parse().unwrap())), settings).await;
-        for (number, slug, ceiling) in [(TORRE, "torre", Some(60)), (MARE, "mare", None)] {
-            register(app.node(), number, slug, ceiling).await;
-        }
+        app.register_both().await;
         app
+    }
+
+    async fn register_both(&self) {
+        for (number, slug, ceiling) in [(TORRE, "torre", Some(60)), (MARE, "mare", None)] {
+            register(self.node(), number, slug, ceiling).await;
+        }
     }
 
     /// Starts on a folder, whatever it holds.
@@ -76,6 +118,10 @@ impl App {
 
     async fn open_with(folder: TempDir, clock: Arc<ManualClock>, settings: ServerSettings) -> Self {
         let running = Node::start(&Settings::new(folder.path()), Arc::clone(&clock) as _, |_| {}).await.unwrap();
+        Self::serve(running, folder, clock, settings)
+    }
+
+    fn serve(running: Running, folder: TempDir, clock: Arc<ManualClock>, settings: ServerSettings) -> Self {
         let reconciliation = settings.pagopa.is_some().then(|| Arc::new(Reconciliation::open(folder.path()).unwrap()));
         let settings = ServerSettings { reconciliation: reconciliation.clone(), ..settings };
         let (server, address) = server::start(Arc::clone(running.node()), &settings).unwrap();

@@ -436,8 +436,9 @@ impl Node {
         }
     }
 
-    /// Puts all forked slots online again; false if not all could be.
-    pub(super) async fn end_forks(&self) -> bool {
+    /// Merges what gates were told while the journal did not write, and puts all forked slots online again; false if not all could be. The node does so by itself; this is
+    /// for whoever sets its clock.
+    pub async fn end_forks(&self) -> bool {
         if self.health() == Health::Writing {
             self.end_doubts().await;
         }
@@ -459,6 +460,8 @@ impl Node {
                 if health.wait_for(|health| *health == Health::Writing).await.is_err() {
                     return;
                 }
+                // Whoever wakes the sleepers of a simulated clock decides what is written before it.
+                self.clock.sleep_until(self.clock.now()).await;
                 if self.end_forks().await {
                     break;
                 }

@@ -148,7 +148,7 @@ impl Running {
     }
 
     pub(super) async fn stop_within(self, most: Duration) {
-        let Self { node, writer, ending, listed, tasks, lock } = self;
+        let Self { node, writer, ending, views, listed, tasks, lock } = self;
         let deadline = Deadline { begun: Stopwatch::start(), most };
         // What gates were told, and owners who are busy, may take half of the time: the journal's end comes first.
         let early = Deadline { begun: Stopwatch::start(), most: most / 2 };
@@ -176,7 +176,7 @@ impl Running {
             deadline.wait_for(task).await;
         }
         let mut all_ended = true;
-        let (views, committed) = (node.files.as_ref().map(|files| files.views.clone()), node.committed.clone());
+        let committed = node.committed.clone();
         if let Some(files) = &node.files {
             let closing = async {
                 let _ = files.keys.flush_last_used().await;

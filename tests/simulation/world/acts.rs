@@ -77,10 +77,11 @@ impl World {
                 self.stop_waiting();
                 Ok(())
             }
-            19..20 => {
+            19 => {
                 self.line(format_args!("the node is killed"));
                 self.crash()
             }
+            20..22 => self.retire().await,
             _ => {
                 let (slot, envelope, command) = self.request();
                 self.send(slot, envelope, command).await
@@ -89,7 +90,13 @@ impl World {
     }
 
     /// A new command, or one that was sent before: by a caller who was not answered, by one who is impatient, or under a key that says something else now.
-    fn request(&mut self) -> (SlotId, Envelope, Command) {
+    pub(super) fn request(&mut self) -> (SlotId, Envelope, Command) {
+        if !self.kept.is_empty() && self.dice.chance(30) {
+            // A gate sends in what it was told to keep.
+            let (scan, issue) = self.kept.swap_remove(self.dice.index(self.kept.len()));
+            let (slot, envelope) = (scan.ticket.slot(), callers::envelope(&mut self.dice));
+            return (slot, envelope, Command::Merge { scan, issue, museum: slot.museum() });
+        }
         if !self.late.is_empty() && self.dice.chance(40) {
             let late = self.dice.index(self.late.len());
             let late = self.late.swap_remove(late);
@@ -121,7 +128,7 @@ impl World {
     }
 
     /// Sends a command; when this returns its owner has taken it, or it waits for an owner.
-    async fn send(&mut self, slot: SlotId, envelope: Envelope, command: Command) -> Result<(), Halt> {
+    pub(super) async fn send(&mut self, slot: SlotId, envelope: Envelope, command: Command) -> Result<(), Halt> {
         if self.life.standing.is_none() {
             self.end_due(true).await?;
             self.put_into_mailbox(slot, envelope, command);
@@ -227,12 +234,28 @@ impl World {
         }
         // The fence's owner lives on the same thread: when it has been reached the other one is gone.
         self.wait_for_owner(self.fence).await?;
+        self.auditor.unsee();
         self.down.insert(slot);
         if self.dice.chance(50) {
             // It sees its owner gone, and asks for the next one, which ends the right of the old one to write.
             self.line(format_args!("who looked asks for the next owner"));
             rule((&mut look).now_or_never().is_none(), "an owner is made while the journal stands still")?;
         }
+        Ok(())
+    }
+
+    /// Owners that nobody has asked since the last time are retired. Whoever is asked next is made anew, in its turn.
+    async fn retire(&mut self) -> Result<(), Halt> {
+        let (node, before) = (Arc::clone(self.node()), self.node().owners());
+        within(async {
+            node.tidy().await;
+            node.tidy().await;
+        })
+        .await?;
+        let retired = before - self.node().owners();
+        self.line(format_args!("{retired} of {before} owners are retired"));
+        self.counts.retired += retired as u64;
+        self.down.extend(self.all_slots());
         Ok(())
     }
 

@@ -3,6 +3,7 @@
 use tornello_engine::slot::{Admitted, Event, Exited, ScansJudged};
 
 use super::*;
+use crate::auditor::Sending;
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Counts {
@@ -26,6 +27,16 @@ pub struct Counts {
     pub amended: u64,
     pub handed_over: u64,
     pub beyond: u64,
+    pub passed: u64,
+    pub told: u64,
+    pub merged: u64,
+    pub told_and_lost: u64,
+    pub shared: u64,
+    pub raised: u64,
+    pub retired: u64,
+    pub died_in_start: u64,
+    pub states: u64,
+    pub refused_buyers: u64,
 }
 
 impl Counts {
@@ -50,6 +61,16 @@ impl Counts {
         self.amended += other.amended;
         self.handed_over += other.handed_over;
         self.beyond += other.beyond;
+        self.passed += other.passed;
+        self.told += other.told;
+        self.merged += other.merged;
+        self.told_and_lost += other.told_and_lost;
+        self.shared += other.shared;
+        self.raised += other.raised;
+        self.retired += other.retired;
+        self.died_in_start += other.died_in_start;
+        self.states += other.states;
+        self.refused_buyers += other.refused_buyers;
     }
 }
 
@@ -57,6 +78,11 @@ impl World {
     /// Counts what has happened to slots.
     pub(super) fn count(&mut self) {
         let counts = &mut self.counts;
+        (counts.raised, counts.states) = (self.auditor.raised, self.auditor.held_against);
+        let of_buyer =
+            |refusal: &Refusal| matches!(refusal, Refusal::TooManyForBuyer { .. } | Refusal::TooManyOpenHolds { .. } | Refusal::TooManyForDay { .. });
+        let refused = |sending: &&Sending| matches!(&sending.outcome, Outcome::Answered(Err(Failure::Refused(refusal))) if of_buyer(refusal));
+        counts.refused_buyers = self.auditor.sendings.iter().filter(refused).count() as u64;
         for naive in self.auditor.slots.values() {
             for event in naive.records.iter().flat_map(|record| &record.events) {
                 match event {
@@ -78,6 +104,7 @@ impl World {
                     Event::Amended(_) => counts.amended += 1,
                     Event::HandedOver(_) => counts.handed_over += 1,
                     Event::BeyondSet(_) => counts.beyond += 1,
+                    Event::Observed(observed) => counts.shared += u64::from(observed.share.is_some()),
                     _ => {}
                 }
             }

@@ -6,6 +6,7 @@ use tornello_engine::channel::Channel;
 use tornello_engine::slot::{Places, Standing, WaitingEnd};
 
 use super::*;
+use crate::callers::BUYERS;
 use crate::naive::{Fate, Naive, Turn};
 
 impl World {
@@ -24,10 +25,11 @@ impl World {
             let listed = self.auditor.slots.get(&slot).map(standings);
             let look = move |slot: &Slot| {
                 let is_listed = listed.as_ref().is_none_or(|listed| listed(slot));
-                (postcard::to_allocvec(slot), slot.recount(), slot.money(), is_listed)
+                let had = BUYERS.map(|buyer| (slot.had(buyer).people, slot.had(buyer).holds));
+                (postcard::to_allocvec(slot), slot.recount(), slot.money(), (is_listed, had))
             };
             let seen = self.look_at(slot, false, look).await?;
-            let Ok((Ok(state), sound, money, is_listed)) = seen else {
+            let Ok((Ok(state), sound, money, (is_listed, had))) = seen else {
                 // A slot that was rebuilt too often is out of order for one caller.
                 continue;
             };
@@ -42,6 +44,7 @@ impl World {
             rule(naive.money() == (money.0.get(), money.1.get()), "the cents do not add up (SL-6)")?;
             let head = head.ok_or_else(|| "the board does not show a slot".to_owned())?;
             rule(head.seq == naive.records.len() as u64, "the board shows another record than the last")?;
+            rule(BUYERS.map(|buyer| naive.had(buyer)) == had, "buyers have something else than is counted (SL-11)")?;
             rule(is_listed, "the waiting list is another one than the auditor's (SL-9)")?;
             let late = naive.holds.values().find(|hold| hold.fate == Fate::Live && hold.expires_at <= now);
             rule(late.is_none(), "a hold neither ends nor lives (SL-8)")?;
@@ -68,7 +71,17 @@ impl World {
             self.line(format_args!("moves are resumed, {left} are left"));
         }
         let decided = (self.lines.len(), self.node().head());
+        let node = Arc::clone(self.node());
+        let merges = !self.auditor.told.is_empty();
         self.life.clock.let_wake();
+        // What gates were told is merged by itself.
+        self.drive(async move { until(|| node.unrecorded() == 0).await }.boxed_local(), false).await??;
+        self.audit()?;
+        if merges {
+            let node = Arc::clone(self.node());
+            rule(self.drive(async move { node.end_forks().await }.boxed_local(), false).await?, "what gates were told is not written at rest")?;
+            self.counts.merged += self.auditor.all_is_merged()? as u64;
+        }
         // Moves that were left under way go on by themselves, before anybody would wait too long for an answer.
         let node = Arc::clone(self.node());
         self.drive(async move { until(|| node.board().moving().is_empty()).await }.boxed_local(), false).await??;

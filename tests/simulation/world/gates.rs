@@ -1,0 +1,158 @@
+//! Gates: they let people in and out through the node, and go on while the journal does not write.
+
+use tornello_engine::ids::TicketId;
+use tornello_engine::slot::Direction;
+
+use super::*;
+
+impl World {
+    /// Gates have their turn, while nothing else is on its way; mostly the disk fails before they begin, and comes back now or later.
+    pub(super) async fn drive_gates(&mut self) -> Result<(), Halt> {
+        self.end_due(true).await?;
+        let is_alone = self.limits.batch == 1;
+        if is_alone && self.dice.chance(60) {
+            self.fail().await?;
+        }
+        for _ in 0..2 + self.dice.below(8) {
+            match self.dice.below(12) {
+                0 => {
+                    let seconds = self.dice.within(1, 400);
+                    self.pass(seconds);
+                }
+                1 => self.come_back().await?,
+                2 => {
+                    let (slot, envelope, command) = self.request();
+                    self.send(slot, envelope, command).await?;
+                }
+                // What several gates are told becomes several records at once.
+                _ if is_alone || self.auditor.told.is_empty() => self.drive_a_passage().await?,
+                _ => {}
+            }
+        }
+        if self.dice.chance(60) {
+            self.come_back().await?;
+            self.end_forks().await?;
+        }
+        Ok(())
+    }
+
+    /// The journal stops writing until it is let write again, or for good.
+    async fn fail(&mut self) -> Result<(), Halt> {
+        self.plug().await?;
+        if self.life.standing.is_none() {
+            return Ok(());
+        }
+        self.disk.outage.store(true, Ordering::SeqCst);
+        let verdict =
+            self.dice.weighted(&[(6, Verdict::Full), (2, Verdict::Lost), (2, Verdict::AnswerLost), (1, Verdict::FlushFailed { written: false })]);
+        self.decide(verdict).await
+    }
+
+    /// The disk is there again, and somebody writes.
+    async fn come_back(&mut self) -> Result<(), Halt> {
+        self.disk.outage.store(false, Ordering::SeqCst);
+        self.disk.unreadable.store(false, Ordering::SeqCst);
+        if self.node().health() == Health::Recovering {
+            self.line(format_args!("the disk comes back"));
+            self.plug().await?;
+            self.release(false).await?;
+        }
+        Ok(())
+    }
+
+    async fn end_forks(&mut self) -> Result<(), Halt> {
+        for slot in self.auditor.told.keys().copied().collect::<Vec<_>>() {
+            // What it has to end by now, it ends before.
+            let _ = self.look_at(slot, true, |_| ()).await?;
+        }
+        let node = Arc::clone(self.node());
+        let all = self.drive(async move { node.end_forks().await }.boxed_local(), true).await?;
+        self.audit()?;
+        self.line(format_args!("gates are online again: {all}"));
+        if all && self.node().health() == Health::Writing {
+            rule(self.node().unrecorded() == 0, "scans wait though all gates are online")?;
+            self.counts.merged += self.auditor.all_is_merged()? as u64;
+        }
+        Ok(())
+    }
+
+    /// Somebody comes to a gate, or leaves by one; or a gate asks again.
+    async fn drive_a_passage(&mut self) -> Result<(), Halt> {
+        self.end_due(true).await?;
+        let again = !self.passages.is_empty() && self.dice.chance(15);
+        let (envelope, passage) = if again {
+            let back = self.dice.index(self.passages.len().min(12));
+            let (mut envelope, passage) = self.passages[self.passages.len() - 1 - back].clone();
+            if self.dice.chance(10) {
+                envelope.body = callers::envelope(&mut self.dice).body;
+            }
+            (envelope, passage)
+        } else {
+            let Some(passage) = self.passage() else { return Ok(()) };
+            (callers::envelope(&mut self.dice), passage)
+        };
+        let (slot, now) = (passage.ticket.slot(), self.now());
+        let Passage { ticket, issue, gate, museum, direction } = passage;
+        let command = match direction {
+            Direction::In => Command::Admit { ticket, issue, gate, museum },
+            Direction::Out => Command::Exit { ticket, gate, museum },
+        };
+        let sending = self.auditor.sent(slot, envelope.clone(), command, now);
+        self.passages.push((envelope.clone(), passage));
+        self.counts.passed += 1;
+        self.line(format_args!("{sending}: {} at gate {gate}, key {:08x}: {direction:?} {ticket}", envelope.who.0, (envelope.key.0 >> 96) as u32));
+        let node = Arc::clone(self.node());
+        let answer = match self.drive(async move { node.pass(envelope, passage).await }.boxed_local(), true).await {
+            Ok(answer) => answer,
+            Err(halt) => {
+                self.auditor.sendings[sending].outcome = Outcome::Unknown;
+                return Err(halt);
+            }
+        };
+        self.audit()?;
+        let writes = self.node().health() == Health::Writing;
+        let short = match &answer {
+            Ok(record) => format!("{:?}", record.events.last()),
+            Err(failure) => failure.to_string(),
+        };
+        self.auditor.passed(sending, passage, answer, writes)?;
+        let is_told = self.auditor.sendings[sending].outcome == Outcome::Told;
+        self.counts.told += u64::from(is_told);
+        self.line(format_args!("{sending}: {}{short}", if is_told { "told, and not written: " } else { "" }));
+        Ok(self.audit()?)
+    }
+
+    /// Mostly by a ticket that may be used now, or was just used.
+    fn passage(&mut self) -> Option<Passage> {
+        let now = self.now();
+        let told: Vec<TicketId> = self.auditor.told.values().flatten().map(|told| told.passage.ticket).collect();
+        let ticket = if !told.is_empty() && self.dice.chance(35) {
+            self.dice.pick(&told)
+        } else {
+            let is_open = |slot: &SlotId| {
+                let policy = self.policy;
+                let early = slot.start().plus_seconds(-i64::from(policy.admit_early_s));
+                early <= now && now <= slot.start().plus_seconds(HOUR_S + i64::from(policy.admit_late_s))
+            };
+            let sold = |slot: &&SlotId| self.auditor.slots.get(slot).is_some_and(|naive| !naive.sales.is_empty());
+            let mut slots: Vec<SlotId> = self.slots.iter().filter(sold).filter(|slot| is_open(slot)).copied().collect();
+            if slots.is_empty() || self.dice.chance(10) {
+                slots = self.slots.iter().filter(sold).copied().collect();
+            }
+            if slots.is_empty() {
+                return None;
+            }
+            let naive = &self.auditor.slots[&self.dice.pick(&slots)];
+            let sales: Vec<(HoldId, usize)> = naive.sales.iter().map(|(id, sale)| (*id, sale.tickets.len())).collect();
+            let (sale, tickets) = self.dice.pick(&sales);
+            sale.ticket(u16::try_from(self.dice.index(tickets.max(1))).unwrap_or_default())
+        };
+        let naive = self.auditor.slots.get(&ticket.slot())?;
+        let was_told = self.auditor.told.get(&ticket.slot()).and_then(|told| told.iter().rev().find(|told| told.passage.ticket == ticket));
+        let is_inside = was_told.map_or_else(|| naive.is_inside(ticket), |told| told.passage.direction == Direction::In);
+        let direction = if self.dice.chance(if is_inside { 65 } else { 10 }) { Direction::Out } else { Direction::In };
+        let issue = callers::issue(&mut self.dice, Some(naive), ticket);
+        let gate = callers::code(self.dice.pick(&["north", "south"]));
+        Some(Passage { ticket, issue, gate, museum: ticket.slot().museum(), direction })
+    }
+}

@@ -1,0 +1,46 @@
+//! Sensors: a reading comes in, and the museum shares the room in its building out among its slots.
+
+use tornello_actors::sensors::{Measured, Reading};
+
+use super::*;
+use crate::auditor::Shared;
+
+impl World {
+    /// A reading of one of the buildings, while nothing else is on its way.
+    pub(super) async fn drive_a_reading(&mut self) -> Result<(), Halt> {
+        // Cuts of several slots are several records at once.
+        if self.limits.batch != 1 || self.node().health() != Health::Writing {
+            return Ok(());
+        }
+        self.end_due(true).await?;
+        let (now, place) = (self.now(), self.dice.index(2));
+        let (museum, ceiling) = (MUSEUMS[place], self.ceilings[place]);
+        // Whoever has no owner would get one when its turn comes, or before, as the threads have it.
+        for hours in -1..=2 {
+            let slot = SlotId::new(museum, RouteId(1), hour_of(now, hours));
+            if self.node().museums().opening(slot).is_some() && !self.slots.contains(&slot) {
+                self.slots.insert(0, slot);
+            }
+        }
+        for slot in self.slots.clone().into_iter().filter(|slot| slot.museum() == museum) {
+            if self.look_at(slot, true, |_| ()).await?.is_err() {
+                return Ok(());
+            }
+        }
+        if self.node().health() != Health::Writing {
+            return Ok(());
+        }
+        let (people, sd) = (self.dice.below(u64::from(ceiling) + 4) as u32, self.dice.below(3) as u32);
+        let measured_at = now.plus_seconds(self.dice.within(-120, 20));
+        let (who, sensor) = (callers::SENSORS, callers::code("door"));
+        self.line(format_args!("sensors see {people} ± {sd} people of {ceiling} in museum {} at {measured_at}", museum.0));
+        self.auditor.shared = Some(Shared { museum, sensor, who, inside: people, sd, measured_at, ceiling, now });
+        let reading = Reading { museum, sensor, at: measured_at, measured: Measured::Inside { people, sd: Some(sd) } };
+        let node = Arc::clone(self.node());
+        let read = self.drive(async move { node.read(reading, who).await }.boxed_local(), true).await?;
+        self.line(format_args!("they are answered {:?}", read.map(|occupancy| occupancy.map(|occupancy| occupancy.at))));
+        self.audit()?;
+        self.auditor.shared = None;
+        Ok(())
+    }
+}
