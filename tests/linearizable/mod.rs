@@ -308,7 +308,7 @@ impl History<'_> {
 fn slot_of(history: u64) -> SlotId {
     let mut days = (1..400).map(|ahead| today().saturating_add(ahead.days())).filter(|day| day.weekday() != Weekday::Sunday);
     let day = days.nth(history as usize / 20).unwrap();
-    let museum = if history % 2 == 0 { MARE } else { TORRE };
+    let museum = if history.is_multiple_of(2) { MARE } else { TORRE };
     SlotId::new(museum, RouteId(1), calendar::instant(day.at(9 + (history / 2 % 10) as i8, 0, 0, 0)))
 }
 

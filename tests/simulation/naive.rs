@@ -261,7 +261,7 @@ impl Naive {
     fn happen(&mut self, record: &Record<Event>, first: bool, event: &Event, asked: &Asked) -> Result<(), String> {
         let (at, policy, shown) = (record.at, self.opening.policy, asked.shown);
         let by = record.envelope.as_ref().map_or(KeyId::SYSTEM, |envelope| envelope.who);
-        let named = record.envelope.as_ref().and_then(|envelope| buyer_of(envelope));
+        let named = record.envelope.as_ref().and_then(buyer_of);
         match event {
             Event::Opened(_) => rule(first, "a slot is opened twice"),
             Event::Held(held) => {
