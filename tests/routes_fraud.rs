@@ -753,7 +753,8 @@ async fn places_that_somebody_held_and_did_not_buy_are_a_case_about_whoever_held
     look(&app).await;
     assert_eq!(subjects(&app).await, of(&[bought, holds[2]]), "decided is not in the queue");
     app.pass(86_400).await;
-    let again = hold_assessed(&app, slot(MARE, 15), 6, 70, Outcome::Review).await;
+    let wednesday = SlotId::new(MARE, slot(MARE, 15).route(), slot(MARE, 15).start().plus_seconds(2 * 86_400));
+    let again = hold_assessed(&app, wednesday, 6, 70, Outcome::Review).await;
     app.pass(3_600).await;
     look(&app).await;
     assert!(subjects(&app).await.contains(&again.to_string()));
