@@ -243,6 +243,8 @@ impl History<'_> {
                 return number;
             }
             (StatusCode::SERVICE_UNAVAILABLE, _) => return number,
+            // A server that is stopped lets go of what it does, and says nothing of it.
+            (status, _) if self.trouble == Trouble::Restart && !status.is_success() && body.is_null() => return number,
             (StatusCode::OK, Call::Read) => {
                 let visitors = (self.trouble != Trouble::Journal).then(|| (count("admitted"), count("inside")));
                 Answer::Counters { held: count("held"), sold: count("sold"), capacity: count("capacity"), visitors }
