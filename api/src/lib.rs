@@ -6,6 +6,7 @@ pub mod auth;
 pub mod bank;
 pub mod chart;
 pub mod client;
+pub mod contract;
 pub mod csv;
 pub mod demo;
 pub mod entrance;

@@ -3,14 +3,12 @@
 use std::borrow::Cow;
 
 use actix_web::error::QueryPayloadError;
-use actix_web::http::Method;
 use actix_web::{HttpRequest, web};
 use jiff::civil::Date;
 use serde_json::Value;
 use tornello_engine::time::Timestamp;
-use utoipa::openapi::path::{Parameter, ParameterIn};
-use utoipa::openapi::{OpenApi, RefOr};
 
+use crate::contract::Contract;
 use crate::problem::Problem;
 
 /// A query that cannot be read: the reader says what is wrong, but not of which parameter. The contract knows what each may be.
@@ -30,20 +28,13 @@ pub fn query(request: &HttpRequest, error: &QueryPayloadError) -> Problem {
 
 /// What is wrong with the first parameter that is not as the contract says; if that cannot be told, which ones it may be.
 fn at_fault(request: &HttpRequest, said: &str) -> Option<String> {
-    let contract = request.app_data::<web::Data<OpenApi>>()?;
-    let item = contract.paths.paths.get(&request.match_pattern()?)?;
-    let operations = [(Method::GET, &item.get), (Method::POST, &item.post), (Method::PUT, &item.put), (Method::DELETE, &item.delete)];
-    let (_, operation) = operations.into_iter().find(|(method, _)| method == request.method())?;
-    let parameters: Vec<&Parameter> = (operation.as_ref()?.parameters.iter().flatten())
-        .filter_map(|parameter| if let RefOr::T(parameter) = parameter { Some(parameter) } else { None })
-        .filter(|parameter| matches!(parameter.parameter_in, ParameterIn::Query))
-        .collect();
+    let contract = request.app_data::<web::Data<Contract>>()?;
+    let parameters = contract.query(&request.match_pattern()?, request.method())?;
     let given = web::Query::<Vec<(String, String)>>::from_query(request.query_string()).ok()?;
     let mut unclear = Vec::new();
     for (name, text) in given.iter() {
-        let Some(parameter) = parameters.iter().find(|parameter| parameter.name == *name) else { continue };
-        let schema = serde_json::to_value(&parameter.schema).unwrap_or_default();
-        match expected(&schema, text) {
+        let Some((_, schema)) = parameters.iter().find(|(known, _)| known == name) else { continue };
+        match expected(schema, text) {
             Some((true, _)) => {}
             Some((false, expected)) => return Some(format!("{name}: {expected} is expected")),
             None => unclear.push(name.as_str()),

@@ -14,9 +14,10 @@ use actix_web::middleware::from_fn;
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, ResponseError, web};
 use tokio::sync::watch;
 use tornello_actors::node::Node;
-use utoipa::openapi::{OpenApi, PathItem};
+use utoipa::openapi::OpenApi;
 use utoipa_actix_web::AppExt;
 
+use crate::contract::Contract;
 use crate::entrance::{self, Shared};
 use crate::misread;
 use crate::mqtt::Link;
@@ -107,33 +108,14 @@ fn limits(config: &mut web::ServiceConfig) {
 }
 
 /// What no route takes: a path of the contract with another method, or nothing that there is.
-async fn nowhere(request: HttpRequest, contract: web::Data<OpenApi>) -> HttpResponse {
-    let Some(methods) = contract.paths.paths.iter().find(|(template, _)| fits(template, request.path())).map(|(_, item)| methods(item)) else {
-        return Problem::not_found().error_response();
-    };
+async fn nowhere(request: HttpRequest, contract: web::Data<Contract>) -> HttpResponse {
+    let Some(methods) = contract.methods(request.path()) else { return Problem::not_found().error_response() };
     let problem = Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "this cannot be done to that").with("allow", &methods);
     let mut response = problem.error_response();
     if let Ok(allow) = HeaderValue::try_from(methods.join(", ")) {
         response.headers_mut().insert(header::ALLOW, allow);
     }
     response
-}
-
-/// Whether a path has the form of a template, where `{name}` stands for any one part.
-fn fits(template: &str, path: &str) -> bool {
-    let (mut parts, mut given) = (template.split('/'), path.split('/'));
-    loop {
-        match (parts.next(), given.next()) {
-            (None, None) => return true,
-            (Some(part), Some(given)) if part == given || part.starts_with('{') && !given.is_empty() => {}
-            _ => return false,
-        }
-    }
-}
-
-fn methods(item: &PathItem) -> Vec<&'static str> {
-    let all = [("GET", &item.get), ("POST", &item.post), ("PUT", &item.put), ("DELETE", &item.delete), ("PATCH", &item.patch)];
-    all.into_iter().filter(|(_, operation)| operation.is_some()).map(|(name, _)| name).collect()
 }
 
 /// The published contract of this version.
@@ -219,7 +201,7 @@ fn listen(
     }
     let shared = Shared::new(node, settings);
     let limiter = shared.limiter();
-    let contract = web::Data::new(contract_of(routes));
+    let contract = web::Data::new(Contract::of(&contract_of(routes)).map_err(std::io::Error::other)?);
     let pulse = Pulse { heartbeat: settings.heartbeat, stopping };
     let figures = health::recorder();
     let lend_threads = settings.lend_threads;

@@ -1,11 +1,11 @@
 //! The contract itself, and its readable forms: Swagger UI, served from here without a call to anybody else, and a page of all problems. Public.
 
-use actix_web::http::header;
+use actix_web::http::header::{self, ContentType};
 use actix_web::middleware::{Compress, DefaultHeaders};
 use actix_web::{HttpResponse, get, web};
-use utoipa::openapi::OpenApi;
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
+use crate::contract::Contract;
 use crate::problem;
 
 /// What the pages may load: their own files and nothing else. Swagger UI sets styles in its elements and draws its icons as `data:` images.
@@ -24,8 +24,8 @@ pub fn routes(routes: &mut web::ServiceConfig) {
 
 /// The contract.
 #[get("/openapi.json", wrap = "Compress::default()")]
-async fn contract(contract: web::Data<OpenApi>) -> HttpResponse {
-    HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "public, max-age=300")).json(contract)
+async fn contract(contract: web::Data<Contract>) -> HttpResponse {
+    HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "public, max-age=300")).content_type(ContentType::json()).body(contract.text())
 }
 
 /// Every code that a problem may have.

@@ -45,12 +45,12 @@ pub fn write(data: &Path, slots: &[String]) -> anyhow::Result<()> {
             ended?;
         }
         drop(callers);
+        // The lists have much to follow, for longer than a stop waits for them; and then the folder is this process's until it ends.
+        node.files().context("a node with a folder has files")?.views.reach(node.head().number).await;
         running.stop().await;
         anyhow::Ok(())
     })?;
-    // The lists have much to follow, and are not waited for as long as that takes: whoever is left in the folder lets go of its lock last.
-    std::fs::File::open(data.join("lock"))?.lock()?;
-    Ok(())
+    std::fs::File::open(data.join("lock"))?.try_lock().context("the node has stopped and somebody is left in its folder")
 }
 
 async fn pair(node: &Node, slot: SlotId, n: u64) -> anyhow::Result<()> {

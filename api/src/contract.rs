@@ -1,0 +1,83 @@
+//! The published contract as a server keeps it: its text, and of each operation what is looked up when a request does not fit. The whole of it as values is many times as
+//! large, and nobody asks for it.
+
+use std::collections::BTreeMap;
+
+use actix_web::http::Method;
+use actix_web::web::Bytes;
+use serde_json::Value;
+use utoipa::openapi::path::{Operation, ParameterIn};
+use utoipa::openapi::{OpenApi, PathItem, RefOr};
+
+/// What one operation takes in its query.
+#[derive(Debug)]
+struct Taken {
+    method: Method,
+    /// Names, and the schemas of their values.
+    query: Vec<(String, Value)>,
+}
+
+/// The contract of a listener.
+#[derive(Debug)]
+pub struct Contract {
+    text: Bytes,
+    /// By template of the path.
+    operations: BTreeMap<String, Vec<Taken>>,
+}
+
+impl Contract {
+    /// What is kept of a contract. An error if it cannot be written as JSON.
+    pub fn of(contract: &OpenApi) -> Result<Self, serde_json::Error> {
+        let operations = contract.paths.paths.iter().map(|(template, item)| (template.clone(), taken(item))).collect();
+        Ok(Self { text: serde_json::to_vec(contract)?.into(), operations })
+    }
+
+    /// It, as JSON.
+    #[must_use]
+    pub fn text(&self) -> Bytes {
+        self.text.clone()
+    }
+
+    /// The methods that a path takes; none if there is no such path.
+    #[must_use]
+    pub fn methods(&self, path: &str) -> Option<Vec<&str>> {
+        let (_, taken) = self.operations.iter().find(|(template, _)| fits(template, path))?;
+        Some(taken.iter().map(|taken| taken.method.as_str()).collect())
+    }
+
+    /// What the query of an operation takes: names, and the schemas of their values. None if there is no such operation.
+    #[must_use]
+    pub fn query(&self, template: &str, method: &Method) -> Option<&[(String, Value)]> {
+        self.operations.get(template)?.iter().find(|taken| taken.method == *method).map(|taken| taken.query.as_slice())
+    }
+}
+
+fn taken(item: &PathItem) -> Vec<Taken> {
+    let all = [
+        (Method::GET, &item.get),
+        (Method::POST, &item.post),
+        (Method::PUT, &item.put),
+        (Method::DELETE, &item.delete),
+        (Method::PATCH, &item.patch),
+    ];
+    all.into_iter().filter_map(|(method, operation)| Some(Taken { method, query: query(operation.as_ref()?) })).collect()
+}
+
+fn query(operation: &Operation) -> Vec<(String, Value)> {
+    let named =
+        operation.parameters.iter().flatten().filter_map(|parameter| if let RefOr::T(parameter) = parameter { Some(parameter) } else { None });
+    let of_query = named.filter(|parameter| matches!(parameter.parameter_in, ParameterIn::Query));
+    of_query.map(|parameter| (parameter.name.clone(), serde_json::to_value(&parameter.schema).unwrap_or_default())).collect()
+}
+
+/// Whether a path has the form of a template, where `{name}` stands for any one part.
+fn fits(template: &str, path: &str) -> bool {
+    let (mut parts, mut given) = (template.split('/'), path.split('/'));
+    loop {
+        match (parts.next(), given.next()) {
+            (None, None) => return true,
+            (Some(part), Some(given)) if part == given || part.starts_with('{') && !given.is_empty() => {}
+            _ => return false,
+        }
+    }
+}
