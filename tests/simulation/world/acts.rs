@@ -135,11 +135,12 @@ impl World {
             return self.finish_pending().await;
         }
         self.put_into_mailbox(slot, envelope, command);
-        if !self.down.contains(&slot) {
-            self.wait_for_owner(slot).await?;
-            self.taken();
+        if self.down.contains(&slot) {
+            return Ok(());
         }
-        Ok(())
+        self.wait_for_owner(slot).await?;
+        self.taken();
+        self.hear_answers().await
     }
 
     fn put_into_mailbox(&mut self, slot: SlotId, envelope: Envelope, command: Command) {
@@ -282,7 +283,7 @@ impl World {
         drop(go_on);
         self.wait_for_owner(slot).await?;
         self.taken();
-        Ok(())
+        self.hear_answers().await
     }
 
     /// Somebody sets the wall clock of the machine, and perhaps sets it right again: a running node reports it and does not follow.
