@@ -1,10 +1,9 @@
 //! One run: a node on the simulated disk and clock, callers, faults, and the auditor after every step.
 //!
 //! The node has threads of its own, and still the same seed is the same history. A round begins with an append that stands still; while it does, the run sends
-//! commands one at a time and waits until the slot's owner has taken each one, so that everything queues in the order of the run. Then the appends go one by one,
-//! each to its fate. What is left over (callers whose owner has stopped) is finished one caller at a time. Only the clock's own waking of slots, at the very end
-//! of a run, is left to the threads; and in a run with readings that are shared out, or with limits of buyers over several slots, now and then which slot writes
-//! first, or what still counts as set aside for a buyer. Of such a run the same seed is the same attempts: see [`Reach`].
+//! commands one at a time and waits until the slot's owner has taken each one, so that everything queues in the order of the run, and until whoever can be answered by
+//! then has been, so that what was set aside for buyers is given back in that order too. Then the appends go one by one, each to its fate. What is left over (callers whose owner has stopped) is finished one caller at a time. Only the clock's own waking of slots, at the very end
+//! of a run, is left to the threads.
 
 mod acts;
 mod counts;
@@ -83,18 +82,9 @@ pub struct History {
     pub counts: Counts,
 }
 
-/// What a run drives.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reach {
-    /// Everything.
-    All,
-    /// What the run orders by itself, whatever its threads do: neither readings that are shared out nor limits of buyers over several slots.
-    Ordered,
-}
-
 /// Runs a seed; what went wrong comes with the history so far.
-pub async fn run(seed: u64, reach: Reach) -> Result<History, (String, Vec<String>)> {
-    let mut world = World::new(seed, reach).await;
+pub async fn run(seed: u64) -> Result<History, (String, Vec<String>)> {
+    let mut world = World::new(seed).await;
     let ended = world.run().await;
     match ended {
         Ok(decided) => Ok(History { lines: world.lines, decided, counts: world.counts }),
@@ -124,7 +114,6 @@ struct Life {
 
 struct World {
     dice: Dice,
-    reach: Reach,
     machine: Arc<Machine>,
     disk: Arc<Disk>,
     limits: Limits,
@@ -158,23 +147,19 @@ struct World {
 }
 
 impl World {
-    async fn new(seed: u64, reach: Reach) -> Self {
+    async fn new(seed: u64) -> Self {
         let mut dice = Dice::new(seed);
         let start: Timestamp = dice.pick(&STARTS).parse().expect("the starts are instants");
         let start = start.plus_seconds(dice.within(0, HOUR_S));
         let (machine, disk) = (Machine::new(start), Arc::<Disk>::default());
         let limits = Limits { queue: dice.pick(&[6, 16, 1_024]), batch: dice.pick(&[1, 1, 1, 2, 3, 8, 1_024]), pace: Duration::ZERO };
-        let mut policy = policy(&mut dice);
-        if reach == Reach::Ordered {
-            (policy.limits.holds_max, policy.limits.day_max) = (None, None);
-        }
+        let policy = policy(&mut dice);
         let folder = dice.chance(WITH_FOLDER_PERCENT).then(|| tempfile::tempdir().expect("there is room for a folder"));
         let ceilings = [(); 2].map(|()| 4 + dice.below(14) as u32);
         let life = Life::start(&machine, disk.mount(), folder.as_ref(), limits).await.expect("a simulated node starts");
         let fence = SlotId::new(PLUG, RouteId(1), hour_of(start, 30));
         let mut world = Self {
             dice,
-            reach,
             machine,
             disk,
             limits,

@@ -9,7 +9,7 @@ impl World {
     /// A reading of one of the buildings, while nothing else is on its way.
     pub(super) async fn drive_a_reading(&mut self) -> Result<(), Halt> {
         // Cuts of several slots are several records at once.
-        if self.limits.batch != 1 || self.node().health() != Health::Writing || self.reach == Reach::Ordered {
+        if self.limits.batch != 1 || self.node().health() != Health::Writing {
             return Ok(());
         }
         self.end_due(true).await?;
