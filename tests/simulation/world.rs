@@ -1,9 +1,9 @@
 //! One run: a node on the simulated disk and clock, callers, faults, and the auditor after every step.
 //!
 //! The node has threads of its own, and still the same seed is the same history. A round begins with an append that stands still; while it does, the run sends
-//! commands one at a time and waits until the slot's owner has taken each one, so that everything queues in the order of the run, and until whoever can be answered by
-//! then has been, so that what was set aside for buyers is given back in that order too. Then the appends go one by one, each to its fate. What is left over (callers whose owner has stopped) is finished one caller at a time. Only the clock's own waking of slots, at the very end
-//! of a run, is left to the threads.
+//! commands one at a time and waits until the slot's owner has taken each one, so that everything queues in the order of the run; and whoever can be answered by then
+//! is, so that what was set aside for buyers is given back in that order too. Then the appends go one by one, each to its fate. What is left over (callers whose owner
+//! has stopped) is finished one caller at a time. Only the clock's own waking of slots, at the very end of a run, is left to the threads.
 
 mod acts;
 mod counts;
