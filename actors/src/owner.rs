@@ -408,7 +408,7 @@ where
             self.tell.committed(&self.lease, &self.record, view, batch);
         }
         // What was set aside for it counts as written from now on, and not twice.
-        self.kept = None;
+        drop(self.kept.take());
     }
 
     fn answer(self: Box<Self>) {
