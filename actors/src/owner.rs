@@ -407,11 +407,12 @@ where
         if let Some(view) = self.view.take() {
             self.tell.committed(&self.lease, &self.record, view, batch);
         }
+        // What was set aside for it counts as written from now on, and not twice.
+        drop(self.kept.take());
     }
 
     fn answer(self: Box<Self>) {
-        let Self { record, answer, kept, snapshot, .. } = *self;
-        drop(kept);
+        let Self { record, answer, snapshot, .. } = *self;
         if let Some(answer) = answer {
             let _ = answer.send(Ok(record));
         }

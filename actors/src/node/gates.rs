@@ -13,7 +13,7 @@
 //! under the key of its request, so that whatever is written of it is written once, also when it asks again; of a ticket for which several have asked at once the outcome is
 //! unknown until then.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::future::pending;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -88,8 +88,8 @@ impl Passage {
 /// The forks of all slots that have one.
 #[derive(Debug, Default)]
 pub(super) struct Gates {
-    /// Read while something for a gate is on its way through the journal.
-    pub(super) forks: RwLock<HashMap<SlotId, Arc<Mutex<Fork>>>>,
+    /// Read while something for a gate is on its way through the journal. In the order of slots, in which they are merged.
+    pub(super) forks: RwLock<BTreeMap<SlotId, Arc<Mutex<Fork>>>>,
     /// How many scans wait in all forks.
     pub(super) waiting: AtomicUsize,
     /// The tickets of which nobody knows whether they were let in or out, until the journal writes again; with the one request that may be told, if there is one.

@@ -50,9 +50,11 @@ impl World {
 
     /// The disk is there again, and somebody writes.
     async fn come_back(&mut self) -> Result<(), Halt> {
-        self.disk.outage.store(false, Ordering::SeqCst);
         self.disk.unreadable.store(false, Ordering::SeqCst);
-        if self.node().health() == Health::Recovering {
+        // Asked before: the writer finds out by itself within a second.
+        let is_awaited = self.node().health() == Health::Recovering;
+        self.disk.outage.store(false, Ordering::SeqCst);
+        if is_awaited {
             self.line(format_args!("the disk comes back"));
             self.plug().await?;
             self.release(false).await?;
