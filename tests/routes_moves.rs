@@ -234,6 +234,7 @@ async fn a_ticket_of_a_full_slot_goes_to_another_person_under_a_new_code() {
         &[
             ("no name", path.clone(), &web, holder(" ", "Neri"), 422, "invalid_contact"),
             ("a name that turns round", path.clone(), &web, holder("Ada", "\u{202e}ireN"), 422, "invalid_contact"),
+            ("a name without a letter", path.clone(), &web, holder("Ada", "-1"), 422, "invalid"),
             ("a name that no ticket shows", path.clone(), &web, holder("Ada", "王小明"), 422, "holder_unprintable"),
             ("an email", path.clone(), &web, json!({"holder": {"given_name": "A", "family_name": "B", "email": "a@example.it"}}), 422, "invalid"),
             ("nobody", path.clone(), "", holder("Ada", "Neri"), 401, "unauthorized"),

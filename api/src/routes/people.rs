@@ -159,6 +159,10 @@ pub async fn keep_both(
 fn legible(holder: &HolderForm) -> Result<Contact, Problem> {
     let contact = Contact::holder(&holder.given_name, &holder.family_name)?;
     for (member, name) in [("given_name", contact.given_name()), ("family_name", contact.family_name())] {
+        // A document that a gate compares with it has letters.
+        if !name.chars().any(char::is_alphabetic) {
+            return Err(Problem::invalid(format!("holder.{member}: a name has a letter at least")));
+        }
         let characters = unprintable(name);
         if !characters.is_empty() {
             return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "holder_unprintable", "a ticket cannot show this name")
