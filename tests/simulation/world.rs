@@ -1,9 +1,10 @@
 //! One run: a node on the simulated disk and clock, callers, faults, and the auditor after every step.
 //!
 //! The node has threads of its own, and still the same seed is the same history. A round begins with an append that stands still; while it does, the run sends
-//! commands one at a time and waits until the slot's owner has taken each one, so that everything queues in the order of the run; and whoever can be answered by then
-//! is, so that what was set aside for buyers is given back in that order too. Then the appends go one by one, each to its fate. What is left over (callers whose owner
-//! has stopped) is finished one caller at a time. Only the clock's own waking of slots, at the very end of a run, is left to the threads.
+//! commands one at a time and waits until the slot's owner has taken each one, so that everything queues in the order of the run. Then the appends go one by one,
+//! each to its fate. What is left over (callers whose owner has stopped) is finished one caller at a time. Only the clock's own waking of slots, at the very end
+//! of a run, is left to the threads; and in a run with readings that are shared out, or with limits of buyers over several slots, now and then which slot writes
+//! first, or what still counts as set aside for a buyer. Of such a run the same seed is the same attempts: see [`Reach`].
 
 mod acts;
 mod counts;
@@ -51,8 +52,6 @@ const HOUR_S: i64 = 3_600;
 const ROUNDS: u64 = 12;
 /// In so many seeds of a hundred the node keeps read models: heads and snapshots, from which it starts.
 const WITH_FOLDER_PERCENT: u64 = 20;
-/// So often a look that finds the queue full comes again.
-const TAKES_TURNS: usize = 1_000;
 /// Of so many owners that take something one's state is held against its records.
 const LOOKS_PER_STATE: u64 = 2;
 /// The museums whose slots are sold; the last one only plugs the journal and stands as a fence.
@@ -82,9 +81,18 @@ pub struct History {
     pub counts: Counts,
 }
 
+/// What a run drives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reach {
+    /// Everything.
+    All,
+    /// What the run orders by itself, whatever its threads do: neither readings that are shared out nor limits of buyers over several slots.
+    Ordered,
+}
+
 /// Runs a seed; what went wrong comes with the history so far.
-pub async fn run(seed: u64) -> Result<History, (String, Vec<String>)> {
-    let mut world = World::new(seed).await;
+pub async fn run(seed: u64, reach: Reach) -> Result<History, (String, Vec<String>)> {
+    let mut world = World::new(seed, reach).await;
     let ended = world.run().await;
     match ended {
         Ok(decided) => Ok(History { lines: world.lines, decided, counts: world.counts }),
@@ -114,6 +122,7 @@ struct Life {
 
 struct World {
     dice: Dice,
+    reach: Reach,
     machine: Arc<Machine>,
     disk: Arc<Disk>,
     limits: Limits,
@@ -147,19 +156,23 @@ struct World {
 }
 
 impl World {
-    async fn new(seed: u64) -> Self {
+    async fn new(seed: u64, reach: Reach) -> Self {
         let mut dice = Dice::new(seed);
         let start: Timestamp = dice.pick(&STARTS).parse().expect("the starts are instants");
         let start = start.plus_seconds(dice.within(0, HOUR_S));
         let (machine, disk) = (Machine::new(start), Arc::<Disk>::default());
         let limits = Limits { queue: dice.pick(&[6, 16, 1_024]), batch: dice.pick(&[1, 1, 1, 2, 3, 8, 1_024]), pace: Duration::ZERO };
-        let policy = policy(&mut dice);
+        let mut policy = policy(&mut dice);
+        if reach == Reach::Ordered {
+            (policy.limits.holds_max, policy.limits.day_max) = (None, None);
+        }
         let folder = dice.chance(WITH_FOLDER_PERCENT).then(|| tempfile::tempdir().expect("there is room for a folder"));
         let ceilings = [(); 2].map(|()| 4 + dice.below(14) as u32);
         let life = Life::start(&machine, disk.mount(), folder.as_ref(), limits).await.expect("a simulated node starts");
         let fence = SlotId::new(PLUG, RouteId(1), hour_of(start, 30));
         let mut world = Self {
             dice,
+            reach,
             machine,
             disk,
             limits,
@@ -243,13 +256,9 @@ impl World {
     }
 
     async fn round(&mut self) -> Result<(), Halt> {
-        let is_out = self.dice.chance(4);
-        if is_out {
-            self.disk.outage.store(true, Ordering::SeqCst);
-        }
+        self.disk.outage.store(self.dice.chance(4), Ordering::SeqCst);
         self.disk.unreadable.store(self.dice.chance(3), Ordering::SeqCst);
         if self.node().health() == Health::Stopped || self.dice.chance(5) {
-            self.disk.outage.store(is_out, Ordering::SeqCst);
             return self.stop_or_crash().await;
         }
         self.jump_without_being_followed()?;
@@ -259,8 +268,6 @@ impl World {
                 self.down.insert(slot);
             }
         }
-        // Not before: a disk that is back is found by whoever writes next, or by the writer once a second, and no clock of the machine is to decide which of them.
-        self.disk.outage.store(is_out, Ordering::SeqCst);
         self.plug().await?;
         for _ in 0..6 + self.dice.below(14) {
             self.act().await?;
@@ -313,8 +320,8 @@ impl World {
     async fn wait_for_owner(&mut self, slot: SlotId) -> Result<(), Halt> {
         let (reached, mut signal) = mpsc::unbounded_channel();
         let (token, node) = (Token(reached), Arc::clone(self.node()));
-        self.looks += u64::from(slot != self.fence);
-        let is_wanted = slot != self.fence && self.looks.is_multiple_of(LOOKS_PER_STATE);
+        self.looks += 1;
+        let is_wanted = self.looks.is_multiple_of(LOOKS_PER_STATE);
         let state = Arc::new(Mutex::new(None));
         let seen = Arc::clone(&state);
         let see = move |slot: &Slot| {
@@ -328,15 +335,6 @@ impl World {
         drop(look);
         if let Some((seq, state)) = state.lock().ok().and_then(|mut state| state.take()) {
             self.auditor.saw(slot, seq, state)?;
-        }
-        Ok(())
-    }
-
-    /// Ends when the owners have done with all that they were sent. They live on one thread, where what is sent to the fence's comes last: the second time, also
-    /// behind one that was still busy when it was sent more.
-    async fn rest_owners(&mut self) -> Result<(), Halt> {
-        for _ in 0..2 {
-            self.wait_for_owner(self.fence).await?;
         }
         Ok(())
     }
@@ -382,7 +380,7 @@ impl World {
 
     /// The append that stands still meets its fate.
     async fn release(&mut self, faults: bool) -> Result<(), Halt> {
-        self.hear_answers().await?;
+        self.hear_answers()?;
         if self.life.standing.is_none() {
             return Ok(());
         }
@@ -441,40 +439,21 @@ impl World {
         Ok(self.auditor.step(&self.disk.since(read))?)
     }
 
-    /// Takes the answers that are there, and has each one checked at once: what is acknowledged must be on the disk by then. What is set aside for a caller is given
-    /// back when it has its answer, so that all who can have one by now get it before anybody asks again. Who asked once more and was found to be known asks its
-    /// owner then, and may be answered in the second turn.
-    async fn hear_answers(&mut self) -> Result<(), Halt> {
-        if self.hear_once().await? && !self.down.contains(&self.fence) {
-            self.rest_owners().await?;
-            self.hear_once().await?;
-        }
-        self.audit()
-    }
-
-    /// Answers whether somebody whose owner is there still waits.
-    async fn hear_once(&mut self) -> Result<bool, Halt> {
-        // Answers that are read back from the journal are read on this thread.
-        for _ in 0..4 {
-            tokio::task::yield_now().await;
-        }
-        let mut somebody_waits = false;
+    /// Takes the answers that are there, and has each one checked at once: what is acknowledged must be on the disk by then.
+    fn hear_answers(&mut self) -> Result<(), Halt> {
         for index in 0..self.pending.len() {
             let pending = &mut self.pending[index];
             // Who has asked once more, and was found to be known, asks its owner for the answer: one that is gone would be made anew.
-            if !pending.taken || self.down.contains(&self.auditor.sendings[pending.sending].slot) {
-                continue;
-            }
-            match (&mut pending.answer).now_or_never() {
-                Some(answer) => {
-                    let sending = pending.sending;
-                    pending.answer = std::future::ready(answer.clone()).boxed_local();
-                    self.auditor.sendings[sending].outcome = Outcome::Answered(answer);
-                }
-                None => somebody_waits = true,
+            if pending.taken
+                && !self.down.contains(&self.auditor.sendings[pending.sending].slot)
+                && let Some(answer) = (&mut pending.answer).now_or_never()
+            {
+                let sending = pending.sending;
+                pending.answer = std::future::ready(answer.clone()).boxed_local();
+                self.auditor.sendings[sending].outcome = Outcome::Answered(answer);
             }
         }
-        Ok(somebody_waits)
+        self.audit()
     }
 
     /// Lets everything that is queued be written, then finishes what is left, one caller at a time.
@@ -484,17 +463,7 @@ impl World {
         }
         for slot in self.all_slots() {
             // A look is settled behind everything that was queued before it.
-            let mut seen = self.look_at(slot, true, |_| ()).await?;
-            for _ in 0..TAKES_TURNS {
-                if seen != Err(Failure::Busy) {
-                    break;
-                }
-                // The queue is full until the writer has taken the next from it.
-                std::thread::yield_now();
-                tokio::task::yield_now().await;
-                seen = self.look_at(slot, true, |_| ()).await?;
-            }
-            if let Err(failure) = seen {
+            if let Err(failure) = self.look_at(slot, true, |_| ()).await? {
                 self.line(format_args!("slot {slot} cannot be seen: {failure}"));
             }
         }
@@ -549,7 +518,7 @@ impl World {
             let command = Command::Release { hold: HoldId::new(slot, 0), owner: None };
             let mut asked = async move { node.slot(slot, envelope, command).await }.boxed_local();
             let at_once = (&mut asked).now_or_never();
-            if is_up && self.life.standing.is_some() {
+            if is_up && at_once.is_none() && self.life.standing.is_some() {
                 self.wait_for_owner(slot).await?;
             }
             let answer = match at_once {

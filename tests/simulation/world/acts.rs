@@ -135,12 +135,11 @@ impl World {
             return self.finish_pending().await;
         }
         self.put_into_mailbox(slot, envelope, command);
-        if self.down.contains(&slot) {
-            return Ok(());
+        if !self.down.contains(&slot) {
+            self.wait_for_owner(slot).await?;
+            self.taken();
         }
-        self.wait_for_owner(slot).await?;
-        self.taken();
-        self.hear_answers().await
+        Ok(())
     }
 
     fn put_into_mailbox(&mut self, slot: SlotId, envelope: Envelope, command: Command) {
@@ -149,10 +148,8 @@ impl World {
         self.line(format_args!("{sending}: {} asks slot {slot}, key {:08x}: {command:?}", envelope.who.0, (envelope.key.0 >> 96) as u32));
         let node = Arc::clone(self.node());
         let mut answer = async move { node.slot(slot, envelope, command).await }.boxed_local();
-        // The first poll puts it into the mailbox. Who finds no owner would make one, and whoever comes next would wait for that: so it waits until its turn comes; and
-        // so does who comes alone, or its record would be on its way before it is waited for.
-        if self.life.standing.is_some()
-            && !self.down.contains(&slot)
+        // The first poll puts it into the mailbox. Who finds no owner would make one, and whoever comes next would wait for that: so it waits until its turn comes.
+        if !self.down.contains(&slot)
             && let Some(known) = (&mut answer).now_or_never()
         {
             answer = std::future::ready(known).boxed_local();
@@ -285,7 +282,7 @@ impl World {
         drop(go_on);
         self.wait_for_owner(slot).await?;
         self.taken();
-        self.hear_answers().await
+        Ok(())
     }
 
     /// Somebody sets the wall clock of the machine, and perhaps sets it right again: a running node reports it and does not follow.

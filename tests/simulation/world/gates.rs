@@ -50,11 +50,9 @@ impl World {
 
     /// The disk is there again, and somebody writes.
     async fn come_back(&mut self) -> Result<(), Halt> {
-        self.disk.unreadable.store(false, Ordering::SeqCst);
-        // Asked before: the writer finds out by itself within a second.
-        let is_awaited = self.node().health() == Health::Recovering;
         self.disk.outage.store(false, Ordering::SeqCst);
-        if is_awaited {
+        self.disk.unreadable.store(false, Ordering::SeqCst);
+        if self.node().health() == Health::Recovering {
             self.line(format_args!("the disk comes back"));
             self.plug().await?;
             self.release(false).await?;

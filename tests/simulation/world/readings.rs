@@ -9,7 +9,7 @@ impl World {
     /// A reading of one of the buildings, while nothing else is on its way.
     pub(super) async fn drive_a_reading(&mut self) -> Result<(), Halt> {
         // Cuts of several slots are several records at once.
-        if self.limits.batch != 1 || self.node().health() != Health::Writing {
+        if self.limits.batch != 1 || self.node().health() != Health::Writing || self.reach == Reach::Ordered {
             return Ok(());
         }
         self.end_due(true).await?;
@@ -27,11 +27,9 @@ impl World {
                 return Ok(());
             }
         }
-        if self.node().health() != Health::Writing || self.look_at(self.fence, true, |_| ()).await?.is_err() {
+        if self.node().health() != Health::Writing {
             return Ok(());
         }
-        // The owner that was looked at last may not have done with that: then it would take its part before those that are told before it.
-        self.rest_owners().await?;
         let (people, sd) = (self.dice.below(u64::from(ceiling) + 4) as u32, self.dice.below(3) as u32);
         let measured_at = now.plus_seconds(self.dice.within(-120, 20));
         let (who, sensor) = (callers::SENSORS, callers::code("door"));

@@ -57,10 +57,9 @@ impl World {
 
     /// The end: the clock goes on and wakes what is due by itself; the journal is verified, and a last start finds the same.
     pub(super) async fn end(&mut self) -> Result<(usize, Head), Halt> {
-        let writes = self.node().health() == Health::Writing;
         self.disk.outage.store(false, Ordering::SeqCst);
         self.disk.unreadable.store(false, Ordering::SeqCst);
-        if !writes {
+        if self.node().health() != Health::Writing {
             self.stop().await?;
             self.restart().await?;
         }
