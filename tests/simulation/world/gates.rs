@@ -24,8 +24,8 @@ impl World {
                     let (slot, envelope, command) = self.request();
                     self.send(slot, envelope, command).await?;
                 }
-                // What several gates are told becomes several records at once.
-                _ if is_alone || self.auditor.told.is_empty() => self.drive_a_passage().await?,
+                // What several gates are told becomes several records at once, of which the auditor does not know the order yet.
+                _ if self.auditor.told.is_empty() => self.drive_a_passage().await?,
                 _ => {}
             }
         }
