@@ -129,11 +129,6 @@ impl Gates {
         OnWay { gates: self, ticket, request, is_answered: false }
     }
 
-    #[cfg(test)]
-    pub(super) async fn make_fork(&self, slot: SlotId) -> Arc<Mutex<Fork>> {
-        Arc::clone(self.forks.write().await.entry(slot).or_default())
-    }
-
     /// Whether all is known of a ticket depends on what the journal will say it holds. One request may be told, if it is the only one with that ticket.
     fn doubt(&self, ticket: TicketId, only: Option<Request>) {
         self.doubtful.lock().entry(ticket).and_modify(|known| *known = only.filter(|only| *known == Some(*only))).or_insert(only);
@@ -478,4 +473,11 @@ fn follow(state: &mut Slot, envelope: &Envelope, passage: Passage, at: Timestamp
     state.apply(&record);
     state.check().map_err(|broken| Failure::OutOfOrder(broken.to_string()))?;
     Ok(record)
+}
+
+#[cfg(test)]
+impl Gates {
+    pub(super) async fn make_fork(&self, slot: SlotId) -> Arc<Mutex<Fork>> {
+        Arc::clone(self.forks.write().await.entry(slot).or_default())
+    }
 }
