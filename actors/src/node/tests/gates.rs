@@ -340,7 +340,7 @@ async fn while_the_disk_stalls_gates_go_on_by_themselves_and_nobody_is_let_in_tw
 async fn a_gate_that_asks_again_while_the_disk_stalls_is_told_and_its_request_is_written_once() {
     let journal = Arc::new(Faulty::default());
     let house = sold(&journal).await;
-    let watching = actix_rt::spawn(keep_watch(Arc::clone(house.node())));
+    let watching = house.watched().await;
     let stall = journal.stall.lock().await;
     let (begun, at) = (journal.appends.load(Ordering::Relaxed), now().plus_seconds(2));
     // One gate gives its request up before anybody knows that the disk stalls, another one sends its own twice.
