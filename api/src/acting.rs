@@ -78,24 +78,23 @@ pub async fn weigh(node: &Node, envelope: &mut Envelope, asked: Asked<'_>, proof
     Ok(signal.parties)
 }
 
-/// What is remembered of a hold; if nothing is, as after a restart, what its slot knows, and whoever follows the journal. None if there is no such hold.
-async fn held_of(node: &Node, hold: HoldId) -> Result<Option<Arc<Held>>, Problem> {
-    if let Some(held) = node.scoring().held(hold) {
+/// What is remembered of a hold or a sale; if nothing is, as after a restart, what its slot knows, and whoever follows the journal. None if there is no such thing.
+async fn remembered(node: &Node, id: HoldId, in_slot: impl Fn(&Slot) -> Option<Held> + Clone + Send + 'static) -> Result<Option<Arc<Held>>, Problem> {
+    if let Some(held) = node.scoring().held(id) {
         return Ok(Some(held));
     }
-    let known = move |slot: &Slot| slot.hold_of(hold).map(|hold| Held::in_slot(hold.channel, hold.lines.clone(), hold.buyer));
-    let Some(in_slot) = node.look(hold.slot(), known).await? else { return Ok(None) };
-    Ok(Some(Arc::new(node.scoring().recalled(hold, in_slot).await)))
+    let Some(in_slot) = node.look(id.slot(), in_slot).await? else { return Ok(None) };
+    Ok(Some(Arc::new(node.scoring().recalled(id, in_slot).await)))
 }
 
-/// As [`held_of`], of a sale.
+/// What is known of a hold.
+async fn held_of(node: &Node, hold: HoldId) -> Result<Option<Arc<Held>>, Problem> {
+    remembered(node, hold, move |slot| slot.hold_of(hold).map(|hold| Held::in_slot(hold.channel, hold.lines.clone(), hold.buyer))).await
+}
+
+/// What is known of a sale.
 async fn sold_of(node: &Node, sale: HoldId) -> Result<Option<Arc<Held>>, Problem> {
-    if let Some(held) = node.scoring().held(sale) {
-        return Ok(Some(held));
-    }
-    let known = move |slot: &Slot| slot.sale_of(sale).map(|sale| Held::in_slot(sale.channel, sale.lines.clone(), sale.buyer));
-    let Some(in_slot) = node.look(sale.slot(), known).await? else { return Ok(None) };
-    Ok(Some(Arc::new(node.scoring().recalled(sale, in_slot).await)))
+    remembered(node, sale, move |slot| slot.sale_of(sale).map(|sale| Held::in_slot(sale.channel, sale.lines.clone(), sale.buyer))).await
 }
 
 /// As [`weigh`], when a hold is bought. Its places are remembered; if not, the slot is asked, which a web buyer notices after a restart only.
