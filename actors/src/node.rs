@@ -245,18 +245,6 @@ impl Node {
         let lock = lock(data)?;
         let journal = Arc::new(FileJournal::open(&data.join(file::FILE)).await?);
         journal.settle().await?;
-        let running = Self::start_over(journal, settings, clock, progress).await?;
-        Ok(Running { lock: Some(lock), ..running })
-    }
-
-    /// As [`Node::start`], over any journal, in a folder that is the caller's alone: for tests with a journal that fails.
-    pub async fn start_over(
-        journal: Arc<dyn Journal>,
-        settings: &Settings,
-        clock: Arc<dyn Clock>,
-        progress: impl FnMut(u64),
-    ) -> Result<Running, StartError> {
-        let data = &settings.data;
         let was_used = check_keys(data, &*journal, settings.new_keys).await?;
         // First of all that is made: what depends on them is never there without them.
         let master = MasterKey::load_or_create(&KeyFile::Master.of(data))?;
@@ -270,7 +258,8 @@ impl Node {
         // Last: from here on they may count as torn when the machine ends.
         let views = Views::open(&data.join("views.db")).await?;
         let files = Files { views: views.clone(), keys, people, pseudonymiser, appeals, codes };
-        closing(Self::assemble(journal, Some(views.clone()), Some(files), settings, clock, progress).await, &views).await
+        let running = closing(Self::assemble(journal, Some(views.clone()), Some(files), settings, clock, progress).await, &views).await?;
+        Ok(Running { lock: Some(lock), ..running })
     }
 
     /// Starts with a journal in memory and no files: for tests and rehearsals.

@@ -322,7 +322,7 @@ struct Run {
 
 impl Run {
     async fn start() -> Self {
-        let (app, _) = App::start_over(server(), ARBITERS, Arc::new).await;
+        let app = App::start_threaded(server(), ARBITERS).await;
         let keys = Keys { office: app.key(Role::BoxOffice).await, manager: app.key(Role::Manager).await, gate: app.key(Role::Gate).await };
         Self { app, keys }
     }
@@ -353,7 +353,7 @@ impl Run {
             for part in 1..=4 {
                 history.until(all * part / 6).await;
                 if trouble == Trouble::Restart && part == 2 {
-                    (app, _) = app.restart_over(server(), ARBITERS, Arc::new).await;
+                    app = app.restart_threaded(server(), ARBITERS).await;
                     moved.send_replace(app.address);
                 }
                 history.pass(&app, 60 + dice.below(500) as i64).await;

@@ -15,8 +15,6 @@ use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
 use serde_json::Value;
 use tempfile::TempDir;
 use tornello_actors::clock::ManualClock;
-use tornello_actors::journal::Journal;
-use tornello_actors::journal::file::{self, FileJournal};
 use tornello_actors::keys::{Museums, NewKey, Role};
 use tornello_actors::node::{Node, Running, Settings};
 use tornello_api::pagopa::gateway::Pagopa;
@@ -57,40 +55,27 @@ pub struct App {
 }
 
 impl App {
-    /// As [`App::start_with`], over its journal wrapped in another one, with so many threads for slots.
-    pub async fn start_over<J: Journal>(settings: ServerSettings, arbiters: usize, wrap: impl FnOnce(FileJournal) -> Arc<J>) -> (Self, Arc<J>) {
+    /// As [`App::start_with`], with so many threads for slots.
+    pub async fn start_threaded(settings: ServerSettings, arbiters: usize) -> Self {
         let clock = Arc::new(ManualClock::new(NOW.parse().unwrap()));
-        let started = Self::open_over(tempfile::tempdir().unwrap(), clock, settings, arbiters, wrap).await;
-        started.0.register_both().await;
-        started
+        let app = Self::open_threaded(tempfile::tempdir().unwrap(), clock, settings, arbiters).await;
+        app.register_both().await;
+        app
     }
 
-    /// Stops in whatever it does, so that who is being served is answered or not, and starts again as [`App::start_over`] does.
-    pub async fn restart_over<J: Journal>(
-        self,
-        settings: ServerSettings,
-        arbiters: usize,
-        wrap: impl FnOnce(FileJournal) -> Arc<J>,
-    ) -> (Self, Arc<J>) {
+    /// Stops in whatever it does, so that who is being served is answered or not, and starts again as [`App::start_threaded`] does.
+    pub async fn restart_threaded(self, settings: ServerSettings, arbiters: usize) -> Self {
         drop(self.client);
         self.server.stop(false).await;
         self.serving.await.unwrap().unwrap();
         self.running.stop().await;
-        Self::open_over(self.folder, self.clock, settings, arbiters, wrap).await
+        Self::open_threaded(self.folder, self.clock, settings, arbiters).await
     }
 
-    async fn open_over<J: Journal>(
-        folder: TempDir,
-        clock: Arc<ManualClock>,
-        settings: ServerSettings,
-        arbiters: usize,
-        wrap: impl FnOnce(FileJournal) -> Arc<J>,
-    ) -> (Self, Arc<J>) {
-        let journal = FileJournal::open(&folder.path().join(file::FILE)).await.unwrap();
-        journal.settle().await.unwrap();
-        let (journal, of_node) = (wrap(journal), Settings { arbiters, ..Settings::new(folder.path()) });
-        let running = Node::start_over(Arc::clone(&journal) as _, &of_node, Arc::clone(&clock) as _, |_| {}).await.unwrap();
-        (Self::serve(running, folder, clock, settings), journal)
+    async fn open_threaded(folder: TempDir, clock: Arc<ManualClock>, settings: ServerSettings, arbiters: usize) -> Self {
+        let of_node = Settings { arbiters, ..Settings::new(folder.path()) };
+        let running = Node::start(&of_node, Arc::clone(&clock) as _, |_| {}).await.unwrap();
+        Self::serve(running, folder, clock, settings)
     }
 
     /// Starts with `torre` and `mare`.
