@@ -528,20 +528,12 @@ impl Naive {
         let policy = self.opening.policy;
         let opens_at = self.opening.slot.start().plus_seconds(-i64::from(policy.admit_early_s));
         let closes_at = self.opening.end.plus_seconds(policy.admit_late_s.into());
-        let has_moved = self.is_gone_for_good(id)?;
+        if let Some(reason) = self.bar(id, shown)? {
+            return Ok(Some(reason));
+        }
         let ticket = self.ticket(id)?;
         let come_back_until = ticket.first_at.plus_seconds(policy.reentry.within_s.into());
-        Ok(if shown.is_some_and(|shown| shown != ticket.issue) {
-            Some(ConflictReason::CodeOutdated)
-        } else if ticket.cancelled {
-            Some(ConflictReason::TicketCancelled)
-        } else if ticket.blocked {
-            Some(ConflictReason::TicketBlocked)
-        } else if has_moved {
-            Some(ConflictReason::TicketMoved)
-        } else if ticket.gone.is_some() {
-            Some(ConflictReason::TicketMoving)
-        } else if ticket.inside || (ticket.entries > 0 && at < ticket.last_at) {
+        Ok(if ticket.inside || (ticket.entries > 0 && at < ticket.last_at) {
             Some(ConflictReason::TicketInside)
         } else if ticket.entries == 0 && ticket.is_reviewed(at) {
             Some(ConflictReason::TicketUnderReview)

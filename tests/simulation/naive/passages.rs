@@ -143,7 +143,7 @@ impl Naive {
     }
 
     /// What speaks against a ticket whatever was seen of it, before anything else is asked.
-    fn bar(&mut self, id: TicketId, shown: Option<u16>) -> Result<Option<ConflictReason>, String> {
+    pub(super) fn bar(&mut self, id: TicketId, shown: Option<u16>) -> Result<Option<ConflictReason>, String> {
         let has_moved = self.is_gone_for_good(id)?;
         let ticket = self.ticket(id)?;
         Ok(if shown.is_some_and(|shown| shown != ticket.issue) {
