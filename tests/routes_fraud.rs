@@ -1,12 +1,9 @@
-//! Fraud cases over HTTP: what an analyst sees and decides, and what follows at the gate; rules, models and the report; what one buyer may have.
+//! Fraud cases over HTTP: what an analyst sees and decides, and what follows at the gate; rules, models and the report.
 
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tornello_actors::cases;
-use tornello_actors::journal::StreamId;
 use tornello_actors::keys::{Museums, Role};
-use tornello_actors::streams::all_of;
-use tornello_actors::views::fraud::is_picked;
 use tornello_engine::attempts::{Attempt, Ending, day_of};
 use tornello_engine::case::Subject;
 use tornello_engine::channel::Channel;
@@ -19,10 +16,10 @@ use tornello_engine::tariff::Proof;
 use tornello_engine::text::Text;
 use tornello_engine::time::Timestamp;
 
-use crate::support::{App, MARE, TORRE, code, expect, plan, slot, today};
+use crate::support::{App, MARE, TORRE, code, expect, slot};
 
 /// What a scorer said of a command, with a device that takes part.
-fn assessed(key: u128, device: u128, outcome: Outcome, score: u8) -> Envelope {
+pub fn assessed(key: u128, device: u128, outcome: Outcome, score: u8) -> Envelope {
     let assessment = Assessment {
         model: code("forest-1"),
         rules_version: 3,
@@ -47,7 +44,7 @@ fn assessed(key: u128, device: u128, outcome: Outcome, score: u8) -> Envelope {
     }
 }
 
-fn lines(count: u16) -> Vec<Line> {
+pub fn lines(count: u16) -> Vec<Line> {
     vec![Line { category: code("under-18"), count, price_cents: Cents::ZERO, proof: Proof::Age }]
 }
 
@@ -514,135 +511,8 @@ async fn a_ticket_that_a_verdict_blocked_is_no_sign_of_its_own() {
     app.stop().await;
 }
 
-#[actix_rt::test]
-async fn chance_picks_from_an_hour_that_is_over_and_from_all_of_it_alike() {
-    let app = App::start().await;
-    let (analyst, fifteen) = (app.key(Role::Analyst).await, slot(TORRE, 15));
-    let is_drawn = |n: &u64| is_picked(Subject::Sale(HoldId::new(fifteen, *n)));
-    let drawn: Vec<u64> = (1..1_000).filter(is_drawn).take(5).collect();
-    let spared = (1..1_000).find(|n| !is_drawn(n)).unwrap();
-    let mut sales = Vec::new();
-    for n in &drawn[..3] {
-        sales.push(sell_assessed(&app, fifteen, *n, 70, Outcome::Allow, 5).await.to_string());
-    }
-    sell_assessed(&app, fifteen, spared, 70, Outcome::Allow, 5).await;
-    app.pass(1_200).await;
-    for n in &drawn[3..] {
-        sales.push(sell_assessed(&app, fifteen, *n, 70, Outcome::Allow, 5).await.to_string());
-    }
-    look(&app).await;
-    assert_eq!(app.get("/v1/fraud/cases", &analyst).await["items"], json!([]), "the hour is not over");
-    // Five minutes past the next hour: those that came first have taken no place from the others.
-    app.pass(900).await;
-    look(&app).await;
-    let cases = app.get("/v1/fraud/cases", &analyst).await["items"].clone();
-    let mut about: Vec<&str> = cases.as_array().unwrap().iter().map(|case| case["subject"].as_str().unwrap()).collect();
-    about.sort_unstable();
-    sales.sort_unstable();
-    assert_eq!(about, sales, "{cases}");
-    assert!(cases.as_array().unwrap().iter().all(|case| case["origin"] == "picked"), "{cases}");
-    // Chance picks the same ones again, also from lists that were built anew.
-    let app = app.restart_without_views().await;
-    look(&app).await;
-    assert_eq!(app.get("/v1/fraud/cases", &analyst).await["items"], cases);
-    app.stop().await;
-}
-
-#[actix_rt::test]
-async fn one_of_the_refused_attempts_is_looked_at_by_chance() {
-    let app = App::start().await;
-    let (analyst, now) = (app.key(Role::Analyst).await, app.node().now());
-    let id = |n: u64| AttemptId::new(day_of(now), n);
-    let picked = (1..10_000).find(|n| is_picked(Subject::Attempt(id(*n)))).unwrap();
-    let spared = (1..10_000).find(|n| !is_picked(Subject::Attempt(id(*n)))).unwrap();
-    // One that was only asked for a proof was not refused.
-    let unproven = (picked + 1..10_000).find(|n| is_picked(Subject::Attempt(id(*n)))).unwrap();
-    for (n, ending) in [(picked, Ending::Blocked), (spared, Ending::Blocked), (unproven, Ending::Abandoned)] {
-        let attempt = Attempt {
-            id: id(n),
-            at: now,
-            channel: Channel::Web,
-            museum: TORRE,
-            slot: Some(slot(TORRE, 15)),
-            people: 2,
-            amount_cents: Cents::new(2_400),
-            parties: vec![],
-            assessment: None,
-            ending,
-            figures: None,
-        };
-        let key = Digest(u128::from(n));
-        let by = Envelope { who: KeyId(9), key, body: key, parties: vec![], assessment: None, order: None, formerly: Vec::new() };
-        app.node().attempt(by, attempt).await.unwrap();
-    }
-    look(&app).await;
-    assert_eq!(app.get("/v1/fraud/cases", &analyst).await["items"], json!([]), "the hour is not over");
-    app.pass(3_600).await;
-    look(&app).await;
-    let cases = app.get("/v1/fraud/cases", &analyst).await["items"].clone();
-    assert_eq!(cases.as_array().unwrap().len(), 1, "{cases}");
-    assert_eq!((&cases[0]["subject"], &cases[0]["origin"]), (&json!(id(picked).to_string()), &json!("picked")), "{cases}");
-    let path = case_about(Subject::Attempt(id(picked)));
-    let honest = json!({"verdict": "legit", "reason": "family"});
-    assert_eq!(app.post(&format!("{path}/verdict"), &analyst, "v", &honest).await.0, StatusCode::OK);
-    look(&app).await;
-    let report = app.get("/v1/fraud/report", &analyst).await;
-    let total = &report["total"];
-    assert_eq!((&total["good_hurt"], &total["hurt_known"], &total["refused_good"]), (&json!(1), &json!(1), &json!(1.0)), "{total}");
-    assert_eq!((&report["blocked_attempts"], total.get("recall")), (&json!(2), None), "it says nothing of what nobody suspected: {total}");
-    app.stop().await;
-}
-
-#[actix_rt::test]
-async fn what_chance_has_picked_stands_among_the_others_by_lot() {
-    let app = App::start().await;
-    let (analyst, fifteen) = (app.key(Role::Analyst).await, slot(TORRE, 15));
-    let is_drawn = |n: &u64| is_picked(Subject::Sale(HoldId::new(fifteen, *n)));
-    let spared: Vec<u64> = (1..1_000).filter(|n| !is_drawn(n)).take(3).collect();
-    for (n, score) in spared.iter().zip([90, 80, 70]) {
-        sell_assessed(&app, fifteen, *n, 70, Outcome::Review, score).await;
-    }
-    look(&app).await;
-    for n in (1..1_000).filter(is_drawn).take(6) {
-        sell_assessed(&app, fifteen, n, 71, Outcome::Allow, 1).await;
-    }
-    app.pass(3_600).await;
-    look(&app).await;
-    let mut read = Vec::new();
-    let mut path = "/v1/fraud/cases?limit=2".to_owned();
-    loop {
-        let page = app.get(&path, &analyst).await;
-        read.extend(page["items"].as_array().unwrap().iter().map(|case| (case["origin"] == "picked", case["expected_loss_cents"].clone())));
-        let Some(cursor) = page["next_cursor"].as_str() else { break };
-        path = format!("/v1/fraud/cases?limit=2&cursor={cursor}");
-    }
-    assert_eq!((read.len(), read.iter().filter(|(picked, _)| *picked).count()), (9, 6), "{read:?}");
-    // By what they may cost, ten cents, they would all be last.
-    assert!(read.iter().filter(|(picked, _)| *picked).all(|(_, loss)| *loss == 10), "{read:?}");
-    assert!(read.iter().rposition(|(picked, _)| !picked) > Some(2), "some stand before the last of the others: {read:?}");
-    app.stop().await;
-}
-
-#[actix_rt::test]
-async fn what_is_picked_stands_for_what_could_have_been() {
-    let app = App::start().await;
-    let fifteen = slot(TORRE, 15);
-    let honest = sell_assessed(&app, fifteen, 1, 70, Outcome::Allow, 5).await;
-    sell_assessed(&app, fifteen, 2, 71, Outcome::Review, 60).await;
-    // Held and never bought: chance picks sales, not holds.
-    let hold = Command::Hold { hold: HoldId::new(fifteen, 3), channel: Channel::Web, lines: lines(2) };
-    app.node().slot(fifteen, assessed(3, 72, Outcome::Allow, 5), hold).await.unwrap();
-    look(&app).await;
-    assert_eq!(app.node().files().unwrap().views.unsuspected(Timestamp::MIN).await.unwrap()["web"], 1);
-    let back = Command::Cancel { sale: honest, owner: None, tickets: vec![], cause: CancelCause::Museum };
-    app.node().slot(fifteen, assessed(4, 73, Outcome::Allow, 5), back).await.unwrap();
-    look(&app).await;
-    assert_eq!(app.node().files().unwrap().views.unsuspected(Timestamp::MIN).await.unwrap()["web"], 2, "a return is picked by itself");
-    app.stop().await;
-}
-
 /// What the case about that is.
-fn case_about(subject: Subject) -> String {
+pub fn case_about(subject: Subject) -> String {
     format!("/v1/fraud/cases/{}", cases::case_of(subject))
 }
 
@@ -924,158 +794,4 @@ async fn rules_and_models_are_put_in_force_by_somebody_else() {
     assert_eq!(app.post("/v1/fraud/models/forest-2/retire", &manager, "r", &json!({"kind": "demand"})).await.1["items"][0]["stage"], "retired");
     assert_eq!(app.post("/v1/fraud/rules/hoarding/retire", &manager, "r", &json!(null)).await.1["in_force"], json!([]));
     app.stop().await;
-}
-
-#[actix_rt::test]
-async fn one_buyer_has_so_much_and_no_more() {
-    let app = App::start().await;
-    let (web, fifteen, sixteen) = (app.key(Role::Web).await, slot(TORRE, 15), slot(TORRE, 16));
-    let mut plan = plan();
-    let limits = &mut plan.routes[0].policy.limits;
-    (limits.tickets_max, limits.holds_max, limits.day_max) = (Some(4), Some(2), Some(6));
-    let by = Envelope { who: KeyId::SYSTEM, key: Digest(99), body: Digest(99), parties: vec![], assessment: None, order: None, formerly: Vec::new() };
-    app.node().museum(MuseumId(1), by, tornello_engine::museum::Command::SetPlan { valid_from: today(), plan }).await.unwrap();
-    let hold = |count: u32, buyer: &str| json!({"lines": [{"category": "full", "count": count}], "parties": [{"kind": "buyer", "value": buyer}]});
-    let path = |slot: SlotId| format!("/v1/slots/{slot}/holds");
-    let cases = [
-        (fifteen, "1", 3, "anna@example.it", 201, ""),
-        (fifteen, "2", 2, "Anna@example.it", 409, "too_many_for_buyer"),
-        (fifteen, "3", 2, "bruno@example.it", 201, ""),
-        (fifteen, "4", 1, "anna@example.it", 201, ""),
-        (fifteen, "5", 1, "bruno@example.it", 201, ""),
-        (fifteen, "6", 1, "bruno@example.it", 409, "too_many_open_holds"),
-        (sixteen, "7", 3, "anna@example.it", 409, "too_many_for_day"),
-        // Of which slot a hold is makes no difference, nor how its buyer is written.
-        (sixteen, "8", 2, "anna@example.it", 409, "too_many_open_holds"),
-        (sixteen, "9", 2, "carla@example.it", 201, ""),
-        (fifteen, "10", 2, " Carla@ example.it", 201, ""),
-        (sixteen, "11", 1, "CARLA@EXAMPLE.IT", 409, "too_many_open_holds"),
-        // Mail to a name with a plus may go to somebody else.
-        (sixteen, "12", 1, "carla+museum@example.it", 201, ""),
-        (fifteen, "1", 3, "anna@example.it", 201, ""),
-    ];
-    for (slot, key, count, buyer, status, expected) in cases {
-        let (found, answer) = app.post(&path(slot), &web, key, &hold(count, buyer)).await;
-        assert_eq!((found.as_u16(), answer["code"].as_str().unwrap_or_default()), (status, expected), "{key}: {answer}");
-    }
-    app.stop().await;
-}
-
-/// Whichever way a buyer goes, a day has so many places for them and no more, also right after a restart without the lists.
-#[actix_rt::test]
-async fn one_buyer_has_so_much_of_a_day_however_it_is_bought() {
-    let app = App::start().await;
-    let (web, office) = (app.key(Role::Web).await, app.key(Role::BoxOffice).await);
-    let [fifteen, sixteen, seventeen, eighteen] = [15, 16, 17, 18].map(|hour| slot(TORRE, hour));
-    let mut plan = plan();
-    plan.routes[0].policy.limits.day_max = Some(4);
-    let by = Envelope { who: KeyId::SYSTEM, key: Digest(99), body: Digest(99), parties: vec![], assessment: None, order: None, formerly: Vec::new() };
-    app.node().museum(MuseumId(1), by, tornello_engine::museum::Command::SetPlan { valid_from: today(), plan }).await.unwrap();
-    let party = |buyer: &str| json!([{"kind": "buyer", "value": buyer}]);
-    let asked = |count: u32, buyer: &str| json!({"lines": [{"category": "under-18", "count": count}], "parties": party(buyer)});
-    let waiting = |slot: SlotId| format!("/v1/slots/{slot}/waiting");
-    let holds = |slot: SlotId| format!("/v1/slots/{slot}/holds");
-    let all = json!([{"category": "full", "count": 20}]);
-    let first = app.hold(fifteen, &office, "all-15", all.clone()).await;
-    for (slot, key) in [(sixteen, "all-16"), (seventeen, "all-17")] {
-        app.hold(slot, &office, key, all.clone()).await;
-    }
-    let code_of = |(status, answer): (StatusCode, Value)| (status.as_u16(), answer["code"].as_str().unwrap_or_default().to_owned());
-    let refused = (409, "too_many_for_day".to_owned());
-
-    // Waiting lists of several slots.
-    let (status, joined) = app.post(&waiting(fifteen), &web, "wait-15", &asked(4, "anna@example.it")).await;
-    assert_eq!(status, StatusCode::CREATED, "{joined}");
-    assert_eq!(code_of(app.post(&waiting(sixteen), &web, "wait-16", &asked(4, "anna@example.it")).await), refused);
-    let entry = format!("/v1/waiting/{}", joined["entry"].as_str().unwrap());
-    assert_eq!(app.ask(Method::DELETE, &entry, &web, "leave-15", &Value::Null).await.0, StatusCode::NO_CONTENT);
-    let (status, joined) = app.post(&waiting(fifteen), &web, "wait-15-again", &asked(3, "anna@example.it")).await;
-    assert_eq!(status, StatusCode::CREATED, "{joined}");
-    let entry = joined["entry"].as_str().unwrap().to_owned();
-    // What is offered, and sold without naming anybody, is still hers.
-    assert_eq!(app.ask(Method::DELETE, &format!("/v1/holds/{first}"), &office, "release-15", &Value::Null).await.0, StatusCode::NO_CONTENT);
-    app.pass(60).await;
-    assert_eq!(app.get(&format!("/v1/waiting/{entry}"), &web).await["state"], "offered");
-    assert_eq!(code_of(app.post(&waiting(sixteen), &web, "wait-16-offered", &asked(2, "anna@example.it")).await), refused);
-    let (status, sale) = app.post(&format!("/v1/holds/{entry}/confirm"), &web, "confirm-15", &json!({"settlement": {"free": {}}})).await;
-    assert_eq!(status, StatusCode::CREATED, "{sale}");
-    assert_eq!(code_of(app.post(&waiting(sixteen), &web, "wait-16-sold", &asked(2, "anna@example.it")).await), refused);
-
-    // Who is named when a hold is confirmed, and not before.
-    let free = |count: u32| json!([{"category": "under-18", "count": count}]);
-    let confirm = async |hold: &str, key: &str, buyer: &str| {
-        let body = json!({"settlement": {"free": {}}, "parties": party(buyer)});
-        code_of(app.post(&format!("/v1/holds/{hold}/confirm"), &web, key, &body).await)
-    };
-    let (one, two) = (app.hold(eighteen, &web, "hold-18", free(3)).await, app.hold(eighteen, &web, "hold-18-again", free(2)).await);
-    assert_eq!(confirm(&one, "confirm-one", "bruno@example.it").await, (201, String::new()));
-    assert_eq!(confirm(&two, "confirm-two", "bruno@example.it").await, refused);
-    assert_eq!(confirm(&two, "confirm-two-again", "carla@example.it").await, (201, String::new()));
-
-    // Nobody has to wait for the lists: what was sold counts at once.
-    let app = app.restart_without_views().await;
-    let cases = [("anna", 2, 409), ("bruno", 2, 409), ("carla", 3, 409), ("anna", 1, 201), ("bruno", 1, 201), ("anna", 1, 409)];
-    for (n, (buyer, count, status)) in cases.into_iter().enumerate() {
-        let buyer = format!("{buyer}@example.it");
-        let (found, answer) = app.post(&holds(eighteen), &web, &format!("after-{n}"), &asked(count, &buyer)).await;
-        assert_eq!(found.as_u16(), status, "{n}: {answer}");
-        assert!(status == 201 || answer["code"] == "too_many_for_day", "{n}: {answer}");
-    }
-    app.stop().await;
-}
-
-/// What a buyer has of a day counts in whichever month it was bought; what says so is written nowhere.
-#[actix_rt::test]
-async fn what_was_bought_in_another_month_counts_until_the_day_is_over() {
-    let app = App::start().await;
-    let web = app.key(Role::Web).await;
-    let mut plan = plan();
-    let policy = &mut plan.routes[0].policy;
-    policy.sale_opens_s = 120 * 86_400;
-    (policy.limits.tickets_max, policy.limits.day_max) = (Some(3), Some(4));
-    let by = Envelope { who: KeyId::SYSTEM, key: Digest(99), body: Digest(99), parties: vec![], assessment: None, order: None, formerly: vec![] };
-    app.node().museum(TORRE, by, tornello_engine::museum::Command::SetPlan { valid_from: today(), plan }).await.unwrap();
-    let at = |start: &str| SlotId::new(TORRE, slot(TORRE, 9).route(), start.parse().unwrap());
-    let (one, two, day_after) = (at("2027-01-20T10:00:00Z"), at("2027-01-20T14:00:00Z"), at("2027-01-21T10:00:00Z"));
-    let asked =
-        |count: u32, buyer: &str| json!({"lines": [{"category": "under-18", "count": count}], "parties": [{"kind": "buyer", "value": buyer}]});
-    let buy = async |app: &App, slot: SlotId, key: &str, count: u32, buyer: &str| {
-        let (status, held) = app.post(&format!("/v1/slots/{slot}/holds"), &web, &format!("hold-{key}"), &asked(count, buyer)).await;
-        let Some(hold) = held["hold"].as_str() else { return (status.as_u16(), held["code"].as_str().unwrap_or_default().to_owned()) };
-        let (status, sale) = app.post(&format!("/v1/holds/{hold}/confirm"), &web, &format!("sell-{key}"), &json!({"settlement": {"free": {}}})).await;
-        (status.as_u16(), sale["code"].as_str().unwrap_or_default().to_owned())
-    };
-    let sold = (201, String::new());
-    let [of_day, of_slot] = ["too_many_for_day", "too_many_for_buyer"].map(|code| (409, code.to_owned()));
-    let until = async |app: &App, instant: &str| {
-        let instant: Timestamp = instant.parse().unwrap();
-        app.pass((instant.as_micros() - app.node().now().as_micros()) / 1_000_000).await;
-    };
-
-    until(&app, "2026-12-01T10:00:00Z").await;
-    assert_eq!(buy(&app, one, "first", 3, "anna@example.it").await, sold);
-    assert_eq!(buy(&app, two, "first-two", 1, "anna@example.it").await, sold);
-    assert_eq!(buy(&app, one, "first-carla", 3, "carla@example.it").await, sold);
-    // Later in the same month, right after its end, when two pseudonyms go along, and when only the new one does.
-    for (n, instant) in ["2026-12-20T10:00:00Z", "2027-01-02T10:00:00Z", "2027-01-12T10:00:00Z"].into_iter().enumerate() {
-        until(&app, instant).await;
-        assert_eq!(buy(&app, two, &format!("again-{n}"), 1, "Anna@example.it").await, of_day, "{instant}");
-        assert_eq!(buy(&app, one, &format!("slot-{n}"), 1, "carla@example.it").await, of_slot, "{instant}: the day has room for one more");
-    }
-    assert_eq!(buy(&app, two, "other", 3, "bruno@example.it").await, sold, "nobody else has less for it");
-    assert_eq!(buy(&app, day_after, "day-after", 2, "anna@example.it").await, sold, "nor another day");
-    let app = app.restart_without_views().await;
-    assert_eq!(buy(&app, two, "restarted", 1, "anna@example.it").await, of_day);
-
-    // Nothing in the journal says that the buyers of December and of January are one.
-    let (december, january) = (named_first(&app, two).await, named_first(&app, day_after).await);
-    assert!(january.len() == 1 && !december.is_empty() && !december.contains(&january[0]), "{december:?} and {january:?}");
-    app.stop().await;
-}
-
-/// By which pseudonyms the buyer of the first hold of a slot stands in the journal.
-async fn named_first(app: &App, slot: SlotId) -> Vec<Digest> {
-    let records = all_of::<Event>(app.node().journal().as_ref(), StreamId::Slot(slot)).await.unwrap();
-    let first = records.iter().find(|record| record.events.iter().any(|event| matches!(event, Event::Held(_)))).unwrap();
-    first.envelope.as_ref().unwrap().buyers().collect()
 }
