@@ -408,7 +408,7 @@ pub fn honest(history: &History, cases: &Cases, from: i64, to: i64) -> (Honest, 
 
 #[cfg(test)]
 mod tests {
-    use tornello_datasets::fraud_world::Truth;
+    use tornello_datasets::fraud_world::{BEGINS_S, Truth};
     use tornello_models::fraud::rules::Fired;
     use tornello_models::fraud::signals::{N, Outlet, Role};
 
@@ -432,7 +432,7 @@ mod tests {
         for (day, party, what) in (0..days).flat_map(|day| (0..parties).flat_map(move |party| (0..10_i64).map(move |what| (day, party, what)))) {
             history.scored.push(Scored {
                 intent: history.scored.len() as u64,
-                at_us: day * 86_400_000_000 + what * 1_000_000,
+                at_us: (BEGINS_S + day * 86_400 + what) * 1_000_000,
                 queue: Queue::Outlet(Outlet::Web),
                 acting: Some((Role::Device, party)),
                 parties: Vec::new(),
