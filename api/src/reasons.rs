@@ -143,6 +143,9 @@ mod tests {
         for (code, it, en) in [
             ("person_holds_1h", "Stesso acquirente: molte prenotazioni in un'ora", "Same buyer: many holds within an hour"),
             ("device_cards_1d", "Stesso dispositivo: molte carte in un giorno", "Same device: many cards within a day"),
+            ("person_slots_10m", "Stesso acquirente: molte fasce orarie in dieci minuti", "Same buyer: many slots within ten minutes"),
+            ("person_museums_10m", "Stesso acquirente: molti musei in dieci minuti", "Same buyer: many museums within ten minutes"),
+            ("network_failed_10m", "Stessa rete: pagamenti falliti in dieci minuti", "Same network: failed payments within ten minutes"),
             ("person_since_s", "Stesso acquirente: attività ravvicinate", "Same buyer: one thing right after the other"),
             (
                 "slot_failed_1h",

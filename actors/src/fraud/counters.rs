@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::RwLock;
 use tokio::sync::Notify;
-use tornello_models::fraud::signals::{Known, PartyKey, PartyState, Sight, SignalEvent, Store, keys};
+use tornello_models::fraud::signals::{Known, PartyKey, Sight, SignalEvent, State, Store, keys};
 
 /// How many shards there are. Part of the saved state.
 pub const SHARDS: usize = 64;
@@ -68,13 +68,13 @@ impl Counters {
         let of_one = |signal| keys(signal).map(move |(key, generation)| (shard_of(key.1), key, generation, signal));
         let mut all: Vec<_> = signals.iter().flat_map(of_one).filter(|(shard, ..)| mine(*shard)).collect();
         all.sort_by_key(|(shard, ..)| *shard);
-        let mut states: Vec<(PartyKey, PartyState)> = Vec::new();
+        let mut states: Vec<(PartyKey, State)> = Vec::new();
         for of_shard in all.chunk_by(|(shard, ..), (other, ..)| shard == other) {
             let shard = &self.shards[of_shard[0].0];
             let forgotten = shard.write().begin(position);
             for (_, key, generation, signal) in of_shard {
                 let place = states.iter().position(|(known, _)| known == key).unwrap_or_else(|| {
-                    states.push((*key, shard.read().newest(*key).copied().unwrap_or_else(|| PartyState::new(signal.at_us))));
+                    states.push((*key, shard.read().newest(*key).cloned().unwrap_or_else(|| State::new(key.0, signal.at_us))));
                     states.len() - 1
                 });
                 states[place].1.take(signal, key.0, *generation);
@@ -124,7 +124,7 @@ impl Counters {
         self.shards.iter().map(|shard| shard.read().len()).sum()
     }
 
-    /// Copies of all shards, when nothing is being taken in.
+    /// Copies of all shards, when nothing is being taken in. What is known of parties is shared with them, and goes on counting beside them.
     #[must_use]
     pub fn stores(&self) -> Vec<Store> {
         self.shards.iter().map(|shard| shard.read().clone()).collect()

@@ -101,6 +101,12 @@ pub fn factors(dt_us: i64) -> [f32; SPANS] {
     HALF_LIVES_US.map(|half_life| half_power(dt_us as f64 / half_life as f64))
 }
 
+/// By which factor counters of one half-life shrink: as [`factors`] says, for whoever keeps only some of them.
+#[must_use]
+pub fn factor(dt_us: i64, span: Span) -> f32 {
+    if dt_us <= 0 { 1.0 } else { half_power(dt_us as f64 / HALF_LIVES_US[span as usize] as f64) }
+}
+
 /// One thing counted, over all half-lives. Whoever owns it knows when it was last brought up to date.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub struct Tally(pub [f32; SPANS]);
@@ -167,5 +173,9 @@ mod tests {
         tally.add(f32::MAX);
         assert_eq!(tally.0, [COUNT_MAX; SPANS]);
         assert_eq!(factors(-1), [1.0; SPANS]);
+        let spans = [Span::Minute, Span::TenMinutes, Span::Hour, Span::Day, Span::Week];
+        for dt_us in [i64::MIN, -1, 0, 1, 59_999_999, HALF_LIVES_US[3], i64::MAX] {
+            assert_eq!(spans.map(|span| factor(dt_us, span).to_bits()), factors(dt_us).map(f32::to_bits), "{dt_us}");
+        }
     }
 }

@@ -13,6 +13,8 @@ use super::signals::{FEATURES, FeatureVector, Outlet, VALUE_MAX, index_of};
 pub const RULES_MAX: usize = 128;
 /// No rule asks for more of what is counted: of seconds that is thirty years, of cents ten million euros.
 const COUNTED_MAX: f64 = 1e9;
+/// How the units of different ones name their windows.
+const DISTINCT: [&str; 2] = [", 10 to 20 ", ", 1 to 2 "];
 /// No more different ones are told apart: a sketch of 128 bits says 128 ln 128 of any crowd.
 const DISTINCT_MAX: f64 = 621.0;
 /// A price that is more of the full one is told as that.
@@ -158,7 +160,7 @@ pub fn as_counted(feature: usize, value: f32) -> f64 {
 #[must_use]
 pub fn most(feature: usize) -> f64 {
     match FEATURES.get(feature) {
-        Some((_, unit)) if unit.starts_with("ln ") && unit.contains(", 1 to 2 ") => DISTINCT_MAX,
+        Some((_, unit)) if unit.starts_with("ln ") && DISTINCT.iter().any(|window| unit.contains(window)) => DISTINCT_MAX,
         Some((_, unit)) if unit.starts_with("ln ") => COUNTED_MAX,
         Some(("price_ratio", _)) => PRICE_RATIO_MAX,
         // Products of logarithms, of which only the guard of all features says how large they are.
@@ -339,7 +341,7 @@ pub fn hard_defaults() -> Vec<Rule> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fraud::signals::{Known, N, SignalEvent, SignalKind, features};
+    use crate::fraud::signals::{Known, N, Role, SignalEvent, SignalKind, Store, Taking, features};
 
     /// What is counted, which rules fire, and what follows.
     type Case<'a> = (&'a [(&'a str, f32)], &'a [&'a str], Option<Action>);
@@ -425,6 +427,9 @@ mod tests {
             ("device_cards_1d", 621_000),
             ("device_other_cards_1d", 621_000),
             ("person_slots_1h", 621_000),
+            ("person_slots_10m", 621_000),
+            ("network_cards_10m", 621_000),
+            ("network_failed_10m", 1_000_000_000_000),
             ("person_unsold_share_1d", 1_000),
             ("slot_unsold_share_1d", 1_000),
             ("cheap_share", 1_000),
@@ -461,6 +466,27 @@ mod tests {
         for (outlet, museum, fires) in [(Outlet::Web, 3, true), (Outlet::Kiosk, 3, true), (Outlet::Web, 4, false)] {
             assert_eq!(set.ask(&features, outlet, museum).action.is_some(), fires);
         }
+    }
+
+    #[test]
+    fn a_rule_may_say_that_somebody_goes_through_many_slots_within_minutes() {
+        let rule = Rule { name: "many-slots".into(), conditions: vec![at_least("person_slots_10m", 4.0)], ..hard_defaults().remove(0) };
+        let set = RuleSet::new(vec![rule]).expect("compiles");
+        let held = |minute: i64, slot: u64| {
+            let mut event = SignalEvent::new(minute * 60_000_000, SignalKind::Held, Outlet::Web, 1);
+            event.slot = slot;
+            event.parties.push(Taking { role: Role::Device, id: 7 });
+            event
+        };
+        let mut store = Store::new(100);
+        let mut fires = |event: &SignalEvent| {
+            let fired = set.ask(&store.features(event), event.outlet, event.museum).action.is_some();
+            store.fold(event);
+            fired
+        };
+        // Slot after slot, then the same one again and again: the others are forgotten ten to twenty minutes later.
+        let asked = [(1, 1), (2, 2), (3, 3), (4, 4), (5, 4), (14, 4), (20, 4), (31, 4)];
+        assert_eq!(asked.map(|(minute, slot)| fires(&held(minute, slot))), [false, false, false, false, true, true, false, false]);
     }
 
     #[test]

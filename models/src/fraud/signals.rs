@@ -1,5 +1,5 @@
 //! Signals: what happened, as the scorers hear it, and the features that follow for a command. A [`SignalEvent`] names everybody who takes part; each of them has
-//! a [`PartyState`] in a [`Store`], which counts with decay and in bounded memory. [`features`] reads the states of all parties of a command that is about to be
+//! a [`State`] in a [`Store`], which counts with decay and in bounded memory. [`features`] reads the states of all parties of a command that is about to be
 //! decided, and the command itself.
 //!
 //! Nothing here knows of journals or slots: `actors` turns records into these events, in the order of commits; a simulated world makes them directly. Times are
@@ -8,12 +8,16 @@
 mod families;
 mod features;
 mod party;
+mod place;
 mod sketch;
+mod state;
 mod store;
 
 pub use families::{Family, WEIGHTS, behaviours, family, groups};
 pub use features::{FEATURES, FeatureVector, Known, N, VALUE_MAX, feature_hash, features, index_of};
-pub use party::{Counted, Distinct, PartyState};
+pub use party::{Counted, Distinct, PartyState, Window};
+pub use place::PlaceState;
+pub use state::State;
 pub use store::{PartyKey, Sight, Store, keys};
 
 use serde::{Deserialize, Serialize};

@@ -25,6 +25,11 @@ pub(crate) fn model(seed: usize, spread: f64) -> Artifact {
 
 /// A model with a card that says nothing of where it comes from.
 pub(crate) fn sealed(scorer: &Scorer) -> Artifact {
+    sealed_for(scorer, &feature_list().unwrap())
+}
+
+/// The same, for another list of features.
+fn sealed_for(scorer: &Scorer, features: &FeatureList) -> Artifact {
     let particulars = Particulars {
         kind: Kind::Fraud,
         method: "test".into(),
@@ -37,7 +42,7 @@ pub(crate) fn sealed(scorer: &Scorer) -> Artifact {
         parent: None,
         approver: None,
     };
-    Artifact::seal(scorer, &feature_list().unwrap(), particulars).unwrap()
+    Artifact::seal(scorer, features, particulars).unwrap()
 }
 
 fn row(n: i64) -> Row {
@@ -187,6 +192,33 @@ fn a_model_that_is_too_slow_is_not_put_to_work() {
     let refused = judge.install(&model(0, 8.0), Post::Champion);
     assert!(matches!(refused, Err(ModelError::BadArtifact { ref problem }) if problem.starts_with("a score takes")), "{refused:?}");
     assert!(judge.champion().is_none(), "rules act alone");
+}
+
+#[actix_rt::test]
+async fn a_model_of_the_features_before_the_last_ones_were_added_is_refused_and_the_node_fits_one_of_its_own() {
+    const BEFORE: usize = N - 5;
+    let folder = tempfile::tempdir().unwrap();
+    let shelf = Shelf::in_folder(folder.path());
+    let values = (0..400 * BEFORE).map(|i| 8.0 * ((i * 7_919) % 101) as f64 / 101.0).collect();
+    let treatment = Treatment { logarithm: false, clip: false };
+    let scorer = Scorer::fit(Unsupervised::Tails, &Rows::new(BEFORE, values).unwrap(), treatment, 1).unwrap();
+    let older = sealed_for(&scorer, &FeatureList::new(FEATURES.into_iter().take(BEFORE)).unwrap());
+    let id = older.card().unwrap().id;
+    // It acted when the node was last at work, and stands on the shelf under its name.
+    shelf.keep(&id, &older).and_then(|()| shelf.act(&id, true)).unwrap();
+    shelf.keep("first", &older).unwrap();
+    let judge = judge(Some(shelf));
+    assert!(judge.champion().is_none(), "rules act alone");
+    let checksum = Digest(u128::from_str_radix(&id, 16).unwrap());
+    assert_eq!(judge.put_to_work("first".parse().unwrap(), checksum, Post::Champion), Err(ModelError::OtherFeatures));
+    assert_eq!(judge.try_out("first".parse().unwrap(), checksum, Digest(0)), Err(ModelError::OtherFeatures), "nor is it registered");
+    // What was heard is heard again with the features of today, and a model follows from it at once.
+    let mut fold = serde_json::to_value(Fold::default()).unwrap();
+    fold["rows"] = serde_json::to_value((0..2_000).map(row).collect::<Vec<Row>>()).unwrap();
+    fold["seen"] = ROWS_MIN.into();
+    judge.begin(&serde_json::from_value(fold).unwrap());
+    judge.settled().await;
+    assert!(judge.champion().is_some_and(|acting| acting.own && acting.id != id));
 }
 
 #[test]

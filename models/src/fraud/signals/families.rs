@@ -115,4 +115,18 @@ mod tests {
             assert!(FEATURES.iter().any(|(name, _)| name.starts_with(beginning)), "{beginning} is the beginning of none");
         }
     }
+
+    #[test]
+    fn what_is_counted_over_minutes_is_the_behaviour_that_it_is_over_hours() {
+        for (name, longer, of) in [
+            ("person_slots_10m", "person_slots_1h", Family::Volume),
+            ("person_museums_10m", "person_museums_1h", Family::Volume),
+            ("device_cards_10m", "device_cards_1h", Family::Identities),
+            ("network_failed_10m", "network_failed_1h", Family::Network),
+            ("network_cards_10m", "network_cards_1h", Family::Network),
+        ] {
+            let of_column = |name: &str| groups()[super::super::index_of(name).expect(name)];
+            assert_eq!((of_column(name), of_column(longer)), (of as u8, of as u8), "{name}");
+        }
+    }
 }

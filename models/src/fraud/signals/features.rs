@@ -1,12 +1,13 @@
 //! The features: what scorers and rules see of a command. All of them are finite and not negative below [`VALUE_MAX`]; counts go in as `ln(1 + x)`, so that models
 //! see orders of magnitude. A role that nobody takes part in counts as nothing done, and a flag says so.
 
-use super::party::{Counted, Distinct, FAMILY, PartyState};
+use super::party::{Counted, Distinct, FAMILY, PartyState, Window};
+use super::state::State;
 use super::{Role, SignalEvent, SignalKind};
-use crate::fraud::decay::{Span, ln_1p};
+use crate::fraud::decay::{SPANS, Span, ln_1p};
 
 /// How many features there are.
-pub const N: usize = 86;
+pub const N: usize = 91;
 /// The features of one command, in the order of [`FEATURES`].
 pub type FeatureVector = [f32; N];
 
@@ -104,6 +105,11 @@ pub const FEATURES: [(&str, &str); N] = [
     ("person_unsold_slot_1h", "root of person_unsold_1d times slot_expired_1h"),
     ("person_large_before_7d", "root of person_people_before_7d times person_large_7d"),
     ("people_slot_1h", "slot_unsold_1h times the people after the first of 4, at most 1; 0 for what is given back and at desks and totems"),
+    ("person_slots_10m", "ln slots, 10 to 20 min"),
+    ("person_museums_10m", "ln museums, 10 to 20 min"),
+    ("device_cards_10m", "ln cards of the device, 10 to 20 min"),
+    ("network_failed_10m", "ln payments failed of the network, half-life 10 min"),
+    ("network_cards_10m", "ln cards of the network, 10 to 20 min"),
 ];
 
 /// The place of a feature; none if there is no such.
@@ -159,9 +165,9 @@ const STAFF: Roles = roles(&[Role::Operator, Role::Kiosk]);
 const SLOT: Roles = roles(&[Role::Slot]);
 const MUSEUM: Roles = roles(&[Role::Museum]);
 
-/// The states of those who take part in one command.
+/// The states of those who take part in one command, as they were when they were read: shared with whoever counts on.
 #[derive(Debug, Clone, Default)]
-pub struct Known(Vec<(Role, PartyState)>);
+pub struct Known(Vec<(Role, State)>);
 
 impl Known {
     /// Of so many, most likely.
@@ -171,22 +177,34 @@ impl Known {
     }
 
     /// One more.
-    pub fn add(&mut self, role: Role, state: &PartyState) {
-        self.0.push((role, *state));
+    pub fn add(&mut self, role: Role, state: &State) {
+        self.0.push((role, state.clone()));
     }
 }
 
 /// What is read of one party, as of the time of the command.
 struct Read<'a> {
     role: Roles,
-    state: &'a PartyState,
-    factors: [f32; 5],
+    state: &'a State,
+    factors: [f32; SPANS],
     at_us: i64,
 }
 
 impl Read<'_> {
     fn count(&self, what: Counted, span: Span) -> f32 {
         self.state.count(what, span, &self.factors)
+    }
+
+    /// What is known of who takes part alone, and never of places.
+    fn party(&self, value: impl Fn(&PartyState) -> f32) -> f32 {
+        match self.state {
+            State::Party(state) => value(state),
+            State::Place(_) => 0.0,
+        }
+    }
+
+    fn distinct(&self, what: Distinct, window: Window) -> f32 {
+        self.party(|state| state.distinct(what, window, self.at_us))
     }
 
     fn unsold(&self, span: Span) -> f32 {
@@ -242,30 +260,30 @@ pub fn features(known: &Known, event: &SignalEvent) -> FeatureVector {
     put(person(&|read| read.share(read.count(Counted::Refunds, Span::Week), Counted::People, Span::Week)));
     put(person(&|read| read.share(read.count(Counted::Cheap, Span::Week), Counted::People, Span::Week)));
     for what in [Distinct::Slots, Distinct::Museums] {
-        put(log(person(&|read| read.state.distinct_hour(what, read.at_us))));
-        put(log(person(&|read| read.state.distinct_day(what, read.at_us))));
+        put(log(person(&|read| read.distinct(what, Window::Hour))));
+        put(log(person(&|read| read.distinct(what, Window::Day))));
     }
     put(counted(Counted::Blocked, Span::Day));
     put(counted(Counted::Twice, Span::Week));
     put(counted(Counted::Apart, Span::Week));
     let seconds = |from_us: i64| ((event.at_us.saturating_sub(from_us)).max(0) / 1_000_000) as f32;
     put(log(reads.iter().filter(|read| PERSON & read.role != 0).map(|read| seconds(read.state.last_us())).reduce(f32::min).unwrap_or(0.0)));
-    put(log(person(&|read| seconds(read.state.first_us()))));
+    put(log(person(&|read| read.party(|state| seconds(state.first_us())))));
 
-    put(log(most(DEVICE, &|read| read.state.distinct_hour(Distinct::Cards, read.at_us))));
-    put(log(most(DEVICE, &|read| read.state.distinct_day(Distinct::Cards, read.at_us))));
-    put(log(most(DEVICE, &|read| read.state.distinct_day(Distinct::Buyers, read.at_us))));
-    put(log(most(CARD, &|read| read.state.distinct_day(Distinct::Devices, read.at_us))));
-    put(log(most(CARD, &|read| read.state.distinct_day(Distinct::Buyers, read.at_us))));
-    put(log(most(BUYER, &|read| read.state.distinct_day(Distinct::Cards, read.at_us))));
-    put(log(most(BUYER, &|read| read.state.distinct_day(Distinct::Devices, read.at_us))));
+    put(log(most(DEVICE, &|read| read.distinct(Distinct::Cards, Window::Hour))));
+    put(log(most(DEVICE, &|read| read.distinct(Distinct::Cards, Window::Day))));
+    put(log(most(DEVICE, &|read| read.distinct(Distinct::Buyers, Window::Day))));
+    put(log(most(CARD, &|read| read.distinct(Distinct::Devices, Window::Day))));
+    put(log(most(CARD, &|read| read.distinct(Distinct::Buyers, Window::Day))));
+    put(log(most(BUYER, &|read| read.distinct(Distinct::Cards, Window::Day))));
+    put(log(most(BUYER, &|read| read.distinct(Distinct::Devices, Window::Day))));
 
     put(log(most(NETWORK, &|read| read.count(Counted::Holds, Span::TenMinutes))));
     put(log(most(NETWORK, &|read| read.count(Counted::Holds, Span::Hour))));
     put(log(most(NETWORK, &|read| read.unsold(Span::Hour))));
     put(log(most(NETWORK, &|read| read.count(Counted::Failed, Span::Hour))));
-    put(log(most(NETWORK, &|read| read.state.distinct_hour(Distinct::Cards, read.at_us))));
-    put(log(most(NETWORK, &|read| read.state.distinct_hour(Distinct::Buyers, read.at_us))));
+    put(log(most(NETWORK, &|read| read.distinct(Distinct::Cards, Window::Hour))));
+    put(log(most(NETWORK, &|read| read.distinct(Distinct::Buyers, Window::Hour))));
 
     put(log(most(ACCOUNT, &|read| read.count(Counted::Holds, Span::Hour))));
     put(log(most(ACCOUNT, &|read| read.count(Counted::People, Span::Day))));
@@ -314,7 +332,7 @@ pub fn features(known: &Known, event: &SignalEvent) -> FeatureVector {
 
     let crossed = |role: Roles, what: Distinct, with: Role| {
         let id = event.of_role(with).next();
-        most(role, &|read| id.map_or(0.0, |id| read.state.others_day(what, id, read.at_us)))
+        most(role, &|read| id.map_or(0.0, |id| read.party(|state| state.distinct_others(what, id, Window::Day, read.at_us))))
     };
     put(log(crossed(DEVICE, Distinct::Cards, Role::Card)));
     put(log(crossed(DEVICE, Distinct::Buyers, Role::Buyer)));
@@ -334,6 +352,12 @@ pub fn features(known: &Known, event: &SignalEvent) -> FeatureVector {
     let from_afar = !event.parties.iter().any(|taking| STAFF & roles(&[taking.role]) != 0);
     let many = if from_afar && takes_places(event.kind) { (people - 1.0).clamp(0.0, FAMILY as f32) / FAMILY as f32 } else { 0.0 };
     put(unsold_1h * many);
+    // Within minutes: whoever chooses places for a family goes through few slots and museums so fast, and through one card.
+    put(log(person(&|read| read.distinct(Distinct::Slots, Window::TenMinutes))));
+    put(log(person(&|read| read.distinct(Distinct::Museums, Window::TenMinutes))));
+    put(log(most(DEVICE, &|read| read.distinct(Distinct::Cards, Window::TenMinutes))));
+    put(log(most(NETWORK, &|read| read.count(Counted::Failed, Span::TenMinutes))));
+    put(log(most(NETWORK, &|read| read.distinct(Distinct::Cards, Window::TenMinutes))));
     debug_assert_eq!(at, N, "a feature without a value");
     values
 }

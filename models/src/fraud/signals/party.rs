@@ -1,12 +1,13 @@
-//! What is known of one party: decayed counts of what it did, sketches of whom it was seen with, when it was first and last seen. Fixed size, updated in O(1).
+//! What is known of one party: decayed counts of what it did, sketches of whom it was seen with, when it was first and last seen. Fixed size, updated in O(1). Of slots
+//! and museums less is known (`place.rs`).
 
 use serde::{Deserialize, Serialize};
 
 use super::sketch::Sketch;
 use super::{Role, SignalEvent, SignalKind};
-use crate::fraud::decay::{Span, Tally, factors};
+use crate::fraud::decay::{SPANS, Span, Tally, factors};
 
-/// What is counted of a party. Numbers are part of saved states: append only.
+/// What is counted of a party. Numbers are part of saved states: whoever changes them raises the form in which these are saved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(usize)]
 pub enum Counted {
@@ -36,25 +37,23 @@ pub enum Counted {
     Apart = 11,
     /// Commands that rules refused.
     Blocked = 12,
-    /// People in holds.
-    PeopleHeld = 13,
     /// People in sales.
-    People = 14,
+    People = 13,
     /// Of them those below the full price.
-    Cheap = 15,
+    Cheap = 14,
     /// What sales cost, in cents.
-    Cents = 16,
+    Cents = 15,
     /// Cash counted that is not what should be there, in cents either way.
-    Gap = 17,
+    Gap = 16,
     /// People beyond [`FAMILY`] in holds and in sales without one.
-    Large = 18,
+    Large = 17,
 }
 
-const COUNTS: usize = 19;
+const COUNTS: usize = 18;
 /// As many people as a family is: who buys for more of them again and again does not buy for a family.
 pub(super) const FAMILY: u32 = 4;
 
-/// Of what different ones are counted. Numbers are part of saved states: append only.
+/// Of what different ones are counted. Numbers are part of saved states, and each [`Window`] counts the first of these only: what is asked over the shortest comes first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(usize)]
 pub enum Distinct {
@@ -64,33 +63,58 @@ pub enum Distinct {
     Museums = 1,
     /// Cards.
     Cards = 2,
-    /// Devices.
-    Devices = 3,
-    /// Buyers.
-    Buyers = 4,
-    /// Networks.
-    Networks = 5,
+    /// Buyers: over an hour and more.
+    Buyers = 3,
+    /// Devices: over a day.
+    Devices = 4,
 }
 
-const SETS: usize = 6;
-const HOUR_US: i64 = 3_600_000_000;
-const DAY_US: i64 = 86_400_000_000;
+/// Over how long different ones are counted: this window and the one before, so that it is once to twice as long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Window {
+    /// Ten minutes.
+    TenMinutes,
+    /// An hour.
+    Hour,
+    /// A day.
+    Day,
+}
+
+impl Window {
+    const ALL: [Self; 3] = [Self::TenMinutes, Self::Hour, Self::Day];
+
+    const fn length_us(self) -> i64 {
+        match self {
+            Self::TenMinutes => 600_000_000,
+            Self::Hour => 3_600_000_000,
+            Self::Day => 86_400_000_000,
+        }
+    }
+}
 
 /// What is known of one party.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PartyState {
     first_us: i64,
     last_us: i64,
     counts: [Tally; COUNTS],
-    hour: [Sketch; SETS],
-    day: [Sketch; SETS],
+    ten_minutes: [Sketch; 3],
+    hour: [Sketch; 4],
+    day: [Sketch; 5],
 }
 
 impl PartyState {
     /// Of a party that is seen for the first time.
     #[must_use]
     pub fn new(at_us: i64) -> Self {
-        Self { first_us: at_us, last_us: at_us, counts: [Tally::default(); COUNTS], hour: [Sketch::default(); SETS], day: [Sketch::default(); SETS] }
+        Self {
+            first_us: at_us,
+            last_us: at_us,
+            counts: [Tally::default(); COUNTS],
+            ten_minutes: [Sketch::default(); 3],
+            hour: [Sketch::default(); 4],
+            day: [Sketch::default(); 5],
+        }
     }
 
     /// When it was first seen, in UTC microseconds.
@@ -107,43 +131,51 @@ impl PartyState {
 
     /// What is counted, as of `at_us`.
     #[must_use]
-    pub fn count(&self, what: Counted, span: Span, factors: &[f32; 5]) -> f32 {
+    pub const fn count(&self, what: Counted, span: Span, factors: &[f32; SPANS]) -> f32 {
         self.counts[what as usize].over(span) * factors[span as usize]
     }
 
-    /// By what its counts shrink until `at_us`: for [`PartyState::count`].
+    /// How many different ones it was seen with in a window and the one before, as of `at_us`.
     #[must_use]
-    pub fn factors_to(&self, at_us: i64) -> [f32; 5] {
-        factors(at_us.saturating_sub(self.last_us))
+    pub fn distinct(&self, what: Distinct, window: Window, at_us: i64) -> f32 {
+        self.sketch(what, window).map_or(0.0, |sketch| sketch.count(windows(self.last_us, at_us, window)))
     }
 
-    /// How many different ones it was seen with in the last one to two hours, as of `at_us`.
+    /// How many different ones but this one it was seen with in a window and the one before, as of `at_us`.
     #[must_use]
-    pub fn distinct_hour(&self, what: Distinct, at_us: i64) -> f32 {
-        self.hour[what as usize].count(windows(self.last_us, at_us, HOUR_US))
+    pub fn distinct_others(&self, what: Distinct, id: u128, window: Window, at_us: i64) -> f32 {
+        self.sketch(what, window).map_or(0.0, |sketch| sketch.count_others(windows(self.last_us, at_us, window), id))
     }
 
-    /// How many different ones it was seen with in the last one to two days, as of `at_us`.
-    #[must_use]
-    pub fn distinct_day(&self, what: Distinct, at_us: i64) -> f32 {
-        self.day[what as usize].count(windows(self.last_us, at_us, DAY_US))
+    fn sketch(&self, what: Distinct, window: Window) -> Option<&Sketch> {
+        let sketch = match window {
+            Window::TenMinutes => self.ten_minutes.get(what as usize),
+            Window::Hour => self.hour.get(what as usize),
+            Window::Day => self.day.get(what as usize),
+        };
+        debug_assert!(sketch.is_some(), "{what:?} are not counted over {window:?}");
+        sketch
     }
 
-    /// How many different ones but this one it was seen with in the last one to two days, as of `at_us`.
-    #[must_use]
-    pub fn others_day(&self, what: Distinct, id: u128, at_us: i64) -> f32 {
-        self.day[what as usize].count_others(windows(self.last_us, at_us, DAY_US), id)
+    /// The sketches of a window, in the order of [`Distinct`].
+    const fn sketches(&mut self, window: Window) -> &mut [Sketch] {
+        match window {
+            Window::TenMinutes => &mut self.ten_minutes,
+            Window::Hour => &mut self.hour,
+            Window::Day => &mut self.day,
+        }
     }
 
     /// Takes an event in, in which this party takes part as `role`. `generation` says under which of its pseudonyms, from 0 for the newest: others are noted under
     /// theirs of the same key, so that nobody is taken for two.
     pub fn take(&mut self, event: &SignalEvent, role: Role, generation: usize) {
         let at_us = event.at_us.max(self.last_us);
-        let factors = factors(at_us - self.last_us);
+        let factors = factors(at_us.saturating_sub(self.last_us));
         self.counts.iter_mut().for_each(|tally| tally.fade(&factors));
-        let (hours, days) = (windows(self.last_us, at_us, HOUR_US), windows(self.last_us, at_us, DAY_US));
-        self.hour.iter_mut().for_each(|sketch| sketch.turn(hours));
-        self.day.iter_mut().for_each(|sketch| sketch.turn(days));
+        for window in Window::ALL {
+            let gone = windows(self.last_us, at_us, window);
+            self.sketches(window).iter_mut().for_each(|sketch| sketch.turn(gone));
+        }
         self.last_us = at_us;
         self.count_in(event, role);
         if matches!(
@@ -155,16 +187,14 @@ impl PartyState {
     }
 
     fn count_in(&mut self, event: &SignalEvent, role: Role) {
+        if let Some(what) = one_of(event.kind) {
+            self.add(what, 1.0);
+        }
         let people = event.people as f32;
         match event.kind {
-            SignalKind::Held | SignalKind::Waited => {
-                self.add(Counted::Holds, 1.0);
-                self.add(Counted::PeopleHeld, people);
-                self.add(Counted::Large, event.people.saturating_sub(FAMILY) as f32);
-            }
+            SignalKind::Held | SignalKind::Waited => self.add(Counted::Large, event.people.saturating_sub(FAMILY) as f32),
             SignalKind::Sold { held } => {
                 self.add(Counted::Sales, 1.0);
-                self.add(Counted::Bought, if held { 1.0 } else { 0.0 });
                 self.add(Counted::People, people);
                 self.add(Counted::Cheap, event.cheap as f32);
                 self.add(Counted::Cents, event.cents as f32);
@@ -172,10 +202,7 @@ impl PartyState {
                     self.add(Counted::Large, event.people.saturating_sub(FAMILY) as f32);
                 }
             }
-            SignalKind::Expired => self.add(Counted::Expired, 1.0),
             SignalKind::Released => self.add(Counted::Released, 1.0),
-            SignalKind::PaymentBegun => self.add(Counted::Begun, 1.0),
-            SignalKind::PaymentFailed => self.add(Counted::Failed, 1.0),
             SignalKind::Refunded => self.add(Counted::Refunds, people),
             // It says nothing of a buyer that the museum took tickets back, but something of who did it.
             SignalKind::Voided if matches!(role, Role::Operator | Role::Kiosk) => self.add(Counted::Voids, people),
@@ -197,7 +224,7 @@ impl PartyState {
                     self.counts[Counted::Apart as usize].take_back(&left);
                 }
             }
-            SignalKind::Voided | SignalKind::Admitted => {}
+            SignalKind::Expired | SignalKind::PaymentBegun | SignalKind::PaymentFailed | SignalKind::Voided | SignalKind::Admitted => {}
         }
     }
 
@@ -207,16 +234,17 @@ impl PartyState {
 
     fn see(&mut self, event: &SignalEvent, generation: usize) {
         let mut note = |what: Distinct, id: u128| {
-            self.hour[what as usize].see(id);
-            self.day[what as usize].see(id);
+            for window in Window::ALL {
+                if let Some(sketch) = self.sketches(window).get_mut(what as usize) {
+                    sketch.see(id);
+                }
+            }
         };
         if event.slot != 0 {
             note(Distinct::Slots, u128::from(event.slot));
         }
         note(Distinct::Museums, u128::from(event.museum) + 1);
-        for (role, what) in
-            [(Role::Card, Distinct::Cards), (Role::Device, Distinct::Devices), (Role::Buyer, Distinct::Buyers), (Role::Network, Distinct::Networks)]
-        {
+        for (role, what) in [(Role::Card, Distinct::Cards), (Role::Device, Distinct::Devices), (Role::Buyer, Distinct::Buyers)] {
             if let Some(id) = event.of_role(role).take(generation + 1).last() {
                 note(what, id);
             }
@@ -224,8 +252,21 @@ impl PartyState {
     }
 }
 
-/// How many windows of `length_us` lie between the window of `from_us` and that of `to_us`; never negative.
-const fn windows(from_us: i64, to_us: i64, length_us: i64) -> i64 {
+/// What an event is one of for everybody for whom it counts, whoever they are.
+pub(super) const fn one_of(kind: SignalKind) -> Option<Counted> {
+    match kind {
+        SignalKind::Held | SignalKind::Waited => Some(Counted::Holds),
+        SignalKind::Sold { held: true } => Some(Counted::Bought),
+        SignalKind::Expired => Some(Counted::Expired),
+        SignalKind::PaymentBegun => Some(Counted::Begun),
+        SignalKind::PaymentFailed => Some(Counted::Failed),
+        _ => None,
+    }
+}
+
+/// How many windows lie between the one of `from_us` and that of `to_us`; never negative.
+const fn windows(from_us: i64, to_us: i64, window: Window) -> i64 {
+    let length_us = window.length_us();
     let windows = to_us.div_euclid(length_us) - from_us.div_euclid(length_us);
     if windows < 0 { 0 } else { windows }
 }

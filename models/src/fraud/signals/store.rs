@@ -4,13 +4,13 @@
 //! Beside the newest state of a party its state before the batch that is being taken in is kept, until the next batch begins, and so is what that batch made the
 //! store forget: readers see whole batches, never a part of one, and nobody waits.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, hash_map};
 use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::features::{FeatureVector, Known, features};
-use super::party::PartyState;
+use super::state::State;
 use super::{Role, SignalEvent};
 
 /// Whose state.
@@ -22,7 +22,7 @@ pub enum Sight<'a> {
     /// Nothing is known of it.
     Unknown,
     /// Its state.
-    Known(&'a PartyState),
+    Known(&'a State),
     /// The store is too far ahead of that position to say: ask again at a later one.
     Moved,
 }
@@ -31,9 +31,20 @@ pub enum Sight<'a> {
 struct Entry {
     /// The batch that changed it last.
     at: u64,
-    state: PartyState,
+    state: State,
     /// Before that batch, while it may be asked for.
-    before: Option<Box<(u64, PartyState)>>,
+    before: Option<(u64, State)>,
+}
+
+impl Entry {
+    /// What a batch has made of it. The state before that batch is kept; those in between, which nobody was shown, are not.
+    fn put(&mut self, position: u64, state: State) {
+        let before = std::mem::replace(&mut self.state, state);
+        if self.at < position {
+            self.before = Some((self.at, before));
+            self.at = position;
+        }
+    }
 }
 
 /// The states of many parties.
@@ -51,14 +62,24 @@ pub struct Store {
     forgot_at: u64,
 }
 
-/// What is saved of a store.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// What is read back of a store.
+#[derive(Deserialize)]
 struct Saved {
     half: usize,
     position: u64,
     forgot_at: u64,
-    young: Vec<(PartyKey, u64, PartyState)>,
-    old: Vec<(PartyKey, u64, PartyState)>,
+    young: Vec<(PartyKey, u64, State)>,
+    old: Vec<(PartyKey, u64, State)>,
+}
+
+/// What is saved of a store.
+#[derive(Serialize)]
+struct Saving<'a> {
+    half: usize,
+    position: u64,
+    forgot_at: u64,
+    young: Vec<(PartyKey, u64, &'a State)>,
+    old: Vec<(PartyKey, u64, &'a State)>,
 }
 
 impl Store {
@@ -107,29 +128,28 @@ impl Store {
 
     /// What is known of a party, as of all that was taken in.
     #[must_use]
-    pub fn newest(&self, key: PartyKey) -> Option<&PartyState> {
+    pub fn newest(&self, key: PartyKey) -> Option<&State> {
         self.young.get(&key).or_else(|| self.old.get(&key)).map(|entry| &entry.state)
     }
 
     /// What the batch that was begun has made of a party.
-    pub fn put(&mut self, key: PartyKey, state: PartyState) {
+    pub fn put(&mut self, key: PartyKey, state: State) {
         if let Some(entry) = self.old.remove(&key) {
             self.young.insert(key, entry);
         }
-        let position = self.position;
-        let entry = self.young.entry(key).or_insert(Entry { at: position, state, before: None });
-        if entry.at < position {
-            entry.before = Some(Box::new((entry.at, entry.state)));
-            entry.at = position;
+        match self.young.entry(key) {
+            hash_map::Entry::Vacant(place) => {
+                place.insert(Entry { at: self.position, state, before: None });
+            }
+            hash_map::Entry::Occupied(place) => place.into_mut().put(self.position, state),
         }
-        entry.state = state;
         self.touched.push(key);
     }
 
     /// Takes an event in for all of its parties.
     pub fn fold(&mut self, event: &SignalEvent) {
         for (key, generation) in keys(event) {
-            let mut state = self.newest(key).copied().unwrap_or_else(|| PartyState::new(event.at_us));
+            let mut state = self.newest(key).cloned().unwrap_or_else(|| State::new(key.0, event.at_us));
             state.take(event, key.0, generation);
             self.put(key, state);
         }
@@ -170,24 +190,25 @@ impl Store {
     }
 }
 
-/// Everything but what readers of earlier batches need, in an order of its own: the same states are the same bytes, whatever became of them in memory.
+/// What is known, in an order of its own.
+fn listed(map: &HashMap<PartyKey, Entry>) -> Vec<(PartyKey, u64, &State)> {
+    let mut list: Vec<_> = map.iter().map(|(key, entry)| (*key, entry.at, &entry.state)).collect();
+    list.sort_unstable_by_key(|(key, ..)| *key);
+    list
+}
+
+/// Everything but what readers of earlier batches need: the same states are the same bytes, whatever became of them in memory.
 impl Serialize for Store {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let list = |map: &HashMap<PartyKey, Entry>| {
-            let mut list: Vec<_> = map.iter().map(|(key, entry)| (*key, entry.at, entry.state)).collect();
-            list.sort_unstable_by_key(|(key, _, _)| *key);
-            list
-        };
-        let saved = Saved { half: self.half, position: self.position, forgot_at: self.forgot_at, young: list(&self.young), old: list(&self.old) };
-        saved.serialize(serializer)
+        let Self { half, position, forgot_at, .. } = *self;
+        Saving { half, position, forgot_at, young: listed(&self.young), old: listed(&self.old) }.serialize(serializer)
     }
 }
 
 impl<'de> Deserialize<'de> for Store {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let Saved { half, position, forgot_at, young, old } = Saved::deserialize(deserializer)?;
-        let map =
-            |list: Vec<(PartyKey, u64, PartyState)>| list.into_iter().map(|(key, at, state)| (key, Entry { at, state, before: None })).collect();
+        let map = |list: Vec<(PartyKey, u64, State)>| list.into_iter().map(|(key, at, state)| (key, Entry { at, state, before: None })).collect();
         Ok(Self { half: half.max(1), young: map(young), old: map(old), gone: None, touched: Vec::new(), position, forgot_at })
     }
 }

@@ -88,6 +88,47 @@ fn many_cards_of_a_device_and_many_slots_and_museums_show() {
 }
 
 #[test]
+fn many_slots_museums_and_cards_within_minutes_show_and_the_same_over_hours_do_not() {
+    const NETWORK: Taking = Taking { role: Role::Network, id: 14 };
+    let all_after = |every: i64| {
+        let mut store = Store::new(1_000);
+        for i in 0..8 {
+            let mut tried = event(i * every, SignalKind::PaymentFailed, &[BUYER, DEVICE, taking(Role::Card, 900 + i as u128), NETWORK]);
+            tried.slot = 100 + i as u64;
+            tried.museum = i as u16 % 4;
+            store.fold(&tried);
+        }
+        store
+    };
+    let now = |minute: i64| event(minute, SignalKind::Held, &[BUYER, DEVICE, NETWORK]);
+    let near = |store: &Store, event: &SignalEvent, name: &str, x: f32| {
+        assert!((value(store, event, name) - ln_1p(x)).abs() < 0.1, "{name}: {} and not {x}", value(store, event, name));
+    };
+    let windows = [("person_slots_10m", 8.0), ("person_museums_10m", 4.0), ("device_cards_10m", 8.0), ("network_cards_10m", 8.0)];
+    let hasty = all_after(1);
+    for (name, many) in windows {
+        for minute in [8, 9, 10, 19] {
+            near(&hasty, &now(minute), name, many);
+        }
+        assert_eq!(value(&hasty, &now(20), name), 0.0, "{name}");
+    }
+    assert!(value(&hasty, &now(8), "network_failed_10m") > ln_1p(5.5) && value(&hasty, &now(78), "network_failed_10m") < ln_1p(0.1));
+    // As many over some hours are as many in a day, and one in the last minutes.
+    let patient = all_after(50);
+    for (name, many) in windows {
+        near(&patient, &now(351), name, 1.0);
+        if name.starts_with("person_") {
+            near(&patient, &now(351), &name.replace("10m", "1d"), many);
+        }
+    }
+    assert!(value(&patient, &now(351), "network_failed_10m") < ln_1p(1.1));
+    // Who comes through the same device under other names is not hidden by them; another device is another.
+    let other = event(8, SignalKind::Held, &[taking(Role::Buyer, 99), DEVICE]);
+    near(&hasty, &other, "person_slots_10m", 8.0);
+    assert_eq!(value(&hasty, &event(8, SignalKind::Held, &[taking(Role::Device, 98)]), "person_slots_10m"), 0.0);
+}
+
+#[test]
 fn an_operator_who_voids_before_the_cash_is_counted_shows_and_a_museum_that_closes_does_not_mark_its_buyers() {
     let operator = taking(Role::Operator, 5);
     let mut store = Store::new(100);
@@ -164,6 +205,13 @@ fn hostile_figures_are_large_and_never_no_number() {
         store.fold(&huge);
     }
     assert_eq!(store.features(&event(0, SignalKind::Held, &[]))[index_of("anonymous").expect("known")], 1.0);
+    // Whoever is first seen at the beginning of time, and next at its end.
+    let mut ends = Store::new(10);
+    for at_us in [i64::MIN, i64::MAX, i64::MIN] {
+        huge.at_us = at_us;
+        ends.fold(&huge);
+        assert!(ends.features(&huge).iter().all(|value| value.is_finite() && (0.0..=VALUE_MAX).contains(value)), "{at_us}");
+    }
 }
 
 #[test]
@@ -181,8 +229,11 @@ fn the_same_events_are_the_same_bytes_also_after_a_restart_in_between() {
     let mut second = postcard::from_bytes::<Store>(&saved(&first)).expect("restored");
     story(321, 500, &mut second);
     assert_eq!(saved(&whole), saved(&second));
-    let now = event(4_000, SignalKind::Held, &[taking(Role::Buyer, 3), taking(Role::Card, 4), DEVICE]);
-    assert_eq!(whole.features(&now).map(f32::to_bits), second.features(&now).map(f32::to_bits));
+    for minute in [3_494, 4_000] {
+        let now = event(minute, SignalKind::Held, &[taking(Role::Buyer, 3), taking(Role::Card, 4), DEVICE]);
+        assert_eq!(whole.features(&now).map(f32::to_bits), second.features(&now).map(f32::to_bits));
+        assert_eq!(value(&whole, &now, "person_slots_10m") > 0.0, minute == 3_494);
+    }
     assert!(whole.len() <= 20 + 3, "memory is bounded: {}", whole.len());
 }
 
@@ -207,12 +258,14 @@ fn readers_see_whole_batches() {
     let _ = store.begin(5);
     store.fold(&event(0, SignalKind::Held, &[BUYER]));
     assert_eq!(store.sight(key, 4), Sight::Unknown, "made by a batch that is not seen yet");
-    let Sight::Known(&after_5) = store.sight(key, 5) else { panic!("known") };
+    let Sight::Known(after_5) = store.sight(key, 5) else { panic!("known") };
+    let after_5 = after_5.clone();
     let _ = store.begin(6);
     store.fold(&event(1, SignalKind::Held, &[BUYER]));
     store.fold(&event(2, SignalKind::Held, &[BUYER]));
     assert_eq!(store.sight(key, 5), Sight::Known(&after_5));
-    let Sight::Known(&after_6) = store.sight(key, 6) else { panic!("known") };
+    let Sight::Known(after_6) = store.sight(key, 6) else { panic!("known") };
+    let after_6 = after_6.clone();
     assert_ne!(after_5, after_6);
     assert_eq!(store.sight(key, 9), Sight::Known(&after_6), "batches that say nothing of anybody here are seen too");
     let _ = store.begin(7);
@@ -227,18 +280,18 @@ fn while_a_store_forgets_readers_see_whom_it_knew_before() {
     let key = |id: u128| (Role::Buyer, id);
     for (batch, id) in [(1, 1), (2, 2), (3, 3), (4, 4)] {
         let _ = store.begin(batch);
-        store.put(key(id), PartyState::new(START_US + id as i64));
+        store.put(key(id), State::new(Role::Buyer, START_US + id as i64));
     }
     let seen = |store: &Store, id: u128, position: u64| match store.sight(key(id), position) {
-        Sight::Known(state) => Some(*state),
+        Sight::Known(state) => Some(state.clone()),
         Sight::Unknown | Sight::Moved => None,
     };
-    let state = |id: u128| Some(PartyState::new(START_US + id as i64));
+    let state = |id: u128| Some(State::new(Role::Buyer, START_US + id as i64));
     let forgotten = store.begin(5);
     assert!(forgotten.is_empty(), "what this batch forgets may still be asked for");
-    store.put(key(5), PartyState::new(START_US + 5));
+    store.put(key(5), State::new(Role::Buyer, START_US + 5));
     // Whoever is forgotten and comes again in the same batch begins anew, and not for readers of the batch before.
-    store.put(key(1), PartyState::new(START_US + 100));
+    store.put(key(1), State::new(Role::Buyer, START_US + 100));
     for id in 1..=4 {
         assert_eq!(seen(&store, id, 4), state(id), "{id} before the batch");
     }
