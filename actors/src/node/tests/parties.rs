@@ -170,6 +170,8 @@ async fn tickets_that_move_take_places_where_they_go_for_whoever_moves_them() {
     let (fold, _) = replayed(&house).await;
     assert_eq!(digests(&fold, arrival), [assessment.features; 2], "held, and bought at once");
     assert!(counted(&house, Role::Buyer, 7, "person_slots_1h") > slots_before + 0.2);
+    let within = |window: &str| counted(&house, Role::Buyer, 7, &format!("person_slots_{window}")).to_bits();
+    assert_eq!(within("10m"), within("1h"), "both slots within minutes");
     assert!(counted(&house, Role::Device, 99, "person_holds_1h") > 0.6);
     // A case about where they are finds where they were.
     let views = &node.files().unwrap().views;
