@@ -26,7 +26,7 @@ pub(super) const SCHEMA: &str = "
     CREATE INDEX sale_by_museum ON sale (museum, sold_at, sale);
     CREATE INDEX sale_by_start ON sale (starts, sale);
     CREATE INDEX sale_by_reference ON sale (reference, sale) WHERE reference <> '';
-    CREATE INDEX sale_by_who ON sale (who, sale) WHERE channel IN ('kiosk', 'reseller', 'group');
+    CREATE INDEX sale_by_who ON sale (who, sale) WHERE channel IN ('web', 'kiosk', 'reseller', 'group');
     CREATE INDEX sale_by_account ON sale (account, sale) WHERE settlement = 'on_account';
     CREATE INDEX sale_by_quote ON sale (quote, sale) WHERE quote <> '';
     CREATE INDEX sale_by_origin ON sale (origin, sale) WHERE settlement = 'moved';
@@ -110,7 +110,7 @@ pub struct SaleFilter {
 /// The sales that an operator sees: those of its key, those that its account was charged with or that were made for its quotes, and those to which tickets of these have moved.
 /// Each by its own index, as what one condition says of several tables is asked of all that was ever sold.
 const OF_OPERATOR: &str = "sale.sale IN (
-    SELECT own.sale FROM sale AS own WHERE own.who = ?3 AND own.channel IN ('kiosk', 'reseller', 'group')
+    SELECT own.sale FROM sale AS own WHERE own.who = ?3 AND own.channel IN ('web', 'kiosk', 'reseller', 'group')
     UNION SELECT charged.sale FROM sale AS charged WHERE charged.settlement = 'on_account' AND charged.account = ?4
     UNION SELECT quoted.sale FROM quote CROSS JOIN sale AS quoted ON quoted.quote = quote.quote AND quoted.quote <> '' WHERE quote.account = ?4
     UNION SELECT moved.sale FROM sale AS charged CROSS JOIN sale AS moved ON moved.origin = charged.sale AND moved.settlement = 'moved'
@@ -119,10 +119,10 @@ const OF_OPERATOR: &str = "sale.sale IN (
         CROSS JOIN sale AS moved ON moved.origin = quoted.sale AND moved.settlement = 'moved' WHERE quote.account = ?4)";
 
 impl SaleFilter {
-    /// Whether an index finds the sales of the key: it has what is sold through channels whose keys see nothing but their own. Web shops sell most of what there is, and each
-    /// of their sales would pay for an entry; of a slot, or of a reference, there are few anyway.
+    /// Whether an index finds the sales of the key: it has what is sold through channels whose keys see nothing but their own. What desks sell pays for no entry; of a slot,
+    /// or of a reference, there are few anyway.
     fn has_index(&self) -> bool {
-        let is_in_it = matches!(self.through, Some(Channel::Kiosk | Channel::Reseller | Channel::Group));
+        let is_in_it = matches!(self.through, Some(Channel::Web | Channel::Kiosk | Channel::Reseller | Channel::Group));
         is_in_it && self.slot.is_none() && self.reference.as_ref().is_none_or(String::is_empty)
     }
 
@@ -144,7 +144,7 @@ impl SaleFilter {
         let whose = match (has_index, of_account) {
             (true, true) => OF_OPERATOR,
             // An index serves only who asks in its own words.
-            (true, false) => "sale.who = ?3 AND sale.channel IN ('kiosk', 'reseller', 'group')",
+            (true, false) => "sale.who = ?3 AND sale.channel IN ('web', 'kiosk', 'reseller', 'group')",
             (false, true) => "(sale.who = ?3 OR quote.account = ?4 OR (bought.settlement = 'on_account' AND bought.account = ?4))",
             (false, false) => "sale.who = ?3",
         };
@@ -449,6 +449,14 @@ mod tests {
             (
                 SaleFilter { reference: Some("R-1".into()), who: Some("key".into()), through: Some(Channel::Reseller), ..SaleFilter::default() },
                 "SEARCH sale USING INDEX sale_by_reference (reference=? AND sale>? AND sale<?)",
+            ),
+            (
+                SaleFilter { who: Some("shop".into()), through: Some(Channel::Web), ..SaleFilter::default() },
+                "SEARCH sale USING INDEX sale_by_who (who=? AND sale>? AND sale<?)",
+            ),
+            (
+                SaleFilter { museums: Some(vec![MuseumId(3)]), who: Some("shop".into()), through: Some(Channel::Web), ..SaleFilter::default() },
+                "SEARCH sale USING INDEX sale_by_who (who=? AND sale>? AND sale<?)",
             ),
             // It may have sold what somebody held over the web.
             (SaleFilter { who: Some("desk".into()), ..SaleFilter::default() }, "SEARCH sale USING PRIMARY KEY (sale>? AND sale<?)"),
