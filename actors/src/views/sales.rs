@@ -185,23 +185,24 @@ impl Views {
             .bind(first)
             .bind(last)
             .bind(i64::from(limit))
-            .fetch_all(&self.pool)
-            .await?;
-        rows.iter().map(|row| sale_row(row).map_err(ViewsError::Store)).collect()
+            .fetch_all(&self.pool())
+            .await
+            .map_err(self.noting())?;
+        rows.iter().map(|row| sale_row(row).map_err(self.noting())).collect()
     }
 
     /// The operator's account that was charged with a sale, or whose quote it was made for: of tickets that have moved, where they were bought.
     pub async fn account_of(&self, sale: HoldId) -> Result<Option<Code>, ViewsError> {
         const QUERY: &str = "SELECT CASE bought.settlement WHEN 'on_account' THEN bought.account ELSE coalesce(quote.account, '') END
             FROM sale JOIN sale AS bought ON bought.sale = sale.origin LEFT JOIN quote ON quote.quote = bought.quote WHERE sale.sale = ?";
-        let found: Option<String> = sqlx::query_scalar(QUERY).bind(sale.to_string()).fetch_optional(&self.pool).await?;
+        let found: Option<String> = sqlx::query_scalar(QUERY).bind(sale.to_string()).fetch_optional(&self.pool()).await.map_err(self.noting())?;
         Ok(found.and_then(|code| code.parse().ok()))
     }
 
     /// The quote that a sale, or the one from which its tickets have moved, was made for.
     pub async fn quote_of(&self, sale: HoldId) -> Result<Option<QuoteId>, ViewsError> {
         const QUERY: &str = "SELECT bought.quote FROM sale JOIN sale AS bought ON bought.sale = sale.origin WHERE sale.sale = ?";
-        let found: Option<String> = sqlx::query_scalar(QUERY).bind(sale.to_string()).fetch_optional(&self.pool).await?;
+        let found: Option<String> = sqlx::query_scalar(QUERY).bind(sale.to_string()).fetch_optional(&self.pool()).await.map_err(self.noting())?;
         Ok(found.and_then(|quote| quote.parse().ok()))
     }
 
@@ -210,7 +211,8 @@ impl Views {
         const QUERY: &str = "SELECT ticket, sale, category, CASE WHEN blocked AND state <> 'cancelled' THEN 'blocked' ELSE state END, changed_at
             FROM ticket WHERE ticket BETWEEN ? AND ? AND ticket > ? ORDER BY ticket LIMIT ?";
         let (first, last) = ids_of(slot);
-        let rows = sqlx::query(QUERY).bind(first).bind(last).bind(after).bind(i64::from(limit)).fetch_all(&self.pool).await?;
+        let rows =
+            sqlx::query(QUERY).bind(first).bind(last).bind(after).bind(i64::from(limit)).fetch_all(&self.pool()).await.map_err(self.noting())?;
         let read = |row: &SqliteRow| {
             Ok(TicketRow {
                 ticket: row.try_get(0)?,
@@ -422,7 +424,7 @@ mod tests {
         let views = Views::open(&folder.path().join("views.db")).await.unwrap();
         let steps =
             sqlx::query("EXPLAIN QUERY PLAN SELECT people FROM sale WHERE starts >= 1 AND starts < 2 ORDER BY starts DESC, sale DESC LIMIT 3");
-        let steps: Vec<String> = steps.fetch_all(&views.pool).await.unwrap().iter().map(|row| row.get("detail")).collect();
+        let steps: Vec<String> = steps.fetch_all(&views.pool()).await.unwrap().iter().map(|row| row.get("detail")).collect();
         assert!(steps.len() == 1 && steps[0].contains("sale_by_start"), "{steps:?}");
         views.close().await;
     }
@@ -463,7 +465,7 @@ mod tests {
             (of_operator(), "SEARCH sale USING PRIMARY KEY (sale=?)"),
         ];
         for (filter, expected) in cases {
-            let steps = sqlx::query(sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {}", filter.query()))).fetch_all(&views.pool).await.unwrap();
+            let steps = sqlx::query(sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {}", filter.query()))).fetch_all(&views.pool()).await.unwrap();
             let steps: Vec<String> = steps.iter().map(|row| row.get("detail")).collect();
             assert!(steps[0].starts_with(expected) && !steps.iter().any(|step| step.contains("ORDER BY")), "{filter:?}: {steps:?}");
             assert!(!steps.iter().any(|step| step.starts_with("SCAN") && !step.contains("json_each")), "{filter:?}: {steps:?}");
@@ -487,7 +489,7 @@ mod tests {
         let slot = SlotId::new(MuseumId(3), tornello_engine::ids::RouteId(2), Timestamp::from_seconds(1_800_000_000));
         let id = |n: u64| HoldId::new(slot, n);
         for (quote, account) in [("q-1", "tour-op"), ("q-2", "another")] {
-            sqlx::query(QUOTED).bind(quote).bind(account).execute(&views.pool).await.unwrap();
+            sqlx::query(QUOTED).bind(quote).bind(account).execute(&views.pool()).await.unwrap();
         }
         // Number, channel, key, settlement, account, quote, as which it was bought, and whether it is the operator's.
         let sold = [
@@ -506,7 +508,7 @@ mod tests {
         ];
         for (n, channel, who, settlement, account, quote, origin, _) in sold {
             let insert = sqlx::query(SOLD).bind(id(n).to_string()).bind(slot.to_string()).bind(channel).bind(who).bind(settlement).bind(account);
-            insert.bind(quote).bind(id(origin).to_string()).execute(&views.pool).await.unwrap();
+            insert.bind(quote).bind(id(origin).to_string()).execute(&views.pool()).await.unwrap();
         }
         let found = async |filter: SaleFilter| views.sales(&filter, 20).await.unwrap().iter().map(|row| row.sale).collect::<Vec<_>>();
         let own: Vec<HoldId> = sold.iter().filter(|sold| sold.7).map(|sold| id(sold.0)).collect();
