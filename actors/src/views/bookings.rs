@@ -81,7 +81,7 @@ impl Views {
         // They may be a quarter of a million: each is read as it arrives, and its row dropped.
         let mut bookings = Vec::new();
         while let Some(row) = rows.next().await {
-            bookings.push(row.and_then(|row| read(&row)).map_err(self.noting())?);
+            bookings.push(row.and_then(|row| read(&row)).map_err(|error| self.noted(error))?);
         }
         bookings.reverse();
         Ok(bookings)
@@ -104,18 +104,18 @@ impl Views {
             .bind(i64::from(most))
             .fetch_all(&self.pool())
             .await
-            .map_err(self.noting())?;
+            .map_err(|error| self.noted(error))?;
         let bad = |error: BadId| sqlx::Error::Decode(error.into());
         let of = |row: &SqliteRow| Ok::<_, sqlx::Error>((row.try_get::<String, _>(10)?.parse::<HoldId>().map_err(bad)?, read(row)?));
-        rows.iter().map(|row| of(row).map_err(self.noting())).collect()
+        rows.iter().map(|row| of(row).map_err(|error| self.noted(error))).collect()
     }
 
     /// The bookings of some slots.
     pub async fn bookings_of(&self, slots: &[SlotId]) -> Result<Vec<Booking>, ViewsError> {
         let query = format!("SELECT {COLUMNS} FROM json_each(?1) CROSS JOIN sale ON sale.sale BETWEEN value ->> 0 AND value ->> 1");
         let slots: BTreeSet<(String, String)> = slots.iter().map(|&slot| ids_of(slot)).collect();
-        let rows = sqlx::query(sqlx::AssertSqlSafe(query)).bind(json(&slots)).fetch_all(&self.pool()).await.map_err(self.noting())?;
-        rows.iter().map(|row| read(row).map_err(self.noting())).collect()
+        let rows = sqlx::query(sqlx::AssertSqlSafe(query)).bind(json(&slots)).fetch_all(&self.pool()).await.map_err(|error| self.noted(error))?;
+        rows.iter().map(|row| read(row).map_err(|error| self.noted(error))).collect()
     }
 }
 

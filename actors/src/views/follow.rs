@@ -483,7 +483,7 @@ pub(super) mod tests {
         let views = Views::open(&path).await.unwrap();
         let doubt = || *views.store.doubts().borrow();
         let misfit = async || {
-            let error = sqlx::query("SELECT gape FROM sale").execute(&views.pool()).await.map_err(views.noting()).unwrap_err();
+            let error = sqlx::query("SELECT gape FROM sale").execute(&views.pool()).await.map_err(|error| views.noted(error)).unwrap_err();
             assert!(!error.is_damage() && doubt() == Doubt::Misfit, "{error}");
             let is_damaged = views.is_damaged(doubt()).await;
             (is_damaged, doubt())

@@ -187,22 +187,24 @@ impl Views {
             .bind(i64::from(limit))
             .fetch_all(&self.pool())
             .await
-            .map_err(self.noting())?;
-        rows.iter().map(|row| sale_row(row).map_err(self.noting())).collect()
+            .map_err(|error| self.noted(error))?;
+        rows.iter().map(|row| sale_row(row).map_err(|error| self.noted(error))).collect()
     }
 
     /// The operator's account that was charged with a sale, or whose quote it was made for: of tickets that have moved, where they were bought.
     pub async fn account_of(&self, sale: HoldId) -> Result<Option<Code>, ViewsError> {
         const QUERY: &str = "SELECT CASE bought.settlement WHEN 'on_account' THEN bought.account ELSE coalesce(quote.account, '') END
             FROM sale JOIN sale AS bought ON bought.sale = sale.origin LEFT JOIN quote ON quote.quote = bought.quote WHERE sale.sale = ?";
-        let found: Option<String> = sqlx::query_scalar(QUERY).bind(sale.to_string()).fetch_optional(&self.pool()).await.map_err(self.noting())?;
+        let found: Option<String> =
+            sqlx::query_scalar(QUERY).bind(sale.to_string()).fetch_optional(&self.pool()).await.map_err(|error| self.noted(error))?;
         Ok(found.and_then(|code| code.parse().ok()))
     }
 
     /// The quote that a sale, or the one from which its tickets have moved, was made for.
     pub async fn quote_of(&self, sale: HoldId) -> Result<Option<QuoteId>, ViewsError> {
         const QUERY: &str = "SELECT bought.quote FROM sale JOIN sale AS bought ON bought.sale = sale.origin WHERE sale.sale = ?";
-        let found: Option<String> = sqlx::query_scalar(QUERY).bind(sale.to_string()).fetch_optional(&self.pool()).await.map_err(self.noting())?;
+        let found: Option<String> =
+            sqlx::query_scalar(QUERY).bind(sale.to_string()).fetch_optional(&self.pool()).await.map_err(|error| self.noted(error))?;
         Ok(found.and_then(|quote| quote.parse().ok()))
     }
 
@@ -211,8 +213,14 @@ impl Views {
         const QUERY: &str = "SELECT ticket, sale, category, CASE WHEN blocked AND state <> 'cancelled' THEN 'blocked' ELSE state END, changed_at
             FROM ticket WHERE ticket BETWEEN ? AND ? AND ticket > ? ORDER BY ticket LIMIT ?";
         let (first, last) = ids_of(slot);
-        let rows =
-            sqlx::query(QUERY).bind(first).bind(last).bind(after).bind(i64::from(limit)).fetch_all(&self.pool()).await.map_err(self.noting())?;
+        let rows = sqlx::query(QUERY)
+            .bind(first)
+            .bind(last)
+            .bind(after)
+            .bind(i64::from(limit))
+            .fetch_all(&self.pool())
+            .await
+            .map_err(|error| self.noted(error))?;
         let read = |row: &SqliteRow| {
             Ok(TicketRow {
                 ticket: row.try_get(0)?,

@@ -101,8 +101,8 @@ impl Views {
             .bind(i64::from(limit))
             .fetch_all(&self.pool())
             .await
-            .map_err(self.noting())?;
-        rows.iter().map(|row| case_row(row).map_err(self.noting())).collect()
+            .map_err(|error| self.noted(error))?;
+        rows.iter().map(|row| case_row(row).map_err(|error| self.noted(error))).collect()
     }
 }
 

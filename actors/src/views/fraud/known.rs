@@ -17,7 +17,7 @@ impl Views {
                 (SELECT label FROM fraud_label WHERE fraud_label.fraud_case = fraud_case.fraud_case ORDER BY rank LIMIT 1) AS known
                 FROM fraud_case ORDER BY opened_at DESC LIMIT ?)
             WHERE known IS NOT NULL";
-        let rows = sqlx::query(QUERY).bind(i64::from(limit)).fetch_all(&self.pool()).await.map_err(self.noting())?;
+        let rows = sqlx::query(QUERY).bind(i64::from(limit)).fetch_all(&self.pool()).await.map_err(|error| self.noted(error))?;
         let (mut known, mut of_returns) = (HashMap::new(), HashMap::new());
         for row in &rows {
             let (opened_at, label): (i64, String) = (row.try_get(1)?, row.try_get(2)?);

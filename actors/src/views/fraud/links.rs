@@ -39,7 +39,7 @@ impl Views {
         const QUERY: &str = "SELECT kind, pseudonym FROM (
                 SELECT kind, pseudonym, row_number() OVER (PARTITION BY kind ORDER BY at, pseudonym) AS n FROM party WHERE subject = ? ORDER BY n, kind LIMIT ?
             ) ORDER BY kind, pseudonym";
-        let rows = sqlx::query(QUERY).bind(subject).bind(LINKS_PARTIES_MAX).fetch_all(&self.pool()).await.map_err(self.noting())?;
+        let rows = sqlx::query(QUERY).bind(subject).bind(LINKS_PARTIES_MAX).fetch_all(&self.pool()).await.map_err(|error| self.noted(error))?;
         rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
     }
 
@@ -75,7 +75,8 @@ impl Views {
             "SELECT attempt FROM attempt WHERE attempt IN (SELECT value FROM json_each(?1)) AND museum IN (SELECT value FROM json_each(?2))
             UNION SELECT subject FROM assessed WHERE subject IN (SELECT value FROM json_each(?1)) AND museum IN (SELECT value FROM json_each(?2))";
         let named: BTreeSet<&String> = links.iter().flat_map(|link| &link.subjects).collect();
-        let rows = sqlx::query(QUERY).bind(written(&named)).bind(written(&museums)).fetch_all(&self.pool()).await.map_err(self.noting())?;
+        let rows =
+            sqlx::query(QUERY).bind(written(&named)).bind(written(&museums)).fetch_all(&self.pool()).await.map_err(|error| self.noted(error))?;
         let here: BTreeSet<String> = rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
         for link in links {
             link.subjects.retain(|subject| match subject.parse() {
@@ -91,10 +92,22 @@ impl Views {
             "SELECT count(*), coalesce(sum(EXISTS (SELECT 1 FROM fraud_case WHERE fraud_case.subject = lately.subject AND verdict = 'fraud')), 0)
             FROM (SELECT subject FROM party WHERE kind = ? AND pseudonym = ? AND subject <> ? ORDER BY at DESC, subject LIMIT ?) AS lately";
         const SOME: &str = "SELECT subject FROM party WHERE kind = ? AND pseudonym = ? AND subject <> ? ORDER BY at DESC, subject LIMIT ?";
-        let count =
-            sqlx::query(COUNT).bind(&kind).bind(&pseudonym).bind(from).bind(COUNTED_MAX).fetch_one(&self.pool()).await.map_err(self.noting())?;
-        let some =
-            sqlx::query(SOME).bind(&kind).bind(&pseudonym).bind(from).bind(LINKS_OF_ONE_MAX).fetch_all(&self.pool()).await.map_err(self.noting())?;
+        let count = sqlx::query(COUNT)
+            .bind(&kind)
+            .bind(&pseudonym)
+            .bind(from)
+            .bind(COUNTED_MAX)
+            .fetch_one(&self.pool())
+            .await
+            .map_err(|error| self.noted(error))?;
+        let some = sqlx::query(SOME)
+            .bind(&kind)
+            .bind(&pseudonym)
+            .bind(from)
+            .bind(LINKS_OF_ONE_MAX)
+            .fetch_all(&self.pool())
+            .await
+            .map_err(|error| self.noted(error))?;
         let subjects = some.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
         let party = pseudonym.chars().take(8).collect();
         Ok(Link { kind, party, others: count.try_get(0)?, subjects, fraud: count.try_get(1)?, depth })

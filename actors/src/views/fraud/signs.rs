@@ -66,7 +66,7 @@ pub(super) const CLEARED: &str = "DELETE FROM fraud_sign WHERE (subject, rank) I
 impl Views {
     /// What a bank or a gate says of a sale and is not in its case yet, the oldest first: the sale, what, who says so, and since when; at most `limit`.
     pub async fn fraud_signs(&self, limit: u32) -> Result<Vec<(HoldId, Known)>, ViewsError> {
-        let rows = sqlx::query(UNTOLD).bind(i64::from(limit)).fetch_all(&self.pool()).await.map_err(self.noting())?;
+        let rows = sqlx::query(UNTOLD).bind(i64::from(limit)).fetch_all(&self.pool()).await.map_err(|error| self.noted(error))?;
         let read = |row: &SqliteRow| {
             let label = if row.try_get::<String, _>(1)? == label_name(Label::Fraud) { Label::Fraud } else { Label::Legit };
             let named = row.try_get::<String, _>(2)?;
@@ -80,7 +80,8 @@ impl Views {
     /// What gates refused of a sale's tickets, as far as it is noted, oldest first.
     pub async fn refused_of(&self, sale: HoldId) -> Result<Vec<RefusedRow>, ViewsError> {
         const QUERY: &str = "SELECT at, ticket, reason, times, gate FROM refused WHERE sale = ? ORDER BY at, ticket, reason, times LIMIT ?";
-        let rows = sqlx::query(QUERY).bind(sale.to_string()).bind(REFUSED_TOLD_MAX).fetch_all(&self.pool()).await.map_err(self.noting())?;
+        let rows =
+            sqlx::query(QUERY).bind(sale.to_string()).bind(REFUSED_TOLD_MAX).fetch_all(&self.pool()).await.map_err(|error| self.noted(error))?;
         let read = |row: &SqliteRow| {
             let at = Timestamp::from_micros(row.try_get(0)?);
             Ok(RefusedRow { at, ticket: row.try_get(1)?, reason: row.try_get(2)?, times: row.try_get(3)?, gate: row.try_get(4)? })
