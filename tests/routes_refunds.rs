@@ -254,7 +254,7 @@ async fn nothing_is_sent_unless_the_file_can_be_made() {
     app.stop().await;
 }
 
-/// The file that a request makes, as its answer names it.
+/// The file that a request makes, as its answer named it before there was a second way to spell names.
 fn batch_of(app: &App, key: &str, form: &Value) -> Code {
     let form: RefundExportForm = serde_json::from_value(form.clone()).unwrap();
     let who = app.node().files().unwrap().keys.list().into_iter().find(|known| known.role == Role::GroupOffice).unwrap().id;
@@ -291,5 +291,36 @@ async fn a_file_that_was_begun_is_finished_with_what_can_still_go() {
     let file = sent.text().await.unwrap();
     assert!(file.contains("Maria Rossi") && file.contains("Anna Verdi") && !file.contains("Ugo Neri"), "{file}");
     assert_eq!(send_file(&app, &office, "e", &form).await.text().await.unwrap(), file, "a repeat gives the same bytes");
+    app.stop().await;
+}
+
+#[actix_rt::test]
+async fn a_file_is_spelled_again_as_it_was_when_it_was_made() {
+    let app = App::start().await;
+    let office = app.key(Role::GroupOffice).await;
+    let mut paths = Vec::new();
+    for name in ["1", "2"] {
+        let path = refund(&app, &office, name).await;
+        name_payee(&app, &office, &path, "Βασίλης Χατζής").await;
+        paths.push(path);
+    }
+    // A program of before made the first file.
+    let (before, after) = (export(&[&paths[0]]), export(&[&paths[1]]));
+    let batch = batch_of(&app, "before", &before);
+    let id: RefundId = paths[0].rsplit('/').next().unwrap().parse().unwrap();
+    let by = digest(&[b"by the program of before"]);
+    let asked = Envelope { who: KeyId::SYSTEM, key: by, body: by, parties: Vec::new(), assessment: None, order: None, formerly: Vec::new() };
+    app.node().payment(id.payment, asked, Command::ExportRefund { refund: id.number, batch }).await.unwrap();
+    let sent = send_file(&app, &office, "before", &before).await;
+    assert_eq!(sent.headers()["refund-batch"], *batch.to_string());
+    let file = sent.text().await.unwrap();
+    assert!(file.contains("Basilis CHatzis"), "{file}");
+    let sent = send_file(&app, &office, "after", &after).await;
+    assert!(sent.headers()["refund-batch"].to_str().unwrap().ends_with("-2"));
+    let other = sent.text().await.unwrap();
+    assert!(other.contains("Vasilis CHatzis"), "{other}");
+    for (key, form, file) in [("before", &before, &file), ("after", &after, &other)] {
+        assert_eq!(&send_file(&app, &office, key, form).await.text().await.unwrap(), file, "a repeat gives the same bytes");
+    }
     app.stop().await;
 }

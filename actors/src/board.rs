@@ -228,6 +228,12 @@ impl Board {
         self.unsaved.lock().insert(slot);
     }
 
+    /// Notes that no head is saved any more: what they were saved in is gone.
+    pub fn none_saved(&self) {
+        let known: Vec<SlotId> = self.shards.iter().flat_map(|shard| shard.read().keys().copied().collect::<Vec<_>>()).collect();
+        self.unsaved.lock().extend(known);
+    }
+
     /// Forgets slots that ended before `before` and have nothing left to do. They are found in the journal when somebody asks for them.
     pub fn forget(&self, before: Timestamp) -> usize {
         // What is not saved yet stays, or an older head would be all that a restart finds.
@@ -331,6 +337,8 @@ mod tests {
         assert_eq!(board.heads_of(MuseumId(1)).len(), 4);
         assert_eq!(board.take_unsaved().len(), 5);
         assert_eq!(board.take_unsaved().len(), 0);
+        board.none_saved();
+        assert_eq!(board.take_unsaved().len(), 5);
         board.publish(slot(1, 1, 9), head(1, Some(5_000)));
         board.publish(slot(1, 1, 8), head(1, None));
         assert_eq!(board.forget(Timestamp::from_seconds(1_001)), 5, "a head that is not saved stays");

@@ -5,7 +5,7 @@
 //! step is asked again, never undone: it might have been written. A flow that was cut off, by a crash or a caller who went away, is found by the count of moves
 //! under way that every slot's head carries, and goes on from what is written.
 //!
-//! What was suspected when it was asked for is reviewed where it has arrived; what concerns a sale concerns all that its tickets have become ([`trail`]).
+//! What was suspected when it was asked for is under review where it has arrived, by the record with which it arrives; what concerns a sale concerns all that its tickets have become ([`trail`]).
 
 use tokio::sync::Mutex;
 use tornello_engine::aggregate::Aggregate;
@@ -65,9 +65,6 @@ pub async fn move_tickets(node: &Node, source: SlotId, envelope: Envelope, comma
         Failure::OutcomeUnknown
     };
     advance(node, source, begun.arrival).await.map_err(unknown)?;
-    if record.envelope.as_ref().is_some_and(Envelope::asks_review) {
-        review(node, begun).await;
-    }
     let (sale, arrival) = (begun.sale, begun.arrival);
     match node.look(source, move |slot| slot.fate_of_move(sale, arrival)).await.map_err(unknown)? {
         Some(MoveFate::Undone(why)) => Err(Failure::Refused(why)),
@@ -92,17 +89,6 @@ pub async fn would_take(node: &Node, source: SlotId, envelope: &Envelope, comman
     node.look(source, begin).await?.map_err(Failure::Refused)
 }
 
-/// Keeps tickets from the gate for a while that have arrived and were suspected when their move was asked for, as those of a sale are. What cannot be done now is not done
-/// later: the case that is opened about them is, and whoever looks at it can block them.
-async fn review(node: &Node, begun: &MoveBegun) {
-    let (sale, arrival) = (begun.sale, begun.arrival);
-    match node.slot(arrival.slot(), envelope(sale, arrival, "review"), Command::Review { sale: arrival }).await {
-        // Undone, or too late for a review.
-        Ok(_) | Err(Failure::Refused(_) | Failure::UnknownSlot(_)) => {}
-        Err(failure) => tracing::warn!(%arrival, %failure, "tickets that have moved are not under review, and were to be"),
-    }
-}
-
 /// A sale, and all that its tickets have become in other slots, one after the other; with whether some are on their way now.
 ///
 /// # Errors
@@ -112,7 +98,7 @@ pub async fn trail(node: &Node, sale: HoldId) -> Result<(Vec<HoldId>, bool), Fai
     while let Some(&sale) = trail.get(at) {
         let moves = move |slot: &Slot| {
             let moves = slot.sale_of(sale).map(|sale| sale.moves.as_slice()).unwrap_or_default();
-            moves.iter().map(|found| (found.begun.arrival, found.is_done)).collect::<Vec<_>>()
+            moves.iter().map(|found| (found.begun.arrival, found.is_done())).collect::<Vec<_>>()
         };
         for (arrival, is_done) in node.look(sale.slot(), moves).await? {
             if is_done {

@@ -3,10 +3,12 @@
 //!
 //! Here is the file itself, how far it is, and how one waits for it. `follow.rs` follows the journal and takes in what it says; what that changes in each list, and
 //! what each list answers, stands in `sales.rs`, `payments.rs`, `quotes.rs` and `fraud.rs`; `bookings.rs` shows bookings to the models of who comes. `snapshots.rs`
-//! keeps states of streams, `boot.rs` says whether the file can be believed, and `log.rs` whether the log that SQLite keeps beside it can.
+//! keeps states of streams, `boot.rs` says whether the file can be believed, and `log.rs` whether the log that SQLite keeps beside it can; `store.rs` is the file for those
+//! who ask of it, and how another takes its place when one of them finds it damaged; `compare.rs` holds the lists against the journal.
 
 pub mod bookings;
 mod boot;
+pub mod compare;
 mod follow;
 pub mod fraud;
 mod log;
@@ -14,6 +16,7 @@ pub mod payments;
 pub mod quotes;
 mod sales;
 mod snapshots;
+mod store;
 
 pub use sales::{SaleFilter, SaleRow, TicketRow};
 pub use snapshots::{Snapshot, SnapshotWriter, Snapshots};
@@ -23,25 +26,31 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
-use sqlx::Row;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqliteRow, SqliteSynchronous};
+use sqlx::{ConnectOptions, Connection, Row};
 use tokio::sync::watch;
 use tornello_engine::ids::{HoldId, SlotId, TicketId};
 
 use self::boot::Stamp;
+use self::store::Store;
 use crate::board::SlotHead;
 use crate::journal::{Head, Journal, JournalError};
 use crate::signing::secret_file;
 use crate::sqlite;
 
 /// Raised whenever a table, a head or a snapshot changes its form: an older file is thrown away and built again.
-const FORMAT: i64 = 26;
+const FORMAT: i64 = 27;
 
 const SCHEMA: &str = "
     DROP TABLE IF EXISTS position; DROP TABLE IF EXISTS head; DROP TABLE IF EXISTS snapshot;
     CREATE TABLE position (name TEXT PRIMARY KEY, batch INTEGER NOT NULL, hash BLOB NOT NULL, crc INTEGER NOT NULL) STRICT;
     CREATE TABLE head (slot TEXT PRIMARY KEY, crc INTEGER NOT NULL, data BLOB NOT NULL) STRICT, WITHOUT ROWID;
     CREATE TABLE snapshot (stream BLOB PRIMARY KEY, seq INTEGER NOT NULL, crc INTEGER NOT NULL, state BLOB NOT NULL) STRICT;";
+
+/// What SQLite says of a file before anything of ours is asked of it: that it does not understand, it says of the file.
+fn unreadable(error: sqlx::Error) -> ViewsError {
+    if sqlite::is_misfit(&error) { ViewsError::Damaged(error.to_string()) } else { ViewsError::Store(error) }
+}
 
 /// What can go wrong with the read models.
 #[derive(Debug, thiserror::Error)]
@@ -76,9 +85,14 @@ impl ViewsError {
     }
 }
 
+/// All tables of the file.
+const SCHEMAS: [&str; 5] = [payments::SCHEMA, quotes::SCHEMA, fraud::SCHEMA, sales::SCHEMA, SCHEMA];
+
 /// How far something was built, one row each.
 const POSITIONS: [&str; 3] = ["rows", "heads", "known"];
 
+/// How many connections those share who ask.
+const READERS: u32 = 4;
 /// After how many pages SQLite works its log into the file: in each of its own 1,000 few pages are changed twice. For all who write: each of them would do it by its own
 /// number, at its own commit, also what somebody else has written.
 const LOG_PAGES: u32 = 16_384;
@@ -90,12 +104,11 @@ const COME_TO_MAX: Duration = Duration::from_secs(60);
 /// The read models.
 #[derive(Debug, Clone)]
 pub struct Views {
-    pool: SqlitePool,
+    store: Store,
     rows: watch::Receiver<u64>,
     rows_sender: Arc<watch::Sender<u64>>,
     /// How many wait for the lists to get somewhere.
     waiting: Arc<watch::Sender<usize>>,
-    stamp: Stamp,
 }
 
 impl Views {
@@ -128,15 +141,16 @@ impl Views {
             .synchronous(SqliteSynchronous::Off)
             .pragma("wal_autocheckpoint", LOG_PAGES.to_string())
             .busy_timeout(Duration::from_secs(10));
-        let pool = sqlite::pool().max_connections(4).connect_with(options).await?;
+        // What SQLite says to its own first words, before anything of ours is asked, is said of the file.
+        let pool = sqlite::pool().max_connections(READERS).connect_with(options).await.map_err(unreadable)?;
         let (rows_sender, rows) = watch::channel(0);
         let waiting = Arc::new(watch::Sender::new(0));
-        let views = Self { pool, rows, rows_sender: Arc::new(rows_sender), waiting, stamp: stamp.clone() };
+        let views = Self { store: Store::new(pool, stamp.clone()), rows, rows_sender: Arc::new(rows_sender), waiting };
         match views.make_ready().await {
             Ok(()) => Ok(views),
             Err(error) => {
                 // Whoever tries again finds nothing open.
-                views.pool.close().await;
+                views.leave().await;
                 Err(error)
             }
         }
@@ -144,20 +158,50 @@ impl Views {
 
     /// Empties a file of another format, and looks whether what a start believes of it can be read.
     async fn make_ready(&self) -> Result<(), ViewsError> {
-        let version: i64 = sqlx::query_scalar("PRAGMA user_version").fetch_one(&self.pool).await?;
-        if version != FORMAT {
+        let version: i64 = sqlx::query_scalar("PRAGMA user_version").fetch_one(&self.pool()).await.map_err(unreadable)?;
+        if version == FORMAT {
+            self.check_form().await?;
+        } else {
             self.clear().await?;
         }
         let [(rows, _), ..] = self.positions().await?;
-        sqlite::check(&self.pool, sqlite::HEADS).await?;
+        sqlite::check(&self.pool(), sqlite::HEADS).await?;
         self.rows_sender.send_replace(rows);
         Ok(())
     }
 
+    /// Looks whether the tables are as this program makes them: of one that is not, SQLite says no more than that a query is wrong. By a connection of its own, as one that
+    /// has read the tables before would answer from memory.
+    async fn check_form(&self) -> Result<(), ViewsError> {
+        let mut made = SqliteConnectOptions::new().in_memory(true).connect().await?;
+        for schema in SCHEMAS {
+            sqlx::raw_sql(schema).execute(&mut made).await?;
+        }
+        let expected = sqlite::form(&mut made).await?;
+        made.close().await?;
+        let mut connection = self.pool().connect_options().as_ref().clone().connect().await.map_err(unreadable)?;
+        let form = sqlite::form(&mut connection).await.map_err(unreadable);
+        connection.close().await?;
+        // What an older version had beside these does no harm.
+        let form = form?;
+        let is_there = |made| form.contains(made);
+        if expected.iter().all(is_there) { Ok(()) } else { Err(ViewsError::Damaged("its tables are not as they were made".to_owned())) }
+    }
+
+    /// The connections of those who ask.
+    fn pool(&self) -> SqlitePool {
+        self.store.pool()
+    }
+
+    /// What an error becomes that somebody has met who asked of the lists: of one that speaks against the file is taken note.
+    fn noted(&self, error: sqlx::Error) -> ViewsError {
+        self.store.noted(error.into())
+    }
+
     /// Throws everything away, to be built again from the journal: all or nothing, as lists that were half emptied would pass for lists that are complete.
     pub async fn clear(&self) -> Result<(), ViewsError> {
-        let mut tx = self.pool.begin_with("BEGIN IMMEDIATE").await?;
-        for schema in [payments::SCHEMA, quotes::SCHEMA, fraud::SCHEMA, sales::SCHEMA, SCHEMA] {
+        let mut tx = self.store.writer().begin_with("BEGIN IMMEDIATE").await?;
+        for schema in SCHEMAS {
             sqlx::raw_sql(schema).execute(&mut *tx).await?;
         }
         for name in POSITIONS {
@@ -175,8 +219,8 @@ impl Views {
 
     /// Closes the file, flushed.
     pub async fn close(&self) {
-        self.pool.close().await;
-        let stamp = self.stamp.clone();
+        self.leave().await;
+        let stamp = self.store.stamp().clone();
         if let Ok(Err(error)) = tokio::task::spawn_blocking(move || stamp.end()).await {
             tracing::warn!(%error, "the read models were not flushed; they are built again if the machine ends now");
         }
@@ -184,29 +228,16 @@ impl Views {
 
     /// Closes the file while somebody may still write to it: nothing says that all of it is on the disk.
     pub async fn leave(&self) {
-        self.pool.close().await;
+        self.pool().close().await;
     }
 
     async fn position(&self, name: &str) -> Result<(u64, Vec<u8>), ViewsError> {
-        let row = sqlx::query("SELECT batch, hash, crc FROM position WHERE name = ?").bind(name).fetch_one(&self.pool).await?;
+        let row = sqlx::query("SELECT batch, hash, crc FROM position WHERE name = ?").bind(name).fetch_one(&self.pool()).await?;
         let (batch, hash, crc): (i64, Vec<u8>, i64) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
         if crc == position_crc(name, batch, &hash) {
             Ok((batch.unsigned_abs(), hash))
         } else {
             Err(ViewsError::Damaged(format!("how far the {name} reach is not what was written")))
-        }
-    }
-
-    /// Notes of an error whether the file is damaged: then the next start makes another one.
-    fn distrust(&self, error: &ViewsError) {
-        if !error.is_damage() {
-            return;
-        }
-        match self.stamp.distrust() {
-            Ok(()) => tracing::error!("views.db is damaged: the next start builds it again from the journal, and until then the lists stand still"),
-            Err(error) => {
-                tracing::error!(%error, "views.db may be damaged, which cannot be noted: run `tornello views rebuild` when the disk is in order");
-            }
         }
     }
 
@@ -259,7 +290,7 @@ impl Views {
     /// The saved heads of all slots, with the batch up to which they are complete; none if one of them is not what was saved: all of them are built again then.
     pub async fn heads(&self) -> Result<(u64, Vec<(SlotId, SlotHead)>), ViewsError> {
         let (complete, _) = self.position("heads").await?;
-        let rows = sqlx::query("SELECT slot, crc, data FROM head").fetch_all(&self.pool).await?;
+        let rows = sqlx::query("SELECT slot, crc, data FROM head").fetch_all(&self.pool()).await?;
         let read = |row: &SqliteRow| {
             let (slot, crc, data): (String, i64, Vec<u8>) = (row.try_get(0).ok()?, row.try_get(1).ok()?, row.try_get(2).ok()?);
             let sound = crc == crc_of(&[slot.as_bytes(), &data]);
@@ -280,7 +311,7 @@ impl Views {
     /// Saves heads that are complete up to the batch at `end`. Some may know of later ones, whose slots were told before the end was: `journal` is where all of these are.
     pub async fn save_heads(&self, heads: &[(SlotId, SlotHead)], end: &Head, journal: &dyn Journal) -> Result<(), ViewsError> {
         let known = journal.head().await?;
-        let mut tx = self.pool.begin().await?;
+        let mut tx = self.store.writer().begin().await?;
         for (slot, head) in heads {
             let Ok(data) = postcard::to_allocvec(head) else { continue };
             let slot = slot.to_string();
@@ -363,18 +394,18 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let views = Views::open(&folder.path().join("views.db")).await.unwrap();
         // A view is no table, so that emptying fails halfway.
-        let mut connection = views.pool.acquire().await.unwrap();
+        let mut connection = views.pool().acquire().await.unwrap();
         move_on(&mut connection, "rows", 9, &[9; 32]).await.unwrap();
         drop(connection);
         let set = "INSERT INTO refused VALUES ('sale', 1, 'ticket', 'reason', 1, 'gate');
             ALTER TABLE ticket RENAME TO old; CREATE VIEW ticket AS SELECT 1";
-        sqlx::raw_sql(set).execute(&views.pool).await.unwrap();
+        sqlx::raw_sql(set).execute(&views.pool()).await.unwrap();
         assert!(views.clear().await.is_err());
-        let refused: i64 = sqlx::query_scalar("SELECT count(*) FROM refused").fetch_one(&views.pool).await.unwrap();
+        let refused: i64 = sqlx::query_scalar("SELECT count(*) FROM refused").fetch_one(&views.pool()).await.unwrap();
         assert_eq!((refused, views.position("rows").await.unwrap().0), (1, 9));
-        sqlx::raw_sql("DROP VIEW ticket; DROP TABLE old").execute(&views.pool).await.unwrap();
+        sqlx::raw_sql("DROP VIEW ticket; DROP TABLE old").execute(&views.pool()).await.unwrap();
         views.clear().await.unwrap();
-        let refused: i64 = sqlx::query_scalar("SELECT count(*) FROM refused").fetch_one(&views.pool).await.unwrap();
+        let refused: i64 = sqlx::query_scalar("SELECT count(*) FROM refused").fetch_one(&views.pool()).await.unwrap();
         assert_eq!((refused, views.position("rows").await.unwrap().0), (0, 0));
         views.close().await;
     }
@@ -386,13 +417,13 @@ mod tests {
         let errors = [ViewsError::Behind { at: 1, wanted: 2 }, ViewsError::Store(sqlx::Error::RowNotFound)];
         for (error, left) in errors.into_iter().zip([9, 0]) {
             let views = Views::open(&path).await.unwrap();
-            let mut connection = views.pool.acquire().await.unwrap();
+            let mut connection = views.pool().acquire().await.unwrap();
             move_on(&mut connection, "rows", 9, &[9; 32]).await.unwrap();
             drop(connection);
-            views.distrust(&error);
+            views.store.noted(error);
             views.close().await;
             let again = Views::open(&path).await.unwrap();
-            assert_eq!(again.as_of_batch(), left, "{error}");
+            assert_eq!(again.as_of_batch(), left, "left {left}");
             again.close().await;
         }
     }
@@ -406,5 +437,25 @@ mod tests {
         let behind = views.reach_within(Duration::ZERO, 4).await.unwrap_err();
         assert!(matches!(behind, ViewsError::Behind { at: 3, wanted: 4 }), "{behind}");
         views.close().await;
+    }
+
+    #[tokio::test]
+    async fn a_file_whose_tables_are_not_as_they_were_made_is_made_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("views.db");
+        // As one flipped bit leaves the text by which a table was made: `gate` becomes `gape`.
+        const FLIPPED: &str = "PRAGMA writable_schema = ON;
+            UPDATE sqlite_schema SET sql = replace(sql, 'gate TEXT', 'gape TEXT') WHERE name = 'ticket'";
+        for (sql, left) in [("UPDATE position SET batch = batch", 9), (FLIPPED, 0)] {
+            let views = Views::open(&path).await.unwrap();
+            let mut connection = views.pool().acquire().await.unwrap();
+            move_on(&mut connection, "rows", 9, &[9; 32]).await.unwrap();
+            sqlx::raw_sql(sql).execute(&mut *connection).await.unwrap();
+            drop(connection);
+            views.close().await;
+            let again = Views::open(&path).await.unwrap();
+            assert_eq!(again.as_of_batch(), left, "{sql}");
+            again.close().await;
+        }
     }
 }

@@ -513,7 +513,7 @@ mod tests {
             let (sale, lines) = (hold(2, 1), lines(3));
             let (contact, holders, order, refund_percent) = (None, Vec::new(), None, 100);
             let arrived = Arrived { sale, from, who: KeyId(1), order, channel: Channel::Web, lines, contact, holders, refund_percent, buyer };
-            counts.asked(&by(1, None), &Command::Arrive { arrived: Box::new(arrived), via: Channel::Web })
+            counts.asked(&by(1, None), &Command::Arrive { arrived: Box::new(arrived), via: Channel::Web, asks_review: false })
         };
         assert_eq!(arrive(hold(25, 1), Some(Digest(7))), Some((vec![Digest(7)], 3)));
         assert_eq!(arrive(hold(1, 1), Some(Digest(7))), None);

@@ -1,6 +1,7 @@
 //! The counters of all parties, in shards that the scorers write and requests read, without a mailbox in between. A reader sees all parties as of one position of
 //! the journal: the last batch of which every shard has heard.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::RwLock;
@@ -143,6 +144,45 @@ impl Counters {
     }
 }
 
+/// Copies of all shards, made one at a time between batches, so that nobody waits for more than one of them. A shard that was copied goes on meanwhile: what is heard until
+/// the last one is copied is kept, and taken in by the copies afterwards. Then all of them are as of the last of these batches.
+#[derive(Debug, Default)]
+pub struct Copies {
+    /// As of which batch, and the shard, in their order.
+    shards: Vec<(u64, Store)>,
+    /// What batches said since the first was copied.
+    since: Vec<(u64, Arc<Vec<SignalEvent>>)>,
+}
+
+impl Copies {
+    /// The counters have taken in a batch: told of each, in order.
+    pub fn heard(&mut self, position: u64, signals: &Arc<Vec<SignalEvent>>) {
+        if !self.shards.is_empty() && !signals.is_empty() {
+            self.since.push((position, Arc::clone(signals)));
+        }
+    }
+
+    /// Copies the next shard, if there is one, when nothing is being taken in; answers whether all are copied.
+    pub fn copy_next(&mut self, counters: &Counters) -> bool {
+        if let Some(shard) = counters.shards.get(self.shards.len()) {
+            let copy = shard.read().clone();
+            self.shards.push((counters.position(), copy));
+        }
+        self.shards.len() == counters.shards.len()
+    }
+
+    /// All shards as of the last batch that was heard: takes as long as taking in what came meanwhile.
+    #[must_use]
+    pub fn into_stores(self) -> Vec<Store> {
+        let (positions, stores): (Vec<u64>, Vec<Store>) = self.shards.into_iter().unzip();
+        let copies = Counters { shards: stores.into_iter().map(RwLock::new).collect(), position: AtomicU64::new(0), moved: Notify::new() };
+        for (position, signals) in &self.since {
+            copies.fold(|shard| positions.get(shard).is_some_and(|copied_at| copied_at < position), *position, signals);
+        }
+        copies.shards.into_iter().map(RwLock::into_inner).collect()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use tornello_models::fraud::signals::{Outlet, Role, SignalKind, Taking, features};
@@ -174,5 +214,26 @@ mod tests {
         counters.fold(|_| true, 6, &[held(7)]);
         counters.fold(|_| true, 7, &[held(7)]);
         assert!(counters.known(&held(7)).is_none());
+    }
+
+    #[test]
+    fn copied_one_by_one_while_batches_are_heard_the_shards_are_all_as_of_the_last_of_them() {
+        // So small that shards forget meanwhile.
+        let counters = Counters::new(4 * SHARDS);
+        let signals = |batch: u128| Arc::new((0..5).map(|n| held((batch * 7 + n) % 300)).collect::<Vec<_>>());
+        (1..=200).for_each(|batch| counters.hear(batch, &signals(batch.into())));
+        let (mut copies, mut batch) = (Copies::default(), 200);
+        loop {
+            batch += 1;
+            let signals = signals(batch.into());
+            counters.hear(batch, &signals);
+            copies.heard(batch, &signals);
+            if copies.copy_next(&counters) {
+                break;
+            }
+        }
+        assert_eq!(batch, 200 + SHARDS as u64, "one for each batch");
+        let bytes = |stores: Vec<Store>| stores.iter().map(|store| postcard::to_allocvec(store).unwrap()).collect::<Vec<_>>();
+        assert_eq!(bytes(copies.into_stores()), bytes(counters.stores()));
     }
 }

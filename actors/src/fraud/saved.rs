@@ -109,9 +109,9 @@ impl SavedFile {
     }
 
     /// Begins to write it anew, on a thread of its own that yields to others: what is saved is large, and the scorers count meanwhile. Nothing comes of it while the one
-    /// before is still being written.
-    pub fn begin(&self, state: Saving) -> io::Result<()> {
-        self.begin_with(move |path| write(path, &state))
+    /// before is still being written. That thread makes `state` as well.
+    pub fn begin(&self, state: impl FnOnce() -> Saving + Send + 'static) -> io::Result<()> {
+        self.begin_with(move |path| write(path, &state()))
     }
 
     fn begin_with(&self, write: impl FnOnce(&Path) -> io::Result<()> + Send + 'static) -> io::Result<()> {
@@ -164,12 +164,12 @@ mod tests {
         .unwrap();
         assert!(file.is_writing() && file.clone().is_writing());
         let saving = |position| Saving { position, hash: [3; 32], fold: Fold::default(), stores: Vec::new() };
-        file.begin(saving(1)).unwrap();
+        file.begin(move || saving(1)).unwrap();
         go_on.send(()).unwrap();
         file.written().await;
         assert_eq!(tell.recv(), Ok(true), "it was waited for");
         assert!(file.read().is_none(), "one is written at a time");
-        file.begin(saving(2)).unwrap();
+        file.begin(move || saving(2)).unwrap();
         file.written().await;
         assert!(!file.is_writing());
         assert_eq!((file.position(), file.read().map(|state| state.position)), (Some((2, [3; 32])), Some(2)));

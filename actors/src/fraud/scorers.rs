@@ -2,7 +2,7 @@
 //! each has taken it in does it count as seen; requests read the counters meanwhile and never ask an actor.
 //!
 //! The follower is fed by a tap on the journal's writer. What the tap has no room for, and all that was written before, it reads from the journal. It saves what
-//! it knows now and then, on another thread, and at the end; without that file it begins with the first batch.
+//! it knows now and then, copied shard by shard between batches and written on another thread, and at the end; without that file it begins with the first batch.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,7 +14,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tornello_engine::ids::HoldId;
 use tornello_models::fraud::signals::{SignalEvent, Taking, keys};
 
-use super::counters::{Counters, shard_of};
+use super::counters::{Copies, Counters, shard_of};
 use super::fold::Fold;
 use super::judge::Judge;
 use super::saved::{self, SavedFile};
@@ -181,6 +181,8 @@ pub struct Follower {
     file: Option<SavedFile>,
     saved_at: u64,
     since_saved: Stopwatch,
+    /// What is being copied, to be saved.
+    copying: Option<Copies>,
 }
 
 impl Follower {
@@ -196,7 +198,7 @@ impl Follower {
             .collect();
         let (judge, held) = (Arc::clone(&scoring.judge), Arc::clone(&scoring.held));
         let (fold, since_saved) = (Fold::default(), Stopwatch::start());
-        Self { journal, counters, progress, judge, held, fold, hash: [0; 32], scorers, asked, file, saved_at: 0, since_saved }
+        Self { journal, counters, progress, judge, held, fold, hash: [0; 32], scorers, asked, file, saved_at: 0, since_saved, copying: None }
     }
 
     /// Follows until the writer has ended and all is heard; then saves what is known.
@@ -231,7 +233,7 @@ impl Follower {
                 tokio::time::sleep(Duration::from_secs(1)).await;
             }
             if self.counters.position() >= self.saved_at + SAVE_EVERY && self.since_saved.elapsed() >= SAVE_REST {
-                self.save();
+                self.begin_to_save();
             }
         }
         let end = committed.borrow().number;
@@ -287,7 +289,8 @@ impl Follower {
         // Only those are asked who have something to write.
         let concerned = |number: &usize| heard.signals.iter().flat_map(keys).any(|((_, id), _)| shard_of(id) % SCORERS == *number);
         let asked: Vec<_> = (0..SCORERS).filter(concerned).collect();
-        let hear = Hear { position: batch.number, signals: Arc::new(heard.signals) };
+        let signals = Arc::new(heard.signals);
+        let hear = Hear { position: batch.number, signals: Arc::clone(&signals) };
         for failed in join_all(asked.iter().map(|number| self.scorers[*number].send(hear.clone()))).await.into_iter().filter_map(Result::err) {
             tracing::error!(%failed, batch = batch.number, "a scorer has ended");
         }
@@ -298,6 +301,7 @@ impl Follower {
         self.counters.publish(batch.number);
         self.progress.heard(batch.number);
         self.begin();
+        self.copy_more(batch.number, &signals);
         // Whoever asks waits for one batch at most, however many there are to read.
         while let Ok(asking) = self.asked.try_recv() {
             self.answer(asking);
@@ -323,26 +327,47 @@ impl Follower {
         }
     }
 
-    /// Begins to save what is known, unless what was known before is still being written. What is heard waits only until it is copied in memory.
-    fn save(&mut self) {
+    /// Begins to copy what is known, unless that is under way, or what was copied before is still being written. What is heard next waits for one shard and no more, and in
+    /// the end for what is remembered beside the counters, of which there is only so much, however many parties there are.
+    fn begin_to_save(&mut self) {
+        if self.copying.is_none() && self.file.as_ref().is_some_and(|file| !file.is_writing()) {
+            self.copying = Some(Copies::default());
+        }
+    }
+
+    /// After a batch: copies one more shard, if that is under way, and begins to write when it was the last.
+    fn copy_more(&mut self, position: u64, signals: &Arc<Vec<SignalEvent>>) {
+        let Some(mut copies) = self.copying.take() else { return };
+        copies.heard(position, signals);
+        if copies.copy_next(&self.counters) {
+            self.save(copies);
+        } else {
+            self.copying = Some(copies);
+        }
+    }
+
+    /// Begins to write what is known, unless what was known before is still being written.
+    fn save(&mut self, copies: Copies) {
         let position = self.counters.position();
         let Some(file) = self.file.as_ref().filter(|file| position > self.saved_at && !file.is_writing()) else { return };
-        let state = saved::Saving { position, hash: self.hash, fold: self.fold.clone(), stores: self.counters.stores() };
+        let (hash, fold) = (self.hash, self.fold.clone());
         // Not tried again at once either way: it is only an optimisation of the next start.
         self.saved_at = position;
         self.since_saved = Stopwatch::start();
-        if let Err(error) = file.begin(state) {
+        if let Err(error) = file.begin(move || saved::Saving { position, hash, fold, stores: copies.into_stores() }) {
             tracing::warn!(%error, "what the scorers know was not saved");
         }
     }
 
-    /// Saves what is known in the end, and waits for that.
+    /// Saves what is known in the end, and waits for that. What was being copied is copied anew, as nothing is heard any more.
     async fn save_last(&mut self) {
-        if let Some(file) = &self.file {
-            file.written().await;
-        }
-        self.save();
-        if let Some(file) = &self.file {
+        let Some(file) = self.file.clone() else { return };
+        file.written().await;
+        self.copying = None;
+        if self.counters.position() > self.saved_at {
+            let mut copies = Copies::default();
+            while !copies.copy_next(&self.counters) {}
+            self.save(copies);
             file.written().await;
         }
     }
@@ -353,16 +378,51 @@ mod tests {
     use tornello_engine::time::Timestamp;
     use tornello_models::fraud::signals::{Outlet, Role, SignalKind, Taking};
 
+    use super::super::counters::SHARDS;
     use super::super::judge::Post;
     use super::super::judge::tests::model;
     use super::super::{NO_MODEL, Scoring, Sizes, Stale};
     use super::*;
+    use crate::journal::memory::MemoryJournal;
 
     #[test]
     fn who_is_too_far_behind_in_batches_or_in_time_is_behind() {
         let s = Duration::from_secs;
         let told = [(1, s(0)), (LAG_BATCHES_MAX, s(LAG_S_MAX - 1)), (LAG_BATCHES_MAX + 1, s(0)), (1, s(LAG_S_MAX))];
         assert_eq!(told.map(|(lag, waited)| is_too_far(lag, waited)), [false, false, true, true]);
+    }
+
+    #[actix_rt::test]
+    async fn what_is_known_is_saved_as_of_the_batch_after_which_the_last_shard_was_copied() {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, journal) = (SavedFile::in_folder(folder.path()), Arc::new(MemoryJournal::default()));
+        let prepared = Scoring::prepare(Sizes::default(), None, Arc::default()).unwrap();
+        let scoring = Arc::clone(&prepared.scoring);
+        let (_asking, asked) = mpsc::channel(1);
+        let mut follower = Follower::new(journal, &scoring, (Some(file.clone()), asked), Head::EMPTY);
+        let hear = async |number: u64, follower: &mut Follower| {
+            let batch = Batch { number, previous: [0; 32], at: Timestamp::from_seconds(1), records: Vec::new(), spans: Vec::new() };
+            follower.hear(&batch, [number as u8; 32]).await.unwrap();
+        };
+        hear(1, &mut follower).await;
+        follower.begin_to_save();
+        for number in 2..=SHARDS as u64 {
+            hear(number, &mut follower).await;
+            assert!(follower.copying.is_some() && !file.is_writing() && follower.saved_at == 0, "batch {number}: one shard after each");
+            follower.begin_to_save();
+        }
+        let last = SHARDS as u64 + 1;
+        hear(last, &mut follower).await;
+        assert!(follower.copying.is_none() && follower.saved_at == last);
+        file.written().await;
+        let state = file.read().expect("it was written");
+        assert_eq!((state.position, state.hash, state.stores.len()), (last, [last as u8; 32], SHARDS));
+        // A stop in between writes the end.
+        follower.begin_to_save();
+        hear(last + 1, &mut follower).await;
+        follower.save_last().await;
+        assert_eq!(file.position(), Some((last + 1, [last as u8 + 1; 32])));
+        scoring.stop();
     }
 
     #[actix_rt::test]

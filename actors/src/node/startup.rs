@@ -10,7 +10,7 @@ use crate::journal::{Batch, Head, Journal, JournalError};
 use crate::keys::KeysError;
 use crate::people::PeopleError;
 use crate::signing::{SigningError, SigningKeys};
-use crate::sqlite::is_damaged;
+use crate::sqlite::{is_damaged, is_misfit};
 use crate::start::{self, Boards, Checked, Memory};
 use crate::streams::Streams;
 use crate::views::{Views, ViewsError};
@@ -87,6 +87,18 @@ pub enum StartError {
         /// What was seen.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// A file that cannot be built again has other tables than this program makes: whether another version wrote it or it is damaged, nobody can tell from here.
+    #[error(
+        "{file} does not have the tables that this program makes there: start the version that wrote it; if that is this one, it is damaged: put {remedy}"
+    )]
+    Misfit {
+        /// Which.
+        file: &'static str,
+        /// What can be done if it is damaged.
+        remedy: &'static str,
+        /// What was seen.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// Signing keys cannot be read.
     #[error(transparent)]
     Signing(#[from] SigningError),
@@ -117,12 +129,12 @@ impl From<JournalError> for StartError {
 
 impl From<KeysError> for StartError {
     fn from(error: KeysError) -> Self {
+        const FILE: &str = "keys.db";
+        const REMEDY: &str =
+            "it back from the backup, with its -wal if there is one; without a copy, move it away and make new API keys with `tornello keys create`";
         match error {
-            KeysError::Store { ref source, .. } if is_damaged(source) => Self::Damaged {
-                file: "keys.db",
-                remedy: "it back from the backup, with its -wal if there is one; without a copy, move it away and make new API keys with `tornello keys create`",
-                source: error.into(),
-            },
+            KeysError::Store { ref source, .. } if is_damaged(source) => Self::Damaged { file: FILE, remedy: REMEDY, source: error.into() },
+            KeysError::Store { ref source, .. } if is_misfit(source) => Self::Misfit { file: FILE, remedy: REMEDY, source: error.into() },
             error => Self::Keys(error),
         }
     }
@@ -130,12 +142,11 @@ impl From<KeysError> for StartError {
 
 impl From<PeopleError> for StartError {
     fn from(error: PeopleError) -> Self {
+        const FILE: &str = "people.db or people-keys.db";
+        const REMEDY: &str = "both back from the backup, with their -wal if there are any; without a copy, move both away: the contacts are gone then, and nothing else";
         match error {
-            PeopleError::Store { ref source, .. } if is_damaged(source) => Self::Damaged {
-                file: "people.db or people-keys.db",
-                remedy: "both back from the backup, with their -wal if there are any; without a copy, move both away: the contacts are gone then, and nothing else",
-                source: error.into(),
-            },
+            PeopleError::Store { ref source, .. } if is_damaged(source) => Self::Damaged { file: FILE, remedy: REMEDY, source: error.into() },
+            PeopleError::Store { ref source, .. } if is_misfit(source) => Self::Misfit { file: FILE, remedy: REMEDY, source: error.into() },
             error => Self::People(error),
         }
     }

@@ -87,7 +87,7 @@ pub(super) async fn unwind(node: &Node, quote: &Quote) -> Step<()> {
 
 /// The sales in other slots to which tickets of one have moved.
 pub(super) async fn arrivals(node: &Node, sale: HoldId) -> Step<Vec<HoldId>> {
-    let moved = |found: &slot::Sale| found.moves.iter().filter(|moved| moved.is_done).map(|moved| moved.begun.arrival).collect::<Vec<_>>();
+    let moved = |found: &slot::Sale| found.moves.iter().filter(|moved| moved.is_done()).map(|moved| moved.begun.arrival).collect::<Vec<_>>();
     let look = move |slot: &Slot| slot.sale_of(sale).map(moved).unwrap_or_default();
     match node.look(sale.slot(), look).await {
         Err(Failure::UnknownSlot(_)) => Ok(Vec::new()),

@@ -76,11 +76,12 @@ impl Views {
     /// The bookings of slots that start from `from` up to before `to`, in the order of these starts; of more than `most` the newest.
     pub async fn bookings(&self, from: Timestamp, to: Timestamp, most: u32) -> Result<Vec<Booking>, ViewsError> {
         let query = format!("SELECT {COLUMNS} FROM sale WHERE starts >= ?1 AND starts < ?2 ORDER BY starts DESC, sale DESC LIMIT ?3");
-        let mut rows = sqlx::query(sqlx::AssertSqlSafe(query)).bind(from.as_micros()).bind(to.as_micros()).bind(i64::from(most)).fetch(&self.pool);
+        let pool = self.pool();
+        let mut rows = sqlx::query(sqlx::AssertSqlSafe(query)).bind(from.as_micros()).bind(to.as_micros()).bind(i64::from(most)).fetch(&pool);
         // They may be a quarter of a million: each is read as it arrives, and its row dropped.
         let mut bookings = Vec::new();
         while let Some(row) = rows.next().await {
-            bookings.push(read(&row?)?);
+            bookings.push(row.and_then(|row| read(&row)).map_err(|error| self.noted(error))?);
         }
         bookings.reverse();
         Ok(bookings)
@@ -101,19 +102,20 @@ impl Views {
             .bind(to.as_micros())
             .bind(who.map(|who| who.to_string()))
             .bind(i64::from(most))
-            .fetch_all(&self.pool)
-            .await?;
+            .fetch_all(&self.pool())
+            .await
+            .map_err(|error| self.noted(error))?;
         let bad = |error: BadId| sqlx::Error::Decode(error.into());
         let of = |row: &SqliteRow| Ok::<_, sqlx::Error>((row.try_get::<String, _>(10)?.parse::<HoldId>().map_err(bad)?, read(row)?));
-        rows.iter().map(|row| of(row).map_err(ViewsError::Store)).collect()
+        rows.iter().map(|row| of(row).map_err(|error| self.noted(error))).collect()
     }
 
     /// The bookings of some slots.
     pub async fn bookings_of(&self, slots: &[SlotId]) -> Result<Vec<Booking>, ViewsError> {
         let query = format!("SELECT {COLUMNS} FROM json_each(?1) CROSS JOIN sale ON sale.sale BETWEEN value ->> 0 AND value ->> 1");
         let slots: BTreeSet<(String, String)> = slots.iter().map(|&slot| ids_of(slot)).collect();
-        let rows = sqlx::query(sqlx::AssertSqlSafe(query)).bind(json(&slots)).fetch_all(&self.pool).await?;
-        rows.iter().map(|row| read(row).map_err(ViewsError::Store)).collect()
+        let rows = sqlx::query(sqlx::AssertSqlSafe(query)).bind(json(&slots)).fetch_all(&self.pool()).await.map_err(|error| self.noted(error))?;
+        rows.iter().map(|row| read(row).map_err(|error| self.noted(error))).collect()
     }
 }
 
@@ -125,7 +127,7 @@ mod tests {
     async fn bookings_of_a_museum_are_found_by_their_day() {
         let folder = tempfile::tempdir().unwrap();
         let views = Views::open(&folder.path().join("views.db")).await.unwrap();
-        let steps = sqlx::query(sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {}", at()))).fetch_all(&views.pool).await.unwrap();
+        let steps = sqlx::query(sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {}", at()))).fetch_all(&views.pool()).await.unwrap();
         let steps: Vec<String> = steps.iter().map(|row| row.get("detail")).collect();
         assert!(steps[0].contains("sale_by_start") && !steps.iter().any(|step| step.contains("TEMP B-TREE")), "{steps:?}");
         views.close().await;

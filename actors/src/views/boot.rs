@@ -31,8 +31,8 @@ impl Stamp {
         Self { views: views.to_owned(), boot }
     }
 
-    /// Before the file is opened: removes what may be torn or damaged, and notes that it is written from now on. Says why something was removed.
-    pub(super) fn begin(&self) -> io::Result<Option<&'static str>> {
+    /// Whether the file cannot be believed, and why.
+    pub(super) fn doubt(&self) -> io::Result<Option<&'static str>> {
         let why = match std::fs::read(self.file()) {
             Ok(stamp) if stamp == DAMAGED.as_bytes() => Some("views.db was damaged"),
             Ok(stamp) if stamp != FLUSHED.as_bytes() && (stamp != self.boot.as_bytes() || self.boot == UNKNOWN) => {
@@ -43,10 +43,15 @@ impl Stamp {
             Err(error) if error.kind() == ErrorKind::NotFound => None,
             Err(error) => return Err(error),
         };
-        let why = match why {
+        Ok(match why {
             None if !log::is_whole(&self.beside("-wal"))? => Some("views.db-wal is damaged"),
             why => why,
-        };
+        })
+    }
+
+    /// Before the file is opened: removes what may be torn or damaged, and notes that it is written from now on. Says why something was removed.
+    pub(super) fn begin(&self) -> io::Result<Option<&'static str>> {
+        let why = self.doubt()?;
         if why.is_some() {
             self.remove()?;
         }
@@ -63,6 +68,11 @@ impl Stamp {
             }
         }
         Ok(())
+    }
+
+    /// The file that it is of.
+    pub(super) fn views(&self) -> &Path {
+        &self.views
     }
 
     /// Notes that the file is damaged: whoever opens it next removes it.

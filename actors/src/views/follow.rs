@@ -8,6 +8,7 @@ use sqlx::sqlite::SqlitePool;
 use tokio::sync::{oneshot, watch};
 use tornello_engine::time::Timestamp;
 
+use super::store::Doubt;
 use super::{Views, ViewsError, fraud, move_on, payments, quotes, sales};
 use crate::board::Board;
 use crate::clock::Stopwatch;
@@ -31,6 +32,8 @@ const PATIENCE: i32 = 10;
 /// What the connection that builds the lists may keep in memory, in KiB: in SQLite's own 2 MiB a round has no room, and each page is written and read back several
 /// times before the round ends.
 const BUILDER_CACHE_KIB: i32 = 65_536;
+/// How long a file that took the place of a damaged one is left alone.
+const RENEW_REST: Duration = Duration::from_secs(3_600);
 /// How often the heads are saved.
 const HEADS_EVERY: Duration = Duration::from_secs(2);
 
@@ -49,7 +52,7 @@ impl Views {
             // A connection works on a thread that is started by who opens it, and waits like it: so none of the shared ones.
             let views = views.builder();
             views.follow(journal, board, committed).await;
-            views.pool.close().await;
+            views.store.writer().close().await;
             let _ = done.send(());
         };
         let run = move || {
@@ -64,24 +67,43 @@ impl Views {
 
     /// The same lists by a connection of its own, which is good at writing much.
     fn builder(&self) -> Self {
-        let options = self.pool.connect_options().as_ref().clone();
+        let options = self.pool().connect_options().as_ref().clone();
         let options = options.pragma("cache_size", (-BUILDER_CACHE_KIB).to_string());
-        Self { pool: crate::sqlite::pool().max_connections(1).connect_lazy_with(options), ..self.clone() }
+        Self { store: self.store.written_by(options), ..self.clone() }
     }
 
-    /// Follows the journal: takes in every batch, and saves the heads now and then. Ends when the journal's writer has ended and all is taken in.
+    /// Follows the journal: takes in every batch, and saves the heads now and then. Ends when the journal's writer has ended and all is taken in. A file that somebody finds to
+    /// be damaged is replaced, and built again from the first batch; not more often than once an hour, as a disk that spoils whatever is written would have it built for ever, and it is left
+    /// to the next start then.
     pub async fn follow(&self, journal: Arc<dyn Journal>, board: Arc<Board>, mut committed: watch::Receiver<Head>) {
-        let mut since_saved: Option<Stopwatch> = None;
+        let (mut since_saved, mut since_renewed): (Option<Stopwatch>, Option<Stopwatch>) = (None, None);
+        let mut doubts = self.store.doubts();
         loop {
             // Asked before where the end is: what was written until the writer ended is taken in.
             let ended = committed.has_changed().is_err();
             let end = *committed.borrow_and_update();
+            let may_renew = !ended && since_renewed.as_ref().is_none_or(|since| since.elapsed() >= RENEW_REST);
+            let doubt = *doubts.borrow_and_update();
+            if may_renew && self.is_damaged(doubt).await {
+                match self.renew().await {
+                    Ok(()) => {
+                        tracing::warn!("another views.db is in the place of the damaged one: the lists are built again from the journal");
+                        board.none_saved();
+                        (since_saved, since_renewed) = (None, Some(Stopwatch::start()));
+                    }
+                    Err(error) => {
+                        tracing::error!(%error, "no other views.db can be put in the place of the damaged one yet");
+                        tokio::time::sleep(Duration::from_secs(1)).await;
+                        continue;
+                    }
+                }
+            }
             // The heads first: they need no reading of the journal, and a start without them reads all of it.
             if ended || since_saved.as_ref().is_none_or(|since| since.elapsed() >= HEADS_EVERY) {
                 let heads = board.take_unsaved();
                 if let Err(error) = self.save_heads(&heads, &end, journal.as_ref()).await {
+                    let error = self.store.noted(error);
                     tracing::error!(%error, "the heads of the slots were not saved");
-                    self.distrust(&error);
                     heads.iter().for_each(|(slot, _)| board.not_saved(*slot));
                 }
                 since_saved = Some(Stopwatch::start());
@@ -101,8 +123,8 @@ impl Views {
                     }
                 }
                 Err(error) => {
+                    let error = self.store.noted(error);
                     tracing::error!(%error, "the read models fall behind");
-                    self.distrust(&error);
                     tokio::time::sleep(Duration::from_secs(1)).await;
                 }
             }
@@ -110,8 +132,43 @@ impl Views {
                 return;
             }
             // Heads that were published after the last commit was seen are saved when nothing happens too.
-            let _ = tokio::time::timeout(HEADS_EVERY, committed.changed()).await;
+            let news = async {
+                tokio::select! {
+                    _ = committed.changed() => {}
+                    _ = doubts.changed() => {}
+                }
+            };
+            let _ = tokio::time::timeout(HEADS_EVERY, news).await;
         }
+    }
+
+    /// Whether the file is damaged. If a query did not fit its tables, that is looked at first: it may be the query that is wrong, and then the file is left alone.
+    async fn is_damaged(&self, doubt: Doubt) -> bool {
+        if doubt != Doubt::Misfit {
+            return doubt == Doubt::Damage;
+        }
+        match self.check_form().await {
+            Ok(()) => {
+                tracing::error!("a query of the lists is wrong: their tables are as they were made");
+                self.store.trust();
+                false
+            }
+            Err(error) => {
+                let error = self.store.noted(error);
+                tracing::error!(%error, "a query did not fit the tables of the lists");
+                error.is_damage()
+            }
+        }
+    }
+
+    /// Puts another file in the place of a damaged one, to be built from the first batch on.
+    async fn renew(&self) -> Result<(), ViewsError> {
+        // Whoever waits for the lists waits for the other ones.
+        self.rows_sender.send_replace(0);
+        self.store.replace().await?;
+        self.clear().await?;
+        self.store.begin_anew();
+        Ok(())
     }
 
     /// Builds the lists up to the batch numbered `end`, which must be in the journal: for who follows it no further. Heads are left to the node that starts next.
@@ -121,16 +178,30 @@ impl Views {
         while built.is_ok() && self.as_of_batch() < end {
             built = builder.take_in(journal, end).await.map(drop);
         }
-        builder.pool.close().await;
+        builder.store.writer().close().await;
         built
+    }
+
+    /// As [`Views::build`], and not a batch more: for who compares.
+    pub(super) async fn build_just(&self, journal: &dyn Journal, end: u64) -> Result<(), ViewsError> {
+        while self.as_of_batch() < end {
+            self.take_in_up_to(journal, end, end).await?;
+        }
+        Ok(())
     }
 
     /// Takes in some batches, if there are any up to `end`; answers when the last of them was written.
     async fn take_in(&self, journal: &dyn Journal, end: u64) -> Result<Option<Timestamp>, ViewsError> {
+        self.take_in_up_to(journal, end, u64::MAX).await
+    }
+
+    /// As [`Views::take_in`], and none after `most`.
+    async fn take_in_up_to(&self, journal: &dyn Journal, end: u64, most: u64) -> Result<Option<Timestamp>, ViewsError> {
         let (mut rows, mut records, mut last) = (Rows::default(), 0, None);
         let mut position = self.as_of_batch();
         while position < end && records < ROUND_RECORDS {
-            let mut batches = match batches_after(journal, position, READ).await {
+            let read = READ.min(u32::try_from(most - position).unwrap_or(READ));
+            let mut batches = match batches_after(journal, position, read).await {
                 Ok(batches) => batches,
                 // What was read before is taken in.
                 Err(_) if last.is_some() => break,
@@ -145,7 +216,7 @@ impl Views {
         }
         if let Some(last) = &last {
             rows.look_up(journal).await?;
-            rows.write(&self.pool, last).await?;
+            rows.write(&self.store.writer(), last).await?;
             self.rows_sender.send_replace(last.number);
         }
         Ok(last.map(|last| last.at))
@@ -232,6 +303,7 @@ pub(super) mod tests {
     use super::*;
     use crate::journal::Span;
     use crate::journal::memory::MemoryJournal;
+    use crate::views::SaleFilter;
 
     /// Batches in which nothing is that the lists show, each of one record.
     pub(in crate::views) async fn small_batches(count: u64) -> (MemoryJournal, Head) {
@@ -265,11 +337,11 @@ pub(super) mod tests {
         let folder = tempfile::tempdir().unwrap();
         let views = Views::open(&folder.path().join("views.db")).await.unwrap();
         let builder = views.builder();
-        for pool in [&views.pool, &builder.pool] {
+        for pool in [&views.pool(), &builder.store.writer()] {
             let pages: i64 = sqlx::query_scalar("PRAGMA wal_autocheckpoint").fetch_one(pool).await.unwrap();
             assert_eq!(pages, i64::from(crate::views::LOG_PAGES));
         }
-        builder.pool.close().await;
+        builder.store.writer().close().await;
         views.close().await;
     }
 
@@ -357,6 +429,70 @@ pub(super) mod tests {
         });
         assert_eq!(rested_at.await.expect("they rest"), Some(5));
         views.close().await;
+    }
+
+    /// A row that no journal wrote, and how many of these there are.
+    const STRANGER: &str = "INSERT INTO refused VALUES ('sale', 1, 'ticket', 'reason', 1, 'gate')";
+    const STRANGERS: &str = "SELECT count(*) FROM refused";
+
+    #[tokio::test]
+    async fn a_file_that_a_reader_finds_damaged_is_built_again_while_the_node_runs() {
+        use std::os::unix::fs::FileExt;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("views.db");
+        let views = Views::open(&path).await.unwrap();
+        let (journal, head) = small_batches(5).await;
+        let (committed, heard) = watch::channel(head);
+        let sales = async || views.sales(&SaleFilter::default(), 10).await;
+        let reader = async {
+            views.reach(5).await;
+            sqlx::query(STRANGER).execute(&views.pool()).await.unwrap();
+            let root: i64 = sqlx::query_scalar("SELECT rootpage FROM sqlite_schema WHERE name = 'sale'").fetch_one(&views.pool()).await.unwrap();
+            let page: i64 = sqlx::query_scalar("PRAGMA page_size").fetch_one(&views.pool()).await.unwrap();
+            sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").fetch_all(&views.pool()).await.unwrap();
+            // The table of sales is gone from the disk. Connections that have read it answer from memory, so a new one is asked.
+            let file = std::fs::OpenOptions::new().write(true).open(&path).unwrap();
+            file.write_all_at(&vec![0; page as usize], ((root - 1) * page) as u64).unwrap();
+            let mut held = Vec::new();
+            while let Some(connection) = views.pool().try_acquire() {
+                held.push(connection);
+            }
+            let error = sales().await.unwrap_err();
+            assert!(error.is_damage(), "{error}");
+            drop(held);
+            views.store.doubts().wait_for(|doubt| *doubt == Doubt::None).await.unwrap();
+            views.reach(5).await;
+            let strangers: i64 = sqlx::query_scalar(STRANGERS).fetch_one(&views.pool()).await.unwrap();
+            assert_eq!((sales().await.unwrap(), strangers), (vec![], 0), "it is another file");
+            drop(committed);
+        };
+        let both = async { tokio::join!(views.follow(Arc::new(journal), Arc::default(), heard), reader) };
+        tokio::time::timeout(Duration::from_secs(60), both).await.expect("it is built again");
+        views.close().await;
+        let again = Views::open(&path).await.unwrap();
+        assert_eq!(again.as_of_batch(), 5, "and believed at the next start");
+        again.close().await;
+    }
+
+    #[tokio::test]
+    async fn a_query_that_is_wrong_costs_no_file_and_tables_that_are_not_as_they_were_made_do() {
+        const FLIPPED: &str = "PRAGMA writable_schema = ON;
+            UPDATE sqlite_schema SET sql = replace(sql, 'gate TEXT', 'gape TEXT') WHERE name = 'ticket'";
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("views.db");
+        let views = Views::open(&path).await.unwrap();
+        let doubt = || *views.store.doubts().borrow();
+        let misfit = async || {
+            let error = sqlx::query("SELECT gape FROM sale").execute(&views.pool()).await.map_err(|error| views.noted(error)).unwrap_err();
+            assert!(!error.is_damage() && doubt() == Doubt::Misfit, "{error}");
+            let is_damaged = views.is_damaged(doubt()).await;
+            (is_damaged, doubt())
+        };
+        assert_eq!(misfit().await, (false, Doubt::None));
+        sqlx::raw_sql(FLIPPED).execute(&views.pool()).await.unwrap();
+        assert_eq!(misfit().await, (true, Doubt::Damage));
+        views.close().await;
+        assert_eq!(std::fs::read_to_string(folder.path().join("views.boot")).unwrap(), "damaged", "the next start does not believe it");
     }
 
     #[tokio::test]

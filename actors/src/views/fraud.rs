@@ -123,28 +123,28 @@ impl Views {
     pub async fn wanting_cases(&self, limit: u32) -> Result<Vec<Wanting>, ViewsError> {
         const QUERY: &str =
             "SELECT subject, data, channel, amount_cents, review_until, museum, wants FROM assessed WHERE wants IN ('review', 'hold', 'met') LIMIT ?";
-        let rows = sqlx::query(QUERY).bind(i64::from(limit)).fetch_all(&self.pool).await?;
-        rows.iter().map(|row| wanting_row(row).map_err(ViewsError::Store)).collect()
+        let rows = sqlx::query(QUERY).bind(i64::from(limit)).fetch_all(&self.pool()).await.map_err(|error| self.noted(error))?;
+        rows.iter().map(|row| wanting_row(row).map_err(|error| self.noted(error))).collect()
     }
 
     /// What was assessed, for a case about it; none if it was not.
     pub async fn assessed_for_case(&self, subject: Subject) -> Result<Option<Wanting>, ViewsError> {
         const QUERY: &str = "SELECT subject, data, channel, amount_cents, review_until, museum, wants FROM assessed WHERE subject = ?";
-        let row = sqlx::query(QUERY).bind(subject.to_string()).fetch_optional(&self.pool).await?;
-        row.as_ref().map(wanting_row).transpose().map_err(ViewsError::Store)
+        let row = sqlx::query(QUERY).bind(subject.to_string()).fetch_optional(&self.pool()).await.map_err(|error| self.noted(error))?;
+        row.as_ref().map(wanting_row).transpose().map_err(|error| self.noted(error))
     }
 
     /// What is known of one sale for a case about it; none if the lists do not have the sale.
     pub async fn sale_for_case(&self, sale: HoldId) -> Result<Option<Wanting>, ViewsError> {
         const QUERY: &str = "SELECT sale, coalesce((SELECT data FROM assessed WHERE subject = sale), ''), channel, total_cents, NULL, museum, '' FROM sale WHERE sale = ?";
-        let row = sqlx::query(QUERY).bind(sale.to_string()).fetch_optional(&self.pool).await?;
-        row.as_ref().map(wanting_row).transpose().map_err(ViewsError::Store)
+        let row = sqlx::query(QUERY).bind(sale.to_string()).fetch_optional(&self.pool()).await.map_err(|error| self.noted(error))?;
+        row.as_ref().map(wanting_row).transpose().map_err(|error| self.noted(error))
     }
 
     /// The scores of what was assessed between two instants, as counts in ten equal bands, by channel: what drift is measured on.
     pub async fn score_bands(&self, from: Timestamp, to: Timestamp) -> Result<BTreeMap<String, [u64; 10]>, ViewsError> {
         const QUERY: &str = "SELECT channel, min(score / 10, 9), count(*) FROM assessed WHERE at >= ? AND at < ? GROUP BY 1, 2";
-        let rows = sqlx::query(QUERY).bind(from.as_micros()).bind(to.as_micros()).fetch_all(&self.pool).await?;
+        let rows = sqlx::query(QUERY).bind(from.as_micros()).bind(to.as_micros()).fetch_all(&self.pool()).await.map_err(|error| self.noted(error))?;
         let mut bands: BTreeMap<String, [u64; 10]> = BTreeMap::new();
         for row in &rows {
             let (channel, band, count): (String, i64, i64) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
@@ -158,7 +158,7 @@ impl Views {
     /// How many attempts were blocked since an instant, by museum and channel.
     pub async fn blocked_attempts(&self, from: Timestamp) -> Result<Vec<(MuseumId, String, u32)>, ViewsError> {
         const QUERY: &str = "SELECT museum, channel, count(*) FROM attempt WHERE ending = 'blocked' AND at >= ? GROUP BY 1, 2";
-        let rows = sqlx::query(QUERY).bind(from.as_micros()).fetch_all(&self.pool).await?;
+        let rows = sqlx::query(QUERY).bind(from.as_micros()).fetch_all(&self.pool()).await.map_err(|error| self.noted(error))?;
         rows.iter().map(|row| Ok((MuseumId(row.try_get(0)?), row.try_get(1)?, row.try_get(2)?))).collect()
     }
 }

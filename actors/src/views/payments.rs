@@ -264,9 +264,10 @@ impl Views {
             .bind(filter.after.map(|after| after.to_string()).unwrap_or_default())
             .bind(i64::from(limit))
             .bind(filter.account.map(|account| account.to_string()))
-            .fetch_all(&self.pool)
-            .await?;
-        rows.iter().map(|row| payment_row(row).map_err(ViewsError::Store)).collect()
+            .fetch_all(&self.pool())
+            .await
+            .map_err(|error| self.noted(error))?;
+        rows.iter().map(|row| payment_row(row).map_err(|error| self.noted(error))).collect()
     }
 
     /// Refunds in the order of their payments and numbers, at most `limit`.
@@ -283,24 +284,25 @@ impl Views {
             .bind(payment)
             .bind(number)
             .bind(i64::from(limit))
-            .fetch_all(&self.pool)
-            .await?;
-        rows.iter().map(|row| refund_row(row).map_err(ViewsError::Store)).collect()
+            .fetch_all(&self.pool())
+            .await
+            .map_err(|error| self.noted(error))?;
+        rows.iter().map(|row| refund_row(row).map_err(|error| self.noted(error))).collect()
     }
 
     /// The receipts of some payments, by payment.
     pub async fn receipts_of(&self, payments: &[PaymentId]) -> Result<Vec<ReceiptRow>, ViewsError> {
         const QUERY: &str = "SELECT payment, receipt, source, amount_cents, paid_at FROM receipt WHERE payment IN (SELECT value FROM json_each(?))
             ORDER BY payment, receipt";
-        let rows = sqlx::query(QUERY).bind(written(&payments)).fetch_all(&self.pool).await?;
-        rows.iter().map(|row| receipt_row(row).map_err(ViewsError::Store)).collect()
+        let rows = sqlx::query(QUERY).bind(written(&payments)).fetch_all(&self.pool()).await.map_err(|error| self.noted(error))?;
+        rows.iter().map(|row| receipt_row(row).map_err(|error| self.noted(error))).collect()
     }
 
     /// Those of some ids that are payments.
     pub async fn existing(&self, payments: &[PaymentId]) -> Result<Vec<PaymentId>, ViewsError> {
         const QUERY: &str = "SELECT payment FROM payment WHERE payment IN (SELECT value FROM json_each(?))";
-        let rows = sqlx::query(QUERY).bind(written(&payments)).fetch_all(&self.pool).await?;
-        rows.iter().map(|row| id(row).map_err(ViewsError::Store)).collect()
+        let rows = sqlx::query(QUERY).bind(written(&payments)).fetch_all(&self.pool()).await.map_err(|error| self.noted(error))?;
+        rows.iter().map(|row| id(row).map_err(|error| self.noted(error))).collect()
     }
 
     /// The receipts that the pagoPA node sent for what was paid from `from` on and before `to`, earliest first, at most `limit`.
@@ -308,8 +310,14 @@ impl Views {
         const QUERY: &str =
             "SELECT payment, receipt, source, amount_cents, paid_at FROM receipt WHERE source = 'node' AND paid_at >= ? AND paid_at < ?
             ORDER BY paid_at, payment, receipt LIMIT ?";
-        let rows = sqlx::query(QUERY).bind(from.as_micros()).bind(to.as_micros()).bind(i64::from(limit)).fetch_all(&self.pool).await?;
-        rows.iter().map(|row| receipt_row(row).map_err(ViewsError::Store)).collect()
+        let rows = sqlx::query(QUERY)
+            .bind(from.as_micros())
+            .bind(to.as_micros())
+            .bind(i64::from(limit))
+            .fetch_all(&self.pool())
+            .await
+            .map_err(|error| self.noted(error))?;
+        rows.iter().map(|row| receipt_row(row).map_err(|error| self.noted(error))).collect()
     }
 
     /// What the desk of a session took, by method: up to that batch, or to the one up to which it was summed when it was closed.
@@ -332,11 +340,12 @@ impl Views {
                 FROM span CROSS JOIN till_money USING (museum, till) WHERE batch > since AND batch <= summed_to
             )
             SELECT method, max(is_taken), sum(iif(is_taken, amount_cents, 0)), sum(iif(is_taken, 0, amount_cents)) FROM money GROUP BY method ORDER BY method";
-        let rows = sqlx::query(QUERY).bind(session.to_string()).bind(to.map(stored)).fetch_all(&self.pool).await?;
+        let rows =
+            sqlx::query(QUERY).bind(session.to_string()).bind(to.map(stored)).fetch_all(&self.pool()).await.map_err(|error| self.noted(error))?;
         let read = |row: &SqliteRow| {
             Ok(TillSum { method: row.try_get(0)?, is_taken: row.try_get(1)?, taken_cents: row.try_get(2)?, outside_cents: row.try_get(3)? })
         };
-        rows.iter().map(|row| read(row).map_err(ViewsError::Store)).collect()
+        rows.iter().map(|row| read(row).map_err(|error| self.noted(error))).collect()
     }
 
     /// Till sessions in the order of their ids, at most `limit`.
@@ -349,8 +358,9 @@ impl Views {
             .bind(filter.open)
             .bind(filter.after.map(|after| after.to_string()).unwrap_or_default())
             .bind(i64::from(limit))
-            .fetch_all(&self.pool)
-            .await?;
+            .fetch_all(&self.pool())
+            .await
+            .map_err(|error| self.noted(error))?;
         let read = |row: &SqliteRow| {
             Ok(TillRow {
                 session: row.try_get::<String, _>(0)?.parse().map_err(|error: BadId| sqlx::Error::Decode(error.into()))?,
@@ -363,14 +373,14 @@ impl Views {
                 difference_cents: row.try_get(7)?,
             })
         };
-        rows.iter().map(|row| read(row).map_err(ViewsError::Store)).collect()
+        rows.iter().map(|row| read(row).map_err(|error| self.noted(error))).collect()
     }
 
     /// What went to the bank with a file, in the order of payments and numbers. What was sent stays in it, whatever became of it since.
     pub async fn batch(&self, batch: &str) -> Result<Vec<BatchRow>, ViewsError> {
         const QUERY: &str = "SELECT sent.payment, sent.number, refund.museum, refund.amount_cents, refund.state, sent.exported_at, sent.payee
             FROM refund_batch AS sent JOIN refund USING (payment, number) WHERE sent.batch = ? ORDER BY sent.payment, sent.number";
-        let rows = sqlx::query(QUERY).bind(batch).fetch_all(&self.pool).await?;
+        let rows = sqlx::query(QUERY).bind(batch).fetch_all(&self.pool()).await.map_err(|error| self.noted(error))?;
         let read = |row: &SqliteRow| {
             Ok(BatchRow {
                 payment: id(row)?,
@@ -382,7 +392,7 @@ impl Views {
                 payee: row.try_get(6)?,
             })
         };
-        rows.iter().map(|row| read(row).map_err(ViewsError::Store)).collect()
+        rows.iter().map(|row| read(row).map_err(|error| self.noted(error))).collect()
     }
 }
 

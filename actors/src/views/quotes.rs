@@ -217,9 +217,10 @@ impl Views {
             .bind(filter.due_before.map(Timestamp::as_micros))
             .bind(filter.after.map(|after| after.to_string()).unwrap_or_default())
             .bind(i64::from(limit))
-            .fetch_all(&self.pool)
-            .await?;
-        rows.iter().map(|row| quote_row(row).map_err(ViewsError::Store)).collect()
+            .fetch_all(&self.pool())
+            .await
+            .map_err(|error| self.noted(error))?;
+        rows.iter().map(|row| quote_row(row).map_err(|error| self.noted(error))).collect()
     }
 
     /// The quotes with options that have ended, for visits from `from` up to before `to`, in the order of these; of more than `most` the newest. Those that the museum
@@ -230,7 +231,13 @@ impl Views {
                 starts, coalesce(paid_at, changed_at), paid_at IS NOT NULL
             FROM quote WHERE starts >= ?1 AND starts < ?2 AND sent_at IS NOT NULL AND state IN ('paid', 'ticketed', 'lapsed', 'refused', 'cancelled')
             AND NOT (state = 'cancelled' AND reason = 'museum') ORDER BY starts DESC, quote DESC LIMIT ?3";
-        let rows = sqlx::query(QUERY).bind(from.as_micros()).bind(to.as_micros()).bind(i64::from(most)).fetch_all(&self.pool).await?;
+        let rows = sqlx::query(QUERY)
+            .bind(from.as_micros())
+            .bind(to.as_micros())
+            .bind(i64::from(most))
+            .fetch_all(&self.pool())
+            .await
+            .map_err(|error| self.noted(error))?;
         let read = |row: &SqliteRow| {
             let at = |index| row.try_get(index).map(Timestamp::from_micros);
             Ok(EndedQuote {
@@ -247,7 +254,7 @@ impl Views {
                 paid: row.try_get::<i64, _>(10)? != 0,
             })
         };
-        rows.iter().rev().map(|row| read(row).map_err(ViewsError::Store)).collect()
+        rows.iter().rev().map(|row| read(row).map_err(|error| self.noted(error))).collect()
     }
 
     /// The sales that have no ticket left, some of which were cancelled and the others have moved, of quotes that still have tickets: each with its quote, for visits from `from`
@@ -262,8 +269,8 @@ impl Views {
         let read = |row: &SqliteRow| -> Result<(QuoteId, HoldId), sqlx::Error> {
             Ok((row.try_get::<String, _>(0)?.parse().map_err(bad)?, row.try_get::<String, _>(1)?.parse().map_err(bad)?))
         };
-        let rows = sqlx::query(QUERY).bind(from.as_micros()).fetch_all(&self.pool).await?;
-        rows.iter().map(|row| read(row).map_err(ViewsError::Store)).collect()
+        let rows = sqlx::query(QUERY).bind(from.as_micros()).fetch_all(&self.pool()).await.map_err(|error| self.noted(error))?;
+        rows.iter().map(|row| read(row).map_err(|error| self.noted(error))).collect()
     }
 
     /// Accounts in the order of their codes, after `after`, at most `limit`: of some museums, those that were charged there, or have a price agreement or a quote.
@@ -277,7 +284,13 @@ impl Views {
             WHERE account > ?2 AND (?1 IS NULL OR charged.id IS NOT NULL OR agreed.id IS NOT NULL
                 OR EXISTS (SELECT 1 FROM quote WHERE quote.account = account.account AND quote.museum IN only))
             ORDER BY account LIMIT ?3";
-        let rows = sqlx::query(QUERY).bind(museums.map(|museums| written(&museums))).bind(after).bind(i64::from(limit)).fetch_all(&self.pool).await?;
+        let rows = sqlx::query(QUERY)
+            .bind(museums.map(|museums| written(&museums)))
+            .bind(after)
+            .bind(i64::from(limit))
+            .fetch_all(&self.pool())
+            .await
+            .map_err(|error| self.noted(error))?;
         let read = |row: &SqliteRow| {
             Ok(AccountRow {
                 account: row.try_get(0)?,
@@ -293,13 +306,18 @@ impl Views {
                 changed_at: Timestamp::from_micros(row.try_get(10)?),
             })
         };
-        rows.iter().map(|row| read(row).map_err(ViewsError::Store)).collect()
+        rows.iter().map(|row| read(row).map_err(|error| self.noted(error))).collect()
     }
 
     /// Whether a quote was drafted for an account at one of these museums.
     pub async fn has_quotes(&self, account: Code, museums: &[MuseumId]) -> Result<bool, ViewsError> {
         const QUERY: &str = "SELECT EXISTS (SELECT 1 FROM quote WHERE account = ?1 AND museum IN (SELECT value FROM json_each(?2)))";
-        let found: i64 = sqlx::query_scalar(QUERY).bind(account.to_string()).bind(written(&museums)).fetch_one(&self.pool).await?;
+        let found: i64 = sqlx::query_scalar(QUERY)
+            .bind(account.to_string())
+            .bind(written(&museums))
+            .fetch_one(&self.pool())
+            .await
+            .map_err(|error| self.noted(error))?;
         Ok(found != 0)
     }
 }

@@ -26,7 +26,7 @@ pub(super) const SCHEMA: &str = "
     CREATE INDEX sale_by_museum ON sale (museum, sold_at, sale);
     CREATE INDEX sale_by_start ON sale (starts, sale);
     CREATE INDEX sale_by_reference ON sale (reference, sale) WHERE reference <> '';
-    CREATE INDEX sale_by_who ON sale (who, sale) WHERE channel IN ('kiosk', 'reseller', 'group');
+    CREATE INDEX sale_by_who ON sale (who, sale) WHERE channel IN ('web', 'kiosk', 'reseller', 'group');
     CREATE INDEX sale_by_account ON sale (account, sale) WHERE settlement = 'on_account';
     CREATE INDEX sale_by_quote ON sale (quote, sale) WHERE quote <> '';
     CREATE INDEX sale_by_origin ON sale (origin, sale) WHERE settlement = 'moved';
@@ -110,7 +110,7 @@ pub struct SaleFilter {
 /// The sales that an operator sees: those of its key, those that its account was charged with or that were made for its quotes, and those to which tickets of these have moved.
 /// Each by its own index, as what one condition says of several tables is asked of all that was ever sold.
 const OF_OPERATOR: &str = "sale.sale IN (
-    SELECT own.sale FROM sale AS own WHERE own.who = ?3 AND own.channel IN ('kiosk', 'reseller', 'group')
+    SELECT own.sale FROM sale AS own WHERE own.who = ?3 AND own.channel IN ('web', 'kiosk', 'reseller', 'group')
     UNION SELECT charged.sale FROM sale AS charged WHERE charged.settlement = 'on_account' AND charged.account = ?4
     UNION SELECT quoted.sale FROM quote CROSS JOIN sale AS quoted ON quoted.quote = quote.quote AND quoted.quote <> '' WHERE quote.account = ?4
     UNION SELECT moved.sale FROM sale AS charged CROSS JOIN sale AS moved ON moved.origin = charged.sale AND moved.settlement = 'moved'
@@ -119,10 +119,10 @@ const OF_OPERATOR: &str = "sale.sale IN (
         CROSS JOIN sale AS moved ON moved.origin = quoted.sale AND moved.settlement = 'moved' WHERE quote.account = ?4)";
 
 impl SaleFilter {
-    /// Whether an index finds the sales of the key: it has what is sold through channels whose keys see nothing but their own. Web shops sell most of what there is, and each
-    /// of their sales would pay for an entry; of a slot, or of a reference, there are few anyway.
+    /// Whether an index finds the sales of the key: it has what is sold through channels whose keys see nothing but their own. What desks sell pays for no entry; of a slot,
+    /// or of a reference, there are few anyway.
     fn has_index(&self) -> bool {
-        let is_in_it = matches!(self.through, Some(Channel::Kiosk | Channel::Reseller | Channel::Group));
+        let is_in_it = matches!(self.through, Some(Channel::Web | Channel::Kiosk | Channel::Reseller | Channel::Group));
         is_in_it && self.slot.is_none() && self.reference.as_ref().is_none_or(String::is_empty)
     }
 
@@ -144,7 +144,7 @@ impl SaleFilter {
         let whose = match (has_index, of_account) {
             (true, true) => OF_OPERATOR,
             // An index serves only who asks in its own words.
-            (true, false) => "sale.who = ?3 AND sale.channel IN ('kiosk', 'reseller', 'group')",
+            (true, false) => "sale.who = ?3 AND sale.channel IN ('web', 'kiosk', 'reseller', 'group')",
             (false, true) => "(sale.who = ?3 OR quote.account = ?4 OR (bought.settlement = 'on_account' AND bought.account = ?4))",
             (false, false) => "sale.who = ?3",
         };
@@ -185,23 +185,26 @@ impl Views {
             .bind(first)
             .bind(last)
             .bind(i64::from(limit))
-            .fetch_all(&self.pool)
-            .await?;
-        rows.iter().map(|row| sale_row(row).map_err(ViewsError::Store)).collect()
+            .fetch_all(&self.pool())
+            .await
+            .map_err(|error| self.noted(error))?;
+        rows.iter().map(|row| sale_row(row).map_err(|error| self.noted(error))).collect()
     }
 
     /// The operator's account that was charged with a sale, or whose quote it was made for: of tickets that have moved, where they were bought.
     pub async fn account_of(&self, sale: HoldId) -> Result<Option<Code>, ViewsError> {
         const QUERY: &str = "SELECT CASE bought.settlement WHEN 'on_account' THEN bought.account ELSE coalesce(quote.account, '') END
             FROM sale JOIN sale AS bought ON bought.sale = sale.origin LEFT JOIN quote ON quote.quote = bought.quote WHERE sale.sale = ?";
-        let found: Option<String> = sqlx::query_scalar(QUERY).bind(sale.to_string()).fetch_optional(&self.pool).await?;
+        let found: Option<String> =
+            sqlx::query_scalar(QUERY).bind(sale.to_string()).fetch_optional(&self.pool()).await.map_err(|error| self.noted(error))?;
         Ok(found.and_then(|code| code.parse().ok()))
     }
 
     /// The quote that a sale, or the one from which its tickets have moved, was made for.
     pub async fn quote_of(&self, sale: HoldId) -> Result<Option<QuoteId>, ViewsError> {
         const QUERY: &str = "SELECT bought.quote FROM sale JOIN sale AS bought ON bought.sale = sale.origin WHERE sale.sale = ?";
-        let found: Option<String> = sqlx::query_scalar(QUERY).bind(sale.to_string()).fetch_optional(&self.pool).await?;
+        let found: Option<String> =
+            sqlx::query_scalar(QUERY).bind(sale.to_string()).fetch_optional(&self.pool()).await.map_err(|error| self.noted(error))?;
         Ok(found.and_then(|quote| quote.parse().ok()))
     }
 
@@ -210,7 +213,14 @@ impl Views {
         const QUERY: &str = "SELECT ticket, sale, category, CASE WHEN blocked AND state <> 'cancelled' THEN 'blocked' ELSE state END, changed_at
             FROM ticket WHERE ticket BETWEEN ? AND ? AND ticket > ? ORDER BY ticket LIMIT ?";
         let (first, last) = ids_of(slot);
-        let rows = sqlx::query(QUERY).bind(first).bind(last).bind(after).bind(i64::from(limit)).fetch_all(&self.pool).await?;
+        let rows = sqlx::query(QUERY)
+            .bind(first)
+            .bind(last)
+            .bind(after)
+            .bind(i64::from(limit))
+            .fetch_all(&self.pool())
+            .await
+            .map_err(|error| self.noted(error))?;
         let read = |row: &SqliteRow| {
             Ok(TicketRow {
                 ticket: row.try_get(0)?,
@@ -422,7 +432,7 @@ mod tests {
         let views = Views::open(&folder.path().join("views.db")).await.unwrap();
         let steps =
             sqlx::query("EXPLAIN QUERY PLAN SELECT people FROM sale WHERE starts >= 1 AND starts < 2 ORDER BY starts DESC, sale DESC LIMIT 3");
-        let steps: Vec<String> = steps.fetch_all(&views.pool).await.unwrap().iter().map(|row| row.get("detail")).collect();
+        let steps: Vec<String> = steps.fetch_all(&views.pool()).await.unwrap().iter().map(|row| row.get("detail")).collect();
         assert!(steps.len() == 1 && steps[0].contains("sale_by_start"), "{steps:?}");
         views.close().await;
     }
@@ -450,12 +460,20 @@ mod tests {
                 SaleFilter { reference: Some("R-1".into()), who: Some("key".into()), through: Some(Channel::Reseller), ..SaleFilter::default() },
                 "SEARCH sale USING INDEX sale_by_reference (reference=? AND sale>? AND sale<?)",
             ),
+            (
+                SaleFilter { who: Some("shop".into()), through: Some(Channel::Web), ..SaleFilter::default() },
+                "SEARCH sale USING INDEX sale_by_who (who=? AND sale>? AND sale<?)",
+            ),
+            (
+                SaleFilter { museums: Some(vec![MuseumId(3)]), who: Some("shop".into()), through: Some(Channel::Web), ..SaleFilter::default() },
+                "SEARCH sale USING INDEX sale_by_who (who=? AND sale>? AND sale<?)",
+            ),
             // It may have sold what somebody held over the web.
             (SaleFilter { who: Some("desk".into()), ..SaleFilter::default() }, "SEARCH sale USING PRIMARY KEY (sale>? AND sale<?)"),
             (of_operator(), "SEARCH sale USING PRIMARY KEY (sale=?)"),
         ];
         for (filter, expected) in cases {
-            let steps = sqlx::query(sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {}", filter.query()))).fetch_all(&views.pool).await.unwrap();
+            let steps = sqlx::query(sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {}", filter.query()))).fetch_all(&views.pool()).await.unwrap();
             let steps: Vec<String> = steps.iter().map(|row| row.get("detail")).collect();
             assert!(steps[0].starts_with(expected) && !steps.iter().any(|step| step.contains("ORDER BY")), "{filter:?}: {steps:?}");
             assert!(!steps.iter().any(|step| step.starts_with("SCAN") && !step.contains("json_each")), "{filter:?}: {steps:?}");
@@ -479,7 +497,7 @@ mod tests {
         let slot = SlotId::new(MuseumId(3), tornello_engine::ids::RouteId(2), Timestamp::from_seconds(1_800_000_000));
         let id = |n: u64| HoldId::new(slot, n);
         for (quote, account) in [("q-1", "tour-op"), ("q-2", "another")] {
-            sqlx::query(QUOTED).bind(quote).bind(account).execute(&views.pool).await.unwrap();
+            sqlx::query(QUOTED).bind(quote).bind(account).execute(&views.pool()).await.unwrap();
         }
         // Number, channel, key, settlement, account, quote, as which it was bought, and whether it is the operator's.
         let sold = [
@@ -498,7 +516,7 @@ mod tests {
         ];
         for (n, channel, who, settlement, account, quote, origin, _) in sold {
             let insert = sqlx::query(SOLD).bind(id(n).to_string()).bind(slot.to_string()).bind(channel).bind(who).bind(settlement).bind(account);
-            insert.bind(quote).bind(id(origin).to_string()).execute(&views.pool).await.unwrap();
+            insert.bind(quote).bind(id(origin).to_string()).execute(&views.pool()).await.unwrap();
         }
         let found = async |filter: SaleFilter| views.sales(&filter, 20).await.unwrap().iter().map(|row| row.sale).collect::<Vec<_>>();
         let own: Vec<HoldId> = sold.iter().filter(|sold| sold.7).map(|sold| id(sold.0)).collect();

@@ -12,7 +12,7 @@ use sqlx::sqlite::SqlitePool;
 use tokio::sync::mpsc;
 use tornello_engine::aggregate::Aggregate;
 
-use super::{Views, ViewsError, crc_of, know, stored};
+use super::{Store, Views, ViewsError, crc_of, know, stored};
 use crate::journal::{Journal, StreamId};
 
 /// How many snapshots wait to be written; more are left out, which costs a longer replay and nothing else.
@@ -21,7 +21,7 @@ const SNAPSHOTS_WAITING: usize = 1_024;
 /// Snapshots of streams: a shorter replay, never the truth.
 #[derive(Debug, Clone)]
 pub struct Snapshots {
-    pool: SqlitePool,
+    store: Store,
     /// The streams of which one is on its way.
     under_way: Arc<Mutex<HashSet<StreamId>>>,
     waiting: mpsc::Sender<Snapshot>,
@@ -54,7 +54,7 @@ impl Drop for Turn {
 /// Writes snapshots, one after the other.
 #[derive(Debug)]
 pub struct SnapshotWriter {
-    pool: SqlitePool,
+    store: Store,
     arriving: mpsc::Receiver<Snapshot>,
 }
 
@@ -63,16 +63,17 @@ impl Views {
     #[must_use]
     pub fn snapshots(&self) -> (Snapshots, SnapshotWriter) {
         let (waiting, arriving) = mpsc::channel(SNAPSHOTS_WAITING);
-        (Snapshots { pool: self.pool.clone(), under_way: Arc::default(), waiting }, SnapshotWriter { pool: self.pool.clone(), arriving })
+        (Snapshots { store: self.store.clone(), under_way: Arc::default(), waiting }, SnapshotWriter { store: self.store.clone(), arriving })
     }
 }
 
 impl SnapshotWriter {
     /// Writes what comes, until nobody is left who may make a snapshot. `journal` is where all that they know stands.
     pub async fn run(self, journal: Arc<dyn Journal>) {
-        let Self { pool, mut arriving } = self;
+        let Self { store, mut arriving } = self;
         while let Some(snapshot) = arriving.recv().await {
-            if let Err(error) = save_snapshot(&pool, &snapshot, journal.as_ref()).await {
+            if let Err(error) = save_snapshot(&store.pool(), &snapshot, journal.as_ref()).await {
+                let error = store.noted(error);
                 tracing::warn!(%error, stream = %snapshot.turn.stream, "a snapshot was not saved");
             }
         }
@@ -120,7 +121,7 @@ impl Snapshots {
     /// The snapshot of a stream, if there is a sound one.
     pub async fn load<A: Aggregate + DeserializeOwned>(&self, stream: StreamId) -> Option<A> {
         let query = sqlx::query("SELECT seq, crc, state FROM snapshot WHERE stream = ?").bind(stream.to_bytes());
-        let row = query.fetch_optional(&self.pool).await.ok()??;
+        let row = query.fetch_optional(&self.store.pool()).await.map_err(|error| self.store.noted(error.into())).ok()??;
         let (seq, crc, state): (i64, i64, Vec<u8>) = (row.try_get(0).ok()?, row.try_get(1).ok()?, row.try_get(2).ok()?);
         let sound = (crc == crc_of(&[&stream.to_bytes(), &state])).then(|| postcard::from_bytes::<A>(&state).ok()).flatten();
         let sound = sound.filter(|state| stored(state.seq()) == seq);

@@ -20,6 +20,40 @@ const REMITTANCE_MAX: usize = 140;
 /// The largest amount of a transfer in SEPA, in cents.
 const CENTS_MAX: i64 = 99_999_999_999;
 
+/// How texts are put into SEPA's characters. A file is spelled again as it was when it was made, by whichever program: its name says how. So no table that files were made by is
+/// ever changed: another one is another spelling.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Spelling {
+    /// Before Greek and Bulgarian letters were those of the EPC's conversion table.
+    First,
+    /// As [`sepa_text`] says.
+    Second,
+}
+
+impl Spelling {
+    /// All of them, the one in use first.
+    pub const ALL: [Self; 2] = [Self::Second, Self::First];
+    /// The one in use.
+    pub const IN_USE: Self = Self::ALL[0];
+
+    /// What the name of a file ends with that is spelled so.
+    #[must_use]
+    pub const fn mark(self) -> &'static str {
+        match self {
+            Self::First => "",
+            Self::Second => "-2",
+        }
+    }
+
+    /// What stands for a character that banks do not take.
+    fn nearest(self, character: char) -> &'static str {
+        match self {
+            Self::First => nearest_at_first(character),
+            Self::Second => nearest(character),
+        }
+    }
+}
+
 /// An order to the bank.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Initiation {
@@ -31,6 +65,8 @@ pub struct Initiation {
     pub initiator: String,
     /// The code under which the bank knows the initiator (in Italy its CUC), if it asks for one.
     pub initiator_code: Option<String>,
+    /// How its names and texts are spelled.
+    pub spelling: Spelling,
     /// The transfers: at least one.
     pub transfers: Vec<Transfer>,
 }
@@ -114,7 +150,7 @@ struct Batch<'a> {
 /// # Errors
 /// The first part of it that no bank takes.
 pub fn write(initiation: &Initiation) -> Result<Vec<u8>, InitiationError> {
-    let Initiation { message_id, created_at, initiator, initiator_code, transfers } = initiation;
+    let Initiation { message_id, created_at, initiator, initiator_code, spelling, transfers } = initiation;
     // The batches append `-0001` and so on, up to five digits.
     if !is_identifier(message_id) || message_id.len() > ID_MAX - 6 {
         return Err(InitiationError::Identifier(message_id.clone()));
@@ -127,7 +163,7 @@ pub fn write(initiation: &Initiation) -> Result<Vec<u8>, InitiationError> {
     xml.text("CreDtTm", &Timestamp::from_seconds(created_at.as_seconds()).to_string());
     xml.totals(transfers.iter());
     xml.open("InitgPty");
-    xml.text("Nm", &name(initiator, message_id)?);
+    xml.text("Nm", &name(initiator, message_id, *spelling)?);
     if let Some(code) = initiator_code {
         if !is_identifier(code) {
             return Err(InitiationError::Identifier(code.clone()));
@@ -137,7 +173,7 @@ pub fn write(initiation: &Initiation) -> Result<Vec<u8>, InitiationError> {
     xml.close("InitgPty");
     xml.close("GrpHdr");
     for (batch, number) in batches(transfers).iter().zip(1_u32..) {
-        write_batch(&mut xml, batch, &format!("{message_id}-{number:04}"))?;
+        write_batch(&mut xml, batch, &format!("{message_id}-{number:04}"), *spelling)?;
     }
     xml.close("CstmrCdtTrfInitn");
     Ok(xml.end())
@@ -181,7 +217,7 @@ fn batches(transfers: &[Transfer]) -> Vec<Batch<'_>> {
     batches
 }
 
-fn write_batch(xml: &mut Xml, batch: &Batch<'_>, id: &str) -> Result<(), InitiationError> {
+fn write_batch(xml: &mut Xml, batch: &Batch<'_>, id: &str, spelling: Spelling) -> Result<(), InitiationError> {
     let Batch { debtor, execute_on, transfers } = batch;
     xml.open("PmtInf");
     xml.text("PmtInfId", id);
@@ -190,7 +226,7 @@ fn write_batch(xml: &mut Xml, batch: &Batch<'_>, id: &str) -> Result<(), Initiat
     xml.totals(transfers.iter().copied());
     xml.wrapped(&["PmtTpInf", "SvcLvl", "Cd"], "SEPA");
     xml.wrapped(&["ReqdExctnDt", "Dt"], &execute_on.to_string());
-    xml.wrapped(&["Dbtr", "Nm"], &name(&debtor.name, id)?);
+    xml.wrapped(&["Dbtr", "Nm"], &name(&debtor.name, id, spelling)?);
     xml.wrapped(&["DbtrAcct", "Id", "IBAN"], debtor.iban.as_str());
     match &debtor.bic {
         Some(bic) => xml.wrapped(&["DbtrAgt", "FinInstnId", "BICFI"], bic),
@@ -204,9 +240,9 @@ fn write_batch(xml: &mut Xml, batch: &Batch<'_>, id: &str) -> Result<(), Initiat
         // The amount of a transfer, and no other text, has an attribute.
         let _ = write!(xml.written, "<InstdAmt Ccy=\"EUR\">{}</InstdAmt>", transfer.amount);
         xml.close("Amt");
-        xml.wrapped(&["Cdtr", "Nm"], &name(&transfer.creditor, &transfer.end_to_end_id)?);
+        xml.wrapped(&["Cdtr", "Nm"], &name(&transfer.creditor, &transfer.end_to_end_id, spelling)?);
         xml.wrapped(&["CdtrAcct", "Id", "IBAN"], transfer.creditor_iban.as_str());
-        let remittance = sepa_text(&transfer.remittance, REMITTANCE_MAX);
+        let remittance = sepa_text(&transfer.remittance, REMITTANCE_MAX, spelling);
         if !remittance.is_empty() {
             xml.wrapped(&["RmtInf", "Ustrd"], &remittance);
         }
@@ -219,14 +255,14 @@ fn write_batch(xml: &mut Xml, batch: &Batch<'_>, id: &str) -> Result<(), Initiat
 /// Whether a name is left whole in SEPA's characters: something of it stays, and for each of its letters there is one.
 #[must_use]
 pub fn takes_name(text: &str) -> bool {
-    name(text, "").is_ok() && lost(text).is_empty()
+    name(text, "", Spelling::IN_USE).is_ok() && lost(text).is_empty()
 }
 
 /// The letters of a text for which SEPA's characters have none, each once.
 #[must_use]
 pub fn lost(text: &str) -> String {
     let mut lost = String::new();
-    for letter in text.chars().filter(|&character| character.is_alphabetic() && !is_sepa(character) && nearest(character) == ".") {
+    for letter in text.chars().filter(|&character| character.is_alphabetic() && !is_sepa(character) && Spelling::IN_USE.nearest(character) == ".") {
         if !lost.contains(letter) {
             lost.push(letter);
         }
@@ -235,8 +271,8 @@ pub fn lost(text: &str) -> String {
 }
 
 /// A name as banks take it; `of` says whose if there is none.
-fn name(text: &str, of: &str) -> Result<String, InitiationError> {
-    let name = sepa_text(text, NAME_MAX);
+fn name(text: &str, of: &str, spelling: Spelling) -> Result<String, InitiationError> {
+    let name = sepa_text(text, NAME_MAX, spelling);
     if name.bytes().any(|byte| byte.is_ascii_alphanumeric()) { Ok(name) } else { Err(InitiationError::Name(of.to_owned())) }
 }
 
@@ -264,7 +300,7 @@ const fn is_sepa(character: char) -> bool {
 /// white space becomes single spaces. Greek and Bulgarian letters are those of the EPC's conversion table (EPC217-08), as Greece and Bulgaria write them in Latin. What it makes
 /// one letter of stays two (`ß`, `æ`), and what it has no letter for gets one: letters of the Balkans and of Ukraine, Irish ones, Vietnamese ones.
 #[must_use]
-pub fn sepa_text(text: &str, characters_max: usize) -> String {
+pub fn sepa_text(text: &str, characters_max: usize, spelling: Spelling) -> String {
     let mut sepa = String::new();
     for character in text.chars() {
         if character.is_whitespace() || character.is_control() {
@@ -274,7 +310,7 @@ pub fn sepa_text(text: &str, characters_max: usize) -> String {
         } else if is_sepa(character) {
             sepa.push(character);
         } else {
-            sepa.push_str(nearest(character));
+            sepa.push_str(spelling.nearest(character));
         }
         if sepa.len() >= characters_max {
             break;
@@ -286,7 +322,7 @@ pub fn sepa_text(text: &str, characters_max: usize) -> String {
     sepa
 }
 
-/// What stands for a character that banks do not take.
+/// What stands for a character that banks do not take, as it is spelled now ([`Spelling::Second`]).
 #[rustfmt::skip]
 fn nearest(character: char) -> &'static str {
     match character {
@@ -325,6 +361,26 @@ fn nearest(character: char) -> &'static str {
         '‘' | '’' | '‛' | '`' | '´' | '′' | '\u{2b9}'..='\u{2bf}' => "'", '–' | '—' | '‐' | '‑' | '‒' | '―' | '−' | '_' | '~' => "-", '…' => "...",
         '&' => "+", '[' | '{' => "(", ']' | '}' => ")", ';' => ",", '\\' | '|' => "/", '€' => "EUR", 'º' => "o", 'ª' => "a",
         _ => accented(character),
+    }
+}
+
+/// What stood for it in [`Spelling::First`]: this table is never changed, as files were made by it.
+#[rustfmt::skip]
+fn nearest_at_first(character: char) -> &'static str {
+    match character {
+        'Ъ' | 'Ь' | 'ъ' | 'ь' => "",
+        'Β' => "B",
+        'Х' => "CH",
+        'Й' => "J",
+        'β' => "b",
+        'х' => "ch",
+        'й' => "j",
+        'Ə' | 'Ʒ' | 'Ǆ' | 'ǅ' | 'ǆ' | 'Ǉ' | 'ǈ' | 'ǉ' | 'Ǌ' | 'ǋ' | 'ǌ' | 'Ǥ' | 'ǥ' | 'Ǯ' | 'ǯ' | 'ə' | 'ʒ' | '\u{2b9}'..='\u{2bb}' |
+        '\u{2bd}'..='\u{2bf}' | 'Ѐ' | 'Ђ' | 'Ѓ' | 'Ѕ' | 'Љ' | 'Њ' | 'Ћ' | 'Ќ' | 'Ѝ' | 'Ў' | 'Џ' | 'ѐ' | 'ђ' | 'ѓ' | 'ѕ' | 'љ' | 'њ' | 'ћ' | 'ќ' |
+        'ѝ' | 'ў' | 'џ' => ".",
+        // Rare accents had nothing either.
+        _ if ACCENTED.iter().any(|(first, last, ..)| (*first..=*last).contains(&character)) => ".",
+        _ => nearest(character),
     }
 }
 
@@ -412,6 +468,8 @@ mod tests {
     use jiff::civil::date;
     use std::io::Write as _;
     use std::process::{Command, Stdio};
+    use tornello_actors::digest::digest_of_bytes;
+    use tornello_engine::envelope::Digest;
 
     const PROFILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/contracts/pain001-profile.xsd");
 
@@ -431,7 +489,14 @@ mod tests {
     fn an_initiation(transfers: Vec<Transfer>) -> Initiation {
         let initiator = "Direzione generale Musei".to_owned();
         let created_at = Timestamp::from_micros(1_764_064_800_123_456);
-        Initiation { message_id: "R-000g00g1rksp8".to_owned(), created_at, initiator, initiator_code: Some("97832870584".to_owned()), transfers }
+        Initiation {
+            message_id: "R-000g00g1rksp8".to_owned(),
+            created_at,
+            initiator,
+            initiator_code: Some("97832870584".to_owned()),
+            spelling: Spelling::IN_USE,
+            transfers,
+        }
     }
 
     /// What the validator says of a file; empty if it is sound.
@@ -563,14 +628,32 @@ mod tests {
             ("5€ «x» 1º", "5EUR .x. 1o"),
             ("日本", ".."),
         ] {
-            let text = sepa_text(from, 140);
+            let text = sepa_text(from, 140, Spelling::IN_USE);
             assert!(text.chars().all(is_sepa), "{text}");
             assert_eq!(text, to);
         }
-        assert_eq!(sepa_text(&"ß".repeat(100), 3), "sss");
-        assert_eq!(sepa_text("abc def", 4), "abc");
+        assert_eq!(sepa_text(&"ß".repeat(100), 3, Spelling::IN_USE), "sss");
+        assert_eq!(sepa_text("abc def", 4, Spelling::IN_USE), "abc");
         for character in '\0'..='\u{ffff}' {
-            assert!(sepa_text(&character.to_string(), 140).chars().all(is_sepa), "{character:?}");
+            let spelled = Spelling::ALL.map(|spelling| sepa_text(&character.to_string(), 140, spelling));
+            assert!(spelled.iter().all(|text| text.chars().all(is_sepa)), "{character:?}");
+        }
+    }
+
+    /// Who changes one of these has files that were given out come out otherwise when they are asked for again: a table that is better is another spelling.
+    #[test]
+    fn what_was_given_out_is_spelled_the_same_for_ever() {
+        for (spelling, text, expected) in [
+            (Spelling::First, "Βασίλης Χατζής, Първан Йоакимов, Христо Ђ. Ơn", "Basilis CHatzis, Prvan Joakimov, CHristo .. .n"),
+            (Spelling::Second, "Βασίλης Χατζής, Първан Йоакимов, Христо Ђ. Ơn", "Vasilis CHatzis, Parvan Yoakimov, Hristo DJ. On"),
+            (Spelling::First, "Δήμος Αθηναίων", "Dimos Athinaion"),
+        ] {
+            assert_eq!(sepa_text(text, 140, spelling), expected, "{spelling:?}");
+        }
+        // Every Latin, Greek and Cyrillic letter there is a rule for, but for the rarest accents.
+        for (spelling, expected) in [(Spelling::First, 0xc82dc4f4f71d17776441f49eff5823ff), (Spelling::Second, 0x4f3596bceb9c803acee01466d2ee3113)] {
+            let all: Vec<String> = ('\0'..='\u{52f}').map(|character| sepa_text(&character.to_string(), 140, spelling)).collect();
+            assert_eq!(digest_of_bytes(all.join("\n").as_bytes()), Digest(expected), "{spelling:?}");
         }
     }
 
@@ -616,7 +699,7 @@ mod tests {
         for (language, letters) in LETTERS {
             // Some capitals are a letter and the accents beside it.
             for letter in letters.chars().chain(letters.to_uppercase().chars()).filter(|letter| letter.is_alphabetic()) {
-                let text = sepa_text(&letter.to_string(), NAME_MAX);
+                let text = sepa_text(&letter.to_string(), NAME_MAX, Spelling::IN_USE);
                 assert!(!text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphabetic()), "{language}: {letter} becomes {text:?}");
             }
             assert!(takes_name(letters) && takes_name(&letters.to_uppercase()), "{language}");

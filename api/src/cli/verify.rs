@@ -1,10 +1,13 @@
 //! `tornello verify`: is the journal what was written, and does it still add up?
 
+use std::path::Path;
+
 use anyhow::{Context, bail};
 use tornello_actors::journal::JournalError;
 use tornello_actors::journal::file::FileJournal;
 use tornello_actors::node;
 use tornello_actors::verify::{Exported, Verified, goes_on_from};
+use tornello_actors::views::compare::{Compared, Difference, compare};
 use tornello_api::replay::report::{hex, thousands};
 
 use super::Data;
@@ -21,6 +24,9 @@ pub(super) struct Arguments {
     /// The head of an earlier check, or batch and hash of `/status`: whether the journal goes on from there, so that a missing end is seen
     #[arg(long, value_name = "NUMBER:HASH")]
     head: Option<Exported>,
+    /// Also whether the lists in views.db are what the journal says: others are built beside them and compared, which takes their room on the disk twice again
+    #[arg(long)]
+    lists: bool,
 }
 
 pub(super) async fn verify(arguments: Arguments) -> anyhow::Result<()> {
@@ -40,7 +46,10 @@ pub(super) async fn verify(arguments: Arguments) -> anyhow::Result<()> {
             // Whether or not anybody reads all of that: a missing end is an error.
             goes_on?;
             told?;
-            arguments.head.as_ref().map_or(Ok(()), |head| super::say(format_args!("it goes on from the head of batch {}", head.number)))
+            if let Some(head) = &arguments.head {
+                super::say(format_args!("it goes on from the head of batch {}", head.number))?;
+            }
+            if arguments.lists { lists(folder, &journal).await } else { Ok(()) }
         }
         Err(JournalError::Corrupt { batch, what }) => {
             let last = end.is_ok_and(|head| head.number == batch);
@@ -53,6 +62,23 @@ pub(super) async fn verify(arguments: Arguments) -> anyhow::Result<()> {
         }
         Err(error @ JournalError::Newer { .. }) => bail!("{}: {error}; verify it with that program, or a newer one", path.display()),
         Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
+    }
+}
+
+/// Whether the lists are what the journal says.
+async fn lists(folder: &Path, journal: &FileJournal) -> anyhow::Result<()> {
+    match compare(folder, journal).await.context("the lists cannot be compared with the journal")? {
+        Compared::BuiltAnyway(why) => super::say(format_args!("the lists were not compared: {why}; a start of the server builds them")),
+        Compared::Damaged(what) => bail!("views.db is damaged: {what}; run `tornello views rebuild`"),
+        Compared::At { batch, differences } if differences.is_empty() => {
+            super::say(format_args!("the lists show what the journal says up to batch {batch}"))
+        }
+        Compared::At { batch, differences } => {
+            for Difference { table, missing, wrong, example } in &differences {
+                super::say(format_args!("table {table}: {missing} rows are missing and {wrong} are wrong: {example}"))?;
+            }
+            bail!("the lists are not what the journal says up to batch {batch}: run `tornello views rebuild`")
+        }
     }
 }
 

@@ -180,7 +180,7 @@ pub async fn is_for(node: &Node, caller: &Caller, id: QuoteId) -> Result<bool, P
 pub async fn with_moved(node: &Node, sale: HoldId) -> Result<Vec<HoldId>, Problem> {
     let (mut sales, mut at) = (vec![sale], 0);
     while let Some(&sale) = sales.get(at).filter(|_| at < MOVES_MAX) {
-        let arrivals = |sale: &slot::Sale| sale.moves.iter().filter(|moved| moved.is_done).map(|moved| moved.begun.arrival).collect::<Vec<_>>();
+        let arrivals = |sale: &slot::Sale| sale.moves.iter().filter(|moved| moved.is_done()).map(|moved| moved.begun.arrival).collect::<Vec<_>>();
         sales.extend(node.look(sale.slot(), move |slot| slot.sale_of(sale).map(arrivals)).await?.unwrap_or_default());
         at += 1;
     }

@@ -205,6 +205,8 @@ pub enum Command {
         arrived: Box<Arrived>,
         /// The channel of whoever moves them.
         via: Channel,
+        /// Whether they are to be under review from then on, as the move was suspected when it was asked for.
+        asks_review: bool,
     },
     /// Let go of tickets that have arrived in the other slot: the third step.
     FinishMove {

@@ -49,7 +49,7 @@ pub use moves::MoveFate;
 pub use opening::{Limits, Opening, Policy, Quota, Reentry, Refund};
 pub use refusal::{LimitedBy, Refusal, STEPS, STEPS_AT_GATE, STEPS_OF_SCANS};
 pub use review::REVIEW_ENDS_BEFORE_S;
-pub use state::{Hold, Move, Sale, Ticket, TicketState};
+pub use state::{Hold, Move, MoveStage, Sale, Ticket, TicketState};
 pub use waiting_list::{EntryEnd, Offer, Standing, Waiting, WaitingEnd};
 
 use serde::{Deserialize, Serialize};
@@ -116,7 +116,7 @@ impl Aggregate for Slot {
             Command::BeginMove { sale, owner, tickets, arrival, via, prices } => {
                 self.begin_move(now, (*sale, *owner), tickets, (*arrival, *via), prices)
             }
-            Command::Arrive { arrived, via } => self.arrive(now, arrived, *via),
+            Command::Arrive { arrived, via, asks_review } => self.arrive(now, arrived, *via, *asks_review),
             Command::FinishMove { arrival } => self.finish_move(*arrival),
             Command::UndoMove { arrival, why } => self.undo_move(*arrival, why),
             Command::Rename { sale, owner, tickets, holder } => self.rename(now, *sale, *owner, tickets, *holder),
@@ -253,7 +253,7 @@ impl Slot {
             Event::WaitingLeft(left) => self.ledger.list.leave(left.entry, WaitingEnd::Left, record.at),
             Event::Offered(offered) => self.ledger.offered(&mut self.places, offered, record.at),
             Event::WaitingEnded(ended) => self.ledger.list.leave(ended.entry, WaitingEnd::SalesEnded, record.at),
-            Event::MoveBegun(begun) => self.ledger.move_begun(begun),
+            Event::MoveBegun(begun) => self.ledger.move_begun(begun, record),
             Event::Arrived(arrived) => self.ledger.arrived(&mut self.places, arrived, record.at),
             Event::MovedOut(moved) => self.ledger.moved_out(&mut self.places, moved),
             Event::MoveUndone(undone) => self.ledger.move_undone(undone, record.at),

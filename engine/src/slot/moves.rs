@@ -6,7 +6,7 @@
 
 use super::event::{Arrived, Event, Line, MoveBegun, MoveUndone, MovedOut, Renamed, line_of, total};
 use super::sale::standing;
-use super::{CancelCause, Command, Refusal, Sale, Slot};
+use super::{CancelCause, Command, MoveStage, Refusal, Sale, Slot};
 use crate::channel::Channel;
 use crate::ids::{Code, HoldId, KeyId, PersonId};
 use crate::money::Cents;
@@ -53,8 +53,8 @@ impl Slot {
     }
 
     /// Takes tickets of another slot in, as a sale to the channel that sold them would be; until when is asked for the channel of whoever moves them, so that a desk
-    /// helps those who come too late for the web.
-    pub(super) fn arrive(&self, now: Timestamp, arrived: &Arrived, via: Channel) -> Result<Vec<Event>, Refusal> {
+    /// helps those who come too late for the web. What is to be reviewed is under review by the same record: no gate finds it in between, and no crash leaves it without.
+    pub(super) fn arrive(&self, now: Timestamp, arrived: &Arrived, via: Channel, asks_review: bool) -> Result<Vec<Event>, Refusal> {
         // First of all: whoever asks again after a day must hear that they have arrived, whatever else has changed.
         if self.ledger.sales.contains_key(&arrived.sale) {
             return Err(Refusal::IdTaken);
@@ -63,7 +63,8 @@ impl Slot {
         self.on_sale(now, via)?;
         self.places_for(now, arrived.channel, party)?;
         self.room_for_buyer(arrived.buyer.into_iter(), arrived.channel, party)?;
-        Ok(vec![Event::Arrived(arrived.clone())])
+        let review = if asks_review { self.review_of(now, arrived.sale) } else { None };
+        Ok(std::iter::once(Event::Arrived(arrived.clone())).chain(review).collect())
     }
 
     pub(super) fn finish_move(&self, arrival: HoldId) -> Result<Vec<Event>, Refusal> {
@@ -122,7 +123,7 @@ impl Slot {
         sale.moves.iter().map(|found| &found.begun).find(|begun| begun.arrival == arrival)
     }
 
-    /// The second step of a move that has begun here, or would begin.
+    /// The second step of a move that has begun here, or would begin: whether a review is asked for is known of one that has.
     #[must_use]
     pub fn arrival(&self, begun: &MoveBegun) -> Option<Command> {
         let sale = self.sale_of(begun.sale)?;
@@ -138,13 +139,14 @@ impl Slot {
             refund_percent: begun.refund_percent,
             buyer: sale.buyer,
         };
-        Some(Command::Arrive { arrived: Box::new(arrived), via: begun.via })
+        let asks_review = sale.moves.iter().any(|found| found.begun.arrival == begun.arrival && found.stage == MoveStage::UnderWayToReview);
+        Some(Command::Arrive { arrived: Box::new(arrived), via: begun.via, asks_review })
     }
 
     /// What became of the move to `arrival`, for at least a day; none if there was none.
     #[must_use]
     pub fn fate_of_move(&self, sale: HoldId, arrival: HoldId) -> Option<MoveFate> {
-        let done = |sale: &Sale| sale.moves.iter().any(|found| found.is_done && found.begun.arrival == arrival);
+        let done = |sale: &Sale| sale.moves.iter().any(|found| found.is_done() && found.begun.arrival == arrival);
         self.fate_of(arrival).or_else(|| self.sale_of(sale).is_some_and(done).then_some(MoveFate::Done))
     }
 

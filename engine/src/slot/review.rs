@@ -19,7 +19,12 @@ impl Slot {
         if !(envelope.asks_review() || of_hold()) {
             return None;
         }
-        Some(Event::ReviewOpened(ReviewOpened { sale: sold.sale, until: self.review_until(now)? }))
+        self.review_of(now, sold.sale)
+    }
+
+    /// The review that begins now of a sale that is being made; none where the gate opens too soon.
+    pub(super) fn review_of(&self, now: Timestamp, sale: HoldId) -> Option<Event> {
+        Some(Event::ReviewOpened(ReviewOpened { sale, until: self.review_until(now)? }))
     }
 
     /// When a review that begins now ends by itself; none if there is no time for one.
@@ -33,8 +38,7 @@ impl Slot {
         if !self.ledger.sales.contains_key(&sale) {
             return Err(Refusal::UnknownSale);
         }
-        let until = self.review_until(now).ok_or(Refusal::ReviewTooLate)?;
-        Ok(vec![Event::ReviewOpened(ReviewOpened { sale, until })])
+        Ok(vec![self.review_of(now, sale).ok_or(Refusal::ReviewTooLate)?])
     }
 
     pub(super) fn end_review(&self, now: Timestamp, id: HoldId, cleared: bool) -> Result<Vec<Event>, Refusal> {

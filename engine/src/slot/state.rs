@@ -116,8 +116,27 @@ impl Sale {
 pub struct Move {
     /// What was begun.
     pub begun: MoveBegun,
+    /// How far it is.
+    pub stage: MoveStage,
+}
+
+impl Move {
     /// Whether the tickets have arrived.
-    pub is_done: bool,
+    #[must_use]
+    pub const fn is_done(&self) -> bool {
+        matches!(self.stage, MoveStage::Done)
+    }
+}
+
+/// How far a move is. Variants are numbered in snapshots, and the first two as the yes or no that stood there before moves were reviewed: append only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum MoveStage {
+    /// The tickets are on their way.
+    UnderWay,
+    /// They have arrived.
+    Done,
+    /// They are on their way, and to be under review from when they arrive.
+    UnderWayToReview,
 }
 
 impl MoveBegun {
@@ -428,17 +447,19 @@ impl Ledger {
         self.sales.insert(arrived.sale, sale);
     }
 
-    pub(super) fn move_begun(&mut self, begun: &MoveBegun) {
+    pub(super) fn move_begun(&mut self, begun: &MoveBegun, record: &Record<Event>) {
         let Some(sale) = self.sales.get_mut(&begun.sale) else { return };
         turn(sale, &begun.tickets, TicketState::Valid, TicketState::Moving);
-        sale.moves.push(Move { begun: begun.clone(), is_done: false });
+        let (_, asks_review) = of_buyer(record);
+        let stage = if asks_review { MoveStage::UnderWayToReview } else { MoveStage::UnderWay };
+        sale.moves.push(Move { begun: begun.clone(), stage });
         self.moving.insert(begun.arrival, begun.sale);
     }
 
     pub(super) fn moved_out(&mut self, places: &mut Places, moved: &MovedOut) {
         let Some(sale) = self.moving.remove(&moved.arrival).and_then(|sale| self.sales.get_mut(&sale)) else { return };
         let Some(found) = sale.moves.iter_mut().find(|found| found.begun.arrival == moved.arrival) else { return };
-        found.is_done = true;
+        found.stage = MoveStage::Done;
         let gone = turn(sale, &moved.tickets, TicketState::Moving, TicketState::Moved);
         places.sold[sale.channel.index()] -= gone;
         sale.holders.retain(|number, _| moved.tickets.binary_search(number).is_err());
@@ -704,7 +725,7 @@ impl Ledger {
         if !self.list.recount(|id| self.holds.contains_key(&id), |id| self.knows(id)) {
             return broken("SL-9", "an entry of the waiting list is not what it is counted as");
         }
-        if self.sales.values().flat_map(|sale| &sale.moves).filter(|found| !found.is_done).count() != self.moving.len() {
+        if self.sales.values().flat_map(|sale| &sale.moves).filter(|found| !found.is_done()).count() != self.moving.len() {
             return broken("SL-5", "the moves under way are not those of the sales");
         }
         if self.buyers != self.buyers_counted() {
@@ -733,12 +754,12 @@ impl Ledger {
     fn recount_moves(&self, id: HoldId, sale: &Sale) -> Result<(), Broken> {
         let broken = |invariant, what| Err(Broken { invariant, what });
         for found in &sale.moves {
-            let expected = if found.is_done { TicketState::Moved } else { TicketState::Moving };
+            let expected = if found.is_done() { TicketState::Moved } else { TicketState::Moving };
             let state = |number: &u16| sale.tickets.get(usize::from(*number)).map(|ticket| ticket.state);
             if found.begun.tickets.iter().any(|number| state(number) != Some(expected)) {
                 return broken("SL-5", "a ticket's state is not that of its move");
             }
-            if !found.is_done && self.moving.get(&found.begun.arrival) != Some(&id) {
+            if !found.is_done() && self.moving.get(&found.begun.arrival) != Some(&id) {
                 return broken("SL-5", "the moves under way are not those of the sales");
             }
         }
@@ -828,7 +849,7 @@ impl<'de> Deserialize<'de> for Ledger {
         }
         let under_way = |(id, sale): &(HoldId, Box<Sale>)| {
             let id = *id;
-            sale.moves.iter().filter(|found| !found.is_done).map(move |found| (found.begun.arrival, id)).collect::<Vec<_>>()
+            sale.moves.iter().filter(|found| !found.is_done()).map(move |found| (found.begun.arrival, id)).collect::<Vec<_>>()
         };
         let mut ledger = Self {
             moving: written.sales.iter().flat_map(under_way).collect(),

@@ -14,6 +14,7 @@ use crate::keys::{Denied, NewKey, Role};
 use crate::node::startup::{AHEAD_S, BEHIND_S};
 use crate::people::PeopleError;
 use crate::views::SaleFilter;
+use crate::views::compare::{Compared, compare};
 
 #[actix_rt::test]
 async fn everything_is_there_after_a_restart_with_and_without_the_read_models() {
@@ -210,6 +211,46 @@ async fn read_models_that_are_damaged_anywhere_are_built_again_or_say_what_to_do
         assert_eq!(refused_or_sells(&copy, head, &format!("{name} cut")).await, None, "{name} cut");
     }
     assert!(refused < starts / 6, "{refused} of {starts} starts were refused");
+}
+
+#[actix_rt::test]
+async fn lists_are_compared_with_what_the_journal_says() {
+    let folder = TempDir::new().unwrap();
+    let house = House::in_folder(&folder).await.unwrap();
+    let sale = HoldId::new(tomorrow(), 1);
+    let arrival = HoldId::new(SlotId::new(MUSEUM, RouteId(1), tomorrow().start().plus_seconds(3_600)), 7);
+    let prices = vec![(code("full"), Cents::new(1_200))];
+    let begin = Command::BeginMove { sale, owner: None, tickets: vec![0], arrival, via: Channel::BoxOffice, prices };
+    house.ask(1, sell(1, 3)).await.unwrap();
+    house.ask(2, hold(2, 2)).await.unwrap();
+    house.ask(3, Command::Cancel { sale, owner: None, tickets: vec![2], cause: slot::CancelCause::Visitor }).await.unwrap();
+    crate::moves::move_tickets(house.node(), tomorrow(), by(4), begin).await.unwrap();
+    let views = house.node().files().unwrap().views.clone();
+    // Round after round, and not all at once as when they are built again.
+    views.reach(house.node().head().number).await;
+    house.ask(5, Command::Block { sale, tickets: vec![1], reason: code("torn") }).await.unwrap();
+    house.running.stop().await;
+    let journal = FileJournal::open(&folder.path().join(file::FILE)).await.unwrap();
+    let end = journal.head().await.unwrap().number;
+    let compared = async || compare(folder.path(), &journal).await.unwrap();
+    assert_eq!(compared().await, Compared::At { batch: end, differences: vec![] });
+    assert!(!folder.path().join("views.check").exists());
+    for (sql, table, counts, word) in [
+        ("UPDATE ticket SET state = 'valie' WHERE state = 'valid'", "ticket", (2, 2), "'valie'"),
+        ("DELETE FROM sale WHERE settlement = 'moved'", "sale", (1, 0), "'moved'"),
+    ] {
+        let copy = copy_of(&folder);
+        change(&copy, "views.db", sql).await;
+        let Compared::At { batch, differences } = compare(copy.path(), &journal).await.unwrap() else { panic!("{sql}: it hangs together") };
+        let [found] = &differences[..] else { panic!("{sql}: {differences:?}") };
+        assert_eq!((batch, found.table.as_str(), (found.missing, found.wrong)), (end, table, counts), "{found:?}");
+        assert!(found.example.contains(word), "{found:?}");
+    }
+    // What a start would not believe is not compared.
+    let copy = copy_of(&folder);
+    std::fs::write(copy.path().join("views.boot"), "damaged").unwrap();
+    assert_eq!(compare(copy.path(), &journal).await.unwrap(), Compared::BuiltAnyway("views.db was damaged"));
+    assert_eq!(compared().await, Compared::At { batch: end, differences: vec![] }, "nothing was changed");
 }
 
 /// What was built from the journal is gone, as when the machine ended while it was written.

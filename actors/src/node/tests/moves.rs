@@ -1,5 +1,6 @@
 //! Moves between slots: stopped after every step in turn they end wholly moved or wholly undone; of several at once one wins; places and cents are counted once.
 
+use tornello_engine::envelope::{Assessment, Outcome};
 use tornello_engine::ids::PersonId;
 use tornello_engine::slot::{CancelCause, MoveFate, Standing, TicketState};
 
@@ -187,6 +188,45 @@ async fn stopped(step: usize, fault: Fault, is_full: bool, case: &str) {
     let there = counted(house.node(), later()).await;
     assert_eq!(counted(house.node(), tomorrow()).await.1 + there.1, 3_600 + 1_200 * i64::from(others), "{case}");
     house.running.stop().await;
+}
+
+/// Whoever asked is cut off, and nobody but the resumer knows of the move any more.
+#[actix_rt::test]
+async fn what_moves_under_suspicion_is_kept_from_the_gate_whichever_step_a_crash_cuts_off() {
+    for step in 1..=2 {
+        for fault in [Fault::Lost, Fault::Written] {
+            let case = format!("{fault:?} at step {step}");
+            let journal = Arc::new(Faulty::default());
+            let house = House::on(Arc::clone(&journal) as _).await;
+            open_museum(house.node()).await;
+            house.ask(1, sell(1, 3)).await.unwrap();
+            let suspect = Assessment {
+                model: code("forest-1"),
+                rules_version: 1,
+                at: now(),
+                position: 1,
+                features: Digest(1),
+                score: 90,
+                reasons: vec![],
+                outcome: Outcome::Review,
+                rules: vec![],
+                probability_ppm: None,
+            };
+            let envelope = Envelope { assessment: Some(Box::new(suspect)), ..by(3) };
+            journal.faults.lock().extend(std::iter::repeat_n(Fault::Pass, step).chain([fault]));
+            house.node().slot(tomorrow(), envelope, begin(&[0], arrival(7))).await.unwrap();
+            let _ = advance(house.node(), tomorrow(), arrival(7)).await;
+            house.running.stop().await;
+            journal.faults.lock().clear();
+
+            let house = House::on(Arc::clone(&journal) as _).await;
+            assert_eq!(moves::resume(house.node()).await, 0, "{case}");
+            assert_eq!(states(house.node(), sale()).await, [TicketState::Moved, TicketState::Valid, TicketState::Valid], "{case}");
+            let at_gate = house.node().slot(later(), by(4), at_gate(arrival(7), 0)).await;
+            assert!(matches!(at_gate, Err(Failure::Refused(Refusal::TicketUnderReview { .. }))), "{case}: {at_gate:?}");
+            house.running.stop().await;
+        }
+    }
 }
 
 #[actix_rt::test]

@@ -99,9 +99,10 @@ impl Views {
             .bind(filter.after.map(|(urgency, _)| urgency))
             .bind(filter.after.map(|(_, case)| case.to_string()).unwrap_or_default())
             .bind(i64::from(limit))
-            .fetch_all(&self.pool)
-            .await?;
-        rows.iter().map(|row| case_row(row).map_err(ViewsError::Store)).collect()
+            .fetch_all(&self.pool())
+            .await
+            .map_err(|error| self.noted(error))?;
+        rows.iter().map(|row| case_row(row).map_err(|error| self.noted(error))).collect()
     }
 }
 

@@ -61,7 +61,7 @@ impl Views {
     pub async fn picked_at_random(&self, from: Timestamp, to: Timestamp) -> Result<Vec<Drawn>, ViewsError> {
         const QUERY: &str = "SELECT subject, channel, at FROM assessed WHERE wants = 'picked' AND at >= ?1 AND at < ?2
             UNION ALL SELECT attempt, channel, at FROM attempt WHERE wants = 'picked' AND at >= ?1 AND at < ?2 ORDER BY 3, 1";
-        let rows = sqlx::query(QUERY).bind(from.as_micros()).bind(to.as_micros()).fetch_all(&self.pool).await?;
+        let rows = sqlx::query(QUERY).bind(from.as_micros()).bind(to.as_micros()).fetch_all(&self.pool()).await.map_err(|error| self.noted(error))?;
         let read = |row: &SqliteRow| {
             let subject = row.try_get::<String, _>(0)?.parse::<Subject>().map_err(bad)?;
             Ok(Drawn { subject, channel: row.try_get(1)?, at: Timestamp::from_micros(row.try_get(2)?) })
@@ -74,14 +74,19 @@ impl Views {
         const QUERY: &str = "SELECT channel, count(*) FROM fraud_case WHERE origin = 'picked' AND opened_at >= ?
             AND EXISTS (SELECT 1 FROM fraud_label WHERE fraud_label.fraud_case = fraud_case.fraud_case)
             AND NOT EXISTS (SELECT 1 FROM attempt WHERE attempt.attempt = fraud_case.subject) GROUP BY 1";
-        let rows = sqlx::query(QUERY).bind(since.as_micros()).fetch_all(&self.pool).await?;
+        let rows = sqlx::query(QUERY).bind(since.as_micros()).fetch_all(&self.pool()).await.map_err(|error| self.noted(error))?;
         rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
     }
 
     /// How many sales and returns were assessed since an instant that nobody suspected, by channel: all that chance picks from, but refused attempts.
     pub async fn unsuspected(&self, since: Timestamp) -> Result<BTreeMap<String, u32>, ViewsError> {
         const QUERY: &str = "SELECT channel, count(*) FROM assessed WHERE at >= ? AND severity < ? AND pickable GROUP BY 1";
-        let rows = sqlx::query(QUERY).bind(since.as_micros()).bind(Outcome::Review as u8).fetch_all(&self.pool).await?;
+        let rows = sqlx::query(QUERY)
+            .bind(since.as_micros())
+            .bind(Outcome::Review as u8)
+            .fetch_all(&self.pool())
+            .await
+            .map_err(|error| self.noted(error))?;
         rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
     }
 
@@ -89,14 +94,14 @@ impl Views {
     pub async fn unsuspected_by_hour(&self, from: Timestamp, to: Timestamp) -> Result<ByHour, ViewsError> {
         const QUERY: &str = "SELECT channel, at / ?1, count(*) FROM assessed WHERE at >= ?2 AND at < ?3 AND severity < ?4 AND pickable GROUP BY 1, 2";
         let ask = sqlx::query(QUERY).bind(HOUR_US).bind(from.as_micros()).bind(to.as_micros()).bind(Outcome::Review as u8);
-        by_hour(&ask.fetch_all(&self.pool).await?)
+        by_hour(&ask.fetch_all(&self.pool()).await.map_err(|error| self.noted(error))?)
     }
 
     /// How many attempts were blocked from one instant to before another, as far as they are kept, by hour.
     pub async fn refused_by_hour(&self, from: Timestamp, to: Timestamp) -> Result<ByHour, ViewsError> {
         const QUERY: &str = "SELECT channel, at / ?1, count(*) FROM attempt WHERE ending = 'blocked' AND at >= ?2 AND at < ?3 GROUP BY 1, 2";
         let ask = sqlx::query(QUERY).bind(HOUR_US).bind(from.as_micros()).bind(to.as_micros());
-        by_hour(&ask.fetch_all(&self.pool).await?)
+        by_hour(&ask.fetch_all(&self.pool()).await.map_err(|error| self.noted(error))?)
     }
 }
 

@@ -17,7 +17,7 @@ impl Views {
                 (SELECT label FROM fraud_label WHERE fraud_label.fraud_case = fraud_case.fraud_case ORDER BY rank LIMIT 1) AS known
                 FROM fraud_case ORDER BY opened_at DESC LIMIT ?)
             WHERE known IS NOT NULL";
-        let rows = sqlx::query(QUERY).bind(i64::from(limit)).fetch_all(&self.pool).await?;
+        let rows = sqlx::query(QUERY).bind(i64::from(limit)).fetch_all(&self.pool()).await.map_err(|error| self.noted(error))?;
         let (mut known, mut of_returns) = (HashMap::new(), HashMap::new());
         for row in &rows {
             let (opened_at, label): (i64, String) = (row.try_get(1)?, row.try_get(2)?);
@@ -67,7 +67,7 @@ mod tests {
         }
         for (case, label, rank) in [("a", "legit", 2), ("a", "fraud", 1), ("b", "legit", 2), ("c", "legit", 2), ("e", "fraud", 2)] {
             const LABEL: &str = "INSERT INTO fraud_label VALUES (?, ?, 'verdict', ?, 0, 0)";
-            sqlx::query(LABEL).bind(case).bind(label).bind(rank).execute(&views.pool).await.unwrap();
+            sqlx::query(LABEL).bind(case).bind(label).bind(rank).execute(&views.pool()).await.unwrap();
         }
         let known = |at: i64, is_fraud| Known { opened_at: Timestamp::from_micros(at), is_fraud };
         let expected = HashMap::from([(sale(1).get(), known(10, true)), (sale(2).get(), known(30, false))]);

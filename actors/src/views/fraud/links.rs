@@ -39,7 +39,7 @@ impl Views {
         const QUERY: &str = "SELECT kind, pseudonym FROM (
                 SELECT kind, pseudonym, row_number() OVER (PARTITION BY kind ORDER BY at, pseudonym) AS n FROM party WHERE subject = ? ORDER BY n, kind LIMIT ?
             ) ORDER BY kind, pseudonym";
-        let rows = sqlx::query(QUERY).bind(subject).bind(LINKS_PARTIES_MAX).fetch_all(&self.pool).await?;
+        let rows = sqlx::query(QUERY).bind(subject).bind(LINKS_PARTIES_MAX).fetch_all(&self.pool()).await.map_err(|error| self.noted(error))?;
         rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
     }
 
@@ -75,7 +75,8 @@ impl Views {
             "SELECT attempt FROM attempt WHERE attempt IN (SELECT value FROM json_each(?1)) AND museum IN (SELECT value FROM json_each(?2))
             UNION SELECT subject FROM assessed WHERE subject IN (SELECT value FROM json_each(?1)) AND museum IN (SELECT value FROM json_each(?2))";
         let named: BTreeSet<&String> = links.iter().flat_map(|link| &link.subjects).collect();
-        let rows = sqlx::query(QUERY).bind(written(&named)).bind(written(&museums)).fetch_all(&self.pool).await?;
+        let rows =
+            sqlx::query(QUERY).bind(written(&named)).bind(written(&museums)).fetch_all(&self.pool()).await.map_err(|error| self.noted(error))?;
         let here: BTreeSet<String> = rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
         for link in links {
             link.subjects.retain(|subject| match subject.parse() {
@@ -91,8 +92,22 @@ impl Views {
             "SELECT count(*), coalesce(sum(EXISTS (SELECT 1 FROM fraud_case WHERE fraud_case.subject = lately.subject AND verdict = 'fraud')), 0)
             FROM (SELECT subject FROM party WHERE kind = ? AND pseudonym = ? AND subject <> ? ORDER BY at DESC, subject LIMIT ?) AS lately";
         const SOME: &str = "SELECT subject FROM party WHERE kind = ? AND pseudonym = ? AND subject <> ? ORDER BY at DESC, subject LIMIT ?";
-        let count = sqlx::query(COUNT).bind(&kind).bind(&pseudonym).bind(from).bind(COUNTED_MAX).fetch_one(&self.pool).await?;
-        let some = sqlx::query(SOME).bind(&kind).bind(&pseudonym).bind(from).bind(LINKS_OF_ONE_MAX).fetch_all(&self.pool).await?;
+        let count = sqlx::query(COUNT)
+            .bind(&kind)
+            .bind(&pseudonym)
+            .bind(from)
+            .bind(COUNTED_MAX)
+            .fetch_one(&self.pool())
+            .await
+            .map_err(|error| self.noted(error))?;
+        let some = sqlx::query(SOME)
+            .bind(&kind)
+            .bind(&pseudonym)
+            .bind(from)
+            .bind(LINKS_OF_ONE_MAX)
+            .fetch_all(&self.pool())
+            .await
+            .map_err(|error| self.noted(error))?;
         let subjects = some.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
         let party = pseudonym.chars().take(8).collect();
         Ok(Link { kind, party, others: count.try_get(0)?, subjects, fraud: count.try_get(1)?, depth })
@@ -112,14 +127,14 @@ mod tests {
             SELECT subject FROM party WHERE kind = 'network' AND pseudonym = 'aa' AND subject <> '03000' ORDER BY at DESC, subject LIMIT 25";
         let folder = tempfile::tempdir().unwrap();
         let views = Views::open(&folder.path().join("views.db")).await.unwrap();
-        sqlx::query(PARTIES).execute(&views.pool).await.unwrap();
+        sqlx::query(PARTIES).execute(&views.pool()).await.unwrap();
         for subject in ["00001", "02999"] {
             put_case(&views, subject, subject, 1, "fraud").await;
         }
         let links = views.links_of("03000", None).await.unwrap();
         let [link] = links.as_slice() else { panic!("{links:?}") };
         assert_eq!((link.others, link.fraud, link.subjects.len(), link.subjects[0].as_str()), (COUNTED_MAX, 1, LINKS_OF_ONE_MAX as usize, "02999"));
-        let steps = sqlx::query(SOME).fetch_all(&views.pool).await.unwrap();
+        let steps = sqlx::query(SOME).fetch_all(&views.pool()).await.unwrap();
         let steps: Vec<String> = steps.iter().map(|step| step.get("detail")).collect();
         assert!(steps.iter().any(|step| step.contains("party_by_time")) && !steps.iter().any(|step| step.contains("TEMP B-TREE")), "{steps:?}");
         views.close().await;

@@ -66,7 +66,7 @@ pub(super) const CLEARED: &str = "DELETE FROM fraud_sign WHERE (subject, rank) I
 impl Views {
     /// What a bank or a gate says of a sale and is not in its case yet, the oldest first: the sale, what, who says so, and since when; at most `limit`.
     pub async fn fraud_signs(&self, limit: u32) -> Result<Vec<(HoldId, Known)>, ViewsError> {
-        let rows = sqlx::query(UNTOLD).bind(i64::from(limit)).fetch_all(&self.pool).await?;
+        let rows = sqlx::query(UNTOLD).bind(i64::from(limit)).fetch_all(&self.pool()).await.map_err(|error| self.noted(error))?;
         let read = |row: &SqliteRow| {
             let label = if row.try_get::<String, _>(1)? == label_name(Label::Fraud) { Label::Fraud } else { Label::Legit };
             let named = row.try_get::<String, _>(2)?;
@@ -80,7 +80,8 @@ impl Views {
     /// What gates refused of a sale's tickets, as far as it is noted, oldest first.
     pub async fn refused_of(&self, sale: HoldId) -> Result<Vec<RefusedRow>, ViewsError> {
         const QUERY: &str = "SELECT at, ticket, reason, times, gate FROM refused WHERE sale = ? ORDER BY at, ticket, reason, times LIMIT ?";
-        let rows = sqlx::query(QUERY).bind(sale.to_string()).bind(REFUSED_TOLD_MAX).fetch_all(&self.pool).await?;
+        let rows =
+            sqlx::query(QUERY).bind(sale.to_string()).bind(REFUSED_TOLD_MAX).fetch_all(&self.pool()).await.map_err(|error| self.noted(error))?;
         let read = |row: &SqliteRow| {
             let at = Timestamp::from_micros(row.try_get(0)?);
             Ok(RefusedRow { at, ticket: row.try_get(1)?, reason: row.try_get(2)?, times: row.try_get(3)?, gate: row.try_get(4)? })
@@ -270,7 +271,7 @@ mod tests {
     }
 
     async fn plan(views: &Views, query: &'static str) -> Vec<String> {
-        let steps = sqlx::query(sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {query}"))).fetch_all(&views.pool).await.unwrap();
+        let steps = sqlx::query(sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {query}"))).fetch_all(&views.pool()).await.unwrap();
         steps.iter().map(|row| row.get("detail")).collect()
     }
 
@@ -304,10 +305,10 @@ mod tests {
         told.disputed().await;
         assert_eq!(told.untold().await, all(&[one, two, late], CHARGEBACK));
         // Built anew, in one round, they say the same.
-        let before: Vec<String> = sqlx::query_scalar(SIGNS).fetch_all(&told.views.pool).await.unwrap();
+        let before: Vec<String> = sqlx::query_scalar(SIGNS).fetch_all(&told.views.pool()).await.unwrap();
         told.views.clear().await.unwrap();
         assert_eq!(told.untold().await, all(&[one, two, late], CHARGEBACK));
-        let after: Vec<String> = sqlx::query_scalar(SIGNS).fetch_all(&told.views.pool).await.unwrap();
+        let after: Vec<String> = sqlx::query_scalar(SIGNS).fetch_all(&told.views.pool()).await.unwrap();
         assert_eq!((after.len(), after), (3, before));
         told.views.close().await;
     }
@@ -330,7 +331,7 @@ mod tests {
         assert!(told.untold().await.is_empty(), "its case knows");
         told.let_in(sale, false).await;
         assert!(told.untold().await.is_empty());
-        let signs: Vec<String> = sqlx::query_scalar(SIGNS).fetch_all(&told.views.pool).await.unwrap();
+        let signs: Vec<String> = sqlx::query_scalar(SIGNS).fetch_all(&told.views.pool()).await.unwrap();
         assert!(signs.is_empty(), "{signs:?}");
         told.let_in(sale, true).await;
         assert!(told.untold().await.is_empty(), "its case keeps the label, and knows");

@@ -22,7 +22,7 @@ const TABLES: [&str; 4] = [
 pub(super) async fn put_case(views: &Views, case: &str, subject: &str, opened_at: i64, verdict: &str) {
     const CASE: &str =
         "INSERT INTO fraud_case VALUES (?, ?, 'review', 3, 'web', 1, NULL, NULL, '', 1, 0, ?, 0, 0, 'open', '', ?, '', '', NULL, NULL, 0)";
-    sqlx::query(CASE).bind(case).bind(subject).bind(opened_at).bind(verdict).execute(&views.pool).await.unwrap();
+    sqlx::query(CASE).bind(case).bind(subject).bind(opened_at).bind(verdict).execute(&views.pool()).await.unwrap();
 }
 
 fn slot_at(hour: i64) -> SlotId {
@@ -134,7 +134,7 @@ async fn take_in(views: &Views, said: Vec<Told>, in_a_round: usize) {
         let batch = Batch { number, previous: [0; 32], at: Timestamp::from_seconds(1), records: round.concat(), spans: Vec::new() };
         let mut rows = AllRows::default();
         rows.read(&batch).unwrap();
-        rows.write(&views.pool, &batch).await.unwrap();
+        rows.write(&views.pool(), &batch).await.unwrap();
     }
 }
 
@@ -193,7 +193,7 @@ async fn told(in_a_round: usize) -> Vec<Vec<String>> {
     take_in(&views, story(), in_a_round).await;
     let mut tables = Vec::new();
     for table in TABLES {
-        tables.push(sqlx::query_scalar::<_, String>(table).fetch_all(&views.pool).await.unwrap());
+        tables.push(sqlx::query_scalar::<_, String>(table).fetch_all(&views.pool()).await.unwrap());
     }
     views.close().await;
     tables

@@ -10,6 +10,7 @@ use tornello_actors::digest::digest;
 use tornello_actors::failure::Failure;
 use tornello_actors::node::Node;
 use tornello_actors::people::Payee;
+use tornello_actors::views::Views;
 use tornello_actors::views::payments::{BatchRow, RefundFilter};
 use tornello_engine::aggregate::Aggregate;
 use tornello_engine::calendar;
@@ -22,7 +23,7 @@ use tornello_engine::time::Timestamp;
 
 use super::{RefundId, account_of, payee_for_banks, view};
 use crate::auth::{Caller, Scope};
-use crate::bank::pain001::{self, Debtor, Initiation, Transfer};
+use crate::bank::pain001::{self, Debtor, Initiation, Spelling, Transfer};
 use crate::problem::Problem;
 use crate::request::{IdempotencyKey, Json, envelope};
 use crate::routes::files;
@@ -86,12 +87,11 @@ pub async fn export(node: web::Data<Node>, caller: Caller, key: IdempotencyKey, 
     let asked = envelope(&node, &caller, &key, &["export refunds"], &form, &[], None)?;
     // The file's name follows from who asks what under which key.
     let opaque = digest(&[b"refund batch", &asked.who.get().to_be_bytes(), &asked.key.0.to_be_bytes(), &asked.body.0.to_be_bytes()]);
-    let batch: Code = format!("r{}", KeyId((opaque.0 >> 64) as u64)).parse().map_err(|_| Problem::unavailable("the file cannot be named"))?;
     let views = &files(&node)?.views;
     // One at a time: a repeat that comes while the first is not answered yet must not take half a file for a whole one.
     let _exporting = EXPORTING.lock().await;
     views.catch_up(node.head().number).await?;
-    let mut sent = views.batch(batch.as_str()).await?;
+    let (batch, spelling, mut sent) = file_of(views, KeyId((opaque.0 >> 64) as u64)).await?;
     // A file that was made stays what it is, also when its day has come.
     let today = calendar::local_day(node.now());
     if sent.is_empty() && form.execution_date < today {
@@ -114,7 +114,7 @@ pub async fn export(node: web::Data<Node>, caller: Caller, key: IdempotencyKey, 
         // Nothing goes out with a file that cannot be made.
         let mut all = transfers(&node, &form, iban, &sent).await?;
         all.extend(chosen.iter().map(|(id, amount, payee)| transfer(&form, iban, *id, *amount, payee)));
-        written(&form, batch, node.now(), all)?;
+        written(&form, (batch, spelling), node.now(), all)?;
         for (id, ..) in &chosen {
             skipped += u32::from(!put_into(&node, batch, *id).await?);
         }
@@ -122,7 +122,7 @@ pub async fn export(node: web::Data<Node>, caller: Caller, key: IdempotencyKey, 
         sent = views.batch(batch.as_str()).await?;
     }
     let made_at = sent.iter().map(|row| row.exported_at).min().unwrap_or(Timestamp::MIN);
-    let bytes = written(&form, batch, made_at, transfers(&node, &form, iban, &sent).await?)?;
+    let bytes = written(&form, (batch, spelling), made_at, transfers(&node, &form, iban, &sent).await?)?;
     Ok(HttpResponse::Ok()
         .insert_header((header::CONTENT_TYPE, HeaderValue::from_static("application/xml")))
         .insert_header((header::CONTENT_DISPOSITION, format!("attachment; filename=\"{batch}.xml\"")))
@@ -133,6 +133,21 @@ pub async fn export(node: web::Data<Node>, caller: Caller, key: IdempotencyKey, 
 
 /// Whoever makes a file.
 static EXPORTING: Mutex<()> = Mutex::const_new(());
+
+/// The file that a request makes: its name, how it is spelled, and what stands in it. One that was begun has the name, and with it the spelling, that it was begun with, whatever
+/// this program would do by now.
+async fn file_of(views: &Views, name: KeyId) -> Result<(Code, Spelling, Vec<BatchRow>), Problem> {
+    let named =
+        |spelling: Spelling| format!("r{name}{}", spelling.mark()).parse::<Code>().map_err(|_| Problem::unavailable("the file cannot be named"));
+    for spelling in Spelling::ALL {
+        let batch = named(spelling)?;
+        let sent = views.batch(batch.as_str()).await?;
+        if !sent.is_empty() {
+            return Ok((batch, spelling, sent));
+        }
+    }
+    Ok((named(Spelling::IN_USE)?, Spelling::IN_USE, Vec::new()))
+}
 
 /// A refund that can go into a file, how much it is, and to whom it goes.
 type Ready = (RefundId, Cents, Payee);
@@ -253,10 +268,15 @@ async fn transfers(node: &Node, form: &RefundExportForm, iban: Iban, sent: &[Bat
     Ok(transfers)
 }
 
-/// The bytes of a file: they follow from what was asked and what is in it.
-fn written(form: &RefundExportForm, batch: Code, created_at: Timestamp, transfers: Vec<Transfer>) -> Result<Vec<u8>, Problem> {
+/// The bytes of a file: they follow from what was asked, what is in it and how it is spelled.
+fn written(
+    form: &RefundExportForm,
+    (batch, spelling): (Code, Spelling),
+    created_at: Timestamp,
+    transfers: Vec<Transfer>,
+) -> Result<Vec<u8>, Problem> {
     let (initiator, initiator_code) = (form.debtor.name.clone(), form.debtor.code.clone());
-    let initiation = Initiation { message_id: batch.to_string(), created_at, initiator, initiator_code, transfers };
+    let initiation = Initiation { message_id: batch.to_string(), created_at, initiator, initiator_code, spelling, transfers };
     pain001::write(&initiation).map_err(|error| Problem::invalid(error.to_string()))
 }
 

@@ -76,7 +76,7 @@ fn a_buyer_has_so_many_places_of_a_slot_and_no_more() {
     tell(&mut slot, -DAY, asked(11, None, Outcome::Allow), &hold(11, Channel::Web, &[free(2)])).unwrap();
     assert_eq!(tell(&mut slot, -DAY, by(12), &sell(11, Settlement::Free)), too_many(3));
     // And what comes from another slot.
-    let arrive = |buyer| Command::Arrive { arrived: Box::new(Arrived { buyer, ..arrived(13, &[free(2)]) }), via: Channel::Web };
+    let arrive = |buyer| Command::Arrive { arrived: Box::new(Arrived { buyer, ..arrived(13, &[free(2)]) }), via: Channel::Web, asks_review: false };
     assert_eq!(tell(&mut slot, -DAY, asked(13, None, Outcome::Allow), &arrive(Some(Digest(7)))), too_many(3));
     tell(&mut slot, -DAY, asked(14, None, Outcome::Allow), &arrive(Some(Digest(9)))).unwrap();
     assert_eq!(slot.had(Digest(9)).people, 2);
@@ -117,6 +117,31 @@ fn what_is_reviewed_stands_and_is_valid_in_time_by_itself() {
         let events = tell(&mut slot, sold_at, asked(2, None, Outcome::Allow), &sell(1, Settlement::Free)).unwrap();
         let opened = events.iter().find_map(|event| if let Event::ReviewOpened(opened) = event { Some(opened.until) } else { None });
         assert_eq!(opened, until.map(at), "sold at {sold_at}");
+        if let Some(until) = until {
+            assert_eq!(at_gate(&slot, 1, until - 1), Err(Refusal::TicketUnderReview { until: at(until) }));
+        }
+        assert_eq!(at_gate(&slot, 1, 0), Ok(1), "an honest visitor is let in");
+    }
+}
+
+#[test]
+fn what_moves_under_suspicion_is_under_review_by_the_record_with_which_it_arrives() {
+    for (outcome, expected) in [(Outcome::Allow, false), (Outcome::StepUp, false), (Outcome::Review, true)] {
+        let mut slot = limited(None, None);
+        tell(&mut slot, -10 * DAY, by(1), &direct(1, &[full(2)], desk())).unwrap();
+        tell(&mut slot, -10 * DAY, asked(2, None, outcome), &begin_move(1, &[0], 9)).unwrap();
+        let begun = slot.begun(there(9)).unwrap().clone();
+        let Some(Command::Arrive { asks_review, .. }) = slot.arrival(&begun) else { panic!("it is under way") };
+        assert_eq!(asks_review, expected, "{outcome:?}");
+        tell(&mut slot, -10 * DAY, asked(3, None, Outcome::Allow), &finish_move(9)).unwrap();
+        assert!(slot.sale_of(id(1)).unwrap().moves[0].is_done() && slot.begun(there(9)).is_none());
+    }
+    for (arrives_at, until) in [(-10 * DAY, Some(-7 * DAY)), (-DAY, Some(-45 * MIN)), (-45 * MIN, None)] {
+        let mut slot = limited(None, None);
+        let arrive = Command::Arrive { arrived: Box::new(arrived(1, &[full(2)])), via: Channel::Web, asks_review: true };
+        let events = tell(&mut slot, arrives_at, asked(1, None, Outcome::Allow), &arrive).unwrap();
+        let opened = events.iter().find_map(|event| if let Event::ReviewOpened(opened) = event { Some(opened.until) } else { None });
+        assert_eq!(opened, until.map(at), "arrived at {arrives_at}");
         if let Some(until) = until {
             assert_eq!(at_gate(&slot, 1, until - 1), Err(Refusal::TicketUnderReview { until: at(until) }));
         }

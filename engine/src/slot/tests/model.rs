@@ -540,9 +540,11 @@ impl Naive {
                 let arrival = there(self.parties.get(i).and_then(|party| party.moving.first()).map_or(9999, |(_, arrival)| *arrival));
                 if done { Command::FinishMove { arrival } } else { Command::UndoMove { arrival, why: Refusal::UnknownSlot } }
             }
-            Ask::Arrive { channel, people } => {
-                Command::Arrive { arrived: Box::new(Arrived { channel, ..arrived(self.next, &[full(people)]) }), via: Channel::BoxOffice }
-            }
+            Ask::Arrive { channel, people } => Command::Arrive {
+                arrived: Box::new(Arrived { channel, ..arrived(self.next, &[full(people)]) }),
+                via: Channel::BoxOffice,
+                asks_review: false,
+            },
             Ask::Rename(i, ticket) => {
                 Command::Rename { sale: id(n(i)), owner: None, tickets: vec![ticket], holder: Some(PersonId(self.next.into())) }
             }

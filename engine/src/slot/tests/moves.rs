@@ -175,7 +175,7 @@ fn a_ticket_that_moves_on_takes_its_name_and_its_refund_along() {
     let mut world = given(&[(-3 * DAY, direct(1, &[full(3)], desk())), (-3 * DAY, rename(1, &[1], 7)), (-HOUR, begin_move(1, &[1, 2], 9))]);
     let begun = world.slot.begun(there(9)).unwrap().clone();
     assert_eq!(world.slot.moves_under_way().collect::<Vec<_>>(), [there(9)]);
-    let Some(Command::Arrive { arrived, via }) = world.slot.arrival(&begun) else { panic!("it is under way") };
+    let Some(Command::Arrive { arrived, via, asks_review: false }) = world.slot.arrival(&begun) else { panic!("it is under way") };
     assert_eq!((arrived.sale, arrived.from, arrived.who, arrived.channel, via), (there(9), id(1), KeyId(1), Channel::BoxOffice, Channel::Web));
     assert_eq!((arrived.lines, arrived.holders, arrived.refund_percent), (vec![full(2)], vec![(0, PersonId(7))], 50));
     assert!(world.ask(-HOUR, &finish_move(9)).is_ok());

@@ -1,0 +1,142 @@
+//! The file of the read models for those who ask of it, and for the one who writes it. Whoever of them meets damage takes note: on the disk, so that the next start makes another
+//! file, and here, so that whoever follows the journal puts another one in its place at once. What is asked meanwhile is refused, or answered from what is built again so far, as
+//! after a start without a file.
+
+use std::sync::Arc;
+
+use parking_lot::RwLock;
+use sqlx::sqlite::{SqliteConnectOptions, SqlitePool};
+use tokio::sync::watch;
+
+use super::boot::Stamp;
+use super::{READERS, ViewsError};
+use crate::signing::secret_file;
+use crate::sqlite;
+
+/// What is thought of the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Doubt {
+    /// Nothing speaks against it.
+    None,
+    /// A query did not fit its tables: whether these are as they were made is to be looked at, as it may be the query that is wrong.
+    Misfit,
+    /// It is damaged.
+    Damage,
+}
+
+/// The file, as whoever asks of it has it.
+#[derive(Debug, Clone)]
+pub(super) struct Store {
+    /// Of those who ask.
+    pool: Arc<RwLock<SqlitePool>>,
+    /// Of the one who writes, if it has its own.
+    own: Option<Arc<RwLock<SqlitePool>>>,
+    stamp: Stamp,
+    doubt: Arc<watch::Sender<Doubt>>,
+}
+
+impl Store {
+    pub(super) fn new(pool: SqlitePool, stamp: Stamp) -> Self {
+        Self { pool: Arc::new(RwLock::new(pool)), own: None, stamp, doubt: Arc::new(watch::Sender::new(Doubt::None)) }
+    }
+
+    /// The same file for one who writes, with a connection of these options.
+    pub(super) fn written_by(&self, options: SqliteConnectOptions) -> Self {
+        Self { own: Some(Arc::new(RwLock::new(alone(options)))), ..self.clone() }
+    }
+
+    /// The connections of those who ask.
+    pub(super) fn pool(&self) -> SqlitePool {
+        self.pool.read().clone()
+    }
+
+    /// The connection of the one who writes.
+    pub(super) fn writer(&self) -> SqlitePool {
+        self.own.as_ref().map_or_else(|| self.pool(), |own| own.read().clone())
+    }
+
+    pub(super) const fn stamp(&self) -> &Stamp {
+        &self.stamp
+    }
+
+    /// What is thought of the file, from now on.
+    pub(super) fn doubts(&self) -> watch::Receiver<Doubt> {
+        self.doubt.subscribe()
+    }
+
+    /// Takes note of an error if it speaks against the file; answers the error.
+    pub(super) fn noted(&self, error: ViewsError) -> ViewsError {
+        let is = |kind: fn(&sqlx::Error) -> bool| matches!(&error, ViewsError::Store(error) if kind(error));
+        if is(sqlite::is_read_only) {
+            // A file that says so may be damaged; but a disk that is to be read only now leaves no room for another one.
+            self.distrust();
+        } else if error.is_damage() {
+            if self.think(Doubt::Damage) {
+                self.distrust();
+            }
+        } else if is(sqlite::is_misfit) {
+            self.think(Doubt::Misfit);
+        }
+        error
+    }
+
+    /// The query was wrong, and not the file.
+    pub(super) fn trust(&self) {
+        self.doubt.send_if_modified(|doubt| {
+            let is_misfit = *doubt == Doubt::Misfit;
+            if is_misfit {
+                *doubt = Doubt::None;
+            }
+            is_misfit
+        });
+    }
+
+    /// Notes beside the file that it is damaged: another one takes its place, at the next start at the latest.
+    fn distrust(&self) {
+        match self.stamp.distrust() {
+            Ok(()) => tracing::error!("views.db is damaged: it is built again from the journal"),
+            Err(error) => {
+                tracing::error!(%error, "views.db may be damaged, which cannot be noted: run `tornello views rebuild` when the disk is in order");
+            }
+        }
+    }
+
+    /// Thinks no better of the file than that; answers whether that is news.
+    fn think(&self, least: Doubt) -> bool {
+        self.doubt.send_if_modified(|doubt| {
+            let is_news = *doubt < least;
+            *doubt = (*doubt).max(least);
+            is_news
+        })
+    }
+
+    /// Puts an empty file, without tables, in the place of this one. Waits until nobody asks any more; who comes meanwhile is refused. The connections of those who ask are opened by
+    /// these, as a connection works on a thread that waits for others like the one who opened it.
+    ///
+    /// # Errors
+    /// Those of the disk; nothing can be asked then until it is tried again.
+    pub(super) async fn replace(&self) -> Result<(), ViewsError> {
+        let (readers, writer) = (self.pool(), self.writer());
+        readers.close().await;
+        writer.close().await;
+        self.stamp.remove().map_err(sqlx::Error::Io)?;
+        self.stamp.begin().map_err(sqlx::Error::Io)?;
+        secret_file::ensure_private(self.stamp.views()).map_err(|error| sqlx::Error::Io(error.into()))?;
+        let options = |pool: &SqlitePool| pool.connect_options().as_ref().clone();
+        if let Some(own) = &self.own {
+            *own.write() = alone(options(&writer));
+        }
+        *self.pool.write() = sqlite::pool().max_connections(READERS).connect_lazy_with(options(&readers));
+        Ok(())
+    }
+
+    /// The file is another one, with all its tables.
+    pub(super) fn begin_anew(&self) {
+        self.doubt.send_replace(Doubt::None);
+    }
+}
+
+/// A pool of one connection, which is opened when it is needed.
+fn alone(options: SqliteConnectOptions) -> SqlitePool {
+    sqlite::pool().max_connections(1).connect_lazy_with(options)
+}
