@@ -250,7 +250,11 @@ async fn a_ticket_of_a_full_slot_goes_to_another_person_under_a_new_code() {
     assert_eq!((&problem["member"], &problem["characters"]), (&json!("holder.family_name"), &json!("王🎟")), "{problem}");
     let (_, problem) = app.post(&path, &web, "where", &holder("Ада", "D'N\u{435}ri")).await;
     let letter = "`\u{435}` is Cyrillic where those before it are Latin";
-    assert_eq!((&problem["member"], &problem["letter"]), (&json!("holder.family_name"), &json!(letter)), "a word for each alphabet is well: {problem}");
+    assert_eq!(
+        (&problem["member"], &problem["letter"]),
+        (&json!("holder.family_name"), &json!(letter)),
+        "a word for each alphabet is well: {problem}"
+    );
     let (status, answer) = show(&app, &gate, "newest", again["code"].as_str().unwrap()).await;
     assert_eq!(status, StatusCode::OK, "{answer}");
     refuses(&app, &[("used", path, &web, holder("Ada", "Neri"), 409, "ticket_used")]).await;

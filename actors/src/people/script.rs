@@ -139,7 +139,8 @@ mod tests {
 
     #[test]
     fn a_word_is_of_one_script_and_two_words_may_be_of_two() {
-        for name in OF_ONE_SCRIPT.into_iter().chain(["Мария Rossi", "Rossi Μαρία", "D'Angelo Дмитрий", "Anna-Lisa Ο\u{301}λγα"]) {
+        for name in OF_ONE_SCRIPT.into_iter().chain(["Мария Rossi", "Rossi Μαρία", "D'Angelo Дмитрий", "Anna-Lisa Ο\u{301}λγα"])
+        {
             assert_eq!(MixedScripts::in_a_word(name), None, "{name}");
         }
         for (name, letter) in
