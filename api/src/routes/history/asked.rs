@@ -139,7 +139,7 @@ pub struct HistoryQuery {
     /// How many records at most: 50 if not said.
     #[param(minimum = 1, maximum = 1000)]
     pub(super) limit: Option<u32>,
-    /// What to decide on the state of that moment: `hold`, `sell` or `wait` (with `channel`, and `people` or `lines`), `extend`, `release` or `confirm` (with `hold`),
+    /// What to decide on the state of that moment: `hold`, `sell` or `wait` (with `channel`, or a `key` that has one, and `people` or `lines`), `extend`, `release` or `confirm` (with `hold`),
     /// `leave` (with `entry`), `cancel`, `rename`, `block` or `unblock` (with `sale`, and `tickets` if not all), `move` (with `sale` and `to`), `admit` or `exit` (with
     /// `ticket`), `scan` (with `ticket`, `direction` and `scanned_at`).
     #[param(

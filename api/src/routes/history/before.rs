@@ -122,7 +122,7 @@ impl Said {
         Self::NotDecided(why.to_owned())
     }
 
-    /// Of a check that is the same today as it was then.
+    /// Of a check, with why it passes if it does.
     fn of(checked: Result<(), Problem>, why: &str) -> Self {
         checked.map_or_else(Self::Refused, |()| Self::passed(why))
     }
