@@ -1,22 +1,31 @@
 //! What a slot's history says of the steps that come before the slot: each of them, for the moment that is asked about, and none left out.
 
+use jiff::civil::time;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tornello_actors::keys::{Museums, Role};
 use tornello_engine::envelope::{Digest, Envelope};
 use tornello_engine::ids::{KeyId, SlotId};
 use tornello_engine::museum::Command;
+use tornello_engine::plan::OpeningPlan;
 
 use crate::support::{App, MARE, TORRE, plan, slot, today};
 
 /// All steps, in their order.
-const STEPS: [&str; 11] =
-    ["entrance", "key", "code", "settlement", "waiting_room", "prices", "fraud", "names", "payment", "account", "buyer_over_slots"];
+const STEPS: [&str; 12] =
+    ["entrance", "key", "code", "settlement", "waiting_room", "prices", "fraud", "names", "payment", "account", "buyer_over_slots", "plan"];
 
 /// The slot of so many days after today at that hour.
 fn later(days: i64, hour: i8) -> SlotId {
     let today = slot(TORRE, hour);
     SlotId::new(TORRE, today.route(), today.start().plus_seconds(days * 86_400))
+}
+
+/// Sets a plan from today on.
+async fn set(app: &App, plan: OpeningPlan) {
+    let key = Digest(90);
+    let by = Envelope { who: KeyId::SYSTEM, key, body: key, parties: vec![], assessment: None, order: None, formerly: Vec::new() };
+    app.node().museum(TORRE, by, Command::SetPlan { valid_from: today(), plan }).await.unwrap();
 }
 
 /// The number of a key, as records name it.
@@ -57,8 +66,7 @@ async fn what_a_buyer_had_in_other_slots_then_is_counted() {
     let mut limited = plan();
     let limits = &mut limited.routes[0].policy.limits;
     (limits.day_max, limits.holds_max) = (Some(4), Some(2));
-    let by = Envelope { who: KeyId::SYSTEM, key: Digest(90), body: Digest(90), parties: vec![], assessment: None, order: None, formerly: Vec::new() };
-    app.node().museum(TORRE, by, Command::SetPlan { valid_from: today(), plan: limited }).await.unwrap();
+    set(&app, limited).await;
     let (ten, eleven, after) = (later(1, 10), later(1, 11), later(2, 10));
     let hold = async |slot: SlotId, name: &str, count: u16| {
         let body = json!({"lines": [{"category": "full", "count": count}], "parties": [{"kind": "buyer", "value": "ada"}]});
@@ -88,7 +96,7 @@ async fn what_a_buyer_had_in_other_slots_then_is_counted() {
             "{at} {channel} {buyer}: the slot knows nothing of it"
         );
         if expected == day {
-            let told = said["asked_before"].as_array().unwrap().last().unwrap()["problem"].clone();
+            let told = said["asked_before"][10]["problem"].clone();
             assert_eq!(
                 ["title", "detail", "max", "has"].map(|name| &told[name]),
                 ["title", "detail", "max", "has"].map(|name| &refused[name]),
@@ -292,7 +300,33 @@ async fn tickets_that_are_named_when_they_are_sold_are_asked_about_and_no_comman
         let said = asked(&app, &manager, ten, &format!("command={question}")).await;
         let steps = said["asked_before"].as_array().unwrap().iter().filter(|step| step["said"] != "not_asked");
         let names: Vec<&str> = steps.map(|step| step["step"].as_str().unwrap()).collect();
-        assert_eq!(names, [vec!["entrance", "key"], told].concat(), "{question}: of every request, and of this one");
+        assert_eq!(names, [vec!["entrance", "key"], told, vec!["plan"]].concat(), "{question}: of every request, and of this one");
+    }
+    app.stop().await;
+}
+
+#[actix_rt::test]
+async fn a_slot_that_nobody_had_written_to_is_as_the_plan_of_then_has_it() {
+    let app = App::start().await;
+    let (manager, ten, evening) = (app.key(Role::Manager).await, later(1, 10), later(1, 20));
+    let before = app.node().now();
+    app.pass(60).await;
+    let mut longer = plan();
+    for sessions in &mut longer.routes[0].week {
+        (sessions[0].closes, sessions[0].last_entry, sessions[0].capacity) = (time(22, 0, 0, 0), time(21, 0, 0, 0), 5);
+    }
+    set(&app, longer).await;
+    let since = app.node().now();
+    for (slot, at, capacity, expected) in [
+        (ten, before, 20, ("passed", None)),
+        (ten, since, 5, ("passed", None)),
+        (evening, before, 5, ("refused", Some("not_found"))),
+        (evening, since, 5, ("passed", None)),
+    ] {
+        let question = format!("at={at}&command=hold&channel=kiosk&people=1");
+        let shown = app.get(&format!("/v1/slots/{slot}/history?{question}"), &manager).await;
+        assert_eq!((&shown["state"]["capacity"], &shown["state"]["opened"]), (&json!(capacity), &json!(false)), "{slot} {at}");
+        assert_eq!(step(&asked(&app, &manager, slot, &question).await, "plan"), expected, "{slot} {at}");
     }
     app.stop().await;
 }

@@ -14,6 +14,7 @@ use tornello_engine::aggregate::Aggregate;
 use tornello_engine::channel::Channel;
 use tornello_engine::envelope::Envelope;
 use tornello_engine::ids::{Code, SlotId};
+use tornello_engine::museum::Museum;
 use tornello_engine::record::Record;
 use tornello_engine::slot::{
     Command, Event, LimitedBy, Refusal, STEPS, STEPS_AT_GATE, STEPS_OF_SCANS, Slot, Waiting, people as people_of, sale_ends_at,
@@ -208,13 +209,13 @@ pub struct DecisionView {
     #[serde(skip_serializing_if = "Option::is_none")]
     rule: Option<BrokenRuleView>,
     /// What is asked before the slot is, each step of it in order: whether it would have let the request pass.
-    #[schema(max_items = 11)]
+    #[schema(max_items = 12)]
     asked_before: Vec<StepBeforeView>,
     /// The first of these steps that refuses: then the slot was not asked, whatever it would have said. Absent if none does.
     #[serde(skip_serializing_if = "Option::is_none")]
     refused_before: Option<StepBefore>,
     /// The steps that are not decided here: any of them may have refused all the same.
-    #[schema(max_items = 11)]
+    #[schema(max_items = 12)]
     not_decided: Vec<StepBefore>,
 }
 
@@ -404,13 +405,12 @@ struct Question {
 
 impl Question {
     /// What is asked, if anything is, with all that is asked before the slot is. The museum's prices are those of that time, and so is the other slot of a move.
-    async fn of(node: &Node, query: &HistoryQuery, slot: &Slot, at: Timestamp) -> Result<Option<Self>, Problem> {
+    async fn of(node: &Node, query: &HistoryQuery, museum: &Museum, slot: &Slot, at: Timestamp) -> Result<Option<Self>, Problem> {
         if query.command.is_none() {
             return Ok(None);
         }
-        let museum = node.museum_then(slot.id().museum(), at).await?;
         let asker = Asker::of(node, query, museum.id(), at).await?;
-        let Some((asked, command)) = query.command(&museum, slot, &asker)? else { return Ok(None) };
+        let Some((asked, command)) = query.command(museum, slot, &asker)? else { return Ok(None) };
         let kept = Kept::of(node, &command, slot, at).await?;
         let command = match kept {
             Some(kept) => kept.given(command, slot),
@@ -419,8 +419,8 @@ impl Question {
         let there = match &command {
             Command::BeginMove { arrival, .. } if arrival.slot() != slot.id() && arrival.slot().museum() == museum.id() => {
                 match node.history(arrival.slot(), at, Page { before: Some(0), limit: 0 }).await {
-                    Ok(past) => Some(past.slot),
-                    Err(Failure::UnknownSlot(_)) => None,
+                    Ok(past) if past.slot.is_opened() => Some(past.slot),
+                    Ok(_) | Err(Failure::UnknownSlot(_)) => museum.opening(arrival.slot()).map(Slot::planned),
                     Err(failure) => return Err(failure.into()),
                 }
             }
@@ -430,7 +430,7 @@ impl Question {
         let before = Before {
             node,
             at,
-            museum: &museum,
+            museum,
             slot,
             there: there.as_ref(),
             asked,
@@ -481,10 +481,10 @@ impl Question {
 ///
 /// How it was, with those who waited and who had been served before them, the records that led there, and with `command` what it would have said to just that
 /// command, with the rule if it refuses: for that buyer, on that issue of the code, at the prices of that time, settled like that. `asked_before` says of each step that comes
-/// before the slot whether it would have let the request pass: the key, waiting rooms, prices, the account, what the buyer had in other slots. What cannot be told for the past
+/// before the slot whether it would have let the request pass: the key, waiting rooms, prices, the account, what the buyer had in other slots, the museum's plan. What cannot be told for the past
 /// is not decided here, and named in `not_decided`: there was room or not, what a waiting room had given to whom, what the rules against fraud said. A category that the tariff
 /// of then did not sell there is refused as it was then. What is asked is taken for a new request, no repeat. Nothing is changed. Records are those on the disk; before the
-/// first one the slot is shown as that one opened it.
+/// first one the slot is shown as the plan of that time has it, or, if it has it not, as it was planned later.
 #[utoipa::path(
     tag = "Slots", operation_id = "get_slot_history", security(("key" = ["manage"])),
     params(("slot" = String, Path, description = "The slot", max_length = 13, example = "0009000102r4e"), HistoryQuery),
@@ -502,8 +502,20 @@ pub async fn get(node: web::Data<Node>, caller: Caller, slot: web::Path<SlotId>,
     let limit = query.limit.unwrap_or(PAGE);
     within("limit", limit, RECORDS_MAX)?;
     query.validate()?;
-    let Past { slot, seq, records, more } = node.history(id, at, Page { before: query.cursor, limit: limit as usize }).await?;
-    let question = Question::of(&node, &query, &slot, at).await?;
+    let found = match node.history(id, at, Page { before: query.cursor, limit: limit as usize }).await {
+        Ok(past) => Some(past),
+        Err(Failure::UnknownSlot(_)) => None,
+        Err(failure) => return Err(failure.into()),
+    };
+    let is_written = found.as_ref().is_some_and(|past| past.slot.is_opened());
+    let museum = if is_written && query.command.is_none() { None } else { Some(node.museum_then(id.museum(), at).await?) };
+    // What nobody had written to was as the plan of that time says.
+    let planned = museum.as_ref().filter(|_| !is_written).and_then(|museum| museum.opening(id)).map(Past::planned);
+    let Past { slot, seq, records, more } = planned.or(found).ok_or(Failure::<Refusal>::UnknownSlot(id))?;
+    let question = match &museum {
+        Some(museum) => Question::of(&node, &query, museum, &slot, at).await?,
+        None => None,
+    };
     // A thousand records and holds are much to write down for a thread that answers others as well.
     let view = move || HistoryView {
         slot: id.to_string(),

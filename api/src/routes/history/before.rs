@@ -2,6 +2,7 @@
 //! decided here, because nothing is kept that says. None is left out.
 
 use serde::Serialize;
+use tornello_actors::failure::Failure;
 use tornello_actors::keys::{Denied, Key};
 use tornello_actors::limits::then::{self, Then};
 use tornello_actors::node::Node;
@@ -14,7 +15,7 @@ use tornello_engine::ids::{Code, HoldId, KeyId, PaymentId};
 use tornello_engine::money::Cents;
 use tornello_engine::museum::Museum;
 use tornello_engine::room::guarding;
-use tornello_engine::slot::{CancelCause, Command, Event, Keeper, Settlement, Slot, total};
+use tornello_engine::slot::{CancelCause, Command, Event, Keeper, Refusal, Settlement, Slot, total};
 use tornello_engine::time::Timestamp;
 
 use super::asked::{Asked, Asker};
@@ -48,6 +49,8 @@ pub enum StepBefore {
     Account,
     /// What the buyer has of the museum's day, and how many open holds, over all slots.
     BuyerOverSlots,
+    /// Whether the museum is open at that time, by its plan: else there is no such slot.
+    Plan,
 }
 
 /// What a step says.
@@ -214,6 +217,7 @@ impl Before<'_> {
             (StepBefore::Payment, self.payment()),
             (StepBefore::Account, self.account_then().await?),
             (StepBefore::BuyerOverSlots, self.buyer().await?),
+            (StepBefore::Plan, self.plan()),
         ];
         Ok(said.into_iter().map(|(step, said)| StepBeforeView::new(step, said)).collect())
     }
@@ -400,6 +404,16 @@ impl Before<'_> {
                 "what one buyer has over several slots is limited here, and {slots} would have to be read back, more than {max}"
             )),
         })
+    }
+
+    fn plan(&self) -> Said {
+        if self.slot.is_opened() {
+            return Said::passed("the slot had been opened: what the plan says of it since changes nothing");
+        }
+        match self.museum.opening(self.slot.id()) {
+            Some(_) => Said::passed("the plan of then has it, and so it is shown"),
+            None => Said::Refused(Failure::<Refusal>::UnknownSlot(self.slot.id()).into()),
+        }
     }
 
     /// What the other slot is asked, if this one lets the tickets of a move go.
